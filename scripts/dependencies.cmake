@@ -1,0 +1,41 @@
+# Finds what observer is built on and says, for each missing piece, which Debian package has it.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+
+macro(obs_missing what package)
+  message(FATAL_ERROR "${what} was not found. On Debian: apt-get install ${package} (scripts/deps.sh installs all)")
+endmacro()
+
+find_package(nng CONFIG QUIET)
+if(NOT nng_FOUND)
+  obs_missing("NNG (nanomsg-nng)" libnng-dev)
+endif()
+
+# msgpack-c is packaged as `msgpack` with target msgpackc (4.0, Debian 12) and as `msgpack-c` (6.0, Debian 13).
+add_library(obs_msgpack INTERFACE)
+find_package(msgpack-c CONFIG QUIET)
+if(msgpack-c_FOUND)
+  target_link_libraries(obs_msgpack INTERFACE msgpack-c)
+else()
+  find_package(msgpack CONFIG QUIET)
+  if(NOT msgpack_FOUND)
+    obs_missing("msgpack-c" "libmsgpack-dev (Debian 12) or libmsgpack-c-dev (Debian 13)")
+  endif()
+  target_link_libraries(obs_msgpack INTERFACE msgpackc)
+endif()
+
+macro(obs_pkg target module package)
+  pkg_check_modules(${target}_pc QUIET IMPORTED_TARGET ${module})
+  if(NOT ${target}_pc_FOUND)
+    obs_missing("${module}" ${package})
+  endif()
+  add_library(${target} INTERFACE)
+  target_link_libraries(${target} INTERFACE PkgConfig::${target}_pc)
+endmacro()
+
+obs_pkg(obs_xxhash libxxhash libxxhash-dev)
+obs_pkg(obs_inih inih libinih-dev)
+if(OBSERVER_TESTS)
+  obs_pkg(obs_cmocka cmocka libcmocka-dev)
+  obs_pkg(obs_cjson libcjson libcjson-dev)
+endif()

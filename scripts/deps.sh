@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that are missing, and only those. What is there already is left as it is.
+#
+#   scripts/deps.sh GROUP...     build | test | check | bench | debian13
+set -euo pipefail
+
+. "${OBSERVER_OS_RELEASE:-/etc/os-release}"
+
+msgpack_package() { # Debian 12 packages msgpack-c 4.0 under another name than later releases package 6.0
+  if [ "${VERSION_ID:-}" = 12 ]; then echo libmsgpack-dev; else echo libmsgpack-c-dev; fi
+}
+
+group_packages() {
+  case $1 in
+    build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev ;;
+    test) echo libcmocka-dev libcjson-dev nng-utils nanomsg-utils python3 curl ;;
+    check) echo clang-format clang-tidy cppcheck shellcheck ;;
+    bench) echo wrk python3 ;;
+    debian13) echo debootstrap ;;
+    *) return 1 ;;
+  esac
+}
+
+is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+apt() { # package mirrors fail now and then: a few tries, and nobody is asked anything
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 "$@"
+}
+
+[ $# -gt 0 ] || { sed -n '2,4s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+
+wanted=()
+for group in "$@"; do
+  packages=$(group_packages "$group") || { echo "deps: no such group: $group" >&2; exit 2; }
+  read -ra more <<<"$packages"
+  wanted+=("${more[@]}")
+done
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  echo "deps: ${PRETTY_NAME:-this system} is not Debian. Install what matches these Debian packages, then build with" >&2
+  echo "deps: cmake --preset release && cmake --build --preset release: ${wanted[*]}" >&2
+  exit 1
+fi
+
+missing=()
+for package in "${wanted[@]}"; do is_installed "$package" || missing+=("$package"); done
+if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+
+echo "deps: installing with apt-get: ${missing[*]}"
+if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+  echo "deps: that needs root. As root, run: apt-get install ${missing[*]}" >&2
+  exit 1
+fi
+for try in 1 2 3; do
+  if apt update && apt install --no-install-recommends "${missing[@]}"; then exit 0; fi
+  [ "$try" = 3 ] || { echo "deps: apt-get failed, trying again" >&2; sleep $((try * 5)); }
+done
+echo "deps: apt-get could not install: ${missing[*]}" >&2
+exit 1

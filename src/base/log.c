@@ -1,0 +1,86 @@
+#include "base/log.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { PER_SECOND = 10 };
+
+static _Atomic int log_level = OBS_LOG_INFO;
+static _Atomic int log_format = OBS_LOG_TEXT;
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+
+void obs_log_setup(obs_log_level level, obs_log_format format) {
+  atomic_store(&log_level, (int)level);
+  atomic_store(&log_format, (int)format);
+}
+
+bool obs_log_enabled(obs_log_level level) {
+  return (int)level >= atomic_load_explicit(&log_level, memory_order_relaxed);
+}
+
+/* False when this site already wrote its share of this second; *left_out is what it kept back before. */
+static bool admit(obs_log_site *site, uint32_t *left_out) {
+  uint64_t now = obs_clock_mono_ms() / 1000;
+  uint64_t second = atomic_load(&site->second);
+  if (second != now && atomic_compare_exchange_strong(&site->second, &second, now)) atomic_store(&site->in_second, 0);
+  if (atomic_fetch_add(&site->in_second, 1) >= PER_SECOND) {
+    atomic_fetch_add(&site->left_out, 1);
+    return false;
+  }
+  *left_out = atomic_exchange(&site->left_out, 0);
+  return true;
+}
+
+static void write_all(const char *p, size_t n) {
+  while (n > 0) {
+    ssize_t w = write(STDERR_FILENO, p, n);
+    if (w <= 0) return; /* nobody is left to tell */
+    p += w;
+    n -= (size_t)w;
+  }
+}
+
+static void render(obs_buf *b, obs_log_level level, const char *module, const char *text, uint32_t left_out) {
+  char now[OBS_ISO8601_LEN + 1];
+  obs_clock_format(obs_clock_wall_ms(), now);
+  if (atomic_load(&log_format) == OBS_LOG_JSON) {
+    obs_buf_printf(b, "{\"time\":\"%s\",\"level\":\"%s\",\"module\":\"%s\",\"message\":", now, level_names[level],
+                   module);
+    obs_buf_json_cstr(b, text);
+    if (left_out > 0) obs_buf_printf(b, ",\"left_out\":%u", left_out);
+    obs_buf_puts(b, "}\n");
+    return;
+  }
+  obs_buf_printf(b, "%s %s %s: %s", now, level_names[level], module, text);
+  if (left_out > 0) obs_buf_printf(b, " (%u more like this left out)", left_out);
+  obs_buf_putc(b, '\n');
+}
+
+void obs_log_write(obs_log_site *site, obs_log_level level, const char *module, const char *fmt, ...) {
+  uint32_t left_out = 0;
+  if (!admit(site, &left_out)) return;
+  char text[1024];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof(text), fmt, ap);
+  va_end(ap);
+  for (char *p = text; *p != '\0'; p++) {
+    if ((unsigned char)*p < 0x20) *p = ' '; /* one record, one line */
+  }
+  obs_buf b = {0};
+  render(&b, level, module, text, left_out);
+  if (!b.oom) write_all(b.p, b.len);
+  obs_buf_fini(&b);
+}
+
+void obs_log_raw(const char *line) {
+  obs_buf b = {0};
+  obs_buf_puts(&b, line);
+  obs_buf_putc(&b, '\n');
+  if (!b.oom) write_all(b.p, b.len);
+  obs_buf_fini(&b);
+}

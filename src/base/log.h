@@ -1,0 +1,41 @@
+/* Structured logs on stderr, as text or JSON, one line a record, rate-limited per cause.
+ *
+ * Thread-safe. A record is one write(2). Records of one call site beyond 10 a second are counted, not written; the next
+ * one that passes says how many were left out. */
+#ifndef OBS_BASE_LOG_H
+#define OBS_BASE_LOG_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum { OBS_LOG_DEBUG, OBS_LOG_INFO, OBS_LOG_WARN, OBS_LOG_ERROR } obs_log_level;
+typedef enum { OBS_LOG_TEXT, OBS_LOG_JSON } obs_log_format;
+
+/* One per call site, static. */
+typedef struct {
+  _Atomic uint64_t second;
+  _Atomic uint32_t in_second;
+  _Atomic uint32_t left_out;
+} obs_log_site;
+
+void obs_log_setup(obs_log_level level, obs_log_format format);
+bool obs_log_enabled(obs_log_level level);
+/* `module` is the folder's name: "journal", "bridge" ... */
+void obs_log_write(obs_log_site *site, obs_log_level level, const char *module, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* A line exactly as given, not limited: the cycle line that older readers parse. */
+void obs_log_raw(const char *line);
+
+#define OBS_LOG(level, module, ...)                                                                                    \
+  do {                                                                                                                 \
+    static obs_log_site obs_site_;                                                                                     \
+    if (obs_log_enabled(level)) obs_log_write(&obs_site_, level, module, __VA_ARGS__);                                 \
+  } while (0)
+
+#define obs_log_debug(module, ...) OBS_LOG(OBS_LOG_DEBUG, module, __VA_ARGS__)
+#define obs_log_info(module, ...) OBS_LOG(OBS_LOG_INFO, module, __VA_ARGS__)
+#define obs_log_warn(module, ...) OBS_LOG(OBS_LOG_WARN, module, __VA_ARGS__)
+#define obs_log_error(module, ...) OBS_LOG(OBS_LOG_ERROR, module, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,141 @@
+#include "bridge/bridge.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "bridge/core.h"
+#include "bridge/query_thread.h"
+#include "bridge/session.h"
+
+#include <stdlib.h>
+
+enum { MAX_CONNECTIONS = 1024, BODY_BYTES = 64 << 20, IDLE_MS = 75000, CANCEL_EVERY_MS = 20 };
+
+static observer_err say(char *text, size_t size, const char *url, const char *why, observer_err err) {
+  (void)snprintf(text, size, "%s: %s", url, why);
+  return err;
+}
+
+static observer_err open_listeners(obs_bridge *b, char *text, size_t size) {
+  for (size_t i = 0; i < b->opts.nurls; i++) {
+    const char *url = b->opts.urls[i];
+    char why[200];
+    obs_listener *l = &b->listeners[b->nlisteners++];
+    observer_err err = obs_listener_init(l, url, b->opts.allow_old_nng, why, sizeof why);
+    if (err != OBSERVER_E_OK) return say(text, size, url, why, err);
+    for (size_t j = 0; j < i; j++)
+      if (obs_listener_same(l, &b->listeners[j])) return say(text, size, url, "listed twice", OBSERVER_E_INVALID);
+  }
+  return OBSERVER_E_OK;
+}
+
+static void set_defaults(obs_bridge_opts *o) {
+  if (o->max_connections == 0) o->max_connections = MAX_CONNECTIONS;
+  if (o->body_bytes == 0) o->body_bytes = BODY_BYTES;
+  if (o->body_bytes < o->limits.message_bytes) o->body_bytes = o->limits.message_bytes;
+  if (o->idle_ms == 0) o->idle_ms = IDLE_MS;
+}
+
+static obs_bridge *bridge_new(const obs_bridge_opts *opts) {
+  obs_bridge *b = calloc(1, sizeof *b);
+  if (b == NULL) return NULL;
+  b->opts = *opts;
+  set_defaults(&b->opts);
+  b->started_ms = obs_clock_mono_ms();
+  pthread_mutex_init(&b->mutex, NULL); /* the default kind does not fail */
+  if (obs_cond_init(&b->changed) != OBSERVER_E_OK) {
+    pthread_mutex_destroy(&b->mutex);
+    free(b);
+    return NULL;
+  }
+  return b;
+}
+
+observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char *error_text, size_t error_size) {
+  observer_err err = OBSERVER_E_NOMEM;
+  obs_bridge *b = bridge_new(opts);
+  (void)snprintf(error_text, error_size, "%s", observer_strerror(err));
+  if (b == NULL) return err;
+  b->listeners = calloc(opts->nurls + 1, sizeof *b->listeners);
+  if (b->listeners == NULL) goto fail;
+  if ((err = open_listeners(b, error_text, error_size)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_query_thread_start(&b->query)) != OBSERVER_E_OK) {
+    (void)snprintf(error_text, error_size, "query thread: %s", observer_strerror(err));
+    goto fail;
+  }
+  *out = b;
+  return OBSERVER_E_OK;
+fail:
+  obs_bridge_close(b);
+  return err;
+}
+
+/* NNG's threads: a handler of ours can call no more. */
+static void handler_gone(void *arg) {
+  obs_bridge *b = arg;
+  pthread_mutex_lock(&b->mutex);
+  b->handlers--;
+  pthread_cond_broadcast(&b->changed);
+  pthread_mutex_unlock(&b->mutex);
+}
+
+static void set_handlers(obs_bridge *b, int by) {
+  pthread_mutex_lock(&b->mutex);
+  b->handlers = (uint32_t)((int)b->handlers + by);
+  pthread_mutex_unlock(&b->mutex);
+}
+
+observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size) {
+  for (size_t i = 0; i < b->nlisteners; i++) {
+    obs_listener *l = &b->listeners[i];
+    char why[200];
+    set_handlers(b, 1);
+    observer_err err = obs_listener_start(l, obs_session_accept, b, handler_gone, why, sizeof why);
+    if (l->handler == NULL) set_handlers(b, -1);
+    if (err == OBSERVER_E_OK) continue;
+    obs_bridge_stop(b, 0);
+    return say(error_text, error_size, l->text, why, err);
+  }
+  return OBSERVER_E_OK;
+}
+
+const char *obs_bridge_url(const obs_bridge *b, size_t index) {
+  return index < b->nlisteners ? b->listeners[index].bound : NULL;
+}
+
+void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms) {
+  uint64_t deadline = obs_clock_mono_ms() + deadline_ms;
+  atomic_store(&b->stopping, true);
+  for (size_t i = 0; i < b->nlisteners; i++) obs_listener_stop(&b->listeners[i]);
+  pthread_mutex_lock(&b->mutex);
+  while (b->live != NULL && obs_clock_mono_ms() < deadline) {
+    obs_session_cancel_all(b, false);
+    obs_cond_wait_ms(&b->changed, &b->mutex, CANCEL_EVERY_MS);
+  }
+  if (b->live != NULL) obs_log_warn("bridge", "stop: %u connections were cut at the deadline", b->nlive);
+  obs_session_cancel_all(b, true);
+  pthread_mutex_unlock(&b->mutex);
+}
+
+/* Waits for every session and every handler's last call. */
+static void wait_until_alone(obs_bridge *b) {
+  pthread_mutex_lock(&b->mutex);
+  while (b->live != NULL || b->handlers > 0) {
+    obs_session_cancel_all(b, true);
+    obs_cond_wait_ms(&b->changed, &b->mutex, CANCEL_EVERY_MS);
+  }
+  pthread_mutex_unlock(&b->mutex);
+}
+
+void obs_bridge_close(obs_bridge *b) {
+  if (b == NULL) return;
+  if (!atomic_load(&b->stopping)) obs_bridge_stop(b, 0);
+  for (size_t i = 0; i < b->nlisteners; i++) obs_listener_fini(&b->listeners[i]);
+  wait_until_alone(b);
+  obs_query_thread_stop(b->query);
+  obs_session_free_spare(b);
+  free(b->listeners);
+  pthread_cond_destroy(&b->changed);
+  pthread_mutex_destroy(&b->mutex);
+  free(b);
+}

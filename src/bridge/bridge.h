@@ -1,0 +1,62 @@
+/* The HTTP bridge: REST clients read the live state and post ops. The only stage that knows NNG's HTTP server.
+ *
+ * In:  requests on any number of listeners; ops go to obs_commit, views come from obs_state and the journal.
+ * Out: JSON answers; the answer to a post comes after the journal has the op durably.
+ *
+ * How NNG's server is used. NNG listens, accepts and reads the first request of a connection; one handler takes every
+ * method and path, and from there the connection is ours (nng_http_hijack): the bridge reads the body and every later
+ * request with NNG's own connection calls (session.c). The server's own body collection and error pages are not used,
+ * because NNG 1.x keeps a connection open after errors that leave the body unread and then parses that body as the next
+ * request (a Content-Length that is malformed or too long, any chunked body, a 404 or 405). Here every error answer
+ * closes; a chunked body is 501, a missing length 411, a bad one 400, one over the limit 413, and a body on a GET is
+ * read and dropped. Unread bytes are drained for a moment before the close, so that the answer is not lost to a reset.
+ *   What stays out of reach: NNG answers the FIRST request of a connection by itself when it has no Host (400) or its
+ * target does not start with a slash (404: `*`, an authority), and keeps the connection; a body behind such a head is
+ * then read as a request. Heads on a connection must arrive within NNG's 8 KiB buffer: a longer line, or a pipelined
+ * burst whose last head crosses it, closes the connection. A first request has no time limit. NNG before 1.6 also
+ * writes past a heap block when a first request's target ends in a broken percent-escape, which is why a listener that
+ * is not on loopback is refused there.
+ *
+ * Threads: NNG's callback threads decode and never wait; /summary and /ops run on the thread `obs:query`; a commit's
+ * completion only wakes the session. All functions here are for the one thread that owns the bridge. */
+#ifndef OBS_BRIDGE_BRIDGE_H
+#define OBS_BRIDGE_BRIDGE_H
+
+#include "commit/commit.h"
+
+#include <stdio.h>
+
+typedef struct obs_bridge obs_bridge;
+
+typedef struct {
+  const char *const *urls; /* http://HOST:PORT; port 0: any free one */
+  size_t nurls;
+  obs_commit *commit;
+  obs_state *state;
+  obs_journal *journal; /* NULL: ephemeral */
+  obs_limits limits;
+  const char *version;      /* of the daemon, for /health; outlives the bridge */
+  bool allow_old_nng;       /* NNG before 1.6 may listen beyond loopback */
+  uint32_t max_connections; /* open at once, those with at least one request; 0: 1024. More are answered 503 */
+  uint32_t body_bytes;      /* request bodies held at once; 0: 64 MiB. More are answered 503 */
+  uint32_t idle_ms;         /* a kept connection without a request is closed; 0: 75000 */
+} obs_bridge_opts;
+
+/* Checks the URLs and starts the query thread; nothing listens yet. The modules in `opts` outlive the bridge.
+ * `error_text` names the URL and what is wrong with it. */
+observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char *error_text, size_t error_size);
+/* Listens. On failure nothing listens: `http://127.0.0.1:3800: address in use`. */
+observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size);
+/* The listeners' URLs, with the real port once started. NULL beyond the last. */
+const char *obs_bridge_url(const obs_bridge *b, size_t index);
+/* Stops listening, closes idle connections, answers new requests 503, and waits until all that was taken is answered,
+ * at most `deadline_ms`; then cuts what is left. The commit must still be running, so that waiting posts are answered:
+ * stop the bridge, then the commit, then close the bridge. */
+void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms);
+/* Stops if that was not done, and frees. By now the commit has given every batch back or will. NULL is allowed. */
+void obs_bridge_close(obs_bridge *b);
+
+/* The route table, one line for each method and path: `GET /stats 200,400,...`. */
+void obs_bridge_print_routes(FILE *out);
+
+#endif

@@ -1,0 +1,18 @@
+/* What the routes do. The contract of each kind is in route.h. */
+#ifndef OBS_BRIDGE_HANDLERS_H
+#define OBS_BRIDGE_HANDLERS_H
+
+#include "bridge/core.h"
+
+bool obs_handle_health(obs_session *s);
+bool obs_handle_stats(obs_session *s);
+bool obs_handle_livez(obs_session *s);
+bool obs_handle_readyz(obs_session *s);
+
+bool obs_handle_event(obs_session *s);
+void obs_finish_event(obs_session *s);
+
+void obs_work_summary(obs_session *s, obs_batch *rows);
+void obs_work_ops(obs_session *s, obs_batch *rows);
+
+#endif

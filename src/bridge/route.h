@@ -1,0 +1,23 @@
+/* The one route table: dispatch, `allow`, the printed list and proto/openapi.json go by it. */
+#ifndef OBS_BRIDGE_ROUTE_H
+#define OBS_BRIDGE_ROUTE_H
+
+#include "bridge/core.h"
+
+struct obs_route {
+  const char *method; /* GET answers HEAD too */
+  const char *name;   /* the path behind the family's prefix */
+  unsigned families;
+  /* On NNG's thread; must not block. True: `answer` and `out` are ready; false: parked. */
+  bool (*handle)(obs_session *s);
+  /* Or on the query thread; may block. `rows` is a scratch batch. */
+  void (*work)(obs_session *s, obs_batch *rows);
+  /* After a handler that parked, on NNG's thread: makes the answer. */
+  void (*finish)(obs_session *s);
+  const char *codes; /* it can answer, ascending */
+};
+
+/* NULL: none; then `allow` is what the path would take, NULL when the path is unknown. */
+const obs_route *obs_route_find(obs_str path, const char *method, obs_family *family, const char **allow);
+
+#endif

@@ -1,0 +1,26 @@
+/* A connection's way: read a head, maybe a body, answer, and again. */
+#ifndef OBS_BRIDGE_SESSION_H
+#define OBS_BRIDGE_SESSION_H
+
+#include "bridge/core.h"
+
+/* NNG's handler callback: takes the connection over with its first request. The handler's data is the obs_bridge. */
+void obs_session_accept(nng_aio *aio);
+
+/* For a handler that cannot answer at once: it parks the session, hands it over and touches it no more. Whoever has it
+ * fills `answer` and `out`, or leaves that to the route's `finish`, and resumes it, once, from any thread; the session
+ * goes on on one of NNG's. A session that cannot be parked (false) has its error answer. */
+bool obs_session_park(obs_session *s);
+void obs_session_resume(obs_session *s);
+
+/* A batch, ready to decode, that belongs to the session until the end of the request. NULL: no memory. */
+obs_batch *obs_session_batch(obs_session *s);
+
+/* Ends what can be ended at once: sessions that wait for a request, or with `all` every one that reads or writes.
+ * Called with the bridge's mutex held, again and again until none is left, because a session between two steps is
+ * missed. */
+void obs_session_cancel_all(obs_bridge *b, bool all);
+/* Frees the spare sessions and batches; none is live. */
+void obs_session_free_spare(obs_bridge *b);
+
+#endif

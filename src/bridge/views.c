@@ -1,0 +1,39 @@
+/* The views that cost microseconds: answered on NNG's thread. */
+#include "base/clock.h"
+#include "bridge/handlers.h"
+
+#include <inttypes.h>
+
+bool obs_handle_health(obs_session *s) {
+  const obs_bridge *b = s->bridge;
+  obs_state_counts counts;
+  obs_state_get_counts(b->opts.state, &counts);
+  obs_buf_printf(&s->out, "{\"status\":\"ok\",\"ops_in_ring\":%" PRIu32 ",\"version\":", counts.ring);
+  obs_buf_json_cstr(&s->out, b->opts.version);
+  obs_buf_printf(&s->out, ",\"seq\":%" PRIu64 ",\"uptime_s\":%" PRIu64 "}", counts.last_seq,
+                 (obs_clock_mono_ms() - b->started_ms) / 1000);
+  return true;
+}
+
+bool obs_handle_stats(obs_session *s) {
+  obs_state_stats_json(s->bridge->opts.state, s->family == OBS_FAMILY_ROOT, &s->out);
+  return true;
+}
+
+bool obs_handle_livez(obs_session *s) {
+  obs_buf_puts(&s->out, "{\"status\":\"ok\"}");
+  return true;
+}
+
+bool obs_handle_readyz(obs_session *s) {
+  char why[256];
+  if (obs_commit_health(s->bridge->opts.commit, why, sizeof why) == OBSERVER_E_OK) {
+    obs_buf_puts(&s->out, "{\"status\":\"ready\"}");
+    return true;
+  }
+  obs_answer_fail(&s->answer, 503);
+  obs_buf_puts(&s->out, "{\"status\":\"not ready\",\"reasons\":[");
+  obs_buf_json_cstr(&s->out, why);
+  obs_buf_puts(&s->out, "]}");
+  return true;
+}

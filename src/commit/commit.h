@@ -1,0 +1,65 @@
+/* Commit: the one thread that orders, writes, syncs, applies and releases batches.
+ *
+ * In:  decoded batches from any thread, through a queue bounded in bytes.
+ * Out: each batch goes back through its `done` with the result set: recorded and durable, duplicate, or an error.
+ * Order of one group (everything that waits, up to group_bytes): dedupe by op_id -> journal append -> journal sync ->
+ *   state -> done. So what is acknowledged is in the journal and what is in the state is in the journal.
+ * Failure of the disk: batches of PULL and SUB are held and tried again (the queue fills, intake stops reading); those
+ * of REP and HTTP are answered with the error at once. `obs_commit_health` tells; recording resumes by itself. Counts:
+ * received = recorded + duplicate + rejected + in flight, per transport, at every moment. */
+#ifndef OBS_COMMIT_COMMIT_H
+#define OBS_COMMIT_COMMIT_H
+
+#include "journal/journal.h"
+#include "op/batch.h"
+#include "state/state.h"
+
+typedef struct obs_commit obs_commit;
+
+typedef struct {
+  obs_journal *journal; /* NULL: ephemeral */
+  obs_state *state;
+  uint64_t next_seq;       /* seq of the next op when there is no journal */
+  size_t queue_bytes;      /* default 8 MiB */
+  size_t group_bytes;      /* most JSON a group writes; default 4 MiB */
+  uint32_t dedupe;         /* op_ids remembered; default 65536 */
+  uint32_t checkpoint_s;   /* seconds between checkpoints; default 60; 0: only at close */
+  void (*room)(void *arg); /* the queue was full and has room again; commit thread; must not block */
+  void *room_arg;
+} obs_commit_opts;
+
+typedef struct {
+  uint64_t received, recorded, duplicate, rejected, in_flight; /* ops */
+  uint64_t messages, bytes;
+} obs_commit_counts;
+
+observer_err obs_commit_open(const obs_commit_opts *opts, obs_commit **out);
+
+typedef struct {
+  uint64_t checkpoint_seq; /* rows the checkpoint counted; 0: none was used */
+  uint64_t replayed;       /* rows counted from the journal itself */
+  uint64_t bad_rows;
+  bool torn;
+} obs_commit_recovered;
+
+/* Start-up, before start: state and dedupe window from the checkpoint, then from the journal's rows behind it. Nothing
+ * to do when ephemeral. */
+observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out);
+observer_err obs_commit_start(obs_commit *c);
+
+/* Hands a decoded batch over. A PULL batch is taken even when the queue is full (the source then looks at
+ * obs_commit_has_room before it reads on); the others get FULL then, and all get CLOSED when stopping: the batch stays
+ * the caller's, b->error says why and its ops count as rejected. Never blocks. */
+observer_err obs_commit_submit(obs_commit *c, obs_batch *b);
+bool obs_commit_has_room(obs_commit *c);
+
+/* OK, or why ops cannot be recorded now (text for a person, at most `size` bytes). Any thread. */
+observer_err obs_commit_health(obs_commit *c, char *text, size_t size);
+void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_counts *out);
+
+/* Stops taking, records what waits (at most until `deadline_ms` from now; what cannot be written by then is answered
+ * with an error and counted), syncs, writes the checkpoint, joins. */
+void obs_commit_stop(obs_commit *c, uint32_t deadline_ms);
+void obs_commit_close(obs_commit *c);
+
+#endif

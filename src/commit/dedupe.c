@@ -1,0 +1,129 @@
+#include "commit/dedupe.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <xxhash.h>
+
+/* A FIFO of hashes and an open-addressing table of places in it (0: empty, else place + 1). The table has at least
+ * twice as many slots as there can be ids; deletion shifts back, so there are no tombstones. */
+struct obs_dedupe {
+  XXH128_hash_t *fifo;
+  uint32_t *table;
+  uint32_t window, pending_max;
+  uint32_t fifo_mask, table_mask;
+  uint64_t head, committed, tail; /* ids [head, committed) stand, [committed, tail) are tentative */
+  uint64_t seed;
+};
+
+static uint32_t power_of_two(uint64_t at_least) {
+  uint32_t n = 16;
+  while (n < at_least) n *= 2;
+  return n;
+}
+
+observer_err obs_dedupe_open(uint32_t window, uint32_t pending, obs_dedupe **out) {
+  obs_dedupe *d = calloc(1, sizeof(*d));
+  if (d == NULL) return OBSERVER_E_NOMEM;
+  uint32_t fifo = power_of_two((uint64_t)window + pending);
+  d->window = window;
+  d->pending_max = pending;
+  d->fifo_mask = fifo - 1;
+  d->table_mask = fifo * 2 - 1;
+  d->fifo = calloc(fifo, sizeof(*d->fifo));
+  d->table = calloc((size_t)fifo * 2, sizeof(*d->table));
+  if (getrandom(&d->seed, sizeof(d->seed), 0) != sizeof(d->seed)) d->seed = obs_clock_mono_ns();
+  if (d->fifo == NULL || d->table == NULL) {
+    obs_dedupe_close(d);
+    return OBSERVER_E_NOMEM;
+  }
+  *out = d;
+  return OBSERVER_E_OK;
+}
+
+void obs_dedupe_close(obs_dedupe *d) {
+  if (d == NULL) return;
+  free(d->fifo);
+  free(d->table);
+  free(d);
+}
+
+static const XXH128_hash_t *at_slot(const obs_dedupe *d, uint32_t slot) {
+  return &d->fifo[d->table[slot] - 1];
+}
+
+/* The slot of `h`, or the empty one where it would go. */
+static uint32_t find(const obs_dedupe *d, XXH128_hash_t h) {
+  uint32_t slot = (uint32_t)h.low64 & d->table_mask;
+  while (d->table[slot] != 0 && !XXH128_isEqual(*at_slot(d, slot), h)) slot = (slot + 1) & d->table_mask;
+  return slot;
+}
+
+/* Takes `hole` out and moves back those that were pushed on past it. */
+static void erase(obs_dedupe *d, uint32_t hole) {
+  for (uint32_t slot = (hole + 1) & d->table_mask; d->table[slot] != 0; slot = (slot + 1) & d->table_mask) {
+    uint32_t home = (uint32_t)at_slot(d, slot)->low64 & d->table_mask;
+    if (((slot - home) & d->table_mask) < ((slot - hole) & d->table_mask)) continue;
+    d->table[hole] = d->table[slot];
+    hole = slot;
+  }
+  d->table[hole] = 0;
+}
+
+static bool add_hash(obs_dedupe *d, XXH128_hash_t h) {
+  uint32_t slot = find(d, h);
+  if (d->table[slot] != 0) return false;
+  uint32_t place = (uint32_t)d->tail++ & d->fifo_mask;
+  d->fifo[place] = h;
+  d->table[slot] = place + 1;
+  return true;
+}
+
+bool obs_dedupe_add(obs_dedupe *d, obs_str id) {
+  assert(obs_dedupe_pending(d) < d->pending_max);
+  return add_hash(d, XXH3_128bits_withSeed(id.p, id.len, d->seed));
+}
+
+uint32_t obs_dedupe_pending(const obs_dedupe *d) {
+  return (uint32_t)(d->tail - d->committed);
+}
+
+void obs_dedupe_commit(obs_dedupe *d) {
+  d->committed = d->tail;
+  while (d->committed - d->head > d->window) erase(d, find(d, d->fifo[d->head++ & d->fifo_mask]));
+}
+
+void obs_dedupe_rollback(obs_dedupe *d) {
+  while (d->tail > d->committed) erase(d, find(d, d->fifo[--d->tail & d->fifo_mask]));
+}
+
+typedef struct {
+  uint32_t version, ids;
+  uint64_t seed;
+} saved_header;
+
+void obs_dedupe_save(const obs_dedupe *d, obs_buf *out) {
+  saved_header header = {1, (uint32_t)(d->committed - d->head), d->seed};
+  obs_buf_append(out, &header, sizeof(header));
+  for (uint64_t i = d->head; i < d->committed; i++) {
+    obs_buf_append(out, &d->fifo[i & d->fifo_mask], sizeof(*d->fifo));
+  }
+}
+
+observer_err obs_dedupe_load(obs_dedupe *d, const void *data, size_t len) {
+  saved_header header;
+  if (len < sizeof(header)) return OBSERVER_E_CORRUPT;
+  memcpy(&header, data, sizeof(header));
+  if (header.version != 1 || len - sizeof(header) != (size_t)header.ids * sizeof(*d->fifo)) return OBSERVER_E_CORRUPT;
+  const char *p = (const char *)data + sizeof(header);
+  d->seed = header.seed;
+  for (uint32_t i = 0; i < header.ids; i++, p += sizeof(*d->fifo)) {
+    XXH128_hash_t h;
+    memcpy(&h, p, sizeof(h));
+    (void)add_hash(d, h);
+    obs_dedupe_commit(d); /* a window that has become smaller keeps the newest */
+  }
+  return OBSERVER_E_OK;
+}

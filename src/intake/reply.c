@@ -1,0 +1,55 @@
+#include "intake/reply.h"
+
+#include <msgpack.h>
+
+enum { ERRORS_MAX = 100 };
+
+static void pack_text(msgpack_packer *pk, const char *s) {
+  size_t n = strlen(s);
+  msgpack_pack_str(pk, n);
+  msgpack_pack_str_body(pk, s, n);
+}
+
+static void pack_count(msgpack_packer *pk, const char *key, uint64_t n) {
+  pack_text(pk, key);
+  msgpack_pack_uint64(pk, n);
+}
+
+static void pack_error(msgpack_packer *pk, uint32_t index, const char *text) {
+  msgpack_pack_map(pk, 2);
+  pack_count(pk, "index", index);
+  pack_text(pk, "error");
+  pack_text(pk, text);
+}
+
+/* When nothing of the batch could be recorded, every op has that error; else those that were rejected. */
+static void pack_errors(msgpack_packer *pk, const obs_batch *b) {
+  uint32_t failed = b->error != OBSERVER_E_OK ? b->nops : 0;
+  if (failed > ERRORS_MAX) failed = ERRORS_MAX;
+  uint32_t rejects = b->nrejects < ERRORS_MAX - failed ? b->nrejects : ERRORS_MAX - failed;
+  pack_text(pk, "errors");
+  msgpack_pack_array(pk, failed + rejects);
+  for (uint32_t i = 0; i < failed; i++) pack_error(pk, b->lines[i].index, b->error_text);
+  for (uint32_t i = 0; i < rejects; i++) pack_error(pk, b->rejects[i].index, b->rejects[i].reason);
+}
+
+nng_msg *obs_reply_make(const obs_batch *b) {
+  bool failed = b->error != OBSERVER_E_OK;
+  nng_msg *msg = NULL;
+  msgpack_sbuffer out;
+  msgpack_packer pk;
+  msgpack_sbuffer_init(&out);
+  msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
+  msgpack_pack_map(&pk, 5);
+  pack_count(&pk, "accepted", failed ? 0 : b->recorded);
+  pack_count(&pk, "duplicates", failed ? 0 : b->duplicates);
+  pack_count(&pk, "rejected", b->nrejects + (failed ? b->nops : 0));
+  pack_errors(&pk, b);
+  pack_count(&pk, "seq", failed ? 0 : b->last_seq);
+  if (nng_msg_alloc(&msg, 0) == 0 && nng_msg_append(msg, out.data, out.size) != 0) {
+    nng_msg_free(msg);
+    msg = NULL;
+  }
+  msgpack_sbuffer_destroy(&out);
+  return msg;
+}

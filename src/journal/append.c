@@ -1,0 +1,226 @@
+/* Writing: append, sync, rotation.
+ *
+ * The active segment's index always tells where the good bytes end, so every write goes to that offset and every
+ * failure is undone by cutting the file there. Readers see only what was published: after the sync in ALWAYS mode,
+ * after the append in the others. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "journal/file.h"
+#include "journal/private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void obs_journal_publish(obs_journal *j) {
+  const obs_index *x = &obs_journal_active(j)->index;
+  pthread_mutex_lock(&j->lock);
+  j->committed = x->indexed;
+  j->committed_seq = obs_index_next_seq(x);
+  pthread_mutex_unlock(&j->lock);
+}
+
+void obs_journal_set_mark(obs_journal *j) {
+  const obs_index *x = &obs_journal_active(j)->index;
+  j->mark = (obs_mark){.end = x->indexed, .rows = x->rows, .nblocks = x->nblocks};
+  if (x->nblocks > 0) j->mark.last = x->blocks[x->nblocks - 1];
+}
+
+void obs_journal_cut(obs_journal *j) {
+  j->dirty = j->truncate(j->fd, (off_t)obs_journal_active(j)->index.indexed) != 0;
+}
+
+observer_err obs_journal_flush(obs_journal *j) {
+  /* Rows in a file whose name can still be lost are not durable. */
+  if (j->dir_dirty && fsync(j->dir_fd) != 0) return obs_journal_fail(j, "sync", "");
+  j->dir_dirty = false;
+  if (j->datasync(j->fd) != 0) return obs_journal_fail(j, "sync", j->name);
+  j->pending = false;
+  obs_journal_set_mark(j);
+  obs_journal_publish(j);
+  pthread_mutex_lock(&j->lock);
+  j->counts.syncs++;
+  pthread_mutex_unlock(&j->lock);
+  return OBSERVER_E_OK;
+}
+
+static void take_back(obs_journal *j) {
+  obs_index *x = &obs_journal_active(j)->index;
+  pthread_mutex_lock(&j->lock);
+  x->indexed = j->mark.end;
+  x->rows = j->mark.rows;
+  x->nblocks = j->mark.nblocks;
+  if (x->nblocks > 0) x->blocks[x->nblocks - 1] = j->mark.last;
+  pthread_mutex_unlock(&j->lock);
+  atomic_store_explicit(&j->next_seq, obs_index_next_seq(x), memory_order_release);
+  j->pending = false;
+  obs_journal_cut(j);
+}
+
+/* Puts an empty file in the active one's place. The new file exists before the old one moves, so a full disk cannot
+ * leave the directory without an active segment; a crash between the two renames can, and open makes one. */
+static bool swap_files(obs_journal *j, const char *rotated, int *fd) {
+  obs_name fresh;
+  (void)snprintf(fresh, sizeof(fresh), "%s.new", j->name);
+  if (faccessat(j->dir_fd, rotated, F_OK, 0) == 0) {
+    errno = EEXIST;
+    return false;
+  }
+  *fd = openat(j->dir_fd, fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (*fd < 0) return false;
+  bool moved = renameat(j->dir_fd, j->name, j->dir_fd, rotated) == 0;
+  if (moved && renameat(j->dir_fd, fresh, j->dir_fd, j->name) == 0) return true;
+  int saved = errno;
+  if (moved && renameat(j->dir_fd, rotated, j->dir_fd, j->name) != 0) saved = errno;
+  (void)unlinkat(j->dir_fd, fresh, 0);
+  (void)close(*fd);
+  errno = saved;
+  return false;
+}
+
+static bool reserve_segment(obs_journal *j) {
+  pthread_mutex_lock(&j->lock);
+  obs_segment *more = reallocarray(j->segments, j->nsegments + 1, sizeof(*more));
+  if (more != NULL) j->segments = more;
+  pthread_mutex_unlock(&j->lock);
+  return more != NULL;
+}
+
+/* The active segment becomes a rotated one, `fd` the active one's file. */
+static void take_over(obs_journal *j, int fd) {
+  pthread_mutex_lock(&j->lock);
+  obs_segment *old = obs_journal_active(j);
+  old->size = old->index.indexed;
+  obs_index_init(&j->segments[j->nsegments].index, obs_index_next_seq(&old->index));
+  j->segments[j->nsegments++].size = 0;
+  int old_fd = j->fd;
+  j->fd = fd;
+  j->committed = 0;
+  pthread_mutex_unlock(&j->lock);
+  j->pending = false;
+  if (close(old_fd) != 0) obs_log_warn("journal", "close %s: %s", j->name, strerror(errno));
+  obs_journal_set_mark(j);
+}
+
+/* A rotation that fails is no reason not to record: the segment grows and the next append tries again. */
+static void rotation_failed(obs_journal *j, const char *name) {
+  if (!j->rotation_failed) {
+    obs_log_warn("journal", "rotate %s/%s to %s: %s (recording goes on in the same file)", j->dir, j->name, name,
+                 strerror(errno));
+  }
+  j->rotation_failed = true;
+}
+
+static observer_err rotate(obs_journal *j) {
+  if (j->pending && j->opts.fsync != OBS_FSYNC_NEVER) {
+    observer_err err = obs_journal_flush(j);
+    if (err != OBSERVER_E_OK) return err;
+  }
+  if (!reserve_segment(j)) return obs_journal_fail_nomem(j, "rotate");
+  obs_name name;
+  obs_journal_rotated_name(j, obs_journal_active(j)->index.first_seq, name);
+  int fd;
+  if (!swap_files(j, name, &fd)) {
+    rotation_failed(j, name);
+    return OBSERVER_E_OK;
+  }
+  take_over(j, fd);
+  j->rotation_failed = false;
+  j->dir_dirty = true;
+  obs_journal_save_sidecar(j, j->nsegments - 2);
+  return OBSERVER_E_OK;
+}
+
+static size_t total(const struct iovec *iov, uint32_t niov) {
+  size_t n = 0;
+  for (uint32_t i = 0; i < niov; i++) n += iov[i].iov_len;
+  return n;
+}
+
+/* Never a segment without rows: the next one would have the same first seq, and so the same name. */
+static bool is_full(obs_journal *j, size_t more) {
+  const obs_index *x = &obs_journal_active(j)->index;
+  return j->opts.segment_bytes > 0 && x->rows > 0 && x->indexed + more > j->opts.segment_bytes;
+}
+
+static observer_err make_ready(obs_journal *j, size_t len) {
+  if (j->dirty) obs_journal_cut(j);
+  if (j->dirty) return obs_journal_fail(j, "truncate", j->name);
+  if (is_full(j, len)) {
+    observer_err err = rotate(j);
+    if (err != OBSERVER_E_OK) return err;
+  }
+  pthread_mutex_lock(&j->lock);
+  bool room = obs_index_reserve(&obs_journal_active(j)->index);
+  pthread_mutex_unlock(&j->lock);
+  return room ? OBSERVER_E_OK : obs_journal_fail_nomem(j, "write");
+}
+
+static void account(obs_journal *j, size_t len, uint64_t rows, int64_t min_ms, int64_t max_ms) {
+  obs_index *x = &obs_journal_active(j)->index;
+  pthread_mutex_lock(&j->lock);
+  bool extended = obs_index_extend(x, j->opts.block_bytes, x->indexed + len, rows, min_ms, max_ms);
+  assert(extended); /* make_ready made room */
+  (void)extended;
+  j->counts.appends++;
+  if (j->opts.fsync != OBS_FSYNC_ALWAYS) {
+    j->committed = x->indexed;
+    j->committed_seq = obs_index_next_seq(x);
+  }
+  pthread_mutex_unlock(&j->lock);
+  atomic_store_explicit(&j->next_seq, obs_index_next_seq(x), memory_order_release);
+  if (!j->pending) j->pending_since_ms = obs_clock_mono_ms();
+  j->pending = true;
+}
+
+observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov, uint64_t rows, int64_t min_ms,
+                                int64_t max_ms) {
+  assert(j->replayed);
+  size_t len = total(iov, niov);
+  if (len == 0) return OBSERVER_E_OK;
+  observer_err err = make_ready(j, len);
+  if (err != OBSERVER_E_OK) return err;
+  if (!obs_file_write_at(j->fd, iov, niov, obs_journal_active(j)->index.indexed)) {
+    err = obs_journal_fail(j, "write", j->name);
+    obs_journal_cut(j);
+    return err;
+  }
+  account(j, len, rows, min_ms, max_ms);
+  return OBSERVER_E_OK;
+}
+
+/* A block of blank lines: should the cut fail, replay passes over them and the next append cuts again. */
+observer_err obs_journal_probe(obs_journal *j) {
+  char blank[4096];
+  memset(blank, '\n', sizeof(blank));
+  struct iovec iov = {blank, sizeof(blank)};
+  observer_err err = make_ready(j, 0);
+  if (err != OBSERVER_E_OK) return err;
+  bool written = obs_file_write_at(j->fd, &iov, 1, obs_journal_active(j)->index.indexed) && j->datasync(j->fd) == 0;
+  if (!written) err = obs_journal_fail(j, "write", j->name);
+  obs_journal_cut(j);
+  return err != OBSERVER_E_OK ? err : j->dirty ? obs_journal_fail(j, "truncate", j->name) : OBSERVER_E_OK;
+}
+
+uint32_t obs_journal_sync_due(const obs_journal *j) {
+  if (j->opts.fsync != OBS_FSYNC_INTERVAL || !j->pending) return UINT32_MAX;
+  uint64_t waited = obs_clock_mono_ms() - j->pending_since_ms;
+  return waited >= j->opts.fsync_ms ? 0 : (uint32_t)(j->opts.fsync_ms - waited);
+}
+
+observer_err obs_journal_sync(obs_journal *j) {
+  if (!j->pending || j->opts.fsync == OBS_FSYNC_NEVER) return OBSERVER_E_OK;
+  if (j->opts.fsync == OBS_FSYNC_INTERVAL && obs_journal_sync_due(j) > 0) return OBSERVER_E_OK;
+  observer_err err = obs_journal_flush(j);
+  if (err == OBSERVER_E_OK) return err;
+  if (j->opts.fsync == OBS_FSYNC_ALWAYS) {
+    take_back(j);
+  } else {
+    j->pending_since_ms = obs_clock_mono_ms();
+  }
+  return err;
+}

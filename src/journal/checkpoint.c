@@ -1,0 +1,128 @@
+/* The checkpoint: the caller's aggregates up to a seq, and how far the active segment was then, with its index, so that
+ * replay begins there.
+ *
+ * Version 1, little-endian:
+ *   "OBSCKP1\n", u64 seq, u64 XXH64 of the last TAIL bytes (or fewer) before index.indexed of the segment, index of the
+ *   segment that was active (index.c), u64 length, that many bytes of the caller, XXH64 of everything before it.
+ * A later version gets another magic, and this file then reads both. The caller's bytes carry their own version. */
+#include "base/log.h"
+#include "journal/file.h"
+#include "journal/private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+static const char magic[8] = {'O', 'B', 'S', 'C', 'K', 'P', '1', '\n'};
+enum { TAIL = 4096, CHECKPOINT_MAX = 1 << 30 };
+
+/* Hash of what comes before byte `end`. False when the file is shorter, or `end` is not the start of a line. */
+static bool tail_hash(int fd, uint64_t end, uint64_t *hash) {
+  char tail[TAIL];
+  size_t n = end < TAIL ? (size_t)end : TAIL;
+  if (obs_file_read_at(fd, tail, n, end - n) != (ssize_t)n) return false;
+  *hash = XXH64(tail, n, 0);
+  return n == 0 || tail[n - 1] == '\n';
+}
+
+observer_err obs_journal_checkpoint_save(obs_journal *j, uint64_t seq, const void *blob, size_t len) {
+  /* It must not tell of rows that a power cut can still take. */
+  observer_err err = j->pending ? obs_journal_flush(j) : OBSERVER_E_OK;
+  if (err != OBSERVER_E_OK) return err;
+  const obs_index *x = &obs_journal_active(j)->index;
+  uint64_t hash;
+  if (!tail_hash(j->fd, x->indexed, &hash)) return obs_journal_fail(j, "read", j->name);
+  obs_buf file = {0};
+  obs_buf_append(&file, magic, sizeof(magic));
+  obs_put_u64(&file, seq);
+  obs_put_u64(&file, hash);
+  obs_index_encode(x, &file);
+  obs_put_u64(&file, len);
+  obs_buf_append(&file, blob, len);
+  obs_put_checksum(&file);
+  if (file.oom) {
+    err = obs_journal_fail_nomem(j, "checkpoint");
+  } else if (!obs_file_replace(j->dir_fd, OBS_JOURNAL_CHECKPOINT, &file, true)) {
+    err = obs_journal_fail(j, "write", OBS_JOURNAL_CHECKPOINT);
+  }
+  obs_buf_fini(&file);
+  return err;
+}
+
+typedef struct {
+  uint64_t seq, hash;
+  obs_index index;
+  const char *blob;
+  uint64_t blob_len;
+} parts;
+
+static bool parse(const obs_buf *file, parts *out) {
+  if (file->len < sizeof(magic) + 8 || memcmp(file->p, magic, sizeof(magic)) != 0) return false;
+  if (!obs_checksum_ok(file->p, file->len)) return false;
+  const char *p = file->p + sizeof(magic);
+  size_t left = file->len - sizeof(magic) - 8;
+  if (!obs_take_u64(&p, &left, &out->seq) || !obs_take_u64(&p, &left, &out->hash)) return false;
+  if (!obs_index_decode(&out->index, &p, &left) || !obs_take_u64(&p, &left, &out->blob_len)) return false;
+  out->blob = p;
+  return out->blob_len == left;
+}
+
+/* The segment that was active then: the one with its first seq, else today's active one unless newer ones were rotated
+ * since. nsegments: it is gone. */
+static size_t find_segment(const obs_journal *j, uint64_t first_seq) {
+  for (size_t i = 0; i + 1 < j->nsegments; i++) {
+    if (j->segments[i].index.first_seq == first_seq) return i;
+    if (j->segments[i].index.first_seq > first_seq) return j->nsegments;
+  }
+  return j->segments[j->nsegments - 1].index.first_seq > first_seq ? j->nsegments : j->nsegments - 1;
+}
+
+static bool same_rows(obs_journal *j, size_t i, const parts *c) {
+  if (j->segments[i].size < c->index.indexed) return false;
+  int fd = obs_journal_open_segment(j, i);
+  if (fd < 0) return false;
+  uint64_t hash;
+  bool same = tail_hash(fd, c->index.indexed, &hash) && hash == c->hash;
+  return close(fd) == 0 && same;
+}
+
+/* Gives the segment the checkpoint's index unless its sidecar knows more. */
+static bool adopt(obs_journal *j, parts *c) {
+  size_t i = find_segment(j, c->index.first_seq);
+  if (i == j->nsegments) {
+    obs_log_warn("journal", "the rows that follow the checkpoint (seq %" PRIu64 ") were deleted in part", c->seq);
+    return true;
+  }
+  if (!same_rows(j, i, c)) return false;
+  obs_index *x = &j->segments[i].index;
+  if (x->first_seq == c->index.first_seq && x->indexed >= c->index.indexed) return true;
+  obs_index_fini(x);
+  *x = c->index;
+  obs_index_init(&c->index, 0);
+  return true;
+}
+
+static observer_err unusable(obs_journal *j, const char *why) {
+  (void)snprintf(j->error, sizeof(j->error), "%s/%s: %s", j->dir, OBS_JOURNAL_CHECKPOINT, why);
+  return OBSERVER_E_CORRUPT;
+}
+
+observer_err obs_journal_checkpoint_load(obs_journal *j, uint64_t *seq, obs_buf *blob) {
+  obs_buf file = {0};
+  parts c = {0};
+  observer_err err = obs_file_read_all(j->dir_fd, OBS_JOURNAL_CHECKPOINT, CHECKPOINT_MAX, &file);
+  if (err == OBSERVER_E_CORRUPT) err = unusable(j, "too large");
+  if (err == OBSERVER_E_IO) err = obs_journal_fail(j, "read", OBS_JOURNAL_CHECKPOINT);
+  if (err == OBSERVER_E_OK && !parse(&file, &c)) err = unusable(j, "damaged");
+  if (err == OBSERVER_E_OK && !adopt(j, &c)) err = unusable(j, "the rows are not those it was made of");
+  if (err == OBSERVER_E_OK) {
+    *seq = c.seq;
+    obs_buf_append(blob, c.blob, c.blob_len);
+    if (blob->oom) err = obs_journal_fail_nomem(j, "checkpoint");
+  }
+  obs_index_fini(&c.index);
+  obs_buf_fini(&file);
+  return err;
+}

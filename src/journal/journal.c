@@ -1,0 +1,284 @@
+/* Opening, locking, closing; the names of the files; what the rest of the journal says and counts. */
+#include "journal/journal.h"
+
+#include "base/log.h"
+#include "journal/file.h"
+#include "journal/private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DEFAULT_BLOCK = 1 << 20, DEFAULT_REJECTED = 64 << 20, NAME_SPARE = 32 };
+
+static void numbered_name(const obs_journal *j, uint64_t first_seq, const char *ext, obs_name out) {
+  (void)snprintf(out, sizeof(obs_name), "%.*s-%" PRIu64 "%s", j->stem_len, j->name, first_seq, ext);
+}
+
+void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_name out) {
+  numbered_name(j, first_seq, j->name + j->stem_len, out);
+}
+
+void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_name out) {
+  numbered_name(j, first_seq, ".idx", out);
+}
+
+void obs_journal_active_sidecar_name(const obs_journal *j, obs_name out) {
+  (void)snprintf(out, sizeof(obs_name), "%.*s.idx", j->stem_len, j->name);
+}
+
+void obs_journal_segment_name(const obs_journal *j, size_t i, obs_name out) {
+  if (i + 1 == j->nsegments) {
+    (void)snprintf(out, sizeof(obs_name), "%s", j->name);
+  } else {
+    obs_journal_rotated_name(j, j->segments[i].index.first_seq, out);
+  }
+}
+
+static observer_err failed(obs_journal *j, const char *verb, const char *name, int errnum) {
+  (void)snprintf(j->error, sizeof(j->error), "%s %s/%s: %s", verb, j->dir, name, strerror(errnum));
+  pthread_mutex_lock(&j->lock);
+  j->counts.failures++;
+  pthread_mutex_unlock(&j->lock);
+  observer_err err = obs_file_err(errnum);
+  return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_IO : err;
+}
+
+observer_err obs_journal_fail(obs_journal *j, const char *verb, const char *name) {
+  return failed(j, verb, name, errno);
+}
+
+observer_err obs_journal_fail_nomem(obs_journal *j, const char *verb) {
+  return failed(j, verb, j->name, ENOMEM);
+}
+
+const char *obs_journal_error(const obs_journal *j) {
+  return j->error;
+}
+
+uint64_t obs_journal_next_seq(const obs_journal *j) {
+  return atomic_load_explicit(&j->next_seq, memory_order_acquire);
+}
+
+void obs_journal_get_counts(obs_journal *j, obs_journal_counts *out) {
+  pthread_mutex_lock(&j->lock);
+  *out = j->counts;
+  out->segments = j->nsegments;
+  out->bytes = j->replayed ? j->committed : obs_journal_active(j)->size;
+  for (size_t i = 0; i + 1 < j->nsegments; i++) out->bytes += j->segments[i].size;
+  pthread_mutex_unlock(&j->lock);
+}
+
+int obs_journal_open_segment(obs_journal *j, size_t i) {
+  if (i + 1 == j->nsegments) return fcntl(j->fd, F_DUPFD_CLOEXEC, 0);
+  obs_name name;
+  obs_journal_segment_name(j, i, name);
+  return openat(j->dir_fd, name, O_RDONLY | O_CLOEXEC);
+}
+
+void obs_journal_save_sidecar(obs_journal *j, size_t i) {
+  obs_name name;
+  obs_journal_sidecar_name(j, j->segments[i].index.first_seq, name);
+  if (obs_index_write_sidecar(&j->segments[i].index, j->dir_fd, name, false)) return;
+  obs_log_warn("journal", "write %s/%s: %s (made again at the next start)", j->dir, name, strerror(errno));
+}
+
+/* A bare file name that no other file of the directory has. */
+static bool name_ok(const char *name, int stem_len) {
+  static const char *const taken[] = {OBS_JOURNAL_CHECKPOINT, OBS_JOURNAL_REJECTED, OBS_JOURNAL_REJECTED_OLD,
+                                      OBS_JOURNAL_BAD_ROWS, OBS_JOURNAL_LOCK};
+  if (stem_len == 0 || strchr(name, '/') != NULL || strlen(name) > NAME_MAX - NAME_SPARE) return false;
+  if (strcmp(name + stem_len, ".idx") == 0 || strcmp(name + stem_len, ".new") == 0) return false;
+  for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+    if (strcmp(name, taken[i]) == 0) return false;
+  }
+  return true;
+}
+
+static observer_err set_names(obs_journal *j) {
+  const char *name = j->opts.name == NULL ? "ops.jsonl" : j->opts.name;
+  const char *dot = strrchr(name, '.');
+  j->dir = strdup(j->opts.dir);
+  j->name = strdup(name);
+  if (j->dir == NULL || j->name == NULL) return obs_journal_fail_nomem(j, "open");
+  j->opts.dir = j->dir;
+  j->opts.name = j->name;
+  j->stem_len = (int)(dot == NULL ? strlen(name) : (size_t)(dot - name));
+  if (name_ok(j->name, j->stem_len)) return OBSERVER_E_OK;
+  (void)snprintf(j->error, sizeof(j->error), "%s: cannot be the name of a journal", j->name);
+  return OBSERVER_E_INVALID;
+}
+
+static observer_err open_dir(obs_journal *j) {
+  if (obs_file_make_dirs(j->dir)) j->dir_fd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (j->dir_fd >= 0) return OBSERVER_E_OK;
+  int errnum = errno;
+  (void)snprintf(j->error, sizeof(j->error), "%s: %s", j->dir, strerror(errnum));
+  observer_err err = obs_file_err(errnum);
+  return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_IO : err;
+}
+
+static observer_err say_locked(obs_journal *j) {
+  char pid[16] = {0};
+  if (obs_file_read_at(j->lock_fd, pid, sizeof(pid) - 1, 0) < 0) pid[0] = 0;
+  pid[strspn(pid, "0123456789")] = 0;
+  (void)snprintf(j->error, sizeof(j->error), "%s/%s: in use by another observerd (pid %s)", j->dir, OBS_JOURNAL_LOCK,
+                 pid[0] == 0 ? "unknown" : pid);
+  return OBSERVER_E_LOCKED;
+}
+
+static observer_err take_lock(obs_journal *j) {
+  j->lock_fd = openat(j->dir_fd, OBS_JOURNAL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (j->lock_fd < 0) return obs_journal_fail(j, "open", OBS_JOURNAL_LOCK);
+  if (flock(j->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    return errno == EWOULDBLOCK ? say_locked(j) : obs_journal_fail(j, "lock", OBS_JOURNAL_LOCK);
+  }
+  char pid[16];
+  int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+  struct iovec iov = {pid, (size_t)n};
+  if (ftruncate(j->lock_fd, 0) != 0 || !obs_file_write_at(j->lock_fd, &iov, 1, 0)) {
+    obs_log_warn("journal", "write %s/%s: %s (the lock holds, without the pid)", j->dir, OBS_JOURNAL_LOCK,
+                 strerror(errno));
+  }
+  return OBSERVER_E_OK;
+}
+
+/* First seq in the name of a rotated segment, 0 when `name` is not one. */
+static uint64_t rotated_seq(const obs_journal *j, const char *name) {
+  if (strncmp(name, j->name, (size_t)j->stem_len) != 0 || name[j->stem_len] != '-') return 0;
+  const char *digits = name + j->stem_len + 1;
+  size_t n = strspn(digits, "0123456789");
+  if (n == 0 || n > 19 || digits[0] == '0' || strcmp(digits + n, j->name + j->stem_len) != 0) return 0;
+  return strtoull(digits, NULL, 10);
+}
+
+static observer_err add_segment(obs_journal *j, const char *name, int fd, uint64_t first_seq) {
+  struct stat st;
+  if ((fd >= 0 ? fstat(fd, &st) : fstatat(j->dir_fd, name, &st, 0)) != 0) return obs_journal_fail(j, "stat", name);
+  if (!S_ISREG(st.st_mode)) {
+    (void)snprintf(j->error, sizeof(j->error), "%s/%s: not a regular file", j->dir, name);
+    return OBSERVER_E_INVALID;
+  }
+  obs_segment *s = reallocarray(j->segments, j->nsegments + 1, sizeof(*s));
+  if (s == NULL) return obs_journal_fail_nomem(j, "open");
+  j->segments = s;
+  s += j->nsegments++;
+  s->size = (uint64_t)st.st_size;
+  obs_index_init(&s->index, first_seq);
+  return OBSERVER_E_OK;
+}
+
+/* A sidecar that does not tell of exactly this file is passed over; replay makes it again. */
+static void load_sidecar(obs_journal *j, obs_segment *s) {
+  obs_name name;
+  obs_journal_sidecar_name(j, s->index.first_seq, name);
+  obs_index x = {0};
+  if (!obs_index_read_sidecar(&x, j->dir_fd, name)) return;
+  if (x.first_seq == s->index.first_seq && x.indexed == s->size) {
+    obs_index_fini(&s->index);
+    s->index = x;
+  } else {
+    obs_index_fini(&x);
+  }
+}
+
+static int by_first_seq(const void *a, const void *b) {
+  const obs_segment *x = a, *y = b;
+  return (x->index.first_seq > y->index.first_seq) - (x->index.first_seq < y->index.first_seq);
+}
+
+static observer_err list_rotated(obs_journal *j) {
+  DIR *d = opendir(j->dir);
+  if (d == NULL) return obs_journal_fail(j, "list", "");
+  observer_err err = OBSERVER_E_OK;
+  errno = 0;
+  for (struct dirent *e; err == OBSERVER_E_OK && (e = readdir(d)) != NULL; errno = 0) {
+    uint64_t first_seq = rotated_seq(j, e->d_name);
+    if (first_seq != 0) err = add_segment(j, e->d_name, -1, first_seq);
+  }
+  if (err == OBSERVER_E_OK && errno != 0) err = obs_journal_fail(j, "list", "");
+  (void)closedir(d);
+  if (err != OBSERVER_E_OK || j->nsegments == 0) return err;
+  qsort(j->segments, j->nsegments, sizeof(obs_segment), by_first_seq);
+  for (size_t i = 0; i < j->nsegments; i++) load_sidecar(j, &j->segments[i]);
+  return err;
+}
+
+/* The active segment's first seq follows from the rotated ones (replay finds it), or is in its sidecar, or is 1. */
+static uint64_t active_first_seq(const obs_journal *j) {
+  if (j->nsegments > 0) return 0;
+  obs_name name;
+  obs_journal_active_sidecar_name(j, name);
+  obs_index x = {0};
+  uint64_t first_seq = obs_index_read_sidecar(&x, j->dir_fd, name) ? x.first_seq : 0;
+  obs_index_fini(&x);
+  return first_seq == 0 ? 1 : first_seq;
+}
+
+static observer_err open_active(obs_journal *j) {
+  j->fd = openat(j->dir_fd, j->name, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  if (j->fd < 0 && errno == ENOENT) {
+    j->fd = openat(j->dir_fd, j->name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (j->fd >= 0 && fsync(j->dir_fd) != 0) return obs_journal_fail(j, "sync", "");
+  }
+  if (j->fd < 0) return obs_journal_fail(j, "open", j->name);
+  return add_segment(j, j->name, j->fd, active_first_seq(j));
+}
+
+static observer_err open_all(obs_journal *j) {
+  observer_err err = set_names(j);
+  if (err == OBSERVER_E_OK) err = open_dir(j);
+  if (err == OBSERVER_E_OK) err = take_lock(j);
+  if (err == OBSERVER_E_OK) err = list_rotated(j);
+  if (err == OBSERVER_E_OK) err = open_active(j);
+  return err;
+}
+
+observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, char *error_text, size_t error_size) {
+  *out = NULL;
+  obs_journal *j = calloc(1, sizeof(*j));
+  if (j == NULL || pthread_mutex_init(&j->lock, NULL) != 0) {
+    free(j);
+    (void)snprintf(error_text, error_size, "open %s: %s", opts->dir, observer_strerror(OBSERVER_E_NOMEM));
+    return OBSERVER_E_NOMEM;
+  }
+  j->opts = *opts;
+  if (j->opts.block_bytes == 0) j->opts.block_bytes = DEFAULT_BLOCK;
+  if (j->opts.rejected_bytes == 0) j->opts.rejected_bytes = DEFAULT_REJECTED;
+  j->dir_fd = j->lock_fd = j->fd = -1;
+  j->rejected = OBS_SIDEFILE_CLOSED;
+  j->datasync = fdatasync;
+  j->truncate = ftruncate;
+  observer_err err = open_all(j);
+  if (err != OBSERVER_E_OK) {
+    (void)snprintf(error_text, error_size, "%s", j->error);
+    obs_journal_close(j);
+    return err;
+  }
+  *out = j;
+  return OBSERVER_E_OK;
+}
+
+void obs_journal_close(obs_journal *j) {
+  if (j == NULL) return;
+  if (j->dirty) obs_journal_cut(j);
+  if (j->dirty) obs_log_error("journal", "truncate %s/%s: %s", j->dir, j->name, strerror(errno));
+  if (j->pending && obs_journal_flush(j) != OBSERVER_E_OK) obs_log_error("journal", "%s", j->error);
+  obs_sidefile_close(&j->rejected);
+  for (size_t i = 0; i < j->nsegments; i++) obs_index_fini(&j->segments[i].index);
+  free(j->segments);
+  const int fds[] = {j->fd, j->lock_fd, j->dir_fd};
+  for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+    if (fds[i] >= 0) (void)close(fds[i]); /* what was written has been synced above */
+  }
+  free(j->dir);
+  free(j->name);
+  (void)pthread_mutex_destroy(&j->lock);
+  free(j);
+}

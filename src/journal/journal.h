@@ -1,0 +1,116 @@
+/* The journal: every recorded op, one JSON line each, append-only, in DATA_DIR.
+ *
+ *   ops.jsonl              the active segment            ops-<first seq>.jsonl   rotated segments
+ *   ops-<first seq>.idx    sidecar of a rotated segment  checkpoint              aggregates up to a seq
+ *   rejected.jsonl         what was refused, with bytes  bad-rows.jsonl          rows that did not replay, kept aside
+ *   ops.idx                first seq of the active segment, once no rotated one is left to tell it
+ *   lock                   held (flock) by the one daemon that writes here
+ *
+ * A row's seq is its ordinal among the readable rows ever recorded, from 1; it is not stored in the row. Bad rows have
+ * none. The file is plain JSONL: older observers, jq and DuckDB read it, and rows written by older observers replay.
+ *
+ * Threads: append, sync, checkpoint and reject from the one commit thread; readers (obs_journal_scan) from any thread.
+ * Failure: a failed append or sync leaves the file as it was before it (truncated back; retried before the next append
+ *   when even that fails), so what is in the file is exactly what was reported as written.
+ * Formats and their versions are written beside their code (index.c, checkpoint.c, badrows.c, rejected.c). */
+#ifndef OBS_JOURNAL_JOURNAL_H
+#define OBS_JOURNAL_JOURNAL_H
+
+#include "base/buf.h"
+
+#include <observer/error.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+typedef struct obs_journal obs_journal;
+
+typedef enum { OBS_FSYNC_ALWAYS, OBS_FSYNC_INTERVAL, OBS_FSYNC_NEVER } obs_fsync;
+
+typedef struct {
+  const char *dir;  /* made when missing, with parents */
+  const char *name; /* of the active segment; default "ops.jsonl" (an older persist_path may name another) */
+  obs_fsync fsync;
+  uint32_t fsync_ms;        /* of INTERVAL */
+  uint64_t segment_bytes;   /* rotate at this size; 0: never (the daemon says 256 MiB) */
+  uint32_t retain_segments; /* rotated segments kept; 0: all */
+  uint64_t retain_bytes;    /* of rotated segments kept; 0: all */
+  uint64_t retain_seconds;  /* a rotated segment goes when its newest row is older; 0: never */
+  uint64_t rejected_bytes;  /* rejected.jsonl is turned over to rejected.1.jsonl at this size; 0: 64 MiB */
+  uint32_t block_bytes;     /* granularity of the index that readers skip by; 0: 1 MiB */
+} obs_journal_opts;
+
+/* Opens and locks; lists the segments and reads their sidecars. Nothing is repaired yet: only replay can tell whether
+ * the last row is whole. `error_text` says what went wrong, with the path, for a person. LOCKED: another daemon has
+ * it. INVALID: a name that cannot be a segment's. */
+observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, char *error_text, size_t error_size);
+void obs_journal_close(obs_journal *j);
+
+/* Of the next row; 0 before replay. Any thread. */
+uint64_t obs_journal_next_seq(const obs_journal *j);
+
+/* Replay. `good` decides whether a row is an op (false: with the reason; it is counted, logged with file and line, and
+ * kept aside once) and takes it. `len` is without the newline; blank lines are passed over. Starts at the first row
+ * with seq >= from_seq that is cheaply reachable, so `good` may see earlier rows, with gaps between them; seqs only
+ * ascend. A last row without a newline is completed when `good` takes it; else it is torn: cut off, kept aside and
+ * logged. Must run once, before the first append: it is what finds the next seq. */
+typedef bool (*obs_journal_row)(void *arg, uint64_t seq, const char *line, size_t len, int64_t *time_ms,
+                                const char **reason);
+typedef struct {
+  uint64_t rows, bad_rows;
+  bool torn; /* a torn last row was cut off */
+} obs_journal_replayed;
+observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_row good, void *arg,
+                                obs_journal_replayed *out);
+
+/* Appends `rows` rows (each line ends in a newline), rotating first when the segment is full, with one writev per
+ * IOV_MAX; min/max are of the rows' times. Uses `iov` up. On failure nothing of it is in the file. */
+observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov, uint64_t rows, int64_t min_ms,
+                                int64_t max_ms);
+/* Makes what was appended durable as the mode says: ALWAYS syncs now; INTERVAL when due; NEVER does nothing. On failure
+ * ALWAYS takes back everything since the last successful sync, as append does; INTERVAL keeps it (it was acknowledged)
+ * and tries again a period later. */
+observer_err obs_journal_sync(obs_journal *j);
+/* After a failure: whether the disk takes a write and a sync again, tried behind the last row and cut off again. */
+observer_err obs_journal_probe(obs_journal *j);
+/* INTERVAL: milliseconds until a sync is due; UINT32_MAX when none is pending. */
+uint32_t obs_journal_sync_due(const obs_journal *j);
+/* What the last failure was: "write ops.jsonl: No space left on device". Commit thread only. */
+const char *obs_journal_error(const obs_journal *j);
+/* Deletes rotated segments that retention no longer keeps, turns rejected.jsonl over. Commit thread, now and then. */
+void obs_journal_maintain(obs_journal *j, int64_t now_ms);
+
+/* Checkpoint: `blob` holds the aggregates of rows 1..seq. Syncs what was appended, whatever the mode, then is
+ * written to a temporary file, synced, renamed. */
+observer_err obs_journal_checkpoint_save(obs_journal *j, uint64_t seq, const void *blob, size_t len);
+/* Between open and replay; also lets replay start in the middle of the active segment. NOTFOUND: none. CORRUPT: one
+ * that cannot be used, because it is damaged or the rows are not those it was made of (replay then starts at 1). */
+observer_err obs_journal_checkpoint_load(obs_journal *j, uint64_t *seq, obs_buf *blob);
+
+/* One refused op or message: time, transport, reason, index, the bytes as base64 (at most 64 KiB of them). Best effort;
+ * failures are counted. */
+void obs_journal_reject(obs_journal *j, int64_t now_ms, const char *transport, const char *reason, uint32_t index,
+                        const void *bytes, size_t len);
+
+typedef struct {
+  uint64_t bytes, segments; /* on disk, active one included */
+  uint64_t appends, syncs, failures;
+  uint64_t bad_rows, rejected_failures;
+} obs_journal_counts;
+void obs_journal_get_counts(obs_journal *j, obs_journal_counts *out);
+
+/* Reading back, newest first: rows with seq < before_seq (0: from the newest synced), skipping segments and blocks of
+ * segments whose time range cannot meet [since_ms, until_ms]; of a block that is read, every row is given, whatever its
+ * time. `fn` returns false to stop after the row it was given. Reads at most `max_bytes` (0: no limit; one block at
+ * least), then stops with *more = true and *next_before_seq where to go on; also set when `fn` stopped and older rows
+ * exist. Blocks on disk: not for NNG's threads. Any number of threads may scan while the commit thread appends. */
+typedef bool (*obs_journal_scan_row)(void *arg, uint64_t seq, const char *line, size_t len);
+typedef struct {
+  uint64_t before_seq;
+  int64_t since_ms, until_ms; /* INT64_MIN / INT64_MAX when open */
+  uint64_t max_bytes;
+} obs_journal_range;
+observer_err obs_journal_scan(obs_journal *j, const obs_journal_range *range, obs_journal_scan_row fn, void *arg,
+                              bool *more, uint64_t *next_before_seq);
+
+#endif

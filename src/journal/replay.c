@@ -1,0 +1,220 @@
+/* Replay: reads the rows back through the caller, finds the next seq, and mends the end of the active segment.
+ *
+ * What an index covers is taken from it: seqs restart at every block, rows in its bad spans are passed over, and a row
+ * that was good when it was indexed and is not any more (the disk changed it) keeps its seq, so that the seqs after it
+ * stay what they were. Only what no index covers is judged anew and added to the index: the rows after the checkpoint
+ * and segments whose sidecar is missing. */
+#include "base/log.h"
+#include "journal/badrows.h"
+#include "journal/file.h"
+#include "journal/lines.h"
+#include "journal/private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+typedef struct {
+  obs_journal *j;
+  uint64_t from_seq;
+  obs_journal_row good;
+  void *arg;
+  obs_journal_replayed *out;
+  obs_badrows aside;
+
+  /* The segment being read. */
+  obs_index *index;
+  obs_name name;
+  bool active;
+  uint64_t known; /* the index covered [0, known) when the reading began */
+  size_t block;   /* next known block */
+  uint64_t line;  /* number of the line; 0: reading began in the middle of the file */
+  uint64_t seq;
+} replay;
+
+static void warn_bad(const replay *r, const obs_line_view *row, const char *reason) {
+  if (r->line > 0) {
+    obs_log_warn("journal", "%s/%s line %" PRIu64 ": bad row: %s", r->j->dir, r->name, r->line, reason);
+  } else {
+    obs_log_warn("journal", "%s/%s byte %" PRIu64 ": bad row: %s", r->j->dir, r->name, row->offset, reason);
+  }
+}
+
+static bool keep_aside(replay *r, const obs_line_view *row, const char *reason) {
+  obs_badrow bad = {r->index->first_seq, r->name, row->offset, reason, row->p, row->len};
+  return obs_badrows_keep(&r->aside, &bad);
+}
+
+static bool extend(replay *r, uint64_t end, uint64_t rows, int64_t time_ms) {
+  return obs_index_extend(r->index, r->j->opts.block_bytes, end, rows, time_ms, time_ms);
+}
+
+static bool ask(replay *r, const obs_line_view *row, int64_t *time_ms, const char **reason) {
+  *reason = "longer than 16 MiB";
+  if (row->oversize) return false;
+  *reason = "not an op";
+  return r->good(r->arg, r->seq, row->p, row->len, time_ms, reason);
+}
+
+/* A row that an index has already judged. */
+static void take_known(replay *r, const obs_line_view *row) {
+  const obs_index *x = r->index;
+  for (; r->block < x->nblocks && x->blocks[r->block].offset <= row->offset; r->block++) {
+    r->seq = x->blocks[r->block].first_seq;
+  }
+  if (obs_line_blank(row->p, row->len)) return;
+  bool bad = obs_index_is_bad(x, row->offset);
+  if (bad || r->seq >= (r->block < x->nblocks ? x->blocks[r->block].first_seq : obs_index_next_seq(x))) {
+    r->out->bad_rows++;
+    warn_bad(r, row, bad ? "found bad before" : "not there when it was indexed");
+    return;
+  }
+  int64_t time_ms = 0;
+  const char *reason;
+  if (ask(r, row, &time_ms, &reason)) {
+    r->out->rows++;
+  } else {
+    r->out->bad_rows++;
+    warn_bad(r, row, reason);
+    (void)keep_aside(r, row, reason); /* has said why not */
+  }
+  r->seq++;
+}
+
+/* The last row has its end but not its newline. */
+static observer_err complete(replay *r, const obs_line_view *row) {
+  struct iovec iov = {"\n", 1};
+  if (!obs_file_write_at(r->j->fd, &iov, 1, row->next)) return obs_journal_fail(r->j, "write", r->name);
+  if (r->j->datasync(r->j->fd) != 0) return obs_journal_fail(r->j, "sync", r->name);
+  return OBSERVER_E_OK;
+}
+
+static observer_err cut_torn(replay *r, const obs_line_view *row) {
+  bool blank = obs_line_blank(row->p, row->len);
+  if (!blank) {
+    bool kept = keep_aside(r, row, "torn last row");
+    obs_log_warn("journal", "%s/%s: torn last row at byte %" PRIu64 " cut off (%" PRIu64 " bytes)%s", r->j->dir,
+                 r->name, row->offset, row->next - row->offset, kept ? ", kept in " OBS_JOURNAL_BAD_ROWS : "");
+    r->out->torn = true;
+  }
+  if (r->j->truncate(r->j->fd, (off_t)row->offset) != 0) return obs_journal_fail(r->j, "truncate", r->name);
+  if (r->j->datasync(r->j->fd) != 0) return obs_journal_fail(r->j, "sync", r->name);
+  return OBSERVER_E_OK;
+}
+
+static observer_err take_bad(replay *r, const obs_line_view *row, const char *reason) {
+  r->out->bad_rows++;
+  warn_bad(r, row, reason);
+  (void)keep_aside(r, row, reason); /* has said why not */
+  bool ok = obs_index_extend_bad(r->index, r->j->opts.block_bytes, row->offset, row->next);
+  return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+}
+
+static observer_err take_new(replay *r, const obs_line_view *row) {
+  bool unfinished = r->active && !row->newline;
+  if (obs_line_blank(row->p, row->len)) {
+    if (unfinished) return cut_torn(r, row);
+    return extend(r, row->next, 0, 0) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+  }
+  int64_t time_ms = 0;
+  const char *reason;
+  r->seq = obs_index_next_seq(r->index);
+  if (!ask(r, row, &time_ms, &reason)) return unfinished ? cut_torn(r, row) : take_bad(r, row, reason);
+  r->out->rows++;
+  if (unfinished) {
+    observer_err err = complete(r, row);
+    if (err != OBSERVER_E_OK) return err;
+  }
+  return extend(r, row->next + unfinished, 1, time_ms) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+}
+
+static observer_err read_rows(replay *r, int fd, uint64_t offset) {
+  obs_lines lines;
+  obs_line_view row;
+  obs_lines_init(&lines, fd, offset);
+  observer_err err;
+  while ((err = obs_lines_next(&lines, &row)) == OBSERVER_E_OK) {
+    if (r->line > 0 || row.offset == 0) r->line++;
+    if (row.offset < r->known) {
+      take_known(r, &row);
+    } else {
+      err = take_new(r, &row);
+    }
+    if (err != OBSERVER_E_OK) break;
+  }
+  if (err == OBSERVER_E_IO && r->j->error[0] == 0) err = obs_journal_fail(r->j, "read", r->name);
+  if (err == OBSERVER_E_NOMEM) err = obs_journal_fail_nomem(r->j, "replay");
+  obs_lines_fini(&lines);
+  return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
+}
+
+/* Where to begin in the segment: at the block of from_seq, or behind what the index covers. */
+static uint64_t start(replay *r) {
+  const obs_index *x = r->index;
+  r->known = x->indexed;
+  r->line = 0;
+  r->block = x->nblocks;
+  r->seq = obs_index_next_seq(x);
+  if (r->from_seq >= r->seq || x->nblocks == 0) return x->indexed;
+  size_t below = obs_index_below(x, r->from_seq + 1);
+  r->block = below == 0 ? 0 : below - 1;
+  r->seq = x->blocks[r->block].first_seq;
+  return x->blocks[r->block].offset;
+}
+
+static observer_err replay_segment(replay *r, size_t i) {
+  obs_journal *j = r->j;
+  obs_segment *s = &j->segments[i];
+  r->index = &s->index;
+  r->active = i + 1 == j->nsegments;
+  obs_journal_segment_name(j, i, r->name);
+  uint64_t offset = start(r);
+  if (!r->active && offset == s->size && s->index.indexed == s->size) return OBSERVER_E_OK;
+  int fd = obs_journal_open_segment(j, i);
+  if (fd < 0) return obs_journal_fail(j, "open", r->name);
+  observer_err err = read_rows(r, fd, offset);
+  if (close(fd) != 0 && err == OBSERVER_E_OK) err = obs_journal_fail(j, "close", r->name);
+  if (err == OBSERVER_E_OK && !r->active && r->known < s->index.indexed) obs_journal_save_sidecar(j, i);
+  return err;
+}
+
+/* The name of a rotated segment, the checkpoint, or the segment before tells where the seqs of segment i begin. */
+static void settle_first_seq(obs_journal *j, size_t i) {
+  if (i == 0) return;
+  uint64_t expected = obs_index_next_seq(&j->segments[i - 1].index), *first = &j->segments[i].index.first_seq;
+  if (*first == 0) *first = expected;
+  if (*first == expected) return;
+  obs_name name;
+  obs_journal_segment_name(j, i, name);
+  obs_log_warn("journal", "%s/%s begins at seq %" PRIu64 ", expected %" PRIu64, j->dir, name, *first, expected);
+}
+
+static void finish(obs_journal *j, const obs_journal_replayed *out) {
+  obs_journal_set_mark(j);
+  obs_journal_publish(j);
+  pthread_mutex_lock(&j->lock);
+  j->replayed = true;
+  j->counts.bad_rows = out->bad_rows;
+  pthread_mutex_unlock(&j->lock);
+  uint64_t next = obs_index_next_seq(&obs_journal_active(j)->index);
+  atomic_store_explicit(&j->next_seq, next, memory_order_release);
+}
+
+observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_row good, void *arg,
+                                obs_journal_replayed *out) {
+  assert(!j->replayed);
+  *out = (obs_journal_replayed){0};
+  replay r = {.j = j, .from_seq = from_seq, .good = good, .arg = arg, .out = out};
+  obs_badrows_init(&r.aside, j->dir, j->dir_fd);
+  observer_err err = OBSERVER_E_OK;
+  j->error[0] = 0;
+  for (size_t i = 0; i < j->nsegments && err == OBSERVER_E_OK; i++) {
+    settle_first_seq(j, i);
+    err = replay_segment(&r, i);
+  }
+  obs_badrows_fini(&r.aside);
+  if (err == OBSERVER_E_OK) finish(j, out);
+  return err;
+}

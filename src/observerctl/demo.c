@@ -1,0 +1,120 @@
+/* demo: a small real producer, so that a newcomer sees numbers move. */
+#include "base/clock.h"
+#include "observerctl/commands.h"
+#include "observerctl/sender.h"
+
+#include <observer/observer.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { TICK_MS = 100, OPS_MAX = 512 };
+
+typedef struct {
+  const char *endpoint, *input, *output, *source, *staffer;
+  unsigned failures; /* percent */
+  unsigned ms;       /* typical duration */
+} scene;
+
+static const scene scenes[] = {
+    {"/v1/chat", "answer a question", "answered", "mcp", "gpt-oss:120b", 3, 800},
+    {"/v1/search", "find candidates", "12 rows", "mcp", "qwen2.5", 1, 45},
+    {"scenario:fill",
+     "expiring_cert welder\xc3\x97"
+     "2 in Cleveland, OH",
+     "filled", "scenario", "planner-a", 12, 220},
+    {"/v1/respond", "draft an email", "drafted", "langfuse", "qwen3-coder", 6, 1500},
+};
+
+/* A tick's ops and the texts that they point to. */
+typedef struct {
+  observer_op ops[OPS_MAX];
+  char time[32], ids[OPS_MAX][48];
+  unsigned n;
+} tick;
+
+static void add_op(tick *t, unsigned long number, unsigned seed) {
+  const scene *s = &scenes[(unsigned)rand() % (sizeof(scenes) / sizeof(scenes[0]))];
+  bool failed = (unsigned)rand() % 100 < s->failures;
+  snprintf(t->ids[t->n], sizeof(t->ids[0]), "demo-%u-%lu", seed, number);
+  t->ops[t->n] = (observer_op){
+      .timestamp = t->time,
+      .endpoint = s->endpoint,
+      .input_summary = s->input,
+      .success = failed ? OBSERVER_FALSE : OBSERVER_TRUE,
+      .duration_ms = OBSERVER_INT(s->ms / 2 + (unsigned)rand() % s->ms),
+      .output_summary = failed ? "ERROR: upstream timed out" : s->output,
+      .error = failed ? "upstream timed out" : NULL,
+      .source = s->source,
+      .staffer_id = s->staffer,
+      .op_id = t->ids[t->n],
+  };
+  t->n++;
+}
+
+static int send_tick(obs_sender *sender, const tick *t) {
+  void *bytes;
+  size_t len;
+  if (observer_encode(t->ops, t->n, &bytes, &len) != OBSERVER_E_OK) return NNG_ENOMEM;
+  int rv = obs_sender_send(sender, bytes, len, NULL);
+  free(bytes);
+  return rv;
+}
+
+/* True when it is time to end. */
+static bool interrupted(const sigset_t *set) {
+  struct timespec wait = {0, TICK_MS * 1000000L};
+  return sigtimedwait(set, NULL, &wait) > 0;
+}
+
+static int produce(obs_sender *sender, unsigned rate, const sigset_t *set) {
+  static tick t;
+  unsigned seed = (unsigned)time(NULL);
+  unsigned long number = 0;
+  double due = 0;
+  srand(seed);
+  do {
+    t.n = 0;
+    obs_clock_format(obs_clock_wall_ms(), t.time);
+    for (due += rate * (TICK_MS / 1000.0); due >= 1 && t.n < OPS_MAX; due--) add_op(&t, ++number, seed);
+    int rv = t.n > 0 ? send_tick(sender, &t) : 0;
+    if (rv != 0) {
+      fprintf(stderr, "observerctl: demo: %s\n", nng_strerror(rv));
+      return OBS_CTL_FAILED;
+    }
+  } while (!interrupted(set));
+  fprintf(stderr, "observerctl: demo: %lu ops published\n", number);
+  return OBS_CTL_OK;
+}
+
+int obs_ctl_demo(int argc, char **argv) {
+  const char *url = "tcp://127.0.0.1:3801";
+  unsigned long rate = 50;
+  for (int i = 1; i < argc; i += 2) {
+    const char *value = argv[i + 1];
+    char *end = NULL;
+    if (value != NULL && strcmp(argv[i], "--push") == 0)
+      url = value;
+    else if (value != NULL && strcmp(argv[i], "--rate") == 0)
+      rate = strtoul(value, &end, 10);
+    else
+      end = argv[i];
+    if (end != NULL && (end == argv[i] || *end != '\0' || rate == 0 || rate > OPS_MAX * 1000 / TICK_MS)) {
+      fputs("usage: observerctl demo [--push URL] [--rate OPS_PER_SECOND, 1 to 5120]\n", stderr);
+      return OBS_CTL_USAGE;
+    }
+  }
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  obs_sender sender;
+  int rv = obs_sender_open(&sender, OBS_SENDER_PUSH, url);
+  if (rv != 0) fprintf(stderr, "observerctl: %s: %s\n", url, nng_strerror(rv));
+  int status = rv == 0 ? produce(&sender, (unsigned)rate, &set) : OBS_CTL_FAILED;
+  obs_sender_close(&sender);
+  return status;
+}

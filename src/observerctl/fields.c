@@ -1,0 +1,20 @@
+#include "observerctl/commands.h"
+#include "op/op.h"
+
+#include <stdio.h>
+
+static const char *const kinds[] = {
+    [OBS_KIND_TIME] = "string, ISO 8601",     [OBS_KIND_TEXT] = "string", [OBS_KIND_BOOL] = "boolean",
+    [OBS_KIND_DURATION] = "integer >= 0, ms", [OBS_KIND_INT] = "integer", [OBS_KIND_JSON] = "any",
+};
+
+int obs_ctl_fields(int argc, char **argv) {
+  (void)argv;
+  if (argc > 1) return OBS_CTL_USAGE;
+  puts("| field | type | always in a row | meaning |\n|---|---|---|---|");
+  for (size_t i = 0; i < OBS_F_COUNT; i++) {
+    const obs_field_info *f = &obs_fields[i];
+    printf("| %s | %s | %s | %s |\n", f->name, kinds[f->kind], f->required ? "yes" : "", f->rule);
+  }
+  return OBS_CTL_OK;
+}

@@ -1,0 +1,96 @@
+/* pub: sends what it is given, as it is, as one message; with --req prints the acknowledgement. */
+#include "base/buf.h"
+#include "observerctl/commands.h"
+#include "observerctl/sender.h"
+
+#include <msgpack.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CHUNK = 64 * 1024 };
+
+typedef struct {
+  const char *url, *topic, *data, *file;
+  obs_sender_kind kind;
+} pub_args;
+
+static bool parse(int argc, char **argv, pub_args *a) {
+  *a = (pub_args){.url = "tcp://127.0.0.1:3801", .kind = OBS_SENDER_PUSH};
+  for (int i = 1; i < argc; i++) {
+    bool option = strncmp(argv[i], "--", 2) == 0;
+    const char *value = option ? argv[++i] : argv[i];
+    if (value == NULL) return false;
+    const char *name = option ? argv[i - 1] : "";
+    if (strcmp(name, "--push") == 0)
+      a->kind = OBS_SENDER_PUSH, a->url = value;
+    else if (strcmp(name, "--pub") == 0)
+      a->kind = OBS_SENDER_PUB, a->url = value;
+    else if (strcmp(name, "--req") == 0)
+      a->kind = OBS_SENDER_REQ, a->url = value;
+    else if (strcmp(name, "--topic") == 0)
+      a->topic = value;
+    else if (strcmp(name, "--data") == 0)
+      a->data = value;
+    else if (!option && a->file == NULL)
+      a->file = value;
+    else
+      return false;
+  }
+  return true;
+}
+
+static bool read_input(const pub_args *a, obs_buf *out) {
+  if (a->data != NULL) {
+    obs_buf_puts(out, a->data);
+    return !out->oom;
+  }
+  bool standard = a->file == NULL || strcmp(a->file, "-") == 0;
+  FILE *in = standard ? stdin : fopen(a->file, "rb");
+  if (in == NULL) return false;
+  char chunk[CHUNK];
+  for (size_t n; (n = fread(chunk, 1, sizeof(chunk), in)) > 0;) obs_buf_append(out, chunk, n);
+  bool ok = !ferror(in) && !out->oom;
+  if (!standard) fclose(in);
+  return ok;
+}
+
+static void print_reply(nng_msg *reply) {
+  msgpack_unpacked u;
+  msgpack_unpacked_init(&u);
+  if (msgpack_unpack_next(&u, nng_msg_body(reply), nng_msg_len(reply), NULL) == MSGPACK_UNPACK_SUCCESS) {
+    msgpack_object_print(stdout, u.data);
+    putchar('\n');
+  }
+  msgpack_unpacked_destroy(&u);
+}
+
+static int publish(const pub_args *a, const obs_buf *message) {
+  obs_sender s;
+  nng_msg *reply = NULL;
+  int rv = obs_sender_open(&s, a->kind, a->url);
+  if (rv == 0) rv = obs_sender_send(&s, message->p, message->len, &reply);
+  if (rv != 0) fprintf(stderr, "observerctl: %s: %s\n", a->url, nng_strerror(rv));
+  if (reply != NULL) {
+    print_reply(reply);
+    nng_msg_free(reply);
+  }
+  obs_sender_close(&s);
+  return rv == 0 ? OBS_CTL_OK : OBS_CTL_FAILED;
+}
+
+int obs_ctl_pub(int argc, char **argv) {
+  pub_args a;
+  if (!parse(argc, argv, &a)) {
+    fputs("usage: observerctl pub [--push URL | --pub URL | --req URL] [--topic T] [--data JSON | FILE | -]\n", stderr);
+    return OBS_CTL_USAGE;
+  }
+  obs_buf message = {0};
+  int status = OBS_CTL_FAILED;
+  if (a.topic != NULL) obs_buf_append(&message, a.topic, strlen(a.topic) + 1);
+  if (read_input(&a, &message))
+    status = publish(&a, &message);
+  else
+    perror(a.file != NULL ? a.file : "observerctl: standard input");
+  obs_buf_fini(&message);
+  return status;
+}

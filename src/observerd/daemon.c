@@ -1,0 +1,172 @@
+#include "observerd/daemon.h"
+
+#include "bridge/bridge.h"
+#include "commit/commit.h"
+#include "intake/bus.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { BRIDGE_STOP_MS = 4000, COMMIT_STOP_MS = 4000, BUS_CLOSE_MS = 1000 };
+
+struct obs_daemon {
+  obs_state *state;
+  obs_journal *journal; /* NULL: ephemeral */
+  obs_commit *commit;
+  obs_bus *bus;
+  obs_bridge *bridge;
+  uint64_t cycle;
+};
+
+static obs_urls urls_of(const obs_list *list) {
+  return (obs_urls){(const char *const *)list->items, list->n};
+}
+
+static obs_limits limits_of(const obs_options *o) {
+  return (obs_limits){.message_bytes = (uint32_t)o->message_bytes,
+                      .message_ops = (uint32_t)o->message_ops,
+                      .op_bytes = (uint32_t)o->op_bytes,
+                      .string_bytes = (uint32_t)o->string_bytes,
+                      .unknown_fields = (uint32_t)o->unknown_fields,
+                      .depth = (uint32_t)o->depth};
+}
+
+static void on_room(void *arg) {
+  obs_daemon *d = arg;
+  obs_bus_room(d->bus);
+}
+
+static observer_err open_state(obs_daemon *d, const obs_options *o) {
+  obs_state_opts opts = OBS_STATE_OPTS_DEFAULT;
+  opts.ring = (uint32_t)o->ring;
+  opts.endpoints = (uint32_t)o->endpoints;
+  return obs_state_open(&opts, &d->state);
+}
+
+static observer_err open_journal(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+  if (o->ephemeral) return OBSERVER_E_OK;
+  obs_journal_opts opts = {.dir = o->data_dir,
+                           .name = o->journal_name,
+                           .fsync = o->fsync_mode,
+                           .fsync_ms = o->fsync_ms,
+                           .segment_bytes = o->segment_bytes,
+                           .retain_segments = (uint32_t)o->retain_segments,
+                           .retain_bytes = o->retain_bytes,
+                           .retain_seconds = o->retain_hours * 3600};
+  return obs_journal_open(&opts, &d->journal, error, size);
+}
+
+static observer_err open_commit(obs_daemon *d, const obs_options *o) {
+  obs_commit_opts opts = {.journal = d->journal,
+                          .state = d->state,
+                          .queue_bytes = o->queue_bytes,
+                          .checkpoint_s = (uint32_t)o->checkpoint_s,
+                          .room = on_room,
+                          .room_arg = d};
+  obs_commit_recovered recovered;
+  observer_err err = obs_commit_open(&opts, &d->commit);
+  if (err == OBSERVER_E_OK) err = obs_commit_recover(d->commit, &recovered);
+  if (err != OBSERVER_E_OK || d->journal == NULL) return err;
+  obs_log_info("observerd",
+               "journal %s: %" PRIu64 " ops in the checkpoint, %" PRIu64 " replayed, %" PRIu64 " bad rows%s",
+               o->data_dir, recovered.checkpoint_seq, recovered.replayed, recovered.bad_rows,
+               recovered.torn ? ", a torn last row cut off" : "");
+  return OBSERVER_E_OK;
+}
+
+static observer_err open_bus(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+  obs_bus_opts opts = {.commit = d->commit,
+                       .limits = limits_of(o),
+                       .pull = urls_of(&o->pull),
+                       .sub = urls_of(&o->sub),
+                       .rep = urls_of(&o->rep),
+                       .topics = urls_of(&o->topic)};
+  return obs_bus_open(&opts, &d->bus, error, size);
+}
+
+static observer_err open_bridge(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+  obs_bridge_opts opts = {.urls = (const char *const *)o->http.items,
+                          .nurls = o->http.n,
+                          .commit = d->commit,
+                          .state = d->state,
+                          .journal = d->journal,
+                          .limits = limits_of(o),
+                          .version = OBSERVER_VERSION,
+                          .allow_old_nng = o->allow_old_nng};
+  return obs_bridge_open(&opts, &d->bridge, error, size);
+}
+
+static void print_url(void *arg, const char *kind, const char *url) {
+  fprintf(arg, "%-4s  %s\n", kind, url);
+}
+
+typedef struct {
+  char pull[256];
+} first_urls;
+
+static void find_pull(void *arg, const char *kind, const char *url) {
+  first_urls *first = arg;
+  if (first->pull[0] == '\0' && strcmp(kind, "pull") == 0) snprintf(first->pull, sizeof(first->pull), "%s", url);
+}
+
+static void print_ready(const obs_daemon *d) {
+  first_urls first = {""};
+  obs_bus_urls(d->bus, print_url, stdout);
+  obs_bus_urls(d->bus, find_pull, &first);
+  for (size_t i = 0; obs_bridge_url(d->bridge, i) != NULL; i++) print_url(stdout, "http", obs_bridge_url(d->bridge, i));
+  if (first.pull[0] != '\0' && strncmp(first.pull, "dial:", 5) != 0) {
+    printf("publish:  nngcat --push --dial=%s --data='{\"endpoint\":\"/v1/chat\",\"success\":true}'\n", first.pull);
+  }
+  if (obs_bridge_url(d->bridge, 0) != NULL) printf("read:     curl %s/stats\n", obs_bridge_url(d->bridge, 0));
+  puts("ready");
+  fflush(stdout);
+}
+
+observer_err obs_daemon_start(const obs_options *o, obs_daemon **out, char *error, size_t error_size) {
+  obs_daemon *d = calloc(1, sizeof(*d));
+  if (d == NULL) return OBSERVER_E_NOMEM;
+  error[0] = '\0';
+  observer_err err = open_state(d, o);
+  if (err == OBSERVER_E_OK) err = open_journal(d, o, error, error_size);
+  if (err == OBSERVER_E_OK) err = open_commit(d, o);
+  if (err == OBSERVER_E_OK) err = open_bridge(d, o, error, error_size);
+  if (err == OBSERVER_E_OK) err = open_bus(d, o, error, error_size);
+  if (err == OBSERVER_E_OK) err = obs_commit_start(d->commit);
+  if (err == OBSERVER_E_OK) err = obs_bridge_start(d->bridge, error, error_size);
+  if (err != OBSERVER_E_OK) {
+    if (error[0] == '\0') snprintf(error, error_size, "%s", observer_strerror(err));
+    obs_daemon_stop(d);
+    return err;
+  }
+  obs_bus_start(d->bus);
+  print_ready(d);
+  *out = d;
+  return OBSERVER_E_OK;
+}
+
+void obs_daemon_cycle(obs_daemon *d) {
+  obs_state_counts c;
+  obs_buf line = {0};
+  obs_state_get_counts(d->state, &c);
+  d->cycle++;
+  obs_buf_printf(&line,
+                 "[observer] cycle %" PRIu64 ": {\"cycle\":%" PRIu64 ",\"total_ops\":%" PRIu32 ",\"successes\":%" PRIu64
+                 ",\"failures\":%" PRIu64 ",\"scenario_ops\":%" PRIu64 ",\"langfuse_ops\":%" PRIu64
+                 ",\"overseer_corrections\":%" PRIu64 "}",
+                 d->cycle, d->cycle, c.ring, c.ring_successes, c.ring_failures, c.scenario, c.langfuse, c.corrections);
+  obs_buf_putc(&line, '\0');
+  if (!line.oom) obs_log_raw(line.p);
+  obs_buf_fini(&line);
+}
+
+void obs_daemon_stop(obs_daemon *d) {
+  if (d->bus != NULL) obs_bus_stop_intake(d->bus);
+  if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS);
+  if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS);
+  obs_bus_close(d->bus, BUS_CLOSE_MS);
+  obs_bridge_close(d->bridge);
+  obs_commit_close(d->commit);
+  obs_journal_close(d->journal);
+  obs_state_close(d->state);
+  free(d);
+}

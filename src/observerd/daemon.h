@@ -1,0 +1,20 @@
+/* The daemon: builds the stages in the order of the data's way, wires them, and stops them in reverse.
+ *
+ * Main thread only. obs_daemon_start prints each URL (`kind  URL`), how to publish and to read, and `ready` on stdout.
+ * Stop order: intake, bridge (waiting posts are answered while commit still runs), commit (drains, syncs, writes the
+ * checkpoint), then everything is freed. Nothing acknowledged is lost. */
+#ifndef OBS_OBSERVERD_DAEMON_H
+#define OBS_OBSERVERD_DAEMON_H
+
+#include "observerd/options.h"
+
+typedef struct obs_daemon obs_daemon;
+
+/* On failure `error` says why, for a person, and nothing is left behind. */
+observer_err obs_daemon_start(const obs_options *o, obs_daemon **out, char *error, size_t error_size);
+/* One line with the ring's totals, as the TypeScript observer printed it each cycle. */
+void obs_daemon_cycle(obs_daemon *d);
+/* Drains and frees; at most 10 s. */
+void obs_daemon_stop(obs_daemon *d);
+
+#endif

@@ -1,0 +1,259 @@
+#include "op/batch.h"
+
+#include "op/decode.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { KEEP_OPS = 1024, KEEP_UNKNOWN = 4096, KEEP_REJECTS = 256, KEEP_JSON = 1 << 20 };
+
+const char *const obs_transport_names[OBS_TRANSPORT_COUNT] = {
+#define OBS_TRANSPORT_NAME(name, text) text,
+    OBS_TRANSPORT_MAP(OBS_TRANSPORT_NAME)
+#undef OBS_TRANSPORT_NAME
+};
+
+observer_err obs_batch_init(obs_batch *b) {
+  *b = (obs_batch){0};
+  return OBSERVER_E_OK;
+}
+
+void obs_batch_fini(obs_batch *b) {
+  free(b->ops);
+  free(b->lines);
+  free(b->unknown);
+  free(b->rejects);
+  obs_buf_fini(&b->json);
+  obs_arena_fini(&b->arena);
+  *b = (obs_batch){0};
+}
+
+static void shrink(void **items, uint32_t *cap, uint32_t keep) {
+  if (*cap <= keep) return;
+  free(*items);
+  *items = NULL;
+  *cap = 0;
+}
+
+void obs_batch_reset(obs_batch *b) {
+  uint32_t lines_cap = b->ops_cap;
+  shrink((void **)&b->lines, &lines_cap, KEEP_OPS);
+  shrink((void **)&b->ops, &b->ops_cap, KEEP_OPS);
+  shrink((void **)&b->unknown, &b->unknown_cap, KEEP_UNKNOWN);
+  shrink((void **)&b->rejects, &b->rejects_cap, KEEP_REJECTS);
+  obs_buf_reset(&b->json, KEEP_JSON);
+  obs_arena_reset(&b->arena);
+  b->data = NULL;
+  b->size = 0;
+  b->topic = (obs_str){0};
+  b->single = b->msgpack = false;
+  b->nops = b->nunknown = b->nrejects = 0;
+  b->error = OBSERVER_E_OK;
+  b->error_text[0] = '\0';
+  b->recorded = b->duplicates = b->ring_size = 0;
+  b->last_seq = 0;
+  b->next = NULL;
+}
+
+size_t obs_batch_bytes(const obs_batch *b) {
+  return sizeof(*b) + b->size + b->json.cap + b->arena.bytes +
+         (size_t)b->ops_cap * (sizeof(*b->ops) + sizeof(*b->lines)) + (size_t)b->unknown_cap * sizeof(*b->unknown) +
+         (size_t)b->rejects_cap * sizeof(*b->rejects);
+}
+
+void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...) {
+  char text[256];
+  va_list ap;
+  va_start(ap, fmt);
+  int n = vsnprintf(text, sizeof(text), fmt, ap);
+  va_end(ap);
+  size_t len = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+  if (b->nrejects == b->rejects_cap) {
+    uint32_t cap = b->rejects_cap == 0 ? 16 : b->rejects_cap * 2;
+    obs_reject *p = realloc(b->rejects, cap * sizeof(*p));
+    if (p == NULL) return;
+    b->rejects = p;
+    b->rejects_cap = cap;
+  }
+  char *reason = obs_arena_alloc(&b->arena, len + 1);
+  if (reason != NULL) {
+    memcpy(reason, text, len);
+    reason[len] = '\0';
+  }
+  b->rejects[b->nrejects++] = (obs_reject){index, offset, length, reason != NULL ? reason : "out of memory"};
+}
+
+static void reject(obs_decoder *d, const uint8_t *start, const uint8_t *end) {
+  obs_batch_reject(d->b, d->index, (uint32_t)(start - d->base), (uint32_t)(end - start), "%s", d->reason);
+}
+
+/* The op stands: its line is written. */
+static obs_decoded accept(obs_decoder *d) {
+  obs_batch *b = d->b;
+  size_t off = b->json.len;
+  obs_encode_line(&b->json, d->op, b->unknown + d->op->unknown_first);
+  if (b->json.oom) return obs_decoder_wrong(d, OBS_STR("op"), "out of memory");
+  b->lines[b->nops++] = (obs_line){(uint32_t)off, (uint32_t)(b->json.len - off), d->index, false};
+  return OBS_DECODE_OK;
+}
+
+/* What differs between the two formats. */
+typedef struct {
+  obs_decoded (*op)(obs_decoder *d);
+  obs_decoded (*skip)(obs_decoder *d);
+} reader;
+
+static const reader json_reader = {obs_json_op, obs_json_skip};
+static const reader msgpack_reader = {obs_msgpack_op, obs_msgpack_skip};
+
+/* One element at d->p. OK also when it was wrong and could be stepped over: then it is a reject. */
+static obs_decoded decode_element(obs_decoder *d, const reader *r, bool is_map) {
+  const uint8_t *start = d->p;
+  uint32_t unknown = d->b->nunknown;
+  if (d->index >= d->limits->message_ops) {
+    snprintf(d->reason, sizeof(d->reason), "message: more than %u ops", d->limits->message_ops);
+    return OBS_DECODE_BROKEN;
+  }
+  obs_decoded rc = is_map ? obs_decoder_begin(d) : obs_decoder_wrong(d, OBS_STR("op"), "must be a map");
+  if (rc == OBS_DECODE_OK) rc = r->op(d);
+  if (rc == OBS_DECODE_OK) rc = accept(d);
+  if (rc == OBS_DECODE_WRONG) {
+    char reason[sizeof(d->reason)];
+    memcpy(reason, d->reason, sizeof(reason));
+    d->b->nunknown = unknown;
+    d->p = start;
+    rc = r->skip(d);
+    if (rc == OBS_DECODE_OK) {
+      memcpy(d->reason, reason, sizeof(reason));
+      reject(d, start, d->p);
+    }
+  }
+  if (rc == OBS_DECODE_OK) d->index++;
+  return rc;
+}
+
+static obs_decoded decode_msgpack_value(obs_decoder *d, bool *array) {
+  uint32_t count;
+  *array = obs_msgpack_is_array(d);
+  if (!*array) return decode_element(d, &msgpack_reader, obs_msgpack_is_map(d));
+  obs_decoded rc = obs_msgpack_array(d, &count);
+  for (uint32_t i = 0; rc == OBS_DECODE_OK && i < count; i++) {
+    if (d->p >= d->end) return obs_decoder_broken(d, "msgpack: truncated", d->end);
+    rc = decode_element(d, &msgpack_reader, obs_msgpack_is_map(d));
+  }
+  return rc;
+}
+
+static obs_decoded json_element(obs_decoder *d) {
+  obs_json_space(d);
+  return decode_element(d, &json_reader, d->p < d->end && *d->p == '{');
+}
+
+static obs_decoded decode_json_value(obs_decoder *d, bool *array) {
+  *array = *d->p == '[';
+  if (!*array) return json_element(d);
+  d->p++;
+  obs_json_space(d);
+  if (d->p < d->end && *d->p == ']') {
+    d->p++;
+    return OBS_DECODE_OK;
+  }
+  for (;;) {
+    obs_decoded rc = json_element(d);
+    if (rc != OBS_DECODE_OK) return rc;
+    obs_json_space(d);
+    if (d->p >= d->end) return obs_decoder_broken(d, "json: truncated", d->end);
+    if (*d->p != ',' && *d->p != ']') return obs_decoder_broken(d, "json: unexpected character", d->p);
+    if (*d->p++ == ']') return OBS_DECODE_OK;
+  }
+}
+
+/* One op a line: behind a broken line the next one that starts an op is as good as ever. */
+static bool next_line(obs_decoder *d) {
+  const uint8_t *p = d->p > d->base ? d->p - 1 : d->p;
+  while (d->end - p >= 2) {
+    p = memchr(p, '\n', (size_t)(d->end - p) - 1);
+    if (p == NULL) return false;
+    p++;
+    if (*p != '{') continue;
+    d->p = p;
+    return true;
+  }
+  return false;
+}
+
+static void decode_payload(obs_decoder *d, bool msgpack) {
+  uint32_t values = 0;
+  bool array = false;
+  for (;; values++) {
+    if (!msgpack) obs_json_space(d);
+    if (d->p >= d->end) break;
+    const uint8_t *start = d->p;
+    obs_decoded rc = msgpack ? decode_msgpack_value(d, &array) : decode_json_value(d, &array);
+    if (rc == OBS_DECODE_OK) continue;
+    bool resume = !msgpack && !array && d->index < d->limits->message_ops && next_line(d);
+    reject(d, start, resume ? d->p : d->end);
+    d->index++;
+    if (!resume) return;
+  }
+  d->b->single = values == 1 && !array;
+  if (values == 0) obs_batch_reject(d->b, 0, 0, (uint32_t)d->b->size, "message: empty");
+}
+
+/* Whether a message begins with its payload: a msgpack map or array marker, or `{` or `[`. */
+static bool starts_payload(uint8_t c) {
+  return c == '{' || c == '[' || (c & 0xe0) == 0x80 || (c >= 0xdc && c <= 0xdf);
+}
+
+/* Splits the topic off. False when nothing is behind it. */
+static bool split_topic(obs_decoder *d) {
+  if (d->b->transport == OBS_TRANSPORT_HTTP || starts_payload(*d->p)) return true;
+  const uint8_t *nul = memchr(d->p, 0, (size_t)(d->end - d->p));
+  if (nul == NULL || nul + 1 == d->end) return false;
+  d->b->topic = (obs_str){(const char *)d->p, (uint32_t)(nul - d->p), 0};
+  d->p = nul + 1;
+  return true;
+}
+
+void obs_batch_decode(obs_batch *b, obs_format format, const obs_limits *limits, int64_t now_ms) {
+  obs_decoder d = {.b = b, .limits = limits, .profile = b->profile, .now_ms = now_ms};
+  d.base = d.p = b->data;
+  d.end = b->data + b->size;
+  if (b->size == 0 || b->size > limits->message_bytes) {
+    uint32_t kept = b->size > limits->message_bytes ? limits->message_bytes : 0;
+    if (kept == 0)
+      obs_batch_reject(b, 0, 0, 0, "message: empty");
+    else
+      obs_batch_reject(b, 0, 0, kept, "message: larger than %u bytes", limits->message_bytes);
+    return;
+  }
+  if (!split_topic(&d)) {
+    obs_batch_reject(b, 0, 0, (uint32_t)b->size, "message: no payload after the topic");
+    return;
+  }
+  b->msgpack = format == OBS_FORMAT_MSGPACK || (format == OBS_FORMAT_ANY && *d.p >= 0x80);
+  decode_payload(&d, b->msgpack);
+}
+
+bool obs_batch_decode_row(obs_batch *b, const char *line, size_t len, const char **reason) {
+  static const obs_limits lax = {UINT32_MAX, 1, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+  obs_decoder d = {.b = b, .limits = &lax, .profile = OBS_PROFILE_REPLAY};
+  d.base = d.p = (const uint8_t *)line;
+  d.end = d.base + len;
+  obs_json_space(&d);
+  obs_decoded rc =
+      d.p < d.end && *d.p == '{' ? obs_decoder_begin(&d) : obs_decoder_wrong(&d, OBS_STR("op"), "must be a map");
+  if (rc == OBS_DECODE_OK) rc = obs_json_op(&d);
+  if (rc == OBS_DECODE_OK) {
+    obs_json_space(&d);
+    if (d.p == d.end) {
+      b->nops = 1;
+      return true;
+    }
+    obs_decoder_broken(&d, "json: unexpected character", d.p);
+  }
+  obs_batch_reject(b, 0, 0, 0, "%s", d.reason);
+  *reason = b->nrejects > 0 ? b->rejects[0].reason : "out of memory";
+  return false;
+}

@@ -1,0 +1,98 @@
+/* A batch: the unit that moves from intake to the acknowledgement.
+ *
+ * In:  the bytes of one message (bus or HTTP body), its transport and profile.
+ * Out: the valid ops as views, the JSON line of each, and the rejects with index and reason.
+ * Owner: whoever holds the pointer; it passes intake -> commit -> back through `done`, one thread at a time, so a batch
+ *   needs no lock. `done` gives it back to its source, which answers, frees the message and returns it to its pool.
+ * Failure: an op is recorded if it is whole and valid. A wrong op is one reject and the next op follows; broken syntax
+ *   ends the message: what came before it stands, and one reject tells where it broke. Out of memory is a reject too.
+ */
+#ifndef OBS_OP_BATCH_H
+#define OBS_OP_BATCH_H
+
+#include "op/arena.h"
+#include "op/op.h"
+
+#include <observer/error.h>
+
+#define OBS_TRANSPORT_MAP(X)                                                                                           \
+  X(PULL, "pull")                                                                                                      \
+  X(SUB, "sub")                                                                                                        \
+  X(REP, "rep")                                                                                                        \
+  X(HTTP, "http")
+
+typedef enum {
+#define OBS_TRANSPORT_ENUM(name, text) OBS_TRANSPORT_##name,
+  OBS_TRANSPORT_MAP(OBS_TRANSPORT_ENUM)
+#undef OBS_TRANSPORT_ENUM
+      OBS_TRANSPORT_COUNT
+} obs_transport;
+
+extern const char *const obs_transport_names[OBS_TRANSPORT_COUNT];
+
+typedef struct {
+  uint32_t index;          /* of the op in the message, from 0 */
+  uint32_t offset, length; /* its bytes in the message; from the break to the end for broken syntax */
+  const char *reason;      /* "duration_ms: must not be negative"; in the arena, NUL-terminated */
+} obs_reject;
+
+typedef struct {
+  uint32_t off, len; /* in `json`; len includes the newline */
+  uint32_t index;    /* of the op in the message */
+  bool duplicate;    /* set by commit: op_id seen before, not recorded */
+} obs_line;
+
+typedef enum { OBS_FORMAT_ANY, OBS_FORMAT_JSON, OBS_FORMAT_MSGPACK } obs_format;
+
+typedef struct obs_batch obs_batch;
+struct obs_batch {
+  /* Input, set by the source before obs_batch_decode. `data` outlives the batch's way. */
+  const uint8_t *data;
+  size_t size;
+  obs_transport transport;
+  obs_profile profile;
+  void *owner; /* the source's own */
+  void (*done)(obs_batch *batch);
+
+  /* Decoded. */
+  obs_str topic;
+  bool single; /* the payload was one op, not an array and not several concatenated */
+  bool msgpack;
+  obs_op *ops;
+  obs_line *lines;
+  uint32_t nops, ops_cap;
+  obs_unknown *unknown;
+  uint32_t nunknown, unknown_cap;
+  obs_reject *rejects;
+  uint32_t nrejects, rejects_cap;
+  obs_buf json;
+  obs_arena arena;
+
+  /* Result, set by commit before `done`. */
+  observer_err error;   /* not OK: nothing of this batch was recorded */
+  char error_text[160]; /* why, when error is set */
+  uint32_t recorded, duplicates;
+  uint64_t last_seq;  /* of the last recorded op; 0 when none was recorded */
+  uint32_t ring_size; /* after this batch */
+
+  obs_batch *next; /* whoever holds it may use it */
+};
+
+observer_err obs_batch_init(obs_batch *b);
+void obs_batch_fini(obs_batch *b);
+/* Ready for the next message; keeps a bounded part of its memory. */
+void obs_batch_reset(obs_batch *b);
+/* Decodes, normalises, validates and encodes all of `data`. Topics are looked for on the bus only (not HTTP).
+ * `format` other than ANY overrides what the first byte says. Never fails: what is wrong is a reject. */
+void obs_batch_decode(obs_batch *b, obs_format format, const obs_limits *limits, int64_t now_ms);
+/* Memory held, bytes: what the queue is bounded by. */
+size_t obs_batch_bytes(const obs_batch *b);
+/* Adds a reject for op `index` with the given reason. */
+void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* One journal row: decodes `line` (no newline) with OBS_PROFILE_REPLAY into b->ops[0]; b must be reset. False with
+ * `*reason` (in the arena) when it is not an op. */
+bool obs_batch_decode_row(obs_batch *b, const char *line, size_t len, const char **reason);
+
+#endif

@@ -1,0 +1,95 @@
+/* Decoding by schema: what the msgpack and the JSON reader share.
+ *
+ * A reader walks the bytes once, hands each value of a known field to obs_decoder_set as an obs_value, and keeps
+ * unknown ones as JSON text. It never trusts a declared count: counts are checked against the bytes that remain,
+ * nesting is counted, nothing is allocated by what a header claims.
+ *
+ * Outcomes: OK; WRONG (this op is rejected, the reader can go on behind it); BROKEN (syntax: the message ends here).
+ * For the latter two `reason` says why. */
+#ifndef OBS_OP_DECODE_H
+#define OBS_OP_DECODE_H
+
+#include "op/batch.h"
+
+typedef enum { OBS_DECODE_OK, OBS_DECODE_WRONG, OBS_DECODE_BROKEN } obs_decoded;
+
+typedef enum {
+  OBS_VALUE_NULL,
+  OBS_VALUE_SKIPPED, /* msgpack ext */
+  OBS_VALUE_BOOL,
+  OBS_VALUE_INT,
+  OBS_VALUE_BIG, /* an integer beyond int64 */
+  OBS_VALUE_FLOAT,
+  OBS_VALUE_TEXT,
+  OBS_VALUE_TREE /* a map or array */
+} obs_value_kind;
+
+typedef struct {
+  obs_value_kind kind;
+  bool b;
+  int64_t i;
+  double d;
+  obs_str s;
+} obs_value;
+
+typedef struct {
+  obs_batch *b;
+  const obs_limits *limits;
+  obs_profile profile;
+  int64_t now_ms;
+  const uint8_t *base, *p, *end;
+  /* The op being read. */
+  obs_op *op;
+  uint32_t index;  /* in the message */
+  uint32_t seen;   /* bit per obs_field, null ones too */
+  uint32_t expect; /* the field that usually comes next */
+  uint32_t key_index;
+  obs_value ok;   /* the alias of success */
+  uint32_t ok_at; /* its place among the unknown fields */
+  bool ok_seen;
+  char reason[256];
+} obs_decoder;
+
+enum { OBS_KEY_UNKNOWN = OBS_F_COUNT };
+
+/* Sets the reason and returns its outcome. `field` is cut at 64 bytes. */
+obs_decoded obs_decoder_wrong(obs_decoder *d, obs_str field, const char *text);
+obs_decoded obs_decoder_wrong_limit(obs_decoder *d, obs_str field, const char *fmt, uint32_t limit);
+obs_decoded obs_decoder_broken(obs_decoder *d, const char *what, const uint8_t *at);
+
+/* Starts op `d->index`: takes a place in ops[]. WRONG when there is no memory. */
+obs_decoded obs_decoder_begin(obs_decoder *d);
+/* Which field a key names; counts it as seen. WRONG for a second one. */
+obs_decoded obs_decoder_key(obs_decoder *d, obs_str key, uint32_t *field);
+/* Gives a known field its value by its kind's rule. */
+obs_decoded obs_decoder_set(obs_decoder *d, uint32_t field, const obs_value *v);
+/* Keeps a field that the table does not have (or, in replay, one of another type). `v` is used for `ok` only. */
+obs_decoded obs_decoder_keep(obs_decoder *d, obs_str key, obs_str json, const obs_value *v);
+/* Ends the op: defaults, required fields, limits. Then the op stands in ops[] (its JSON line is written by the batch).
+ */
+obs_decoded obs_decoder_end(obs_decoder *d, const uint8_t *start);
+
+static inline obs_str obs_field_name(uint32_t field) {
+  return (obs_str){obs_fields[field].name, obs_fields[field].name_len, 1};
+}
+
+/* The readers: one op at d->p (which is a map / an object), and the skipping of one value at d->p. */
+obs_decoded obs_msgpack_op(obs_decoder *d);
+obs_decoded obs_msgpack_skip(obs_decoder *d);
+/* Reads an array header at d->p when there is one. */
+bool obs_msgpack_is_array(const obs_decoder *d);
+obs_decoded obs_msgpack_array(obs_decoder *d, uint32_t *count);
+bool obs_msgpack_is_map(const obs_decoder *d);
+
+obs_decoded obs_json_op(obs_decoder *d);
+obs_decoded obs_json_skip(obs_decoder *d);
+void obs_json_space(obs_decoder *d);
+
+/* Defaults of the profile, then what must hold (normalise.c). */
+obs_decoded obs_normalise(obs_decoder *d);
+/* Appends the op's JSON line with its newline (encode.c). */
+void obs_encode_line(obs_buf *out, const obs_op *op, const obs_unknown *unknown);
+/* Number() of JavaScript on a string; NaN when it is not a number. */
+double obs_js_number(obs_str s);
+
+#endif

@@ -1,0 +1,170 @@
+#include "state/ring.h"
+
+#include <stdlib.h>
+
+enum { FIRST_TEXT = 64 << 10, DIGEST_KEEP = 4 << 10 };
+
+observer_err obs_ring_init(obs_ring *r, uint32_t rows, uint32_t text_bytes) {
+  *r = (obs_ring){.cap = rows, .text_max = text_bytes};
+  if (obs_names_init(&r->sources, rows, OBS_RING_NAME_BYTES) != OBSERVER_E_OK) return OBSERVER_E_NOMEM;
+  r->rows = calloc(rows, sizeof *r->rows);
+  return r->rows ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+}
+
+void obs_ring_fini(obs_ring *r) {
+  for (uint32_t i = 0; i < OBS_RING_DIGESTS; i++) obs_buf_fini(&r->digests[i].text);
+  obs_names_fini(&r->sources);
+  free(r->rows);
+  free(r->text);
+  *r = (obs_ring){0};
+}
+
+/* Copies into an arena, in two pieces where it wraps. */
+static void text_put(char *text, uint32_t cap, uint64_t pos, const char *from, uint32_t len) {
+  uint32_t at = (uint32_t)(pos % cap), first = len < cap - at ? len : cap - at;
+  memcpy(text + at, from, first);
+  memcpy(text, from + first, len - first);
+}
+
+/* Room for `need` bytes in all, by doubling, up to text_max. When there is no memory the arena stays as it is and old
+ * rows lose their text earlier. */
+static void text_grow(obs_ring *r, uint64_t need) {
+  uint64_t cap = r->text_cap ? r->text_cap : FIRST_TEXT;
+  while (cap < need && cap < r->text_max) cap *= 2;
+  if (cap > r->text_max) cap = r->text_max;
+  if (cap <= r->text_cap) return;
+  char *text = malloc(cap);
+  if (!text) return;
+  for (uint64_t pos = r->floor; r->text_cap > 0 && pos < r->head;) {
+    uint32_t at = (uint32_t)(pos % r->text_cap), len = r->text_cap - at;
+    if (len > r->head - pos) len = (uint32_t)(r->head - pos);
+    text_put(text, (uint32_t)cap, pos, r->text + at, len);
+    pos += len;
+  }
+  free(r->text);
+  r->text = text;
+  r->text_cap = (uint32_t)cap;
+}
+
+/* Puts a text at the head; what it displaces is gone. */
+static void text_append(obs_ring *r, obs_str line) {
+  if (line.len == 0) return;
+  uint64_t end = r->head + line.len;
+  if (line.p && end - r->floor > r->text_cap && r->text_cap < r->text_max) {
+    uint64_t oldest = r->count ? obs_ring_row_at(r, r->count - 1)->text : r->head;
+    if (oldest > r->floor) r->floor = oldest;
+    if (end - r->floor > r->text_cap) text_grow(r, end - r->floor);
+  }
+  if (line.p && line.len <= r->text_cap) {
+    text_put(r->text, r->text_cap, r->head, line.p, line.len);
+    if (end - r->floor > r->text_cap) r->floor = end - r->text_cap;
+  } else {
+    r->floor = end;
+  }
+  r->head = end;
+}
+
+void obs_ring_text(const obs_ring *r, const obs_ring_row *row, obs_buf *out) {
+  if (row->len == 0) return;
+  uint32_t at = (uint32_t)(row->text % r->text_cap), first = row->len < r->text_cap - at ? row->len : r->text_cap - at;
+  obs_buf_append(out, r->text + at, first);
+  obs_buf_append(out, r->text, row->len - first);
+}
+
+static void evict(obs_ring *r, const obs_ring_row *row) {
+  r->successes -= row->success;
+  if (--r->sources.names[row->source].refs == 0 && row->source != OBS_NAME_OTHER)
+    obs_names_remove(&r->sources, row->source);
+  r->count--;
+}
+
+static void add_digest(obs_ring *r, const obs_op *op) {
+  obs_ring_digest *d = &r->digests[r->next_digest];
+  r->next_digest = (r->next_digest + 1) % OBS_RING_DIGESTS;
+  obs_buf_reset(&d->text, DIGEST_KEEP);
+  d->nth = r->pushed;
+  d->ok = op->success;
+  d->present = op->present;
+  const obs_str parts[4] = {op->timestamp, op->staffer_id, op->event_kind, op->role};
+  const uint32_t bits[4] = {OBS_BIT(OBS_F_timestamp), OBS_BIT(OBS_F_staffer_id), OBS_BIT(OBS_F_event_kind),
+                            OBS_BIT(OBS_F_role)};
+  for (int i = 0; i < 4; i++) {
+    d->len[i] = op->present & bits[i] ? parts[i].len : 0;
+    if (d->len[i] > 0) obs_buf_append(&d->text, parts[i].p, d->len[i]);
+  }
+  if (d->text.oom) d->nth = 0;
+}
+
+void obs_ring_push(obs_ring *r, const obs_op *op, uint64_t seq, obs_str line, bool digest) {
+  obs_ring_row *row = &r->rows[r->next];
+  if (r->count == r->cap) evict(r, row);
+  /* Rows of older observers may lack a source; those were the gateway's. */
+  obs_str name = OBS_HAS(op, source) ? op->source : OBS_STR("mcp");
+  uint32_t source = obs_names_intern(&r->sources, name);
+  r->sources.names[source].refs++;
+  uint64_t text = r->head;
+  text_append(r, line);
+  *row = (obs_ring_row){.seq = seq, .text = text, .len = line.len, .source = source, .success = op->success};
+  r->successes += op->success;
+  r->next = r->next + 1 == r->cap ? 0 : r->next + 1;
+  r->count++;
+  r->pushed++;
+  if (digest) add_digest(r, op);
+}
+
+uint64_t obs_ring_of_source(obs_ring *r, obs_str source) {
+  uint32_t id = obs_names_find(&r->sources, source);
+  return id == UINT32_MAX ? 0 : r->sources.names[id].refs;
+}
+
+static void sources_json(obs_ring *r, obs_buf *out) {
+  const uint32_t *ids = obs_names_sorted(&r->sources);
+  const char *comma = "";
+  for (uint32_t i = 0; i < r->sources.used; i++) {
+    if (r->sources.names[ids[i]].refs == 0) continue;
+    obs_buf_puts(out, comma);
+    obs_buf_json_str(out, obs_names_text(&r->sources, ids[i]));
+    obs_buf_putc(out, ':');
+    obs_buf_u64(out, r->sources.names[ids[i]].refs);
+    comma = ",";
+  }
+}
+
+static void digest_json(const obs_ring_digest *d, bool omit_unset, obs_buf *out) {
+  static const char *const keys[4] = {NULL, ",\"staffer\":", ",\"kind\":", ",\"role\":"};
+  static const uint32_t bits[4] = {0, OBS_BIT(OBS_F_staffer_id), OBS_BIT(OBS_F_event_kind), OBS_BIT(OBS_F_role)};
+  const char *p = d->text.p;
+  obs_buf_puts(out, "{\"ts\":");
+  obs_buf_json_str(out, (obs_str){p, d->len[0], 0});
+  obs_buf_puts(out, d->ok ? ",\"ok\":true" : ",\"ok\":false");
+  uint32_t at = d->len[0];
+  for (int i = 1; i < 4; i++) {
+    if ((d->present & bits[i]) || !omit_unset) {
+      obs_buf_puts(out, keys[i]);
+      obs_buf_json_str(out, (obs_str){p ? p + at : NULL, d->len[i], 0});
+    }
+    at += d->len[i];
+  }
+  obs_buf_putc(out, '}');
+}
+
+void obs_ring_stats_json(obs_ring *r, bool omit_unset, obs_buf *out) {
+  obs_buf_puts(out, "{\"total\":");
+  obs_buf_u64(out, r->count);
+  obs_buf_puts(out, ",\"successes\":");
+  obs_buf_u64(out, r->successes);
+  obs_buf_puts(out, ",\"failures\":");
+  obs_buf_u64(out, r->count - r->successes);
+  obs_buf_puts(out, ",\"by_source\":{");
+  sources_json(r, out);
+  obs_buf_puts(out, "},\"recent_scenario_ops\":[");
+  const char *comma = "";
+  for (uint32_t i = 0; i < OBS_RING_DIGESTS; i++) {
+    const obs_ring_digest *d = &r->digests[(r->next_digest + i) % OBS_RING_DIGESTS];
+    if (d->nth == 0 || d->nth + r->count <= r->pushed) continue;
+    obs_buf_puts(out, comma);
+    digest_json(d, omit_unset, out);
+    comma = ",";
+  }
+  obs_buf_puts(out, "]}");
+}

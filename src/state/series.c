@@ -1,0 +1,211 @@
+#include "state/series.h"
+
+#include <string.h>
+
+/* The slice of each length that holds `tick`. */
+static obs_slice *ten(obs_series *se, int64_t tick) {
+  return &se->slices[tick % OBS_SLICES_TEN];
+}
+
+static obs_slice *minute(obs_series *se, int64_t tick) {
+  return &se->slices[OBS_SLICES_TEN + tick / OBS_MINUTE % OBS_SLICES_MINUTE];
+}
+
+static obs_slice *five(obs_series *se, int64_t tick) {
+  return &se->slices[OBS_SLICES_TEN + OBS_SLICES_MINUTE + tick / OBS_FIVE % OBS_SLICES_FIVE];
+}
+
+static void refuse(obs_slice *s, obs_sketch_pool *pool) {
+  obs_sketch_clear(&s->sketch, pool);
+  s->refused = true;
+}
+
+static void clear(obs_slice *s, obs_sketch_pool *pool) {
+  if (s->count == 0) return;
+  obs_sketch_clear(&s->sketch, pool);
+  *s = (obs_slice){0};
+}
+
+static void fold(obs_slice *dst, obs_sketch_pool *pool, const obs_slice *src) {
+  if (src->count == 0) return;
+  dst->count += src->count;
+  dst->failures += src->failures;
+  if (src->max > dst->max) dst->max = src->max;
+  if (dst->refused) return;
+  if (src->refused || !obs_sketch_merge(&dst->sketch, pool, &src->sketch)) refuse(dst, pool);
+}
+
+static void fold_lifetime(obs_series *se, const obs_slice *src) {
+  se->count += src->count;
+  se->failures += src->failures;
+  if (src->max > se->max) se->max = src->max;
+  if (!obs_sketch_sum_merge(&se->sum, &src->sketch)) se->refused = true;
+}
+
+/* Empties the slices after `from` up to `to`, of `n` kept at `slices`. */
+static void clear_between(obs_slice *slices, int64_t n, obs_sketch_pool *pool, int64_t from, int64_t to) {
+  if (to - from > n) from = to - n;
+  while (from < to) clear(&slices[++from % n], pool);
+}
+
+void obs_series_roll(obs_series *se, obs_sketch_pool *pool, int64_t tick) {
+  int64_t was = se->tick;
+  if (tick <= was) return;
+  fold(minute(se, was), pool, ten(se, was));
+  fold_lifetime(se, ten(se, was));
+  if (tick / OBS_MINUTE > was / OBS_MINUTE) fold(five(se, was), pool, minute(se, was));
+  clear_between(se->slices, OBS_SLICES_TEN, pool, was, tick);
+  clear_between(se->slices + OBS_SLICES_TEN, OBS_SLICES_MINUTE, pool, was / OBS_MINUTE, tick / OBS_MINUTE);
+  clear_between(se->slices + OBS_SLICES_TEN + OBS_SLICES_MINUTE, OBS_SLICES_FIVE, pool, was / OBS_FIVE,
+                tick / OBS_FIVE);
+  se->tick = tick;
+}
+
+void obs_series_restart(obs_series *se, obs_sketch_pool *pool, int64_t tick) {
+  fold_lifetime(se, obs_series_current(se));
+  for (uint32_t i = 0; i < OBS_SLICES; i++) clear(&se->slices[i], pool);
+  se->tick = tick;
+}
+
+void obs_series_fini(obs_series *se, obs_sketch_pool *pool) {
+  for (uint32_t i = 0; i < OBS_SLICES; i++) clear(&se->slices[i], pool);
+  obs_sketch_sum_fini(&se->sum);
+}
+
+void obs_series_refuse(obs_series *se, obs_sketch_pool *pool, obs_slice *slice, uint32_t bucket, uint64_t n) {
+  bool current = slice == obs_series_current(se);
+  if (!slice->refused) {
+    if (current && !obs_sketch_sum_merge(&se->sum, &slice->sketch)) se->refused = true;
+    refuse(slice, pool);
+  }
+  if (current && !obs_sketch_sum_add(&se->sum, bucket, n)) se->refused = true;
+}
+
+/* The current slices: as long as both have a sketch and there is room for one that holds both, it stays there; else
+ * both go to the lifetime. */
+static void merge_current(obs_series *dst, obs_sketch_pool *pool, const obs_slice *src) {
+  obs_slice *now = obs_series_current(dst);
+  if (src->count == 0) return;
+  bool room = pool->bytes + OBS_SKETCH_PAGES * OBS_SKETCH_PAGE_COST <= pool->max_bytes;
+  bool keep = !now->refused && !src->refused && room;
+  if (!keep) {
+    pool->refused += !room;
+    if (!obs_sketch_sum_merge(&dst->sum, &now->sketch) || !obs_sketch_sum_merge(&dst->sum, &src->sketch))
+      dst->refused = true;
+    refuse(now, pool);
+  }
+  fold(now, pool, src);
+  if (keep && now->refused) dst->refused = true;
+}
+
+void obs_series_merge(obs_series *dst, obs_sketch_pool *pool, obs_series *src) {
+  obs_series_roll(dst, pool, src->tick);
+  obs_series_roll(src, pool, dst->tick);
+  for (uint32_t i = 0; i < OBS_SLICES; i++) {
+    if (&dst->slices[i] == obs_series_current(dst)) {
+      merge_current(dst, pool, &src->slices[i]);
+    } else {
+      fold(&dst->slices[i], pool, &src->slices[i]);
+    }
+  }
+  dst->count += src->count;
+  dst->failures += src->failures;
+  if (src->max > dst->max) dst->max = src->max;
+  if (src->refused || !obs_sketch_sum_merge_sum(&dst->sum, &src->sum)) dst->refused = true;
+}
+
+static void add_closed(obs_slice *s, obs_sketch_pool *pool, const obs_sample *sample) {
+  s->count++;
+  s->failures += sample->failed;
+  if (sample->ms > s->max) s->max = sample->ms;
+  if (!s->refused && !obs_sketch_add(&s->sketch, pool, sample->bucket)) refuse(s, pool);
+}
+
+/* An op of a slice that is closed already: it goes wherever that slice went. */
+static void add_late(obs_series *se, obs_sketch_pool *pool, int64_t tick, const obs_sample *sample) {
+  int64_t minutes = se->tick / OBS_MINUTE - tick / OBS_MINUTE, fives = se->tick / OBS_FIVE - tick / OBS_FIVE;
+  if (se->tick - tick < OBS_SLICES_TEN) add_closed(ten(se, tick), pool, sample);
+  if (minutes < OBS_SLICES_MINUTE) add_closed(minute(se, tick), pool, sample);
+  if (minutes > 0 && fives < OBS_SLICES_FIVE) add_closed(five(se, tick), pool, sample);
+}
+
+void obs_series_add_other(obs_series *se, obs_sketch_pool *pool, int64_t tick, const obs_sample *sample) {
+  if (tick > se->tick) {
+    obs_series_roll(se, pool, tick);
+    obs_series_add(se, pool, tick, sample);
+    return;
+  }
+  if (tick != OBS_TICK_NONE) add_late(se, pool, tick, sample);
+  se->count++;
+  se->failures += sample->failed;
+  if (sample->ms > se->max) se->max = sample->ms;
+  if (!obs_sketch_sum_add(&se->sum, sample->bucket, 1)) se->refused = true;
+}
+
+uint64_t obs_series_count(obs_series *se) {
+  return se->count + obs_series_current(se)->count;
+}
+
+uint64_t obs_series_failures(obs_series *se) {
+  return se->failures + obs_series_current(se)->failures;
+}
+
+/* Adds a slice to a view; false when it has no sketch. */
+static bool see(const obs_slice *s, obs_view *out, obs_sketch_flat *flat) {
+  out->count += s->count;
+  out->failures += s->failures;
+  if (s->max > out->max) out->max = s->max;
+  obs_sketch_flat_add(flat, &s->sketch);
+  return !s->refused;
+}
+
+static bool see_window(obs_series *se, obs_span span, obs_view *out, obs_sketch_flat *flat) {
+  bool whole = true;
+  if (span == OBS_SPAN_1M) {
+    for (uint32_t i = 0; i < OBS_SLICES_TEN; i++) whole &= see(&se->slices[i], out, flat);
+    return whole;
+  }
+  whole &= see(obs_series_current(se), out, flat);
+  if (span == OBS_SPAN_5M) {
+    for (uint32_t i = 0; i < OBS_SLICES_MINUTE; i++) whole &= see(&se->slices[OBS_SLICES_TEN + i], out, flat);
+    return whole;
+  }
+  whole &= see(minute(se, se->tick), out, flat);
+  for (uint32_t i = OBS_SLICES - OBS_SLICES_FIVE; i < OBS_SLICES; i++) whole &= see(&se->slices[i], out, flat);
+  return whole;
+}
+
+static bool see_lifetime(obs_series *se, obs_view *out, obs_sketch_flat *flat) {
+  const obs_slice *now = obs_series_current(se);
+  see(now, out, flat);
+  out->count += se->count;
+  out->failures += se->failures;
+  if (se->max > out->max) out->max = se->max;
+  obs_sketch_flat_add_sum(flat, &se->sum);
+  return !se->refused;
+}
+
+void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_span span, obs_view *out) {
+  obs_sketch_flat flat;
+  memset(&flat, 0, sizeof flat);
+  *out = (obs_view){0};
+  bool whole = span == OBS_SPAN_LIFETIME ? see_lifetime(se, out, &flat) : see_window(se, span, out, &flat);
+  out->quantiles = whole && out->count > 0;
+  if (!out->quantiles) return;
+  out->p50 = obs_sketch_quantile(scale, &flat, out->count, out->max, 50);
+  out->p90 = obs_sketch_quantile(scale, &flat, out->count, out->max, 90);
+  out->p99 = obs_sketch_quantile(scale, &flat, out->count, out->max, 99);
+}
+
+int64_t obs_span_start(obs_span span, int64_t tick) {
+  switch (span) {
+  case OBS_SPAN_1M:
+    return (tick - (OBS_SLICES_TEN - 1)) * OBS_TICK_MS;
+  case OBS_SPAN_5M:
+    return (tick / OBS_MINUTE - (OBS_SLICES_MINUTE - 1)) * OBS_MINUTE * OBS_TICK_MS;
+  case OBS_SPAN_1H:
+    return (tick / OBS_FIVE - (OBS_SLICES_FIVE - 1)) * OBS_FIVE * OBS_TICK_MS;
+  default:
+    return INT64_MIN;
+  }
+}

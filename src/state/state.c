@@ -1,0 +1,204 @@
+#include "state/state.h"
+
+#include "state/impl.h"
+
+#include <stdlib.h>
+
+enum { ROWS_CHUNK_BYTES = 64 << 10, ROWS_CHUNK = 64 };
+
+observer_err obs_state_open(const obs_state_opts *opts, obs_state **out) {
+  if (opts->ring == 0) return OBSERVER_E_INVALID;
+  obs_state *s = calloc(1, sizeof *s);
+  if (!s) return OBSERVER_E_NOMEM;
+  if (pthread_mutex_init(&s->mutex, NULL) != 0) {
+    free(s);
+    return OBSERVER_E_NOMEM;
+  }
+  s->opts = *opts;
+  obs_sketch_scale_init(&s->scale);
+  observer_err err = obs_ring_init(&s->ring, opts->ring, opts->ring_text_bytes);
+  if (err == OBSERVER_E_OK) err = obs_totals_init(&s->totals, opts->sources, opts->endpoints, opts->sketch_bytes);
+  if (err != OBSERVER_E_OK) {
+    obs_state_close(s);
+    return err;
+  }
+  *out = s;
+  return OBSERVER_E_OK;
+}
+
+void obs_state_close(obs_state *s) {
+  if (!s) return;
+  obs_ring_fini(&s->ring);
+  obs_totals_fini(&s->totals);
+  (void)pthread_mutex_destroy(&s->mutex);
+  free(s);
+}
+
+uint32_t obs_state_ring_size(const obs_state *s) { return s->opts.ring; }
+
+static obs_str without_newline(const char *p, size_t len) {
+  if (len > 0 && p[len - 1] == '\n') len--;
+  return (obs_str){p, (uint32_t)len, 0};
+}
+
+/* What of a batch is still to come, the op at hand included: rows, bytes of text, scenario ops. */
+typedef struct {
+  uint64_t rows, bytes, scenarios;
+} batch_rest;
+
+static batch_rest batch_size(const obs_batch *b) {
+  batch_rest sum = {0};
+  for (uint32_t i = 0; i < b->nops; i++) {
+    if (b->lines[i].duplicate) continue;
+    sum.rows++;
+    sum.bytes += b->lines[i].len;
+    sum.scenarios += obs_ring_is_scenario(&b->ops[i]);
+  }
+  return sum;
+}
+
+/* Puts op `i` in the ring and takes it off `left`. What later ops of the same batch would push out at once is left out:
+ * rows, texts, digests. */
+static void ring_push(obs_ring *r, const obs_batch *b, uint32_t i, uint64_t seq, batch_rest *left) {
+  bool scenario = obs_ring_is_scenario(&b->ops[i]);
+  if (left->rows <= r->cap) {
+    obs_str line = without_newline(b->json.p + b->lines[i].off, b->lines[i].len);
+    if (left->bytes > (uint64_t)r->text_max + left->rows) line.p = NULL;
+    obs_ring_push(r, &b->ops[i], seq, line, scenario && left->scenarios <= OBS_RING_DIGESTS);
+  }
+  left->rows--;
+  left->bytes -= b->lines[i].len;
+  left->scenarios -= scenario;
+}
+
+void obs_state_apply(obs_state *s, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
+  batch_rest left = batch_size(b);
+  uint64_t seq = first_seq;
+  obs_state_lock(s);
+  obs_totals *t = &s->totals;
+  int64_t now = obs_totals_clock(t, now_ms), tick = now / OBS_TICK_MS;
+  if (left.rows > 0 && now < t->since) t->since = now;
+  obs_totals_sweep(t);
+  for (uint32_t i = 0; i < b->nops; i++) {
+    if (b->lines[i].duplicate) continue;
+    ring_push(&s->ring, b, i, seq++, &left);
+    obs_totals_add(t, &s->scale, &b->ops[i], tick);
+  }
+  if (seq > first_seq) t->last_seq = seq - 1;
+  b->ring_size = s->ring.count;
+  obs_state_unlock(s);
+}
+
+void obs_state_apply_row(obs_state *s, const obs_op *op, const char *line, size_t len, uint64_t seq, bool ring_only,
+                         int64_t now_ms) {
+  obs_state_lock(s);
+  obs_totals *t = &s->totals;
+  obs_ring_push(&s->ring, op, seq, without_newline(line, len), obs_ring_is_scenario(op));
+  if (!ring_only) {
+    int64_t now = obs_totals_clock(t, now_ms), time = op->time_ms;
+    bool recent = time >= 0 && time <= now && now - time <= OBS_HOUR_MS;
+    if (time <= now && time < t->since) t->since = time > 0 ? time : 0;
+    obs_totals_sweep(t);
+    obs_totals_add(t, &s->scale, op, recent ? time / OBS_TICK_MS : OBS_TICK_NONE);
+  }
+  if (seq > t->last_seq) t->last_seq = seq;
+  obs_state_unlock(s);
+}
+
+void obs_state_get_counts(obs_state *s, obs_state_counts *out) {
+  obs_state_lock(s);
+  obs_totals *t = &s->totals;
+  *out = (obs_state_counts){
+      .ring = s->ring.count,
+      .ring_successes = s->ring.successes,
+      .ring_failures = s->ring.count - s->ring.successes,
+      .total = obs_series_count(&t->all),
+      .failures = obs_series_failures(&t->all),
+      .scenario = obs_ring_of_source(&s->ring, OBS_STR("scenario")),
+      .langfuse = obs_ring_of_source(&s->ring, OBS_STR("langfuse")),
+      .corrections = obs_ring_of_source(&s->ring, OBS_STR("overseer_correction")),
+      .last_seq = t->last_seq,
+      .endpoints = obs_keys_count(&t->endpoints),
+      .sources = obs_keys_count(&t->sources),
+      .overflow = t->overflow,
+      .sketch_pages_refused = t->pool.refused,
+  };
+  out->successes = out->total - out->failures;
+  obs_state_unlock(s);
+}
+
+void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out) {
+  obs_state_lock(s);
+  obs_ring_stats_json(&s->ring, omit_unset, out);
+  obs_state_unlock(s);
+}
+
+typedef struct {
+  uint64_t seq;
+  size_t off, len;
+} copied_row;
+
+/* How many of the newest rows have seq >= before: where a visit goes on. */
+static uint32_t rows_from(const obs_ring *r, uint64_t before) {
+  uint32_t low = 0, high = before == 0 ? 0 : r->count;
+  while (low < high) {
+    uint32_t mid = low + (high - low) / 2;
+    if (obs_ring_row_at(r, mid)->seq >= before) {
+      low = mid + 1;
+    } else {
+      high = mid;
+    }
+  }
+  return low;
+}
+
+/* Copies the next few rows below `before`. Texts go from the oldest on, so the first row without one ends it. */
+static uint32_t copy_rows(const obs_ring *r, uint64_t before, copied_row rows[ROWS_CHUNK], obs_buf *text) {
+  uint32_t n = 0;
+  for (uint32_t i = rows_from(r, before); i < r->count && n < ROWS_CHUNK && text->len < ROWS_CHUNK_BYTES; i++) {
+    const obs_ring_row *row = obs_ring_row_at(r, i);
+    if (!obs_ring_has_text(r, row)) break;
+    rows[n++] = (copied_row){row->seq, text->len, row->len};
+    obs_ring_text(r, row, text);
+  }
+  return text->oom ? 0 : n;
+}
+
+static uint64_t oldest_with_text(const obs_ring *r) {
+  uint32_t low = 0, high = r->count;
+  while (low < high) {
+    uint32_t mid = low + (high - low) / 2;
+    if (obs_ring_has_text(r, obs_ring_row_at(r, mid))) {
+      low = mid + 1;
+    } else {
+      high = mid;
+    }
+  }
+  return low == 0 ? 0 : obs_ring_row_at(r, low - 1)->seq;
+}
+
+uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void *arg, uint64_t seq, obs_str line),
+                             void *arg) {
+  obs_buf text = {0};
+  copied_row rows[ROWS_CHUNK];
+  uint64_t before = before_seq, oldest = 0;
+  bool more = true;
+  while (more) {
+    obs_buf_reset(&text, 2 * ROWS_CHUNK_BYTES);
+    obs_state_lock(s);
+    uint32_t n = copy_rows(&s->ring, before, rows, &text);
+    oldest = oldest_with_text(&s->ring);
+    obs_state_unlock(s);
+    more = n > 0;
+    for (uint32_t i = 0; i < n && more; i++) {
+      before = rows[i].seq;
+      more = fn(arg, rows[i].seq, (obs_str){text.p + rows[i].off, (uint32_t)rows[i].len, 0});
+    }
+  }
+  /* Without memory nothing below `before` was visited. */
+  if (text.oom) oldest = before;
+  obs_buf_fini(&text);
+  /* Rows that were pushed out meanwhile were visited: what is older begins below the last visited one. */
+  bool visited = before != before_seq;
+  return visited && (oldest == 0 || before < oldest) ? before : oldest;
+}

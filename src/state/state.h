@@ -1,0 +1,74 @@
+/* Live state: the ring of the last ops, `/stats`, lifetime and windowed aggregates.
+ *
+ * In:  recorded ops with their JSON line and seq, in journal order, from the one commit thread (and from replay, before
+ *      that thread starts). Everything here is already in the journal.
+ * Out: JSON views, read by any thread; a blob for the checkpoint.
+ * Locks: one mutex, never held across I/O and for at most one batch or one key's merge at a time.
+ * Memory: bounded whatever is published. Ring text is capped in bytes (the oldest rows lose their text first, never
+ *   their place in the counts); endpoints and sources beyond the cap are counted under OBS_STATE_OTHER; sketch pages
+ *   have a budget, and a window that could not get a page answers null quantiles and is counted. With the defaults the
+ *   worst case is about 45 MB: 8 of ring text (12 while it grows), 16 of windowed sketches, 12 of series with their
+ *   lifetime sketches, 6 of names, 3 of scenario digests (ring.h, totals.h); a usual load takes 2 to 8. */
+#ifndef OBS_STATE_STATE_H
+#define OBS_STATE_STATE_H
+
+#include "op/batch.h"
+
+#include <observer/error.h>
+
+#define OBS_STATE_OTHER "(other)"
+
+typedef struct obs_state obs_state;
+
+typedef struct {
+  uint32_t ring;            /* ops kept; default 2000 */
+  uint32_t ring_text_bytes; /* JSON text kept for them; default 8 MiB */
+  uint32_t endpoints;       /* distinct endpoints counted by name; default 1000 */
+  uint32_t sources;         /* distinct sources counted by name; default 100 */
+  uint32_t sketch_bytes;    /* budget for windowed sketch pages; default 16 MiB */
+} obs_state_opts;
+
+#define OBS_STATE_OPTS_DEFAULT ((obs_state_opts){2000, 8u << 20, 1000, 100, 16u << 20})
+
+typedef struct {
+  uint32_t ring;                            /* ops in the ring */
+  uint64_t ring_successes, ring_failures;   /* of those */
+  uint64_t total, successes, failures;      /* lifetime */
+  uint64_t scenario, langfuse, corrections; /* in the ring, by source: the cycle line */
+  uint64_t last_seq;
+  uint32_t endpoints, sources; /* distinct names held */
+  uint64_t overflow;           /* ops counted under OBS_STATE_OTHER */
+  uint64_t sketch_pages_refused;
+} obs_state_counts;
+
+observer_err obs_state_open(const obs_state_opts *opts, obs_state **out);
+void obs_state_close(obs_state *s);
+/* How many ops the ring holds at most. */
+uint32_t obs_state_ring_size(const obs_state *s);
+
+/* Applies every op of `b` that is not marked duplicate; the first gets seq `first_seq`, the next one more, and so on.
+ * `now_ms` is the wall clock of recording: windows go by it. Sets b->ring_size. */
+void obs_state_apply(obs_state *s, obs_batch *b, uint64_t first_seq, int64_t now_ms);
+/* Replay: applies one op of the past. `ring_only` when the loaded checkpoint already counts it: it enters the ring and
+ * nothing else. Windows go by the op's own timestamp then. */
+void obs_state_apply_row(obs_state *s, const obs_op *op, const char *line, size_t len, uint64_t seq, bool ring_only,
+                         int64_t now_ms);
+
+void obs_state_get_counts(obs_state *s, obs_state_counts *out);
+/* The body of /stats: total successes failures by_source recent_scenario_ops, over the ring. `omit_unset`: an unset
+ * digest field is left out (legacy), else "". by_source is sorted by name. */
+void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out);
+/* The body of /v1/observer/summary. */
+void obs_state_summary_json(obs_state *s, int64_t now_ms, obs_buf *out);
+
+/* Visits ring rows newest first, from below `before_seq` (0: the newest), until `fn` returns false. `fn` runs without
+ * the lock on a copy. Returns the seq of the oldest row whose text the ring still has (0: none). */
+uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void *arg, uint64_t seq, obs_str line),
+                             void *arg);
+
+/* Lifetime and windows as bytes for the checkpoint (its own format version inside); the ring is not part of it. */
+observer_err obs_state_save(obs_state *s, obs_buf *out);
+/* Before any apply. CORRUPT leaves the state empty. `now_ms` ages the windows. */
+observer_err obs_state_load(obs_state *s, const void *data, size_t len, int64_t now_ms);
+
+#endif

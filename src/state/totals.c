@@ -1,0 +1,119 @@
+#include "state/totals.h"
+
+#include "state/state.h"
+
+#include <stdlib.h>
+
+enum { SWEEP_KEYS = 8 };
+
+static bool keys_room(obs_keys *k) {
+  if (k->names.cap == k->cap) return true;
+  obs_series **series = realloc(k->series, k->names.cap * sizeof(void *));
+  if (!series) return false;
+  memset(series + k->cap, 0, (k->names.cap - k->cap) * sizeof(void *));
+  k->series = series;
+  k->cap = k->names.cap;
+  return true;
+}
+
+obs_series *obs_keys_get(obs_keys *k, obs_str name, int64_t tick) {
+  uint32_t id = obs_names_intern(&k->names, name);
+  if (id < k->cap && k->series[id]) return k->series[id];
+  if (keys_room(k) && (k->series[id] = calloc(1, sizeof **k->series))) {
+    k->series[id]->tick = tick;
+    return k->series[id];
+  }
+  /* Without the memory for a series the name cannot stay either. */
+  if (id == OBS_NAME_OTHER) return NULL;
+  obs_names_remove(&k->names, id);
+  return k->series[OBS_NAME_OTHER];
+}
+
+static observer_err keys_init(obs_keys *k, uint32_t max) {
+  *k = (obs_keys){0};
+  observer_err err = obs_names_init(&k->names, max, OBS_TOTALS_NAME_BYTES);
+  if (err != OBSERVER_E_OK) return err;
+  return obs_keys_get(k, OBS_STR(OBS_STATE_OTHER), 0) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+}
+
+static void keys_fini(obs_keys *k, obs_sketch_pool *pool) {
+  for (uint32_t id = 0; id < k->cap; id++) {
+    if (k->series[id]) obs_series_fini(k->series[id], pool);
+    free(k->series[id]);
+  }
+  free(k->series);
+  obs_names_fini(&k->names);
+}
+
+observer_err obs_totals_init(obs_totals *t, uint32_t sources, uint32_t endpoints, size_t sketch_bytes) {
+  *t = (obs_totals){.pool.max_bytes = sketch_bytes, .since = INT64_MAX};
+  observer_err err = keys_init(&t->sources, sources);
+  return err != OBSERVER_E_OK ? err : keys_init(&t->endpoints, endpoints);
+}
+
+void obs_totals_fini(obs_totals *t) {
+  obs_series_fini(&t->all, &t->pool);
+  keys_fini(&t->sources, &t->pool);
+  keys_fini(&t->endpoints, &t->pool);
+  *t = (obs_totals){0};
+}
+
+static void keys_restart(obs_keys *k, obs_sketch_pool *pool, int64_t tick) {
+  for (uint32_t id = 0; id < k->cap; id++)
+    if (k->series[id]) obs_series_restart(k->series[id], pool, tick);
+}
+
+int64_t obs_totals_clock(obs_totals *t, int64_t now_ms) {
+  if (now_ms < 0) now_ms = 0;
+  if (now_ms > OBS_TOTALS_CLOCK_MAX) now_ms = OBS_TOTALS_CLOCK_MAX;
+  if (now_ms < t->clock && t->clock - now_ms <= OBS_TOTALS_STEP_BACK_MS) return t->clock;
+  if (now_ms < t->clock) {
+    obs_series_restart(&t->all, &t->pool, now_ms / OBS_TICK_MS);
+    keys_restart(&t->sources, &t->pool, now_ms / OBS_TICK_MS);
+    keys_restart(&t->endpoints, &t->pool, now_ms / OBS_TICK_MS);
+    if (t->since != INT64_MAX) t->since = now_ms;
+  }
+  return t->clock = now_ms;
+}
+
+static bool is_other(obs_str name) {
+  return obs_str_eq(name, OBS_STR(OBS_STATE_OTHER));
+}
+
+void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *op, int64_t tick) {
+  /* Rows of older observers may lack a source; those were the gateway's. */
+  obs_str source = OBS_HAS(op, source) ? op->source : OBS_STR("mcp");
+  obs_str endpoint = OBS_HAS(op, endpoint) ? op->endpoint : OBS_STR(OBS_STATE_OTHER);
+  int64_t ms = OBS_HAS(op, duration_ms) && op->duration_ms > 0 ? op->duration_ms : 0;
+  obs_sample sample = {obs_sketch_index(scale, ms), !op->success, ms};
+
+  int64_t birth = tick == OBS_TICK_NONE ? t->clock / OBS_TICK_MS : tick;
+  obs_series *by_source = obs_keys_get(&t->sources, source, birth);
+  obs_series *by_endpoint = obs_keys_get(&t->endpoints, endpoint, birth);
+  obs_series_add(&t->all, &t->pool, tick, &sample);
+  obs_series_add(by_source, &t->pool, tick, &sample);
+  obs_series_add(by_endpoint, &t->pool, tick, &sample);
+  bool lost_source = by_source == t->sources.series[OBS_NAME_OTHER] && !is_other(source);
+  bool lost_endpoint = by_endpoint == t->endpoints.series[OBS_NAME_OTHER] && !is_other(endpoint);
+  t->overflow += lost_source || lost_endpoint;
+}
+
+/* The keys in one row: the sources, then the endpoints. */
+static obs_series *key_nth(obs_totals *t, uint32_t n) {
+  uint32_t sources = t->sources.names.ids;
+  return n < sources ? obs_keys_at(&t->sources, n) : obs_keys_at(&t->endpoints, n - sources);
+}
+
+void obs_totals_sweep(obs_totals *t) {
+  if (t->pool.bytes < t->pool.max_bytes / 8 * 7) return;
+  int64_t tick = t->clock / OBS_TICK_MS;
+  if (t->sweep_tick != tick) {
+    t->sweep_tick = tick;
+    t->sweep_next = 0;
+  }
+  uint32_t keys = t->sources.names.ids + t->endpoints.names.ids;
+  for (uint32_t i = 0; i < SWEEP_KEYS && t->sweep_next < keys; i++) {
+    obs_series *se = key_nth(t, t->sweep_next++);
+    if (se) obs_series_roll(se, &t->pool, tick);
+  }
+}

@@ -1,0 +1,121 @@
+/* What each stage of recording costs, ns an op, each alone on one thread: decode, JSON encode, journal write, journal
+ * write with its sync, apply.
+ *
+ *   bench_stage DIR BATCH ROUNDS     DIR: where the journal is written; prints `stage ns` lines */
+#include "bench_op.h"
+
+#include "base/clock.h"
+#include "journal/journal.h"
+#include "op/decode.h"
+#include "state/state.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+typedef struct {
+  msgpack_sbuffer payload;
+  uint32_t batch, rounds;
+  obs_batch b;
+  int64_t now_ms;
+} bench;
+
+static void check(observer_err err, const char *what) {
+  if (err == OBSERVER_E_OK) return;
+  fprintf(stderr, "bench_stage: %s: %s\n", what, observer_strerror(err));
+  exit(1);
+}
+
+static void report(const bench *x, const char *stage, uint64_t ns) {
+  printf("%s %.1f\n", stage, (double)ns / ((double)x->batch * x->rounds));
+}
+
+static void decode_once(bench *x) {
+  const obs_limits limits = OBS_LIMITS_DEFAULT;
+  obs_batch_reset(&x->b);
+  x->b.data = (const uint8_t *)x->payload.data;
+  x->b.size = x->payload.size;
+  x->b.transport = OBS_TRANSPORT_PULL;
+  x->b.profile = OBS_PROFILE_V1;
+  obs_batch_decode(&x->b, OBS_FORMAT_ANY, &limits, x->now_ms);
+  if (x->b.nops != x->batch) {
+    fprintf(stderr, "bench_stage: %u of %u ops decoded\n", x->b.nops, x->batch);
+    exit(1);
+  }
+}
+
+/* Decoding writes the JSON lines as well: the encoder is timed alone and taken off. */
+static void bench_decode_encode(bench *x) {
+  obs_buf out = {0};
+  uint64_t encode = 0;
+  uint64_t start = obs_clock_mono_ns();
+  for (uint32_t r = 0; r < x->rounds; r++) decode_once(x);
+  uint64_t both = obs_clock_mono_ns() - start;
+  for (uint32_t r = 0; r < x->rounds; r++) {
+    obs_buf_reset(&out, SIZE_MAX);
+    start = obs_clock_mono_ns();
+    for (uint32_t i = 0; i < x->b.nops; i++) {
+      obs_encode_line(&out, &x->b.ops[i], x->b.unknown + x->b.ops[i].unknown_first);
+    }
+    encode += obs_clock_mono_ns() - start;
+  }
+  if (out.oom) check(OBSERVER_E_NOMEM, "encode");
+  obs_buf_fini(&out);
+  report(x, "decode", both > encode ? both - encode : 0);
+  report(x, "encode", encode);
+}
+
+static bool take_row(void *arg, uint64_t seq, const char *line, size_t len, int64_t *time_ms, const char **reason) {
+  (void)arg, (void)seq, (void)line, (void)len, (void)time_ms, (void)reason;
+  return true;
+}
+
+static void bench_journal(bench *x, const char *dir, obs_fsync mode, const char *stage) {
+  char text[256] = "";
+  obs_journal *j;
+  obs_journal_replayed replayed;
+  obs_journal_opts opts = {.dir = dir, .fsync = mode, .segment_bytes = 0};
+  if (obs_journal_open(&opts, &j, text, sizeof(text)) != OBSERVER_E_OK) {
+    fprintf(stderr, "bench_stage: %s\n", text);
+    exit(1);
+  }
+  check(obs_journal_replay(j, 1, take_row, NULL, &replayed), "replay");
+  uint64_t start = obs_clock_mono_ns();
+  for (uint32_t r = 0; r < x->rounds; r++) {
+    struct iovec iov = {x->b.json.p, x->b.json.len};
+    check(obs_journal_append(j, &iov, 1, x->b.nops, x->now_ms, x->now_ms), "append");
+    check(obs_journal_sync(j), "sync");
+  }
+  report(x, stage, obs_clock_mono_ns() - start);
+  obs_journal_close(j);
+}
+
+static void bench_apply(bench *x) {
+  const obs_state_opts opts = OBS_STATE_OPTS_DEFAULT;
+  obs_state *s;
+  check(obs_state_open(&opts, &s), "state");
+  uint64_t start = obs_clock_mono_ns();
+  for (uint32_t r = 0; r < x->rounds; r++) obs_state_apply(s, &x->b, 1 + (uint64_t)r * x->batch, x->now_ms + r);
+  report(x, "apply", obs_clock_mono_ns() - start);
+  obs_state_close(s);
+}
+
+int main(int argc, char **argv) {
+  if (argc != 4) {
+    fprintf(stderr, "usage: bench_stage DIR BATCH ROUNDS\n");
+    return 2;
+  }
+  bench x = {.batch = (uint32_t)strtoul(argv[2], NULL, 10), .rounds = (uint32_t)strtoul(argv[3], NULL, 10)};
+  x.now_ms = obs_clock_wall_ms();
+  msgpack_sbuffer_init(&x.payload);
+  bench_pack_message(&x.payload, x.batch);
+  check(obs_batch_init(&x.b), "batch");
+  decode_once(&x);
+  printf("bytes %.1f %.1f\n", (double)x.payload.size / x.batch, (double)x.b.json.len / x.batch);
+  bench_decode_encode(&x);
+  bench_journal(&x, argv[1], OBS_FSYNC_NEVER, "journal_write");
+  bench_journal(&x, argv[1], OBS_FSYNC_ALWAYS, "journal_write_sync");
+  bench_apply(&x);
+  obs_batch_fini(&x.b);
+  msgpack_sbuffer_destroy(&x.payload);
+  return 0;
+}

@@ -1,0 +1,228 @@
+"""What survives the daemon's death: kill -9 under load, a journal cut anywhere, SIGTERM, starts that must fail.
+
+  OBSERVER_ROUNDS     kills in the load test (default 20)
+  OBSERVER_CUT_STEP   bytes between two cuts of the journal (default 1)
+  OBSERVER_SEED       of the load test's random numbers (default: the clock; printed)
+"""
+
+import collections
+import concurrent.futures
+import json
+import os
+import random
+import re
+import signal
+import socket
+import threading
+import time
+
+from harness import SLOW, main, wait_until
+from recount import SOURCES, Producers, RecoveryTest, lifetime_of, recount
+
+
+class KillUnderLoad(RecoveryTest):
+    def test_kill_9_under_load(self):
+        rounds = int(os.environ.get("OBSERVER_ROUNDS", "20"))
+        seed = int(os.environ.get("OBSERVER_SEED", time.time_ns() % 1000000))
+        print("seed %d" % seed, flush=True)
+        rng = random.Random(seed)
+        daemon = self.start(args=["--checkpoint", "1"])
+        producers = Producers(seed, rep=4, http_posts=3, pull=1)
+        self.addCleanup(producers.stop)
+        rows = []
+        for round_ in range(rounds):
+            producers.release(daemon)
+            time.sleep(rng.uniform(0.01, 0.8) * min(SLOW, 2))
+            daemon.kill()
+            producers.hold()
+            daemon.start()
+            with self.subTest(round=round_, seed=seed):
+                rows = self.check_round(daemon, producers)
+            if rng.random() < 0.25:  # now and then an orderly stop, for a checkpoint of everything
+                daemon.restart()
+                self.check_recount(daemon, rows)
+        producers.release(daemon)
+        wait_until(lambda: len(set(producers.acknowledged)) > len(rows) // 4, 10, "the load to go on")
+        producers.hold()
+        self.check_round(daemon, producers)
+        daemon.stop()
+        print("%d kills, %d rows, %d acknowledged" % (rounds, len(daemon.journal_rows()), len(producers.acknowledged)))
+
+    def check_round(self, daemon, producers):
+        self.assertEqual(producers.wrong, [])
+        # PULL ops that were read but not recorded yet may still come
+        wait_until(lambda: daemon.stats()["total"] == min(2000, len(daemon.journal_lines())), 10, "a quiet daemon")
+        rows = self.check_recount(daemon)
+        counts = collections.Counter(r["op_id"] for r in rows)
+        self.assertEqual([i for i, n in counts.items() if n > 1][:5], [], "recorded more than once")
+        acknowledged = set(producers.acknowledged)
+        self.assertEqual(sorted(acknowledged - set(counts))[:5], [], "acknowledged, but not in the journal")
+        self.assertEqual(daemon.get("/health").json["seq"], len(rows))
+        return rows
+
+
+class CutJournal(RecoveryTest):
+    SPAN = 4096
+
+    def make_rows(self):
+        """A journal of more than SPAN bytes and the checkpoint of its end, written by a daemon."""
+        daemon = self.start(data_dir="whole")
+        with daemon.req() as req:
+            for n in range(40):
+                ops = [{"endpoint": "/e%d" % (n % 7), "success": n % 3 != 0, "source": SOURCES[n % 5], "duration_ms": n,
+                        "timestamp": "2026-11-21T03:54:%02d.000Z" % n, "error": "é\"\\ %d" % n, "extra": {"k": [n, None]},
+                        "input_summary": "word " * (n % 11 * 3)}]
+                self.assertEqual(req.request(ops)["seq"], n + 1)
+        daemon.stop()
+        with open(os.path.join(daemon.data_dir, "ops.jsonl"), "rb") as f:
+            journal = f.read()
+        with open(os.path.join(daemon.data_dir, "checkpoint"), "rb") as f:
+            checkpoint = f.read()
+        self.assertGreater(len(journal), self.SPAN + 1000)
+        return journal, checkpoint
+
+    def cut_daemon(self, cut):
+        """One daemon and directory for a worker, used again and again."""
+        if not hasattr(self.local, "daemon"):
+            with self.lock:
+                self.local.daemon = self.make(data_dir="cut.%d" % self.daemons, pull=None, sub=None, rep=None)
+            os.mkdir(self.local.daemon.data_dir)
+        daemon = self.local.daemon
+        for name in os.listdir(daemon.data_dir):
+            os.unlink(os.path.join(daemon.data_dir, name))
+        return daemon
+
+    def check_cut(self, cut):
+        """None, or what is wrong when the journal ends after `cut` bytes. A row without its newline is a whole row."""
+        daemon = self.cut_daemon(cut)
+        left = self.journal[:cut]
+        whole = left.split(b"\n")
+        torn = whole.pop()
+        try:
+            complete = torn and isinstance(json.loads(torn), dict)
+        except ValueError:
+            complete = False
+        if complete:
+            whole.append(torn)
+        want, lifetime = recount([json.loads(line) for line in whole])
+        with open(os.path.join(daemon.data_dir, "ops.jsonl"), "wb") as f:
+            f.write(left)
+        if cut % 2:  # with the checkpoint of rows that are gone, and without
+            with open(os.path.join(daemon.data_dir, "checkpoint"), "wb") as f:
+                f.write(self.checkpoint)
+        try:
+            daemon.start()
+            stats, summary, stderr = daemon.stats(), daemon.get("/v1/observer/summary").json, daemon.stderr()
+            with open(os.path.join(daemon.data_dir, "ops.jsonl"), "rb") as f:
+                after = f.read()
+        finally:
+            daemon.end()
+        said = re.search(r"warn .*ops\.jsonl: torn last row at byte (\d+)", stderr)
+        place = None if not torn or complete else cut - len(torn)
+        if (int(said.group(1)) if said else None) != place:
+            return "cut at %d: a torn row at %r, but stderr is %r" % (cut, place, stderr[-1000:])
+        if stats != want or lifetime_of(summary) != lifetime:
+            return "cut at %d: /stats is %r, should be %r; summary %r" % (cut, stats, want, summary["lifetime"])
+        if after != b"".join(line + b"\n" for line in whole):
+            return "cut at %d: the journal is not the whole rows" % cut
+        return None
+
+    def test_cut_at_every_byte_of_the_last_4_kib(self):
+        self.journal, self.checkpoint = self.make_rows()
+        self.local, self.lock = threading.local(), threading.Lock()
+        step = int(os.environ.get("OBSERVER_CUT_STEP", "1"))
+        cuts = range(len(self.journal), len(self.journal) - self.SPAN - 1, -step)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            wrong = [problem for problem in pool.map(self.check_cut, cuts) if problem]
+        self.assertEqual(wrong[:5], [], "%d of %d cuts" % (len(wrong), len(cuts)))
+
+    def test_recording_goes_on_behind_a_cut(self):
+        self.journal, self.checkpoint = self.make_rows()
+        for cut in (len(self.journal) - 1, len(self.journal) - 2, len(self.journal) - 500, 10, 0):
+            data_dir = os.path.join(self.tmp, "on.%d" % cut)
+            os.mkdir(data_dir)
+            with open(os.path.join(data_dir, "ops.jsonl"), "wb") as f:
+                f.write(self.journal[:cut])
+            daemon = self.start(data_dir=data_dir)
+            before = daemon.stats()["total"]
+            self.assertEqual(daemon.post("/v1/observer/event", {"endpoint": "/next"}).json["ring_size"], before + 1)
+            self.assertEqual(daemon.get("/health").json["seq"], before + 1)
+            rows = self.check_recount(daemon)
+            self.assertEqual(rows[-1]["endpoint"], "/next")
+            daemon.restart(kill=True)
+            self.check_recount(daemon, rows)
+            daemon.stop()
+
+
+class Life(RecoveryTest):
+    def test_sigterm_under_load_loses_nothing_acknowledged(self):
+        daemon = self.start()
+        producers = Producers(1, rep=4, http_posts=2, pull=1)
+        self.addCleanup(producers.stop)
+        for _ in range(3):
+            producers.release(daemon)
+            time.sleep(0.3)
+            daemon.stop(15)
+            producers.hold()
+            recorded = [r["op_id"] for r in daemon.journal_rows()]
+            self.assertEqual(len(recorded), len(set(recorded)))
+            self.assertEqual(set(producers.acknowledged) - set(recorded), set())
+            daemon.start()
+            self.check_recount(daemon)
+        self.assertEqual(producers.wrong, [])
+        self.assertGreater(len(producers.acknowledged), 100)
+
+    def test_sigint_is_as_good(self):
+        daemon = self.start()
+        daemon.post("/event", {})
+        daemon.process.send_signal(signal.SIGINT)
+        self.assertEqual(daemon.wait(), 0)
+        daemon.start()
+        self.assertEqual(len(self.check_recount(daemon)), 1)
+
+    def refuses(self, pattern, **kw):
+        daemon = self.make(**kw)
+        code, stderr = daemon.run_to_exit()
+        self.assertEqual(code, 1, stderr)
+        self.assertRegex(stderr, pattern)
+        return stderr
+
+    def test_second_daemon_on_the_same_directory(self):
+        daemon = self.start()
+        daemon.post("/event", {})
+        self.refuses(re.escape(daemon.data_dir) + r".*(in use|another)")
+        self.assertEqual(daemon.post("/event", {}).json["ring_size"], 2)
+        daemon.restart(kill=True)
+        self.assertEqual(len(self.check_recount(daemon)), 2)
+
+    def test_port_in_use(self):
+        daemon = self.start()
+        for kind in ("http", "pull", "sub", "rep"):
+            url = daemon.url(kind)
+            self.refuses("(?i)" + re.escape(url.split("//")[1]) + ".*in use", data_dir=kind, **{kind: url})
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            s.listen()
+            self.refuses("(?i)in use", data_dir="x", http="http://127.0.0.1:%d" % s.getsockname()[1])
+        self.assertEqual(daemon.post("/event", {}).status, 200)
+
+    def test_data_directory_that_cannot_be_one(self):
+        in_the_way = os.path.join(self.tmp, "file")
+        with open(in_the_way, "w") as f:
+            f.write("kept")
+        self.refuses(re.escape(in_the_way), data_dir="file")
+        self.refuses(re.escape(in_the_way), data_dir="file/below")
+        with open(in_the_way) as f:
+            self.assertEqual(f.read(), "kept")
+        os.makedirs(os.path.join(self.tmp, "d", "ops.jsonl"))
+        self.refuses("ops.jsonl", data_dir="d")
+
+    def test_directory_is_made_with_its_parents(self):
+        daemon = self.start(data_dir="a/b/c")
+        daemon.post("/event", {})
+        daemon.stop()
+        self.assertEqual(len(daemon.journal_rows()), 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,314 @@
+/* The journal against real files in a temporary directory: rows written, found again, mended, kept aside, let go. */
+#include "journal_fixture.h"
+
+static void round_trip(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  o.segment_bytes = 1000;
+  open_with(f, &o);
+  assert_int_equal(obs_journal_next_seq(f->j), 1);
+  for (uint64_t n = 1; n <= 100; n += 5) append(f, n, 5, (int64_t)n);
+  assert_int_equal(obs_journal_next_seq(f->j), 101);
+  obs_journal_counts c;
+  obs_journal_get_counts(f->j, &c);
+  assert_true(c.segments > 4);
+  assert_int_equal(c.appends, 20);
+  assert_int_equal(c.syncs, 20);
+  shut(f);
+  assert_true(size_of(path(f, "ops.jsonl")) <= 1000);
+  assert_true(size_of(path(f, "ops-1.jsonl")) <= 1000);
+  assert_true(size_of(path(f, "ops-1.idx")) > 0);
+
+  open_with(f, &o);
+  assert_int_equal(f->replayed.rows, 100);
+  assert_int_equal(f->sum, 5050);
+  assert_int_equal(obs_journal_next_seq(f->j), 101);
+  fill(f, 7);
+  shut(f);
+
+  open_only(f, &o);
+  replay_from(f, 90);
+  assert_true(f->first > 70 && f->first <= 90);
+  assert_int_equal(f->last, 107);
+}
+
+/* An older observer's directory: one file, any name, no final newline, CRLF, blank lines. */
+static void older_file(void **state) {
+  fixture *f = *state;
+  spill_text(path(f, "events.log"), "{\"n\":1,\"t\":1}\n\n{\"n\":2,\"t\":2}\n  \r\n{\"n\":3,\"t\":3}");
+  obs_journal_opts o = options(f);
+  o.name = "events.log";
+  o.segment_bytes = 60;
+  open_with(f, &o);
+  assert_int_equal(f->replayed.rows, 3);
+  assert_int_equal(f->replayed.bad_rows, 0);
+  assert_false(f->replayed.torn);
+  assert_int_equal(size_of(path(f, "events.log")), 47);
+  fill(f, 1);
+  assert_int_equal(size_of(path(f, "events-1.log")), 47);
+  shut(f);
+  open_with(f, &o);
+  assert_int_equal(obs_journal_next_seq(f->j), 5);
+  collector c = {.descending_by_one = true};
+  bool more;
+  uint64_t next;
+  assert_int_equal(obs_journal_scan(f->j, &everything, collect, &c, &more, &next), OBSERVER_E_OK);
+  assert_int_equal(c.rows, 4);
+  assert_false(more);
+}
+
+static void names_refused(void **state) {
+  fixture *f = *state;
+  static const char *const names[] = {
+      "",     "a/b", ".jsonl", "ops.idx", "lock", "checkpoint", "rejected.jsonl", "bad-rows.jsonl", "rejected.1.jsonl",
+      "x.new"};
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    obs_journal_opts o = options(f);
+    o.name = names[i];
+    char error[256];
+    assert_int_equal(obs_journal_open(&o, &f->j, error, sizeof(error)), OBSERVER_E_INVALID);
+    assert_null(f->j);
+  }
+}
+
+static void cut_everywhere(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  open_with(f, &o);
+  fill(f, 200);
+  shut(f);
+  size_t len;
+  char *whole = slurp(path(f, "ops.jsonl"), &len);
+  assert_true(len > 4096);
+  for (size_t cut = len - 4096; cut <= len; cut++) {
+    uint64_t lines = 0;
+    size_t end = 0;
+    for (size_t i = 0; i < cut; i++) {
+      if (whole[i] != '\n') continue;
+      lines++;
+      end = i + 1;
+    }
+    bool complete = end < cut && whole[cut - 1] == '}';
+    spill(path(f, "ops.jsonl"), whole, cut);
+    open_with(f, &o);
+    assert_int_equal(f->replayed.torn, end < cut && !complete);
+    assert_int_equal(f->replayed.rows, lines + complete);
+    assert_int_equal(obs_journal_next_seq(f->j), lines + complete + 1);
+    shut(f);
+    size_t now;
+    char *mended = slurp(path(f, "ops.jsonl"), &now);
+    assert_int_equal(now, complete ? cut + 1 : end);
+    assert_memory_equal(mended, whole, now);
+    free(mended);
+    unlink(path(f, "bad-rows.jsonl"));
+  }
+  free(whole);
+}
+
+static void torn_row_is_kept_aside(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  spill(path(f, "ops.jsonl"), "{\"n\":1,\"t\":1}\n{\"n\":2,\0\xff\"", 24);
+  open_with(f, &o);
+  assert_true(f->replayed.torn);
+  fill(f, 2);
+  shut(f);
+  size_t len;
+  char *aside = slurp(path(f, "bad-rows.jsonl"), &len);
+  assert_non_null(aside);
+  const char *text = "\",\"file\":\"ops.jsonl\",\"segment\":1,\"offset\":14,\"reason\":\"torn last row\","
+                     "\"row\":\"{\\\"n\\\":2,\\u0000\xef\xbf\xbd\\\"\"}\n";
+  assert_string_equal(strchr(aside + 7, '"'), text);
+  free(aside);
+  open_with(f, &o);
+  assert_false(f->replayed.torn);
+  assert_int_equal(f->replayed.rows, 3);
+}
+
+static void bad_rows_kept_once(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  static const char rows[] = "{\"n\":1,\"t\":1}\nnot json\n{\"n\":2,\"t\":2}\n\0\0\xff\n\n{\"n\":3,\"t\":3}\n";
+  spill(path(f, "ops.jsonl"), rows, sizeof(rows) - 1);
+  for (int start = 0; start < 3; start++) {
+    open_with(f, &o);
+    assert_int_equal(f->replayed.rows, 3 + (uint64_t)start);
+    assert_int_equal(f->replayed.bad_rows, 2);
+    assert_int_equal(count_lines(path(f, "bad-rows.jsonl")), 2);
+    obs_journal_counts c;
+    obs_journal_get_counts(f->j, &c);
+    assert_int_equal(c.bad_rows, 2);
+    fill(f, 1);
+    shut(f);
+  }
+  /* The same rows in a rotated file are not kept again, with a sidecar or without. */
+  o.segment_bytes = 1;
+  open_with(f, &o);
+  fill(f, 1);
+  shut(f);
+  for (int start = 0; start < 2; start++) {
+    open_with(f, &o);
+    assert_int_equal(f->replayed.bad_rows, 2);
+    assert_int_equal(obs_journal_next_seq(f->j), 8);
+    assert_int_equal(count_lines(path(f, "bad-rows.jsonl")), 2);
+    shut(f);
+    unlink(path(f, "ops-1.idx"));
+  }
+}
+
+static void put_many(FILE *out, unsigned mib) {
+  static char block[1 << 20];
+  memset(block, 'x', sizeof(block));
+  for (unsigned i = 0; i < mib; i++) assert_int_equal(fwrite(block, 1, sizeof(block), out), sizeof(block));
+}
+
+/* A good row of 3 MiB, a row of 20 MiB, which is too long whatever is in it, and a torn one of 18 MiB. */
+static void very_long_lines(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  FILE *out = fopen(path(f, "ops.jsonl"), "wb");
+  assert_non_null(out);
+  fputs("{\"n\":1,\"t\":1,\"pad\":\"", out);
+  put_many(out, 3);
+  fputs("\"}\n", out);
+  put_many(out, 20);
+  fputs("\n{\"n\":2,\"t\":2}\n", out);
+  put_many(out, 18);
+  assert_int_equal(fclose(out), 0);
+  open_with(f, &o);
+  assert_int_equal(f->replayed.rows, 2);
+  assert_int_equal(f->replayed.bad_rows, 1);
+  assert_true(f->replayed.torn);
+  assert_int_equal(count_lines(path(f, "bad-rows.jsonl")), 2);
+  assert_true(size_of(path(f, "bad-rows.jsonl")) < 140000);
+  fill(f, 1);
+  collector c = {.descending_by_one = true};
+  bool more;
+  uint64_t next;
+  assert_int_equal(obs_journal_scan(f->j, &everything, collect, &c, &more, &next), OBSERVER_E_OK);
+  assert_int_equal(c.rows, 3);
+}
+
+static void retention(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  o.segment_bytes = 1000;
+  o.retain_segments = 5;
+  open_with(f, &o);
+  fill(f, 400);
+  assert_true(segments(f) > 10);
+  obs_journal_maintain(f->j, 400);
+  assert_int_equal(segments(f), 6);
+  assert_int_equal(size_of(path(f, "ops-1.jsonl")) + size_of(path(f, "ops-1.idx")), 0);
+  shut(f);
+
+  o.retain_segments = 0;
+  o.retain_bytes = 2500;
+  open_with(f, &o);
+  assert_true(f->first > 1);
+  obs_journal_maintain(f->j, 400);
+  assert_int_equal(segments(f), 3);
+  save(f, "blob");
+  shut(f);
+
+  o.retain_bytes = 0;
+  o.retain_seconds = 1;
+  open_with(f, &o);
+  obs_journal_maintain(f->j, 1001);
+  assert_int_equal(segments(f), 3);
+  obs_journal_maintain(f->j, 100000);
+  assert_int_equal(segments(f), 1);
+  shut(f);
+
+  /* Nothing but the active segment is left, without and with the checkpoint: the seqs go on all the same. */
+  for (int start = 0; start < 2; start++) {
+    uint64_t seq = 0;
+    open_only(f, &o);
+    if (start == 1) assert_int_equal(load(f, &seq), OBSERVER_E_OK);
+    replay_from(f, seq + 1);
+    assert_int_equal(obs_journal_next_seq(f->j), 401);
+    shut(f);
+  }
+}
+
+static void rejected_rows(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  o.rejected_bytes = 1000;
+  spill_text(path(f, "rejected.jsonl"), "{\"half");
+  open_with(f, &o);
+  obs_journal_reject(f->j, 0, "pull", "a \"reason\"", 3, "\0\1\2", 3);
+  size_t len;
+  char *text = slurp(path(f, "rejected.jsonl"), &len);
+  assert_string_equal(text, "{\"half\n{\"time\":\"1970-01-01T00:00:00.000Z\",\"transport\":\"pull\",\"reason\":"
+                            "\"a \\\"reason\\\"\",\"index\":3,\"size\":3,\"truncated\":false,\"bytes\":\"AAEC\"}\n");
+  free(text);
+  obs_journal_maintain(f->j, 0);
+  assert_int_equal(size_of(path(f, "rejected.1.jsonl")), 0);
+  static char big[70000];
+  obs_journal_reject(f->j, 0, "http", "too large", 0, big, sizeof(big));
+  text = slurp(path(f, "rejected.jsonl"), &len);
+  assert_non_null(strstr(text, "\"size\":70000,\"truncated\":true"));
+  free(text);
+  obs_journal_maintain(f->j, 0);
+  assert_true(size_of(path(f, "rejected.1.jsonl")) > 1000);
+  assert_int_equal(size_of(path(f, "rejected.jsonl")), 0);
+  obs_journal_reject(f->j, 0, "sub", "again", 0, "x", 1);
+  assert_int_equal(count_lines(path(f, "rejected.jsonl")), 1);
+}
+
+static void refused_directories(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  char error[256], want[256];
+  spill_text(path(f, "file"), "x");
+  const char *file = path(f, "file"), *below = path(f, "file/data");
+  o.dir = file;
+  assert_int_equal(obs_journal_open(&o, &f->j, error, sizeof(error)), OBSERVER_E_IO);
+  snprintf(want, sizeof(want), "%s: Not a directory", file);
+  assert_string_equal(error, want);
+  o.dir = below;
+  assert_int_equal(obs_journal_open(&o, &f->j, error, sizeof(error)), OBSERVER_E_IO);
+  o.dir = f->dir;
+  assert_int_equal(mkdir(path(f, "ops.jsonl"), 0755), 0);
+  assert_int_equal(obs_journal_open(&o, &f->j, error, sizeof(error)), OBSERVER_E_IO);
+  snprintf(want, sizeof(want), "open %s: Is a directory", path(f, "ops.jsonl"));
+  assert_string_equal(error, want);
+  assert_int_equal(rmdir(path(f, "ops.jsonl")), 0);
+}
+
+static void lock_is_exclusive(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  open_with(f, &o);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    obs_journal *other;
+    char error[256], want[256];
+    observer_err err = obs_journal_open(&o, &other, error, sizeof(error));
+    snprintf(want, sizeof(want), "%s/lock: in use by another observerd (pid %d)", f->dir, (int)getppid());
+    _exit(err == OBSERVER_E_LOCKED && strcmp(error, want) == 0 ? 0 : 1);
+  }
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+int main(void) {
+  obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
+  const struct CMUnitTest tests[] = {
+      JOURNAL_TEST(round_trip),
+      JOURNAL_TEST(older_file),
+      JOURNAL_TEST(names_refused),
+      JOURNAL_TEST(cut_everywhere),
+      JOURNAL_TEST(torn_row_is_kept_aside),
+      JOURNAL_TEST(bad_rows_kept_once),
+      JOURNAL_TEST(very_long_lines),
+      JOURNAL_TEST(retention),
+      JOURNAL_TEST(rejected_rows),
+      JOURNAL_TEST(refused_directories),
+      JOURNAL_TEST(lock_is_exclusive),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

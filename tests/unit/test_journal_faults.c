@@ -1,0 +1,139 @@
+/* The journal when the disk is full or fails: what was not written is not there, and recording resumes. */
+#include "journal_fixture.h"
+
+static void set_file_limit(rlim_t bytes) {
+  struct rlimit limit;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  limit.rlim_cur = bytes;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void disk_full(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+  open_with(f, &o);
+  fill(f, 10);
+  uint64_t before = size_of(path(f, "ops.jsonl"));
+  char want[200];
+  static const char blob[4096];
+  snprintf(want, sizeof(want), "write %s/ops.jsonl: File too large", f->dir);
+  set_file_limit(before + 20);
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(append_only(f, 11, 2, 11), OBSERVER_E_NOSPC);
+    assert_string_equal(obs_journal_error(f->j), want);
+    assert_int_equal(size_of(path(f, "ops.jsonl")), before);
+    assert_int_equal(obs_journal_next_seq(f->j), 11);
+  }
+  obs_journal_reject(f->j, 0, "pull", "fits not, whatever it is, because the reason is long", 0, NULL, 0);
+  assert_int_equal(obs_journal_checkpoint_save(f->j, 10, blob, sizeof(blob)), OBSERVER_E_NOSPC);
+  set_file_limit(RLIM_INFINITY);
+  append(f, 11, 2, 11);
+  obs_journal_counts c;
+  obs_journal_get_counts(f->j, &c);
+  assert_int_equal(c.failures, 4);
+  shut(f);
+  assert_int_equal(size_of(path(f, "checkpoint.new")) + size_of(path(f, "checkpoint")), 0);
+  open_with(f, &o);
+  assert_int_equal(f->replayed.rows, 12);
+}
+
+static int fails(int fd) {
+  (void)fd;
+  errno = EIO;
+  return -1;
+}
+
+static int truncate_fails(int fd, off_t length) {
+  (void)length;
+  return fails(fd);
+}
+
+static void failed_sync_takes_back(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  open_with(f, &o);
+  fill(f, 20);
+  uint64_t before = size_of(path(f, "ops.jsonl"));
+  for (int broken = 0; broken < 2; broken++) {
+    f->j->datasync = fails;
+    if (broken) f->j->truncate = truncate_fails;
+    assert_int_equal(append_only(f, 21, 30, 21), OBSERVER_E_OK);
+    collector c = {.descending_by_one = true, .expect = 20};
+    bool more;
+    uint64_t next;
+    assert_int_equal(obs_journal_scan(f->j, &everything, collect, &c, &more, &next), OBSERVER_E_OK);
+    assert_int_equal(c.rows, 20); /* what is not synced is not seen */
+    assert_int_equal(obs_journal_sync(f->j), OBSERVER_E_IO);
+    assert_non_null(strstr(obs_journal_error(f->j), "ops.jsonl: Input/output error"));
+    assert_int_equal(obs_journal_next_seq(f->j), 21);
+    if (!broken) assert_int_equal(size_of(path(f, "ops.jsonl")), before);
+    if (broken) assert_int_equal(append_only(f, 21, 1, 21), OBSERVER_E_IO);
+    f->j->datasync = fdatasync;
+    f->j->truncate = ftruncate;
+  }
+  fill(f, 5);
+  page_through(f, 25, 0, 0);
+  shut(f);
+  open_with(f, &o);
+  assert_int_equal(f->replayed.rows, 25);
+}
+
+static void sync_modes(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  o.fsync = OBS_FSYNC_INTERVAL;
+  o.fsync_ms = 3600000;
+  open_with(f, &o);
+  assert_int_equal(obs_journal_sync_due(f->j), UINT32_MAX);
+  f->j->datasync = fails;
+  append(f, 1, 1, 1);
+  uint32_t due = obs_journal_sync_due(f->j);
+  assert_true(due > 3500000 && due <= 3600000);
+  page_through(f, 1, 0, 0);
+  f->j->opts.fsync_ms = 0;
+  assert_int_equal(obs_journal_sync(f->j), OBSERVER_E_IO);
+  assert_int_equal(obs_journal_next_seq(f->j), 2); /* acknowledged before, so kept */
+  f->j->datasync = fdatasync;
+  assert_int_equal(obs_journal_sync(f->j), OBSERVER_E_OK);
+  assert_int_equal(obs_journal_sync_due(f->j), UINT32_MAX);
+  shut(f);
+  o.fsync = OBS_FSYNC_NEVER;
+  o.segment_bytes = 100;
+  open_with(f, &o);
+  fill(f, 20);
+  obs_journal_counts c;
+  obs_journal_get_counts(f->j, &c);
+  assert_int_equal(c.syncs, 0);
+  page_through(f, 21, 0, 0);
+  shut(f);
+  open_with(f, &o);
+  assert_int_equal(f->replayed.rows, 21);
+}
+
+/* A rotation that cannot be made leaves the journal recording. */
+static void rotation_blocked(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  o.segment_bytes = 500;
+  open_with(f, &o);
+  fill(f, 5);
+  spill_text(path(f, "ops-1.jsonl"), "in the way\n");
+  fill(f, 40);
+  assert_int_equal(segments(f), 1);
+  assert_int_equal(unlink(path(f, "ops-1.jsonl")), 0);
+  fill(f, 1);
+  assert_int_equal(segments(f), 2);
+  page_through(f, 46, 0, 0);
+}
+
+int main(void) {
+  obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
+  const struct CMUnitTest tests[] = {
+      JOURNAL_TEST(disk_full),
+      JOURNAL_TEST(failed_sync_takes_back),
+      JOURNAL_TEST(sync_modes),
+      JOURNAL_TEST(rotation_blocked),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
