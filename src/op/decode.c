@@ -131,7 +131,7 @@ static bool truthy(const obs_value *v) {
   case OBS_VALUE_INT:
     return v->i != 0;
   case OBS_VALUE_FLOAT:
-    return v->d != 0 && !isnan(v->d);
+    return v->d != 0;
   case OBS_VALUE_TEXT:
     return v->s.len != 0;
   case OBS_VALUE_BIG:
@@ -146,6 +146,8 @@ static obs_decoded set_bool(obs_decoder *d, uint32_t field, const obs_value *v, 
   if (v->kind != OBS_VALUE_BOOL && d->profile != OBS_PROFILE_LEGACY) {
     return obs_decoder_wrong(d, obs_field_name(field), "must be a boolean");
   }
+  if (v->kind == OBS_VALUE_FLOAT && !isfinite(v->d))
+    return obs_decoder_wrong(d, obs_field_name(field), "must be finite");
   *out = truthy(v);
   d->op->present |= OBS_BIT(field);
   return OBS_DECODE_OK;

@@ -76,9 +76,9 @@ static inline obs_str obs_field_name(uint32_t field) {
 /* The readers: one op at d->p (which is a map / an object), and the skipping of one value at d->p. */
 obs_decoded obs_msgpack_op(obs_decoder *d);
 obs_decoded obs_msgpack_skip(obs_decoder *d);
-/* Reads an array header at d->p when there is one. */
-bool obs_msgpack_is_array(const obs_decoder *d);
+/* A batch's header. Its count is not checked: nothing is made by it, and what comes before a cut stands. */
 obs_decoded obs_msgpack_array(obs_decoder *d, uint32_t *count);
+bool obs_msgpack_is_array(const obs_decoder *d);
 bool obs_msgpack_is_map(const obs_decoder *d);
 
 obs_decoded obs_json_op(obs_decoder *d);

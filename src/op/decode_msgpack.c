@@ -93,8 +93,7 @@ static obs_decoded read_marked(obs_decoder *d, uint8_t byte, header *h) {
   return OBS_DECODE_OK;
 }
 
-/* Reads the header at d->p and checks that what it announces can still come. */
-static inline obs_decoded read_header(obs_decoder *d, header *h) {
+static inline obs_decoded read_header_unchecked(obs_decoder *d, header *h) {
   if (d->p >= d->end) return truncated(d);
   uint8_t byte = *d->p++;
   h->n = 0;
@@ -113,6 +112,13 @@ static inline obs_decoded read_header(obs_decoder *d, header *h) {
     h->type = byte >= 0x90 ? TYPE_ARRAY : TYPE_MAP;
     h->n = byte & 15;
   }
+  return OBS_DECODE_OK;
+}
+
+/* Reads the header at d->p and checks that what it announces can still come. */
+static inline obs_decoded read_header(obs_decoder *d, header *h) {
+  obs_decoded rc = read_header_unchecked(d, h);
+  if (rc != OBS_DECODE_OK) return rc;
   uint64_t least = (uint64_t)h->n * (h->type == TYPE_MAP ? 2 : 1); /* an element takes a byte at least */
   return least > (uint64_t)(d->end - d->p) ? truncated(d) : OBS_DECODE_OK;
 }
@@ -357,7 +363,7 @@ bool obs_msgpack_is_array(const obs_decoder *d) {
 
 obs_decoded obs_msgpack_array(obs_decoder *d, uint32_t *count) {
   header h = {.n = 0};
-  obs_decoded rc = read_header(d, &h);
+  obs_decoded rc = read_header_unchecked(d, &h);
   *count = h.n;
   return rc;
 }
