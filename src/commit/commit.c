@@ -51,7 +51,9 @@ struct obs_commit {
   uint32_t niov, iov_cap;
   uint64_t next_seq, rows;
   int64_t min_ms, max_ms;
-  uint64_t retry_at, checkpoint_at, maintain_at, checkpoint_seq;
+  uint64_t retry_at; /* after a failure: not before that time an op is tried */
+  uint64_t probe_at; /* and the disk is probed, should none come */
+  uint64_t checkpoint_at, maintain_at, checkpoint_seq;
 };
 
 static void list_init(batch_list *l) {
@@ -277,10 +279,14 @@ static void set_health(obs_commit *c, observer_err err, const char *text) {
     obs_log_info("commit", "recording again");
 }
 
+static void set_failing(obs_commit *c, observer_err err, const char *text) {
+  set_health(c, err, text);
+  c->retry_at = c->probe_at = obs_clock_mono_ms() + RETRY_MS;
+}
+
 /* The group could not be written: who waits for an answer gets it, the others wait for the disk. */
 static void postpone_group(obs_commit *c, observer_err err, const char *text) {
-  set_health(c, err, text);
-  c->retry_at = obs_clock_mono_ms() + RETRY_MS;
+  set_failing(c, err, text);
   for (obs_batch *b; (b = list_pop(&c->group)) != NULL;) {
     if (waits_for_disk(b))
       list_push(&c->held, b);
@@ -316,7 +322,10 @@ static void fill_group(obs_commit *c, batch_list *from, size_t *bytes, uint64_t 
 
 static uint64_t wait_ms(const obs_commit *c, uint64_t now) {
   uint64_t ms = MAINTAIN_MS;
-  if (c->failing != OBSERVER_E_OK) return c->retry_at > now ? c->retry_at - now : 0;
+  if (c->failing != OBSERVER_E_OK) {
+    uint64_t at = c->held.first != NULL ? c->retry_at : c->probe_at;
+    return at > now ? at - now : 0;
+  }
   if (c->opts.journal != NULL) {
     uint32_t due = obs_journal_sync_due(c->opts.journal);
     if (due < ms) ms = due;
@@ -377,8 +386,8 @@ static void save_checkpoint(obs_commit *c) {
 /* With nothing to write that would tell: is the disk well again? */
 static void probe(obs_commit *c) {
   uint64_t now = obs_clock_mono_ms();
-  if (c->failing == OBSERVER_E_OK || c->held.first != NULL || now < c->retry_at || c->opts.journal == NULL) return;
-  c->retry_at = now + RETRY_MS;
+  if (c->failing == OBSERVER_E_OK || c->held.first != NULL || now < c->probe_at || c->opts.journal == NULL) return;
+  c->probe_at = now + RETRY_MS;
   if (obs_journal_probe(c->opts.journal) == OBSERVER_E_OK) set_health(c, OBSERVER_E_OK, "");
 }
 
@@ -389,8 +398,7 @@ static void housekeeping(obs_commit *c) {
   if (obs_journal_sync_due(c->opts.journal) == 0) {
     observer_err err = obs_journal_sync(c->opts.journal);
     if (err != OBSERVER_E_OK) {
-      set_health(c, err, obs_journal_error(c->opts.journal));
-      c->retry_at = now + RETRY_MS;
+      set_failing(c, err, obs_journal_error(c->opts.journal));
       return;
     }
   }

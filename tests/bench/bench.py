@@ -106,17 +106,19 @@ def medians(rounds):
     return [statistics.median(column) for column in zip(*rounds)]
 
 
-def measure_bus(build, daemon):
-    print(f"{'PULL, ops a message':<22}{'raw NNG ops/s':>15}{'durable ops/s':>15}{'ratio':>8}"
+def measure_bus(build, disk, memory):
+    """`disk` and `memory` are daemons whose journals are there: what the disk costs is the difference."""
+    print(f"{'PULL, ops a message':<22}{'raw NNG ops/s':>15}{'durable ops/s':>15}{'ratio':>8}{'in memory':>13}{'ratio':>8}"
           f"{'daemon us/op':>14}{'raw us/op':>11}{'sender us/op':>14}")
     for batch, ops in BUS:
-        raw, ours = [], []
+        raw, durable, volatile = [], [], []
         for _ in range(ROUNDS):
             raw.append(raw_round(build, batch, ops))
-            ours.append(daemon_round(build, daemon, batch, ops))
-        (raw_rate, raw_cpu, _), (rate, cpu, sender) = medians(raw), medians(ours)
-        print(f"{batch:<22}{raw_rate:>15,.0f}{rate:>15,.0f}{rate / raw_rate:>8.2f}{cpu:>14.2f}{raw_cpu:>11.2f}"
-              f"{sender:>14.2f}", flush=True)
+            durable.append(daemon_round(build, disk, batch, ops))
+            volatile.append(daemon_round(build, memory, batch, ops))
+        (raw_rate, raw_cpu, _), (rate, cpu, sender), (top, _, _) = medians(raw), medians(durable), medians(volatile)
+        print(f"{batch:<22}{raw_rate:>15,.0f}{rate:>15,.0f}{rate / raw_rate:>8.2f}{top:>13,.0f}{top / raw_rate:>8.2f}"
+              f"{cpu:>14.2f}{raw_cpu:>11.2f}{sender:>14.2f}", flush=True)
 
 
 def wrk(url, post):
@@ -165,11 +167,12 @@ def measure_stages(build, work):
     msgpack_bytes, json_bytes = found.pop("bytes")[0]
     print(f"\nns an op, one thread, batches of 512 (an op: {msgpack_bytes:.0f} bytes msgpack, {json_bytes:.0f} JSON)")
     for stage, values in found.items():
-        print(f"  {stage.replace('_', ' + ') if 'sync' in stage else stage.replace('_', ' '):<24}{medians(values)[0]:>8,.0f}")
+        print(f"  {stage.replace('_', ' '):<24}{medians(values)[0]:>8,.0f}")
     return json_bytes
 
 
-def measure_disk(work, row_bytes):
+def disk_speed(work):
+    """Bytes a second by 4 MiB writes, each synced: nothing that is durable can be faster."""
     block, count, path = os.urandom(4 << 20), 64, work / "disk"
     with open(path, "wb", buffering=0) as f:
         start = time.perf_counter()
@@ -178,8 +181,7 @@ def measure_disk(work, row_bytes):
             os.fdatasync(f.fileno())
         elapsed = time.perf_counter() - start
     path.unlink()
-    rate = len(block) * count / elapsed
-    print(f"\ndisk: {rate / 1e6:,.0f} MB/s by 4 MiB writes, each with fdatasync: {rate / row_bytes:,.0f} such rows/s", flush=True)
+    return len(block) * count / elapsed
 
 
 def resident(daemon):
@@ -187,19 +189,29 @@ def resident(daemon):
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
 
 
+def daemon_on(build, data):
+    local = "tcp://127.0.0.1:0"
+    return Process("ready", build / "observerd", "--http", "http://127.0.0.1:0", "--pull", local, "--sub", "none", "--rep",
+                   "none", "--fsync", "always", "--data-dir", data, "--segment-bytes", "64M", "--retain-segments", "1",
+                   "--log-level", "error", "--cycle", "86400")
+
+
 def main(build):
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=build) as name:
-        work = pathlib.Path(name)
-        local = "tcp://127.0.0.1:0"
-        command = [build / "observerd", "--http", "http://127.0.0.1:0", "--pull", local, "--sub", "none", "--rep", "none",
-                   "--fsync", "always", "--data-dir", work / "data", "--log-level", "warn"]
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=build) as on_disk, \
+            tempfile.TemporaryDirectory(prefix="observer-bench-", dir="/dev/shm") as in_memory:
+        work = pathlib.Path(on_disk)
         print(f"{os.cpu_count()} cores; producer, daemon and client share them. Medians of {ROUNDS} rounds.\n", flush=True)
-        with Process("ready", *command) as daemon:
-            print(f"observerd at start: {resident(daemon):.1f} MB resident\n")
-            measure_bus(build, daemon)
-            measure_http(build, daemon)
-            print(f"\nobserverd after all that: {resident(daemon):.1f} MB resident at most")
-        measure_disk(work, measure_stages(build, work))
+        speeds = [disk_speed(work)]
+        with daemon_on(build, work / "data") as disk:
+            print(f"observerd at start: {resident(disk):.1f} MB resident\n")
+            with daemon_on(build, pathlib.Path(in_memory) / "data") as memory:
+                measure_bus(build, disk, memory)
+            measure_http(build, disk)
+            print(f"\nobserverd after all that: {resident(disk):.1f} MB resident at most")
+        row_bytes = measure_stages(build, work)
+        speeds.append(disk_speed(work))
+        for when, speed in zip(("before", "after"), speeds):
+            print(f"disk {when}: {speed / 1e6:,.0f} MB/s by 4 MiB writes, each synced: {speed / row_bytes:,.0f} such rows/s")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 /* Both ends of a raw bus measurement.
  *
- *   bench_bus sink URL MESSAGES          listens, prints `ready`, only receives, prints `done` after the last message
+ *   bench_bus sink URL MESSAGES          listens, prints `ready`, only receives, prints `done` after the last message,
+ *                                        ends with stdin
  *   bench_bus send URL BATCH MESSAGES    dials, prints `start`, sends, and stays until stdin ends, so that what is
  * still in its socket is not lost */
 #include "bench_op.h"
@@ -23,18 +24,34 @@ static void say(const char *line) {
   fflush(stdout);
 }
 
-static void sink(const char *url, unsigned long messages) {
+typedef struct {
   nng_socket socket;
-  check(nng_pull0_open(&socket), "open");
-  check(nng_listen(socket, url, NULL, 0), url);
-  say("ready");
-  for (unsigned long i = 0; i < messages; i++) {
-    nng_msg *msg;
-    check(nng_recvmsg(socket, &msg, 0), "receive");
-    nng_msg_free(msg);
+  nng_aio *aio;
+  unsigned long left;
+} receiver;
+
+/* Receives the next message in the callback of the last, as the daemon does: no thread is woken for one. */
+static void received(void *arg) {
+  receiver *r = arg;
+  if (nng_aio_result(r->aio) != 0) return;
+  nng_msg_free(nng_aio_get_msg(r->aio));
+  if (--r->left > 0) {
+    nng_recv_aio(r->socket, r->aio);
+  } else {
+    say("done");
   }
-  say("done");
-  nng_close(socket);
+}
+
+static void sink(const char *url, unsigned long messages) {
+  receiver r = {.left = messages};
+  check(nng_pull0_open(&r.socket), "open");
+  check(nng_aio_alloc(&r.aio, received, &r), "aio");
+  check(nng_listen(r.socket, url, NULL, 0), url);
+  say("ready");
+  nng_recv_aio(r.socket, r.aio);
+  while (getchar() != EOF) continue;
+  nng_close(r.socket);
+  nng_aio_free(r.aio);
 }
 
 static void send_all(const char *url, uint32_t batch, unsigned long messages) {
