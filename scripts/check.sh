@@ -35,7 +35,9 @@ check_tidy() {
 check_shell() { shellcheck -x -e SC1090,SC1091 scripts/*.sh .ci/run; }
 
 scripts/deps.sh build test check
+failed=()
 for check in format shell cppcheck tidy; do
   echo "== check: $check"
-  "check_$check"
+  "check_$check" || failed+=("$check")
 done
+[ ${#failed[@]} -eq 0 ] || { echo "check: failed: ${failed[*]}" >&2; exit 1; }

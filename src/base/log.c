@@ -79,8 +79,13 @@ void obs_log_write(obs_log_site *site, obs_log_level level, const char *module, 
 
 void obs_log_raw(const char *line) {
   obs_buf b = {0};
-  obs_buf_puts(&b, line);
-  obs_buf_putc(&b, '\n');
+  if (!obs_log_enabled(OBS_LOG_INFO)) return;
+  if (atomic_load(&log_format) == OBS_LOG_JSON) {
+    render(&b, OBS_LOG_INFO, "observerd", line, 0);
+  } else {
+    obs_buf_puts(&b, line);
+    obs_buf_putc(&b, '\n');
+  }
   if (!b.oom) write_all(b.p, b.len);
   obs_buf_fini(&b);
 }

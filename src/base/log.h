@@ -24,7 +24,8 @@ bool obs_log_enabled(obs_log_level level);
 /* `module` is the folder's name: "journal", "bridge" ... */
 void obs_log_write(obs_log_site *site, obs_log_level level, const char *module, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* A line exactly as given, not limited: the cycle line that older readers parse. */
+/* A line exactly as given, not limited, at level info: the cycle line that older readers parse. As JSON it is a record
+ * with the line as its message. */
 void obs_log_raw(const char *line);
 
 #define OBS_LOG(level, module, ...)                                                                                    \

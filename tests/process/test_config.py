@@ -1,0 +1,204 @@
+"""Configuration by flag, environment and file, the older names, reload, logs."""
+
+import json
+import os
+import signal
+import subprocess
+
+from harness import OBSERVERD, DaemonTest, main, wait_until
+
+
+class ConfigTest(DaemonTest):
+    def observerd(self, *args, **env):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("OBSERVER_")}
+        clean.update(env)
+        return subprocess.run([OBSERVERD, *args], env=clean, capture_output=True, text=True, timeout=60,
+                              cwd=self.tmp)
+
+    def effective(self, *args, **env):
+        """The effective values, {option: value or [values]}."""
+        done = self.observerd("--check-config", *args, **env)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        values = {}
+        for line in done.stdout.splitlines():
+            if " = " in line:
+                key, value = line.split(" = ", 1)
+                values.setdefault(key, []).append(value)
+        return {k: v[0] if len(v) == 1 else v for k, v in values.items()}
+
+    def refused(self, *args, **env):
+        done = self.observerd(*args, **env)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        return done.stderr.splitlines()
+
+    def file(self, text):
+        path = os.path.join(self.tmp, "observer.ini")
+        with open(path, "w") as f:
+            f.write(text)
+        return path
+
+
+class Precedence(ConfigTest):
+    def test_defaults(self):
+        values = self.effective()
+        self.assertEqual(values["http"], "http://127.0.0.1:3800")
+        self.assertEqual(values["pull"], "tcp://127.0.0.1:3801")
+        self.assertEqual(values["sub"], "tcp://127.0.0.1:3802")
+        self.assertEqual(values["rep"], "tcp://127.0.0.1:3803")
+        self.assertEqual(values["data_dir"], "data/_observer")
+        self.assertEqual((values["fsync"], values["ring"], values["cycle"]), ("always", "2000", "30"))
+
+    def test_flag_over_environment_over_file_over_default(self):
+        path = self.file("[observerd]\nring = 10\nendpoints = 11\nlog_level = warn\n[journal]\nfsync = never\n")
+        values = self.effective("--config", path, "--ring", "30", OBSERVER_RING="20", OBSERVER_ENDPOINTS="21")
+        self.assertEqual((values["ring"], values["endpoints"], values["fsync"]), ("30", "21", "never"))
+        self.assertEqual(values["log_level"], "warn")
+
+    def test_a_list_is_replaced_by_a_stronger_one(self):
+        path = self.file("[bus]\npull = tcp://127.0.0.1:1\npull = tcp://127.0.0.1:2\n")
+        self.assertEqual(self.effective("--config", path)["pull"], ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"])
+        values = self.effective("--config", path, OBSERVER_PULL="tcp://127.0.0.1:3,dial:ipc:///tmp/x")
+        self.assertEqual(values["pull"], ["tcp://127.0.0.1:3", "dial:ipc:///tmp/x"])
+        self.assertEqual(self.effective("--config", path, "--pull", "none")["pull"], "none")
+
+    def test_config_from_the_environment(self):
+        self.assertEqual(self.effective(OBSERVER_CONFIG=self.file("[observerd]\nring = 7\n"))["ring"], "7")
+
+    def test_printed_configuration_is_a_configuration(self):
+        printed = self.observerd("--check-config", "--ring", "99", "--topic", "op.", "--topic", "x").stdout
+        again = self.observerd("--check-config", "--config", self.file(printed)).stdout
+        self.assertEqual(again, printed)
+
+    def test_sizes(self):
+        self.assertEqual(self.effective("--segment-bytes", "2K")["segment_bytes"], "2048")
+        self.assertEqual(self.effective("--segment-bytes=3M")["segment_bytes"], str(3 << 20))
+        self.assertEqual(self.effective("--segment-bytes", "1G")["segment_bytes"], str(1 << 30))
+
+
+class OlderNames(ConfigTest):
+    def test_environment(self):
+        values = self.effective(OBSERVER_PORT="4800", OBSERVER_CYCLE="7", GATEWAY_URL="http://gw:3700",
+                                LAKEHOUSE_URL="http://lake:3100", OVERSEER_CORRECTIONS_PATH="/kb/c.jsonl")
+        self.assertEqual(values["http"], "http://127.0.0.1:4800")
+        self.assertEqual(values["cycle"], "7")
+        self.assertEqual(values["gateway_url"], "http://gw:3700")
+        self.assertEqual(values["lakehouse_url"], "http://lake:3100")
+        self.assertEqual(values["overseer_corrections_path"], "/kb/c.jsonl")
+
+    def test_the_new_name_wins(self):
+        values = self.effective(OBSERVER_PORT="4800", OBSERVER_HTTP="http://127.0.0.1:4801")
+        self.assertEqual(values["http"], "http://127.0.0.1:4801")
+
+    def test_file_of_the_older_port(self):
+        path = self.file('[observerd]\nbind = "127.0.0.1:3219"\npersist_path = "/var/lib/o/observed.jsonl"\n')
+        values = self.effective("--config", path)
+        self.assertEqual(values["http"], "http://127.0.0.1:3219")
+        self.assertEqual((values["data_dir"], values["journal_name"]), ("/var/lib/o", "observed.jsonl"))
+
+    def test_rows_of_the_older_port_are_read(self):
+        rows = os.path.join(self.tmp, "data", "observed.jsonl")
+        os.mkdir(os.path.dirname(rows))
+        with open(rows, "w") as f:
+            f.write('{"timestamp":"2026-01-01T00:00:00Z","endpoint":"/v1/x","input_summary":"","success":true,'
+                    '"duration_ms":3,"output_summary":"","source":"mcp"}\n')
+        daemon = self.start(args=["--config", self.file('[observerd]\npersist_path = "%s"\n' % rows)])
+        self.assertEqual(daemon.get("/stats").json["total"], 1)
+        daemon.post("/event", {"source": "mcp"})
+        with open(rows) as f:
+            self.assertEqual(len(f.readlines()), 2)
+        daemon.stop()
+
+
+class BadValues(ConfigTest):
+    def test_each_is_named_with_where_it_came_from(self):
+        path = self.file("[observerd]\nring = many\n[journal]\nfsync = sometimes\n[nonsense]\nx = 1\n")
+        self.assertEqual(
+            self.refused("--config", path, "--cycle", "0", "--http", "ftp://x", OBSERVER_ENDPOINTS="-1"),
+            ['ring: must be an integer from 1 to 1000000, not "many" (file %s, [observerd] ring)' % path,
+             'fsync: must be always, interval:MS (1 to 3600000) or never, not "sometimes" (file %s, [journal] fsync)'
+             % path,
+             "[nonsense] x: no such option (file %s)" % path,
+             'endpoints: must be an integer from 1 to 100000, not "-1" (environment OBSERVER_ENDPOINTS)',
+             'cycle: must be an integer from 1 to 86400, not "0" (flag --cycle)',
+             'http: must be a URL of: http, not "ftp://x" (flag --http)'])
+
+    def test_flags(self):
+        self.assertEqual(self.refused("--nope"), ["--nope: no such option (see --help)"])
+        self.assertEqual(self.refused("nope"), ["nope: not an option (see --help)"])
+        self.assertEqual(self.refused("--ring"), ["--ring: needs a value"])
+        self.assertEqual(self.refused("--log-format", "xml"),
+                         ['log-format: must be one of: text json, not "xml" (flag --log-format)'])
+        self.assertEqual(self.refused("--pull", "tcp//x"),
+                         ['pull: must be a URL of: tcp ipc ws inproc, not "tcp//x" (flag --pull)'])
+        self.assertEqual(self.refused("--http", "http://127.0.0.1:70000"),
+                         ['http: must be a URL of: http, not "http://127.0.0.1:70000" (flag --http)'])
+        self.assertEqual(self.refused("--segment-bytes", "5X")[0][:33], "segment-bytes: must be a size (K,")
+
+    def test_older_names(self):
+        self.assertEqual(self.refused(OBSERVER_PORT="abc"),
+                         ['http: must be a URL of: http, not "http://127.0.0.1:abc" (environment OBSERVER_PORT)'])
+
+    def test_files(self):
+        self.assertEqual(self.refused("--config", "/no/such/file"), ['config: cannot read "/no/such/file"'])
+        path = self.file("[observerd]\nring = 5\nthis is no line\n")
+        self.assertEqual(self.refused("--config", path),
+                         ["config: %s, line 3: not a section, a key or a comment" % path])
+
+
+class Questions(ConfigTest):
+    def test_version_and_help(self):
+        self.assertRegex(self.observerd("--version").stdout, r"^observerd \d+\.\d+\.\d+\n$")
+        text = self.observerd("--help").stdout
+        for flag in ("--http URL", "--pull URL", "--sub URL", "--rep URL", "--feed URL", "--topic PREFIX",
+                     "--data-dir DIR", "--ephemeral", "--fsync MODE", "--ring N", "--config FILE", "--check-config",
+                     "--log-level LEVEL", "--log-format FORMAT", "--version", "--help"):
+            self.assertIn("  %s " % flag, text)
+
+
+class Reload(ConfigTest):
+    def test_sighup(self):
+        path = self.file("[observerd]\nlog_format = text\n")
+        daemon = self.start(args=["--config", path])
+        self.file("[observerd]\nlog_format = json\nring = 5\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: '"message":"reloaded; a restart is needed for: ring"' in daemon.stderr(), 10, "the reload")
+        self.file("[observerd]\nlog_format = yaml\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "reload refused, nothing changed" in daemon.stderr(), 10, "the refusal")
+        self.assertEqual(daemon.post("/event", {}).status, 200)
+        daemon.stop()
+        refusal = [line for line in daemon.stderr().splitlines() if "refused" in line][0]
+        self.assertEqual(json.loads(refusal)["level"], "error")
+
+
+class Logs(ConfigTest):
+    def test_cycle_line(self):
+        daemon = self.start(args=["--cycle", "1"])
+        daemon.post("/event", {"success": True})
+        daemon.post("/event", {"success": False, "source": "langfuse"})
+        daemon.post("/v1/observer/event", {"endpoint": "overseer:x", "success": True, "source": "overseer_correction"})
+        want = ('"total_ops":3,"successes":2,"failures":1,"scenario_ops":1,"langfuse_ops":1,"overseer_corrections":1}')
+        wait_until(lambda: want in daemon.stderr(), 10, "a cycle line")
+        self.assertRegex(daemon.stderr(), r'(?m)^\[observer\] cycle (\d+): \{"cycle":\1,"total_ops":')
+        daemon.stop()
+
+    def test_every_json_line_is_json(self):
+        daemon = self.start(args=["--log-format", "json", "--cycle", "1", "--log-level", "debug"])
+        daemon.post("/v1/observer/event", {"endpoint": 'x"\n\x01', "duration_ms": "no"})
+        wait_until(lambda: "cycle 1" in daemon.stderr(), 10, "a cycle line")
+        daemon.stop()
+        for line in daemon.stderr().splitlines():
+            self.assertLessEqual({"time", "level", "module", "message"}, set(json.loads(line)))
+
+    def test_one_cause_is_logged_at_most_ten_times_a_second(self):
+        daemon = self.start()
+        with daemon.push() as push:
+            for _ in range(2000):
+                push.send(b"{}")
+            wait_until(lambda: len(daemon.rejected_rows()) == 2000, 30, "2000 rejects")
+        daemon.stop()
+        self.assertLess(daemon.stderr().count("endpoint: required"), 500)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""GET ops: filters, pages that stay put while ops arrive, and bad parameters, in the ring and in the journal."""
+
+from urllib.parse import quote
+
+from harness import DaemonTest, main
+
+OP = {"endpoint": "/a", "success": True}
+
+
+def ops_url(**params):
+    return "/v1/observer/ops?" + "&".join("%s=%s" % (k, quote(str(v))) for k, v in params.items())
+
+
+class Ops(DaemonTest):
+    def fill(self, d, count, start=0):
+        ops = []
+        for i in range(start, start + count):
+            when = "2026-01-01T00:%02d:%02d.000Z" % (i // 60 % 60, i % 60)
+            ops.append({"timestamp": when, "endpoint": "/e%d" % (i % 3), "source": ("mcp", "bot")[i % 2],
+                        "success": i % 5 != 0, "staffer_id": "s%d" % (i % 4), "sig_hash": "h%d" % (i % 7),
+                        "event_kind": "k%d" % (i % 2), "task_class": "t é\"/%d" % (i % 3),
+                        "session_id": "z%d" % (i % 10), "op_id": "n%d" % i, "input_summary": "row %d." % i})
+        self.assertEqual(d.post("/v1/observer/event", ops).json["count"], count)
+        return ops
+
+    def check_filters(self, d, ops):
+        def newest(keep):
+            return [op["op_id"] for op in reversed(ops) if keep(op)][:1000]
+
+        for params, keep in (
+                ({}, lambda op: True), ({"source": "bot"}, lambda op: op["source"] == "bot"),
+                ({"endpoint": "/e1"}, lambda op: op["endpoint"] == "/e1"), ({"endpoint": "/e"}, lambda op: False),
+                ({"success": "false"}, lambda op: not op["success"]), ({"success": "true"}, lambda op: op["success"]),
+                ({"staffer_id": "s3"}, lambda op: op["staffer_id"] == "s3"),
+                ({"sig_hash": "h6"}, lambda op: op["sig_hash"] == "h6"),
+                ({"event_kind": "k0"}, lambda op: op["event_kind"] == "k0"),
+                ({"task_class": 't é"/1'}, lambda op: op["task_class"] == 't é"/1'),
+                ({"session_id": "z9"}, lambda op: op["session_id"] == "z9"),
+                ({"since": "2026-01-01T00:01:10Z"}, lambda op: op["timestamp"] >= "2026-01-01T00:01:10"),
+                ({"until": "2026-01-01T00:01:10Z"}, lambda op: op["timestamp"] <= "2026-01-01T00:01:10.000Z"),
+                ({"since": 1767225610000, "until": "2026-01-01T02:00:12+02:00"},
+                 lambda op: "2026-01-01T00:00:10" <= op["timestamp"] <= "2026-01-01T00:00:12.000Z"),
+                ({"q": "row 17."}, lambda op: op["input_summary"] == "row 17."), ({"q": "é"}, lambda op: True),
+                ({"q": "nowhere"}, lambda op: False),
+                ({"source": "bot", "success": "false", "endpoint": "/e0"},
+                 lambda op: op["source"] == "bot" and not op["success"] and op["endpoint"] == "/e0")):
+            status, _, body = d.get(ops_url(limit=1000, **params))
+            self.assertEqual(status, 200, body)
+            self.assertEqual([o["op"]["op_id"] for o in body["ops"]], newest(keep), params)
+
+    def test_filters_in_the_ring(self):
+        d = self.start(None)
+        self.check_filters(d, self.fill(d, 120))
+
+    def test_filters_in_the_journal(self):
+        d = self.start(args=["--ring", "10"])
+        ops = self.fill(d, 120)
+        self.check_filters(d, ops)
+        d.restart()
+        self.check_filters(d, ops)
+        body = d.get(ops_url(limit=1000)).json
+        self.assertEqual([o["seq"] for o in body["ops"]], list(range(120, 0, -1)))
+
+    def test_rows_are_verbatim(self):
+        d = self.start()
+        self.fill(d, 3)
+        status, _, _ = answer = d.get("/v1/observer/ops?limit=2")
+        lines = d.journal_lines()
+        want = b'{"ops":[{"seq":3,"op":%s},{"seq":2,"op":%s}],"next_cursor":"a2","complete":true}'
+        self.assertEqual((status, answer.body), (200, want % (lines[2], lines[1])))
+
+    def test_pages_while_ops_arrive(self):
+        for args, data in (([], None), (["--ring", "7"], "data")):
+            d = self.start(data, args=args)
+            self.fill(d, 50)
+            seen, cursor, pages = [], None, 0
+            while True:
+                body = d.get(ops_url(limit=8, **({"cursor": cursor} if cursor else {}))).json
+                seen += [o["seq"] for o in body["ops"]]
+                self.assertTrue(body["complete"])
+                pages += 1
+                self.fill(d, 5, 1000 + 5 * pages)
+                cursor = body["next_cursor"]
+                if cursor is None:
+                    break
+            self.assertEqual(seen, list(range(50, 0, -1)))
+            self.assertEqual(pages, 7)
+
+    def test_pages_of_a_filter(self):
+        d = self.start(args=["--ring", "20"])
+        ops = self.fill(d, 100)
+        seen, cursor = [], None
+        while True:
+            body = d.get(ops_url(limit=3, source="bot", **({"cursor": cursor} if cursor else {}))).json
+            seen += [o["op"]["op_id"] for o in body["ops"]]
+            cursor = body["next_cursor"]
+            if cursor is None:
+                break
+        self.assertEqual(seen, [op["op_id"] for op in reversed(ops) if op["source"] == "bot"])
+
+    def test_big_pages_end_early(self):
+        d = self.start(None)
+        for _ in range(4):
+            d.post("/v1/observer/event", [{**OP, "correction": "x" * 60000}] * 30)
+        body = d.get(ops_url(limit=1000)).json
+        self.assertFalse(body["complete"])
+        first = len(body["ops"])
+        self.assertTrue(60 < first < 80, first)
+        body = d.get(ops_url(limit=1000, cursor=body["next_cursor"])).json
+        self.assertEqual((first + len(body["ops"]), body["next_cursor"], body["complete"]), (120, None, True))
+
+    def test_defaults_and_aliases(self):
+        d = self.start(None)
+        self.fill(d, 120)
+        for path in ("/v1/observer/ops", "/observer/ops"):
+            body = d.get(path).json
+            self.assertEqual([o["seq"] for o in body["ops"]], list(range(120, 20, -1)))
+            self.assertEqual(body["next_cursor"], "a15")
+
+    def test_bad_parameters(self):
+        d = self.start(None)
+        limit_error = "limit: must be a number from 1 to 1000"
+        cursor_error = "cursor: must be a next_cursor of an earlier answer"
+        time_error = "must be an ISO 8601 time (with + sent as %2B) or epoch milliseconds"
+        for query, error in (
+                ("nope=1", "nope: unknown parameter"), ("cluster=1", "cluster: unknown parameter"),
+                ("limit=0", limit_error), ("limit=1001", limit_error),
+                ("limit=ten", limit_error), ("limit=", "limit: must not be empty"),
+                ("source", "source: must not be empty"), ("success=yes", "success: must be true or false"),
+                ("since=soon", "since: " + time_error), ("until=2026-13-01", "until: " + time_error),
+                ("cursor=5", cursor_error),
+                ("cursor=a0", cursor_error),
+                ("cursor=a05", cursor_error),
+                ("cursor=aFF", cursor_error),
+                ("source=a&source=b", "source: given twice"), ("q=%2", "q: broken percent-escape"),
+                ("q=%zz", "q: broken percent-escape"),
+                ("&".join("p%d=1" % i for i in range(40)), "p32: one parameter too many")):
+            answer = d.get("/v1/observer/ops?" + query)
+            self.assertEqual((answer.status, answer.json), (400, {"error": error}), query)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+/* The bridge's life and limits: URLs refused, connections and bodies bounded, idle connections closed, stop and close.
+ */
+#include "base/clock.h"
+#include "bridge/bridge.h"
+
+#include <arpa/inet.h>
+#include <nng/nng.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { DEADLINE_MS = 20000 };
+
+typedef struct {
+  obs_state *state;
+  obs_commit *commit;
+  obs_bridge *bridge;
+} fixture;
+
+static obs_bridge_opts opts_for(fixture *f, const char *const *urls, size_t nurls) {
+  return (obs_bridge_opts){.urls = urls,
+                           .nurls = nurls,
+                           .commit = f->commit,
+                           .state = f->state,
+                           .limits = OBS_LIMITS_DEFAULT,
+                           .version = "1.2.3"};
+}
+
+static int set_up(void **state) {
+  fixture *f = calloc(1, sizeof *f);
+  assert_non_null(f);
+  obs_state_opts so = OBS_STATE_OPTS_DEFAULT;
+  assert_int_equal(obs_state_open(&so, &f->state), OBSERVER_E_OK);
+  obs_commit_opts co = {.state = f->state, .next_seq = 1};
+  assert_int_equal(obs_commit_open(&co, &f->commit), OBSERVER_E_OK);
+  assert_int_equal(obs_commit_start(f->commit), OBSERVER_E_OK);
+  *state = f;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  fixture *f = *state;
+  if (f->bridge != NULL) obs_bridge_stop(f->bridge, DEADLINE_MS);
+  obs_commit_stop(f->commit, DEADLINE_MS);
+  obs_bridge_close(f->bridge);
+  obs_commit_close(f->commit);
+  obs_state_close(f->state);
+  free(f);
+  return 0;
+}
+
+static void start(fixture *f, const obs_bridge_opts *opts) {
+  char text[256];
+  assert_int_equal(obs_bridge_open(opts, &f->bridge, text, sizeof text), OBSERVER_E_OK);
+  assert_int_equal(obs_bridge_start(f->bridge, text, sizeof text), OBSERVER_E_OK);
+}
+
+static void start_one(fixture *f, obs_bridge_opts *opts) {
+  static const char *const urls[] = {"http://127.0.0.1:0"};
+  opts->urls = urls;
+  opts->nurls = 1;
+  start(f, opts);
+}
+
+static int dial(const fixture *f) {
+  const char *url = obs_bridge_url(f->bridge, 0);
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  to.sin_port = htons((uint16_t)atoi(strrchr(url, ':') + 1));
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_true(fd >= 0);
+  assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+  return fd;
+}
+
+static void put(int fd, const char *text) {
+  assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* Reads until `text` has come; the connection's end, when that is NULL. */
+static void expect(int fd, const char *text) {
+  char got[4096];
+  size_t n = 0;
+  for (;;) {
+    struct pollfd p = {fd, POLLIN, 0};
+    if (poll(&p, 1, DEADLINE_MS) != 1) fail_msg("nothing came");
+    ssize_t r = recv(fd, got + n, sizeof got - 1 - n, 0);
+    if (r <= 0 && text == NULL) return;
+    if (r <= 0) fail_msg("the connection ended");
+    n += (size_t)r;
+    got[n] = '\0';
+    if (text != NULL && strstr(got, text) != NULL) return;
+    if (n == sizeof got - 1) fail_msg("too much came: %s", got);
+  }
+}
+
+static const char live[] = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+
+static void urls_are_checked(void **state) {
+  fixture *f = *state;
+  static const struct {
+    const char *urls[2];
+    const char *error;
+  } cases[] = {
+      {{"ftp://127.0.0.1:1"}, "ftp://127.0.0.1:1: must be http://HOST:PORT"},
+      {{"tcp://127.0.0.1:1"}, "tcp://127.0.0.1:1: must be http://HOST:PORT"},
+      {{"https://127.0.0.1:1"}, "https://127.0.0.1:1: must be http://HOST:PORT"},
+      {{"http://127.0.0.1:1/x"}, "http://127.0.0.1:1/x: must be http://HOST:PORT without a path"},
+      {{"http://127.0.0.1:1", "http://127.0.0.1:1/"}, "http://127.0.0.1:1/: listed twice"},
+      {{"nonsense"}, "nonsense: not a URL"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char text[256];
+    obs_bridge *b;
+    obs_bridge_opts opts = opts_for(f, cases[i].urls, cases[i].urls[1] != NULL ? 2 : 1);
+    assert_int_equal(obs_bridge_open(&opts, &b, text, sizeof text), OBSERVER_E_INVALID);
+    assert_string_equal(text, cases[i].error);
+  }
+}
+
+static void old_nng_stays_on_loopback(void **state) {
+  fixture *f = *state;
+  static const char *const urls[] = {"http://0.0.0.0:0"};
+  bool old = strncmp(nng_version(), "1.5.", 4) == 0;
+  char text[256];
+  obs_bridge_opts opts = opts_for(f, urls, 1);
+  observer_err err = obs_bridge_open(&opts, &f->bridge, text, sizeof text);
+  assert_int_equal(err, old ? OBSERVER_E_INVALID : OBSERVER_E_OK);
+  if (!old) return;
+  assert_non_null(strstr(text, "http://0.0.0.0:0: NNG 1.5."));
+  assert_non_null(strstr(text, "allow_old_nng"));
+  opts.allow_old_nng = true;
+  start(f, &opts);
+}
+
+static void a_port_in_use_is_named(void **state) {
+  fixture *f = *state;
+  obs_bridge_opts opts = opts_for(f, NULL, 0);
+  start_one(f, &opts);
+  opts.nurls = 2;
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof any;
+  assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof any), 0);
+  assert_int_equal(listen(fd, 1), 0);
+  assert_int_equal(getsockname(fd, (struct sockaddr *)&any, &size), 0);
+  char taken[64], text[256], want[128];
+  (void)snprintf(taken, sizeof taken, "http://127.0.0.1:%d", ntohs(any.sin_port));
+  (void)snprintf(want, sizeof want, "%s: address in use", taken);
+  for (int i = 0; i < 2; i++) { /* by another server, and by our own: NNG has one server for an address */
+    const char *both[] = {"http://127.0.0.1:0", i == 0 ? taken : obs_bridge_url(f->bridge, 0)};
+    obs_bridge *b;
+    opts.urls = both;
+    assert_int_equal(obs_bridge_open(&opts, &b, text, sizeof text), OBSERVER_E_OK);
+    assert_int_equal(obs_bridge_start(b, text, sizeof text), OBSERVER_E_ADDRINUSE);
+    if (i == 0) assert_string_equal(text, want);
+    obs_bridge_close(b);
+  }
+  close(fd);
+  fd = dial(f);
+  put(fd, live);
+  expect(fd, "200 OK");
+  close(fd);
+}
+
+static void connections_are_bounded(void **state) {
+  fixture *f = *state;
+  obs_bridge_opts opts = opts_for(f, NULL, 0);
+  opts.max_connections = 2;
+  start_one(f, &opts);
+  int fd[3];
+  for (int i = 0; i < 3; i++) {
+    fd[i] = dial(f);
+    put(fd[i], live);
+    expect(fd[i], i < 2 ? "200 OK" : "503 Service Unavailable");
+  }
+  expect(fd[2], NULL);
+  close(fd[0]);
+  for (uint64_t end = obs_clock_mono_ms() + DEADLINE_MS;;) { /* until the closed one is noticed */
+    int next = dial(f);
+    char got[64] = "";
+    put(next, live);
+    assert_true(recv(next, got, sizeof got - 1, 0) > 0);
+    close(next);
+    if (strstr(got, "200 OK") != NULL) break;
+    assert_true(obs_clock_mono_ms() < end);
+  }
+  close(fd[1]);
+  close(fd[2]);
+}
+
+static void bodies_are_bounded(void **state) {
+  fixture *f = *state;
+  obs_bridge_opts opts = opts_for(f, NULL, 0);
+  opts.limits.message_bytes = 1000;
+  opts.body_bytes = 1000;
+  start_one(f, &opts);
+  int one = dial(f), two = dial(f);
+  put(one, "POST /event HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 600\r\n\r\n");
+  expect(one, "100 Continue");
+  put(two, "POST /event HTTP/1.1\r\nHost: x\r\nContent-Length: 600\r\n\r\n");
+  expect(two, "too many request bodies at once");
+  close(one);
+  for (uint64_t end = obs_clock_mono_ms() + DEADLINE_MS;;) { /* until the first one's end is noticed */
+    char got[64] = "";
+    close(two);
+    two = dial(f);
+    put(two, "POST /event HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 600\r\n\r\n");
+    assert_true(recv(two, got, sizeof got - 1, 0) > 0);
+    if (strstr(got, "100 Continue") != NULL) break;
+    assert_true(obs_clock_mono_ms() < end);
+  }
+  close(two);
+}
+
+static void idle_connections_are_closed(void **state) {
+  fixture *f = *state;
+  obs_bridge_opts opts = opts_for(f, NULL, 0);
+  opts.idle_ms = 50;
+  start_one(f, &opts);
+  int fd = dial(f);
+  put(fd, live);
+  expect(fd, "{\"status\":\"ok\"}");
+  put(fd, "GET /li");
+  expect(fd, NULL);
+  close(fd);
+}
+
+static void stop_closes_what_is_idle(void **state) {
+  fixture *f = *state;
+  obs_bridge_opts opts = opts_for(f, NULL, 0);
+  start_one(f, &opts);
+  int fd[8];
+  for (int i = 0; i < 8; i++) {
+    fd[i] = dial(f);
+    put(fd[i], live);
+    expect(fd[i], "{\"status\":\"ok\"}");
+  }
+  uint64_t began = obs_clock_mono_ms();
+  obs_bridge_stop(f->bridge, DEADLINE_MS);
+  assert_true(obs_clock_mono_ms() - began < DEADLINE_MS / 2);
+  for (int i = 0; i < 8; i++) {
+    expect(fd[i], NULL);
+    close(fd[i]);
+  }
+}
+
+static void stop_cuts_what_hangs(void **state) {
+  fixture *f = *state;
+  obs_bridge_opts opts = opts_for(f, NULL, 0);
+  start_one(f, &opts);
+  int fd = dial(f);
+  put(fd, "POST /event HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 600\r\n\r\n");
+  expect(fd, "100 Continue");
+  uint64_t began = obs_clock_mono_ms();
+  obs_bridge_stop(f->bridge, 100);
+  assert_true(obs_clock_mono_ms() - began >= 100);
+  expect(fd, NULL);
+  close(fd);
+}
+
+static void an_unstarted_bridge_closes(void **state) {
+  fixture *f = *state;
+  static const char *const urls[] = {"http://127.0.0.1:0"};
+  char text[256];
+  obs_bridge_opts opts = opts_for(f, urls, 1);
+  assert_int_equal(obs_bridge_open(&opts, &f->bridge, text, sizeof text), OBSERVER_E_OK);
+  assert_string_equal(obs_bridge_url(f->bridge, 0), "http://127.0.0.1:0");
+  assert_null(obs_bridge_url(f->bridge, 1));
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+  const struct CMUnitTest tests[] = {
+      TEST(urls_are_checked),         TEST(old_nng_stays_on_loopback), TEST(a_port_in_use_is_named),
+      TEST(connections_are_bounded),  TEST(bodies_are_bounded),        TEST(idle_connections_are_closed),
+      TEST(stop_closes_what_is_idle), TEST(stop_cuts_what_hangs),      TEST(an_unstarted_bridge_closes),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

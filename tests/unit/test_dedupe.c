@@ -1,0 +1,125 @@
+/* The dedupe window against a naive model: adds, commits, rollbacks, evictions, save and load. */
+#include "commit/dedupe.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { WINDOW = 50, PENDING = 20, UNIVERSE = 120, STEPS = 20000 };
+
+/* ids[0..n) stand, ids[n..n+pending) are tentative; oldest first. */
+typedef struct {
+  int ids[WINDOW + PENDING];
+  int n, pending;
+} model;
+
+static bool model_has(const model *m, int id) {
+  for (int i = 0; i < m->n + m->pending; i++) {
+    if (m->ids[i] == id) return true;
+  }
+  return false;
+}
+
+static void model_commit(model *m) {
+  int n = m->n + m->pending;
+  int drop = n > WINDOW ? n - WINDOW : 0;
+  memmove(m->ids, m->ids + drop, sizeof(*m->ids) * (size_t)(n - drop));
+  m->n = n - drop;
+  m->pending = 0;
+}
+
+static bool add(obs_dedupe *d, int id) {
+  char text[16];
+  int n = snprintf(text, sizeof(text), "op-%d", id);
+  return obs_dedupe_add(d, (obs_str){text, (uint32_t)n, 1});
+}
+
+/* The window goes through a checkpoint. */
+static obs_dedupe *reopened(obs_dedupe *d) {
+  obs_buf saved = {0};
+  obs_dedupe *again;
+  obs_dedupe_save(d, &saved);
+  assert_false(saved.oom);
+  obs_dedupe_close(d);
+  assert_int_equal(obs_dedupe_open(WINDOW, PENDING, &again), OBSERVER_E_OK);
+  assert_int_equal(obs_dedupe_load(again, saved.p, saved.len), OBSERVER_E_OK);
+  obs_buf_fini(&saved);
+  return again;
+}
+
+static void test_against_a_model(void **state) {
+  (void)state;
+  model m = {.n = 0};
+  obs_dedupe *d;
+  srand(1);
+  assert_int_equal(obs_dedupe_open(WINDOW, PENDING, &d), OBSERVER_E_OK);
+  for (int i = 0; i < STEPS; i++) {
+    int what = rand() % 100;
+    if (what < 80 && m.pending < PENDING) {
+      int id = rand() % UNIVERSE;
+      bool new = !model_has(&m, id);
+      assert_int_equal(add(d, id), new);
+      if (new) m.ids[m.n + m.pending++] = id;
+    } else if (what < 90) {
+      obs_dedupe_commit(d);
+      model_commit(&m);
+    } else if (what < 99) {
+      obs_dedupe_rollback(d);
+      m.pending = 0;
+    } else {
+      d = reopened(d);
+      m.pending = 0; /* what was tentative is not saved */
+    }
+    assert_int_equal(obs_dedupe_pending(d), m.pending);
+  }
+  obs_dedupe_close(d);
+}
+
+static void test_damaged_bytes(void **state) {
+  (void)state;
+  obs_buf saved = {0};
+  obs_dedupe *d;
+  assert_int_equal(obs_dedupe_open(WINDOW, PENDING, &d), OBSERVER_E_OK);
+  for (int i = 0; i < 5; i++) assert_true(add(d, i));
+  obs_dedupe_commit(d);
+  obs_dedupe_save(d, &saved);
+  obs_dedupe_close(d);
+  assert_int_equal(obs_dedupe_open(WINDOW, PENDING, &d), OBSERVER_E_OK);
+  for (size_t n = 0; n < saved.len; n++) assert_int_equal(obs_dedupe_load(d, saved.p, n), OBSERVER_E_CORRUPT);
+  saved.p[0] ^= 1;
+  assert_int_equal(obs_dedupe_load(d, saved.p, saved.len), OBSERVER_E_CORRUPT);
+  for (int i = 0; i < 5; i++) assert_true(add(d, i));
+  obs_dedupe_close(d);
+  obs_buf_fini(&saved);
+}
+
+static void test_a_smaller_window_keeps_the_newest(void **state) {
+  (void)state;
+  obs_buf saved = {0};
+  obs_dedupe *d;
+  assert_int_equal(obs_dedupe_open(10, 10, &d), OBSERVER_E_OK);
+  for (int i = 0; i < 10; i++) assert_true(add(d, i));
+  obs_dedupe_commit(d);
+  obs_dedupe_save(d, &saved);
+  obs_dedupe_close(d);
+  assert_int_equal(obs_dedupe_open(3, 10, &d), OBSERVER_E_OK);
+  assert_int_equal(obs_dedupe_load(d, saved.p, saved.len), OBSERVER_E_OK);
+  for (int i = 7; i < 10; i++) assert_false(add(d, i));
+  for (int i = 0; i < 7; i++) assert_true(add(d, i));
+  obs_dedupe_close(d);
+  obs_buf_fini(&saved);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_against_a_model),
+      cmocka_unit_test(test_damaged_bytes),
+      cmocka_unit_test(test_a_smaller_window_keeps_the_newest),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
