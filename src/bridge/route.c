@@ -38,7 +38,7 @@ static obs_str split_family(obs_str path, obs_family *family) {
     return (obs_str){path.p + n, path.len - n, 0};
   }
   *family = OBS_FAMILY_ROOT;
-  return (obs_str){0};
+  return OBS_STR("");
 }
 
 static bool takes(const obs_route *r, const char *method) {

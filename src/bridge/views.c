@@ -4,14 +4,31 @@
 
 #include <inttypes.h>
 
+/* Per transport: received = recorded + duplicate + rejected + in_flight, in ops. */
+static void list_transports(obs_session *s) {
+  obs_buf_puts(&s->out, ",\"transports\":{");
+  for (obs_transport t = 0; t < OBS_TRANSPORT_COUNT; t++) {
+    obs_commit_counts n;
+    obs_commit_get_counts(s->bridge->opts.commit, t, &n);
+    obs_buf_printf(&s->out,
+                   "%s\"%s\":{\"received\":%" PRIu64 ",\"recorded\":%" PRIu64 ",\"duplicate\":%" PRIu64
+                   ",\"rejected\":%" PRIu64 ",\"in_flight\":%" PRIu64 "}",
+                   t > 0 ? "," : "", obs_transport_names[t], n.received, n.recorded, n.duplicate, n.rejected,
+                   n.in_flight);
+  }
+  obs_buf_putc(&s->out, '}');
+}
+
 bool obs_handle_health(obs_session *s) {
   const obs_bridge *b = s->bridge;
   obs_state_counts counts;
   obs_state_get_counts(b->opts.state, &counts);
   obs_buf_printf(&s->out, "{\"status\":\"ok\",\"ops_in_ring\":%" PRIu32 ",\"version\":", counts.ring);
   obs_buf_json_cstr(&s->out, b->opts.version);
-  obs_buf_printf(&s->out, ",\"seq\":%" PRIu64 ",\"uptime_s\":%" PRIu64 "}", counts.last_seq,
+  obs_buf_printf(&s->out, ",\"seq\":%" PRIu64 ",\"uptime_s\":%" PRIu64, counts.last_seq,
                  (obs_clock_mono_ms() - b->started_ms) / 1000);
+  list_transports(s);
+  obs_buf_putc(&s->out, '}');
   return true;
 }
 

@@ -92,7 +92,9 @@ static observer_err open_bridge(obs_daemon *d, const obs_options *o, char *error
                           .journal = d->journal,
                           .limits = limits_of(o),
                           .version = OBSERVER_VERSION,
-                          .allow_old_nng = o->allow_old_nng};
+                          .allow_old_nng = o->allow_old_nng,
+                          .max_connections = (uint32_t)o->http_connections,
+                          .idle_ms = (uint32_t)(o->http_idle_s * 1000)};
   return obs_bridge_open(&opts, &d->bridge, error, size);
 }
 

@@ -26,6 +26,10 @@ typedef struct {
 static const option table[] = {
     {"http", "http", OBS_TYPE_URLS, AT(http), "http://127.0.0.1:3800", 0, 0, "http", false, "URL",
      "HTTP listener; repeatable; none switches it off"},
+    {"http-connections", "http", OBS_TYPE_NUMBER, AT(http_connections), "1024", 1, 60000, NULL, false, "N",
+     "HTTP connections open at once; more are answered 503"},
+    {"http-idle", "http", OBS_TYPE_NUMBER, AT(http_idle_s), "75", 1, 86400, NULL, false, "SECONDS",
+     "a kept HTTP connection without a request is closed then"},
     {"pull", "bus", OBS_TYPE_URLS, AT(pull), "tcp://127.0.0.1:3801", 0, 0, BUS_SCHEMES, false, "URL",
      "PULL socket, [listen:|dial:]URL; repeatable; none"},
     {"sub", "bus", OBS_TYPE_URLS, AT(sub), "tcp://127.0.0.1:3802", 0, 0, BUS_SCHEMES, false, "URL",

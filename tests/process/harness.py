@@ -533,9 +533,14 @@ class DaemonTest(unittest.TestCase):
         return self.make(data_dir, args, env, **urls).start()
 
     def finish(self, daemon):
-        daemon.end()
-        if daemon.runs:
-            daemon.check_sanitizers()
+        """What still runs must stop in order, so that every test ends with the daemon's own leak check."""
+        try:
+            if daemon.alive():
+                daemon.stop()
+        finally:
+            daemon.end()
+            if daemon.runs:
+                daemon.check_sanitizers()
 
 
 def main():

@@ -437,6 +437,12 @@ class Misbehaviour(DaemonTest):
                 req.send(body)
         self.check_alive(daemon)
 
+    def transports(self, daemon):
+        counts = daemon.get("/v1/observer/health").json["transports"]
+        for n in counts.values():
+            self.assertEqual(n["received"], n["recorded"] + n["duplicate"] + n["rejected"] + n["in_flight"])
+        return {name: tuple(n.values()) for name, n in counts.items()}
+
     def test_counts_balance(self):
         """Every op sent over PULL and REP is a row, a duplicate or a reject."""
         daemon = self.start()
@@ -454,11 +460,16 @@ class Misbehaviour(DaemonTest):
             self.assertEqual((accepted, duplicates, rejected), (150, 50, 100))
             self.assertEqual(accepted + duplicates + rejected, sent)
             daemon.wait_total(200 + 150)
+        daemon.post("/v1/observer/event", [op(op_id="p1"), op(), op(turns=1.5)])
+        want = {"pull": (400, 200, 0, 200, 0), "sub": (0, 0, 0, 0, 0), "rep": (300, 150, 50, 100, 0),
+                "http": (3, 1, 1, 1, 0)}
+        wait_until(lambda: self.transports(daemon) == want, 10, "balanced counts")
         daemon.stop()
-        self.assertEqual(len(daemon.journal_rows()), 350)
+        self.assertEqual(len(daemon.journal_rows()), 351)
         reasons = [r["reason"] for r in daemon.rejected_rows()]
         self.assertEqual({r: reasons.count(r) for r in set(reasons)}, {
-            "endpoint: required": 100, "duration_ms: must not be negative": 100, "count: must be an integer": 100})
+            "endpoint: required": 100, "duration_ms: must not be negative": 100, "count: must be an integer": 100,
+            "turns: must be an integer": 1})
 
     def test_order_of_one_producer_is_kept(self):
         daemon = self.start()

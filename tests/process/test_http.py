@@ -19,7 +19,7 @@ class Views(DaemonTest):
             status, headers, body = d.get(family + "/health")
             self.assertEqual(status, 200)
             self.assertEqual(headers["content-type"], "application/json")
-            self.assertEqual(list(body), ["status", "ops_in_ring", "version", "seq", "uptime_s"])
+            self.assertEqual(list(body), ["status", "ops_in_ring", "version", "seq", "uptime_s", "transports"])
             self.assertEqual((body["status"], body["ops_in_ring"], body["seq"]), ("ok", n, n))
             self.assertEqual(d.post("/event", {"ok": True}).status, 200)
 
