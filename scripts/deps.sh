@@ -4,7 +4,7 @@
 #   scripts/deps.sh GROUP...     build | test | check | bench | debian13
 set -euo pipefail
 
-. "${OBSERVER_OS_RELEASE:-/etc/os-release}"
+[ ! -r /etc/os-release ] || . /etc/os-release
 
 msgpack_package() { # Debian 12 packages msgpack-c 4.0 under another name than later releases package 6.0
   if [ "${VERSION_ID:-}" = 12 ]; then echo libmsgpack-dev; else echo libmsgpack-c-dev; fi

@@ -166,12 +166,14 @@ bool obs_commit_has_room(obs_commit *c) {
 /* ---- one group ---- */
 
 static bool add_iov(obs_commit *c, void *p, size_t n) {
-  struct iovec *last = c->niov > 0 ? &c->iov[c->niov - 1] : NULL;
-  if (last != NULL && (char *)last->iov_base + last->iov_len == (char *)p) {
-    last->iov_len += n;
-    return true;
+  if (c->iov != NULL && c->niov > 0) {
+    struct iovec *last = &c->iov[c->niov - 1];
+    if ((char *)last->iov_base + last->iov_len == (char *)p) {
+      last->iov_len += n;
+      return true;
+    }
   }
-  if (c->niov == c->iov_cap) {
+  if (c->iov == NULL || c->niov == c->iov_cap) {
     uint32_t cap = c->iov_cap == 0 ? 256 : c->iov_cap * 2;
     struct iovec *grown = realloc(c->iov, cap * sizeof(*grown));
     if (grown == NULL) return false;

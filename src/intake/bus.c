@@ -10,10 +10,20 @@
 #include <nng/protocol/pipeline0/pull.h>
 #include <nng/protocol/pubsub0/sub.h>
 #include <nng/protocol/reqrep0/rep.h>
+#include <nng/supplemental/util/platform.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { REP_PARALLEL = 128, SUB_QUEUE = 1024, POOL_MAX = 16, RECONNECT_MIN_MS = 100, RECONNECT_MAX_MS = 5000 };
+/* SETTLE_MS: senders' next messages arrive and their pipes come to rest. NNG 1.5.2 never finishes the receive of a pipe
+ * that is closed between a message's length and its body, and nng_close waits for it. */
+enum {
+  SETTLE_MS = 100,
+  REP_PARALLEL = 128,
+  SUB_QUEUE = 1024,
+  POOL_MAX = 16,
+  RECONNECT_MIN_MS = 100,
+  RECONNECT_MAX_MS = 5000
+};
 
 typedef struct lane lane;
 
@@ -425,7 +435,10 @@ static void port_close(port *p) {
 
 void obs_bus_close(obs_bus *bus, uint32_t deadline_ms) {
   if (bus == NULL) return;
-  if (deadline_ms > 0) wait_for_answers(bus, deadline_ms);
+  if (deadline_ms > 0) {
+    wait_for_answers(bus, deadline_ms);
+    nng_msleep(SETTLE_MS);
+  }
   for (size_t i = 0; i < 3; i++) port_close(&bus->ports[i]);
   for (parcel *p = bus->pool; p != NULL;) {
     parcel *next = p->next;

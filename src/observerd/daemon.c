@@ -5,9 +5,11 @@
 #include "intake/bus.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { BRIDGE_STOP_MS = 4000, COMMIT_STOP_MS = 4000, BUS_CLOSE_MS = 1000 };
+enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, BUS_CLOSE_MS = 500, CLOSE_S = 2 };
 
 struct obs_daemon {
   obs_state *state;
@@ -161,14 +163,25 @@ void obs_daemon_cycle(obs_daemon *d) {
   obs_buf_fini(&line);
 }
 
+/* All is durable and answered; only NNG would not let go. */
+static void leave(int sig) {
+  static const char text[] = "observerd: the bus did not close in time; left without freeing it\n";
+  ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
+  (void)written, (void)sig;
+  _exit(EXIT_SUCCESS);
+}
+
 void obs_daemon_stop(obs_daemon *d) {
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
   if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS);
   if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS);
-  obs_bus_close(d->bus, BUS_CLOSE_MS);
   obs_bridge_close(d->bridge);
   obs_commit_close(d->commit);
   obs_journal_close(d->journal);
   obs_state_close(d->state);
+  signal(SIGALRM, leave);
+  alarm(CLOSE_S);
+  obs_bus_close(d->bus, BUS_CLOSE_MS);
+  alarm(0);
   free(d);
 }

@@ -65,6 +65,10 @@ static bool unknown_seen(const obs_decoder *d, obs_str key) {
   return false;
 }
 
+static obs_decoded too_many_unknown(obs_decoder *d) {
+  return obs_decoder_wrong_limit(d, OBS_STR("op"), "more than %u unknown fields", d->limits->unknown_fields);
+}
+
 obs_decoded obs_decoder_key(obs_decoder *d, obs_str key, uint32_t *field) {
   d->key_index++;
   uint32_t f = d->expect;
@@ -78,9 +82,8 @@ obs_decoded obs_decoder_key(obs_decoder *d, obs_str key, uint32_t *field) {
     return OBS_DECODE_OK;
   }
   if (unknown_seen(d, key)) return obs_decoder_wrong(d, key, "duplicate key");
-  if (d->op->unknown_count >= d->limits->unknown_fields) {
-    return obs_decoder_wrong_limit(d, OBS_STR("op"), "more than %u unknown fields", d->limits->unknown_fields);
-  }
+  bool ok = d->ok_seen || obs_str_eq(key, OBS_STR("ok")); /* may turn out to be success */
+  if (d->op->unknown_count >= (uint64_t)d->limits->unknown_fields + ok) return too_many_unknown(d);
   *field = OBS_KEY_UNKNOWN;
   return OBS_DECODE_OK;
 }
@@ -229,5 +232,7 @@ obs_decoded obs_decoder_end(obs_decoder *d, const uint8_t *start) {
     return obs_decoder_wrong_limit(d, OBS_STR("op"), "larger than %u bytes", d->limits->op_bytes);
   }
   obs_decoded rc = apply_ok(d);
-  return rc == OBS_DECODE_OK ? obs_normalise(d) : rc;
+  if (rc != OBS_DECODE_OK) return rc;
+  if (d->op->unknown_count > d->limits->unknown_fields) return too_many_unknown(d);
+  return obs_normalise(d);
 }

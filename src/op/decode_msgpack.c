@@ -236,7 +236,7 @@ static obs_decoded keep_value(obs_decoder *d, obs_str name, obs_str *json) {
   obs_buf text = {0};
   keeper k = {name, &text, 0};
   obs_decoded rc = keep_any(d, &k);
-  char *p = rc == OBS_DECODE_OK && !text.oom ? obs_arena_alloc(&d->b->arena, text.len) : NULL;
+  char *p = rc == OBS_DECODE_OK && !text.oom && text.p != NULL ? obs_arena_alloc(&d->b->arena, text.len) : NULL;
   if (p != NULL) {
     memcpy(p, text.p, text.len);
     *json = (obs_str){p, (uint32_t)text.len, 0};

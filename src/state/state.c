@@ -34,7 +34,9 @@ void obs_state_close(obs_state *s) {
   free(s);
 }
 
-uint32_t obs_state_ring_size(const obs_state *s) { return s->opts.ring; }
+uint32_t obs_state_ring_size(const obs_state *s) {
+  return s->opts.ring;
+}
 
 static obs_str without_newline(const char *p, size_t len) {
   if (len > 0 && p[len - 1] == '\n') len--;

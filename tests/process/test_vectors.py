@@ -6,7 +6,6 @@ import glob
 import json
 import os
 import re
-import unittest
 
 from harness import ROOT, DaemonTest, main, wait_until
 
@@ -183,20 +182,6 @@ class VectorTest(DaemonTest):
 
     def test_http_legacy(self):
         self.http("legacy", "/event")
-
-
-class FieldTable(unittest.TestCase):
-    def test_document_lists_the_fields_of_the_table(self):
-        """proto/observed_op.md has exactly the rows that include/observer/op.h makes."""
-        with open(os.path.join(ROOT, "include", "observer", "op.h"), encoding="utf-8") as f:
-            source = f.read().replace("\\\n", " ")
-        fields = re.findall(r'\bX\((\w+), *([A-Z]+), *([01]), *"([^"]*)"\)', source)
-        self.assertGreater(len(fields), 20)
-        want = ["| `%s` | %s | %s | %s |" % (name, kind, "yes" if required == "1" else "", rule)
-                for name, kind, required, rule in fields]
-        with open(os.path.join(ROOT, "proto", "observed_op.md"), encoding="utf-8") as f:
-            rows = [line.rstrip("\n") for line in f if re.match(r"\| `\w+` \| [A-Z]+ \|", line)]
-        self.assertEqual(rows, want)
 
 
 if __name__ == "__main__":
