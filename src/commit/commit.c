@@ -6,6 +6,7 @@
 #include "commit/dedupe.h"
 #include "commit/recover.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -220,7 +221,13 @@ static observer_err write_group(obs_commit *c, char *text, size_t size) {
   if (err != OBSERVER_E_OK) snprintf(text, size, "%s", observer_strerror(err));
   if (err == OBSERVER_E_OK && c->opts.journal != NULL && c->rows > 0) {
     err = obs_journal_append(c->opts.journal, c->iov, c->niov, c->rows, c->min_ms, c->max_ms);
-    if (err == OBSERVER_E_OK) err = obs_journal_sync(c->opts.journal);
+    /* INTERVAL keeps what a failed sync could not sync: that is housekeeping's, the group stands. */
+    if (err == OBSERVER_E_OK && obs_journal_sync_due(c->opts.journal) == UINT32_MAX) {
+      err = obs_journal_sync(c->opts.journal);
+    }
+    if (err != OBSERVER_E_OK) snprintf(text, size, "%s", obs_journal_error(c->opts.journal));
+  } else if (err == OBSERVER_E_OK && c->opts.journal != NULL && c->failing != OBSERVER_E_OK) {
+    err = obs_journal_probe(c->opts.journal); /* with nothing to write, success would tell nothing of the disk */
     if (err != OBSERVER_E_OK) snprintf(text, size, "%s", obs_journal_error(c->opts.journal));
   }
   if (err != OBSERVER_E_OK)
@@ -286,15 +293,22 @@ static void set_failing(obs_commit *c, observer_err err, const char *text) {
   c->retry_at = c->probe_at = obs_clock_mono_ms() + RETRY_MS;
 }
 
-/* The group could not be written: who waits for an answer gets it, the others wait for the disk. */
+/* The group could not be written: who waits for an answer gets it, the others wait for the disk, before those that came
+ * after them. */
 static void postpone_group(obs_commit *c, observer_err err, const char *text) {
+  batch_list waiting;
+  list_init(&waiting);
   set_failing(c, err, text);
   for (obs_batch *b; (b = list_pop(&c->group)) != NULL;) {
     if (waits_for_disk(b))
-      list_push(&c->held, b);
+      list_push(&waiting, b);
     else
       fail_batch(c, b, err, text);
   }
+  if (waiting.first == NULL) return;
+  *waiting.last = c->held.first;
+  if (c->held.first == NULL) c->held.last = waiting.last;
+  c->held.first = waiting.first;
 }
 
 static void commit_group(obs_commit *c) {
@@ -388,9 +402,9 @@ static void save_checkpoint(obs_commit *c) {
 /* With nothing to write that would tell: is the disk well again? */
 static void probe(obs_commit *c) {
   uint64_t now = obs_clock_mono_ms();
-  if (c->failing == OBSERVER_E_OK || c->held.first != NULL || now < c->probe_at || c->opts.journal == NULL) return;
+  if (c->failing == OBSERVER_E_OK || c->held.first != NULL || now < c->probe_at) return;
   c->probe_at = now + RETRY_MS;
-  if (obs_journal_probe(c->opts.journal) == OBSERVER_E_OK) set_health(c, OBSERVER_E_OK, "");
+  if (c->opts.journal == NULL || obs_journal_probe(c->opts.journal) == OBSERVER_E_OK) set_health(c, OBSERVER_E_OK, "");
 }
 
 /* What is due now and then: an interval's sync, retention, the checkpoint. */
@@ -414,6 +428,16 @@ static void housekeeping(obs_commit *c) {
   }
 }
 
+/* At the end of a stop that the disk did not let finish. */
+static void give_up_held(obs_commit *c) {
+  uint64_t lost = 0;
+  for (obs_batch *b; (b = list_pop(&c->held)) != NULL;) {
+    lost += b->nops;
+    fail_batch(c, b, c->failing, c->failing_text);
+  }
+  if (lost > 0) obs_log_error("commit", "stopped without recording %" PRIu64 " ops that had been read", lost);
+}
+
 static void *run(void *arg) {
   obs_commit *c = arg;
   batch_list fresh;
@@ -425,7 +449,7 @@ static void *run(void *arg) {
     probe(c);
     housekeeping(c);
   }
-  for (obs_batch *b; (b = list_pop(&c->held)) != NULL;) fail_batch(c, b, c->failing, c->failing_text);
+  give_up_held(c);
   save_checkpoint(c);
   return NULL;
 }
@@ -473,6 +497,11 @@ observer_err obs_commit_health(obs_commit *c, char *text, size_t size) {
   snprintf(text, size, "%s", why);
   pthread_mutex_unlock(&c->lock);
   return err;
+}
+
+void obs_commit_count_lost(obs_commit *c, obs_transport transport) {
+  atomic_fetch_add(&c->counts[transport].received, 1);
+  atomic_fetch_add(&c->counts[transport].rejected, 1);
 }
 
 void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_counts *out) {

@@ -55,6 +55,8 @@ bool obs_commit_has_room(obs_commit *c);
 
 /* OK, or why ops cannot be recorded now (text for a person, at most `size` bytes). Any thread. */
 observer_err obs_commit_health(obs_commit *c, char *text, size_t size);
+/* A message was lost before it became a batch (no memory): received and rejected, as one op. */
+void obs_commit_count_lost(obs_commit *c, obs_transport transport);
 void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_counts *out);
 
 /* Stops taking, records what waits (at most until `deadline_ms` from now; what cannot be written by then is answered

@@ -16,14 +16,10 @@
 
 /* SETTLE_MS: senders' next messages arrive and their pipes come to rest. NNG 1.5.2 never finishes the receive of a pipe
  * that is closed between a message's length and its body, and nng_close waits for it. */
-enum {
-  SETTLE_MS = 100,
-  REP_PARALLEL = 128,
-  SUB_QUEUE = 1024,
-  POOL_MAX = 16,
-  RECONNECT_MIN_MS = 100,
-  RECONNECT_MAX_MS = 5000
-};
+enum { SETTLE_MS = 100 };
+/* SEND_MS: a requester that does not read its answers holds a lane no longer than that. */
+enum { SEND_MS = 5000 };
+enum { REP_PARALLEL = 128, SUB_QUEUE = 1024, POOL_MAX = 16, RECONNECT_MIN_MS = 100, RECONNECT_MAX_MS = 5000 };
 
 typedef struct lane lane;
 
@@ -110,6 +106,7 @@ static void parcel_put(obs_bus *bus, parcel *p) {
 /* ---- lanes ---- */
 
 static void lane_receive(lane *l) {
+  nng_aio_set_timeout(l->aio, NNG_DURATION_INFINITE);
   if (l->port->transport == OBS_TRANSPORT_REP)
     nng_ctx_recv(l->ctx, l->aio);
   else
@@ -167,6 +164,7 @@ static void answer(lane *l, parcel *p) {
   }
   lane_set(l, LANE_SENDING);
   nng_aio_set_msg(l->aio, reply);
+  nng_aio_set_timeout(l->aio, SEND_MS);
   nng_ctx_send(l->ctx, l->aio);
 }
 
@@ -208,6 +206,7 @@ static void received(lane *l, nng_msg *msg) {
   if (p == NULL) {
     obs_log_error("intake", "%s: no memory for a message of %zu bytes", obs_transport_names[l->port->transport],
                   nng_msg_len(msg));
+    obs_commit_count_lost(l->bus->opts.commit, l->port->transport);
     nng_msg_free(msg);
     lane_next(l);
     return;
@@ -388,10 +387,10 @@ static void cancel_receives(obs_bus *bus) {
   for (size_t i = 0; i < 3; i++) {
     for (uint32_t k = 0; k < bus->ports[i].nlanes; k++) {
       lane *l = &bus->ports[i].lanes[k];
-      pthread_mutex_lock(&bus->lock);
-      bool receiving = l->state == LANE_RECEIVING;
+      pthread_mutex_lock(
+          &bus->lock); /* held over the cancel, so that it cannot hit an answer; completions come later */
+      if (l->state == LANE_RECEIVING) nng_aio_cancel(l->aio);
       pthread_mutex_unlock(&bus->lock);
-      if (receiving) nng_aio_cancel(l->aio);
     }
   }
 }

@@ -12,7 +12,8 @@ static const char *strip(const char *spec, const char *prefix) {
 /* Puts the port that was really bound in the place of port 0. */
 static void real_port(nng_listener l, const char *url, char bound[OBS_URL_MAX]) {
   int port = 0;
-  const char *zero = strstr(url, ":0");
+  const char *bracket = strrchr(url, ']'); /* an IPv6 host has colons of its own */
+  const char *zero = strstr(bracket != NULL ? bracket : url, ":0");
   snprintf(bound, OBS_URL_MAX, "%s", url);
   if (zero == NULL || (zero[2] != '\0' && zero[2] != '/')) return;
   if (nng_listener_get_int(l, NNG_OPT_TCP_BOUND_PORT, &port) != 0) return;

@@ -54,14 +54,32 @@ static bool read_input(const pub_args *a, obs_buf *out) {
   return ok;
 }
 
-static void print_reply(nng_msg *reply) {
+static bool is_key(const msgpack_object *o, const char *key) {
+  size_t n = strlen(key);
+  return o->type == MSGPACK_OBJECT_STR && o->via.str.size == n && memcmp(o->via.str.ptr, key, n) == 0;
+}
+
+/* Whether the answer says that nothing was rejected. */
+static bool none_rejected(const msgpack_object *o) {
+  for (uint32_t i = 0; o->type == MSGPACK_OBJECT_MAP && i < o->via.map.size; i++) {
+    const msgpack_object_kv *kv = &o->via.map.ptr[i];
+    if (is_key(&kv->key, "rejected")) return kv->val.type == MSGPACK_OBJECT_POSITIVE_INTEGER && kv->val.via.u64 == 0;
+  }
+  return false;
+}
+
+/* Prints the answer. False when it tells of a reject, or is none. */
+static bool print_reply(nng_msg *reply) {
+  bool ok = false;
   msgpack_unpacked u;
   msgpack_unpacked_init(&u);
   if (msgpack_unpack_next(&u, nng_msg_body(reply), nng_msg_len(reply), NULL) == MSGPACK_UNPACK_SUCCESS) {
     msgpack_object_print(stdout, u.data);
     putchar('\n');
+    ok = none_rejected(&u.data);
   }
   msgpack_unpacked_destroy(&u);
+  return ok;
 }
 
 static int publish(const pub_args *a, const obs_buf *message) {
@@ -70,12 +88,13 @@ static int publish(const pub_args *a, const obs_buf *message) {
   int rv = obs_sender_open(&s, a->kind, a->url);
   if (rv == 0) rv = obs_sender_send(&s, message->p, message->len, &reply);
   if (rv != 0) fprintf(stderr, "observerctl: %s: %s\n", a->url, nng_strerror(rv));
+  bool ok = rv == 0;
   if (reply != NULL) {
-    print_reply(reply);
+    ok = print_reply(reply);
     nng_msg_free(reply);
   }
   obs_sender_close(&s);
-  return rv == 0 ? OBS_CTL_OK : OBS_CTL_FAILED;
+  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
 }
 
 int obs_ctl_pub(int argc, char **argv) {

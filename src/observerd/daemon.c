@@ -126,25 +126,31 @@ static void print_ready(const obs_daemon *d) {
   fflush(stdout);
 }
 
-observer_err obs_daemon_start(const obs_options *o, obs_daemon **out, char *error, size_t error_size) {
+static observer_err fail(obs_daemon *d, observer_err err, char *error, size_t error_size) {
+  if (error[0] == '\0') snprintf(error, error_size, "%s", observer_strerror(err));
+  obs_daemon_stop(d);
+  return err;
+}
+
+observer_err obs_daemon_open(const obs_options *o, obs_daemon **out, char *error, size_t error_size) {
   obs_daemon *d = calloc(1, sizeof(*d));
-  if (d == NULL) return OBSERVER_E_NOMEM;
   error[0] = '\0';
-  observer_err err = open_state(d, o);
+  observer_err err = d != NULL ? open_state(d, o) : OBSERVER_E_NOMEM;
   if (err == OBSERVER_E_OK) err = open_journal(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = open_commit(d, o);
-  if (err == OBSERVER_E_OK) err = open_bridge(d, o, error, error_size);
+  *out = d;
+  return err == OBSERVER_E_OK ? err : fail(d, err, error, error_size);
+}
+
+observer_err obs_daemon_start(obs_daemon *d, const obs_options *o, char *error, size_t error_size) {
+  error[0] = '\0';
+  observer_err err = open_bridge(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = open_bus(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = obs_commit_start(d->commit);
   if (err == OBSERVER_E_OK) err = obs_bridge_start(d->bridge, error, error_size);
-  if (err != OBSERVER_E_OK) {
-    if (error[0] == '\0') snprintf(error, error_size, "%s", observer_strerror(err));
-    obs_daemon_stop(d);
-    return err;
-  }
+  if (err != OBSERVER_E_OK) return fail(d, err, error, error_size);
   obs_bus_start(d->bus);
   print_ready(d);
-  *out = d;
   return OBSERVER_E_OK;
 }
 
@@ -172,6 +178,7 @@ static void leave(int sig) {
 }
 
 void obs_daemon_stop(obs_daemon *d) {
+  if (d == NULL) return;
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
   if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS);
   if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS);

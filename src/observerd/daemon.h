@@ -12,8 +12,11 @@
 
 typedef struct obs_daemon obs_daemon;
 
-/* On failure `error` says why, for a person, and nothing is left behind. */
-observer_err obs_daemon_start(const obs_options *o, obs_daemon **out, char *error, size_t error_size);
+/* State, journal and replay, without a thread: until it returns nothing was taken, so a signal may end the process. On
+ * failure `error` says why, for a person, and nothing is left behind. */
+observer_err obs_daemon_open(const obs_options *o, obs_daemon **out, char *error, size_t error_size);
+/* The threads and sockets; failure as above, `d` is gone then. */
+observer_err obs_daemon_start(obs_daemon *d, const obs_options *o, char *error, size_t error_size);
 /* One line with the ring's totals, as the TypeScript observer printed it each cycle. */
 void obs_daemon_cycle(obs_daemon *d);
 /* Drains and frees; at most 10 s. */

@@ -3,24 +3,45 @@
 #include "bridge/bridge.h"
 #include "observerd/daemon.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { EXIT_CANNOT_RUN = 1, EXIT_BAD_CONFIG = 2 };
 
-/* Signals come to sigtimedwait; a full pipe or file is an error code, not a death. */
+/* A broken pipe, a file at its limit and a terminal that hangs up during replay are no death. */
+static void ignore_signals(void) {
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);
+}
+
+/* From here on signals come to sigtimedwait. */
 static void catch_signals(sigset_t *set) {
   sigemptyset(set);
   sigaddset(set, SIGINT);
   sigaddset(set, SIGTERM);
   sigaddset(set, SIGHUP);
   pthread_sigmask(SIG_BLOCK, set, NULL);
-  signal(SIGPIPE, SIG_IGN);
-  signal(SIGXFSZ, SIG_IGN);
+  signal(SIGHUP, SIG_DFL); /* an ignored one would not be waited for */
+}
+
+/* A second SIGINT or SIGTERM ends the process at once. */
+static void release_signals(const sigset_t *set) {
+  signal(SIGHUP, SIG_IGN);
+  pthread_sigmask(SIG_UNBLOCK, set, NULL);
+}
+
+/* A closed descriptor 0, 1 or 2 would be given to the journal, and logs written into it. */
+static void hold_standard_files(void) {
+  int fd;
+  do fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd > STDERR_FILENO) (void)close(fd);
 }
 
 /* Many connections, few malloc arenas: freed by another thread than allocated, memory would spread over all of them. */
@@ -46,11 +67,11 @@ static void reload(int argc, char **argv, obs_options *o) {
   }
   obs_options_restart_needed(o, &next, &restart);
   obs_buf_putc(&restart, '\0');
-  obs_log_setup(next.level, next.format);
+  obs_options_take_live(o, &next);
+  obs_log_setup(o->level, o->format);
   obs_log_info("observerd", "reloaded%s%s", restart.len > 1 ? "; a restart is needed for: " : "",
                restart.oom ? "" : restart.p);
-  obs_options_fini(o);
-  *o = next;
+  obs_options_fini(&next);
   obs_buf_fini(&restart);
 }
 
@@ -77,7 +98,7 @@ static void run(obs_daemon *d, int argc, char **argv, obs_options *o, const sigs
 }
 
 /* --help, --version, --routes and --check-config. False when the daemon is to run. */
-static bool answer_and_exit(const obs_options *o) {
+static bool answer_only(const obs_options *o) {
   if (o->help)
     obs_options_help(stdout);
   else if (o->version)
@@ -91,32 +112,41 @@ static bool answer_and_exit(const obs_options *o) {
   return true;
 }
 
-int main(int argc, char **argv) {
+/* Recovers, takes part in the fleet until a signal, drains. */
+static int serve(int argc, char **argv, obs_options *o) {
   sigset_t signals;
+  obs_daemon *d;
+  char text[512];
+  set_process_limits();
+  observer_err err = obs_daemon_open(o, &d, text, sizeof(text));
+  catch_signals(&signals); /* before the first thread */
+  if (err == OBSERVER_E_OK) err = obs_daemon_start(d, o, text, sizeof(text));
+  if (err != OBSERVER_E_OK) {
+    fprintf(stderr, "observerd: %s\n", text);
+    return EXIT_CANNOT_RUN;
+  }
+  run(d, argc, argv, o, &signals);
+  release_signals(&signals);
+  obs_daemon_stop(d);
+  obs_log_info("observerd", "stopped");
+  return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv) {
   obs_options options;
   obs_buf error = {0};
-  char text[512];
-  int status = EXIT_SUCCESS;
-  catch_signals(&signals);
+  int status;
+  hold_standard_files();
+  ignore_signals();
   if (obs_options_load(argc, argv, &options, &error) != OBSERVER_E_OK) {
-    fprintf(stderr, "%.*s", (int)error.len, error.p != NULL ? error.p : "out of memory\n");
+    obs_buf_putc(&error, '\0');
+    fputs(error.oom || error.len == 1 ? "out of memory\n" : error.p, stderr);
     status = EXIT_BAD_CONFIG;
-  } else if (!answer_and_exit(&options)) {
-    obs_daemon *d;
+  } else if (answer_only(&options)) {
+    status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_CANNOT_RUN;
+  } else {
     obs_log_setup(options.level, options.format);
-    set_process_limits();
-    if (obs_daemon_start(&options, &d, text, sizeof(text)) == OBSERVER_E_OK) {
-      run(d, argc, argv, &options, &signals);
-      signal(SIGINT, SIG_DFL);
-      signal(SIGTERM, SIG_DFL);
-      signal(SIGHUP, SIG_IGN);
-      pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
-      obs_daemon_stop(d);
-      obs_log_info("observerd", "stopped");
-    } else {
-      fprintf(stderr, "observerd: %s\n", text);
-      status = EXIT_CANNOT_RUN;
-    }
+    status = serve(argc, argv, &options);
   }
   obs_options_fini(&options);
   obs_buf_fini(&error);

@@ -61,7 +61,7 @@ static const option table[] = {
      "endpoints counted by name"},
     {"queue-bytes", "observerd", OBS_TYPE_BYTES, AT(queue_bytes), "8M", 64 * KIB, 64 * KIB *KIB, NULL, false, "BYTES",
      "decoded ops that may wait for the disk"},
-    {"max-message-bytes", "bus", OBS_TYPE_BYTES, AT(message_bytes), "4M", KIB, KIB *KIB *KIB, NULL, false, "BYTES",
+    {"max-message-bytes", "bus", OBS_TYPE_BYTES, AT(message_bytes), "4M", KIB, 256 * KIB *KIB, NULL, false, "BYTES",
      "largest message or HTTP body"},
     {"max-message-ops", "bus", OBS_TYPE_NUMBER, AT(message_ops), "10000", 1, 65536, NULL, false, "N",
      "most ops in a message"},
@@ -333,6 +333,15 @@ void obs_options_help(FILE *out) {
             initial != NULL ? "]" : "");
   }
   fputs("\nEach is also OBSERVER_<OPTION> in the environment and a key of the file; flag > environment > file.\n", out);
+}
+
+void obs_options_take_live(obs_options *o, obs_options *next) {
+  for (size_t i = 0; i < OPTIONS; i++) {
+    if (!table[i].live) continue;
+    obs_value_rule rule = rule_of(&table[i]);
+    obs_value_swap(&rule, (char *)o + table[i].offset, (char *)next + table[i].offset);
+  }
+  derive(o);
 }
 
 void obs_options_restart_needed(const obs_options *now, const obs_options *next, obs_buf *names) {

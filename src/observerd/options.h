@@ -47,6 +47,8 @@ void obs_options_fini(obs_options *o);
 /* The effective values in the file's format, each with where it came from. */
 void obs_options_print(const obs_options *o, FILE *out);
 void obs_options_help(FILE *out);
+/* Gives `o` the values of `next` for the options that a running daemon can change; `next` gets the old ones. */
+void obs_options_take_live(obs_options *o, obs_options *next);
 /* Names the options that differ and need a restart, separated by spaces; empty when there is none. */
 void obs_options_restart_needed(const obs_options *now, const obs_options *next, obs_buf *names);
 

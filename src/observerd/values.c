@@ -33,7 +33,8 @@ static bool say(char *why, size_t size, const char *text) {
 }
 
 static bool is_http_url(const char *rest) {
-  size_t host = rest[0] == '[' ? strcspn(rest, "]") + 1 : strcspn(rest, ":/");
+  size_t host = strcspn(rest, rest[0] == '[' ? "]" : ":/");
+  if (rest[0] == '[' && rest[host++] == '\0') return false;
   const char *p = rest + host;
   if (host == 0) return false;
   if (*p == ':') {
@@ -154,6 +155,7 @@ static bool add_item(const obs_value_rule *rule, obs_list *list, const char *tex
 
 static bool set_urls(const obs_value_rule *rule, obs_list *list, const char *text, char *why, size_t size) {
   char copy[1024];
+  if (strlen(text) >= sizeof(copy)) return say(why, size, "must be shorter than 1024 bytes (it may be given again)");
   if (strcmp(text, "none") == 0) {
     obs_value_clear(rule, list);
     return true;
@@ -187,6 +189,17 @@ void obs_value_clear(const obs_value_rule *rule, void *member) {
     free(*(char **)member);
     *(char **)member = NULL;
   }
+}
+
+void obs_value_swap(const obs_value_rule *rule, void *a, void *b) {
+  obs_list saved; /* the largest of them */
+  size_t size = is_list(rule)                   ? sizeof(obs_list)
+                : is_number(rule)               ? sizeof(uint64_t)
+                : rule->type == OBS_TYPE_SWITCH ? sizeof(bool)
+                                                : sizeof(char *);
+  memcpy(&saved, a, size);
+  memcpy(a, b, size);
+  memcpy(b, &saved, size);
 }
 
 static bool same_text(const char *a, const char *b) {

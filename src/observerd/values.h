@@ -29,6 +29,7 @@ typedef struct {
 bool obs_value_set(const obs_value_rule *rule, void *member, const char *text, char *why, size_t why_size);
 /* Frees and zeroes. */
 void obs_value_clear(const obs_value_rule *rule, void *member);
+void obs_value_swap(const obs_value_rule *rule, void *a, void *b);
 bool obs_value_equal(const obs_value_rule *rule, const void *a, const void *b);
 /* `key = value` lines; an unset one as a comment. */
 void obs_value_print(const obs_value_rule *rule, const char *flag, const void *member, FILE *out);

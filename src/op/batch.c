@@ -57,9 +57,8 @@ void obs_batch_reset(obs_batch *b) {
 }
 
 size_t obs_batch_bytes(const obs_batch *b) {
-  return sizeof(*b) + b->size + b->json.cap + b->arena.bytes +
-         (size_t)b->ops_cap * (sizeof(*b->ops) + sizeof(*b->lines)) + (size_t)b->unknown_cap * sizeof(*b->unknown) +
-         (size_t)b->rejects_cap * sizeof(*b->rejects);
+  return sizeof(*b) + b->size + b->json.len + b->arena.bytes + (size_t)b->nops * (sizeof(*b->ops) + sizeof(*b->lines)) +
+         (size_t)b->nunknown * sizeof(*b->unknown) + (size_t)b->nrejects * sizeof(*b->rejects);
 }
 
 void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...) {
@@ -92,7 +91,7 @@ static void reject(obs_decoder *d, const uint8_t *start, const uint8_t *end) {
 static obs_decoded accept(obs_decoder *d) {
   obs_batch *b = d->b;
   size_t off = b->json.len;
-  obs_encode_line(&b->json, d->op, b->unknown + d->op->unknown_first);
+  obs_encode_line(&b->json, d->op, d->op->unknown_count > 0 ? b->unknown + d->op->unknown_first : NULL);
   if (b->json.oom) return obs_decoder_wrong(d, OBS_STR("op"), "out of memory");
   b->lines[b->nops++] = (obs_line){(uint32_t)off, (uint32_t)(b->json.len - off), d->index, false};
   return OBS_DECODE_OK;

@@ -5,7 +5,8 @@
  * Owner: whoever holds the pointer; it passes intake -> commit -> back through `done`, one thread at a time, so a batch
  *   needs no lock. `done` gives it back to its source, which answers, frees the message and returns it to its pool.
  * Failure: an op is recorded if it is whole and valid. A wrong op is one reject and the next op follows; broken syntax
- *   ends the message: what came before it stands, and one reject tells where it broke. Out of memory is a reject too.
+ *   ends the message (of ops one a line, it ends the line): what came before it stands, and one reject tells where it
+ *   broke. Out of memory is a reject too.
  */
 #ifndef OBS_OP_BATCH_H
 #define OBS_OP_BATCH_H
@@ -85,7 +86,7 @@ void obs_batch_reset(obs_batch *b);
 /* Decodes, normalises, validates and encodes all of `data`. Topics are looked for on the bus only (not HTTP).
  * `format` other than ANY overrides what the first byte says. Never fails: what is wrong is a reject. */
 void obs_batch_decode(obs_batch *b, obs_format format, const obs_limits *limits, int64_t now_ms);
-/* Memory held, bytes: what the queue is bounded by. */
+/* Memory used, bytes: what the queue is bounded by. The same until the batch is reset. */
 size_t obs_batch_bytes(const obs_batch *b);
 /* Adds a reject for op `index` with the given reason. */
 void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...)

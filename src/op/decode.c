@@ -11,6 +11,7 @@ enum { NAME_SHOWN = 64 };
 
 obs_decoded obs_decoder_wrong(obs_decoder *d, obs_str field, const char *text) {
   uint32_t n = field.len < NAME_SHOWN ? field.len : NAME_SHOWN;
+  while (n > 0 && n < field.len && ((unsigned char)field.p[n] & 0xc0) == 0x80) n--; /* whole characters */
   snprintf(d->reason, sizeof(d->reason), "%.*s: %s", (int)n, field.p, text);
   return OBS_DECODE_WRONG;
 }
@@ -58,9 +59,8 @@ obs_decoded obs_decoder_begin(obs_decoder *d) {
 }
 
 static bool unknown_seen(const obs_decoder *d, obs_str key) {
-  const obs_unknown *u = d->b->unknown + d->op->unknown_first;
   for (uint32_t i = 0; i < d->op->unknown_count; i++) {
-    if (obs_str_eq(u[i].key, key)) return true;
+    if (obs_str_eq(d->b->unknown[d->op->unknown_first + i].key, key)) return true;
   }
   return false;
 }

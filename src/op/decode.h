@@ -18,7 +18,7 @@ typedef enum {
   OBS_VALUE_SKIPPED, /* msgpack ext */
   OBS_VALUE_BOOL,
   OBS_VALUE_INT,
-  OBS_VALUE_BIG, /* an integer beyond int64 */
+  OBS_VALUE_BIG, /* an integer beyond int64, or a number of more than 1023 characters */
   OBS_VALUE_FLOAT,
   OBS_VALUE_TEXT,
   OBS_VALUE_TREE /* a map or array */
@@ -52,7 +52,7 @@ typedef struct {
 
 enum { OBS_KEY_UNKNOWN = OBS_F_COUNT };
 
-/* Sets the reason and returns its outcome. `field` is cut at 64 bytes. */
+/* Sets the reason and returns its outcome. `field` is cut at 64 bytes or a little before. */
 obs_decoded obs_decoder_wrong(obs_decoder *d, obs_str field, const char *text);
 obs_decoded obs_decoder_wrong_limit(obs_decoder *d, obs_str field, const char *fmt, uint32_t limit);
 obs_decoded obs_decoder_broken(obs_decoder *d, const char *what, const uint8_t *at);

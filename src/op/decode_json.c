@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SCAN_DEPTH = 512, NUMBER_CHARS = 63 };
+enum { SCAN_DEPTH = 512, NUMBER_CHARS = 1023 };
 
 static obs_decoded truncated(obs_decoder *d) {
   return obs_decoder_broken(d, "json: truncated", d->end);
@@ -224,8 +224,8 @@ static void convert_number(const char *p, size_t len, bool integral, obs_value *
     return;
   }
   char text[NUMBER_CHARS + 1];
-  if (len > NUMBER_CHARS) { /* the digits that are cut off do not reach a double's precision, but its size */
-    *v = integral ? (obs_value){.kind = OBS_VALUE_BIG} : (obs_value){.kind = OBS_VALUE_FLOAT, .d = NAN};
+  if (len > NUMBER_CHARS) {
+    *v = (obs_value){.kind = OBS_VALUE_BIG};
     return;
   }
   memcpy(text, p, len);

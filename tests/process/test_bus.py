@@ -1,6 +1,7 @@
 """The bus of a real daemon: nngcat and nanocat as clients, transports, dialling, topics, many requesters, and senders
 that misbehave."""
 
+import json
 import os
 import re
 import shutil
@@ -436,6 +437,28 @@ class Misbehaviour(DaemonTest):
             with daemon.req() as req:
                 req.send(body)
         self.check_alive(daemon)
+
+    def test_a_requester_that_never_reads(self):
+        daemon = self.start(data_dir=None)
+        bad = json.dumps([{"k" * 60: 1} for _ in range(120)]).encode()
+        with daemon.req(timeout=1.0) as deaf, daemon.req(timeout=30.0) as other:
+            with self.assertRaises(TimeoutError):
+                for _ in range(20000):
+                    deaf.send_request(bad)
+            self.assertEqual(other.request(op())["accepted"], 1)
+
+    def test_small_messages_after_large_ones_find_room(self):
+        daemon = self.start()
+        ways = [daemon.req() for _ in range(40)]
+        large = json.dumps([op(input_summary="y" * 200) for _ in range(1000)]).encode()
+        for round_ in range(12):
+            for way in ways:
+                way.send_request(large if round_ < 2 else json.dumps(op()).encode())
+            answers = [unpack(way.recv_reply()) for way in ways]
+            if round_ >= 2:
+                self.assertEqual([a["accepted"] for a in answers], [1] * 40)
+        for way in ways:
+            way.close()
 
     def transports(self, daemon):
         counts = daemon.get("/v1/observer/health").json["transports"]

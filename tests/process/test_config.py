@@ -134,6 +134,17 @@ class BadValues(ConfigTest):
                          ['http: must be a URL of: http, not "http://127.0.0.1:70000" (flag --http)'])
         self.assertEqual(self.refused("--segment-bytes", "5X")[0][:33], "segment-bytes: must be a size (K,")
 
+    def test_urls(self):
+        self.assertEqual(self.refused("--gateway-url", "http://["),
+                         ['gateway-url: must be a URL of: http https, not "http://[" (flag --gateway-url)'])
+        self.assertEqual(self.effective("--gateway-url", "http://[::1]:80/x")["gateway_url"], "http://[::1]:80/x")
+        many = ",".join("ipc:///tmp/%060d" % n for n in range(20))
+        self.assertIn("pull: must be shorter than 1024 bytes (it may be given again)", self.refused("--pull", many)[0])
+
+    def test_standard_output_that_cannot_be_written(self):
+        with open("/dev/full", "w") as full:
+            self.assertEqual(subprocess.run([OBSERVERD, "--check-config"], stdout=full, timeout=60).returncode, 1)
+
     def test_older_names(self):
         self.assertEqual(self.refused(OBSERVER_PORT="abc"),
                          ['http: must be a URL of: http, not "http://127.0.0.1:abc" (environment OBSERVER_PORT)'])
@@ -162,6 +173,11 @@ class Reload(ConfigTest):
         self.file("[observerd]\nlog_format = json\nring = 5\n")
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: '"message":"reloaded; a restart is needed for: ring"' in daemon.stderr(), 10, "the reload")
+        daemon.process.send_signal(signal.SIGHUP)  # what runs still has another ring
+        wait_until(lambda: daemon.stderr().count("a restart is needed for: ring") == 2, 10, "the second reload")
+        self.file("[observerd]\nlog_format = json\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: '"message":"reloaded"' in daemon.stderr(), 10, "the third reload")
         self.file("[observerd]\nlog_format = yaml\n")
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "reload refused, nothing changed" in daemon.stderr(), 10, "the refusal")

@@ -40,12 +40,14 @@ class Command(DaemonTest):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         daemon.wait_total(1)
         done = self.observerctl("pub", "--req", daemon.url("rep"), "-", input='{"endpoint":"/b"}\n{"endpoint":""}\n')
-        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.returncode, 1)  # something was rejected
         self.assertIn('"accepted"=>1, "duplicates"=>0, "rejected"=>1', done.stdout)
         self.assertIn('"error"=>"endpoint: required"', done.stdout)
+        done = self.observerctl("pub", "--req", daemon.url("rep"), "--data", '{"endpoint":"/b"}')
+        self.assertEqual(done.returncode, 0)
         done = self.observerctl("pub", "--pub", daemon.url("sub"), "--topic", "op.x", "--data", '{"endpoint":"/c"}')
         self.assertEqual(done.returncode, 0)
-        daemon.wait_total(3)
+        daemon.wait_total(4)
         daemon.stop()
 
     def test_usage(self):

@@ -13,10 +13,11 @@ import random
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
-from harness import SLOW, main, wait_until
+from harness import OBSERVERD, SLOW, Push, journal_lines, main, wait_until
 from recount import SOURCES, Producers, RecoveryTest, lifetime_of, recount
 
 
@@ -171,6 +172,34 @@ class Life(RecoveryTest):
             self.check_recount(daemon)
         self.assertEqual(producers.wrong, [])
         self.assertGreater(len(producers.acknowledged), 100)
+
+    def test_standard_descriptors_may_be_closed(self):
+        """Logs never end up in a file of the data directory."""
+        pull = os.path.join(self.tmp, "pull")
+        data = os.path.join(self.tmp, "data")
+        command = 'exec "$0" --http none --sub none --pull ipc://%s --rep none --data-dir %s <&- >&- 2>&-' % (pull, data)
+        process = subprocess.Popen(["sh", "-c", command, OBSERVERD])
+        self.addCleanup(process.kill)
+        wait_until(lambda: os.path.exists(pull), 30, "the socket")
+        with Push("ipc://" + pull) as push:
+            push.send(b'{"endpoint":"/kept"}')
+            push.send(b'{"endpoint":""}')
+            wait_until(lambda: os.path.exists(os.path.join(data, "rejected.jsonl")), 10, "the reject")
+        process.terminate()
+        self.assertEqual(process.wait(30 * SLOW), 0)
+        self.assertEqual([json.loads(line)["endpoint"] for line in journal_lines(data)], ["/kept"])
+
+    def test_sigterm_during_replay_ends_it(self):
+        os.mkdir(os.path.join(self.tmp, "data"))
+        row = b'{"timestamp":"2026-01-01T00:00:00Z","endpoint":"/v1/x","success":true,"duration_ms":3,"source":"mcp"}\n'
+        with open(os.path.join(self.tmp, "data", "ops.jsonl"), "wb") as f:
+            f.write(row * 2000000)
+        daemon = self.make()
+        daemon.spawn()
+        wait_until(lambda: os.path.exists(os.path.join(self.tmp, "data", "lock")), 10, "the start of replay")
+        daemon.process.terminate()
+        self.assertIn(daemon.wait(), (0, -signal.SIGTERM))
+        self.assertEqual(os.path.getsize(os.path.join(self.tmp, "data", "ops.jsonl")), len(row) * 2000000)
 
     def test_sigint_is_as_good(self):
         daemon = self.start()

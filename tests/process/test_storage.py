@@ -77,6 +77,38 @@ class FullDisk(RecoveryTest):
         wait_until(lambda: daemon.post("/v1/observer/event", {"endpoint": "/small"}).status == 200, 10, "a small op taken")
         self.assertEqual([r["endpoint"] for r in self.check_recount(daemon)[1000:]], ["/small"])
 
+    def test_a_duplicate_says_nothing_of_the_disk(self):
+        daemon = self.filled()
+        self.assertEqual(daemon.post("/v1/observer/event", {"endpoint": "/x", "input_summary": "y" * 400}).status, 503)
+        with daemon.req() as req:
+            for _ in range(40):
+                answer = req.request({"endpoint": "/before", "op_id": "b0-0"})
+                self.assertEqual((answer["accepted"], answer["duplicates"] + answer["rejected"]), (0, 1))
+                self.assertEqual(daemon.get("/readyz").status, 503)
+                time.sleep(0.02)
+        self.limit(daemon)
+        self.wait_ready(daemon, 200)
+
+    def test_pull_keeps_its_order(self):
+        """More waits than one group writes, through several attempts."""
+        daemon = self.filled()
+        with daemon.push() as push:
+            for n in range(4):
+                push.send(pack([{"endpoint": "/m", "count": n * 50 + k, "input_summary": "x" * 60000} for k in range(50)]))
+            self.wait_ready(daemon, 503)
+            time.sleep(0.8)
+            self.limit(daemon)
+            wait_until(lambda: daemon.get("/health").json["seq"] == 1200, 30, "all recorded")
+        self.assertEqual([r["count"] for r in self.check_recount(daemon)[1000:]], list(range(200)))
+
+    def test_what_a_full_disk_keeps_back_is_told_at_the_stop(self):
+        daemon = self.filled()
+        with daemon.push() as push:
+            push.send(pack([{"endpoint": "/held", "input_summary": "x" * 400} for _ in range(50)]))
+            self.wait_ready(daemon, 503)
+            daemon.stop()
+        self.assertIn("stopped without recording 50 ops that had been read", daemon.stderr())
+
     def test_pull_waits_and_loses_nothing(self):
         daemon = self.filled()
         total, sent, errors = 900, [0], []

@@ -1,0 +1,190 @@
+/* Commit with a real journal whose disk fails: nothing twice, nothing out of order, the counts balance. */
+#include "base/clock.h"
+#include "base/thread.h"
+#include "commit/commit.h"
+
+#include "journal_fixture.h"
+
+#include <stdatomic.h>
+
+typedef struct {
+  fixture *f;
+  obs_state *state;
+  obs_commit *c;
+  _Atomic unsigned done;
+} setup;
+
+static _Atomic bool disk_fails;
+
+static int failing_sync(int fd) {
+  if (!atomic_load(&disk_fails)) return fdatasync(fd);
+  errno = EIO;
+  return -1;
+}
+
+static void on_done(obs_batch *b) {
+  setup *s = b->owner;
+  atomic_fetch_add(&s->done, 1);
+}
+
+static void open_all(setup *s, obs_fsync mode) {
+  char text[256];
+  const obs_state_opts state_opts = OBS_STATE_OPTS_DEFAULT;
+  obs_journal_opts journal_opts = {.dir = s->f->dir, .fsync = mode, .fsync_ms = 5};
+  obs_commit_recovered recovered;
+  assert_int_equal(obs_journal_open(&journal_opts, &s->f->j, text, sizeof(text)), OBSERVER_E_OK);
+  s->f->j->datasync = failing_sync;
+  assert_int_equal(obs_state_open(&state_opts, &s->state), OBSERVER_E_OK);
+  obs_commit_opts opts = {.journal = s->f->j, .state = s->state, .checkpoint_s = 1};
+  assert_int_equal(obs_commit_open(&opts, &s->c), OBSERVER_E_OK);
+  assert_int_equal(obs_commit_recover(s->c, &recovered), OBSERVER_E_OK);
+  assert_int_equal(obs_commit_start(s->c), OBSERVER_E_OK);
+}
+
+static void close_all(setup *s) {
+  obs_commit_stop(s->c, 1000);
+  obs_commit_close(s->c);
+  obs_state_close(s->state);
+  obs_journal_close(s->f->j);
+  s->f->j = NULL;
+}
+
+static void submit(setup *s, obs_batch *b, obs_transport transport, const char *json) {
+  const obs_limits limits = OBS_LIMITS_DEFAULT;
+  assert_int_equal(obs_batch_init(b), OBSERVER_E_OK);
+  b->data = (const uint8_t *)json;
+  b->size = strlen(json);
+  b->transport = transport;
+  b->owner = s;
+  b->done = on_done;
+  obs_batch_decode(b, OBS_FORMAT_ANY, &limits, obs_clock_wall_ms());
+  assert_int_equal(obs_commit_submit(s->c, b), OBSERVER_E_OK);
+}
+
+static void wait_done(setup *s, unsigned n) {
+  uint64_t until = obs_clock_mono_ms() + 20000;
+  while (atomic_load(&s->done) < n) {
+    assert_true(obs_clock_mono_ms() < until);
+    usleep(500);
+  }
+}
+
+static void wait_health(setup *s, bool well) {
+  char text[160];
+  uint64_t until = obs_clock_mono_ms() + 20000;
+  while ((obs_commit_health(s->c, text, sizeof(text)) == OBSERVER_E_OK) != well) {
+    assert_true(obs_clock_mono_ms() < until);
+    usleep(500);
+  }
+}
+
+static unsigned rows_with(const setup *s, const char *needle) {
+  char line[4096], name[128];
+  unsigned n = 0;
+  snprintf(name, sizeof(name), "%s/ops.jsonl", s->f->dir);
+  FILE *in = fopen(name, "r");
+  assert_non_null(in);
+  while (fgets(line, sizeof(line), in) != NULL) n += strstr(line, needle) != NULL;
+  assert_int_equal(fclose(in), 0);
+  return n;
+}
+
+static void check_counts(setup *s, obs_transport t, uint64_t recorded, uint64_t duplicate, uint64_t rejected) {
+  obs_commit_counts n;
+  obs_commit_get_counts(s->c, t, &n);
+  assert_int_equal(n.recorded, recorded);
+  assert_int_equal(n.duplicate, duplicate);
+  assert_int_equal(n.rejected, rejected);
+  assert_int_equal(n.in_flight, 0);
+}
+
+/* What an interval's failed sync could not sync was recorded and stays recorded: once. */
+static void test_interval_records_once(void **state) {
+  setup s = {.f = *state};
+  obs_batch pull, rep, again;
+  atomic_store(&disk_fails, true);
+  open_all(&s, OBS_FSYNC_INTERVAL);
+  submit(&s, &pull, OBS_TRANSPORT_PULL, "{\"endpoint\":\"/pull\",\"op_id\":\"p\"}");
+  wait_done(&s, 1);
+  wait_health(&s, false);
+  usleep(600000); /* more than one attempt */
+  atomic_store(&disk_fails, false);
+  wait_health(&s, true);
+  submit(&s, &rep, OBS_TRANSPORT_REP, "{\"endpoint\":\"/rep\"}");
+  submit(&s, &again, OBS_TRANSPORT_REP, "{\"endpoint\":\"/pull\",\"op_id\":\"p\"}");
+  wait_done(&s, 3);
+  assert_int_equal(rep.last_seq, 2);
+  assert_int_equal(again.duplicates, 1);
+  assert_int_equal(rows_with(&s, "\"/pull\""), 1);
+  assert_int_equal(rows_with(&s, ""), 2);
+  check_counts(&s, OBS_TRANSPORT_PULL, 1, 0, 0);
+  check_counts(&s, OBS_TRANSPORT_REP, 1, 1, 0);
+  close_all(&s);
+  obs_batch_fini(&pull);
+  obs_batch_fini(&rep);
+  obs_batch_fini(&again);
+}
+
+/* Who waits for an answer is told; PULL waits; afterwards each op is there once, in order. */
+static void test_always_holds_and_resumes(void **state) {
+  setup s = {.f = *state};
+  obs_batch pull[3], rep, retry;
+  atomic_store(&disk_fails, true);
+  open_all(&s, OBS_FSYNC_ALWAYS);
+  submit(&s, &pull[0], OBS_TRANSPORT_PULL, "{\"endpoint\":\"/a\",\"op_id\":\"a\"}");
+  submit(&s, &rep, OBS_TRANSPORT_REP, "{\"endpoint\":\"/r\",\"op_id\":\"r\"}");
+  wait_done(&s, 1);
+  assert_int_equal(rep.error, OBSERVER_E_IO);
+  assert_non_null(strstr(rep.error_text, "Input/output error"));
+  submit(&s, &pull[1], OBS_TRANSPORT_PULL, "{\"endpoint\":\"/b\"}");
+  submit(&s, &pull[2], OBS_TRANSPORT_PULL, "[{\"endpoint\":\"/c\"},{\"endpoint\":\"/a\",\"op_id\":\"a\"}]");
+  wait_health(&s, false);
+  assert_int_equal(rows_with(&s, ""), 0);
+  atomic_store(&disk_fails, false);
+  wait_done(&s, 4);
+  wait_health(&s, true);
+  submit(&s, &retry, OBS_TRANSPORT_REP, "{\"endpoint\":\"/r\",\"op_id\":\"r\"}");
+  wait_done(&s, 5);
+  assert_int_equal(retry.recorded, 1);
+  assert_int_equal(pull[0].last_seq, 1);
+  assert_int_equal(pull[1].last_seq, 2);
+  assert_int_equal(pull[2].last_seq, 3);
+  assert_int_equal(retry.last_seq, 4);
+  assert_int_equal(rows_with(&s, ""), 4);
+  check_counts(&s, OBS_TRANSPORT_PULL, 3, 1, 0);
+  check_counts(&s, OBS_TRANSPORT_REP, 1, 0, 1);
+  close_all(&s);
+  for (int i = 0; i < 3; i++) obs_batch_fini(&pull[i]);
+  obs_batch_fini(&rep);
+  obs_batch_fini(&retry);
+}
+
+/* A stop that the disk does not let finish ends by its deadline, and says so in the counts. */
+static void test_stop_gives_up(void **state) {
+  setup s = {.f = *state};
+  obs_batch pull, late;
+  atomic_store(&disk_fails, true);
+  open_all(&s, OBS_FSYNC_ALWAYS);
+  submit(&s, &pull, OBS_TRANSPORT_PULL, "[{\"endpoint\":\"/a\"},{\"endpoint\":\"\"}]");
+  wait_health(&s, false);
+  obs_commit_stop(s.c, 400);
+  assert_int_equal(atomic_load(&s.done), 1);
+  check_counts(&s, OBS_TRANSPORT_PULL, 0, 0, 2);
+  assert_int_equal(obs_batch_init(&late), OBSERVER_E_OK);
+  late.transport = OBS_TRANSPORT_PULL;
+  assert_int_equal(obs_commit_submit(s.c, &late), OBSERVER_E_CLOSED);
+  assert_int_equal(rows_with(&s, ""), 0);
+  close_all(&s);
+  obs_batch_fini(&pull);
+  obs_batch_fini(&late);
+}
+
+int main(void) {
+  obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_interval_records_once, make, clear),
+      cmocka_unit_test_setup_teardown(test_always_holds_and_resumes, make, clear),
+      cmocka_unit_test_setup_teardown(test_stop_gives_up, make, clear),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
