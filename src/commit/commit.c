@@ -137,14 +137,19 @@ static observer_err refuse(obs_commit *c, obs_batch *b, observer_err why) {
   return why;
 }
 
+/* Whether the queue has no place for a batch of this transport. PULL stops reading by itself; SUB cannot, so it has as
+ * much again before messages are lost. */
+static bool is_full(const obs_commit *c, obs_transport transport) {
+  if (transport == OBS_TRANSPORT_PULL) return false;
+  return c->queued >= c->opts.queue_bytes * (transport == OBS_TRANSPORT_SUB ? 2 : 1);
+}
+
 observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   count_received(c, b);
   size_t bytes = obs_batch_bytes(b);
   pthread_mutex_lock(&c->lock);
-  bool full = c->queued >= c->opts.queue_bytes;
   bool stopping = c->stopping;
-  if (stopping || (full && b->transport != OBS_TRANSPORT_PULL)) {
-    if (full) c->was_full = true;
+  if (stopping || is_full(c, b->transport)) {
     pthread_mutex_unlock(&c->lock);
     return refuse(c, b, stopping ? OBSERVER_E_CLOSED : OBSERVER_E_FULL);
   }

@@ -48,8 +48,8 @@ observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out);
 observer_err obs_commit_start(obs_commit *c);
 
 /* Hands a decoded batch over. A PULL batch is taken even when the queue is full (the source then looks at
- * obs_commit_has_room before it reads on); the others get FULL then, and all get CLOSED when stopping: the batch stays
- * the caller's, b->error says why and its ops count as rejected. Never blocks. */
+ * obs_commit_has_room before it reads on); the others get FULL (SUB at twice the bytes), and all get CLOSED when
+ * stopping: the batch stays the caller's, b->error says why and its ops count as rejected. Never blocks. */
 observer_err obs_commit_submit(obs_commit *c, obs_batch *b);
 bool obs_commit_has_room(obs_commit *c);
 

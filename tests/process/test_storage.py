@@ -101,6 +101,21 @@ class FullDisk(RecoveryTest):
             wait_until(lambda: daemon.get("/health").json["seq"] == 1200, 30, "all recorded")
         self.assertEqual([r["count"] for r in self.check_recount(daemon)[1000:]], list(range(200)))
 
+    def test_what_sub_loses_is_counted(self):
+        daemon = self.filled(args=["--queue-bytes", "64K"])
+        counts = lambda: daemon.get("/v1/observer/health").json["transports"]["sub"]
+        with daemon.pub() as pub:
+            for n in range(200):
+                pub.send(pack({"endpoint": "/sub", "input_summary": "x" * 4000, "count": n}))
+            wait_until(lambda: counts()["received"] == 200, 20, "all received")
+        self.limit(daemon)
+        wait_until(lambda: counts()["in_flight"] == 0, 20, "all recorded or lost")
+        n = counts()
+        self.assertGreater(n["rejected"], 0)
+        self.assertGreater(n["recorded"], 0)
+        self.assertEqual(n["recorded"] + n["rejected"], 200)
+        self.assertEqual([r["count"] for r in self.check_recount(daemon)[1000:]], list(range(n["recorded"])))
+
     def test_what_a_full_disk_keeps_back_is_told_at_the_stop(self):
         daemon = self.filled()
         with daemon.push() as push:
