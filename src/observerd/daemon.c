@@ -110,7 +110,9 @@ typedef struct {
 
 static void find_pull(void *arg, const char *kind, const char *url) {
   first_urls *first = arg;
-  if (first->pull[0] == '\0' && strcmp(kind, "pull") == 0) snprintf(first->pull, sizeof(first->pull), "%s", url);
+  bool reachable = strncmp(url, "dial:", 5) != 0 && strncmp(url, "inproc:", 7) != 0;
+  if (first->pull[0] == '\0' && reachable && strcmp(kind, "pull") == 0)
+    snprintf(first->pull, sizeof(first->pull), "%s", url);
 }
 
 static void print_ready(const obs_daemon *d) {
@@ -118,7 +120,7 @@ static void print_ready(const obs_daemon *d) {
   obs_bus_urls(d->bus, print_url, stdout);
   obs_bus_urls(d->bus, find_pull, &first);
   for (size_t i = 0; obs_bridge_url(d->bridge, i) != NULL; i++) print_url(stdout, "http", obs_bridge_url(d->bridge, i));
-  if (first.pull[0] != '\0' && strncmp(first.pull, "dial:", 5) != 0) {
+  if (first.pull[0] != '\0') {
     printf("publish:  nngcat --push --dial=%s --data='{\"endpoint\":\"/v1/chat\",\"success\":true}'\n", first.pull);
   }
   if (obs_bridge_url(d->bridge, 0) != NULL) printf("read:     curl %s/stats\n", obs_bridge_url(d->bridge, 0));

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 enum { EXIT_CANNOT_RUN = 1, EXIT_BAD_CONFIG = 2 };
+enum { ECHO_MS = 50 };
 
 /* A broken pipe, a file at its limit and a terminal that hangs up during replay are no death. */
 static void ignore_signals(void) {
@@ -30,8 +31,11 @@ static void catch_signals(sigset_t *set) {
   signal(SIGHUP, SIG_DFL); /* an ignored one would not be waited for */
 }
 
-/* A second SIGINT or SIGTERM ends the process at once. */
+/* A second SIGINT or SIGTERM ends the process at once. One within ECHO_MS is the first one's echo: timeout(1) and
+ * shells signal a process and then its group. */
 static void release_signals(const sigset_t *set) {
+  struct timespec wait = {0, ECHO_MS * 1000000L};
+  (void)sigtimedwait(set, NULL, &wait);
   signal(SIGHUP, SIG_IGN);
   pthread_sigmask(SIG_UNBLOCK, set, NULL);
 }

@@ -201,6 +201,14 @@ class Life(RecoveryTest):
         self.assertIn(daemon.wait(), (0, -signal.SIGTERM))
         self.assertEqual(os.path.getsize(os.path.join(self.tmp, "data", "ops.jsonl")), len(row) * 2000000)
 
+    def test_an_echo_of_the_signal_is_no_second_one(self):
+        for _ in range(5):
+            daemon = self.start()
+            os.kill(daemon.pid, signal.SIGTERM)
+            os.kill(daemon.pid, signal.SIGTERM)
+            self.assertEqual(daemon.wait(), 0)
+            self.assertIn("stopped", daemon.stderr())
+
     def test_sigint_is_as_good(self):
         daemon = self.start()
         daemon.post("/event", {})
