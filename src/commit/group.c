@@ -87,13 +87,15 @@ static void keep_rejects(obs_commit *c, const obs_batch *b, int64_t now_ms) {
   }
 }
 
-static void give_back(obs_commit *c, obs_batch *b, size_t bytes) {
-  b->done(b);
+/* The room is made first: who is answered may send the next message at once. */
+static void give_back(obs_commit *c, obs_batch *b) {
+  size_t bytes = obs_batch_bytes(b);
   pthread_mutex_lock(&c->lock);
   c->queued -= bytes;
   bool tell = c->was_full && c->queued < c->opts.queue_bytes;
   if (tell) c->was_full = false;
   pthread_mutex_unlock(&c->lock);
+  b->done(b);
   if (tell && c->opts.room != NULL) c->opts.room(c->opts.room_arg);
 }
 
@@ -106,7 +108,7 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   atomic_fetch_add(&n->recorded, b->recorded);
   atomic_fetch_add(&n->duplicate, b->duplicates);
   atomic_fetch_add(&n->rejected, b->nrejects);
-  give_back(c, b, obs_batch_bytes(b));
+  give_back(c, b);
 }
 
 void obs_commit_fail_batch(obs_commit *c, obs_batch *b, observer_err err, const char *text) {
@@ -114,7 +116,7 @@ void obs_commit_fail_batch(obs_commit *c, obs_batch *b, observer_err err, const 
   snprintf(b->error_text, sizeof(b->error_text), "%s", text);
   b->recorded = b->duplicates = 0;
   atomic_fetch_add(&c->counts[b->transport].rejected, b->nops + b->nrejects);
-  give_back(c, b, obs_batch_bytes(b));
+  give_back(c, b);
 }
 
 void obs_commit_set_health(obs_commit *c, observer_err err, const char *text) {

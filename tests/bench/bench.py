@@ -206,8 +206,9 @@ def main(build):
             print(f"observerd at start: {resident(disk):.1f} MB resident\n")
             with daemon_on(build, pathlib.Path(in_memory) / "data") as memory:
                 measure_bus(build, disk, memory)
+            print(f"\nobserverd after the bus: {resident(disk):.1f} MB resident at most")
             measure_http(build, disk)
-            print(f"\nobserverd after all that: {resident(disk):.1f} MB resident at most")
+            print(f"\nobserverd after HTTP: {resident(disk):.1f} MB resident at most")
         row_bytes = measure_stages(build, work)
         speeds.append(disk_speed(work))
         for when, speed in zip(("before", "after"), speeds):

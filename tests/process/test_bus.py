@@ -460,6 +460,13 @@ class Misbehaviour(DaemonTest):
         for way in ways:
             way.close()
 
+    def test_a_requester_is_never_in_its_own_way(self):
+        """Each message fills the queue; the next one is sent when the answer is there."""
+        daemon = self.start(args=["--queue-bytes", "64K"])
+        with daemon.req() as req:
+            for _ in range(300):
+                self.assertEqual(req.request([op(input_summary="z" * 1000) for _ in range(50)])["accepted"], 50)
+
     def transports(self, daemon):
         counts = daemon.get("/v1/observer/health").json["transports"]
         for n in counts.values():
