@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* SMALLEST: what a batch of one op allocates beyond its own bytes. */
+enum { SMALLEST = 4096 };
 enum { KEEP_OPS = 1024, KEEP_UNKNOWN = 4096, KEEP_REJECTS = 256, KEEP_JSON = 1 << 20 };
 
 const char *const obs_transport_names[OBS_TRANSPORT_COUNT] = {
@@ -57,8 +59,9 @@ void obs_batch_reset(obs_batch *b) {
 }
 
 size_t obs_batch_bytes(const obs_batch *b) {
-  return sizeof(*b) + b->size + b->json.len + b->arena.bytes + (size_t)b->nops * (sizeof(*b->ops) + sizeof(*b->lines)) +
-         (size_t)b->nunknown * sizeof(*b->unknown) + (size_t)b->nrejects * sizeof(*b->rejects);
+  return SMALLEST + sizeof(*b) + b->size + b->json.len + b->arena.bytes +
+         (size_t)b->nops * (sizeof(*b->ops) + sizeof(*b->lines)) + (size_t)b->nunknown * sizeof(*b->unknown) +
+         (size_t)b->nrejects * sizeof(*b->rejects);
 }
 
 void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...) {

@@ -29,7 +29,7 @@ obs_decoded obs_decoder_broken(obs_decoder *d, const char *what, const uint8_t *
 
 static bool grow(void **items, uint32_t *cap, uint32_t need, size_t size) {
   if (need <= *cap) return true;
-  uint32_t bigger = *cap == 0 ? 16 : *cap * 2;
+  uint32_t bigger = *cap == 0 ? 4 : *cap * 2;
   void *p = realloc(*items, (size_t)bigger * size);
   if (p == NULL) return false;
   *items = p;

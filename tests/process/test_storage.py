@@ -28,8 +28,9 @@ class FullDisk(RecoveryTest):
         daemon = self.start(**kw)
         with daemon.req() as req:
             for n in range(20):
-                req.request([{"endpoint": "/before", "input_summary": "x" * 400, "op_id": "b%d-%d" % (n, k)}
-                             for k in range(50)])
+                said = req.request([{"endpoint": "/before", "input_summary": "x" * 400, "op_id": "b%d-%d" % (n, k)}
+                                    for k in range(50)])
+                self.assertEqual(said["accepted"], 50)
         self.check_recount(daemon)
         self.limit(daemon, 100)
         return daemon
