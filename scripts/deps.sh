@@ -12,8 +12,9 @@ msgpack_package() { # Debian 12 packages msgpack-c 4.0 under another name than l
 
 group_packages() {
   case $1 in
-    build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev ;;
-    test) echo libcmocka-dev libcjson-dev nng-utils nanomsg-utils python3 curl ;;
+    build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev \
+      libcjson-dev libcurl4-openssl-dev libncurses-dev ;;
+    test) echo libcmocka-dev nng-utils nanomsg-utils python3 curl tmux ;;
     check) echo clang-format clang-tidy cppcheck shellcheck ;;
     bench) echo wrk python3 ;;
     debian13) echo debootstrap ;;

@@ -22,7 +22,8 @@ extern "C" {
   X(CLOSED, "closed")                                                                                                  \
   X(TIMEDOUT, "timed out")                                                                                             \
   X(ADDRINUSE, "address in use")                                                                                       \
-  X(NET, "network error")
+  X(NET, "network error")                                                                                              \
+  X(FORKED, "opened by another process: not usable after fork")
 
 typedef enum {
 #define OBSERVER_ERR_ENUM(name, text) OBSERVER_E_##name,

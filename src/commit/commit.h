@@ -26,6 +26,10 @@ typedef struct {
   uint32_t checkpoint_s;   /* seconds between checkpoints; default 60; 0: only at close */
   void (*room)(void *arg); /* the queue was full and has room again; commit thread; must not block */
   void *room_arg;
+  /* Ops of `b` were recorded, the first not marked duplicate as `first_seq`; commit thread, before the batch goes back;
+   * must not block. NULL: nobody wants to know. */
+  void (*recorded)(void *arg, const obs_batch *b, uint64_t first_seq);
+  void *recorded_arg;
 } obs_commit_opts;
 
 typedef struct {

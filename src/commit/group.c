@@ -103,6 +103,7 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   obs_commit_atomics *n = &c->counts[b->transport];
   obs_state_apply(c->opts.state, b, c->next_seq, now_ms);
   b->last_seq = b->recorded > 0 ? c->next_seq + b->recorded - 1 : 0;
+  if (b->recorded > 0 && c->opts.recorded != NULL) c->opts.recorded(c->opts.recorded_arg, b, c->next_seq);
   c->next_seq += b->recorded;
   keep_rejects(c, b, now_ms);
   atomic_fetch_add(&n->recorded, b->recorded);

@@ -2,7 +2,7 @@
 
 #include <msgpack.h>
 
-enum { ERRORS_MAX = 100 };
+enum { ERRORS_MAX = 1000 };
 
 static void pack_text(msgpack_packer *pk, const char *s) {
   size_t n = strlen(s);
@@ -33,6 +33,15 @@ static void pack_errors(msgpack_packer *pk, const obs_batch *b) {
   for (uint32_t i = 0; i < rejects; i++) pack_error(pk, b->rejects[i].index, b->rejects[i].reason);
 }
 
+/* Which ops of the message had been recorded before. */
+static void pack_duplicates(msgpack_packer *pk, const obs_batch *b) {
+  pack_text(pk, "duplicate_ops");
+  msgpack_pack_array(pk, b->duplicates);
+  for (uint32_t i = 0; i < b->nops; i++) {
+    if (b->lines[i].duplicate) msgpack_pack_uint32(pk, b->lines[i].index);
+  }
+}
+
 nng_msg *obs_reply_make(const obs_batch *b) {
   bool failed = b->error != OBSERVER_E_OK;
   nng_msg *msg = NULL;
@@ -40,12 +49,18 @@ nng_msg *obs_reply_make(const obs_batch *b) {
   msgpack_packer pk;
   msgpack_sbuffer_init(&out);
   msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
-  msgpack_pack_map(&pk, 5);
+  bool duplicates = !failed && b->duplicates > 0;
+  msgpack_pack_map(&pk, 5 + failed + duplicates);
   pack_count(&pk, "accepted", failed ? 0 : b->recorded);
   pack_count(&pk, "duplicates", failed ? 0 : b->duplicates);
   pack_count(&pk, "rejected", b->nrejects + (failed ? b->nops : 0));
   pack_errors(&pk, b);
   pack_count(&pk, "seq", failed ? 0 : b->last_seq);
+  if (duplicates) pack_duplicates(&pk, b);
+  if (failed) {
+    pack_text(&pk, "retry");
+    msgpack_pack_true(&pk);
+  }
   if (nng_msg_alloc(&msg, 0) == 0 && nng_msg_append(msg, out.data, out.size) != 0) {
     nng_msg_free(msg);
     msg = NULL;

@@ -1,12 +1,12 @@
-/* The commands, one file each; main.c has the table. A command gets its own arguments (argv[0] is its name) and returns
- * the exit status: 0 done, 1 failed, 2 used wrongly. */
+/* Every command's table entry, defined in the file of its name. */
 #ifndef OBS_OBSERVERCTL_COMMANDS_H
 #define OBS_OBSERVERCTL_COMMANDS_H
 
-int obs_ctl_pub(int argc, char **argv);
-int obs_ctl_demo(int argc, char **argv);
-int obs_ctl_fields(int argc, char **argv);
+#include "observerctl/command.h"
 
-enum { OBS_CTL_OK = 0, OBS_CTL_FAILED = 1, OBS_CTL_USAGE = 2 };
+extern const obs_command obs_ctl_pub, obs_ctl_run, obs_ctl_replay, obs_ctl_rejected, obs_ctl_demo;
+extern const obs_command obs_ctl_stats, obs_ctl_summary, obs_ctl_ops, obs_ctl_sessions;
+extern const obs_command obs_ctl_tail, obs_ctl_top;
+extern const obs_command obs_ctl_check, obs_ctl_doctor, obs_ctl_fields, obs_ctl_completion, obs_ctl_man;
 
 #endif

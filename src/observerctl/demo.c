@@ -89,23 +89,10 @@ static int produce(obs_sender *sender, unsigned rate, const sigset_t *set) {
   return OBS_CTL_OK;
 }
 
-int obs_ctl_demo(int argc, char **argv) {
-  const char *url = "tcp://127.0.0.1:3801";
-  unsigned long rate = 50;
-  for (int i = 1; i < argc; i += 2) {
-    const char *value = argv[i + 1];
-    char *end = NULL;
-    if (value != NULL && strcmp(argv[i], "--push") == 0)
-      url = value;
-    else if (value != NULL && strcmp(argv[i], "--rate") == 0)
-      rate = strtoul(value, &end, 10);
-    else
-      end = argv[i];
-    if (end != NULL && (end == argv[i] || *end != '\0' || rate == 0 || rate > OPS_MAX * 1000 / TICK_MS)) {
-      fputs("usage: observerctl demo [--push URL] [--rate OPS_PER_SECOND, 1 to 5120]\n", stderr);
-      return OBS_CTL_USAGE;
-    }
-  }
+static int run(const obs_args *args) {
+  const char *url = obs_args_text(args, "push");
+  uint64_t rate = 0;
+  if (!obs_args_number(args, "rate", 1, OPS_MAX * 1000 / TICK_MS, &rate)) return OBS_CTL_USAGE;
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
@@ -113,8 +100,20 @@ int obs_ctl_demo(int argc, char **argv) {
   pthread_sigmask(SIG_BLOCK, &set, NULL);
   obs_sender sender;
   int rv = obs_sender_open(&sender, OBS_SENDER_PUSH, url);
-  if (rv != 0) fprintf(stderr, "observerctl: %s: %s\n", url, nng_strerror(rv));
+  if (rv != 0) obs_ctl_error(args, "%s: %s", url, nng_strerror(rv));
   int status = rv == 0 ? produce(&sender, (unsigned)rate, &set) : OBS_CTL_FAILED;
   obs_sender_close(&sender);
   return status;
 }
+
+static const obs_flag flags[] = {
+    {"push", 0, "URL", "tcp://127.0.0.1:3801", NULL, NULL, "the daemon's PULL socket"},
+    {"rate", 'r', "N", "50", NULL, NULL, "ops a second, 1 to 5120"},
+};
+
+const obs_command obs_ctl_demo = {
+    .name = "demo",
+    .summary = "a small producer of varied ops, until interrupted",
+    .flags = OBS_TABLE(flags),
+    .run = run,
+};

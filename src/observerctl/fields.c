@@ -8,9 +8,8 @@ static const char *const kinds[] = {
     [OBS_KIND_DURATION] = "integer >= 0, ms", [OBS_KIND_INT] = "integer", [OBS_KIND_JSON] = "any",
 };
 
-int obs_ctl_fields(int argc, char **argv) {
-  (void)argv;
-  if (argc > 1) return OBS_CTL_USAGE;
+static int run(const obs_args *args) {
+  (void)args;
   puts("| field | type | always in a row | meaning |\n|---|---|---|---|");
   for (size_t i = 0; i < OBS_F_COUNT; i++) {
     const obs_field_info *f = &obs_fields[i];
@@ -18,3 +17,9 @@ int obs_ctl_fields(int argc, char **argv) {
   }
   return OBS_CTL_OK;
 }
+
+const obs_command obs_ctl_fields = {
+    .name = "fields",
+    .summary = "the ObservedOp's fields as a Markdown table",
+    .run = run,
+};

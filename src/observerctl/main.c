@@ -1,26 +1,41 @@
 #include "observerctl/commands.h"
 
-#include <stdio.h>
 #include <string.h>
 
-typedef struct {
-  const char *name;
-  int (*run)(int argc, char **argv);
-  const char *help;
-} command;
-
-static const command commands[] = {
-    {"pub", obs_ctl_pub, "publish ops: [--push URL | --pub URL | --req URL] [--topic T] [--data JSON | FILE | -]"},
-    {"demo", obs_ctl_demo, "a small producer of varied ops, until interrupted: [--push URL] [--rate OPS_PER_SECOND]"},
-    {"fields", obs_ctl_fields, "the ObservedOp's fields as a Markdown table"},
+/* In the order of --help: publish, read, look after. */
+const obs_command *const obs_commands[] = {
+    &obs_ctl_demo,
+    &obs_ctl_pub,
+    &obs_ctl_fields,
 };
+const size_t obs_ncommands = sizeof(obs_commands) / sizeof(obs_commands[0]);
 
-static void usage(FILE *out) {
-  fputs("usage: observerctl COMMAND [ARGUMENT]...\n\n", out);
-  for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-    fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+static const obs_command *find(const char *name) {
+  for (size_t i = 0; i < obs_ncommands; i++) {
+    if (strcmp(obs_commands[i]->name, name) == 0) return obs_commands[i];
   }
-  fputs("\nExit status: 0 done, 1 failed, 2 used wrongly.\n", out);
+  return NULL;
+}
+
+/* --help before any `--` or, for a command that takes another one, before its first argument. */
+static bool wants_help(const obs_command *c, int argc, char **argv) {
+  for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+    if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    if (c->verbatim && argv[i][0] != '-') return false;
+  }
+  return false;
+}
+
+static int run(const obs_command *c, int argc, char **argv) {
+  if (wants_help(c, argc, argv)) {
+    obs_help_command(c, stdout);
+    return OBS_CTL_OK;
+  }
+  obs_args args;
+  int status = obs_args_parse(&args, c, argc, argv) ? c->run(&args) : OBS_CTL_USAGE;
+  obs_args_fini(&args);
+  if (fflush(stdout) != 0 && status == OBS_CTL_OK) status = OBS_CTL_FAILED;
+  return status;
 }
 
 int main(int argc, char **argv) {
@@ -29,14 +44,13 @@ int main(int argc, char **argv) {
     puts("observerctl " OBSERVER_VERSION);
     return OBS_CTL_OK;
   }
-  if (strcmp(name, "--help") == 0) {
-    usage(stdout);
+  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+    obs_help_all(stdout);
     return OBS_CTL_OK;
   }
-  for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-    if (strcmp(commands[i].name, name) == 0) return commands[i].run(argc - 1, argv + 1);
-  }
+  const obs_command *c = find(name);
+  if (c != NULL) return run(c, argc - 1, argv + 1);
   if (*name != '\0') fprintf(stderr, "observerctl: %s: no such command\n", name);
-  usage(stderr);
+  obs_help_all(stderr);
   return OBS_CTL_USAGE;
 }

@@ -14,29 +14,13 @@ typedef struct {
   obs_sender_kind kind;
 } pub_args;
 
-static bool parse(int argc, char **argv, pub_args *a) {
-  *a = (pub_args){.url = "tcp://127.0.0.1:3801", .kind = OBS_SENDER_PUSH};
-  for (int i = 1; i < argc; i++) {
-    bool option = strncmp(argv[i], "--", 2) == 0;
-    const char *value = option ? argv[++i] : argv[i];
-    if (value == NULL) return false;
-    const char *name = option ? argv[i - 1] : "";
-    if (strcmp(name, "--push") == 0)
-      a->kind = OBS_SENDER_PUSH, a->url = value;
-    else if (strcmp(name, "--pub") == 0)
-      a->kind = OBS_SENDER_PUB, a->url = value;
-    else if (strcmp(name, "--req") == 0)
-      a->kind = OBS_SENDER_REQ, a->url = value;
-    else if (strcmp(name, "--topic") == 0)
-      a->topic = value;
-    else if (strcmp(name, "--data") == 0)
-      a->data = value;
-    else if (!option && a->file == NULL)
-      a->file = value;
-    else
-      return false;
-  }
-  return true;
+static void parse(const obs_args *args, pub_args *a) {
+  *a = (pub_args){.topic = obs_args_text(args, "topic"), .data = obs_args_text(args, "data"), .file = args->rest[0]};
+  a->kind = obs_args_given(args, "req")   ? OBS_SENDER_REQ
+            : obs_args_given(args, "pub") ? OBS_SENDER_PUB
+                                          : OBS_SENDER_PUSH;
+  static const char *const names[] = {"push", "pub", "req"};
+  a->url = obs_args_text(args, names[a->kind]);
 }
 
 static bool read_input(const pub_args *a, obs_buf *out) {
@@ -97,12 +81,9 @@ static int publish(const pub_args *a, const obs_buf *message) {
   return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
 }
 
-int obs_ctl_pub(int argc, char **argv) {
+static int run(const obs_args *args) {
   pub_args a;
-  if (!parse(argc, argv, &a)) {
-    fputs("usage: observerctl pub [--push URL | --pub URL | --req URL] [--topic T] [--data JSON | FILE | -]\n", stderr);
-    return OBS_CTL_USAGE;
-  }
+  parse(args, &a);
   obs_buf message = {0};
   int status = OBS_CTL_FAILED;
   if (a.topic != NULL) obs_buf_append(&message, a.topic, strlen(a.topic) + 1);
@@ -113,3 +94,19 @@ int obs_ctl_pub(int argc, char **argv) {
   obs_buf_fini(&message);
   return status;
 }
+
+static const obs_flag flags[] = {
+    {"push", 0, "URL", "tcp://127.0.0.1:3801", NULL, NULL, "send to the daemon's PULL socket"},
+    {"pub", 0, "URL", NULL, NULL, NULL, "publish to the daemon's SUB socket"},
+    {"req", 0, "URL", NULL, NULL, NULL, "request of the daemon's REP socket; prints its answer"},
+    {"topic", 0, "TOPIC", NULL, NULL, NULL, "topic of the message"},
+    {"data", 0, "JSON", NULL, NULL, NULL, "the payload"},
+};
+
+const obs_command obs_ctl_pub = {
+    .name = "pub",
+    .arguments = "[FILE]",
+    .summary = "publish ops",
+    .flags = OBS_TABLE(flags),
+    .run = run,
+};

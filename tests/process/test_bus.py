@@ -333,6 +333,8 @@ class Requests(DaemonTest):
             mixed = req.request([op(op_id="a"), op(op_id="b"), op(op_id="b"), op(), {"x": 1}])
             self.assertEqual((mixed["accepted"], mixed["duplicates"], mixed["rejected"], mixed["seq"]), (2, 2, 1, 3))
             self.assertEqual(mixed["errors"], [{"index": 4, "error": "endpoint: required"}])
+            self.assertEqual((again["duplicate_ops"], mixed["duplicate_ops"]), ([0], [0, 2]))
+            self.assertNotIn("retry", mixed)
             self.assertEqual(req.request(op(op_id=""))["accepted"], 1)
             self.assertEqual(daemon.post("/event", op(op_id="b")).json["accepted"], True)
         daemon.restart()

@@ -52,6 +52,7 @@ class FullDisk(RecoveryTest):
             said = req.request([{"endpoint": "/lost", "input_summary": "y" * 400, "op_id": "r%d" % n} for n in range(3)])
             self.assertEqual((said["accepted"], said["duplicates"], said["rejected"], said["seq"]), (0, 0, 3, 0))
             self.assertEqual([e["index"] for e in said["errors"]], [0, 1, 2])
+            self.assertIs(said["retry"], True)
             self.assertIn("File too large", said["errors"][0]["error"])
         ready = self.wait_ready(daemon, 503)
         self.assertIn("File too large", json.dumps(ready.json))

@@ -1,0 +1,37 @@
+/* What a terminal gets and a pipe does not: colours, the width, a progress line. */
+#ifndef OBS_OBSERVERCTL_TERM_H
+#define OBS_OBSERVERCTL_TERM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef enum {
+  OBS_STYLE_PLAIN,
+  OBS_STYLE_BOLD,
+  OBS_STYLE_DIM,
+  OBS_STYLE_RED,
+  OBS_STYLE_GREEN,
+  OBS_STYLE_YELLOW
+} obs_style;
+
+/* The escape that starts a style, "" where `out` is no terminal, NO_COLOR is set or TERM is dumb. PLAIN ends all. */
+const char *obs_term_style(FILE *out, obs_style style);
+/* Columns of the terminal behind `out`; 0: it is none. */
+unsigned obs_term_width(FILE *out);
+
+/* A progress line on stderr, redrawn at most 10 times a second; silent when stderr is no terminal. */
+typedef struct {
+  const char *what; /* "ops" */
+  uint64_t total;   /* 0: not known */
+  uint64_t started_ms, drawn_ms;
+  bool shown;
+} obs_progress;
+
+void obs_progress_start(obs_progress *p, const char *what, uint64_t total);
+/* `done` of what total counts; `note` follows it, NULL: nothing. */
+void obs_progress_update(obs_progress *p, uint64_t done, const char *note);
+/* Takes the line away. */
+void obs_progress_end(obs_progress *p);
+
+#endif
