@@ -14,9 +14,13 @@ make_tree() {
   mv -T "$tree.part" "$tree"
 }
 
-copy_apt_settings() { # how this machine reaches its mirror (proxy and the like) holds inside too
+copy_network_settings() { # how this machine reaches its mirrors (proxy, own certificates and the like) holds inside too
   apt-config dump | grep -E '^Acquire::(https?::|ftp::|Check-|Retries)' >"$tree/etc/apt/apt.conf.d/90host" || true
   if [ -e /etc/resolv.conf ]; then cat /etc/resolv.conf >"$tree/etc/resolv.conf"; fi
+  if [ -e /etc/ssl/certs/ca-certificates.crt ]; then cat /etc/ssl/certs/ca-certificates.crt >"$tree/etc/host-ca.crt"; fi
+  npm=()
+  if [ -e "$tree/etc/host-ca.crt" ]; then npm+=(NODE_EXTRA_CA_CERTS=/etc/host-ca.crt); fi
+  if command -v npm >/dev/null; then npm+=("npm_config_registry=$(npm config get registry 2>/dev/null)"); fi
 }
 
 copy_source() { # the build directory inside stays: only what changed is compiled again
@@ -32,7 +36,7 @@ run_inside() { # in a mount namespace of its own: nothing stays mounted, however
     mount -t proc proc "$1/proc"
     mount --rbind /dev "$1/dev"
     exec chroot "$1" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-      bash /src/observer/scripts/test.sh release' _ "$tree"
+      "${@:2}" bash /src/observer/scripts/test.sh release' _ "$tree" "${npm[@]}"
 }
 
 . /etc/os-release
@@ -43,6 +47,6 @@ fi
 if [ "$(id -u)" != 0 ]; then exec sudo OBSERVER_DEBIAN13="$tree" "$0" "$@"; fi
 scripts/deps.sh debian13
 make_tree
-copy_apt_settings
+copy_network_settings
 copy_source
 run_inside

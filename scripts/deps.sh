@@ -10,11 +10,16 @@ msgpack_package() { # Debian 12 packages msgpack-c 4.0 under another name than l
   if [ "${VERSION_ID:-}" = 12 ]; then echo libmsgpack-dev; else echo libmsgpack-c-dev; fi
 }
 
+node_packages() { # what already runs JavaScript here is taken as it is: Debian's npm would not go with another's node
+  if command -v npm >/dev/null; then return; fi
+  if command -v node >/dev/null; then echo npm; else echo nodejs npm; fi
+}
+
 group_packages() {
   case $1 in
     build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev \
       libcjson-dev libcurl4-openssl-dev libncurses-dev ;;
-    test) echo libcmocka-dev nng-utils nanomsg-utils python3 curl tmux ;;
+    test) echo libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl tmux "$(node_packages)" ;;
     check) echo clang-format clang-tidy cppcheck shellcheck ;;
     bench) echo wrk python3 ;;
     debian13) echo debootstrap ;;

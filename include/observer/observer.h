@@ -5,17 +5,20 @@
  *   observer_publish(client, &(observer_op){.endpoint = "/v1/chat", .success = OBSERVER_TRUE});
  *   observer_close(client, 1000);
  *
- * An op is a struct made from the field table of op.h, for designated initialisers; what is left out is not sent. Ops
- * are gathered into batches by a thread of the client's own ("obs:client"), because the bus costs per message.
+ * An op is a struct made from the field table of op.h, for designated initialisers; what is left out is not sent, but
+ * for the timestamp, which is then the time of the publish call, and source and op_id as the options below say. Ops are
+ * gathered into batches by a thread of the client's own ("obs:client"), because the bus costs per message.
  *
- * Threads: every function may be called from any thread, except observer_close, which is the last call. Callbacks run
+ * Threads: every function may be called from any thread, except observer_close, which is the last call: publish calls
+ *   that wait for room then return CLOSED, and no other call may be under way or begin. Callbacks run
  *   on the client's thread; from one, any function but flush and close may be called.
  * Ownership: what a call is given is copied before it returns.
  * Fork: a client belongs to the process that opened it, and NNG itself cannot be used in a forked child. There every
- *   call returns OBSERVER_E_FORKED at once, and observer_close only frees; a child that has not called exec opens
- *   clients of its own only if the parent had opened none (prefork servers: open in each child).
- * Exit: observer_close delivers what waits. A process that ends without it loses what is still queued, except what is
- *   in the spool, which the next observer_open on that spool sends. */
+ *   call returns OBSERVER_E_FORKED at once, and observer_close only frees (what other threads may have been changing at
+ *   the fork is left to the process) and lets go of the spool, which a child that lives on would keep locked; a child
+ * that has not called exec opens clients of its own only if the parent had opened none (prefork servers: open in each
+ * child). Exit: observer_close delivers what waits. A process that ends without it loses what is still queued, except
+ * what is in the spool, which the next observer_open on that spool sends. */
 #ifndef OBSERVER_OBSERVER_H
 #define OBSERVER_OBSERVER_H
 
@@ -63,8 +66,11 @@ observer_err observer_encode(const observer_op *ops, size_t n, void **bytes, siz
 typedef struct observer_client observer_client;
 
 typedef enum {
-  OBSERVER_PUSH,        /* best effort, with backpressure: the daemon's PULL socket */
-  OBSERVER_PUB,         /* best effort, never waits: the daemon's SUB socket may miss what it cannot keep up with */
+  OBSERVER_PUSH, /* best effort, with backpressure: the daemon's PULL socket; what a connection that breaks had
+                    taken is lost */
+  OBSERVER_PUB,  /* best effort, never waits: the daemon's SUB socket may miss what it cannot keep up with. What is
+                    published before the first connection waits for it, and what a slow one leaves unread for long
+                    is dropped by the transport, oldest first, uncounted */
   OBSERVER_ACKNOWLEDGED /* the daemon's REP socket: each op is reported on, sent again until it is durable, once */
 } observer_mode;
 
@@ -107,7 +113,7 @@ typedef struct {
   /* A file in which ops wait until they are acknowledged, so that they outlive this process; one client at a time
    * (LOCKED). An op is in it once its batch is closed, at most linger_ms after the publish. NULL: none. */
   const char *spool;
-  uint64_t spool_bytes; /* most bytes of it; default 64 MiB */
+  uint64_t spool_bytes; /* most bytes of it; default 64 MiB, at least 64 KiB; a quarter of them is room to work in */
   bool spool_sync;      /* survives a power cut too: synced after each batch */
 } observer_options;
 
@@ -145,8 +151,10 @@ typedef struct {
   uint64_t refused_full, refused_invalid; /* publish calls that returned FULL and INVALID */
   uint64_t retried;                       /* ops sent again, counted each time */
   uint64_t spool_failures;                /* batches that could not be written to the spool; kept in memory instead */
-  size_t memory_bytes;                    /* held for queued ops; at most queue_bytes and a batch */
-  uint64_t spool_bytes;                   /* in the spool, not yet acknowledged */
+  uint64_t spool_damaged; /* places where the spool could not be read, each a batch or more, passed over */
+  size_t memory_bytes;    /* held for queued ops; at most queue_bytes and a batch. The transport has
+                             copies of up to in_flight batches besides */
+  uint64_t spool_bytes;   /* in the spool, not yet acknowledged */
 } observer_counters;
 
 void observer_get_counters(observer_client *client, observer_counters *out);
@@ -175,7 +183,9 @@ observer_err observer_builder_publish(observer_builder *b, observer_client *clie
 
 /* Publishes one message as it is, not batched with others: `topic` (NULL: none) and `len` bytes of payload that hold
  * one record that is not an op, such as a session record. It counts as one op everywhere above; its delivery report
- * has no op_id (""). Returns as observer_publish_wait. */
+ * has no op_id (""), and one that is sent again may be recorded twice. INVALID: no payload, more than 4 MiB, an empty
+ * topic or one that begins like a payload, or without a topic a payload that is no map or array. Returns as
+ * observer_publish_wait. */
 observer_err observer_publish_message(observer_client *client, const char *topic, const void *payload, size_t len,
                                       int32_t block_ms, void *tag);
 

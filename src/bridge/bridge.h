@@ -17,8 +17,8 @@
  * writes past a heap block when a first request's target ends in a broken percent-escape, which is why a listener that
  * is not on loopback is refused there.
  *
- * Threads: NNG's callback threads decode and never wait; /summary and /ops run on the thread `obs:query`; a commit's
- * completion only wakes the session. All functions here are for the one thread that owns the bridge. */
+ * Threads: NNG's callback threads decode and never wait; /summary, /ops and /sessions run on the thread `obs:query`; a
+ * commit's completion only wakes the session. All functions here are for the one thread that owns the bridge. */
 #ifndef OBS_BRIDGE_BRIDGE_H
 #define OBS_BRIDGE_BRIDGE_H
 
@@ -33,13 +33,17 @@ typedef struct {
   size_t nurls;
   obs_commit *commit;
   obs_state *state;
-  obs_journal *journal; /* NULL: ephemeral */
+  obs_journal *journal;   /* NULL: ephemeral */
+  obs_sessions *sessions; /* as commit has it; NULL: the session routes answer 503 */
   obs_limits limits;
   const char *version;      /* of the daemon, for /health; outlives the bridge */
   bool allow_old_nng;       /* NNG before 1.6 may listen beyond loopback */
   uint32_t max_connections; /* open at once, those with at least one request; 0: 1024. More are answered 503 */
   uint32_t body_bytes;      /* request bodies held at once; 0: 64 MiB. More are answered 503 */
   uint32_t idle_ms;         /* a kept connection without a request is closed; 0: 75000 */
+  /* Appends members (`,"name":...`) to what /health answers; on NNG's threads, must not block. NULL: none. */
+  void (*describe)(void *arg, obs_buf *out);
+  void *describe_arg;
 } obs_bridge_opts;
 
 /* Checks the URLs and starts the query thread; nothing listens yet. The modules in `opts` outlive the bridge.

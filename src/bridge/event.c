@@ -1,4 +1,4 @@
-/* POST event: the body is a batch; the answer comes when the journal has it. */
+/* POST event and session: the body is a batch; the answer comes when the disk has it. */
 #include "base/clock.h"
 #include "bridge/handlers.h"
 #include "bridge/session.h"
@@ -32,7 +32,8 @@ static void batch_done(obs_batch *batch) {
   obs_session_resume(batch->owner);
 }
 
-bool obs_handle_event(obs_session *s) {
+/* Hands the body over as ops or as session records. True: answered already. */
+static bool post(obs_session *s, obs_session_row session) {
   obs_bridge *b = s->bridge;
   obs_batch *batch = obs_session_batch(s);
   if (batch == NULL) {
@@ -43,6 +44,8 @@ bool obs_handle_event(obs_session *s) {
   batch->size = s->in.len;
   batch->transport = OBS_TRANSPORT_HTTP;
   batch->profile = s->family == OBS_FAMILY_ROOT ? OBS_PROFILE_LEGACY : OBS_PROFILE_V1;
+  batch->session = session;
+  batch->sessions_only = session != NULL;
   batch->owner = s;
   batch->done = batch_done;
   obs_batch_decode(batch, format_of(s->request.content_type), &b->opts.limits, obs_clock_wall_ms());
@@ -54,6 +57,14 @@ bool obs_handle_event(obs_session *s) {
   return false;
 }
 
+bool obs_handle_event(obs_session *s) {
+  return post(s, NULL);
+}
+
+bool obs_handle_session(obs_session *s) {
+  return !obs_have_sessions(s) || post(s, obs_session_normalise);
+}
+
 /* What the commit leaves unset when it recorded nothing. */
 static uint32_t ring_size(const obs_session *s) {
   if (s->batch->recorded > 0) return s->batch->ring_size;
@@ -62,14 +73,20 @@ static uint32_t ring_size(const obs_session *s) {
   return counts.ring;
 }
 
+/* The answer's end. Session records are in no ring. */
+static void put_end(obs_session *s) {
+  if (!s->batch->sessions_only) obs_buf_printf(&s->out, ",\"ring_size\":%" PRIu32, ring_size(s));
+  obs_buf_putc(&s->out, '}');
+}
+
 static void answer_one(obs_session *s) {
   const obs_batch *batch = s->batch;
   if (batch->nrejects > 0) {
     obs_answer_error(&s->answer, &s->out, 400, "%s", batch->rejects[0].reason);
     return;
   }
-  obs_buf_printf(&s->out, "{\"accepted\":true,%s\"ring_size\":%" PRIu32 "}",
-                 batch->duplicates > 0 ? "\"duplicate\":true," : "", ring_size(s));
+  obs_buf_puts(&s->out, batch->duplicates > 0 ? "{\"accepted\":true,\"duplicate\":true" : "{\"accepted\":true");
+  put_end(s);
 }
 
 static void list_errors(obs_session *s) {
@@ -97,7 +114,7 @@ static void answer_many(obs_session *s) {
   if (batch->duplicates > 0) obs_buf_printf(&s->out, ",\"duplicates\":%" PRIu32, batch->duplicates);
   obs_buf_printf(&s->out, ",\"rejected\":%" PRIu32, batch->nrejects);
   list_errors(s);
-  obs_buf_printf(&s->out, ",\"ring_size\":%" PRIu32 "}", ring_size(s));
+  put_end(s);
 }
 
 void obs_finish_event(obs_session *s) {

@@ -21,22 +21,37 @@ static bool parse_i64(obs_str v, int64_t *out) {
   return true;
 }
 
-static const char *set_time(obs_str v, int64_t *out) {
+const char *obs_param_time(obs_str v, int64_t *out) {
   if (parse_i64(v, out) || obs_clock_parse(v.p, v.len, out)) return NULL;
   return "must be an ISO 8601 time (with + sent as %2B) or epoch milliseconds";
 }
 
+const char *obs_param_bool(obs_str v, bool *out) {
+  *out = obs_str_eq(v, OBS_STR("true"));
+  return *out || obs_str_eq(v, OBS_STR("false")) ? NULL : "must be true or false";
+}
+
+const char *obs_param_limit(obs_str v, uint32_t *out) {
+  int64_t n;
+  if (!parse_i64(v, &n) || n < 1 || n > OBS_OPS_LIMIT_MAX) return "must be a number from 1 to 1000";
+  *out = (uint32_t)n;
+  return NULL;
+}
+
+const char *obs_param_cursor(obs_str v, uint64_t *out) {
+  return obs_cursor_parse(v, out) ? NULL : "must be a next_cursor of an earlier answer";
+}
+
 static const char *set_since(obs_filter *f, obs_str v) {
-  return set_time(v, &f->since_ms);
+  return obs_param_time(v, &f->since_ms);
 }
 static const char *set_until(obs_filter *f, obs_str v) {
-  return set_time(v, &f->until_ms);
+  return obs_param_time(v, &f->until_ms);
 }
 
 static const char *set_success(obs_filter *f, obs_str v) {
   f->has_success = true;
-  f->success = obs_str_eq(v, OBS_STR("true"));
-  return f->success || obs_str_eq(v, OBS_STR("false")) ? NULL : "must be true or false";
+  return obs_param_bool(v, &f->success);
 }
 
 static const char *set_q(obs_filter *f, obs_str v) {
@@ -45,14 +60,11 @@ static const char *set_q(obs_filter *f, obs_str v) {
 }
 
 static const char *set_limit(obs_filter *f, obs_str v) {
-  int64_t n;
-  if (!parse_i64(v, &n) || n < 1 || n > OBS_OPS_LIMIT_MAX) return "must be a number from 1 to 1000";
-  f->limit = (uint32_t)n;
-  return NULL;
+  return obs_param_limit(v, &f->limit);
 }
 
 static const char *set_cursor(obs_filter *f, obs_str v) {
-  return obs_cursor_parse(v, &f->before_seq) ? NULL : "must be a next_cursor of an earlier answer";
+  return obs_param_cursor(v, &f->before_seq);
 }
 
 /* A parameter is a text field to compare, or has its own rule (NULL: what is wrong otherwise). */

@@ -23,7 +23,12 @@ bool obs_filter_parse(obs_filter *f, const obs_query *q, char *error, size_t siz
 bool obs_filter_may_match(const obs_filter *f, obs_str row);
 /* The whole test, on the decoded row. */
 bool obs_filter_match(const obs_filter *f, const obs_op *op);
-/* The opaque cursor for "ops below this seq" (not 0): a format letter and the seq in hex. */
+/* What the questions' parameters share. NULL, or what is wrong with the value. */
+const char *obs_param_time(obs_str v, int64_t *out);
+const char *obs_param_bool(obs_str v, bool *out);
+const char *obs_param_limit(obs_str v, uint32_t *out);
+const char *obs_param_cursor(obs_str v, uint64_t *out);
+/* The opaque cursor for "rows below this seq or number" (not 0): a format letter and the seq in hex. */
 void obs_cursor_format(uint64_t seq, char out[OBS_CURSOR_LEN + 1]);
 bool obs_cursor_parse(obs_str text, uint64_t *seq);
 

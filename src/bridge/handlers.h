@@ -10,9 +10,14 @@ bool obs_handle_livez(obs_session *s);
 bool obs_handle_readyz(obs_session *s);
 
 bool obs_handle_event(obs_session *s);
+bool obs_handle_session(obs_session *s);
 void obs_finish_event(obs_session *s);
 
 void obs_work_summary(obs_session *s, obs_batch *rows);
 void obs_work_ops(obs_session *s, obs_batch *rows);
+/* False, with the error made, when the daemon keeps no session records. */
+bool obs_have_sessions(obs_session *s);
+void obs_work_sessions(obs_session *s, obs_batch *rows);
+bool obs_handle_sessions_stats(obs_session *s);
 
 #endif

@@ -1,5 +1,7 @@
 #include "bridge/listener.h"
 
+#include "net/url.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,21 +10,6 @@
 static observer_err refuse(char *error, size_t size, observer_err err, const char *why) {
   (void)snprintf(error, size, "%s", why);
   return err;
-}
-
-static bool is_loopback(const char *host) {
-  struct in_addr v4;
-  struct in6_addr v6;
-  if (inet_pton(AF_INET, host, &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
-  if (inet_pton(AF_INET6, host, &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
-  return strcmp(host, "localhost") == 0;
-}
-
-/* The library found at run time, not the one compiled against. */
-static bool nng_is_old(void) {
-  unsigned major = 0, minor = 0;
-  if (sscanf(nng_version(), "%u.%u", &major, &minor) != 2) return true;
-  return major == 1 && minor < 6;
 }
 
 static bool is_root(const char *path) {
@@ -34,13 +21,7 @@ static observer_err check(const obs_listener *l, bool allow_old_nng, char *error
   if (strcmp(u->u_scheme, "http") != 0) return refuse(error, size, OBSERVER_E_INVALID, "must be http://HOST:PORT");
   if (!is_root(u->u_path) || u->u_query != NULL || u->u_fragment != NULL || u->u_userinfo != NULL)
     return refuse(error, size, OBSERVER_E_INVALID, "must be http://HOST:PORT without a path");
-  if (nng_is_old() && !allow_old_nng && !is_loopback(u->u_hostname)) {
-    (void)snprintf(error, size,
-                   "NNG %s can be crashed by a malformed request (fixed in 1.6.0), so HTTP listens on loopback only; "
-                   "allow_old_nng overrides this",
-                   nng_version());
-    return OBSERVER_E_INVALID;
-  }
+  if (!allow_old_nng && !obs_url_http_host_allowed(u->u_hostname, error, size)) return OBSERVER_E_INVALID;
   return OBSERVER_E_OK;
 }
 

@@ -14,6 +14,9 @@ static const obs_route routes[] = {
     {"POST", "event", EVERY, obs_handle_event, NULL, obs_finish_event, "200,400,411," COMMON},
     {"GET", "summary", OWN, NULL, obs_work_summary, NULL, "200,400," COMMON},
     {"GET", "ops", OWN, NULL, obs_work_ops, NULL, "200,400,413,417,500,501,503,505"},
+    {"POST", "session", OWN, obs_handle_session, NULL, obs_finish_event, "200,400,411," COMMON},
+    {"GET", "sessions", OWN, NULL, obs_work_sessions, NULL, "200,400,413,417,500,501,503,505"},
+    {"GET", "sessions/stats", OWN, obs_handle_sessions_stats, NULL, NULL, "200,400," COMMON},
     {"GET", "livez", OBS_FAMILY_ROOT, obs_handle_livez, NULL, NULL, "200,400," COMMON},
     {"GET", "readyz", OBS_FAMILY_ROOT, obs_handle_readyz, NULL, NULL, "200,400," COMMON},
 };

@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-/* Per transport: received = recorded + duplicate + rejected + in_flight, in ops. */
+/* Per transport: received = recorded + duplicate + rejected + in_flight, in ops and session records. */
 static void list_transports(obs_session *s) {
   obs_buf_puts(&s->out, ",\"transports\":{");
   for (obs_transport t = 0; t < OBS_TRANSPORT_COUNT; t++) {
@@ -25,9 +25,10 @@ bool obs_handle_health(obs_session *s) {
   obs_state_get_counts(b->opts.state, &counts);
   obs_buf_printf(&s->out, "{\"status\":\"ok\",\"ops_in_ring\":%" PRIu32 ",\"version\":", counts.ring);
   obs_buf_json_cstr(&s->out, b->opts.version);
-  obs_buf_printf(&s->out, ",\"seq\":%" PRIu64 ",\"uptime_s\":%" PRIu64, counts.last_seq,
-                 (obs_clock_mono_ms() - b->started_ms) / 1000);
+  obs_buf_printf(&s->out, ",\"seq\":%" PRIu64 ",\"sessions\":%" PRIu64 ",\"uptime_s\":%" PRIu64, counts.last_seq,
+                 obs_sessions_total(b->opts.sessions), (obs_clock_mono_ms() - b->started_ms) / 1000);
   list_transports(s);
+  if (b->opts.describe != NULL) b->opts.describe(b->opts.describe_arg, &s->out);
   obs_buf_putc(&s->out, '}');
   return true;
 }

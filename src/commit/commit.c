@@ -44,6 +44,8 @@ void obs_commit_close(obs_commit *c) {
   if (c == NULL) return;
   obs_dedupe_close(c->dedupe);
   free(c->iov);
+  free(c->session_rows);
+  free(c->session_seen);
   if (c->lock_made) pthread_mutex_destroy(&c->lock);
   if (c->wake_made) pthread_cond_destroy(&c->wake);
   free(c);
@@ -55,12 +57,12 @@ static void count_received(obs_commit *c, const obs_batch *b) {
   obs_commit_atomics *n = &c->counts[b->transport];
   atomic_fetch_add(&n->messages, 1);
   atomic_fetch_add(&n->bytes, b->size);
-  atomic_fetch_add(&n->received, b->nops + b->nrejects);
+  atomic_fetch_add(&n->received, obs_batch_items(b));
 }
 
 /* REP and HTTP are told no; SUB, which nobody can tell, loses the ops and they count as rejected. */
 static observer_err refuse(obs_commit *c, obs_batch *b, observer_err why) {
-  atomic_fetch_add(&c->counts[b->transport].rejected, b->nops + b->nrejects);
+  atomic_fetch_add(&c->counts[b->transport].rejected, obs_batch_items(b));
   b->error = why;
   snprintf(b->error_text, sizeof(b->error_text), "%s", why == OBSERVER_E_FULL ? "queue full" : "shutting down");
   return why;

@@ -2,16 +2,18 @@
  *
  * In:  decoded batches from any thread, through a queue bounded in bytes.
  * Out: each batch goes back through its `done` with the result set: recorded and durable, duplicate, or an error.
- * Order of one group (everything that waits, up to group_bytes): dedupe by op_id -> journal append -> journal sync ->
- *   state -> done. So what is acknowledged is in the journal and what is in the state is in the journal.
- * Failure of the disk: batches of PULL and SUB are held and tried again (the queue fills, intake stops reading); those
- * of REP and HTTP are answered with the error at once. `obs_commit_health` tells; recording resumes by itself. Counts:
- * received = recorded + duplicate + rejected + in flight, per transport, at every moment. */
+ * Order of one group (everything that waits, up to group_bytes): dedupe by op_id -> session rows appended and synced ->
+ *   journal append -> journal sync -> state -> done. A failure takes the whole group back, so what is acknowledged is
+ * in the journal and what is in the state is in the journal. Failure of the disk: batches of PULL and SUB are held and
+ * tried again (the queue fills, intake stops reading); those of REP and HTTP are answered with the error at once.
+ * `obs_commit_health` tells; recording resumes by itself when both files can be written. Counts, of ops and session
+ * records together: received = recorded + duplicate + rejected + in flight, per transport, at every moment. */
 #ifndef OBS_COMMIT_COMMIT_H
 #define OBS_COMMIT_COMMIT_H
 
 #include "journal/journal.h"
 #include "op/batch.h"
+#include "sessions/sessions.h"
 #include "state/state.h"
 
 typedef struct obs_commit obs_commit;
@@ -19,6 +21,7 @@ typedef struct obs_commit obs_commit;
 typedef struct {
   obs_journal *journal; /* NULL: ephemeral */
   obs_state *state;
+  obs_sessions *sessions;  /* NULL: none; then no batch may carry session rows */
   uint64_t next_seq;       /* seq of the next op when there is no journal */
   size_t queue_bytes;      /* default 8 MiB */
   size_t group_bytes;      /* most JSON a group writes; default 4 MiB */
@@ -33,7 +36,7 @@ typedef struct {
 } obs_commit_opts;
 
 typedef struct {
-  uint64_t received, recorded, duplicate, rejected, in_flight; /* ops */
+  uint64_t received, recorded, duplicate, rejected, in_flight; /* ops and session records */
   uint64_t messages, bytes;
 } obs_commit_counts;
 

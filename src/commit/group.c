@@ -1,4 +1,4 @@
-/* One group: dedupe, journal, state, and each batch back to its source. */
+/* One group: dedupe, session rows, journal, state, and each batch back to its source. */
 #include "commit/impl.h"
 
 #include "base/clock.h"
@@ -26,6 +26,27 @@ static bool add_iov(obs_commit *c, void *p, size_t n) {
   return true;
 }
 
+static bool reserve_sessions(obs_commit *c, uint32_t more) {
+  if (c->sessions_cap - c->nsessions >= more) return true;
+  uint32_t cap = (c->nsessions + more) * 2;
+  obs_str *rows = reallocarray(c->session_rows, cap, sizeof(*rows));
+  if (rows != NULL) c->session_rows = rows;
+  bool *seen = rows != NULL ? reallocarray(c->session_seen, cap, sizeof(*seen)) : NULL;
+  if (seen == NULL) return false;
+  c->session_seen = seen;
+  c->sessions_cap = cap;
+  return true;
+}
+
+static bool plan_sessions(obs_commit *c, const obs_batch *b) {
+  if (!reserve_sessions(c, b->nsessions)) return false;
+  for (uint32_t i = 0; i < b->nsessions; i++) {
+    const obs_line *line = &b->sessions[i];
+    c->session_rows[c->nsessions++] = (obs_str){b->json.p + line->off, line->len, 0};
+  }
+  return true;
+}
+
 /* Marks what was seen before and lists the lines to write. False when there is no memory. */
 static bool plan_batch(obs_commit *c, obs_batch *b) {
   b->duplicates = b->recorded = 0;
@@ -42,40 +63,68 @@ static bool plan_batch(obs_commit *c, obs_batch *b) {
     if (op->time_ms < c->min_ms) c->min_ms = op->time_ms;
     if (op->time_ms > c->max_ms) c->max_ms = op->time_ms;
   }
+  b->recorded_ops = b->recorded;
   c->rows += b->recorded;
-  return true;
+  return b->nsessions == 0 || plan_sessions(c, b);
 }
 
-static void plan_start(obs_commit *c) {
-  c->niov = 0;
+static observer_err plan_group(obs_commit *c) {
+  c->niov = c->nsessions = 0;
   c->rows = 0;
   c->min_ms = INT64_MAX;
   c->max_ms = INT64_MIN;
+  for (obs_batch *b = c->group.first; b != NULL; b = b->next) {
+    if (!plan_batch(c, b)) return OBSERVER_E_NOMEM;
+  }
+  return OBSERVER_E_OK;
+}
+
+/* With nothing to write, success would tell nothing of the disk: while it fails, it is probed. */
+static observer_err append_sessions(obs_commit *c) {
+  if (c->nsessions > 0) return obs_sessions_append(c->opts.sessions, c->session_rows, c->nsessions, c->session_seen);
+  bool probe = c->opts.sessions != NULL && c->failing != OBSERVER_E_OK;
+  return probe ? obs_sessions_probe(c->opts.sessions) : OBSERVER_E_OK;
+}
+
+static observer_err append_ops(obs_commit *c) {
+  obs_journal *j = c->opts.journal;
+  if (j == NULL) return OBSERVER_E_OK;
+  if (c->rows == 0) return c->failing != OBSERVER_E_OK ? obs_journal_probe(j) : OBSERVER_E_OK;
+  observer_err err = obs_journal_append(j, c->iov, c->niov, c->rows, c->min_ms, c->max_ms);
+  /* INTERVAL keeps what a failed sync could not sync: that is housekeeping's, the group stands. */
+  return err == OBSERVER_E_OK && obs_journal_sync_due(j) == UINT32_MAX ? obs_journal_sync(j) : err;
+}
+
+/* The session rows of the group stand: each batch gets its duplicates. */
+static void settle_sessions(obs_commit *c) {
+  const bool *seen = c->session_seen;
+  for (obs_batch *b = c->group.first; b != NULL; b = b->next) {
+    for (uint32_t i = 0; i < b->nsessions; i++) {
+      b->sessions[i].duplicate = *seen++;
+      b->duplicates += b->sessions[i].duplicate;
+      b->recorded += !b->sessions[i].duplicate;
+    }
+  }
+  obs_sessions_commit(c->opts.sessions);
 }
 
 static observer_err write_group(obs_commit *c, char *text, size_t size) {
-  plan_start(c);
-  observer_err err = OBSERVER_E_OK;
-  for (obs_batch *b = c->group.first; b != NULL && err == OBSERVER_E_OK; b = b->next) {
-    if (!plan_batch(c, b)) err = OBSERVER_E_NOMEM;
+  observer_err err = plan_group(c);
+  const char *why = observer_strerror(err);
+  if (err == OBSERVER_E_OK && (err = append_sessions(c)) != OBSERVER_E_OK) {
+    why = obs_sessions_error(c->opts.sessions);
+  } else if (err == OBSERVER_E_OK && (err = append_ops(c)) != OBSERVER_E_OK) {
+    why = obs_journal_error(c->opts.journal);
+    if (c->nsessions > 0) obs_sessions_rollback(c->opts.sessions);
   }
-  if (err != OBSERVER_E_OK) snprintf(text, size, "%s", observer_strerror(err));
-  if (err == OBSERVER_E_OK && c->opts.journal != NULL && c->rows > 0) {
-    err = obs_journal_append(c->opts.journal, c->iov, c->niov, c->rows, c->min_ms, c->max_ms);
-    /* INTERVAL keeps what a failed sync could not sync: that is housekeeping's, the group stands. */
-    if (err == OBSERVER_E_OK && obs_journal_sync_due(c->opts.journal) == UINT32_MAX) {
-      err = obs_journal_sync(c->opts.journal);
-    }
-    if (err != OBSERVER_E_OK) snprintf(text, size, "%s", obs_journal_error(c->opts.journal));
-  } else if (err == OBSERVER_E_OK && c->opts.journal != NULL && c->failing != OBSERVER_E_OK) {
-    err = obs_journal_probe(c->opts.journal); /* with nothing to write, success would tell nothing of the disk */
-    if (err != OBSERVER_E_OK) snprintf(text, size, "%s", obs_journal_error(c->opts.journal));
-  }
-  if (err != OBSERVER_E_OK)
+  if (err != OBSERVER_E_OK) {
+    snprintf(text, size, "%s", why);
     obs_dedupe_rollback(c->dedupe);
-  else
-    obs_dedupe_commit(c->dedupe);
-  return err;
+    return err;
+  }
+  obs_dedupe_commit(c->dedupe);
+  if (c->nsessions > 0) settle_sessions(c);
+  return OBSERVER_E_OK;
 }
 
 static void keep_rejects(obs_commit *c, const obs_batch *b, int64_t now_ms) {
@@ -102,9 +151,9 @@ static void give_back(obs_commit *c, obs_batch *b) {
 static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   obs_commit_atomics *n = &c->counts[b->transport];
   obs_state_apply(c->opts.state, b, c->next_seq, now_ms);
-  b->last_seq = b->recorded > 0 ? c->next_seq + b->recorded - 1 : 0;
-  if (b->recorded > 0 && c->opts.recorded != NULL) c->opts.recorded(c->opts.recorded_arg, b, c->next_seq);
-  c->next_seq += b->recorded;
+  b->last_seq = b->recorded_ops > 0 ? c->next_seq + b->recorded_ops - 1 : 0;
+  if (b->recorded_ops > 0 && c->opts.recorded != NULL) c->opts.recorded(c->opts.recorded_arg, b, c->next_seq);
+  c->next_seq += b->recorded_ops;
   keep_rejects(c, b, now_ms);
   atomic_fetch_add(&n->recorded, b->recorded);
   atomic_fetch_add(&n->duplicate, b->duplicates);
@@ -115,8 +164,8 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
 void obs_commit_fail_batch(obs_commit *c, obs_batch *b, observer_err err, const char *text) {
   b->error = err;
   snprintf(b->error_text, sizeof(b->error_text), "%s", text);
-  b->recorded = b->duplicates = 0;
-  atomic_fetch_add(&c->counts[b->transport].rejected, b->nops + b->nrejects);
+  b->recorded = b->recorded_ops = b->duplicates = 0;
+  atomic_fetch_add(&c->counts[b->transport].rejected, obs_batch_items(b));
   give_back(c, b);
 }
 

@@ -4,7 +4,7 @@
 #define OBS_COMMIT_IMPL_H
 
 #include "commit/commit.h"
-#include "commit/dedupe.h"
+#include "state/dedupe.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -44,6 +44,9 @@ struct obs_commit {
   obs_batches group, held; /* held: waits for the disk */
   struct iovec *iov;
   uint32_t niov, iov_cap;
+  obs_str *session_rows; /* of the group, and which of them are duplicates */
+  bool *session_seen;
+  uint32_t nsessions, sessions_cap;
   uint64_t next_seq, rows;
   int64_t min_ms, max_ms;
   uint64_t retry_at; /* after a failure: not before that time an op is tried */

@@ -7,7 +7,7 @@
 #define OBS_COMMIT_RECOVER_H
 
 #include "commit/commit.h"
-#include "commit/dedupe.h"
+#include "state/dedupe.h"
 
 observer_err obs_recover_run(obs_journal *journal, obs_state *state, obs_dedupe *dedupe, obs_commit_recovered *out);
 observer_err obs_recover_save(obs_journal *journal, obs_state *state, const obs_dedupe *dedupe, uint64_t seq);

@@ -14,10 +14,11 @@ enum { MAINTAIN_MS = 1000 };
 static void fill_group(obs_commit *c, obs_batches *from, size_t *bytes, uint64_t *ops) {
   while (from->first != NULL) {
     obs_batch *b = from->first;
-    if (c->group.first != NULL && (*bytes + b->json.len > c->opts.group_bytes || *ops + b->nops > OBS_COMMIT_GROUP_OPS))
+    uint64_t more = (uint64_t)b->nops + b->nsessions;
+    if (c->group.first != NULL && (*bytes + b->json.len > c->opts.group_bytes || *ops + more > OBS_COMMIT_GROUP_OPS))
       return;
     *bytes += b->json.len;
-    *ops += b->nops;
+    *ops += more;
     obs_batches_push(&c->group, obs_batches_pop(from));
   }
 }
@@ -90,8 +91,9 @@ static void probe(obs_commit *c) {
   uint64_t now = obs_clock_mono_ms();
   if (c->failing == OBSERVER_E_OK || c->held.first != NULL || now < c->probe_at) return;
   c->probe_at = now + OBS_COMMIT_RETRY_MS;
-  if (c->opts.journal == NULL || obs_journal_probe(c->opts.journal) == OBSERVER_E_OK)
-    obs_commit_set_health(c, OBSERVER_E_OK, "");
+  bool journal = c->opts.journal == NULL || obs_journal_probe(c->opts.journal) == OBSERVER_E_OK;
+  bool sessions = c->opts.sessions == NULL || obs_sessions_probe(c->opts.sessions) == OBSERVER_E_OK;
+  if (journal && sessions) obs_commit_set_health(c, OBSERVER_E_OK, "");
 }
 
 /* What is due now and then: an interval's sync, retention, the checkpoint. */
@@ -119,7 +121,7 @@ static void housekeeping(obs_commit *c) {
 static void give_up_held(obs_commit *c) {
   uint64_t lost = 0;
   for (obs_batch *b; (b = obs_batches_pop(&c->held)) != NULL;) {
-    lost += b->nops;
+    lost += (uint64_t)b->nops + b->nsessions;
     obs_commit_fail_batch(c, b, c->failing, c->failing_text);
   }
   if (lost > 0) obs_log_error("commit", "stopped without recording %" PRIu64 " ops that had been read", lost);

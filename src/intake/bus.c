@@ -18,23 +18,6 @@ enum { REP_PARALLEL = 128, SUB_QUEUE = 1024, RECONNECT_MIN_MS = 100, RECONNECT_M
 
 /* ---- construction ---- */
 
-static observer_err from_nng(int rv) {
-  switch (rv) {
-  case 0:
-    return OBSERVER_E_OK;
-  case NNG_ENOMEM:
-    return OBSERVER_E_NOMEM;
-  case NNG_EADDRINUSE:
-    return OBSERVER_E_ADDRINUSE;
-  case NNG_EADDRINVAL:
-  case NNG_EINVAL:
-  case NNG_ENOTSUP:
-    return OBSERVER_E_INVALID;
-  default:
-    return OBSERVER_E_NET;
-  }
-}
-
 static int port_socket(obs_port *p, const obs_bus_opts *o) {
   int rv = p->transport == OBS_TRANSPORT_PULL  ? nng_pull0_open(&p->socket)
            : p->transport == OBS_TRANSPORT_SUB ? nng_sub0_open(&p->socket)
@@ -75,6 +58,7 @@ static int port_lanes(obs_bus *bus, obs_port *p) {
 
 static observer_err port_open(obs_bus *bus, obs_port *p, obs_urls urls, char *text, size_t size) {
   const char *kind = obs_transport_names[p->transport];
+  char why[200];
   if (urls.n == 0) return OBSERVER_E_OK;
   int rv = port_socket(p, &bus->opts);
   if (rv == 0) rv = port_lanes(bus, p);
@@ -82,13 +66,13 @@ static observer_err port_open(obs_bus *bus, obs_port *p, obs_urls urls, char *te
   if (rv == 0 && p->urls == NULL) rv = NNG_ENOMEM;
   if (rv != 0) {
     snprintf(text, size, "%s: %s", kind, nng_strerror(rv));
-    return from_nng(rv);
+    return obs_url_error(rv);
   }
   for (size_t i = 0; i < urls.n; i++) {
-    rv = obs_url_attach(p->socket, urls.urls[i], p->urls[i]);
-    if (rv != 0) {
-      snprintf(text, size, "%s %s: %s", kind, urls.urls[i], nng_strerror(rv));
-      return from_nng(rv);
+    observer_err err = obs_url_attach(p->socket, urls.urls[i], bus->opts.allow_old_nng, p->urls[i], why, sizeof(why));
+    if (err != OBSERVER_E_OK) {
+      snprintf(text, size, "%s %s: %s", kind, urls.urls[i], why);
+      return err;
     }
     p->nurls++;
   }

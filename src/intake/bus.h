@@ -26,6 +26,7 @@ typedef struct {
   obs_urls pull, sub, rep;
   obs_urls topics;       /* prefixes SUB takes; none: all */
   uint32_t rep_parallel; /* default 128 */
+  bool allow_old_nng;    /* NNG before 1.6 may host a ws listener beyond loopback */
 } obs_bus_opts;
 
 /* Opens the sockets and binds; receives nothing yet. `error_text`: "pull tcp://127.0.0.1:3801: Address in use". */

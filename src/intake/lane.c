@@ -113,7 +113,7 @@ static void batch_done(obs_batch *b) {
 static void log_rejects(const obs_batch *b) {
   if (b->nrejects == 0) return;
   obs_log_warn("intake", "%s: %u of %u ops rejected, first: op %u: %s", obs_transport_names[b->transport], b->nrejects,
-               b->nrejects + b->nops, b->rejects[0].index, b->rejects[0].reason);
+               obs_batch_items(b), b->rejects[0].index, b->rejects[0].reason);
 }
 
 /* Decodes and hands over. False when commit would not take it. */
@@ -125,6 +125,7 @@ static bool hand_over(obs_lane *l, obs_parcel *p, nng_msg *msg) {
   b->size = nng_msg_len(msg);
   b->transport = l->port->transport;
   b->profile = OBS_PROFILE_V1;
+  b->session = obs_session_normalise;
   b->owner = l;
   b->done = batch_done;
   obs_batch_decode(b, OBS_FORMAT_ANY, &l->bus->opts.limits, obs_clock_wall_ms());
@@ -145,8 +146,8 @@ static void received(obs_lane *l, nng_msg *msg) {
   }
   if (rep) lane_set(l, OBS_LANE_COMMITTING);
   if (!hand_over(l, p, msg)) {
-    obs_log_warn("intake", "%s: %u ops not taken: %s", obs_transport_names[l->port->transport], p->batch.nops,
-                 p->batch.error_text);
+    obs_log_warn("intake", "%s: %u ops not taken: %s", obs_transport_names[l->port->transport],
+                 p->batch.nops + p->batch.nsessions, p->batch.error_text);
     batch_done(&p->batch);
   }
   if (rep) return; /* reads on when the answer is out */

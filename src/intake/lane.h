@@ -3,7 +3,7 @@
 #define OBS_INTAKE_LANE_H
 
 #include "intake/bus.h"
-#include "intake/url.h"
+#include "net/url.h"
 
 #include <nng/nng.h>
 #include <pthread.h>

@@ -2,7 +2,7 @@
  *
  * The active segment's index always tells where the good bytes end, so every write goes to that offset and every
  * failure is undone by cutting the file there. Readers see only what was published: after the sync in ALWAYS mode,
- * after the append in the others. */
+ * after the append in the others; of a journal beside another, what was kept. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "journal/file.h"
@@ -34,21 +34,25 @@ void obs_journal_cut(obs_journal *j) {
   j->dirty = j->truncate(j->fd, (off_t)obs_journal_active(j)->index.indexed) != 0;
 }
 
+void obs_journal_keep(obs_journal *j) {
+  obs_journal_set_mark(j);
+  obs_journal_publish(j);
+}
+
 observer_err obs_journal_flush(obs_journal *j) {
   /* Rows in a file whose name can still be lost are not durable. */
   if (j->dir_dirty && fsync(j->dir_fd) != 0) return obs_journal_fail(j, "sync", "");
   j->dir_dirty = false;
   if (j->datasync(j->fd) != 0) return obs_journal_fail(j, "sync", j->name);
   j->pending = false;
-  obs_journal_set_mark(j);
-  obs_journal_publish(j);
+  if (!j->opts.beside) obs_journal_keep(j);
   pthread_mutex_lock(&j->lock);
   j->counts.syncs++;
   pthread_mutex_unlock(&j->lock);
   return OBSERVER_E_OK;
 }
 
-static void take_back(obs_journal *j) {
+void obs_journal_take_back(obs_journal *j) {
   obs_index *x = &obs_journal_active(j)->index;
   pthread_mutex_lock(&j->lock);
   x->indexed = j->mark.end;
@@ -64,7 +68,7 @@ static void take_back(obs_journal *j) {
 /* Puts an empty file in the active one's place. The new file exists before the old one moves, so a full disk cannot
  * leave the directory without an active segment; a crash between the two renames can, and open makes one. */
 static bool swap_files(obs_journal *j, const char *rotated, int *fd) {
-  obs_name fresh;
+  obs_file_name fresh;
   (void)snprintf(fresh, sizeof(fresh), "%s.new", j->name);
   if (faccessat(j->dir_fd, rotated, F_OK, 0) == 0) {
     errno = EEXIST;
@@ -121,7 +125,7 @@ static observer_err rotate(obs_journal *j) {
     if (err != OBSERVER_E_OK) return err;
   }
   if (!reserve_segment(j)) return obs_journal_fail_nomem(j, "rotate");
-  obs_name name;
+  obs_file_name name;
   obs_journal_rotated_name(j, obs_journal_active(j)->index.first_seq, name);
   int fd;
   if (!swap_files(j, name, &fd)) {
@@ -167,7 +171,7 @@ static void account(obs_journal *j, size_t len, uint64_t rows, int64_t min_ms, i
   assert(extended); /* make_ready made room */
   (void)extended;
   j->counts.appends++;
-  if (j->opts.fsync != OBS_FSYNC_ALWAYS) {
+  if (j->opts.fsync != OBS_FSYNC_ALWAYS && !j->opts.beside) {
     j->committed = x->indexed;
     j->committed_seq = obs_index_next_seq(x);
   }
@@ -218,7 +222,7 @@ observer_err obs_journal_sync(obs_journal *j) {
   observer_err err = obs_journal_flush(j);
   if (err == OBSERVER_E_OK) return err;
   if (j->opts.fsync == OBS_FSYNC_ALWAYS) {
-    take_back(j);
+    obs_journal_take_back(j);
   } else {
     j->pending_since_ms = obs_clock_mono_ms();
   }

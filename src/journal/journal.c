@@ -17,25 +17,25 @@
 
 enum { DEFAULT_BLOCK = 1 << 20, DEFAULT_REJECTED = 64 << 20, NAME_SPARE = 32 };
 
-static void numbered_name(const obs_journal *j, uint64_t first_seq, const char *ext, obs_name out) {
-  (void)snprintf(out, sizeof(obs_name), "%.*s-%" PRIu64 "%s", j->stem_len, j->name, first_seq, ext);
+static void numbered_name(const obs_journal *j, uint64_t first_seq, const char *ext, obs_file_name out) {
+  (void)snprintf(out, sizeof(obs_file_name), "%.*s-%" PRIu64 "%s", j->stem_len, j->name, first_seq, ext);
 }
 
-void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_name out) {
+void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_file_name out) {
   numbered_name(j, first_seq, j->name + j->stem_len, out);
 }
 
-void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_name out) {
+void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_file_name out) {
   numbered_name(j, first_seq, ".idx", out);
 }
 
-void obs_journal_active_sidecar_name(const obs_journal *j, obs_name out) {
-  (void)snprintf(out, sizeof(obs_name), "%.*s.idx", j->stem_len, j->name);
+void obs_journal_active_sidecar_name(const obs_journal *j, obs_file_name out) {
+  (void)snprintf(out, sizeof(obs_file_name), "%.*s.idx", j->stem_len, j->name);
 }
 
-void obs_journal_segment_name(const obs_journal *j, size_t i, obs_name out) {
+void obs_journal_segment_name(const obs_journal *j, size_t i, obs_file_name out) {
   if (i + 1 == j->nsegments) {
-    (void)snprintf(out, sizeof(obs_name), "%s", j->name);
+    (void)snprintf(out, sizeof(obs_file_name), "%s", j->name);
   } else {
     obs_journal_rotated_name(j, j->segments[i].index.first_seq, out);
   }
@@ -77,23 +77,24 @@ void obs_journal_get_counts(obs_journal *j, obs_journal_counts *out) {
 
 int obs_journal_open_segment(obs_journal *j, size_t i) {
   if (i + 1 == j->nsegments) return fcntl(j->fd, F_DUPFD_CLOEXEC, 0);
-  obs_name name;
+  obs_file_name name;
   obs_journal_segment_name(j, i, name);
   return openat(j->dir_fd, name, O_RDONLY | O_CLOEXEC);
 }
 
 void obs_journal_save_sidecar(obs_journal *j, size_t i) {
-  obs_name name;
+  obs_file_name name;
   obs_journal_sidecar_name(j, j->segments[i].index.first_seq, name);
   if (obs_index_write_sidecar(&j->segments[i].index, j->dir_fd, name, false)) return;
   obs_log_warn("journal", "write %s/%s: %s (made again at the next start)", j->dir, name, strerror(errno));
 }
 
 /* A bare file name that no other file of the directory has. */
-static bool name_ok(const char *name, int stem_len) {
+static bool name_ok(const char *name, int stem_len, bool beside) {
   static const char *const taken[] = {OBS_JOURNAL_CHECKPOINT, OBS_JOURNAL_REJECTED, OBS_JOURNAL_REJECTED_OLD,
                                       OBS_JOURNAL_BAD_ROWS, OBS_JOURNAL_LOCK};
   if (stem_len == 0 || strchr(name, '/') != NULL || strlen(name) > NAME_MAX - NAME_SPARE) return false;
+  if (!beside && strcmp(name, OBS_JOURNAL_SESSIONS) == 0) return false;
   if (strcmp(name + stem_len, ".idx") == 0 || strcmp(name + stem_len, ".new") == 0) return false;
   for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
     if (strcmp(name, taken[i]) == 0) return false;
@@ -110,7 +111,7 @@ static observer_err set_names(obs_journal *j) {
   j->opts.dir = j->dir;
   j->opts.name = j->name;
   j->stem_len = (int)(dot == NULL ? strlen(name) : (size_t)(dot - name));
-  if (name_ok(j->name, j->stem_len)) return OBSERVER_E_OK;
+  if (name_ok(j->name, j->stem_len, j->opts.beside)) return OBSERVER_E_OK;
   (void)snprintf(j->error, sizeof(j->error), "%s: cannot be the name of a journal", j->name);
   return OBSERVER_E_INVALID;
 }
@@ -176,7 +177,7 @@ static observer_err add_segment(obs_journal *j, const char *name, int fd, uint64
 
 /* A sidecar that does not tell of exactly this file is passed over; replay makes it again. */
 static void load_sidecar(obs_journal *j, obs_segment *s) {
-  obs_name name;
+  obs_file_name name;
   obs_journal_sidecar_name(j, s->index.first_seq, name);
   obs_index x = {0};
   if (!obs_index_read_sidecar(&x, j->dir_fd, name)) return;
@@ -213,7 +214,8 @@ static observer_err list_rotated(obs_journal *j) {
 /* The active segment's first seq follows from the rotated ones (replay finds it), or is in its sidecar, or is 1. */
 static uint64_t active_first_seq(const obs_journal *j) {
   if (j->nsegments > 0) return 0;
-  obs_name name;
+  if (j->opts.beside) return 1;
+  obs_file_name name;
   obs_journal_active_sidecar_name(j, name);
   obs_index x = {0};
   uint64_t first_seq = obs_index_read_sidecar(&x, j->dir_fd, name) ? x.first_seq : 0;
@@ -234,8 +236,8 @@ static observer_err open_active(obs_journal *j) {
 static observer_err open_all(obs_journal *j) {
   observer_err err = set_names(j);
   if (err == OBSERVER_E_OK) err = open_dir(j);
-  if (err == OBSERVER_E_OK) err = take_lock(j);
-  if (err == OBSERVER_E_OK) err = list_rotated(j);
+  if (err == OBSERVER_E_OK && !j->opts.beside) err = take_lock(j);
+  if (err == OBSERVER_E_OK && !j->opts.beside) err = list_rotated(j); /* a journal beside another is not rotated */
   if (err == OBSERVER_E_OK) err = open_active(j);
   return err;
 }

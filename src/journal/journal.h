@@ -10,6 +10,8 @@
  * none. The file is plain JSONL: older observers, jq and DuckDB read it, and rows written by older observers replay.
  *
  * Threads: append, sync, checkpoint and reject from the one commit thread; readers (obs_journal_scan) from any thread.
+ * A second journal may stand beside the first in its directory (opts.beside): then what is appended stands for nothing
+ *   until obs_journal_keep, so that two files are written together or not at all.
  * Failure: a failed append or sync leaves the file as it was before it (truncated back; retried before the next append
  *   when even that fails), so what is in the file is exactly what was reported as written.
  * Formats and their versions are written beside their code (index.c, checkpoint.c, badrows.c, rejected.c). */
@@ -38,6 +40,7 @@ typedef struct {
   uint64_t retain_seconds;  /* a rotated segment goes when its newest row is older; 0: never */
   uint64_t rejected_bytes;  /* rejected.jsonl is turned over to rejected.1.jsonl at this size; 0: 64 MiB */
   uint32_t block_bytes;     /* granularity of the index that readers skip by; 0: 1 MiB */
+  bool beside; /* of a journal that holds the directory's lock: takes none, has one segment, appends are tentative */
 } obs_journal_opts;
 
 /* Opens and locks; lists the segments and reads their sidecars. Nothing is repaired yet: only replay can tell whether
@@ -71,6 +74,10 @@ observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov
  * ALWAYS takes back everything since the last successful sync, as append does; INTERVAL keeps it (it was acknowledged)
  * and tries again a period later. */
 observer_err obs_journal_sync(obs_journal *j);
+/* Of a journal beside another, after append and sync: the rows stand, and readers see them. */
+void obs_journal_keep(obs_journal *j);
+/* Or they are gone, as after a failed append. */
+void obs_journal_take_back(obs_journal *j);
 /* After a failure: whether the disk takes a write and a sync again, tried behind the last row and cut off again. */
 observer_err obs_journal_probe(obs_journal *j);
 /* INTERVAL: milliseconds until a sync is due; UINT32_MAX when none is pending. */

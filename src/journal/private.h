@@ -19,6 +19,7 @@
 #define OBS_JOURNAL_REJECTED_OLD "rejected.1.jsonl"
 #define OBS_JOURNAL_BAD_ROWS "bad-rows.jsonl"
 #define OBS_JOURNAL_LOCK "lock"
+#define OBS_JOURNAL_SESSIONS "coordinator_sessions.jsonl" /* beside the ops */
 
 typedef struct {
   obs_index index;
@@ -64,12 +65,12 @@ static inline obs_segment *obs_journal_active(obs_journal *j) {
   return &j->segments[j->nsegments - 1];
 }
 
-typedef char obs_name[NAME_MAX + 1];
+typedef char obs_file_name[NAME_MAX + 1];
 /* File names of the segment with that first seq. */
-void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_name out);
-void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_name out);
-void obs_journal_active_sidecar_name(const obs_journal *j, obs_name out);
-void obs_journal_segment_name(const obs_journal *j, size_t i, obs_name out);
+void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_file_name out);
+void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_file_name out);
+void obs_journal_active_sidecar_name(const obs_journal *j, obs_file_name out);
+void obs_journal_segment_name(const obs_journal *j, size_t i, obs_file_name out);
 
 /* Says what failed, from errno: "<verb> <dir>/<name>: <errno's text>", counts it and returns the code. */
 observer_err obs_journal_fail(obs_journal *j, const char *verb, const char *name);

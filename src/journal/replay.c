@@ -26,7 +26,7 @@ typedef struct {
 
   /* The segment being read. */
   obs_index *index;
-  obs_name name;
+  obs_file_name name;
   bool active;
   uint64_t known; /* the index covered [0, known) when the reading began */
   size_t block;   /* next known block */
@@ -186,7 +186,7 @@ static void settle_first_seq(obs_journal *j, size_t i) {
   uint64_t expected = obs_index_next_seq(&j->segments[i - 1].index), *first = &j->segments[i].index.first_seq;
   if (*first == 0) *first = expected;
   if (*first == expected) return;
-  obs_name name;
+  obs_file_name name;
   obs_journal_segment_name(j, i, name);
   obs_log_warn("journal", "%s/%s begins at seq %" PRIu64 ", expected %" PRIu64, j->dir, name, *first, expected);
 }

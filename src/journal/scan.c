@@ -105,7 +105,7 @@ static observer_err find(scan *s) {
 static observer_err open_rotated(scan *s) {
   if (s->fd_segment == s->chunk.segment) return OBSERVER_E_OK;
   if (s->fd >= 0) (void)close(s->fd); /* read only */
-  obs_name name;
+  obs_file_name name;
   obs_journal_rotated_name(s->j, s->chunk.segment, name);
   s->fd = openat(s->j->dir_fd, name, O_RDONLY | O_CLOEXEC);
   s->fd_segment = s->fd < 0 ? 0 : s->chunk.segment;

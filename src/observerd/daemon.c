@@ -2,21 +2,26 @@
 
 #include "bridge/bridge.h"
 #include "commit/commit.h"
+#include "feed/feed.h"
 #include "intake/bus.h"
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, BUS_CLOSE_MS = 500, CLOSE_S = 2 };
+enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500, CLOSE_S = 2 };
 
 struct obs_daemon {
   obs_state *state;
   obs_journal *journal; /* NULL: ephemeral */
+  obs_sessions *sessions;
   obs_commit *commit;
   obs_bus *bus;
+  obs_feed *feed;
   obs_bridge *bridge;
+  _Atomic bool ready; /* all URLs are bound */
   uint64_t cycle;
 };
 
@@ -36,6 +41,11 @@ static obs_limits limits_of(const obs_options *o) {
 static void on_room(void *arg) {
   obs_daemon *d = arg;
   obs_bus_room(d->bus);
+}
+
+static void on_recorded(void *arg, const obs_batch *b, uint64_t first_seq) {
+  obs_daemon *d = arg;
+  obs_feed_recorded(d->feed, b, first_seq);
 }
 
 static observer_err open_state(obs_daemon *d, const obs_options *o) {
@@ -58,13 +68,22 @@ static observer_err open_journal(obs_daemon *d, const obs_options *o, char *erro
   return obs_journal_open(&opts, &d->journal, error, size);
 }
 
+/* The journal has the directory's lock by now. */
+static observer_err open_sessions(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+  obs_sessions_opts opts = {.dir = o->ephemeral ? NULL : o->data_dir, .sync = o->fsync_mode != OBS_FSYNC_NEVER};
+  return obs_sessions_open(&opts, &d->sessions, error, size);
+}
+
 static observer_err open_commit(obs_daemon *d, const obs_options *o) {
   obs_commit_opts opts = {.journal = d->journal,
                           .state = d->state,
+                          .sessions = d->sessions,
                           .queue_bytes = o->queue_bytes,
                           .checkpoint_s = (uint32_t)o->checkpoint_s,
                           .room = on_room,
-                          .room_arg = d};
+                          .room_arg = d,
+                          .recorded = on_recorded,
+                          .recorded_arg = d};
   obs_commit_recovered recovered;
   observer_err err = obs_commit_open(&opts, &d->commit);
   if (err == OBSERVER_E_OK) err = obs_commit_recover(d->commit, &recovered);
@@ -82,8 +101,59 @@ static observer_err open_bus(obs_daemon *d, const obs_options *o, char *error, s
                        .pull = urls_of(&o->pull),
                        .sub = urls_of(&o->sub),
                        .rep = urls_of(&o->rep),
-                       .topics = urls_of(&o->topic)};
+                       .topics = urls_of(&o->topic),
+                       .allow_old_nng = o->allow_old_nng};
   return obs_bus_open(&opts, &d->bus, error, size);
+}
+
+static observer_err open_feed(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+  obs_feed_opts opts = {.urls = (const char *const *)o->feed.items,
+                        .nurls = o->feed.n,
+                        .state = d->state,
+                        .allow_old_nng = o->allow_old_nng};
+  return obs_feed_open(&opts, &d->feed, error, size);
+}
+
+/* ---- what /health says of the bus and the feed ---- */
+
+typedef struct {
+  obs_buf *out;
+  const char *kind;
+  bool any;
+} url_list;
+
+static void add_url(void *arg, const char *kind, const char *url) {
+  url_list *list = arg;
+  if (strcmp(kind, list->kind) != 0) return;
+  if (list->any) obs_buf_putc(list->out, ',');
+  list->any = true;
+  obs_buf_json_cstr(list->out, url);
+}
+
+/* Before all is bound, the bridge's own URLs are not read. */
+static void each_url(const obs_daemon *d, void (*fn)(void *arg, const char *kind, const char *url), void *arg) {
+  obs_bus_urls(d->bus, fn, arg);
+  obs_feed_urls(d->feed, fn, arg);
+  for (size_t i = 0; atomic_load(&d->ready) && obs_bridge_url(d->bridge, i) != NULL; i++)
+    fn(arg, "http", obs_bridge_url(d->bridge, i));
+}
+
+static void describe(void *arg, obs_buf *out) {
+  static const char *const kinds[] = {"http", "pull", "sub", "rep", "feed"};
+  const obs_daemon *d = arg;
+  obs_feed_counts n;
+  obs_buf_puts(out, ",\"urls\":{");
+  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+    url_list list = {out, kinds[i], false};
+    obs_buf_printf(out, "%s\"%s\":[", i > 0 ? "," : "", kinds[i]);
+    each_url(d, add_url, &list);
+    obs_buf_putc(out, ']');
+  }
+  obs_feed_get_counts(d->feed, &n);
+  obs_buf_printf(out,
+                 "},\"feed\":{\"ops\":%" PRIu64 ",\"messages\":%" PRIu64 ",\"dropped\":%" PRIu64
+                 ",\"subscribers\":%" PRIu32 "}",
+                 n.ops, n.messages, n.dropped, n.subscribers);
 }
 
 static observer_err open_bridge(obs_daemon *d, const obs_options *o, char *error, size_t size) {
@@ -92,8 +162,11 @@ static observer_err open_bridge(obs_daemon *d, const obs_options *o, char *error
                           .commit = d->commit,
                           .state = d->state,
                           .journal = d->journal,
+                          .sessions = d->sessions,
                           .limits = limits_of(o),
                           .version = OBSERVER_VERSION,
+                          .describe = describe,
+                          .describe_arg = d,
                           .allow_old_nng = o->allow_old_nng,
                           .max_connections = (uint32_t)o->http_connections,
                           .idle_ms = (uint32_t)(o->http_idle_s * 1000)};
@@ -117,9 +190,8 @@ static void find_pull(void *arg, const char *kind, const char *url) {
 
 static void print_ready(const obs_daemon *d) {
   first_urls first = {""};
-  obs_bus_urls(d->bus, print_url, stdout);
-  obs_bus_urls(d->bus, find_pull, &first);
-  for (size_t i = 0; obs_bridge_url(d->bridge, i) != NULL; i++) print_url(stdout, "http", obs_bridge_url(d->bridge, i));
+  each_url(d, print_url, stdout);
+  each_url(d, find_pull, &first);
   if (first.pull[0] != '\0') {
     printf("publish:  nngcat --push --dial=%s --data='{\"endpoint\":\"/v1/chat\",\"success\":true}'\n", first.pull);
   }
@@ -139,6 +211,7 @@ observer_err obs_daemon_open(const obs_options *o, obs_daemon **out, char *error
   error[0] = '\0';
   observer_err err = d != NULL ? open_state(d, o) : OBSERVER_E_NOMEM;
   if (err == OBSERVER_E_OK) err = open_journal(d, o, error, error_size);
+  if (err == OBSERVER_E_OK) err = open_sessions(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = open_commit(d, o);
   *out = d;
   return err == OBSERVER_E_OK ? err : fail(d, err, error, error_size);
@@ -148,9 +221,12 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_options *o, char *error, 
   error[0] = '\0';
   observer_err err = open_bridge(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = open_bus(d, o, error, error_size);
+  if (err == OBSERVER_E_OK) err = open_feed(d, o, error, error_size);
+  if (err == OBSERVER_E_OK) err = obs_feed_start(d->feed);
   if (err == OBSERVER_E_OK) err = obs_commit_start(d->commit);
   if (err == OBSERVER_E_OK) err = obs_bridge_start(d->bridge, error, error_size);
   if (err != OBSERVER_E_OK) return fail(d, err, error, error_size);
+  atomic_store(&d->ready, true);
   obs_bus_start(d->bus);
   print_ready(d);
   return OBSERVER_E_OK;
@@ -184,12 +260,15 @@ void obs_daemon_stop(obs_daemon *d) {
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
   if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS);
   if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS);
+  if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);
   obs_bridge_close(d->bridge);
   obs_commit_close(d->commit);
+  obs_sessions_close(d->sessions);
   obs_journal_close(d->journal);
-  obs_state_close(d->state);
   signal(SIGALRM, leave);
   alarm(CLOSE_S);
+  obs_feed_close(d->feed);
+  obs_state_close(d->state);
   obs_bus_close(d->bus, BUS_CLOSE_MS);
   alarm(0);
   free(d);

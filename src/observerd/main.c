@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "bridge/bridge.h"
 #include "observerd/daemon.h"
+#include "observerd/man.h"
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -101,10 +102,12 @@ static void run(obs_daemon *d, int argc, char **argv, obs_options *o, const sigs
   }
 }
 
-/* --help, --version, --routes and --check-config. False when the daemon is to run. */
+/* --help, --man, --version, --routes and --check-config. False when the daemon is to run. */
 static bool answer_only(const obs_options *o) {
   if (o->help)
     obs_options_help(stdout);
+  else if (o->man)
+    obs_man_print(stdout);
   else if (o->version)
     puts("observerd " OBSERVER_VERSION);
   else if (o->routes)

@@ -36,7 +36,10 @@ static const option table[] = {
      "SUB socket, [listen:|dial:]URL; repeatable; none"},
     {"rep", "bus", OBS_TYPE_URLS, AT(rep), "tcp://127.0.0.1:3803", 0, 0, BUS_SCHEMES, false, "URL",
      "REP socket, [listen:|dial:]URL; repeatable; none"},
-    {"feed", "bus", OBS_TYPE_URLS, AT(feed), "none", 0, 0, NULL, false, "URL", "outgoing feed; this version has none"},
+    {"feed", "bus", OBS_TYPE_URLS, AT(feed), "tcp://127.0.0.1:3804", 0, 0, BUS_SCHEMES, false, "URL",
+     "PUB socket that subscribers follow, [listen:|dial:]URL; repeatable; none; no ws unless asked for, as any web "
+     "page "
+     "in a browser on this machine could read it"},
     {"topic", "bus", OBS_TYPE_TEXTS, AT(topic), NULL, 0, 0, NULL, false, "PREFIX",
      "topic prefix that SUB takes; repeatable; default all"},
     {"data-dir", "journal", OBS_TYPE_TEXT, AT(data_dir), "data/_observer", 0, 0, NULL, false, "DIR",
@@ -90,6 +93,7 @@ static const option table[] = {
     {"check-config", NULL, OBS_TYPE_SWITCH, AT(check_config), "false", 0, 0, NULL, false, NULL,
      "print the effective configuration and exit"},
     {"routes", NULL, OBS_TYPE_SWITCH, AT(routes), "false", 0, 0, NULL, false, NULL, "print the HTTP routes and exit"},
+    {"man", NULL, OBS_TYPE_SWITCH, AT(man), "false", 0, 0, NULL, false, NULL, "print the manual page (roff) and exit"},
     {"version", NULL, OBS_TYPE_SWITCH, AT(version), "false", 0, 0, NULL, false, NULL, "print the version and exit"},
     {"help", NULL, OBS_TYPE_SWITCH, AT(help), "false", 0, 0, NULL, false, NULL, "print this and exit"},
 };
@@ -333,6 +337,23 @@ void obs_options_help(FILE *out) {
             initial != NULL ? "]" : "");
   }
   fputs("\nEach is also OBSERVER_<OPTION> in the environment and a key of the file; flag > environment > file.\n", out);
+}
+
+void obs_options_each(void (*fn)(void *arg, const obs_option_view *option), void *arg) {
+  for (size_t i = 0; i < OPTIONS; i++) {
+    const option *opt = &table[i];
+    char env[64];
+    env_name(opt->flag, env);
+    bool has_env = opt->section != NULL || AT(config) == opt->offset;
+    obs_option_view view = {opt->flag,
+                            has_env ? env : NULL,
+                            opt->section,
+                            opt->meta,
+                            opt->type == OBS_TYPE_SWITCH ? NULL : opt->initial,
+                            opt->help,
+                            opt->live};
+    fn(arg, &view);
+  }
 }
 
 void obs_options_take_live(obs_options *o, obs_options *next) {

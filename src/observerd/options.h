@@ -32,7 +32,7 @@ typedef struct {
   char *log_level, *log_format;
   bool allow_old_nng;
   char *config;
-  bool check_config, version, help, routes;
+  bool check_config, version, help, routes, man;
 
   /* Derived from the above by obs_options_load. */
   obs_fsync fsync_mode;
@@ -47,6 +47,14 @@ void obs_options_fini(obs_options *o);
 /* The effective values in the file's format, each with where it came from. */
 void obs_options_print(const obs_options *o, FILE *out);
 void obs_options_help(FILE *out);
+/* What the table says of an option, for the manual page. */
+typedef struct {
+  const char *flag, *env, *section; /* section NULL: no key of the file */
+  const char *meta, *initial;       /* NULL: none */
+  const char *help;
+  bool live; /* SIGHUP changes it */
+} obs_option_view;
+void obs_options_each(void (*fn)(void *arg, const obs_option_view *option), void *arg);
 /* Gives `o` the values of `next` for the options that a running daemon can change; `next` gets the old ones. */
 void obs_options_take_live(obs_options *o, obs_options *next);
 /* Names the options that differ and need a restart, separated by spaces; empty when there is none. */

@@ -2,13 +2,14 @@
 
 #include "op/decode.h"
 
+#include <observer/session.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* SMALLEST: what a batch of one op allocates beyond its own bytes. */
 enum { SMALLEST = 4096 };
-enum { KEEP_OPS = 1024, KEEP_UNKNOWN = 4096, KEEP_REJECTS = 256, KEEP_JSON = 1 << 20 };
+enum { KEEP_OPS = 1024, KEEP_UNKNOWN = 4096, KEEP_REJECTS = 256, KEEP_SESSIONS = 256, KEEP_JSON = 1 << 20 };
 
 const char *const obs_transport_names[OBS_TRANSPORT_COUNT] = {
 #define OBS_TRANSPORT_NAME(name, text) text,
@@ -24,6 +25,7 @@ observer_err obs_batch_init(obs_batch *b) {
 void obs_batch_fini(obs_batch *b) {
   free(b->ops);
   free(b->lines);
+  free(b->sessions);
   free(b->unknown);
   free(b->rejects);
   obs_buf_fini(&b->json);
@@ -44,16 +46,19 @@ void obs_batch_reset(obs_batch *b) {
   shrink((void **)&b->ops, &b->ops_cap, KEEP_OPS);
   shrink((void **)&b->unknown, &b->unknown_cap, KEEP_UNKNOWN);
   shrink((void **)&b->rejects, &b->rejects_cap, KEEP_REJECTS);
+  shrink((void **)&b->sessions, &b->sessions_cap, KEEP_SESSIONS);
   obs_buf_reset(&b->json, KEEP_JSON);
   obs_arena_reset(&b->arena);
   b->data = NULL;
   b->size = 0;
   b->topic = (obs_str){0};
   b->single = b->msgpack = false;
-  b->nops = b->nunknown = b->nrejects = 0;
+  b->session = NULL;
+  b->sessions_only = false;
+  b->nops = b->nsessions = b->nunknown = b->nrejects = 0;
   b->error = OBSERVER_E_OK;
   b->error_text[0] = '\0';
-  b->recorded = b->duplicates = b->ring_size = 0;
+  b->recorded = b->recorded_ops = b->duplicates = b->ring_size = 0;
   b->last_seq = 0;
   b->next = NULL;
 }
@@ -61,7 +66,7 @@ void obs_batch_reset(obs_batch *b) {
 size_t obs_batch_bytes(const obs_batch *b) {
   return SMALLEST + sizeof(*b) + b->size + b->json.len + b->arena.bytes +
          (size_t)b->nops * (sizeof(*b->ops) + sizeof(*b->lines)) + (size_t)b->nunknown * sizeof(*b->unknown) +
-         (size_t)b->nrejects * sizeof(*b->rejects);
+         (size_t)b->nsessions * sizeof(*b->sessions) + (size_t)b->nrejects * sizeof(*b->rejects);
 }
 
 void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...) {
@@ -104,10 +109,73 @@ static obs_decoded accept(obs_decoder *d) {
 typedef struct {
   obs_decoded (*op)(obs_decoder *d);
   obs_decoded (*skip)(obs_decoder *d);
+  bool (*is_session)(obs_decoder *d);
+  obs_decoded (*record)(obs_decoder *d, obs_buf *buf, obs_str *json);
 } reader;
 
-static const reader json_reader = {obs_json_op, obs_json_skip};
-static const reader msgpack_reader = {obs_msgpack_op, obs_msgpack_skip};
+static const reader json_reader = {obs_json_op, obs_json_skip, obs_json_is_session, obs_json_record};
+static const reader msgpack_reader = {obs_msgpack_op, obs_msgpack_skip, obs_msgpack_is_session, obs_msgpack_record};
+
+static bool session_place(obs_batch *b) {
+  if (b->nsessions < b->sessions_cap) return true;
+  uint32_t cap = b->sessions_cap == 0 ? 16 : b->sessions_cap * 2;
+  obs_line *p = realloc(b->sessions, cap * sizeof(*p));
+  if (p == NULL) return false;
+  b->sessions = p;
+  b->sessions_cap = cap;
+  return true;
+}
+
+/* The map at d->p as the row of a session record. */
+static obs_decoded decode_session(obs_decoder *d, const reader *r) {
+  obs_batch *b = d->b;
+  obs_buf text = {0};
+  obs_str json;
+  const uint8_t *start = d->p;
+  size_t off = b->json.len;
+  obs_decoded rc = r->record(d, &text, &json);
+  if (rc == OBS_DECODE_OK && (size_t)(d->p - start) > d->limits->op_bytes) {
+    rc = obs_decoder_wrong_limit(d, OBS_STR("session"), "larger than %u bytes", d->limits->op_bytes);
+  } else if (rc == OBS_DECODE_OK && (text.oom || !session_place(b))) {
+    rc = obs_decoder_wrong(d, OBS_STR("session"), "out of memory");
+  } else if (rc == OBS_DECODE_OK) {
+    bool ok = b->session(json, d->limits, d->now_ms, &b->json, d->reason, sizeof(d->reason));
+    if (ok)
+      b->sessions[b->nsessions++] = (obs_line){(uint32_t)off, (uint32_t)(b->json.len - off), d->index, false};
+    else
+      rc = OBS_DECODE_WRONG;
+  }
+  if (rc != OBS_DECODE_OK) b->json.len = off;
+  obs_buf_fini(&text);
+  return rc;
+}
+
+static obs_decoded decode_op(obs_decoder *d, const reader *r) {
+  obs_decoded rc = obs_decoder_begin(d);
+  if (rc == OBS_DECODE_OK) rc = r->op(d);
+  return rc == OBS_DECODE_OK ? accept(d) : rc;
+}
+
+/* An op, or a session record: that is looked into only where a map has a `schema` or is no good as an op. */
+static obs_decoded decode_map(obs_decoder *d, const reader *r) {
+  const uint8_t *start = d->p;
+  uint32_t unknown = d->b->nunknown;
+  char reason[sizeof(d->reason)];
+  if (d->b->sessions_only) return decode_session(d, r);
+  d->look_for_schema = d->b->session != NULL;
+  obs_decoded rc = decode_op(d, r);
+  if (rc == OBS_DECODE_OK || rc == OBS_DECODE_BROKEN || !d->look_for_schema) return rc;
+  memcpy(reason, d->reason, sizeof(reason));
+  d->b->nunknown = unknown;
+  d->p = start;
+  bool session = r->is_session(d);
+  d->p = start;
+  if (session) return decode_session(d, r);
+  d->look_for_schema = false;
+  if (rc == OBS_DECODE_SCHEMA) return decode_op(d, r);
+  memcpy(d->reason, reason, sizeof(reason));
+  return rc;
+}
 
 /* One element at d->p. OK also when it was wrong and could be stepped over: then it is a reject. */
 static obs_decoded decode_element(obs_decoder *d, const reader *r, bool is_map) {
@@ -117,9 +185,8 @@ static obs_decoded decode_element(obs_decoder *d, const reader *r, bool is_map) 
     snprintf(d->reason, sizeof(d->reason), "message: more than %u ops", d->limits->message_ops);
     return OBS_DECODE_BROKEN;
   }
-  obs_decoded rc = is_map ? obs_decoder_begin(d) : obs_decoder_wrong(d, OBS_STR("op"), "must be a map");
-  if (rc == OBS_DECODE_OK) rc = r->op(d);
-  if (rc == OBS_DECODE_OK) rc = accept(d);
+  obs_str what = d->b->sessions_only ? OBS_STR("session") : OBS_STR("op");
+  obs_decoded rc = is_map ? decode_map(d, r) : obs_decoder_wrong(d, what, "must be a map");
   if (rc == OBS_DECODE_WRONG) {
     char reason[sizeof(d->reason)];
     memcpy(reason, d->reason, sizeof(reason));
@@ -234,6 +301,7 @@ void obs_batch_decode(obs_batch *b, obs_format format, const obs_limits *limits,
     obs_batch_reject(b, 0, 0, (uint32_t)b->size, "message: no payload after the topic");
     return;
   }
+  if (b->session != NULL && obs_str_eq(b->topic, OBS_STR(OBSERVER_SESSION_TOPIC))) b->sessions_only = true;
   b->msgpack = format == OBS_FORMAT_MSGPACK || (format == OBS_FORMAT_ANY && *d.p >= 0x80);
   decode_payload(&d, b->msgpack);
 }

@@ -1,7 +1,8 @@
 /* A batch: the unit that moves from intake to the acknowledgement.
  *
  * In:  the bytes of one message (bus or HTTP body), its transport and profile.
- * Out: the valid ops as views, the JSON line of each, and the rejects with index and reason.
+ * Out: the valid ops as views, the JSON line of each, the rows of session records, and the rejects with index and
+ *   reason.
  * Owner: whoever holds the pointer; it passes intake -> commit -> back through `done`, one thread at a time, so a batch
  *   needs no lock. `done` gives it back to its source, which answers, frees the message and returns it to its pool.
  * Failure: an op is recorded if it is whole and valid. A wrong op is one reject and the next op follows; broken syntax
@@ -40,8 +41,12 @@ typedef struct {
 typedef struct {
   uint32_t off, len; /* in `json`; len includes the newline */
   uint32_t index;    /* of the op in the message */
-  bool duplicate;    /* set by commit: op_id seen before, not recorded */
+  bool duplicate;    /* set by commit: recorded before (op_id, or the same session row), not again */
 } obs_line;
+
+/* Makes the row of a session record (sessions.h: obs_session_normalise). */
+typedef bool (*obs_session_row)(obs_str json, const obs_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
+                                size_t size);
 
 typedef enum { OBS_FORMAT_ANY, OBS_FORMAT_JSON, OBS_FORMAT_MSGPACK } obs_format;
 
@@ -52,7 +57,9 @@ struct obs_batch {
   size_t size;
   obs_transport transport;
   obs_profile profile;
-  void *owner; /* the source's own */
+  obs_session_row session; /* NULL: session records are not taken */
+  bool sessions_only;      /* every map is one; else those whose schema says so, and all behind the topic `session` */
+  void *owner;             /* the source's own */
   void (*done)(obs_batch *batch);
 
   /* Decoded. */
@@ -62,6 +69,8 @@ struct obs_batch {
   obs_op *ops;
   obs_line *lines;
   uint32_t nops, ops_cap;
+  obs_line *sessions; /* rows of session records */
+  uint32_t nsessions, sessions_cap;
   obs_unknown *unknown;
   uint32_t nunknown, unknown_cap;
   obs_reject *rejects;
@@ -70,17 +79,22 @@ struct obs_batch {
   obs_arena arena;
 
   /* Result, set by commit before `done`. */
-  observer_err error;   /* not OK: nothing of this batch was recorded */
-  char error_text[160]; /* why, when error is set */
-  uint32_t recorded, duplicates;
-  uint64_t last_seq;  /* of the last recorded op; 0 when none was recorded */
-  uint32_t ring_size; /* after this batch */
+  observer_err error;            /* not OK: nothing of this batch was recorded */
+  char error_text[160];          /* why, when error is set */
+  uint32_t recorded, duplicates; /* ops and session records */
+  uint32_t recorded_ops;         /* ops alone */
+  uint64_t last_seq;             /* of the last recorded op; 0 when none was recorded */
+  uint32_t ring_size;            /* after this batch */
 
   obs_batch *next; /* whoever holds it may use it */
 };
 
 observer_err obs_batch_init(obs_batch *b);
 void obs_batch_fini(obs_batch *b);
+/* How many ops and session records the message is made of, whole or not. */
+static inline uint32_t obs_batch_items(const obs_batch *b) {
+  return b->nops + b->nsessions + b->nrejects;
+}
 /* Ready for the next message; keeps a bounded part of its memory. */
 void obs_batch_reset(obs_batch *b);
 /* Decodes, normalises, validates and encodes all of `data`. Topics are looked for on the bus only (not HTTP).

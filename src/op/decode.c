@@ -81,6 +81,7 @@ obs_decoded obs_decoder_key(obs_decoder *d, obs_str key, uint32_t *field) {
     *field = f;
     return OBS_DECODE_OK;
   }
+  if (d->look_for_schema && obs_str_eq(key, OBS_STR("schema"))) return OBS_DECODE_SCHEMA;
   if (unknown_seen(d, key)) return obs_decoder_wrong(d, key, "duplicate key");
   bool ok = d->ok_seen || obs_str_eq(key, OBS_STR("ok")); /* may turn out to be success */
   if (d->op->unknown_count >= (uint64_t)d->limits->unknown_fields + ok) return too_many_unknown(d);
@@ -103,20 +104,23 @@ obs_decoded obs_decoder_keep(obs_decoder *d, obs_str key, obs_str json, const ob
   return OBS_DECODE_OK;
 }
 
-static obs_decoded set_text(obs_decoder *d, uint32_t field, obs_str s, obs_str *out) {
+obs_decoded obs_decoder_text(obs_decoder *d, obs_str name, obs_str s, obs_str *out) {
   if (s.len > d->limits->string_bytes) {
-    return obs_decoder_wrong_limit(d, obs_field_name(field), "longer than %u bytes", d->limits->string_bytes);
+    return obs_decoder_wrong_limit(d, name, "longer than %u bytes", d->limits->string_bytes);
   }
   if (!s.plain) {
     size_t n = obs_plain_prefix(s.p, s.len);
     s.plain = n == s.len;
-    if (!s.plain && !obs_utf8_valid(s.p + n, s.len - n)) {
-      return obs_decoder_wrong(d, obs_field_name(field), "must be valid UTF-8");
-    }
+    if (!s.plain && !obs_utf8_valid(s.p + n, s.len - n)) return obs_decoder_wrong(d, name, "must be valid UTF-8");
   }
   *out = s;
-  d->op->present |= OBS_BIT(field);
   return OBS_DECODE_OK;
+}
+
+static obs_decoded set_text(obs_decoder *d, uint32_t field, obs_str s, obs_str *out) {
+  obs_decoded rc = obs_decoder_text(d, obs_field_name(field), s, out);
+  if (rc == OBS_DECODE_OK) d->op->present |= OBS_BIT(field);
+  return rc;
 }
 
 static obs_decoded set_time(obs_decoder *d, uint32_t field, obs_str s) {
@@ -157,29 +161,38 @@ static obs_decoded set_bool(obs_decoder *d, uint32_t field, const obs_value *v, 
 }
 
 /* A double to int64, `rounded` or integral only. */
-static obs_decoded from_float(obs_decoder *d, uint32_t field, double v, bool rounded, int64_t *out) {
-  if (!isfinite(v)) return obs_decoder_wrong(d, obs_field_name(field), "must be finite");
+static obs_decoded from_float(obs_decoder *d, obs_str name, double v, bool rounded, int64_t *out) {
+  if (!isfinite(v)) return obs_decoder_wrong(d, name, "must be finite");
   double whole = round(v);
-  if (!rounded && whole != v) return obs_decoder_wrong(d, obs_field_name(field), "must be an integer");
-  if (whole < -0x1p63 || whole >= 0x1p63) return obs_decoder_wrong(d, obs_field_name(field), "out of range");
+  if (!rounded && whole != v) return obs_decoder_wrong(d, name, "must be an integer");
+  if (whole < -0x1p63 || whole >= 0x1p63) return obs_decoder_wrong(d, name, "out of range");
   *out = (int64_t)whole;
-  d->op->present |= OBS_BIT(field);
   return OBS_DECODE_OK;
 }
 
-static obs_decoded set_int(obs_decoder *d, uint32_t field, const obs_value *v, bool rounded, int64_t *out) {
+obs_decoded obs_decoder_int(obs_decoder *d, obs_str name, const obs_value *v, bool rounded, int64_t *out) {
   switch (v->kind) {
   case OBS_VALUE_INT:
     *out = v->i;
-    d->op->present |= OBS_BIT(field);
     return OBS_DECODE_OK;
   case OBS_VALUE_FLOAT:
-    return from_float(d, field, v->d, rounded, out);
+    return from_float(d, name, v->d, rounded, out);
   case OBS_VALUE_BIG:
-    return obs_decoder_wrong(d, obs_field_name(field), "out of range");
+    return obs_decoder_wrong(d, name, "out of range");
   default:
-    return obs_decoder_wrong(d, obs_field_name(field), rounded ? "must be a number" : "must be an integer");
+    return obs_decoder_wrong(d, name, rounded ? "must be a number" : "must be an integer");
   }
+}
+
+obs_decoded obs_decoder_duration(obs_decoder *d, obs_str name, const obs_value *v, int64_t *out) {
+  obs_decoded rc = obs_decoder_int(d, name, v, true, out);
+  return rc == OBS_DECODE_OK && *out < 0 ? obs_decoder_wrong(d, name, "must not be negative") : rc;
+}
+
+static obs_decoded set_int(obs_decoder *d, uint32_t field, const obs_value *v, int64_t *out) {
+  obs_decoded rc = obs_decoder_int(d, obs_field_name(field), v, false, out);
+  if (rc == OBS_DECODE_OK) d->op->present |= OBS_BIT(field);
+  return rc;
 }
 
 static obs_decoded set_duration(obs_decoder *d, uint32_t field, const obs_value *v, int64_t *out) {
@@ -192,8 +205,8 @@ static obs_decoded set_duration(obs_decoder *d, uint32_t field, const obs_value 
     number.kind = OBS_VALUE_INT;
     number.i = v->b;
   }
-  obs_decoded rc = set_int(d, field, &number, true, out);
-  if (rc == OBS_DECODE_OK && *out < 0) return obs_decoder_wrong(d, obs_field_name(field), "must not be negative");
+  obs_decoded rc = obs_decoder_duration(d, obs_field_name(field), &number, out);
+  if (rc == OBS_DECODE_OK) d->op->present |= OBS_BIT(field);
   return rc;
 }
 
@@ -206,7 +219,7 @@ obs_decoded obs_decoder_set(obs_decoder *d, uint32_t field, const obs_value *v) 
     return kind == OBS_KIND_TIME ? set_time(d, field, v->s) : set_text(d, field, v->s, member);
   }
   if (kind == OBS_KIND_BOOL) return set_bool(d, field, v, member);
-  return kind == OBS_KIND_DURATION ? set_duration(d, field, v, member) : set_int(d, field, v, false, member);
+  return kind == OBS_KIND_DURATION ? set_duration(d, field, v, member) : set_int(d, field, v, member);
 }
 
 /* Decides success by `ok` where the rules say so, and then takes `ok` from the unknown fields. */

@@ -5,13 +5,14 @@
  * nesting is counted, nothing is allocated by what a header claims.
  *
  * Outcomes: OK; WRONG (this op is rejected, the reader can go on behind it); BROKEN (syntax: the message ends here).
- * For the latter two `reason` says why. */
+ * For these two `reason` says why. SCHEMA: an unknown field `schema` came where `look_for_schema` asks for it, so the
+ * map may be a session record; it is to be read again as what it is. */
 #ifndef OBS_OP_DECODE_H
 #define OBS_OP_DECODE_H
 
 #include "op/batch.h"
 
-typedef enum { OBS_DECODE_OK, OBS_DECODE_WRONG, OBS_DECODE_BROKEN } obs_decoded;
+typedef enum { OBS_DECODE_OK, OBS_DECODE_WRONG, OBS_DECODE_BROKEN, OBS_DECODE_SCHEMA } obs_decoded;
 
 typedef enum {
   OBS_VALUE_NULL,
@@ -47,6 +48,7 @@ typedef struct {
   obs_value ok;   /* the alias of success */
   uint32_t ok_at; /* its place among the unknown fields */
   bool ok_seen;
+  bool look_for_schema;
   char reason[256];
 } obs_decoder;
 
@@ -69,6 +71,13 @@ obs_decoded obs_decoder_keep(obs_decoder *d, obs_str key, obs_str json, const ob
  */
 obs_decoded obs_decoder_end(obs_decoder *d, const uint8_t *start);
 
+/* What a text and a number of any table must be; `name` is who gets blamed. */
+obs_decoded obs_decoder_text(obs_decoder *d, obs_str name, obs_str s, obs_str *out);
+/* A double is rounded, or must be integral. */
+obs_decoded obs_decoder_int(obs_decoder *d, obs_str name, const obs_value *v, bool rounded, int64_t *out);
+/* A duration: rounded, not negative. */
+obs_decoded obs_decoder_duration(obs_decoder *d, obs_str name, const obs_value *v, int64_t *out);
+
 static inline obs_str obs_field_name(uint32_t field) {
   return (obs_str){obs_fields[field].name, obs_fields[field].name_len, 1};
 }
@@ -78,12 +87,27 @@ obs_decoded obs_msgpack_op(obs_decoder *d);
 obs_decoded obs_msgpack_skip(obs_decoder *d);
 /* A batch's header. Its count is not checked: nothing is made by it, and what comes before a cut stands. */
 obs_decoded obs_msgpack_array(obs_decoder *d, uint32_t *count);
+/* Any one msgpack value, appended to `out` as JSON text. Returns the bytes it took; 0: it is broken, or JSON cannot say
+ * it (a key that is no string, text that is not UTF-8, NaN, more than 32 levels). What was appended then is of no use.
+ */
+size_t obs_msgpack_to_json(const void *data, size_t size, obs_buf *out);
 bool obs_msgpack_is_array(const obs_decoder *d);
 bool obs_msgpack_is_map(const obs_decoder *d);
+/* Whether the map at d->p has `schema` as a session record has it. Moves d->p. */
+bool obs_msgpack_is_session(obs_decoder *d);
+/* Moves over the map at d->p; it as JSON text, of which msgpack makes one in `buf`. */
+obs_decoded obs_msgpack_record(obs_decoder *d, obs_buf *buf, obs_str *json);
 
 obs_decoded obs_json_op(obs_decoder *d);
 obs_decoded obs_json_skip(obs_decoder *d);
 void obs_json_space(obs_decoder *d);
+bool obs_json_is_session(obs_decoder *d);
+obs_decoded obs_json_record(obs_decoder *d, obs_buf *buf, obs_str *json);
+/* For readers of other tables, d->expect being OBS_F_COUNT: a member's key up to its value, a value to set, a value to
+ * keep. */
+obs_decoded obs_json_key(obs_decoder *d, obs_str *key);
+obs_decoded obs_json_value_at(obs_decoder *d, obs_str name, obs_value *v);
+obs_decoded obs_json_keep(obs_decoder *d, obs_str name, obs_str *json);
 
 /* Defaults of the profile, then what must hold (normalise.c). */
 obs_decoded obs_normalise(obs_decoder *d);

@@ -2,6 +2,7 @@
 #include "op/json_scan.h"
 
 #include <errno.h>
+#include <observer/session.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -136,7 +137,7 @@ static bool compact(obs_decoder *d, const char *p, const char *end, obs_str *out
   return true;
 }
 
-static obs_decoded keep_value(obs_decoder *d, obs_str name, obs_str *out) {
+obs_decoded obs_json_keep(obs_decoder *d, obs_str name, obs_str *out) {
   obs_json_value v;
   const char *start = (const char *)d->p;
   obs_decoded rc = obs_json_scan_value(d, &v);
@@ -157,7 +158,7 @@ static obs_decoded keep_value(obs_decoder *d, obs_str name, obs_str *out) {
 
 /* ---- an op ---- */
 
-static obs_decoded read_value(obs_decoder *d, obs_str name, obs_value *v) {
+obs_decoded obs_json_value_at(obs_decoder *d, obs_str name, obs_value *v) {
   if (d->p >= d->end) return obs_json_truncated(d);
   switch (*d->p) {
   case '"':
@@ -188,25 +189,25 @@ static obs_decoded keep_field(obs_decoder *d, obs_str key) {
   obs_value v = {.kind = OBS_VALUE_NULL};
   bool ok = obs_str_eq(key, OBS_STR("ok"));
   if (ok) {
-    obs_decoded rc = read_value(d, key, &v);
+    obs_decoded rc = obs_json_value_at(d, key, &v);
     if (rc != OBS_DECODE_OK) return rc;
     d->p = start;
   }
   obs_str json;
-  obs_decoded rc = keep_value(d, key, &json);
+  obs_decoded rc = obs_json_keep(d, key, &json);
   return rc == OBS_DECODE_OK ? obs_decoder_keep(d, key, json, ok ? &v : NULL) : rc;
 }
 
 static obs_decoded known_field(obs_decoder *d, uint32_t field) {
   obs_str name = obs_field_name(field);
   if (obs_fields[field].kind == OBS_KIND_JSON) {
-    obs_decoded rc = keep_value(d, name, &d->op->extra);
+    obs_decoded rc = obs_json_keep(d, name, &d->op->extra);
     if (rc == OBS_DECODE_OK) d->op->present |= OBS_BIT(field);
     return rc;
   }
   const uint8_t *start = d->p;
   obs_value v;
-  obs_decoded rc = read_value(d, name, &v);
+  obs_decoded rc = obs_json_value_at(d, name, &v);
   if (rc == OBS_DECODE_OK) rc = obs_decoder_set(d, field, &v);
   if (rc != OBS_DECODE_WRONG || d->profile != OBS_PROFILE_REPLAY) return rc;
   d->p = start; /* an older observer's row: what does not fit is carried along */
@@ -236,16 +237,21 @@ static obs_decoded read_key(obs_decoder *d, obs_str *key) {
   return obs_decoder_wrong_limit(d, who, "longer than %u bytes", d->limits->string_bytes);
 }
 
-static obs_decoded read_member(obs_decoder *d) {
-  obs_str key;
-  uint32_t field;
+obs_decoded obs_json_key(obs_decoder *d, obs_str *key) {
   obs_json_space(d);
-  obs_decoded rc = read_key(d, &key);
+  obs_decoded rc = read_key(d, key);
   if (rc != OBS_DECODE_OK) return rc;
   obs_json_space(d);
   if (!obs_json_take(d, ':')) return obs_json_unexpected(d);
   obs_json_space(d);
-  rc = obs_decoder_key(d, key, &field);
+  return OBS_DECODE_OK;
+}
+
+static obs_decoded read_member(obs_decoder *d) {
+  obs_str key;
+  uint32_t field;
+  obs_decoded rc = obs_json_key(d, &key);
+  if (rc == OBS_DECODE_OK) rc = obs_decoder_key(d, key, &field);
   if (rc != OBS_DECODE_OK) return rc;
   return field == OBS_KEY_UNKNOWN ? keep_field(d, key) : known_field(d, field);
 }
@@ -263,4 +269,30 @@ obs_decoded obs_json_op(obs_decoder *d) {
     }
   }
   return obs_decoder_end(d, start);
+}
+
+/* ---- a session record ---- */
+
+bool obs_json_is_session(obs_decoder *d) {
+  obs_str key;
+  obs_value v;
+  d->p++;
+  do {
+    if (obs_json_key(d, &key) != OBS_DECODE_OK) return false;
+    if (obs_str_eq(key, OBS_STR("schema"))) {
+      return obs_json_value_at(d, key, &v) == OBS_DECODE_OK && v.kind == OBS_VALUE_TEXT &&
+             obs_str_eq(v.s, OBS_STR(OBSERVER_SESSION_SCHEMA));
+    }
+    if (obs_json_skip(d) != OBS_DECODE_OK) return false;
+    obs_json_space(d);
+  } while (obs_json_take(d, ','));
+  return false;
+}
+
+obs_decoded obs_json_record(obs_decoder *d, obs_buf *buf, obs_str *json) {
+  (void)buf;
+  const char *start = (const char *)d->p;
+  obs_decoded rc = obs_json_skip(d);
+  *json = (obs_str){start, (uint32_t)((const char *)d->p - start), 0};
+  return rc;
 }

@@ -4,6 +4,7 @@
 #include "op/decode.h"
 
 #include <math.h>
+#include <observer/session.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -247,6 +248,13 @@ static obs_decoded keep_value(obs_decoder *d, obs_str name, obs_str *json) {
   return rc;
 }
 
+size_t obs_msgpack_to_json(const void *data, size_t size, obs_buf *out) {
+  static const obs_limits limits = {.string_bytes = UINT32_MAX, .depth = 32};
+  obs_decoder d = {.limits = &limits, .base = data, .p = data, .end = (const uint8_t *)data + size};
+  keeper k = {OBS_STR("value"), out, 0};
+  return keep_any(&d, &k) == OBS_DECODE_OK && !out->oom ? (size_t)(d.p - d.base) : 0;
+}
+
 /* ---- an op ---- */
 
 static obs_decoded read_value(obs_decoder *d, obs_value *v) {
@@ -321,20 +329,30 @@ static obs_decoded wrong_key(obs_decoder *d, const char *fmt) {
   return obs_decoder_wrong_limit(d, (obs_str){name, (uint32_t)n, 1}, fmt, d->limits->string_bytes);
 }
 
-static obs_decoded read_key(obs_decoder *d, uint32_t *field, obs_str *key) {
+static obs_decoded check_key(obs_decoder *d, obs_str key) {
+  if (key.len > d->limits->string_bytes) return wrong_key(d, "longer than %u bytes");
+  return obs_utf8_valid(key.p, key.len) ? OBS_DECODE_OK : wrong_key(d, "must be valid UTF-8");
+}
+
+/* The key at d->p as it is. */
+static obs_decoded read_name(obs_decoder *d, obs_str *key) {
   header h;
   obs_decoded rc = read_header(d, &h);
   if (rc != OBS_DECODE_OK) return rc;
   if (h.type != TYPE_STR) return wrong_key(d, "must be a string");
   *key = (obs_str){(const char *)d->p, h.n, 0};
   d->p += h.n;
-  rc = obs_decoder_key(d, *key, field);
+  return OBS_DECODE_OK;
+}
+
+static obs_decoded read_key(obs_decoder *d, uint32_t *field, obs_str *key) {
+  obs_decoded rc = read_name(d, key);
+  if (rc == OBS_DECODE_OK) rc = obs_decoder_key(d, *key, field);
   if (rc != OBS_DECODE_OK || *field != OBS_KEY_UNKNOWN) return rc;
   d->key_index--; /* a bad key is named by its own place */
-  if (h.n > d->limits->string_bytes) return wrong_key(d, "longer than %u bytes");
-  if (!obs_utf8_valid(key->p, key->len)) return wrong_key(d, "must be valid UTF-8");
+  rc = check_key(d, *key);
   d->key_index++;
-  return OBS_DECODE_OK;
+  return rc;
 }
 
 obs_decoded obs_msgpack_op(obs_decoder *d) {
@@ -365,5 +383,44 @@ obs_decoded obs_msgpack_array(obs_decoder *d, uint32_t *count) {
   header h = {.n = 0};
   obs_decoded rc = read_header_unchecked(d, &h);
   *count = h.n;
+  return rc;
+}
+
+/* ---- a session record ---- */
+
+bool obs_msgpack_is_session(obs_decoder *d) {
+  header h;
+  obs_str key = {0};
+  obs_value v;
+  if (read_header(d, &h) != OBS_DECODE_OK) return false;
+  for (uint32_t i = 0; i < h.n; i++) {
+    if (read_name(d, &key) != OBS_DECODE_OK) return false;
+    if (obs_str_eq(key, OBS_STR("schema"))) {
+      return read_value(d, &v) == OBS_DECODE_OK && v.kind == OBS_VALUE_TEXT &&
+             obs_str_eq(v.s, OBS_STR(OBSERVER_SESSION_SCHEMA));
+    }
+    if (obs_msgpack_skip(d) != OBS_DECODE_OK) return false;
+  }
+  return false;
+}
+
+obs_decoded obs_msgpack_record(obs_decoder *d, obs_buf *buf, obs_str *json) {
+  header h;
+  obs_str key = {0};
+  obs_decoded rc = read_header(d, &h);
+  obs_buf_putc(buf, '{');
+  for (uint32_t i = 0; rc == OBS_DECODE_OK && i < h.n; i++) {
+    d->key_index = i;
+    rc = read_name(d, &key);
+    if (rc == OBS_DECODE_OK) rc = check_key(d, key);
+    if (rc != OBS_DECODE_OK) break;
+    if (i > 0) obs_buf_putc(buf, ',');
+    obs_buf_json_str(buf, key);
+    obs_buf_putc(buf, ':');
+    keeper k = {key, buf, 0};
+    rc = keep_any(d, &k);
+  }
+  obs_buf_putc(buf, '}');
+  *json = (obs_str){buf->p, (uint32_t)buf->len, 0};
   return rc;
 }

@@ -5,21 +5,23 @@
  * Out: rows in DATA_DIR/coordinator_sessions.jsonl, one JSON object a line in the field order of session.h with unknown
  *      fields behind, as the validator's own logger wrote them: older rows are read, and its readers read ours.
  *      Views: rows newest first, and the statistics over all of them.
- * Order: a group's session rows are appended and synced before its ops are journalled; when the ops then cannot be
- *   written, obs_sessions_rollback takes the rows away again, so that a message is recorded whole or not at all.
+ * Order: a group's session rows are appended and synced before its ops are journalled, and count and show only after
+ *   obs_sessions_commit; when the ops cannot be written, obs_sessions_rollback takes the rows away again, so that a
+ *   message is recorded whole or not at all.
  * Once:  a row with the same bytes as one of the last 4,096 is a duplicate (a sender's retry); the window is read back
- *   from the file at open.
- * Memory: the newest rows (at most 1,000 and 4 MiB) are kept, the rest is read from the file by blocks. Statistics are
- *   counted at open and with each row; names beyond 256 a field are counted as `(other)`.
+ *   from the file at open. A record without a timestamp gets another one each time, so its retry is not recognised.
+ * Memory: rows are read from the file by blocks; without a file the newest (at most 1,000 and 4 MiB) are kept.
+ *   Statistics are counted at open and with each row; names beyond 256 a field (or 256 KiB of them) are counted as
+ *   `(other)`.
  * Failure: a failed append leaves the file as it was. At open a torn last row is cut off; a row that is no session
- *   record is counted and passed over, never fatal. */
+ *   record is counted, kept aside in bad-rows.jsonl and passed over, never fatal. The file is a journal beside the ops'
+ *   (journal.h), under whose lock it stands. */
 #ifndef OBS_SESSIONS_SESSIONS_H
 #define OBS_SESSIONS_SESSIONS_H
 
-#include "base/buf.h"
+#include "op/op.h"
 
 #include <observer/error.h>
-#include <sys/uio.h>
 
 typedef struct obs_sessions obs_sessions;
 
@@ -34,17 +36,25 @@ void obs_sessions_close(obs_sessions *s);
 
 /* ---- records ---- */
 
-/* Makes the row (with its newline) of one record given as JSON text: checks types, fills defaults, cuts the prompt,
- * keeps unknown fields. False: `reason` names the field and what is wrong. Any thread. */
-bool obs_session_normalise(obs_str json, int64_t now_ms, obs_buf *row, char *reason, size_t size);
+/* Makes the row (with its newline) of one record given as JSON text of one whole object: checks types and limits, fills
+ * defaults, cuts the prompt, keeps unknown fields. Appends it to `row`. False: `reason` names the field and what is
+ * wrong, and `row` is as it was. Any thread. */
+bool obs_session_normalise(obs_str json, const obs_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
+                           size_t size);
 
 /* ---- recording: commit thread ---- */
 
-/* Appends rows and syncs. duplicate[i] is set for a row that was there before, which is not appended. */
+/* Appends rows (at most 65,536) and syncs. duplicate[i] is set for a row that was there before, which is not appended.
+ * Then comes commit or rollback; until then the rows and both arrays stay where they are. After a failure nothing is to
+ * be taken back. */
 observer_err obs_sessions_append(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate);
-/* Takes back the last append. */
+/* The last append stands. */
+void obs_sessions_commit(obs_sessions *s);
+/* Or is taken back. */
 void obs_sessions_rollback(obs_sessions *s);
-/* Why the last append failed, with the path. */
+/* After a failure: whether the disk takes a write and a sync again. */
+observer_err obs_sessions_probe(obs_sessions *s);
+/* Why the last append or probe failed, with the path. */
 const char *obs_sessions_error(const obs_sessions *s);
 
 /* ---- views: any thread ---- */
@@ -57,11 +67,13 @@ typedef struct {
   uint64_t before; /* number of a row: those below it; 0: the newest. Rows are numbered from 1 in the file's order */
 } obs_sessions_filter;
 
-/* Body of GET sessions: {"sessions":[{"number":N,"session":{...}},...],"next_cursor":...,"complete":...}, as GET ops.
- */
-observer_err obs_sessions_json(obs_sessions *s, const obs_sessions_filter *filter, obs_buf *out);
+/* A page of rows, newest first, as a JSON array: [{"number":N,"session":{...}},...]. *next: `before` of the page that
+ * follows, 0 when all was looked at; *complete: false when the page ended early, before its limit. Reads the disk. */
+observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filter, obs_buf *out, uint64_t *next,
+                               bool *complete);
 /* Body of GET sessions/stats. */
 void obs_sessions_stats_json(obs_sessions *s, obs_buf *out);
+/* Records counted; 0 for NULL. */
 uint64_t obs_sessions_total(obs_sessions *s);
 
 #endif

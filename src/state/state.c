@@ -129,6 +129,17 @@ void obs_state_get_counts(obs_state *s, obs_state_counts *out) {
   obs_state_unlock(s);
 }
 
+void obs_state_sources(obs_state *s, void (*fn)(void *arg, obs_str name, uint64_t ops, uint64_t failures), void *arg) {
+  obs_state_lock(s);
+  const obs_keys *k = &s->totals.sources;
+  for (uint32_t id = 0; id < k->names.ids; id++) {
+    obs_series *se = obs_keys_at(k, id);
+    uint64_t n = se != NULL ? obs_series_count(se) : 0;
+    if (n > 0) fn(arg, obs_names_text(&k->names, id), n, obs_series_failures(se));
+  }
+  obs_state_unlock(s);
+}
+
 void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out) {
   obs_state_lock(s);
   obs_ring_stats_json(&s->ring, omit_unset, out);

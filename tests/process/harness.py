@@ -98,6 +98,15 @@ def unpack(data):
     return value
 
 
+def unpack_all(data):
+    """The values that stand in `data` one after another."""
+    values, at = [], 0
+    while at < len(data):
+        value, at = _unpack(data, at)
+        values.append(value)
+    return values
+
+
 def _unpack(d, at):
     b = d[at]
     at += 1
@@ -470,6 +479,9 @@ class Daemon:
 
     def req(self, n=0, **kw):
         return Req(self.url("rep", n), **kw)
+
+    def subscribe(self, n=0, **kw):
+        return Sub(self.url("feed", n), **kw)
 
     # -- files
 

@@ -19,7 +19,8 @@ class Views(DaemonTest):
             status, headers, body = d.get(family + "/health")
             self.assertEqual(status, 200)
             self.assertEqual(headers["content-type"], "application/json")
-            self.assertEqual(list(body), ["status", "ops_in_ring", "version", "seq", "uptime_s", "transports"])
+            self.assertEqual(list(body), ["status", "ops_in_ring", "version", "seq", "sessions", "uptime_s", "transports",
+                                          "urls", "feed"])
             self.assertEqual((body["status"], body["ops_in_ring"], body["seq"]), ("ok", n, n))
             self.assertEqual(d.post("/event", {"ok": True}).status, 200)
 
@@ -115,7 +116,7 @@ class Contract(DaemonTest):
         with open(os.path.join(ROOT, "proto", "openapi.json"), encoding="utf-8") as f:
             document = json.load(f)
         samples = {"success": "true", "since": "2026-01-01", "until": "1700000000000", "limit": "5", "cursor": "a5",
-                   "scope": "instance"}
+                   "scope": "instance", "grounded": "true"}
         for path, item in document["paths"].items():
             for parameter in item.get("get", {}).get("parameters", []):
                 name = parameter["name"]

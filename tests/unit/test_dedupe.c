@@ -1,5 +1,5 @@
 /* The dedupe window against a naive model: adds, commits, rollbacks, evictions, save and load. */
-#include "commit/dedupe.h"
+#include "state/dedupe.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

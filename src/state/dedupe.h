@@ -3,8 +3,8 @@
  * Ids are kept as 128-bit hashes (XXH3, seeded at open, so nobody can prepare a collision): about 48 bytes an id.
  * Changes are tentative until commit: a group that could not be written is rolled back, and its ids were never seen.
  * Commit thread only. */
-#ifndef OBS_COMMIT_DEDUPE_H
-#define OBS_COMMIT_DEDUPE_H
+#ifndef OBS_STATE_DEDUPE_H
+#define OBS_STATE_DEDUPE_H
 
 #include "base/buf.h"
 

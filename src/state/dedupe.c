@@ -1,4 +1,4 @@
-#include "commit/dedupe.h"
+#include "state/dedupe.h"
 
 #include "base/clock.h"
 

@@ -1,0 +1,214 @@
+#include "base/clock.h"
+#include "base/utf8.h"
+#include "client/answer.h"
+
+#include <curl/curl.h>
+#include <observer/call.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { TIMEOUT_MS = 30000, MAX_BODY = 16 * 1024 * 1024, MOST_REDIRECTS = 20 };
+
+typedef struct {
+  obs_buf body;
+  size_t most;
+  bool too_large;
+} received;
+
+/* ---- the exchange ---- */
+
+static void start_curl(void) {
+  /* A failure shows as NULL from curl_easy_init, which starts it again. */
+  (void)curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static CURL *new_handle(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, start_curl);
+  return curl_easy_init();
+}
+
+static size_t on_body(char *bytes, size_t one, size_t n, void *arg) {
+  received *r = arg;
+  if (n > r->most - r->body.len) {
+    r->too_large = true;
+    return 0;
+  }
+  if (!obs_buf_reserve(&r->body, one * n + 1)) return 0; /* and its NUL */
+  obs_buf_append(&r->body, bytes, one * n);
+  return n;
+}
+
+/* With NOSIGNAL curl leaves SIGPIPE to the program, and a TLS connection may raise it: it is kept from this thread. */
+static CURLcode perform(CURL *curl) {
+  const struct timespec now = {0};
+  sigset_t pipe_only, before, waiting;
+  sigemptyset(&pipe_only);
+  sigaddset(&pipe_only, SIGPIPE);
+  sigpending(&waiting);
+  pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+  CURLcode rc = curl_easy_perform(curl);
+  if (sigismember(&waiting, SIGPIPE) == 0) (void)sigtimedwait(&pipe_only, NULL, &now);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return rc;
+}
+
+/* Absent or empty texts of the options and the environment stand for the default. */
+static const char *gateway_of(const observer_call_options *options) {
+  const char *url = options->gateway_url;
+  if (url == NULL || *url == '\0') url = getenv("GATEWAY_URL");
+  return url == NULL || *url == '\0' ? "http://localhost:3700" : url;
+}
+
+static void set_request(CURL *curl, const char *url, const char *body, struct curl_slist *headers) {
+  curl_easy_setopt(curl, CURLOPT_URL, url);
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+  curl_easy_setopt(curl, CURLOPT_USERAGENT, "observer/" OBSERVER_VERSION);
+}
+
+/* As fetch() does it: redirects are followed, compressed answers are unpacked, and only http and https are spoken. */
+static void set_manners(CURL *curl, const observer_call_options *options) {
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+  curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)MOST_REDIRECTS);
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(options->timeout_ms == 0 ? TIMEOUT_MS : options->timeout_ms));
+}
+
+static void explain(CURLcode rc, const received *r, const char *detail, char *out, size_t size) {
+  if (r->body.oom) {
+    snprintf(out, size, "no memory for the answer");
+  } else if (r->too_large) {
+    snprintf(out, size, "the answer is larger than %zu bytes", r->most);
+  } else {
+    snprintf(out, size, "%s", *detail != '\0' ? detail : curl_easy_strerror(rc));
+  }
+}
+
+/* False: no memory, no call was made. `error` is set when there is no whole answer. */
+static bool exchange(const char *url, const char *body, const observer_call_options *options, received *r, long *status,
+                     char *error, size_t error_size) {
+  char detail[CURL_ERROR_SIZE] = "";
+  CURL *curl = new_handle();
+  struct curl_slist *headers = curl_slist_append(NULL, "content-type: application/json");
+  struct curl_slist *more = headers == NULL ? NULL : curl_slist_append(headers, "expect:");
+  bool ok = curl != NULL && more != NULL;
+  if (ok) {
+    set_request(curl, url, body, headers);
+    set_manners(curl, options);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, r);
+    CURLcode rc = perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+    if (rc != CURLE_OK) explain(rc, r, detail, error, error_size);
+  }
+  curl_slist_free_all(headers);
+  curl_easy_cleanup(curl);
+  return ok;
+}
+
+/* ---- the op ---- */
+
+static void copy_cut(char *out, size_t size, const obs_buf *text) {
+  size_t n = 0, c;
+  while (n < text->len && (c = obs_utf8_char(text->p + n, text->len - n)) != 0 && n + c < size) n += c;
+  if (n > 0) memcpy(out, text->p, n);
+  out[n] = '\0';
+}
+
+static void publish(observer_client *client, const char *endpoint, const char *description,
+                    const observer_response *response, const char *error, const char *summary) {
+  char now[OBS_ISO8601_LEN + 1];
+  obs_clock_format(obs_clock_wall_ms(), now);
+  observer_op op = {.timestamp = now,
+                    .endpoint = endpoint,
+                    .input_summary = description == NULL ? "" : description,
+                    .success = response->success ? OBSERVER_TRUE : OBSERVER_FALSE,
+                    .duration_ms = OBSERVER_INT(response->duration_ms),
+                    .output_summary = summary,
+                    .error = response->success ? NULL : error};
+  (void)observer_publish_wait(client, &op, 0, NULL);
+}
+
+/* NULL when there was no memory for it. */
+static const char *text_of(obs_buf *b) {
+  obs_buf_putc(b, '\0');
+  return b->oom ? NULL : b->p;
+}
+
+/* `failure`: why there is no whole answer, or "". */
+static void conclude(observer_client *client, const char *endpoint, const char *description, const char *failure,
+                     observer_response *response) {
+  obs_buf error = {0}, summary = {0};
+  if (*failure != '\0') {
+    obs_buf_puts(&error, failure);
+  } else {
+    response->success = obs_answer_judge(response->body, response->body_len, &error, &summary);
+  }
+  if (!response->success) {
+    obs_buf_puts(&summary, "ERROR: ");
+    obs_buf_append(&summary, error.p, error.len);
+  }
+  copy_cut(response->error, sizeof(response->error), &error);
+  if (client != NULL) publish(client, endpoint, description, response, text_of(&error), text_of(&summary));
+  obs_buf_fini(&error);
+  obs_buf_fini(&summary);
+}
+
+static observer_err call(const char *url, const char *body, const observer_call_options *options, received *r,
+                         observer_response *out, char *failure, size_t size) {
+  enum { ROOM = 4096 }; /* for {"error":"<failure>"}, so that nothing can fail once the call was made */
+  if (!obs_buf_reserve(&r->body, ROOM)) return OBSERVER_E_NOMEM;
+  uint64_t start = obs_clock_mono_ms();
+  if (!exchange(url, body, options, r, &out->status, failure, size)) return OBSERVER_E_NOMEM;
+  out->duration_ms = (int64_t)(obs_clock_mono_ms() - start);
+  if (*failure != '\0') {
+    r->body.len = 0;
+    r->body.oom = false;
+    obs_buf_puts(&r->body, "{\"error\":");
+    obs_buf_json_cstr(&r->body, failure);
+    obs_buf_putc(&r->body, '}');
+  }
+  out->body = r->body.p;
+  out->body_len = r->body.len;
+  out->body[out->body_len] = '\0';
+  return OBSERVER_E_OK;
+}
+
+observer_err observer_call(observer_client *client, const char *endpoint, const char *body, const char *description,
+                           const observer_call_options *options, observer_response *out) {
+  static const observer_call_options defaults = {0};
+  if (out == NULL) return OBSERVER_E_INVALID;
+  *out = (observer_response){0};
+  if (endpoint == NULL || *endpoint == '\0' || body == NULL) return OBSERVER_E_INVALID;
+  if (options == NULL) options = &defaults;
+  received r = {.most = options->max_body == 0 ? MAX_BODY : options->max_body};
+  char failure[CURL_ERROR_SIZE] = "";
+  obs_buf url = {0};
+  obs_buf_puts(&url, gateway_of(options));
+  obs_buf_puts(&url, endpoint);
+  const char *text = text_of(&url);
+  observer_err err = text == NULL ? OBSERVER_E_NOMEM : call(text, body, options, &r, out, failure, sizeof(failure));
+  obs_buf_fini(&url);
+  if (err != OBSERVER_E_OK) {
+    obs_buf_fini(&r.body);
+    return err;
+  }
+  conclude(client, endpoint, description, failure, out);
+  return OBSERVER_E_OK;
+}
+
+void observer_response_fini(observer_response *response) {
+  if (response == NULL) return;
+  free(response->body);
+  response->body = NULL;
+  response->body_len = 0;
+}

@@ -1,0 +1,176 @@
+#include "base/clock.h"
+#include "base/thread.h"
+#include "client/fork.h"
+#include "client/impl.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* GRACE_MS: what NNG may take to close its connections after the deadline. It should never; 1.5.2 can hang there, and
+ * then the thread and its memory are left to the process rather than the caller to the thread. */
+enum { ERROR_TEXT = 512, GRACE_MS = 3000 };
+
+static _Thread_local char open_error[ERROR_TEXT];
+
+const char *observer_open_error(void) {
+  return open_error;
+}
+
+/* ---- opening ---- */
+
+static observer_err init_locks(observer_client *c) {
+  if (pthread_mutex_init(&c->lock, NULL) != 0) return OBSERVER_E_NOMEM;
+  pthread_cond_t *const conds[] = {&c->work, &c->room, &c->settled};
+  for (size_t i = 0; i < 3; i++) {
+    observer_err err = obs_cond_init(conds[i]);
+    if (err == OBSERVER_E_OK) continue;
+    while (i-- > 0) pthread_cond_destroy(conds[i]);
+    pthread_mutex_destroy(&c->lock);
+    return err;
+  }
+  return OBSERVER_E_OK;
+}
+
+static void free_client(observer_client *c) {
+  for (obs_client_packet *p = c->window.head, *next; p != NULL; p = next) {
+    next = p->next;
+    obs_client_packet_free(p);
+  }
+  obs_client_packet_free(c->open);
+  obs_client_spool_close(c->spool);
+  obs_client_options_fini(&c->o);
+  pthread_cond_destroy(&c->work);
+  pthread_cond_destroy(&c->room);
+  pthread_cond_destroy(&c->settled);
+  pthread_mutex_destroy(&c->lock);
+  free(c);
+}
+
+/* The program's signals are for the program's threads. */
+static observer_err start_thread(observer_client *c) {
+  sigset_t all, old;
+  sigfillset(&all);
+  if (pthread_sigmask(SIG_SETMASK, &all, &old) != 0) return OBSERVER_E_INVALID;
+  observer_err err = obs_thread_start(&c->thread, "obs:client", obs_client_run, c);
+  if (pthread_sigmask(SIG_SETMASK, &old, NULL) != 0) abort(); /* cannot be: the mask is one that it gave */
+  return err;
+}
+
+static observer_err start(observer_client *c, const observer_options *options) {
+  observer_err err = obs_client_options_init(&c->o, options, open_error, ERROR_TEXT);
+  if (err == OBSERVER_E_OK) err = obs_client_name(c, options->producer, open_error, ERROR_TEXT);
+  if (err == OBSERVER_E_OK) err = obs_client_spooler_open(c, open_error, ERROR_TEXT);
+  if (err != OBSERVER_E_OK) return err;
+  err = obs_client_link_open(c, open_error, ERROR_TEXT);
+  if (err == OBSERVER_E_OK) err = start_thread(c);
+  if (err != OBSERVER_E_OK) obs_client_link_close(c);
+  return err;
+}
+
+observer_err observer_open(const observer_options *options, observer_client **out) {
+  open_error[0] = '\0';
+  *out = NULL;
+  observer_client *c = NULL;
+  observer_err err = obs_client_claim();
+  if (err == OBSERVER_E_OK) {
+    c = calloc(1, sizeof(*c));
+    err = c != NULL ? init_locks(c) : OBSERVER_E_NOMEM;
+  }
+  if (err == OBSERVER_E_OK) {
+    c->generation = obs_client_generation();
+    c->next_op = 1;
+    c->stamp_ms = INT64_MIN;
+    err = start(c, options);
+    if (err != OBSERVER_E_OK) free_client(c);
+  } else {
+    free(c);
+  }
+  if (err == OBSERVER_E_OK)
+    *out = c;
+  else if (open_error[0] == '\0')
+    snprintf(open_error, sizeof(open_error), "%s", observer_strerror(err));
+  return err;
+}
+
+/* ---- flushing and closing ---- */
+
+/* Waits, with the lock held, for `reached`, or the time. */
+static bool wait_settled(observer_client *c, bool (*reached)(const observer_client *c, uint64_t serial),
+                         uint64_t serial, uint64_t until_ms) {
+  for (;;) {
+    if (reached(c, serial)) return true;
+    uint64_t now = obs_clock_mono_ms();
+    if (now >= until_ms) return false;
+    obs_cond_wait_ms(&c->settled, &c->lock, until_ms - now);
+  }
+}
+
+observer_err observer_flush(observer_client *client, uint32_t deadline_ms) {
+  observer_client *c = client;
+  uint64_t until_ms = obs_clock_mono_ms() + deadline_ms;
+  if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
+  pthread_mutex_lock(&c->lock);
+  obs_client_seal(c);
+  bool settled = wait_settled(c, obs_client_is_settled, c->serial, until_ms);
+  pthread_mutex_unlock(&c->lock);
+  if (settled && obs_client_link_drain(c, until_ms)) return OBSERVER_E_OK;
+  return OBSERVER_E_TIMEDOUT;
+}
+
+/* In a forked child: what other threads may have been changing at the fork, and what is NNG's, is left alone. */
+static observer_err close_in_child(observer_client *c) {
+  obs_client_spool_close(c->spool);
+  obs_client_options_fini(&c->o);
+  free(c);
+  return OBSERVER_E_FORKED;
+}
+
+static bool no_publisher(const observer_client *c, uint64_t serial) {
+  (void)serial;
+  return c->publishers == 0;
+}
+
+static bool has_ended(const observer_client *c, uint64_t serial) {
+  (void)serial;
+  return c->ended;
+}
+
+observer_err observer_close(observer_client *client, uint32_t deadline_ms) {
+  observer_client *c = client;
+  if (c == NULL) return OBSERVER_E_OK;
+  if (c->generation != obs_client_generation()) return close_in_child(c);
+  uint64_t until_ms = obs_clock_mono_ms() + deadline_ms;
+  pthread_mutex_lock(&c->lock);
+  c->closing = true;
+  pthread_cond_broadcast(&c->room);
+  wait_settled(c, no_publisher, 0, UINT64_MAX);
+  pthread_mutex_unlock(&c->lock);
+  observer_err err = observer_flush(c, deadline_ms);
+  pthread_mutex_lock(&c->lock);
+  c->stop = true;
+  obs_client_wake(c);
+  uint64_t now = obs_clock_mono_ms();
+  bool ended = wait_settled(c, has_ended, 0, (until_ms > now ? until_ms : now) + GRACE_MS);
+  pthread_mutex_unlock(&c->lock);
+  if (!ended) {
+    pthread_detach(c->thread);
+    return OBSERVER_E_TIMEDOUT;
+  }
+  pthread_join(c->thread, NULL);
+  free_client(c);
+  return err;
+}
+
+/* ---- counters ---- */
+
+void observer_get_counters(observer_client *client, observer_counters *out) {
+  observer_client *c = client;
+  *out = (observer_counters){0};
+  if (c->generation != obs_client_generation()) return;
+  pthread_mutex_lock(&c->lock);
+  *out = c->n;
+  out->memory_bytes = c->memory;
+  pthread_mutex_unlock(&c->lock);
+  out->queued = out->published + out->replayed - out->delivered - out->rejected - out->expired - out->abandoned;
+}

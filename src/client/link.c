@@ -1,0 +1,225 @@
+#include "base/clock.h"
+#include "client/impl.h"
+
+#include <nng/protocol/pipeline0/push.h>
+#include <nng/protocol/pubsub0/pub.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <nng/supplemental/util/platform.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ANSWER_MAX: an answer lists at most 1,000 errors. REST_MS: what is written by NNG's own buffers (TLS, WebSocket) and
+ * answers that are just arriving come to rest: NNG 1.5.2 never finishes closing a pipe that it closes between a
+ * message's length and its body. QUIET_MS: so long nothing may move before PUB takes what is left for stuck. */
+enum { RECONNECT_MIN_MS = 50, RECONNECT_MAX_MS = 1000, ANSWER_MAX = 4 * 1024 * 1024 };
+enum { REST_MS = 50, QUIET_MS = 100, SLICE_MS = 5, PUB_QUEUE_MIN = 16, PUB_QUEUE_MAX = 4096 };
+
+/* ---- what NNG calls ---- */
+
+static void aio_done(void *arg) {
+  obs_client_lane *l = arg;
+  observer_client *c = l->client;
+  pthread_mutex_lock(&c->lock);
+  l->done = true;
+  obs_client_wake(c);
+  pthread_mutex_unlock(&c->lock);
+}
+
+static void pipe_changed(nng_pipe pipe, nng_pipe_ev event, void *arg) {
+  obs_client_socket *s = arg;
+  observer_client *c = s->client;
+  pthread_mutex_lock(&c->lock);
+  if (event == NNG_PIPE_EV_ADD_POST && s->npipes < OBS_CLIENT_URLS_MAX) s->pipes[s->npipes++] = pipe;
+  for (uint32_t i = 0; event == NNG_PIPE_EV_REM_POST && i < s->npipes; i++) {
+    if (nng_pipe_id(s->pipes[i]) != nng_pipe_id(pipe)) continue;
+    s->pipes[i] = s->pipes[--s->npipes];
+    break;
+  }
+  obs_client_wake(c);
+  pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- opening ---- */
+
+static int pub_queue(const obs_client_options *o) {
+  size_t n = o->queue_bytes / o->batch_bytes;
+  return n < PUB_QUEUE_MIN ? PUB_QUEUE_MIN : n > PUB_QUEUE_MAX ? PUB_QUEUE_MAX : (int)n;
+}
+
+/* PUSH keeps NNG's queue of none: a message that the transport took is being written, not waiting. Then the socket can
+ * be written to exactly when its connection has written all of the last message. */
+static int open_socket(observer_client *c, obs_client_socket *s) {
+  int rv = c->o.mode == OBSERVER_PUSH  ? nng_push0_open(&s->id)
+           : c->o.mode == OBSERVER_PUB ? nng_pub0_open(&s->id)
+                                       : nng_req0_open(&s->id);
+  if (rv != 0) return rv;
+  s->open = true;
+  s->client = c;
+  if ((rv = nng_socket_set_ms(s->id, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS)) != 0 ||
+      (rv = nng_socket_set_ms(s->id, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) != 0 ||
+      (rv = nng_socket_set_size(s->id, NNG_OPT_RECVMAXSZ, ANSWER_MAX)) != 0 ||
+      (rv = nng_pipe_notify(s->id, NNG_PIPE_EV_ADD_POST, pipe_changed, s)) != 0 ||
+      (rv = nng_pipe_notify(s->id, NNG_PIPE_EV_REM_POST, pipe_changed, s)) != 0) {
+    return rv;
+  }
+  if (c->o.mode == OBSERVER_PUSH) return nng_socket_get_int(s->id, NNG_OPT_SENDFD, &s->writable);
+  if (c->o.mode == OBSERVER_PUB) return nng_socket_set_int(s->id, NNG_OPT_SENDBUF, pub_queue(&c->o));
+  /* The client sends again by itself, when it wants to: never NNG. */
+  return nng_socket_set_ms(s->id, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+}
+
+static int open_lane(observer_client *c, obs_client_lane *l, obs_client_socket *s) {
+  l->client = c;
+  l->socket = s;
+  int rv = nng_aio_alloc(&l->aio, aio_done, l);
+  if (rv != 0 || c->o.mode != OBSERVER_ACKNOWLEDGED) return rv;
+  rv = nng_ctx_open(&l->ctx, s->id);
+  if (rv != 0) return rv;
+  l->ctx_open = true;
+  return nng_ctx_set_ms(l->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+}
+
+static int dial(obs_client_socket *s, const char *url) {
+  nng_dialer d;
+  int rv = nng_dialer_create(&d, s->id, url);
+  if (rv != 0) return rv;
+  rv = nng_dialer_start(d, NNG_FLAG_NONBLOCK);
+  if (rv != 0) nng_dialer_close(d);
+  return rv;
+}
+
+static observer_err explain(int rv, const char *what, char *text, size_t size) {
+  snprintf(text, size, "%s: %s", what, nng_strerror(rv));
+  return rv == NNG_ENOMEM ? OBSERVER_E_NOMEM : OBSERVER_E_INVALID;
+}
+
+observer_err obs_client_link_open(observer_client *c, char *text, size_t size) {
+  bool push = c->o.mode == OBSERVER_PUSH;
+  size_t nsockets = push ? c->o.nurls : 1, nlanes = c->o.mode == OBSERVER_ACKNOWLEDGED ? c->o.in_flight : nsockets;
+  int rv = 0;
+  for (size_t i = 0; i < nsockets && rv == 0; i++, c->nsockets = i) rv = open_socket(c, &c->sockets[i]);
+  for (size_t i = 0; i < nlanes && rv == 0; i++, c->nlanes = i) {
+    rv = open_lane(c, &c->lanes[i], &c->sockets[push ? i : 0]);
+  }
+  if (rv != 0) return explain(rv, "socket", text, size);
+  for (size_t i = 0; i < c->o.nurls; i++) {
+    rv = dial(&c->sockets[push ? i : 0], c->o.urls[i]);
+    if (rv != 0) return explain(rv, c->o.urls[i], text, size);
+  }
+  return OBSERVER_E_OK;
+}
+
+/* ---- one message ---- */
+
+bool obs_client_link_send(obs_client_lane *l) {
+  observer_client *c = l->client;
+  nng_msg *msg = l->packet->msg;
+  nng_aio_set_timeout(l->aio, NNG_DURATION_INFINITE);
+  if (c->o.mode != OBSERVER_ACKNOWLEDGED) {
+    l->packet->msg = NULL;
+    nng_aio_set_msg(l->aio, msg);
+    nng_send_aio(l->socket->id, l->aio);
+    return true;
+  }
+  if (nng_msg_dup(&msg, l->packet->msg) != 0) return false;
+  nng_aio_set_msg(l->aio, msg);
+  nng_ctx_send(l->ctx, l->aio);
+  return true;
+}
+
+void obs_client_link_await(obs_client_lane *l) {
+  nng_aio_set_timeout(l->aio, (nng_duration)l->client->o.request_timeout_ms);
+  nng_ctx_recv(l->ctx, l->aio);
+}
+
+void obs_client_link_stop(obs_client_lane *l) {
+  nng_aio_stop(l->aio);
+}
+
+void obs_client_link_reconnect(obs_client_socket *s) {
+  nng_pipe pipes[OBS_CLIENT_URLS_MAX];
+  pthread_mutex_lock(&s->client->lock);
+  uint32_t n = s->npipes;
+  memcpy(pipes, s->pipes, sizeof(pipes));
+  pthread_mutex_unlock(&s->client->lock);
+  for (uint32_t i = 0; i < n; i++) nng_pipe_close(pipes[i]); /* one that has gone by itself is no error */
+}
+
+/* ---- the last messages ---- */
+
+/* Written, too, is what a later message was taken after; of a connection that has gone nothing more can be known. */
+static bool lane_written(obs_client_lane *l, uint64_t until_ms) {
+  observer_client *c = l->client;
+  struct pollfd fd = {.fd = l->socket->writable, .events = POLLIN};
+  pthread_mutex_lock(&c->lock);
+  uint64_t taken = l->taken;
+  pthread_mutex_unlock(&c->lock);
+  for (;;) {
+    if (poll(&fd, 1, SLICE_MS) == 1) return true;
+    pthread_mutex_lock(&c->lock);
+    bool gone = l->socket->npipes == 0, later = l->taken > taken;
+    pthread_mutex_unlock(&c->lock);
+    if (gone || later) return true;
+    if (obs_clock_mono_ms() >= until_ms) return false;
+  }
+}
+
+/* How many messages the connections of the socket have written. */
+static uint64_t written(nng_socket socket) {
+  nng_stat *root;
+  uint64_t sum = 0;
+  if (nng_stats_get(&root) != 0) return 0;
+  for (nng_stat *pipe = nng_stat_child(root); pipe != NULL; pipe = nng_stat_next(pipe)) {
+    uint64_t of_socket = UINT64_MAX, messages = 0;
+    if (strcmp(nng_stat_name(pipe), "pipe") != 0) continue;
+    for (nng_stat *s = nng_stat_child(pipe); s != NULL; s = nng_stat_next(s)) {
+      if (strcmp(nng_stat_name(s), "socket") == 0) of_socket = nng_stat_value(s);
+      if (strcmp(nng_stat_name(s), "tx_msgs") == 0) messages = nng_stat_value(s);
+    }
+    if (of_socket == (uint64_t)nng_socket_id(socket)) sum += messages;
+  }
+  nng_stats_free(root);
+  return sum;
+}
+
+/* PUB does not say when a message is out: waits until nothing has moved for a while. */
+static bool pub_written(obs_client_socket *s, uint64_t until_ms) {
+  uint64_t last = written(s->id), since = obs_clock_mono_ms(), now = since;
+  for (; now < until_ms && now - since < QUIET_MS; now = obs_clock_mono_ms()) {
+    nng_msleep(SLICE_MS);
+    uint64_t sum = written(s->id);
+    if (sum != last) since = now;
+    last = sum;
+  }
+  return now - since >= QUIET_MS;
+}
+
+bool obs_client_link_drain(observer_client *c, uint64_t until_ms) {
+  if (c->o.mode == OBSERVER_ACKNOWLEDGED) return true;
+  if (c->o.mode == OBSERVER_PUB) return pub_written(&c->sockets[0], until_ms);
+  bool all = true;
+  for (size_t i = 0; i < c->nlanes; i++) {
+    if (!lane_written(&c->lanes[i], until_ms)) all = false;
+  }
+  return all;
+}
+
+void obs_client_link_close(observer_client *c) {
+  for (size_t i = 0; i < c->nlanes; i++) {
+    obs_client_lane *l = &c->lanes[i];
+    if (l->aio != NULL) nng_aio_stop(l->aio);
+    if (l->ctx_open) nng_ctx_close(l->ctx);
+  }
+  bool connected = false;
+  pthread_mutex_lock(&c->lock);
+  for (size_t i = 0; i < c->nsockets; i++) connected = connected || c->sockets[i].npipes > 0;
+  pthread_mutex_unlock(&c->lock);
+  if (connected) nng_msleep(REST_MS);
+  for (size_t i = 0; i < c->nsockets; i++) {
+    if (c->sockets[i].open) nng_close(c->sockets[i].id);
+  }
+  for (size_t i = 0; i < c->nlanes; i++) {
+    if (c->lanes[i].aio != NULL) nng_aio_free(c->lanes[i].aio);
+  }
+}

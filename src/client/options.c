@@ -1,0 +1,165 @@
+#include "base/clock.h"
+#include "client/encode.h"
+#include "client/impl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum {
+  LINGER_MS = 5,
+  BATCH_OPS = 512,
+  BATCH_OPS_MAX = 1000,
+  BATCH_BYTES = 256 * 1024,
+  BATCH_BYTES_MAX = 2 * 1024 * 1024,
+  QUEUE_BYTES = 8 * 1024 * 1024,
+  EXPIRE_MS = 120000,
+  REQUEST_TIMEOUT_MS = 5000,
+  RETRY_MIN_MS = 50,
+  RETRY_MAX_MS = 5000,
+  IN_FLIGHT = 4,
+  SPOOL_BYTES = 64 * 1024 * 1024,
+  SPOOL_BYTES_MIN = 64 * 1024,
+  PRODUCER_MAX = 256
+};
+
+static const char *const default_urls[] = {
+    [OBSERVER_PUSH] = "tcp://127.0.0.1:3801",
+    [OBSERVER_PUB] = "tcp://127.0.0.1:3802",
+    [OBSERVER_ACKNOWLEDGED] = "tcp://127.0.0.1:3803",
+};
+
+static observer_err copy_urls(obs_client_options *o, const observer_options *given, char *text, size_t size) {
+  const char *const fallback[] = {default_urls[given->mode], NULL};
+  const char *const *urls = given->urls != NULL ? given->urls : fallback;
+  for (size_t i = 0; urls[i] != NULL; i++) {
+    if (i == OBS_CLIENT_URLS_MAX) {
+      snprintf(text, size, "urls: more than %d", OBS_CLIENT_URLS_MAX);
+      return OBSERVER_E_INVALID;
+    }
+    o->urls[i] = strdup(urls[i]);
+    if (o->urls[i] == NULL) return OBSERVER_E_NOMEM;
+    o->nurls = i + 1;
+  }
+  if (o->nurls > 0) return OBSERVER_E_OK;
+  snprintf(text, size, "urls: the list is empty");
+  return OBSERVER_E_INVALID;
+}
+
+static observer_err copy_text(char **out, const char *name, const char *value, char *text, size_t size) {
+  if (value == NULL) return OBSERVER_E_OK;
+  if (value[0] == '\0' || !obs_client_text_valid(value, strlen(value))) {
+    snprintf(text, size, "%s: empty, too long, or not UTF-8", name);
+    return OBSERVER_E_INVALID;
+  }
+  *out = strdup(value);
+  return *out != NULL ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+}
+
+/* One number: where it goes, what stands for 0, and between what it must lie. */
+typedef struct {
+  const char *name;
+  int64_t given, fallback, least, most;
+} number;
+
+static observer_err check_number(const number *n, int64_t *out, char *text, size_t size) {
+  *out = n->given != 0 ? n->given : n->fallback;
+  if (*out >= n->least && *out <= n->most) return OBSERVER_E_OK;
+  snprintf(text, size, "%s: %" PRId64 " is not between %" PRId64 " and %" PRId64, n->name, *out, n->least, n->most);
+  return OBSERVER_E_INVALID;
+}
+
+static observer_err copy_numbers(obs_client_options *o, const observer_options *g, char *text, size_t size) {
+  enum { LINGER, OPS, BYTES, QUEUE, BLOCK, EXPIRE, TIMEOUT, RETRY_MIN, RETRY_MAX, FLIGHT, SPOOL, NUMBERS };
+  const number numbers[NUMBERS] = {
+      [LINGER] = {"linger_ms", g->linger_ms, LINGER_MS, -1, INT32_MAX},
+      [OPS] = {"batch_ops", g->batch_ops, BATCH_OPS, 1, BATCH_OPS_MAX},
+      [BYTES] = {"batch_bytes", g->batch_bytes, BATCH_BYTES, 1, BATCH_BYTES_MAX},
+      [QUEUE] = {"queue_bytes", g->queue_bytes > INT64_MAX ? INT64_MAX : (int64_t)g->queue_bytes, QUEUE_BYTES, 1,
+                 INT64_MAX},
+      [BLOCK] = {"block_ms", g->block_ms, 0, -1, INT32_MAX},
+      [EXPIRE] = {"expire_ms", g->expire_ms, EXPIRE_MS, -1, INT32_MAX},
+      [TIMEOUT] = {"request_timeout_ms", g->request_timeout_ms, REQUEST_TIMEOUT_MS, 1, INT32_MAX},
+      [RETRY_MIN] = {"retry_min_ms", g->retry_min_ms, RETRY_MIN_MS, 1, INT32_MAX},
+      [RETRY_MAX] = {"retry_max_ms", g->retry_max_ms, RETRY_MAX_MS, 1, INT32_MAX},
+      [FLIGHT] = {"in_flight", g->in_flight, IN_FLIGHT, 1, OBS_CLIENT_LANES_MAX},
+      [SPOOL] = {"spool_bytes", g->spool_bytes > INT64_MAX ? INT64_MAX : (int64_t)g->spool_bytes, SPOOL_BYTES,
+                 SPOOL_BYTES_MIN, INT64_MAX / 2},
+  };
+  int64_t v[NUMBERS];
+  for (size_t i = 0; i < NUMBERS; i++) {
+    observer_err err = check_number(&numbers[i], &v[i], text, size);
+    if (err != OBSERVER_E_OK) return err;
+  }
+  o->linger_ms = v[LINGER] < 0 ? 0 : (uint32_t)v[LINGER];
+  o->batch_ops = (uint32_t)v[OPS];
+  o->batch_bytes = (uint32_t)v[BYTES];
+  o->queue_bytes = (size_t)v[QUEUE];
+  o->block_ms = (int32_t)v[BLOCK];
+  /* Only what is acknowledged can expire, and what is in a spool is kept until it is. */
+  o->expire_ms = o->mode != OBSERVER_ACKNOWLEDGED || g->spool != NULL ? -1 : (int32_t)v[EXPIRE];
+  o->request_timeout_ms = (uint32_t)v[TIMEOUT];
+  o->retry_min_ms = (uint32_t)v[RETRY_MIN];
+  o->retry_max_ms = v[RETRY_MAX] < v[RETRY_MIN] ? o->retry_min_ms : (uint32_t)v[RETRY_MAX];
+  o->in_flight = (uint32_t)v[FLIGHT];
+  o->spool_bytes = (uint64_t)v[SPOOL];
+  return OBSERVER_E_OK;
+}
+
+observer_err obs_client_options_init(obs_client_options *o, const observer_options *given, char *text, size_t size) {
+  *o = (obs_client_options){.mode = given->mode, .spool_sync = given->spool_sync};
+  if (given->mode != OBSERVER_PUSH && given->mode != OBSERVER_PUB && given->mode != OBSERVER_ACKNOWLEDGED) {
+    snprintf(text, size, "mode: %d is none", (int)given->mode);
+    return OBSERVER_E_INVALID;
+  }
+  if (given->spool != NULL && given->mode != OBSERVER_ACKNOWLEDGED) {
+    snprintf(text, size, "spool: only in acknowledged mode");
+    return OBSERVER_E_INVALID;
+  }
+  if (given->mode == OBSERVER_ACKNOWLEDGED) {
+    o->on_delivery = given->on_delivery;
+    o->delivery_arg = given->delivery_arg;
+  }
+  observer_err err = copy_numbers(o, given, text, size);
+  if (err == OBSERVER_E_OK) err = copy_urls(o, given, text, size);
+  if (err == OBSERVER_E_OK) err = copy_text(&o->source, "source", given->source, text, size);
+  if (err == OBSERVER_E_OK) err = copy_text(&o->spool_path, "spool", given->spool, text, size);
+  if (o->source != NULL) o->source_len = (uint32_t)strlen(o->source);
+  return err;
+}
+
+void obs_client_options_fini(obs_client_options *o) {
+  for (size_t i = 0; i < o->nurls; i++) free(o->urls[i]);
+  free(o->source);
+  free(o->spool_path);
+  *o = (obs_client_options){0};
+}
+
+/* ---- names ---- */
+
+/* Two clients that open in the same millisecond, on one machine or two, differ in the random part. */
+observer_err obs_client_name(observer_client *c, const char *producer, char *text, size_t size) {
+  char host[65] = "", fallback[PRODUCER_MAX];
+  uint32_t lot;
+  if (getrandom(&lot, sizeof(lot), 0) != sizeof(lot)) lot = (uint32_t)obs_clock_mono_ns() ^ (uint32_t)getpid() << 16;
+  uint64_t now = (uint64_t)obs_clock_wall_ms();
+  c->instance = now << 20 ^ (uint64_t)lot << 32 ^ lot;
+  c->random = c->instance | 1;
+  if (producer == NULL) {
+    if (gethostname(host, sizeof(host) - 1) != 0) snprintf(host, sizeof(host), "localhost");
+    snprintf(fallback, sizeof(fallback), "%.100s-%.64s-%ld", program_invocation_short_name, host, (long)getpid());
+    producer = obs_client_text_valid(fallback, strlen(fallback)) ? fallback : "producer";
+  }
+  size_t n = strlen(producer);
+  if (n == 0 || n >= PRODUCER_MAX || !obs_client_text_valid(producer, n)) {
+    snprintf(text, size, "producer: empty, longer than %d bytes, or not UTF-8", PRODUCER_MAX - 1);
+    return OBSERVER_E_INVALID;
+  }
+  int len = snprintf(c->prefix, sizeof(c->prefix), "%s-%" PRIx64 "%08" PRIx32 "-", producer, now, lot);
+  c->prefix_len = (uint32_t)len;
+  return OBSERVER_E_OK;
+}

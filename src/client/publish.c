@@ -1,0 +1,137 @@
+#include "client/publish.h"
+
+#include "base/clock.h"
+#include "client/encode.h"
+#include "client/fork.h"
+#include "client/impl.h"
+#include "client/mp.h"
+
+enum { MAP_HEAD = 3, DIGITS_MAX = 20, MESSAGE_MAX = 4 * 1024 * 1024 };
+
+#define KEY(p, name) obs_mp_str(p, name, sizeof(name) - 1)
+
+observer_err obs_client_refuse(observer_client *c) {
+  pthread_mutex_lock(&c->lock);
+  c->n.refused_invalid++;
+  pthread_mutex_unlock(&c->lock);
+  return OBSERVER_E_INVALID;
+}
+
+/* ---- what the client adds ---- */
+
+/* The text is made once a millisecond. */
+static char *put_timestamp(observer_client *c, char *p) {
+  int64_t now = obs_clock_wall_ms();
+  if (now != c->stamp_ms) {
+    obs_clock_format(now, c->stamp);
+    c->stamp_ms = now;
+  }
+  return obs_mp_str(KEY(p, "timestamp"), c->stamp, OBS_ISO8601_LEN);
+}
+
+/* `<producer>-<epoch>-<n>`: its length is known before it is written. */
+static char *put_op_id(observer_client *c, char *p) {
+  char id[OBS_CLIENT_PREFIX_MAX + DIGITS_MAX], digits[DIGITS_MAX];
+  size_t at = sizeof(digits);
+  for (uint64_t n = c->next_op; n > 0 || at == sizeof(digits); n /= 10) digits[--at] = (char)('0' + n % 10);
+  memcpy(id, c->prefix, c->prefix_len);
+  memcpy(id + c->prefix_len, digits + at, sizeof(digits) - at);
+  c->next_op++;
+  return obs_mp_str(KEY(p, "op_id"), id, c->prefix_len + sizeof(digits) - at);
+}
+
+typedef struct {
+  bool timestamp, source, op_id;
+} additions;
+
+static size_t additions_size(const observer_client *c, additions a) {
+  size_t size = 0;
+  if (a.timestamp) size += sizeof("timestamp") + OBS_MP_HEAD_MAX + OBS_ISO8601_LEN;
+  if (a.source) size += sizeof("source") + OBS_MP_HEAD_MAX + c->o.source_len;
+  if (a.op_id) size += sizeof("op_id") + OBS_MP_HEAD_MAX + c->prefix_len + DIGITS_MAX;
+  return size;
+}
+
+static char *put_additions(observer_client *c, additions a, char *p) {
+  if (a.timestamp) p = put_timestamp(c, p);
+  if (a.source) p = obs_mp_str(KEY(p, "source"), c->o.source, c->o.source_len);
+  if (a.op_id) p = put_op_id(c, p);
+  return p;
+}
+
+observer_err obs_client_publish(observer_client *c, const obs_client_pairs *pairs, int32_t block_ms, void *tag) {
+  additions a = {!pairs->has_timestamp, !pairs->has_source && c->o.source_len > 0,
+                 !pairs->has_op_id && c->o.mode == OBSERVER_ACKNOWLEDGED};
+  size_t size = MAP_HEAD + pairs->size + additions_size(c, a);
+  char *p;
+  if (size > OBS_CLIENT_OP_MAX) return obs_client_refuse(c);
+  pthread_mutex_lock(&c->lock);
+  observer_err err = obs_client_reserve(c, size, block_ms, &p);
+  if (err == OBSERVER_E_OK) {
+    p = obs_mp_map(p, pairs->n + a.timestamp + a.source + a.op_id);
+    p = put_additions(c, a, pairs->write(p, pairs->arg));
+    obs_client_commit(c, p, tag);
+  }
+  pthread_mutex_unlock(&c->lock);
+  return err;
+}
+
+/* ---- an op ---- */
+
+typedef struct {
+  const observer_op *op;
+  obs_client_measure measure;
+} measured;
+
+static char *write_op(char *p, const void *arg) {
+  const measured *m = arg;
+  return obs_client_op_write(p, m->op, &m->measure);
+}
+
+observer_err observer_publish_wait(observer_client *client, const observer_op *op, int32_t block_ms, void *tag) {
+  measured m;
+  if (client->generation != obs_client_generation()) return OBSERVER_E_FORKED;
+  m.op = op;
+  obs_client_op_measure(op, &m.measure);
+  if (!obs_client_op_valid(op, &m.measure)) return obs_client_refuse(client);
+  obs_client_pairs pairs = {
+      m.measure.n, m.measure.size, op->timestamp != NULL, op->source != NULL, op->op_id != NULL, write_op, &m};
+  return obs_client_publish(client, &pairs, block_ms, tag);
+}
+
+observer_err observer_publish(observer_client *client, const observer_op *op) {
+  return observer_publish_wait(client, op, client->o.block_ms, NULL);
+}
+
+/* ---- a message of another kind ---- */
+
+static bool is_payload_start(unsigned char b) {
+  return (b >= 0x80 && b <= 0x9f) || (b >= 0xdc && b <= 0xdf) || b == '{' || b == '[';
+}
+
+static bool message_valid(const char *topic, const void *payload, size_t len) {
+  size_t n = topic != NULL ? strlen(topic) + 1 : 0;
+  if (payload == NULL || len == 0 || len > MESSAGE_MAX || n > MESSAGE_MAX - len) return false;
+  if (topic == NULL) return is_payload_start(*(const unsigned char *)payload); /* else its begin would be a topic */
+  return n > 1 && !is_payload_start((unsigned char)topic[0]);
+}
+
+observer_err observer_publish_message(observer_client *client, const char *topic, const void *payload, size_t len,
+                                      int32_t block_ms, void *tag) {
+  observer_client *c = client;
+  if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
+  if (!message_valid(topic, payload, len)) return obs_client_refuse(c);
+  size_t n = topic != NULL ? strlen(topic) + 1 : 0;
+  obs_client_packet *p = obs_client_packet_new(n + len, c->o.on_delivery != NULL);
+  if (p == NULL) return OBSERVER_E_NOMEM;
+  if (n > 0) memcpy(p->body, topic, n);
+  memcpy(p->body + n, payload, len);
+  p->len = n + len;
+  p->raw = true;
+  if (p->ntags > 0) p->tags[0] = tag;
+  pthread_mutex_lock(&c->lock);
+  observer_err err = obs_client_push_packet(c, p, block_ms);
+  pthread_mutex_unlock(&c->lock);
+  if (err != OBSERVER_E_OK) obs_client_packet_free(p);
+  return err;
+}

@@ -1,0 +1,234 @@
+#include "base/clock.h"
+#include "base/thread.h"
+#include "client/impl.h"
+#include "client/mp.h"
+
+#include <stdlib.h>
+
+/* A packet begins with 1 KiB and is doubled, unless the last full one tells how big it will be. ROOM_SLICE_MS: so long
+ * a waiting publisher trusts that somebody wakes it. */
+enum { FIRST_BYTES = 1024, ROOM_SLICE_MS = 1000 };
+
+/* ---- lists and packets ---- */
+
+void obs_client_list_add(obs_client_list *list, obs_client_packet *p) {
+  p->prev = list->tail;
+  p->next = NULL;
+  if (list->tail != NULL)
+    list->tail->next = p;
+  else
+    list->head = p;
+  list->tail = p;
+}
+
+void obs_client_list_remove(obs_client_list *list, obs_client_packet *p) {
+  if (p->prev != NULL)
+    p->prev->next = p->next;
+  else
+    list->head = p->next;
+  if (p->next != NULL)
+    p->next->prev = p->prev;
+  else
+    list->tail = p->prev;
+  p->prev = p->next = NULL;
+}
+
+obs_client_packet *obs_client_packet_wrap(nng_msg *msg, uint32_t ntags) {
+  size_t own = sizeof(obs_client_packet) + ntags * sizeof(void *);
+  obs_client_packet *p = calloc(1, own);
+  if (p == NULL) return NULL;
+  p->msg = msg;
+  p->body = nng_msg_body(msg);
+  p->len = p->cap = nng_msg_len(msg);
+  p->ntags = ntags;
+  p->memory = own + p->cap;
+  return p;
+}
+
+obs_client_packet *obs_client_packet_new(size_t cap, uint32_t ntags) {
+  nng_msg *msg;
+  if (nng_msg_alloc(&msg, cap) != 0) return NULL;
+  obs_client_packet *p = obs_client_packet_wrap(msg, ntags);
+  if (p == NULL)
+    nng_msg_free(msg);
+  else
+    p->len = 0;
+  return p;
+}
+
+void obs_client_packet_free(obs_client_packet *p) {
+  if (p == NULL) return;
+  if (p->msg != NULL) nng_msg_free(p->msg);
+  free(p);
+}
+
+/* ---- closing and forgetting ---- */
+
+void obs_client_wake(observer_client *c) {
+  c->news = true;
+  pthread_cond_signal(&c->work);
+}
+
+/* A closed packet is the thread's next work, unless the thread has to wait for a lane anyway. */
+static void enqueue(observer_client *c, obs_client_packet *p) {
+  p->serial = ++c->serial;
+  p->expires_ms = c->o.expire_ms < 0 ? UINT64_MAX : p->opened_ms + c->o.linger_ms + (uint64_t)(uint32_t)c->o.expire_ms;
+  obs_client_list_add(c->spool != NULL ? &c->fresh : &c->window, p);
+  obs_client_wake(c);
+}
+
+void obs_client_seal(observer_client *c) {
+  obs_client_packet *p = c->open;
+  if (p == NULL || p->nops == 0) return;
+  c->open = NULL;
+  obs_mp_array32(p->body, p->nops);
+  nng_msg_chop(p->msg, p->cap - p->len);
+  c->typical = p->len + p->len / 8;
+  enqueue(c, p);
+}
+
+void obs_client_forget(observer_client *c, obs_client_packet *p) {
+  obs_client_list_remove(&c->window, p);
+  c->memory -= p->memory;
+  if (c->publishers > 0) pthread_cond_broadcast(&c->room);
+  pthread_cond_broadcast(&c->settled);
+  obs_client_packet_free(p);
+}
+
+/* In order, but for packets that could not be written to the spool and have overtaken what is only there. */
+static bool all_after(const obs_client_list *list, uint64_t serial) {
+  for (const obs_client_packet *p = list->head; p != NULL; p = p->next) {
+    if (p->serial <= serial) return false;
+  }
+  return true;
+}
+
+bool obs_client_is_settled(const observer_client *c, uint64_t serial) {
+  return (c->disk_ops == 0 || c->disk_serial > serial) && all_after(&c->window, serial) && all_after(&c->fresh, serial);
+}
+
+/* ---- room ---- */
+
+static bool memory_has(const observer_client *c, size_t more) {
+  bool empty = c->open == NULL && c->fresh.head == NULL && c->window.head == NULL;
+  return empty || c->memory + more <= c->o.queue_bytes;
+}
+
+/* A quarter of the spool is room to work in: see spool.h. */
+static bool spool_has(const observer_client *c, size_t more) {
+  return c->spool == NULL || c->n.spool_bytes + c->unspooled + more <= c->o.spool_bytes - c->o.spool_bytes / 4;
+}
+
+static observer_err open_packet(observer_client *c, size_t need) {
+  uint32_t ntags = c->o.on_delivery != NULL ? c->o.batch_ops : 0;
+  size_t least = OBS_MP_ARRAY_HEAD + need, cap = c->typical > FIRST_BYTES ? c->typical : FIRST_BYTES;
+  size_t own = sizeof(obs_client_packet) + ntags * sizeof(void *);
+  if (cap < least || !memory_has(c, own + cap)) cap = least;
+  if (!memory_has(c, own + cap)) return OBSERVER_E_FULL;
+  obs_client_packet *p = obs_client_packet_new(cap, ntags);
+  if (p == NULL) return OBSERVER_E_NOMEM;
+  p->len = OBS_MP_ARRAY_HEAD;
+  c->memory += p->memory;
+  c->unspooled += p->len;
+  c->open = p;
+  return OBSERVER_E_OK;
+}
+
+/* Doubles it, within what the batch and the queue have room for. */
+static observer_err grow_packet(observer_client *c, size_t need) {
+  obs_client_packet *p = c->open;
+  size_t least = p->len + need, cap = p->cap * 2 < c->o.batch_bytes ? p->cap * 2 : c->o.batch_bytes;
+  size_t room = c->o.queue_bytes > c->memory ? c->o.queue_bytes - c->memory : 0;
+  if (cap > p->cap + room) cap = p->cap + room;
+  if (cap < least) cap = least;
+  if (cap > p->cap + room) return OBSERVER_E_FULL;
+  if (nng_msg_realloc(p->msg, cap) != 0) return OBSERVER_E_NOMEM;
+  c->memory += cap - p->cap;
+  p->memory += cap - p->cap;
+  p->cap = cap;
+  p->body = nng_msg_body(p->msg);
+  return OBSERVER_E_OK;
+}
+
+static observer_err try_reserve(observer_client *c, size_t need, char **at) {
+  if (!spool_has(c, need)) return OBSERVER_E_FULL;
+  if (c->open != NULL && c->open->nops > 0 && c->open->len + need > c->o.batch_bytes) obs_client_seal(c);
+  observer_err err = OBSERVER_E_OK;
+  if (c->open == NULL)
+    err = open_packet(c, need);
+  else if (c->open->len + need > c->open->cap)
+    err = grow_packet(c, need);
+  if (err == OBSERVER_E_OK) *at = c->open->body + c->open->len;
+  return err;
+}
+
+/* Waits for a change. False: the time is over. */
+static bool wait_for_room(observer_client *c, uint64_t until_ms) {
+  uint64_t now = obs_clock_mono_ms();
+  if (now >= until_ms) return false;
+  uint64_t slice = until_ms - now < ROOM_SLICE_MS ? until_ms - now : ROOM_SLICE_MS;
+  c->publishers++;
+  obs_cond_wait_ms(&c->room, &c->lock, slice);
+  c->publishers--;
+  if (c->closing) pthread_cond_broadcast(&c->settled); /* observer_close waits for the last publisher */
+  return true;
+}
+
+static uint64_t limit(int32_t block_ms) {
+  return block_ms < 0 ? UINT64_MAX : obs_clock_mono_ms() + (uint64_t)(uint32_t)block_ms;
+}
+
+observer_err obs_client_reserve(observer_client *c, size_t need, int32_t block_ms, char **at) {
+  uint64_t until_ms = 0;
+  for (;;) {
+    if (c->closing) return OBSERVER_E_CLOSED;
+    observer_err err = try_reserve(c, need, at);
+    if (err != OBSERVER_E_FULL) return err;
+    obs_client_seal(c); /* what is gathered need not linger when nothing more can join it */
+    if (until_ms == 0) until_ms = block_ms == 0 ? 1 : limit(block_ms);
+    if (!wait_for_room(c, until_ms)) break;
+  }
+  c->n.refused_full++;
+  return OBSERVER_E_FULL;
+}
+
+/* ---- what was written ---- */
+
+/* The thread has to know when the linger of a new packet is over. */
+static void begin_linger(observer_client *c, obs_client_packet *p) {
+  p->opened_ms = obs_clock_mono_ms();
+  if (c->wake_ms > p->opened_ms + c->o.linger_ms) obs_client_wake(c);
+}
+
+void obs_client_commit(observer_client *c, const char *end, void *tag) {
+  obs_client_packet *p = c->open;
+  if (p->nops == 0) begin_linger(c, p);
+  c->unspooled += (size_t)(end - (p->body + p->len));
+  p->len = (size_t)(end - p->body);
+  if (p->ntags > 0) p->tags[p->nops] = tag;
+  p->nops++;
+  c->n.published++;
+  if (p->nops >= c->o.batch_ops) obs_client_seal(c);
+}
+
+observer_err obs_client_push_packet(observer_client *c, obs_client_packet *p, int32_t block_ms) {
+  uint64_t until_ms = 0;
+  for (;;) {
+    if (c->closing) return OBSERVER_E_CLOSED;
+    if (memory_has(c, p->memory) && spool_has(c, p->len)) break;
+    obs_client_seal(c);
+    if (until_ms == 0) until_ms = block_ms == 0 ? 1 : limit(block_ms);
+    if (!wait_for_room(c, until_ms)) {
+      c->n.refused_full++;
+      return OBSERVER_E_FULL;
+    }
+  }
+  obs_client_seal(c); /* what was published before comes before */
+  p->opened_ms = obs_clock_mono_ms();
+  p->nops = 1;
+  c->memory += p->memory;
+  c->unspooled += p->len;
+  c->n.published++;
+  enqueue(c, p);
+  return OBSERVER_E_OK;
+}

@@ -1,0 +1,344 @@
+/* The client's thread: closes packets whose linger is over, gives packets to lanes, and settles what comes back. */
+#include "base/clock.h"
+#include "base/thread.h"
+#include "client/impl.h"
+
+#include <string.h>
+
+/* A lane that failed for want of memory rests so long. STALE_ROUNDS: after so many request timeouts without any answer
+ * the connections are given up as dead. */
+enum { NOMEM_PAUSE_MS = 100, STALE_ROUNDS = 2 };
+
+static bool acknowledged(const observer_client *c) {
+  return c->o.mode == OBSERVER_ACKNOWLEDGED;
+}
+
+/* ---- settling: with the lock held, let go of for callbacks ---- */
+
+static void settle_delivered(observer_client *c, obs_client_packet *p) {
+  c->n.delivered += p->nops;
+  obs_client_forget(c, p);
+}
+
+static void settle_answer(observer_client *c, obs_client_packet *p, const obs_client_verdict *v) {
+  c->n.delivered += v->delivered;
+  c->n.duplicates += v->duplicates;
+  c->n.rejected += v->rejected;
+  obs_client_spooler_settled(c, p);
+  obs_client_forget(c, p);
+}
+
+/* `count` is the counter that the ops go to. */
+static void settle_given_up(observer_client *c, obs_client_packet *p, uint64_t *count, const char *reason) {
+  p->taken = true;
+  pthread_mutex_unlock(&c->lock);
+  obs_client_report_all(c, p, OBSERVER_EXPIRED, reason);
+  pthread_mutex_lock(&c->lock);
+  *count += p->nops;
+  obs_client_forget(c, p);
+}
+
+static void expire_packet(observer_client *c, obs_client_packet *p) {
+  settle_given_up(c, p, &c->n.expired, "not acknowledged within expire_ms");
+}
+
+/* ---- lanes ---- */
+
+static void free_lane(obs_client_lane *l) {
+  l->packet = NULL;
+  l->state = OBS_LANE_FREE;
+}
+
+static void release(obs_client_lane *l) {
+  l->packet->taken = false;
+  free_lane(l);
+}
+
+static uint64_t draw(observer_client *c, uint64_t below) {
+  c->random ^= c->random << 13;
+  c->random ^= c->random >> 7;
+  c->random ^= c->random << 17;
+  return c->random % below;
+}
+
+/* Full jitter: between nothing and the doubled pause, so that many producers do not come back at once. */
+static void pause_lane(obs_client_lane *l) {
+  observer_client *c = l->client;
+  uint32_t doublings = l->packet->tries < 20 ? l->packet->tries : 20;
+  uint64_t most = (uint64_t)c->o.retry_min_ms << doublings;
+  if (most > c->o.retry_max_ms) most = c->o.retry_max_ms;
+  l->packet->tries++;
+  l->resume_ms = obs_clock_mono_ms() + 1 + draw(c, most);
+  l->state = OBS_LANE_PAUSES;
+}
+
+static void retry_or_expire(obs_client_lane *l) {
+  obs_client_packet *p = l->packet;
+  if (p->expired) {
+    free_lane(l);
+    expire_packet(l->client, p);
+  } else {
+    pause_lane(l);
+  }
+}
+
+/* The connection may be dead without anybody having said so. */
+static void check_stale(obs_client_lane *l) {
+  observer_client *c = l->client;
+  uint64_t now = obs_clock_mono_ms();
+  if (now - c->heard_ms < (uint64_t)c->o.request_timeout_ms * STALE_ROUNDS) return;
+  c->heard_ms = now;
+  pthread_mutex_unlock(&c->lock);
+  obs_client_link_reconnect(l->socket);
+  pthread_mutex_lock(&c->lock);
+}
+
+static void answered(obs_client_lane *l) {
+  observer_client *c = l->client;
+  obs_client_packet *p = l->packet;
+  obs_client_verdict verdict;
+  nng_msg *msg = nng_aio_get_msg(l->aio);
+  c->heard_ms = obs_clock_mono_ms();
+  pthread_mutex_unlock(&c->lock);
+  bool ok = obs_client_reply_settle(c, p, msg, &verdict);
+  nng_msg_free(msg);
+  pthread_mutex_lock(&c->lock);
+  if (ok) {
+    free_lane(l);
+    settle_answer(c, p, &verdict);
+  } else {
+    retry_or_expire(l);
+  }
+}
+
+static void sent(obs_client_lane *l) {
+  observer_client *c = l->client;
+  obs_client_packet *p = l->packet;
+  if (acknowledged(c)) {
+    l->state = OBS_LANE_AWAITS;
+    pthread_mutex_unlock(&c->lock);
+    obs_client_link_await(l);
+    pthread_mutex_lock(&c->lock);
+    return;
+  }
+  l->taken++;
+  free_lane(l);
+  settle_delivered(c, p);
+}
+
+/* The message was not taken: in the best-effort modes it goes back to where it was. */
+static void not_sent(obs_client_lane *l, int rv) {
+  obs_client_packet *p = l->packet;
+  nng_msg *msg = nng_aio_get_msg(l->aio);
+  nng_aio_set_msg(l->aio, NULL);
+  if (acknowledged(l->client)) {
+    if (msg != NULL) nng_msg_free(msg);
+    retry_or_expire(l);
+    return;
+  }
+  p->msg = msg;
+  release(l);
+  if (rv == NNG_ECANCELED) return;
+  l->state = OBS_LANE_PAUSES; /* without a packet */
+  l->resume_ms = obs_clock_mono_ms() + NOMEM_PAUSE_MS;
+}
+
+static void collect_lane(obs_client_lane *l) {
+  l->done = false;
+  int rv = nng_aio_result(l->aio);
+  if (l->state == OBS_LANE_SENDS) {
+    if (rv == 0)
+      sent(l);
+    else
+      not_sent(l, rv);
+  } else if (rv == 0) {
+    answered(l);
+  } else {
+    if (rv == NNG_ETIMEDOUT) check_stale(l);
+    retry_or_expire(l);
+  }
+}
+
+static void collect(observer_client *c) {
+  for (size_t i = 0; i < c->nlanes; i++) {
+    if (c->lanes[i].done) collect_lane(&c->lanes[i]);
+  }
+}
+
+/* ---- giving up ---- */
+
+static obs_client_lane *lane_of(observer_client *c, const obs_client_packet *p) {
+  for (size_t i = 0; i < c->nlanes; i++) {
+    if (c->lanes[i].packet == p) return &c->lanes[i];
+  }
+  return NULL;
+}
+
+static void cancel(obs_client_lane *l) {
+  observer_client *c = l->client;
+  pthread_mutex_unlock(&c->lock);
+  nng_aio_cancel(l->aio);
+  pthread_mutex_lock(&c->lock);
+}
+
+static void expire_one(observer_client *c, obs_client_packet *p) {
+  obs_client_lane *l = lane_of(c, p);
+  if (l == NULL) {
+    expire_packet(c, p);
+  } else if (l->state == OBS_LANE_PAUSES) {
+    free_lane(l);
+    expire_packet(c, p);
+  } else if (!p->expired) {
+    p->expired = true;
+    cancel(l);
+  }
+}
+
+/* Packets expire in the order in which they were closed. */
+static void expire(observer_client *c, uint64_t now) {
+  for (obs_client_packet *p = c->window.head, *next; p != NULL && p->expires_ms <= now; p = next) {
+    next = p->next;
+    expire_one(c, p);
+  }
+}
+
+/* What waits for a connection that has gone is free for another. */
+static void take_back(observer_client *c) {
+  for (size_t i = 0; i < c->nlanes; i++) {
+    obs_client_lane *l = &c->lanes[i];
+    if (l->state == OBS_LANE_SENDS && l->socket->npipes == 0 && !l->done) cancel(l);
+  }
+}
+
+/* ---- giving out ---- */
+
+static obs_client_packet *next_packet(observer_client *c) {
+  obs_client_packet *p = c->window.head;
+  while (p != NULL && p->taken) p = p->next;
+  return p;
+}
+
+static bool is_ready(const obs_client_lane *l, uint64_t now) {
+  if (l->socket->npipes == 0) return false;
+  return l->state == OBS_LANE_FREE || (l->state == OBS_LANE_PAUSES && l->resume_ms <= now);
+}
+
+static void give(obs_client_lane *l, obs_client_packet *p) {
+  observer_client *c = l->client;
+  l->packet = p;
+  p->taken = true;
+  if (p->tries > 0) c->n.retried += p->nops;
+  if (c->heard_ms == 0) c->heard_ms = obs_clock_mono_ms();
+  l->state = OBS_LANE_SENDS;
+  pthread_mutex_unlock(&c->lock);
+  bool ok = obs_client_link_send(l);
+  pthread_mutex_lock(&c->lock);
+  if (!ok) pause_lane(l);
+}
+
+static void give_out(observer_client *c, uint64_t now) {
+  for (size_t i = 0; i < c->nlanes; i++) {
+    obs_client_lane *l = &c->lanes[i];
+    if (!is_ready(l, now)) continue;
+    obs_client_packet *p = l->packet != NULL ? l->packet : next_packet(c);
+    if (p != NULL) give(l, p);
+  }
+}
+
+/* ---- closing packets ---- */
+
+/* Whether a packet that is closed now goes somewhere now. */
+static bool somebody_waits(observer_client *c, uint64_t now) {
+  if (c->spool != NULL) return true;
+  if (next_packet(c) != NULL) return false;
+  for (size_t i = 0; i < c->nlanes; i++) {
+    if (is_ready(&c->lanes[i], now) && c->lanes[i].packet == NULL) return true;
+  }
+  return false;
+}
+
+/* When the open packet has to be closed; UINT64_MAX: not by the clock. It lingers longer when nobody could take it, so
+ * that messages do not get small just when they have to wait. */
+static uint64_t seal_at(observer_client *c, uint64_t now) {
+  if (c->open == NULL || c->open->nops == 0) return UINT64_MAX;
+  uint64_t linger = c->open->opened_ms + c->o.linger_ms;
+  if (somebody_waits(c, now)) return linger;
+  return c->o.expire_ms < 0 ? UINT64_MAX : linger + (uint64_t)(uint32_t)c->o.expire_ms;
+}
+
+static uint64_t next_wake(observer_client *c, uint64_t now) {
+  uint64_t at = seal_at(c, now);
+  if (c->window.head != NULL && !c->window.head->expired && c->window.head->expires_ms < at) {
+    at = c->window.head->expires_ms;
+  }
+  for (size_t i = 0; i < c->nlanes; i++) {
+    const obs_client_lane *l = &c->lanes[i];
+    if (l->state == OBS_LANE_PAUSES && l->socket->npipes > 0 && l->resume_ms < at) at = l->resume_ms;
+  }
+  return at;
+}
+
+static void rest(observer_client *c) {
+  uint64_t now = obs_clock_mono_ms(), at = next_wake(c, now);
+  if (c->news || c->stop || at <= now) return;
+  c->wake_ms = at;
+  if (at == UINT64_MAX)
+    pthread_cond_wait(&c->work, &c->lock);
+  else
+    obs_cond_wait_ms(&c->work, &c->lock, at - now);
+  c->wake_ms = 0;
+}
+
+/* ---- life ---- */
+
+static void work(observer_client *c) {
+  c->news = false;
+  uint64_t now = obs_clock_mono_ms();
+  if (seal_at(c, now) <= now) obs_client_seal(c);
+  collect(c);
+  take_back(c);
+  obs_client_spooler_step(c); /* after what was settled has made room */
+  now = obs_clock_mono_ms();
+  expire(c, now);
+  give_out(c, now);
+}
+
+/* Everything that a lane has comes back to the window. */
+static void stop_lanes(observer_client *c) {
+  for (size_t i = 0; i < c->nlanes; i++) {
+    obs_client_lane *l = &c->lanes[i];
+    pthread_mutex_unlock(&c->lock);
+    obs_client_link_stop(l);
+    pthread_mutex_lock(&c->lock);
+    if (l->done) collect_lane(l);
+    if (l->packet != NULL) release(l);
+  }
+}
+
+/* What is in the spool stays there; the rest is given up. */
+static void abandon(observer_client *c) {
+  obs_client_seal(c);
+  obs_client_spooler_step(c);
+  for (obs_client_packet *p = c->window.head, *next; p != NULL; p = next) {
+    next = p->next;
+    if (p->size == 0) settle_given_up(c, p, &c->n.abandoned, "not acknowledged when the client was closed");
+  }
+}
+
+void *obs_client_run(void *client) {
+  observer_client *c = client;
+  pthread_mutex_lock(&c->lock);
+  while (!c->stop) {
+    work(c);
+    rest(c);
+  }
+  stop_lanes(c);
+  abandon(c);
+  pthread_mutex_unlock(&c->lock);
+  obs_client_link_close(c);
+  pthread_mutex_lock(&c->lock);
+  c->ended = true;
+  pthread_cond_broadcast(&c->settled);
+  pthread_mutex_unlock(&c->lock);
+  return NULL;
+}

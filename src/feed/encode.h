@@ -1,0 +1,32 @@
+/* A journal row as the feed's msgpack map. */
+#ifndef OBS_FEED_ENCODE_H
+#define OBS_FEED_ENCODE_H
+
+#include "feed/queue.h"
+#include "op/batch.h"
+
+#include <msgpack.h>
+
+/* One thread's. */
+typedef struct {
+  obs_batch scratch; /* its arena holds unescaped texts */
+  msgpack_packer pk;
+  obs_buf out;
+} obs_feed_encoder;
+
+observer_err obs_feed_encoder_init(obs_feed_encoder *e);
+void obs_feed_encoder_fini(obs_feed_encoder *e);
+/* Appends the row to `out`: seq, topic_seq, then its fields in their order. A field of the producer's own that has one
+ * of these two names is left out. False: no memory (out->oom), or nothing that a row can be; `out` is as before. */
+bool obs_feed_encode(obs_feed_encoder *e, const obs_feed_row *row);
+
+/* What the map of a row or a publication begins with: a count filled in later, then the two numbers. */
+void obs_feed_pack_head(msgpack_packer *pk, obs_buf *out, uint64_t seq, uint64_t topic_seq);
+/* Gives the map that begins at `at` its count, the two numbers included. */
+void obs_feed_pack_count(obs_buf *out, size_t at, uint32_t entries);
+/* A packer that writes to `out`. */
+void obs_feed_packer(msgpack_packer *pk, obs_buf *out);
+void obs_feed_pack_str(msgpack_packer *pk, obs_str s);
+void obs_feed_pack_u64(msgpack_packer *pk, obs_str key, uint64_t value);
+
+#endif

@@ -1,0 +1,113 @@
+#include "observerd/man.h"
+
+#include "base/roff.h"
+#include "observerd/options.h"
+
+static const char about[] =
+    "observerd is the third-party witness of a fleet of agents and services. Producers publish what they did "
+    "(observed ops) on a message bus; it records every op durably, one JSON line each, keeps live aggregates, answers "
+    "over HTTP, and sends what it recorded on to subscribers.\n\n"
+    "What is acknowledged (REP, HTTP) is in the journal and synced. PULL applies backpressure and has no "
+    "acknowledgement; SUB is best effort. One daemon writes a data directory at a time.\n\n"
+    "SIGTERM and SIGINT stop it in order: intake ends, what waits is written, synced and answered; a second one ends "
+    "it "
+    "at once. SIGHUP reads the configuration again: a valid one takes the place of the old as far as a running daemon "
+    "can follow, a bad one is refused.";
+
+static const char configuration[] =
+    "Every option of a section is also a key of that section of the file given with --config, with _ for -, and a "
+    "variable of the environment: OBSERVER_ and the option in capitals. A flag wins over the environment, which wins "
+    "over the file, which wins over the default. --check-config prints what is in force.";
+
+static const char example_file[] = "[http]\nhttp = http://127.0.0.1:3800\n\n[journal]\ndata_dir = /var/lib/observerd\n"
+                                   "fsync = interval:50\nretain_bytes = 10G";
+
+/* Entries of a section: tag and text. */
+typedef struct {
+  const char *tag, *text;
+} entry;
+
+static const entry names_of_older[] = {
+    {"OBSERVER_PORT", "the port of --http, on 127.0.0.1"},
+    {"OBSERVER_CYCLE", "as --cycle"},
+    {"GATEWAY_URL, LAKEHOUSE_URL, OVERSEER_CORRECTIONS_PATH", "as the options of that name, for the older observers' "
+                                                              "installations"},
+};
+
+static const entry files[] = {
+    {"DATA_DIR/ops.jsonl", "the journal: the active segment, one op a line"},
+    {"DATA_DIR/ops-N.jsonl, ops-N.idx", "rotated segments, N the sequence number of their first op, and their indexes"},
+    {"DATA_DIR/coordinator_sessions.jsonl", "session records, one a line"},
+    {"DATA_DIR/rejected.jsonl", "what was refused, with the reason and the bytes"},
+    {"DATA_DIR/bad-rows.jsonl", "rows that could not be read back, kept aside"},
+    {"DATA_DIR/checkpoint", "aggregates up to a sequence number, so that a start is quick"},
+    {"DATA_DIR/lock", "held by the daemon that writes there; has its process id"},
+};
+
+static const entry statuses[] = {
+    {"0", "stopped by a signal, or printed what was asked for"},
+    {"1", "could not run; why is on standard error"},
+    {"2", "the configuration is wrong; each bad value is named on standard error"},
+};
+
+static void put_entries(FILE *out, const char *section, const entry *entries, size_t n) {
+  obs_roff_section(out, section);
+  for (size_t i = 0; i < n; i++) {
+    obs_roff_tag(out, entries[i].tag, NULL);
+    obs_roff_text(out, entries[i].text);
+  }
+}
+
+static void put_option(void *arg, const obs_option_view *o) {
+  FILE *out = arg;
+  char tag[64], text[512];
+  snprintf(tag, sizeof(tag), "--%s", o->flag);
+  obs_roff_tag(out, tag, o->meta);
+  snprintf(text, sizeof(text), "%s.", o->help);
+  obs_roff_text(out, text);
+  if (o->initial != NULL) {
+    snprintf(text, sizeof(text), "Default %s.", o->initial);
+    obs_roff_text(out, text);
+  }
+  if (o->live) obs_roff_text(out, "SIGHUP changes it.");
+}
+
+static void put_variable(void *arg, const obs_option_view *o) {
+  char text[64];
+  if (o->env == NULL) return;
+  snprintf(text, sizeof(text), "as --%s", o->flag);
+  obs_roff_tag(arg, o->env, NULL);
+  obs_roff_text(arg, text);
+}
+
+void obs_man_print(FILE *out) {
+  obs_roff_begin(out, "observerd", 1, OBSERVER_VERSION);
+  obs_roff_section(out, "NAME");
+  obs_roff_text(out, "observerd - records what a fleet of agents and services did");
+  obs_roff_section(out, "SYNOPSIS");
+  obs_roff_text(out, "observerd [OPTION]...");
+  obs_roff_section(out, "DESCRIPTION");
+  obs_roff_text(out, about);
+  obs_roff_section(out, "OPTIONS");
+  obs_options_each(put_option, out);
+  obs_roff_section(out, "CONFIGURATION");
+  obs_roff_text(out, configuration);
+  obs_roff_example(out, example_file);
+  obs_roff_section(out, "ENVIRONMENT");
+  obs_options_each(put_variable, out);
+  for (size_t i = 0; i < sizeof(names_of_older) / sizeof(names_of_older[0]); i++) {
+    obs_roff_tag(out, names_of_older[i].tag, NULL);
+    obs_roff_text(out, names_of_older[i].text);
+  }
+  put_entries(out, "FILES", files, sizeof(files) / sizeof(files[0]));
+  put_entries(out, "EXIT STATUS", statuses, sizeof(statuses) / sizeof(statuses[0]));
+  obs_roff_section(out, "EXAMPLES");
+  obs_roff_text(out, "Records in /var/lib/observerd, syncing at most every 50 ms:");
+  obs_roff_example(out, "observerd --data-dir /var/lib/observerd --fsync interval:50");
+  obs_roff_paragraph(out);
+  obs_roff_text(out, "Tries things out without a file, on other ports:");
+  obs_roff_example(out, "observerd --ephemeral --http http://127.0.0.1:4800 --pull tcp://127.0.0.1:4801 \\\n"
+                        "  --sub none --rep none --feed none");
+  obs_roff_section(out, "SEE ALSO");
+  obs_roff_text(out, "observerctl(1), nngcat(1)");
+}

@@ -1,1 +1,0 @@
-#include "sessions/sessions.h"

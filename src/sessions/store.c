@@ -1,0 +1,185 @@
+/* The writing side: rows go to a journal beside the ops' one, which appends whole groups, mends a torn end and finds
+ * rows again. */
+#include "sessions/store.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* PENDING: most rows of one group. BLOCK_BYTES: what a question reads at a time. */
+enum { WINDOW = 4096, PENDING = 65536, BLOCK_BYTES = 256 << 10 };
+
+/* ---- open and close ---- */
+
+static bool take_row(void *arg, uint64_t seq, const char *line, size_t len, int64_t *time_ms, const char **reason) {
+  obs_sessions *s = arg;
+  obs_session_record record;
+  obs_str row = {line, (uint32_t)len, 0};
+  (void)seq;
+  if (!obs_session_parse(&s->scratch, row, &record, reason)) return false;
+  *time_ms = record.head.time_ms;
+  obs_session_stats_add(&s->stats, &s->scratch, &record);
+  (void)obs_dedupe_add(s->dedupe, row); /* the validator's logger may have written one twice */
+  obs_dedupe_commit(s->dedupe);
+  return true;
+}
+
+static observer_err open_file(obs_sessions *s, const obs_sessions_opts *o, char *text, size_t size) {
+  obs_journal_replayed replayed;
+  obs_journal_opts opts = {.dir = o->dir,
+                           .name = o->name != NULL ? o->name : "coordinator_sessions.jsonl",
+                           .fsync = o->sync ? OBS_FSYNC_ALWAYS : OBS_FSYNC_NEVER,
+                           .block_bytes = BLOCK_BYTES,
+                           .beside = true};
+  observer_err err = obs_journal_open(&opts, &s->journal, text, size);
+  if (err != OBSERVER_E_OK) return err;
+  err = obs_journal_replay(s->journal, 1, take_row, s, &replayed);
+  if (err != OBSERVER_E_OK) {
+    snprintf(text, size, "%s", obs_journal_error(s->journal));
+    return err;
+  }
+  if (replayed.rows == 0 && replayed.bad_rows == 0) return OBSERVER_E_OK;
+  obs_log_info("sessions", "%s/%s: %" PRIu64 " records, %" PRIu64 " bad rows%s", o->dir, opts.name, replayed.rows,
+               replayed.bad_rows, replayed.torn ? ", a torn last row cut off" : "");
+  return OBSERVER_E_OK;
+}
+
+observer_err obs_sessions_open(const obs_sessions_opts *opts, obs_sessions **out, char *error_text, size_t error_size) {
+  obs_sessions *s = calloc(1, sizeof(*s));
+  observer_err err = OBSERVER_E_NOMEM;
+  error_text[0] = '\0';
+  if (s == NULL) goto fail;
+  s->lock_made = pthread_mutex_init(&s->lock, NULL) == 0;
+  if (!s->lock_made) goto fail;
+  err = obs_batch_init(&s->scratch);
+  if (err == OBSERVER_E_OK) err = obs_session_stats_init(&s->stats);
+  if (err == OBSERVER_E_OK) err = obs_dedupe_open(WINDOW, PENDING, &s->dedupe);
+  if (err == OBSERVER_E_OK && opts->dir != NULL) err = open_file(s, opts, error_text, error_size);
+  if (err != OBSERVER_E_OK) goto fail;
+  *out = s;
+  return OBSERVER_E_OK;
+fail:
+  if (error_text[0] == '\0') snprintf(error_text, error_size, "sessions: %s", observer_strerror(err));
+  obs_sessions_close(s);
+  return err;
+}
+
+void obs_sessions_close(obs_sessions *s) {
+  if (s == NULL) return;
+  obs_journal_close(s->journal);
+  obs_dedupe_close(s->dedupe);
+  obs_session_stats_fini(&s->stats);
+  obs_batch_fini(&s->scratch);
+  for (uint32_t i = 0; i < s->kept; i++) free(s->ring[(s->first + i) % OBS_SESSIONS_RING].p);
+  free(s->iov);
+  if (s->lock_made) pthread_mutex_destroy(&s->lock);
+  free(s);
+}
+
+/* ---- recording ---- */
+
+static obs_str without_newline(obs_str row) {
+  return (obs_str){row.p, row.len - 1, 0};
+}
+
+static bool reserve(obs_sessions *s, uint32_t n) {
+  if (n <= s->iov_cap) return true;
+  struct iovec *p = reallocarray(s->iov, n, sizeof(*p));
+  if (p == NULL) return false;
+  s->iov = p;
+  s->iov_cap = n;
+  return true;
+}
+
+/* Marks the duplicates and lists the others. */
+static void plan(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate, int64_t *min_ms, int64_t *max_ms) {
+  obs_session_record record;
+  const char *reason;
+  for (uint32_t i = 0; i < n; i++) {
+    duplicate[i] = !obs_dedupe_add(s->dedupe, without_newline(rows[i]));
+    if (duplicate[i]) continue;
+    s->iov[s->fresh++] = (struct iovec){(void *)(uintptr_t)rows[i].p, rows[i].len};
+    int64_t ms = obs_session_parse(&s->scratch, rows[i], &record, &reason) ? record.head.time_ms : 0;
+    if (ms < *min_ms) *min_ms = ms;
+    if (ms > *max_ms) *max_ms = ms;
+  }
+}
+
+static void forget(obs_sessions *s) {
+  obs_batch_reset(&s->scratch);
+  s->rows = NULL;
+  s->duplicate = NULL;
+  s->nrows = s->fresh = 0;
+}
+
+observer_err obs_sessions_append(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate) {
+  int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
+  if (!reserve(s, n)) return OBSERVER_E_NOMEM;
+  plan(s, rows, n, duplicate, &min_ms, &max_ms);
+  s->rows = rows;
+  s->duplicate = duplicate;
+  s->nrows = n;
+  if (s->journal == NULL || s->fresh == 0) return OBSERVER_E_OK;
+  observer_err err = obs_journal_append(s->journal, s->iov, s->fresh, s->fresh, min_ms, max_ms);
+  if (err == OBSERVER_E_OK) err = obs_journal_sync(s->journal);
+  if (err == OBSERVER_E_OK) return err;
+  obs_dedupe_rollback(s->dedupe);
+  forget(s);
+  return err;
+}
+
+void obs_sessions_rollback(obs_sessions *s) {
+  obs_dedupe_rollback(s->dedupe);
+  if (s->journal != NULL && s->fresh > 0) obs_journal_take_back(s->journal);
+  forget(s);
+}
+
+static void drop_oldest(obs_sessions *s) {
+  obs_sessions_kept *oldest = &s->ring[s->first];
+  s->kept_bytes -= oldest->len;
+  free(oldest->p);
+  s->first = (s->first + 1) % OBS_SESSIONS_RING;
+  s->kept--;
+}
+
+/* Without memory the row is not kept; its number stays its own. */
+static void keep(obs_sessions *s, uint64_t number, obs_str row) {
+  while (s->kept > 0 && (s->kept == OBS_SESSIONS_RING || s->kept_bytes + row.len > OBS_SESSIONS_RING_BYTES)) {
+    drop_oldest(s);
+  }
+  char *copy = malloc(row.len);
+  if (copy == NULL) return;
+  memcpy(copy, row.p, row.len);
+  s->ring[(s->first + s->kept++) % OBS_SESSIONS_RING] = (obs_sessions_kept){number, copy, row.len};
+  s->kept_bytes += row.len;
+}
+
+static void count_row(obs_sessions *s, obs_str row) {
+  obs_session_record record;
+  const char *reason;
+  if (!obs_session_parse(&s->scratch, row, &record, &reason)) return; /* cannot be: obs_session_normalise made it */
+  pthread_mutex_lock(&s->lock);
+  obs_session_stats_add(&s->stats, &s->scratch, &record);
+  if (s->journal == NULL) keep(s, s->stats.total, row);
+  pthread_mutex_unlock(&s->lock);
+}
+
+void obs_sessions_commit(obs_sessions *s) {
+  obs_dedupe_commit(s->dedupe);
+  if (s->journal != NULL && s->fresh > 0) obs_journal_keep(s->journal);
+  for (uint32_t i = 0; i < s->nrows; i++) {
+    if (!s->duplicate[i]) count_row(s, without_newline(s->rows[i]));
+  }
+  forget(s);
+}
+
+observer_err obs_sessions_probe(obs_sessions *s) {
+  return s->journal == NULL ? OBSERVER_E_OK : obs_journal_probe(s->journal);
+}
+
+const char *obs_sessions_error(const obs_sessions *s) {
+  const char *text = s->journal == NULL ? "" : obs_journal_error(s->journal);
+  return text[0] != '\0' ? text : observer_strerror(OBSERVER_E_NOMEM);
+}

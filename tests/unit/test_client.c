@@ -1,0 +1,778 @@
+/* libobserver without a daemon: what calls refuse, bounds, closing while others wait, the builder, and what a REP
+ * socket of the test's own may answer, friendly and hostile. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka wants the four above first
+#include <cmocka.h>
+
+#include <msgpack.h>
+#include <nng/nng.h>
+#include <nng/protocol/pipeline0/pull.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/supplemental/util/platform.h>
+#include <observer/observer.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MS = 20000, REPORTS_MAX = 2000 };
+
+/* ---- what a producer sees ---- */
+
+typedef struct {
+  observer_outcome outcome;
+  char op_id[64], reason[600];
+  bool has_reason;
+  void *tag;
+} reported;
+
+typedef struct {
+  pthread_mutex_t lock;
+  unsigned n;
+  reported all[REPORTS_MAX];
+} reports;
+
+static void on_delivery(void *arg, const observer_delivery *d) {
+  reports *r = arg;
+  pthread_mutex_lock(&r->lock);
+  assert_true(r->n < REPORTS_MAX);
+  reported *one = &r->all[r->n++];
+  one->outcome = d->outcome;
+  one->tag = d->tag;
+  one->has_reason = d->reason != NULL;
+  snprintf(one->op_id, sizeof(one->op_id), "%s", d->op_id);
+  snprintf(one->reason, sizeof(one->reason), "%s", d->reason != NULL ? d->reason : "");
+  pthread_mutex_unlock(&r->lock);
+}
+
+static reports *make_reports(void) {
+  reports *r = calloc(1, sizeof(*r));
+  assert_non_null(r);
+  pthread_mutex_init(&r->lock, NULL);
+  return r;
+}
+
+static observer_client *open_client(observer_options o, const char *url) {
+  observer_client *c;
+  const char *const urls[] = {url, NULL};
+  o.urls = urls;
+  assert_int_equal(observer_open(&o, &c), OBSERVER_E_OK);
+  return c;
+}
+
+static observer_counters counters(observer_client *c) {
+  observer_counters n;
+  observer_get_counters(c, &n);
+  assert_int_equal(n.published + n.replayed, n.delivered + n.rejected + n.expired + n.abandoned + n.queued);
+  return n;
+}
+
+/* ---- a REP socket with one answer after the other; the last is repeated ---- */
+
+typedef struct {
+  const char *bytes;
+  size_t len;
+} answer;
+
+typedef struct {
+  nng_socket socket;
+  pthread_t thread;
+  const answer *answers;
+  size_t n;
+  unsigned asked;
+  msgpack_unpacked last; /* the last request */
+  nng_msg *msg, *before; /* it, and the one before */
+} replier;
+
+static void *reply_all(void *arg) {
+  replier *r = arg;
+  nng_msg *msg;
+  while (nng_recvmsg(r->socket, &msg, 0) == 0) {
+    nng_msg *out;
+    const answer *a = &r->answers[r->asked < r->n ? r->asked : r->n - 1];
+    r->asked++;
+    if (r->before != NULL) nng_msg_free(r->before);
+    r->before = r->msg;
+    r->msg = msg;
+    if (nng_msg_alloc(&out, 0) != 0 || nng_msg_append(out, a->bytes, a->len) != 0) abort();
+    if (nng_sendmsg(r->socket, out, 0) != 0) nng_msg_free(out);
+  }
+  return NULL;
+}
+
+static void start_replier(replier *r, const char *url, const answer *answers, size_t n) {
+  *r = (replier){.answers = answers, .n = n};
+  assert_int_equal(nng_rep0_open(&r->socket), 0);
+  assert_int_equal(nng_listen(r->socket, url, NULL, 0), 0);
+  assert_int_equal(pthread_create(&r->thread, NULL, reply_all, r), 0);
+}
+
+static void stop_replier(replier *r) {
+  nng_close(r->socket);
+  pthread_join(r->thread, NULL);
+  if (r->msg != NULL) nng_msg_free(r->msg);
+  if (r->before != NULL) nng_msg_free(r->before);
+}
+
+/* What the daemon would say of `n` ops. */
+#define ACCEPTED(n)                                                                                                    \
+  "\x85\xa8"                                                                                                           \
+  "accepted" n "\xaa"                                                                                                  \
+  "duplicates\x00\xa8"                                                                                                 \
+  "rejected\x00\xa6"                                                                                                   \
+  "errors\x90\xa3seq\x01"
+#define ANSWER(text)                                                                                                   \
+  { (text), sizeof(text) - 1 }
+
+static const observer_options quick = {
+    .mode = OBSERVER_ACKNOWLEDGED, .retry_min_ms = 1, .retry_max_ms = 5, .request_timeout_ms = 5000, .expire_ms = -1};
+
+/* Publishes `n` ops as one batch with tags 1 to n, flushes, closes; the reports. */
+static reports *talk(const char *url, const answer *answers, size_t nanswers, unsigned n, observer_counters *out,
+                     replier *r) {
+  reports *got = make_reports();
+  observer_options o = quick;
+  o.on_delivery = on_delivery;
+  o.delivery_arg = got;
+  o.linger_ms = MS;
+  o.producer = "p";
+  start_replier(r, url, answers, nanswers);
+  observer_client *c = open_client(o, url);
+  for (unsigned i = 1; i <= n; i++) {
+    observer_op op = {.endpoint = "/a", .op_id = i == 2 ? "mine" : NULL};
+    assert_int_equal(observer_publish_wait(c, &op, 0, (void *)(uintptr_t)i), OBSERVER_E_OK);
+  }
+  assert_int_equal(observer_flush(c, MS), OBSERVER_E_OK);
+  *out = counters(c);
+  assert_int_equal(observer_close(c, MS), OBSERVER_E_OK);
+  return got;
+}
+
+static void test_recorded(void **state) {
+  (void)state;
+  static const answer answers[] = {ANSWER(ACCEPTED("\x03"))};
+  replier r;
+  observer_counters n;
+  reports *got = talk("inproc://recorded", answers, 1, 3, &n, &r);
+  assert_int_equal(got->n, 3);
+  for (unsigned i = 0; i < 3; i++) {
+    assert_int_equal(got->all[i].outcome, OBSERVER_RECORDED);
+    assert_false(got->all[i].has_reason);
+    assert_ptr_equal(got->all[i].tag, (void *)(uintptr_t)(i + 1));
+  }
+  assert_string_equal(got->all[1].op_id, "mine");
+  assert_memory_equal(got->all[0].op_id, "p-", 2);
+  assert_string_equal(strrchr(got->all[0].op_id, '-'), "-1");
+  assert_string_equal(strrchr(got->all[2].op_id, '-'), "-2");
+  assert_int_equal(n.delivered, 3);
+  assert_int_equal(n.memory_bytes, 0);
+  assert_int_equal(r.asked, 1);
+  stop_replier(&r);
+  free(got);
+}
+
+/* A duplicate, a rejected one with its reason, and one recorded. */
+static void test_verdicts(void **state) {
+  (void)state;
+  static const answer answers[] = {ANSWER("\x86\xa8"
+                                          "accepted\x01\xaa"
+                                          "duplicates\x01\xa8"
+                                          "rejected\x01\xa6"
+                                          "errors\x91\x82\xa5index\x00\xa5"
+                                          "error\xa6"
+                                          "no way"
+                                          "\xa3seq\x09\xad"
+                                          "duplicate_ops\x91\xcc\x02")};
+  replier r;
+  observer_counters n;
+  reports *got = talk("inproc://verdicts", answers, 1, 3, &n, &r);
+  assert_int_equal(got->all[0].outcome, OBSERVER_REJECTED);
+  assert_string_equal(got->all[0].reason, "no way");
+  assert_int_equal(got->all[1].outcome, OBSERVER_RECORDED);
+  assert_int_equal(got->all[2].outcome, OBSERVER_DUPLICATE);
+  assert_int_equal(n.delivered, 2);
+  assert_int_equal(n.duplicates, 1);
+  assert_int_equal(n.rejected, 1);
+  assert_int_equal(n.retried, 0);
+  stop_replier(&r);
+  free(got);
+}
+
+/* More were rejected than are listed, as when the daemon's limits are lower than the client's: the rest has the reason
+ * of the last. */
+static void test_message_broken_off(void **state) {
+  (void)state;
+  static const answer answers[] = {ANSWER("\x85\xa8"
+                                          "accepted\x01\xaa"
+                                          "duplicates\x00\xa8"
+                                          "rejected\x01\xa6"
+                                          "errors\x91\x82\xa5index\x01\xa5"
+                                          "error\xa5limit"
+                                          "\xa3seq\x09")};
+  replier r;
+  observer_counters n;
+  reports *got = talk("inproc://broken-off", answers, 1, 4, &n, &r);
+  assert_int_equal(got->all[0].outcome, OBSERVER_RECORDED);
+  for (unsigned i = 1; i < 4; i++) {
+    assert_int_equal(got->all[i].outcome, OBSERVER_REJECTED);
+    assert_string_equal(got->all[i].reason, "limit");
+  }
+  assert_int_equal(n.rejected, 3);
+  stop_replier(&r);
+  free(got);
+}
+
+/* The whole message is sent again, byte for byte, when the answer asks for it. */
+static void test_retry(void **state) {
+  (void)state;
+  static const answer answers[] = {ANSWER("\x86\xa8"
+                                          "accepted\x00\xaa"
+                                          "duplicates\x00\xa8"
+                                          "rejected\x02\xa6"
+                                          "errors\x92\x82\xa5index\x00\xa5"
+                                          "error\xa4"
+                                          "disk"
+                                          "\x82\xa5index\x01\xa5"
+                                          "error\xa4"
+                                          "disk\xa3seq\x00\xa5retry\xc3"),
+                                   ANSWER(ACCEPTED("\x02"))};
+  replier r;
+  observer_counters n;
+  reports *got = talk("inproc://retry", answers, 2, 2, &n, &r);
+  assert_int_equal(got->n, 2);
+  assert_int_equal(got->all[0].outcome, OBSERVER_RECORDED);
+  assert_int_equal(n.retried, 2);
+  assert_int_equal(r.asked, 2);
+  assert_int_equal(nng_msg_len(r.msg), nng_msg_len(r.before));
+  assert_memory_equal(nng_msg_body(r.msg), nng_msg_body(r.before), nng_msg_len(r.msg));
+  stop_replier(&r);
+  free(got);
+}
+
+/* None of these is an answer to two ops: each makes the client ask again, and none does harm. */
+static void test_hostile_answers(void **state) {
+  (void)state;
+  static const answer answers[] = {
+      {"", 0},
+      ANSWER("\xc0"),
+      ANSWER("\x80"),
+      ANSWER("hello"),
+      ANSWER("\x90"),
+      ANSWER("\x85"),
+      ANSWER("\x81\xa8"
+             "accepted"),
+      ANSWER("\x81\xa8"
+             "accepted\xc1"),
+      ANSWER("\x81\xa8"
+             "accepted\xa1x"),
+      ANSWER(ACCEPTED("\x00")),
+      ANSWER(ACCEPTED("\x01")),
+      ANSWER(ACCEPTED("\x03")),
+      ANSWER(ACCEPTED("\xff")),
+      ANSWER(ACCEPTED("\xcf\xff\xff\xff\xff\xff\xff\xff\xff")),
+      ANSWER(ACCEPTED("\xcb\x40\x00\x00\x00\x00\x00\x00\x00")),
+      ANSWER("\xdf\xff\xff\xff\xff\xa8"
+             "accepted\x02"),
+      ANSWER("\xdd\xff\xff\xff\xff"),
+      ANSWER("\x82\xa8"
+             "accepted\x02\xa6"
+             "errors\xdd\xff\xff\xff\xff\x80"),
+      ANSWER("\x82\xa8"
+             "accepted\x02\xa6"
+             "errors\x91\xdf\xff\xff\xff\xff"),
+      ANSWER("\x82\xa8"
+             "accepted\x02\xad"
+             "duplicate_ops\xdd\xff\xff\xff\xff"),
+      ANSWER("\x82\xa8"
+             "accepted\x02\xa6"
+             "errors\x91\xc0"),
+      ANSWER("\x82\xa8"
+             "accepted\x02\xa1x\xdb\xff\xff\xff\xff"),
+      ANSWER("\x82\xa8"
+             "accepted\x02\xa1x\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\xc0"),
+      ANSWER(ACCEPTED("\x02"))};
+  size_t nanswers = sizeof(answers) / sizeof(answers[0]);
+  replier r;
+  observer_counters n;
+  reports *got = talk("inproc://hostile", answers, nanswers, 2, &n, &r);
+  assert_int_equal(got->n, 2);
+  assert_int_equal(r.asked, nanswers);
+  assert_int_equal(n.retried, 2 * (nanswers - 1));
+  assert_int_equal(n.delivered, 2);
+  stop_replier(&r);
+  free(got);
+}
+
+/* Indexes that are not, reasons that are no text: the op is rejected all the same. */
+static void test_odd_rejections(void **state) {
+  (void)state;
+  static const answer answers[] = {ANSWER("\x84\xa8"
+                                          "accepted\x00\xa8"
+                                          "rejected\x02\xaa"
+                                          "duplicates\x00\xa6"
+                                          "errors\x93\x82\xa5index\xcf\xff\xff\xff\xff\xff\xff\xff\xff\xa5"
+                                          "error\xa1x"
+                                          "\x82\xa5index\xa1x\xa5"
+                                          "error\x05\x82\xa5"
+                                          "error\xa2\xff\xfe\xa5index\x00")};
+  replier r;
+  observer_counters n;
+  reports *got = talk("inproc://odd", answers, 1, 2, &n, &r);
+  assert_int_equal(n.rejected, 2);
+  assert_string_equal(got->all[0].reason, "rejected, without a reason");
+  assert_string_equal(got->all[1].reason, "rejected, without a reason");
+  stop_replier(&r);
+  free(got);
+}
+
+static void test_message_of_another_kind(void **state) {
+  (void)state;
+  static const answer answers[] = {ANSWER(ACCEPTED("\x01"))};
+  static char tag;
+  reports *got = make_reports();
+  observer_options o = quick;
+  o.on_delivery = on_delivery;
+  o.delivery_arg = got;
+  replier r;
+  start_replier(&r, "inproc://kind", answers, 1);
+  observer_client *c = open_client(o, "inproc://kind");
+  assert_int_equal(observer_publish_message(c, "session", "\x81\xa1x\x01", 4, 0, &tag), OBSERVER_E_OK);
+  assert_int_equal(observer_flush(c, MS), OBSERVER_E_OK);
+  assert_int_equal(got->n, 1);
+  assert_string_equal(got->all[0].op_id, "");
+  assert_ptr_equal(got->all[0].tag, &tag);
+  assert_int_equal(got->all[0].outcome, OBSERVER_RECORDED);
+  assert_int_equal(counters(c).delivered, 1);
+  assert_int_equal(nng_msg_len(r.msg), 12);
+  assert_memory_equal(nng_msg_body(r.msg), "session\0\x81\xa1x\x01", 12);
+  assert_int_equal(observer_publish_message(c, "", "\x80", 1, 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_publish_message(c, "{", "\x80", 1, 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_publish_message(c, NULL, "text", 4, 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_publish_message(c, "t", "", 0, 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(counters(c).refused_invalid, 4);
+  assert_int_equal(observer_close(c, MS), OBSERVER_E_OK);
+  stop_replier(&r);
+  free(got);
+}
+
+/* ---- refusals and bounds, with nobody there ---- */
+
+static char *text_of(size_t n) {
+  char *s = malloc(n + 1);
+  assert_non_null(s);
+  memset(s, 'x', n);
+  s[n] = '\0';
+  return s;
+}
+
+static void test_invalid_ops(void **state) {
+  (void)state;
+  char *most = text_of(65536), *over = text_of(65537);
+  observer_client *c = open_client((observer_options){0}, "inproc://invalid");
+  const observer_op bad[] = {
+      {.success = OBSERVER_TRUE},
+      {.endpoint = ""},
+      {.endpoint = "\xff"},
+      {.endpoint = "/a", .error = "caf\xc3"},
+      {.endpoint = "/a", .error = "\xed\xa0\x80"},
+      {.endpoint = over},
+      {.endpoint = "/a", .input_summary = over},
+      {.endpoint = "/a", .duration_ms = OBSERVER_INT(-1)},
+      {.endpoint = "/a", .success = (observer_bool)7},
+      {.endpoint = "/a", .extra = {"", 0}},
+      {.endpoint = "/a", .extra = {"\xc1", 1}},
+      {.endpoint = "/a", .extra = {"\x01\x02", 2}},
+      {.endpoint = "/a", .extra = {"\x92\x01", 2}},
+      {.endpoint = "/a", .extra = {"\xdf\xff\xff\xff\xff", 5}},
+      {.endpoint = "/a", .extra = {"\x91\x91\x91\x91\x91\x91\x91\x91\x91\xc0", 10}},
+      {.endpoint = "/a", .input_summary = most, .output_summary = most, .error = most, .correction = most},
+  };
+  const observer_op good[] = {
+      {.endpoint = most},
+      {.endpoint = "/caf\xc3\xa9", .error = ""},
+      {.endpoint = "/a", .duration_ms = OBSERVER_INT(0), .count = OBSERVER_INT(INT64_MIN)},
+      {.endpoint = "/a", .extra = {"\x91\x91\x91\x91\x91\x91\x91\x91\xc0", 9}},
+  };
+  size_t nbad = sizeof(bad) / sizeof(bad[0]), ngood = sizeof(good) / sizeof(good[0]);
+  for (size_t i = 0; i < nbad; i++) assert_int_equal(observer_publish(c, &bad[i]), OBSERVER_E_INVALID);
+  for (size_t i = 0; i < ngood; i++) assert_int_equal(observer_publish(c, &good[i]), OBSERVER_E_OK);
+  assert_int_equal(counters(c).refused_invalid, nbad);
+  assert_int_equal(counters(c).published, ngood);
+  assert_int_equal(observer_close(c, 0), OBSERVER_E_TIMEDOUT);
+  free(most);
+  free(over);
+}
+
+static void test_invalid_options(void **state) {
+  (void)state;
+  static const char *const none[] = {NULL}, *const wrong[] = {"no url", NULL}, *const scheme[] = {"http://x:1/", NULL};
+  const struct {
+    observer_options o;
+    const char *why;
+  } bad[] = {
+      {{.mode = (observer_mode)9}, "mode"},
+      {{.urls = none}, "urls"},
+      {{.urls = wrong}, "no url"},
+      {{.urls = scheme}, "http://x:1/"},
+      {{.producer = ""}, "producer"},
+      {{.producer = "\xff"}, "producer"},
+      {{.source = "\xff"}, "source"},
+      {{.linger_ms = -2}, "linger_ms"},
+      {{.block_ms = -2}, "block_ms"},
+      {{.batch_ops = 1001}, "batch_ops"},
+      {{.batch_bytes = (2 << 20) + 1}, "batch_bytes"},
+      {{.mode = OBSERVER_ACKNOWLEDGED, .in_flight = 17}, "in_flight"},
+      {{.mode = OBSERVER_ACKNOWLEDGED, .expire_ms = -2}, "expire_ms"},
+      {{.mode = OBSERVER_ACKNOWLEDGED, .spool = "/", .spool_bytes = 1}, "spool_bytes"},
+      {{.spool = "x"}, "spool"},
+  };
+  for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    observer_client *c;
+    assert_int_equal(observer_open(&bad[i].o, &c), OBSERVER_E_INVALID);
+    assert_null(c);
+    assert_non_null(strstr(observer_open_error(), bad[i].why));
+  }
+}
+
+static void test_full(void **state) {
+  (void)state;
+  observer_client *c = open_client((observer_options){.queue_bytes = 100000}, "inproc://full");
+  const observer_op op = {.endpoint = "/a", .input_summary = "something that takes a little room in the queue"};
+  unsigned taken = 0;
+  while (observer_publish(c, &op) == OBSERVER_E_OK) taken++;
+  for (unsigned i = 0; i < 100; i++) assert_int_equal(observer_publish(c, &op), OBSERVER_E_FULL);
+  assert_in_range(taken, 500, 1000);
+  observer_counters n = counters(c);
+  assert_int_equal(n.published, taken);
+  assert_int_equal(n.queued, taken);
+  assert_int_equal(n.refused_full, 101);
+  assert_in_range(n.memory_bytes, 50000, 100000);
+  assert_int_equal(observer_flush(c, 0), OBSERVER_E_TIMEDOUT);
+  assert_int_equal(counters(c).queued, taken);
+  assert_int_equal(observer_close(c, 0), OBSERVER_E_TIMEDOUT);
+}
+
+/* One op that is larger than the whole queue goes when nothing else is there. */
+static void test_larger_than_the_queue(void **state) {
+  (void)state;
+  char *text = text_of(60000);
+  observer_client *c = open_client((observer_options){.queue_bytes = 1000}, "inproc://larger");
+  assert_int_equal(observer_publish(c, &(observer_op){.endpoint = text}), OBSERVER_E_OK);
+  assert_int_equal(observer_publish(c, &(observer_op){.endpoint = "/a"}), OBSERVER_E_FULL);
+  assert_int_equal(observer_close(c, 0), OBSERVER_E_TIMEDOUT);
+  free(text);
+}
+
+typedef struct {
+  observer_client *client;
+  _Atomic unsigned waiting;
+  observer_err err;
+} blocked;
+
+static void *publish_until_refused(void *arg) {
+  blocked *b = arg;
+  const observer_op op = {.endpoint = "/a"};
+  atomic_fetch_add(&b->waiting, 1);
+  while ((b->err = observer_publish_wait(b->client, &op, -1, NULL)) == OBSERVER_E_OK) continue;
+  return NULL;
+}
+
+static void test_close_while_others_wait(void **state) {
+  (void)state;
+  enum { THREADS = 4 };
+  pthread_t threads[THREADS];
+  blocked b[THREADS];
+  observer_client *c = open_client((observer_options){.queue_bytes = 4000}, "inproc://waiting");
+  for (unsigned i = 0; i < THREADS; i++) {
+    b[i] = (blocked){.client = c};
+    assert_int_equal(pthread_create(&threads[i], NULL, publish_until_refused, &b[i]), 0);
+  }
+  /* All of them wait when nothing more is taken. */
+  for (uint64_t last = UINT64_MAX, now; (now = counters(c).published) != last || last == 0; last = now) nng_msleep(50);
+  assert_int_equal(observer_close(c, 100), OBSERVER_E_TIMEDOUT);
+  for (unsigned i = 0; i < THREADS; i++) {
+    pthread_join(threads[i], NULL);
+    assert_int_equal(b[i].err, OBSERVER_E_CLOSED);
+  }
+}
+
+static void test_no_client(void **state) {
+  (void)state;
+  observer_client *c;
+  assert_int_equal(observer_close(NULL, 0), OBSERVER_E_OK);
+  assert_int_equal(observer_open(&(observer_options){0}, &c), OBSERVER_E_OK);
+  assert_string_equal(observer_open_error(), "");
+  assert_int_equal(observer_flush(c, 0), OBSERVER_E_OK);
+  assert_int_equal(observer_close(c, 0), OBSERVER_E_OK);
+}
+
+/* ---- what arrives ---- */
+
+typedef struct {
+  nng_socket socket;
+  observer_client *client;
+  nng_msg *msg;
+  msgpack_unpacked ops;
+} puller;
+
+static void start_puller(puller *p, const char *url, observer_options o) {
+  *p = (puller){0};
+  assert_int_equal(nng_pull0_open(&p->socket), 0);
+  assert_int_equal(nng_socket_set_ms(p->socket, NNG_OPT_RECVTIMEO, MS), 0);
+  assert_int_equal(nng_listen(p->socket, url, NULL, 0), 0);
+  p->client = open_client(o, url);
+}
+
+static const msgpack_object_array *pull(puller *p) {
+  assert_int_equal(nng_recvmsg(p->socket, &p->msg, 0), 0);
+  msgpack_unpacked_init(&p->ops);
+  assert_int_equal(msgpack_unpack_next(&p->ops, nng_msg_body(p->msg), nng_msg_len(p->msg), NULL),
+                   MSGPACK_UNPACK_SUCCESS);
+  assert_int_equal(p->ops.data.type, MSGPACK_OBJECT_ARRAY);
+  return &p->ops.data.via.array;
+}
+
+static void end_pull(puller *p) {
+  msgpack_unpacked_destroy(&p->ops);
+  nng_msg_free(p->msg);
+}
+
+static void stop_puller(puller *p) {
+  assert_int_equal(observer_close(p->client, MS), OBSERVER_E_OK);
+  nng_close(p->socket);
+}
+
+static const msgpack_object *field(const msgpack_object *op, const char *name) {
+  assert_int_equal(op->type, MSGPACK_OBJECT_MAP);
+  for (uint32_t i = 0; i < op->via.map.size; i++) {
+    const msgpack_object *key = &op->via.map.ptr[i].key;
+    if (key->via.str.size == strlen(name) && memcmp(key->via.str.ptr, name, key->via.str.size) == 0) {
+      return &op->via.map.ptr[i].val;
+    }
+  }
+  return NULL;
+}
+
+static void check_text(const msgpack_object *op, const char *name, const char *value) {
+  const msgpack_object *found = field(op, name);
+  assert_non_null(found);
+  assert_int_equal(found->type, MSGPACK_OBJECT_STR);
+  assert_int_equal(found->via.str.size, strlen(value));
+  assert_memory_equal(found->via.str.ptr, value, strlen(value));
+}
+
+static void test_fields_arrive(void **state) {
+  (void)state;
+  puller p;
+  start_puller(&p, "inproc://fields", (observer_options){.source = "scrum"});
+  const int64_t numbers[] = {0,   127, 128,    65536,     INT64_MAX,        -1,
+                             -32, -33, -40000, INT64_MIN, (int64_t)1 << 31, -((int64_t)1 << 31)};
+  enum { N = sizeof(numbers) / sizeof(numbers[0]) };
+  for (unsigned i = 0; i < N; i++) {
+    observer_op op = {
+        .endpoint = "/a", .success = i % 2 ? OBSERVER_TRUE : OBSERVER_FALSE, .count = OBSERVER_INT(numbers[i])};
+    op.extra = (observer_JSON){"\x92\x01\xa1z", 4};
+    if (i == 1) op.source = "mine";
+    if (i == 2) op.timestamp = "2026-01-01T00:00:00Z";
+    assert_int_equal(observer_publish(p.client, &op), OBSERVER_E_OK);
+  }
+  const msgpack_object_array *ops = pull(&p);
+  assert_int_equal(ops->size, N);
+  for (unsigned i = 0; i < N; i++) {
+    const msgpack_object *op = &ops->ptr[i];
+    assert_int_equal(op->via.map.size, 6);
+    check_text(op, "endpoint", "/a");
+    check_text(op, "source", i == 1 ? "mine" : "scrum");
+    assert_int_equal(field(op, "timestamp")->via.str.size, i == 2 ? 20 : 24);
+    assert_int_equal(field(op, "success")->via.boolean, i % 2);
+    assert_true(field(op, "count")->via.i64 == numbers[i]);
+    assert_int_equal(field(op, "extra")->via.array.size, 2);
+    assert_null(field(op, "op_id"));
+  }
+  end_pull(&p);
+  stop_puller(&p);
+}
+
+static void test_texts_of_all_lengths(void **state) {
+  (void)state;
+  static const size_t lengths[] = {0, 1, 31, 32, 255, 256, 65535, 65536};
+  enum { N = sizeof(lengths) / sizeof(lengths[0]) };
+  puller p;
+  start_puller(&p, "inproc://lengths", (observer_options){0});
+  for (unsigned i = 0; i < N; i++) {
+    char *text = text_of(lengths[i]);
+    assert_int_equal(observer_publish(p.client, &(observer_op){.endpoint = "/a", .error = text}), OBSERVER_E_OK);
+    free(text);
+  }
+  const msgpack_object_array *ops = pull(&p);
+  assert_int_equal(ops->size, N);
+  for (unsigned i = 0; i < N; i++) assert_int_equal(field(&ops->ptr[i], "error")->via.str.size, lengths[i]);
+  end_pull(&p);
+  stop_puller(&p);
+}
+
+static void test_batches_close(void **state) {
+  (void)state;
+  puller p;
+  start_puller(&p, "inproc://batches", (observer_options){.batch_ops = 3, .linger_ms = MS});
+  for (unsigned i = 0; i < 7; i++) {
+    assert_int_equal(observer_publish(p.client, &(observer_op){.endpoint = "/a"}), OBSERVER_E_OK);
+  }
+  for (unsigned i = 0; i < 3; i++) {
+    if (i == 2) assert_int_equal(observer_flush(p.client, MS), OBSERVER_E_OK);
+    assert_int_equal(pull(&p)->size, i < 2 ? 3 : 1);
+    end_pull(&p);
+  }
+  stop_puller(&p);
+  start_puller(&p, "inproc://bytes", (observer_options){.batch_bytes = 300, .linger_ms = MS});
+  for (unsigned i = 0; i < 12; i++) {
+    assert_int_equal(observer_publish(p.client, &(observer_op){.endpoint = "/a"}), OBSERVER_E_OK);
+  }
+  assert_in_range(pull(&p)->size, 2, 6);
+  assert_in_range(nng_msg_len(p.msg), 100, 300);
+  end_pull(&p);
+  nng_close(p.socket);
+  assert_int_equal(observer_close(p.client, 0), OBSERVER_E_TIMEDOUT);
+}
+
+/* ---- the builder ---- */
+
+static void test_builder(void **state) {
+  (void)state;
+  puller p;
+  start_puller(&p, "inproc://builder", (observer_options){0});
+  observer_builder *b = observer_builder_new();
+  assert_non_null(b);
+  observer_builder_text(b, "endpoint", "/first");
+  observer_builder_text(b, "endpoint", "/last");
+  observer_builder_bool(b, "success", true);
+  observer_builder_int(b, "duration_ms", 12);
+  observer_builder_int(b, "tokens", -7);
+  observer_builder_real(b, "cost", 0.25);
+  observer_builder_msgpack(b, "extra", "\x91\xc0", 2);
+  assert_int_equal(observer_builder_publish(b, p.client, 0, NULL), OBSERVER_E_OK);
+  observer_builder_text(b, "error", "later");
+  assert_int_equal(observer_builder_publish(b, p.client, 0, NULL), OBSERVER_E_OK);
+  observer_builder_reset(b);
+  assert_int_equal(observer_builder_publish(b, p.client, 0, NULL), OBSERVER_E_INVALID);
+  observer_builder_free(b);
+  const msgpack_object_array *ops = pull(&p);
+  assert_int_equal(ops->size, 2);
+  const msgpack_object *op = &ops->ptr[0];
+  assert_int_equal(op->via.map.size, 7);
+  check_text(op, "endpoint", "/last");
+  assert_int_equal(field(op, "tokens")->via.i64, -7);
+  assert_true(field(op, "cost")->via.f64 == 0.25);
+  assert_non_null(field(op, "timestamp"));
+  check_text(&ops->ptr[1], "error", "later");
+  end_pull(&p);
+  stop_puller(&p);
+}
+
+static void wrong_kind(observer_builder *b) {
+  observer_builder_text(b, "count", "3");
+}
+static void wrong_text(observer_builder *b) {
+  observer_builder_int(b, "error", 3);
+}
+static void wrong_bool(observer_builder *b) {
+  observer_builder_int(b, "success", 1);
+}
+static void no_name(observer_builder *b) {
+  observer_builder_int(b, "", 1);
+}
+static void bad_utf8(observer_builder *b) {
+  observer_builder_text(b, "anything", "\xff");
+}
+static void negative_duration(observer_builder *b) {
+  observer_builder_int(b, "duration_ms", -1);
+}
+static void not_a_number(observer_builder *b) {
+  observer_builder_real(b, "cost", __builtin_nan(""));
+}
+static void bad_msgpack(observer_builder *b) {
+  observer_builder_msgpack(b, "extra", "\x91", 1);
+}
+static void empty_endpoint(observer_builder *b) {
+  observer_builder_text(b, "endpoint", "");
+}
+static void too_many(observer_builder *b) {
+  char name[16];
+  for (int i = 0; i < 65; i++) {
+    snprintf(name, sizeof(name), "unknown%d", i);
+    observer_builder_int(b, name, i);
+  }
+}
+static void no_text(observer_builder *b) {
+  observer_builder_text(b, "error", NULL);
+}
+
+/* An error sticks until the builder is emptied. */
+static void test_builder_refuses(void **state) {
+  (void)state;
+  void (*const wrong[])(observer_builder * b) = {wrong_kind,     wrong_text,        wrong_bool,   no_name,
+                                                 bad_utf8,       negative_duration, not_a_number, bad_msgpack,
+                                                 empty_endpoint, too_many,          no_text};
+  size_t n = sizeof(wrong) / sizeof(wrong[0]);
+  observer_client *c = open_client((observer_options){0}, "inproc://refuses");
+  observer_builder *b = observer_builder_new();
+  for (size_t i = 0; i < n; i++) {
+    observer_builder_reset(b);
+    observer_builder_text(b, "endpoint", "/a");
+    wrong[i](b);
+    observer_builder_text(b, "error", "why");
+    assert_int_equal(observer_builder_publish(b, c, 0, NULL), OBSERVER_E_INVALID);
+  }
+  observer_builder_reset(b);
+  observer_builder_text(b, "endpoint", "/a");
+  assert_int_equal(observer_builder_publish(b, c, 0, NULL), OBSERVER_E_OK);
+  assert_int_equal(counters(c).refused_invalid, n);
+  observer_builder_free(b);
+  observer_builder_free(NULL);
+  assert_int_equal(observer_close(c, 0), OBSERVER_E_TIMEDOUT);
+}
+
+/* ---- observer_encode ---- */
+
+static void test_encode(void **state) {
+  (void)state;
+  void *bytes;
+  size_t len;
+  const observer_op ops[] = {{.endpoint = "/a", .success = OBSERVER_TRUE}, {.count = OBSERVER_INT(0)}, {0}};
+  assert_int_equal(observer_encode(ops, 3, &bytes, &len), OBSERVER_E_OK);
+  static const char want[] = "\xdd\x00\x00\x00\x03\x82\xa8"
+                             "endpoint\xa2/a\xa7success\xc3\x81\xa5"
+                             "count\x00\x80";
+  assert_int_equal(len, sizeof(want) - 1);
+  assert_memory_equal(bytes, want, len);
+  free(bytes);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_recorded),
+      cmocka_unit_test(test_verdicts),
+      cmocka_unit_test(test_message_broken_off),
+      cmocka_unit_test(test_retry),
+      cmocka_unit_test(test_hostile_answers),
+      cmocka_unit_test(test_odd_rejections),
+      cmocka_unit_test(test_message_of_another_kind),
+      cmocka_unit_test(test_invalid_ops),
+      cmocka_unit_test(test_invalid_options),
+      cmocka_unit_test(test_full),
+      cmocka_unit_test(test_larger_than_the_queue),
+      cmocka_unit_test(test_close_while_others_wait),
+      cmocka_unit_test(test_no_client),
+      cmocka_unit_test(test_fields_arrive),
+      cmocka_unit_test(test_texts_of_all_lengths),
+      cmocka_unit_test(test_batches_close),
+      cmocka_unit_test(test_builder),
+      cmocka_unit_test(test_builder_refuses),
+      cmocka_unit_test(test_encode),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
