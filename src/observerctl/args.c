@@ -63,7 +63,12 @@ static bool parse_flag(obs_args *a, int argc, char **argv, int *i) {
     return false;
   }
   const char *joined = is_long ? strchr(arg, '=') : arg[2] != '\0' ? arg + 1 : NULL;
-  bool has_value = a->command->flags[flag].meta != NULL;
+  const obs_flag *f = &a->command->flags[flag];
+  bool has_value = f->meta != NULL;
+  if (!has_value && f->choices != NULL) { /* may have one */
+    bool follows = joined == NULL && *i + 1 < argc && is_choice(f->choices, argv[*i + 1]);
+    return set(a, flag, joined != NULL ? joined + 1 : follows ? argv[++*i] : "true", arg);
+  }
   if (!has_value && joined != NULL) {
     obs_ctl_error(a, "%s: takes no value", arg);
     return false;

@@ -15,7 +15,8 @@ enum { OBS_CTL_OK = 0, OBS_CTL_FAILED = 1, OBS_CTL_USAGE = 2 };
 typedef struct {
   const char *name;    /* without the dashes */
   char letter;         /* 0: none */
-  const char *meta;    /* what the value is, in capitals; NULL: a switch */
+  const char *meta;    /* what the value is, in capitals; NULL: a switch, with choices one that may be given a value of
+                          them and is "true" without */
   const char *initial; /* NULL: none */
   const char *env;     /* stands in when the flag is not given; NULL: none */
   const char *choices; /* the values it takes, space-separated; NULL: any */

@@ -1,16 +1,17 @@
 /* demo: a small real producer, so that a newcomer sees numbers move. */
 #include "base/clock.h"
 #include "observerctl/commands.h"
+#include "observerctl/interrupt.h"
 #include "observerctl/sender.h"
 
+#include <errno.h>
 #include <observer/observer.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { TICK_MS = 100, OPS_MAX = 512 };
+enum { TICK_MS = 100, OPS_MAX = 512, TIMEOUT_MS = 10000 };
 
 typedef struct {
   const char *endpoint, *input, *output, *source, *staffer;
@@ -54,22 +55,19 @@ static void add_op(tick *t, unsigned long number, unsigned seed) {
   t->n++;
 }
 
-static int send_tick(obs_sender *sender, const tick *t) {
+static bool send_tick(obs_sender *sender, const tick *t) {
   void *bytes;
   size_t len;
-  if (observer_encode(t->ops, t->n, &bytes, &len) != OBSERVER_E_OK) return NNG_ENOMEM;
-  int rv = obs_sender_send(sender, bytes, len, NULL);
+  if (observer_encode(t->ops, t->n, &bytes, &len) != OBSERVER_E_OK) {
+    snprintf(sender->error, sizeof(sender->error), "out of memory");
+    return false;
+  }
+  bool ok = obs_sender_send(sender, bytes, len);
   free(bytes);
-  return rv;
+  return ok;
 }
 
-/* True when it is time to end. */
-static bool interrupted(const sigset_t *set) {
-  struct timespec wait = {0, TICK_MS * 1000000L};
-  return sigtimedwait(set, NULL, &wait) > 0;
-}
-
-static int produce(obs_sender *sender, unsigned rate, const sigset_t *set) {
+static bool produce(obs_sender *sender, unsigned rate, obs_interrupt *interrupt) {
   static tick t;
   unsigned seed = (unsigned)time(NULL);
   unsigned long number = 0;
@@ -79,31 +77,28 @@ static int produce(obs_sender *sender, unsigned rate, const sigset_t *set) {
     t.n = 0;
     obs_clock_format(obs_clock_wall_ms(), t.time);
     for (due += rate * (TICK_MS / 1000.0); due >= 1 && t.n < OPS_MAX; due--) add_op(&t, ++number, seed);
-    int rv = t.n > 0 ? send_tick(sender, &t) : 0;
-    if (rv != 0) {
-      fprintf(stderr, "observerctl: demo: %s\n", nng_strerror(rv));
-      return OBS_CTL_FAILED;
-    }
-  } while (!interrupted(set));
+    if (t.n > 0 && !send_tick(sender, &t) && !sender->stopped) return false;
+  } while (!obs_interrupt_wait(interrupt, TICK_MS));
   fprintf(stderr, "observerctl: demo: %lu ops published\n", number);
-  return OBS_CTL_OK;
+  return obs_sender_flush(sender);
 }
 
 static int run(const obs_args *args) {
   const char *url = obs_args_text(args, "push");
   uint64_t rate = 0;
   if (!obs_args_number(args, "rate", 1, OPS_MAX * 1000 / TICK_MS, &rate)) return OBS_CTL_USAGE;
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &set, NULL);
-  obs_sender sender;
-  int rv = obs_sender_open(&sender, OBS_SENDER_PUSH, url);
-  if (rv != 0) obs_ctl_error(args, "%s: %s", url, nng_strerror(rv));
-  int status = rv == 0 ? produce(&sender, (unsigned)rate, &set) : OBS_CTL_FAILED;
+  obs_interrupt interrupt;
+  obs_sender sender = {0};
+  if (!obs_interrupt_open(&interrupt)) {
+    obs_ctl_error(args, "signals: %s", strerror(errno));
+    return OBS_CTL_FAILED;
+  }
+  bool ok = obs_sender_open(&sender, OBS_SENDER_PUSH, url, TIMEOUT_MS, interrupt.fd) &&
+            produce(&sender, (unsigned)rate, &interrupt);
+  if (!ok) obs_ctl_error(args, "%s", sender.error);
   obs_sender_close(&sender);
-  return status;
+  obs_interrupt_close(&interrupt);
+  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
 }
 
 static const obs_flag flags[] = {

@@ -25,13 +25,14 @@ static const char *put_paragraph(const char *p, FILE *out) {
 
 static void put_flag(const obs_flag *f, FILE *out) {
   char left[80];
+  const char *before = f->meta != NULL ? " " : "", *meta = f->meta != NULL ? f->meta : "";
+  if (f->meta == NULL && f->choices != NULL) meta = "[=BOOL]";
   if (f->letter != 0)
-    snprintf(left, sizeof(left), "-%c, --%s%s%s", f->letter, f->name, f->meta != NULL ? " " : "",
-             f->meta != NULL ? f->meta : "");
+    snprintf(left, sizeof(left), "-%c, --%s%s%s", f->letter, f->name, before, meta);
   else
-    snprintf(left, sizeof(left), "    --%s%s%s", f->name, f->meta != NULL ? " " : "", f->meta != NULL ? f->meta : "");
+    snprintf(left, sizeof(left), "    --%s%s%s", f->name, before, meta);
   fprintf(out, "  %-*s %s", LEFT_WIDTH, left, f->help);
-  if (f->choices != NULL) fprintf(out, ": %s", f->choices);
+  if (f->choices != NULL && f->meta != NULL) fprintf(out, ": %s", f->choices);
   if (f->initial != NULL) fprintf(out, " [%s]", f->initial);
   if (f->env != NULL) fprintf(out, " (%s)", f->env);
   fputc('\n', out);

@@ -14,6 +14,21 @@ static size_t take_body(char *data, size_t size, size_t n, void *arg) {
   return body->oom ? 0 : size * n;
 }
 
+static struct {
+  bool (*fn)(void *arg);
+  void *arg;
+} stop;
+
+void obs_http_set_stop(bool (*fn)(void *arg), void *arg) {
+  stop.fn = fn;
+  stop.arg = arg;
+}
+
+static int on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up) {
+  (void)arg, (void)down_total, (void)down, (void)up_total, (void)up;
+  return stop.fn != NULL && stop.fn(stop.arg);
+}
+
 /* The daemon's own words, `{"error":"..."}`, or the status. */
 static void explain(obs_http_answer *out, const char *url) {
   cJSON *json = cJSON_ParseWithLength(out->body.p, out->body.len);
@@ -25,7 +40,9 @@ static void explain(obs_http_answer *out, const char *url) {
   cJSON_Delete(json);
 }
 
-static CURLcode perform(CURL *curl, const char *url, uint32_t timeout_ms, obs_http_answer *out) {
+/* `base_len`: of the URL, what an error names. */
+static CURLcode perform(CURL *curl, const char *url, size_t base_len, uint32_t timeout_ms, obs_http_answer *out) {
+  long errnum = 0;
   char text[CURL_ERROR_SIZE] = "";
   curl_easy_setopt(curl, CURLOPT_URL, url);
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -34,10 +51,15 @@ static CURLcode perform(CURL *curl, const char *url, uint32_t timeout_ms, obs_ht
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &out->body);
+  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, text);
   CURLcode rc = curl_easy_perform(curl);
   if (rc != CURLE_OK) {
-    snprintf(out->error, sizeof(out->error), "%s: %s", url, text[0] != '\0' ? text : curl_easy_strerror(rc));
+    curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &errnum);
+    const char *why = text[0] != '\0' ? text : curl_easy_strerror(rc);
+    if (rc == CURLE_COULDNT_CONNECT && errnum != 0) why = strerror((int)errnum);
+    snprintf(out->error, sizeof(out->error), "%.*s: %.128s", (int)(base_len < 120 ? base_len : 120), url, why);
   } else {
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &out->status);
     if (out->status / 100 != 2) explain(out, url);
@@ -54,7 +76,7 @@ static bool request(CURL *curl, const char *base, const char *path, uint32_t tim
   obs_buf_append(&url, base, n);
   obs_buf_puts(&url, path);
   obs_buf_putc(&url, '\0');
-  CURLcode rc = url.oom ? CURLE_OUT_OF_MEMORY : perform(curl, url.p, timeout_ms, out);
+  CURLcode rc = url.oom ? CURLE_OUT_OF_MEMORY : perform(curl, url.p, n, timeout_ms, out);
   obs_buf_fini(&url);
   obs_buf_putc(&out->body, '\0');
   if (!out->body.oom) out->body.len--;

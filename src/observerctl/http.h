@@ -20,6 +20,9 @@ bool obs_http_post(const char *base, const char *path, const char *content_type,
                    uint32_t timeout_ms, obs_http_answer *out);
 void obs_http_answer_fini(obs_http_answer *a);
 
+/* Asked about once a second while a request is under way; true gives it up. NULL: nobody is asked (the default). */
+void obs_http_set_stop(bool (*stop)(void *arg), void *arg);
+
 /* GET and parse. NULL: `error` says why. The caller deletes the result. */
 cJSON *obs_http_get_json(const char *base, const char *path, uint32_t timeout_ms, char *error, size_t size);
 

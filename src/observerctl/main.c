@@ -1,12 +1,14 @@
 #include "observerctl/commands.h"
+#include "observerctl/text.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* In the order of --help: publish, read, look after. */
 const obs_command *const obs_commands[] = {
-    &obs_ctl_demo,
-    &obs_ctl_pub,
-    &obs_ctl_fields,
+    &obs_ctl_demo,    &obs_ctl_pub,     &obs_ctl_run,      &obs_ctl_replay,     &obs_ctl_rejected, &obs_ctl_stats,
+    &obs_ctl_summary, &obs_ctl_ops,     &obs_ctl_sessions, &obs_ctl_tail,       &obs_ctl_top,      &obs_ctl_check,
+    &obs_ctl_doctor,  &obs_ctl_cluster, &obs_ctl_fields,   &obs_ctl_completion, &obs_ctl_man,
 };
 const size_t obs_ncommands = sizeof(obs_commands) / sizeof(obs_commands[0]);
 
@@ -26,20 +28,27 @@ static bool wants_help(const obs_command *c, int argc, char **argv) {
   return false;
 }
 
+/* What could not be written is said, unless the reader has gone away. */
+static int finish(const obs_command *c, int status) {
+  if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+  if (errno != EPIPE) fprintf(stderr, "observerctl %s: standard output: %s\n", c->name, strerror(errno));
+  return status == OBS_CTL_OK ? OBS_CTL_FAILED : status;
+}
+
 static int run(const obs_command *c, int argc, char **argv) {
   if (wants_help(c, argc, argv)) {
     obs_help_command(c, stdout);
-    return OBS_CTL_OK;
+    return finish(c, OBS_CTL_OK);
   }
   obs_args args;
   int status = obs_args_parse(&args, c, argc, argv) ? c->run(&args) : OBS_CTL_USAGE;
   obs_args_fini(&args);
-  if (fflush(stdout) != 0 && status == OBS_CTL_OK) status = OBS_CTL_FAILED;
-  return status;
+  return finish(c, status);
 }
 
 int main(int argc, char **argv) {
   const char *name = argc > 1 ? argv[1] : "";
+  obs_text_setup();
   if (strcmp(name, "--version") == 0) {
     puts("observerctl " OBSERVER_VERSION);
     return OBS_CTL_OK;

@@ -1,112 +1,182 @@
-/* pub: sends what it is given, as it is, as one message; with --req prints the acknowledgement. */
-#include "base/buf.h"
+/* pub: ops from flags, files or stdin, in batches, to one of the daemon's sockets. */
 #include "observerctl/commands.h"
-#include "observerctl/sender.h"
+#include "observerctl/opflags.h"
+#include "observerctl/post.h"
+#include "observerctl/stream.h"
 
-#include <msgpack.h>
-#include <stdio.h>
-#include <string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-enum { CHUNK = 64 * 1024 };
+enum { CHUNK = 64 << 10 }; /* bytes a read */
+
+/* ---- one input ---- */
 
 typedef struct {
-  const char *url, *topic, *data, *file;
-  obs_sender_kind kind;
-} pub_args;
+  obs_post *post;
+  const char *name; /* NULL: not a file */
+  int fd;
+  obs_stream stream;
+} input;
 
-static void parse(const obs_args *args, pub_args *a) {
-  *a = (pub_args){.topic = obs_args_text(args, "topic"), .data = obs_args_text(args, "data"), .file = args->rest[0]};
-  a->kind = obs_args_given(args, "req")   ? OBS_SENDER_REQ
-            : obs_args_given(args, "pub") ? OBS_SENDER_PUB
-                                          : OBS_SENDER_PUSH;
-  static const char *const names[] = {"push", "pub", "req"};
-  a->url = obs_args_text(args, names[a->kind]);
+static bool take_record(input *in, const obs_record *r, obs_stream_result kind) {
+  obs_origin origin = {in->name, r->number, r->line, r->offset};
+  if (kind == OBS_STREAM_RECORD) return obs_publisher_add(&in->post->publisher, r->p, r->len, &origin);
+  obs_report_bad(&in->post->report, &origin, r->reason);
+  return true;
 }
 
-static bool read_input(const pub_args *a, obs_buf *out) {
-  if (a->data != NULL) {
-    obs_buf_puts(out, a->data);
-    return !out->oom;
+/* All records that are whole. False: sending failed. */
+static bool take_records(input *in) {
+  obs_record record;
+  obs_stream_result kind;
+  while ((kind = obs_stream_next(&in->stream, &record)) != OBS_STREAM_MORE) {
+    if (!take_record(in, &record, kind)) return false;
+    obs_post_progress(in->post, in->stream.offset + in->stream.at);
   }
-  bool standard = a->file == NULL || strcmp(a->file, "-") == 0;
-  FILE *in = standard ? stdin : fopen(a->file, "rb");
-  if (in == NULL) return false;
-  char chunk[CHUNK];
-  for (size_t n; (n = fread(chunk, 1, sizeof(chunk), in)) > 0;) obs_buf_append(out, chunk, n);
-  bool ok = !ferror(in) && !out->oom;
-  if (!standard) fclose(in);
+  return true;
+}
+
+static bool fail_input(input *in, const char *reason) {
+  return obs_post_fail(in->post, in->name != NULL ? in->name : "standard input", reason);
+}
+
+/* Waits for input; sends what is gathered when none comes soon. False: interrupted, or sending failed. */
+static bool await_input(input *in) {
+  obs_post *p = in->post;
+  struct pollfd fds[2] = {{.fd = in->fd, .events = POLLIN}, {.fd = p->interrupt.fd, .events = POLLIN}};
+  for (;;) {
+    int n = poll(fds, 2, obs_post_idle_ms(p));
+    if (n < 0 && errno != EINTR) return fail_input(in, strerror(errno));
+    if (n > 0 && fds[1].revents != 0) return !obs_interrupt_wait(&p->interrupt, 0);
+    if (n > 0) return true;
+    if (n == 0 && !obs_publisher_send(&p->publisher)) return false;
+  }
+}
+
+static bool read_chunk(input *in) {
+  char *room = obs_stream_room(&in->stream, CHUNK);
+  if (room == NULL) return fail_input(in, "out of memory");
+  ssize_t n = read(in->fd, room, CHUNK);
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return true;
+  if (n < 0) return fail_input(in, strerror(errno));
+  obs_stream_fed(&in->stream, (size_t)n);
+  return true;
+}
+
+/* Publishes all of it. False: it ends here. */
+static bool publish(input *in) {
+  bool ok = true;
+  while (ok && !in->stream.ended) ok = await_input(in) && read_chunk(in) && take_records(in);
+  return ok && obs_publisher_send(&in->post->publisher);
+}
+
+static bool publish_fd(obs_post *p, const char *name, int fd) {
+  input in = {.post = p, .name = name, .fd = fd};
+  obs_stream_init(&in.stream);
+  bool ok = publish(&in);
+  obs_stream_fini(&in.stream);
   return ok;
 }
 
-static bool is_key(const msgpack_object *o, const char *key) {
-  size_t n = strlen(key);
-  return o->type == MSGPACK_OBJECT_STR && o->via.str.size == n && memcmp(o->via.str.ptr, key, n) == 0;
+static bool take_text(input *in, const char *text, size_t len) {
+  char *room = obs_stream_room(&in->stream, len);
+  if (room == NULL) return fail_input(in, "out of memory");
+  memcpy(room, text, len);
+  if (len > 0) obs_stream_fed(&in->stream, len);
+  obs_stream_fed(&in->stream, 0);
+  return take_records(in) && obs_publisher_send(&in->post->publisher);
 }
 
-/* Whether the answer says that nothing was rejected. */
-static bool none_rejected(const msgpack_object *o) {
-  for (uint32_t i = 0; o->type == MSGPACK_OBJECT_MAP && i < o->via.map.size; i++) {
-    const msgpack_object_kv *kv = &o->via.map.ptr[i];
-    if (is_key(&kv->key, "rejected")) return kv->val.type == MSGPACK_OBJECT_POSITIVE_INTEGER && kv->val.via.u64 == 0;
+static bool publish_text(obs_post *p, const char *text, size_t len) {
+  input in = {.post = p, .fd = -1};
+  obs_stream_init(&in.stream);
+  bool ok = take_text(&in, text, len);
+  obs_stream_fini(&in.stream);
+  return ok;
+}
+
+/* ---- all inputs ---- */
+
+static bool publish_file(obs_post *p, const char *path) {
+  if (strcmp(path, "-") == 0) return publish_fd(p, NULL, STDIN_FILENO);
+  struct stat st;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || fstat(fd, &st) != 0) {
+    input in = {.post = p, .name = path};
+    if (fd >= 0) (void)close(fd);
+    return fail_input(&in, strerror(errno));
   }
+  obs_progress_start(&p->report.progress, "KiB", S_ISREG(st.st_mode) ? (uint64_t)st.st_size >> 10 : 0);
+  bool ok = publish_fd(p, path, fd);
+  (void)close(fd);
+  return ok;
+}
+
+static bool publish_inputs(obs_post *p, const obs_buf *op) {
+  const char *data = obs_args_text(p->args, "data");
+  if (op->len > 0) return publish_text(p, op->p, op->len);
+  if (data != NULL) return publish_text(p, data, strlen(data));
+  if (p->args->nrest == 0) return publish_file(p, "-");
+  for (int i = 0; i < p->args->nrest; i++) {
+    if (!publish_file(p, p->args->rest[i])) return false;
+  }
+  return true;
+}
+
+/* ---- the command ---- */
+
+static bool parse(obs_post *p, const obs_args *a, obs_buf *op) {
+  if (!obs_post_parse(p, a) || !obs_opflags_json(a, op)) return false;
+  p->publisher.topic = obs_args_text(a, "topic");
+  if ((op->len > 0) + obs_args_given(a, "data") + (a->nrest > 0) <= 1) return true;
+  obs_ctl_error(a, "an op by flags, --data, or files: one of them");
   return false;
 }
 
-/* Prints the answer. False when it tells of a reject, or is none. */
-static bool print_reply(nng_msg *reply) {
-  bool ok = false;
-  msgpack_unpacked u;
-  msgpack_unpacked_init(&u);
-  if (msgpack_unpack_next(&u, nng_msg_body(reply), nng_msg_len(reply), NULL) == MSGPACK_UNPACK_SUCCESS) {
-    msgpack_object_print(stdout, u.data);
-    putchar('\n');
-    ok = none_rejected(&u.data);
-  }
-  msgpack_unpacked_destroy(&u);
-  return ok;
-}
-
-static int publish(const pub_args *a, const obs_buf *message) {
-  obs_sender s;
-  nng_msg *reply = NULL;
-  int rv = obs_sender_open(&s, a->kind, a->url);
-  if (rv == 0) rv = obs_sender_send(&s, message->p, message->len, &reply);
-  if (rv != 0) fprintf(stderr, "observerctl: %s: %s\n", a->url, nng_strerror(rv));
-  bool ok = rv == 0;
-  if (reply != NULL) {
-    ok = print_reply(reply);
-    nng_msg_free(reply);
-  }
-  obs_sender_close(&s);
-  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
-}
-
 static int run(const obs_args *args) {
-  pub_args a;
-  parse(args, &a);
-  obs_buf message = {0};
-  int status = OBS_CTL_FAILED;
-  if (a.topic != NULL) obs_buf_append(&message, a.topic, strlen(a.topic) + 1);
-  if (read_input(&a, &message))
-    status = publish(&a, &message);
-  else
-    perror(a.file != NULL ? a.file : "observerctl: standard input");
-  obs_buf_fini(&message);
+  obs_post p;
+  obs_buf op = {0};
+  int status = OBS_CTL_USAGE;
+  if (parse(&p, args, &op)) {
+    if (obs_post_open(&p)) (void)publish_inputs(&p, &op); /* whatever ends it, what is gathered goes out */
+    status = obs_post_end(&p);
+  }
+  obs_buf_fini(&op);
   return status;
 }
 
 static const obs_flag flags[] = {
     {"push", 0, "URL", "tcp://127.0.0.1:3801", NULL, NULL, "send to the daemon's PULL socket"},
-    {"pub", 0, "URL", NULL, NULL, NULL, "publish to the daemon's SUB socket"},
-    {"req", 0, "URL", NULL, NULL, NULL, "request of the daemon's REP socket; prints its answer"},
-    {"topic", 0, "TOPIC", NULL, NULL, NULL, "topic of the message"},
-    {"data", 0, "JSON", NULL, NULL, NULL, "the payload"},
-};
+    {"pub", 0, "URL", NULL, NULL, NULL, "publish to the daemon's SUB socket, which drops what it cannot keep up with"},
+    {"req", 0, "URL", NULL, NULL, NULL, "ask the daemon's REP socket, which answers when the ops are durable"},
+    {"topic", 0, "TOPIC", NULL, NULL, NULL, "topic of the messages"},
+    {"data", 'd', "JSON", NULL, NULL, NULL, "one or more ops"},
+    OBS_FLAGS_POST,
+    OBSERVER_OP_FIELDS(OBS_OPFLAG)};
+
+static const obs_exit exits[] = {OBS_EXIT_INTERRUPTED};
 
 const obs_command obs_ctl_pub = {
     .name = "pub",
-    .arguments = "[FILE]",
+    .arguments = "[FILE]...",
     .summary = "publish ops",
+    .description =
+        "Publishes ops: one made of the field flags below, those of --data, or those of the files, - or none being "
+        "standard input. Input is JSON (one object after the other, one a line, or arrays of objects) or msgpack (maps "
+        "or arrays of maps), which the first byte tells; it may be of any length, and is sent as it comes.\n\n"
+        "A record that is broken, no map, or larger than 256 KiB is reported with its number and line, and not sent. "
+        "Behind broken JSON reading goes on at the next line that starts with {; behind broken msgpack it ends.\n\n"
+        "With --req every op is acknowledged: the ops that the daemon rejects are reported with their reasons, and a "
+        "message that it cannot record now (a full disk) is sent again until --timeout. Without, the totals say what "
+        "was sent. Exit status 1: something was not sent or not accepted.",
+    .examples = "observerctl pub --endpoint /v1/chat --success --duration-ms 120 --source mcp\n"
+                "observerctl pub --req tcp://127.0.0.1:3803 ops.jsonl\n"
+                "tail -f app.ndjson | observerctl pub --topic op.app\n",
     .flags = OBS_TABLE(flags),
+    .exits = OBS_TABLE(exits),
     .run = run,
 };

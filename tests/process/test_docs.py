@@ -41,8 +41,8 @@ class Command(DaemonTest):
         daemon.wait_total(1)
         done = self.observerctl("pub", "--req", daemon.url("rep"), "-", input='{"endpoint":"/b"}\n{"endpoint":""}\n')
         self.assertEqual(done.returncode, 1)  # something was rejected
-        self.assertIn('"accepted"=>1, "duplicates"=>0, "rejected"=>1', done.stdout)
-        self.assertIn('"error"=>"endpoint: required"', done.stdout)
+        self.assertEqual(done.stdout, "2 sent: 1 accepted, 0 duplicates, 1 rejected\n")
+        self.assertIn("record 2 (line 2): endpoint: required", done.stderr)
         done = self.observerctl("pub", "--req", daemon.url("rep"), "--data", '{"endpoint":"/b"}')
         self.assertEqual(done.returncode, 0)
         done = self.observerctl("pub", "--pub", daemon.url("sub"), "--topic", "op.x", "--data", '{"endpoint":"/c"}')

@@ -1,0 +1,259 @@
+#include "learn/mask.h"
+
+#include <strings.h>
+
+/* What a byte is, and what a word has that holds it. */
+enum {
+  LETTER = 1, /* a to z, _ and bytes beyond ASCII */
+  UPPER = 2,
+  DIGIT = 4,
+  DOT = 8,
+  SLASH = 16,
+  AT = 32,
+  OTHER = 64,  /* stands in words, is no letter: - + * $ and so on */
+  SPACE = 128, /* control characters too */
+  SPLIT = 256  /* punctuation that is a token of its own */
+};
+
+typedef struct {
+  obs_token *t;
+  size_t n;
+} mask;
+
+static const uint16_t classes[256] = {
+    [0 ... ' '] = SPACE,
+    ['!'] = OTHER,
+    ['"' ... '#'] = SPLIT,
+    ['$' ... '&'] = OTHER,
+    ['\'' ... ')'] = SPLIT,
+    ['*' ... '+'] = OTHER,
+    [','] = SPLIT,
+    ['-'] = OTHER,
+    ['.'] = DOT,
+    ['/'] = SLASH,
+    ['0' ... '9'] = DIGIT,
+    [':' ... '>'] = SPLIT,
+    ['?'] = OTHER,
+    ['@'] = AT,
+    ['A' ... 'Z'] = UPPER,
+    ['['] = SPLIT,
+    ['\\'] = OTHER,
+    [']'] = SPLIT,
+    ['^'] = OTHER,
+    ['_'] = LETTER,
+    ['`'] = OTHER,
+    ['a' ... 'z'] = LETTER,
+    ['{' ... '}'] = SPLIT,
+    ['~'] = OTHER,
+    [127] = SPACE,
+    [128 ... 255] = LETTER,
+};
+
+static unsigned class_of(char c) {
+  return classes[(unsigned char)c];
+}
+
+static bool is_one_of(const char *const *list, size_t n, const obs_token *t) {
+  for (size_t i = 0; i < n; i++) {
+    if (strlen(list[i]) == t->len && strncasecmp(list[i], t->p, t->len) == 0) return true;
+  }
+  return false;
+}
+#define IS_ONE_OF(list, t) is_one_of(list, sizeof(list) / sizeof((list)[0]), t)
+
+static bool is_day(const obs_token *t) {
+  static const char *const days[] = {"mon",    "tue",     "wed",       "thu",      "fri",    "sat",      "sun",
+                                     "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"};
+  return t->len >= 3 && t->len <= 9 && IS_ONE_OF(days, t);
+}
+
+static bool is_month(const obs_token *t) {
+  static const char *const months[] = {"jan",  "feb",  "mar",    "apr",       "may",     "jun",      "jul",     "aug",
+                                       "sep",  "oct",  "nov",    "dec",       "january", "february", "march",   "april",
+                                       "june", "july", "august", "september", "october", "november", "december"};
+  return t->len >= 3 && t->len <= 9 && IS_ONE_OF(months, t);
+}
+
+static bool is_unit(const obs_token *t) {
+  static const char *const units[] = {"ns",    "us",   "ms",     "s",       "sec", "secs",   "second", "seconds",
+                                      "min",   "mins", "minute", "minutes", "h",   "hr",     "hrs",    "hour",
+                                      "hours", "day",  "days",   "b",       "kb",  "mb",     "gb",     "tb",
+                                      "kib",   "mib",  "gib",    "tib",     "%",   "percent"};
+  return t->len <= 7 && IS_ONE_OF(units, t);
+}
+
+static bool is(const obs_token *t, char c) {
+  return !t->value && t->len == 1 && t->p[0] == c;
+}
+
+/* Between two values `t[0]` and `t[2]`: one with the value behind it, or the comma of a list. */
+static bool is_joint(const obs_token *t) {
+  if (t->value || t->len != 1 || !t->glued) return false;
+  return t->p[0] == ',' || (t[1].glued && strchr(":#|=-", t->p[0]) != NULL);
+}
+
+/* Lower-case labels with dots between them, or with a dot at the end of a sentence only: the latter is none. */
+static bool is_host(const char *p, size_t len, unsigned has) {
+  if ((has & (UPPER | SLASH | AT)) != 0 || (has & DOT) == 0) return false;
+  if (p[len - 1] == '.') len--;
+  return p[0] != '.' && memchr(p, '.', len) != NULL && memmem(p, len, "..", 2) == NULL;
+}
+
+static bool is_path(const char *p, size_t len) {
+  if (p[0] == '/' && len > 1) return true;
+  const char *first = memchr(p, '/', len);
+  return first != NULL && memchr(first + 1, '/', len - (size_t)(first + 1 - p)) != NULL;
+}
+
+/* Stands where a value would. */
+static bool is_nothing(const char *p, size_t len) {
+  static const char *const words[] = {"null", "nil", "undefined", "nan"};
+  const obs_token t = {.p = p, .len = (uint16_t)len};
+  return len <= 9 && IS_ONE_OF(words, &t);
+}
+
+static bool is_value(const char *p, size_t len, unsigned has) {
+  if ((has & DIGIT) != 0) return true;
+  if ((has & SLASH) != 0 && is_path(p, len)) return true;
+  if ((has & AT) != 0 && len > 2 && memchr(p + 1, '@', len - 2) != NULL) return true;
+  return is_host(p, len, has) || is_nothing(p, len);
+}
+
+/* A value that follows another one, or almost. */
+static void settle_value(mask *m) {
+  for (;;) {
+    obs_token *last = &m->t[m->n - 1];
+    if (m->n >= 2 && last[-1].value) {
+      m->n--;
+    } else if (m->n >= 2 && !last[-1].value && (is_month(&last[-1]) || is_day(&last[-1]))) {
+      last[-1].value = true;
+    } else if (m->n >= 2 && last->glued && last[-1].len == 1 && strchr("<>~+-", last[-1].p[0]) != NULL) {
+      last[-1].value = last[-1].word = true;
+      m->n--;
+    } else if (m->n >= 3 && is_joint(&last[-1]) && last[-2].value) {
+      m->n -= 2;
+    } else {
+      return;
+    }
+  }
+}
+
+static bool is_name(const obs_token *t) {
+  for (uint16_t i = 0; i < t->len; i++) {
+    if ((class_of(t->p[i]) & (LETTER | UPPER)) == 0) return false;
+  }
+  return t->word;
+}
+
+/* name:443 names a host, and name://... what is at it. */
+static bool is_address(const mask *m, const obs_token *t, unsigned has) {
+  bool port = has == DIGIT && t->len <= 5, authority = t->len > 2 && memcmp(t->p, "//", 2) == 0;
+  if (!(port || authority) || !t->glued || m->n < 2) return false;
+  const obs_token *colon = &m->t[m->n - 1];
+  return is(colon, ':') && colon->glued && is_name(&colon[-1]);
+}
+
+static void push_word(mask *m, obs_token t, unsigned has) {
+  if (is_value(t.p, t.len, has)) {
+    if (is_address(m, &t, has)) {
+      m->t[m->n - 2].value = true;
+      m->n--;
+      settle_value(m);
+      return;
+    }
+    t.value = true;
+    m->t[m->n++] = t;
+    settle_value(m);
+    return;
+  }
+  if (m->n > 0 && m->t[m->n - 1].value && is_unit(&t)) return;
+  m->t[m->n++] = t;
+}
+
+/* `()`, and `(<*>)` or `name{<*>}` behind something, tell nothing of the kind. */
+static void close_bracket(mask *m, char open) {
+  if (m->n >= 2 && is(&m->t[m->n - 2], open)) {
+    m->n -= 2;
+  } else if (m->n > 3 && m->t[m->n - 2].value && is(&m->t[m->n - 3], open) && (open == '(' || m->t[m->n - 3].glued)) {
+    m->n -= 3;
+  }
+}
+
+static void push_split(mask *m, obs_token t) {
+  static const char pairs[] = "()[]{}";
+  char c = t.p[0];
+  if (c == '#' && m->n > 0 && is(&m->t[m->n - 1], '#')) return;
+  m->t[m->n++] = t;
+  const char *close = strchr(pairs, c);
+  if (close != NULL && (close - pairs) % 2 == 1) close_bracket(m, close[-1]);
+}
+
+/* The end of what is quoted from `p` (at a quote) on; NULL when it is no quotation of a value: too long, across a
+ * line, or an apostrophe. */
+static const char *quote_end(const char *p, const char *end, bool glued) {
+  enum { QUOTED_MAX = 200 };
+  if (glued && *p == '\'') return NULL;
+  size_t n = (size_t)(end - p) - 1;
+  const char *q = memchr(p + 1, *p, n < QUOTED_MAX ? n : QUOTED_MAX);
+  if (q == NULL || q == p + 1) return NULL;
+  bool ends = q + 1 == end || (class_of(q[1]) & (LETTER | UPPER | DIGIT)) == 0;
+  return ends ? q : NULL;
+}
+
+static uint32_t hash_bytes(const char *p, size_t len) {
+  uint64_t h = 0x9E3779B97F4A7C15u ^ len;
+  for (; len >= 8; p += 8, len -= 8) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    h = (h ^ v) * 0xD6E8FEB86659FD93u;
+    h ^= h >> 32;
+  }
+  uint64_t v = 0;
+  memcpy(&v, p, len);
+  h = (h ^ v) * 0xD6E8FEB86659FD93u;
+  return (uint32_t)(h ^ (h >> 32));
+}
+
+size_t obs_mask(obs_str message, obs_token tokens[OBS_MASK_TOKENS]) {
+  mask m = {tokens, 0};
+  const char *p = message.p, *end = p + (message.len < OBS_MASK_BYTES ? message.len : OBS_MASK_BYTES);
+  bool glued = false;
+  while (p < end && m.n < OBS_MASK_TOKENS) {
+    unsigned has = class_of(*p);
+    if (has == SPACE) {
+      p++;
+      glued = false;
+      continue;
+    }
+    obs_token t = {.p = p, .len = 1, .glued = glued};
+    const char *quote = has == SPLIT && (*p == '"' || *p == '\'') ? quote_end(p, end, glued) : NULL;
+    if (quote != NULL) {
+      t.len = (uint16_t)(quote + 1 - p);
+      t.value = t.word = true;
+      m.t[m.n++] = t;
+      settle_value(&m);
+    } else if (has == SPLIT) {
+      push_split(&m, t);
+    } else {
+      const char *q = p + 1;
+      for (unsigned c; q < end && ((c = class_of(*q)) & (SPACE | SPLIT)) == 0; q++) has |= c;
+      t.len = (uint16_t)(q - p);
+      t.word = true;
+      push_word(&m, t, has);
+    }
+    p += t.len;
+    glued = true;
+  }
+  for (size_t i = 0; i < m.n; i++) tokens[i].hash = tokens[i].value ? 1 : hash_bytes(tokens[i].p, tokens[i].len);
+  return m.n;
+}
+
+void obs_mask_template(const obs_token *tokens, size_t n, obs_buf *out) {
+  for (size_t i = 0; i < n; i++) {
+    if (i > 0 && !tokens[i].glued) obs_buf_putc(out, ' ');
+    if (tokens[i].value)
+      obs_buf_puts(out, "<*>");
+    else
+      obs_buf_append(out, tokens[i].p, tokens[i].len);
+  }
+}

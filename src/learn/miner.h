@@ -1,0 +1,47 @@
+/* The miner: gives each message the cluster of messages of its kind, online.
+ *
+ * A message is masked (mask.h); the tokens that are left are its form. A form seen before names its cluster: that is
+ * the fast way, one look-up. A new form is compared with what differs from it in one word: such forms share a frame,
+ * the form with that word left open. When a frame has shown FRAME_WORDS different words there, the word is taken for a
+ * value too, and the clusters of these forms become one. So `session opened for user cyrus` and the same for the fourth
+ * user end in one cluster, `session opened for user <*>`, and the two of `state is up`, `state is down` never do. Words
+ * that have an opposite (started, denied, up ...) are never taken for values.
+ *
+ * Scope: a number that the caller gives (a hash of endpoint and kind); messages of different scopes are never together.
+ * Memory: bounded by `clusters` and `forms`; the least recently seen go first. Cluster ids are hashes of scope and
+ * first form, so that the same kind gets the same id on every machine and after a restart; a merged cluster keeps the
+ * id of its oldest. Threads: one at a time. */
+#ifndef OBS_LEARN_MINER_H
+#define OBS_LEARN_MINER_H
+
+#include "learn/mask.h"
+
+#include <observer/error.h>
+
+typedef struct obs_miner obs_miner;
+
+typedef struct {
+  uint32_t clusters; /* at most; default 4096 */
+  uint32_t forms;    /* at most; default 4 a cluster */
+} obs_miner_opts;
+
+observer_err obs_miner_open(const obs_miner_opts *opts, obs_miner **out);
+void obs_miner_close(obs_miner *m);
+
+enum { OBS_MINER_NONE = UINT32_MAX };
+
+/* A slot of the table, and which of its tenants is meant: a cluster that went to make room leaves its slot to another.
+ */
+typedef struct {
+  uint32_t slot, tenant;
+} obs_miner_ref;
+
+/* The cluster of a message. `slot` is NONE when there is no memory. */
+obs_miner_ref obs_miner_add(obs_miner *m, uint64_t scope, obs_str message);
+/* Where that cluster is now: its slot, that of the cluster it was merged into, or NONE when it has gone. */
+uint32_t obs_miner_find(const obs_miner *m, obs_miner_ref ref);
+/* Of a slot that find gave. The template is good until the next add. */
+uint64_t obs_miner_id(const obs_miner *m, uint32_t slot);
+obs_str obs_miner_template(const obs_miner *m, uint32_t slot);
+
+#endif

@@ -1,0 +1,24 @@
+/* A bounded hash table that forgets what was not seen for long: two generations, of which the older is dropped when the
+ * younger is full; what is found in the older moves to the younger. Keys are 64-bit hashes, values of a fixed size. */
+#ifndef OBS_LEARN_RECENT_H
+#define OBS_LEARN_RECENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+  uint8_t *slots[2]; /* young, old: each slot a key (0: empty) and a value */
+  uint32_t capacity, used;
+  size_t slot_size;
+} obs_recent;
+
+/* Remembers at least `entries` values of `value_size` bytes, at most twice that. False: no memory. */
+bool obs_recent_init(obs_recent *r, uint32_t entries, size_t value_size);
+void obs_recent_fini(obs_recent *r);
+/* NULL: not known. The value may be changed until the next call. */
+void *obs_recent_get(obs_recent *r, uint64_t key);
+/* The value of `key`, zeroed when it is new. */
+void *obs_recent_put(obs_recent *r, uint64_t key);
+
+#endif

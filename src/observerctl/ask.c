@@ -1,0 +1,127 @@
+#include "observerctl/ask.h"
+
+#include "base/clock.h"
+#include "observerctl/page.h"
+#include "observerctl/range.h"
+#include "observerctl/text.h"
+
+#include <inttypes.h>
+
+enum { TIMEOUT_MS = 60000, PAGE_ROWS = 1000, NAME_MAX_LEN = 32 };
+
+static const char what_to_do[] = "is observerd running there? `observerctl doctor` looks, --url or OBSERVER_URL names "
+                                 "another one";
+
+bool obs_ask(const obs_args *args, const char *path, obs_http_answer *out) {
+  if (obs_http_get(obs_args_text(args, "url"), path, TIMEOUT_MS, out)) return true;
+  obs_buf error = {0};
+  (void)obs_text_put(&error, out->error, strlen(out->error), OBS_TEXT_ALL);
+  obs_buf_putc(&error, '\0');
+  const char *text = error.oom ? "out of memory" : error.p;
+  if (out->status == 0)
+    obs_ctl_error(args, "%s (%s)", text, what_to_do);
+  else
+    obs_ctl_error(args, "%s", text);
+  obs_buf_fini(&error);
+  return false;
+}
+
+cJSON *obs_ask_json(const obs_args *args, const char *path) {
+  obs_http_answer answer;
+  cJSON *json = NULL;
+  if (obs_ask(args, path, &answer) && (json = cJSON_ParseWithLength(answer.body.p, answer.body.len)) == NULL)
+    obs_ctl_error(args, "%s%s: the answer is not JSON: no observerd?", obs_args_text(args, "url"), path);
+  obs_http_answer_fini(&answer);
+  return json;
+}
+
+int obs_ask_print(const obs_args *args, const char *path) {
+  obs_http_answer answer;
+  bool ok = obs_ask(args, path, &answer);
+  if (ok) {
+    (void)fwrite(answer.body.p, 1, answer.body.len, stdout);
+    putchar('\n');
+  }
+  obs_http_answer_fini(&answer);
+  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+}
+
+/* ---- filters ---- */
+
+static void add_time(obs_buf *path, const char *name, int64_t ms) {
+  char iso[OBS_ISO8601_LEN + 1];
+  obs_clock_format(ms, iso);
+  obs_http_param(path, name, iso);
+}
+
+bool obs_ask_range(const obs_args *args, obs_buf *path) {
+  obs_range range;
+  if (!obs_range_parse(args, &range)) return false;
+  if (range.since_ms != INT64_MIN) add_time(path, "since", range.since_ms);
+  if (range.until_ms != INT64_MAX) add_time(path, "until", range.until_ms);
+  return true;
+}
+
+bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nflags, obs_buf *path) {
+  for (size_t i = 0; i < nflags; i++) {
+    const char *text = obs_args_text(args, flags[i]);
+    char name[NAME_MAX_LEN];
+    if (text == NULL) continue;
+    if (*text == '\0') {
+      obs_ctl_error(args, "--%s: must not be empty", flags[i]);
+      return false;
+    }
+    snprintf(name, sizeof(name), "%s", flags[i]);
+    for (char *p = name; *p != '\0'; p++) *p = *p == '-' ? '_' : *p;
+    obs_http_param(path, name, text);
+  }
+  return true;
+}
+
+/* ---- pages ---- */
+
+typedef struct {
+  obs_ask_row fn;
+  void *arg;
+  uint64_t limit, given;
+  bool stopped;
+  char cursor[OBS_PAGE_CURSOR];
+} pages;
+
+static bool on_row(void *arg, uint64_t number, const char *row, size_t len) {
+  pages *p = arg;
+  (void)number;
+  p->given++;
+  p->stopped = !p->fn(p->arg, row, len) || p->given == p->limit;
+  return !p->stopped;
+}
+
+static bool ask_page(const obs_args *args, const obs_buf *path, pages *p) {
+  obs_buf url = {0};
+  obs_http_answer answer = {0};
+  char number[24];
+  uint64_t left = p->limit - p->given;
+  snprintf(number, sizeof(number), "%" PRIu64, p->limit == 0 || left > PAGE_ROWS ? (uint64_t)PAGE_ROWS : left);
+  obs_buf_append(&url, path->p, path->len);
+  obs_http_param(&url, "limit", number);
+  if (p->cursor[0] != '\0') obs_http_param(&url, "cursor", p->cursor);
+  obs_buf_putc(&url, '\0');
+  bool ok = !url.oom && obs_ask(args, url.p, &answer);
+  if (url.oom) obs_ctl_error(args, "out of memory");
+  if (ok && !obs_page_read(&answer.body, on_row, p, p->cursor)) {
+    obs_ctl_error(args, "%s%s: the answer is no page of rows: no observerd?", obs_args_text(args, "url"), url.p);
+    ok = false;
+  }
+  obs_http_answer_fini(&answer);
+  obs_buf_fini(&url);
+  return ok;
+}
+
+int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_ask_row fn, void *arg, bool *more) {
+  pages p = {.fn = fn, .arg = arg, .limit = limit};
+  do {
+    if (!ask_page(args, path, &p)) return OBS_CTL_FAILED;
+  } while (p.cursor[0] != '\0' && !p.stopped);
+  *more = p.cursor[0] != '\0';
+  return OBS_CTL_OK;
+}

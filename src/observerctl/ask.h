@@ -1,0 +1,29 @@
+/* What the reading commands ask the daemon, and how they report that it does not answer. */
+#ifndef OBS_OBSERVERCTL_ASK_H
+#define OBS_OBSERVERCTL_ASK_H
+
+#include "observerctl/command.h"
+#include "observerctl/http.h"
+
+/* GET of the command's --url; reports what went wrong and what to do about it. Fini in either case. */
+bool obs_ask(const obs_args *args, const char *path, obs_http_answer *out);
+/* The same, parsed. NULL: it was reported. */
+cJSON *obs_ask_json(const obs_args *args, const char *path);
+/* Prints the answer as it came, with a newline. The exit status. */
+int obs_ask_print(const obs_args *args, const char *path);
+
+/* Adds the flags that are given as parameters of the same name (- is _ there). False: one is empty, and was reported.
+ */
+bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nflags, obs_buf *path);
+
+/* Adds --since and --until in the daemon's form. False: one is no time, and was reported. */
+bool obs_ask_range(const obs_args *args, obs_buf *path);
+
+/* Rows of an answer of pages, {"<rows>":[{"<number>":N,"<row>":{...}},...],"next_cursor":...}, as recorded. False: no
+ * more. */
+typedef bool (*obs_ask_row)(void *arg, const char *row, size_t len);
+/* Asks for page after page until `limit` rows were given (0: all) or none is left; `path` has the filters. *more:
+ * others would follow. The exit status; failures were reported. */
+int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_ask_row fn, void *arg, bool *more);
+
+#endif

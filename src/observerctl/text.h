@@ -1,0 +1,34 @@
+/* Text of others on a terminal, and numbers for people.
+ *
+ * What a text holds never acts on the terminal: control characters show as \n, \t or \x1b, characters that turn the
+ * direction of writing or have no shape as \u202e, and bytes that are not UTF-8 as U+FFFD. Columns are the terminal's:
+ * wide characters take two, combining ones none. */
+#ifndef OBS_OBSERVERCTL_TEXT_H
+#define OBS_OBSERVERCTL_TEXT_H
+
+#include "base/buf.h"
+
+#include <limits.h>
+
+#define OBS_TEXT_ALL UINT_MAX /* columns: nothing is cut */
+enum { OBS_TEXT_NUMBER = 32 };
+
+/* The locale's characters, C.UTF-8 when none is set. Once, before the others. */
+void obs_text_setup(void);
+/* Appends at most `columns` columns of `s`; the last one is … when it was cut. Returns the columns used. */
+unsigned obs_text_put(obs_buf *out, const char *s, size_t len, unsigned columns);
+/* The same, filled up with spaces. */
+void obs_text_pad(obs_buf *out, const char *s, size_t len, unsigned columns);
+
+/* Appends JSON text that says the same, with what could act on a terminal as \u009b. */
+void obs_text_json(obs_buf *out, const char *json, size_t len);
+
+/* Each returns `out`. */
+/* 1,234,567 */
+char *obs_text_count(char out[OBS_TEXT_NUMBER], uint64_t n);
+/* 0.25, 12.5, 12,345, 1.23M; - when it is no number. */
+char *obs_text_short(char out[OBS_TEXT_NUMBER], double v);
+/* 120 ms, 12.5 s, 3m04s, 2h05m, 3d04h; - when it is no duration. */
+char *obs_text_duration(char out[OBS_TEXT_NUMBER], double ms);
+
+#endif

@@ -1,0 +1,161 @@
+/* top: what its parts share. A thread asks the daemon (top_fetch.c) and makes each answer a snapshot (top_data.c); the
+ * main thread draws the last one as rows of styled text (top_view.c, top_frame.c), which go to the screen
+ * (top_screen.c) or, with --once, to standard output. */
+#ifndef OBS_OBSERVERCTL_TOP_H
+#define OBS_OBSERVERCTL_TOP_H
+
+#include "base/buf.h"
+
+#include <cjson/cJSON.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* ---- a snapshot (top_data.c) ---- */
+
+enum { OBS_TOP_1M, OBS_TOP_5M, OBS_TOP_1H, OBS_TOP_LIFETIME, OBS_TOP_PERIODS };
+extern const char *const obs_top_period_names[OBS_TOP_PERIODS];
+
+/* One source or endpoint; NaN: not known. */
+typedef struct {
+  const char *name;
+  double total, failures, rate; /* rate: ops a second in the period; in the lifetime, in the last minute */
+  double p50, p99, max;         /* ms */
+} obs_top_series;
+
+typedef struct {
+  double total, failures, rate, failure_rate;
+  obs_top_series *sources, *endpoints;
+  size_t nsources, nendpoints;
+} obs_top_period;
+
+/* Failures of one kind. */
+typedef struct {
+  char *key; /* what makes it one kind: where, and the rest */
+  const char *where, *what, *last;
+  double count;
+} obs_top_group;
+
+/* Texts are views into the answers. */
+typedef struct {
+  cJSON *health, *ready, *summary, *failures, *clusters; /* NULL: no answer */
+  obs_top_period periods[OBS_TOP_PERIODS];
+  obs_top_group *groups;
+  size_t ngroups;
+  uint64_t mono_ms;
+  char error[256]; /* no health: why */
+} obs_top_data;
+
+/* Asks the daemon. `ask_clusters` is cleared when it has no such route. NULL: no memory. */
+obs_top_data *obs_top_data_get(const char *url, bool *ask_clusters);
+/* NULL is allowed. */
+void obs_top_data_free(obs_top_data *d);
+/* As one JSON object, of what was answered and what was made of it. The caller deletes it. */
+cJSON *obs_top_data_json(const obs_top_data *d, const char *url);
+/* A number at a path of member names, "feed/subscribers"; NaN: there is none. */
+double obs_top_number(const cJSON *json, const char *path);
+
+/* ---- the thread (top_fetch.c) ---- */
+
+typedef struct {
+  const char *url;
+  uint64_t interval_ms;
+  int event_fd; /* readable when there is a snapshot */
+  pthread_t thread;
+  pthread_mutex_t mutex;
+  pthread_cond_t cond;
+  obs_top_data *data; /* the newest, not taken yet */
+  bool running;
+  atomic_bool stop;
+} obs_top_fetch;
+
+/* False: it does not start. Signals must be blocked. Close in either case. */
+bool obs_top_fetch_open(obs_top_fetch *f, const char *url, uint64_t interval_ms);
+/* The newest snapshot, the caller's now; NULL: none since the last call. */
+obs_top_data *obs_top_fetch_take(obs_top_fetch *f);
+/* Gives up a request under way (within a second). */
+void obs_top_fetch_close(obs_top_fetch *f);
+
+/* ---- rows of styled text (top_frame.c) ---- */
+
+typedef enum {
+  OBS_TOP_PLAIN,
+  OBS_TOP_BOLD,
+  OBS_TOP_DIM,
+  OBS_TOP_RED,
+  OBS_TOP_GREEN,
+  OBS_TOP_YELLOW,
+  OBS_TOP_REVERSE,
+  OBS_TOP_STYLES
+} obs_top_style;
+
+typedef struct {
+  unsigned row;
+  obs_top_style style;
+  size_t at, len; /* in `text` */
+} obs_top_span;
+
+typedef struct {
+  obs_buf text, spans; /* obs_top_span, from left to right and from top to bottom */
+  size_t nspans;
+  unsigned columns; /* nothing goes beyond */
+  unsigned row, used;
+  bool dim; /* everything, because it is old */
+} obs_top_frame;
+
+void obs_top_frame_reset(obs_top_frame *f, unsigned columns);
+void obs_top_frame_fini(obs_top_frame *f);
+void obs_top_put(obs_top_frame *f, obs_top_style style, const char *text);
+void obs_top_printf(obs_top_frame *f, obs_top_style style, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Exactly `columns` wide, and a space behind. */
+void obs_top_cell(obs_top_frame *f, obs_top_style style, const char *text, unsigned columns, bool right);
+/* Two spaces before it; on the next row when it does not fit on this one. */
+void obs_top_word(obs_top_frame *f, obs_top_style style, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void obs_top_next_row(obs_top_frame *f);
+static inline const obs_top_span *obs_top_span_at(const obs_top_frame *f, size_t i) {
+  return (const obs_top_span *)(const void *)f->spans.p + i;
+}
+
+/* ---- what is shown (top_view.c, top_pane.c) ---- */
+
+enum { OBS_TOP_SOURCES, OBS_TOP_ENDPOINTS, OBS_TOP_GROUPS, OBS_TOP_RECENT, OBS_TOP_PANES };
+enum { OBS_TOP_FILTER = 64 };
+
+typedef struct {
+  const char *url;
+  const obs_top_data *data; /* NULL: nothing yet */
+  const char *error;        /* the daemon does not answer: why; NULL: it does */
+  double ops_rate, failure_rate;
+  unsigned rows, columns; /* rows 0: as many as it takes */
+  unsigned period, focus, sort;
+  bool reverse, paused, help, filtering;
+  unsigned scroll[OBS_TOP_PANES];
+  unsigned page; /* rows of the focused pane, as last drawn */
+  char filter[OBS_TOP_FILTER];
+} obs_top_view;
+
+void obs_top_draw(obs_top_view *v, obs_top_frame *f);
+/* Columns of the tables that can be sorted by; NUL-terminated letters, in their order. */
+extern const char obs_top_sort_letters[];
+const char *obs_top_sort_name(unsigned sort);
+
+/* Rows that a pane has, its title not counted. */
+size_t obs_top_pane_size(const obs_top_view *v, unsigned pane);
+/* Draws the title and `rows` rows. */
+void obs_top_pane_draw(obs_top_view *v, obs_top_frame *f, unsigned pane, unsigned rows);
+
+/* ---- the screen (top_screen.c) ---- */
+
+/* False: this terminal cannot do it; `error` says why. */
+bool obs_top_screen_open(char *error, size_t size);
+void obs_top_screen_size(unsigned *rows, unsigned *columns);
+void obs_top_screen_paint(const obs_top_frame *f);
+/* After SIGWINCH, SIGCONT, Ctrl-L. */
+void obs_top_screen_refit(void);
+/* Gives the terminal back, stops the process as Ctrl-Z does, and goes on when it is continued. */
+void obs_top_screen_suspend(void);
+/* A key of ncurses; -1: none. */
+int obs_top_screen_key(void);
+/* Gives the terminal back. Without an open one: nothing. */
+void obs_top_screen_close(void);
+
+#endif

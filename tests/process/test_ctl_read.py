@@ -1,0 +1,319 @@
+"""observerctl's reading commands against a real daemon: stats, summary, ops, sessions; at a terminal and in pipes."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from harness import BUILD, SLOW, DaemonTest, main
+
+CTL = os.path.join(BUILD, "observerctl")
+DAY = "2026-01-02T03:%02d:%02d.%03dZ"
+
+
+def environment(**more):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OBSERVER_") and k not in ("LC_ALL", "LANG", "TZ")}
+    env.update({"LC_ALL": "C.UTF-8", "TZ": "UTC"}, **more)
+    return env
+
+
+def ctl(*args, **kw):
+    env = kw.pop("env", environment())
+    return subprocess.run([CTL, *args], capture_output=True, text=True, timeout=60 * SLOW, env=env, **kw)
+
+
+def on_terminal(columns, *args, **more):
+    """Runs observerctl with a terminal of that width as its output; returns (exit status, what the terminal got)."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen([CTL, *args], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL,
+                               env=environment(TERM="xterm", **more))
+    os.close(slave)
+    data = b""
+    while True:
+        try:
+            chunk = os.read(master, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        data += chunk
+    os.close(master)
+    return process.wait(60 * SLOW), data.decode()
+
+
+def plain(text):
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+class Reading(DaemonTest):
+    def fill(self, d, count=30):
+        ops = []
+        for i in range(count):
+            op = {"timestamp": DAY % (i // 60, i % 60, i), "endpoint": "/e%d" % (i % 3), "input_summary": "ask %d" % i,
+                  "success": i % 5 != 0, "duration_ms": 100 + i % 3, "output_summary": "done" if i % 5 else "",
+                  "source": ("mcp", "scenario")[i % 2], "staffer_id": "s%d" % (i % 4), "sig_hash": "h%d" % (i % 7),
+                  "event_kind": "k%d" % (i % 2), "task_class": "t %d" % (i % 3), "session_id": "z%d" % (i % 10),
+                  "op_id": "n%d" % i, "role": "welder"}
+            if i % 5 == 0:
+                op["error"] = "upstream timed out"
+            ops.append(op)
+        self.assertEqual(d.post("/v1/observer/event", ops).json["count"], count)
+        return ops
+
+    def ok(self, *args, **kw):
+        done = ctl(*args, **kw)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), args)
+        return done.stdout
+
+    def test_stats(self):
+        d = self.start(None)
+        url = ("--url", d.url("http"))
+        self.assertEqual(self.ok("stats", *url), "the last 0 ops: 0 successes, 0 failures\n")
+        self.fill(d)
+        self.assertEqual(self.ok("stats", *url).split("\n")[:8], [
+            "the last 30 ops: 24 successes, 6 failures (20.0 %)", "", "SOURCE    OPS   SHARE", "mcp        15  50.0 %",
+            "scenario   15  50.0 %", "", "the last scenario ops", "TIME                           STAFFER  KIND  ROLE"])
+        rows = self.ok("stats", *url).split("\n")[8:]
+        self.assertEqual(rows[0], "2026-01-02 03:00:11.011  ok    s3       k1    welder")
+        self.assertEqual(rows[2], "2026-01-02 03:00:15.015  FAIL  s3       k1    welder")
+        self.assertEqual(len(rows), 11)
+        self.assertEqual(json.loads(self.ok("stats", "--json", *url)), d.get("/v1/observer/stats").json)
+        local = self.ok("stats", *url, env=environment(TZ="XYZ-2"))
+        self.assertIn("2026-01-02 05:00:11.011  ok", local)
+        self.assertEqual(self.ok("stats", "--utc", *url, env=environment(TZ="XYZ-2")), self.ok("stats", *url))
+
+    def test_summary(self):
+        d = self.start(None)
+        url = ("--url", d.url("http"))
+        self.assertEqual(self.ok("summary", *url),
+                         "lifetime: 0 ops, 0 failures, p50 -, p90 -, p99 -, max -\n")
+        self.fill(d)
+        lines = self.ok("summary", *url).split("\n")
+        self.assertRegex(lines[0], r"^lifetime: 30 ops, 6 failures \(20\.0 %\), p50 10\d ms, p90 10\d ms, p99 10\d ms, "
+                                   r"max 102 ms$")
+        self.assertEqual([line.split()[:5] for line in lines[2:5]],
+                         [["SOURCE", "COUNT", "FAILED", "SHARE", "P50"], ["mcp", "15", "3", "20.0", "%"],
+                          ["scenario", "15", "3", "20.0", "%"]])
+        self.assertEqual([line.split()[0] for line in lines[6:10]], ["ENDPOINT", "/e0", "/e1", "/e2"])
+        names = lambda *args: [line.split()[0] for line in self.ok("summary", *args, *url).split("\n\n")[2].split("\n")[1:-1]]
+        self.assertEqual(names("--window", "1h"), ["/e0", "/e1", "/e2"])
+        self.assertEqual(names("--sort", "max"), ["/e2", "/e1", "/e0"])
+        self.assertEqual(names("--sort", "name"), ["/e0", "/e1", "/e2"])
+        d.post("/v1/observer/event", [{"endpoint": "/a", "success": False, "duration_ms": 5}] * 7)
+        self.assertEqual(names("--sort", "failures"), ["/a", "/e0", "/e1", "/e2"])
+        self.assertEqual(names("--sort", "share", "--window", "5m")[0], "/a")
+        self.assertEqual(names("--sort", "p99")[-1], "/a")
+        self.assertEqual(names("--sort", "count")[-1], "/a")
+        self.assertEqual(names("--limit", "2"), ["/e0", "/e1", "..."])
+        self.assertIn("... and 2 more (--limit)\n", self.ok("summary", "-n2", *url))
+        self.assertEqual(set(json.loads(self.ok("summary", "--json", *url))), {"lifetime", "windows", "relative_error"})
+
+    def test_ops_filters(self):
+        d = self.start(args=["--ring", "10"])
+        ops = self.fill(d, 60)
+        url = ("--url", d.url("http"))
+        for args, keep in (
+                ((), lambda op: True), (("--source", "mcp"), lambda op: op["source"] == "mcp"),
+                (("--endpoint=/e1",), lambda op: op["endpoint"] == "/e1"), (("--failed",), lambda op: not op["success"]),
+                (("--success",), lambda op: op["success"]), (("--staffer-id", "s3"), lambda op: op["staffer_id"] == "s3"),
+                (("--sig-hash", "h6"), lambda op: op["sig_hash"] == "h6"),
+                (("--event-kind", "k0"), lambda op: op["event_kind"] == "k0"),
+                (("--task-class", "t 1"), lambda op: op["task_class"] == "t 1"),
+                (("--session-id", "z9"), lambda op: op["session_id"] == "z9"),
+                (("--since", "2026-01-02T03:00:10Z"), lambda op: op["timestamp"] >= "2026-01-02T03:00:10"),
+                (("--until", "2026-01-02T05:00:10+02:00"), lambda op: op["timestamp"] <= "2026-01-02T03:00:10.000Z"),
+                (("--until", "1s", "--since", "9999w"), lambda op: True), (("--since", "1s"), lambda op: False),
+                (("-q", "ask 17"), lambda op: op["input_summary"] == "ask 17"),
+                (("--source", "mcp", "--failed", "--limit", "2"), lambda op: op["source"] == "mcp" and not op["success"])):
+            rows = [json.loads(line) for line in self.ok("ops", "--json", *args, *url).split("\n")[:-1]]
+            want = [op for op in reversed(ops) if keep(op)][: 2 if "--limit" in args else 100]
+            self.assertEqual([row["op_id"] for row in rows], [op["op_id"] for op in want], args)
+
+    def test_ops_are_as_recorded(self):
+        d = self.start()
+        d.post("/v1/observer/event", '[{"endpoint":"/a","success":true,"extra":{"n":1.50,"big":123456789012345678901,'
+                                     '"t":"\\u00e9\\u0001"},"odd":1e2},{"endpoint":"/b","success":true}]')
+        lines = [line.decode() for line in d.journal_lines()]
+        self.assertEqual(self.ok("ops", "--json", "--url", d.url("http")), lines[1] + "\n" + lines[0] + "\n")
+
+    def test_ops_over_pages(self):
+        d = self.start(args=["--ring", "50"])
+        for i in range(3):
+            ops = [{"endpoint": "/a", "success": True, "op_id": "p%d" % (1000 * i + k), "correction": "x" * 1500}
+                   for k in range(1000)]
+            self.assertEqual(d.post("/v1/observer/event", ops).json["count"], 1000)
+        url = ("--url", d.url("http"))
+        for args, count in ((("--all",), 3000), (("-a", "-n", "5"), 3000), (("--limit", "2345"), 2345), ((), 100),
+                            (("--limit", "1000000000000"), 3000)):
+            rows = [json.loads(line)["op_id"] for line in self.ok("ops", "--json", *args, *url).split("\n")[:-1]]
+            self.assertEqual(rows, ["p%d" % i for i in range(2999, 2999 - count, -1)], args)
+
+    def test_ops_lines(self):
+        d = self.start(None)
+        d.post("/v1/observer/event", [
+            {"timestamp": DAY % (4, 5, 123), "endpoint": "/v1/chat", "success": False, "duration_ms": 120,
+             "source": "scenario", "error": "upstream \x1b[31mtimed\nout\x9b \u202e \u4f60", "input_summary": "a\tb"}])
+        url = ("--url", d.url("http"))
+        line = self.ok("ops", *url)
+        self.assertEqual(line.count("\n"), 1)
+        for part in ("FAIL scenario ", " /v1/chat ", " 120 ms ", "a\\tb", "upstream \\x1b[31mtimed\\nout\\u009b \\u202e 你"):
+            self.assertIn(part, line)
+        self.assertTrue(line.startswith("01-02 03:04"), line)
+        self.assertTrue(self.ok("ops", *url, env=environment(TZ="XYZ-2")).startswith("01-02 05:04"), line)
+        self.assertEqual(self.ok("ops", "--utc", *url, env=environment(TZ="XYZ-2")), line)
+        for args in ((), ("--wide",)):
+            status, text = on_terminal(60, "ops", *args, *url)
+            self.assertEqual(status, 0)
+            self.assertIn("\x1b[", text)
+            self.assertEqual(len(plain(text).rstrip("\r\n")) <= 60, not args, text)
+            self.assertNotIn("\x1b[31mtimed", text)
+        d.post("/v1/observer/event", {"endpoint": "/now", "success": True, "duration_ms": 7})
+        today = time.gmtime().tm_yday
+        line = self.ok("ops", "-n1", *url)
+        if time.gmtime().tm_yday == today:
+            self.assertRegex(line, r"^\d\d:\d\d:\d\d\.\d{3} ok   mcp +/now +7 ms")
+
+    def test_tables_on_a_terminal(self):
+        d = self.start(None)
+        d.post("/v1/observer/event", [{"endpoint": "/very/long/\x1b[2J" + "名" * 100, "success": False, "duration_ms": 7,
+                                       "source": "a source with a long name that goes on"}] * 3)
+        url = ("--url", d.url("http"))
+        for columns in (200, 80, 60, 40, 17, 1):
+            for command in ("stats", "summary"):
+                status, text = on_terminal(columns, command, *url)
+                self.assertEqual(status, 0)
+                self.assertNotIn("\x1b[2J", text)
+                for line in plain(text).split("\r\n"):
+                    if line.startswith(("the last", "lifetime")):
+                        continue
+                    width = sum(2 if c == "名" else 1 for c in line)
+                    self.assertLessEqual(width, columns, line)
+        # What gives is the name: the numbers stay whole.
+        table = plain(on_terminal(80, "summary", *url)[1]).split("\r\n\r\n")[2].split("\r\n")
+        self.assertRegex(table[0], r"^ENDPOINT .* MAX$")
+        self.assertRegex(table[1], r"^/very/long/.*\u2026 +3 +3 +100\.0 %( +7 ms){4}$")
+        self.assertIn("\x1b[31m", on_terminal(100, "summary", *url)[1])
+        self.assertNotIn("\x1b[", on_terminal(100, "summary", *url, NO_COLOR="1")[1])
+        self.assertNotIn("\x1b[", self.ok("summary", *url))
+
+    def test_closed_pipe(self):
+        d = self.start()
+        for _ in range(3):
+            d.post("/v1/observer/event", [{"endpoint": "/a", "success": True, "correction": "x" * 1000}] * 1000)
+        process = subprocess.Popen([CTL, "ops", "--all", "--json", "--url", d.url("http")], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, env=environment())
+        process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+        process.stderr.close()
+        self.assertIn(process.wait(60 * SLOW), (0, -13))
+        self.assertEqual(err, b"")
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([CTL, "stats", "--url", d.url("http")], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  env=environment(), timeout=60 * SLOW)
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, "observerctl stats: standard output: No space left on device\n"))
+
+    def test_unreachable(self):
+        d = self.start(None)
+        url = d.url("http")
+        self.assertEqual(ctl("stats", env=environment(OBSERVER_URL=url)).returncode, 0)
+        self.assertEqual(ctl("stats", "--url", url, env=environment(OBSERVER_URL="http://127.0.0.1:1")).returncode, 0)
+        d.stop()
+        for command in (("stats",), ("summary",), ("ops",), ("sessions",), ("sessions", "--stats"), ("ops", "--json")):
+            done = ctl(*command, "--url", url + "/")
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (
+                1, "", "observerctl %s: %s: Connection refused (is observerd running there? `observerctl doctor` looks, "
+                       "--url or OBSERVER_URL names another one)\n" % (command[0], url)))
+
+    def test_not_an_observerd(self):
+        class Other(BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = b'{"ops":[{"seq":1,"op":{}' if "/ops" in self.path else b"<html>"
+                self.send_response(404 if "/summary" in self.path else 200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Other)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = "http://127.0.0.1:%d" % server.server_port
+            for command, error in (
+                    ("stats", "%s/v1/observer/stats: the answer is not JSON: no observerd?"),
+                    ("summary", "%s/v1/observer/summary: HTTP status 404"),
+                    ("ops", "%s/v1/observer/ops?limit=100: the answer is no page of rows: no observerd?")):
+                done = ctl(command, "--url", url)
+                self.assertEqual((done.returncode, done.stderr), (1, "observerctl %s: %s\n" % (command, error % url)))
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+    def test_the_daemon_refuses(self):
+        d = self.start(None)
+        done = ctl("ops", "--since", "2026-01-01", "--until", "0s", "--url", d.url("http"))
+        self.assertEqual(done.returncode, 0)
+        done = ctl("sessions", "--final-verdict", "x" * 70000, "--url", d.url("http"))
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"^observerctl sessions: [^\n]+\n$")
+
+
+SESSION = {"schema": "session.iterate.v1", "kind": "fill", "model": "m1", "provider": "p1", "iterations": 2,
+           "max_iterations": 3, "final_verdict": "accepted", "grounded_in_roster": True, "duration_ms": 1500,
+           "attempts": [{"iteration": 1, "verdict_kind": "no_json"}, {"iteration": 2, "verdict_kind": "accepted"}]}
+
+
+class Sessions(DaemonTest):
+    def fill(self, d, count=6):
+        for i in range(count):
+            record = dict(SESSION, timestamp=DAY % (i, 0, 0), session_id="z%d" % i, model="m%d" % (i % 3))
+            if i % 2:
+                record.update(final_verdict="infra_error", iterations=0, attempts=[], grounded_in_roster=False)
+            answer = d.post("/v1/observer/session", record)
+            self.assertEqual(answer.status, 200, answer)
+
+    def test_list(self):
+        d = self.start()
+        self.fill(d)
+        url = ("--url", d.url("http"))
+        lines = ctl("sessions", *url).stdout.split("\n")
+        self.assertEqual(lines[0].split(), ["TIME", "VERDICT", "KIND", "MODEL", "PROVIDER", "TRIES", "GROUNDED", "TOOK",
+                                            "SESSION"])
+        self.assertEqual(lines[1].split(), ["2026-01-02", "03:05:00.000", "infra_error", "fill", "m2", "p1", "0/3", "no",
+                                            "1.50", "s", "z5"])
+        self.assertEqual(lines[2].split()[2:9], ["accepted", "fill", "m1", "p1", "2/3", "yes", "1.50"])
+        self.assertEqual(len(lines), 8)
+        for args, want in (((), "543210"), (("--final-verdict", "accepted"), "420"), (("--grounded", "false"), "531"),
+                           (("--model", "m1"), "41"), (("--kind", "email"), ""), (("--provider", "p1", "-n", "2"), "54"),
+                           (("--since", "2026-01-02T03:02:00Z", "--until", "2026-01-02T03:03:00Z"), "32"),
+                           (("--since", "5m"), ""), (("--all",), "543210")):
+            done = ctl("sessions", "--json", *args, *url)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), args)
+            rows = [json.loads(line) for line in done.stdout.split("\n")[:-1]]
+            self.assertEqual([row["session_id"] for row in rows], ["z" + c for c in want], args)
+
+    def test_stats(self):
+        d = self.start()
+        self.fill(d)
+        url = ("--url", d.url("http"))
+        rows = dict(re.split(r"  +", line) for line in ctl("sessions", "--stats", *url).stdout.split("\n")[1:-1])
+        self.assertEqual((rows["total"], rows["by_verdict accepted"], rows["by_kind fill"]), ("6", "3", "6"))
+        self.assertEqual(json.loads(ctl("sessions", "--stats", "--json", *url).stdout),
+                         d.get("/v1/observer/sessions/stats").json)
+
+
+if __name__ == "__main__":
+    main()

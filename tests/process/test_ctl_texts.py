@@ -1,0 +1,239 @@
+"""What the programs say of themselves: --help of every command, messages of wrong use, man pages, bash completion."""
+
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+from harness import BUILD, ROOT, SLOW, DaemonTest, main
+
+CTL = os.path.join(BUILD, "observerctl")
+DAEMON = os.path.join(BUILD, "observerd")
+
+
+def run(*command, **kw):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OBSERVER_")}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60 * SLOW, env=env, **kw)
+
+
+def ctl(*args, **kw):
+    return run(CTL, *args, **kw)
+
+
+def commands():
+    return re.findall(r"^  ([a-z]+) +\S", ctl("--help").stdout, re.M)
+
+
+def flags_of(command):
+    """[(letter or None, flag, meta or None)] as --help lists them."""
+    return re.findall(r"^  (?:-(\w), |    )--([a-z-]+(?:\[=BOOL\])?)(?: (\S+))? ", ctl(command, "--help").stdout, re.M)
+
+
+class Help(DaemonTest):
+    def test_the_list(self):
+        done = ctl("--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(ctl("-h").stdout, done.stdout)
+        known = commands()
+        for name in ("stats", "summary", "ops", "sessions", "check", "doctor", "completion", "man", "pub", "fields"):
+            self.assertIn(name, known)
+        self.assertEqual(len(known), len(set(known)))
+        none = ctl()
+        self.assertEqual((none.returncode, none.stdout, none.stderr), (2, "", done.stdout))
+
+    def test_every_command(self):
+        for name in commands():
+            done = ctl(name, "--help")
+            self.assertEqual((done.returncode, done.stderr), (0, ""), name)
+            self.assertTrue(done.stdout.startswith("usage: observerctl %s" % name), name)
+            last = done.stdout.rstrip("\n").split("\n")[-1]
+            self.assertRegex(last, r"^Exit status: 0 done, 1 failed, 2 used wrongly(, \d+ [^,]+)*\.$", name)
+            self.assertEqual(ctl(name, "-h").stdout, done.stdout)
+            self.assertEqual(ctl(name, "--no-such-thing", "--help").returncode, 0)
+        self.assertIn(", 3 bad rows or a torn tail were found.\n", ctl("check", "--help").stdout)
+        self.assertIn("(OBSERVER_URL)", ctl("stats", "--help").stdout)
+
+    def test_wrong_use(self):
+        for args, error in (
+                (("nothing",), "observerctl: nothing: no such command\n" + ctl("--help").stdout),
+                (("stats", "--nope"), "observerctl stats: --nope: no such option (see --help)\n"),
+                (("stats", "--nope=1"), "observerctl stats: --nope=1: no such option (see --help)\n"),
+                (("stats", "-Z"), "observerctl stats: -Z: no such option (see --help)\n"),
+                (("stats", "more"), "observerctl stats: more: takes no arguments\n"),
+                (("stats", "--", "--json"), "observerctl stats: --json: takes no arguments\n"),
+                (("stats", "--json=yes"), "observerctl stats: --json=yes: takes no value\n"),
+                (("stats", "--url"), "observerctl stats: --url: needs a value\n"),
+                (("summary", "--window", "2m"),
+                 'observerctl summary: --window: "2m" is none of: lifetime 1m 5m 1h\n'),
+                (("summary", "--sort="),
+                 'observerctl summary: --sort=: "" is none of: count failures share p50 p90 p99 max name\n'),
+                (("summary", "-n", "0"), 'observerctl summary: --limit: "0" is not a number from 1 to 4294967295\n'),
+                (("summary", "-n", "ten"), 'observerctl summary: --limit: "ten" is not a number from 1 to 4294967295\n'),
+                (("ops", "--limit", "-1"),
+                 'observerctl ops: --limit: "-1" is not a number from 1 to 9223372036854775807\n'),
+                (("ops", "--since", "soon"),
+                 'observerctl ops: --since: "soon" is neither an ISO 8601 time nor an age such as 15m\n'),
+                (("ops", "--until", "15"),
+                 'observerctl ops: --until: "15" is neither an ISO 8601 time nor an age such as 15m\n'),
+                (("ops", "--source", ""), "observerctl ops: --source: must not be empty\n"),
+                (("sessions", "--kind="), "observerctl sessions: --kind: must not be empty\n"),
+                (("sessions", "--grounded", "maybe"),
+                 'observerctl sessions: --grounded: "maybe" is none of: true false\n'),
+                (("doctor", "--ports", "http"),
+                 'observerctl doctor: --ports: "http" is no list of ports, such as 3800,3801\n'),
+                (("doctor", "--ports", "3800,"),
+                 'observerctl doctor: --ports: "3800," is no list of ports, such as 3800,3801\n'),
+                (("doctor", "--ports", "70000"),
+                 'observerctl doctor: --ports: "70000" is no list of ports, such as 3800,3801\n'),
+                (("completion",), "observerctl completion: which shell? Only bash is known: observerctl completion bash\n"),
+                (("completion", "zsh"),
+                 "observerctl completion: which shell? Only bash is known: observerctl completion bash\n"),
+                (("man", "observerd"), "observerctl man: observerd: takes no arguments\n")):
+            done = ctl(*args)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (2, "", error), args)
+
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "w") as full:
+            for args in (("ops", "--help"), ("man",), ("completion", "bash")):
+                done = subprocess.run([CTL, *args], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60 * SLOW)
+                self.assertEqual((done.returncode, done.stderr), (
+                    1, "observerctl %s: standard output: No space left on device\n" % args[0]))
+
+    def test_closed_output(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        for args in (("man",), ("--help",), ("completion", "bash")):
+            done = subprocess.run([CTL, *args], stdout=writer, stderr=subprocess.PIPE, timeout=60 * SLOW)
+            self.assertIn(done.returncode, (0, -13), args)
+            self.assertEqual(done.stderr, b"")
+        os.close(writer)
+
+
+@unittest.skipUnless(shutil.which("groff"), "groff is not installed")
+class Pages(DaemonTest):
+    def format(self, page):
+        done = run("groff", "-man", "-Tutf8", "-ww", "-b", "-P-c", "-rLL=100n", input=page)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return re.sub(r".\x08", "", done.stdout)
+
+    def sections(self, text):
+        return re.findall(r"^([A-Z][A-Z ]+)$", text, re.M)
+
+    def test_observerctl(self):
+        page = ctl("man").stdout
+        text = self.format(page)
+        self.assertEqual(self.sections(text), ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "ENVIRONMENT", "FILES",
+                                               "EXIT STATUS", "EXAMPLES", "SEE ALSO"])
+        for name in commands():
+            self.assertRegex(text, r"(?m)^   observerctl %s( |$)" % name)
+            part = re.search(r"(?ms)^   observerctl %s\b.*?(?=^   observerctl |^ENVIRONMENT)" % name, text).group()
+            for letter, flag, meta in flags_of(name):
+                tag = ("-%s, " % letter if letter else "") + "--" + flag + (" " + meta if meta else "")
+                self.assertRegex(part, r"(?m)^       %s( |$)" % re.escape(tag))
+        self.assertIn("OBSERVER_URL", text)
+        self.assertIn("3 (check)", text)
+        self.assertIn("observerctl ops --failed --since 15m", text)
+        self.assertNotIn("\\", "".join(line for line in text.split("\n") if "observerd --" not in line
+                                       and "printf" not in line and not line.rstrip().endswith("\\")))
+
+    def test_observerd(self):
+        done = run(DAEMON, "--man")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        text = self.format(done.stdout)
+        self.assertEqual(self.sections(text), ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "CONFIGURATION",
+                                               "ENVIRONMENT", "FILES", "EXIT STATUS", "EXAMPLES", "SEE ALSO"])
+        flags = re.findall(r"^  (--[a-z-]+)(?: ([A-Z]+))? ", run(DAEMON, "--help").stdout, re.M)
+        self.assertIn(("--data-dir", "DIR"), flags)
+        self.assertIn(("--man", ""), flags)
+        for flag, meta in flags:
+            self.assertRegex(text, r"(?m)^       %s( |$)" % re.escape(flag + (" " + meta if meta else "")))
+        self.assertIn("       OBSERVER_RETAIN_BYTES\n", text)
+        self.assertNotIn("OBSERVER_HELP", text)
+
+    def test_pages_of_the_build(self):
+        """What is installed is what the programs print."""
+        made = ((("man/observerctl.1"), (CTL, "man")), (("man/observerd.1"), (DAEMON, "--man")),
+                (("completions/observerctl"), (CTL, "completion", "bash")))
+        if not os.path.exists(os.path.join(BUILD, "man")):
+            self.skipTest("this build makes no pages")
+        for name, command in made:
+            with open(os.path.join(BUILD, name)) as f:
+                self.assertEqual(f.read(), run(*command).stdout, name)
+
+    def test_text_is_not_roff(self):
+        """What roff would take for its own is escaped: nothing of the tables gets lost."""
+        page = ctl("man").stdout
+        for line in page.split("\n"):
+            if line.startswith("."):
+                self.assertRegex(line, r"^\.(TH|SH|SS|PP|TP|RS 4|RE|nf|fi|nh|ad l)\b")
+            self.assertNotRegex(re.sub(r"\\(\(..|\[u[0-9A-F]{4,6}\]|-|&|f[BIR])", "", line), r"\\")
+            self.assertTrue(line.isascii())
+
+
+class Completion(DaemonTest):
+    def complete(self, *words, cwd=None):
+        """What is offered for the last of the words."""
+        script = ('source <("$1" completion bash) || exit 9; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1));'
+                  ' _observerctl; printf "%s\\n" "${COMPREPLY[@]}"')
+        done = run("bash", "--norc", "-c", script, "bash", CTL, "observerctl", *words, cwd=cwd or ROOT)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return [line for line in done.stdout.split("\n") if line]
+
+    def test_it_is_registered(self):
+        done = run("bash", "--norc", "-c", 'source <("$1" completion bash); complete -p observerctl', "bash", CTL)
+        self.assertEqual(done.stdout, "complete -F _observerctl observerctl\n")
+
+    def test_commands(self):
+        self.assertEqual(self.complete(""), ["--help", "--version"] + commands())
+        self.assertEqual(self.complete("su"), ["summary"])
+        self.assertEqual(self.complete("s"), [name for name in commands() if name.startswith("s")])
+        self.assertEqual(self.complete("--v"), ["--version"])
+        self.assertEqual(self.complete("zzz"), [])
+        self.assertEqual(self.complete("zzz", ""), [])
+
+    def test_flags(self):
+        for name in commands():
+            self.assertEqual(self.complete(name, "--"), ["--help"] + ["--" + flag.replace("[=BOOL]", "") for _, flag, _ in flags_of(name)], name)
+        self.assertEqual(self.complete("ops", "--s"), ["--source", "--success", "--staffer-id", "--sig-hash",
+                                                       "--session-id", "--since"])
+        self.assertEqual(self.complete("ops", "--limit", "5", "--un"), ["--until"])
+
+    def test_choices(self):
+        windows = ["lifetime", "1m", "5m", "1h"]
+        self.assertEqual(self.complete("summary", "--window", ""), windows)
+        self.assertEqual(self.complete("summary", "-w", "5"), ["5m"])
+        self.assertEqual(self.complete("summary", "--window", "="), windows)
+        self.assertEqual(self.complete("summary", "--window", "=", "l"), ["lifetime"])
+        self.assertEqual(self.complete("summary", "--sort", "p9"), ["p90", "p99"])
+        self.assertEqual(self.complete("summary", "--limit", ""), [])
+        self.assertEqual(self.complete("completion", ""), ["bash"])
+        self.assertEqual(self.complete("stats", ""), [])
+        self.assertEqual(self.complete("sessions", "--grounded", "t"), ["true"])
+        self.assertEqual(self.complete("pub", "--success", "=", "f"), ["false"])
+        self.assertEqual(self.complete("pub", "--success", "--to"), ["--topic"])
+
+    def test_files(self):
+        for name in ("ops.jsonl", "ops 1.jsonl", "other"):
+            with open(os.path.join(self.tmp, name), "w"):
+                pass
+        os.mkdir(os.path.join(self.tmp, "operations"))
+        self.assertEqual(sorted(self.complete("check", "op", cwd=self.tmp)), ["operations", "ops 1.jsonl", "ops.jsonl"])
+        self.assertEqual(self.complete("doctor", "--data-dir", "o", cwd=self.tmp), ["operations"])
+        self.assertEqual(self.complete("doctor", "o", cwd=self.tmp), [])
+        self.assertEqual(self.complete("check", "--limit", "o", cwd=self.tmp), [])
+        self.assertEqual(self.complete("check", os.path.join(self.tmp, "ot")), [os.path.join(self.tmp, "other")])
+
+    def test_another_command(self):
+        for before in (("run",), ("run", "--"), ("run", "--url", "http://x", "--")):
+            if "run" not in commands() or ("--url" in before and "url" not in [f for _, f, _ in flags_of("run")]):
+                continue
+            self.assertIn("sleep", self.complete(*before, "slee"), before)
+            with open(os.path.join(self.tmp, "input"), "w"):
+                pass
+            self.assertEqual(self.complete(*before, "cat", "in", cwd=self.tmp), ["input"])
+            self.assertEqual(self.complete(*before, "cat", "--", cwd=self.tmp), [])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""observerctl in a real terminal: what a person sees, and that the terminal is as before when it ends."""
+
+import json
+import os
+import re
+import signal
+import time
+
+from ctl import OBSERVERCTL, CtlTest
+from harness import main, wait_until
+from terminal import Terminal
+
+
+class TerminalTest(CtlTest):
+    def terminal(self, **kw):
+        terminal = Terminal(self.tmp, **kw)
+        self.addCleanup(terminal.close)
+        return terminal
+
+    def observe(self, n=1, **fields):
+        op = {"endpoint": "/e", "input_summary": "asked", "success": True, "duration_ms": 7, **fields}
+        self.assertEqual(self.daemon.post("/v1/observer/event", [op] * n).status, 200)
+
+    def children(self, terminal):
+        """Processes of the terminal's shell."""
+        shell = terminal.tmux("display-message", "-p", "#{pane_pid}").strip()
+        with open("/proc/%s/task/%s/children" % (shell, shell)) as f:
+            return [int(pid) for pid in f.read().split()]
+
+
+class Top(TerminalTest):
+    def setUp(self):
+        super().setUp()
+        self.daemon = self.start(feed="tcp://127.0.0.1:0")
+        self.term = self.terminal()
+
+    def top(self, *args):
+        self.before = self.term.state()
+        self.term.run(OBSERVERCTL, "top", "--url", self.daemon.url("http"), "--interval", "0.2", *args)
+        self.term.wait(r"^observerd .* seq [\d,]+  ready")
+
+    def assert_restored(self):
+        self.assertEqual(self.term.state(), self.before)
+
+    def endpoints(self):
+        """The rows of that pane: name and count, as shown."""
+        text = self.term.text()
+        pane = re.search(r"^ENDPOINTS.*\n((?:.*\n)*?)FAILING", text, re.MULTILINE)
+        return [tuple(row.split()[:2]) for row in pane.group(1).splitlines()] if pane else []
+
+    def wait_endpoints(self, *want):
+        last = []
+
+        def shown():
+            last[:] = self.endpoints()
+            return last == list(want)
+
+        try:
+            wait_until(shown, 20, "the endpoints %r" % (want,))
+        except AssertionError as e:
+            raise AssertionError("%s; it was: %r\n%s" % (e, last, self.term.text())) from None
+
+    def test_numbers_appear_and_move(self):
+        self.observe(3)
+        self.top()
+        self.wait_endpoints(("/e", "3"))
+        self.observe(2, success=False, error="upstream 17 timed out")
+        self.wait_endpoints(("/e", "5"))
+        self.term.wait(r"^/e .* 40% ")
+        self.term.wait(r"^ +2 /e +upstream <\*> timed out")
+        self.term.wait(r"FAIL mcp .*asked -> upstream 17 timed out")
+        self.term.wait(r"^http 5 recorded 0 duplicate 0 rejected")
+        self.term.wait(r"^ops/s .* now .* 1m .*in flight 0  feed 0 subscribers")
+        self.term.keys("q")
+        self.assertEqual(self.term.status(), 0)
+        self.assert_restored()
+
+    def test_sort_filter_and_windows(self):
+        self.observe(1, endpoint="/slow", duration_ms=5000)
+        self.observe(3, endpoint="/busy", duration_ms=1)
+        self.observe(2, endpoint="/bad", success=False)
+        self.top()
+        self.wait_endpoints(("/busy", "3"), ("/bad", "2"), ("/slow", "1"))
+        for key, order in (("r", "/slow /bad /busy"), ("r", "/busy /bad /slow"), ("n", "/bad /busy /slow"),
+                           ("m", "/slow /bad /busy"), ("f", "/bad /busy /slow"), ("s", "/slow /bad /busy")):
+            self.term.keys(key)
+            wait_until(lambda: [name for name, _ in self.endpoints()] == order.split(), 20, "%s: %s" % (key, order))
+        self.term.wait(r"sort:p50")
+        self.term.keys("/", "b", "u", "s", "y", "Enter")
+        self.wait_endpoints(("/busy", "3"))
+        self.term.keys("/", "Escape")
+        self.term.keys("w")
+        self.term.wait(r"^ENDPOINTS 3 \(5m\)")
+        self.term.keys("w", "w")
+        self.term.wait(r"^ENDPOINTS 3 \(lifetime\)")
+        self.term.keys("h")
+        self.term.wait(r"^s +sort by the next column")
+        self.term.keys("h")
+        self.term.wait(r"^ENDPOINTS")
+
+    def test_pause(self):
+        self.top()
+        self.term.keys("Space")
+        self.term.wait("paused")
+        self.observe(4)
+        time.sleep(0.5)  # more than one interval
+        self.assertEqual(self.endpoints(), [("none",)])
+        self.term.keys("Space")
+        self.wait_endpoints(("/e", "4"))
+
+    def test_resize_and_scroll(self):
+        for i in range(40):
+            self.observe(1, endpoint="/e%02d" % i)
+        self.top()
+        self.term.keys("n")
+        self.term.wait(r"^/e00 ")
+        for columns, rows in ((20, 5), (1, 1), (200, 50), (7, 2), (80, 24), (33, 9)):
+            self.term.resize(columns, rows)
+            wait_until(lambda: len(self.term.screen()) == rows, 20, "%d rows" % rows)
+            if columns >= 20:
+                self.term.wait(r"^/e00 ")
+                self.assertLessEqual(max(map(len, self.term.screen())), columns)
+        self.term.keys("End")
+        self.term.wait(r"^/e39 ")
+        self.term.keys("Up", "Up", "Home")
+        self.term.wait(r"^/e00 ")
+        self.term.keys("Tab")
+        self.term.wait(r"^FAILING")
+        self.term.keys("q")
+        self.assertEqual(self.term.status(), 0)
+
+    def test_hostile_text(self):
+        self.observe(1, endpoint="\x1b]0;owned\x07\x1b[2J日本語" * 9, success=False, error="\x9b31m\u202e\n\x00x")
+        self.top()
+        self.term.wait(r"^\\x1b\]0;owned\\a\\x1b\[2J日本語.*… ")
+        self.term.wait(r"\\u009b31m\\u202e\\n")
+        self.assertNotIn("owned", self.term.tmux("display-message", "-p", "#{pane_title}"))
+
+    def test_signals_restore_the_terminal(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self.top()
+            os.kill(self.children(self.term)[0], number)
+            self.assertEqual(self.term.status(), 0)
+            self.assert_restored()
+        self.top()
+        self.term.keys("C-c")
+        self.assertEqual(self.term.status(), 0)
+        self.assert_restored()
+
+    def test_suspend_and_go_on(self):
+        self.top()
+        self.term.keys("C-z")
+        self.term.wait_shell()
+        self.assert_restored()
+        self.observe(6)
+        self.term.keys("fg", "Enter")
+        self.wait_endpoints(("/e", "6"))
+        self.term.keys("q")
+        self.assertEqual(self.term.status(), 0)
+        self.assert_restored()
+
+    def test_the_daemon_goes_away_and_comes_back(self):
+        self.observe(3)
+        self.top()
+        self.wait_endpoints(("/e", "3"))
+        url = self.daemon.url("http")
+        self.daemon.kill()
+        self.term.wait(r"^the daemon is away: .*onnect")
+        self.wait_endpoints(("/e", "3"))  # the last numbers stay
+        self.term.keys("n")  # and keys work
+        self.term.wait(r"sort:name")
+        self.daemon.sockets["http"] = url
+        self.daemon.start()
+        self.observe(2)
+        self.term.wait_gone(r"^the daemon is away")
+        self.term.keys("w", "w", "w")
+        self.wait_endpoints(("/e", "5"))
+        self.term.keys("q")
+        self.assertEqual(self.term.status(), 0)
+        self.assert_restored()
+
+    def test_a_terminal_that_is_not_known(self):
+        self.term.run("env", "TERM=nonsense", OBSERVERCTL, "top")
+        self.term.wait(r"TERM=nonsense: not a terminal that is known here")
+        self.assertEqual(self.term.status(), 1)
+
+    def test_once(self):
+        self.observe(3)
+        url = self.daemon.url("http")
+        text = self.ctl("top", "--once", "--url", url).stdout
+        self.assertEqual(self.ctl("top", "--url", url).stdout.splitlines()[3:], text.splitlines()[3:])
+        self.assertRegex(text, r"(?m)^/e +3 ")
+        self.assertNotIn("\x1b", text)
+        data = self.result("top", "--url", url)
+        self.assertEqual((data["health"]["seq"], data["summary"]["lifetime"]["total"], data["failing"]), (3, 3, []))
+        self.assertIn("observerctl top: http://127.0.0.1:1", self.ctl("top", "--url", "http://127.0.0.1:1", code=1).stderr)
+
+
+class Lines(TerminalTest):
+    def setUp(self):
+        super().setUp()
+        self.daemon = self.start(feed="tcp://127.0.0.1:0")
+        self.term = self.terminal()
+
+    def test_tail(self):
+        self.observe(1, input_summary="before")
+        before = self.term.state()
+        self.term.run(OBSERVERCTL, "tail", "--url", self.daemon.url("http"), "--endpoint", "/e")
+        self.term.wait(r" ok +mcp +/e +7 ms  before$")
+        wait_until(lambda: self.daemon.get("/v1/observer/health").json["feed"]["subscribers"] == 1, 20, "subscribed")
+        self.observe(1, success=False, error="broken \x1b[7m" + "x" * 300)
+        self.observe(1, endpoint="/other", input_summary="hidden")
+        self.observe(1, input_summary="after")
+        self.term.wait(r" ok +mcp +/e +7 ms  after$")
+        self.term.wait(r" FAIL mcp +/e +7 ms  asked -> broken \\x1b\[7mx+…$")
+        self.term.wait("\x1b\\[31m\\S*FAIL", colours=True)
+        self.assertNotIn("hidden", self.term.text())
+        self.term.keys("C-c")
+        self.assertEqual(self.term.status(), 0)
+        self.assertEqual(self.term.state(), before)
+
+    def test_run(self):
+        self.term.run(OBSERVERCTL, "run", "--req", self.daemon.url("rep"), "--", "sh", "-c", "echo one; read x; exit 7")
+        self.term.wait("^one$")
+        self.term.keys("Enter")
+        self.assertEqual(self.term.status(), 7)
+        self.daemon.wait_total(1)
+        self.term.run(OBSERVERCTL, "run", "--req", self.daemon.url("rep"), "--", "sh", "-c", "echo two; exec sleep 600")
+        self.term.wait("^two$")
+        self.term.keys("C-c")
+        self.assertEqual(self.term.status(), 128 + signal.SIGINT)
+        self.daemon.wait_total(2)
+        self.assertEqual([row["success"] for row in self.daemon.journal_rows()], [False, False])
+
+    def test_doctor(self):
+        self.term.resize(160, 50)
+        self.term.run(OBSERVERCTL, "doctor", "--url", self.daemon.url("http"), "--data-dir", "/nonexistent/data")
+        self.term.wait_shell()
+        self.term.wait("\x1b\\[32mok", colours=True)
+        self.term.wait(r"/nonexistent")
+
+    def test_pub_shows_a_progress_bar_and_takes_it_away(self):
+        with open(os.path.join(self.tmp, "long"), "w") as f:
+            for i in range(3000):
+                f.write(json.dumps({"endpoint": "/e", "success": True, "input_summary": "x" * 100}) + "\n")
+        self.term.run(OBSERVERCTL, "pub", "--push", self.daemon.url("pull"), "--rate", "1500", f.name)
+        self.term.wait(r"\[#+\.+\] +\d+% ")
+        self.assertEqual(self.term.status(), 0)
+        self.assertNotRegex(self.term.text(), r"\[#+\.*\]")
+        self.daemon.wait_total(2000)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+#include "learn/miner.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static obs_str str(const char *s) {
+  return (obs_str){s, (uint32_t)strlen(s), 0};
+}
+
+static void assert_masked(const char *message, const char *want) {
+  obs_token tokens[OBS_MASK_TOKENS];
+  obs_buf text = {0};
+  obs_mask_template(tokens, obs_mask(str(message), tokens), &text);
+  obs_buf_putc(&text, '\0');
+  assert_string_equal(text.p, want);
+  obs_buf_fini(&text);
+}
+
+static void test_what_varies_is_masked(void **state) {
+  (void)state;
+  static const char *const cases[][2] = {
+      {"", ""},
+      {"nothing varies here", "nothing varies here"},
+      {"retry 3 of 17", "retry <*> of <*>"},
+      {"took 120 ms", "took <*>"},
+      {"took 120ms", "took <*>"},
+      {"lifetime <1 sec", "lifetime <*>"},
+      {"0x14ed93111f20005 expired", "<*> expired"},
+      {"id 550e8400-e29b-41d4-a716-446655440000 gone", "id <*> gone"},
+      {"from 10.0.0.1:8080 refused", "from <*> refused"},
+      {"from /10.0.0.1:8080 refused", "from <*> refused"},
+      {"open /var/log/app.log failed", "open <*> failed"},
+      {"GET https://a.example/x?y=1 failed", "GET <*> failed"},
+      {"mail to a@b.example bounced", "mail to <*> bounced"},
+      {"host db.internal unreachable", "host <*> unreachable"},
+      {"wpad:80 error", "<*> error"},
+      {"at Fri Jun 17 07:07:00 2005 it broke", "at <*> it broke"},
+      {"2026-11-21T07:00:00.123Z it broke", "<*> it broke"},
+      {"user 'bob smith' unknown", "user <*> unknown"},
+      {"user \"bob\" unknown", "user <*> unknown"},
+      {"can't connect, won't retry", "can't connect, won't retry"},
+      {"uid=0 euid=1", "uid=<*> euid=<*>"},
+      {"ws=null", "ws=<*>"},
+      {"sizes 1, 2, 3 seen", "sizes <*> seen"},
+      {"1234##5678##9", "<*>"},
+      {"connection from h.example () at", "connection from <*> at"},
+      {"sent 5 bytes (1.2 KB) in all", "sent <*> bytes in all"},
+      {"The end. Then more.", "The end. Then more."},
+      {"\xc3\xa9t\xc3\xa9 \xff\x01 bytes", "\xc3\xa9t\xc3\xa9 \xff bytes"},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) assert_masked(cases[i][0], cases[i][1]);
+}
+
+static void test_long_messages_are_cut(void **state) {
+  (void)state;
+  obs_token tokens[OBS_MASK_TOKENS];
+  char many[4 * OBS_MASK_TOKENS + 1], deep[2 * OBS_MASK_BYTES];
+  for (size_t i = 0; i < sizeof(many) - 1; i++) many[i] = i % 2 == 0 ? 'a' : ' ';
+  many[sizeof(many) - 1] = '\0';
+  assert_int_equal(obs_mask(str(many), tokens), OBS_MASK_TOKENS);
+  memset(deep, '(', sizeof(deep));
+  assert_int_equal(obs_mask((obs_str){deep, sizeof(deep), 0}, tokens), OBS_MASK_TOKENS);
+  memset(deep, 'a', sizeof(deep));
+  assert_int_equal(obs_mask((obs_str){deep, sizeof(deep), 0}, tokens), 1);
+  assert_int_equal(tokens[0].len, OBS_MASK_BYTES);
+}
+
+typedef struct {
+  obs_miner *miner;
+  obs_miner_ref refs[4096];
+} fixture;
+
+static void open_fixture(fixture *f, uint32_t clusters) {
+  obs_miner_opts opts = {.clusters = clusters};
+  assert_int_equal(obs_miner_open(&opts, &f->miner), OBSERVER_E_OK);
+}
+
+static uint64_t id_of(const fixture *f, size_t i) {
+  uint32_t slot = obs_miner_find(f->miner, f->refs[i]);
+  assert_int_not_equal(slot, OBS_MINER_NONE);
+  return obs_miner_id(f->miner, slot);
+}
+
+static void assert_template(const fixture *f, size_t i, const char *want) {
+  obs_str text = obs_miner_template(f->miner, obs_miner_find(f->miner, f->refs[i]));
+  assert_int_equal(text.len, strlen(want));
+  assert_memory_equal(text.p, want, text.len);
+}
+
+static void test_a_word_that_varies(void **state) {
+  (void)state;
+  static const char *const users[] = {"cyrus", "news", "root", "test", "bob"};
+  fixture f;
+  char text[80];
+  open_fixture(&f, 0);
+  for (size_t i = 0; i < 5; i++) {
+    snprintf(text, sizeof(text), "session broken for user %s by pid %zu", users[i], i);
+    f.refs[i] = obs_miner_add(f.miner, 0, str(text));
+    if (i == 2) assert_true(id_of(&f, 0) != id_of(&f, 1) && id_of(&f, 1) != id_of(&f, 2));
+  }
+  for (size_t i = 1; i < 5; i++) assert_true(id_of(&f, i) == id_of(&f, 0));
+  assert_template(&f, 0, "session broken for user <*> by pid <*>");
+  obs_miner_close(f.miner);
+}
+
+/* A value in a place tells that words there are values too, whichever came first. */
+static void test_a_word_where_values_were(void **state) {
+  (void)state;
+  fixture f;
+  open_fixture(&f, 0);
+  f.refs[0] = obs_miner_add(f.miner, 0, str("worker 17 lost its lease"));
+  f.refs[1] = obs_miner_add(f.miner, 0, str("worker main lost its lease"));
+  f.refs[2] = obs_miner_add(f.miner, 0, str("pool main has no room"));
+  f.refs[3] = obs_miner_add(f.miner, 0, str("pool 17 has no room"));
+  assert_true(id_of(&f, 0) == id_of(&f, 1));
+  assert_true(id_of(&f, 2) == id_of(&f, 3));
+  assert_template(&f, 2, "pool <*> has no room");
+  obs_miner_close(f.miner);
+}
+
+static void test_opposites_stay_apart(void **state) {
+  (void)state;
+  static const char *const texts[] = {"link eth is up",      "link eth is down",   "service web started",
+                                      "service web stopped", "access was allowed", "access was denied",
+                                      "disk check passed",   "disk check failed",  "disk check started",
+                                      "disk check stopped",  "disk check enabled"};
+  fixture f;
+  open_fixture(&f, 0);
+  size_t n = sizeof(texts) / sizeof(texts[0]);
+  for (size_t i = 0; i < n; i++) f.refs[i] = obs_miner_add(f.miner, 0, str(texts[i]));
+  for (size_t i = 0; i < n; i++)
+    for (size_t k = 0; k < i; k++) assert_true(id_of(&f, i) != id_of(&f, k));
+  obs_miner_close(f.miner);
+}
+
+static void test_scopes_and_ids(void **state) {
+  (void)state;
+  fixture f, g;
+  open_fixture(&f, 0);
+  open_fixture(&g, 0);
+  f.refs[0] = obs_miner_add(f.miner, 1, str("upstream timed out after 3 s"));
+  f.refs[1] = obs_miner_add(f.miner, 2, str("upstream timed out after 4 s"));
+  f.refs[2] = obs_miner_add(f.miner, 1, str("upstream timed out after 5 s"));
+  g.refs[0] = obs_miner_add(g.miner, 1, str("something else"));
+  g.refs[1] = obs_miner_add(g.miner, 1, str("upstream timed out after 99 s"));
+  assert_true(id_of(&f, 0) != id_of(&f, 1));
+  assert_true(id_of(&f, 0) == id_of(&f, 2));
+  assert_true(id_of(&f, 0) == id_of(&g, 1));
+  obs_miner_close(f.miner);
+  obs_miner_close(g.miner);
+}
+
+static const char *letters(size_t n, char out[8]) {
+  for (int i = 0; i < 7; i++, n /= 26) out[i] = (char)('a' + n % 26);
+  out[7] = '\0';
+  return out;
+}
+
+/* More kinds than there is room for: the ones not seen for long go, the ones in use stay. */
+static void test_the_oldest_go(void **state) {
+  (void)state;
+  enum { ROOM = 64, KINDS = 1000 };
+  fixture f;
+  char text[80], a[8], b[8], c[8];
+  open_fixture(&f, ROOM);
+  obs_miner_ref kept = obs_miner_add(f.miner, 0, str("the one that is always there"));
+  for (size_t i = 0; i < KINDS; i++) {
+    snprintf(text, sizeof(text), "%s %s %s happened", letters(i * 7919, a), letters(i * 104729, b), letters(i, c));
+    f.refs[i] = obs_miner_add(f.miner, 0, str(text));
+    obs_miner_ref again = obs_miner_add(f.miner, 0, str("the one that is always there"));
+    assert_int_equal(again.slot, kept.slot);
+    assert_int_equal(again.tenant, kept.tenant);
+  }
+  size_t there = 0;
+  for (size_t i = 0; i < KINDS; i++) there += obs_miner_find(f.miner, f.refs[i]) != OBS_MINER_NONE;
+  assert_int_equal(there, ROOM - 1);
+  assert_int_equal(obs_miner_find(f.miner, f.refs[0]), OBS_MINER_NONE);
+  obs_miner_close(f.miner);
+}
+
+static uint32_t next_random(uint32_t *seed) {
+  return *seed = *seed * 1664525u + 1013904223u;
+}
+
+static void test_hostile_messages(void **state) {
+  (void)state;
+  static const char *const parts[] = {"a",  "1",   "(",    ")",    "[",  "]", "{",    "}",   "<",  ">",
+                                      "\"", "'",   ":",    "#",    ",",  "=", "jan",  "mon", "ms", "-",
+                                      ".",  "a.b", "/x/y", "null", "up", " ", "\xff", "",    "|"};
+  fixture f;
+  uint32_t seed = 1;
+  open_fixture(&f, 100);
+  for (int i = 0; i < 20000; i++) {
+    char text[600] = "";
+    size_t len = 0;
+    for (uint32_t n = next_random(&seed) >> 25; n > 0; n--) {
+      const char *part = parts[(next_random(&seed) >> 16) % (sizeof(parts) / sizeof(parts[0]))];
+      len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", part);
+    }
+    obs_miner_ref ref = obs_miner_add(f.miner, 0, (obs_str){text, (uint32_t)len, 0});
+    assert_int_not_equal(obs_miner_find(f.miner, ref), OBS_MINER_NONE);
+  }
+  obs_miner_close(f.miner);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_what_varies_is_masked), cmocka_unit_test(test_long_messages_are_cut),
+      cmocka_unit_test(test_a_word_that_varies),    cmocka_unit_test(test_a_word_where_values_were),
+      cmocka_unit_test(test_opposites_stay_apart),  cmocka_unit_test(test_scopes_and_ids),
+      cmocka_unit_test(test_the_oldest_go),         cmocka_unit_test(test_hostile_messages),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
