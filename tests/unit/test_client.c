@@ -701,7 +701,7 @@ static void empty_endpoint(observer_builder *b) {
   observer_builder_text(b, "endpoint", "");
 }
 static void too_many(observer_builder *b) {
-  char name[16];
+  char name[24];
   for (int i = 0; i < 65; i++) {
     snprintf(name, sizeof(name), "unknown%d", i);
     observer_builder_int(b, name, i);
