@@ -4,24 +4,16 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 
-from harness import BUILD, SANITIZER, SLOW, DaemonTest, journal_segments
+from harness import BUILD, SANITIZER, SLOW, DaemonTest, free_port, journal_segments
 
 TOOL = os.path.join(BUILD, "tests", "client_tool")
 SIG = re.compile(rb'"sig_hash":"(\d+)"')
 
 
 def free_ports(n):
-    sockets = [socket.socket() for _ in range(n)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
+    return [free_port() for _ in range(n)]
 
 
 class Tool:

@@ -8,6 +8,7 @@ Only the standard library is used. Environment:
 
 import glob
 import http.client
+import itertools
 import json
 import os
 import re
@@ -42,6 +43,23 @@ def wait_until(predicate, seconds=10.0, what="the condition"):
             raise AssertionError("deadline of %g s passed: %s" % (seconds * SLOW, what))
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
+
+
+_ports = itertools.count()
+
+
+def free_port():
+    """A TCP port for a test that needs its number before somebody listens there. Not of the range from which port 0 is
+    served: nobody else's listener can turn up there while the test's own one is away."""
+    while True:
+        port = 10000 + (os.getpid() * 32 + next(_ports)) % 22000
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 # --- msgpack ---------------------------------------------------------------------------------------------------------

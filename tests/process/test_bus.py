@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 
-from harness import PUB, PULL, PUSH, SLOW, SUB, DaemonTest, Push, Req, Sp, main, pack, unpack, wait_until
+from harness import PUB, PULL, PUSH, SLOW, SUB, DaemonTest, Push, Req, Sp, free_port, main, pack, unpack, wait_until
 
 OP = '{"endpoint":"/v1/chat","success":true}'
 LIMIT = 4 << 20
@@ -21,12 +21,6 @@ LIMIT = 4 << 20
 def needs(program):
     """Skips where the program is missing, except in continuous integration, where it must be there."""
     return unittest.skipIf(shutil.which(program) is None and not os.environ.get("CI"), program + " is not installed")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def op(endpoint="/a", **fields):

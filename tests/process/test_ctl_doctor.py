@@ -9,7 +9,7 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from harness import BUILD, SLOW, DaemonTest, main, wait_until
+from harness import BUILD, SLOW, DaemonTest, free_port, main, wait_until
 
 CTL = os.path.join(BUILD, "observerctl")
 
@@ -27,7 +27,7 @@ class Doctor(DaemonTest):
     def doctor(self, *args, status=0, **kw):
         """{check: (status, text, fix)}"""
         if "--ports" not in args:
-            args += ("--ports", self.free_port())  # whatever this machine runs on the default ones
+            args += ("--ports", str(free_port()))  # whatever this machine runs on the default ones
         done = self.run_doctor("--json", *args, **kw)
         self.assertEqual(done.stderr, "")
         report = json.loads(done.stdout)
@@ -39,11 +39,6 @@ class Doctor(DaemonTest):
             self.assertEqual(set(c), {"check", "status", "text", "fix"})
             self.assertEqual(c["fix"] is None, c["status"] == "ok", c)
         return {c["check"]: (c["status"], c["text"], c["fix"]) for c in report["checks"]}
-
-    def free_port(self):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            return str(s.getsockname()[1])
 
     def test_libraries(self):
         got = self.doctor("--data-dir", self.tmp)
@@ -82,7 +77,7 @@ class Doctor(DaemonTest):
         self.assertNotIn("\x1b", text.stdout)
 
     def test_ports(self):
-        free = self.free_port()
+        free = str(free_port())
         with socket.socket() as s, socket.socket(socket.AF_INET6) as six:
             s.bind(("127.0.0.1", 0))
             s.listen()
@@ -141,7 +136,7 @@ class Doctor(DaemonTest):
     def test_lock_of_another_program(self):
         with open(os.path.join(self.tmp, "lock"), "w") as f:
             fcntl.flock(f, fcntl.LOCK_EX)
-            got = self.doctor("--data-dir", self.tmp, "--ports", self.free_port(), "--url", "http://127.0.0.1:1", status=1)
+            got = self.doctor("--data-dir", self.tmp, "--ports", str(free_port()), "--url", "http://127.0.0.1:1", status=1)
             self.assertIn("(pid %d)" % os.getpid(), got["data lock"][1])
         got = self.doctor("--data-dir", self.tmp)
         self.assertEqual(got["data lock"], ("ok", "free", None))
@@ -180,7 +175,7 @@ class Doctor(DaemonTest):
         self.assertIn("systemd unit", got)
 
     def test_no_daemon(self):
-        url = "http://127.0.0.1:" + self.free_port()
+        url = "http://127.0.0.1:" + str(free_port())
         got = self.doctor("--data-dir", self.tmp, "--url", url, status=1)
         self.assertEqual((got["daemon"][0], got["daemon"][1]), ("fail", "does not answer: %s: Connection refused" % url))
         self.assertIn(got["daemon"][2], ("scripts/run.sh", "sudo systemctl start observerd"))
@@ -190,7 +185,7 @@ class Doctor(DaemonTest):
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", 3800)) == 0:
                 self.skipTest("something answers on port 3800")
-        port = self.free_port()
+        port = str(free_port())
         self.assertEqual(self.doctor("--data-dir", self.tmp, "--ports", port)["daemon"][0], "warn")
         with open(os.path.join(self.tmp, "lock"), "w") as f:
             fcntl.flock(f, fcntl.LOCK_EX)
