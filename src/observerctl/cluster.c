@@ -1,5 +1,5 @@
 /* cluster: groups the messages of a file by kind, as the daemon groups failures. */
-#include "learn/miner.h"
+#include "cluster/miner.h"
 #include "observerctl/commands.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 #include "base/clock.h"
-#include "learn/mask.h"
+#include "cluster/mask.h"
 #include "observerctl/http.h"
 #include "observerctl/top.h"
 

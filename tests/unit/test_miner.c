@@ -1,4 +1,4 @@
-#include "learn/miner.h"
+#include "cluster/miner.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

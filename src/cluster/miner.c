@@ -1,6 +1,6 @@
-#include "learn/miner.h"
+#include "cluster/miner.h"
 
-#include "learn/recent.h"
+#include "cluster/recent.h"
 
 #include <stdlib.h>
 #include <strings.h>

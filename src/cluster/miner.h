@@ -11,10 +11,10 @@
  * Memory: bounded by `clusters` and `forms`; the least recently seen go first. Cluster ids are hashes of scope and
  * first form, so that the same kind gets the same id on every machine and after a restart; a merged cluster keeps the
  * id of its oldest. Threads: one at a time. */
-#ifndef OBS_LEARN_MINER_H
-#define OBS_LEARN_MINER_H
+#ifndef OBS_CLUSTER_MINER_H
+#define OBS_CLUSTER_MINER_H
 
-#include "learn/mask.h"
+#include "cluster/mask.h"
 
 #include <observer/error.h>
 

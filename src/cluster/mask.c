@@ -1,4 +1,4 @@
-#include "learn/mask.h"
+#include "cluster/mask.h"
 
 #include <strings.h>
 

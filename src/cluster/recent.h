@@ -1,7 +1,7 @@
 /* A bounded hash table that forgets what was not seen for long: two generations, of which the older is dropped when the
  * younger is full; what is found in the older moves to the younger. Keys are 64-bit hashes, values of a fixed size. */
-#ifndef OBS_LEARN_RECENT_H
-#define OBS_LEARN_RECENT_H
+#ifndef OBS_CLUSTER_RECENT_H
+#define OBS_CLUSTER_RECENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,8 +6,8 @@
  * a bracket that holds nothing else is dropped, because such details come and go.
  *
  * Pure functions of their input: any thread. Nothing is allocated; tokens are views of the message. */
-#ifndef OBS_LEARN_MASK_H
-#define OBS_LEARN_MASK_H
+#ifndef OBS_CLUSTER_MASK_H
+#define OBS_CLUSTER_MASK_H
 
 #include "base/buf.h"
 

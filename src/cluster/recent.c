@@ -1,4 +1,4 @@
-#include "learn/recent.h"
+#include "cluster/recent.h"
 
 #include <stdlib.h>
 #include <string.h>
