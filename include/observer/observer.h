@@ -113,7 +113,8 @@ typedef struct {
   /* A file in which ops wait until they are acknowledged, so that they outlive this process; one client at a time
    * (LOCKED). An op is in it once its batch is closed, at most linger_ms after the publish. NULL: none. */
   const char *spool;
-  uint64_t spool_bytes; /* most bytes of it; default 64 MiB, at least 64 KiB; a quarter of them is room to work in */
+  uint64_t spool_bytes; /* most bytes of it; default 64 MiB, at least 64 KiB; a quarter of them is room to work in.
+                           An op that is larger by itself is taken when the spool is empty */
   bool spool_sync;      /* survives a power cut too: synced after each batch */
 } observer_options;
 

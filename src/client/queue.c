@@ -114,9 +114,10 @@ static bool memory_has(const observer_client *c, size_t more) {
   return empty || c->memory + more <= c->o.queue_bytes;
 }
 
-/* A quarter of the spool is room to work in: see spool.h. */
+/* A quarter of the spool is room to work in: see spool.h. What is larger than the rest by itself is taken alone. */
 static bool spool_has(const observer_client *c, size_t more) {
-  return c->spool == NULL || c->n.spool_bytes + c->unspooled + more <= c->o.spool_bytes - c->o.spool_bytes / 4;
+  uint64_t used = c->n.spool_bytes + c->unspooled;
+  return c->spool == NULL || used == 0 || used + more <= c->o.spool_bytes - c->o.spool_bytes / 4;
 }
 
 static observer_err open_packet(observer_client *c, size_t need) {

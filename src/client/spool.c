@@ -41,25 +41,26 @@ static bool head_valid(const head *h) {
 
 /* ---- reading ---- */
 
-/* Where the next valid head after `at` is; the end when there is none. */
-static uint64_t find_head(const obs_client_spool *s, uint64_t at) {
+typedef enum { GOOD, BAD_HEAD, BAD_BODY, SHORT, NO_MEMORY, NO_READ } look;
+
+/* Where the next valid head after `at` is; the end when there is none. NO_MEMORY, NO_READ: not known. */
+static look find_head(const obs_client_spool *s, uint64_t at, uint64_t *found) {
   char *piece = malloc(SCAN + sizeof(head));
-  uint64_t found = s->end;
-  while (piece != NULL && at + sizeof(head) <= s->end && found == s->end) {
+  look result = piece != NULL ? GOOD : NO_MEMORY;
+  *found = s->end;
+  while (result == GOOD && at + sizeof(head) <= s->end && *found == s->end) {
     size_t n = s->end - at < SCAN + sizeof(head) ? (size_t)(s->end - at) : SCAN + sizeof(head);
-    if (!obs_client_spool_get(&s->file, at, piece, n)) break;
-    for (size_t i = 0; i + sizeof(head) <= n && found == s->end; i++) {
+    if (!obs_client_spool_get(&s->file, at, piece, n)) result = NO_READ;
+    for (size_t i = 0; result == GOOD && i + sizeof(head) <= n && *found == s->end; i++) {
       head h;
       memcpy(&h, piece + i, sizeof(h));
-      if (head_valid(&h)) found = at + i;
+      if (head_valid(&h)) *found = at + i;
     }
     at += n - sizeof(head) + 1;
   }
   free(piece);
-  return found;
+  return result;
 }
-
-typedef enum { GOOD, BAD_HEAD, BAD_BODY, SHORT, NO_MEMORY, NO_READ } look;
 
 static look read_body(const obs_client_spool *s, const head *h, uint64_t at, void **tags, nng_msg **body) {
   size_t tag_bytes = h->ntags * sizeof(void *);
@@ -93,10 +94,13 @@ obs_client_spool_read_result obs_client_spool_read(obs_client_spool *s, obs_clie
   void *all_tags[OBS_CLIENT_SPOOL_TAGS_MAX];
   head h;
   while (s->read_at < s->end) {
+    uint64_t next = s->read_at;
     look result = read_at(s, s->read_at, &h, all_tags, body);
+    if (result == BAD_BODY) next += record_size(&h);
+    if (result == BAD_HEAD || result == SHORT) result = find_head(s, s->read_at + 1, &next);
     if (result == NO_MEMORY) return OBS_SPOOL_NOMEM;
     if (result == NO_READ) return OBS_SPOOL_UNREADABLE;
-    if (result == GOOD) {
+    if (next == s->read_at) {
       uint32_t ntags = h.ntags < max_tags ? h.ntags : max_tags;
       *r = (obs_client_record){s->read_at, record_size(&h), h.instance, h.serial, h.nops, ntags, (h.flags & RAW) != 0};
       if (ntags > 0) memcpy(tags, all_tags, ntags * sizeof(void *));
@@ -104,7 +108,7 @@ obs_client_spool_read_result obs_client_spool_read(obs_client_spool *s, obs_clie
       return OBS_SPOOL_RECORD;
     }
     if (s->read_at >= s->surveyed) ++*damaged;
-    s->read_at = result == BAD_BODY ? s->read_at + record_size(&h) : find_head(s, s->read_at + 1);
+    s->read_at = next;
   }
   return OBS_SPOOL_END;
 }

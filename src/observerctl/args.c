@@ -1,4 +1,5 @@
 #include "observerctl/command.h"
+#include "observerctl/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -11,7 +12,7 @@ void obs_ctl_error(const obs_args *a, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
   fprintf(stderr, "observerctl %s: ", a->command->name);
-  vfprintf(stderr, fmt, ap);
+  obs_text_vprintf(stderr, fmt, ap);
   fputc('\n', stderr);
   va_end(ap);
 }

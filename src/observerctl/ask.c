@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "observerctl/page.h"
 #include "observerctl/range.h"
-#include "observerctl/text.h"
 
 #include <inttypes.h>
 
@@ -14,15 +13,10 @@ static const char what_to_do[] = "is observerd running there? `observerctl docto
 
 bool obs_ask(const obs_args *args, const char *path, obs_http_answer *out) {
   if (obs_http_get(obs_args_text(args, "url"), path, TIMEOUT_MS, out)) return true;
-  obs_buf error = {0};
-  (void)obs_text_put(&error, out->error, strlen(out->error), OBS_TEXT_ALL);
-  obs_buf_putc(&error, '\0');
-  const char *text = error.oom ? "out of memory" : error.p;
   if (out->status == 0)
-    obs_ctl_error(args, "%s (%s)", text, what_to_do);
+    obs_ctl_error(args, "%s (%s)", out->error, what_to_do);
   else
-    obs_ctl_error(args, "%s", text);
-  obs_buf_fini(&error);
+    obs_ctl_error(args, "%s", out->error);
   return false;
 }
 

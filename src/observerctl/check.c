@@ -25,13 +25,6 @@ typedef struct {
   uint64_t read; /* bytes, for the progress line */
 } checker;
 
-static void put_path(FILE *out, const char *path) {
-  obs_buf text = {0};
-  (void)obs_text_put(&text, path, strlen(path), OBS_TEXT_ALL);
-  if (!text.oom) (void)fwrite(text.p, 1, text.len, out);
-  obs_buf_fini(&text);
-}
-
 static void on_fault(void *arg, const obs_fault *f) {
   checker *c = arg;
   const char *what = f->torn ? "torn tail" : "bad row";
@@ -46,9 +39,7 @@ static void on_fault(void *arg, const obs_fault *f) {
     return;
   }
   obs_progress_end(&c->progress);
-  put_path(stdout, f->path);
-  printf(":%" PRIu64 ": %s: ", f->line, what);
-  put_path(stdout, f->reason);
+  obs_text_printf(stdout, "%s:%" PRIu64 ": %s: %s", f->path, f->line, what, f->reason);
   putchar('\n');
 }
 
@@ -90,8 +81,8 @@ static void report_file(checker *c, const char *path, const obs_verified *v) {
     return;
   }
   obs_progress_end(&c->progress);
-  put_path(stdout, path);
-  printf(": %s rows, %s bytes, ", obs_text_count(rows, v->rows), obs_text_count(bytes, v->bytes));
+  obs_text_printf(stdout, "%s: %s rows, %s bytes, ", path, obs_text_count(rows, v->rows),
+                  obs_text_count(bytes, v->bytes));
   if (is_sound(v))
     printf("sound%s\n", v->unended > 0 ? " (the last row lacks its newline; observerd adds it)" : "");
   else
@@ -154,8 +145,10 @@ static void unreadable(checker *c, const char *path, const char *why) {
 
 static void check_open(checker *c, int fd, const char *path) {
   obs_verified file;
-  if (!obs_verify_file(&c->verify, fd, 0, path, &file))
+  if (!obs_verify_file(&c->verify, fd, 0, path, &file)) {
     unreadable(c, path, errno == ESPIPE ? "is no regular file" : strerror(errno));
+    return;
+  }
   c->files++;
   obs_verified_add(&c->sum, &file);
   report_file(c, path, &file);

@@ -71,7 +71,7 @@ bool obs_args_given(const obs_args *a, const char *flag);
 /* False and the reason on stderr when the value is not a number from `min` to `max`. A flag without a value leaves
  * *out as it is. */
 bool obs_args_number(const obs_args *a, const char *flag, uint64_t min, uint64_t max, uint64_t *out);
-/* Reports `observerctl NAME: ...` on stderr. */
+/* Reports `observerctl NAME: ...` on stderr, with nothing in it that could act on a terminal. */
 void obs_ctl_error(const obs_args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- texts (help.c) ---- */

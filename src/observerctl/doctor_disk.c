@@ -67,6 +67,23 @@ static void check_missing(obs_doctor *d) {
                  strerror(saved));
 }
 
+/* Files of another user, as of a daemon that once ran as root, keep observerd from starting. */
+static bool files_writable(obs_doctor *d) {
+  static const char *const names[] = {"lock", "ops.jsonl"};
+  char path[PATH_SIZE], fix[PATH_SIZE], mine[64], theirs[64];
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    struct stat st;
+    snprintf(path, sizeof(path), "%s/%s", d->data_dir, names[i]);
+    if (stat(path, &st) != 0 || faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) == 0) continue;
+    int saved = errno;
+    snprintf(fix, sizeof(fix), "sudo chown -R %s '%.1000s'", user_of(geteuid(), mine), d->data_dir);
+    obs_doctor_say(d, OBS_FINDING_FAIL, "data dir", fix, "%s, owned by %s, cannot be written: %s", path,
+                   user_of(st.st_uid, theirs), strerror(saved));
+    return false;
+  }
+  return true;
+}
+
 static void check_lock(obs_doctor *d) {
   const char *program = d->lock_owner.program[0] != '\0' ? d->lock_owner.program : "a process";
   if (d->lock_held)
@@ -93,7 +110,7 @@ void obs_doctor_data_dir(obs_doctor *d) {
     int saved = errno;
     obs_doctor_say(d, OBS_FINDING_FAIL, "data dir", fix, "%s, owned by %s, cannot be written: %s", d->data_dir,
                    user_of(st.st_uid, user), strerror(saved));
-  } else {
+  } else if (files_writable(d)) {
     obs_doctor_say(d, OBS_FINDING_OK, "data dir", "", "%s, owned by %s, writable", d->data_dir,
                    user_of(st.st_uid, user));
     check_lock(d);

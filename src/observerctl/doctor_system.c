@@ -248,9 +248,11 @@ static void check_probe(obs_doctor *d, const char *path, const char *good) {
   if (obs_http_get(d->url, path, TIMEOUT_MS, &answer)) {
     obs_doctor_say(d, OBS_FINDING_OK, path + 1, "", "%s", good);
   } else if (answer.status == 503) {
+    char fix[512];
     put_reasons(&answer.body, &reasons);
-    obs_doctor_say(d, OBS_FINDING_FAIL, path + 1, "mend the cause; recording then resumes by itself",
-                   "not ready to record: %s", reasons.oom ? "" : reasons.p);
+    snprintf(fix, sizeof(fix), "df -h '%.300s'; mend what the reason names: recording then resumes by itself",
+             d->data_dir);
+    obs_doctor_say(d, OBS_FINDING_FAIL, path + 1, fix, "not ready to record: %s", reasons.oom ? "" : reasons.p);
   } else {
     obs_doctor_say(d, OBS_FINDING_FAIL, path + 1, "observerctl doctor --url http://127.0.0.1:3800", "%s", answer.error);
   }

@@ -33,7 +33,9 @@ static int on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_o
 static void explain(obs_http_answer *out, const char *url) {
   cJSON *json = cJSON_ParseWithLength(out->body.p, out->body.len);
   const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "error"));
-  if (text != NULL)
+  if (text != NULL && out->status == 404) /* "not found" alone does not say what */
+    snprintf(out->error, sizeof(out->error), "%s: %s", url, text);
+  else if (text != NULL)
     snprintf(out->error, sizeof(out->error), "%s", text);
   else
     snprintf(out->error, sizeof(out->error), "%s: HTTP status %ld", url, out->status);

@@ -10,7 +10,7 @@ typedef struct {
   long status;     /* HTTP status; 0: there was no answer */
   obs_buf body;    /* NUL-terminated beyond its length */
   char error[256]; /* status 0 or not 2xx: what went wrong, for a person: "http://127.0.0.1:3800: Connection refused" or
-                      the daemon's own words */
+                      the daemon's own words, which are to be shown by text.h only */
 } obs_http_answer;
 
 /* GET base + path; `path` starts with a slash. True: status is 2xx. Fini in either case. */

@@ -2,7 +2,10 @@
 #include "observerctl/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* In the order of --help: publish, read, look after. */
 const obs_command *const obs_commands[] = {
@@ -28,34 +31,44 @@ static bool wants_help(const obs_command *c, int argc, char **argv) {
   return false;
 }
 
-/* What could not be written is said, unless the reader has gone away. */
-static int finish(const obs_command *c, int status) {
+/* A closed descriptor 0, 1 or 2 would be given to a socket, and texts read from it or written into it. What stands
+ * there instead can be used as little as what was closed. */
+static void hold_standard_files(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) abort();
+  }
+}
+
+/* What could not be written is said, unless the reader has gone away. `name`: of the command, or "". */
+static int finish(const char *name, int status) {
   if (fflush(stdout) == 0 && !ferror(stdout)) return status;
-  if (errno != EPIPE) fprintf(stderr, "observerctl %s: standard output: %s\n", c->name, strerror(errno));
+  if (errno != EPIPE)
+    fprintf(stderr, "observerctl%s%s: standard output: %s\n", *name != '\0' ? " " : "", name, strerror(errno));
   return status == OBS_CTL_OK ? OBS_CTL_FAILED : status;
 }
 
 static int run(const obs_command *c, int argc, char **argv) {
   if (wants_help(c, argc, argv)) {
     obs_help_command(c, stdout);
-    return finish(c, OBS_CTL_OK);
+    return finish(c->name, OBS_CTL_OK);
   }
   obs_args args;
   int status = obs_args_parse(&args, c, argc, argv) ? c->run(&args) : OBS_CTL_USAGE;
   obs_args_fini(&args);
-  return finish(c, status);
+  return finish(c->name, status);
 }
 
 int main(int argc, char **argv) {
   const char *name = argc > 1 ? argv[1] : "";
+  hold_standard_files();
   obs_text_setup();
   if (strcmp(name, "--version") == 0) {
     puts("observerctl " OBSERVER_VERSION);
-    return OBS_CTL_OK;
+    return finish("", OBS_CTL_OK);
   }
   if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
     obs_help_all(stdout);
-    return OBS_CTL_OK;
+    return finish("", OBS_CTL_OK);
   }
   const obs_command *c = find(name);
   if (c != NULL) return run(c, argc - 1, argv + 1);

@@ -131,7 +131,12 @@ static bool publish_inputs(obs_post *p, const obs_buf *op) {
 
 static bool parse(obs_post *p, const obs_args *a, obs_buf *op) {
   if (!obs_post_parse(p, a) || !obs_opflags_json(a, op)) return false;
+  const char *data = obs_args_text(a, "data");
   p->publisher.topic = obs_args_text(a, "topic");
+  if (data != NULL && *data == '\0') {
+    obs_ctl_error(a, "--data: must not be empty");
+    return false;
+  }
   if ((op->len > 0) + obs_args_given(a, "data") + (a->nrest > 0) <= 1) return true;
   obs_ctl_error(a, "an op by flags, --data, or files: one of them");
   return false;

@@ -1,13 +1,15 @@
 #include "observerctl/report.h"
 
+#include "observerctl/text.h"
+
 #include <inttypes.h>
 
 static void put_place(const obs_origin *o) {
   if (o->number == 0) {
-    fprintf(stderr, "%s:%" PRIu64 ": ", o->file, o->line);
+    obs_text_printf(stderr, "%s:%" PRIu64 ": ", o->file, o->line);
     return;
   }
-  if (o->file != NULL) fprintf(stderr, "%s: ", o->file);
+  if (o->file != NULL) obs_text_printf(stderr, "%s: ", o->file);
   fprintf(stderr, "record %" PRIu64, o->number);
   if (o->line > 0)
     fprintf(stderr, " (line %" PRIu64 "): ", o->line);
@@ -43,7 +45,8 @@ void obs_report_rejected(void *arg, const obs_origin *origin, obs_str reason) {
   obs_progress_end(&r->progress);
   fprintf(stderr, "observerctl %s: ", r->args->command->name);
   put_place(origin);
-  fprintf(stderr, "%.*s\n", (int)reason.len, reason.p);
+  obs_text_printf(stderr, "%.*s", (int)reason.len, reason.p);
+  fputc('\n', stderr);
 }
 
 void obs_report_bad(obs_report *r, const obs_origin *origin, const char *reason) {

@@ -113,8 +113,9 @@ static int dial(obs_sender *s) {
 /* NNG dials in the background and keeps to itself why that fails: a bare connection tells. */
 static void say_why(obs_sender *s) {
   nng_stream_dialer *dialer = NULL;
-  char text[96];
-  snprintf(text, sizeof(text), "what listens there is no %s socket", kinds[s->kind].peer);
+  char text[128];
+  snprintf(text, sizeof(text), "what listens there does not answer as a %s socket: another one, or a daemon that hangs",
+           kinds[s->kind].peer);
   int rv = nng_stream_dialer_alloc(&dialer, s->url);
   if (rv == 0) {
     nng_aio_set_timeout(s->aio, PROBE_MS);

@@ -37,6 +37,7 @@ typedef struct {
   obs_outlet out;
   obs_buf row; /* scratch */
   char feed_url[OBS_FEED_URL_MAX];
+  uint64_t started_ms;
   uint64_t heard_ms, asked_ms; /* of the daemon; when it was last asked where its feed is */
   bool heard, away;            /* a message came, ever; none for AWAY_MS */
   bool behind;                 /* what was recorded before the subscription stood is still to be asked for */
@@ -130,7 +131,7 @@ __attribute__((format(printf, 2, 3))) static void tell(tail *t, const char *fmt,
   (void)obs_outlet_flush(&t->out);
   fputs(obs_term_style(stderr, OBS_STYLE_YELLOW), stderr);
   va_start(ap, fmt);
-  vfprintf(stderr, fmt, ap);
+  obs_text_vprintf(stderr, fmt, ap);
   va_end(ap);
   fputs(obs_term_style(stderr, OBS_STYLE_PLAIN), stderr);
   fputc('\n', stderr);
@@ -265,32 +266,35 @@ static bool check_away(tail *t) {
 
 /* ---- the command ---- */
 
+static bool is_late(const tail *t) {
+  return t->timeout_ms > 0 && obs_clock_mono_ms() - t->started_ms >= t->timeout_ms;
+}
+
 /* Milliseconds to wait for the next thing. */
-static int next_tick(const tail *t, uint64_t started_ms) {
-  uint64_t past = obs_clock_mono_ms() - started_ms;
+static int next_tick(const tail *t) {
+  uint64_t past = obs_clock_mono_ms() - t->started_ms;
   if (t->timeout_ms == 0 || t->timeout_ms > past + TICK_MS) return TICK_MS;
   return t->timeout_ms > past ? (int)(t->timeout_ms - past) : 0;
 }
 
 /* False: it is time to end. */
-static bool wait_event(tail *t, uint64_t started_ms) {
+static bool wait_event(tail *t) {
   struct pollfd fds[] = {
       {.fd = t->out.stop_fd, .events = POLLIN}, {.fd = t->sub.fd, .events = POLLIN}, {.fd = t->out.fd}};
-  if (poll(fds, 3, next_tick(t, started_ms)) < 0 && errno != EINTR) return false;
+  if (poll(fds, 3, next_tick(t)) < 0 && errno != EINTR) return false;
   if (fds[0].revents != 0 || (fds[2].revents & (POLLERR | POLLHUP)) != 0) return false;
-  return t->timeout_ms == 0 || obs_clock_mono_ms() - started_ms < t->timeout_ms;
+  return !is_late(t);
 }
 
-static int follow(tail *t, uint64_t started_ms) {
+static int follow(tail *t) {
   bool ok = obs_outlet_flush(&t->out) == OBS_OUTLET_OK;
-  while (ok && !enough(t) && wait_event(t, started_ms)) {
+  while (ok && !enough(t) && wait_event(t)) {
     receive(t);
     ok = obs_outlet_flush(&t->out) == OBS_OUTLET_OK && (enough(t) || check_away(t));
   }
   if (t->out.state == OBS_OUTLET_FAILED) obs_ctl_error(t->args, "standard output: %s", strerror(t->out.error));
   if (t->out.state == OBS_OUTLET_FAILED || (!ok && t->out.state == OBS_OUTLET_OK)) return OBS_CTL_FAILED;
-  bool late = t->timeout_ms > 0 && obs_clock_mono_ms() - started_ms >= t->timeout_ms;
-  return late && t->count > 0 && !enough(t) ? OBS_CTL_FAILED : OBS_CTL_OK;
+  return is_late(t) && t->count > 0 && !enough(t) ? OBS_CTL_FAILED : OBS_CTL_OK;
 }
 
 static int subscribe(tail *t) {
@@ -325,6 +329,7 @@ static bool start(tail *t) {
 static bool parse(tail *t, const obs_args *args) {
   *t = (tail){
       .args = args,
+      .started_ms = obs_clock_mono_ms(),
       .url = obs_args_text(args, "url"),
       .feed = obs_args_text(args, "feed"),
       .topic = obs_args_text(args, "topic"),
@@ -350,23 +355,24 @@ static int open_signals(void) {
   return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
+/* For questions that are under way. */
 static bool is_time_to_end(void *arg) {
-  struct pollfd fd = {.fd = *(const int *)arg, .events = POLLIN};
-  return poll(&fd, 1, 0) > 0;
+  const tail *t = arg;
+  struct pollfd fd = {.fd = t->out.stop_fd, .events = POLLIN};
+  return is_late(t) || poll(&fd, 1, 0) > 0;
 }
 
 static int run(const obs_args *args) {
-  uint64_t started_ms = obs_clock_mono_ms();
   tail t;
   if (!parse(&t, args)) return OBS_CTL_USAGE;
   int status = OBS_CTL_FAILED;
   t.out.stop_fd = open_signals();
-  obs_http_set_stop(is_time_to_end, &t.out.stop_fd);
+  obs_http_set_stop(is_time_to_end, &t);
   int rv = t.out.stop_fd < 0 ? NNG_ENOFILES : subscribe(&t);
   if (rv != 0)
     obs_ctl_error(args, "%s", nng_strerror(rv));
   else if (start(&t))
-    status = follow(&t, started_ms);
+    status = follow(&t);
   obs_http_set_stop(NULL, NULL);
   obs_subscriber_fini(&t.sub);
   obs_gaps_fini(&t.gaps);

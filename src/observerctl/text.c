@@ -102,6 +102,24 @@ unsigned obs_text_put(obs_buf *out, const char *s, size_t len, unsigned columns)
   return used;
 }
 
+void obs_text_vprintf(FILE *out, const char *fmt, va_list ap) {
+  obs_buf shown = {0};
+  char *text;
+  int len = vasprintf(&text, fmt, ap);
+  if (len < 0) return;
+  (void)obs_text_put(&shown, text, (size_t)len, OBS_TEXT_ALL);
+  if (shown.len > 0) (void)fwrite(shown.p, 1, shown.len, out);
+  obs_buf_fini(&shown);
+  free(text);
+}
+
+void obs_text_printf(FILE *out, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  obs_text_vprintf(out, fmt, ap);
+  va_end(ap);
+}
+
 void obs_text_pad(obs_buf *out, const char *s, size_t len, unsigned columns) {
   for (unsigned used = obs_text_put(out, s, len, columns); used < columns; used++) obs_buf_putc(out, ' ');
 }

@@ -9,6 +9,8 @@
 #include "base/buf.h"
 
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 #define OBS_TEXT_ALL UINT_MAX /* columns: nothing is cut */
 enum { OBS_TEXT_NUMBER = 32 };
@@ -17,7 +19,10 @@ enum { OBS_TEXT_NUMBER = 32 };
 void obs_text_setup(void);
 /* Appends at most `columns` columns of `s`; the last one is … when it was cut. Returns the columns used. */
 unsigned obs_text_put(obs_buf *out, const char *s, size_t len, unsigned columns);
-/* The same, filled up with spaces. */
+/* Prints a formatted text the same way, whole: what messages quote cannot act on the terminal. */
+void obs_text_printf(FILE *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void obs_text_vprintf(FILE *out, const char *fmt, va_list ap);
+/* The same as obs_text_put, filled up with spaces. */
 void obs_text_pad(obs_buf *out, const char *s, size_t len, unsigned columns);
 
 /* Appends JSON text that says the same, with what could act on a terminal as \u009b. */

@@ -165,6 +165,12 @@ class Check(DaemonTest):
         self.assertEqual((done.returncode, done.stderr),
                          (2, "observerctl check: which journal? Give files or a data directory\n"))
 
+    def test_what_is_no_file_is_not_called_sound(self):
+        done = check("/dev/null")
+        self.assertEqual((done.returncode, done.stderr), (1, "observerctl check: /dev/null: is no regular file\n"))
+        self.assertNotIn("sound", done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^files +0$")
+
     def test_names_do_not_act_on_the_terminal(self):
         path = self.write("a\x1b[2J\n.jsonl", b"bad\n")
         text = check(path).stdout

@@ -7,6 +7,7 @@ import resource
 import socket
 import subprocess
 import threading
+import unittest
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from harness import BUILD, SLOW, DaemonTest, free_port, main, wait_until
@@ -132,6 +133,21 @@ class Doctor(DaemonTest):
             self.assertEqual((got["data dir"][0], got["data dir"][2]), (
                 "fail", "sudo mkdir -p '%s' && sudo chown nobody '%s'" % (path, path)))
             self.assertIn("Permission denied", got["data dir"][1])
+
+    @unittest.skipUnless(os.geteuid() == 0, "files of another user")
+    def test_files_of_another_user(self):
+        """Those of a daemon that once ran as root: one that runs as another user could not start."""
+        os.chmod(self.tmp, 0o777)
+        for name in ("lock", "ops.jsonl"):
+            path = os.path.join(self.tmp, name)
+            with open(path, "w"):
+                pass
+            os.chmod(path, 0o644)
+            self.assertEqual(self.doctor("--data-dir", self.tmp)["data dir"][0], "ok")
+            got = self.doctor("--data-dir", self.tmp, status=1, user="nobody", cwd="/")
+            self.assertEqual(got["data dir"], ("fail", path + ", owned by root, cannot be written: Permission denied",
+                                               "sudo chown -R nobody '%s'" % self.tmp))
+            os.unlink(path)
 
     def test_lock_of_another_program(self):
         with open(os.path.join(self.tmp, "lock"), "w") as f:

@@ -170,6 +170,16 @@ class Pub(CtlTest):
         self.assertEqual([row["endpoint"] for row in daemon.journal_rows()], ["/a", "/b", "/d"])
         daemon.stop()
 
+    def test_what_is_told_does_not_act_on_the_terminal(self):
+        daemon = self.start()
+        text = '{"endpoint":"/a","\\u001b[2J":1,"\\u001b[2J":2}'
+        path = self.path("\x1b[1m", text)
+        for name in ("-", path):
+            done = self.ctl("pub", "--req", daemon.url("rep"), name, code=1, input=text)
+            self.assertIn("\\x1b[2J: duplicate key", done.stderr)
+            self.assertNotIn("\x1b", done.stderr)
+        daemon.stop()
+
     def test_no_such_file(self):
         daemon = self.start()
         good = self.path("good", '{"endpoint":"/a"}')
@@ -252,7 +262,7 @@ class Pub(CtlTest):
             self.assertEqual(done.stderr, "observerctl pub: %s: Connection refused (tried for 300 ms)\n" % url)
         daemon = self.start()
         done = self.ctl("pub", "--req", daemon.url("pull"), "--timeout", "300", "--data", "{}", code=1)
-        self.assertIn("what listens there is no REP socket", done.stderr)
+        self.assertIn("what listens there does not answer as a REP socket", done.stderr)
         done = self.ctl("pub", "--req", "nonsense://x", "--data", "{}", code=1)
         self.assertTrue(done.stderr.startswith("observerctl pub: nonsense://x: "), done.stderr)
         daemon.stop()

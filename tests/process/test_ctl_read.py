@@ -264,6 +264,9 @@ class Reading(DaemonTest):
 
     def test_the_daemon_refuses(self):
         d = self.start(None)
+        done = ctl("stats", "--url", d.url("http") + "/base/")
+        self.assertEqual((done.returncode, done.stderr), (
+            1, "observerctl stats: %s/base/v1/observer/stats: not found\n" % d.url("http")))
         done = ctl("ops", "--since", "2026-01-01", "--until", "0s", "--url", d.url("http"))
         self.assertEqual(done.returncode, 0)
         done = ctl("sessions", "--final-verdict", "x" * 70000, "--url", d.url("http"))

@@ -283,6 +283,17 @@ class Tail(CtlTest):
         self.ctl("tail", "--feed", feed.url, "-n", "0", "--count", "1", "--timeout", "50", code=1)
         self.ctl("tail", "--feed", feed.url, "-n", "0", "--timeout", "50")
 
+    def test_timeout_bounds_asking_too(self):
+        """A daemon that takes connections and does not answer."""
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            deaf.listen()
+            tail = self.spawn("tail", "--url", "http://127.0.0.1:%d" % deaf.getsockname()[1], "--feed", free_url(),
+                              "--timeout", "300", stderr=subprocess.PIPE)
+            with deaf.accept()[0] as asked:
+                self.assertTrue(asked.recv(1))
+                self.assertEqual(tail.wait(4 * SLOW), 0)
+
     def test_signals_end_with_0_also_when_the_reader_does_not_read(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             feed = self.feed()

@@ -89,16 +89,33 @@ class Help(DaemonTest):
                 (("completion",), "observerctl completion: which shell? Only bash is known: observerctl completion bash\n"),
                 (("completion", "zsh"),
                  "observerctl completion: which shell? Only bash is known: observerctl completion bash\n"),
+                (("pub", "--data", ""), "observerctl pub: --data: must not be empty\n"),
+                (("stats", "\x1b[31m\u009b1m"), "observerctl stats: \\x1b[31m\\u009b1m: takes no arguments\n"),
                 (("man", "observerd"), "observerctl man: observerd: takes no arguments\n")):
             done = ctl(*args)
             self.assertEqual((done.returncode, done.stdout, done.stderr), (2, "", error), args)
 
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "w") as full:
-            for args in (("ops", "--help"), ("man",), ("completion", "bash")):
+            for args in (("ops", "--help"), ("man",), ("completion", "bash"), ("--help",), ("--version",)):
                 done = subprocess.run([CTL, *args], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60 * SLOW)
+                name = "observerctl" if args[0].startswith("-") else "observerctl " + args[0]
                 self.assertEqual((done.returncode, done.stderr), (
-                    1, "observerctl %s: standard output: No space left on device\n" % args[0]))
+                    1, name + ": standard output: No space left on device\n"))
+
+    def test_without_standard_files(self):
+        """No socket gets a number on which texts are read or written."""
+        d = self.start()
+        d.post("/v1/observer/event", {"endpoint": "/a"})
+        with_url = "--url " + d.url("http")
+        for line, err in (("ops %s >&-" % with_url, "observerctl ops: standard output: Bad file descriptor\n"),
+                          ("summary %s --json >&-" % with_url, "observerctl summary: standard output: Bad file descriptor\n"),
+                          ("pub --push %s <&-" % d.url("pull"), "observerctl pub: standard input: Bad file descriptor\n"),
+                          ("stats %s --url http://127.0.0.1:1 2>&-" % with_url, "")):
+            done = run("sh", "-c", '"$0" ' + line, CTL)
+            self.assertEqual((done.returncode, done.stderr), (1, err), line)
+        self.assertEqual(len(d.journal_lines()), 1)
+        d.stop()
 
     def test_closed_output(self):
         reader, writer = os.pipe()

@@ -7,6 +7,8 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <msgpack.h>
 #include <nng/nng.h>
 #include <nng/protocol/pipeline0/pull.h>
@@ -18,6 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { MS = 20000, REPORTS_MAX = 2000 };
 
@@ -481,6 +485,74 @@ static void *publish_until_refused(void *arg) {
   return NULL;
 }
 
+/* What no room in the spool would ever suffice for is taken when nothing else is in it. */
+static void test_larger_than_the_spool(void **state) {
+  (void)state;
+  char path[] = "/tmp/observer-spool-XXXXXX";
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  close(fd);
+  observer_client *c = open_client(
+      (observer_options){.mode = OBSERVER_ACKNOWLEDGED, .spool = path, .spool_bytes = 65536}, "tcp://127.0.0.1:1");
+  char *text = calloc(1, 60001);
+  assert_non_null(text);
+  memset(text, 'x', 60000);
+  assert_int_equal(observer_publish_wait(c, &(observer_op){.endpoint = "/a", .error = text}, -1, NULL), OBSERVER_E_OK);
+  assert_int_equal(observer_publish_wait(c, &(observer_op){.endpoint = "/b"}, 0, NULL), OBSERVER_E_FULL);
+  assert_int_equal(observer_close(c, 0), OBSERVER_E_TIMEDOUT);
+  c = open_client((observer_options){.mode = OBSERVER_ACKNOWLEDGED, .spool = path}, "tcp://127.0.0.1:1");
+  assert_int_equal(counters(c).replayed, 1);
+  assert_int_equal(observer_close(c, 0), OBSERVER_E_TIMEDOUT);
+  free(text);
+  unlink(path);
+}
+
+static unsigned open_files(void) {
+  unsigned n = 0;
+  DIR *dir = opendir("/proc/self/fd");
+  assert_non_null(dir);
+  while (readdir(dir) != NULL) n++;
+  closedir(dir);
+  return n;
+}
+
+enum { ROUNDS = 100 };
+
+/* Answers greetings as a REP socket does, and nothing more, until its listener is shut. */
+static void *greet(void *arg) {
+  static const char greeting[8] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
+  int listener = *(int *)arg, fds[ROUNDS], n = 0;
+  while (n < ROUNDS && (fds[n] = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+    (void)send(fds[n++], greeting, sizeof(greeting), MSG_NOSIGNAL);
+  }
+  while (n > 0) close(fds[--n]);
+  return NULL;
+}
+
+/* Closed while it connects: NNG must have nothing left of that connection. */
+static void test_close_at_once(void **state) {
+  enum { STRAYS = 2 };
+  (void)state;
+  struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof(where);
+  char url[64];
+  pthread_t thread;
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(bind(listener, (struct sockaddr *)&where, size), 0);
+  assert_int_equal(listen(listener, ROUNDS), 0);
+  assert_int_equal(getsockname(listener, (struct sockaddr *)&where, &size), 0);
+  assert_int_equal(pthread_create(&thread, NULL, greet, &listener), 0);
+  snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", (unsigned)ntohs(where.sin_port));
+  unsigned before = open_files();
+  for (int i = 0; i < ROUNDS; i++)
+    observer_close(open_client((observer_options){.mode = OBSERVER_ACKNOWLEDGED}, url), 0);
+  shutdown(listener, SHUT_RDWR);
+  pthread_join(thread, NULL);
+  for (int ms = 0; ms < MS && open_files() > before + STRAYS; ms += 10) nng_msleep(10);
+  assert_in_range(open_files(), 0, before + STRAYS);
+  close(listener);
+}
+
 static void test_close_while_others_wait(void **state) {
   (void)state;
   enum { THREADS = 4 };
@@ -765,6 +837,8 @@ int main(void) {
       cmocka_unit_test(test_invalid_options),
       cmocka_unit_test(test_full),
       cmocka_unit_test(test_larger_than_the_queue),
+      cmocka_unit_test(test_larger_than_the_spool),
+      cmocka_unit_test(test_close_at_once),
       cmocka_unit_test(test_close_while_others_wait),
       cmocka_unit_test(test_no_client),
       cmocka_unit_test(test_fields_arrive),
