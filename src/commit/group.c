@@ -79,10 +79,15 @@ static observer_err plan_group(obs_commit *c) {
   return OBSERVER_E_OK;
 }
 
-/* With nothing to write, success would tell nothing of the disk: while it fails, it is probed. */
+static bool journal_fails(const obs_commit *c) {
+  return c->opts.journal != NULL && obs_journal_probe(c->opts.journal) != OBSERVER_E_OK;
+}
+
+/* With nothing to write, success would tell nothing of the disk: while it fails, it is probed, unless the journal fails
+ * too, which is then the reason to tell. */
 static observer_err append_sessions(obs_commit *c) {
   if (c->nsessions > 0) return obs_sessions_append(c->opts.sessions, c->session_rows, c->nsessions, c->session_seen);
-  bool probe = c->opts.sessions != NULL && c->failing != OBSERVER_E_OK;
+  bool probe = c->opts.sessions != NULL && c->failing != OBSERVER_E_OK && !journal_fails(c);
   return probe ? obs_sessions_probe(c->opts.sessions) : OBSERVER_E_OK;
 }
 

@@ -12,11 +12,15 @@
  * so that they fit into the queues of subscribers that read (SENDBUF), and no flood of small topics can outrun NNG. */
 enum { FLUSH_MS = 10, BURST = OBS_FEED_SENDBUF / 2, PAUSE_MS = 5 };
 /* A low priority alone does not keep this thread from a core that recording is about to need, nor from the memory bus:
- * after CHUNK_BYTES of rows it rests REST times as long as they took. On a busy machine they take longer. */
-enum { CHUNK_BYTES = 1 << 20, REST = 9, KEEP_BYTES = 256 << 10 };
+ * after CHUNK_BYTES of rows it rests REST times as long as they took. On a busy machine they take longer; at most
+ * REST_MAX_MS, as they may have taken minutes: the process may have been suspended meanwhile. */
+enum { CHUNK_BYTES = 1 << 20, REST = 9, REST_MAX_MS = 250, LATE_MS = 500, KEEP_BYTES = 256 << 10 };
 
-static bool past_deadline(const obs_feed *f, bool stopping) {
-  return stopping && obs_clock_mono_ms() >= f->stop_at;
+static bool past_deadline(obs_feed *f) {
+  pthread_mutex_lock(&f->lock);
+  bool past = f->stopping && obs_clock_mono_ms() >= f->stop_at;
+  pthread_mutex_unlock(&f->lock);
+  return past;
 }
 
 /* Takes over `m`; NULL stands for one that there was no memory for. */
@@ -93,24 +97,49 @@ static uint64_t gather(obs_feed *f, uint64_t end) {
   return at;
 }
 
-static void send_chunk(obs_feed *f, uint64_t end, bool stopping) {
+/* A stop ends it. */
+static void rest(obs_feed *f, int64_t ms) {
+  if (ms <= 0) return;
+  uint64_t until = obs_clock_mono_ms() + (uint64_t)(ms < REST_MAX_MS ? ms : REST_MAX_MS);
+  pthread_mutex_lock(&f->lock);
+  for (uint64_t now; !f->stopping && (now = obs_clock_mono_ms()) < until;) {
+    obs_cond_wait_ms(&f->wake, &f->lock, until - now);
+  }
+  pthread_mutex_unlock(&f->lock);
+}
+
+static void send_chunk(obs_feed *f, uint64_t end) {
   uint64_t start = obs_clock_mono_ns();
   uint64_t at = gather(f, end);
   f->paused_ms = 0;
   for (uint32_t i = 0; i < f->ntouched; i++) send_chain(f, f->touched[i]);
   obs_feed_queue_release(&f->rows, at);
-  int64_t rest_ms = (int64_t)((obs_clock_mono_ns() - start) * REST / 1000000) - (int64_t)(f->paused_ms * REST);
-  if (!stopping && rest_ms > 0) nng_msleep((nng_duration)rest_ms);
+  rest(f, (int64_t)((obs_clock_mono_ns() - start) * REST / 1000000) - (int64_t)(f->paused_ms * REST));
 }
 
-/* Sends the rows before `end`; when nobody is there or time is up it only makes room. */
-static void send_rows(obs_feed *f, uint64_t end, bool stopping) {
+static void drop_rows(obs_feed *f, uint64_t end) {
+  uint64_t at = obs_feed_queue_first(&f->rows), rows = 0;
+  for (; at != end; rows++) (void)obs_feed_queue_take(&f->rows, &at);
+  obs_feed_queue_release(&f->rows, end);
+  atomic_fetch_add_explicit(&f->dropped, rows, memory_order_relaxed);
+}
+
+/* Sends the rows before `end`; when nobody is there or time is up it only makes room. While there is no room for new
+ * ones, those that wait too long go instead, so that a heartbeat behind them is not late by as much as the queue holds.
+ */
+static void send_rows(obs_feed *f, uint64_t end) {
+  uint64_t late = obs_clock_mono_ms() + LATE_MS, dropped = atomic_load(&f->dropped);
   if (atomic_load(&f->subscribers) == 0) obs_feed_queue_release(&f->rows, end);
-  while (obs_feed_queue_first(&f->rows) != end && !past_deadline(f, stopping)) send_chunk(f, end, stopping);
+  while (obs_feed_queue_first(&f->rows) != end && !past_deadline(f)) {
+    if (obs_clock_mono_ms() < late || atomic_load(&f->dropped) == dropped)
+      send_chunk(f, end);
+    else
+      drop_rows(f, end);
+  }
 }
 
 /* Publications go behind the rows that came before them. */
-static void flush(obs_feed *f, bool stopping) {
+static void flush(obs_feed *f) {
   nng_msg *messages[OBS_FEED_OUTBOX];
   pthread_mutex_lock(&f->lock);
   uint32_t n = f->noutbox;
@@ -118,7 +147,7 @@ static void flush(obs_feed *f, bool stopping) {
   f->noutbox = 0;
   f->outbox_bytes = 0;
   pthread_mutex_unlock(&f->lock);
-  send_rows(f, obs_feed_queue_end(&f->rows), stopping);
+  send_rows(f, obs_feed_queue_end(&f->rows));
   for (uint32_t i = 0; i < n; i++) {
     if (!send_message(f, messages[i])) atomic_fetch_add(&f->dropped, 1);
   }
@@ -144,7 +173,7 @@ void *obs_feed_run(void *feed) {
   (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19);
   for (bool stopping = false; !stopping;) {
     stopping = wait_for_work(f);
-    flush(f, stopping);
+    flush(f);
   }
   return NULL;
 }

@@ -126,6 +126,12 @@ static obs_decoded write_row(obs_decoder *d, obs_session_record *r, int64_t now_
   return rc;
 }
 
+/* A few bytes can be a long row: an empty attempt gets its defaults. */
+static obs_decoded check_size(obs_decoder *d, size_t row_bytes) {
+  if (row_bytes <= d->limits->op_bytes) return OBS_DECODE_OK;
+  return obs_decoder_wrong_limit(d, OBS_STR("session"), "larger than %u bytes", d->limits->op_bytes);
+}
+
 bool obs_session_normalise(obs_str json, const obs_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
                            size_t size) {
   obs_batch scratch;
@@ -140,6 +146,7 @@ bool obs_session_normalise(obs_str json, const obs_limits *limits, int64_t now_m
   if (rc == OBS_DECODE_OK) rc = check_schema(&d, &record);
   if (rc == OBS_DECODE_OK) rc = check_verdict(&d, &record);
   if (rc == OBS_DECODE_OK) rc = write_row(&d, &record, now_ms, row);
+  if (rc == OBS_DECODE_OK) rc = check_size(&d, row->len - start);
   if (rc != OBS_DECODE_OK) {
     row->len = start;
     snprintf(reason, size, "%s", d.reason);

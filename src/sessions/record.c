@@ -95,10 +95,10 @@ static obs_decoded read_field(obs_decoder *d, const obs_session_field *f, uint32
 }
 
 static obs_decoded keep_unknown(obs_decoder *d, const obs_session_table *table, obs_str key, obs_session_head *record) {
-  const obs_unknown *unknown = d->b->unknown + record->unknown_first;
   obs_str json;
   for (uint32_t i = 0; !is_lax(d) && i < record->unknown_count; i++) {
-    if (obs_str_eq(unknown[i].key, key)) return obs_decoder_wrong(d, key, "duplicate key");
+    const obs_unknown *u = &d->b->unknown[record->unknown_first + i];
+    if (obs_str_eq(u->key, key)) return obs_decoder_wrong(d, key, "duplicate key");
   }
   if (record->unknown_count >= d->limits->unknown_fields) {
     return obs_decoder_wrong_limit(d, table->what, "more than %u unknown fields", d->limits->unknown_fields);

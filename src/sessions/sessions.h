@@ -8,7 +8,7 @@
  * Order: a group's session rows are appended and synced before its ops are journalled, and count and show only after
  *   obs_sessions_commit; when the ops cannot be written, obs_sessions_rollback takes the rows away again, so that a
  *   message is recorded whole or not at all.
- * Once:  a row with the same bytes as one of the last 4,096 is a duplicate (a sender's retry); the window is read back
+ * Once:  a row with the same bytes as one of the last 65,536 is a duplicate (a sender's retry); the window is read back
  *   from the file at open. A record without a timestamp gets another one each time, so its retry is not recognised.
  * Memory: rows are read from the file by blocks; without a file the newest (at most 1,000 and 4 MiB) are kept.
  *   Statistics are counted at open and with each row; names beyond 256 a field (or 256 KiB of them) are counted as

@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* PENDING: most rows of one group. BLOCK_BYTES: what a question reads at a time. */
-enum { WINDOW = 4096, PENDING = 65536, BLOCK_BYTES = 256 << 10 };
+/* WINDOW: not less than a message can have records, so that a large one sent again is known. PENDING: most rows of one
+ * group. BLOCK_BYTES: what a question reads at a time. */
+enum { WINDOW = 65536, PENDING = 65536, BLOCK_BYTES = 256 << 10 };
 
 /* ---- open and close ---- */
 

@@ -132,6 +132,7 @@ class BadValues(ConfigTest):
                          ['pull: must be a URL of: tcp ipc ws inproc, not "tcp//x" (flag --pull)'])
         self.assertEqual(self.refused("--http", "http://127.0.0.1:70000"),
                          ['http: must be a URL of: http, not "http://127.0.0.1:70000" (flag --http)'])
+        self.assertEqual(self.refused("--max-op-bytes", "3M")[0][:34], "max-op-bytes: must be a size (K, M")
         self.assertEqual(self.refused("--segment-bytes", "5X")[0][:33], "segment-bytes: must be a size (K,")
 
     def test_urls(self):

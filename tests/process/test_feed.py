@@ -7,9 +7,11 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
+import time
 
 from feed_client import Follower, stuck_subscriber, subscribers, wait_subscribers
-from harness import OBSERVERD, PUB, PULL, ROOT, SUB, DaemonTest, Sp, SpError, Sub, main, pack, wait_until
+from harness import OBSERVERD, PUB, PULL, ROOT, SLOW, SUB, DaemonTest, Sp, SpError, Sub, main, pack, unpack, wait_until
 
 MESSAGE_BYTES, SOURCES = 48 << 10, 1023
 
@@ -243,6 +245,40 @@ class Subscribers(FeedTest):
         wait_subscribers(daemon, 1)
         self.record(daemon, [op()])
         feed.take_ops(1)
+
+    def test_a_daemon_that_was_suspended_goes_on(self):
+        daemon = self.start_feed(None)
+        feed = daemon.subscribe()
+        self.addCleanup(feed.close)
+        message = pack([op(source="s%d" % (i % 1000)) for i in range(4000)])
+        done = threading.Event()
+
+        def heartbeat(since_ms):
+            end = time.monotonic() + 8 * SLOW
+            while True:  # not a Follower: it would not keep up
+                topic, payload = feed.recv().split(b"\0", 1)
+                if topic == b"stats" and unpack(payload)["time"] >= since_ms:
+                    return unpack(payload)
+                self.assertLess(time.monotonic(), end, "no heartbeat")
+
+        def load():
+            with daemon.push(timeout=60) as push:
+                while not done.is_set():
+                    push.send(message)
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        try:
+            for _ in range(2):
+                while heartbeat(0)["feed"]["ops"] == 0:
+                    pass
+                daemon.process.send_signal(signal.SIGSTOP)
+                time.sleep(1.5)
+                daemon.process.send_signal(signal.SIGCONT)
+                heartbeat(time.time() * 1000)
+        finally:
+            done.set()
+            thread.join()
 
     def read_to_end(self, sock):
         data = b""

@@ -218,6 +218,7 @@ class Ways(SessionTest):
             (head + pack("artifact") + b"\x81" + pack("a") + b"\x91" * 200 + b"\x01", "artifact: nested deeper than 8 levels"),
             (pack({**session(1), **{"k%d" % n: 1 for n in range(65)}}), "session: more than 64 unknown fields"),
             (pack(session(1, **{"k%d" % n: "x" * 60000 for n in range(5)})), "session: larger than 262144 bytes"),
+            (head + pack("attempts") + pack([{}] * 10000), "session: larger than 262144 bytes"),  # as a row
             (b'{"schema":"session.iterate.v1","final_verdict":"x","schema":"session.iterate.v1"}', "schema: duplicate key"),
             (b'{"schema":"session.iterate.v1","final_verdict":"x"', "json: truncated at byte 50"),
             (b'{"schema":"session.iterate.v1","final_verdict":"x","kind":"\\ud800"}', "kind: must be valid UTF-8"),
@@ -464,14 +465,24 @@ class Durable(SessionTest):
         self.assertEqual(daemon.get("/health").json["sessions"], 1003)
 
     def test_window_survives_a_restart(self):
-        daemon = self.start()
-        with daemon.req() as req:
-            for start in range(0, 5000, 1000):
-                req.request([session(n) for n in range(start, start + 1000)])
+        daemon, window, beyond = self.start(), 65536, 1000
+        with daemon.req(timeout=60) as req:
+            for start in range(0, window + beyond, 8317):
+                end = min(start + 8317, window + beyond)
+                req.request(json.dumps([session(n) for n in range(start, end)]).encode())
         daemon.restart(kill=True)
         with daemon.req() as req:
-            said = req.request([session(n) for n in (4999, 904, 903)])
-            self.assertEqual((said["duplicates"], said["duplicate_ops"]), (2, [0, 1]))  # 904 is the oldest of 4,096
+            said = req.request([session(n) for n in (window + beyond - 1, beyond, beyond - 1)])
+            self.assertEqual((said["duplicates"], said["duplicate_ops"]), (2, [0, 1]))
+
+    def test_the_largest_message_again(self):
+        daemon = self.start()
+        message = json.dumps([session(n) for n in range(10000)]).encode()
+        with daemon.req(timeout=60) as req:
+            for accepted in (10000, 0):
+                said = req.request(message)
+                self.assertEqual((said["accepted"], said["duplicates"]), (accepted, 10000 - accepted))
+        self.assertEqual(len(self.rows(daemon)), 10000)
 
     def test_fsync_modes(self):
         for mode in ("interval:50", "never"):
