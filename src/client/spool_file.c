@@ -90,6 +90,18 @@ static bool write_header(int fd) {
   return put(fd, 0, &h, sizeof(h));
 }
 
+/* The file's name is durable once its folder is synced. Where that cannot be done the file is as good as before. */
+static void sync_folder(const char *path) {
+  const char *slash = strrchr(path, '/');
+  char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+  int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  if (fd >= 0) {
+    (void)fsync(fd);
+    close(fd);
+  }
+  free(folder);
+}
+
 /* ---- opening ---- */
 
 static observer_err fail(observer_err err, const char *path, const char *why, char *text, size_t size) {
@@ -138,6 +150,7 @@ static observer_err read_header(obs_client_spool_file *f, uint64_t *settled, uin
   if (is_new(&h, *end)) {
     *end = OBS_CLIENT_SPOOL_HEADER;
     if (!write_header(f->fd)) return fail(OBSERVER_E_IO, f->path, strerror(errno), text, size);
+    sync_folder(f->path);
     return OBSERVER_E_OK;
   }
   if (memcmp(h.magic, magic, sizeof(magic)) != 0) {
@@ -198,6 +211,7 @@ bool obs_client_spool_rewrite(obs_client_spool_file *f, uint64_t from, uint64_t 
   int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   bool ok = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && copy(f, fd, from, end) && rename(name, f->path) == 0;
   if (ok) {
+    sync_folder(f->path);
     close(f->fd);
     f->fd = fd;
     f->turn = 0;
