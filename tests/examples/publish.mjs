@@ -3,6 +3,7 @@
 //   node publish.mjs [URL]      tcp://HOST:PORT, or ws://HOST:PORT/PATH (Node 22, or 20 with --experimental-websocket)
 import { once } from "node:events";
 import net from "node:net";
+import { setTimeout } from "node:timers/promises";
 import { encode } from "@msgpack/msgpack";
 
 // TCP: a greeting of 8 bytes each way (PUSH is protocol 0x50), then messages with their length before them.
@@ -22,10 +23,9 @@ async function publishWebSocket(url, ops) {
   const socket = new WebSocket(url, "pull.sp.nanomsg.org");
   await new Promise((open, failed) => Object.assign(socket, { onopen: open, onerror: failed }));
   socket.send(encode(ops));
-  await new Promise((closed) => {
-    socket.onclose = closed;
-    socket.close();
-  });
+  while (socket.bufferedAmount > 0) await setTimeout(5); // written is enough:
+  socket.close(); // NNG does not always answer a close
+  await Promise.race([once(socket, "close"), setTimeout(1000)]);
 }
 
 const url = new URL(process.argv[2] ?? "tcp://127.0.0.1:3801");
@@ -34,3 +34,4 @@ const ops = Array.from({ length: 100 }, (_, i) => ({
 }));
 await (url.protocol === "ws:" ? publishWebSocket : publishTcp)(url, ops);
 console.log(`published ${ops.length} ops to ${url.href}`);
+process.exit();
