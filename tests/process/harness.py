@@ -350,6 +350,7 @@ class Daemon:
         env = {k: v for k, v in os.environ.items()
                if not k.startswith("OBSERVER_") and k not in ("GATEWAY_URL", "LAKEHOUSE_URL",
                                                               "OVERSEER_CORRECTIONS_PATH")}
+        env["LSAN_OPTIONS"] = "print_suppressions=0:suppressions=" + os.path.join(ROOT, "tests", "process", "lsan.supp")
         env.update(self.env)
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env,

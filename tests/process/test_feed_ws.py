@@ -93,10 +93,7 @@ def op(endpoint="/a", **fields):
 
 class WebSocketTest(DaemonTest):
     def start_feed(self, *more):
-        # NNG's WebSocket (1.5 to 1.10) loses the memory of the message that a connection ends in the middle of, and each
-        # of these tests ends one sooner or later. What else could leak, test_feed.py would show.
-        env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
-        return self.start(None, feed=["ws://127.0.0.1:0/feed", *more], env=env)
+        return self.start(None, feed=["ws://127.0.0.1:0/feed", *more])
 
     def follow(self, daemon):
         follower = Follower(WebSocket(daemon.url("feed")))
