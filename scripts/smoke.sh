@@ -23,7 +23,7 @@ fail() {
 
 start() { # sets `daemon` and `url`
   : >"$work/out"
-  "$observerd" --http http://127.0.0.1:0 --pull none --sub none --rep none --data-dir "$work/data" \
+  "$observerd" --http http://127.0.0.1:0 --pull none --sub none --rep none --feed none --data-dir "$work/data" \
     >"$work/out" 2>>"$work/log" &
   daemon=$!
   for _ in {1..300}; do

@@ -192,8 +192,8 @@ def resident(daemon):
 def daemon_on(build, data):
     local = "tcp://127.0.0.1:0"
     return Process("ready", build / "observerd", "--http", "http://127.0.0.1:0", "--pull", local, "--sub", "none", "--rep",
-                   "none", "--fsync", "always", "--data-dir", data, "--segment-bytes", "64M", "--retain-segments", "1",
-                   "--log-level", "error", "--cycle", "86400")
+                   "none", "--feed", "none", "--fsync", "always", "--data-dir", data, "--segment-bytes", "64M",
+                   "--retain-segments", "1", "--log-level", "error", "--cycle", "86400")
 
 
 def main(build):

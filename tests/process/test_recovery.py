@@ -177,7 +177,7 @@ class Life(RecoveryTest):
         """Logs never end up in a file of the data directory."""
         pull = os.path.join(self.tmp, "pull")
         data = os.path.join(self.tmp, "data")
-        command = 'exec "$0" --http none --sub none --pull ipc://%s --rep none --data-dir %s <&- >&- 2>&-' % (pull, data)
+        command = 'exec "$0" --http none --sub none --pull ipc://%s --rep none --feed none --data-dir %s <&- >&- 2>&-' % (pull, data)
         process = subprocess.Popen(["sh", "-c", command, OBSERVERD])
         self.addCleanup(process.kill)
         wait_until(lambda: os.path.exists(pull), 30, "the socket")
