@@ -101,7 +101,8 @@ static obs_str needle_of(obs_str v) {
   return best;
 }
 
-static const char *set_param(obs_filter *f, obs_str name, obs_str value) {
+static const char *set_param(void *filter, obs_str name, obs_str value) {
+  obs_filter *f = filter;
   for (size_t i = 0; i < sizeof params / sizeof params[0]; i++) {
     if (strlen(params[i].name) != name.len || memcmp(params[i].name, name.p, name.len) != 0) continue;
     if (params[i].set != NULL) return params[i].set(f, value);
@@ -112,16 +113,21 @@ static const char *set_param(obs_filter *f, obs_str name, obs_str value) {
   return "unknown parameter";
 }
 
-bool obs_filter_parse(obs_filter *f, const obs_query *q, char *error, size_t size) {
-  *f = (obs_filter){.since_ms = INT64_MIN, .until_ms = INT64_MAX, .limit = OBS_OPS_LIMIT};
+bool obs_params_take(const obs_query *q, const char *(*set)(void *filter, obs_str name, obs_str value), void *filter,
+                     char *error, size_t size) {
   for (size_t i = 0; i < q->count; i++) {
     obs_str name = q->params[i].name;
-    const char *wrong = set_param(f, name, q->params[i].value);
+    const char *wrong = set(filter, name, q->params[i].value);
     if (wrong == NULL) continue;
     (void)snprintf(error, size, "%.*s: %s", (int)(name.len < 64 ? name.len : 64), name.p, wrong);
     return false;
   }
   return true;
+}
+
+bool obs_filter_parse(obs_filter *f, const obs_query *q, char *error, size_t size) {
+  *f = (obs_filter){.since_ms = INT64_MIN, .until_ms = INT64_MAX, .limit = OBS_OPS_LIMIT};
+  return obs_params_take(q, set_param, f, error, size);
 }
 
 static bool contains(obs_str row, obs_str part) {

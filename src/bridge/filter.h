@@ -28,6 +28,9 @@ const char *obs_param_time(obs_str v, int64_t *out);
 const char *obs_param_bool(obs_str v, bool *out);
 const char *obs_param_limit(obs_str v, uint32_t *out);
 const char *obs_param_cursor(obs_str v, uint64_t *out);
+/* Gives each parameter to `set` until one is wrong: `error` then names it and says what `set` said. */
+bool obs_params_take(const obs_query *q, const char *(*set)(void *filter, obs_str name, obs_str value), void *filter,
+                     char *error, size_t size);
 /* The opaque cursor for "rows below this seq or number" (not 0): a format letter and the seq in hex. */
 void obs_cursor_format(uint64_t seq, char out[OBS_CURSOR_LEN + 1]);
 bool obs_cursor_parse(obs_str text, uint64_t *seq);

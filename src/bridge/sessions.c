@@ -4,22 +4,8 @@
 #include "bridge/filter.h"
 #include "bridge/handlers.h"
 
-static const char *set_kind(obs_sessions_filter *f, obs_str v) {
-  f->kind = v;
-  return NULL;
-}
-static const char *set_model(obs_sessions_filter *f, obs_str v) {
-  f->model = v;
-  return NULL;
-}
-static const char *set_provider(obs_sessions_filter *f, obs_str v) {
-  f->provider = v;
-  return NULL;
-}
-static const char *set_verdict(obs_sessions_filter *f, obs_str v) {
-  f->final_verdict = v;
-  return NULL;
-}
+#include <stddef.h>
+
 static const char *set_grounded(obs_sessions_filter *f, obs_str v) {
   bool grounded = false;
   const char *wrong = obs_param_bool(v, &grounded);
@@ -39,33 +25,36 @@ static const char *set_cursor(obs_sessions_filter *f, obs_str v) {
   return obs_param_cursor(v, &f->before);
 }
 
+/* A parameter is a text to compare, or has its own rule (NULL: what is wrong otherwise). */
 static const struct {
   const char *name;
+  size_t text; /* where the filter has it */
   const char *(*set)(obs_sessions_filter *f, obs_str v);
 } params[] = {
-    {"kind", set_kind},         {"model", set_model}, {"provider", set_provider}, {"final_verdict", set_verdict},
-    {"grounded", set_grounded}, {"since", set_since}, {"until", set_until},       {"limit", set_limit},
-    {"cursor", set_cursor},
+    {"kind", offsetof(obs_sessions_filter, kind), NULL},
+    {"model", offsetof(obs_sessions_filter, model), NULL},
+    {"provider", offsetof(obs_sessions_filter, provider), NULL},
+    {"final_verdict", offsetof(obs_sessions_filter, final_verdict), NULL},
+    {"grounded", 0, set_grounded},
+    {"since", 0, set_since},
+    {"until", 0, set_until},
+    {"limit", 0, set_limit},
+    {"cursor", 0, set_cursor},
 };
 
-static const char *set_param(obs_sessions_filter *f, obs_str name, obs_str value) {
+static const char *set_param(void *filter, obs_str name, obs_str value) {
   for (size_t i = 0; i < sizeof params / sizeof params[0]; i++) {
-    if (strlen(params[i].name) == name.len && memcmp(params[i].name, name.p, name.len) == 0)
-      return params[i].set(f, value);
+    if (strlen(params[i].name) != name.len || memcmp(params[i].name, name.p, name.len) != 0) continue;
+    if (params[i].set != NULL) return params[i].set(filter, value);
+    memcpy((char *)filter + params[i].text, &value, sizeof value);
+    return NULL;
   }
   return "unknown parameter";
 }
 
 static bool parse_filter(obs_sessions_filter *f, const obs_query *q, char *error, size_t size) {
   *f = (obs_sessions_filter){.grounded = -1, .since_ms = INT64_MIN, .until_ms = INT64_MAX, .limit = OBS_OPS_LIMIT};
-  for (size_t i = 0; i < q->count; i++) {
-    obs_str name = q->params[i].name;
-    const char *wrong = set_param(f, name, q->params[i].value);
-    if (wrong == NULL) continue;
-    (void)snprintf(error, size, "%.*s: %s", (int)(name.len < 64 ? name.len : 64), name.p, wrong);
-    return false;
-  }
-  return true;
+  return obs_params_take(q, set_param, f, error, size);
 }
 
 bool obs_have_sessions(obs_session *s) {

@@ -17,7 +17,7 @@ typedef struct {
   obs_buf json; /* scratch */
 } obs_subscriber;
 
-/* One map of a message, in text that lives for the call: `{"seq":1,"topic_seq":1,...}`. False: no more for now. */
+/* One map of a message, in text that lives for the call: `{"seq":1,"topic_seq":1,...}`. False: none waits. */
 typedef bool (*obs_subscriber_fn)(void *arg, obs_str topic, obs_str json);
 
 /* 0 or an NNG error. Signals that the caller waits for must be blocked: this starts threads. */

@@ -14,7 +14,7 @@ int main(int argc, char **argv) {
     return 1;
   }
 
-  observer_timed *work = observer_op_begin(client, "/work/count", "to a million");
+  observer_timed *work = observer_op_begin(client, "/jobs/count", "to a million");
   volatile unsigned long n = 0;
   while (n < 1000000) n = n + 1;
   if (work != NULL) observer_op_fields(work)->staffer_id = "counter";

@@ -107,7 +107,7 @@ class C(DaemonTest, Readme):
         daemon.wait_total(6)
         seen = [(row["endpoint"], row["input_summary"], row["success"], row["output_summary"], row.get("error"),
                  row.get("staffer_id")) for row in daemon.journal_rows()]
-        work = ("/work/count", "to a million", True, "counted", None, "counter")
+        work = ("/jobs/count", "to a million", True, "counted", None, "counter")
         self.assertEqual(seen[:5], [
             work, ("/search", "search welders", True, "40 rows", None, None),
             work, ("/search", "search welders", False, "ERROR: no index «a»", "no index «a»", None),
