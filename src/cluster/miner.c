@@ -1,39 +1,12 @@
-#include "cluster/miner.h"
-
-#include "cluster/recent.h"
+#include "cluster/miner_impl.h"
 
 #include <stdlib.h>
 #include <strings.h>
 
-enum {
-  CLUSTERS = 4096,
-  FRAME_WORDS = 4,   /* different words in one place that make it a value's */
-  CONSTANT_WORDS = 2 /* a frame has at least that many words that stay */
-};
+enum { CLUSTERS = 4096, CONSTANT_WORDS = 2 /* a frame has at least that many words that stay */ };
 
-typedef struct {
-  uint32_t words[FRAME_WORDS - 1]; /* hashes */
-  obs_miner_ref clusters[FRAME_WORDS - 1];
-  uint32_t n;
-  bool open; /* its word is a value */
-} frame;
-
-typedef struct {
-  uint64_t id, born;
-  uint32_t tenant;
-  uint32_t merged_into;  /* NONE: it stands for itself */
-  uint32_t newer, older; /* by last use; NONE at the ends */
-  char *text;
-  uint32_t len;
-} cluster;
-
-struct obs_miner {
-  cluster *clusters;
-  uint32_t capacity, used, newest, oldest;
-  uint64_t births;
-  obs_recent forms;  /* of obs_miner_ref */
-  obs_recent frames; /* of frame */
-};
+typedef obs_miner_cluster cluster;
+typedef obs_miner_frame frame;
 
 /* ---- words ---- */
 
@@ -84,7 +57,7 @@ static void unlink_cluster(obs_miner *m, uint32_t slot) {
     m->oldest = c->newer;
 }
 
-static void link_newest(obs_miner *m, uint32_t slot) {
+void obs_miner_link_newest(obs_miner *m, uint32_t slot) {
   cluster *c = &m->clusters[slot];
   c->newer = OBS_MINER_NONE;
   c->older = m->newest;
@@ -96,7 +69,7 @@ static void link_newest(obs_miner *m, uint32_t slot) {
 static void touch(obs_miner *m, uint32_t slot) {
   if (m->newest == slot) return;
   unlink_cluster(m, slot);
-  link_newest(m, slot);
+  obs_miner_link_newest(m, slot);
 }
 
 static bool set_template(cluster *c, const obs_token *t, size_t n) {
@@ -125,7 +98,7 @@ static uint32_t create(obs_miner *m, uint64_t id, const obs_token *t, size_t n) 
   c->born = ++m->births;
   c->tenant++;
   c->merged_into = OBS_MINER_NONE;
-  link_newest(m, slot);
+  obs_miner_link_newest(m, slot);
   return slot;
 }
 
@@ -155,6 +128,7 @@ static uint32_t merge(obs_miner *m, uint32_t a, uint32_t b) {
     x->len = len;
   }
   m->clusters[goes].merged_into = stays;
+  if (m->merged != NULL) m->merged(m->merged_arg, m->clusters[stays].id, m->clusters[goes].id);
   touch(m, stays);
   return stays;
 }
@@ -163,11 +137,12 @@ static uint32_t merge(obs_miner *m, uint32_t a, uint32_t b) {
 
 typedef struct {
   obs_miner *m;
+  const void *(*frame_of)(obs_recent *frames, uint64_t key);
   uint64_t scope;
   obs_token *t;
   size_t n;
   uint32_t constants; /* words that are no values */
-  obs_miner_ref peers[FRAME_WORDS];
+  obs_miner_ref peers[OBS_MINER_FRAME_WORDS];
   uint32_t npeers; /* clusters that turned out to be this one */
 } lesson;
 
@@ -198,7 +173,7 @@ static void open_word(lesson *l, size_t p) {
 static size_t find_open(lesson *l) {
   for (size_t p = 0; p < l->n; p++) {
     if (l->t[p].value || !may_open(l, p)) continue;
-    const frame *f = obs_recent_get(&l->m->frames, hash_form(l->scope, l->t, l->n, p));
+    const frame *f = l->frame_of(&l->m->frames, hash_form(l->scope, l->t, l->n, p));
     if (f != NULL && f->open) return p;
   }
   return l->n;
@@ -211,7 +186,7 @@ static bool enter_word(lesson *l, size_t p, uint32_t slot) {
     if (f->words[i] == l->t[p].hash) return false;
   }
   bool was_open = f->open;
-  f->open = was_open || l->t[p].value || f->n == FRAME_WORDS - 1;
+  f->open = was_open || l->t[p].value || f->n == OBS_MINER_FRAME_WORDS - 1;
   if (f->open && !was_open && f->n > 0) {
     memcpy(l->peers, f->clusters, f->n * sizeof(obs_miner_ref));
     l->npeers = f->n;
@@ -277,18 +252,41 @@ static uint32_t learn(lesson *l, uint64_t first) {
   }
 }
 
+static const void *use_frame(obs_recent *frames, uint64_t key) {
+  return obs_recent_get(frames, key);
+}
+
+static const void *look_at_frame(obs_recent *frames, uint64_t key) {
+  return obs_recent_peek(frames, key);
+}
+
 obs_miner_ref obs_miner_add(obs_miner *m, uint64_t scope, obs_str message) {
   obs_token tokens[OBS_MASK_TOKENS];
   size_t n = obs_mask(message, tokens);
   uint64_t form = hash_form(scope, tokens, n, n);
   uint32_t slot = known(m, form);
   if (slot == OBS_MINER_NONE) {
-    lesson l = {.m = m, .scope = scope, .t = tokens, .n = n};
+    lesson l = {.m = m, .frame_of = use_frame, .scope = scope, .t = tokens, .n = n};
     slot = learn(&l, form);
   }
   if (slot == OBS_MINER_NONE) return (obs_miner_ref){OBS_MINER_NONE, 0};
   touch(m, slot);
   return ref_of(m, slot);
+}
+
+uint32_t obs_miner_peek(obs_miner *m, uint64_t scope, obs_str message) {
+  obs_token tokens[OBS_MASK_TOKENS];
+  lesson l = {.m = m, .frame_of = look_at_frame, .scope = scope, .t = tokens};
+  l.n = obs_mask(message, tokens);
+  for (;;) {
+    const obs_miner_ref *r = obs_recent_peek(&m->forms, hash_form(scope, l.t, l.n, l.n));
+    uint32_t slot = r != NULL ? obs_miner_find(m, *r) : OBS_MINER_NONE;
+    if (slot != OBS_MINER_NONE) return slot;
+    l.constants = count_constants(l.t, l.n);
+    size_t p = find_open(&l);
+    if (p == l.n) return OBS_MINER_NONE;
+    open_word(&l, p);
+  }
 }
 
 uint64_t obs_miner_id(const obs_miner *m, uint32_t slot) {
@@ -306,6 +304,8 @@ observer_err obs_miner_open(const obs_miner_opts *opts, obs_miner **out) {
   m->capacity = opts->clusters > 0 ? opts->clusters : CLUSTERS;
   uint32_t forms = opts->forms > 0 ? opts->forms : m->capacity * 4;
   m->newest = m->oldest = OBS_MINER_NONE;
+  m->merged = opts->merged;
+  m->merged_arg = opts->merged_arg;
   m->clusters = calloc(m->capacity, sizeof(*m->clusters));
   if (m->clusters != NULL && obs_recent_init(&m->forms, forms, sizeof(obs_miner_ref)) &&
       obs_recent_init(&m->frames, forms * 4, sizeof(frame)))

@@ -14,6 +14,7 @@
 #ifndef OBS_CLUSTER_MINER_H
 #define OBS_CLUSTER_MINER_H
 
+#include "base/pack.h"
 #include "cluster/mask.h"
 
 #include <observer/error.h>
@@ -23,6 +24,9 @@ typedef struct obs_miner obs_miner;
 typedef struct {
   uint32_t clusters; /* at most; default 4096 */
   uint32_t forms;    /* at most; default 4 a cluster */
+  /* Two clusters, by their ids, have become one; during an add. NULL: nobody wants to know. */
+  void (*merged)(void *arg, uint64_t stays, uint64_t goes);
+  void *merged_arg;
 } obs_miner_opts;
 
 observer_err obs_miner_open(const obs_miner_opts *opts, obs_miner **out);
@@ -38,10 +42,17 @@ typedef struct {
 
 /* The cluster of a message. `slot` is NONE when there is no memory. */
 obs_miner_ref obs_miner_add(obs_miner *m, uint64_t scope, obs_str message);
+/* The slot it would have, NONE when it would be a new cluster. Learns nothing. */
+uint32_t obs_miner_peek(obs_miner *m, uint64_t scope, obs_str message);
 /* Where that cluster is now: its slot, that of the cluster it was merged into, or NONE when it has gone. */
 uint32_t obs_miner_find(const obs_miner *m, obs_miner_ref ref);
 /* Of a slot that find gave. The template is good until the next add. */
 uint64_t obs_miner_id(const obs_miner *m, uint32_t slot);
 obs_str obs_miner_template(const obs_miner *m, uint32_t slot);
+
+/* All that was learned, as bytes, so that what comes next is clustered as it would have been; and back into a miner
+ * that has learned nothing, of the same bounds. False: these are not its bytes; it is to be closed then. */
+void obs_miner_save(const obs_miner *m, obs_buf *out);
+bool obs_miner_load(obs_miner *m, obs_unpack *in);
 
 #endif

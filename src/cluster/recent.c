@@ -66,7 +66,47 @@ void *obs_recent_get(obs_recent *r, uint64_t key) {
   return slot + KEY;
 }
 
+const void *obs_recent_peek(const obs_recent *r, uint64_t key) {
+  if (key == 0) key = 1;
+  for (int generation = 0; generation < 2; generation++) {
+    const uint8_t *slot = probe(r, generation, key);
+    if (key_at(slot) == key) return slot + KEY;
+  }
+  return NULL;
+}
+
 void *obs_recent_put(obs_recent *r, uint64_t key) {
   void *value = obs_recent_get(r, key);
   return value != NULL ? value : insert(r, key == 0 ? 1 : key) + KEY;
+}
+
+static void save_generation(const obs_recent *r, int generation, obs_buf *out,
+                            void (*put)(obs_buf *out, const void *value)) {
+  const uint8_t *slot = r->slots[generation];
+  for (uint32_t i = 0; i < r->capacity; i++, slot += r->slot_size) {
+    if (key_at(slot) == 0) continue;
+    obs_pack_id(out, key_at(slot));
+    put(out, slot + KEY);
+  }
+  obs_pack_id(out, 0);
+}
+
+void obs_recent_save(const obs_recent *r, obs_buf *out, void (*put)(obs_buf *out, const void *value)) {
+  for (int generation = 0; generation < 2; generation++) save_generation(r, generation, out, put);
+}
+
+static bool load_generation(obs_recent *r, int generation, obs_unpack *in,
+                            bool (*get)(void *arg, obs_unpack *in, void *value), void *arg) {
+  uint32_t n = 0;
+  for (uint64_t key; (key = obs_unpack_id(in)) != 0; n++) {
+    uint8_t *slot = probe(r, generation, key);
+    if (n == r->capacity / 2 || key_at(slot) == key || !get(arg, in, slot + KEY)) return false;
+    memcpy(slot, &key, KEY);
+  }
+  if (generation == 0) r->used = n;
+  return !in->bad;
+}
+
+bool obs_recent_load(obs_recent *r, obs_unpack *in, bool (*get)(void *arg, obs_unpack *in, void *value), void *arg) {
+  return load_generation(r, 0, in, get, arg) && load_generation(r, 1, in, get, arg);
 }

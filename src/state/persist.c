@@ -10,6 +10,7 @@
  * cannot be read. The bytes are not trusted: every length, count and index is checked, what is allocated is bounded by
  * the caps of the state, and names must be UTF-8. obs_state_save belongs to the thread that applies; readers may go on.
  */
+#include "base/pack.h"
 #include "base/utf8.h"
 #include "state/impl.h"
 
@@ -22,44 +23,39 @@ static const char magic[4] = {'O', 'B', 'S', 'A'};
 /* No count of ops gets there; sums of some dozen below it do not overflow. */
 #define COUNT_MAX (UINT64_C(1) << 56)
 
-static void put(obs_buf *out, uint64_t v) {
-  for (; v >= 0x80; v >>= 7) obs_buf_putc(out, (char)(v | 0x80));
-  obs_buf_putc(out, (char)v);
-}
-
 static void put_bucket(obs_buf *out, uint32_t index, uint64_t n, uint32_t *before) {
   if (n == 0) return;
-  put(out, index - *before);
-  put(out, n);
+  obs_pack_u64(out, index - *before);
+  obs_pack_u64(out, n);
   *before = index;
 }
 
 static void save_slice(obs_buf *out, const obs_slice *s) {
-  put(out, s->count);
-  put(out, s->failures);
-  put(out, (uint64_t)s->max);
-  put(out, s->refused);
+  obs_pack_u64(out, s->count);
+  obs_pack_u64(out, s->failures);
+  obs_pack_u64(out, (uint64_t)s->max);
+  obs_pack_u64(out, s->refused);
   if (s->refused) return;
   uint32_t before = BEFORE_FIRST;
   for (uint32_t p = 0; p < OBS_SKETCH_PAGES; p++)
     for (uint32_t i = 0; s->sketch.page[p] && i < OBS_SKETCH_PAGE; i++)
       put_bucket(out, p * OBS_SKETCH_PAGE + i, s->sketch.page[p][i], &before);
-  put(out, 0);
+  obs_pack_u64(out, 0);
 }
 
 static void save_series(obs_buf *out, const obs_series *se) {
-  put(out, (uint64_t)se->tick);
-  put(out, se->count);
-  put(out, se->failures);
-  put(out, (uint64_t)se->max);
-  put(out, se->refused);
+  obs_pack_u64(out, (uint64_t)se->tick);
+  obs_pack_u64(out, se->count);
+  obs_pack_u64(out, se->failures);
+  obs_pack_u64(out, (uint64_t)se->max);
+  obs_pack_u64(out, se->refused);
   uint32_t before = BEFORE_FIRST, mask = 0;
   for (uint32_t p = 0; p < OBS_SKETCH_PAGES; p++)
     for (uint32_t i = 0; se->sum.page[p] && i < OBS_SKETCH_PAGE; i++)
       put_bucket(out, p * OBS_SKETCH_PAGE + i, se->sum.page[p][i], &before);
-  put(out, 0);
+  obs_pack_u64(out, 0);
   for (uint32_t i = 0; i < OBS_SLICES; i++) mask |= (uint32_t)(se->slices[i].count > 0) << i;
-  put(out, mask);
+  obs_pack_u64(out, mask);
   for (uint32_t i = 0; i < OBS_SLICES; i++)
     if (se->slices[i].count > 0) save_slice(out, &se->slices[i]);
 }
@@ -71,74 +67,50 @@ static void save_keys(obs_state *s, const obs_keys *k, obs_buf *out) {
     more = id < k->names.ids;
     const obs_series *se = more && k->names.names[id].p ? obs_keys_at(k, id) : NULL;
     if (se) {
-      put(out, 1 + (uint64_t)k->names.names[id].len);
+      obs_pack_u64(out, 1 + (uint64_t)k->names.names[id].len);
       obs_buf_append(out, k->names.names[id].p, k->names.names[id].len);
       save_series(out, se);
     }
     obs_state_unlock(s);
   }
-  put(out, 0);
+  obs_pack_u64(out, 0);
 }
 
 observer_err obs_state_save(obs_state *s, obs_buf *out) {
   const obs_totals *t = &s->totals;
   obs_buf_append(out, magic, sizeof magic);
-  put(out, VERSION);
-  put(out, OBS_SKETCH_BUCKETS);
+  obs_pack_u64(out, VERSION);
+  obs_pack_u64(out, OBS_SKETCH_BUCKETS);
   obs_state_lock(s);
   save_series(out, &t->all);
   obs_state_unlock(s);
   save_keys(s, &t->sources, out);
   save_keys(s, &t->endpoints, out);
   obs_state_lock(s);
-  put(out, t->last_seq);
-  put(out, (uint64_t)t->clock);
-  put(out, (uint64_t)t->since);
-  put(out, t->overflow);
-  put(out, t->pool.refused);
+  obs_pack_u64(out, t->last_seq);
+  obs_pack_u64(out, (uint64_t)t->clock);
+  obs_pack_u64(out, (uint64_t)t->since);
+  obs_pack_u64(out, t->overflow);
+  obs_pack_u64(out, t->pool.refused);
   obs_state_unlock(s);
   return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
 }
 
-/* What is left to read. After the first thing that is wrong, `bad` stays set and every number is 0. */
-typedef struct {
-  const uint8_t *p, *end;
-  bool bad;
-} reader;
-
-static uint64_t wrong(reader *in) {
-  in->bad = true;
-  return 0;
-}
-
-/* A number of at most `max`. */
-static uint64_t get(reader *in, uint64_t max) {
-  uint64_t v = 0;
-  for (uint32_t shift = 0; shift < 64; shift += 7) {
-    if (in->bad || in->p == in->end) return wrong(in);
-    uint8_t byte = *in->p++;
-    if (shift == 63 && byte > 1) return wrong(in);
-    v |= (uint64_t)(byte & 0x7f) << shift;
-    if (byte < 0x80) return v <= max ? v : wrong(in);
-  }
-  return wrong(in);
-}
-
 /* The next bucket; `*index` holds the one before. False at the end, or when the bytes are wrong. */
-static bool get_bucket(reader *in, uint32_t *index, uint64_t *n, uint64_t max) {
-  uint64_t step = get(in, OBS_SKETCH_BUCKETS);
+static bool get_bucket(obs_unpack *in, uint32_t *index, uint64_t *n, uint64_t max) {
+  uint64_t step = obs_unpack_u64(in, OBS_SKETCH_BUCKETS);
   if (step == 0) return false;
   *index += (uint32_t)step;
-  *n = get(in, max);
+  *n = obs_unpack_u64(in, max);
   if (*index >= OBS_SKETCH_BUCKETS || *n == 0) in->bad = true;
   return !in->bad;
 }
 
-static void load_slice(reader *in, obs_series *se, obs_slice *s, obs_sketch_pool *pool) {
-  s->count = get(in, COUNT_MAX);
-  s->failures = get(in, s->count);
-  s->max = (int64_t)get(in, INT64_MAX);
-  s->refused = get(in, 1) != 0;
+static void load_slice(obs_unpack *in, obs_series *se, obs_slice *s, obs_sketch_pool *pool) {
+  s->count = obs_unpack_u64(in, COUNT_MAX);
+  s->failures = obs_unpack_u64(in, s->count);
+  s->max = (int64_t)obs_unpack_u64(in, INT64_MAX);
+  s->refused = obs_unpack_u64(in, 1) != 0;
   if (s->count == 0) in->bad = true;
   if (s->refused || in->bad) return;
   uint64_t n, left = s->count;
@@ -150,19 +122,19 @@ static void load_slice(reader *in, obs_series *se, obs_slice *s, obs_sketch_pool
 }
 
 /* Into `se`, which is empty. On bad bytes it holds a part, to be freed like any other. */
-static void load_series(reader *in, obs_series *se, obs_sketch_pool *pool) {
-  *se = (obs_series){.tick = (int64_t)get(in, OBS_TOTALS_CLOCK_MAX / OBS_TICK_MS)};
-  se->count = get(in, COUNT_MAX);
-  se->failures = get(in, se->count);
-  se->max = (int64_t)get(in, INT64_MAX);
-  se->refused = get(in, 1) != 0;
+static void load_series(obs_unpack *in, obs_series *se, obs_sketch_pool *pool) {
+  *se = (obs_series){.tick = (int64_t)obs_unpack_u64(in, OBS_TOTALS_CLOCK_MAX / OBS_TICK_MS)};
+  se->count = obs_unpack_u64(in, COUNT_MAX);
+  se->failures = obs_unpack_u64(in, se->count);
+  se->max = (int64_t)obs_unpack_u64(in, INT64_MAX);
+  se->refused = obs_unpack_u64(in, 1) != 0;
   uint64_t n, sum = 0;
   uint32_t index = BEFORE_FIRST;
   while (get_bucket(in, &index, &n, COUNT_MAX)) {
     sum += n;
     if (!obs_sketch_sum_add(&se->sum, index, n)) se->refused = true;
   }
-  uint32_t mask = (uint32_t)get(in, (1u << OBS_SLICES) - 1);
+  uint32_t mask = (uint32_t)obs_unpack_u64(in, (1u << OBS_SLICES) - 1);
   for (uint32_t i = 0; i < OBS_SLICES && !in->bad; i++) {
     obs_slice *s = &se->slices[i];
     if (mask & (1u << i)) load_slice(in, se, s, pool);
@@ -184,7 +156,7 @@ static bool adopt(obs_keys *k, obs_str name, obs_series *se, obs_sketch_pool *po
   return false;
 }
 
-static void load_key(reader *in, obs_keys *k, uint32_t len, obs_totals *t) {
+static void load_key(obs_unpack *in, obs_keys *k, uint32_t len, obs_totals *t) {
   if (in->bad || len > (size_t)(in->end - in->p) || !obs_utf8_valid((const char *)in->p, len)) {
     in->bad = true;
     return;
@@ -197,33 +169,33 @@ static void load_key(reader *in, obs_keys *k, uint32_t len, obs_totals *t) {
   if (in->bad || !adopt(k, name, &se, &t->pool)) obs_series_fini(&se, &t->pool);
 }
 
-static void load_keys(reader *in, obs_keys *k, obs_totals *t) {
+static void load_keys(obs_unpack *in, obs_keys *k, obs_totals *t) {
   uint64_t len;
-  while ((len = get(in, UINT32_MAX)) != 0) load_key(in, k, (uint32_t)(len - 1), t);
+  while ((len = obs_unpack_u64(in, UINT32_MAX)) != 0) load_key(in, k, (uint32_t)(len - 1), t);
 }
 
-static bool load_totals(reader *in, obs_totals *t) {
+static bool load_totals(obs_unpack *in, obs_totals *t) {
   if (in->end - in->p < (ptrdiff_t)sizeof magic || memcmp(in->p, magic, sizeof magic) != 0) return false;
   in->p += sizeof magic;
-  uint64_t version = get(in, UINT32_MAX), buckets = get(in, UINT32_MAX);
+  uint64_t version = obs_unpack_u64(in, UINT32_MAX), buckets = obs_unpack_u64(in, UINT32_MAX);
   if (version != VERSION || buckets != OBS_SKETCH_BUCKETS) return false;
   load_series(in, &t->all, &t->pool);
   t->clock = t->all.tick * OBS_TICK_MS;
   load_keys(in, &t->sources, t);
   load_keys(in, &t->endpoints, t);
-  t->last_seq = get(in, UINT64_MAX);
-  int64_t clock = (int64_t)get(in, OBS_TOTALS_CLOCK_MAX);
+  t->last_seq = obs_unpack_u64(in, UINT64_MAX);
+  int64_t clock = (int64_t)obs_unpack_u64(in, OBS_TOTALS_CLOCK_MAX);
   if (clock > t->clock) t->clock = clock;
-  t->since = (int64_t)get(in, INT64_MAX);
-  t->overflow = get(in, COUNT_MAX);
-  uint64_t refused = get(in, COUNT_MAX);
+  t->since = (int64_t)obs_unpack_u64(in, INT64_MAX);
+  t->overflow = obs_unpack_u64(in, COUNT_MAX);
+  uint64_t refused = obs_unpack_u64(in, COUNT_MAX);
   t->pool.refused += refused;
   return !in->bad && in->p == in->end;
 }
 
 observer_err obs_state_load(obs_state *s, const void *data, size_t len, int64_t now_ms) {
   obs_totals loaded;
-  reader in = {.p = data, .end = (const uint8_t *)data + len};
+  obs_unpack in = {.p = data, .end = (const uint8_t *)data + len};
   observer_err err = obs_totals_init(&loaded, s->opts.sources, s->opts.endpoints, s->opts.sketch_bytes);
   if (err == OBSERVER_E_OK && !load_totals(&in, &loaded)) err = OBSERVER_E_CORRUPT;
   if (err != OBSERVER_E_OK) {
