@@ -37,9 +37,12 @@ uint64_t obs_unpack_u64(obs_unpack *in, uint64_t max) {
   return wrong(in);
 }
 
-int64_t obs_unpack_i64(obs_unpack *in) {
+int64_t obs_unpack_i64(obs_unpack *in, int64_t max) {
   uint64_t v = obs_unpack_u64(in, UINT64_MAX);
-  return (int64_t)(v >> 1 ^ ((v & 1) != 0 ? UINT64_MAX : 0));
+  int64_t n = (int64_t)(v >> 1 ^ ((v & 1) != 0 ? UINT64_MAX : 0));
+  if (n >= -max && n <= max) return n;
+  in->bad = true;
+  return 0;
 }
 
 uint64_t obs_unpack_id(obs_unpack *in) {

@@ -20,7 +20,8 @@ typedef struct {
 
 /* At most `max`. */
 uint64_t obs_unpack_u64(obs_unpack *in, uint64_t max);
-int64_t obs_unpack_i64(obs_unpack *in);
+/* From -max to max. */
+int64_t obs_unpack_i64(obs_unpack *in, int64_t max);
 uint64_t obs_unpack_id(obs_unpack *in);
 /* UTF-8 of at most `max` bytes; a view of what is read. */
 obs_str obs_unpack_str(obs_unpack *in, uint32_t max);

@@ -62,3 +62,9 @@ bool obs_utf8_valid(const char *p, size_t len) {
   }
   return true;
 }
+
+size_t obs_utf8_cut(const char *p, size_t len, size_t max) {
+  if (len <= max) return len;
+  while (max > 0 && ((unsigned char)p[max] & 0xc0) == 0x80) max--;
+  return max;
+}

@@ -11,5 +11,7 @@ size_t obs_plain_prefix(const char *p, size_t len);
  * above U+10FFFF. */
 size_t obs_utf8_char(const char *p, size_t len);
 bool obs_utf8_valid(const char *p, size_t len);
+/* How much of valid UTF-8 fits into `max` bytes without cutting a character. */
+size_t obs_utf8_cut(const char *p, size_t len, size_t max);
 
 #endif

@@ -44,6 +44,7 @@ struct obs_session {
   obs_request request;
   const obs_route *route;
   obs_family family;
+  obs_str part;     /* of the path, where the route has `{...}` */
   obs_batch *batch; /* of a post */
   obs_buf in, out;  /* the request's body; the answer's */
   obs_answer answer;

@@ -1,6 +1,7 @@
 #include "bridge/filter.h"
 
 #include "base/clock.h"
+#include "cluster/clusters.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -67,6 +68,12 @@ static const char *set_cursor(obs_filter *f, obs_str v) {
   return obs_param_cursor(v, &f->before_seq);
 }
 
+/* Only failures have one. */
+static const char *set_cluster(obs_filter *f, obs_str v) {
+  f->has_cluster = true;
+  return obs_cluster_id_parse(v, &f->cluster) ? NULL : "must be the id of a cluster: 16 hex digits";
+}
+
 /* A parameter is a text field to compare, or has its own rule (NULL: what is wrong otherwise). */
 static const struct {
   const char *name;
@@ -84,6 +91,7 @@ static const struct {
     {"since", OBS_F_COUNT, set_since},
     {"until", OBS_F_COUNT, set_until},
     {"q", OBS_F_COUNT, set_q},
+    {"cluster", OBS_F_COUNT, set_cluster},
     {"limit", OBS_F_COUNT, set_limit},
     {"cursor", OBS_F_COUNT, set_cursor},
 };
@@ -137,6 +145,7 @@ static bool contains(obs_str row, obs_str part) {
 bool obs_filter_may_match(const obs_filter *f, obs_str row) {
   for (size_t i = 0; i < OBS_F_COUNT; i++)
     if (!contains(row, f->needle[i])) return false;
+  if (f->has_cluster && !contains(row, OBS_STR("false"))) return false;
   return contains(row, f->q);
 }
 

@@ -13,6 +13,8 @@ typedef struct {
   obs_str q;                   /* p NULL: any */
   bool has_success, success;
   int64_t since_ms, until_ms; /* inclusive; INT64_MIN, INT64_MAX when open */
+  bool has_cluster;
+  uint64_t cluster; /* the caller's to compare: a row does not show it */
   uint32_t limit;
   uint64_t before_seq; /* from the cursor; 0: the newest */
 } obs_filter;
@@ -21,7 +23,7 @@ typedef struct {
 bool obs_filter_parse(obs_filter *f, const obs_query *q, char *error, size_t size);
 /* False: the row cannot match. Reads its bytes only. */
 bool obs_filter_may_match(const obs_filter *f, obs_str row);
-/* The whole test, on the decoded row. */
+/* The whole test but for the cluster, on the decoded row. */
 bool obs_filter_match(const obs_filter *f, const obs_op *op);
 /* What the questions' parameters share. NULL, or what is wrong with the value. */
 const char *obs_param_time(obs_str v, int64_t *out);

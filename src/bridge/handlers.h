@@ -20,4 +20,7 @@ bool obs_have_sessions(obs_session *s);
 void obs_work_sessions(obs_session *s, obs_batch *rows);
 bool obs_handle_sessions_stats(obs_session *s);
 
+void obs_work_clusters(obs_session *s, obs_batch *rows);
+void obs_work_cluster(obs_session *s, obs_batch *rows);
+
 #endif

@@ -10,7 +10,8 @@ enum { SCAN_BYTES = 64 << 20, PAGE_BYTES = 4 << 20 };
 
 typedef struct {
   obs_filter filter;
-  obs_batch *rows; /* scratch, to decode one row at a time */
+  obs_clusters *clusters; /* NULL: no cluster is asked for */
+  obs_batch *rows;        /* scratch, to decode one row at a time */
   obs_buf *out;
   uint32_t found;
   uint64_t last_seq; /* the oldest row looked at */
@@ -32,7 +33,9 @@ static bool look(search *q, uint64_t seq, obs_str row) {
   const char *reason;
   obs_batch_reset(q->rows);
   if (!obs_batch_decode_row(q->rows, row.p, row.len, &reason)) return true;
-  if (!obs_filter_match(&q->filter, &q->rows->ops[0])) return true;
+  const obs_op *op = &q->rows->ops[0];
+  if (!obs_filter_match(&q->filter, op)) return true;
+  if (q->clusters != NULL && obs_clusters_of(q->clusters, op) != q->filter.cluster) return true;
   put_row(q, seq, row);
   q->full = q->found == q->filter.limit || q->out->len >= PAGE_BYTES;
   return !q->full;
@@ -84,13 +87,28 @@ static void answer_ops(obs_session *s, search *q) {
   obs_buf_printf(&s->out, ",\"complete\":%s}", complete ? "true" : "false");
 }
 
+/* The id may be one that a cluster had before it was merged. False, with the error made: there are no clusters here. */
+static bool find_cluster(obs_session *s, search *q) {
+  if (!q->filter.has_cluster) return true;
+  q->clusters = s->bridge->opts.clusters;
+  if (q->clusters == NULL)
+    obs_answer_error(&s->answer, &s->out, 503, "clusters are not kept here");
+  else
+    q->filter.cluster = obs_clusters_now(q->clusters, q->filter.cluster);
+  return q->clusters != NULL;
+}
+
+static void answer_if_clear(obs_session *s, search *q) {
+  if (find_cluster(s, q)) answer_ops(s, q);
+}
+
 void obs_work_ops(obs_session *s, obs_batch *rows) {
   char error[160];
   obs_query query;
   search q = {.rows = rows, .out = &s->out};
   if (obs_query_parse(&query, s->request.query, error, sizeof error) &&
       obs_filter_parse(&q.filter, &query, error, sizeof error))
-    answer_ops(s, &q);
+    answer_if_clear(s, &q);
   else
     obs_answer_error(&s->answer, &s->out, 400, "%s", error);
   obs_batch_reset(rows);

@@ -17,6 +17,8 @@ static const obs_route routes[] = {
     {"POST", "session", OWN, obs_handle_session, NULL, obs_finish_event, "200,400,411," COMMON},
     {"GET", "sessions", OWN, NULL, obs_work_sessions, NULL, "200,400,413,417,500,501,503,505"},
     {"GET", "sessions/stats", OWN, obs_handle_sessions_stats, NULL, NULL, "200,400," COMMON},
+    {"GET", "clusters", OWN, NULL, obs_work_clusters, NULL, "200,400," COMMON},
+    {"GET", "clusters/{id}", OWN, NULL, obs_work_cluster, NULL, "200,400,404," COMMON},
     {"GET", "livez", OBS_FAMILY_ROOT, obs_handle_livez, NULL, NULL, "200,400," COMMON},
     {"GET", "readyz", OBS_FAMILY_ROOT, obs_handle_readyz, NULL, NULL, "200,400," COMMON},
 };
@@ -44,20 +46,32 @@ static obs_str split_family(obs_str path, obs_family *family) {
   return OBS_STR("");
 }
 
+/* Whether `path` is what the route's name says; *part is what stands for its last part. */
+static bool is_path_of(const obs_route *r, obs_str path, obs_str *part) {
+  size_t fixed = strcspn(r->name, "{");
+  bool any = r->name[fixed] != '\0';
+  if (path.len < fixed || memcmp(path.p, r->name, fixed) != 0) return false;
+  *part = (obs_str){path.p + fixed, (uint32_t)(path.len - fixed), 0};
+  return any ? part->len > 0 && memchr(part->p, '/', part->len) == NULL : part->len == 0;
+}
+
 static bool takes(const obs_route *r, const char *method) {
   return strcmp(r->method, method) == 0 || (strcmp(r->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
-const obs_route *obs_route_find(obs_str path, const char *method, obs_family *family, const char **allow) {
-  obs_str name = split_family(path, family);
-  *allow = NULL;
+obs_route_match obs_route_find(obs_str path, const char *method) {
+  obs_route_match m = {0};
+  obs_str name = split_family(path, &m.family);
   for (size_t i = 0; i < nroutes; i++) {
     const obs_route *r = &routes[i];
-    if ((r->families & *family) == 0 || name.len != strlen(r->name) || memcmp(name.p, r->name, name.len) != 0) continue;
-    if (takes(r, method)) return r;
-    *allow = strcmp(r->method, "GET") == 0 ? "GET, HEAD" : r->method; /* no path takes two methods yet */
+    if ((r->families & m.family) == 0 || !is_path_of(r, name, &m.part)) continue;
+    if (takes(r, method)) {
+      m.route = r;
+      return m;
+    }
+    m.allow = strcmp(r->method, "GET") == 0 ? "GET, HEAD" : r->method; /* no path takes two methods yet */
   }
-  return NULL;
+  return m;
 }
 
 void obs_bridge_print_routes(FILE *out) {

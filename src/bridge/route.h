@@ -6,7 +6,7 @@
 
 struct obs_route {
   const char *method; /* GET answers HEAD too */
-  const char *name;   /* the path behind the family's prefix */
+  const char *name;   /* the path behind the family's prefix; a last part `{...}` stands for any one part */
   unsigned families;
   /* On NNG's thread; must not block. True: `answer` and `out` are ready; false: parked. */
   bool (*handle)(obs_session *s);
@@ -17,7 +17,13 @@ struct obs_route {
   const char *codes; /* it can answer, ascending */
 };
 
-/* NULL: none; then `allow` is what the path would take, NULL when the path is unknown. */
-const obs_route *obs_route_find(obs_str path, const char *method, obs_family *family, const char **allow);
+typedef struct {
+  const obs_route *route; /* NULL: none */
+  obs_family family;
+  obs_str part;      /* what stands for `{...}`, as sent; a view of the path */
+  const char *allow; /* without a route: what the path would take; NULL: the path is unknown */
+} obs_route_match;
+
+obs_route_match obs_route_find(obs_str path, const char *method);
 
 #endif

@@ -239,15 +239,17 @@ static bool admit(obs_session *s) {
     obs_answer_error(&s->answer, &s->out, 503, "stopping");
     return false;
   }
-  const char *allow;
-  s->route = obs_route_find(r->path, r->method, &s->family, &allow);
-  if (s->route == NULL && allow == NULL) {
+  obs_route_match m = obs_route_find(r->path, r->method);
+  s->route = m.route;
+  s->family = m.family;
+  s->part = m.part;
+  if (s->route == NULL && m.allow == NULL) {
     obs_answer_error(&s->answer, &s->out, 404, "not found");
     return false;
   }
   if (s->route == NULL) {
     obs_answer_error(&s->answer, &s->out, 405, "method not allowed");
-    s->answer.allow = allow;
+    s->answer.allow = m.allow;
     return false;
   }
   if (!r->has_length && strcmp(s->route->method, "POST") == 0) {

@@ -51,9 +51,9 @@ void obs_miner_save(const obs_miner *m, obs_buf *out) {
 }
 
 static bool get_ref(const obs_miner *m, obs_unpack *in, obs_miner_ref *r) {
-  r->slot = (uint32_t)obs_unpack_u64(in, m->capacity) - 1;
+  r->slot = (uint32_t)obs_unpack_u64(in, m->used) - 1;
   r->tenant = (uint32_t)obs_unpack_u64(in, UINT32_MAX);
-  return !in->bad && r->slot < m->capacity;
+  return !in->bad && r->slot < m->used;
 }
 
 static bool get_form(void *arg, obs_unpack *in, void *value) {

@@ -19,9 +19,12 @@ static void apply_defaults(obs_commit_opts *o) {
 }
 
 observer_err obs_commit_open(const obs_commit_opts *opts, obs_commit **out) {
+  if (opts->nfollowers > OBS_FOLLOWERS) return OBSERVER_E_INVALID;
   obs_commit *c = calloc(1, sizeof(*c));
   if (c == NULL) return OBSERVER_E_NOMEM;
   c->opts = *opts;
+  for (uint32_t i = 0; i < opts->nfollowers; i++) c->followers[i] = opts->followers[i];
+  c->opts.followers = c->followers;
   apply_defaults(&c->opts);
   obs_batches_init(&c->queue);
   obs_batches_init(&c->group);
@@ -103,8 +106,8 @@ bool obs_commit_has_room(obs_commit *c) {
 observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out) {
   *out = (obs_commit_recovered){0};
   if (c->opts.journal == NULL) return OBSERVER_E_OK;
-  observer_err err = obs_recover_run(c->opts.journal, c->opts.state, c->dedupe, out);
-  if (err == OBSERVER_E_OK && out->replayed == 0) c->checkpoint_seq = out->checkpoint_seq;
+  observer_err err = obs_recover_run(&c->opts, c->dedupe, out);
+  if (err == OBSERVER_E_OK && out->replayed == 0 && !out->rebuilt) c->checkpoint_seq = out->checkpoint_seq;
   return err;
 }
 
@@ -114,6 +117,13 @@ observer_err obs_commit_start(obs_commit *c) {
   observer_err err = obs_thread_start(&c->thread, "obs:commit", obs_commit_run, c);
   c->started = err == OBSERVER_E_OK;
   return err;
+}
+
+void obs_commit_checkpoint(obs_commit *c) {
+  pthread_mutex_lock(&c->lock);
+  c->checkpoint_wanted = true;
+  pthread_cond_signal(&c->wake);
+  pthread_mutex_unlock(&c->lock);
 }
 
 void obs_commit_stop(obs_commit *c, uint32_t deadline_ms) {

@@ -3,11 +3,12 @@
  * In:  decoded batches from any thread, through a queue bounded in bytes.
  * Out: each batch goes back through its `done` with the result set: recorded and durable, duplicate, or an error.
  * Order of one group (everything that waits, up to group_bytes): dedupe by op_id -> session rows appended and synced ->
- *   journal append -> journal sync -> state -> done. A failure takes the whole group back, so what is acknowledged is
- * in the journal and what is in the state is in the journal. Failure of the disk: batches of PULL and SUB are held and
- * tried again (the queue fills, intake stops reading); those of REP and HTTP are answered with the error at once.
- * `obs_commit_health` tells; recording resumes by itself when both files can be written. Counts, of ops and session
- * records together: received = recorded + duplicate + rejected + in flight, per transport, at every moment. */
+ *   journal append -> journal sync -> state -> followers -> done. A failure takes the whole group back, so what is
+ * acknowledged is in the journal and what is in the state is in the journal. Failure of the disk: batches of PULL and
+ * SUB are held and tried again (the queue fills, intake stops reading); those of REP and HTTP are answered with the
+ * error at once. `obs_commit_health` tells; recording resumes by itself when both files can be written. Counts, of ops
+ * and session records together: received = recorded + duplicate + rejected + in flight, per transport, at every moment.
+ */
 #ifndef OBS_COMMIT_COMMIT_H
 #define OBS_COMMIT_COMMIT_H
 
@@ -17,6 +18,26 @@
 #include "state/state.h"
 
 typedef struct obs_commit obs_commit;
+
+/* A stage that sees every recorded op, in the journal's order. Everything is called on the commit thread (or before it
+ * starts) and must not block; what is not wanted is NULL. */
+typedef struct {
+  const char *name; /* of its part in the checkpoint, at most OBS_FOLLOWER_NAME bytes; no other has it */
+  uint32_t version; /* of the bytes that `save` makes */
+  void *arg;
+  /* Ops of `b` were recorded, the first not marked duplicate as `first_seq`, the next one more and so on; before the
+   * batch goes back. `now_ms` is the wall clock. */
+  void (*apply)(void *arg, const obs_batch *b, uint64_t first_seq, int64_t now_ms);
+  /* Replay: a row of the past. One that was loaded gets the rows behind the checkpoint; one that keeps nothing (`load`
+   * is NULL) or has no usable part gets every row that is read: all rows if somebody else lacks its part, else at least
+   * as many as the ring holds. */
+  void (*apply_row)(void *arg, const obs_op *op, uint64_t seq, int64_t now_ms);
+  observer_err (*save)(void *arg, obs_buf *out);
+  /* Before any apply_row. When it is not OK, the follower is as it was before, and all rows are replayed to it. */
+  observer_err (*load)(void *arg, const void *data, size_t len);
+} obs_follower;
+
+enum { OBS_FOLLOWERS = 8, OBS_FOLLOWER_NAME = 16 };
 
 typedef struct {
   obs_journal *journal; /* NULL: ephemeral */
@@ -29,10 +50,8 @@ typedef struct {
   uint32_t checkpoint_s;   /* seconds between checkpoints; default 60; 0: only at close */
   void (*room)(void *arg); /* the queue was full and has room again; commit thread; must not block */
   void *room_arg;
-  /* Ops of `b` were recorded, the first not marked duplicate as `first_seq`; commit thread, before the batch goes back;
-   * must not block. NULL: nobody wants to know. */
-  void (*recorded)(void *arg, const obs_batch *b, uint64_t first_seq);
-  void *recorded_arg;
+  const obs_follower *followers; /* in the order they are called; copied */
+  uint32_t nfollowers;           /* at most OBS_FOLLOWERS */
 } obs_commit_opts;
 
 typedef struct {
@@ -47,10 +66,11 @@ typedef struct {
   uint64_t replayed;       /* rows counted from the journal itself */
   uint64_t bad_rows;
   bool torn;
+  bool rebuilt; /* a follower's part was missing or of no use: every row was replayed to it */
 } obs_commit_recovered;
 
-/* Start-up, before start: state and dedupe window from the checkpoint, then from the journal's rows behind it. Nothing
- * to do when ephemeral. */
+/* Start-up, before start: state, dedupe window and followers from the checkpoint, then from the journal's rows behind
+ * it. Nothing to do when ephemeral. */
 observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out);
 observer_err obs_commit_start(obs_commit *c);
 
@@ -65,6 +85,9 @@ observer_err obs_commit_health(obs_commit *c, char *text, size_t size);
 /* A message was lost before it became a batch (no memory): received and rejected, as one op. */
 void obs_commit_count_lost(obs_commit *c, obs_transport transport);
 void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_counts *out);
+
+/* Has a checkpoint written soon, also when no op came since the last one: a follower changed by itself. Any thread. */
+void obs_commit_checkpoint(obs_commit *c);
 
 /* Stops taking, records what waits (at most until `deadline_ms` from now; what cannot be written by then is answered
  * with an error and counted), syncs, writes the checkpoint, joins. */

@@ -157,7 +157,10 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   obs_commit_atomics *n = &c->counts[b->transport];
   obs_state_apply(c->opts.state, b, c->next_seq, now_ms);
   b->last_seq = b->recorded_ops > 0 ? c->next_seq + b->recorded_ops - 1 : 0;
-  if (b->recorded_ops > 0 && c->opts.recorded != NULL) c->opts.recorded(c->opts.recorded_arg, b, c->next_seq);
+  for (uint32_t i = 0; b->recorded_ops > 0 && i < c->opts.nfollowers; i++) {
+    const obs_follower *f = &c->followers[i];
+    if (f->apply != NULL) f->apply(f->arg, b, c->next_seq, now_ms);
+  }
   c->next_seq += b->recorded_ops;
   keep_rejects(c, b, now_ms);
   atomic_fetch_add(&n->recorded, b->recorded);

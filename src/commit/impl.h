@@ -24,6 +24,7 @@ typedef struct {
 
 struct obs_commit {
   obs_commit_opts opts;
+  obs_follower followers[OBS_FOLLOWERS];
   obs_dedupe *dedupe;
   pthread_t thread;
   bool started;
@@ -33,7 +34,7 @@ struct obs_commit {
   bool lock_made, wake_made;
   obs_batches queue;
   size_t queued; /* bytes in the queue and in the group being written */
-  bool was_full, stopping;
+  bool was_full, stopping, checkpoint_wanted;
   uint64_t stop_at; /* monotonic ms */
   observer_err failing;
   char failing_text[160];

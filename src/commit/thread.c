@@ -40,7 +40,8 @@ static uint64_t wait_ms(const obs_commit *c, uint64_t now) {
 static bool take_work(obs_commit *c, obs_batches *fresh) {
   pthread_mutex_lock(&c->lock);
   uint64_t now = obs_clock_mono_ms();
-  if (c->queue.first == NULL && (!c->stopping || c->held.first != NULL)) {
+  bool idle = c->queue.first == NULL && !c->checkpoint_wanted;
+  if (idle && (!c->stopping || c->held.first != NULL)) {
     uint64_t ms = wait_ms(c, now);
     if (ms > 0) obs_cond_wait_ms(&c->wake, &c->lock, ms);
   }
@@ -76,10 +77,19 @@ static void write_all(obs_commit *c, obs_batches *fresh) {
   }
 }
 
-static void save_checkpoint(obs_commit *c) {
+/* Whether somebody asked for a checkpoint. */
+static bool checkpoint_wanted(obs_commit *c) {
+  pthread_mutex_lock(&c->lock);
+  bool wanted = c->checkpoint_wanted;
+  c->checkpoint_wanted = false;
+  pthread_mutex_unlock(&c->lock);
+  return wanted;
+}
+
+static void save_checkpoint(obs_commit *c, bool wanted) {
   uint64_t seq = c->next_seq - 1;
-  if (c->opts.journal == NULL || seq == c->checkpoint_seq) return;
-  observer_err err = obs_recover_save(c->opts.journal, c->opts.state, c->dedupe, seq);
+  if (c->opts.journal == NULL || (seq == c->checkpoint_seq && !wanted)) return;
+  observer_err err = obs_recover_save(&c->opts, c->dedupe, seq);
   if (err == OBSERVER_E_OK)
     c->checkpoint_seq = seq;
   else
@@ -98,6 +108,7 @@ static void probe(obs_commit *c) {
 
 /* What is due now and then: an interval's sync, retention, the checkpoint. */
 static void housekeeping(obs_commit *c) {
+  bool wanted = checkpoint_wanted(c);
   if (c->opts.journal == NULL || c->failing != OBSERVER_E_OK) return;
   uint64_t now = obs_clock_mono_ms();
   if (obs_journal_sync_due(c->opts.journal) == 0) {
@@ -111,8 +122,8 @@ static void housekeeping(obs_commit *c) {
     obs_journal_maintain(c->opts.journal, obs_clock_wall_ms());
     c->maintain_at = now + MAINTAIN_MS;
   }
-  if (c->opts.checkpoint_s > 0 && now >= c->checkpoint_at) {
-    save_checkpoint(c);
+  if (wanted || (c->opts.checkpoint_s > 0 && now >= c->checkpoint_at)) {
+    save_checkpoint(c, wanted);
     c->checkpoint_at = obs_clock_mono_ms() + (uint64_t)c->opts.checkpoint_s * 1000;
   }
 }
@@ -139,6 +150,6 @@ void *obs_commit_run(void *arg) {
     housekeeping(c);
   }
   give_up_held(c);
-  save_checkpoint(c);
+  save_checkpoint(c, checkpoint_wanted(c));
   return NULL;
 }

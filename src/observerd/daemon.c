@@ -1,9 +1,12 @@
 #include "observerd/daemon.h"
 
+#include "base/clock.h"
 #include "bridge/bridge.h"
+#include "cluster/clusters.h"
 #include "commit/commit.h"
 #include "feed/feed.h"
 #include "intake/bus.h"
+#include "observerd/cluster_feed.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -17,6 +20,7 @@ struct obs_daemon {
   obs_state *state;
   obs_journal *journal; /* NULL: ephemeral */
   obs_sessions *sessions;
+  obs_clusters *clusters;
   obs_commit *commit;
   obs_bus *bus;
   obs_feed *feed;
@@ -43,9 +47,16 @@ static void on_room(void *arg) {
   obs_bus_room(d->bus);
 }
 
-static void on_recorded(void *arg, const obs_batch *b, uint64_t first_seq) {
-  obs_daemon *d = arg;
+static void on_recorded(void *arg, const obs_batch *b, uint64_t first_seq, int64_t now_ms) {
+  const obs_daemon *d = arg;
+  (void)now_ms;
   obs_feed_recorded(d->feed, b, first_seq);
+}
+
+/* Nothing is recorded before the feed is there. */
+static void on_cluster(void *arg, const obs_cluster_event *e) {
+  const obs_daemon *d = arg;
+  obs_cluster_feed_publish(d->feed, e);
 }
 
 static observer_err open_state(obs_daemon *d, const obs_options *o) {
@@ -74,7 +85,23 @@ static observer_err open_sessions(obs_daemon *d, const obs_options *o, char *err
   return obs_sessions_open(&opts, &d->sessions, error, size);
 }
 
+static observer_err open_clusters(obs_daemon *d, const obs_options *o) {
+  obs_clusters_opts opts = {
+      .clusters = (uint32_t)o->clusters, .quiet = (uint32_t)o->cluster_quiet, .event = on_cluster, .event_arg = d};
+  return obs_clusters_open(&opts, &d->clusters);
+}
+
 static observer_err open_commit(obs_daemon *d, const obs_options *o) {
+  const obs_follower followers[] = {
+      {.name = "feed", .arg = d, .apply = on_recorded},
+      {.name = "clusters",
+       .version = OBS_CLUSTERS_VERSION,
+       .arg = d->clusters,
+       .apply = obs_clusters_apply,
+       .apply_row = obs_clusters_apply_row,
+       .save = obs_clusters_save,
+       .load = obs_clusters_load},
+  };
   obs_commit_opts opts = {.journal = d->journal,
                           .state = d->state,
                           .sessions = d->sessions,
@@ -82,8 +109,8 @@ static observer_err open_commit(obs_daemon *d, const obs_options *o) {
                           .checkpoint_s = (uint32_t)o->checkpoint_s,
                           .room = on_room,
                           .room_arg = d,
-                          .recorded = on_recorded,
-                          .recorded_arg = d};
+                          .followers = followers,
+                          .nfollowers = sizeof(followers) / sizeof(followers[0])};
   obs_commit_recovered recovered;
   observer_err err = obs_commit_open(&opts, &d->commit);
   if (err == OBSERVER_E_OK) err = obs_commit_recover(d->commit, &recovered);
@@ -138,6 +165,17 @@ static void each_url(const obs_daemon *d, void (*fn)(void *arg, const char *kind
     fn(arg, "http", obs_bridge_url(d->bridge, i));
 }
 
+static void describe_clusters(const obs_daemon *d, obs_buf *out) {
+  obs_clusters_counts n;
+  obs_clusters_get_counts(d->clusters, &n);
+  obs_buf_printf(out, ",\"clusters\":{\"held\":%" PRIu32, n.held);
+  for (int i = 0; i < OBS_CLUSTER_STATES; i++)
+    obs_buf_printf(out, ",\"%s\":%" PRIu32, obs_cluster_state_names[i], n.states[i]);
+  obs_buf_printf(out,
+                 ",\"failures\":%" PRIu64 ",\"merged\":%" PRIu64 ",\"forgotten\":%" PRIu64 ",\"lost\":%" PRIu64 "}",
+                 n.failures, n.merged, n.forgotten, n.lost);
+}
+
 static void describe(void *arg, obs_buf *out) {
   static const char *const kinds[] = {"http", "pull", "sub", "rep", "feed"};
   const obs_daemon *d = arg;
@@ -154,6 +192,7 @@ static void describe(void *arg, obs_buf *out) {
                  "},\"feed\":{\"ops\":%" PRIu64 ",\"messages\":%" PRIu64 ",\"dropped\":%" PRIu64
                  ",\"subscribers\":%" PRIu32 "}",
                  n.ops, n.messages, n.dropped, n.subscribers);
+  describe_clusters(d, out);
 }
 
 static observer_err open_bridge(obs_daemon *d, const obs_options *o, char *error, size_t size) {
@@ -163,6 +202,7 @@ static observer_err open_bridge(obs_daemon *d, const obs_options *o, char *error
                           .state = d->state,
                           .journal = d->journal,
                           .sessions = d->sessions,
+                          .clusters = d->clusters,
                           .limits = limits_of(o),
                           .version = OBSERVER_VERSION,
                           .describe = describe,
@@ -212,6 +252,7 @@ observer_err obs_daemon_open(const obs_options *o, obs_daemon **out, char *error
   observer_err err = d != NULL ? open_state(d, o) : OBSERVER_E_NOMEM;
   if (err == OBSERVER_E_OK) err = open_journal(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = open_sessions(d, o, error, error_size);
+  if (err == OBSERVER_E_OK) err = open_clusters(d, o);
   if (err == OBSERVER_E_OK) err = open_commit(d, o);
   *out = d;
   return err == OBSERVER_E_OK ? err : fail(d, err, error, error_size);
@@ -233,6 +274,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_options *o, char *error, 
 }
 
 void obs_daemon_cycle(obs_daemon *d) {
+  /* The journal does not say that a cluster was resolved: the checkpoint does. */
+  if (obs_clusters_cycle(d->clusters, obs_clock_wall_ms()) > 0) obs_commit_checkpoint(d->commit);
   obs_state_counts c;
   obs_buf line = {0};
   obs_state_get_counts(d->state, &c);
@@ -263,6 +306,7 @@ void obs_daemon_stop(obs_daemon *d) {
   if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);
   obs_bridge_close(d->bridge);
   obs_commit_close(d->commit);
+  obs_clusters_close(d->clusters);
   obs_sessions_close(d->sessions);
   obs_journal_close(d->journal);
   signal(SIGALRM, leave);

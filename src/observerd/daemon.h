@@ -17,7 +17,8 @@ typedef struct obs_daemon obs_daemon;
 observer_err obs_daemon_open(const obs_options *o, obs_daemon **out, char *error, size_t error_size);
 /* The threads and sockets; failure as above, `d` is gone then. */
 observer_err obs_daemon_start(obs_daemon *d, const obs_options *o, char *error, size_t error_size);
-/* One line with the ring's totals, as the TypeScript observer printed it each cycle. */
+/* The end of a cycle: clusters that were quiet are resolved; one line with the ring's totals, as the TypeScript
+ * observer printed it. */
 void obs_daemon_cycle(obs_daemon *d);
 /* Drains and frees; at most 10 s. */
 void obs_daemon_stop(obs_daemon *d);

@@ -27,6 +27,7 @@ typedef struct {
   char *fsync;
   uint64_t ring, endpoints, segment_bytes, retain_segments, retain_bytes, retain_hours, checkpoint_s, queue_bytes;
   uint64_t message_bytes, message_ops, op_bytes, string_bytes, unknown_fields, depth;
+  uint64_t clusters, cluster_quiet;
   uint64_t cycle_s, http_connections, http_idle_s;
   char *gateway_url, *lakehouse_url, *corrections_path;
   char *log_level, *log_format;

@@ -1,0 +1,60 @@
+#include "cluster/rate.h"
+
+#define TIME_MAX (INT64_MAX / 2)
+
+static const struct {
+  int64_t ms;
+  int slices;
+} spans[OBS_RATE_SPANS] = {{10000, 6}, {60000, 60}};
+
+/* Times before the epoch are all the same one: nothing is counted so late. */
+static int64_t tick_of(int span, int64_t ms) {
+  return ms > 0 ? (ms < TIME_MAX ? ms : TIME_MAX) / spans[span].ms : 0;
+}
+
+static void add(obs_rate *r, int span, int64_t tick, uint32_t n) {
+  int slices = spans[span].slices;
+  if (tick > r->span[span].tick) {
+    int64_t steps = tick - r->span[span].tick;
+    for (int64_t i = 1; i <= steps && i <= slices; i++) r->span[span].n[(r->span[span].tick + i) % slices] = 0;
+    r->span[span].tick = tick;
+  }
+  if (tick > r->span[span].tick - slices) r->span[span].n[tick % slices] += n;
+}
+
+void obs_rate_add(obs_rate *r, int64_t ms) {
+  for (int i = 0; i < OBS_RATE_SPANS; i++) add(r, i, tick_of(i, ms), 1);
+}
+
+uint64_t obs_rate_sum(const obs_rate *r, int span, int64_t now_ms) {
+  int64_t newest = r->span[span].tick, now = tick_of(span, now_ms);
+  uint64_t sum = 0;
+  for (int i = 0; i < spans[span].slices && i <= newest; i++) {
+    int64_t tick = newest - i;
+    if (tick > now - spans[span].slices && tick <= now) sum += r->span[span].n[tick % spans[span].slices];
+  }
+  return sum;
+}
+
+void obs_rate_merge(obs_rate *r, const obs_rate *from) {
+  for (int s = 0; s < OBS_RATE_SPANS; s++) {
+    for (int i = spans[s].slices - 1; i >= 0; i--) {
+      int64_t tick = from->span[s].tick - i;
+      if (tick >= 0) add(r, s, tick, from->span[s].n[tick % spans[s].slices]);
+    }
+  }
+}
+
+void obs_rate_save(const obs_rate *r, obs_buf *out) {
+  for (int s = 0; s < OBS_RATE_SPANS; s++) {
+    obs_pack_u64(out, (uint64_t)r->span[s].tick);
+    for (int i = 0; i < spans[s].slices; i++) obs_pack_u64(out, r->span[s].n[i]);
+  }
+}
+
+void obs_rate_load(obs_rate *r, obs_unpack *in) {
+  for (int s = 0; s < OBS_RATE_SPANS; s++) {
+    r->span[s].tick = (int64_t)obs_unpack_u64(in, (uint64_t)(TIME_MAX / spans[s].ms));
+    for (int i = 0; i < spans[s].slices; i++) r->span[s].n[i] = (uint32_t)obs_unpack_u64(in, UINT32_MAX);
+  }
+}

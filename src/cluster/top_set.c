@@ -1,0 +1,148 @@
+#include "cluster/top_set.h"
+
+#include "base/utf8.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#define OTHER "(other)"
+
+void obs_top_set_fini(obs_top_set *s) {
+  for (uint32_t i = 0; i < s->n; i++) free(s->e[i].p);
+  *s = (obs_top_set){0};
+}
+
+static obs_str cut(obs_str v) {
+  return (obs_str){v.p, (uint32_t)obs_utf8_cut(v.p, v.len, OBS_CLUSTER_TEXT_MAX), 0};
+}
+
+static uint64_t hash_of(obs_str v) {
+  return XXH3_64bits(v.p, v.len);
+}
+
+static obs_top_entry *find(const obs_top_set *s, uint64_t hash, obs_str v) {
+  for (uint32_t i = 0; i < s->n; i++) {
+    const obs_top_entry *e = &s->e[i];
+    if (e->hash == hash && obs_str_eq((obs_str){e->p, e->len, 0}, v)) return (obs_top_entry *)e;
+  }
+  return NULL;
+}
+
+static obs_top_entry *rarest(obs_top_set *s) {
+  obs_top_entry *least = &s->e[0];
+  for (uint32_t i = 1; i < s->n; i++) {
+    if (s->e[i].count < least->count) least = &s->e[i];
+  }
+  return least;
+}
+
+static char *copy_of(obs_str v) {
+  char *p = malloc((size_t)v.len + 1);
+  if (p != NULL && v.len > 0) memcpy(p, v.p, v.len);
+  return p;
+}
+
+void obs_top_set_add(obs_top_set *s, obs_str value) {
+  obs_str v = cut(value);
+  uint64_t hash = hash_of(v);
+  obs_top_entry *e = find(s, hash, v);
+  s->total++;
+  if (e != NULL) {
+    e->count++;
+    return;
+  }
+  char *p = obs_str_eq(v, OBS_STR(OTHER)) ? NULL : copy_of(v);
+  if (p == NULL) return; /* it counts as other */
+  if (s->n < OBS_CLUSTER_TOP) {
+    s->e[s->n++] = (obs_top_entry){hash, 1, 0, p, v.len};
+    return;
+  }
+  e = rarest(s);
+  free(e->p);
+  *e = (obs_top_entry){hash, e->count + 1, e->count, p, v.len};
+}
+
+bool obs_top_set_has(const obs_top_set *s, obs_str value) {
+  obs_str v = cut(value);
+  return s->n > 0 && find(s, hash_of(v), v) != NULL;
+}
+
+/* One more entry of another set. */
+static void take(obs_top_set *s, obs_top_entry *from) {
+  obs_top_entry *e = find(s, from->hash, (obs_str){from->p, from->len, 0});
+  if (e != NULL) {
+    e->count += from->count;
+    e->error += from->error;
+  } else if (s->n < OBS_CLUSTER_TOP) {
+    s->e[s->n++] = *from;
+    from->p = NULL;
+  } else if ((e = rarest(s))->count < from->count) {
+    free(e->p);
+    *e = *from;
+    from->p = NULL;
+  }
+  free(from->p);
+}
+
+void obs_top_set_merge(obs_top_set *s, obs_top_set *from) {
+  s->total += from->total;
+  for (uint32_t i = 0; i < from->n; i++) take(s, &from->e[i]);
+  *from = (obs_top_set){0};
+}
+
+static int by_count(const void *a, const void *b) {
+  const obs_top_entry *x = *(const obs_top_entry *const *)a, *y = *(const obs_top_entry *const *)b;
+  uint64_t nx = x->count - x->error, ny = y->count - y->error;
+  if (nx != ny) return nx < ny ? 1 : -1;
+  int c = memcmp(x->p, y->p, x->len < y->len ? x->len : y->len);
+  return c != 0 ? c : (x->len > y->len) - (x->len < y->len);
+}
+
+void obs_top_set_json(const obs_top_set *s, obs_buf *out) {
+  const obs_top_entry *order[OBS_CLUSTER_TOP];
+  uint64_t other = s->total;
+  for (uint32_t i = 0; i < s->n; i++) order[i] = &s->e[i];
+  qsort(order, s->n, sizeof(*order), by_count);
+  obs_buf_putc(out, '{');
+  for (uint32_t i = 0; i < s->n; i++) {
+    const obs_top_entry *e = order[i];
+    if (i > 0) obs_buf_putc(out, ',');
+    obs_buf_json_str(out, (obs_str){e->p, e->len, 0});
+    obs_buf_printf(out, ":%" PRIu64, e->count - e->error);
+    other -= e->count - e->error;
+  }
+  if (other > 0) obs_buf_printf(out, "%s\"" OTHER "\":%" PRIu64, s->n > 0 ? "," : "", other);
+  obs_buf_putc(out, '}');
+}
+
+void obs_top_set_save(const obs_top_set *s, obs_buf *out) {
+  obs_pack_u64(out, s->total);
+  obs_pack_u64(out, s->n);
+  for (uint32_t i = 0; i < s->n; i++) {
+    obs_pack_u64(out, s->e[i].count);
+    obs_pack_u64(out, s->e[i].error);
+    obs_pack_str(out, (obs_str){s->e[i].p, s->e[i].len, 0});
+  }
+}
+
+static void load_entry(obs_top_set *s, obs_unpack *in, uint64_t *left) {
+  obs_top_entry e = {.count = obs_unpack_u64(in, UINT64_MAX)};
+  e.error = obs_unpack_u64(in, e.count);
+  obs_str v = obs_unpack_str(in, OBS_CLUSTER_TEXT_MAX);
+  e.hash = hash_of(v);
+  e.len = v.len;
+  if (in->bad || e.count - e.error > *left || find(s, e.hash, v) != NULL || (e.p = copy_of(v)) == NULL) {
+    in->bad = true;
+    return;
+  }
+  *left -= e.count - e.error;
+  s->e[s->n++] = e;
+}
+
+void obs_top_set_load(obs_top_set *s, obs_unpack *in) {
+  *s = (obs_top_set){.total = obs_unpack_u64(in, UINT64_MAX)};
+  uint64_t left = s->total;
+  uint32_t n = (uint32_t)obs_unpack_u64(in, OBS_CLUSTER_TOP);
+  for (uint32_t i = 0; i < n && !in->bad; i++) load_entry(s, in, &left);
+}

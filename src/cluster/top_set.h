@@ -1,0 +1,35 @@
+/* The values that come most often, with counts, in fixed memory: Metwally's space-saving over OBS_CLUSTER_TOP entries.
+ *
+ * Up to so many different values every count is exact. A further one takes the place of the rarest and its count, which
+ * is kept as the error: what is shown of an entry is the difference, which is how often it came at least, and the rest
+ * of the total is `(other)`. Values are cut at OBS_CLUSTER_TEXT_MAX bytes. Not thread-safe. */
+#ifndef OBS_CLUSTER_TOP_SET_H
+#define OBS_CLUSTER_TOP_SET_H
+
+#include "base/pack.h"
+#include "cluster/clusters.h"
+
+typedef struct {
+  uint64_t hash, count, error;
+  char *p;
+  uint32_t len;
+} obs_top_entry;
+
+typedef struct {
+  uint64_t total;
+  uint32_t n;
+  obs_top_entry e[OBS_CLUSTER_TOP];
+} obs_top_set;
+
+void obs_top_set_fini(obs_top_set *s);
+void obs_top_set_add(obs_top_set *s, obs_str value);
+bool obs_top_set_has(const obs_top_set *s, obs_str value);
+/* Adds what `from` counted; it is empty then. */
+void obs_top_set_merge(obs_top_set *s, obs_top_set *from);
+/* {"value":count,...}, the most frequent first, `(other)` last. */
+void obs_top_set_json(const obs_top_set *s, obs_buf *out);
+void obs_top_set_save(const obs_top_set *s, obs_buf *out);
+/* Into an empty one; in->bad when it is none, or there is no memory. */
+void obs_top_set_load(obs_top_set *s, obs_unpack *in);
+
+#endif
