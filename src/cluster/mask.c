@@ -54,8 +54,9 @@ static unsigned class_of(char c) {
 }
 
 static bool is_one_of(const char *const *list, size_t n, const obs_token *t) {
+  char first = (char)(t->p[0] | 0x20); /* most words are told apart by it; the lists are in lower case */
   for (size_t i = 0; i < n; i++) {
-    if (strlen(list[i]) == t->len && strncasecmp(list[i], t->p, t->len) == 0) return true;
+    if (list[i][0] == first && strlen(list[i]) == t->len && strncasecmp(list[i], t->p, t->len) == 0) return true;
   }
   return false;
 }

@@ -1,10 +1,12 @@
 /* What each stage of recording costs, ns an op, each alone on one thread: decode, JSON encode, journal write, journal
- * write with its sync, apply.
+ * write with its sync, apply; and what a table of 1,000 failure clusters costs for a success, for a failure with a
+ * sig_hash, and for one that is told by its text.
  *
  *   bench_stage DIR BATCH ROUNDS     DIR: where the journal is written; prints `stage ns` lines */
 #include "bench_op.h"
 
 #include "base/clock.h"
+#include "cluster/clusters.h"
 #include "journal/journal.h"
 #include "op/decode.h"
 #include "state/state.h"
@@ -99,6 +101,75 @@ static void bench_apply(bench *x) {
   obs_state_close(s);
 }
 
+/* ---- failure clusters ---- */
+
+enum { KINDS = 1000, FAILURES = 8000 };
+
+typedef struct {
+  obs_op ops[FAILURES];
+  obs_line lines[FAILURES];
+  char texts[FAILURES][96], sigs[FAILURES][20], staffers[FAILURES][12];
+} failures;
+
+static obs_str text_of(const char *s) {
+  return (obs_str){s, (uint32_t)strlen(s), 1};
+}
+
+/* Letters, so that kinds differ in words; each in several places, so that they stay apart. */
+static void name_kind(uint32_t kind, char out[5]) {
+  for (int i = 0; i < 4; i++, kind = kind * 7 / 3 + 11) out[i] = (char)('a' + kind % 26);
+  out[4] = '\0';
+}
+
+static void make_failure(failures *f, uint32_t i, bool success, bool sig) {
+  static const char *const endpoints[] = {"/v1/chat", "/v1/search", "/v1/embed", "/v1/plan", "scenario:fill"};
+  uint32_t kind = (i * 2654435761u >> 8) % KINDS;
+  char a[5], b[5], c[5];
+  name_kind(kind, a);
+  name_kind(kind * 31 + 7, b);
+  name_kind(kind * 131 + 3, c);
+  snprintf(f->texts[i], sizeof(f->texts[i]), "%s: worker %s-%u lost %s of request %u after %u ms", a, b, i % 7, c, i,
+           i % 977);
+  snprintf(f->sigs[i], sizeof(f->sigs[i]), "%016x", kind * 2654435761u);
+  snprintf(f->staffers[i], sizeof(f->staffers[i]), "agent-%03u", i % 40);
+  obs_op *op = &f->ops[i];
+  *op = (obs_op){.success = success, .time_ms = 1790000000000};
+  op->present = OBS_BIT(OBS_F_endpoint) | OBS_BIT(OBS_F_source) | OBS_BIT(OBS_F_staffer_id) | OBS_BIT(OBS_F_error) |
+                OBS_BIT(OBS_F_task_class) | (sig ? OBS_BIT(OBS_F_sig_hash) : 0);
+  op->endpoint = text_of(endpoints[kind % 5]);
+  op->source = text_of(i % 5 == 4 ? "scenario" : "mcp");
+  op->staffer_id = text_of(f->staffers[i]);
+  op->error = text_of(f->texts[i]);
+  op->task_class = text_of("fill");
+  op->sig_hash = text_of(f->sigs[i]);
+}
+
+static void bench_clusters(const bench *x, bool success, bool sig, const char *stage) {
+  obs_clusters *c;
+  obs_clusters_counts n;
+  failures *f = calloc(1, sizeof(*f));
+  check(f != NULL ? obs_clusters_open(&(obs_clusters_opts){0}, &c) : OBSERVER_E_NOMEM, "clusters");
+  for (uint32_t i = 0; i < FAILURES; i++) make_failure(f, i, success, sig);
+  uint64_t seq = 1, ns = 0, done = 0;
+  for (uint32_t r = 0; r <= 10; r++) {
+    uint64_t start = obs_clock_mono_ns();
+    for (uint32_t i = 0; i + x->batch <= FAILURES; i += x->batch, seq += x->batch) {
+      obs_batch b = {.ops = f->ops + i, .lines = f->lines + i, .nops = x->batch};
+      obs_clusters_apply(c, &b, seq, x->now_ms);
+    }
+    if (r > 0) ns += obs_clock_mono_ns() - start; /* the first round makes the clusters */
+    if (r > 0) done += FAILURES / x->batch * x->batch;
+  }
+  obs_clusters_get_counts(c, &n);
+  if (!success && (n.held < KINDS * 9 / 10 || n.held > KINDS)) {
+    fprintf(stderr, "bench_stage: %s: %u clusters\n", stage, n.held);
+    exit(1);
+  }
+  if (done > 0) printf("%s %.1f\n", stage, (double)ns / (double)done);
+  obs_clusters_close(c);
+  free(f);
+}
+
 int main(int argc, char **argv) {
   if (argc != 4) {
     fprintf(stderr, "usage: bench_stage DIR BATCH ROUNDS\n");
@@ -115,6 +186,9 @@ int main(int argc, char **argv) {
   bench_journal(&x, argv[1], OBS_FSYNC_NEVER, "journal_write");
   bench_journal(&x, argv[1], OBS_FSYNC_ALWAYS, "journal_write_sync");
   bench_apply(&x);
+  bench_clusters(&x, true, false, "clusters_success");
+  bench_clusters(&x, false, true, "clusters_sig_hash");
+  bench_clusters(&x, false, false, "clusters_text");
   obs_batch_fini(&x.b);
   msgpack_sbuffer_destroy(&x.payload);
   return 0;
