@@ -49,13 +49,14 @@ static int list(const obs_args *args, const obs_buf *path, uint64_t limit) {
 }
 
 static int run(const obs_args *args) {
+  static const char *const cluster = "cluster";
   obs_match match;
   obs_buf path = {0};
   uint64_t limit = 0;
   int status = OBS_CTL_USAGE;
   obs_buf_puts(&path, "/v1/observer/ops");
   if (obs_match_parse(&match, args) && obs_args_number(args, "limit", 1, INT64_MAX, &limit) &&
-      obs_ask_range(args, &path)) {
+      obs_ask_range(args, &path) && obs_ask_filters(args, &cluster, 1, &path)) {
     obs_match_path(&match, &path);
     status = list(args, &path, obs_args_given(args, "all") ? 0 : limit);
   }
@@ -66,6 +67,7 @@ static int run(const obs_args *args) {
 static const obs_flag flags[] = {
     OBS_FLAG_URL,
     OBS_FLAGS_MATCH,
+    {"cluster", 0, "ID", NULL, NULL, NULL, "only failures of this cluster (observerctl clusters)"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
     {"limit", 'n', "N", "100", NULL, NULL, "at most so many"},

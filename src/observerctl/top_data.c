@@ -166,8 +166,10 @@ static const char *first_endpoint(const cJSON *cluster) {
 static void take_clusters(obs_top_data *d) {
   const cJSON *list = cJSON_IsArray(d->clusters) ? d->clusters : member(d->clusters, "clusters"), *c;
   cJSON_ArrayForEach(c, list) {
-    count_group(d, first_endpoint(c), text_of(c, "template"), false, or_zero(obs_top_number(c, "count")),
-                text_of(c, "last_seen"));
+    const char *template = text_of(c, "template");
+    bool textless = template == NULL || *template == '\0';
+    count_group(d, first_endpoint(c), textless ? text_of(c, "sig_hash") : template, false,
+                or_zero(obs_top_number(c, "count")), text_of(c, "last_seen"));
   }
 }
 

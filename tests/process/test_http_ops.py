@@ -123,7 +123,7 @@ class Ops(DaemonTest):
         cursor_error = "cursor: must be a next_cursor of an earlier answer"
         time_error = "must be an ISO 8601 time (with + sent as %2B) or epoch milliseconds"
         for query, error in (
-                ("nope=1", "nope: unknown parameter"), ("cluster=1", "cluster: unknown parameter"),
+                ("nope=1", "nope: unknown parameter"), ("cluster=1", "cluster: must be the id of a cluster: 16 hex digits"),
                 ("limit=0", limit_error), ("limit=1001", limit_error),
                 ("limit=ten", limit_error), ("limit=", "limit: must not be empty"),
                 ("source", "source: must not be empty"), ("success=yes", "success: must be true or false"),
