@@ -12,6 +12,8 @@ typedef struct {
   obs_state *state;
   obs_commit *c;
   _Atomic unsigned done;
+  const obs_follower *followers;
+  uint32_t nfollowers;
 } setup;
 
 static _Atomic bool disk_fails;
@@ -35,7 +37,8 @@ static void open_all(setup *s, obs_fsync mode) {
   assert_int_equal(obs_journal_open(&journal_opts, &s->f->j, text, sizeof(text)), OBSERVER_E_OK);
   s->f->j->datasync = failing_sync;
   assert_int_equal(obs_state_open(&state_opts, &s->state), OBSERVER_E_OK);
-  obs_commit_opts opts = {.journal = s->f->j, .state = s->state, .checkpoint_s = 1};
+  obs_commit_opts opts = {
+      .journal = s->f->j, .state = s->state, .checkpoint_s = 1, .followers = s->followers, .nfollowers = s->nfollowers};
   assert_int_equal(obs_commit_open(&opts, &s->c), OBSERVER_E_OK);
   assert_int_equal(obs_commit_recover(s->c, &recovered), OBSERVER_E_OK);
   assert_int_equal(obs_commit_start(s->c), OBSERVER_E_OK);
@@ -179,12 +182,114 @@ static void test_stop_gives_up(void **state) {
   obs_batch_fini(&late);
 }
 
+/* ---- followers ---- */
+
+/* What it was given, as text: `1 2 3` live, `(4)` in replay, `[3]` loaded. */
+typedef struct {
+  char seen[256];
+  uint64_t last;
+  observer_err load;
+} diary;
+
+static void note(diary *d, const char *format, uint64_t n) {
+  size_t at = strlen(d->seen);
+  snprintf(d->seen + at, sizeof(d->seen) - at, format, (unsigned)n);
+  d->last = n;
+}
+
+static void diary_apply(void *arg, const obs_batch *b, uint64_t first_seq, int64_t now_ms) {
+  assert_true(now_ms > 0);
+  for (uint32_t i = 0; i < b->nops; i++) {
+    if (!b->lines[i].duplicate) note(arg, "%u ", first_seq++);
+  }
+}
+
+static void diary_apply_row(void *arg, const obs_op *op, uint64_t seq, int64_t now_ms) {
+  assert_true(op->time_ms <= now_ms);
+  note(arg, "(%u) ", seq);
+}
+
+static observer_err diary_save(void *arg, obs_buf *out) {
+  obs_buf_append(out, &((diary *)arg)->last, sizeof(uint64_t));
+  return OBSERVER_E_OK;
+}
+
+static observer_err diary_load(void *arg, const void *data, size_t len) {
+  diary *d = arg;
+  uint64_t last;
+  if (d->load != OBSERVER_E_OK) return d->load;
+  assert_int_equal(len, sizeof(last));
+  memcpy(&last, data, sizeof(last));
+  note(d, "[%u] ", last);
+  return OBSERVER_E_OK;
+}
+
+/* The blob of the checkpoint as version 1 had it: two of its parts. */
+static void make_version_1(setup *s) {
+  obs_journal_opts opts = {.dir = s->f->dir};
+  obs_journal *j;
+  obs_buf blob = {0}, old = {0};
+  char text[256];
+  uint64_t seq, bytes[2];
+  uint32_t head[2];
+  enum { HEAD = 8, PART = 32, BYTES = 24 };
+  assert_int_equal(obs_journal_open(&opts, &j, text, sizeof(text)), OBSERVER_E_OK);
+  assert_int_equal(obs_journal_checkpoint_load(j, &seq, &blob), OBSERVER_E_OK);
+  memcpy(head, blob.p, sizeof(head));
+  assert_int_equal(head[0], 2);
+  for (uint32_t i = 0; i < 2; i++) memcpy(&bytes[i], blob.p + HEAD + i * PART + BYTES, sizeof(bytes[i]));
+  uint32_t old_head[2] = {1, (uint32_t)bytes[0]};
+  obs_buf_append(&old, old_head, sizeof(old_head));
+  obs_buf_append(&old, blob.p + HEAD + head[1] * PART, bytes[0] + bytes[1]);
+  assert_int_equal(obs_journal_checkpoint_save(j, seq, old.p, old.len), OBSERVER_E_OK);
+  obs_journal_close(j);
+  obs_buf_fini(&blob);
+  obs_buf_fini(&old);
+}
+
+/* One life: three ops, of which one is a duplicate in every life but the first. */
+static void live_once(setup *s, diary *kept, diary *plain, const char *want_kept, const char *want_plain) {
+  obs_batch b;
+  obs_follower followers[] = {
+      {"kept", 1, kept, diary_apply, diary_apply_row, diary_save, diary_load},
+      {.name = "plain", .arg = plain, .apply = diary_apply, .apply_row = diary_apply_row},
+      {.name = "silent"},
+  };
+  s->followers = followers;
+  s->nfollowers = 3;
+  kept->seen[0] = plain->seen[0] = '\0';
+  atomic_store(&s->done, 0);
+  open_all(s, OBS_FSYNC_ALWAYS);
+  submit(s, &b, OBS_TRANSPORT_REP,
+         "[{\"endpoint\":\"/a\"},{\"endpoint\":\"/b\",\"op_id\":\"b\"},{\"endpoint\":\"/c\"}]");
+  wait_done(s, 1);
+  close_all(s);
+  obs_batch_fini(&b);
+  assert_string_equal(kept->seen, want_kept);
+  assert_string_equal(plain->seen, want_plain);
+}
+
+static void test_followers(void **state) {
+  setup s = {.f = *state};
+  diary kept = {.load = OBSERVER_E_OK}, plain = {.load = OBSERVER_E_OK};
+  atomic_store(&disk_fails, false);
+  live_once(&s, &kept, &plain, "1 2 3 ", "1 2 3 ");
+  live_once(&s, &kept, &plain, "[3] 4 5 ", "(1) (2) (3) 4 5 ");
+  kept.load = OBSERVER_E_CORRUPT;
+  live_once(&s, &kept, &plain, "(1) (2) (3) (4) (5) 6 7 ", "(1) (2) (3) (4) (5) 6 7 ");
+  kept.load = OBSERVER_E_OK;
+  make_version_1(&s);
+  live_once(&s, &kept, &plain, "(1) (2) (3) (4) (5) (6) (7) 8 9 ", "(1) (2) (3) (4) (5) (6) (7) 8 9 ");
+  live_once(&s, &kept, &plain, "[9] 10 11 ", "(1) (2) (3) (4) (5) (6) (7) (8) (9) 10 11 ");
+}
+
 int main(void) {
   obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_interval_records_once, make, clear),
       cmocka_unit_test_setup_teardown(test_always_holds_and_resumes, make, clear),
       cmocka_unit_test_setup_teardown(test_stop_gives_up, make, clear),
+      cmocka_unit_test_setup_teardown(test_followers, make, clear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
