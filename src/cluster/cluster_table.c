@@ -122,7 +122,8 @@ void obs_cluster_set_text(obs_cluster_text *t, obs_str s, uint32_t max) {
   char *p = malloc((size_t)len + 1);
   if (p == NULL) return;
   memcpy(p, s.p, len);
-  *t = (obs_cluster_text){p, len};
+  t->p = p;
+  t->len = len;
 }
 
 /* ---- merging ---- */

@@ -100,7 +100,7 @@ static int by_count(const void *a, const void *b) {
 }
 
 void obs_top_set_json(const obs_top_set *s, obs_buf *out) {
-  const obs_top_entry *order[OBS_CLUSTER_TOP];
+  const obs_top_entry *order[OBS_CLUSTER_TOP] = {NULL};
   uint64_t other = s->total;
   for (uint32_t i = 0; i < s->n; i++) order[i] = &s->e[i];
   qsort(order, s->n, sizeof(*order), by_count);

@@ -16,11 +16,12 @@ def stuck_subscriber(url):
 
 
 class Follower:
-    """Takes messages apart, keeps what came: `ops` as (topic, map), `stats` as maps, `sizes` of messages with ops."""
+    """Takes messages apart, keeps what came: `ops` as (topic, map), `others` of other topics likewise, `stats` as maps,
+    `sizes` of messages with ops."""
 
     def __init__(self, connection):
         self.connection = connection
-        self.ops, self.stats, self.sizes = [], [], []
+        self.ops, self.others, self.stats, self.sizes = [], [], [], []
         self.seen = {}  # topic: its last topic_seq
         self.missed = 0
         while not self.stats:  # the first message says that the subscription is in force
@@ -40,6 +41,8 @@ class Follower:
             self.seen[topic] = m["topic_seq"]
         if topic == b"stats":
             self.stats += maps
+        elif not topic.startswith(b"op."):
+            self.others += [(topic, m) for m in maps]
         else:
             self.ops += [(topic, m) for m in maps]
             self.sizes.append(len(message))

@@ -13,6 +13,7 @@ import time
 from urllib.parse import quote
 
 from ctl import CtlTest
+from feed_client import Follower
 from harness import SLOW, main, wait_until
 from recount import Producers, RecoveryTest
 
@@ -191,24 +192,21 @@ class States(CtlTest):
     def wait_state(self, daemon, ident, state):
         return wait_until(lambda: (lambda c: c["state"] == state and c)(daemon.get("%s/%s" % (ROUTE, ident)).json), 20, state)
 
-    def events(self, sub, n):
-        """The next n events of the feed."""
-        from harness import unpack_all
-        out = []
-        while len(out) < n:
-            topic, payload = sub.recv().split(b"\0", 1)
-            if topic == b"failure.cluster":
-                out += unpack_all(payload)
-        return out
+    def event(self, follower):
+        """The next event of the feed."""
+        while not follower.others:
+            follower.take()
+        topic, event = follower.others.pop(0)
+        self.assertEqual(topic, b"failure.cluster")
+        return event
 
     def test_from_new_to_regressed(self):
         daemon = self.start(args=["--cycle", "1", "--cluster-quiet", "1", "--checkpoint", "0"], feed="tcp://127.0.0.1:0")
-        with daemon.subscribe() as sub:
-            wait_until(lambda: daemon.get("/health").json["feed"]["subscribers"] == 1, 10, "the subscriber")
+        with Follower(daemon.subscribe()) as follower:
             op = failure(error="quota of 5 GB is used up", task_class="fill", timestamp="2026-01-02T03:04:05.678Z")
             daemon.post("/v1/observer/event", [op, op])
             ident = clusters(daemon)[0]["id"]
-            [event] = self.events(sub, 1)
+            event = self.event(follower)
             self.assertEqual({k: v for k, v in event.items() if k not in ("seq", "topic_seq")},
                              {"id": ident, "state": "new", "template": "quota of <*> is used up", "count": 1, "first_seen": "2026-01-02T03:04:05.678Z",
                               "last_seen": "2026-01-02T03:04:05.678Z", "op_seq": 1, "endpoint": "/v1/chat",
@@ -219,10 +217,9 @@ class States(CtlTest):
             wait_until(lambda: os.path.exists(os.path.join(daemon.data_dir, "checkpoint")), 10, "the checkpoint")
         daemon.restart(kill=True)
         self.assertEqual(daemon.get("%s/%s" % (ROUTE, ident)).json["resolved_at"], resolved["resolved_at"])
-        with daemon.subscribe() as sub:
-            wait_until(lambda: daemon.get("/health").json["feed"]["subscribers"] == 1, 10, "the subscriber")
+        with Follower(daemon.subscribe()) as follower:
             daemon.post("/v1/observer/event", op)
-            [event] = self.events(sub, 1)
+            event = self.event(follower)
             self.assertEqual((event["id"], event["state"], event["count"], event["op_seq"], event["topic_seq"]),
                              (ident, "regressed", 3, 3, 1))
         daemon.restart(kill=True)  # the checkpoint says resolved, the journal that it failed again

@@ -494,6 +494,12 @@ static void test_damaged_bytes(void **state) {
   obs_buf_fini(&saved);
 }
 
+/* Characters of two bytes from `from` to `end` or one before it. */
+static void fill(char *text, size_t from, size_t end) {
+  static const char e[2] = {'\xc3', '\xa9'};
+  for (; from + 2 <= end; from += 2) memcpy(text + from, e, sizeof(e));
+}
+
 /* Texts at every limit, and cut in the middle of a character. */
 static void test_hostile_texts(void **state) {
   (void)state;
@@ -501,15 +507,15 @@ static void test_hostile_texts(void **state) {
   static char error[70000], other[70000];
   uint32_t total;
   open_fixture(&f, 16, 0);
-  for (size_t i = 0; i + 2 < sizeof(error); i += 2) memcpy(error + i, "\xc3\xa9", 2);
+  fill(error, 0, sizeof(error) - 1);
   memset(other, '7', 3000);
-  for (size_t i = 3000; i + 2 < sizeof(other); i += 2) memcpy(other + i, "\xc3\xa9", 2);
+  fill(other, 3000, sizeof(other) - 1);
   for (int shift = 0; shift < 4; shift++) {
     for (int i = 0; i < 40; i++) {
       RECORD(&f, .error = error + (i % 2) * 2, .kind = error, .staffer = other, .sig = i % 3 == 0 ? other : NULL);
       memset(other, '7', 2040 + (size_t)shift);
       other[2040 + shift] = ' ';
-      for (size_t k = 2041 + (size_t)shift; k + 2 < 2200; k += 2) memcpy(other + k, "\xc3\xa9", 2);
+      fill(other, 2041 + (size_t)shift, 2200);
       RECORD(&f, .error = other, .endpoint = "", .task_class = "\x01\x7f\"\\");
       RECORD(&f, .error = "", .sig = "", .source = "overseer_correction");
     }
