@@ -25,8 +25,10 @@ static const char *const opposites[] = {
 };
 
 static bool has_opposite(const obs_token *t) {
+  char first = (char)(t->p[0] | 0x20); /* most words are told apart by it */
   for (size_t i = 0; i < sizeof(opposites) / sizeof(opposites[0]); i++) {
-    if (strlen(opposites[i]) == t->len && strncasecmp(opposites[i], t->p, t->len) == 0) return true;
+    if (opposites[i][0] == first && strlen(opposites[i]) == t->len && strncasecmp(opposites[i], t->p, t->len) == 0)
+      return true;
   }
   return false;
 }
@@ -36,11 +38,20 @@ static uint64_t mix(uint64_t h, uint64_t v) {
   return h ^ (h >> 29);
 }
 
-/* Of the form; with `open` below n, of the frame with that word open. */
-static uint64_t hash_form(uint64_t scope, const obs_token *t, size_t n, size_t open) {
-  uint64_t h = mix(scope + 0x9E3779B97F4A7C15u, n);
-  for (size_t i = 0; i < n; i++) h = mix(h, i == open ? 0 : ((uint64_t)t[i].hash << 1) | 1);
-  return h;
+/* A form's hash is made of a sum, so that the frames of a form, which differ from it in one word, cost one step each.
+ */
+static uint64_t word_in_place(size_t i, uint64_t word) {
+  return mix(mix(0x9E3779B97F4A7C15u, i), word);
+}
+
+static uint64_t sum_words(const obs_token *t, size_t n) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < n; i++) sum += word_in_place(i, ((uint64_t)t[i].hash << 1) | 1);
+  return sum;
+}
+
+static uint64_t hash_sum(uint64_t scope, size_t n, uint64_t sum) {
+  return mix(mix(scope + 0x9E3779B97F4A7C15u, n), sum);
 }
 
 /* ---- clusters ---- */
@@ -141,6 +152,7 @@ typedef struct {
   uint64_t scope;
   obs_token *t;
   size_t n;
+  uint64_t sum;       /* of its words */
   uint32_t constants; /* words that are no values */
   obs_miner_ref peers[OBS_MINER_FRAME_WORDS];
   uint32_t npeers; /* clusters that turned out to be this one */
@@ -150,6 +162,19 @@ static uint32_t count_constants(const obs_token *t, size_t n) {
   uint32_t count = 0;
   for (size_t i = 0; i < n; i++) count += t[i].word && !t[i].value;
   return count;
+}
+
+/* The message's tokens are what they are now. */
+static uint64_t look_again(lesson *l) {
+  l->sum = sum_words(l->t, l->n);
+  l->constants = count_constants(l->t, l->n);
+  return hash_sum(l->scope, l->n, l->sum);
+}
+
+/* Of the frame with the word at `p` open. */
+static uint64_t hash_frame(const lesson *l, size_t p) {
+  uint64_t word = word_in_place(p, ((uint64_t)l->t[p].hash << 1) | 1);
+  return hash_sum(l->scope, l->n, l->sum - word + word_in_place(p, 0));
 }
 
 static bool may_open(const lesson *l, size_t p) {
@@ -173,7 +198,7 @@ static void open_word(lesson *l, size_t p) {
 static size_t find_open(lesson *l) {
   for (size_t p = 0; p < l->n; p++) {
     if (l->t[p].value || !may_open(l, p)) continue;
-    const frame *f = l->frame_of(&l->m->frames, hash_form(l->scope, l->t, l->n, p));
+    const frame *f = l->frame_of(&l->m->frames, hash_frame(l, p));
     if (f != NULL && f->open) return p;
   }
   return l->n;
@@ -181,7 +206,7 @@ static size_t find_open(lesson *l) {
 
 /* Enters one word into its frame; true when that opens it: the frame's clusters are then peers. */
 static bool enter_word(lesson *l, size_t p, uint32_t slot) {
-  frame *f = obs_recent_put(&l->m->frames, hash_form(l->scope, l->t, l->n, p));
+  frame *f = obs_recent_put(&l->m->frames, hash_frame(l, p));
   for (uint32_t i = 0; i < f->n; i++) {
     if (f->words[i] == l->t[p].hash) return false;
   }
@@ -229,9 +254,8 @@ static uint32_t join_peers(lesson *l, uint32_t slot) {
 /* A form that was not seen before: opens what is known to vary until a known form is left, or makes a cluster. */
 static uint32_t learn(lesson *l, uint64_t first) {
   obs_miner *m = l->m;
-  uint64_t form = first;
   for (;;) {
-    l->constants = count_constants(l->t, l->n);
+    uint64_t form = look_again(l);
     uint32_t slot = known(m, form);
     size_t p = slot == OBS_MINER_NONE ? find_open(l) : l->n;
     if (slot == OBS_MINER_NONE && p == l->n) {
@@ -248,7 +272,6 @@ static uint32_t learn(lesson *l, uint64_t first) {
       return slot;
     }
     open_word(l, p);
-    form = hash_form(l->scope, l->t, l->n, l->n);
   }
 }
 
@@ -263,7 +286,7 @@ static const void *look_at_frame(obs_recent *frames, uint64_t key) {
 obs_miner_ref obs_miner_add(obs_miner *m, uint64_t scope, obs_str message) {
   obs_token tokens[OBS_MASK_TOKENS];
   size_t n = obs_mask(message, tokens);
-  uint64_t form = hash_form(scope, tokens, n, n);
+  uint64_t form = hash_sum(scope, n, sum_words(tokens, n));
   uint32_t slot = known(m, form);
   if (slot == OBS_MINER_NONE) {
     lesson l = {.m = m, .frame_of = use_frame, .scope = scope, .t = tokens, .n = n};
@@ -279,10 +302,9 @@ uint32_t obs_miner_peek(obs_miner *m, uint64_t scope, obs_str message) {
   lesson l = {.m = m, .frame_of = look_at_frame, .scope = scope, .t = tokens};
   l.n = obs_mask(message, tokens);
   for (;;) {
-    const obs_miner_ref *r = obs_recent_peek(&m->forms, hash_form(scope, l.t, l.n, l.n));
+    const obs_miner_ref *r = obs_recent_peek(&m->forms, look_again(&l));
     uint32_t slot = r != NULL ? obs_miner_find(m, *r) : OBS_MINER_NONE;
     if (slot != OBS_MINER_NONE) return slot;
-    l.constants = count_constants(l.t, l.n);
     size_t p = find_open(&l);
     if (p == l.n) return OBS_MINER_NONE;
     open_word(&l, p);
