@@ -1,0 +1,270 @@
+#include "diagnose/describe.h"
+
+#include "diagnose/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum {
+  DEPLOY_MS = 30 * 60000, /* before a change */
+  DEPLOY_AFTER_MS = 60000,
+  LEAST_SAME_MS = 500, /* shorter durations agree by chance */
+  LEAST_SAME = 5,
+  MINUTE_MS = 60000,
+  LEAST_LOAD = 3, /* failures in a minute that tell of its load */
+};
+
+/* The rows of the view that a finding is about. */
+typedef struct {
+  const obs_described *d;
+  int field, field2;
+  uint16_t id, id2;
+  uint32_t from, until;
+} rows;
+
+static bool has_value(const rows *r, uint32_t i) {
+  const obs_facts_view *v = r->d->view;
+  return r->d->takes[i] && (r->field < 0 || v->id[r->field][i] == r->id) &&
+         (r->field2 < 0 || v->id[r->field2][i] == r->id2);
+}
+
+static bool is_failure(const obs_described *d, uint32_t i) {
+  if (!(d->view->flags[i] & OBS_FACT_FAILED)) return false;
+  if (d->by_kind && d->view->kind[i] != d->kind) return false;
+  return d->cluster == 0 || d->view->cluster[i] == d->cluster;
+}
+
+static obs_value value_of(const obs_facts_view *v, int field, uint16_t id) {
+  obs_value out = {.field = field};
+  if (field < 0) return out;
+  obs_str name = obs_facts_view_name(v, (obs_fact_field)field, id);
+  size_t n = name.len < OBS_FACT_NAME ? name.len : OBS_FACT_NAME;
+  if (n > 0) memcpy(out.name, name.p, n);
+  return out;
+}
+
+/* Counts, and the kind of error that it has more of than the rest. Returns its failures at or behind `since`. */
+static uint64_t count(const rows *r, obs_finding *f) {
+  uint64_t kinds[OBS_ERROR_KIND_COUNT] = {0}, rest[OBS_ERROR_KIND_COUNT] = {0}, recent = 0;
+  const obs_facts_view *v = r->d->view;
+  for (uint32_t i = 0; i < v->n; i++) {
+    if (!r->d->takes[i]) continue;
+    bool in = i >= r->from && i < r->until && has_value(r, i), failed = is_failure(r->d, i);
+    *(in ? &f->ops : &f->rest_ops) += 1;
+    if (!failed) continue;
+    *(in ? &f->failures : &f->rest_failures) += 1;
+    (in ? kinds : rest)[v->kind[i]]++;
+    recent += in && v->seq[i] >= r->d->since;
+  }
+  double most = 0;
+  for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++) {
+    double usual = f->rest_ops > 0 ? (double)rest[k] / (double)f->rest_ops * (double)f->ops : 0;
+    if ((double)kinds[k] - usual <= most) continue;
+    most = (double)kinds[k] - usual;
+    f->error = (obs_error_kind)k;
+  }
+  return recent;
+}
+
+/* Evenly spread among what shows it, at or behind `since` where there is enough. `slow`: ops that took long show it. */
+static void pick_evidence(const rows *r, uint32_t slow_ms, obs_finding *f) {
+  const obs_facts_view *v = r->d->view;
+  uint64_t since = r->d->since;
+  for (int pass = 0; pass < 2 && f->nevidence == 0; pass++, since = 0) {
+    uint32_t all = 0, seen = 0;
+    for (int fill = 0; fill < 2; fill++)
+      for (uint32_t i = r->from; i < r->until; i++) {
+        if (v->seq[i] < since || !has_value(r, i)) continue;
+        if (slow_ms ? v->ms[i] < slow_ms : !is_failure(r->d, i)) continue;
+        if (!fill) {
+          all++;
+          continue;
+        }
+        uint32_t want = all < OBS_EVIDENCE ? all : OBS_EVIDENCE;
+        if (f->nevidence < want && (uint64_t)seen++ * want / all >= f->nevidence)
+          f->evidence[f->nevidence++] = v->seq[i];
+      }
+  }
+}
+
+static int by_ms(const void *a, const void *b) {
+  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* The duration within 2 % of which at least half of the failures lie: a timeout's. */
+static uint32_t same_duration(const rows *r, uint64_t failures) {
+  if (failures < LEAST_SAME) return 0;
+  uint32_t *ms = malloc(failures * sizeof *ms);
+  if (!ms) return 0;
+  uint32_t n = 0, at = 0;
+  for (uint32_t i = r->from; i < r->until && n < failures; i++)
+    if (has_value(r, i) && is_failure(r->d, i)) ms[n++] = r->d->view->ms[i];
+  qsort(ms, n, sizeof *ms, by_ms);
+  uint32_t most = 0;
+  for (uint32_t low = 0, high = 0; low < n; low++) {
+    while (high < n && ms[high] <= ms[low] * 1.02) high++;
+    if (high - low <= most) continue;
+    most = high - low;
+    at = ms[low + most / 2];
+  }
+  free(ms);
+  return most * 2 >= n && at >= LEAST_SAME_MS ? at : 0;
+}
+
+static int by_count(const void *a, const void *b) {
+  return by_ms(a, b);
+}
+
+/* The load from which on a limit is hit: the least of the minutes that had failures, but for one in ten; 0 when these
+ * were not busier than others. */
+static uint32_t find_load(const rows *r) {
+  const obs_facts_view *v = r->d->view;
+  uint32_t *all = malloc(2 * (size_t)(v->n + 1) * sizeof *all), *hit = all + v->n + 1;
+  if (!all) return 0;
+  uint32_t nall = 0, nhit = 0, ops = 0, failures = 0;
+  int64_t minute = INT64_MIN;
+  for (uint32_t i = 0; i <= v->n; i++) {
+    if (i < v->n && !has_value(r, i)) continue;
+    int64_t now = i < v->n ? v->time_ms[i] / MINUTE_MS : INT64_MAX;
+    if (now != minute) {
+      if (ops > 0) all[nall++] = ops;
+      if (failures >= LEAST_LOAD) hit[nhit++] = ops;
+      minute = now;
+      ops = failures = 0;
+    }
+    if (i == v->n) break;
+    ops++;
+    failures += is_failure(r->d, i) && v->kind[i] == OBS_ERROR_RATE_LIMIT;
+  }
+  qsort(all, nall, sizeof *all, by_count);
+  qsort(hit, nhit, sizeof *hit, by_count);
+  uint32_t load = nhit >= LEAST_LOAD && hit[nhit / 2] * 10 >= all[nall / 2] * 13 ? hit[nhit / 10] : 0;
+  free(all);
+  return load;
+}
+
+/* Whether the op is one of few of its kind: an endpoint called all day announces nothing. */
+static bool is_rare(const obs_facts_view *v, uint32_t row) {
+  uint16_t endpoint = v->id[OBS_FACT_endpoint][row], kind = v->id[OBS_FACT_event_kind][row];
+  uint32_t same = 0;
+  for (uint32_t i = 0; i < v->n; i++)
+    same += (v->flags[i] & OBS_FACT_DEPLOY) && v->id[OBS_FACT_endpoint][i] == endpoint &&
+            v->id[OBS_FACT_event_kind][i] == kind;
+  return same <= 20 || same <= v->n / 2000;
+}
+
+/* The last deploy-like op shortly before row `from`. */
+static void find_deploy(const obs_facts_view *v, uint32_t from, obs_finding *f) {
+  uint32_t last = from;
+  while (last + 1 < v->n && v->time_ms[last + 1] <= v->time_ms[from] + DEPLOY_AFTER_MS) last++;
+  int looked = 0;
+  for (uint32_t i = last + 1; i-- > 0;) {
+    if (v->time_ms[i] < v->time_ms[from] - DEPLOY_MS) break;
+    if (!(v->flags[i] & OBS_FACT_DEPLOY)) continue;
+    if (!is_rare(v, i)) {
+      if (++looked == 8) break;
+      continue;
+    }
+    f->deploy_seq = v->seq[i];
+    obs_value name = value_of(v, OBS_FACT_endpoint, v->id[OBS_FACT_endpoint][i]);
+    if (!obs_kinds_is_deploy((obs_str){name.name, (uint32_t)strlen(name.name), 0}))
+      name = value_of(v, OBS_FACT_event_kind, v->id[OBS_FACT_event_kind][i]);
+    memcpy(f->deploy, name.name, sizeof f->deploy);
+    return;
+  }
+}
+
+static void set_range(const rows *r, obs_finding *f) {
+  const obs_facts_view *v = r->d->view;
+  f->from_seq = r->from < v->n ? v->seq[r->from] : 0;
+  f->from_ms = r->from < v->n ? v->time_ms[r->from] : 0;
+  f->until_seq = r->until < v->n ? v->seq[r->until] : 0;
+}
+
+/* Failures that the model expects of the factor's rows without it, for the whole view. */
+static double expected_of(const obs_model *m, const obs_factor *c, uint64_t failures) {
+  double seen = 0, expected = 0;
+  for (uint32_t i = c->from; i < c->until; i++) {
+    if (!obs_factor_has(c, m, i)) continue;
+    seen += m->failed[i];
+    expected += obs_model_logistic(m->odds[i] - (c->field < 0 ? 0 : m->effect[c->field][c->id]));
+  }
+  return seen > 0 ? expected * (double)failures / seen : expected;
+}
+
+static double log10_of(double log_p) {
+  double p = log_p / M_LN10;
+  return p < -300 ? -300 : p;
+}
+
+bool obs_describe(const obs_described *d, const obs_search *search, const obs_candidate *c, obs_finding *out) {
+  const obs_model *m = search->model;
+  const obs_factor *x = &c->factor;
+  const uint32_t n = d->view->n;
+  rows r = {d, x->field, x->field2, x->id, x->id2, x->from > 0 ? m->row[x->from] : 0, n};
+  if (x->until < m->n) r.until = m->row[x->until];
+  if (c->cause == OBS_CAUSE_REGRESSION) r.from = search->corrections[c->correction].view_row;
+  *out = (obs_finding){.cause = c->cause, .log10_p = log10_of(c->log_p)};
+  out->value = value_of(d->view, x->field, x->id);
+  out->with = value_of(d->view, x->field2, x->id2);
+  obs_alias same = x->field < 0 ? (obs_alias){-1, 0} : m->alias[x->field][x->id];
+  out->same = value_of(d->view, same.field, same.id);
+  if (count(&r, out) == 0) return false;
+  set_range(&r, out);
+  out->expected = expected_of(m, x, out->failures);
+  out->at_ms = same_duration(&r, out->failures);
+  if (out->error == OBS_ERROR_RATE_LIMIT) {
+    rows always = r;
+    always.from = 0;
+    always.until = n;
+    out->per_minute = find_load(&always);
+  }
+  if (c->cause == OBS_CAUSE_REGRESSION) out->correction_seq = d->view->seq[r.from];
+  if (c->cause == OBS_CAUSE_ONSET) find_deploy(d->view, r.from, out);
+  pick_evidence(&r, 0, out);
+  return true;
+}
+
+bool obs_describe_slow(const obs_described *d, const obs_slow *slow, obs_finding *out) {
+  rows r = {d, slow->field, -1, slow->id, 0, slow->row, d->view->n};
+  *out = (obs_finding){.cause = OBS_CAUSE_SLOW, .log10_p = log10_of(slow->log_p)};
+  out->value = value_of(d->view, slow->field, slow->id);
+  out->with.field = out->same.field = -1;
+  count(&r, out);
+  if (d->view->seq[d->view->n - 1] < d->since) return false;
+  set_range(&r, out);
+  out->ms_before = slow->ms_before;
+  out->ms_after = slow->ms_after;
+  out->at_ms = same_duration(&r, out->failures);
+  find_deploy(d->view, r.from, out);
+  pick_evidence(&r, slow->ms_after, out);
+  return true;
+}
+
+void obs_describe_merge(obs_finding *failures, const obs_finding *slow) {
+  failures->cause = OBS_CAUSE_SLOW;
+  failures->ms_before = slow->ms_before;
+  failures->ms_after = slow->ms_after;
+  if (failures->from_seq > slow->from_seq || failures->from_seq == 0 || failures->deploy_seq == 0) {
+    failures->deploy_seq = slow->deploy_seq;
+    memcpy(failures->deploy, slow->deploy, sizeof failures->deploy);
+  }
+  failures->from_seq = slow->from_seq;
+  failures->from_ms = slow->from_ms;
+}
+
+void obs_describe_correction(const obs_search *search, uint32_t k, obs_correction *out) {
+  const obs_search_correction *c = &search->corrections[k];
+  const obs_facts_view *v = search->model->view;
+  *out = (obs_correction){.seq = v->seq[c->view_row], .value = value_of(v, c->field, c->id)};
+  out->ops_before = (uint32_t)c->ops_before;
+  out->failures_before = (uint32_t)c->seen_before;
+  out->ops_after = (uint32_t)c->ops_after;
+  out->failures_after = (uint32_t)c->seen_after;
+  double seen = c->seen_before + c->seen_after, expected = c->expected_before + c->expected_after;
+  if (c->ops_before < 5 || c->ops_after < 5 || seen < 3 || expected <= 0) return;
+  double worse = obs_stats_binomial(c->seen_after, seen, c->expected_after / expected);
+  double better = obs_stats_binomial(c->seen_before, seen, c->expected_before / expected);
+  out->verdict = worse < log(0.01) ? OBS_VERDICT_WORSE : better < log(0.01) ? OBS_VERDICT_BETTER : OBS_VERDICT_SAME;
+}

@@ -1,0 +1,144 @@
+#include "diagnose/diagnose.h"
+
+#include "diagnose/describe.h"
+#include "diagnose/search.h"
+#include "diagnose/slow.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* What the run looks at. */
+typedef struct {
+  const obs_facts_view *view;
+  const obs_diagnose_request *request;
+  uint16_t given[OBS_FACT_COUNT]; /* values that the ops looked at share */
+  uint8_t *takes;                 /* by row of the view */
+  bool by_kind;
+  obs_error_kind kind; /* by_kind: only failures of this kind count */
+} scope;
+
+static bool is_failure(const scope *s, uint32_t i) {
+  const obs_facts_view *v = s->view;
+  if (!(v->flags[i] & OBS_FACT_FAILED)) return false;
+  if (s->by_kind && v->kind[i] != s->kind) return false;
+  return s->request->cluster == 0 || v->cluster[i] == s->request->cluster;
+}
+
+static bool takes(const void *arg, const obs_facts_view *view, uint32_t i, bool *failed) {
+  (void)view;
+  const scope *s = arg;
+  *failed = s->takes[i] && is_failure(s, i);
+  return s->takes[i];
+}
+
+/* Marks the rows that are compared, and counts their failures. False: no memory. */
+static bool look(scope *s, obs_report *r) {
+  const obs_facts_view *v = s->view;
+  s->takes = calloc(v->n + 1, 1);
+  if (!s->takes) return false;
+  for (uint32_t i = v->n; i-- > 0;) {
+    if (!is_failure(s, i)) continue;
+    for (int f = 0; f < OBS_FACT_COUNT; f++) s->given[f] = v->id[f][i];
+    break;
+  }
+  for (uint32_t i = 0; i < v->n; i++) {
+    bool in = !(v->flags[i] & OBS_FACT_CORRECTION);
+    for (int f = 0; in && f < OBS_FACT_COUNT; f++) in = !(s->request->given >> f & 1) || v->id[f][i] == s->given[f];
+    s->takes[i] = in;
+    if (!in) continue;
+    r->ops++;
+    if (!is_failure(s, i)) continue;
+    if (r->failures++ == 0) r->first_seq = v->seq[i];
+    r->last_seq = v->seq[i];
+    r->kinds[v->kind[i]]++;
+  }
+  return true;
+}
+
+static obs_finding *known(obs_report *r, const obs_finding *f) {
+  for (uint32_t i = 0; i < r->nfindings; i++) {
+    obs_finding *k = &r->findings[i];
+    if (k->value.field == f->value.field && strcmp(k->value.name, f->value.name) == 0 &&
+        k->with.field == f->with.field && strcmp(k->with.name, f->with.name) == 0)
+      return k;
+  }
+  return NULL;
+}
+
+static void report_candidate(const scope *s, const obs_search *search, const obs_candidate *c, obs_report *r) {
+  if (r->nfindings == OBS_FINDINGS) return;
+  obs_finding *f = &r->findings[r->nfindings];
+  const obs_described d = {s->view, s->takes, s->request->cluster, s->request->since, s->by_kind, s->kind};
+  if (!obs_describe(&d, search, c, f)) return; /* it is over */
+  if (!known(r, f)) r->nfindings++;
+}
+
+static void judge_corrections(obs_search *search, obs_report *r) {
+  obs_model_rates(search->model, false);
+  obs_search_count_corrections(search);
+  uint32_t first = search->ncorrections > OBS_CORRECTIONS ? search->ncorrections - OBS_CORRECTIONS : 0;
+  for (uint32_t k = first; k < search->ncorrections; k++)
+    obs_describe_correction(search, k, &r->corrections[r->ncorrections++]);
+}
+
+static observer_err find_failures(const scope *s, bool by_time, obs_report *r) {
+  obs_model m;
+  obs_search search;
+  const obs_model_opts opts = {takes, s, by_time};
+  observer_err err = obs_model_open(s->view, &opts, &m);
+  if (err != OBSERVER_E_OK) return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
+  err = obs_search_open(&search, &m, s->request->given);
+  if (err == OBSERVER_E_OK) {
+    if (!s->by_kind) judge_corrections(&search, r);
+    obs_candidate c;
+    while (obs_search_next(&search, &c)) {
+      report_candidate(s, &search, &c, r);
+      if (!obs_model_explain(&m, &c.factor)) break;
+    }
+    obs_search_close(&search);
+  }
+  obs_model_close(&m);
+  return err;
+}
+
+static observer_err find_slow(const scope *s, bool by_time, obs_report *r) {
+  obs_slow slow[OBS_SLOWS];
+  int n = obs_slow_find(s->view, s->takes, by_time, slow);
+  if (n < 0) return OBSERVER_E_NOMEM;
+  for (int i = 0; i < n; i++) {
+    obs_finding f;
+    const obs_described d = {s->view, s->takes, s->request->cluster, s->request->since, false, 0};
+    if (!obs_describe_slow(&d, &slow[i], &f)) continue;
+    obs_finding *k = known(r, &f);
+    if (k && k->cause != OBS_CAUSE_REGRESSION) {
+      obs_describe_merge(k, &f);
+    } else if (!k && r->nfindings < OBS_FINDINGS && s->request->cluster == 0) {
+      r->findings[r->nfindings++] = f;
+    } else if (!k && f.failures > 0 && r->nfindings < OBS_FINDINGS) {
+      r->findings[r->nfindings++] = f;
+    }
+  }
+  return OBSERVER_E_OK;
+}
+
+/* Whether enough endpoints share a daily rhythm to tell it from what befell one. */
+static bool has_rhythm(const obs_facts_view *v) {
+  return v->values[OBS_FACT_endpoint] >= OBS_FACT_NAMED + 3;
+}
+
+observer_err obs_diagnose(const obs_facts_view *view, const obs_diagnose_request *request, obs_report *report) {
+  *report = (obs_report){0};
+  scope s = {.view = view, .request = request};
+  if (!look(&s, report)) return OBSERVER_E_NOMEM;
+  bool by_time = request->given == 0 && has_rhythm(view);
+  observer_err err = find_failures(&s, by_time, report);
+  if (err == OBSERVER_E_OK && request->cluster == 0) {
+    /* A limit that is hit is a cause by itself, however few its failures are among all. */
+    s.by_kind = true;
+    s.kind = OBS_ERROR_RATE_LIMIT;
+    err = find_failures(&s, by_time, report);
+  }
+  if (err == OBSERVER_E_OK) err = find_slow(&s, by_time, report);
+  free(s.takes);
+  return err;
+}

@@ -1,0 +1,93 @@
+/* Diagnosis: what explains the failures of a window of facts, found from the data alone.
+ *
+ * Every value of every field is compared with what it would be expected to show if it were like the others (model.h):
+ * the value that stands out most is a cause, it is taken into the model, and the rest is looked at again, so that what
+ * only goes with a cause is not named. Looked for are, each round: values that fail more than their kind does
+ * (share), values that began to fail more at some point (onset), situations that fail more since a correction of them
+ * (regression), and, when no value stands out alone, two values together. Apart from failures, durations that rose
+ * from some point on (slow). A cause must be significant after correction for all that was tried (family-wise 0.1 %)
+ * and large: twice the odds and eight failures more than expected, or half as long again.
+ *
+ * Pure: the same view and request give the same report. Any thread; nothing is shared. Cost: some 0.2 s and 20 MB for
+ * the full window of 262,144 ops, in proportion for less. */
+#ifndef OBS_DIAGNOSE_DIAGNOSE_H
+#define OBS_DIAGNOSE_DIAGNOSE_H
+
+#include "diagnose/facts.h"
+
+#include <observer/error.h>
+
+enum { OBS_FINDINGS = 16, OBS_EVIDENCE = 5, OBS_CORRECTIONS = 64 };
+
+/* X(kind, name in JSON) */
+#define OBS_CAUSES(X)                                                                                                  \
+  X(SHARE, "share")           /* fails more than others, all the time */                                               \
+  X(ONSET, "onset")           /* fails more since some op */                                                           \
+  X(SLOW, "slow")             /* takes longer since some op; may fail more too */                                      \
+  X(REGRESSION, "regression") /* fails more since a correction */
+
+typedef enum {
+#define OBS_CAUSE_ENUM(kind, name) OBS_CAUSE_##kind,
+  OBS_CAUSES(OBS_CAUSE_ENUM)
+#undef OBS_CAUSE_ENUM
+      OBS_CAUSE_COUNT
+} obs_cause;
+
+/* A value of a field. field < 0: none (as a cause: everything). */
+typedef struct {
+  int field;
+  char name[OBS_FACT_NAME + 1];
+} obs_value;
+
+typedef struct {
+  obs_cause cause;
+  obs_error_kind error;   /* what most of the failures are */
+  obs_value value;        /* what is to blame ... */
+  obs_value with;         /* ... only together with this one */
+  obs_value same;         /* always comes together with it: the data cannot tell them apart */
+  uint64_t ops, failures; /* of the value, while it lasted */
+  uint64_t rest_ops, rest_failures;
+  double expected;              /* failures that there would be without the cause, all other things equal */
+  double log10_p;               /* after correction for all that was tried */
+  uint64_t from_seq, until_seq; /* first op it concerns; first op after it, 0: it lasts */
+  int64_t from_ms;
+  uint32_t ms_before, ms_after; /* SLOW: typical durations */
+  uint32_t at_ms;               /* most failures took this long, 0: no */
+  uint32_t per_minute;          /* failures come when there are at least so many ops a minute, 0: no */
+  uint64_t correction_seq;      /* REGRESSION */
+  uint64_t deploy_seq;          /* shortly before it began, 0: none */
+  char deploy[OBS_FACT_NAME + 1];
+  uint64_t evidence[OBS_EVIDENCE]; /* seqs of ops that show it, ascending */
+  uint32_t nevidence;
+} obs_finding;
+
+typedef enum { OBS_VERDICT_UNKNOWN, OBS_VERDICT_BETTER, OBS_VERDICT_WORSE, OBS_VERDICT_SAME } obs_verdict;
+
+/* How a situation went before a correction of it and after, up to the corrections next to it. */
+typedef struct {
+  uint64_t seq; /* of the correction */
+  obs_value value;
+  uint32_t ops_before, failures_before, ops_after, failures_after;
+  obs_verdict verdict; /* UNKNOWN: too little to tell */
+} obs_correction;
+
+typedef struct {
+  uint64_t cluster; /* its failures; 0: all */
+  uint64_t since;   /* a cause is reported if it concerns a failure of this seq or a later one */
+  uint32_t given;   /* bits of the fields that make the cluster's key: only ops that share them are compared */
+} obs_diagnose_request;
+
+typedef struct {
+  uint64_t ops, failures; /* that were looked at */
+  uint64_t kinds[OBS_ERROR_KIND_COUNT];
+  uint64_t first_seq, last_seq; /* failures */
+  obs_finding findings[OBS_FINDINGS];
+  uint32_t nfindings; /* strongest first */
+  obs_correction corrections[OBS_CORRECTIONS];
+  uint32_t ncorrections; /* the latest, oldest first */
+} obs_report;
+
+/* NOMEM: nothing was found out. No failures: OK and an empty report. */
+observer_err obs_diagnose(const obs_facts_view *view, const obs_diagnose_request *request, obs_report *report);
+
+#endif

@@ -1,0 +1,271 @@
+#include "diagnose/facts.h"
+
+#include "state/names.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+enum {
+  COPY_ROWS = 4096,
+  FUTURE_MS = 300000, /* clocks differ; what is further ahead is not believed */
+  FIRST_NAMED = 1,    /* the id that obs_names gives first; ours are one higher */
+};
+
+const char *const obs_fact_names[OBS_FACT_COUNT] = {
+#define FACT_NAME(name, max, spread) #name,
+    OBS_FACT_FIELDS(FACT_NAME)
+#undef FACT_NAME
+};
+
+static const uint32_t most[OBS_FACT_COUNT] = {
+#define FACT_MAX(name, max, spread) (max),
+    OBS_FACT_FIELDS(FACT_MAX)
+#undef FACT_MAX
+};
+
+/* Where a field is in the op. */
+static const struct {
+  uint32_t bit;
+  uint32_t offset;
+} places[OBS_FACT_COUNT] = {
+#define FACT_PLACE(name, max, spread) {OBS_BIT(OBS_F_##name), offsetof(obs_op, name)},
+    OBS_FACT_FIELDS(FACT_PLACE)
+#undef FACT_PLACE
+};
+
+struct obs_facts {
+  pthread_mutex_t mutex;
+  obs_facts_view ring; /* op number i is at i % cap */
+  uint64_t head;       /* ops taken */
+  obs_names names[OBS_FACT_COUNT];
+  uint8_t *deploys[2]; /* by id: the endpoint or event_kind speaks of a deploy */
+  bool reading;        /* names stay */
+  bool unused[OBS_FACT_COUNT];
+};
+
+static void free_columns(obs_facts_view *v) {
+  free(v->seq);
+  free(v->time_ms);
+  free(v->ms);
+  free(v->cluster);
+  free(v->flags);
+  free(v->kind);
+  for (int f = 0; f < OBS_FACT_COUNT; f++) free(v->id[f]);
+}
+
+static bool make_columns(obs_facts_view *v, uint32_t cap) {
+  *v = (obs_facts_view){.cap = cap};
+  bool ok = (v->seq = calloc(cap, sizeof *v->seq)) && (v->time_ms = calloc(cap, sizeof *v->time_ms)) &&
+            (v->ms = calloc(cap, sizeof *v->ms)) && (v->cluster = calloc(cap, sizeof *v->cluster)) &&
+            (v->flags = calloc(cap, sizeof *v->flags)) && (v->kind = calloc(cap, sizeof *v->kind));
+  for (int f = 0; ok && f < OBS_FACT_COUNT; f++) ok = (v->id[f] = calloc(cap, sizeof *v->id[f])) != NULL;
+  return ok;
+}
+
+observer_err obs_facts_open(const obs_facts_opts *opts, obs_facts **out) {
+  obs_facts_opts o = opts ? *opts : OBS_FACTS_OPTS_DEFAULT;
+  if (o.ops == 0) return OBSERVER_E_INVALID;
+  obs_facts *f = calloc(1, sizeof *f);
+  if (!f) return OBSERVER_E_NOMEM;
+  pthread_mutex_init(&f->mutex, NULL);
+  bool ok = make_columns(&f->ring, o.ops);
+  for (int i = 0; ok && i < OBS_FACT_COUNT; i++)
+    ok = obs_names_init(&f->names[i], most[i], (size_t)most[i] * OBS_FACT_NAME) == OBSERVER_E_OK;
+  ok = ok && (f->deploys[0] = calloc(most[OBS_FACT_endpoint] + FIRST_NAMED, 1)) &&
+       (f->deploys[1] = calloc(most[OBS_FACT_event_kind] + FIRST_NAMED, 1));
+  if (!ok) {
+    obs_facts_close(f);
+    return OBSERVER_E_NOMEM;
+  }
+  *out = f;
+  return OBSERVER_E_OK;
+}
+
+void obs_facts_close(obs_facts *f) {
+  if (!f) return;
+  free_columns(&f->ring);
+  for (int i = 0; i < OBS_FACT_COUNT; i++) obs_names_fini(&f->names[i]);
+  free(f->deploys[0]);
+  free(f->deploys[1]);
+  pthread_mutex_destroy(&f->mutex);
+  free(f);
+}
+
+static void release(obs_facts *f, int field, uint32_t id) {
+  if (id < OBS_FACT_NAMED) return;
+  obs_names *names = &f->names[field];
+  uint32_t name = id - FIRST_NAMED;
+  if (--names->names[name].refs > 0) return;
+  if (f->reading)
+    f->unused[field] = true;
+  else
+    obs_names_remove(names, name);
+}
+
+/* At most OBS_FACT_NAME bytes of a name, whole characters. */
+static obs_str cut(obs_str name) {
+  if (name.len <= OBS_FACT_NAME) return name;
+  uint32_t len = OBS_FACT_NAME;
+  while (len > OBS_FACT_NAME - 4 && ((uint8_t)name.p[len] & 0xc0) == 0x80) len--;
+  return (obs_str){name.p, len, 0};
+}
+
+static uint16_t intern(obs_facts *f, int field, obs_str text) {
+  obs_names *names = &f->names[field];
+  obs_str name = cut(text);
+  uint32_t id = obs_names_intern(names, name);
+  if (id == OBS_NAME_OTHER) return OBS_FACT_OTHER;
+  if (names->names[id].refs++ == 0) {
+    if (field == OBS_FACT_endpoint) f->deploys[0][id] = obs_kinds_is_deploy(name);
+    if (field == OBS_FACT_event_kind) f->deploys[1][id] = obs_kinds_is_deploy(name);
+  }
+  return (uint16_t)(id + FIRST_NAMED);
+}
+
+static uint8_t flags_of(const obs_facts *f, const obs_op *op, uint32_t at) {
+  uint8_t flags = op->success ? 0 : OBS_FACT_FAILED;
+  uint16_t endpoint = f->ring.id[OBS_FACT_endpoint][at], kind = f->ring.id[OBS_FACT_event_kind][at];
+  if (endpoint >= OBS_FACT_NAMED && f->deploys[0][endpoint - FIRST_NAMED]) flags |= OBS_FACT_DEPLOY;
+  if (kind >= OBS_FACT_NAMED && f->deploys[1][kind - FIRST_NAMED]) flags |= OBS_FACT_DEPLOY;
+  if (OBS_HAS(op, correction) || (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR("overseer_correction"))))
+    flags |= OBS_FACT_CORRECTION;
+  return flags;
+}
+
+static void take(obs_facts *f, const obs_op *op, uint64_t seq, int64_t now_ms, uint64_t cluster) {
+  obs_facts_view *r = &f->ring;
+  uint32_t at = (uint32_t)(f->head % r->cap);
+  bool full = f->head >= r->cap;
+  for (int i = 0; i < OBS_FACT_COUNT; i++) {
+    uint16_t left = full ? r->id[i][at] : OBS_FACT_ABSENT;
+    obs_str text = {NULL, 0, 0};
+    if (op->present & places[i].bit) memcpy(&text, (const char *)op + places[i].offset, sizeof text);
+    r->id[i][at] = text.len > 0 ? intern(f, i, text) : OBS_FACT_ABSENT;
+    release(f, i, left);
+  }
+  r->seq[at] = seq;
+  r->time_ms[at] = op->time_ms > now_ms + FUTURE_MS ? now_ms : op->time_ms;
+  r->ms[at] = op->duration_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)op->duration_ms;
+  r->cluster[at] = op->success ? 0 : cluster;
+  r->flags[at] = flags_of(f, op, at);
+  r->kind[at] = 0;
+  if (!op->success) r->kind[at] = (uint8_t)obs_kinds_of(OBS_HAS(op, error) ? op->error : op->output_summary);
+  f->head++;
+}
+
+void obs_facts_apply(obs_facts *f, const obs_batch *b, uint64_t first_seq, int64_t now_ms, const uint64_t *clusters) {
+  pthread_mutex_lock(&f->mutex);
+  for (uint32_t i = 0; i < b->nops; i++) {
+    if (b->lines[i].duplicate) continue;
+    take(f, &b->ops[i], first_seq++, now_ms, clusters ? clusters[i] : 0);
+  }
+  pthread_mutex_unlock(&f->mutex);
+}
+
+void obs_facts_apply_op(obs_facts *f, const obs_op *op, uint64_t seq, int64_t now_ms, uint64_t cluster) {
+  pthread_mutex_lock(&f->mutex);
+  take(f, op, seq, now_ms, cluster);
+  pthread_mutex_unlock(&f->mutex);
+}
+
+/* `n` ops from place `from` of the ring behind those that the view has. */
+static void copy_rows(const obs_facts_view *r, obs_facts_view *v, uint32_t from, uint32_t n) {
+  uint32_t to = v->n;
+  memcpy(v->seq + to, r->seq + from, n * sizeof *v->seq);
+  memcpy(v->time_ms + to, r->time_ms + from, n * sizeof *v->time_ms);
+  memcpy(v->ms + to, r->ms + from, n * sizeof *v->ms);
+  memcpy(v->cluster + to, r->cluster + from, n * sizeof *v->cluster);
+  memcpy(v->flags + to, r->flags + from, n * sizeof *v->flags);
+  memcpy(v->kind + to, r->kind + from, n * sizeof *v->kind);
+  for (int f = 0; f < OBS_FACT_COUNT; f++) memcpy(v->id[f] + to, r->id[f] + from, n * sizeof *v->id[f]);
+  v->n += n;
+}
+
+/* The ops that were there when it began; each step under the lock. What left the window while it was read is dropped,
+ * with all that is older. */
+static void copy_window(obs_facts *f, obs_facts_view *v) {
+  const uint32_t cap = f->ring.cap;
+  pthread_mutex_lock(&f->mutex);
+  f->reading = true;
+  uint64_t end = f->head, at = end > cap ? end - cap : 0;
+  pthread_mutex_unlock(&f->mutex);
+  v->n = 0;
+  while (at < end) {
+    pthread_mutex_lock(&f->mutex);
+    uint64_t oldest = f->head > cap ? f->head - cap : 0;
+    if (oldest > at) {
+      at = oldest;
+      v->n = 0;
+    }
+    uint32_t from = (uint32_t)(at % cap), n = COPY_ROWS;
+    if (n > cap - from) n = cap - from;
+    if (at >= end)
+      n = 0;
+    else if (n > end - at)
+      n = (uint32_t)(end - at);
+    copy_rows(&f->ring, v, from, n);
+    at += n;
+    pthread_mutex_unlock(&f->mutex);
+  }
+}
+
+static bool copy_names(obs_facts *f, int field, obs_facts_view *v) {
+  obs_names *names = &f->names[field];
+  uint32_t values = names->ids + FIRST_NAMED;
+  uint32_t *at = realloc(v->name_at[field], (values + 1) * sizeof *at);
+  if (!at) return false;
+  v->name_at[field] = at;
+  v->values[field] = values;
+  at[OBS_FACT_ABSENT] = (uint32_t)v->text.len;
+  for (uint32_t id = 0; id < names->ids; id++) {
+    at[id + FIRST_NAMED] = (uint32_t)v->text.len;
+    if (names->names[id].p) obs_buf_append(&v->text, names->names[id].p, names->names[id].len);
+  }
+  at[values] = (uint32_t)v->text.len;
+  return !v->text.oom;
+}
+
+static void remove_unused(obs_facts *f, int field) {
+  if (!f->unused[field]) return;
+  f->unused[field] = false;
+  obs_names *names = &f->names[field];
+  for (uint32_t id = FIRST_NAMED; id < names->ids; id++)
+    if (names->names[id].p && names->names[id].refs == 0) obs_names_remove(names, id);
+}
+
+observer_err obs_facts_snapshot(obs_facts *f, obs_facts_view *view) {
+  if (view->cap != f->ring.cap) {
+    obs_facts_view_fini(view);
+    if (!make_columns(view, f->ring.cap)) {
+      obs_facts_view_fini(view);
+      return OBSERVER_E_NOMEM;
+    }
+  }
+  copy_window(f, view);
+  obs_buf_reset(&view->text, SIZE_MAX);
+  bool ok = true;
+  for (int i = 0; i < OBS_FACT_COUNT; i++) {
+    pthread_mutex_lock(&f->mutex);
+    ok = ok && copy_names(f, i, view);
+    pthread_mutex_unlock(&f->mutex);
+  }
+  pthread_mutex_lock(&f->mutex);
+  f->reading = false;
+  for (int i = 0; i < OBS_FACT_COUNT; i++) remove_unused(f, i);
+  pthread_mutex_unlock(&f->mutex);
+  if (!ok) obs_facts_view_fini(view);
+  return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+}
+
+void obs_facts_view_fini(obs_facts_view *view) {
+  free_columns(view);
+  for (int f = 0; f < OBS_FACT_COUNT; f++) free(view->name_at[f]);
+  obs_buf_fini(&view->text);
+  *view = (obs_facts_view){0};
+}
+
+obs_str obs_facts_view_name(const obs_facts_view *view, obs_fact_field field, uint16_t id) {
+  if (id >= view->values[field]) return (obs_str){"", 0, 0};
+  uint32_t from = view->name_at[field][id];
+  return (obs_str){view->text.p + from, view->name_at[field][id + 1] - from, 0};
+}

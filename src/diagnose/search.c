@@ -1,0 +1,406 @@
+#include "diagnose/search.h"
+
+#include "diagnose/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* What a cause must show, beside significance. */
+static const double alpha = 0.001;   /* family-wise */
+static const double least_seen = 10; /* failures */
+static const double least_more = 8;  /* failures above what is expected */
+static const double least_lift = 2;  /* of the odds */
+static const double least_regression = 1.5;
+static const double least_for_all = 3; /* when it is everything */
+static const double pair_spread = 0.4;
+
+enum { PAIR_SLOTS = 1 << 17 };
+
+/* Per value, while the rows are gone through. */
+typedef struct {
+  double seen, expected; /* in all */
+  double seen_before, expected_before;
+  double ratio;
+  uint32_t at;
+} change;
+
+typedef struct {
+  uint32_t key; /* 0: empty */
+  float seen, expected, ops;
+} pair;
+
+static const struct {
+  obs_fact_field a, b;
+} pairs[] = {
+    {OBS_FACT_endpoint, OBS_FACT_staffer_id},   {OBS_FACT_endpoint, OBS_FACT_task_class},
+    {OBS_FACT_task_class, OBS_FACT_staffer_id}, {OBS_FACT_endpoint, OBS_FACT_source},
+    {OBS_FACT_staffer_id, OBS_FACT_source},     {OBS_FACT_endpoint, OBS_FACT_event_kind},
+    {OBS_FACT_endpoint, OBS_FACT_state},        {OBS_FACT_endpoint, OBS_FACT_role},
+};
+enum { PAIRS = sizeof(pairs) / sizeof(pairs[0]) };
+
+static void add_correction(obs_search *s, uint32_t view_row, uint32_t at, int field) {
+  uint16_t id = s->model->view->id[field][view_row];
+  if (id < OBS_FACT_NAMED || s->ncorrections == OBS_SEARCH_CORRECTIONS) return;
+  obs_search_correction *c = &s->corrections[s->ncorrections];
+  *c = (obs_search_correction){
+      .view_row = view_row, .at = at, .field = field, .id = id, .previous = -1, .until = s->model->n};
+  for (uint32_t k = s->ncorrections; k-- > 0;) {
+    if (s->corrections[k].field != field || s->corrections[k].id != id) continue;
+    c->previous = (int)k;
+    s->corrections[k].until = at;
+    break;
+  }
+  s->ncorrections++;
+}
+
+/* The latest corrections of the window, oldest first. */
+static void find_corrections(obs_search *s) {
+  const obs_facts_view *v = s->model->view;
+  uint32_t first = v->n, found = 0;
+  while (first > 0 && found < OBS_SEARCH_CORRECTIONS / 2) found += (v->flags[--first] & OBS_FACT_CORRECTION) != 0;
+  uint32_t at = 0;
+  for (uint32_t i = first; i < v->n; i++) {
+    if (!(v->flags[i] & OBS_FACT_CORRECTION)) continue;
+    while (at < s->model->n && s->model->row[at] < i) at++;
+    add_correction(s, i, at, OBS_FACT_sig_hash);
+    add_correction(s, i, at, OBS_FACT_task_class);
+  }
+}
+
+observer_err obs_search_open(obs_search *s, obs_model *m, uint32_t given) {
+  *s = (obs_search){.model = m, .given = given};
+  size_t size = (UINT16_MAX + 1) * sizeof(change);
+  if (size < PAIR_SLOTS * sizeof(pair)) size = PAIR_SLOTS * sizeof(pair);
+  s->scratch = malloc(size);
+  if (!s->scratch) return OBSERVER_E_NOMEM;
+  find_corrections(s);
+  return OBSERVER_E_OK;
+}
+
+void obs_search_close(obs_search *s) {
+  free(s->scratch);
+  s->scratch = NULL;
+}
+
+/* Odds over the expected odds, of `n` ops. */
+static double lift(double seen, double expected, double n) {
+  return ((seen + 0.5) / (n - seen + 0.5)) / ((expected + 0.5) / (n - expected + 0.5));
+}
+
+static void offer(obs_candidate *best, const obs_candidate *candidate) {
+  if (candidate->log_p < best->log_p) *best = *candidate;
+}
+
+static obs_factor whole(const obs_model *m, int field, uint16_t id) {
+  return (obs_factor){.field = field, .id = id, .field2 = -1, .until = m->n};
+}
+
+/* How many values are tried, so that all is corrected for it. */
+static double count_tests(const obs_search *s) {
+  double n = 1;
+  for (int f = 0; f < OBS_FACT_COUNT; f++)
+    for (uint32_t v = OBS_FACT_NAMED; v < s->model->values[f]; v++) n += s->model->ops[f][v] >= least_seen;
+  return n * 2; /* share and onset */
+}
+
+static void find_share(const obs_search *s, int f, double tests, obs_candidate *best) {
+  const obs_model *m = s->model;
+  if (s->given >> f & 1) return;
+  for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
+    double seen = m->seen[f][v], expected = m->expected[f][v];
+    if (seen < least_seen || seen - expected < least_more) continue;
+    if (lift(seen, expected, m->ops[f][v]) < least_lift) continue;
+    double p = obs_stats_excess(seen, expected, m->spread[f]) + log(tests);
+    offer(best, &(obs_candidate){OBS_CAUSE_SHARE, whole(m, f, (uint16_t)v), p, -1});
+  }
+}
+
+/* Whether the rate rose as it must at this point. */
+static bool rose(const change *c, double least) {
+  double seen = c->seen - c->seen_before, expected = c->expected - c->expected_before;
+  if (seen < least_more || expected <= 0) return false;
+  double before = (c->seen_before + 0.5) / (c->expected_before + 0.5);
+  return seen / (expected + 0.5) >= least * before && seen - expected * before >= least_more;
+}
+
+/* The most likely point at which each value's failures rose. `id` NULL: of all rows together. */
+static void scan_rise(const obs_model *m, const uint16_t *id, uint32_t values, double least, change *by_value) {
+  memset(by_value, 0, values * sizeof *by_value);
+  for (uint32_t i = 0; i < m->n; i++) {
+    change *c = &by_value[id ? id[i] : 0];
+    c->seen += m->failed[i];
+    c->expected += m->rate[i];
+  }
+  for (uint32_t i = 0; i < m->n; i++) {
+    change *c = &by_value[id ? id[i] : 0];
+    if (m->failed[i] && c->seen >= least_seen && rose(c, least)) {
+      double ratio = obs_stats_change(c->seen_before, c->expected_before, c->seen - c->seen_before,
+                                      c->expected - c->expected_before);
+      if (ratio > c->ratio) {
+        c->ratio = ratio;
+        c->at = i;
+      }
+    }
+    c->seen_before += m->failed[i];
+    c->expected_before += m->rate[i];
+  }
+}
+
+static double rise_p(const change *c) {
+  return c->ratio > 0 ? obs_stats_sup(c->ratio, 1 / fmax(c->seen, 20)) : 0;
+}
+
+static void find_onset(const obs_search *s, int f, double tests, obs_candidate *best) {
+  const obs_model *m = s->model;
+  change *by_value = s->scratch;
+  scan_rise(m, m->id[f], m->values[f], least_lift, by_value);
+  for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
+    if (by_value[v].ratio <= 0) continue;
+    obs_candidate c = {OBS_CAUSE_ONSET, whole(m, f, (uint16_t)v), rise_p(&by_value[v]) + log(tests), -1};
+    c.factor.from = by_value[v].at;
+    offer(best, &c);
+  }
+}
+
+/* All at once, from some point on; time itself explains it in the model, so it is taken out. */
+static void find_onset_of_all(const obs_search *s, double tests, obs_candidate *best) {
+  obs_model *m = s->model;
+  change *all = s->scratch;
+  obs_model_rates(m, true);
+  scan_rise(m, NULL, 1, least_for_all, all);
+  if (all->ratio <= 0) return;
+  obs_candidate c = {OBS_CAUSE_ONSET, whole(m, -1, 0), rise_p(all) + log(tests), -1};
+  c.factor.from = all->at;
+  offer(best, &c);
+}
+
+/* The rows of each value of a field, by the corrections of that value that they lie between. */
+static void count_corrections(obs_search *s, int f) {
+  const obs_model *m = s->model;
+  change *first = s->scratch; /* the rows before any; `at`: the latest correction's place so far, plus one */
+  memset(first, 0, m->values[f] * sizeof *first);
+  uint32_t next = 0;
+  for (uint32_t i = 0; i < m->n; i++) {
+    for (; next < s->ncorrections && s->corrections[next].at <= i; next++)
+      if (s->corrections[next].field == f) first[s->corrections[next].id].at = next + 1;
+    change *value = &first[m->id[f][i]];
+    obs_search_correction *c = value->at ? &s->corrections[value->at - 1] : NULL;
+    *(c ? &c->seen_after : &value->seen) += m->failed[i];
+    *(c ? &c->expected_after : &value->expected) += m->rate[i];
+    *(c ? &c->ops_after : &value->ratio) += 1;
+  }
+  for (uint32_t k = 0; k < s->ncorrections; k++) {
+    obs_search_correction *c = &s->corrections[k];
+    if (c->field != f) continue;
+    const obs_search_correction *before = c->previous < 0 ? NULL : &s->corrections[c->previous];
+    c->seen_before = before ? before->seen_after : first[c->id].seen;
+    c->expected_before = before ? before->expected_after : first[c->id].expected;
+    c->ops_before = before ? before->ops_after : first[c->id].ratio;
+  }
+}
+
+void obs_search_count_corrections(obs_search *s) {
+  for (uint32_t k = 0; k < s->ncorrections; k++) {
+    obs_search_correction *c = &s->corrections[k];
+    c->seen_after = c->expected_after = c->ops_after = 0;
+  }
+  count_corrections(s, OBS_FACT_sig_hash);
+  count_corrections(s, OBS_FACT_task_class);
+}
+
+static double regression_p(const obs_search_correction *c) {
+  double expected = c->expected_before + c->expected_after;
+  if (c->ops_before < least_seen || c->seen_after < least_more || expected <= 0) return 0;
+  double before = (c->seen_before + 0.5) / (c->expected_before + 0.5);
+  if (c->seen_after / (c->expected_after + 0.5) < least_regression * before) return 0;
+  return obs_stats_binomial(c->seen_after, c->seen_before + c->seen_after, c->expected_after / expected);
+}
+
+static void find_regression(obs_search *s, obs_candidate *best) {
+  if (s->ncorrections == 0) return;
+  obs_search_count_corrections(s);
+  for (uint32_t k = 0; k < s->ncorrections; k++) {
+    const obs_search_correction *c = &s->corrections[k];
+    double p = regression_p(c);
+    if (p >= 0) continue;
+    obs_candidate found = {OBS_CAUSE_REGRESSION, whole(s->model, c->field, c->id), p + log(s->ncorrections), (int)k};
+    found.factor.from = c->at;
+    found.factor.until = c->until;
+    offer(best, &found);
+  }
+}
+
+static pair *pair_slot(pair *table, uint32_t key) {
+  uint32_t at = key * UINT32_C(2654435761) >> 15;
+  while (table[at].key != 0 && table[at].key != key) at = (at + 1) & (PAIR_SLOTS - 1);
+  return &table[at];
+}
+
+static void find_pair(const obs_search *s, obs_fact_field a, obs_fact_field b, obs_candidate *best) {
+  const obs_model *m = s->model;
+  pair *table = s->scratch;
+  memset(table, 0, PAIR_SLOTS * sizeof *table);
+  double tried = 1;
+  for (int failures = 1; failures >= 0; failures--)
+    for (uint32_t i = 0; i < m->n; i++) {
+      uint16_t va = m->id[a][i], vb = m->id[b][i];
+      if (va < OBS_FACT_NAMED || vb < OBS_FACT_NAMED || (failures && !m->failed[i])) continue;
+      uint32_t key = (uint32_t)va << 16 | vb;
+      pair *p = pair_slot(table, key);
+      if (failures) {
+        p->key = key;
+        p->seen++;
+      } else if (p->key) {
+        p->expected += m->rate[i];
+        p->ops++;
+      }
+    }
+  for (uint32_t k = 0; k < PAIR_SLOTS; k++) tried += table[k].key != 0;
+  for (uint32_t k = 0; k < PAIR_SLOTS; k++) {
+    const pair *p = &table[k];
+    if (p->key == 0 || p->seen < least_seen || p->seen - p->expected < least_more) continue;
+    if (lift(p->seen, p->expected, p->ops) < least_lift) continue;
+    obs_candidate c = {OBS_CAUSE_SHARE, whole(m, (int)a, (uint16_t)(p->key >> 16)),
+                       obs_stats_excess(p->seen, p->expected, pair_spread) + log(tried * PAIRS), -1};
+    c.factor.field2 = (int)b;
+    c.factor.id2 = (uint16_t)p->key;
+    offer(best, &c);
+  }
+}
+
+typedef struct {
+  double seen, expected, ops;
+} tally;
+
+static double rate_of(const tally *t) {
+  return (t->seen + 0.5) / (t->expected + 0.5);
+}
+
+/* Whether the value does harm only together with value `w` of field `g`: what it does without it is as expected, and is
+ * enough to tell; nor does `w` do harm without it. */
+static bool only_together(const obs_model *m, const obs_candidate *c, int g, uint32_t w, const tally *all,
+                          const tally *both) {
+  tally rest = {all->seen - both->seen, all->expected - both->expected, all->ops - both->ops};
+  if (both->seen - both->expected < 0.8 * (all->seen - all->expected) || rest.ops < 0.2 * all->ops) return false;
+  if (rate_of(&rest) > 1.5) return false;
+  double as_both = rest.expected * fmin(rate_of(both), 0.9 * rest.ops / fmax(rest.expected, 1e-9)) / 2;
+  if (obs_stats_shortfall(rest.seen, as_both) > log(1e-4)) return false;
+  tally other = {0, 0, 0};
+  for (uint32_t i = 0; i < m->n; i++) {
+    if (m->id[g][i] != w || obs_factor_has(&c->factor, m, i)) continue;
+    other.seen += m->failed[i];
+    other.expected += obs_model_logistic(m->odds[i] - m->effect[g][w]);
+  }
+  return rate_of(&other) < 1.5;
+}
+
+/* Narrows a cause to a pair where that says more. */
+static void narrow(const obs_search *s, obs_candidate *c) {
+  const obs_model *m = s->model;
+  if (c->factor.field < 0 || c->factor.field2 >= 0 || c->cause == OBS_CAUSE_REGRESSION) return;
+  tally *by_value = s->scratch;
+  for (size_t k = 0; k < PAIRS; k++) {
+    int f = c->factor.field, g = (int)pairs[k].a == f ? (int)pairs[k].b : (int)pairs[k].b == f ? (int)pairs[k].a : -1;
+    if (g < 0) continue;
+    memset(by_value, 0, m->values[g] * sizeof *by_value);
+    tally all = {0, 0, 0};
+    for (uint32_t i = c->factor.from; i < c->factor.until; i++) {
+      if (!obs_factor_has(&c->factor, m, i)) continue;
+      uint16_t w = m->id[g][i];
+      double rate = obs_model_logistic(m->odds[i] - m->effect[f][c->factor.id] - m->effect[g][w]);
+      tally *t = &by_value[w];
+      t->seen += m->failed[i], t->expected += rate, t->ops++;
+      all.seen += m->failed[i], all.expected += rate, all.ops++;
+    }
+    uint32_t most = OBS_FACT_NAMED;
+    for (uint32_t w = most; w < m->values[g]; w++)
+      if (by_value[w].seen - by_value[w].expected > by_value[most].seen - by_value[most].expected) most = w;
+    if (most >= m->values[g] || !only_together(m, c, g, most, &all, &by_value[most])) continue;
+    c->factor.field2 = g;
+    c->factor.id2 = (uint16_t)most;
+    return;
+  }
+}
+
+/* A cause of all the time that began at some point is told from there. */
+static void date(const obs_search *s, double tests, obs_candidate *c) {
+  if (c->cause != OBS_CAUSE_SHARE || c->factor.field2 >= 0) return;
+  const obs_model *m = s->model;
+  change *by_value = s->scratch;
+  scan_rise(m, m->id[c->factor.field], m->values[c->factor.field], least_lift, by_value);
+  const change *mine = &by_value[c->factor.id];
+  if (rise_p(mine) + log(tests) >= log(alpha)) return;
+  c->cause = OBS_CAUSE_ONSET;
+  c->factor.from = mine->at;
+}
+
+/* A cause that was over before the window was. */
+static void find_end(const obs_search *s, double tests, obs_candidate *c) {
+  const obs_model *m = s->model;
+  if (c->factor.field2 >= 0) return;
+  change all = {0};
+  for (uint32_t i = c->factor.from; i < c->factor.until; i++) {
+    if (!obs_factor_has(&c->factor, m, i)) continue;
+    all.seen += m->failed[i];
+    all.expected += m->rate[i];
+  }
+  for (uint32_t i = c->factor.from; i < c->factor.until; i++) {
+    if (!obs_factor_has(&c->factor, m, i)) continue;
+    all.seen_before += m->failed[i];
+    all.expected_before += m->rate[i];
+    double seen = all.seen - all.seen_before, expected = all.expected - all.expected_before;
+    if (!m->failed[i] || all.seen_before < least_seen || expected <= 0) continue;
+    if ((seen + 0.5) / (expected + 0.5) * 3 > all.seen_before / all.expected_before) continue;
+    double ratio = obs_stats_change(all.seen_before, all.expected_before, seen, expected);
+    if (ratio <= all.ratio) continue;
+    all.ratio = ratio;
+    all.at = i + 1;
+  }
+  if (rise_p(&all) + log(tests) < log(alpha)) c->factor.until = all.at;
+}
+
+/* An onset that coincides with a correction of the value is a regression. */
+static void blame_correction(obs_search *s, obs_candidate *c) {
+  if (c->cause == OBS_CAUSE_REGRESSION || c->factor.field2 >= 0 || s->ncorrections == 0) return;
+  obs_model_rates(s->model, false);
+  obs_search_count_corrections(s);
+  double strongest = log(alpha);
+  for (uint32_t k = 0; k < s->ncorrections; k++) {
+    const obs_search_correction *r = &s->corrections[k];
+    if (r->field != c->factor.field || r->id != c->factor.id) continue;
+    double p = regression_p(r) + log(s->ncorrections);
+    if (p >= strongest) continue;
+    strongest = p;
+    c->cause = OBS_CAUSE_REGRESSION;
+    c->correction = (int)k;
+    c->factor.from = r->at;
+    c->factor.until = r->until;
+  }
+}
+
+bool obs_search_next(obs_search *s, obs_candidate *out) {
+  obs_model *m = s->model;
+  obs_model_count(m);
+  obs_model_rates(m, false);
+  const double tests = count_tests(s);
+  obs_candidate best = {.log_p = log(alpha)};
+  for (int f = 0; f < OBS_FACT_COUNT; f++) {
+    find_share(s, f, tests, &best);
+    find_onset(s, f, tests, &best);
+  }
+  find_regression(s, &best);
+  if (m->by_time) {
+    find_onset_of_all(s, tests, &best);
+    obs_model_rates(m, false);
+  }
+  if (best.log_p >= log(alpha))
+    for (size_t k = 0; k < PAIRS; k++) find_pair(s, pairs[k].a, pairs[k].b, &best);
+  if (best.log_p >= log(alpha)) return false;
+  date(s, tests, &best);
+  blame_correction(s, &best);
+  if (best.cause != OBS_CAUSE_REGRESSION) find_end(s, tests, &best);
+  narrow(s, &best);
+  *out = best;
+  return true;
+}

@@ -1,0 +1,42 @@
+/* The search for the one strongest cause that a fitted model leaves unexplained. */
+#ifndef OBS_DIAGNOSE_SEARCH_H
+#define OBS_DIAGNOSE_SEARCH_H
+
+#include "diagnose/diagnose.h"
+#include "diagnose/model.h"
+
+enum { OBS_SEARCH_CORRECTIONS = 512 };
+
+/* A correction as a point in the model's rows. Counts are filled by each search. */
+typedef struct {
+  uint32_t view_row, at; /* `at`: the first row of the model behind it */
+  int field;
+  uint16_t id;
+  int previous; /* of the same value; < 0: none */
+  double seen_before, expected_before, ops_before, seen_after, expected_after, ops_after;
+  uint32_t until; /* row of the next one, or the end */
+} obs_search_correction;
+
+typedef struct {
+  obs_model *model;
+  uint32_t given; /* fields that all rows share */
+  obs_search_correction corrections[OBS_SEARCH_CORRECTIONS];
+  uint32_t ncorrections;
+  void *scratch;
+} obs_search;
+
+typedef struct {
+  obs_cause cause;
+  obs_factor factor;
+  double log_p;   /* natural, corrected */
+  int correction; /* REGRESSION: which */
+} obs_candidate;
+
+observer_err obs_search_open(obs_search *s, obs_model *m, uint32_t given);
+void obs_search_close(obs_search *s);
+/* False: nothing significant is left. */
+bool obs_search_next(obs_search *s, obs_candidate *out);
+/* Counts before and after each correction, under the model as it is. */
+void obs_search_count_corrections(obs_search *s);
+
+#endif

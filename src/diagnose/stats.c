@@ -1,0 +1,127 @@
+#include "diagnose/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static double log_gamma(double x) {
+  int sign; /* lgamma's own sign is a global */
+  return lgamma_r(x, &sign);
+}
+
+/* The continued fraction of the incomplete beta function, by Lentz. */
+static double beta_fraction(double a, double b, double x) {
+  const double tiny = 1e-300;
+  double c = 1, d = 1 - (a + b) * x / (a + 1);
+  if (fabs(d) < tiny) d = tiny;
+  d = 1 / d;
+  double h = d;
+  for (int m = 1; m <= 500; m++) {
+    double even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+    double odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
+    d = 1 + even * d;
+    c = 1 + even / c;
+    d = 1 / (fabs(d) < tiny ? tiny : d);
+    c = fabs(c) < tiny ? tiny : c;
+    h *= d * c;
+    d = 1 + odd * d;
+    c = 1 + odd / c;
+    d = 1 / (fabs(d) < tiny ? tiny : d);
+    c = fabs(c) < tiny ? tiny : c;
+    h *= d * c;
+    if (fabs(d * c - 1) < 1e-12) break;
+  }
+  return h;
+}
+
+/* log I_x(a, b), the regularised incomplete beta function. */
+static double log_beta(double a, double b, double x) {
+  if (x <= 0) return -INFINITY;
+  if (x >= 1) return 0;
+  double front = log_gamma(a + b) - log_gamma(a) - log_gamma(b) + a * log(x) + b * log1p(-x);
+  if (x < (a + 1) / (a + b + 2)) return front + log(beta_fraction(a, b, x)) - log(a);
+  double rest = exp(front + log(beta_fraction(b, a, 1 - x)) - log(b));
+  return rest < 1 ? log1p(-rest) : -745; /* as small as a double gets */
+}
+
+double obs_stats_excess(double seen, double expected, double spread) {
+  if (seen <= 0) return 0;
+  if (expected <= 0) expected = 1e-9;
+  double variance = spread * spread < 1e-6 ? 1e-6 : spread * spread;
+  double shape = 1 / variance;
+  return log_beta(seen, shape, expected / (expected + shape));
+}
+
+double obs_stats_shortfall(double seen, double expected) {
+  double over = obs_stats_excess(floor(seen) + 1, expected, 0);
+  return over < 0 ? log(-expm1(over)) : -745;
+}
+
+double obs_stats_binomial(double seen, double n, double p) {
+  if (seen <= 0) return 0;
+  return log_beta(seen, n - seen + 1, p);
+}
+
+static double share(double seen, double expected, double scale) {
+  return seen > 0 ? seen * log(seen / (expected * scale)) : 0;
+}
+
+double obs_stats_change(double seen_before, double expected_before, double seen_after, double expected_after) {
+  double expected = expected_before + expected_after, seen = seen_before + seen_after;
+  if (expected_before <= 0 || expected_after <= 0 || seen <= 0) return 0;
+  double scale = seen / expected;
+  return 2 * (share(seen_before, expected_before, scale) + share(seen_after, expected_after, scale));
+}
+
+double obs_stats_sup(double ratio, double edge) {
+  if (ratio < 4) return 0;
+  double width = 2 * log((1 - edge) / edge);
+  double p = 0.5 * log(ratio) - ratio / 2 - 0.5 * log(2 * M_PI) + log(width * (1 - 1 / ratio) + 4 / ratio);
+  return p < 0 ? p : 0;
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Median of how far log rates lie from `centre`, squared and in units of their variance when the spread is `s`. */
+static double scatter(const double *rate, const double *noise, size_t n, double centre, double s, double *scratch) {
+  for (size_t i = 0; i < n; i++) {
+    double far = rate[i] - centre;
+    scratch[i] = far * far / (noise[i] + s * s);
+  }
+  qsort(scratch, n, sizeof *scratch, by_value);
+  return n % 2 ? scratch[n / 2] : (scratch[n / 2 - 1] + scratch[n / 2]) / 2;
+}
+
+double obs_stats_spread(const double *seen, const double *expected, size_t n, double prior, double *scratch) {
+  static const double normal[] = {-1.15, -0.67, -0.32, 0.32, 0.67, 1.15};
+  enum { PRIOR = 6 };
+  const double enough = 3, median_chi = 0.4549;
+  double *rate = scratch, *noise = scratch + n + PRIOR, *work = noise + n + PRIOR;
+  size_t used = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (seen[i] < 0 || expected[i] < enough) continue;
+    rate[used] = log((seen[i] + 0.5) / (expected[i] + 0.5));
+    noise[used++] = 1 / (expected[i] + 0.5);
+  }
+  double centre = 0;
+  if (used >= 3) {
+    for (size_t i = 0; i < used; i++) work[i] = rate[i];
+    qsort(work, used, sizeof *work, by_value);
+    centre = work[used / 2];
+  }
+  for (size_t i = 0; i < PRIOR; i++) {
+    rate[used + i] = centre + normal[i] * prior;
+    noise[used + i] = 0;
+  }
+  double low = 0.02, high = 3;
+  for (int i = 0; i < 24; i++) {
+    double middle = (low + high) / 2;
+    if (scatter(rate, noise, used + PRIOR, centre, middle, work) > median_chi)
+      low = middle;
+    else
+      high = middle;
+  }
+  return (low + high) / 2;
+}

@@ -1,0 +1,23 @@
+/* Tests of significance, as natural logarithms of p, so that nothing underflows. Pure functions: any thread. */
+#ifndef OBS_DIAGNOSE_STATS_H
+#define OBS_DIAGNOSE_STATS_H
+
+#include <stddef.h>
+
+/* P(X >= seen) where X is counted from a Poisson process whose mean is `expected` times a gamma of mean 1 and standard
+ * deviation `spread`: a negative binomial. With spread 0 it is a Poisson. */
+double obs_stats_excess(double seen, double expected, double spread);
+/* P(X <= seen) of a Poisson of this mean. */
+double obs_stats_shortfall(double seen, double expected);
+/* P(X >= seen) of a binomial. */
+double obs_stats_binomial(double seen, double n, double p);
+/* Twice the log likelihood ratio of a change of rate: seen and expected counts before and after a point. */
+double obs_stats_change(double seen_before, double expected_before, double seen_after, double expected_after);
+/* P(the largest of all such ratios over the change points in [edge, 1 - edge] of the whole >= ratio) when there is no
+ * change; 0 < edge < 0.5 (Csorgo and Horvath's tail of the supremum of a normalised Brownian bridge). */
+double obs_stats_sup(double ratio, double edge);
+/* Standard deviation of the log rates behind `n` counts beyond what counting explains, robust: values that stand out
+ * do not widen it. `prior` counts as six values. seen[i] < 0: not looked at. */
+double obs_stats_spread(const double *seen, const double *expected, size_t n, double prior, double *scratch);
+
+#endif
