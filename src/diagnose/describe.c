@@ -182,13 +182,16 @@ static void set_range(const rows *r, obs_finding *f) {
   f->until_seq = r->until < v->n ? v->seq[r->until] : 0;
 }
 
-/* Failures that the model expects of the factor's rows without it, for the whole view. */
-static double expected_of(const obs_model *m, const obs_factor *c, uint64_t failures) {
+/* Failures that the model, where the factor is the last, expects of the factor's rows without it; for the whole view.
+ */
+static double expected_of(const obs_model *m, uint64_t failures) {
+  const obs_factor *c = &m->factors[m->nfactors - 1];
+  const double let = exp(c->hazard);
   double seen = 0, expected = 0;
   for (uint32_t i = c->from; i < c->until; i++) {
     if (!obs_factor_has(c, m, i)) continue;
     seen += m->failed[i];
-    expected += obs_model_logistic(m->odds[i] - (c->field < 0 ? 0 : m->effect[c->field][c->id]));
+    expected += 1 - (1 - obs_model_rate(m, i, c->field < 0 ? 0 : m->effect[c->field][c->id])) * let;
   }
   return seen > 0 ? expected * (double)failures / seen : expected;
 }
@@ -212,7 +215,7 @@ bool obs_describe(const obs_described *d, const obs_search *search, const obs_ca
   out->same = value_of(d->view, same.field, same.id);
   if (count(&r, out) == 0) return false;
   set_range(&r, out);
-  out->expected = expected_of(m, x, out->failures);
+  out->expected = expected_of(m, out->failures);
   out->at_ms = same_duration(&r, out->failures);
   if (out->error == OBS_ERROR_RATE_LIMIT) {
     rows always = r;

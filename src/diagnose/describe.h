@@ -13,7 +13,7 @@ typedef struct {
   obs_error_kind kind;
 } obs_described;
 
-/* False: none of its failures is at or behind `since`. */
+/* The candidate is the model's last factor. False: none of its failures is at or behind `since`. */
 bool obs_describe(const obs_described *d, const obs_search *search, const obs_candidate *c, obs_finding *out);
 bool obs_describe_slow(const obs_described *d, const obs_slow *slow, obs_finding *out);
 /* A finding about failures and one about durations of the same value become one. */

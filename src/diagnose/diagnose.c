@@ -81,22 +81,35 @@ static void judge_corrections(obs_search *search, obs_report *r) {
     obs_describe_correction(search, k, &r->corrections[r->ncorrections++]);
 }
 
-static observer_err find_failures(const scope *s, bool by_time, obs_report *r) {
+/* Causes of all the time that were found before, and may be put into another model. */
+typedef struct {
+  obs_factor factors[OBS_MODEL_FACTORS];
+  uint32_t n;
+} found;
+
+static void search_all(const scope *s, obs_search *search, found *before, obs_report *r) {
+  obs_model *m = search->model;
+  for (uint32_t k = 0; k < before->n; k++) {
+    before->factors[k].until = m->n;
+    obs_model_explain(m, &before->factors[k]);
+  }
+  if (!s->by_kind) judge_corrections(search, r);
+  obs_candidate c;
+  while (obs_search_next(search, &c)) {
+    report_candidate(s, search, &c, r);
+    if (s->by_kind) before->factors[before->n++] = c.factor;
+  }
+}
+
+static observer_err find_failures(const scope *s, bool by_time, found *before, obs_report *r) {
   obs_model m;
   obs_search search;
   const obs_model_opts opts = {takes, s, by_time};
   observer_err err = obs_model_open(s->view, &opts, &m);
   if (err != OBSERVER_E_OK) return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
-  err = obs_search_open(&search, &m, s->request->given);
-  if (err == OBSERVER_E_OK) {
-    if (!s->by_kind) judge_corrections(&search, r);
-    obs_candidate c;
-    while (obs_search_next(&search, &c)) {
-      report_candidate(s, &search, &c, r);
-      if (!obs_model_explain(&m, &c.factor)) break;
-    }
-    obs_search_close(&search);
-  }
+  err = obs_search_open(&search, &m, s->request->given, s->by_kind);
+  if (err == OBSERVER_E_OK) search_all(s, &search, before, r);
+  obs_search_close(&search);
   obs_model_close(&m);
   return err;
 }
@@ -131,13 +144,16 @@ observer_err obs_diagnose(const obs_facts_view *view, const obs_diagnose_request
   scope s = {.view = view, .request = request};
   if (!look(&s, report)) return OBSERVER_E_NOMEM;
   bool by_time = request->given == 0 && has_rhythm(view);
-  observer_err err = find_failures(&s, by_time, report);
-  if (err == OBSERVER_E_OK && request->cluster == 0) {
+  found before = {.n = 0};
+  observer_err err = OBSERVER_E_OK;
+  if (request->cluster == 0) {
     /* A limit that is hit is a cause by itself, however few its failures are among all. */
     s.by_kind = true;
     s.kind = OBS_ERROR_RATE_LIMIT;
-    err = find_failures(&s, by_time, report);
+    err = find_failures(&s, by_time, &before, report);
+    s.by_kind = false;
   }
+  if (err == OBSERVER_E_OK) err = find_failures(&s, by_time, &before, report);
   if (err == OBSERVER_E_OK) err = find_slow(&s, by_time, report);
   free(s.takes);
   return err;

@@ -14,8 +14,25 @@ static const double usual_spread[OBS_MODEL_FIELDS] = {
         [OBS_MODEL_TIME] = 0.3,
 };
 
-float obs_model_logistic(float odds) {
-  return 1 / (1 + expf(-odds));
+/* 2^x to 5 digits, made so that a compiler can do several at once; |x| < 120. */
+static inline float power_of_2(float x) {
+  int32_t whole = (int32_t)(x + 128) - 128;
+  float part = x - (float)whole;
+  float fraction = 1 + part * (0.69314F + part * (0.24022F + part * (0.0555F + part * 0.00996F)));
+  int32_t bits = (whole + 127) * (1 << 23);
+  float scale;
+  memcpy(&scale, &bits, sizeof scale);
+  return fraction * scale;
+}
+
+static inline float logistic(float odds) {
+  float x = odds * -1.442695F;
+  x = x > 60 ? 60 : x < -60 ? -60 : x;
+  return 1 / (1 + power_of_2(x));
+}
+
+float obs_model_rate(const obs_model *m, uint32_t i, float less) {
+  return 1 - (1 - logistic(m->odds[i] - less)) * m->through[i];
 }
 
 static uint64_t mix(uint64_t x) {
@@ -55,7 +72,9 @@ static observer_err sample(obs_model *m, const obs_model_opts *o) {
 
 static bool allocate(obs_model *m) {
   uint32_t most = 0;
-  bool ok = (m->odds = calloc(m->n, sizeof *m->odds)) && (m->rate = calloc(m->n, sizeof *m->rate));
+  bool ok = (m->odds = calloc(m->n, sizeof *m->odds)) && (m->rate = calloc(m->n, sizeof *m->rate)) &&
+            (m->through = calloc(m->n, sizeof *m->through)) && (m->slope = calloc(m->n, sizeof *m->slope)) &&
+            (m->bend = calloc(m->n, sizeof *m->bend));
   for (int f = 0; ok && f < OBS_MODEL_FIELDS; f++) {
     uint32_t values = f == OBS_MODEL_TIME ? OBS_MODEL_PARTS : m->view->values[f];
     if (values > most) most = values;
@@ -63,6 +82,7 @@ static bool allocate(obs_model *m) {
     ok = (m->id[f] = malloc(m->n * sizeof *m->id[f])) && (m->effect[f] = calloc(values, sizeof *m->effect[f])) &&
          (m->ops[f] = calloc(values, sizeof *m->ops[f])) && (m->seen[f] = calloc(values, sizeof *m->seen[f])) &&
          (m->expected[f] = calloc(values, sizeof *m->expected[f])) &&
+         (m->plain[f] = calloc(values, sizeof *m->plain[f])) &&
          (f == OBS_MODEL_TIME || (m->alias[f] = malloc(values * sizeof *m->alias[f])));
   }
   return ok && (m->gradient = malloc(most * sizeof *m->gradient)) &&
@@ -127,12 +147,24 @@ static double bounded(double step) {
   return step > 2 ? 2 : step < -2 ? -2 : step;
 }
 
+/* What each row says about its log odds: first and second derivative of its likelihood. */
+static void derive(obs_model *m) {
+  const float *restrict odds = m->odds, *restrict through = m->through;
+  const uint8_t *restrict failed = m->failed;
+  float *restrict slope = m->slope, *restrict bend = m->bend;
+  for (uint32_t i = 0; i < m->n; i++) {
+    float own = logistic(odds[i]), p = 1 - (1 - own) * through[i], part = own / p;
+    slope[i] = ((float)failed[i] - p) * part;
+    bend[i] = part * own * (1 - p);
+  }
+}
+
 static void fit_intercept(obs_model *m) {
   double gradient = 0, curvature = 1e-9;
+  derive(m);
   for (uint32_t i = 0; i < m->n; i++) {
-    float p = obs_model_logistic(m->odds[i]);
-    gradient += m->failed[i] - p;
-    curvature += p * (1 - p);
+    gradient += m->slope[i];
+    curvature += m->bend[i];
   }
   float step = (float)bounded(gradient / curvature);
   for (uint32_t i = 0; i < m->n; i++) m->odds[i] += step;
@@ -142,10 +174,10 @@ static void fit_field(obs_model *m, int f) {
   const uint16_t *id = m->id[f];
   memset(m->gradient, 0, m->values[f] * sizeof *m->gradient);
   memset(m->curvature, 0, m->values[f] * sizeof *m->curvature);
+  derive(m);
   for (uint32_t i = 0; i < m->n; i++) {
-    float p = obs_model_logistic(m->odds[i]);
-    m->gradient[id[i]] += m->failed[i] - p;
-    m->curvature[id[i]] += p * (1 - p);
+    m->gradient[id[i]] += m->slope[i];
+    m->curvature[id[i]] += m->bend[i];
   }
   double pull = 1 / (m->spread[f] * m->spread[f]);
   for (uint32_t v = 0; v < m->values[f]; v++) {
@@ -156,24 +188,30 @@ static void fit_field(obs_model *m, int f) {
   for (uint32_t i = 0; i < m->n; i++) m->odds[i] += (float)m->gradient[id[i]];
 }
 
+static void change_factor(obs_model *m, obs_factor *factor, double step) {
+  factor->hazard += step;
+  float more = (float)exp(-step);
+  for (uint32_t i = factor->from; i < factor->until; i++)
+    if (obs_factor_has(factor, m, i)) m->through[i] *= more;
+}
+
 static void fit_factor(obs_model *m, obs_factor *factor) {
-  double gradient = 0, curvature = 0;
+  double gradient = 0, curvature = 1e-9;
   for (uint32_t i = factor->from; i < factor->until; i++) {
     if (!obs_factor_has(factor, m, i)) continue;
-    float p = obs_model_logistic(m->odds[i]);
-    gradient += m->failed[i] - p;
-    curvature += p * (1 - p);
+    double p = obs_model_rate(m, i, 0);
+    gradient += m->failed[i] / p - 1;
+    curvature += (1 - p) / p;
   }
-  const double pull = 0.02; /* all but free: keeps certain failure finite */
-  double step = bounded((gradient - factor->effect * pull) / (curvature + pull));
-  factor->effect += step;
-  for (uint32_t i = factor->from; i < factor->until; i++)
-    if (obs_factor_has(factor, m, i)) m->odds[i] += (float)step;
+  const double most = 0.7, highest = 5; /* a step; nothing fails more surely than that */
+  double step = gradient / curvature;
+  step = fmin(fmax(step, -most), most);
+  change_factor(m, factor, fmin(fmax(step, -factor->hazard), highest - factor->hazard));
 }
 
 static void fit(obs_model *m, int sweeps) {
   for (int s = 0; s < sweeps; s++) {
-    for (uint32_t k = 0; k < m->nfactors; k++) fit_factor(m, &m->factors[k]);
+    for (uint32_t k = 0; k < 2 * m->nfactors; k++) fit_factor(m, &m->factors[k % m->nfactors]);
     fit_intercept(m);
     for (int f = OBS_MODEL_FIELDS - 1; f >= 0; f--) {
       if (f == OBS_MODEL_TIME && !m->by_time) continue;
@@ -187,11 +225,14 @@ void obs_model_count(obs_model *m) {
     memset(m->ops[f], 0, m->values[f] * sizeof *m->ops[f]);
     memset(m->seen[f], 0, m->values[f] * sizeof *m->seen[f]);
     memset(m->expected[f], 0, m->values[f] * sizeof *m->expected[f]);
+    memset(m->plain[f], 0, m->values[f] * sizeof *m->plain[f]);
     for (uint32_t i = 0; i < m->n; i++) {
       uint16_t v = m->id[f][i];
       m->ops[f][v]++;
       m->seen[f][v] += m->failed[i];
-      m->expected[f][v] += obs_model_logistic(m->odds[i] - m->effect[f][v]);
+      float rate = obs_model_rate(m, i, m->effect[f][v]);
+      m->expected[f][v] += rate;
+      m->plain[f][v] += obs_model_plain(m, i, rate);
     }
   }
 }
@@ -199,8 +240,14 @@ void obs_model_count(obs_model *m) {
 void obs_model_rates(obs_model *m, bool timeless) {
   const uint16_t *part = m->id[OBS_MODEL_TIME];
   const float *effect = m->effect[OBS_MODEL_TIME];
-  for (uint32_t i = 0; i < m->n; i++)
-    m->rate[i] = obs_model_logistic(timeless ? m->odds[i] - effect[part[i]] : m->odds[i]);
+  for (uint32_t i = 0; i < m->n; i++) m->rate[i] = obs_model_rate(m, i, timeless ? effect[part[i]] : 0);
+}
+
+/* No value differs from another; the factors stay. */
+static void reset(obs_model *m) {
+  double odds = log((double)m->cases / (m->n - m->cases));
+  for (int f = 0; f < OBS_MODEL_FIELDS; f++) memset(m->effect[f], 0, m->values[f] * sizeof *m->effect[f]);
+  for (uint32_t i = 0; i < m->n; i++) m->odds[i] = (float)odds;
 }
 
 /* How far the values of each field lie apart, from a first fit. */
@@ -225,10 +272,10 @@ observer_err obs_model_open(const obs_facts_view *view, const obs_model_opts *op
   if (err != OBSERVER_E_OK) goto fail;
   err = OBSERVER_E_NOMEM;
   if (!allocate(m)) goto fail;
+  for (uint32_t i = 0; i < m->n; i++) m->through[i] = 1;
   fill_ids(m);
   if (!fold_aliases(m)) goto fail;
-  double odds = log((double)m->cases / (m->n - m->cases));
-  for (uint32_t i = 0; i < m->n; i++) m->odds[i] = (float)odds;
+  reset(m);
   fit(m, FIRST_SWEEPS);
   if (!estimate_spreads(m)) goto fail;
   fit(m, SWEEPS);
@@ -243,12 +290,16 @@ void obs_model_close(obs_model *m) {
   free(m->failed);
   free(m->odds);
   free(m->rate);
+  free(m->through);
+  free(m->slope);
+  free(m->bend);
   for (int f = 0; f < OBS_MODEL_FIELDS; f++) {
     free(m->id[f]);
     free(m->effect[f]);
     free(m->ops[f]);
     free(m->seen[f]);
     free(m->expected[f]);
+    free(m->plain[f]);
     if (f < OBS_FACT_COUNT) free(m->alias[f]);
   }
   free(m->gradient);
@@ -259,9 +310,15 @@ void obs_model_close(obs_model *m) {
 bool obs_model_explain(obs_model *m, const obs_factor *factor) {
   if (m->nfactors == OBS_MODEL_FACTORS) return false;
   m->factors[m->nfactors] = *factor;
-  m->factors[m->nfactors].effect = 0;
-  for (int i = 0; i < 3; i++) fit_factor(m, &m->factors[m->nfactors]);
-  m->nfactors++;
-  fit(m, SWEEPS);
+  m->factors[m->nfactors++].hazard = 0;
+  reset(m); /* the factor comes first: what was put down to the values that go with it goes to it */
+  fit(m, FIRST_SWEEPS);
   return true;
+}
+
+void obs_model_forget(obs_model *m) {
+  obs_factor *last = &m->factors[m->nfactors - 1];
+  change_factor(m, last, -last->hazard);
+  m->nfactors--;
+  fit(m, SWEEPS);
 }

@@ -30,7 +30,7 @@ typedef struct {
   int field, field2; /* field2 < 0: one value alone */
   uint16_t id, id2;
   uint32_t from, until;
-  double effect; /* log odds */
+  double hazard; /* -log of the share that it lets through */
 } obs_factor;
 
 /* A value that always comes with another. */
@@ -44,14 +44,17 @@ typedef struct {
   uint32_t n, cases;
   uint32_t *row; /* of the view, ascending */
   uint8_t *failed;
-  float *odds; /* log odds of the fit */
-  float *rate; /* what scans use: see obs_model_rates */
+  float *odds; /* log odds of the fit, without the factors */
+  float *slope, *bend;
+  float *through; /* share that the factors let through */
+  float *rate;    /* what scans use: see obs_model_rates */
   uint16_t *id[OBS_MODEL_FIELDS];
   uint32_t values[OBS_MODEL_FIELDS];
   float *effect[OBS_MODEL_FIELDS];
   double *ops[OBS_MODEL_FIELDS];      /* rows of each value ... */
   double *seen[OBS_MODEL_FIELDS];     /* ... failures among them ... */
-  double *expected[OBS_MODEL_FIELDS]; /* ... and how many there would be if the value were like the others */
+  double *expected[OBS_MODEL_FIELDS]; /* ... how many there would be if the value were like the others ... */
+  double *plain[OBS_MODEL_FIELDS];    /* ... and how many of these are not the factors' */
   double *gradient, *curvature;       /* by value, for whichever field is at work */
   double spread[OBS_MODEL_FIELDS];
   obs_alias *alias[OBS_FACT_COUNT];
@@ -72,16 +75,22 @@ observer_err obs_model_open(const obs_facts_view *view, const obs_model_opts *op
 void obs_model_close(obs_model *m);
 /* Adds a factor and fits again. False: there are too many. */
 bool obs_model_explain(obs_model *m, const obs_factor *factor);
+/* Takes the last factor back. */
+void obs_model_forget(obs_model *m);
 /* Fills `rate`: the fitted rate of each row, without the effect of time if `timeless`. */
 void obs_model_rates(obs_model *m, bool timeless);
-/* Fills ops, seen and expected. */
+/* Fills ops, seen, expected and plain. */
 void obs_model_count(obs_model *m);
 
 static inline bool obs_factor_has(const obs_factor *f, const obs_model *m, uint32_t i) {
   return i >= f->from && i < f->until && (f->field < 0 || m->id[f->field][i] == f->id) &&
          (f->field2 < 0 || m->id[f->field2][i] == f->id2);
 }
-/* The rate of these odds. */
-float obs_model_logistic(float odds);
+/* What of a row's rate is not the factors'. */
+static inline float obs_model_plain(const obs_model *m, uint32_t i, float rate) {
+  return 1 - (1 - rate) / m->through[i];
+}
+/* The rate of a row when its log odds were `less` smaller. */
+float obs_model_rate(const obs_model *m, uint32_t i, float less);
 
 #endif

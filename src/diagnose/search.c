@@ -3,13 +3,15 @@
 #include "diagnose/stats.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* What a cause must show, beside significance. */
-static const double alpha = 0.001;   /* family-wise */
-static const double least_seen = 10; /* failures */
-static const double least_more = 8;  /* failures above what is expected */
-static const double least_lift = 2;  /* of the odds */
+static const double alpha = 0.001;      /* family-wise */
+static const double least_seen = 10;    /* failures */
+static const double least_more = 8;     /* failures above what is expected */
+static const double least_to_try = 1.4; /* before it is in the model, see try_out */
+static const double least_lift = 2;     /* of the odds */
 static const double least_regression = 1.5;
 static const double least_for_all = 3; /* when it is everything */
 static const double pair_spread = 0.4;
@@ -20,13 +22,14 @@ enum { PAIR_SLOTS = 1 << 17 };
 typedef struct {
   double seen, expected; /* in all */
   double seen_before, expected_before;
+  double plain, plain_before; /* of what is expected, not by known causes */
   double ratio;
   uint32_t at;
 } change;
 
 typedef struct {
   uint32_t key; /* 0: empty */
-  float seen, expected, ops;
+  float seen, expected, plain, ops;
 } pair;
 
 static const struct {
@@ -68,8 +71,8 @@ static void find_corrections(obs_search *s) {
   }
 }
 
-observer_err obs_search_open(obs_search *s, obs_model *m, uint32_t given) {
-  *s = (obs_search){.model = m, .given = given};
+observer_err obs_search_open(obs_search *s, obs_model *m, uint32_t given, bool shares_only) {
+  *s = (obs_search){.model = m, .given = given, .shares_only = shares_only};
   size_t size = (UINT16_MAX + 1) * sizeof(change);
   if (size < PAIR_SLOTS * sizeof(pair)) size = PAIR_SLOTS * sizeof(pair);
   s->scratch = malloc(size);
@@ -83,13 +86,28 @@ void obs_search_close(obs_search *s) {
   s->scratch = NULL;
 }
 
-/* Odds over the expected odds, of `n` ops. */
-static double lift(double seen, double expected, double n) {
-  return ((seen + 0.5) / (n - seen + 0.5)) / ((expected + 0.5) / (n - expected + 0.5));
+/* How many times its own failures a value has, or its odds if that is more. Failures that known causes explain are
+ * neither for nor against it. */
+static double lift(double seen, double expected, double plain, double n) {
+  double odds = ((seen + 0.5) / (n - seen + 0.5)) / ((expected + 0.5) / (n - expected + 0.5));
+  return fmax(odds, 1 + (seen - expected) / (plain + 0.5));
 }
 
-static void offer(obs_candidate *best, const obs_candidate *candidate) {
-  if (candidate->log_p < best->log_p) *best = *candidate;
+/* Whether the value, alone, may be a cause once more: what two factors did not explain, a third will not. */
+static bool is_open(const obs_model *m, int field, uint16_t id) {
+  int factors = 0;
+  for (uint32_t k = 0; k < m->nfactors; k++)
+    factors += m->factors[k].field == field && m->factors[k].id == id && m->factors[k].field2 < 0;
+  return factors < 2;
+}
+
+/* Keeps the clearer one. Causes are told apart by how unlikely their counts are by chance alone; that values differ
+ * anyway (log_p) decides only whether one is taken at all. */
+static void offer(const obs_model *m, obs_candidate *best, const obs_candidate *candidate) {
+  if (candidate->rank >= log(alpha) || candidate->rank >= best->rank) return;
+  const obs_factor *f = &candidate->factor;
+  if (f->field2 < 0 && !is_open(m, f->field, f->id)) return;
+  *best = *candidate;
 }
 
 static obs_factor whole(const obs_model *m, int field, uint16_t id) {
@@ -104,15 +122,24 @@ static double count_tests(const obs_search *s) {
   return n * 2; /* share and onset */
 }
 
+static bool is_refuted(const obs_search *s, int field, uint16_t id) {
+  for (uint32_t k = 0; k < s->nrefuted; k++)
+    if (s->refuted[k].field == field && s->refuted[k].id == id) return true;
+  return false;
+}
+
 static void find_share(const obs_search *s, int f, double tests, obs_candidate *best) {
   const obs_model *m = s->model;
   if (s->given >> f & 1) return;
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
+    if (is_refuted(s, f, (uint16_t)v)) continue;
     double seen = m->seen[f][v], expected = m->expected[f][v];
     if (seen < least_seen || seen - expected < least_more) continue;
-    if (lift(seen, expected, m->ops[f][v]) < least_lift) continue;
-    double p = obs_stats_excess(seen, expected, m->spread[f]) + log(tests);
-    offer(best, &(obs_candidate){OBS_CAUSE_SHARE, whole(m, f, (uint16_t)v), p, -1});
+    if (lift(seen, expected, m->plain[f][v], m->ops[f][v]) < least_to_try) continue;
+    double spread = m->spread[f] * m->plain[f][v] / expected;
+    double p = obs_stats_excess(seen, expected, spread) + log(tests);
+    double rank = obs_stats_excess(seen, expected, 0) + log(tests);
+    offer(m, best, &(obs_candidate){OBS_CAUSE_SHARE, whole(m, f, (uint16_t)v), p, rank, -1});
   }
 }
 
@@ -121,7 +148,8 @@ static bool rose(const change *c, double least) {
   double seen = c->seen - c->seen_before, expected = c->expected - c->expected_before;
   if (seen < least_more || expected <= 0) return false;
   double before = (c->seen_before + 0.5) / (c->expected_before + 0.5);
-  return seen / (expected + 0.5) >= least * before && seen - expected * before >= least_more;
+  double more = seen - expected * before, plain = (c->plain - c->plain_before) * before;
+  return more >= least_more && more >= (least - 1) * (plain + 0.5);
 }
 
 /* The most likely point at which each value's failures rose. `id` NULL: of all rows together. */
@@ -131,6 +159,7 @@ static void scan_rise(const obs_model *m, const uint16_t *id, uint32_t values, d
     change *c = &by_value[id ? id[i] : 0];
     c->seen += m->failed[i];
     c->expected += m->rate[i];
+    c->plain += obs_model_plain(m, i, m->rate[i]);
   }
   for (uint32_t i = 0; i < m->n; i++) {
     change *c = &by_value[id ? id[i] : 0];
@@ -144,6 +173,7 @@ static void scan_rise(const obs_model *m, const uint16_t *id, uint32_t values, d
     }
     c->seen_before += m->failed[i];
     c->expected_before += m->rate[i];
+    c->plain_before += obs_model_plain(m, i, m->rate[i]);
   }
 }
 
@@ -157,9 +187,10 @@ static void find_onset(const obs_search *s, int f, double tests, obs_candidate *
   scan_rise(m, m->id[f], m->values[f], least_lift, by_value);
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
     if (by_value[v].ratio <= 0) continue;
-    obs_candidate c = {OBS_CAUSE_ONSET, whole(m, f, (uint16_t)v), rise_p(&by_value[v]) + log(tests), -1};
+    double p = rise_p(&by_value[v]) + log(tests);
+    obs_candidate c = {OBS_CAUSE_ONSET, whole(m, f, (uint16_t)v), p, p, -1};
     c.factor.from = by_value[v].at;
-    offer(best, &c);
+    offer(m, best, &c);
   }
 }
 
@@ -170,9 +201,10 @@ static void find_onset_of_all(const obs_search *s, double tests, obs_candidate *
   obs_model_rates(m, true);
   scan_rise(m, NULL, 1, least_for_all, all);
   if (all->ratio <= 0) return;
-  obs_candidate c = {OBS_CAUSE_ONSET, whole(m, -1, 0), rise_p(all) + log(tests), -1};
+  double p = rise_p(all) + log(tests);
+  obs_candidate c = {OBS_CAUSE_ONSET, whole(m, -1, 0), p, p, -1};
   c.factor.from = all->at;
-  offer(best, &c);
+  offer(m, best, &c);
 }
 
 /* The rows of each value of a field, by the corrections of that value that they lie between. */
@@ -222,12 +254,11 @@ static void find_regression(obs_search *s, obs_candidate *best) {
   obs_search_count_corrections(s);
   for (uint32_t k = 0; k < s->ncorrections; k++) {
     const obs_search_correction *c = &s->corrections[k];
-    double p = regression_p(c);
-    if (p >= 0) continue;
-    obs_candidate found = {OBS_CAUSE_REGRESSION, whole(s->model, c->field, c->id), p + log(s->ncorrections), (int)k};
+    double p = regression_p(c) + log(s->ncorrections);
+    obs_candidate found = {OBS_CAUSE_REGRESSION, whole(s->model, c->field, c->id), p, p, (int)k};
     found.factor.from = c->at;
     found.factor.until = c->until;
-    offer(best, &found);
+    offer(s->model, best, &found);
   }
 }
 
@@ -253,6 +284,7 @@ static void find_pair(const obs_search *s, obs_fact_field a, obs_fact_field b, o
         p->seen++;
       } else if (p->key) {
         p->expected += m->rate[i];
+        p->plain += obs_model_plain(m, i, m->rate[i]);
         p->ops++;
       }
     }
@@ -260,12 +292,12 @@ static void find_pair(const obs_search *s, obs_fact_field a, obs_fact_field b, o
   for (uint32_t k = 0; k < PAIR_SLOTS; k++) {
     const pair *p = &table[k];
     if (p->key == 0 || p->seen < least_seen || p->seen - p->expected < least_more) continue;
-    if (lift(p->seen, p->expected, p->ops) < least_lift) continue;
-    obs_candidate c = {OBS_CAUSE_SHARE, whole(m, (int)a, (uint16_t)(p->key >> 16)),
-                       obs_stats_excess(p->seen, p->expected, pair_spread) + log(tried * PAIRS), -1};
+    if (lift(p->seen, p->expected, p->plain, p->ops) < least_lift) continue;
+    double p_here = obs_stats_excess(p->seen, p->expected, pair_spread * p->plain / p->expected) + log(tried * PAIRS);
+    obs_candidate c = {OBS_CAUSE_SHARE, whole(m, (int)a, (uint16_t)(p->key >> 16)), p_here, p_here, -1};
     c.factor.field2 = (int)b;
     c.factor.id2 = (uint16_t)p->key;
-    offer(best, &c);
+    offer(m, best, &c);
   }
 }
 
@@ -290,7 +322,7 @@ static bool only_together(const obs_model *m, const obs_candidate *c, int g, uin
   for (uint32_t i = 0; i < m->n; i++) {
     if (m->id[g][i] != w || obs_factor_has(&c->factor, m, i)) continue;
     other.seen += m->failed[i];
-    other.expected += obs_model_logistic(m->odds[i] - m->effect[g][w]);
+    other.expected += obs_model_rate(m, i, m->effect[g][w]);
   }
   return rate_of(&other) < 1.5;
 }
@@ -308,7 +340,7 @@ static void narrow(const obs_search *s, obs_candidate *c) {
     for (uint32_t i = c->factor.from; i < c->factor.until; i++) {
       if (!obs_factor_has(&c->factor, m, i)) continue;
       uint16_t w = m->id[g][i];
-      double rate = obs_model_logistic(m->odds[i] - m->effect[f][c->factor.id] - m->effect[g][w]);
+      double rate = obs_model_rate(m, i, m->effect[f][c->factor.id] + m->effect[g][w]);
       tally *t = &by_value[w];
       t->seen += m->failed[i], t->expected += rate, t->ops++;
       all.seen += m->failed[i], all.expected += rate, all.ops++;
@@ -379,28 +411,71 @@ static void blame_correction(obs_search *s, obs_candidate *c) {
   }
 }
 
-bool obs_search_next(obs_search *s, obs_candidate *out) {
+/* Puts the cause into the model. Where values differ anyway it must stand out from that too; how far it does is seen
+ * when it is in: before, what goes with it has taken a part of its failures on itself. */
+static bool try_out(obs_search *s, double tests, obs_candidate *c) {
   obs_model *m = s->model;
-  obs_model_count(m);
-  obs_model_rates(m, false);
-  const double tests = count_tests(s);
-  obs_candidate best = {.log_p = log(alpha)};
-  for (int f = 0; f < OBS_FACT_COUNT; f++) {
-    find_share(s, f, tests, &best);
-    find_onset(s, f, tests, &best);
+  if (!obs_model_explain(m, &c->factor)) return false;
+  if (c->cause != OBS_CAUSE_SHARE || c->factor.field2 >= 0) return true;
+  double seen = 0, expected = 0, plain = 0, n = 0;
+  const obs_factor *f = &m->factors[m->nfactors - 1];
+  const float let = (float)exp(f->hazard);
+  for (uint32_t i = f->from; i < f->until; i++) {
+    if (!obs_factor_has(f, m, i)) continue;
+    seen += m->failed[i];
+    float rate = 1 - (1 - obs_model_rate(m, i, m->effect[f->field][f->id])) * let;
+    n++;
+    expected += rate;
+    plain += 1 - (1 - rate) / (m->through[i] * let);
   }
-  find_regression(s, &best);
+  c->log_p = obs_stats_excess(seen, expected, m->spread[f->field] * plain / expected) + log(tests);
+  if (c->log_p < log(alpha) && lift(seen, expected, plain, n) >= least_lift) return true;
+  obs_model_forget(m);
+  return false;
+}
+
+/* The clearest of all that could be a cause. */
+static bool find_best(obs_search *s, double tests, obs_candidate *best) {
+  obs_model *m = s->model;
+  *best = (obs_candidate){.rank = 1};
+  obs_model_rates(m, false);
+  for (int f = 0; f < OBS_FACT_COUNT; f++) {
+    find_share(s, f, tests, best);
+    if (!s->shares_only) find_onset(s, f, tests, best);
+  }
+  if (s->shares_only) return best->rank <= 0;
+  find_regression(s, best);
   if (m->by_time) {
-    find_onset_of_all(s, tests, &best);
+    find_onset_of_all(s, tests, best);
     obs_model_rates(m, false);
   }
-  if (best.log_p >= log(alpha))
-    for (size_t k = 0; k < PAIRS; k++) find_pair(s, pairs[k].a, pairs[k].b, &best);
-  if (best.log_p >= log(alpha)) return false;
-  date(s, tests, &best);
-  blame_correction(s, &best);
-  if (best.cause != OBS_CAUSE_REGRESSION) find_end(s, tests, &best);
-  narrow(s, &best);
-  *out = best;
-  return true;
+  if (best->rank > 0)
+    for (size_t k = 0; k < PAIRS; k++) find_pair(s, pairs[k].a, pairs[k].b, best);
+  return best->rank <= 0;
+}
+
+bool obs_search_next(obs_search *s, obs_candidate *out) {
+  for (;;) {
+    obs_model_count(s->model);
+    const double tests = count_tests(s);
+    if (!find_best(s, tests, out)) return false;
+    obs_candidate plain = *out;
+    if (!s->shares_only) {
+      date(s, tests, out);
+      blame_correction(s, out);
+      if (out->cause != OBS_CAUSE_REGRESSION) find_end(s, tests, out);
+      narrow(s, out);
+    }
+    bool dbg = try_out(s, tests, out);
+    if (getenv("DBG"))
+      fprintf(stderr, "%s %d f%d:%d f%d:%d %u-%u rank %.1f p %.1f hz %.2f spread %.2f (was %d f%d %u-)\n",
+              dbg ? "took" : "no", out->cause, out->factor.field, out->factor.id, out->factor.field2, out->factor.id2,
+              out->factor.from, out->factor.until, out->rank, out->log_p,
+              s->model->nfactors ? s->model->factors[s->model->nfactors - 1].hazard : 0,
+              out->factor.field >= 0 ? s->model->spread[out->factor.field] : 0, plain.cause, plain.factor.field,
+              plain.factor.from);
+    if (dbg) return true;
+    if (s->nrefuted == OBS_SEARCH_REFUTED) return false;
+    s->refuted[s->nrefuted++] = (obs_alias){plain.factor.field, plain.factor.id};
+  }
 }

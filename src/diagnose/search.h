@@ -5,7 +5,7 @@
 #include "diagnose/diagnose.h"
 #include "diagnose/model.h"
 
-enum { OBS_SEARCH_CORRECTIONS = 512 };
+enum { OBS_SEARCH_CORRECTIONS = 512, OBS_SEARCH_REFUTED = 16 };
 
 /* A correction as a point in the model's rows. Counts are filled by each search. */
 typedef struct {
@@ -19,7 +19,10 @@ typedef struct {
 
 typedef struct {
   obs_model *model;
-  uint32_t given; /* fields that all rows share */
+  uint32_t given;                        /* fields that all rows share */
+  bool shares_only;                      /* causes of all the time */
+  obs_alias refuted[OBS_SEARCH_REFUTED]; /* values that are within what is usual */
+  uint32_t nrefuted;
   obs_search_correction corrections[OBS_SEARCH_CORRECTIONS];
   uint32_t ncorrections;
   void *scratch;
@@ -29,12 +32,13 @@ typedef struct {
   obs_cause cause;
   obs_factor factor;
   double log_p;   /* natural, corrected */
+  double rank;    /* the same, as if values did not differ but by chance */
   int correction; /* REGRESSION: which */
 } obs_candidate;
 
-observer_err obs_search_open(obs_search *s, obs_model *m, uint32_t given);
+observer_err obs_search_open(obs_search *s, obs_model *m, uint32_t given, bool shares_only);
 void obs_search_close(obs_search *s);
-/* False: nothing significant is left. */
+/* Puts the cause into the model. False: nothing significant is left, or no room for it. */
 bool obs_search_next(obs_search *s, obs_candidate *out);
 /* Counts before and after each correction, under the model as it is. */
 void obs_search_count_corrections(obs_search *s);
