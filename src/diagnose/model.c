@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { FIRST_SWEEPS = 4, SWEEPS = 2 };
+enum { FIRST_SWEEPS = 4, SWEEPS = 2, MORE_SWEEPS = 3 };
 
 static const double usual_spread[OBS_MODEL_FIELDS] = {
 #define MODEL_SPREAD(name, max, spread) (spread),
@@ -262,6 +262,9 @@ static bool estimate_spreads(obs_model *m) {
     m->spread[f] = spread < 0.1 ? 0.1 : spread;
     free(scratch);
   }
+  /* Where values are nested, what all parts show is the whole's. */
+  m->spread[OBS_FACT_sig_hash] = fmin(m->spread[OBS_FACT_sig_hash], m->spread[OBS_FACT_task_class]);
+  m->spread[OBS_FACT_city] = fmin(m->spread[OBS_FACT_city], m->spread[OBS_FACT_state]);
   return true;
 }
 
@@ -312,7 +315,7 @@ bool obs_model_explain(obs_model *m, const obs_factor *factor) {
   m->factors[m->nfactors] = *factor;
   m->factors[m->nfactors++].hazard = 0;
   reset(m); /* the factor comes first: what was put down to the values that go with it goes to it */
-  fit(m, FIRST_SWEEPS);
+  fit(m, MORE_SWEEPS);
   return true;
 }
 

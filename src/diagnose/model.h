@@ -21,7 +21,7 @@ enum {
   OBS_MODEL_FIELDS,
   OBS_MODEL_PARTS = 96,
   OBS_MODEL_FACTORS = 32,
-  OBS_MODEL_ROWS = 131072, /* most rows */
+  OBS_MODEL_ROWS = 98304,  /* most rows */
   OBS_MODEL_CASES = 32768, /* most failures among them */
 };
 

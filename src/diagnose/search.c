@@ -122,9 +122,9 @@ static double count_tests(const obs_search *s) {
   return n * 2; /* share and onset */
 }
 
-static bool is_refuted(const obs_search *s, int field, uint16_t id) {
+static bool is_refuted(const obs_search *s, obs_cause cause, int field, uint16_t id) {
   for (uint32_t k = 0; k < s->nrefuted; k++)
-    if (s->refuted[k].field == field && s->refuted[k].id == id) return true;
+    if (s->refuted[k].cause == cause && s->refuted[k].field == field && s->refuted[k].id == id) return true;
   return false;
 }
 
@@ -132,7 +132,7 @@ static void find_share(const obs_search *s, int f, double tests, obs_candidate *
   const obs_model *m = s->model;
   if (s->given >> f & 1) return;
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
-    if (is_refuted(s, f, (uint16_t)v)) continue;
+    if (is_refuted(s, OBS_CAUSE_SHARE, f, (uint16_t)v)) continue;
     double seen = m->seen[f][v], expected = m->expected[f][v];
     if (seen < least_seen || seen - expected < least_more) continue;
     if (lift(seen, expected, m->plain[f][v], m->ops[f][v]) < least_to_try) continue;
@@ -184,9 +184,9 @@ static double rise_p(const change *c) {
 static void find_onset(const obs_search *s, int f, double tests, obs_candidate *best) {
   const obs_model *m = s->model;
   change *by_value = s->scratch;
-  scan_rise(m, m->id[f], m->values[f], least_lift, by_value);
+  scan_rise(m, m->id[f], m->values[f], least_to_try, by_value);
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
-    if (by_value[v].ratio <= 0) continue;
+    if (by_value[v].ratio <= 0 || is_refuted(s, OBS_CAUSE_ONSET, f, (uint16_t)v)) continue;
     double p = rise_p(&by_value[v]) + log(tests);
     obs_candidate c = {OBS_CAUSE_ONSET, whole(m, f, (uint16_t)v), p, p, -1};
     c.factor.from = by_value[v].at;
@@ -416,19 +416,23 @@ static void blame_correction(obs_search *s, obs_candidate *c) {
 static bool try_out(obs_search *s, double tests, obs_candidate *c) {
   obs_model *m = s->model;
   if (!obs_model_explain(m, &c->factor)) return false;
-  if (c->cause != OBS_CAUSE_SHARE || c->factor.field2 >= 0) return true;
+  if (c->factor.field < 0 || c->cause == OBS_CAUSE_REGRESSION) return true;
   double seen = 0, expected = 0, plain = 0, n = 0;
   const obs_factor *f = &m->factors[m->nfactors - 1];
   const float let = (float)exp(f->hazard);
+  const bool usual = c->cause == OBS_CAUSE_SHARE; /* compared with what is usual, else with how it was before */
   for (uint32_t i = f->from; i < f->until; i++) {
     if (!obs_factor_has(f, m, i)) continue;
     seen += m->failed[i];
-    float rate = 1 - (1 - obs_model_rate(m, i, m->effect[f->field][f->id])) * let;
+    float rate = 1 - (1 - obs_model_rate(m, i, usual ? m->effect[f->field][f->id] : 0)) * let;
     n++;
     expected += rate;
     plain += 1 - (1 - rate) / (m->through[i] * let);
   }
-  c->log_p = obs_stats_excess(seen, expected, m->spread[f->field] * plain / expected) + log(tests);
+  if (usual) {
+    double spread = f->field2 < 0 ? m->spread[f->field] : pair_spread;
+    c->log_p = obs_stats_excess(seen, expected, spread * plain / expected) + log(tests);
+  }
   if (c->log_p < log(alpha) && lift(seen, expected, plain, n) >= least_lift) return true;
   obs_model_forget(m);
   return false;
@@ -476,6 +480,6 @@ bool obs_search_next(obs_search *s, obs_candidate *out) {
               plain.factor.from);
     if (dbg) return true;
     if (s->nrefuted == OBS_SEARCH_REFUTED) return false;
-    s->refuted[s->nrefuted++] = (obs_alias){plain.factor.field, plain.factor.id};
+    s->refuted[s->nrefuted++] = (obs_refuted){plain.cause, plain.factor.field, plain.factor.id};
   }
 }

@@ -17,11 +17,18 @@ typedef struct {
   uint32_t until; /* row of the next one, or the end */
 } obs_search_correction;
 
+/* A value that is within what is usual, all other things considered. */
+typedef struct {
+  obs_cause cause;
+  int field;
+  uint16_t id;
+} obs_refuted;
+
 typedef struct {
   obs_model *model;
-  uint32_t given;                        /* fields that all rows share */
-  bool shares_only;                      /* causes of all the time */
-  obs_alias refuted[OBS_SEARCH_REFUTED]; /* values that are within what is usual */
+  uint32_t given;   /* fields that all rows share */
+  bool shares_only; /* causes of all the time */
+  obs_refuted refuted[OBS_SEARCH_REFUTED];
   uint32_t nrefuted;
   obs_search_correction corrections[OBS_SEARCH_CORRECTIONS];
   uint32_t ncorrections;
