@@ -458,27 +458,34 @@ static bool find_best(obs_search *s, double tests, obs_candidate *best) {
   return best->rank <= 0;
 }
 
+/* Says more exactly what was found: since when, since which correction, with what. The model knows it as it is, so
+ * that it is compared with failing alike all the time. */
+static void refine(obs_search *s, double tests, obs_candidate *c) {
+  obs_model *m = s->model;
+  obs_candidate finer = *c;
+  obs_model_rates(m, false);
+  date(s, tests, &finer);
+  blame_correction(s, &finer);
+  if (finer.cause != OBS_CAUSE_REGRESSION) find_end(s, tests, &finer);
+  if (finer.factor.from == c->factor.from && finer.factor.until == c->factor.until) return;
+  obs_model_forget(m);
+  if (try_out(s, tests, &finer))
+    *c = finer;
+  else
+    obs_model_explain(m, &c->factor);
+}
+
 bool obs_search_next(obs_search *s, obs_candidate *out) {
   for (;;) {
     obs_model_count(s->model);
     const double tests = count_tests(s);
     if (!find_best(s, tests, out)) return false;
     obs_candidate plain = *out;
-    if (!s->shares_only) {
-      date(s, tests, out);
-      blame_correction(s, out);
-      if (out->cause != OBS_CAUSE_REGRESSION) find_end(s, tests, out);
-      narrow(s, out);
+    if (!s->shares_only) narrow(s, out);
+    if (try_out(s, tests, out)) {
+      if (!s->shares_only && out->factor.field2 < 0) refine(s, tests, out);
+      return true;
     }
-    bool dbg = try_out(s, tests, out);
-    if (getenv("DBG"))
-      fprintf(stderr, "%s %d f%d:%d f%d:%d %u-%u rank %.1f p %.1f hz %.2f spread %.2f (was %d f%d %u-)\n",
-              dbg ? "took" : "no", out->cause, out->factor.field, out->factor.id, out->factor.field2, out->factor.id2,
-              out->factor.from, out->factor.until, out->rank, out->log_p,
-              s->model->nfactors ? s->model->factors[s->model->nfactors - 1].hazard : 0,
-              out->factor.field >= 0 ? s->model->spread[out->factor.field] : 0, plain.cause, plain.factor.field,
-              plain.factor.from);
-    if (dbg) return true;
     if (s->nrefuted == OBS_SEARCH_REFUTED) return false;
     s->refuted[s->nrefuted++] = (obs_refuted){plain.cause, plain.factor.field, plain.factor.id};
   }
