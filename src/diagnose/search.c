@@ -13,7 +13,8 @@ static const double least_more = 8;     /* failures above what is expected */
 static const double least_to_try = 1.4; /* before it is in the model, see try_out */
 static const double least_lift = 2;     /* of the odds */
 static const double least_regression = 1.5;
-static const double least_for_all = 3; /* when it is everything */
+static const double least_for_all = 3;      /* when it is everything */
+static const double enough_for_shares = 40; /* failures, to compare shares rather than counts */
 static const double pair_spread = 0.4;
 
 enum { PAIR_SLOTS = 1 << 17 };
@@ -246,7 +247,11 @@ static double regression_p(const obs_search_correction *c) {
   if (c->ops_before < least_seen || c->seen_after < least_more || expected <= 0) return 0;
   double before = (c->seen_before + 0.5) / (c->expected_before + 0.5);
   if (c->seen_after / (c->expected_after + 0.5) < least_regression * before) return 0;
-  return obs_stats_binomial(c->seen_after, c->seen_before + c->seen_after, c->expected_after / expected);
+  double seen = c->seen_before + c->seen_after;
+  double p = obs_stats_binomial(c->seen_after, seen, c->expected_after / expected);
+  if (seen < enough_for_shares) return p;
+  return fmin(p, obs_stats_worse(c->seen_before, c->expected_before, c->ops_before, c->seen_after, c->expected_after,
+                                 c->ops_after));
 }
 
 static void find_regression(obs_search *s, obs_candidate *best) {
@@ -351,6 +356,49 @@ static void narrow(const obs_search *s, obs_candidate *c) {
     if (most >= m->values[g] || !only_together(m, c, g, most, &all, &by_value[most])) continue;
     c->factor.field2 = g;
     c->factor.id2 = (uint16_t)most;
+    return;
+  }
+}
+
+/* The value of field `whole` that nearly all rows of the cause have, or ABSENT. */
+static uint16_t whole_of(const obs_search *s, const obs_factor *f, obs_fact_field field) {
+  const obs_model *m = s->model;
+  uint32_t *ops = s->scratch, n = 0;
+  memset(ops, 0, m->values[field] * sizeof *ops);
+  for (uint32_t i = 0; i < m->n; i++) {
+    if (!obs_factor_has(f, m, i)) continue;
+    ops[m->id[field][i]]++;
+    n++;
+  }
+  for (uint32_t v = OBS_FACT_NAMED; v < m->values[field]; v++)
+    if (ops[v] >= 0.95 * n) return (uint16_t)v;
+  return OBS_FACT_ABSENT;
+}
+
+/* A part of something whose other parts fail as well is not the cause: the whole is. */
+static void widen(const obs_search *s, double tests, obs_candidate *c) {
+  static const struct {
+    obs_fact_field part, whole;
+  } nested[] = {{OBS_FACT_sig_hash, OBS_FACT_task_class}, {OBS_FACT_city, OBS_FACT_state}};
+  const obs_model *m = s->model;
+  for (size_t k = 0; k < sizeof(nested) / sizeof(nested[0]); k++) {
+    int part = (int)nested[k].part, whole = (int)nested[k].whole;
+    if (c->cause != OBS_CAUSE_SHARE || c->factor.field != part || c->factor.field2 >= 0) continue;
+    uint16_t id = whole_of(s, &c->factor, nested[k].whole);
+    if (id == OBS_FACT_ABSENT || !is_open(m, whole, id) || is_refuted(s, OBS_CAUSE_SHARE, whole, id)) continue;
+    tally rest = {0, 0, 0};
+    double plain = 0;
+    for (uint32_t i = 0; i < m->n; i++) {
+      if (m->id[whole][i] != id || obs_factor_has(&c->factor, m, i)) continue;
+      float rate = obs_model_rate(m, i, m->effect[whole][id] + m->effect[part][m->id[part][i]]);
+      rest.seen += m->failed[i], rest.expected += rate, rest.ops++;
+      plain += obs_model_plain(m, i, rate);
+    }
+    if (rest.seen - rest.expected < least_more || lift(rest.seen, rest.expected, plain, rest.ops) < least_to_try)
+      continue;
+    if (obs_stats_excess(rest.seen, rest.expected, 0) + log(tests) >= log(alpha)) continue;
+    c->factor.field = whole;
+    c->factor.id = id;
     return;
   }
 }
@@ -480,6 +528,7 @@ bool obs_search_next(obs_search *s, obs_candidate *out) {
     obs_model_count(s->model);
     const double tests = count_tests(s);
     if (!find_best(s, tests, out)) return false;
+    widen(s, tests, out);
     obs_candidate plain = *out;
     if (!s->shares_only) narrow(s, out);
     if (try_out(s, tests, out)) {

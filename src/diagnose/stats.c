@@ -72,6 +72,20 @@ double obs_stats_change(double seen_before, double expected_before, double seen_
   return 2 * (share(seen_before, expected_before, scale) + share(seen_after, expected_after, scale));
 }
 
+double obs_stats_worse(double seen_before, double expected_before, double n_before, double seen_after,
+                       double expected_after, double n_after) {
+  double scale = (seen_before + seen_after) / (expected_before + expected_after);
+  double before = expected_before * scale, after = expected_after * scale;
+  if (seen_after <= after || before >= n_before || after >= n_after) return 0;
+  double ratio =
+      obs_stats_change(seen_before, before, seen_after, after) +
+      2 * (share(n_before - seen_before, n_before - before, 1) + share(n_after - seen_after, n_after - after, 1));
+  if (ratio <= 0) return 0;
+  double z = sqrt(ratio);
+  if (z < 30) return log(erfc(z / M_SQRT2) / 2);
+  return -ratio / 2 - log(z * sqrt(2 * M_PI));
+}
+
 double obs_stats_sup(double ratio, double edge) {
   if (ratio < 4) return 0;
   double width = 2 * log((1 - edge) / edge);

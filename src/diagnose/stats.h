@@ -11,6 +11,10 @@ double obs_stats_excess(double seen, double expected, double spread);
 double obs_stats_shortfall(double seen, double expected);
 /* P(X >= seen) of a binomial. */
 double obs_stats_binomial(double seen, double n, double p);
+/* P(the share after is as much higher than the one before) when both are as expected up to one factor; seen and
+ * expected counts among `n` each. For counts of some size. */
+double obs_stats_worse(double seen_before, double expected_before, double n_before, double seen_after,
+                       double expected_after, double n_after);
 /* Twice the log likelihood ratio of a change of rate: seen and expected counts before and after a point. */
 double obs_stats_change(double seen_before, double expected_before, double seen_after, double expected_after);
 /* P(the largest of all such ratios over the change points in [edge, 1 - edge] of the whole >= ratio) when there is no
