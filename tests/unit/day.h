@@ -147,14 +147,14 @@ static inline void day_plant(day *d, obs_op *op, int e, int staffer, int task, i
   }
   if (s->staffer_rate > 0 && staffer == s->bad_staffer && day_uniform(d) < s->staffer_rate)
     day_fail(op, "schema violation: field shift missing");
-  if (s->task_rate > 0 && task == s->broken_task && day_uniform(d) < s->task_rate)
-    day_fail(op, "no such template");
+  if (s->task_rate > 0 && task == s->broken_task && day_uniform(d) < s->task_rate) day_fail(op, "no such template");
   if (s->limit > 0 && e == s->limited_endpoint && ++d->limited_in_minute > s->limit * d->limited_mean) {
     op->duration_ms = 2 + day_below(d, 5);
     day_fail(op, "HTTP 429 Too Many Requests");
   }
   double regressed = part >= s->correction_at ? s->rate_after : s->rate_before;
-  if (s->rate_after > 0 && sig == s->regressed_sig && day_uniform(d) < regressed) day_fail(op, "quality gate: rejected");
+  if (s->rate_after > 0 && sig == s->regressed_sig && day_uniform(d) < regressed)
+    day_fail(op, "quality gate: rejected");
 }
 
 /* Op `i` of the day; its texts live as long as `d`. */
