@@ -13,6 +13,7 @@ static const double least_more = 8;     /* failures above what is expected */
 static const double least_to_try = 1.4; /* before it is in the model, see try_out */
 static const double least_lift = 2;     /* of the odds */
 static const double least_regression = 1.5;
+static const double least_plainly = 1.25;   /* of the share itself, whatever the model expects of the time */
 static const double least_for_all = 3;      /* when it is everything */
 static const double enough_for_shares = 40; /* failures, to compare shares rather than counts */
 static const double pair_spread = 0.4;
@@ -23,6 +24,7 @@ enum { PAIR_SLOTS = 1 << 17 };
 typedef struct {
   double seen, expected; /* in all */
   double seen_before, expected_before;
+  double ops, ops_before;
   double plain, plain_before; /* of what is expected, not by known causes */
   double ratio;
   uint32_t at;
@@ -150,6 +152,7 @@ static bool rose(const change *c, double least) {
   if (seen < least_more || expected <= 0) return false;
   double before = (c->seen_before + 0.5) / (c->expected_before + 0.5);
   double more = seen - expected * before, plain = (c->plain - c->plain_before) * before;
+  if (seen / (c->ops - c->ops_before) < least_plainly * (c->seen_before + 0.5) / (c->ops_before + 1)) return false;
   return more >= least_more && more >= (least - 1) * (plain + 0.5);
 }
 
@@ -158,6 +161,7 @@ static void scan_rise(const obs_model *m, const uint16_t *id, uint32_t values, d
   memset(by_value, 0, values * sizeof *by_value);
   for (uint32_t i = 0; i < m->n; i++) {
     change *c = &by_value[id ? id[i] : 0];
+    c->ops++;
     c->seen += m->failed[i];
     c->expected += m->rate[i];
     c->plain += obs_model_plain(m, i, m->rate[i]);
@@ -172,6 +176,7 @@ static void scan_rise(const obs_model *m, const uint16_t *id, uint32_t values, d
         c->at = i;
       }
     }
+    c->ops_before++;
     c->seen_before += m->failed[i];
     c->expected_before += m->rate[i];
     c->plain_before += obs_model_plain(m, i, m->rate[i]);
@@ -247,6 +252,7 @@ static double regression_p(const obs_search_correction *c) {
   if (c->ops_before < least_seen || c->seen_after < least_more || expected <= 0) return 0;
   double before = (c->seen_before + 0.5) / (c->expected_before + 0.5);
   if (c->seen_after / (c->expected_after + 0.5) < least_regression * before) return 0;
+  if (c->seen_after / c->ops_after < least_plainly * (c->seen_before + 0.5) / c->ops_before) return 0;
   double seen = c->seen_before + c->seen_after;
   double p = obs_stats_binomial(c->seen_after, seen, c->expected_after / expected);
   if (seen < enough_for_shares) return p;

@@ -1,5 +1,5 @@
 /* What each stage of recording costs, ns an op, each alone on one thread: decode, JSON encode, journal write, journal
- * write with its sync, apply; and what a table of 1,000 failure clusters costs for a success, for a failure with a
+ * write with its sync, apply, facts; and what a table of 1,000 failure clusters costs for a success, for a failure with a
  * sig_hash, and for one that is told by its text.
  *
  *   bench_stage DIR BATCH ROUNDS     DIR: where the journal is written; prints `stage ns` lines */
@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "cluster/clusters.h"
+#include "diagnose/facts.h"
 #include "journal/journal.h"
 #include "op/decode.h"
 #include "state/state.h"
@@ -170,6 +171,15 @@ static void bench_clusters(const bench *x, bool success, bool sig, const char *s
   free(f);
 }
 
+static void bench_facts(bench *x) {
+  obs_facts *f;
+  check(obs_facts_open(NULL, &f), "facts");
+  uint64_t start = obs_clock_mono_ns();
+  for (uint32_t r = 0; r < x->rounds; r++) obs_facts_apply(f, &x->b, 1 + (uint64_t)r * x->batch, x->now_ms + r, NULL);
+  report(x, "facts", obs_clock_mono_ns() - start);
+  obs_facts_close(f);
+}
+
 int main(int argc, char **argv) {
   if (argc != 4) {
     fprintf(stderr, "usage: bench_stage DIR BATCH ROUNDS\n");
@@ -189,6 +199,7 @@ int main(int argc, char **argv) {
   bench_clusters(&x, true, false, "clusters_success");
   bench_clusters(&x, false, true, "clusters_sig_hash");
   bench_clusters(&x, false, false, "clusters_text");
+  bench_facts(&x);
   obs_batch_fini(&x.b);
   msgpack_sbuffer_destroy(&x.payload);
   return 0;

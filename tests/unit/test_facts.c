@@ -1,0 +1,306 @@
+#include "state_ops.h"
+
+#include "diagnose/diagnose.h"
+#include "diagnose/words.h"
+
+#include <pthread.h>
+
+enum { NOW = 1000000000 };
+
+static obs_facts *open_facts(uint32_t ops) {
+  obs_facts *f;
+  assert_int_equal(obs_facts_open(&(obs_facts_opts){ops}, &f), OBSERVER_E_OK);
+  return f;
+}
+
+static void set(obs_op *op, obs_field field, obs_str *member, const char *text) {
+  *member = test_str(text);
+  op->present |= OBS_BIT(field);
+}
+#define SET(op, name, text) set(op, OBS_F_##name, &(op)->name, text)
+
+static obs_op make(const char *endpoint, const char *staffer, bool ok) {
+  return test_make_op(
+      &(test_op){.source = "mcp", .endpoint = endpoint, .staffer = staffer, .ok = ok, .ms = 10, .time = NOW});
+}
+
+static void assert_name(const obs_facts_view *v, obs_fact_field field, uint32_t row, const char *want) {
+  obs_str name = obs_facts_view_name(v, field, v->id[field][row]);
+  assert_int_equal(name.len, strlen(want));
+  assert_memory_equal(name.p, want, name.len);
+}
+
+static void test_a_batch(void **state) {
+  (void)state;
+  obs_facts *f = open_facts(100);
+  test_batch *tb = test_batch_new();
+  test_batch_add(tb, &(test_op){"mcp", "/a", "bob", "fill", "picker", true, 12, NOW}, "{}");
+  test_batch_add(tb, &(test_op){"mcp", "/again", NULL, NULL, NULL, true, 12, NOW}, "{}");
+  test_batch_add(tb, &(test_op){"mcp", "/b", NULL, "config_change", NULL, false, INT64_MAX, NOW * INT64_C(5)}, "{}");
+  tb->lines[1].duplicate = true;
+  SET(&tb->ops[2], error, "connection refused");
+  const uint64_t clusters[] = {7, 8, 9};
+  obs_facts_apply(f, &tb->b, 41, NOW, clusters);
+  obs_facts_view v = {0};
+  assert_int_equal(obs_facts_snapshot(f, &v), OBSERVER_E_OK);
+  assert_int_equal(v.n, 2);
+  assert_int_equal(v.seq[0], 41);
+  assert_int_equal(v.seq[1], 42);
+  assert_int_equal(v.cluster[0], 0); /* it succeeded */
+  assert_int_equal(v.cluster[1], 9);
+  assert_int_equal(v.flags[0], 0);
+  assert_int_equal(v.flags[1], OBS_FACT_FAILED | OBS_FACT_DEPLOY);
+  assert_int_equal(v.kind[1], OBS_ERROR_REFUSED);
+  assert_int_equal(v.ms[0], 12);
+  assert_int_equal(v.ms[1], UINT32_MAX);
+  assert_int_equal(v.time_ms[1], NOW); /* from the future: not believed */
+  assert_name(&v, OBS_FACT_endpoint, 0, "/a");
+  assert_name(&v, OBS_FACT_staffer_id, 0, "bob");
+  assert_name(&v, OBS_FACT_role, 0, "picker");
+  assert_int_equal(v.id[OBS_FACT_staffer_id][1], OBS_FACT_ABSENT);
+  test_batch_free(tb);
+  obs_facts_view_fini(&v);
+  obs_facts_close(f);
+}
+
+static void test_the_window_slides_and_names_make_room(void **state) {
+  (void)state;
+  obs_facts *f = open_facts(500);
+  char name[32];
+  for (int i = 0; i < 300000; i++) {
+    snprintf(name, sizeof name, "sig-%d", i);
+    obs_op op = make("/a", "bob", true);
+    SET(&op, sig_hash, name);
+    obs_facts_apply_op(f, &op, (uint64_t)i + 1, NOW, 0);
+  }
+  obs_facts_view v = {0};
+  assert_int_equal(obs_facts_snapshot(f, &v), OBSERVER_E_OK);
+  assert_int_equal(v.n, 500);
+  assert_int_equal(v.seq[0], 299501);
+  assert_true(v.values[OBS_FACT_sig_hash] < 510);
+  assert_name(&v, OBS_FACT_sig_hash, 0, "sig-299500");
+  assert_name(&v, OBS_FACT_sig_hash, 499, "sig-299999");
+  obs_facts_view_fini(&v);
+  obs_facts_close(f);
+}
+
+static void test_too_many_and_too_long_names(void **state) {
+  (void)state;
+  obs_facts *f = open_facts(30000);
+  enum { LONG = 65536 };
+  char *text = malloc(LONG + 1), name[32];
+  assert_non_null(text);
+  for (int i = 0; i < LONG; i += 2) memcpy(text + i, "\xc3\xa9", 2);
+  text[0] = '/';
+  text[1] = '/';
+  text[2] = '/'; /* so that the cut falls into a character */
+  text[3] = '/';
+  memmove(text + 3, text + 4, LONG - 4);
+  text[LONG - 1] = 0;
+  for (int i = 0; i < 25000; i++) {
+    snprintf(name, sizeof name, "e%d", i);
+    obs_op op = make(i == 0 ? text : name, NULL, false);
+    SET(&op, role, "");
+    obs_facts_apply_op(f, &op, (uint64_t)i + 1, NOW, 1);
+  }
+  obs_facts_view v = {0};
+  assert_int_equal(obs_facts_snapshot(f, &v), OBSERVER_E_OK);
+  assert_int_equal(obs_facts_view_name(&v, OBS_FACT_endpoint, v.id[OBS_FACT_endpoint][0]).len, OBS_FACT_NAME - 1);
+  assert_int_equal(v.id[OBS_FACT_endpoint][24999], OBS_FACT_OTHER);
+  assert_name(&v, OBS_FACT_endpoint, 24999, "(other)");
+  assert_int_equal(v.id[OBS_FACT_role][0], OBS_FACT_ABSENT);
+  assert_true(v.values[OBS_FACT_endpoint] <= 2048 + 2);
+  free(text);
+  obs_report r;
+  assert_int_equal(obs_diagnose(&v, &(obs_diagnose_request){0}, &r), OBSERVER_E_OK);
+  obs_facts_view_fini(&v);
+  obs_facts_close(f);
+}
+
+typedef struct {
+  obs_facts *f;
+  uint64_t ops;
+} writing;
+
+/* Staffer and sig say the same number, so that a copy can be checked. */
+static void *write_ops(void *arg) {
+  writing *w = arg;
+  char staffer[32], sig[32];
+  for (uint64_t i = 1; i <= w->ops; i++) {
+    snprintf(staffer, sizeof staffer, "%d", (int)(i / 7 % 3000));
+    snprintf(sig, sizeof sig, "%d", (int)(i / 7 % 3000));
+    obs_op op = make("/a", staffer, i % 5 != 0);
+    SET(&op, sig_hash, sig);
+    obs_facts_apply_op(w->f, &op, i, NOW, i);
+  }
+  return NULL;
+}
+
+static void test_a_copy_while_it_is_written(void **state) {
+  (void)state;
+  writing w = {open_facts(9000), 400000};
+  pthread_t writer;
+  assert_int_equal(pthread_create(&writer, NULL, write_ops, &w), 0);
+  obs_facts_view v = {0};
+  uint64_t last = 0;
+  while (last < w.ops) {
+    assert_int_equal(obs_facts_snapshot(w.f, &v), OBSERVER_E_OK);
+    if (v.n > 0) last = v.seq[v.n - 1];
+    for (uint32_t i = 0; i < v.n; i++) {
+      assert_int_equal(v.seq[i], v.seq[0] + i);
+      obs_str a = obs_facts_view_name(&v, OBS_FACT_staffer_id, v.id[OBS_FACT_staffer_id][i]),
+              b = obs_facts_view_name(&v, OBS_FACT_sig_hash, v.id[OBS_FACT_sig_hash][i]);
+      assert_true(obs_str_eq(a, b) && a.len > 0);
+      char want[32];
+      snprintf(want, sizeof want, "%d", (int)(v.seq[i] / 7 % 3000));
+      assert_true(obs_str_eq(a, test_str(want)));
+    }
+  }
+  pthread_join(writer, NULL);
+  assert_int_equal(v.n, 9000);
+  obs_facts_view_fini(&v);
+  obs_facts_close(w.f);
+}
+
+/* Small worlds made by hand. */
+typedef struct {
+  obs_facts *f;
+  obs_facts_view v;
+  obs_report r;
+  uint64_t seq;
+} world;
+
+static void look(world *w) {
+  assert_int_equal(obs_facts_snapshot(w->f, &w->v), OBSERVER_E_OK);
+  assert_int_equal(obs_diagnose(&w->v, &(obs_diagnose_request){0}, &w->r), OBSERVER_E_OK);
+}
+
+static void leave(world *w) {
+  obs_facts_view_fini(&w->v);
+  obs_facts_close(w->f);
+}
+
+static void add(world *w, obs_op *op, int64_t time_ms) {
+  op->time_ms = time_ms;
+  obs_facts_apply_op(w->f, op, ++w->seq, time_ms, 1);
+}
+
+static const char *const endpoints[] = {"/a", "/b", "/c", "/d", "/e", "/f"};
+static const char *const staffers[] = {"ann", "bob", "cem", "dan", "eve", "fay", "gus", "hal"};
+
+static void test_two_values_that_fail_only_together(void **state) {
+  (void)state;
+  world w = {.f = open_facts(40000)};
+  uint64_t random = 88172645463325252;
+  for (int i = 0; i < 30000; i++) {
+    uint32_t e = test_random(&random) % 6, s = test_random(&random) % 8;
+    bool together = e == 2 && s == 5;
+    obs_op op = make(endpoints[e], staffers[s], test_random(&random) % 1000 >= (together ? 500 : 15));
+    if (!op.success) SET(&op, error, "permission denied");
+    add(&w, &op, NOW + i * 1000);
+  }
+  look(&w);
+  assert_int_equal(w.r.nfindings, 1);
+  const obs_finding *f = &w.r.findings[0];
+  assert_int_equal(f->value.field + f->with.field, OBS_FACT_endpoint + OBS_FACT_staffer_id);
+  assert_string_equal(f->value.field == OBS_FACT_endpoint ? f->value.name : f->with.name, "/c");
+  assert_string_equal(f->value.field == OBS_FACT_endpoint ? f->with.name : f->value.name, "fay");
+  assert_int_equal(f->error, OBS_ERROR_AUTH);
+  assert_true(obs_words_is_dont(f));
+  leave(&w);
+}
+
+static void test_a_deploy_before_an_onset(void **state) {
+  (void)state;
+  world w = {.f = open_facts(40000)};
+  uint64_t random = 88172645463325252;
+  for (int i = 0; i < 30000; i++) {
+    uint32_t e = test_random(&random) % 6;
+    bool bad = e == 4 && i > 20000;
+    obs_op op = make(endpoints[e], staffers[test_random(&random) % 8], test_random(&random) % 1000 >= (bad ? 300 : 15));
+    if (bad && !op.success) op.duration_ms = 5000 + (int64_t)(test_random(&random) % 20);
+    if (bad && !op.success) SET(&op, error, "timed out");
+    if (i == 20000) op = make("ops:deploy/e", "ci", true);
+    add(&w, &op, NOW + i * 1000);
+  }
+  look(&w);
+  assert_int_equal(w.r.nfindings, 1);
+  const obs_finding *f = &w.r.findings[0];
+  assert_string_equal(f->value.name, "/e");
+  assert_int_equal(f->cause, OBS_CAUSE_ONSET);
+  assert_int_equal(f->error, OBS_ERROR_TIMEOUT);
+  assert_true(f->at_ms >= 5000 && f->at_ms < 5020);
+  assert_int_equal(f->deploy_seq, 20001);
+  assert_string_equal(f->deploy, "ops:deploy/e");
+  assert_true(f->from_seq > 20001 && f->from_seq < 20200);
+  leave(&w);
+}
+
+static void test_values_that_always_come_together(void **state) {
+  (void)state;
+  world w = {.f = open_facts(40000)};
+  uint64_t random = 88172645463325252;
+  for (int i = 0; i < 20000; i++) {
+    uint32_t s = test_random(&random) % 8;
+    obs_op op =
+        make(endpoints[test_random(&random) % 6], staffers[s], test_random(&random) % 1000 >= (s == 1 ? 200 : 15));
+    SET(&op, city, staffers[s]); /* each has a town to himself */
+    add(&w, &op, NOW + i * 1000);
+  }
+  look(&w);
+  assert_int_equal(w.r.nfindings, 1);
+  assert_int_equal(w.r.findings[0].value.field, OBS_FACT_staffer_id);
+  assert_string_equal(w.r.findings[0].value.name, "bob");
+  assert_int_equal(w.r.findings[0].same.field, OBS_FACT_city);
+  leave(&w);
+}
+
+static void test_verdicts_on_corrections(void **state) {
+  (void)state;
+  static const char *const sigs[] = {"better", "worse", "same", "rare"};
+  world w = {.f = open_facts(40000)};
+  uint64_t random = 88172645463325252;
+  for (int i = 0; i < 24000; i++) {
+    uint32_t s = test_random(&random) % 6;
+    static const uint32_t before[] = {200, 60, 60}, after[] = {20, 300, 60};
+    uint32_t rate = s < 3 ? (i < 12000 ? before[s] : after[s]) : 15;
+    obs_op op = make(endpoints[test_random(&random) % 6], "ann", test_random(&random) % 1000 >= rate);
+    if (s < 3) SET(&op, sig_hash, sigs[s]);
+    add(&w, &op, NOW + i * 1000);
+    for (uint32_t k = 0; i == 12000 && k < 4; k++) {
+      obs_op correction = make("overseer:m", NULL, true);
+      SET(&correction, source, "overseer_correction");
+      SET(&correction, sig_hash, sigs[k]);
+      add(&w, &correction, NOW + i * 1000);
+    }
+  }
+  look(&w);
+  assert_int_equal(w.r.ncorrections, 4);
+  assert_int_equal(w.r.corrections[0].verdict, OBS_VERDICT_BETTER);
+  assert_int_equal(w.r.corrections[1].verdict, OBS_VERDICT_WORSE);
+  assert_int_equal(w.r.corrections[2].verdict, OBS_VERDICT_SAME);
+  assert_int_equal(w.r.corrections[3].verdict, OBS_VERDICT_UNKNOWN);
+  uint32_t regressions = 0;
+  for (uint32_t i = 0; i < w.r.nfindings; i++) {
+    if (w.r.findings[i].cause != OBS_CAUSE_REGRESSION) continue;
+    regressions++;
+    assert_string_equal(w.r.findings[i].value.name, "worse");
+    assert_int_equal(w.r.findings[i].correction_seq, w.r.corrections[1].seq);
+  }
+  assert_int_equal(regressions, 1);
+  leave(&w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_a_batch),
+      cmocka_unit_test(test_the_window_slides_and_names_make_room),
+      cmocka_unit_test(test_too_many_and_too_long_names),
+      cmocka_unit_test(test_a_copy_while_it_is_written),
+      cmocka_unit_test(test_two_values_that_fail_only_together),
+      cmocka_unit_test(test_a_deploy_before_an_onset),
+      cmocka_unit_test(test_values_that_always_come_together),
+      cmocka_unit_test(test_verdicts_on_corrections),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
