@@ -87,7 +87,7 @@ static void pick_evidence(const rows *r, uint32_t slow_ms, obs_finding *f) {
   }
 }
 
-static int by_ms(const void *a, const void *b) {
+static int by_number(const void *a, const void *b) {
   uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
   return (x > y) - (x < y);
 }
@@ -100,7 +100,7 @@ static uint32_t same_duration(const rows *r, uint64_t failures) {
   uint32_t n = 0, at = 0;
   for (uint32_t i = r->from; i < r->until && n < failures; i++)
     if (has_value(r, i) && is_failure(r->d, i)) ms[n++] = r->d->view->ms[i];
-  qsort(ms, n, sizeof *ms, by_ms);
+  qsort(ms, n, sizeof *ms, by_number);
   uint32_t most = 0;
   for (uint32_t low = 0, high = 0; low < n; low++) {
     while (high < n && ms[high] <= ms[low] * 1.02) high++;
@@ -112,16 +112,13 @@ static uint32_t same_duration(const rows *r, uint64_t failures) {
   return most * 2 >= n && at >= LEAST_SAME_MS ? at : 0;
 }
 
-static int by_count(const void *a, const void *b) {
-  return by_ms(a, b);
-}
-
 /* The load from which on a limit is hit: the least of the minutes that had failures, but for one in ten; 0 when these
  * were not busier than others. */
 static uint32_t find_load(const rows *r) {
   const obs_facts_view *v = r->d->view;
-  uint32_t *all = malloc(2 * (size_t)(v->n + 1) * sizeof *all), *hit = all + v->n + 1;
+  uint32_t *all = malloc(2 * (size_t)(v->n + 1) * sizeof *all);
   if (!all) return 0;
+  uint32_t *hit = all + v->n + 1;
   uint32_t nall = 0, nhit = 0, ops = 0, failures = 0;
   int64_t minute = INT64_MIN;
   for (uint32_t i = 0; i <= v->n; i++) {
@@ -137,8 +134,8 @@ static uint32_t find_load(const rows *r) {
     ops++;
     failures += is_failure(r->d, i) && v->kind[i] == OBS_ERROR_RATE_LIMIT;
   }
-  qsort(all, nall, sizeof *all, by_count);
-  qsort(hit, nhit, sizeof *hit, by_count);
+  qsort(all, nall, sizeof *all, by_number);
+  qsort(hit, nhit, sizeof *hit, by_number);
   uint32_t load = nhit >= LEAST_LOAD && hit[nhit / 2] * 10 >= all[nall / 2] * 13 ? hit[nhit / 10] : 0;
   free(all);
   return load;

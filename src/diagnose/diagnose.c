@@ -3,6 +3,7 @@
 #include "diagnose/describe.h"
 #include "diagnose/search.h"
 #include "diagnose/slow.h"
+#include "diagnose/stats.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -114,6 +115,13 @@ static observer_err find_failures(const scope *s, bool by_time, found *before, o
   return err;
 }
 
+/* What became slow is told of a cluster only where its failures came with it. */
+static bool concerns(const scope *s, const obs_finding *f) {
+  if (s->request->cluster == 0) return true;
+  double part = (double)f->ops / (double)(f->ops + f->rest_ops);
+  return obs_stats_binomial((double)f->failures, (double)(f->failures + f->rest_failures), part) < log(0.001);
+}
+
 static observer_err find_slow(const scope *s, bool by_time, obs_report *r) {
   obs_slow slow[OBS_SLOWS];
   int n = obs_slow_find(s->view, s->takes, by_time, slow);
@@ -125,9 +133,7 @@ static observer_err find_slow(const scope *s, bool by_time, obs_report *r) {
     obs_finding *k = known(r, &f);
     if (k && k->cause != OBS_CAUSE_REGRESSION) {
       obs_describe_merge(k, &f);
-    } else if (!k && r->nfindings < OBS_FINDINGS && s->request->cluster == 0) {
-      r->findings[r->nfindings++] = f;
-    } else if (!k && f.failures > 0 && r->nfindings < OBS_FINDINGS) {
+    } else if (!k && r->nfindings < OBS_FINDINGS && concerns(s, &f)) {
       r->findings[r->nfindings++] = f;
     }
   }

@@ -71,12 +71,13 @@ static observer_err sample(obs_model *m, const obs_model_opts *o) {
 }
 
 static bool allocate(obs_model *m) {
-  uint32_t most = 0;
+  uint32_t most = 1;
+  if (m->n == 0) return false;
   bool ok = (m->odds = calloc(m->n, sizeof *m->odds)) && (m->rate = calloc(m->n, sizeof *m->rate)) &&
             (m->through = calloc(m->n, sizeof *m->through)) && (m->slope = calloc(m->n, sizeof *m->slope)) &&
             (m->bend = calloc(m->n, sizeof *m->bend));
   for (int f = 0; ok && f < OBS_MODEL_FIELDS; f++) {
-    uint32_t values = f == OBS_MODEL_TIME ? OBS_MODEL_PARTS : m->view->values[f];
+    uint32_t values = f == OBS_MODEL_TIME ? OBS_MODEL_PARTS : m->view->values[f] + 1; /* never none */
     if (values > most) most = values;
     m->values[f] = values;
     ok = (m->id[f] = malloc(m->n * sizeof *m->id[f])) && (m->effect[f] = calloc(values, sizeof *m->effect[f])) &&

@@ -530,7 +530,7 @@ static void refine(obs_search *s, double tests, obs_candidate *c) {
 }
 
 bool obs_search_next(obs_search *s, obs_candidate *out) {
-  for (;;) {
+  while (s->tries++ < OBS_SEARCH_TRIES) {
     obs_model_count(s->model);
     const double tests = count_tests(s);
     if (!find_best(s, tests, out)) return false;
@@ -544,4 +544,5 @@ bool obs_search_next(obs_search *s, obs_candidate *out) {
     if (s->nrefuted == OBS_SEARCH_REFUTED) return false;
     s->refuted[s->nrefuted++] = (obs_refuted){plain.cause, plain.factor.field, plain.factor.id};
   }
+  return false;
 }

@@ -5,7 +5,7 @@
 #include "diagnose/diagnose.h"
 #include "diagnose/model.h"
 
-enum { OBS_SEARCH_CORRECTIONS = 512, OBS_SEARCH_REFUTED = 16 };
+enum { OBS_SEARCH_CORRECTIONS = 512, OBS_SEARCH_REFUTED = 16, OBS_SEARCH_TRIES = 24 };
 
 /* A correction as a point in the model's rows. Counts are filled by each search. */
 typedef struct {
@@ -29,7 +29,7 @@ typedef struct {
   uint32_t given;   /* fields that all rows share */
   bool shares_only; /* causes of all the time */
   obs_refuted refuted[OBS_SEARCH_REFUTED];
-  uint32_t nrefuted;
+  uint32_t nrefuted, tries; /* tries are bounded, and with them the time */
   obs_search_correction corrections[OBS_SEARCH_CORRECTIONS];
   uint32_t ncorrections;
   void *scratch;
