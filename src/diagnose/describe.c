@@ -254,10 +254,10 @@ void obs_describe_merge(obs_finding *failures, const obs_finding *slow) {
   failures->from_ms = slow->from_ms;
 }
 
-void obs_describe_correction(const obs_search *search, uint32_t k, obs_correction *out) {
+void obs_describe_correction(const obs_search *search, uint32_t k, obs_correction_effect *out) {
   const obs_search_correction *c = &search->corrections[k];
   const obs_facts_view *v = search->model->view;
-  *out = (obs_correction){.seq = v->seq[c->view_row], .value = value_of(v, c->field, c->id)};
+  *out = (obs_correction_effect){.seq = v->seq[c->view_row], .value = value_of(v, c->field, c->id)};
   out->ops_before = (uint32_t)c->ops_before;
   out->failures_before = (uint32_t)c->seen_before;
   out->ops_after = (uint32_t)c->ops_after;

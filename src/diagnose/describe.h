@@ -18,6 +18,6 @@ bool obs_describe(const obs_described *d, const obs_search *search, const obs_ca
 bool obs_describe_slow(const obs_described *d, const obs_slow *slow, obs_finding *out);
 /* A finding about failures and one about durations of the same value become one. */
 void obs_describe_merge(obs_finding *failures, const obs_finding *slow);
-void obs_describe_correction(const obs_search *search, uint32_t k, obs_correction *out);
+void obs_describe_correction(const obs_search *search, uint32_t k, obs_correction_effect *out);
 
 #endif

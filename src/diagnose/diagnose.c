@@ -77,7 +77,7 @@ static void report_candidate(const scope *s, const obs_search *search, const obs
 static void judge_corrections(obs_search *search, obs_report *r) {
   obs_model_rates(search->model, false);
   obs_search_count_corrections(search);
-  uint32_t first = search->ncorrections > OBS_CORRECTIONS ? search->ncorrections - OBS_CORRECTIONS : 0;
+  uint32_t first = search->ncorrections > OBS_REPORT_CORRECTIONS ? search->ncorrections - OBS_REPORT_CORRECTIONS : 0;
   for (uint32_t k = first; k < search->ncorrections; k++)
     obs_describe_correction(search, k, &r->corrections[r->ncorrections++]);
 }

@@ -18,7 +18,7 @@
 
 #include <observer/error.h>
 
-enum { OBS_FINDINGS = 16, OBS_EVIDENCE = 5, OBS_CORRECTIONS = 64 };
+enum { OBS_FINDINGS = 16, OBS_EVIDENCE = 5, OBS_REPORT_CORRECTIONS = 64 };
 
 /* X(kind, name in JSON) */
 #define OBS_CAUSES(X)                                                                                                  \
@@ -70,7 +70,7 @@ typedef struct {
   obs_value value;
   uint32_t ops_before, failures_before, ops_after, failures_after;
   obs_verdict verdict; /* UNKNOWN: too little to tell */
-} obs_correction;
+} obs_correction_effect;
 
 typedef struct {
   uint64_t cluster; /* its failures; 0: all */
@@ -84,7 +84,7 @@ typedef struct {
   uint64_t first_seq, last_seq; /* failures */
   obs_finding findings[OBS_FINDINGS];
   uint32_t nfindings; /* strongest first */
-  obs_correction corrections[OBS_CORRECTIONS];
+  obs_correction_effect corrections[OBS_REPORT_CORRECTIONS];
   uint32_t ncorrections; /* the latest, oldest first */
 } obs_report;
 

@@ -251,7 +251,7 @@ static void put_finding(obs_buf *out, const obs_finding *f) {
   obs_buf_puts(out, f->nevidence == 0 ? "[]}" : "]}");
 }
 
-static void put_correction(obs_buf *out, const obs_correction *c) {
+static void put_correction(obs_buf *out, const obs_correction_effect *c) {
   obs_buf_putc(out, '{');
   put_number(out, "seq", c->seq);
   put_json_value(out, "of", &c->value);
