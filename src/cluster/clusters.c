@@ -55,6 +55,7 @@ void obs_clusters_close(obs_clusters *c) {
   free(c->all);
   free(c->index);
   free(c->pending);
+  free(c->applied);
   pthread_mutex_destroy(&c->lock);
   free(c);
 }
@@ -258,15 +259,32 @@ static void tell_of(obs_clusters *c, uint32_t slot, const obs_op *op, uint64_t s
 
 /* ---- the follower ---- */
 
-static void take(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t now_ms, bool live) {
+/* Returns the failure's cluster; 0: none. */
+static uint64_t take(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t now_ms, bool live) {
   bool tell = false;
   if (is_correction(op))
     take_correction(c, op, seq);
   else if (c->corrections.nopen > 0)
     note_outcome(c, op);
-  if (op->success) return;
+  if (op->success) return 0;
   uint32_t slot = count_failure(c, op, seq, now_ms, &tell);
   if (tell && live) tell_of(c, slot, op, seq, now_ms);
+  return slot != OBS_CLUSTER_NONE ? c->all[slot].id : 0;
+}
+
+/* Without memory no op of the batch is said to have a cluster. */
+static void note_applied(obs_clusters *c, const obs_batch *b, uint32_t op, uint64_t id) {
+  if (c->napplied == 0) {
+    if (b->nops > c->applied_cap) {
+      uint64_t *p = reallocarray(c->applied, b->nops, sizeof(*p));
+      if (p == NULL) return;
+      c->applied = p;
+      c->applied_cap = b->nops;
+    }
+    memset(c->applied, 0, b->nops * sizeof(*c->applied));
+    c->napplied = b->nops;
+  }
+  c->applied[op] = id;
 }
 
 /* Without the lock: what it reads is the commit thread's own. */
@@ -278,13 +296,15 @@ void obs_clusters_apply(void *clusters, const obs_batch *b, uint64_t first_seq, 
   obs_clusters *c = clusters;
   uint64_t seq = first_seq;
   bool locked = false;
+  c->napplied = 0;
   for (uint32_t i = 0; i < b->nops; i++) {
     if (b->lines[i].duplicate) continue;
     uint64_t own = seq++;
     if (!concerns(c, &b->ops[i])) continue;
     if (!locked) pthread_mutex_lock(&c->lock);
     locked = true;
-    take(c, &b->ops[i], own, now_ms, true);
+    uint64_t id = take(c, &b->ops[i], own, now_ms, true);
+    if (id != 0) note_applied(c, b, i, id);
   }
   if (locked) pthread_mutex_unlock(&c->lock);
   for (uint32_t i = 0; i < c->npending; i++) c->opts.event(c->opts.event_arg, &c->pending[i].e);
@@ -295,7 +315,7 @@ void obs_clusters_apply_row(void *clusters, const obs_op *op, uint64_t seq, int6
   obs_clusters *c = clusters;
   if (!concerns(c, op)) return;
   pthread_mutex_lock(&c->lock);
-  take(c, op, seq, op->time_ms < now_ms ? op->time_ms : now_ms, false);
+  (void)take(c, op, seq, op->time_ms < now_ms ? op->time_ms : now_ms, false);
   pthread_mutex_unlock(&c->lock);
 }
 

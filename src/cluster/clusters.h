@@ -134,6 +134,21 @@ observer_err obs_clusters_list_json(obs_clusters *c, const obs_clusters_filter *
                                     uint32_t *total);
 /* One cluster, with its corrections and former ids. `id` may be a former one. False: there is none. */
 bool obs_clusters_one_json(obs_clusters *c, uint64_t id, int64_t now_ms, obs_buf *out);
+/* What changes of a cluster, without its texts: for who looks at all of them. */
+typedef struct {
+  uint64_t id, count, first_seq, last_seq;
+  uint32_t episode; /* 1, and one more with each regression */
+  uint32_t recent;  /* failures of the last hour */
+  obs_cluster_state state;
+  int64_t first_ms, last_ms;
+} obs_cluster_mark;
+/* The `max` clusters that failed last, latest first; returns how many. */
+uint32_t obs_clusters_marks(obs_clusters *c, int64_t now_ms, obs_cluster_mark *out, uint32_t max);
+/* A cluster's failures of the last `ms`, as its rate tells them (rate.h: an hour at most). */
+uint64_t obs_clusters_within(obs_clusters *c, uint64_t id, uint64_t ms, int64_t now_ms);
+/* The clusters of the ops of the batch that was applied last, by their place in it, 0 for none; NULL: no op has one.
+ * Commit thread, until the next apply. */
+const uint64_t *obs_clusters_applied(const obs_clusters *c);
 /* The id that a former id leads to; any other as it is. */
 uint64_t obs_clusters_now(obs_clusters *c, uint64_t id);
 /* The id of the cluster that a recorded op belongs to, as things stand; 0: none. */

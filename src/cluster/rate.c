@@ -26,14 +26,27 @@ void obs_rate_add(obs_rate *r, int64_t ms) {
   for (int i = 0; i < OBS_RATE_SPANS; i++) add(r, i, tick_of(i, ms), 1);
 }
 
-uint64_t obs_rate_sum(const obs_rate *r, int span, int64_t now_ms) {
+/* Of the last `slices` slices. */
+static uint64_t sum_of(const obs_rate *r, int span, int64_t slices, int64_t now_ms) {
   int64_t newest = r->span[span].tick, now = tick_of(span, now_ms);
   uint64_t sum = 0;
   for (int i = 0; i < spans[span].slices && i <= newest; i++) {
     int64_t tick = newest - i;
-    if (tick > now - spans[span].slices && tick <= now) sum += r->span[span].n[tick % spans[span].slices];
+    if (tick > now - slices && tick <= now) sum += r->span[span].n[tick % spans[span].slices];
   }
   return sum;
+}
+
+uint64_t obs_rate_sum(const obs_rate *r, int span, int64_t now_ms) {
+  return sum_of(r, span, spans[span].slices, now_ms);
+}
+
+uint64_t obs_rate_within(const obs_rate *r, uint64_t ms, int64_t now_ms) {
+  int span = ms < (uint64_t)spans[OBS_RATE_MINUTE].ms * (uint64_t)spans[OBS_RATE_MINUTE].slices ? OBS_RATE_MINUTE
+                                                                                                : OBS_RATE_HOUR;
+  uint64_t slices = ms / (uint64_t)spans[span].ms + 2; /* whole ones, and those that it begins and ends in */
+  if (slices > (uint64_t)spans[span].slices) slices = (uint64_t)spans[span].slices;
+  return sum_of(r, span, (int64_t)slices, now_ms);
 }
 
 void obs_rate_merge(obs_rate *r, const obs_rate *from) {

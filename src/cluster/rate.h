@@ -17,6 +17,8 @@ typedef struct {
 /* Times are milliseconds; one before the oldest slice is not counted. */
 void obs_rate_add(obs_rate *r, int64_t ms);
 uint64_t obs_rate_sum(const obs_rate *r, int span, int64_t now_ms);
+/* How many in the last `ms`, up to a slice more; an hour at most. */
+uint64_t obs_rate_within(const obs_rate *r, uint64_t ms, int64_t now_ms);
 void obs_rate_merge(obs_rate *r, const obs_rate *from);
 void obs_rate_save(const obs_rate *r, obs_buf *out);
 void obs_rate_load(obs_rate *r, obs_unpack *in);

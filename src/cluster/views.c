@@ -228,6 +228,39 @@ observer_err obs_clusters_list_json(obs_clusters *c, const obs_clusters_filter *
 
 /* ---- the rest ---- */
 
+static obs_cluster_mark mark_of(const obs_cluster *x, int64_t now_ms) {
+  return (obs_cluster_mark){.id = x->id,
+                            .count = x->count,
+                            .first_seq = x->first_seq,
+                            .last_seq = x->last_seq,
+                            .episode = x->regressions + 1,
+                            .recent = (uint32_t)obs_rate_sum(&x->rate, OBS_RATE_HOUR, now_ms),
+                            .state = x->state,
+                            .first_ms = x->first_ms,
+                            .last_ms = x->last_ms};
+}
+
+uint32_t obs_clusters_marks(obs_clusters *c, int64_t now_ms, obs_cluster_mark *out, uint32_t max) {
+  uint32_t n = 0;
+  pthread_mutex_lock(&c->lock);
+  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE && n < max; slot = c->all[slot].older)
+    out[n++] = mark_of(&c->all[slot], now_ms);
+  pthread_mutex_unlock(&c->lock);
+  return n;
+}
+
+uint64_t obs_clusters_within(obs_clusters *c, uint64_t id, uint64_t ms, int64_t now_ms) {
+  pthread_mutex_lock(&c->lock);
+  uint32_t slot = obs_cluster_find(c, obs_cluster_resolve(c, id));
+  uint64_t n = slot != OBS_CLUSTER_NONE ? obs_rate_within(&c->all[slot].rate, ms, now_ms) : 0;
+  pthread_mutex_unlock(&c->lock);
+  return n;
+}
+
+const uint64_t *obs_clusters_applied(const obs_clusters *c) {
+  return c->napplied > 0 ? c->applied : NULL;
+}
+
 uint64_t obs_clusters_now(obs_clusters *c, uint64_t id) {
   pthread_mutex_lock(&c->lock);
   uint64_t now = obs_cluster_resolve(c, id);

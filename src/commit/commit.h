@@ -30,11 +30,12 @@ typedef struct {
   void (*apply)(void *arg, const obs_batch *b, uint64_t first_seq, int64_t now_ms);
   /* Replay: a row of the past. One that was loaded gets the rows behind the checkpoint; one that keeps nothing (`load`
    * is NULL) or has no usable part gets every row that is read: all rows if somebody else lacks its part, else at least
-   * as many as the ring holds. */
+   * as many as the ring holds, and as `rows` says. */
   void (*apply_row)(void *arg, const obs_op *op, uint64_t seq, int64_t now_ms);
   observer_err (*save)(void *arg, obs_buf *out);
   /* Before any apply_row. When it is not OK, the follower is as it was before, and all rows are replayed to it. */
   observer_err (*load)(void *arg, const void *data, size_t len);
+  uint32_t rows; /* at least so many of the last rows are replayed to one without `load` */
 } obs_follower;
 
 enum { OBS_FOLLOWERS = 8, OBS_FOLLOWER_NAME = 16 };

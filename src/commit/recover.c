@@ -142,10 +142,20 @@ static bool lacks_part(const recovery *r) {
   return false;
 }
 
-/* The first row that is needed: those of the ring, and all for a follower that lacks its part. */
+/* How many rows before the checkpoint's end are needed: those of the ring, and of followers that keep nothing. */
+static uint32_t rows_back(const recovery *r) {
+  uint32_t rows = obs_state_ring_size(r->opts->state);
+  for (uint32_t i = 0; i < r->opts->nfollowers; i++) {
+    const obs_follower *f = &r->opts->followers[i];
+    if (f->load == NULL && f->apply_row != NULL && f->rows > rows) rows = f->rows;
+  }
+  return rows;
+}
+
+/* The first row that is needed: all for a follower that lacks its part. */
 static uint64_t first_row(const recovery *r) {
-  uint32_t ring = obs_state_ring_size(r->opts->state);
-  return !lacks_part(r) && r->checkpoint_seq >= ring ? r->checkpoint_seq - ring + 1 : 1;
+  uint32_t rows = rows_back(r);
+  return !lacks_part(r) && r->checkpoint_seq >= rows ? r->checkpoint_seq - rows + 1 : 1;
 }
 
 observer_err obs_recover_run(const obs_commit_opts *opts, obs_dedupe *dedupe, obs_commit_recovered *out) {

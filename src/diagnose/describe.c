@@ -181,14 +181,14 @@ static void set_range(const rows *r, obs_finding *f) {
 
 /* Failures that the model, where the factor is the last, expects of the factor's rows without it; for the whole view.
  */
-static double expected_of(const obs_model *m, uint64_t failures) {
+static double expected_of(const obs_logit *m, uint64_t failures) {
   const obs_factor *c = &m->factors[m->nfactors - 1];
   const double let = exp(c->hazard);
   double seen = 0, expected = 0;
   for (uint32_t i = c->from; i < c->until; i++) {
     if (!obs_factor_has(c, m, i)) continue;
     seen += m->failed[i];
-    expected += 1 - (1 - obs_model_rate(m, i, c->field < 0 ? 0 : m->effect[c->field][c->id])) * let;
+    expected += 1 - (1 - obs_logit_rate(m, i, c->field < 0 ? 0 : m->effect[c->field][c->id])) * let;
   }
   return seen > 0 ? expected * (double)failures / seen : expected;
 }
@@ -199,7 +199,7 @@ static double log10_of(double log_p) {
 }
 
 bool obs_describe(const obs_described *d, const obs_search *search, const obs_candidate *c, obs_finding *out) {
-  const obs_model *m = search->model;
+  const obs_logit *m = search->model;
   const obs_factor *x = &c->factor;
   const uint32_t n = d->view->n;
   rows r = {d, x->field, x->field2, x->id, x->id2, x->from > 0 ? m->row[x->from] : 0, n};

@@ -75,7 +75,7 @@ static void report_candidate(const scope *s, const obs_search *search, const obs
 }
 
 static void judge_corrections(obs_search *search, obs_report *r) {
-  obs_model_rates(search->model, false);
+  obs_logit_rates(search->model, false);
   obs_search_count_corrections(search);
   uint32_t first = search->ncorrections > OBS_REPORT_CORRECTIONS ? search->ncorrections - OBS_REPORT_CORRECTIONS : 0;
   for (uint32_t k = first; k < search->ncorrections; k++)
@@ -84,15 +84,15 @@ static void judge_corrections(obs_search *search, obs_report *r) {
 
 /* Causes of all the time that were found before, and may be put into another model. */
 typedef struct {
-  obs_factor factors[OBS_MODEL_FACTORS];
+  obs_factor factors[OBS_LOGIT_FACTORS];
   uint32_t n;
 } found;
 
 static void search_all(const scope *s, obs_search *search, found *before, obs_report *r) {
-  obs_model *m = search->model;
+  obs_logit *m = search->model;
   for (uint32_t k = 0; k < before->n; k++) {
     before->factors[k].until = m->n;
-    obs_model_explain(m, &before->factors[k]);
+    obs_logit_explain(m, &before->factors[k]);
   }
   if (!s->by_kind) judge_corrections(search, r);
   obs_candidate c;
@@ -103,15 +103,15 @@ static void search_all(const scope *s, obs_search *search, found *before, obs_re
 }
 
 static observer_err find_failures(const scope *s, bool by_time, found *before, obs_report *r) {
-  obs_model m;
+  obs_logit m;
   obs_search search;
-  const obs_model_opts opts = {takes, s, by_time};
-  observer_err err = obs_model_open(s->view, &opts, &m);
+  const obs_logit_opts opts = {takes, s, by_time};
+  observer_err err = obs_logit_open(s->view, &opts, &m);
   if (err != OBSERVER_E_OK) return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
   err = obs_search_open(&search, &m, s->request->given, s->by_kind);
   if (err == OBSERVER_E_OK) search_all(s, &search, before, r);
   obs_search_close(&search);
-  obs_model_close(&m);
+  obs_logit_close(&m);
   return err;
 }
 

@@ -59,7 +59,8 @@ typedef struct {
   uint32_t ops; /* kept; default 262144 */
 } obs_facts_opts;
 
-#define OBS_FACTS_OPTS_DEFAULT ((obs_facts_opts){262144})
+enum { OBS_FACTS_ROWS = 262144 };
+#define OBS_FACTS_OPTS_DEFAULT ((obs_facts_opts){OBS_FACTS_ROWS})
 
 observer_err obs_facts_open(const obs_facts_opts *opts, obs_facts **out);
 void obs_facts_close(obs_facts *f);

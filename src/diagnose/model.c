@@ -7,11 +7,11 @@
 
 enum { FIRST_SWEEPS = 4, SWEEPS = 2, MORE_SWEEPS = 3 };
 
-static const double usual_spread[OBS_MODEL_FIELDS] = {
+static const double usual_spread[OBS_LOGIT_FIELDS] = {
 #define MODEL_SPREAD(name, max, spread) (spread),
     OBS_FACT_FIELDS(MODEL_SPREAD)
 #undef MODEL_SPREAD
-        [OBS_MODEL_TIME] = 0.3,
+        [OBS_LOGIT_TIME] = 0.3,
 };
 
 /* 2^x to 5 digits, made so that a compiler can do several at once; |x| < 120. */
@@ -31,7 +31,7 @@ static inline float logistic(float odds) {
   return 1 / (1 + power_of_2(x));
 }
 
-float obs_model_rate(const obs_model *m, uint32_t i, float less) {
+float obs_logit_rate(const obs_logit *m, uint32_t i, float less) {
   return 1 - (1 - logistic(m->odds[i] - less)) * m->through[i];
 }
 
@@ -46,7 +46,7 @@ static bool drawn(uint64_t seq, uint32_t want, uint32_t have) {
   return have <= want || (mix(seq) & 0xffffffff) * have < (uint64_t)want << 32;
 }
 
-static observer_err sample(obs_model *m, const obs_model_opts *o) {
+static observer_err sample(obs_logit *m, const obs_logit_opts *o) {
   const obs_facts_view *v = m->view;
   uint32_t cases = 0, others = 0;
   for (uint32_t i = 0; i < v->n; i++) {
@@ -54,7 +54,7 @@ static observer_err sample(obs_model *m, const obs_model_opts *o) {
     if (o->takes(o->arg, v, i, &failed)) *(failed ? &cases : &others) += 1;
   }
   if (cases == 0 || others == 0) return OBSERVER_E_NOTFOUND;
-  uint32_t most_cases = OBS_MODEL_CASES, most_others = OBS_MODEL_ROWS - OBS_MODEL_CASES;
+  uint32_t most_cases = OBS_LOGIT_CASES, most_others = OBS_LOGIT_ROWS - OBS_LOGIT_CASES;
   uint32_t room = cases + others; /* draws are about right only */
   m->row = malloc(room * sizeof *m->row);
   m->failed = malloc(room);
@@ -70,35 +70,35 @@ static observer_err sample(obs_model *m, const obs_model_opts *o) {
   return m->cases > 0 && m->cases < m->n ? OBSERVER_E_OK : OBSERVER_E_NOTFOUND;
 }
 
-static bool allocate(obs_model *m) {
+static bool allocate(obs_logit *m) {
   uint32_t most = 1;
   if (m->n == 0) return false;
   bool ok = (m->odds = calloc(m->n, sizeof *m->odds)) && (m->rate = calloc(m->n, sizeof *m->rate)) &&
             (m->through = calloc(m->n, sizeof *m->through)) && (m->slope = calloc(m->n, sizeof *m->slope)) &&
             (m->bend = calloc(m->n, sizeof *m->bend));
-  for (int f = 0; ok && f < OBS_MODEL_FIELDS; f++) {
-    uint32_t values = f == OBS_MODEL_TIME ? OBS_MODEL_PARTS : m->view->values[f] + 1; /* never none */
+  for (int f = 0; ok && f < OBS_LOGIT_FIELDS; f++) {
+    uint32_t values = f == OBS_LOGIT_TIME ? OBS_LOGIT_PARTS : m->view->values[f] + 1; /* never none */
     if (values > most) most = values;
     m->values[f] = values;
     ok = (m->id[f] = malloc(m->n * sizeof *m->id[f])) && (m->effect[f] = calloc(values, sizeof *m->effect[f])) &&
          (m->ops[f] = calloc(values, sizeof *m->ops[f])) && (m->seen[f] = calloc(values, sizeof *m->seen[f])) &&
          (m->expected[f] = calloc(values, sizeof *m->expected[f])) &&
          (m->plain[f] = calloc(values, sizeof *m->plain[f])) &&
-         (f == OBS_MODEL_TIME || (m->alias[f] = malloc(values * sizeof *m->alias[f])));
+         (f == OBS_LOGIT_TIME || (m->alias[f] = malloc(values * sizeof *m->alias[f])));
   }
   return ok && (m->gradient = malloc(most * sizeof *m->gradient)) &&
          (m->curvature = malloc(most * sizeof *m->curvature));
 }
 
-static void fill_ids(obs_model *m) {
+static void fill_ids(obs_logit *m) {
   for (int f = 0; f < OBS_FACT_COUNT; f++)
     for (uint32_t i = 0; i < m->n; i++) m->id[f][i] = m->view->id[f][m->row[i]];
   for (uint32_t i = 0; i < m->n; i++)
-    m->id[OBS_MODEL_TIME][i] = m->by_time ? (uint16_t)((uint64_t)i * OBS_MODEL_PARTS / m->n) : 0;
+    m->id[OBS_LOGIT_TIME][i] = m->by_time ? (uint16_t)((uint64_t)i * OBS_LOGIT_PARTS / m->n) : 0;
 }
 
 /* For each value of field `a`, the one of field `b` that it always comes with, or ABSENT. */
-static bool companions(const obs_model *m, int a, int b, uint16_t *with) {
+static bool companions(const obs_logit *m, int a, int b, uint16_t *with) {
   enum { UNSEEN = UINT16_MAX };
   for (uint32_t v = 0; v < m->values[a]; v++) with[v] = UNSEEN;
   uint32_t left = 0;
@@ -115,7 +115,7 @@ static bool companions(const obs_model *m, int a, int b, uint16_t *with) {
   return true;
 }
 
-static void note_aliases(obs_model *m, int a, int b, const uint16_t *a_with, const uint16_t *b_with) {
+static void note_aliases(obs_logit *m, int a, int b, const uint16_t *a_with, const uint16_t *b_with) {
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[b]; v++) {
     uint16_t w = b_with[v];
     if (w == UINT16_MAX || w < OBS_FACT_NAMED || a_with[w] != v || m->alias[b][v].field >= 0) continue;
@@ -125,7 +125,7 @@ static void note_aliases(obs_model *m, int a, int b, const uint16_t *a_with, con
 }
 
 /* Values that always come together are one: the later field's becomes absent. */
-static bool fold_aliases(obs_model *m) {
+static bool fold_aliases(obs_logit *m) {
   uint16_t *with = malloc((size_t)2 * (UINT16_MAX + 1) * sizeof *with);
   if (!with) return false;
   for (int f = 0; f < OBS_FACT_COUNT; f++)
@@ -149,7 +149,7 @@ static double bounded(double step) {
 }
 
 /* What each row says about its log odds: first and second derivative of its likelihood. */
-static void derive(obs_model *m) {
+static void derive(obs_logit *m) {
   const float *restrict odds = m->odds, *restrict through = m->through;
   const uint8_t *restrict failed = m->failed;
   float *restrict slope = m->slope, *restrict bend = m->bend;
@@ -160,7 +160,7 @@ static void derive(obs_model *m) {
   }
 }
 
-static void fit_intercept(obs_model *m) {
+static void fit_intercept(obs_logit *m) {
   double gradient = 0, curvature = 1e-9;
   derive(m);
   for (uint32_t i = 0; i < m->n; i++) {
@@ -171,7 +171,7 @@ static void fit_intercept(obs_model *m) {
   for (uint32_t i = 0; i < m->n; i++) m->odds[i] += step;
 }
 
-static void fit_field(obs_model *m, int f) {
+static void fit_field(obs_logit *m, int f) {
   const uint16_t *id = m->id[f];
   memset(m->gradient, 0, m->values[f] * sizeof *m->gradient);
   memset(m->curvature, 0, m->values[f] * sizeof *m->curvature);
@@ -189,18 +189,18 @@ static void fit_field(obs_model *m, int f) {
   for (uint32_t i = 0; i < m->n; i++) m->odds[i] += (float)m->gradient[id[i]];
 }
 
-static void change_factor(obs_model *m, obs_factor *factor, double step) {
+static void change_factor(obs_logit *m, obs_factor *factor, double step) {
   factor->hazard += step;
   float more = (float)exp(-step);
   for (uint32_t i = factor->from; i < factor->until; i++)
     if (obs_factor_has(factor, m, i)) m->through[i] *= more;
 }
 
-static void fit_factor(obs_model *m, obs_factor *factor) {
+static void fit_factor(obs_logit *m, obs_factor *factor) {
   double gradient = 0, curvature = 1e-9;
   for (uint32_t i = factor->from; i < factor->until; i++) {
     if (!obs_factor_has(factor, m, i)) continue;
-    double p = obs_model_rate(m, i, 0);
+    double p = obs_logit_rate(m, i, 0);
     gradient += m->failed[i] / p - 1;
     curvature += (1 - p) / p;
   }
@@ -210,18 +210,18 @@ static void fit_factor(obs_model *m, obs_factor *factor) {
   change_factor(m, factor, fmin(fmax(step, -factor->hazard), highest - factor->hazard));
 }
 
-static void fit(obs_model *m, int sweeps) {
+static void fit(obs_logit *m, int sweeps) {
   for (int s = 0; s < sweeps; s++) {
     for (uint32_t k = 0; k < 2 * m->nfactors; k++) fit_factor(m, &m->factors[k % m->nfactors]);
     fit_intercept(m);
-    for (int f = OBS_MODEL_FIELDS - 1; f >= 0; f--) {
-      if (f == OBS_MODEL_TIME && !m->by_time) continue;
+    for (int f = OBS_LOGIT_FIELDS - 1; f >= 0; f--) {
+      if (f == OBS_LOGIT_TIME && !m->by_time) continue;
       fit_field(m, f);
     }
   }
 }
 
-void obs_model_count(obs_model *m) {
+void obs_logit_count(obs_logit *m) {
   for (int f = 0; f < OBS_FACT_COUNT; f++) {
     memset(m->ops[f], 0, m->values[f] * sizeof *m->ops[f]);
     memset(m->seen[f], 0, m->values[f] * sizeof *m->seen[f]);
@@ -231,29 +231,29 @@ void obs_model_count(obs_model *m) {
       uint16_t v = m->id[f][i];
       m->ops[f][v]++;
       m->seen[f][v] += m->failed[i];
-      float rate = obs_model_rate(m, i, m->effect[f][v]);
+      float rate = obs_logit_rate(m, i, m->effect[f][v]);
       m->expected[f][v] += rate;
-      m->plain[f][v] += obs_model_plain(m, i, rate);
+      m->plain[f][v] += obs_logit_plain(m, i, rate);
     }
   }
 }
 
-void obs_model_rates(obs_model *m, bool timeless) {
-  const uint16_t *part = m->id[OBS_MODEL_TIME];
-  const float *effect = m->effect[OBS_MODEL_TIME];
-  for (uint32_t i = 0; i < m->n; i++) m->rate[i] = obs_model_rate(m, i, timeless ? effect[part[i]] : 0);
+void obs_logit_rates(obs_logit *m, bool timeless) {
+  const uint16_t *part = m->id[OBS_LOGIT_TIME];
+  const float *effect = m->effect[OBS_LOGIT_TIME];
+  for (uint32_t i = 0; i < m->n; i++) m->rate[i] = obs_logit_rate(m, i, timeless ? effect[part[i]] : 0);
 }
 
 /* No value differs from another; the factors stay. */
-static void reset(obs_model *m) {
+static void reset(obs_logit *m) {
   double odds = log((double)m->cases / (m->n - m->cases));
-  for (int f = 0; f < OBS_MODEL_FIELDS; f++) memset(m->effect[f], 0, m->values[f] * sizeof *m->effect[f]);
+  for (int f = 0; f < OBS_LOGIT_FIELDS; f++) memset(m->effect[f], 0, m->values[f] * sizeof *m->effect[f]);
   for (uint32_t i = 0; i < m->n; i++) m->odds[i] = (float)odds;
 }
 
 /* How far the values of each field lie apart, from a first fit. */
-static bool estimate_spreads(obs_model *m) {
-  obs_model_count(m);
+static bool estimate_spreads(obs_logit *m) {
+  obs_logit_count(m);
   for (int f = 0; f < OBS_FACT_COUNT; f++) {
     uint32_t values = m->values[f];
     double *scratch = malloc(3 * ((size_t)values + 6) * sizeof *scratch);
@@ -269,8 +269,8 @@ static bool estimate_spreads(obs_model *m) {
   return true;
 }
 
-observer_err obs_model_open(const obs_facts_view *view, const obs_model_opts *opts, obs_model *m) {
-  *m = (obs_model){.view = view, .by_time = opts->by_time};
+observer_err obs_logit_open(const obs_facts_view *view, const obs_logit_opts *opts, obs_logit *m) {
+  *m = (obs_logit){.view = view, .by_time = opts->by_time};
   memcpy(m->spread, usual_spread, sizeof m->spread);
   observer_err err = sample(m, opts);
   if (err != OBSERVER_E_OK) goto fail;
@@ -285,11 +285,11 @@ observer_err obs_model_open(const obs_facts_view *view, const obs_model_opts *op
   fit(m, SWEEPS);
   return OBSERVER_E_OK;
 fail:
-  obs_model_close(m);
+  obs_logit_close(m);
   return err;
 }
 
-void obs_model_close(obs_model *m) {
+void obs_logit_close(obs_logit *m) {
   free(m->row);
   free(m->failed);
   free(m->odds);
@@ -297,7 +297,7 @@ void obs_model_close(obs_model *m) {
   free(m->through);
   free(m->slope);
   free(m->bend);
-  for (int f = 0; f < OBS_MODEL_FIELDS; f++) {
+  for (int f = 0; f < OBS_LOGIT_FIELDS; f++) {
     free(m->id[f]);
     free(m->effect[f]);
     free(m->ops[f]);
@@ -308,11 +308,11 @@ void obs_model_close(obs_model *m) {
   }
   free(m->gradient);
   free(m->curvature);
-  *m = (obs_model){0};
+  *m = (obs_logit){0};
 }
 
-bool obs_model_explain(obs_model *m, const obs_factor *factor) {
-  if (m->nfactors == OBS_MODEL_FACTORS) return false;
+bool obs_logit_explain(obs_logit *m, const obs_factor *factor) {
+  if (m->nfactors == OBS_LOGIT_FACTORS) return false;
   m->factors[m->nfactors] = *factor;
   m->factors[m->nfactors++].hazard = 0;
   reset(m); /* the factor comes first: what was put down to the values that go with it goes to it */
@@ -320,7 +320,7 @@ bool obs_model_explain(obs_model *m, const obs_factor *factor) {
   return true;
 }
 
-void obs_model_forget(obs_model *m) {
+void obs_logit_forget(obs_logit *m) {
   obs_factor *last = &m->factors[m->nfactors - 1];
   change_factor(m, last, -last->hazard);
   m->nfactors--;

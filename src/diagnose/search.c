@@ -74,7 +74,7 @@ static void find_corrections(obs_search *s) {
   }
 }
 
-observer_err obs_search_open(obs_search *s, obs_model *m, uint32_t given, bool shares_only) {
+observer_err obs_search_open(obs_search *s, obs_logit *m, uint32_t given, bool shares_only) {
   *s = (obs_search){.model = m, .given = given, .shares_only = shares_only};
   size_t size = (UINT16_MAX + 1) * sizeof(change);
   if (size < PAIR_SLOTS * sizeof(pair)) size = PAIR_SLOTS * sizeof(pair);
@@ -97,7 +97,7 @@ static double lift(double seen, double expected, double plain, double n) {
 }
 
 /* Whether the value, alone, may be a cause once more: what two factors did not explain, a third will not. */
-static bool is_open(const obs_model *m, int field, uint16_t id) {
+static bool is_open(const obs_logit *m, int field, uint16_t id) {
   int factors = 0;
   for (uint32_t k = 0; k < m->nfactors; k++)
     factors += m->factors[k].field == field && m->factors[k].id == id && m->factors[k].field2 < 0;
@@ -106,14 +106,14 @@ static bool is_open(const obs_model *m, int field, uint16_t id) {
 
 /* Keeps the clearer one. Causes are told apart by how unlikely their counts are by chance alone; that values differ
  * anyway (log_p) decides only whether one is taken at all. */
-static void offer(const obs_model *m, obs_candidate *best, const obs_candidate *candidate) {
+static void offer(const obs_logit *m, obs_candidate *best, const obs_candidate *candidate) {
   if (candidate->rank >= log(alpha) || candidate->rank >= best->rank) return;
   const obs_factor *f = &candidate->factor;
   if (f->field2 < 0 && !is_open(m, f->field, f->id)) return;
   *best = *candidate;
 }
 
-static obs_factor whole(const obs_model *m, int field, uint16_t id) {
+static obs_factor whole(const obs_logit *m, int field, uint16_t id) {
   return (obs_factor){.field = field, .id = id, .field2 = -1, .until = m->n};
 }
 
@@ -132,7 +132,7 @@ static bool is_refuted(const obs_search *s, obs_cause cause, int field, uint16_t
 }
 
 static void find_share(const obs_search *s, int f, double tests, obs_candidate *best) {
-  const obs_model *m = s->model;
+  const obs_logit *m = s->model;
   if (s->given >> f & 1) return;
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
     if (is_refuted(s, OBS_CAUSE_SHARE, f, (uint16_t)v)) continue;
@@ -157,14 +157,14 @@ static bool rose(const change *c, double least) {
 }
 
 /* The most likely point at which each value's failures rose. `id` NULL: of all rows together. */
-static void scan_rise(const obs_model *m, const uint16_t *id, uint32_t values, double least, change *by_value) {
+static void scan_rise(const obs_logit *m, const uint16_t *id, uint32_t values, double least, change *by_value) {
   memset(by_value, 0, values * sizeof *by_value);
   for (uint32_t i = 0; i < m->n; i++) {
     change *c = &by_value[id ? id[i] : 0];
     c->ops++;
     c->seen += m->failed[i];
     c->expected += m->rate[i];
-    c->plain += obs_model_plain(m, i, m->rate[i]);
+    c->plain += obs_logit_plain(m, i, m->rate[i]);
   }
   for (uint32_t i = 0; i < m->n; i++) {
     change *c = &by_value[id ? id[i] : 0];
@@ -179,7 +179,7 @@ static void scan_rise(const obs_model *m, const uint16_t *id, uint32_t values, d
     c->ops_before++;
     c->seen_before += m->failed[i];
     c->expected_before += m->rate[i];
-    c->plain_before += obs_model_plain(m, i, m->rate[i]);
+    c->plain_before += obs_logit_plain(m, i, m->rate[i]);
   }
 }
 
@@ -188,7 +188,7 @@ static double rise_p(const change *c) {
 }
 
 static void find_onset(const obs_search *s, int f, double tests, obs_candidate *best) {
-  const obs_model *m = s->model;
+  const obs_logit *m = s->model;
   change *by_value = s->scratch;
   scan_rise(m, m->id[f], m->values[f], least_to_try, by_value);
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
@@ -202,9 +202,9 @@ static void find_onset(const obs_search *s, int f, double tests, obs_candidate *
 
 /* All at once, from some point on; time itself explains it in the model, so it is taken out. */
 static void find_onset_of_all(const obs_search *s, double tests, obs_candidate *best) {
-  obs_model *m = s->model;
+  obs_logit *m = s->model;
   change *all = s->scratch;
-  obs_model_rates(m, true);
+  obs_logit_rates(m, true);
   scan_rise(m, NULL, 1, least_for_all, all);
   if (all->ratio <= 0) return;
   double p = rise_p(all) + log(tests);
@@ -215,7 +215,7 @@ static void find_onset_of_all(const obs_search *s, double tests, obs_candidate *
 
 /* The rows of each value of a field, by the corrections of that value that they lie between. */
 static void count_corrections(obs_search *s, int f) {
-  const obs_model *m = s->model;
+  const obs_logit *m = s->model;
   change *first = s->scratch; /* the rows before any; `at`: the latest correction's place so far, plus one */
   memset(first, 0, m->values[f] * sizeof *first);
   uint32_t next = 0;
@@ -280,7 +280,7 @@ static pair *pair_slot(pair *table, uint32_t key) {
 }
 
 static void find_pair(const obs_search *s, obs_fact_field a, obs_fact_field b, obs_candidate *best) {
-  const obs_model *m = s->model;
+  const obs_logit *m = s->model;
   pair *table = s->scratch;
   memset(table, 0, PAIR_SLOTS * sizeof *table);
   double tried = 1;
@@ -295,7 +295,7 @@ static void find_pair(const obs_search *s, obs_fact_field a, obs_fact_field b, o
         p->seen++;
       } else if (p->key) {
         p->expected += m->rate[i];
-        p->plain += obs_model_plain(m, i, m->rate[i]);
+        p->plain += obs_logit_plain(m, i, m->rate[i]);
         p->ops++;
       }
     }
@@ -322,7 +322,7 @@ static double rate_of(const tally *t) {
 
 /* Whether the value does harm only together with value `w` of field `g`: what it does without it is as expected, and is
  * enough to tell; nor does `w` do harm without it. */
-static bool only_together(const obs_model *m, const obs_candidate *c, int g, uint32_t w, const tally *all,
+static bool only_together(const obs_logit *m, const obs_candidate *c, int g, uint32_t w, const tally *all,
                           const tally *both) {
   tally rest = {all->seen - both->seen, all->expected - both->expected, all->ops - both->ops};
   if (both->seen - both->expected < 0.8 * (all->seen - all->expected) || rest.ops < 0.2 * all->ops) return false;
@@ -333,14 +333,14 @@ static bool only_together(const obs_model *m, const obs_candidate *c, int g, uin
   for (uint32_t i = 0; i < m->n; i++) {
     if (m->id[g][i] != w || obs_factor_has(&c->factor, m, i)) continue;
     other.seen += m->failed[i];
-    other.expected += obs_model_rate(m, i, m->effect[g][w]);
+    other.expected += obs_logit_rate(m, i, m->effect[g][w]);
   }
   return rate_of(&other) < 1.5;
 }
 
 /* Narrows a cause to a pair where that says more. */
 static void narrow(const obs_search *s, obs_candidate *c) {
-  const obs_model *m = s->model;
+  const obs_logit *m = s->model;
   if (c->factor.field < 0 || c->factor.field2 >= 0 || c->cause == OBS_CAUSE_REGRESSION) return;
   tally *by_value = s->scratch;
   for (size_t k = 0; k < PAIRS; k++) {
@@ -351,7 +351,7 @@ static void narrow(const obs_search *s, obs_candidate *c) {
     for (uint32_t i = c->factor.from; i < c->factor.until; i++) {
       if (!obs_factor_has(&c->factor, m, i)) continue;
       uint16_t w = m->id[g][i];
-      double rate = obs_model_rate(m, i, m->effect[f][c->factor.id] + m->effect[g][w]);
+      double rate = obs_logit_rate(m, i, m->effect[f][c->factor.id] + m->effect[g][w]);
       tally *t = &by_value[w];
       t->seen += m->failed[i], t->expected += rate, t->ops++;
       all.seen += m->failed[i], all.expected += rate, all.ops++;
@@ -368,7 +368,7 @@ static void narrow(const obs_search *s, obs_candidate *c) {
 
 /* The value of field `whole` that nearly all rows of the cause have, or ABSENT. */
 static uint16_t whole_of(const obs_search *s, const obs_factor *f, obs_fact_field field) {
-  const obs_model *m = s->model;
+  const obs_logit *m = s->model;
   uint32_t *ops = s->scratch, n = 0;
   memset(ops, 0, m->values[field] * sizeof *ops);
   for (uint32_t i = 0; i < m->n; i++) {
@@ -386,7 +386,7 @@ static void widen(const obs_search *s, double tests, obs_candidate *c) {
   static const struct {
     obs_fact_field part, whole;
   } nested[] = {{OBS_FACT_sig_hash, OBS_FACT_task_class}, {OBS_FACT_city, OBS_FACT_state}};
-  const obs_model *m = s->model;
+  const obs_logit *m = s->model;
   for (size_t k = 0; k < sizeof(nested) / sizeof(nested[0]); k++) {
     int part = (int)nested[k].part, whole = (int)nested[k].whole;
     if (c->cause != OBS_CAUSE_SHARE || c->factor.field != part || c->factor.field2 >= 0) continue;
@@ -396,9 +396,9 @@ static void widen(const obs_search *s, double tests, obs_candidate *c) {
     double plain = 0;
     for (uint32_t i = 0; i < m->n; i++) {
       if (m->id[whole][i] != id || obs_factor_has(&c->factor, m, i)) continue;
-      float rate = obs_model_rate(m, i, m->effect[whole][id] + m->effect[part][m->id[part][i]]);
+      float rate = obs_logit_rate(m, i, m->effect[whole][id] + m->effect[part][m->id[part][i]]);
       rest.seen += m->failed[i], rest.expected += rate, rest.ops++;
-      plain += obs_model_plain(m, i, rate);
+      plain += obs_logit_plain(m, i, rate);
     }
     if (rest.seen - rest.expected < least_more || lift(rest.seen, rest.expected, plain, rest.ops) < least_to_try)
       continue;
@@ -412,7 +412,7 @@ static void widen(const obs_search *s, double tests, obs_candidate *c) {
 /* A cause of all the time that began at some point is told from there. */
 static void date(const obs_search *s, double tests, obs_candidate *c) {
   if (c->cause != OBS_CAUSE_SHARE || c->factor.field2 >= 0) return;
-  const obs_model *m = s->model;
+  const obs_logit *m = s->model;
   change *by_value = s->scratch;
   scan_rise(m, m->id[c->factor.field], m->values[c->factor.field], least_lift, by_value);
   const change *mine = &by_value[c->factor.id];
@@ -423,7 +423,7 @@ static void date(const obs_search *s, double tests, obs_candidate *c) {
 
 /* A cause that was over before the window was. */
 static void find_end(const obs_search *s, double tests, obs_candidate *c) {
-  const obs_model *m = s->model;
+  const obs_logit *m = s->model;
   if (c->factor.field2 >= 0) return;
   change all = {0};
   for (uint32_t i = c->factor.from; i < c->factor.until; i++) {
@@ -449,7 +449,7 @@ static void find_end(const obs_search *s, double tests, obs_candidate *c) {
 /* An onset that coincides with a correction of the value is a regression. */
 static void blame_correction(obs_search *s, obs_candidate *c) {
   if (c->cause == OBS_CAUSE_REGRESSION || c->factor.field2 >= 0 || s->ncorrections == 0) return;
-  obs_model_rates(s->model, false);
+  obs_logit_rates(s->model, false);
   obs_search_count_corrections(s);
   double strongest = log(alpha);
   for (uint32_t k = 0; k < s->ncorrections; k++) {
@@ -468,8 +468,8 @@ static void blame_correction(obs_search *s, obs_candidate *c) {
 /* Puts the cause into the model. Where values differ anyway it must stand out from that too; how far it does is seen
  * when it is in: before, what goes with it has taken a part of its failures on itself. */
 static bool try_out(obs_search *s, double tests, obs_candidate *c) {
-  obs_model *m = s->model;
-  if (!obs_model_explain(m, &c->factor)) return false;
+  obs_logit *m = s->model;
+  if (!obs_logit_explain(m, &c->factor)) return false;
   if (c->factor.field < 0 || c->cause == OBS_CAUSE_REGRESSION) return true;
   double seen = 0, expected = 0, plain = 0, n = 0;
   const obs_factor *f = &m->factors[m->nfactors - 1];
@@ -478,7 +478,7 @@ static bool try_out(obs_search *s, double tests, obs_candidate *c) {
   for (uint32_t i = f->from; i < f->until; i++) {
     if (!obs_factor_has(f, m, i)) continue;
     seen += m->failed[i];
-    float rate = 1 - (1 - obs_model_rate(m, i, usual ? m->effect[f->field][f->id] : 0)) * let;
+    float rate = 1 - (1 - obs_logit_rate(m, i, usual ? m->effect[f->field][f->id] : 0)) * let;
     n++;
     expected += rate;
     plain += 1 - (1 - rate) / (m->through[i] * let);
@@ -488,15 +488,15 @@ static bool try_out(obs_search *s, double tests, obs_candidate *c) {
     c->log_p = obs_stats_excess(seen, expected, spread * plain / expected) + log(tests);
   }
   if (c->log_p < log(alpha) && lift(seen, expected, plain, n) >= least_lift) return true;
-  obs_model_forget(m);
+  obs_logit_forget(m);
   return false;
 }
 
 /* The clearest of all that could be a cause. */
 static bool find_best(obs_search *s, double tests, obs_candidate *best) {
-  obs_model *m = s->model;
+  obs_logit *m = s->model;
   *best = (obs_candidate){.rank = 1};
-  obs_model_rates(m, false);
+  obs_logit_rates(m, false);
   for (int f = 0; f < OBS_FACT_COUNT; f++) {
     find_share(s, f, tests, best);
     if (!s->shares_only) find_onset(s, f, tests, best);
@@ -505,7 +505,7 @@ static bool find_best(obs_search *s, double tests, obs_candidate *best) {
   find_regression(s, best);
   if (m->by_time) {
     find_onset_of_all(s, tests, best);
-    obs_model_rates(m, false);
+    obs_logit_rates(m, false);
   }
   if (best->rank > 0)
     for (size_t k = 0; k < PAIRS; k++) find_pair(s, pairs[k].a, pairs[k].b, best);
@@ -515,23 +515,23 @@ static bool find_best(obs_search *s, double tests, obs_candidate *best) {
 /* Says more exactly what was found: since when, since which correction, with what. The model knows it as it is, so
  * that it is compared with failing alike all the time. */
 static void refine(obs_search *s, double tests, obs_candidate *c) {
-  obs_model *m = s->model;
+  obs_logit *m = s->model;
   obs_candidate finer = *c;
-  obs_model_rates(m, false);
+  obs_logit_rates(m, false);
   date(s, tests, &finer);
   blame_correction(s, &finer);
   if (finer.cause != OBS_CAUSE_REGRESSION) find_end(s, tests, &finer);
   if (finer.factor.from == c->factor.from && finer.factor.until == c->factor.until) return;
-  obs_model_forget(m);
+  obs_logit_forget(m);
   if (try_out(s, tests, &finer))
     *c = finer;
   else
-    obs_model_explain(m, &c->factor);
+    obs_logit_explain(m, &c->factor);
 }
 
 bool obs_search_next(obs_search *s, obs_candidate *out) {
   while (s->tries++ < OBS_SEARCH_TRIES) {
-    obs_model_count(s->model);
+    obs_logit_count(s->model);
     const double tests = count_tests(s);
     if (!find_best(s, tests, out)) return false;
     widen(s, tests, out);

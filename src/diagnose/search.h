@@ -25,7 +25,7 @@ typedef struct {
 } obs_refuted;
 
 typedef struct {
-  obs_model *model;
+  obs_logit *model;
   uint32_t given;   /* fields that all rows share */
   bool shares_only; /* causes of all the time */
   obs_refuted refuted[OBS_SEARCH_REFUTED];
@@ -43,7 +43,7 @@ typedef struct {
   int correction; /* REGRESSION: which */
 } obs_candidate;
 
-observer_err obs_search_open(obs_search *s, obs_model *m, uint32_t given, bool shares_only);
+observer_err obs_search_open(obs_search *s, obs_logit *m, uint32_t given, bool shares_only);
 void obs_search_close(obs_search *s);
 /* Puts the cause into the model. False: nothing significant is left, or no room for it. */
 bool obs_search_next(obs_search *s, obs_candidate *out);

@@ -13,10 +13,7 @@ static const char *const cause_names[OBS_CAUSE_COUNT] = {
 static const char *const verdict_names[] = {"unknown", "better", "worse", "same"};
 
 /* What is likely behind each kind of error, what to do about it, and whether an agent can avoid it. */
-static const struct {
-  const char *cause, *advice;
-  bool dont;
-} by_error[OBS_ERROR_KIND_COUNT] = {
+static const obs_kind_words by_error[OBS_ERROR_KIND_COUNT] = {
     [OBS_ERROR_UNKNOWN] = {"what failed is not told by the error texts", "look at the cited ops before trying again",
                            false},
     [OBS_ERROR_RATE_LIMIT] = {"more is asked than the other side grants", "spread calls out, and back off when refused",
@@ -35,6 +32,10 @@ static const struct {
     [OBS_ERROR_VALIDATION] = {"the input does not have the form that is asked for",
                               "check the input against the schema before the call", true},
 };
+
+const obs_kind_words *obs_words_of_kind(obs_error_kind kind) {
+  return &by_error[kind];
+}
 
 static void put_value(obs_buf *out, const obs_value *v) {
   if (v->field < 0) {

@@ -69,6 +69,30 @@ static inline double day_normal(day *d) {
   return sqrt(-2 * log(u)) * cos(6.283185307 * v);
 }
 
+/* A script with all five causes; values, sizes and times differ by seed. */
+static inline day_script day_planted(uint64_t seed) {
+  day r = {.random = seed * 7919 + 13};
+  for (int i = 0; i < 10; i++) day_uniform(&r);
+  day_script s = {.seed = seed};
+  s.limited_endpoint = day_below(&r, DAY_ENDPOINTS);
+  s.slow_endpoint = (s.limited_endpoint + 1 + day_below(&r, DAY_ENDPOINTS - 1)) % DAY_ENDPOINTS;
+  s.slow_minute = 200 + day_below(&r, 1000);
+  s.slow_times = 2.5 + 3 * day_uniform(&r);
+  s.slow_timeouts = 0.03 + 0.1 * day_uniform(&r);
+  s.bad_staffer = day_below(&r, DAY_STAFFERS);
+  s.staffer_rate = 0.06 + 0.2 * day_uniform(&r);
+  s.broken_task = day_below(&r, DAY_TASKS);
+  s.task_rate = 0.15 + 0.4 * day_uniform(&r);
+  s.limit = 1.6 + 0.6 * day_uniform(&r);
+  do {
+    s.regressed_sig = day_below(&r, DAY_SIGS);
+  } while (s.regressed_sig / 10 == s.broken_task);
+  s.correction_at = 0.25 + 0.5 * day_uniform(&r);
+  s.rate_before = 0.05 + 0.05 * day_uniform(&r);
+  s.rate_after = s.rate_before + 0.15 + 0.2 * day_uniform(&r);
+  return s;
+}
+
 #define DAY_NAMES(d, field, n, format)                                                                                 \
   for (int i_ = 0; i_ < (n); i_++) snprintf((d)->field[i_], DAY_NAME, format, i_)
 

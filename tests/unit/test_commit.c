@@ -251,7 +251,7 @@ static void make_version_1(setup *s) {
 static void live_once(setup *s, diary *kept, diary *plain, const char *want_kept, const char *want_plain) {
   obs_batch b;
   obs_follower followers[] = {
-      {"kept", 1, kept, diary_apply, diary_apply_row, diary_save, diary_load},
+      {"kept", 1, kept, diary_apply, diary_apply_row, diary_save, diary_load, 0},
       {.name = "plain", .arg = plain, .apply = diary_apply, .apply_row = diary_apply_row},
       {.name = "silent"},
   };
@@ -283,6 +283,49 @@ static void test_followers(void **state) {
   live_once(&s, &kept, &plain, "[9] 10 11 ", "(1) (2) (3) (4) (5) (6) (7) (8) (9) 10 11 ");
 }
 
+/* [0]: rows; [1]: the last one's seq. */
+static void count_row(void *arg, const obs_op *op, uint64_t seq, int64_t now_ms) {
+  uint64_t *seen = arg;
+  (void)now_ms;
+  assert_int_equal(op->output_summary.len, 1000);
+  seen[0]++;
+  seen[1] = seq;
+}
+
+/* One that keeps nothing gets as many rows as it asks for, more than the ring holds. */
+static void test_follower_rows(void **state) {
+  uint64_t seen[2] = {0};
+  obs_follower follower = {.name = "rows", .arg = seen, .apply_row = count_row, .rows = 2500};
+  setup s = {.f = *state, .followers = &follower, .nfollowers = 1};
+  enum { ROWS = 3000, GROUP = 500 }; /* the journal finds groups of a MiB */
+  char *text = NULL;
+  size_t len = 0;
+  FILE *out = open_memstream(&text, &len);
+  assert_non_null(out);
+  for (int i = 0; i < GROUP; i++) fprintf(out, "{\"endpoint\":\"/row\",\"output_summary\":\"%01000d\"}\n", i);
+  assert_int_equal(fclose(out), 0);
+  atomic_store(&disk_fails, false);
+  open_all(&s, OBS_FSYNC_ALWAYS);
+  for (unsigned n = 1; n <= ROWS / GROUP; n++) {
+    obs_batch b;
+    submit(&s, &b, OBS_TRANSPORT_REP, text);
+    wait_done(&s, n);
+    obs_batch_fini(&b);
+  }
+  close_all(&s);
+  free(text);
+  assert_int_equal(seen[0], 0);
+  open_all(&s, OBS_FSYNC_ALWAYS);
+  close_all(&s);
+  assert_in_range(seen[0], 2500, ROWS);
+  assert_int_equal(seen[1], ROWS);
+  memset(seen, 0, sizeof(seen));
+  follower.rows = 0;
+  open_all(&s, OBS_FSYNC_ALWAYS);
+  close_all(&s);
+  assert_in_range(seen[0], 2000, 2499);
+}
+
 int main(void) {
   obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
   const struct CMUnitTest tests[] = {
@@ -290,6 +333,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_always_holds_and_resumes, make, clear),
       cmocka_unit_test_setup_teardown(test_stop_gives_up, make, clear),
       cmocka_unit_test_setup_teardown(test_followers, make, clear),
+      cmocka_unit_test_setup_teardown(test_follower_rows, make, clear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

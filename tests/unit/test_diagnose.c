@@ -19,30 +19,6 @@ static uint64_t days(uint64_t all) {
   return slow && atoi(slow) > 1 ? (all + 4) / 5 : all;
 }
 
-/* A script with all five causes; values, sizes and times differ by seed. */
-static day_script planted(uint64_t seed) {
-  day r = {.random = seed * 7919 + 13};
-  for (int i = 0; i < 10; i++) day_uniform(&r);
-  day_script s = {.seed = seed};
-  s.limited_endpoint = day_below(&r, DAY_ENDPOINTS);
-  s.slow_endpoint = (s.limited_endpoint + 1 + day_below(&r, DAY_ENDPOINTS - 1)) % DAY_ENDPOINTS;
-  s.slow_minute = 200 + day_below(&r, 1000);
-  s.slow_times = 2.5 + 3 * day_uniform(&r);
-  s.slow_timeouts = 0.03 + 0.1 * day_uniform(&r);
-  s.bad_staffer = day_below(&r, DAY_STAFFERS);
-  s.staffer_rate = 0.06 + 0.2 * day_uniform(&r);
-  s.broken_task = day_below(&r, DAY_TASKS);
-  s.task_rate = 0.15 + 0.4 * day_uniform(&r);
-  s.limit = 1.6 + 0.6 * day_uniform(&r);
-  do {
-    s.regressed_sig = day_below(&r, DAY_SIGS);
-  } while (s.regressed_sig / 10 == s.broken_task);
-  s.correction_at = 0.25 + 0.5 * day_uniform(&r);
-  s.rate_before = 0.05 + 0.05 * day_uniform(&r);
-  s.rate_after = s.rate_before + 0.15 + 0.2 * day_uniform(&r);
-  return s;
-}
-
 static day_script quiet(uint64_t seed) {
   return (day_script){.seed = seed, .limited_endpoint = (int)(seed % DAY_ENDPOINTS)};
 }
@@ -142,7 +118,7 @@ static uint32_t check_day(scene *sc) {
 static void test_each_planted_cause_is_named_and_at_most_one_other(void **state) {
   (void)state;
   for (uint64_t seed = 1; seed <= days(12); seed++) {
-    day_script s = planted(seed);
+    day_script s = day_planted(seed);
     scene *sc = play(&s);
     uint32_t others = check_day(sc);
     if (others > 1) fail_msg("seed %d: %u other causes", (int)seed, others);
@@ -167,7 +143,7 @@ static void test_a_day_without_causes_has_none(void **state) {
 /* Each cause alone is the only one. */
 static void test_one_cause_alone(void **state) {
   (void)state;
-  day_script all = planted(3), s = quiet(3);
+  day_script all = day_planted(3), s = quiet(3);
   s.bad_staffer = all.bad_staffer;
   s.staffer_rate = 0.15;
   scene *sc = play(&s);
@@ -220,7 +196,7 @@ static void test_a_cluster(void **state) {
 
 static void test_same_view_same_report(void **state) {
   (void)state;
-  day_script s = planted(2);
+  day_script s = day_planted(2);
   scene *sc = play(&s);
   diagnose(sc, (obs_diagnose_request){0});
   obs_buf first = {0}, second = {0};
