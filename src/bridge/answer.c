@@ -8,6 +8,7 @@ static const struct {
   const char *reason;
 } reasons[] = {
     {200, "OK"},
+    {202, "Accepted"},
     {400, "Bad Request"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
@@ -28,6 +29,10 @@ static const char *reason_of(uint16_t status) {
 
 void obs_answer_init(obs_answer *a) {
   *a = (obs_answer){.status = 200};
+}
+
+void obs_answer_later(obs_answer *a) {
+  *a = (obs_answer){.status = 202, .retry_after = 1};
 }
 
 void obs_answer_fail(obs_answer *a, uint16_t status) {

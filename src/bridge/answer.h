@@ -13,6 +13,8 @@ typedef struct {
 
 /* 200, keeping the connection. */
 void obs_answer_init(obs_answer *a);
+/* 202, keeping the connection: ask again after a second. */
+void obs_answer_later(obs_answer *a);
 /* An error: `{"error":"..."}`, and the connection closes. A 503 asks for a retry after a second. */
 void obs_answer_error(obs_answer *a, obs_buf *body, uint16_t status, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

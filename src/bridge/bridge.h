@@ -17,14 +17,15 @@
  * writes past a heap block when a first request's target ends in a broken percent-escape, which is why a listener that
  * is not on loopback is refused there.
  *
- * Threads: NNG's callback threads decode and never wait; /summary, /ops, /sessions and /clusters run on the thread
- * `obs:query`; a commit's completion only wakes the session. All functions here are for the one thread that owns the
- * bridge. */
+ * Threads: NNG's callback threads decode and never wait; /summary, /ops, /sessions, /clusters and what is learned run
+ * on the thread `obs:query`; a commit's completion only wakes the session. All functions here are for the one thread
+ * that owns the bridge. */
 #ifndef OBS_BRIDGE_BRIDGE_H
 #define OBS_BRIDGE_BRIDGE_H
 
 #include "cluster/clusters.h"
 #include "commit/commit.h"
+#include "learn/learn.h"
 
 #include <stdio.h>
 
@@ -38,6 +39,7 @@ typedef struct {
   obs_journal *journal;   /* NULL: ephemeral */
   obs_sessions *sessions; /* as commit has it; NULL: the session routes answer 503 */
   obs_clusters *clusters; /* NULL: the routes of clusters answer 503 */
+  obs_learn *learn;       /* NULL: the routes of what is learned answer 503 */
   obs_limits limits;
   const char *version;      /* of the daemon, for /health; outlives the bridge */
   bool allow_old_nng;       /* NNG before 1.6 may listen beyond loopback */

@@ -30,7 +30,7 @@ typedef enum {
   OBS_STEP_REQUEST,  /* reading a head */
   OBS_STEP_CONTINUE, /* writing the interim answer */
   OBS_STEP_BODY,     /* reading the body */
-  OBS_STEP_PARKED,   /* the commit or the query thread has it */
+  OBS_STEP_PARKED,   /* the commit or the query thread has it, or it waits for a result */
   OBS_STEP_ANSWER,   /* writing the answer */
   OBS_STEP_DRAIN     /* dropping what still comes before the close */
 } obs_step;
@@ -53,9 +53,13 @@ struct obs_session {
   bool unread;           /* body bytes may still come: drain before the close */
   uint64_t drain_until;  /* monotonic milliseconds */
   obs_session *next_job; /* in the query thread's queue */
+  uint32_t wait_ms;      /* what a route's work asks for (obs_session_wait); 0: nothing */
+  uint64_t review;       /* that the answer waits for; 0: none */
+  nng_aio *timer;        /* of a wait; NULL: the session has never waited */
 
   /* Under the bridge's mutex. */
   bool idle;
+  bool waits, woken;        /* the timer runs; whoever is waited for is done */
   obs_session *prev, *next; /* in live; next alone in spare */
 };
 

@@ -23,4 +23,15 @@ bool obs_handle_sessions_stats(obs_session *s);
 void obs_work_clusters(obs_session *s, obs_batch *rows);
 void obs_work_cluster(obs_session *s, obs_batch *rows);
 
+void obs_work_analyses(obs_session *s, obs_batch *rows);
+void obs_work_analysis(obs_session *s, obs_batch *rows);
+void obs_work_playbooks(obs_session *s, obs_batch *rows);
+void obs_work_playbook(obs_session *s, obs_batch *rows);
+void obs_work_escalations(obs_session *s, obs_batch *rows);
+bool obs_handle_advice(obs_session *s);
+
+void obs_work_review(obs_session *s, obs_batch *rows);
+void obs_finish_review(obs_session *s);
+bool obs_handle_review(obs_session *s);
+
 #endif

@@ -72,6 +72,7 @@ void obs_session_free_spare(obs_bridge *b) {
     obs_session *s = b->spare;
     b->spare = s->next;
     nng_aio_free(s->aio); /* waits for the callback that gave it back */
+    if (s->timer != NULL) nng_aio_free(s->timer);
     obs_buf_fini(&s->in);
     obs_buf_fini(&s->out);
     free(s);
@@ -85,8 +86,10 @@ void obs_session_free_spare(obs_bridge *b) {
 }
 
 void obs_session_cancel_all(obs_bridge *b, bool all) {
-  for (obs_session *s = b->live; s != NULL; s = s->next)
+  for (obs_session *s = b->live; s != NULL; s = s->next) {
+    if (s->waits) nng_aio_cancel(s->timer);
     if (all || s->idle) nng_aio_cancel(s->aio);
+  }
 }
 
 obs_batch *obs_session_batch(obs_session *s) {
@@ -263,6 +266,9 @@ static bool admit(obs_session *s) {
 static void begin_request(obs_session *s) {
   obs_answer_init(&s->answer);
   s->unread = false;
+  s->wait_ms = 0;
+  s->review = 0;
+  s->woken = false;
   bool ok = obs_request_read(&s->request, s->req, &s->answer, &s->out);
   if (ok && s->request.blank) {
     read_request(s);
@@ -314,6 +320,30 @@ static void after_answer(obs_session *s) {
   }
 }
 
+static void on_timer(void *arg) {
+  obs_session *s = arg;
+  pthread_mutex_lock(&s->bridge->mutex);
+  s->waits = false;
+  pthread_mutex_unlock(&s->bridge->mutex);
+  obs_session_resume(s);
+}
+
+/* Starts the wait that was asked for. False: there is none. */
+static bool begin_wait(obs_session *s) {
+  uint32_t ms = s->wait_ms;
+  s->wait_ms = 0;
+  if (s->timer == NULL && nng_aio_alloc(&s->timer, on_timer, s) != 0) {
+    s->timer = NULL;
+    return false;
+  }
+  if (!obs_session_park(s)) return false;
+  pthread_mutex_lock(&s->bridge->mutex);
+  s->waits = true;
+  nng_sleep_aio(s->woken || atomic_load(&s->bridge->stopping) ? 0 : (nng_duration)ms, s->timer);
+  pthread_mutex_unlock(&s->bridge->mutex);
+  return true;
+}
+
 static void on_step(void *arg) {
   obs_session *s = arg;
   if (s->step == OBS_STEP_REQUEST) set_idle(s, false);
@@ -333,6 +363,7 @@ static void on_step(void *arg) {
     handle(s);
     break;
   case OBS_STEP_PARKED:
+    if (s->wait_ms > 0 && begin_wait(s)) break;
     if (s->route->finish != NULL) s->route->finish(s);
     write_answer(s);
     break;
@@ -354,6 +385,17 @@ bool obs_session_park(obs_session *s) {
 
 void obs_session_resume(obs_session *s) {
   nng_aio_finish(s->aio, 0);
+}
+
+void obs_session_wait(obs_session *s, uint32_t ms) {
+  s->wait_ms = ms;
+}
+
+void obs_session_wake(obs_session *s) {
+  pthread_mutex_lock(&s->bridge->mutex);
+  s->woken = true;
+  if (s->waits) nng_aio_cancel(s->timer);
+  pthread_mutex_unlock(&s->bridge->mutex);
 }
 
 /* -- From NNG's server -- */

@@ -13,12 +13,18 @@ void obs_session_accept(nng_aio *aio);
 bool obs_session_park(obs_session *s);
 void obs_session_resume(obs_session *s);
 
+/* For a route's work that needs another's result: once the work has returned the session waits, on no thread, until
+ * obs_session_wake (any thread; from before the call on) or for `ms`; then comes the route's `finish`. It makes sure
+ * that nobody wakes the session later. */
+void obs_session_wait(obs_session *s, uint32_t ms);
+void obs_session_wake(obs_session *s);
+
 /* A batch, ready to decode, that belongs to the session until the end of the request. NULL: no memory. */
 obs_batch *obs_session_batch(obs_session *s);
 
-/* Ends what can be ended at once: sessions that wait for a request, or with `all` every one that reads or writes.
- * Called with the bridge's mutex held, again and again until none is left, because a session between two steps is
- * missed. */
+/* Ends what can be ended at once: sessions that wait for a request or another's result, or with `all` every one that
+ * reads or writes. Called with the bridge's mutex held, again and again until none is left, because a session between
+ * two steps is missed. */
 void obs_session_cancel_all(obs_bridge *b, bool all);
 /* Frees the spare sessions and batches; none is live. */
 void obs_session_free_spare(obs_bridge *b);

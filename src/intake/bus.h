@@ -1,7 +1,8 @@
 /* The bus: PULL, SUB and REP sockets over NNG; messages in, batches out.
  *
  * In:  messages on any number of URLs a socket, `listen:URL` (the default) or `dial:URL`; dialers reconnect.
- * Out: decoded batches to commit. REP answers when commit gives the batch back: after the journal has it.
+ * Out: decoded batches to commit. REP answers when commit gives the batch back: after the journal has it; a question
+ *   for advice (question.h) it answers at once.
  * Threads: decoding runs on NNG's callback threads (CPU only); the answers are built on the commit thread. None of them
  *   waits. PULL and SUB read one message at a time, so the order of one producer is kept; REP serves `rep_parallel`
  *   requesters at once.
@@ -27,6 +28,11 @@ typedef struct {
   obs_urls topics;       /* prefixes SUB takes; none: all */
   uint32_t rep_parallel; /* default 128 */
   bool allow_old_nng;    /* NNG before 1.6 may host a ws listener beyond loopback */
+  /* Appends the msgpack map that answers a question for advice (question.h); p NULL: not asked for. On NNG's threads;
+   * must not block, not called once obs_bus_stop_intake has returned. False: there was no memory. NULL: REP answers
+   * that there is no advice here. */
+  bool (*advise)(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out);
+  void *advise_arg;
 } obs_bus_opts;
 
 /* Opens the sockets and binds; receives nothing yet. `error_text`: "pull tcp://127.0.0.1:3801: Address in use". */

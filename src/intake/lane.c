@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "intake/question.h"
 #include "intake/reply.h"
 
 #include <stdlib.h>
@@ -84,10 +85,10 @@ static void lane_next_with_room(obs_lane *l) {
   if (obs_commit_has_room(bus->opts.commit)) obs_bus_room(bus);
 }
 
-/* ---- what comes back from commit ---- */
+/* ---- REP's answers ---- */
 
-static void answer(obs_lane *l, obs_parcel *p) {
-  nng_msg *reply = obs_reply_make(&p->batch);
+/* `reply` NULL: there was no memory. */
+static void answer(obs_lane *l, obs_parcel *p, nng_msg *reply) {
   parcel_put(l->bus, p);
   if (reply == NULL) { /* the requester asks again */
     obs_log_error("intake", "rep: no memory for an answer");
@@ -100,10 +101,21 @@ static void answer(obs_lane *l, obs_parcel *p) {
   nng_ctx_send(l->ctx, l->aio);
 }
 
+/* A question is answered at once. The lane still counts as receiving, so that who stops the bus waits for it. */
+static bool answer_question(obs_lane *l, obs_parcel *p, nng_msg *msg) {
+  nng_msg *reply;
+  if (!obs_question_answer(&l->bus->opts, &p->batch, nng_msg_body(msg), nng_msg_len(msg), &reply)) return false;
+  p->msg = msg;
+  answer(l, p, reply);
+  return true;
+}
+
+/* ---- what comes back from commit ---- */
+
 static void batch_done(obs_batch *b) {
   obs_parcel *p = (obs_parcel *)b;
   if (b->transport == OBS_TRANSPORT_REP)
-    answer(p->lane, p);
+    answer(p->lane, p, obs_reply_make(&p->batch));
   else
     parcel_put(p->lane->bus, p);
 }
@@ -144,6 +156,7 @@ static void received(obs_lane *l, nng_msg *msg) {
     obs_lane_next(l);
     return;
   }
+  if (rep && answer_question(l, p, msg)) return;
   if (rep) lane_set(l, OBS_LANE_COMMITTING);
   if (!hand_over(l, p, msg)) {
     obs_log_warn("intake", "%s: %u ops not taken: %s", obs_transport_names[l->port->transport],

@@ -58,9 +58,29 @@ static void pack_duplicates(msgpack_packer *pk, const obs_batch *b) {
   }
 }
 
+nng_msg *obs_reply_bytes(const void *p, size_t len) {
+  nng_msg *msg;
+  if (nng_msg_alloc(&msg, 0) != 0) return NULL;
+  if (nng_msg_append(msg, p, len) == 0) return msg;
+  nng_msg_free(msg);
+  return NULL;
+}
+
+nng_msg *obs_reply_error(const char *text) {
+  msgpack_sbuffer out;
+  msgpack_packer pk;
+  msgpack_sbuffer_init(&out);
+  msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
+  msgpack_pack_map(&pk, 1);
+  pack_text(&pk, "error");
+  pack_text(&pk, text);
+  nng_msg *msg = obs_reply_bytes(out.data, out.size);
+  msgpack_sbuffer_destroy(&out);
+  return msg;
+}
+
 nng_msg *obs_reply_make(const obs_batch *b) {
   bool failed = b->error != OBSERVER_E_OK;
-  nng_msg *msg = NULL;
   msgpack_sbuffer out;
   msgpack_packer pk;
   msgpack_sbuffer_init(&out);
@@ -77,10 +97,7 @@ nng_msg *obs_reply_make(const obs_batch *b) {
     pack_text(&pk, "retry");
     msgpack_pack_true(&pk);
   }
-  if (nng_msg_alloc(&msg, 0) == 0 && nng_msg_append(msg, out.data, out.size) != 0) {
-    nng_msg_free(msg);
-    msg = NULL;
-  }
+  nng_msg *msg = obs_reply_bytes(out.data, out.size);
   msgpack_sbuffer_destroy(&out);
   return msg;
 }

@@ -8,5 +8,9 @@
 
 /* The answer for a batch that commit gave back or refused; at most 100 errors are listed. NULL: no memory. */
 nng_msg *obs_reply_make(const obs_batch *b);
+/* {error: text}: a question that cannot be answered. NULL: no memory. */
+nng_msg *obs_reply_error(const char *text);
+/* These bytes. NULL: no memory. */
+nng_msg *obs_reply_bytes(const void *p, size_t len);
 
 #endif

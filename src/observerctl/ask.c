@@ -11,13 +11,22 @@ enum { TIMEOUT_MS = 60000, PAGE_ROWS = 1000, NAME_MAX_LEN = 32 };
 static const char what_to_do[] = "is observerd running there? `observerctl doctor` looks, --url or OBSERVER_URL names "
                                  "another one";
 
-bool obs_ask(const obs_args *args, const char *path, obs_http_answer *out) {
-  if (obs_http_get(obs_args_text(args, "url"), path, TIMEOUT_MS, out)) return true;
-  if (out->status == 0)
-    obs_ctl_error(args, "%s (%s)", out->error, what_to_do);
+static bool report(const obs_args *args, bool ok, const obs_http_answer *answer) {
+  if (ok) return true;
+  if (answer->status == 0)
+    obs_ctl_error(args, "%s (%s)", answer->error, what_to_do);
   else
-    obs_ctl_error(args, "%s", out->error);
+    obs_ctl_error(args, "%s", answer->error);
   return false;
+}
+
+bool obs_ask(const obs_args *args, const char *path, obs_http_answer *out) {
+  return report(args, obs_http_get(obs_args_text(args, "url"), path, TIMEOUT_MS, out), out);
+}
+
+bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_http_answer *out) {
+  const char *url = obs_args_text(args, "url");
+  return report(args, obs_http_post(url, path, "application/json", body->p, body->len, TIMEOUT_MS, out), out);
 }
 
 cJSON *obs_ask_json(const obs_args *args, const char *path) {
@@ -40,12 +49,37 @@ int obs_ask_print(const obs_args *args, const char *path) {
   return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
 }
 
+static int show_answer(const obs_args *args, const char *path, obs_ask_answer show) {
+  cJSON *answer = obs_ask_json(args, path);
+  if (answer == NULL) return OBS_CTL_FAILED;
+  bool ok = show(args, answer);
+  if (!ok) obs_ctl_error(args, "out of memory");
+  cJSON_Delete(answer);
+  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+}
+
+int obs_ask_show(const obs_args *args, obs_buf *path, obs_ask_answer show) {
+  obs_buf_putc(path, '\0');
+  if (path->oom) {
+    obs_ctl_error(args, "out of memory");
+    return OBS_CTL_FAILED;
+  }
+  return obs_args_given(args, "json") ? obs_ask_print(args, path->p) : show_answer(args, path->p, show);
+}
+
 /* ---- filters ---- */
 
 static void add_time(obs_buf *path, const char *name, int64_t ms) {
   char iso[OBS_ISO8601_LEN + 1];
   obs_clock_format(ms, iso);
   obs_http_param(path, name, iso);
+}
+
+bool obs_ask_since(const obs_args *args, obs_buf *path) {
+  int64_t ms = INT64_MIN;
+  if (!obs_range_end(args, "since", &ms)) return false;
+  if (ms != INT64_MIN) add_time(path, "since", ms);
+  return true;
 }
 
 bool obs_ask_range(const obs_args *args, obs_buf *path) {

@@ -7,7 +7,9 @@
 
 /* GET of the command's --url; reports what went wrong and what to do about it. Fini in either case. */
 bool obs_ask(const obs_args *args, const char *path, obs_http_answer *out);
-/* The same, parsed. NULL: it was reported. */
+/* POST of a JSON text, likewise. */
+bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_http_answer *out);
+/* The first, parsed. NULL: it was reported. */
 cJSON *obs_ask_json(const obs_args *args, const char *path);
 /* Prints the answer as it came, with a newline. The exit status. */
 int obs_ask_print(const obs_args *args, const char *path);
@@ -16,6 +18,13 @@ int obs_ask_print(const obs_args *args, const char *path);
  */
 bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nflags, obs_buf *path);
 
+/* Asks for `path`, which it ends, and prints the answer as it came with --json; else `show` shows it (false: there was
+ * no memory). The exit status; failures were reported. */
+typedef bool (*obs_ask_answer)(const obs_args *args, const cJSON *answer);
+int obs_ask_show(const obs_args *args, obs_buf *path, obs_ask_answer show);
+
+/* Adds --since alone in the daemon's form. False: it is no time, and was reported. */
+bool obs_ask_since(const obs_args *args, obs_buf *path);
 /* Adds --since and --until in the daemon's form. False: one is no time, and was reported. */
 bool obs_ask_range(const obs_args *args, obs_buf *path);
 

@@ -286,7 +286,7 @@ static const obs_flag flags[] = {
     {"data-dir", 'D', "DIR", "data/_observer", "OBSERVER_DATA_DIR", NULL, "the daemon's data directory"},
     {"number", 'N', "N", NULL, NULL, NULL, "only this row; list says the numbers"},
     {"reason", 0, "TEXT", NULL, NULL, NULL, "only rows whose reason has this text"},
-    {"transport", 0, "NAME", NULL, NULL, "pull sub rep http", "only rows that came this way"},
+    {"transport", 0, "NAME", NULL, NULL, "pull sub rep http tail", "only rows that came this way"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
     {"limit", 'n', "N", "0", NULL, NULL, "at most N rows, the oldest, 0: all"},

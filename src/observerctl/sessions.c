@@ -7,7 +7,6 @@
 #include "observerctl/when.h"
 
 #include <math.h>
-#include <unistd.h>
 
 enum { DEPTH_MAX = 8 };
 
@@ -22,13 +21,8 @@ static const obs_column columns[] = {{"TIME", false, false},     {"VERDICT", fal
                                      {"MODEL", false, true},     {"PROVIDER", false, true}, {"TRIES", true, false},
                                      {"GROUNDED", false, false}, {"TOOK", true, false},     {"SESSION", false, true}};
 
-static const char *text_of(const cJSON *object, const char *name) {
-  const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-  return text != NULL ? text : "";
-}
-
 static void put_text(obs_table *t, const cJSON *session, const char *name) {
-  obs_table_puts(t, OBS_STYLE_PLAIN, text_of(session, name));
+  obs_table_puts(t, OBS_STYLE_PLAIN, obs_show_text(session, name));
 }
 
 static obs_style style_of(const char *verdict) {
@@ -40,9 +34,9 @@ static obs_style style_of(const char *verdict) {
 static void put_session(lister *l, const cJSON *session) {
   char when[OBS_WHEN_LEN], tries[OBS_TEXT_NUMBER], took[OBS_TEXT_NUMBER];
   const cJSON *grounded = cJSON_GetObjectItemCaseSensitive(session, "grounded_in_roster");
-  const char *verdict = text_of(session, "final_verdict");
+  const char *verdict = obs_show_text(session, "final_verdict");
   obs_table *t = &l->table;
-  obs_when_text(text_of(session, "timestamp"), l->utc, when);
+  obs_when_text(obs_show_text(session, "timestamp"), l->utc, when);
   snprintf(tries, sizeof(tries), "%.0f/%.0f", obs_show_number(session, "iterations"),
            obs_show_number(session, "max_iterations"));
   obs_table_puts(t, OBS_STYLE_DIM, when);
@@ -77,7 +71,7 @@ static int list(const obs_args *args, const obs_buf *path, uint64_t limit) {
     obs_ctl_error(args, "out of memory");
     status = OBS_CTL_FAILED;
   }
-  if (more && !l.json && isatty(STDOUT_FILENO)) fprintf(stderr, "... there are more: --limit N\n");
+  obs_show_more(more && !l.json);
   obs_table_fini(&l.table);
   return status;
 }

@@ -6,7 +6,8 @@
 #include "commit/commit.h"
 #include "feed/feed.h"
 #include "intake/bus.h"
-#include "observerd/cluster_feed.h"
+#include "learn/learn.h"
+#include "observerd/learn_feed.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -21,6 +22,7 @@ struct obs_daemon {
   obs_journal *journal; /* NULL: ephemeral */
   obs_sessions *sessions;
   obs_clusters *clusters;
+  obs_learn *learn;
   obs_commit *commit;
   obs_bus *bus;
   obs_feed *feed;
@@ -56,7 +58,14 @@ static void on_recorded(void *arg, const obs_batch *b, uint64_t first_seq, int64
 /* Nothing is recorded before the feed is there. */
 static void on_cluster(void *arg, const obs_cluster_event *e) {
   const obs_daemon *d = arg;
-  obs_cluster_feed_publish(d->feed, e);
+  obs_learn_feed_cluster(d->feed, e);
+  obs_learn_stir(d->learn);
+}
+
+/* The same holds for what the loops find out: they start after the feed. */
+static void on_learned(void *arg, const char *topic, const cJSON *fields) {
+  const obs_daemon *d = arg;
+  obs_learn_feed_map(d->feed, topic, fields);
 }
 
 static observer_err open_state(obs_daemon *d, const obs_options *o) {
@@ -91,8 +100,40 @@ static observer_err open_clusters(obs_daemon *d, const obs_options *o) {
   return obs_clusters_open(&opts, &d->clusters);
 }
 
+static obs_model_opts model_of(const obs_options *o) {
+  return (obs_model_opts){.kind = o->llm == OBS_LLM_OPENAI ? OBS_MODEL_OPENAI : OBS_MODEL_LAKEHOUSE,
+                          .url = o->llm_url,
+                          .model = o->model,
+                          .key = o->llm == OBS_LLM_OPENAI ? getenv("OPENAI_API_KEY") : NULL,
+                          .key_file = o->llm == OBS_LLM_OPENAI ? o->openai_key_file : NULL,
+                          .timeout_ms = (uint32_t)o->llm_timeout_s * 1000};
+}
+
+static observer_err open_learn(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+  obs_learn_opts opts = {
+      .dir = o->ephemeral ? NULL : o->data_dir,
+      .state = d->state,
+      .journal = d->journal,
+      .clusters = d->clusters,
+      .limits = limits_of(o),
+      .corrections_path = o->corrections_path,
+      .gateway_url = o->gateway_url,
+      .team_url = o->team_url,
+      .model = model_of(o),
+      .calls = {.calls_per_hour = o->llm_calls_per_hour, .tokens_per_day = o->llm_tokens_per_day},
+      .escalate_failures = (uint32_t)o->escalate_failures,
+      .escalate_window_s = (uint32_t)o->escalate_window_s,
+      .escalate_cooldown_s = (uint32_t)o->escalate_cooldown_s,
+      .escalate_per_hour = (uint32_t)o->escalate_per_hour,
+      .playbook_cycles = (uint32_t)o->playbook_cycles,
+      .publish = {on_learned, d},
+  };
+  return obs_learn_open(&opts, &d->learn, error, size);
+}
+
 static observer_err open_commit(obs_daemon *d, const obs_options *o) {
-  const obs_follower followers[] = {
+  uint32_t nfollowers = 2;
+  obs_follower followers[OBS_FOLLOWERS] = {
       {.name = "feed", .arg = d, .apply = on_recorded},
       {.name = "clusters",
        .version = OBS_CLUSTERS_VERSION,
@@ -102,6 +143,7 @@ static observer_err open_commit(obs_daemon *d, const obs_options *o) {
        .save = obs_clusters_save,
        .load = obs_clusters_load},
   };
+  obs_learn_followers(d->learn, followers, &nfollowers);
   obs_commit_opts opts = {.journal = d->journal,
                           .state = d->state,
                           .sessions = d->sessions,
@@ -110,7 +152,7 @@ static observer_err open_commit(obs_daemon *d, const obs_options *o) {
                           .room = on_room,
                           .room_arg = d,
                           .followers = followers,
-                          .nfollowers = sizeof(followers) / sizeof(followers[0])};
+                          .nfollowers = nfollowers};
   obs_commit_recovered recovered;
   observer_err err = obs_commit_open(&opts, &d->commit);
   if (err == OBSERVER_E_OK) err = obs_commit_recover(d->commit, &recovered);
@@ -122,6 +164,12 @@ static observer_err open_commit(obs_daemon *d, const obs_options *o) {
   return OBSERVER_E_OK;
 }
 
+static bool on_question(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out) {
+  const obs_daemon *d = arg;
+  obs_advice *advice = obs_learn_advice(d->learn);
+  return obs_advice_ask(advice, endpoint, task_class, OBS_ADVICE_MSGPACK, out) == OBSERVER_E_OK;
+}
+
 static observer_err open_bus(obs_daemon *d, const obs_options *o, char *error, size_t size) {
   obs_bus_opts opts = {.commit = d->commit,
                        .limits = limits_of(o),
@@ -129,6 +177,8 @@ static observer_err open_bus(obs_daemon *d, const obs_options *o, char *error, s
                        .sub = urls_of(&o->sub),
                        .rep = urls_of(&o->rep),
                        .topics = urls_of(&o->topic),
+                       .advise = on_question,
+                       .advise_arg = d,
                        .allow_old_nng = o->allow_old_nng};
   return obs_bus_open(&opts, &d->bus, error, size);
 }
@@ -193,6 +243,7 @@ static void describe(void *arg, obs_buf *out) {
                  ",\"subscribers\":%" PRIu32 "}",
                  n.ops, n.messages, n.dropped, n.subscribers);
   describe_clusters(d, out);
+  obs_learn_describe(d->learn, out);
 }
 
 static observer_err open_bridge(obs_daemon *d, const obs_options *o, char *error, size_t size) {
@@ -203,6 +254,7 @@ static observer_err open_bridge(obs_daemon *d, const obs_options *o, char *error
                           .journal = d->journal,
                           .sessions = d->sessions,
                           .clusters = d->clusters,
+                          .learn = d->learn,
                           .limits = limits_of(o),
                           .version = OBSERVER_VERSION,
                           .describe = describe,
@@ -253,6 +305,7 @@ observer_err obs_daemon_open(const obs_options *o, obs_daemon **out, char *error
   if (err == OBSERVER_E_OK) err = open_journal(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = open_sessions(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = open_clusters(d, o);
+  if (err == OBSERVER_E_OK) err = open_learn(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = open_commit(d, o);
   *out = d;
   return err == OBSERVER_E_OK ? err : fail(d, err, error, error_size);
@@ -265,6 +318,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_options *o, char *error, 
   if (err == OBSERVER_E_OK) err = open_feed(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = obs_feed_start(d->feed);
   if (err == OBSERVER_E_OK) err = obs_commit_start(d->commit);
+  if (err == OBSERVER_E_OK) err = obs_learn_start(d->learn, d->commit);
   if (err == OBSERVER_E_OK) err = obs_bridge_start(d->bridge, error, error_size);
   if (err != OBSERVER_E_OK) return fail(d, err, error, error_size);
   atomic_store(&d->ready, true);
@@ -288,6 +342,7 @@ void obs_daemon_cycle(obs_daemon *d) {
   obs_buf_putc(&line, '\0');
   if (!line.oom) obs_log_raw(line.p);
   obs_buf_fini(&line);
+  obs_learn_cycle(d->learn);
 }
 
 /* All is durable and answered; only NNG would not let go. */
@@ -302,10 +357,12 @@ void obs_daemon_stop(obs_daemon *d) {
   if (d == NULL) return;
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
   if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS);
+  if (d->learn != NULL) obs_learn_stop(d->learn);
   if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS);
   if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);
   obs_bridge_close(d->bridge);
   obs_commit_close(d->commit);
+  obs_learn_close(d->learn);
   obs_clusters_close(d->clusters);
   obs_sessions_close(d->sessions);
   obs_journal_close(d->journal);

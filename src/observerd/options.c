@@ -77,17 +77,43 @@ static const option table[] = {
      "most unknown fields in an op"},
     {"max-depth", "bus", OBS_TYPE_NUMBER, AT(depth), "8", 1, 64, NULL, false, "N", "deepest nesting below an op"},
     {"cycle", "observerd", OBS_TYPE_NUMBER, AT(cycle_s), "30", 1, 86400, NULL, true, "SECONDS",
-     "between two lines of totals, and two looks at what has been quiet"},
+     "between two lines of totals, and two rounds of learning"},
     {"clusters", "learn", OBS_TYPE_NUMBER, AT(clusters), "2000", 16, 100000, NULL, false, "N",
      "failure clusters kept, those that failed last; another number has the journal read once"},
     {"cluster-quiet", "learn", OBS_TYPE_NUMBER, AT(cluster_quiet), "20", 1, 1000000, NULL, false, "CYCLES",
      "a cluster without a failure for so long is resolved"},
-    {"gateway-url", "learn", OBS_TYPE_URL, AT(gateway_url), NULL, 0, 0, "http https", false, "URL",
-     "the agents' gateway"},
-    {"lakehouse-url", "learn", OBS_TYPE_URL, AT(lakehouse_url), NULL, 0, 0, "http https", false, "URL",
-     "the lakehouse"},
     {"overseer-corrections-path", "learn", OBS_TYPE_TEXT, AT(corrections_path), NULL, 0, 0, NULL, false, "FILE",
-     "where overseers write corrections"},
+     "where overseers write corrections, a JSON object a line"},
+    {"analyser", "learn", OBS_TYPE_CHOICE, AT(analyser), "auto", 0, 0, "auto builtin lakehouse openai", false, "NAME",
+     "who explains failures: builtin (no network), lakehouse or openai; auto: openai when its URL is given, else the "
+     "lakehouse when that is, else builtin"},
+    {"lakehouse-url", "learn", OBS_TYPE_URL, AT(lakehouse_url), NULL, 0, 0, "http https", false, "URL",
+     "the lakehouse, asked at /ai/generate"},
+    {"openai-url", "learn", OBS_TYPE_URL, AT(openai_url), NULL, 0, 0, "http https", false, "URL",
+     "any server of /v1/chat/completions"},
+    {"model", "learn", OBS_TYPE_TEXT, AT(model), "qwen2.5", 0, 0, NULL, false, "NAME", "the language model to ask for"},
+    {"openai-key-file", "learn", OBS_TYPE_TEXT, AT(openai_key_file), NULL, 0, 0, NULL, false, "FILE",
+     "its first line is the key; without it OPENAI_API_KEY of the environment"},
+    {"llm-timeout", "learn", OBS_TYPE_NUMBER, AT(llm_timeout_s), "60", 1, 3600, NULL, false, "SECONDS",
+     "for one answer of a model"},
+    {"llm-calls-per-hour", "learn", OBS_TYPE_NUMBER, AT(llm_calls_per_hour), "120", 0, 1000000, NULL, false, "N",
+     "most questions to models and teams; 0: no limit"},
+    {"llm-tokens-per-day", "learn", OBS_TYPE_NUMBER, AT(llm_tokens_per_day), "0", 0, UINT32_MAX, NULL, false, "N",
+     "most tokens of models; 0: no limit"},
+    {"gateway-url", "learn", OBS_TYPE_URL, AT(gateway_url), NULL, 0, 0, "http https", false, "URL",
+     "the agents' gateway, told at /log what was learned"},
+    {"playbook-cycles", "learn", OBS_TYPE_NUMBER, AT(playbook_cycles), "5", 1, 86400, NULL, false, "CYCLES",
+     "between two looks at what succeeded"},
+    {"llm-team-url", "learn", OBS_TYPE_URL, AT(team_url), NULL, 0, 0, "http https", false, "URL",
+     "who gets escalated clusters, at /api/run"},
+    {"escalate-failures", "learn", OBS_TYPE_NUMBER, AT(escalate_failures), "3", 1, 1000000, NULL, false, "N",
+     "failures of a cluster within the window that escalate it"},
+    {"escalate-window", "learn", OBS_TYPE_NUMBER, AT(escalate_window_s), "600", 1, 86400, NULL, false, "SECONDS",
+     "the window of escalation"},
+    {"escalate-cooldown", "learn", OBS_TYPE_NUMBER, AT(escalate_cooldown_s), "3600", 0, 31536000, NULL, false,
+     "SECONDS", "between two escalations of a cluster"},
+    {"escalate-per-hour", "learn", OBS_TYPE_NUMBER, AT(escalate_per_hour), "12", 1, 10000, NULL, false, "N",
+     "most escalations in an hour"},
     {"allow-old-nng", "security", OBS_TYPE_SWITCH, AT(allow_old_nng), "false", 0, 0, NULL, false, NULL,
      "let NNG older than 1.6 listen beyond loopback"},
     {"log-level", "observerd", OBS_TYPE_CHOICE, AT(log_level), "info", 0, 0, "debug info warn error", true, "LEVEL",
@@ -117,6 +143,7 @@ static const alias aliases[] = {
     {"OBSERVER_PORT", NULL, NULL, "http", "http://127.0.0.1:%s"},
     {"GATEWAY_URL", NULL, NULL, "gateway-url", NULL},
     {"LAKEHOUSE_URL", NULL, NULL, "lakehouse-url", NULL},
+    {"LLM_TEAM_URL", NULL, NULL, "llm-team-url", NULL},
     {"OVERSEER_CORRECTIONS_PATH", NULL, NULL, "overseer-corrections-path", NULL},
     {NULL, "observerd", "bind", "http", "http://%s"},
 };
@@ -299,6 +326,19 @@ static void derive(obs_options *o) {
   o->format = strcmp(o->log_format, "json") == 0 ? OBS_LOG_JSON : OBS_LOG_TEXT;
 }
 
+/* Which model explains failures, and where it is. */
+static void resolve_analyser(loader *l) {
+  obs_options *o = l->o;
+  if (o->analyser == NULL) return;
+  bool is_auto = strcmp(o->analyser, "auto") == 0;
+  bool openai = strcmp(o->analyser, "openai") == 0 || (is_auto && o->openai_url != NULL);
+  bool lakehouse = !openai && (strcmp(o->analyser, "lakehouse") == 0 || (is_auto && o->lakehouse_url != NULL));
+  o->llm = openai ? OBS_LLM_OPENAI : lakehouse ? OBS_LLM_LAKEHOUSE : OBS_LLM_NONE;
+  o->llm_url = openai ? o->openai_url : lakehouse ? o->lakehouse_url : NULL;
+  if (o->llm != OBS_LLM_NONE && o->llm_url == NULL)
+    obs_buf_printf(l->error, "analyser: %s needs %s-url\n", o->analyser, o->analyser);
+}
+
 observer_err obs_options_load(int argc, char **argv, obs_options *out, obs_buf *error) {
   loader l = {.o = out, .error = error, .file = config_name(argc, argv)};
   *out = (obs_options){0};
@@ -306,8 +346,10 @@ observer_err obs_options_load(int argc, char **argv, obs_options *out, obs_buf *
   if (l.file != NULL) load_file(&l);
   load_env(&l);
   for (int i = 1; i < argc; i++) load_flag(&l, argc, argv, &i);
+  if (error->len == 0) resolve_analyser(&l);
   if (error->len > 0) return OBSERVER_E_INVALID;
-  if (error->oom || out->fsync == NULL || out->log_level == NULL || out->log_format == NULL) return OBSERVER_E_NOMEM;
+  if (error->oom || out->analyser == NULL || out->fsync == NULL || out->log_level == NULL || out->log_format == NULL)
+    return OBSERVER_E_NOMEM;
   derive(out);
   return OBSERVER_E_OK;
 }

@@ -20,6 +20,8 @@ typedef struct {
   uint32_t n;
 } obs_list;
 
+typedef enum { OBS_LLM_NONE, OBS_LLM_LAKEHOUSE, OBS_LLM_OPENAI } obs_llm;
+
 typedef struct {
   obs_list http, pull, sub, rep, feed, topic;
   char *data_dir, *journal_name;
@@ -29,7 +31,10 @@ typedef struct {
   uint64_t message_bytes, message_ops, op_bytes, string_bytes, unknown_fields, depth;
   uint64_t clusters, cluster_quiet;
   uint64_t cycle_s, http_connections, http_idle_s;
-  char *gateway_url, *lakehouse_url, *corrections_path;
+  char *gateway_url, *lakehouse_url, *openai_url, *team_url, *corrections_path;
+  char *analyser, *model, *openai_key_file;
+  uint64_t llm_timeout_s, llm_calls_per_hour, llm_tokens_per_day, playbook_cycles;
+  uint64_t escalate_failures, escalate_window_s, escalate_cooldown_s, escalate_per_hour;
   char *log_level, *log_format;
   bool allow_old_nng;
   char *config;
@@ -40,6 +45,8 @@ typedef struct {
   uint32_t fsync_ms;
   obs_log_level level;
   obs_log_format format;
+  obs_llm llm;
+  const char *llm_url; /* one of the URLs above; NULL: NONE */
 } obs_options;
 
 /* Reads everything. On failure `error` has one line for each bad value, and the result is to be thrown away. */

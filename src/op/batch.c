@@ -275,14 +275,20 @@ static bool starts_payload(uint8_t c) {
   return c == '{' || c == '[' || (c & 0xe0) == 0x80 || (c >= 0xdc && c <= 0xdf);
 }
 
+const uint8_t *obs_message_payload(const uint8_t *data, size_t size, obs_str *topic) {
+  if (size == 0 || starts_payload(*data)) return size > 0 ? data : NULL;
+  const uint8_t *nul = memchr(data, 0, size);
+  if (nul == NULL || nul + 1 == data + size) return NULL;
+  *topic = (obs_str){(const char *)data, (uint32_t)(nul - data), 0};
+  return nul + 1;
+}
+
 /* Splits the topic off. False when nothing is behind it. */
 static bool split_topic(obs_decoder *d) {
-  if (d->b->transport == OBS_TRANSPORT_HTTP || starts_payload(*d->p)) return true;
-  const uint8_t *nul = memchr(d->p, 0, (size_t)(d->end - d->p));
-  if (nul == NULL || nul + 1 == d->end) return false;
-  d->b->topic = (obs_str){(const char *)d->p, (uint32_t)(nul - d->p), 0};
-  d->p = nul + 1;
-  return true;
+  if (d->b->transport == OBS_TRANSPORT_HTTP) return true;
+  const uint8_t *payload = obs_message_payload(d->p, (size_t)(d->end - d->p), &d->b->topic);
+  if (payload != NULL) d->p = payload;
+  return payload != NULL;
 }
 
 void obs_batch_decode(obs_batch *b, obs_format format, const obs_limits *limits, int64_t now_ms) {

@@ -21,7 +21,8 @@
   X(PULL, "pull")                                                                                                      \
   X(SUB, "sub")                                                                                                        \
   X(REP, "rep")                                                                                                        \
-  X(HTTP, "http")
+  X(HTTP, "http")                                                                                                      \
+  X(TAIL, "tail") /* the file of corrections */
 
 typedef enum {
 #define OBS_TRANSPORT_ENUM(name, text) OBS_TRANSPORT_##name,
@@ -100,6 +101,8 @@ void obs_batch_reset(obs_batch *b);
 /* Decodes, normalises, validates and encodes all of `data`. Topics are looked for on the bus only (not HTTP).
  * `format` other than ANY overrides what the first byte says. Never fails: what is wrong is a reject. */
 void obs_batch_decode(obs_batch *b, obs_format format, const obs_limits *limits, int64_t now_ms);
+/* Where the payload of a message of the bus begins, behind *topic (as it was when there is none). NULL: nowhere. */
+const uint8_t *obs_message_payload(const uint8_t *data, size_t size, obs_str *topic);
 /* Memory used, bytes: what the queue is bounded by. The same until the batch is reset. */
 size_t obs_batch_bytes(const obs_batch *b);
 /* Adds a reject for op `index` with the given reason. */

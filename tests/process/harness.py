@@ -348,7 +348,7 @@ class Daemon:
         self.stdout_path = os.path.join(self.work_dir, "stdout.%d" % self.runs)
         self.stderr_path = os.path.join(self.work_dir, "stderr.%d" % self.runs)
         env = {k: v for k, v in os.environ.items()
-               if not k.startswith("OBSERVER_") and k not in ("GATEWAY_URL", "LAKEHOUSE_URL",
+               if not k.startswith("OBSERVER_") and k not in ("GATEWAY_URL", "LAKEHOUSE_URL", "LLM_TEAM_URL", "OPENAI_API_KEY",
                                                               "OVERSEER_CORRECTIONS_PATH")}
         env["LSAN_OPTIONS"] = "print_suppressions=0:suppressions=" + os.path.join(ROOT, "tests", "process", "lsan.supp")
         env.update(self.env)

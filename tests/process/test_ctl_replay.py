@@ -160,7 +160,7 @@ class Rejected(CtlTest):
     def test_usage(self):
         for args, words in (([], "one of list, export, replay"), (["show"], "one of list, export, replay"),
                             (["list", "--out", "x"], "--out: not an option of list"),
-                            (["list", "--transport", "pigeon"], "none of: pull sub rep http"),
+                            (["list", "--transport", "pigeon"], "none of: pull sub rep http tail"),
                             (["export"], "--out DIR for files, or --number N"), (["list", "--number", "0"], "not a number")):
             self.assertIn(words, self.ctl("rejected", *args, code=2).stderr)
         done = self.ctl("rejected", "list", "--data-dir", "nowhere", code=1)

@@ -1,0 +1,107 @@
+#include "learn/by_cluster.h"
+
+#include <stdlib.h>
+
+enum { FIRST = 64 };
+
+void obs_by_cluster_fini(obs_by_cluster *t) {
+  free(t->entries);
+  t->entries = NULL;
+  t->n = t->cap = 0;
+}
+
+void *obs_by_cluster_at(const obs_by_cluster *t, uint32_t i) {
+  return t->entries + (size_t)i * t->size;
+}
+
+static obs_by_cluster_head *head_at(const obs_by_cluster *t, uint32_t i) {
+  return obs_by_cluster_at(t, i);
+}
+
+/* The first whose id is not below `cluster`. */
+static uint32_t place_of(const obs_by_cluster *t, uint64_t cluster) {
+  uint32_t low = 0, high = t->n;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (head_at(t, middle)->cluster < cluster)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+void *obs_by_cluster_find(const obs_by_cluster *t, uint64_t cluster) {
+  uint32_t i = place_of(t, cluster);
+  return i < t->n && head_at(t, i)->cluster == cluster ? head_at(t, i) : NULL;
+}
+
+static void remove_at(obs_by_cluster *t, uint32_t i) {
+  char *entry = obs_by_cluster_at(t, i);
+  memmove(entry, entry + t->size, (size_t)(t->n - i - 1) * t->size);
+  t->n--;
+}
+
+void obs_by_cluster_remove(obs_by_cluster *t, uint64_t cluster) {
+  uint32_t i = place_of(t, cluster);
+  if (i < t->n && head_at(t, i)->cluster == cluster) remove_at(t, i);
+}
+
+static void drop_oldest(obs_by_cluster *t) {
+  uint32_t oldest = 0;
+  for (uint32_t i = 1; i < t->n; i++)
+    if (head_at(t, i)->number < head_at(t, oldest)->number) oldest = i;
+  remove_at(t, oldest);
+}
+
+static bool grow(obs_by_cluster *t) {
+  uint32_t cap = t->cap == 0 ? FIRST : t->cap * 2;
+  if (cap > t->max) cap = t->max;
+  char *p = reallocarray(t->entries, cap, t->size);
+  if (p == NULL) return false;
+  t->entries = p;
+  t->cap = cap;
+  return true;
+}
+
+void *obs_by_cluster_put(obs_by_cluster *t, uint64_t cluster, uint64_t number) {
+  obs_by_cluster_head *known = obs_by_cluster_find(t, cluster);
+  if (known != NULL) {
+    known->number = number;
+    return known;
+  }
+  if (t->n == t->max) drop_oldest(t);
+  if (t->n == t->cap && !grow(t)) return NULL;
+  uint32_t i = place_of(t, cluster);
+  char *entry = obs_by_cluster_at(t, i);
+  memmove(entry + t->size, entry, (size_t)(t->n - i) * t->size);
+  t->n++;
+  memset(entry, 0, t->size);
+  *head_at(t, i) = (obs_by_cluster_head){cluster, number};
+  return entry;
+}
+
+static bool follow(obs_by_cluster *t, uint32_t i, uint64_t now, void (*join)(void *into, const void *former)) {
+  char *former = malloc(t->size);
+  if (former == NULL) return false;
+  memcpy(former, obs_by_cluster_at(t, i), t->size);
+  remove_at(t, i);
+  void *entry = obs_by_cluster_find(t, now);
+  if (entry != NULL) {
+    join(entry, former);
+  } else if ((entry = obs_by_cluster_put(t, now, 0)) != NULL) {
+    memcpy(entry, former, t->size);
+    ((obs_by_cluster_head *)entry)->cluster = now;
+  }
+  free(former);
+  return true;
+}
+
+void obs_by_cluster_follow(obs_by_cluster *t, obs_clusters *clusters, void (*join)(void *into, const void *former)) {
+  for (uint32_t i = 0; i < t->n; i++) {
+    uint64_t id = head_at(t, i)->cluster, now = obs_clusters_now(clusters, id);
+    if (now == id) continue;
+    if (!follow(t, i, now, join)) return;
+    i = UINT32_MAX; /* places have changed: from the start */
+  }
+}

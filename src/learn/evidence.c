@@ -1,0 +1,216 @@
+#include "learn/evidence.h"
+
+#include "base/log.h"
+#include "base/utf8.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* NEAR: in the journal, wanted rows this close to each other are read in one go. */
+enum { NEAR = 4096 };
+
+/* ---- rows by seq ---- */
+
+typedef struct {
+  uint64_t seq;
+  size_t at, len;
+  bool found;
+} wanted;
+
+typedef struct {
+  wanted *rows; /* ascending, none twice */
+  uint32_t n;
+  uint32_t next; /* rows[next - 1] is looked for now */
+  obs_buf text;
+} search;
+
+static int by_seq(const void *a, const void *b) {
+  const wanted *x = a, *y = b;
+  return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static bool make_search(search *s, const uint64_t *seqs, uint32_t n) {
+  *s = (search){.rows = calloc((size_t)n + 1, sizeof(*s->rows))};
+  if (s->rows == NULL) return false;
+  for (uint32_t i = 0; i < n; i++) s->rows[i].seq = seqs[i];
+  qsort(s->rows, n, sizeof(*s->rows), by_seq);
+  for (uint32_t i = 0; i < n; i++) {
+    if (s->rows[i].seq != 0 && (s->n == 0 || s->rows[s->n - 1].seq != s->rows[i].seq)) s->rows[s->n++] = s->rows[i];
+  }
+  return true;
+}
+
+static void keep(search *s, wanted *w, const char *p, size_t len) {
+  while (len > 0 && (p[len - 1] == '\n' || p[len - 1] == '\r')) len--;
+  w->at = s->text.len;
+  w->len = len;
+  obs_buf_append(&s->text, p, len);
+  w->found = !s->text.oom;
+}
+
+static bool on_ring_row(void *arg, uint64_t seq, obs_str line) {
+  search *s = arg;
+  wanted *w = &s->rows[s->next - 1];
+  if (seq == w->seq) keep(s, w, line.p, line.len);
+  return false;
+}
+
+static void look_in_ring(search *s, obs_state *state) {
+  for (s->next = s->n; s->next > 0; s->next--)
+    (void)obs_state_ring_rows(state, s->rows[s->next - 1].seq + 1, on_ring_row, s);
+}
+
+static void skip_found(search *s) {
+  while (s->next > 0 && s->rows[s->next - 1].found) s->next--;
+}
+
+static bool on_journal_row(void *arg, uint64_t seq, const char *line, size_t len) {
+  search *s = arg;
+  /* Those above this row are no more. */
+  while (s->next > 0 && (s->rows[s->next - 1].found || s->rows[s->next - 1].seq > seq)) s->next--;
+  if (s->next > 0 && s->rows[s->next - 1].seq == seq) {
+    keep(s, &s->rows[s->next - 1], line, len);
+    s->next--;
+    skip_found(s);
+  }
+  return s->next > 0 && s->rows[s->next - 1].seq + NEAR > seq;
+}
+
+static void look_in_journal(search *s, obs_journal *journal) {
+  s->next = s->n;
+  for (skip_found(s); s->next > 0; skip_found(s)) {
+    uint32_t at = s->next;
+    obs_journal_range range = {s->rows[at - 1].seq + 1, INT64_MIN, INT64_MAX, 0};
+    bool more;
+    uint64_t before;
+    observer_err err = obs_journal_scan(journal, &range, on_journal_row, s, &more, &before);
+    if (err != OBSERVER_E_OK)
+      obs_log_warn("learn", "evidence: reading op %" PRIu64 " in the journal: %s", s->rows[at - 1].seq,
+                   observer_strerror(err));
+    if (s->next == at) return; /* nothing that old is left, or the disk failed */
+  }
+}
+
+static uint32_t deliver(const search *s, obs_evidence_row fn, void *arg) {
+  obs_batch row;
+  uint32_t given = 0;
+  if (obs_batch_init(&row) != OBSERVER_E_OK) return 0;
+  for (uint32_t i = 0; i < s->n; i++) {
+    const wanted *w = &s->rows[i];
+    const char *reason;
+    obs_batch_reset(&row);
+    if (!w->found || !obs_batch_decode_row(&row, s->text.p + w->at, w->len, &reason)) continue;
+    fn(arg, w->seq, &row.ops[0], (obs_str){s->text.p + w->at, (uint32_t)w->len, 0});
+    given++;
+  }
+  obs_batch_fini(&row);
+  return given;
+}
+
+uint32_t obs_evidence_rows(const obs_evidence *e, const uint64_t *seqs, uint32_t n, obs_evidence_row fn, void *arg) {
+  search s;
+  uint32_t given = 0;
+  if (make_search(&s, seqs, n)) {
+    look_in_ring(&s, e->state);
+    if (e->journal != NULL) look_in_journal(&s, e->journal);
+    given = deliver(&s, fn, arg);
+  }
+  obs_buf_fini(&s.text);
+  free(s.rows);
+  return given;
+}
+
+/* ---- the latest ---- */
+
+typedef struct {
+  obs_evidence_recent_row fn;
+  void *arg;
+  uint32_t left;
+  obs_batch row;
+} recent;
+
+static bool on_recent_row(void *arg, uint64_t seq, obs_str line) {
+  recent *r = arg;
+  const char *reason;
+  while (line.len > 0 && (line.p[line.len - 1] == '\n' || line.p[line.len - 1] == '\r')) line.len--;
+  r->left--;
+  obs_batch_reset(&r->row);
+  if (obs_batch_decode_row(&r->row, line.p, line.len, &reason) && !r->fn(r->arg, seq, &r->row.ops[0], line))
+    return false;
+  return r->left > 0;
+}
+
+void obs_evidence_recent(const obs_evidence *e, uint32_t limit, obs_evidence_recent_row fn, void *arg) {
+  recent r = {.fn = fn, .arg = arg, .left = limit};
+  if (limit == 0 || obs_batch_init(&r.row) != OBSERVER_E_OK) return;
+  (void)obs_state_ring_rows(e->state, 0, on_recent_row, &r);
+  obs_batch_fini(&r.row);
+}
+
+/* ---- quotations ---- */
+
+/* How many bytes at `p` make a character that no quotation may hold as it is, and which: `<`, `>`, DEL, the C1
+ * controls, and the two line ends that JSON lets through. */
+static size_t unfit(const char *p, size_t left, uint32_t *code) {
+  const unsigned char *c = (const unsigned char *)p;
+  if (c[0] == '<' || c[0] == '>' || c[0] < 0x20 || c[0] == 0x7f) {
+    *code = c[0];
+    return 1;
+  }
+  if (left >= 2 && c[0] == 0xc2 && c[1] < 0xa0) {
+    *code = c[1];
+    return 2;
+  }
+  if (left >= 3 && c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9)) {
+    *code = 0x2000u + c[2] - 0x80;
+    return 3;
+  }
+  return 0;
+}
+
+void obs_evidence_escape(obs_str json, obs_buf *out) {
+  size_t from = 0;
+  for (size_t i = 0; i < json.len;) {
+    uint32_t code = 0;
+    size_t n = unfit(json.p + i, json.len - i, &code);
+    if (n > 0) {
+      obs_buf_append(out, json.p + from, i - from);
+      obs_buf_printf(out, "\\u%04" PRIx32, code);
+      from = i + n;
+    }
+    i += n > 0 ? n : 1;
+  }
+  obs_buf_append(out, json.p + from, json.len - from);
+}
+
+/* The texts of a quotation, in their order; those before `duration_ms` and those behind `success`. */
+static const obs_field texts_before[] = {OBS_F_timestamp, OBS_F_endpoint, OBS_F_source, OBS_F_staffer_id,
+                                         OBS_F_task_class};
+static const obs_field texts_behind[] = {OBS_F_error, OBS_F_input_summary, OBS_F_output_summary};
+
+static void put_texts(const obs_op *op, const obs_field *list, size_t n, uint32_t text_max, obs_buf *out) {
+  for (size_t i = 0; i < n; i++) {
+    const obs_field_info *field = &obs_fields[list[i]];
+    obs_str text;
+    if ((op->present & OBS_BIT(list[i])) == 0) continue;
+    memcpy(&text, (const char *)op + field->offset, sizeof(text));
+    text.len = (uint32_t)obs_utf8_cut(text.p, text.len, text_max);
+    obs_buf_putc(out, ',');
+    obs_buf_append(out, field->json_key, field->json_key_len);
+    obs_buf_json_str(out, text);
+  }
+}
+
+void obs_evidence_quote(const obs_op *op, uint64_t seq, uint32_t text_max, obs_buf *out) {
+  obs_buf json = {0};
+  obs_buf_printf(&json, "{\"seq\":%" PRIu64, seq);
+  put_texts(op, texts_before, sizeof(texts_before) / sizeof(*texts_before), text_max, &json);
+  obs_buf_printf(&json, ",\"duration_ms\":%" PRIi64 ",\"success\":%s", op->duration_ms, op->success ? "true" : "false");
+  put_texts(op, texts_behind, sizeof(texts_behind) / sizeof(*texts_behind), text_max, &json);
+  obs_buf_putc(&json, '}');
+  if (json.oom)
+    out->oom = true;
+  else
+    obs_evidence_escape((obs_str){json.p, (uint32_t)json.len, 0}, out);
+  obs_buf_fini(&json);
+}

@@ -1,0 +1,111 @@
+"""The error analyser of a real observerd without a model: what is written (analyses.jsonl), what the gateway and the
+feed are told, and that nothing is analysed twice, also after kill -9."""
+
+import json
+import os
+
+from feed_client import Follower
+from harness import SLOW, DaemonTest, Sub, main, wait_until
+from model_server import ModelServer
+
+
+def failure(endpoint="/v1/chat", error="upstream refused the connection", **fields):
+    return {"endpoint": endpoint, "input_summary": "ask", "success": False, "output_summary": "failed", "error": error, **fields}
+
+
+def rows_of(daemon, name):
+    path = os.path.join(daemon.data_dir, name)
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as f:
+        return [json.loads(line) for line in f.read().split("\n")[:-1]]
+
+
+class AnalysesTest(DaemonTest):
+    def setUp(self):
+        super().setUp()
+        self.model = ModelServer.start(self)
+
+    def daemon(self, *args, **kw):
+        return self.start(args=("--cycle", "1", *args), **kw)
+
+    def lakehouse(self, *args, **kw):
+        return self.daemon("--lakehouse-url", self.model.url, *args, **kw)
+
+    def post(self, daemon, ops):
+        answer = daemon.post("/v1/observer/event", ops)
+        self.assertEqual(answer.status, 200, answer)
+
+    def analysed(self, daemon, n, scope="cluster"):
+        """Waits for the n-th analysis; returns all."""
+        def enough():
+            rows = [r for r in rows_of(daemon, "analyses.jsonl") if r["scope"] == scope]
+            return rows if len(rows) >= n else None
+        rows = wait_until(enough, 20, "%d analyses" % n)
+        self.assertEqual(len(rows), n)
+        return rows
+
+    def one(self, daemon, ops):
+        """Records ops of one cluster and returns its analysis."""
+        before = len([r for r in rows_of(daemon, "analyses.jsonl") if r["scope"] == "cluster"])
+        self.post(daemon, ops)
+        return self.analysed(daemon, before + 1)[-1]
+
+    def cycles(self, daemon, n):
+        """Waits until n more cycles are over."""
+        def seen():
+            return daemon.stderr().count("[observer] cycle ")
+        until = seen() + n + 1
+        wait_until(lambda: seen() >= until, 10 + 2 * n, "%d cycles" % n)
+
+
+class Builtin(AnalysesTest):
+    def test_the_gateway_gets_the_older_shape(self):
+        daemon = self.daemon("--gateway-url", self.model.url + "/")
+        row = self.one(daemon, [failure(error="no such name: caf\u00e9 %d" % i, input_summary="ask %d" % i) for i in range(12)])
+        self.assertEqual((row["backend"], row["failures"], row["taken"], row["model"]), ("builtin", 12, 12, None))
+        wait_until(lambda: self.model.requests("/log"), 10, "the gateway's log")
+        log = [r for r in self.model.requests("/log") if r["body"]["operation"].startswith("error_analysis")]
+        self.assertEqual(len(log), 1)
+        self.assertEqual(list(log[0]["body"]), ["operation", "approach", "result", "context"])
+        self.assertEqual(log[0]["body"]["operation"], "error_analysis: 12 failures")
+        self.assertEqual(log[0]["body"]["approach"], "builtin diagnosis of error patterns")
+        self.assertEqual(log[0]["body"]["result"], (row["cause"] + "\n" + row["adjust"])[:500])
+        shown = [0, 1] + list(range(4, 12))
+        lines = "\n".join("[/v1/chat] ask %d: no such name: caf\u00e9 %d" % (i, i) for i in shown)
+        self.assertEqual(log[0]["body"]["context"], lines[:500])
+        self.assertEqual(log[0]["headers"]["content-type"], "application/json")
+
+    def test_a_gateway_that_is_away_holds_nothing_up(self):
+        self.model.set("/log", hang=True)
+        daemon = self.daemon("--gateway-url", self.model.url)
+        self.one(daemon, [failure()] * 3)
+        self.one(daemon, [failure(error="no such file")] * 3)
+        daemon.stop()
+
+    def test_the_feed_has_each_analysis(self):
+        daemon = self.daemon(feed="tcp://127.0.0.1:0")
+        with Follower(Sub(daemon.url("feed"), timeout=30 * SLOW)) as follower:
+            row = self.one(daemon, [failure()] * 4)
+            while not any(topic == b"analysis" for topic, _ in follower.others):
+                follower.take()
+            told = [m for topic, m in follower.others if topic == b"analysis"][0]
+        del row["diagnosis"]
+        self.assertEqual({k: v for k, v in told.items() if k not in ("seq", "topic_seq")}, row)
+
+    def test_nothing_is_analysed_twice(self):
+        daemon = self.daemon()
+        self.one(daemon, [failure()] * 5)
+        self.cycles(daemon, 2)
+        self.analysed(daemon, 1)
+        daemon.restart(kill=True)
+        self.cycles(daemon, 2)
+        self.analysed(daemon, 1)
+        self.post(daemon, [failure()] * 3)
+        rows = self.analysed(daemon, 2)
+        self.assertEqual([(r["failures"], r["taken"]) for r in rows], [(5, 5), (3, 8)])
+        self.assertEqual([(r["first_seq"], r["last_seq"]) for r in rows], [(1, 5), (6, 8)])
+
+
+if __name__ == "__main__":
+    main()

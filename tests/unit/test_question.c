@@ -1,0 +1,200 @@
+/* Which messages of REP are questions for advice, and what is answered: the rule alone, without sockets. */
+#include "intake/question.h"
+#include "op/decode.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const obs_limits limits = {
+    .message_bytes = 4096, .message_ops = 100, .op_bytes = 2048, .string_bytes = 64, .unknown_fields = 8, .depth = 4};
+
+/* Answers with what was asked, as a msgpack text: "endpoint|task_class", - for what was not. */
+static bool advise(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out) {
+  char text[128];
+  const bool *good = arg;
+  int n = snprintf(text, sizeof(text), "%.*s|%.*s", endpoint.p != NULL ? (int)endpoint.len : 1,
+                   endpoint.p != NULL ? endpoint.p : "-", task_class.p != NULL ? (int)task_class.len : 1,
+                   task_class.p != NULL ? task_class.p : "-");
+  obs_buf_putc(out, (char)0xd9);
+  obs_buf_putc(out, (char)n);
+  obs_buf_append(out, text, (size_t)n);
+  return *good;
+}
+
+typedef struct {
+  bool question;
+  char answer[512]; /* as JSON; "": none */
+} outcome;
+
+static outcome ask(const void *data, size_t size, bool (*fn)(void *, obs_str, obs_str, obs_buf *), bool good) {
+  obs_bus_opts opts = {.limits = limits, .advise = fn, .advise_arg = &good};
+  obs_batch batch;
+  obs_buf json = {0};
+  nng_msg *reply = NULL;
+  outcome out = {0};
+  void *exact = malloc(size + (size == 0)); /* a sanitizer sees any read past it */
+  memcpy(exact, data, size);
+  assert_int_equal(obs_batch_init(&batch), OBSERVER_E_OK);
+  out.question = obs_question_answer(&opts, &batch, exact, size, &reply);
+  if (reply != NULL) {
+    size_t len = nng_msg_len(reply);
+    assert_int_equal(obs_msgpack_to_json(nng_msg_body(reply), len, &json), len);
+    snprintf(out.answer, sizeof(out.answer), "%.*s", (int)json.len, json.p);
+    nng_msg_free(reply);
+  }
+  obs_buf_fini(&json);
+  obs_batch_fini(&batch);
+  free(exact);
+  return out;
+}
+
+#define M(literal) (literal), sizeof(literal) - 1
+
+static void test_questions(void **state) {
+  static const struct {
+    const char *message;
+    size_t size;
+    const char *answer;
+  } rows[] = {
+      {M("{\"advice\":{\"endpoint\":\"/a\"}}"), "\"/a|-\""},
+      {M("{\"advice\":{\"task_class\":\"t\"}}"), "\"-|t\""},
+      {M("{\"advice\":{\"task_class\":\"t\",\"endpoint\":\"/a\"}}"), "\"/a|t\""},
+      {M(" \n"), NULL},
+      {M("{ \"advice\" : { \"endpoint\" : \"/a\" } }\n"), "\"/a|-\""},
+      {M("{\"advice\":{\"endpoint\":\"\\u002fa\\n\"}}"), "\"/a\\n|-\""},
+      {M("{\"\\u0061dvice\":{\"endpoint\":\"/a\"}}"), "\"/a|-\""},
+      {M("{\"advice\":{\"endpoint\":\"/a\",\"task_class\":null}}"), "\"/a|-\""},
+      {M("ask\0{\"advice\":{\"endpoint\":\"/a\"}}"), "\"/a|-\""},
+      {M("ask\0 {\"advice\":{\"endpoint\":\"/a\"}}"), "\"/a|-\""},
+      {M("\x81\xa6"
+         "advice\x81\xa8"
+         "endpoint\xa2/a"),
+       "\"/a|-\""},
+      {M("\x81\xd9\x06"
+         "advice\x82\xa8"
+         "endpoint\xa2/a\xaa"
+         "task_class\xa1t"),
+       "\"/a|t\""},
+      {M("\x81\xa6"
+         "advice\x82\xa8"
+         "endpoint\xc0\xaa"
+         "task_class\xa1t"),
+       "\"-|t\""},
+      {M("x\0\x81\xa6"
+         "advice\x81\xa8"
+         "endpoint\xa2/a"),
+       "\"/a|-\""},
+      /* not good, each with what is wrong */
+      {M("{\"advice\":{}}"), "{\"error\":\"advice: needs endpoint or task_class\"}"},
+      {M("{\"advice\":{\"endpoint\":null}}"), "{\"error\":\"advice: needs endpoint or task_class\"}"},
+      {M("{\"advice\":\"/a\"}"), "{\"error\":\"advice: must be a map of endpoint and task_class\"}"},
+      {M("{\"advice\":null}"), "{\"error\":\"advice: must be a map of endpoint and task_class\"}"},
+      {M("{\"advice\":[]}"), "{\"error\":\"advice: must be a map of endpoint and task_class\"}"},
+      {M("{\"advice\":{\"endpoint\":1}}"), "{\"error\":\"endpoint: must be a string\"}"},
+      {M("{\"advice\":{\"task_class\":[\"t\"]}}"), "{\"error\":\"task_class: must be a string\"}"},
+      {M("{\"advice\":{\"endpoint\":\"\"}}"), "{\"error\":\"endpoint: must not be empty\"}"},
+      {M("{\"advice\":{\"endpoint\":\"/a\",\"limit\":3}}"),
+       "{\"error\":\"limit: advice has only endpoint and task_class\"}"},
+      {M("{\"advice\":{\"endpoint\":\"/a\",\"endpoint\":\"/b\"}}"), "{\"error\":\"endpoint: duplicate key\"}"},
+      {M("{\"advice\":{\"endpoint\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}}"),
+       "{\"error\":\"endpoint: longer than 64 bytes\"}"},
+      {M("{\"advice\":{\"endpoint\":\"\xff\"}}"), "{\"error\":\"endpoint: must be valid UTF-8\"}"},
+      {M("\x81\xa6"
+         "advice\x81\xa8"
+         "endpoint\xa1\xff"),
+       "{\"error\":\"advice: must be a map of endpoint and task_class, in valid UTF-8\"}"},
+      {M("\x81\xa6"
+         "advice\x2a"),
+       "{\"error\":\"advice: must be a map of endpoint and task_class\"}"},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    outcome out = ask(rows[i].message, rows[i].size, advise, true);
+    if (out.question != (rows[i].answer != NULL) ||
+        strcmp(out.answer, rows[i].answer != NULL ? rows[i].answer : "") != 0)
+      fail_msg("row %zu: %s %s", i, out.question ? "question" : "no question", out.answer);
+  }
+}
+
+/* Ops, and what is none of both: all of it is the decoder's to judge. */
+static void test_no_questions(void **state) {
+  static const struct {
+    const char *message;
+    size_t size;
+  } rows[] = {
+      {M("")},
+      {M("topic")},
+      {M("topic\0")},
+      {M("{}")},
+      {M("{")},
+      {M("{\"advice\"")},
+      {M("{\"advice\":")},
+      {M("{\"advice\":{\"endpoint\":\"/a\"}")},
+      {M("{\"advice\":{\"endpoint\":\"/a\",}}")},
+      {M("{\"advice\":{\"endpoint\":\"/a\"},\"endpoint\":\"/a\"}")},
+      {M("{\"endpoint\":\"/a\",\"advice\":{\"endpoint\":\"/a\"}}")},
+      {M("{\"endpoint\":\"/a\"}")},
+      {M("{\"advices\":{\"endpoint\":\"/a\"}}")},
+      {M("{\"advice\":{\"endpoint\":\"/a\"}}{\"advice\":{\"endpoint\":\"/a\"}}")},
+      {M("[{\"advice\":{\"endpoint\":\"/a\"}}]")},
+      {M("\x80")},
+      {M("\x81")},
+      {M("\x81\xa6")},
+      {M("\x81\xa6"
+         "advice")},
+      {M("\x81\xa6"
+         "advice\x81\xa8"
+         "endpoint\xa2/")},
+      {M("\x81\xa6"
+         "advice\x81\xa8"
+         "endpoint\xa2/a\xc0")},
+      {M("\x82\xa6"
+         "advice\x80\xa1"
+         "b\xc0")},
+      {M("\x91\x81\xa6"
+         "advice\x81\xa8"
+         "endpoint\xa2/a")},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    outcome out = ask(rows[i].message, rows[i].size, advise, true);
+    if (out.question || out.answer[0] != '\0') fail_msg("row %zu: %s", i, out.answer);
+  }
+}
+
+static void test_too_large(void **state) {
+  char message[5000];
+  (void)state;
+  memset(message, ' ', sizeof(message));
+  static const char question[] = "{\"advice\":{\"endpoint\":\"/a\"}}";
+  memcpy(message, question, sizeof(question) - 1);
+  assert_true(ask(message, limits.message_bytes, advise, true).question);
+  assert_false(ask(message, limits.message_bytes + 1, advise, true).question);
+}
+
+static void test_nobody_and_no_memory(void **state) {
+  static const char question[] = "{\"advice\":{\"endpoint\":\"/a\"}}";
+  (void)state;
+  outcome out = ask(question, sizeof(question) - 1, NULL, true);
+  assert_true(out.question);
+  assert_string_equal(out.answer, "{\"error\":\"advice: there is none here\"}");
+  out = ask(question, sizeof(question) - 1, advise, false);
+  assert_true(out.question);
+  assert_string_equal(out.answer, "");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_questions),
+      cmocka_unit_test(test_no_questions),
+      cmocka_unit_test(test_too_large),
+      cmocka_unit_test(test_nobody_and_no_memory),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
