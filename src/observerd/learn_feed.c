@@ -96,7 +96,9 @@ static void pack_value(msgpack_packer *pk, const cJSON *v) {
     pack_members(pk, v);
   } else if (cJSON_IsArray(v)) {
     msgpack_pack_array(pk, (size_t)cJSON_GetArraySize(v));
-    cJSON_ArrayForEach(item, v) pack_value(pk, item);
+    cJSON_ArrayForEach(item, v) {
+      pack_value(pk, item);
+    }
   } else {
     msgpack_pack_nil(pk);
   }

@@ -1,6 +1,6 @@
 /* What each stage of recording costs, ns an op, each alone on one thread: decode, JSON encode, journal write, journal
- * write with its sync, apply, facts; and what a table of 1,000 failure clusters costs for a success, for a failure with a
- * sig_hash, and for one that is told by its text.
+ * write with its sync, apply, facts; and what a table of 1,000 failure clusters costs for a success, for a failure with
+ * a sig_hash, and for one that is told by its text.
  *
  *   bench_stage DIR BATCH ROUNDS     DIR: where the journal is written; prints `stage ns` lines */
 #include "bench_op.h"
