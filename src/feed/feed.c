@@ -21,7 +21,7 @@ static void on_connect(nng_pipe pipe, nng_pipe_ev event, void *arg) {
   obs_state_get_counts(f->state, &counts);
   pthread_mutex_lock(&f->lock);
   if (!atomic_load(&f->active)) obs_feed_raise_seq(f, counts.last_seq);
-  atomic_store(&f->active, true); /* before it counts: who sees a subscriber may rely on what is recorded being sent */
+  atomic_store(&f->active, true); /* before it counts: nothing is missed by who is counted */
   bool full = atomic_fetch_add(&f->subscribers, 1) >= OBS_FEED_SUBSCRIBERS;
   pthread_cond_signal(&f->wake);
   pthread_mutex_unlock(&f->lock);
