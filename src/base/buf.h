@@ -19,6 +19,11 @@ typedef struct {
 
 #define OBS_STR(literal) ((obs_str){(literal), sizeof(literal) - 1, 1})
 
+/* Of a C string. */
+static inline obs_str obs_str_of(const char *text) {
+  return (obs_str){text, (uint32_t)strlen(text), 0};
+}
+
 static inline bool obs_str_eq(obs_str a, obs_str b) {
   return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
@@ -28,6 +33,11 @@ typedef struct {
   size_t len, cap;
   bool oom;
 } obs_buf;
+
+/* What it holds; p is never NULL. */
+static inline obs_str obs_buf_view(const obs_buf *b) {
+  return (obs_str){b->p != NULL ? b->p : "", (uint32_t)b->len, 0};
+}
 
 void obs_buf_fini(obs_buf *b);
 /* Empties; gives the memory back when more than `keep` bytes are held. */

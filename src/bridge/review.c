@@ -35,7 +35,7 @@ void obs_work_review(obs_session *s, obs_batch *rows) {
   obs_reviews *reviews = reviews_of(s);
   if (reviews == NULL) return;
   uint64_t id = 0;
-  switch (obs_reviews_begin(reviews, (obs_str){s->in.p, (uint32_t)s->in.len, 0}, on_done, s, &id, &s->out)) {
+  switch (obs_reviews_begin(reviews, obs_buf_view(&s->in), on_done, s, &id, &s->out)) {
   case OBS_REVIEW_BAD:
     refuse(s);
     break;

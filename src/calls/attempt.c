@@ -120,8 +120,7 @@ static void service_words(const attempt *a, char out[WORDS_MAX + 3]) {
   if (cJSON_IsObject(error)) error = cJSON_GetObjectItemCaseSensitive(error, "message");
   const char *text = cJSON_GetStringValue(error);
   obs_buf clean = {0};
-  if (text != NULL && (bearer == NULL || strstr(text, bearer) == NULL))
-    obs_clean_text((obs_str){text, (uint32_t)strlen(text), 0}, true, &clean);
+  if (text != NULL && (bearer == NULL || strstr(text, bearer) == NULL)) obs_clean_text(obs_str_of(text), true, &clean);
   if (!clean.oom && clean.len > 0)
     snprintf(out, WORDS_MAX + 3, ": %.*s", (int)obs_utf8_cut(clean.p, clean.len, WORDS_MAX), clean.p);
   obs_buf_fini(&clean);

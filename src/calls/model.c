@@ -161,7 +161,7 @@ static void lakehouse_body(obs_buf *out, obs_str system, obs_str prompt) {
   if (system.len > 0) obs_buf_puts(&whole, "\n\n");
   obs_buf_append(&whole, prompt.p, prompt.len);
   obs_buf_puts(out, "{\"prompt\":");
-  obs_buf_json_str(out, (obs_str){whole.p, (uint32_t)whole.len, 0});
+  obs_buf_json_str(out, obs_buf_view(&whole));
   out->oom = out->oom || whole.oom;
   obs_buf_fini(&whole);
 }
@@ -219,7 +219,7 @@ static const char *read_text(obs_model_kind kind, const obs_buf *body, obs_buf *
   const char *text = text_in(kind, json);
   if (text != NULL) {
     text = skip_thoughts(text);
-    obs_clean_text((obs_str){text, (uint32_t)strlen(text), 0}, false, out);
+    obs_clean_text(obs_str_of(text), false, out);
     if (out->len > 0) why = NULL;
     obs_buf_putc(out, '\0');
     if (!out->oom) out->len--;

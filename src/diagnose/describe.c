@@ -226,6 +226,19 @@ bool obs_describe(const obs_described *d, const obs_search *search, const obs_ca
   return true;
 }
 
+bool obs_describe_few(const obs_described *d, const obs_few *few, obs_finding *out) {
+  rows r = {d, few->field, -1, few->id, 0, 0, d->view->n};
+  *out = (obs_finding){.cause = OBS_CAUSE_SHARE, .log10_p = log10_of(few->log_p), .expected = few->expected};
+  out->value = value_of(d->view, few->field, few->id);
+  out->with.field = -1;
+  out->same = value_of(d->view, few->same, few->same_id);
+  if (count(&r, out) == 0) return false;
+  set_range(&r, out);
+  out->at_ms = same_duration(&r, out->failures);
+  pick_evidence(&r, 0, out);
+  return true;
+}
+
 bool obs_describe_slow(const obs_described *d, const obs_slow *slow, obs_finding *out) {
   rows r = {d, slow->field, -1, slow->id, 0, slow->row, d->view->n};
   *out = (obs_finding){.cause = OBS_CAUSE_SLOW, .log10_p = log10_of(slow->log_p)};

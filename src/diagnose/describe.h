@@ -2,6 +2,7 @@
 #ifndef OBS_DIAGNOSE_DESCRIBE_H
 #define OBS_DIAGNOSE_DESCRIBE_H
 
+#include "diagnose/few.h"
 #include "diagnose/search.h"
 #include "diagnose/slow.h"
 
@@ -15,6 +16,7 @@ typedef struct {
 
 /* The candidate is the model's last factor. False: none of its failures is at or behind `since`. */
 bool obs_describe(const obs_described *d, const obs_search *search, const obs_candidate *c, obs_finding *out);
+bool obs_describe_few(const obs_described *d, const obs_few *few, obs_finding *out);
 bool obs_describe_slow(const obs_described *d, const obs_slow *slow, obs_finding *out);
 /* A finding about failures and one about durations of the same value become one. */
 void obs_describe_merge(obs_finding *failures, const obs_finding *slow);

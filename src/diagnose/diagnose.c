@@ -1,6 +1,7 @@
 #include "diagnose/diagnose.h"
 
 #include "diagnose/describe.h"
+#include "diagnose/few.h"
 #include "diagnose/search.h"
 #include "diagnose/slow.h"
 #include "diagnose/stats.h"
@@ -115,6 +116,22 @@ static observer_err find_failures(const scope *s, bool by_time, found *before, o
   return err;
 }
 
+/* What the model of all fields does not tell of so few. */
+static observer_err find_few(const scope *s, obs_report *r) {
+  const obs_facts_view *v = s->view;
+  if (r->nfindings > 0 || r->failures < OBS_FEW_LEAST || r->failures > OBS_FEW_MOST) return OBSERVER_E_OK;
+  uint8_t *failed = calloc(v->n + 1, 1);
+  obs_few few;
+  if (!failed) return OBSERVER_E_NOMEM;
+  for (uint32_t i = 0; i < v->n; i++) failed[i] = (uint8_t)(s->takes[i] + (s->takes[i] && is_failure(s, i)));
+  observer_err err = obs_few_find(v, failed, s->request->given, &few);
+  free(failed);
+  if (err != OBSERVER_E_OK) return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
+  const obs_described d = {v, s->takes, s->request->cluster, s->request->since, false, 0};
+  r->nfindings += obs_describe_few(&d, &few, &r->findings[0]);
+  return OBSERVER_E_OK;
+}
+
 /* What became slow is told of a cluster only where its failures came with it. */
 static bool concerns(const scope *s, const obs_finding *f) {
   if (s->request->cluster == 0) return true;
@@ -160,6 +177,7 @@ observer_err obs_diagnose(const obs_facts_view *view, const obs_diagnose_request
     s.by_kind = false;
   }
   if (err == OBSERVER_E_OK) err = find_failures(&s, by_time, &before, report);
+  if (err == OBSERVER_E_OK) err = find_few(&s, report);
   if (err == OBSERVER_E_OK) err = find_slow(&s, by_time, report);
   free(s.takes);
   return err;

@@ -19,6 +19,7 @@
 #include <observer/error.h>
 
 enum { OBS_FINDINGS = 16, OBS_EVIDENCE = 5, OBS_REPORT_CORRECTIONS = 64 };
+enum { OBS_DIAGNOSE_LEAST = 10 }; /* failures that the model tells causes of; of fewer few.h does, where it can */
 
 /* X(kind, name in JSON) */
 #define OBS_CAUSES(X)                                                                                                  \

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 
 /* What a cause must show, beside significance. */
-static const double alpha = 0.001;      /* family-wise */
-static const double least_seen = 10;    /* failures */
-static const double least_more = 8;     /* failures above what is expected */
-static const double least_to_try = 1.4; /* before it is in the model, see try_out */
-static const double least_lift = 2;     /* of the odds */
+static const double alpha = 0.001;                   /* family-wise */
+static const double least_seen = OBS_DIAGNOSE_LEAST; /* failures */
+static const double least_more = 8;                  /* failures above what is expected */
+static const double least_to_try = 1.4;              /* before it is in the model, see try_out */
+static const double least_lift = 2;                  /* of the odds */
 static const double least_regression = 1.5;
 static const double least_plainly = 1.25;   /* of the share itself, whatever the model expects of the time */
 static const double least_for_all = 3;      /* when it is everything */

@@ -61,6 +61,17 @@ double obs_stats_binomial(double seen, double n, double p) {
   return log_beta(seen, n - seen + 1, p);
 }
 
+static double log_choose(double n, double k) {
+  return log_gamma(n + 1) - log_gamma(k + 1) - log_gamma(n - k + 1);
+}
+
+double obs_stats_hypergeometric(double seen, double n, double marked, double all) {
+  double whole = log_choose(all, n), sum = 0, largest = fmin(n, marked);
+  for (double k = fmax(seen, n + marked - all); k <= largest; k++)
+    sum += exp(log_choose(marked, k) + log_choose(all - marked, n - k) - whole);
+  return sum < 1 ? log(fmax(sum, 1e-300)) : 0;
+}
+
 static double share(double seen, double expected, double scale) {
   return seen > 0 ? seen * log(seen / (expected * scale)) : 0;
 }

@@ -11,6 +11,9 @@ double obs_stats_excess(double seen, double expected, double spread);
 double obs_stats_shortfall(double seen, double expected);
 /* P(X >= seen) of a binomial. */
 double obs_stats_binomial(double seen, double n, double p);
+/* P(X >= seen) when `n` of `all` are drawn and `marked` of all are of a kind: Fisher's exact test, one-sided. For few
+ * marked ones: it takes a step for each. */
+double obs_stats_hypergeometric(double seen, double n, double marked, double all);
 /* P(the share after is as much higher than the one before) when both are as expected up to one factor; seen and
  * expected counts among `n` each. For counts of some size. */
 double obs_stats_worse(double seen_before, double expected_before, double n_before, double seen_after,

@@ -170,7 +170,9 @@ void obs_words_summary(const obs_report *r, obs_buf *out) {
   if (r->failures > 0)
     obs_buf_printf(out, ", ops %llu to %llu, %.3g %% of them %s", (unsigned long long)r->first_seq,
                    (unsigned long long)r->last_seq, percent(r->kinds[most], r->failures), obs_error_kind_phrases[most]);
-  if (r->failures > 0 && r->nfindings == 0) obs_buf_puts(out, "; no field or moment stands out");
+  if (r->failures > 0 && r->nfindings == 0)
+    obs_buf_puts(out, r->failures < OBS_DIAGNOSE_LEAST ? "; too few to tell whether a field or moment stands out"
+                                                       : "; no field or moment stands out");
   obs_buf_putc(out, '.');
 }
 

@@ -1,6 +1,7 @@
 /* Gathering: entries, open clusters and corrections, and the lists by which they are found. */
 #include "base/utf8.h"
 #include "learn/advice_impl.h"
+#include "learn/member.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -91,14 +92,10 @@ static void on_entry(void *arg, const obs_playbook_view *v) {
 
 /* ---- clusters ---- */
 
-static obs_str text_of(const cJSON *v) {
-  if (!cJSON_IsString(v)) return (obs_str){"", 0, 1};
-  return (obs_str){v->valuestring, (uint32_t)strlen(v->valuestring), 0};
-}
-
 static uint64_t number_of(const cJSON *map, const char *name) {
-  const cJSON *v = cJSON_GetObjectItemCaseSensitive(map, name);
-  return cJSON_IsNumber(v) && v->valuedouble > 0 ? (uint64_t)v->valuedouble : 0;
+  uint64_t n = 0;
+  (void)obs_member_u64(map, name, &n);
+  return n;
 }
 
 static obs_str id_bytes(const uint64_t *id) {
@@ -108,8 +105,7 @@ static obs_str id_bytes(const uint64_t *id) {
 static void post_set(gathering *g, obs_advice_list list, const cJSON *set, uint32_t index) {
   const cJSON *v;
   cJSON_ArrayForEach(v, set) {
-    obs_str name = {v->string, (uint32_t)strlen(v->string), 0};
-    post(g, list, name, index);
+    post(g, list, obs_str_of(v->string), index);
   }
 }
 
@@ -127,10 +123,10 @@ static void add_correction(gathering *g, uint64_t cluster, const cJSON *classes,
   *c = (obs_advice_correction){.seq = number_of(item, "seq"),
                                .succeeded = number_of(item, "succeeded"),
                                .failed = number_of(item, "failed"),
-                               .text = keep(g, text_of(cJSON_GetObjectItemCaseSensitive(item, "text")))};
+                               .text = keep(g, obs_member_text(item, "text"))};
   post_correction(g, obs_advice_key_of(OBS_ADVICE_CORRECTIONS_OF_CLUSTER, id_bytes(&cluster)), c->seq);
   cJSON_ArrayForEach(class, classes) {
-    obs_str name = {class->string, (uint32_t)strlen(class->string), 0};
+    obs_str name = obs_str_of(class->string);
     post_correction(g, obs_advice_key_of(OBS_ADVICE_CORRECTIONS_OF_CLASS, obs_advice_name(name)), c->seq);
   }
 }
@@ -140,8 +136,7 @@ static void add_cluster(gathering *g, const obs_cluster_mark *mark, const cJSON 
   const cJSON *classes = cJSON_GetObjectItemCaseSensitive(one, "task_classes"), *item;
   if (!grow(g, (void **)&b->clusters, b->nclusters, &g->clusters_cap, sizeof(*b->clusters))) return;
   uint32_t at = b->nclusters++;
-  b->clusters[at] = (obs_advice_cluster){mark->id, mark->count, mark->state,
-                                         keep(g, text_of(cJSON_GetObjectItemCaseSensitive(one, "template")))};
+  b->clusters[at] = (obs_advice_cluster){mark->id, mark->count, mark->state, keep(g, obs_member_text(one, "template"))};
   post_set(g, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, cJSON_GetObjectItemCaseSensitive(one, "endpoints"), at);
   post_set(g, OBS_ADVICE_CLUSTERS_OF_CLASS, classes, at);
   const cJSON *corrections = cJSON_GetObjectItemCaseSensitive(one, "corrections");

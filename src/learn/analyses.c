@@ -44,7 +44,7 @@ void obs_analyses_close(obs_analyses *a) {
   obs_records_close(a->records);
   obs_by_cluster_fini(&a->table);
   obs_facts_view_fini(&a->view);
-  free(a->marks);
+  obs_by_cluster_marks_fini(&a->marks);
   if (a->lock_made) pthread_mutex_destroy(&a->lock);
   free(a);
 }
@@ -57,20 +57,6 @@ typedef struct {
   bool fresh; /* new or regressed */
 } due;
 
-static bool take_marks(obs_analyses *a) {
-  obs_clusters_counts counts;
-  obs_clusters_get_counts(a->opts.clusters, &counts);
-  if (counts.held > a->marks_cap) {
-    uint32_t cap = counts.held + counts.held / 4 + 16;
-    obs_cluster_mark *p = reallocarray(a->marks, cap, sizeof(*p));
-    if (p == NULL) return false;
-    a->marks = p;
-    a->marks_cap = cap;
-  }
-  a->nmarks = obs_clusters_marks(a->opts.clusters, obs_clock_wall_ms(), a->marks, a->marks_cap);
-  return true;
-}
-
 /* What was taken of a cluster that was merged into another was taken of that one. */
 static void join(void *into, const void *former) {
   obs_analysis_entry *e = into;
@@ -78,16 +64,6 @@ static void join(void *into, const void *former) {
   e->taken += f->taken;
   e->settled_at += f->taken;
   if (f->last_seq > e->last_seq) e->last_seq = f->last_seq;
-}
-
-static void follow_merges(obs_analyses *a) {
-  obs_clusters_counts counts;
-  obs_clusters_get_counts(a->opts.clusters, &counts);
-  if (counts.merged == a->merged && a->offered) return;
-  a->merged = counts.merged;
-  pthread_mutex_lock(&a->lock);
-  obs_by_cluster_follow(&a->table, a->opts.clusters, join);
-  pthread_mutex_unlock(&a->lock);
 }
 
 /* A table that counts less than was taken has forgotten the cluster, or parts of the journal are gone. */
@@ -114,13 +90,13 @@ static int by_urgency(const void *x, const void *y) {
 
 /* The most urgent ones; NULL: no memory. The caller frees. */
 static due *choose(obs_analyses *a, uint64_t cycle, uint32_t *n) {
-  due *list = calloc((size_t)a->nmarks + 1, sizeof(*list));
+  due *list = calloc((size_t)a->marks.n + 1, sizeof(*list));
   *n = 0;
   if (list == NULL) return NULL;
   pthread_mutex_lock(&a->lock);
-  for (uint32_t i = 0; i < a->nmarks; i++) {
-    const obs_analysis_entry *e = obs_by_cluster_find(&a->table, a->marks[i].id);
-    if (is_due(&a->marks[i], e, cycle, &list[*n])) (*n)++;
+  for (uint32_t i = 0; i < a->marks.n; i++) {
+    const obs_analysis_entry *e = obs_by_cluster_find(&a->table, a->marks.list[i].id);
+    if (is_due(&a->marks.list[i], e, cycle, &list[*n])) (*n)++;
   }
   pthread_mutex_unlock(&a->lock);
   qsort(list, *n, sizeof(*list), by_urgency);
@@ -314,8 +290,8 @@ static void offer_last(obs_analyses *a) {
 
 static uint64_t last_failure(const obs_analyses *a) {
   uint64_t last = 0;
-  for (uint32_t i = 0; i < a->nmarks; i++)
-    if (a->marks[i].last_seq > last) last = a->marks[i].last_seq;
+  for (uint32_t i = 0; i < a->marks.n; i++)
+    if (a->marks.list[i].last_seq > last) last = a->marks.list[i].last_seq;
   return last;
 }
 
@@ -334,10 +310,12 @@ static void analyse_all(obs_analyses *a, const due *list, uint32_t n, uint64_t c
 
 void obs_analyses_cycle(obs_analyses *a, uint64_t cycle, const _Atomic bool *stop) {
   uint32_t n = 0;
-  follow_merges(a);
+  pthread_mutex_lock(&a->lock);
+  obs_by_cluster_follow(&a->table, a->opts.clusters, join);
+  pthread_mutex_unlock(&a->lock);
   if (!a->offered) offer_last(a);
   a->offered = true;
-  due *list = take_marks(a) ? choose(a, cycle, &n) : NULL;
+  due *list = obs_by_cluster_marks_take(&a->marks, a->opts.clusters) ? choose(a, cycle, &n) : NULL;
   if (list == NULL)
     obs_log_error("learn", "analyses wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
   else

@@ -26,16 +26,14 @@ struct obs_analyses {
   pthread_mutex_t lock; /* of the table and the fleet's numbers; taken inside the records' lock, never around it */
   bool lock_made;
   obs_by_cluster table;
-  uint64_t fleet_seq;         /* the last failure that an analysis of all has seen */
-  uint64_t fleet_print;       /* of the findings that were written last; 0: none */
-  uint64_t fleet_number;      /* of that row */
-  uint64_t fleet_rests_until; /* monotonic ms */
+  uint64_t fleet_seq;    /* the last failure that an analysis of all has seen */
+  uint64_t fleet_print;  /* of the findings that were written last; 0: none */
+  uint64_t fleet_number; /* of that row */
 
   /* The learning thread's. */
-  bool offered; /* the last don't, once more */
-  uint64_t merged;
-  obs_cluster_mark *marks;
-  uint32_t nmarks, marks_cap;
+  bool offered;               /* the last don't, once more */
+  uint64_t fleet_rests_until; /* monotonic ms */
+  obs_by_cluster_marks marks;
   obs_facts_view view;
   obs_report report;
 };

@@ -26,7 +26,7 @@ static void put_said(obs_buf *out, const char *name, const obs_buf *text) {
 }
 
 static void put_name(obs_buf *out, const char *name, const char *text) {
-  put_text(out, name, text != NULL ? (obs_str){text, (uint32_t)strlen(text), 0} : (obs_str){NULL, 0, 0});
+  put_text(out, name, text != NULL ? obs_str_of(text) : (obs_str){NULL, 0, 0});
 }
 
 static void put_number(obs_buf *out, const char *name, uint64_t n) {
@@ -37,19 +37,13 @@ static void put_bool(obs_buf *out, const char *name, bool yes) {
   obs_buf_printf(out, ",\"%s\":%s", name, yes ? "true" : "false");
 }
 
-static void put_seqs(obs_buf *out, const char *name, const uint64_t *seqs, uint32_t n) {
-  obs_buf_printf(out, ",\"%s\":[", name);
-  for (uint32_t i = 0; i < n; i++) obs_buf_printf(out, "%s%" PRIu64, i > 0 ? "," : "", seqs[i]);
-  obs_buf_putc(out, ']');
-}
-
 static void put_claims(obs_buf *out, const obs_explanation *e) {
   obs_buf_puts(out, ",\"claims\":[");
   for (uint32_t i = 0; i < e->nclaims; i++) {
     const obs_claim *c = &e->claims[i];
     obs_buf_puts(out, i > 0 ? ",{\"text\":" : "{\"text\":");
     obs_buf_json_str(out, obs_buf_view(&c->text));
-    put_seqs(out, "seqs", c->seqs, c->nseqs);
+    obs_member_put_seqs(out, "seqs", c->seqs, c->nseqs);
     put_bool(out, "grounded", c->grounded);
     obs_buf_putc(out, '}');
   }
@@ -82,7 +76,7 @@ static void put_answer(obs_buf *out, const obs_analyses *a, const obs_analysis *
   put_said(out, "cause", &e->cause);
   put_said(out, "adjust", &e->adjust);
   put_said(out, "dont", &e->dont);
-  put_seqs(out, "dont_seqs", e->dont_seqs, e->dont.len > 0 ? e->ndont_seqs : 0);
+  obs_member_put_seqs(out, "dont_seqs", e->dont_seqs, e->dont.len > 0 ? e->ndont_seqs : 0);
   put_claims(out, e);
   put_bool(out, "grounded", e->grounded);
   put_bool(out, "settled", obs_explanation_settles(e));

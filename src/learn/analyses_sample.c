@@ -17,7 +17,7 @@ static obs_str set_member(const cJSON *json, const char *name, bool alone) {
   const cJSON *first = set != NULL ? set->child : NULL;
   if (first == NULL || first->string == NULL || (alone && first->next != NULL)) return (obs_str){NULL, 0, 0};
   if (strcmp(first->string, "(other)") == 0) return (obs_str){NULL, 0, 0};
-  return (obs_str){first->string, (uint32_t)strlen(first->string), 0};
+  return obs_str_of(first->string);
 }
 
 static bool read_cluster(obs_analyses *a, obs_analysis *x) {
@@ -74,6 +74,7 @@ static void put_cut(obs_buf *out, obs_str s) {
   obs_buf_append(out, s.p, obs_utf8_cut(s.p, s.len, LINE_TEXT));
 }
 
+/* An error that is not there was `undefined`. */
 static void put_line(obs_buf *out, const obs_op *op) {
   if (out->len > 0) obs_buf_putc(out, '\n');
   obs_buf_putc(out, '[');
@@ -81,7 +82,7 @@ static void put_line(obs_buf *out, const obs_op *op) {
   obs_buf_puts(out, "] ");
   put_cut(out, op->input_summary);
   obs_buf_puts(out, ": ");
-  put_cut(out, OBS_HAS(op, error) ? op->error : op->output_summary);
+  put_cut(out, OBS_HAS(op, error) ? op->error : OBS_STR("undefined"));
 }
 
 static void on_sample(void *arg, uint64_t seq, const obs_op *op, obs_str line) {

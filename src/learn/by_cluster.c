@@ -1,5 +1,7 @@
 #include "learn/by_cluster.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 
 enum { FIRST = 64 };
@@ -40,11 +42,6 @@ static void remove_at(obs_by_cluster *t, uint32_t i) {
   char *entry = obs_by_cluster_at(t, i);
   memmove(entry, entry + t->size, (size_t)(t->n - i - 1) * t->size);
   t->n--;
-}
-
-void obs_by_cluster_remove(obs_by_cluster *t, uint64_t cluster) {
-  uint32_t i = place_of(t, cluster);
-  if (i < t->n && head_at(t, i)->cluster == cluster) remove_at(t, i);
 }
 
 static void drop_oldest(obs_by_cluster *t) {
@@ -98,10 +95,36 @@ static bool follow(obs_by_cluster *t, uint32_t i, uint64_t now, void (*join)(voi
 }
 
 void obs_by_cluster_follow(obs_by_cluster *t, obs_clusters *clusters, void (*join)(void *into, const void *former)) {
+  obs_clusters_counts counts;
+  obs_clusters_get_counts(clusters, &counts);
+  if (t->followed && counts.merged == t->merged) return;
   for (uint32_t i = 0; i < t->n; i++) {
     uint64_t id = head_at(t, i)->cluster, now = obs_clusters_now(clusters, id);
     if (now == id) continue;
     if (!follow(t, i, now, join)) return;
     i = UINT32_MAX; /* places have changed: from the start */
   }
+  t->followed = true;
+  t->merged = counts.merged;
+}
+
+/* ---- marks ---- */
+
+bool obs_by_cluster_marks_take(obs_by_cluster_marks *m, obs_clusters *clusters) {
+  obs_clusters_counts counts;
+  obs_clusters_get_counts(clusters, &counts);
+  if (counts.held > m->cap) {
+    uint32_t cap = counts.held + counts.held / 4 + 16;
+    obs_cluster_mark *p = reallocarray(m->list, cap, sizeof(*p));
+    if (p == NULL) return false;
+    m->list = p;
+    m->cap = cap;
+  }
+  m->n = obs_clusters_marks(clusters, obs_clock_wall_ms(), m->list, m->cap);
+  return true;
+}
+
+void obs_by_cluster_marks_fini(obs_by_cluster_marks *m) {
+  free(m->list);
+  *m = (obs_by_cluster_marks){0};
 }

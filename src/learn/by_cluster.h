@@ -1,7 +1,7 @@
 /* A bounded table of what is remembered of each cluster, by its id.
  *
  * An entry is a struct of the owner's that begins with obs_by_cluster_head; entries are kept sorted by id in one array,
- * so a pointer lives until the next put or remove. When the table is full the entry with the lowest number, the oldest
+ * so a pointer lives until the next put or follow. When the table is full the entry with the lowest number, the oldest
  * record, makes room. Not thread-safe. */
 #ifndef OBS_LEARN_BY_CLUSTER_H
 #define OBS_LEARN_BY_CLUSTER_H
@@ -17,6 +17,8 @@ typedef struct {
   char *entries;
   size_t size; /* of an entry */
   uint32_t n, cap, max;
+  bool followed;   /* merged clusters, once at least */
+  uint64_t merged; /* how many there were then */
 } obs_by_cluster;
 
 #define OBS_BY_CLUSTER(type, most) ((obs_by_cluster){.size = sizeof(type), .max = (most)})
@@ -26,10 +28,20 @@ void obs_by_cluster_fini(obs_by_cluster *t);
 void *obs_by_cluster_find(const obs_by_cluster *t, uint64_t cluster);
 /* The entry there is, or a new one, zeroed but for its head. NULL: no memory. */
 void *obs_by_cluster_put(obs_by_cluster *t, uint64_t cluster, uint64_t number);
-void obs_by_cluster_remove(obs_by_cluster *t, uint64_t cluster);
-/* Entries of clusters that were merged into others become theirs: `join` adds `former` to the one there is. */
+/* Entries of clusters that were merged into others become theirs: `join` adds `former` to the one there is. Costs
+ * little when no more were merged since the last time. */
 void obs_by_cluster_follow(obs_by_cluster *t, obs_clusters *clusters, void (*join)(void *into, const void *former));
 /* The i-th in the order of ids, i < t->n. */
 void *obs_by_cluster_at(const obs_by_cluster *t, uint32_t i);
+
+/* All clusters as they are at one moment. Zeroed: none. */
+typedef struct {
+  obs_cluster_mark *list;
+  uint32_t n, cap;
+} obs_by_cluster_marks;
+
+/* False: no memory, nothing has changed. */
+bool obs_by_cluster_marks_take(obs_by_cluster_marks *m, obs_clusters *clusters);
+void obs_by_cluster_marks_fini(obs_by_cluster_marks *m);
 
 #endif

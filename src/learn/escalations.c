@@ -69,7 +69,7 @@ void obs_escalations_close(obs_escalations *e) {
   obs_records_close(e->records);
   obs_by_cluster_fini(&e->table);
   free(e->times);
-  free(e->marks);
+  obs_by_cluster_marks_fini(&e->marks);
   free(e);
 }
 
@@ -84,35 +84,12 @@ void obs_escalations_remember(obs_escalations *e, uint64_t cluster, const obs_es
 
 /* ---- what is due ---- */
 
-static bool take_marks(obs_escalations *e) {
-  obs_clusters_counts counts;
-  obs_clusters_get_counts(e->opts.clusters, &counts);
-  if (counts.held > e->marks_cap) {
-    uint32_t cap = counts.held + counts.held / 4 + 16;
-    obs_cluster_mark *p = reallocarray(e->marks, cap, sizeof(*p));
-    if (p == NULL) return false;
-    e->marks = p;
-    e->marks_cap = cap;
-  }
-  e->nmarks = obs_clusters_marks(e->opts.clusters, obs_clock_wall_ms(), e->marks, e->marks_cap);
-  return true;
-}
-
 static void join(void *into, const void *former) {
   obs_escalation_entry *e = into;
   const obs_escalation_entry *f = former;
   if (f->time_ms > e->time_ms) e->time_ms = f->time_ms;
   if (f->last_seq > e->last_seq) e->last_seq = f->last_seq;
   if (f->episode > e->episode) e->episode = f->episode;
-}
-
-static void follow_merges(obs_escalations *e) {
-  obs_clusters_counts counts;
-  obs_clusters_get_counts(e->opts.clusters, &counts);
-  if (counts.merged == e->merged && e->followed) return;
-  e->merged = counts.merged;
-  e->followed = true;
-  obs_by_cluster_follow(&e->table, e->opts.clusters, join);
 }
 
 static obs_escalation_reason reason_of(const obs_escalations *e, const obs_cluster_mark *m, uint64_t *analysis) {
@@ -246,14 +223,15 @@ static void escalate_some(obs_escalations *e, obs_escalation *list, uint32_t n, 
 void obs_escalations_cycle(obs_escalations *e, const _Atomic bool *stop) {
   int64_t now_ms = obs_clock_wall_ms();
   uint32_t n = 0;
-  follow_merges(e);
-  obs_escalation *list = take_marks(e) ? calloc((size_t)e->nmarks + 1, sizeof(*list)) : NULL;
+  obs_by_cluster_follow(&e->table, e->opts.clusters, join);
+  obs_escalation *list =
+      obs_by_cluster_marks_take(&e->marks, e->opts.clusters) ? calloc((size_t)e->marks.n + 1, sizeof(*list)) : NULL;
   if (list == NULL) {
     obs_log_error("learn", "escalations wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
     return;
   }
-  for (uint32_t i = 0; i < e->nmarks; i++)
-    if (is_due(e, &e->marks[i], now_ms, &list[n])) n++;
+  for (uint32_t i = 0; i < e->marks.n; i++)
+    if (is_due(e, &e->marks.list[i], now_ms, &list[n])) n++;
   qsort(list, n, sizeof(*list), by_failures);
   escalate_some(e, list, n, stop);
   free(list);

@@ -5,8 +5,6 @@
 #include "learn/by_cluster.h"
 #include "learn/escalations.h"
 
-#include <pthread.h>
-
 /* What is remembered of a cluster's last escalation. */
 typedef struct {
   obs_by_cluster_head head;
@@ -18,14 +16,11 @@ typedef struct {
 struct obs_escalations {
   obs_escalations_opts opts;
   obs_records *records;
-  /* The learning thread's. */
+  /* The escalating thread's; it alone appends, so what is carried is its own too. */
   obs_by_cluster table;
   int64_t *times; /* of the last `per_hour` ones, a ring */
   uint64_t ntimes;
-  uint64_t merged;
-  bool followed;
-  obs_cluster_mark *marks;
-  uint32_t nmarks, marks_cap;
+  obs_by_cluster_marks marks;
   _Atomic uint64_t held; /* back, by the last cycle */
 };
 

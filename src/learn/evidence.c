@@ -211,6 +211,6 @@ void obs_evidence_quote(const obs_op *op, uint64_t seq, uint32_t text_max, obs_b
   if (json.oom)
     out->oom = true;
   else
-    obs_evidence_escape((obs_str){json.p, (uint32_t)json.len, 0}, out);
+    obs_evidence_escape(obs_buf_view(&json), out);
   obs_buf_fini(&json);
 }

@@ -1,7 +1,7 @@
 /* Evidence: recorded ops by their seqs, for whoever quotes them.
  *
- * Reads the ring in memory first, then the journal's files; waits for the disk, so it is for the learning threads only.
- * What retention has deleted is not found. */
+ * Reads the ring in memory first, then the journal's files; waits for the disk, so it is not for the commit thread or
+ * NNG's. What retention has deleted is not found. Several threads may read at once. */
 #ifndef OBS_LEARN_EVIDENCE_H
 #define OBS_LEARN_EVIDENCE_H
 

@@ -6,9 +6,10 @@
  *   on the thread `obs:review`:             reviews that a model decides
  *   on the commit thread:                   the facts (facts.h) and the tail's cursor follow what is recorded
  *
- * The first two run at a low priority. A cycle that still runs when the next one is due makes that one wait; of
- * several that are due one is run, the others are counted as missed. Every outgoing call goes through one obs_calls.
- * Owner: the daemon. Open before recovery (followers), start when commit and feed run, stop before commit stops. */
+ * `obs:learn` and `obs:escalate` run at a low priority. A cycle that still runs when the next one is due makes that one
+ * wait; of several that are due one is run, the others are counted as missed. Every outgoing call goes through one
+ * obs_calls. Owner: the daemon. Open before recovery (followers), start when commit and feed run, stop before commit
+ * stops. */
 #ifndef OBS_LEARN_LEARN_H
 #define OBS_LEARN_LEARN_H
 

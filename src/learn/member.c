@@ -7,7 +7,7 @@
 
 obs_str obs_item_text(const cJSON *item) {
   if (item == NULL || !cJSON_IsString(item)) return (obs_str){NULL, 0, 0};
-  return (obs_str){item->valuestring, (uint32_t)strlen(item->valuestring), 0};
+  return obs_str_of(item->valuestring);
 }
 
 obs_str obs_member_text(const cJSON *row, const char *name) {
@@ -30,6 +30,12 @@ bool obs_member_id(const cJSON *row, const char *name, uint64_t *out) {
 bool obs_member_time(const cJSON *row, const char *name, int64_t *out) {
   obs_str text = obs_member_text(row, name);
   return text.p != NULL && obs_clock_parse(text.p, text.len, out);
+}
+
+void obs_member_put_seqs(obs_buf *out, const char *name, const uint64_t *seqs, uint32_t n) {
+  obs_buf_printf(out, ",\"%s\":[", name);
+  for (uint32_t i = 0; i < n; i++) obs_buf_printf(out, "%s%" PRIu64, i > 0 ? "," : "", seqs[i]);
+  obs_buf_putc(out, ']');
 }
 
 cJSON *obs_member_row(uint64_t number, const obs_buf *members) {

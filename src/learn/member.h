@@ -6,11 +6,6 @@
 
 #include <cjson/cJSON.h>
 
-/* What a buffer holds; p is never NULL. */
-static inline obs_str obs_buf_view(const obs_buf *b) {
-  return (obs_str){b->p != NULL ? b->p : "", (uint32_t)b->len, 0};
-}
-
 /* `row` may be NULL in all of them: then it has no members. */
 
 /* p NULL: there is none, or it is no text. */
@@ -23,6 +18,9 @@ bool obs_member_u64(const cJSON *row, const char *name, uint64_t *out);
 bool obs_member_id(const cJSON *row, const char *name, uint64_t *out);
 /* ISO 8601, as milliseconds. */
 bool obs_member_time(const cJSON *row, const char *name, int64_t *out);
+
+/* Appends `,"name":[1,2,...]`. */
+void obs_member_put_seqs(obs_buf *out, const char *name, const uint64_t *seqs, uint32_t n);
 
 /* The row that obs_records_append made of `members`. NULL: no memory. cJSON_Delete it. */
 cJSON *obs_member_row(uint64_t number, const obs_buf *members);

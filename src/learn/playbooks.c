@@ -1,6 +1,6 @@
 /* The store: entries in memory, their rows, what others ask. */
-#include "base/log.h"
 #include "base/utf8.h"
+#include "learn/member.h"
 #include "learn/playbooks_impl.h"
 
 #include <inttypes.h>
@@ -137,18 +137,12 @@ static void add_history(obs_playbook *e, obs_playbook_change change, uint32_t fi
 
 /* The row's map, without its history. */
 static void publish(const obs_publish *to, uint64_t number, const obs_buf *members) {
-  obs_buf row = {0};
-  if (to->fn == NULL) return;
-  obs_buf_printf(&row, "{\"id\":%" PRIu64 ",", number);
-  obs_buf_append(&row, members->p, members->len);
-  obs_buf_putc(&row, '}');
-  cJSON *map = row.oom ? NULL : cJSON_ParseWithLength(row.p, row.len);
+  cJSON *map = to->fn != NULL ? obs_member_row(number, members) : NULL;
   if (map != NULL) {
     cJSON_DeleteItemFromObjectCaseSensitive(map, "history");
     to->fn(to->arg, "playbook", map);
   }
   cJSON_Delete(map);
-  obs_buf_fini(&row);
 }
 
 bool obs_playbooks_edit(obs_playbooks *p, obs_playbook *edited, obs_playbook_change change, uint32_t fields,
@@ -169,7 +163,7 @@ bool obs_playbooks_edit(obs_playbooks *p, obs_playbook *edited, obs_playbook_cha
 }
 
 void obs_playbook_begin(obs_playbook *e, const obs_facts_view *view, uint64_t from_seq) {
-  obs_effect_scope scope = {obs_playbook_str(e->endpoint), obs_playbook_str(e->task_class), &e->effect};
+  obs_effect_scope scope = {obs_str_of(e->endpoint), obs_str_of(e->task_class), &e->effect};
   e->effect = (obs_effect){.since_seq = view->n > 0 ? view->seq[view->n - 1] : 0,
                            .through_seq = from_seq > 0 ? from_seq - 1 : 0};
   if (obs_effect_count(view, &scope, 1) != OBSERVER_E_OK) e->effect.through_seq = e->effect.since_seq;
@@ -197,7 +191,7 @@ static uint32_t in_order(const obs_playbooks *p, const obs_playbook *list[OBS_PL
 static bool is_name(const char *have, obs_str want) {
   if (want.p == NULL) return true;
   want.len = (uint32_t)obs_utf8_cut(want.p, want.len, OBS_PLAYBOOK_NAME);
-  return have[0] != '\0' && obs_str_eq(obs_playbook_str(have), want);
+  return have[0] != '\0' && obs_str_eq(obs_str_of(have), want);
 }
 
 static bool is_of_class(const obs_playbook *e, obs_str want) {
@@ -250,7 +244,7 @@ bool obs_playbooks_one_json(obs_playbooks *p, obs_str id, obs_buf *out) {
 }
 
 static obs_str given(const char *text) {
-  return text[0] != '\0' ? obs_playbook_str(text) : (obs_str){NULL, 0, 0};
+  return text[0] != '\0' ? obs_str_of(text) : (obs_str){NULL, 0, 0};
 }
 
 void obs_playbooks_each(obs_playbooks *p, void (*fn)(void *arg, const obs_playbook_view *entry), void *arg) {
@@ -268,7 +262,7 @@ void obs_playbooks_each(obs_playbooks *p, void (*fn)(void *arg, const obs_playbo
                            .text = given(e->text),
                            .dont = e->dont,
                            .successes = e->successes};
-    for (uint32_t k = 0; k < e->task_classes.n; k++) v.done[v.ndone++] = obs_playbook_str(e->task_classes.v[k].text);
+    for (uint32_t k = 0; k < e->task_classes.n; k++) v.done[v.ndone++] = obs_str_of(e->task_classes.v[k].text);
     fn(arg, &v);
   }
   pthread_mutex_unlock(&p->lock);

@@ -36,7 +36,8 @@
  * Gateway, of a `do` on creation and edit: {"operation":"consolidated: N successful ENDPOINT calls",
  *   "approach":"common pattern: LAST THREE SUMMARIES joined by "; ", first 200 units", "result":"avg_duration=Mms, N
  *   successes", "context":"endpoint=ENDPOINT"}, M rounded as toFixed(0), N the successes in the ring.
- * Threads: cycle and dont on the learning thread; views on any; one mutex, never across I/O. */
+ * Threads: cycle and dont on the learning thread, which alone changes entries; views on any; one mutex, never
+ *   across I/O. */
 #ifndef OBS_LEARN_PLAYBOOKS_H
 #define OBS_LEARN_PLAYBOOKS_H
 

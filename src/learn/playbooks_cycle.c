@@ -24,7 +24,7 @@ static void count(obs_playbooks *p, const obs_facts_view *view) {
     for (uint32_t i = 0; i < p->n; i++) {
       const obs_playbook *e = p->entries[i];
       effects[i] = e->effect;
-      scopes[i] = (obs_effect_scope){obs_playbook_str(e->endpoint), obs_playbook_str(e->task_class), &effects[i]};
+      scopes[i] = (obs_effect_scope){obs_str_of(e->endpoint), obs_str_of(e->task_class), &effects[i]};
     }
     err = obs_effect_count(view, scopes, p->n);
   }
@@ -77,7 +77,7 @@ static uint64_t last_seq(const obs_facts_view *view) {
 /* True: there was an edit. */
 static bool consolidate_one(obs_playbooks *p, const obs_facts_view *view, const obs_playbook_ring *ring,
                             const obs_playbook_group *g, int64_t now_ms) {
-  uint64_t id = obs_playbook_id(false, obs_playbook_str(g->endpoint), 0);
+  uint64_t id = obs_playbook_id(false, obs_str_of(g->endpoint), 0);
   const obs_playbook *have = obs_playbooks_find(p, id);
   obs_playbook e = {.id = id, .created_ms = now_ms, .created_seq = last_seq(view)};
   obs_playbook_change change = OBS_PLAYBOOK_CREATED;

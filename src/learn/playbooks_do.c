@@ -119,7 +119,7 @@ static bool other_p95(const obs_playbook_group *g, uint64_t had) {
 
 /* As part of a sentence: what an op said does not end its quotation or the line. */
 static void put_quoted(char *to, const char *text, uint32_t max) {
-  obs_playbook_put(to, obs_playbook_str(text), max);
+  obs_playbook_put(to, obs_str_of(text), max);
   for (char *p = to; *p != '\0'; p++) {
     if ((unsigned char)*p < ' ') *p = ' ';
     if (*p == '"') *p = '\'';
@@ -140,14 +140,14 @@ static void put_sentence(obs_playbook *e) {
     (void)snprintf(text, sizeof(text),
                    "Calls of %s work: %" PRIu64 " successes; expect %" PRIu64 " ms, allow %" PRIu64 " ms.", endpoint,
                    e->successes, e->p50_ms, e->p95_ms);
-  obs_playbook_put(e->text, obs_playbook_str(text), OBS_PLAYBOOK_TEXT);
+  obs_playbook_put(e->text, obs_str_of(text), OBS_PLAYBOOK_TEXT);
 }
 
 static void describe_recent(const obs_playbook_group *g, obs_playbook *e) {
   e->nrecent = g->nrecent;
   for (uint32_t i = 0; i < g->nrecent; i++) {
     const obs_buf *b = &g->recent[g->nrecent - 1 - i];
-    obs_playbook_put(e->recent[i], (obs_str){b->p != NULL ? b->p : "", (uint32_t)b->len, 0}, OBS_PLAYBOOK_SUMMARY);
+    obs_playbook_put(e->recent[i], obs_buf_view(b), OBS_PLAYBOOK_SUMMARY);
   }
   e->nevidence = g->nevidence;
   for (uint32_t i = 0; i < g->nevidence; i++) e->evidence[i] = g->evidence[g->nevidence - 1 - i];
@@ -186,7 +186,7 @@ static void put_approach(const obs_playbook_group *g, obs_buf *out) {
     obs_buf_append(&joined, g->recent[i].p, g->recent[i].len);
     if (i > 0) obs_buf_puts(&joined, "; ");
   }
-  obs_str told = obs_gateway_cut((obs_str){joined.p != NULL ? joined.p : "", (uint32_t)joined.len, 0}, TOLD_UNITS);
+  obs_str told = obs_gateway_cut(obs_buf_view(&joined), TOLD_UNITS);
   obs_buf_puts(out, "common pattern: ");
   obs_buf_append(out, told.p, told.len);
   out->oom = out->oom || joined.oom;
@@ -204,9 +204,8 @@ void obs_playbook_tell(const obs_gateway *gateway, const obs_playbook_group *g) 
   obs_buf_puts(&context, "endpoint=");
   obs_buf_append(&context, g->whole.p, g->whole.len);
   if (!operation.oom && !approach.oom && !result.oom && !context.oom)
-    (void)obs_gateway_log(gateway, (obs_str){operation.p, (uint32_t)operation.len, 0},
-                          (obs_str){approach.p, (uint32_t)approach.len, 0},
-                          (obs_str){result.p, (uint32_t)result.len, 0}, (obs_str){context.p, (uint32_t)context.len, 0});
+    (void)obs_gateway_log(gateway, obs_buf_view(&operation), obs_buf_view(&approach), obs_buf_view(&result),
+                          obs_buf_view(&context));
   obs_buf_fini(&operation);
   obs_buf_fini(&approach);
   obs_buf_fini(&result);

@@ -123,9 +123,6 @@ bool obs_playbooks_edit(obs_playbooks *p, obs_playbook *edited, obs_playbook_cha
 void obs_playbook_begin(obs_playbook *e, const obs_facts_view *view, uint64_t from_seq);
 /* At most `max` bytes of a text, whole characters, without NUL; `to` holds max + 1. */
 void obs_playbook_put(char *to, obs_str text, uint32_t max);
-static inline obs_str obs_playbook_str(const char *text) {
-  return (obs_str){text, (uint32_t)strlen(text), 0};
-}
 
 /* ---- playbooks_row.c ---- */
 

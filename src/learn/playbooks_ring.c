@@ -54,7 +54,7 @@ static void tally_pattern(obs_playbook_ring *r, obs_playbook_group *g, obs_str s
   obs_buf pattern = {0};
   summary.len = (uint32_t)obs_utf8_cut(summary.p, summary.len, OBS_MASK_BYTES);
   obs_mask_template(tokens, obs_mask(summary, tokens), &pattern);
-  if (pattern.len > 0) tally(r, &g->patterns, (obs_str){pattern.p, (uint32_t)pattern.len, 0}, PATTERN);
+  if (pattern.len > 0) tally(r, &g->patterns, obs_buf_view(&pattern), PATTERN);
   r->oom = r->oom || pattern.oom;
   obs_buf_fini(&pattern);
 }

@@ -1,6 +1,6 @@
 /* An entry as JSON, and back. */
 #include "base/clock.h"
-#include "base/utf8.h"
+#include "learn/member.h"
 #include "learn/playbooks_impl.h"
 
 #include <inttypes.h>
@@ -32,7 +32,7 @@ int64_t obs_playbook_edited(const obs_playbook *e) {
 static void put_text(obs_buf *out, const char *name, const char *text) {
   obs_buf_printf(out, ",\"%s\":", name);
   if (text[0] != '\0')
-    obs_buf_json_str(out, obs_playbook_str(text));
+    obs_buf_json_str(out, obs_str_of(text));
   else
     obs_buf_puts(out, "null");
 }
@@ -55,7 +55,7 @@ static void put_values(obs_buf *out, const char *name, const obs_playbook_values
   obs_buf_printf(out, ",\"%s\":[", name);
   for (uint32_t i = 0; i < list->n; i++) {
     obs_buf_puts(out, i > 0 ? ",{\"value\":" : "{\"value\":");
-    obs_buf_json_str(out, obs_playbook_str(list->v[i].text));
+    obs_buf_json_str(out, obs_str_of(list->v[i].text));
     obs_buf_printf(out, ",\"count\":%" PRIu64 "}", list->v[i].count);
   }
   obs_buf_putc(out, ']');
@@ -65,14 +65,8 @@ static void put_recent(obs_buf *out, const obs_playbook *e) {
   obs_buf_puts(out, ",\"recent\":[");
   for (uint32_t i = 0; i < e->nrecent; i++) {
     if (i > 0) obs_buf_putc(out, ',');
-    obs_buf_json_str(out, obs_playbook_str(e->recent[i]));
+    obs_buf_json_str(out, obs_str_of(e->recent[i]));
   }
-  obs_buf_putc(out, ']');
-}
-
-static void put_evidence(obs_buf *out, const obs_playbook *e) {
-  obs_buf_puts(out, ",\"evidence\":[");
-  for (uint32_t i = 0; i < e->nevidence; i++) obs_buf_printf(out, "%s%" PRIu64, i > 0 ? "," : "", e->evidence[i]);
   obs_buf_putc(out, ']');
 }
 
@@ -147,7 +141,7 @@ void obs_playbook_members(const obs_playbook *e, obs_playbook_change change, obs
   put_origin(out, e);
   put_text(out, "text", e->text);
   put_successes(out, e);
-  put_evidence(out, e);
+  obs_member_put_seqs(out, "evidence", e->evidence, e->nevidence);
   put_time(out, "created", e->created_ms);
   obs_buf_printf(out, ",\"created_seq\":%" PRIu64, e->created_seq);
   put_effect(out, &e->effect);
@@ -163,9 +157,9 @@ static const cJSON *member(const cJSON *map, const char *name) {
 
 /* 0 when it is none, or not there. */
 static uint64_t number(const cJSON *map, const char *name) {
-  const cJSON *v = member(map, name);
-  return cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble <= 9007199254740992.0 ? (uint64_t)v->valuedouble
-                                                                                          : 0;
+  uint64_t n = 0;
+  (void)obs_member_u64(map, name, &n);
+  return n;
 }
 
 static double fraction(const cJSON *map, const char *name) {
@@ -174,18 +168,13 @@ static double fraction(const cJSON *map, const char *name) {
 }
 
 static void text(const cJSON *v, char *to, uint32_t max) {
-  obs_str s = obs_playbook_str(cJSON_IsString(v) ? v->valuestring : "");
+  obs_str s = obs_str_of(cJSON_IsString(v) ? v->valuestring : "");
   obs_playbook_put(to, s, max);
 }
 
-static bool hex(const cJSON *v, uint64_t *id) {
-  return cJSON_IsString(v) && obs_cluster_id_parse(obs_playbook_str(v->valuestring), id);
-}
-
-static int64_t instant(const cJSON *v) {
+static int64_t instant(const cJSON *map, const char *name) {
   int64_t ms = 0;
-  if (!cJSON_IsString(v) || !obs_clock_parse(v->valuestring, strlen(v->valuestring), &ms)) return 0;
-  return ms;
+  return obs_member_time(map, name, &ms) ? ms : 0;
 }
 
 static int name_index(const cJSON *v, const char *const *names, int n) {
@@ -235,7 +224,7 @@ static void read_edit(const cJSON *item, obs_playbook_edit *h) {
   int change = name_index(member(item, "change"), obs_playbook_change_names, OBS_PLAYBOOK_CHANGE_COUNT);
   *h = (obs_playbook_edit){.version = (uint32_t)number(item, "version"),
                            .change = change >= 0 ? (obs_playbook_change)change : OBS_PLAYBOOK_UPDATED,
-                           .time_ms = instant(member(item, "time"))};
+                           .time_ms = instant(item, "time")};
   cJSON_ArrayForEach(field, member(item, "fields")) {
     int at = name_index(field, field_names, OBS_PLAYBOOK_FIELD_COUNT);
     if (at >= 0) h->fields |= 1u << at;
@@ -254,11 +243,11 @@ static bool read_origin(const cJSON *row, obs_playbook *e, const char **why) {
   static const char *const kinds[] = {"do", "dont"};
   int kind = name_index(member(row, "kind"), kinds, 2);
   *why = NULL;
-  if (!hex(member(row, "entry"), &e->id))
+  if (!obs_member_id(row, "entry", &e->id))
     *why = "entry: must be 16 hex digits";
   else if (kind < 0)
     *why = "kind: must be do or dont";
-  else if (kind == 1 && !hex(member(row, "cluster"), &e->cluster))
+  else if (kind == 1 && !obs_member_id(row, "cluster", &e->cluster))
     *why = "cluster: must be 16 hex digits";
   else if (kind == 0 && (!cJSON_IsString(member(row, "endpoint")) || member(row, "endpoint")->valuestring[0] == '\0'))
     *why = "endpoint: must be a text";
@@ -283,7 +272,7 @@ bool obs_playbook_read(const cJSON *row, obs_playbook *e, const char **why) {
   text(member(row, "text"), e->text, OBS_PLAYBOOK_TEXT);
   e->analysis = number(row, "analysis");
   e->retired = cJSON_IsTrue(member(row, "retired"));
-  e->created_ms = instant(member(row, "created"));
+  e->created_ms = instant(row, "created");
   e->created_seq = number(row, "created_seq");
   read_successes(row, e);
   read_lists(row, e);

@@ -62,7 +62,7 @@ static size_t template_tokens(const char *template, obs_buf *buf, obs_token toke
     p = any + 3;
   }
   if (buf->oom || buf->len == 0) return 0;
-  size_t n = obs_mask((obs_str){buf->p, (uint32_t)buf->len, 0}, tokens);
+  size_t n = obs_mask(obs_buf_view(buf), tokens);
   for (size_t i = 0; i < n; i++)
     if (tokens[i].len == sizeof(ANY) - 1 && memcmp(tokens[i].p, ANY, sizeof(ANY) - 1) == 0) tokens[i].value = true;
   return n;
@@ -93,7 +93,7 @@ static void describe(const cJSON *row, const char *template, obs_review_finding 
   const char *id = member(row, "id");
   int n = snprintf(out->text, sizeof(out->text), "matches `%s`, %s at this endpoint", template, member(row, "state"));
   if (n >= (int)sizeof(out->text)) out->text[obs_utf8_cut(out->text, sizeof(out->text) - 1, sizeof(out->text) - 1)] = 0;
-  if (!obs_cluster_id_parse((obs_str){id, (uint32_t)strlen(id), 0}, &out->cluster)) out->cluster = 0;
+  if (!obs_cluster_id_parse(obs_str_of(id), &out->cluster)) out->cluster = 0;
   const cJSON *seq;
   out->nseqs = 0;
   cJSON_ArrayForEach(seq, cJSON_GetObjectItemCaseSensitive(row, "samples")) {

@@ -215,7 +215,10 @@ static void check_concrete(judging *g) {
 }
 
 static void check_failed(judging *g) {
-  if (g->c->subject->success == 0) (void)add(g->j, OBS_REVIEW_RULE_FAILED, "the op says success is false");
+  if (g->c->subject->success == 0)
+    (void)add(g->j, OBS_REVIEW_RULE_FAILED, "the op says success is false");
+  else
+    add_hit(g, OBS_REVIEW_RULE_FAILED, obs_review_error(g->low));
 }
 
 static void check_repeated(judging *g) {

@@ -160,6 +160,8 @@ bool obs_review_is_empty(obs_str low);
 obs_review_hit obs_review_refusal(obs_str low);
 obs_review_hit obs_review_orders(obs_str low);
 obs_review_hit obs_review_placeholder(obs_str text, obs_str low);
+/* How an error message begins, where the text is one. */
+obs_review_hit obs_review_error(obs_str low);
 /* Claims in sentences that neither hold a number or a path nor stand beside one that does. */
 obs_review_hit obs_review_unsupported(obs_str low);
 /* The first number or path. */

@@ -1,6 +1,7 @@
 /* What a text shows by itself. Phrases are looked for in lower case, between word boundaries. */
 #include "learn/review_rules.h"
 
+#include <strings.h>
 #include <xxhash.h>
 
 typedef obs_str phrase;
@@ -195,10 +196,31 @@ obs_review_hit obs_review_placeholder(obs_str text, obs_str low) {
     if (at == text.len) continue;
     bool spoken_of = false;
     for (size_t k = 0; k < COUNT(before); k++)
-      spoken_of |= at >= before[k].len && memcmp(text.p + at - before[k].len, before[k].p, before[k].len) == 0;
+      spoken_of |= at >= before[k].len && strncasecmp(text.p + at - before[k].len, before[k].p, before[k].len) == 0;
     if (!spoken_of) return (obs_review_hit){{text.p + at, marks[i].len, 0}, 1};
   }
   return first_of(low, fillers, COUNT(fillers));
+}
+
+/* What opens an error message rather than an answer that speaks of one. */
+obs_review_hit obs_review_error(obs_str low) {
+  static const phrase opens[] = {OBS_STR("error:"),
+                                 OBS_STR("fatal:"),
+                                 OBS_STR("panic:"),
+                                 OBS_STR("fatal error:"),
+                                 OBS_STR("internal server error"),
+                                 OBS_STR("uncaught exception"),
+                                 OBS_STR("unhandled exception"),
+                                 OBS_STR("exception in thread"),
+                                 OBS_STR("traceback (most recent call last)"),
+                                 OBS_STR("{\"error\":\""),
+                                 OBS_STR("{\"error\": \""),
+                                 OBS_STR("{\"error\":{"),
+                                 OBS_STR("{\"error\": {")};
+  for (size_t i = 0; i < COUNT(opens); i++)
+    if (low.len >= opens[i].len && memcmp(low.p, opens[i].p, opens[i].len) == 0)
+      return (obs_review_hit){{low.p, opens[i].len, 0}, 1};
+  return (obs_review_hit){0};
 }
 
 /* ---- claims ---- */

@@ -2,7 +2,6 @@
 #include "learn/reviews.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/thread.h"
 #include "learn/reviews_impl.h"
 
@@ -166,13 +165,12 @@ static void ask(obs_reviews *r, obs_review_job *job) {
   obs_review_opinion opinion = {0};
   char error[320];
   obs_review_reason why = {.model = obs_model_name(r->opts.model)};
-  obs_str prompt = {job->prompt.p, (uint32_t)job->prompt.len, 0};
-  bool ok = obs_model_ask(r->opts.model, "review", key_of(job), obs_review_system(), prompt, &answer);
+  bool ok =
+      obs_model_ask(r->opts.model, "review", key_of(job), obs_review_system(), obs_buf_view(&job->prompt), &answer);
   if (!ok)
     (void)snprintf(error, sizeof(error), "%s", answer.error);
   else
-    ok = obs_review_opinion_read((obs_str){answer.text.p, (uint32_t)answer.text.len, 0}, job, &opinion, error,
-                                 sizeof(error));
+    ok = obs_review_opinion_read(obs_buf_view(&answer.text), job, &opinion, error, sizeof(error));
   if (ok)
     why.opinion = &opinion;
   else

@@ -1,4 +1,5 @@
 /* The last results, and how they come back from their rows. */
+#include "learn/member.h"
 #include "learn/reviews_impl.h"
 
 #include <inttypes.h>
@@ -38,11 +39,6 @@ void obs_review_results_earlier(const obs_review_results *r, const obs_review_jo
   }
 }
 
-static bool hash_of(const cJSON *row, const char *name, uint64_t *out) {
-  const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(row, name));
-  return text != NULL && obs_cluster_id_parse((obs_str){text, (uint32_t)strlen(text), 0}, out);
-}
-
 static bool attempt_of(const cJSON *row, uint32_t *out) {
   const cJSON *item = cJSON_GetObjectItemCaseSensitive(row, "attempt");
   if (cJSON_IsNull(item)) return true;
@@ -54,8 +50,8 @@ static bool attempt_of(const cJSON *row, uint32_t *out) {
 bool obs_review_kept_of_row(const cJSON *row, obs_review_kept *out) {
   obs_buf text = {0};
   *out = (obs_review_kept){0};
-  bool ok = hash_of(row, "review", &out->id) && hash_of(row, "text_hash", &out->text_hash) &&
-            hash_of(row, "context_hash", &out->context_hash) && attempt_of(row, &out->attempt);
+  bool ok = obs_member_id(row, "review", &out->id) && obs_member_id(row, "text_hash", &out->text_hash) &&
+            obs_member_id(row, "context_hash", &out->context_hash) && attempt_of(row, &out->attempt);
   obs_buf_printf(&text, "{\"id\":\"%016" PRIx64 "\",", out->id);
   ok = ok && obs_review_result_of_row(row, &out->verdict, &text);
   obs_buf_putc(&text, '}');

@@ -46,14 +46,14 @@ observer_err obs_review_question(const obs_review_subject *s, const obs_review_r
   obs_buf json = {0}, text = {0};
   obs_prompt_put(&text, s->text, QUOTED_TEXT);
   obs_buf_puts(&json, "{\"text\":");
-  obs_buf_json_str(&json, (obs_str){text.p, (uint32_t)text.len, 0});
+  obs_buf_json_str(&json, obs_buf_view(&text));
   obs_buf_puts(&json, s->text.len > QUOTED_TEXT ? ",\"cut\":true,\"context\":" : ",\"context\":");
   obs_buf_append(&json, job->context.p, job->context.len);
   if (s->attempt > 0) obs_buf_printf(&json, ",\"attempt\":%" PRIu32, s->attempt);
   put_rules(&job->judgement, &json);
   obs_buf_putc(&json, '}');
   obs_buf_puts(&job->prompt, "Judge this text.\n" OBS_PROMPT_DATA_BEGIN "\n");
-  if (!json.oom) obs_evidence_escape((obs_str){json.p, (uint32_t)json.len, 0}, &job->prompt);
+  if (!json.oom) obs_evidence_escape(obs_buf_view(&json), &job->prompt);
   obs_buf_putc(&job->prompt, '\n');
   (void)obs_evidence_rows(e, record->near, record->nnear, quote, job);
   obs_buf_puts(&job->prompt, OBS_PROMPT_DATA_END "\n");
@@ -98,7 +98,7 @@ static bool read_object(const cJSON *json, const obs_review_job *job, obs_review
   if (seqs != NULL && !cJSON_IsNull(seqs) && !cJSON_IsArray(seqs))
     return fail(error, size, "the answer's `seqs` are not an array");
   o->confidence = confidence->valuedouble;
-  obs_prompt_put(&o->notes, (obs_str){notes, (uint32_t)strlen(notes), 0}, OBS_REVIEW_NOTES);
+  obs_prompt_put(&o->notes, obs_str_of(notes), OBS_REVIEW_NOTES);
   read_seqs(seqs, job, o);
   return true;
 }

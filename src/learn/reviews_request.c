@@ -1,6 +1,7 @@
 /* What is posted for review, read and checked. */
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "learn/member.h"
 #include "learn/reviews_impl.h"
 
 #include <stdio.h>
@@ -15,10 +16,6 @@
   X(cycle_id, keys[OBS_REVIEW_KEY_cycle_id])                                                                           \
   X(session_id, keys[OBS_REVIEW_KEY_session_id])                                                                       \
   X(sig_hash, keys[OBS_REVIEW_KEY_sig_hash])
-
-static obs_str text_of(const cJSON *item) {
-  return (obs_str){item->valuestring, (uint32_t)strlen(item->valuestring), 0};
-}
 
 static bool wrong(char *error, size_t size, const char *name, const char *what) {
   (void)snprintf(error, size, "%s: %s", name, what);
@@ -82,7 +79,7 @@ static bool take_op(obs_review_request *req, const cJSON *json, const obs_limits
 
 static bool take_text(obs_review_request *req, const cJSON *json, const obs_limits *limits, char *error, size_t size) {
   if (!cJSON_IsString(json)) return wrong(error, size, "text", "must be a string");
-  req->subject.text = text_of(json);
+  req->subject.text = obs_item_text(json);
   if (req->subject.text.len <= limits->string_bytes) return true;
   (void)snprintf(error, size, "text: longer than %u bytes", (unsigned)limits->string_bytes);
   return false;
@@ -95,7 +92,7 @@ static bool take_member(const cJSON *context, const char *name, obs_str *to, cha
     (void)snprintf(error, size, "context.%s: must be a string", name);
     return false;
   }
-  *to = text_of(item);
+  *to = obs_item_text(item);
   if (to->len <= OBS_REVIEW_MEMBER) return true;
   (void)snprintf(error, size, "context.%s: longer than %d bytes", name, OBS_REVIEW_MEMBER);
   return false;
@@ -106,7 +103,7 @@ static bool take_context(obs_review_request *req, const cJSON *json, const obs_l
   obs_review_subject *s = &req->subject;
   if (json == NULL) return true;
   if (cJSON_IsString(json)) {
-    s->said = text_of(json);
+    s->said = obs_item_text(json);
     return s->said.len <= limits->string_bytes || wrong(error, size, "context", "too long");
   }
   if (!cJSON_IsObject(json)) return wrong(error, size, "context", "must be an object or a string");

@@ -1,5 +1,6 @@
 /* A verdict as it is answered and recorded. */
 #include "base/utf8.h"
+#include "learn/member.h"
 #include "learn/reviews_impl.h"
 
 #include <inttypes.h>
@@ -24,9 +25,8 @@ static void put_item(obs_buf *out, const char *rule, const char *text, const uin
                      uint64_t cluster) {
   obs_buf_printf(out, "{\"rule\":\"%s\",\"text\":", rule);
   obs_buf_json_cstr(out, text);
-  obs_buf_puts(out, ",\"seqs\":[");
-  for (uint32_t i = 0; i < n; i++) obs_buf_printf(out, "%s%" PRIu64, i > 0 ? "," : "", seqs[i]);
-  obs_buf_printf(out, cluster != 0 ? "],\"cluster\":\"%016" PRIx64 "\"}" : "],\"cluster\":null}", cluster);
+  obs_member_put_seqs(out, "seqs", seqs, n);
+  obs_buf_printf(out, cluster != 0 ? ",\"cluster\":\"%016" PRIx64 "\"}" : ",\"cluster\":null}", cluster);
 }
 
 static void put_opinion(const obs_review_reason *why, obs_buf *out) {

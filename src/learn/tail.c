@@ -120,9 +120,8 @@ static void set_place(obs_tail *t, const obs_tail_place *place) {
   pthread_mutex_unlock(&t->lock);
 }
 
-static void follow(obs_tail *t, const obs_op *op) {
-  obs_tail_place place;
-  if (OBS_HAS(op, op_id) && obs_tail_place_of(op->op_id, &place)) set_place(t, &place);
+static bool place_of(const obs_op *op, obs_tail_place *place) {
+  return OBS_HAS(op, op_id) && obs_tail_place_of(op->op_id, place);
 }
 
 /* The last op that was recorded tells where the file is taken to. */
@@ -131,16 +130,11 @@ void obs_tail_apply(void *tail, const obs_batch *b, uint64_t first_seq, int64_t 
   (void)now_ms;
   if (b->transport != OBS_TRANSPORT_TAIL) return;
   for (uint32_t i = b->nops; i-- > 0;) {
+    obs_tail_place place;
     if (b->lines[i].duplicate) continue;
-    follow(tail, &b->ops[i]);
+    if (place_of(&b->ops[i], &place)) set_place(tail, &place);
     return;
   }
-}
-
-void obs_tail_apply_row(void *tail, const obs_op *op, uint64_t seq, int64_t now_ms) {
-  (void)seq;
-  (void)now_ms;
-  if (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR(source))) follow(tail, op);
 }
 
 /* Lines that are no ops have no op to tell that they are taken: the checkpoint does. */
@@ -319,6 +313,32 @@ static file_state open_file(obs_tail *t, const char *path, int *fd) {
   if (*fd >= 0) (void)close(*fd);
   *fd = -1;
   return FILE_UNREADABLE;
+}
+
+/* False: PATH or PATH.1 can be read, and neither has the row. */
+static bool may_be_ours(obs_tail *t, const obs_tail_place *place) {
+  const char *paths[] = {t->path, t->former};
+  bool denied = false;
+  for (size_t i = 0; t->path != NULL && i < sizeof(paths) / sizeof(*paths); i++) {
+    int fd;
+    if (open_file(t, paths[i], &fd) != FILE_OPEN) continue;
+    observer_err err = obs_tail_verify(fd, place);
+    (void)close(fd);
+    if (err == OBSERVER_E_OK) return true;
+    denied = denied || err == OBSERVER_E_NOTFOUND;
+  }
+  return !denied;
+}
+
+/* The journal does not tell who sent an op: one that anybody made up in the form of the tail's must not move the place,
+ * for then the file would be read again from its start. */
+void obs_tail_apply_row(void *tail, const obs_op *op, uint64_t seq, int64_t now_ms) {
+  obs_tail_place place;
+  (void)seq;
+  (void)now_ms;
+  if (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR(source)) && place_of(op, &place) &&
+      may_be_ours(tail, &place))
+    set_place(tail, &place);
 }
 
 static bool same_file(int a, int b) {

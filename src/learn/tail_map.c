@@ -129,17 +129,13 @@ static int64_t to_integer(const cJSON *v) {
   } else if (v != NULL) {
     obs_buf text = {0};
     put_text(v, &text);
-    if (!text.oom) d = obs_js_number((obs_str){text.p != NULL ? text.p : "", (uint32_t)text.len, 0});
+    if (!text.oom) d = obs_js_number(obs_buf_view(&text));
     obs_buf_fini(&text);
   }
   return fabs(d) <= LARGEST ? (int64_t)round(d) : 0; /* NaN is not <= anything */
 }
 
 /* ---- the op ---- */
-
-static obs_str view(const obs_buf *b) {
-  return (obs_str){b->p != NULL ? b->p : "", (uint32_t)b->len, 0};
-}
 
 /* `,"name":"<a><String(v ?? b)>"`. */
 static void put_member(obs_buf *out, const char *name, const char *a, const cJSON *v, const char *b) {
@@ -150,7 +146,7 @@ static void put_member(obs_buf *out, const char *name, const char *a, const cJSO
   else
     obs_buf_puts(&text, b);
   obs_buf_printf(out, ",\"%s\":", name);
-  obs_buf_json_str(out, view(&text));
+  obs_buf_json_str(out, obs_buf_view(&text));
   out->oom = out->oom || text.oom;
   obs_buf_fini(&text);
 }
@@ -176,9 +172,9 @@ static void put_correction(const cJSON *row, obs_buf *out) {
   obs_buf text = {0};
   if (correction != NULL) put_text(correction, &text);
   obs_buf_puts(out, ",\"output_summary\":");
-  obs_buf_json_str(out, obs_gateway_cut(view(&text), SUMMARY_UNITS));
+  obs_buf_json_str(out, obs_gateway_cut(obs_buf_view(&text), SUMMARY_UNITS));
   obs_buf_puts(out, ",\"correction\":");
-  obs_buf_json_str(out, view(&text));
+  obs_buf_json_str(out, obs_buf_view(&text));
   out->oom = out->oom || text.oom;
   obs_buf_fini(&text);
 }

@@ -112,24 +112,16 @@ static bool is_number(const obs_args *args, const char *text) {
   return false;
 }
 
-static bool list_path(const obs_args *args, obs_buf *path) {
+static bool add_filters(const obs_args *args, obs_buf *path) {
   static const char *const filters[] = {"scope", "cluster", "endpoint", "task-class", "backend", "grounded", "limit"};
   uint64_t limit = 0;
-  obs_buf_puts(path, "/v1/observer/analyses");
   return obs_args_number(args, "limit", 1, 1000, &limit) &&
          obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), path) && obs_ask_since(args, path);
 }
 
 static int run(const obs_args *args) {
-  obs_buf path = {0};
-  bool one = args->nrest > 0;
-  int status = OBS_CTL_USAGE;
-  if (one ? is_number(args, args->rest[0]) : list_path(args, &path)) {
-    if (one) obs_buf_printf(&path, "/v1/observer/analyses/%s", args->rest[0]);
-    status = obs_ask_show(args, &path, one ? show_one : show_list);
-  }
-  obs_buf_fini(&path);
-  return status;
+  static const obs_ask_listing listing = {"/v1/observer/analyses", is_number, add_filters, show_list, show_one};
+  return obs_ask_list(args, &listing);
 }
 
 static const obs_flag flags[] = {

@@ -67,6 +67,19 @@ int obs_ask_show(const obs_args *args, obs_buf *path, obs_ask_answer show) {
   return obs_args_given(args, "json") ? obs_ask_print(args, path->p) : show_answer(args, path->p, show);
 }
 
+int obs_ask_list(const obs_args *args, const obs_ask_listing *l) {
+  obs_buf path = {0};
+  const char *id = args->nrest > 0 ? args->rest[0] : NULL;
+  int status = OBS_CTL_USAGE;
+  obs_buf_puts(&path, l->route);
+  if (id != NULL ? l->is_id(args, id) : l->add_filters(args, &path)) {
+    if (id != NULL) obs_buf_printf(&path, "/%s", id);
+    status = obs_ask_show(args, &path, id != NULL ? l->show_one : l->show_list);
+  }
+  obs_buf_fini(&path);
+  return status;
+}
+
 /* ---- filters ---- */
 
 static void add_time(obs_buf *path, const char *name, int64_t ms) {

@@ -23,6 +23,16 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
 typedef bool (*obs_ask_answer)(const obs_args *args, const cJSON *answer);
 int obs_ask_show(const obs_args *args, obs_buf *path, obs_ask_answer show);
 
+/* A command that lists what is at `route`, and with an argument shows the one of it that is called so. */
+typedef struct {
+  const char *route;
+  bool (*is_id)(const obs_args *args, const char *text);    /* it becomes part of a path; false: it was reported */
+  bool (*add_filters)(const obs_args *args, obs_buf *path); /* false: one is wrong, and was reported */
+  obs_ask_answer show_list, show_one;
+} obs_ask_listing;
+/* The exit status; failures were reported. */
+int obs_ask_list(const obs_args *args, const obs_ask_listing *l);
+
 /* Adds --since alone in the daemon's form. False: it is no time, and was reported. */
 bool obs_ask_since(const obs_args *args, obs_buf *path);
 /* Adds --since and --until in the daemon's form. False: one is no time, and was reported. */

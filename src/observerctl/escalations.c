@@ -72,7 +72,8 @@ const obs_command obs_ctl_escalations = {
     .summary = "failures that were put before a team of models, newest first",
     .description = "Lists the failure clusters that their analysis did not settle, the newest first: when, the "
                    "cluster, its failures by then, why it was escalated (unanalysed, ungrounded: no analysis that "
-                   "recorded ops bear out; continues: it failed on after one), what came of it, and the answer.\n\n"
+                   "recorded ops bear out; unsettled: none that says what to do; continues: it failed on after one), "
+                   "what came of it, and the answer.\n\n"
                    "--json prints the daemon's answer as it is, with all of the answers.",
     .examples = "observerctl escalations\nobserverctl escalations --cluster 4f1d2c3b4a596877 --json | jq -r "
                 "'.escalations[].answer'",

@@ -148,10 +148,9 @@ static bool show_one(const obs_args *args, const cJSON *entry) {
 
 /* ---- the command ---- */
 
-static bool list_path(const obs_args *args, obs_buf *path) {
+static bool add_filters(const obs_args *args, obs_buf *path) {
   static const char *const filters[] = {"endpoint", "task-class", "kind", "limit"};
   uint64_t limit = 0;
-  obs_buf_puts(path, "/v1/observer/playbooks");
   if (!obs_args_number(args, "limit", 1, 1000, &limit) ||
       !obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), path))
     return false;
@@ -159,16 +158,13 @@ static bool list_path(const obs_args *args, obs_buf *path) {
   return true;
 }
 
+static bool is_entry(const obs_args *args, const char *text) {
+  return obs_show_is_id(args, text, "a playbook entry");
+}
+
 static int run(const obs_args *args) {
-  obs_buf path = {0};
-  bool one = args->nrest > 0;
-  int status = OBS_CTL_USAGE;
-  if (one ? obs_show_is_id(args, args->rest[0], "a playbook entry") : list_path(args, &path)) {
-    if (one) obs_buf_printf(&path, "/v1/observer/playbooks/%s", args->rest[0]);
-    status = obs_ask_show(args, &path, one ? show_one : show_list);
-  }
-  obs_buf_fini(&path);
-  return status;
+  static const obs_ask_listing listing = {"/v1/observer/playbooks", is_entry, add_filters, show_list, show_one};
+  return obs_ask_list(args, &listing);
 }
 
 static const obs_flag flags[] = {

@@ -33,11 +33,10 @@ static void put_time(packer *p, obs_str key, int64_t ms) {
 void obs_learn_feed_cluster(obs_feed *feed, const obs_cluster_event *e) {
   packer p = {0};
   char id[OBS_CLUSTER_ID_LEN + 1];
-  const char *state = obs_cluster_state_names[e->state];
   obs_cluster_id_format(e->id, id);
   obs_feed_packer(&p.pk, &p.out);
   put_text(&p, OBS_STR("id"), (obs_str){id, OBS_CLUSTER_ID_LEN, 1});
-  put_text(&p, OBS_STR("state"), (obs_str){state, (uint32_t)strlen(state), 1});
+  put_text(&p, OBS_STR("state"), obs_str_of(obs_cluster_state_names[e->state]));
   put_text(&p, OBS_STR("template"), e->template);
   put_number(&p, OBS_STR("count"), e->count);
   put_time(&p, OBS_STR("first_seen"), e->first_ms);
@@ -55,10 +54,6 @@ void obs_learn_feed_cluster(obs_feed *feed, const obs_cluster_event *e) {
 
 /* ---- maps ---- */
 
-static obs_str str_of(const char *text) {
-  return (obs_str){text, (uint32_t)strlen(text), 0};
-}
-
 static void pack_number(msgpack_packer *pk, double v) {
   double whole;
   if (modf(v, &whole) != 0 || fabs(v) > 9007199254740992.0)
@@ -74,7 +69,7 @@ static void pack_value(msgpack_packer *pk, const cJSON *v);
 static void pack_members(msgpack_packer *pk, const cJSON *map) {
   const cJSON *member;
   cJSON_ArrayForEach(member, map) {
-    obs_feed_pack_str(pk, str_of(member->string));
+    obs_feed_pack_str(pk, obs_str_of(member->string));
     pack_value(pk, member);
   }
 }
@@ -83,7 +78,7 @@ static void pack_members(msgpack_packer *pk, const cJSON *map) {
 static void pack_value(msgpack_packer *pk, const cJSON *v) {
   const cJSON *item;
   if (cJSON_IsString(v)) {
-    obs_feed_pack_str(pk, str_of(v->valuestring));
+    obs_feed_pack_str(pk, obs_str_of(v->valuestring));
   } else if (cJSON_IsNumber(v)) {
     pack_number(pk, v->valuedouble);
   } else if (cJSON_IsBool(v)) {

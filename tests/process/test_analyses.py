@@ -76,6 +76,13 @@ class Builtin(AnalysesTest):
         self.assertEqual(log[0]["body"]["context"], lines[:500])
         self.assertEqual(log[0]["headers"]["content-type"], "application/json")
 
+    def test_a_missing_error_is_undefined_in_the_older_lines(self):
+        daemon = self.daemon("--gateway-url", self.model.url)
+        row = self.one(daemon, [{"endpoint": "/v1/fill", "input_summary": "fill 1", "success": False, "output_summary": "no candidates"}])
+        self.assertIn("too few to tell", row["cause"])
+        wait_until(lambda: self.model.requests("/log"), 10, "the gateway's log")
+        self.assertEqual(self.model.requests("/log")[0]["body"]["context"], "[/v1/fill] fill 1: undefined")
+
     def test_a_gateway_that_is_away_holds_nothing_up(self):
         self.model.set("/log", hang=True)
         daemon = self.daemon("--gateway-url", self.model.url)

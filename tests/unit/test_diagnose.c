@@ -245,6 +245,43 @@ static void test_nothing_and_nothing_but_failures(void **state) {
   obs_facts_close(f);
 }
 
+/* Five staffers at one endpoint: `bad` of the first one's six ops fail, the others' 24 succeed. */
+static void five_staffers(unsigned bad, obs_report *r) {
+  static const char *const names[] = {"ann", "bob", "cid", "dot", "eve"};
+  obs_facts *f;
+  obs_facts_view v = {0};
+  const obs_diagnose_request all = {0};
+  assert_int_equal(obs_facts_open(NULL, &f), OBSERVER_E_OK);
+  for (unsigned i = 0; i < 30; i++) {
+    obs_op op = {.present = OBS_BIT(OBS_F_success), .time_ms = DAY_START + i, .success = true};
+    DAY_SET(&op, endpoint, "/fill");
+    DAY_SET(&op, staffer_id, names[i % 5]);
+    if (i % 5 == 0 && i / 5 < bad) day_fail(&op, "it broke");
+    obs_facts_apply_op(f, &op, i + 1, op.time_ms, 1);
+  }
+  assert_int_equal(obs_facts_snapshot(f, &v), OBSERVER_E_OK);
+  assert_int_equal(obs_diagnose(&v, &all, r), OBSERVER_E_OK);
+  obs_facts_view_fini(&v);
+  obs_facts_close(f);
+}
+
+static void test_few_failures_of_one_value(void **state) {
+  (void)state;
+  static const uint64_t evidence[] = {1, 11, 16, 21, 26};
+  obs_report r;
+  five_staffers(6, &r);
+  assert_int_equal(r.nfindings, 1);
+  assert_int_equal(r.findings[0].cause, OBS_CAUSE_SHARE);
+  assert_int_equal(r.findings[0].value.field, OBS_FACT_staffer_id);
+  assert_string_equal(r.findings[0].value.name, "ann");
+  assert_int_equal(r.findings[0].failures, 6);
+  assert_int_equal(r.findings[0].rest_ops, 24);
+  assert_int_equal(r.findings[0].nevidence, OBS_EVIDENCE);
+  assert_memory_equal(r.findings[0].evidence, evidence, sizeof(evidence));
+  five_staffers(2, &r); /* may be chance */
+  assert_int_equal(r.nfindings, 0);
+}
+
 static void assert_near(double got, double want, double within) {
   if (fabs(got - want) > within) fail_msg("%g is not %g", got, want);
 }
@@ -252,6 +289,8 @@ static void assert_near(double got, double want, double within) {
 static void test_statistics(void **state) {
   (void)state;
   assert_near(exp(obs_stats_binomial(8, 10, 0.5)), 56.0 / 1024, 1e-9);
+  assert_near(exp(obs_stats_hypergeometric(6, 6, 6, 30)), 1.0 / 593775, 1e-12);
+  assert_near(exp(obs_stats_hypergeometric(3, 4, 4, 8)), 17.0 / 70, 1e-9); /* the lady tasting tea */
   assert_near(exp(obs_stats_excess(1, 2, 0)), 1 - exp(-2), 1e-5);
   assert_near(exp(obs_stats_excess(5, 1, 0)), 0.00365985, 1e-6);
   assert_near(exp(obs_stats_excess(3, 1, 1)), 0.125, 1e-9); /* geometric */
@@ -316,6 +355,7 @@ int main(void) {
       cmocka_unit_test(test_statistics),
       cmocka_unit_test(test_error_kinds),
       cmocka_unit_test(test_nothing_and_nothing_but_failures),
+      cmocka_unit_test(test_few_failures_of_one_value),
       cmocka_unit_test(test_one_cause_alone),
       cmocka_unit_test(test_a_cause_that_is_over_is_not_reported_again),
       cmocka_unit_test(test_a_cluster),

@@ -172,6 +172,26 @@ static void test_bad_rows_are_passed_over(void **state) {
   obs_records_close(r);
 }
 
+/* What a damaged block holds: pages stay JSON, and numbers stay those that JSON can tell apart. */
+static void test_damaged_rows_do_no_harm(void **state) {
+  static const char rows[] = "{\"id\":1}\n"
+                             "\0\0\0{\"id\":2}\n"
+                             "{\"id\":3,\"a\":\"b\x01\"}\n"
+                             "{\"id\":9007199254740992}\n"
+                             "{\"id\":1e999}\n"
+                             "{\"id\":7}\r\n";
+  fixture *f = *state;
+  owner o = {.seen = ""};
+  obs_records_opts opts = plain(f, &o);
+  spill(path(f, "rows.jsonl"), rows, sizeof(rows) - 1);
+  obs_records *r = open_records(&opts);
+  assert_string_equal(o.seen, "1 7 ");
+  check_counts(r, 2, 4, 0);
+  must_add(r, "", 8);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":8},{\"id\":7}\r,{\"id\":1}]", 0);
+  obs_records_close(r);
+}
+
 /* However much of the last row the crash left. */
 static void test_torn_row_is_cut_off(void **state) {
   fixture *f = *state;
@@ -331,11 +351,17 @@ static void test_open_fails(void **state) {
 int main(void) {
   obs_log_setup(OBS_LOG_ERROR + 1, OBS_LOG_TEXT);
   const struct CMUnitTest tests[] = {
-      JOURNAL_TEST(test_rows_come_back),      JOURNAL_TEST(test_pages),
-      JOURNAL_TEST(test_kept_bytes),          JOURNAL_TEST(test_bad_rows_are_passed_over),
-      JOURNAL_TEST(test_torn_row_is_cut_off), JOURNAL_TEST(test_turns_over),
-      JOURNAL_TEST(test_owner_carries),       JOURNAL_TEST(test_turn_interrupted),
-      JOURNAL_TEST(test_failed_sync),         JOURNAL_TEST(test_disk_full),
+      JOURNAL_TEST(test_rows_come_back),
+      JOURNAL_TEST(test_pages),
+      JOURNAL_TEST(test_kept_bytes),
+      JOURNAL_TEST(test_bad_rows_are_passed_over),
+      JOURNAL_TEST(test_damaged_rows_do_no_harm),
+      JOURNAL_TEST(test_torn_row_is_cut_off),
+      JOURNAL_TEST(test_turns_over),
+      JOURNAL_TEST(test_owner_carries),
+      JOURNAL_TEST(test_turn_interrupted),
+      JOURNAL_TEST(test_failed_sync),
+      JOURNAL_TEST(test_disk_full),
       JOURNAL_TEST(test_open_fails),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -549,6 +549,11 @@ static void test_others(void **state) {
   obs_tail_get_counts(s.t, &n);
   assert_int_equal(n.cursor, 9);
   assert_int_equal(obs_tail_save(s.t, &part), OBSERVER_E_OK);
+  add_rows(s.path, "a"); /* now the file says that no such row is in it */
+  op.op_id = OBS_STR("correction:0-8:00000000000000ab");
+  obs_tail_apply_row(s.t, &op, 2, 0);
+  obs_tail_get_counts(s.t, &n);
+  assert_int_equal(n.cursor, 9);
   for (size_t len = 0; len < part.len; len++) assert_int_equal(obs_tail_load(s.t, part.p, len), OBSERVER_E_CORRUPT);
   obs_tail_close(s.t);
   open_tail(&s);
