@@ -1,6 +1,7 @@
 #include "diagnose/stats.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 static double log_gamma(double x) {
@@ -66,9 +67,9 @@ static double log_choose(double n, double k) {
 }
 
 double obs_stats_hypergeometric(double seen, double n, double marked, double all) {
-  double whole = log_choose(all, n), sum = 0, largest = fmin(n, marked);
-  for (double k = fmax(seen, n + marked - all); k <= largest; k++)
-    sum += exp(log_choose(marked, k) + log_choose(all - marked, n - k) - whole);
+  double whole = log_choose(all, n), sum = 0;
+  uint32_t first = (uint32_t)fmax(seen, n + marked - all), last = (uint32_t)fmin(n, marked);
+  for (uint32_t k = first; k <= last; k++) sum += exp(log_choose(marked, k) + log_choose(all - marked, n - k) - whole);
   return sum < 1 ? log(fmax(sum, 1e-300)) : 0;
 }
 
