@@ -1,30 +1,32 @@
 /* Failure clusters: every recorded failure belongs to one, found as it is recorded.
  *
  * Which one: with a `sig_hash`, that hash's; without, the cluster that the miner (miner.h) gives to its error text
- * (`error`, else `output_summary`) among the failures of the same endpoint and event_kind. The id, 16 hex digits, is a
- * hash of that, not a number: the same journal gives the same ids on every machine. When the miner finds that two kinds
- * are one the counts and sets add up, the older id stays, and the younger one still leads to it (the last
- * OBS_CLUSTERS_ALIASES). Of each cluster: count, failures of the last minute and hour, first and last op (seq and
- * time), the endpoints, sources, staffers and task classes with counts, the seqs of the first two and last three
- * failures, corrections, its state. Times are the ops' own. Rates go by the clock of recording (in replay by the op's
- * time). Sets: at most OBS_CLUSTER_TOP values each. Up to so many the counts are exact; beyond, those that come often
- * stay (Metwally's space-saving), a count says how often at least, and `(other)` is the rest of the sum. State: `new`
- * at the first failure; `ongoing` from the first one that comes OBS_CLUSTERS_FRESH_MS after that; `resolved` after
- * `quiet` cycles without one (obs_clusters_cycle); `regressed` when it fails again then, and `ongoing` again
- *   OBS_CLUSTERS_FRESH_MS later. Only cycles in which the daemon runs count as quiet: an outage resolves nothing.
- * Corrections: an op of source overseer_correction is tied to the cluster of its sig_hash; without one, to the clusters
- * of its task_class among the OBS_CLUSTERS_LATE that failed last. Each remembers how the next OBS_CORRECTION_NEXT ops
- * of that sig_hash (or task_class) went, until another correction of the same comes.
- *
- * What survives: all of it, ids and the miner's knowledge too, is in the checkpoint, and the journal's rows behind it
- *   bring the rest, so that after kill -9 the table is what the journal says. What the journal does not hold is when a
- *   cluster was resolved: the daemon writes a checkpoint with it, and without any checkpoint no cluster is `resolved`
- * or `regressed`. Another `clusters` than the checkpoint's means that the whole journal is read once. Cost: a success
- * without open corrections costs two comparisons. Memory: `clusters` clusters, those that failed last stay. One is 2
- * KB, and at worst 8 KB of texts (each cut at OBS_CLUSTER_TEXT_MAX, templates at OBS_CLUSTER_TEMPLATE_MAX bytes); the
- * miner adds 6 KB at worst, corrections 0.7 MB in all. 2,000: at worst 29 MB, usually 8. Threads: apply, apply_row,
- * save, load on the commit thread (or before it starts); everything else on any. One mutex, held for one batch, one
- * save, or one look through the table, never across I/O; views copy out. */
+ *   (`error`, else `output_summary`) among the failures of the same endpoint and event_kind. The id, 16 hex digits,
+ *   is a hash of that, not a number: the same journal gives the same ids on every machine. When the miner finds that
+ *   two kinds are one the counts and sets add up, the older id stays, and the younger one still leads to it (the
+ *   last OBS_CLUSTERS_ALIASES).
+ * Of each cluster: count, failures of the last minute and hour, first and last op (seq and time), the endpoints,
+ *   sources, staffers and task classes with counts, the seqs of the first two and last three failures, corrections,
+ *   its state. Times are the ops' own. Rates go by the clock of recording (in replay by the op's time).
+ * Sets: at most OBS_CLUSTER_TOP values each. Up to so many the counts are exact; beyond, those that come often stay
+ *   (Metwally's space-saving), a count says how often at least, and `(other)` is the rest of the sum.
+ * State: `new` at the first failure; `ongoing` from the first one that comes OBS_CLUSTERS_FRESH_MS after that;
+ *   `resolved` after `quiet` cycles without one (obs_clusters_cycle); `regressed` when it fails again then, and
+ *   `ongoing` again OBS_CLUSTERS_FRESH_MS later. Only cycles in which the daemon runs count as quiet: an outage
+ *   resolves nothing.
+ * Corrections: an op of source overseer_correction is tied to the cluster of its sig_hash; without one, to the
+ *   clusters of its task_class among the OBS_CLUSTERS_LATE that failed last. Each remembers how the next
+ *   OBS_CORRECTION_NEXT ops of that sig_hash (or task_class) went, until another correction of the same comes.
+ * What survives: all of it, ids and the miner's knowledge too, is in the checkpoint, and the journal's rows behind
+ *   it bring the rest, so that after kill -9 the table is what the journal says. What the journal does not hold is
+ *   when a cluster was resolved: the daemon writes a checkpoint with it, and without any checkpoint no cluster is
+ *   `resolved` or `regressed`. Another `clusters` than the checkpoint's means that the whole journal is read once.
+ * Cost: a success without open corrections costs two comparisons.
+ * Memory: `clusters` clusters, those that failed last stay. One is 2 KB, and at worst 8 KB of texts (each cut at
+ *   OBS_CLUSTER_TEXT_MAX, templates at OBS_CLUSTER_TEMPLATE_MAX bytes); the miner adds 6 KB at worst, corrections
+ *   0.7 MB in all. 2,000: at worst 29 MB, usually 8.
+ * Threads: apply, apply_row, save, load on the commit thread (or before it starts); everything else on any. One
+ *   mutex, held for one batch, one save, or one look through the table, never across I/O; views copy out. */
 #ifndef OBS_CLUSTER_CLUSTERS_H
 #define OBS_CLUSTER_CLUSTERS_H
 

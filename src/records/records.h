@@ -2,15 +2,18 @@
  * too.
  *
  * In:  finished rows (JSON objects of one line, valid UTF-8), from any thread.
- * Out: the rows again: at open, oldest first, to whoever folds them into its own state; later as pages, newest first.
+ * Out: the rows again: at open, oldest first, to whoever folds them into its own state; later as pages, newest
+ *      first.
  * File: append-only, rows whole or absent: a row is written and synced before obs_records_append returns OK, and a
- * failed write is cut off again. At open a torn last row is cut off; a row that is not a JSON object, or that the fold
- *   refuses, is counted, warned of with file and line, and passed over, never fatal. Every row gets a number, from 1;
- * it stands in the row as its first member, `"id":N`, put there by append. Bounded: the file is turned over to
- * NAME.1.jsonl at `turn_bytes` (in one step, so that a crash leaves the one or the other), and the new one begins with
- * the rows that are kept in memory, or with what the owner's `carry` gives. Kept in memory: the last `kept` rows, at
- * most `kept_bytes`. Without a directory (ephemeral): nothing but the memory. Threads: append and views on any thread;
- * one mutex, held across the write of an append, so views wait for a disk that hangs: not for NNG's threads. */
+ *   failed write is cut off again. At open a torn last row is cut off; a row that is not a JSON object, or that the
+ *   fold refuses, is counted, warned of with file and line, and passed over, never fatal. Every row gets a number,
+ *   from 1; it stands in the row as its first member, `"id":N`, put there by append.
+ * Bounded: the file is turned over to NAME.1.jsonl at `turn_bytes` (in one step, so that a crash leaves the one or
+ *   the other), and the new one begins with the rows that are kept in memory, or with what the owner's `carry`
+ *   gives. Kept in memory: the last `kept` rows, at most `kept_bytes`.
+ * Without a directory (ephemeral): nothing but the memory.
+ * Threads: append and views on any thread; one mutex, held across the write of an append, so views wait for a disk
+ *   that hangs: not for NNG's threads. */
 #ifndef OBS_RECORDS_RECORDS_H
 #define OBS_RECORDS_RECORDS_H
 
