@@ -159,6 +159,7 @@ static bool ask_model(obs_analyses *a, obs_analysis *x, obs_explanation *said) {
     x->by_model =
         obs_prompt_read(obs_buf_view(&answer.text), x->shown, x->nshown, said, x->model_error, sizeof(x->model_error));
   bool stopped = answer.end == OBS_CALL_STOPPED;
+  x->late = answer.end == OBS_CALL_TIMEOUT;
   obs_model_answer_fini(&answer);
   obs_buf_fini(&prompt);
   return !stopped;
@@ -208,7 +209,8 @@ static void begin(obs_analysis *x) {
   x->started = obs_clock_mono_ms();
 }
 
-static void analyse(obs_analyses *a, const due *d, uint64_t cycle) {
+/* False: no more in this cycle. A model that hangs holds corrections and advice up for one question, not for all. */
+static bool analyse(obs_analyses *a, const due *d, uint64_t cycle) {
   obs_analysis x = {.mark = d->mark, .since = d->since, .untaken = d->untaken, .taken = d->mark.count};
   uint64_t number;
   begin(&x);
@@ -220,7 +222,9 @@ static void analyse(obs_analyses *a, const due *d, uint64_t cycle) {
                    x.mark.id, x.untaken, (int)x.said.cause.len, x.said.cause.p != NULL ? x.said.cause.p : "");
     }
   }
+  bool go_on = !x.late;
   obs_analysis_fini(&x);
+  return go_on;
 }
 
 /* ---- all failures together ---- */
@@ -303,7 +307,8 @@ static void analyse_all(obs_analyses *a, const due *list, uint32_t n, uint64_t c
     obs_log_error("learn", "analyses wait for the next cycle: %s", observer_strerror(err));
     return;
   }
-  for (uint32_t i = 0; i < n && !atomic_load(stop); i++) analyse(a, &list[i], cycle);
+  uint32_t done = 0;
+  while (done < n && !atomic_load(stop) && analyse(a, &list[done], cycle)) done++;
   if (last > a->fleet_seq && !atomic_load(stop)) analyse_fleet(a, last);
   obs_facts_view_fini(&a->view);
 }

@@ -2,13 +2,14 @@
  *
  * In:  the clusters (clusters.h), the facts (facts.h), sample ops (evidence.h), once a cycle.
  * Out: rows of analyses.jsonl, the feed's topic `analysis`, the gateway's log, "don't" entries for the playbooks.
- * What is due: a cluster has failures that no analysis has taken, and it is new, or regressed since, or its
- *   untaken failures are at least max(3, half of those taken), or the last analysis is OBS_ANALYSES_AGAIN cycles
- *   old. At most OBS_ANALYSES_EACH a cycle, new and regressed ones first, then those with most untaken failures. An
- *   analysis takes all failures that the cluster has by then: none is analysed twice, none is left out. How many
- *   were taken is folded from the rows at open; of a cluster that was merged into another it counts there. And one
- *   of scope `fleet` over all failures of the window, when there are failures since the last one: written only when
- *   its findings (cause and values) are not those of the last one.
+ * What is due: a cluster has failures that no analysis has taken, and it is new, or regressed since, or its untaken
+ *   failures are at least max(3, half of those taken), or the last analysis is OBS_ANALYSES_AGAIN cycles old. At
+ *   most OBS_ANALYSES_EACH a cycle, new and regressed ones first, then those with most untaken failures; the rest
+ *   waits for the next one when the model did not answer one question in time. An analysis takes all failures that
+ *   the cluster has by then: none is analysed twice, none is left out. How many were taken is folded from the rows
+ *   at open; of a cluster that was merged into another it counts there. And one of scope `fleet` over all failures
+ *   of the window, when there are failures since the last one: written only when its findings (cause and values) are
+ *   not those of the last one.
  * How: the builtin diagnosis always (diagnose.h). With a model it is asked too, once a cluster's analysis: the
  *   prompt has the rules and the wanted JSON in the system's part; cluster, builtin findings and up to
  *   OBS_ANALYSES_OPS sample ops are quoted as data between marks that no quoted text can hold, and said to be data,

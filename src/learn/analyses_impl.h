@@ -57,7 +57,7 @@ typedef struct {
   obs_buf lines;     /* them as the older observer wrote them */
   obs_buf diagnosis; /* obs_words_json */
   obs_explanation said;
-  bool by_model;
+  bool by_model, late; /* late: the model did not answer in time */
   char model_error[256];
   int64_t time_ms;
   uint64_t started; /* monotonic ms */

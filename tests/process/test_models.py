@@ -76,6 +76,19 @@ class Models(AnalysesTest):
         self.assertEqual(daemon.stats()["total"], 1003)
         daemon.stop()
 
+    def test_corrections_wait_for_one_answer_at_most(self):
+        self.model.set(hang=True)
+        path = os.path.join(self.tmp, "corrections.jsonl")
+        daemon = self.lakehouse("--llm-timeout", "2", "--overseer-corrections-path", path)
+        self.post(daemon, [failure(sig_hash="kind %d" % i) for i in range(4)])
+        wait_until(lambda: self.model.requests(GENERATE), 20, "the first question")
+        with open(path, "w") as f:
+            f.write('{"sig_hash":"kind 1","correction":"wait"}\n')
+        recorded = lambda: daemon.get("/health").json["learn"]["corrections"]["recorded"]
+        wait_until(recorded, 20, "the correction")
+        self.assertLess(len(self.model.requests(GENERATE)), 4)
+        self.analysed(daemon, 4)  # the others came in the cycles after it
+
     def test_an_open_breaker_and_a_spent_budget_are_told(self):
         daemon = self.lakehouse("--llm-calls-per-hour", "1")
         self.assertEqual(self.one(daemon, [failure()] * 3)["backend"], "lakehouse")
