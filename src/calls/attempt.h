@@ -15,7 +15,7 @@ typedef struct {
 
 typedef struct {
   bool sent;        /* some of the request went out */
-  bool again;       /* it had no effect, or was refused for now */
+  bool again;       /* it had no effect, or the service was too busy */
   uint64_t wait_ms; /* what the service asked to wait before that */
 } obs_attempt_after;
 

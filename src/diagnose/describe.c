@@ -87,11 +87,6 @@ static void pick_evidence(const rows *r, uint32_t slow_ms, obs_finding *f) {
   }
 }
 
-static int by_number(const void *a, const void *b) {
-  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-  return (x > y) - (x < y);
-}
-
 /* The duration within 2 % of which at least half of the failures lie: a timeout's. */
 static uint32_t same_duration(const rows *r, uint64_t failures) {
   if (failures < LEAST_SAME) return 0;
@@ -100,7 +95,7 @@ static uint32_t same_duration(const rows *r, uint64_t failures) {
   uint32_t n = 0, at = 0;
   for (uint32_t i = r->from; i < r->until && n < failures; i++)
     if (has_value(r, i) && is_failure(r->d, i)) ms[n++] = r->d->view->ms[i];
-  qsort(ms, n, sizeof *ms, by_number);
+  qsort(ms, n, sizeof *ms, obs_stats_by_number);
   uint32_t most = 0;
   for (uint32_t low = 0, high = 0; low < n; low++) {
     while (high < n && ms[high] <= ms[low] * 1.02) high++;
@@ -134,8 +129,8 @@ static uint32_t find_load(const rows *r) {
     ops++;
     failures += is_failure(r->d, i) && v->kind[i] == OBS_ERROR_RATE_LIMIT;
   }
-  qsort(all, nall, sizeof *all, by_number);
-  qsort(hit, nhit, sizeof *hit, by_number);
+  qsort(all, nall, sizeof *all, obs_stats_by_number);
+  qsort(hit, nhit, sizeof *hit, obs_stats_by_number);
   uint32_t load = nhit >= LEAST_LOAD && hit[nhit / 2] * 10 >= all[nall / 2] * 13 ? hit[nhit / 10] : 0;
   free(all);
   return load;

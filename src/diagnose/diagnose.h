@@ -6,7 +6,8 @@
  * (share), values that began to fail more at some point (onset), situations that fail more since a correction of them
  * (regression), and, when no value stands out alone, two values together. Apart from failures, durations that rose
  * from some point on (slow). A cause must be significant after correction for all that was tried (family-wise 0.1 %)
- * and large: twice the odds and eight failures more than expected, or half as long again.
+ * and large: twice the odds and eight failures more than expected, or half as long again. Where so few failed that this
+ * names nothing, the one value that at least half of them share is tried by an exact test (few.h).
  *
  * Pure: the same view and request give the same report. Any thread; nothing is shared. Cost for 200,000 ops: some 0.2 s
  * when there is little to find, 40 ms more for each cause and each value that has to be looked at closely, at most 1.3

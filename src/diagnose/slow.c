@@ -60,16 +60,21 @@ static float cut(float x, float most) {
   return x > most ? most : x < -most ? -most : x;
 }
 
-/* Takes the mean of each value of a field out, outliers cut. */
-static void centre(slow *s, int f) {
-  const uint16_t *ids = ids_of(s, f);
-  memset(s->steps, 0, values_of(s, f) * sizeof *s->steps);
+/* Sums and counts of each value of a field, outliers cut. */
+static void sum_up(slow *s, const uint16_t *ids, int f) {
   float most = (float)(cut_at * s->sigma);
+  memset(s->steps, 0, values_of(s, f) * sizeof *s->steps);
   for (uint32_t i = 0; i < s->n; i++) {
     step *t = &s->steps[id_at(s, ids, f, i)];
     t->sum += cut(s->rest[i], most);
     t->n++;
   }
+}
+
+/* Takes the mean of each value of a field out. */
+static void centre(slow *s, int f) {
+  const uint16_t *ids = ids_of(s, f);
+  sum_up(s, ids, f);
   for (uint32_t i = 0; i < s->n; i++) {
     step *t = &s->steps[id_at(s, ids, f, i)];
     s->rest[i] -= (float)(t->sum / (t->n + 2)); /* a value seen once or twice explains little */
@@ -98,12 +103,7 @@ static void settle(slow *s, int sweeps) {
 static void scan(slow *s, int f) {
   const uint16_t *ids = ids_of(s, f);
   float most = (float)(cut_at * s->sigma);
-  memset(s->steps, 0, values_of(s, f) * sizeof *s->steps);
-  for (uint32_t i = 0; i < s->n; i++) {
-    step *t = &s->steps[id_at(s, ids, f, i)];
-    t->sum += cut(s->rest[i], most);
-    t->n++;
-  }
+  sum_up(s, ids, f);
   for (uint32_t i = 0; i < s->n; i++) {
     step *t = &s->steps[id_at(s, ids, f, i)];
     uint32_t after = t->n - t->before;
@@ -120,18 +120,13 @@ static void scan(slow *s, int f) {
   }
 }
 
-static int by_ms(const void *a, const void *b) {
-  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-  return (x > y) - (x < y);
-}
-
 /* Median duration of the value's ops among rows [from, until). */
 static uint32_t median(const slow *s, const obs_slow *of, uint32_t from, uint32_t until, uint32_t *scratch) {
   uint32_t n = 0;
   for (uint32_t i = from; i < until; i++)
     if (s->view->id[of->field][s->row[i]] == of->id) scratch[n++] = s->view->ms[s->row[i]];
   if (n == 0) return 0;
-  qsort(scratch, n, sizeof *scratch, by_ms);
+  qsort(scratch, n, sizeof *scratch, obs_stats_by_number);
   return scratch[n / 2];
 }
 

@@ -151,3 +151,8 @@ double obs_stats_spread(const double *seen, const double *expected, size_t n, do
   }
   return (low + high) / 2;
 }
+
+int obs_stats_by_number(const void *a, const void *b) {
+  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+  return (x > y) - (x < y);
+}

@@ -27,4 +27,7 @@ double obs_stats_sup(double ratio, double edge);
  * do not widen it. `prior` counts as six values. seen[i] < 0: not looked at. */
 double obs_stats_spread(const double *seen, const double *expected, size_t n, double prior, double *scratch);
 
+/* qsort's order of uint32_t, ascending. */
+int obs_stats_by_number(const void *a, const void *b);
+
 #endif

@@ -20,7 +20,7 @@ typedef struct {
 typedef struct {
   wanted *rows; /* ascending, none twice */
   uint32_t n;
-  uint32_t next; /* rows[next - 1] is looked for now */
+  uint32_t next; /* rows[next - 1] is the one to find */
   obs_buf text;
 } search;
 
