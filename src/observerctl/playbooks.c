@@ -58,12 +58,7 @@ static void put_counts(obs_table *t, const char *name, const cJSON *list) {
     obs_buf_printf(&line, "%s%s %.0f", line.len > 0 ? ", " : "", obs_show_text(item, "value"),
                    obs_show_number(item, "count"));
   }
-  obs_buf_putc(&line, '\0');
-  if (line.oom)
-    t->text.oom = true;
-  else
-    obs_show_line(t, name, line.p);
-  obs_buf_fini(&line);
+  obs_show_made_line(t, name, &line);
 }
 
 static void put_duration(obs_table *t, const char *name, const cJSON *entry, const char *key) {

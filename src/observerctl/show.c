@@ -78,15 +78,19 @@ void obs_show_join(obs_buf *out, const cJSON *values) {
   }
 }
 
+void obs_show_made_line(obs_table *t, const char *name, obs_buf *line) {
+  obs_buf_putc(line, '\0');
+  if (line->oom)
+    t->text.oom = true;
+  else
+    obs_show_line(t, name, line->p);
+  obs_buf_fini(line);
+}
+
 void obs_show_values(obs_table *t, const char *name, const cJSON *values) {
   obs_buf line = {0};
   obs_show_join(&line, values);
-  obs_buf_putc(&line, '\0');
-  if (line.oom)
-    t->text.oom = true;
-  else
-    obs_show_line(t, name, line.p);
-  obs_buf_fini(&line);
+  obs_show_made_line(t, name, &line);
 }
 
 void obs_show_title(const char *title) {

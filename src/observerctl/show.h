@@ -24,6 +24,8 @@ void obs_show_cell_when(obs_table *t, const cJSON *object, const char *key, bool
 void obs_show_cell_count(obs_table *t, const cJSON *object, const char *key);
 /* Facts of one thing, a row of a name and a value each; what is missing, or "", has none. */
 void obs_show_line(obs_table *t, const char *name, const char *value);
+/* The same of a value that was put together; frees it. */
+void obs_show_made_line(obs_table *t, const char *name, obs_buf *line);
 void obs_show_when(obs_table *t, const char *name, const cJSON *object, const char *key, bool utc);
 /* 0 when it is missing. */
 void obs_show_count(obs_table *t, const char *name, const cJSON *object, const char *key);
