@@ -95,7 +95,7 @@ static void append_escape(obs_buf *b, unsigned char c) {
 
 static void append_escaped(obs_buf *b, const char *p, size_t len, bool trusted) {
   for (size_t i = 0; i < len;) {
-    size_t n = obs_plain_prefix(p + i, len - i);
+    size_t n = obs_utf8_plain_prefix(p + i, len - i);
     obs_buf_append(b, p + i, n);
     i += n;
     if (i == len) break;

@@ -20,12 +20,12 @@ void obs_pack_str(obs_buf *out, obs_str s) {
   obs_buf_append(out, s.p, s.len);
 }
 
-static uint64_t wrong(obs_unpack *in) {
+static uint64_t wrong(obs_pack_reader *in) {
   in->bad = true;
   return 0;
 }
 
-uint64_t obs_unpack_u64(obs_unpack *in, uint64_t max) {
+uint64_t obs_pack_read_u64(obs_pack_reader *in, uint64_t max) {
   uint64_t v = 0;
   for (uint32_t shift = 0; shift < 64; shift += 7) {
     if (in->bad || in->p == in->end) return wrong(in);
@@ -37,15 +37,15 @@ uint64_t obs_unpack_u64(obs_unpack *in, uint64_t max) {
   return wrong(in);
 }
 
-int64_t obs_unpack_i64(obs_unpack *in, int64_t max) {
-  uint64_t v = obs_unpack_u64(in, UINT64_MAX);
+int64_t obs_pack_read_i64(obs_pack_reader *in, int64_t max) {
+  uint64_t v = obs_pack_read_u64(in, UINT64_MAX);
   int64_t n = (int64_t)(v >> 1 ^ ((v & 1) != 0 ? UINT64_MAX : 0));
   if (n >= -max && n <= max) return n;
   in->bad = true;
   return 0;
 }
 
-uint64_t obs_unpack_id(obs_unpack *in) {
+uint64_t obs_pack_read_id(obs_pack_reader *in) {
   uint64_t id;
   if (in->bad || (size_t)(in->end - in->p) < sizeof(id)) return wrong(in);
   memcpy(&id, in->p, sizeof(id));
@@ -53,8 +53,8 @@ uint64_t obs_unpack_id(obs_unpack *in) {
   return id;
 }
 
-obs_str obs_unpack_str(obs_unpack *in, uint32_t max) {
-  uint32_t len = (uint32_t)obs_unpack_u64(in, max);
+obs_str obs_pack_read_str(obs_pack_reader *in, uint32_t max) {
+  uint32_t len = (uint32_t)obs_pack_read_u64(in, max);
   obs_str s = {(const char *)in->p, len, 0};
   if (in->bad || len > (size_t)(in->end - in->p) || !obs_utf8_valid(s.p, len)) {
     in->bad = true;

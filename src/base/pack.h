@@ -16,16 +16,16 @@ void obs_pack_str(obs_buf *out, obs_str s);
 typedef struct {
   const uint8_t *p, *end;
   bool bad;
-} obs_unpack;
+} obs_pack_reader;
 
 /* At most `max`. */
-uint64_t obs_unpack_u64(obs_unpack *in, uint64_t max);
+uint64_t obs_pack_read_u64(obs_pack_reader *in, uint64_t max);
 /* From -max to max. */
-int64_t obs_unpack_i64(obs_unpack *in, int64_t max);
-uint64_t obs_unpack_id(obs_unpack *in);
+int64_t obs_pack_read_i64(obs_pack_reader *in, int64_t max);
+uint64_t obs_pack_read_id(obs_pack_reader *in);
 /* UTF-8 of at most `max` bytes; a view of what is read. */
-obs_str obs_unpack_str(obs_unpack *in, uint32_t max);
-static inline bool obs_unpack_end(const obs_unpack *in) {
+obs_str obs_pack_read_str(obs_pack_reader *in, uint32_t max);
+static inline bool obs_pack_at_end(const obs_pack_reader *in) {
   return !in->bad && in->p == in->end;
 }
 

@@ -11,7 +11,7 @@ observer_err obs_thread_start(pthread_t *thread, const char *name, void *(*fn)(v
   return OBSERVER_E_OK;
 }
 
-observer_err obs_cond_init(pthread_cond_t *cond) {
+observer_err obs_thread_cond_init(pthread_cond_t *cond) {
   pthread_condattr_t attr;
   if (pthread_condattr_init(&attr) != 0) return OBSERVER_E_NOMEM;
   int rc = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -20,7 +20,7 @@ observer_err obs_cond_init(pthread_cond_t *cond) {
   return rc == 0 ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
-void obs_cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t ms) {
+void obs_thread_cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t ms) {
   struct timespec ts;
   clock_gettime(CLOCK_MONOTONIC, &ts);
   ts.tv_sec += (time_t)(ms / 1000);

@@ -9,8 +9,8 @@
 /* Starts `fn(arg)` as a thread called `name` (at most 15 bytes, `obs:...`). */
 observer_err obs_thread_start(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg);
 /* A condition variable whose timed waits use CLOCK_MONOTONIC. */
-observer_err obs_cond_init(pthread_cond_t *cond);
+observer_err obs_thread_cond_init(pthread_cond_t *cond);
 /* Waits at most `ms` milliseconds; spurious wake-ups happen. */
-void obs_cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t ms);
+void obs_thread_cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t ms);
 
 #endif

@@ -15,7 +15,7 @@ static inline uint64_t not_plain(uint64_t w) {
   return ((control | quote | backslash) | w) & HIGHS;
 }
 
-size_t obs_plain_prefix(const char *p, size_t len) {
+size_t obs_utf8_plain_prefix(const char *p, size_t len) {
   size_t i = 0;
   for (; i + 8 <= len; i += 8) {
     uint64_t w;
@@ -54,7 +54,7 @@ size_t obs_utf8_char(const char *p, size_t len) {
 
 bool obs_utf8_valid(const char *p, size_t len) {
   for (size_t i = 0; i < len;) {
-    i += obs_plain_prefix(p + i, len - i);
+    i += obs_utf8_plain_prefix(p + i, len - i);
     if (i == len) break;
     size_t n = obs_utf8_char(p + i, len - i);
     if (n == 0) return false;

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 /* Length of the prefix of `p` that is printable ASCII without `"` and `\`: bytes that mean themselves in JSON. */
-size_t obs_plain_prefix(const char *p, size_t len);
+size_t obs_utf8_plain_prefix(const char *p, size_t len);
 /* Length of the valid UTF-8 character at `p` (1 to 4), 0 when there is none: no overlong forms, no surrogates, nothing
  * above U+10FFFF. */
 size_t obs_utf8_char(const char *p, size_t len);

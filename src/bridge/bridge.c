@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "bridge/core.h"
+#include "bridge/connection.h"
+#include "bridge/internal.h"
 #include "bridge/query_thread.h"
-#include "bridge/session.h"
 
 #include <stdlib.h>
 
@@ -43,7 +43,7 @@ static obs_bridge *bridge_new(const obs_bridge_opts *opts) {
   set_defaults(&b->opts);
   b->started_ms = obs_clock_mono_ms();
   pthread_mutex_init(&b->mutex, NULL); /* the default kind does not fail */
-  if (obs_cond_init(&b->changed) != OBSERVER_E_OK) {
+  if (obs_thread_cond_init(&b->changed) != OBSERVER_E_OK) {
     pthread_mutex_destroy(&b->mutex);
     free(b);
     return NULL;
@@ -90,7 +90,7 @@ observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size
     obs_listener *l = &b->listeners[i];
     char why[200];
     set_handlers(b, 1);
-    observer_err err = obs_listener_start(l, obs_session_accept, b, handler_gone, why, sizeof why);
+    observer_err err = obs_listener_start(l, obs_connection_accept, b, handler_gone, why, sizeof why);
     if (l->handler == NULL) set_handlers(b, -1);
     if (err == OBSERVER_E_OK) continue;
     obs_bridge_stop(b, 0);
@@ -109,11 +109,11 @@ void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms) {
   for (size_t i = 0; i < b->nlisteners; i++) obs_listener_stop(&b->listeners[i]);
   pthread_mutex_lock(&b->mutex);
   while (b->live != NULL && obs_clock_mono_ms() < deadline) {
-    obs_session_cancel_all(b, false);
-    obs_cond_wait_ms(&b->changed, &b->mutex, CANCEL_EVERY_MS);
+    obs_connection_cancel_all(b, false);
+    obs_thread_cond_wait_ms(&b->changed, &b->mutex, CANCEL_EVERY_MS);
   }
   if (b->live != NULL) obs_log_warn("bridge", "stop: %u connections were cut at the deadline", b->nlive);
-  obs_session_cancel_all(b, true);
+  obs_connection_cancel_all(b, true);
   pthread_mutex_unlock(&b->mutex);
 }
 
@@ -121,8 +121,8 @@ void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms) {
 static void wait_until_alone(obs_bridge *b) {
   pthread_mutex_lock(&b->mutex);
   while (b->live != NULL || b->handlers > 0) {
-    obs_session_cancel_all(b, true);
-    obs_cond_wait_ms(&b->changed, &b->mutex, CANCEL_EVERY_MS);
+    obs_connection_cancel_all(b, true);
+    obs_thread_cond_wait_ms(&b->changed, &b->mutex, CANCEL_EVERY_MS);
   }
   pthread_mutex_unlock(&b->mutex);
 }
@@ -133,7 +133,7 @@ void obs_bridge_close(obs_bridge *b) {
   for (size_t i = 0; i < b->nlisteners; i++) obs_listener_fini(&b->listeners[i]);
   wait_until_alone(b);
   obs_query_thread_stop(b->query);
-  obs_session_free_spare(b);
+  obs_connection_free_spare(b);
   free(b->listeners);
   pthread_cond_destroy(&b->changed);
   pthread_mutex_destroy(&b->mutex);

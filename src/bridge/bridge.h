@@ -40,7 +40,7 @@ typedef struct {
   obs_sessions *sessions; /* as commit has it; NULL: the session routes answer 503 */
   obs_clusters *clusters; /* NULL: the routes of clusters answer 503 */
   obs_learn *learn;       /* NULL: the routes of what is learned answer 503 */
-  obs_limits limits;
+  obs_op_limits limits;
   const char *version;      /* of the daemon, for /health; outlives the bridge */
   bool allow_old_nng;       /* NNG before 1.6 may listen beyond loopback */
   uint32_t max_connections; /* open at once, those with at least one request; 0: 1024. More are answered 503 */

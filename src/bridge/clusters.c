@@ -83,13 +83,13 @@ static bool parse_filter(obs_clusters_filter *f, const obs_query *q, char *error
   return true;
 }
 
-static bool have_clusters(obs_session *s) {
+static bool have_clusters(obs_connection *s) {
   if (s->bridge->opts.clusters != NULL) return true;
   obs_answer_error(&s->answer, &s->out, 503, "clusters are not kept here");
   return false;
 }
 
-static void answer_list(obs_session *s, const obs_clusters_filter *f) {
+static void answer_list(obs_connection *s, const obs_clusters_filter *f) {
   uint32_t total = 0;
   obs_buf_puts(&s->out, "{\"clusters\":");
   if (obs_clusters_list_json(s->bridge->opts.clusters, f, obs_clock_wall_ms(), &s->out, &total) != OBSERVER_E_OK) {
@@ -99,7 +99,7 @@ static void answer_list(obs_session *s, const obs_clusters_filter *f) {
   obs_buf_printf(&s->out, ",\"total\":%" PRIu32 "}", total);
 }
 
-void obs_work_clusters(obs_session *s, obs_batch *rows) {
+void obs_work_clusters(obs_connection *s, obs_batch *rows) {
   (void)rows;
   char error[160];
   obs_query query;
@@ -113,7 +113,7 @@ void obs_work_clusters(obs_session *s, obs_batch *rows) {
   obs_query_fini(&query);
 }
 
-void obs_work_cluster(obs_session *s, obs_batch *rows) {
+void obs_work_cluster(obs_connection *s, obs_batch *rows) {
   (void)rows;
   uint64_t id;
   if (!have_clusters(s)) return;

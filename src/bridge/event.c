@@ -1,7 +1,7 @@
 /* POST event and session: the body is a batch; the answer comes when the disk has it. */
 #include "base/clock.h"
+#include "bridge/connection.h"
 #include "bridge/handlers.h"
-#include "bridge/session.h"
 
 #include <inttypes.h>
 #include <strings.h>
@@ -19,7 +19,7 @@ static bool is_ndjson(const char *content_type) {
 }
 
 /* Any other type, as the form type that curl sends by itself, leaves it to the first byte. */
-static obs_format format_of(const char *content_type) {
+static obs_batch_format format_of(const char *content_type) {
   if (is_type(content_type, "application/msgpack") || is_type(content_type, "application/x-msgpack") ||
       is_type(content_type, "application/vnd.msgpack"))
     return OBS_FORMAT_MSGPACK;
@@ -29,13 +29,13 @@ static obs_format format_of(const char *content_type) {
 
 /* Commit thread: the session goes on on one of NNG's. */
 static void batch_done(obs_batch *batch) {
-  obs_session_resume(batch->owner);
+  obs_connection_resume(batch->owner);
 }
 
 /* Hands the body over as ops or as session records. True: answered already. */
-static bool post(obs_session *s, obs_session_row session) {
+static bool post(obs_connection *s, obs_session_row session) {
   obs_bridge *b = s->bridge;
-  obs_batch *batch = obs_session_batch(s);
+  obs_batch *batch = obs_connection_batch(s);
   if (batch == NULL) {
     obs_answer_error(&s->answer, &s->out, 503, "%s", observer_strerror(OBSERVER_E_NOMEM));
     return true;
@@ -49,24 +49,24 @@ static bool post(obs_session *s, obs_session_row session) {
   batch->owner = s;
   batch->done = batch_done;
   obs_batch_decode(batch, format_of(s->request.content_type), &b->opts.limits, obs_clock_wall_ms());
-  if (!obs_session_park(s)) return true;
+  if (!obs_connection_park(s)) return true;
   observer_err err = obs_commit_submit(b->opts.commit, batch);
   if (err == OBSERVER_E_OK) return false;
   batch->error = err;
-  obs_session_resume(s);
+  obs_connection_resume(s);
   return false;
 }
 
-bool obs_handle_event(obs_session *s) {
+bool obs_handle_event(obs_connection *s) {
   return post(s, NULL);
 }
 
-bool obs_handle_session(obs_session *s) {
+bool obs_handle_session(obs_connection *s) {
   return !obs_have_sessions(s) || post(s, obs_session_normalise);
 }
 
 /* What the commit leaves unset when it recorded nothing. */
-static uint32_t ring_size(const obs_session *s) {
+static uint32_t ring_size(const obs_connection *s) {
   if (s->batch->recorded > 0) return s->batch->ring_size;
   obs_state_counts counts;
   obs_state_get_counts(s->bridge->opts.state, &counts);
@@ -74,12 +74,12 @@ static uint32_t ring_size(const obs_session *s) {
 }
 
 /* The answer's end. Session records are in no ring. */
-static void put_end(obs_session *s) {
+static void put_end(obs_connection *s) {
   if (!s->batch->sessions_only) obs_buf_printf(&s->out, ",\"ring_size\":%" PRIu32, ring_size(s));
   obs_buf_putc(&s->out, '}');
 }
 
-static void answer_one(obs_session *s) {
+static void answer_one(obs_connection *s) {
   const obs_batch *batch = s->batch;
   if (batch->nrejects > 0) {
     obs_answer_error(&s->answer, &s->out, 400, "%s", batch->rejects[0].reason);
@@ -89,7 +89,7 @@ static void answer_one(obs_session *s) {
   put_end(s);
 }
 
-static void list_errors(obs_session *s) {
+static void list_errors(obs_connection *s) {
   const obs_batch *batch = s->batch;
   obs_buf_puts(&s->out, ",\"errors\":[");
   for (uint32_t i = 0; i < batch->nrejects && i < ERRORS_LISTED; i++) {
@@ -100,7 +100,7 @@ static void list_errors(obs_session *s) {
   obs_buf_putc(&s->out, ']');
 }
 
-static void answer_many(obs_session *s) {
+static void answer_many(obs_connection *s) {
   const obs_batch *batch = s->batch;
   uint32_t accepted = batch->recorded + batch->duplicates;
   obs_buf_putc(&s->out, '{');
@@ -117,7 +117,7 @@ static void answer_many(obs_session *s) {
   put_end(s);
 }
 
-void obs_finish_event(obs_session *s) {
+void obs_finish_event(obs_connection *s) {
   const obs_batch *batch = s->batch;
   if (batch->error != OBSERVER_E_OK)
     obs_answer_error(&s->answer, &s->out, 503, "%s",

@@ -77,7 +77,7 @@ static const char *set_cluster(obs_filter *f, obs_str v) {
 /* A parameter is a text field to compare, or has its own rule (NULL: what is wrong otherwise). */
 static const struct {
   const char *name;
-  obs_field field;
+  obs_op_field field;
   const char *(*set)(obs_filter *f, obs_str v);
 } params[] = {
     {"source", OBS_F_source, NULL},
@@ -156,7 +156,7 @@ bool obs_filter_match(const obs_filter *f, const obs_op *op) {
     if (f->text[i].p == NULL) continue;
     if ((op->present & OBS_BIT(i)) == 0) return false;
     obs_str have;
-    memcpy(&have, (const char *)op + obs_fields[i].offset, sizeof have);
+    memcpy(&have, (const char *)op + obs_op_fields[i].offset, sizeof have);
     if (!obs_str_eq(have, f->text[i])) return false;
   }
   return true;

@@ -130,18 +130,18 @@ static const char *set_param(void *arg, obs_str name, obs_str value) {
 
 /* ---- what the routes share ---- */
 
-static bool have_learn(obs_session *s) {
+static bool have_learn(obs_connection *s) {
   if (s->bridge->opts.learn != NULL) return true;
   obs_answer_error(&s->answer, &s->out, 503, "nothing is learned here");
   return false;
 }
 
-static void answer_no_memory(obs_session *s) {
+static void answer_no_memory(obs_connection *s) {
   obs_answer_error(&s->answer, &s->out, 503, "%s", observer_strerror(OBSERVER_E_NOMEM));
 }
 
 /* Reads the query into r->filter and has `answer` answer; the filter's texts live as long as the call. */
-static void answer_query(obs_session *s, reading *r, void (*answer)(obs_session *s, const void *filter)) {
+static void answer_query(obs_connection *s, reading *r, void (*answer)(obs_connection *s, const void *filter)) {
   char error[160];
   obs_query query;
   if (!have_learn(s)) return;
@@ -154,7 +154,7 @@ static void answer_query(obs_session *s, reading *r, void (*answer)(obs_session 
 }
 
 /* Ends a page's answer. */
-static void put_next(obs_session *s, uint64_t next) {
+static void put_next(obs_connection *s, uint64_t next) {
   char cursor[OBS_CURSOR_LEN + 1];
   obs_cursor_format(next, cursor);
   obs_buf_printf(&s->out, next != 0 ? ",\"next\":\"%s\"}" : ",\"next\":null}", cursor);
@@ -162,7 +162,7 @@ static void put_next(obs_session *s, uint64_t next) {
 
 /* ---- the routes ---- */
 
-static void answer_analyses(obs_session *s, const void *filter) {
+static void answer_analyses(obs_connection *s, const void *filter) {
   uint64_t next = 0;
   obs_buf_puts(&s->out, "{\"analyses\":");
   if (obs_analyses_page(obs_learn_analyses(s->bridge->opts.learn), filter, &s->out, &next) == OBSERVER_E_OK)
@@ -171,7 +171,7 @@ static void answer_analyses(obs_session *s, const void *filter) {
     answer_no_memory(s);
 }
 
-void obs_work_analyses(obs_session *s, obs_batch *rows) {
+void obs_work_analyses(obs_connection *s, obs_batch *rows) {
   (void)rows;
   obs_analyses_filter filter = {.grounded = -1, .since_ms = INT64_MIN, .limit = OBS_OPS_LIMIT};
   reading r = {analyses_params, sizeof analyses_params / sizeof analyses_params[0], &filter};
@@ -188,7 +188,7 @@ static bool parse_number(obs_str text, uint64_t *out) {
   return *out > 0;
 }
 
-void obs_work_analysis(obs_session *s, obs_batch *rows) {
+void obs_work_analysis(obs_connection *s, obs_batch *rows) {
   (void)rows;
   uint64_t number;
   if (!have_learn(s)) return;
@@ -198,7 +198,7 @@ void obs_work_analysis(obs_session *s, obs_batch *rows) {
     obs_answer_error(&s->answer, &s->out, 404, "no analysis %" PRIu64 ", or it is kept no longer", number);
 }
 
-static void answer_playbooks(obs_session *s, const void *filter) {
+static void answer_playbooks(obs_connection *s, const void *filter) {
   uint32_t total = 0;
   obs_buf_puts(&s->out, "{\"playbooks\":");
   if (obs_playbooks_list_json(obs_learn_playbooks(s->bridge->opts.learn), filter, &s->out, &total) == OBSERVER_E_OK)
@@ -207,14 +207,14 @@ static void answer_playbooks(obs_session *s, const void *filter) {
     answer_no_memory(s);
 }
 
-void obs_work_playbooks(obs_session *s, obs_batch *rows) {
+void obs_work_playbooks(obs_connection *s, obs_batch *rows) {
   (void)rows;
   obs_playbooks_filter filter = {.limit = OBS_OPS_LIMIT};
   reading r = {playbooks_params, sizeof playbooks_params / sizeof playbooks_params[0], &filter};
   answer_query(s, &r, answer_playbooks);
 }
 
-void obs_work_playbook(obs_session *s, obs_batch *rows) {
+void obs_work_playbook(obs_connection *s, obs_batch *rows) {
   (void)rows;
   uint64_t id;
   if (!have_learn(s)) return;
@@ -224,7 +224,7 @@ void obs_work_playbook(obs_session *s, obs_batch *rows) {
     obs_answer_error(&s->answer, &s->out, 404, "no playbook entry %016" PRIx64, id);
 }
 
-static void answer_escalations(obs_session *s, const void *filter) {
+static void answer_escalations(obs_connection *s, const void *filter) {
   const escalations_filter *f = filter;
   uint64_t next = 0;
   obs_escalations *escalations = obs_learn_escalations(s->bridge->opts.learn);
@@ -235,14 +235,14 @@ static void answer_escalations(obs_session *s, const void *filter) {
     answer_no_memory(s);
 }
 
-void obs_work_escalations(obs_session *s, obs_batch *rows) {
+void obs_work_escalations(obs_connection *s, obs_batch *rows) {
   (void)rows;
   escalations_filter filter = {.limit = OBS_OPS_LIMIT};
   reading r = {escalations_params, sizeof escalations_params / sizeof escalations_params[0], &filter};
   answer_query(s, &r, answer_escalations);
 }
 
-static void answer_advice(obs_session *s, const void *filter) {
+static void answer_advice(obs_connection *s, const void *filter) {
   const advice_question *q = filter;
   obs_advice *advice = obs_learn_advice(s->bridge->opts.learn);
   if (q->endpoint.p == NULL && q->task_class.p == NULL)
@@ -251,7 +251,7 @@ static void answer_advice(obs_session *s, const void *filter) {
     answer_no_memory(s);
 }
 
-bool obs_handle_advice(obs_session *s) {
+bool obs_handle_advice(obs_connection *s) {
   advice_question q = {0};
   reading r = {advice_params, sizeof advice_params / sizeof advice_params[0], &q};
   answer_query(s, &r, answer_advice);

@@ -1,6 +1,6 @@
 #include "bridge/listener.h"
 
-#include "net/url.h"
+#include "base/url.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

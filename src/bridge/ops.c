@@ -72,7 +72,7 @@ static bool search_run(search *q, const obs_bridge *b, uint64_t *next) {
   return true;
 }
 
-static void answer_ops(obs_session *s, search *q) {
+static void answer_ops(obs_connection *s, search *q) {
   uint64_t next;
   obs_buf_puts(&s->out, "{\"ops\":[");
   if (!search_run(q, s->bridge, &next)) {
@@ -88,7 +88,7 @@ static void answer_ops(obs_session *s, search *q) {
 }
 
 /* The id may be one that a cluster had before it was merged. False, with the error made: there are no clusters here. */
-static bool find_cluster(obs_session *s, search *q) {
+static bool find_cluster(obs_connection *s, search *q) {
   if (!q->filter.has_cluster) return true;
   q->clusters = s->bridge->opts.clusters;
   if (q->clusters == NULL)
@@ -98,11 +98,11 @@ static bool find_cluster(obs_session *s, search *q) {
   return q->clusters != NULL;
 }
 
-static void answer_if_clear(obs_session *s, search *q) {
+static void answer_if_clear(obs_connection *s, search *q) {
   if (find_cluster(s, q)) answer_ops(s, q);
 }
 
-void obs_work_ops(obs_session *s, obs_batch *rows) {
+void obs_work_ops(obs_connection *s, obs_batch *rows) {
   char error[160];
   obs_query query;
   search q = {.rows = rows, .out = &s->out};
@@ -129,7 +129,7 @@ static bool check_scope(const obs_query *query, char *error, size_t size) {
   return true;
 }
 
-void obs_work_summary(obs_session *s, obs_batch *rows) {
+void obs_work_summary(obs_connection *s, obs_batch *rows) {
   (void)rows;
   char error[160];
   obs_query query;

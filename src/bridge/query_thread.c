@@ -1,8 +1,8 @@
 #include "bridge/query_thread.h"
 
 #include "base/thread.h"
+#include "bridge/connection.h"
 #include "bridge/route.h"
-#include "bridge/session.h"
 
 #include <stdlib.h>
 
@@ -10,17 +10,17 @@ struct obs_query_thread {
   pthread_t thread;
   pthread_mutex_t mutex;
   pthread_cond_t wake;
-  obs_session *head, **tail;
+  obs_connection *head, **tail;
   uint32_t waiting;
   bool stop;
   obs_batch rows; /* scratch of the thread */
 };
 
 /* NULL: stopped and nothing left. */
-static obs_session *take(obs_query_thread *q) {
+static obs_connection *take(obs_query_thread *q) {
   pthread_mutex_lock(&q->mutex);
   while (q->head == NULL && !q->stop) pthread_cond_wait(&q->wake, &q->mutex);
-  obs_session *s = q->head;
+  obs_connection *s = q->head;
   if (s != NULL) {
     q->head = s->next_job;
     if (q->head == NULL) q->tail = &q->head;
@@ -32,9 +32,9 @@ static obs_session *take(obs_query_thread *q) {
 
 static void *run(void *arg) {
   obs_query_thread *q = arg;
-  for (obs_session *s; (s = take(q)) != NULL;) {
+  for (obs_connection *s; (s = take(q)) != NULL;) {
     s->route->work(s, &q->rows);
-    obs_session_resume(s);
+    obs_connection_resume(s);
   }
   return NULL;
 }
@@ -49,7 +49,7 @@ observer_err obs_query_thread_start(obs_query_thread **out) {
     return err;
   }
   pthread_mutex_init(&q->mutex, NULL); /* the default kind does not fail */
-  err = obs_cond_init(&q->wake);
+  err = obs_thread_cond_init(&q->wake);
   if (err == OBSERVER_E_OK) {
     err = obs_thread_start(&q->thread, "obs:query", run, q);
     if (err == OBSERVER_E_OK) {
@@ -64,7 +64,7 @@ observer_err obs_query_thread_start(obs_query_thread **out) {
   return err;
 }
 
-bool obs_query_thread_submit(obs_query_thread *q, obs_session *s) {
+bool obs_query_thread_submit(obs_query_thread *q, obs_connection *s) {
   pthread_mutex_lock(&q->mutex);
   bool room = q->waiting < OBS_QUERIES_WAITING;
   if (room) {

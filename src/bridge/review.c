@@ -2,15 +2,15 @@
  * at once: what is known of reviews is in memory. */
 #include "learn/learn.h"
 
+#include "bridge/connection.h"
 #include "bridge/handlers.h"
-#include "bridge/session.h"
 
 #include <inttypes.h>
 
 enum { WAIT_MS = 2000 };
 
 /* NULL, with the error made: there are none. */
-static obs_reviews *reviews_of(obs_session *s) {
+static obs_reviews *reviews_of(obs_connection *s) {
   obs_learn *learn = s->bridge->opts.learn;
   if (learn != NULL) return obs_learn_reviews(learn);
   obs_answer_error(&s->answer, &s->out, 503, "nothing is reviewed here");
@@ -19,18 +19,18 @@ static obs_reviews *reviews_of(obs_session *s) {
 
 /* The review thread, under the reviews' lock. */
 static void on_done(void *arg) {
-  obs_session_wake(arg);
+  obs_connection_wake(arg);
 }
 
 /* The reason of a refusal comes in `out`, where the error goes. */
-static void refuse(obs_session *s) {
+static void refuse(obs_connection *s) {
   obs_buf why = s->out;
   s->out = (obs_buf){0};
   obs_answer_error(&s->answer, &s->out, 400, "%.*s", (int)why.len, why.len > 0 ? why.p : "");
   obs_buf_fini(&why);
 }
 
-void obs_work_review(obs_session *s, obs_batch *rows) {
+void obs_work_review(obs_connection *s, obs_batch *rows) {
   (void)rows;
   obs_reviews *reviews = reviews_of(s);
   if (reviews == NULL) return;
@@ -43,12 +43,12 @@ void obs_work_review(obs_session *s, obs_batch *rows) {
     break;
   case OBS_REVIEW_PENDING:
     s->review = id;
-    obs_session_wait(s, WAIT_MS);
+    obs_connection_wait(s, WAIT_MS);
     break;
   }
 }
 
-static void answer_review(obs_session *s, obs_reviews *reviews, uint64_t id) {
+static void answer_review(obs_connection *s, obs_reviews *reviews, uint64_t id) {
   s->out.len = 0;
   switch (obs_reviews_get(reviews, id, &s->out)) {
   case OBS_REVIEW_DONE:
@@ -62,7 +62,7 @@ static void answer_review(obs_session *s, obs_reviews *reviews, uint64_t id) {
   }
 }
 
-void obs_finish_review(obs_session *s) {
+void obs_finish_review(obs_connection *s) {
   if (s->review == 0) return; /* it is answered */
   obs_reviews *reviews = obs_learn_reviews(s->bridge->opts.learn);
   obs_reviews_forget(reviews, s->review, s);
@@ -71,7 +71,7 @@ void obs_finish_review(obs_session *s) {
     obs_answer_error(&s->answer, &s->out, 503, "stopping");
 }
 
-bool obs_handle_review(obs_session *s) {
+bool obs_handle_review(obs_connection *s) {
   uint64_t id;
   obs_reviews *reviews = reviews_of(s);
   if (reviews == NULL) return true;

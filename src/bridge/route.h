@@ -2,18 +2,18 @@
 #ifndef OBS_BRIDGE_ROUTE_H
 #define OBS_BRIDGE_ROUTE_H
 
-#include "bridge/core.h"
+#include "bridge/internal.h"
 
 struct obs_route {
   const char *method; /* GET answers HEAD too */
   const char *name;   /* the path behind the family's prefix; a last part `{...}` stands for any one part */
   unsigned families;
   /* On NNG's thread; must not block. True: `answer` and `out` are ready; false: parked. */
-  bool (*handle)(obs_session *s);
+  bool (*handle)(obs_connection *s);
   /* Or on the query thread; may block. `rows` is a scratch batch. */
-  void (*work)(obs_session *s, obs_batch *rows);
+  void (*work)(obs_connection *s, obs_batch *rows);
   /* After a handler that parked, on NNG's thread: makes the answer. */
-  void (*finish)(obs_session *s);
+  void (*finish)(obs_connection *s);
   const char *codes; /* it can answer, ascending */
 };
 

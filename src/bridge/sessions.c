@@ -57,13 +57,13 @@ static bool parse_filter(obs_sessions_filter *f, const obs_query *q, char *error
   return obs_params_take(q, set_param, f, error, size);
 }
 
-bool obs_have_sessions(obs_session *s) {
+bool obs_have_sessions(obs_connection *s) {
   if (s->bridge->opts.sessions != NULL) return true;
   obs_answer_error(&s->answer, &s->out, 503, "sessions are not recorded here");
   return false;
 }
 
-static void answer_page(obs_session *s, const obs_sessions_filter *filter) {
+static void answer_page(obs_connection *s, const obs_sessions_filter *filter) {
   uint64_t next;
   bool complete;
   obs_buf_puts(&s->out, "{\"sessions\":");
@@ -78,7 +78,7 @@ static void answer_page(obs_session *s, const obs_sessions_filter *filter) {
   obs_buf_printf(&s->out, ",\"complete\":%s}", complete ? "true" : "false");
 }
 
-void obs_work_sessions(obs_session *s, obs_batch *rows) {
+void obs_work_sessions(obs_connection *s, obs_batch *rows) {
   (void)rows;
   char error[160];
   obs_query query;
@@ -92,7 +92,7 @@ void obs_work_sessions(obs_session *s, obs_batch *rows) {
   obs_query_fini(&query);
 }
 
-bool obs_handle_sessions_stats(obs_session *s) {
+bool obs_handle_sessions_stats(obs_connection *s) {
   if (obs_have_sessions(s)) obs_sessions_stats_json(s->bridge->opts.sessions, &s->out);
   return true;
 }

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 /* Per transport: received = recorded + duplicate + rejected + in_flight, in ops and session records. */
-static void list_transports(obs_session *s) {
+static void list_transports(obs_connection *s) {
   obs_buf_puts(&s->out, ",\"transports\":{");
   for (obs_transport t = 0; t < OBS_TRANSPORT_COUNT; t++) {
     obs_commit_counts n;
@@ -19,7 +19,7 @@ static void list_transports(obs_session *s) {
   obs_buf_putc(&s->out, '}');
 }
 
-bool obs_handle_health(obs_session *s) {
+bool obs_handle_health(obs_connection *s) {
   const obs_bridge *b = s->bridge;
   obs_state_counts counts;
   obs_state_get_counts(b->opts.state, &counts);
@@ -33,17 +33,17 @@ bool obs_handle_health(obs_session *s) {
   return true;
 }
 
-bool obs_handle_stats(obs_session *s) {
+bool obs_handle_stats(obs_connection *s) {
   obs_state_stats_json(s->bridge->opts.state, s->family == OBS_FAMILY_ROOT, &s->out);
   return true;
 }
 
-bool obs_handle_livez(obs_session *s) {
+bool obs_handle_livez(obs_connection *s) {
   obs_buf_puts(&s->out, "{\"status\":\"ok\"}");
   return true;
 }
 
-bool obs_handle_readyz(obs_session *s) {
+bool obs_handle_readyz(obs_connection *s) {
   char why[256];
   if (obs_commit_health(s->bridge->opts.commit, why, sizeof why) == OBSERVER_E_OK) {
     obs_buf_puts(&s->out, "{\"status\":\"ready\"}");

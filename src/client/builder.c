@@ -1,7 +1,7 @@
 #include "base/buf.h"
 #include "client/encode.h"
 #include "client/fork.h"
-#include "client/impl.h"
+#include "client/internal.h"
 #include "client/mp.h"
 #include "client/publish.h"
 

@@ -1,7 +1,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "client/fork.h"
-#include "client/impl.h"
+#include "client/internal.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ static observer_err init_locks(observer_client *c) {
   if (pthread_mutex_init(&c->lock, NULL) != 0) return OBSERVER_E_NOMEM;
   pthread_cond_t *const conds[] = {&c->work, &c->room, &c->settled};
   for (size_t i = 0; i < 3; i++) {
-    observer_err err = obs_cond_init(conds[i]);
+    observer_err err = obs_thread_cond_init(conds[i]);
     if (err == OBSERVER_E_OK) continue;
     while (i-- > 0) pthread_cond_destroy(conds[i]);
     pthread_mutex_destroy(&c->lock);
@@ -102,7 +102,7 @@ static bool wait_settled(observer_client *c, bool (*reached)(const observer_clie
     if (reached(c, serial)) return true;
     uint64_t now = obs_clock_mono_ms();
     if (now >= until_ms) return false;
-    obs_cond_wait_ms(&c->settled, &c->lock, until_ms - now);
+    obs_thread_cond_wait_ms(&c->settled, &c->lock, until_ms - now);
   }
 }
 

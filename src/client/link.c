@@ -1,5 +1,5 @@
 #include "base/clock.h"
-#include "client/impl.h"
+#include "client/internal.h"
 
 #include <nng/protocol/pipeline0/push.h>
 #include <nng/protocol/pubsub0/pub.h>

@@ -1,6 +1,6 @@
 #include "base/clock.h"
 #include "client/encode.h"
-#include "client/impl.h"
+#include "client/internal.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "client/encode.h"
 #include "client/fork.h"
-#include "client/impl.h"
+#include "client/internal.h"
 #include "client/mp.h"
 
 enum { MAP_HEAD = 3, DIGITS_MAX = 20, MESSAGE_MAX = 4 * 1024 * 1024 };

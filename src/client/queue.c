@@ -1,6 +1,6 @@
 #include "base/clock.h"
 #include "base/thread.h"
-#include "client/impl.h"
+#include "client/internal.h"
 #include "client/mp.h"
 
 #include <stdlib.h>
@@ -169,7 +169,7 @@ static bool wait_for_room(observer_client *c, uint64_t until_ms) {
   if (now >= until_ms) return false;
   uint64_t slice = until_ms - now < ROOM_SLICE_MS ? until_ms - now : ROOM_SLICE_MS;
   c->publishers++;
-  obs_cond_wait_ms(&c->room, &c->lock, slice);
+  obs_thread_cond_wait_ms(&c->room, &c->lock, slice);
   c->publishers--;
   if (c->closing) pthread_cond_broadcast(&c->settled); /* observer_close waits for the last publisher */
   return true;

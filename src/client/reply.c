@@ -1,6 +1,6 @@
 #include "base/utf8.h"
 #include "client/encode.h"
-#include "client/impl.h"
+#include "client/internal.h"
 #include "client/mp.h"
 
 #include <stdlib.h>

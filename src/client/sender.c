@@ -1,7 +1,7 @@
 /* The client's thread: closes packets whose linger is over, gives packets to lanes, and settles what comes back. */
 #include "base/clock.h"
 #include "base/thread.h"
-#include "client/impl.h"
+#include "client/internal.h"
 
 #include <string.h>
 
@@ -285,7 +285,7 @@ static void rest(observer_client *c) {
   if (at == UINT64_MAX)
     pthread_cond_wait(&c->work, &c->lock);
   else
-    obs_cond_wait_ms(&c->work, &c->lock, at - now);
+    obs_thread_cond_wait_ms(&c->work, &c->lock, at - now);
   c->wake_ms = 0;
 }
 

@@ -1,7 +1,7 @@
 /* What moves packets between memory and the spool. New packets stay in the window while it is less than half of the
  * queue and nothing waits on the disk alone; the rest is dropped from memory, and read back in order when the window
  * has drained to a quarter. */
-#include "client/impl.h"
+#include "client/internal.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Where clusters stand: slots, the index by id, the order by last failure, merges and former ids. */
 #include "base/utf8.h"
-#include "cluster/clusters_impl.h"
+#include "cluster/internal.h"
 
 #include <stdlib.h>
 

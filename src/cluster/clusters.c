@@ -1,6 +1,6 @@
 /* Counting: which cluster a failure belongs to, what of it is kept, corrections, states, what is told. */
 #include "base/utf8.h"
-#include "cluster/clusters_impl.h"
+#include "cluster/internal.h"
 
 #include <stdlib.h>
 #include <xxhash.h>
@@ -101,7 +101,7 @@ static uint32_t begin(obs_clusters *c, uint64_t id, const obs_op *op, uint64_t s
 }
 
 static uint32_t by_sig(obs_clusters *c, const obs_op *op, uint64_t seq) {
-  obs_token tokens[OBS_MASK_TOKENS];
+  obs_mask_token tokens[OBS_MASK_TOKENS];
   uint64_t id = obs_cluster_sig_id(op->sig_hash);
   uint32_t slot = obs_cluster_find(c, id);
   if (slot != OBS_CLUSTER_NONE) return slot;
@@ -223,7 +223,7 @@ static void note_outcome(obs_clusters *c, const obs_op *op) {
 
 /* ---- what is told ---- */
 
-static obs_str text_if(const obs_op *op, obs_field field, obs_str s) {
+static obs_str text_if(const obs_op *op, obs_op_field field, obs_str s) {
   return (op->present & OBS_BIT(field)) != 0 ? s : (obs_str){0};
 }
 

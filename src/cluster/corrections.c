@@ -95,26 +95,26 @@ void obs_corrections_save(const obs_corrections *c, obs_buf *out) {
   for (uint32_t i = 0; i < c->nopen; i++) obs_pack_u64(out, c->open[i]);
 }
 
-static void load_one(obs_correction *r, obs_unpack *in) {
-  *r = (obs_correction){.seq = obs_unpack_u64(in, UINT64_MAX)};
-  r->key = obs_unpack_id(in);
-  r->time_ms = obs_unpack_i64(in, OBS_CLUSTER_TIME_MAX);
-  uint64_t bits = obs_unpack_u64(in, 7);
+static void load_one(obs_correction *r, obs_pack_reader *in) {
+  *r = (obs_correction){.seq = obs_pack_read_u64(in, UINT64_MAX)};
+  r->key = obs_pack_read_id(in);
+  r->time_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
+  uint64_t bits = obs_pack_read_u64(in, 7);
   r->by_class = (bits & 4) != 0;
   r->next = (bits & 2) != 0;
   r->came = (bits & 1) != 0;
-  r->succeeded = (uint32_t)obs_unpack_u64(in, OBS_CORRECTION_NEXT);
-  r->failed = (uint32_t)obs_unpack_u64(in, OBS_CORRECTION_NEXT);
-  set_text(r, obs_unpack_str(in, OBS_CORRECTION_TEXT_MAX));
+  r->succeeded = (uint32_t)obs_pack_read_u64(in, OBS_CORRECTION_NEXT);
+  r->failed = (uint32_t)obs_pack_read_u64(in, OBS_CORRECTION_NEXT);
+  set_text(r, obs_pack_read_str(in, OBS_CORRECTION_TEXT_MAX));
 }
 
-void obs_corrections_load(obs_corrections *c, obs_unpack *in) {
-  c->last = obs_unpack_u64(in, UINT64_MAX);
+void obs_corrections_load(obs_corrections *c, obs_pack_reader *in) {
+  c->last = obs_pack_read_u64(in, UINT64_MAX);
   uint64_t n = c->last < OBS_CORRECTIONS ? c->last : OBS_CORRECTIONS;
   for (uint64_t i = 0; i < n && !in->bad; i++) load_one(&c->ring[(c->last - n + 1 + i) % OBS_CORRECTIONS], in);
-  c->nopen = (uint32_t)obs_unpack_u64(in, OBS_CORRECTIONS_OPEN);
+  c->nopen = (uint32_t)obs_pack_read_u64(in, OBS_CORRECTIONS_OPEN);
   for (uint32_t i = 0; i < c->nopen; i++) {
-    c->open[i] = obs_unpack_u64(in, c->last);
+    c->open[i] = obs_pack_read_u64(in, c->last);
     const obs_correction *r = obs_corrections_get(c, c->open[i]);
     if (r == NULL) in->bad = true;
     c->keys[i] = r != NULL ? r->key : 0;

@@ -41,6 +41,6 @@ const obs_correction *obs_corrections_get(const obs_corrections *c, uint64_t num
 void obs_corrections_note(obs_corrections *c, uint64_t key, bool success);
 void obs_corrections_save(const obs_corrections *c, obs_buf *out);
 /* Into an empty one; in->bad when these are none, or there is no memory. */
-void obs_corrections_load(obs_corrections *c, obs_unpack *in);
+void obs_corrections_load(obs_corrections *c, obs_pack_reader *in);
 
 #endif

@@ -16,7 +16,7 @@ enum {
 };
 
 typedef struct {
-  obs_token *t;
+  obs_mask_token *t;
   size_t n;
 } mask;
 
@@ -53,7 +53,7 @@ static unsigned class_of(char c) {
   return classes[(unsigned char)c];
 }
 
-static bool is_one_of(const char *const *list, size_t n, const obs_token *t) {
+static bool is_one_of(const char *const *list, size_t n, const obs_mask_token *t) {
   char first = (char)(t->p[0] | 0x20); /* most words are told apart by it; the lists are in lower case */
   for (size_t i = 0; i < n; i++) {
     if (list[i][0] == first && strlen(list[i]) == t->len && strncasecmp(list[i], t->p, t->len) == 0) return true;
@@ -62,20 +62,20 @@ static bool is_one_of(const char *const *list, size_t n, const obs_token *t) {
 }
 #define IS_ONE_OF(list, t) is_one_of(list, sizeof(list) / sizeof((list)[0]), t)
 
-static bool is_day(const obs_token *t) {
+static bool is_day(const obs_mask_token *t) {
   static const char *const days[] = {"mon",    "tue",     "wed",       "thu",      "fri",    "sat",      "sun",
                                      "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"};
   return t->len >= 3 && t->len <= 9 && IS_ONE_OF(days, t);
 }
 
-static bool is_month(const obs_token *t) {
+static bool is_month(const obs_mask_token *t) {
   static const char *const months[] = {"jan",  "feb",  "mar",    "apr",       "may",     "jun",      "jul",     "aug",
                                        "sep",  "oct",  "nov",    "dec",       "january", "february", "march",   "april",
                                        "june", "july", "august", "september", "october", "november", "december"};
   return t->len >= 3 && t->len <= 9 && IS_ONE_OF(months, t);
 }
 
-static bool is_unit(const obs_token *t) {
+static bool is_unit(const obs_mask_token *t) {
   static const char *const units[] = {"ns",    "us",   "ms",     "s",       "sec", "secs",   "second", "seconds",
                                       "min",   "mins", "minute", "minutes", "h",   "hr",     "hrs",    "hour",
                                       "hours", "day",  "days",   "b",       "kb",  "mb",     "gb",     "tb",
@@ -83,12 +83,12 @@ static bool is_unit(const obs_token *t) {
   return t->len <= 7 && IS_ONE_OF(units, t);
 }
 
-static bool is(const obs_token *t, char c) {
+static bool is(const obs_mask_token *t, char c) {
   return !t->value && t->len == 1 && t->p[0] == c;
 }
 
 /* Between two values `t[0]` and `t[2]`: one with the value behind it, or the comma of a list. */
-static bool is_joint(const obs_token *t) {
+static bool is_joint(const obs_mask_token *t) {
   if (t->value || t->len != 1 || !t->glued) return false;
   return t->p[0] == ',' || (t[1].glued && strchr(":#|=-", t->p[0]) != NULL);
 }
@@ -109,7 +109,7 @@ static bool is_path(const char *p, size_t len) {
 /* Stands where a value would. */
 static bool is_nothing(const char *p, size_t len) {
   static const char *const words[] = {"null", "nil", "undefined", "nan"};
-  const obs_token t = {.p = p, .len = (uint16_t)len};
+  const obs_mask_token t = {.p = p, .len = (uint16_t)len};
   return len <= 9 && IS_ONE_OF(words, &t);
 }
 
@@ -123,7 +123,7 @@ static bool is_value(const char *p, size_t len, unsigned has) {
 /* A value that follows another one, or almost. */
 static void settle_value(mask *m) {
   for (;;) {
-    obs_token *last = &m->t[m->n - 1];
+    obs_mask_token *last = &m->t[m->n - 1];
     if (m->n >= 2 && last[-1].value) {
       m->n--;
     } else if (m->n >= 2 && !last[-1].value && (is_month(&last[-1]) || is_day(&last[-1]))) {
@@ -139,7 +139,7 @@ static void settle_value(mask *m) {
   }
 }
 
-static bool is_name(const obs_token *t) {
+static bool is_name(const obs_mask_token *t) {
   for (uint16_t i = 0; i < t->len; i++) {
     if ((class_of(t->p[i]) & (LETTER | UPPER)) == 0) return false;
   }
@@ -147,14 +147,14 @@ static bool is_name(const obs_token *t) {
 }
 
 /* name:443 names a host, and name://... what is at it. */
-static bool is_address(const mask *m, const obs_token *t, unsigned has) {
+static bool is_address(const mask *m, const obs_mask_token *t, unsigned has) {
   bool port = has == DIGIT && t->len <= 5, authority = t->len > 2 && memcmp(t->p, "//", 2) == 0;
   if (!(port || authority) || !t->glued || m->n < 2) return false;
-  const obs_token *colon = &m->t[m->n - 1];
+  const obs_mask_token *colon = &m->t[m->n - 1];
   return is(colon, ':') && colon->glued && is_name(&colon[-1]);
 }
 
-static void push_word(mask *m, obs_token t, unsigned has) {
+static void push_word(mask *m, obs_mask_token t, unsigned has) {
   if (is_value(t.p, t.len, has)) {
     if (is_address(m, &t, has)) {
       m->t[m->n - 2].value = true;
@@ -180,7 +180,7 @@ static void close_bracket(mask *m, char open) {
   }
 }
 
-static void push_split(mask *m, obs_token t) {
+static void push_split(mask *m, obs_mask_token t) {
   static const char pairs[] = "()[]{}";
   char c = t.p[0];
   if (c == '#' && m->n > 0 && is(&m->t[m->n - 1], '#')) return;
@@ -215,7 +215,7 @@ static uint32_t hash_bytes(const char *p, size_t len) {
   return (uint32_t)(h ^ (h >> 32));
 }
 
-size_t obs_mask(obs_str message, obs_token tokens[OBS_MASK_TOKENS]) {
+size_t obs_mask(obs_str message, obs_mask_token tokens[OBS_MASK_TOKENS]) {
   mask m = {tokens, 0};
   const char *p = message.p, *end = p + (message.len < OBS_MASK_BYTES ? message.len : OBS_MASK_BYTES);
   bool glued = false;
@@ -226,7 +226,7 @@ size_t obs_mask(obs_str message, obs_token tokens[OBS_MASK_TOKENS]) {
       glued = false;
       continue;
     }
-    obs_token t = {.p = p, .len = 1, .glued = glued};
+    obs_mask_token t = {.p = p, .len = 1, .glued = glued};
     const char *quote = has == SPLIT && (*p == '"' || *p == '\'') ? quote_end(p, end, glued) : NULL;
     if (quote != NULL) {
       t.len = (uint16_t)(quote + 1 - p);
@@ -249,7 +249,7 @@ size_t obs_mask(obs_str message, obs_token tokens[OBS_MASK_TOKENS]) {
   return m.n;
 }
 
-void obs_mask_template(const obs_token *tokens, size_t n, obs_buf *out) {
+void obs_mask_template(const obs_mask_token *tokens, size_t n, obs_buf *out) {
   for (size_t i = 0; i < n; i++) {
     if (i > 0 && !tokens[i].glued) obs_buf_putc(out, ' ');
     if (tokens[i].value)

@@ -23,11 +23,11 @@ typedef struct {
   bool word;  /* not punctuation; values are words */
   bool glued; /* no white space before it */
   uint32_t hash;
-} obs_token;
+} obs_mask_token;
 
 /* Returns how many tokens there are. */
-size_t obs_mask(obs_str message, obs_token tokens[OBS_MASK_TOKENS]);
+size_t obs_mask(obs_str message, obs_mask_token tokens[OBS_MASK_TOKENS]);
 /* Appends the template: the tokens as they stood, `<*>` for values. */
-void obs_mask_template(const obs_token *tokens, size_t n, obs_buf *out);
+void obs_mask_template(const obs_mask_token *tokens, size_t n, obs_buf *out);
 
 #endif

@@ -24,7 +24,7 @@ static const char *const opposites[] = {
     "timeout",      "full",     "empty",    "healthy", "unhealthy", "pass",      "fail",
 };
 
-static bool has_opposite(const obs_token *t) {
+static bool has_opposite(const obs_mask_token *t) {
   char first = (char)(t->p[0] | 0x20); /* most words are told apart by it */
   for (size_t i = 0; i < sizeof(opposites) / sizeof(opposites[0]); i++) {
     if (opposites[i][0] == first && strlen(opposites[i]) == t->len && strncasecmp(opposites[i], t->p, t->len) == 0)
@@ -44,7 +44,7 @@ static uint64_t word_in_place(size_t i, uint64_t word) {
   return mix(mix(0x9E3779B97F4A7C15u, i), word);
 }
 
-static uint64_t sum_words(const obs_token *t, size_t n) {
+static uint64_t sum_words(const obs_mask_token *t, size_t n) {
   uint64_t sum = 0;
   for (size_t i = 0; i < n; i++) sum += word_in_place(i, ((uint64_t)t[i].hash << 1) | 1);
   return sum;
@@ -83,7 +83,7 @@ static void touch(obs_miner *m, uint32_t slot) {
   obs_miner_link_newest(m, slot);
 }
 
-static bool set_template(cluster *c, const obs_token *t, size_t n) {
+static bool set_template(cluster *c, const obs_mask_token *t, size_t n) {
   obs_buf text = {0};
   obs_mask_template(t, n, &text);
   if (text.oom) {
@@ -96,7 +96,7 @@ static bool set_template(cluster *c, const obs_token *t, size_t n) {
   return true;
 }
 
-static uint32_t create(obs_miner *m, uint64_t id, const obs_token *t, size_t n) {
+static uint32_t create(obs_miner *m, uint64_t id, const obs_mask_token *t, size_t n) {
   bool fresh = m->used < m->capacity;
   uint32_t slot = fresh ? m->used : m->oldest;
   cluster *c = &m->clusters[slot];
@@ -150,7 +150,7 @@ typedef struct {
   obs_miner *m;
   const void *(*frame_of)(obs_recent *frames, uint64_t key);
   uint64_t scope;
-  obs_token *t;
+  obs_mask_token *t;
   size_t n;
   uint64_t sum;       /* of its words */
   uint32_t constants; /* words that are no values */
@@ -158,7 +158,7 @@ typedef struct {
   uint32_t npeers; /* clusters that turned out to be this one */
 } lesson;
 
-static uint32_t count_constants(const obs_token *t, size_t n) {
+static uint32_t count_constants(const obs_mask_token *t, size_t n) {
   uint32_t count = 0;
   for (size_t i = 0; i < n; i++) count += t[i].word && !t[i].value;
   return count;
@@ -178,7 +178,7 @@ static uint64_t hash_frame(const lesson *l, size_t p) {
 }
 
 static bool may_open(const lesson *l, size_t p) {
-  const obs_token *t = &l->t[p];
+  const obs_mask_token *t = &l->t[p];
   if (!t->word || l->constants < CONSTANT_WORDS + (t->value ? 0u : 1u)) return false;
   return t->value || !has_opposite(t);
 }
@@ -284,7 +284,7 @@ static const void *look_at_frame(obs_recent *frames, uint64_t key) {
 }
 
 obs_miner_ref obs_miner_add(obs_miner *m, uint64_t scope, obs_str message) {
-  obs_token tokens[OBS_MASK_TOKENS];
+  obs_mask_token tokens[OBS_MASK_TOKENS];
   size_t n = obs_mask(message, tokens);
   uint64_t form = hash_sum(scope, n, sum_words(tokens, n));
   uint32_t slot = known(m, form);
@@ -298,7 +298,7 @@ obs_miner_ref obs_miner_add(obs_miner *m, uint64_t scope, obs_str message) {
 }
 
 uint32_t obs_miner_peek(obs_miner *m, uint64_t scope, obs_str message) {
-  obs_token tokens[OBS_MASK_TOKENS];
+  obs_mask_token tokens[OBS_MASK_TOKENS];
   lesson l = {.m = m, .frame_of = look_at_frame, .scope = scope, .t = tokens};
   l.n = obs_mask(message, tokens);
   for (;;) {

@@ -53,6 +53,6 @@ obs_str obs_miner_template(const obs_miner *m, uint32_t slot);
 /* All that was learned, as bytes, so that what comes next is clustered as it would have been; and back into a miner
  * that has learned nothing, of the same bounds. False: these are not its bytes; it is to be closed then. */
 void obs_miner_save(const obs_miner *m, obs_buf *out);
-bool obs_miner_load(obs_miner *m, obs_unpack *in);
+bool obs_miner_load(obs_miner *m, obs_pack_reader *in);
 
 #endif

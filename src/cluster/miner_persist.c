@@ -50,29 +50,29 @@ void obs_miner_save(const obs_miner *m, obs_buf *out) {
   obs_recent_save(&m->frames, out, put_frame);
 }
 
-static bool get_ref(const obs_miner *m, obs_unpack *in, obs_miner_ref *r) {
-  r->slot = (uint32_t)obs_unpack_u64(in, m->used) - 1;
-  r->tenant = (uint32_t)obs_unpack_u64(in, UINT32_MAX);
+static bool get_ref(const obs_miner *m, obs_pack_reader *in, obs_miner_ref *r) {
+  r->slot = (uint32_t)obs_pack_read_u64(in, m->used) - 1;
+  r->tenant = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
   return !in->bad && r->slot < m->used;
 }
 
-static bool get_form(void *arg, obs_unpack *in, void *value) {
+static bool get_form(void *arg, obs_pack_reader *in, void *value) {
   return get_ref(arg, in, value);
 }
 
-static bool get_frame(void *arg, obs_unpack *in, void *value) {
+static bool get_frame(void *arg, obs_pack_reader *in, void *value) {
   obs_miner_frame *f = value;
-  f->open = obs_unpack_u64(in, 1) != 0;
-  f->n = (uint32_t)obs_unpack_u64(in, OBS_MINER_FRAME_WORDS - 1);
+  f->open = obs_pack_read_u64(in, 1) != 0;
+  f->n = (uint32_t)obs_pack_read_u64(in, OBS_MINER_FRAME_WORDS - 1);
   for (uint32_t i = 0; i < f->n; i++) {
-    f->words[i] = (uint32_t)obs_unpack_u64(in, UINT32_MAX);
+    f->words[i] = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
     if (!get_ref(arg, in, &f->clusters[i])) return false;
   }
   return !in->bad;
 }
 
-static bool get_template(obs_unpack *in, obs_miner_cluster *c) {
-  uint32_t len = (uint32_t)obs_unpack_u64(in, TEMPLATE_MAX);
+static bool get_template(obs_pack_reader *in, obs_miner_cluster *c) {
+  uint32_t len = (uint32_t)obs_pack_read_u64(in, TEMPLATE_MAX);
   if (in->bad || len > (size_t)(in->end - in->p)) return false;
   c->text = malloc((size_t)len + 1);
   if (c->text == NULL) return false;
@@ -83,14 +83,14 @@ static bool get_template(obs_unpack *in, obs_miner_cluster *c) {
 }
 
 /* One cluster; it must be of a slot that has none yet. */
-static bool get_cluster(obs_miner *m, obs_unpack *in) {
-  uint32_t slot = (uint32_t)obs_unpack_u64(in, m->used - 1);
+static bool get_cluster(obs_miner *m, obs_pack_reader *in) {
+  uint32_t slot = (uint32_t)obs_pack_read_u64(in, m->used - 1);
   obs_miner_cluster *c = &m->clusters[slot];
   if (in->bad || c->text != NULL) return false;
-  c->id = obs_unpack_id(in);
-  c->born = obs_unpack_u64(in, m->births);
-  c->tenant = (uint32_t)obs_unpack_u64(in, UINT32_MAX);
-  uint64_t into = obs_unpack_u64(in, m->used);
+  c->id = obs_pack_read_id(in);
+  c->born = obs_pack_read_u64(in, m->births);
+  c->tenant = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
+  uint64_t into = obs_pack_read_u64(in, m->used);
   c->merged_into = into > 0 ? (uint32_t)into - 1 : OBS_MINER_NONE;
   if (!get_template(in, c)) return false;
   obs_miner_link_newest(m, slot);
@@ -106,11 +106,11 @@ static bool merges_end(const obs_miner *m) {
   return true;
 }
 
-bool obs_miner_load(obs_miner *m, obs_unpack *in) {
-  if (obs_unpack_u64(in, UINT32_MAX) != m->capacity || obs_unpack_u64(in, UINT32_MAX) != m->forms.capacity)
+bool obs_miner_load(obs_miner *m, obs_pack_reader *in) {
+  if (obs_pack_read_u64(in, UINT32_MAX) != m->capacity || obs_pack_read_u64(in, UINT32_MAX) != m->forms.capacity)
     return false;
-  m->births = obs_unpack_u64(in, UINT64_MAX);
-  m->used = (uint32_t)obs_unpack_u64(in, m->capacity);
+  m->births = obs_pack_read_u64(in, UINT64_MAX);
+  m->used = (uint32_t)obs_pack_read_u64(in, m->capacity);
   for (uint32_t i = 0; i < m->used; i++) {
     if (!get_cluster(m, in)) return false;
   }

@@ -7,7 +7,7 @@
  *   text        0 (none), or 1 and the text
  *
  * A version 2 would be read beside version 1, or the whole journal be replayed once. The bytes are not trusted. */
-#include "cluster/clusters_impl.h"
+#include "cluster/internal.h"
 
 #include <stdlib.h>
 
@@ -73,36 +73,36 @@ observer_err obs_clusters_save(void *clusters, obs_buf *out) {
   return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
 }
 
-static void get_text(obs_unpack *in, obs_cluster_text *t, uint32_t max) {
-  if (obs_unpack_u64(in, 1) == 0) return;
-  obs_cluster_set_text(t, obs_unpack_str(in, max), max);
+static void get_text(obs_pack_reader *in, obs_cluster_text *t, uint32_t max) {
+  if (obs_pack_read_u64(in, 1) == 0) return;
+  obs_cluster_set_text(t, obs_pack_read_str(in, max), max);
   if (t->p == NULL) in->bad = true;
 }
 
 /* Ascending; 0 is an empty place. */
-static void get_list(obs_unpack *in, uint64_t *list, uint32_t n, uint64_t max) {
-  for (uint32_t i = 0; i < n; i++) list[i] = obs_unpack_u64(in, max);
+static void get_list(obs_pack_reader *in, uint64_t *list, uint32_t n, uint64_t max) {
+  for (uint32_t i = 0; i < n; i++) list[i] = obs_pack_read_u64(in, max);
 }
 
-static void get_cluster(obs_clusters *c, obs_unpack *in) {
-  uint64_t id = obs_unpack_id(in);
+static void get_cluster(obs_clusters *c, obs_pack_reader *in) {
+  uint64_t id = obs_pack_read_id(in);
   if (in->bad || obs_cluster_find(c, id) != OBS_CLUSTER_NONE) {
     in->bad = true;
     return;
   }
   obs_cluster *x = &c->all[obs_cluster_create(c, id)];
-  x->count = obs_unpack_u64(in, c->failures);
-  x->first_seq = obs_unpack_u64(in, UINT64_MAX);
-  x->last_seq = obs_unpack_u64(in, UINT64_MAX);
-  x->last_cycle = obs_unpack_u64(in, c->cycle);
-  x->first_ms = obs_unpack_i64(in, OBS_CLUSTER_TIME_MAX);
-  x->last_ms = obs_unpack_i64(in, OBS_CLUSTER_TIME_MAX);
-  obs_cluster_set_state(c, x, (obs_cluster_state)obs_unpack_u64(in, OBS_CLUSTER_STATES - 1));
-  x->state_ms = obs_unpack_i64(in, OBS_CLUSTER_TIME_MAX);
-  x->resolved_ms = obs_unpack_i64(in, OBS_CLUSTER_TIME_MAX);
-  x->regressed_ms = obs_unpack_i64(in, OBS_CLUSTER_TIME_MAX);
-  x->resolutions = (uint32_t)obs_unpack_u64(in, UINT32_MAX);
-  x->regressions = (uint32_t)obs_unpack_u64(in, UINT32_MAX);
+  x->count = obs_pack_read_u64(in, c->failures);
+  x->first_seq = obs_pack_read_u64(in, UINT64_MAX);
+  x->last_seq = obs_pack_read_u64(in, UINT64_MAX);
+  x->last_cycle = obs_pack_read_u64(in, c->cycle);
+  x->first_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
+  x->last_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
+  obs_cluster_set_state(c, x, (obs_cluster_state)obs_pack_read_u64(in, OBS_CLUSTER_STATES - 1));
+  x->state_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
+  x->resolved_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
+  x->regressed_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
+  x->resolutions = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
+  x->regressions = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
   get_text(in, &x->template, OBS_CLUSTER_TEMPLATE_MAX);
   get_text(in, &x->sig_hash, OBS_CLUSTER_TEXT_MAX);
   get_text(in, &x->event_kind, OBS_CLUSTER_TEXT_MAX);
@@ -110,40 +110,40 @@ static void get_cluster(obs_clusters *c, obs_unpack *in) {
   obs_rate_load(&x->rate, in);
   get_list(in, x->first, OBS_CLUSTER_FIRST, UINT64_MAX);
   get_list(in, x->latest, OBS_CLUSTER_LATEST, UINT64_MAX);
-  x->corrected = obs_unpack_u64(in, UINT64_MAX);
+  x->corrected = obs_pack_read_u64(in, UINT64_MAX);
   get_list(in, x->corrections, OBS_CORRECTIONS_EACH, c->corrections.last);
 }
 
-static void get_aliases(obs_clusters *c, obs_unpack *in) {
-  c->naliases = obs_unpack_u64(in, UINT64_MAX);
+static void get_aliases(obs_clusters *c, obs_pack_reader *in) {
+  c->naliases = obs_pack_read_u64(in, UINT64_MAX);
   uint64_t n = c->naliases < OBS_CLUSTERS_ALIASES ? c->naliases : OBS_CLUSTERS_ALIASES;
   for (uint64_t i = c->naliases - n; i < c->naliases; i++) {
-    c->aliases[i % OBS_CLUSTERS_ALIASES].from = obs_unpack_id(in);
-    c->aliases[i % OBS_CLUSTERS_ALIASES].to = obs_unpack_id(in);
+    c->aliases[i % OBS_CLUSTERS_ALIASES].from = obs_pack_read_id(in);
+    c->aliases[i % OBS_CLUSTERS_ALIASES].to = obs_pack_read_id(in);
   }
 }
 
-static void get_table(obs_clusters *c, obs_unpack *in) {
-  if (obs_unpack_u64(in, UINT32_MAX) != c->opts.clusters) in->bad = true;
-  c->cycle = obs_unpack_u64(in, UINT64_MAX);
-  c->failures = obs_unpack_u64(in, UINT64_MAX);
-  c->forgotten = obs_unpack_u64(in, UINT64_MAX);
-  c->merged = obs_unpack_u64(in, UINT64_MAX);
-  c->lost = obs_unpack_u64(in, UINT64_MAX);
+static void get_table(obs_clusters *c, obs_pack_reader *in) {
+  if (obs_pack_read_u64(in, UINT32_MAX) != c->opts.clusters) in->bad = true;
+  c->cycle = obs_pack_read_u64(in, UINT64_MAX);
+  c->failures = obs_pack_read_u64(in, UINT64_MAX);
+  c->forgotten = obs_pack_read_u64(in, UINT64_MAX);
+  c->merged = obs_pack_read_u64(in, UINT64_MAX);
+  c->lost = obs_pack_read_u64(in, UINT64_MAX);
   if (in->bad || !obs_miner_load(c->miner, in)) in->bad = true;
   obs_corrections_load(&c->corrections, in);
   get_aliases(c, in);
-  uint64_t held = obs_unpack_u64(in, c->opts.clusters);
+  uint64_t held = obs_pack_read_u64(in, c->opts.clusters);
   for (uint64_t i = 0; i < held && !in->bad; i++) get_cluster(c, in);
 }
 
 observer_err obs_clusters_load(void *clusters, const void *data, size_t len) {
   obs_clusters *c = clusters;
-  obs_unpack in = {.p = data, .end = (const uint8_t *)data + len};
+  obs_pack_reader in = {.p = data, .end = (const uint8_t *)data + len};
   obs_miner *fresh = NULL;
   pthread_mutex_lock(&c->lock);
   get_table(c, &in);
-  observer_err err = obs_unpack_end(&in) ? OBSERVER_E_OK : OBSERVER_E_CORRUPT;
+  observer_err err = obs_pack_at_end(&in) ? OBSERVER_E_OK : OBSERVER_E_CORRUPT;
   if (err != OBSERVER_E_OK) {
     obs_cluster_clear(c);
     if (obs_cluster_open_miner(c, &fresh) != OBSERVER_E_OK) err = OBSERVER_E_NOMEM;

@@ -65,9 +65,9 @@ void obs_rate_save(const obs_rate *r, obs_buf *out) {
   }
 }
 
-void obs_rate_load(obs_rate *r, obs_unpack *in) {
+void obs_rate_load(obs_rate *r, obs_pack_reader *in) {
   for (int s = 0; s < OBS_RATE_SPANS; s++) {
-    r->span[s].tick = (int64_t)obs_unpack_u64(in, (uint64_t)(TIME_MAX / spans[s].ms));
-    for (int i = 0; i < spans[s].slices; i++) r->span[s].n[i] = (uint32_t)obs_unpack_u64(in, UINT32_MAX);
+    r->span[s].tick = (int64_t)obs_pack_read_u64(in, (uint64_t)(TIME_MAX / spans[s].ms));
+    for (int i = 0; i < spans[s].slices; i++) r->span[s].n[i] = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
   }
 }

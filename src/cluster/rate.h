@@ -21,6 +21,6 @@ uint64_t obs_rate_sum(const obs_rate *r, int span, int64_t now_ms);
 uint64_t obs_rate_within(const obs_rate *r, uint64_t ms, int64_t now_ms);
 void obs_rate_merge(obs_rate *r, const obs_rate *from);
 void obs_rate_save(const obs_rate *r, obs_buf *out);
-void obs_rate_load(obs_rate *r, obs_unpack *in);
+void obs_rate_load(obs_rate *r, obs_pack_reader *in);
 
 #endif

@@ -95,10 +95,10 @@ void obs_recent_save(const obs_recent *r, obs_buf *out, void (*put)(obs_buf *out
   for (int generation = 0; generation < 2; generation++) save_generation(r, generation, out, put);
 }
 
-static bool load_generation(obs_recent *r, int generation, obs_unpack *in,
-                            bool (*get)(void *arg, obs_unpack *in, void *value), void *arg) {
+static bool load_generation(obs_recent *r, int generation, obs_pack_reader *in,
+                            bool (*get)(void *arg, obs_pack_reader *in, void *value), void *arg) {
   uint32_t n = 0;
-  for (uint64_t key; (key = obs_unpack_id(in)) != 0; n++) {
+  for (uint64_t key; (key = obs_pack_read_id(in)) != 0; n++) {
     uint8_t *slot = probe(r, generation, key);
     if (n == r->capacity / 2 || key_at(slot) == key || !get(arg, in, slot + KEY)) return false;
     memcpy(slot, &key, KEY);
@@ -107,6 +107,7 @@ static bool load_generation(obs_recent *r, int generation, obs_unpack *in,
   return !in->bad;
 }
 
-bool obs_recent_load(obs_recent *r, obs_unpack *in, bool (*get)(void *arg, obs_unpack *in, void *value), void *arg) {
+bool obs_recent_load(obs_recent *r, obs_pack_reader *in, bool (*get)(void *arg, obs_pack_reader *in, void *value),
+                     void *arg) {
   return load_generation(r, 0, in, get, arg) && load_generation(r, 1, in, get, arg);
 }

@@ -24,6 +24,7 @@ void *obs_recent_put(obs_recent *r, uint64_t key);
 /* All entries with their generations, each value as `put` writes it; and back into an empty table of the same size.
  * False: they do not fit, or are no entries, or `get` refuses a value. */
 void obs_recent_save(const obs_recent *r, obs_buf *out, void (*put)(obs_buf *out, const void *value));
-bool obs_recent_load(obs_recent *r, obs_unpack *in, bool (*get)(void *arg, obs_unpack *in, void *value), void *arg);
+bool obs_recent_load(obs_recent *r, obs_pack_reader *in, bool (*get)(void *arg, obs_pack_reader *in, void *value),
+                     void *arg);
 
 #endif

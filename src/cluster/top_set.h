@@ -30,6 +30,6 @@ void obs_top_set_merge(obs_top_set *s, obs_top_set *from);
 void obs_top_set_json(const obs_top_set *s, obs_buf *out);
 void obs_top_set_save(const obs_top_set *s, obs_buf *out);
 /* Into an empty one; in->bad when it is none, or there is no memory. */
-void obs_top_set_load(obs_top_set *s, obs_unpack *in);
+void obs_top_set_load(obs_top_set *s, obs_pack_reader *in);
 
 #endif

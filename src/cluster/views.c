@@ -1,6 +1,6 @@
 /* What is asked of the table: pages of clusters, one cluster, counts. Any thread. */
 #include "base/clock.h"
-#include "cluster/clusters_impl.h"
+#include "cluster/internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>

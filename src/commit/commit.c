@@ -1,4 +1,4 @@
-#include "commit/impl.h"
+#include "commit/internal.h"
 
 #include "base/clock.h"
 #include "base/thread.h"
@@ -34,7 +34,7 @@ observer_err obs_commit_open(const obs_commit_opts *opts, obs_commit **out) {
   if (err != OBSERVER_E_OK) goto fail;
   err = OBSERVER_E_NOMEM;
   c->lock_made = pthread_mutex_init(&c->lock, NULL) == 0;
-  c->wake_made = obs_cond_init(&c->wake) == OBSERVER_E_OK;
+  c->wake_made = obs_thread_cond_init(&c->wake) == OBSERVER_E_OK;
   if (!c->lock_made || !c->wake_made) goto fail;
   *out = c;
   return OBSERVER_E_OK;

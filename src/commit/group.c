@@ -1,5 +1,5 @@
 /* One group: dedupe, session rows, journal, state, and each batch back to its source. */
-#include "commit/impl.h"
+#include "commit/internal.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -41,7 +41,7 @@ static bool reserve_sessions(obs_commit *c, uint32_t more) {
 static bool plan_sessions(obs_commit *c, const obs_batch *b) {
   if (!reserve_sessions(c, b->nsessions)) return false;
   for (uint32_t i = 0; i < b->nsessions; i++) {
-    const obs_line *line = &b->sessions[i];
+    const obs_batch_line *line = &b->sessions[i];
     c->session_rows[c->nsessions++] = (obs_str){b->json.p + line->off, line->len, 0};
   }
   return true;
@@ -52,7 +52,7 @@ static bool plan_batch(obs_commit *c, obs_batch *b) {
   b->duplicates = b->recorded = 0;
   for (uint32_t i = 0; i < b->nops; i++) {
     const obs_op *op = &b->ops[i];
-    obs_line *line = &b->lines[i];
+    obs_batch_line *line = &b->lines[i];
     line->duplicate = OBS_HAS(op, op_id) && op->op_id.len > 0 && !obs_dedupe_add(c->dedupe, op->op_id);
     if (line->duplicate) {
       b->duplicates++;
@@ -135,7 +135,7 @@ static observer_err write_group(obs_commit *c, char *text, size_t size) {
 static void keep_rejects(obs_commit *c, const obs_batch *b, int64_t now_ms) {
   if (c->opts.journal == NULL) return;
   for (uint32_t i = 0; i < b->nrejects; i++) {
-    const obs_reject *r = &b->rejects[i];
+    const obs_batch_rejected *r = &b->rejects[i];
     obs_journal_reject(c->opts.journal, now_ms, obs_transport_names[b->transport], r->reason, r->index,
                        b->data + r->offset, r->length);
   }

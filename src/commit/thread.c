@@ -1,5 +1,5 @@
 /* The commit thread: what it waits for, how it groups, what it does now and then. */
-#include "commit/impl.h"
+#include "commit/internal.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -43,7 +43,7 @@ static bool take_work(obs_commit *c, obs_batches *fresh) {
   bool idle = c->queue.first == NULL && !c->checkpoint_wanted;
   if (idle && (!c->stopping || c->held.first != NULL)) {
     uint64_t ms = wait_ms(c, now);
-    if (ms > 0) obs_cond_wait_ms(&c->wake, &c->lock, ms);
+    if (ms > 0) obs_thread_cond_wait_ms(&c->wake, &c->lock, ms);
   }
   obs_batches_init(fresh);
   if (c->queue.first != NULL) *fresh = c->queue;

@@ -34,8 +34,8 @@ static bool is_failure(const obs_described *d, uint32_t i) {
   return d->cluster == 0 || d->view->cluster[i] == d->cluster;
 }
 
-static obs_value value_of(const obs_facts_view *v, int field, uint16_t id) {
-  obs_value out = {.field = field};
+static obs_diagnose_value value_of(const obs_facts_view *v, int field, uint16_t id) {
+  obs_diagnose_value out = {.field = field};
   if (field < 0) return out;
   obs_str name = obs_facts_view_name(v, (obs_fact_field)field, id);
   size_t n = name.len < OBS_FACT_NAME ? name.len : OBS_FACT_NAME;
@@ -44,7 +44,7 @@ static obs_value value_of(const obs_facts_view *v, int field, uint16_t id) {
 }
 
 /* Counts, and the kind of error that it has more of than the rest. Returns its failures at or behind `since`. */
-static uint64_t count(const rows *r, obs_finding *f) {
+static uint64_t count(const rows *r, obs_diagnose_finding *f) {
   uint64_t kinds[OBS_ERROR_KIND_COUNT] = {0}, rest[OBS_ERROR_KIND_COUNT] = {0}, recent = 0;
   const obs_facts_view *v = r->d->view;
   for (uint32_t i = 0; i < v->n; i++) {
@@ -67,7 +67,7 @@ static uint64_t count(const rows *r, obs_finding *f) {
 }
 
 /* Evenly spread among what shows it, at or behind `since` where there is enough. `slow`: ops that took long show it. */
-static void pick_evidence(const rows *r, uint32_t slow_ms, obs_finding *f) {
+static void pick_evidence(const rows *r, uint32_t slow_ms, obs_diagnose_finding *f) {
   const obs_facts_view *v = r->d->view;
   uint64_t since = r->d->since;
   for (int pass = 0; pass < 2 && f->nevidence == 0; pass++, since = 0) {
@@ -147,7 +147,7 @@ static bool is_rare(const obs_facts_view *v, uint32_t row) {
 }
 
 /* The last deploy-like op shortly before row `from`. */
-static void find_deploy(const obs_facts_view *v, uint32_t from, obs_finding *f) {
+static void find_deploy(const obs_facts_view *v, uint32_t from, obs_diagnose_finding *f) {
   uint32_t last = from;
   while (last + 1 < v->n && v->time_ms[last + 1] <= v->time_ms[from] + DEPLOY_AFTER_MS) last++;
   int looked = 0;
@@ -159,7 +159,7 @@ static void find_deploy(const obs_facts_view *v, uint32_t from, obs_finding *f) 
       continue;
     }
     f->deploy_seq = v->seq[i];
-    obs_value name = value_of(v, OBS_FACT_endpoint, v->id[OBS_FACT_endpoint][i]);
+    obs_diagnose_value name = value_of(v, OBS_FACT_endpoint, v->id[OBS_FACT_endpoint][i]);
     if (!obs_kinds_is_deploy((obs_str){name.name, (uint32_t)strlen(name.name), 0}))
       name = value_of(v, OBS_FACT_event_kind, v->id[OBS_FACT_event_kind][i]);
     memcpy(f->deploy, name.name, sizeof f->deploy);
@@ -167,7 +167,7 @@ static void find_deploy(const obs_facts_view *v, uint32_t from, obs_finding *f) 
   }
 }
 
-static void set_range(const rows *r, obs_finding *f) {
+static void set_range(const rows *r, obs_diagnose_finding *f) {
   const obs_facts_view *v = r->d->view;
   f->from_seq = r->from < v->n ? v->seq[r->from] : 0;
   f->from_ms = r->from < v->n ? v->time_ms[r->from] : 0;
@@ -193,14 +193,14 @@ static double log10_of(double log_p) {
   return p < -300 ? -300 : p;
 }
 
-bool obs_describe(const obs_described *d, const obs_search *search, const obs_candidate *c, obs_finding *out) {
+bool obs_describe(const obs_described *d, const obs_search *search, const obs_candidate *c, obs_diagnose_finding *out) {
   const obs_logit *m = search->model;
   const obs_factor *x = &c->factor;
   const uint32_t n = d->view->n;
   rows r = {d, x->field, x->field2, x->id, x->id2, x->from > 0 ? m->row[x->from] : 0, n};
   if (x->until < m->n) r.until = m->row[x->until];
   if (c->cause == OBS_CAUSE_REGRESSION) r.from = search->corrections[c->correction].view_row;
-  *out = (obs_finding){.cause = c->cause, .log10_p = log10_of(c->log_p)};
+  *out = (obs_diagnose_finding){.cause = c->cause, .log10_p = log10_of(c->log_p)};
   out->value = value_of(d->view, x->field, x->id);
   out->with = value_of(d->view, x->field2, x->id2);
   obs_alias same = x->field < 0 ? (obs_alias){-1, 0} : m->alias[x->field][x->id];
@@ -221,9 +221,9 @@ bool obs_describe(const obs_described *d, const obs_search *search, const obs_ca
   return true;
 }
 
-bool obs_describe_few(const obs_described *d, const obs_few *few, obs_finding *out) {
+bool obs_describe_few(const obs_described *d, const obs_small_sample *few, obs_diagnose_finding *out) {
   rows r = {d, few->field, -1, few->id, 0, 0, d->view->n};
-  *out = (obs_finding){.cause = OBS_CAUSE_SHARE, .log10_p = log10_of(few->log_p), .expected = few->expected};
+  *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SHARE, .log10_p = log10_of(few->log_p), .expected = few->expected};
   out->value = value_of(d->view, few->field, few->id);
   out->with.field = -1;
   out->same = value_of(d->view, few->same, few->same_id);
@@ -234,9 +234,9 @@ bool obs_describe_few(const obs_described *d, const obs_few *few, obs_finding *o
   return true;
 }
 
-bool obs_describe_slow(const obs_described *d, const obs_slow *slow, obs_finding *out) {
+bool obs_describe_slow(const obs_described *d, const obs_slow *slow, obs_diagnose_finding *out) {
   rows r = {d, slow->field, -1, slow->id, 0, slow->row, d->view->n};
-  *out = (obs_finding){.cause = OBS_CAUSE_SLOW, .log10_p = log10_of(slow->log_p)};
+  *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SLOW, .log10_p = log10_of(slow->log_p)};
   out->value = value_of(d->view, slow->field, slow->id);
   out->with.field = out->same.field = -1;
   count(&r, out);
@@ -250,7 +250,7 @@ bool obs_describe_slow(const obs_described *d, const obs_slow *slow, obs_finding
   return true;
 }
 
-void obs_describe_merge(obs_finding *failures, const obs_finding *slow) {
+void obs_describe_merge(obs_diagnose_finding *failures, const obs_diagnose_finding *slow) {
   failures->cause = OBS_CAUSE_SLOW;
   failures->ms_before = slow->ms_before;
   failures->ms_after = slow->ms_after;
@@ -262,10 +262,10 @@ void obs_describe_merge(obs_finding *failures, const obs_finding *slow) {
   failures->from_ms = slow->from_ms;
 }
 
-void obs_describe_correction(const obs_search *search, uint32_t k, obs_correction_effect *out) {
+void obs_describe_correction(const obs_search *search, uint32_t k, obs_diagnose_correction *out) {
   const obs_search_correction *c = &search->corrections[k];
   const obs_facts_view *v = search->model->view;
-  *out = (obs_correction_effect){.seq = v->seq[c->view_row], .value = value_of(v, c->field, c->id)};
+  *out = (obs_diagnose_correction){.seq = v->seq[c->view_row], .value = value_of(v, c->field, c->id)};
   out->ops_before = (uint32_t)c->ops_before;
   out->failures_before = (uint32_t)c->seen_before;
   out->ops_after = (uint32_t)c->ops_after;

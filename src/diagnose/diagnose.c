@@ -1,9 +1,9 @@
 #include "diagnose/diagnose.h"
 
 #include "diagnose/describe.h"
-#include "diagnose/few.h"
 #include "diagnose/search.h"
 #include "diagnose/slow.h"
+#include "diagnose/small_sample.h"
 #include "diagnose/stats.h"
 
 #include <math.h>
@@ -34,7 +34,7 @@ static bool takes(const void *arg, const obs_facts_view *view, uint32_t i, bool 
 }
 
 /* Marks the rows that are compared, and counts their failures. False: no memory. */
-static bool look(scope *s, obs_report *r) {
+static bool look(scope *s, obs_diagnose_report *r) {
   const obs_facts_view *v = s->view;
   s->takes = calloc(v->n + 1, 1);
   if (!s->takes) return false;
@@ -57,9 +57,9 @@ static bool look(scope *s, obs_report *r) {
   return true;
 }
 
-static obs_finding *known(obs_report *r, const obs_finding *f) {
+static obs_diagnose_finding *known(obs_diagnose_report *r, const obs_diagnose_finding *f) {
   for (uint32_t i = 0; i < r->nfindings; i++) {
-    obs_finding *k = &r->findings[i];
+    obs_diagnose_finding *k = &r->findings[i];
     if (k->value.field == f->value.field && strcmp(k->value.name, f->value.name) == 0 &&
         k->with.field == f->with.field && strcmp(k->with.name, f->with.name) == 0)
       return k;
@@ -67,15 +67,15 @@ static obs_finding *known(obs_report *r, const obs_finding *f) {
   return NULL;
 }
 
-static void report_candidate(const scope *s, const obs_search *search, const obs_candidate *c, obs_report *r) {
+static void report_candidate(const scope *s, const obs_search *search, const obs_candidate *c, obs_diagnose_report *r) {
   if (r->nfindings == OBS_FINDINGS) return;
-  obs_finding *f = &r->findings[r->nfindings];
+  obs_diagnose_finding *f = &r->findings[r->nfindings];
   const obs_described d = {s->view, s->takes, s->request->cluster, s->request->since, s->by_kind, s->kind};
   if (!obs_describe(&d, search, c, f)) return; /* it is over */
   if (!known(r, f)) r->nfindings++;
 }
 
-static void judge_corrections(obs_search *search, obs_report *r) {
+static void judge_corrections(obs_search *search, obs_diagnose_report *r) {
   obs_logit_rates(search->model, false);
   obs_search_count_corrections(search);
   uint32_t first = search->ncorrections > OBS_REPORT_CORRECTIONS ? search->ncorrections - OBS_REPORT_CORRECTIONS : 0;
@@ -89,7 +89,7 @@ typedef struct {
   uint32_t n;
 } found;
 
-static void search_all(const scope *s, obs_search *search, found *before, obs_report *r) {
+static void search_all(const scope *s, obs_search *search, found *before, obs_diagnose_report *r) {
   obs_logit *m = search->model;
   for (uint32_t k = 0; k < before->n; k++) {
     before->factors[k].until = m->n;
@@ -103,7 +103,7 @@ static void search_all(const scope *s, obs_search *search, found *before, obs_re
   }
 }
 
-static observer_err find_failures(const scope *s, bool by_time, found *before, obs_report *r) {
+static observer_err find_failures(const scope *s, bool by_time, found *before, obs_diagnose_report *r) {
   obs_logit m;
   obs_search search;
   const obs_logit_opts opts = {takes, s, by_time};
@@ -117,14 +117,14 @@ static observer_err find_failures(const scope *s, bool by_time, found *before, o
 }
 
 /* What the model of all fields does not tell of so few. */
-static observer_err find_few(const scope *s, obs_report *r) {
+static observer_err find_few(const scope *s, obs_diagnose_report *r) {
   const obs_facts_view *v = s->view;
   if (r->nfindings > 0 || r->failures < OBS_FEW_LEAST || r->failures > OBS_FEW_MOST) return OBSERVER_E_OK;
   uint8_t *failed = calloc(v->n + 1, 1);
-  obs_few few;
+  obs_small_sample few;
   if (!failed) return OBSERVER_E_NOMEM;
   for (uint32_t i = 0; i < v->n; i++) failed[i] = (uint8_t)(s->takes[i] + (s->takes[i] && is_failure(s, i)));
-  observer_err err = obs_few_find(v, failed, s->request->given, &few);
+  observer_err err = obs_small_sample_find(v, failed, s->request->given, &few);
   free(failed);
   if (err != OBSERVER_E_OK) return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
   const obs_described d = {v, s->takes, s->request->cluster, s->request->since, false, 0};
@@ -133,21 +133,21 @@ static observer_err find_few(const scope *s, obs_report *r) {
 }
 
 /* What became slow is told of a cluster only where its failures came with it. */
-static bool concerns(const scope *s, const obs_finding *f) {
+static bool concerns(const scope *s, const obs_diagnose_finding *f) {
   if (s->request->cluster == 0) return true;
   double part = (double)f->ops / (double)(f->ops + f->rest_ops);
   return obs_stats_binomial((double)f->failures, (double)(f->failures + f->rest_failures), part) < log(0.001);
 }
 
-static observer_err find_slow(const scope *s, bool by_time, obs_report *r) {
+static observer_err find_slow(const scope *s, bool by_time, obs_diagnose_report *r) {
   obs_slow slow[OBS_SLOWS];
   int n = obs_slow_find(s->view, s->takes, by_time, slow);
   if (n < 0) return OBSERVER_E_NOMEM;
   for (int i = 0; i < n; i++) {
-    obs_finding f;
+    obs_diagnose_finding f;
     const obs_described d = {s->view, s->takes, s->request->cluster, s->request->since, false, 0};
     if (!obs_describe_slow(&d, &slow[i], &f)) continue;
-    obs_finding *k = known(r, &f);
+    obs_diagnose_finding *k = known(r, &f);
     if (k && k->cause != OBS_CAUSE_REGRESSION) {
       obs_describe_merge(k, &f);
     } else if (!k && r->nfindings < OBS_FINDINGS && concerns(s, &f)) {
@@ -162,8 +162,9 @@ static bool has_rhythm(const obs_facts_view *v) {
   return v->values[OBS_FACT_endpoint] >= OBS_FACT_NAMED + 3;
 }
 
-observer_err obs_diagnose(const obs_facts_view *view, const obs_diagnose_request *request, obs_report *report) {
-  *report = (obs_report){0};
+observer_err obs_diagnose(const obs_facts_view *view, const obs_diagnose_request *request,
+                          obs_diagnose_report *report) {
+  *report = (obs_diagnose_report){0};
   scope s = {.view = view, .request = request};
   if (!look(&s, report)) return OBSERVER_E_NOMEM;
   bool by_time = request->given == 0 && has_rhythm(view);

@@ -34,21 +34,21 @@ typedef enum {
   OBS_CAUSES(OBS_CAUSE_ENUM)
 #undef OBS_CAUSE_ENUM
       OBS_CAUSE_COUNT
-} obs_cause;
+} obs_diagnose_cause;
 
 /* A value of a field. field < 0: none (as a cause: everything). */
 typedef struct {
   int field;
   char name[OBS_FACT_NAME + 1];
-} obs_value;
+} obs_diagnose_value;
 
 typedef struct {
-  obs_cause cause;
-  obs_error_kind error;   /* what most of the failures are */
-  obs_value value;        /* what is to blame ... */
-  obs_value with;         /* ... only together with this one */
-  obs_value same;         /* always comes together with it: the data cannot tell them apart */
-  uint64_t ops, failures; /* of the value, while it lasted */
+  obs_diagnose_cause cause;
+  obs_error_kind error;     /* what most of the failures are */
+  obs_diagnose_value value; /* what is to blame ... */
+  obs_diagnose_value with;  /* ... only together with this one */
+  obs_diagnose_value same;  /* always comes together with it: the data cannot tell them apart */
+  uint64_t ops, failures;   /* of the value, while it lasted */
   uint64_t rest_ops, rest_failures;
   double expected;              /* failures that there would be without the cause, all other things equal */
   double log10_p;               /* after correction for all that was tried */
@@ -62,17 +62,17 @@ typedef struct {
   char deploy[OBS_FACT_NAME + 1];
   uint64_t evidence[OBS_EVIDENCE]; /* seqs of ops that show it, ascending */
   uint32_t nevidence;
-} obs_finding;
+} obs_diagnose_finding;
 
-typedef enum { OBS_VERDICT_UNKNOWN, OBS_VERDICT_BETTER, OBS_VERDICT_WORSE, OBS_VERDICT_SAME } obs_verdict;
+typedef enum { OBS_VERDICT_UNKNOWN, OBS_VERDICT_BETTER, OBS_VERDICT_WORSE, OBS_VERDICT_SAME } obs_diagnose_verdict;
 
 /* How a situation went before a correction of it and after, up to the corrections next to it. */
 typedef struct {
   uint64_t seq; /* of the correction */
-  obs_value value;
+  obs_diagnose_value value;
   uint32_t ops_before, failures_before, ops_after, failures_after;
-  obs_verdict verdict; /* UNKNOWN: too little to tell */
-} obs_correction_effect;
+  obs_diagnose_verdict verdict; /* UNKNOWN: too little to tell */
+} obs_diagnose_correction;
 
 typedef struct {
   uint64_t cluster; /* its failures; 0: all */
@@ -84,13 +84,13 @@ typedef struct {
   uint64_t ops, failures; /* that were looked at */
   uint64_t kinds[OBS_ERROR_KIND_COUNT];
   uint64_t first_seq, last_seq; /* failures */
-  obs_finding findings[OBS_FINDINGS];
+  obs_diagnose_finding findings[OBS_FINDINGS];
   uint32_t nfindings; /* strongest first */
-  obs_correction_effect corrections[OBS_REPORT_CORRECTIONS];
+  obs_diagnose_correction corrections[OBS_REPORT_CORRECTIONS];
   uint32_t ncorrections; /* the latest, oldest first */
-} obs_report;
+} obs_diagnose_report;
 
 /* NOMEM: nothing was found out. No failures: OK and an empty report. */
-observer_err obs_diagnose(const obs_facts_view *view, const obs_diagnose_request *request, obs_report *report);
+observer_err obs_diagnose(const obs_facts_view *view, const obs_diagnose_request *request, obs_diagnose_report *report);
 
 #endif

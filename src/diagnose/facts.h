@@ -13,7 +13,7 @@
 #ifndef OBS_DIAGNOSE_FACTS_H
 #define OBS_DIAGNOSE_FACTS_H
 
-#include "diagnose/kinds.h"
+#include "diagnose/error_kinds.h"
 #include "op/batch.h"
 
 #include <observer/error.h>

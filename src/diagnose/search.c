@@ -125,7 +125,7 @@ static double count_tests(const obs_search *s) {
   return n * 2; /* share and onset */
 }
 
-static bool is_refuted(const obs_search *s, obs_cause cause, int field, uint16_t id) {
+static bool is_refuted(const obs_search *s, obs_diagnose_cause cause, int field, uint16_t id) {
   for (uint32_t k = 0; k < s->nrefuted; k++)
     if (s->refuted[k].cause == cause && s->refuted[k].field == field && s->refuted[k].id == id) return true;
   return false;

@@ -3,7 +3,7 @@
 #define OBS_DIAGNOSE_SEARCH_H
 
 #include "diagnose/diagnose.h"
-#include "diagnose/model.h"
+#include "diagnose/logit.h"
 
 enum { OBS_SEARCH_CORRECTIONS = 512, OBS_SEARCH_REFUTED = 16, OBS_SEARCH_TRIES = 24 };
 
@@ -19,7 +19,7 @@ typedef struct {
 
 /* A value that is within what is usual, all other things considered. */
 typedef struct {
-  obs_cause cause;
+  obs_diagnose_cause cause;
   int field;
   uint16_t id;
 } obs_refuted;
@@ -36,7 +36,7 @@ typedef struct {
 } obs_search;
 
 typedef struct {
-  obs_cause cause;
+  obs_diagnose_cause cause;
   obs_factor factor;
   double log_p;   /* natural, corrected */
   double rank;    /* the same, as if values did not differ but by chance */

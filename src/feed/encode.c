@@ -62,7 +62,7 @@ static void put_big(msgpack_packer *pk, const char *text) {
 
 static bool put_scalar(obs_feed_encoder *e, obs_decoder *d, obs_str name) {
   const char *text = (const char *)d->p;
-  obs_value v;
+  obs_decoder_value v;
   if (obs_json_value_at(d, name, &v) != OBS_DECODE_OK) return false;
   switch (v.kind) {
   case OBS_VALUE_BOOL:
@@ -144,7 +144,7 @@ static bool put_members(obs_feed_encoder *e, obs_decoder *d, uint32_t *entries) 
 }
 
 bool obs_feed_encode(obs_feed_encoder *e, const obs_feed_row *row) {
-  static const obs_limits lax = {UINT32_MAX, 1, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+  static const obs_op_limits lax = {UINT32_MAX, 1, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
   obs_decoder d = {.b = &e->scratch, .limits = &lax, .expect = OBS_F_COUNT};
   size_t at = e->out.len;
   uint32_t entries = 2;

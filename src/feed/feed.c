@@ -1,7 +1,7 @@
 /* The feed's life: opening, who is connected, stopping. */
 #include "base/clock.h"
 #include "base/thread.h"
-#include "feed/impl.h"
+#include "feed/internal.h"
 
 #include <nng/protocol/pubsub0/pub.h>
 #include <nng/supplemental/util/platform.h>
@@ -102,7 +102,7 @@ static obs_feed *feed_new(const obs_feed_opts *o) {
   f->allow_old_nng = o->allow_old_nng;
   f->boot_ms = obs_clock_wall_ms();
   pthread_mutex_init(&f->lock, NULL); /* the default kind does not fail */
-  if (obs_cond_init(&f->wake) == OBSERVER_E_OK) return f;
+  if (obs_thread_cond_init(&f->wake) == OBSERVER_E_OK) return f;
   pthread_mutex_destroy(&f->lock);
   free(f);
   return NULL;

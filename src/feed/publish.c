@@ -1,6 +1,6 @@
 /* Publications of other stages, and the feed's own: the heartbeat. */
 #include "base/clock.h"
-#include "feed/impl.h"
+#include "feed/internal.h"
 
 enum { BEAT_MS = 1000, PAIRS_MAX = UINT16_MAX - 2 };
 

@@ -1,5 +1,5 @@
 /* The commit thread's side: copies what was recorded, never waits. */
-#include "feed/impl.h"
+#include "feed/internal.h"
 
 static const char prefix[] = "op.";
 enum { PREFIX = sizeof(prefix) - 1, SOURCE_MAX = OBS_FEED_TOPIC_MAX - PREFIX };
@@ -41,7 +41,7 @@ static void take(obs_feed *f, const obs_batch *b, uint64_t first_seq) {
   uint32_t topic = OBS_NAME_OTHER;
   if (first_seq != f->next_seq) skip_uncounted(f);
   for (uint32_t i = 0; i < b->nops; i++) {
-    const obs_line *line = &b->lines[i];
+    const obs_batch_line *line = &b->lines[i];
     if (line->duplicate) continue;
     if (seq == first_seq || !obs_str_eq(source, b->ops[i].source)) {
       source = b->ops[i].source;

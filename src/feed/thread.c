@@ -1,7 +1,7 @@
 /* The thread: takes what waits, by topic, encodes and sends it. */
 #include "base/thread.h"
 #include "base/clock.h"
-#include "feed/impl.h"
+#include "feed/internal.h"
 
 #include <nng/supplemental/util/platform.h>
 #include <sys/resource.h>
@@ -103,7 +103,7 @@ static void rest(obs_feed *f, int64_t ms) {
   uint64_t until = obs_clock_mono_ms() + (uint64_t)(ms < REST_MAX_MS ? ms : REST_MAX_MS);
   pthread_mutex_lock(&f->lock);
   for (uint64_t now; !f->stopping && (now = obs_clock_mono_ms()) < until;) {
-    obs_cond_wait_ms(&f->wake, &f->lock, until - now);
+    obs_thread_cond_wait_ms(&f->wake, &f->lock, until - now);
   }
   pthread_mutex_unlock(&f->lock);
 }
@@ -158,7 +158,7 @@ static bool wait_for_work(obs_feed *f) {
   pthread_mutex_lock(&f->lock);
   if (!f->stopping) {
     if (atomic_load(&f->subscribers) > 0)
-      obs_cond_wait_ms(&f->wake, &f->lock, FLUSH_MS);
+      obs_thread_cond_wait_ms(&f->wake, &f->lock, FLUSH_MS);
     else
       pthread_cond_wait(&f->wake, &f->lock);
   }

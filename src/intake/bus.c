@@ -86,7 +86,7 @@ observer_err obs_bus_open(const obs_bus_opts *opts, obs_bus **out, char *error_t
   bus->opts = *opts;
   if (bus->opts.rep_parallel == 0) bus->opts.rep_parallel = REP_PARALLEL;
   pthread_mutex_init(&bus->lock, NULL);
-  observer_err err = obs_cond_init(&bus->idle);
+  observer_err err = obs_thread_cond_init(&bus->idle);
   if (err != OBSERVER_E_OK) {
     pthread_mutex_destroy(&bus->lock);
     free(bus);
@@ -164,7 +164,7 @@ void obs_bus_stop_intake(obs_bus *bus) {
     cancel_receives(bus);
     pthread_mutex_lock(&bus->lock);
     receiving = any_lane(bus, OBS_LANE_RECEIVING);
-    if (receiving) obs_cond_wait_ms(&bus->idle, &bus->lock, 10);
+    if (receiving) obs_thread_cond_wait_ms(&bus->idle, &bus->lock, 10);
     pthread_mutex_unlock(&bus->lock);
   }
 }
@@ -173,7 +173,7 @@ static void wait_for_answers(obs_bus *bus, uint32_t deadline_ms) {
   uint64_t until = obs_clock_mono_ms() + deadline_ms;
   pthread_mutex_lock(&bus->lock);
   for (uint64_t now; any_lane(bus, OBS_LANE_SENDING) && (now = obs_clock_mono_ms()) < until;) {
-    obs_cond_wait_ms(&bus->idle, &bus->lock, until - now);
+    obs_thread_cond_wait_ms(&bus->idle, &bus->lock, until - now);
   }
   pthread_mutex_unlock(&bus->lock);
 }

@@ -23,7 +23,7 @@ typedef struct {
 
 typedef struct {
   obs_commit *commit;
-  obs_limits limits;
+  obs_op_limits limits;
   obs_urls pull, sub, rep;
   obs_urls topics;       /* prefixes SUB takes; none: all */
   uint32_t rep_parallel; /* default 128 */

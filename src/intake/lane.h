@@ -2,8 +2,8 @@
 #ifndef OBS_INTAKE_LANE_H
 #define OBS_INTAKE_LANE_H
 
+#include "base/url.h"
 #include "intake/bus.h"
-#include "net/url.h"
 
 #include <nng/nng.h>
 #include <pthread.h>

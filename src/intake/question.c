@@ -1,7 +1,7 @@
 #include "intake/question.h"
 
 #include "intake/reply.h"
-#include "op/decode.h"
+#include "op/decoder.h"
 #include "op/json_scan.h"
 
 typedef struct {
@@ -53,11 +53,11 @@ static bool is_json(obs_decoder *d) {
 
 /* ---- what is asked ---- */
 
-static obs_decoded read_member(obs_decoder *d, question *q, uint32_t *seen) {
+static obs_decoder_result read_member(obs_decoder *d, question *q, uint32_t *seen) {
   obs_str key, *text;
-  obs_value v;
+  obs_decoder_value v;
   uint32_t i = 0;
-  obs_decoded rc = obs_json_key(d, &key);
+  obs_decoder_result rc = obs_json_key(d, &key);
   if (rc != OBS_DECODE_OK) return rc;
   while (i < MEMBERS && !obs_str_eq(key, members[i].name)) i++;
   if (i == MEMBERS) return obs_decoder_wrong(d, key, "advice has only endpoint and task_class");
@@ -72,14 +72,14 @@ static obs_decoded read_member(obs_decoder *d, question *q, uint32_t *seen) {
 }
 
 /* d->p is at a value that was seen to be whole. */
-static obs_decoded read_question(obs_decoder *d, question *q) {
+static obs_decoder_result read_question(obs_decoder *d, question *q) {
   static const obs_str name = {"advice", 6, 1};
   uint32_t seen = 0;
   if (!obs_json_take(d, '{')) return obs_decoder_wrong(d, name, "must be a map of endpoint and task_class");
   obs_json_space(d);
   if (!obs_json_take(d, '}')) {
     do {
-      obs_decoded rc = read_member(d, q, &seen);
+      obs_decoder_result rc = read_member(d, q, &seen);
       if (rc != OBS_DECODE_OK) return rc;
       obs_json_space(d);
     } while (obs_json_take(d, ','));
@@ -90,7 +90,7 @@ static obs_decoded read_question(obs_decoder *d, question *q) {
 }
 
 /* Of both formats: msgpack is read as the JSON that says the same. */
-static obs_decoded read_message(obs_decoder *d, bool msgpack, obs_buf *json, question *q) {
+static obs_decoder_result read_message(obs_decoder *d, bool msgpack, obs_buf *json, question *q) {
   obs_str key;
   if (msgpack) {
     if (obs_msgpack_to_json(d->p, (size_t)(d->end - d->p), json) == 0)
@@ -100,7 +100,7 @@ static obs_decoded read_message(obs_decoder *d, bool msgpack, obs_buf *json, que
   }
   obs_json_space(d);
   d->p++; /* the map's brace */
-  obs_decoded rc = obs_json_key(d, &key);
+  obs_decoder_result rc = obs_json_key(d, &key);
   return rc == OBS_DECODE_OK ? read_question(d, q) : rc;
 }
 
@@ -119,7 +119,7 @@ bool obs_question_answer(const obs_bus_opts *opts, obs_batch *b, const void *dat
   obs_str topic;
   obs_buf json = {0};
   question q = {0};
-  const uint8_t *payload = size <= opts->limits.message_bytes ? obs_message_payload(data, size, &topic) : NULL;
+  const uint8_t *payload = size <= opts->limits.message_bytes ? obs_batch_payload(data, size, &topic) : NULL;
   if (payload == NULL) return false;
   obs_decoder d = {.b = b,
                    .limits = &opts->limits,

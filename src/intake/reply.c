@@ -24,9 +24,9 @@ static void pack_error(msgpack_packer *pk, uint32_t index, const char *text) {
 
 /* Ops and session records that stand, in the order of the message. `*ops` and `*sessions` begin as 0; NULL at the end.
  */
-static const obs_line *next_line(const obs_batch *b, uint32_t *ops, uint32_t *sessions) {
-  const obs_line *op = *ops < b->nops ? &b->lines[*ops] : NULL;
-  const obs_line *session = *sessions < b->nsessions ? &b->sessions[*sessions] : NULL;
+static const obs_batch_line *next_line(const obs_batch *b, uint32_t *ops, uint32_t *sessions) {
+  const obs_batch_line *op = *ops < b->nops ? &b->lines[*ops] : NULL;
+  const obs_batch_line *session = *sessions < b->nsessions ? &b->sessions[*sessions] : NULL;
   if (op != NULL && (session == NULL || op->index < session->index)) {
     ++*ops;
     return op;
@@ -53,7 +53,7 @@ static void pack_duplicates(msgpack_packer *pk, const obs_batch *b) {
   pack_text(pk, "duplicate_ops");
   msgpack_pack_array(pk, b->duplicates);
   uint32_t ops = 0, sessions = 0;
-  for (const obs_line *line; (line = next_line(b, &ops, &sessions)) != NULL;) {
+  for (const obs_batch_line *line; (line = next_line(b, &ops, &sessions)) != NULL;) {
     if (line->duplicate) msgpack_pack_uint32(pk, line->index);
   }
 }

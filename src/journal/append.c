@@ -5,8 +5,8 @@
  * after the append in the others; of a journal beside another, what was kept. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "journal/file.h"
-#include "journal/private.h"
+#include "journal/internal.h"
+#include "jsonl/file.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -2,8 +2,8 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
-#include "journal/lines.h"
-#include "journal/private.h"
+#include "journal/internal.h"
+#include "jsonl/lines.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -6,8 +6,8 @@
  *   segment that was active (index.c), u64 length, that many bytes of the caller, XXH64 of everything before it.
  * A later version gets another magic, and this file then reads both. The caller's bytes carry their own version. */
 #include "base/log.h"
-#include "journal/file.h"
-#include "journal/private.h"
+#include "journal/internal.h"
+#include "jsonl/file.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 #include "journal/index.h"
 
-#include "journal/file.h"
+#include "jsonl/file.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 #include "journal/journal.h"
 
 #include "base/log.h"
-#include "journal/file.h"
-#include "journal/private.h"
+#include "journal/internal.h"
+#include "jsonl/file.h"
 
 #include <dirent.h>
 #include <errno.h>

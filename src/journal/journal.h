@@ -27,12 +27,12 @@
 
 typedef struct obs_journal obs_journal;
 
-typedef enum { OBS_FSYNC_ALWAYS, OBS_FSYNC_INTERVAL, OBS_FSYNC_NEVER } obs_fsync;
+typedef enum { OBS_FSYNC_ALWAYS, OBS_FSYNC_INTERVAL, OBS_FSYNC_NEVER } obs_journal_fsync;
 
 typedef struct {
   const char *dir;  /* made when missing, with parents */
   const char *name; /* of the active segment; default "ops.jsonl" (an older persist_path may name another) */
-  obs_fsync fsync;
+  obs_journal_fsync fsync;
   uint32_t fsync_ms;        /* of INTERVAL */
   uint64_t segment_bytes;   /* rotate at this size; 0: never (the daemon says 256 MiB) */
   uint32_t retain_segments; /* rotated segments kept; 0: all */

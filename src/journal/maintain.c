@@ -1,6 +1,6 @@
 /* Retention: what is no longer kept goes, oldest first; the active segment always stays. */
 #include "base/log.h"
-#include "journal/private.h"
+#include "journal/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

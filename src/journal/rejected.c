@@ -5,7 +5,7 @@
  * `size` is of the whole thing, `bytes` has at most REJECTED_BYTES of it. Best effort, not synced. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "journal/private.h"
+#include "journal/internal.h"
 
 #include <errno.h>
 #include <inttypes.h>

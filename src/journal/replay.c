@@ -6,9 +6,9 @@
  * and segments whose sidecar is missing. */
 #include "base/log.h"
 #include "journal/badrows.h"
-#include "journal/file.h"
-#include "journal/lines.h"
-#include "journal/private.h"
+#include "journal/internal.h"
+#include "jsonl/file.h"
+#include "jsonl/lines.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -4,9 +4,9 @@
  * split without it. So a scan never holds up an append for longer than a look-up, and needs no snapshot: blocks behind
  * what was published never change, a segment that is rotated meanwhile is the same file under another name, and one
  * that retention deletes meanwhile is read to its end if it is open, else passed over. */
-#include "journal/file.h"
-#include "journal/lines.h"
-#include "journal/private.h"
+#include "journal/internal.h"
+#include "jsonl/file.h"
+#include "jsonl/lines.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 #include "journal/sidefile.h"
 
-#include "journal/file.h"
+#include "jsonl/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -184,13 +184,13 @@ void obs_evidence_escape(obs_str json, obs_buf *out) {
 }
 
 /* The texts of a quotation, in their order; those before `duration_ms` and those behind `success`. */
-static const obs_field texts_before[] = {OBS_F_timestamp, OBS_F_endpoint, OBS_F_source, OBS_F_staffer_id,
-                                         OBS_F_task_class};
-static const obs_field texts_behind[] = {OBS_F_error, OBS_F_input_summary, OBS_F_output_summary};
+static const obs_op_field texts_before[] = {OBS_F_timestamp, OBS_F_endpoint, OBS_F_source, OBS_F_staffer_id,
+                                            OBS_F_task_class};
+static const obs_op_field texts_behind[] = {OBS_F_error, OBS_F_input_summary, OBS_F_output_summary};
 
-static void put_texts(const obs_op *op, const obs_field *list, size_t n, uint32_t text_max, obs_buf *out) {
+static void put_texts(const obs_op *op, const obs_op_field *list, size_t n, uint32_t text_max, obs_buf *out) {
   for (size_t i = 0; i < n; i++) {
-    const obs_field_info *field = &obs_fields[list[i]];
+    const obs_op_field_info *field = &obs_op_fields[list[i]];
     obs_str text;
     if ((op->present & OBS_BIT(list[i])) == 0) continue;
     memcpy(&text, (const char *)op + field->offset, sizeof(text));

@@ -18,8 +18,8 @@ struct obs_learn {
   obs_learn_opts opts;
   obs_facts *facts;
   obs_calls *calls;
-  obs_model *model; /* NULL: builtin */
-  obs_tail *tail;
+  obs_llm *model; /* NULL: builtin */
+  obs_corrections_file *tail;
   obs_analyses *analyses;
   obs_playbooks *playbooks;
   obs_escalations *escalations;
@@ -56,9 +56,9 @@ static observer_err open_calls(obs_learn *l, char *text, size_t size) {
   calls.dir = l->opts.dir;
   observer_err err = obs_calls_open(&calls, &l->calls, text, size);
   if (err != OBSERVER_E_OK || l->opts.model.url == NULL) return err;
-  obs_model_opts model = l->opts.model;
+  obs_llm_opts model = l->opts.model;
   model.calls = l->calls;
-  return obs_model_open(&model, &l->model, text, size);
+  return obs_llm_open(&model, &l->model, text, size);
 }
 
 static observer_err open_playbooks(obs_learn *l, char *text, size_t size) {
@@ -108,9 +108,9 @@ static observer_err open_reviews(obs_learn *l, char *text, size_t size) {
 }
 
 static observer_err open_parts(obs_learn *l, char *text, size_t size) {
-  obs_tail_opts tail = {.path = l->opts.corrections_path, .limits = l->opts.limits};
+  obs_corrections_file_opts tail = {.path = l->opts.corrections_path, .limits = l->opts.limits};
   observer_err err = obs_facts_open(NULL, &l->facts);
-  if (err == OBSERVER_E_OK) err = obs_tail_open(&tail, &l->tail);
+  if (err == OBSERVER_E_OK) err = obs_corrections_file_open(&tail, &l->tail);
   if (err == OBSERVER_E_OK) err = open_calls(l, text, size);
   if (err == OBSERVER_E_OK) err = open_playbooks(l, text, size);
   if (err == OBSERVER_E_OK) err = open_analyses(l, text, size);
@@ -129,7 +129,7 @@ observer_err obs_learn_open(const obs_learn_opts *opts, obs_learn **out, char *e
     l->opts = *opts;
     if (l->opts.playbook_cycles == 0) l->opts.playbook_cycles = OBS_PLAYBOOK_CYCLES;
     l->lock_made = pthread_mutex_init(&l->lock, NULL) == 0;
-    err = l->lock_made ? obs_cond_init(&l->wake) : OBSERVER_E_NOMEM;
+    err = l->lock_made ? obs_thread_cond_init(&l->wake) : OBSERVER_E_NOMEM;
     l->wake_made = err == OBSERVER_E_OK;
     if (err == OBSERVER_E_OK) err = open_parts(l, error_text, error_size);
   }
@@ -150,9 +150,9 @@ void obs_learn_close(obs_learn *l) {
   obs_escalations_close(l->escalations);
   obs_analyses_close(l->analyses);
   obs_playbooks_close(l->playbooks);
-  obs_model_close(l->model);
+  obs_llm_close(l->model);
   obs_calls_close(l->calls);
-  obs_tail_close(l->tail);
+  obs_corrections_file_close(l->tail);
   obs_facts_close(l->facts);
   if (l->wake_made) pthread_cond_destroy(&l->wake);
   if (l->lock_made) pthread_mutex_destroy(&l->lock);
@@ -177,12 +177,12 @@ void obs_learn_followers(obs_learn *l, obs_follower *list, uint32_t *n) {
   list[(*n)++] = (obs_follower){
       .name = "facts", .arg = l, .rows = OBS_FACTS_ROWS, .apply = facts_apply, .apply_row = facts_apply_row};
   list[(*n)++] = (obs_follower){.name = "tail",
-                                .version = OBS_TAIL_VERSION,
+                                .version = OBS_CORRECTIONS_FILE_VERSION,
                                 .arg = l->tail,
-                                .apply = obs_tail_apply,
-                                .apply_row = obs_tail_apply_row,
-                                .save = obs_tail_save,
-                                .load = obs_tail_load};
+                                .apply = obs_corrections_file_apply,
+                                .apply_row = obs_corrections_file_apply_row,
+                                .save = obs_corrections_file_save,
+                                .load = obs_corrections_file_load};
 }
 
 /* ---- the loop ---- */
@@ -200,7 +200,7 @@ static void build_advice(obs_learn *l) {
 /* The line is the older observer's. */
 static void take_corrections(obs_learn *l) {
   char line[96];
-  uint32_t taken = obs_tail_cycle(l->tail, l->commit, &l->stop);
+  uint32_t taken = obs_corrections_file_cycle(l->tail, l->commit, &l->stop);
   if (taken == 0) return;
   snprintf(line, sizeof(line), "[observer] pulled %" PRIu32 " new overseer correction(s) into ring", taken);
   obs_log_raw(line);
@@ -238,7 +238,7 @@ static work next_work(obs_learn *l, uint64_t *cycle) {
                                        : WORK_STOP;
     if (what != WORK_STOP || atomic_load(&l->stop)) break;
     if (l->stirred)
-      obs_cond_wait_ms(&l->wake, &l->lock, at - now);
+      obs_thread_cond_wait_ms(&l->wake, &l->lock, at - now);
     else
       pthread_cond_wait(&l->wake, &l->lock);
   }
@@ -356,15 +356,15 @@ obs_advice *obs_learn_advice(obs_learn *l) {
 }
 
 void obs_learn_describe(obs_learn *l, obs_buf *out) {
-  obs_tail_counts tail;
-  obs_tail_get_counts(l->tail, &tail);
+  obs_corrections_file_counts tail;
+  obs_corrections_file_get_counts(l->tail, &tail);
   pthread_mutex_lock(&l->lock);
   uint64_t cycle = l->cycle, missed = l->missed;
   pthread_mutex_unlock(&l->lock);
   obs_buf_printf(out,
                  ",\"learn\":{\"analyser\":\"%s\",\"cycles\":%" PRIu64 ",\"missed_cycles\":%" PRIu64
                  ",\"analysed_through\":%" PRIu64 ",\"escalations_held_back\":%" PRIu64,
-                 l->model != NULL ? obs_model_kind_name(l->model) : "builtin", cycle, missed,
+                 l->model != NULL ? obs_llm_kind_name(l->model) : "builtin", cycle, missed,
                  obs_analyses_through(l->analyses), obs_escalations_held(l->escalations));
   obs_buf_printf(out,
                  ",\"corrections\":{\"recorded\":%" PRIu64 ",\"duplicates\":%" PRIu64 ",\"bad_lines\":%" PRIu64

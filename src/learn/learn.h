@@ -13,12 +13,12 @@
 #ifndef OBS_LEARN_LEARN_H
 #define OBS_LEARN_LEARN_H
 
-#include "learn/advice.h"
-#include "learn/analyses.h"
-#include "learn/escalations.h"
-#include "learn/playbooks.h"
-#include "learn/reviews.h"
-#include "learn/tail.h"
+#include "learn/advice/advice.h"
+#include "learn/analyses/analyses.h"
+#include "learn/corrections/corrections_file.h"
+#include "learn/escalations/escalations.h"
+#include "learn/playbooks/playbooks.h"
+#include "learn/reviews/reviews.h"
 
 typedef struct obs_learn obs_learn;
 
@@ -27,10 +27,10 @@ typedef struct {
   obs_state *state;
   obs_journal *journal; /* NULL: ephemeral */
   obs_clusters *clusters;
-  obs_limits limits;
+  obs_op_limits limits;
   const char *corrections_path, *gateway_url, *team_url; /* NULL: none */
   /* The model; url NULL: builtin. `calls` is set here. */
-  obs_model_opts model;
+  obs_llm_opts model;
   obs_calls_opts calls;
   uint32_t escalate_failures, escalate_window_s, escalate_cooldown_s, escalate_per_hour;
   uint32_t playbook_cycles; /* default OBS_PLAYBOOK_CYCLES */

@@ -2,7 +2,7 @@
 #ifndef OBS_LEARN_PUBLISH_H
 #define OBS_LEARN_PUBLISH_H
 
-#include "calls/calls.h"
+#include "outbound/calls.h"
 
 #include <cjson/cJSON.h>
 

@@ -1,7 +1,7 @@
 #include "observerctl/ack.h"
 
 #include "base/clock.h"
-#include "op/decode.h"
+#include "op/decoder.h"
 
 #include <poll.h>
 #include <stdlib.h>

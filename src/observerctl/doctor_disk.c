@@ -1,7 +1,7 @@
 /* doctor's probes of the data directory: whether observerd can live there, who does, and how much room is left. */
 #include "observerctl/doctor.h"
 
-#include "journal/lines.h"
+#include "jsonl/lines.h"
 #include "observerctl/text.h"
 #include "observerctl/verify.h"
 
@@ -188,7 +188,7 @@ void obs_doctor_journal(obs_doctor *d) {
 
 /* ---- room ---- */
 
-static obs_finding judge(uint64_t have, uint64_t least, uint64_t enough) {
+static obs_diagnose_finding judge(uint64_t have, uint64_t least, uint64_t enough) {
   return have < least ? OBS_FINDING_FAIL : have < enough ? OBS_FINDING_WARN : OBS_FINDING_OK;
 }
 

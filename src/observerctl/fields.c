@@ -12,7 +12,7 @@ static int run(const obs_args *args) {
   (void)args;
   puts("| field | type | always in a row | meaning |\n|---|---|---|---|");
   for (size_t i = 0; i < OBS_F_COUNT; i++) {
-    const obs_field_info *f = &obs_fields[i];
+    const obs_op_field_info *f = &obs_op_fields[i];
     printf("| %s | %s | %s | %s |\n", f->name, kinds[f->kind], f->required ? "yes" : "", f->rule);
   }
   return OBS_CTL_OK;

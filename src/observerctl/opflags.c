@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
-#include "op/decode.h"
+#include "op/decoder.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -46,7 +46,7 @@ static const char *check_json(obs_opflag *v) {
   const uint8_t *p = (const uint8_t *)v->text;
   obs_decoder d = {.base = p, .p = p, .end = p + strlen(v->text)};
   obs_json_space(&d);
-  obs_decoded rc = obs_json_skip(&d);
+  obs_decoder_result rc = obs_json_skip(&d);
   obs_json_space(&d);
   return rc == OBS_DECODE_OK && d.p == d.end ? NULL : "must be JSON";
 }
@@ -56,14 +56,14 @@ static check *const checks[] = {
     [OBS_KIND_DURATION] = check_duration, [OBS_KIND_INT] = check_int,   [OBS_KIND_JSON] = check_json,
 };
 
-bool obs_opflag_read(const obs_args *args, obs_field field, obs_opflag *out) {
+bool obs_opflag_read(const obs_args *args, obs_op_field field, obs_opflag *out) {
   *out = (obs_opflag){.text = obs_args_text(args, dashed[field])};
-  const char *wrong = out->text != NULL ? checks[obs_fields[field].kind](out) : NULL;
+  const char *wrong = out->text != NULL ? checks[obs_op_fields[field].kind](out) : NULL;
   if (wrong != NULL) obs_ctl_error(args, "--%s: \"%s\" %s", dashed[field], out->text, wrong);
   return wrong == NULL;
 }
 
-static void put_value(obs_kind kind, const obs_opflag *v, obs_buf *out) {
+static void put_value(obs_op_kind kind, const obs_opflag *v, obs_buf *out) {
   if (kind == OBS_KIND_TIME || kind == OBS_KIND_TEXT)
     obs_buf_json_cstr(out, v->text);
   else if (kind == OBS_KIND_INT || kind == OBS_KIND_DURATION)
@@ -74,12 +74,12 @@ static void put_value(obs_kind kind, const obs_opflag *v, obs_buf *out) {
 
 bool obs_opflags_json(const obs_args *args, obs_buf *out) {
   obs_opflag v;
-  for (obs_field i = 0; i < OBS_F_COUNT; i++) {
+  for (obs_op_field i = 0; i < OBS_F_COUNT; i++) {
     if (!obs_opflag_read(args, i, &v)) return false;
     if (v.text == NULL) continue;
     obs_buf_puts(out, out->len == 0 ? "{" : ",");
-    obs_buf_puts(out, obs_fields[i].json_key);
-    put_value(obs_fields[i].kind, &v, out);
+    obs_buf_puts(out, obs_op_fields[i].json_key);
+    put_value(obs_op_fields[i].kind, &v, out);
   }
   if (out->len > 0) obs_buf_putc(out, '}');
   return true;

@@ -54,7 +54,7 @@ static bool take_rows(reader *r) {
 }
 
 bool obs_page_read(const obs_buf *body, obs_page_row fn, void *arg, char cursor[OBS_PAGE_CURSOR]) {
-  static const obs_limits limits = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 64};
+  static const obs_op_limits limits = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 64};
   const uint8_t *p = (const uint8_t *)body->p;
   reader r = {.fn = fn, .arg = arg, .d = {.limits = &limits, .base = p, .p = p, .end = p + body->len}};
   obs_str key;

@@ -23,7 +23,7 @@ typedef struct {
   obs_interrupt interrupt;
   obs_sender sender;
   obs_publisher publisher;
-  obs_report report;
+  obs_post_report report;
   char failure[512]; /* of the input; "": none */
 } obs_post;
 

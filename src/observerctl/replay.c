@@ -5,7 +5,7 @@
 #include "observerctl/range.h"
 #include "observerctl/rows.h"
 #include "observerctl/when.h"
-#include "op/decode.h"
+#include "op/decoder.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -63,7 +63,7 @@ static bool shift(replay *r, obs_str *row) {
   op->timestamp = (obs_str){time, OBS_ISO8601_LEN, 1};
   op->present |= OBS_BIT(OBS_F_timestamp);
   obs_buf_reset(&r->row, SIZE_MAX);
-  obs_encode_line(&r->row, op, op->unknown_count > 0 ? r->batch.unknown + op->unknown_first : NULL);
+  obs_op_encode(&r->row, op, op->unknown_count > 0 ? r->batch.unknown + op->unknown_first : NULL);
   if (r->row.oom) return false;
   *row = (obs_str){r->row.p, (uint32_t)r->row.len - 1, 0};
   return true;

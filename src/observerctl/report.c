@@ -17,7 +17,7 @@ static void put_place(const obs_origin *o) {
     fprintf(stderr, " (byte %" PRIu64 "): ", o->offset);
 }
 
-static void add_error(obs_report *r, const obs_origin *o, obs_str reason) {
+static void add_error(obs_post_report *r, const obs_origin *o, obs_str reason) {
   if (r->nerrors++ >= OBS_REPORT_ERRORS) return;
   obs_buf *b = &r->errors;
   obs_buf_puts(b, b->len > 0 ? ",{" : "{");
@@ -37,7 +37,7 @@ static void add_error(obs_report *r, const obs_origin *o, obs_str reason) {
 }
 
 void obs_report_rejected(void *arg, const obs_origin *origin, obs_str reason) {
-  obs_report *r = arg;
+  obs_post_report *r = arg;
   if (r->json) {
     add_error(r, origin, reason);
     return;
@@ -49,12 +49,12 @@ void obs_report_rejected(void *arg, const obs_origin *origin, obs_str reason) {
   fputc('\n', stderr);
 }
 
-void obs_report_bad(obs_report *r, const obs_origin *origin, const char *reason) {
+void obs_report_bad(obs_post_report *r, const obs_origin *origin, const char *reason) {
   r->bad++;
   obs_report_rejected(r, origin, (obs_str){reason, (uint32_t)strlen(reason), 0});
 }
 
-static void put_json(const obs_report *r, const obs_totals *totals, const char *failure) {
+static void put_json(const obs_post_report *r, const obs_totals *totals, const char *failure) {
   obs_buf out = {0};
   obs_buf_putc(&out, '{');
   obs_totals_json(totals, r->acknowledged, &out);
@@ -72,7 +72,7 @@ static void put_json(const obs_report *r, const obs_totals *totals, const char *
   obs_buf_fini(&out);
 }
 
-int obs_report_end(obs_report *r, const obs_totals *totals, const char *failure) {
+int obs_report_end(obs_post_report *r, const obs_totals *totals, const char *failure) {
   obs_progress_end(&r->progress);
   if (r->json) {
     put_json(r, totals, failure);
@@ -85,6 +85,6 @@ int obs_report_end(obs_report *r, const obs_totals *totals, const char *failure)
   return failure != NULL || r->bad > 0 || totals->rejected > 0 ? OBS_CTL_FAILED : OBS_CTL_OK;
 }
 
-void obs_report_fini(obs_report *r) {
+void obs_report_fini(obs_post_report *r) {
   obs_buf_fini(&r->errors);
 }

@@ -13,7 +13,7 @@ typedef struct {
   uint64_t bad;   /* records that could not be read, and were not sent */
   obs_buf errors; /* JSON: members of the array, the first OBS_REPORT_ERRORS */
   uint64_t nerrors;
-} obs_report;
+} obs_post_report;
 
 enum { OBS_REPORT_ERRORS = 1000 };
 
@@ -21,10 +21,10 @@ enum { OBS_REPORT_ERRORS = 1000 };
  * `FILE:3: reason` for one whose number is 0. */
 void obs_report_rejected(void *arg, const obs_origin *origin, obs_str reason);
 /* One that could not be read. */
-void obs_report_bad(obs_report *r, const obs_origin *origin, const char *reason);
+void obs_report_bad(obs_post_report *r, const obs_origin *origin, const char *reason);
 /* The result, on stdout; `failure` (NULL: none) ended the work before its end, and goes to stderr too. Returns the exit
  * status. */
-int obs_report_end(obs_report *r, const obs_totals *totals, const char *failure);
-void obs_report_fini(obs_report *r);
+int obs_report_end(obs_post_report *r, const obs_totals *totals, const char *failure);
+void obs_report_fini(obs_post_report *r);
 
 #endif

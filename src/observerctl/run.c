@@ -155,14 +155,14 @@ static void set_measured(observer_builder *b, const obs_args *a, const obs_child
 }
 
 /* What the flags say stands instead. `extra` is ours. */
-static bool has_flag(obs_field field) {
-  return obs_fields[field].kind != OBS_KIND_JSON;
+static bool has_flag(obs_op_field field) {
+  return obs_op_fields[field].kind != OBS_KIND_JSON;
 }
 
 static void set_given(observer_builder *b, const obs_args *a) {
   obs_opflag v;
-  for (obs_field i = 0; i < OBS_F_COUNT; i++) {
-    const obs_field_info *f = &obs_fields[i];
+  for (obs_op_field i = 0; i < OBS_F_COUNT; i++) {
+    const obs_op_field_info *f = &obs_op_fields[i];
     if (!has_flag(i) || !obs_opflag_read(a, i, &v) || v.text == NULL) continue;
     if (f->kind == OBS_KIND_TIME || f->kind == OBS_KIND_TEXT)
       observer_builder_text(b, f->name, v.text);
@@ -247,7 +247,7 @@ static bool parse(way *w) {
   const obs_args *a = w->args;
   uint64_t timeout = 0;
   obs_opflag v;
-  for (obs_field i = 0; i < OBS_F_COUNT; i++) {
+  for (obs_op_field i = 0; i < OBS_F_COUNT; i++) {
     if (has_flag(i) && !obs_opflag_read(a, i, &v)) return false;
   }
   if (!obs_sender_choose(a, &w->kind, &w->url) || !obs_args_number(a, "timeout", 1, TIMEOUT_MAX_MS, &timeout))

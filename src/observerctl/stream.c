@@ -146,7 +146,7 @@ static obs_stream_result json_value(obs_stream *s, obs_record *out) {
   if (!worth_a_look(s)) return OBS_STREAM_MORE;
   char first = s->buf.p[s->at];
   obs_decoder d = decoder_at(s);
-  obs_decoded rc = s->array == OBS_ARRAY_BEHIND ? obs_json_unexpected(&d) : obs_json_skip(&d);
+  obs_decoder_result rc = s->array == OBS_ARRAY_BEHIND ? obs_json_unexpected(&d) : obs_json_skip(&d);
   if (rc == OBS_DECODE_OK) {
     bool delimited = first == '{' || first == '[' || first == '"' || d.p < d.end || s->ended;
     if (!delimited) return OBS_STREAM_MORE;

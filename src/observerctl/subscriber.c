@@ -1,6 +1,6 @@
 #include "observerctl/subscriber.h"
 
-#include "op/decode.h"
+#include "op/decoder.h"
 
 #include <nng/protocol/pubsub0/sub.h>
 

@@ -103,7 +103,7 @@ static void take_summary(obs_top_data *d) {
 
 /* What varies from one failure to the next is shown as `<*>`, as the daemon groups failures. */
 static void mask(obs_buf *out, const char *text) {
-  obs_token tokens[OBS_MASK_TOKENS];
+  obs_mask_token tokens[OBS_MASK_TOKENS];
   size_t len = strlen(text);
   obs_mask_template(tokens,
                     obs_mask((obs_str){text, (uint32_t)(len < OBS_MASK_BYTES ? len : OBS_MASK_BYTES), 0}, tokens), out);

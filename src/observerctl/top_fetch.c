@@ -25,7 +25,7 @@ static void *fetch(void *arg) {
     obs_top_data *data = obs_top_data_get(f->url, &ask_clusters);
     if (data != NULL) hand_over(f, data);
     pthread_mutex_lock(&f->mutex);
-    if (!is_stopped(f)) obs_cond_wait_ms(&f->cond, &f->mutex, f->interval_ms);
+    if (!is_stopped(f)) obs_thread_cond_wait_ms(&f->cond, &f->mutex, f->interval_ms);
     pthread_mutex_unlock(&f->mutex);
   }
   return NULL;
@@ -35,7 +35,7 @@ bool obs_top_fetch_open(obs_top_fetch *f, const char *url, uint64_t interval_ms)
   *f = (obs_top_fetch){.url = url, .interval_ms = interval_ms, .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   atomic_init(&f->stop, false);
   if (pthread_mutex_init(&f->mutex, NULL) != 0) return false;
-  if (f->event_fd < 0 || obs_cond_init(&f->cond) != OBSERVER_E_OK) return false;
+  if (f->event_fd < 0 || obs_thread_cond_init(&f->cond) != OBSERVER_E_OK) return false;
   obs_http_set_stop(is_stopped, f);
   f->running = obs_thread_start(&f->thread, "obs:top", fetch, f) == OBSERVER_E_OK;
   return f->running;

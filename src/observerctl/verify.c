@@ -1,6 +1,6 @@
 #include "observerctl/verify.h"
 
-#include "journal/lines.h"
+#include "jsonl/lines.h"
 
 #include <errno.h>
 #include <sys/stat.h>

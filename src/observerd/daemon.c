@@ -35,13 +35,13 @@ static obs_urls urls_of(const obs_list *list) {
   return (obs_urls){(const char *const *)list->items, list->n};
 }
 
-static obs_limits limits_of(const obs_options *o) {
-  return (obs_limits){.message_bytes = (uint32_t)o->message_bytes,
-                      .message_ops = (uint32_t)o->message_ops,
-                      .op_bytes = (uint32_t)o->op_bytes,
-                      .string_bytes = (uint32_t)o->string_bytes,
-                      .unknown_fields = (uint32_t)o->unknown_fields,
-                      .depth = (uint32_t)o->depth};
+static obs_op_limits limits_of(const obs_options *o) {
+  return (obs_op_limits){.message_bytes = (uint32_t)o->message_bytes,
+                         .message_ops = (uint32_t)o->message_ops,
+                         .op_bytes = (uint32_t)o->op_bytes,
+                         .string_bytes = (uint32_t)o->string_bytes,
+                         .unknown_fields = (uint32_t)o->unknown_fields,
+                         .depth = (uint32_t)o->depth};
 }
 
 static void on_room(void *arg) {
@@ -100,13 +100,13 @@ static observer_err open_clusters(obs_daemon *d, const obs_options *o) {
   return obs_clusters_open(&opts, &d->clusters);
 }
 
-static obs_model_opts model_of(const obs_options *o) {
-  return (obs_model_opts){.kind = o->llm == OBS_LLM_OPENAI ? OBS_MODEL_OPENAI : OBS_MODEL_LAKEHOUSE,
-                          .url = o->llm_url,
-                          .model = o->model,
-                          .key = o->llm == OBS_LLM_OPENAI ? getenv("OPENAI_API_KEY") : NULL,
-                          .key_file = o->llm == OBS_LLM_OPENAI ? o->openai_key_file : NULL,
-                          .timeout_ms = (uint32_t)o->llm_timeout_s * 1000};
+static obs_llm_opts model_of(const obs_options *o) {
+  return (obs_llm_opts){.kind = o->llm == OBS_OPTIONS_LLM_OPENAI ? OBS_LLM_OPENAI : OBS_LLM_LAKEHOUSE,
+                        .url = o->llm_url,
+                        .model = o->model,
+                        .key = o->llm == OBS_OPTIONS_LLM_OPENAI ? getenv("OPENAI_API_KEY") : NULL,
+                        .key_file = o->llm == OBS_OPTIONS_LLM_OPENAI ? o->openai_key_file : NULL,
+                        .timeout_ms = (uint32_t)o->llm_timeout_s * 1000};
 }
 
 static observer_err open_learn(obs_daemon *d, const obs_options *o, char *error, size_t size) {

@@ -333,9 +333,9 @@ static void resolve_analyser(loader *l) {
   bool is_auto = strcmp(o->analyser, "auto") == 0;
   bool openai = strcmp(o->analyser, "openai") == 0 || (is_auto && o->openai_url != NULL);
   bool lakehouse = !openai && (strcmp(o->analyser, "lakehouse") == 0 || (is_auto && o->lakehouse_url != NULL));
-  o->llm = openai ? OBS_LLM_OPENAI : lakehouse ? OBS_LLM_LAKEHOUSE : OBS_LLM_NONE;
+  o->llm = openai ? OBS_OPTIONS_LLM_OPENAI : lakehouse ? OBS_OPTIONS_LLM_LAKEHOUSE : OBS_OPTIONS_LLM_NONE;
   o->llm_url = openai ? o->openai_url : lakehouse ? o->lakehouse_url : NULL;
-  if (o->llm != OBS_LLM_NONE && o->llm_url == NULL)
+  if (o->llm != OBS_OPTIONS_LLM_NONE && o->llm_url == NULL)
     obs_buf_printf(l->error, "analyser: %s needs %s-url\n", o->analyser, o->analyser);
 }
 

@@ -20,7 +20,7 @@ typedef struct {
   uint32_t n;
 } obs_list;
 
-typedef enum { OBS_LLM_NONE, OBS_LLM_LAKEHOUSE, OBS_LLM_OPENAI } obs_llm;
+typedef enum { OBS_OPTIONS_LLM_NONE, OBS_OPTIONS_LLM_LAKEHOUSE, OBS_OPTIONS_LLM_OPENAI } obs_options_llm;
 
 typedef struct {
   obs_list http, pull, sub, rep, feed, topic;
@@ -41,11 +41,11 @@ typedef struct {
   bool check_config, version, help, routes, man;
 
   /* Derived from the above by obs_options_load. */
-  obs_fsync fsync_mode;
+  obs_journal_fsync fsync_mode;
   uint32_t fsync_ms;
   obs_log_level level;
   obs_log_format format;
-  obs_llm llm;
+  obs_options_llm llm;
   const char *llm_url; /* one of the URLs above; NULL: NONE */
 } obs_options;
 

@@ -94,7 +94,7 @@ static bool set_switch(bool *out, const char *text, char *why, size_t size) {
   return true;
 }
 
-bool obs_value_fsync(const char *text, obs_fsync *mode, uint32_t *ms) {
+bool obs_value_fsync(const char *text, obs_journal_fsync *mode, uint32_t *ms) {
   *ms = 0;
   if (strcmp(text, "always") == 0)
     *mode = OBS_FSYNC_ALWAYS;
@@ -114,7 +114,7 @@ bool obs_value_fsync(const char *text, obs_fsync *mode, uint32_t *ms) {
 
 /* What a text must be, or NULL when it is. */
 static const char *text_fault(const obs_value_rule *rule, const char *text, char *buf, size_t size) {
-  obs_fsync mode;
+  obs_journal_fsync mode;
   uint32_t ms;
   switch (rule->type) {
   case OBS_TYPE_NAME:

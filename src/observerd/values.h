@@ -33,6 +33,6 @@ void obs_value_swap(const obs_value_rule *rule, void *a, void *b);
 bool obs_value_equal(const obs_value_rule *rule, const void *a, const void *b);
 /* `key = value` lines; an unset one as a comment. */
 void obs_value_print(const obs_value_rule *rule, const char *flag, const void *member, FILE *out);
-bool obs_value_fsync(const char *text, obs_fsync *mode, uint32_t *ms);
+bool obs_value_fsync(const char *text, obs_journal_fsync *mode, uint32_t *ms);
 
 #endif

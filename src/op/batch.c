@@ -1,6 +1,6 @@
 #include "op/batch.h"
 
-#include "op/decode.h"
+#include "op/decoder.h"
 
 #include <observer/session.h>
 #include <stdarg.h>
@@ -78,7 +78,7 @@ void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t le
   size_t len = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
   if (b->nrejects == b->rejects_cap) {
     uint32_t cap = b->rejects_cap == 0 ? 16 : b->rejects_cap * 2;
-    obs_reject *p = realloc(b->rejects, cap * sizeof(*p));
+    obs_batch_rejected *p = realloc(b->rejects, cap * sizeof(*p));
     if (p == NULL) return;
     b->rejects = p;
     b->rejects_cap = cap;
@@ -88,7 +88,7 @@ void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t le
     memcpy(reason, text, len);
     reason[len] = '\0';
   }
-  b->rejects[b->nrejects++] = (obs_reject){index, offset, length, reason != NULL ? reason : "out of memory"};
+  b->rejects[b->nrejects++] = (obs_batch_rejected){index, offset, length, reason != NULL ? reason : "out of memory"};
 }
 
 static void reject(obs_decoder *d, const uint8_t *start, const uint8_t *end) {
@@ -96,21 +96,21 @@ static void reject(obs_decoder *d, const uint8_t *start, const uint8_t *end) {
 }
 
 /* The op stands: its line is written. */
-static obs_decoded accept(obs_decoder *d) {
+static obs_decoder_result accept(obs_decoder *d) {
   obs_batch *b = d->b;
   size_t off = b->json.len;
-  obs_encode_line(&b->json, d->op, d->op->unknown_count > 0 ? b->unknown + d->op->unknown_first : NULL);
+  obs_op_encode(&b->json, d->op, d->op->unknown_count > 0 ? b->unknown + d->op->unknown_first : NULL);
   if (b->json.oom) return obs_decoder_wrong(d, OBS_STR("op"), "out of memory");
-  b->lines[b->nops++] = (obs_line){(uint32_t)off, (uint32_t)(b->json.len - off), d->index, false};
+  b->lines[b->nops++] = (obs_batch_line){(uint32_t)off, (uint32_t)(b->json.len - off), d->index, false};
   return OBS_DECODE_OK;
 }
 
 /* What differs between the two formats. */
 typedef struct {
-  obs_decoded (*op)(obs_decoder *d);
-  obs_decoded (*skip)(obs_decoder *d);
+  obs_decoder_result (*op)(obs_decoder *d);
+  obs_decoder_result (*skip)(obs_decoder *d);
   bool (*is_session)(obs_decoder *d);
-  obs_decoded (*record)(obs_decoder *d, obs_buf *buf, obs_str *json);
+  obs_decoder_result (*record)(obs_decoder *d, obs_buf *buf, obs_str *json);
 } reader;
 
 static const reader json_reader = {obs_json_op, obs_json_skip, obs_json_is_session, obs_json_record};
@@ -119,7 +119,7 @@ static const reader msgpack_reader = {obs_msgpack_op, obs_msgpack_skip, obs_msgp
 static bool session_place(obs_batch *b) {
   if (b->nsessions < b->sessions_cap) return true;
   uint32_t cap = b->sessions_cap == 0 ? 16 : b->sessions_cap * 2;
-  obs_line *p = realloc(b->sessions, cap * sizeof(*p));
+  obs_batch_line *p = realloc(b->sessions, cap * sizeof(*p));
   if (p == NULL) return false;
   b->sessions = p;
   b->sessions_cap = cap;
@@ -127,13 +127,13 @@ static bool session_place(obs_batch *b) {
 }
 
 /* The map at d->p as the row of a session record. */
-static obs_decoded decode_session(obs_decoder *d, const reader *r) {
+static obs_decoder_result decode_session(obs_decoder *d, const reader *r) {
   obs_batch *b = d->b;
   obs_buf text = {0};
   obs_str json;
   const uint8_t *start = d->p;
   size_t off = b->json.len;
-  obs_decoded rc = r->record(d, &text, &json);
+  obs_decoder_result rc = r->record(d, &text, &json);
   if (rc == OBS_DECODE_OK && (size_t)(d->p - start) > d->limits->op_bytes) {
     rc = obs_decoder_wrong_limit(d, OBS_STR("session"), "larger than %u bytes", d->limits->op_bytes);
   } else if (rc == OBS_DECODE_OK && (text.oom || !session_place(b))) {
@@ -141,7 +141,7 @@ static obs_decoded decode_session(obs_decoder *d, const reader *r) {
   } else if (rc == OBS_DECODE_OK) {
     bool ok = b->session(json, d->limits, d->now_ms, &b->json, d->reason, sizeof(d->reason));
     if (ok)
-      b->sessions[b->nsessions++] = (obs_line){(uint32_t)off, (uint32_t)(b->json.len - off), d->index, false};
+      b->sessions[b->nsessions++] = (obs_batch_line){(uint32_t)off, (uint32_t)(b->json.len - off), d->index, false};
     else
       rc = OBS_DECODE_WRONG;
   }
@@ -150,20 +150,20 @@ static obs_decoded decode_session(obs_decoder *d, const reader *r) {
   return rc;
 }
 
-static obs_decoded decode_op(obs_decoder *d, const reader *r) {
-  obs_decoded rc = obs_decoder_begin(d);
+static obs_decoder_result decode_op(obs_decoder *d, const reader *r) {
+  obs_decoder_result rc = obs_decoder_begin(d);
   if (rc == OBS_DECODE_OK) rc = r->op(d);
   return rc == OBS_DECODE_OK ? accept(d) : rc;
 }
 
 /* An op, or a session record: that is looked into only where a map has a `schema` or is no good as an op. */
-static obs_decoded decode_map(obs_decoder *d, const reader *r) {
+static obs_decoder_result decode_map(obs_decoder *d, const reader *r) {
   const uint8_t *start = d->p;
   uint32_t unknown = d->b->nunknown;
   char reason[sizeof(d->reason)];
   if (d->b->sessions_only) return decode_session(d, r);
   d->look_for_schema = d->b->session != NULL;
-  obs_decoded rc = decode_op(d, r);
+  obs_decoder_result rc = decode_op(d, r);
   if (rc == OBS_DECODE_OK || rc == OBS_DECODE_BROKEN || !d->look_for_schema) return rc;
   memcpy(reason, d->reason, sizeof(reason));
   d->b->nunknown = unknown;
@@ -178,7 +178,7 @@ static obs_decoded decode_map(obs_decoder *d, const reader *r) {
 }
 
 /* One element at d->p. OK also when it was wrong and could be stepped over: then it is a reject. */
-static obs_decoded decode_element(obs_decoder *d, const reader *r, bool is_map) {
+static obs_decoder_result decode_element(obs_decoder *d, const reader *r, bool is_map) {
   const uint8_t *start = d->p;
   uint32_t unknown = d->b->nunknown;
   if (d->index >= d->limits->message_ops) {
@@ -186,7 +186,7 @@ static obs_decoded decode_element(obs_decoder *d, const reader *r, bool is_map) 
     return OBS_DECODE_BROKEN;
   }
   obs_str what = d->b->sessions_only ? OBS_STR("session") : OBS_STR("op");
-  obs_decoded rc = is_map ? decode_map(d, r) : obs_decoder_wrong(d, what, "must be a map");
+  obs_decoder_result rc = is_map ? decode_map(d, r) : obs_decoder_wrong(d, what, "must be a map");
   if (rc == OBS_DECODE_WRONG) {
     char reason[sizeof(d->reason)];
     memcpy(reason, d->reason, sizeof(reason));
@@ -202,11 +202,11 @@ static obs_decoded decode_element(obs_decoder *d, const reader *r, bool is_map) 
   return rc;
 }
 
-static obs_decoded decode_msgpack_value(obs_decoder *d, bool *array) {
+static obs_decoder_result decode_msgpack_value(obs_decoder *d, bool *array) {
   uint32_t count;
   *array = obs_msgpack_is_array(d);
   if (!*array) return decode_element(d, &msgpack_reader, obs_msgpack_is_map(d));
-  obs_decoded rc = obs_msgpack_array(d, &count);
+  obs_decoder_result rc = obs_msgpack_array(d, &count);
   for (uint32_t i = 0; rc == OBS_DECODE_OK && i < count; i++) {
     if (d->p >= d->end) return obs_decoder_broken(d, "msgpack: truncated", d->end);
     rc = decode_element(d, &msgpack_reader, obs_msgpack_is_map(d));
@@ -214,12 +214,12 @@ static obs_decoded decode_msgpack_value(obs_decoder *d, bool *array) {
   return rc;
 }
 
-static obs_decoded json_element(obs_decoder *d) {
+static obs_decoder_result json_element(obs_decoder *d) {
   obs_json_space(d);
   return decode_element(d, &json_reader, d->p < d->end && *d->p == '{');
 }
 
-static obs_decoded decode_json_value(obs_decoder *d, bool *array) {
+static obs_decoder_result decode_json_value(obs_decoder *d, bool *array) {
   *array = *d->p == '[';
   if (!*array) return json_element(d);
   d->p++;
@@ -229,7 +229,7 @@ static obs_decoded decode_json_value(obs_decoder *d, bool *array) {
     return OBS_DECODE_OK;
   }
   for (;;) {
-    obs_decoded rc = json_element(d);
+    obs_decoder_result rc = json_element(d);
     if (rc != OBS_DECODE_OK) return rc;
     obs_json_space(d);
     if (d->p >= d->end) return obs_decoder_broken(d, "json: truncated", d->end);
@@ -259,7 +259,7 @@ static void decode_payload(obs_decoder *d, bool msgpack) {
     if (!msgpack) obs_json_space(d);
     if (d->p >= d->end) break;
     const uint8_t *start = d->p;
-    obs_decoded rc = msgpack ? decode_msgpack_value(d, &array) : decode_json_value(d, &array);
+    obs_decoder_result rc = msgpack ? decode_msgpack_value(d, &array) : decode_json_value(d, &array);
     if (rc == OBS_DECODE_OK) continue;
     bool resume = !msgpack && !array && d->index < d->limits->message_ops && next_line(d);
     reject(d, start, resume ? d->p : d->end);
@@ -275,7 +275,7 @@ static bool starts_payload(uint8_t c) {
   return c == '{' || c == '[' || (c & 0xe0) == 0x80 || (c >= 0xdc && c <= 0xdf);
 }
 
-const uint8_t *obs_message_payload(const uint8_t *data, size_t size, obs_str *topic) {
+const uint8_t *obs_batch_payload(const uint8_t *data, size_t size, obs_str *topic) {
   if (size == 0 || starts_payload(*data)) return size > 0 ? data : NULL;
   const uint8_t *nul = memchr(data, 0, size);
   if (nul == NULL || nul + 1 == data + size) return NULL;
@@ -286,12 +286,12 @@ const uint8_t *obs_message_payload(const uint8_t *data, size_t size, obs_str *to
 /* Splits the topic off. False when nothing is behind it. */
 static bool split_topic(obs_decoder *d) {
   if (d->b->transport == OBS_TRANSPORT_HTTP) return true;
-  const uint8_t *payload = obs_message_payload(d->p, (size_t)(d->end - d->p), &d->b->topic);
+  const uint8_t *payload = obs_batch_payload(d->p, (size_t)(d->end - d->p), &d->b->topic);
   if (payload != NULL) d->p = payload;
   return payload != NULL;
 }
 
-void obs_batch_decode(obs_batch *b, obs_format format, const obs_limits *limits, int64_t now_ms) {
+void obs_batch_decode(obs_batch *b, obs_batch_format format, const obs_op_limits *limits, int64_t now_ms) {
   obs_decoder d = {.b = b, .limits = limits, .profile = b->profile, .now_ms = now_ms};
   d.base = d.p = b->data;
   d.end = b->data + b->size;
@@ -313,12 +313,12 @@ void obs_batch_decode(obs_batch *b, obs_format format, const obs_limits *limits,
 }
 
 bool obs_batch_decode_row(obs_batch *b, const char *line, size_t len, const char **reason) {
-  static const obs_limits lax = {UINT32_MAX, 1, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+  static const obs_op_limits lax = {UINT32_MAX, 1, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
   obs_decoder d = {.b = b, .limits = &lax, .profile = OBS_PROFILE_REPLAY};
   d.base = d.p = (const uint8_t *)line;
   d.end = d.base + len;
   obs_json_space(&d);
-  obs_decoded rc =
+  obs_decoder_result rc =
       d.p < d.end && *d.p == '{' ? obs_decoder_begin(&d) : obs_decoder_wrong(&d, OBS_STR("op"), "must be a map");
   if (rc == OBS_DECODE_OK) rc = obs_json_op(&d);
   if (rc == OBS_DECODE_OK) {

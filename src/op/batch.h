@@ -37,19 +37,19 @@ typedef struct {
   uint32_t index;          /* of the op in the message, from 0 */
   uint32_t offset, length; /* its bytes in the message; from the break to the end for broken syntax */
   const char *reason;      /* "duration_ms: must not be negative"; in the arena, NUL-terminated */
-} obs_reject;
+} obs_batch_rejected;
 
 typedef struct {
   uint32_t off, len; /* in `json`; len includes the newline */
   uint32_t index;    /* of the op in the message */
   bool duplicate;    /* set by commit: recorded before (op_id, or the same session row), not again */
-} obs_line;
+} obs_batch_line;
 
 /* Makes the row of a session record (sessions.h: obs_session_normalise). */
-typedef bool (*obs_session_row)(obs_str json, const obs_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
+typedef bool (*obs_session_row)(obs_str json, const obs_op_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
                                 size_t size);
 
-typedef enum { OBS_FORMAT_ANY, OBS_FORMAT_JSON, OBS_FORMAT_MSGPACK } obs_format;
+typedef enum { OBS_FORMAT_ANY, OBS_FORMAT_JSON, OBS_FORMAT_MSGPACK } obs_batch_format;
 
 typedef struct obs_batch obs_batch;
 struct obs_batch {
@@ -57,7 +57,7 @@ struct obs_batch {
   const uint8_t *data;
   size_t size;
   obs_transport transport;
-  obs_profile profile;
+  obs_op_profile profile;
   obs_session_row session; /* NULL: session records are not taken */
   bool sessions_only;      /* every map is one; else those whose schema says so, and all behind the topic `session` */
   void *owner;             /* the source's own */
@@ -68,13 +68,13 @@ struct obs_batch {
   bool single; /* the payload was one op, not an array and not several concatenated */
   bool msgpack;
   obs_op *ops;
-  obs_line *lines;
+  obs_batch_line *lines;
   uint32_t nops, ops_cap;
-  obs_line *sessions; /* rows of session records */
+  obs_batch_line *sessions; /* rows of session records */
   uint32_t nsessions, sessions_cap;
-  obs_unknown *unknown;
+  obs_op_unknown *unknown;
   uint32_t nunknown, unknown_cap;
-  obs_reject *rejects;
+  obs_batch_rejected *rejects;
   uint32_t nrejects, rejects_cap;
   obs_buf json;
   obs_arena arena;
@@ -100,9 +100,9 @@ static inline uint32_t obs_batch_items(const obs_batch *b) {
 void obs_batch_reset(obs_batch *b);
 /* Decodes, normalises, validates and encodes all of `data`. Topics are looked for on the bus only (not HTTP).
  * `format` other than ANY overrides what the first byte says. Never fails: what is wrong is a reject. */
-void obs_batch_decode(obs_batch *b, obs_format format, const obs_limits *limits, int64_t now_ms);
+void obs_batch_decode(obs_batch *b, obs_batch_format format, const obs_op_limits *limits, int64_t now_ms);
 /* Where the payload of a message of the bus begins, behind *topic (as it was when there is none). NULL: nowhere. */
-const uint8_t *obs_message_payload(const uint8_t *data, size_t size, obs_str *topic);
+const uint8_t *obs_batch_payload(const uint8_t *data, size_t size, obs_str *topic);
 /* Memory used, bytes: what the queue is bounded by. The same until the batch is reset. */
 size_t obs_batch_bytes(const obs_batch *b);
 /* Adds a reject for op `index` with the given reason. */

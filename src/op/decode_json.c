@@ -74,9 +74,9 @@ static bool unescape(obs_decoder *d, const obs_json_string *s, obs_str *out) {
 }
 
 /* Reads the string whose opening quote is behind d->p. `name` is who gets blamed. */
-static obs_decoded read_string(obs_decoder *d, obs_str name, obs_str *out) {
+static obs_decoder_result read_string(obs_decoder *d, obs_str name, obs_str *out) {
   obs_json_string s;
-  obs_decoded rc = obs_json_scan_string(d, &s);
+  obs_decoder_result rc = obs_json_scan_string(d, &s);
   if (rc != OBS_DECODE_OK) return rc;
   if (!s.valid) return obs_decoder_wrong(d, name, "must be valid UTF-8");
   *out = (obs_str){(const char *)s.first, (uint32_t)(s.last - s.first), s.plain};
@@ -86,35 +86,36 @@ static obs_decoded read_string(obs_decoder *d, obs_str name, obs_str *out) {
 
 /* ---- numbers ---- */
 
-static void convert_number(const char *p, size_t len, bool integral, obs_value *v) {
+static void convert_number(const char *p, size_t len, bool integral, obs_decoder_value *v) {
   if (integral && len <= 18) {
     int64_t i = 0;
     bool minus = *p == '-';
     for (size_t k = minus; k < len; k++) i = i * 10 + (p[k] - '0');
-    *v = (obs_value){.kind = OBS_VALUE_INT, .i = minus ? -i : i};
+    *v = (obs_decoder_value){.kind = OBS_VALUE_INT, .i = minus ? -i : i};
     return;
   }
   char text[NUMBER_CHARS + 1];
   if (len > NUMBER_CHARS) {
-    *v = (obs_value){.kind = OBS_VALUE_BIG};
+    *v = (obs_decoder_value){.kind = OBS_VALUE_BIG};
     return;
   }
   memcpy(text, p, len);
   text[len] = '\0';
   if (!integral) {
-    *v = (obs_value){.kind = OBS_VALUE_FLOAT, .d = strtod(text, NULL)};
+    *v = (obs_decoder_value){.kind = OBS_VALUE_FLOAT, .d = strtod(text, NULL)};
     return;
   }
   char *end;
   errno = 0;
   int64_t i = strtoll(text, &end, 10);
-  *v = errno == ERANGE ? (obs_value){.kind = OBS_VALUE_BIG} : (obs_value){.kind = OBS_VALUE_INT, .i = i};
+  *v =
+      errno == ERANGE ? (obs_decoder_value){.kind = OBS_VALUE_BIG} : (obs_decoder_value){.kind = OBS_VALUE_INT, .i = i};
 }
 
-static obs_decoded read_number(obs_decoder *d, obs_value *v) {
+static obs_decoder_result read_number(obs_decoder *d, obs_decoder_value *v) {
   const char *start = (const char *)d->p;
   bool integral;
-  obs_decoded rc = obs_json_scan_number(d, &integral);
+  obs_decoder_result rc = obs_json_scan_number(d, &integral);
   if (rc != OBS_DECODE_OK) return rc;
   convert_number(start, (size_t)((const char *)d->p - start), integral, v);
   return OBS_DECODE_OK;
@@ -137,10 +138,10 @@ static bool compact(obs_decoder *d, const char *p, const char *end, obs_str *out
   return true;
 }
 
-obs_decoded obs_json_keep(obs_decoder *d, obs_str name, obs_str *out) {
+obs_decoder_result obs_json_keep(obs_decoder *d, obs_str name, obs_str *out) {
   obs_json_value v;
   const char *start = (const char *)d->p;
-  obs_decoded rc = obs_json_scan_value(d, &v);
+  obs_decoder_result rc = obs_json_scan_value(d, &v);
   if (rc != OBS_DECODE_OK) return rc;
   const char *end = (const char *)d->p;
   bool replay = d->profile == OBS_PROFILE_REPLAY;
@@ -158,7 +159,7 @@ obs_decoded obs_json_keep(obs_decoder *d, obs_str name, obs_str *out) {
 
 /* ---- an op ---- */
 
-obs_decoded obs_json_value_at(obs_decoder *d, obs_str name, obs_value *v) {
+obs_decoder_result obs_json_value_at(obs_decoder *d, obs_str name, obs_decoder_value *v) {
   if (d->p >= d->end) return obs_json_truncated(d);
   switch (*d->p) {
   case '"':
@@ -166,10 +167,10 @@ obs_decoded obs_json_value_at(obs_decoder *d, obs_str name, obs_value *v) {
     v->kind = OBS_VALUE_TEXT;
     return read_string(d, name, &v->s);
   case 't':
-    *v = (obs_value){.kind = OBS_VALUE_BOOL, .b = true};
+    *v = (obs_decoder_value){.kind = OBS_VALUE_BOOL, .b = true};
     return obs_json_literal(d, "true");
   case 'f':
-    *v = (obs_value){.kind = OBS_VALUE_BOOL, .b = false};
+    *v = (obs_decoder_value){.kind = OBS_VALUE_BOOL, .b = false};
     return obs_json_literal(d, "false");
   case 'n':
     v->kind = OBS_VALUE_NULL;
@@ -184,30 +185,30 @@ obs_decoded obs_json_value_at(obs_decoder *d, obs_str name, obs_value *v) {
   }
 }
 
-static obs_decoded keep_field(obs_decoder *d, obs_str key) {
+static obs_decoder_result keep_field(obs_decoder *d, obs_str key) {
   const uint8_t *start = d->p;
-  obs_value v = {.kind = OBS_VALUE_NULL};
+  obs_decoder_value v = {.kind = OBS_VALUE_NULL};
   bool ok = obs_str_eq(key, OBS_STR("ok"));
   if (ok) {
-    obs_decoded rc = obs_json_value_at(d, key, &v);
+    obs_decoder_result rc = obs_json_value_at(d, key, &v);
     if (rc != OBS_DECODE_OK) return rc;
     d->p = start;
   }
   obs_str json;
-  obs_decoded rc = obs_json_keep(d, key, &json);
+  obs_decoder_result rc = obs_json_keep(d, key, &json);
   return rc == OBS_DECODE_OK ? obs_decoder_keep(d, key, json, ok ? &v : NULL) : rc;
 }
 
-static obs_decoded known_field(obs_decoder *d, uint32_t field) {
-  obs_str name = obs_field_name(field);
-  if (obs_fields[field].kind == OBS_KIND_JSON) {
-    obs_decoded rc = obs_json_keep(d, name, &d->op->extra);
+static obs_decoder_result known_field(obs_decoder *d, uint32_t field) {
+  obs_str name = obs_op_field_name(field);
+  if (obs_op_fields[field].kind == OBS_KIND_JSON) {
+    obs_decoder_result rc = obs_json_keep(d, name, &d->op->extra);
     if (rc == OBS_DECODE_OK) d->op->present |= OBS_BIT(field);
     return rc;
   }
   const uint8_t *start = d->p;
-  obs_value v;
-  obs_decoded rc = obs_json_value_at(d, name, &v);
+  obs_decoder_value v;
+  obs_decoder_result rc = obs_json_value_at(d, name, &v);
   if (rc == OBS_DECODE_OK) rc = obs_decoder_set(d, field, &v);
   if (rc != OBS_DECODE_WRONG || d->profile != OBS_PROFILE_REPLAY) return rc;
   d->p = start; /* an older observer's row: what does not fit is carried along */
@@ -218,28 +219,28 @@ static obs_decoded known_field(obs_decoder *d, uint32_t field) {
 /* A key is nearly always the next one of the table: then it is compared, not scanned. */
 static bool expected_key(obs_decoder *d, obs_str *key) {
   if (d->expect >= OBS_F_COUNT) return false;
-  const obs_field_info *f = &obs_fields[d->expect];
+  const obs_op_field_info *f = &obs_op_fields[d->expect];
   if ((size_t)(d->end - d->p) <= f->name_len || d->p[f->name_len] != '"') return false;
   if (memcmp(d->p, f->name, f->name_len) != 0) return false;
-  *key = obs_field_name(d->expect);
+  *key = obs_op_field_name(d->expect);
   d->p += f->name_len + 1u;
   return true;
 }
 
-static obs_decoded read_key(obs_decoder *d, obs_str *key) {
+static obs_decoder_result read_key(obs_decoder *d, obs_str *key) {
   if (!obs_json_take(d, '"')) return obs_json_unexpected(d);
   if (expected_key(d, key)) return OBS_DECODE_OK;
   char name[24];
   int n = snprintf(name, sizeof(name), "key %u", d->key_index);
   obs_str who = {name, (uint32_t)n, 1};
-  obs_decoded rc = read_string(d, who, key);
+  obs_decoder_result rc = read_string(d, who, key);
   if (rc != OBS_DECODE_OK || key->len <= d->limits->string_bytes) return rc;
   return obs_decoder_wrong_limit(d, who, "longer than %u bytes", d->limits->string_bytes);
 }
 
-obs_decoded obs_json_key(obs_decoder *d, obs_str *key) {
+obs_decoder_result obs_json_key(obs_decoder *d, obs_str *key) {
   obs_json_space(d);
-  obs_decoded rc = read_key(d, key);
+  obs_decoder_result rc = read_key(d, key);
   if (rc != OBS_DECODE_OK) return rc;
   obs_json_space(d);
   if (!obs_json_take(d, ':')) return obs_json_unexpected(d);
@@ -247,21 +248,21 @@ obs_decoded obs_json_key(obs_decoder *d, obs_str *key) {
   return OBS_DECODE_OK;
 }
 
-static obs_decoded read_member(obs_decoder *d) {
+static obs_decoder_result read_member(obs_decoder *d) {
   obs_str key;
   uint32_t field;
-  obs_decoded rc = obs_json_key(d, &key);
+  obs_decoder_result rc = obs_json_key(d, &key);
   if (rc == OBS_DECODE_OK) rc = obs_decoder_key(d, key, &field);
   if (rc != OBS_DECODE_OK) return rc;
   return field == OBS_KEY_UNKNOWN ? keep_field(d, key) : known_field(d, field);
 }
 
-obs_decoded obs_json_op(obs_decoder *d) {
+obs_decoder_result obs_json_op(obs_decoder *d) {
   const uint8_t *start = d->p++;
   obs_json_space(d);
   if (!obs_json_take(d, '}')) {
     for (;;) {
-      obs_decoded rc = read_member(d);
+      obs_decoder_result rc = read_member(d);
       if (rc != OBS_DECODE_OK) return rc;
       obs_json_space(d);
       if (obs_json_take(d, '}')) break;
@@ -275,7 +276,7 @@ obs_decoded obs_json_op(obs_decoder *d) {
 
 bool obs_json_is_session(obs_decoder *d) {
   obs_str key;
-  obs_value v;
+  obs_decoder_value v;
   d->p++;
   do {
     if (obs_json_key(d, &key) != OBS_DECODE_OK) return false;
@@ -289,10 +290,10 @@ bool obs_json_is_session(obs_decoder *d) {
   return false;
 }
 
-obs_decoded obs_json_record(obs_decoder *d, obs_buf *buf, obs_str *json) {
+obs_decoder_result obs_json_record(obs_decoder *d, obs_buf *buf, obs_str *json) {
   (void)buf;
   const char *start = (const char *)d->p;
-  obs_decoded rc = obs_json_skip(d);
+  obs_decoder_result rc = obs_json_skip(d);
   *json = (obs_str){start, (uint32_t)((const char *)d->p - start), 0};
   return rc;
 }

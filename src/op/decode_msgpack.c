@@ -1,7 +1,7 @@
 /* The msgpack reader. No declared count is believed: one that needs more bytes than remain is a truncation, so nothing
  * is ever allocated or looped over by what a header claims. */
 #include "base/utf8.h"
-#include "op/decode.h"
+#include "op/decoder.h"
 
 #include <math.h>
 #include <observer/session.h>
@@ -19,7 +19,7 @@ typedef struct {
   double d;
 } header;
 
-static obs_decoded truncated(obs_decoder *d) {
+static obs_decoder_result truncated(obs_decoder *d) {
   return obs_decoder_broken(d, "msgpack: truncated", d->end);
 }
 
@@ -67,7 +67,7 @@ static const marker markers[32] = {
 };
 
 /* A header of 0xc0 to 0xdf; d->p is behind its first byte. */
-static obs_decoded read_marked(obs_decoder *d, uint8_t byte, header *h) {
+static obs_decoder_result read_marked(obs_decoder *d, uint8_t byte, header *h) {
   const marker *m = &markers[byte - 0xc0];
   uint64_t v = 0;
   h->type = (type)m->type;
@@ -94,7 +94,7 @@ static obs_decoded read_marked(obs_decoder *d, uint8_t byte, header *h) {
   return OBS_DECODE_OK;
 }
 
-static inline obs_decoded read_header_unchecked(obs_decoder *d, header *h) {
+static inline obs_decoder_result read_header_unchecked(obs_decoder *d, header *h) {
   if (d->p >= d->end) return truncated(d);
   uint8_t byte = *d->p++;
   h->n = 0;
@@ -104,7 +104,7 @@ static inline obs_decoded read_header_unchecked(obs_decoder *d, header *h) {
     return OBS_DECODE_OK;
   }
   if (byte >= 0xc0) {
-    obs_decoded rc = read_marked(d, byte, h);
+    obs_decoder_result rc = read_marked(d, byte, h);
     if (rc != OBS_DECODE_OK) return rc;
   } else if (byte >= 0xa0) {
     h->type = TYPE_STR;
@@ -117,18 +117,18 @@ static inline obs_decoded read_header_unchecked(obs_decoder *d, header *h) {
 }
 
 /* Reads the header at d->p and checks that what it announces can still come. */
-static inline obs_decoded read_header(obs_decoder *d, header *h) {
-  obs_decoded rc = read_header_unchecked(d, h);
+static inline obs_decoder_result read_header(obs_decoder *d, header *h) {
+  obs_decoder_result rc = read_header_unchecked(d, h);
   if (rc != OBS_DECODE_OK) return rc;
   uint64_t least = (uint64_t)h->n * (h->type == TYPE_MAP ? 2 : 1); /* an element takes a byte at least */
   return least > (uint64_t)(d->end - d->p) ? truncated(d) : OBS_DECODE_OK;
 }
 
 /* One value of any depth, without recursion: what is still to come is a sum. */
-obs_decoded obs_msgpack_skip(obs_decoder *d) {
+obs_decoder_result obs_msgpack_skip(obs_decoder *d) {
   header h;
   for (uint64_t left = 1; left > 0; left--) {
-    obs_decoded rc = read_header(d, &h);
+    obs_decoder_result rc = read_header(d, &h);
     if (rc != OBS_DECODE_OK) return rc;
     if (h.type == TYPE_STR || h.type == TYPE_EXT) d->p += h.n;
     if (h.type == TYPE_ARRAY) left += h.n;
@@ -157,9 +157,9 @@ typedef struct {
   uint32_t depth;
 } keeper;
 
-static obs_decoded keep_any(obs_decoder *d, keeper *k);
+static obs_decoder_result keep_any(obs_decoder *d, keeper *k);
 
-static obs_decoded keep_text(obs_decoder *d, keeper *k, uint32_t n) {
+static obs_decoder_result keep_text(obs_decoder *d, keeper *k, uint32_t n) {
   obs_str s = {(const char *)d->p, n, 0};
   if (n > d->limits->string_bytes) {
     return obs_decoder_wrong_limit(d, k->name, "longer than %u bytes", d->limits->string_bytes);
@@ -170,9 +170,9 @@ static obs_decoded keep_text(obs_decoder *d, keeper *k, uint32_t n) {
   return OBS_DECODE_OK;
 }
 
-static obs_decoded keep_map_key(obs_decoder *d, keeper *k) {
+static obs_decoder_result keep_map_key(obs_decoder *d, keeper *k) {
   header h;
-  obs_decoded rc = read_header(d, &h);
+  obs_decoder_result rc = read_header(d, &h);
   if (rc != OBS_DECODE_OK) return rc;
   if (h.type != TYPE_STR) return obs_decoder_wrong(d, k->name, "map key must be a string");
   rc = keep_text(d, k, h.n);
@@ -181,7 +181,7 @@ static obs_decoded keep_map_key(obs_decoder *d, keeper *k) {
 }
 
 /* Recursion is bounded by limits->depth. */
-static obs_decoded keep_tree(obs_decoder *d, keeper *k, const header *h) {
+static obs_decoder_result keep_tree(obs_decoder *d, keeper *k, const header *h) {
   bool map = h->type == TYPE_MAP;
   if (++k->depth > d->limits->depth) {
     return obs_decoder_wrong_limit(d, k->name, "nested deeper than %u levels", d->limits->depth);
@@ -189,7 +189,7 @@ static obs_decoded keep_tree(obs_decoder *d, keeper *k, const header *h) {
   obs_buf_putc(k->out, map ? '{' : '[');
   for (uint32_t i = 0; i < h->n; i++) {
     if (i > 0) obs_buf_putc(k->out, ',');
-    obs_decoded rc = map ? keep_map_key(d, k) : OBS_DECODE_OK;
+    obs_decoder_result rc = map ? keep_map_key(d, k) : OBS_DECODE_OK;
     if (rc == OBS_DECODE_OK) rc = keep_any(d, k);
     if (rc != OBS_DECODE_OK) return rc;
   }
@@ -198,9 +198,10 @@ static obs_decoded keep_tree(obs_decoder *d, keeper *k, const header *h) {
   return OBS_DECODE_OK;
 }
 
-static obs_decoded keep_any(obs_decoder *d, keeper *k) { /* NOLINT(misc-no-recursion): bounded by limits->depth */
+static obs_decoder_result keep_any(obs_decoder *d,
+                                   keeper *k) { /* NOLINT(misc-no-recursion): bounded by limits->depth */
   header h;
-  obs_decoded rc = read_header(d, &h);
+  obs_decoder_result rc = read_header(d, &h);
   if (rc != OBS_DECODE_OK) return rc;
   switch (h.type) {
   case TYPE_EXT:
@@ -233,10 +234,10 @@ static obs_decoded keep_any(obs_decoder *d, keeper *k) { /* NOLINT(misc-no-recur
 }
 
 /* The value at d->p as JSON text in the arena. */
-static obs_decoded keep_value(obs_decoder *d, obs_str name, obs_str *json) {
+static obs_decoder_result keep_value(obs_decoder *d, obs_str name, obs_str *json) {
   obs_buf text = {0};
   keeper k = {name, &text, 0};
-  obs_decoded rc = keep_any(d, &k);
+  obs_decoder_result rc = keep_any(d, &k);
   char *p = rc == OBS_DECODE_OK && !text.oom && text.p != NULL ? obs_arena_alloc(&d->b->arena, text.len) : NULL;
   if (p != NULL) {
     memcpy(p, text.p, text.len);
@@ -249,7 +250,7 @@ static obs_decoded keep_value(obs_decoder *d, obs_str name, obs_str *json) {
 }
 
 size_t obs_msgpack_to_json(const void *data, size_t size, obs_buf *out) {
-  static const obs_limits limits = {.string_bytes = UINT32_MAX, .depth = 32};
+  static const obs_op_limits limits = {.string_bytes = UINT32_MAX, .depth = 32};
   obs_decoder d = {.limits = &limits, .base = data, .p = data, .end = (const uint8_t *)data + size};
   keeper k = {OBS_STR("value"), out, 0};
   return keep_any(&d, &k) == OBS_DECODE_OK && !out->oom ? (size_t)(d.p - d.base) : 0;
@@ -257,10 +258,10 @@ size_t obs_msgpack_to_json(const void *data, size_t size, obs_buf *out) {
 
 /* ---- an op ---- */
 
-static obs_decoded read_value(obs_decoder *d, obs_value *v) {
+static obs_decoder_result read_value(obs_decoder *d, obs_decoder_value *v) {
   header h;
   const uint8_t *start = d->p;
-  obs_decoded rc = read_header(d, &h);
+  obs_decoder_result rc = read_header(d, &h);
   if (rc != OBS_DECODE_OK) return rc;
   switch (h.type) {
   case TYPE_STR:
@@ -299,10 +300,10 @@ static obs_decoded read_value(obs_decoder *d, obs_value *v) {
   return OBS_DECODE_OK;
 }
 
-static obs_decoded keep_field(obs_decoder *d, obs_str key) {
+static obs_decoder_result keep_field(obs_decoder *d, obs_str key) {
   const uint8_t *start = d->p;
-  obs_value v = {.kind = OBS_VALUE_NULL};
-  obs_decoded rc = read_value(d, &v);
+  obs_decoder_value v = {.kind = OBS_VALUE_NULL};
+  obs_decoder_result rc = read_value(d, &v);
   if (rc != OBS_DECODE_OK || v.kind == OBS_VALUE_SKIPPED) return rc;
   d->p = start;
   obs_str json;
@@ -310,34 +311,34 @@ static obs_decoded keep_field(obs_decoder *d, obs_str key) {
   return rc == OBS_DECODE_OK ? obs_decoder_keep(d, key, json, &v) : rc;
 }
 
-static obs_decoded known_field(obs_decoder *d, uint32_t field) {
-  obs_value v;
+static obs_decoder_result known_field(obs_decoder *d, uint32_t field) {
+  obs_decoder_value v;
   const uint8_t *start = d->p;
-  obs_decoded rc = read_value(d, &v);
+  obs_decoder_result rc = read_value(d, &v);
   if (rc != OBS_DECODE_OK) return rc;
-  if (obs_fields[field].kind != OBS_KIND_JSON) return obs_decoder_set(d, field, &v);
+  if (obs_op_fields[field].kind != OBS_KIND_JSON) return obs_decoder_set(d, field, &v);
   if (v.kind == OBS_VALUE_SKIPPED) return OBS_DECODE_OK;
   d->p = start;
-  rc = keep_value(d, obs_field_name(field), &d->op->extra);
+  rc = keep_value(d, obs_op_field_name(field), &d->op->extra);
   if (rc == OBS_DECODE_OK) d->op->present |= OBS_BIT(field);
   return rc;
 }
 
-static obs_decoded wrong_key(obs_decoder *d, const char *fmt) {
+static obs_decoder_result wrong_key(obs_decoder *d, const char *fmt) {
   char name[24];
   int n = snprintf(name, sizeof(name), "key %u", d->key_index);
   return obs_decoder_wrong_limit(d, (obs_str){name, (uint32_t)n, 1}, fmt, d->limits->string_bytes);
 }
 
-static obs_decoded check_key(obs_decoder *d, obs_str key) {
+static obs_decoder_result check_key(obs_decoder *d, obs_str key) {
   if (key.len > d->limits->string_bytes) return wrong_key(d, "longer than %u bytes");
   return obs_utf8_valid(key.p, key.len) ? OBS_DECODE_OK : wrong_key(d, "must be valid UTF-8");
 }
 
 /* The key at d->p as it is. */
-static obs_decoded read_name(obs_decoder *d, obs_str *key) {
+static obs_decoder_result read_name(obs_decoder *d, obs_str *key) {
   header h;
-  obs_decoded rc = read_header(d, &h);
+  obs_decoder_result rc = read_header(d, &h);
   if (rc != OBS_DECODE_OK) return rc;
   if (h.type != TYPE_STR) return wrong_key(d, "must be a string");
   *key = (obs_str){(const char *)d->p, h.n, 0};
@@ -345,8 +346,8 @@ static obs_decoded read_name(obs_decoder *d, obs_str *key) {
   return OBS_DECODE_OK;
 }
 
-static obs_decoded read_key(obs_decoder *d, uint32_t *field, obs_str *key) {
-  obs_decoded rc = read_name(d, key);
+static obs_decoder_result read_key(obs_decoder *d, uint32_t *field, obs_str *key) {
+  obs_decoder_result rc = read_name(d, key);
   if (rc == OBS_DECODE_OK) rc = obs_decoder_key(d, *key, field);
   if (rc != OBS_DECODE_OK || *field != OBS_KEY_UNKNOWN) return rc;
   d->key_index--; /* a bad key is named by its own place */
@@ -355,10 +356,10 @@ static obs_decoded read_key(obs_decoder *d, uint32_t *field, obs_str *key) {
   return rc;
 }
 
-obs_decoded obs_msgpack_op(obs_decoder *d) {
+obs_decoder_result obs_msgpack_op(obs_decoder *d) {
   const uint8_t *start = d->p;
   header h;
-  obs_decoded rc = read_header(d, &h);
+  obs_decoder_result rc = read_header(d, &h);
   if (rc != OBS_DECODE_OK) return rc;
   for (uint32_t i = 0; i < h.n; i++) {
     uint32_t field;
@@ -379,9 +380,9 @@ bool obs_msgpack_is_array(const obs_decoder *d) {
   return (*d->p & 0xf0) == 0x90 || *d->p == 0xdc || *d->p == 0xdd;
 }
 
-obs_decoded obs_msgpack_array(obs_decoder *d, uint32_t *count) {
+obs_decoder_result obs_msgpack_array(obs_decoder *d, uint32_t *count) {
   header h = {.n = 0};
-  obs_decoded rc = read_header_unchecked(d, &h);
+  obs_decoder_result rc = read_header_unchecked(d, &h);
   *count = h.n;
   return rc;
 }
@@ -391,7 +392,7 @@ obs_decoded obs_msgpack_array(obs_decoder *d, uint32_t *count) {
 bool obs_msgpack_is_session(obs_decoder *d) {
   header h;
   obs_str key = {0};
-  obs_value v;
+  obs_decoder_value v;
   if (read_header(d, &h) != OBS_DECODE_OK) return false;
   for (uint32_t i = 0; i < h.n; i++) {
     if (read_name(d, &key) != OBS_DECODE_OK) return false;
@@ -404,10 +405,10 @@ bool obs_msgpack_is_session(obs_decoder *d) {
   return false;
 }
 
-obs_decoded obs_msgpack_record(obs_decoder *d, obs_buf *buf, obs_str *json) {
+obs_decoder_result obs_msgpack_record(obs_decoder *d, obs_buf *buf, obs_str *json) {
   header h;
   obs_str key = {0};
-  obs_decoded rc = read_header(d, &h);
+  obs_decoder_result rc = read_header(d, &h);
   obs_buf_putc(buf, '{');
   for (uint32_t i = 0; rc == OBS_DECODE_OK && i < h.n; i++) {
     d->key_index = i;

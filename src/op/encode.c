@@ -1,5 +1,5 @@
 /* An op as its JSON line: known fields in the table's order, then unknown ones in the order they came. */
-#include "op/decode.h"
+#include "op/decoder.h"
 
 enum { FIXED_BYTES = 1024 }; /* more than all keys, punctuation and numbers of the known fields */
 
@@ -8,10 +8,10 @@ static size_t text_bound(obs_str s) {
   return (s.plain ? (size_t)s.len : (size_t)s.len * 6) + 3;
 }
 
-static size_t line_bound(const obs_op *op, const obs_unknown *unknown) {
+static size_t line_bound(const obs_op *op, const obs_op_unknown *unknown) {
   size_t n = FIXED_BYTES;
   for (uint32_t mask = op->present; mask != 0; mask &= mask - 1) {
-    const obs_field_info *f = &obs_fields[__builtin_ctz(mask)];
+    const obs_op_field_info *f = &obs_op_fields[__builtin_ctz(mask)];
     if (f->kind != OBS_KIND_TEXT && f->kind != OBS_KIND_TIME && f->kind != OBS_KIND_JSON) continue;
     n += text_bound(*(const obs_str *)((const char *)op + f->offset));
   }
@@ -49,7 +49,7 @@ static char *put_text(obs_buf *b, char *out, obs_str s) {
   return b->p + b->len;
 }
 
-static char *put_value(obs_buf *b, char *out, obs_kind kind, const void *member) {
+static char *put_value(obs_buf *b, char *out, obs_op_kind kind, const void *member) {
   switch (kind) {
   case OBS_KIND_TIME:
   case OBS_KIND_TEXT:
@@ -65,12 +65,12 @@ static char *put_value(obs_buf *b, char *out, obs_kind kind, const void *member)
   return out;
 }
 
-void obs_encode_line(obs_buf *b, const obs_op *op, const obs_unknown *unknown) {
+void obs_op_encode(obs_buf *b, const obs_op *op, const obs_op_unknown *unknown) {
   if (!obs_buf_reserve(b, line_bound(op, unknown))) return;
   char *out = b->p + b->len;
   *out++ = '{';
   for (uint32_t mask = op->present; mask != 0; mask &= mask - 1) {
-    const obs_field_info *f = &obs_fields[__builtin_ctz(mask)];
+    const obs_op_field_info *f = &obs_op_fields[__builtin_ctz(mask)];
     out = put(out, f->json_key, f->json_key_len);
     out = put_value(b, out, f->kind, (const char *)op + f->offset);
     *out++ = ',';

@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-const obs_field_info obs_fields[OBS_F_COUNT] = {
+const obs_op_field_info obs_op_fields[OBS_F_COUNT] = {
 #define OBS_FIELD_INFO(field, field_kind, is_required, text)                                                           \
   [OBS_F_##field] = {.name = #field,                                                                                   \
                      .rule = text,                                                                                     \

@@ -1,5 +1,5 @@
 /* JavaScript's Number() on a string: what the older observer did to duration_ms. */
-#include "op/decode.h"
+#include "op/decoder.h"
 
 #include <ctype.h>
 #include <math.h>

@@ -4,11 +4,11 @@
 
 enum { SCAN_DEPTH = 512 };
 
-obs_decoded obs_json_truncated(obs_decoder *d) {
+obs_decoder_result obs_json_truncated(obs_decoder *d) {
   return obs_decoder_broken(d, "json: truncated", d->end);
 }
 
-obs_decoded obs_json_unexpected(obs_decoder *d) {
+obs_decoder_result obs_json_unexpected(obs_decoder *d) {
   return d->p >= d->end ? obs_json_truncated(d) : obs_decoder_broken(d, "json: unexpected character", d->p);
 }
 
@@ -34,7 +34,7 @@ int32_t obs_json_hex4(const uint8_t *p, const uint8_t *end) {
 }
 
 /* Moves behind the escape at d->p (the backslash). */
-static obs_decoded scan_escape(obs_decoder *d, obs_json_string *s) {
+static obs_decoder_result scan_escape(obs_decoder *d, obs_json_string *s) {
   const uint8_t *at = d->p;
   if (d->end - at < 2) return obs_json_truncated(d);
   if (at[1] != 'u') {
@@ -61,18 +61,18 @@ static obs_decoded scan_escape(obs_decoder *d, obs_json_string *s) {
   return OBS_DECODE_OK;
 }
 
-obs_decoded obs_json_scan_string(obs_decoder *d, obs_json_string *s) {
+obs_decoder_result obs_json_scan_string(obs_decoder *d, obs_json_string *s) {
   *s = (obs_json_string){.first = d->p, .plain = true, .valid = true};
   for (;;) {
     size_t left = (size_t)(d->end - d->p);
-    d->p += obs_plain_prefix((const char *)d->p, left);
+    d->p += obs_utf8_plain_prefix((const char *)d->p, left);
     if (d->p >= d->end) return obs_json_truncated(d);
     uint8_t c = *d->p;
     if (c == '"') break;
     s->plain = false;
     if (c == '\\') {
       s->escaped = true;
-      obs_decoded rc = scan_escape(d, s);
+      obs_decoder_result rc = scan_escape(d, s);
       if (rc != OBS_DECODE_OK) return rc;
       continue;
     }
@@ -91,7 +91,7 @@ static bool digits(obs_decoder *d) {
   return d->p > start;
 }
 
-obs_decoded obs_json_scan_number(obs_decoder *d, bool *integral) {
+obs_decoder_result obs_json_scan_number(obs_decoder *d, bool *integral) {
   const uint8_t *start = d->p;
   *integral = true;
   obs_json_take(d, '-');
@@ -129,9 +129,9 @@ static void space(obs_decoder *d, obs_json_value *s) {
   if (d->p != start) s->spaced = true;
 }
 
-static obs_decoded scan_text(obs_decoder *d, obs_json_value *v) {
+static obs_decoder_result scan_text(obs_decoder *d, obs_json_value *v) {
   obs_json_string s;
-  obs_decoded rc = obs_json_scan_string(d, &s);
+  obs_decoder_result rc = obs_json_scan_string(d, &s);
   if (rc != OBS_DECODE_OK) return rc;
   if (!s.valid) v->valid = false;
   uint32_t len = (uint32_t)(s.last - s.first);
@@ -139,14 +139,14 @@ static obs_decoded scan_text(obs_decoder *d, obs_json_value *v) {
   return OBS_DECODE_OK;
 }
 
-obs_decoded obs_json_literal(obs_decoder *d, const char *word) {
+obs_decoder_result obs_json_literal(obs_decoder *d, const char *word) {
   for (; *word != '\0'; word++) {
     if (!obs_json_take(d, *word)) return obs_json_unexpected(d);
   }
   return OBS_DECODE_OK;
 }
 
-static obs_decoded scan_scalar(obs_decoder *d, obs_json_value *v) {
+static obs_decoder_result scan_scalar(obs_decoder *d, obs_json_value *v) {
   if (d->p >= d->end) return obs_json_truncated(d);
   bool integral;
   switch (*d->p) {
@@ -166,17 +166,17 @@ static obs_decoded scan_scalar(obs_decoder *d, obs_json_value *v) {
 }
 
 /* `"key" :` inside an object. */
-static obs_decoded scan_member_key(obs_decoder *d, obs_json_value *v) {
+static obs_decoder_result scan_member_key(obs_decoder *d, obs_json_value *v) {
   space(d, v);
   if (!obs_json_take(d, '"')) return obs_json_unexpected(d);
-  obs_decoded rc = scan_text(d, v);
+  obs_decoder_result rc = scan_text(d, v);
   if (rc != OBS_DECODE_OK) return rc;
   space(d, v);
   return obs_json_take(d, ':') ? OBS_DECODE_OK : obs_json_unexpected(d);
 }
 
 /* Opens the bracket at d->p; *empty when it closes at once. */
-static obs_decoded open_bracket(obs_decoder *d, obs_json_value *v, bracket_stack *s, bool *empty) {
+static obs_decoder_result open_bracket(obs_decoder *d, obs_json_value *v, bracket_stack *s, bool *empty) {
   bool object = *d->p == '{';
   if (s->n == SCAN_DEPTH) return obs_decoder_broken(d, "json: nested deeper than 512 levels", d->p);
   d->p++;
@@ -191,7 +191,7 @@ static obs_decoded open_bracket(obs_decoder *d, obs_json_value *v, bracket_stack
 }
 
 /* Behind a value: closes what ends here; *more when a sibling follows. */
-static obs_decoded close_brackets(obs_decoder *d, obs_json_value *v, bracket_stack *s, bool *more) {
+static obs_decoder_result close_brackets(obs_decoder *d, obs_json_value *v, bracket_stack *s, bool *more) {
   *more = false;
   while (s->n > 0) {
     space(d, v);
@@ -206,7 +206,7 @@ static obs_decoded close_brackets(obs_decoder *d, obs_json_value *v, bracket_sta
   return OBS_DECODE_OK;
 }
 
-obs_decoded obs_json_scan_value(obs_decoder *d, obs_json_value *v) {
+obs_decoder_result obs_json_scan_value(obs_decoder *d, obs_json_value *v) {
   bracket_stack s;
   s.n = 0;
   *v = (obs_json_value){.valid = true};
@@ -214,7 +214,7 @@ obs_decoded obs_json_scan_value(obs_decoder *d, obs_json_value *v) {
     if (s.n > 0) space(d, v);
     bool empty = false;
     bool bracket = d->p < d->end && (*d->p == '{' || *d->p == '[');
-    obs_decoded rc = bracket ? open_bracket(d, v, &s, &empty) : scan_scalar(d, v);
+    obs_decoder_result rc = bracket ? open_bracket(d, v, &s, &empty) : scan_scalar(d, v);
     if (rc != OBS_DECODE_OK) return rc;
     if (bracket && !empty) continue;
     rc = close_brackets(d, v, &s, &more);
@@ -223,7 +223,7 @@ obs_decoded obs_json_scan_value(obs_decoder *d, obs_json_value *v) {
   return OBS_DECODE_OK;
 }
 
-obs_decoded obs_json_skip(obs_decoder *d) {
+obs_decoder_result obs_json_skip(obs_decoder *d) {
   obs_json_value v;
   return obs_json_scan_value(d, &v);
 }

@@ -3,7 +3,7 @@
 #ifndef OBS_OP_JSON_SCAN_H
 #define OBS_OP_JSON_SCAN_H
 
-#include "op/decode.h"
+#include "op/decoder.h"
 
 /* What a scan of one string found. */
 typedef struct {
@@ -30,16 +30,16 @@ static inline bool obs_json_take(obs_decoder *d, char c) {
   return true;
 }
 
-obs_decoded obs_json_truncated(obs_decoder *d);
+obs_decoder_result obs_json_truncated(obs_decoder *d);
 /* The fault at d->p: a character, or the end of the message. */
-obs_decoded obs_json_unexpected(obs_decoder *d);
+obs_decoder_result obs_json_unexpected(obs_decoder *d);
 /* The four hexadecimal digits at `p`, or -1. */
 int32_t obs_json_hex4(const uint8_t *p, const uint8_t *end);
 /* d->p is behind the opening quote; ends behind the closing one. */
-obs_decoded obs_json_scan_string(obs_decoder *d, obs_json_string *s);
+obs_decoder_result obs_json_scan_string(obs_decoder *d, obs_json_string *s);
 /* Moves behind the number at d->p; *integral when it has neither fraction nor exponent. */
-obs_decoded obs_json_scan_number(obs_decoder *d, bool *integral);
-obs_decoded obs_json_literal(obs_decoder *d, const char *word);
-obs_decoded obs_json_scan_value(obs_decoder *d, obs_json_value *v);
+obs_decoder_result obs_json_scan_number(obs_decoder *d, bool *integral);
+obs_decoder_result obs_json_literal(obs_decoder *d, const char *word);
+obs_decoder_result obs_json_scan_value(obs_decoder *d, obs_json_value *v);
 
 #endif

@@ -1,11 +1,11 @@
 /* The profiles' defaults, and what must hold of an op once they are in. */
 #include "base/clock.h"
-#include "op/decode.h"
+#include "op/decoder.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-static void set_default(obs_op *op, obs_field field, obs_str *member, obs_str value) {
+static void set_default(obs_op *op, obs_op_field field, obs_str *member, obs_str value) {
   if (op->present & OBS_BIT(field)) return;
   *member = value;
   op->present |= OBS_BIT(field);
@@ -14,7 +14,7 @@ static void set_default(obs_op *op, obs_field field, obs_str *member, obs_str va
 #define DEFAULT(op, name, value) set_default((op), OBS_F_##name, &(op)->name, (value))
 
 /* A text that is there but empty counts as left out. */
-static void drop_empty(obs_op *op, obs_field field, obs_str s) {
+static void drop_empty(obs_op *op, obs_op_field field, obs_str s) {
   if ((op->present & OBS_BIT(field)) && s.len == 0) op->present &= ~OBS_BIT(field);
 }
 
@@ -77,7 +77,7 @@ static void normalise_legacy(obs_decoder *d) {
   DEFAULT(op, output_summary, op->success ? OBS_STR("filled") : OBS_HAS(op, error) ? op->error : OBS_STR("failed"));
 }
 
-obs_decoded obs_normalise(obs_decoder *d) {
+obs_decoder_result obs_decoder_normalise(obs_decoder *d) {
   obs_op *op = d->op;
   drop_empty(op, OBS_F_source, op->source);
   drop_empty(op, OBS_F_endpoint, op->endpoint);

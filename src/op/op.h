@@ -16,28 +16,35 @@ typedef enum {
   OBSERVER_OP_FIELDS(OBS_OP_ENUM)
 #undef OBS_OP_ENUM
       OBS_F_COUNT
-} obs_field;
+} obs_op_field;
 
-typedef enum { OBS_KIND_TIME, OBS_KIND_TEXT, OBS_KIND_BOOL, OBS_KIND_DURATION, OBS_KIND_INT, OBS_KIND_JSON } obs_kind;
+typedef enum {
+  OBS_KIND_TIME,
+  OBS_KIND_TEXT,
+  OBS_KIND_BOOL,
+  OBS_KIND_DURATION,
+  OBS_KIND_INT,
+  OBS_KIND_JSON
+} obs_op_kind;
 
-typedef obs_str obs_member_TIME;
-typedef obs_str obs_member_TEXT;
-typedef bool obs_member_BOOL;
-typedef int64_t obs_member_DURATION;
-typedef int64_t obs_member_INT;
-typedef obs_str obs_member_JSON; /* the value as JSON text */
+typedef obs_str obs_op_member_TIME;
+typedef obs_str obs_op_member_TEXT;
+typedef bool obs_op_member_BOOL;
+typedef int64_t obs_op_member_DURATION;
+typedef int64_t obs_op_member_INT;
+typedef obs_str obs_op_member_JSON; /* the value as JSON text */
 
 /* A field this version does not know: key, and the value as JSON text. */
 typedef struct {
   obs_str key;
   obs_str value;
-} obs_unknown;
+} obs_op_unknown;
 
 typedef struct {
-  uint32_t present;                      /* bit per obs_field */
+  uint32_t present;                      /* bit per obs_op_field */
   uint32_t unknown_first, unknown_count; /* into the batch's unknown[] */
   int64_t time_ms;                       /* `timestamp`, milliseconds since the epoch */
-#define OBS_OP_MEMBER(name, kind, required, rule) obs_member_##kind name;
+#define OBS_OP_MEMBER(name, kind, required, rule) obs_op_member_##kind name;
   OBSERVER_OP_FIELDS(OBS_OP_MEMBER)
 #undef OBS_OP_MEMBER
 } obs_op;
@@ -48,11 +55,11 @@ typedef struct {
   const char *json_key; /* `"name":` */
   uint32_t offset;      /* of the member in obs_op */
   uint16_t name_len, json_key_len;
-  obs_kind kind;
+  obs_op_kind kind;
   bool required;
-} obs_field_info;
+} obs_op_field_info;
 
-extern const obs_field_info obs_fields[OBS_F_COUNT];
+extern const obs_op_field_info obs_op_fields[OBS_F_COUNT];
 
 #define OBS_BIT(field) (UINT32_C(1) << (field))
 #define OBS_HAS(op, name) (((op)->present & OBS_BIT(OBS_F_##name)) != 0)
@@ -63,7 +70,7 @@ typedef enum {
   OBS_PROFILE_LEGACY, /* POST /event: JavaScript truthiness, numeric strings, scenario defaults */
   OBS_PROFILE_REPLAY  /* a journal row, of this or an older observer: a known field of another type is carried along
                          as an unknown one */
-} obs_profile;
+} obs_op_profile;
 
 /* Upper bounds on what a message may hold; bytes unless said otherwise. */
 typedef struct {
@@ -73,8 +80,8 @@ typedef struct {
   uint32_t string_bytes;
   uint32_t unknown_fields; /* fields an op */
   uint32_t depth;          /* levels below the op itself */
-} obs_limits;
+} obs_op_limits;
 
-#define OBS_LIMITS_DEFAULT ((obs_limits){4u << 20, 10000, 256u << 10, 64u << 10, 64, 8})
+#define OBS_LIMITS_DEFAULT ((obs_op_limits){4u << 20, 10000, 256u << 10, 64u << 10, 64, 8})
 
 #endif

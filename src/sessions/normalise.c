@@ -31,7 +31,7 @@ static void put_value(obs_buf *out, obs_session_kind kind, const void *member) {
 
 /* The fields that are there and those that every row has, then the unknown ones. */
 static void put_object(obs_buf *out, const obs_session_table *table, const obs_session_head *record,
-                       const obs_unknown *unknown) {
+                       const obs_op_unknown *unknown) {
   char before = '{';
   for (uint32_t i = 0; i < table->count; i++) {
     const obs_session_field *f = &table->fields[i];
@@ -43,7 +43,7 @@ static void put_object(obs_buf *out, const obs_session_table *table, const obs_s
     before = ',';
   }
   for (uint32_t i = 0; i < record->unknown_count; i++) {
-    const obs_unknown *u = &unknown[record->unknown_first + i];
+    const obs_op_unknown *u = &unknown[record->unknown_first + i];
     obs_buf_putc(out, before);
     obs_buf_json_str(out, u->key);
     obs_buf_putc(out, ':');
@@ -57,7 +57,7 @@ typedef struct {
   uint32_t count;
 } attempts_writer;
 
-static obs_decoded put_attempt(void *arg, obs_decoder *d, obs_attempt_record *attempt) {
+static obs_decoder_result put_attempt(void *arg, obs_decoder *d, obs_attempt_record *attempt) {
   attempts_writer *w = arg;
   if (w->count++ > 0) obs_buf_putc(w->out, ',');
   put_object(w->out, &obs_session_table_attempt, &attempt->head, d->b->unknown);
@@ -73,7 +73,7 @@ static bool has_unknown(const obs_decoder *d, const obs_session_record *r, obs_s
   return false;
 }
 
-static obs_decoded check_schema(obs_decoder *d, obs_session_record *r) {
+static obs_decoder_result check_schema(obs_decoder *d, obs_session_record *r) {
   const obs_str ours = OBS_STR(OBSERVER_SESSION_SCHEMA);
   if (r->schema.len > 0 && !obs_str_eq(r->schema, ours)) {
     return obs_decoder_wrong(d, OBS_STR("schema"), "must be " OBSERVER_SESSION_SCHEMA);
@@ -82,7 +82,7 @@ static obs_decoded check_schema(obs_decoder *d, obs_session_record *r) {
   return OBS_DECODE_OK;
 }
 
-static obs_decoded check_verdict(obs_decoder *d, const obs_session_record *r) {
+static obs_decoder_result check_verdict(obs_decoder *d, const obs_session_record *r) {
   if (r->final_verdict.len > 0) return OBS_DECODE_OK;
   bool op = has_unknown(d, r, OBS_STR("endpoint"));
   return obs_decoder_wrong(d, OBS_STR("final_verdict"),
@@ -105,11 +105,11 @@ static void set_defaults(obs_session_record *r, int64_t now_ms, char text[OBS_IS
   r->timestamp = (obs_str){text, OBS_ISO8601_LEN, 1};
 }
 
-static obs_decoded write_row(obs_decoder *d, obs_session_record *r, int64_t now_ms, obs_buf *row) {
+static obs_decoder_result write_row(obs_decoder *d, obs_session_record *r, int64_t now_ms, obs_buf *row) {
   char now[OBS_ISO8601_LEN + 1];
   obs_buf attempts = {0};
   attempts_writer w = {&attempts, 0};
-  obs_decoded rc = OBS_DECODE_OK;
+  obs_decoder_result rc = OBS_DECODE_OK;
   obs_buf_putc(&attempts, '[');
   if (OBS_SESSION_HAS(r, attempts)) rc = obs_session_attempts(d, r->attempts, put_attempt, &w);
   obs_buf_putc(&attempts, ']');
@@ -127,12 +127,12 @@ static obs_decoded write_row(obs_decoder *d, obs_session_record *r, int64_t now_
 }
 
 /* A few bytes can be a long row: an empty attempt gets its defaults. */
-static obs_decoded check_size(obs_decoder *d, size_t row_bytes) {
+static obs_decoder_result check_size(obs_decoder *d, size_t row_bytes) {
   if (row_bytes <= d->limits->op_bytes) return OBS_DECODE_OK;
   return obs_decoder_wrong_limit(d, OBS_STR("session"), "larger than %u bytes", d->limits->op_bytes);
 }
 
-bool obs_session_normalise(obs_str json, const obs_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
+bool obs_session_normalise(obs_str json, const obs_op_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
                            size_t size) {
   obs_batch scratch;
   obs_session_record record = {0};
@@ -142,7 +142,7 @@ bool obs_session_normalise(obs_str json, const obs_limits *limits, int64_t now_m
     return false;
   }
   obs_decoder d = obs_session_decoder(&scratch, json, limits);
-  obs_decoded rc = obs_session_read(&d, &obs_session_table_record, &record.head);
+  obs_decoder_result rc = obs_session_read(&d, &obs_session_table_record, &record.head);
   if (rc == OBS_DECODE_OK) rc = check_schema(&d, &record);
   if (rc == OBS_DECODE_OK) rc = check_verdict(&d, &record);
   if (rc == OBS_DECODE_OK) rc = write_row(&d, &record, now_ms, row);

@@ -7,7 +7,7 @@
 #ifndef OBS_SESSIONS_RECORD_H
 #define OBS_SESSIONS_RECORD_H
 
-#include "op/decode.h"
+#include "op/decoder.h"
 
 #include <observer/session.h>
 
@@ -21,8 +21,8 @@ typedef enum {
   OBS_SESSION_ATTEMPTS
 } obs_session_kind;
 
-typedef obs_str obs_member_OBJECT;   /* as JSON text */
-typedef obs_str obs_member_ATTEMPTS; /* as JSON text */
+typedef obs_str obs_op_member_OBJECT;   /* as JSON text */
+typedef obs_str obs_op_member_ATTEMPTS; /* as JSON text */
 
 #define OBS_SESSION_ENUM(name, kind, required, rule) OBS_S_##name,
 #define OBS_ATTEMPT_ENUM(name, kind, required, rule) OBS_A_##name,
@@ -38,7 +38,7 @@ typedef struct {
   int64_t time_ms;                       /* of the TIME field */
 } obs_session_head;
 
-#define OBS_SESSION_MEMBER(name, kind, required, rule) obs_member_##kind name;
+#define OBS_SESSION_MEMBER(name, kind, required, rule) obs_op_member_##kind name;
 typedef struct {
   obs_session_head head;
   OBSERVER_SESSION_FIELDS(OBS_SESSION_MEMBER)
@@ -68,12 +68,12 @@ extern const obs_session_table obs_session_table_record, obs_session_table_attem
 #define OBS_SESSION_HAS(record, name) (((record)->head.present & OBS_BIT(OBS_S_##name)) != 0)
 
 /* A decoder over `json`, strict or (limits NULL) lax. `scratch` must be reset. */
-obs_decoder obs_session_decoder(obs_batch *scratch, obs_str json, const obs_limits *limits);
+obs_decoder obs_session_decoder(obs_batch *scratch, obs_str json, const obs_op_limits *limits);
 /* Reads the object at d->p; `record` is one of the two structs above. */
-obs_decoded obs_session_read(obs_decoder *d, const obs_session_table *table, obs_session_head *record);
+obs_decoder_result obs_session_read(obs_decoder *d, const obs_session_table *table, obs_session_head *record);
 /* Reads the attempts of a record one by one. `each` may say that there is no memory with WRONG. */
-typedef obs_decoded (*obs_session_each)(void *arg, obs_decoder *d, obs_attempt_record *attempt);
-obs_decoded obs_session_attempts(obs_decoder *d, obs_str attempts, obs_session_each each, void *arg);
+typedef obs_decoder_result (*obs_session_each)(void *arg, obs_decoder *d, obs_attempt_record *attempt);
+obs_decoder_result obs_session_attempts(obs_decoder *d, obs_str attempts, obs_session_each each, void *arg);
 
 /* One row of the file, read lax into `record`. Resets `scratch`, in whose arena `*reason` is when it is not a session
  * record: no object, no valid UTF-8, another schema, or neither a schema nor a final_verdict. */

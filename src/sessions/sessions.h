@@ -39,7 +39,7 @@ void obs_sessions_close(obs_sessions *s);
 /* Makes the row (with its newline) of one record given as JSON text of one whole object: checks types and limits, fills
  * defaults, cuts the prompt, keeps unknown fields. Appends it to `row`. False: `reason` names the field and what is
  * wrong, and `row` is as it was. Any thread. */
-bool obs_session_normalise(obs_str json, const obs_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
+bool obs_session_normalise(obs_str json, const obs_op_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
                            size_t size);
 
 /* ---- recording: commit thread ---- */

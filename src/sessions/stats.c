@@ -35,7 +35,7 @@ static void count(obs_names *names, obs_str name) {
   names->names[id].refs++;
 }
 
-static obs_decoded count_attempt(void *arg, obs_decoder *d, obs_attempt_record *attempt) {
+static obs_decoder_result count_attempt(void *arg, obs_decoder *d, obs_attempt_record *attempt) {
   (void)d;
   obs_session_stats *s = arg;
   count(&s->verdicts, attempt->verdict_kind);

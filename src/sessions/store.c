@@ -1,6 +1,6 @@
 /* The writing side: rows go to a journal beside the ops' one, which appends whole groups, mends a torn end and finds
  * rows again. */
-#include "sessions/store.h"
+#include "sessions/internal.h"
 
 #include "base/log.h"
 

@@ -1,5 +1,5 @@
 /* What is asked: pages of rows, newest first, and the statistics. Any thread. */
-#include "sessions/store.h"
+#include "sessions/internal.h"
 
 #include "base/log.h"
 

@@ -12,7 +12,7 @@
  */
 #include "base/pack.h"
 #include "base/utf8.h"
-#include "state/impl.h"
+#include "state/internal.h"
 
 #include <stdlib.h>
 
@@ -97,20 +97,20 @@ observer_err obs_state_save(obs_state *s, obs_buf *out) {
 }
 
 /* The next bucket; `*index` holds the one before. False at the end, or when the bytes are wrong. */
-static bool get_bucket(obs_unpack *in, uint32_t *index, uint64_t *n, uint64_t max) {
-  uint64_t step = obs_unpack_u64(in, OBS_SKETCH_BUCKETS);
+static bool get_bucket(obs_pack_reader *in, uint32_t *index, uint64_t *n, uint64_t max) {
+  uint64_t step = obs_pack_read_u64(in, OBS_SKETCH_BUCKETS);
   if (step == 0) return false;
   *index += (uint32_t)step;
-  *n = obs_unpack_u64(in, max);
+  *n = obs_pack_read_u64(in, max);
   if (*index >= OBS_SKETCH_BUCKETS || *n == 0) in->bad = true;
   return !in->bad;
 }
 
-static void load_slice(obs_unpack *in, obs_series *se, obs_slice *s, obs_sketch_pool *pool) {
-  s->count = obs_unpack_u64(in, COUNT_MAX);
-  s->failures = obs_unpack_u64(in, s->count);
-  s->max = (int64_t)obs_unpack_u64(in, INT64_MAX);
-  s->refused = obs_unpack_u64(in, 1) != 0;
+static void load_slice(obs_pack_reader *in, obs_series *se, obs_slice *s, obs_sketch_pool *pool) {
+  s->count = obs_pack_read_u64(in, COUNT_MAX);
+  s->failures = obs_pack_read_u64(in, s->count);
+  s->max = (int64_t)obs_pack_read_u64(in, INT64_MAX);
+  s->refused = obs_pack_read_u64(in, 1) != 0;
   if (s->count == 0) in->bad = true;
   if (s->refused || in->bad) return;
   uint64_t n, left = s->count;
@@ -122,19 +122,19 @@ static void load_slice(obs_unpack *in, obs_series *se, obs_slice *s, obs_sketch_
 }
 
 /* Into `se`, which is empty. On bad bytes it holds a part, to be freed like any other. */
-static void load_series(obs_unpack *in, obs_series *se, obs_sketch_pool *pool) {
-  *se = (obs_series){.tick = (int64_t)obs_unpack_u64(in, OBS_TOTALS_CLOCK_MAX / OBS_TICK_MS)};
-  se->count = obs_unpack_u64(in, COUNT_MAX);
-  se->failures = obs_unpack_u64(in, se->count);
-  se->max = (int64_t)obs_unpack_u64(in, INT64_MAX);
-  se->refused = obs_unpack_u64(in, 1) != 0;
+static void load_series(obs_pack_reader *in, obs_series *se, obs_sketch_pool *pool) {
+  *se = (obs_series){.tick = (int64_t)obs_pack_read_u64(in, OBS_TOTALS_CLOCK_MAX / OBS_TICK_MS)};
+  se->count = obs_pack_read_u64(in, COUNT_MAX);
+  se->failures = obs_pack_read_u64(in, se->count);
+  se->max = (int64_t)obs_pack_read_u64(in, INT64_MAX);
+  se->refused = obs_pack_read_u64(in, 1) != 0;
   uint64_t n, sum = 0;
   uint32_t index = BEFORE_FIRST;
   while (get_bucket(in, &index, &n, COUNT_MAX)) {
     sum += n;
     if (!obs_sketch_sum_add(&se->sum, index, n)) se->refused = true;
   }
-  uint32_t mask = (uint32_t)obs_unpack_u64(in, (1u << OBS_SLICES) - 1);
+  uint32_t mask = (uint32_t)obs_pack_read_u64(in, (1u << OBS_SLICES) - 1);
   for (uint32_t i = 0; i < OBS_SLICES && !in->bad; i++) {
     obs_slice *s = &se->slices[i];
     if (mask & (1u << i)) load_slice(in, se, s, pool);
@@ -156,7 +156,7 @@ static bool adopt(obs_keys *k, obs_str name, obs_series *se, obs_sketch_pool *po
   return false;
 }
 
-static void load_key(obs_unpack *in, obs_keys *k, uint32_t len, obs_totals *t) {
+static void load_key(obs_pack_reader *in, obs_keys *k, uint32_t len, obs_totals *t) {
   if (in->bad || len > (size_t)(in->end - in->p) || !obs_utf8_valid((const char *)in->p, len)) {
     in->bad = true;
     return;
@@ -169,33 +169,33 @@ static void load_key(obs_unpack *in, obs_keys *k, uint32_t len, obs_totals *t) {
   if (in->bad || !adopt(k, name, &se, &t->pool)) obs_series_fini(&se, &t->pool);
 }
 
-static void load_keys(obs_unpack *in, obs_keys *k, obs_totals *t) {
+static void load_keys(obs_pack_reader *in, obs_keys *k, obs_totals *t) {
   uint64_t len;
-  while ((len = obs_unpack_u64(in, UINT32_MAX)) != 0) load_key(in, k, (uint32_t)(len - 1), t);
+  while ((len = obs_pack_read_u64(in, UINT32_MAX)) != 0) load_key(in, k, (uint32_t)(len - 1), t);
 }
 
-static bool load_totals(obs_unpack *in, obs_totals *t) {
+static bool load_totals(obs_pack_reader *in, obs_totals *t) {
   if (in->end - in->p < (ptrdiff_t)sizeof magic || memcmp(in->p, magic, sizeof magic) != 0) return false;
   in->p += sizeof magic;
-  uint64_t version = obs_unpack_u64(in, UINT32_MAX), buckets = obs_unpack_u64(in, UINT32_MAX);
+  uint64_t version = obs_pack_read_u64(in, UINT32_MAX), buckets = obs_pack_read_u64(in, UINT32_MAX);
   if (version != VERSION || buckets != OBS_SKETCH_BUCKETS) return false;
   load_series(in, &t->all, &t->pool);
   t->clock = t->all.tick * OBS_TICK_MS;
   load_keys(in, &t->sources, t);
   load_keys(in, &t->endpoints, t);
-  t->last_seq = obs_unpack_u64(in, UINT64_MAX);
-  int64_t clock = (int64_t)obs_unpack_u64(in, OBS_TOTALS_CLOCK_MAX);
+  t->last_seq = obs_pack_read_u64(in, UINT64_MAX);
+  int64_t clock = (int64_t)obs_pack_read_u64(in, OBS_TOTALS_CLOCK_MAX);
   if (clock > t->clock) t->clock = clock;
-  t->since = (int64_t)obs_unpack_u64(in, INT64_MAX);
-  t->overflow = obs_unpack_u64(in, COUNT_MAX);
-  uint64_t refused = obs_unpack_u64(in, COUNT_MAX);
+  t->since = (int64_t)obs_pack_read_u64(in, INT64_MAX);
+  t->overflow = obs_pack_read_u64(in, COUNT_MAX);
+  uint64_t refused = obs_pack_read_u64(in, COUNT_MAX);
   t->pool.refused += refused;
   return !in->bad && in->p == in->end;
 }
 
 observer_err obs_state_load(obs_state *s, const void *data, size_t len, int64_t now_ms) {
   obs_totals loaded;
-  obs_unpack in = {.p = data, .end = (const uint8_t *)data + len};
+  obs_pack_reader in = {.p = data, .end = (const uint8_t *)data + len};
   observer_err err = obs_totals_init(&loaded, s->opts.sources, s->opts.endpoints, s->opts.sketch_bytes);
   if (err == OBSERVER_E_OK && !load_totals(&in, &loaded)) err = OBSERVER_E_CORRUPT;
   if (err != OBSERVER_E_OK) {

@@ -1,6 +1,6 @@
 #include "state/state.h"
 
-#include "state/impl.h"
+#include "state/internal.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* The body of /v1/observer/summary: each key is looked at under the lock for a moment, all is rendered without it. Ops
  * that come meanwhile are in the keys looked at later only, so the parts may differ by what arrived during the call. */
-#include "state/impl.h"
+#include "state/internal.h"
 
 #include <stdlib.h>
 

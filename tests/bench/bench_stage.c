@@ -9,7 +9,7 @@
 #include "cluster/clusters.h"
 #include "diagnose/facts.h"
 #include "journal/journal.h"
-#include "op/decode.h"
+#include "op/decoder.h"
 #include "state/state.h"
 
 #include <inttypes.h>
@@ -33,7 +33,7 @@ static void report(const bench *x, const char *stage, uint64_t ns) {
 }
 
 static void decode_once(bench *x) {
-  const obs_limits limits = OBS_LIMITS_DEFAULT;
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
   obs_batch_reset(&x->b);
   x->b.data = (const uint8_t *)x->payload.data;
   x->b.size = x->payload.size;
@@ -57,7 +57,7 @@ static void bench_decode_encode(bench *x) {
     obs_buf_reset(&out, SIZE_MAX);
     start = obs_clock_mono_ns();
     for (uint32_t i = 0; i < x->b.nops; i++) {
-      obs_encode_line(&out, &x->b.ops[i], x->b.unknown + x->b.ops[i].unknown_first);
+      obs_op_encode(&out, &x->b.ops[i], x->b.unknown + x->b.ops[i].unknown_first);
     }
     encode += obs_clock_mono_ns() - start;
   }
@@ -72,7 +72,7 @@ static bool take_row(void *arg, uint64_t seq, const char *line, size_t len, int6
   return true;
 }
 
-static void bench_journal(bench *x, const char *dir, obs_fsync mode, const char *stage) {
+static void bench_journal(bench *x, const char *dir, obs_journal_fsync mode, const char *stage) {
   char text[256] = "";
   obs_journal *j;
   obs_journal_replayed replayed;
@@ -108,7 +108,7 @@ enum { KINDS = 1000, FAILURES = 8000 };
 
 typedef struct {
   obs_op ops[FAILURES];
-  obs_line lines[FAILURES];
+  obs_batch_line lines[FAILURES];
   char texts[FAILURES][96], sigs[FAILURES][20], staffers[FAILURES][12];
 } failures;
 

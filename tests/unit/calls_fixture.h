@@ -3,8 +3,8 @@
 #define OBS_TESTS_CALLS_FIXTURE_H
 
 #include "base/log.h"
-#include "calls/calls.h"
 #include "model_server.h"
+#include "outbound/calls.h"
 
 typedef struct {
   char dir[32], ledger[64], url[96];

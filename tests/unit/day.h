@@ -149,7 +149,7 @@ static inline double day_part(uint32_t i) {
   return part < 0 ? 0 : part > 0.999999 ? 0.999999 : part;
 }
 
-static inline void day_set(obs_op *op, obs_field field, obs_str *member, const char *text) {
+static inline void day_set(obs_op *op, obs_op_field field, obs_str *member, const char *text) {
   *member = (obs_str){text, (uint32_t)strlen(text), 0};
   op->present |= OBS_BIT(field);
 }

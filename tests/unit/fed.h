@@ -87,7 +87,7 @@ static inline void fed_fini(fed *f) {
 /* Records ops, one JSON object a line; the clock says `now_ms`. */
 static inline void fed_record_at(fed *f, const char *lines, int64_t now_ms) {
   obs_batch b;
-  const obs_limits limits = OBS_LIMITS_DEFAULT;
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
   assert_int_equal(obs_batch_init(&b), OBSERVER_E_OK);
   obs_batch_reset(&b);
   b.data = (const uint8_t *)lines;

@@ -4,8 +4,8 @@
 
 #include "base/log.h"
 #include "base/thread.h"
+#include "journal/internal.h"
 #include "journal/journal.h"
-#include "journal/private.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -46,7 +46,7 @@ static inline void learn_close(learn_fixture *f) {
 /* One op of these members: printf's form of what stands between the braces. */
 static inline uint64_t learn_record(learn_fixture *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static inline uint64_t learn_record(learn_fixture *f, const char *fmt, ...) {
-  static const obs_limits limits = {4u << 20, 10000, 256u << 10, 64u << 10, 64, 8};
+  static const obs_op_limits limits = {4u << 20, 10000, 256u << 10, 64u << 10, 64, 8};
   obs_buf text = {0};
   obs_batch b;
   char members[8192];

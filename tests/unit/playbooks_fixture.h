@@ -4,8 +4,8 @@
 
 #include "learn_fixture.h"
 
-#include "learn/playbooks_impl.h"
-#include "records/impl.h"
+#include "jsonl/internal.h"
+#include "learn/playbooks/internal.h"
 
 #include <inttypes.h>
 #include <unistd.h>

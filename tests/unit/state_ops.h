@@ -24,7 +24,7 @@ typedef struct {
 typedef struct {
   obs_batch b;
   obs_op ops[TEST_BATCH_MAX];
-  obs_line lines[TEST_BATCH_MAX];
+  obs_batch_line lines[TEST_BATCH_MAX];
 } test_batch;
 
 static inline uint64_t test_random(uint64_t *state) {
@@ -68,7 +68,7 @@ static inline void test_batch_add(test_batch *tb, const test_op *op, const char 
   assert_true(tb->b.nops < TEST_BATCH_MAX);
   uint32_t i = tb->b.nops++;
   tb->ops[i] = test_make_op(op);
-  tb->lines[i] = (obs_line){.off = (uint32_t)tb->b.json.len, .len = (uint32_t)strlen(line) + 1, .index = i};
+  tb->lines[i] = (obs_batch_line){.off = (uint32_t)tb->b.json.len, .len = (uint32_t)strlen(line) + 1, .index = i};
   obs_buf_puts(&tb->b.json, line);
   obs_buf_putc(&tb->b.json, '\n');
 }

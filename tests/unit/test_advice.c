@@ -2,8 +2,8 @@
 #include "learn_fixture.h"
 
 #include "base/clock.h"
-#include "learn/advice.h"
-#include "op/decode.h"
+#include "learn/advice/advice.h"
+#include "op/decoder.h"
 
 #include <inttypes.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* Analyses and escalations without a model: what is due, once, across restarts; and what is made of a model's text. */
 #include "fed.h"
-#include "learn/analyses_impl.h"
-#include "learn/escalations_impl.h"
+#include "learn/analyses/internal.h"
+#include "learn/escalations/internal.h"
 
 typedef struct {
   fed f;
@@ -362,37 +362,37 @@ static void test_pages_and_rows(void **state) {
 }
 
 typedef struct {
-  obs_by_cluster_head head;
+  obs_cluster_memory_head head;
   uint64_t value;
 } entry;
 
 static void test_the_table_keeps_the_latest(void **state) {
   (void)state;
-  obs_by_cluster t = OBS_BY_CLUSTER(entry, 100);
+  obs_cluster_memory t = OBS_CLUSTER_MEMORY(entry, 100);
   for (uint64_t i = 1; i <= 300; i++) {
-    entry *e = obs_by_cluster_put(&t, i * 7919 % 1009, i);
+    entry *e = obs_cluster_memory_put(&t, i * 7919 % 1009, i);
     assert_non_null(e);
     assert_int_equal(e->value, 0);
     e->value = i;
   }
   assert_int_equal(t.n, 100);
   for (uint64_t i = 1; i <= 300; i++) {
-    const entry *e = obs_by_cluster_find(&t, i * 7919 % 1009);
+    const entry *e = obs_cluster_memory_find(&t, i * 7919 % 1009);
     assert_int_equal(e != NULL, i > 200);
     if (e != NULL) assert_int_equal(e->value, i);
   }
   for (uint32_t i = 1; i < t.n; i++) {
-    const entry *before = obs_by_cluster_at(&t, i - 1), *e = obs_by_cluster_at(&t, i);
+    const entry *before = obs_cluster_memory_at(&t, i - 1), *e = obs_cluster_memory_at(&t, i);
     assert_true(before->head.cluster < e->head.cluster);
   }
   /* One that is put again stays, with the new number. */
-  entry *kept = obs_by_cluster_put(&t, 201 * 7919 % 1009, 301);
+  entry *kept = obs_cluster_memory_put(&t, 201 * 7919 % 1009, 301);
   assert_int_equal(kept->value, 201);
-  assert_non_null(obs_by_cluster_put(&t, 5000, 302));
-  assert_non_null(obs_by_cluster_find(&t, 201 * 7919 % 1009));
-  assert_null(obs_by_cluster_find(&t, 202 * 7919 % 1009));
+  assert_non_null(obs_cluster_memory_put(&t, 5000, 302));
+  assert_non_null(obs_cluster_memory_find(&t, 201 * 7919 % 1009));
+  assert_null(obs_cluster_memory_find(&t, 202 * 7919 % 1009));
   assert_int_equal(t.n, 100);
-  obs_by_cluster_fini(&t);
+  obs_cluster_memory_fini(&t);
 }
 
 /* Failures of two kinds that turn out to be one are not taken twice. */

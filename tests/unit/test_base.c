@@ -44,7 +44,7 @@ static void test_plain_prefix(void **state) {
       memset(s, 'x', sizeof(s));
       s[at] = (char)c;
       bool stops = c < 0x20 || c >= 0x80 || c == '"' || c == '\\';
-      assert_int_equal(obs_plain_prefix(s, sizeof(s)), stops ? at : sizeof(s));
+      assert_int_equal(obs_utf8_plain_prefix(s, sizeof(s)), stops ? at : sizeof(s));
     }
   }
 }

@@ -1,12 +1,12 @@
 /* Calls to a real HTTP server: how each ends, what is tried again, what is asked once, what is kept. */
 #include "base/clock.h"
 #include "base/thread.h"
-#include "calls/breaker.h"
-#include "calls/clean.h"
-#include "calls/impl.h"
-#include "calls/target.h"
 #include "calls_fixture.h"
-#include "records/impl.h"
+#include "jsonl/internal.h"
+#include "outbound/breaker.h"
+#include "outbound/clean.h"
+#include "outbound/internal.h"
+#include "outbound/target.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,7 +14,7 @@
 
 enum { HOUR_MS = 3600000 };
 
-static obs_call call_to(const fixture *f, obs_service service, uint64_t key) {
+static obs_call call_to(const fixture *f, obs_calls_service service, uint64_t key) {
   return (obs_call){.service = service,
                     .purpose = "test",
                     .url = f->url,
@@ -31,7 +31,7 @@ static obs_call_end post(fixture *f, const obs_call *call, obs_call_answer *out)
   return out->end;
 }
 
-static obs_call_end post_key(fixture *f, obs_service service, uint64_t key) {
+static obs_call_end post_key(fixture *f, obs_calls_service service, uint64_t key) {
   obs_call_answer answer;
   obs_call call = call_to(f, service, key);
   return post(f, &call, &answer);

@@ -46,7 +46,7 @@ static void open_fixture(fixture *f, uint32_t clusters, uint32_t quiet) {
   assert_int_equal(obs_clusters_open(&opts, &f->c), OBSERVER_E_OK);
 }
 
-static void set(obs_op *op, obs_field field, obs_str *member, const char *text) {
+static void set(obs_op *op, obs_op_field field, obs_str *member, const char *text) {
   if (text == NULL) return;
   *member = test_str(text);
   op->present |= OBS_BIT(field);
@@ -70,7 +70,7 @@ static obs_op make_op(const op_spec *s) {
 /* Records one op, as a batch of its own; its time is the clock's. */
 static void record(fixture *f, const op_spec *s) {
   obs_op op = make_op(s);
-  obs_line line = {0};
+  obs_batch_line line = {0};
   obs_batch b = {.ops = &op, .lines = &line, .nops = 1};
   obs_clusters_apply(f->c, &b, ++f->seq, op.time_ms);
 }

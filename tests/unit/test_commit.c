@@ -29,7 +29,7 @@ static void on_done(obs_batch *b) {
   atomic_fetch_add(&s->done, 1);
 }
 
-static void open_all(setup *s, obs_fsync mode) {
+static void open_all(setup *s, obs_journal_fsync mode) {
   char text[256];
   const obs_state_opts state_opts = OBS_STATE_OPTS_DEFAULT;
   obs_journal_opts journal_opts = {.dir = s->f->dir, .fsync = mode, .fsync_ms = 5};
@@ -53,7 +53,7 @@ static void close_all(setup *s) {
 }
 
 static void submit(setup *s, obs_batch *b, obs_transport transport, const char *json) {
-  const obs_limits limits = OBS_LIMITS_DEFAULT;
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
   assert_int_equal(obs_batch_init(b), OBSERVER_E_OK);
   b->data = (const uint8_t *)json;
   b->size = strlen(json);

@@ -1,8 +1,8 @@
 #include "day.h"
 
 #include "diagnose/diagnose.h"
+#include "diagnose/sentences.h"
 #include "diagnose/stats.h"
-#include "diagnose/words.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +26,7 @@ static day_script quiet(uint64_t seed) {
 typedef struct {
   day d;
   obs_facts_view view;
-  obs_report report;
+  obs_diagnose_report report;
   uint64_t correction_seq;
 } scene;
 
@@ -67,16 +67,16 @@ static void diagnose(scene *sc, obs_diagnose_request request) {
   assert_int_equal(obs_diagnose(&sc->view, &request, &sc->report), OBSERVER_E_OK);
 }
 
-static const obs_finding *find(const scene *sc, int field, const char *name) {
+static const obs_diagnose_finding *find(const scene *sc, int field, const char *name) {
   for (uint32_t i = 0; i < sc->report.nfindings; i++) {
-    const obs_finding *f = &sc->report.findings[i];
+    const obs_diagnose_finding *f = &sc->report.findings[i];
     if (f->value.field == field && f->with.field < 0 && strcmp(f->value.name, name) == 0) return f;
   }
   return NULL;
 }
 
 /* Evidence is of the value, and failed (or, of what is slow, took long). */
-static void check_evidence(const scene *sc, const obs_finding *f) {
+static void check_evidence(const scene *sc, const obs_diagnose_finding *f) {
   assert_int_equal(f->nevidence, f->failures < OBS_EVIDENCE && f->cause != OBS_CAUSE_SLOW ? f->failures : OBS_EVIDENCE);
   for (uint32_t i = 0; i < f->nevidence; i++) {
     uint32_t row = (uint32_t)(f->evidence[i] - 1);
@@ -91,11 +91,11 @@ static void check_evidence(const scene *sc, const obs_finding *f) {
 static uint32_t check_day(scene *sc) {
   const day_script *s = &sc->d.script;
   diagnose(sc, (obs_diagnose_request){0});
-  const obs_finding *slow = find(sc, OBS_FACT_endpoint, sc->d.endpoints[s->slow_endpoint]),
-                    *staffer = find(sc, OBS_FACT_staffer_id, sc->d.staffers[s->bad_staffer]),
-                    *task = find(sc, OBS_FACT_task_class, sc->d.tasks[s->broken_task]),
-                    *limit = find(sc, OBS_FACT_endpoint, sc->d.endpoints[s->limited_endpoint]),
-                    *worse = find(sc, OBS_FACT_sig_hash, sc->d.sigs[s->regressed_sig]);
+  const obs_diagnose_finding *slow = find(sc, OBS_FACT_endpoint, sc->d.endpoints[s->slow_endpoint]),
+                             *staffer = find(sc, OBS_FACT_staffer_id, sc->d.staffers[s->bad_staffer]),
+                             *task = find(sc, OBS_FACT_task_class, sc->d.tasks[s->broken_task]),
+                             *limit = find(sc, OBS_FACT_endpoint, sc->d.endpoints[s->limited_endpoint]),
+                             *worse = find(sc, OBS_FACT_sig_hash, sc->d.sigs[s->regressed_sig]);
   assert_non_null(slow);
   assert_int_equal(slow->cause, OBS_CAUSE_SLOW);
   assert_true(llabs((slow->from_ms - DAY_START) / 60000 - s->slow_minute) <= FAR);
@@ -107,7 +107,7 @@ static uint32_t check_day(scene *sc) {
   assert_non_null(limit);
   assert_int_equal(limit->error, OBS_ERROR_RATE_LIMIT);
   assert_true(limit->per_minute > 0);
-  assert_true(obs_words_is_dont(limit));
+  assert_true(obs_sentences_is_dont(limit));
   assert_non_null(worse);
   assert_int_equal(worse->cause, OBS_CAUSE_REGRESSION);
   assert_int_equal(worse->correction_seq, sc->correction_seq);
@@ -149,7 +149,7 @@ static void test_one_cause_alone(void **state) {
   scene *sc = play(&s);
   diagnose(sc, (obs_diagnose_request){0});
   assert_int_equal(sc->report.nfindings, 1);
-  const obs_finding *f = find(sc, OBS_FACT_staffer_id, sc->d.staffers[s.bad_staffer]);
+  const obs_diagnose_finding *f = find(sc, OBS_FACT_staffer_id, sc->d.staffers[s.bad_staffer]);
   assert_non_null(f);
   assert_true(f->failures > 2 * f->expected);
   assert_true(f->log10_p < -10);
@@ -165,7 +165,7 @@ static void test_a_cause_that_is_over_is_not_reported_again(void **state) {
   diagnose(sc, (obs_diagnose_request){.since = DAY_OPS + 1});
   assert_int_equal(sc->report.nfindings, 0);
   diagnose(sc, (obs_diagnose_request){.since = DAY_OPS / 2});
-  const obs_finding *f = find(sc, OBS_FACT_staffer_id, "agent-07");
+  const obs_diagnose_finding *f = find(sc, OBS_FACT_staffer_id, "agent-07");
   assert_non_null(f);
   assert_true(f->evidence[0] >= DAY_OPS / 2);
   end(sc);
@@ -200,9 +200,9 @@ static void test_same_view_same_report(void **state) {
   scene *sc = play(&s);
   diagnose(sc, (obs_diagnose_request){0});
   obs_buf first = {0}, second = {0};
-  obs_words_json(&sc->report, &first);
+  obs_sentences_json(&sc->report, &first);
   diagnose(sc, (obs_diagnose_request){0});
-  obs_words_json(&sc->report, &second);
+  obs_sentences_json(&sc->report, &second);
   assert_int_equal(first.len, second.len);
   assert_memory_equal(first.p, second.p, first.len);
   cJSON *json = cJSON_ParseWithLength(first.p, first.len);
@@ -226,7 +226,7 @@ static void test_nothing_and_nothing_but_failures(void **state) {
   (void)state;
   obs_facts *f;
   obs_facts_view v = {0};
-  obs_report r;
+  obs_diagnose_report r;
   const obs_diagnose_request all = {0};
   assert_int_equal(obs_facts_open(NULL, &f), OBSERVER_E_OK);
   assert_int_equal(obs_facts_snapshot(f, &v), OBSERVER_E_OK);
@@ -246,7 +246,7 @@ static void test_nothing_and_nothing_but_failures(void **state) {
 }
 
 /* Five staffers at one endpoint: `bad` of the first one's six ops fail, the others' 24 succeed. */
-static void five_staffers(unsigned bad, obs_report *r) {
+static void five_staffers(unsigned bad, obs_diagnose_report *r) {
   static const char *const names[] = {"ann", "bob", "cid", "dot", "eve"};
   obs_facts *f;
   obs_facts_view v = {0};
@@ -268,7 +268,7 @@ static void five_staffers(unsigned bad, obs_report *r) {
 static void test_few_failures_of_one_value(void **state) {
   (void)state;
   static const uint64_t evidence[] = {1, 11, 16, 21, 26};
-  obs_report r;
+  obs_diagnose_report r;
   five_staffers(6, &r);
   assert_int_equal(r.nfindings, 1);
   assert_int_equal(r.findings[0].cause, OBS_CAUSE_SHARE);

@@ -1,7 +1,7 @@
 #include "state_ops.h"
 
 #include "diagnose/diagnose.h"
-#include "diagnose/words.h"
+#include "diagnose/sentences.h"
 
 #include <pthread.h>
 
@@ -13,7 +13,7 @@ static obs_facts *open_facts(uint32_t ops) {
   return f;
 }
 
-static void set(obs_op *op, obs_field field, obs_str *member, const char *text) {
+static void set(obs_op *op, obs_op_field field, obs_str *member, const char *text) {
   *member = test_str(text);
   op->present |= OBS_BIT(field);
 }
@@ -111,7 +111,7 @@ static void test_too_many_and_too_long_names(void **state) {
   assert_int_equal(v.id[OBS_FACT_role][0], OBS_FACT_ABSENT);
   assert_true(v.values[OBS_FACT_endpoint] <= 2048 + 2);
   free(text);
-  obs_report r;
+  obs_diagnose_report r;
   assert_int_equal(obs_diagnose(&v, &(obs_diagnose_request){0}, &r), OBSERVER_E_OK);
   obs_facts_view_fini(&v);
   obs_facts_close(f);
@@ -166,7 +166,7 @@ static void test_a_copy_while_it_is_written(void **state) {
 typedef struct {
   obs_facts *f;
   obs_facts_view v;
-  obs_report r;
+  obs_diagnose_report r;
   uint64_t seq;
 } world;
 
@@ -201,12 +201,12 @@ static void test_two_values_that_fail_only_together(void **state) {
   }
   look(&w);
   assert_int_equal(w.r.nfindings, 1);
-  const obs_finding *f = &w.r.findings[0];
+  const obs_diagnose_finding *f = &w.r.findings[0];
   assert_int_equal(f->value.field + f->with.field, OBS_FACT_endpoint + OBS_FACT_staffer_id);
   assert_string_equal(f->value.field == OBS_FACT_endpoint ? f->value.name : f->with.name, "/c");
   assert_string_equal(f->value.field == OBS_FACT_endpoint ? f->with.name : f->value.name, "fay");
   assert_int_equal(f->error, OBS_ERROR_AUTH);
-  assert_true(obs_words_is_dont(f));
+  assert_true(obs_sentences_is_dont(f));
   leave(&w);
 }
 
@@ -225,7 +225,7 @@ static void test_a_deploy_before_an_onset(void **state) {
   }
   look(&w);
   assert_int_equal(w.r.nfindings, 1);
-  const obs_finding *f = &w.r.findings[0];
+  const obs_diagnose_finding *f = &w.r.findings[0];
   assert_string_equal(f->value.name, "/e");
   assert_int_equal(f->cause, OBS_CAUSE_ONSET);
   assert_int_equal(f->error, OBS_ERROR_TIMEOUT);

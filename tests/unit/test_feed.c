@@ -1,7 +1,7 @@
 /* The feed's parts without a daemon: the queue, the numbers, publications, and what is bounded. A subscriber over
  * inproc reads what really goes out. */
 #include "base/clock.h"
-#include "feed/impl.h"
+#include "feed/internal.h"
 
 #include <nng/protocol/pubsub0/sub.h>
 #include <setjmp.h>
@@ -77,7 +77,7 @@ static void subscribe(fixture *f, const char *url) {
 
 /* Records `n` ops of `source`, as the commit would. */
 static void record(fixture *f, const char *source, unsigned n, const char *summary) {
-  const obs_limits limits = OBS_LIMITS_DEFAULT;
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
   size_t len = 0;
   for (unsigned i = 0; i < n; i++) {
     len += (size_t)snprintf(f->json + len, sizeof(f->json) - len,

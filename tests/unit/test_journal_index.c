@@ -231,7 +231,7 @@ static void any_life(void **state) {
   fixture *f = *state;
   for (unsigned seed = 1, life = 0; life < 300; life++) {
     obs_journal_opts o = options(f);
-    o.fsync = (obs_fsync)((unsigned)rand_r(&seed) % 3);
+    o.fsync = (obs_journal_fsync)((unsigned)rand_r(&seed) % 3);
     o.segment_bytes = 500 + (unsigned)rand_r(&seed) % 2000;
     o.block_bytes = 1 + (unsigned)rand_r(&seed) % 400;
     scribble(f, &seed);

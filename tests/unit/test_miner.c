@@ -13,7 +13,7 @@ static obs_str str(const char *s) {
 }
 
 static void assert_masked(const char *message, const char *want) {
-  obs_token tokens[OBS_MASK_TOKENS];
+  obs_mask_token tokens[OBS_MASK_TOKENS];
   obs_buf text = {0};
   obs_mask_template(tokens, obs_mask(str(message), tokens), &text);
   obs_buf_putc(&text, '\0');
@@ -58,7 +58,7 @@ static void test_what_varies_is_masked(void **state) {
 
 static void test_long_messages_are_cut(void **state) {
   (void)state;
-  obs_token tokens[OBS_MASK_TOKENS];
+  obs_mask_token tokens[OBS_MASK_TOKENS];
   char many[4 * OBS_MASK_TOKENS + 1], deep[2 * OBS_MASK_BYTES];
   for (size_t i = 0; i < sizeof(many) - 1; i++) many[i] = i % 2 == 0 ? 'a' : ' ';
   many[sizeof(many) - 1] = '\0';

@@ -95,9 +95,10 @@ static void test_whose_ops_are_counted(void **state) {
   close_fixture(x);
 }
 
-static void expect_interval(obs_effect_side before, obs_effect_side after, double d, double low, double high) {
-  obs_effect e = {.before = before, .after = after};
-  obs_effect_interval i = obs_effect_compare(&e, OBS_EFFECT_SHOWN);
+static void expect_interval(obs_before_after_side before, obs_before_after_side after, double d, double low,
+                            double high) {
+  obs_before_after e = {.before = before, .after = after};
+  obs_before_after_interval i = obs_before_after_compare(&e, OBS_BEFORE_AFTER_SHOWN);
   assert_float_equal(i.difference, d, 5e-5);
   assert_float_equal(i.low, low, 5e-5);
   assert_float_equal(i.high, high, 5e-5);
@@ -106,10 +107,10 @@ static void expect_interval(obs_effect_side before, obs_effect_side after, doubl
 /* Newcombe 1998, table II, method 10. */
 static void test_the_interval(void **state) {
   (void)state;
-  expect_interval((obs_effect_side){80, 48}, (obs_effect_side){70, 56}, 0.2, 0.0524, 0.3339);
-  expect_interval((obs_effect_side){10, 3}, (obs_effect_side){10, 9}, 0.6, 0.1705, 0.8090);
-  expect_interval((obs_effect_side){29, 0}, (obs_effect_side){56, 5}, 0.0893, -0.0381, 0.1926);
-  expect_interval((obs_effect_side){10, 0}, (obs_effect_side){10, 10}, 1, 0.6075, 1);
+  expect_interval((obs_before_after_side){80, 48}, (obs_before_after_side){70, 56}, 0.2, 0.0524, 0.3339);
+  expect_interval((obs_before_after_side){10, 3}, (obs_before_after_side){10, 9}, 0.6, 0.1705, 0.8090);
+  expect_interval((obs_before_after_side){29, 0}, (obs_before_after_side){56, 5}, 0.0893, -0.0381, 0.1926);
+  expect_interval((obs_before_after_side){10, 0}, (obs_before_after_side){10, 10}, 1, 0.6075, 1);
 }
 
 /* ---- the file ---- */

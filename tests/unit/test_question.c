@@ -1,6 +1,6 @@
 /* Which messages of REP are questions for advice, and what is answered: the rule alone, without sockets. */
 #include "intake/question.h"
-#include "op/decode.h"
+#include "op/decoder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-static const obs_limits limits = {
+static const obs_op_limits limits = {
     .message_bytes = 4096, .message_ops = 100, .op_bytes = 2048, .string_bytes = 64, .unknown_fields = 8, .depth = 4};
 
 /* Answers with what was asked, as a msgpack text: "endpoint|task_class", - for what was not. */

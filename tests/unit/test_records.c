@@ -1,5 +1,5 @@
 /* Records on a real directory: rows survive, are whole or absent, turn over, and come in pages. */
-#include "records/impl.h"
+#include "jsonl/internal.h"
 
 #include "journal_fixture.h"
 

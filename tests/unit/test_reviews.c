@@ -1,8 +1,8 @@
 /* Reviews: the rules, what was recorded, repetition, the model behind a real server, what comes back. */
 #include "base/clock.h"
 #include "base/thread.h"
-#include "learn/review_rules.h"
-#include "learn/reviews.h"
+#include "learn/reviews/review_rules.h"
+#include "learn/reviews/reviews.h"
 #include "model_server.h"
 
 #include <inttypes.h>
@@ -19,7 +19,7 @@ typedef struct {
   model_server server;
   bool serves;
   obs_calls *calls;
-  obs_model *model;
+  obs_llm *model;
   pthread_mutex_t lock;
   pthread_cond_t changed;
   uint32_t told;
@@ -40,7 +40,7 @@ static void close_reviews(fixture *f) {
   if (f->calls != NULL) obs_calls_stop(f->calls);
   if (f->reviews != NULL) obs_reviews_stop(f->reviews);
   obs_reviews_close(f->reviews);
-  obs_model_close(f->model);
+  obs_llm_close(f->model);
   obs_calls_close(f->calls);
   f->reviews = NULL;
   f->model = NULL;
@@ -51,8 +51,8 @@ static void open_model(fixture *f) {
   char error[256];
   obs_calls_opts calls = {.dir = f->dir, .attempts = 1, .breaker_failures = 1000};
   assert_int_equal(obs_calls_open(&calls, &f->calls, error, sizeof(error)), OBSERVER_E_OK);
-  obs_model_opts model = {.calls = f->calls, .kind = OBS_MODEL_OPENAI, .url = f->server.url, .model = "tiny"};
-  assert_int_equal(obs_model_open(&model, &f->model, error, sizeof(error)), OBSERVER_E_OK);
+  obs_llm_opts model = {.calls = f->calls, .kind = OBS_LLM_OPENAI, .url = f->server.url, .model = "tiny"};
+  assert_int_equal(obs_llm_open(&model, &f->model, error, sizeof(error)), OBSERVER_E_OK);
   open_reviews(f);
 }
 
@@ -66,7 +66,7 @@ static int make(void **state) {
   assert_int_equal(obs_state_open(&so, &f->state), OBSERVER_E_OK);
   assert_int_equal(obs_clusters_open(&co, &f->clusters), OBSERVER_E_OK);
   assert_int_equal(pthread_mutex_init(&f->lock, NULL), 0);
-  assert_int_equal(obs_cond_init(&f->changed), OBSERVER_E_OK);
+  assert_int_equal(obs_thread_cond_init(&f->changed), OBSERVER_E_OK);
   *state = f;
   return 0;
 }
@@ -108,7 +108,7 @@ static int clear(void **state) {
 /* Records one op; returns its seq. */
 static uint64_t record(fixture *f, const char *json) {
   obs_batch b;
-  obs_limits limits = OBS_LIMITS_DEFAULT;
+  obs_op_limits limits = OBS_LIMITS_DEFAULT;
   assert_int_equal(obs_batch_init(&b), OBSERVER_E_OK);
   b.data = (const uint8_t *)json;
   b.size = strlen(json);
@@ -428,7 +428,7 @@ static void on_done(void *arg) {
 static void wait_told(fixture *f, uint32_t n) {
   uint64_t end = obs_clock_mono_ms() + DEADLINE_MS;
   pthread_mutex_lock(&f->lock);
-  while (f->told < n && obs_clock_mono_ms() < end) obs_cond_wait_ms(&f->changed, &f->lock, 100);
+  while (f->told < n && obs_clock_mono_ms() < end) obs_thread_cond_wait_ms(&f->changed, &f->lock, 100);
   assert_int_equal(f->told, n);
   pthread_mutex_unlock(&f->lock);
 }

@@ -12,12 +12,12 @@
 
 #define DAY "2026-01-01T00:00:00"
 
-static const obs_limits limits = OBS_LIMITS_DEFAULT;
+static const obs_op_limits limits = OBS_LIMITS_DEFAULT;
 static const int64_t now_ms = INT64_C(1767225600123); /* 2026-01-01T00:00:00.123Z */
 
 /* ---- records ---- */
 
-static bool normalise(const char *json, size_t len, const obs_limits *l, obs_buf *row, char reason[256]) {
+static bool normalise(const char *json, size_t len, const obs_op_limits *l, obs_buf *row, char reason[256]) {
   char *exact = malloc(len + 1); /* so that a sanitizer sees a read past the end */
   assert_non_null(exact);
   memcpy(exact, json, len);
@@ -139,7 +139,7 @@ static void test_limits(void **state) {
     assert_int_equal(normalise(json.p, json.len, &limits, &row, reason), unknown == 64);
   }
   assert_string_equal(reason, "session: more than 64 unknown fields");
-  obs_limits small = limits;
+  obs_op_limits small = limits;
   small.string_bytes = 13;
   const char *text = "{" V ",\"kind\":\"12345678901234\"}";
   assert_false(normalise(text, strlen(text), &small, &row, reason));

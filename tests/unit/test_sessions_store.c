@@ -2,7 +2,7 @@
  * group of ops and sessions that is recorded whole or not at all. */
 #include "base/clock.h"
 #include "commit/commit.h"
-#include "sessions/store.h"
+#include "sessions/internal.h"
 
 #include "journal_fixture.h"
 
@@ -14,7 +14,7 @@
 #define SCHEMA "\"schema\":\"session.iterate.v1\""
 #define V "\"final_verdict\":\"x\""
 
-static const obs_limits limits = OBS_LIMITS_DEFAULT;
+static const obs_op_limits limits = OBS_LIMITS_DEFAULT;
 static const int64_t now_ms = INT64_C(1767225600123); /* 2026-01-01T00:00:00.123Z */
 
 static obs_str add_row(obs_buf *out, const char *json) {

@@ -1,8 +1,8 @@
 /* The tail with a real journal and a real file: every row once, whatever happens to file, disk and daemon. */
 #include "base/clock.h"
-#include "learn/tail.h"
-#include "learn/tail_map.h"
-#include "learn/tail_place.h"
+#include "learn/corrections/corrections_file.h"
+#include "learn/corrections/tail_map.h"
+#include "learn/corrections/tail_place.h"
 
 #include "journal_fixture.h"
 
@@ -14,7 +14,7 @@ typedef struct {
   fixture *f;
   obs_state *state;
   obs_commit *c;
-  obs_tail *t;
+  obs_corrections_file *t;
   _Atomic bool stop;
   char path[160], former[164];
 } setup;
@@ -35,8 +35,8 @@ static int failing_sync(int fd) {
 }
 
 static void open_tail(setup *s) {
-  obs_tail_opts opts = {.path = s->path, .limits = OBS_LIMITS_DEFAULT};
-  assert_int_equal(obs_tail_open(&opts, &s->t), OBSERVER_E_OK);
+  obs_corrections_file_opts opts = {.path = s->path, .limits = OBS_LIMITS_DEFAULT};
+  assert_int_equal(obs_corrections_file_open(&opts, &s->t), OBSERVER_E_OK);
 }
 
 static void start(setup *s) {
@@ -50,12 +50,12 @@ static void start(setup *s) {
   s->f->j->datasync = failing_sync;
   assert_int_equal(obs_state_open(&state_opts, &s->state), OBSERVER_E_OK);
   obs_follower follower = {.name = "tail",
-                           .version = OBS_TAIL_VERSION,
+                           .version = OBS_CORRECTIONS_FILE_VERSION,
                            .arg = s->t,
-                           .apply = obs_tail_apply,
-                           .apply_row = obs_tail_apply_row,
-                           .save = obs_tail_save,
-                           .load = obs_tail_load};
+                           .apply = obs_corrections_file_apply,
+                           .apply_row = obs_corrections_file_apply_row,
+                           .save = obs_corrections_file_save,
+                           .load = obs_corrections_file_load};
   obs_commit_opts opts = {
       .journal = s->f->j, .state = s->state, .checkpoint_s = 3600, .followers = &follower, .nfollowers = 1};
   assert_int_equal(obs_commit_open(&opts, &s->c), OBSERVER_E_OK);
@@ -74,7 +74,7 @@ static setup begin(void **state) {
 static void end(setup *s) {
   obs_commit_stop(s->c, 1000);
   obs_commit_close(s->c);
-  obs_tail_close(s->t);
+  obs_corrections_file_close(s->t);
   obs_state_close(s->state);
   obs_journal_close(s->f->j);
   s->f->j = NULL;
@@ -88,7 +88,7 @@ static void restart(setup *s, bool checkpoint) {
 }
 
 static uint32_t run(setup *s) {
-  return obs_tail_cycle(s->t, s->c, &s->stop);
+  return obs_corrections_file_cycle(s->t, s->c, &s->stop);
 }
 
 static void add_text(const char *file, const char *text) {
@@ -126,8 +126,8 @@ static void check_recorded(const setup *s, const char *want) {
 }
 
 static void check_counts(const setup *s, uint64_t recorded, uint64_t duplicates, uint64_t bad, uint64_t restarts) {
-  obs_tail_counts n;
-  obs_tail_get_counts(s->t, &n);
+  obs_corrections_file_counts n;
+  obs_corrections_file_get_counts(s->t, &n);
   assert_int_equal(n.recorded, recorded);
   assert_int_equal(n.duplicates, duplicates);
   assert_int_equal(n.bad_lines, bad);
@@ -140,7 +140,7 @@ static void check_counts(const setup *s, uint64_t recorded, uint64_t duplicates,
 static void check_map(const char *row, const char *want) {
   obs_buf out = {0};
   const char *why = NULL;
-  bool ok = obs_tail_map((obs_str){row, (uint32_t)strlen(row), 0}, "ID", &out, &why);
+  bool ok = obs_corrections_file_map((obs_str){row, (uint32_t)strlen(row), 0}, "ID", &out, &why);
   obs_buf_putc(&out, '\0');
   assert_string_equal(out.p, ok ? want : "");
   if (!ok) assert_string_equal(why, want);
@@ -214,11 +214,11 @@ static void test_preview(void **state) {
 
 static void test_op_ids(void **state) {
   (void)state;
-  char id[OBS_TAIL_OP_ID_MAX];
-  obs_tail_place place = {120, 480, 0xab}, back;
-  obs_tail_op_id(&place, id);
+  char id[OBS_CORRECTIONS_FILE_OP_ID_MAX];
+  obs_corrections_file_place place = {120, 480, 0xab}, back;
+  obs_corrections_file_op_id(&place, id);
   assert_string_equal(id, "correction:120-480:00000000000000ab");
-  assert_true(obs_tail_place_of((obs_str){id, (uint32_t)strlen(id), 0}, &back));
+  assert_true(obs_corrections_file_place_of((obs_str){id, (uint32_t)strlen(id), 0}, &back));
   assert_memory_equal(&back, &place, sizeof(place));
   static const char *const wrong[] = {
       "correction:120-480:00000000000000a",   "correction:120-480:00000000000000abc",
@@ -228,7 +228,7 @@ static void test_op_ids(void **state) {
       "correctio:120-480:00000000000000ab",   "correction:120-99999999999999999999:00000000000000ab",
       "correction: 120-480:00000000000000ab", ""};
   for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-    assert_false(obs_tail_place_of((obs_str){wrong[i], (uint32_t)strlen(wrong[i]), 0}, &back));
+    assert_false(obs_corrections_file_place_of((obs_str){wrong[i], (uint32_t)strlen(wrong[i]), 0}, &back));
 }
 
 /* ---- following ---- */
@@ -297,10 +297,10 @@ static void test_bad_lines(void **state) {
   start(&s);
   add_rows(s.path, "a");
   add_text(s.path, "nonsense\n[1]\n");
-  char *big = malloc(OBS_TAIL_LINE_MAX + 100);
+  char *big = malloc(OBS_CORRECTIONS_FILE_LINE_MAX + 100);
   assert_non_null(big);
-  memset(big, 'x', OBS_TAIL_LINE_MAX + 99);
-  big[OBS_TAIL_LINE_MAX + 99] = '\0';
+  memset(big, 'x', OBS_CORRECTIONS_FILE_LINE_MAX + 99);
+  big[OBS_CORRECTIONS_FILE_LINE_MAX + 99] = '\0';
   add_text(s.path, "{\"correction\":\"");
   big[70000] = '\0';
   add_text(s.path, big);
@@ -522,45 +522,46 @@ static void test_not_a_file(void **state) {
   assert_int_equal(run(&s), 1);
   check_recorded(&s, "a");
   end(&s);
-  obs_tail_opts none = {.limits = OBS_LIMITS_DEFAULT};
-  assert_int_equal(obs_tail_open(&none, &s.t), OBSERVER_E_OK);
-  assert_int_equal(obs_tail_cycle(s.t, NULL, &s.stop), 0);
-  obs_tail_close(s.t);
+  obs_corrections_file_opts none = {.limits = OBS_LIMITS_DEFAULT};
+  assert_int_equal(obs_corrections_file_open(&none, &s.t), OBSERVER_E_OK);
+  assert_int_equal(obs_corrections_file_cycle(s.t, NULL, &s.stop), 0);
+  obs_corrections_file_close(s.t);
 }
 
 /* An op of somebody else that looks like one of the tail's moves nothing; a damaged part of the checkpoint is refused.
  */
 static void test_others(void **state) {
   setup s = begin(state);
-  obs_tail_counts n;
+  obs_corrections_file_counts n;
   obs_buf part = {0};
   open_tail(&s);
   obs_op op = {.present = OBS_BIT(OBS_F_source) | OBS_BIT(OBS_F_op_id),
                .source = OBS_STR("mcp"),
                .op_id = OBS_STR("correction:0-9:00000000000000ab")};
-  obs_line line = {0};
+  obs_batch_line line = {0};
   obs_batch b = {.transport = OBS_TRANSPORT_REP, .ops = &op, .lines = &line, .nops = 1};
-  obs_tail_apply(s.t, &b, 1, 0);
-  obs_tail_apply_row(s.t, &op, 1, 0);
-  obs_tail_get_counts(s.t, &n);
+  obs_corrections_file_apply(s.t, &b, 1, 0);
+  obs_corrections_file_apply_row(s.t, &op, 1, 0);
+  obs_corrections_file_get_counts(s.t, &n);
   assert_int_equal(n.cursor, 0);
   op.source = OBS_STR("overseer_correction");
-  obs_tail_apply_row(s.t, &op, 1, 0);
-  obs_tail_get_counts(s.t, &n);
+  obs_corrections_file_apply_row(s.t, &op, 1, 0);
+  obs_corrections_file_get_counts(s.t, &n);
   assert_int_equal(n.cursor, 9);
-  assert_int_equal(obs_tail_save(s.t, &part), OBSERVER_E_OK);
+  assert_int_equal(obs_corrections_file_save(s.t, &part), OBSERVER_E_OK);
   add_rows(s.path, "a"); /* now the file says that no such row is in it */
   op.op_id = OBS_STR("correction:0-8:00000000000000ab");
-  obs_tail_apply_row(s.t, &op, 2, 0);
-  obs_tail_get_counts(s.t, &n);
+  obs_corrections_file_apply_row(s.t, &op, 2, 0);
+  obs_corrections_file_get_counts(s.t, &n);
   assert_int_equal(n.cursor, 9);
-  for (size_t len = 0; len < part.len; len++) assert_int_equal(obs_tail_load(s.t, part.p, len), OBSERVER_E_CORRUPT);
-  obs_tail_close(s.t);
+  for (size_t len = 0; len < part.len; len++)
+    assert_int_equal(obs_corrections_file_load(s.t, part.p, len), OBSERVER_E_CORRUPT);
+  obs_corrections_file_close(s.t);
   open_tail(&s);
-  assert_int_equal(obs_tail_load(s.t, part.p, part.len), OBSERVER_E_OK);
-  obs_tail_get_counts(s.t, &n);
+  assert_int_equal(obs_corrections_file_load(s.t, part.p, part.len), OBSERVER_E_OK);
+  obs_corrections_file_get_counts(s.t, &n);
   assert_int_equal(n.cursor, 9);
-  obs_tail_close(s.t);
+  obs_corrections_file_close(s.t);
   obs_buf_fini(&part);
 }
 

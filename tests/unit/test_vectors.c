@@ -126,9 +126,11 @@ static int unload(void **state) {
 
 /* Decodes `len` bytes as a message that came `via` bus, v1 or legacy. `copy` is freed by the caller, after `b`. */
 static uint8_t *decode(obs_batch *b, const corpus *c, const vector *v, const char *via, const void *p, size_t len) {
-  static const obs_limits limits = {4u << 20, 10000, 256u << 10, 64u << 10, 64, 8};
+  static const obs_op_limits limits = {4u << 20, 10000, 256u << 10, 64u << 10, 64, 8};
   bool bus = strcmp(via, "bus") == 0;
-  obs_format format = bus ? OBS_FORMAT_ANY : strcmp(v->format, "json") == 0 ? OBS_FORMAT_JSON : OBS_FORMAT_MSGPACK;
+  obs_batch_format format = bus                              ? OBS_FORMAT_ANY
+                            : strcmp(v->format, "json") == 0 ? OBS_FORMAT_JSON
+                                                             : OBS_FORMAT_MSGPACK;
   uint8_t *copy = malloc(len + (len == 0));
   assert_non_null(copy);
   if (len > 0) memcpy(copy, p, len);
@@ -145,7 +147,7 @@ static uint8_t *decode(obs_batch *b, const corpus *c, const vector *v, const cha
 static const char *rows_differ(const obs_batch *b, const vector *v) {
   if (b->nops > v->nrows) return "more rows than expected";
   for (uint32_t i = 0; i < b->nops; i++) {
-    const obs_line *line = &b->lines[i];
+    const obs_batch_line *line = &b->lines[i];
     if (line->len == v->rows[i].len && memcmp(b->json.p + line->off, v->rows[i].p, line->len) == 0) continue;
     printf("    row %u is       %.*s", i, (int)(line->len < 3000 ? line->len : 3000), b->json.p + line->off);
     printf("    row %u should be %.*s", i, (int)(v->rows[i].len < 3000 ? v->rows[i].len : 3000), v->rows[i].p);
@@ -159,7 +161,7 @@ static const char *rejects_differ(const obs_batch *b, const vector *v) {
   bool same = b->nrejects == (uint32_t)cJSON_GetArraySize(rejects);
   for (uint32_t i = 0; i < b->nrejects; i++) {
     const cJSON *want = cJSON_GetArrayItem(rejects, (int)i);
-    const obs_reject *is = &b->rejects[i];
+    const obs_batch_rejected *is = &b->rejects[i];
     if ((uint64_t)is->offset + is->length > b->size) return "a reject's bytes lie outside of the message";
     if (want != NULL && is->index == (uint32_t)item_of(want, "index")->valueint &&
         strcmp(is->reason, text_of(want, "reason")) == 0) {

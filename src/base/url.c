@@ -1,0 +1,108 @@
+#include "base/url.h"
+
+#include <arpa/inet.h>
+#include <nng/transport/tcp/tcp.h>
+#include <stdio.h>
+#include <string.h>
+
+observer_err obs_url_error(int rv) {
+  switch (rv) {
+  case 0:
+    return OBSERVER_E_OK;
+  case NNG_ENOMEM:
+    return OBSERVER_E_NOMEM;
+  case NNG_EADDRINUSE:
+    return OBSERVER_E_ADDRINUSE;
+  case NNG_EADDRINVAL:
+  case NNG_EINVAL:
+  case NNG_ENOTSUP:
+    return OBSERVER_E_INVALID;
+  default:
+    return OBSERVER_E_NET;
+  }
+}
+
+static bool is_loopback(const char *host) {
+  struct in_addr v4;
+  struct in6_addr v6;
+  if (inet_pton(AF_INET, host, &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
+  if (inet_pton(AF_INET6, host, &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
+  return strcmp(host, "localhost") == 0;
+}
+
+/* The library found at run time, not the one compiled against. */
+static bool nng_is_old(void) {
+  unsigned major = 0, minor = 0;
+  if (sscanf(nng_version(), "%u.%u", &major, &minor) != 2) return true;
+  return major == 1 && minor < 6;
+}
+
+bool obs_url_http_host_allowed(const char *host, char *why, size_t why_size) {
+  if (!nng_is_old() || is_loopback(host)) return true;
+  (void)snprintf(why, why_size,
+                 "NNG %s can be crashed by a malformed request (fixed in 1.6.0), so HTTP listens on loopback only; "
+                 "allow_old_nng overrides this",
+                 nng_version());
+  return false;
+}
+
+static const char *strip(const char *spec, const char *prefix) {
+  size_t n = strlen(prefix);
+  return strncmp(spec, prefix, n) == 0 ? spec + n : NULL;
+}
+
+/* Puts the port that was really bound in the place of port 0. */
+static void real_port(nng_listener l, const char *url, char bound[OBS_URL_MAX]) {
+  int port = 0;
+  const char *bracket = strrchr(url, ']'); /* an IPv6 host has colons of its own */
+  const char *zero = strstr(bracket != NULL ? bracket : url, ":0");
+  snprintf(bound, OBS_URL_MAX, "%s", url);
+  if (zero == NULL || (zero[2] != '\0' && zero[2] != '/')) return;
+  if (nng_listener_get_int(l, NNG_OPT_TCP_BOUND_PORT, &port) != 0) return;
+  snprintf(bound, OBS_URL_MAX, "%.*s:%d%s", (int)(zero - url), url, port, zero + 2);
+}
+
+static int listen_on(nng_socket socket, const char *url, char bound[OBS_URL_MAX]) {
+  nng_listener l;
+  int rv = nng_listener_create(&l, socket, url);
+  if (rv != 0) return rv;
+  rv = nng_listener_start(l, 0);
+  if (rv != 0) {
+    nng_listener_close(l);
+    return rv;
+  }
+  real_port(l, url, bound);
+  return 0;
+}
+
+static int dial_to(nng_socket socket, const char *url, char bound[OBS_URL_MAX]) {
+  nng_dialer d;
+  int rv = nng_dialer_create(&d, socket, url);
+  if (rv != 0) return rv;
+  rv = nng_dialer_start(d, NNG_FLAG_NONBLOCK);
+  if (rv != 0) {
+    nng_dialer_close(d);
+    return rv;
+  }
+  snprintf(bound, OBS_URL_MAX, "dial:%s", url);
+  return 0;
+}
+
+/* Whether this NNG may listen on `url`: of a WebSocket the host counts. */
+static bool may_listen(const char *url, char *why, size_t why_size) {
+  nng_url *u;
+  if (strip(url, "ws") == NULL || nng_url_parse(&u, url) != 0) return true; /* NNG refuses what is no URL */
+  bool allowed = obs_url_http_host_allowed(u->u_hostname, why, why_size);
+  nng_url_free(u);
+  return allowed;
+}
+
+observer_err obs_url_attach(nng_socket socket, const char *spec, bool allow_old_nng, char bound[OBS_URL_MAX], char *why,
+                            size_t why_size) {
+  const char *dial = strip(spec, "dial:"), *listen = strip(spec, "listen:");
+  if (listen == NULL) listen = spec;
+  if (dial == NULL && !allow_old_nng && !may_listen(listen, why, why_size)) return OBSERVER_E_INVALID;
+  int rv = dial != NULL ? dial_to(socket, dial, bound) : listen_on(socket, listen, bound);
+  if (rv != 0) (void)snprintf(why, why_size, "%s", nng_strerror(rv));
+  return obs_url_error(rv);
+}

@@ -1,0 +1,201 @@
+/* The inside of a client: what its files share.
+ *
+ * An op is encoded by the thread that publishes it, straight into the body of the open packet: a packet is one message
+ * of the bus, from its first op to its acknowledgement. A packet is closed when it is full, or when its linger is over
+ * and somebody could take it. The client's thread writes closed packets to the spool (if there is one), gives them to
+ * lanes, and settles them. A lane is one message under way: in PUSH mode a socket that dials one URL, in PUB mode the
+ * one socket, in acknowledged mode one request of `in_flight`.
+ *
+ *   publish ─► open ─► fresh (not in the spool yet) ─► window (in memory, in order) ─► a lane ─► settled
+ *                                    └─► only in the spool, when the window is full ──┘
+ *
+ * Locks: one, `lock`, held for memory work only: never over a call of NNG, of a file or of the user. What is marked
+ * `thread` belongs to the client's thread alone. */
+#ifndef OBS_CLIENT_INTERNAL_H
+#define OBS_CLIENT_INTERNAL_H
+
+#include "client/spool.h"
+
+#include <nng/nng.h>
+#include <observer/observer.h>
+#include <pthread.h>
+
+enum { OBS_CLIENT_URLS_MAX = 16, OBS_CLIENT_LANES_MAX = 16, OBS_CLIENT_PREFIX_MAX = 300, OBS_CLIENT_NEVER_MS = -1 };
+
+typedef struct obs_client_packet {
+  struct obs_client_packet *prev, *next;
+  nng_msg *msg; /* its body has `cap` bytes while the packet is open; NULL while NNG has it (best effort) */
+  char *body;
+  size_t len, cap;
+  size_t memory; /* as counted in the client's */
+  uint32_t nops, tries;
+  bool raw;           /* a message of another kind */
+  bool taken;         /* by a lane, or being settled */
+  bool expired;       /* thread: its lane is to let go of it */
+  uint64_t serial;    /* from 1, in the order in which packets were closed */
+  uint64_t opened_ms; /* monotonic */
+  uint64_t expires_ms;
+  uint64_t at, size; /* its record in the spool; size 0: not there */
+  uint32_t ntags;
+  void *tags[];
+} obs_client_packet;
+
+typedef struct {
+  obs_client_packet *head, *tail;
+} obs_client_list;
+
+typedef struct {
+  observer_client *client;
+  nng_socket id;
+  bool open;
+  int writable;    /* PUSH: readable when nothing is being written */
+  uint32_t npipes; /* connections, under `lock` */
+  nng_pipe pipes[OBS_CLIENT_URLS_MAX];
+} obs_client_socket;
+
+typedef enum { OBS_LANE_FREE, OBS_LANE_SENDS, OBS_LANE_AWAITS, OBS_LANE_PAUSES } obs_client_lane_state;
+
+typedef struct {
+  observer_client *client;
+  obs_client_socket *socket;
+  nng_ctx ctx; /* acknowledged mode */
+  bool ctx_open;
+  nng_aio *aio;
+  bool done;      /* the aio has completed; under `lock` */
+  uint64_t taken; /* messages that the transport took; under `lock` */
+  /* thread: */
+  obs_client_lane_state state;
+  obs_client_packet *packet;
+  uint64_t resume_ms;
+} obs_client_lane;
+
+/* The options with their defaults. */
+typedef struct {
+  observer_mode mode;
+  size_t nurls;
+  char *urls[OBS_CLIENT_URLS_MAX];
+  char *source;
+  uint32_t source_len;
+  uint32_t linger_ms, batch_ops, batch_bytes, request_timeout_ms, retry_min_ms, retry_max_ms, in_flight;
+  size_t queue_bytes;
+  int32_t block_ms, expire_ms; /* -1: no limit */
+  void (*on_delivery)(void *arg, const observer_delivery *delivery);
+  void *delivery_arg;
+  char *spool_path;
+  uint64_t spool_bytes;
+  bool spool_sync;
+} obs_client_options;
+
+struct observer_client {
+  obs_client_options o;
+  unsigned generation;                /* of the process: see fork.h */
+  char prefix[OBS_CLIENT_PREFIX_MAX]; /* of op_id: `<producer>-<epoch>-` */
+  uint32_t prefix_len;
+  uint64_t instance; /* marks this client's records in the spool */
+  pthread_t thread;
+
+  pthread_mutex_t lock;
+  pthread_cond_t work;    /* for the thread: `news` */
+  pthread_cond_t room;    /* for publishers */
+  pthread_cond_t settled; /* for flush and close */
+  bool news, closing, stop, ended;
+  uint32_t publishers; /* that wait for room */
+  uint64_t wake_ms;    /* when the thread looks by itself; 0: it is awake */
+  uint64_t next_op, serial;
+  int64_t stamp_ms; /* of `stamp` */
+  char stamp[32];
+
+  obs_client_packet *open;
+  obs_client_list fresh, window;
+  size_t memory;        /* of open, fresh and window */
+  size_t unspooled;     /* bytes that wait for the spool: open and fresh */
+  size_t typical;       /* bytes of the last full packet */
+  uint64_t disk_ops;    /* ops that are only in the spool */
+  uint64_t disk_serial; /* no packet that is only there has a lower serial */
+  observer_counters n;  /* without queued, memory_bytes */
+
+  /* thread: */
+  obs_client_socket sockets[OBS_CLIENT_URLS_MAX];
+  obs_client_lane lanes[OBS_CLIENT_LANES_MAX];
+  size_t nsockets, nlanes;
+  obs_client_spool *spool;
+  uint64_t heard_ms; /* when the last answer came */
+  uint64_t random;
+};
+
+/* ---- options.c ---- */
+
+/* Fills in the defaults and copies. INVALID with `text`, NOMEM. obs_client_options_fini frees, also after a failure. */
+observer_err obs_client_options_init(obs_client_options *o, const observer_options *given, char *text, size_t size);
+void obs_client_options_fini(obs_client_options *o);
+/* Writes `<producer>-<epoch>-`; draws the instance. */
+observer_err obs_client_name(observer_client *c, const char *producer, char *text, size_t size);
+
+/* ---- queue.c: all with the lock held ---- */
+
+void obs_client_list_add(obs_client_list *list, obs_client_packet *p);
+void obs_client_list_remove(obs_client_list *list, obs_client_packet *p);
+/* A packet whose body has room for `cap` bytes, outside every list and count. NULL: no memory. */
+obs_client_packet *obs_client_packet_new(size_t cap, uint32_t ntags);
+/* The same around a message that exists. The caller keeps the message when it is NULL. */
+obs_client_packet *obs_client_packet_wrap(nng_msg *msg, uint32_t ntags);
+void obs_client_packet_free(obs_client_packet *p);
+
+/* Room for `need` bytes of one op in the open packet, waiting `block_ms` at most. FULL, CLOSED, NOMEM. */
+observer_err obs_client_reserve(observer_client *c, size_t need, int32_t block_ms, char **at);
+/* The op ends at `end`. */
+void obs_client_commit(observer_client *c, const char *end, void *tag);
+/* Queues a packet that is a message of its own. On failure it stays the caller's. */
+observer_err obs_client_push_packet(observer_client *c, obs_client_packet *p, int32_t block_ms);
+/* Closes the open packet, if it has ops. */
+void obs_client_seal(observer_client *c);
+/* Wakes the client's thread. */
+void obs_client_wake(observer_client *c);
+/* Takes a packet from the window, out of the counts, and frees it; wakes who waits for room or for its end. */
+void obs_client_forget(observer_client *c, obs_client_packet *p);
+/* Whether everything up to `serial` is settled. */
+bool obs_client_is_settled(const observer_client *c, uint64_t serial);
+
+/* ---- link.c: NNG; none with the lock held ---- */
+
+observer_err obs_client_link_open(observer_client *c, char *text, size_t size);
+/* Starts what the lane's packet needs: the aio completes later. False: no memory. */
+bool obs_client_link_send(obs_client_lane *l);
+void obs_client_link_await(obs_client_lane *l);
+/* Gives up what is under way; returns when the aio is at rest. */
+void obs_client_link_stop(obs_client_lane *l);
+/* Ends all connections; they are dialled again. */
+void obs_client_link_reconnect(obs_client_socket *s);
+/* Waits until what the transport took is written, at most until `until_ms`. False: not all of it. */
+bool obs_client_link_drain(observer_client *c, uint64_t until_ms);
+void obs_client_link_close(observer_client *c);
+
+/* ---- sender.c ---- */
+
+void *obs_client_run(void *client);
+
+/* ---- reply.c: thread, without the lock ---- */
+
+/* What an answer says of the ops of one packet. */
+typedef struct {
+  uint32_t delivered, duplicates, rejected;
+} obs_client_verdict;
+
+/* Reads the answer to `p` and reports on each op. False, and nothing is reported: not an answer, or one that asks to
+ * send again. */
+bool obs_client_reply_settle(observer_client *c, const obs_client_packet *p, const nng_msg *answer,
+                             obs_client_verdict *out);
+/* Reports the same outcome on every op of `p`. */
+void obs_client_report_all(observer_client *c, const obs_client_packet *p, observer_outcome outcome,
+                           const char *reason);
+
+/* ---- spooler.c: thread, with the lock held, which they let go of over files ---- */
+
+/* Opens the spool and counts what is in it. */
+observer_err obs_client_spooler_open(observer_client *c, char *text, size_t size);
+/* Writes fresh packets, and reads back what the window has room for. */
+void obs_client_spooler_step(observer_client *c);
+/* Puts on record that `settled` is, which is about to be forgotten. */
+void obs_client_spooler_settled(observer_client *c, obs_client_packet *settled);
+
+#endif

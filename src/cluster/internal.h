@@ -1,0 +1,115 @@
+/* The inside of the table of clusters, shared by its own files: counting (clusters.c), where a cluster stands
+ * (cluster_table.c), the checkpoint (persist.c), what is asked (views.c). */
+#ifndef OBS_CLUSTER_INTERNAL_H
+#define OBS_CLUSTER_INTERNAL_H
+
+#include "cluster/clusters.h"
+#include "cluster/corrections.h"
+#include "cluster/miner.h"
+#include "cluster/rate.h"
+#include "cluster/top_set.h"
+
+#include <pthread.h>
+
+enum { OBS_CLUSTER_FIRST = 2, OBS_CLUSTER_LATEST = OBS_CLUSTER_SAMPLES - OBS_CLUSTER_FIRST };
+enum { OBS_CLUSTER_NONE = UINT32_MAX };
+
+/* The sets of a cluster: the op's field, and the name in the answer. */
+#define OBS_CLUSTER_SETS(X)                                                                                            \
+  X(endpoint, "endpoints")                                                                                             \
+  X(source, "sources")                                                                                                 \
+  X(staffer_id, "staffers")                                                                                            \
+  X(task_class, "task_classes")
+
+#define OBS_CLUSTER_SET_ENUM(field, name) OBS_CLUSTER_SET_##field,
+enum { OBS_CLUSTER_SETS(OBS_CLUSTER_SET_ENUM) OBS_CLUSTER_SET_COUNT };
+#undef OBS_CLUSTER_SET_ENUM
+
+/* A text of its own; p NULL: none. */
+typedef struct {
+  char *p;
+  uint32_t len;
+} obs_cluster_text;
+
+typedef struct {
+  uint64_t id, count;
+  uint64_t first_seq, last_seq, last_cycle;
+  int64_t first_ms, last_ms;
+  obs_cluster_state state;
+  int64_t state_ms, resolved_ms, regressed_ms; /* the latter two: last time, with `resolutions`, `regressions` */
+  uint32_t resolutions, regressions;
+  obs_cluster_text template, sig_hash, event_kind; /* of its first failure */
+  obs_top_set sets[OBS_CLUSTER_SET_COUNT];
+  obs_rate rate;
+  uint64_t latest[OBS_CLUSTER_LATEST];        /* seqs, ascending, the newest last; 0: none */
+  uint64_t first[OBS_CLUSTER_FIRST];          /* ascending; 0: none */
+  uint64_t corrected;                         /* corrections that came after it */
+  uint64_t corrections[OBS_CORRECTIONS_EACH]; /* numbers of the last ones, ascending; 0: none */
+  uint32_t newer, older;                      /* by last failure; NONE at the ends; of a free one: newer is the next */
+} obs_cluster;
+
+typedef struct {
+  uint64_t from, to;
+} obs_cluster_alias;
+
+typedef struct {
+  obs_cluster_event e;
+  char template[OBS_CLUSTER_TEMPLATE_MAX];
+} obs_cluster_pending;
+
+struct obs_clusters {
+  obs_clusters_opts opts;
+  pthread_mutex_t lock; /* guards all below; only the commit thread changes what is not a cluster's state */
+  obs_miner *miner;
+  obs_cluster *all;
+  uint32_t used, free, held, newest, oldest; /* slots: ever used, first free, held, ends of the list */
+  uint32_t *index, mask;                     /* by id, open addressing: slot + 1, 0 is empty */
+  obs_cluster_alias aliases[OBS_CLUSTERS_ALIASES];
+  uint64_t naliases; /* ever; the next goes to naliases % OBS_CLUSTERS_ALIASES */
+  obs_corrections corrections;
+  uint64_t cycle, failures, forgotten, merged, lost;
+  uint32_t states[OBS_CLUSTER_STATES]; /* how many clusters are in each */
+  bool merged_now;                     /* by the miner, during the add */
+
+  /* The commit thread's. */
+  obs_cluster_pending *pending; /* OBS_CLUSTERS_EVENTS of them; NULL: nobody is told */
+  uint32_t npending, told;      /* told: in `told_second` */
+  int64_t told_second;
+  uint64_t missed;
+  uint64_t *applied; /* of the last batch; `napplied` of them, 0: no failure was in it */
+  uint32_t napplied, applied_cap;
+};
+
+static inline obs_str obs_cluster_str(obs_cluster_text t) {
+  return (obs_str){t.p, t.len, 0};
+}
+
+/* ---- cluster_table.c, with the lock ---- */
+
+/* NONE when there is none of exactly that id. */
+uint32_t obs_cluster_find(const obs_clusters *c, uint64_t id);
+/* A new, empty one, the newest; the one that failed longest ago makes room. */
+uint32_t obs_cluster_create(obs_clusters *c, uint64_t id);
+/* Makes it the newest. */
+void obs_cluster_touch(obs_clusters *c, uint32_t slot);
+void obs_cluster_set_state(obs_clusters *c, obs_cluster *x, obs_cluster_state state);
+/* The miner's word: the failures of `goes` are of `stays`. `clusters` is the obs_clusters. */
+void obs_cluster_merge(void *clusters, uint64_t stays, uint64_t goes);
+/* The id that an alias leads to. */
+uint64_t obs_cluster_resolve(const obs_clusters *c, uint64_t id);
+/* Replaces a text by at most `max` bytes of `s`; none when s.p is NULL or there is no memory. */
+void obs_cluster_set_text(obs_cluster_text *t, obs_str s, uint32_t max);
+/* Enters `n` into an ascending list of `size`, of which the largest stay; 0 is an empty place. */
+void obs_cluster_keep_largest(uint64_t *list, uint32_t size, uint64_t n);
+/* Empties the table. */
+void obs_cluster_clear(obs_clusters *c);
+/* The miner, as opts has it. */
+observer_err obs_cluster_open_miner(obs_clusters *c, obs_miner **out);
+
+/* ---- which cluster (clusters.c) ---- */
+
+uint64_t obs_cluster_sig_id(obs_str sig_hash);
+uint64_t obs_cluster_scope(const obs_op *op);
+obs_str obs_cluster_message(const obs_op *op);
+
+#endif

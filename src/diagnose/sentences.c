@@ -1,0 +1,297 @@
+#include "diagnose/sentences.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+
+static const char *const cause_names[OBS_CAUSE_COUNT] = {
+#define CAUSE_NAME(kind, name) name,
+    OBS_CAUSES(CAUSE_NAME)
+#undef CAUSE_NAME
+};
+
+static const char *const verdict_names[] = {"unknown", "better", "worse", "same"};
+
+/* What is likely behind each kind of error, what to do about it, and whether an agent can avoid it. */
+static const obs_sentences_kind by_error[OBS_ERROR_KIND_COUNT] = {
+    [OBS_ERROR_UNKNOWN] = {"what failed is not told by the error texts", "look at the cited ops before trying again",
+                           false},
+    [OBS_ERROR_RATE_LIMIT] = {"more is asked than the other side grants", "spread calls out, and back off when refused",
+                              true},
+    [OBS_ERROR_TIMEOUT] = {"the other side answers too slowly or not at all",
+                           "try again later with a longer pause each time, or go elsewhere", false},
+    [OBS_ERROR_REFUSED] = {"the other side is down or cannot be reached",
+                           "check that it is up before calling it, or go elsewhere", false},
+    [OBS_ERROR_AUTH] = {"credentials are missing, expired or not sufficient",
+                        "do not repeat the call; have the credentials renewed or the permission granted", true},
+    [OBS_ERROR_RESOURCE] = {"memory, disk, context or capacity is exhausted",
+                            "ask for less at a time, or have the capacity raised", true},
+    [OBS_ERROR_CRASH] = {"the called program fails by itself", "do not repeat the same call; report the cited ops",
+                         false},
+    [OBS_ERROR_NOT_FOUND] = {"names or ids are used that do not exist", "look the name up before using it", true},
+    [OBS_ERROR_VALIDATION] = {"the input does not have the form that is asked for",
+                              "check the input against the schema before the call", true},
+};
+
+const obs_sentences_kind *obs_sentences_of_kind(obs_error_kind kind) {
+  return &by_error[kind];
+}
+
+static void put_value(obs_buf *out, const obs_diagnose_value *v) {
+  if (v->field < 0) {
+    obs_buf_puts(out, "everything");
+    return;
+  }
+  obs_buf_puts(out, obs_fact_names[v->field]);
+  obs_buf_putc(out, ' ');
+  obs_buf_json_cstr(out, v->name);
+}
+
+static void put_who(obs_buf *out, const obs_diagnose_finding *f) {
+  put_value(out, &f->value);
+  if (f->with.field < 0) return;
+  obs_buf_puts(out, " together with ");
+  put_value(out, &f->with);
+}
+
+static double percent(uint64_t part, uint64_t all) {
+  return all > 0 ? 100.0 * (double)part / (double)all : 0;
+}
+
+static void put_counts(obs_buf *out, const obs_diagnose_finding *f) {
+  obs_buf_printf(out, "%.3g %% of its %llu ops failed, %.3g %% of the others", percent(f->failures, f->ops),
+                 (unsigned long long)f->ops, percent(f->rest_failures, f->rest_ops));
+}
+
+static void put_time(obs_buf *out, int64_t ms) {
+  char text[OBS_ISO8601_LEN + 1];
+  obs_clock_format(ms, text);
+  obs_buf_puts(out, text);
+}
+
+static void put_since(obs_buf *out, const obs_diagnose_finding *f) {
+  obs_buf_printf(out, " since op %llu (", (unsigned long long)f->from_seq);
+  put_time(out, f->from_ms);
+  obs_buf_putc(out, ')');
+  if (f->until_seq) obs_buf_printf(out, " until op %llu", (unsigned long long)f->until_seq);
+}
+
+void obs_sentences_finding(const obs_diagnose_finding *f, obs_buf *out) {
+  put_who(out, f);
+  switch (f->cause) {
+  case OBS_CAUSE_SLOW:
+    obs_buf_puts(out, " has been slow");
+    put_since(out, f);
+    obs_buf_printf(out, ": typically %u ms, before %u ms; ", f->ms_after, f->ms_before);
+    break;
+  case OBS_CAUSE_ONSET:
+    obs_buf_puts(out, " has failed more");
+    put_since(out, f);
+    obs_buf_puts(out, ": ");
+    break;
+  case OBS_CAUSE_REGRESSION:
+    obs_buf_printf(out, " has failed more since its correction, op %llu: ", (unsigned long long)f->correction_seq);
+    break;
+  case OBS_CAUSE_SHARE:
+  case OBS_CAUSE_COUNT:
+    obs_buf_puts(out, " fails more than others");
+    if (f->until_seq) obs_buf_printf(out, ", until op %llu", (unsigned long long)f->until_seq);
+    obs_buf_puts(out, ": ");
+  }
+  put_counts(out, f);
+  if (f->failures > 0 && f->error != OBS_ERROR_UNKNOWN)
+    obs_buf_printf(out, ", mostly %s", obs_error_kind_phrases[f->error]);
+  if (f->at_ms) obs_buf_printf(out, ", most after about %u ms", f->at_ms);
+  if (f->per_minute) obs_buf_printf(out, ", in minutes with %u or more of them", f->per_minute);
+  if (f->deploy_seq) {
+    obs_buf_puts(out, "; it began shortly after ");
+    obs_buf_json_cstr(out, f->deploy);
+    obs_buf_printf(out, ", op %llu", (unsigned long long)f->deploy_seq);
+  }
+  if (f->same.field >= 0) {
+    obs_buf_puts(out, "; it always comes with ");
+    put_value(out, &f->same);
+    obs_buf_puts(out, ", which may be the cause as well");
+  }
+  obs_buf_putc(out, '.');
+}
+
+void obs_sentences_cause(const obs_diagnose_finding *f, obs_buf *out) {
+  if (f->cause == OBS_CAUSE_REGRESSION) {
+    obs_buf_printf(out, "The correction of op %llu made it worse", (unsigned long long)f->correction_seq);
+  } else if (f->deploy_seq) {
+    obs_buf_puts(out, "A change shortly before, ");
+    obs_buf_json_cstr(out, f->deploy);
+  } else if (f->cause == OBS_CAUSE_SLOW) {
+    obs_buf_puts(out, "What ");
+    put_who(out, f);
+    obs_buf_puts(out, " depends on has become slow");
+  } else {
+    obs_buf_puts(out, "Something in ");
+    put_who(out, f);
+    obs_buf_puts(out, f->cause == OBS_CAUSE_ONSET ? " changed" : " itself");
+  }
+  if (f->failures > 0) obs_buf_printf(out, "; %s", by_error[f->error].cause);
+  obs_buf_putc(out, '.');
+}
+
+void obs_sentences_advice(const obs_diagnose_finding *f, obs_buf *out) {
+  if (f->cause == OBS_CAUSE_REGRESSION) {
+    obs_buf_printf(out, "Do not apply the correction of op %llu any more", (unsigned long long)f->correction_seq);
+  } else if (f->per_minute) {
+    obs_buf_puts(out, "Keep ");
+    put_who(out, f);
+    obs_buf_printf(out, " below %u ops a minute", f->per_minute);
+  } else {
+    obs_buf_puts(out, "With ");
+    put_who(out, f);
+    obs_buf_puts(out, f->value.field == OBS_FACT_staffer_id ? ", give the work to another until it is mended"
+                                                            : ", expect failures until it is mended");
+    if (f->cause == OBS_CAUSE_SLOW) obs_buf_printf(out, " and allow for %u ms or more", f->ms_after);
+  }
+  obs_buf_printf(out, "; %s.", by_error[f->error].advice);
+}
+
+bool obs_sentences_is_dont(const obs_diagnose_finding *f) {
+  if (f->value.field < 0) return false;
+  return f->cause == OBS_CAUSE_REGRESSION || f->with.field >= 0 || by_error[f->error].dont;
+}
+
+static obs_error_kind main_kind(const obs_diagnose_report *r) {
+  obs_error_kind most = OBS_ERROR_UNKNOWN;
+  for (int k = 1; k < OBS_ERROR_KIND_COUNT; k++)
+    if (r->kinds[k] > r->kinds[most]) most = (obs_error_kind)k;
+  return most;
+}
+
+void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
+  obs_error_kind most = main_kind(r);
+  obs_buf_printf(out, "%llu of %llu ops failed", (unsigned long long)r->failures, (unsigned long long)r->ops);
+  if (r->failures > 0)
+    obs_buf_printf(out, ", ops %llu to %llu, %.3g %% of them %s", (unsigned long long)r->first_seq,
+                   (unsigned long long)r->last_seq, percent(r->kinds[most], r->failures), obs_error_kind_phrases[most]);
+  if (r->failures > 0 && r->nfindings == 0)
+    obs_buf_puts(out, r->failures < OBS_DIAGNOSE_LEAST ? "; too few to tell whether a field or moment stands out"
+                                                       : "; no field or moment stands out");
+  obs_buf_putc(out, '.');
+}
+
+static void key(obs_buf *out, const char *name) {
+  if (out->len > 0 && out->p[out->len - 1] != '{') obs_buf_putc(out, ',');
+  obs_buf_putc(out, '"');
+  obs_buf_puts(out, name);
+  obs_buf_puts(out, "\":");
+}
+
+static void put_number(obs_buf *out, const char *name, uint64_t value) {
+  key(out, name);
+  obs_buf_u64(out, value);
+}
+
+/* Only when it says something. */
+static void put_set(obs_buf *out, const char *name, uint64_t value) {
+  if (value != 0) put_number(out, name, value);
+}
+
+static void put_sentence(obs_buf *out, const char *name, void (*say)(const obs_diagnose_finding *, obs_buf *),
+                         const obs_diagnose_finding *f) {
+  obs_buf text = {0};
+  say(f, &text);
+  key(out, name);
+  if (text.oom) out->oom = true;
+  obs_buf_json_str(out, (obs_str){text.p, (uint32_t)text.len, 0});
+  obs_buf_fini(&text);
+}
+
+static void put_json_value(obs_buf *out, const char *name, const obs_diagnose_value *v) {
+  key(out, name);
+  obs_buf_puts(out, "{\"field\":");
+  obs_buf_json_cstr(out, v->field < 0 ? "*" : obs_fact_names[v->field]);
+  obs_buf_puts(out, ",\"value\":");
+  obs_buf_json_cstr(out, v->name);
+  obs_buf_putc(out, '}');
+}
+
+static void put_finding(obs_buf *out, const obs_diagnose_finding *f) {
+  char time[OBS_ISO8601_LEN + 1];
+  obs_buf_putc(out, '{');
+  key(out, "cause");
+  obs_buf_json_cstr(out, cause_names[f->cause]);
+  key(out, "error_kind");
+  obs_buf_json_cstr(out, obs_error_kind_names[f->error]);
+  put_json_value(out, "blames", &f->value);
+  if (f->with.field >= 0) put_json_value(out, "with", &f->with);
+  if (f->same.field >= 0) put_json_value(out, "same_as", &f->same);
+  put_number(out, "ops", f->ops);
+  put_number(out, "failures", f->failures);
+  put_number(out, "rest_ops", f->rest_ops);
+  put_number(out, "rest_failures", f->rest_failures);
+  key(out, "expected_failures");
+  obs_buf_printf(out, "%.1f", f->expected);
+  key(out, "log10_p");
+  obs_buf_printf(out, "%.1f", f->log10_p);
+  put_number(out, "from_seq", f->from_seq);
+  key(out, "from");
+  obs_clock_format(f->from_ms, time);
+  obs_buf_json_cstr(out, time);
+  put_set(out, "until_seq", f->until_seq);
+  put_set(out, "ms_before", f->ms_before);
+  put_set(out, "ms_after", f->ms_after);
+  put_set(out, "failures_at_ms", f->at_ms);
+  put_set(out, "limit_per_minute", f->per_minute);
+  put_set(out, "correction_seq", f->correction_seq);
+  put_set(out, "deploy_seq", f->deploy_seq);
+  put_sentence(out, "finding", obs_sentences_finding, f);
+  put_sentence(out, "likely_cause", obs_sentences_cause, f);
+  put_sentence(out, "advice", obs_sentences_advice, f);
+  key(out, "dont");
+  obs_buf_puts(out, obs_sentences_is_dont(f) ? "true" : "false");
+  key(out, "evidence");
+  for (uint32_t i = 0; i < f->nevidence; i++) {
+    obs_buf_putc(out, i == 0 ? '[' : ',');
+    obs_buf_u64(out, f->evidence[i]);
+  }
+  obs_buf_puts(out, f->nevidence == 0 ? "[]}" : "]}");
+}
+
+static void put_correction(obs_buf *out, const obs_diagnose_correction *c) {
+  obs_buf_putc(out, '{');
+  put_number(out, "seq", c->seq);
+  put_json_value(out, "of", &c->value);
+  put_number(out, "ops_before", c->ops_before);
+  put_number(out, "failures_before", c->failures_before);
+  put_number(out, "ops_after", c->ops_after);
+  put_number(out, "failures_after", c->failures_after);
+  key(out, "verdict");
+  obs_buf_json_cstr(out, verdict_names[c->verdict]);
+  obs_buf_putc(out, '}');
+}
+
+void obs_sentences_json(const obs_diagnose_report *r, obs_buf *out) {
+  obs_buf summary = {0};
+  obs_sentences_summary(r, &summary);
+  obs_buf_putc(out, '{');
+  put_number(out, "ops", r->ops);
+  put_number(out, "failures", r->failures);
+  key(out, "summary");
+  obs_buf_json_str(out, (obs_str){summary.p, (uint32_t)summary.len, 0});
+  obs_buf_fini(&summary);
+  key(out, "error_kinds");
+  obs_buf_putc(out, '{');
+  for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++) put_set(out, obs_error_kind_names[k], r->kinds[k]);
+  obs_buf_putc(out, '}');
+  key(out, "findings");
+  obs_buf_putc(out, '[');
+  for (uint32_t i = 0; i < r->nfindings; i++) {
+    if (i > 0) obs_buf_putc(out, ',');
+    put_finding(out, &r->findings[i]);
+  }
+  obs_buf_putc(out, ']');
+  key(out, "corrections");
+  obs_buf_putc(out, '[');
+  for (uint32_t i = 0; i < r->ncorrections; i++) {
+    if (i > 0) obs_buf_putc(out, ',');
+    put_correction(out, &r->corrections[i]);
+  }
+  obs_buf_puts(out, "]}");
+}

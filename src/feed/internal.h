@@ -1,0 +1,85 @@
+/* The feed's inside, shared by its own files: life (feed.c), the commit thread's side (take.c), publications and the
+ * heartbeat (publish.c), the thread (thread.c). */
+#ifndef OBS_FEED_INTERNAL_H
+#define OBS_FEED_INTERNAL_H
+
+#include "base/url.h"
+#include "feed/encode.h"
+#include "feed/feed.h"
+#include "feed/queue.h"
+#include "state/names.h"
+
+#include <nng/nng.h>
+#include <pthread.h>
+
+enum { OBS_FEED_OUTBOX = 256 };
+
+/* A topic's name does not change once a message of it is on its way. */
+typedef struct {
+  char name[OBS_FEED_TOPIC_MAX + 1];
+  uint64_t seq; /* of its last message or op */
+} obs_feed_topic;
+
+typedef struct {
+  obs_feed_row *first, *last;
+} obs_feed_chain;
+
+struct obs_feed {
+  obs_state *state;
+  bool allow_old_nng;
+  nng_socket socket; /* open when there are URLs */
+  char (*urls)[OBS_URL_MAX];
+  size_t nurls;
+  int64_t boot_ms;
+
+  /* Whether the commit thread has anything to do here: somebody subscribes, or did lately. */
+  _Atomic bool active;
+  _Atomic uint32_t subscribers;
+  _Atomic uint64_t seq; /* the last op's that came while active */
+  _Atomic uint64_t ops, messages, bytes, dropped;
+
+  /* The commit thread's; the thread reads the names of topics whose rows it was shown. */
+  obs_names sources; /* by topic id, 0 being `(other)` */
+  obs_feed_topic *source_topics;
+  uint64_t next_seq;
+
+  obs_feed_queue rows;
+
+  /* Under the lock. */
+  pthread_mutex_t lock;
+  pthread_cond_t wake;
+  bool stopping;
+  uint64_t stop_at; /* monotonic ms */
+  uint32_t idle_s;  /* without a subscriber */
+  uint64_t greeted_at;
+  obs_names names;
+  obs_feed_topic *topics;
+  nng_msg *outbox[OBS_FEED_OUTBOX];
+  uint32_t noutbox;
+  size_t outbox_bytes;
+
+  /* The thread's. */
+  pthread_t thread;
+  bool started;
+  obs_feed_encoder encoder;
+  obs_feed_chain *chains; /* by topic id */
+  uint32_t *touched;      /* ids of chains that are not empty */
+  uint32_t ntouched;
+  uint32_t burst; /* messages since the last pause */
+  uint64_t paused_ms;
+
+  nng_aio *beat;
+  uint64_t next_beat; /* monotonic ms */
+};
+
+void *obs_feed_run(void *feed);
+/* NNG's timer: one `stats`, and the next one a second later. */
+void obs_feed_beat(void *feed);
+/* Publishes `stats` now. */
+void obs_feed_publish_stats(obs_feed *f);
+/* Keeps `seq` from falling behind `last`. */
+void obs_feed_raise_seq(obs_feed *f, uint64_t last);
+/* Takes over `topic NUL payload`. NULL: no memory. */
+nng_msg *obs_feed_message(const char *topic, const void *payload, size_t len);
+
+#endif

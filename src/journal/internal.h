@@ -1,0 +1,92 @@
+/* The journal's inside, shared by its own files (and its test, which swaps the system calls).
+ *
+ * Who writes what: everything belongs to the thread that opens, replays and commits. What other threads read (scan,
+ * counts) is below `lock`: that thread changes it only while holding the lock, and reads it without. */
+#ifndef OBS_JOURNAL_INTERNAL_H
+#define OBS_JOURNAL_INTERNAL_H
+
+#include "journal/index.h"
+#include "journal/journal.h"
+#include "journal/sidefile.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#define OBS_JOURNAL_CHECKPOINT "checkpoint"
+#define OBS_JOURNAL_REJECTED "rejected.jsonl"
+#define OBS_JOURNAL_REJECTED_OLD "rejected.1.jsonl"
+#define OBS_JOURNAL_BAD_ROWS "bad-rows.jsonl"
+#define OBS_JOURNAL_LOCK "lock"
+#define OBS_JOURNAL_SESSIONS "coordinator_sessions.jsonl" /* beside the ops */
+
+typedef struct {
+  obs_index index;
+  uint64_t size; /* of the file when it was opened; the active segment's is index.indexed after replay */
+} obs_segment;
+
+/* The last point that is known to be on the disk: where a failed sync goes back to. */
+typedef struct {
+  uint64_t end, rows;
+  size_t nblocks;
+  obs_block last;
+} obs_mark;
+
+struct obs_journal {
+  obs_journal_opts opts; /* dir and name are the journal's own copies */
+  char *dir, *name;
+  int stem_len; /* of name, up to its extension */
+  int dir_fd, lock_fd;
+
+  obs_mark mark;
+  bool dirty;     /* the file is longer than what was written: cut it before the next append */
+  bool pending;   /* appended, not synced */
+  bool dir_dirty; /* rotated, the directory not synced: the next sync does both */
+  uint64_t pending_since_ms;
+  bool rotation_failed; /* said once */
+  obs_sidefile rejected;
+  char error[512];
+  int (*datasync)(int fd);
+  int (*truncate)(int fd, off_t length);
+
+  _Atomic uint64_t next_seq; /* 0 before replay */
+
+  pthread_mutex_t lock;
+  int fd; /* of the active segment */
+  bool replayed;
+  obs_segment *segments; /* oldest first; the last one is the active one */
+  size_t nsegments;
+  uint64_t committed, committed_seq; /* of the active segment: what readers may see, and the seq of the row after it */
+  obs_journal_counts counts;
+};
+
+static inline obs_segment *obs_journal_active(obs_journal *j) {
+  return &j->segments[j->nsegments - 1];
+}
+
+typedef char obs_file_name[NAME_MAX + 1];
+/* File names of the segment with that first seq. */
+void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_file_name out);
+void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_file_name out);
+void obs_journal_active_sidecar_name(const obs_journal *j, obs_file_name out);
+void obs_journal_segment_name(const obs_journal *j, size_t i, obs_file_name out);
+
+/* Says what failed, from errno: "<verb> <dir>/<name>: <errno's text>", counts it and returns the code. */
+observer_err obs_journal_fail(obs_journal *j, const char *verb, const char *name);
+observer_err obs_journal_fail_nomem(obs_journal *j, const char *verb);
+
+/* Opens segment i for reading; -1 and errno. The active one's descriptor is a duplicate. */
+int obs_journal_open_segment(obs_journal *j, size_t i);
+/* Cuts the active segment's file back to where its index ends, or remembers that it must be. */
+void obs_journal_cut(obs_journal *j);
+/* Lets readers see all that the active segment's index has. Takes the lock. */
+void obs_journal_publish(obs_journal *j);
+/* Takes where the active segment ends now as the point that a failed sync goes back to. */
+void obs_journal_set_mark(obs_journal *j);
+/* Syncs the active segment, marks and publishes. Nothing is taken back on failure. */
+observer_err obs_journal_flush(obs_journal *j);
+/* Writes segment i's sidecar; best effort. */
+void obs_journal_save_sidecar(obs_journal *j, size_t i);
+
+#endif

@@ -1,0 +1,134 @@
+#include "jsonl/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+observer_err obs_file_err(int errnum) {
+  switch (errnum) {
+  case ENOSPC:
+  case EDQUOT:
+  case EFBIG:
+    return OBSERVER_E_NOSPC;
+  case ENOMEM:
+    return OBSERVER_E_NOMEM;
+  case ENOENT:
+    return OBSERVER_E_NOTFOUND;
+  default:
+    return OBSERVER_E_IO;
+  }
+}
+
+static bool make_dir(const char *path) {
+  if (mkdir(path, 0755) == 0) return true;
+  if (errno != EEXIST) return false;
+  struct stat st;
+  if (stat(path, &st) != 0) return false;
+  if (S_ISDIR(st.st_mode)) return true;
+  errno = ENOTDIR;
+  return false;
+}
+
+bool obs_file_make_dirs(const char *path) {
+  char *copy = strdup(path);
+  if (copy == NULL) return false;
+  bool ok = true;
+  for (char *p = copy + 1; ok && *copy != 0 && *p != 0; p++) {
+    if (*p != '/') continue;
+    *p = 0;
+    ok = make_dir(copy);
+    *p = '/';
+  }
+  ok = ok && make_dir(copy);
+  free(copy);
+  return ok;
+}
+
+ssize_t obs_file_read_at(int fd, void *p, size_t n, uint64_t offset) {
+  size_t done = 0;
+  while (done < n) {
+    ssize_t got = pread(fd, (char *)p + done, n - done, (off_t)(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return -1;
+    if (got == 0) break;
+    done += (size_t)got;
+  }
+  return (ssize_t)done;
+}
+
+bool obs_file_write_at(int fd, struct iovec *iov, uint32_t niov, uint64_t offset) {
+  while (niov > 0) {
+    if (iov->iov_len == 0) {
+      iov++;
+      niov--;
+      continue;
+    }
+    ssize_t n = pwritev(fd, iov, (int)(niov < IOV_MAX ? niov : IOV_MAX), (off_t)offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n == 0) errno = EIO;
+    if (n <= 0) return false;
+    offset += (uint64_t)n;
+    for (size_t left = (size_t)n; left > 0 && niov > 0;) {
+      size_t take = left < iov->iov_len ? left : iov->iov_len;
+      iov->iov_base = (char *)iov->iov_base + take;
+      iov->iov_len -= take;
+      left -= take;
+      if (iov->iov_len > 0) break;
+      iov++;
+      niov--;
+    }
+  }
+  return true;
+}
+
+static observer_err read_open(int fd, size_t max, obs_buf *out) {
+  struct stat st;
+  if (fstat(fd, &st) != 0) return OBSERVER_E_IO;
+  if ((uint64_t)st.st_size > max) return OBSERVER_E_CORRUPT;
+  if (!obs_buf_reserve(out, (size_t)st.st_size + 1)) return OBSERVER_E_NOMEM;
+  ssize_t n = obs_file_read_at(fd, out->p + out->len, (size_t)st.st_size, 0);
+  if (n < 0) return OBSERVER_E_IO;
+  out->len += (size_t)n;
+  return OBSERVER_E_OK;
+}
+
+observer_err obs_file_read_all(int dir_fd, const char *name, size_t max, obs_buf *out) {
+  int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return obs_file_err(errno);
+  observer_err err = read_open(fd, max, out);
+  int saved = errno;
+  if (close(fd) != 0 && err == OBSERVER_E_OK) return OBSERVER_E_IO;
+  errno = saved;
+  return err;
+}
+
+static bool write_new(int dir_fd, const char *name, const obs_buf *content, bool sync) {
+  int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) return false;
+  struct iovec iov = {content->p, content->len};
+  bool ok = obs_file_write_at(fd, &iov, 1, 0) && (!sync || fsync(fd) == 0);
+  int saved = errno;
+  if (close(fd) != 0 && ok) return false;
+  errno = saved;
+  return ok;
+}
+
+bool obs_file_replace(int dir_fd, const char *name, const obs_buf *content, bool sync) {
+  char temporary[NAME_MAX + 1];
+  int n = snprintf(temporary, sizeof(temporary), "%s.new", name);
+  if (n < 0 || (size_t)n >= sizeof(temporary)) {
+    errno = ENAMETOOLONG;
+    return false;
+  }
+  if (write_new(dir_fd, temporary, content, sync) && renameat(dir_fd, temporary, dir_fd, name) == 0) {
+    return !sync || fsync(dir_fd) == 0;
+  }
+  int saved = errno;
+  (void)unlinkat(dir_fd, temporary, 0); /* may not exist */
+  errno = saved;
+  return false;
+}

@@ -1,0 +1,27 @@
+/* Files: whole reads and writes with EINTR and short counts handled, and the error codes of errno. */
+#ifndef OBS_JSONL_FILE_H
+#define OBS_JSONL_FILE_H
+
+#include "base/buf.h"
+
+#include <observer/error.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* ENOSPC, EDQUOT and EFBIG are NOSPC; ENOMEM is NOMEM; ENOENT is NOTFOUND; everything else is IO. */
+observer_err obs_file_err(int errnum);
+/* Makes `path` and its parents (0755). errno is set on failure. */
+bool obs_file_make_dirs(const char *path);
+/* Reads up to `n` bytes at `offset`; fewer only at the end of the file. -1 and errno on failure. */
+ssize_t obs_file_read_at(int fd, void *p, size_t n, uint64_t offset);
+/* Writes all of `iov` (which is used up) at `offset`. False and errno on failure; a part may then be written. */
+bool obs_file_write_at(int fd, struct iovec *iov, uint32_t niov, uint64_t offset);
+/* Reads the whole file; NOTFOUND, NOMEM, IO; CORRUPT when it is longer than `max`. errno is set for IO. */
+observer_err obs_file_read_all(int dir_fd, const char *name, size_t max, obs_buf *out);
+/* Replaces `name` in one step: temporary file, write, sync when `sync` (file and directory), rename. False and errno.
+ */
+bool obs_file_replace(int dir_fd, const char *name, const obs_buf *content, bool sync);
+
+#endif

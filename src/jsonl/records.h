@@ -1,0 +1,67 @@
+/* Records: what the learning loops found out, one JSON object a line in a file of DATA_DIR, the last ones in memory
+ * too.
+ *
+ * In:  finished rows (JSON objects of one line, valid UTF-8), from any thread.
+ * Out: the rows again: at open, oldest first, to whoever folds them into its own state; later as pages, newest
+ *      first.
+ * File: append-only, rows whole or absent: a row is written and synced before obs_records_append returns OK, and a
+ *   failed write is cut off again. At open a torn last row is cut off; a row that is not a JSON object, or that the
+ *   fold refuses, is counted, warned of with file and line, and passed over, never fatal. Every row gets a number,
+ *   from 1; it stands in the row as its first member, `"id":N`, put there by append.
+ * Bounded: the file is turned over to NAME.1.jsonl at `turn_bytes` (in one step, so that a crash leaves the one or
+ *   the other), and the new one begins with the rows that are kept in memory, or with what the owner's `carry`
+ *   gives. Kept in memory: the last `kept` rows, at most `kept_bytes`.
+ * Without a directory (ephemeral): nothing but the memory.
+ * Threads: append and views on any thread; one mutex, held across the write of an append, so views wait for a disk
+ *   that hangs: not for NNG's threads. */
+#ifndef OBS_JSONL_RECORDS_H
+#define OBS_JSONL_RECORDS_H
+
+#include "base/buf.h"
+
+#include <observer/error.h>
+
+#include <cjson/cJSON.h>
+
+typedef struct obs_records obs_records;
+
+typedef struct {
+  const char *dir;     /* NULL: ephemeral; exists and is locked by now (journal.h) */
+  const char *name;    /* "analyses.jsonl" */
+  uint32_t kept;       /* default 1000 */
+  uint32_t kept_bytes; /* default 4 MiB */
+  uint64_t turn_bytes; /* default 32 MiB */
+  /* Every row at open, oldest first; false: not a row of this kind (`*why` says so, static text). NULL: none asks. */
+  bool (*fold)(void *arg, const cJSON *row, const char **why);
+  /* Turning over: appends to `out` the rows that the new file begins with, each with its newline and its old number;
+   * under the records' lock: must not call the records. NULL: those in memory. */
+  void (*carry)(void *arg, obs_buf *out);
+  void *arg;
+} obs_records_opts;
+
+observer_err obs_records_open(const obs_records_opts *opts, obs_records **out, char *error_text, size_t error_size);
+/* NULL is allowed. */
+void obs_records_close(obs_records *r);
+
+/* The number that the next row gets. */
+uint64_t obs_records_next(obs_records *r);
+/* Appends one row, durable before it returns. `members` is the object without its braces and without `id`:
+ * `"time":"...","cause":"..."`. *number (may be NULL) gets its number. On failure nothing of it is anywhere, and the
+ * failure is logged once until an append succeeds again. */
+observer_err obs_records_append(obs_records *r, const obs_buf *members, uint64_t *number);
+
+/* A page of rows, newest first, as a JSON array: those below number `before` (0: the newest) that `match` takes (NULL:
+ * all), at most `limit`. Of rows that are no longer in memory the file is not read. *next: `before` of the page that
+ * follows, 0 when there is none. */
+typedef bool (*obs_records_match)(void *arg, const cJSON *row);
+observer_err obs_records_page(obs_records *r, obs_records_match match, void *arg, uint64_t before, uint32_t limit,
+                              obs_buf *out, uint64_t *next);
+/* Appends the row with that number. False: it is not in memory. */
+bool obs_records_one(obs_records *r, uint64_t number, obs_buf *out);
+
+typedef struct {
+  uint64_t rows, bad_rows, failures; /* ever read or written in this process; appends that failed */
+} obs_records_counts;
+void obs_records_get_counts(obs_records *r, obs_records_counts *out);
+
+#endif

@@ -1,0 +1,409 @@
+#include "learn/corrections/corrections_file.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/pack.h"
+#include "base/thread.h"
+#include "jsonl/lines.h"
+#include "learn/corrections/tail_map.h"
+#include "learn/corrections/tail_place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What goes to commit at a time; POLL_MS: how soon a stop is seen. */
+enum { ROWS = 256, BYTES = 1 << 20, POLL_MS = 50 };
+
+static const char source[] = "overseer_correction";
+
+struct obs_corrections_file {
+  obs_op_limits limits;
+  char *path, *former; /* former: PATH.1 */
+
+  pthread_mutex_t lock; /* of what follows, down to `counts` */
+  pthread_cond_t landed;
+  bool lock_made, landed_made;
+  bool flying; /* commit has the batch */
+  obs_corrections_file_place place;
+  obs_corrections_file_counts counts;
+
+  /* The learning thread's own; message and batch are commit's while it flies. */
+  int fd;          /* the file as it was found last; -1: none */
+  bool complained; /* of a file that cannot be read; once */
+  bool grace;      /* the file that was put aside got a cycle for its last line */
+  obs_buf message;
+  obs_batch batch;
+};
+
+typedef struct {
+  uint64_t count, first; /* first: its place */
+  char why[160];
+} bad_lines;
+
+/* One cycle. */
+typedef struct {
+  obs_corrections_file *t;
+  obs_commit *commit;
+  const _Atomic bool *stop;
+  uint32_t recorded;
+  bad_lines bad;
+
+  /* Of the lines that are gathered and not yet taken. */
+  uint64_t starts[ROWS]; /* of the rows in the message */
+  uint32_t rows;
+  bad_lines gathered;
+  obs_corrections_file_place last; /* of the last one; end 0: none */
+  bool end;                        /* no more whole lines behind them */
+  bool waits;                      /* but a beginning of one that gets more time */
+} cycle;
+
+/* ---- life ---- */
+
+observer_err obs_corrections_file_open(const obs_corrections_file_opts *opts, obs_corrections_file **out) {
+  obs_corrections_file *t = calloc(1, sizeof(*t));
+  *out = NULL;
+  if (t == NULL) return OBSERVER_E_NOMEM;
+  t->fd = -1;
+  t->limits = opts->limits;
+  t->limits.message_bytes = t->limits.message_ops = UINT32_MAX; /* the messages are made here */
+  t->lock_made = pthread_mutex_init(&t->lock, NULL) == 0;
+  t->landed_made = obs_thread_cond_init(&t->landed) == OBSERVER_E_OK;
+  bool ok = t->lock_made && t->landed_made && obs_batch_init(&t->batch) == OBSERVER_E_OK;
+  if (ok && opts->path != NULL) {
+    t->path = strdup(opts->path);
+    ok = t->path != NULL && asprintf(&t->former, "%s.1", opts->path) >= 0;
+  }
+  if (!ok) {
+    obs_corrections_file_close(t);
+    return OBSERVER_E_NOMEM;
+  }
+  *out = t;
+  return OBSERVER_E_OK;
+}
+
+void obs_corrections_file_close(obs_corrections_file *t) {
+  if (t == NULL) return;
+  if (t->fd >= 0) (void)close(t->fd);
+  obs_batch_fini(&t->batch);
+  obs_buf_fini(&t->message);
+  if (t->landed_made) pthread_cond_destroy(&t->landed);
+  if (t->lock_made) pthread_mutex_destroy(&t->lock);
+  free(t->path);
+  free(t->former);
+  free(t);
+}
+
+void obs_corrections_file_get_counts(obs_corrections_file *t, obs_corrections_file_counts *out) {
+  pthread_mutex_lock(&t->lock);
+  *out = t->counts;
+  out->cursor = t->place.end;
+  pthread_mutex_unlock(&t->lock);
+}
+
+/* ---- the follower ---- */
+
+static obs_corrections_file_place get_place(obs_corrections_file *t) {
+  pthread_mutex_lock(&t->lock);
+  obs_corrections_file_place place = t->place;
+  pthread_mutex_unlock(&t->lock);
+  return place;
+}
+
+static void set_place(obs_corrections_file *t, const obs_corrections_file_place *place) {
+  pthread_mutex_lock(&t->lock);
+  t->place = *place;
+  pthread_mutex_unlock(&t->lock);
+}
+
+static bool place_of(const obs_op *op, obs_corrections_file_place *place) {
+  return OBS_HAS(op, op_id) && obs_corrections_file_place_of(op->op_id, place);
+}
+
+/* The last op that was recorded tells where the file is taken to. */
+void obs_corrections_file_apply(void *tail, const obs_batch *b, uint64_t first_seq, int64_t now_ms) {
+  (void)first_seq;
+  (void)now_ms;
+  if (b->transport != OBS_TRANSPORT_TAIL) return;
+  for (uint32_t i = b->nops; i-- > 0;) {
+    obs_corrections_file_place place;
+    if (b->lines[i].duplicate) continue;
+    if (place_of(&b->ops[i], &place)) set_place(tail, &place);
+    return;
+  }
+}
+
+/* Lines that are no ops have no op to tell that they are taken: the checkpoint does. */
+observer_err obs_corrections_file_save(void *tail, obs_buf *out) {
+  obs_corrections_file_place place = get_place(tail);
+  obs_pack_u64(out, place.start);
+  obs_pack_u64(out, place.end);
+  obs_pack_id(out, place.hash);
+  return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+}
+
+observer_err obs_corrections_file_load(void *tail, const void *data, size_t len) {
+  obs_pack_reader in = {data, (const uint8_t *)data + len, false};
+  obs_corrections_file_place place = {.start = obs_pack_read_u64(&in, INT64_MAX)};
+  place.end = obs_pack_read_u64(&in, INT64_MAX);
+  place.hash = obs_pack_read_id(&in);
+  if (!obs_pack_at_end(&in) || !obs_corrections_file_place_valid(&place)) return OBSERVER_E_CORRUPT;
+  set_place(tail, &place);
+  return OBSERVER_E_OK;
+}
+
+/* ---- rows become ops ---- */
+
+static void note_bad(bad_lines *bad, uint64_t offset, const char *why) {
+  if (bad->count++ > 0) return;
+  bad->first = offset;
+  snprintf(bad->why, sizeof(bad->why), "%s", why);
+}
+
+static bool complain(obs_corrections_file *t, const char *verb, const char *path, const char *why) {
+  if (!t->complained) obs_log_warn("learn", "corrections: %s %s: %s", verb, path, why);
+  t->complained = true;
+  return false;
+}
+
+static bool add_row(cycle *c, const obs_line_view *line, const char **why) {
+  char op_id[OBS_CORRECTIONS_FILE_OP_ID_MAX];
+  obs_corrections_file *t = c->t;
+  if (line->oversize || line->len > OBS_CORRECTIONS_FILE_LINE_MAX) {
+    *why = "longer than 1 MiB";
+    return false;
+  }
+  obs_corrections_file_op_id(&c->last, op_id);
+  if (!obs_corrections_file_map((obs_str){line->p, (uint32_t)line->len, 0}, op_id, &t->message, why)) return false;
+  c->starts[c->rows++] = line->offset;
+  return true;
+}
+
+/* False: the file cannot be read. */
+static bool gather_line(cycle *c, int fd, const obs_line_view *line) {
+  const char *why;
+  if (obs_line_blank(line->p, line->len)) return true;
+  c->last = (obs_corrections_file_place){line->offset, line->next, obs_corrections_file_hash(line->p, line->len)};
+  if (!obs_corrections_file_place_valid(&c->last) &&
+      obs_corrections_file_place_at_end(fd, line->next, &c->last) != OBSERVER_E_OK)
+    return false;
+  if (!add_row(c, line, &why)) note_bad(&c->gathered, line->offset, why);
+  return true;
+}
+
+/* A last line without its newline waits; of a file that was put aside one cycle, then it is what it is. */
+static bool must_wait(cycle *c, bool aside) {
+  if (!aside) return true;
+  c->t->grace = !c->t->grace;
+  c->waits = c->t->grace;
+  return c->waits;
+}
+
+/* The next lines, up to what goes to commit at a time. False: later. */
+static bool gather(cycle *c, int fd, obs_lines *lines, bool aside) {
+  obs_line_view line;
+  obs_corrections_file *t = c->t;
+  obs_buf_reset(&t->message, BYTES);
+  c->rows = 0;
+  c->gathered = (bad_lines){0};
+  c->last = (obs_corrections_file_place){0};
+  while (c->rows < ROWS && t->message.len < BYTES) {
+    observer_err err = obs_lines_next(lines, &line);
+    if (err != OBSERVER_E_OK && err != OBSERVER_E_NOTFOUND) return complain(t, "read", t->path, observer_strerror(err));
+    c->end = err == OBSERVER_E_NOTFOUND || (!line.newline && must_wait(c, aside));
+    if (c->end) break;
+    if (!gather_line(c, fd, &line)) return complain(t, "read", t->path, strerror(errno));
+  }
+  return !t->message.oom;
+}
+
+static void on_done(obs_batch *b) {
+  obs_corrections_file *t = b->owner;
+  pthread_mutex_lock(&t->lock);
+  t->flying = false;
+  pthread_cond_signal(&t->landed);
+  pthread_mutex_unlock(&t->lock);
+}
+
+static bool is_flying(obs_corrections_file *t) {
+  pthread_mutex_lock(&t->lock);
+  bool flying = t->flying;
+  pthread_mutex_unlock(&t->lock);
+  return flying;
+}
+
+static bool wait_landed(cycle *c) {
+  obs_corrections_file *t = c->t;
+  pthread_mutex_lock(&t->lock);
+  while (t->flying && !*c->stop) obs_thread_cond_wait_ms(&t->landed, &t->lock, POLL_MS);
+  bool landed = !t->flying;
+  pthread_mutex_unlock(&t->lock);
+  return landed;
+}
+
+/* True: commit took the message. */
+static bool submit(cycle *c) {
+  obs_corrections_file *t = c->t;
+  obs_batch *b = &t->batch;
+  obs_batch_reset(b);
+  b->data = (const uint8_t *)t->message.p;
+  b->size = t->message.len;
+  b->transport = OBS_TRANSPORT_TAIL;
+  b->profile = OBS_PROFILE_V1;
+  b->owner = t;
+  b->done = on_done;
+  obs_batch_decode(b, OBS_FORMAT_JSON, &t->limits, obs_clock_wall_ms());
+  pthread_mutex_lock(&t->lock);
+  t->flying = true;
+  pthread_mutex_unlock(&t->lock);
+  if (obs_commit_submit(c->commit, b) != OBSERVER_E_OK) on_done(b);
+  return wait_landed(c) && b->error == OBSERVER_E_OK;
+}
+
+/* The gathered lines are taken. */
+static void settle(cycle *c) {
+  obs_corrections_file *t = c->t;
+  const obs_batch *b = &t->batch;
+  bad_lines *bad = &c->gathered;
+  for (uint32_t i = 0; c->rows > 0 && i < b->nrejects; i++) {
+    const obs_batch_rejected *r = &b->rejects[i];
+    note_bad(bad, r->index < c->rows ? c->starts[r->index] : 0, r->reason);
+  }
+  if (bad->count > 0) note_bad(&c->bad, bad->first, bad->why);
+  if (bad->count > 0) c->bad.count += bad->count - 1;
+  pthread_mutex_lock(&t->lock);
+  t->counts.bad_lines += bad->count;
+  if (c->rows > 0) {
+    t->counts.recorded += b->recorded;
+    t->counts.duplicates += b->duplicates;
+    c->recorded += b->recorded;
+  }
+  t->place = c->last;
+  pthread_mutex_unlock(&t->lock);
+}
+
+/* Takes what a file has behind the place. `aside`: it is not the one that is written to now. False: later. */
+static bool drain(cycle *c, int fd, bool aside) {
+  obs_lines lines;
+  bool go = true;
+  c->end = c->waits = false;
+  obs_lines_init(&lines, fd, get_place(c->t).end);
+  while (go && !c->end) {
+    go = !*c->stop && gather(c, fd, &lines, aside);
+    if (!go || c->last.end == 0) continue;
+    go = c->rows == 0 || submit(c);
+    if (go) settle(c);
+  }
+  obs_lines_fini(&lines);
+  return go && !c->waits;
+}
+
+/* ---- files ---- */
+
+typedef enum { FILE_OPEN, FILE_MISSING, FILE_UNREADABLE } file_state;
+
+static file_state open_file(obs_corrections_file *t, const char *path, int *fd) {
+  struct stat st;
+  *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe would block */
+  if (*fd < 0 && errno == ENOENT) return FILE_MISSING;
+  if (*fd >= 0 && fstat(*fd, &st) == 0 && S_ISREG(st.st_mode)) return FILE_OPEN;
+  complain(t, "open", path, *fd < 0 ? strerror(errno) : "not a regular file");
+  if (*fd >= 0) (void)close(*fd);
+  *fd = -1;
+  return FILE_UNREADABLE;
+}
+
+/* False: PATH or PATH.1 can be read, and neither has the row. */
+static bool may_be_ours(obs_corrections_file *t, const obs_corrections_file_place *place) {
+  const char *paths[] = {t->path, t->former};
+  bool denied = false;
+  for (size_t i = 0; t->path != NULL && i < sizeof(paths) / sizeof(*paths); i++) {
+    int fd;
+    if (open_file(t, paths[i], &fd) != FILE_OPEN) continue;
+    observer_err err = obs_corrections_file_verify(fd, place);
+    (void)close(fd);
+    if (err == OBSERVER_E_OK) return true;
+    denied = denied || err == OBSERVER_E_NOTFOUND;
+  }
+  return !denied;
+}
+
+/* The journal does not tell who sent an op: one that anybody made up in the form of the tail's must not move the place,
+ * for then the file would be read again from its start. */
+void obs_corrections_file_apply_row(void *tail, const obs_op *op, uint64_t seq, int64_t now_ms) {
+  obs_corrections_file_place place;
+  (void)seq;
+  (void)now_ms;
+  if (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR(source)) && place_of(op, &place) &&
+      may_be_ours(tail, &place))
+    set_place(tail, &place);
+}
+
+static bool same_file(int a, int b) {
+  struct stat x, y;
+  return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* The file is not the one that the place is of: what that one still has is taken from PATH.1, when it stands there. */
+static bool drain_former(cycle *c) {
+  int fd;
+  obs_corrections_file_place place = get_place(c->t);
+  if (open_file(c->t, c->t->former, &fd) != FILE_OPEN) return true;
+  bool done = obs_corrections_file_verify(fd, &place) != OBSERVER_E_OK || drain(c, fd, true);
+  (void)close(fd);
+  return done;
+}
+
+/* Another file, or the same one begun again. */
+static void begin_again(obs_corrections_file *t) {
+  obs_log_info("learn", "corrections: %s was truncated or replaced: read from its start", t->path);
+  pthread_mutex_lock(&t->lock);
+  t->place = (obs_corrections_file_place){0};
+  t->counts.restarts++;
+  pthread_mutex_unlock(&t->lock);
+}
+
+/* False: later. */
+static bool take_file(cycle *c, int fd, bool aside) {
+  obs_corrections_file_place place = get_place(c->t);
+  observer_err err = obs_corrections_file_verify(fd, &place);
+  if (err == OBSERVER_E_NOTFOUND) {
+    if (!drain_former(c)) return false;
+    begin_again(c->t);
+  } else if (err != OBSERVER_E_OK) {
+    return complain(c->t, "read", c->t->path, observer_strerror(err));
+  }
+  return drain(c, fd, aside);
+}
+
+/* What is at PATH now, after the rest of what was there before. */
+static void take_files(cycle *c) {
+  int fd;
+  obs_corrections_file *t = c->t;
+  file_state state = open_file(t, t->path, &fd);
+  if (state == FILE_UNREADABLE) return;
+  bool aside = t->fd >= 0 && state == FILE_OPEN && !same_file(t->fd, fd);
+  if (t->fd >= 0 && (aside || state == FILE_MISSING) && (!take_file(c, t->fd, aside) || !aside)) {
+    if (fd >= 0) (void)close(fd);
+    return;
+  }
+  if (state == FILE_MISSING) return;
+  if (t->fd >= 0) (void)close(t->fd);
+  t->fd = fd;
+  if (take_file(c, fd, false)) t->complained = false;
+}
+
+uint32_t obs_corrections_file_cycle(obs_corrections_file *t, obs_commit *commit, const _Atomic bool *stop) {
+  if (t->path == NULL || is_flying(t)) return 0;
+  cycle c = {.t = t, .commit = commit, .stop = stop};
+  take_files(&c);
+  if (c.bad.count > 0)
+    obs_log_warn("learn", "corrections: %s: %" PRIu64 " bad lines passed over, the first at byte %" PRIu64 ": %s",
+                 t->path, c.bad.count, c.bad.first, c.bad.why);
+  if (c.bad.count > 0 && c.recorded == 0) obs_commit_checkpoint(commit); /* no op tells that they are taken */
+  return c.recorded;
+}

@@ -1,0 +1,54 @@
+/* Escalations: a cluster that its analysis has not settled is put before a team of models, once an episode.
+ *
+ * In:  once a cycle, after the analyses: clusters that are not resolved, with at least `failures` failures in the last
+ *      `window_s` seconds (an hour at most), whose last analysis is not settled, or is, and `failures` more came since.
+ * Out: POST LLM_TEAM_URL/api/run {"mode":"code_review","prompt":text,"evidence":{"cluster","analysis","ops"}}, with up
+ *      to 10 quoted ops, in the prompt too; a row of escalations.jsonl with the answer (first 16 KiB of it, as text) or
+ *      why there is none; the feed's topic `alert.escalation` with the same map. Without a URL nothing is posted, and
+ *      the row and the alert say so ("sent":false).
+ * Once: an episode lasts from a cluster's first failure, or from its regression, until it is resolved. An episode is
+ *   escalated once, whatever came of it; and a cluster not again before `cooldown_s` passed. At most
+ *   OBS_ESCALATIONS_EACH a cycle and `per_hour` in an hour, those with most failures first: never a storm. What was
+ *   held back, by these limits or because the call could not leave this machine (breaker, budget), is counted and comes
+ *   later if it still holds. Folded from the rows at open; the call's key in the ledger (calls.h) holds even when the
+ *   daemon is killed between the post and the row: then the row, written at the next cycle, says "interrupted".
+ * Row: {"id","time","cluster","episode","template","endpoint","count","recent","last_seq","reason":"unanalysed"|
+ *   "ungrounded"|"unsettled"|"continues","analysis":number|null,"sent","status","answer","error","ms"}; turned over as
+ *   the analyses are.
+ * Threads: the cycle on the escalating thread; views on any. */
+#ifndef OBS_LEARN_ESCALATIONS_ESCALATIONS_H
+#define OBS_LEARN_ESCALATIONS_ESCALATIONS_H
+
+#include "learn/analyses/analyses.h"
+
+enum { OBS_ESCALATIONS_EACH = 2 };
+
+typedef struct obs_escalations obs_escalations;
+
+typedef struct {
+  const char *dir; /* NULL: ephemeral */
+  obs_clusters *clusters;
+  obs_analyses *analyses;
+  obs_evidence evidence;
+  obs_calls *calls;
+  const char *team_url; /* LLM_TEAM_URL; NULL: none */
+  uint32_t timeout_ms;  /* default 180000 */
+  uint32_t failures;    /* default 3 */
+  uint32_t window_s;    /* default 600 */
+  uint32_t cooldown_s;  /* 0: none */
+  uint32_t per_hour;    /* default 12 */
+  obs_publish publish;
+} obs_escalations_opts;
+
+observer_err obs_escalations_open(const obs_escalations_opts *opts, obs_escalations **out, char *error_text,
+                                  size_t size);
+void obs_escalations_close(obs_escalations *e);
+void obs_escalations_cycle(obs_escalations *e, const _Atomic bool *stop);
+/* How many the last cycle held back. */
+uint64_t obs_escalations_held(const obs_escalations *e);
+
+/* Rows, newest first, as a JSON array; `cluster` p NULL: any. */
+observer_err obs_escalations_page(obs_escalations *e, obs_str cluster, uint64_t before, uint32_t limit, obs_buf *out,
+                                  uint64_t *next);
+
+#endif

@@ -1,0 +1,345 @@
+#include "learn/reviews/review_rules.h"
+
+#include "base/utf8.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+const char *const obs_review_verdict_names[OBS_REVIEW_VERDICT_COUNT] = {
+#define VERDICT_NAME(verdict, name) name,
+    OBS_REVIEW_VERDICTS(VERDICT_NAME)
+#undef VERDICT_NAME
+};
+
+const char *const obs_review_rule_names[OBS_REVIEW_RULE_COUNT] = {
+#define RULE_NAME(rule, name, weight, toward, note) name,
+    OBS_REVIEW_RULES(RULE_NAME)
+#undef RULE_NAME
+};
+
+static const char *const key_names[OBS_REVIEW_KEY_COUNT] = {
+#define KEY_NAME(key) #key,
+    OBS_REVIEW_KEYS(KEY_NAME)
+#undef KEY_NAME
+};
+
+static const struct {
+  double weight;
+  obs_review_verdict toward;
+  const char *note;
+} rules[OBS_REVIEW_RULE_COUNT] = {
+#define RULE_ROW(rule, name, weight, toward, note) {weight, OBS_REVIEW_##toward, note},
+    OBS_REVIEW_RULES(RULE_ROW)
+#undef RULE_ROW
+};
+
+bool obs_review_verdict_parse(const char *text, obs_review_verdict *out) {
+  for (obs_review_verdict v = 0; text != NULL && v < OBS_REVIEW_VERDICT_COUNT; v++) {
+    if (strcmp(text, obs_review_verdict_names[v]) != 0) continue;
+    *out = v;
+    return true;
+  }
+  return false;
+}
+
+/* ---- what was recorded ---- */
+
+typedef struct {
+  const obs_review_subject *s;
+  obs_review_record *out;
+  uint64_t by_place[OBS_REVIEW_OPS]; /* of the same endpoint or task class */
+  uint32_t nby_place;
+} look;
+
+static bool has(const obs_op *op, obs_op_field field, obs_str have, obs_str want) {
+  return want.p != NULL && (op->present & OBS_BIT(field)) != 0 && obs_str_eq(have, want);
+}
+
+static bool has_key(const obs_op *op, const obs_review_subject *s, obs_review_key key) {
+  switch (key) {
+#define HAS_KEY(name)                                                                                                  \
+  case OBS_REVIEW_KEY_##name:                                                                                          \
+    return has(op, OBS_F_##name, op->name, s->keys[OBS_REVIEW_KEY_##name]);
+    OBS_REVIEW_KEYS(HAS_KEY)
+#undef HAS_KEY
+  case OBS_REVIEW_KEY_COUNT:
+    break;
+  }
+  return false;
+}
+
+/* Copies a text that is known to be UTF-8, cut between two characters. */
+static void copy_text(char *out, size_t size, obs_str s) {
+  size_t n = s.len < size ? s.len : obs_utf8_cut(s.p, s.len, size - 1);
+  if (n > 0) memcpy(out, s.p, n);
+  out[n] = '\0';
+}
+
+static void take_outcome(obs_review_outcome *o, uint64_t seq, const obs_op *op, bool same_endpoint) {
+  if (o->seq != 0 && (o->same_endpoint || !same_endpoint)) return; /* newest first */
+  *o = (obs_review_outcome){seq, op->time_ms, op->success, same_endpoint, ""};
+  bool said = OBS_HAS(op, error) && op->error.len > 0;
+  copy_text(o->error, sizeof(o->error), said ? op->error : op->output_summary);
+}
+
+/* Whether the op is the very one that is judged. */
+static bool is_subject(const obs_review_subject *s, const obs_op *op) {
+  if (!s->is_op) return false;
+  return has_key(op, s, OBS_REVIEW_KEY_op_id) ||
+         (op->time_ms == s->time_ms && has(op, OBS_F_endpoint, op->endpoint, s->endpoint));
+}
+
+/* All that is known of the context is so of the op too, and something is known. */
+static bool in_context(const obs_review_subject *s, const obs_op *op) {
+  const struct {
+    obs_op_field field;
+    obs_str have, want;
+  } parts[] = {{OBS_F_endpoint, op->endpoint, s->endpoint},
+               {OBS_F_task_class, op->task_class, s->task_class},
+               {OBS_F_staffer_id, op->staffer_id, s->staffer_id},
+               {OBS_F_cycle_id, op->cycle_id, s->keys[OBS_REVIEW_KEY_cycle_id]},
+               {OBS_F_session_id, op->session_id, s->keys[OBS_REVIEW_KEY_session_id]},
+               {OBS_F_sig_hash, op->sig_hash, s->keys[OBS_REVIEW_KEY_sig_hash]}};
+  bool any = false;
+  for (size_t i = 0; i < COUNT(parts); i++) {
+    if (parts[i].want.p == NULL) continue;
+    if (!has(op, parts[i].field, parts[i].have, parts[i].want)) return false;
+    any = true;
+  }
+  return any;
+}
+
+static void take_near(look *l, uint64_t seq, const obs_op *op, bool by_key) {
+  obs_review_record *r = l->out;
+  if (by_key) {
+    if (r->nnear < OBS_REVIEW_OPS) r->near[r->nnear++] = seq;
+  } else if (l->nby_place < OBS_REVIEW_OPS && (has(op, OBS_F_endpoint, op->endpoint, l->s->endpoint) ||
+                                               has(op, OBS_F_task_class, op->task_class, l->s->task_class))) {
+    l->by_place[l->nby_place++] = seq;
+  }
+}
+
+static bool on_op(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
+  look *l = arg;
+  const obs_review_subject *s = l->s;
+  obs_review_record *r = l->out;
+  (void)line;
+  bool by_key = false, same_endpoint = s->endpoint.p == NULL || has(op, OBS_F_endpoint, op->endpoint, s->endpoint);
+  for (obs_review_key k = 0; k < OBS_REVIEW_KEY_COUNT; k++) {
+    if (!has_key(op, s, k)) continue;
+    by_key = true;
+    take_outcome(&r->last[k], seq, op, same_endpoint);
+  }
+  take_near(l, seq, op, by_key);
+  if (r->nrepeats < OBS_REVIEW_SEQS && !op->success && !is_subject(s, op) && in_context(s, op) &&
+      obs_review_same_text(op->output_summary, s->text))
+    r->repeats[r->nrepeats++] = seq;
+  return true;
+}
+
+void obs_review_look(const obs_evidence *e, const obs_review_subject *s, obs_review_record *out) {
+  look l = {.s = s, .out = out};
+  *out = (obs_review_record){0};
+  obs_evidence_recent(e, OBS_REVIEW_LOOK, on_op, &l);
+  for (uint32_t i = 0; i < l.nby_place && out->nnear < OBS_REVIEW_OPS; i++) out->near[out->nnear++] = l.by_place[i];
+}
+
+/* ---- the rules ---- */
+
+/* Room for a rule's finding, with what the table says of it. */
+static obs_review_finding *add(obs_review_judgement *j, obs_review_rule rule, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static obs_review_finding *add(obs_review_judgement *j, obs_review_rule rule, const char *fmt, ...) {
+  char text[OBS_REVIEW_FINDING_TEXT * 2];
+  obs_review_finding *f = &j->findings[j->n++];
+  *f = (obs_review_finding){.rule = rule, .weight = rules[rule].weight, .toward = rules[rule].toward};
+  va_list ap;
+  va_start(ap, fmt);
+  int n = vsnprintf(text, sizeof(text), fmt, ap);
+  va_end(ap);
+  size_t len = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+  copy_text(f->text, sizeof(f->text), (obs_str){text, (uint32_t)len, 0});
+  return f;
+}
+
+static void add_seq(obs_review_finding *f, uint64_t seq) {
+  if (seq != 0 && f->nseqs < OBS_REVIEW_SEQS) f->seqs[f->nseqs++] = seq;
+}
+
+typedef struct {
+  const obs_review_case *c;
+  obs_str low;
+  obs_review_judgement *j;
+} judging;
+
+/* At most this much of a phrase or path is shown. */
+enum { SHOWN = 60 };
+
+static int shown(obs_str s) {
+  return (int)(s.len < SHOWN ? s.len : obs_utf8_cut(s.p, s.len, SHOWN));
+}
+
+static void add_hit(judging *g, obs_review_rule rule, obs_review_hit hit) {
+  if (hit.count > 0) (void)add(g->j, rule, "says `%.*s`", shown(hit.phrase), hit.phrase.p);
+}
+
+static void check_orders(judging *g) {
+  add_hit(g, OBS_REVIEW_RULE_INSTRUCTIONS, obs_review_orders(g->low));
+}
+
+static void check_placeholder(judging *g) {
+  add_hit(g, OBS_REVIEW_RULE_PLACEHOLDER, obs_review_placeholder(g->c->subject->text, g->low));
+}
+
+static void check_refusal(judging *g) {
+  add_hit(g, OBS_REVIEW_RULE_REFUSAL, obs_review_refusal(g->low));
+}
+
+static void check_unsupported(judging *g) {
+  enum { MOST = 3 }; /* claims that add up */
+  obs_review_hit hit = obs_review_unsupported(g->low);
+  if (hit.count == 0) return;
+  obs_review_finding *f = add(g->j, OBS_REVIEW_RULE_UNSUPPORTED, "claims `%.*s`%s without a number or a place",
+                              shown(hit.phrase), hit.phrase.p, hit.count > 1 ? " and more" : "");
+  f->weight *= 0.5 * (1 + (hit.count < MOST ? hit.count : MOST));
+}
+
+static void check_concrete(judging *g) {
+  obs_str what = obs_review_concrete(g->low);
+  if (what.p != NULL) (void)add(g->j, OBS_REVIEW_RULE_CONCRETE, "gives `%.*s`", shown(what), what.p);
+}
+
+static void check_failed(judging *g) {
+  if (g->c->subject->success == 0)
+    (void)add(g->j, OBS_REVIEW_RULE_FAILED, "the op says success is false");
+  else
+    add_hit(g, OBS_REVIEW_RULE_FAILED, obs_review_error(g->low));
+}
+
+static void check_repeated(judging *g) {
+  const obs_review_earlier *e = g->c->earlier;
+  const obs_review_record *r = g->c->record;
+  const uint32_t last = 3; /* from this attempt on another one of the same is of no use */
+  if ((e->count == 0 || e->answered) && r->nrepeats == 0) return;
+  uint32_t attempt = g->c->subject->attempt != 0 ? g->c->subject->attempt : e->count + 1;
+  obs_review_finding *f;
+  if (e->count > 0 && e->last != 0)
+    f = add(g->j, OBS_REVIEW_RULE_REPEATED, "the same text was reviewed before: %016" PRIx64 ", %s", e->last,
+            obs_review_verdict_names[e->verdict]);
+  else
+    f = add(g->j, OBS_REVIEW_RULE_REPEATED, "the same text was recorded before, as a failure");
+  for (uint32_t i = 0; i < r->nrepeats; i++) add_seq(f, r->repeats[i]);
+  if (attempt >= last) f->toward = OBS_REVIEW_REJECT;
+}
+
+/* What the subject says of its outcome: 1, 0, or -1 for nothing. */
+static int claimed(const judging *g) {
+  if (g->c->subject->success >= 0) return g->c->subject->success;
+  int claim = obs_review_claim(g->low);
+  return claim == 0 ? -1 : claim > 0;
+}
+
+static void contradict(judging *g, obs_review_key key, int claim) {
+  const double later = -0.8; /* an op that ended later than the recorded one may well have ended otherwise */
+  const double modest = -2.5;
+  const obs_review_outcome *o = &g->c->record->last[key];
+  obs_review_finding *f;
+  if (claim == 1)
+    f = add(g->j, OBS_REVIEW_RULE_CONTRADICTION, "claims success, but op %" PRIu64 ", the last of its %s, failed: %s",
+            o->seq, key_names[key], o->error);
+  else
+    f = add(g->j, OBS_REVIEW_RULE_CONTRADICTION, "claims failure, but op %" PRIu64 ", the last of its %s, succeeded",
+            o->seq, key_names[key]);
+  add_seq(f, o->seq);
+  if (claim == 0) {
+    f->weight = modest;
+    f->toward = OBS_REVIEW_CYCLE;
+  }
+  if (g->c->subject->is_op && key != OBS_REVIEW_KEY_op_id && g->c->subject->time_ms > o->time_ms) {
+    f->weight = later;
+    f->toward = OBS_REVIEW_CYCLE;
+  }
+}
+
+static void check_outcome(judging *g) {
+  int claim = claimed(g);
+  if (claim < 0) return;
+  for (obs_review_key k = 0; k < OBS_REVIEW_KEY_COUNT; k++) {
+    const obs_review_outcome *o = &g->c->record->last[k];
+    if (o->seq == 0) continue;
+    if (o->success != (claim == 1))
+      contradict(g, k, claim);
+    else if (claim == 1)
+      add_seq(
+          add(g->j, OBS_REVIEW_RULE_CONFIRMED, "op %" PRIu64 ", the last of its %s, succeeded", o->seq, key_names[k]),
+          o->seq);
+    return; /* the key that says most decides */
+  }
+}
+
+static observer_err check_known(judging *g) {
+  const double most = 0.5, part = 0.35; /* what is only quoted in a longer text weighs less */
+  const obs_review_subject *s = g->c->subject;
+  uint32_t least = s->success == 0 ? 2 : 1; /* one may be this very op */
+  double share;
+  obs_review_finding found = {.rule = OBS_REVIEW_RULE_KNOWN_FAILURE};
+  observer_err err = obs_review_known(g->c->clusters, s->endpoint, s->text, least, &found, &share);
+  if (err != OBSERVER_E_OK || share <= 0) return err;
+  found.weight = rules[found.rule].weight * (share >= most ? 1 : part);
+  found.toward = share >= most ? rules[found.rule].toward : OBS_REVIEW_CYCLE;
+  g->j->findings[g->j->n++] = found;
+  return OBSERVER_E_OK;
+}
+
+static void conclude(obs_review_judgement *j) {
+  const obs_review_finding *worst = NULL;
+  j->sum = 0;
+  for (uint32_t i = 0; i < j->n; i++) {
+    j->sum += j->findings[i].weight;
+    if (worst == NULL || j->findings[i].weight < worst->weight) worst = &j->findings[i];
+  }
+  j->verdict = j->sum < 0 && worst != NULL ? worst->toward : OBS_REVIEW_ACCEPT;
+  j->confidence = 1 / (1 + exp(-fabs(j->sum)));
+  j->decisive = fabs(j->sum) >= OBS_REVIEW_DECISIVE;
+}
+
+observer_err obs_review_judge(const obs_review_case *c, obs_review_judgement *out) {
+  static void (*const checks[])(judging *) = {check_refusal,  check_orders,      check_failed,      check_outcome,
+                                              check_repeated, check_placeholder, check_unsupported, check_concrete};
+  obs_buf low = {0};
+  *out = (obs_review_judgement){.n = 0};
+  obs_review_lower(c->subject->text, &low);
+  judging g = {c, {low.p, (uint32_t)low.len, 0}, out};
+  observer_err err = low.oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+  if (err == OBSERVER_E_OK && obs_review_is_empty(g.low)) {
+    (void)add(out, OBS_REVIEW_RULE_EMPTY, "the text says nothing");
+  } else if (err == OBSERVER_E_OK) {
+    for (size_t i = 0; i < COUNT(checks); i++) checks[i](&g);
+    err = check_known(&g);
+  }
+  conclude(out);
+  obs_buf_fini(&low);
+  return err;
+}
+
+void obs_review_notes(const obs_review_judgement *j, obs_buf *out) {
+  enum { SENTENCES = 3 };
+  bool told[OBS_REVIEW_FINDINGS] = {false};
+  for (uint32_t n = 0; n < SENTENCES; n++) {
+    int best = -1;
+    for (uint32_t i = 0; i < j->n; i++) {
+      bool speaks = (j->findings[i].weight < 0) == (j->sum < 0);
+      bool more = best < 0 || fabs(j->findings[i].weight) > fabs(j->findings[best].weight);
+      if (speaks && !told[i] && more) best = (int)i;
+    }
+    if (best < 0) break;
+    told[best] = true;
+    obs_buf_printf(out, "%s%s", n > 0 ? " " : "", rules[j->findings[best].rule].note);
+  }
+  if (!told[0] && out->len == 0) obs_buf_puts(out, "No rule speaks for it or against it.");
+}

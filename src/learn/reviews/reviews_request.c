@@ -1,0 +1,168 @@
+/* What is posted for review, read and checked. */
+#include "base/clock.h"
+#include "base/utf8.h"
+#include "learn/member.h"
+#include "learn/reviews/internal.h"
+
+#include <stdio.h>
+#include <xxhash.h>
+
+/* Members of a context, and what of the subject they are; an op has the same. */
+#define CONTEXT_MEMBERS(X)                                                                                             \
+  X(endpoint, endpoint)                                                                                                \
+  X(task_class, task_class)                                                                                            \
+  X(staffer_id, staffer_id)                                                                                            \
+  X(op_id, keys[OBS_REVIEW_KEY_op_id])                                                                                 \
+  X(cycle_id, keys[OBS_REVIEW_KEY_cycle_id])                                                                           \
+  X(session_id, keys[OBS_REVIEW_KEY_session_id])                                                                       \
+  X(sig_hash, keys[OBS_REVIEW_KEY_sig_hash])
+
+static bool wrong(char *error, size_t size, const char *name, const char *what) {
+  (void)snprintf(error, size, "%s: %s", name, what);
+  return false;
+}
+
+/* NULL when it is not there or null. */
+static const cJSON *member(const cJSON *json, const char *name) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+  return item == NULL || cJSON_IsNull(item) ? NULL : item;
+}
+
+/* An escaped NUL would end cJSON's texts, and what follows would not be judged. */
+static bool has_nul(obs_str body) {
+  for (uint32_t i = 0; i + 1 < body.len; i++) {
+    if (body.p[i] != '\\') continue;
+    if (body.len - i >= 6 && memcmp(body.p + i, "\\u0000", 6) == 0) return true;
+    i++;
+  }
+  return memchr(body.p, '\0', body.len) != NULL;
+}
+
+static bool parse(obs_review_request *req, obs_str body, char *error, size_t size) {
+  const char *end = NULL;
+  if (body.len == 0) return wrong(error, size, "body", "must be a JSON object");
+  if (!obs_utf8_valid(body.p, body.len)) return wrong(error, size, "body", "must be valid UTF-8");
+  if (has_nul(body)) return wrong(error, size, "body", "must hold no NUL characters");
+  req->json = cJSON_ParseWithLengthOpts(body.p, body.len, &end, false);
+  while (req->json != NULL && end < body.p + body.len && strchr(" \t\r\n", *end) != NULL) end++;
+  if (!cJSON_IsObject(req->json) || end != body.p + body.len)
+    return wrong(error, size, "body", "must be a JSON object");
+  return true;
+}
+
+static bool take_op(obs_review_request *req, const cJSON *json, const obs_op_limits *limits, char *error, size_t size) {
+  obs_review_subject *s = &req->subject;
+  if (!cJSON_IsObject(json)) return wrong(error, size, "op", "must be an object");
+  req->op_text = cJSON_PrintUnformatted(json);
+  if (req->op_text == NULL || obs_batch_init(&req->batch) != OBSERVER_E_OK)
+    return wrong(error, size, "op", observer_strerror(OBSERVER_E_NOMEM));
+  req->batch_made = true;
+  req->batch.data = (const uint8_t *)req->op_text;
+  req->batch.size = strlen(req->op_text);
+  req->batch.transport = OBS_TRANSPORT_HTTP;
+  req->batch.profile = OBS_PROFILE_V1;
+  obs_batch_decode(&req->batch, OBS_FORMAT_JSON, limits, obs_clock_wall_ms());
+  if (req->batch.nrejects > 0 || req->batch.nops != 1)
+    return wrong(error, size, "op", req->batch.nrejects > 0 ? req->batch.rejects[0].reason : "must be one op");
+  const obs_op *op = &req->batch.ops[0];
+  s->is_op = true;
+  s->text = op->output_summary;
+  if (s->text.p == NULL) s->text = OBS_STR("");
+  if (member(json, "success") != NULL || member(json, "ok") != NULL) s->success = op->success ? 1 : 0;
+  if (member(json, "timestamp") != NULL) s->time_ms = op->time_ms;
+#define TAKE_OF_OP(name, to)                                                                                           \
+  if (OBS_HAS(op, name)) s->to = op->name;
+  CONTEXT_MEMBERS(TAKE_OF_OP)
+#undef TAKE_OF_OP
+  return true;
+}
+
+static bool take_text(obs_review_request *req, const cJSON *json, const obs_op_limits *limits, char *error,
+                      size_t size) {
+  if (!cJSON_IsString(json)) return wrong(error, size, "text", "must be a string");
+  req->subject.text = obs_item_text(json);
+  if (req->subject.text.len <= limits->string_bytes) return true;
+  (void)snprintf(error, size, "text: longer than %u bytes", (unsigned)limits->string_bytes);
+  return false;
+}
+
+static bool take_member(const cJSON *context, const char *name, obs_str *to, char *error, size_t size) {
+  const cJSON *item = member(context, name);
+  if (item == NULL) return true;
+  if (!cJSON_IsString(item)) {
+    (void)snprintf(error, size, "context.%s: must be a string", name);
+    return false;
+  }
+  *to = obs_item_text(item);
+  if (to->len <= OBS_REVIEW_MEMBER) return true;
+  (void)snprintf(error, size, "context.%s: longer than %d bytes", name, OBS_REVIEW_MEMBER);
+  return false;
+}
+
+static bool take_context(obs_review_request *req, const cJSON *json, const obs_op_limits *limits, char *error,
+                         size_t size) {
+  obs_review_subject *s = &req->subject;
+  if (json == NULL) return true;
+  if (cJSON_IsString(json)) {
+    s->said = obs_item_text(json);
+    return s->said.len <= limits->string_bytes || wrong(error, size, "context", "too long");
+  }
+  if (!cJSON_IsObject(json)) return wrong(error, size, "context", "must be an object or a string");
+#define TAKE_OF_CONTEXT(name, to)                                                                                      \
+  if (!take_member(json, #name, &s->to, error, size)) return false;
+  CONTEXT_MEMBERS(TAKE_OF_CONTEXT)
+#undef TAKE_OF_CONTEXT
+  return true;
+}
+
+static bool take_attempt(obs_review_request *req, const cJSON *json, char *error, size_t size) {
+  if (json == NULL) return true;
+  double v = cJSON_IsNumber(json) ? json->valuedouble : 0;
+  if (!(v >= 1 && v <= UINT32_MAX) || v != (double)(uint32_t)v)
+    return wrong(error, size, "attempt", "must be an integer of at least 1");
+  req->subject.attempt = (uint32_t)v;
+  return true;
+}
+
+/* Appends a member, cut at `max` bytes, and adds it to the hash; one that is not known counts by its absence. */
+static void put_member(obs_review_request *req, const char *name, obs_str value, uint32_t max) {
+  uint64_t len = value.p != NULL ? value.len : UINT64_MAX;
+  req->context_hash = XXH3_64bits_withSeed(&len, sizeof(len), req->context_hash);
+  if (value.p == NULL) return;
+  req->context_hash = XXH3_64bits_withSeed(value.p, value.len, req->context_hash);
+  value.len = (uint32_t)obs_utf8_cut(value.p, value.len, max);
+  obs_buf_printf(&req->context, "%s\"%s\":", req->context.len > 1 ? "," : "", name);
+  obs_buf_json_str(&req->context, value);
+}
+
+static void put_context(obs_review_request *req) {
+  obs_buf_putc(&req->context, '{');
+#define PUT_MEMBER(name, of) put_member(req, #name, req->subject.of, OBS_REVIEW_MEMBER);
+  CONTEXT_MEMBERS(PUT_MEMBER)
+#undef PUT_MEMBER
+  put_member(req, "text", req->subject.said, OBS_REVIEW_SAID);
+  obs_buf_putc(&req->context, '}');
+}
+
+bool obs_review_request_read(obs_review_request *req, obs_str body, const obs_op_limits *limits, char *error,
+                             size_t size) {
+  req->subject.success = -1;
+  req->subject.time_ms = INT64_MIN;
+  if (!parse(req, body, error, size)) return false;
+  const cJSON *op = member(req->json, "op"), *text = member(req->json, "text");
+  if ((op == NULL) == (text == NULL))
+    return wrong(error, size, "op, text", op == NULL ? "one of them is required" : "only one of them can be judged");
+  bool ok = op != NULL ? take_op(req, op, limits, error, size) : take_text(req, text, limits, error, size);
+  if (!ok || !take_context(req, member(req->json, "context"), limits, error, size) ||
+      !take_attempt(req, member(req->json, "attempt"), error, size))
+    return false;
+  put_context(req);
+  return !req->context.oom || wrong(error, size, "review", observer_strerror(OBSERVER_E_NOMEM));
+}
+
+void obs_review_request_fini(obs_review_request *req) {
+  if (req->batch_made) obs_batch_fini(&req->batch);
+  cJSON_free(req->op_text);
+  cJSON_Delete(req->json);
+  obs_buf_fini(&req->context);
+}

@@ -1,0 +1,42 @@
+/* The store's inside, shared by its writing side (store.c) and its views (views.c).
+ *
+ * `lock` guards stats and ring. Everything else is the commit thread's, but for the journal's own readers. */
+#ifndef OBS_SESSIONS_INTERNAL_H
+#define OBS_SESSIONS_INTERNAL_H
+
+#include "journal/journal.h"
+#include "sessions/sessions.h"
+#include "sessions/stats.h"
+#include "state/dedupe.h"
+
+#include <pthread.h>
+
+enum { OBS_SESSIONS_RING = 1000, OBS_SESSIONS_RING_BYTES = 4 << 20 };
+
+typedef struct {
+  uint64_t number;
+  char *p;
+  uint32_t len; /* without the newline */
+} obs_sessions_kept;
+
+struct obs_sessions {
+  obs_journal *journal; /* NULL: ephemeral */
+  obs_dedupe *dedupe;
+  obs_batch scratch;
+
+  /* What was appended and neither committed nor rolled back. */
+  const obs_str *rows;
+  const bool *duplicate;
+  uint32_t nrows, fresh;
+  struct iovec *iov;
+  uint32_t iov_cap;
+
+  pthread_mutex_t lock;
+  bool lock_made;
+  obs_session_stats stats;
+  obs_sessions_kept ring[OBS_SESSIONS_RING]; /* ephemeral only */
+  uint32_t first, kept;
+  size_t kept_bytes;
+};
+
+#endif
