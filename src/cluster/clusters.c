@@ -292,7 +292,7 @@ static bool concerns(const obs_clusters *c, const obs_op *op) {
   return !op->success || c->corrections.nopen > 0 || is_correction(op);
 }
 
-void obs_clusters_apply(void *clusters, const obs_batch *b, uint64_t first_seq, int64_t now_ms) {
+void obs_clusters_apply(void *clusters, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
   obs_clusters *c = clusters;
   uint64_t seq = first_seq;
   bool locked = false;

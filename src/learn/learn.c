@@ -162,7 +162,7 @@ void obs_learn_close(obs_learn *l) {
 /* ---- what follows recording ---- */
 
 /* The clusters' follower has had the same batch before. */
-static void facts_apply(void *arg, const obs_batch *b, uint64_t first_seq, int64_t now_ms) {
+static void facts_apply(void *arg, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
   const obs_learn *l = arg;
   obs_facts_apply(l->facts, b, first_seq, now_ms, obs_clusters_applied(l->opts.clusters));
 }

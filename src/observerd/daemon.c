@@ -49,7 +49,7 @@ static void on_room(void *arg) {
   obs_bus_room(d->bus);
 }
 
-static void on_recorded(void *arg, const obs_batch *b, uint64_t first_seq, int64_t now_ms) {
+static void on_recorded(void *arg, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
   const obs_daemon *d = arg;
   (void)now_ms;
   obs_feed_recorded(d->feed, b, first_seq);

@@ -25,6 +25,7 @@ observer_err obs_batch_init(obs_batch *b) {
 void obs_batch_fini(obs_batch *b) {
   free(b->ops);
   free(b->lines);
+  free(b->own_clusters);
   free(b->sessions);
   free(b->unknown);
   free(b->rejects);
@@ -47,6 +48,8 @@ void obs_batch_reset(obs_batch *b) {
   shrink((void **)&b->unknown, &b->unknown_cap, KEEP_UNKNOWN);
   shrink((void **)&b->rejects, &b->rejects_cap, KEEP_REJECTS);
   shrink((void **)&b->sessions, &b->sessions_cap, KEEP_SESSIONS);
+  shrink((void **)&b->own_clusters, &b->clusters_cap, KEEP_OPS);
+  b->clusters = NULL;
   obs_buf_reset(&b->json, KEEP_JSON);
   obs_arena_reset(&b->arena);
   b->data = NULL;
@@ -67,6 +70,18 @@ size_t obs_batch_bytes(const obs_batch *b) {
   return SMALLEST + sizeof(*b) + b->size + b->json.len + b->arena.bytes +
          (size_t)b->nops * (sizeof(*b->ops) + sizeof(*b->lines)) + (size_t)b->nunknown * sizeof(*b->unknown) +
          (size_t)b->nsessions * sizeof(*b->sessions) + (size_t)b->nrejects * sizeof(*b->rejects);
+}
+
+uint64_t *obs_batch_clusters(obs_batch *b) {
+  if (b->clusters != NULL || b->nops == 0) return b->clusters;
+  if (b->clusters_cap < b->nops) {
+    uint64_t *p = reallocarray(b->own_clusters, b->nops, sizeof(*p));
+    if (p == NULL) return NULL;
+    b->own_clusters = p;
+    b->clusters_cap = b->nops;
+  }
+  memset(b->own_clusters, 0, b->nops * sizeof(*b->own_clusters));
+  return b->clusters = b->own_clusters;
 }
 
 void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...) {

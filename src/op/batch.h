@@ -14,24 +14,9 @@
 
 #include "op/arena.h"
 #include "op/op.h"
+#include "op/transport.h"
 
 #include <observer/error.h>
-
-#define OBS_TRANSPORT_MAP(X)                                                                                           \
-  X(PULL, "pull")                                                                                                      \
-  X(SUB, "sub")                                                                                                        \
-  X(REP, "rep")                                                                                                        \
-  X(HTTP, "http")                                                                                                      \
-  X(TAIL, "tail") /* the file of corrections */
-
-typedef enum {
-#define OBS_TRANSPORT_ENUM(name, text) OBS_TRANSPORT_##name,
-  OBS_TRANSPORT_MAP(OBS_TRANSPORT_ENUM)
-#undef OBS_TRANSPORT_ENUM
-      OBS_TRANSPORT_COUNT
-} obs_transport;
-
-extern const char *const obs_transport_names[OBS_TRANSPORT_COUNT];
 
 typedef struct {
   uint32_t index;          /* of the op in the message, from 0 */
@@ -70,6 +55,9 @@ struct obs_batch {
   obs_op *ops;
   obs_batch_line *lines;
   uint32_t nops, ops_cap;
+  uint64_t *clusters; /* cluster of each op by its place in `ops`, 0: none; NULL: none has one (obs_batch_clusters) */
+  uint64_t *own_clusters; /* its memory, kept over a reset */
+  uint32_t clusters_cap;
   obs_batch_line *sessions; /* rows of session records */
   uint32_t nsessions, sessions_cap;
   obs_op_unknown *unknown;
@@ -105,6 +93,8 @@ void obs_batch_decode(obs_batch *b, obs_batch_format format, const obs_op_limits
 const uint8_t *obs_batch_payload(const uint8_t *data, size_t size, obs_str *topic);
 /* Memory used, bytes: what the queue is bounded by. The same until the batch is reset. */
 size_t obs_batch_bytes(const obs_batch *b);
+/* `clusters`, all zero at the first call after a reset. NULL: no memory (or no ops). Of the follower that sets them. */
+uint64_t *obs_batch_clusters(obs_batch *b);
 /* Adds a reject for op `index` with the given reason. */
 void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));

@@ -197,7 +197,7 @@ static void note(diary *d, const char *format, uint64_t n) {
   d->last = n;
 }
 
-static void diary_apply(void *arg, const obs_batch *b, uint64_t first_seq, int64_t now_ms) {
+static void diary_apply(void *arg, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
   assert_true(now_ms > 0);
   for (uint32_t i = 0; i < b->nops; i++) {
     if (!b->lines[i].duplicate) note(arg, "%u ", first_seq++);

@@ -125,7 +125,7 @@ static bool place_of(const obs_op *op, obs_corrections_file_place *place) {
 }
 
 /* The last op that was recorded tells where the file is taken to. */
-void obs_corrections_file_apply(void *tail, const obs_batch *b, uint64_t first_seq, int64_t now_ms) {
+void obs_corrections_file_apply(void *tail, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
   (void)first_seq;
   (void)now_ms;
   if (b->transport != OBS_TRANSPORT_TAIL) return;

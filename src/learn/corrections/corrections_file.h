@@ -35,7 +35,7 @@ observer_err obs_corrections_file_open(const obs_corrections_file_opts *opts, ob
 void obs_corrections_file_close(obs_corrections_file *t);
 
 /* The follower `tail` of commit; `tail` is the obs_corrections_file. */
-void obs_corrections_file_apply(void *tail, const obs_batch *b, uint64_t first_seq, int64_t now_ms);
+void obs_corrections_file_apply(void *tail, obs_batch *b, uint64_t first_seq, int64_t now_ms);
 void obs_corrections_file_apply_row(void *tail, const obs_op *op, uint64_t seq, int64_t now_ms);
 observer_err obs_corrections_file_save(void *tail, obs_buf *out);
 observer_err obs_corrections_file_load(void *tail, const void *data, size_t len);
