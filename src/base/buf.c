@@ -128,19 +128,3 @@ void obs_buf_json_cstr(obs_buf *b, const char *s) {
   append_escaped(b, s, strlen(s), false);
   obs_buf_putc(b, '"');
 }
-
-void obs_buf_base64(obs_buf *b, const void *p, size_t n) {
-  static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const unsigned char *in = p;
-  if (!obs_buf_reserve(b, (n + 2) / 3 * 4)) return;
-  char *out = b->p + b->len;
-  for (size_t i = 0; i < n; i += 3) {
-    size_t left = n - i;
-    uint32_t w = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) | (left > 2 ? in[i + 2] : 0);
-    *out++ = alphabet[w >> 18];
-    *out++ = alphabet[w >> 12 & 63];
-    *out++ = left > 1 ? alphabet[w >> 6 & 63] : '=';
-    *out++ = left > 2 ? alphabet[w & 63] : '=';
-  }
-  b->len = (size_t)(out - b->p);
-}

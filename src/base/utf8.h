@@ -2,7 +2,8 @@
 #ifndef OBS_BASE_UTF8_H
 #define OBS_BASE_UTF8_H
 
-#include <stdbool.h>
+#include "base/str.h"
+
 #include <stddef.h>
 
 /* Length of the prefix of `p` that is printable ASCII without `"` and `\`: bytes that mean themselves in JSON. */
@@ -13,5 +14,9 @@ size_t obs_utf8_char(const char *p, size_t len);
 bool obs_utf8_valid(const char *p, size_t len);
 /* How much of valid UTF-8 fits into `max` bytes without cutting a character. */
 size_t obs_utf8_cut(const char *p, size_t len, size_t max);
+/* The same of a view. */
+static inline obs_str obs_utf8_cut_str(obs_str s, uint32_t max) {
+  return (obs_str){s.p, (uint32_t)obs_utf8_cut(s.p, s.len, max), s.plain};
+}
 
 #endif

@@ -3,6 +3,7 @@
  * Version 1, one object a line:
  *   {"time":"<ISO 8601>","transport":"pull","reason":"...","index":0,"size":123,"truncated":false,"bytes":"<base64>"}
  * `size` is of the whole thing, `bytes` has at most REJECTED_BYTES of it. Best effort, not synced. */
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "journal/internal.h"
@@ -23,7 +24,7 @@ static void put_row(obs_buf *out, int64_t now_ms, const char *transport, const c
   bool truncated = len > REJECTED_BYTES;
   obs_buf_printf(out, ",\"index\":%" PRIu32 ",\"size\":%zu,\"truncated\":%s,\"bytes\":\"", index, len,
                  truncated ? "true" : "false");
-  obs_buf_base64(out, bytes, truncated ? REJECTED_BYTES : len);
+  obs_base64_encode(out, bytes, truncated ? REJECTED_BYTES : len);
   obs_buf_puts(out, "\"}\n");
 }
 

@@ -1,4 +1,5 @@
 /* Buffers and JSON text, base64, UTF-8, time. */
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/utf8.h"
@@ -110,7 +111,7 @@ static void test_base64(void **state) {
   static const char *const want[] = {"", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
   for (size_t n = 0; n <= 6; n++) {
     obs_buf b = {0};
-    obs_buf_base64(&b, "foobar", n);
+    obs_base64_encode(&b, "foobar", n);
     assert_string_equal(text(&b), want[n]);
     obs_buf_fini(&b);
   }
