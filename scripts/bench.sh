@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/deps.sh build test bench
-cmake --preset release -D OBSERVER_TESTS=ON >/dev/null
+cmake --preset release -D OBSERVER_TESTS=ON -D OBSERVER_WERROR=ON >/dev/null
 cmake --build --preset release --target observerd bench_bus bench_client bench_http bench_stage
 python3 -B tests/bench/bench.py build
 python3 -B tests/bench/bench_client.py build

@@ -26,7 +26,7 @@ check_cppcheck() {
 }
 
 check_tidy() {
-  cmake --preset release -D OBSERVER_TESTS=ON >/dev/null || return 1
+  cmake --preset release -D OBSERVER_TESTS=ON -D OBSERVER_WERROR=ON >/dev/null || return 1
   # shellcheck disable=SC2016  # the inner shell expands these
   printf '%s\0' "${sources[@]}" | xargs -0 -P "$(nproc)" -n 1 bash -c \
     'out=$(clang-tidy --quiet -p build "$1" 2>&1) || { printf "%s\n" "$out"; exit 1; }' _

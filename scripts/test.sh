@@ -11,12 +11,13 @@ presets=("$@")
 run_preset() {
   local preset=$1 run=()
   echo "== $preset: build"
-  cmake --preset "$preset" -D OBSERVER_TESTS=ON >/dev/null
+  cmake --preset "$preset" -D OBSERVER_TESTS=ON -D OBSERVER_WERROR=ON >/dev/null
   cmake --build --preset "$preset"
   # TSan's memory layout does not fit the address randomisation of newer kernels: run without it where that is allowed.
   if [ "$preset" = tsan ] && setarch -R true 2>/dev/null; then run=(setarch -R); fi
   echo "== $preset: test"
-  "${run[@]}" ctest --preset "$preset" -j "$(nproc)" --no-label-summary
+  # Most process tests wait rather than compute: more of them than cores run at once.
+  "${run[@]}" ctest --preset "$preset" -j "$((3 * $(nproc)))" --no-label-summary
 }
 
 scripts/deps.sh build test

@@ -37,7 +37,7 @@ size_t obs_number_format(double v, char out[OBS_NUMBER_MAX]) {
   int n;
   if (count <= point && point <= 21)
     n = snprintf(out, OBS_NUMBER_MAX, "%s%s%.*s", sign, digits, point - count, "00000000000000000000");
-  else if (point > 0 && point <= 21)
+  else if (point > 0 && point < count)
     n = snprintf(out, OBS_NUMBER_MAX, "%s%.*s.%s", sign, point, digits, digits + point);
   else if (point > -6 && point <= 0)
     n = snprintf(out, OBS_NUMBER_MAX, "%s0.%.*s%s", sign, -point, "00000", digits);
