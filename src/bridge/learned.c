@@ -4,6 +4,10 @@
 #include "base/utf8.h"
 #include "bridge/filter.h"
 #include "bridge/handlers.h"
+#include "learn/advice/advice.h"
+#include "learn/analyses/analyses.h"
+#include "learn/escalations/escalations.h"
+#include "learn/playbooks/playbooks.h"
 
 #include <inttypes.h>
 
@@ -49,16 +53,10 @@ static const param playbooks_params[] = {
     {"limit", PARAM_LIMIT, AT(obs_playbooks_filter, limit), NULL},
 };
 
-typedef struct {
-  obs_str cluster; /* p NULL: any */
-  uint64_t before;
-  uint32_t limit;
-} escalations_filter;
-
 static const param escalations_params[] = {
-    {"cluster", PARAM_ID, AT(escalations_filter, cluster), NULL},
-    {"limit", PARAM_LIMIT, AT(escalations_filter, limit), NULL},
-    {"cursor", PARAM_CURSOR, AT(escalations_filter, before), NULL},
+    {"cluster", PARAM_ID, AT(obs_escalations_filter, cluster), NULL},
+    {"limit", PARAM_LIMIT, AT(obs_escalations_filter, limit), NULL},
+    {"cursor", PARAM_CURSOR, AT(obs_escalations_filter, before), NULL},
 };
 
 typedef struct {
@@ -165,7 +163,8 @@ static void put_next(obs_connection *s, uint64_t next) {
 static void answer_analyses(obs_connection *s, const void *filter) {
   uint64_t next = 0;
   obs_buf_puts(&s->out, "{\"analyses\":");
-  if (obs_analyses_page(obs_learn_analyses(s->bridge->opts.learn), filter, &s->out, &next) == OBSERVER_E_OK)
+  if (obs_analyses_page(obs_learn_loop(s->bridge->opts.learn, &obs_analyses_loop), filter, &s->out, &next) ==
+      OBSERVER_E_OK)
     put_next(s, next);
   else
     answer_no_memory(s);
@@ -194,14 +193,15 @@ void obs_work_analysis(obs_connection *s, obs_batch *rows) {
   if (!have_learn(s)) return;
   if (!parse_number(s->part, &number))
     obs_answer_error(&s->answer, &s->out, 400, "id: must be the number of an analysis");
-  else if (!obs_analyses_one(obs_learn_analyses(s->bridge->opts.learn), number, &s->out))
+  else if (!obs_analyses_one(obs_learn_loop(s->bridge->opts.learn, &obs_analyses_loop), number, &s->out))
     obs_answer_error(&s->answer, &s->out, 404, "no analysis %" PRIu64 ", or it is kept no longer", number);
 }
 
 static void answer_playbooks(obs_connection *s, const void *filter) {
   uint32_t total = 0;
   obs_buf_puts(&s->out, "{\"playbooks\":");
-  if (obs_playbooks_list_json(obs_learn_playbooks(s->bridge->opts.learn), filter, &s->out, &total) == OBSERVER_E_OK)
+  if (obs_playbooks_list_json(obs_learn_loop(s->bridge->opts.learn, &obs_playbooks_loop), filter, &s->out, &total) ==
+      OBSERVER_E_OK)
     obs_buf_printf(&s->out, ",\"total\":%" PRIu32 "}", total);
   else
     answer_no_memory(s);
@@ -220,16 +220,15 @@ void obs_work_playbook(obs_connection *s, obs_batch *rows) {
   if (!have_learn(s)) return;
   if (!obs_cluster_id_parse(s->part, &id))
     obs_answer_error(&s->answer, &s->out, 400, "id: must be 16 hex digits");
-  else if (!obs_playbooks_one_json(obs_learn_playbooks(s->bridge->opts.learn), s->part, &s->out))
+  else if (!obs_playbooks_one_json(obs_learn_loop(s->bridge->opts.learn, &obs_playbooks_loop), s->part, &s->out))
     obs_answer_error(&s->answer, &s->out, 404, "no playbook entry %016" PRIx64, id);
 }
 
 static void answer_escalations(obs_connection *s, const void *filter) {
-  const escalations_filter *f = filter;
   uint64_t next = 0;
-  obs_escalations *escalations = obs_learn_escalations(s->bridge->opts.learn);
+  obs_escalations *escalations = obs_learn_loop(s->bridge->opts.learn, &obs_escalations_loop);
   obs_buf_puts(&s->out, "{\"escalations\":");
-  if (obs_escalations_page(escalations, f->cluster, f->before, f->limit, &s->out, &next) == OBSERVER_E_OK)
+  if (obs_escalations_page(escalations, filter, &s->out, &next) == OBSERVER_E_OK)
     put_next(s, next);
   else
     answer_no_memory(s);
@@ -237,14 +236,14 @@ static void answer_escalations(obs_connection *s, const void *filter) {
 
 void obs_work_escalations(obs_connection *s, obs_batch *rows) {
   (void)rows;
-  escalations_filter filter = {.limit = OBS_OPS_LIMIT};
+  obs_escalations_filter filter = {.limit = OBS_OPS_LIMIT};
   reading r = {escalations_params, sizeof escalations_params / sizeof escalations_params[0], &filter};
   answer_query(s, &r, answer_escalations);
 }
 
 static void answer_advice(obs_connection *s, const void *filter) {
   const advice_question *q = filter;
-  obs_advice *advice = obs_learn_advice(s->bridge->opts.learn);
+  obs_advice *advice = obs_learn_loop(s->bridge->opts.learn, &obs_advice_loop);
   if (q->endpoint.p == NULL && q->task_class.p == NULL)
     obs_answer_error(&s->answer, &s->out, 400, "advice: needs endpoint or task_class");
   else if (obs_advice_ask(advice, q->endpoint, q->task_class, OBS_ADVICE_JSON, &s->out) != OBSERVER_E_OK)

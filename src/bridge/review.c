@@ -4,6 +4,7 @@
 
 #include "bridge/connection.h"
 #include "bridge/handlers.h"
+#include "learn/reviews/reviews.h"
 
 #include <inttypes.h>
 
@@ -12,7 +13,7 @@ enum { WAIT_MS = 2000 };
 /* NULL, with the error made: there are none. */
 static obs_reviews *reviews_of(obs_connection *s) {
   obs_learn *learn = s->bridge->opts.learn;
-  if (learn != NULL) return obs_learn_reviews(learn);
+  if (learn != NULL) return obs_learn_loop(learn, &obs_reviews_loop);
   obs_answer_error(&s->answer, &s->out, 503, "nothing is reviewed here");
   return NULL;
 }
@@ -64,7 +65,7 @@ static void answer_review(obs_connection *s, obs_reviews *reviews, uint64_t id) 
 
 void obs_finish_review(obs_connection *s) {
   if (s->review == 0) return; /* it is answered */
-  obs_reviews *reviews = obs_learn_reviews(s->bridge->opts.learn);
+  obs_reviews *reviews = obs_learn_loop(s->bridge->opts.learn, &obs_reviews_loop);
   obs_reviews_forget(reviews, s->review, s);
   answer_review(s, reviews, s->review);
   if (s->answer.status != 200 && atomic_load(&s->bridge->stopping))

@@ -6,6 +6,7 @@
 #include "commit/commit.h"
 #include "feed/feed.h"
 #include "intake/bus.h"
+#include "learn/advice/advice.h"
 #include "learn/learn.h"
 #include "observerd/learn_feed.h"
 
@@ -166,7 +167,7 @@ static observer_err open_commit(obs_daemon *d, const obs_options *o) {
 
 static bool on_question(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out) {
   const obs_daemon *d = arg;
-  obs_advice *advice = obs_learn_advice(d->learn);
+  obs_advice *advice = obs_learn_loop(d->learn, &obs_advice_loop);
   return obs_advice_ask(advice, endpoint, task_class, OBS_ADVICE_MSGPACK, out) == OBSERVER_E_OK;
 }
 

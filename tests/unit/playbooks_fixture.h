@@ -100,12 +100,12 @@ static inline uint32_t count(fixture *x, obs_playbooks_filter filter) {
 
 static inline void dont(fixture *x, uint64_t cluster, const char *endpoint, const char *class, const char *text,
                         uint64_t seq) {
-  obs_dont d = {.cluster = cluster,
-                .analysis = 7,
-                .text = {text, (uint32_t)strlen(text), 0},
-                .seqs = &seq,
-                .nseqs = seq > 0,
-                .time_ms = x->f.now};
+  obs_loop_dont d = {.cluster = cluster,
+                     .analysis = 7,
+                     .text = {text, (uint32_t)strlen(text), 0},
+                     .seqs = &seq,
+                     .nseqs = seq > 0,
+                     .time_ms = x->f.now};
   if (endpoint != NULL) d.endpoint = (obs_str){endpoint, (uint32_t)strlen(endpoint), 0};
   if (class != NULL) d.task_class = (obs_str){class, (uint32_t)strlen(class), 0};
   obs_playbooks_dont(x->p, &d);

@@ -40,12 +40,12 @@ static obs_str str(const char *s) {
 }
 
 static void dont(fixture *x, uint64_t cluster, const char *endpoint, const char *class, const char *text) {
-  obs_dont d = {.cluster = cluster,
-                .analysis = 1,
-                .endpoint = str(endpoint),
-                .task_class = str(class),
-                .text = str(text),
-                .time_ms = x->f.now++};
+  obs_loop_dont d = {.cluster = cluster,
+                     .analysis = 1,
+                     .endpoint = str(endpoint),
+                     .task_class = str(class),
+                     .text = str(text),
+                     .time_ms = x->f.now++};
   obs_playbooks_dont(x->p, &d);
 }
 

@@ -21,7 +21,7 @@ static void copy(char *out, size_t size, obs_str s) {
   (void)snprintf(out, size, "%.*s", s.p != NULL ? (int)s.len : 1, s.p != NULL ? s.p : "-");
 }
 
-static void on_dont(void *arg, const obs_dont *d) {
+static void on_dont(void *arg, const obs_loop_dont *d) {
   fixture *x = arg;
   assert_true(x->ndonts < 32);
   x->donts[x->ndonts].cluster = d->cluster;
@@ -544,7 +544,8 @@ static void test_nothing_quoted_ends_the_quotation(void **state) {
 static cJSON *escalations(fixture *x) {
   obs_buf text = {0};
   uint64_t next;
-  assert_int_equal(obs_escalations_page(x->e, (obs_str){NULL, 0, 0}, 0, 1000, &text, &next), OBSERVER_E_OK);
+  const obs_escalations_filter filter = {.limit = 1000};
+  assert_int_equal(obs_escalations_page(x->e, &filter, &text, &next), OBSERVER_E_OK);
   return fed_parse(&text);
 }
 

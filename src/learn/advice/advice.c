@@ -1,4 +1,6 @@
 /* What is asked: the right few of what was built last. */
+#include "base/clock.h"
+#include "base/log.h"
 #include "learn/advice/internal.h"
 
 #include <stdlib.h>
@@ -150,3 +152,26 @@ observer_err obs_advice_ask(obs_advice *a, obs_str endpoint, obs_str task_class,
   obs_advice_release(b);
   return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
 }
+
+/* ---- the loop ---- */
+
+static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_text, size_t size) {
+  obs_advice *a = NULL;
+  obs_playbooks *playbooks = obs_learn_loop(tools->learn, &obs_playbooks_loop);
+  (void)error_text, (void)size;
+  observer_err err = obs_advice_open(tools->opts->clusters, playbooks, &a);
+  *loop = a;
+  return err;
+}
+
+static void build(void *loop, const obs_loop_turn *turn) {
+  observer_err err = obs_advice_build(loop, obs_clock_wall_ms(), turn->last_seq);
+  if (err != OBSERVER_E_OK) obs_log_error("learn", "advice is not brought up to date: %s", observer_strerror(err));
+}
+
+static void close_loop(void *loop) {
+  obs_advice_close(loop);
+}
+
+const obs_loop obs_advice_loop = {
+    .name = "advice", .open = open_loop, .cycle = build, .refresh = build, .close = close_loop};

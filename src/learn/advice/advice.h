@@ -23,6 +23,7 @@
 enum { OBS_ADVICE_MAX = 1000, OBS_ADVICE_EACH = 3 };
 
 typedef struct obs_advice obs_advice;
+extern const obs_loop obs_advice_loop;
 
 observer_err obs_advice_open(obs_clusters *clusters, obs_playbooks *playbooks, obs_advice **out);
 void obs_advice_close(obs_advice *a);

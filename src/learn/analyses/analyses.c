@@ -327,3 +327,55 @@ void obs_analyses_cycle(obs_analyses *a, uint64_t cycle, const _Atomic bool *sto
     analyse_all(a, list, n, cycle, stop);
   free(list);
 }
+
+/* ---- the loop ---- */
+
+/* The loop that keeps the don'ts is opened after this one. */
+static void hand_over(void *tools, const obs_loop_dont *d) {
+  const obs_loop_tools *t = tools;
+  if (t->dont != NULL) t->dont(t->dont_arg, d);
+}
+
+static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_text, size_t size) {
+  obs_analyses *a = NULL;
+  obs_analyses_opts opts = {.dir = tools->opts->dir,
+                            .clusters = tools->opts->clusters,
+                            .facts = tools->facts,
+                            .evidence = tools->evidence,
+                            .model = tools->model,
+                            .gateway = tools->gateway,
+                            .publish = tools->opts->publish,
+                            .dont = hand_over,
+                            .dont_arg = tools};
+  observer_err err = obs_analyses_open(&opts, &a, error_text, size);
+  *loop = a;
+  return err;
+}
+
+static void run_loop(void *loop, const obs_loop_turn *turn) {
+  obs_analyses_cycle(loop, turn->cycle, turn->stop);
+}
+
+static observer_err put_page(void *loop, const void *filter, obs_buf *out, obs_loop_end *end) {
+  return obs_analyses_page(loop, filter, out, &end->next);
+}
+
+static bool put_one(void *loop, uint64_t id, obs_buf *out) {
+  return obs_analyses_one(loop, id, out);
+}
+
+static void describe(void *loop, obs_buf *out) {
+  obs_buf_printf(out, ",\"analysed_through\":%" PRIu64, obs_analyses_through(loop));
+}
+
+static void close_loop(void *loop) {
+  obs_analyses_close(loop);
+}
+
+const obs_loop obs_analyses_loop = {.name = "analyses",
+                                    .open = open_loop,
+                                    .cycle = run_loop,
+                                    .close = close_loop,
+                                    .page = put_page,
+                                    .one = put_one,
+                                    .describe = describe};

@@ -38,11 +38,8 @@
 #define OBS_LEARN_ANALYSES_ANALYSES_H
 
 #include "cluster/clusters.h"
-#include "diagnose/facts.h"
 #include "jsonl/records.h"
-#include "learn/evidence.h"
-#include "learn/publish.h"
-#include "outbound/llm.h"
+#include "learn/loop.h"
 
 enum {
   OBS_ANALYSES_AGAIN = 10,
@@ -53,16 +50,7 @@ enum {
 };
 
 typedef struct obs_analyses obs_analyses;
-
-/* A "don't" that follows from an analysis; texts live as long as the call. */
-typedef struct {
-  uint64_t cluster, analysis;   /* analysis: its number */
-  obs_str endpoint, task_class; /* where it applies; p NULL: anywhere */
-  obs_str text;
-  const uint64_t *seqs; /* evidence, all verified */
-  uint32_t nseqs;
-  int64_t time_ms;
-} obs_dont;
+extern const obs_loop obs_analyses_loop;
 
 typedef struct {
   const char *dir; /* NULL: ephemeral */
@@ -72,7 +60,7 @@ typedef struct {
   obs_llm *model; /* NULL: builtin alone */
   obs_gateway gateway;
   obs_publish publish;
-  void (*dont)(void *arg, const obs_dont *d); /* learning thread */
+  void (*dont)(void *arg, const obs_loop_dont *d); /* learning thread */
   void *dont_arg;
 } obs_analyses_opts;
 

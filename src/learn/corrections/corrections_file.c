@@ -23,6 +23,7 @@ static const char source[] = "overseer_correction";
 
 struct obs_corrections_file {
   obs_op_limits limits;
+  obs_commit *commit;  /* of the loop */
   char *path, *former; /* former: PATH.1 */
 
   pthread_mutex_t lock; /* of what follows, down to `counts` */
@@ -407,3 +408,56 @@ uint32_t obs_corrections_file_cycle(obs_corrections_file *t, obs_commit *commit,
   if (c.bad.count > 0 && c.recorded == 0) obs_commit_checkpoint(commit); /* no op tells that they are taken */
   return c.recorded;
 }
+
+/* ---- the loop ---- */
+
+static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_text, size_t size) {
+  obs_corrections_file *t = NULL;
+  obs_corrections_file_opts opts = {.path = tools->opts->corrections_path, .limits = tools->opts->limits};
+  (void)error_text, (void)size;
+  observer_err err = obs_corrections_file_open(&opts, &t);
+  *loop = t;
+  return err;
+}
+
+static observer_err start_loop(void *loop, obs_commit *commit) {
+  obs_corrections_file *t = loop;
+  t->commit = commit;
+  return OBSERVER_E_OK;
+}
+
+/* The line is the older observer's. */
+static void run_loop(void *loop, const obs_loop_turn *turn) {
+  obs_corrections_file *t = loop;
+  char line[96];
+  uint32_t taken = obs_corrections_file_cycle(t, t->commit, turn->stop);
+  if (taken == 0) return;
+  snprintf(line, sizeof(line), "[observer] pulled %" PRIu32 " new overseer correction(s) into ring", taken);
+  obs_log_raw(line);
+}
+
+static void describe(void *loop, obs_buf *out) {
+  obs_corrections_file_counts n;
+  obs_corrections_file_get_counts(loop, &n);
+  obs_buf_printf(out,
+                 ",\"corrections\":{\"recorded\":%" PRIu64 ",\"duplicates\":%" PRIu64 ",\"bad_lines\":%" PRIu64
+                 ",\"restarts\":%" PRIu64 ",\"cursor\":%" PRIu64 "}",
+                 n.recorded, n.duplicates, n.bad_lines, n.restarts, n.cursor);
+}
+
+static void close_loop(void *loop) {
+  obs_corrections_file_close(loop);
+}
+
+const obs_loop obs_corrections_loop = {.name = "corrections",
+                                       .open = open_loop,
+                                       .start = start_loop,
+                                       .cycle = run_loop,
+                                       .close = close_loop,
+                                       .follower = {.name = "tail",
+                                                    .version = OBS_CORRECTIONS_FILE_VERSION,
+                                                    .apply = obs_corrections_file_apply,
+                                                    .apply_row = obs_corrections_file_apply_row,
+                                                    .save = obs_corrections_file_save,
+                                                    .load = obs_corrections_file_load},
+                                       .describe = describe};

@@ -20,11 +20,12 @@
 #ifndef OBS_LEARN_CORRECTIONS_CORRECTIONS_FILE_H
 #define OBS_LEARN_CORRECTIONS_CORRECTIONS_FILE_H
 
-#include "commit/commit.h"
+#include "learn/loop.h"
 
 enum { OBS_CORRECTIONS_FILE_LINE_MAX = 1 << 20, OBS_CORRECTIONS_FILE_VERSION = 1 };
 
 typedef struct obs_corrections_file obs_corrections_file;
+extern const obs_loop obs_corrections_loop;
 
 typedef struct {
   const char *path; /* NULL: none, a cycle does nothing */

@@ -240,3 +240,48 @@ void obs_escalations_cycle(obs_escalations *e, const _Atomic bool *stop) {
 uint64_t obs_escalations_held(const obs_escalations *e) {
   return atomic_load(&e->held);
 }
+
+/* ---- the loop ---- */
+
+static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_text, size_t size) {
+  obs_escalations *e = NULL;
+  const obs_learn_opts *o = tools->opts;
+  obs_escalations_opts opts = {.dir = o->dir,
+                               .clusters = o->clusters,
+                               .analyses = obs_learn_loop(tools->learn, &obs_analyses_loop),
+                               .evidence = tools->evidence,
+                               .calls = tools->calls,
+                               .team_url = o->team_url,
+                               .failures = o->escalate_failures,
+                               .window_s = o->escalate_window_s,
+                               .cooldown_s = o->escalate_cooldown_s,
+                               .per_hour = o->escalate_per_hour,
+                               .publish = o->publish};
+  observer_err err = obs_escalations_open(&opts, &e, error_text, size);
+  *loop = e;
+  return err;
+}
+
+static void run_loop(void *loop, const obs_loop_turn *turn) {
+  obs_escalations_cycle(loop, turn->stop);
+}
+
+static observer_err put_page(void *loop, const void *filter, obs_buf *out, obs_loop_end *end) {
+  return obs_escalations_page(loop, filter, out, &end->next);
+}
+
+static void describe(void *loop, obs_buf *out) {
+  obs_buf_printf(out, ",\"escalations_held_back\":%" PRIu64, obs_escalations_held(loop));
+}
+
+static void close_loop(void *loop) {
+  obs_escalations_close(loop);
+}
+
+const obs_loop obs_escalations_loop = {.name = "escalations",
+                                       .thread = "obs:escalate",
+                                       .open = open_loop,
+                                       .cycle = run_loop,
+                                       .close = close_loop,
+                                       .page = put_page,
+                                       .describe = describe};

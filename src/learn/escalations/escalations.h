@@ -24,6 +24,7 @@
 enum { OBS_ESCALATIONS_EACH = 2 };
 
 typedef struct obs_escalations obs_escalations;
+extern const obs_loop obs_escalations_loop;
 
 typedef struct {
   const char *dir; /* NULL: ephemeral */
@@ -47,8 +48,12 @@ void obs_escalations_cycle(obs_escalations *e, const _Atomic bool *stop);
 /* How many the last cycle held back. */
 uint64_t obs_escalations_held(const obs_escalations *e);
 
-/* Rows, newest first, as a JSON array; `cluster` p NULL: any. */
-observer_err obs_escalations_page(obs_escalations *e, obs_str cluster, uint64_t before, uint32_t limit, obs_buf *out,
-                                  uint64_t *next);
+typedef struct {
+  obs_str cluster; /* p NULL: any */
+  uint32_t limit;
+  uint64_t before; /* number; 0: the newest */
+} obs_escalations_filter;
+/* Rows, newest first, as a JSON array. */
+observer_err obs_escalations_page(obs_escalations *e, const obs_escalations_filter *f, obs_buf *out, uint64_t *next);
 
 #endif

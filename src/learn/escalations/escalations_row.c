@@ -113,14 +113,13 @@ static bool matches(void *arg, const cJSON *row) {
   return obs_member_id(row, "cluster", &id) && (id == q->cluster || obs_clusters_now(q->clusters, id) == q->cluster);
 }
 
-observer_err obs_escalations_page(obs_escalations *e, obs_str cluster, uint64_t before, uint32_t limit, obs_buf *out,
-                                  uint64_t *next) {
-  question q = {.clusters = e->opts.clusters, .by_cluster = cluster.p != NULL};
+observer_err obs_escalations_page(obs_escalations *e, const obs_escalations_filter *f, obs_buf *out, uint64_t *next) {
+  question q = {.clusters = e->opts.clusters, .by_cluster = f->cluster.p != NULL};
   *next = 0;
-  if (q.by_cluster && !obs_cluster_id_parse(cluster, &q.cluster)) {
+  if (q.by_cluster && !obs_cluster_id_parse(f->cluster, &q.cluster)) {
     obs_buf_puts(out, "[]");
     return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
   }
   if (q.by_cluster) q.cluster = obs_clusters_now(q.clusters, q.cluster);
-  return obs_records_page(e->records, matches, &q, before, limit, out, next);
+  return obs_records_page(e->records, matches, &q, f->before, f->limit, out, next);
 }

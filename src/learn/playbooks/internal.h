@@ -102,6 +102,8 @@ typedef struct {
 
 struct obs_playbooks {
   obs_playbooks_opts opts;
+  uint32_t every;        /* cycles of learning; of the loop, as the next one */
+  uint64_t consolidated; /* how often it was due */
   obs_records *records;
   pthread_mutex_t lock; /* of the entries, for others than the learning thread, which alone changes them */
   bool lock_made;

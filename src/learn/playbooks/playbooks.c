@@ -267,3 +267,48 @@ void obs_playbooks_each(obs_playbooks *p, void (*fn)(void *arg, const obs_playbo
   }
   pthread_mutex_unlock(&p->lock);
 }
+
+/* ---- the loop ---- */
+
+static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_text, size_t size) {
+  obs_playbooks *p = NULL;
+  obs_playbooks_opts opts = {.dir = tools->opts->dir,
+                             .facts = tools->facts,
+                             .evidence = tools->evidence,
+                             .gateway = tools->gateway,
+                             .publish = tools->opts->publish};
+  observer_err err = obs_playbooks_open(&opts, &p, error_text, size);
+  *loop = p;
+  if (err != OBSERVER_E_OK) return err;
+  p->every = tools->opts->playbook_cycles != 0 ? tools->opts->playbook_cycles : OBS_PLAYBOOK_CYCLES;
+  tools->dont = obs_playbooks_dont;
+  tools->dont_arg = p;
+  return err;
+}
+
+static void run_loop(void *loop, const obs_loop_turn *turn) {
+  obs_playbooks *p = loop;
+  if (turn->cycle / p->every <= p->consolidated) return;
+  p->consolidated = turn->cycle / p->every;
+  obs_playbooks_cycle(p, turn->stop);
+}
+
+static observer_err put_page(void *loop, const void *filter, obs_buf *out, obs_loop_end *end) {
+  uint32_t total = 0;
+  observer_err err = obs_playbooks_list_json(loop, filter, out, &total);
+  *end = (obs_loop_end){.counted = true, .total = total};
+  return err;
+}
+
+static bool put_one(void *loop, uint64_t id, obs_buf *out) {
+  char text[OBS_CLUSTER_ID_LEN + 1];
+  obs_cluster_id_format(id, text);
+  return obs_playbooks_one_json(loop, (obs_str){text, OBS_CLUSTER_ID_LEN, 1}, out);
+}
+
+static void close_loop(void *loop) {
+  obs_playbooks_close(loop);
+}
+
+const obs_loop obs_playbooks_loop = {
+    .name = "playbooks", .open = open_loop, .cycle = run_loop, .close = close_loop, .page = put_page, .one = put_one};

@@ -41,10 +41,7 @@
 #ifndef OBS_LEARN_PLAYBOOKS_PLAYBOOKS_H
 #define OBS_LEARN_PLAYBOOKS_PLAYBOOKS_H
 
-#include "diagnose/facts.h"
-#include "learn/analyses/analyses.h"
-#include "learn/evidence.h"
-#include "learn/publish.h"
+#include "learn/loop.h"
 
 enum {
   OBS_PLAYBOOK_CYCLES = 5,
@@ -57,6 +54,7 @@ enum {
 };
 
 typedef struct obs_playbooks obs_playbooks;
+extern const obs_loop obs_playbooks_loop;
 
 typedef struct {
   const char *dir; /* NULL: ephemeral */
@@ -71,7 +69,7 @@ void obs_playbooks_close(obs_playbooks *p);
 /* Consolidates: the caller counts the cycles. Ends early when `*stop`. */
 void obs_playbooks_cycle(obs_playbooks *p, const _Atomic bool *stop);
 /* Enters or edits the cluster's entry. `playbooks` is the obs_playbooks. */
-void obs_playbooks_dont(void *playbooks, const obs_dont *d);
+void obs_playbooks_dont(void *playbooks, const obs_loop_dont *d);
 
 typedef struct {
   /* p NULL: any; an entry without one matches only NULL. A `do` is of the task classes in its list. */

@@ -132,7 +132,7 @@ static int by_value(const void *a, const void *b) {
   return (*x > *y) - (*x < *y);
 }
 
-static void describe_dont(const obs_dont *d, obs_playbook *e) {
+static void describe_dont(const obs_loop_dont *d, obs_playbook *e) {
   static const obs_str none = {"", 0, 1};
   e->cluster = d->cluster;
   e->analysis = d->analysis;
@@ -168,7 +168,7 @@ static void begin_dont(const obs_playbooks *p, obs_playbook *e) {
   obs_facts_view_fini(&view);
 }
 
-void obs_playbooks_dont(void *playbooks, const obs_dont *d) {
+void obs_playbooks_dont(void *playbooks, const obs_loop_dont *d) {
   obs_playbooks *p = playbooks;
   uint64_t id = obs_playbook_id(true, d->endpoint, d->cluster);
   const obs_playbook *have = obs_playbooks_find(p, id);

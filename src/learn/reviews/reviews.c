@@ -403,3 +403,33 @@ obs_review_state obs_reviews_get(obs_reviews *r, uint64_t id, obs_buf *out) {
   pthread_mutex_unlock(&r->lock);
   return state;
 }
+
+/* ---- the loop ---- */
+
+static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_text, size_t size) {
+  obs_reviews *r = NULL;
+  obs_reviews_opts opts = {.dir = tools->opts->dir,
+                           .clusters = tools->opts->clusters,
+                           .evidence = tools->evidence,
+                           .model = tools->model,
+                           .limits = tools->opts->limits};
+  observer_err err = obs_reviews_open(&opts, &r, error_text, size);
+  *loop = r;
+  return err;
+}
+
+static observer_err start_loop(void *loop, obs_commit *commit) {
+  (void)commit;
+  return obs_reviews_start(loop);
+}
+
+static void stop_loop(void *loop) {
+  obs_reviews_stop(loop);
+}
+
+static void close_loop(void *loop) {
+  obs_reviews_close(loop);
+}
+
+const obs_loop obs_reviews_loop = {
+    .name = "reviews", .open = open_loop, .start = start_loop, .stop = stop_loop, .close = close_loop};

@@ -34,12 +34,12 @@
 
 #include "cluster/clusters.h"
 #include "jsonl/records.h"
-#include "learn/evidence.h"
-#include "outbound/llm.h"
+#include "learn/loop.h"
 
 enum { OBS_REVIEWS_WAITING = 32, OBS_REVIEWS_KEPT = 1000 };
 
 typedef struct obs_reviews obs_reviews;
+extern const obs_loop obs_reviews_loop;
 
 typedef struct {
   const char *dir; /* NULL: ephemeral */
