@@ -9,10 +9,12 @@
 #include "base/utf8.h"
 #include "base/vec.h"
 
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -79,39 +81,53 @@ static void numbers_are_shortest_and_read_back(void **state) {
   (void)state;
   static const struct {
     double v;
-    const char *text;
-  } cases[] = {{0, "0"},
-               {-0.0, "0"},
-               {1, "1"},
-               {-17, "-17"},
-               {0.1, "0.1"},
-               {1.0 / 3, "0.3333333333333333"},
-               {0.1 + 0.2, "0.30000000000000004"},
-               {1e15, "1000000000000000"},
-               {9007199254740992.0, "9007199254740992"},
-               {1e20, "100000000000000000000"},
-               {1e21, "1e+21"},
-               {1.5e300, "1.5e+300"},
-               {0.000001, "0.000001"},
-               {1e-7, "1e-7"},
-               {-1.25e-9, "-1.25e-9"},
-               {5e-324, "5e-324"},
-               {1.7976931348623157e308, "1.7976931348623157e+308"},
-               {123456789.125, "123456789.125"},
-               {INFINITY, "Infinity"},
-               {-INFINITY, "-Infinity"}};
-  char text[OBS_NUMBER_MAX];
+    const char *json, *js;
+  } cases[] = {{0, "0", "0"},
+               {-0.0, "0", "0"},
+               {-17, "-17", "-17"},
+               {0.1, "0.1", "0.1"},
+               {1.0 / 3, "0.3333333333333333", "0.3333333333333333"},
+               {0.1 + 0.2, "0.30000000000000004", "0.30000000000000004"},
+               {999999999999999, "999999999999999", "999999999999999"},
+               {1e15, "1e+15", "1000000000000000"},
+               {1234567890123456, "1234567890123456", "1234567890123456"},
+               {9007199254740992.0, "9007199254740992", "9007199254740992"},
+               {1e20, "1e+20", "100000000000000000000"},
+               {1e21, "1e+21", "1e+21"},
+               {-1.5e300, "-1.5e+300", "-1.5e+300"},
+               {0.0001, "0.0001", "0.0001"},
+               {0.00001, "1e-05", "0.00001"},
+               {0.000001, "1e-06", "0.000001"},
+               {1e-7, "1e-07", "1e-7"},
+               {-1.25e-9, "-1.25e-09", "-1.25e-9"},
+               {5e-324, "5e-324", "5e-324"},
+               {1.7976931348623157e308, "1.7976931348623157e+308", "1.7976931348623157e+308"},
+               {123456789.125, "123456789.125", "123456789.125"}};
+  char text[OBS_NUMBER_MAX], printf_text[40];
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    assert_int_equal(obs_number_format(cases[i].v, text), strlen(cases[i].text));
-    assert_string_equal(text, cases[i].text);
+    assert_int_equal(obs_number_format(cases[i].v, text), strlen(cases[i].json));
+    assert_string_equal(text, cases[i].json);
+    assert_int_equal(obs_number_format_js(cases[i].v, text), strlen(cases[i].js));
+    assert_string_equal(text, cases[i].js);
   }
+  assert_int_equal(obs_number_format_js(INFINITY, text), 8);
+  assert_int_equal(obs_number_format_js(-INFINITY, text), 9);
+  assert_int_equal(obs_number_format_js(NAN, text), 3);
   uint64_t bits = 88172645463325252;
-  for (int i = 0; i < 200000; i++) { /* any double comes back, bit for bit */
+  for (int i = 0; i < 100000; i++) { /* any double comes back, bit for bit, and looks as printf has it */
     bits ^= bits << 13, bits ^= bits >> 7, bits ^= bits << 17;
     double v;
     memcpy(&v, &bits, sizeof v);
+    if (i % 2) v = (double)(int64_t)(bits >> 20) / 1024;
     if (!isfinite(v) || v == 0) continue;
+    for (int precision = 15; precision <= 17; precision++) {
+      snprintf(printf_text, sizeof printf_text, "%.*g", precision, v);
+      if (strtod(printf_text, NULL) == v) break;
+    }
     assert_true(obs_number_format(v, text) < OBS_NUMBER_MAX);
+    if (fabs(v) >= DBL_MIN) assert_string_equal(text, printf_text);
+    assert_true(strtod(text, NULL) == v);
+    obs_number_format_js(v, text);
     assert_true(strtod(text, NULL) == v);
   }
 }
