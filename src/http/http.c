@@ -121,8 +121,11 @@ static void explain(CURL *curl, CURLcode rc, const char *detail, const obs_http_
     __attribute__((fallthrough));
   case CURLE_COULDNT_RESOLVE_HOST:
   case CURLE_COULDNT_RESOLVE_PROXY:
-  case CURLE_SSL_CONNECT_ERROR: out->end = OBS_HTTP_UNREACHABLE; break;
-  default: out->end = OBS_HTTP_BROKEN;
+  case CURLE_SSL_CONNECT_ERROR:
+    out->end = OBS_HTTP_UNREACHABLE;
+    break;
+  default:
+    out->end = OBS_HTTP_BROKEN;
   }
   snprintf(out->error, sizeof(out->error), "%s", why);
 }
@@ -181,6 +184,25 @@ void obs_http_reply_fini(obs_http_reply *r) {
   obs_buf_fini(&r->body);
 }
 
+/* ---- text of others ---- */
+
+void obs_http_clean_text(obs_str text, bool line, obs_buf *out) {
+  static const char space[] = " \t\n\v\f\r";
+  while (text.len > 0 && memchr(space, text.p[text.len - 1], sizeof(space) - 1) != NULL) text.len--;
+  for (; text.len > 0 && memchr(space, text.p[0], sizeof(space) - 1) != NULL; text.len--) text.p++;
+  for (uint32_t at = 0; at < text.len;) {
+    unsigned char c = (unsigned char)text.p[at];
+    size_t n = obs_utf8_char(text.p + at, text.len - at);
+    if (n == 0)
+      obs_buf_puts(out, "\xef\xbf\xbd");
+    else if (line ? c < ' ' || c == 0x7f : c == '\0')
+      obs_buf_putc(out, ' ');
+    else
+      obs_buf_append(out, text.p + at, n);
+    at += n == 0 ? 1 : (uint32_t)n;
+  }
+}
+
 /* ---- names of a URL ---- */
 
 /* The URL as it is now, without slashes at its end. */
@@ -210,8 +232,8 @@ const char *obs_http_url_read(const char *url, obs_http_url *out) {
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof(hidden) / sizeof(*hidden); i++)
       ok = curl_url_set(u, hidden[i], NULL, 0) == CURLUE_OK;
-    ok = ok && print_url(u, out->shown, sizeof(out->shown)) &&
-         curl_url_set(u, CURLUPART_PATH, NULL, 0) == CURLUE_OK && print_url(u, out->base, sizeof(out->base));
+    ok = ok && print_url(u, out->shown, sizeof(out->shown)) && curl_url_set(u, CURLUPART_PATH, NULL, 0) == CURLUE_OK &&
+         print_url(u, out->base, sizeof(out->base));
     why = ok ? NULL : "out of memory";
   }
   curl_free(scheme);

@@ -49,6 +49,10 @@ typedef struct {
 bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply *out);
 void obs_http_reply_fini(obs_http_reply *r);
 
+/* Appends `text`, which others wrote, fit to be kept and shown: without the white space at its ends, bytes that are not
+ * UTF-8 as U+FFFD; control characters become spaces when `line`, else only NUL does. */
+void obs_http_clean_text(obs_str text, bool line, obs_buf *out);
+
 /* ---- names of a URL for people: without credentials, query and fragment ---- */
 
 enum { OBS_HTTP_BASE_MAX = 96, OBS_HTTP_SHOWN_MAX = 512 };

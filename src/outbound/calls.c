@@ -1,21 +1,29 @@
 #include "outbound/calls.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
-#include "outbound/attempt.h"
+#include "base/row.h"
+#include "base/utf8.h"
 #include "outbound/internal.h"
 
-#include <curl/curl.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { ATTEMPTS = 3, BACKOFF_MS = 500, BACKOFF_MS_MAX = 60000, BREAKER_FAILURES = 5, BREAKER_MS = 30000 };
+enum {
+  ATTEMPTS = 3,
+  BACKOFF_MS = 500,
+  BACKOFF_MS_MAX = 60000,
+  BREAKER_FAILURES = 5,
+  BREAKER_MS = 30000,
+  SAID_MAX = 120
+};
 
 const char *const obs_calls_service_names[OBS_SERVICE_COUNT] = {
 #define OBS_SERVICE_NAME(name, text) [OBS_SERVICE_##name] = (text),
@@ -31,38 +39,25 @@ const char *const obs_call_end_names[OBS_CALL_END_COUNT] = {
 
 /* ---- open, stop, close ---- */
 
-static void start_curl(void) {
-  /* A failure shows as NULL from curl_easy_init, which starts it again. */
-  (void)curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 static void set_default(uint32_t *value, uint32_t fallback) {
   if (*value == 0) *value = fallback;
 }
 
-static bool allocate(obs_calls *c, const obs_calls_opts *opts) {
+observer_err obs_calls_open(const obs_calls_opts *opts, obs_calls **out, char *error_text, size_t error_size) {
+  observer_err err = OBSERVER_E_NOMEM;
+  *out = NULL;
+  obs_calls *c = calloc(1, sizeof(*c));
+  if (c == NULL) goto fail;
   c->opts = *opts;
   set_default(&c->opts.attempts, ATTEMPTS);
   set_default(&c->opts.backoff_ms, BACKOFF_MS);
   set_default(&c->opts.breaker_failures, BREAKER_FAILURES);
   set_default(&c->opts.breaker_ms, BREAKER_MS);
+  c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   c->lock_made = pthread_mutex_init(&c->lock, NULL) == 0;
   c->ledger_lock_made = pthread_mutex_init(&c->ledger_lock, NULL) == 0;
-  c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  c->keys = obs_keys_new();
-  return c->lock_made && c->ledger_lock_made && c->stop_fd >= 0 && c->keys != NULL;
-}
-
-observer_err obs_calls_open(const obs_calls_opts *opts, obs_calls **out, char *error_text, size_t error_size) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  *out = NULL;
-  pthread_once(&once, start_curl);
-  obs_calls *c = calloc(1, sizeof(*c));
-  observer_err err = OBSERVER_E_NOMEM;
-  if (c == NULL || !allocate(c, opts))
-    snprintf(error_text, error_size, "calls: %s", observer_strerror(err));
-  else
-    err = obs_ledger_open(c, error_text, error_size);
+  if (c->stop_fd < 0 || !c->lock_made || !c->ledger_lock_made) goto fail;
+  err = obs_ledger_open(c, error_text, error_size);
   if (err != OBSERVER_E_OK) {
     obs_calls_close(c);
     return err;
@@ -70,6 +65,11 @@ observer_err obs_calls_open(const obs_calls_opts *opts, obs_calls **out, char *e
   c->opts.dir = NULL; /* the caller's */
   *out = c;
   return OBSERVER_E_OK;
+
+fail:
+  snprintf(error_text, error_size, "calls: %s", observer_strerror(err));
+  obs_calls_close(c);
+  return err;
 }
 
 void obs_calls_stop(obs_calls *c) {
@@ -80,19 +80,128 @@ void obs_calls_stop(obs_calls *c) {
 
 void obs_calls_close(obs_calls *c) {
   if (c == NULL) return;
-  obs_records_close(c->ledger);
-  obs_keys_free(c->keys);
+  obs_ledger_close(c);
   if (c->stop_fd >= 0) (void)close(c->stop_fd);
   if (c->lock_made) pthread_mutex_destroy(&c->lock);
   if (c->ledger_lock_made) pthread_mutex_destroy(&c->ledger_lock);
   free(c);
 }
 
-/* ---- a call ---- */
+/* ---- one attempt ---- */
+
+static void end_with(const obs_http_url *url, obs_call_answer *out, obs_call_end end, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+static void end_with(const obs_http_url *url, obs_call_answer *out, obs_call_end end, const char *fmt, ...) {
+  char why[156];
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(why, sizeof(why), fmt, args);
+  va_end(args);
+  out->end = end;
+  snprintf(out->error, sizeof(out->error), "%s: %s", url->base, why);
+  /* A character that was cut. */
+  for (size_t n = strlen(out->error); !obs_utf8_valid(out->error, n); n--) out->error[n - 1] = '\0';
+}
+
+/* The service's own explanation, `{"error":"..."}` or `{"error":{"message":"..."}}`, as ": text"; empty when it may
+ * contain the key. */
+static void read_explanation(const obs_call *call, const obs_http_reply *reply, char out[SAID_MAX + 3]) {
+  obs_buf clean = {0};
+  out[0] = '\0';
+  if (reply->status == 401 || reply->status == 403) return;
+  cJSON *json = cJSON_ParseWithLength(reply->body.p, reply->body.len);
+  const cJSON *error = cJSON_GetObjectItemCaseSensitive(json, "error");
+  obs_str text = cJSON_IsObject(error) ? obs_row_text(error, "message") : obs_row_item_text(error);
+  if (text.p != NULL && (call->bearer == NULL || strstr(text.p, call->bearer) == NULL))
+    obs_http_clean_text(text, true, &clean);
+  if (!clean.oom && clean.len > 0)
+    snprintf(out, SAID_MAX + 3, ": %.*s", (int)obs_utf8_cut(clean.p, clean.len, SAID_MAX), clean.p);
+  obs_buf_fini(&clean);
+  cJSON_Delete(json);
+}
+
+/* Refusals that may pass by themselves. */
+static bool is_temporary(long status) {
+  return status == 408 || status == 429 || status == 500 || (status >= 502 && status <= 504);
+}
+
+static bool is_stopped(void *arg) {
+  const obs_calls *c = arg;
+  return atomic_load(&c->stopped);
+}
+
+typedef struct {
+  bool sent;        /* part of the request went out */
+  bool again;       /* another attempt is allowed: this one had no effect, or the service was too busy */
+  uint64_t wait_ms; /* what the service asked to wait before that */
+} attempt_result;
+
+/* Each attempt has a connection of its own: one that was kept open may be gone, and libcurl would then send the request
+ * a second time by itself. */
+static attempt_result attempt(obs_calls *c, const obs_call *call, const obs_http_url *url, uint64_t timeout_ms,
+                              obs_call_answer *out) {
+  char explanation[SAID_MAX + 3];
+  obs_buf bearer = {0};
+  obs_http_reply reply = {.end = OBS_HTTP_NO_MEMORY};
+  const char *headers[] = {"content-type: application/json", NULL, NULL};
+  if (call->bearer != NULL) {
+    obs_buf_puts(&bearer, "authorization: Bearer ");
+    obs_buf_append(&bearer, call->bearer, strlen(call->bearer) + 1);
+    headers[1] = bearer.p;
+  }
+  obs_http *http = bearer.oom ? NULL : obs_http_open();
+  const obs_http_request request = {.url = call->url,
+                                    .headers = headers,
+                                    .body = call->body.len > 0 ? call->body : OBS_STR(""),
+                                    .timeout_ms = (uint32_t)timeout_ms,
+                                    .reply_max = OBS_CALLS_ANSWER_MAX,
+                                    .stop = is_stopped,
+                                    .stop_arg = c,
+                                    .stop_fd = c->stop_fd};
+  if (http != NULL) (void)obs_http_send(http, &request, &reply);
+  obs_http_close(http);
+  if (bearer.p != NULL) explicit_bzero(bearer.p, bearer.len);
+  obs_buf_fini(&bearer);
+
+  attempt_result result = {.sent = reply.sent, .again = !reply.sent && reply.end == OBS_HTTP_UNREACHABLE};
+  out->status = reply.status;
+  out->error[0] = '\0';
+  switch (reply.end) {
+  case OBS_HTTP_OK:
+    if (reply.status / 100 == 2) {
+      out->end = OBS_CALL_OK;
+      out->body = reply.body;
+      return result;
+    }
+    read_explanation(call, &reply, explanation);
+    end_with(url, out, OBS_CALL_STATUS, "HTTP status %ld%s", reply.status, explanation);
+    result.again = is_temporary(reply.status);
+    result.wait_ms = reply.retry_after_ms;
+    break;
+  case OBS_HTTP_STOPPED:
+    end_with(url, out, OBS_CALL_STOPPED, "the daemon stops");
+    break;
+  case OBS_HTTP_NO_MEMORY:
+    end_with(url, out, OBS_CALL_FAILED, "out of memory");
+    break;
+  case OBS_HTTP_TIMEOUT: /* of all attempts */
+    end_with(url, out, OBS_CALL_TIMEOUT, "no answer within %u ms", (unsigned)call->timeout_ms);
+    break;
+  case OBS_HTTP_UNREACHABLE:
+  case OBS_HTTP_BROKEN:
+  case OBS_HTTP_TOO_LONG:
+    end_with(url, out, OBS_CALL_NETWORK, "%s", reply.error);
+    break;
+  }
+  obs_http_reply_fini(&reply);
+  return result;
+}
+
+/* ---- a call: attempts until one counts ---- */
 
 /* Doubled each time, and between half and one and a half of that, so that many do not come back at once. */
-static uint64_t pause_ms(const obs_calls *c, uint32_t attempt) {
-  uint32_t doubled = attempt < 16 ? attempt - 1 : 15;
+static uint64_t pause_ms(const obs_calls *c, uint32_t attempts) {
+  uint32_t doubled = attempts < 16 ? attempts - 1 : 15;
   uint64_t ms = (uint64_t)c->opts.backoff_ms << doubled;
   uint32_t noise = 0;
   if (ms > BACKOFF_MS_MAX) ms = BACKOFF_MS_MAX;
@@ -100,70 +209,54 @@ static uint64_t pause_ms(const obs_calls *c, uint32_t attempt) {
   return ms / 2 + noise % (ms + 1);
 }
 
-/* Until the pause is over. False: the daemon stops. */
-static bool rest(const obs_calls *c, uint64_t until) {
+/* False: the daemon stops. */
+static bool sleep_until(const obs_calls *c, uint64_t until) {
   struct pollfd wake = {.fd = c->stop_fd, .events = POLLIN};
   for (uint64_t now; !atomic_load(&c->stopped) && (now = obs_clock_mono_ms()) < until;)
     (void)poll(&wake, 1, (int)(until - now)); /* interrupted or not, the clock decides */
   return !atomic_load(&c->stopped);
 }
 
-static void stop_trying(const obs_target *target, obs_call_answer *out) {
-  out->end = OBS_CALL_STOPPED;
-  snprintf(out->error, sizeof(out->error), "%s: the daemon stops", target->base);
-}
-
-/* Tries until it is done, or the time is up; what the last try brought stands in `out`. True: the request went out. */
-static bool try_all(obs_calls *c, const obs_call *call, const obs_target *target, obs_call_answer *out) {
-  const obs_attempt_stop stop = {&c->stopped, c->stop_fd};
-  obs_attempt_after after;
-  uint64_t now = obs_clock_mono_ms(), deadline = now + call->timeout_ms;
-  bool sent = false;
-  for (;;) {
-    obs_attempt(call, target, deadline - now, &stop, out, &after);
-    sent = after.sent;
-    out->attempts++;
-    if (!after.again || out->attempts >= c->opts.attempts) break;
-    uint64_t pause = pause_ms(c, out->attempts);
-    if (after.wait_ms > pause) pause = after.wait_ms;
-    now = obs_clock_mono_ms();
-    if (now + pause >= deadline) break;
-    if (!rest(c, now + pause)) {
-      stop_trying(target, out);
-      sent = false; /* what went out was refused */
-      break;
-    }
-    now = obs_clock_mono_ms();
-    if (now >= deadline) break;
-  }
-  return sent;
-}
-
-/* An answer that never came cost what was asked; a refusal nothing. */
-static uint64_t cost(const obs_call *call, const obs_call_answer *out, bool sent) {
-  bool lost = sent && (out->end == OBS_CALL_TIMEOUT || out->end == OBS_CALL_NETWORK || out->end == OBS_CALL_STOPPED);
-  if (call->tokens == NULL || (out->end != OBS_CALL_OK && !lost)) return 0;
-  return call->tokens(call->body, (obs_str){out->body.p, (uint32_t)out->body.len, 0});
-}
-
-bool obs_calls_post(obs_calls *c, const obs_call *call, obs_call_answer *out) {
-  obs_target target;
-  obs_call timed = *call;
+bool obs_calls_post(obs_calls *c, const obs_call *untimed, obs_call_answer *out) {
+  obs_http_url url;
+  obs_call timed = *untimed;
+  const obs_call *call = &timed;
   uint64_t begin = 0;
   *out = (obs_call_answer){0};
-  const char *bad = obs_target_read(call->url, &target);
+  const char *bad = obs_http_url_read(call->url, &url);
   if (bad != NULL) {
     out->end = OBS_CALL_FAILED;
     snprintf(out->error, sizeof(out->error), "the URL of the %s: %s", obs_calls_service_names[call->service], bad);
     return false;
   }
   set_default(&timed.timeout_ms, OBS_CALLS_TIMEOUT_MS);
-  if (!obs_ledger_begin(c, &timed, &target, &begin, out)) return false;
-  uint64_t start = obs_clock_mono_ms();
-  bool sent = try_all(c, &timed, &target, out);
+  if (!obs_ledger_begin(c, call, &url, &begin, out)) return false;
+
+  uint64_t start = obs_clock_mono_ms(), now = start, deadline = start + call->timeout_ms;
+  bool sent = false;
+  do {
+    attempt_result result = attempt(c, call, &url, deadline - now, out);
+    sent = result.sent;
+    out->attempts++;
+    if (!result.again || out->attempts >= c->opts.attempts) break;
+    uint64_t pause = pause_ms(c, out->attempts);
+    if (result.wait_ms > pause) pause = result.wait_ms;
+    now = obs_clock_mono_ms();
+    if (now + pause >= deadline) break;
+    if (!sleep_until(c, now + pause)) {
+      end_with(&url, out, OBS_CALL_STOPPED, "the daemon stops");
+      sent = false; /* what went out was refused */
+      break;
+    }
+    now = obs_clock_mono_ms();
+  } while (now < deadline);
   out->ms = (uint32_t)(obs_clock_mono_ms() - start);
-  out->tokens = cost(&timed, out, sent);
-  obs_ledger_end(c, &timed, &target, begin, out);
+
+  /* An answer that never came cost what was asked; a refusal nothing. */
+  bool lost = sent && (out->end == OBS_CALL_TIMEOUT || out->end == OBS_CALL_NETWORK || out->end == OBS_CALL_STOPPED);
+  if (call->tokens != NULL && (out->end == OBS_CALL_OK || lost))
+    out->tokens = call->tokens(call->body, obs_buf_view(&out->body));
+  obs_ledger_end(c, call, &url, begin, out);
   return out->end == OBS_CALL_OK;
 }
 
@@ -175,23 +268,29 @@ void obs_call_answer_fini(obs_call_answer *a) {
 
 bool obs_calls_asked(obs_calls *c, uint64_t key) {
   pthread_mutex_lock(&c->lock);
-  bool asked = key != 0 && obs_keys_has(c->keys, key);
+  bool asked = key != 0 && obs_ledger_keys_has(&c->keys, key);
   pthread_mutex_unlock(&c->lock);
   return asked;
 }
 
 void obs_calls_json(obs_calls *c, obs_buf *out) {
+  obs_json_writer w = {.out = out, .depth = 1};
   pthread_mutex_lock(&c->lock);
   obs_ledger_roll(&c->budget, obs_clock_wall_ms());
   for (int i = 0; i < OBS_SERVICE_COUNT; i++) {
-    const obs_call_counts *n = &c->counts[i];
-    obs_buf_printf(out,
-                   "\"%s\":{\"calls\":%" PRIu64 ",\"ok\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"refused\":%" PRIu64
-                   ",\"breaker\":\"%s\",\"tokens\":%" PRIu64 "},",
-                   obs_calls_service_names[i], n->calls, n->ok, n->failed, n->refused,
-                   obs_breaker_names[c->breakers[i].state], n->tokens);
+    const obs_ledger_counts *n = &c->counts[i];
+    obs_json_object(&w, obs_calls_service_names[i]);
+    obs_json_u64(&w, "calls", n->calls);
+    obs_json_u64(&w, "ok", n->ok);
+    obs_json_u64(&w, "failed", n->failed);
+    obs_json_u64(&w, "refused", n->refused);
+    obs_json_cstr(&w, "breaker", obs_breaker_names[c->breakers[i].state]);
+    obs_json_u64(&w, "tokens", n->tokens);
+    obs_json_end(&w);
   }
-  obs_buf_printf(out, "\"budget\":{\"calls_this_hour\":%" PRIu64 ",\"tokens_today\":%" PRIu64 "}", c->budget.calls,
-                 c->budget.tokens);
+  obs_json_object(&w, "budget");
+  obs_json_u64(&w, "calls_this_hour", c->budget.calls);
+  obs_json_u64(&w, "tokens_today", c->budget.tokens);
+  obs_json_end(&w);
   pthread_mutex_unlock(&c->lock);
 }

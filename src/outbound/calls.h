@@ -1,20 +1,16 @@
-/* Calls: every request that the daemon makes of others, over HTTP with libcurl.
+/* Calls: every request that the daemon makes of others, over HTTP.
  *
- * In:  a JSON body for a URL, from a thread that may wait (never recording's or NNG's).
+ * In:  a JSON body for a URL, from a thread that may wait (never the commit thread or NNG's).
  * Out: the answer, or why there is none.
- * Each call has a time limit for all of it; is tried again, with a growing and jittered pause, only when it certainly
- *   had no effect or was refused (no connection; 408, 429, 500, 502, 503, 504; Retry-After is respected up to the time
- *   limit), never after a timeout or a broken answer; goes through the breaker of its service, which opens after
- *   `breaker_failures` failed calls one after another, lets one call try after `breaker_ms` (doubled each time, at most
- *   ten minutes), and closes when one succeeds; and stands in the ledger.
- * Ledger: calls.jsonl (records.h): a row when a call begins and one when it has ended: time, service, purpose, key, URL
- *   without credentials and query, end, HTTP status, attempts, milliseconds, tokens, error. A question with a key is
- *   asked once, ever: the begin row is durable before the first byte goes out, so that not even kill -9 has it asked
- *   again (the last OBS_CALLS_KEYS keys are known). Budgets (calls an hour, tokens a day) count what the ledger says,
- *   across restarts; calls of the gateway count for neither.
- * Secrets: bearer keys are never logged, never in the ledger, never in an error text.
- * Redirects are not followed; only http and https; answers beyond OBS_CALLS_ANSWER_MAX are broken answers.
- * Threads: any number call at once; one mutex for breakers, budgets and keys, never held during a call. */
+ * Retries: with a growing, jittered pause, only when the call had no effect or was refused for now (no connection; 408,
+ *   429, 500, 502, 503, 504; Retry-After is respected up to the time limit); never after a timeout or a broken answer.
+ * Breaker of each service: breaker.h. Ledger: a row in calls.jsonl when a call begins and one when it has ended.
+ * Once: a question with a key is asked once, ever: the begin row is durable before the first byte goes out, so that
+ *   not even kill -9 has it asked again (the last OBS_CALLS_KEYS keys are known).
+ * Budgets: calls an hour and tokens a day, counted from the ledger across restarts; calls of the gateway are free.
+ * Secrets: bearer keys are in no log, ledger row or error text.
+ * Redirects are not followed; answers beyond OBS_CALLS_ANSWER_MAX count as broken.
+ * Threads: any number call at once; the lock of breakers, budgets and keys is not held during a call. */
 #ifndef OBS_OUTBOUND_CALLS_H
 #define OBS_OUTBOUND_CALLS_H
 
@@ -85,8 +81,8 @@ typedef struct {
   const char *bearer;  /* NULL: none */
   obs_str body;        /* JSON */
   uint32_t timeout_ms; /* 0: OBS_CALLS_TIMEOUT_MS */
-  uint64_t key;        /* what is asked, so that it is asked once; 0: may be asked again */
-  /* How many tokens question and answer cost, for the ledger; no answer: it never came. NULL: none. */
+  uint64_t key;        /* identifies the question, so that it is asked once; 0: it may be asked again */
+  /* How many tokens question and answer cost, for the ledger; the answer is empty when it never came. NULL: none. */
   uint64_t (*tokens)(obs_str asked, obs_str answer);
 } obs_call;
 

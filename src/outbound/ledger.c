@@ -1,12 +1,6 @@
-/* The ledger: calls.jsonl, and what is known from it: keys and what was spent.
- *
- *   {"id","time","event":"begin","service","purpose","key","url","calls_this_hour","tokens_today"}
- *   {"id","time","event":"end","begin","service","purpose","key","url","end","status","attempts","ms","tokens","error",
- *    "calls_this_hour","tokens_today"}
- *   {"id","time","event":"known","service","key"}     a begin row's key, carried over when the file was turned over
- *
- * Each row has what is spent by then, so that the last one says it all. A key is 16 hex digits, or null. */
 #include "base/clock.h"
+#include "base/json.h"
+#include "base/row.h"
 #include "outbound/internal.h"
 
 #include <inttypes.h>
@@ -15,7 +9,42 @@
 
 enum { HOUR_MS = 3600000, DAY_MS = 24 * HOUR_MS };
 
-void obs_ledger_roll(obs_budget *b, int64_t now_ms) {
+/* ---- keys ---- */
+
+bool obs_ledger_keys_init(obs_ledger_keys *k) {
+  *k = (obs_ledger_keys){.ring = calloc(OBS_CALLS_KEYS, sizeof(*k->ring))};
+  return k->ring != NULL && obs_map_init(&k->places, OBS_CALLS_KEYS);
+}
+
+void obs_ledger_keys_fini(obs_ledger_keys *k) {
+  free(k->ring);
+  obs_map_fini(&k->places);
+}
+
+bool obs_ledger_keys_has(const obs_ledger_keys *k, uint64_t key) {
+  return obs_map_get(&k->places, key, NULL);
+}
+
+void obs_ledger_keys_forget(obs_ledger_keys *k, uint64_t key) {
+  uint32_t place;
+  if (!obs_map_get(&k->places, key, &place)) return;
+  k->ring[place].key = 0;
+  obs_map_remove(&k->places, key);
+}
+
+bool obs_ledger_keys_add(obs_ledger_keys *k, const obs_ledger_key *key) {
+  if (obs_ledger_keys_has(k, key->key)) return false;
+  if (k->ring[k->next].key != 0) obs_ledger_keys_forget(k, k->ring[k->next].key);
+  (void)obs_map_put(&k->places, key->key, k->next); /* it has room for all of the ring */
+  k->ring[k->next] = *key;
+  k->next = (k->next + 1) % OBS_CALLS_KEYS;
+  if (k->count < OBS_CALLS_KEYS) k->count++;
+  return true;
+}
+
+/* ---- budget ---- */
+
+void obs_ledger_roll(obs_ledger_budget *b, int64_t now_ms) {
   int64_t hour = now_ms / HOUR_MS, day = now_ms / DAY_MS;
   if (b->hour != hour) b->calls = 0;
   if (b->day != day) b->tokens = 0;
@@ -23,197 +52,158 @@ void obs_ledger_roll(obs_budget *b, int64_t now_ms) {
   b->day = day;
 }
 
+/* Calls of the gateway are free. */
+static bool counts(const obs_call *call) {
+  return call->service != OBS_SERVICE_GATEWAY;
+}
+
 /* ---- open ---- */
-
-static const char *text_of(const cJSON *row, const char *name) {
-  const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(row, name));
-  return text != NULL ? text : "";
-}
-
-/* Names that a later version may add are taken for none, so that their keys and costs still count. */
-static obs_calls_service service_of(const cJSON *row) {
-  const char *name = text_of(row, "service");
-  obs_calls_service s = 0;
-  while (s < OBS_SERVICE_COUNT && strcmp(name, obs_calls_service_names[s]) != 0) s++;
-  return s;
-}
-
-static bool key_of(const cJSON *row, uint64_t *key) {
-  const char *text = text_of(row, "key");
-  char *end = NULL;
-  *key = strtoull(text, &end, 16);
-  return strlen(text) == 16 && *end == '\0' && *key != 0;
-}
-
-static uint64_t number_of(const cJSON *row, const char *name) {
-  const cJSON *n = cJSON_GetObjectItemCaseSensitive(row, name);
-  return cJSON_IsNumber(n) && n->valuedouble >= 0 && n->valuedouble <= 0x1p53 ? (uint64_t)n->valuedouble : 0;
-}
 
 static bool fold(void *arg, const cJSON *row, const char **why) {
   obs_calls *c = arg;
-  const char *event = text_of(row, "event"), *time = text_of(row, "time");
-  bool begin = strcmp(event, "begin") == 0, known = strcmp(event, "known") == 0;
-  obs_key key = {.begin = number_of(row, "id"), .service = service_of(row)};
+  obs_str event = obs_row_text(row, "event"), service = obs_row_text(row, "service");
+  bool begin = obs_str_is(event, "begin"), known = obs_str_is(event, "known");
+  obs_ledger_key key = {0};
+  uint64_t calls = 0, tokens = 0;
   *why = "time: must be an ISO 8601 time";
-  if (!obs_clock_parse(time, strlen(time), &key.time_ms)) return false;
+  if (!obs_row_time(row, "time", &key.time_ms)) return false;
   *why = "event: must be begin, end or known";
-  if (!begin && !known && strcmp(event, "end") != 0) return false;
-  if ((begin || known) && key_of(row, &key.key)) (void)obs_keys_add(c->keys, &key);
+  if (!begin && !known && !obs_str_is(event, "end")) return false;
+  /* The service of a later version is none of these, but its keys and costs still count. */
+  while (key.service < OBS_SERVICE_COUNT && !obs_str_is(service, obs_calls_service_names[key.service])) key.service++;
+  (void)obs_row_u64(row, "id", &key.begin);
+  if ((begin || known) && obs_row_id(row, "key", &key.key) && key.key != 0) (void)obs_ledger_keys_add(&c->keys, &key);
   if (known) return true;
   obs_ledger_roll(&c->budget, key.time_ms);
-  c->budget.calls = number_of(row, "calls_this_hour");
-  c->budget.tokens = number_of(row, "tokens_today");
+  (void)obs_row_u64(row, "calls_this_hour", &calls);
+  (void)obs_row_u64(row, "tokens_today", &tokens);
+  c->budget.calls = calls;
+  c->budget.tokens = tokens;
   return true;
-}
-
-typedef struct {
-  uint64_t before;
-  obs_buf *out;
-} carrying;
-
-static void carry_key(void *arg, const obs_key *key) {
-  const carrying *to = arg;
-  char time[OBS_ISO8601_LEN + 1];
-  if (key->begin >= to->before) return; /* of the row that is written now */
-  obs_clock_format(key->time_ms, time);
-  obs_buf_printf(
-      to->out,
-      "{\"id\":%" PRIu64 ",\"time\":\"%s\",\"event\":\"known\",\"service\":\"%s\",\"key\":\"%016" PRIx64 "\"}\n",
-      key->begin, time, key->service < OBS_SERVICE_COUNT ? obs_calls_service_names[key->service] : "", key->key);
 }
 
 static void carry(void *arg, obs_buf *out) {
   obs_calls *c = arg;
-  carrying to = {c->row, out};
   pthread_mutex_lock(&c->lock);
-  obs_keys_each(c->keys, carry_key, &to);
+  const obs_ledger_keys *k = &c->keys;
+  uint32_t first = k->count < OBS_CALLS_KEYS ? 0 : k->next;
+  for (uint32_t n = 0; n < k->count; n++) {
+    const obs_ledger_key *key = &k->ring[(first + n) % OBS_CALLS_KEYS];
+    if (key->key == 0 || key->begin >= c->row) continue; /* of the row that is written now */
+    obs_json_writer w = obs_json_write(out);
+    obs_json_object(&w, NULL);
+    obs_json_u64(&w, "id", key->begin);
+    obs_json_time(&w, "time", key->time_ms);
+    obs_json_text(&w, "event", OBS_STR("known"));
+    obs_json_cstr(&w, "service", key->service < OBS_SERVICE_COUNT ? obs_calls_service_names[key->service] : "");
+    obs_json_id(&w, "key", key->key);
+    obs_json_end(&w);
+    obs_buf_putc(out, '\n');
+  }
   pthread_mutex_unlock(&c->lock);
 }
 
 observer_err obs_ledger_open(obs_calls *c, char *error_text, size_t error_size) {
   const obs_records_opts opts = {
       .dir = c->opts.dir, .name = "calls.jsonl", .kept = 1, .fold = fold, .carry = carry, .arg = c};
-  return obs_records_open(&opts, &c->ledger, error_text, error_size);
+  if (obs_ledger_keys_init(&c->keys)) return obs_records_open(&opts, &c->ledger, error_text, error_size);
+  snprintf(error_text, error_size, "calls: %s", observer_strerror(OBSERVER_E_NOMEM));
+  return OBSERVER_E_NOMEM;
+}
+
+void obs_ledger_close(obs_calls *c) {
+  obs_records_close(c->ledger);
+  obs_ledger_keys_fini(&c->keys);
 }
 
 /* ---- rows ---- */
 
-/* What begin and end have alike, and what is spent: `spent` is of the moment. */
-static void put_call(obs_buf *row, const char *event, const obs_call *call, const obs_target *target) {
-  char time[OBS_ISO8601_LEN + 1];
-  obs_clock_format(obs_clock_wall_ms(), time);
-  obs_buf_printf(row, "\"time\":\"%s\",\"event\":\"%s\",\"service\":\"%s\",\"purpose\":", time, event,
-                 obs_calls_service_names[call->service]);
-  obs_buf_json_cstr(row, call->purpose);
-  if (call->key != 0)
-    obs_buf_printf(row, ",\"key\":\"%016" PRIx64 "\",\"url\":", call->key);
-  else
-    obs_buf_puts(row, ",\"key\":null,\"url\":");
-  obs_buf_json_cstr(row, target->shown);
-}
-
-static void put_spent(obs_buf *row, const obs_budget *spent) {
-  obs_buf_printf(row, ",\"calls_this_hour\":%" PRIu64 ",\"tokens_today\":%" PRIu64, spent->calls, spent->tokens);
-}
-
-static bool write_begin(obs_calls *c, const obs_call *call, const obs_target *target, const obs_budget *spent) {
+/* Appends a row; `out` NULL: of a beginning. `spent` is of the moment. */
+static bool append(obs_calls *c, const obs_call *call, const obs_http_url *url, uint64_t begin,
+                   const obs_call_answer *out, const obs_ledger_budget *spent) {
   obs_buf row = {0};
-  put_call(&row, "begin", call, target);
-  put_spent(&row, spent);
+  obs_json_writer w = {.out = &row, .depth = 1};
+  obs_json_time(&w, "time", obs_clock_wall_ms());
+  obs_json_cstr(&w, "event", out != NULL ? "end" : "begin");
+  obs_json_cstr(&w, "service", obs_calls_service_names[call->service]);
+  obs_json_cstr(&w, "purpose", call->purpose);
+  if (call->key != 0)
+    obs_json_id(&w, "key", call->key);
+  else
+    obs_json_null(&w, "key");
+  obs_json_cstr(&w, "url", url->shown);
+  if (out != NULL) {
+    obs_json_u64(&w, "begin", begin);
+    obs_json_cstr(&w, "end", obs_call_end_names[out->end]);
+    if (out->status != 0)
+      obs_json_i64(&w, "status", out->status);
+    else
+      obs_json_null(&w, "status");
+    obs_json_u64(&w, "attempts", out->attempts);
+    obs_json_u64(&w, "ms", out->ms);
+    obs_json_u64(&w, "tokens", out->tokens);
+    obs_json_cstr(&w, "error", out->error[0] != '\0' ? out->error : NULL);
+  }
+  obs_json_u64(&w, "calls_this_hour", spent->calls);
+  obs_json_u64(&w, "tokens_today", spent->tokens);
   bool ok = obs_records_append(c->ledger, &row, NULL) == OBSERVER_E_OK;
   obs_buf_fini(&row);
   return ok;
 }
 
-static void write_end(obs_calls *c, const obs_call *call, const obs_target *target, uint64_t begin,
-                      const obs_call_answer *out, const obs_budget *spent) {
-  obs_buf row = {0};
-  put_call(&row, "end", call, target);
-  obs_buf_printf(&row, ",\"begin\":%" PRIu64 ",\"end\":\"%s\",\"status\":", begin, obs_call_end_names[out->end]);
-  if (out->status != 0)
-    obs_buf_i64(&row, out->status);
-  else
-    obs_buf_puts(&row, "null");
-  obs_buf_printf(&row, ",\"attempts\":%" PRIu32 ",\"ms\":%" PRIu32 ",\"tokens\":%" PRIu64 ",\"error\":", out->attempts,
-                 out->ms, out->tokens);
-  if (out->error[0] != '\0')
-    obs_buf_json_cstr(&row, out->error);
-  else
-    obs_buf_puts(&row, "null");
-  put_spent(&row, spent);
-  (void)obs_records_append(c->ledger, &row, NULL); /* the records have logged why; the answer counts all the same */
-  obs_buf_fini(&row);
-}
-
 /* ---- begin and end ---- */
 
-static bool refuse(obs_call_answer *out, const obs_target *target, obs_call_end end, const char *why) {
+static bool refuse(obs_call_answer *out, const obs_http_url *url, obs_call_end end, const char *why) {
   out->end = end;
-  snprintf(out->error, sizeof(out->error), "%s: %s", target->base, why);
+  snprintf(out->error, sizeof(out->error), "%s: %s", url->base, why);
   return false;
 }
 
-static bool counts(const obs_call *call) {
-  return call->service != OBS_SERVICE_GATEWAY;
-}
-
-static bool within_budget(const obs_calls *c, const obs_call *call, const obs_target *target, obs_call_answer *out) {
-  char why[96];
-  uint64_t calls = c->opts.calls_per_hour, tokens = c->opts.tokens_per_day;
-  if (!counts(call)) return true;
-  if (calls > 0 && c->budget.calls >= calls) {
-    snprintf(why, sizeof(why), "not asked: %" PRIu64 " calls this hour are the limit", calls);
-    return refuse(out, target, OBS_CALL_BUDGET, why);
-  }
-  if (tokens > 0 && c->budget.tokens >= tokens) {
-    snprintf(why, sizeof(why), "not asked: %" PRIu64 " tokens a day are the limit", tokens);
-    return refuse(out, target, OBS_CALL_BUDGET, why);
-  }
-  return true;
-}
-
 /* Under `lock`. */
-static bool admit(obs_calls *c, const obs_call *call, const obs_target *target, obs_call_answer *out) {
+static bool admit(obs_calls *c, const obs_call *call, const obs_http_url *url, obs_call_answer *out) {
   char why[96];
   obs_breaker *breaker = &c->breakers[call->service];
-  uint64_t now = obs_clock_mono_ms();
-  if (atomic_load(&c->stopped)) return refuse(out, target, OBS_CALL_STOPPED, "the daemon stops");
-  if (call->key != 0 && obs_keys_has(c->keys, call->key))
-    return refuse(out, target, OBS_CALL_ASKED, "not asked: this question was asked before");
+  uint64_t now = obs_clock_mono_ms(), calls = c->opts.calls_per_hour, tokens = c->opts.tokens_per_day;
+  if (atomic_load(&c->stopped)) return refuse(out, url, OBS_CALL_STOPPED, "the daemon stops");
+  if (call->key != 0 && obs_ledger_keys_has(&c->keys, call->key))
+    return refuse(out, url, OBS_CALL_ASKED, "not asked: this question was asked before");
   obs_ledger_roll(&c->budget, obs_clock_wall_ms());
-  if (!within_budget(c, call, target, out)) return false;
-  snprintf(why, sizeof(why), "not asked: too many failures one after another; again in %" PRIu64 " s",
-           (obs_breaker_wait_ms(breaker, now) + 999) / 1000);
-  if (!obs_breaker_admit(breaker, now)) return refuse(out, target, OBS_CALL_BREAKER, why);
-  obs_key key = {call->key, c->row, obs_clock_wall_ms(), call->service};
-  if (call->key != 0) (void)obs_keys_add(c->keys, &key);
+  if (counts(call) && calls > 0 && c->budget.calls >= calls) {
+    snprintf(why, sizeof(why), "not asked: %" PRIu64 " calls this hour are the limit", calls);
+    return refuse(out, url, OBS_CALL_BUDGET, why);
+  }
+  if (counts(call) && tokens > 0 && c->budget.tokens >= tokens) {
+    snprintf(why, sizeof(why), "not asked: %" PRIu64 " tokens a day are the limit", tokens);
+    return refuse(out, url, OBS_CALL_BUDGET, why);
+  }
+  if (!obs_breaker_admit(breaker, now)) {
+    snprintf(why, sizeof(why), "not asked: too many failures one after another; again in %" PRIu64 " s",
+             (obs_breaker_wait_ms(breaker, now) + 999) / 1000);
+    return refuse(out, url, OBS_CALL_BREAKER, why);
+  }
+  const obs_ledger_key key = {call->key, c->row, obs_clock_wall_ms(), call->service};
+  if (call->key != 0) (void)obs_ledger_keys_add(&c->keys, &key);
   if (counts(call)) c->budget.calls++;
   c->counts[call->service].calls++;
   return true;
 }
 
-/* The row could not be written: nothing was begun. Under `lock`. */
-static void take_back(obs_calls *c, const obs_call *call) {
-  if (call->key != 0) obs_keys_forget(c->keys, call->key);
-  if (counts(call) && c->budget.calls > 0) c->budget.calls--;
-  c->counts[call->service].calls--;
-  obs_breaker_release(&c->breakers[call->service], obs_clock_mono_ms());
-}
-
-bool obs_ledger_begin(obs_calls *c, const obs_call *call, const obs_target *target, uint64_t *begin,
+bool obs_ledger_begin(obs_calls *c, const obs_call *call, const obs_http_url *url, uint64_t *begin,
                       obs_call_answer *out) {
   pthread_mutex_lock(&c->ledger_lock);
   c->row = *begin = obs_records_next(c->ledger);
   pthread_mutex_lock(&c->lock);
-  bool ok = admit(c, call, target, out);
-  obs_budget spent = c->budget;
+  bool ok = admit(c, call, url, out);
+  obs_ledger_budget spent = c->budget;
   pthread_mutex_unlock(&c->lock);
-  bool written = ok && write_begin(c, call, target, &spent);
+  bool written = ok && append(c, call, url, 0, NULL, &spent);
   pthread_mutex_lock(&c->lock);
-  if (ok && !written) {
-    take_back(c, call);
-    ok = refuse(out, target, OBS_CALL_FAILED, "not asked: the ledger calls.jsonl cannot be written");
+  if (ok && !written) { /* nothing was begun */
+    if (call->key != 0) obs_ledger_keys_forget(&c->keys, call->key);
+    if (counts(call) && c->budget.calls > 0) c->budget.calls--;
+    c->counts[call->service].calls--;
+    obs_breaker_release(&c->breakers[call->service], obs_clock_mono_ms());
+    ok = refuse(out, url, OBS_CALL_FAILED, "not asked: the ledger calls.jsonl cannot be written");
   }
   if (!ok) c->counts[call->service].refused++;
   pthread_mutex_unlock(&c->lock);
@@ -221,30 +211,24 @@ bool obs_ledger_begin(obs_calls *c, const obs_call *call, const obs_target *targ
   return ok;
 }
 
-/* Under `lock`. */
-static void count_end(obs_calls *c, const obs_call *call, const obs_call_answer *out) {
+void obs_ledger_end(obs_calls *c, const obs_call *call, const obs_http_url *url, uint64_t begin,
+                    const obs_call_answer *out) {
   obs_breaker *breaker = &c->breakers[call->service];
-  obs_call_counts *n = &c->counts[call->service];
+  obs_ledger_counts *n = &c->counts[call->service];
   bool ok = out->end == OBS_CALL_OK;
-  uint64_t now = obs_clock_mono_ms();
-  if (out->end == OBS_CALL_STOPPED || out->end == OBS_CALL_FAILED)
-    obs_breaker_release(breaker, now);
+  pthread_mutex_lock(&c->ledger_lock);
+  c->row = obs_records_next(c->ledger);
+  pthread_mutex_lock(&c->lock);
+  if (out->end == OBS_CALL_STOPPED || out->end == OBS_CALL_FAILED) /* says nothing about the service */
+    obs_breaker_release(breaker, obs_clock_mono_ms());
   else
-    obs_breaker_result(breaker, ok, c->opts.breaker_failures, c->opts.breaker_ms, now);
+    obs_breaker_result(breaker, ok, c->opts.breaker_failures, c->opts.breaker_ms, obs_clock_mono_ms());
   *(ok ? &n->ok : &n->failed) += 1;
   n->tokens += out->tokens;
   obs_ledger_roll(&c->budget, obs_clock_wall_ms());
   if (counts(call)) c->budget.tokens += out->tokens;
-}
-
-void obs_ledger_end(obs_calls *c, const obs_call *call, const obs_target *target, uint64_t begin,
-                    const obs_call_answer *out) {
-  pthread_mutex_lock(&c->ledger_lock);
-  c->row = obs_records_next(c->ledger);
-  pthread_mutex_lock(&c->lock);
-  count_end(c, call, out);
-  obs_budget spent = c->budget;
+  obs_ledger_budget spent = c->budget;
   pthread_mutex_unlock(&c->lock);
-  write_end(c, call, target, begin, out, &spent);
+  (void)append(c, call, url, begin, out, &spent); /* a failure is logged there; the answer counts all the same */
   pthread_mutex_unlock(&c->ledger_lock);
 }

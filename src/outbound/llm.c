@@ -1,7 +1,6 @@
 #include "outbound/llm.h"
 
-#include "outbound/clean.h"
-#include "outbound/target.h"
+#include "http/http.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -103,7 +102,7 @@ static observer_err take_key(obs_llm *m, const obs_llm_opts *opts, char *text, s
 }
 
 static observer_err fill(obs_llm *m, const obs_llm_opts *opts, char *text, size_t size) {
-  obs_target target;
+  obs_http_url target;
   m->calls = opts->calls;
   m->kind = opts->kind;
   m->timeout_ms = opts->timeout_ms != 0 ? opts->timeout_ms : TIMEOUT_MS;
@@ -114,7 +113,7 @@ static observer_err fill(obs_llm *m, const obs_llm_opts *opts, char *text, size_
     snprintf(text, size, "model: %s", observer_strerror(OBSERVER_E_NOMEM));
     return OBSERVER_E_NOMEM;
   }
-  const char *bad = obs_target_read(m->url, &target);
+  const char *bad = obs_http_url_read(m->url, &target);
   if (bad == NULL) return take_key(m, opts, text, size);
   snprintf(text, size, "the URL of the %s model: %s", obs_llm_names[m->kind], bad);
   return OBSERVER_E_INVALID;
@@ -219,7 +218,7 @@ static const char *read_text(obs_llm_kind kind, const obs_buf *body, obs_buf *ou
   const char *text = text_in(kind, json);
   if (text != NULL) {
     text = skip_thoughts(text);
-    obs_clean_text(obs_str_of(text), false, out);
+    obs_http_clean_text(obs_str_of(text), false, out);
     if (out->len > 0) why = NULL;
     obs_buf_putc(out, '\0');
     if (!out->oom) out->len--;

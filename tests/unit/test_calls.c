@@ -2,11 +2,10 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "calls_fixture.h"
+#include "http/http.h"
 #include "jsonl/internal.h"
 #include "outbound/breaker.h"
-#include "outbound/clean.h"
 #include "outbound/internal.h"
-#include "outbound/target.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -403,29 +402,21 @@ static void test_many_threads(void **state) {
 
 /* ---- keys, names ---- */
 
-static void count_key(void *arg, const obs_key *key) {
-  uint64_t *n = arg;
-  assert_int_equal(key->key, key->begin + 1);
-  (*n)++;
-}
-
 static void test_keys(void **state) {
   (void)state;
-  obs_keys *k = obs_keys_new();
-  assert_non_null(k);
-  uint64_t n = 0;
+  obs_ledger_keys k;
+  assert_true(obs_ledger_keys_init(&k));
   for (uint64_t i = 0; i < OBS_CALLS_KEYS + 100; i++) {
-    const obs_key key = {.key = i + 1, .begin = i};
-    assert_true(obs_keys_add(k, &key));
-    assert_false(obs_keys_add(k, &key));
+    const obs_ledger_key key = {.key = i + 1, .begin = i};
+    assert_true(obs_ledger_keys_add(&k, &key));
+    assert_false(obs_ledger_keys_add(&k, &key));
   }
-  for (uint64_t i = 0; i < OBS_CALLS_KEYS + 100; i++) assert_int_equal(obs_keys_has(k, i + 1), i >= 100);
-  obs_keys_forget(k, 500);
-  obs_keys_forget(k, 500);
-  assert_false(obs_keys_has(k, 500));
-  obs_keys_each(k, count_key, &n);
-  assert_int_equal(n, OBS_CALLS_KEYS - 1);
-  obs_keys_free(k);
+  for (uint64_t i = 0; i < OBS_CALLS_KEYS + 100; i++) assert_int_equal(obs_ledger_keys_has(&k, i + 1), i >= 100);
+  obs_ledger_keys_forget(&k, 500);
+  obs_ledger_keys_forget(&k, 500);
+  assert_false(obs_ledger_keys_has(&k, 500));
+  assert_int_equal(k.places.n, OBS_CALLS_KEYS - 1);
+  obs_ledger_keys_fini(&k);
 }
 
 static const struct {
@@ -444,8 +435,8 @@ static const struct {
 static void test_targets(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof(targets) / sizeof(*targets); i++) {
-    obs_target t;
-    const char *bad = obs_target_read(targets[i].url, &t);
+    obs_http_url t;
+    const char *bad = obs_http_url_read(targets[i].url, &t);
     if (targets[i].base == NULL) {
       assert_string_equal(bad, "must be an http:// or https:// URL");
       continue;
@@ -460,9 +451,9 @@ static void test_clean(void **state) {
   (void)state;
   static const char dirty[] = " \n a\tb\0c\xff\xe2\x82\xac\xe2\x82 \r\n";
   obs_buf out = {0};
-  obs_clean_text((obs_str){dirty, sizeof(dirty) - 1, 0}, false, &out);
+  obs_http_clean_text((obs_str){dirty, sizeof(dirty) - 1, 0}, false, &out);
   obs_buf_putc(&out, '|');
-  obs_clean_text((obs_str){dirty, sizeof(dirty) - 1, 0}, true, &out);
+  obs_http_clean_text((obs_str){dirty, sizeof(dirty) - 1, 0}, true, &out);
   obs_buf_putc(&out, '\0');
   assert_string_equal(
       out.p,
