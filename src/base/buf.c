@@ -123,8 +123,12 @@ void obs_buf_json_str(obs_buf *b, obs_str s) {
   obs_buf_putc(b, '"');
 }
 
+void obs_buf_json_bytes(obs_buf *b, const void *p, size_t n) {
+  obs_buf_putc(b, '"');
+  append_escaped(b, p, n, false);
+  obs_buf_putc(b, '"');
+}
+
 void obs_buf_json_cstr(obs_buf *b, const char *s) {
-  obs_buf_putc(b, '"');
-  append_escaped(b, s, strlen(s), false);
-  obs_buf_putc(b, '"');
+  obs_buf_json_bytes(b, s, strlen(s));
 }

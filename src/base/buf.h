@@ -33,7 +33,8 @@ void obs_buf_i64(obs_buf *b, int64_t v);
 void obs_buf_u64(obs_buf *b, uint64_t v);
 /* Appends `s` as a JSON string with its quotes, escaped as JSON.stringify does. `s` must be valid UTF-8. */
 void obs_buf_json_str(obs_buf *b, obs_str s);
-/* The same for a C string that is not trusted to be UTF-8: bad bytes become U+FFFD. */
+/* The same for bytes that are not trusted to be UTF-8: bad ones become U+FFFD. */
+void obs_buf_json_bytes(obs_buf *b, const void *p, size_t n);
 void obs_buf_json_cstr(obs_buf *b, const char *s);
 
 #endif

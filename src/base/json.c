@@ -65,13 +65,17 @@ void obs_json_text_if(obs_json_writer *w, const char *name, obs_str s) {
   if (s.p != NULL) obs_json_text(w, name, s);
 }
 
-void obs_json_cstr(obs_json_writer *w, const char *name, const char *s) {
-  if (s == NULL) {
+void obs_json_bytes(obs_json_writer *w, const char *name, const void *p, size_t n) {
+  if (p == NULL) {
     obs_json_null(w, name);
     return;
   }
   begin(w, name);
-  obs_buf_json_cstr(w->out, s);
+  obs_buf_json_bytes(w->out, p, n);
+}
+
+void obs_json_cstr(obs_json_writer *w, const char *name, const char *s) {
+  obs_json_bytes(w, name, s, s == NULL ? 0 : strlen(s));
 }
 
 void obs_json_u64(obs_json_writer *w, const char *name, uint64_t v) {

@@ -36,7 +36,8 @@ void obs_json_end(obs_json_writer *w);
 void obs_json_text(obs_json_writer *w, const char *name, obs_str s);
 /* p NULL: the member is left out. */
 void obs_json_text_if(obs_json_writer *w, const char *name, obs_str s);
-/* A C string that is not trusted to be UTF-8: bad bytes become U+FFFD. NULL: null. */
+/* Text that is not trusted to be UTF-8: bad bytes become U+FFFD. NULL: null. */
+void obs_json_bytes(obs_json_writer *w, const char *name, const void *p, size_t n);
 void obs_json_cstr(obs_json_writer *w, const char *name, const char *s);
 void obs_json_u64(obs_json_writer *w, const char *name, uint64_t v);
 void obs_json_i64(obs_json_writer *w, const char *name, int64_t v);

@@ -133,12 +133,15 @@ static observer_err write_group(obs_commit *c, char *text, size_t size) {
 }
 
 static void keep_rejects(obs_commit *c, const obs_batch *b, int64_t now_ms) {
-  if (c->opts.journal == NULL) return;
+  if (c->opts.journal == NULL || b->nrejects == 0) return;
+  obs_journal_rejects gathered = {0};
   for (uint32_t i = 0; i < b->nrejects; i++) {
     const obs_batch_rejected *r = &b->rejects[i];
-    obs_journal_reject(c->opts.journal, now_ms, obs_transport_names[b->transport], r->reason, r->index,
-                       b->data + r->offset, r->length);
+    obs_journal_rejects_add(&gathered, now_ms, obs_transport_names[b->transport], r->reason, r->index,
+                            b->data + r->offset, r->length);
   }
+  obs_journal_write_rejects(c->opts.journal, &gathered);
+  obs_journal_rejects_fini(&gathered);
 }
 
 /* The room is made first: who is answered may send the next message at once. */

@@ -1,12 +1,13 @@
-/* bad-rows.jsonl: rows that replay could not take, kept aside once each, for a person to mend and publish again.
+/* bad-rows.jsonl: rows that replay could not take, kept aside once each, for a person to repair and publish again.
  *
- * One object lives as long as a replay. The file is read at the first bad row only, to know what it has already; beyond
- * OBS_BADROWS_MAX bytes nothing more is kept (that is said once), which bounds both file and memory. Best effort:
- * failures are logged and never stop a replay. */
+ * One object lives as long as a replay. The file is read at the first bad row only, to know what it already has; beyond
+ * OBS_BADROWS_MAX bytes nothing more is kept (logged once), which bounds file and memory. Best effort: failures are
+ * logged and never stop a replay. */
 #ifndef OBS_JOURNAL_BADROWS_H
 #define OBS_JOURNAL_BADROWS_H
 
-#include "journal/sidefile.h"
+#include "base/map.h"
+#include "jsonl/log.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,9 +18,8 @@ enum { OBS_BADROWS_MAX = 64 << 20, OBS_BADROWS_ROW_MAX = 64 << 10 };
 typedef struct {
   const char *dir;
   int dir_fd;
-  obs_sidefile file;
-  uint64_t *seen; /* sorted */
-  size_t nseen;
+  obs_jsonl_log file;
+  obs_map seen; /* ids of the rows that the file had at the first one */
   bool opened, full;
 } obs_badrows;
 
@@ -30,12 +30,12 @@ typedef struct {
   const char *reason;
   const char *row;
   size_t len;
-} obs_badrow;
+} obs_badrows_row;
 
 void obs_badrows_init(obs_badrows *b, const char *dir, int dir_fd);
 /* Syncs what was kept and closes. */
 void obs_badrows_fini(obs_badrows *b);
 /* True when the row is in the file, now or from before. */
-bool obs_badrows_keep(obs_badrows *b, const obs_badrow *row);
+bool obs_badrows_keep(obs_badrows *b, const obs_badrows_row *row);
 
 #endif

@@ -58,15 +58,18 @@ typedef struct {
   uint64_t blob_len;
 } parts;
 
-static bool parse(const obs_buf *file, parts *out) {
-  if (file->len < sizeof(magic) + 8 || memcmp(file->p, magic, sizeof(magic)) != 0) return false;
-  if (!obs_checksum_ok(file->p, file->len)) return false;
+static observer_err parse(const obs_buf *file, parts *out) {
+  if (file->len < sizeof(magic) + 8 || memcmp(file->p, magic, sizeof(magic)) != 0 ||
+      !obs_checksum_ok(file->p, file->len))
+    return OBSERVER_E_CORRUPT;
   const char *p = file->p + sizeof(magic);
   size_t left = file->len - sizeof(magic) - 8;
-  if (!obs_take_u64(&p, &left, &out->seq) || !obs_take_u64(&p, &left, &out->hash)) return false;
-  if (!obs_index_decode(&out->index, &p, &left) || !obs_take_u64(&p, &left, &out->blob_len)) return false;
+  if (!obs_take_u64(&p, &left, &out->seq) || !obs_take_u64(&p, &left, &out->hash)) return OBSERVER_E_CORRUPT;
+  observer_err err = obs_index_decode(&out->index, &p, &left);
+  if (err != OBSERVER_E_OK) return err;
+  if (!obs_take_u64(&p, &left, &out->blob_len) || out->blob_len != left) return OBSERVER_E_CORRUPT;
   out->blob = p;
-  return out->blob_len == left;
+  return OBSERVER_E_OK;
 }
 
 /* The segment that was active then: the one with its first seq, else today's active one unless newer ones were rotated
@@ -115,7 +118,11 @@ observer_err obs_journal_checkpoint_load(obs_journal *j, uint64_t *seq, obs_buf 
   observer_err err = obs_file_read_all(j->dir_fd, OBS_JOURNAL_CHECKPOINT, CHECKPOINT_MAX, &file);
   if (err == OBSERVER_E_CORRUPT) err = unusable(j, "too large");
   if (err == OBSERVER_E_IO) err = obs_journal_fail(j, "read", OBS_JOURNAL_CHECKPOINT);
-  if (err == OBSERVER_E_OK && !parse(&file, &c)) err = unusable(j, "damaged");
+  if (err == OBSERVER_E_OK) {
+    err = parse(&file, &c);
+    if (err == OBSERVER_E_CORRUPT) err = unusable(j, "damaged");
+    if (err == OBSERVER_E_NOMEM) err = obs_journal_fail_nomem(j, "checkpoint");
+  }
   if (err == OBSERVER_E_OK && !adopt(j, &c)) err = unusable(j, "the rows are not those it was made of");
   if (err == OBSERVER_E_OK) {
     *seq = c.seq;

@@ -166,12 +166,12 @@ static bool take_bad(obs_index *x, const char **p, size_t *left) {
   return true;
 }
 
-bool obs_index_decode(obs_index *x, const char **p, size_t *left) {
+observer_err obs_index_decode(obs_index *x, const char **p, size_t *left) {
   uint64_t head[5];
   for (size_t i = 0; i < 5; i++) {
-    if (!obs_take_u64(p, left, &head[i])) return false;
+    if (!obs_take_u64(p, left, &head[i])) return OBSERVER_E_CORRUPT;
   }
-  if (head[3] > *left / 32 || head[4] > (*left - head[3] * 32) / 16) return false;
+  if (head[3] > *left / 32 || head[4] > (*left - head[3] * 32) / 16) return OBSERVER_E_CORRUPT;
   obs_index y;
   obs_index_init(&y, head[0]);
   y.rows = head[1];
@@ -183,11 +183,11 @@ bool obs_index_decode(obs_index *x, const char **p, size_t *left) {
   bool room = (y.nblocks == 0 || y.blocks != NULL) && (y.nbad == 0 || y.bad != NULL);
   if (!room || !take_blocks(&y, p, left) || !take_bad(&y, p, left)) {
     obs_index_fini(&y);
-    return false;
+    return room ? OBSERVER_E_CORRUPT : OBSERVER_E_NOMEM;
   }
   obs_index_fini(x);
   *x = y;
-  return true;
+  return OBSERVER_E_OK;
 }
 
 bool obs_index_read_sidecar(obs_index *x, int dir_fd, const char *name) {
@@ -197,7 +197,7 @@ bool obs_index_read_sidecar(obs_index *x, int dir_fd, const char *name) {
   if (ok) {
     const char *p = file.p + sizeof(sidecar_magic);
     size_t left = file.len - sizeof(sidecar_magic) - 8;
-    ok = obs_index_decode(x, &p, &left) && left == 0;
+    ok = obs_index_decode(x, &p, &left) == OBSERVER_E_OK && left == 0;
   }
   obs_buf_fini(&file);
   return ok;

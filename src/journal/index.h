@@ -56,10 +56,10 @@ size_t obs_index_below(const obs_index *x, uint64_t seq);
 size_t obs_index_bad_before(const obs_index *x, uint64_t offset);
 bool obs_index_is_bad(const obs_index *x, uint64_t offset);
 
-/* As bytes, within a sidecar or a checkpoint; decode takes them off the front of `p` and leaves `x` alone on failure.
- */
+/* As bytes, within a sidecar or a checkpoint; decode takes them off the front of `p` and leaves `x` alone on failure
+ * (CORRUPT, NOMEM). */
 void obs_index_encode(const obs_index *x, obs_buf *out);
-bool obs_index_decode(obs_index *x, const char **p, size_t *left);
+observer_err obs_index_decode(obs_index *x, const char **p, size_t *left);
 
 /* Sidecar files. Reading answers false when there is none that is whole. A rotated segment's needs
  * no sync: after a power cut the checksum tells, and it is made again. */

@@ -7,7 +7,7 @@
 
 #include "journal/index.h"
 #include "journal/journal.h"
-#include "journal/sidefile.h"
+#include "jsonl/log.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -45,7 +45,7 @@ struct obs_journal {
   bool dir_dirty; /* rotated, the directory not synced: the next sync does both */
   uint64_t pending_since_ms;
   bool rotation_failed; /* said once */
-  obs_sidefile rejected;
+  obs_jsonl_log rejected;
   char error[512];
   int (*datasync)(int fd);
   int (*truncate)(int fd, off_t length);
@@ -86,6 +86,8 @@ void obs_journal_publish(obs_journal *j);
 void obs_journal_set_mark(obs_journal *j);
 /* Syncs the active segment, marks and publishes. Nothing is taken back on failure. */
 observer_err obs_journal_flush(obs_journal *j);
+/* Turns rejected.jsonl over when it is due. */
+void obs_journal_maintain_rejected(obs_journal *j);
 /* Writes segment i's sidecar; best effort. */
 void obs_journal_save_sidecar(obs_journal *j, size_t i);
 

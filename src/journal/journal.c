@@ -254,7 +254,7 @@ observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, c
   if (j->opts.block_bytes == 0) j->opts.block_bytes = DEFAULT_BLOCK;
   if (j->opts.rejected_bytes == 0) j->opts.rejected_bytes = DEFAULT_REJECTED;
   j->dir_fd = j->lock_fd = j->fd = -1;
-  j->rejected = OBS_SIDEFILE_CLOSED;
+  j->rejected = OBS_JSONL_LOG_CLOSED;
   j->datasync = fdatasync;
   j->truncate = ftruncate;
   observer_err err = open_all(j);
@@ -272,7 +272,7 @@ void obs_journal_close(obs_journal *j) {
   if (j->dirty) obs_journal_cut(j);
   if (j->dirty) obs_log_error("journal", "truncate %s/%s: %s", j->dir, j->name, strerror(errno));
   if (j->pending && obs_journal_flush(j) != OBSERVER_E_OK) obs_log_error("journal", "%s", j->error);
-  obs_sidefile_close(&j->rejected);
+  obs_jsonl_log_close(&j->rejected);
   for (size_t i = 0; i < j->nsegments; i++) obs_index_fini(&j->segments[i].index);
   free(j->segments);
   const int fds[] = {j->fd, j->lock_fd, j->dir_fd};

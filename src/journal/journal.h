@@ -94,16 +94,29 @@ observer_err obs_journal_checkpoint_save(obs_journal *j, uint64_t seq, const voi
  * that cannot be used, because it is damaged or the rows are not those it was made of (replay then starts at 1). */
 observer_err obs_journal_checkpoint_load(obs_journal *j, uint64_t *seq, obs_buf *blob);
 
-/* One refused op or message: time, transport, reason, index, the bytes as base64 (at most 64 KiB of them). Best effort;
- * failures are counted. */
-void obs_journal_reject(obs_journal *j, int64_t now_ms, const char *transport, const char *reason, uint32_t index,
-                        const void *bytes, size_t len);
+/* Rejected ops and messages, gathered from a batch and written to rejected.jsonl by one call. Starts as {0}. */
+typedef struct {
+  obs_buf rows;
+  uint64_t count;   /* gathered */
+  uint64_t dropped; /* of them without a place in `rows`: beyond OBS_JOURNAL_REJECTS_MAX bytes, or no memory */
+} obs_journal_rejects;
+enum { OBS_JOURNAL_REJECTS_MAX = 16 << 20 };
+/* Adds one: time, transport, reason, index, and the bytes as base64 (at most 64 KiB of them). Any thread. */
+void obs_journal_rejects_add(obs_journal_rejects *r, int64_t now_ms, const char *transport, const char *reason,
+                             uint32_t index, const void *bytes, size_t len);
+void obs_journal_rejects_fini(obs_journal_rejects *r);
+/* Writes what was gathered and empties `r`. Best effort: what could not be written is logged and counted. */
+void obs_journal_write_rejects(obs_journal *j, obs_journal_rejects *r);
 
 typedef struct {
   uint64_t bytes, segments; /* on disk, active one included */
   uint64_t appends, syncs, failures;
-  uint64_t bad_rows, rejected_failures;
+  uint64_t bad_rows;                   /* that replay passed over */
+  uint64_t bad_rows_kept;              /* of them now in bad-rows.jsonl, from this start or an earlier one */
+  uint64_t rejected, rejected_dropped; /* rows written to rejected.jsonl; beyond a batch's limit */
+  uint64_t rejected_failures;          /* rejects that could not be written */
 } obs_journal_counts;
+/* Any thread. */
 void obs_journal_get_counts(obs_journal *j, obs_journal_counts *out);
 
 /* Reading back, newest first: rows with seq < before_seq (0: from the newest synced), skipping segments and blocks of

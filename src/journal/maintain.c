@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static uint64_t rotated_bytes(const obs_journal *j) {
@@ -55,18 +54,10 @@ static void drop_oldest(obs_journal *j) {
   obs_log_info("journal", "deleted %s/%s: retention", j->dir, segment);
 }
 
-static void turn_rejected_over(obs_journal *j) {
-  struct stat st;
-  if (fstatat(j->dir_fd, OBS_JOURNAL_REJECTED, &st, 0) != 0 || (uint64_t)st.st_size < j->opts.rejected_bytes) return;
-  obs_sidefile_close(&j->rejected);
-  if (renameat(j->dir_fd, OBS_JOURNAL_REJECTED, j->dir_fd, OBS_JOURNAL_REJECTED_OLD) == 0) return;
-  obs_log_warn("journal", "rename %s/%s: %s", j->dir, OBS_JOURNAL_REJECTED, strerror(errno));
-}
-
 void obs_journal_maintain(obs_journal *j, int64_t now_ms) {
   while (j->replayed && oldest_must_go(j, now_ms)) {
     if (j->nsegments == 2 && !note_first_seq(j)) break;
     drop_oldest(j);
   }
-  turn_rejected_over(j);
+  obs_journal_maintain_rejected(j);
 }

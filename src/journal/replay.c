@@ -43,8 +43,10 @@ static void warn_bad(const replay *r, const obs_line_view *row, const char *reas
 }
 
 static bool keep_aside(replay *r, const obs_line_view *row, const char *reason) {
-  obs_badrow bad = {r->index->first_seq, r->name, row->offset, reason, row->p, row->len};
-  return obs_badrows_keep(&r->aside, &bad);
+  obs_badrows_row bad = {r->index->first_seq, r->name, row->offset, reason, row->p, row->len};
+  bool kept = obs_badrows_keep(&r->aside, &bad);
+  r->j->counts.bad_rows_kept += kept; /* nobody else reads it before the replay's end */
+  return kept;
 }
 
 static bool extend(replay *r, uint64_t end, uint64_t rows, int64_t time_ms) {

@@ -1,15 +1,151 @@
 #include "jsonl/internal.h"
 
 #include "base/log.h"
+#include "base/utf8.h"
+#include "jsonl/file.h"
 #include "jsonl/lines.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { KEPT = 1000, KEPT_BYTES = 4 << 20, TURN_BYTES = 32 << 20 };
+
+/* ---- the rows in memory ---- */
+
+/* Keeps a row in its place by number; the text becomes the records' own, and the oldest rows make room. */
+static void keep(obs_records *r, uint64_t number, char *text, uint32_t len) {
+  if (len > r->opts.kept_bytes) {
+    free(text);
+    return;
+  }
+  if (r->first + r->count == r->cap) {
+    memmove(r->rows, r->rows + r->first, r->count * sizeof(*r->rows));
+    r->first = 0;
+  }
+  obs_records_row *rows = r->rows + r->first;
+  uint32_t at = r->count++;
+  for (; at > 0 && rows[at - 1].number > number; at--) rows[at] = rows[at - 1];
+  rows[at] = (obs_records_row){number, text, len};
+  r->bytes += len;
+  while (r->count > r->opts.kept || r->bytes > r->opts.kept_bytes) {
+    obs_records_row *oldest = &r->rows[r->first++];
+    r->count--;
+    r->bytes -= oldest->len;
+    free(oldest->text);
+  }
+}
+
+/* How many of those kept have a number below `number`. */
+static uint32_t rows_below(const obs_records *r, uint64_t number) {
+  uint32_t low = 0, high = r->count;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (r->rows[r->first + middle].number < number)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static const obs_records_row *find(const obs_records *r, uint64_t number) {
+  uint32_t i = rows_below(r, number);
+  const obs_records_row *row = &r->rows[r->first + i];
+  return i < r->count && row->number == number ? row : NULL;
+}
+
+/* ---- open ---- */
+
+static observer_err cannot(const obs_records *r, const char *verb, char *text, size_t size) {
+  int saved = errno;
+  snprintf(text, size, "%s %s/%s: %s", verb, r->dir, r->name, strerror(saved));
+  return obs_file_err(saved);
+}
+
+/* Takes a parsed row. Numbers are given one after another: one that is far beyond those before it is a fault of the
+ * file, and going on from there would run out of numbers that JSON can tell apart. */
+static bool take_row(obs_records *r, const cJSON *row, const obs_line_view *line, const char **why) {
+  const cJSON *id = cJSON_GetObjectItemCaseSensitive(row, "id");
+  *why = "id: must be the number of a row";
+  if (!cJSON_IsNumber(id) || !(id->valuedouble >= 1 && id->valuedouble <= (double)(r->next + UINT32_MAX))) return false;
+  uint64_t number = (uint64_t)id->valuedouble;
+  *why = "id: came before";
+  if (find(r, number) != NULL) return false;
+  if (number >= r->next) r->next = number + 1;
+  *why = "not a row of this kind";
+  if (r->opts.fold != NULL && !r->opts.fold(r->opts.arg, row, why)) return false;
+  char *copy = malloc(line->len);
+  if (copy == NULL) return true; /* then it is in the file alone */
+  memcpy(copy, line->p, line->len);
+  keep(r, number, copy, (uint32_t)line->len);
+  return true;
+}
+
+/* Control characters, and zeros of a block that was never written: cJSON passes over them, but a page with such a row
+ * could not be read. */
+static bool has_controls(const obs_line_view *line) {
+  for (size_t i = 0; i < line->len; i++) {
+    unsigned char c = (unsigned char)line->p[i];
+    if (c < ' ' && c != '\t' && c != '\r') return true;
+  }
+  return false;
+}
+
+static bool take_line(obs_records *r, const obs_line_view *line, const char **why) {
+  *why = line->oversize ? "too long" : "not valid UTF-8";
+  if (line->oversize || !obs_utf8_valid(line->p, line->len)) return false;
+  *why = "it has control characters";
+  if (has_controls(line)) return false;
+  *why = "not a JSON object";
+  const char *end = NULL;
+  cJSON *row = cJSON_ParseWithLengthOpts(line->p, line->len, &end, false);
+  bool object = cJSON_IsObject(row) && obs_line_blank(end, (size_t)(line->p + line->len - end));
+  bool ok = object && take_row(r, row, line, why);
+  cJSON_Delete(row);
+  return ok;
+}
+
+static observer_err read_rows(obs_records *r, char *text, size_t size) {
+  obs_lines lines;
+  obs_line_view line;
+  observer_err err;
+  obs_lines_init(&lines, r->log.fd, 0);
+  for (uint64_t n = 1; (err = obs_lines_next(&lines, &line)) == OBSERVER_E_OK; n++) {
+    if (!line.newline) { /* it was being written when the power went */
+      if (!obs_jsonl_log_cut(&r->log, line.offset)) {
+        err = cannot(r, "cut", text, size);
+        break;
+      }
+      obs_log_warn("records", "%s/%s: a torn last row of %" PRIu64 " bytes cut off", r->dir, r->name,
+                   line.next - line.offset);
+      break;
+    }
+    if (obs_line_blank(line.p, line.len)) continue;
+    const char *why = NULL;
+    if (take_line(r, &line, &why)) {
+      r->counts.rows++;
+      continue;
+    }
+    r->counts.bad_rows++;
+    obs_log_warn("records", "%s/%s:%" PRIu64 ": %s (the row is ignored)", r->dir, r->name, n, why);
+  }
+  if (err == OBSERVER_E_IO && text[0] == '\0') err = cannot(r, "read", text, size);
+  if (err == OBSERVER_E_NOMEM) snprintf(text, size, "read %s/%s: %s", r->dir, r->name, observer_strerror(err));
+  obs_lines_fini(&lines);
+  return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
+}
+
+static observer_err open_file(obs_records *r, char *text, size_t size) {
+  text[0] = '\0';
+  r->dir_fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (r->dir_fd < 0 || !obs_jsonl_log_open(&r->log, r->dir_fd, r->name, true)) return cannot(r, "open", text, size);
+  return read_rows(r, text, size);
+}
 
 static bool allocate(obs_records *r, const obs_records_opts *opts) {
   r->opts = *opts;
@@ -18,12 +154,14 @@ static bool allocate(obs_records *r, const obs_records_opts *opts) {
   if (r->opts.turn_bytes == 0) r->opts.turn_bytes = TURN_BYTES;
   r->turn_at = r->opts.turn_bytes;
   r->next = 1;
-  r->dir_fd = r->fd = -1;
-  r->datasync = fdatasync;
+  r->dir_fd = -1;
+  r->log = OBS_JSONL_LOG_CLOSED;
   r->lock_made = pthread_mutex_init(&r->lock, NULL) == 0;
   r->name = strdup(opts->name);
   if (opts->dir != NULL) r->dir = strdup(opts->dir);
-  return r->lock_made && r->name != NULL && (opts->dir == NULL || r->dir != NULL) && obs_records_kept_init(r);
+  r->cap = 2 * r->opts.kept + 1; /* twice the rows: they are moved to the front once in `kept` appends */
+  r->rows = calloc(r->cap, sizeof(*r->rows));
+  return r->lock_made && r->name != NULL && (opts->dir == NULL || r->dir != NULL) && r->rows != NULL;
 }
 
 observer_err obs_records_open(const obs_records_opts *opts, obs_records **out, char *error_text, size_t error_size) {
@@ -34,7 +172,7 @@ observer_err obs_records_open(const obs_records_opts *opts, obs_records **out, c
     obs_records_close(r);
     return OBSERVER_E_NOMEM;
   }
-  observer_err err = r->dir == NULL ? OBSERVER_E_OK : obs_records_load(r, error_text, error_size);
+  observer_err err = r->dir == NULL ? OBSERVER_E_OK : open_file(r, error_text, error_size);
   if (err != OBSERVER_E_OK) {
     obs_records_close(r);
     return err;
@@ -45,21 +183,17 @@ observer_err obs_records_open(const obs_records_opts *opts, obs_records **out, c
 
 void obs_records_close(obs_records *r) {
   if (r == NULL) return;
-  if (r->fd >= 0) (void)close(r->fd); /* every row was synced */
+  obs_jsonl_log_close(&r->log);
   if (r->dir_fd >= 0) (void)close(r->dir_fd);
-  obs_records_kept_fini(r);
+  for (uint32_t i = 0; i < r->count; i++) free(r->rows[r->first + i].text);
+  free(r->rows);
   if (r->lock_made) pthread_mutex_destroy(&r->lock);
   free(r->name);
   free(r->dir);
   free(r);
 }
 
-uint64_t obs_records_next(obs_records *r) {
-  pthread_mutex_lock(&r->lock);
-  uint64_t next = r->next;
-  pthread_mutex_unlock(&r->lock);
-  return next;
-}
+/* ---- append ---- */
 
 /* `{"id":N,` and the members, with the newline. */
 static observer_err make_row(uint64_t number, const obs_buf *members, obs_buf *row) {
@@ -72,31 +206,60 @@ static observer_err make_row(uint64_t number, const obs_buf *members, obs_buf *r
   return row->len <= OBS_LINE_MAX ? OBSERVER_E_OK : OBSERVER_E_INVALID;
 }
 
-static observer_err fail(obs_records *r, observer_err err, const char *why) {
+/* The new file begins with the rows that are kept, or with what the owner gives. A file that cannot be turned over goes
+ * on growing. */
+static void turn_over(obs_records *r) {
+  obs_buf first = {0};
+  if (r->opts.carry != NULL) {
+    r->opts.carry(r->opts.arg, &first);
+  } else {
+    for (uint32_t i = 0; i < r->count; i++) {
+      obs_buf_append(&first, r->rows[r->first + i].text, r->rows[r->first + i].len);
+      obs_buf_putc(&first, '\n');
+    }
+  }
+  if (first.oom) errno = ENOMEM;
+  if (!first.oom && obs_jsonl_log_turn(&r->log, &first)) {
+    r->counts.turns++;
+    r->turn_at = 2 * r->log.size > r->opts.turn_bytes ? 2 * r->log.size : r->opts.turn_bytes;
+  } else {
+    obs_log_warn("records", "turn over %s/%s: %s (the file goes on growing)", r->dir, r->name, strerror(errno));
+    r->turn_at = r->log.size + r->opts.turn_bytes;
+  }
+  obs_buf_fini(&first);
+}
+
+static bool write_row(obs_records *r, const obs_buf *row) {
+  if (r->dir == NULL) return true;
+  if (r->log.size + row->len > r->turn_at) turn_over(r);
+  return obs_jsonl_log_append(&r->log, row);
+}
+
+static observer_err append_locked(obs_records *r, const obs_buf *members, obs_buf *row) {
+  observer_err err = make_row(r->next, members, row);
+  const char *why = observer_strerror(err);
+  char *copy = err == OBSERVER_E_OK ? malloc(row->len) : NULL;
+  if (err == OBSERVER_E_OK && copy == NULL) {
+    err = OBSERVER_E_NOMEM;
+    why = observer_strerror(err);
+  } else if (err == OBSERVER_E_OK && !write_row(r, row)) {
+    err = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? OBSERVER_E_NOSPC : OBSERVER_E_IO;
+    why = strerror(errno);
+  }
+  if (err == OBSERVER_E_OK) {
+    uint32_t len = (uint32_t)row->len - 1;
+    memcpy(copy, row->p, len);
+    keep(r, r->next++, copy, len);
+    r->counts.rows++;
+    r->failing = false;
+    return OBSERVER_E_OK;
+  }
+  free(copy);
   r->counts.failures++;
   if (!r->failing)
     obs_log_error("records", "write %s%s%s: %s", r->dir != NULL ? r->dir : "", r->dir != NULL ? "/" : "", r->name, why);
   r->failing = true;
   return err;
-}
-
-static observer_err append_locked(obs_records *r, const obs_buf *members, obs_buf *row) {
-  observer_err err = make_row(r->next, members, row);
-  if (err != OBSERVER_E_OK) return fail(r, err, observer_strerror(err));
-  uint32_t len = (uint32_t)row->len - 1;
-  char *copy = malloc(len);
-  if (copy == NULL) return fail(r, OBSERVER_E_NOMEM, observer_strerror(OBSERVER_E_NOMEM));
-  if (r->dir != NULL && !obs_records_write(r, row)) {
-    int saved = errno;
-    free(copy);
-    return fail(r, saved == ENOSPC || saved == EDQUOT || saved == EFBIG ? OBSERVER_E_NOSPC : OBSERVER_E_IO,
-                strerror(saved));
-  }
-  memcpy(copy, row->p, len);
-  obs_records_keep(r, r->next++, copy, len);
-  r->counts.rows++;
-  r->failing = false;
-  return OBSERVER_E_OK;
 }
 
 observer_err obs_records_append(obs_records *r, const obs_buf *members, uint64_t *number) {
@@ -107,6 +270,54 @@ observer_err obs_records_append(obs_records *r, const obs_buf *members, uint64_t
   pthread_mutex_unlock(&r->lock);
   obs_buf_fini(&row);
   return err;
+}
+
+/* ---- views ---- */
+
+uint64_t obs_records_next(obs_records *r) {
+  pthread_mutex_lock(&r->lock);
+  uint64_t next = r->next;
+  pthread_mutex_unlock(&r->lock);
+  return next;
+}
+
+static bool matches(const obs_records_row *row, obs_records_match match, void *arg) {
+  if (match == NULL) return true;
+  cJSON *json = cJSON_ParseWithLength(row->text, row->len);
+  bool ok = json != NULL && match(arg, json);
+  cJSON_Delete(json);
+  return ok;
+}
+
+observer_err obs_records_page(obs_records *r, obs_records_match match, void *arg, uint64_t before, uint32_t limit,
+                              obs_buf *out, uint64_t *next) {
+  uint64_t last = 0;
+  uint32_t taken = 0;
+  *next = 0;
+  obs_buf_putc(out, '[');
+  pthread_mutex_lock(&r->lock);
+  for (uint32_t i = before == 0 ? r->count : rows_below(r, before); i > 0 && limit > 0; i--) {
+    const obs_records_row *row = &r->rows[r->first + i - 1];
+    if (!matches(row, match, arg)) continue;
+    if (taken++ == limit) {
+      *next = last;
+      break;
+    }
+    if (taken > 1) obs_buf_putc(out, ',');
+    obs_buf_append(out, row->text, row->len);
+    last = row->number;
+  }
+  pthread_mutex_unlock(&r->lock);
+  obs_buf_putc(out, ']');
+  return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+}
+
+bool obs_records_one(obs_records *r, uint64_t number, obs_buf *out) {
+  pthread_mutex_lock(&r->lock);
+  const obs_records_row *row = find(r, number);
+  if (row != NULL) obs_buf_append(out, row->text, row->len);
+  pthread_mutex_unlock(&r->lock);
+  return row != NULL;
 }
 
 void obs_records_get_counts(obs_records *r, obs_records_counts *out) {

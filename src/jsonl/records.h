@@ -1,19 +1,14 @@
 /* Records: what the learning loops found out, one JSON object a line in a file of DATA_DIR, the last ones in memory
  * too.
  *
- * In:  finished rows (JSON objects of one line, valid UTF-8), from any thread.
- * Out: the rows again: at open, oldest first, to whoever folds them into its own state; later as pages, newest
- *      first.
- * File: append-only, rows whole or absent: a row is written and synced before obs_records_append returns OK, and a
- *   failed write is cut off again. At open a torn last row is cut off; a row that is not a JSON object, or that the
- *   fold refuses, is counted, warned of with file and line, and passed over, never fatal. Every row gets a number,
- *   from 1; it stands in the row as its first member, `"id":N`, put there by append.
- * Bounded: the file is turned over to NAME.1.jsonl at `turn_bytes` (in one step, so that a crash leaves the one or
- *   the other), and the new one begins with the rows that are kept in memory, or with what the owner's `carry`
- *   gives. Kept in memory: the last `kept` rows, at most `kept_bytes`.
- * Without a directory (ephemeral): nothing but the memory.
- * Threads: append and views on any thread; one mutex, held across the write of an append, so views wait for a disk
- *   that hangs: not for NNG's threads. */
+ * append: rows whole or absent (log.h), written and synced before it returns OK. Each gets a number, from 1, which
+ *   append puts first in the row: `"id":N`.
+ * open: gives every row to `fold`, oldest first. A torn last row is cut off; a row that is no JSON object, or that the
+ *   fold refuses, is counted, logged with file and line, and ignored.
+ * Bounded: the file is turned over to NAME.1.jsonl at `turn_bytes`; in memory are the last `kept` rows, at most
+ *   `kept_bytes`. Without a directory (ephemeral) there is only the memory.
+ * Threads: any; one mutex, held across the write of an append, so views wait for a disk that hangs: not for NNG's
+ *   threads. */
 #ifndef OBS_JSONL_RECORDS_H
 #define OBS_JSONL_RECORDS_H
 
@@ -60,7 +55,9 @@ observer_err obs_records_page(obs_records *r, obs_records_match match, void *arg
 bool obs_records_one(obs_records *r, uint64_t number, obs_buf *out);
 
 typedef struct {
-  uint64_t rows, bad_rows, failures; /* ever read or written in this process; appends that failed */
+  uint64_t rows, bad_rows; /* read or written by this process */
+  uint64_t failures;       /* appends */
+  uint64_t turns;          /* of the file */
 } obs_records_counts;
 void obs_records_get_counts(obs_records *r, obs_records_counts *out);
 

@@ -163,6 +163,14 @@ static inline void append(fixture *f, uint64_t n, unsigned rows, int64_t time_ms
   assert_int_equal(obs_journal_sync(f->j), OBSERVER_E_OK);
 }
 
+static inline void reject(obs_journal *j, int64_t now_ms, const char *transport, const char *reason, uint32_t index,
+                          const void *bytes, size_t len) {
+  obs_journal_rejects r = {0};
+  obs_journal_rejects_add(&r, now_ms, transport, reason, index, bytes, len);
+  obs_journal_write_rejects(j, &r);
+  obs_journal_rejects_fini(&r);
+}
+
 /* One group a row; n is the seq and the time. */
 static inline void fill(fixture *f, uint64_t rows) {
   for (uint64_t n = obs_journal_next_seq(f->j), end = n + rows; n < end; n++) append(f, n, 1, (int64_t)n);

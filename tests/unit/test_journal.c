@@ -237,7 +237,7 @@ static void rejected_rows(void **state) {
   o.rejected_bytes = 1000;
   spill_text(path(f, "rejected.jsonl"), "{\"half");
   open_with(f, &o);
-  obs_journal_reject(f->j, 0, "pull", "a \"reason\"", 3, "\0\1\2", 3);
+  reject(f->j, 0, "pull", "a \"reason\"", 3, "\0\1\2", 3);
   size_t len;
   char *text = slurp(path(f, "rejected.jsonl"), &len);
   assert_string_equal(text, "{\"half\n{\"time\":\"1970-01-01T00:00:00.000Z\",\"transport\":\"pull\",\"reason\":"
@@ -246,14 +246,14 @@ static void rejected_rows(void **state) {
   obs_journal_maintain(f->j, 0);
   assert_int_equal(size_of(path(f, "rejected.1.jsonl")), 0);
   static char big[70000];
-  obs_journal_reject(f->j, 0, "http", "too large", 0, big, sizeof(big));
+  reject(f->j, 0, "http", "too large", 0, big, sizeof(big));
   text = slurp(path(f, "rejected.jsonl"), &len);
   assert_non_null(strstr(text, "\"size\":70000,\"truncated\":true"));
   free(text);
   obs_journal_maintain(f->j, 0);
   assert_true(size_of(path(f, "rejected.1.jsonl")) > 1000);
   assert_int_equal(size_of(path(f, "rejected.jsonl")), 0);
-  obs_journal_reject(f->j, 0, "sub", "again", 0, "x", 1);
+  reject(f->j, 0, "sub", "again", 0, "x", 1);
   assert_int_equal(count_lines(path(f, "rejected.jsonl")), 1);
 }
 

@@ -25,7 +25,7 @@ static void disk_full(void **state) {
     assert_int_equal(size_of(path(f, "ops.jsonl")), before);
     assert_int_equal(obs_journal_next_seq(f->j), 11);
   }
-  obs_journal_reject(f->j, 0, "pull", "fits not, whatever it is, because the reason is long", 0, NULL, 0);
+  reject(f->j, 0, "pull", "fits not, whatever it is, because the reason is long", 0, NULL, 0);
   assert_int_equal(obs_journal_checkpoint_save(f->j, 10, blob, sizeof(blob)), OBSERVER_E_NOSPC);
   set_file_limit(RLIM_INFINITY);
   append(f, 11, 2, 11);

@@ -296,7 +296,7 @@ static void test_failed_sync(void **state) {
   owner o = {.seen = ""};
   obs_records_opts opts = plain(f, &o);
   obs_records *r = open_records(&opts);
-  r->datasync = failing_sync;
+  r->log.datasync = failing_sync;
   must_add(r, "", 1);
   sync_fails = true;
   assert_int_equal(add(r, "\"lost\":true", NULL), OBSERVER_E_IO);

@@ -1,0 +1,122 @@
+/* Every allocation of journal and records fails once: the call answers OBSERVER_E_NOMEM or does its work, and what it
+ * reported is what is there afterwards. */
+#include "alloc_fault.h"
+#include "journal_fixture.h"
+#include "jsonl/records.h"
+
+/* Open, recover, write, checkpoint, reject, rotate, read: rows that were reported as written. `*err` is the first
+ * failure. */
+static uint64_t work(fixture *f, const obs_journal_opts *o, observer_err *err) {
+  static const char blob[] = "blob";
+  char text[256] = "", row[64];
+  uint64_t seq = 0, rows = 0, next;
+  bool more;
+  obs_buf loaded = {0};
+  obs_journal_rejects rejects = {0};
+  *err = obs_journal_open(o, &f->j, text, sizeof(text));
+  if (*err != OBSERVER_E_OK) return 0;
+  observer_err found = obs_journal_checkpoint_load(f->j, &seq, &loaded);
+  obs_buf_fini(&loaded);
+  if (found != OBSERVER_E_OK && found != OBSERVER_E_NOTFOUND) *err = found;
+  observer_err replayed = obs_journal_replay(f->j, 1, good, f, &f->replayed);
+  if (replayed != OBSERVER_E_OK) {
+    *err = replayed;
+    return 0;
+  }
+  for (uint64_t n = obs_journal_next_seq(f->j), end = n + 12; n < end; n++) {
+    struct iovec iov = {row, (size_t)snprintf(row, sizeof(row), "{\"n\":%" PRIu64 ",\"t\":%" PRIu64 "}\n", n, n)};
+    observer_err e = obs_journal_append(f->j, &iov, 1, 1, (int64_t)n, (int64_t)n);
+    if (e == OBSERVER_E_OK) e = obs_journal_sync(f->j);
+    if (e != OBSERVER_E_OK) *err = e;
+    if (e != OBSERVER_E_OK) break;
+    rows++;
+  }
+  observer_err saved = obs_journal_checkpoint_save(f->j, obs_journal_next_seq(f->j) - 1, blob, 4);
+  if (saved != OBSERVER_E_OK) *err = saved;
+  obs_journal_rejects_add(&rejects, 0, "pull", "reason", 0, "x", 1);
+  obs_journal_write_rejects(f->j, &rejects);
+  obs_journal_rejects_fini(&rejects);
+  obs_journal_maintain(f->j, 0);
+  collector c = {.descending_by_one = true};
+  observer_err scanned = obs_journal_scan(f->j, &everything, collect, &c, &more, &next);
+  if (scanned != OBSERVER_E_OK) *err = scanned;
+  return rows;
+}
+
+static void journal(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  o.segment_bytes = 200;
+  o.retain_segments = 3;
+  o.block_bytes = 64;
+  open_with(f, &o);
+  fill(f, 5);
+  shut(f);
+  uint64_t rows = 5;
+  unsigned runs = 0;
+  for (unsigned long n = 1, fired = 1; fired; n++) {
+    char junk[32];
+    int len = snprintf(junk, sizeof(junk), "not a row %lu\n", n);
+    FILE *file = fopen(path(f, "ops.jsonl"), "ab"); /* each replay has a bad row to keep aside */
+    assert_true(file != NULL && fwrite(junk, 1, (size_t)len, file) == (size_t)len && fclose(file) == 0);
+    f->seen = f->first = f->last = f->sum = f->wrong = 0;
+    observer_err err;
+    alloc_fault_arm(n);
+    uint64_t written = work(f, &o, &err);
+    fired = alloc_fault_disarm();
+    shut(f);
+    if (err != OBSERVER_E_OK) assert_int_equal(err, OBSERVER_E_NOMEM);
+    rows += written;
+    runs++;
+    open_with(f, &o);
+    assert_int_equal(obs_journal_next_seq(f->j), rows + 1);
+    shut(f);
+  }
+  assert_true(runs > 20);
+}
+
+static bool take(void *arg, const cJSON *row, const char **why) {
+  (void)row;
+  (void)why;
+  ++*(unsigned *)arg;
+  return true;
+}
+
+static void records(void **state) {
+  fixture *f = *state;
+  unsigned seen = 0, written = 0;
+  char text[256];
+  obs_records_opts o = {.dir = f->dir, .name = "rows.jsonl", .kept = 4, .turn_bytes = 100, .fold = take, .arg = &seen};
+  for (unsigned long n = 1, fired = 1; fired; n++) {
+    obs_buf members = {0}, page = {0};
+    obs_records *r = NULL;
+    uint64_t next = 1;
+    unsigned ok = 0;
+    obs_buf_puts(&members, "\"a\":1");
+    alloc_fault_arm(n);
+    observer_err err = obs_records_open(&o, &r, text, sizeof(text));
+    for (unsigned i = 0; err == OBSERVER_E_OK && i < 9; i++)
+      ok += obs_records_append(r, &members, NULL) == OBSERVER_E_OK;
+    if (err == OBSERVER_E_OK) err = obs_records_page(r, NULL, NULL, 0, 9, &page, &next);
+    fired = alloc_fault_disarm();
+    if (err != OBSERVER_E_OK) assert_int_equal(err, OBSERVER_E_NOMEM);
+    if (r != NULL) assert_true(fired ? ok >= 8 : ok == 9);
+    obs_records_close(r);
+    obs_buf_fini(&members);
+    obs_buf_fini(&page);
+    written += ok;
+    assert_int_equal(obs_records_open(&o, &r, text, sizeof(text)), OBSERVER_E_OK);
+    if (r != NULL) assert_int_equal(obs_records_next(r), written + 1);
+    obs_records_close(r);
+  }
+  assert_true(seen > 0);
+}
+
+int main(void) {
+  obs_log_setup(OBS_LOG_ERROR + 1, OBS_LOG_TEXT);
+  const struct CMUnitTest tests[] = {
+      JOURNAL_TEST(journal),
+      JOURNAL_TEST(records),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
