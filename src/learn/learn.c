@@ -23,7 +23,7 @@ static const obs_loop *const table[] = {&obs_corrections_loop, &obs_analyses_loo
                                         &obs_playbooks_loop,   &obs_advice_loop,   &obs_reviews_loop};
 
 /* NICE: below whoever records, but not so low that a lock held here is kept from a processor for long. */
-enum { LOOPS = sizeof(table) / sizeof(*table), GATEWAY_TIMEOUT_MS = 5000, REFRESH_EVERY_MS = 1000, NICE = 10 };
+enum { LOOPS = sizeof(table) / sizeof(*table), GATEWAY_STOP_MS = 1000, REFRESH_EVERY_MS = 1000, NICE = 10 };
 
 /* A loop of the table. */
 typedef struct {
@@ -62,7 +62,9 @@ static observer_err open_tools(obs_learn *l, char *text, size_t size) {
   calls.dir = l->opts.dir;
   err = obs_calls_open(&calls, &l->tools.calls, text, size);
   if (err != OBSERVER_E_OK) return err;
-  l->tools.gateway = (obs_gateway){l->tools.calls, l->opts.gateway_url, GATEWAY_TIMEOUT_MS};
+  obs_gateway_opts gateway = {.calls = l->tools.calls, .url = l->opts.gateway_url};
+  if (gateway.url != NULL) err = obs_gateway_open(&gateway, &l->tools.gateway);
+  if (err != OBSERVER_E_OK) return err;
   if (l->opts.model.url == NULL) return OBSERVER_E_OK;
   obs_llm_opts model = l->opts.model;
   model.calls = l->tools.calls;
@@ -98,6 +100,7 @@ void obs_learn_close(obs_learn *l) {
   obs_learn_stop(l);
   for (int i = LOOPS; i-- > 0;)
     if (l->loops[i].loop != NULL) table[i]->close(l->loops[i].loop);
+  obs_gateway_close(l->tools.gateway);
   obs_llm_close(l->tools.model);
   obs_calls_close(l->tools.calls);
   obs_facts_close(l->tools.facts);
@@ -236,7 +239,7 @@ static void *run(void *arg) {
 }
 
 observer_err obs_learn_start(obs_learn *l, obs_commit *commit) {
-  observer_err err = OBSERVER_E_OK;
+  observer_err err = obs_gateway_start(l->tools.gateway);
   for (int i = 0; i < LOOPS && err == OBSERVER_E_OK; i++)
     if (table[i]->start != NULL) err = table[i]->start(l->loops[i].loop, commit);
   if (err == OBSERVER_E_OK) err = obs_thread_start(&l->thread, "obs:learn", run, l);
@@ -271,13 +274,14 @@ static void join(pthread_t thread, bool *running) {
 }
 
 void obs_learn_stop(obs_learn *l) {
-  if (l->tools.calls != NULL) obs_calls_stop(l->tools.calls);
   if (l->running) {
     pthread_mutex_lock(&l->lock);
     atomic_store(&l->stop, true);
     pthread_cond_broadcast(&l->wake);
     pthread_mutex_unlock(&l->lock);
   }
+  obs_gateway_stop(l->tools.gateway, GATEWAY_STOP_MS);
+  if (l->tools.calls != NULL) obs_calls_stop(l->tools.calls);
   join(l->thread, &l->running);
   for (int i = LOOPS; i-- > 0;) join(l->loops[i].thread, &l->loops[i].running);
   for (int i = LOOPS; i-- > 0;)
@@ -287,6 +291,7 @@ void obs_learn_stop(obs_learn *l) {
 /* ---- /health ---- */
 
 void obs_learn_describe(obs_learn *l, obs_buf *out) {
+  obs_gateway_counts gateway;
   pthread_mutex_lock(&l->lock);
   uint64_t cycle = l->cycle, missed = l->missed;
   pthread_mutex_unlock(&l->lock);
@@ -296,5 +301,7 @@ void obs_learn_describe(obs_learn *l, obs_buf *out) {
     if (table[i]->describe != NULL) table[i]->describe(l->loops[i].loop, out);
   obs_buf_puts(out, ",\"calls\":{");
   obs_calls_json(l->tools.calls, out);
-  obs_buf_puts(out, "}}");
+  obs_gateway_get_counts(l->tools.gateway, &gateway);
+  obs_buf_printf(out, ",\"gateway_queue\":{\"waiting\":%" PRIu32 ",\"dropped\":%" PRIu64 "}}}", gateway.waiting,
+                 gateway.dropped);
 }

@@ -9,8 +9,9 @@
 #include "cluster/clusters.h"
 #include "commit/commit.h"
 #include "diagnose/facts.h"
+#include "learn/announce.h"
 #include "learn/evidence.h"
-#include "learn/publish.h"
+#include "outbound/gateway.h"
 #include "outbound/llm.h"
 
 typedef struct obs_learn obs_learn;
@@ -27,7 +28,7 @@ typedef struct {
   obs_calls_opts calls;                                  /* `dir` is set by learn */
   uint32_t escalate_failures, escalate_window_s, escalate_cooldown_s, escalate_per_hour;
   uint32_t playbook_cycles; /* 0: the default */
-  obs_publish publish;
+  obs_announce announce;
 } obs_learn_opts;
 
 /* A "don't" that follows from an analysis; texts live as long as the call. */
@@ -46,8 +47,8 @@ typedef struct {
   const obs_learn *learn; /* for obs_learn_loop */
   obs_facts *facts;
   obs_calls *calls;
-  obs_llm *model; /* NULL: builtin */
-  obs_gateway gateway;
+  obs_llm *model;       /* NULL: builtin */
+  obs_gateway *gateway; /* NULL: none */
   obs_evidence evidence;
   /* Takes the don'ts: set by the loop that keeps them, called on the learning thread. NULL: nobody does. */
   void (*dont)(void *arg, const obs_loop_dont *d);

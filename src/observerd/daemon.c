@@ -127,7 +127,7 @@ static observer_err open_learn(obs_daemon *d, const obs_options *o, char *error,
       .escalate_cooldown_s = (uint32_t)o->escalate_cooldown_s,
       .escalate_per_hour = (uint32_t)o->escalate_per_hour,
       .playbook_cycles = (uint32_t)o->playbook_cycles,
-      .publish = {on_learned, d},
+      .announce = {on_learned, d},
   };
   return obs_learn_open(&opts, &d->learn, error, size);
 }

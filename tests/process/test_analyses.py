@@ -90,6 +90,21 @@ class Builtin(AnalysesTest):
         self.one(daemon, [failure(error="no such file")] * 3)
         daemon.stop()
 
+    def test_posts_wait_in_a_queue_and_not_the_analyses(self):
+        """While the first post hangs the analyses of the next clusters go on; their posts wait, and none is dropped."""
+        self.model.set("/log", hang=True)
+        daemon = self.daemon("--gateway-url", self.model.url)
+        self.one(daemon, [failure()] * 3)
+        for error in ("no such file", "no route to host", "disk full"):
+            self.one(daemon, [failure(error=error)] * 3)
+        queue = lambda: daemon.get("/health").json["learn"]["calls"]["gateway_queue"]
+        wait_until(lambda: queue()["waiting"] >= 1, 20, "a post that waits")
+        self.assertEqual(queue()["dropped"], 0)
+        self.model.set("/log")
+        wait_until(lambda: len(self.model.requests("/log")) == 4, 60, "all posts")
+        said = [r["body"]["context"].split("\n")[0].split(": ")[1] for r in self.model.requests("/log")]
+        self.assertEqual(said[1:], ["no such file", "no route to host", "disk full"])
+
     def test_the_feed_has_each_analysis(self):
         daemon = self.daemon(feed="tcp://127.0.0.1:0")
         with Follower(Sub(daemon.url("feed"), timeout=30 * SLOW)) as follower:

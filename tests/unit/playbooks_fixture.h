@@ -34,7 +34,7 @@ static inline void open_playbooks(fixture *x) {
   obs_playbooks_opts opts = {.dir = x->dir[0] != '\0' ? x->dir : NULL,
                              .facts = x->f.facts,
                              .evidence = {x->f.state, NULL},
-                             .publish = {on_publish, x}};
+                             .announce = {on_publish, x}};
   if (obs_playbooks_open(&opts, &x->p, error, sizeof(error)) != OBSERVER_E_OK) fail_msg("%s", error);
 }
 

@@ -40,7 +40,7 @@ static void open_analyses(fixture *x) {
                             .clusters = x->f.clusters,
                             .facts = x->f.facts,
                             .evidence = fed_evidence(&x->f),
-                            .publish = {fed_publish, &x->f},
+                            .announce = {fed_publish, &x->f},
                             .dont = on_dont,
                             .dont_arg = x};
   assert_int_equal(obs_analyses_open(&opts, &x->a, error, sizeof(error)), OBSERVER_E_OK);
@@ -53,7 +53,7 @@ static void open_escalations(fixture *x, const obs_escalations_opts *limits) {
   opts.clusters = x->f.clusters;
   opts.analyses = x->a;
   opts.evidence = fed_evidence(&x->f);
-  opts.publish = (obs_publish){fed_publish, &x->f};
+  opts.announce = (obs_announce){fed_publish, &x->f};
   assert_int_equal(obs_escalations_open(&opts, &x->e, error, sizeof(error)), OBSERVER_E_OK);
 }
 

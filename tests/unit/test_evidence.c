@@ -2,7 +2,7 @@
 #include "learn/evidence.h"
 
 #include "fed.h"
-#include "learn/publish.h"
+#include "outbound/gateway.h"
 
 typedef struct {
   uint64_t seqs[64];

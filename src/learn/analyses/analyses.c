@@ -344,7 +344,7 @@ static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_te
                             .evidence = tools->evidence,
                             .model = tools->model,
                             .gateway = tools->gateway,
-                            .publish = tools->opts->publish,
+                            .announce = tools->opts->announce,
                             .dont = hand_over,
                             .dont_arg = tools};
   observer_err err = obs_analyses_open(&opts, &a, error_text, size);

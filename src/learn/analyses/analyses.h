@@ -57,9 +57,9 @@ typedef struct {
   obs_clusters *clusters;
   obs_facts *facts;
   obs_evidence evidence;
-  obs_llm *model; /* NULL: builtin alone */
-  obs_gateway gateway;
-  obs_publish publish;
+  obs_llm *model;       /* NULL: builtin alone */
+  obs_gateway *gateway; /* NULL: none */
+  obs_announce announce;
   void (*dont)(void *arg, const obs_loop_dont *d); /* learning thread */
   void *dont_arg;
 } obs_analyses_opts;

@@ -127,13 +127,13 @@ static void tell_gateway(const obs_analyses *a, const obs_analysis *x) {
   obs_buf operation = {0}, result = {0};
   obs_str approach =
       x->by_model ? OBS_STR("LLM-analyzed error patterns") : OBS_STR("builtin diagnosis of error patterns");
-  if (a->opts.gateway.url == NULL || x->fleet) return;
+  if (a->opts.gateway == NULL || x->fleet) return;
   obs_buf_printf(&operation, "error_analysis: %" PRIu64 " failures", x->untaken);
   put_result(&result, &x->said);
   if (!operation.oom && !result.oom)
-    (void)obs_gateway_log(&a->opts.gateway, obs_buf_view(&operation), approach,
-                          obs_gateway_cut(obs_buf_view(&result), GATEWAY_UNITS),
-                          obs_gateway_cut(obs_buf_view(&x->lines), GATEWAY_UNITS));
+    obs_gateway_log(a->opts.gateway, obs_buf_view(&operation), approach,
+                    obs_gateway_cut(obs_buf_view(&result), GATEWAY_UNITS),
+                    obs_gateway_cut(obs_buf_view(&x->lines), GATEWAY_UNITS));
   obs_buf_fini(&operation);
   obs_buf_fini(&result);
 }
@@ -160,7 +160,7 @@ static void tell(obs_analyses *a, const obs_analysis *x, uint64_t number) {
   }
   obs_analyses_offer(a, row);
   cJSON_DeleteItemFromObjectCaseSensitive(row, "diagnosis");
-  if (a->opts.publish.fn != NULL) a->opts.publish.fn(a->opts.publish.arg, "analysis", row);
+  if (a->opts.announce.fn != NULL) a->opts.announce.fn(a->opts.announce.arg, "analysis", row);
   cJSON_Delete(row);
 }
 

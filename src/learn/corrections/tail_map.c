@@ -2,9 +2,10 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
-#include "learn/publish.h"
 #include "op/decoder.h"
+#include "outbound/gateway.h"
 
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -150,7 +150,7 @@ static int by_failures(const void *x, const void *y) {
 /* How the call ended, as the row tells it. False: nothing left this machine, it comes later. */
 static bool call_team(const obs_escalations *e, obs_escalation *x, const obs_buf *body) {
   obs_buf url = {0};
-  obs_publish_url(&url, e->opts.team_url, "/api/run");
+  obs_gateway_url(&url, e->opts.team_url, "/api/run");
   obs_call call = {.service = OBS_SERVICE_TEAM,
                    .purpose = "escalation",
                    .url = url.p,
@@ -167,8 +167,8 @@ static bool call_team(const obs_escalations *e, obs_escalation *x, const obs_buf
 }
 
 static void tell(const obs_escalations *e, const obs_buf *members, uint64_t number) {
-  cJSON *row = e->opts.publish.fn != NULL ? obs_member_row(number, members) : NULL;
-  if (row != NULL) e->opts.publish.fn(e->opts.publish.arg, "alert.escalation", row);
+  cJSON *row = e->opts.announce.fn != NULL ? obs_member_row(number, members) : NULL;
+  if (row != NULL) e->opts.announce.fn(e->opts.announce.arg, "alert.escalation", row);
   cJSON_Delete(row);
 }
 
@@ -256,7 +256,7 @@ static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_te
                                .window_s = o->escalate_window_s,
                                .cooldown_s = o->escalate_cooldown_s,
                                .per_hour = o->escalate_per_hour,
-                               .publish = o->publish};
+                               .announce = o->announce};
   observer_err err = obs_escalations_open(&opts, &e, error_text, size);
   *loop = e;
   return err;

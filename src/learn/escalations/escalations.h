@@ -38,7 +38,7 @@ typedef struct {
   uint32_t window_s;    /* default 600 */
   uint32_t cooldown_s;  /* 0: none */
   uint32_t per_hour;    /* default 12 */
-  obs_publish publish;
+  obs_announce announce;
 } obs_escalations_opts;
 
 observer_err obs_escalations_open(const obs_escalations_opts *opts, obs_escalations **out, char *error_text,

@@ -189,6 +189,6 @@ void obs_playbook_describe(const obs_playbook_ring *r, const obs_playbook_group 
 /* What is new about it: bits; 0: nothing. */
 uint32_t obs_playbook_news(const obs_playbook_ring *r, const obs_playbook_group *g, const obs_playbook *e);
 /* Tells the gateway, as the older observer did. */
-void obs_playbook_tell(const obs_gateway *gateway, const obs_playbook_group *g);
+void obs_playbook_tell(obs_gateway *gateway, const obs_playbook_group *g);
 
 #endif

@@ -136,7 +136,7 @@ static void add_history(obs_playbook *e, obs_playbook_change change, uint32_t fi
 }
 
 /* The row's map, without its history. */
-static void publish(const obs_publish *to, uint64_t number, const obs_buf *members) {
+static void publish(const obs_announce *to, uint64_t number, const obs_buf *members) {
   cJSON *map = to->fn != NULL ? obs_member_row(number, members) : NULL;
   if (map != NULL) {
     cJSON_DeleteItemFromObjectCaseSensitive(map, "history");
@@ -156,7 +156,7 @@ bool obs_playbooks_edit(obs_playbooks *p, obs_playbook *edited, obs_playbook_cha
   bool ok = obs_records_append(p->records, &members, &edited->number) == OBSERVER_E_OK && store(p, edited);
   if (ok && change != OBS_PLAYBOOK_COUNTED) {
     atomic_fetch_add(&p->revision, 1);
-    publish(&p->opts.publish, edited->number, &members);
+    publish(&p->opts.announce, edited->number, &members);
   }
   obs_buf_fini(&members);
   return ok;
@@ -276,7 +276,7 @@ static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_te
                              .facts = tools->facts,
                              .evidence = tools->evidence,
                              .gateway = tools->gateway,
-                             .publish = tools->opts->publish};
+                             .announce = tools->opts->announce};
   observer_err err = obs_playbooks_open(&opts, &p, error_text, size);
   *loop = p;
   if (err != OBSERVER_E_OK) return err;

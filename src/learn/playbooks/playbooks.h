@@ -60,8 +60,8 @@ typedef struct {
   const char *dir; /* NULL: ephemeral */
   obs_facts *facts;
   obs_evidence evidence;
-  obs_gateway gateway;
-  obs_publish publish;
+  obs_gateway *gateway; /* NULL: none */
+  obs_announce announce;
 } obs_playbooks_opts;
 
 observer_err obs_playbooks_open(const obs_playbooks_opts *opts, obs_playbooks **out, char *error_text, size_t size);

@@ -93,7 +93,7 @@ static bool consolidate_one(obs_playbooks *p, const obs_facts_view *view, const 
   if (change != OBS_PLAYBOOK_UPDATED || e.effect.before.ops < OBS_PLAYBOOK_PROOF) obs_playbook_begin(&e, view, 0);
   e.retired = false;
   if (!obs_playbooks_edit(p, &e, change, fields, now_ms)) return false;
-  obs_playbook_tell(&p->opts.gateway, g);
+  obs_playbook_tell(p->opts.gateway, g);
   return true;
 }
 

@@ -193,7 +193,7 @@ static void put_approach(const obs_playbook_group *g, obs_buf *out) {
   obs_buf_fini(&joined);
 }
 
-void obs_playbook_tell(const obs_gateway *gateway, const obs_playbook_group *g) {
+void obs_playbook_tell(obs_gateway *gateway, const obs_playbook_group *g) {
   obs_buf operation = {0}, approach = {0}, result = {0}, context = {0};
   double mean = g->sum_ms / g->n, whole = floor(mean);
   obs_buf_printf(&operation, "consolidated: %" PRIu32 " successful ", g->n);
@@ -204,8 +204,8 @@ void obs_playbook_tell(const obs_gateway *gateway, const obs_playbook_group *g) 
   obs_buf_puts(&context, "endpoint=");
   obs_buf_append(&context, g->whole.p, g->whole.len);
   if (!operation.oom && !approach.oom && !result.oom && !context.oom)
-    (void)obs_gateway_log(gateway, obs_buf_view(&operation), obs_buf_view(&approach), obs_buf_view(&result),
-                          obs_buf_view(&context));
+    obs_gateway_log(gateway, obs_buf_view(&operation), obs_buf_view(&approach), obs_buf_view(&result),
+                    obs_buf_view(&context));
   obs_buf_fini(&operation);
   obs_buf_fini(&approach);
   obs_buf_fini(&result);
