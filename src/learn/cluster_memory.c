@@ -1,6 +1,7 @@
 #include "learn/cluster_memory.h"
 
 #include "base/clock.h"
+#include "base/vec.h"
 
 #include <stdlib.h>
 
@@ -10,6 +11,7 @@ void obs_cluster_memory_fini(obs_cluster_memory *t) {
   free(t->entries);
   t->entries = NULL;
   t->n = t->cap = 0;
+  obs_map_fini(&t->places);
 }
 
 void *obs_cluster_memory_at(const obs_cluster_memory *t, uint32_t i) {
@@ -20,28 +22,18 @@ static obs_cluster_memory_head *head_at(const obs_cluster_memory *t, uint32_t i)
   return obs_cluster_memory_at(t, i);
 }
 
-/* The first whose id is not below `cluster`. */
-static uint32_t place_of(const obs_cluster_memory *t, uint64_t cluster) {
-  uint32_t low = 0, high = t->n;
-  while (low < high) {
-    uint32_t middle = low + (high - low) / 2;
-    if (head_at(t, middle)->cluster < cluster)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
 void *obs_cluster_memory_find(const obs_cluster_memory *t, uint64_t cluster) {
-  uint32_t i = place_of(t, cluster);
-  return i < t->n && head_at(t, i)->cluster == cluster ? head_at(t, i) : NULL;
+  uint32_t i;
+  return obs_map_get(&t->places, cluster, &i) ? head_at(t, i) : NULL;
 }
 
+/* The last entry takes the place; its key is in the map, so that the put needs no memory. */
 static void remove_at(obs_cluster_memory *t, uint32_t i) {
-  char *entry = obs_cluster_memory_at(t, i);
-  memmove(entry, entry + t->size, (size_t)(t->n - i - 1) * t->size);
+  obs_map_remove(&t->places, head_at(t, i)->cluster);
   t->n--;
+  if (i == t->n) return;
+  memcpy(obs_cluster_memory_at(t, i), obs_cluster_memory_at(t, t->n), t->size);
+  (void)obs_map_put(&t->places, head_at(t, i)->cluster, i);
 }
 
 static void drop_oldest(obs_cluster_memory *t) {
@@ -51,16 +43,6 @@ static void drop_oldest(obs_cluster_memory *t) {
   remove_at(t, oldest);
 }
 
-static bool grow(obs_cluster_memory *t) {
-  uint32_t cap = t->cap == 0 ? FIRST : t->cap * 2;
-  if (cap > t->max) cap = t->max;
-  char *p = reallocarray(t->entries, cap, t->size);
-  if (p == NULL) return false;
-  t->entries = p;
-  t->cap = cap;
-  return true;
-}
-
 void *obs_cluster_memory_put(obs_cluster_memory *t, uint64_t cluster, uint64_t number) {
   obs_cluster_memory_head *known = obs_cluster_memory_find(t, cluster);
   if (known != NULL) {
@@ -68,43 +50,73 @@ void *obs_cluster_memory_put(obs_cluster_memory *t, uint64_t cluster, uint64_t n
     return known;
   }
   if (t->n == t->max) drop_oldest(t);
-  if (t->n == t->cap && !grow(t)) return NULL;
-  uint32_t i = place_of(t, cluster);
-  char *entry = obs_cluster_memory_at(t, i);
-  memmove(entry + t->size, entry, (size_t)(t->n - i) * t->size);
-  t->n++;
+  if (t->n == t->cap) {
+    uint32_t cap = t->cap == 0 ? FIRST : t->cap * 2;
+    if (cap > t->max) cap = t->max;
+    char *p = reallocarray(t->entries, cap, t->size);
+    if (p == NULL) return NULL;
+    t->entries = p;
+    t->cap = cap;
+  }
+  if (!obs_map_put(&t->places, cluster, t->n)) return NULL;
+  void *entry = obs_cluster_memory_at(t, t->n++);
   memset(entry, 0, t->size);
-  *head_at(t, i) = (obs_cluster_memory_head){cluster, number};
+  *(obs_cluster_memory_head *)entry = (obs_cluster_memory_head){cluster, number};
   return entry;
 }
 
-static bool follow(obs_cluster_memory *t, uint32_t i, uint64_t now, void (*join)(void *into, const void *former)) {
-  char *former = malloc(t->size);
-  if (former == NULL) return false;
+/* ---- merged clusters ---- */
+
+typedef struct {
+  uint64_t former, now;
+} move;
+
+/* `former` has room for an entry. */
+static void make_move(obs_cluster_memory *t, const move *m, obs_cluster_memory_join join, void *former) {
+  uint32_t i;
+  if (!obs_map_get(&t->places, m->former, &i)) return;
   memcpy(former, obs_cluster_memory_at(t, i), t->size);
   remove_at(t, i);
-  void *entry = obs_cluster_memory_find(t, now);
+  void *entry = obs_cluster_memory_find(t, m->now);
   if (entry != NULL) {
     join(entry, former);
-  } else if ((entry = obs_cluster_memory_put(t, now, 0)) != NULL) {
+  } else if ((entry = obs_cluster_memory_put(t, m->now, 0)) != NULL) {
+    ((obs_cluster_memory_head *)former)->cluster = m->now;
     memcpy(entry, former, t->size);
-    ((obs_cluster_memory_head *)entry)->cluster = now;
   }
-  free(former);
-  return true;
 }
 
-void obs_cluster_memory_follow(obs_cluster_memory *t, obs_clusters *clusters,
-                               void (*join)(void *into, const void *former)) {
+bool obs_cluster_memory_move(obs_cluster_memory *t, uint64_t (*now)(void *arg, uint64_t cluster), void *arg,
+                             obs_cluster_memory_join join, pthread_mutex_t *lock) {
+  OBS_VEC(move) moves = {0};
+  void *former = malloc(t->size);
+  bool ok = former != NULL;
+  for (uint32_t i = 0; i < t->n && ok; i++) {
+    uint64_t id = head_at(t, i)->cluster, is = now(arg, id);
+    move *m = is != id ? OBS_VEC_PUSH(&moves) : NULL;
+    if (m != NULL) *m = (move){id, is};
+    ok = is == id || m != NULL;
+  }
+  if (ok && moves.n > 0) {
+    if (lock != NULL) pthread_mutex_lock(lock);
+    for (uint32_t i = 0; i < moves.n; i++) make_move(t, &moves.at[i], join, former);
+    if (lock != NULL) pthread_mutex_unlock(lock);
+  }
+  free(former);
+  OBS_VEC_FINI(&moves);
+  return ok;
+}
+
+static uint64_t now_of(void *clusters, uint64_t cluster) {
+  return obs_clusters_now(clusters, cluster);
+}
+
+void obs_cluster_memory_follow(obs_cluster_memory *t, obs_clusters *clusters, obs_cluster_memory_join join,
+                               pthread_mutex_t *lock) {
   obs_clusters_counts counts;
   obs_clusters_get_counts(clusters, &counts);
   if (t->followed && counts.merged == t->merged) return;
-  for (uint32_t i = 0; i < t->n; i++) {
-    uint64_t id = head_at(t, i)->cluster, now = obs_clusters_now(clusters, id);
-    if (now == id) continue;
-    if (!follow(t, i, now, join)) return;
-    i = UINT32_MAX; /* places have changed: from the start */
-  }
+  if (!obs_cluster_memory_move(t, now_of, clusters, join, lock)) return;
   t->followed = true;
   t->merged = counts.merged;
 }

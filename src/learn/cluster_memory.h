@@ -1,12 +1,15 @@
 /* A bounded table of what is remembered of each cluster, by its id.
  *
- * An entry is a struct of the owner's that begins with obs_cluster_memory_head; entries are kept sorted by id in one
- * array, so a pointer lives until the next put or follow. When the table is full the entry with the lowest number, the
- * oldest record, makes room. Not thread-safe. */
+ * An entry is a struct of the owner's that begins with obs_cluster_memory_head; entries are in no order, and a pointer
+ * to one lives until the next put or follow. When the table is full the entry with the lowest number, the oldest
+ * record, makes room. Not thread-safe: one thread changes it, and takes its owner's lock for that when others read. */
 #ifndef OBS_LEARN_CLUSTER_MEMORY_H
 #define OBS_LEARN_CLUSTER_MEMORY_H
 
+#include "base/map.h"
 #include "cluster/clusters.h"
+
+#include <pthread.h>
 
 typedef struct {
   uint64_t cluster;
@@ -15,7 +18,8 @@ typedef struct {
 
 typedef struct {
   char *entries;
-  size_t size; /* of an entry */
+  obs_map places; /* in `entries`, by cluster */
+  size_t size;    /* of an entry */
   uint32_t n, cap, max;
   bool followed;   /* merged clusters, once at least */
   uint64_t merged; /* how many there were then */
@@ -28,12 +32,18 @@ void obs_cluster_memory_fini(obs_cluster_memory *t);
 void *obs_cluster_memory_find(const obs_cluster_memory *t, uint64_t cluster);
 /* The entry there is, or a new one, zeroed but for its head. NULL: no memory. */
 void *obs_cluster_memory_put(obs_cluster_memory *t, uint64_t cluster, uint64_t number);
-/* Entries of clusters that were merged into others become theirs: `join` adds `former` to the one there is. Costs
- * little when no more were merged since the last time. */
-void obs_cluster_memory_follow(obs_cluster_memory *t, obs_clusters *clusters,
-                               void (*join)(void *into, const void *former));
-/* The i-th in the order of ids, i < t->n. */
+/* The i-th, i < t->n. */
 void *obs_cluster_memory_at(const obs_cluster_memory *t, uint32_t i);
+
+typedef void (*obs_cluster_memory_join)(void *into, const void *former);
+/* Moves the entries of clusters that were merged into others to those: `join` adds `former` to the entry there is. Asks
+ * of each entry once, outside `lock` (NULL: none), which is held for the moves alone. Costs little when no clusters
+ * were merged since the last time. */
+void obs_cluster_memory_follow(obs_cluster_memory *t, obs_clusters *clusters, obs_cluster_memory_join join,
+                               pthread_mutex_t *lock);
+/* The same, whoever knows what a cluster is `now`. False: no memory, nothing has changed. */
+bool obs_cluster_memory_move(obs_cluster_memory *t, uint64_t (*now)(void *arg, uint64_t cluster), void *arg,
+                             obs_cluster_memory_join join, pthread_mutex_t *lock);
 
 /* All clusters as they are at one moment. Zeroed: none. */
 typedef struct {

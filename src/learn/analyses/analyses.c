@@ -263,9 +263,7 @@ static void analyse_fleet(obs_analyses *a, uint64_t last_seq) {
     cJSON_Delete(json);
     count_fleet(a, &x);
     if (print != a->fleet_print) write_fleet(a, &x, print);
-    pthread_mutex_lock(&a->lock);
-    if (print == a->fleet_print) a->fleet_seq = last_seq;
-    pthread_mutex_unlock(&a->lock);
+    if (print == a->fleet_print) atomic_store(&a->fleet_seq, last_seq);
   }
   uint64_t now = obs_clock_mono_ms();
   a->fleet_rests_until = now + FLEET_REST * (now - x.started);
@@ -273,10 +271,7 @@ static void analyse_fleet(obs_analyses *a, uint64_t last_seq) {
 }
 
 uint64_t obs_analyses_through(obs_analyses *a) {
-  pthread_mutex_lock(&a->lock);
-  uint64_t seq = a->fleet_seq;
-  pthread_mutex_unlock(&a->lock);
-  return seq;
+  return atomic_load(&a->fleet_seq);
 }
 
 /* ---- the cycle ---- */
@@ -315,9 +310,7 @@ static void analyse_all(obs_analyses *a, const due *list, uint32_t n, uint64_t c
 
 void obs_analyses_cycle(obs_analyses *a, uint64_t cycle, const _Atomic bool *stop) {
   uint32_t n = 0;
-  pthread_mutex_lock(&a->lock);
-  obs_cluster_memory_follow(&a->table, a->opts.clusters, join);
-  pthread_mutex_unlock(&a->lock);
+  obs_cluster_memory_follow(&a->table, a->opts.clusters, join, &a->lock);
   if (!a->offered) offer_last(a);
   a->offered = true;
   due *list = obs_cluster_memory_marks_take(&a->marks, a->opts.clusters) ? choose(a, cycle, &n) : NULL;

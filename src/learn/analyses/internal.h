@@ -23,10 +23,11 @@ typedef struct {
 struct obs_analyses {
   obs_analyses_opts opts;
   obs_records *records;
-  pthread_mutex_t lock; /* of the table and the fleet's numbers; taken inside the records' lock, never around it */
+  pthread_mutex_t lock; /* of the table and the fleet's print; taken inside the records' lock, never around it */
   bool lock_made;
   obs_cluster_memory table;
-  uint64_t fleet_seq;    /* the last failure that an analysis of all has seen */
+  _Atomic uint64_t
+      fleet_seq;         /* the last failure that an analysis of all has seen; for /health, which waits for no lock */
   uint64_t fleet_print;  /* of the findings that were written last; 0: none */
   uint64_t fleet_number; /* of that row */
 

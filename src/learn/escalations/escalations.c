@@ -223,7 +223,7 @@ static void escalate_some(obs_escalations *e, obs_escalation *list, uint32_t n, 
 void obs_escalations_cycle(obs_escalations *e, const _Atomic bool *stop) {
   int64_t now_ms = obs_clock_wall_ms();
   uint32_t n = 0;
-  obs_cluster_memory_follow(&e->table, e->opts.clusters, join);
+  obs_cluster_memory_follow(&e->table, e->opts.clusters, join, NULL);
   obs_escalation *list =
       obs_cluster_memory_marks_take(&e->marks, e->opts.clusters) ? calloc((size_t)e->marks.n + 1, sizeof(*list)) : NULL;
   if (list == NULL) {
