@@ -1,20 +1,20 @@
-/* The store: entries in memory, their rows, what others ask. */
-#include "base/utf8.h"
-#include "learn/member.h"
 #include "learn/playbooks/internal.h"
 
-#include <inttypes.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/utf8.h"
+#include "learn/member.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
+/* COUNTED_OPS: an effect is written anew, without an edit, when the window of facts is half way past what was written,
+ * so that a restart and the window's end lose nothing that was counted. */
+enum { SUCCESSES = 5, SUCCESSES_EACH = 3, COUNTED_OPS = OBS_FACTS_ROWS / 2 };
+
 #define SEED_DO UINT64_C(0x9ae16a3b2f90404f)
 #define SEED_DONT UINT64_C(0xc949d7c7509e6557)
-
-uint64_t obs_playbook_id(bool dont, obs_str endpoint, uint64_t cluster) {
-  return dont ? XXH3_64bits_withSeed(&cluster, sizeof(cluster), SEED_DONT)
-              : XXH3_64bits_withSeed(endpoint.p, endpoint.len, SEED_DO);
-}
 
 void obs_playbook_put(char *to, obs_str text, uint32_t max) {
   size_t n = obs_utf8_cut(text.p, text.len, max);
@@ -24,35 +24,27 @@ void obs_playbook_put(char *to, obs_str text, uint32_t max) {
 
 /* ---- entries ---- */
 
+/* p->n: there is none. */
 static uint32_t place_of(const obs_playbooks *p, uint64_t id) {
   uint32_t at = 0;
   while (at < p->n && p->entries[at]->id != id) at++;
   return at;
 }
 
-const obs_playbook *obs_playbooks_find(const obs_playbooks *p, uint64_t id) {
-  uint32_t at = place_of(p, id);
-  return at < p->n ? p->entries[at] : NULL;
-}
-
-static bool is_older(const obs_playbook *a, const obs_playbook *b) {
-  int64_t x = obs_playbook_edited(a), y = obs_playbook_edited(b);
+static bool is_older(const obs_playbook_view *a, const obs_playbook_view *b) {
+  int64_t x = obs_playbook_last_edit(a).time_ms, y = obs_playbook_last_edit(b).time_ms;
   return x != y ? x < y : a->number < b->number;
 }
 
-/* The one edited longest ago. */
-static uint32_t oldest(const obs_playbooks *p) {
-  uint32_t at = 0;
-  for (uint32_t i = 1; i < p->n; i++)
-    if (is_older(p->entries[i], p->entries[at])) at = i;
-  return at;
-}
-
-/* Puts an entry in its place, that of the oldest when there is no other. */
-static bool store(obs_playbooks *p, const obs_playbook *e) {
+/* Puts an entry in its place, that of the one edited longest ago when there is no other. */
+static bool store(obs_playbooks *p, const obs_playbook_view *e) {
   uint32_t at = place_of(p, e->id);
-  if (at == p->n && p->n == OBS_PLAYBOOK_ENTRIES) at = oldest(p);
-  obs_playbook *fresh = NULL;
+  if (at == p->n && p->n == OBS_PLAYBOOK_ENTRIES) {
+    at = 0;
+    for (uint32_t i = 1; i < p->n; i++)
+      if (is_older(p->entries[i], p->entries[at])) at = i;
+  }
+  obs_playbook_view *fresh = NULL;
   if (at == p->n && (fresh = malloc(sizeof(*fresh))) == NULL) return false;
   pthread_mutex_lock(&p->lock);
   if (fresh != NULL) p->entries[p->n++] = fresh;
@@ -64,32 +56,35 @@ static bool store(obs_playbooks *p, const obs_playbook *e) {
 /* ---- open ---- */
 
 static bool fold(void *arg, const cJSON *row, const char **why) {
-  obs_playbook e;
+  obs_playbook_view e;
   if (!obs_playbook_read(row, &e, why)) return false;
-  if (store(arg, &e)) return true;
   *why = "no memory";
-  return false;
+  return store(arg, &e);
 }
 
 static int by_number(const void *a, const void *b) {
-  const obs_playbook *x = *(obs_playbook *const *)a, *y = *(obs_playbook *const *)b;
+  const obs_playbook_view *x = *(obs_playbook_view *const *)a, *y = *(obs_playbook_view *const *)b;
   return (x->number > y->number) - (x->number < y->number);
 }
 
-static obs_playbook_change change_of(const obs_playbook *e) {
-  return e->nhistory > 0 ? e->history[e->nhistory - 1].change : OBS_PLAYBOOK_UPDATED;
+static obs_playbook_change change_of(const obs_playbook_view *e) {
+  return e->nhistory > 0 ? obs_playbook_last_edit(e).change : OBS_PLAYBOOK_UPDATED;
 }
 
 /* On the learning thread, as every append is. */
 static void carry(void *arg, obs_buf *out) {
   const obs_playbooks *p = arg;
-  obs_playbook *list[OBS_PLAYBOOK_ENTRIES];
+  const obs_playbook_view *list[OBS_PLAYBOOK_ENTRIES];
   memcpy(list, p->entries, p->n * sizeof(*list));
   qsort(list, p->n, sizeof(*list), by_number);
   for (uint32_t i = 0; i < p->n; i++) {
-    obs_buf_printf(out, "{\"id\":%" PRIu64 ",\"entry\":\"%016" PRIx64 "\",", list[i]->number, list[i]->id);
-    obs_playbook_members(list[i], change_of(list[i]), out);
-    obs_buf_puts(out, "}\n");
+    obs_json_writer w = obs_json_write(out);
+    obs_json_object(&w, NULL);
+    obs_json_u64(&w, "id", list[i]->number);
+    obs_json_id(&w, "entry", list[i]->id);
+    obs_playbook_write(list[i], change_of(list[i]), &w);
+    obs_json_end(&w);
+    obs_buf_putc(out, '\n');
   }
 }
 
@@ -102,7 +97,7 @@ observer_err obs_playbooks_open(const obs_playbooks_opts *opts, obs_playbooks **
     p->lock_made = pthread_mutex_init(&p->lock, NULL) == 0;
   }
   if (p != NULL && p->lock_made) {
-    /* What is asked is answered from the entries; of the rows none needs to stay in memory. */
+    /* Questions are answered from the entries; no row needs to stay in memory. */
     obs_records_opts records = {
         .dir = opts->dir, .name = "playbooks.jsonl", .kept = 1, .fold = fold, .carry = carry, .arg = p};
     err = obs_records_open(&records, &p->records, error_text, size);
@@ -126,146 +121,270 @@ void obs_playbooks_close(obs_playbooks *p) {
 
 /* ---- edits ---- */
 
-static void add_history(obs_playbook *e, obs_playbook_change change, uint32_t fields, int64_t now_ms) {
-  uint32_t version = e->nhistory > 0 ? e->history[e->nhistory - 1].version + 1 : 1;
-  if (e->nhistory == OBS_PLAYBOOK_HISTORY) {
-    memmove(e->history, e->history + 1, (OBS_PLAYBOOK_HISTORY - 1) * sizeof(*e->history));
-    e->nhistory--;
-  }
-  e->history[e->nhistory++] = (obs_playbook_edit){version, change, fields, now_ms};
-}
-
-/* The row's map, without its history. */
-static void publish(const obs_announce *to, uint64_t number, const obs_buf *members) {
-  cJSON *map = to->fn != NULL ? obs_member_row(number, members) : NULL;
-  if (map != NULL) {
-    cJSON_DeleteItemFromObjectCaseSensitive(map, "history");
-    to->fn(to->arg, "playbook", map);
-  }
-  cJSON_Delete(map);
-}
-
-bool obs_playbooks_edit(obs_playbooks *p, obs_playbook *edited, obs_playbook_change change, uint32_t fields,
-                        int64_t now_ms) {
+/* Writes an edited copy of an entry (or a new one), then puts it in its place and publishes it. False: it could not be
+ * written, all is as it was. */
+static bool edit(obs_playbooks *p, obs_playbook_view *edited, obs_playbook_change change, uint32_t fields,
+                 int64_t now_ms) {
   obs_buf members = {0};
-  if (change != OBS_PLAYBOOK_COUNTED) add_history(edited, change, fields, now_ms);
+  obs_json_writer w = {.out = &members, .depth = 1};
+  if (change != OBS_PLAYBOOK_COUNTED) {
+    uint32_t version = obs_playbook_last_edit(edited).version + 1;
+    if (edited->nhistory == OBS_PLAYBOOK_HISTORY) {
+      memmove(edited->history, edited->history + 1, (OBS_PLAYBOOK_HISTORY - 1) * sizeof(*edited->history));
+      edited->nhistory--;
+    }
+    edited->history[edited->nhistory++] = (obs_playbook_edit){version, change, fields, now_ms};
+  }
   edited->written_seq = edited->effect.through_seq;
   edited->written_ops = edited->effect.before.ops + edited->effect.after.ops;
-  obs_buf_printf(&members, "\"entry\":\"%016" PRIx64 "\",", edited->id);
-  obs_playbook_members(edited, change, &members);
+  obs_json_id(&w, "entry", edited->id);
+  obs_playbook_write(edited, change, &w);
   bool ok = obs_records_append(p->records, &members, &edited->number) == OBSERVER_E_OK && store(p, edited);
   if (ok && change != OBS_PLAYBOOK_COUNTED) {
     atomic_fetch_add(&p->revision, 1);
-    publish(&p->opts.announce, edited->number, &members);
+    cJSON *map = p->opts.announce.fn != NULL ? obs_member_row(edited->number, &members) : NULL;
+    if (map != NULL) {
+      cJSON_DeleteItemFromObjectCaseSensitive(map, "history");
+      p->opts.announce.fn(p->opts.announce.arg, "playbook", map);
+    }
+    cJSON_Delete(map);
   }
   obs_buf_fini(&members);
   return ok;
-}
-
-void obs_playbook_begin(obs_playbook *e, const obs_facts_view *view, uint64_t from_seq) {
-  obs_before_after_scope scope = {obs_str_of(e->endpoint), obs_str_of(e->task_class), &e->effect};
-  e->effect = (obs_before_after){.since_seq = view->n > 0 ? view->seq[view->n - 1] : 0,
-                                 .through_seq = from_seq > 0 ? from_seq - 1 : 0};
-  if (obs_before_after_count(view, &scope, 1) != OBSERVER_E_OK) e->effect.through_seq = e->effect.since_seq;
 }
 
 uint64_t obs_playbooks_revision(const obs_playbooks *p) {
   return atomic_load(&p->revision);
 }
 
-/* ---- what others ask; any thread ---- */
-
-static int by_edit(const void *a, const void *b) {
-  const obs_playbook *x = *(obs_playbook *const *)a, *y = *(obs_playbook *const *)b;
-  return is_older(x, y) ? 1 : is_older(y, x) ? -1 : 0;
+static uint64_t last_seq(const obs_facts_view *view) {
+  return view->n > 0 ? view->seq[view->n - 1] : 0;
 }
 
-/* The last edited first; with the lock. */
-static uint32_t in_order(const obs_playbooks *p, const obs_playbook *list[OBS_PLAYBOOK_ENTRIES]) {
-  memcpy(list, p->entries, p->n * sizeof(*list));
-  qsort(list, p->n, sizeof(*list), by_edit);
-  return p->n;
+/* Begins an entry's effect: `view` is before, counted from `from_seq`; what comes later is after. */
+static void begin_effect(obs_playbook_view *e, const obs_facts_view *view, uint64_t from_seq) {
+  obs_before_after_scope scope = {obs_str_of(e->endpoint), obs_str_of(e->task_class), &e->effect};
+  e->effect = (obs_before_after){.since_seq = last_seq(view), .through_seq = from_seq > 0 ? from_seq - 1 : 0};
+  if (obs_before_after_count(view, &scope, 1) != OBSERVER_E_OK) e->effect.through_seq = e->effect.since_seq;
 }
+
+/* ---- the cycle ---- */
+
+/* Counts the effects aside, then puts them in place at once. */
+static void count_effects(obs_playbooks *p, const obs_facts_view *view) {
+  obs_before_after *effects = calloc((size_t)p->n + 1, sizeof(*effects));
+  obs_before_after_scope *scopes = calloc((size_t)p->n + 1, sizeof(*scopes));
+  observer_err err = effects != NULL && scopes != NULL ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+  if (err == OBSERVER_E_OK) {
+    for (uint32_t i = 0; i < p->n; i++) {
+      const obs_playbook_view *e = p->entries[i];
+      effects[i] = e->effect;
+      scopes[i] = (obs_before_after_scope){obs_str_of(e->endpoint), obs_str_of(e->task_class), &effects[i]};
+    }
+    err = obs_before_after_count(view, scopes, p->n);
+  }
+  if (err == OBSERVER_E_OK) {
+    pthread_mutex_lock(&p->lock);
+    for (uint32_t i = 0; i < p->n; i++) p->entries[i]->effect = effects[i];
+    pthread_mutex_unlock(&p->lock);
+  } else {
+    obs_log_warn("learn", "playbooks: effects not counted: %s", observer_strerror(err));
+  }
+  free(effects);
+  free(scopes);
+}
+
+/* Retires what does harm: more fail than before, with 99.9 % certainty, since it is looked at again and again. Revives
+ * what does none any more: no more fail than before. Both need enough ops on both sides. */
+static void judge(obs_playbooks *p, const _Atomic bool *stop, int64_t now_ms) {
+  /* Edits put an entry where it was. */
+  for (uint32_t i = 0; i < p->n && !atomic_load(stop); i++) {
+    obs_playbook_view e = *p->entries[i];
+    obs_playbook_change change = OBS_PLAYBOOK_COUNTED;
+    uint64_t ops = e.effect.before.ops + e.effect.after.ops;
+    bool known = e.effect.before.ops >= OBS_PLAYBOOK_PROOF && e.effect.after.ops >= OBS_PLAYBOOK_PROOF;
+    if (known && !e.retired && obs_before_after_compare(&e.effect, OBS_BEFORE_AFTER_PROVEN).low > 0)
+      change = OBS_PLAYBOOK_RETIRED;
+    else if (known && e.retired && obs_before_after_compare(&e.effect, OBS_BEFORE_AFTER_SHOWN).difference <= 0)
+      change = OBS_PLAYBOOK_REVIVED;
+    else if (ops == e.written_ops || e.effect.through_seq < e.written_seq + COUNTED_OPS)
+      continue;
+    if (change != OBS_PLAYBOOK_COUNTED) e.retired = change == OBS_PLAYBOOK_RETIRED;
+    (void)edit(p, &e, change, OBS_PLAYBOOK_BIT(effect), now_ms);
+  }
+}
+
+/* True: there was an edit. */
+static bool consolidate_one(obs_playbooks *p, const obs_facts_view *view, const obs_playbook_ring *ring,
+                            const obs_playbook_group *g, int64_t now_ms) {
+  uint64_t id = XXH3_64bits_withSeed(g->endpoint, strlen(g->endpoint), SEED_DO);
+  uint32_t at = place_of(p, id), fields = 0;
+  obs_playbook_view e = {.id = id, .created_ms = now_ms, .created_seq = last_seq(view)};
+  obs_playbook_change change = OBS_PLAYBOOK_CREATED;
+  if (at < p->n) {
+    e = *p->entries[at];
+    fields = obs_playbook_news(ring, g, &e);
+    if (fields == 0) return false;
+    change = e.retired ? OBS_PLAYBOOK_REVIVED : OBS_PLAYBOOK_UPDATED;
+  }
+  obs_playbook_describe(ring, g, &e);
+  /* What was never judged, or says something else since it was, begins anew. */
+  if (change != OBS_PLAYBOOK_UPDATED || e.effect.before.ops < OBS_PLAYBOOK_PROOF) begin_effect(&e, view, 0);
+  e.retired = false;
+  if (!edit(p, &e, change, fields, now_ms)) return false;
+  obs_playbook_log(p->opts.gateway, g);
+  return true;
+}
+
+static void consolidate(obs_playbooks *p, const obs_facts_view *view, const _Atomic bool *stop, int64_t now_ms) {
+  obs_playbook_ring ring;
+  uint32_t edits = 0, places = OBS_PLAYBOOK_ENTRIES / 2; /* the other half is for "don't"s */
+  if (!obs_playbook_ring_gather(&p->opts.evidence, &ring)) {
+    obs_log_warn("learn", "playbooks: the ring's successes not read: %s", observer_strerror(OBSERVER_E_NOMEM));
+  } else if (ring.successes >= SUCCESSES) {
+    for (uint32_t i = 0; i < ring.groups.n && i < places && edits < OBS_PLAYBOOK_EACH && !atomic_load(stop); i++) {
+      if (ring.groups.at[i].ms.n < SUCCESSES_EACH) break;
+      if (consolidate_one(p, view, &ring, &ring.groups.at[i], now_ms)) edits++;
+    }
+  }
+  obs_playbook_ring_fini(&ring);
+}
+
+void obs_playbooks_cycle(obs_playbooks *p, const _Atomic bool *stop) {
+  obs_facts_view view = {0};
+  int64_t now_ms = obs_clock_wall_ms();
+  observer_err err = obs_facts_snapshot(p->opts.facts, &view);
+  if (err == OBSERVER_E_OK) {
+    count_effects(p, &view);
+    judge(p, stop, now_ms);
+    consolidate(p, &view, stop, now_ms);
+  } else {
+    obs_log_warn("learn", "playbooks: the window of facts not read: %s", observer_strerror(err));
+  }
+  obs_facts_view_fini(&view);
+}
+
+/* ---- "don't"s ---- */
+
+static int by_value(const void *a, const void *b) {
+  const uint64_t *x = a, *y = b;
+  return (*x > *y) - (*x < *y);
+}
+
+static void put_name(char to[OBS_PLAYBOOK_NAME + 1], obs_str name) {
+  obs_playbook_put(to, name.p != NULL ? name : OBS_STR(""), OBS_PLAYBOOK_NAME);
+}
+
+void obs_playbooks_dont(void *playbooks, const obs_loop_dont *d) {
+  obs_playbooks *p = playbooks;
+  uint64_t id = XXH3_64bits_withSeed(&d->cluster, sizeof(d->cluster), SEED_DONT);
+  uint32_t at = place_of(p, id), fields = 0;
+  const obs_playbook_view *have = at < p->n ? p->entries[at] : NULL;
+  obs_playbook_view e = {.id = id, .dont = true, .created_ms = d->time_ms};
+  obs_playbook_change change = OBS_PLAYBOOK_CREATED;
+  if (have != NULL) e = *have;
+  e.cluster = d->cluster;
+  e.analysis = d->analysis;
+  put_name(e.endpoint, d->endpoint);
+  put_name(e.task_class, d->task_class);
+  obs_playbook_put(e.text, d->text, OBS_PLAYBOOK_TEXT);
+  e.nevidence = d->nseqs < OBS_PLAYBOOK_EVIDENCE ? d->nseqs : OBS_PLAYBOOK_EVIDENCE;
+  for (uint32_t i = 0; i < e.nevidence; i++) e.evidence[i] = d->seqs[i];
+  qsort(e.evidence, e.nevidence, sizeof(*e.evidence), by_value);
+  if (e.text[0] == '\0') return;
+
+  bool elsewhere = false;
+  if (have != NULL) { /* other evidence alone is nothing new */
+    if (strcmp(have->text, e.text) != 0) fields |= OBS_PLAYBOOK_BIT(text);
+    if (strcmp(have->endpoint, e.endpoint) != 0) fields |= OBS_PLAYBOOK_BIT(endpoint);
+    if (strcmp(have->task_class, e.task_class) != 0) fields |= OBS_PLAYBOOK_BIT(task_class);
+    if (fields == 0) return;
+    elsewhere = (fields & (OBS_PLAYBOOK_BIT(endpoint) | OBS_PLAYBOOK_BIT(task_class))) != 0;
+    change = e.retired ? OBS_PLAYBOOK_REVIVED : OBS_PLAYBOOK_UPDATED;
+  }
+  if (change != OBS_PLAYBOOK_UPDATED || elsewhere || e.effect.before.ops < OBS_PLAYBOOK_PROOF) {
+    /* The entry is to mend what began with its cluster's first failure: that is where "before" begins. */
+    uint64_t first = obs_before_after_first_failure(d->facts, e.cluster);
+    if (e.nevidence > 0 && (first == 0 || e.evidence[0] < first)) first = e.evidence[0];
+    begin_effect(&e, d->facts, first);
+    if (e.created_seq == 0) e.created_seq = last_seq(d->facts);
+  }
+  e.retired = false;
+  (void)edit(p, &e, change, fields, d->time_ms);
+}
+
+/* ---- views; any thread ---- */
 
 /* Names are kept cut. */
 static bool is_name(const char *have, obs_str want) {
   if (want.p == NULL) return true;
-  want.len = (uint32_t)obs_utf8_cut(want.p, want.len, OBS_PLAYBOOK_NAME);
-  return have[0] != '\0' && obs_str_eq(obs_str_of(have), want);
+  return have[0] != '\0' && obs_str_eq(obs_str_of(have), obs_utf8_cut_str(want, OBS_PLAYBOOK_NAME));
 }
 
-static bool is_of_class(const obs_playbook *e, obs_str want) {
-  if (is_name(e->task_class, want)) return true;
-  for (uint32_t i = 0; i < e->task_classes.n; i++)
-    if (is_name(e->task_classes.v[i].text, want)) return true;
-  return false;
+static bool matches(const obs_playbook_view *e, const obs_playbooks_filter *f) {
+  if (e->retired && !f->retired) return false;
+  if (f->kind.p != NULL && !obs_str_is(f->kind, e->dont ? "dont" : "do")) return false;
+  if (!is_name(e->endpoint, f->endpoint)) return false;
+  bool of_class = is_name(e->task_class, f->task_class);
+  for (uint32_t i = 0; i < e->task_classes.n && !of_class; i++)
+    of_class = is_name(e->task_classes.v[i].text, f->task_class);
+  return of_class;
 }
 
-static bool matches(const obs_playbook *e, const obs_playbooks_filter *f) {
-  obs_str kind = e->dont ? OBS_STR("dont") : OBS_STR("do");
-  return (f->retired || !e->retired) && (f->kind.p == NULL || obs_str_eq(f->kind, kind)) &&
-         is_name(e->endpoint, f->endpoint) && is_of_class(e, f->task_class);
+static int by_edit(const void *a, const void *b) {
+  const obs_playbook_view *x = *(obs_playbook_view *const *)a, *y = *(obs_playbook_view *const *)b;
+  return is_older(x, y) ? 1 : is_older(y, x) ? -1 : 0;
 }
 
-static void put_entry(const obs_playbook *e, obs_buf *out) {
-  obs_buf_printf(out, "{\"id\":\"%016" PRIx64 "\",", e->id);
-  obs_playbook_members(e, change_of(e), out);
-  obs_buf_putc(out, '}');
+observer_err obs_playbooks_each(obs_playbooks *p, const obs_playbooks_filter *f,
+                                bool (*fn)(void *arg, const obs_playbook_view *entry), void *arg, uint32_t *total) {
+  const obs_playbook_view *list[OBS_PLAYBOOK_ENTRIES];
+  uint32_t n = 0, all = 0;
+  pthread_mutex_lock(&p->lock);
+  for (uint32_t i = 0; i < p->n; i++)
+    if (matches(p->entries[i], f)) list[all++] = p->entries[i];
+  qsort(list, all, sizeof(*list), by_edit);
+  n = all < f->limit ? all : f->limit;
+  obs_playbook_view *copies = calloc((size_t)n + 1, sizeof(*copies));
+  for (uint32_t i = 0; copies != NULL && i < n; i++) copies[i] = *list[i];
+  pthread_mutex_unlock(&p->lock);
+  if (total != NULL) *total = all;
+  if (copies == NULL) return OBSERVER_E_NOMEM;
+  for (uint32_t i = 0; i < n && fn(arg, &copies[i]); i++) continue;
+  free(copies);
+  return OBSERVER_E_OK;
+}
+
+static void put_entry(obs_json_writer *w, const obs_playbook_view *e) {
+  obs_json_object(w, NULL);
+  obs_json_id(w, "id", e->id);
+  obs_playbook_write(e, change_of(e), w);
+  obs_json_end(w);
+}
+
+static bool list_entry(void *arg, const obs_playbook_view *e) {
+  put_entry(arg, e);
+  return true;
 }
 
 observer_err obs_playbooks_list_json(obs_playbooks *p, const obs_playbooks_filter *f, obs_buf *out, uint32_t *total) {
-  const obs_playbook *list[OBS_PLAYBOOK_ENTRIES];
-  *total = 0;
-  obs_buf_putc(out, '[');
-  pthread_mutex_lock(&p->lock);
-  uint32_t n = in_order(p, list);
-  for (uint32_t i = 0; i < n; i++) {
-    if (!matches(list[i], f)) continue;
-    if (*total < f->limit) {
-      if (*total > 0) obs_buf_putc(out, ',');
-      put_entry(list[i], out);
-    }
-    ++*total;
-  }
-  pthread_mutex_unlock(&p->lock);
-  obs_buf_putc(out, ']');
-  return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+  obs_json_writer w = obs_json_write(out);
+  obs_json_array(&w, NULL);
+  observer_err err = obs_playbooks_each(p, f, list_entry, &w, total);
+  obs_json_end(&w);
+  return out->oom ? OBSERVER_E_NOMEM : err;
 }
 
-bool obs_playbooks_one_json(obs_playbooks *p, obs_str id, obs_buf *out) {
-  uint64_t want;
-  if (!obs_cluster_id_parse(id, &want)) return false;
+bool obs_playbooks_one_json(obs_playbooks *p, uint64_t id, obs_buf *out) {
+  obs_playbook_view e;
+  obs_json_writer w = obs_json_write(out);
   pthread_mutex_lock(&p->lock);
-  uint32_t at = place_of(p, want);
+  uint32_t at = place_of(p, id);
   bool found = at < p->n;
-  if (found) put_entry(p->entries[at], out);
+  if (found) e = *p->entries[at];
   pthread_mutex_unlock(&p->lock);
+  if (found) put_entry(&w, &e);
   return found;
-}
-
-static obs_str given(const char *text) {
-  return text[0] != '\0' ? obs_str_of(text) : (obs_str){NULL, 0, 0};
-}
-
-void obs_playbooks_each(obs_playbooks *p, void (*fn)(void *arg, const obs_playbook_view *entry), void *arg) {
-  const obs_playbook *list[OBS_PLAYBOOK_ENTRIES];
-  pthread_mutex_lock(&p->lock);
-  uint32_t n = in_order(p, list);
-  for (uint32_t i = 0; i < n; i++) {
-    const obs_playbook *e = list[i];
-    if (e->retired) continue;
-    char id[OBS_CLUSTER_ID_LEN + 1];
-    obs_cluster_id_format(e->id, id);
-    obs_playbook_view v = {.id = {id, OBS_CLUSTER_ID_LEN, 1},
-                           .endpoint = given(e->endpoint),
-                           .task_class = given(e->task_class),
-                           .text = given(e->text),
-                           .dont = e->dont,
-                           .successes = e->successes};
-    for (uint32_t k = 0; k < e->task_classes.n; k++) v.done[v.ndone++] = obs_str_of(e->task_classes.v[k].text);
-    fn(arg, &v);
-  }
-  pthread_mutex_unlock(&p->lock);
 }
 
 /* ---- the loop ---- */
@@ -301,9 +420,7 @@ static observer_err put_page(void *loop, const void *filter, obs_buf *out, obs_l
 }
 
 static bool put_one(void *loop, uint64_t id, obs_buf *out) {
-  char text[OBS_CLUSTER_ID_LEN + 1];
-  obs_cluster_id_format(id, text);
-  return obs_playbooks_one_json(loop, (obs_str){text, OBS_CLUSTER_ID_LEN, 1}, out);
+  return obs_playbooks_one_json(loop, id, out);
 }
 
 static void close_loop(void *loop) {

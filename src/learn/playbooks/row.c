@@ -1,0 +1,244 @@
+#include "base/row.h"
+#include "learn/playbooks/internal.h"
+
+#include <math.h>
+
+static const char *const change_names[OBS_PLAYBOOK_CHANGE_COUNT] = {
+#define CHANGE_NAME(name, text) text,
+    OBS_PLAYBOOK_CHANGES(CHANGE_NAME)
+#undef CHANGE_NAME
+};
+
+static const char *const field_names[OBS_PLAYBOOK_FIELD_COUNT] = {
+#define FIELD_NAME(name) #name,
+    OBS_PLAYBOOK_FIELDS(FIELD_NAME)
+#undef FIELD_NAME
+};
+
+obs_playbook_edit obs_playbook_last_edit(const obs_playbook_view *e) {
+  return e->nhistory > 0 ? e->history[e->nhistory - 1] : (obs_playbook_edit){0};
+}
+
+/* ---- writing ---- */
+
+static void put_text(obs_json_writer *w, const char *name, const char *text) {
+  obs_json_text(w, name, text[0] != '\0' ? obs_str_of(text) : (obs_str){0});
+}
+
+/* At most six decimals. */
+static void put_number(obs_json_writer *w, const char *name, bool known, double v) {
+  if (known)
+    obs_json_double(w, name, round(v * 1e6) / 1e6);
+  else
+    obs_json_null(w, name);
+}
+
+static void put_count(obs_json_writer *w, const char *name, bool known, uint64_t v) {
+  if (known)
+    obs_json_u64(w, name, v);
+  else
+    obs_json_null(w, name);
+}
+
+static void put_values(obs_json_writer *w, const char *name, const obs_playbook_values *list) {
+  obs_json_array(w, name);
+  for (uint32_t i = 0; i < list->n; i++) {
+    obs_json_object(w, NULL);
+    obs_json_text(w, "value", obs_str_of(list->v[i].text));
+    obs_json_u64(w, "count", list->v[i].count);
+    obs_json_end(w);
+  }
+  obs_json_end(w);
+}
+
+static void put_side(obs_json_writer *w, const char *name, obs_before_after_side s) {
+  obs_json_object(w, name);
+  obs_json_u64(w, "ops", s.ops);
+  obs_json_u64(w, "failures", s.failures);
+  put_number(w, "rate", s.ops > 0, s.ops > 0 ? (double)s.failures / (double)s.ops : 0);
+  obs_json_end(w);
+}
+
+static void put_effect(obs_json_writer *w, const obs_before_after *e) {
+  bool both = e->before.ops > 0 && e->after.ops > 0;
+  obs_before_after_interval i = {0};
+  if (both) i = obs_before_after_compare(e, OBS_BEFORE_AFTER_SHOWN);
+  obs_json_object(w, "effect");
+  put_side(w, "before", e->before);
+  put_side(w, "after", e->after);
+  put_number(w, "difference", both, i.difference);
+  put_number(w, "low", both, i.low);
+  put_number(w, "high", both, i.high);
+  obs_json_u64(w, "since_seq", e->since_seq);
+  obs_json_u64(w, "through_seq", e->through_seq);
+  obs_json_end(w);
+}
+
+static void put_history(obs_json_writer *w, const obs_playbook_view *e) {
+  obs_json_array(w, "history");
+  for (uint32_t i = 0; i < e->nhistory; i++) {
+    const obs_playbook_edit *h = &e->history[i];
+    obs_json_object(w, NULL);
+    obs_json_u64(w, "version", h->version);
+    obs_json_time(w, "time", h->time_ms);
+    obs_json_cstr(w, "change", change_names[h->change]);
+    obs_json_array(w, "fields");
+    for (uint32_t k = 0; k < OBS_PLAYBOOK_FIELD_COUNT; k++)
+      if ((h->fields & (1u << k)) != 0) obs_json_cstr(w, NULL, field_names[k]);
+    obs_json_end(w);
+    obs_json_end(w);
+  }
+  obs_json_end(w);
+}
+
+void obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, obs_json_writer *w) {
+  const obs_playbook_edit last = obs_playbook_last_edit(e);
+  obs_json_u64(w, "version", last.version);
+  obs_json_time(w, "time", last.time_ms);
+  obs_json_cstr(w, "change", change_names[change]);
+  obs_json_cstr(w, "kind", e->dont ? "dont" : "do");
+  put_text(w, "endpoint", e->endpoint);
+  put_text(w, "task_class", e->task_class);
+  if (e->dont)
+    obs_json_id(w, "cluster", e->cluster);
+  else
+    obs_json_null(w, "cluster");
+  put_count(w, "analysis", e->dont, e->analysis);
+  put_text(w, "text", e->text);
+  put_text(w, "pattern", e->pattern);
+  put_number(w, "pattern_share", !e->dont && e->pattern[0] != '\0', e->pattern_share);
+  obs_json_array(w, "recent");
+  for (uint32_t i = 0; i < e->nrecent; i++) obs_json_text(w, NULL, obs_str_of(e->recent[i]));
+  obs_json_end(w);
+  put_count(w, "successes", !e->dont, e->successes);
+  put_number(w, "avg_ms", !e->dont, e->avg_ms);
+  put_count(w, "p50_ms", !e->dont, e->p50_ms);
+  put_count(w, "p95_ms", !e->dont, e->p95_ms);
+  put_values(w, "staffers", &e->staffers);
+  put_values(w, "task_classes", &e->task_classes);
+  obs_json_u64s(w, "evidence", e->evidence, e->nevidence);
+  obs_json_time(w, "created", e->created_ms);
+  obs_json_u64(w, "created_seq", e->created_seq);
+  put_effect(w, &e->effect);
+  obs_json_bool(w, "retired", e->retired);
+  put_history(w, e);
+}
+
+/* ---- reading: what is absent or of another type is 0 or empty ---- */
+
+static const cJSON *member(const cJSON *map, const char *name) {
+  return cJSON_GetObjectItemCaseSensitive(map, name);
+}
+
+static uint64_t number(const cJSON *map, const char *name) {
+  uint64_t n = 0;
+  (void)obs_row_u64(map, name, &n);
+  return n;
+}
+
+static double fraction(const cJSON *map, const char *name) {
+  double v = 0;
+  return obs_row_double(map, name, &v) && v >= 0 ? v : 0;
+}
+
+static int64_t instant(const cJSON *map, const char *name) {
+  int64_t ms = 0;
+  (void)obs_row_time(map, name, &ms);
+  return ms;
+}
+
+static void copy_text(obs_str s, char *to, uint32_t max) {
+  obs_playbook_put(to, s.p != NULL ? s : OBS_STR(""), max);
+}
+
+static int name_index(obs_str s, const char *const *names, int n) {
+  for (int i = 0; s.p != NULL && i < n; i++)
+    if (obs_str_is(s, names[i])) return i;
+  return -1;
+}
+
+static void read_values(const cJSON *list, obs_playbook_values *out) {
+  const cJSON *item;
+  cJSON_ArrayForEach(item, list) {
+    if (out->n == OBS_PLAYBOOK_VALUES) break;
+    obs_playbook_value *v = &out->v[out->n];
+    copy_text(obs_row_text(item, "value"), v->text, OBS_PLAYBOOK_NAME);
+    v->count = number(item, "count");
+    if (v->text[0] != '\0') out->n++;
+  }
+}
+
+static obs_before_after_side read_side(const cJSON *map) {
+  obs_before_after_side s = {number(map, "ops"), number(map, "failures")};
+  if (s.failures > s.ops) s.failures = s.ops;
+  return s;
+}
+
+static void read_history(const cJSON *list, obs_playbook_view *e) {
+  const cJSON *item, *field;
+  int skip = cJSON_GetArraySize(list) - OBS_PLAYBOOK_HISTORY;
+  cJSON_ArrayForEach(item, list) {
+    if (skip-- > 0) continue;
+    obs_playbook_edit *h = &e->history[e->nhistory++];
+    int change = name_index(obs_row_text(item, "change"), change_names, OBS_PLAYBOOK_CHANGE_COUNT);
+    *h = (obs_playbook_edit){.version = (uint32_t)number(item, "version"),
+                             .change = change >= 0 ? (obs_playbook_change)change : OBS_PLAYBOOK_UPDATED,
+                             .time_ms = instant(item, "time")};
+    cJSON_ArrayForEach(field, member(item, "fields")) {
+      int at = name_index(obs_row_item_text(field), field_names, OBS_PLAYBOOK_FIELD_COUNT);
+      if (at >= 0) h->fields |= 1u << at;
+    }
+  }
+}
+
+bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why) {
+  static const char *const kinds[] = {"do", "dont"};
+  obs_str endpoint = obs_row_text(row, "endpoint");
+  int kind = name_index(obs_row_text(row, "kind"), kinds, 2);
+  const cJSON *item, *effect = member(row, "effect");
+  *e = (obs_playbook_view){.number = number(row, "id"), .dont = kind == 1};
+  *why = "entry: must be 16 hex digits";
+  if (!obs_row_id(row, "entry", &e->id)) return false;
+  *why = "kind: must be do or dont";
+  if (kind < 0) return false;
+  *why = "cluster: must be 16 hex digits";
+  if (e->dont && !obs_row_id(row, "cluster", &e->cluster)) return false;
+  *why = "endpoint: must be a text";
+  if (!e->dont && (endpoint.p == NULL || endpoint.len == 0)) return false;
+
+  copy_text(endpoint, e->endpoint, OBS_PLAYBOOK_NAME);
+  copy_text(obs_row_text(row, "task_class"), e->task_class, OBS_PLAYBOOK_NAME);
+  copy_text(obs_row_text(row, "text"), e->text, OBS_PLAYBOOK_TEXT);
+  e->analysis = number(row, "analysis");
+  (void)obs_row_bool(row, "retired", &e->retired);
+  e->created_ms = instant(row, "created");
+  e->created_seq = number(row, "created_seq");
+  copy_text(obs_row_text(row, "pattern"), e->pattern, OBS_PLAYBOOK_TEXT);
+  e->pattern_share = fraction(row, "pattern_share");
+  e->successes = number(row, "successes");
+  e->avg_ms = fraction(row, "avg_ms");
+  e->p50_ms = number(row, "p50_ms");
+  e->p95_ms = number(row, "p95_ms");
+  cJSON_ArrayForEach(item, member(row, "recent")) {
+    if (e->nrecent == OBS_PLAYBOOK_RECENT) break;
+    copy_text(obs_row_item_text(item), e->recent[e->nrecent++], OBS_PLAYBOOK_SUMMARY);
+  }
+  cJSON_ArrayForEach(item, member(row, "evidence")) {
+    if (e->nevidence == OBS_PLAYBOOK_EVIDENCE) break;
+    if (cJSON_IsNumber(item) && item->valuedouble >= 1 && item->valuedouble <= 0x1p53)
+      e->evidence[e->nevidence++] = (uint64_t)item->valuedouble;
+  }
+  read_values(member(row, "staffers"), &e->staffers);
+  read_values(member(row, "task_classes"), &e->task_classes);
+  e->effect = (obs_before_after){.before = read_side(member(effect, "before")),
+                                 .after = read_side(member(effect, "after")),
+                                 .since_seq = number(effect, "since_seq"),
+                                 .through_seq = number(effect, "through_seq")};
+  e->written_seq = e->effect.through_seq;
+  e->written_ops = e->effect.before.ops + e->effect.after.ops;
+  read_history(member(row, "history"), e);
+  *why = "history: must not be empty";
+  if (e->nhistory == 0) return false;
+  *why = "text: must be a text";
+  return e->text[0] != '\0';
+}
