@@ -220,7 +220,7 @@ void obs_work_playbook(obs_connection *s, obs_batch *rows) {
   if (!have_learn(s)) return;
   if (!obs_cluster_id_parse(s->part, &id))
     obs_answer_error(&s->answer, &s->out, 400, "id: must be 16 hex digits");
-  else if (!obs_playbooks_one_json(obs_learn_loop(s->bridge->opts.learn, &obs_playbooks_loop), s->part, &s->out))
+  else if (!obs_playbooks_one_json(obs_learn_loop(s->bridge->opts.learn, &obs_playbooks_loop), id, &s->out))
     obs_answer_error(&s->answer, &s->out, 404, "no playbook entry %016" PRIx64, id);
 }
 

@@ -39,6 +39,7 @@ typedef struct {
   const uint64_t *seqs; /* evidence, all verified */
   uint32_t nseqs;
   int64_t time_ms;
+  const obs_facts_view *facts; /* the window that it follows from; NULL: not at hand */
 } obs_loop_dont;
 
 /* What the loops share; lives as long as they do. */

@@ -1,6 +1,8 @@
 /* Playbooks: entries from the ring and from analyses, and when they are edited. */
 #include "playbooks_fixture.h"
 
+#include "base/hex.h"
+
 /* ---- what worked ---- */
 
 static void test_an_entry_for_what_worked(void **state) {
@@ -215,13 +217,14 @@ static void test_filters(void **state) {
   cJSON *e = only(x, (obs_playbooks_filter){.endpoint = OBS_STR("/b")}), *one;
   const char *id = learn_at(e, "id")->valuestring;
   obs_buf text = {0};
-  assert_true(obs_playbooks_one_json(x->p, (obs_str){id, 16, 1}, &text));
+  uint64_t number;
+  assert_true(obs_hex_parse((obs_str){id, 16, 1}, &number));
+  assert_true(obs_playbooks_one_json(x->p, number, &text));
   one = learn_parse(&text);
   assert_true(cJSON_Compare(e, one, true));
   cJSON_Delete(one);
   cJSON_Delete(e);
-  assert_false(obs_playbooks_one_json(x->p, OBS_STR("0123456789abcdef"), &text));
-  assert_false(obs_playbooks_one_json(x->p, OBS_STR("no id"), &text));
+  assert_false(obs_playbooks_one_json(x->p, UINT64_C(0x0123456789abcdef), &text));
   assert_int_equal(text.len, 0);
   close_fixture(x);
 }

@@ -1,4 +1,5 @@
 /* Gathering: entries, open clusters and corrections, and the lists by which they are found. */
+#include "base/hex.h"
 #include "base/utf8.h"
 #include "learn/advice/internal.h"
 #include "learn/member.h"
@@ -66,28 +67,24 @@ static void post(gathering *g, obs_advice_list list, obs_str name, uint32_t inde
 
 /* ---- entries ---- */
 
-typedef struct {
-  gathering *g;
-  bool dont; /* these now */
-} entry_pass;
-
-static void on_entry(void *arg, const obs_playbook_view *v) {
-  const entry_pass *pass = arg;
-  gathering *g = pass->g;
+static bool on_entry(void *arg, const obs_playbook_view *v) {
+  gathering *g = arg;
   obs_advice_built *b = g->b;
-  if (v->dont != pass->dont || !grow(g, (void **)&b->entries, b->nentries, &g->entries_cap, sizeof(*b->entries)))
-    return;
+  if (!grow(g, (void **)&b->entries, b->nentries, &g->entries_cap, sizeof(*b->entries))) return false;
   uint32_t at = b->nentries++;
   obs_advice_entry *e = &b->entries[at];
-  *e = (obs_advice_entry){.text = keep(g, v->text),
+  obs_str endpoint = obs_str_of(v->endpoint), class = obs_str_of(v->task_class);
+  *e = (obs_advice_entry){.text = keep(g, obs_str_of(v->text)),
                           .dont = v->dont,
-                          .has_endpoint = v->endpoint.p != NULL,
-                          .has_class = v->task_class.p != NULL};
-  memcpy(e->id, v->id.p, OBS_CLUSTER_ID_LEN);
-  if (e->has_endpoint) post(g, OBS_ADVICE_ENTRIES_OF_ENDPOINT, v->endpoint, at);
-  if (e->has_class) post(g, OBS_ADVICE_ENTRIES_OF_CLASS, v->task_class, at);
-  for (uint32_t i = 0; i < v->ndone; i++) post(g, OBS_ADVICE_ENTRIES_OF_CLASS, v->done[i], at);
-  if (!e->has_endpoint && !e->has_class) post(g, OBS_ADVICE_ENTRIES_ANYWHERE, (obs_str){"", 0, 1}, at);
+                          .has_endpoint = endpoint.len > 0,
+                          .has_class = class.len > 0};
+  obs_hex_format(v->id, e->id);
+  if (e->has_endpoint) post(g, OBS_ADVICE_ENTRIES_OF_ENDPOINT, endpoint, at);
+  if (e->has_class) post(g, OBS_ADVICE_ENTRIES_OF_CLASS, class, at);
+  for (uint32_t i = 0; i < v->task_classes.n; i++)
+    post(g, OBS_ADVICE_ENTRIES_OF_CLASS, obs_str_of(v->task_classes.v[i].text), at);
+  if (!e->has_endpoint && !e->has_class) post(g, OBS_ADVICE_ENTRIES_ANYWHERE, OBS_STR(""), at);
+  return true;
 }
 
 /* ---- clusters ---- */
@@ -220,8 +217,12 @@ obs_advice_built *obs_advice_gather(obs_clusters *clusters, obs_playbooks *playb
   g.b->as_of = as_of;
   atomic_init(&g.b->references, 1);
   g.oom = !obs_buf_reserve(&g.b->text, TEXT_ROOM); /* so that an empty text is somewhere too */
-  obs_playbooks_each(playbooks, on_entry, &(entry_pass){&g, true});
-  obs_playbooks_each(playbooks, on_entry, &(entry_pass){&g, false});
+  /* "Don't"s stand before "do"s. */
+  const obs_playbooks_filter donts = {.kind = OBS_STR("dont"), .limit = OBS_PLAYBOOK_ENTRIES};
+  const obs_playbooks_filter dos = {.kind = OBS_STR("do"), .limit = OBS_PLAYBOOK_ENTRIES};
+  if (obs_playbooks_each(playbooks, &donts, on_entry, &g, NULL) != OBSERVER_E_OK ||
+      obs_playbooks_each(playbooks, &dos, on_entry, &g, NULL) != OBSERVER_E_OK)
+    g.oom = true;
   gather_clusters(&g, clusters, now_ms);
   order_corrections(&g);
   if (g.b->npostings > 1) qsort(g.b->postings, g.b->npostings, sizeof(*g.b->postings), by_key);

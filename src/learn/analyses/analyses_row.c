@@ -140,7 +140,7 @@ static void tell_gateway(const obs_analyses *a, const obs_analysis *x) {
 
 void obs_analyses_offer(const obs_analyses *a, const cJSON *row) {
   uint64_t seqs[OBS_CLAIM_SEQS];
-  obs_loop_dont d = {.text = obs_member_text(row, "dont"), .seqs = seqs};
+  obs_loop_dont d = {.text = obs_member_text(row, "dont"), .seqs = seqs, .facts = a->view.n > 0 ? &a->view : NULL};
   const cJSON *each;
   if (a->opts.dont == NULL || d.text.p == NULL || !obs_member_id(row, "cluster", &d.cluster)) return;
   if (!obs_member_u64(row, "id", &d.analysis) || !obs_member_time(row, "time", &d.time_ms)) return;

@@ -275,6 +275,14 @@ static void put_name(char to[OBS_PLAYBOOK_NAME + 1], obs_str name) {
   obs_playbook_put(to, name.p != NULL ? name : OBS_STR(""), OBS_PLAYBOOK_NAME);
 }
 
+/* The entry is to mend what began with its cluster's first failure: that is where "before" begins. */
+static void begin_dont(obs_playbook_view *e, const obs_facts_view *view) {
+  uint64_t first = obs_before_after_first_failure(view, e->cluster);
+  if (e->nevidence > 0 && (first == 0 || e->evidence[0] < first)) first = e->evidence[0];
+  begin_effect(e, view, first);
+  if (e->created_seq == 0) e->created_seq = last_seq(view);
+}
+
 void obs_playbooks_dont(void *playbooks, const obs_loop_dont *d) {
   obs_playbooks *p = playbooks;
   uint64_t id = XXH3_64bits_withSeed(&d->cluster, sizeof(d->cluster), SEED_DONT);
@@ -303,11 +311,13 @@ void obs_playbooks_dont(void *playbooks, const obs_loop_dont *d) {
     change = e.retired ? OBS_PLAYBOOK_REVIVED : OBS_PLAYBOOK_UPDATED;
   }
   if (change != OBS_PLAYBOOK_UPDATED || elsewhere || e.effect.before.ops < OBS_PLAYBOOK_PROOF) {
-    /* The entry is to mend what began with its cluster's first failure: that is where "before" begins. */
-    uint64_t first = obs_before_after_first_failure(d->facts, e.cluster);
-    if (e.nevidence > 0 && (first == 0 || e.evidence[0] < first)) first = e.evidence[0];
-    begin_effect(&e, d->facts, first);
-    if (e.created_seq == 0) e.created_seq = last_seq(d->facts);
+    obs_facts_view own = {0};
+    observer_err err = d->facts == NULL ? obs_facts_snapshot(p->opts.facts, &own) : OBSERVER_E_OK;
+    if (err == OBSERVER_E_OK)
+      begin_dont(&e, d->facts != NULL ? d->facts : &own);
+    else
+      obs_log_warn("learn", "playbooks: the effect of an entry not begun: %s", observer_strerror(err));
+    obs_facts_view_fini(&own);
   }
   e.retired = false;
   (void)edit(p, &e, change, fields, d->time_ms);
