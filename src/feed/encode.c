@@ -1,11 +1,11 @@
 #include "feed/encode.h"
 
-#include "op/json_scan.h"
+#include "base/json_cursor.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { ENTRIES_MAX = UINT16_MAX };
+enum { ENTRIES_MAX = UINT16_MAX, TEXT_KEPT = 64 << 10 };
 
 static int write_out(void *data, const char *p, size_t n) {
   obs_buf *out = data;
@@ -42,11 +42,11 @@ void obs_feed_pack_count(obs_buf *out, size_t at, uint32_t entries) {
 observer_err obs_feed_encoder_init(obs_feed_encoder *e) {
   *e = (obs_feed_encoder){0};
   obs_feed_packer(&e->pk, &e->out);
-  return obs_batch_init(&e->scratch);
+  return OBSERVER_E_OK;
 }
 
 void obs_feed_encoder_fini(obs_feed_encoder *e) {
-  obs_batch_fini(&e->scratch);
+  obs_buf_fini(&e->text);
   obs_buf_fini(&e->out);
 }
 
@@ -60,10 +60,20 @@ static void put_big(msgpack_packer *pk, const char *text) {
     msgpack_pack_double(pk, strtod(text, NULL));
 }
 
-static bool put_scalar(obs_feed_encoder *e, obs_decoder *d, obs_str name) {
-  const char *text = (const char *)d->p;
-  obs_decoder_value v;
-  if (obs_json_value_at(d, name, &v) != OBS_DECODE_OK) return false;
+/* Text without its escapes, in e->text until the next one. */
+static bool unescape(obs_feed_encoder *e, obs_cursor_value *v) {
+  if (!v->valid) return false;
+  if (!v->escaped) return true;
+  obs_buf_reset(&e->text, TEXT_KEPT);
+  if (!obs_buf_reserve(&e->text, v->s.len)) return false;
+  v->s = (obs_str){e->text.p, (uint32_t)obs_json_cursor_unescape(v->s, e->text.p), 0};
+  return true;
+}
+
+static bool put_scalar(obs_feed_encoder *e, obs_cursor *c) {
+  const char *text = (const char *)c->p;
+  obs_cursor_value v;
+  if (!obs_json_cursor_value(c, &v)) return false;
   switch (v.kind) {
   case OBS_VALUE_BOOL:
     v.b ? msgpack_pack_true(&e->pk) : msgpack_pack_false(&e->pk);
@@ -78,6 +88,7 @@ static bool put_scalar(obs_feed_encoder *e, obs_decoder *d, obs_str name) {
     msgpack_pack_double(&e->pk, v.d);
     return true;
   case OBS_VALUE_TEXT:
+    if (!unescape(e, &v)) return false;
     obs_feed_pack_str(&e->pk, v.s);
     return true;
   case OBS_VALUE_NULL:
@@ -90,70 +101,61 @@ static bool put_scalar(obs_feed_encoder *e, obs_decoder *d, obs_str name) {
   return false;
 }
 
-/* How many members the object or array at d->p has. */
-static bool count_members(const obs_decoder *d, bool object, uint32_t *n) {
-  obs_decoder c = *d;
+/* How many members the object or array at the cursor has. */
+static bool count_members(obs_cursor c, bool object, uint32_t *n) {
   c.p++;
   *n = 0;
-  if (obs_json_take(&c, object ? '}' : ']')) return true;
+  if (obs_json_cursor_take(&c, object ? '}' : ']')) return true;
   do {
-    if (object && (obs_json_skip(&c) != OBS_DECODE_OK || !obs_json_take(&c, ':'))) return false;
-    if (obs_json_skip(&c) != OBS_DECODE_OK) return false;
+    if (object && (!obs_json_cursor_skip(&c) || !obs_json_cursor_take(&c, ':'))) return false;
+    if (!obs_json_cursor_skip(&c)) return false;
     ++*n;
-  } while (obs_json_take(&c, ','));
+  } while (obs_json_cursor_take(&c, ','));
   return true;
 }
 
-/* The value at d->p. Recursion: as deep as the limits let an op be. */
-static bool put_value(obs_feed_encoder *e, obs_decoder *d, obs_str name) {
-  bool object = d->p < d->end && *d->p == '{';
+/* The value at the cursor. Recursion: as deep as the limits let an op be. */
+static bool put_value(obs_feed_encoder *e, obs_cursor *c) {
+  bool object = c->p < c->end && *c->p == '{';
   uint32_t n;
-  if (!object && (d->p >= d->end || *d->p != '[')) return put_scalar(e, d, name);
-  if (!count_members(d, object, &n)) return false;
+  if (!object && (c->p >= c->end || *c->p != '[')) return put_scalar(e, c);
+  if (!count_members(*c, object, &n)) return false;
   object ? msgpack_pack_map(&e->pk, n) : msgpack_pack_array(&e->pk, n);
-  d->p++;
+  c->p++;
   for (uint32_t i = 0; i < n; i++) {
-    obs_str key = name;
-    if (i > 0) d->p++; /* the comma */
+    if (i > 0) c->p++; /* the comma */
     if (object) {
-      if (obs_json_key(d, &key) != OBS_DECODE_OK) return false;
-      obs_feed_pack_str(&e->pk, key);
+      obs_cursor_value key;
+      if (!obs_json_cursor_key(c, &key) || !unescape(e, &key)) return false;
+      obs_feed_pack_str(&e->pk, key.s);
     }
-    if (!put_value(e, d, key)) return false;
+    if (!put_value(e, c)) return false;
   }
-  d->p++;
+  c->p++;
   return true;
 }
 
-static bool is_ours(obs_str key) {
-  return obs_str_eq(key, OBS_STR("seq")) || obs_str_eq(key, OBS_STR("topic_seq"));
-}
-
-static bool put_members(obs_feed_encoder *e, obs_decoder *d, uint32_t *entries) {
+static bool put_members(obs_feed_encoder *e, obs_cursor *c, uint32_t *entries) {
   do {
-    obs_str key;
-    if (obs_json_key(d, &key) != OBS_DECODE_OK) return false;
-    if (is_ours(key)) {
-      if (obs_json_skip(d) != OBS_DECODE_OK) return false;
+    obs_cursor_value key;
+    if (!obs_json_cursor_key(c, &key) || !unescape(e, &key)) return false;
+    if (obs_str_is(key.s, "seq") || obs_str_is(key.s, "topic_seq")) { /* the feed's own stand in front */
+      if (!obs_json_cursor_skip(c)) return false;
       continue;
     }
-    obs_feed_pack_str(&e->pk, key);
-    if (!put_value(e, d, key) || ++*entries > ENTRIES_MAX) return false;
-  } while (obs_json_take(d, ','));
+    obs_feed_pack_str(&e->pk, key.s);
+    if (!put_value(e, c) || ++*entries > ENTRIES_MAX) return false;
+  } while (obs_json_cursor_take(c, ','));
   return !e->out.oom;
 }
 
 bool obs_feed_encode(obs_feed_encoder *e, const obs_feed_row *row) {
-  static const obs_op_limits lax = {UINT32_MAX, 1, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
-  obs_decoder d = {.b = &e->scratch, .limits = &lax, .expect = OBS_F_COUNT};
+  obs_cursor c = obs_cursor_of(obs_feed_row_text(row), row->len);
   size_t at = e->out.len;
   uint32_t entries = 2;
-  d.base = (const uint8_t *)obs_feed_row_text(row);
-  d.p = d.base + 1;
-  d.end = d.base + row->len;
+  c.p++; /* the row's brace */
   obs_feed_pack_head(&e->pk, &e->out, row->seq, row->topic_seq);
-  bool ok = put_members(e, &d, &entries);
-  obs_arena_reset(&e->scratch.arena);
+  bool ok = put_members(e, &c, &entries);
   if (ok)
     obs_feed_pack_count(&e->out, at, entries);
   else

@@ -2,14 +2,14 @@
 #ifndef OBS_FEED_ENCODE_H
 #define OBS_FEED_ENCODE_H
 
+#include "base/buf.h"
 #include "feed/queue.h"
-#include "op/batch.h"
 
 #include <msgpack.h>
 
 /* One thread's. */
 typedef struct {
-  obs_batch scratch; /* its arena holds unescaped texts */
+  obs_buf text; /* the last one that had escapes, without them */
   msgpack_packer pk;
   obs_buf out;
 } obs_feed_encoder;

@@ -1,8 +1,9 @@
 #include "intake/question.h"
 
+#include "base/json_cursor.h"
+#include "base/msgpack_cursor.h"
 #include "intake/reply.h"
-#include "op/decoder.h"
-#include "op/json_scan.h"
+#include "op/reader.h"
 
 typedef struct {
   obs_str endpoint, task_class; /* p NULL: not asked for */
@@ -20,88 +21,77 @@ enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
 /* ---- which messages are questions ---- */
 
 /* A map of one member that is called so, and nothing behind it. Cheap for what is none. */
-static bool is_msgpack(obs_decoder *d) {
+static bool is_msgpack(obs_cursor c) {
   static const char fix[] = "\x81\xa6"
                             "advice";
   static const char str8[] = "\x81\xd9\x06"
                              "advice";
-  size_t n = (size_t)(d->end - d->p);
-  if ((n < sizeof(fix) - 1 || memcmp(d->p, fix, sizeof(fix) - 1) != 0) &&
-      (n < sizeof(str8) - 1 || memcmp(d->p, str8, sizeof(str8) - 1) != 0))
+  size_t n = obs_cursor_left(&c);
+  if ((n < sizeof(fix) - 1 || memcmp(c.p, fix, sizeof(fix) - 1) != 0) &&
+      (n < sizeof(str8) - 1 || memcmp(c.p, str8, sizeof(str8) - 1) != 0))
     return false;
-  const uint8_t *start = d->p;
-  bool whole = obs_msgpack_skip(d) == OBS_DECODE_OK && d->p == d->end;
-  d->p = start;
-  return whole;
+  return obs_msgpack_cursor_skip(&c) && c.p == c.end;
 }
 
-static bool is_json(obs_decoder *d) {
+static bool is_json(obs_reader r) {
+  obs_cursor *c = &r.in;
   obs_str key;
-  const uint8_t *start = d->p;
-  obs_json_space(d);
-  bool whole = obs_json_take(d, '{') && obs_json_key(d, &key) == OBS_DECODE_OK && obs_str_eq(key, OBS_STR("advice")) &&
-               obs_json_skip(d) == OBS_DECODE_OK;
-  if (whole) {
-    obs_json_space(d);
-    whole = obs_json_take(d, '}');
-    obs_json_space(d);
-  }
-  whole = whole && d->p == d->end;
-  d->p = start;
-  return whole;
+  obs_json_cursor_space(c);
+  if (!obs_json_cursor_take(c, '{') || obs_reader_json_key(&r, &key) != OBS_READ_OK || !obs_str_is(key, "advice"))
+    return false;
+  if (!obs_json_cursor_skip(c)) return false;
+  obs_json_cursor_space(c);
+  if (!obs_json_cursor_take(c, '}')) return false;
+  obs_json_cursor_space(c);
+  return c->p == c->end;
 }
 
 /* ---- what is asked ---- */
 
-static obs_decoder_result read_member(obs_decoder *d, question *q, uint32_t *seen) {
-  obs_str key, *text;
-  obs_decoder_value v;
+static obs_reader_result read_member(obs_reader *r, question *q, uint32_t *seen) {
+  obs_str key;
+  obs_cursor_value v;
   uint32_t i = 0;
-  obs_decoder_result rc = obs_json_key(d, &key);
-  if (rc != OBS_DECODE_OK) return rc;
+  obs_reader_result rc = obs_reader_json_key(r, &key);
+  if (rc != OBS_READ_OK) return rc;
   while (i < MEMBERS && !obs_str_eq(key, members[i].name)) i++;
-  if (i == MEMBERS) return obs_decoder_wrong(d, key, "advice has only endpoint and task_class");
-  if (*seen & 1u << i) return obs_decoder_wrong(d, key, "duplicate key");
+  if (i == MEMBERS) return obs_reader_wrong(r, key, "advice has only endpoint and task_class");
+  if (*seen & 1u << i) return obs_reader_wrong(r, key, "duplicate key");
   *seen |= 1u << i;
-  text = (obs_str *)((char *)q + members[i].place);
-  rc = obs_json_value_at(d, key, &v);
-  if (rc != OBS_DECODE_OK || v.kind == OBS_VALUE_NULL) return rc;
-  if (v.kind != OBS_VALUE_TEXT) return obs_decoder_wrong(d, key, "must be a string");
-  if (v.s.len == 0) return obs_decoder_wrong(d, key, "must not be empty");
-  return obs_decoder_text(d, key, v.s, text);
+  rc = obs_reader_json_value(r, key, &v);
+  if (rc != OBS_READ_OK || v.kind == OBS_VALUE_NULL) return rc;
+  if (v.kind != OBS_VALUE_TEXT) return obs_reader_wrong(r, key, "must be a string");
+  if (v.s.len == 0) return obs_reader_wrong(r, key, "must not be empty");
+  return obs_reader_text(r, key, v.s, (obs_str *)((char *)q + members[i].place));
 }
 
-/* d->p is at a value that was seen to be whole. */
-static obs_decoder_result read_question(obs_decoder *d, question *q) {
-  static const obs_str name = {"advice", 6, 1};
+/* Reads a message that was seen to be a question. Of both formats: msgpack is read as the JSON that says the same. */
+static obs_reader_result read_question(obs_reader *r, bool msgpack, obs_buf *json, question *q) {
+  const obs_str name = OBS_STR("advice");
+  obs_cursor *c = &r->in;
+  obs_str key;
   uint32_t seen = 0;
-  if (!obs_json_take(d, '{')) return obs_decoder_wrong(d, name, "must be a map of endpoint and task_class");
-  obs_json_space(d);
-  if (!obs_json_take(d, '}')) {
+  if (msgpack) {
+    if (obs_msgpack_cursor_to_json(c->p, obs_cursor_left(c), json) == 0)
+      return obs_reader_wrong(r, name, "must be a map of endpoint and task_class, in valid UTF-8");
+    *c = obs_cursor_of(json->p, json->len);
+  }
+  obs_json_cursor_space(c);
+  c->p++; /* the map's brace */
+  obs_reader_result rc = obs_reader_json_key(r, &key);
+  if (rc != OBS_READ_OK) return rc;
+  if (!obs_json_cursor_take(c, '{')) return obs_reader_wrong(r, name, "must be a map of endpoint and task_class");
+  obs_json_cursor_space(c);
+  if (!obs_json_cursor_take(c, '}')) {
     do {
-      obs_decoder_result rc = read_member(d, q, &seen);
-      if (rc != OBS_DECODE_OK) return rc;
-      obs_json_space(d);
-    } while (obs_json_take(d, ','));
+      rc = read_member(r, q, &seen);
+      if (rc != OBS_READ_OK) return rc;
+      obs_json_cursor_space(c);
+    } while (obs_json_cursor_take(c, ','));
   }
   if (q->endpoint.p == NULL && q->task_class.p == NULL)
-    return obs_decoder_wrong(d, name, "needs endpoint or task_class");
-  return OBS_DECODE_OK;
-}
-
-/* Of both formats: msgpack is read as the JSON that says the same. */
-static obs_decoder_result read_message(obs_decoder *d, bool msgpack, obs_buf *json, question *q) {
-  obs_str key;
-  if (msgpack) {
-    if (obs_msgpack_to_json(d->p, (size_t)(d->end - d->p), json) == 0)
-      return obs_decoder_wrong(d, OBS_STR("advice"), "must be a map of endpoint and task_class, in valid UTF-8");
-    d->base = d->p = (const uint8_t *)json->p;
-    d->end = d->p + json->len;
-  }
-  obs_json_space(d);
-  d->p++; /* the map's brace */
-  obs_decoder_result rc = obs_json_key(d, &key);
-  return rc == OBS_DECODE_OK ? read_question(d, q) : rc;
+    return obs_reader_wrong(r, name, "needs endpoint or task_class");
+  return OBS_READ_OK;
 }
 
 /* ---- the answer ---- */
@@ -121,16 +111,13 @@ bool obs_question_answer(const obs_bus_opts *opts, obs_batch *b, const void *dat
   question q = {0};
   const uint8_t *payload = size <= opts->limits.message_bytes ? obs_batch_payload(data, size, &topic) : NULL;
   if (payload == NULL) return false;
-  obs_decoder d = {.b = b,
-                   .limits = &opts->limits,
-                   .base = payload,
-                   .p = payload,
-                   .end = (const uint8_t *)data + size,
-                   .expect = OBS_F_COUNT};
+  obs_reader r = {.in = obs_cursor_of(payload, (size_t)((const uint8_t *)data + size - payload)),
+                  .limits = &opts->limits,
+                  .arena = &b->arena};
   bool msgpack = *payload >= 0x80;
-  if (msgpack ? !is_msgpack(&d) : !is_json(&d)) return false;
-  bool good = read_message(&d, msgpack, &json, &q) == OBS_DECODE_OK;
-  *reply = good ? ask(opts, &q) : obs_reply_error(d.reason);
+  if (msgpack ? !is_msgpack(r.in) : !is_json(r)) return false;
+  bool good = read_question(&r, msgpack, &json, &q) == OBS_READ_OK;
+  *reply = good ? ask(opts, &q) : obs_reply_error(r.reason);
   obs_buf_fini(&json);
   return true;
 }

@@ -1,7 +1,7 @@
 #include "observerctl/ack.h"
 
 #include "base/clock.h"
-#include "op/decoder.h"
+#include "base/msgpack_cursor.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -47,8 +47,8 @@ static bool read_errors(const msgpack_object *map, obs_ack *out) {
 static bool read_answer(obs_ack *out) {
   const uint8_t *p = nng_msg_body(out->msg);
   size_t len = nng_msg_len(out->msg);
-  obs_decoder d = {.base = p, .p = p, .end = p + len};
-  if (obs_msgpack_skip(&d) != OBS_DECODE_OK || d.p != d.end) return false;
+  obs_cursor c = obs_cursor_of(p, len);
+  if (!obs_msgpack_cursor_skip(&c) || c.p != c.end) return false;
   if (msgpack_unpack_next(&out->unpacked, (const char *)p, len, NULL) != MSGPACK_UNPACK_SUCCESS) return false;
   const msgpack_object *map = &out->unpacked.data;
   const msgpack_object *retry = find(map, "retry");

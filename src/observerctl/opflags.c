@@ -1,8 +1,8 @@
 #include "observerctl/opflags.h"
 
 #include "base/clock.h"
+#include "base/json_cursor.h"
 #include "base/utf8.h"
-#include "op/decoder.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -43,12 +43,11 @@ static const char *check_duration(obs_opflag *v) {
 }
 
 static const char *check_json(obs_opflag *v) {
-  const uint8_t *p = (const uint8_t *)v->text;
-  obs_decoder d = {.base = p, .p = p, .end = p + strlen(v->text)};
-  obs_json_space(&d);
-  obs_decoder_result rc = obs_json_skip(&d);
-  obs_json_space(&d);
-  return rc == OBS_DECODE_OK && d.p == d.end ? NULL : "must be JSON";
+  obs_cursor c = obs_cursor_of(v->text, strlen(v->text));
+  obs_json_cursor_space(&c);
+  bool json = obs_json_cursor_skip(&c);
+  obs_json_cursor_space(&c);
+  return json && c.p == c.end ? NULL : "must be JSON";
 }
 
 static check *const checks[] = {

@@ -1,6 +1,7 @@
 #include "observerctl/stream.h"
 
-#include "op/json_scan.h"
+#include "base/json_cursor.h"
+#include "base/msgpack_cursor.h"
 
 #include <stdio.h>
 
@@ -69,13 +70,14 @@ static obs_stream_result whole(obs_stream *s, obs_record *out, size_t len, bool 
   return bad(s, out, s->reason);
 }
 
-static bool is_truncated(const obs_decoder *d) {
-  return strstr(d->reason, ": truncated at ") != NULL;
+/* Over what has come from s->at on. */
+static obs_cursor cursor_at(const obs_stream *s) {
+  return obs_cursor_of(s->buf.p + s->at, rest(s));
 }
 
-static obs_decoder decoder_at(const obs_stream *s) {
-  const uint8_t *p = (const uint8_t *)s->buf.p;
-  return (obs_decoder){.base = p + s->at, .p = p + s->at, .end = p + s->buf.len};
+static obs_stream_result broken(obs_stream *s, obs_record *out, const obs_cursor *c) {
+  obs_cursor_reason(c, s->reason, sizeof(s->reason));
+  return bad(s, out, s->reason);
 }
 
 static obs_stream_result bad_too_large(obs_stream *s, obs_record *out) {
@@ -106,7 +108,7 @@ static bool resume(obs_stream *s) {
 
 static void pass_space(obs_stream *s) {
   size_t to = s->at;
-  while (to < s->buf.len && obs_json_is_space((uint8_t)s->buf.p[to])) to++;
+  while (to < s->buf.len && obs_json_cursor_is_space((uint8_t)s->buf.p[to])) to++;
   pass(s, to);
 }
 
@@ -134,26 +136,23 @@ static bool worth_a_look(const obs_stream *s) {
          memchr(s->buf.p + s->at + s->tried, '}', rest(s) - s->tried) != NULL;
 }
 
-static obs_stream_result json_broken(obs_stream *s, obs_record *out, const obs_decoder *d) {
-  size_t behind = (size_t)(d->p - (const uint8_t *)s->buf.p);
-  pass(s, behind > s->at ? behind - 1 : s->at);
-  s->skipping = true;
-  return bad(s, out, d->reason);
-}
-
 static obs_stream_result json_value(obs_stream *s, obs_record *out) {
   begin(s, out);
   if (!worth_a_look(s)) return OBS_STREAM_MORE;
   char first = s->buf.p[s->at];
-  obs_decoder d = decoder_at(s);
-  obs_decoder_result rc = s->array == OBS_ARRAY_BEHIND ? obs_json_unexpected(&d) : obs_json_skip(&d);
-  if (rc == OBS_DECODE_OK) {
-    bool delimited = first == '{' || first == '[' || first == '"' || d.p < d.end || s->ended;
+  obs_cursor c = cursor_at(s);
+  if (s->array == OBS_ARRAY_BEHIND ? obs_json_cursor_unexpected(&c) : obs_json_cursor_skip(&c)) {
+    bool delimited = first == '{' || first == '[' || first == '"' || c.p < c.end || s->ended;
     if (!delimited) return OBS_STREAM_MORE;
     if (s->array != OBS_ARRAY_NONE && s->array != OBS_ARRAY_BROKEN) s->array = OBS_ARRAY_BEHIND;
-    return whole(s, out, (size_t)(d.p - d.base), first == '{');
+    return whole(s, out, (size_t)(c.p - c.base), first == '{');
   }
-  if (!is_truncated(&d) || s->ended) return json_broken(s, out, &d);
+  if (!obs_cursor_is_truncated(&c) || s->ended) {
+    size_t behind = (size_t)(c.p - c.base);
+    pass(s, behind > 0 ? s->at + behind - 1 : s->at);
+    s->skipping = true;
+    return broken(s, out, &c);
+  }
   s->tried = rest(s);
   if (s->tried <= OBS_STREAM_HELD_BYTES) return OBS_STREAM_MORE;
   pass(s, s->buf.len);
@@ -180,25 +179,25 @@ static obs_stream_result json_next(obs_stream *s, obs_record *out) {
 
 /* ---- msgpack ---- */
 
-static obs_stream_result msgpack_broken(obs_stream *s, obs_record *out, const obs_decoder *d) {
+static obs_stream_result msgpack_broken(obs_stream *s, obs_record *out, const obs_cursor *c) {
+  bool more = obs_cursor_is_truncated(c) && !s->ended;
   s->tried = rest(s);
-  if (is_truncated(d) && !s->ended && s->tried <= OBS_STREAM_HELD_BYTES) return OBS_STREAM_MORE;
+  if (more && s->tried <= OBS_STREAM_HELD_BYTES) return OBS_STREAM_MORE;
   s->dead = true;
   s->left = 0;
-  if (is_truncated(d) && !s->ended) return bad_too_large(s, out);
-  return bad(s, out, d->reason);
+  return more ? bad_too_large(s, out) : broken(s, out, c);
 }
 
 static obs_stream_result msgpack_next(obs_stream *s, obs_record *out) {
   uint32_t count = 0;
   begin(s, out);
-  obs_decoder d = decoder_at(s);
-  while (s->left == 0 && d.p < d.end && obs_msgpack_is_array(&d)) {
-    if (obs_msgpack_array(&d, &count) != OBS_DECODE_OK) return msgpack_broken(s, out, &d);
+  obs_cursor c = cursor_at(s);
+  while (s->left == 0 && c.p < c.end && obs_msgpack_cursor_is_array(&c)) {
+    if (!obs_msgpack_cursor_array(&c, &count)) return msgpack_broken(s, out, &c);
     s->left = count;
-    pass(s, (size_t)(d.p - (const uint8_t *)s->buf.p));
+    pass(s, (size_t)(c.p - (const uint8_t *)s->buf.p));
     begin(s, out);
-    d.base = d.p;
+    c.base = c.p;
   }
   if (rest(s) == 0) {
     if (!s->ended || s->left == 0) return OBS_STREAM_MORE;
@@ -207,10 +206,10 @@ static obs_stream_result msgpack_next(obs_stream *s, obs_record *out) {
     s->left = 0;
     return bad(s, out, s->reason);
   }
-  bool is_map = obs_msgpack_is_map(&d);
-  if (obs_msgpack_skip(&d) != OBS_DECODE_OK) return msgpack_broken(s, out, &d);
+  bool is_map = obs_msgpack_cursor_is_map(&c);
+  if (!obs_msgpack_cursor_skip(&c)) return msgpack_broken(s, out, &c);
   if (s->left > 0) s->left--;
-  return whole(s, out, (size_t)(d.p - d.base), is_map);
+  return whole(s, out, (size_t)(c.p - c.base), is_map);
 }
 
 /* ---- */

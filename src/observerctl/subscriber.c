@@ -1,6 +1,6 @@
 #include "observerctl/subscriber.h"
 
-#include "op/decoder.h"
+#include "base/msgpack_cursor.h"
 
 #include <nng/protocol/pubsub0/sub.h>
 
@@ -32,7 +32,7 @@ static int each_map(obs_subscriber *s, obs_str topic, const char *p, const char 
                     bool *more) {
   while (*more && p < end) {
     obs_buf_reset(&s->json, KEEP_BYTES);
-    size_t n = obs_msgpack_to_json(p, (size_t)(end - p), &s->json);
+    size_t n = obs_msgpack_cursor_to_json(p, (size_t)(end - p), &s->json);
     if (n == 0 || s->json.p[0] != '{') return NNG_EPROTO;
     *more = fn(arg, topic, (obs_str){s->json.p, (uint32_t)s->json.len, 0});
     p += n;

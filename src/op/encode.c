@@ -1,7 +1,10 @@
 /* An op as its JSON line: known fields in the table's order, then unknown ones in the order they came. */
 #include "op/decoder.h"
 
-enum { FIXED_BYTES = 1024 }; /* more than all keys, punctuation and numbers of the known fields */
+/* More than all keys, punctuation and numbers of the known fields: `"name":`, a number of 20 characters, a comma. */
+#define BOUND(name, kind, required, rule) +(sizeof("\"" #name "\":,") + 20)
+enum { FIXED_BYTES = 3 OBSERVER_OP_FIELDS(BOUND) };
+#undef BOUND
 
 /* Most bytes a text can take: an escape is six bytes a byte at most. */
 static size_t text_bound(obs_str s) {

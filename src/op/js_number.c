@@ -1,5 +1,5 @@
 /* JavaScript's Number() on a string: what the older observer did to duration_ms. */
-#include "op/decoder.h"
+#include "op/js_number.h"
 
 #include <ctype.h>
 #include <math.h>

@@ -18,81 +18,72 @@ static void drop_empty(obs_op *op, obs_op_field field, obs_str s) {
   if ((op->present & OBS_BIT(field)) && s.len == 0) op->present &= ~OBS_BIT(field);
 }
 
-/* Joins up to nine texts in the arena; an empty view when there is no memory. */
-static obs_str join(obs_decoder *d, const obs_str *parts, size_t n) {
+/* Makes the summary of these texts, in the arena. False: no memory. */
+static bool default_summary(obs_decoder *d, const obs_str *parts, size_t n) {
   size_t len = 0;
   for (size_t i = 0; i < n; i++) len += parts[i].len;
   char *p = obs_arena_alloc(&d->b->arena, len + 1);
-  if (p == NULL) return OBS_STR("");
+  if (p == NULL) return false;
   obs_str out = {p, (uint32_t)len, 1};
   for (size_t i = 0; i < n; i++) {
     memcpy(p, parts[i].p, parts[i].len);
     p += parts[i].len;
     out.plain &= parts[i].plain;
   }
-  return out;
+  DEFAULT(d->op, input_summary, out);
+  return true;
 }
 
 #define OR_UNKNOWN(op, name) (OBS_HAS(op, name) ? (op)->name : OBS_STR("?"))
 
-static obs_str scenario_summary(obs_decoder *d) {
-  const obs_op *op = d->op;
-  char count[24] = "?";
-  if (OBS_HAS(op, count)) snprintf(count, sizeof(count), "%" PRId64, op->count);
-  obs_str times = {"\xc3\x97", 2, 0};
-  obs_str parts[] = {OR_UNKNOWN(op, event_kind),
-                     OBS_STR(" "),
-                     OR_UNKNOWN(op, role),
-                     times,
-                     {count, (uint32_t)strlen(count), 1},
-                     OBS_STR(" in "),
-                     OR_UNKNOWN(op, city),
-                     OBS_STR(", "),
-                     OR_UNKNOWN(op, state)};
-  return join(d, parts, sizeof(parts) / sizeof(parts[0]));
+static bool normalise_bot(obs_decoder *d) {
+  obs_op *op = d->op;
+  DEFAULT(op, endpoint, OBS_STR("bot:cycle"));
+  if (OBS_HAS(op, input_summary)) return true;
+  const obs_str parts[] = {OR_UNKNOWN(op, event_kind), OBS_STR(" "), OR_UNKNOWN(op, cycle_id)};
+  return default_summary(d, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
-static obs_str bot_summary(obs_decoder *d) {
-  obs_str parts[] = {OR_UNKNOWN(d->op, event_kind), OBS_STR(" "), OR_UNKNOWN(d->op, cycle_id)};
-  return join(d, parts, sizeof(parts) / sizeof(parts[0]));
-}
-
-static obs_str now_text(obs_decoder *d) {
-  char *p = obs_arena_alloc(&d->b->arena, OBS_ISO8601_LEN + 1);
-  if (p == NULL) return OBS_STR("1970-01-01T00:00:00.000Z");
-  obs_clock_format(d->now_ms, p);
-  return (obs_str){p, OBS_ISO8601_LEN, 1};
-}
-
-static void normalise_bot(obs_decoder *d) {
-  DEFAULT(d->op, endpoint, OBS_STR("bot:cycle"));
-  if (!OBS_HAS(d->op, input_summary)) DEFAULT(d->op, input_summary, bot_summary(d));
-}
-
-static void normalise_legacy(obs_decoder *d) {
+static bool normalise_legacy(obs_decoder *d) {
   obs_op *op = d->op;
   DEFAULT(op, source, OBS_STR("scenario"));
   DEFAULT(op, endpoint, OBS_STR("scenario:fill"));
-  if (!OBS_HAS(op, input_summary)) DEFAULT(op, input_summary, scenario_summary(d));
   DEFAULT(op, output_summary, op->success ? OBS_STR("filled") : OBS_HAS(op, error) ? op->error : OBS_STR("failed"));
+  if (OBS_HAS(op, input_summary)) return true;
+  char count[24] = "?";
+  if (OBS_HAS(op, count)) snprintf(count, sizeof(count), "%" PRId64, op->count);
+  const obs_str parts[] = {OR_UNKNOWN(op, event_kind),
+                           OBS_STR(" "),
+                           OR_UNKNOWN(op, role),
+                           {"\xc3\x97", 2, 0}, /* the multiplication sign */
+                           {count, (uint32_t)strlen(count), 1},
+                           OBS_STR(" in "),
+                           OR_UNKNOWN(op, city),
+                           OBS_STR(", "),
+                           OR_UNKNOWN(op, state)};
+  return default_summary(d, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
-obs_decoder_result obs_decoder_normalise(obs_decoder *d) {
+obs_reader_result obs_decoder_normalise(obs_decoder *d) {
   obs_op *op = d->op;
   drop_empty(op, OBS_F_source, op->source);
   drop_empty(op, OBS_F_endpoint, op->endpoint);
   if (!OBS_HAS(op, timestamp)) {
-    op->timestamp = now_text(d);
+    char *now = obs_arena_alloc(&d->b->arena, OBS_ISO8601_LEN + 1);
+    if (now == NULL) return obs_reader_no_memory(&d->r, OBS_STR("op"));
+    obs_clock_format(d->now_ms, now);
+    op->timestamp = (obs_str){now, OBS_ISO8601_LEN, 1};
     op->time_ms = d->now_ms;
   }
   if (!OBS_HAS(op, success)) op->success = false;
   if (!OBS_HAS(op, duration_ms)) op->duration_ms = 0;
   op->present |= OBS_BIT(OBS_F_timestamp) | OBS_BIT(OBS_F_success) | OBS_BIT(OBS_F_duration_ms);
-  if (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR("bot"))) normalise_bot(d);
-  if (d->profile == OBS_PROFILE_LEGACY) normalise_legacy(d);
+  bool made = true;
+  if (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR("bot"))) made = normalise_bot(d);
+  if (d->profile == OBS_PROFILE_LEGACY) made = normalise_legacy(d) && made;
+  if (!made) return obs_reader_no_memory(&d->r, OBS_STR("op"));
   DEFAULT(op, source, OBS_STR("mcp"));
   DEFAULT(op, input_summary, OBS_STR(""));
   DEFAULT(op, output_summary, OBS_STR(""));
-  if (!OBS_HAS(op, endpoint)) return obs_decoder_wrong(d, OBS_STR("endpoint"), "required");
-  return OBS_DECODE_OK;
+  return OBS_HAS(op, endpoint) ? OBS_READ_OK : obs_reader_wrong(&d->r, OBS_STR("endpoint"), "required");
 }

@@ -1,5 +1,6 @@
 /* What a producer sent, made a row: types and limits checked, defaults filled in, the table's order. */
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "sessions/record.h"
 #include "sessions/sessions.h"
 
@@ -57,79 +58,51 @@ typedef struct {
   uint32_t count;
 } attempts_writer;
 
-static obs_decoder_result put_attempt(void *arg, obs_decoder *d, obs_attempt_record *attempt) {
+static obs_reader_result put_attempt(void *arg, obs_session_reader *s, obs_attempt_record *attempt) {
   attempts_writer *w = arg;
   if (w->count++ > 0) obs_buf_putc(w->out, ',');
-  put_object(w->out, &obs_session_table_attempt, &attempt->head, d->b->unknown);
-  return OBS_DECODE_OK;
+  put_object(w->out, &obs_session_table_attempt, &attempt->head, s->scratch->unknown);
+  return OBS_READ_OK;
 }
 
 /* ---- defaults and rules ---- */
 
-static bool has_unknown(const obs_decoder *d, const obs_session_record *r, obs_str key) {
+static obs_reader_result check(obs_session_reader *s, obs_session_record *r) {
+  if (r->schema.len > 0 && !obs_str_is(r->schema, OBSERVER_SESSION_SCHEMA))
+    return obs_reader_wrong(&s->r, OBS_STR("schema"), "must be " OBSERVER_SESSION_SCHEMA);
+  r->schema = OBS_STR(OBSERVER_SESSION_SCHEMA);
+  if (r->final_verdict.len > 0) return OBS_READ_OK;
+  const char *wrong = "required";
   for (uint32_t i = 0; i < r->head.unknown_count; i++) {
-    if (obs_str_eq(d->b->unknown[r->head.unknown_first + i].key, key)) return true;
+    if (obs_str_is(s->scratch->unknown[r->head.unknown_first + i].key, "endpoint"))
+      wrong = "required of a session record (a map with an endpoint is an op: POST it to event)";
   }
-  return false;
+  return obs_reader_wrong(&s->r, OBS_STR("final_verdict"), wrong);
 }
 
-static obs_decoder_result check_schema(obs_decoder *d, obs_session_record *r) {
-  const obs_str ours = OBS_STR(OBSERVER_SESSION_SCHEMA);
-  if (r->schema.len > 0 && !obs_str_eq(r->schema, ours)) {
-    return obs_decoder_wrong(d, OBS_STR("schema"), "must be " OBSERVER_SESSION_SCHEMA);
-  }
-  r->schema = ours;
-  return OBS_DECODE_OK;
-}
-
-static obs_decoder_result check_verdict(obs_decoder *d, const obs_session_record *r) {
-  if (r->final_verdict.len > 0) return OBS_DECODE_OK;
-  bool op = has_unknown(d, r, OBS_STR("endpoint"));
-  return obs_decoder_wrong(d, OBS_STR("final_verdict"),
-                           op ? "required of a session record (a map with an endpoint is an op: POST it to event)"
-                              : "required");
-}
-
-static void cut_prompt(obs_str *prompt) {
-  uint32_t n = PROMPT_BYTES;
-  if (prompt->len <= n) return;
-  while (n > 0 && ((unsigned char)prompt->p[n] & 0xc0) == 0x80) n--; /* whole characters */
-  prompt->len = n;
-}
-
-/* `text` lives as long as the record. */
-static void set_defaults(obs_session_record *r, int64_t now_ms, char text[OBS_ISO8601_LEN + 1]) {
-  if (r->daemon.len == 0) r->daemon = OBS_STR("validatord");
-  if (OBS_SESSION_HAS(r, timestamp)) return;
-  obs_clock_format(now_ms, text);
-  r->timestamp = (obs_str){text, OBS_ISO8601_LEN, 1};
-}
-
-static obs_decoder_result write_row(obs_decoder *d, obs_session_record *r, int64_t now_ms, obs_buf *row) {
+static obs_reader_result write_row(obs_session_reader *s, obs_session_record *r, int64_t now_ms, obs_buf *row) {
   char now[OBS_ISO8601_LEN + 1];
   obs_buf attempts = {0};
   attempts_writer w = {&attempts, 0};
-  obs_decoder_result rc = OBS_DECODE_OK;
+  obs_reader_result rc = OBS_READ_OK;
   obs_buf_putc(&attempts, '[');
-  if (OBS_SESSION_HAS(r, attempts)) rc = obs_session_attempts(d, r->attempts, put_attempt, &w);
+  if (OBS_SESSION_HAS(r, attempts)) rc = obs_session_attempts(s, r->attempts, put_attempt, &w);
   obs_buf_putc(&attempts, ']');
-  r->attempts = (obs_str){attempts.p, (uint32_t)attempts.len, 0};
+  r->attempts = obs_buf_view(&attempts);
   if (!OBS_SESSION_HAS(r, iterations)) r->iterations = w.count;
-  set_defaults(r, now_ms, now);
-  cut_prompt(&r->prompt);
-  if (rc == OBS_DECODE_OK && !attempts.oom) {
-    put_object(row, &obs_session_table_record, &r->head, d->b->unknown);
+  if (r->daemon.len == 0) r->daemon = OBS_STR("validatord");
+  if (!OBS_SESSION_HAS(r, timestamp)) {
+    obs_clock_format(now_ms, now);
+    r->timestamp = (obs_str){now, OBS_ISO8601_LEN, 1};
+  }
+  r->prompt.len = (uint32_t)obs_utf8_cut(r->prompt.p, r->prompt.len, PROMPT_BYTES);
+  if (rc == OBS_READ_OK && !attempts.oom) {
+    put_object(row, &obs_session_table_record, &r->head, s->scratch->unknown);
     obs_buf_putc(row, '\n');
   }
-  if (rc == OBS_DECODE_OK && (attempts.oom || row->oom)) rc = obs_decoder_wrong(d, OBS_STR("session"), "out of memory");
+  if (rc == OBS_READ_OK && (attempts.oom || row->oom)) rc = obs_reader_no_memory(&s->r, OBS_STR("session"));
   obs_buf_fini(&attempts);
   return rc;
-}
-
-/* A few bytes can be a long row: an empty attempt gets its defaults. */
-static obs_decoder_result check_size(obs_decoder *d, size_t row_bytes) {
-  if (row_bytes <= d->limits->op_bytes) return OBS_DECODE_OK;
-  return obs_decoder_wrong_limit(d, OBS_STR("session"), "larger than %u bytes", d->limits->op_bytes);
 }
 
 bool obs_session_normalise(obs_str json, const obs_op_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
@@ -141,16 +114,16 @@ bool obs_session_normalise(obs_str json, const obs_op_limits *limits, int64_t no
     snprintf(reason, size, "session: out of memory");
     return false;
   }
-  obs_decoder d = obs_session_decoder(&scratch, json, limits);
-  obs_decoder_result rc = obs_session_read(&d, &obs_session_table_record, &record.head);
-  if (rc == OBS_DECODE_OK) rc = check_schema(&d, &record);
-  if (rc == OBS_DECODE_OK) rc = check_verdict(&d, &record);
-  if (rc == OBS_DECODE_OK) rc = write_row(&d, &record, now_ms, row);
-  if (rc == OBS_DECODE_OK) rc = check_size(&d, row->len - start);
-  if (rc != OBS_DECODE_OK) {
+  obs_session_reader s = obs_session_reader_of(&scratch, json, limits);
+  obs_reader_result rc = obs_session_read(&s, &obs_session_table_record, &record.head);
+  if (rc == OBS_READ_OK) rc = check(&s, &record);
+  if (rc == OBS_READ_OK) rc = write_row(&s, &record, now_ms, row);
+  if (rc == OBS_READ_OK && row->len - start > limits->op_bytes) /* a few bytes can be a long row: defaults are added */
+    rc = obs_reader_wrong_limit(&s.r, OBS_STR("session"), "larger than %u bytes", limits->op_bytes);
+  if (rc != OBS_READ_OK) {
     row->len = start;
-    snprintf(reason, size, "%s", d.reason);
+    snprintf(reason, size, "%s", s.r.reason);
   }
   obs_batch_fini(&scratch);
-  return rc == OBS_DECODE_OK;
+  return rc == OBS_READ_OK;
 }

@@ -7,7 +7,8 @@
 #ifndef OBS_SESSIONS_RECORD_H
 #define OBS_SESSIONS_RECORD_H
 
-#include "op/decoder.h"
+#include "op/batch.h"
+#include "op/reader.h"
 
 #include <observer/session.h>
 
@@ -58,7 +59,7 @@ typedef struct {
 } obs_session_field;
 
 typedef struct {
-  obs_str what; /* who gets blamed for the whole */
+  obs_str what; /* names the whole in a reason */
   const obs_session_field *fields;
   uint32_t count;
 } obs_session_table;
@@ -67,13 +68,18 @@ extern const obs_session_table obs_session_table_record, obs_session_table_attem
 
 #define OBS_SESSION_HAS(record, name) (((record)->head.present & OBS_BIT(OBS_S_##name)) != 0)
 
-/* A decoder over `json`, strict or (limits NULL) lax. `scratch` must be reset. */
-obs_decoder obs_session_decoder(obs_batch *scratch, obs_str json, const obs_op_limits *limits);
-/* Reads the object at d->p; `record` is one of the two structs above. */
-obs_decoder_result obs_session_read(obs_decoder *d, const obs_session_table *table, obs_session_head *record);
+typedef struct {
+  obs_reader r;
+  obs_batch *scratch; /* its arena and its unknown[] are used */
+} obs_session_reader;
+
+/* A reader over `json`, strict or (limits NULL) lax. `scratch` must be reset. */
+obs_session_reader obs_session_reader_of(obs_batch *scratch, obs_str json, const obs_op_limits *limits);
+/* Reads the object at the cursor; `record` is one of the two structs above. */
+obs_reader_result obs_session_read(obs_session_reader *s, const obs_session_table *table, obs_session_head *record);
 /* Reads the attempts of a record one by one. `each` may say that there is no memory with WRONG. */
-typedef obs_decoder_result (*obs_session_each)(void *arg, obs_decoder *d, obs_attempt_record *attempt);
-obs_decoder_result obs_session_attempts(obs_decoder *d, obs_str attempts, obs_session_each each, void *arg);
+typedef obs_reader_result (*obs_session_each)(void *arg, obs_session_reader *s, obs_attempt_record *attempt);
+obs_reader_result obs_session_attempts(obs_session_reader *s, obs_str attempts, obs_session_each each, void *arg);
 
 /* One row of the file, read lax into `record`. Resets `scratch`, in whose arena `*reason` is when it is not a session
  * record: no object, no valid UTF-8, another schema, or neither a schema nor a final_verdict. */

@@ -35,12 +35,12 @@ static void count(obs_names *names, obs_str name) {
   names->names[id].refs++;
 }
 
-static obs_decoder_result count_attempt(void *arg, obs_decoder *d, obs_attempt_record *attempt) {
-  (void)d;
+static obs_reader_result count_attempt(void *arg, obs_session_reader *reader, obs_attempt_record *attempt) {
+  (void)reader;
   obs_session_stats *s = arg;
   count(&s->verdicts, attempt->verdict_kind);
   s->attempts++;
-  return OBS_DECODE_OK;
+  return OBS_READ_OK;
 }
 
 static void add_duration(obs_session_stats *s, int64_t ms) {
@@ -66,8 +66,8 @@ void obs_session_stats_add(obs_session_stats *s, obs_batch *scratch, const obs_s
   }
   if (OBS_SESSION_HAS(r, duration_ms)) add_duration(s, r->duration_ms);
   if (!OBS_SESSION_HAS(r, attempts)) return;
-  obs_decoder d = obs_session_decoder(scratch, r->attempts, NULL);
-  (void)obs_session_attempts(&d, r->attempts, count_attempt, s); /* what is no attempt is not counted */
+  obs_session_reader reader = obs_session_reader_of(scratch, r->attempts, NULL);
+  (void)obs_session_attempts(&reader, r->attempts, count_attempt, s); /* what is no attempt is not counted */
 }
 
 static void put_names(obs_buf *out, const char *key, obs_names *names) {

@@ -2,8 +2,8 @@
 #include "learn_fixture.h"
 
 #include "base/clock.h"
+#include "base/msgpack_cursor.h"
 #include "learn/advice/advice.h"
-#include "op/decoder.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -86,7 +86,7 @@ static cJSON *ask(fixture *x, const char *endpoint, const char *class) {
   obs_buf json = {0}, packed = {0}, unpacked = {0};
   ask_text(x, endpoint, class, OBS_ADVICE_JSON, &json);
   ask_text(x, endpoint, class, OBS_ADVICE_MSGPACK, &packed);
-  assert_int_equal(obs_msgpack_to_json(packed.p, packed.len, &unpacked), packed.len);
+  assert_int_equal(obs_msgpack_cursor_to_json(packed.p, packed.len, &unpacked), packed.len);
   cJSON *a = learn_parse(&json), *b = learn_parse(&unpacked);
   assert_true(cJSON_Compare(a, b, true));
   cJSON_Delete(b);

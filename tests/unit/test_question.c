@@ -1,6 +1,7 @@
 /* Which messages of REP are questions for advice, and what is answered: the rule alone, without sockets. */
 #include "intake/question.h"
-#include "op/decoder.h"
+
+#include "base/msgpack_cursor.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,7 +45,7 @@ static outcome ask(const void *data, size_t size, bool (*fn)(void *, obs_str, ob
   out.question = obs_question_answer(&opts, &batch, exact, size, &reply);
   if (reply != NULL) {
     size_t len = nng_msg_len(reply);
-    assert_int_equal(obs_msgpack_to_json(nng_msg_body(reply), len, &json), len);
+    assert_int_equal(obs_msgpack_cursor_to_json(nng_msg_body(reply), len, &json), len);
     snprintf(out.answer, sizeof(out.answer), "%.*s", (int)json.len, json.p);
     nng_msg_free(reply);
   }

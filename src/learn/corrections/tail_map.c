@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
-#include "op/decoder.h"
+#include "op/js_number.h"
 #include "outbound/gateway.h"
 
 #include <cjson/cJSON.h>
