@@ -193,9 +193,14 @@ static bool print_text(obs_cursor *c, const printer *pr, uint32_t n) {
   return true;
 }
 
+/* Not in print_any: its stack is one per level. */
+static void print_float(obs_buf *out, double v) {
+  char text[OBS_NUMBER_MAX];
+  obs_buf_append(out, text, obs_number_format(v, text));
+}
+
 static bool print_any(obs_cursor *c, printer *pr) { /* NOLINT(misc-no-recursion): bounded by `deepest` */
   obs_msgpack_cursor_header h, key;
-  char number[OBS_NUMBER_MAX];
   if (!read_checked(c, &h)) return false;
   switch (h.type) {
   case OBS_MSGPACK_EXT:
@@ -216,7 +221,7 @@ static bool print_any(obs_cursor *c, printer *pr) { /* NOLINT(misc-no-recursion)
     return true;
   case OBS_MSGPACK_FLOAT:
     if (!isfinite(h.d)) return refuse(c, "must be finite", 0);
-    obs_buf_append(pr->out, number, obs_number_format(h.d, number));
+    print_float(pr->out, h.d);
     return true;
   case OBS_MSGPACK_STR:
     return print_text(c, pr, h.n);
