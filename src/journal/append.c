@@ -26,7 +26,7 @@ void obs_journal_publish(obs_journal *j) {
 
 void obs_journal_set_mark(obs_journal *j) {
   const obs_index *x = &obs_journal_active(j)->index;
-  j->mark = (obs_mark){.end = x->indexed, .rows = x->rows, .nblocks = x->nblocks};
+  j->mark = (obs_journal_mark){.end = x->indexed, .rows = x->rows, .nblocks = x->nblocks};
   if (x->nblocks > 0) j->mark.last = x->blocks[x->nblocks - 1];
 }
 
@@ -68,7 +68,7 @@ void obs_journal_take_back(obs_journal *j) {
 /* Puts an empty file in the active one's place. The new file exists before the old one moves, so a full disk cannot
  * leave the directory without an active segment; a crash between the two renames can, and open makes one. */
 static bool swap_files(obs_journal *j, const char *rotated, int *fd) {
-  obs_file_name fresh;
+  obs_journal_file_name fresh;
   (void)snprintf(fresh, sizeof(fresh), "%s.new", j->name);
   if (faccessat(j->dir_fd, rotated, F_OK, 0) == 0) {
     errno = EEXIST;
@@ -88,7 +88,7 @@ static bool swap_files(obs_journal *j, const char *rotated, int *fd) {
 
 static bool reserve_segment(obs_journal *j) {
   pthread_mutex_lock(&j->lock);
-  obs_segment *more = reallocarray(j->segments, j->nsegments + 1, sizeof(*more));
+  obs_journal_segment *more = reallocarray(j->segments, j->nsegments + 1, sizeof(*more));
   if (more != NULL) j->segments = more;
   pthread_mutex_unlock(&j->lock);
   return more != NULL;
@@ -97,7 +97,7 @@ static bool reserve_segment(obs_journal *j) {
 /* The active segment becomes a rotated one, `fd` the active one's file. */
 static void take_over(obs_journal *j, int fd) {
   pthread_mutex_lock(&j->lock);
-  obs_segment *old = obs_journal_active(j);
+  obs_journal_segment *old = obs_journal_active(j);
   old->size = old->index.indexed;
   obs_index_init(&j->segments[j->nsegments].index, obs_index_next_seq(&old->index));
   j->segments[j->nsegments++].size = 0;
@@ -125,7 +125,7 @@ static observer_err rotate(obs_journal *j) {
     if (err != OBSERVER_E_OK) return err;
   }
   if (!reserve_segment(j)) return obs_journal_fail_nomem(j, "rotate");
-  obs_file_name name;
+  obs_journal_file_name name;
   obs_journal_rotated_name(j, obs_journal_active(j)->index.first_seq, name);
   int fd;
   if (!swap_files(j, name, &fd)) {

@@ -36,12 +36,12 @@ observer_err obs_journal_checkpoint_save(obs_journal *j, uint64_t seq, const voi
   if (!tail_hash(j->fd, x->indexed, &hash)) return obs_journal_fail(j, "read", j->name);
   obs_buf file = {0};
   obs_buf_append(&file, magic, sizeof(magic));
-  obs_put_u64(&file, seq);
-  obs_put_u64(&file, hash);
+  obs_index_put_u64(&file, seq);
+  obs_index_put_u64(&file, hash);
   obs_index_encode(x, &file);
-  obs_put_u64(&file, len);
+  obs_index_put_u64(&file, len);
   obs_buf_append(&file, blob, len);
-  obs_put_checksum(&file);
+  obs_index_put_checksum(&file);
   if (file.oom) {
     err = obs_journal_fail_nomem(j, "checkpoint");
   } else if (!obs_file_replace(j->dir_fd, OBS_JOURNAL_CHECKPOINT, &file, true)) {
@@ -60,14 +60,15 @@ typedef struct {
 
 static observer_err parse(const obs_buf *file, parts *out) {
   if (file->len < sizeof(magic) + 8 || memcmp(file->p, magic, sizeof(magic)) != 0 ||
-      !obs_checksum_ok(file->p, file->len))
+      !obs_index_checksum_ok(file->p, file->len))
     return OBSERVER_E_CORRUPT;
   const char *p = file->p + sizeof(magic);
   size_t left = file->len - sizeof(magic) - 8;
-  if (!obs_take_u64(&p, &left, &out->seq) || !obs_take_u64(&p, &left, &out->hash)) return OBSERVER_E_CORRUPT;
+  if (!obs_index_take_u64(&p, &left, &out->seq) || !obs_index_take_u64(&p, &left, &out->hash))
+    return OBSERVER_E_CORRUPT;
   observer_err err = obs_index_decode(&out->index, &p, &left);
   if (err != OBSERVER_E_OK) return err;
-  if (!obs_take_u64(&p, &left, &out->blob_len) || out->blob_len != left) return OBSERVER_E_CORRUPT;
+  if (!obs_index_take_u64(&p, &left, &out->blob_len) || out->blob_len != left) return OBSERVER_E_CORRUPT;
   out->blob = p;
   return OBSERVER_E_OK;
 }

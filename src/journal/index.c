@@ -35,18 +35,18 @@ static void *grown(void *array, size_t *cap, size_t used, size_t size) {
 }
 
 bool obs_index_reserve(obs_index *x) {
-  obs_block *p = grown(x->blocks, &x->blocks_cap, x->nblocks, sizeof(*p));
+  obs_index_block *p = grown(x->blocks, &x->blocks_cap, x->nblocks, sizeof(*p));
   if (p == NULL) return false;
   x->blocks = p;
   return true;
 }
 
 bool obs_index_extend(obs_index *x, uint32_t block_bytes, uint64_t end, uint64_t rows, int64_t min_ms, int64_t max_ms) {
-  obs_block *last = x->nblocks == 0 ? NULL : &x->blocks[x->nblocks - 1];
+  obs_index_block *last = x->nblocks == 0 ? NULL : &x->blocks[x->nblocks - 1];
   if (last == NULL || (x->indexed > last->offset && end - last->offset > block_bytes)) {
     if (!obs_index_reserve(x)) return false;
     last = &x->blocks[x->nblocks++];
-    *last = (obs_block){obs_index_next_seq(x), x->indexed, INT64_MAX, INT64_MIN};
+    *last = (obs_index_block){obs_index_next_seq(x), x->indexed, INT64_MAX, INT64_MIN};
   }
   if (rows > 0) {
     if (min_ms < last->min_ms) last->min_ms = min_ms;
@@ -60,14 +60,14 @@ bool obs_index_extend(obs_index *x, uint32_t block_bytes, uint64_t end, uint64_t
 }
 
 bool obs_index_extend_bad(obs_index *x, uint32_t block_bytes, uint64_t from, uint64_t end) {
-  obs_span *p = grown(x->bad, &x->bad_cap, x->nbad, sizeof(*p));
+  obs_index_span *p = grown(x->bad, &x->bad_cap, x->nbad, sizeof(*p));
   if (p == NULL) return false;
   x->bad = p;
   if (!obs_index_extend(x, block_bytes, end, 0, 0, 0)) return false;
   if (x->nbad > 0 && x->bad[x->nbad - 1].to == from) {
     x->bad[x->nbad - 1].to = end;
   } else {
-    x->bad[x->nbad++] = (obs_span){from, end};
+    x->bad[x->nbad++] = (obs_index_span){from, end};
   }
   return true;
 }
@@ -103,13 +103,13 @@ bool obs_index_is_bad(const obs_index *x, uint64_t offset) {
   return i < x->nbad && x->bad[i].from <= offset;
 }
 
-void obs_put_u64(obs_buf *b, uint64_t v) {
+void obs_index_put_u64(obs_buf *b, uint64_t v) {
   char bytes[8];
   for (int i = 0; i < 8; i++) bytes[i] = (char)(v >> (8 * i));
   obs_buf_append(b, bytes, sizeof(bytes));
 }
 
-bool obs_take_u64(const char **p, size_t *left, uint64_t *v) {
+bool obs_index_take_u64(const char **p, size_t *left, uint64_t *v) {
   if (*left < 8) return false;
   *v = 0;
   for (int i = 0; i < 8; i++) *v |= (uint64_t)(unsigned char)(*p)[i] << (8 * i);
@@ -118,39 +118,39 @@ bool obs_take_u64(const char **p, size_t *left, uint64_t *v) {
   return true;
 }
 
-void obs_put_checksum(obs_buf *b) {
-  obs_put_u64(b, XXH64(b->p, b->len, 0));
+void obs_index_put_checksum(obs_buf *b) {
+  obs_index_put_u64(b, XXH64(b->p, b->len, 0));
 }
 
-bool obs_checksum_ok(const char *p, size_t n) {
+bool obs_index_checksum_ok(const char *p, size_t n) {
   if (n < 8) return false;
   const char *end = p + n - 8;
   size_t left = 8;
   uint64_t sum;
-  return obs_take_u64(&end, &left, &sum) && sum == XXH64(p, n - 8, 0);
+  return obs_index_take_u64(&end, &left, &sum) && sum == XXH64(p, n - 8, 0);
 }
 
 void obs_index_encode(const obs_index *x, obs_buf *out) {
   const uint64_t head[] = {x->first_seq, x->rows, x->indexed, x->nblocks, x->nbad};
-  for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++) obs_put_u64(out, head[i]);
+  for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++) obs_index_put_u64(out, head[i]);
   for (size_t i = 0; i < x->nblocks; i++) {
-    obs_put_u64(out, x->blocks[i].first_seq);
-    obs_put_u64(out, x->blocks[i].offset);
-    obs_put_u64(out, (uint64_t)x->blocks[i].min_ms);
-    obs_put_u64(out, (uint64_t)x->blocks[i].max_ms);
+    obs_index_put_u64(out, x->blocks[i].first_seq);
+    obs_index_put_u64(out, x->blocks[i].offset);
+    obs_index_put_u64(out, (uint64_t)x->blocks[i].min_ms);
+    obs_index_put_u64(out, (uint64_t)x->blocks[i].max_ms);
   }
   for (size_t i = 0; i < x->nbad; i++) {
-    obs_put_u64(out, x->bad[i].from);
-    obs_put_u64(out, x->bad[i].to);
+    obs_index_put_u64(out, x->bad[i].from);
+    obs_index_put_u64(out, x->bad[i].to);
   }
 }
 
 static bool take_blocks(obs_index *x, const char **p, size_t *left) {
   for (size_t i = 0; i < x->nblocks; i++) {
-    obs_block *b = &x->blocks[i];
+    obs_index_block *b = &x->blocks[i];
     uint64_t min_ms, max_ms;
-    if (!obs_take_u64(p, left, &b->first_seq) || !obs_take_u64(p, left, &b->offset)) return false;
-    if (!obs_take_u64(p, left, &min_ms) || !obs_take_u64(p, left, &max_ms)) return false;
+    if (!obs_index_take_u64(p, left, &b->first_seq) || !obs_index_take_u64(p, left, &b->offset)) return false;
+    if (!obs_index_take_u64(p, left, &min_ms) || !obs_index_take_u64(p, left, &max_ms)) return false;
     b->min_ms = (int64_t)min_ms;
     b->max_ms = (int64_t)max_ms;
     if (b->min_ms < x->min_ms) x->min_ms = b->min_ms;
@@ -161,7 +161,7 @@ static bool take_blocks(obs_index *x, const char **p, size_t *left) {
 
 static bool take_bad(obs_index *x, const char **p, size_t *left) {
   for (size_t i = 0; i < x->nbad; i++) {
-    if (!obs_take_u64(p, left, &x->bad[i].from) || !obs_take_u64(p, left, &x->bad[i].to)) return false;
+    if (!obs_index_take_u64(p, left, &x->bad[i].from) || !obs_index_take_u64(p, left, &x->bad[i].to)) return false;
   }
   return true;
 }
@@ -169,7 +169,7 @@ static bool take_bad(obs_index *x, const char **p, size_t *left) {
 observer_err obs_index_decode(obs_index *x, const char **p, size_t *left) {
   uint64_t head[5];
   for (size_t i = 0; i < 5; i++) {
-    if (!obs_take_u64(p, left, &head[i])) return OBSERVER_E_CORRUPT;
+    if (!obs_index_take_u64(p, left, &head[i])) return OBSERVER_E_CORRUPT;
   }
   if (head[3] > *left / 32 || head[4] > (*left - head[3] * 32) / 16) return OBSERVER_E_CORRUPT;
   obs_index y;
@@ -178,8 +178,8 @@ observer_err obs_index_decode(obs_index *x, const char **p, size_t *left) {
   y.indexed = head[2];
   y.nblocks = y.blocks_cap = head[3];
   y.nbad = y.bad_cap = head[4];
-  if (y.nblocks > 0) y.blocks = calloc(y.nblocks, sizeof(obs_block));
-  if (y.nbad > 0) y.bad = calloc(y.nbad, sizeof(obs_span));
+  if (y.nblocks > 0) y.blocks = calloc(y.nblocks, sizeof(obs_index_block));
+  if (y.nbad > 0) y.bad = calloc(y.nbad, sizeof(obs_index_span));
   bool room = (y.nblocks == 0 || y.blocks != NULL) && (y.nbad == 0 || y.bad != NULL);
   if (!room || !take_blocks(&y, p, left) || !take_bad(&y, p, left)) {
     obs_index_fini(&y);
@@ -192,8 +192,9 @@ observer_err obs_index_decode(obs_index *x, const char **p, size_t *left) {
 
 bool obs_index_read_sidecar(obs_index *x, int dir_fd, const char *name) {
   obs_buf file = {0};
-  bool ok = obs_file_read_all(dir_fd, name, SIDECAR_MAX, &file) == OBSERVER_E_OK && obs_checksum_ok(file.p, file.len) &&
-            file.len >= sizeof(sidecar_magic) + 8 && memcmp(file.p, sidecar_magic, sizeof(sidecar_magic)) == 0;
+  bool ok = obs_file_read_all(dir_fd, name, SIDECAR_MAX, &file) == OBSERVER_E_OK &&
+            obs_index_checksum_ok(file.p, file.len) && file.len >= sizeof(sidecar_magic) + 8 &&
+            memcmp(file.p, sidecar_magic, sizeof(sidecar_magic)) == 0;
   if (ok) {
     const char *p = file.p + sizeof(sidecar_magic);
     size_t left = file.len - sizeof(sidecar_magic) - 8;
@@ -207,7 +208,7 @@ bool obs_index_write_sidecar(const obs_index *x, int dir_fd, const char *name, b
   obs_buf file = {0};
   obs_buf_append(&file, sidecar_magic, sizeof(sidecar_magic));
   obs_index_encode(x, &file);
-  obs_put_checksum(&file);
+  obs_index_put_checksum(&file);
   bool ok = !file.oom && obs_file_replace(dir_fd, name, &file, sync);
   int saved = file.oom ? ENOMEM : errno;
   obs_buf_fini(&file);

@@ -18,21 +18,21 @@ typedef struct {
   uint64_t first_seq;
   uint64_t offset;        /* ends where the next one begins */
   int64_t min_ms, max_ms; /* of its rows; min > max when it has none */
-} obs_block;
+} obs_index_block;
 
 /* Bytes [from, to): bad rows that follow each other. */
 typedef struct {
   uint64_t from, to;
-} obs_span;
+} obs_index_span;
 
 typedef struct {
   uint64_t first_seq; /* 0: not known yet */
   uint64_t rows;      /* good ones in [0, indexed) */
   uint64_t indexed;
   int64_t min_ms, max_ms; /* never narrower than the blocks' */
-  obs_block *blocks;
+  obs_index_block *blocks;
   size_t nblocks, blocks_cap;
-  obs_span *bad;
+  obs_index_span *bad;
   size_t nbad, bad_cap;
 } obs_index;
 
@@ -67,10 +67,10 @@ bool obs_index_read_sidecar(obs_index *x, int dir_fd, const char *name);
 bool obs_index_write_sidecar(const obs_index *x, int dir_fd, const char *name, bool sync);
 
 /* Fixed-width little-endian numbers, for the binary files. */
-void obs_put_u64(obs_buf *b, uint64_t v);
-bool obs_take_u64(const char **p, size_t *left, uint64_t *v);
+void obs_index_put_u64(obs_buf *b, uint64_t v);
+bool obs_index_take_u64(const char **p, size_t *left, uint64_t *v);
 /* Appends the XXH64 of what `b` holds; the check answers whether the last 8 of `n` bytes are it. */
-void obs_put_checksum(obs_buf *b);
-bool obs_checksum_ok(const char *p, size_t n);
+void obs_index_put_checksum(obs_buf *b);
+bool obs_index_checksum_ok(const char *p, size_t n);
 
 #endif

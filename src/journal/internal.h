@@ -24,14 +24,14 @@
 typedef struct {
   obs_index index;
   uint64_t size; /* of the file when it was opened; the active segment's is index.indexed after replay */
-} obs_segment;
+} obs_journal_segment;
 
 /* The last point that is known to be on the disk: where a failed sync goes back to. */
 typedef struct {
   uint64_t end, rows;
   size_t nblocks;
-  obs_block last;
-} obs_mark;
+  obs_index_block last;
+} obs_journal_mark;
 
 struct obs_journal {
   obs_journal_opts opts; /* dir and name are the journal's own copies */
@@ -39,7 +39,7 @@ struct obs_journal {
   int stem_len; /* of name, up to its extension */
   int dir_fd, lock_fd;
 
-  obs_mark mark;
+  obs_journal_mark mark;
   bool dirty;     /* the file is longer than what was written: cut it before the next append */
   bool pending;   /* appended, not synced */
   bool dir_dirty; /* rotated, the directory not synced: the next sync does both */
@@ -55,22 +55,22 @@ struct obs_journal {
   pthread_mutex_t lock;
   int fd; /* of the active segment */
   bool replayed;
-  obs_segment *segments; /* oldest first; the last one is the active one */
+  obs_journal_segment *segments; /* oldest first; the last one is the active one */
   size_t nsegments;
   uint64_t committed, committed_seq; /* of the active segment: what readers may see, and the seq of the row after it */
   obs_journal_counts counts;
 };
 
-static inline obs_segment *obs_journal_active(obs_journal *j) {
+static inline obs_journal_segment *obs_journal_active(obs_journal *j) {
   return &j->segments[j->nsegments - 1];
 }
 
-typedef char obs_file_name[NAME_MAX + 1];
+typedef char obs_journal_file_name[NAME_MAX + 1];
 /* File names of the segment with that first seq. */
-void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_file_name out);
-void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_file_name out);
-void obs_journal_active_sidecar_name(const obs_journal *j, obs_file_name out);
-void obs_journal_segment_name(const obs_journal *j, size_t i, obs_file_name out);
+void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out);
+void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out);
+void obs_journal_active_sidecar_name(const obs_journal *j, obs_journal_file_name out);
+void obs_journal_segment_name(const obs_journal *j, size_t i, obs_journal_file_name out);
 
 /* Says what failed, from errno: "<verb> <dir>/<name>: <errno's text>", counts it and returns the code. */
 observer_err obs_journal_fail(obs_journal *j, const char *verb, const char *name);

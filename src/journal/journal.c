@@ -17,25 +17,25 @@
 
 enum { DEFAULT_BLOCK = 1 << 20, DEFAULT_REJECTED = 64 << 20, NAME_SPARE = 32 };
 
-static void numbered_name(const obs_journal *j, uint64_t first_seq, const char *ext, obs_file_name out) {
-  (void)snprintf(out, sizeof(obs_file_name), "%.*s-%" PRIu64 "%s", j->stem_len, j->name, first_seq, ext);
+static void numbered_name(const obs_journal *j, uint64_t first_seq, const char *ext, obs_journal_file_name out) {
+  (void)snprintf(out, sizeof(obs_journal_file_name), "%.*s-%" PRIu64 "%s", j->stem_len, j->name, first_seq, ext);
 }
 
-void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_file_name out) {
+void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out) {
   numbered_name(j, first_seq, j->name + j->stem_len, out);
 }
 
-void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_file_name out) {
+void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out) {
   numbered_name(j, first_seq, ".idx", out);
 }
 
-void obs_journal_active_sidecar_name(const obs_journal *j, obs_file_name out) {
-  (void)snprintf(out, sizeof(obs_file_name), "%.*s.idx", j->stem_len, j->name);
+void obs_journal_active_sidecar_name(const obs_journal *j, obs_journal_file_name out) {
+  (void)snprintf(out, sizeof(obs_journal_file_name), "%.*s.idx", j->stem_len, j->name);
 }
 
-void obs_journal_segment_name(const obs_journal *j, size_t i, obs_file_name out) {
+void obs_journal_segment_name(const obs_journal *j, size_t i, obs_journal_file_name out) {
   if (i + 1 == j->nsegments) {
-    (void)snprintf(out, sizeof(obs_file_name), "%s", j->name);
+    (void)snprintf(out, sizeof(obs_journal_file_name), "%s", j->name);
   } else {
     obs_journal_rotated_name(j, j->segments[i].index.first_seq, out);
   }
@@ -77,13 +77,13 @@ void obs_journal_get_counts(obs_journal *j, obs_journal_counts *out) {
 
 int obs_journal_open_segment(obs_journal *j, size_t i) {
   if (i + 1 == j->nsegments) return fcntl(j->fd, F_DUPFD_CLOEXEC, 0);
-  obs_file_name name;
+  obs_journal_file_name name;
   obs_journal_segment_name(j, i, name);
   return openat(j->dir_fd, name, O_RDONLY | O_CLOEXEC);
 }
 
 void obs_journal_save_sidecar(obs_journal *j, size_t i) {
-  obs_file_name name;
+  obs_journal_file_name name;
   obs_journal_sidecar_name(j, j->segments[i].index.first_seq, name);
   if (obs_index_write_sidecar(&j->segments[i].index, j->dir_fd, name, false)) return;
   obs_log_warn("journal", "write %s/%s: %s (made again at the next start)", j->dir, name, strerror(errno));
@@ -166,7 +166,7 @@ static observer_err add_segment(obs_journal *j, const char *name, int fd, uint64
     (void)snprintf(j->error, sizeof(j->error), "%s/%s: not a regular file", j->dir, name);
     return OBSERVER_E_INVALID;
   }
-  obs_segment *s = reallocarray(j->segments, j->nsegments + 1, sizeof(*s));
+  obs_journal_segment *s = reallocarray(j->segments, j->nsegments + 1, sizeof(*s));
   if (s == NULL) return obs_journal_fail_nomem(j, "open");
   j->segments = s;
   s += j->nsegments++;
@@ -176,8 +176,8 @@ static observer_err add_segment(obs_journal *j, const char *name, int fd, uint64
 }
 
 /* A sidecar that does not tell of exactly this file is passed over; replay makes it again. */
-static void load_sidecar(obs_journal *j, obs_segment *s) {
-  obs_file_name name;
+static void load_sidecar(obs_journal *j, obs_journal_segment *s) {
+  obs_journal_file_name name;
   obs_journal_sidecar_name(j, s->index.first_seq, name);
   obs_index x = {0};
   if (!obs_index_read_sidecar(&x, j->dir_fd, name)) return;
@@ -190,7 +190,7 @@ static void load_sidecar(obs_journal *j, obs_segment *s) {
 }
 
 static int by_first_seq(const void *a, const void *b) {
-  const obs_segment *x = a, *y = b;
+  const obs_journal_segment *x = a, *y = b;
   return (x->index.first_seq > y->index.first_seq) - (x->index.first_seq < y->index.first_seq);
 }
 
@@ -206,7 +206,7 @@ static observer_err list_rotated(obs_journal *j) {
   if (err == OBSERVER_E_OK && errno != 0) err = obs_journal_fail(j, "list", "");
   (void)closedir(d);
   if (err != OBSERVER_E_OK || j->nsegments == 0) return err;
-  qsort(j->segments, j->nsegments, sizeof(obs_segment), by_first_seq);
+  qsort(j->segments, j->nsegments, sizeof(obs_journal_segment), by_first_seq);
   for (size_t i = 0; i < j->nsegments; i++) load_sidecar(j, &j->segments[i]);
   return err;
 }
@@ -215,7 +215,7 @@ static observer_err list_rotated(obs_journal *j) {
 static uint64_t active_first_seq(const obs_journal *j) {
   if (j->nsegments > 0) return 0;
   if (j->opts.beside) return 1;
-  obs_file_name name;
+  obs_journal_file_name name;
   obs_journal_active_sidecar_name(j, name);
   obs_index x = {0};
   uint64_t first_seq = obs_index_read_sidecar(&x, j->dir_fd, name) ? x.first_seq : 0;

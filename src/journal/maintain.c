@@ -27,7 +27,7 @@ static bool oldest_must_go(const obs_journal *j, int64_t now_ms) {
 static bool note_first_seq(obs_journal *j) {
   obs_index x;
   obs_index_init(&x, obs_journal_active(j)->index.first_seq);
-  obs_file_name name;
+  obs_journal_file_name name;
   obs_journal_active_sidecar_name(j, name);
   if (obs_index_write_sidecar(&x, j->dir_fd, name, true)) return true;
   obs_log_warn("journal", "write %s/%s: %s (nothing is deleted)", j->dir, name, strerror(errno));
@@ -41,7 +41,7 @@ static void delete_file(const obs_journal *j, const char *name) {
 
 /* Out of the list first: a reader that comes now does not look for it, one that is at it has it open. */
 static void drop_oldest(obs_journal *j) {
-  obs_file_name segment, sidecar;
+  obs_journal_file_name segment, sidecar;
   obs_journal_segment_name(j, 0, segment);
   obs_journal_sidecar_name(j, j->segments[0].index.first_seq, sidecar);
   pthread_mutex_lock(&j->lock);

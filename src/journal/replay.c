@@ -26,7 +26,7 @@ typedef struct {
 
   /* The segment being read. */
   obs_index *index;
-  obs_file_name name;
+  obs_journal_file_name name;
   bool active;
   uint64_t known; /* the index covered [0, known) when the reading began */
   size_t block;   /* next known block */
@@ -168,7 +168,7 @@ static uint64_t start(replay *r) {
 
 static observer_err replay_segment(replay *r, size_t i) {
   obs_journal *j = r->j;
-  obs_segment *s = &j->segments[i];
+  obs_journal_segment *s = &j->segments[i];
   r->index = &s->index;
   r->active = i + 1 == j->nsegments;
   obs_journal_segment_name(j, i, r->name);
@@ -188,7 +188,7 @@ static void settle_first_seq(obs_journal *j, size_t i) {
   uint64_t expected = obs_index_next_seq(&j->segments[i - 1].index), *first = &j->segments[i].index.first_seq;
   if (*first == 0) *first = expected;
   if (*first == expected) return;
-  obs_file_name name;
+  obs_journal_file_name name;
   obs_journal_segment_name(j, i, name);
   obs_log_warn("journal", "%s/%s begins at seq %" PRIu64 ", expected %" PRIu64, j->dir, name, *first, expected);
 }

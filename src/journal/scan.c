@@ -35,7 +35,7 @@ typedef struct {
   obs_buf bytes;
   span *rows; /* good ones of the chunk */
   size_t nrows, rows_cap;
-  obs_span *bad; /* those that the chunk meets */
+  obs_index_span *bad; /* those that the chunk meets */
   size_t nbad, bad_cap;
 } scan;
 
@@ -45,7 +45,7 @@ static observer_err copy_bad(scan *s, const obs_index *x) {
     if (x->bad[i].from >= s->chunk.offset + s->chunk.len) break;
     if (s->nbad == s->bad_cap) {
       size_t cap = s->bad_cap == 0 ? 16 : s->bad_cap * 2;
-      obs_span *p = reallocarray(s->bad, cap, sizeof(*p));
+      obs_index_span *p = reallocarray(s->bad, cap, sizeof(*p));
       if (p == NULL) return OBSERVER_E_NOMEM;
       s->bad = p;
       s->bad_cap = cap;
@@ -65,7 +65,7 @@ static void set_chunk(scan *s, size_t i, size_t k) {
     end = x->blocks[k + 1].offset;
     end_seq = x->blocks[k + 1].first_seq;
   }
-  const obs_block *b = &x->blocks[k];
+  const obs_index_block *b = &x->blocks[k];
   s->chunk = (chunk){x->first_seq, b->offset, b->first_seq, end_seq, (size_t)(end - b->offset)};
 }
 
@@ -79,7 +79,7 @@ static observer_err find_locked(scan *s) {
     const obs_index *x = &j->segments[i].index;
     if (x->first_seq >= s->before || x->min_ms > s->range->until_ms || x->max_ms < s->range->since_ms) continue;
     for (size_t k = obs_index_below(x, s->before); k-- > 0;) {
-      const obs_block *b = &x->blocks[k];
+      const obs_index_block *b = &x->blocks[k];
       if (b->min_ms > s->range->until_ms || b->max_ms < s->range->since_ms) continue;
       set_chunk(s, i, k);
       if (i + 1 == j->nsegments && s->fd_segment != x->first_seq) {
@@ -105,7 +105,7 @@ static observer_err find(scan *s) {
 static observer_err open_rotated(scan *s) {
   if (s->fd_segment == s->chunk.segment) return OBSERVER_E_OK;
   if (s->fd >= 0) (void)close(s->fd); /* read only */
-  obs_file_name name;
+  obs_journal_file_name name;
   obs_journal_rotated_name(s->j, s->chunk.segment, name);
   s->fd = openat(s->j->dir_fd, name, O_RDONLY | O_CLOEXEC);
   s->fd_segment = s->fd < 0 ? 0 : s->chunk.segment;

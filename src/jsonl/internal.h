@@ -11,7 +11,7 @@ typedef struct {
   uint64_t number;
   char *text; /* the row without its newline */
   uint32_t len;
-} obs_records_row;
+} obs_jsonl_row;
 
 struct obs_records {
   obs_records_opts opts; /* dir and name are its own copies */
@@ -24,7 +24,7 @@ struct obs_records {
   uint64_t turn_at; /* size at which the file is turned over next */
   bool failing;     /* logged already */
 
-  obs_records_row *rows; /* kept: rows[first .. first + count), numbers ascend */
+  obs_jsonl_row *rows; /* kept: rows[first .. first + count), numbers ascend */
   uint32_t first, count, cap;
   size_t bytes;
   uint64_t next;

@@ -27,13 +27,13 @@ static void keep(obs_records *r, uint64_t number, char *text, uint32_t len) {
     memmove(r->rows, r->rows + r->first, r->count * sizeof(*r->rows));
     r->first = 0;
   }
-  obs_records_row *rows = r->rows + r->first;
+  obs_jsonl_row *rows = r->rows + r->first;
   uint32_t at = r->count++;
   for (; at > 0 && rows[at - 1].number > number; at--) rows[at] = rows[at - 1];
-  rows[at] = (obs_records_row){number, text, len};
+  rows[at] = (obs_jsonl_row){number, text, len};
   r->bytes += len;
   while (r->count > r->opts.kept || r->bytes > r->opts.kept_bytes) {
-    obs_records_row *oldest = &r->rows[r->first++];
+    obs_jsonl_row *oldest = &r->rows[r->first++];
     r->count--;
     r->bytes -= oldest->len;
     free(oldest->text);
@@ -53,9 +53,9 @@ static uint32_t rows_below(const obs_records *r, uint64_t number) {
   return low;
 }
 
-static const obs_records_row *find(const obs_records *r, uint64_t number) {
+static const obs_jsonl_row *find(const obs_records *r, uint64_t number) {
   uint32_t i = rows_below(r, number);
-  const obs_records_row *row = &r->rows[r->first + i];
+  const obs_jsonl_row *row = &r->rows[r->first + i];
   return i < r->count && row->number == number ? row : NULL;
 }
 
@@ -281,7 +281,7 @@ uint64_t obs_records_next(obs_records *r) {
   return next;
 }
 
-static bool matches(const obs_records_row *row, obs_records_match match, void *arg) {
+static bool matches(const obs_jsonl_row *row, obs_records_match match, void *arg) {
   if (match == NULL) return true;
   cJSON *json = cJSON_ParseWithLength(row->text, row->len);
   bool ok = json != NULL && match(arg, json);
@@ -297,7 +297,7 @@ observer_err obs_records_page(obs_records *r, obs_records_match match, void *arg
   obs_buf_putc(out, '[');
   pthread_mutex_lock(&r->lock);
   for (uint32_t i = before == 0 ? r->count : rows_below(r, before); i > 0 && limit > 0; i--) {
-    const obs_records_row *row = &r->rows[r->first + i - 1];
+    const obs_jsonl_row *row = &r->rows[r->first + i - 1];
     if (!matches(row, match, arg)) continue;
     if (taken++ == limit) {
       *next = last;
@@ -314,7 +314,7 @@ observer_err obs_records_page(obs_records *r, obs_records_match match, void *arg
 
 bool obs_records_one(obs_records *r, uint64_t number, obs_buf *out) {
   pthread_mutex_lock(&r->lock);
-  const obs_records_row *row = find(r, number);
+  const obs_jsonl_row *row = find(r, number);
   if (row != NULL) obs_buf_append(out, row->text, row->len);
   pthread_mutex_unlock(&r->lock);
   return row != NULL;

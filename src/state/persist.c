@@ -30,7 +30,7 @@ static void put_bucket(obs_buf *out, uint32_t index, uint64_t n, uint32_t *befor
   *before = index;
 }
 
-static void save_slice(obs_buf *out, const obs_slice *s) {
+static void save_slice(obs_buf *out, const obs_series_slice *s) {
   obs_pack_u64(out, s->count);
   obs_pack_u64(out, s->failures);
   obs_pack_u64(out, (uint64_t)s->max);
@@ -60,12 +60,12 @@ static void save_series(obs_buf *out, const obs_series *se) {
     if (se->slices[i].count > 0) save_slice(out, &se->slices[i]);
 }
 
-static void save_keys(obs_state *s, const obs_keys *k, obs_buf *out) {
+static void save_keys(obs_state *s, const obs_totals_keys *k, obs_buf *out) {
   bool more = true;
   for (uint32_t id = 0; more; id++) {
     obs_state_lock(s);
     more = id < k->names.ids;
-    const obs_series *se = more && k->names.names[id].p ? obs_keys_at(k, id) : NULL;
+    const obs_series *se = more && k->names.names[id].p ? obs_totals_key_at(k, id) : NULL;
     if (se) {
       obs_pack_u64(out, 1 + (uint64_t)k->names.names[id].len);
       obs_buf_append(out, k->names.names[id].p, k->names.names[id].len);
@@ -106,7 +106,7 @@ static bool get_bucket(obs_pack_reader *in, uint32_t *index, uint64_t *n, uint64
   return !in->bad;
 }
 
-static void load_slice(obs_pack_reader *in, obs_series *se, obs_slice *s, obs_sketch_pool *pool) {
+static void load_slice(obs_pack_reader *in, obs_series *se, obs_series_slice *s, obs_sketch_pool *pool) {
   s->count = obs_pack_read_u64(in, COUNT_MAX);
   s->failures = obs_pack_read_u64(in, s->count);
   s->max = (int64_t)obs_pack_read_u64(in, INT64_MAX);
@@ -136,7 +136,7 @@ static void load_series(obs_pack_reader *in, obs_series *se, obs_sketch_pool *po
   }
   uint32_t mask = (uint32_t)obs_pack_read_u64(in, (1u << OBS_SLICES) - 1);
   for (uint32_t i = 0; i < OBS_SLICES && !in->bad; i++) {
-    obs_slice *s = &se->slices[i];
+    obs_series_slice *s = &se->slices[i];
     if (mask & (1u << i)) load_slice(in, se, s, pool);
     /* The lifetime has what is closed. */
     if (s != obs_series_current(se) && s->count > se->count) in->bad = true;
@@ -146,8 +146,8 @@ static void load_series(obs_pack_reader *in, obs_series *se, obs_sketch_pool *po
 }
 
 /* A series of that name, new or (when the caps are lower now) another that it is added to. */
-static bool adopt(obs_keys *k, obs_str name, obs_series *se, obs_sketch_pool *pool) {
-  obs_series *dst = obs_keys_get(k, name, se->tick);
+static bool adopt(obs_totals_keys *k, obs_str name, obs_series *se, obs_sketch_pool *pool) {
+  obs_series *dst = obs_totals_key(k, name, se->tick);
   if (obs_series_count(dst) == 0) {
     *dst = *se;
     return true;
@@ -156,7 +156,7 @@ static bool adopt(obs_keys *k, obs_str name, obs_series *se, obs_sketch_pool *po
   return false;
 }
 
-static void load_key(obs_pack_reader *in, obs_keys *k, uint32_t len, obs_totals *t) {
+static void load_key(obs_pack_reader *in, obs_totals_keys *k, uint32_t len, obs_totals *t) {
   if (in->bad || len > (size_t)(in->end - in->p) || !obs_utf8_valid((const char *)in->p, len)) {
     in->bad = true;
     return;
@@ -169,7 +169,7 @@ static void load_key(obs_pack_reader *in, obs_keys *k, uint32_t len, obs_totals 
   if (in->bad || !adopt(k, name, &se, &t->pool)) obs_series_fini(&se, &t->pool);
 }
 
-static void load_keys(obs_pack_reader *in, obs_keys *k, obs_totals *t) {
+static void load_keys(obs_pack_reader *in, obs_totals_keys *k, obs_totals *t) {
   uint64_t len;
   while ((len = obs_pack_read_u64(in, UINT32_MAX)) != 0) load_key(in, k, (uint32_t)(len - 1), t);
 }

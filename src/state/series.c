@@ -3,30 +3,30 @@
 #include <string.h>
 
 /* The slice of each length that holds `tick`. */
-static obs_slice *ten(obs_series *se, int64_t tick) {
+static obs_series_slice *ten(obs_series *se, int64_t tick) {
   return &se->slices[tick % OBS_SLICES_TEN];
 }
 
-static obs_slice *minute(obs_series *se, int64_t tick) {
+static obs_series_slice *minute(obs_series *se, int64_t tick) {
   return &se->slices[OBS_SLICES_TEN + tick / OBS_MINUTE % OBS_SLICES_MINUTE];
 }
 
-static obs_slice *five(obs_series *se, int64_t tick) {
+static obs_series_slice *five(obs_series *se, int64_t tick) {
   return &se->slices[OBS_SLICES_TEN + OBS_SLICES_MINUTE + tick / OBS_FIVE % OBS_SLICES_FIVE];
 }
 
-static void refuse(obs_slice *s, obs_sketch_pool *pool) {
+static void refuse(obs_series_slice *s, obs_sketch_pool *pool) {
   obs_sketch_clear(&s->sketch, pool);
   s->refused = true;
 }
 
-static void clear(obs_slice *s, obs_sketch_pool *pool) {
+static void clear(obs_series_slice *s, obs_sketch_pool *pool) {
   if (s->count == 0) return;
   obs_sketch_clear(&s->sketch, pool);
-  *s = (obs_slice){0};
+  *s = (obs_series_slice){0};
 }
 
-static void fold(obs_slice *dst, obs_sketch_pool *pool, const obs_slice *src) {
+static void fold(obs_series_slice *dst, obs_sketch_pool *pool, const obs_series_slice *src) {
   if (src->count == 0) return;
   dst->count += src->count;
   dst->failures += src->failures;
@@ -35,7 +35,7 @@ static void fold(obs_slice *dst, obs_sketch_pool *pool, const obs_slice *src) {
   if (src->refused || !obs_sketch_merge(&dst->sketch, pool, &src->sketch)) refuse(dst, pool);
 }
 
-static void fold_lifetime(obs_series *se, const obs_slice *src) {
+static void fold_lifetime(obs_series *se, const obs_series_slice *src) {
   se->count += src->count;
   se->failures += src->failures;
   if (src->max > se->max) se->max = src->max;
@@ -43,7 +43,7 @@ static void fold_lifetime(obs_series *se, const obs_slice *src) {
 }
 
 /* Empties the slices after `from` up to `to`, of `n` kept at `slices`. */
-static void clear_between(obs_slice *slices, int64_t n, obs_sketch_pool *pool, int64_t from, int64_t to) {
+static void clear_between(obs_series_slice *slices, int64_t n, obs_sketch_pool *pool, int64_t from, int64_t to) {
   if (to - from > n) from = to - n;
   while (from < to) clear(&slices[++from % n], pool);
 }
@@ -72,7 +72,7 @@ void obs_series_fini(obs_series *se, obs_sketch_pool *pool) {
   obs_sketch_sum_fini(&se->sum);
 }
 
-void obs_series_refuse(obs_series *se, obs_sketch_pool *pool, obs_slice *slice, uint32_t bucket, uint64_t n) {
+void obs_series_refuse(obs_series *se, obs_sketch_pool *pool, obs_series_slice *slice, uint32_t bucket, uint64_t n) {
   bool current = slice == obs_series_current(se);
   if (!slice->refused) {
     if (current && !obs_sketch_sum_merge(&se->sum, &slice->sketch)) se->refused = true;
@@ -83,8 +83,8 @@ void obs_series_refuse(obs_series *se, obs_sketch_pool *pool, obs_slice *slice, 
 
 /* The current slices: as long as both have a sketch and there is room for one that holds both, it stays there; else
  * both go to the lifetime. */
-static void merge_current(obs_series *dst, obs_sketch_pool *pool, const obs_slice *src) {
-  obs_slice *now = obs_series_current(dst);
+static void merge_current(obs_series *dst, obs_sketch_pool *pool, const obs_series_slice *src) {
+  obs_series_slice *now = obs_series_current(dst);
   if (src->count == 0) return;
   bool room = pool->bytes + OBS_SKETCH_PAGES * OBS_SKETCH_PAGE_COST <= pool->max_bytes;
   bool keep = !now->refused && !src->refused && room;
@@ -114,7 +114,7 @@ void obs_series_merge(obs_series *dst, obs_sketch_pool *pool, obs_series *src) {
   if (src->refused || !obs_sketch_sum_merge_sum(&dst->sum, &src->sum)) dst->refused = true;
 }
 
-static void add_closed(obs_slice *s, obs_sketch_pool *pool, const obs_sample *sample) {
+static void add_closed(obs_series_slice *s, obs_sketch_pool *pool, const obs_series_sample *sample) {
   s->count++;
   s->failures += sample->failed;
   if (sample->ms > s->max) s->max = sample->ms;
@@ -122,14 +122,14 @@ static void add_closed(obs_slice *s, obs_sketch_pool *pool, const obs_sample *sa
 }
 
 /* An op of a slice that is closed already: it goes wherever that slice went. */
-static void add_late(obs_series *se, obs_sketch_pool *pool, int64_t tick, const obs_sample *sample) {
+static void add_late(obs_series *se, obs_sketch_pool *pool, int64_t tick, const obs_series_sample *sample) {
   int64_t minutes = se->tick / OBS_MINUTE - tick / OBS_MINUTE, fives = se->tick / OBS_FIVE - tick / OBS_FIVE;
   if (se->tick - tick < OBS_SLICES_TEN) add_closed(ten(se, tick), pool, sample);
   if (minutes < OBS_SLICES_MINUTE) add_closed(minute(se, tick), pool, sample);
   if (minutes > 0 && fives < OBS_SLICES_FIVE) add_closed(five(se, tick), pool, sample);
 }
 
-void obs_series_add_other(obs_series *se, obs_sketch_pool *pool, int64_t tick, const obs_sample *sample) {
+void obs_series_add_other(obs_series *se, obs_sketch_pool *pool, int64_t tick, const obs_series_sample *sample) {
   if (tick > se->tick) {
     obs_series_roll(se, pool, tick);
     obs_series_add(se, pool, tick, sample);
@@ -151,7 +151,7 @@ uint64_t obs_series_failures(obs_series *se) {
 }
 
 /* Adds a slice to a view; false when it has no sketch. */
-static bool see(const obs_slice *s, obs_view *out, obs_sketch_flat *flat) {
+static bool see(const obs_series_slice *s, obs_series_figures *out, obs_sketch_flat *flat) {
   out->count += s->count;
   out->failures += s->failures;
   if (s->max > out->max) out->max = s->max;
@@ -159,7 +159,7 @@ static bool see(const obs_slice *s, obs_view *out, obs_sketch_flat *flat) {
   return !s->refused;
 }
 
-static bool see_window(obs_series *se, obs_span span, obs_view *out, obs_sketch_flat *flat) {
+static bool see_window(obs_series *se, obs_series_span span, obs_series_figures *out, obs_sketch_flat *flat) {
   bool whole = true;
   if (span == OBS_SPAN_1M) {
     for (uint32_t i = 0; i < OBS_SLICES_TEN; i++) whole &= see(&se->slices[i], out, flat);
@@ -175,8 +175,8 @@ static bool see_window(obs_series *se, obs_span span, obs_view *out, obs_sketch_
   return whole;
 }
 
-static bool see_lifetime(obs_series *se, obs_view *out, obs_sketch_flat *flat) {
-  const obs_slice *now = obs_series_current(se);
+static bool see_lifetime(obs_series *se, obs_series_figures *out, obs_sketch_flat *flat) {
+  const obs_series_slice *now = obs_series_current(se);
   see(now, out, flat);
   out->count += se->count;
   out->failures += se->failures;
@@ -185,10 +185,10 @@ static bool see_lifetime(obs_series *se, obs_view *out, obs_sketch_flat *flat) {
   return !se->refused;
 }
 
-void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_span span, obs_view *out) {
+void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_series_span span, obs_series_figures *out) {
   obs_sketch_flat flat;
   memset(&flat, 0, sizeof flat);
-  *out = (obs_view){0};
+  *out = (obs_series_figures){0};
   bool whole = span == OBS_SPAN_LIFETIME ? see_lifetime(se, out, &flat) : see_window(se, span, out, &flat);
   out->quantiles = whole && out->count > 0;
   if (!out->quantiles) return;
@@ -197,7 +197,7 @@ void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_span spa
   out->p99 = obs_sketch_quantile(scale, &flat, out->count, out->max, 99);
 }
 
-int64_t obs_span_start(obs_span span, int64_t tick) {
+int64_t obs_series_span_start(obs_series_span span, int64_t tick) {
   switch (span) {
   case OBS_SPAN_1M:
     return (tick - (OBS_SLICES_TEN - 1)) * OBS_TICK_MS;

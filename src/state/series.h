@@ -36,12 +36,12 @@ typedef struct {
   int64_t max; /* duration, ms */
   bool refused;
   obs_sketch sketch; /* empty when refused */
-} obs_slice;
+} obs_series_slice;
 
 typedef struct {
   int64_t tick; /* the current slice's */
   /* Slice k of a length is at k modulo how many are kept: the tens, then the minutes, then the fives. */
-  obs_slice slices[OBS_SLICES];
+  obs_series_slice slices[OBS_SLICES];
   /* Closed slices, and what the windows could not take. */
   uint64_t count, failures;
   int64_t max;
@@ -54,7 +54,7 @@ typedef struct {
   uint32_t bucket;
   bool failed;
   int64_t ms;
-} obs_sample;
+} obs_series_sample;
 
 enum { OBS_TICK_NONE = -1 };
 
@@ -69,22 +69,23 @@ void obs_series_merge(obs_series *dst, obs_sketch_pool *pool, obs_series *src);
 
 /* `slice` has no room for `n` values of `bucket`: it gives up its sketch. What the current slice had goes to the
  * lifetime; that of a closed one is there already. */
-void obs_series_refuse(obs_series *se, obs_sketch_pool *pool, obs_slice *slice, uint32_t bucket, uint64_t n);
+void obs_series_refuse(obs_series *se, obs_sketch_pool *pool, obs_series_slice *slice, uint32_t bucket, uint64_t n);
 /* The part of obs_series_add that is rare. */
-void obs_series_add_other(obs_series *se, obs_sketch_pool *pool, int64_t tick, const obs_sample *sample);
+void obs_series_add_other(obs_series *se, obs_sketch_pool *pool, int64_t tick, const obs_series_sample *sample);
 
-static inline obs_slice *obs_series_current(obs_series *se) {
+static inline obs_series_slice *obs_series_current(obs_series *se) {
   return &se->slices[se->tick % OBS_SLICES_TEN];
 }
 
 /* Counts one op at `tick`: the current one, a later one (rolls), an earlier one (what still holds it), or OBS_TICK_NONE
  * (the lifetime only). */
-static inline void obs_series_add(obs_series *se, obs_sketch_pool *pool, int64_t tick, const obs_sample *sample) {
+static inline void obs_series_add(obs_series *se, obs_sketch_pool *pool, int64_t tick,
+                                  const obs_series_sample *sample) {
   if (tick != se->tick) {
     obs_series_add_other(se, pool, tick, sample);
     return;
   }
-  obs_slice *now = obs_series_current(se);
+  obs_series_slice *now = obs_series_current(se);
   now->count++;
   now->failures += sample->failed;
   if (sample->ms > now->max) now->max = sample->ms;
@@ -92,18 +93,18 @@ static inline void obs_series_add(obs_series *se, obs_sketch_pool *pool, int64_t
     obs_series_refuse(se, pool, now, sample->bucket, 1);
 }
 
-typedef enum { OBS_SPAN_LIFETIME, OBS_SPAN_1M, OBS_SPAN_5M, OBS_SPAN_1H, OBS_SPANS } obs_span;
+typedef enum { OBS_SPAN_LIFETIME, OBS_SPAN_1M, OBS_SPAN_5M, OBS_SPAN_1H, OBS_SPANS } obs_series_span;
 
 typedef struct {
   uint64_t count, failures;
   bool quantiles; /* p50, p90 and p99 are known */
   int64_t p50, p90, p99, max;
-} obs_view;
+} obs_series_figures;
 
 uint64_t obs_series_count(obs_series *se);
 uint64_t obs_series_failures(obs_series *se);
-void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_span span, obs_view *out);
+void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_series_span span, obs_series_figures *out);
 /* When the oldest slice of a window began, ms, seen from `tick`. */
-int64_t obs_span_start(obs_span span, int64_t tick);
+int64_t obs_series_span_start(obs_series_span span, int64_t tick);
 
 #endif

@@ -120,8 +120,8 @@ void obs_state_get_counts(obs_state *s, obs_state_counts *out) {
       .langfuse = obs_ring_of_source(&s->ring, OBS_STR("langfuse")),
       .corrections = obs_ring_of_source(&s->ring, OBS_STR("overseer_correction")),
       .last_seq = t->last_seq,
-      .endpoints = obs_keys_count(&t->endpoints),
-      .sources = obs_keys_count(&t->sources),
+      .endpoints = obs_totals_key_count(&t->endpoints),
+      .sources = obs_totals_key_count(&t->sources),
       .overflow = t->overflow,
       .sketch_pages_refused = t->pool.refused,
   };
@@ -131,9 +131,9 @@ void obs_state_get_counts(obs_state *s, obs_state_counts *out) {
 
 void obs_state_sources(obs_state *s, void (*fn)(void *arg, obs_str name, uint64_t ops, uint64_t failures), void *arg) {
   obs_state_lock(s);
-  const obs_keys *k = &s->totals.sources;
+  const obs_totals_keys *k = &s->totals.sources;
   for (uint32_t id = 0; id < k->names.ids; id++) {
-    obs_series *se = obs_keys_at(k, id);
+    obs_series *se = obs_totals_key_at(k, id);
     uint64_t n = se != NULL ? obs_series_count(se) : 0;
     if (n > 0) fn(arg, obs_names_text(&k->names, id), n, obs_series_failures(se));
   }

@@ -6,7 +6,7 @@
 
 typedef struct {
   obs_str name; /* a key's name stays where it is for as long as the state */
-  obs_view views[OBS_SPANS];
+  obs_series_figures views[OBS_SPANS];
 } summary_key;
 
 typedef struct {
@@ -21,14 +21,14 @@ typedef struct {
   int64_t now, since;
 } summary;
 
-static void look(obs_series *se, const obs_sketch_scale *scale, obs_view views[OBS_SPANS]) {
-  for (int span = 0; span < OBS_SPANS; span++) obs_series_view(se, scale, (obs_span)span, &views[span]);
+static void look(obs_series *se, const obs_sketch_scale *scale, obs_series_figures views[OBS_SPANS]) {
+  for (int span = 0; span < OBS_SPANS; span++) obs_series_view(se, scale, (obs_series_span)span, &views[span]);
 }
 
 /* The key with id `id`, rolled to now; false when there is none. */
-static bool look_key(obs_state *s, obs_keys *k, uint32_t id, summary_key *out) {
+static bool look_key(obs_state *s, obs_totals_keys *k, uint32_t id, summary_key *out) {
   obs_state_lock(s);
-  obs_series *se = obs_keys_at(k, id);
+  obs_series *se = obs_totals_key_at(k, id);
   bool there = se && k->names.names[id].p;
   if (there) {
     obs_series_roll(se, &s->totals.pool, s->totals.clock / OBS_TICK_MS);
@@ -39,7 +39,7 @@ static bool look_key(obs_state *s, obs_keys *k, uint32_t id, summary_key *out) {
   return there;
 }
 
-static bool look_keys(obs_state *s, obs_keys *k, uint32_t ids, summary_keys *out) {
+static bool look_keys(obs_state *s, obs_totals_keys *k, uint32_t ids, summary_keys *out) {
   out->keys = calloc(ids, sizeof *out->keys);
   if (!out->keys) return false;
   for (uint32_t id = 0; id < ids; id++) out->n += look_key(s, k, id, &out->keys[out->n]);
@@ -69,7 +69,7 @@ static void number_json(obs_buf *out, const char *key, bool known, int64_t value
   }
 }
 
-static void view_json(obs_buf *out, const obs_view *v) {
+static void view_json(obs_buf *out, const obs_series_figures *v) {
   number_json(out, "\"total\":", true, (int64_t)v->count);
   number_json(out, ",\"successes\":", true, (int64_t)(v->count - v->failures));
   number_json(out, ",\"failures\":", true, (int64_t)v->failures);
@@ -82,13 +82,13 @@ static void view_json(obs_buf *out, const obs_view *v) {
 
 static int by_total_then_name(const void *a, const void *b, void *span) {
   const summary_key *x = *(const summary_key *const *)a, *y = *(const summary_key *const *)b;
-  uint64_t m = x->views[*(const obs_span *)span].count, n = y->views[*(const obs_span *)span].count;
+  uint64_t m = x->views[*(const obs_series_span *)span].count, n = y->views[*(const obs_series_span *)span].count;
   if (m != n) return m < n ? 1 : -1;
   int c = memcmp(x->name.p, y->name.p, x->name.len < y->name.len ? x->name.len : y->name.len);
   return c != 0 ? c : (x->name.len > y->name.len) - (x->name.len < y->name.len);
 }
 
-static void keys_json(obs_buf *out, const summary_keys *k, const summary_key **sorted, obs_span span) {
+static void keys_json(obs_buf *out, const summary_keys *k, const summary_key **sorted, obs_series_span span) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < k->n; i++)
     if (k->keys[i].views[span].count > 0) sorted[n++] = &k->keys[i];
@@ -104,10 +104,10 @@ static void keys_json(obs_buf *out, const summary_keys *k, const summary_key **s
   obs_buf_putc(out, '}');
 }
 
-static void span_json(obs_buf *out, const summary *sum, obs_span span) {
+static void span_json(obs_buf *out, const summary *sum, obs_series_span span) {
   obs_buf_putc(out, '{');
   if (span != OBS_SPAN_LIFETIME) {
-    int64_t start = obs_span_start(span, sum->now / OBS_TICK_MS);
+    int64_t start = obs_series_span_start(span, sum->now / OBS_TICK_MS);
     if (sum->since > start) start = sum->since;
     number_json(out, "\"seconds\":", true, start < sum->now ? (sum->now - start) / 1000 : 0);
     obs_buf_putc(out, ',');

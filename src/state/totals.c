@@ -6,7 +6,7 @@
 
 enum { SWEEP_KEYS = 8 };
 
-static bool keys_room(obs_keys *k) {
+static bool keys_room(obs_totals_keys *k) {
   if (k->names.cap == k->cap) return true;
   obs_series **series = realloc(k->series, k->names.cap * sizeof(void *));
   if (!series) return false;
@@ -16,7 +16,7 @@ static bool keys_room(obs_keys *k) {
   return true;
 }
 
-obs_series *obs_keys_get(obs_keys *k, obs_str name, int64_t tick) {
+obs_series *obs_totals_key(obs_totals_keys *k, obs_str name, int64_t tick) {
   uint32_t id = obs_names_intern(&k->names, name);
   if (id < k->cap && k->series[id]) return k->series[id];
   if (keys_room(k) && (k->series[id] = calloc(1, sizeof **k->series))) {
@@ -29,14 +29,14 @@ obs_series *obs_keys_get(obs_keys *k, obs_str name, int64_t tick) {
   return k->series[OBS_NAME_OTHER];
 }
 
-static observer_err keys_init(obs_keys *k, uint32_t max) {
-  *k = (obs_keys){0};
+static observer_err keys_init(obs_totals_keys *k, uint32_t max) {
+  *k = (obs_totals_keys){0};
   observer_err err = obs_names_init(&k->names, max, OBS_TOTALS_NAME_BYTES);
   if (err != OBSERVER_E_OK) return err;
-  return obs_keys_get(k, OBS_STR(OBS_STATE_OTHER), 0) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+  return obs_totals_key(k, OBS_STR(OBS_STATE_OTHER), 0) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
-static void keys_fini(obs_keys *k, obs_sketch_pool *pool) {
+static void keys_fini(obs_totals_keys *k, obs_sketch_pool *pool) {
   for (uint32_t id = 0; id < k->cap; id++) {
     if (k->series[id]) obs_series_fini(k->series[id], pool);
     free(k->series[id]);
@@ -58,7 +58,7 @@ void obs_totals_fini(obs_totals *t) {
   *t = (obs_totals){0};
 }
 
-static void keys_restart(obs_keys *k, obs_sketch_pool *pool, int64_t tick) {
+static void keys_restart(obs_totals_keys *k, obs_sketch_pool *pool, int64_t tick) {
   for (uint32_t id = 0; id < k->cap; id++)
     if (k->series[id]) obs_series_restart(k->series[id], pool, tick);
 }
@@ -85,11 +85,11 @@ void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *
   obs_str source = OBS_HAS(op, source) ? op->source : OBS_STR("mcp");
   obs_str endpoint = OBS_HAS(op, endpoint) ? op->endpoint : OBS_STR(OBS_STATE_OTHER);
   int64_t ms = OBS_HAS(op, duration_ms) && op->duration_ms > 0 ? op->duration_ms : 0;
-  obs_sample sample = {obs_sketch_index(scale, ms), !op->success, ms};
+  obs_series_sample sample = {obs_sketch_index(scale, ms), !op->success, ms};
 
   int64_t birth = tick == OBS_TICK_NONE ? t->clock / OBS_TICK_MS : tick;
-  obs_series *by_source = obs_keys_get(&t->sources, source, birth);
-  obs_series *by_endpoint = obs_keys_get(&t->endpoints, endpoint, birth);
+  obs_series *by_source = obs_totals_key(&t->sources, source, birth);
+  obs_series *by_endpoint = obs_totals_key(&t->endpoints, endpoint, birth);
   obs_series_add(&t->all, &t->pool, tick, &sample);
   obs_series_add(by_source, &t->pool, tick, &sample);
   obs_series_add(by_endpoint, &t->pool, tick, &sample);
@@ -101,7 +101,7 @@ void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *
 /* The keys in one row: the sources, then the endpoints. */
 static obs_series *key_nth(obs_totals *t, uint32_t n) {
   uint32_t sources = t->sources.names.ids;
-  return n < sources ? obs_keys_at(&t->sources, n) : obs_keys_at(&t->endpoints, n - sources);
+  return n < sources ? obs_totals_key_at(&t->sources, n) : obs_totals_key_at(&t->endpoints, n - sources);
 }
 
 void obs_totals_sweep(obs_totals *t) {

@@ -22,12 +22,12 @@ typedef struct {
   obs_names names;
   obs_series **series; /* by id */
   uint32_t cap;
-} obs_keys;
+} obs_totals_keys;
 
 typedef struct {
   obs_sketch_pool pool;
   obs_series all;
-  obs_keys sources, endpoints;
+  obs_totals_keys sources, endpoints;
   int64_t clock;     /* ms, the latest seen */
   int64_t since;     /* ms, when the windows began; INT64_MAX: nothing recorded yet */
   uint64_t overflow; /* ops with a name that there was no room for */
@@ -42,13 +42,13 @@ void obs_totals_fini(obs_totals *t);
 /* Sets the clock and returns it: `now_ms` but for steps back. */
 int64_t obs_totals_clock(obs_totals *t, int64_t now_ms);
 /* The series of `name`, made at `tick` when it is new; OBS_STATE_OTHER's when there is no room. */
-obs_series *obs_keys_get(obs_keys *k, obs_str name, int64_t tick);
+obs_series *obs_totals_key(obs_totals_keys *k, obs_str name, int64_t tick);
 /* The key with id `id`, NULL when there is none. */
-static inline obs_series *obs_keys_at(const obs_keys *k, uint32_t id) {
+static inline obs_series *obs_totals_key_at(const obs_totals_keys *k, uint32_t id) {
   return id < k->cap ? k->series[id] : NULL;
 }
 /* Keys with a name of their own. */
-static inline uint32_t obs_keys_count(const obs_keys *k) {
+static inline uint32_t obs_totals_key_count(const obs_totals_keys *k) {
   return k->names.used - 1;
 }
 
