@@ -86,7 +86,11 @@ static bool journal_fails(const obs_commit *c) {
 /* With nothing to write, success would tell nothing of the disk: while it fails, it is probed, unless the journal fails
  * too, which is then the reason to tell. */
 static observer_err append_sessions(obs_commit *c) {
-  if (c->nsessions > 0) return obs_sessions_append(c->opts.sessions, c->session_rows, c->nsessions, c->session_seen);
+  if (c->nsessions > 0) {
+    obs_journal_group ops = {c->opts.journal, c->iov, c->niov};
+    return obs_sessions_append(c->opts.sessions, c->session_rows, c->nsessions, c->session_seen,
+                               c->opts.journal != NULL && c->rows > 0 ? &ops : NULL);
+  }
   bool probe = c->opts.sessions != NULL && c->failing != OBSERVER_E_OK && !journal_fails(c);
   return probe ? obs_sessions_probe(c->opts.sessions) : OBSERVER_E_OK;
 }

@@ -34,9 +34,14 @@ void obs_journal_cut(obs_journal *j) {
   j->dirty = j->truncate(j->fd, (off_t)obs_journal_active(j)->index.indexed) != 0;
 }
 
-void obs_journal_keep(obs_journal *j) {
+static void keep(obs_journal *j) {
   obs_journal_set_mark(j);
   obs_journal_publish(j);
+}
+
+void obs_journal_keep(obs_journal *j) {
+  keep(j);
+  obs_journal_group_over(j);
 }
 
 observer_err obs_journal_flush(obs_journal *j) {
@@ -45,7 +50,7 @@ observer_err obs_journal_flush(obs_journal *j) {
   j->dir_dirty = false;
   if (j->datasync(j->fd) != 0) return obs_journal_fail(j, "sync", j->name);
   j->pending = false;
-  if (!j->opts.beside) obs_journal_keep(j);
+  if (!j->opts.beside) keep(j);
   pthread_mutex_lock(&j->lock);
   j->counts.syncs++;
   pthread_mutex_unlock(&j->lock);
@@ -63,6 +68,7 @@ void obs_journal_take_back(obs_journal *j) {
   atomic_store_explicit(&j->next_seq, obs_index_next_seq(x), memory_order_release);
   j->pending = false;
   obs_journal_cut(j);
+  if (j->opts.beside) obs_journal_group_over(j);
 }
 
 /* Puts an empty file in the active one's place. The new file exists before the old one moves, so a full disk cannot
@@ -145,15 +151,19 @@ static size_t total(const struct iovec *iov, uint32_t niov) {
   return n;
 }
 
-/* Never a segment without rows: the next one would have the same first seq, and so the same name. */
+/* Never a segment without rows: the next one would have the same first seq, and so the same name. Nor one that a note
+ * says a group goes to. */
 static bool is_full(obs_journal *j, size_t more) {
   const obs_index *x = &obs_journal_active(j)->index;
-  return j->opts.segment_bytes > 0 && x->rows > 0 && x->indexed + more > j->opts.segment_bytes;
+  return j->opts.segment_bytes > 0 && j->group_state != OBS_JOURNAL_GROUP_OPEN && x->rows > 0 &&
+         x->indexed + more > j->opts.segment_bytes;
 }
 
-static observer_err make_ready(obs_journal *j, size_t len) {
+observer_err obs_journal_make_ready(obs_journal *j, size_t len) {
   if (j->dirty) obs_journal_cut(j);
   if (j->dirty) return obs_journal_fail(j, "truncate", j->name);
+  observer_err over = obs_journal_group_wipe(j);
+  if (over != OBSERVER_E_OK) return over;
   if (is_full(j, len)) {
     observer_err err = rotate(j);
     if (err != OBSERVER_E_OK) return err;
@@ -168,7 +178,7 @@ static void account(obs_journal *j, size_t len, uint64_t rows, int64_t min_ms, i
   obs_index *x = &obs_journal_active(j)->index;
   pthread_mutex_lock(&j->lock);
   bool extended = obs_index_extend(x, j->opts.block_bytes, x->indexed + len, rows, min_ms, max_ms);
-  assert(extended); /* make_ready made room */
+  assert(extended); /* obs_journal_make_ready made room */
   (void)extended;
   j->counts.appends++;
   if (j->opts.fsync != OBS_FSYNC_ALWAYS && !j->opts.beside) {
@@ -186,11 +196,12 @@ observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov
   assert(j->replayed);
   size_t len = total(iov, niov);
   if (len == 0) return OBSERVER_E_OK;
-  observer_err err = make_ready(j, len);
+  observer_err err = obs_journal_make_ready(j, len);
   if (err != OBSERVER_E_OK) return err;
   if (!obs_file_write_at(j->fd, iov, niov, obs_journal_active(j)->index.indexed)) {
     err = obs_journal_fail(j, "write", j->name);
     obs_journal_cut(j);
+    if (j->opts.beside) obs_journal_group_over(j);
     return err;
   }
   account(j, len, rows, min_ms, max_ms);
@@ -202,7 +213,7 @@ observer_err obs_journal_probe(obs_journal *j) {
   char blank[4096];
   memset(blank, '\n', sizeof(blank));
   struct iovec iov = {blank, sizeof(blank)};
-  observer_err err = make_ready(j, 0);
+  observer_err err = obs_journal_make_ready(j, 0);
   if (err != OBSERVER_E_OK) return err;
   bool written = obs_file_write_at(j->fd, &iov, 1, obs_journal_active(j)->index.indexed) && j->datasync(j->fd) == 0;
   if (!written) err = obs_journal_fail(j, "write", j->name);

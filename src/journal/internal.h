@@ -19,6 +19,7 @@
 #define OBS_JOURNAL_REJECTED_OLD "rejected.1.jsonl"
 #define OBS_JOURNAL_BAD_ROWS "bad-rows.jsonl"
 #define OBS_JOURNAL_LOCK "lock"
+#define OBS_JOURNAL_GROUP "group"
 #define OBS_JOURNAL_SESSIONS "coordinator_sessions.jsonl" /* beside the ops */
 
 typedef struct {
@@ -46,6 +47,11 @@ struct obs_journal {
   uint64_t pending_since_ms;
   bool rotation_failed; /* said once */
   obs_jsonl_log rejected;
+  /* Groups for two journals (group.c): the two know each other from the first such group on; the main one has the note.
+   */
+  obs_journal *other;
+  int group_fd; /* -1: no note was ever needed */
+  enum { OBS_JOURNAL_GROUP_NONE, OBS_JOURNAL_GROUP_OPEN, OBS_JOURNAL_GROUP_OVER } group_state; /* OVER: to be wiped */
   char error[512];
   int (*datasync)(int fd);
   int (*truncate)(int fd, off_t length);
@@ -84,6 +90,17 @@ void obs_journal_cut(obs_journal *j);
 void obs_journal_publish(obs_journal *j);
 /* Takes where the active segment ends now as the point that a failed sync goes back to. */
 void obs_journal_set_mark(obs_journal *j);
+/* Before an append of `len` bytes: the end of the file is clean, the segment has room (else it is rotated), and so has
+ * the index. */
+observer_err obs_journal_make_ready(obs_journal *j, size_t len);
+/* Settles what a crash left of a group: at open of the main journal, when its active segment is known. */
+observer_err obs_journal_group_settle(obs_journal *j);
+/* The group stands, or was taken back. Either journal. */
+void obs_journal_group_over(obs_journal *j);
+/* Nothing may be appended to either file while the note of a group that is over stands. */
+observer_err obs_journal_group_wipe(obs_journal *j);
+/* One of the two is closed. */
+void obs_journal_group_leave(obs_journal *j);
 /* Syncs the active segment, marks and publishes. Nothing is taken back on failure. */
 observer_err obs_journal_flush(obs_journal *j);
 /* Turns rejected.jsonl over when it is due. */

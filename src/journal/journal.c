@@ -92,7 +92,7 @@ void obs_journal_save_sidecar(obs_journal *j, size_t i) {
 /* A bare file name that no other file of the directory has. */
 static bool name_ok(const char *name, int stem_len, bool beside) {
   static const char *const taken[] = {OBS_JOURNAL_CHECKPOINT, OBS_JOURNAL_REJECTED, OBS_JOURNAL_REJECTED_OLD,
-                                      OBS_JOURNAL_BAD_ROWS, OBS_JOURNAL_LOCK};
+                                      OBS_JOURNAL_BAD_ROWS,   OBS_JOURNAL_LOCK,     OBS_JOURNAL_GROUP};
   if (stem_len == 0 || strchr(name, '/') != NULL || strlen(name) > NAME_MAX - NAME_SPARE) return false;
   if (!beside && strcmp(name, OBS_JOURNAL_SESSIONS) == 0) return false;
   if (strcmp(name + stem_len, ".idx") == 0 || strcmp(name + stem_len, ".new") == 0) return false;
@@ -239,6 +239,7 @@ static observer_err open_all(obs_journal *j) {
   if (err == OBSERVER_E_OK && !j->opts.beside) err = take_lock(j);
   if (err == OBSERVER_E_OK && !j->opts.beside) err = list_rotated(j); /* a journal beside another is not rotated */
   if (err == OBSERVER_E_OK) err = open_active(j);
+  if (err == OBSERVER_E_OK && !j->opts.beside) err = obs_journal_group_settle(j);
   return err;
 }
 
@@ -253,7 +254,7 @@ observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, c
   j->opts = *opts;
   if (j->opts.block_bytes == 0) j->opts.block_bytes = DEFAULT_BLOCK;
   if (j->opts.rejected_bytes == 0) j->opts.rejected_bytes = DEFAULT_REJECTED;
-  j->dir_fd = j->lock_fd = j->fd = -1;
+  j->dir_fd = j->lock_fd = j->fd = j->group_fd = -1;
   j->rejected = OBS_JSONL_LOG_CLOSED;
   j->datasync = fdatasync;
   j->truncate = ftruncate;
@@ -272,10 +273,11 @@ void obs_journal_close(obs_journal *j) {
   if (j->dirty) obs_journal_cut(j);
   if (j->dirty) obs_log_error("journal", "truncate %s/%s: %s", j->dir, j->name, strerror(errno));
   if (j->pending && obs_journal_flush(j) != OBSERVER_E_OK) obs_log_error("journal", "%s", j->error);
+  obs_journal_group_leave(j);
   obs_jsonl_log_close(&j->rejected);
   for (size_t i = 0; i < j->nsegments; i++) obs_index_fini(&j->segments[i].index);
   free(j->segments);
-  const int fds[] = {j->fd, j->lock_fd, j->dir_fd};
+  const int fds[] = {j->fd, j->group_fd, j->lock_fd, j->dir_fd};
   for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
     if (fds[i] >= 0) (void)close(fds[i]); /* what was written has been synced above */
   }

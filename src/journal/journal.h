@@ -4,6 +4,7 @@
  *   ops-<first seq>.idx    sidecar of a rotated segment  checkpoint              aggregates up to a seq
  *   rejected.jsonl         what was refused, with bytes  bad-rows.jsonl          rows that did not replay, kept aside
  *   ops.idx                first seq of the active segment, once no rotated one is left to tell it
+ *   group                  a group that goes to two journals, while it is written (group.c)
  *   lock                   held (flock) by the one daemon that writes here
  *
  * A row's seq is its ordinal among the readable rows ever recorded, from 1; it is not stored in the row. Bad rows have
@@ -74,6 +75,16 @@ observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov
  * ALWAYS takes back everything since the last successful sync, as append does; INTERVAL keeps it (it was acknowledged)
  * and tries again a period later. */
 observer_err obs_journal_sync(obs_journal *j);
+/* Rows that will be appended to a journal. */
+typedef struct {
+  obs_journal *journal;
+  const struct iovec *iov;
+  uint32_t niov;
+} obs_journal_group;
+/* Before `beside` gets rows that belong to such a group: from here to obs_journal_keep or obs_journal_take_back of
+ * `beside`, a crash leaves all of the group in both files or nothing of it. Order: begin, append and sync of `beside`,
+ * append and sync of g->journal, keep or take back. */
+observer_err obs_journal_group_begin(const obs_journal_group *g, obs_journal *beside);
 /* Of a journal beside another, after append and sync: the rows stand, and readers see them. */
 void obs_journal_keep(obs_journal *j);
 /* Or they are gone, as after a failed append. */

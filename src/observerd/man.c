@@ -40,6 +40,7 @@ static const entry files[] = {
     {"DATA_DIR/coordinator_sessions.jsonl", "session records, one a line"},
     {"DATA_DIR/rejected.jsonl", "what was refused, with the reason and the bytes"},
     {"DATA_DIR/bad-rows.jsonl", "rows that could not be read back, kept aside"},
+    {"DATA_DIR/group", "ops and session records of one message while they are written"},
     {"DATA_DIR/checkpoint", "aggregates up to a sequence number, so that a start is quick"},
     {"DATA_DIR/lock", "held by the daemon that writes there; has its process id"},
 };

@@ -30,6 +30,7 @@ struct obs_sessions {
   uint32_t nrows, fresh;
   struct iovec *iov;
   uint32_t iov_cap;
+  const char *group_error; /* why the last append failed, when it was the note of a group; else NULL */
 
   pthread_mutex_t lock;
   bool lock_made;

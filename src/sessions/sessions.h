@@ -1,24 +1,19 @@
-/* Session records (include/observer/session.h): validated, appended to coordinator_sessions.jsonl, asked for.
+/* Session records (include/observer/session.h): validated, appended to coordinator_sessions.jsonl, queried.
  *
- * In:  records as JSON text (obs_session_normalise makes the row), from intake's and the bridge's threads; rows to
- *      append, from the one commit thread.
- * Out: rows in DATA_DIR/coordinator_sessions.jsonl, one JSON object a line in the field order of session.h with unknown
- *      fields behind, as the validator's own logger wrote them: older rows are read, and its readers read ours.
- *      Views: rows newest first, and the statistics over all of them.
- * Order: a group's session rows are appended and synced before its ops are journalled, and count and show only after
- *   obs_sessions_commit; when the ops cannot be written, obs_sessions_rollback takes the rows away again, so that a
- *   message is recorded whole or not at all.
- * Once:  a row with the same bytes as one of the last 65,536 is a duplicate (a sender's retry); the window is read back
- *   from the file at open. A record without a timestamp gets another one each time, so its retry is not recognised.
- * Memory: rows are read from the file by blocks; without a file the newest (at most 1,000 and 4 MiB) are kept.
- *   Statistics are counted at open and with each row; names beyond 256 a field (or 256 KiB of them) are counted as
- *   `(other)`.
+ * Threads: obs_session_normalise on intake's and the bridge's; recording on the one commit thread; views on any.
+ * Order:  a group's rows are appended and synced before its ops, and count and show only after obs_sessions_commit. A
+ *   message is recorded whole or not at all, also when the process is killed (journal.h, groups).
+ * Once:   a row with the same bytes as one of the last 65,536 is a duplicate (a sender's retry). A record without a
+ *   timestamp gets another one each time, so its retry is not recognised.
+ * Memory: rows are read from the file by blocks; without a file the newest (at most 1,000 and 4 MiB) are kept. Names
+ *   beyond 256 a field (or 256 KiB of them) are counted as `(other)`.
  * Failure: a failed append leaves the file as it was. At open a torn last row is cut off; a row that is no session
- *   record is counted, kept aside in bad-rows.jsonl and passed over, never fatal. The file is a journal beside the ops'
- *   (journal.h), under whose lock it stands. */
+ *   record is counted, kept aside in bad-rows.jsonl and ignored. Rows keep the format of the validator's own logger:
+ * the file's readers are older than this program, so rows carry no version. */
 #ifndef OBS_SESSIONS_SESSIONS_H
 #define OBS_SESSIONS_SESSIONS_H
 
+#include "journal/journal.h"
 #include "op/op.h"
 
 #include <observer/error.h>
@@ -45,9 +40,11 @@ bool obs_session_normalise(obs_str json, const obs_op_limits *limits, int64_t no
 /* ---- recording: commit thread ---- */
 
 /* Appends rows (at most 65,536) and syncs. duplicate[i] is set for a row that was there before, which is not appended.
- * Then comes commit or rollback; until then the rows and both arrays stay where they are. After a failure nothing is to
- * be taken back. */
-observer_err obs_sessions_append(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate);
+ * `ops` (may be NULL): the ops that are journalled next and belong to the same messages; after a crash the files have
+ * both or neither. Then comes commit or rollback; until then the rows and both arrays stay where they are. After a
+ * failure nothing is to be taken back. */
+observer_err obs_sessions_append(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate,
+                                 const obs_journal_group *ops);
 /* The last append stands. */
 void obs_sessions_commit(obs_sessions *s);
 /* Or is taken back. */

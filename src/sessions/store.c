@@ -115,15 +115,19 @@ static void forget(obs_sessions *s) {
   s->nrows = s->fresh = 0;
 }
 
-observer_err obs_sessions_append(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate) {
+observer_err obs_sessions_append(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate,
+                                 const obs_journal_group *ops) {
   int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
+  s->group_error = NULL;
   if (!reserve(s, n)) return OBSERVER_E_NOMEM;
   plan(s, rows, n, duplicate, &min_ms, &max_ms);
   s->rows = rows;
   s->duplicate = duplicate;
   s->nrows = n;
   if (s->journal == NULL || s->fresh == 0) return OBSERVER_E_OK;
-  observer_err err = obs_journal_append(s->journal, s->iov, s->fresh, s->fresh, min_ms, max_ms);
+  observer_err err = ops != NULL ? obs_journal_group_begin(ops, s->journal) : OBSERVER_E_OK;
+  if (err != OBSERVER_E_OK) s->group_error = obs_journal_error(ops->journal);
+  if (err == OBSERVER_E_OK) err = obs_journal_append(s->journal, s->iov, s->fresh, s->fresh, min_ms, max_ms);
   if (err == OBSERVER_E_OK) err = obs_journal_sync(s->journal);
   if (err == OBSERVER_E_OK) return err;
   obs_dedupe_rollback(s->dedupe);
@@ -181,6 +185,7 @@ observer_err obs_sessions_probe(obs_sessions *s) {
 }
 
 const char *obs_sessions_error(const obs_sessions *s) {
+  if (s->group_error != NULL) return s->group_error;
   const char *text = s->journal == NULL ? "" : obs_journal_error(s->journal);
   return text[0] != '\0' ? text : observer_strerror(OBSERVER_E_NOMEM);
 }

@@ -59,9 +59,9 @@ static void older_file(void **state) {
 
 static void names_refused(void **state) {
   fixture *f = *state;
-  static const char *const names[] = {
-      "",     "a/b", ".jsonl", "ops.idx", "lock", "checkpoint", "rejected.jsonl", "bad-rows.jsonl", "rejected.1.jsonl",
-      "x.new"};
+  static const char *const names[] = {"",           "a/b",   ".jsonl",         "ops.idx",        "lock",
+                                      "checkpoint", "group", "rejected.jsonl", "bad-rows.jsonl", "rejected.1.jsonl",
+                                      "x.new"};
   for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
     obs_journal_opts o = options(f);
     o.name = names[i];

@@ -57,7 +57,7 @@ static void record_text(obs_sessions *s, const char *json) {
   obs_buf text = {0};
   obs_str row = add_row(&text, json);
   bool duplicate;
-  assert_int_equal(obs_sessions_append(s, &row, 1, &duplicate), OBSERVER_E_OK);
+  assert_int_equal(obs_sessions_append(s, &row, 1, &duplicate, NULL), OBSERVER_E_OK);
   assert_false(duplicate);
   obs_sessions_commit(s);
   obs_buf_fini(&text);
@@ -69,7 +69,7 @@ static observer_err append_one(obs_sessions *s, unsigned n, bool *duplicate) {
   static bool seen;
   text.len = 0;
   row = make_row(&text, n);
-  observer_err err = obs_sessions_append(s, &row, 1, &seen);
+  observer_err err = obs_sessions_append(s, &row, 1, &seen, NULL);
   if (duplicate != NULL) *duplicate = seen;
   return err;
 }
@@ -156,7 +156,7 @@ static void test_same_row_twice_in_a_group(void **state) {
   assert_true(obs_buf_reserve(&text, 4096));
   obs_str rows[3] = {make_row(&text, 0), make_row(&text, 1), make_row(&text, 0)};
   bool duplicate[3];
-  assert_int_equal(obs_sessions_append(s, rows, 3, duplicate), OBSERVER_E_OK);
+  assert_int_equal(obs_sessions_append(s, rows, 3, duplicate, NULL), OBSERVER_E_OK);
   obs_sessions_commit(s);
   assert_false(duplicate[0] || duplicate[1]);
   assert_true(duplicate[2]);
@@ -566,6 +566,114 @@ static void test_sessions_only_message(void **state) {
   obs_batch_fini(&b);
 }
 
+/* ---- killed in the middle of a group ---- */
+
+typedef struct {
+  char *p;
+  size_t len;
+} content;
+
+enum { OPS, ROWS, NOTE, FILES };
+static const char *const file_names[FILES] = {"ops.jsonl", FILE_NAME, "group"};
+static content at_sync[FILES]; /* the files when the group's ops were about to be synced */
+static const fixture *watched;
+
+static int watching_sync(int fd) {
+  for (int i = 0; watched != NULL && i < FILES; i++)
+    at_sync[i].p = slurp(path(watched, file_names[i]), &at_sync[i].len);
+  watched = NULL;
+  return fdatasync(fd);
+}
+
+static bool any_row(void *arg, uint64_t seq, const char *line, size_t len, int64_t *time_ms, const char **reason) {
+  *reason = "cut";
+  *(uint64_t *)arg = seq;
+  *time_ms = 0;
+  return line[len - 1] == '}';
+}
+
+static void record_all(setup *s, const char *json, unsigned recorded) {
+  obs_batch b;
+  open_all(s);
+  s->f->j->datasync = watching_sync;
+  unsigned before = atomic_load(&s->done);
+  submit(s, &b, OBS_TRANSPORT_REP, json);
+  wait_done(s, before + 1);
+  assert_int_equal(b.error, OBSERVER_E_OK);
+  assert_int_equal(b.recorded, recorded);
+  close_all(s);
+  obs_batch_fini(&b);
+}
+
+/* Where a kill left `ops` and `rows` bytes of the files: after the next start they have all of the group or nothing. */
+static bool starts_whole(setup *s, size_t ops, size_t rows, const size_t before[FILES]) {
+  char text[256];
+  uint64_t seq = 0;
+  obs_journal_replayed replayed;
+  const size_t cut[FILES] = {ops, rows, at_sync[NOTE].len};
+  obs_journal_opts opts = {.dir = s->f->dir, .fsync = OBS_FSYNC_ALWAYS};
+  for (int i = 0; i < FILES; i++) {
+    if (at_sync[i].p != NULL) spill(path(s->f, file_names[i]), at_sync[i].p, cut[i]);
+  }
+  (void)unlink(path(s->f, "checkpoint"));
+  assert_int_equal(obs_journal_open(&opts, &s->f->j, text, sizeof(text)), OBSERVER_E_OK);
+  obs_sessions *sessions = open_store(s->f, true);
+  assert_int_equal(obs_journal_replay(s->f->j, 1, any_row, &seq, &replayed), OBSERVER_E_OK);
+  obs_sessions_close(sessions);
+  shut(s->f);
+  size_t left[2] = {size_of(path(s->f, file_names[OPS])), size_of(path(s->f, file_names[ROWS]))};
+  bool none = left[OPS] == before[OPS] && left[ROWS] == before[ROWS];
+  bool whole = left[OPS] == at_sync[OPS].len && left[ROWS] == at_sync[ROWS].len;
+  if (!none && !whole) fail_msg("killed at %zu and %zu: %zu and %zu bytes stay", ops, rows, left[OPS], left[ROWS]);
+  return whole;
+}
+
+static void test_killed_at_every_byte(void **state) {
+  static const char first[] = "[{\"endpoint\":\"/a\",\"op_id\":\"1\"},{" SCHEMA "," V ",\"session_id\":\"s\"}]";
+  static const char mixed[] = "[{\"endpoint\":\"/a\",\"op_id\":\"2\"},{" SCHEMA "," V ",\"session_id\":\"t\"},"
+                              "{\"endpoint\":\"/b\",\"op_id\":\"3\"},{" SCHEMA "," V ",\"session_id\":\"u\"}]";
+  setup s = {.f = *state};
+  record_all(&s, first, 2);
+  const size_t before[FILES] = {size_of(path(s.f, file_names[OPS])), size_of(path(s.f, file_names[ROWS])), 0};
+  watched = s.f;
+  record_all(&s, mixed, 4);
+  assert_null(watched);
+  obs_log_setup(OBS_LOG_ERROR + 1, OBS_LOG_TEXT); /* torn rows are not news here */
+  for (size_t rows = before[ROWS]; rows <= at_sync[ROWS].len; rows++) {
+    assert_false(starts_whole(&s, before[OPS], rows, before));
+    if (rows % 64 == 0) record_all(&s, mixed, 4); /* the sender tries again */
+  }
+  for (size_t ops = before[OPS]; ops <= at_sync[OPS].len; ops++) {
+    assert_int_equal(starts_whole(&s, ops, at_sync[ROWS].len, before), ops == at_sync[OPS].len);
+    if (ops % 64 == 0) record_all(&s, mixed, 4);
+  }
+  record_all(&s, mixed, 0); /* the last cut had everything */
+  assert_int_equal(count_lines(path(s.f, file_names[OPS])), 3);
+  assert_int_equal(count_lines(path(s.f, file_names[ROWS])), 3);
+  obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
+  for (int i = 0; i < FILES; i++) free(at_sync[i].p);
+}
+
+/* A note of a group that was recorded is of no account: what came after it stays. */
+static void test_old_note_takes_nothing(void **state) {
+  setup s = {.f = *state};
+  char text[64];
+  watched = s.f;
+  record_all(&s, "[{\"endpoint\":\"/a\"},{" SCHEMA "," V ",\"session_id\":\"s\"}]", 2);
+  assert_null(watched);
+  for (int n = 0; n < 3; n++) {
+    snprintf(text, sizeof(text), "{\"endpoint\":\"/%d\"}", n);
+    record_all(&s, text, 1);
+    record_all(&s, n == 0 ? "{" SCHEMA "," V ",\"session_id\":\"a\"}" : text, 1);
+    spill(path(s.f, file_names[NOTE]), at_sync[NOTE].p, at_sync[NOTE].len);
+  }
+  open_all(&s);
+  close_all(&s);
+  assert_int_equal(count_lines(path(s.f, file_names[OPS])), 6);
+  assert_int_equal(count_lines(path(s.f, file_names[ROWS])), 2);
+  for (int i = 0; i < FILES; i++) free(at_sync[i].p);
+}
+
 int main(void) {
   obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
   const struct CMUnitTest tests[] = {
@@ -582,6 +690,8 @@ int main(void) {
       JOURNAL_TEST(test_open_failure),
       JOURNAL_TEST(test_whole_or_not_at_all),
       JOURNAL_TEST(test_sessions_only_message),
+      JOURNAL_TEST(test_killed_at_every_byte),
+      JOURNAL_TEST(test_old_note_takes_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

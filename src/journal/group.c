@@ -1,0 +1,202 @@
+/* Groups for two journals of one directory: all of a group is in both files after a crash, or nothing of it.
+ *
+ * The group's rows for the journal beside are written first, then those for the main one. Before either, a note in the
+ * file `group` says where both files end and which bytes will come to the main one. What a start finds then:
+ *
+ *   no note, or one without its checksum      nothing of the group was written, or all of it
+ *   a note, and the main file has its bytes   all of the group was written
+ *   a note, and the main file lacks them      both files are cut back to where the note says they ended
+ *
+ * The note is wiped when the group stands or was taken back, and before anything else is appended to either file: so a
+ * note that a start finds is always that of the last thing written (but for a power cut, which may bring an older one
+ * back: then later rows or a rotation show that it is over).
+ *
+ * The note, version 1, little-endian: "OBSGRP1\n"; u64 first seq of the main journal's active segment; u64 begin and
+ * end of the group's bytes in it; u64 XXH64 of them; u64 where the file beside ended; u64 length of that file's name,
+ * the name; XXH64 of everything before it. A later version gets another magic and this file then reads both. */
+#define XXH_STATIC_LINKING_ONLY /* its state on the stack */
+#include "base/log.h"
+#include "journal/internal.h"
+#include "jsonl/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+static const char magic[8] = {'O', 'B', 'S', 'G', 'R', 'P', '1', '\n'};
+enum { NOTE_MAX = 4096, CHUNK = 64 << 10 };
+
+typedef struct {
+  uint64_t segment, begin, end, hash, beside_end;
+  obs_journal_file_name beside;
+} note;
+
+static observer_err write_note(obs_journal *j, const note *n) {
+  obs_buf out = {0};
+  const uint64_t numbers[] = {n->segment, n->begin, n->end, n->hash, n->beside_end, strlen(n->beside)};
+  obs_buf_append(&out, magic, sizeof(magic));
+  for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) obs_index_put_u64(&out, numbers[i]);
+  obs_buf_puts(&out, n->beside);
+  obs_index_put_checksum(&out);
+  observer_err err = out.oom ? obs_journal_fail_nomem(j, "group") : OBSERVER_E_OK;
+  bool sync = j->opts.fsync == OBS_FSYNC_ALWAYS;
+  if (err == OBSERVER_E_OK && j->group_fd < 0) {
+    j->group_fd = openat(j->dir_fd, OBS_JOURNAL_GROUP, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (j->group_fd < 0 || (sync && fsync(j->dir_fd) != 0)) err = obs_journal_fail(j, "open", OBS_JOURNAL_GROUP);
+  }
+  struct iovec iov = {out.p, out.len};
+  if (err == OBSERVER_E_OK && (!obs_file_write_at(j->group_fd, &iov, 1, 0) || (sync && fdatasync(j->group_fd) != 0)))
+    err = obs_journal_fail(j, "write", OBS_JOURNAL_GROUP);
+  obs_buf_fini(&out);
+  return err;
+}
+
+/* No sync: a note that comes back is known to be over, as it says above. */
+static bool wipe(int fd) {
+  char blank[sizeof(magic)] = {0};
+  struct iovec iov = {blank, sizeof(blank)};
+  return obs_file_write_at(fd, &iov, 1, 0);
+}
+
+observer_err obs_journal_group_begin(const obs_journal_group *g, obs_journal *beside) {
+  obs_journal *j = g->journal;
+  XXH64_state_t state;
+  size_t len = 0;
+  XXH64_reset(&state, 0);
+  for (uint32_t i = 0; i < g->niov; i++) {
+    XXH64_update(&state, g->iov[i].iov_base, g->iov[i].iov_len);
+    len += g->iov[i].iov_len;
+  }
+  /* Rotates now if the group needs it, so that the note knows the file the group goes to. */
+  observer_err err = obs_journal_make_ready(j, len);
+  if (err != OBSERVER_E_OK) return err;
+  const obs_index *x = &obs_journal_active(j)->index;
+  note n = {
+      x->first_seq, x->indexed, x->indexed + len, XXH64_digest(&state), obs_journal_active(beside)->index.indexed, ""};
+  obs_journal_segment_name(beside, 0, n.beside);
+  err = write_note(j, &n);
+  j->group_state = err == OBSERVER_E_OK ? OBS_JOURNAL_GROUP_OPEN : OBS_JOURNAL_GROUP_OVER;
+  if (j->group_fd < 0) j->group_state = OBS_JOURNAL_GROUP_NONE;
+  j->other = beside;
+  beside->other = j;
+  return err;
+}
+
+/* The main journal of the two. */
+static obs_journal *main_of(obs_journal *j) {
+  return j->opts.beside ? j->other : j;
+}
+
+void obs_journal_group_over(obs_journal *j) {
+  obs_journal *owner = main_of(j);
+  if (owner == NULL || owner->group_state == OBS_JOURNAL_GROUP_NONE) return;
+  owner->group_state = OBS_JOURNAL_GROUP_OVER;
+  (void)obs_journal_group_wipe(j); /* tried again before the next append */
+}
+
+observer_err obs_journal_group_wipe(obs_journal *j) {
+  obs_journal *owner = main_of(j);
+  if (owner == NULL || owner->group_state != OBS_JOURNAL_GROUP_OVER) return OBSERVER_E_OK;
+  obs_journal *both[] = {owner, owner->other};
+  /* Until the rows that were taken back are off the files, the note must stand. */
+  for (int i = 0; i < 2; i++) {
+    if (both[i] == NULL) continue;
+    if (both[i]->dirty) obs_journal_cut(both[i]);
+    if (both[i]->dirty) return obs_journal_fail(j, "truncate", both[i]->name);
+  }
+  if (!wipe(owner->group_fd)) return obs_journal_fail(j, "write", OBS_JOURNAL_GROUP);
+  owner->group_state = OBS_JOURNAL_GROUP_NONE;
+  return OBSERVER_E_OK;
+}
+
+void obs_journal_group_leave(obs_journal *j) {
+  obs_journal_group_over(j);
+  if (j->other != NULL) j->other->other = NULL;
+  j->other = NULL;
+}
+
+/* ---- start ---- */
+
+/* False: there is no note that is whole. */
+static bool parse(const char *p, size_t size, note *out) {
+  const char *start = p;
+  uint64_t *const numbers[] = {&out->segment, &out->begin, &out->end, &out->hash, &out->beside_end};
+  uint64_t name;
+  size_t left = size;
+  if (size < sizeof(magic) || memcmp(p, magic, sizeof(magic)) != 0) return false;
+  p += sizeof(magic);
+  left -= sizeof(magic);
+  for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+    if (!obs_index_take_u64(&p, &left, numbers[i])) return false;
+  }
+  if (!obs_index_take_u64(&p, &left, &name) || name >= sizeof(out->beside) || left < name + 8) return false;
+  if (!obs_index_checksum_ok(start, (size_t)(p - start) + (size_t)name + 8)) return false;
+  memcpy(out->beside, p, name);
+  out->beside[name] = '\0';
+  return memchr(out->beside, '/', name) == NULL;
+}
+
+/* Whether the active segment's file has the group's bytes. */
+static observer_err has_bytes(obs_journal *j, const note *n, char *chunk, bool *has) {
+  XXH64_state_t state;
+  XXH64_reset(&state, 0);
+  for (uint64_t at = n->begin; at < n->end;) {
+    size_t want = n->end - at < CHUNK ? (size_t)(n->end - at) : CHUNK;
+    ssize_t got = obs_file_read_at(j->fd, chunk, want, at);
+    if (got < 0) return obs_journal_fail(j, "read", j->name);
+    if (got == 0) break;
+    XXH64_update(&state, chunk, (size_t)got);
+    at += (size_t)got;
+  }
+  *has = XXH64_digest(&state) == n->hash;
+  return OBSERVER_E_OK;
+}
+
+/* Cuts a file that is longer than `size`. */
+static observer_err cut_back(obs_journal *j, int fd, const char *name, uint64_t size) {
+  off_t end = lseek(fd, 0, SEEK_END);
+  if (end < 0) return obs_journal_fail(j, "seek", name);
+  if ((uint64_t)end <= size) return OBSERVER_E_OK;
+  if (ftruncate(fd, (off_t)size) != 0 || fdatasync(fd) != 0) return obs_journal_fail(j, "truncate", name);
+  obs_log_warn("journal", "%s/%s: %" PRIu64 " bytes of a group that was not written whole cut off", j->dir, name,
+               (uint64_t)end - size);
+  return OBSERVER_E_OK;
+}
+
+/* The file beside goes last: until it is cut, the note says the same again. */
+static observer_err take_back(obs_journal *j, const note *n) {
+  observer_err err = cut_back(j, j->fd, j->name, n->begin);
+  if (err != OBSERVER_E_OK) return err;
+  obs_journal_segment *active = obs_journal_active(j);
+  if (active->size > n->begin) active->size = n->begin;
+  int fd = openat(j->dir_fd, n->beside, O_RDWR | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT ? OBSERVER_E_OK : obs_journal_fail(j, "open", n->beside);
+  err = cut_back(j, fd, n->beside, n->beside_end);
+  if (close(fd) != 0 && err == OBSERVER_E_OK) err = obs_journal_fail(j, "close", n->beside);
+  return err;
+}
+
+observer_err obs_journal_group_settle(obs_journal *j) {
+  note n = {0};
+  bool has = true;
+  j->group_fd = openat(j->dir_fd, OBS_JOURNAL_GROUP, O_RDWR | O_CLOEXEC);
+  if (j->group_fd < 0) return errno == ENOENT ? OBSERVER_E_OK : obs_journal_fail(j, "open", OBS_JOURNAL_GROUP);
+  char *chunk = malloc(CHUNK);
+  if (chunk == NULL) return obs_journal_fail_nomem(j, "open");
+  ssize_t got = obs_file_read_at(j->group_fd, chunk, NOTE_MAX, 0);
+  observer_err err = got < 0 ? obs_journal_fail(j, "read", OBS_JOURNAL_GROUP) : OBSERVER_E_OK;
+  if (err == OBSERVER_E_OK && parse(chunk, (size_t)got, &n)) {
+    /* Another segment is active, or later rows are there: the group is long over. */
+    const obs_journal_segment *active = obs_journal_active(j);
+    bool rotated = active->index.first_seq != 0 && active->index.first_seq != n.segment;
+    for (size_t i = 0; i + 1 < j->nsegments; i++) rotated = rotated || j->segments[i].index.first_seq >= n.segment;
+    if (!rotated && active->size <= n.end) err = has_bytes(j, &n, chunk, &has);
+    if (err == OBSERVER_E_OK && !has) err = take_back(j, &n);
+    if (err == OBSERVER_E_OK && !wipe(j->group_fd)) err = obs_journal_fail(j, "write", OBS_JOURNAL_GROUP);
+  }
+  free(chunk);
+  return err;
+}
