@@ -1,29 +1,23 @@
 #include "bridge/answer.h"
 
+#include <observer/error.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-static const struct {
-  uint16_t status;
-  const char *reason;
-} reasons[] = {
-    {200, "OK"},
-    {202, "Accepted"},
-    {400, "Bad Request"},
-    {404, "Not Found"},
-    {405, "Method Not Allowed"},
-    {411, "Length Required"},
-    {413, "Content Too Large"},
-    {417, "Expectation Failed"},
-    {500, "Internal Server Error"},
-    {501, "Not Implemented"},
-    {503, "Service Unavailable"},
-    {505, "HTTP Version Not Supported"},
+const uint16_t obs_answer_statuses[OBS_ANSWER_STATUSES] = {
+#define OBS_ANSWER_NUMBER(status, reason) status,
+    OBS_ANSWER_STATUS_MAP(OBS_ANSWER_NUMBER)
+#undef OBS_ANSWER_NUMBER
 };
 
 static const char *reason_of(uint16_t status) {
-  for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
-    if (reasons[i].status == status) return reasons[i].reason;
+  static const char *const reasons[OBS_ANSWER_STATUSES] = {
+#define OBS_ANSWER_REASON(status, reason) reason,
+      OBS_ANSWER_STATUS_MAP(OBS_ANSWER_REASON)
+#undef OBS_ANSWER_REASON
+  };
+  for (size_t i = 0; i < OBS_ANSWER_STATUSES; i++)
+    if (obs_answer_statuses[i] == status) return reasons[i];
   return "Unknown";
 }
 
@@ -52,6 +46,10 @@ void obs_answer_error(obs_answer *a, obs_buf *body, uint16_t status, const char 
   obs_buf_puts(body, "{\"error\":");
   obs_buf_json_cstr(body, n < 0 ? "internal error" : text);
   obs_buf_putc(body, '}');
+}
+
+void obs_answer_no_memory(obs_answer *a, obs_buf *body) {
+  obs_answer_error(a, body, 503, "%s", observer_strerror(OBSERVER_E_NOMEM));
 }
 
 size_t obs_answer_head(const obs_answer *a, size_t length, char *out, size_t size) {

@@ -3,13 +3,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "bridge/connection.h"
 #include "bridge/internal.h"
-#include "bridge/query_thread.h"
 
 #include <stdlib.h>
 
 enum { MAX_CONNECTIONS = 1024, BODY_BYTES = 64 << 20, IDLE_MS = 75000, CANCEL_EVERY_MS = 20 };
+
+static const char *const thread_names[OBS_ROUTE_THREADS] = {
+    [OBS_ROUTE_QUERY] = "obs:query", [OBS_ROUTE_SCAN] = "obs:scan", [OBS_ROUTE_JUDGE] = "obs:judge"};
 
 static observer_err say(char *text, size_t size, const char *url, const char *why, observer_err err) {
   (void)snprintf(text, size, "%s: %s", url, why);
@@ -59,8 +60,16 @@ observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char
   b->listeners = calloc(opts->nurls + 1, sizeof *b->listeners);
   if (b->listeners == NULL) goto fail;
   if ((err = open_listeners(b, error_text, error_size)) != OBSERVER_E_OK) goto fail;
-  if ((err = obs_query_thread_start(&b->query)) != OBSERVER_E_OK) {
-    (void)snprintf(error_text, error_size, "query thread: %s", observer_strerror(err));
+  for (size_t i = 0; obs_route_at(i) != NULL; i++) {
+    const obs_route *r = obs_route_at(i);
+    if (obs_route_flaw(r) == NULL) continue;
+    (void)snprintf(error_text, error_size, "route %s %s: %s", r->method, r->name, obs_route_flaw(r));
+    err = OBSERVER_E_INVALID;
+    goto fail;
+  }
+  for (size_t i = 0; i < OBS_ROUTE_THREADS; i++) {
+    if ((err = obs_worker_start(thread_names[i], &b->workers[i])) == OBSERVER_E_OK) continue;
+    (void)snprintf(error_text, error_size, "thread %s: %s", thread_names[i], observer_strerror(err));
     goto fail;
   }
   *out = b;
@@ -117,7 +126,7 @@ void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms) {
   pthread_mutex_unlock(&b->mutex);
 }
 
-/* Waits for every session and every handler's last call. */
+/* Waits for every connection and every handler's last call. */
 static void wait_until_alone(obs_bridge *b) {
   pthread_mutex_lock(&b->mutex);
   while (b->live != NULL || b->handlers > 0) {
@@ -132,7 +141,7 @@ void obs_bridge_close(obs_bridge *b) {
   if (!atomic_load(&b->stopping)) obs_bridge_stop(b, 0);
   for (size_t i = 0; i < b->nlisteners; i++) obs_listener_fini(&b->listeners[i]);
   wait_until_alone(b);
-  obs_query_thread_stop(b->query);
+  for (size_t i = 0; i < OBS_ROUTE_THREADS; i++) obs_worker_stop(b->workers[i]);
   obs_connection_free_spare(b);
   free(b->listeners);
   pthread_cond_destroy(&b->changed);

@@ -5,21 +5,21 @@
  *
  * How NNG's server is used. NNG listens, accepts and reads the first request of a connection; one handler takes every
  * method and path, and from there the connection is ours (nng_http_hijack): the bridge reads the body and every later
- * request with NNG's own connection calls (session.c). The server's own body collection and error pages are not used,
- * because NNG 1.x keeps a connection open after errors that leave the body unread and then parses that body as the next
- * request (a Content-Length that is malformed or too long, any chunked body, a 404 or 405). Here every error answer
- * closes; a chunked body is 501, a missing length 411, a bad one 400, one over the limit 413, and a body on a GET is
- * read and dropped. Unread bytes are drained for a moment before the close, so that the answer is not lost to a reset.
- *   What stays out of reach: NNG answers the FIRST request of a connection by itself when it has no Host (400) or its
- * target does not start with a slash (404: `*`, an authority), and keeps the connection; a body behind such a head is
- * then read as a request. Heads on a connection must arrive within NNG's 8 KiB buffer: a longer line, or a pipelined
+ * request with NNG's own connection calls (connection.c). The server's own body collection and error pages are not
+ * used, because NNG 1.x keeps a connection open after errors that leave the body unread and then parses that body as
+ * the next request (a Content-Length that is malformed or too long, any chunked body, a 404 or 405). Here every error
+ * answer closes; a chunked body is 501, a missing length 411, a bad one 400, one over the limit 413, and a body on a
+ * GET is read and dropped. Unread bytes are drained for a moment before the close, so that the answer is not lost to a
+ * reset. What stays out of reach: NNG answers the FIRST request of a connection by itself when it has no Host (400) or
+ * its target does not start with a slash (404: `*`, an authority), and keeps the connection; a body behind such a head
+ * is then read as a request. Heads on a connection must arrive within NNG's 8 KiB buffer: a longer line, or a pipelined
  * burst whose last head crosses it, closes the connection. A first request has no time limit. NNG before 1.6 also
  * writes past a heap block when a first request's target ends in a broken percent-escape, which is why a listener that
  * is not on loopback is refused there.
  *
- * Threads: NNG's callback threads decode and never wait; /summary, /ops, /sessions, /clusters and what is learned run
- * on the thread `obs:query`; a commit's completion only wakes the session. All functions here are for the one thread
- * that owns the bridge. */
+ * Threads: NNG's callback threads decode and never wait; views run on `obs:query`, scans of the files on `obs:scan`,
+ * reviews on `obs:judge`, so that 64 MiB of journal delay no view. A commit's completion only wakes the connection. All
+ * functions here are for the one thread that owns the bridge. */
 #ifndef OBS_BRIDGE_BRIDGE_H
 #define OBS_BRIDGE_BRIDGE_H
 
@@ -51,7 +51,7 @@ typedef struct {
   void *describe_arg;
 } obs_bridge_opts;
 
-/* Checks the URLs and starts the query thread; nothing listens yet. The modules in `opts` outlive the bridge.
+/* Checks the URLs and the routes and starts the threads; nothing listens yet. The modules in `opts` outlive the bridge.
  * `error_text` names the URL and what is wrong with it. */
 observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char *error_text, size_t error_size);
 /* Listens. On failure nothing listens: `http://127.0.0.1:3800: address in use`. */
@@ -65,7 +65,7 @@ void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms);
 /* Stops if that was not done, and frees. By now the commit has given every batch back or will. NULL is allowed. */
 void obs_bridge_close(obs_bridge *b);
 
-/* The route table, one line for each method and path: `GET /stats 200,400,...`. */
+/* The route table, one line for each method and path: `GET /stats 200,400,... read`. */
 void obs_bridge_print_routes(FILE *out);
 
 #endif

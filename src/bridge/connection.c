@@ -2,8 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "bridge/query_thread.h"
-#include "bridge/route.h"
+#include "bridge/internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -17,9 +16,9 @@ enum {
 
 static void on_step(void *arg);
 
-/* -- The sessions of a bridge -- */
+/* -- The connections of a bridge -- */
 
-static obs_connection *session_new(obs_bridge *b) {
+static obs_connection *connection_new(obs_bridge *b) {
   obs_connection *s = calloc(1, sizeof *s);
   if (s == NULL) return NULL;
   s->bridge = b;
@@ -31,7 +30,7 @@ static obs_connection *session_new(obs_bridge *b) {
 }
 
 /* A spare one or a new one, entered as live. NULL: stopping, too many, or no memory. */
-static obs_connection *session_take(obs_bridge *b) {
+static obs_connection *connection_take(obs_bridge *b) {
   pthread_mutex_lock(&b->mutex);
   obs_connection *s = NULL;
   if (atomic_load(&b->stopping) || b->nlive >= b->opts.max_connections) goto out;
@@ -39,7 +38,7 @@ static obs_connection *session_take(obs_bridge *b) {
   if (s != NULL)
     b->spare = s->next;
   else
-    s = session_new(b);
+    s = connection_new(b);
   if (s == NULL) goto out;
   s->prev = NULL;
   s->next = b->live;
@@ -51,8 +50,8 @@ out:
   return s;
 }
 
-/* The last thing a session's callback does: after it another connection may have the session. */
-static void session_give_back(obs_connection *s) {
+/* The last thing a connection's callback does: after it another connection may have it. */
+static void connection_give_back(obs_connection *s) {
   obs_bridge *b = s->bridge;
   pthread_mutex_lock(&b->mutex);
   if (s->prev != NULL)
@@ -119,7 +118,7 @@ static void batch_give_back(obs_connection *s) {
   s->batch = NULL;
   obs_batch_reset(batch);
   pthread_mutex_lock(&b->mutex);
-  if (b->nbatches < OBS_BATCHES_KEPT) {
+  if (b->nbatches < OBS_BRIDGE_BATCHES_KEPT) {
     batch->next = b->batches;
     b->batches = batch;
     b->nbatches++;
@@ -136,17 +135,17 @@ static void request_end(obs_connection *s) {
   batch_give_back(s);
   if (s->body_charged > 0) atomic_fetch_sub(&s->bridge->body_bytes, s->body_charged);
   s->body_charged = 0;
-  obs_buf_reset(&s->in, OBS_BODY_KEPT);
-  obs_buf_reset(&s->out, OBS_BODY_KEPT);
+  obs_buf_reset(&s->in, OBS_BRIDGE_BODY_KEPT);
+  obs_buf_reset(&s->out, OBS_BRIDGE_BODY_KEPT);
 }
 
-static void session_end(obs_connection *s) {
+static void connection_end(obs_connection *s) {
   request_end(s);
   nng_http_req_free(s->req);
   nng_http_conn_close(s->conn); /* frees it */
   s->req = NULL;
   s->conn = NULL;
-  session_give_back(s);
+  connection_give_back(s);
 }
 
 /* -- One step after the other -- */
@@ -167,36 +166,43 @@ static void read_request(obs_connection *s) {
 
 static void write_answer(obs_connection *s) {
   if (!s->request.keep || atomic_load(&s->bridge->stopping)) s->answer.close = true;
-  if (s->out.oom) obs_answer_error(&s->answer, &s->out, 503, "%s", observer_strerror(OBSERVER_E_NOMEM));
+  if (s->out.oom) obs_answer_no_memory(&s->answer, &s->out);
   nng_iov iov[2] = {{.iov_buf = s->head, .iov_len = obs_answer_head(&s->answer, s->out.len, s->head, sizeof s->head)},
                     {.iov_buf = s->out.p, .iov_len = s->out.len}};
   s->step = OBS_STEP_ANSWER;
   nng_aio_set_timeout(s->aio, WRITE_TIMEOUT_MS);
   if (nng_aio_set_iov(s->aio, s->request.head ? 1 : 2, iov) != 0) {
-    session_end(s);
+    connection_end(s);
     return;
   }
   nng_http_conn_write_all(s->conn, s->aio);
 }
 
+static void run_job(obs_worker_job *job) {
+  obs_connection *s = (obs_connection *)((char *)job - offsetof(obs_connection, job));
+  (void)obs_route_run(s);
+  obs_connection_resume(s);
+}
+
 static void handle(obs_connection *s) {
   const obs_route *route = s->route;
-  if (route->work != NULL) {
-    if (!obs_connection_park(s)) {
-      write_answer(s);
-    } else if (!obs_query_thread_submit(s->bridge->query, s)) {
-      obs_answer_error(&s->answer, &s->out, 503, "too many queries wait");
-      obs_connection_resume(s);
-    }
+  if (route->work == NULL) {
+    if (obs_route_run(s)) write_answer(s);
     return;
   }
-  if (route->handle(s)) write_answer(s);
+  s->job.run = run_job;
+  if (!obs_connection_park(s)) {
+    write_answer(s);
+  } else if (!obs_worker_submit(s->bridge->workers[route->thread], &s->job)) {
+    obs_answer_error(&s->answer, &s->out, 503, "too many queries wait");
+    obs_connection_resume(s);
+  }
 }
 
 static void read_body(obs_connection *s) {
   size_t n = (size_t)s->request.length;
   if (!obs_buf_reserve(&s->in, n)) {
-    obs_answer_error(&s->answer, &s->out, 503, "%s", observer_strerror(OBSERVER_E_NOMEM));
+    obs_answer_no_memory(&s->answer, &s->out);
     write_answer(s);
     return;
   }
@@ -204,7 +210,7 @@ static void read_body(obs_connection *s) {
   s->step = OBS_STEP_BODY;
   nng_aio_set_timeout(s->aio, BODY_TIMEOUT_MS);
   if (nng_aio_set_iov(s->aio, 1, &iov) != 0) {
-    session_end(s);
+    connection_end(s);
     return;
   }
   nng_http_conn_read_all(s->conn, s->aio);
@@ -216,7 +222,7 @@ static void write_continue(obs_connection *s) {
   s->step = OBS_STEP_CONTINUE;
   nng_aio_set_timeout(s->aio, WRITE_TIMEOUT_MS);
   if (nng_aio_set_iov(s->aio, 1, &iov) != 0) {
-    session_end(s);
+    connection_end(s);
     return;
   }
   nng_http_conn_write_all(s->conn, s->aio);
@@ -294,14 +300,14 @@ static void drain(obs_connection *s) {
   s->in.len = 0;
   nng_iov iov = {.iov_buf = s->in.p, .iov_len = DRAIN_BYTES};
   if (now >= s->drain_until || !obs_buf_reserve(&s->in, DRAIN_BYTES)) {
-    session_end(s);
+    connection_end(s);
     return;
   }
   iov.iov_buf = s->in.p;
   s->step = OBS_STEP_DRAIN;
   nng_aio_set_timeout(s->aio, (nng_duration)(s->drain_until - now));
   if (nng_aio_set_iov(s->aio, 1, &iov) != 0) {
-    session_end(s);
+    connection_end(s);
     return;
   }
   nng_http_conn_read(s->conn, s->aio);
@@ -316,7 +322,7 @@ static void after_answer(obs_connection *s) {
     s->drain_until = 0;
     drain(s);
   } else {
-    session_end(s);
+    connection_end(s);
   }
 }
 
@@ -348,7 +354,7 @@ static void on_step(void *arg) {
   obs_connection *s = arg;
   if (s->step == OBS_STEP_REQUEST) set_idle(s, false);
   if (nng_aio_result(s->aio) != 0) {
-    session_end(s);
+    connection_end(s);
     return;
   }
   switch (s->step) {
@@ -419,13 +425,13 @@ void obs_connection_accept(nng_aio *aio) {
   nng_http_req *req = nng_aio_get_input(aio, 0);
   obs_bridge *b = nng_http_handler_get_data(nng_aio_get_input(aio, 1));
   nng_http_conn *conn = nng_aio_get_input(aio, 2);
-  obs_connection *s = session_take(b);
+  obs_connection *s = connection_take(b);
   if (s == NULL) {
     refuse(aio);
     return;
   }
   if (nng_http_hijack(conn) != 0) {
-    session_give_back(s);
+    connection_give_back(s);
     nng_aio_finish(aio, NNG_ECLOSED);
     return;
   }

@@ -1,37 +1,43 @@
-/* What the routes do. The contract of each kind is in route.h. */
+/* What the routes do, and their parameters. The contract of each kind is in route.h. */
 #ifndef OBS_BRIDGE_HANDLERS_H
 #define OBS_BRIDGE_HANDLERS_H
 
-#include "bridge/internal.h"
+#include "bridge/params.h"
 
-bool obs_handle_health(obs_connection *s);
-bool obs_handle_stats(obs_connection *s);
-bool obs_handle_livez(obs_connection *s);
-bool obs_handle_readyz(obs_connection *s);
+struct obs_connection;
 
-bool obs_handle_event(obs_connection *s);
-bool obs_handle_session(obs_connection *s);
-void obs_finish_event(obs_connection *s);
+/* views.c */
+bool obs_bridge_get_health(struct obs_connection *s, const void *filter);
+bool obs_bridge_get_stats(struct obs_connection *s, const void *filter);
+bool obs_bridge_get_livez(struct obs_connection *s, const void *filter);
+bool obs_bridge_get_readyz(struct obs_connection *s, const void *filter);
+bool obs_bridge_get_sessions_stats(struct obs_connection *s, const void *filter);
+bool obs_bridge_get_advice(struct obs_connection *s, const void *filter);
+void obs_bridge_get_summary(struct obs_connection *s, const void *filter);
+/* Any loop's list, and one of its rows. */
+void obs_bridge_get_page(struct obs_connection *s, const void *filter);
+void obs_bridge_get_one(struct obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs_bridge_analyses_params,
+    obs_bridge_playbooks_params, obs_bridge_escalations_params;
 
-void obs_work_summary(obs_connection *s, obs_batch *rows);
-void obs_work_ops(obs_connection *s, obs_batch *rows);
-/* False, with the error made, when the daemon keeps no session records. */
-bool obs_have_sessions(obs_connection *s);
-void obs_work_sessions(obs_connection *s, obs_batch *rows);
-bool obs_handle_sessions_stats(obs_connection *s);
+/* clusters.c */
+void obs_bridge_get_clusters(struct obs_connection *s, const void *filter);
+void obs_bridge_get_cluster(struct obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_clusters_params;
 
-void obs_work_clusters(obs_connection *s, obs_batch *rows);
-void obs_work_cluster(obs_connection *s, obs_batch *rows);
+/* scans.c */
+void obs_bridge_get_ops(struct obs_connection *s, const void *filter);
+void obs_bridge_get_sessions(struct obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_ops_params, obs_bridge_sessions_params;
 
-void obs_work_analyses(obs_connection *s, obs_batch *rows);
-void obs_work_analysis(obs_connection *s, obs_batch *rows);
-void obs_work_playbooks(obs_connection *s, obs_batch *rows);
-void obs_work_playbook(obs_connection *s, obs_batch *rows);
-void obs_work_escalations(obs_connection *s, obs_batch *rows);
-bool obs_handle_advice(obs_connection *s);
+/* post.c */
+bool obs_bridge_post_event(struct obs_connection *s, const void *filter);
+bool obs_bridge_post_session(struct obs_connection *s, const void *filter);
+void obs_bridge_finish_post(struct obs_connection *s);
 
-void obs_work_review(obs_connection *s, obs_batch *rows);
-void obs_finish_review(obs_connection *s);
-bool obs_handle_review(obs_connection *s);
+/* review.c */
+void obs_bridge_post_review(struct obs_connection *s, const void *filter);
+void obs_bridge_finish_review(struct obs_connection *s);
+bool obs_bridge_get_review(struct obs_connection *s, const void *filter);
 
 #endif

@@ -1,21 +1,16 @@
-/* POST review, judged on the query thread; when a model is asked the connection waits a moment for it. GET review/{id},
- * at once: what is known of reviews is in memory. */
-#include "learn/learn.h"
-
-#include "bridge/connection.h"
-#include "bridge/handlers.h"
+/* POST review, judged on the thread `obs:judge`; when a model is asked the connection waits a moment for it. GET
+ * review/{id}, at once: what is known of reviews is in memory. */
 #include "learn/reviews/reviews.h"
+
+#include "bridge/handlers.h"
+#include "bridge/internal.h"
 
 #include <inttypes.h>
 
 enum { WAIT_MS = 2000 };
 
-/* NULL, with the error made: there are none. */
-static obs_reviews *reviews_of(obs_connection *s) {
-  obs_learn *learn = s->bridge->opts.learn;
-  if (learn != NULL) return obs_learn_loop(learn, &obs_reviews_loop);
-  obs_answer_error(&s->answer, &s->out, 503, "nothing is reviewed here");
-  return NULL;
+static obs_reviews *reviews_of(const obs_connection *s) {
+  return obs_learn_loop(s->bridge->opts.learn, &obs_reviews_loop);
 }
 
 /* The review thread, under the reviews' lock. */
@@ -31,12 +26,10 @@ static void refuse(obs_connection *s) {
   obs_buf_fini(&why);
 }
 
-void obs_work_review(obs_connection *s, obs_batch *rows) {
-  (void)rows;
-  obs_reviews *reviews = reviews_of(s);
-  if (reviews == NULL) return;
+void obs_bridge_post_review(obs_connection *s, const void *filter) {
+  (void)filter;
   uint64_t id = 0;
-  switch (obs_reviews_begin(reviews, obs_buf_view(&s->in), on_done, s, &id, &s->out)) {
+  switch (obs_reviews_begin(reviews_of(s), obs_buf_view(&s->in), on_done, s, &id, &s->out)) {
   case OBS_REVIEW_BAD:
     refuse(s);
     break;
@@ -63,22 +56,17 @@ static void answer_review(obs_connection *s, obs_reviews *reviews, uint64_t id) 
   }
 }
 
-void obs_finish_review(obs_connection *s) {
+void obs_bridge_finish_review(obs_connection *s) {
   if (s->review == 0) return; /* it is answered */
-  obs_reviews *reviews = obs_learn_loop(s->bridge->opts.learn, &obs_reviews_loop);
+  obs_reviews *reviews = reviews_of(s);
   obs_reviews_forget(reviews, s->review, s);
   answer_review(s, reviews, s->review);
   if (s->answer.status != 200 && atomic_load(&s->bridge->stopping))
     obs_answer_error(&s->answer, &s->out, 503, "stopping");
 }
 
-bool obs_handle_review(obs_connection *s) {
-  uint64_t id;
-  obs_reviews *reviews = reviews_of(s);
-  if (reviews == NULL) return true;
-  if (obs_review_id_parse(s->part, &id))
-    answer_review(s, reviews, id);
-  else
-    obs_answer_error(&s->answer, &s->out, 400, "id: must be 16 hex digits");
+bool obs_bridge_get_review(obs_connection *s, const void *filter) {
+  (void)filter;
+  answer_review(s, reviews_of(s), s->id);
   return true;
 }

@@ -1,90 +1,194 @@
 #include "bridge/route.h"
 
+#include "base/hex.h"
 #include "bridge/handlers.h"
-
-/* Beside its own codes every route answers 400, 413, 417, 501 and 505 to a malformed request and 503 while stopping or
- * beyond a limit on connections or bodies. */
-#define COMMON "413,417,501,503,505"
+#include "bridge/internal.h"
+#include "learn/analyses/analyses.h"
+#include "learn/escalations/escalations.h"
+#include "learn/playbooks/playbooks.h"
 
 enum { EVERY = OBS_FAMILY_ROOT | OBS_FAMILY_OBSERVER | OBS_FAMILY_V1, OWN = OBS_FAMILY_OBSERVER | OBS_FAMILY_V1 };
+enum { INGEST = OBS_SCOPE_INGEST, READ = OBS_SCOPE_READ, PUBLIC = OBS_SCOPE_PUBLIC };
+
+/* Every route can answer these: to a malformed request, while stopping, beyond a limit on connections or bodies. */
+enum {
+  PLAIN = OBS_ANSWER_200 | OBS_ANSWER_400 | OBS_ANSWER_413 | OBS_ANSWER_417 | OBS_ANSWER_501 | OBS_ANSWER_503 |
+          OBS_ANSWER_505,
+  POST = PLAIN | OBS_ANSWER_411,
+  ONE = PLAIN | OBS_ANSWER_404,
+  DISK = PLAIN | OBS_ANSWER_500,
+  LATER = OBS_ANSWER_202
+};
+
+#define NEEDS(module) .needs = OBS_ROUTE_NEEDS_##module
+#define FROM(table) .params = &obs_bridge_##table##_params
 
 static const obs_route routes[] = {
-    {"GET", "health", EVERY, obs_handle_health, NULL, NULL, "200,400," COMMON},
-    {"GET", "stats", EVERY, obs_handle_stats, NULL, NULL, "200,400," COMMON},
-    {"POST", "event", EVERY, obs_handle_event, NULL, obs_finish_event, "200,400,411," COMMON},
-    {"GET", "summary", OWN, NULL, obs_work_summary, NULL, "200,400," COMMON},
-    {"GET", "ops", OWN, NULL, obs_work_ops, NULL, "200,400,413,417,500,501,503,505"},
-    {"POST", "session", OWN, obs_handle_session, NULL, obs_finish_event, "200,400,411," COMMON},
-    {"GET", "sessions", OWN, NULL, obs_work_sessions, NULL, "200,400,413,417,500,501,503,505"},
-    {"GET", "sessions/stats", OWN, obs_handle_sessions_stats, NULL, NULL, "200,400," COMMON},
-    {"GET", "clusters", OWN, NULL, obs_work_clusters, NULL, "200,400," COMMON},
-    {"GET", "clusters/{id}", OWN, NULL, obs_work_cluster, NULL, "200,400,404," COMMON},
-    {"GET", "analyses", OWN, NULL, obs_work_analyses, NULL, "200,400," COMMON},
-    {"GET", "analyses/{id}", OWN, NULL, obs_work_analysis, NULL, "200,400,404," COMMON},
-    {"GET", "playbooks", OWN, NULL, obs_work_playbooks, NULL, "200,400," COMMON},
-    {"GET", "playbooks/{id}", OWN, NULL, obs_work_playbook, NULL, "200,400,404," COMMON},
-    {"GET", "escalations", OWN, NULL, obs_work_escalations, NULL, "200,400," COMMON},
-    {"GET", "advice", OWN, obs_handle_advice, NULL, NULL, "200,400," COMMON},
-    {"POST", "review", OWN, NULL, obs_work_review, obs_finish_review, "200,202,400,411," COMMON},
-    {"GET", "review/{id}", OWN, obs_handle_review, NULL, NULL, "200,202,400,404," COMMON},
-    {"GET", "livez", OBS_FAMILY_ROOT, obs_handle_livez, NULL, NULL, "200,400," COMMON},
-    {"GET", "readyz", OBS_FAMILY_ROOT, obs_handle_readyz, NULL, NULL, "200,400," COMMON},
+    {"GET", "health", EVERY, READ, PLAIN, .handle = obs_bridge_get_health},
+    {"GET", "stats", EVERY, READ, PLAIN, .handle = obs_bridge_get_stats},
+    {"POST", "event", EVERY, INGEST, POST, .handle = obs_bridge_post_event, .finish = obs_bridge_finish_post},
+    {"GET", "summary", OWN, READ, PLAIN, FROM(summary), .work = obs_bridge_get_summary},
+    {"GET", "ops", OWN, READ, DISK, FROM(ops), .work = obs_bridge_get_ops, .thread = OBS_ROUTE_SCAN},
+    {"POST", "session", OWN, INGEST, POST, NEEDS(SESSIONS), .handle = obs_bridge_post_session,
+     .finish = obs_bridge_finish_post},
+    {"GET", "sessions", OWN, READ, DISK, NEEDS(SESSIONS), FROM(sessions), .work = obs_bridge_get_sessions,
+     .thread = OBS_ROUTE_SCAN},
+    {"GET", "sessions/stats", OWN, READ, PLAIN, NEEDS(SESSIONS), .handle = obs_bridge_get_sessions_stats},
+    {"GET", "clusters", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(clusters), .work = obs_bridge_get_clusters},
+    {"GET", "clusters/{id}", OWN, READ, ONE, NEEDS(CLUSTERS), .id = OBS_ROUTE_HEX_ID, .work = obs_bridge_get_cluster},
+    {"GET", "analyses", OWN, READ, PLAIN, NEEDS(LEARN), FROM(analyses), .loop = &obs_analyses_loop,
+     .work = obs_bridge_get_page},
+    {"GET", "analyses/{id}", OWN, READ, ONE, NEEDS(LEARN), .id = OBS_ROUTE_NUMBER_ID, .loop = &obs_analyses_loop,
+     .one = "analysis", .work = obs_bridge_get_one},
+    {"GET", "playbooks", OWN, READ, PLAIN, NEEDS(LEARN), FROM(playbooks), .loop = &obs_playbooks_loop,
+     .work = obs_bridge_get_page},
+    {"GET", "playbooks/{id}", OWN, READ, ONE, NEEDS(LEARN), .id = OBS_ROUTE_HEX_ID, .loop = &obs_playbooks_loop,
+     .one = "playbook entry", .work = obs_bridge_get_one},
+    {"GET", "escalations", OWN, READ, PLAIN, NEEDS(LEARN), FROM(escalations), .loop = &obs_escalations_loop,
+     .work = obs_bridge_get_page},
+    {"GET", "advice", OWN, INGEST | READ, PLAIN, NEEDS(LEARN), FROM(advice), .handle = obs_bridge_get_advice},
+    {"POST", "review", OWN, INGEST | READ, POST | LATER, NEEDS(REVIEWS), .work = obs_bridge_post_review,
+     .thread = OBS_ROUTE_JUDGE, .finish = obs_bridge_finish_review},
+    {"GET", "review/{id}", OWN, INGEST | READ, ONE | LATER, NEEDS(REVIEWS), .id = OBS_ROUTE_HEX_ID,
+     .handle = obs_bridge_get_review},
+    {"GET", "livez", OBS_FAMILY_ROOT, PUBLIC, PLAIN, .handle = obs_bridge_get_livez},
+    {"GET", "readyz", OBS_FAMILY_ROOT, PUBLIC, PLAIN, .handle = obs_bridge_get_readyz},
 };
-static const size_t nroutes = sizeof routes / sizeof routes[0];
+enum { ROUTES = sizeof routes / sizeof *routes };
+
+const obs_route *obs_route_at(size_t place) {
+  return place < ROUTES ? &routes[place] : NULL;
+}
+
+const char *obs_route_flaw(const obs_route *r) {
+  bool page = strchr(r->name, '{') != NULL;
+  if (r->scopes == 0) return "no scope";
+  if ((r->scopes & OBS_SCOPE_PUBLIC) != 0 && r->scopes != OBS_SCOPE_PUBLIC) return "public and another scope";
+  if (r->families == 0) return "no family";
+  if ((r->codes & PLAIN) != PLAIN) return "a common status is missing";
+  if ((r->handle == NULL) == (r->work == NULL)) return "needs one of handle and work";
+  if (page != (r->id != OBS_ROUTE_NO_ID)) return "the path and the kind of id differ";
+  if (r->params != NULL && r->params->size > OBS_PARAMS_FILTER_BYTES) return "its filter is too large";
+  return NULL;
+}
+
+/* ---- which one ---- */
 
 /* Longest first. */
 static const struct {
-  obs_family family;
+  obs_route_family family;
   obs_str prefix;
 } families[] = {
     {OBS_FAMILY_V1, {"/v1/observer/", 13, 1}},
     {OBS_FAMILY_OBSERVER, {"/observer/", 10, 1}},
     {OBS_FAMILY_ROOT, {"/", 1, 1}},
 };
-static const size_t nfamilies = sizeof families / sizeof families[0];
-
-static obs_str split_family(obs_str path, obs_family *family) {
-  for (size_t i = 0; i < nfamilies; i++) {
-    uint32_t n = families[i].prefix.len;
-    if (path.len < n || memcmp(path.p, families[i].prefix.p, n) != 0) continue;
-    *family = families[i].family;
-    return (obs_str){path.p + n, path.len - n, 0};
-  }
-  *family = OBS_FAMILY_ROOT;
-  return OBS_STR("");
-}
+enum { FAMILIES = sizeof families / sizeof *families };
 
 /* Whether `path` is what the route's name says; *part is what stands for its last part. */
 static bool is_path_of(const obs_route *r, obs_str path, obs_str *part) {
   size_t fixed = strcspn(r->name, "{");
-  bool any = r->name[fixed] != '\0';
   if (path.len < fixed || memcmp(path.p, r->name, fixed) != 0) return false;
-  *part = (obs_str){path.p + fixed, (uint32_t)(path.len - fixed), 0};
-  return any ? part->len > 0 && memchr(part->p, '/', part->len) == NULL : part->len == 0;
-}
-
-static bool takes(const obs_route *r, const char *method) {
-  return strcmp(r->method, method) == 0 || (strcmp(r->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
+  *part = obs_str_slice(path, (uint32_t)fixed, UINT32_MAX);
+  if (r->name[fixed] == '\0') return part->len == 0;
+  return part->len > 0 && memchr(part->p, '/', part->len) == NULL;
 }
 
 obs_route_match obs_route_find(obs_str path, const char *method) {
-  obs_route_match m = {0};
-  obs_str name = split_family(path, &m.family);
-  for (size_t i = 0; i < nroutes; i++) {
+  obs_route_match m = {.family = OBS_FAMILY_ROOT};
+  obs_str name = OBS_STR("");
+  for (size_t i = 0; i < FAMILIES; i++) {
+    obs_str prefix = families[i].prefix;
+    if (!obs_str_eq(obs_str_slice(path, 0, prefix.len), prefix)) continue;
+    m.family = families[i].family;
+    name = obs_str_slice(path, prefix.len, UINT32_MAX);
+    break;
+  }
+  for (size_t i = 0; i < ROUTES; i++) {
     const obs_route *r = &routes[i];
+    bool get = strcmp(r->method, "GET") == 0;
     if ((r->families & m.family) == 0 || !is_path_of(r, name, &m.part)) continue;
-    if (takes(r, method)) {
+    if (strcmp(r->method, method) == 0 || (get && strcmp(method, "HEAD") == 0)) {
       m.route = r;
       return m;
     }
-    m.allow = strcmp(r->method, "GET") == 0 ? "GET, HEAD" : r->method; /* no path takes two methods yet */
+    m.allow = get ? "GET, HEAD" : r->method; /* no path takes two methods yet */
   }
   return m;
 }
 
+/* ---- what all routes do alike ---- */
+
+/* NULL, or why the route cannot be answered by this daemon. */
+static const char *missing(const obs_bridge_opts *o, obs_route_needs needs) {
+  switch (needs) {
+  case OBS_ROUTE_NEEDS_SESSIONS:
+    return o->sessions == NULL ? "sessions are not recorded here" : NULL;
+  case OBS_ROUTE_NEEDS_CLUSTERS:
+    return o->clusters == NULL ? "clusters are not kept here" : NULL;
+  case OBS_ROUTE_NEEDS_LEARN:
+    return o->learn == NULL ? "nothing is learned here" : NULL;
+  case OBS_ROUTE_NEEDS_REVIEWS:
+    return o->learn == NULL ? "nothing is reviewed here" : NULL;
+  default:
+    return NULL;
+  }
+}
+
+bool obs_route_run(obs_connection *s) {
+  _Alignas(max_align_t) char filter[OBS_PARAMS_FILTER_BYTES];
+  const obs_route *r = s->route;
+  const char *why = missing(&s->bridge->opts, r->needs);
+  obs_params_query query = {0};
+  char error[256];
+  bool ready = true;
+  if (why != NULL) {
+    obs_answer_error(&s->answer, &s->out, 503, "%s", why);
+  } else if (r->id == OBS_ROUTE_HEX_ID && !obs_hex_parse(s->part, &s->id)) {
+    obs_answer_error(&s->answer, &s->out, 400, "id: must be 16 hex digits");
+  } else if (r->id == OBS_ROUTE_NUMBER_ID && !obs_params_number_parse(s->part, &s->id)) {
+    obs_answer_error(&s->answer, &s->out, 400, "id: must be a number, of at least 1");
+  } else if (r->params != NULL && (!obs_params_decode(&query, s->request.query, error, sizeof error) ||
+                                   !obs_params_read(r->params, &query, filter, error, sizeof error))) {
+    obs_answer_error(&s->answer, &s->out, 400, "%s", error);
+  } else if (r->handle != NULL) {
+    ready = r->handle(s, r->params != NULL ? filter : NULL);
+  } else {
+    r->work(s, r->params != NULL ? filter : NULL);
+  }
+  obs_params_query_fini(&query);
+  return ready;
+}
+
+/* ---- the printed list ---- */
+
+static void print_set(FILE *out, unsigned set, size_t n, void (*name)(FILE *out, size_t place)) {
+  char before = ' ';
+  for (size_t i = 0; i < n; i++) {
+    if ((set & 1u << i) == 0) continue;
+    fputc(before, out);
+    name(out, i);
+    before = ',';
+  }
+}
+
+static void print_status(FILE *out, size_t place) {
+  fprintf(out, "%u", (unsigned)obs_answer_statuses[place]);
+}
+
+static void print_scope(FILE *out, size_t place) {
+  static const char *const names[] = {"ingest", "read", "admin", "public"};
+  fputs(names[place], out);
+}
+
 void obs_bridge_print_routes(FILE *out) {
-  for (size_t i = 0; i < nroutes; i++)
-    for (size_t f = nfamilies; f-- > 0;)
-      if (routes[i].families & families[f].family)
-        fprintf(out, "%s %s%s %s\n", routes[i].method, families[f].prefix.p, routes[i].name, routes[i].codes);
+  for (const obs_route *r = routes; r < routes + ROUTES; r++) {
+    for (size_t f = FAMILIES; f-- > 0;) {
+      if ((r->families & families[f].family) == 0) continue;
+      fprintf(out, "%s %s%s", r->method, families[f].prefix.p, r->name);
+      print_set(out, r->codes, OBS_ANSWER_STATUSES, print_status);
+      print_set(out, r->scopes, 4, print_scope);
+      fputc('\n', out);
+    }
+  }
 }

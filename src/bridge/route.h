@@ -1,29 +1,77 @@
-/* The one route table: dispatch, `allow`, the printed list and proto/openapi.json go by it. */
+/* The one table of routes: dispatch, `allow`, the printed list and proto/openapi.json go by it.
+ *
+ * A new route is one row and one function; what all routes do alike (the modules they need, the query string, ids in
+ * the path) is done here from the row. */
 #ifndef OBS_BRIDGE_ROUTE_H
 #define OBS_BRIDGE_ROUTE_H
 
-#include "bridge/internal.h"
+#include "bridge/params.h"
+#include "learn/loop.h"
 
+struct obs_connection;
+
+/* The same route is served under several prefixes. */
+typedef enum { OBS_FAMILY_ROOT = 1, OBS_FAMILY_OBSERVER = 2, OBS_FAMILY_V1 = 4 } obs_route_family;
+
+/* Who may ask: any one of a row's scopes is enough. There is no default: a row without a scope stops the start. */
+typedef enum {
+  OBS_SCOPE_INGEST = 1, /* who records */
+  OBS_SCOPE_READ = 2,   /* who looks */
+  OBS_SCOPE_ADMIN = 4,  /* who changes the daemon */
+  OBS_SCOPE_PUBLIC = 8  /* everybody; alone */
+} obs_route_scope;
+
+/* What a route works with: without it the answer is 503. */
+typedef enum {
+  OBS_ROUTE_NEEDS_NOTHING,
+  OBS_ROUTE_NEEDS_SESSIONS,
+  OBS_ROUTE_NEEDS_CLUSTERS,
+  OBS_ROUTE_NEEDS_LEARN,
+  OBS_ROUTE_NEEDS_REVIEWS,
+  OBS_ROUTE_NEEDS
+} obs_route_needs;
+
+/* What the `{id}` in the path is; anything else is 400. The value is in the connection's `id`. */
+typedef enum { OBS_ROUTE_NO_ID, OBS_ROUTE_HEX_ID, OBS_ROUTE_NUMBER_ID } obs_route_id;
+
+/* The threads that `work` runs on: what reads megabytes of the disk delays nobody who looks at the memory. */
+typedef enum { OBS_ROUTE_QUERY, OBS_ROUTE_SCAN, OBS_ROUTE_JUDGE, OBS_ROUTE_THREADS } obs_route_thread;
+
+typedef struct obs_route obs_route;
 struct obs_route {
   const char *method; /* GET answers HEAD too */
   const char *name;   /* the path behind the family's prefix; a last part `{...}` stands for any one part */
-  unsigned families;
+  unsigned families, scopes;
+  unsigned codes; /* that it can answer: OBS_ANSWER_200 | ... */
+  obs_route_needs needs;
+  obs_route_id id;
+  const obs_params *params; /* NULL: the query string is ignored */
+  const obs_loop *loop;     /* whose rows are shown */
+  const char *one;          /* what a row of it is called when there is none: "analysis" */
+
+  /* One of these two. `filter` is what the query string says, NULL without params. */
   /* On NNG's thread; must not block. True: `answer` and `out` are ready; false: parked. */
-  bool (*handle)(obs_connection *s);
-  /* Or on the query thread; may block. `rows` is a scratch batch. */
-  void (*work)(obs_connection *s, obs_batch *rows);
-  /* After a handler that parked, on NNG's thread: makes the answer. */
-  void (*finish)(obs_connection *s);
-  const char *codes; /* it can answer, ascending */
+  bool (*handle)(struct obs_connection *s, const void *filter);
+  /* On the thread of the row; may block. */
+  void (*work)(struct obs_connection *s, const void *filter);
+  obs_route_thread thread;
+  /* After a handler that parked, or after work, on NNG's thread: makes the answer. */
+  void (*finish)(struct obs_connection *s);
 };
 
 typedef struct {
   const obs_route *route; /* NULL: none */
-  obs_family family;
+  obs_route_family family;
   obs_str part;      /* what stands for `{...}`, as sent; a view of the path */
   const char *allow; /* without a route: what the path would take; NULL: the path is unknown */
 } obs_route_match;
 
 obs_route_match obs_route_find(obs_str path, const char *method);
+/* Runs the route's `handle` or `work`, unless the request is wrong: then the error is made. True: answer it. */
+bool obs_route_run(struct obs_connection *s);
+/* The row at that place of the table; NULL beyond the last. */
+const obs_route *obs_route_at(size_t place);
+/* NULL, or what a row lacks: "no scope". */
+const char *obs_route_flaw(const obs_route *r);
 
 #endif

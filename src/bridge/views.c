@@ -1,8 +1,16 @@
-/* The views that cost microseconds: answered on NNG's thread. */
+/* Views of what is in memory: the daemon's state, the loops' rows, advice. */
 #include "base/clock.h"
+#include "base/json.h"
 #include "bridge/handlers.h"
+#include "bridge/internal.h"
+#include "learn/advice/advice.h"
+#include "learn/analyses/analyses.h"
+#include "learn/escalations/escalations.h"
+#include "learn/playbooks/playbooks.h"
 
 #include <inttypes.h>
+
+/* ---- the daemon ---- */
 
 /* Per transport: received = recorded + duplicate + rejected + in_flight, in ops and session records. */
 static void list_transports(obs_connection *s) {
@@ -19,7 +27,8 @@ static void list_transports(obs_connection *s) {
   obs_buf_putc(&s->out, '}');
 }
 
-bool obs_handle_health(obs_connection *s) {
+bool obs_bridge_get_health(obs_connection *s, const void *filter) {
+  (void)filter;
   const obs_bridge *b = s->bridge;
   obs_state_counts counts;
   obs_state_get_counts(b->opts.state, &counts);
@@ -33,25 +42,136 @@ bool obs_handle_health(obs_connection *s) {
   return true;
 }
 
-bool obs_handle_stats(obs_connection *s) {
+bool obs_bridge_get_stats(obs_connection *s, const void *filter) {
+  (void)filter;
   obs_state_stats_json(s->bridge->opts.state, s->family == OBS_FAMILY_ROOT, &s->out);
   return true;
 }
 
-bool obs_handle_livez(obs_connection *s) {
+bool obs_bridge_get_livez(obs_connection *s, const void *filter) {
+  (void)filter;
   obs_buf_puts(&s->out, "{\"status\":\"ok\"}");
   return true;
 }
 
-bool obs_handle_readyz(obs_connection *s) {
+bool obs_bridge_get_readyz(obs_connection *s, const void *filter) {
+  (void)filter;
   char why[256];
   if (obs_commit_health(s->bridge->opts.commit, why, sizeof why) == OBSERVER_E_OK) {
     obs_buf_puts(&s->out, "{\"status\":\"ready\"}");
     return true;
   }
+  obs_json_writer w = obs_json_write(&s->out);
   obs_answer_fail(&s->answer, 503);
-  obs_buf_puts(&s->out, "{\"status\":\"not ready\",\"reasons\":[");
-  obs_buf_json_cstr(&s->out, why);
-  obs_buf_puts(&s->out, "]}");
+  obs_json_object(&w, NULL);
+  obs_json_cstr(&w, "status", "not ready");
+  obs_json_array(&w, "reasons");
+  obs_json_cstr(&w, NULL, why);
+  obs_json_end(&w);
+  obs_json_end(&w);
+  return true;
+}
+
+bool obs_bridge_get_sessions_stats(obs_connection *s, const void *filter) {
+  (void)filter;
+  obs_sessions_stats_json(s->bridge->opts.sessions, &s->out);
+  return true;
+}
+
+typedef struct {
+  obs_str scope;
+} summary_filter;
+static const char *const summary_scopes[] = {"instance"};
+static const summary_filter any_summary = {{0}};
+static const obs_param summary_params[] = {OBS_PARAM_OF("scope", WORD, summary_filter, scope, summary_scopes)};
+const obs_params obs_bridge_summary_params = OBS_PARAMS(summary_params, any_summary);
+
+void obs_bridge_get_summary(obs_connection *s, const void *filter) {
+  (void)filter; /* there is one scope */
+  obs_state_summary_json(s->bridge->opts.state, obs_clock_wall_ms(), &s->out);
+}
+
+/* ---- what is learned ---- */
+
+static const char *const analysis_scopes[] = {"cluster", "fleet"};
+static const char *const analysis_backends[] = {"builtin", "lakehouse", "openai"};
+static const obs_analyses_filter all_analyses = {.grounded = -1, .since_ms = INT64_MIN, .limit = OBS_PARAMS_LIMIT};
+static const obs_param analyses_params[] = {
+    OBS_PARAM_OF("scope", WORD, obs_analyses_filter, scope, analysis_scopes),
+    OBS_PARAM("cluster", CLUSTER, obs_analyses_filter, cluster),
+    OBS_PARAM("endpoint", TEXT, obs_analyses_filter, endpoint),
+    OBS_PARAM("task_class", TEXT, obs_analyses_filter, task_class),
+    OBS_PARAM_OF("backend", WORD, obs_analyses_filter, backend, analysis_backends),
+    OBS_PARAM("grounded", EITHER, obs_analyses_filter, grounded),
+    OBS_PARAM("since", TIME, obs_analyses_filter, since_ms),
+    OBS_PARAM("limit", LIMIT, obs_analyses_filter, limit),
+    OBS_PARAM("cursor", NEXT, obs_analyses_filter, before),
+};
+const obs_params obs_bridge_analyses_params = OBS_PARAMS(analyses_params, all_analyses);
+
+static const char *const playbook_kinds[] = {"do", "dont"};
+static const obs_playbooks_filter all_playbooks = {.limit = OBS_PARAMS_LIMIT};
+static const obs_param playbooks_params[] = {
+    OBS_PARAM("endpoint", TEXT, obs_playbooks_filter, endpoint),
+    OBS_PARAM("task_class", TEXT, obs_playbooks_filter, task_class),
+    OBS_PARAM_OF("kind", WORD, obs_playbooks_filter, kind, playbook_kinds),
+    OBS_PARAM("retired", BOOL, obs_playbooks_filter, retired),
+    OBS_PARAM("limit", LIMIT, obs_playbooks_filter, limit),
+};
+const obs_params obs_bridge_playbooks_params = OBS_PARAMS(playbooks_params, all_playbooks);
+
+static const obs_escalations_filter all_escalations = {.limit = OBS_PARAMS_LIMIT};
+static const obs_param escalations_params[] = {
+    OBS_PARAM("cluster", CLUSTER, obs_escalations_filter, cluster),
+    OBS_PARAM("limit", LIMIT, obs_escalations_filter, limit),
+    OBS_PARAM("cursor", NEXT, obs_escalations_filter, before),
+};
+const obs_params obs_bridge_escalations_params = OBS_PARAMS(escalations_params, all_escalations);
+
+void obs_bridge_get_page(obs_connection *s, const void *filter) {
+  const obs_loop *loop = s->route->loop;
+  obs_loop_end end = {0};
+  obs_buf_printf(&s->out, "{\"%s\":", loop->name);
+  if (loop->page(obs_learn_loop(s->bridge->opts.learn, loop), filter, &s->out, &end) != OBSERVER_E_OK) {
+    obs_answer_no_memory(&s->answer, &s->out);
+    return;
+  }
+  obs_json_writer w = obs_json_write_members(&s->out);
+  char cursor[OBS_PARAMS_CURSOR_LEN + 1];
+  obs_params_cursor_format(end.next, cursor);
+  if (end.counted)
+    obs_json_u64(&w, "total", end.total);
+  else
+    obs_json_cstr(&w, "next", end.next != 0 ? cursor : NULL);
+  obs_json_end(&w);
+}
+
+void obs_bridge_get_one(obs_connection *s, const void *filter) {
+  (void)filter;
+  const obs_loop *loop = s->route->loop;
+  if (loop->one(obs_learn_loop(s->bridge->opts.learn, loop), s->id, &s->out)) return;
+  if (s->route->id == OBS_ROUTE_NUMBER_ID)
+    obs_answer_error(&s->answer, &s->out, 404, "no %s %" PRIu64 ", or it is kept no longer", s->route->one, s->id);
+  else
+    obs_answer_error(&s->answer, &s->out, 404, "no %s %016" PRIx64, s->route->one, s->id);
+}
+
+/* ---- advice ---- */
+
+typedef struct {
+  obs_str endpoint, task_class; /* p NULL: any */
+} question;
+static const question any_advice = {{0}, {0}};
+static const obs_param advice_params[] = {OBS_PARAM("endpoint", TEXT, question, endpoint),
+                                          OBS_PARAM("task_class", TEXT, question, task_class)};
+const obs_params obs_bridge_advice_params = OBS_PARAMS(advice_params, any_advice);
+
+bool obs_bridge_get_advice(obs_connection *s, const void *filter) {
+  const question *q = filter;
+  obs_advice *advice = obs_learn_loop(s->bridge->opts.learn, &obs_advice_loop);
+  if (q->endpoint.p == NULL && q->task_class.p == NULL)
+    obs_answer_error(&s->answer, &s->out, 400, "advice: needs endpoint or task_class");
+  else if (obs_advice_ask(advice, q->endpoint, q->task_class, OBS_ADVICE_JSON, &s->out) != OBSERVER_E_OK)
+    obs_answer_no_memory(&s->answer, &s->out);
   return true;
 }

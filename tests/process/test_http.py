@@ -92,14 +92,14 @@ class Contract(DaemonTest):
     def test_routes_and_openapi_agree(self):
         printed = set()
         for line in subprocess.check_output([OBSERVERD, "--routes"], text=True).splitlines():
-            method, path, codes = line.split()
-            printed.add((method, path, tuple(codes.split(","))))
+            method, path, codes, scopes = line.split()
+            printed.add((method, path, tuple(codes.split(",")), tuple(scopes.split(","))))
         with open(os.path.join(ROOT, "proto", "openapi.json"), encoding="utf-8") as f:
             document = json.load(f)
         described = set()
         for path, item in document["paths"].items():
             for method, operation in item.items():
-                described.add((method.upper(), path, tuple(operation["responses"])))
+                described.add((method.upper(), path, tuple(operation["responses"]), tuple(operation["x-scope"])))
         self.assertEqual(described, printed)
 
     def test_references_of_the_document_resolve(self):

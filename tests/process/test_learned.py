@@ -84,9 +84,9 @@ class Routes(DaemonTest):
             self.assertEqual(get(daemon, "playbooks/" + row["id"]), row)
         for path, status, error in (
                 ("analyses/999999", 404, "no analysis 999999, or it is kept no longer"),
-                ("analyses/0", 400, "id: must be the number of an analysis"),
-                ("analyses/x", 400, "id: must be the number of an analysis"),
-                ("analyses/-1", 400, "id: must be the number of an analysis"),
+                ("analyses/0", 400, "id: must be a number, of at least 1"),
+                ("analyses/x", 400, "id: must be a number, of at least 1"),
+                ("analyses/-1", 400, "id: must be a number, of at least 1"),
                 ("playbooks/" + NO_CLUSTER, 404, "no playbook entry " + NO_CLUSTER),
                 ("playbooks/12", 400, "id: must be 16 hex digits")):
             self.assertEqual(get(daemon, path, status), {"error": error}, path)

@@ -2,6 +2,7 @@
  */
 #include "base/clock.h"
 #include "bridge/bridge.h"
+#include "bridge/internal.h"
 
 #include <arpa/inet.h>
 #include <nng/nng.h>
@@ -263,6 +264,42 @@ static void stop_cuts_what_hangs(void **state) {
   close(fd);
 }
 
+/* A job that holds its thread until it is let go. */
+typedef struct {
+  obs_worker_job job;
+  int begun[2], go[2];
+} held;
+
+static void hold(obs_worker_job *job) {
+  held *h = (held *)job;
+  char c = 0;
+  assert_int_equal(write(h->begun[1], &c, 1), 1);
+  assert_int_equal(read(h->go[0], &c, 1), 1);
+}
+
+static void a_long_scan_delays_no_view(void **state) {
+  fixture *f = *state;
+  obs_bridge_opts opts = opts_for(f, NULL, 0);
+  held h = {.job.run = hold};
+  char c = 0;
+  start_one(f, &opts);
+  assert_int_equal(pipe(h.begun), 0);
+  assert_int_equal(pipe(h.go), 0);
+  assert_true(obs_worker_submit(f->bridge->workers[OBS_ROUTE_SCAN], &h.job));
+  assert_int_equal(read(h.begun[0], &c, 1), 1);
+  int scan = dial(f), view = dial(f);
+  put(scan, "GET /v1/observer/ops HTTP/1.1\r\nHost: x\r\n\r\n");
+  put(view, "GET /v1/observer/summary HTTP/1.1\r\nHost: x\r\n\r\n");
+  expect(view, "\"lifetime\"");
+  struct pollfd p = {scan, POLLIN, 0};
+  assert_int_equal(poll(&p, 1, 0), 0); /* the scan waits for its thread */
+  assert_int_equal(write(h.go[1], &c, 1), 1);
+  expect(scan, "{\"ops\":[],\"next_cursor\":null,\"complete\":true}");
+  for (int i = 0; i < 2; i++) close(h.begun[i]), close(h.go[i]);
+  close(scan);
+  close(view);
+}
+
 static void an_unstarted_bridge_closes(void **state) {
   fixture *f = *state;
   static const char *const urls[] = {"http://127.0.0.1:0"};
@@ -276,9 +313,10 @@ static void an_unstarted_bridge_closes(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
-      TEST(urls_are_checked),         TEST(old_nng_stays_on_loopback), TEST(a_port_in_use_is_named),
-      TEST(connections_are_bounded),  TEST(bodies_are_bounded),        TEST(idle_connections_are_closed),
-      TEST(stop_closes_what_is_idle), TEST(stop_cuts_what_hangs),      TEST(an_unstarted_bridge_closes),
+      TEST(urls_are_checked),           TEST(old_nng_stays_on_loopback), TEST(a_port_in_use_is_named),
+      TEST(connections_are_bounded),    TEST(bodies_are_bounded),        TEST(idle_connections_are_closed),
+      TEST(stop_closes_what_is_idle),   TEST(stop_cuts_what_hangs),      TEST(a_long_scan_delays_no_view),
+      TEST(an_unstarted_bridge_closes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

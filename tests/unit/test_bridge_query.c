@@ -1,6 +1,8 @@
-/* Query strings, the filter of /ops, cursors, and the head of an answer. */
+/* Query strings, parameters and filters, cursors, the table of routes, and the head of an answer. */
 #include "bridge/answer.h"
-#include "bridge/filter.h"
+#include "bridge/handlers.h"
+#include "bridge/route.h"
+#include "bridge/scan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,8 +22,8 @@ static void assert_str(obs_str got, const char *want) {
 static void query_decodes(void **state) {
   (void)state;
   char error[160];
-  obs_query q;
-  assert_true(obs_query_parse(&q, str("a=1&&b=two+words%21&%63=%C3%a9%3D%26&d==&"), error, sizeof error));
+  obs_params_query q;
+  assert_true(obs_params_decode(&q, str("a=1&&b=two+words%21&%63=%C3%a9%3D%26&d==&"), error, sizeof error));
   assert_int_equal(q.count, 4);
   assert_str(q.params[0].name, "a");
   assert_str(q.params[0].value, "1");
@@ -29,10 +31,10 @@ static void query_decodes(void **state) {
   assert_str(q.params[2].name, "c");
   assert_str(q.params[2].value, "\xc3\xa9=&");
   assert_str(q.params[3].value, "=");
-  obs_query_fini(&q);
-  assert_true(obs_query_parse(&q, (obs_str){0}, error, sizeof error));
+  obs_params_query_fini(&q);
+  assert_true(obs_params_decode(&q, (obs_str){0}, error, sizeof error));
   assert_int_equal(q.count, 0);
-  obs_query_fini(&q);
+  obs_params_query_fini(&q);
 }
 
 static void query_refuses(void **state) {
@@ -52,22 +54,22 @@ static void query_refuses(void **state) {
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     char error[160];
-    obs_query q;
-    assert_false(obs_query_parse(&q, str(cases[i].text), error, sizeof error));
+    obs_params_query q;
+    assert_false(obs_params_decode(&q, str(cases[i].text), error, sizeof error));
     assert_string_equal(error, cases[i].error);
-    obs_query_fini(&q);
+    obs_params_query_fini(&q);
   }
 }
 
 static void query_takes_32(void **state) {
   (void)state;
   char text[512] = "", error[160];
-  obs_query q;
+  obs_params_query q;
   for (int i = 0; i < 33; i++) {
     (void)snprintf(text + strlen(text), sizeof text - strlen(text), "p%d=x&", i);
-    bool ok = obs_query_parse(&q, str(text), error, sizeof error);
+    bool ok = obs_params_decode(&q, str(text), error, sizeof error);
     assert_int_equal(ok, i < 32);
-    obs_query_fini(&q);
+    obs_params_query_fini(&q);
   }
   assert_string_equal(error, "p32: one parameter too many");
 }
@@ -76,17 +78,18 @@ static void query_takes_32(void **state) {
 static int takes(const char *query, const char *row) {
   char error[160];
   const char *reason;
-  obs_query q;
-  obs_filter f;
+  obs_params_query q;
+  obs_scan_filter f;
   obs_batch b;
-  assert_true(obs_query_parse(&q, str(query), error, sizeof error));
-  assert_true(obs_filter_parse(&f, &q, error, sizeof error));
+  assert_true(obs_params_decode(&q, str(query), error, sizeof error));
+  assert_true(obs_params_read(&obs_bridge_ops_params, &q, &f, error, sizeof error));
+  obs_scan_prepare(&f);
   assert_int_equal(obs_batch_init(&b), OBSERVER_E_OK);
   assert_true(obs_batch_decode_row(&b, row, strlen(row), &reason));
-  bool whole = obs_filter_match(&f, &b.ops[0]);
-  bool quick = obs_filter_may_match(&f, str(row));
+  bool whole = obs_scan_match(&f, &b.ops[0]);
+  bool quick = obs_scan_may_match(&f, str(row));
   obs_batch_fini(&b);
-  obs_query_fini(&q);
+  obs_params_query_fini(&q);
   return !quick ? -1 : whole ? 1 : 0;
 }
 
@@ -128,15 +131,113 @@ static void filter_matches(void **state) {
 static void cursor_round_trip(void **state) {
   (void)state;
   static const uint64_t seqs[] = {1, 9, 255, UINT64_C(1) << 40, UINT64_MAX};
-  char text[OBS_CURSOR_LEN + 1];
+  char text[OBS_PARAMS_CURSOR_LEN + 1];
   uint64_t seq;
   for (size_t i = 0; i < sizeof seqs / sizeof seqs[0]; i++) {
-    obs_cursor_format(seqs[i], text);
-    assert_true(obs_cursor_parse(str(text), &seq));
+    obs_params_cursor_format(seqs[i], text);
+    assert_true(obs_params_cursor_parse(str(text), &seq));
     assert_int_equal(seq, seqs[i]);
   }
   static const char *const bad[] = {"", "a", "a0", "a01", "aF", "b1", "1", "a1g", "a1 ", "-1", "a11112222333344445"};
-  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_false(obs_cursor_parse(str(bad[i]), &seq));
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_false(obs_params_cursor_parse(str(bad[i]), &seq));
+}
+
+/* Every kind of parameter: what it takes, where it is put, and the error. */
+static void params_of_every_kind(void **state) {
+  (void)state;
+  typedef struct {
+    obs_str bytes, text, cluster, word, only;
+    int choice;
+    bool yes;
+    int8_t either;
+    int64_t time_ms;
+    uint32_t limit;
+    uint64_t cursor, next;
+  } every;
+  static const char *const words[] = {"one", "or", "three"}, *const alone[] = {"alone"};
+  static const every defaults = {.choice = -1, .either = -1, .limit = 7};
+  static const obs_param list[] = {
+      OBS_PARAM("bytes", BYTES, every, bytes),
+      OBS_PARAM("text", TEXT, every, text),
+      OBS_PARAM("cluster", CLUSTER, every, cluster),
+      OBS_PARAM_OF("word", WORD, every, word, words),
+      OBS_PARAM_OF("only", WORD, every, only, alone),
+      OBS_PARAM_OF("choice", CHOICE, every, choice, words),
+      OBS_PARAM("yes", BOOL, every, yes),
+      OBS_PARAM("either", EITHER, every, either),
+      OBS_PARAM("time", TIME, every, time_ms),
+      OBS_PARAM("limit", LIMIT, every, limit),
+      OBS_PARAM("cursor", NEXT_CURSOR, every, cursor),
+      OBS_PARAM("next", NEXT, every, next),
+  };
+  static const obs_params params = OBS_PARAMS(list, defaults);
+  static const struct {
+    const char *query, *error; /* NULL: taken */
+  } cases[] = {
+      {"", NULL},
+      {"bytes=%ff&text=%C3%A9&cluster=00112233445566ff&word=or&only=alone&choice=three&yes=true&either=false&time=-5"
+       "&limit=1000&cursor=a10&next=aff",
+       NULL},
+      {"no=1", "no: unknown parameter"},
+      {"text=%ff", "text: must be valid UTF-8"},
+      {"cluster=1", "cluster: must be the id of a cluster: 16 hex digits"},
+      {"word=two", "word: must be one, or or three"},
+      {"word=one,", "word: must be one, or or three"},
+      {"only=x", "only: only `alone` is served"},
+      {"choice=on", "choice: must be one, or or three"},
+      {"yes=1", "yes: must be true or false"},
+      {"either=TRUE", "either: must be true or false"},
+      {"time=soon", "time: must be an ISO 8601 time (with + sent as %2B) or epoch milliseconds"},
+      {"limit=0", "limit: must be a number from 1 to 1000"},
+      {"limit=1001", "limit: must be a number from 1 to 1000"},
+      {"cursor=aF", "cursor: must be a next_cursor of an earlier answer"},
+      {"next=b1", "next: must be the `next` of an earlier answer"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char error[256] = "";
+    obs_params_query q;
+    every f;
+    assert_true(obs_params_decode(&q, str(cases[i].query), error, sizeof error));
+    assert_int_equal(obs_params_read(&params, &q, &f, error, sizeof error), cases[i].error == NULL);
+    assert_string_equal(error, cases[i].error != NULL ? cases[i].error : "");
+    if (i == 0) assert_memory_equal(&f, &defaults, sizeof f);
+    if (i == 1) {
+      assert_str(f.bytes, "\xff");
+      assert_str(f.text, "\xc3\xa9");
+      assert_str(f.cluster, "00112233445566ff");
+      assert_str(f.word, "or");
+      assert_int_equal(f.choice, 2);
+      assert_int_equal(f.time_ms, -5);
+      assert_int_equal(f.limit, 1000);
+      assert_int_equal(f.cursor, 16);
+      assert_int_equal(f.next, 255);
+      assert_true(f.yes && f.either == 0);
+    }
+    obs_params_query_fini(&q);
+  }
+}
+
+static void routes_are_whole(void **state) {
+  (void)state;
+  size_t n = 0;
+  for (const obs_route *r; (r = obs_route_at(n)) != NULL; n++) {
+    if (obs_route_flaw(r) != NULL) fail_msg("%s %s: %s", r->method, r->name, obs_route_flaw(r));
+    assert_true(r->params == NULL || strcmp(r->method, "GET") == 0);
+    obs_route wrong = *r;
+    wrong.scopes = 0;
+    assert_string_equal(obs_route_flaw(&wrong), "no scope");
+    wrong = *r;
+    wrong.scopes |= OBS_SCOPE_READ | OBS_SCOPE_PUBLIC;
+    assert_string_equal(obs_route_flaw(&wrong), "public and another scope");
+    wrong = *r;
+    wrong.handle = NULL;
+    wrong.work = NULL;
+    assert_string_equal(obs_route_flaw(&wrong), "needs one of handle and work");
+    if (r->params == NULL) continue;
+    for (size_t i = 0; i < r->params->n; i++)
+      for (size_t j = 0; j < i; j++) assert_string_not_equal(r->params->list[i].name, r->params->list[j].name);
+  }
+  assert_true(n > 10);
 }
 
 static void answer_heads(void **state) {
@@ -162,8 +263,9 @@ static void answer_heads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(query_decodes),  cmocka_unit_test(query_refuses),     cmocka_unit_test(query_takes_32),
-      cmocka_unit_test(filter_matches), cmocka_unit_test(cursor_round_trip), cmocka_unit_test(answer_heads),
+      cmocka_unit_test(query_decodes),    cmocka_unit_test(query_refuses),     cmocka_unit_test(query_takes_32),
+      cmocka_unit_test(filter_matches),   cmocka_unit_test(cursor_round_trip), cmocka_unit_test(params_of_every_kind),
+      cmocka_unit_test(routes_are_whole), cmocka_unit_test(answer_heads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
-/* POST event and session: the body is a batch; the answer comes when the disk has it. */
+/* POST event and session: the body is a batch; the answer comes when the journal has it durably. */
 #include "base/clock.h"
-#include "bridge/connection.h"
+#include "base/json.h"
 #include "bridge/handlers.h"
+#include "bridge/internal.h"
 
 #include <inttypes.h>
 #include <strings.h>
@@ -27,7 +28,7 @@ static obs_batch_format format_of(const char *content_type) {
   return OBS_FORMAT_ANY;
 }
 
-/* Commit thread: the session goes on on one of NNG's. */
+/* On the commit thread: the connection goes on on one of NNG's. */
 static void batch_done(obs_batch *batch) {
   obs_connection_resume(batch->owner);
 }
@@ -37,7 +38,7 @@ static bool post(obs_connection *s, obs_session_row session) {
   obs_bridge *b = s->bridge;
   obs_batch *batch = obs_connection_batch(s);
   if (batch == NULL) {
-    obs_answer_error(&s->answer, &s->out, 503, "%s", observer_strerror(OBSERVER_E_NOMEM));
+    obs_answer_no_memory(&s->answer, &s->out);
     return true;
   }
   batch->data = (const uint8_t *)s->in.p;
@@ -57,26 +58,26 @@ static bool post(obs_connection *s, obs_session_row session) {
   return false;
 }
 
-bool obs_handle_event(obs_connection *s) {
+bool obs_bridge_post_event(obs_connection *s, const void *filter) {
+  (void)filter;
   return post(s, NULL);
 }
 
-bool obs_handle_session(obs_connection *s) {
-  return !obs_have_sessions(s) || post(s, obs_session_normalise);
+bool obs_bridge_post_session(obs_connection *s, const void *filter) {
+  (void)filter;
+  return post(s, obs_session_normalise);
 }
 
-/* What the commit leaves unset when it recorded nothing. */
-static uint32_t ring_size(const obs_connection *s) {
-  if (s->batch->recorded > 0) return s->batch->ring_size;
-  obs_state_counts counts;
-  obs_state_get_counts(s->bridge->opts.state, &counts);
-  return counts.ring;
-}
-
-/* The answer's end. Session records are in no ring. */
-static void put_end(obs_connection *s) {
-  if (!s->batch->sessions_only) obs_buf_printf(&s->out, ",\"ring_size\":%" PRIu32, ring_size(s));
-  obs_buf_putc(&s->out, '}');
+/* The end of the answer. Session records are in no ring; a commit that recorded nothing leaves the ring's size unset.
+ */
+static void end_answer(obs_json_writer *w, const obs_connection *s) {
+  const obs_batch *batch = s->batch;
+  if (!batch->sessions_only) {
+    obs_state_counts counts;
+    if (batch->recorded == 0) obs_state_get_counts(s->bridge->opts.state, &counts);
+    obs_json_u64(w, "ring_size", batch->recorded > 0 ? batch->ring_size : counts.ring);
+  }
+  obs_json_end(w);
 }
 
 static void answer_one(obs_connection *s) {
@@ -85,39 +86,39 @@ static void answer_one(obs_connection *s) {
     obs_answer_error(&s->answer, &s->out, 400, "%s", batch->rejects[0].reason);
     return;
   }
-  obs_buf_puts(&s->out, batch->duplicates > 0 ? "{\"accepted\":true,\"duplicate\":true" : "{\"accepted\":true");
-  put_end(s);
-}
-
-static void list_errors(obs_connection *s) {
-  const obs_batch *batch = s->batch;
-  obs_buf_puts(&s->out, ",\"errors\":[");
-  for (uint32_t i = 0; i < batch->nrejects && i < ERRORS_LISTED; i++) {
-    obs_buf_printf(&s->out, "%s{\"index\":%" PRIu32 ",\"error\":", i > 0 ? "," : "", batch->rejects[i].index);
-    obs_buf_json_cstr(&s->out, batch->rejects[i].reason);
-    obs_buf_putc(&s->out, '}');
-  }
-  obs_buf_putc(&s->out, ']');
+  obs_json_writer w = obs_json_write(&s->out);
+  obs_json_object(&w, NULL);
+  obs_json_bool(&w, "accepted", true);
+  if (batch->duplicates > 0) obs_json_bool(&w, "duplicate", true);
+  end_answer(&w, s);
 }
 
 static void answer_many(obs_connection *s) {
   const obs_batch *batch = s->batch;
   uint32_t accepted = batch->recorded + batch->duplicates;
-  obs_buf_putc(&s->out, '{');
-  if (accepted == 0 && batch->nrejects > 0) {
+  bool refused = accepted == 0 && batch->nrejects > 0;
+  obs_json_writer w = obs_json_write(&s->out);
+  obs_json_object(&w, NULL);
+  if (refused) {
     obs_answer_fail(&s->answer, 400);
-    obs_buf_puts(&s->out, "\"error\":");
-    obs_buf_json_cstr(&s->out, batch->rejects[0].reason);
-    obs_buf_putc(&s->out, ',');
+    obs_json_cstr(&w, "error", batch->rejects[0].reason);
   }
-  obs_buf_printf(&s->out, "\"accepted\":%s,\"count\":%" PRIu32, s->answer.status == 200 ? "true" : "false", accepted);
-  if (batch->duplicates > 0) obs_buf_printf(&s->out, ",\"duplicates\":%" PRIu32, batch->duplicates);
-  obs_buf_printf(&s->out, ",\"rejected\":%" PRIu32, batch->nrejects);
-  list_errors(s);
-  put_end(s);
+  obs_json_bool(&w, "accepted", !refused);
+  obs_json_u64(&w, "count", accepted);
+  if (batch->duplicates > 0) obs_json_u64(&w, "duplicates", batch->duplicates);
+  obs_json_u64(&w, "rejected", batch->nrejects);
+  obs_json_array(&w, "errors");
+  for (uint32_t i = 0; i < batch->nrejects && i < ERRORS_LISTED; i++) {
+    obs_json_object(&w, NULL);
+    obs_json_u64(&w, "index", batch->rejects[i].index);
+    obs_json_cstr(&w, "error", batch->rejects[i].reason);
+    obs_json_end(&w);
+  }
+  obs_json_end(&w);
+  end_answer(&w, s);
 }
 
-void obs_finish_event(obs_connection *s) {
+void obs_bridge_finish_post(obs_connection *s) {
   const obs_batch *batch = s->batch;
   if (batch->error != OBSERVER_E_OK)
     obs_answer_error(&s->answer, &s->out, 503, "%s",

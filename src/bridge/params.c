@@ -1,0 +1,191 @@
+#include "bridge/params.h"
+
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/utf8.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* The first letter of a cursor: its format. */
+static const char cursor_format = 'a';
+
+static bool refuse(char *error, size_t size, obs_str name, const char *why) {
+  (void)snprintf(error, size, "%.*s: %s", (int)(name.len < 64 ? name.len : 64), name.p, why);
+  return false;
+}
+
+/* ---- the query string ---- */
+
+static int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+/* Appends `in` decoded and points `out` at it; the buffer has room already, so that it does not move. */
+static bool unescape(obs_buf *bytes, obs_str in, obs_str *out) {
+  size_t start = bytes->len;
+  for (uint32_t i = 0; i < in.len; i++) {
+    char c = in.p[i] == '+' ? ' ' : in.p[i];
+    if (c == '%') {
+      if (in.len - i < 3 || hex_digit(in.p[i + 1]) < 0 || hex_digit(in.p[i + 2]) < 0) return false;
+      c = (char)(hex_digit(in.p[i + 1]) * 16 + hex_digit(in.p[i + 2]));
+      i += 2;
+    }
+    obs_buf_putc(bytes, c);
+  }
+  *out = (obs_str){bytes->p + start, (uint32_t)(bytes->len - start), 0};
+  return true;
+}
+
+/* Takes what stands before the first `at` off `rest`, and the separator. */
+static obs_str cut(obs_str *rest, char at) {
+  const char *found = rest->len > 0 ? memchr(rest->p, at, rest->len) : NULL;
+  uint32_t n = found ? (uint32_t)(found - rest->p) : rest->len;
+  obs_str head = obs_str_slice(*rest, 0, n);
+  *rest = obs_str_slice(*rest, found ? n + 1 : n, UINT32_MAX);
+  return head;
+}
+
+bool obs_params_decode(obs_params_query *q, obs_str text, char *error, size_t size) {
+  *q = (obs_params_query){0};
+  if (!obs_buf_reserve(&q->bytes, text.len + 1)) {
+    (void)snprintf(error, size, "out of memory");
+    return false;
+  }
+  while (text.len > 0) {
+    obs_str pair = cut(&text, '&'), name, value;
+    if (pair.len == 0) continue;
+    obs_str raw_name = cut(&pair, '=');
+    if (!unescape(&q->bytes, raw_name, &name) || !unescape(&q->bytes, pair, &value))
+      return refuse(error, size, raw_name, "broken percent-escape");
+    for (size_t i = 0; i < q->count; i++)
+      if (obs_str_eq(q->params[i].name, name)) return refuse(error, size, name, "given twice");
+    if (value.len == 0) return refuse(error, size, name, "must not be empty");
+    if (q->count == OBS_PARAMS_MAX) return refuse(error, size, name, "one parameter too many");
+    q->params[q->count].name = name;
+    q->params[q->count++].value = value;
+  }
+  return true;
+}
+
+void obs_params_query_fini(obs_params_query *q) {
+  obs_buf_fini(&q->bytes);
+}
+
+/* ---- values ---- */
+
+void obs_params_cursor_format(uint64_t below, char out[OBS_PARAMS_CURSOR_LEN + 1]) {
+  (void)snprintf(out, OBS_PARAMS_CURSOR_LEN + 1, "%c%" PRIx64, cursor_format, below);
+}
+
+bool obs_params_cursor_parse(obs_str text, uint64_t *below) {
+  char again[OBS_PARAMS_CURSOR_LEN + 1];
+  uint64_t v = 0;
+  if (text.len < 2 || text.len > OBS_PARAMS_CURSOR_LEN || text.p[0] != cursor_format) return false;
+  for (uint32_t i = 1; i < text.len; i++) {
+    int digit = hex_digit(text.p[i]);
+    if (digit < 0) return false;
+    v = v << 4 | (uint64_t)digit;
+  }
+  obs_params_cursor_format(v, again); /* one spelling only: no leading zeros, no capitals */
+  *below = v;
+  return v != 0 && obs_str_is(text, again);
+}
+
+static bool parse_i64(obs_str v, int64_t *out) {
+  bool negative = v.len > 0 && v.p[0] == '-';
+  int64_t n = 0;
+  if (v.len == (negative ? 1u : 0u) || v.len > 18) return false; /* 18 digits: no overflow, and far beyond any date */
+  for (uint32_t i = negative ? 1 : 0; i < v.len; i++) {
+    if (v.p[i] < '0' || v.p[i] > '9') return false;
+    n = n * 10 + (v.p[i] - '0');
+  }
+  *out = negative ? -n : n;
+  return true;
+}
+
+bool obs_params_number_parse(obs_str text, uint64_t *out) {
+  int64_t n;
+  if (!parse_i64(text, &n) || n <= 0) return false;
+  *out = (uint64_t)n;
+  return true;
+}
+
+/* The place of the choice that `v` is; -1, with `why` naming them all: none. */
+static int choose(const obs_param *p, obs_str v, char *why, size_t size) {
+  for (size_t i = 0; i < p->nchoices; i++)
+    if (obs_str_is(v, p->choices[i])) return (int)i;
+  size_t n = (size_t)snprintf(why, size, p->nchoices == 1 ? "only `%s` is served" : "must be %s", p->choices[0]);
+  for (size_t i = 1; i < p->nchoices && n < size; i++)
+    n += (size_t)snprintf(why + n, size - n, i + 1 < p->nchoices ? ", %s" : " or %s", p->choices[i]);
+  return -1;
+}
+
+/* Stores the value in its member. False: `why` says what is wrong with it. */
+static bool store(const obs_param *p, obs_str v, void *at, char *why, size_t size) {
+  const char *wrong = NULL;
+  uint64_t id;
+  int64_t n = 0;
+  int place;
+  switch (p->kind) {
+  case OBS_PARAM_BYTES:
+    *(obs_str *)at = v;
+    break;
+  case OBS_PARAM_TEXT:
+    *(obs_str *)at = v;
+    if (!obs_utf8_valid(v.p, v.len)) wrong = "must be valid UTF-8";
+    break;
+  case OBS_PARAM_CLUSTER:
+    *(obs_str *)at = v;
+    if (!obs_hex_parse(v, &id)) wrong = "must be the id of a cluster: 16 hex digits";
+    break;
+  case OBS_PARAM_WORD:
+    *(obs_str *)at = v;
+    return choose(p, v, why, size) >= 0;
+  case OBS_PARAM_CHOICE:
+    place = choose(p, v, why, size);
+    memcpy(at, &place, sizeof(place)); /* the member may be an enumeration */
+    return place >= 0;
+  case OBS_PARAM_BOOL:
+  case OBS_PARAM_EITHER:
+    if (!obs_str_is(v, "true") && !obs_str_is(v, "false"))
+      wrong = "must be true or false";
+    else if (p->kind == OBS_PARAM_BOOL)
+      *(bool *)at = v.p[0] == 't';
+    else
+      *(int8_t *)at = v.p[0] == 't';
+    break;
+  case OBS_PARAM_TIME:
+    if (!parse_i64(v, at) && !obs_clock_parse(v.p, v.len, at))
+      wrong = "must be an ISO 8601 time (with + sent as %2B) or epoch milliseconds";
+    break;
+  case OBS_PARAM_LIMIT:
+    if (!parse_i64(v, &n) || n < 1 || n > OBS_PARAMS_LIMIT_MAX) wrong = "must be a number from 1 to 1000";
+    *(uint32_t *)at = (uint32_t)n;
+    break;
+  case OBS_PARAM_NEXT_CURSOR:
+    if (!obs_params_cursor_parse(v, at)) wrong = "must be a next_cursor of an earlier answer";
+    break;
+  case OBS_PARAM_NEXT:
+    if (!obs_params_cursor_parse(v, at)) wrong = "must be the `next` of an earlier answer";
+    break;
+  }
+  if (wrong != NULL) (void)snprintf(why, size, "%s", wrong);
+  return wrong == NULL;
+}
+
+bool obs_params_read(const obs_params *params, const obs_params_query *q, void *filter, char *error, size_t size) {
+  memcpy(filter, params->defaults, params->size);
+  for (size_t i = 0; i < q->count; i++) {
+    const obs_param *p = params->list, *end = p + params->n;
+    char why[160];
+    while (p < end && !obs_str_is(q->params[i].name, p->name)) p++;
+    if (p == end) return refuse(error, size, q->params[i].name, "unknown parameter");
+    if (!store(p, q->params[i].value, (char *)filter + p->at, why, sizeof why))
+      return refuse(error, size, q->params[i].name, why);
+  }
+  return true;
+}

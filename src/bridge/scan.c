@@ -1,0 +1,209 @@
+/* GET ops and sessions, on the thread `obs:scan`: newest first, back through the files. */
+#include "bridge/scan.h"
+
+#include "base/hex.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "bridge/handlers.h"
+#include "bridge/internal.h"
+#include "cluster/clusters.h"
+#include "sessions/sessions.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+
+/* What one request reads and answers at most; the next page goes on from there. */
+enum { SCAN_BYTES = 64 << 20, PAGE_BYTES = 4 << 20 };
+
+static void put_cursor(obs_json_writer *w, uint64_t next, bool complete) {
+  char cursor[OBS_PARAMS_CURSOR_LEN + 1];
+  obs_params_cursor_format(next, cursor);
+  obs_json_cstr(w, "next_cursor", next != 0 ? cursor : NULL);
+  obs_json_bool(w, "complete", complete);
+  obs_json_end(w);
+}
+
+/* ---- which ops ---- */
+
+static const obs_scan_filter all_ops = {
+    .success = -1, .since_ms = INT64_MIN, .until_ms = INT64_MAX, .limit = OBS_PARAMS_LIMIT};
+static const obs_param ops_params[] = {
+    OBS_PARAM("source", BYTES, obs_scan_filter, text[OBS_F_source]),
+    OBS_PARAM("endpoint", BYTES, obs_scan_filter, text[OBS_F_endpoint]),
+    OBS_PARAM("staffer_id", BYTES, obs_scan_filter, text[OBS_F_staffer_id]),
+    OBS_PARAM("sig_hash", BYTES, obs_scan_filter, text[OBS_F_sig_hash]),
+    OBS_PARAM("event_kind", BYTES, obs_scan_filter, text[OBS_F_event_kind]),
+    OBS_PARAM("task_class", BYTES, obs_scan_filter, text[OBS_F_task_class]),
+    OBS_PARAM("session_id", BYTES, obs_scan_filter, text[OBS_F_session_id]),
+    OBS_PARAM("success", EITHER, obs_scan_filter, success),
+    OBS_PARAM("since", TIME, obs_scan_filter, since_ms),
+    OBS_PARAM("until", TIME, obs_scan_filter, until_ms),
+    OBS_PARAM("q", BYTES, obs_scan_filter, q),
+    OBS_PARAM("cluster", CLUSTER, obs_scan_filter, cluster),
+    OBS_PARAM("limit", LIMIT, obs_scan_filter, limit),
+    OBS_PARAM("cursor", NEXT_CURSOR, obs_scan_filter, before_seq),
+};
+const obs_params obs_bridge_ops_params = OBS_PARAMS(ops_params, all_ops);
+
+/* The longest run of characters that no JSON writer escapes; older observers wrote some of the rows. */
+static obs_str needle_of(obs_str v) {
+  obs_str best = {v.p, 0, 0};
+  for (uint32_t i = 0, start = 0; i <= v.len; i++) {
+    bool safe =
+        i < v.len && (unsigned char)v.p[i] < 0x80 && (isalnum((unsigned char)v.p[i]) || strchr("_-.: ", v.p[i]));
+    if (safe && v.p[i] != '\0') continue;
+    if (i - start > best.len) best = (obs_str){v.p + start, i - start, 0};
+    start = i + 1;
+  }
+  return best;
+}
+
+void obs_scan_prepare(obs_scan_filter *f) {
+  for (size_t i = 0; i < OBS_F_COUNT; i++)
+    if (f->text[i].p != NULL) f->needle[i] = needle_of(f->text[i]);
+}
+
+static bool contains(obs_str row, obs_str part) {
+  return part.len == 0 || memmem(row.p, row.len, part.p, part.len) != NULL;
+}
+
+bool obs_scan_may_match(const obs_scan_filter *f, obs_str row) {
+  for (size_t i = 0; i < OBS_F_COUNT; i++)
+    if (!contains(row, f->needle[i])) return false;
+  if (f->cluster.p != NULL && !contains(row, OBS_STR("false"))) return false;
+  return contains(row, f->q);
+}
+
+bool obs_scan_match(const obs_scan_filter *f, const obs_op *op) {
+  if (op->time_ms < f->since_ms || op->time_ms > f->until_ms) return false;
+  if (f->success >= 0 && op->success != (f->success > 0)) return false;
+  for (size_t i = 0; i < OBS_F_COUNT; i++) {
+    if (f->text[i].p == NULL) continue;
+    if ((op->present & OBS_BIT(i)) == 0) return false;
+    obs_str have;
+    memcpy(&have, (const char *)op + obs_op_fields[i].offset, sizeof have);
+    if (!obs_str_eq(have, f->text[i])) return false;
+  }
+  return true;
+}
+
+/* ---- the search: from the ring, then back through the journal ---- */
+
+typedef struct {
+  obs_scan_filter filter;
+  obs_clusters *clusters; /* NULL: no cluster is asked for */
+  uint64_t cluster;
+  obs_batch *rows; /* scratch, to decode one row at a time */
+  obs_json_writer *out;
+  uint32_t found;
+  uint64_t last_seq; /* the oldest row looked at */
+  bool full;         /* the page */
+} search;
+
+/* Looks at one row; false when the page is full. A row of the ring and one of the journal look alike. */
+static bool look(search *q, uint64_t seq, obs_str row) {
+  while (row.len > 0 && (row.p[row.len - 1] == '\n' || row.p[row.len - 1] == '\r')) row.len--;
+  q->last_seq = seq;
+  if (!obs_scan_may_match(&q->filter, row)) return true;
+  const char *reason;
+  obs_batch_reset(q->rows);
+  if (!obs_batch_decode_row(q->rows, row.p, row.len, &reason)) return true;
+  const obs_op *op = &q->rows->ops[0];
+  if (!obs_scan_match(&q->filter, op)) return true;
+  if (q->clusters != NULL && obs_clusters_of(q->clusters, op) != q->cluster) return true;
+  obs_json_object(q->out, NULL);
+  obs_json_u64(q->out, "seq", seq);
+  obs_json_raw(q->out, "op", row);
+  obs_json_end(q->out);
+  q->found++;
+  q->full = q->found == q->filter.limit || q->out->out->len >= PAGE_BYTES;
+  return !q->full;
+}
+
+static bool on_ring_row(void *arg, uint64_t seq, obs_str line) {
+  return look(arg, seq, line);
+}
+
+static bool on_journal_row(void *arg, uint64_t seq, const char *line, size_t len) {
+  return look(arg, seq, (obs_str){line, (uint32_t)len, 0});
+}
+
+/* Sets *next to the seq below which to go on, 0 when all was seen. False when the disk failed. */
+static bool search_run(search *q, const obs_bridge *b, uint64_t *next) {
+  uint64_t before = q->filter.before_seq;
+  uint64_t oldest = obs_state_ring_rows(b->opts.state, before, on_ring_row, q);
+  *next = q->full && q->last_seq > 1 ? q->last_seq : 0;
+  if (q->full || b->opts.journal == NULL) return true;
+  if (oldest != 0 && (before == 0 || oldest < before)) before = oldest;
+  if (before == 1) return true;
+  obs_journal_range range = {before, q->filter.since_ms, q->filter.until_ms, SCAN_BYTES};
+  bool more = false;
+  uint64_t next_before = 0;
+  observer_err err = obs_journal_scan(b->opts.journal, &range, on_journal_row, q, &more, &next_before);
+  if (err != OBSERVER_E_OK) {
+    obs_log_warn("bridge", "ops: reading the journal below seq %" PRIu64 ": %s", before, observer_strerror(err));
+    return false;
+  }
+  if (q->full)
+    *next = q->last_seq > 1 ? q->last_seq : 0;
+  else if (more)
+    *next = next_before;
+  return true;
+}
+
+void obs_bridge_get_ops(obs_connection *s, const void *filter) {
+  obs_json_writer w = obs_json_write(&s->out);
+  search q = {.filter = *(const obs_scan_filter *)filter, .rows = obs_connection_batch(s), .out = &w};
+  uint64_t next;
+  if (q.rows == NULL) {
+    obs_answer_no_memory(&s->answer, &s->out);
+    return;
+  }
+  obs_scan_prepare(&q.filter);
+  if (q.filter.cluster.p != NULL) {
+    q.clusters = s->bridge->opts.clusters;
+    if (q.clusters == NULL) {
+      obs_answer_error(&s->answer, &s->out, 503, "clusters are not kept here");
+      return;
+    }
+    (void)obs_hex_parse(q.filter.cluster, &q.cluster);
+    q.cluster = obs_clusters_now(q.clusters, q.cluster); /* it may have been merged since */
+  }
+  obs_json_object(&w, NULL);
+  obs_json_array(&w, "ops");
+  if (!search_run(&q, s->bridge, &next)) {
+    obs_answer_error(&s->answer, &s->out, 500, "ops: the journal could not be read");
+    return;
+  }
+  obs_json_end(&w);
+  put_cursor(&w, next, next == 0 || q.found == q.filter.limit);
+}
+
+/* ---- session records ---- */
+
+static const obs_sessions_filter all_sessions = {
+    .grounded = -1, .since_ms = INT64_MIN, .until_ms = INT64_MAX, .limit = OBS_PARAMS_LIMIT};
+static const obs_param sessions_params[] = {
+    OBS_PARAM("kind", BYTES, obs_sessions_filter, kind),
+    OBS_PARAM("model", BYTES, obs_sessions_filter, model),
+    OBS_PARAM("provider", BYTES, obs_sessions_filter, provider),
+    OBS_PARAM("final_verdict", BYTES, obs_sessions_filter, final_verdict),
+    OBS_PARAM("grounded", EITHER, obs_sessions_filter, grounded),
+    OBS_PARAM("since", TIME, obs_sessions_filter, since_ms),
+    OBS_PARAM("until", TIME, obs_sessions_filter, until_ms),
+    OBS_PARAM("limit", LIMIT, obs_sessions_filter, limit),
+    OBS_PARAM("cursor", NEXT_CURSOR, obs_sessions_filter, before),
+};
+const obs_params obs_bridge_sessions_params = OBS_PARAMS(sessions_params, all_sessions);
+
+void obs_bridge_get_sessions(obs_connection *s, const void *filter) {
+  uint64_t next;
+  bool complete;
+  obs_buf_puts(&s->out, "{\"sessions\":");
+  if (obs_sessions_page(s->bridge->opts.sessions, filter, &s->out, &next, &complete) != OBSERVER_E_OK) {
+    obs_answer_error(&s->answer, &s->out, 500, "sessions: the file could not be read");
+    return;
+  }
+  obs_json_writer w = obs_json_write_members(&s->out);
+  put_cursor(&w, next, complete);
+}

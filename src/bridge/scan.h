@@ -1,0 +1,25 @@
+/* Which ops a query asks for, and the test of a row against it. */
+#ifndef OBS_BRIDGE_SCAN_H
+#define OBS_BRIDGE_SCAN_H
+
+#include "op/batch.h"
+
+typedef struct {
+  obs_str text[OBS_F_COUNT];   /* wanted values of text fields; p NULL: any */
+  obs_str needle[OBS_F_COUNT]; /* a part of that value which every row that has it shows as it is (obs_scan_prepare) */
+  obs_str q;                   /* p NULL: any */
+  int8_t success;              /* -1: any */
+  int64_t since_ms, until_ms;  /* inclusive; INT64_MIN, INT64_MAX when open */
+  obs_str cluster;             /* the caller's to compare: a row does not show it. Only failures have one */
+  uint32_t limit;
+  uint64_t before_seq; /* from the cursor; 0: the newest */
+} obs_scan_filter;
+
+/* To be called when the texts are set. */
+void obs_scan_prepare(obs_scan_filter *f);
+/* False: the row cannot match. Looks at its bytes only. */
+bool obs_scan_may_match(const obs_scan_filter *f, obs_str row);
+/* The whole test but for the cluster, on the decoded row. */
+bool obs_scan_match(const obs_scan_filter *f, const obs_op *op);
+
+#endif
