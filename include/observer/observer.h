@@ -87,6 +87,8 @@ typedef struct {
   const char *op_id;
   const char *reason; /* of REJECTED and EXPIRED, else NULL */
   void *tag;          /* as given to observer_publish_wait; NULL for an op that an earlier process left in the spool */
+  uint64_t accepted, duplicates, rejected; /* records as the daemon counted them: one of them 1, except for a `whole`
+                                              message (observer_encoded), which may hold several, or none */
 } observer_delivery;
 
 /* Zero is the default everywhere, so that `(observer_options){0}` works; -1 stands for none where noted. */
@@ -140,6 +142,16 @@ observer_err observer_flush(observer_client *client, uint32_t deadline_ms);
  * EXPIRED) or, with a spool, left in it. NULL is allowed. */
 observer_err observer_close(observer_client *client, uint32_t deadline_ms);
 
+/* Waits until one of the daemons is connected. TIMEDOUT: not within `deadline_ms`; the client keeps trying. Publishing
+ * does not need it: what is published before waits in the queue. */
+observer_err observer_connect(observer_client *client, uint32_t deadline_ms);
+
+/* Acknowledged mode: why the last message was not delivered, with a text for a person in `text` (may be NULL with size
+ * 0). OK: the last one was delivered, or none was sent yet. TIMEDOUT: no answer; NET: the connection failed; IO: the
+ * daemon cannot record now, and `text` has its reason; CORRUPT: the answer is not that of an observer. The client sends
+ * the message again in each case. */
+observer_err observer_get_trouble(observer_client *client, char *text, size_t size);
+
 /* published + replayed = delivered + rejected + expired + abandoned + queued, at every moment. */
 typedef struct {
   uint64_t published;                     /* ops that publish calls took */
@@ -179,6 +191,25 @@ void observer_builder_bool(observer_builder *b, const char *name, bool value);
 void observer_builder_msgpack(observer_builder *b, const char *name, const void *value, size_t len);
 /* As observer_publish_wait; the builder keeps its fields. */
 observer_err observer_builder_publish(observer_builder *b, observer_client *client, int32_t block_ms, void *tag);
+
+/* ---- finished records ---- */
+
+/* A record that is encoded already. The client adds nothing to it: no op_id, source or timestamp. */
+typedef struct {
+  const void *bytes; /* one JSON object as UTF-8 text, or one msgpack map, of at most 4 MiB */
+  size_t len;
+  const char *topic; /* of its message; NULL: none */
+  bool whole;        /* the bytes are a message as they are, whatever they hold, and are not batched */
+} observer_encoded;
+
+/* Publishes one finished record. Records of the same form and topic are batched: JSON objects one a line, msgpack maps
+ * as one array, together with ops. The bytes are copied. In the counters and reports it is one op; its report has the
+ * op_id of a msgpack map and "" for JSON and `whole`. Without an op_id in it, a record that is sent again may be
+ * recorded twice. INVALID: empty, too large, neither `{` nor one well-formed msgpack map at the start, or a topic that
+ * is empty or begins like a payload. The text of a JSON object is not checked: a broken one makes the daemon reject
+ * what comes after it in its message too. Returns as observer_publish_wait. */
+observer_err observer_publish_encoded(observer_client *client, const observer_encoded *record, int32_t block_ms,
+                                      void *tag);
 
 /* ---- messages of another kind ---- */
 

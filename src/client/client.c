@@ -162,7 +162,35 @@ observer_err observer_close(observer_client *client, uint32_t deadline_ms) {
   return err;
 }
 
-/* ---- counters ---- */
+/* ---- connections, trouble, counters ---- */
+
+static bool is_connected(const observer_client *c, uint64_t serial) {
+  (void)serial;
+  for (size_t i = 0; i < c->nsockets; i++) {
+    if (c->sockets[i].npipes > 0) return true;
+  }
+  return false;
+}
+
+observer_err observer_connect(observer_client *client, uint32_t deadline_ms) {
+  observer_client *c = client;
+  uint64_t until_ms = obs_clock_mono_ms() + deadline_ms;
+  if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
+  pthread_mutex_lock(&c->lock);
+  bool connected = wait_settled(c, is_connected, 0, until_ms);
+  pthread_mutex_unlock(&c->lock);
+  return connected ? OBSERVER_E_OK : OBSERVER_E_TIMEDOUT;
+}
+
+observer_err observer_get_trouble(observer_client *client, char *text, size_t size) {
+  observer_client *c = client;
+  if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
+  pthread_mutex_lock(&c->lock);
+  observer_err err = c->trouble;
+  if (size > 0) snprintf(text, size, "%s", c->trouble_text);
+  pthread_mutex_unlock(&c->lock);
+  return err;
+}
 
 void observer_get_counters(observer_client *client, observer_counters *out) {
   observer_client *c = client;

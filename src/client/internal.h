@@ -20,7 +20,7 @@
 #include <observer/observer.h>
 #include <pthread.h>
 
-enum { OBS_CLIENT_URLS_MAX = 16, OBS_CLIENT_LANES_MAX = 16, OBS_CLIENT_PREFIX_MAX = 300, OBS_CLIENT_NEVER_MS = -1 };
+enum { OBS_CLIENT_URLS_MAX = 16, OBS_CLIENT_LANES_MAX = 16, OBS_CLIENT_PREFIX_MAX = 300, OBS_CLIENT_TROUBLE_MAX = 256 };
 
 typedef struct obs_client_packet {
   struct obs_client_packet *prev, *next;
@@ -29,11 +29,13 @@ typedef struct obs_client_packet {
   size_t len, cap;
   size_t memory; /* as counted in the client's */
   uint32_t nops, tries;
-  bool raw;           /* a message of another kind */
-  bool taken;         /* by a lane, or being settled */
-  bool expired;       /* thread: its lane is to let go of it */
-  uint64_t serial;    /* from 1, in the order in which packets were closed */
-  uint64_t opened_ms; /* monotonic */
+  uint32_t topic_size; /* with its NUL; 0: none, or read back from the spool */
+  bool raw;            /* no msgpack array of ops: JSON, or a message of another kind */
+  bool whole;          /* one message that may hold any number of records, but counts as one op */
+  bool taken;          /* by a lane, or being settled */
+  bool expired;        /* thread: its lane is to let go of it */
+  uint64_t serial;     /* from 1, in the order in which packets were closed */
+  uint64_t opened_ms;  /* monotonic */
   uint64_t expires_ms;
   uint64_t at, size; /* its record in the spool; size 0: not there */
   uint32_t ntags;
@@ -43,6 +45,13 @@ typedef struct obs_client_packet {
 typedef struct {
   obs_client_packet *head, *tail;
 } obs_client_list;
+
+/* What the records of one packet have in common. */
+typedef struct {
+  const char *topic;
+  uint32_t topic_size; /* with its NUL; 0: none */
+  bool json;           /* JSON texts, a line each; else maps of a msgpack array */
+} obs_client_form;
 
 typedef struct {
   observer_client *client;
@@ -113,6 +122,8 @@ struct observer_client {
   uint64_t disk_ops;    /* ops that are only in the spool */
   uint64_t disk_serial; /* no packet that is only there has a lower serial */
   observer_counters n;  /* without queued, memory_bytes */
+  observer_err trouble; /* why the last message was not delivered; OK: it was */
+  char trouble_text[OBS_CLIENT_TROUBLE_MAX];
 
   /* thread: */
   obs_client_socket sockets[OBS_CLIENT_URLS_MAX];
@@ -141,8 +152,9 @@ obs_client_packet *obs_client_packet_new(size_t cap, uint32_t ntags);
 obs_client_packet *obs_client_packet_wrap(nng_msg *msg, uint32_t ntags);
 void obs_client_packet_free(obs_client_packet *p);
 
-/* Room for `need` bytes of one op in the open packet, waiting `block_ms` at most. FULL, CLOSED, NOMEM. */
-observer_err obs_client_reserve(observer_client *c, size_t need, int32_t block_ms, char **at);
+/* Room for `need` bytes of one op in an open packet of that form, waiting `block_ms` at most. FULL, CLOSED, NOMEM. */
+observer_err obs_client_reserve(observer_client *c, const obs_client_form *form, size_t need, int32_t block_ms,
+                                char **at);
 /* The op ends at `end`. */
 void obs_client_commit(observer_client *c, const char *end, void *tag);
 /* Queues a packet that is a message of its own. On failure it stays the caller's. */
@@ -181,10 +193,11 @@ typedef struct {
   uint32_t delivered, duplicates, rejected;
 } obs_client_verdict;
 
-/* Reads the answer to `p` and reports on each op. False, and nothing is reported: not an answer, or one that asks to
- * send again. */
-bool obs_client_reply_settle(observer_client *c, const obs_client_packet *p, const nng_msg *answer,
-                             obs_client_verdict *out);
+/* Reads the answer to `p` and reports on each op. IO: the daemon cannot record now, and says why in `text`; CORRUPT: it
+ * is not an observer's answer to that message; NOMEM. Then nothing was reported, and the message is to be sent again.
+ */
+observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet *p, const nng_msg *answer,
+                                     obs_client_verdict *out, char text[OBS_CLIENT_TROUBLE_MAX]);
 /* Reports the same outcome on every op of `p`. */
 void obs_client_report_all(observer_client *c, const obs_client_packet *p, observer_outcome outcome,
                            const char *reason);

@@ -39,6 +39,7 @@ static void pipe_changed(nng_pipe pipe, nng_pipe_ev event, void *arg) {
     break;
   }
   obs_client_wake(c);
+  pthread_cond_broadcast(&c->settled); /* observer_connect */
   pthread_mutex_unlock(&c->lock);
 }
 

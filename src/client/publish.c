@@ -6,7 +6,7 @@
 #include "client/internal.h"
 #include "client/mp.h"
 
-enum { MAP_HEAD = 3, DIGITS_MAX = 20, MESSAGE_MAX = 4 * 1024 * 1024 };
+enum { MAP_HEAD = 3, DIGITS_MAX = 20, MESSAGE_MAX = 4 * 1024 * 1024, TOPIC_MAX = 64 * 1024, RECORD_DEPTH = 64 };
 
 #define KEY(p, name) obs_mp_str(p, name, sizeof(name) - 1)
 
@@ -60,13 +60,14 @@ static char *put_additions(observer_client *c, additions a, char *p) {
 }
 
 observer_err obs_client_publish(observer_client *c, const obs_client_pairs *pairs, int32_t block_ms, void *tag) {
+  static const obs_client_form ops = {0};
   additions a = {!pairs->has_timestamp, !pairs->has_source && c->o.source_len > 0,
                  !pairs->has_op_id && c->o.mode == OBSERVER_ACKNOWLEDGED};
   size_t size = MAP_HEAD + pairs->size + additions_size(c, a);
   char *p;
   if (size > OBS_CLIENT_OP_MAX) return obs_client_refuse(c);
   pthread_mutex_lock(&c->lock);
-  observer_err err = obs_client_reserve(c, size, block_ms, &p);
+  observer_err err = obs_client_reserve(c, &ops, size, block_ms, &p);
   if (err == OBSERVER_E_OK) {
     p = obs_mp_map(p, pairs->n + a.timestamp + a.source + a.op_id);
     p = put_additions(c, a, pairs->write(p, pairs->arg));
@@ -105,22 +106,18 @@ observer_err observer_publish(observer_client *client, const observer_op *op) {
 
 /* ---- a message of another kind ---- */
 
+/* What begins otherwise would be read as a topic. */
 static bool is_payload_start(unsigned char b) {
   return (b >= 0x80 && b <= 0x9f) || (b >= 0xdc && b <= 0xdf) || b == '{' || b == '[';
 }
 
-static bool message_valid(const char *topic, const void *payload, size_t len) {
-  size_t n = topic != NULL ? strlen(topic) + 1 : 0;
-  if (payload == NULL || len == 0 || len > MESSAGE_MAX || n > MESSAGE_MAX - len) return false;
-  if (topic == NULL) return is_payload_start(*(const unsigned char *)payload); /* else its begin would be a topic */
-  return n > 1 && !is_payload_start((unsigned char)topic[0]);
+static bool topic_valid(const char *topic) {
+  return topic == NULL || (topic[0] != '\0' && strlen(topic) < TOPIC_MAX && !is_payload_start((unsigned char)topic[0]));
 }
 
-observer_err observer_publish_message(observer_client *client, const char *topic, const void *payload, size_t len,
-                                      int32_t block_ms, void *tag) {
-  observer_client *c = client;
-  if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
-  if (!message_valid(topic, payload, len)) return obs_client_refuse(c);
+/* Queues `topic`, its NUL and the payload as one message. */
+static observer_err publish_message(observer_client *c, const char *topic, const void *payload, size_t len, bool whole,
+                                    int32_t block_ms, void *tag) {
   size_t n = topic != NULL ? strlen(topic) + 1 : 0;
   obs_client_packet *p = obs_client_packet_new(n + len, c->o.on_delivery != NULL);
   if (p == NULL) return OBSERVER_E_NOMEM;
@@ -128,10 +125,51 @@ observer_err observer_publish_message(observer_client *client, const char *topic
   memcpy(p->body + n, payload, len);
   p->len = n + len;
   p->raw = true;
+  p->whole = whole;
   if (p->ntags > 0) p->tags[0] = tag;
   pthread_mutex_lock(&c->lock);
   observer_err err = obs_client_push_packet(c, p, block_ms);
   pthread_mutex_unlock(&c->lock);
   if (err != OBSERVER_E_OK) obs_client_packet_free(p);
+  return err;
+}
+
+observer_err observer_publish_message(observer_client *client, const char *topic, const void *payload, size_t len,
+                                      int32_t block_ms, void *tag) {
+  if (client->generation != obs_client_generation()) return OBSERVER_E_FORKED;
+  if (payload == NULL || len == 0 || len > MESSAGE_MAX || !topic_valid(topic) ||
+      (topic == NULL && !is_payload_start(*(const unsigned char *)payload)))
+    return obs_client_refuse(client);
+  return publish_message(client, topic, payload, len, false, block_ms, tag);
+}
+
+/* ---- a finished record ---- */
+
+static bool is_map(unsigned char b) {
+  return (b >= 0x80 && b <= 0x8f) || b == 0xde || b == 0xdf;
+}
+
+observer_err observer_publish_encoded(observer_client *client, const observer_encoded *record, int32_t block_ms,
+                                      void *tag) {
+  observer_client *c = client;
+  if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
+  const char *bytes = record->bytes;
+  size_t len = record->len;
+  if (bytes == NULL || len == 0 || len > MESSAGE_MAX || !topic_valid(record->topic)) return obs_client_refuse(c);
+  if (record->whole) return publish_message(c, record->topic, bytes, len, true, block_ms, tag);
+  obs_client_form form = {.topic = record->topic, .json = bytes[0] == '{'};
+  /* Broken msgpack would take the other records of its message with it; of JSON the daemon tells where it breaks. */
+  if (!form.json && (!is_map((unsigned char)bytes[0]) || !obs_mp_is_value(bytes, len, RECORD_DEPTH)))
+    return obs_client_refuse(c);
+  form.topic_size = form.topic != NULL ? (uint32_t)strlen(form.topic) + 1 : 0;
+  char *p;
+  pthread_mutex_lock(&c->lock);
+  observer_err err = obs_client_reserve(c, &form, len + form.json, block_ms, &p);
+  if (err == OBSERVER_E_OK) {
+    memcpy(p, bytes, len);
+    if (form.json) p[len] = '\n';
+    obs_client_commit(c, p + len + form.json, tag);
+  }
+  pthread_mutex_unlock(&c->lock);
   return err;
 }

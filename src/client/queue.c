@@ -81,7 +81,7 @@ void obs_client_seal(observer_client *c) {
   obs_client_packet *p = c->open;
   if (p == NULL || p->nops == 0) return;
   c->open = NULL;
-  obs_mp_array32(p->body, p->nops);
+  if (!p->raw) obs_mp_array32(p->body + p->topic_size, p->nops);
   nng_msg_chop(p->msg, p->cap - p->len);
   c->typical = p->len + p->len / 8;
   enqueue(c, p);
@@ -120,15 +120,19 @@ static bool spool_has(const observer_client *c, size_t more) {
   return c->spool == NULL || used == 0 || used + more <= c->o.spool_bytes - c->o.spool_bytes / 4;
 }
 
-static observer_err open_packet(observer_client *c, size_t need) {
+static observer_err open_packet(observer_client *c, const obs_client_form *form, size_t need) {
   uint32_t ntags = c->o.on_delivery != NULL ? c->o.batch_ops : 0;
-  size_t least = OBS_MP_ARRAY_HEAD + need, cap = c->typical > FIRST_BYTES ? c->typical : FIRST_BYTES;
+  size_t head = form->topic_size + (form->json ? 0 : OBS_MP_ARRAY_HEAD);
+  size_t least = head + need, cap = c->typical > FIRST_BYTES ? c->typical : FIRST_BYTES;
   size_t own = sizeof(obs_client_packet) + ntags * sizeof(void *);
   if (cap < least || !memory_has(c, own + cap)) cap = least;
   if (!memory_has(c, own + cap)) return OBSERVER_E_FULL;
   obs_client_packet *p = obs_client_packet_new(cap, ntags);
   if (p == NULL) return OBSERVER_E_NOMEM;
-  p->len = OBS_MP_ARRAY_HEAD;
+  if (form->topic_size > 0) memcpy(p->body, form->topic, form->topic_size);
+  p->topic_size = form->topic_size;
+  p->raw = form->json;
+  p->len = head;
   c->memory += p->memory;
   c->unspooled += p->len;
   c->open = p;
@@ -151,12 +155,18 @@ static observer_err grow_packet(observer_client *c, size_t need) {
   return OBSERVER_E_OK;
 }
 
-static observer_err try_reserve(observer_client *c, size_t need, char **at) {
+static bool fits(const observer_client *c, const obs_client_form *form, size_t need) {
+  const obs_client_packet *p = c->open;
+  return p->len + need <= c->o.batch_bytes && p->raw == form->json && p->topic_size == form->topic_size &&
+         (form->topic_size == 0 || memcmp(p->body, form->topic, form->topic_size) == 0);
+}
+
+static observer_err try_reserve(observer_client *c, const obs_client_form *form, size_t need, char **at) {
   if (!spool_has(c, need)) return OBSERVER_E_FULL;
-  if (c->open != NULL && c->open->nops > 0 && c->open->len + need > c->o.batch_bytes) obs_client_seal(c);
+  if (c->open != NULL && !fits(c, form, need)) obs_client_seal(c);
   observer_err err = OBSERVER_E_OK;
   if (c->open == NULL)
-    err = open_packet(c, need);
+    err = open_packet(c, form, need);
   else if (c->open->len + need > c->open->cap)
     err = grow_packet(c, need);
   if (err == OBSERVER_E_OK) *at = c->open->body + c->open->len;
@@ -179,11 +189,12 @@ static uint64_t limit(int32_t block_ms) {
   return block_ms < 0 ? UINT64_MAX : obs_clock_mono_ms() + (uint64_t)(uint32_t)block_ms;
 }
 
-observer_err obs_client_reserve(observer_client *c, size_t need, int32_t block_ms, char **at) {
+observer_err obs_client_reserve(observer_client *c, const obs_client_form *form, size_t need, int32_t block_ms,
+                                char **at) {
   uint64_t until_ms = 0;
   for (;;) {
     if (c->closing) return OBSERVER_E_CLOSED;
-    observer_err err = try_reserve(c, need, at);
+    observer_err err = try_reserve(c, form, need, at);
     if (err != OBSERVER_E_FULL) return err;
     obs_client_seal(c); /* what is gathered need not linger when nothing more can join it */
     if (until_ms == 0) until_ms = block_ms == 0 ? 1 : limit(block_ms);

@@ -3,7 +3,9 @@
 #include "client/internal.h"
 #include "client/mp.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* OPS_MAX: as many as a packet has. REASON_MAX: a longer one is cut. DEPTH: of an answer, with room for what a later
  * daemon may add. */
@@ -15,10 +17,10 @@ static const char unnamed[] = "rejected, without a reason";
 
 typedef struct {
   bool retry;
-  uint64_t accepted, duplicates, rejected;
+  uint64_t accepted, duplicates, rejected; /* UINT64_MAX: absent, or no count */
   bool duplicate[OPS_MAX];
   obs_mp_item reason[OPS_MAX]; /* `p` NULL: not listed */
-  obs_mp_item last_reason;
+  obs_mp_item first_reason, last_reason;
 } reply;
 
 static bool is(const obs_mp_item *item, const char *text) {
@@ -53,6 +55,7 @@ static bool read_error(obs_mp_reader *r, reply *out) {
   if (text.type != OBS_MP_STR || !obs_utf8_valid(text.p, text.n))
     text = (obs_mp_item){OBS_MP_STR, 0, unnamed, sizeof(unnamed) - 1};
   if (index < OPS_MAX) out->reason[index] = text;
+  if (out->first_reason.p == NULL) out->first_reason = text;
   out->last_reason = text;
   return true;
 }
@@ -116,17 +119,18 @@ static bool read_reply(const nng_msg *msg, reply *out) {
   obs_mp_reader r = {nng_msg_body((nng_msg *)msg), NULL};
   obs_mp_item map;
   r.end = r.p + nng_msg_len(msg);
+  out->accepted = out->duplicates = out->rejected = UINT64_MAX;
   if (!obs_mp_next(&r, &map) || map.type != OBS_MP_MAP) return false;
   for (uint32_t i = 0; i < map.n; i++) {
     if (!read_pair(&r, out)) return false;
   }
-  return true;
+  return out->accepted < UINT64_MAX && out->duplicates < UINT64_MAX && out->rejected < UINT64_MAX;
 }
 
 /* Whether the counts can be those of an answer to `nops` ops. A message that the daemon broke off has fewer in all, and
  * an error that says why. */
 static bool adds_up(const reply *a, uint32_t nops) {
-  if (a->retry || a->accepted > nops || a->duplicates > nops || a->rejected > nops) return false;
+  if (a->accepted > nops || a->duplicates > nops || a->rejected > nops) return false;
   uint64_t sum = a->accepted + a->duplicates + a->rejected;
   return sum == nops || (sum < nops && a->rejected > 0);
 }
@@ -150,18 +154,21 @@ static bool next_op_id(obs_mp_reader *r, char id[OBS_CLIENT_TEXT_MAX + 1]) {
   return true;
 }
 
-/* What became of op `i`. */
-typedef observer_outcome (*judge)(void *arg, uint32_t i, char reason[REASON_MAX + 1]);
+/* Fills in what became of op `i`; `d` lives as long as `reason`. */
+typedef void (*judge)(void *arg, uint32_t i, observer_delivery *d, char reason[REASON_MAX + 1]);
 
 static void report(observer_client *c, const obs_client_packet *p, judge of, void *arg) {
   char reason[REASON_MAX + 1];
-  char *id = c->o.on_delivery != NULL ? malloc(OBS_CLIENT_TEXT_MAX + 1) : NULL;
+  char *id = c->o.on_delivery != NULL && !p->raw ? malloc(OBS_CLIENT_TEXT_MAX + 1) : NULL;
   obs_mp_reader r = {p->body, p->body + p->len};
   obs_mp_item head;
-  bool readable = id != NULL && !p->raw && obs_mp_next(&r, &head);
+  const char *topic_end = id != NULL && (unsigned char)*p->body != 0xdd ? memchr(p->body, '\0', p->len) : NULL;
+  if (topic_end != NULL) r.p = topic_end + 1;
+  bool readable = id != NULL && obs_mp_next(&r, &head);
   for (uint32_t i = 0; i < p->nops; i++) {
     reason[0] = '\0';
-    observer_delivery d = {of(arg, i, reason), "", NULL, i < p->ntags ? p->tags[i] : NULL};
+    observer_delivery d = {.op_id = "", .tag = i < p->ntags ? p->tags[i] : NULL};
+    of(arg, i, &d, reason);
     if (c->o.on_delivery == NULL) continue;
     readable = readable && next_op_id(&r, id);
     if (readable) d.op_id = id;
@@ -179,33 +186,59 @@ typedef struct {
   obs_client_verdict *verdict;
 } trial;
 
-static void cut_reason(char out[REASON_MAX + 1], const char *text, size_t n) {
-  if (n > REASON_MAX) {
-    for (n = REASON_MAX; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;) n--;
+static void cut_reason(char *out, size_t most, const char *text, size_t n) {
+  if (n > most) {
+    for (n = most; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;) n--;
   }
   memcpy(out, text, n);
   out[n] = '\0';
 }
 
+static void reject(trial *t, const obs_mp_item *why, observer_delivery *d, char reason[REASON_MAX + 1]) {
+  if (why->p == NULL) why = &t->reply->last_reason;
+  cut_reason(reason, REASON_MAX, why->p != NULL ? why->p : unnamed, why->p != NULL ? why->n : sizeof(unnamed) - 1);
+  t->verdict->rejected++;
+  d->outcome = OBSERVER_REJECTED;
+  d->rejected = 1;
+}
+
 /* The daemon lists every rejected op, unless it broke the message off: then what comes after is rejected too. */
-static observer_outcome judge_op(void *arg, uint32_t i, char reason[REASON_MAX + 1]) {
+static void judge_op(void *arg, uint32_t i, observer_delivery *d, char reason[REASON_MAX + 1]) {
   trial *t = arg;
   const obs_mp_item *why = i < OPS_MAX ? &t->reply->reason[i] : &t->reply->last_reason;
   bool duplicate = i < OPS_MAX && t->reply->duplicate[i];
-  if (why->p == NULL && duplicate) {
-    t->verdict->delivered++;
+  if (why->p != NULL || (!duplicate && t->accepted == 0)) {
+    reject(t, why, d, reason);
+    return;
+  }
+  t->verdict->delivered++;
+  if (duplicate) {
     t->verdict->duplicates++;
-    return OBSERVER_DUPLICATE;
-  }
-  if (why->p == NULL && t->accepted > 0) {
+    d->outcome = OBSERVER_DUPLICATE;
+    d->duplicates = 1;
+  } else {
     t->accepted--;
-    t->verdict->delivered++;
-    return OBSERVER_RECORDED;
+    d->outcome = OBSERVER_RECORDED;
+    d->accepted = 1;
   }
-  if (why->p == NULL) why = &t->reply->last_reason;
-  cut_reason(reason, why->p != NULL ? why->p : unnamed, why->p != NULL ? why->n : sizeof(unnamed) - 1);
-  t->verdict->rejected++;
-  return OBSERVER_REJECTED;
+}
+
+/* A message that counts as one op, whatever it holds. */
+static void judge_whole(void *arg, uint32_t i, observer_delivery *d, char reason[REASON_MAX + 1]) {
+  trial *t = arg;
+  const reply *a = t->reply;
+  (void)i;
+  if (a->rejected > 0) {
+    reject(t, &a->first_reason, d, reason);
+  } else {
+    bool duplicate = a->duplicates > 0 && a->accepted == 0;
+    t->verdict->delivered++;
+    t->verdict->duplicates += duplicate;
+    d->outcome = duplicate ? OBSERVER_DUPLICATE : OBSERVER_RECORDED;
+  }
+  d->accepted = a->accepted;
+  d->duplicates = a->duplicates;
+  d->rejected = a->rejected;
 }
 
 /* A daemon that does not name its duplicates counts them: they are recorded ones then. */
@@ -215,17 +248,29 @@ static uint64_t may_be_recorded(const reply *a, uint32_t nops) {
   return a->accepted + (a->duplicates > named ? a->duplicates - named : 0);
 }
 
-bool obs_client_reply_settle(observer_client *c, const obs_client_packet *p, const nng_msg *answer,
-                             obs_client_verdict *out) {
+observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet *p, const nng_msg *answer,
+                                     obs_client_verdict *out, char text[OBS_CLIENT_TROUBLE_MAX]) {
+  static const char not_answer[] = "the answer is not that of an observer", not_now[] = "it cannot record now";
   reply *a = calloc(1, sizeof(*a));
-  bool ok = a != NULL && read_reply(answer, a) && adds_up(a, p->nops);
   *out = (obs_client_verdict){0};
-  if (ok) {
-    trial t = {a, may_be_recorded(a, p->nops), out};
-    report(c, p, judge_op, &t);
+  observer_err err = OBSERVER_E_OK;
+  if (a == NULL) {
+    err = OBSERVER_E_NOMEM;
+    snprintf(text, OBS_CLIENT_TROUBLE_MAX, "%s", observer_strerror(err));
+  } else if (!read_reply(answer, a) || (!p->whole && !a->retry && !adds_up(a, p->nops))) {
+    err = OBSERVER_E_CORRUPT;
+    snprintf(text, OBS_CLIENT_TROUBLE_MAX, "%s", not_answer);
+  } else if (a->retry) {
+    const obs_mp_item *why = &a->first_reason;
+    err = OBSERVER_E_IO;
+    cut_reason(text, OBS_CLIENT_TROUBLE_MAX - 1, why->p != NULL ? why->p : not_now,
+               why->p != NULL ? why->n : sizeof(not_now) - 1);
+  } else {
+    trial t = {a, p->whole ? 0 : may_be_recorded(a, p->nops), out};
+    report(c, p, p->whole ? judge_whole : judge_op, &t);
   }
   free(a);
-  return ok;
+  return err;
 }
 
 typedef struct {
@@ -233,11 +278,11 @@ typedef struct {
   const char *reason;
 } same;
 
-static observer_outcome judge_same(void *arg, uint32_t i, char reason[REASON_MAX + 1]) {
+static void judge_same(void *arg, uint32_t i, observer_delivery *d, char reason[REASON_MAX + 1]) {
   const same *s = arg;
   (void)i;
-  cut_reason(reason, s->reason, strlen(s->reason));
-  return s->outcome;
+  cut_reason(reason, REASON_MAX, s->reason, strlen(s->reason));
+  d->outcome = s->outcome;
 }
 
 void obs_client_report_all(observer_client *c, const obs_client_packet *p, observer_outcome outcome,

@@ -3,6 +3,7 @@
 #include "base/thread.h"
 #include "client/internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A lane that failed for want of memory rests so long. STALE_ROUNDS: after so many request timeouts without any answer
@@ -93,17 +94,24 @@ static void check_stale(obs_client_lane *l) {
   pthread_mutex_lock(&c->lock);
 }
 
+static void note_trouble(observer_client *c, observer_err err, const char *text) {
+  c->trouble = err;
+  snprintf(c->trouble_text, sizeof(c->trouble_text), "%s", text);
+}
+
 static void answered(obs_client_lane *l) {
   observer_client *c = l->client;
   obs_client_packet *p = l->packet;
   obs_client_verdict verdict;
+  char text[OBS_CLIENT_TROUBLE_MAX] = "";
   nng_msg *msg = nng_aio_get_msg(l->aio);
   c->heard_ms = obs_clock_mono_ms();
   pthread_mutex_unlock(&c->lock);
-  bool ok = obs_client_reply_settle(c, p, msg, &verdict);
+  observer_err err = obs_client_reply_settle(c, p, msg, &verdict, text);
   nng_msg_free(msg);
   pthread_mutex_lock(&c->lock);
-  if (ok) {
+  note_trouble(c, err, text);
+  if (err == OBSERVER_E_OK) {
     free_lane(l);
     settle_answer(c, p, &verdict);
   } else {
@@ -154,7 +162,12 @@ static void collect_lane(obs_client_lane *l) {
   } else if (rv == 0) {
     answered(l);
   } else {
-    if (rv == NNG_ETIMEDOUT) check_stale(l);
+    if (rv == NNG_ETIMEDOUT) {
+      note_trouble(l->client, OBSERVER_E_TIMEDOUT, "no answer");
+      check_stale(l);
+    } else if (rv != NNG_ECANCELED) {
+      note_trouble(l->client, OBSERVER_E_NET, nng_strerror(rv));
+    }
     retry_or_expire(l);
   }
 }

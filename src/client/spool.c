@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* BODY_MAX: more than a message may have. */
-enum { MAGIC = 0x4f627352, BODY_MAX = 8 * 1024 * 1024, SCAN = 64 * 1024, RAW = 1 };
+enum { MAGIC = 0x4f627352, BODY_MAX = 8 * 1024 * 1024, SCAN = 64 * 1024, RAW = 1, WHOLE = 2 };
 
 typedef struct {
   uint32_t magic, flags, nops, ntags;
@@ -102,7 +102,8 @@ obs_client_spool_read_result obs_client_spool_read(obs_client_spool *s, obs_clie
     if (result == NO_READ) return OBS_SPOOL_UNREADABLE;
     if (next == s->read_at) {
       uint32_t ntags = h.ntags < max_tags ? h.ntags : max_tags;
-      *r = (obs_client_record){s->read_at, record_size(&h), h.instance, h.serial, h.nops, ntags, (h.flags & RAW) != 0};
+      *r = (obs_client_record){s->read_at, record_size(&h), h.instance,           h.serial,
+                               h.nops,     ntags,           (h.flags & RAW) != 0, (h.flags & WHOLE) != 0};
       if (ntags > 0) memcpy(tags, all_tags, ntags * sizeof(void *));
       s->read_at += r->size;
       return OBS_SPOOL_RECORD;
@@ -184,7 +185,11 @@ static bool make_room(obs_client_spool *s, uint64_t size, uint64_t *shift) {
 bool obs_client_spool_append(obs_client_spool *s, obs_client_record *r, void *const *tags, const void *body, size_t len,
                              uint64_t *shift) {
   size_t tag_bytes = r->ntags * sizeof(void *);
-  head h = {.magic = MAGIC, .flags = r->raw ? RAW : 0, .nops = r->nops, .ntags = r->ntags, .len = len};
+  head h = {.magic = MAGIC,
+            .flags = (r->raw ? RAW : 0) | (r->whole ? WHOLE : 0),
+            .nops = r->nops,
+            .ntags = r->ntags,
+            .len = len};
   h.instance = r->instance;
   h.serial = r->serial;
   h.body_sum = obs_client_spool_sum(body, len, obs_client_spool_sum(tags, tag_bytes, 0));

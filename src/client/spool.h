@@ -26,7 +26,7 @@ typedef struct {
   uint64_t instance; /* of the client that wrote it: its tags mean nothing to another */
   uint64_t serial;
   uint32_t nops, ntags;
-  bool raw;
+  bool raw, whole;
 } obs_client_record;
 
 /* Opens or creates. A torn end is cut off; a damaged record is passed over. `ops` and `damaged`: what waits and what

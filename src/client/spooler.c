@@ -17,7 +17,8 @@ static void shift_window(observer_client *c, uint64_t shift) {
 
 /* Writes one packet without the lock: only this thread takes packets off the lists. */
 static bool write_packet(observer_client *c, obs_client_packet *p) {
-  obs_client_record r = {.instance = c->instance, .serial = p->serial, .nops = p->nops, .raw = p->raw};
+  obs_client_record r = {
+      .instance = c->instance, .serial = p->serial, .nops = p->nops, .raw = p->raw, .whole = p->whole};
   uint64_t shift = 0;
   r.ntags = p->ntags < p->nops ? p->ntags : p->nops;
   pthread_mutex_unlock(&c->lock);
@@ -85,6 +86,7 @@ static bool load(observer_client *c) {
   if (p->ntags > 0) memcpy(p->tags, tags, p->ntags * sizeof(tags[0]));
   p->nops = r.nops;
   p->raw = r.raw;
+  p->whole = r.whole;
   p->at = r.at;
   p->size = r.size;
   p->serial = r.instance == c->instance ? r.serial : 0;

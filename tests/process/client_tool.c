@@ -4,8 +4,10 @@
  *
  * mode push|pub|ack, url (repeatable), count (ops), threads, rate (ops a second and thread; 0: flat out), fields (8 or
  * 14), first (number of the first op; its sig_hash is its number), delivery (1: asks for reports), flush and close
- * (deadlines in ms; flush -1: none), end (close; exit: returns from main; hold: says `ready` and waits for stdin's end
- * before it closes; fork: publishes in a forked child while other threads publish). The rest are observer_options. */
+ * (deadlines in ms; flush -1: none), encoded (json or msgpack: publishes finished records that have an endpoint and
+ * their number as sig_hash, nothing else), end (close; exit: returns from main; hold: says `ready` and waits for
+ * stdin's end before it closes; fork: publishes in a forked child while other threads publish). The rest are
+ * observer_options. */
 #include <observer/observer.h>
 
 #include <errno.h>
@@ -27,7 +29,7 @@ typedef struct {
   size_t nurls;
   uint64_t count, threads, rate, fields, first;
   int64_t flush_ms, close_ms;
-  const char *end;
+  const char *end, *encoded;
   bool delivery;
 } settings;
 
@@ -123,6 +125,7 @@ static void read_argument(settings *s, const char *text) {
       {"flush", &s->flush_ms, I64},
       {"close", &s->close_ms, I64},
       {"end", &s->end, TEXT},
+      {"encoded", &s->encoded, TEXT},
       {"delivery", &s->delivery, FLAG},
   };
   size_t n = strcspn(text, "=");
@@ -144,7 +147,7 @@ static void on_delivery(void *arg, const observer_delivery *d) {
   tool *t = arg;
   uint64_t n = (uint64_t)(uintptr_t)d->tag;
   atomic_fetch_add(&t->outcomes[d->outcome], 1);
-  if (n == 0 || n > t->s.count || d->op_id[0] == '\0')
+  if (n == 0 || n > t->s.count || (d->op_id[0] == '\0' && t->s.encoded == NULL))
     atomic_fetch_add(&t->strays, 1);
   else
     atomic_fetch_add(&t->reports[n - 1], 1);
@@ -153,6 +156,18 @@ static void on_delivery(void *arg, const observer_delivery *d) {
 static void note_slowest(tool *t, uint64_t ns) {
   uint64_t old = atomic_load(&t->slowest_ns);
   while (ns > old && !atomic_compare_exchange_weak(&t->slowest_ns, &old, ns)) continue;
+}
+
+static observer_err publish_encoded(tool *t, const char *number, void *tag) {
+  char text[128];
+  int n = *t->s.encoded == 'j' ? snprintf(text, sizeof(text), "{\"endpoint\":\"/encoded\",\"sig_hash\":\"%s\"}", number)
+                               : snprintf(text, sizeof(text),
+                                          "\x82\xa8"
+                                          "endpoint\xa8/encoded\xa8"
+                                          "sig_hash\xd9%c%s",
+                                          (char)strlen(number), number);
+  observer_encoded record = {.bytes = text, .len = (size_t)n};
+  return observer_publish_encoded(t->client, &record, t->s.o.block_ms, tag);
 }
 
 static void publish(tool *t, uint64_t i) {
@@ -175,7 +190,9 @@ static void publish(tool *t, uint64_t i) {
     op.count = OBSERVER_INT((int64_t)(1 + i % 8));
   }
   uint64_t start = now_ns();
-  observer_err err = observer_publish_wait(t->client, &op, t->s.o.block_ms, (void *)(uintptr_t)(i + 1)); // NOLINT
+  void *tag = (void *)(uintptr_t)(i + 1); // NOLINT
+  observer_err err = t->s.encoded != NULL ? publish_encoded(t, number, tag)
+                                          : observer_publish_wait(t->client, &op, t->s.o.block_ms, tag);
   note_slowest(t, now_ns() - start);
   atomic_fetch_add(&t->errors[err], 1);
 }

@@ -55,6 +55,24 @@ class Delivery(ClientTest):
             self.assertRegex(row["op_id"], r"^svc-[0-9a-f]{19,}-%d$" % (n + 1))
             self.assertRegex(row["timestamp"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
+    def test_finished_records(self):
+        """As they are, in order, through every socket; acknowledged ones are reported on, each once."""
+        daemon = self.start_daemon()
+        at = 0
+        for mode in ("push", "pub", "ack"):
+            for form in ("json", "msgpack"):
+                result = self.tool(mode, encoded=form, count=2000, first=at, delivery=1, source="other", block_ms=-1,
+                                   flush=20000, in_flight=1).result()
+                self.assertEqual((result["flush"], result["close"], result["taken"]), ("ok", "ok", 2000))
+                self.assertEqual(result["flushed"]["delivered"], 2000)
+                if mode == "ack":
+                    self.assertEqual((result["recorded"], result["reported_once"], result["strays"]), (2000, 2000, 0))
+                at += 2000
+                wait_until(lambda n=at: len(self.numbers(daemon)) >= n, 20, "%s records through %s" % (form, mode))
+        self.assertEqual(self.numbers(daemon), list(range(at)))
+        for row in daemon.journal_rows()[::1999]:
+            self.assertEqual((row["endpoint"], row["source"], "op_id" in row), ("/encoded", "mcp", False))
+
     def test_push_many_threads(self):
         daemon = self.start_daemon()
         result = self.tool("push", count=MANY // 5, threads=4, block_ms=-1, flush=60000).result()

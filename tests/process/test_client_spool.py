@@ -77,6 +77,14 @@ class Replay(SpoolTest):
         result = self.replay(100, delivery=1)
         self.assertEqual((result["strays"], result["recorded"]), (100, 100))
 
+    def test_finished_records(self):
+        """Both forms outlive their producer too."""
+        self.fill(3000, encoded="json")
+        self.fill(3000, encoded="msgpack", first=3000)
+        daemon = self.start_daemon()
+        self.replay(6000, in_flight=1)
+        self.check_exactly(daemon, range(6000))
+
     def test_producer_killed(self):
         """kill -9 at any moment: what was in a closed batch arrives once. At 2,000 ops a second a batch closes every 5 ms,
         so that all but the last moment's is there."""

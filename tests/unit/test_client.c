@@ -32,6 +32,7 @@ typedef struct {
   char op_id[64], reason[600];
   bool has_reason;
   void *tag;
+  uint64_t accepted, duplicates, rejected;
 } reported;
 
 typedef struct {
@@ -47,6 +48,9 @@ static void on_delivery(void *arg, const observer_delivery *d) {
   reported *one = &r->all[r->n++];
   one->outcome = d->outcome;
   one->tag = d->tag;
+  one->accepted = d->accepted;
+  one->duplicates = d->duplicates;
+  one->rejected = d->rejected;
   one->has_reason = d->reason != NULL;
   snprintf(one->op_id, sizeof(one->op_id), "%s", d->op_id);
   snprintf(one->reason, sizeof(one->reason), "%s", d->reason != NULL ? d->reason : "");
@@ -711,6 +715,188 @@ static void test_batches_close(void **state) {
   assert_int_equal(observer_close(p.client, 0), OBSERVER_E_TIMEDOUT);
 }
 
+/* ---- finished records ---- */
+
+#define RECORD(text)                                                                                                   \
+  &(observer_encoded) {                                                                                                \
+    .bytes = (text), .len = sizeof(text) - 1                                                                           \
+  }
+#define WHOLE(text)                                                                                                    \
+  &(observer_encoded) {                                                                                                \
+    .bytes = (text), .len = sizeof(text) - 1, .whole = true                                                            \
+  }
+#define COUNTS(accepted, duplicates, rejected, errors)                                                                 \
+  "\x84\xa8"                                                                                                           \
+  "accepted" accepted "\xaa"                                                                                           \
+  "duplicates" duplicates "\xa8"                                                                                       \
+  "rejected" rejected "\xa6"                                                                                           \
+  "errors" errors
+
+typedef struct {
+  observer_client *client;
+  reports *got;
+  replier replier;
+} dialogue;
+
+static void start_dialogue(dialogue *d, const char *url, const answer *answers, size_t n, uint32_t retry_ms) {
+  observer_options o = quick;
+  d->got = make_reports();
+  o.on_delivery = on_delivery;
+  o.delivery_arg = d->got;
+  o.linger_ms = MS;
+  o.retry_min_ms = o.retry_max_ms = retry_ms;
+  start_replier(&d->replier, url, answers, n);
+  d->client = open_client(o, url);
+}
+
+static void stop_dialogue(dialogue *d, uint32_t deadline_ms, observer_err closed) {
+  assert_int_equal(observer_close(d->client, deadline_ms), closed);
+  stop_replier(&d->replier);
+  free(d->got);
+}
+
+/* JSON records share a message, a line each, as they are; each gets its report. */
+static void test_encoded_json(void **state) {
+  (void)state;
+  static const answer answers[] = {ANSWER(COUNTS("\x01", "\x00", "\x01",
+                                                 "\x91\x82\xa5index\x01\xa5"
+                                                 "error\xa6no way"))};
+  static const char expected[] = "t\0{\"endpoint\":\"/a\"}\n{ \"op_id\": \"x\" }\n";
+  static char tags[2];
+  dialogue d;
+  start_dialogue(&d, "inproc://encoded-json", answers, 1, 1);
+  assert_int_equal(observer_connect(d.client, MS), OBSERVER_E_OK);
+  observer_encoded one = {.bytes = "{\"endpoint\":\"/a\"}", .len = 17, .topic = "t"};
+  observer_encoded two = {.bytes = "{ \"op_id\": \"x\" }", .len = 16, .topic = "t"};
+  assert_int_equal(observer_publish_encoded(d.client, &one, 0, &tags[0]), OBSERVER_E_OK);
+  assert_int_equal(observer_publish_encoded(d.client, &two, 0, &tags[1]), OBSERVER_E_OK);
+  assert_int_equal(observer_flush(d.client, MS), OBSERVER_E_OK);
+  assert_int_equal(d.replier.asked, 1);
+  assert_int_equal(nng_msg_len(d.replier.msg), sizeof(expected) - 1);
+  assert_memory_equal(nng_msg_body(d.replier.msg), expected, sizeof(expected) - 1);
+  assert_int_equal(d.got->n, 2);
+  for (unsigned i = 0; i < 2; i++) {
+    const reported *r = &d.got->all[i];
+    assert_ptr_equal(r->tag, &tags[i]);
+    assert_string_equal(r->op_id, "");
+    assert_int_equal(r->outcome, i == 0 ? OBSERVER_RECORDED : OBSERVER_REJECTED);
+    assert_int_equal(r->accepted, 1 - i);
+    assert_int_equal(r->rejected, i);
+  }
+  assert_string_equal(d.got->all[1].reason, "no way");
+  assert_int_equal(counters(d.client).rejected, 1);
+  assert_int_equal(observer_get_trouble(d.client, NULL, 0), OBSERVER_E_OK);
+  stop_dialogue(&d, MS, OBSERVER_E_OK);
+}
+
+/* A whole message counts as one op, and its report has the daemon's counts, whatever they are. */
+static void test_encoded_whole(void **state) {
+  (void)state;
+  static const answer answers[] = {ANSWER(COUNTS("\x02", "\x01", "\x01",
+                                                 "\x91\x82\xa5index\x01\xa5"
+                                                 "error\xa4late")),
+                                   ANSWER(COUNTS("\x00", "\x00", "\x00", "\x90")),
+                                   ANSWER(COUNTS("\x00", "\x03", "\x00", "\x90"))};
+  static const observer_outcome outcomes[] = {OBSERVER_REJECTED, OBSERVER_RECORDED, OBSERVER_DUPLICATE};
+  static const uint64_t counts[][3] = {{2, 1, 1}, {0, 0, 0}, {0, 3, 0}};
+  dialogue d;
+  start_dialogue(&d, "inproc://encoded-whole", answers, 3, 1);
+  for (unsigned i = 0; i < 3; i++) {
+    assert_int_equal(observer_publish_encoded(d.client, WHOLE("\xc1 {any bytes"), 0, NULL), OBSERVER_E_OK);
+    assert_int_equal(observer_flush(d.client, MS), OBSERVER_E_OK);
+    assert_int_equal(nng_msg_len(d.replier.msg), 12);
+    const reported *r = &d.got->all[i];
+    assert_int_equal(r->outcome, outcomes[i]);
+    assert_int_equal(r->accepted, counts[i][0]);
+    assert_int_equal(r->duplicates, counts[i][1]);
+    assert_int_equal(r->rejected, counts[i][2]);
+  }
+  assert_string_equal(d.got->all[0].reason, "late");
+  observer_counters n = counters(d.client);
+  assert_int_equal(n.delivered, 2);
+  assert_int_equal(n.duplicates, 1);
+  assert_int_equal(n.rejected, 1);
+  stop_dialogue(&d, MS, OBSERVER_E_OK);
+}
+
+/* Maps join the ops of their topic; nothing is added to them. */
+static void test_encoded_msgpack(void **state) {
+  (void)state;
+  puller p;
+  start_puller(&p, "inproc://encoded-msgpack", (observer_options){.source = "mine", .linger_ms = MS});
+  assert_int_equal(observer_publish(p.client, &(observer_op){.endpoint = "/a"}), OBSERVER_E_OK);
+  assert_int_equal(observer_publish_encoded(p.client,
+                                            RECORD("\x81\xa8"
+                                                   "endpoint\xa2/b"),
+                                            0, NULL),
+                   OBSERVER_E_OK);
+  observer_encoded other = {.bytes = "\x80", .len = 1, .topic = "op.x"};
+  assert_int_equal(observer_publish_encoded(p.client, &other, 0, NULL), OBSERVER_E_OK);
+  (void)observer_flush(p.client, 0); /* nobody has pulled yet */
+  const msgpack_object_array *ops = pull(&p);
+  assert_int_equal(ops->size, 2);
+  assert_int_equal(ops->ptr[0].via.map.size, 3);
+  assert_int_equal(ops->ptr[1].via.map.size, 1);
+  check_text(&ops->ptr[1], "endpoint", "/b");
+  end_pull(&p);
+  assert_int_equal(nng_recvmsg(p.socket, &p.msg, 0), 0);
+  assert_int_equal(nng_msg_len(p.msg), 11);
+  assert_memory_equal(nng_msg_body(p.msg), "op.x\0\xdd\0\0\0\x01\x80", 11);
+  nng_msg_free(p.msg);
+  stop_puller(&p);
+}
+
+static void test_encoded_refused(void **state) {
+  (void)state;
+  observer_client *c = open_client((observer_options){0}, "inproc://encoded-refused");
+  const observer_encoded *const bad[] = {
+      RECORD(""),
+      RECORD("[]"),
+      RECORD("text"),
+      RECORD("\x90"),
+      RECORD("\x81\xa1x"),
+      RECORD("\x80\x80"),
+      &(observer_encoded){.bytes = NULL, .len = 1, .whole = true},
+      &(observer_encoded){.bytes = "{}", .len = (4 << 20) + 1},
+      &(observer_encoded){.bytes = "{}", .len = 2, .topic = ""},
+      &(observer_encoded){.bytes = "{}", .len = 2, .topic = "{"},
+  };
+  size_t n = sizeof(bad) / sizeof(bad[0]);
+  for (size_t i = 0; i < n; i++) assert_int_equal(observer_publish_encoded(c, bad[i], 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(counters(c).refused_invalid, n);
+  assert_int_equal(observer_connect(c, 0), OBSERVER_E_TIMEDOUT);
+  assert_int_equal(observer_close(c, MS), OBSERVER_E_OK);
+}
+
+/* Why nothing is delivered can be asked for. */
+static void test_trouble(void **state) {
+  (void)state;
+  static const answer answers[] = {ANSWER("\x85\xa8"
+                                          "accepted\x00\xaa"
+                                          "duplicates\x00\xa8"
+                                          "rejected\x01\xa6"
+                                          "errors\x91\x82\xa5index\x00\xa5"
+                                          "error\xa4"
+                                          "disk\xa5retry\xc3"),
+                                   ANSWER("\x81\xa8"
+                                          "accepted\x01")};
+  static const observer_err troubles[] = {OBSERVER_E_IO, OBSERVER_E_CORRUPT};
+  static const char *const texts[] = {"disk", "the answer is not that of an observer"};
+  for (unsigned i = 0; i < 2; i++) {
+    char text[64] = "";
+    dialogue d;
+    start_dialogue(&d, i == 0 ? "inproc://trouble-0" : "inproc://trouble-1", &answers[i], 1, MS);
+    assert_int_equal(observer_publish_encoded(d.client, RECORD("{}"), 0, NULL), OBSERVER_E_OK);
+    assert_int_equal(observer_flush(d.client, 0), OBSERVER_E_TIMEDOUT);
+    for (int tries = 0; tries < MS && observer_get_trouble(d.client, text, sizeof(text)) == OBSERVER_E_OK; tries++) {
+      nng_msleep(1);
+    }
+    assert_int_equal(observer_get_trouble(d.client, text, sizeof(text)), troubles[i]);
+    assert_string_equal(text, texts[i]);
+    stop_dialogue(&d, 0, OBSERVER_E_TIMEDOUT);
+  }
+}
+
 /* ---- the builder ---- */
 
 static void test_builder(void **state) {
@@ -844,6 +1030,11 @@ int main(void) {
       cmocka_unit_test(test_fields_arrive),
       cmocka_unit_test(test_texts_of_all_lengths),
       cmocka_unit_test(test_batches_close),
+      cmocka_unit_test(test_encoded_json),
+      cmocka_unit_test(test_encoded_whole),
+      cmocka_unit_test(test_encoded_msgpack),
+      cmocka_unit_test(test_encoded_refused),
+      cmocka_unit_test(test_trouble),
       cmocka_unit_test(test_builder),
       cmocka_unit_test(test_builder_refuses),
       cmocka_unit_test(test_encode),
