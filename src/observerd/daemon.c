@@ -64,9 +64,9 @@ static void on_cluster(void *arg, const obs_cluster_event *e) {
 }
 
 /* The same holds for what the loops find out: they start after the feed. */
-static void on_learned(void *arg, const char *topic, const cJSON *fields) {
+static void on_learned(void *arg, const char *topic, obs_str row) {
   const obs_daemon *d = arg;
-  obs_learn_feed_map(d->feed, topic, fields);
+  obs_learn_feed_row(d->feed, topic, row);
 }
 
 static observer_err open_state(obs_daemon *d, const obs_options *o) {

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "feed/encode.h"
 
+#include <cjson/cJSON.h>
 #include <math.h>
 
 typedef struct {
@@ -99,13 +100,15 @@ static void pack_value(msgpack_packer *pk, const cJSON *v) {
   }
 }
 
-void obs_learn_feed_map(void *feed, const char *topic, const cJSON *fields) {
+void obs_learn_feed_row(obs_feed *feed, const char *topic, obs_str row) {
   msgpack_packer pk;
   obs_buf out = {0};
+  cJSON *map = cJSON_ParseWithLength(row.p, row.len);
   obs_feed_packer(&pk, &out);
-  pack_members(&pk, fields);
+  pack_members(&pk, map);
   observer_err err = OBSERVER_E_NOMEM;
-  if (!out.oom) err = obs_feed_publish(feed, topic, out.p, out.len, (uint32_t)cJSON_GetArraySize(fields));
+  if (map != NULL && !out.oom) err = obs_feed_publish(feed, topic, out.p, out.len, (uint32_t)cJSON_GetArraySize(map));
   if (err != OBSERVER_E_OK) obs_log_warn("observerd", "feed: %s not told: %s", topic, observer_strerror(err));
+  cJSON_Delete(map);
   obs_buf_fini(&out);
 }

@@ -5,10 +5,8 @@
 #include "cluster/clusters.h"
 #include "feed/feed.h"
 
-#include <cjson/cJSON.h>
-
 void obs_learn_feed_cluster(obs_feed *feed, const obs_cluster_event *e);
-/* A map as it is; numbers without a fraction go out as integers. `feed` is the obs_feed (publish.h). */
-void obs_learn_feed_map(void *feed, const char *topic, const cJSON *fields);
+/* A row, a JSON object, as a map; numbers without a fraction go out as integers. */
+void obs_learn_feed_row(obs_feed *feed, const char *topic, obs_str row);
 
 #endif

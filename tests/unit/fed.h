@@ -139,11 +139,12 @@ static inline obs_evidence fed_evidence(const fed *f) {
   return (obs_evidence){f->state, f->journal};
 }
 
-static inline void fed_publish(void *arg, const char *topic, const cJSON *fields) {
+static inline void fed_publish(void *arg, const char *topic, obs_str row) {
   fed *f = arg;
   assert_true(f->ntold < FED_TOLD);
   f->topics[f->ntold] = strdup(topic);
-  f->told[f->ntold++] = cJSON_Duplicate(fields, true);
+  f->told[f->ntold] = cJSON_ParseWithLength(row.p, row.len);
+  assert_non_null(f->told[f->ntold++]);
 }
 
 static inline cJSON *fed_parse(obs_buf *text) {

@@ -22,11 +22,12 @@ typedef struct {
 
 static const _Atomic bool go_on = false;
 
-static inline void on_publish(void *arg, const char *topic, const cJSON *fields) {
+static inline void on_publish(void *arg, const char *topic, obs_str row) {
   fixture *x = arg;
   assert_string_equal(topic, "playbook");
   assert_true(x->ntold < TOLD);
-  x->told[x->ntold++] = cJSON_Duplicate(fields, true);
+  x->told[x->ntold] = cJSON_ParseWithLength(row.p, row.len);
+  assert_non_null(x->told[x->ntold++]);
 }
 
 static inline void open_playbooks(fixture *x) {

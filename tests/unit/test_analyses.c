@@ -11,7 +11,7 @@ typedef struct {
   _Atomic bool stop;
   uint32_t ndonts;
   struct {
-    uint64_t cluster, analysis, seqs[OBS_CLAIM_SEQS];
+    uint64_t cluster, analysis, seqs[OBS_PROMPT_CLAIM_SEQS];
     uint32_t nseqs;
     char endpoint[40], task_class[40], text[400];
   } donts[32];
@@ -454,7 +454,7 @@ static void test_answers_that_are_of_use(void **state) {
   (void)state;
   static const uint64_t shown[] = {3, 4000, 5};
   for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
-    obs_explanation e = {0};
+    obs_prompt_explanation e = {0};
     char error[128] = "";
     uint32_t grounded = 0;
     bool ok = obs_prompt_read((obs_str){good[i].answer, (uint32_t)strlen(good[i].answer), 0}, shown, 3, &e, error,
@@ -470,7 +470,7 @@ static void test_answers_that_are_of_use(void **state) {
     assert_int_equal(e.grounded, grounded > 0);
     assert_int_equal(e.ndont_seqs, good[i].seqs);
     assert_int_equal(e.prose, good[i].prose);
-    obs_explanation_fini(&e);
+    obs_prompt_explanation_fini(&e);
   }
 }
 
@@ -495,19 +495,19 @@ static void test_answers_that_are_of_no_use(void **state) {
   (void)state;
   static const uint64_t shown[] = {3};
   for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-    obs_explanation e = {0};
+    obs_prompt_explanation e = {0};
     char error[128] = "";
     obs_str answer = {bad[i].answer, (uint32_t)strlen(bad[i].answer), 0};
     assert_false(obs_prompt_read(answer, shown, 1, &e, error, sizeof(error)));
     assert_string_equal(error, bad[i].error);
-    obs_explanation_fini(&e);
+    obs_prompt_explanation_fini(&e);
   }
 }
 
 static void test_long_answers_are_cut(void **state) {
   (void)state;
   obs_buf answer = {0};
-  obs_explanation e = {0};
+  obs_prompt_explanation e = {0};
   char error[128];
   static const uint64_t shown[] = {3};
   obs_buf_puts(&answer, "{\"cause\":\"");
@@ -516,11 +516,11 @@ static void test_long_answers_are_cut(void **state) {
   for (int i = 0; i < 50; i++) obs_buf_puts(&answer, "{\"text\":\"t\",\"seqs\":[3,1,2,4,5,6,7,8,9,10,11,12,13,14]},");
   obs_buf_puts(&answer, "7]}");
   assert_true(obs_prompt_read((obs_str){answer.p, (uint32_t)answer.len, 0}, shown, 1, &e, error, sizeof(error)));
-  assert_int_equal(e.cause.len, OBS_EXPLANATION_TEXT);
-  assert_int_equal(e.nclaims, OBS_CLAIMS);
-  assert_int_equal(e.claims[0].nseqs, OBS_CLAIM_SEQS);
+  assert_int_equal(e.cause.len, OBS_PROMPT_TEXT);
+  assert_int_equal(e.nclaims, OBS_PROMPT_CLAIMS);
+  assert_int_equal(e.claims[0].nseqs, OBS_PROMPT_CLAIM_SEQS);
   assert_false(e.grounded);
-  obs_explanation_fini(&e);
+  obs_prompt_explanation_fini(&e);
   obs_buf_fini(&answer);
 }
 

@@ -2,15 +2,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "diagnose/sentences.h"
 #include "learn/analyses/internal.h"
-#include "learn/member.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
 /* LEAST: untaken failures that make a known cluster due, at least. FLEET_REST: times that a look at all failures took.
  */
@@ -29,8 +26,12 @@ observer_err obs_analyses_open(const obs_analyses_opts *opts, obs_analyses **out
   a->lock_made = true;
   a->opts = *opts;
   a->table = OBS_CLUSTER_MEMORY(obs_analysis_entry, OBS_ANALYSES_CLUSTERS);
-  obs_records_opts records = {
-      .dir = opts->dir, .name = "analyses.jsonl", .fold = obs_analyses_fold, .carry = obs_analyses_carry, .arg = a};
+  obs_records_opts records = {.dir = opts->dir,
+                              .name = "analyses.jsonl",
+                              .kept = OBS_ANALYSES_KEPT,
+                              .fold = obs_analyses_fold,
+                              .carry = obs_analyses_carry,
+                              .arg = a};
   observer_err err = obs_records_open(&records, &a->records, error_text, size);
   if (err == OBSERVER_E_OK)
     *out = a;
@@ -106,89 +107,6 @@ static due *choose(obs_analyses *a, uint64_t cycle, uint32_t *n) {
 
 /* ---- one analysis ---- */
 
-static bool diagnose(obs_analyses *a, obs_analysis *x) {
-  obs_diagnose_request request = {.cluster = x->fleet ? 0 : x->mark.id, .since = x->fleet ? 0 : x->since + 1};
-  request.given = x->given;
-  observer_err err = obs_diagnose(&a->view, &request, &a->report);
-  if (err != OBSERVER_E_OK) {
-    obs_log_error("learn", "diagnosis: %s", observer_strerror(err));
-    return false;
-  }
-  obs_sentences_json(&a->report, &x->diagnosis);
-  return !x->diagnosis.oom;
-}
-
-/* What was taken before tells one question about a cluster from the next. */
-static uint64_t key_of(const obs_analysis *x) {
-  const uint64_t parts[] = {x->mark.id, x->since};
-  uint64_t key = XXH64(parts, sizeof(parts), 0);
-  return key != 0 ? key : 1;
-}
-
-/* What the builtin diagnosis says, for the prompt. */
-static void put_known(const obs_explanation *e, obs_buf *out) {
-  obs_buf_puts(out, "{\"cause\":");
-  obs_buf_json_str(out, obs_buf_view(&e->cause));
-  obs_buf_puts(out, ",\"statistics\":[");
-  for (uint32_t i = 0; i < e->nclaims; i++) {
-    if (i > 0) obs_buf_putc(out, ',');
-    obs_buf_json_str(out, obs_buf_view(&e->claims[i].text));
-  }
-  obs_buf_puts(out, "]}");
-}
-
-static bool put_question(const obs_analysis *x, obs_buf *prompt) {
-  obs_buf known = {0};
-  put_known(&x->said, &known);
-  obs_prompt_question(OBS_STR("Diagnose this cluster of failures."), obs_buf_view(&x->cluster), obs_buf_view(&known),
-                      obs_buf_view(&x->ops), prompt);
-  if (known.oom) prompt->oom = true;
-  obs_buf_fini(&known);
-  return !prompt->oom;
-}
-
-/* False: the daemon stops. */
-static bool ask_model(obs_analyses *a, obs_analysis *x, obs_explanation *said) {
-  obs_buf prompt = {0};
-  obs_llm_answer answer = {.end = OBS_CALL_FAILED};
-  if (!put_question(x, &prompt))
-    (void)snprintf(x->model_error, sizeof(x->model_error), "%s", observer_strerror(OBSERVER_E_NOMEM));
-  else if (!obs_llm_ask(a->opts.model, "analysis", key_of(x), obs_prompt_system(), obs_buf_view(&prompt), &answer))
-    (void)snprintf(x->model_error, sizeof(x->model_error), "%s", answer.error);
-  else
-    x->by_model =
-        obs_prompt_read(obs_buf_view(&answer.text), x->shown, x->nshown, said, x->model_error, sizeof(x->model_error));
-  bool stopped = answer.end == OBS_CALL_STOPPED;
-  x->late = answer.end == OBS_CALL_TIMEOUT;
-  obs_llm_answer_fini(&answer);
-  obs_buf_fini(&prompt);
-  return !stopped;
-}
-
-/* The model's answer takes the builtin's place; without a don't of its own the builtin's stays. */
-static void prefer(obs_explanation *builtin, obs_explanation *model) {
-  if (model->dont.len == 0) {
-    obs_buf_fini(&model->dont);
-    model->dont = builtin->dont;
-    builtin->dont = (obs_buf){0};
-    memcpy(model->dont_seqs, builtin->dont_seqs, sizeof(model->dont_seqs));
-    model->ndont_seqs = builtin->ndont_seqs;
-  }
-  obs_explanation swap = *builtin;
-  *builtin = *model;
-  *model = swap;
-}
-
-static bool explain(obs_analyses *a, obs_analysis *x) {
-  obs_explanation model = {0};
-  bool going_on = true;
-  obs_analysis_builtin(&a->report, x, &x->said);
-  if (a->opts.model != NULL && !x->fleet) going_on = ask_model(a, x, &model);
-  if (x->by_model) prefer(&x->said, &model);
-  obs_explanation_fini(&model);
-  return going_on;
-}
-
 static void remember(obs_analyses *a, const obs_analysis *x, uint64_t number, uint64_t cycle) {
   const obs_analysis_entry last = {.head.number = number,
                                    .taken = x->taken,
@@ -197,7 +115,7 @@ static void remember(obs_analyses *a, const obs_analysis *x, uint64_t number, ui
                                    .episode = x->mark.episode,
                                    .time_ms = x->time_ms,
                                    .grounded = x->said.grounded,
-                                   .settled = obs_explanation_settles(&x->said)};
+                                   .settled = obs_prompt_settles(&x->said)};
   pthread_mutex_lock(&a->lock);
   if (obs_analyses_enter(a, x->mark.id, &last) == NULL)
     obs_log_error("learn", "analysis %" PRIu64 ": %s, it is done again", number, observer_strerror(OBSERVER_E_NOMEM));
@@ -214,9 +132,8 @@ static bool analyse(obs_analyses *a, const due *d, uint64_t cycle) {
   obs_analysis x = {.mark = d->mark, .since = d->since, .untaken = d->untaken, .taken = d->mark.count};
   uint64_t number;
   begin(&x);
-  if (obs_analysis_gather(a, &x) && diagnose(a, &x) && explain(a, &x)) {
-    obs_analysis_put_row(a, &x);
-    if (obs_analysis_publish(a, &x, &number)) {
+  if (obs_analysis_gather(a, &x) && obs_analysis_diagnose(a, &x) && obs_analysis_explain(a, &x)) {
+    if (obs_analysis_record(a, &x, &number)) {
       remember(a, &x, number, cycle);
       obs_log_info("learn", "analysis %" PRIu64 " of cluster %016" PRIx64 ", %" PRIu64 " failures: %.*s", number,
                    x.mark.id, x.untaken, (int)x.said.cause.len, x.said.cause.p != NULL ? x.said.cause.p : "");
@@ -240,9 +157,8 @@ static void count_fleet(const obs_analyses *a, obs_analysis *x) {
 
 static void write_fleet(obs_analyses *a, obs_analysis *x, uint64_t print) {
   uint64_t number;
-  (void)explain(a, x);
-  obs_analysis_put_row(a, x);
-  if (!obs_analysis_publish(a, x, &number)) return;
+  (void)obs_analysis_explain(a, x);
+  if (!obs_analysis_record(a, x, &number)) return;
   pthread_mutex_lock(&a->lock);
   a->fleet_print = print;
   a->fleet_number = number;
@@ -257,10 +173,8 @@ static void analyse_fleet(obs_analyses *a, uint64_t last_seq) {
   obs_analysis x = {.fleet = true};
   begin(&x);
   if (x.started < a->fleet_rests_until) return;
-  if (diagnose(a, &x)) {
-    cJSON *json = cJSON_ParseWithLength(x.diagnosis.p, x.diagnosis.len);
-    uint64_t print = obs_analyses_print(json);
-    cJSON_Delete(json);
+  if (obs_analysis_diagnose(a, &x)) {
+    uint64_t print = obs_analyses_print(&a->report);
     count_fleet(a, &x);
     if (print != a->fleet_print) write_fleet(a, &x, print);
     if (print == a->fleet_print) atomic_store(&a->fleet_seq, last_seq);
@@ -275,17 +189,6 @@ uint64_t obs_analyses_through(obs_analyses *a) {
 }
 
 /* ---- the cycle ---- */
-
-/* A daemon that was killed between the last row and its don't. */
-static void offer_last(obs_analyses *a) {
-  obs_buf text = {0};
-  if (obs_records_one(a->records, obs_records_next(a->records) - 1, &text) && !text.oom) {
-    cJSON *row = cJSON_ParseWithLength(text.p, text.len);
-    obs_analyses_offer(a, row);
-    cJSON_Delete(row);
-  }
-  obs_buf_fini(&text);
-}
 
 static uint64_t last_failure(const obs_analyses *a) {
   uint64_t last = 0;
@@ -311,7 +214,7 @@ static void analyse_all(obs_analyses *a, const due *list, uint32_t n, uint64_t c
 void obs_analyses_cycle(obs_analyses *a, uint64_t cycle, const _Atomic bool *stop) {
   uint32_t n = 0;
   obs_cluster_memory_follow(&a->table, a->opts.clusters, join, &a->lock);
-  if (!a->offered) offer_last(a);
+  if (!a->offered) obs_analyses_offer_last(a);
   a->offered = true;
   due *list = obs_cluster_memory_marks_take(&a->marks, a->opts.clusters) ? choose(a, cycle, &n) : NULL;
   if (list == NULL)

@@ -38,7 +38,6 @@
 #define OBS_LEARN_ANALYSES_ANALYSES_H
 
 #include "cluster/clusters.h"
-#include "jsonl/records.h"
 #include "learn/loop.h"
 
 enum {
@@ -46,6 +45,7 @@ enum {
   OBS_ANALYSES_EACH = 8,
   OBS_ANALYSES_OPS = 10,
   OBS_ANALYSES_TEXT = 1000,
+  OBS_ANALYSES_KEPT = 1000,    /* rows in memory */
   OBS_ANALYSES_CLUSTERS = 8192 /* whose last analysis is known */
 };
 
@@ -90,8 +90,30 @@ typedef struct {
   uint32_t limit;
   uint64_t before; /* number; 0: the newest */
 } obs_analyses_filter;
-/* Rows, newest first, as a JSON array. */
+
+/* A name of a row, or none. */
+typedef struct {
+  bool given;
+  uint8_t len;
+  char text[OBS_CLUSTER_TEXT_MAX];
+} obs_analysis_name;
+
+/* An analysis as a row: what it is found by, and its text. */
+typedef struct {
+  uint64_t number, cluster; /* cluster: not of the fleet */
+  int64_t time_ms;
+  bool fleet, grounded;
+  obs_analysis_name endpoint, task_class, backend;
+  obs_str row; /* a JSON object; as long as the call */
+} obs_analysis_view;
+
+/* Gives the rows that match to `fn`, newest first, under no lock; *next: `before` of the next page, 0: there is none.
+ */
+observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f,
+                               void (*fn)(void *arg, const obs_analysis_view *v), void *arg, uint64_t *next);
+/* The same as a JSON array. */
 observer_err obs_analyses_page(obs_analyses *a, const obs_analyses_filter *f, obs_buf *out, uint64_t *next);
+/* Appends the row of that number. False: there is none in memory. */
 bool obs_analyses_one(obs_analyses *a, uint64_t number, obs_buf *out);
 
 #endif

@@ -1,8 +1,10 @@
-/* The inside of obs_analyses, shared by its own files. */
+/* The inside of the analyses: what is due and the cycle (analyses.c), what one analysis says (explain.c), rows (row.c).
+ */
 #ifndef OBS_LEARN_ANALYSES_INTERNAL_H
 #define OBS_LEARN_ANALYSES_INTERNAL_H
 
 #include "diagnose/diagnose.h"
+#include "jsonl/records.h"
 #include "learn/analyses/analyses.h"
 #include "learn/analyses/prompt.h"
 #include "learn/cluster_memory.h"
@@ -23,13 +25,17 @@ typedef struct {
 struct obs_analyses {
   obs_analyses_opts opts;
   obs_records *records;
-  pthread_mutex_t lock; /* of the table and the fleet's print; taken inside the records' lock, never around it */
+  /* Of the table, the fleet's print and the views, for others than the learning thread, which alone changes them. Taken
+   * inside the records' lock, never around it; the clusters' lock is taken inside this one. */
+  pthread_mutex_t lock;
   bool lock_made;
   obs_cluster_memory table;
   _Atomic uint64_t
-      fleet_seq;         /* the last failure that an analysis of all has seen; for /health, which waits for no lock */
+      fleet_seq;         /* the last failure that an analysis of all has seen; /health reads it, without the lock */
   uint64_t fleet_print;  /* of the findings that were written last; 0: none */
   uint64_t fleet_number; /* of that row */
+  obs_analysis_view views[OBS_ANALYSES_KEPT]; /* a ring, of the rows that the records keep; without their text */
+  uint64_t nviews;                            /* ever */
 
   /* The learning thread's. */
   bool offered;               /* the last don't, once more */
@@ -57,34 +63,35 @@ typedef struct {
   obs_buf ops;       /* them, quoted, a line each */
   obs_buf lines;     /* them as the older observer wrote them */
   obs_buf diagnosis; /* obs_sentences_json */
-  obs_explanation said;
+  obs_prompt_explanation said;
   bool by_model, late; /* late: the model did not answer in time */
   char model_error[256];
   int64_t time_ms;
   uint64_t started; /* monotonic ms */
-  obs_buf row;      /* members */
 } obs_analysis;
 
 void obs_analysis_fini(obs_analysis *x);
 
-/* The cluster's texts and sample ops (analyses_sample.c). False: the cluster is no more, or there is no memory. */
+/* ---- explain.c ---- */
+
+/* The cluster's texts and sample ops. False: the cluster is no more, or there is no memory. */
 bool obs_analysis_gather(obs_analyses *a, obs_analysis *x);
+/* Diagnoses the window (a->view) into a->report. False: no memory. */
+bool obs_analysis_diagnose(obs_analyses *a, obs_analysis *x);
+/* What the report says of it, and the model when there is one. False: the daemon stops. */
+bool obs_analysis_explain(obs_analyses *a, obs_analysis *x);
 
-/* What the builtin diagnosis says (analyses_builtin.c). `report` is of x. */
-void obs_analysis_builtin(const obs_diagnose_report *report, obs_analysis *x, obs_explanation *e);
+/* ---- row.c ---- */
 
-/* The row (analyses_row.c). */
-void obs_analysis_put_row(const obs_analyses *a, obs_analysis *x);
 /* What the findings are, whatever their order and numbers; 0: there are none. */
-uint64_t obs_analyses_print(const cJSON *diagnosis);
-/* Appends it, tells the feed and the gateway, hands its don't over. False: it could not be written. */
-bool obs_analysis_publish(obs_analyses *a, obs_analysis *x, uint64_t *number);
-/* The don't of a row. */
-void obs_analyses_offer(const obs_analyses *a, const cJSON *row);
-
-/* Puts an analysis into the table, under the lock or before there are threads; NULL: no memory (analyses_fold.c). */
+uint64_t obs_analyses_print(const obs_diagnose_report *report);
+/* Appends the row, tells the feed and the gateway, hands its don't over. False: it could not be written. */
+bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *number);
+/* Hands over the don't of the last row once more: the daemon may have been killed between the two. */
+void obs_analyses_offer_last(obs_analyses *a);
+/* Puts an analysis into the table, under the lock or before there are threads; NULL: no memory, it is done again. */
 obs_analysis_entry *obs_analyses_enter(obs_analyses *a, uint64_t cluster, const obs_analysis_entry *last);
-/* A row folded into the table. */
+/* The records' hooks. */
 bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why);
 void obs_analyses_carry(void *analyses, obs_buf *out);
 

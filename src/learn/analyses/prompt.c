@@ -1,8 +1,8 @@
 #include "learn/analyses/prompt.h"
 
+#include "base/row.h"
 #include "base/utf8.h"
 #include "learn/evidence.h"
-#include "learn/member.h"
 
 #include <stdio.h>
 
@@ -36,12 +36,12 @@ void obs_prompt_question(obs_str asked, obs_str cluster, obs_str known, obs_str 
   obs_buf_puts(out, OBS_PROMPT_DATA_END "\n");
 }
 
-void obs_explanation_fini(obs_explanation *e) {
+void obs_prompt_explanation_fini(obs_prompt_explanation *e) {
   obs_buf_fini(&e->cause);
   obs_buf_fini(&e->adjust);
   obs_buf_fini(&e->dont);
-  for (uint32_t i = 0; i < OBS_CLAIMS; i++) obs_buf_fini(&e->claims[i].text);
-  *e = (obs_explanation){0};
+  for (uint32_t i = 0; i < OBS_PROMPT_CLAIMS; i++) obs_buf_fini(&e->claims[i].text);
+  *e = (obs_prompt_explanation){0};
 }
 
 static bool is_space(char c) {
@@ -106,15 +106,15 @@ static bool seq_of(const cJSON *item, uint64_t *seq) {
 }
 
 static void add_seq(uint64_t *list, uint32_t *n, uint64_t seq) {
-  if (*n < OBS_CLAIM_SEQS && !is_shown(seq, list, *n)) list[(*n)++] = seq;
+  if (*n < OBS_PROMPT_CLAIM_SEQS && !is_shown(seq, list, *n)) list[(*n)++] = seq;
 }
 
-static void read_claim(const cJSON *item, const uint64_t *shown, uint32_t nshown, obs_explanation *e) {
+static void read_claim(const cJSON *item, const uint64_t *shown, uint32_t nshown, obs_prompt_explanation *e) {
   const cJSON *seqs = cJSON_GetObjectItemCaseSensitive(item, "seqs"), *each;
-  obs_str text = trim(obs_member_text(item, "text"));
-  if (text.len == 0 || e->nclaims == OBS_CLAIMS) return;
-  obs_claim *c = &e->claims[e->nclaims++];
-  obs_prompt_put(&c->text, text, OBS_CLAIM_TEXT);
+  obs_str text = trim(obs_row_text(item, "text"));
+  if (text.len == 0 || e->nclaims == OBS_PROMPT_CLAIMS) return;
+  obs_prompt_claim *c = &e->claims[e->nclaims++];
+  obs_prompt_put(&c->text, text, OBS_PROMPT_CLAIM_TEXT);
   c->grounded = cJSON_GetArraySize(seqs) > 0;
   cJSON_ArrayForEach(each, seqs) {
     uint64_t seq;
@@ -128,7 +128,7 @@ static void read_claim(const cJSON *item, const uint64_t *shown, uint32_t nshown
 }
 
 /* Each text: its name, whether it must be there, where it goes. */
-static bool read_texts(const cJSON *json, obs_explanation *e, char *error, size_t size) {
+static bool read_texts(const cJSON *json, obs_prompt_explanation *e, char *error, size_t size) {
   const struct {
     const char *name;
     bool needed;
@@ -141,7 +141,7 @@ static bool read_texts(const cJSON *json, obs_explanation *e, char *error, size_
       (void)snprintf(error, size, "the answer's `%s` is not text", texts[i].name);
       return false;
     }
-    obs_prompt_put(texts[i].to, obs_item_text(item), OBS_EXPLANATION_TEXT);
+    obs_prompt_put(texts[i].to, obs_row_item_text(item), OBS_PROMPT_TEXT);
     if (texts[i].needed && texts[i].to->len == 0) {
       (void)snprintf(error, size, "the answer has no `%s`", texts[i].name);
       return false;
@@ -150,8 +150,8 @@ static bool read_texts(const cJSON *json, obs_explanation *e, char *error, size_
   return true;
 }
 
-static bool read_object(const cJSON *json, const uint64_t *shown, uint32_t nshown, obs_explanation *e, char *error,
-                        size_t size) {
+static bool read_object(const cJSON *json, const uint64_t *shown, uint32_t nshown, obs_prompt_explanation *e,
+                        char *error, size_t size) {
   const cJSON *claims = cJSON_GetObjectItemCaseSensitive(json, "claims"), *each;
   if (!read_texts(json, e, error, size)) return false;
   if (claims != NULL && !cJSON_IsNull(claims) && !cJSON_IsArray(claims)) {
@@ -166,7 +166,7 @@ static bool read_object(const cJSON *json, const uint64_t *shown, uint32_t nshow
   return true;
 }
 
-bool obs_prompt_read(obs_str answer, const uint64_t *shown, uint32_t nshown, obs_explanation *e, char *error,
+bool obs_prompt_read(obs_str answer, const uint64_t *shown, uint32_t nshown, obs_prompt_explanation *e, char *error,
                      size_t size) {
   bool broken, ok = true;
   cJSON *json = obs_prompt_json(answer, &broken);
@@ -177,7 +177,7 @@ bool obs_prompt_read(obs_str answer, const uint64_t *shown, uint32_t nshown, obs
     ok = false;
   } else {
     e->prose = true;
-    obs_prompt_put(&e->cause, answer, OBS_EXPLANATION_TEXT);
+    obs_prompt_put(&e->cause, answer, OBS_PROMPT_TEXT);
     if (e->cause.len == 0) (void)snprintf(error, size, "the answer is empty");
     ok = e->cause.len > 0;
   }

@@ -16,35 +16,35 @@
 #define OBS_PROMPT_DATA_END "DATA>>>"
 
 enum {
-  OBS_CLAIMS = 8,
-  OBS_CLAIM_SEQS = 10,
-  OBS_CLAIM_TEXT = 400,
-  OBS_EXPLANATION_TEXT = 1000,
+  OBS_PROMPT_CLAIMS = 8,
+  OBS_PROMPT_CLAIM_SEQS = 10,
+  OBS_PROMPT_CLAIM_TEXT = 400,
+  OBS_PROMPT_TEXT = 1000,
   OBS_PROMPT_TEMPLATE = 120
 };
 
 typedef struct {
   obs_buf text;
-  uint64_t seqs[OBS_CLAIM_SEQS];
+  uint64_t seqs[OBS_PROMPT_CLAIM_SEQS];
   uint32_t nseqs;
   bool grounded;
-} obs_claim;
+} obs_prompt_claim;
 
 /* Why a cluster fails and what to do about it, whoever says so. Empty texts: nothing is said. */
 typedef struct {
   obs_buf cause, adjust, dont;
-  obs_claim claims[OBS_CLAIMS];
+  obs_prompt_claim claims[OBS_PROMPT_CLAIMS];
   uint32_t nclaims;
-  uint64_t dont_seqs[OBS_CLAIM_SEQS]; /* what the don't rests on */
+  uint64_t dont_seqs[OBS_PROMPT_CLAIM_SEQS]; /* what the don't rests on */
   uint32_t ndont_seqs;
   bool grounded; /* a claim is */
   bool prose;    /* a model's text without form */
   bool vague;    /* it says no more than that something failed */
-} obs_explanation;
+} obs_prompt_explanation;
 
-void obs_explanation_fini(obs_explanation *e);
+void obs_prompt_explanation_fini(obs_prompt_explanation *e);
 /* It is grounded and says what to do. */
-static inline bool obs_explanation_settles(const obs_explanation *e) {
+static inline bool obs_prompt_settles(const obs_prompt_explanation *e) {
   return e->grounded && !e->vague && e->adjust.len > 0;
 }
 /* Appends at most `max` bytes of a text, whole characters, without white space around it. */
@@ -61,7 +61,7 @@ void obs_prompt_question(obs_str asked, obs_str cluster, obs_str known, obs_str 
 cJSON *obs_prompt_json(obs_str answer, bool *broken);
 /* Reads an answer into `e` (zeroed). `shown`: the seqs that may be cited, ascending. False: it is of no use, `error`
  * says why; `e` is to be freed all the same. */
-bool obs_prompt_read(obs_str answer, const uint64_t *shown, uint32_t nshown, obs_explanation *e, char *error,
+bool obs_prompt_read(obs_str answer, const uint64_t *shown, uint32_t nshown, obs_prompt_explanation *e, char *error,
                      size_t size);
 
 #endif

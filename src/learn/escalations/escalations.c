@@ -166,12 +166,6 @@ static bool call_team(const obs_escalations *e, obs_escalation *x, const obs_buf
   return true;
 }
 
-static void tell(const obs_escalations *e, const obs_buf *members, uint64_t number) {
-  cJSON *row = e->opts.announce.fn != NULL ? obs_member_row(number, members) : NULL;
-  if (row != NULL) e->opts.announce.fn(e->opts.announce.arg, "alert.escalation", row);
-  cJSON_Delete(row);
-}
-
 static bool record(obs_escalations *e, const obs_escalation *x) {
   obs_buf members = {0};
   obs_escalation_entry entry = {.last_seq = x->mark.last_seq, .episode = x->mark.episode, .time_ms = x->time_ms};
@@ -179,7 +173,7 @@ static bool record(obs_escalations *e, const obs_escalation *x) {
   bool ok = !members.oom && obs_records_append(e->records, &members, &entry.head.number) == OBSERVER_E_OK;
   if (ok) {
     obs_escalations_remember(e, x->mark.id, &entry);
-    tell(e, &members, entry.head.number);
+    obs_announce_row(&e->opts.announce, "alert.escalation", entry.head.number, obs_buf_view(&members));
     obs_log_warn("learn", "cluster %016" PRIx64 " is escalated (%s): %" PRIu64 " failures, %s", x->mark.id,
                  obs_escalation_reasons[x->reason], x->recent,
                  !x->sent           ? "no team is configured"

@@ -2,6 +2,7 @@
 #ifndef OBS_LEARN_ESCALATIONS_INTERNAL_H
 #define OBS_LEARN_ESCALATIONS_INTERNAL_H
 
+#include "jsonl/records.h"
 #include "learn/cluster_memory.h"
 #include "learn/escalations/escalations.h"
 

@@ -91,7 +91,7 @@ static void put_history(obs_json_writer *w, const obs_playbook_view *e) {
   obs_json_end(w);
 }
 
-void obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, obs_json_writer *w) {
+size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, obs_json_writer *w) {
   const obs_playbook_edit last = obs_playbook_last_edit(e);
   obs_json_u64(w, "version", last.version);
   obs_json_time(w, "time", last.time_ms);
@@ -121,7 +121,9 @@ void obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, 
   obs_json_u64(w, "created_seq", e->created_seq);
   put_effect(w, &e->effect);
   obs_json_bool(w, "retired", e->retired);
+  size_t told = w->out->len;
   put_history(w, e);
+  return told;
 }
 
 /* ---- reading: what is absent or of another type is 0 or empty ---- */

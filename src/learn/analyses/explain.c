@@ -1,0 +1,285 @@
+/* What one analysis says: the cluster and some of its failures are gathered, diagnosed, and a model is asked. */
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/row.h"
+#include "base/utf8.h"
+#include "diagnose/sentences.h"
+#include "learn/analyses/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+/* FIRST: of the samples this many are the first untaken failures, the others the last. LINE_TEXT: bytes of a text in
+ * the older observer's lines. PATTERN: from so many failures on, what they are is a pattern to avoid. */
+enum { FIRST = 2, QUOTE_TEXT = 600, LINE_TEXT = 1000, PATTERN = 3 };
+
+/* ---- gathering ---- */
+
+/* The commonest value of one of the cluster's sets; `alone`: only when there is no other. */
+static obs_str set_member(const cJSON *json, const char *name, bool alone) {
+  const cJSON *set = cJSON_GetObjectItemCaseSensitive(json, name);
+  const cJSON *first = set != NULL ? set->child : NULL;
+  if (first == NULL || first->string == NULL || (alone && first->next != NULL)) return (obs_str){NULL, 0, 0};
+  if (strcmp(first->string, "(other)") == 0) return (obs_str){NULL, 0, 0};
+  return obs_str_of(first->string);
+}
+
+static bool read_cluster(obs_analyses *a, obs_analysis *x) {
+  if (!obs_clusters_one_json(a->opts.clusters, x->mark.id, obs_clock_wall_ms(), &x->cluster)) return false;
+  if (x->cluster.oom) return false;
+  x->json = cJSON_ParseWithLength(x->cluster.p, x->cluster.len);
+  if (x->json == NULL) return false;
+  x->template = obs_row_text(x->json, "template");
+  x->endpoint = set_member(x->json, "endpoints", false);
+  x->task_class = set_member(x->json, "task_classes", true);
+  x->given = obs_row_text(x->json, "sig_hash").p != NULL ? 1u << OBS_FACT_sig_hash
+                                                         : 1u << OBS_FACT_endpoint | 1u << OBS_FACT_event_kind;
+  return true;
+}
+
+/* Failures that were recorded before two clusters became one have the former id. */
+static void follow_former_ids(obs_facts_view *v, const obs_analysis *x) {
+  const cJSON *each;
+  cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(x->json, "former_ids")) {
+    uint64_t id;
+    obs_str text = obs_row_item_text(each);
+    if (text.p == NULL || !obs_cluster_id_parse(text, &id)) continue;
+    for (uint32_t i = 0; i < v->n; i++)
+      if (v->cluster[i] == id) v->cluster[i] = x->mark.id;
+  }
+}
+
+static bool is_taken_now(const obs_facts_view *v, uint32_t i, const obs_analysis *x) {
+  return (v->flags[i] & OBS_FACT_FAILED) != 0 && v->cluster[i] == x->mark.id && v->seq[i] > x->since &&
+         v->seq[i] <= x->mark.last_seq;
+}
+
+/* The first few of the untaken failures and the last ones. */
+static void sample_view(const obs_facts_view *v, obs_analysis *x) {
+  uint64_t last[OBS_ANALYSES_OPS] = {0};
+  uint32_t nlast = 0, i = 0;
+  for (; i < v->n && x->nseqs < FIRST; i++)
+    if (is_taken_now(v, i, x)) x->seqs[x->nseqs++] = v->seq[i];
+  for (uint32_t k = v->n; k > i && x->nseqs + nlast < OBS_ANALYSES_OPS; k--)
+    if (is_taken_now(v, k - 1, x)) last[nlast++] = v->seq[k - 1];
+  while (nlast > 0) x->seqs[x->nseqs++] = last[--nlast];
+}
+
+/* The facts reach back only so far; the cluster's own samples stay. */
+static void sample_cluster(obs_analysis *x) {
+  const cJSON *each;
+  cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(x->json, "samples")) {
+    uint64_t seq = cJSON_IsNumber(each) ? (uint64_t)each->valuedouble : 0;
+    if (seq > x->since && seq <= x->mark.last_seq && x->nseqs < OBS_ANALYSES_OPS) x->seqs[x->nseqs++] = seq;
+  }
+}
+
+static void put_cut(obs_buf *out, obs_str s) {
+  obs_buf_append(out, s.p, obs_utf8_cut(s.p, s.len, LINE_TEXT));
+}
+
+/* An error that is not there was `undefined`. */
+static void put_line(obs_buf *out, const obs_op *op) {
+  if (out->len > 0) obs_buf_putc(out, '\n');
+  obs_buf_putc(out, '[');
+  put_cut(out, op->endpoint);
+  obs_buf_puts(out, "] ");
+  put_cut(out, op->input_summary);
+  obs_buf_puts(out, ": ");
+  put_cut(out, OBS_HAS(op, error) ? op->error : OBS_STR("undefined"));
+}
+
+static void on_sample(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
+  obs_analysis *x = arg;
+  (void)line;
+  if (op->success || x->nshown == OBS_ANALYSES_OPS) return;
+  x->shown[x->nshown++] = seq;
+  obs_evidence_quote(op, seq, QUOTE_TEXT, &x->ops);
+  obs_buf_putc(&x->ops, '\n');
+  put_line(&x->lines, op);
+}
+
+bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
+  if (!read_cluster(a, x)) return false;
+  follow_former_ids(&a->view, x);
+  sample_view(&a->view, x);
+  if (x->nseqs == 0) sample_cluster(x);
+  (void)obs_evidence_rows(&a->opts.evidence, x->seqs, x->nseqs, on_sample, x);
+  x->first_seq = x->nseqs > 0 ? x->seqs[0] : x->mark.first_seq;
+  x->last_seq = x->mark.last_seq;
+  return !x->ops.oom && !x->lines.oom;
+}
+
+/* ---- the builtin diagnosis ---- */
+
+bool obs_analysis_diagnose(obs_analyses *a, obs_analysis *x) {
+  obs_diagnose_request request = {.cluster = x->fleet ? 0 : x->mark.id, .since = x->fleet ? 0 : x->since + 1};
+  request.given = x->given;
+  observer_err err = obs_diagnose(&a->view, &request, &a->report);
+  if (err != OBSERVER_E_OK) {
+    obs_log_error("learn", "diagnosis: %s", observer_strerror(err));
+    return false;
+  }
+  obs_sentences_json(&a->report, &x->diagnosis);
+  return !x->diagnosis.oom;
+}
+
+static void add_sentence(obs_buf *out, void (*say)(const obs_diagnose_finding *, obs_buf *),
+                         const obs_diagnose_finding *f) {
+  obs_buf text = {0};
+  say(f, &text);
+  if (text.oom) out->oom = true;
+  if (out->len > 0) obs_buf_putc(out, ' ');
+  if (out->len < OBS_ANALYSES_TEXT) obs_prompt_put(out, obs_buf_view(&text), OBS_ANALYSES_TEXT - (uint32_t)out->len);
+  obs_buf_fini(&text);
+}
+
+/* A part of a sentence as one of its own. */
+static void add_part(obs_buf *out, const char *part) {
+  if (out->len > 0) obs_buf_putc(out, ' ');
+  size_t at = out->len;
+  obs_buf_puts(out, part);
+  if (!out->oom && out->p[at] >= 'a' && out->p[at] <= 'z') out->p[at] = (char)(out->p[at] - 'a' + 'A');
+  obs_buf_putc(out, '.');
+}
+
+static void add_claim(obs_prompt_explanation *e, obs_str text, const uint64_t *seqs, uint32_t n) {
+  if (e->nclaims == OBS_PROMPT_CLAIMS) return;
+  obs_prompt_claim *c = &e->claims[e->nclaims++];
+  obs_prompt_put(&c->text, text, OBS_PROMPT_CLAIM_TEXT);
+  for (uint32_t i = 0; i < n && i < OBS_PROMPT_CLAIM_SEQS; i++) c->seqs[c->nseqs++] = seqs[i];
+  c->grounded = c->nseqs > 0;
+  e->grounded = e->grounded || c->grounded;
+}
+
+static void rest_dont_on(obs_prompt_explanation *e, const uint64_t *seqs, uint32_t n) {
+  for (e->ndont_seqs = 0; e->ndont_seqs < n && e->ndont_seqs < OBS_PROMPT_CLAIM_SEQS; e->ndont_seqs++)
+    e->dont_seqs[e->ndont_seqs] = seqs[e->ndont_seqs];
+}
+
+static void say_findings(const obs_diagnose_report *r, bool fleet, obs_prompt_explanation *e) {
+  for (uint32_t i = 0; i < r->nfindings; i++) {
+    const obs_diagnose_finding *f = &r->findings[i];
+    obs_buf text = {0};
+    obs_sentences_finding(f, &text);
+    if (fleet || i == 0) add_sentence(&e->cause, obs_sentences_finding, f);
+    if (i == 0) add_sentence(&e->cause, obs_sentences_cause, f);
+    if (i == 0) add_sentence(&e->adjust, obs_sentences_advice, f);
+    add_claim(e, obs_buf_view(&text), f->evidence, f->nevidence);
+    obs_buf_fini(&text);
+    if (e->dont.len > 0 || !obs_sentences_is_dont(f)) continue;
+    add_sentence(&e->dont, obs_sentences_advice, f);
+    rest_dont_on(e, f->evidence, f->nevidence);
+  }
+}
+
+/* Nothing stands out: what the failures are is all there is to say. */
+static void say_kind(const obs_diagnose_report *r, const obs_analysis *x, obs_prompt_explanation *e) {
+  const obs_sentences_kind *words = obs_sentences_of_kind(x->kind);
+  obs_buf text = {0};
+  if (r->failures > 0)
+    obs_sentences_summary(r, &text);
+  else
+    obs_buf_printf(&text, "%" PRIu64 " failures, of which the last ops tell nothing more.", x->untaken);
+  obs_prompt_put(&e->cause, obs_buf_view(&text), OBS_ANALYSES_TEXT);
+  add_part(&e->cause, words->cause);
+  add_part(&e->adjust, words->advice);
+  add_claim(e, obs_buf_view(&text), x->shown, x->nshown);
+  e->vague = x->kind == OBS_ERROR_UNKNOWN;
+  obs_buf_fini(&text);
+  if (!words->dont || x->fleet || x->taken < PATTERN || x->nshown == 0 || x->template.p == NULL) return;
+  if (x->endpoint.p != NULL) obs_buf_printf(&e->dont, "%.*s: ", (int)x->endpoint.len, x->endpoint.p);
+  obs_prompt_put(&e->dont, x->template, OBS_PROMPT_TEMPLATE);
+  obs_buf_printf(&e->dont, ": %s.", words->advice);
+  rest_dont_on(e, x->shown, x->nshown);
+}
+
+static void say_builtin(const obs_diagnose_report *report, obs_analysis *x, obs_prompt_explanation *e) {
+  x->kind = OBS_ERROR_UNKNOWN;
+  for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++)
+    if (report->kinds[k] > report->kinds[x->kind]) x->kind = (obs_error_kind)k;
+  if (report->failures == 0 && x->template.p != NULL) x->kind = obs_kinds_of(x->template);
+  if (report->nfindings > 0)
+    say_findings(report, x->fleet, e);
+  else
+    say_kind(report, x, e);
+}
+
+/* ---- the model ---- */
+
+/* What was taken before tells one question about a cluster from the next. */
+static uint64_t key_of(const obs_analysis *x) {
+  const uint64_t parts[] = {x->mark.id, x->since};
+  uint64_t key = XXH64(parts, sizeof(parts), 0);
+  return key != 0 ? key : 1;
+}
+
+static bool put_question(const obs_analysis *x, obs_buf *prompt) {
+  obs_buf known = {0};
+  obs_json_writer w = obs_json_write(&known);
+  obs_json_object(&w, NULL);
+  obs_json_text(&w, "cause", obs_buf_view(&x->said.cause));
+  obs_json_array(&w, "statistics");
+  for (uint32_t i = 0; i < x->said.nclaims; i++) obs_json_text(&w, NULL, obs_buf_view(&x->said.claims[i].text));
+  obs_json_end(&w);
+  obs_json_end(&w);
+  obs_prompt_question(OBS_STR("Diagnose this cluster of failures."), obs_buf_view(&x->cluster), obs_buf_view(&known),
+                      obs_buf_view(&x->ops), prompt);
+  if (known.oom) prompt->oom = true;
+  obs_buf_fini(&known);
+  return !prompt->oom;
+}
+
+/* False: the daemon stops. */
+static bool ask_model(obs_analyses *a, obs_analysis *x, obs_prompt_explanation *said) {
+  obs_buf prompt = {0};
+  obs_llm_answer answer = {.end = OBS_CALL_FAILED};
+  if (!put_question(x, &prompt))
+    (void)snprintf(x->model_error, sizeof(x->model_error), "%s", observer_strerror(OBSERVER_E_NOMEM));
+  else if (!obs_llm_ask(a->opts.model, "analysis", key_of(x), obs_prompt_system(), obs_buf_view(&prompt), &answer))
+    (void)snprintf(x->model_error, sizeof(x->model_error), "%s", answer.error);
+  else
+    x->by_model =
+        obs_prompt_read(obs_buf_view(&answer.text), x->shown, x->nshown, said, x->model_error, sizeof(x->model_error));
+  bool stopped = answer.end == OBS_CALL_STOPPED;
+  x->late = answer.end == OBS_CALL_TIMEOUT;
+  obs_llm_answer_fini(&answer);
+  obs_buf_fini(&prompt);
+  return !stopped;
+}
+
+/* The model's answer takes the builtin's place; without a don't of its own the builtin's stays. */
+static void prefer(obs_prompt_explanation *builtin, obs_prompt_explanation *model) {
+  if (model->dont.len == 0) {
+    obs_buf_fini(&model->dont);
+    model->dont = builtin->dont;
+    builtin->dont = (obs_buf){0};
+    memcpy(model->dont_seqs, builtin->dont_seqs, sizeof(model->dont_seqs));
+    model->ndont_seqs = builtin->ndont_seqs;
+  }
+  obs_prompt_explanation swap = *builtin;
+  *builtin = *model;
+  *model = swap;
+}
+
+bool obs_analysis_explain(obs_analyses *a, obs_analysis *x) {
+  obs_prompt_explanation model = {0};
+  bool going_on = true;
+  say_builtin(&a->report, x, &x->said);
+  if (a->opts.model != NULL && !x->fleet) going_on = ask_model(a, x, &model);
+  if (x->by_model) prefer(&x->said, &model);
+  obs_prompt_explanation_fini(&model);
+  return going_on;
+}
+
+void obs_analysis_fini(obs_analysis *x) {
+  obs_buf_fini(&x->cluster);
+  cJSON_Delete(x->json);
+  obs_buf_fini(&x->ops);
+  obs_buf_fini(&x->lines);
+  obs_buf_fini(&x->diagnosis);
+  obs_prompt_explanation_fini(&x->said);
+}

@@ -1,0 +1,393 @@
+/* Analyses as rows: written, announced, folded at open, carried over when the file is turned over, and read again. */
+#include "base/row.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/utf8.h"
+#include "learn/analyses/internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+enum { GATEWAY_UNITS = 500, PRINT_SEED = 0x6f627361 };
+
+static const obs_str none = {NULL, 0, 0};
+
+/* ---- writing ---- */
+
+/* Nothing said: null. */
+static void put_said(obs_json_writer *w, const char *name, const obs_buf *text) {
+  obs_json_text(w, name, text->len > 0 ? obs_buf_view(text) : none);
+}
+
+static const char *backend_of(const obs_analyses *a, const obs_analysis *x) {
+  return x->by_model ? obs_llm_kind_name(a->opts.model) : "builtin";
+}
+
+/* All members but the id and the diagnosis: as the feed gets them too. */
+static void put_members(const obs_analyses *a, const obs_analysis *x, obs_json_writer *w) {
+  const obs_prompt_explanation *e = &x->said;
+  obs_json_time(w, "time", x->time_ms);
+  obs_json_cstr(w, "scope", x->fleet ? "fleet" : "cluster");
+  if (x->fleet)
+    obs_json_null(w, "cluster");
+  else
+    obs_json_id(w, "cluster", x->mark.id);
+  obs_json_text(w, "template", x->template);
+  obs_json_text(w, "endpoint", x->endpoint);
+  obs_json_text(w, "task_class", x->task_class);
+  obs_json_cstr(w, "state", x->fleet ? NULL : obs_cluster_state_names[x->mark.state]);
+  if (x->fleet)
+    obs_json_null(w, "episode");
+  else
+    obs_json_u64(w, "episode", x->mark.episode);
+  obs_json_u64(w, "failures", x->untaken);
+  obs_json_u64(w, "taken", x->taken);
+  obs_json_u64(w, "first_seq", x->first_seq);
+  obs_json_u64(w, "last_seq", x->last_seq);
+  obs_json_cstr(w, "backend", backend_of(a, x));
+  obs_json_cstr(w, "model", x->by_model ? obs_llm_name(a->opts.model) : NULL);
+  put_said(w, "cause", &e->cause);
+  put_said(w, "adjust", &e->adjust);
+  put_said(w, "dont", &e->dont);
+  obs_json_u64s(w, "dont_seqs", e->dont_seqs, e->dont.len > 0 ? e->ndont_seqs : 0);
+  obs_json_array(w, "claims");
+  for (uint32_t i = 0; i < e->nclaims; i++) {
+    const obs_prompt_claim *c = &e->claims[i];
+    obs_json_object(w, NULL);
+    obs_json_text(w, "text", obs_buf_view(&c->text));
+    obs_json_u64s(w, "seqs", c->seqs, c->nseqs);
+    obs_json_bool(w, "grounded", c->grounded);
+    obs_json_end(w);
+  }
+  obs_json_end(w);
+  obs_json_bool(w, "grounded", e->grounded);
+  obs_json_bool(w, "settled", obs_prompt_settles(e));
+  obs_json_cstr(w, "model_error", x->model_error[0] != '\0' ? x->model_error : NULL);
+  obs_json_u64(w, "ms", obs_clock_mono_ms() - x->started);
+}
+
+static void tell_gateway(const obs_analyses *a, const obs_analysis *x) {
+  obs_buf operation = {0}, result = {0};
+  if (a->opts.gateway == NULL || x->fleet) return;
+  obs_buf_printf(&operation, "error_analysis: %" PRIu64 " failures", x->untaken);
+  obs_buf_append(&result, x->said.cause.p, x->said.cause.len);
+  if (x->said.adjust.len > 0) {
+    obs_buf_putc(&result, '\n');
+    obs_buf_append(&result, x->said.adjust.p, x->said.adjust.len);
+  }
+  if (!operation.oom && !result.oom)
+    obs_gateway_log(
+        a->opts.gateway, obs_buf_view(&operation),
+        x->by_model ? OBS_STR("LLM-analyzed error patterns") : OBS_STR("builtin diagnosis of error patterns"),
+        obs_gateway_cut(obs_buf_view(&result), GATEWAY_UNITS), obs_gateway_cut(obs_buf_view(&x->lines), GATEWAY_UNITS));
+  obs_buf_fini(&operation);
+  obs_buf_fini(&result);
+}
+
+static void offer(const obs_analyses *a, const obs_analysis *x, uint64_t number) {
+  const obs_prompt_explanation *e = &x->said;
+  if (a->opts.dont == NULL || x->fleet || e->dont.len == 0) return;
+  obs_loop_dont d = {.cluster = x->mark.id,
+                     .analysis = number,
+                     .endpoint = x->endpoint,
+                     .task_class = x->task_class,
+                     .text = obs_buf_view(&e->dont),
+                     .seqs = e->dont_seqs,
+                     .nseqs = e->ndont_seqs,
+                     .time_ms = x->time_ms,
+                     .facts = a->view.n > 0 ? &a->view : NULL};
+  a->opts.dont(a->opts.dont_arg, &d);
+}
+
+/* ---- views ---- */
+
+static void set_name(obs_analysis_name *to, obs_str text) {
+  to->given = text.p != NULL;
+  to->len = (uint8_t)obs_utf8_cut(text.p, text.len, sizeof(to->text));
+  if (to->given) memcpy(to->text, text.p, to->len);
+}
+
+static bool is_name(const obs_analysis_name *have, obs_str want) {
+  return want.p == NULL || (have->given && obs_str_eq((obs_str){have->text, have->len, 0}, want));
+}
+
+static void add_view(obs_analyses *a, const obs_analysis_view *v) {
+  pthread_mutex_lock(&a->lock);
+  a->views[a->nviews++ % OBS_ANALYSES_KEPT] = *v;
+  pthread_mutex_unlock(&a->lock);
+}
+
+/* The i-th view from the newest, 0 first; NULL: there are no more. Under the lock. */
+static const obs_analysis_view *view_at(const obs_analyses *a, uint64_t i) {
+  if (i >= a->nviews || i >= OBS_ANALYSES_KEPT) return NULL;
+  return &a->views[(a->nviews - 1 - i) % OBS_ANALYSES_KEPT];
+}
+
+bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *number) {
+  obs_buf row = {0};
+  obs_json_writer w = {.out = &row, .depth = 1};
+  put_members(a, x, &w);
+  size_t announced = row.len;
+  obs_json_raw(&w, "diagnosis", obs_buf_view(&x->diagnosis));
+  bool ok = !row.oom && !x->diagnosis.oom && !x->said.cause.oom &&
+            obs_records_append(a->records, &row, number) == OBSERVER_E_OK;
+  if (ok) {
+    obs_analysis_view v = {.number = *number,
+                           .cluster = x->fleet ? 0 : x->mark.id,
+                           .time_ms = x->time_ms,
+                           .fleet = x->fleet,
+                           .grounded = x->said.grounded};
+    set_name(&v.endpoint, x->endpoint);
+    set_name(&v.task_class, x->task_class);
+    set_name(&v.backend, obs_str_of(backend_of(a, x)));
+    add_view(a, &v);
+    offer(a, x, *number);
+    obs_announce_row(&a->opts.announce, "analysis", *number, (obs_str){row.p, (uint32_t)announced, 0});
+    tell_gateway(a, x);
+  }
+  obs_buf_fini(&row);
+  return ok;
+}
+
+/* ---- folding ---- */
+
+static uint64_t print_of(const obs_str *texts, size_t n) {
+  uint64_t h = PRINT_SEED;
+  for (size_t i = 0; i < n; i++) h = XXH64(texts[i].p, texts[i].len, h);
+  return h;
+}
+
+/* The same of a report and of its row: a sum, so that the order does not matter. */
+uint64_t obs_analyses_print(const obs_diagnose_report *report) {
+  static const char *const causes[] = {
+#define CAUSE_NAME(kind, name) name,
+      OBS_CAUSES(CAUSE_NAME)
+#undef CAUSE_NAME
+  };
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < report->nfindings; i++) {
+    const obs_diagnose_finding *f = &report->findings[i];
+    const obs_diagnose_value *v = &f->value, *with = &f->with;
+    const obs_str texts[] = {obs_str_of(causes[f->cause]), obs_str_of(v->field < 0 ? "*" : obs_fact_names[v->field]),
+                             obs_str_of(v->name), with->field < 0 ? none : obs_str_of(obs_fact_names[with->field]),
+                             with->field < 0 ? none : obs_str_of(with->name)};
+    sum += print_of(texts, sizeof(texts) / sizeof(*texts));
+  }
+  return sum;
+}
+
+static uint64_t print_of_row(const cJSON *row) {
+  const cJSON *each, *diagnosis = cJSON_GetObjectItemCaseSensitive(row, "diagnosis");
+  uint64_t sum = 0;
+  cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(diagnosis, "findings")) {
+    const cJSON *blames = cJSON_GetObjectItemCaseSensitive(each, "blames");
+    const cJSON *with = cJSON_GetObjectItemCaseSensitive(each, "with");
+    const obs_str texts[] = {obs_row_text(each, "cause"), obs_row_text(blames, "field"), obs_row_text(blames, "value"),
+                             obs_row_text(with, "field"), obs_row_text(with, "value")};
+    sum += print_of(texts, sizeof(texts) / sizeof(*texts));
+  }
+  return sum;
+}
+
+obs_analysis_entry *obs_analyses_enter(obs_analyses *a, uint64_t cluster, const obs_analysis_entry *last) {
+  obs_analysis_entry *e = obs_cluster_memory_put(&a->table, cluster, last->head.number);
+  if (e == NULL) return NULL;
+  bool goes_on = e->settled && last->settled && e->episode == last->episode;
+  uint64_t settled_at = goes_on ? e->settled_at : last->taken;
+  obs_cluster_memory_head head = e->head;
+  *e = *last;
+  e->head = head;
+  e->settled_at = settled_at;
+  return e;
+}
+
+/* A row with the members that are counted; carried rows have no others but settled_at and print. */
+bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why) {
+  obs_analyses *a = analyses;
+  obs_str scope = obs_row_text(row, "scope");
+  obs_analysis_view v = {.fleet = obs_str_is(scope, "fleet")};
+  obs_analysis_entry last = {0};
+  uint64_t last_seq, episode;
+  *why = "not an analysis";
+  if (!obs_row_u64(row, "id", &v.number) || !obs_row_time(row, "time", &v.time_ms) ||
+      !obs_row_u64(row, "last_seq", &last_seq))
+    return false;
+  (void)obs_row_bool(row, "grounded", &v.grounded);
+  if (v.fleet) {
+    atomic_store(&a->fleet_seq, last_seq);
+    if (!obs_row_id(row, "print", &a->fleet_print)) a->fleet_print = print_of_row(row);
+    a->fleet_number = v.number;
+  } else {
+    if (!obs_str_is(scope, "cluster") || !obs_row_id(row, "cluster", &v.cluster) ||
+        !obs_row_u64(row, "taken", &last.taken) || !obs_row_u64(row, "episode", &episode))
+      return false;
+    last.head.number = v.number;
+    last.time_ms = v.time_ms;
+    last.last_seq = last_seq;
+    last.episode = (uint32_t)episode;
+    last.grounded = v.grounded;
+    (void)obs_row_bool(row, "settled", &last.settled);
+    obs_analysis_entry *e = obs_analyses_enter(a, v.cluster, &last);
+    if (e != NULL) (void)obs_row_u64(row, "settled_at", &e->settled_at);
+  }
+  if (cJSON_HasObjectItem(row, "carried")) return true;
+  set_name(&v.endpoint, obs_row_text(row, "endpoint"));
+  set_name(&v.task_class, obs_row_text(row, "task_class"));
+  set_name(&v.backend, obs_row_text(row, "backend"));
+  add_view(a, &v);
+  return true;
+}
+
+void obs_analyses_carry(void *analyses, obs_buf *out) {
+  obs_analyses *a = analyses;
+  pthread_mutex_lock(&a->lock);
+  for (uint32_t i = 0; i < a->table.n; i++) {
+    const obs_analysis_entry *e = obs_cluster_memory_at(&a->table, i);
+    obs_json_writer w = obs_json_write(out);
+    obs_json_object(&w, NULL);
+    obs_json_u64(&w, "id", e->head.number);
+    obs_json_time(&w, "time", e->time_ms);
+    obs_json_cstr(&w, "scope", "cluster");
+    obs_json_id(&w, "cluster", e->head.cluster);
+    obs_json_bool(&w, "carried", true);
+    obs_json_u64(&w, "episode", e->episode);
+    obs_json_u64(&w, "taken", e->taken);
+    obs_json_u64(&w, "last_seq", e->last_seq);
+    obs_json_u64(&w, "settled_at", e->settled_at);
+    obs_json_bool(&w, "grounded", e->grounded);
+    obs_json_bool(&w, "settled", e->settled);
+    obs_json_end(&w);
+    obs_buf_putc(out, '\n');
+  }
+  if (a->fleet_number != 0) {
+    obs_json_writer w = obs_json_write(out);
+    obs_json_object(&w, NULL);
+    obs_json_u64(&w, "id", a->fleet_number);
+    obs_json_time(&w, "time", obs_clock_wall_ms());
+    obs_json_cstr(&w, "scope", "fleet");
+    obs_json_bool(&w, "carried", true);
+    obs_json_u64(&w, "last_seq", atomic_load(&a->fleet_seq));
+    obs_json_id(&w, "print", a->fleet_print);
+    obs_json_end(&w);
+    obs_buf_putc(out, '\n');
+  }
+  pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- reading ---- */
+
+/* A row as the disk has it, parsed; NULL: it is not in memory. cJSON_Delete it. */
+static cJSON *parse_row(obs_analyses *a, uint64_t number) {
+  obs_buf text = {0};
+  cJSON *row = NULL;
+  if (obs_records_one(a->records, number, &text) && !text.oom) row = cJSON_ParseWithLength(text.p, text.len);
+  obs_buf_fini(&text);
+  return row;
+}
+
+void obs_analyses_offer_last(obs_analyses *a) {
+  uint64_t seqs[OBS_PROMPT_CLAIM_SEQS];
+  const cJSON *each;
+  cJSON *row = parse_row(a, obs_records_next(a->records) - 1);
+  obs_loop_dont d = {.text = obs_row_text(row, "dont"), .seqs = seqs};
+  if (a->opts.dont != NULL && d.text.p != NULL && obs_row_id(row, "cluster", &d.cluster) &&
+      obs_row_u64(row, "id", &d.analysis) && obs_row_time(row, "time", &d.time_ms)) {
+    d.endpoint = obs_row_text(row, "endpoint");
+    d.task_class = obs_row_text(row, "task_class");
+    cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(row, "dont_seqs")) {
+      if (cJSON_IsNumber(each) && d.nseqs < OBS_PROMPT_CLAIM_SEQS) seqs[d.nseqs++] = (uint64_t)each->valuedouble;
+    }
+    a->opts.dont(a->opts.dont_arg, &d);
+  }
+  cJSON_Delete(row);
+}
+
+bool obs_analyses_last(obs_analyses *a, uint64_t cluster, obs_analysis_mark *out) {
+  pthread_mutex_lock(&a->lock);
+  const obs_analysis_entry *e = obs_cluster_memory_find(&a->table, cluster);
+  if (e != NULL)
+    *out = (obs_analysis_mark){e->head.number, e->taken, e->settled_at, e->time_ms, e->grounded, e->settled};
+  pthread_mutex_unlock(&a->lock);
+  return e != NULL;
+}
+
+/* Carried rows have no view. */
+static bool is_shown(obs_analyses *a, uint64_t number) {
+  const obs_analysis_view *v;
+  bool found = false;
+  pthread_mutex_lock(&a->lock);
+  for (uint64_t i = 0; (v = view_at(a, i)) != NULL && !found; i++) found = v->number == number;
+  pthread_mutex_unlock(&a->lock);
+  return found;
+}
+
+bool obs_analyses_one(obs_analyses *a, uint64_t number, obs_buf *out) {
+  return is_shown(a, number) && obs_records_one(a->records, number, out);
+}
+
+bool obs_analyses_cause(obs_analyses *a, uint64_t cluster, obs_buf *out) {
+  obs_analysis_mark last;
+  if (!obs_analyses_last(a, cluster, &last) || !is_shown(a, last.number)) return false;
+  cJSON *row = parse_row(a, last.number);
+  obs_str cause = obs_row_text(row, "cause");
+  bool known = cause.p != NULL;
+  obs_buf_append(out, cause.p, cause.len);
+  cJSON_Delete(row);
+  return known;
+}
+
+/* `cluster`: of the filter, as it is now; a row may have a former id of it. Under the lock. */
+static bool matches(const obs_analyses *a, const obs_analysis_view *v, const obs_analyses_filter *f, uint64_t cluster) {
+  return (f->before == 0 || v->number < f->before) && (f->grounded < 0 || v->grounded == (f->grounded == 1)) &&
+         (f->since_ms == INT64_MIN || v->time_ms >= f->since_ms) &&
+         (f->scope.p == NULL || obs_str_is(f->scope, v->fleet ? "fleet" : "cluster")) &&
+         is_name(&v->endpoint, f->endpoint) && is_name(&v->task_class, f->task_class) &&
+         is_name(&v->backend, f->backend) &&
+         (f->cluster.p == NULL ||
+          (!v->fleet && (v->cluster == cluster || obs_clusters_now(a->opts.clusters, v->cluster) == cluster)));
+}
+
+observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f,
+                               void (*fn)(void *arg, const obs_analysis_view *v), void *arg, uint64_t *next) {
+  const obs_analysis_view *v;
+  uint64_t cluster = 0;
+  uint32_t limit = f->limit < OBS_ANALYSES_KEPT ? f->limit : OBS_ANALYSES_KEPT, n = 0;
+  obs_buf text = {0};
+  *next = 0;
+  if (f->cluster.p != NULL && !obs_cluster_id_parse(f->cluster, &cluster)) return OBSERVER_E_OK;
+  if (f->cluster.p != NULL) cluster = obs_clusters_now(a->opts.clusters, cluster);
+  obs_analysis_view *found = malloc(((size_t)limit + 1) * sizeof(*found));
+  if (found == NULL) return OBSERVER_E_NOMEM;
+
+  pthread_mutex_lock(&a->lock);
+  for (uint64_t i = 0; n <= limit && (v = view_at(a, i)) != NULL; i++)
+    if (matches(a, v, f, cluster)) found[n++] = *v;
+  pthread_mutex_unlock(&a->lock);
+
+  for (uint32_t i = 0; i < n && i < limit; i++) {
+    obs_buf_reset(&text, SIZE_MAX);
+    if (!obs_records_one(a->records, found[i].number, &text)) break; /* older ones are in memory no longer */
+    if (text.oom) break;
+    found[i].row = obs_buf_view(&text);
+    fn(arg, &found[i]);
+    if (i + 1 == limit && n > limit) *next = found[i].number;
+  }
+  bool oom = text.oom;
+  free(found);
+  obs_buf_fini(&text);
+  return oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+}
+
+static void put_view(void *arg, const obs_analysis_view *v) {
+  obs_json_raw(arg, NULL, v->row);
+}
+
+observer_err obs_analyses_page(obs_analyses *a, const obs_analyses_filter *f, obs_buf *out, uint64_t *next) {
+  obs_json_writer w = obs_json_write(out);
+  obs_json_array(&w, NULL);
+  observer_err err = obs_analyses_each(a, f, put_view, &w, next);
+  obs_json_end(&w);
+  return out->oom ? OBSERVER_E_NOMEM : err;
+}
