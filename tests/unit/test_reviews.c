@@ -1,8 +1,8 @@
 /* Reviews: the rules, what was recorded, repetition, the model behind a real server, what comes back. */
 #include "base/clock.h"
 #include "base/thread.h"
-#include "learn/reviews/review_rules.h"
 #include "learn/reviews/reviews.h"
+#include "learn/reviews/rules.h"
 #include "model_server.h"
 
 #include <inttypes.h>
@@ -554,6 +554,50 @@ static void test_waiting(void **state) {
   assert_int_equal(model_server_requests(&f->server), 1);
 }
 
+/* Asks the same question as the other thread, at the same moment. */
+typedef struct {
+  fixture *f;
+  pthread_barrier_t *together;
+  const char *body;
+  uint64_t id;
+} same_asker;
+
+static void *ask_at_once(void *arg) {
+  same_asker *a = arg;
+  obs_buf out = {0};
+  pthread_barrier_wait(a->together);
+  (void)obs_reviews_begin(a->f->reviews, str(a->body), on_done, a->f, &a->id, &out);
+  obs_buf_fini(&out);
+  return NULL;
+}
+
+/* Several threads ask: whichever comes later joins the job of the first, also while that one is still judged. */
+static void test_equal_questions_at_once(void **state) {
+  enum { ROUNDS = 24, ASKERS = 4, OPS = 2000 };
+  fixture *f = *state;
+  char body[96];
+  pthread_barrier_t together;
+  assert_int_equal(pthread_barrier_init(&together, NULL, ASKERS), 0);
+  model_server_set(&f->server, "{\"hang\":true}");
+  for (int i = 0; i < OPS; i++) record(f, "{\"endpoint\":\"/fill\",\"success\":true}"); /* judging takes a moment */
+  for (int i = 0; i < ROUNDS; i++) {
+    same_asker askers[ASKERS];
+    pthread_t threads[ASKERS];
+    snprintf(body, sizeof(body), "{\"text\":\"nothing to say\",\"attempt\":%d}", i + 1);
+    for (int k = 0; k < ASKERS; k++) {
+      askers[k] = (same_asker){f, &together, body, 0};
+      assert_int_equal(pthread_create(&threads[k], NULL, ask_at_once, &askers[k]), 0);
+    }
+    for (int k = 0; k < ASKERS; k++) pthread_join(threads[k], NULL);
+    assert_int_not_equal(askers[0].id, 0);
+    for (int k = 1; k < ASKERS; k++) assert_int_equal(askers[k].id, askers[0].id);
+  }
+  pthread_barrier_destroy(&together);
+  obs_calls_stop(f->calls);
+  obs_reviews_stop(f->reviews);
+  assert_int_equal(f->told, ROUNDS * ASKERS);
+}
+
 /* ---- what comes back ---- */
 
 static void test_restart(void **state) {
@@ -622,6 +666,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_model, make_with_model, clear),
       cmocka_unit_test_setup_teardown(test_what_rules_decide_is_not_asked, make_with_model, clear),
       cmocka_unit_test_setup_teardown(test_waiting, make_with_model, clear),
+      cmocka_unit_test_setup_teardown(test_equal_questions_at_once, make_with_model, clear),
       cmocka_unit_test_setup_teardown(test_restart, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_only_the_last_are_kept, make_ephemeral, clear),
   };

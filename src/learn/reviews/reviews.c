@@ -1,8 +1,10 @@
-/* Reviews: what is open, what is known, the thread that asks the model. */
 #include "learn/reviews/reviews.h"
 
 #include "base/clock.h"
+#include "base/hex.h"
+#include "base/row.h"
 #include "base/thread.h"
+#include "base/utf8.h"
 #include "learn/reviews/internal.h"
 
 #include <inttypes.h>
@@ -14,6 +16,14 @@
  * restarts, and none is given twice even when a crash left no row of it. */
 enum { ID_BITS = 16 };
 
+typedef struct {
+  uint64_t id, text_hash, context_hash;
+  uint32_t attempt;
+  obs_review_verdict verdict;
+  uint32_t len;
+  char *text; /* the result's JSON */
+} kept;
+
 struct obs_reviews {
   obs_reviews_opts opts;
   obs_records *records;
@@ -21,35 +31,143 @@ struct obs_reviews {
   bool running;
   pthread_mutex_t lock; /* of what follows */
   bool lock_made, wake_made;
-  pthread_cond_t wake;
+  pthread_cond_t wake; /* a job waits for the LLM, or stop */
   bool stop;
   uint64_t last_id;
-  obs_review_results results;
-  obs_review_job *first, **end; /* that wait for the model */
-  uint32_t nwaiting;
-  obs_review_job *asked; /* by the thread, now; NULL: none */
+  kept last[OBS_REVIEWS_KEPT]; /* results, a circle */
+  uint64_t nkept;              /* ever */
+  obs_review_job *open;        /* all jobs, in the order of their ids */
+  uint32_t nwaiting;           /* of them for the LLM */
 };
 
-static void format_id(uint64_t id, char out[OBS_CLUSTER_ID_LEN + 1]) {
-  obs_cluster_id_format(id, out); /* both are 16 hex digits */
+/* ---- results: written, read back from their rows, kept ---- */
+
+/* Why a verdict is what it is, beside the rules. */
+typedef struct {
+  const obs_review_opinion *opinion; /* NULL: the rules' alone */
+  const char *model;                 /* of the opinion */
+  const char *undecided;             /* why the rules' leaning stands; NULL: they decided */
+} reason;
+
+static void put_evidence(obs_json_writer *w, const char *rule, const char *text, const uint64_t *seqs, uint32_t n,
+                         uint64_t cluster) {
+  obs_json_object(w, NULL);
+  obs_json_cstr(w, "rule", rule);
+  obs_json_cstr(w, "text", text);
+  obs_json_u64s(w, "seqs", seqs, n);
+  if (cluster != 0)
+    obs_json_id(w, "cluster", cluster);
+  else
+    obs_json_null(w, "cluster");
+  obs_json_end(w);
 }
 
-bool obs_review_id_parse(obs_str text, uint64_t *id) {
-  return obs_cluster_id_parse(text, id);
+/* The members from `verdict` to `evidence`. */
+static void put_result(const obs_review_judgement *j, const reason *why, obs_json_writer *w) {
+  const obs_review_opinion *o = why->opinion;
+  char confidence[16];
+  obs_buf notes = {0};
+  if (o != NULL)
+    obs_buf_append(&notes, o->notes.p, o->notes.len);
+  else
+    obs_review_notes(j, &notes);
+  if (why->undecided != NULL) obs_buf_printf(&notes, " The rules alone do not decide it: %s.", why->undecided);
+  w->out->oom = w->out->oom || notes.oom;
+  (void)snprintf(confidence, sizeof(confidence), "%.2f", o != NULL ? o->confidence : j->confidence);
+  obs_json_cstr(w, "verdict", obs_review_verdict_names[o != NULL ? o->verdict : j->verdict]);
+  obs_json_raw(w, "confidence", obs_str_of(confidence));
+  obs_json_text(w, "notes", obs_utf8_cut_str(obs_buf_view(&notes), OBS_REVIEW_NOTES));
+  obs_json_cstr(w, "source", o != NULL ? "llm" : "heuristic");
+  obs_json_array(w, "evidence");
+  for (uint32_t i = 0; i < j->n; i++) {
+    const obs_review_finding *f = &j->findings[i];
+    put_evidence(w, obs_review_rule_names[f->rule], f->text, f->seqs, f->nseqs, f->cluster);
+  }
+  if (o != NULL) {
+    obs_buf text = {0};
+    obs_buf_printf(&text, "%s was asked", why->model);
+    if (o->unshown > 0)
+      obs_buf_printf(&text, "; it cites %" PRIu32 " op%s that it was not shown", o->unshown,
+                     o->unshown == 1 ? "" : "s");
+    obs_buf_putc(&text, '\0');
+    put_evidence(w, "model", text.oom ? "" : text.p, o->seqs, o->nseqs, 0);
+    obs_buf_fini(&text);
+  }
+  obs_json_end(w);
+  obs_buf_fini(&notes);
 }
 
-/* ---- open and close ---- */
+/* Takes the text over. Under the lock, or at open. */
+static void keep(obs_reviews *r, const kept *k) {
+  kept *place = &r->last[r->nkept++ % OBS_REVIEWS_KEPT];
+  free(place->text);
+  *place = *k;
+}
+
+/* The i-th from the latest; NULL: there is none. */
+static const kept *kept_at(const obs_reviews *r, uint64_t i) {
+  return i < r->nkept && i < OBS_REVIEWS_KEPT ? &r->last[(r->nkept - 1 - i) % OBS_REVIEWS_KEPT] : NULL;
+}
+
+static void find_earlier(const obs_reviews *r, const obs_review_job *job, obs_review_earlier *out) {
+  *out = (obs_review_earlier){0};
+  const kept *k;
+  for (uint64_t i = 0; (k = kept_at(r, i)) != NULL; i++) {
+    if (k->text_hash != job->text_hash || k->context_hash != job->context_hash) continue;
+    if (out->count++ > 0) continue; /* the latest says how it went */
+    out->last = k->id;
+    out->verdict = k->verdict;
+    out->answered = k->verdict == OBS_REVIEW_ACCEPT && job->attempt != 0 && k->attempt == job->attempt;
+  }
+}
 
 /* A row comes back. */
 static bool fold(void *arg, const cJSON *row, const char **why) {
+  static const struct {
+    const char *name;
+    cJSON_bool (*is)(const cJSON *const item);
+  } members[] = {{"verdict", cJSON_IsString},
+                 {"confidence", cJSON_IsNumber},
+                 {"notes", cJSON_IsString},
+                 {"source", cJSON_IsString},
+                 {"evidence", cJSON_IsArray}};
   obs_reviews *r = arg;
-  obs_review_kept k;
+  kept k = {0};
+  uint64_t attempt = 0;
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(row, "attempt");
   *why = "not a review";
-  if (!obs_review_kept_of_row(row, &k)) return false;
-  obs_review_results_add(&r->results, &k);
+  if (!obs_row_id(row, "review", &k.id) || !obs_row_id(row, "text_hash", &k.text_hash) ||
+      !obs_row_id(row, "context_hash", &k.context_hash) ||
+      !obs_review_verdict_parse(obs_row_text(row, "verdict"), &k.verdict))
+    return false;
+  if (!cJSON_IsNull(item) && (!obs_row_u64(row, "attempt", &attempt) || attempt < 1 || attempt > UINT32_MAX))
+    return false;
+  k.attempt = (uint32_t)attempt;
+  obs_buf text = {0};
+  obs_json_writer w = obs_json_write(&text);
+  obs_json_object(&w, NULL);
+  obs_json_id(&w, "id", k.id);
+  bool ok = true;
+  for (size_t i = 0; i < sizeof(members) / sizeof(*members) && ok; i++) {
+    item = cJSON_GetObjectItemCaseSensitive(row, members[i].name);
+    char *printed = members[i].is(item) ? cJSON_PrintUnformatted(item) : NULL;
+    ok = printed != NULL;
+    if (ok) obs_json_raw(&w, members[i].name, obs_str_of(printed));
+    cJSON_free(printed);
+  }
+  obs_json_end(&w);
+  if (!ok || text.oom) {
+    obs_buf_fini(&text);
+    return false;
+  }
+  k.text = text.p;
+  k.len = (uint32_t)text.len;
+  keep(r, &k);
   if (k.id > r->last_id) r->last_id = k.id;
   return true;
 }
+
+/* ---- open and close ---- */
 
 observer_err obs_reviews_open(const obs_reviews_opts *opts, obs_reviews **out, char *error_text, size_t size) {
   obs_reviews *r = calloc(1, sizeof(*r));
@@ -58,7 +176,6 @@ observer_err obs_reviews_open(const obs_reviews_opts *opts, obs_reviews **out, c
   *out = NULL;
   if (r == NULL) return err;
   r->opts = *opts;
-  r->end = &r->first;
   r->lock_made = pthread_mutex_init(&r->lock, NULL) == 0;
   if (r->lock_made && obs_thread_cond_init(&r->wake) == OBSERVER_E_OK) {
     obs_records_opts records = {
@@ -73,99 +190,120 @@ observer_err obs_reviews_open(const obs_reviews_opts *opts, obs_reviews **out, c
   return err;
 }
 
-static void free_job(obs_review_job *job) {
-  if (job == NULL) return;
-  for (obs_review_waiter *w; (w = job->waiters) != NULL;) {
-    job->waiters = w->next;
-    free(w);
-  }
-  obs_buf_fini(&job->context);
-  obs_buf_fini(&job->prompt);
-  free(job);
-}
-
 void obs_reviews_close(obs_reviews *r) {
   if (r == NULL) return;
   obs_reviews_stop(r);
   obs_records_close(r->records);
-  obs_review_results_fini(&r->results);
+  for (uint32_t i = 0; i < OBS_REVIEWS_KEPT; i++) free(r->last[i].text);
   if (r->wake_made) pthread_cond_destroy(&r->wake);
   if (r->lock_made) pthread_mutex_destroy(&r->lock);
   free(r);
 }
 
-/* ---- a result ---- */
+/* ---- jobs ---- */
 
-static void tell_waiters(obs_review_job *job) {
-  for (obs_review_waiter *w = job->waiters; w != NULL; w = w->next) w->done(w->arg);
+/* The open job of that id; with `same`, the one that is the same question. NULL: there is none. Under the lock. */
+static obs_review_job *find_open(const obs_reviews *r, uint64_t id, const obs_review_job *same) {
+  for (obs_review_job *j = r->open; j != NULL; j = j->next) {
+    if (same == NULL
+            ? j->id == id
+            : j->text_hash == same->text_hash && j->context_hash == same->context_hash && j->attempt == same->attempt)
+      return j;
+  }
+  return NULL;
 }
 
-static void put_row(const obs_reviews *r, const obs_review_job *job, const obs_review_reason *why,
-                    const obs_buf *result, obs_buf *row) {
-  char time[OBS_ISO8601_LEN + 1];
-  bool asked = why->opinion != NULL;
-  obs_clock_format(obs_clock_wall_ms(), time);
-  obs_buf_printf(row, "\"review\":\"%016" PRIx64 "\",\"time\":\"%s\",", job->id, time);
-  obs_buf_append(row, result->p, result->len);
-  obs_buf_puts(row, ",\"attempt\":");
-  obs_buf_printf(row, job->attempt > 0 ? "%" PRIu32 : "null", job->attempt);
-  obs_buf_printf(row, ",\"text_hash\":\"%016" PRIx64 "\",\"context\":", job->text_hash);
-  obs_buf_append(row, job->context.p, job->context.len);
-  obs_buf_printf(row, ",\"context_hash\":\"%016" PRIx64 "\",\"backend\":", job->context_hash);
-  obs_buf_printf(row, asked ? "\"%s\",\"model\":" : "null,\"model\":", asked ? obs_llm_kind_name(r->opts.model) : "");
-  if (asked)
-    obs_buf_json_cstr(row, obs_llm_name(r->opts.model));
-  else
-    obs_buf_puts(row, "null");
-  obs_buf_puts(row, ",\"model_error\":");
-  if (why->undecided != NULL && job->prompt.len > 0)
-    obs_buf_json_cstr(row, why->undecided);
-  else
-    obs_buf_puts(row, "null");
-  obs_buf_printf(row, ",\"ms\":%" PRIu64, obs_clock_mono_ms() - job->began_ms);
+static bool add_waiter(obs_review_job *job, void (*done)(void *arg), void *arg) {
+  if (done == NULL) return true;
+  obs_review_waiter *w = malloc(sizeof(*w));
+  if (w == NULL) return false;
+  *w = (obs_review_waiter){done, arg, job->waiters};
+  job->waiters = w;
+  return true;
 }
 
-/* Records a job's result, keeps it, and tells who waits. What cannot be recorded (the records say so in the log) is
- * answered all the same. `out` (may be NULL) gets the result. */
-static void finish(obs_reviews *r, obs_review_job *job, const obs_review_reason *why, obs_buf *out) {
-  obs_buf result = {0}, row = {0}, text = {0};
-  obs_review_result(&job->judgement, why, &result);
-  put_row(r, job, why, &result, &row);
-  if (!row.oom) (void)obs_records_append(r->records, &row, NULL);
-  obs_buf_printf(&text, "{\"id\":\"%016" PRIx64 "\",", job->id);
-  obs_buf_append(&text, result.p, result.len);
-  obs_buf_putc(&text, '}');
-  if (out != NULL) obs_buf_append(out, text.p, text.len);
-  if (out != NULL && (text.oom || result.oom)) out->oom = true;
+static void free_job(obs_review_job *job) {
+  obs_buf_fini(&job->context);
+  obs_buf_fini(&job->prompt);
+  free(job);
+}
+
+/* Takes the job from the open ones, wakes its waiters and frees it. Under the lock. */
+static void close_job(obs_reviews *r, obs_review_job *job) {
+  obs_review_job **at = &r->open;
+  while (*at != job) at = &(*at)->next;
+  *at = job->next;
+  if (job->waits) r->nwaiting--;
+  for (obs_review_waiter *w; (w = job->waiters) != NULL;) {
+    job->waiters = w->next;
+    w->done(w->arg);
+    free(w);
+  }
+  free_job(job);
+}
+
+/* A job that came to no result: its waiters find none. */
+static void give_up(obs_reviews *r, obs_review_job *job) {
   pthread_mutex_lock(&r->lock);
-  if (!text.oom && !result.oom) {
-    obs_review_results_add(&r->results,
-                           &(obs_review_kept){job->id, job->text_hash, job->context_hash, job->attempt,
-                                              obs_review_final(&job->judgement, why), (uint32_t)text.len, text.p});
+  close_job(r, job);
+  pthread_mutex_unlock(&r->lock);
+}
+
+/* Records a job's result, keeps it and closes the job. A result that cannot be recorded (the records log it) is
+ * answered all the same. `out` (may be NULL) gets it. */
+static void finish(obs_reviews *r, obs_review_job *job, const reason *why, obs_buf *out) {
+  obs_buf row = {0}, text = {0};
+  const obs_review_opinion *o = why->opinion;
+  obs_json_writer w = {.out = &row, .depth = 1};
+  obs_json_id(&w, "review", job->id);
+  obs_json_time(&w, "time", obs_clock_wall_ms());
+  put_result(&job->judgement, why, &w);
+  if (job->attempt > 0)
+    obs_json_u64(&w, "attempt", job->attempt);
+  else
+    obs_json_null(&w, "attempt");
+  obs_json_id(&w, "text_hash", job->text_hash);
+  obs_json_raw(&w, "context", obs_buf_view(&job->context));
+  obs_json_id(&w, "context_hash", job->context_hash);
+  obs_json_cstr(&w, "backend", o != NULL ? obs_llm_kind_name(r->opts.model) : NULL);
+  obs_json_cstr(&w, "model", o != NULL ? obs_llm_name(r->opts.model) : NULL);
+  obs_json_cstr(&w, "model_error", job->prompt.len > 0 ? why->undecided : NULL);
+  obs_json_u64(&w, "ms", obs_clock_mono_ms() - job->began_ms);
+  if (!row.oom) (void)obs_records_append(r->records, &row, NULL);
+
+  w = obs_json_write(&text);
+  obs_json_object(&w, NULL);
+  obs_json_id(&w, "id", job->id);
+  put_result(&job->judgement, why, &w);
+  obs_json_end(&w);
+  if (out != NULL) {
+    obs_buf_append(out, text.p, text.len);
+    out->oom = out->oom || text.oom;
+  }
+  obs_review_verdict verdict = o != NULL ? o->verdict : job->judgement.verdict;
+  const kept k = {job->id, job->text_hash, job->context_hash, job->attempt, verdict, (uint32_t)text.len, text.p};
+  pthread_mutex_lock(&r->lock);
+  if (!text.oom) {
+    keep(r, &k);
     text = (obs_buf){0};
   }
-  if (r->asked == job) r->asked = NULL;
-  tell_waiters(job);
+  close_job(r, job);
   pthread_mutex_unlock(&r->lock);
   obs_buf_fini(&text);
   obs_buf_fini(&row);
-  obs_buf_fini(&result);
 }
 
-/* ---- the model ---- */
-
-/* What is asked once, ever. */
-static uint64_t key_of(const obs_review_job *job) {
-  uint64_t key = XXH3_64bits_withSeed(&job->id, sizeof(job->id), sizeof("review"));
-  return key != 0 ? key : 1;
-}
+/* ---- the LLM ---- */
 
 static void ask(obs_reviews *r, obs_review_job *job) {
   obs_llm_answer answer = {0};
   obs_review_opinion opinion = {0};
   char error[320];
-  obs_review_reason why = {.model = obs_llm_name(r->opts.model)};
-  bool ok = obs_llm_ask(r->opts.model, "review", key_of(job), obs_review_system(), obs_buf_view(&job->prompt), &answer);
+  reason why = {.model = obs_llm_name(r->opts.model)};
+  /* Asked once, ever. */
+  uint64_t key = XXH3_64bits_withSeed(&job->id, sizeof(job->id), sizeof("review"));
+  bool ok = obs_llm_ask(r->opts.model, "review", key != 0 ? key : 1, obs_review_system(), obs_buf_view(&job->prompt),
+                        &answer);
   if (!ok)
     (void)snprintf(error, sizeof(error), "%s", answer.error);
   else
@@ -174,44 +312,31 @@ static void ask(obs_reviews *r, obs_review_job *job) {
     why.opinion = &opinion;
   else
     why.undecided = error;
-  if (answer.end != OBS_CALL_STOPPED) finish(r, job, &why, NULL);
+  if (answer.end != OBS_CALL_STOPPED)
+    finish(r, job, &why, NULL);
+  else
+    give_up(r, job);
   obs_llm_answer_fini(&answer);
   obs_buf_fini(&opinion.notes);
 }
 
-/* The next job, entered as the one that is asked about; NULL: stop. */
-static obs_review_job *take_job(obs_reviews *r) {
-  obs_review_job *job = NULL;
-  pthread_mutex_lock(&r->lock);
-  while (r->first == NULL && !r->stop) pthread_cond_wait(&r->wake, &r->lock);
-  if (!r->stop) {
-    job = r->first;
-    r->first = job->next;
-    if (r->first == NULL) r->end = &r->first;
-    r->nwaiting--;
-    r->asked = job;
-  }
-  pthread_mutex_unlock(&r->lock);
-  return job;
-}
-
-/* A job that the stop ended: who waits is told, and finds nothing. */
-static void give_up(obs_reviews *r, obs_review_job *job) {
-  pthread_mutex_lock(&r->lock);
-  if (r->asked == job) {
-    r->asked = NULL;
-    tell_waiters(job);
-  }
-  pthread_mutex_unlock(&r->lock);
-  free_job(job);
-}
-
 static void *run(void *arg) {
   obs_reviews *r = arg;
-  for (obs_review_job *job; (job = take_job(r)) != NULL;) {
+  pthread_mutex_lock(&r->lock);
+  while (!r->stop) {
+    obs_review_job *job = r->open;
+    while (job != NULL && !job->waits) job = job->next;
+    if (job == NULL) {
+      pthread_cond_wait(&r->wake, &r->lock);
+      continue;
+    }
+    job->waits = false;
+    r->nwaiting--;
+    pthread_mutex_unlock(&r->lock);
     ask(r, job);
-    give_up(r, job); /* of a finished one nothing is left but its memory */
+    pthread_mutex_lock(&r->lock);
   }
+  pthread_mutex_unlock(&r->lock);
   return NULL;
 }
 
@@ -230,50 +355,27 @@ void obs_reviews_stop(obs_reviews *r) {
   pthread_mutex_unlock(&r->lock);
   if (r->running) pthread_join(r->thread, NULL);
   r->running = false;
+  /* Cancelled by shutdown. Jobs that are judged now end on their own threads. */
   pthread_mutex_lock(&r->lock);
-  for (obs_review_job *job; (job = r->first) != NULL;) {
-    r->first = job->next;
-    tell_waiters(job);
-    free_job(job);
+  for (obs_review_job *job = r->open, *next; job != NULL; job = next) {
+    next = job->next;
+    if (job->waits) close_job(r, job);
   }
-  r->end = &r->first;
-  r->nwaiting = 0;
   pthread_mutex_unlock(&r->lock);
 }
 
 /* ---- begin ---- */
 
-/* The open job that `match` names: all of `id`, or the same question; with the lock. */
-static obs_review_job *open_job(const obs_reviews *r, uint64_t id, const obs_review_job *same) {
-  const obs_review_job *lists[] = {r->asked, r->first};
-  for (size_t i = 0; i < 2; i++) {
-    for (const obs_review_job *j = lists[i]; j != NULL; j = i == 0 ? NULL : j->next) {
-      bool is = same == NULL ? j->id == id
-                             : j->text_hash == same->text_hash && j->context_hash == same->context_hash &&
-                                   j->attempt == same->attempt;
-      if (is) return (obs_review_job *)j;
-    }
-  }
-  return NULL;
-}
-
-static bool add_waiter(obs_review_job *job, void (*done)(void *arg), void *arg) {
-  if (done == NULL) return true;
-  obs_review_waiter *w = malloc(sizeof(*w));
-  if (w == NULL) return false;
-  *w = (obs_review_waiter){done, arg, job->waiters};
-  job->waiters = w;
-  return true;
-}
-
 static obs_review_state put_pending(uint64_t id, obs_buf *out) {
-  char text[OBS_CLUSTER_ID_LEN + 1];
-  format_id(id, text);
-  obs_buf_printf(out, "{\"id\":\"%s\",\"status\":\"pending\"}", text);
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
+  obs_json_id(&w, "id", id);
+  obs_json_cstr(&w, "status", "pending");
+  obs_json_end(&w);
   return OBS_REVIEW_PENDING;
 }
 
-/* Who asks, and where the answer goes. */
+/* Where the answer goes. */
 typedef struct {
   void (*done)(void *arg);
   void *arg;
@@ -281,24 +383,28 @@ typedef struct {
   obs_buf *out;
 } asker;
 
-/* Joins an open job that is the same question, else gives `job` its id and says what was reviewed before. */
-static bool enter(obs_reviews *r, obs_review_job *job, obs_review_earlier *earlier, const asker *who) {
+/* Joins an open job that is the same question, whatever thread has it; else opens `job`, with an id, and says what was
+ * reviewed before. Both under one lock, so that two equal questions at once are one job. */
+static bool join_or_open(obs_reviews *r, obs_review_job *job, obs_review_earlier *earlier, const asker *who) {
   pthread_mutex_lock(&r->lock);
-  obs_review_job *same = open_job(r, 0, job);
+  obs_review_job *same = find_open(r, 0, job);
   if (same != NULL) {
     *who->id = same->id;
-    (void)add_waiter(same, who->done, who->arg); /* without memory it is asked for later */
+    (void)add_waiter(same, who->done, who->arg); /* without memory the asker asks later */
   } else {
     uint64_t now = (uint64_t)obs_clock_wall_ms() << ID_BITS;
     job->id = r->last_id = now > r->last_id ? now : r->last_id + 1;
     *who->id = job->id;
-    obs_review_results_earlier(&r->results, job, earlier);
+    find_earlier(r, job, earlier);
+    obs_review_job **end = &r->open;
+    while (*end != NULL) end = &(*end)->next;
+    *end = job;
   }
   pthread_mutex_unlock(&r->lock);
   return same != NULL;
 }
 
-/* Puts the job before the model; NULL, or why not. The job is the thread's then. */
+/* Lets the job wait for the LLM; NULL, or why not. It is the review thread's then. */
 static const char *hand_over(obs_reviews *r, obs_review_job *job, const asker *who) {
   const char *why = NULL;
   pthread_mutex_lock(&r->lock);
@@ -309,8 +415,7 @@ static const char *hand_over(obs_reviews *r, obs_review_job *job, const asker *w
   else if (!add_waiter(job, who->done, who->arg))
     why = observer_strerror(OBSERVER_E_NOMEM);
   if (why == NULL) {
-    *r->end = job;
-    r->end = &job->next;
+    job->waits = true;
     r->nwaiting++;
     pthread_cond_signal(&r->wake);
   }
@@ -321,28 +426,28 @@ static const char *hand_over(obs_reviews *r, obs_review_job *job, const asker *w
 static obs_review_state judge(obs_reviews *r, const obs_review_request *req, obs_review_job *job, const asker *who) {
   obs_review_earlier earlier;
   obs_review_record record;
-  obs_review_reason why = {0};
-  if (enter(r, job, &earlier, who)) {
+  reason why = {0};
+  if (join_or_open(r, job, &earlier, who)) {
     free_job(job);
     return put_pending(*who->id, who->out);
   }
   obs_review_look(&r->opts.evidence, &req->subject, &record);
   obs_review_case c = {&req->subject, r->opts.clusters, &record, &earlier};
   observer_err err = obs_review_judge(&c, &job->judgement);
-  if (err == OBSERVER_E_OK && !job->judgement.decisive && r->opts.model != NULL) {
-    err = obs_review_question(&req->subject, &record, &r->opts.evidence, job);
-    if (err == OBSERVER_E_OK) {
-      why.undecided = hand_over(r, job, who);
-      if (why.undecided == NULL) return put_pending(*who->id, who->out);
-    }
-  } else if (!job->judgement.decisive) {
+  if (err == OBSERVER_E_OK && !job->judgement.decisive) {
     why.undecided = "no model is configured";
+    if (r->opts.model != NULL) {
+      err = obs_review_question(&req->subject, &record, &r->opts.evidence, job);
+      if (err == OBSERVER_E_OK) why.undecided = hand_over(r, job, who);
+      if (err == OBSERVER_E_OK && why.undecided == NULL) return put_pending(*who->id, who->out);
+    }
   }
-  if (err == OBSERVER_E_OK)
+  if (err == OBSERVER_E_OK) {
     finish(r, job, &why, who->out);
-  else
+  } else {
     who->out->oom = true;
-  free_job(job);
+    give_up(r, job);
+  }
   return OBS_REVIEW_DONE;
 }
 
@@ -375,9 +480,13 @@ obs_review_state obs_reviews_begin(obs_reviews *r, obs_str body, void (*done)(vo
 
 /* ---- later ---- */
 
+bool obs_review_id_parse(obs_str text, uint64_t *id) {
+  return obs_hex_parse(text, id);
+}
+
 void obs_reviews_forget(obs_reviews *r, uint64_t id, const void *arg) {
   pthread_mutex_lock(&r->lock);
-  obs_review_job *job = open_job(r, id, NULL);
+  obs_review_job *job = find_open(r, id, NULL);
   for (obs_review_waiter **at = job != NULL ? &job->waiters : NULL; at != NULL && *at != NULL;) {
     obs_review_waiter *w = *at;
     if (w->arg == arg) {
@@ -393,11 +502,12 @@ void obs_reviews_forget(obs_reviews *r, uint64_t id, const void *arg) {
 obs_review_state obs_reviews_get(obs_reviews *r, uint64_t id, obs_buf *out) {
   obs_review_state state = OBS_REVIEW_BAD;
   pthread_mutex_lock(&r->lock);
-  const obs_review_kept *k = obs_review_results_find(&r->results, id);
+  const kept *k = NULL;
+  for (uint64_t i = 0; (k = kept_at(r, i)) != NULL && k->id != id;) i++;
   if (k != NULL) {
     obs_buf_append(out, k->text, k->len);
     state = OBS_REVIEW_DONE;
-  } else if (open_job(r, id, NULL) != NULL) {
+  } else if (find_open(r, id, NULL) != NULL) {
     state = put_pending(id, out);
   }
   pthread_mutex_unlock(&r->lock);

@@ -1,5 +1,5 @@
 /* What a text shows by itself. Phrases are looked for in lower case, between word boundaries. */
-#include "learn/reviews/review_rules.h"
+#include "learn/reviews/rules.h"
 
 #include <strings.h>
 #include <xxhash.h>

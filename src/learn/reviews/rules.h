@@ -4,8 +4,8 @@
  * against it. Their sum decides when it is at least OBS_REVIEW_DECISIVE from 0; its logistic is the confidence either
  * way. A sum of 0 or more means accept; else the finding with most against it says whether to reject or to cycle.
  * Reads clusters and the ring's last OBS_REVIEW_LOOK ops, so not for NNG's threads; nothing else is shared. */
-#ifndef OBS_LEARN_REVIEWS_REVIEW_RULES_H
-#define OBS_LEARN_REVIEWS_REVIEW_RULES_H
+#ifndef OBS_LEARN_REVIEWS_RULES_H
+#define OBS_LEARN_REVIEWS_RULES_H
 
 #include "cluster/clusters.h"
 #include "learn/evidence.h"
@@ -33,8 +33,8 @@ typedef enum {
 } obs_review_verdict;
 
 extern const char *const obs_review_verdict_names[OBS_REVIEW_VERDICT_COUNT];
-/* `text` NULL: false. */
-bool obs_review_verdict_parse(const char *text, obs_review_verdict *out);
+/* text.p NULL: false. */
+bool obs_review_verdict_parse(obs_str text, obs_review_verdict *out);
 
 /* X(rule, name, weight, what it leads to, what is said of it in the notes) */
 #define OBS_REVIEW_RULES(X)                                                                                            \
@@ -141,7 +141,7 @@ observer_err obs_review_judge(const obs_review_case *c, obs_review_judgement *ou
 /* The notes of the findings that speak for the verdict, at most three sentences. */
 void obs_review_notes(const obs_review_judgement *j, obs_buf *out);
 
-/* ---- of texts (review_text.c) ---- */
+/* ---- of texts (text.c) ---- */
 
 /* Whether both are the same but for white space. */
 bool obs_review_same_text(obs_str a, obs_str b);
@@ -168,12 +168,5 @@ obs_review_hit obs_review_unsupported(obs_str low);
 obs_str obs_review_concrete(obs_str low);
 /* 1: it claims success; -1: failure; 0: neither, or both. */
 int obs_review_claim(obs_str low);
-
-/* ---- of clusters (review_known.c) ---- */
-
-/* Looks for the templates of open clusters of the endpoint that have `least` failures in the text; the one that covers
- * most of it is the finding's cluster. *share: how much of the text it covers, 0: there is none. */
-observer_err obs_review_known(obs_clusters *clusters, obs_str endpoint, obs_str text, uint32_t least,
-                              obs_review_finding *out, double *share);
 
 #endif

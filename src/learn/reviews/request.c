@@ -1,7 +1,7 @@
 /* What is posted for review, read and checked. */
 #include "base/clock.h"
+#include "base/row.h"
 #include "base/utf8.h"
-#include "learn/member.h"
 #include "learn/reviews/internal.h"
 
 #include <stdio.h>
@@ -80,7 +80,7 @@ static bool take_op(obs_review_request *req, const cJSON *json, const obs_op_lim
 static bool take_text(obs_review_request *req, const cJSON *json, const obs_op_limits *limits, char *error,
                       size_t size) {
   if (!cJSON_IsString(json)) return wrong(error, size, "text", "must be a string");
-  req->subject.text = obs_item_text(json);
+  req->subject.text = obs_row_item_text(json);
   if (req->subject.text.len <= limits->string_bytes) return true;
   (void)snprintf(error, size, "text: longer than %u bytes", (unsigned)limits->string_bytes);
   return false;
@@ -93,7 +93,7 @@ static bool take_member(const cJSON *context, const char *name, obs_str *to, cha
     (void)snprintf(error, size, "context.%s: must be a string", name);
     return false;
   }
-  *to = obs_item_text(item);
+  *to = obs_row_item_text(item);
   if (to->len <= OBS_REVIEW_MEMBER) return true;
   (void)snprintf(error, size, "context.%s: longer than %d bytes", name, OBS_REVIEW_MEMBER);
   return false;
@@ -104,7 +104,7 @@ static bool take_context(obs_review_request *req, const cJSON *json, const obs_o
   obs_review_subject *s = &req->subject;
   if (json == NULL) return true;
   if (cJSON_IsString(json)) {
-    s->said = obs_item_text(json);
+    s->said = obs_row_item_text(json);
     return s->said.len <= limits->string_bytes || wrong(error, size, "context", "too long");
   }
   if (!cJSON_IsObject(json)) return wrong(error, size, "context", "must be an object or a string");
@@ -124,24 +124,23 @@ static bool take_attempt(obs_review_request *req, const cJSON *json, char *error
   return true;
 }
 
-/* Appends a member, cut at `max` bytes, and adds it to the hash; one that is not known counts by its absence. */
-static void put_member(obs_review_request *req, const char *name, obs_str value, uint32_t max) {
+/* Writes a member, cut at `max` bytes, and adds it to the hash; an absent one counts by its absence. */
+static void put_member(obs_review_request *req, obs_json_writer *w, const char *name, obs_str value, uint32_t max) {
   uint64_t len = value.p != NULL ? value.len : UINT64_MAX;
   req->context_hash = XXH3_64bits_withSeed(&len, sizeof(len), req->context_hash);
   if (value.p == NULL) return;
   req->context_hash = XXH3_64bits_withSeed(value.p, value.len, req->context_hash);
-  value.len = (uint32_t)obs_utf8_cut(value.p, value.len, max);
-  obs_buf_printf(&req->context, "%s\"%s\":", req->context.len > 1 ? "," : "", name);
-  obs_buf_json_str(&req->context, value);
+  obs_json_text(w, name, obs_utf8_cut_str(value, max));
 }
 
 static void put_context(obs_review_request *req) {
-  obs_buf_putc(&req->context, '{');
-#define PUT_MEMBER(name, of) put_member(req, #name, req->subject.of, OBS_REVIEW_MEMBER);
+  obs_json_writer w = obs_json_write(&req->context);
+  obs_json_object(&w, NULL);
+#define PUT_MEMBER(name, of) put_member(req, &w, #name, req->subject.of, OBS_REVIEW_MEMBER);
   CONTEXT_MEMBERS(PUT_MEMBER)
 #undef PUT_MEMBER
-  put_member(req, "text", req->subject.said, OBS_REVIEW_SAID);
-  obs_buf_putc(&req->context, '}');
+  put_member(req, &w, "text", req->subject.said, OBS_REVIEW_SAID);
+  obs_json_end(&w);
 }
 
 bool obs_review_request_read(obs_review_request *req, obs_str body, const obs_op_limits *limits, char *error,
