@@ -127,7 +127,8 @@ static void explain(CURL *curl, CURLcode rc, const char *detail, const obs_http_
   default:
     out->end = OBS_HTTP_BROKEN;
   }
-  snprintf(out->error, sizeof(out->error), "%s", why);
+  snprintf(out->error, sizeof(out->error), "%.*s", (int)sizeof(out->error) - 1,
+           why); /* libcurl's texts may be longer */
 }
 
 static bool make_headers(const obs_http_request *request, struct curl_slist **list) {
