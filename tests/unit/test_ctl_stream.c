@@ -1,5 +1,5 @@
 /* observerctl's record splitter: what a stream holds, cut anywhere. */
-#include "observerctl/stream.h"
+#include "observerctl/publish/stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,168 @@
+#include "observerctl/ask/ask.h"
+
+#include "base/clock.h"
+#include "observerctl/ask/page.h"
+#include "observerctl/cli/range.h"
+
+#include <inttypes.h>
+
+enum { TIMEOUT_MS = 60000, PAGE_ROWS = 1000, NAME_MAX_LEN = 32 };
+
+static const char what_to_do[] = "is observerd running there? `observerctl doctor` looks, --url or OBSERVER_URL names "
+                                 "another one";
+
+static bool report(const obs_args *args, bool ok, const obs_http_answer *answer) {
+  if (ok) return true;
+  if (answer->status == 0)
+    obs_ctl_error(args, "%s (%s)", answer->error, what_to_do);
+  else
+    obs_ctl_error(args, "%s", answer->error);
+  return false;
+}
+
+bool obs_ask(const obs_args *args, const char *path, obs_http_answer *out) {
+  return report(args, obs_http_get(obs_args_text(args, "url"), path, TIMEOUT_MS, out), out);
+}
+
+bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_http_answer *out) {
+  const char *url = obs_args_text(args, "url");
+  return report(args, obs_http_post(url, path, "application/json", body->p, body->len, TIMEOUT_MS, out), out);
+}
+
+cJSON *obs_ask_json(const obs_args *args, const char *path) {
+  obs_http_answer answer;
+  cJSON *json = NULL;
+  if (obs_ask(args, path, &answer) && (json = cJSON_ParseWithLength(answer.body.p, answer.body.len)) == NULL)
+    obs_ctl_error(args, "%s%s: the answer is not JSON: no observerd?", obs_args_text(args, "url"), path);
+  obs_http_answer_fini(&answer);
+  return json;
+}
+
+int obs_ask_print(const obs_args *args, const char *path) {
+  obs_http_answer answer;
+  bool ok = obs_ask(args, path, &answer);
+  if (ok) {
+    (void)fwrite(answer.body.p, 1, answer.body.len, stdout);
+    putchar('\n');
+  }
+  obs_http_answer_fini(&answer);
+  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+}
+
+static int show_answer(const obs_args *args, const char *path, obs_ask_answer show) {
+  cJSON *answer = obs_ask_json(args, path);
+  if (answer == NULL) return OBS_CTL_FAILED;
+  bool ok = show(args, answer);
+  if (!ok) obs_ctl_error(args, "out of memory");
+  cJSON_Delete(answer);
+  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+}
+
+int obs_ask_show(const obs_args *args, obs_buf *path, obs_ask_answer show) {
+  obs_buf_putc(path, '\0');
+  if (path->oom) {
+    obs_ctl_error(args, "out of memory");
+    return OBS_CTL_FAILED;
+  }
+  return obs_args_given(args, "json") ? obs_ask_print(args, path->p) : show_answer(args, path->p, show);
+}
+
+int obs_ask_list(const obs_args *args, const obs_ask_listing *l) {
+  obs_buf path = {0};
+  const char *id = args->nrest > 0 ? args->rest[0] : NULL;
+  int status = OBS_CTL_USAGE;
+  obs_buf_puts(&path, l->route);
+  if (id != NULL ? l->is_id(args, id) : l->add_filters(args, &path)) {
+    if (id != NULL) obs_buf_printf(&path, "/%s", id);
+    status = obs_ask_show(args, &path, id != NULL ? l->show_one : l->show_list);
+  }
+  obs_buf_fini(&path);
+  return status;
+}
+
+/* ---- filters ---- */
+
+static void add_time(obs_buf *path, const char *name, int64_t ms) {
+  char iso[OBS_ISO8601_LEN + 1];
+  obs_clock_format(ms, iso);
+  obs_http_param(path, name, iso);
+}
+
+bool obs_ask_since(const obs_args *args, obs_buf *path) {
+  int64_t ms = INT64_MIN;
+  if (!obs_range_end(args, "since", &ms)) return false;
+  if (ms != INT64_MIN) add_time(path, "since", ms);
+  return true;
+}
+
+bool obs_ask_range(const obs_args *args, obs_buf *path) {
+  obs_range range;
+  if (!obs_range_parse(args, &range)) return false;
+  if (range.since_ms != INT64_MIN) add_time(path, "since", range.since_ms);
+  if (range.until_ms != INT64_MAX) add_time(path, "until", range.until_ms);
+  return true;
+}
+
+bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nflags, obs_buf *path) {
+  for (size_t i = 0; i < nflags; i++) {
+    const char *text = obs_args_text(args, flags[i]);
+    char name[NAME_MAX_LEN];
+    if (text == NULL) continue;
+    if (*text == '\0') {
+      obs_ctl_error(args, "--%s: must not be empty", flags[i]);
+      return false;
+    }
+    snprintf(name, sizeof(name), "%s", flags[i]);
+    for (char *p = name; *p != '\0'; p++) *p = *p == '-' ? '_' : *p;
+    obs_http_param(path, name, text);
+  }
+  return true;
+}
+
+/* ---- pages ---- */
+
+typedef struct {
+  obs_ask_row fn;
+  void *arg;
+  uint64_t limit, given;
+  bool stopped;
+  char cursor[OBS_PAGE_CURSOR];
+} pages;
+
+static bool on_row(void *arg, uint64_t number, const char *row, size_t len) {
+  pages *p = arg;
+  (void)number;
+  p->given++;
+  p->stopped = !p->fn(p->arg, row, len) || p->given == p->limit;
+  return !p->stopped;
+}
+
+static bool ask_page(const obs_args *args, const obs_buf *path, pages *p) {
+  obs_buf url = {0};
+  obs_http_answer answer = {0};
+  char number[24];
+  uint64_t left = p->limit - p->given;
+  snprintf(number, sizeof(number), "%" PRIu64, p->limit == 0 || left > PAGE_ROWS ? (uint64_t)PAGE_ROWS : left);
+  obs_buf_append(&url, path->p, path->len);
+  obs_http_param(&url, "limit", number);
+  if (p->cursor[0] != '\0') obs_http_param(&url, "cursor", p->cursor);
+  obs_buf_putc(&url, '\0');
+  bool ok = !url.oom && obs_ask(args, url.p, &answer);
+  if (url.oom) obs_ctl_error(args, "out of memory");
+  if (ok && !obs_page_read(&answer.body, on_row, p, p->cursor)) {
+    obs_ctl_error(args, "%s%s: the answer is no page of rows: no observerd?", obs_args_text(args, "url"), url.p);
+    ok = false;
+  }
+  obs_http_answer_fini(&answer);
+  obs_buf_fini(&url);
+  return ok;
+}
+
+int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_ask_row fn, void *arg, bool *more) {
+  pages p = {.fn = fn, .arg = arg, .limit = limit};
+  do {
+    if (!ask_page(args, path, &p)) return OBS_CTL_FAILED;
+  } while (p.cursor[0] != '\0' && !p.stopped);
+  *more = p.cursor[0] != '\0';
+  return OBS_CTL_OK;
+}

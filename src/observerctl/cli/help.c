@@ -1,0 +1,66 @@
+/* --help, from the tables. */
+#include "observerctl/cli/command.h"
+
+#include <string.h>
+
+enum { TEXT_WIDTH = 92, LEFT_WIDTH = 30 };
+
+/* Words of one paragraph, wrapped. */
+static const char *put_paragraph(const char *p, FILE *out) {
+  size_t column = 0;
+  while (*p != '\0' && !(p[0] == '\n' && p[1] == '\n')) {
+    size_t len = strcspn(p, " \n");
+    if (column > 0 && column + 1 + len > TEXT_WIDTH) {
+      fputc('\n', out);
+      column = 0;
+    }
+    if (column > 0 && len > 0) column += (size_t)fprintf(out, " ");
+    column += fwrite(p, 1, len, out);
+    p += len;
+    if (*p == ' ' || (*p == '\n' && p[1] != '\n')) p++;
+  }
+  fputc('\n', out);
+  return p + strspn(p, "\n");
+}
+
+static void put_flag(const obs_flag *f, FILE *out) {
+  char left[80];
+  const char *before = f->meta != NULL ? " " : "", *meta = f->meta != NULL ? f->meta : "";
+  if (f->meta == NULL && f->choices != NULL) meta = "[=BOOL]";
+  if (f->letter != 0)
+    snprintf(left, sizeof(left), "-%c, --%s%s%s", f->letter, f->name, before, meta);
+  else
+    snprintf(left, sizeof(left), "    --%s%s%s", f->name, before, meta);
+  fprintf(out, "  %-*s %s", LEFT_WIDTH, left, f->help);
+  if (f->choices != NULL && f->meta != NULL) fprintf(out, ": %s", f->choices);
+  if (f->initial != NULL) fprintf(out, " [%s]", f->initial);
+  if (f->env != NULL) fprintf(out, " (%s)", f->env);
+  fputc('\n', out);
+}
+
+void obs_help_command(const obs_command *c, FILE *out) {
+  fprintf(out, "usage: observerctl %s%s%s%s\n\n", c->name, c->nflags > 0 ? " [OPTION]..." : "",
+          c->arguments != NULL ? " " : "", c->arguments != NULL ? c->arguments : "");
+  for (const char *p = c->description != NULL ? c->description : c->summary; *p != '\0';) {
+    p = put_paragraph(p, out);
+    if (*p != '\0') fputc('\n', out);
+  }
+  if (c->nflags > 0) fputc('\n', out);
+  for (size_t i = 0; i < c->nflags; i++) put_flag(&c->flags[i], out);
+  if (c->examples != NULL) fputs("\nExamples:\n", out);
+  for (const char *p = c->examples; p != NULL && *p != '\0'; p += strspn(p, "\n")) {
+    size_t len = strcspn(p, "\n");
+    fprintf(out, "  %.*s\n", (int)len, p);
+    p += len;
+  }
+  fputs("\nExit status: 0 done, 1 failed, 2 used wrongly", out);
+  for (size_t i = 0; i < c->nexits; i++) fprintf(out, ", %d %s", c->exits[i].status, c->exits[i].meaning);
+  fputs(".\n", out);
+}
+
+void obs_help_all(FILE *out) {
+  fputs("usage: observerctl COMMAND [OPTION]... [ARGUMENT]...\n\n", out);
+  for (size_t i = 0; i < obs_ncommands; i++)
+    fprintf(out, "  %-11s %s\n", obs_commands[i]->name, obs_commands[i]->summary);
+  fputs("\n`observerctl COMMAND --help` says more. Exit status: 0 done, 1 failed, 2 used wrongly.\n", out);
+}

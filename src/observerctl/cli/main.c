@@ -1,0 +1,80 @@
+#include "observerctl/cli/commands.h"
+#include "observerctl/cli/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* In the order of --help: publish, read, what was learned, follow, look after. */
+const obs_command *const obs_commands[] = {
+    &obs_ctl_demo,     &obs_ctl_pub,        &obs_ctl_run,         &obs_ctl_replay,   &obs_ctl_rejected,
+    &obs_ctl_stats,    &obs_ctl_summary,    &obs_ctl_ops,         &obs_ctl_sessions, &obs_ctl_clusters,
+    &obs_ctl_analyses, &obs_ctl_playbooks,  &obs_ctl_escalations, &obs_ctl_advice,   &obs_ctl_review,
+    &obs_ctl_tail,     &obs_ctl_top,        &obs_ctl_check,       &obs_ctl_doctor,   &obs_ctl_cluster,
+    &obs_ctl_fields,   &obs_ctl_completion, &obs_ctl_man,
+};
+const size_t obs_ncommands = sizeof(obs_commands) / sizeof(obs_commands[0]);
+
+static const obs_command *find(const char *name) {
+  for (size_t i = 0; i < obs_ncommands; i++) {
+    if (strcmp(obs_commands[i]->name, name) == 0) return obs_commands[i];
+  }
+  return NULL;
+}
+
+/* --help before any `--` or, for a command that takes another one, before its first argument. */
+static bool wants_help(const obs_command *c, int argc, char **argv) {
+  for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+    if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    if (c->verbatim && argv[i][0] != '-') return false;
+  }
+  return false;
+}
+
+/* A closed descriptor 0, 1 or 2 would be given to a socket, and texts read from it or written into it. What stands
+ * there instead can be used as little as what was closed. */
+static void hold_standard_files(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) abort();
+  }
+}
+
+/* What could not be written is said, unless the reader has gone away. `name`: of the command, or "". */
+static int finish(const char *name, int status) {
+  if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+  if (errno != EPIPE)
+    fprintf(stderr, "observerctl%s%s: standard output: %s\n", *name != '\0' ? " " : "", name, strerror(errno));
+  return status == OBS_CTL_OK ? OBS_CTL_FAILED : status;
+}
+
+static int run(const obs_command *c, int argc, char **argv) {
+  if (wants_help(c, argc, argv)) {
+    obs_help_command(c, stdout);
+    return finish(c->name, OBS_CTL_OK);
+  }
+  obs_args args;
+  int status = obs_args_parse(&args, c, argc, argv) ? c->run(&args) : OBS_CTL_USAGE;
+  obs_args_fini(&args);
+  return finish(c->name, status);
+}
+
+int main(int argc, char **argv) {
+  const char *name = argc > 1 ? argv[1] : "";
+  hold_standard_files();
+  obs_text_setup();
+  if (strcmp(name, "--version") == 0) {
+    puts("observerctl " OBSERVER_VERSION);
+    return finish("", OBS_CTL_OK);
+  }
+  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+    obs_help_all(stdout);
+    return finish("", OBS_CTL_OK);
+  }
+  const obs_command *c = find(name);
+  if (c != NULL) return run(c, argc - 1, argv + 1);
+  if (*name != '\0') fprintf(stderr, "observerctl: %s: no such command\n", name);
+  obs_help_all(stderr);
+  return OBS_CTL_USAGE;
+}

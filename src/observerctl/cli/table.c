@@ -1,0 +1,110 @@
+#include "observerctl/cli/table.h"
+
+#include "observerctl/cli/text.h"
+
+enum { GAP = 2, LEAST = 6 };
+
+void obs_table_init(obs_table *t, const obs_column *columns, unsigned ncolumns) {
+  *t = (obs_table){.columns = columns, .ncolumns = ncolumns};
+}
+
+void obs_table_fini(obs_table *t) {
+  obs_buf_fini(&t->text);
+  obs_buf_fini(&t->cells);
+}
+
+void obs_table_put(obs_table *t, obs_style style, const char *text, size_t len) {
+  obs_cell cell = {t->text.len, len, style};
+  obs_buf_append(&t->text, text, len);
+  obs_buf_append(&t->cells, &cell, sizeof(cell));
+}
+
+void obs_table_puts(obs_table *t, obs_style style, const char *text) {
+  obs_table_put(t, style, text, strlen(text));
+}
+
+static unsigned columns_of(obs_buf *scratch, const char *s, size_t len) {
+  scratch->len = 0;
+  return obs_text_put(scratch, s, len, OBS_TEXT_ALL);
+}
+
+static void measure(const obs_table *t, size_t nrows, obs_buf *scratch, unsigned *widths) {
+  const obs_cell *cells = (const obs_cell *)(const void *)t->cells.p;
+  for (unsigned c = 0; c < t->ncolumns; c++) {
+    widths[c] = (unsigned)strlen(t->columns[c].title);
+    for (size_t row = 0; row < nrows; row++) {
+      const obs_cell *cell = &cells[row * t->ncolumns + c];
+      unsigned w = columns_of(scratch, t->text.p + cell->at, cell->len);
+      if (w > widths[c]) widths[c] = w;
+    }
+  }
+}
+
+/* The widest column that gives, or -1 when all are at their least. */
+static int widest(const obs_table *t, const unsigned *widths) {
+  int found = -1;
+  for (unsigned c = 0; c < t->ncolumns; c++) {
+    if (!t->columns[c].gives || widths[c] <= LEAST) continue;
+    if (found < 0 || widths[c] > widths[found]) found = (int)c;
+  }
+  return found;
+}
+
+static void fit(const obs_table *t, unsigned width, unsigned *widths) {
+  unsigned total = GAP * (t->ncolumns - 1);
+  for (unsigned c = 0; c < t->ncolumns; c++) total += widths[c];
+  for (int c; total > width && (c = widest(t, widths)) >= 0; total--) widths[c]--;
+}
+
+typedef struct {
+  FILE *out;
+  obs_buf *scratch;
+  unsigned left; /* columns of the line; 0 when `bounded`: the line is full */
+  bool bounded;
+} line;
+
+static void put_spaces(line *l, unsigned n) {
+  if (l->bounded && n > l->left) n = l->left;
+  l->left -= l->bounded ? n : 0;
+  fprintf(l->out, "%*s", (int)n, "");
+}
+
+/* One cell, padded to `width` unless it is the last of its line. */
+static void put_cell(line *l, const obs_column *column, unsigned width, bool last, obs_style style, const char *text,
+                     size_t len) {
+  if (l->bounded && width > l->left) width = l->left;
+  if (width == 0) return;
+  l->scratch->len = 0;
+  unsigned w = obs_text_put(l->scratch, text, len, width), pad = width > w ? width - w : 0;
+  if (column->right) put_spaces(l, pad);
+  const char *start = style != OBS_STYLE_PLAIN ? obs_term_style(l->out, style) : "";
+  fputs(start, l->out);
+  (void)fwrite(l->scratch->p, 1, l->scratch->len, l->out);
+  if (*start != '\0') fputs(obs_term_style(l->out, OBS_STYLE_PLAIN), l->out);
+  l->left -= l->bounded ? w : 0;
+  if (!column->right && !last) put_spaces(l, pad);
+}
+
+bool obs_table_print(const obs_table *t, FILE *out) {
+  const obs_cell *cells = (const obs_cell *)(const void *)t->cells.p;
+  size_t nrows = t->cells.len / sizeof(obs_cell) / t->ncolumns;
+  unsigned widths[OBS_TABLE_MAX], width = obs_term_width(out);
+  obs_buf scratch = {0};
+  if (t->text.oom || t->cells.oom || !obs_buf_reserve(&scratch, 1)) return false;
+  measure(t, nrows, &scratch, widths);
+  if (width > 0) fit(t, width, widths);
+  for (size_t row = 0; nrows > 0 && row <= nrows; row++) {
+    line l = {out, &scratch, width, width > 0};
+    for (unsigned c = 0; c < t->ncolumns; c++) {
+      const obs_cell *cell = row > 0 ? &cells[(row - 1) * t->ncolumns + c] : NULL;
+      const char *text = cell != NULL ? t->text.p + cell->at : t->columns[c].title;
+      if (c > 0) put_spaces(&l, GAP);
+      put_cell(&l, &t->columns[c], widths[c], c + 1 == t->ncolumns, cell != NULL ? cell->style : OBS_STYLE_BOLD, text,
+               cell != NULL ? cell->len : strlen(text));
+    }
+    fputc('\n', out);
+  }
+  bool ok = !scratch.oom;
+  obs_buf_fini(&scratch);
+  return ok;
+}

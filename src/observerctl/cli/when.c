@@ -1,0 +1,51 @@
+#include "observerctl/cli/when.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A number of at most 9 digits and a unit. */
+static bool parse_age(const char *text, int64_t *ms) {
+  static const struct {
+    char unit;
+    int64_t ms;
+  } units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}, {'w', 604800000}};
+  size_t digits = strspn(text, "0123456789");
+  if (digits == 0 || digits > 9 || strlen(text) != digits + 1) return false;
+  for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+    if (text[digits] != units[i].unit) continue;
+    *ms = strtoll(text, NULL, 10) * units[i].ms;
+    return true;
+  }
+  return false;
+}
+
+bool obs_when_parse(const char *text, int64_t now_ms, int64_t *out) {
+  int64_t age;
+  if (!parse_age(text, &age)) return obs_clock_parse(text, strlen(text), out);
+  *out = now_ms - age;
+  return true;
+}
+
+int64_t obs_when_offset(int64_t ms) {
+  time_t seconds = (time_t)(ms / 1000 - (ms % 1000 < 0));
+  struct tm t;
+  return localtime_r(&seconds, &t) != NULL ? (int64_t)t.tm_gmtoff * 1000 : 0;
+}
+
+void obs_when_format(int64_t ms, bool utc, char out[OBS_WHEN_LEN]) {
+  obs_clock_format(ms + (utc ? 0 : obs_when_offset(ms)), out);
+  out[10] = ' ';
+  out[OBS_ISO8601_LEN - 1] = '\0'; /* the Z */
+}
+
+void obs_when_text(const char *iso, bool utc, char out[OBS_WHEN_LEN]) {
+  int64_t ms;
+  if (obs_clock_parse(iso, strlen(iso), &ms))
+    obs_when_format(ms, utc, out);
+  else
+    snprintf(out, OBS_WHEN_LEN, "%s", iso);
+}

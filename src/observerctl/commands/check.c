@@ -1,0 +1,253 @@
+/* check: verifies journals (verify.h) and reports. */
+#include "base/clock.h"
+#include "observerctl/cli/commands.h"
+#include "observerctl/cli/term.h"
+#include "observerctl/cli/text.h"
+#include "observerctl/journal/segments.h"
+#include "observerctl/journal/verify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { UNSOUND = 3 };
+
+typedef struct {
+  const obs_args *args;
+  obs_verify verify;
+  obs_verified sum;
+  uint64_t files, shown, limit;
+  obs_buf list, faults; /* of --json: the elements of two arrays */
+  bool json, unreadable;
+  obs_progress progress;
+  uint64_t read; /* bytes, for the progress line */
+} checker;
+
+static void on_fault(void *arg, const obs_fault *f) {
+  checker *c = arg;
+  const char *what = f->torn ? "torn tail" : "bad row";
+  if (c->shown++ >= c->limit) return;
+  if (c->json) {
+    obs_buf_puts(&c->faults, c->faults.len > 0 ? ",{\"file\":" : "{\"file\":");
+    obs_buf_json_cstr(&c->faults, f->path);
+    obs_buf_printf(&c->faults, ",\"line\":%" PRIu64 ",\"offset\":%" PRIu64 ",\"torn\":%s,\"reason\":", f->line,
+                   f->offset, f->torn ? "true" : "false");
+    obs_buf_json_cstr(&c->faults, f->reason);
+    obs_buf_putc(&c->faults, '}');
+    return;
+  }
+  obs_progress_end(&c->progress);
+  obs_text_printf(stdout, "%s:%" PRIu64 ": %s: %s", f->path, f->line, what, f->reason);
+  putchar('\n');
+}
+
+static void on_progress(void *arg, uint64_t bytes) {
+  checker *c = arg;
+  c->read += bytes;
+  obs_progress_update(&c->progress, c->read, NULL);
+}
+
+/* ---- report ---- */
+
+static void json_counts(obs_buf *out, const obs_verified *v) {
+  char first[OBS_ISO8601_LEN + 1], last[OBS_ISO8601_LEN + 1];
+  obs_clock_format(v->first_ms, first);
+  obs_clock_format(v->last_ms, last);
+  obs_buf_printf(out,
+                 "\"bytes\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"bad_rows\":%" PRIu64 ",\"torn_tails\":%" PRIu64
+                 ",\"missing_newlines\":%" PRIu64 ",\"op_ids\":%" PRIu64 ",\"duplicate_op_ids\":%" PRIu64
+                 ",\"out_of_order\":%" PRIu64,
+                 v->bytes, v->rows, v->bad_rows, v->torn, v->unended, v->op_ids, v->duplicates, v->out_of_order);
+  if (v->rows > 0)
+    obs_buf_printf(out, ",\"first\":\"%s\",\"last\":\"%s\"", first, last);
+  else
+    obs_buf_puts(out, ",\"first\":null,\"last\":null");
+}
+
+static bool is_sound(const obs_verified *v) {
+  return v->bad_rows == 0 && v->torn == 0;
+}
+
+static void report_file(checker *c, const char *path, const obs_verified *v) {
+  char rows[OBS_TEXT_NUMBER], bytes[OBS_TEXT_NUMBER];
+  if (c->json) {
+    obs_buf_puts(&c->list, c->list.len > 0 ? ",{\"file\":" : "{\"file\":");
+    obs_buf_json_cstr(&c->list, path);
+    obs_buf_putc(&c->list, ',');
+    json_counts(&c->list, v);
+    obs_buf_putc(&c->list, '}');
+    return;
+  }
+  obs_progress_end(&c->progress);
+  obs_text_printf(stdout, "%s: %s rows, %s bytes, ", path, obs_text_count(rows, v->rows),
+                  obs_text_count(bytes, v->bytes));
+  if (is_sound(v))
+    printf("sound%s\n", v->unended > 0 ? " (the last row lacks its newline; observerd adds it)" : "");
+  else
+    printf("%" PRIu64 " bad rows%s\n", v->bad_rows, v->torn > 0 ? ", a torn tail" : "");
+}
+
+static void put_line(const char *name, const char *value) {
+  printf("%-22s %s\n", name, value);
+}
+
+static void report_text(const checker *c) {
+  const obs_verified *v = &c->sum;
+  const struct {
+    const char *name;
+    uint64_t n;
+  } counts[] = {{"files", c->files},
+                {"bytes", v->bytes},
+                {"rows", v->rows},
+                {"bad rows", v->bad_rows},
+                {"torn tails", v->torn},
+                {"op_ids", v->op_ids},
+                {"duplicate op_ids", v->duplicates},
+                {"out of order", v->out_of_order}};
+  char text[OBS_TEXT_NUMBER];
+  if (c->shown > c->limit)
+    printf("... and %" PRIu64 " more (--all lists them, --limit N so many)\n", c->shown - c->limit);
+  putchar('\n');
+  for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+    put_line(counts[i].name, obs_text_count(text, counts[i].n));
+  obs_clock_format(v->first_ms, text);
+  put_line("first", v->rows > 0 ? text : "-");
+  obs_clock_format(v->last_ms, text);
+  put_line("last", v->rows > 0 ? text : "-");
+  if (c->verify.ids.forgot) puts("Each op_id was compared with the 16 to 33 million before it.");
+  puts(c->unreadable ? "not all could be read" : is_sound(v) ? "sound" : "not sound");
+}
+
+static bool report_json(checker *c) {
+  obs_buf out = {0};
+  obs_buf_printf(&out, "{\"sound\":%s,", is_sound(&c->sum) && !c->unreadable ? "true" : "false");
+  json_counts(&out, &c->sum);
+  obs_buf_puts(&out, ",\"files\":[");
+  obs_buf_append(&out, c->list.p, c->list.len);
+  obs_buf_puts(&out, "],\"faults\":[");
+  obs_buf_append(&out, c->faults.p, c->faults.len);
+  obs_buf_printf(&out, "],\"faults_left_out\":%" PRIu64 "}\n", c->shown > c->limit ? c->shown - c->limit : 0);
+  bool ok = !out.oom && !c->list.oom && !c->faults.oom;
+  if (ok) (void)fwrite(out.p, 1, out.len, stdout);
+  obs_buf_fini(&out);
+  return ok;
+}
+
+/* ---- what is checked ---- */
+
+static void unreadable(checker *c, const char *path, const char *why) {
+  obs_progress_end(&c->progress);
+  c->unreadable = true;
+  obs_ctl_error(c->args, "%s: %s", path, why);
+}
+
+static void check_open(checker *c, int fd, const char *path) {
+  obs_verified file;
+  if (!obs_verify_file(&c->verify, fd, 0, path, &file)) {
+    unreadable(c, path, errno == ESPIPE ? "is no regular file" : strerror(errno));
+    return;
+  }
+  c->files++;
+  obs_verified_add(&c->sum, &file);
+  report_file(c, path, &file);
+}
+
+static void check_file(checker *c, const char *path, bool may_be_gone) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) {
+    if (!may_be_gone || errno != ENOENT) unreadable(c, path, strerror(errno));
+    return;
+  }
+  check_open(c, fd, path);
+  (void)close(fd);
+}
+
+static void check_directory(checker *c, const char *dir) {
+  const char *name = obs_args_text(c->args, "journal-name");
+  char why[160];
+  obs_segments s;
+  if (!obs_segments_list(&s, dir, name)) {
+    unreadable(c, dir, strerror(errno));
+  } else if (s.n == 0) {
+    snprintf(why, sizeof(why), "no journal called %.80s there", name);
+    unreadable(c, dir, why);
+  }
+  for (size_t i = 0; i < s.n; i++) {
+    if (i + 1 == s.n && s.active_fd >= 0)
+      check_open(c, s.active_fd, s.paths[i]);
+    else
+      check_file(c, s.paths[i], true); /* retention may have deleted it since it was listed */
+  }
+  obs_segments_fini(&s);
+}
+
+static int report(checker *c) {
+  obs_progress_end(&c->progress);
+  if (!c->json) {
+    report_text(c);
+  } else if (!report_json(c)) {
+    obs_ctl_error(c->args, "out of memory");
+    return OBS_CTL_FAILED;
+  }
+  return c->unreadable ? OBS_CTL_FAILED : is_sound(&c->sum) ? OBS_CTL_OK : UNSOUND;
+}
+
+static int run(const obs_args *args) {
+  checker c = {.args = args, .json = obs_args_given(args, "json")};
+  struct stat st;
+  if (args->nrest == 0) {
+    obs_ctl_error(args, "which journal? Give files or a data directory");
+    return OBS_CTL_USAGE;
+  }
+  if (!obs_args_number(args, "limit", 0, UINT32_MAX, &c.limit)) return OBS_CTL_USAGE;
+  if (obs_args_given(args, "all")) c.limit = UINT64_MAX;
+  int status = OBS_CTL_FAILED;
+  if (obs_verify_init(&c.verify)) {
+    c.verify.fault = on_fault;
+    c.verify.progress = on_progress;
+    c.verify.arg = &c;
+    obs_progress_start(&c.progress, "bytes", 0);
+    for (int i = 0; i < args->nrest; i++) {
+      bool is_directory = stat(args->rest[i], &st) == 0 && S_ISDIR(st.st_mode);
+      if (is_directory)
+        check_directory(&c, args->rest[i]);
+      else
+        check_file(&c, args->rest[i], false);
+    }
+    status = report(&c);
+  }
+  obs_verify_fini(&c.verify);
+  obs_buf_fini(&c.list);
+  obs_buf_fini(&c.faults);
+  return status;
+}
+
+static const obs_flag flags[] = {
+    {"limit", 'n', "N", "20", NULL, NULL, "bad rows listed"},
+    {"all", 'a', NULL, NULL, NULL, NULL, "list every bad row"},
+    {"journal-name", 0, "NAME", "ops.jsonl", NULL, NULL, "of the active segment, in directories"},
+    OBS_FLAG_JSON,
+};
+
+static const obs_exit exits[] = {{UNSOUND, "bad rows or a torn tail were found"}};
+
+const obs_command obs_ctl_check = {
+    .name = "check",
+    .arguments = "FILE|DIR...",
+    .summary = "verify a journal: bad rows, torn tail, duplicate op_ids, order",
+    .description =
+        "Reads journal files row by row with the daemon's own decoder and reports what is not sound, as "
+        "file:line: reason. Of a directory, all segments are read, oldest first. Nothing is modified, and a daemon may "
+        "go on writing: what was there at the beginning is looked at.\n\n"
+        "Duplicate op_ids and rows out of order are counted but are no fault: producers repeat an op_id after a long "
+        "while, and timestamps are theirs. A whole last row without its newline is none either; observerd adds the "
+        "newline when it starts. Status 1 is also that of a file that cannot be read.",
+    .examples = "observerctl check data/_observer\n"
+                "observerctl check --all /var/lib/observerd/ops-1.jsonl\n"
+                "observerctl check --json data/_observer | jq .faults",
+    .flags = OBS_TABLE(flags),
+    .exits = OBS_TABLE(exits),
+    .run = run,
+};

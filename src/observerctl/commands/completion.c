@@ -1,0 +1,148 @@
+/* completion: a bash completion script, from the table of commands. */
+#include "observerctl/cli/commands.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* What completes an argument or a flag's value, in bash's words: the body of a case. */
+static const char files[] = "compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")";
+static const char dirs[] = "compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- \"$cur\")";
+
+static bool names_files(const char *text) {
+  return text != NULL && strstr(text, "FILE") != NULL;
+}
+
+static void put_words(const char *words) {
+  printf("mapfile -t COMPREPLY < <(compgen -W '%s' -- \"$cur\")", words);
+}
+
+/* Values of a flag that takes one: its choices, files, directories, or nothing to offer. One that can do without takes
+ * its value behind = only. */
+static void put_value_case(const obs_flag *f) {
+  bool offers = f->choices != NULL || names_files(f->meta) || strcmp(f->meta, "DIR") == 0;
+  printf("        --%s", f->name);
+  if (f->letter != 0) printf("|-%c", f->letter);
+  fputs(f->meta == NULL ? ") [[ $joined ]] && { " : ") ", stdout);
+  if (f->choices != NULL)
+    put_words(f->choices);
+  else if (names_files(f->meta))
+    fputs(files, stdout);
+  else if (strcmp(f->meta, "DIR") == 0)
+    fputs(dirs, stdout);
+  fputs(f->meta == NULL ? "; return; } ;;\n" : offers ? "; return ;;\n" : "return ;;\n", stdout);
+}
+
+static void put_values(const obs_command *c) {
+  fputs("      case $prev in\n", stdout);
+  for (size_t i = 0; i < c->nflags; i++) {
+    if (c->flags[i].meta != NULL || c->flags[i].choices != NULL) put_value_case(&c->flags[i]);
+  }
+  fputs("      esac\n", stdout);
+}
+
+static void put_flags(const obs_command *c) {
+  fputs("      flags='--help", stdout);
+  for (size_t i = 0; i < c->nflags; i++) printf(" --%s", c->flags[i].name);
+  fputs("'\n", stdout);
+}
+
+/* Which flags a value stands behind: needed to find where the other command begins. */
+static void put_valued(const obs_command *c) {
+  fputs("      valued='", stdout);
+  for (size_t i = 0; i < c->nflags; i++) {
+    if (c->flags[i].meta == NULL) continue;
+    printf(" --%s", c->flags[i].name);
+    if (c->flags[i].letter != 0) printf(" -%c", c->flags[i].letter);
+  }
+  fputs(" '\n", stdout);
+}
+
+/* The words in lower case of `list|export FILE`: what can stand there literally. */
+static void put_literals(const char *arguments) {
+  for (const char *p = arguments; *p != '\0';) {
+    size_t n = strspn(p, "abcdefghijklmnopqrstuvwxyz-");
+    if (n > 0 && islower((unsigned char)*p)) printf("%.*s ", (int)n, p);
+    p += n > 0 ? n : 1;
+  }
+}
+
+static void put_arguments(const obs_command *c) {
+  if (c->arguments == NULL) return;
+  fputs("      words='", stdout);
+  put_literals(c->arguments);
+  fputs("'\n", stdout);
+  if (names_files(c->arguments)) fputs("      files=1\n", stdout);
+  if (c->verbatim) put_valued(c);
+}
+
+static void put_command(const obs_command *c) {
+  printf("    %s)\n", c->name);
+  put_flags(c);
+  put_arguments(c);
+  put_values(c);
+  fputs("      ;;\n", stdout);
+}
+
+static const char head[] = "# bash completion for observerctl; made by `observerctl completion bash`.\n"
+                           "_observerctl() {\n"
+                           "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} flags='' words='' "
+                           "files='' valued='' joined='' i\n"
+                           "  COMPREPLY=()\n"
+                           "  # bash takes --flag=value apart at the =\n"
+                           "  if [[ $cur == = ]]; then\n"
+                           "    cur='' joined=1\n"
+                           "  elif [[ $prev == = && $COMP_CWORD -gt 2 ]]; then\n"
+                           "    prev=${COMP_WORDS[COMP_CWORD-2]} joined=1\n"
+                           "  fi\n"
+                           "  if [[ $COMP_CWORD -eq 1 ]]; then\n";
+
+/* A command that takes another one: that is found behind the flags and completed as bash would. */
+static const char tail[] =
+    "  esac\n"
+    "  if [[ $valued ]]; then\n"
+    "    for ((i = 2; i < COMP_CWORD; i++)); do\n"
+    "      [[ ${COMP_WORDS[i]} == -- ]] && flags='' && ((i++)) && break\n"
+    "      [[ ${COMP_WORDS[i]} == -* ]] || break\n"
+    "      [[ $valued == *\" ${COMP_WORDS[i]} \"* ]] || continue\n"
+    "      [[ ${COMP_WORDS[i+1]} == = ]] && ((i++))\n"
+    "      ((i++))\n"
+    "    done\n"
+    "    if ((i < COMP_CWORD)); then\n"
+    "      flags='' words='' files=1\n"
+    "    elif [[ ! $flags || $cur != -* ]]; then\n"
+    "      mapfile -t COMPREPLY < <(compgen -c -- \"$cur\")\n"
+    "      return\n"
+    "    fi\n"
+    "  fi\n"
+    "  if [[ $flags && $cur == -* ]]; then\n"
+    "    words=$flags files=''\n"
+    "  fi\n"
+    "  [[ $files ]] && compopt -o filenames 2>/dev/null\n"
+    "  mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\"; [[ $files ]] && compgen -f -- \"$cur\")\n"
+    "}\n"
+    "complete -F _observerctl observerctl\n";
+
+static int run(const obs_args *args) {
+  if (args->nrest != 1 || strcmp(args->rest[0], "bash") != 0) {
+    obs_ctl_error(args, "which shell? Only bash is known: observerctl completion bash");
+    return OBS_CTL_USAGE;
+  }
+  fputs(head, stdout);
+  fputs("    mapfile -t COMPREPLY < <(compgen -W '--help --version", stdout);
+  for (size_t i = 0; i < obs_ncommands; i++) printf(" %s", obs_commands[i]->name);
+  fputs("' -- \"$cur\")\n    return\n  fi\n  case ${COMP_WORDS[1]} in\n", stdout);
+  for (size_t i = 0; i < obs_ncommands; i++) put_command(obs_commands[i]);
+  fputs(tail, stdout);
+  return OBS_CTL_OK;
+}
+
+const obs_command obs_ctl_completion = {
+    .name = "completion",
+    .arguments = "bash",
+    .summary = "a completion script for the shell",
+    .description = "Prints a script that completes observerctl's commands, options, their values and file names in "
+                   "bash. An installed observerctl brings it along.",
+    .examples = "source <(observerctl completion bash)\n"
+                "observerctl completion bash | sudo tee /usr/share/bash-completion/completions/observerctl",
+    .run = run,
+};

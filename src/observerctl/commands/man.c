@@ -1,0 +1,127 @@
+/* man: observerctl's manual page, from the table of commands. */
+#include "base/roff.h"
+#include "observerctl/cli/commands.h"
+
+#include <string.h>
+
+static const char about[] =
+    "observerctl publishes to observerd, reads from it, follows it live, and looks after its journal and its "
+    "machine.\n\n"
+    "Options are written --name VALUE, --name=VALUE or, where they have a letter, -n VALUE; -- ends them. Every "
+    "command "
+    "has --help. Colours and progress lines appear on a terminal only.";
+
+/* The three parts (NULL: left out) and a full stop, on a line. */
+static void put_sentence(FILE *out, const char *a, const char *b, const char *c) {
+  char text[512];
+  size_t n = (size_t)snprintf(text, sizeof(text) - 1, "%s%s%s", a, b != NULL ? b : "", c != NULL ? c : "");
+  if (n < sizeof(text) - 1 && n > 0 && text[n - 1] != '.') memcpy(text + n, ".", 2);
+  obs_roff_text(out, text);
+}
+
+static void put_flag(FILE *out, const obs_flag *f) {
+  char tag[64];
+  const char *choices = f->meta != NULL ? f->choices : NULL;
+  const char *optional = f->meta == NULL && f->choices != NULL ? "[=BOOL]" : "";
+  if (f->letter != 0)
+    snprintf(tag, sizeof(tag), "-%c, --%s%s", f->letter, f->name, optional);
+  else
+    snprintf(tag, sizeof(tag), "--%s%s", f->name, optional);
+  obs_roff_tag(out, tag, f->meta);
+  put_sentence(out, f->help, choices != NULL ? ": " : NULL, choices);
+  if (f->initial != NULL) put_sentence(out, "Default ", "", f->initial);
+  if (f->env != NULL) put_sentence(out, "Environment ", "", f->env);
+}
+
+static void put_command(FILE *out, const obs_command *c) {
+  char usage[160];
+  snprintf(usage, sizeof(usage), "observerctl %s%s%s%s", c->name, c->nflags > 0 ? " [OPTION]..." : "",
+           c->arguments != NULL ? " " : "", c->arguments != NULL ? c->arguments : "");
+  obs_roff_subsection(out, usage);
+  obs_roff_text(out, c->description != NULL ? c->description : c->summary);
+  for (size_t i = 0; i < c->nflags; i++) put_flag(out, &c->flags[i]);
+}
+
+static bool seen_before(size_t command, const char *env) {
+  for (size_t i = 0; i < command; i++) {
+    for (size_t k = 0; k < obs_commands[i]->nflags; k++) {
+      const char *other = obs_commands[i]->flags[k].env;
+      if (other != NULL && strcmp(other, env) == 0) return true;
+    }
+  }
+  return false;
+}
+
+static void put_environment(FILE *out) {
+  obs_roff_section(out, "ENVIRONMENT");
+  for (size_t i = 0; i < obs_ncommands; i++) {
+    for (size_t k = 0; k < obs_commands[i]->nflags; k++) {
+      const obs_flag *f = &obs_commands[i]->flags[k];
+      if (f->env == NULL || seen_before(i, f->env)) continue;
+      obs_roff_tag(out, f->env, NULL);
+      obs_roff_text(out, f->help);
+    }
+  }
+  obs_roff_tag(out, "NO_COLOR", NULL);
+  obs_roff_text(out, "when set, no colours");
+}
+
+static void put_exits(FILE *out) {
+  obs_roff_section(out, "EXIT STATUS");
+  obs_roff_tag(out, "0", NULL);
+  obs_roff_text(out, "done");
+  obs_roff_tag(out, "1", NULL);
+  obs_roff_text(out, "failed; why is on standard error");
+  obs_roff_tag(out, "2", NULL);
+  obs_roff_text(out, "used wrongly");
+  for (size_t i = 0; i < obs_ncommands; i++) {
+    const obs_command *c = obs_commands[i];
+    for (size_t k = 0; k < c->nexits; k++) {
+      char tag[64];
+      snprintf(tag, sizeof(tag), "%d (%s)", c->exits[k].status, c->name);
+      obs_roff_tag(out, tag, NULL);
+      obs_roff_text(out, c->exits[k].meaning);
+    }
+  }
+}
+
+static void put_examples(FILE *out) {
+  obs_roff_section(out, "EXAMPLES");
+  for (size_t i = 0; i < obs_ncommands; i++) {
+    if (obs_commands[i]->examples == NULL) continue;
+    obs_roff_text(out, obs_commands[i]->summary);
+    obs_roff_example(out, obs_commands[i]->examples);
+    obs_roff_paragraph(out);
+  }
+}
+
+static int run(const obs_args *args) {
+  (void)args;
+  FILE *out = stdout;
+  obs_roff_begin(out, "observerctl", 1, OBSERVER_VERSION);
+  obs_roff_section(out, "NAME");
+  obs_roff_text(out, "observerctl - publish to observerd, read from it, look after it");
+  obs_roff_section(out, "SYNOPSIS");
+  obs_roff_text(out, "observerctl COMMAND [OPTION]... [ARGUMENT]...\n\nobserverctl --help\n\nobserverctl --version");
+  obs_roff_section(out, "DESCRIPTION");
+  obs_roff_text(out, about);
+  obs_roff_section(out, "COMMANDS");
+  for (size_t i = 0; i < obs_ncommands; i++) put_command(out, obs_commands[i]);
+  put_environment(out);
+  obs_roff_section(out, "FILES");
+  obs_roff_tag(out, "data/_observer", NULL);
+  obs_roff_text(out,
+                "observerd's data directory unless it was told another: ops.jsonl and ops-N.jsonl are the journal");
+  put_exits(out);
+  put_examples(out);
+  obs_roff_section(out, "SEE ALSO");
+  obs_roff_text(out, "observerd(1), nngcat(1), jq(1)");
+  return OBS_CTL_OK;
+}
+
+const obs_command obs_ctl_man = {
+    .name = "man",
+    .summary = "observerctl's manual page, as roff",
+    .examples = "observerctl man | man -l -",
+    .run = run,
+};

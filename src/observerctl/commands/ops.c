@@ -1,0 +1,93 @@
+/* ops: recorded ops, newest first, page after page. */
+#include "observerctl/ask/ask.h"
+#include "observerctl/cli/commands.h"
+#include "observerctl/cli/line.h"
+#include "observerctl/cli/match.h"
+#include "observerctl/cli/when.h"
+
+#include <unistd.h>
+
+typedef struct {
+  obs_line_look look;
+  obs_buf line;
+  bool json;
+} printer;
+
+static void put_line(printer *p, const char *row, size_t len) {
+  obs_line_op op;
+  cJSON *json = cJSON_ParseWithLength(row, len);
+  p->line.len = 0;
+  obs_line_of_json(json, &op);
+  obs_line_put(&p->line, &op, &p->look);
+  cJSON_Delete(json);
+}
+
+static bool print_row(void *arg, const char *row, size_t len) {
+  printer *p = arg;
+  if (p->json) {
+    (void)fwrite(row, 1, len, stdout);
+  } else {
+    put_line(p, row, len);
+    if (p->line.oom) return false;
+    (void)fwrite(p->line.p, 1, p->line.len, stdout);
+  }
+  return putchar('\n') != EOF;
+}
+
+static int list(const obs_args *args, const obs_buf *path, uint64_t limit) {
+  bool more = false, wide = obs_args_given(args, "wide");
+  printer p = {.look = obs_line_look_for(stdout, wide, obs_args_given(args, "utc")),
+               .json = obs_args_given(args, "json")};
+  int status = obs_ask_rows(args, path, limit, print_row, &p, &more);
+  if (p.line.oom) {
+    obs_ctl_error(args, "out of memory");
+    status = OBS_CTL_FAILED;
+  }
+  if (more && !p.json && isatty(STDOUT_FILENO)) fprintf(stderr, "... there are more: --limit N or --all\n");
+  obs_buf_fini(&p.line);
+  return status;
+}
+
+static int run(const obs_args *args) {
+  static const char *const cluster = "cluster";
+  obs_match match;
+  obs_buf path = {0};
+  uint64_t limit = 0;
+  int status = OBS_CTL_USAGE;
+  obs_buf_puts(&path, "/v1/observer/ops");
+  if (obs_match_parse(&match, args) && obs_args_number(args, "limit", 1, INT64_MAX, &limit) &&
+      obs_ask_range(args, &path) && obs_ask_filters(args, &cluster, 1, &path)) {
+    obs_match_path(&match, &path);
+    status = list(args, &path, obs_args_given(args, "all") ? 0 : limit);
+  }
+  obs_buf_fini(&path);
+  return status;
+}
+
+static const obs_flag flags[] = {
+    OBS_FLAG_URL,
+    OBS_FLAGS_MATCH,
+    {"cluster", 0, "ID", NULL, NULL, NULL, "only failures of this cluster (observerctl clusters)"},
+    OBS_FLAG_SINCE,
+    OBS_FLAG_UNTIL,
+    {"limit", 'n', "N", "100", NULL, NULL, "at most so many"},
+    {"all", 'a', NULL, NULL, NULL, NULL, "all that match, whatever --limit says"},
+    {"wide", 0, NULL, NULL, NULL, NULL, "whole lines, however narrow the terminal"},
+    OBS_FLAG_UTC,
+    {"json", 'j', NULL, NULL, NULL, NULL, "the rows as recorded, one a line (NDJSON)"},
+};
+
+const obs_command obs_ctl_ops = {
+    .name = "ops",
+    .summary = "recorded ops, newest first, with filters",
+    .description = "Lists recorded ops, newest first, one a line: time, outcome, source, endpoint, duration, what was "
+                   "asked and what came of it. On a terminal a line is cut at its width. Filters compare whole "
+                   "values; all that are given must hold.\n\n"
+                   "Pages are asked for until --limit is reached, so that any number can be had; ops recorded "
+                   "meanwhile do not shift them.",
+    .examples = "observerctl ops --failed --since 15m\n"
+                "observerctl ops --endpoint /v1/chat --since 2026-11-21T06:00:00Z --limit 1000\n"
+                "observerctl ops --all --json --source scenario > scenario.jsonl",
+    .flags = OBS_TABLE(flags),
+    .run = run,
+};

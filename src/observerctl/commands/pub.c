@@ -1,0 +1,187 @@
+/* pub: ops from flags, files or stdin, in batches, to one of the daemon's sockets. */
+#include "observerctl/cli/commands.h"
+#include "observerctl/publish/opflags.h"
+#include "observerctl/publish/post.h"
+#include "observerctl/publish/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CHUNK = 64 << 10 }; /* bytes a read */
+
+/* ---- one input ---- */
+
+typedef struct {
+  obs_post *post;
+  const char *name; /* NULL: not a file */
+  int fd;
+  obs_stream stream;
+} input;
+
+static bool take_record(input *in, const obs_record *r, obs_stream_result kind) {
+  obs_origin origin = {in->name, r->number, r->line, r->offset};
+  if (kind == OBS_STREAM_RECORD) return obs_publisher_add(&in->post->publisher, r->p, r->len, &origin);
+  obs_report_bad(&in->post->report, &origin, r->reason);
+  return true;
+}
+
+/* All records that are whole. False: sending failed. */
+static bool take_records(input *in) {
+  obs_record record;
+  obs_stream_result kind;
+  while ((kind = obs_stream_next(&in->stream, &record)) != OBS_STREAM_MORE) {
+    if (!take_record(in, &record, kind)) return false;
+    obs_post_progress(in->post, in->stream.offset + in->stream.at);
+  }
+  return true;
+}
+
+static bool fail_input(input *in, const char *reason) {
+  return obs_post_fail(in->post, in->name != NULL ? in->name : "standard input", reason);
+}
+
+/* Waits for input; sends what is gathered when none comes soon. False: interrupted, or sending failed. */
+static bool await_input(input *in) {
+  obs_post *p = in->post;
+  struct pollfd fds[2] = {{.fd = in->fd, .events = POLLIN}, {.fd = p->interrupt.fd, .events = POLLIN}};
+  for (;;) {
+    int n = poll(fds, 2, obs_post_idle_ms(p));
+    if (n < 0 && errno != EINTR) return fail_input(in, strerror(errno));
+    if (n > 0 && fds[1].revents != 0) return !obs_interrupt_wait(&p->interrupt, 0);
+    if (n > 0) return true;
+    if (n == 0 && !obs_publisher_send(&p->publisher)) return false;
+  }
+}
+
+static bool read_chunk(input *in) {
+  char *room = obs_stream_room(&in->stream, CHUNK);
+  if (room == NULL) return fail_input(in, "out of memory");
+  ssize_t n = read(in->fd, room, CHUNK);
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return true;
+  if (n < 0) return fail_input(in, strerror(errno));
+  obs_stream_fed(&in->stream, (size_t)n);
+  return true;
+}
+
+/* Publishes all of it. False: it ends here. */
+static bool publish(input *in) {
+  bool ok = true;
+  while (ok && !in->stream.ended) ok = await_input(in) && read_chunk(in) && take_records(in);
+  return ok && obs_publisher_send(&in->post->publisher);
+}
+
+static bool publish_fd(obs_post *p, const char *name, int fd) {
+  input in = {.post = p, .name = name, .fd = fd};
+  obs_stream_init(&in.stream);
+  bool ok = publish(&in);
+  obs_stream_fini(&in.stream);
+  return ok;
+}
+
+static bool take_text(input *in, const char *text, size_t len) {
+  char *room = obs_stream_room(&in->stream, len);
+  if (room == NULL) return fail_input(in, "out of memory");
+  memcpy(room, text, len);
+  if (len > 0) obs_stream_fed(&in->stream, len);
+  obs_stream_fed(&in->stream, 0);
+  return take_records(in) && obs_publisher_send(&in->post->publisher);
+}
+
+static bool publish_text(obs_post *p, const char *text, size_t len) {
+  input in = {.post = p, .fd = -1};
+  obs_stream_init(&in.stream);
+  bool ok = take_text(&in, text, len);
+  obs_stream_fini(&in.stream);
+  return ok;
+}
+
+/* ---- all inputs ---- */
+
+static bool publish_file(obs_post *p, const char *path) {
+  if (strcmp(path, "-") == 0) return publish_fd(p, NULL, STDIN_FILENO);
+  struct stat st;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || fstat(fd, &st) != 0) {
+    input in = {.post = p, .name = path};
+    if (fd >= 0) (void)close(fd);
+    return fail_input(&in, strerror(errno));
+  }
+  obs_progress_start(&p->report.progress, "KiB", S_ISREG(st.st_mode) ? (uint64_t)st.st_size >> 10 : 0);
+  bool ok = publish_fd(p, path, fd);
+  (void)close(fd);
+  return ok;
+}
+
+static bool publish_inputs(obs_post *p, const obs_buf *op) {
+  const char *data = obs_args_text(p->args, "data");
+  if (op->len > 0) return publish_text(p, op->p, op->len);
+  if (data != NULL) return publish_text(p, data, strlen(data));
+  if (p->args->nrest == 0) return publish_file(p, "-");
+  for (int i = 0; i < p->args->nrest; i++) {
+    if (!publish_file(p, p->args->rest[i])) return false;
+  }
+  return true;
+}
+
+/* ---- the command ---- */
+
+static bool parse(obs_post *p, const obs_args *a, obs_buf *op) {
+  if (!obs_post_parse(p, a) || !obs_opflags_json(a, op)) return false;
+  const char *data = obs_args_text(a, "data");
+  p->publisher.topic = obs_args_text(a, "topic");
+  if (data != NULL && *data == '\0') {
+    obs_ctl_error(a, "--data: must not be empty");
+    return false;
+  }
+  if ((op->len > 0) + obs_args_given(a, "data") + (a->nrest > 0) <= 1) return true;
+  obs_ctl_error(a, "an op by flags, --data, or files: one of them");
+  return false;
+}
+
+static int run(const obs_args *args) {
+  obs_post p;
+  obs_buf op = {0};
+  int status = OBS_CTL_USAGE;
+  if (parse(&p, args, &op)) {
+    if (obs_post_open(&p)) (void)publish_inputs(&p, &op); /* whatever ends it, what is gathered goes out */
+    status = obs_post_end(&p);
+  }
+  obs_buf_fini(&op);
+  return status;
+}
+
+static const obs_flag flags[] = {
+    {"push", 0, "URL", "tcp://127.0.0.1:3801", NULL, NULL, "send to the daemon's PULL socket"},
+    {"pub", 0, "URL", NULL, NULL, NULL, "publish to the daemon's SUB socket, which drops what it cannot keep up with"},
+    {"req", 0, "URL", NULL, NULL, NULL, "ask the daemon's REP socket, which answers when the ops are durable"},
+    {"topic", 0, "TOPIC", NULL, NULL, NULL, "topic of the messages"},
+    {"data", 'd', "JSON", NULL, NULL, NULL, "one or more ops"},
+    OBS_FLAGS_POST,
+    OBSERVER_OP_FIELDS(OBS_OPFLAG)};
+
+static const obs_exit exits[] = {OBS_EXIT_INTERRUPTED};
+
+const obs_command obs_ctl_pub = {
+    .name = "pub",
+    .arguments = "[FILE]...",
+    .summary = "publish ops",
+    .description =
+        "Publishes ops: one made of the field flags below, those of --data, or those of the files, - or none being "
+        "standard input. Input is JSON (one object after the other, one a line, or arrays of objects) or msgpack (maps "
+        "or arrays of maps), which the first byte tells; it may be of any length, and is sent as it comes.\n\n"
+        "A record that is broken, no map, or larger than 256 KiB is reported with its number and line, and not sent. "
+        "Behind broken JSON reading goes on at the next line that starts with {; behind broken msgpack it ends.\n\n"
+        "With --req every op is acknowledged: the ops that the daemon rejects are reported with their reasons, and a "
+        "message that it cannot record now (a full disk) is sent again until --timeout. Without, the totals say what "
+        "was sent. Exit status 1: something was not sent or not accepted.",
+    .examples = "observerctl pub --endpoint /v1/chat --success --duration-ms 120 --source mcp\n"
+                "observerctl pub --req tcp://127.0.0.1:3803 ops.jsonl\n"
+                "tail -f app.ndjson | observerctl pub --topic op.app\n",
+    .flags = OBS_TABLE(flags),
+    .exits = OBS_TABLE(exits),
+    .run = run,
+};

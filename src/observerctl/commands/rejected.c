@@ -1,0 +1,324 @@
+/* rejected list, export, replay: what the daemon refused, with its bytes. */
+#include "observerctl/cli/commands.h"
+#include "observerctl/cli/interrupt.h"
+#include "observerctl/cli/term.h"
+#include "observerctl/cli/text.h"
+#include "observerctl/cli/when.h"
+#include "observerctl/publish/ack.h"
+#include "observerctl/publish/reject_rows.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* PREVIEW: columns of the bytes where there is no terminal. */
+enum { PREVIEW = 60, TIMEOUT_MAX_MS = 3600000 };
+
+typedef struct {
+  const obs_args *args;
+  obs_reject_filter filter;
+  bool json, failed;
+  const char *out; /* export: the folder; NULL: standard output */
+  obs_buf line;
+  /* replay */
+  bool dry_run;
+  obs_sender sender;
+  obs_interrupt interrupt;
+  uint64_t accepted, duplicates, rejected, refused;
+} work;
+
+static void bad_row(void *arg, const char *file, uint64_t line, const char *reason) {
+  work *w = arg;
+  w->failed = true;
+  if (line > 0)
+    obs_ctl_error(w->args, "%s:%" PRIu64 ": %s", file, line, reason);
+  else
+    obs_ctl_error(w->args, "%s: %s", file, reason);
+}
+
+static bool walk(work *w, bool (*row)(void *arg, const obs_reject_row *row)) {
+  const char *dir = obs_args_text(w->args, "data-dir");
+  obs_reject_visitor visitor = {w, row, bad_row};
+  if (obs_reject_rows(dir, &w->filter, &visitor)) return true;
+  obs_ctl_error(w->args, "%s: %s", dir, strerror(errno));
+  w->failed = true;
+  return false;
+}
+
+/* True while standard output takes what is written. */
+static bool put_line(work *w) {
+  obs_buf_putc(&w->line, '\n');
+  bool ok = !w->line.oom && fwrite(w->line.p, 1, w->line.len, stdout) == w->line.len;
+  obs_buf_reset(&w->line, SIZE_MAX);
+  return ok;
+}
+
+/* ---- list ---- */
+
+static bool list_json(work *w, const obs_reject_row *row) {
+  obs_buf_printf(&w->line, "{\"number\":%" PRIu64 ",", row->number);
+  const char *members = (const char *)memchr(row->row, '{', row->row_len) + 1;
+  obs_buf_append(&w->line, members, (size_t)(row->row + row->row_len - members));
+  return put_line(w);
+}
+
+static bool list_row(void *arg, const obs_reject_row *row) {
+  work *w = arg;
+  char when[OBS_WHEN_LEN];
+  if (w->json) return list_json(w, row);
+  obs_when_text(row->time, obs_args_text(w->args, "utc") != NULL, when);
+  obs_buf_printf(&w->line, "%6" PRIu64 "  %s  %-4s  op %" PRIu64 ", %" PRIu64 " bytes%s  ", row->number, when,
+                 row->transport, row->index, row->size, row->truncated ? " (truncated)" : "");
+  unsigned width = obs_term_width(stdout), used = (unsigned)w->line.len;
+  obs_buf_puts(&w->line, obs_term_style(stdout, OBS_STYLE_RED));
+  used += obs_text_put(&w->line, row->reason, strlen(row->reason), OBS_TEXT_ALL) + 2;
+  obs_buf_puts(&w->line, obs_term_style(stdout, OBS_STYLE_PLAIN));
+  obs_buf_puts(&w->line, "  ");
+  unsigned left = width == 0 ? PREVIEW : used < width ? width - used : 0;
+  (void)obs_text_put(&w->line, row->bytes.p, row->bytes.len, left);
+  return put_line(w);
+}
+
+static int list(work *w) {
+  obs_text_setup();
+  (void)walk(w, list_row);
+  return w->failed ? OBS_CTL_FAILED : OBS_CTL_OK;
+}
+
+/* ---- export ---- */
+
+static const char *extension(obs_str bytes) {
+  if (bytes.len > 0 && (bytes.p[0] == '{' || bytes.p[0] == '[')) return "json";
+  return bytes.len > 0 && (unsigned char)bytes.p[0] >= 0x80 ? "msgpack" : "bin";
+}
+
+static bool write_file(work *w, const obs_reject_row *row, const char *path) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  FILE *f = fd >= 0 ? fdopen(fd, "wb") : NULL;
+  bool ok = f != NULL && fwrite(row->bytes.p, 1, row->bytes.len, f) == row->bytes.len;
+  int saved = errno;
+  if (f != NULL && fclose(f) != 0 && ok) {
+    saved = errno;
+    ok = false;
+  }
+  if (f == NULL && fd >= 0) (void)close(fd);
+  if (!ok) obs_ctl_error(w->args, "%s: %s", path, strerror(saved));
+  return ok;
+}
+
+static bool export_row(void *arg, const obs_reject_row *row) {
+  work *w = arg;
+  w->accepted++;
+  if (row->truncated)
+    obs_ctl_error(w->args, "row %" PRIu64 ": only %" PRIu32 " of its %" PRIu64 " bytes were kept", row->number,
+                  row->bytes.len, row->size);
+  if (w->out == NULL) return fwrite(row->bytes.p, 1, row->bytes.len, stdout) == row->bytes.len;
+  obs_buf_printf(&w->line, "%s/%06" PRIu64 ".%s", w->out, row->number, extension(row->bytes));
+  obs_buf_putc(&w->line, '\0');
+  bool ok = !w->line.oom && write_file(w, row, w->line.p);
+  if (ok) puts(w->line.p);
+  obs_buf_reset(&w->line, SIZE_MAX);
+  if (!ok) w->failed = true;
+  return ok;
+}
+
+static int export(work *w) {
+  if (w->out == NULL && w->filter.number == 0) {
+    obs_ctl_error(w->args, "export: --out DIR for files, or --number N for one row on standard output");
+    return OBS_CTL_USAGE;
+  }
+  if (w->out != NULL && mkdir(w->out, 0777) != 0 && errno != EEXIST) {
+    obs_ctl_error(w->args, "%s: %s", w->out, strerror(errno));
+    return OBS_CTL_FAILED;
+  }
+  if (walk(w, export_row) && w->filter.number > 0 && w->accepted == 0) {
+    obs_ctl_error(w->args, "row %" PRIu64 ": there is none", w->filter.number);
+    w->failed = true;
+  }
+  return w->failed ? OBS_CTL_FAILED : OBS_CTL_OK;
+}
+
+/* ---- replay ---- */
+
+static void put_outcome(work *w, const obs_reject_row *row, obs_style style, const char *outcome, obs_str reason) {
+  if (w->json) {
+    obs_buf_printf(&w->line, "{\"number\":%" PRIu64 ",\"outcome\":\"%s\"", row->number, outcome);
+    if (reason.len > 0) {
+      obs_buf_puts(&w->line, ",\"reason\":");
+      obs_buf_json_str(&w->line, reason);
+    }
+    obs_buf_putc(&w->line, '}');
+  } else {
+    obs_buf_printf(&w->line, "%6" PRIu64 "  %s%s%s", row->number, obs_term_style(stdout, style), outcome,
+                   obs_term_style(stdout, OBS_STYLE_PLAIN));
+    if (reason.len > 0) obs_buf_puts(&w->line, ": ");
+    (void)obs_text_put(&w->line, reason.p, reason.len, OBS_TEXT_ALL);
+  }
+  if (!put_line(w)) w->failed = true;
+}
+
+/* What was refused may hold several ops: from where its message broke to the end. */
+static void put_answer(work *w, const obs_reject_row *row, const obs_ack *a) {
+  obs_str reason = a->nerrors > 0 ? a->errors[0].reason : (obs_str){0};
+  w->accepted += a->accepted;
+  w->duplicates += a->duplicates;
+  w->rejected += a->rejected;
+  if (a->rejected > 0)
+    put_outcome(w, row, OBS_STYLE_RED, a->accepted + a->duplicates > 0 ? "partly rejected" : "rejected", reason);
+  else if (a->accepted > 0)
+    put_outcome(w, row, OBS_STYLE_GREEN, "accepted", reason);
+  else
+    put_outcome(w, row, OBS_STYLE_YELLOW, a->duplicates > 0 ? "duplicate" : "holds no op", reason);
+}
+
+static bool replay_row(void *arg, const obs_reject_row *row) {
+  work *w = arg;
+  if (row->truncated) {
+    w->refused++;
+    put_outcome(w, row, OBS_STYLE_RED, "not sent", OBS_STR("only the beginning of its bytes was kept"));
+    return true;
+  }
+  if (w->dry_run) {
+    w->accepted++;
+    put_outcome(w, row, OBS_STYLE_PLAIN, "would be sent", (obs_str){row->reason, (uint32_t)strlen(row->reason), 0});
+    return true;
+  }
+  obs_ack answer;
+  bool ok = obs_ack_ask(&w->sender, row->bytes.p, row->bytes.len, &answer);
+  if (ok) put_answer(w, row, &answer);
+  obs_ack_fini(&answer);
+  if (!ok && !w->sender.stopped) obs_ctl_error(w->args, "%s", w->sender.error);
+  if (!ok) w->failed = true;
+  return ok && !obs_interrupt_wait(&w->interrupt, 0);
+}
+
+static void put_totals(const work *w) {
+  if (w->json) return;
+  if (w->dry_run)
+    printf("%" PRIu64 " would be sent, %" PRIu64 " would not\n", w->accepted, w->refused);
+  else
+    printf("%" PRIu64 " accepted, %" PRIu64 " duplicates, %" PRIu64 " rejected, %" PRIu64 " not sent\n", w->accepted,
+           w->duplicates, w->rejected, w->refused);
+}
+
+static int replay(work *w) {
+  uint64_t timeout = 0;
+  const char *url = obs_args_text(w->args, "req");
+  if (!obs_args_number(w->args, "timeout", 1, TIMEOUT_MAX_MS, &timeout)) return OBS_CTL_USAGE;
+  w->dry_run = obs_args_text(w->args, "dry-run") != NULL;
+  obs_text_setup();
+  if (!obs_interrupt_open(&w->interrupt)) {
+    obs_ctl_error(w->args, "signals: %s", strerror(errno));
+    return OBS_CTL_FAILED;
+  }
+  bool ok = w->dry_run || obs_sender_open(&w->sender, OBS_SENDER_REQ, url, (uint32_t)timeout, w->interrupt.fd);
+  if (!ok && !w->sender.stopped) obs_ctl_error(w->args, "%s", w->sender.error);
+  if (ok && walk(w, replay_row)) put_totals(w);
+  if (w->sender.stopped) (void)obs_interrupt_wait(&w->interrupt, 0);
+  bool failed = !ok || w->failed || w->rejected > 0 || w->refused > 0;
+  int status = obs_interrupt_status(&w->interrupt, failed ? OBS_CTL_FAILED : OBS_CTL_OK);
+  obs_sender_close(&w->sender);
+  obs_interrupt_close(&w->interrupt);
+  return status;
+}
+
+/* ---- the command ---- */
+
+/* Beside --data-dir and the filters, which all take. */
+typedef struct {
+  const char *name;
+  int (*run)(work *w);
+  const char *flags[4];
+} action;
+
+static const action actions[] = {
+    {"list", list, {"json", "utc"}},
+    {"export", export, {"out"}},
+    {"replay", replay, {"json", "req", "timeout", "dry-run"}},
+};
+
+static const char *const common[] = {"data-dir", "number", "reason", "transport", "since", "until", "limit"};
+
+static bool is_listed(const char *flag, const char *const *names, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    if (names[i] != NULL && strcmp(names[i], flag) == 0) return true;
+  }
+  return false;
+}
+
+static const action *find_action(const obs_args *a) {
+  for (size_t i = 0; a->nrest == 1 && i < sizeof(actions) / sizeof(actions[0]); i++) {
+    if (strcmp(a->rest[0], actions[i].name) == 0) return &actions[i];
+  }
+  obs_ctl_error(a, "one of list, export, replay (see --help)");
+  return NULL;
+}
+
+static bool flags_fit(const obs_args *a, const action *act) {
+  for (size_t i = 0; i < a->command->nflags; i++) {
+    const char *name = a->command->flags[i].name;
+    if (!a->given[i] || is_listed(name, OBS_TABLE(common)) || is_listed(name, OBS_TABLE(act->flags))) continue;
+    obs_ctl_error(a, "--%s: not an option of %s", name, act->name);
+    return false;
+  }
+  return true;
+}
+
+static int run(const obs_args *args) {
+  const action *act = find_action(args);
+  work w = {.args = args, .interrupt = {.fd = -1}};
+  w.json = obs_args_text(args, "json") != NULL;
+  w.out = obs_args_text(args, "out");
+  w.filter.reason = obs_args_text(args, "reason");
+  w.filter.transport = obs_args_text(args, "transport");
+  if (act == NULL || !flags_fit(args, act) || !obs_range_parse(args, &w.filter.range) ||
+      !obs_args_number(args, "number", 1, UINT64_MAX, &w.filter.number) ||
+      !obs_args_number(args, "limit", 0, UINT64_MAX, &w.filter.limit))
+    return OBS_CTL_USAGE;
+  int status = act->run(&w);
+  obs_buf_fini(&w.line);
+  return status;
+}
+
+static const obs_flag flags[] = {
+    {"data-dir", 'D', "DIR", "data/_observer", "OBSERVER_DATA_DIR", NULL, "the daemon's data directory"},
+    {"number", 'N', "N", NULL, NULL, NULL, "only this row; list says the numbers"},
+    {"reason", 0, "TEXT", NULL, NULL, NULL, "only rows whose reason has this text"},
+    {"transport", 0, "NAME", NULL, NULL, "pull sub rep http tail", "only rows that came this way"},
+    OBS_FLAG_SINCE,
+    OBS_FLAG_UNTIL,
+    {"limit", 'n', "N", "0", NULL, NULL, "at most N rows, the oldest, 0: all"},
+    OBS_FLAG_JSON,
+    OBS_FLAG_UTC,
+    {"out", 'o', "DIR", NULL, NULL, NULL, "export: the folder for the files"},
+    {"req", 0, "URL", "tcp://127.0.0.1:3803", NULL, NULL, "replay: the daemon's REP socket"},
+    {"timeout", 0, "MS", "5000", NULL, NULL, "replay: longest wait for the daemon, at the start and for each row"},
+    {"dry-run", 0, NULL, NULL, NULL, NULL, "replay: say what would be sent, and send nothing"},
+};
+
+static const obs_exit exits[] = {OBS_EXIT_INTERRUPTED};
+
+const obs_command obs_ctl_rejected = {
+    .name = "rejected",
+    .arguments = "list|export|replay",
+    .summary = "list, export or replay what the daemon rejected",
+    .description =
+        "Looks at rejected.1.jsonl and rejected.jsonl of the data directory, oldest first, where the daemon keeps what "
+        "it rejected. The rows are numbered over both files; the numbers change when the daemon turns the file "
+        "over.\n\n"
+        "list: a line for each row: number, time, transport, index in its message, size, reason, and the first bytes. "
+        "With --json the rows as they are, one a line, with their number.\n\n"
+        "export: the bytes of each row as a file in --out DIR, named by its number (.json, .msgpack or .bin); or those "
+        "of the one row of --number, on standard output. Files that are there already are not written over.\n\n"
+        "replay: sends the bytes as they are to the daemon's REP socket, each row as one message, and says what became "
+        "of it. Of a row of more than 64 KiB only the beginning was kept; it is not sent. What is rejected again is a "
+        "new row. Exit status 1: a row was rejected, or not sent, or could not be read.",
+    .examples = "observerctl rejected list --since 1h --reason endpoint\n"
+                "observerctl rejected export --number 3 | jq .\n"
+                "observerctl rejected replay --reason 'must be a string' --dry-run\n",
+    .flags = OBS_TABLE(flags),
+    .exits = OBS_TABLE(exits),
+    .run = run,
+};

@@ -1,0 +1,208 @@
+/* replay: journal rows, published again. */
+#include "base/clock.h"
+#include "observerctl/cli/commands.h"
+#include "observerctl/cli/range.h"
+#include "observerctl/cli/when.h"
+#include "observerctl/publish/post.h"
+#include "observerctl/publish/rows.h"
+#include "op/decoder.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct {
+  obs_post post;
+  obs_rows lines;
+  obs_batch batch; /* decodes a row */
+  obs_buf row;     /* one with another timestamp */
+
+  /* Which rows, and when. */
+  obs_range range;
+  const char *source; /* NULL: all */
+  uint64_t limit, taken;
+  bool shift_time;
+  double speed; /* 0: not paced by time */
+  int64_t first_ms;
+  uint64_t started_ms;
+  bool started;
+} replay;
+
+/* ---- one row ---- */
+
+static bool wanted(const replay *r, const obs_op *op) {
+  if (!obs_range_has(&r->range, op->time_ms)) return false;
+  if (r->source == NULL) return true;
+  return op->source.len == strlen(r->source) && memcmp(op->source.p, r->source, op->source.len) == 0;
+}
+
+/* Waits until the row is due by its time. False: interrupted, or sending what is due before failed. */
+static bool await_time(replay *r, int64_t time_ms) {
+  uint64_t now = obs_clock_mono_ms();
+  if (!r->started) {
+    r->started = true;
+    r->first_ms = time_ms;
+    r->started_ms = now;
+  }
+  double due = (double)r->started_ms + (double)(time_ms - r->first_ms) / r->speed;
+  if (due > (double)now + OBS_POST_LINGER_MS && !obs_publisher_send(&r->post.publisher)) return false;
+  while ((double)now < due) {
+    double wait = ceil(due - (double)now);
+    if (obs_interrupt_wait(&r->post.interrupt, wait < INT32_MAX ? (int)wait : INT32_MAX)) return false;
+    now = obs_clock_mono_ms();
+  }
+  return true;
+}
+
+/* The row as it goes out. False: no memory. */
+static bool shift(replay *r, obs_str *row) {
+  char time[OBS_ISO8601_LEN + 1];
+  obs_op *op = &r->batch.ops[0];
+  obs_clock_format(obs_clock_wall_ms(), time);
+  op->timestamp = (obs_str){time, OBS_ISO8601_LEN, 1};
+  op->present |= OBS_BIT(OBS_F_timestamp);
+  obs_buf_reset(&r->row, SIZE_MAX);
+  obs_op_encode(&r->row, op, op->unknown_count > 0 ? r->batch.unknown + op->unknown_first : NULL);
+  if (r->row.oom) return false;
+  *row = (obs_str){r->row.p, (uint32_t)r->row.len - 1, 0};
+  return true;
+}
+
+static bool publish_row(replay *r, obs_str row) {
+  obs_origin origin = {.file = r->lines.name, .line = r->lines.number};
+  if (r->speed > 0 && !await_time(r, r->batch.ops[0].time_ms)) return false;
+  if (r->shift_time && !shift(r, &row)) return obs_post_fail(&r->post, r->lines.name, "out of memory");
+  r->taken++;
+  return obs_publisher_add(&r->post.publisher, row.p, row.len, &origin);
+}
+
+/* `last`: no newline ends it, so that a broken one was torn, not written wrongly. False: it ends here. */
+static bool take_row(replay *r, const char *line, size_t len, bool last) {
+  const char *reason;
+  obs_origin origin = {.file = r->lines.name, .line = r->lines.number};
+  while (len > 0 && (*line == ' ' || *line == '\t')) line++, len--;
+  if (len == 0 || (len == 1 && *line == '\r')) return true;
+  obs_batch_reset(&r->batch);
+  if (obs_batch_decode_row(&r->batch, line, len, &reason))
+    return !wanted(r, &r->batch.ops[0]) || publish_row(r, (obs_str){line, (uint32_t)len, 0});
+  if (last) {
+    obs_progress_end(&r->post.report.progress);
+    obs_ctl_error(r->post.args, "%s:%" PRIu64 ": the last line is torn, and passed over", origin.file, origin.line);
+  } else {
+    obs_report_bad(&r->post.report, &origin, reason);
+  }
+  return true;
+}
+
+/* ---- the files ---- */
+
+static bool publish_rows(replay *r) {
+  const char *line;
+  size_t len;
+  while (r->limit == 0 || r->taken < r->limit) {
+    r->lines.idle_ms = obs_post_idle_ms(&r->post);
+    obs_rows_result rc = obs_rows_next(&r->lines, &line, &len);
+    obs_origin origin = {.file = r->lines.name, .line = r->lines.number};
+    obs_post_progress(&r->post, r->lines.offset);
+    switch (rc) {
+    case OBS_ROWS_LINE:
+    case OBS_ROWS_LAST:
+      if (!take_row(r, line, len, rc == OBS_ROWS_LAST)) return false;
+      break;
+    case OBS_ROWS_LONG:
+      obs_report_bad(&r->post.report, &origin, "the line is longer than 4 MiB");
+      break;
+    case OBS_ROWS_IDLE:
+      if (!obs_publisher_send(&r->post.publisher)) return false;
+      break;
+    case OBS_ROWS_END:
+      return true;
+    case OBS_ROWS_STOPPED:
+      return false;
+    case OBS_ROWS_FAILED:
+      return obs_post_fail(&r->post, r->lines.name, strerror(errno));
+    }
+  }
+  return true;
+}
+
+static bool publish_file(replay *r, const char *path) {
+  bool ok = obs_rows_open(&r->lines, path, &r->post.interrupt);
+  if (!ok) obs_post_fail(&r->post, path, strerror(errno));
+  obs_progress_start(&r->post.report.progress, "KiB", r->lines.size >> 10);
+  ok = ok && publish_rows(r);
+  obs_rows_close(&r->lines);
+  return ok;
+}
+
+/* ---- the command ---- */
+
+static bool parse_speed(replay *r) {
+  const char *text = obs_args_text(r->post.args, "speed");
+  char *end;
+  if (text == NULL) return true;
+  r->speed = strtod(text, &end);
+  if (end != text && *end == '\0' && isfinite(r->speed) && r->speed > 0) {
+    if (r->post.publisher.rate == 0) return true;
+    obs_ctl_error(r->post.args, "--speed, --rate: one of them, not both");
+    return false;
+  }
+  obs_ctl_error(r->post.args, "--speed: \"%s\" is not a number above 0", text);
+  return false;
+}
+
+static bool parse(replay *r, const obs_args *a) {
+  r->source = obs_args_text(a, "source");
+  r->shift_time = obs_args_text(a, "shift-time") != NULL;
+  if (!obs_post_parse(&r->post, a) || !obs_range_parse(a, &r->range) ||
+      !obs_args_number(a, "limit", 0, UINT64_MAX, &r->limit) || !parse_speed(r))
+    return false;
+  if (a->nrest == 0) obs_ctl_error(a, "which FILE? (- is standard input)");
+  return a->nrest > 0;
+}
+
+static int run(const obs_args *args) {
+  replay r = {.lines = {.fd = -1}};
+  if (!parse(&r, args)) return OBS_CTL_USAGE;
+  bool ok = obs_post_open(&r.post);
+  if (ok && obs_batch_init(&r.batch) != OBSERVER_E_OK) ok = obs_post_fail(&r.post, "replay", "out of memory");
+  for (int i = 0; ok && i < args->nrest; i++) ok = publish_file(&r, args->rest[i]);
+  obs_batch_fini(&r.batch);
+  obs_buf_fini(&r.row);
+  return obs_post_end(&r.post);
+}
+
+static const obs_flag flags[] = {
+    {"req", 0, "URL", "tcp://127.0.0.1:3803", NULL, NULL, "ask the daemon's REP socket, which acknowledges every op"},
+    {"push", 0, "URL", NULL, NULL, NULL, "send to the daemon's PULL socket instead, without acknowledgement"},
+    {"speed", 0, "X", NULL, NULL, NULL, "pace by the rows' timestamps, X times as fast as they were"},
+    OBS_FLAG_SINCE,
+    OBS_FLAG_UNTIL,
+    {"source", 0, "NAME", NULL, NULL, NULL, "only rows of this source"},
+    {"limit", 'n', "N", "0", NULL, NULL, "at most N rows, 0: all"},
+    {"shift-time", 0, NULL, NULL, NULL, NULL, "timestamps become the time of sending; otherwise they are kept"},
+    OBS_FLAGS_POST,
+};
+
+static const obs_exit exits[] = {OBS_EXIT_INTERRUPTED};
+
+const obs_command obs_ctl_replay = {
+    .name = "replay",
+    .arguments = "FILE...",
+    .summary = "publish the rows of journal files again",
+    .description =
+        "Publishes the rows of journal files (JSONL, an op a line), - being standard input, in their order, as fast as "
+        "they are acknowledged or paced by --speed or --rate. A file is read as far as it goes at the start, so a "
+        "daemon's own journal can be replayed into it.\n\n"
+        "Rows that are no ops are reported with file and line and passed over; a last line that was torn is passed "
+        "over "
+        "with a note. At the end, or when interrupted, the totals say what became of the rest: rows whose op_id the "
+        "daemon has recorded lately are duplicates. Exit status 1: a row was bad, rejected or not sent.",
+    .examples = "observerctl replay data/_observer/ops.jsonl\n"
+                "observerctl replay --since 2h --source bot --speed 10 --shift-time ops.jsonl\n"
+                "zcat ops.jsonl.gz | observerctl replay -\n",
+    .flags = OBS_TABLE(flags),
+    .exits = OBS_TABLE(exits),
+    .run = run,
+};

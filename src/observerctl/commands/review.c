@@ -1,0 +1,246 @@
+/* review: has a text or an op judged before it is used. The exit status is the verdict. */
+#include "base/clock.h"
+#include "base/utf8.h"
+#include "observerctl/ask/ask.h"
+#include "observerctl/cli/commands.h"
+#include "observerctl/cli/show.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <time.h>
+
+enum { EXIT_REJECT = 3, EXIT_CYCLE = 4, INPUT_MAX = 4 << 20, POLL_MS = 300, TIMEOUT_MAX_S = 86400 };
+
+static const char route[] = "/v1/observer/review";
+
+/* ---- what is to be judged ---- */
+
+/* "-" is standard input. False: it was reported. */
+static bool read_input(const obs_args *args, const char *name, obs_buf *out) {
+  bool standard = strcmp(name, "-") == 0;
+  FILE *in = standard ? stdin : fopen(name, "r");
+  if (in == NULL) {
+    obs_ctl_error(args, "%s: %s", name, strerror(errno));
+    return false;
+  }
+  size_t n = 1;
+  while (n > 0 && out->len <= INPUT_MAX && obs_buf_reserve(out, 65536)) {
+    n = fread(out->p + out->len, 1, 65536, in);
+    out->len += n;
+  }
+  const char *wrong = ferror(in)             ? strerror(errno)
+                      : out->oom             ? "out of memory"
+                      : out->len > INPUT_MAX ? "larger than 4 MiB"
+                                             : NULL;
+  if (!standard) (void)fclose(in);
+  if (wrong != NULL) obs_ctl_error(args, "%s: %s", standard ? "standard input" : name, wrong);
+  return wrong == NULL;
+}
+
+static bool take_input(const obs_args *args, obs_buf *out) {
+  const char *text = obs_args_text(args, "text");
+  if (text != NULL && args->nrest > 0) {
+    obs_ctl_error(args, "either --text or a file");
+    return false;
+  }
+  if (text == NULL) return read_input(args, args->nrest > 0 ? args->rest[0] : "-", out);
+  obs_buf_puts(out, text);
+  return true;
+}
+
+/* ---- the question ---- */
+
+static void put_context(const obs_args *args, obs_buf *body) {
+  static const struct {
+    const char *flag, *name;
+  } members[] = {{"endpoint", "endpoint"},    {"task-class", "task_class"}, {"session-id", "session_id"},
+                 {"cycle-id", "cycle_id"},    {"sig-hash", "sig_hash"},     {"op-id", "op_id"},
+                 {"staffer-id", "staffer_id"}};
+  const char *before = ",\"context\":{";
+  for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+    const char *value = obs_args_text(args, members[i].flag);
+    if (value == NULL) continue;
+    obs_buf_printf(body, "%s\"%s\":", before, members[i].name);
+    obs_buf_json_cstr(body, value);
+    before = ",";
+  }
+  if (*before == ',' && before[1] == '\0') obs_buf_putc(body, '}');
+}
+
+static bool is_json(const obs_buf *input) {
+  const char *end = NULL;
+  cJSON *json = cJSON_ParseWithLengthOpts(input->p, input->len, &end, false);
+  bool whole = cJSON_IsObject(json);
+  for (; whole && end < input->p + input->len; end++) whole = strchr(" \t\r\n", *end) != NULL;
+  cJSON_Delete(json);
+  return whole;
+}
+
+/* False: it was reported. */
+static bool make_body(const obs_args *args, const obs_buf *input, uint64_t attempt, obs_buf *body) {
+  bool op = obs_args_given(args, "op");
+  const char *wrong = !obs_utf8_valid(input->p, input->len) ? "the text is not valid UTF-8"
+                      : op && !is_json(input)               ? "the op is no JSON object"
+                                                            : NULL;
+  if (wrong != NULL) {
+    obs_ctl_error(args, "%s", wrong);
+    return false;
+  }
+  obs_buf_puts(body, op ? "{\"op\":" : "{\"text\":");
+  if (op)
+    obs_buf_append(body, input->p, input->len);
+  else
+    obs_buf_json_str(body, (obs_str){input->p, (uint32_t)input->len, 0});
+  put_context(args, body);
+  obs_buf_printf(body, ",\"attempt\":%" PRIu64 "}", attempt);
+  if (body->oom) obs_ctl_error(args, "out of memory");
+  return !body->oom;
+}
+
+/* ---- the answer ---- */
+
+static void print_evidence(const cJSON *item) {
+  obs_buf seqs = {0};
+  const char *cluster = obs_show_text(item, "cluster");
+  obs_show_join(&seqs, obs_show_member(item, "seqs"));
+  obs_buf_putc(&seqs, '\0');
+  obs_text_printf(stdout, "- %s: %s%s%s%s%s", obs_show_text(item, "rule"), obs_show_text(item, "text"),
+                  seqs.len > 1 ? "; ops " : "", seqs.oom ? "" : seqs.p, *cluster != '\0' ? "; cluster " : "", cluster);
+  putchar('\n');
+  obs_buf_fini(&seqs);
+}
+
+static void print_review(const cJSON *review) {
+  const char *verdict = obs_show_text(review, "verdict");
+  const cJSON *item;
+  obs_style style = strcmp(verdict, "accept") == 0   ? OBS_STYLE_GREEN
+                    : strcmp(verdict, "reject") == 0 ? OBS_STYLE_RED
+                                                     : OBS_STYLE_YELLOW;
+  fputs(obs_term_style(stdout, style), stdout);
+  obs_text_printf(stdout, "%s", verdict);
+  fputs(obs_term_style(stdout, OBS_STYLE_PLAIN), stdout);
+  obs_text_printf(stdout, " (%.2f, %s): %s", obs_show_number(review, "confidence"), obs_show_text(review, "source"),
+                  obs_show_text(review, "notes"));
+  putchar('\n');
+  cJSON_ArrayForEach(item, obs_show_member(review, "evidence")) {
+    print_evidence(item);
+  }
+}
+
+/* The exit status of the verdict. */
+static int show(const obs_args *args, const obs_http_answer *answer, const cJSON *review) {
+  const char *verdict = obs_show_text(review, "verdict");
+  int status = strcmp(verdict, "accept") == 0   ? OBS_CTL_OK
+               : strcmp(verdict, "reject") == 0 ? EXIT_REJECT
+               : strcmp(verdict, "cycle") == 0  ? EXIT_CYCLE
+                                                : OBS_CTL_FAILED;
+  if (status == OBS_CTL_FAILED) {
+    obs_ctl_error(args, "%s%s: the answer has no verdict: no observerd?", obs_args_text(args, "url"), route);
+  } else if (obs_args_given(args, "json")) {
+    (void)fwrite(answer->body.p, 1, answer->body.len, stdout);
+    putchar('\n');
+  } else {
+    print_review(review);
+  }
+  return status;
+}
+
+/* ---- asking ---- */
+
+static void pause_ms(long ms) {
+  struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+  (void)nanosleep(&t, NULL);
+}
+
+static bool is_pending(const cJSON *review) {
+  return strcmp(obs_show_text(review, "status"), "pending") == 0;
+}
+
+/* A model is being asked: asks for the result until it is there. False: it was reported. */
+static bool ask_again(const obs_args *args, uint64_t until_ms, obs_http_answer *answer, cJSON **review) {
+  char path[sizeof(route) + 24], id[20];
+  snprintf(id, sizeof(id), "%s", obs_show_text(*review, "id"));
+  if (strlen(id) != 16 || strspn(id, "0123456789abcdef") != 16) return true; /* show tells */
+  snprintf(path, sizeof(path), "%s/%s", route, id);
+  while (is_pending(*review)) {
+    if (obs_clock_mono_ms() >= until_ms) {
+      obs_ctl_error(args, "review %s is not decided yet: GET %s later, or --timeout SECONDS", id, path);
+      return false;
+    }
+    pause_ms(POLL_MS);
+    obs_http_answer_fini(answer);
+    cJSON_Delete(*review);
+    *review = NULL;
+    if (!obs_ask(args, path, answer)) return false;
+    *review = cJSON_ParseWithLength(answer->body.p, answer->body.len);
+  }
+  return true;
+}
+
+static int ask(const obs_args *args, const obs_buf *body, uint64_t timeout_s) {
+  obs_http_answer answer;
+  cJSON *review = NULL;
+  uint64_t until_ms = obs_clock_mono_ms() + timeout_s * 1000;
+  bool ok = obs_ask_post(args, route, body, &answer);
+  if (ok) {
+    review = cJSON_ParseWithLength(answer.body.p, answer.body.len);
+    ok = ask_again(args, until_ms, &answer, &review);
+  }
+  int status = ok ? show(args, &answer, review) : OBS_CTL_FAILED;
+  cJSON_Delete(review);
+  obs_http_answer_fini(&answer);
+  return status;
+}
+
+static int run(const obs_args *args) {
+  obs_buf input = {0}, body = {0};
+  uint64_t attempt = 1, timeout_s = 0;
+  int status = OBS_CTL_USAGE;
+  if (args->nrest > 1)
+    obs_ctl_error(args, "%s: one file at a time", args->rest[1]);
+  else if (obs_args_number(args, "attempt", 1, INT32_MAX, &attempt) &&
+           obs_args_number(args, "timeout", 0, TIMEOUT_MAX_S, &timeout_s))
+    status = take_input(args, &input) && make_body(args, &input, attempt, &body) ? ask(args, &body, timeout_s)
+                                                                                 : OBS_CTL_FAILED;
+  obs_buf_fini(&input);
+  obs_buf_fini(&body);
+  return status;
+}
+
+static const obs_flag flags[] = {
+    OBS_FLAG_URL,
+    {"text", 0, "TEXT", NULL, NULL, NULL, "the text itself, instead of a file"},
+    {"op", 0, NULL, NULL, NULL, NULL, "what is read is an ObservedOp in JSON: its output_summary is judged"},
+    {"endpoint", 'e', "NAME", NULL, NULL, NULL, "what was called"},
+    {"task-class", 't', "CLASS", NULL, NULL, NULL, "the class of task"},
+    {"op-id", 0, "ID", NULL, NULL, NULL, "the op it belongs to"},
+    {"session-id", 0, "ID", NULL, NULL, NULL, "the session it belongs to"},
+    {"cycle-id", 0, "ID", NULL, NULL, NULL, "the cycle it belongs to"},
+    {"sig-hash", 0, "HASH", NULL, NULL, NULL, "the situation"},
+    {"staffer-id", 0, "ID", NULL, NULL, NULL, "the agent, person or model that made it"},
+    {"attempt", 'a', "N", "1", NULL, NULL, "which attempt it is"},
+    {"timeout", 0, "SECONDS", "120", NULL, NULL, "longest wait for a model's verdict"},
+    OBS_FLAG_JSON,
+};
+
+static const obs_exit exits[] = {{EXIT_REJECT, "reject"}, {EXIT_CYCLE, "another cycle"}};
+
+const obs_command obs_ctl_review = {
+    .name = "review",
+    .arguments = "[FILE]",
+    .summary = "has an answer judged before it is used: accept, reject, or another cycle",
+    .description =
+        "Reads a text from FILE (without one, or as -, from standard input) and asks the daemon whether it is "
+        "fit to be used. Rules judge first; where they do not decide, and the daemon has a language model, "
+        "that is asked, and the command waits for it. It prints the verdict with its confidence and why, "
+        "then what it rests on.\n\n"
+        "The exit status is the verdict: 0 accept, 3 reject (do not try the same again), 4 cycle (try again "
+        "with the notes).\n\n"
+        "--json prints the daemon's answer as it is.",
+    .examples = "observerctl review answer.txt --endpoint /v1/chat --attempt 2\n"
+                "make report | observerctl review && mail -s report team < report\n"
+                "observerctl review --text 'As an AI I cannot help with that.'",
+    .flags = OBS_TABLE(flags),
+    .exits = OBS_TABLE(exits),
+    .run = run,
+};

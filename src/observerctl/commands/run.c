@@ -1,0 +1,314 @@
+/* run: a command, observed: what it did becomes one op. */
+#include "base/clock.h"
+#include "base/utf8.h"
+#include "observerctl/cli/commands.h"
+#include "observerctl/publish/child.h"
+#include "observerctl/publish/opflags.h"
+#include "observerctl/publish/sender.h"
+
+#include <errno.h>
+#include <msgpack.h>
+#include <observer/observer.h>
+
+enum { SUMMARY_CHARACTERS = 200, TIMEOUT_MAX_MS = 3600000 };
+enum { EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
+
+/* ---- texts: valid UTF-8, nothing that acts on a terminal ---- */
+
+/* Length of the escape sequence (ESC [ ... letter) at `p`. */
+static size_t escape_length(const char *p, size_t len) {
+  size_t n = 1;
+  if (len < 2 || p[1] != '[') return n;
+  for (n = 2; n < len && (unsigned char)p[n] < 0x40;) n++;
+  return n < len ? n + 1 : n;
+}
+
+/* One character, and how many bytes of `p` it took. */
+static size_t put_character(obs_buf *out, const char *p, size_t len, bool one_line) {
+  unsigned char c = (unsigned char)*p;
+  size_t n = obs_utf8_char(p, len);
+  bool control = c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0);
+  if (c == 0x1b) return escape_length(p, len);
+  if (c == '\r' && len > 1 && p[1] == '\n') return 1;
+  if (c == '\r' || c == '\n' || c == '\t')
+    obs_buf_putc(out, one_line ? ' ' : c == '\r' ? '\n' : (char)c);
+  else if (n == 0 || control)
+    obs_buf_puts(out, "\xef\xbf\xbd");
+  else
+    obs_buf_append(out, p, n);
+  return n == 0 ? 1 : n;
+}
+
+/* The end of standard error, without the rest of a character that was cut in two and without blanks at the end. */
+static void put_tail(obs_buf *out, const obs_child *c) {
+  const char *p = c->tail, *end = c->tail + c->tail_len;
+  for (int i = 0; c->tail_cut && i < 3 && p < end && ((unsigned char)*p & 0xc0) == 0x80; i++) p++;
+  while (p < end) p += put_character(out, p, (size_t)(end - p), false);
+  while (out->len > 0 && (out->p[out->len - 1] == '\n' || out->p[out->len - 1] == ' ')) out->len--;
+}
+
+static void put_argument(obs_buf *out, const char *arg, unsigned *characters) {
+  for (size_t len = strlen(arg); len > 0 && *characters < SUMMARY_CHARACTERS; ++*characters) {
+    size_t n = put_character(out, arg, len, true);
+    arg += n;
+    len -= n;
+  }
+}
+
+static void put_command_line(obs_buf *out, const obs_args *a) {
+  unsigned characters = 0;
+  for (int i = 0; i < a->nrest; i++) {
+    if (i > 0) put_argument(out, " ", &characters);
+    put_argument(out, a->rest[i], &characters);
+  }
+}
+
+static void put_endpoint(obs_buf *out, const char *command) {
+  unsigned characters = 0;
+  const char *slash = strrchr(command, '/');
+  obs_buf_puts(out, "run:");
+  put_argument(out, slash != NULL && slash[1] != '\0' ? slash + 1 : command, &characters);
+}
+
+static void put_failure(obs_buf *out, const char *command, int failure) {
+  unsigned characters = 0;
+  put_argument(out, command, &characters);
+  obs_buf_printf(out, ": %s", strerror(failure));
+}
+
+static void put_outcome(obs_buf *out, const obs_child *c, int status) {
+  const char *name = c->signaled ? sigabbrev_np(c->code) : NULL;
+  if (name != NULL)
+    obs_buf_printf(out, "signal SIG%s", name);
+  else if (c->signaled)
+    obs_buf_printf(out, "signal %d", c->code);
+  else
+    obs_buf_printf(out, "exit %d", status);
+}
+
+/* ---- the op ---- */
+
+static int64_t milliseconds(struct timeval t) {
+  return (int64_t)t.tv_sec * 1000 + t.tv_usec / 1000;
+}
+
+static void pack_text(msgpack_packer *pk, const char *text) {
+  size_t n = strlen(text);
+  msgpack_pack_str(pk, n);
+  msgpack_pack_str_body(pk, text, n);
+}
+
+static void pack_number(msgpack_packer *pk, const char *name, int64_t number) {
+  pack_text(pk, name);
+  msgpack_pack_int64(pk, number);
+}
+
+static void set_extra(observer_builder *b, const obs_child *c, const char *outcome, int status) {
+  msgpack_sbuffer out;
+  msgpack_packer pk;
+  msgpack_sbuffer_init(&out);
+  msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
+  msgpack_pack_map(&pk, c->failure != 0 ? 1 : 4);
+  if (c->signaled) {
+    pack_text(&pk, "signal");
+    pack_text(&pk, outcome + strlen("signal "));
+  } else {
+    pack_number(&pk, "exit_status", status);
+  }
+  if (c->failure == 0) {
+    pack_number(&pk, "max_rss_kb", c->usage.ru_maxrss);
+    pack_number(&pk, "user_ms", milliseconds(c->usage.ru_utime));
+    pack_number(&pk, "system_ms", milliseconds(c->usage.ru_stime));
+  }
+  observer_builder_msgpack(b, "extra", out.data, out.size);
+  msgpack_sbuffer_destroy(&out);
+}
+
+static void set_text(observer_builder *b, const char *name, obs_buf *text) {
+  obs_buf_putc(text, '\0');
+  if (!text->oom) observer_builder_text(b, name, text->p);
+}
+
+/* What the run itself tells. */
+static void set_measured(observer_builder *b, const obs_args *a, const obs_child *c, int status) {
+  obs_buf endpoint = {0}, input = {0}, outcome = {0}, error = {0};
+  char now[OBS_ISO8601_LEN + 1];
+  obs_clock_format(obs_clock_wall_ms(), now);
+  put_endpoint(&endpoint, a->rest[0]);
+  put_command_line(&input, a);
+  put_outcome(&outcome, c, status);
+  put_tail(&error, c);
+  if (c->failure != 0) put_failure(&error, a->rest[0], c->failure);
+  if (error.len == 0) obs_buf_append(&error, outcome.p, outcome.len);
+  observer_builder_text(b, "timestamp", now);
+  observer_builder_bool(b, "success", status == 0);
+  observer_builder_int(b, "duration_ms", (int64_t)c->duration_ms);
+  set_text(b, "endpoint", &endpoint);
+  set_text(b, "input_summary", &input);
+  set_text(b, "output_summary", &outcome);
+  if (status != 0) set_text(b, "error", &error);
+  if (!outcome.oom) set_extra(b, c, outcome.p, status);
+  obs_buf_fini(&endpoint);
+  obs_buf_fini(&input);
+  obs_buf_fini(&outcome);
+  obs_buf_fini(&error);
+}
+
+/* What the flags say stands instead. `extra` is ours. */
+static bool has_flag(obs_op_field field) {
+  return obs_op_fields[field].kind != OBS_KIND_JSON;
+}
+
+static void set_given(observer_builder *b, const obs_args *a) {
+  obs_opflag v;
+  for (obs_op_field i = 0; i < OBS_F_COUNT; i++) {
+    const obs_op_field_info *f = &obs_op_fields[i];
+    if (!has_flag(i) || !obs_opflag_read(a, i, &v) || v.text == NULL) continue;
+    if (f->kind == OBS_KIND_TIME || f->kind == OBS_KIND_TEXT)
+      observer_builder_text(b, f->name, v.text);
+    else if (f->kind == OBS_KIND_BOOL)
+      observer_builder_bool(b, f->name, v.number != 0);
+    else
+      observer_builder_int(b, f->name, v.number);
+  }
+}
+
+/* ---- publishing ---- */
+
+typedef struct {
+  const obs_args *args;
+  obs_sender_kind kind;
+  const char *url;
+  uint32_t timeout_ms;
+  char rejected[256]; /* why; "": it was not */
+} way;
+
+static void delivered(void *arg, const observer_delivery *d) {
+  way *w = arg;
+  if (d->outcome == OBSERVER_REJECTED) snprintf(w->rejected, sizeof(w->rejected), "%s", d->reason);
+}
+
+static void warn(const way *w, const char *what, const char *why) {
+  if (obs_args_text(w->args, "quiet") == NULL) obs_ctl_error(w->args, "%s: %s", what, why);
+}
+
+static void warn_late(const way *w, const char *spool) {
+  char text[96];
+  snprintf(text, sizeof(text), "not %s within %u ms%s", w->kind == OBS_SENDER_REQ ? "acknowledged" : "sent",
+           (unsigned)w->timeout_ms, spool != NULL ? ", kept in the spool" : ", given up");
+  warn(w, w->url, text);
+}
+
+static void publish(way *w, observer_builder *b) {
+  const char *urls[] = {w->url, NULL}, *spool = obs_args_text(w->args, "spool");
+  bool acknowledged = w->kind == OBS_SENDER_REQ;
+  observer_client *client;
+  observer_options options = {.mode = acknowledged ? OBSERVER_ACKNOWLEDGED : OBSERVER_PUSH,
+                              .urls = urls,
+                              .linger_ms = -1,
+                              .on_delivery = delivered,
+                              .delivery_arg = w,
+                              .spool = spool};
+  if (observer_open(&options, &client) != OBSERVER_E_OK) {
+    warn(w, "not published", observer_open_error());
+    return;
+  }
+  observer_err rc = observer_builder_publish(b, client, 0, NULL);
+  observer_err closed = observer_close(client, w->timeout_ms);
+  if (rc != OBSERVER_E_OK)
+    warn(w, "not published", observer_strerror(rc));
+  else if (w->rejected[0] != '\0')
+    warn(w, w->url, w->rejected);
+  else if (closed != OBSERVER_E_OK)
+    warn_late(w, spool);
+}
+
+static void observe(way *w, const obs_child *c, int status) {
+  observer_builder *b = observer_builder_new();
+  if (b == NULL) {
+    warn(w, "not published", "out of memory");
+    return;
+  }
+  set_measured(b, w->args, c, status);
+  set_given(b, w->args);
+  publish(w, b);
+  observer_builder_free(b);
+}
+
+/* ---- the command ---- */
+
+static int exit_status(const obs_args *a, const obs_child *c) {
+  if (c->failure == 0) return c->signaled ? EXIT_SIGNAL + c->code : c->code;
+  obs_ctl_error(a, "%s: %s", a->rest[0], strerror(c->failure));
+  return c->failure == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}
+
+static bool parse(way *w) {
+  const obs_args *a = w->args;
+  uint64_t timeout = 0;
+  obs_opflag v;
+  for (obs_op_field i = 0; i < OBS_F_COUNT; i++) {
+    if (has_flag(i) && !obs_opflag_read(a, i, &v)) return false;
+  }
+  if (!obs_sender_choose(a, &w->kind, &w->url) || !obs_args_number(a, "timeout", 1, TIMEOUT_MAX_MS, &timeout))
+    return false;
+  w->timeout_ms = (uint32_t)timeout;
+  if (a->nrest == 0) obs_ctl_error(a, "which COMMAND?");
+  if (w->kind != OBS_SENDER_REQ && obs_args_given(a, "spool"))
+    obs_ctl_error(a, "--push, --spool: a spool needs acknowledgements (--req)");
+  return a->nrest > 0 && (w->kind == OBS_SENDER_REQ || !obs_args_given(a, "spool"));
+}
+
+static int run(const obs_args *args) {
+  way w = {.args = args};
+  obs_child child;
+  if (!parse(&w)) return OBS_CTL_USAGE;
+  obs_child_run(args->rest, &child); /* before NNG, which does not survive a fork */
+  int status = exit_status(args, &child);
+  observe(&w, &child, status);
+  return status;
+}
+
+#define RUN_TIME(name, kind, required, rule) OBS_OPFLAG(name, kind, required, rule)
+#define RUN_TEXT(name, kind, required, rule) OBS_OPFLAG(name, kind, required, rule)
+#define RUN_BOOL(name, kind, required, rule) OBS_OPFLAG(name, kind, required, rule)
+#define RUN_DURATION(name, kind, required, rule) OBS_OPFLAG(name, kind, required, rule)
+#define RUN_INT(name, kind, required, rule) OBS_OPFLAG(name, kind, required, rule)
+#define RUN_JSON(name, kind, required, rule)
+#define RUN_FLAG(name, kind, required, rule) RUN_##kind(name, kind, required, rule)
+
+static const obs_flag flags[] = {
+    {"req", 0, "URL", "tcp://127.0.0.1:3803", NULL, NULL, "the daemon's REP socket, which acknowledges the op"},
+    {"push", 0, "URL", NULL, NULL, NULL, "the daemon's PULL socket instead, without acknowledgement"},
+    {"spool", 0, "FILE", NULL, NULL, NULL, "keeps the op while the daemon is away, for the next run with this file"},
+    {"timeout", 0, "MS", "2000", NULL, NULL, "longest wait for the daemon when the command has ended"},
+    {"quiet", 'q', NULL, NULL, NULL, NULL, "no warning when the op could not be published"},
+    OBSERVER_OP_FIELDS(RUN_FLAG)};
+
+static const obs_exit exits[] = {
+    {126, "the command cannot be executed"},
+    {127, "the command is not found"},
+    {128, "and the signal's number when a signal ended the command; else its own"},
+};
+
+const obs_command obs_ctl_run = {
+    .name = "run",
+    .arguments = "[--] COMMAND [ARGUMENT]...",
+    .verbatim = true,
+    .summary = "run a command and publish what came of it",
+    .description =
+        "Runs the command with this one's input, output, terminal and process group, and publishes one op when it has "
+        "ended: endpoint run:COMMAND, the command line (200 characters) as input_summary, exit N or signal NAME as "
+        "output_summary, the time it took, whether it exited with 0, and, when not, the last 2 KiB of its standard "
+        "error as error; extra has exit_status or signal, max_rss_kb, user_ms and system_ms. The field flags below "
+        "stand instead of these.\n\n"
+        "Signals sent to this process are sent on to the command. Its standard error passes through a pipe, so it is "
+        "no terminal to it. The observer never changes what comes of the command: when the op cannot be published "
+        "within --timeout, that is one line on standard error.",
+    .examples = "observerctl run -- make test\n"
+                "observerctl run --endpoint nightly:backup --task-class backup -- rsync -a /srv host:/backup\n"
+                "observerctl run --spool ~/.cache/observer.spool -q -- ./job.sh\n",
+    .flags = OBS_TABLE(flags),
+    .exits = OBS_TABLE(exits),
+    .run = run,
+};

@@ -1,0 +1,180 @@
+/* summary: counts and durations by source and by endpoint, as GET summary answers them. */
+#include "observerctl/ask/ask.h"
+#include "observerctl/cli/commands.h"
+#include "observerctl/cli/show.h"
+#include "observerctl/cli/table.h"
+#include "observerctl/cli/text.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const char route[] = "/v1/observer/summary";
+
+enum { QUANTILES = 4 };
+static const char *const quantiles[QUANTILES] = {"p50", "p90", "p99", "max"};
+
+/* One source or endpoint. */
+typedef struct {
+  const char *name;
+  double count, failures, ms[QUANTILES]; /* NAN: not known */
+} row;
+
+static void read_row(const cJSON *object, row *out) {
+  const cJSON *duration = cJSON_GetObjectItemCaseSensitive(object, "duration_ms");
+  *out = (row){.name = object->string != NULL ? object->string : "",
+               .count = obs_show_number(object, "total"),
+               .failures = obs_show_number(object, "failures")};
+  for (int i = 0; i < QUANTILES; i++) {
+    const cJSON *ms = cJSON_GetObjectItemCaseSensitive(duration, quantiles[i]);
+    out->ms[i] = cJSON_IsNumber(ms) ? cJSON_GetNumberValue(ms) : NAN;
+  }
+}
+
+static double share(const row *r) {
+  return r->count > 0 ? r->failures / r->count : 0;
+}
+
+/* ---- order ---- */
+
+typedef double (*sort_key)(const row *r);
+
+static double key_count(const row *r) {
+  return r->count;
+}
+static double key_failures(const row *r) {
+  return r->failures;
+}
+static double key_p50(const row *r) {
+  return r->ms[0];
+}
+static double key_p90(const row *r) {
+  return r->ms[1];
+}
+static double key_p99(const row *r) {
+  return r->ms[2];
+}
+static double key_max(const row *r) {
+  return r->ms[3];
+}
+static double key_name(const row *r) {
+  (void)r;
+  return 0; /* all alike: then the name decides */
+}
+
+static const struct {
+  const char *name;
+  sort_key key;
+} orders[] = {{"count", key_count}, {"failures", key_failures}, {"share", share}, {"p50", key_p50},
+              {"p90", key_p90},     {"p99", key_p99},           {"max", key_max}, {"name", key_name}};
+
+static sort_key order_of(const char *name) {
+  size_t i = 0;
+  while (strcmp(orders[i].name, name) != 0) i++;
+  return orders[i].key;
+}
+
+/* The largest first, what is not known last, and by name among equals. */
+static int compare(const void *a, const void *b, void *arg) {
+  sort_key key = *(sort_key *)arg;
+  double x = key(a), y = key(b);
+  if (isnan(x) != isnan(y)) return isnan(x) ? 1 : -1;
+  if (x != y && !isnan(x)) return x < y ? 1 : -1;
+  return strcmp(((const row *)a)->name, ((const row *)b)->name);
+}
+
+/* ---- tables ---- */
+
+static void put_count(obs_table *t, obs_style style, double n) {
+  char text[OBS_TEXT_NUMBER];
+  obs_table_puts(t, style, obs_text_count(text, (uint64_t)n));
+}
+
+static void put_row(obs_table *t, const row *r) {
+  char text[OBS_TEXT_NUMBER];
+  obs_style style = r->failures > 0 ? OBS_STYLE_RED : OBS_STYLE_PLAIN;
+  obs_table_puts(t, OBS_STYLE_PLAIN, r->name);
+  put_count(t, OBS_STYLE_PLAIN, r->count);
+  put_count(t, style, r->failures);
+  obs_table_puts(t, style, obs_show_share(text, r->failures, r->count));
+  for (int i = 0; i < QUANTILES; i++) obs_table_puts(t, OBS_STYLE_PLAIN, obs_text_duration(text, r->ms[i]));
+}
+
+static bool put_rows(const char *what, row *rows, size_t n, size_t limit, sort_key key) {
+  const obs_column columns[] = {{what, false, true},    {"COUNT", true, false}, {"FAILED", true, false},
+                                {"SHARE", true, false}, {"P50", true, false},   {"P90", true, false},
+                                {"P99", true, false},   {"MAX", true, false}};
+  obs_table t;
+  qsort_r(rows, n, sizeof(*rows), compare, &key);
+  obs_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
+  for (size_t i = 0; i < n && i < limit; i++) put_row(&t, &rows[i]);
+  bool ok = obs_show_table(&t, NULL);
+  if (n > limit) printf("... and %zu more (--limit)\n", n - limit);
+  return ok;
+}
+
+static bool put_keys(const cJSON *window, const char *key, const char *what, size_t limit, sort_key order) {
+  const cJSON *object = cJSON_GetObjectItemCaseSensitive(window, key), *item;
+  size_t n = 0;
+  row *rows = calloc((size_t)cJSON_GetArraySize(object) + 1, sizeof(*rows));
+  if (rows == NULL) return false;
+  cJSON_ArrayForEach(item, object) {
+    read_row(item, &rows[n++]);
+  }
+  bool ok = put_rows(what, rows, n, limit, order);
+  free(rows);
+  return ok;
+}
+
+static void put_head(const char *name, const cJSON *window) {
+  char count[OBS_TEXT_NUMBER], failures[OBS_TEXT_NUMBER], text[OBS_TEXT_NUMBER];
+  row all;
+  read_row(window, &all);
+  printf("%s: %s ops, %s failures", name, obs_text_count(count, (uint64_t)all.count),
+         obs_text_count(failures, (uint64_t)all.failures));
+  if (all.count > 0) printf(" (%s)", obs_show_share(text, all.failures, all.count));
+  for (int i = 0; i < QUANTILES; i++) printf(", %s %s", quantiles[i], obs_text_duration(text, all.ms[i]));
+  putchar('\n');
+}
+
+static const cJSON *window_of(const cJSON *summary, const char *name) {
+  if (strcmp(name, "lifetime") == 0) return cJSON_GetObjectItemCaseSensitive(summary, name);
+  return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(summary, "windows"), name);
+}
+
+static int run(const obs_args *args) {
+  const char *name = obs_args_text(args, "window");
+  uint64_t limit = 0;
+  if (!obs_args_number(args, "limit", 1, UINT32_MAX, &limit)) return OBS_CTL_USAGE;
+  if (obs_args_given(args, "json")) return obs_ask_print(args, route);
+  cJSON *summary = obs_ask_json(args, route);
+  if (summary == NULL) return OBS_CTL_FAILED;
+  const cJSON *window = window_of(summary, name);
+  sort_key order = order_of(obs_args_text(args, "sort"));
+  put_head(name, window);
+  bool ok = put_keys(window, "by_source", "SOURCE", limit, order) &&
+            put_keys(window, "by_endpoint", "ENDPOINT", limit, order);
+  if (!ok) obs_ctl_error(args, "out of memory");
+  cJSON_Delete(summary);
+  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+}
+
+static const obs_flag flags[] = {
+    OBS_FLAG_URL,
+    {"window", 'w', "WINDOW", "lifetime", NULL, "lifetime 1m 5m 1h", "what is counted"},
+    {"sort", 's', "COLUMN", "count", NULL, "count failures share p50 p90 p99 max name", "largest first; name from A"},
+    {"limit", 'n', "N", "20", NULL, NULL, "sources and endpoints shown"},
+    OBS_FLAG_JSON,
+};
+
+const obs_command obs_ctl_summary = {
+    .name = "summary",
+    .summary = "counts, failures and durations by source and endpoint, over a window",
+    .description =
+        "For each source and each endpoint: ops, failures, the share that failed, and quantiles of the "
+        "duration (within 1 %), over all that was ever recorded or over the last minute, 5 minutes or hour.\n\n"
+        "--json prints the daemon's answer to GET /v1/observer/summary as it is, with every window and "
+        "row.",
+    .examples = "observerctl summary\nobserverctl summary --window 5m --sort p99 --limit 10",
+    .flags = OBS_TABLE(flags),
+    .run = run,
+};

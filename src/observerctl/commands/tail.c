@@ -1,0 +1,413 @@
+/* tail: the feed as it comes, one line an op. */
+#include "base/clock.h"
+#include "observerctl/ask/endpoint.h"
+#include "observerctl/ask/history.h"
+#include "observerctl/ask/http.h"
+#include "observerctl/cli/commands.h"
+#include "observerctl/cli/line.h"
+#include "observerctl/cli/match.h"
+#include "observerctl/cli/term.h"
+#include "observerctl/cli/text.h"
+#include "observerctl/cli/when.h"
+#include "observerctl/follow/gaps.h"
+#include "observerctl/follow/outlet.h"
+#include "observerctl/follow/subscriber.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum { TICK_MS = 250, AWAY_MS = 3000, ASK_MS = 2000, MESSAGES = 64, TOPIC_MAX = 100 };
+
+typedef struct {
+  const obs_args *args;
+  const char *url, *feed, *topic; /* feed: as given, else NULL; topic: other than ops, else NULL */
+  uint64_t lines, count, timeout_ms;
+  bool json, stats;
+  obs_match match;
+  obs_line_look look;
+  obs_subscriber sub;
+  obs_gaps gaps;
+  obs_outlet out;
+  obs_buf row; /* scratch */
+  char feed_url[OBS_FEED_URL_MAX];
+  uint64_t started_ms;
+  uint64_t heard_ms, asked_ms; /* of the daemon; when it was last asked where its feed is */
+  bool heard, away;            /* a message came, ever; none for AWAY_MS */
+  bool behind;                 /* what was recorded before the subscription stood is still to be asked for */
+  uint64_t shown_seq;          /* up to here, HTTP has shown all */
+  uint64_t shown;              /* ops */
+  bool strange;                /* told that a message was not understood */
+} tail;
+
+/* ---- what is shown ---- */
+
+static bool enough(const tail *t) {
+  return t->count > 0 && t->shown >= t->count;
+}
+
+static void put_prefix(tail *t) {
+  obs_buf *b = &t->out.buf;
+  char now[OBS_WHEN_LEN];
+  obs_when_format(t->look.now_ms, t->look.utc, now);
+  obs_buf_printf(b, "%s%s ", t->look.colour ? "\033[2m" : "", now + 11);
+}
+
+static void end_dim(tail *t) {
+  if (t->look.colour) obs_buf_puts(&t->out.buf, "\033[0m");
+  obs_buf_putc(&t->out.buf, '\n');
+}
+
+/* As recorded; on a terminal with escapes for what could act there. */
+static void put_json(tail *t, const char *json, size_t len) {
+  if (isatty(t->out.fd))
+    obs_text_json(&t->out.buf, json, len);
+  else
+    obs_buf_append(&t->out.buf, json, len);
+}
+
+/* `row` as recorded, with its seq in front. */
+static void show_op(tail *t, uint64_t seq, obs_str row, const cJSON *op) {
+  obs_buf *b = &t->out.buf;
+  if (t->json) {
+    obs_buf_printf(b, "{\"seq\":%" PRIu64 ",", seq);
+    put_json(t, row.p + 1, row.len - 1);
+  } else {
+    obs_line_op line;
+    obs_line_of_json(op, &line);
+    obs_line_put(b, &line, &t->look);
+  }
+  obs_buf_putc(b, '\n');
+  t->shown++;
+}
+
+static void show_other(tail *t, obs_str topic, obs_str json) {
+  obs_buf *b = &t->out.buf;
+  if (t->json) {
+    obs_buf_puts(b, "{\"topic\":");
+    obs_buf_json_str(b, topic);
+    if (json.len > 2) obs_buf_putc(b, ',');
+    put_json(t, json.p + 1, json.len - 1);
+    obs_buf_putc(b, '\n');
+    return;
+  }
+  put_prefix(t);
+  unsigned room = t->look.columns > 14 ? t->look.columns - 14 : t->look.columns > 0 ? 1 : OBS_TEXT_ALL;
+  unsigned used = obs_text_put(b, topic.p, topic.len, room);
+  obs_buf_putc(b, ' ');
+  (void)obs_text_put(b, json.p, json.len, used < room ? room - used : 0);
+  end_dim(t);
+}
+
+static double number(const cJSON *map, const char *name) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(map, name);
+  return cJSON_IsNumber(item) && item->valuedouble > 0 ? item->valuedouble : 0;
+}
+
+static void show_heartbeat(tail *t, obs_str json, const cJSON *map) {
+  static const char *const shown[] = {"seq", "total", "successes", "failures"};
+  if (t->json) {
+    show_other(t, OBS_STR("stats"), json);
+    return;
+  }
+  put_prefix(t);
+  obs_buf_puts(&t->out.buf, "stats");
+  for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+    char text[OBS_TEXT_NUMBER];
+    obs_buf_printf(&t->out.buf, "  %s %s", shown[i], obs_text_count(text, (uint64_t)number(map, shown[i])));
+  }
+  end_dim(t);
+}
+
+/* What was written so far stands before what is told. */
+__attribute__((format(printf, 2, 3))) static void tell(tail *t, const char *fmt, ...) {
+  va_list ap;
+  (void)obs_outlet_flush(&t->out);
+  fputs(obs_term_style(stderr, OBS_STYLE_YELLOW), stderr);
+  va_start(ap, fmt);
+  obs_text_vprintf(stderr, fmt, ap);
+  va_end(ap);
+  fputs(obs_term_style(stderr, OBS_STYLE_PLAIN), stderr);
+  fputc('\n', stderr);
+}
+
+/* ---- what was recorded before ---- */
+
+/* Oldest first. `after`: only what HTTP has not shown yet. */
+static void show_history(tail *t, uint64_t after, uint64_t limit) {
+  obs_history h;
+  char error[256];
+  if (!obs_history_read(&h, t->url, &t->match, after, limit, error, sizeof(error)))
+    tell(t, "observerctl tail: no recorded ops: %s", error);
+  for (size_t i = h.nrows; i-- > 0 && !enough(t);) {
+    const obs_history_row *r = obs_history_at(&h, i);
+    obs_str row = {h.text.p + r->at, (uint32_t)r->len, 0};
+    cJSON *op = cJSON_ParseWithLength(row.p, row.len);
+    show_op(t, r->seq, row, op);
+    cJSON_Delete(op);
+  }
+  if (h.nrows > 0 && obs_history_at(&h, 0)->seq > t->shown_seq) t->shown_seq = obs_history_at(&h, 0)->seq;
+  obs_history_fini(&h);
+}
+
+/* ---- the feed ---- */
+
+static bool skip_number(const char **p, const char *end, const char *before, uint64_t *out) {
+  size_t n = strlen(before);
+  if ((size_t)(end - *p) < n || memcmp(*p, before, n) != 0) return false;
+  for (*p += n, *out = 0; *p < end && **p >= '0' && **p <= '9'; ++*p) *out = *out * 10 + (uint64_t)(**p - '0');
+  return true;
+}
+
+/* `{"seq":N,"topic_seq":N,FIELDS}`: the numbers, and the fields as a row of their own. */
+static bool split(tail *t, obs_str json, uint64_t *seq, uint64_t *topic_seq, obs_str *row) {
+  const char *p = json.p, *end = p + json.len;
+  if (!skip_number(&p, end, "{\"seq\":", seq) || !skip_number(&p, end, ",\"topic_seq\":", topic_seq)) return false;
+  if (p >= end || *p != ',') return false;
+  obs_buf_reset(&t->row, 1 << 16);
+  obs_buf_putc(&t->row, '{');
+  obs_buf_append(&t->row, p + 1, (size_t)(end - p - 1));
+  *row = (obs_str){t->row.p, (uint32_t)t->row.len, 0};
+  return !t->row.oom;
+}
+
+static bool is_op_topic(obs_str topic) {
+  return topic.len >= 3 && memcmp(topic.p, "op.", 3) == 0;
+}
+
+static void on_op(tail *t, obs_str topic, obs_str json) {
+  uint64_t seq, topic_seq;
+  obs_str row;
+  if (!split(t, json, &seq, &topic_seq, &row)) {
+    show_other(t, topic, json);
+    return;
+  }
+  obs_gaps_seen(&t->gaps, topic, topic_seq);
+  if (seq <= t->shown_seq) return;
+  cJSON *op = cJSON_ParseWithLength(row.p, row.len);
+  if (op != NULL && obs_match_op(&t->match, row, op)) show_op(t, seq, row, op);
+  cJSON_Delete(op);
+}
+
+static void on_heartbeat(tail *t, obs_str json) {
+  char text[OBS_TEXT_NUMBER];
+  cJSON *map = cJSON_ParseWithLength(json.p, json.len);
+  bool other = obs_gaps_heartbeat(&t->gaps, (uint64_t)number(map, "boot"));
+  uint64_t missed = obs_gaps_take(&t->gaps);
+  if (other) tell(t, "observerctl tail: the daemon was restarted");
+  if (other && number(map, "seq") < (double)t->shown_seq) t->shown_seq = 0; /* it counts from 1 again */
+  if (missed > 0) tell(t, "... %s ops missed", obs_text_count(text, missed));
+  if (t->stats) show_heartbeat(t, json, map);
+  cJSON_Delete(map);
+}
+
+static void on_heard(tail *t) {
+  if (t->away) tell(t, "observerctl tail: %s: the daemon is %s", t->feed_url, t->heard ? "back" : "there");
+  t->away = false;
+  t->heard = true;
+  t->heard_ms = obs_clock_mono_ms();
+  if (t->behind) show_history(t, t->shown_seq, OBS_HISTORY_MAX);
+  t->behind = false;
+}
+
+static bool on_map(void *arg, obs_str topic, obs_str json) {
+  tail *t = arg;
+  on_heard(t);
+  if (enough(t)) return false;
+  if (obs_str_eq(topic, OBS_STR("stats")))
+    on_heartbeat(t, json);
+  else if (is_op_topic(topic))
+    on_op(t, topic, json);
+  else
+    show_other(t, topic, json);
+  return !enough(t) && t->out.state == OBS_OUTLET_OK;
+}
+
+static void receive(tail *t) {
+  t->look = obs_line_look_for(stdout, t->look.columns == 0, t->look.utc);
+  int rv = obs_subscriber_drain(&t->sub, MESSAGES, on_map, t);
+  if (rv == 0 || t->strange) return;
+  t->strange = true;
+  tell(t, "observerctl tail: %s: a message was not understood: is that the daemon's feed?", t->feed_url);
+}
+
+static bool dial(tail *t, const char *url) {
+  snprintf(t->feed_url, sizeof(t->feed_url), "%s", url);
+  int rv = obs_subscriber_dial(&t->sub, url);
+  if (rv != 0) obs_ctl_error(t->args, "%s: %s", url, nng_strerror(rv));
+  return rv == 0;
+}
+
+/* A daemon that went away may come back with its feed elsewhere. */
+static bool look_again(tail *t) {
+  if (t->feed != NULL || obs_clock_mono_ms() - t->asked_ms < ASK_MS) return true;
+  obs_feed_place place;
+  obs_feed_find(t->url, &place);
+  t->asked_ms = obs_clock_mono_ms();
+  return !place.answered || !place.has_feed || strcmp(place.url, t->feed_url) == 0 || dial(t, place.url);
+}
+
+static bool check_away(tail *t) {
+  if (obs_clock_mono_ms() - t->heard_ms < AWAY_MS) return true;
+  if (!t->away)
+    tell(t,
+         t->heard ? "observerctl tail: %s: nothing heard for 3 s: the daemon is away"
+                  : "observerctl tail: %s: waiting for the daemon",
+         t->feed_url);
+  t->away = true;
+  return look_again(t);
+}
+
+/* ---- the command ---- */
+
+static bool is_late(const tail *t) {
+  return t->timeout_ms > 0 && obs_clock_mono_ms() - t->started_ms >= t->timeout_ms;
+}
+
+/* Milliseconds to wait for the next thing. */
+static int next_tick(const tail *t) {
+  uint64_t past = obs_clock_mono_ms() - t->started_ms;
+  if (t->timeout_ms == 0 || t->timeout_ms > past + TICK_MS) return TICK_MS;
+  return t->timeout_ms > past ? (int)(t->timeout_ms - past) : 0;
+}
+
+/* False: it is time to end. */
+static bool wait_event(tail *t) {
+  struct pollfd fds[] = {
+      {.fd = t->out.stop_fd, .events = POLLIN}, {.fd = t->sub.fd, .events = POLLIN}, {.fd = t->out.fd}};
+  if (poll(fds, 3, next_tick(t)) < 0 && errno != EINTR) return false;
+  if (fds[0].revents != 0 || (fds[2].revents & (POLLERR | POLLHUP)) != 0) return false;
+  return !is_late(t);
+}
+
+static int follow(tail *t) {
+  bool ok = obs_outlet_flush(&t->out) == OBS_OUTLET_OK;
+  while (ok && !enough(t) && wait_event(t)) {
+    receive(t);
+    ok = obs_outlet_flush(&t->out) == OBS_OUTLET_OK && (enough(t) || check_away(t));
+  }
+  if (t->out.state == OBS_OUTLET_FAILED) obs_ctl_error(t->args, "standard output: %s", strerror(t->out.error));
+  if (t->out.state == OBS_OUTLET_FAILED || (!ok && t->out.state == OBS_OUTLET_OK)) return OBS_CTL_FAILED;
+  return is_late(t) && t->count > 0 && !enough(t) ? OBS_CTL_FAILED : OBS_CTL_OK;
+}
+
+static int subscribe(tail *t) {
+  char topic[TOPIC_MAX + 1];
+  const char *source = obs_match_source(&t->match);
+  snprintf(topic, sizeof(topic), "op.%s", source != NULL ? source : "");
+  int rv = obs_subscriber_open(&t->sub);
+  if (rv == 0) rv = obs_subscriber_take(&t->sub, t->topic != NULL ? t->topic : topic);
+  if (rv == 0) rv = obs_subscriber_take(&t->sub, "stats");
+  return rv;
+}
+
+/* Dials, shows what was recorded; then what comes is to be shown. */
+static bool start(tail *t) {
+  obs_feed_place place = {0};
+  bool history = t->lines > 0 && t->topic == NULL;
+  if (t->feed == NULL || history) obs_feed_find(t->url, &place);
+  t->asked_ms = t->heard_ms = obs_clock_mono_ms();
+  if (t->feed == NULL && place.answered && !place.has_feed) {
+    obs_ctl_error(t->args, "%s: the daemon has no feed (it was started with --feed none)", t->url);
+    return false;
+  }
+  if (!dial(t, t->feed != NULL ? t->feed : place.url)) return false;
+  if (history && !place.answered) tell(t, "observerctl tail: no recorded ops: %s", place.error);
+  if (!history || !place.answered) return true;
+  t->behind = true;
+  t->shown_seq = place.seq;
+  show_history(t, 0, t->count > 0 && t->count < t->lines ? t->count : t->lines);
+  return true;
+}
+
+static bool parse(tail *t, const obs_args *args) {
+  *t = (tail){
+      .args = args,
+      .started_ms = obs_clock_mono_ms(),
+      .url = obs_args_text(args, "url"),
+      .feed = obs_args_text(args, "feed"),
+      .topic = obs_args_text(args, "topic"),
+      .json = obs_args_given(args, "json"),
+      .stats = obs_args_given(args, "stats"),
+      .look = obs_line_look_for(stdout, obs_args_given(args, "wide"), obs_args_given(args, "utc")),
+      .out = {.fd = STDOUT_FILENO, .stop_fd = -1},
+  };
+  return obs_match_parse(&t->match, args) && obs_args_number(args, "lines", 0, OBS_HISTORY_MAX, &t->lines) &&
+         obs_args_number(args, "count", 1, INT64_MAX, &t->count) &&
+         obs_args_number(args, "timeout", 1, INT32_MAX, &t->timeout_ms);
+}
+
+/* Signals are read from a descriptor; blocked before any thread starts. */
+static int open_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGHUP);
+  (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+  (void)signal(SIGPIPE, SIG_IGN);
+  return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* For questions that are under way. */
+static bool is_time_to_end(void *arg) {
+  const tail *t = arg;
+  struct pollfd fd = {.fd = t->out.stop_fd, .events = POLLIN};
+  return is_late(t) || poll(&fd, 1, 0) > 0;
+}
+
+static int run(const obs_args *args) {
+  tail t;
+  if (!parse(&t, args)) return OBS_CTL_USAGE;
+  int status = OBS_CTL_FAILED;
+  t.out.stop_fd = open_signals();
+  obs_http_set_stop(is_time_to_end, &t);
+  int rv = t.out.stop_fd < 0 ? NNG_ENOFILES : subscribe(&t);
+  if (rv != 0)
+    obs_ctl_error(args, "%s", nng_strerror(rv));
+  else if (start(&t))
+    status = follow(&t);
+  obs_http_set_stop(NULL, NULL);
+  obs_subscriber_fini(&t.sub);
+  obs_gaps_fini(&t.gaps);
+  obs_outlet_fini(&t.out);
+  obs_buf_fini(&t.row);
+  if (t.out.stop_fd >= 0) close(t.out.stop_fd);
+  return status;
+}
+
+static const obs_flag flags[] = {
+    OBS_FLAG_URL,
+    {"feed", 0, "URL", NULL, "OBSERVER_FEED_URL", NULL, "the daemon's feed; default: as the daemon says"},
+    {"lines", 'n', "N", "10", NULL, NULL, "show the last N recorded ops first, 0 to 10000"},
+    {"count", 'c', "N", NULL, NULL, NULL, "end after N ops, recorded ones included"},
+    {"timeout", 't', "MS", NULL, NULL, NULL, "end after this time; status 1 if --count was not reached"},
+    {"topic", 0, "PREFIX", NULL, NULL, NULL, "follow topics other than ops: failure. playbook analysis alert."},
+    {"stats", 's', NULL, NULL, NULL, NULL, "show the heartbeats too"},
+    {"wide", 'w', NULL, NULL, NULL, NULL, "do not cut lines at the terminal's width"},
+    OBS_FLAG_UTC,
+    OBS_FLAG_JSON,
+    OBS_FLAGS_MATCH,
+};
+
+const obs_command obs_ctl_tail = {
+    .name = "tail",
+    .summary = "follow ops as they are recorded, one line each",
+    .description =
+        "Shows the last recorded ops, then each op as it is recorded, until it is interrupted (status 0) or the "
+        "reader of its output ends. With --json a line is the op as recorded, with its seq in front.\n\n"
+        "What was missed, because the daemon or the connection could not keep up, is told on standard error; so is a "
+        "daemon that goes away (nothing heard for 3 s) and comes back: tail goes on by itself.",
+    .examples = "observerctl tail --failed\n"
+                "observerctl tail -n 100 --source scenario\n"
+                "observerctl tail --json --endpoint /v1/chat | jq .duration_ms\n"
+                "observerctl tail -n 0 --count 1 --timeout 60000 --q 'job 17'",
+    .flags = OBS_TABLE(flags),
+    .run = run,
+};

@@ -1,0 +1,40 @@
+/* doctor: a table of probes, each of which says one or more findings. */
+#ifndef OBS_OBSERVERCTL_DOCTOR_H
+#define OBS_OBSERVERCTL_DOCTOR_H
+
+#include "observerctl/cli/command.h"
+#include "observerctl/doctor/owner.h"
+
+#include <cjson/cJSON.h>
+
+typedef enum { OBS_FINDING_OK, OBS_FINDING_WARN, OBS_FINDING_FAIL } obs_diagnose_finding;
+
+typedef struct {
+  const obs_args *args;
+  const char *url, *data_dir;
+  bool url_given;  /* by the user: then somebody has to answer there */
+  cJSON *health;   /* the daemon's answer; NULL: none */
+  char error[256]; /* then why */
+  bool lock_held;  /* on the data directory */
+  obs_owner lock_owner;
+  cJSON *findings; /* [{check, status, text, fix}] */
+  unsigned failed, warned;
+} obs_doctor;
+
+/* Adds a finding. `fix`: the command that mends it, "" for none. */
+void obs_doctor_say(obs_doctor *d, obs_diagnose_finding finding, const char *check, const char *fix, const char *fmt,
+                    ...) __attribute__((format(printf, 5, 6)));
+
+/* The probes, in the order of the report. */
+void obs_doctor_libraries(obs_doctor *d);
+void obs_doctor_nng(obs_doctor *d);
+void obs_doctor_ports(obs_doctor *d);
+void obs_doctor_data_dir(obs_doctor *d);
+void obs_doctor_journal(obs_doctor *d);
+void obs_doctor_disk(obs_doctor *d);
+void obs_doctor_files(obs_doctor *d);
+void obs_doctor_clock(obs_doctor *d);
+void obs_doctor_daemon(obs_doctor *d);
+void obs_doctor_unit(obs_doctor *d);
+
+#endif

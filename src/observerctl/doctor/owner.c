@@ -1,0 +1,120 @@
+#include "observerctl/doctor/owner.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+enum { LINE = 512, LISTENING = 10 };
+
+static void name_program(obs_owner *o) {
+  char path[64];
+  snprintf(path, sizeof(path), "/proc/%d/comm", o->pid);
+  FILE *f = fopen(path, "re");
+  if (f == NULL) return;
+  if (fgets(o->program, sizeof(o->program), f) != NULL) o->program[strcspn(o->program, "\n")] = '\0';
+  (void)fclose(f);
+}
+
+/* ---- ports ---- */
+
+/* The socket's inode when `line` of /proc/net/tcp is a listener on `port`, else 0. */
+static uint64_t listener_inode(const char *line, uint16_t port) {
+  unsigned local = 0, state = 0;
+  uint64_t inode = 0;
+  int n = sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %" SCNu64, &local,
+                 &state, &inode);
+  return n == 3 && local == port && state == LISTENING ? inode : 0;
+}
+
+/* False: the file is not there. */
+static bool find_listener(const char *table, uint16_t port, uint64_t *inode) {
+  char line[LINE];
+  FILE *f = fopen(table, "re");
+  if (f == NULL) return false;
+  while (*inode == 0 && fgets(line, sizeof(line), f) != NULL) *inode = listener_inode(line, port);
+  (void)fclose(f);
+  return true;
+}
+
+/* Whether one of the process' descriptors is that socket. */
+static bool has_socket(const char *pid, uint64_t inode) {
+  char path[64], wanted[48], target[sizeof(wanted) + 1];
+  snprintf(path, sizeof(path), "/proc/%.16s/fd", pid);
+  int len = snprintf(wanted, sizeof(wanted), "socket:[%" PRIu64 "]", inode);
+  bool found = false;
+  DIR *d = opendir(path);
+  if (d == NULL) return false; /* another user's, or gone */
+  for (const struct dirent *e; !found && (e = readdir(d)) != NULL;) {
+    ssize_t n = readlinkat(dirfd(d), e->d_name, target, sizeof(target));
+    found = n == len && memcmp(target, wanted, (size_t)len) == 0;
+  }
+  (void)closedir(d);
+  return found;
+}
+
+bool obs_owner_of_port(uint16_t port, bool *taken, obs_owner *out) {
+  uint64_t inode = 0;
+  bool told = find_listener("/proc/net/tcp", port, &inode);
+  told = find_listener("/proc/net/tcp6", port, &inode) || told;
+  *out = (obs_owner){0};
+  *taken = inode != 0;
+  DIR *d = inode != 0 ? opendir("/proc") : NULL;
+  if (d == NULL) return told;
+  for (const struct dirent *e; out->pid == 0 && (e = readdir(d)) != NULL;) {
+    if (isdigit((unsigned char)e->d_name[0]) && has_socket(e->d_name, inode)) out->pid = atoi(e->d_name);
+  }
+  (void)closedir(d);
+  if (out->pid != 0) name_program(out);
+  return told;
+}
+
+/* ---- locks ---- */
+
+/* Whether one of the process' descriptors is that file: the devices that /proc/locks names and stat tells differ on
+ * some file systems. */
+static bool has_file(int pid, const struct stat *file) {
+  char path[64];
+  struct stat st;
+  bool found = false;
+  snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+  DIR *d = opendir(path);
+  if (d == NULL) return false;
+  for (const struct dirent *e; !found && (e = readdir(d)) != NULL;) {
+    found = fstatat(dirfd(d), e->d_name, &st, 0) == 0 && st.st_ino == file->st_ino && st.st_dev == file->st_dev;
+  }
+  (void)closedir(d);
+  return found;
+}
+
+/* The pid when `line` of /proc/locks is a held flock on the file, else 0. */
+static int lock_pid(const char *line, const struct stat *file) {
+  unsigned dev_major = 0, dev_minor = 0;
+  uint64_t inode = 0;
+  int pid = 0;
+  int n = sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%" SCNu64, &pid, &dev_major, &dev_minor, &inode);
+  if (n != 4 || inode != file->st_ino) return 0;
+  bool same = dev_major == major(file->st_dev) && dev_minor == minor(file->st_dev);
+  return same || has_file(pid, file) ? pid : 0;
+}
+
+bool obs_owner_of_lock(const char *path, bool *held, obs_owner *out) {
+  struct stat file;
+  char line[LINE];
+  *held = false;
+  *out = (obs_owner){0};
+  if (stat(path, &file) != 0) return true; /* nobody holds what is not there */
+  FILE *f = fopen("/proc/locks", "re");
+  if (f == NULL) return false;
+  while (out->pid == 0 && fgets(line, sizeof(line), f) != NULL) out->pid = lock_pid(line, &file);
+  (void)fclose(f);
+  *held = out->pid != 0;
+  if (*held) name_program(out);
+  return true;
+}

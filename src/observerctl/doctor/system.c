@@ -1,0 +1,274 @@
+/* doctor's probes of the machine: libraries, ports, limits, the clock, the unit; and of the daemon. */
+#include "base/clock.h"
+#include "observerctl/ask/http.h"
+#include "observerctl/doctor/doctor.h"
+
+#include <curl/curl.h>
+#include <curses.h>
+#include <msgpack.h>
+#include <nng/nng.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/timex.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+enum { TIMEOUT_MS = 3000, FILES_ENOUGH = 4096, FILES_LEAST = 256, VERSION = 32 };
+
+static const char rebuild[] = "scripts/deps.sh build && cmake --preset release && cmake --build --preset release "
+                              "--clean-first";
+
+/* ---- libraries ---- */
+
+static void xxhash_version(unsigned n, char out[VERSION]) {
+  snprintf(out, VERSION, "%u.%u.%u", n / 10000, n / 100 % 100, n % 100);
+}
+
+/* `ncurses 6.4.20221231` */
+static const char *curses_number(void) {
+  const char *text = curses_version(), *space = strchr(text, ' ');
+  return space != NULL ? space + 1 : text;
+}
+
+/* Whether two versions have the same major and minor number. */
+static bool alike(const char *a, const char *b) {
+  for (int dots = 0; *a != '\0' && *a == *b; a++, b++) {
+    if (*a == '.' && ++dots == 2) return true;
+  }
+  return (*a == '\0' || *a == '.' || *a == '-') && (*b == '\0' || *b == '.' || *b == '-');
+}
+
+void obs_doctor_libraries(obs_doctor *d) {
+  char xx_built[VERSION], xx_runs[VERSION];
+  xxhash_version(XXH_VERSION_NUMBER, xx_built);
+  xxhash_version(XXH_versionNumber(), xx_runs);
+  const struct {
+    const char *name, *built, *runs;
+  } libraries[] = {
+      {"NNG", TEXT(NNG_MAJOR_VERSION) "." TEXT(NNG_MINOR_VERSION) "." TEXT(NNG_PATCH_VERSION), nng_version()},
+      {"msgpack-c", MSGPACK_VERSION, msgpack_version()},
+      {"libcurl", LIBCURL_VERSION, curl_version_info(CURLVERSION_NOW)->version},
+      {"cJSON", TEXT(CJSON_VERSION_MAJOR) "." TEXT(CJSON_VERSION_MINOR) "." TEXT(CJSON_VERSION_PATCH), cJSON_Version()},
+      {"xxHash", xx_built, xx_runs},
+      {"ncurses", NCURSES_VERSION, curses_number()},
+  };
+  for (size_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++) {
+    const char *built = libraries[i].built, *runs = libraries[i].runs;
+    if (alike(built, runs))
+      obs_doctor_say(d, OBS_FINDING_OK, libraries[i].name, "", "version %s", runs);
+    else
+      obs_doctor_say(d, OBS_FINDING_WARN, libraries[i].name, rebuild, "built with version %s, runs with %s", built,
+                     runs);
+  }
+}
+
+void obs_doctor_nng(obs_doctor *d) {
+  static const char name[] = "NNG HTTP";
+  int number[2] = {0, 0};
+  if (sscanf(nng_version(), "%d.%d", &number[0], &number[1]) != 2 || number[0] > 1 || number[1] >= 6) {
+    obs_doctor_say(d, OBS_FINDING_OK, name, "", "version %s has not the defect of those before 1.6", nng_version());
+    return;
+  }
+  obs_doctor_say(d, OBS_FINDING_WARN, name, "observerd --http http://127.0.0.1:3800",
+                 "version %s: its HTTP server can be made to write past a buffer by a request (mended in 1.6, which "
+                 "Debian 13 has), so HTTP listeners stay on loopback: observerd refuses others unless "
+                 "--allow-old-nng",
+                 nng_version());
+}
+
+/* ---- ports ---- */
+
+/* Whether a text of the tree is a URL with that port. */
+static bool names_port(const cJSON *node, uint16_t port) {
+  if (cJSON_IsString(node)) {
+    const char *colon = strrchr(node->valuestring, ':');
+    return colon != NULL && strtoul(colon + 1, NULL, 10) == port;
+  }
+  const cJSON *child;
+  cJSON_ArrayForEach(child, node) {
+    if (names_port(child, port)) return true;
+  }
+  return false;
+}
+
+/* The flag whose default has the port. */
+static const char *flag_of(uint16_t port) {
+  static const char *const flags[] = {"http", "pull", "sub", "rep", "feed"};
+  return port >= 3800 && port <= 3804 ? flags[port - 3800] : "pull";
+}
+
+static void taken_by_observerd(obs_doctor *d, const char *check, const obs_owner *owner, bool answers) {
+  const cJSON *version = cJSON_GetObjectItemCaseSensitive(d->health, "version");
+  char pid[32] = "";
+  if (owner->pid != 0) snprintf(pid, sizeof(pid), " (pid %d)", owner->pid);
+  if (answers)
+    obs_doctor_say(d, OBS_FINDING_OK, check, "", "taken by the observerd %s that answers at %s%s",
+                   cJSON_IsString(version) ? version->valuestring : "", d->url, pid);
+  else
+    obs_doctor_say(d, OBS_FINDING_OK, check, "", "taken by an observerd%s", pid);
+}
+
+static void taken_by_other(obs_doctor *d, const char *check, uint16_t port, const obs_owner *owner) {
+  char fix[160];
+  if (owner->pid == 0) {
+    snprintf(fix, sizeof(fix), "sudo observerctl doctor --ports %u", port);
+    obs_doctor_say(d, OBS_FINDING_WARN, check, fix, "taken by a process of another user, which only root can see");
+    return;
+  }
+  bool http = strcmp(flag_of(port), "http") == 0;
+  snprintf(fix, sizeof(fix), "observerd --%s %s://127.0.0.1:%u   (another port; or end process %d)", flag_of(port),
+           http ? "http" : "tcp", port < 55000 ? port + 10000U : port - 10000U, owner->pid);
+  obs_doctor_say(d, OBS_FINDING_FAIL, check, fix, "taken by %s (pid %d), so observerd cannot listen there",
+                 owner->program[0] != '\0' ? owner->program : "another program", owner->pid);
+}
+
+static void check_port(obs_doctor *d, uint16_t port) {
+  const cJSON *urls = cJSON_GetObjectItemCaseSensitive(d->health, "urls");
+  const cJSON own = {.type = cJSON_String, .valuestring = (char *)(uintptr_t)d->url};
+  char check[16];
+  bool taken;
+  obs_owner owner;
+  snprintf(check, sizeof(check), "port %u", port);
+  if (!obs_owner_of_port(port, &taken, &owner)) {
+    obs_doctor_say(d, OBS_FINDING_WARN, check, "ss -ltn", "not known: /proc/net/tcp cannot be read");
+    return;
+  }
+  bool answers = d->health != NULL && (names_port(urls, port) || names_port(&own, port));
+  if (!taken)
+    obs_doctor_say(d, OBS_FINDING_OK, check, "", "free");
+  else if (answers || strcmp(owner.program, "observerd") == 0)
+    taken_by_observerd(d, check, &owner, answers);
+  else
+    taken_by_other(d, check, port, &owner);
+}
+
+void obs_doctor_ports(obs_doctor *d) {
+  for (const char *p = obs_args_text(d->args, "ports"); *p != '\0';) {
+    check_port(d, (uint16_t)strtoul(p, NULL, 10));
+    p += strcspn(p, ",");
+    p += *p == ',';
+  }
+}
+
+/* ---- limits, clock, unit ---- */
+
+void obs_doctor_files(obs_doctor *d) {
+  static const char name[] = "open files";
+  static const char fix[] = "as root: ulimit -n 65536, then start observerd from that shell; under systemd: "
+                            "LimitNOFILE=65536 in the unit";
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  unsigned long long most = files.rlim_max;
+  obs_diagnose_finding finding = most >= FILES_ENOUGH  ? OBS_FINDING_OK
+                                 : most >= FILES_LEAST ? OBS_FINDING_WARN
+                                                       : OBS_FINDING_FAIL;
+  const char *meaning = finding == OBS_FINDING_OK ? "enough" : "too few for 1,024 HTTP connections and the bus";
+  if (files.rlim_max == RLIM_INFINITY)
+    obs_doctor_say(d, OBS_FINDING_OK, name, "", "no limit");
+  else
+    obs_doctor_say(d, finding, name, fix, "at most %llu, %s (observerd raises its own limit to it)", most, meaning);
+}
+
+void obs_doctor_clock(obs_doctor *d) {
+  static const char name[] = "clock";
+  static const int64_t oldest = INT64_C(1767225600000); /* 2026: before this program */
+  char now[OBS_ISO8601_LEN + 1];
+  struct timex state = {0};
+  obs_clock_format(obs_clock_wall_ms(), now);
+  if (obs_clock_wall_ms() < oldest)
+    obs_doctor_say(d, OBS_FINDING_FAIL, name, "sudo timedatectl set-ntp true", "it says %s, which is past", now);
+  else if (adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) != 0)
+    obs_doctor_say(d, OBS_FINDING_WARN, name, "sudo apt-get install systemd-timesyncd && sudo timedatectl set-ntp true",
+                   "%s; the kernel does not know it to be synchronised", now);
+  else
+    obs_doctor_say(d, OBS_FINDING_OK, name, "", "%s", now);
+}
+
+/* The directories in which systemd looks for a unit, the first that has it. */
+static bool find_unit(char *path, size_t size) {
+  static const char *const dirs[] = {"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system",
+                                     "/usr/lib/systemd/system", "/lib/systemd/system"};
+  for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+    snprintf(path, size, "%s/observerd.service", dirs[i]);
+    if (access(path, F_OK) == 0) return true;
+  }
+  return false;
+}
+
+void obs_doctor_unit(obs_doctor *d) {
+  static const char name[] = "systemd unit";
+  static const char *const groups[] = {"/sys/fs/cgroup/system.slice/observerd.service",
+                                       "/sys/fs/cgroup/systemd/system.slice/observerd.service"};
+  char path[128];
+  bool active = access(groups[0], F_OK) == 0 || access(groups[1], F_OK) == 0;
+  if (!find_unit(path, sizeof(path)))
+    obs_doctor_say(d, OBS_FINDING_OK, name, "", "none installed");
+  else if (access("/run/systemd/system", F_OK) != 0)
+    obs_doctor_say(d, OBS_FINDING_OK, name, "", "%s, but systemd does not run this machine", path);
+  else if (active)
+    obs_doctor_say(d, OBS_FINDING_OK, name, "", "%s, active", path);
+  else
+    obs_doctor_say(d, OBS_FINDING_WARN, name, "sudo systemctl enable --now observerd", "%s, not active", path);
+}
+
+/* ---- the daemon ---- */
+
+static void check_version(obs_doctor *d) {
+  const cJSON *version = cJSON_GetObjectItemCaseSensitive(d->health, "version");
+  const char *theirs = cJSON_IsString(version) ? version->valuestring : "unknown";
+  if (strcmp(theirs, OBSERVER_VERSION) == 0)
+    obs_doctor_say(d, OBS_FINDING_OK, "daemon", "", "version %s answers at %s", theirs, d->url);
+  else
+    obs_doctor_say(d, OBS_FINDING_WARN, "daemon", "sudo systemctl restart observerd",
+                   "version %s answers at %s, and this is observerctl %s: an older one still runs, or two are "
+                   "installed",
+                   theirs, d->url, OBSERVER_VERSION);
+}
+
+/* The reasons of /readyz, `; ` between them. */
+static void put_reasons(const obs_buf *body, obs_buf *out) {
+  cJSON *json = cJSON_ParseWithLength(body->p, body->len);
+  const cJSON *reason;
+  cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(json, "reasons")) {
+    const char *text = cJSON_GetStringValue(reason);
+    obs_buf_printf(out, "%s%s", out->len > 0 ? "; " : "", text != NULL ? text : "");
+  }
+  cJSON_Delete(json);
+  if (out->len == 0) obs_buf_puts(out, "no reason given");
+  obs_buf_putc(out, '\0');
+}
+
+static void check_probe(obs_doctor *d, const char *path, const char *good) {
+  obs_http_answer answer;
+  obs_buf reasons = {0};
+  if (obs_http_get(d->url, path, TIMEOUT_MS, &answer)) {
+    obs_doctor_say(d, OBS_FINDING_OK, path + 1, "", "%s", good);
+  } else if (answer.status == 503) {
+    char fix[512];
+    put_reasons(&answer.body, &reasons);
+    snprintf(fix, sizeof(fix), "df -h '%.300s'; mend what the reason names: recording then resumes by itself",
+             d->data_dir);
+    obs_doctor_say(d, OBS_FINDING_FAIL, path + 1, fix, "not ready to record: %s", reasons.oom ? "" : reasons.p);
+  } else {
+    obs_doctor_say(d, OBS_FINDING_FAIL, path + 1, "observerctl doctor --url http://127.0.0.1:3800", "%s", answer.error);
+  }
+  obs_buf_fini(&reasons);
+  obs_http_answer_fini(&answer);
+}
+
+void obs_doctor_daemon(obs_doctor *d) {
+  char path[128];
+  if (d->health != NULL) {
+    check_version(d);
+    check_probe(d, "/livez", "the process is alive");
+    check_probe(d, "/readyz", "able to record");
+    return;
+  }
+  bool expected = d->url_given || d->lock_held;
+  const char *fix = find_unit(path, sizeof(path)) ? "sudo systemctl start observerd" : "scripts/run.sh";
+  obs_doctor_say(d, expected ? OBS_FINDING_FAIL : OBS_FINDING_WARN, "daemon", fix, "does not answer: %s", d->error);
+}

@@ -1,0 +1,270 @@
+#include "base/clock.h"
+#include "cluster/mask.h"
+#include "observerctl/ask/http.h"
+#include "observerctl/top/top.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { TIMEOUT_MS = 10000, GROUPS_MAX = 1000 };
+
+const char *const obs_top_period_names[OBS_TOP_PERIODS] = {"1m", "5m", "1h", "lifetime"};
+static const double period_seconds[OBS_TOP_PERIODS] = {60, 300, 3600, 0};
+
+static const cJSON *member(const cJSON *json, const char *name) {
+  return cJSON_GetObjectItemCaseSensitive(json, name);
+}
+
+static const char *text_of(const cJSON *json, const char *name) {
+  return cJSON_GetStringValue(member(json, name));
+}
+
+double obs_top_number(const cJSON *json, const char *path) {
+  char name[64];
+  for (; *path != '\0'; path += *path == '/') {
+    size_t n = strcspn(path, "/");
+    snprintf(name, sizeof(name), "%.*s", (int)n, path);
+    json = member(json, name);
+    path += n;
+  }
+  return cJSON_IsNumber(json) ? json->valuedouble : NAN;
+}
+
+static double or_zero(double v) {
+  return isnan(v) ? 0 : v;
+}
+
+/* ---- the summary ---- */
+
+static void take_series(const cJSON *counts, double seconds, obs_top_series *s) {
+  *s = (obs_top_series){
+      .name = counts->string,
+      .total = or_zero(obs_top_number(counts, "total")),
+      .failures = or_zero(obs_top_number(counts, "failures")),
+      .p50 = obs_top_number(counts, "duration_ms/p50"),
+      .p99 = obs_top_number(counts, "duration_ms/p99"),
+      .max = obs_top_number(counts, "duration_ms/max"),
+  };
+  s->rate = s->total / seconds; /* the lifetime's is set later */
+}
+
+static obs_top_series *take_list(const cJSON *object, double seconds, size_t *n) {
+  size_t count = (size_t)cJSON_GetArraySize(object);
+  obs_top_series *list = calloc(count + 1, sizeof(*list));
+  *n = 0;
+  const cJSON *counts;
+  if (list == NULL) return NULL;
+  cJSON_ArrayForEach(counts, object) {
+    take_series(counts, seconds, &list[(*n)++]);
+  }
+  return list;
+}
+
+static void take_period(const cJSON *json, double seconds, obs_top_period *p) {
+  p->total = or_zero(obs_top_number(json, "total"));
+  p->failures = or_zero(obs_top_number(json, "failures"));
+  p->rate = p->total / seconds;
+  p->failure_rate = p->failures / seconds;
+  p->sources = take_list(member(json, "by_source"), seconds, &p->nsources);
+  p->endpoints = take_list(member(json, "by_endpoint"), seconds, &p->nendpoints);
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const obs_top_series *)a)->name, ((const obs_top_series *)b)->name);
+}
+
+/* Ops a second over a lifetime say nothing: the last minute's. */
+static void lend_rates(obs_top_series *to, size_t nto, obs_top_series *from, size_t nfrom) {
+  if (to == NULL || from == NULL) return;
+  qsort(from, nfrom, sizeof(*from), by_name);
+  for (size_t i = 0; i < nto; i++) {
+    const obs_top_series *found = bsearch(&to[i], from, nfrom, sizeof(*from), by_name);
+    to[i].rate = found != NULL ? found->rate : 0;
+  }
+}
+
+static void take_summary(obs_top_data *d) {
+  double uptime = obs_top_number(d->health, "uptime_s");
+  for (unsigned i = 0; i < OBS_TOP_PERIODS; i++) {
+    const cJSON *json = i == OBS_TOP_LIFETIME ? member(d->summary, "lifetime")
+                                              : member(member(d->summary, "windows"), obs_top_period_names[i]);
+    /* A daemon that is younger than the window has had less time for its ops. */
+    double seconds = period_seconds[i];
+    if (uptime >= 1 && uptime < seconds) seconds = uptime;
+    take_period(json, seconds, &d->periods[i]);
+  }
+  obs_top_period *life = &d->periods[OBS_TOP_LIFETIME], *minute = &d->periods[OBS_TOP_1M];
+  lend_rates(life->sources, life->nsources, minute->sources, minute->nsources);
+  lend_rates(life->endpoints, life->nendpoints, minute->endpoints, minute->nendpoints);
+}
+
+/* ---- failures of one kind ---- */
+
+/* What varies from one failure to the next is shown as `<*>`, as the daemon groups failures. */
+static void mask(obs_buf *out, const char *text) {
+  obs_mask_token tokens[OBS_MASK_TOKENS];
+  size_t len = strlen(text);
+  obs_mask_template(tokens,
+                    obs_mask((obs_str){text, (uint32_t)(len < OBS_MASK_BYTES ? len : OBS_MASK_BYTES), 0}, tokens), out);
+}
+
+/* `where NUL what NUL`. NULL: no memory. */
+static char *make_key(const char *where, const char *what, bool masked) {
+  obs_buf key = {0};
+  obs_buf_append(&key, where, strlen(where) + 1);
+  if (masked)
+    mask(&key, what);
+  else
+    obs_buf_puts(&key, what);
+  obs_buf_putc(&key, '\0');
+  if (key.oom) obs_buf_fini(&key);
+  return key.p;
+}
+
+static obs_top_group *find_group(obs_top_data *d, const char *key) {
+  const char *what = key + strlen(key) + 1;
+  for (size_t i = 0; i < d->ngroups; i++) {
+    obs_top_group *g = &d->groups[i];
+    if (g->key != NULL && strcmp(g->key, key) == 0 && strcmp(g->what, what) == 0) return g;
+  }
+  return NULL;
+}
+
+static void count_group(obs_top_data *d, const char *where, const char *what, bool masked, double count,
+                        const char *last) {
+  char *key = make_key(where != NULL ? where : "", what != NULL ? what : "", masked);
+  if (key == NULL) return;
+  obs_top_group *g = find_group(d, key);
+  if (g == NULL && d->ngroups < GROUPS_MAX) {
+    g = &d->groups[d->ngroups++];
+    *g = (obs_top_group){.key = key, .where = key, .what = key + strlen(key) + 1, .last = last};
+    key = NULL;
+  }
+  if (g != NULL) g->count += count;
+  free(key);
+}
+
+/* Newest first, so that the first of a kind is its last. */
+static void group_failures(obs_top_data *d) {
+  const cJSON *row;
+  cJSON_ArrayForEach(row, member(d->failures, "ops")) {
+    const cJSON *op = member(row, "op");
+    const char *hash = text_of(op, "sig_hash"), *error = text_of(op, "error");
+    const char *what = hash != NULL ? hash : error != NULL ? error : text_of(op, "output_summary");
+    count_group(d, text_of(op, "endpoint"), what, hash == NULL, 1, text_of(op, "timestamp"));
+  }
+}
+
+/* The first of a cluster's endpoints: a list of names, or a map of them to counts. */
+static const char *first_endpoint(const cJSON *cluster) {
+  const cJSON *all = member(cluster, "endpoints");
+  if (all == NULL || all->child == NULL) return text_of(cluster, "endpoint");
+  return cJSON_IsObject(all) ? all->child->string : cJSON_GetStringValue(all->child);
+}
+
+static void take_clusters(obs_top_data *d) {
+  const cJSON *list = cJSON_IsArray(d->clusters) ? d->clusters : member(d->clusters, "clusters"), *c;
+  cJSON_ArrayForEach(c, list) {
+    const char *template = text_of(c, "template");
+    bool textless = template == NULL || *template == '\0';
+    count_group(d, first_endpoint(c), textless ? text_of(c, "sig_hash") : template, false,
+                or_zero(obs_top_number(c, "count")), text_of(c, "last_seen"));
+  }
+}
+
+static int by_count(const void *a, const void *b) {
+  const obs_top_group *x = a, *y = b;
+  if (x->count != y->count) return x->count < y->count ? 1 : -1;
+  int c = strcmp(x->where, y->where);
+  return c != 0 ? c : strcmp(x->what, y->what);
+}
+
+static void take_groups(obs_top_data *d) {
+  d->groups = calloc(GROUPS_MAX, sizeof(*d->groups));
+  if (d->groups == NULL) return;
+  if (d->clusters != NULL)
+    take_clusters(d);
+  else
+    group_failures(d);
+  qsort(d->groups, d->ngroups, sizeof(*d->groups), by_count);
+}
+
+/* ---- asking ---- */
+
+/* /readyz says why not with status 503. */
+static cJSON *get_ready(const char *url) {
+  obs_http_answer answer;
+  (void)obs_http_get(url, "/readyz", TIMEOUT_MS, &answer);
+  cJSON *json = answer.status != 0 ? cJSON_ParseWithLength(answer.body.p, answer.body.len) : NULL;
+  obs_http_answer_fini(&answer);
+  return json;
+}
+
+static cJSON *get_clusters(const char *url, bool *ask) {
+  obs_http_answer answer;
+  cJSON *json = NULL;
+  if (!*ask) return NULL;
+  if (obs_http_get(url, "/v1/observer/clusters", TIMEOUT_MS, &answer))
+    json = cJSON_ParseWithLength(answer.body.p, answer.body.len);
+  else if (answer.status == 404)
+    *ask = false;
+  obs_http_answer_fini(&answer);
+  return json;
+}
+
+obs_top_data *obs_top_data_get(const char *url, bool *ask_clusters) {
+  char ignored[256];
+  obs_top_data *d = calloc(1, sizeof(*d));
+  if (d == NULL) return NULL;
+  d->health = obs_http_get_json(url, "/v1/observer/health", TIMEOUT_MS, d->error, sizeof(d->error));
+  d->mono_ms = obs_clock_mono_ms();
+  if (d->health == NULL) return d;
+  d->ready = get_ready(url);
+  d->summary = obs_http_get_json(url, "/v1/observer/summary", TIMEOUT_MS, d->error, sizeof(d->error));
+  d->failures =
+      obs_http_get_json(url, "/v1/observer/ops?success=false&limit=200", TIMEOUT_MS, ignored, sizeof(ignored));
+  d->clusters = get_clusters(url, ask_clusters);
+  take_summary(d);
+  take_groups(d);
+  return d;
+}
+
+void obs_top_data_free(obs_top_data *d) {
+  if (d == NULL) return;
+  for (size_t i = 0; i < d->ngroups; i++) free(d->groups[i].key);
+  free(d->groups);
+  for (unsigned i = 0; i < OBS_TOP_PERIODS; i++) {
+    free(d->periods[i].sources);
+    free(d->periods[i].endpoints);
+  }
+  cJSON_Delete(d->health);
+  cJSON_Delete(d->ready);
+  cJSON_Delete(d->summary);
+  cJSON_Delete(d->failures);
+  cJSON_Delete(d->clusters);
+  free(d);
+}
+
+static void add_copy(cJSON *out, const char *name, const cJSON *json) {
+  cJSON_AddItemToObject(out, name, json != NULL ? cJSON_Duplicate(json, true) : cJSON_CreateNull());
+}
+
+cJSON *obs_top_data_json(const obs_top_data *d, const char *url) {
+  cJSON *out = cJSON_CreateObject();
+  cJSON_AddStringToObject(out, "url", url);
+  add_copy(out, "health", d->health);
+  add_copy(out, "ready", d->ready);
+  add_copy(out, "summary", d->summary);
+  cJSON *groups = cJSON_AddArrayToObject(out, "failing");
+  for (size_t i = 0; i < d->ngroups; i++) {
+    cJSON *g = cJSON_CreateObject();
+    cJSON_AddStringToObject(g, "endpoint", d->groups[i].where);
+    cJSON_AddStringToObject(g, "what", d->groups[i].what);
+    cJSON_AddNumberToObject(g, "count", d->groups[i].count);
+    if (d->groups[i].last != NULL) cJSON_AddStringToObject(g, "last", d->groups[i].last);
+    cJSON_AddItemToArray(groups, g);
+  }
+  add_copy(out, "recent_failures", member(d->failures, "ops"));
+  return out;
+}

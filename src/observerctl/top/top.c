@@ -1,0 +1,320 @@
+/* top: the command, its keys and signals. */
+#include "observerctl/top/top.h"
+#include "base/clock.h"
+#include "observerctl/cli/commands.h"
+#include "observerctl/cli/term.h"
+
+#include <curses.h>
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum { CTRL_L = 12, ESCAPE = 27, DELETE = 127, DEFAULT_COLUMNS = 120, WHEEL = 1 };
+
+typedef struct {
+  obs_top_view view;
+  obs_top_data *data;
+  obs_top_frame frame;
+  obs_top_fetch fetch;
+  int signal_fd;
+  bool quit;
+  char error[256];
+} top;
+
+/* ---- what came ---- */
+
+/* Rates from this snapshot and the one before; not over a restart. */
+static void set_rates(top *t, const obs_top_data *now, const obs_top_data *before) {
+  if (before == NULL || before->summary == NULL || now->summary == NULL || now->mono_ms <= before->mono_ms) return;
+  const obs_top_period *a = &before->periods[OBS_TOP_LIFETIME], *b = &now->periods[OBS_TOP_LIFETIME];
+  double seconds = (double)(now->mono_ms - before->mono_ms) / 1000;
+  bool restarted = b->total < a->total;
+  t->view.ops_rate = restarted ? NAN : (b->total - a->total) / seconds;
+  t->view.failure_rate = restarted ? NAN : (b->failures - a->failures) / seconds;
+}
+
+/* A daemon that is away leaves its last numbers. */
+static void take_data(top *t) {
+  obs_top_data *data = obs_top_fetch_take(&t->fetch);
+  if (data == NULL) return;
+  t->view.error = data->error[0] != '\0' ? t->error : NULL;
+  if (t->view.error != NULL) snprintf(t->error, sizeof(t->error), "%s", data->error);
+  if (data->summary == NULL || t->view.paused) {
+    obs_top_data_free(data);
+    return;
+  }
+  set_rates(t, data, t->data);
+  obs_top_data_free(t->data);
+  t->data = data;
+  t->view.data = data;
+}
+
+/* ---- keys ---- */
+
+static void scroll_by(obs_top_view *v, long rows) {
+  long to = (long)v->scroll[v->focus] + rows, last = (long)obs_top_pane_size(v, v->focus);
+  v->scroll[v->focus] = to < 0 ? 0 : (unsigned)(to > last ? last : to); /* drawing keeps the page full */
+}
+
+static void filter_key(obs_top_view *v, int key) {
+  size_t n = strlen(v->filter);
+  if (key == ESCAPE) v->filter[0] = '\0';
+  if (key == ESCAPE || key == '\r' || key == '\n' || key == KEY_ENTER) {
+    v->filtering = false;
+  } else if (key == KEY_BACKSPACE || key == DELETE || key == '\b') {
+    while (n > 0 && ((unsigned char)v->filter[n - 1] & 0xc0) == 0x80) n--; /* a whole character */
+    v->filter[n > 0 ? n - 1 : 0] = '\0';
+  } else if (key >= ' ' && key <= 0xff && n + 1 < sizeof(v->filter)) {
+    v->filter[n] = (char)key;
+    v->filter[n + 1] = '\0';
+  }
+  v->scroll[OBS_TOP_ENDPOINTS] = 0;
+}
+
+static bool scroll_key(obs_top_view *v, int key) {
+  long page = v->page > 1 ? v->page - 1 : 1;
+  switch (key) {
+  case KEY_UP:
+  case 'k':
+    scroll_by(v, -WHEEL);
+    return true;
+  case KEY_DOWN:
+  case 'j':
+    scroll_by(v, WHEEL);
+    return true;
+  case KEY_PPAGE:
+    scroll_by(v, -page);
+    return true;
+  case KEY_NPAGE:
+    scroll_by(v, page);
+    return true;
+  case KEY_HOME:
+  case 'g':
+    v->scroll[v->focus] = 0;
+    return true;
+  case KEY_END:
+  case 'G':
+    scroll_by(v, (long)obs_top_pane_size(v, v->focus));
+    return true;
+  default:
+    return false;
+  }
+}
+
+static void sort_key(obs_top_view *v, int key) {
+  const char *letter = key > 0 && key < 0x80 ? strchr(obs_top_sort_letters, key) : NULL;
+  if (letter != NULL) v->sort = (unsigned)(letter - obs_top_sort_letters);
+}
+
+static void plain_key(top *t, int key) {
+  obs_top_view *v = &t->view;
+  switch (key) {
+  case 'q':
+  case 'Q':
+    t->quit = true;
+    break;
+  case 's':
+    v->sort = (v->sort + 1) % (unsigned)strlen(obs_top_sort_letters);
+    break;
+  case 'r':
+    v->reverse = !v->reverse;
+    break;
+  case 'w':
+    v->period = (v->period + 1) % OBS_TOP_PERIODS;
+    break;
+  case '/':
+    v->filtering = true;
+    v->focus = OBS_TOP_ENDPOINTS;
+    break;
+  case '\t':
+    v->focus = (v->focus + 1) % OBS_TOP_PANES;
+    break;
+  case KEY_BTAB:
+    v->focus = (v->focus + OBS_TOP_PANES - 1) % OBS_TOP_PANES;
+    break;
+  case ' ':
+    v->paused = !v->paused;
+    break;
+  case 'h':
+  case '?':
+    v->help = true;
+    break;
+  case CTRL_L:
+    obs_top_screen_refit();
+    break;
+  default:
+    if (!scroll_key(v, key)) sort_key(v, key);
+  }
+}
+
+static void take_keys(top *t) {
+  for (int key; !t->quit && (key = obs_top_screen_key()) >= 0;) {
+    if (t->view.help)
+      t->view.help = false;
+    else if (t->view.filtering)
+      filter_key(&t->view, key);
+    else
+      plain_key(t, key);
+  }
+}
+
+/* ---- signals ---- */
+
+static int open_signals(void) {
+  static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT};
+  sigset_t set;
+  sigemptyset(&set);
+  for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) sigaddset(&set, numbers[i]);
+  (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+  (void)signal(SIGPIPE, SIG_IGN);
+  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void take_signals(top *t) {
+  struct signalfd_siginfo s;
+  while (read(t->signal_fd, &s, sizeof(s)) == (ssize_t)sizeof(s)) {
+    if (s.ssi_signo == SIGTSTP)
+      obs_top_screen_suspend();
+    else if (s.ssi_signo == SIGWINCH || s.ssi_signo == SIGCONT)
+      obs_top_screen_refit();
+    else
+      t->quit = true;
+  }
+}
+
+/* ---- the command ---- */
+
+static void draw(top *t) {
+  obs_top_screen_size(&t->view.rows, &t->view.columns);
+  obs_top_draw(&t->view, &t->frame);
+  obs_top_screen_paint(&t->frame);
+}
+
+static void loop(top *t) {
+  while (!t->quit) {
+    struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                           {.fd = t->signal_fd, .events = POLLIN},
+                           {.fd = t->fetch.event_fd, .events = POLLIN}};
+    draw(t);
+    if (poll(fds, 3, -1) < 0 && errno != EINTR) return;
+    if ((fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) return; /* the terminal has gone */
+    if (fds[1].revents != 0) take_signals(t);
+    if (fds[0].revents != 0) take_keys(t);
+    if (fds[2].revents != 0) take_data(t);
+  }
+}
+
+static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
+  char error[256];
+  t->signal_fd = open_signals();
+  if (t->signal_fd < 0 || !obs_top_fetch_open(&t->fetch, t->view.url, interval_ms)) {
+    obs_ctl_error(args, "%s", strerror(errno));
+    obs_top_fetch_close(&t->fetch);
+    return OBS_CTL_FAILED;
+  }
+  bool ok = obs_top_screen_open(error, sizeof(error));
+  if (ok) loop(t);
+  obs_top_screen_close();
+  obs_top_fetch_close(&t->fetch);
+  if (!ok) obs_ctl_error(args, "%s", error);
+  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+}
+
+/* Row by row, without the spaces at the end of each. */
+static void print_frame(const obs_top_frame *f) {
+  obs_buf row = {0};
+  for (size_t i = 0; i < f->nspans; i++) {
+    const obs_top_span *s = obs_top_span_at(f, i);
+    obs_buf_append(&row, f->text.p + s->at, s->len);
+    if (i + 1 < f->nspans && obs_top_span_at(f, i + 1)->row == s->row) continue;
+    while (row.len > 0 && row.p[row.len - 1] == ' ') row.len--;
+    obs_buf_putc(&row, '\n');
+    if (!row.oom) fwrite(row.p, 1, row.len, stdout);
+    obs_buf_reset(&row, row.cap);
+  }
+  obs_buf_fini(&row);
+}
+
+static int print_json(const top *t) {
+  cJSON *json = obs_top_data_json(t->data, t->view.url);
+  char *text = cJSON_PrintUnformatted(json);
+  if (text != NULL) puts(text);
+  cJSON_free(text);
+  cJSON_Delete(json);
+  return text != NULL ? OBS_CTL_OK : OBS_CTL_FAILED;
+}
+
+static int run_once(top *t, const obs_args *args) {
+  bool ask_clusters = true;
+  t->data = obs_top_data_get(t->view.url, &ask_clusters);
+  if (t->data == NULL || t->data->error[0] != '\0') {
+    obs_ctl_error(args, "%s", t->data != NULL ? t->data->error : "out of memory");
+    return OBS_CTL_FAILED;
+  }
+  if (obs_args_given(args, "json")) return print_json(t);
+  unsigned width = obs_term_width(stdout);
+  t->view.data = t->data;
+  t->view.columns = width > 0 ? width : DEFAULT_COLUMNS;
+  obs_top_draw(&t->view, &t->frame);
+  print_frame(&t->frame);
+  return OBS_CTL_OK;
+}
+
+/* Seconds with a fraction, from 0.1 to 3600. */
+static bool parse_interval(const obs_args *args, uint64_t *ms) {
+  const char *text = obs_args_text(args, "interval");
+  char *end;
+  double seconds = strtod(text, &end);
+  if (*text != '\0' && *end == '\0' && seconds >= 0.1 && seconds <= 3600) {
+    *ms = (uint64_t)llround(seconds * 1000);
+    return true;
+  }
+  obs_ctl_error(args, "--interval: \"%s\" is not a number of seconds from 0.1 to 3600", text);
+  return false;
+}
+
+static int run(const obs_args *args) {
+  uint64_t interval_ms;
+  top t = {
+      .view = {.url = obs_args_text(args, "url"),
+               .ops_rate = NAN,
+               .failure_rate = NAN,
+               .focus = OBS_TOP_ENDPOINTS,
+               .sort = 1},
+      .signal_fd = -1,
+  };
+  if (!parse_interval(args, &interval_ms)) return OBS_CTL_USAGE;
+  bool once =
+      obs_args_given(args, "once") || obs_args_given(args, "json") || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO);
+  int status = once ? run_once(&t, args) : run_screen(&t, args, interval_ms);
+  obs_top_data_free(t.data);
+  obs_top_frame_fini(&t.frame);
+  if (t.signal_fd >= 0) close(t.signal_fd);
+  return status;
+}
+
+static const obs_flag flags[] = {
+    OBS_FLAG_URL,
+    {"interval", 'i', "SECONDS", "1", NULL, NULL, "how often the daemon is asked, 0.1 to 3600"},
+    {"once", '1', NULL, NULL, NULL, NULL, "print one frame as text and end; so it is without a terminal"},
+    {"json", 'j', NULL, NULL, NULL, NULL, "print the data of one frame as JSON and end"},
+};
+
+const obs_command obs_ctl_top = {
+    .name = "top",
+    .summary = "the daemon at a glance, full-screen",
+    .description =
+        "Shows rates, transports, sources, endpoints with their durations and share of failures, what fails and the "
+        "last failures, asked of the daemon again and again. Keys are in the last row; h lists all. A daemon that is "
+        "away is said to be; the last numbers stay, dimmed, and it goes on by itself.",
+    .examples = "observerctl top\n"
+                "observerctl top --url http://10.0.0.7:3800 --interval 5\n"
+                "observerctl top --once --json | jq .failing",
+    .flags = OBS_TABLE(flags),
+    .run = run,
+};
