@@ -1,14 +1,44 @@
-/* Every command's table entry, defined in the file of its name. */
+/* Every command: one row here, and OBS_COMMAND(NAME) in a file that includes this one. A row without a definition does
+ * not link, a definition without a row does not compile. */
 #ifndef OBS_OBSERVERCTL_COMMANDS_H
 #define OBS_OBSERVERCTL_COMMANDS_H
 
 #include "observerctl/cli/command.h"
 
-extern const obs_command obs_ctl_pub, obs_ctl_run, obs_ctl_replay, obs_ctl_rejected, obs_ctl_demo;
-extern const obs_command obs_ctl_stats, obs_ctl_summary, obs_ctl_ops, obs_ctl_clusters, obs_ctl_sessions;
-extern const obs_command obs_ctl_analyses, obs_ctl_playbooks, obs_ctl_escalations, obs_ctl_advice, obs_ctl_review;
-extern const obs_command obs_ctl_tail, obs_ctl_top;
-extern const obs_command obs_ctl_check, obs_ctl_cluster, obs_ctl_doctor, obs_ctl_fields, obs_ctl_completion,
-    obs_ctl_man;
+/* In the order of --help: publish, read, what was learned, follow, look after. */
+#define OBS_COMMANDS(X)                                                                                                \
+  X(demo)                                                                                                              \
+  X(pub)                                                                                                               \
+  X(run)                                                                                                               \
+  X(replay)                                                                                                            \
+  X(rejected)                                                                                                          \
+  X(stats)                                                                                                             \
+  X(summary)                                                                                                           \
+  X(ops)                                                                                                               \
+  X(sessions)                                                                                                          \
+  X(clusters)                                                                                                          \
+  X(analyses)                                                                                                          \
+  X(playbooks)                                                                                                         \
+  X(escalations)                                                                                                       \
+  X(advice)                                                                                                            \
+  X(review)                                                                                                            \
+  X(tail)                                                                                                              \
+  X(top)                                                                                                               \
+  X(check)                                                                                                             \
+  X(doctor)                                                                                                            \
+  X(cluster)                                                                                                           \
+  X(fields)                                                                                                            \
+  X(completion)                                                                                                        \
+  X(man)
+
+#define OBS_COMMANDS_DECLARE(command) extern const obs_command obs_command_##command;
+#define OBS_COMMANDS_ROW(command) OBS_COMMANDS_ROW_##command,
+OBS_COMMANDS(OBS_COMMANDS_DECLARE)
+enum { OBS_COMMANDS(OBS_COMMANDS_ROW) OBS_COMMANDS_N };
+
+/* Begins the definition: OBS_COMMAND(pub) = {...}. */
+#define OBS_COMMAND(command)                                                                                           \
+  _Static_assert(OBS_COMMANDS_ROW_##command < OBS_COMMANDS_N, "");                                                     \
+  const obs_command obs_command_##command
 
 #endif

@@ -7,15 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* In the order of --help: publish, read, what was learned, follow, look after. */
-const obs_command *const obs_commands[] = {
-    &obs_ctl_demo,     &obs_ctl_pub,        &obs_ctl_run,         &obs_ctl_replay,   &obs_ctl_rejected,
-    &obs_ctl_stats,    &obs_ctl_summary,    &obs_ctl_ops,         &obs_ctl_sessions, &obs_ctl_clusters,
-    &obs_ctl_analyses, &obs_ctl_playbooks,  &obs_ctl_escalations, &obs_ctl_advice,   &obs_ctl_review,
-    &obs_ctl_tail,     &obs_ctl_top,        &obs_ctl_check,       &obs_ctl_doctor,   &obs_ctl_cluster,
-    &obs_ctl_fields,   &obs_ctl_completion, &obs_ctl_man,
-};
-const size_t obs_ncommands = sizeof(obs_commands) / sizeof(obs_commands[0]);
+#define POINTER(command) &obs_command_##command,
+const obs_command *const obs_commands[] = {OBS_COMMANDS(POINTER)};
+const size_t obs_ncommands = OBS_COMMANDS_N;
 
 static const obs_command *find(const char *name) {
   for (size_t i = 0; i < obs_ncommands; i++) {

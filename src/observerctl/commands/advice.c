@@ -63,7 +63,7 @@ static const obs_flag flags[] = {
     OBS_FLAG_JSON,
 };
 
-const obs_command obs_ctl_advice = {
+OBS_COMMAND(advice) = {
     .name = "advice",
     .summary = "what to know before acting: what works there, what does not, what fails",
     .description = "Prints the few things that are known about an endpoint, a class of task, or both: entries of the "

@@ -138,7 +138,7 @@ static const obs_flag flags[] = {
     OBS_FLAG_JSON,
 };
 
-const obs_command obs_ctl_analyses = {
+OBS_COMMAND(analyses) = {
     .name = "analyses",
     .arguments = "[ID]",
     .summary = "why things fail: diagnoses of failures, newest first",

@@ -233,7 +233,7 @@ static const obs_flag flags[] = {
 
 static const obs_exit exits[] = {{UNSOUND, "bad rows or a torn tail were found"}};
 
-const obs_command obs_ctl_check = {
+OBS_COMMAND(check) = {
     .name = "check",
     .arguments = "FILE|DIR...",
     .summary = "verify a journal: bad rows, torn tail, duplicate op_ids, order",

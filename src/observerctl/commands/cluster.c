@@ -86,7 +86,7 @@ static int run(const obs_args *args) {
   return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
 }
 
-const obs_command obs_ctl_cluster = {
+OBS_COMMAND(cluster) = {
     .name = "cluster",
     .arguments = "[FILE]",
     .summary = "group messages by kind, as the daemon groups failures",

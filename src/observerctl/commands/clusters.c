@@ -139,7 +139,7 @@ static const obs_flag flags[] = {
     OBS_FLAG_JSON,
 };
 
-const obs_command obs_ctl_clusters = {
+OBS_COMMAND(clusters) = {
     .name = "clusters",
     .arguments = "[ID]",
     .summary = "failures by kind: what fails, how often, since when, where",

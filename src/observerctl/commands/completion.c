@@ -136,7 +136,7 @@ static int run(const obs_args *args) {
   return OBS_CTL_OK;
 }
 
-const obs_command obs_ctl_completion = {
+OBS_COMMAND(completion) = {
     .name = "completion",
     .arguments = "bash",
     .summary = "a completion script for the shell",

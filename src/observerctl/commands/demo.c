@@ -106,7 +106,7 @@ static const obs_flag flags[] = {
     {"rate", 'r', "N", "50", NULL, NULL, "ops a second, 1 to 5120"},
 };
 
-const obs_command obs_ctl_demo = {
+OBS_COMMAND(demo) = {
     .name = "demo",
     .summary = "a small producer of varied ops, until interrupted",
     .flags = OBS_TABLE(flags),

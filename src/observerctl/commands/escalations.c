@@ -67,7 +67,7 @@ static const obs_flag flags[] = {
     OBS_FLAG_JSON,
 };
 
-const obs_command obs_ctl_escalations = {
+OBS_COMMAND(escalations) = {
     .name = "escalations",
     .summary = "failures that were put before a team of models, newest first",
     .description = "Lists the failure clusters that their analysis did not settle, the newest first: when, the "

@@ -18,7 +18,7 @@ static int run(const obs_args *args) {
   return OBS_CTL_OK;
 }
 
-const obs_command obs_ctl_fields = {
+OBS_COMMAND(fields) = {
     .name = "fields",
     .summary = "the ObservedOp's fields as a Markdown table",
     .run = run,

@@ -119,7 +119,7 @@ static int run(const obs_args *args) {
   return OBS_CTL_OK;
 }
 
-const obs_command obs_ctl_man = {
+OBS_COMMAND(man) = {
     .name = "man",
     .summary = "observerctl's manual page, as roff",
     .examples = "observerctl man | man -l -",

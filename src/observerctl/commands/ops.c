@@ -77,7 +77,7 @@ static const obs_flag flags[] = {
     {"json", 'j', NULL, NULL, NULL, NULL, "the rows as recorded, one a line (NDJSON)"},
 };
 
-const obs_command obs_ctl_ops = {
+OBS_COMMAND(ops) = {
     .name = "ops",
     .summary = "recorded ops, newest first, with filters",
     .description = "Lists recorded ops, newest first, one a line: time, outcome, source, endpoint, duration, what was "

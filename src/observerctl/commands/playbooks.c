@@ -173,7 +173,7 @@ static const obs_flag flags[] = {
     OBS_FLAG_JSON,
 };
 
-const obs_command obs_ctl_playbooks = {
+OBS_COMMAND(playbooks) = {
     .name = "playbooks",
     .arguments = "[ID]",
     .summary = "what works and what does not, with its evidence and its effect",

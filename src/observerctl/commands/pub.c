@@ -165,7 +165,7 @@ static const obs_flag flags[] = {
 
 static const obs_exit exits[] = {OBS_EXIT_INTERRUPTED};
 
-const obs_command obs_ctl_pub = {
+OBS_COMMAND(pub) = {
     .name = "pub",
     .arguments = "[FILE]...",
     .summary = "publish ops",

@@ -300,7 +300,7 @@ static const obs_flag flags[] = {
 
 static const obs_exit exits[] = {OBS_EXIT_INTERRUPTED};
 
-const obs_command obs_ctl_rejected = {
+OBS_COMMAND(rejected) = {
     .name = "rejected",
     .arguments = "list|export|replay",
     .summary = "list, export or replay what the daemon rejected",

@@ -187,7 +187,7 @@ static const obs_flag flags[] = {
 
 static const obs_exit exits[] = {OBS_EXIT_INTERRUPTED};
 
-const obs_command obs_ctl_replay = {
+OBS_COMMAND(replay) = {
     .name = "replay",
     .arguments = "FILE...",
     .summary = "publish the rows of journal files again",

@@ -225,7 +225,7 @@ static const obs_flag flags[] = {
 
 static const obs_exit exits[] = {{EXIT_REJECT, "reject"}, {EXIT_CYCLE, "another cycle"}};
 
-const obs_command obs_ctl_review = {
+OBS_COMMAND(review) = {
     .name = "review",
     .arguments = "[FILE]",
     .summary = "has an answer judged before it is used: accept, reject, or another cycle",

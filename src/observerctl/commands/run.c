@@ -291,7 +291,7 @@ static const obs_exit exits[] = {
     {128, "and the signal's number when a signal ended the command; else its own"},
 };
 
-const obs_command obs_ctl_run = {
+OBS_COMMAND(run) = {
     .name = "run",
     .arguments = "[--] COMMAND [ARGUMENT]...",
     .verbatim = true,

@@ -159,7 +159,7 @@ static const obs_flag flags[] = {
     {"json", 'j', NULL, NULL, NULL, NULL, "the records one a line (NDJSON); with --stats the daemon's answer"},
 };
 
-const obs_command obs_ctl_sessions = {
+OBS_COMMAND(sessions) = {
     .name = "sessions",
     .summary = "session records, newest first, or statistics over them",
     .description = "Lists the records of iterate sessions, newest first: when each ended, its verdict, kind, model and "

@@ -74,7 +74,7 @@ static int run(const obs_args *args) {
 
 static const obs_flag flags[] = {OBS_FLAG_URL, OBS_FLAG_UTC, OBS_FLAG_JSON};
 
-const obs_command obs_ctl_stats = {
+OBS_COMMAND(stats) = {
     .name = "stats",
     .summary = "counts over the last ops: by outcome, by source, the last scenario ops",
     .description =

@@ -166,7 +166,7 @@ static const obs_flag flags[] = {
     OBS_FLAG_JSON,
 };
 
-const obs_command obs_ctl_summary = {
+OBS_COMMAND(summary) = {
     .name = "summary",
     .summary = "counts, failures and durations by source and endpoint, over a window",
     .description =

@@ -396,7 +396,7 @@ static const obs_flag flags[] = {
     OBS_FLAGS_MATCH,
 };
 
-const obs_command obs_ctl_tail = {
+OBS_COMMAND(tail) = {
     .name = "tail",
     .summary = "follow ops as they are recorded, one line each",
     .description =

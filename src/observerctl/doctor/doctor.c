@@ -136,7 +136,7 @@ static const obs_flag flags[] = {
     OBS_FLAG_JSON,
 };
 
-const obs_command obs_ctl_doctor = {
+OBS_COMMAND(doctor) = {
     .name = "doctor",
     .summary = "probe this machine and the daemon; say how to mend what is wrong",
     .description =

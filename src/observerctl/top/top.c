@@ -305,7 +305,7 @@ static const obs_flag flags[] = {
     {"json", 'j', NULL, NULL, NULL, NULL, "print the data of one frame as JSON and end"},
 };
 
-const obs_command obs_ctl_top = {
+OBS_COMMAND(top) = {
     .name = "top",
     .summary = "the daemon at a glance, full-screen",
     .description =
