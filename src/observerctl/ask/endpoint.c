@@ -39,8 +39,8 @@ static void take(const char *base, const char *url, char out[OBS_FEED_URL_MAX]) 
   curl_url_cleanup(parsed);
 }
 
-void obs_feed_find(const char *base, obs_feed_place *out) {
-  *out = (obs_feed_place){.has_feed = true};
+void obs_endpoint_find(const char *base, obs_endpoint *out) {
+  *out = (obs_endpoint){.has_feed = true};
   snprintf(out->url, sizeof(out->url), "%s", default_url);
   cJSON *health = obs_http_get_json(base, "/v1/observer/health", TIMEOUT_MS, out->error, sizeof(out->error));
   if (health == NULL) return;

@@ -14,9 +14,9 @@ typedef struct {
   uint64_t seq;               /* of the last recorded op */
   char url[OBS_FEED_URL_MAX]; /* of the feed; the default one when the daemon does not tell */
   char error[256];            /* not answered: why */
-} obs_feed_place;
+} obs_endpoint;
 
 /* Asks GET base/v1/observer/health. */
-void obs_feed_find(const char *base, obs_feed_place *out);
+void obs_endpoint_find(const char *base, obs_endpoint *out);
 
 #endif

@@ -8,7 +8,7 @@
 
 enum { NOT_FOUND = -1 };
 
-void obs_ctl_error(const obs_args *a, const char *fmt, ...) {
+void obs_command_error(const obs_args *a, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
   fprintf(stderr, "observerctl %s: ", a->command->name);
@@ -46,7 +46,7 @@ static bool is_choice(const char *choices, const char *value) {
 static bool set(obs_args *a, int flag, const char *value, const char *origin) {
   const obs_flag *f = &a->command->flags[flag];
   if (f->choices != NULL && !is_choice(f->choices, value)) {
-    obs_ctl_error(a, "%s: \"%s\" is none of: %s", origin, value, f->choices);
+    obs_command_error(a, "%s: \"%s\" is none of: %s", origin, value, f->choices);
     return false;
   }
   a->values[flag] = value;
@@ -60,7 +60,7 @@ static bool parse_flag(obs_args *a, int argc, char **argv, int *i) {
   bool is_long = arg[1] == '-';
   int flag = is_long ? find_long(a->command, arg + 2) : find_letter(a->command, arg[1]);
   if (flag == NOT_FOUND) {
-    obs_ctl_error(a, "%s: no such option (see --help)", arg);
+    obs_command_error(a, "%s: no such option (see --help)", arg);
     return false;
   }
   const char *joined = is_long ? strchr(arg, '=') : arg[2] != '\0' ? arg + 1 : NULL;
@@ -71,12 +71,12 @@ static bool parse_flag(obs_args *a, int argc, char **argv, int *i) {
     return set(a, flag, joined != NULL ? joined + 1 : follows ? argv[++*i] : "true", arg);
   }
   if (!has_value && joined != NULL) {
-    obs_ctl_error(a, "%s: takes no value", arg);
+    obs_command_error(a, "%s: takes no value", arg);
     return false;
   }
   if (!has_value) return set(a, flag, "", arg);
   if (joined == NULL && *i + 1 >= argc) {
-    obs_ctl_error(a, "%s: needs a value", arg);
+    obs_command_error(a, "%s: needs a value", arg);
     return false;
   }
   return set(a, flag, joined != NULL ? joined + 1 : argv[++*i], arg);
@@ -99,7 +99,7 @@ bool obs_args_parse(obs_args *a, const obs_command *command, int argc, char **ar
   a->given = calloc(command->nflags + 1, sizeof(*a->given));
   a->rest = calloc((size_t)argc + 1, sizeof(*a->rest));
   if (a->values == NULL || a->given == NULL || a->rest == NULL) {
-    obs_ctl_error(a, "out of memory");
+    obs_command_error(a, "out of memory");
     return false;
   }
   if (!load_environment(a)) return false;
@@ -116,7 +116,7 @@ bool obs_args_parse(obs_args *a, const obs_command *command, int argc, char **ar
     }
   }
   if (a->nrest > 0 && command->arguments == NULL) {
-    obs_ctl_error(a, "%s: takes no arguments", a->rest[0]);
+    obs_command_error(a, "%s: takes no arguments", a->rest[0]);
     return false;
   }
   return true;
@@ -149,8 +149,8 @@ bool obs_args_number(const obs_args *a, const char *flag, uint64_t min, uint64_t
   errno = 0;
   unsigned long long n = strtoull(text, &end, 10);
   if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n < min || n > max) {
-    obs_ctl_error(a, "--%s: \"%s\" is not a number from %llu to %llu", flag, text, (unsigned long long)min,
-                  (unsigned long long)max);
+    obs_command_error(a, "--%s: \"%s\" is not a number from %llu to %llu", flag, text, (unsigned long long)min,
+                      (unsigned long long)max);
     return false;
   }
   *out = n;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { OBS_CTL_OK = 0, OBS_CTL_FAILED = 1, OBS_CTL_USAGE = 2 };
+enum { OBS_COMMAND_OK = 0, OBS_COMMAND_FAILED = 1, OBS_COMMAND_USAGE = 2 };
 
 typedef struct {
   const char *name;    /* without the dashes */
@@ -26,7 +26,7 @@ typedef struct {
 typedef struct {
   int status;
   const char *meaning;
-} obs_exit;
+} obs_command_exit;
 
 typedef struct obs_args obs_args;
 
@@ -39,7 +39,7 @@ typedef struct {
   const char *examples;    /* one a line, as typed; NULL: none */
   const obs_flag *flags;
   size_t nflags;
-  const obs_exit *exits; /* beside 0, 1 and 2 */
+  const obs_command_exit *exits; /* beside 0, 1 and 2 */
   size_t nexits;
   int (*run)(const obs_args *args);
 } obs_command;
@@ -72,7 +72,7 @@ bool obs_args_given(const obs_args *a, const char *flag);
  * *out as it is. */
 bool obs_args_number(const obs_args *a, const char *flag, uint64_t min, uint64_t max, uint64_t *out);
 /* Reports `observerctl NAME: ...` on stderr, with nothing in it that could act on a terminal. */
-void obs_ctl_error(const obs_args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void obs_command_error(const obs_args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- texts (help.c) ---- */
 

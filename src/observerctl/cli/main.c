@@ -40,16 +40,16 @@ static int finish(const char *name, int status) {
   if (fflush(stdout) == 0 && !ferror(stdout)) return status;
   if (errno != EPIPE)
     fprintf(stderr, "observerctl%s%s: standard output: %s\n", *name != '\0' ? " " : "", name, strerror(errno));
-  return status == OBS_CTL_OK ? OBS_CTL_FAILED : status;
+  return status == OBS_COMMAND_OK ? OBS_COMMAND_FAILED : status;
 }
 
 static int run(const obs_command *c, int argc, char **argv) {
   if (wants_help(c, argc, argv)) {
     obs_help_command(c, stdout);
-    return finish(c->name, OBS_CTL_OK);
+    return finish(c->name, OBS_COMMAND_OK);
   }
   obs_args args;
-  int status = obs_args_parse(&args, c, argc, argv) ? c->run(&args) : OBS_CTL_USAGE;
+  int status = obs_args_parse(&args, c, argc, argv) ? c->run(&args) : OBS_COMMAND_USAGE;
   obs_args_fini(&args);
   return finish(c->name, status);
 }
@@ -60,15 +60,15 @@ int main(int argc, char **argv) {
   obs_text_setup();
   if (strcmp(name, "--version") == 0) {
     puts("observerctl " OBSERVER_VERSION);
-    return finish("", OBS_CTL_OK);
+    return finish("", OBS_COMMAND_OK);
   }
   if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
     obs_help_all(stdout);
-    return finish("", OBS_CTL_OK);
+    return finish("", OBS_COMMAND_OK);
   }
   const obs_command *c = find(name);
   if (c != NULL) return run(c, argc - 1, argv + 1);
   if (*name != '\0') fprintf(stderr, "observerctl: %s: no such command\n", name);
   obs_help_all(stderr);
-  return OBS_CTL_USAGE;
+  return OBS_COMMAND_USAGE;
 }

@@ -4,7 +4,7 @@
 
 enum { GAP = 2, LEAST = 6 };
 
-void obs_table_init(obs_table *t, const obs_column *columns, unsigned ncolumns) {
+void obs_table_init(obs_table *t, const obs_table_column *columns, unsigned ncolumns) {
   *t = (obs_table){.columns = columns, .ncolumns = ncolumns};
 }
 
@@ -13,13 +13,13 @@ void obs_table_fini(obs_table *t) {
   obs_buf_fini(&t->cells);
 }
 
-void obs_table_put(obs_table *t, obs_style style, const char *text, size_t len) {
-  obs_cell cell = {t->text.len, len, style};
+void obs_table_put(obs_table *t, obs_term_look style, const char *text, size_t len) {
+  obs_table_cell cell = {t->text.len, len, style};
   obs_buf_append(&t->text, text, len);
   obs_buf_append(&t->cells, &cell, sizeof(cell));
 }
 
-void obs_table_puts(obs_table *t, obs_style style, const char *text) {
+void obs_table_puts(obs_table *t, obs_term_look style, const char *text) {
   obs_table_put(t, style, text, strlen(text));
 }
 
@@ -29,11 +29,11 @@ static unsigned columns_of(obs_buf *scratch, const char *s, size_t len) {
 }
 
 static void measure(const obs_table *t, size_t nrows, obs_buf *scratch, unsigned *widths) {
-  const obs_cell *cells = (const obs_cell *)(const void *)t->cells.p;
+  const obs_table_cell *cells = (const obs_table_cell *)(const void *)t->cells.p;
   for (unsigned c = 0; c < t->ncolumns; c++) {
     widths[c] = (unsigned)strlen(t->columns[c].title);
     for (size_t row = 0; row < nrows; row++) {
-      const obs_cell *cell = &cells[row * t->ncolumns + c];
+      const obs_table_cell *cell = &cells[row * t->ncolumns + c];
       unsigned w = columns_of(scratch, t->text.p + cell->at, cell->len);
       if (w > widths[c]) widths[c] = w;
     }
@@ -70,8 +70,8 @@ static void put_spaces(line *l, unsigned n) {
 }
 
 /* One cell, padded to `width` unless it is the last of its line. */
-static void put_cell(line *l, const obs_column *column, unsigned width, bool last, obs_style style, const char *text,
-                     size_t len) {
+static void put_cell(line *l, const obs_table_column *column, unsigned width, bool last, obs_term_look style,
+                     const char *text, size_t len) {
   if (l->bounded && width > l->left) width = l->left;
   if (width == 0) return;
   l->scratch->len = 0;
@@ -86,8 +86,8 @@ static void put_cell(line *l, const obs_column *column, unsigned width, bool las
 }
 
 bool obs_table_print(const obs_table *t, FILE *out) {
-  const obs_cell *cells = (const obs_cell *)(const void *)t->cells.p;
-  size_t nrows = t->cells.len / sizeof(obs_cell) / t->ncolumns;
+  const obs_table_cell *cells = (const obs_table_cell *)(const void *)t->cells.p;
+  size_t nrows = t->cells.len / sizeof(obs_table_cell) / t->ncolumns;
   unsigned widths[OBS_TABLE_MAX], width = obs_term_width(out);
   obs_buf scratch = {0};
   if (t->text.oom || t->cells.oom || !obs_buf_reserve(&scratch, 1)) return false;
@@ -96,7 +96,7 @@ bool obs_table_print(const obs_table *t, FILE *out) {
   for (size_t row = 0; nrows > 0 && row <= nrows; row++) {
     line l = {out, &scratch, width, width > 0};
     for (unsigned c = 0; c < t->ncolumns; c++) {
-      const obs_cell *cell = row > 0 ? &cells[(row - 1) * t->ncolumns + c] : NULL;
+      const obs_table_cell *cell = row > 0 ? &cells[(row - 1) * t->ncolumns + c] : NULL;
       const char *text = cell != NULL ? t->text.p + cell->at : t->columns[c].title;
       if (c > 0) put_spaces(&l, GAP);
       put_cell(&l, &t->columns[c], widths[c], c + 1 == t->ncolumns, cell != NULL ? cell->style : OBS_STYLE_BOLD, text,

@@ -9,26 +9,26 @@ typedef struct {
   const char *title;
   bool right; /* aligned: numbers */
   bool gives; /* is cut first when the terminal is narrow */
-} obs_column;
+} obs_table_column;
 
 typedef struct {
   size_t at, len; /* in `text` */
-  obs_style style;
-} obs_cell;
+  obs_term_look style;
+} obs_table_cell;
 
 typedef struct {
-  const obs_column *columns;
+  const obs_table_column *columns;
   unsigned ncolumns;
-  obs_buf text, cells; /* obs_cell, row by row */
+  obs_buf text, cells; /* obs_table_cell, row by row */
 } obs_table;
 
 enum { OBS_TABLE_MAX = 16 }; /* columns */
 
-void obs_table_init(obs_table *t, const obs_column *columns, unsigned ncolumns);
+void obs_table_init(obs_table *t, const obs_table_column *columns, unsigned ncolumns);
 void obs_table_fini(obs_table *t);
 /* The next cell, row by row. */
-void obs_table_put(obs_table *t, obs_style style, const char *text, size_t len);
-void obs_table_puts(obs_table *t, obs_style style, const char *text);
+void obs_table_put(obs_table *t, obs_term_look style, const char *text, size_t len);
+void obs_table_puts(obs_table *t, obs_term_look style, const char *text);
 /* With the titles; nothing at all without a row. False: there was no memory. */
 bool obs_table_print(const obs_table *t, FILE *out);
 

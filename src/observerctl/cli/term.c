@@ -10,7 +10,7 @@
 
 enum { REDRAW_MS = 100, BAR = 24 };
 
-const char *obs_term_style(FILE *out, obs_style style) {
+const char *obs_term_style(FILE *out, obs_term_look style) {
   static const char *const escapes[] = {
       [OBS_STYLE_PLAIN] = "\033[0m", [OBS_STYLE_BOLD] = "\033[1m",   [OBS_STYLE_DIM] = "\033[2m",
       [OBS_STYLE_RED] = "\033[31m",  [OBS_STYLE_GREEN] = "\033[32m", [OBS_STYLE_YELLOW] = "\033[33m",
@@ -26,8 +26,8 @@ unsigned obs_term_width(FILE *out) {
   return size.ws_col > 0 ? size.ws_col : 80;
 }
 
-void obs_progress_start(obs_progress *p, const char *what, uint64_t total) {
-  *p = (obs_progress){.what = what, .total = total, .started_ms = obs_clock_mono_ms()};
+void obs_term_progress_start(obs_term_progress *p, const char *what, uint64_t total) {
+  *p = (obs_term_progress){.what = what, .total = total, .started_ms = obs_clock_mono_ms()};
 }
 
 static void put_bar(uint64_t done, uint64_t total) {
@@ -38,7 +38,7 @@ static void put_bar(uint64_t done, uint64_t total) {
   fprintf(stderr, "] %3d%% ", (int)(done * 100 / total));
 }
 
-void obs_progress_update(obs_progress *p, uint64_t done, const char *note) {
+void obs_term_progress_update(obs_term_progress *p, uint64_t done, const char *note) {
   uint64_t now = obs_clock_mono_ms();
   if ((p->shown && now - p->drawn_ms < REDRAW_MS) || !isatty(STDERR_FILENO)) return;
   double seconds = (double)(now - p->started_ms) / 1000;
@@ -52,7 +52,7 @@ void obs_progress_update(obs_progress *p, uint64_t done, const char *note) {
   fflush(stderr);
 }
 
-void obs_progress_end(obs_progress *p) {
+void obs_term_progress_end(obs_term_progress *p) {
   if (p->shown) fputs("\r\033[K", stderr);
   p->shown = false;
 }

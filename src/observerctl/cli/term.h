@@ -13,10 +13,10 @@ typedef enum {
   OBS_STYLE_RED,
   OBS_STYLE_GREEN,
   OBS_STYLE_YELLOW
-} obs_style;
+} obs_term_look;
 
 /* The escape that starts a style, "" where `out` is no terminal, NO_COLOR is set or TERM is dumb. PLAIN ends all. */
-const char *obs_term_style(FILE *out, obs_style style);
+const char *obs_term_style(FILE *out, obs_term_look style);
 /* Columns of the terminal behind `out`; 0: it is none. */
 unsigned obs_term_width(FILE *out);
 
@@ -26,12 +26,12 @@ typedef struct {
   uint64_t total;   /* 0: not known */
   uint64_t started_ms, drawn_ms;
   bool shown;
-} obs_progress;
+} obs_term_progress;
 
-void obs_progress_start(obs_progress *p, const char *what, uint64_t total);
+void obs_term_progress_start(obs_term_progress *p, const char *what, uint64_t total);
 /* `done` of what total counts; `note` follows it, NULL: nothing. */
-void obs_progress_update(obs_progress *p, uint64_t done, const char *note);
+void obs_term_progress_update(obs_term_progress *p, uint64_t done, const char *note);
 /* Takes the line away. */
-void obs_progress_end(obs_progress *p);
+void obs_term_progress_end(obs_term_progress *p);
 
 #endif

@@ -46,10 +46,10 @@ static bool show(const obs_args *args, const cJSON *answer) {
 static int run(const obs_args *args) {
   static const char *const filters[] = {"endpoint", "task-class"};
   obs_buf path = {0};
-  int status = OBS_CTL_USAGE;
+  int status = OBS_COMMAND_USAGE;
   obs_buf_puts(&path, "/v1/observer/advice");
   if (!obs_args_given(args, "endpoint") && !obs_args_given(args, "task-class"))
-    obs_ctl_error(args, "about what? --endpoint, --task-class or both");
+    obs_command_error(args, "about what? --endpoint, --task-class or both");
   else if (obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), &path))
     status = obs_ask_show(args, &path, show);
   obs_buf_fini(&path);

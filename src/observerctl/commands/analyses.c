@@ -24,9 +24,9 @@ static void put_analysis(obs_table *t, const cJSON *a, bool utc) {
 }
 
 static bool show_list(const obs_args *args, const cJSON *answer) {
-  static const obs_column columns[] = {{"ID", true, false},       {"TIME", false, false}, {"CLUSTER", false, false},
-                                       {"FAILURES", true, false}, {"BY", false, false},   {"GROUNDED", false, false},
-                                       {"ENDPOINT", false, true}, {"CAUSE", false, true}};
+  static const obs_table_column columns[] = {
+      {"ID", true, false},  {"TIME", false, false},     {"CLUSTER", false, false}, {"FAILURES", true, false},
+      {"BY", false, false}, {"GROUNDED", false, false}, {"ENDPOINT", false, true}, {"CAUSE", false, true}};
   const cJSON *a;
   bool utc = obs_args_given(args, "utc");
   obs_table t;
@@ -50,7 +50,7 @@ static void put_ops(obs_table *t, const cJSON *a) {
 }
 
 static bool put_facts(const cJSON *a, bool utc) {
-  static const obs_column columns[] = {{"ANALYSIS", false, false}, {"", false, true}};
+  static const obs_table_column columns[] = {{"ANALYSIS", false, false}, {"", false, true}};
   obs_table t;
   obs_table_init(&t, columns, 2);
   obs_show_count(&t, "id", a, "id");
@@ -108,7 +108,7 @@ static bool show_one(const obs_args *args, const cJSON *a) {
 static bool is_number(const obs_args *args, const char *text) {
   size_t n = strlen(text);
   if (n > 0 && n <= 18 && strspn(text, "0123456789") == n && *text != '0') return true;
-  obs_ctl_error(args, "\"%s\" is no number of an analysis", text);
+  obs_command_error(args, "\"%s\" is no number of an analysis", text);
   return false;
 }
 

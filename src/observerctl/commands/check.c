@@ -17,15 +17,15 @@ enum { UNSOUND = 3 };
 typedef struct {
   const obs_args *args;
   obs_verify verify;
-  obs_verified sum;
+  obs_verify_totals sum;
   uint64_t files, shown, limit;
   obs_buf list, faults; /* of --json: the elements of two arrays */
   bool json, unreadable;
-  obs_progress progress;
+  obs_term_progress progress;
   uint64_t read; /* bytes, for the progress line */
 } checker;
 
-static void on_fault(void *arg, const obs_fault *f) {
+static void on_fault(void *arg, const obs_verify_fault *f) {
   checker *c = arg;
   const char *what = f->torn ? "torn tail" : "bad row";
   if (c->shown++ >= c->limit) return;
@@ -38,7 +38,7 @@ static void on_fault(void *arg, const obs_fault *f) {
     obs_buf_putc(&c->faults, '}');
     return;
   }
-  obs_progress_end(&c->progress);
+  obs_term_progress_end(&c->progress);
   obs_text_printf(stdout, "%s:%" PRIu64 ": %s: %s", f->path, f->line, what, f->reason);
   putchar('\n');
 }
@@ -46,12 +46,12 @@ static void on_fault(void *arg, const obs_fault *f) {
 static void on_progress(void *arg, uint64_t bytes) {
   checker *c = arg;
   c->read += bytes;
-  obs_progress_update(&c->progress, c->read, NULL);
+  obs_term_progress_update(&c->progress, c->read, NULL);
 }
 
 /* ---- report ---- */
 
-static void json_counts(obs_buf *out, const obs_verified *v) {
+static void json_counts(obs_buf *out, const obs_verify_totals *v) {
   char first[OBS_ISO8601_LEN + 1], last[OBS_ISO8601_LEN + 1];
   obs_clock_format(v->first_ms, first);
   obs_clock_format(v->last_ms, last);
@@ -66,11 +66,11 @@ static void json_counts(obs_buf *out, const obs_verified *v) {
     obs_buf_puts(out, ",\"first\":null,\"last\":null");
 }
 
-static bool is_sound(const obs_verified *v) {
+static bool is_sound(const obs_verify_totals *v) {
   return v->bad_rows == 0 && v->torn == 0;
 }
 
-static void report_file(checker *c, const char *path, const obs_verified *v) {
+static void report_file(checker *c, const char *path, const obs_verify_totals *v) {
   char rows[OBS_TEXT_NUMBER], bytes[OBS_TEXT_NUMBER];
   if (c->json) {
     obs_buf_puts(&c->list, c->list.len > 0 ? ",{\"file\":" : "{\"file\":");
@@ -80,7 +80,7 @@ static void report_file(checker *c, const char *path, const obs_verified *v) {
     obs_buf_putc(&c->list, '}');
     return;
   }
-  obs_progress_end(&c->progress);
+  obs_term_progress_end(&c->progress);
   obs_text_printf(stdout, "%s: %s rows, %s bytes, ", path, obs_text_count(rows, v->rows),
                   obs_text_count(bytes, v->bytes));
   if (is_sound(v))
@@ -94,7 +94,7 @@ static void put_line(const char *name, const char *value) {
 }
 
 static void report_text(const checker *c) {
-  const obs_verified *v = &c->sum;
+  const obs_verify_totals *v = &c->sum;
   const struct {
     const char *name;
     uint64_t n;
@@ -138,19 +138,19 @@ static bool report_json(checker *c) {
 /* ---- what is checked ---- */
 
 static void unreadable(checker *c, const char *path, const char *why) {
-  obs_progress_end(&c->progress);
+  obs_term_progress_end(&c->progress);
   c->unreadable = true;
-  obs_ctl_error(c->args, "%s: %s", path, why);
+  obs_command_error(c->args, "%s: %s", path, why);
 }
 
 static void check_open(checker *c, int fd, const char *path) {
-  obs_verified file;
+  obs_verify_totals file;
   if (!obs_verify_file(&c->verify, fd, 0, path, &file)) {
     unreadable(c, path, errno == ESPIPE ? "is no regular file" : strerror(errno));
     return;
   }
   c->files++;
-  obs_verified_add(&c->sum, &file);
+  obs_verify_totals_add(&c->sum, &file);
   report_file(c, path, &file);
 }
 
@@ -184,31 +184,31 @@ static void check_directory(checker *c, const char *dir) {
 }
 
 static int report(checker *c) {
-  obs_progress_end(&c->progress);
+  obs_term_progress_end(&c->progress);
   if (!c->json) {
     report_text(c);
   } else if (!report_json(c)) {
-    obs_ctl_error(c->args, "out of memory");
-    return OBS_CTL_FAILED;
+    obs_command_error(c->args, "out of memory");
+    return OBS_COMMAND_FAILED;
   }
-  return c->unreadable ? OBS_CTL_FAILED : is_sound(&c->sum) ? OBS_CTL_OK : UNSOUND;
+  return c->unreadable ? OBS_COMMAND_FAILED : is_sound(&c->sum) ? OBS_COMMAND_OK : UNSOUND;
 }
 
 static int run(const obs_args *args) {
   checker c = {.args = args, .json = obs_args_given(args, "json")};
   struct stat st;
   if (args->nrest == 0) {
-    obs_ctl_error(args, "which journal? Give files or a data directory");
-    return OBS_CTL_USAGE;
+    obs_command_error(args, "which journal? Give files or a data directory");
+    return OBS_COMMAND_USAGE;
   }
-  if (!obs_args_number(args, "limit", 0, UINT32_MAX, &c.limit)) return OBS_CTL_USAGE;
+  if (!obs_args_number(args, "limit", 0, UINT32_MAX, &c.limit)) return OBS_COMMAND_USAGE;
   if (obs_args_given(args, "all")) c.limit = UINT64_MAX;
-  int status = OBS_CTL_FAILED;
+  int status = OBS_COMMAND_FAILED;
   if (obs_verify_init(&c.verify)) {
     c.verify.fault = on_fault;
     c.verify.progress = on_progress;
     c.verify.arg = &c;
-    obs_progress_start(&c.progress, "bytes", 0);
+    obs_term_progress_start(&c.progress, "bytes", 0);
     for (int i = 0; i < args->nrest; i++) {
       bool is_directory = stat(args->rest[i], &st) == 0 && S_ISDIR(st.st_mode);
       if (is_directory)
@@ -231,7 +231,7 @@ static const obs_flag flags[] = {
     OBS_FLAG_JSON,
 };
 
-static const obs_exit exits[] = {{UNSOUND, "bad rows or a torn tail were found"}};
+static const obs_command_exit exits[] = {{UNSOUND, "bad rows or a torn tail were found"}};
 
 OBS_COMMAND(check) = {
     .name = "check",

@@ -69,8 +69,8 @@ static int run(const obs_args *args) {
   bool standard = name[0] == '-' && name[1] == '\0';
   FILE *in = standard ? stdin : fopen(name, "r");
   if (in == NULL) {
-    obs_ctl_error(args, "%s: %s", name, strerror(errno));
-    return OBS_CTL_FAILED;
+    obs_command_error(args, "%s: %s", name, strerror(errno));
+    return OBS_COMMAND_FAILED;
   }
   messages m = {0};
   bool ok = obs_miner_open(&(obs_miner_opts){.clusters = CLUSTERS}, &m.miner) == OBSERVER_E_OK;
@@ -79,11 +79,11 @@ static int run(const obs_args *args) {
   if (ok)
     print_all(&m);
   else
-    obs_ctl_error(args, "%s: %s", name, strerror(errno));
+    obs_command_error(args, "%s: %s", name, strerror(errno));
   free(m.lines);
   obs_miner_close(m.miner);
   if (!standard) fclose(in);
-  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+  return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
 OBS_COMMAND(cluster) = {

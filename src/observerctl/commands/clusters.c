@@ -6,7 +6,7 @@
 #include "observerctl/cli/text.h"
 #include "observerctl/cli/when.h"
 
-static obs_style style_of(const char *state) {
+static obs_term_look style_of(const char *state) {
   return strcmp(state, "resolved") == 0    ? OBS_STYLE_GREEN
          : strcmp(state, "regressed") == 0 ? OBS_STYLE_RED
                                            : OBS_STYLE_YELLOW;
@@ -33,9 +33,9 @@ static void put_cluster(obs_table *t, const cJSON *cluster, bool utc) {
 }
 
 static bool show_list(const obs_args *args, const cJSON *answer) {
-  static const obs_column columns[] = {{"ID", false, false},    {"STATE", false, false},     {"COUNT", true, false},
-                                       {"1H", true, false},     {"LAST SEEN", false, false}, {"ENDPOINT", false, true},
-                                       {"FAILURE", false, true}};
+  static const obs_table_column columns[] = {
+      {"ID", false, false},        {"STATE", false, false},   {"COUNT", true, false},  {"1H", true, false},
+      {"LAST SEEN", false, false}, {"ENDPOINT", false, true}, {"FAILURE", false, true}};
   const cJSON *clusters = obs_show_member(answer, "clusters"), *cluster;
   bool utc = obs_args_given(args, "utc");
   obs_table t;
@@ -52,7 +52,7 @@ static bool show_list(const obs_args *args, const cJSON *answer) {
 /* ---- one of them ---- */
 
 static bool put_facts(const cJSON *cluster, bool utc) {
-  static const obs_column columns[] = {{"CLUSTER", false, false}, {"", false, true}};
+  static const obs_table_column columns[] = {{"CLUSTER", false, false}, {"", false, true}};
   obs_table t;
   obs_table_init(&t, columns, 2);
   obs_show_line(&t, "id", obs_show_text(cluster, "id"));
@@ -81,8 +81,9 @@ static bool put_facts(const cJSON *cluster, bool utc) {
 }
 
 static bool put_corrections(const cJSON *cluster, bool utc) {
-  static const obs_column columns[] = {{"CORRECTED", false, false}, {"NEXT", false, false}, {"OK", true, false},
-                                       {"FAILED", true, false},     {"FOR", false, false},  {"TEXT", false, true}};
+  static const obs_table_column columns[] = {{"CORRECTED", false, false}, {"NEXT", false, false},
+                                             {"OK", true, false},         {"FAILED", true, false},
+                                             {"FOR", false, false},       {"TEXT", false, true}};
   const cJSON *c;
   obs_table t;
   obs_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));

@@ -124,8 +124,8 @@ static const char tail[] =
 
 static int run(const obs_args *args) {
   if (args->nrest != 1 || strcmp(args->rest[0], "bash") != 0) {
-    obs_ctl_error(args, "which shell? Only bash is known: observerctl completion bash");
-    return OBS_CTL_USAGE;
+    obs_command_error(args, "which shell? Only bash is known: observerctl completion bash");
+    return OBS_COMMAND_USAGE;
   }
   fputs(head, stdout);
   fputs("    mapfile -t COMPREPLY < <(compgen -W '--help --version", stdout);
@@ -133,7 +133,7 @@ static int run(const obs_args *args) {
   fputs("' -- \"$cur\")\n    return\n  fi\n  case ${COMP_WORDS[1]} in\n", stdout);
   for (size_t i = 0; i < obs_ncommands; i++) put_command(obs_commands[i]);
   fputs(tail, stdout);
-  return OBS_CTL_OK;
+  return OBS_COMMAND_OK;
 }
 
 OBS_COMMAND(completion) = {

@@ -86,19 +86,19 @@ static bool produce(obs_sender *sender, unsigned rate, obs_interrupt *interrupt)
 static int run(const obs_args *args) {
   const char *url = obs_args_text(args, "push");
   uint64_t rate = 0;
-  if (!obs_args_number(args, "rate", 1, OPS_MAX * 1000 / TICK_MS, &rate)) return OBS_CTL_USAGE;
+  if (!obs_args_number(args, "rate", 1, OPS_MAX * 1000 / TICK_MS, &rate)) return OBS_COMMAND_USAGE;
   obs_interrupt interrupt;
   obs_sender sender = {0};
   if (!obs_interrupt_open(&interrupt)) {
-    obs_ctl_error(args, "signals: %s", strerror(errno));
-    return OBS_CTL_FAILED;
+    obs_command_error(args, "signals: %s", strerror(errno));
+    return OBS_COMMAND_FAILED;
   }
   bool ok = obs_sender_open(&sender, OBS_SENDER_PUSH, url, TIMEOUT_MS, interrupt.fd) &&
             produce(&sender, (unsigned)rate, &interrupt);
-  if (!ok) obs_ctl_error(args, "%s", sender.error);
+  if (!ok) obs_command_error(args, "%s", sender.error);
   obs_sender_close(&sender);
   obs_interrupt_close(&interrupt);
-  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+  return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
 static const obs_flag flags[] = {

@@ -5,7 +5,7 @@
 #include "observerctl/cli/when.h"
 
 /* What came of it, shortly: not sent, answered, or why not. */
-static const char *outcome_of(const cJSON *e, obs_style *style) {
+static const char *outcome_of(const cJSON *e, obs_term_look *style) {
   const char *error = obs_show_text(e, "error");
   *style = OBS_STYLE_YELLOW;
   if (*error == '\0' && !cJSON_IsTrue(obs_show_member(e, "sent"))) return "not sent";
@@ -14,7 +14,7 @@ static const char *outcome_of(const cJSON *e, obs_style *style) {
 }
 
 static void put_escalation(obs_table *t, const cJSON *e, bool utc) {
-  obs_style style;
+  obs_term_look style;
   const char *outcome = outcome_of(e, &style), *error = obs_show_text(e, "error");
   obs_show_cell_count(t, e, "id");
   obs_show_cell_when(t, e, "time", utc);
@@ -28,7 +28,7 @@ static void put_escalation(obs_table *t, const cJSON *e, bool utc) {
 }
 
 static bool show_list(const obs_args *args, const cJSON *answer) {
-  static const obs_column columns[] = {
+  static const obs_table_column columns[] = {
       {"ID", true, false},       {"TIME", false, false},   {"CLUSTER", false, false},
       {"FAILURES", true, false}, {"REASON", false, false}, {"OUTCOME", false, false},
       {"ENDPOINT", false, true}, {"FAILURE", false, true}, {"ANSWER", false, true},
@@ -50,7 +50,7 @@ static int run(const obs_args *args) {
   static const char *const filters[] = {"cluster", "limit"};
   obs_buf path = {0};
   uint64_t limit = 0;
-  int status = OBS_CTL_USAGE;
+  int status = OBS_COMMAND_USAGE;
   obs_buf_puts(&path, "/v1/observer/escalations");
   if (obs_args_number(args, "limit", 1, 1000, &limit) &&
       obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), &path))

@@ -15,7 +15,7 @@ static int run(const obs_args *args) {
     const obs_op_field_info *f = &obs_op_fields[i];
     printf("| %s | %s | %s | %s |\n", f->name, kinds[f->kind], f->required ? "yes" : "", f->rule);
   }
-  return OBS_CTL_OK;
+  return OBS_COMMAND_OK;
 }
 
 OBS_COMMAND(fields) = {

@@ -116,7 +116,7 @@ static int run(const obs_args *args) {
   put_examples(out);
   obs_roff_section(out, "SEE ALSO");
   obs_roff_text(out, "observerd(1), nngcat(1), jq(1)");
-  return OBS_CTL_OK;
+  return OBS_COMMAND_OK;
 }
 
 OBS_COMMAND(man) = {

@@ -40,8 +40,8 @@ static int list(const obs_args *args, const obs_buf *path, uint64_t limit) {
                .json = obs_args_given(args, "json")};
   int status = obs_ask_rows(args, path, limit, print_row, &p, &more);
   if (p.line.oom) {
-    obs_ctl_error(args, "out of memory");
-    status = OBS_CTL_FAILED;
+    obs_command_error(args, "out of memory");
+    status = OBS_COMMAND_FAILED;
   }
   if (more && !p.json && isatty(STDOUT_FILENO)) fprintf(stderr, "... there are more: --limit N or --all\n");
   obs_buf_fini(&p.line);
@@ -53,7 +53,7 @@ static int run(const obs_args *args) {
   obs_match match;
   obs_buf path = {0};
   uint64_t limit = 0;
-  int status = OBS_CTL_USAGE;
+  int status = OBS_COMMAND_USAGE;
   obs_buf_puts(&path, "/v1/observer/ops");
   if (obs_match_parse(&match, args) && obs_args_number(args, "limit", 1, INT64_MAX, &limit) &&
       obs_ask_range(args, &path) && obs_ask_filters(args, &cluster, 1, &path)) {

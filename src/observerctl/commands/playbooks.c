@@ -21,7 +21,7 @@ static const char *effect_of(const cJSON *entry, char out[OBS_TEXT_NUMBER]) {
 static void put_entry(obs_table *t, const cJSON *entry) {
   char effect[OBS_TEXT_NUMBER];
   bool retired = cJSON_IsTrue(obs_show_member(entry, "retired"));
-  obs_style style = retired ? OBS_STYLE_DIM : is_dont(entry) ? OBS_STYLE_YELLOW : OBS_STYLE_GREEN;
+  obs_term_look style = retired ? OBS_STYLE_DIM : is_dont(entry) ? OBS_STYLE_YELLOW : OBS_STYLE_GREEN;
   obs_table_puts(t, OBS_STYLE_PLAIN, obs_show_text(entry, "id"));
   obs_table_puts(t, style, is_dont(entry) ? "don't" : "do");
   obs_table_puts(t, OBS_STYLE_PLAIN, retired ? "yes" : "");
@@ -32,7 +32,7 @@ static void put_entry(obs_table *t, const cJSON *entry) {
 }
 
 static bool show_list(const obs_args *args, const cJSON *answer) {
-  static const obs_column columns[] = {
+  static const obs_table_column columns[] = {
       {"ID", false, false},        {"KIND", false, false},  {"RETIRED", false, false}, {"ENDPOINT", false, true},
       {"TASK CLASS", false, true}, {"EFFECT", true, false}, {"TEXT", false, true}};
   const cJSON *entries = obs_show_member(answer, "playbooks"), *entry;
@@ -89,7 +89,7 @@ static void put_effect(obs_table *t, const cJSON *entry) {
 }
 
 static bool put_facts(const cJSON *entry, bool utc) {
-  static const obs_column columns[] = {{"ENTRY", false, false}, {"", false, true}};
+  static const obs_table_column columns[] = {{"ENTRY", false, false}, {"", false, true}};
   obs_table t;
   obs_table_init(&t, columns, 2);
   obs_show_line(&t, "id", obs_show_text(entry, "id"));
@@ -116,7 +116,7 @@ static bool put_facts(const cJSON *entry, bool utc) {
 }
 
 static bool put_history(const cJSON *entry, bool utc) {
-  static const obs_column columns[] = {
+  static const obs_table_column columns[] = {
       {"VERSION", true, false}, {"EDITED", false, false}, {"CHANGE", false, false}, {"FIELDS", false, true}};
   const cJSON *edit;
   obs_table t;

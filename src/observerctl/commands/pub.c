@@ -110,7 +110,7 @@ static bool publish_file(obs_post *p, const char *path) {
     if (fd >= 0) (void)close(fd);
     return fail_input(&in, strerror(errno));
   }
-  obs_progress_start(&p->report.progress, "KiB", S_ISREG(st.st_mode) ? (uint64_t)st.st_size >> 10 : 0);
+  obs_term_progress_start(&p->report.progress, "KiB", S_ISREG(st.st_mode) ? (uint64_t)st.st_size >> 10 : 0);
   bool ok = publish_fd(p, path, fd);
   (void)close(fd);
   return ok;
@@ -134,18 +134,18 @@ static bool parse(obs_post *p, const obs_args *a, obs_buf *op) {
   const char *data = obs_args_text(a, "data");
   p->publisher.topic = obs_args_text(a, "topic");
   if (data != NULL && *data == '\0') {
-    obs_ctl_error(a, "--data: must not be empty");
+    obs_command_error(a, "--data: must not be empty");
     return false;
   }
   if ((op->len > 0) + obs_args_given(a, "data") + (a->nrest > 0) <= 1) return true;
-  obs_ctl_error(a, "an op by flags, --data, or files: one of them");
+  obs_command_error(a, "an op by flags, --data, or files: one of them");
   return false;
 }
 
 static int run(const obs_args *args) {
   obs_post p;
   obs_buf op = {0};
-  int status = OBS_CTL_USAGE;
+  int status = OBS_COMMAND_USAGE;
   if (parse(&p, args, &op)) {
     if (obs_post_open(&p)) (void)publish_inputs(&p, &op); /* whatever ends it, what is gathered goes out */
     status = obs_post_end(&p);
@@ -163,7 +163,7 @@ static const obs_flag flags[] = {
     OBS_FLAGS_POST,
     OBSERVER_OP_FIELDS(OBS_OPFLAG)};
 
-static const obs_exit exits[] = {OBS_EXIT_INTERRUPTED};
+static const obs_command_exit exits[] = {OBS_EXIT_INTERRUPTED};
 
 OBS_COMMAND(pub) = {
     .name = "pub",

@@ -33,16 +33,16 @@ static void bad_row(void *arg, const char *file, uint64_t line, const char *reas
   work *w = arg;
   w->failed = true;
   if (line > 0)
-    obs_ctl_error(w->args, "%s:%" PRIu64 ": %s", file, line, reason);
+    obs_command_error(w->args, "%s:%" PRIu64 ": %s", file, line, reason);
   else
-    obs_ctl_error(w->args, "%s: %s", file, reason);
+    obs_command_error(w->args, "%s: %s", file, reason);
 }
 
 static bool walk(work *w, bool (*row)(void *arg, const obs_reject_row *row)) {
   const char *dir = obs_args_text(w->args, "data-dir");
   obs_reject_visitor visitor = {w, row, bad_row};
   if (obs_reject_rows(dir, &w->filter, &visitor)) return true;
-  obs_ctl_error(w->args, "%s: %s", dir, strerror(errno));
+  obs_command_error(w->args, "%s: %s", dir, strerror(errno));
   w->failed = true;
   return false;
 }
@@ -84,7 +84,7 @@ static bool list_row(void *arg, const obs_reject_row *row) {
 static int list(work *w) {
   obs_text_setup();
   (void)walk(w, list_row);
-  return w->failed ? OBS_CTL_FAILED : OBS_CTL_OK;
+  return w->failed ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
 }
 
 /* ---- export ---- */
@@ -104,7 +104,7 @@ static bool write_file(work *w, const obs_reject_row *row, const char *path) {
     ok = false;
   }
   if (f == NULL && fd >= 0) (void)close(fd);
-  if (!ok) obs_ctl_error(w->args, "%s: %s", path, strerror(saved));
+  if (!ok) obs_command_error(w->args, "%s: %s", path, strerror(saved));
   return ok;
 }
 
@@ -112,8 +112,8 @@ static bool export_row(void *arg, const obs_reject_row *row) {
   work *w = arg;
   w->accepted++;
   if (row->truncated)
-    obs_ctl_error(w->args, "row %" PRIu64 ": only %" PRIu32 " of its %" PRIu64 " bytes were kept", row->number,
-                  row->bytes.len, row->size);
+    obs_command_error(w->args, "row %" PRIu64 ": only %" PRIu32 " of its %" PRIu64 " bytes were kept", row->number,
+                      row->bytes.len, row->size);
   if (w->out == NULL) return fwrite(row->bytes.p, 1, row->bytes.len, stdout) == row->bytes.len;
   obs_buf_printf(&w->line, "%s/%06" PRIu64 ".%s", w->out, row->number, extension(row->bytes));
   obs_buf_putc(&w->line, '\0');
@@ -126,23 +126,23 @@ static bool export_row(void *arg, const obs_reject_row *row) {
 
 static int export(work *w) {
   if (w->out == NULL && w->filter.number == 0) {
-    obs_ctl_error(w->args, "export: --out DIR for files, or --number N for one row on standard output");
-    return OBS_CTL_USAGE;
+    obs_command_error(w->args, "export: --out DIR for files, or --number N for one row on standard output");
+    return OBS_COMMAND_USAGE;
   }
   if (w->out != NULL && mkdir(w->out, 0777) != 0 && errno != EEXIST) {
-    obs_ctl_error(w->args, "%s: %s", w->out, strerror(errno));
-    return OBS_CTL_FAILED;
+    obs_command_error(w->args, "%s: %s", w->out, strerror(errno));
+    return OBS_COMMAND_FAILED;
   }
   if (walk(w, export_row) && w->filter.number > 0 && w->accepted == 0) {
-    obs_ctl_error(w->args, "row %" PRIu64 ": there is none", w->filter.number);
+    obs_command_error(w->args, "row %" PRIu64 ": there is none", w->filter.number);
     w->failed = true;
   }
-  return w->failed ? OBS_CTL_FAILED : OBS_CTL_OK;
+  return w->failed ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
 }
 
 /* ---- replay ---- */
 
-static void put_outcome(work *w, const obs_reject_row *row, obs_style style, const char *outcome, obs_str reason) {
+static void put_outcome(work *w, const obs_reject_row *row, obs_term_look style, const char *outcome, obs_str reason) {
   if (w->json) {
     obs_buf_printf(&w->line, "{\"number\":%" PRIu64 ",\"outcome\":\"%s\"", row->number, outcome);
     if (reason.len > 0) {
@@ -189,7 +189,7 @@ static bool replay_row(void *arg, const obs_reject_row *row) {
   bool ok = obs_ack_ask(&w->sender, row->bytes.p, row->bytes.len, &answer);
   if (ok) put_answer(w, row, &answer);
   obs_ack_fini(&answer);
-  if (!ok && !w->sender.stopped) obs_ctl_error(w->args, "%s", w->sender.error);
+  if (!ok && !w->sender.stopped) obs_command_error(w->args, "%s", w->sender.error);
   if (!ok) w->failed = true;
   return ok && !obs_interrupt_wait(&w->interrupt, 0);
 }
@@ -206,19 +206,19 @@ static void put_totals(const work *w) {
 static int replay(work *w) {
   uint64_t timeout = 0;
   const char *url = obs_args_text(w->args, "req");
-  if (!obs_args_number(w->args, "timeout", 1, TIMEOUT_MAX_MS, &timeout)) return OBS_CTL_USAGE;
+  if (!obs_args_number(w->args, "timeout", 1, TIMEOUT_MAX_MS, &timeout)) return OBS_COMMAND_USAGE;
   w->dry_run = obs_args_text(w->args, "dry-run") != NULL;
   obs_text_setup();
   if (!obs_interrupt_open(&w->interrupt)) {
-    obs_ctl_error(w->args, "signals: %s", strerror(errno));
-    return OBS_CTL_FAILED;
+    obs_command_error(w->args, "signals: %s", strerror(errno));
+    return OBS_COMMAND_FAILED;
   }
   bool ok = w->dry_run || obs_sender_open(&w->sender, OBS_SENDER_REQ, url, (uint32_t)timeout, w->interrupt.fd);
-  if (!ok && !w->sender.stopped) obs_ctl_error(w->args, "%s", w->sender.error);
+  if (!ok && !w->sender.stopped) obs_command_error(w->args, "%s", w->sender.error);
   if (ok && walk(w, replay_row)) put_totals(w);
   if (w->sender.stopped) (void)obs_interrupt_wait(&w->interrupt, 0);
   bool failed = !ok || w->failed || w->rejected > 0 || w->refused > 0;
-  int status = obs_interrupt_status(&w->interrupt, failed ? OBS_CTL_FAILED : OBS_CTL_OK);
+  int status = obs_interrupt_status(&w->interrupt, failed ? OBS_COMMAND_FAILED : OBS_COMMAND_OK);
   obs_sender_close(&w->sender);
   obs_interrupt_close(&w->interrupt);
   return status;
@@ -252,7 +252,7 @@ static const action *find_action(const obs_args *a) {
   for (size_t i = 0; a->nrest == 1 && i < sizeof(actions) / sizeof(actions[0]); i++) {
     if (strcmp(a->rest[0], actions[i].name) == 0) return &actions[i];
   }
-  obs_ctl_error(a, "one of list, export, replay (see --help)");
+  obs_command_error(a, "one of list, export, replay (see --help)");
   return NULL;
 }
 
@@ -260,7 +260,7 @@ static bool flags_fit(const obs_args *a, const action *act) {
   for (size_t i = 0; i < a->command->nflags; i++) {
     const char *name = a->command->flags[i].name;
     if (!a->given[i] || is_listed(name, OBS_TABLE(common)) || is_listed(name, OBS_TABLE(act->flags))) continue;
-    obs_ctl_error(a, "--%s: not an option of %s", name, act->name);
+    obs_command_error(a, "--%s: not an option of %s", name, act->name);
     return false;
   }
   return true;
@@ -276,7 +276,7 @@ static int run(const obs_args *args) {
   if (act == NULL || !flags_fit(args, act) || !obs_range_parse(args, &w.filter.range) ||
       !obs_args_number(args, "number", 1, UINT64_MAX, &w.filter.number) ||
       !obs_args_number(args, "limit", 0, UINT64_MAX, &w.filter.limit))
-    return OBS_CTL_USAGE;
+    return OBS_COMMAND_USAGE;
   int status = act->run(&w);
   obs_buf_fini(&w.line);
   return status;
@@ -298,7 +298,7 @@ static const obs_flag flags[] = {
     {"dry-run", 0, NULL, NULL, NULL, NULL, "replay: say what would be sent, and send nothing"},
 };
 
-static const obs_exit exits[] = {OBS_EXIT_INTERRUPTED};
+static const obs_command_exit exits[] = {OBS_EXIT_INTERRUPTED};
 
 OBS_COMMAND(rejected) = {
     .name = "rejected",

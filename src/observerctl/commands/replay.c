@@ -87,8 +87,8 @@ static bool take_row(replay *r, const char *line, size_t len, bool last) {
   if (obs_batch_decode_row(&r->batch, line, len, &reason))
     return !wanted(r, &r->batch.ops[0]) || publish_row(r, (obs_str){line, (uint32_t)len, 0});
   if (last) {
-    obs_progress_end(&r->post.report.progress);
-    obs_ctl_error(r->post.args, "%s:%" PRIu64 ": the last line is torn, and passed over", origin.file, origin.line);
+    obs_term_progress_end(&r->post.report.progress);
+    obs_command_error(r->post.args, "%s:%" PRIu64 ": the last line is torn, and passed over", origin.file, origin.line);
   } else {
     obs_report_bad(&r->post.report, &origin, reason);
   }
@@ -130,7 +130,7 @@ static bool publish_rows(replay *r) {
 static bool publish_file(replay *r, const char *path) {
   bool ok = obs_rows_open(&r->lines, path, &r->post.interrupt);
   if (!ok) obs_post_fail(&r->post, path, strerror(errno));
-  obs_progress_start(&r->post.report.progress, "KiB", r->lines.size >> 10);
+  obs_term_progress_start(&r->post.report.progress, "KiB", r->lines.size >> 10);
   ok = ok && publish_rows(r);
   obs_rows_close(&r->lines);
   return ok;
@@ -145,10 +145,10 @@ static bool parse_speed(replay *r) {
   r->speed = strtod(text, &end);
   if (end != text && *end == '\0' && isfinite(r->speed) && r->speed > 0) {
     if (r->post.publisher.rate == 0) return true;
-    obs_ctl_error(r->post.args, "--speed, --rate: one of them, not both");
+    obs_command_error(r->post.args, "--speed, --rate: one of them, not both");
     return false;
   }
-  obs_ctl_error(r->post.args, "--speed: \"%s\" is not a number above 0", text);
+  obs_command_error(r->post.args, "--speed: \"%s\" is not a number above 0", text);
   return false;
 }
 
@@ -158,13 +158,13 @@ static bool parse(replay *r, const obs_args *a) {
   if (!obs_post_parse(&r->post, a) || !obs_range_parse(a, &r->range) ||
       !obs_args_number(a, "limit", 0, UINT64_MAX, &r->limit) || !parse_speed(r))
     return false;
-  if (a->nrest == 0) obs_ctl_error(a, "which FILE? (- is standard input)");
+  if (a->nrest == 0) obs_command_error(a, "which FILE? (- is standard input)");
   return a->nrest > 0;
 }
 
 static int run(const obs_args *args) {
   replay r = {.lines = {.fd = -1}};
-  if (!parse(&r, args)) return OBS_CTL_USAGE;
+  if (!parse(&r, args)) return OBS_COMMAND_USAGE;
   bool ok = obs_post_open(&r.post);
   if (ok && obs_batch_init(&r.batch) != OBSERVER_E_OK) ok = obs_post_fail(&r.post, "replay", "out of memory");
   for (int i = 0; ok && i < args->nrest; i++) ok = publish_file(&r, args->rest[i]);
@@ -185,7 +185,7 @@ static const obs_flag flags[] = {
     OBS_FLAGS_POST,
 };
 
-static const obs_exit exits[] = {OBS_EXIT_INTERRUPTED};
+static const obs_command_exit exits[] = {OBS_EXIT_INTERRUPTED};
 
 OBS_COMMAND(replay) = {
     .name = "replay",

@@ -20,7 +20,7 @@ static bool read_input(const obs_args *args, const char *name, obs_buf *out) {
   bool standard = strcmp(name, "-") == 0;
   FILE *in = standard ? stdin : fopen(name, "r");
   if (in == NULL) {
-    obs_ctl_error(args, "%s: %s", name, strerror(errno));
+    obs_command_error(args, "%s: %s", name, strerror(errno));
     return false;
   }
   size_t n = 1;
@@ -33,14 +33,14 @@ static bool read_input(const obs_args *args, const char *name, obs_buf *out) {
                       : out->len > INPUT_MAX ? "larger than 4 MiB"
                                              : NULL;
   if (!standard) (void)fclose(in);
-  if (wrong != NULL) obs_ctl_error(args, "%s: %s", standard ? "standard input" : name, wrong);
+  if (wrong != NULL) obs_command_error(args, "%s: %s", standard ? "standard input" : name, wrong);
   return wrong == NULL;
 }
 
 static bool take_input(const obs_args *args, obs_buf *out) {
   const char *text = obs_args_text(args, "text");
   if (text != NULL && args->nrest > 0) {
-    obs_ctl_error(args, "either --text or a file");
+    obs_command_error(args, "either --text or a file");
     return false;
   }
   if (text == NULL) return read_input(args, args->nrest > 0 ? args->rest[0] : "-", out);
@@ -83,7 +83,7 @@ static bool make_body(const obs_args *args, const obs_buf *input, uint64_t attem
                       : op && !is_json(input)               ? "the op is no JSON object"
                                                             : NULL;
   if (wrong != NULL) {
-    obs_ctl_error(args, "%s", wrong);
+    obs_command_error(args, "%s", wrong);
     return false;
   }
   obs_buf_puts(body, op ? "{\"op\":" : "{\"text\":");
@@ -93,7 +93,7 @@ static bool make_body(const obs_args *args, const obs_buf *input, uint64_t attem
     obs_buf_json_str(body, (obs_str){input->p, (uint32_t)input->len, 0});
   put_context(args, body);
   obs_buf_printf(body, ",\"attempt\":%" PRIu64 "}", attempt);
-  if (body->oom) obs_ctl_error(args, "out of memory");
+  if (body->oom) obs_command_error(args, "out of memory");
   return !body->oom;
 }
 
@@ -113,9 +113,9 @@ static void print_evidence(const cJSON *item) {
 static void print_review(const cJSON *review) {
   const char *verdict = obs_show_text(review, "verdict");
   const cJSON *item;
-  obs_style style = strcmp(verdict, "accept") == 0   ? OBS_STYLE_GREEN
-                    : strcmp(verdict, "reject") == 0 ? OBS_STYLE_RED
-                                                     : OBS_STYLE_YELLOW;
+  obs_term_look style = strcmp(verdict, "accept") == 0   ? OBS_STYLE_GREEN
+                        : strcmp(verdict, "reject") == 0 ? OBS_STYLE_RED
+                                                         : OBS_STYLE_YELLOW;
   fputs(obs_term_style(stdout, style), stdout);
   obs_text_printf(stdout, "%s", verdict);
   fputs(obs_term_style(stdout, OBS_STYLE_PLAIN), stdout);
@@ -130,12 +130,12 @@ static void print_review(const cJSON *review) {
 /* The exit status of the verdict. */
 static int show(const obs_args *args, const obs_http_answer *answer, const cJSON *review) {
   const char *verdict = obs_show_text(review, "verdict");
-  int status = strcmp(verdict, "accept") == 0   ? OBS_CTL_OK
+  int status = strcmp(verdict, "accept") == 0   ? OBS_COMMAND_OK
                : strcmp(verdict, "reject") == 0 ? EXIT_REJECT
                : strcmp(verdict, "cycle") == 0  ? EXIT_CYCLE
-                                                : OBS_CTL_FAILED;
-  if (status == OBS_CTL_FAILED) {
-    obs_ctl_error(args, "%s%s: the answer has no verdict: no observerd?", obs_args_text(args, "url"), route);
+                                                : OBS_COMMAND_FAILED;
+  if (status == OBS_COMMAND_FAILED) {
+    obs_command_error(args, "%s%s: the answer has no verdict: no observerd?", obs_args_text(args, "url"), route);
   } else if (obs_args_given(args, "json")) {
     (void)fwrite(answer->body.p, 1, answer->body.len, stdout);
     putchar('\n');
@@ -164,7 +164,7 @@ static bool ask_again(const obs_args *args, uint64_t until_ms, obs_http_answer *
   snprintf(path, sizeof(path), "%s/%s", route, id);
   while (is_pending(*review)) {
     if (obs_clock_mono_ms() >= until_ms) {
-      obs_ctl_error(args, "review %s is not decided yet: GET %s later, or --timeout SECONDS", id, path);
+      obs_command_error(args, "review %s is not decided yet: GET %s later, or --timeout SECONDS", id, path);
       return false;
     }
     pause_ms(POLL_MS);
@@ -186,7 +186,7 @@ static int ask(const obs_args *args, const obs_buf *body, uint64_t timeout_s) {
     review = cJSON_ParseWithLength(answer.body.p, answer.body.len);
     ok = ask_again(args, until_ms, &answer, &review);
   }
-  int status = ok ? show(args, &answer, review) : OBS_CTL_FAILED;
+  int status = ok ? show(args, &answer, review) : OBS_COMMAND_FAILED;
   cJSON_Delete(review);
   obs_http_answer_fini(&answer);
   return status;
@@ -195,13 +195,13 @@ static int ask(const obs_args *args, const obs_buf *body, uint64_t timeout_s) {
 static int run(const obs_args *args) {
   obs_buf input = {0}, body = {0};
   uint64_t attempt = 1, timeout_s = 0;
-  int status = OBS_CTL_USAGE;
+  int status = OBS_COMMAND_USAGE;
   if (args->nrest > 1)
-    obs_ctl_error(args, "%s: one file at a time", args->rest[1]);
+    obs_command_error(args, "%s: one file at a time", args->rest[1]);
   else if (obs_args_number(args, "attempt", 1, INT32_MAX, &attempt) &&
            obs_args_number(args, "timeout", 0, TIMEOUT_MAX_S, &timeout_s))
     status = take_input(args, &input) && make_body(args, &input, attempt, &body) ? ask(args, &body, timeout_s)
-                                                                                 : OBS_CTL_FAILED;
+                                                                                 : OBS_COMMAND_FAILED;
   obs_buf_fini(&input);
   obs_buf_fini(&body);
   return status;
@@ -223,7 +223,7 @@ static const obs_flag flags[] = {
     OBS_FLAG_JSON,
 };
 
-static const obs_exit exits[] = {{EXIT_REJECT, "reject"}, {EXIT_CYCLE, "another cycle"}};
+static const obs_command_exit exits[] = {{EXIT_REJECT, "reject"}, {EXIT_CYCLE, "another cycle"}};
 
 OBS_COMMAND(review) = {
     .name = "review",

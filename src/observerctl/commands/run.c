@@ -189,7 +189,7 @@ static void delivered(void *arg, const observer_delivery *d) {
 }
 
 static void warn(const way *w, const char *what, const char *why) {
-  if (obs_args_text(w->args, "quiet") == NULL) obs_ctl_error(w->args, "%s: %s", what, why);
+  if (obs_args_text(w->args, "quiet") == NULL) obs_command_error(w->args, "%s: %s", what, why);
 }
 
 static void warn_late(const way *w, const char *spool) {
@@ -239,7 +239,7 @@ static void observe(way *w, const obs_child *c, int status) {
 
 static int exit_status(const obs_args *a, const obs_child *c) {
   if (c->failure == 0) return c->signaled ? EXIT_SIGNAL + c->code : c->code;
-  obs_ctl_error(a, "%s: %s", a->rest[0], strerror(c->failure));
+  obs_command_error(a, "%s: %s", a->rest[0], strerror(c->failure));
   return c->failure == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
@@ -253,16 +253,16 @@ static bool parse(way *w) {
   if (!obs_sender_choose(a, &w->kind, &w->url) || !obs_args_number(a, "timeout", 1, TIMEOUT_MAX_MS, &timeout))
     return false;
   w->timeout_ms = (uint32_t)timeout;
-  if (a->nrest == 0) obs_ctl_error(a, "which COMMAND?");
+  if (a->nrest == 0) obs_command_error(a, "which COMMAND?");
   if (w->kind != OBS_SENDER_REQ && obs_args_given(a, "spool"))
-    obs_ctl_error(a, "--push, --spool: a spool needs acknowledgements (--req)");
+    obs_command_error(a, "--push, --spool: a spool needs acknowledgements (--req)");
   return a->nrest > 0 && (w->kind == OBS_SENDER_REQ || !obs_args_given(a, "spool"));
 }
 
 static int run(const obs_args *args) {
   way w = {.args = args};
   obs_child child;
-  if (!parse(&w)) return OBS_CTL_USAGE;
+  if (!parse(&w)) return OBS_COMMAND_USAGE;
   obs_child_run(args->rest, &child); /* before NNG, which does not survive a fork */
   int status = exit_status(args, &child);
   observe(&w, &child, status);
@@ -285,7 +285,7 @@ static const obs_flag flags[] = {
     {"quiet", 'q', NULL, NULL, NULL, NULL, "no warning when the op could not be published"},
     OBSERVER_OP_FIELDS(RUN_FLAG)};
 
-static const obs_exit exits[] = {
+static const obs_command_exit exits[] = {
     {126, "the command cannot be executed"},
     {127, "the command is not found"},
     {128, "and the signal's number when a signal ended the command; else its own"},

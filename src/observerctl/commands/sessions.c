@@ -17,15 +17,16 @@ typedef struct {
   bool json, utc;
 } lister;
 
-static const obs_column columns[] = {{"TIME", false, false},     {"VERDICT", false, true},  {"KIND", false, true},
-                                     {"MODEL", false, true},     {"PROVIDER", false, true}, {"TRIES", true, false},
-                                     {"GROUNDED", false, false}, {"TOOK", true, false},     {"SESSION", false, true}};
+static const obs_table_column columns[] = {
+    {"TIME", false, false},     {"VERDICT", false, true},  {"KIND", false, true},
+    {"MODEL", false, true},     {"PROVIDER", false, true}, {"TRIES", true, false},
+    {"GROUNDED", false, false}, {"TOOK", true, false},     {"SESSION", false, true}};
 
 static void put_text(obs_table *t, const cJSON *session, const char *name) {
   obs_table_puts(t, OBS_STYLE_PLAIN, obs_show_text(session, name));
 }
 
-static obs_style style_of(const char *verdict) {
+static obs_term_look style_of(const char *verdict) {
   return strcmp(verdict, "accepted") == 0      ? OBS_STYLE_GREEN
          : strcmp(verdict, "infra_error") == 0 ? OBS_STYLE_RED
                                                : OBS_STYLE_YELLOW;
@@ -68,8 +69,8 @@ static int list(const obs_args *args, const obs_buf *path, uint64_t limit) {
   obs_table_init(&l.table, columns, sizeof(columns) / sizeof(columns[0]));
   int status = obs_ask_rows(args, path, limit, take_row, &l, &more);
   if (!obs_table_print(&l.table, stdout)) {
-    obs_ctl_error(args, "out of memory");
-    status = OBS_CTL_FAILED;
+    obs_command_error(args, "out of memory");
+    status = OBS_COMMAND_FAILED;
   }
   obs_show_more(more && !l.json);
   obs_table_fini(&l.table);
@@ -115,25 +116,25 @@ static void put_members(obs_table *t, const cJSON *object, const char *before, i
 
 static int show_stats(const obs_args *args) {
   static const char route[] = "/v1/observer/sessions/stats";
-  static const obs_column names[] = {{"STATISTIC", false, true}, {"VALUE", true, false}};
+  static const obs_table_column names[] = {{"STATISTIC", false, true}, {"VALUE", true, false}};
   if (obs_args_given(args, "json")) return obs_ask_print(args, route);
   cJSON *stats = obs_ask_json(args, route);
-  if (stats == NULL) return OBS_CTL_FAILED;
+  if (stats == NULL) return OBS_COMMAND_FAILED;
   obs_table t;
   obs_table_init(&t, names, 2);
   put_members(&t, stats, "", 0);
   bool ok = obs_table_print(&t, stdout);
-  if (!ok) obs_ctl_error(args, "out of memory");
+  if (!ok) obs_command_error(args, "out of memory");
   obs_table_fini(&t);
   cJSON_Delete(stats);
-  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+  return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
 static int run(const obs_args *args) {
   static const char *const filters[] = {"kind", "model", "provider", "final-verdict", "grounded"};
   obs_buf path = {0};
   uint64_t limit = 0;
-  int status = OBS_CTL_USAGE;
+  int status = OBS_COMMAND_USAGE;
   if (obs_args_given(args, "stats")) return show_stats(args);
   obs_buf_puts(&path, "/v1/observer/sessions");
   if (obs_args_number(args, "limit", 1, INT64_MAX, &limit) &&

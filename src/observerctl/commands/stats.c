@@ -18,7 +18,7 @@ static void put_totals(const cJSON *stats) {
 }
 
 static bool put_sources(const cJSON *stats) {
-  static const obs_column columns[] = {{"SOURCE", false, true}, {"OPS", true, false}, {"SHARE", true, false}};
+  static const obs_table_column columns[] = {{"SOURCE", false, true}, {"OPS", true, false}, {"SHARE", true, false}};
   const cJSON *sources = cJSON_GetObjectItemCaseSensitive(stats, "by_source"), *source;
   double total = obs_show_number(stats, "total");
   char n[OBS_TEXT_NUMBER];
@@ -39,11 +39,11 @@ static void put_text(obs_table *t, const cJSON *object, const char *name) {
 }
 
 static bool put_scenarios(const cJSON *stats, bool utc) {
-  static const obs_column columns[] = {{"TIME", false, false},
-                                       {"", false, false},
-                                       {"STAFFER", false, true},
-                                       {"KIND", false, true},
-                                       {"ROLE", false, true}};
+  static const obs_table_column columns[] = {{"TIME", false, false},
+                                             {"", false, false},
+                                             {"STAFFER", false, true},
+                                             {"KIND", false, true},
+                                             {"ROLE", false, true}};
   const cJSON *op;
   char when[OBS_WHEN_LEN];
   obs_table t;
@@ -64,12 +64,12 @@ static bool put_scenarios(const cJSON *stats, bool utc) {
 static int run(const obs_args *args) {
   if (obs_args_given(args, "json")) return obs_ask_print(args, route);
   cJSON *stats = obs_ask_json(args, route);
-  if (stats == NULL) return OBS_CTL_FAILED;
+  if (stats == NULL) return OBS_COMMAND_FAILED;
   put_totals(stats);
   bool ok = put_sources(stats) && put_scenarios(stats, obs_args_given(args, "utc"));
-  if (!ok) obs_ctl_error(args, "out of memory");
+  if (!ok) obs_command_error(args, "out of memory");
   cJSON_Delete(stats);
-  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+  return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
 static const obs_flag flags[] = {OBS_FLAG_URL, OBS_FLAG_UTC, OBS_FLAG_JSON};

@@ -84,14 +84,14 @@ static int compare(const void *a, const void *b, void *arg) {
 
 /* ---- tables ---- */
 
-static void put_count(obs_table *t, obs_style style, double n) {
+static void put_count(obs_table *t, obs_term_look style, double n) {
   char text[OBS_TEXT_NUMBER];
   obs_table_puts(t, style, obs_text_count(text, (uint64_t)n));
 }
 
 static void put_row(obs_table *t, const row *r) {
   char text[OBS_TEXT_NUMBER];
-  obs_style style = r->failures > 0 ? OBS_STYLE_RED : OBS_STYLE_PLAIN;
+  obs_term_look style = r->failures > 0 ? OBS_STYLE_RED : OBS_STYLE_PLAIN;
   obs_table_puts(t, OBS_STYLE_PLAIN, r->name);
   put_count(t, OBS_STYLE_PLAIN, r->count);
   put_count(t, style, r->failures);
@@ -100,9 +100,9 @@ static void put_row(obs_table *t, const row *r) {
 }
 
 static bool put_rows(const char *what, row *rows, size_t n, size_t limit, sort_key key) {
-  const obs_column columns[] = {{what, false, true},    {"COUNT", true, false}, {"FAILED", true, false},
-                                {"SHARE", true, false}, {"P50", true, false},   {"P90", true, false},
-                                {"P99", true, false},   {"MAX", true, false}};
+  const obs_table_column columns[] = {{what, false, true},    {"COUNT", true, false}, {"FAILED", true, false},
+                                      {"SHARE", true, false}, {"P50", true, false},   {"P90", true, false},
+                                      {"P99", true, false},   {"MAX", true, false}};
   obs_table t;
   qsort_r(rows, n, sizeof(*rows), compare, &key);
   obs_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
@@ -144,18 +144,18 @@ static const cJSON *window_of(const cJSON *summary, const char *name) {
 static int run(const obs_args *args) {
   const char *name = obs_args_text(args, "window");
   uint64_t limit = 0;
-  if (!obs_args_number(args, "limit", 1, UINT32_MAX, &limit)) return OBS_CTL_USAGE;
+  if (!obs_args_number(args, "limit", 1, UINT32_MAX, &limit)) return OBS_COMMAND_USAGE;
   if (obs_args_given(args, "json")) return obs_ask_print(args, route);
   cJSON *summary = obs_ask_json(args, route);
-  if (summary == NULL) return OBS_CTL_FAILED;
+  if (summary == NULL) return OBS_COMMAND_FAILED;
   const cJSON *window = window_of(summary, name);
   sort_key order = order_of(obs_args_text(args, "sort"));
   put_head(name, window);
   bool ok = put_keys(window, "by_source", "SOURCE", limit, order) &&
             put_keys(window, "by_endpoint", "ENDPOINT", limit, order);
-  if (!ok) obs_ctl_error(args, "out of memory");
+  if (!ok) obs_command_error(args, "out of memory");
   cJSON_Delete(summary);
-  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+  return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
 static const obs_flag flags[] = {

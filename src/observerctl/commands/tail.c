@@ -240,15 +240,15 @@ static void receive(tail *t) {
 static bool dial(tail *t, const char *url) {
   snprintf(t->feed_url, sizeof(t->feed_url), "%s", url);
   int rv = obs_subscriber_dial(&t->sub, url);
-  if (rv != 0) obs_ctl_error(t->args, "%s: %s", url, nng_strerror(rv));
+  if (rv != 0) obs_command_error(t->args, "%s: %s", url, nng_strerror(rv));
   return rv == 0;
 }
 
 /* A daemon that went away may come back with its feed elsewhere. */
 static bool look_again(tail *t) {
   if (t->feed != NULL || obs_clock_mono_ms() - t->asked_ms < ASK_MS) return true;
-  obs_feed_place place;
-  obs_feed_find(t->url, &place);
+  obs_endpoint place;
+  obs_endpoint_find(t->url, &place);
   t->asked_ms = obs_clock_mono_ms();
   return !place.answered || !place.has_feed || strcmp(place.url, t->feed_url) == 0 || dial(t, place.url);
 }
@@ -292,9 +292,9 @@ static int follow(tail *t) {
     receive(t);
     ok = obs_outlet_flush(&t->out) == OBS_OUTLET_OK && (enough(t) || check_away(t));
   }
-  if (t->out.state == OBS_OUTLET_FAILED) obs_ctl_error(t->args, "standard output: %s", strerror(t->out.error));
-  if (t->out.state == OBS_OUTLET_FAILED || (!ok && t->out.state == OBS_OUTLET_OK)) return OBS_CTL_FAILED;
-  return is_late(t) && t->count > 0 && !enough(t) ? OBS_CTL_FAILED : OBS_CTL_OK;
+  if (t->out.state == OBS_OUTLET_FAILED) obs_command_error(t->args, "standard output: %s", strerror(t->out.error));
+  if (t->out.state == OBS_OUTLET_FAILED || (!ok && t->out.state == OBS_OUTLET_OK)) return OBS_COMMAND_FAILED;
+  return is_late(t) && t->count > 0 && !enough(t) ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
 }
 
 static int subscribe(tail *t) {
@@ -309,12 +309,12 @@ static int subscribe(tail *t) {
 
 /* Dials, shows what was recorded; then what comes is to be shown. */
 static bool start(tail *t) {
-  obs_feed_place place = {0};
+  obs_endpoint place = {0};
   bool history = t->lines > 0 && t->topic == NULL;
-  if (t->feed == NULL || history) obs_feed_find(t->url, &place);
+  if (t->feed == NULL || history) obs_endpoint_find(t->url, &place);
   t->asked_ms = t->heard_ms = obs_clock_mono_ms();
   if (t->feed == NULL && place.answered && !place.has_feed) {
-    obs_ctl_error(t->args, "%s: the daemon has no feed (it was started with --feed none)", t->url);
+    obs_command_error(t->args, "%s: the daemon has no feed (it was started with --feed none)", t->url);
     return false;
   }
   if (!dial(t, t->feed != NULL ? t->feed : place.url)) return false;
@@ -364,13 +364,13 @@ static bool is_time_to_end(void *arg) {
 
 static int run(const obs_args *args) {
   tail t;
-  if (!parse(&t, args)) return OBS_CTL_USAGE;
-  int status = OBS_CTL_FAILED;
+  if (!parse(&t, args)) return OBS_COMMAND_USAGE;
+  int status = OBS_COMMAND_FAILED;
   t.out.stop_fd = open_signals();
   obs_http_set_stop(is_time_to_end, &t);
   int rv = t.out.stop_fd < 0 ? NNG_ENOFILES : subscribe(&t);
   if (rv != 0)
-    obs_ctl_error(args, "%s", nng_strerror(rv));
+    obs_command_error(args, "%s", nng_strerror(rv));
   else if (start(&t))
     status = follow(&t);
   obs_http_set_stop(NULL, NULL);

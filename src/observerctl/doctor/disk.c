@@ -125,7 +125,7 @@ typedef struct {
   bool torn;
 } ending;
 
-static void on_fault(void *arg, const obs_fault *f) {
+static void on_fault(void *arg, const obs_verify_fault *f) {
   ending *e = arg;
   snprintf(e->text, sizeof(e->text), "%s", f->reason);
   e->reason = e->text;
@@ -146,7 +146,7 @@ static uint64_t last_row(int fd, uint64_t size) {
 static void check_ending(obs_doctor *d, int fd, const char *path) {
   struct stat st;
   obs_verify v;
-  obs_verified sum = {0};
+  obs_verify_totals sum = {0};
   ending e = {0};
   char fix[PATH_SIZE];
   if (!obs_verify_init(&v)) return;

@@ -12,7 +12,7 @@ enum { TIMEOUT_MS = 3000, NAME_COLUMNS = 14 };
 
 static const struct {
   const char *name;
-  obs_style style;
+  obs_term_look style;
 } looks[] = {[OBS_FINDING_OK] = {"ok", OBS_STYLE_GREEN},
              [OBS_FINDING_WARN] = {"warn", OBS_STYLE_YELLOW},
              [OBS_FINDING_FAIL] = {"fail", OBS_STYLE_RED}};
@@ -49,7 +49,7 @@ static const char *text_of(const cJSON *finding, const char *name) {
   return text != NULL ? text : "";
 }
 
-static obs_style style_of(const char *status) {
+static obs_term_look style_of(const char *status) {
   for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
     if (strcmp(looks[i].name, status) == 0) return looks[i].style;
   }
@@ -102,7 +102,7 @@ static bool ports_ok(const obs_args *args) {
     char *end;
     unsigned long port = *p >= '0' && *p <= '9' ? strtoul(p, &end, 10) : 0;
     if (port == 0 || port > UINT16_MAX || (*end != ',' && *end != '\0')) {
-      obs_ctl_error(args, "--ports: \"%s\" is no list of ports, such as 3800,3801", list);
+      obs_command_error(args, "--ports: \"%s\" is no list of ports, such as 3800,3801", list);
       return false;
     }
     p = end;
@@ -111,7 +111,7 @@ static bool ports_ok(const obs_args *args) {
 }
 
 static int run(const obs_args *args) {
-  if (!ports_ok(args)) return OBS_CTL_USAGE;
+  if (!ports_ok(args)) return OBS_COMMAND_USAGE;
   obs_doctor d = {.args = args,
                   .url = obs_args_text(args, "url"),
                   .data_dir = obs_args_text(args, "data-dir"),
@@ -123,10 +123,10 @@ static int run(const obs_args *args) {
   (void)obs_owner_of_lock(lock, &d.lock_held, &d.lock_owner);
   for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) probes[i](&d);
   bool ok = obs_args_given(args, "json") ? report_json(&d) : report_text(&d);
-  if (!ok) obs_ctl_error(args, "out of memory");
+  if (!ok) obs_command_error(args, "out of memory");
   cJSON_Delete(d.health);
   cJSON_Delete(d.findings);
-  return ok && d.failed == 0 ? OBS_CTL_OK : OBS_CTL_FAILED;
+  return ok && d.failed == 0 ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
 static const obs_flag flags[] = {

@@ -12,7 +12,7 @@ enum { PROGRESS_BYTES = 1 << 22, LAST_ROW_TRIES = 25, LAST_ROW_MS = 20 };
 typedef struct {
   obs_verify *v;
   const char *path;
-  obs_verified *out;
+  obs_verify_totals *out;
   uint64_t line, end; /* end: bytes when it was begun */
 } reading;
 
@@ -34,7 +34,7 @@ static bool decode(obs_verify *v, const obs_line_view *row, const char **reason)
 }
 
 static void count_row(const reading *r, const obs_op *op) {
-  obs_verified *out = r->out;
+  obs_verify_totals *out = r->out;
   int64_t ms = op->time_ms;
   out->first_ms = out->rows == 0 || ms < out->first_ms ? ms : out->first_ms;
   out->last_ms = out->rows == 0 || ms > out->last_ms ? ms : out->last_ms;
@@ -47,7 +47,7 @@ static void count_row(const reading *r, const obs_op *op) {
 }
 
 static void tell(const reading *r, const obs_line_view *row, const char *reason, bool torn) {
-  obs_fault fault = {r->path, reason, r->line, row->offset, torn};
+  obs_verify_fault fault = {r->path, reason, r->line, row->offset, torn};
   if (r->v->fault != NULL) r->v->fault(r->v->arg, &fault);
 }
 
@@ -98,11 +98,11 @@ static observer_err read_rows(reading *r, obs_lines *lines) {
   return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
 }
 
-bool obs_verify_file(obs_verify *v, int fd, uint64_t offset, const char *path, obs_verified *out) {
+bool obs_verify_file(obs_verify *v, int fd, uint64_t offset, const char *path, obs_verify_totals *out) {
   reading r = {.v = v, .path = path, .out = out};
   struct stat st;
   obs_lines lines;
-  *out = (obs_verified){0};
+  *out = (obs_verify_totals){0};
   if (fstat(fd, &st) != 0) return false;
   errno = S_ISDIR(st.st_mode) ? EISDIR : ESPIPE;
   if (!S_ISREG(st.st_mode)) return false;
@@ -115,7 +115,7 @@ bool obs_verify_file(obs_verify *v, int fd, uint64_t offset, const char *path, o
   return err == OBSERVER_E_OK && !v->ids.oom;
 }
 
-void obs_verified_add(obs_verified *sum, const obs_verified *file) {
+void obs_verify_totals_add(obs_verify_totals *sum, const obs_verify_totals *file) {
   if (file->rows > 0) {
     sum->first_ms = sum->rows == 0 || file->first_ms < sum->first_ms ? file->first_ms : sum->first_ms;
     sum->last_ms = sum->rows == 0 || file->last_ms > sum->last_ms ? file->last_ms : sum->last_ms;

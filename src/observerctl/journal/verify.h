@@ -14,20 +14,20 @@ typedef struct {
   uint64_t op_ids, duplicates;          /* op_ids that an earlier row has */
   uint64_t out_of_order;                /* rows with a timestamp before that of the row above */
   int64_t first_ms, last_ms;            /* the earliest and the latest; of no meaning without a row */
-} obs_verified;
+} obs_verify_totals;
 
 /* A row that is not sound. */
 typedef struct {
   const char *path, *reason;
   uint64_t line, offset; /* from 1; bytes */
   bool torn;
-} obs_fault;
+} obs_verify_fault;
 
 typedef struct {
   obs_batch rows; /* scratch */
   obs_idset ids;
   int64_t above_ms; /* timestamp of the row above */
-  void (*fault)(void *arg, const obs_fault *fault);
+  void (*fault)(void *arg, const obs_verify_fault *fault);
   void (*progress)(void *arg, uint64_t bytes); /* now and then: so many more were read */
   void *arg;
 } obs_verify;
@@ -36,8 +36,8 @@ bool obs_verify_init(obs_verify *v);
 void obs_verify_fini(obs_verify *v);
 /* The file open at `fd` from byte `offset`, where a row begins, its line 1; `path` is for its name. Sets *out. False:
  * it could not be read, errno says why. */
-bool obs_verify_file(obs_verify *v, int fd, uint64_t offset, const char *path, obs_verified *out);
+bool obs_verify_file(obs_verify *v, int fd, uint64_t offset, const char *path, obs_verify_totals *out);
 /* Adds what one file had to a sum. */
-void obs_verified_add(obs_verified *sum, const obs_verified *file);
+void obs_verify_totals_add(obs_verify_totals *sum, const obs_verify_totals *file);
 
 #endif

@@ -47,7 +47,7 @@ void obs_post_progress(obs_post *p, uint64_t bytes) {
   char note[48];
   if (p->publisher.gathered > 0) return; /* a message has just gone */
   snprintf(note, sizeof(note), "%" PRIu64 " sent", p->publisher.totals.sent);
-  obs_progress_update(&p->report.progress, bytes >> 10, note);
+  obs_term_progress_update(&p->report.progress, bytes >> 10, note);
 }
 
 int obs_post_end(obs_post *p) {

@@ -42,7 +42,7 @@ void obs_report_rejected(void *arg, const obs_origin *origin, obs_str reason) {
     add_error(r, origin, reason);
     return;
   }
-  obs_progress_end(&r->progress);
+  obs_term_progress_end(&r->progress);
   fprintf(stderr, "observerctl %s: ", r->args->command->name);
   put_place(origin);
   obs_text_printf(stderr, "%.*s", (int)reason.len, reason.p);
@@ -73,7 +73,7 @@ static void put_json(const obs_post_report *r, const obs_totals *totals, const c
 }
 
 int obs_report_end(obs_post_report *r, const obs_totals *totals, const char *failure) {
-  obs_progress_end(&r->progress);
+  obs_term_progress_end(&r->progress);
   if (r->json) {
     put_json(r, totals, failure);
   } else {
@@ -81,8 +81,8 @@ int obs_report_end(obs_post_report *r, const obs_totals *totals, const char *fai
     if (r->bad > 0) printf(", %" PRIu64 " bad", r->bad);
     putchar('\n');
   }
-  if (failure != NULL) obs_ctl_error(r->args, "%s", failure);
-  return failure != NULL || r->bad > 0 || totals->rejected > 0 ? OBS_CTL_FAILED : OBS_CTL_OK;
+  if (failure != NULL) obs_command_error(r->args, "%s", failure);
+  return failure != NULL || r->bad > 0 || totals->rejected > 0 ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
 }
 
 void obs_report_fini(obs_post_report *r) {

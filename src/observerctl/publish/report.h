@@ -9,7 +9,7 @@ typedef struct {
   const obs_args *args;
   bool json;         /* one object at the end, instead of lines */
   bool acknowledged; /* the totals know what was accepted */
-  obs_progress progress;
+  obs_term_progress progress;
   uint64_t bad;   /* records that could not be read, and were not sent */
   obs_buf errors; /* JSON: members of the array, the first OBS_REPORT_ERRORS */
   uint64_t nerrors;

@@ -213,16 +213,16 @@ static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
   char error[256];
   t->signal_fd = open_signals();
   if (t->signal_fd < 0 || !obs_top_fetch_open(&t->fetch, t->view.url, interval_ms)) {
-    obs_ctl_error(args, "%s", strerror(errno));
+    obs_command_error(args, "%s", strerror(errno));
     obs_top_fetch_close(&t->fetch);
-    return OBS_CTL_FAILED;
+    return OBS_COMMAND_FAILED;
   }
   bool ok = obs_top_screen_open(error, sizeof(error));
   if (ok) loop(t);
   obs_top_screen_close();
   obs_top_fetch_close(&t->fetch);
-  if (!ok) obs_ctl_error(args, "%s", error);
-  return ok ? OBS_CTL_OK : OBS_CTL_FAILED;
+  if (!ok) obs_command_error(args, "%s", error);
+  return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
 /* Row by row, without the spaces at the end of each. */
@@ -246,15 +246,15 @@ static int print_json(const top *t) {
   if (text != NULL) puts(text);
   cJSON_free(text);
   cJSON_Delete(json);
-  return text != NULL ? OBS_CTL_OK : OBS_CTL_FAILED;
+  return text != NULL ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
 static int run_once(top *t, const obs_args *args) {
   bool ask_clusters = true;
   t->data = obs_top_data_get(t->view.url, &ask_clusters);
   if (t->data == NULL || t->data->error[0] != '\0') {
-    obs_ctl_error(args, "%s", t->data != NULL ? t->data->error : "out of memory");
-    return OBS_CTL_FAILED;
+    obs_command_error(args, "%s", t->data != NULL ? t->data->error : "out of memory");
+    return OBS_COMMAND_FAILED;
   }
   if (obs_args_given(args, "json")) return print_json(t);
   unsigned width = obs_term_width(stdout);
@@ -262,7 +262,7 @@ static int run_once(top *t, const obs_args *args) {
   t->view.columns = width > 0 ? width : DEFAULT_COLUMNS;
   obs_top_draw(&t->view, &t->frame);
   print_frame(&t->frame);
-  return OBS_CTL_OK;
+  return OBS_COMMAND_OK;
 }
 
 /* Seconds with a fraction, from 0.1 to 3600. */
@@ -274,7 +274,7 @@ static bool parse_interval(const obs_args *args, uint64_t *ms) {
     *ms = (uint64_t)llround(seconds * 1000);
     return true;
   }
-  obs_ctl_error(args, "--interval: \"%s\" is not a number of seconds from 0.1 to 3600", text);
+  obs_command_error(args, "--interval: \"%s\" is not a number of seconds from 0.1 to 3600", text);
   return false;
 }
 
@@ -288,7 +288,7 @@ static int run(const obs_args *args) {
                .sort = 1},
       .signal_fd = -1,
   };
-  if (!parse_interval(args, &interval_ms)) return OBS_CTL_USAGE;
+  if (!parse_interval(args, &interval_ms)) return OBS_COMMAND_USAGE;
   bool once =
       obs_args_given(args, "once") || obs_args_given(args, "json") || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO);
   int status = once ? run_once(&t, args) : run_screen(&t, args, interval_ms);
