@@ -28,11 +28,15 @@ observer_err obs_analyses_open(const obs_analyses_opts *opts, obs_analyses **out
   a->table = OBS_CLUSTER_MEMORY(obs_analysis_entry, OBS_ANALYSES_CLUSTERS);
   obs_records_opts records = {.dir = opts->dir,
                               .name = "analyses.jsonl",
-                              .kept = OBS_ANALYSES_KEPT,
+                              .kept = OBS_KEPT_ROWS,
                               .fold = obs_analyses_fold,
                               .carry = obs_analyses_carry,
                               .arg = a};
-  observer_err err = obs_records_open(&records, &a->records, error_text, size);
+  observer_err err = OBSERVER_E_NOMEM;
+  if (!obs_kept_rows_init(&a->kept, sizeof(obs_analysis_view)))
+    (void)snprintf(error_text, size, "analyses: %s", observer_strerror(err));
+  else
+    err = obs_records_open(&records, &a->records, error_text, size);
   if (err == OBSERVER_E_OK)
     *out = a;
   else
@@ -43,6 +47,7 @@ observer_err obs_analyses_open(const obs_analyses_opts *opts, obs_analyses **out
 void obs_analyses_close(obs_analyses *a) {
   if (a == NULL) return;
   obs_records_close(a->records);
+  obs_kept_rows_fini(&a->kept);
   obs_cluster_memory_fini(&a->table);
   obs_facts_view_fini(&a->view);
   obs_cluster_memory_marks_fini(&a->marks);

@@ -38,6 +38,7 @@
 #define OBS_LEARN_ANALYSES_ANALYSES_H
 
 #include "cluster/clusters.h"
+#include "learn/kept_rows.h"
 #include "learn/loop.h"
 
 enum {
@@ -98,19 +99,20 @@ typedef struct {
   char text[OBS_CLUSTER_TEXT_MAX];
 } obs_analysis_name;
 
-/* An analysis as a row: what it is found by, and its text. */
+/* A row: what it is found by, and its text. */
 typedef struct {
-  uint64_t number, cluster; /* cluster: not of the fleet */
+  obs_kept_rows_head head;
+  uint64_t cluster; /* not of the fleet */
   int64_t time_ms;
   bool fleet, grounded;
   obs_analysis_name endpoint, task_class, backend;
-  obs_str row; /* a JSON object; as long as the call */
 } obs_analysis_view;
 
-/* Gives the rows that match to `fn`, newest first, under no lock; *next: `before` of the next page, 0: there is none.
+/* Gives the rows that match, each an obs_analysis_view, to `fn`, newest first, under no lock; *next: `before` of the
+ * next page, 0: there is none.
  */
-observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f,
-                               void (*fn)(void *arg, const obs_analysis_view *v), void *arg, uint64_t *next);
+observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f, void (*fn)(void *arg, const void *view),
+                               void *arg, uint64_t *next);
 /* The same as a JSON array. */
 observer_err obs_analyses_page(obs_analyses *a, const obs_analyses_filter *f, obs_buf *out, uint64_t *next);
 /* Appends the row of that number. False: there is none in memory. */

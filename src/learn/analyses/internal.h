@@ -4,7 +4,6 @@
 #define OBS_LEARN_ANALYSES_INTERNAL_H
 
 #include "diagnose/diagnose.h"
-#include "jsonl/records.h"
 #include "learn/analyses/analyses.h"
 #include "learn/analyses/prompt.h"
 #include "learn/cluster_memory.h"
@@ -25,8 +24,8 @@ typedef struct {
 struct obs_analyses {
   obs_analyses_opts opts;
   obs_records *records;
-  /* Of the table, the fleet's print and the views, for others than the learning thread, which alone changes them. Taken
-   * inside the records' lock, never around it; the clusters' lock is taken inside this one. */
+  /* Of the table and the fleet's print, for others than the learning thread, which alone changes them. Taken inside the
+   * records' lock, never around it. */
   pthread_mutex_t lock;
   bool lock_made;
   obs_cluster_memory table;
@@ -34,8 +33,7 @@ struct obs_analyses {
       fleet_seq;         /* the last failure that an analysis of all has seen; /health reads it, without the lock */
   uint64_t fleet_print;  /* of the findings that were written last; 0: none */
   uint64_t fleet_number; /* of that row */
-  obs_analysis_view views[OBS_ANALYSES_KEPT]; /* a ring, of the rows that the records keep; without their text */
-  uint64_t nviews;                            /* ever */
+  obs_kept_rows kept;    /* obs_analysis_view */
 
   /* The learning thread's. */
   bool offered;               /* the last don't, once more */

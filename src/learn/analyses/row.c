@@ -113,18 +113,6 @@ static bool is_name(const obs_analysis_name *have, obs_str want) {
   return want.p == NULL || (have->given && obs_str_eq((obs_str){have->text, have->len, 0}, want));
 }
 
-static void add_view(obs_analyses *a, const obs_analysis_view *v) {
-  pthread_mutex_lock(&a->lock);
-  a->views[a->nviews++ % OBS_ANALYSES_KEPT] = *v;
-  pthread_mutex_unlock(&a->lock);
-}
-
-/* The i-th view from the newest, 0 first; NULL: there are no more. Under the lock. */
-static const obs_analysis_view *view_at(const obs_analyses *a, uint64_t i) {
-  if (i >= a->nviews || i >= OBS_ANALYSES_KEPT) return NULL;
-  return &a->views[(a->nviews - 1 - i) % OBS_ANALYSES_KEPT];
-}
-
 bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *number) {
   obs_buf row = {0};
   obs_json_writer w = {.out = &row, .depth = 1};
@@ -134,7 +122,7 @@ bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *numbe
   bool ok = !row.oom && !x->diagnosis.oom && !x->said.cause.oom &&
             obs_records_append(a->records, &row, number) == OBSERVER_E_OK;
   if (ok) {
-    obs_analysis_view v = {.number = *number,
+    obs_analysis_view v = {.head.number = *number,
                            .cluster = x->fleet ? 0 : x->mark.id,
                            .time_ms = x->time_ms,
                            .fleet = x->fleet,
@@ -142,7 +130,7 @@ bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *numbe
     set_name(&v.endpoint, x->endpoint);
     set_name(&v.task_class, x->task_class);
     set_name(&v.backend, obs_str_of(backend_of(a, x)));
-    add_view(a, &v);
+    obs_kept_rows_add(&a->kept, &v);
     offer(a, x, *number);
     obs_announce_row(&a->opts.announce, "analysis", *number, (obs_str){row.p, (uint32_t)announced, 0});
     tell_gateway(a, x);
@@ -211,19 +199,19 @@ bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why) {
   obs_analysis_entry last = {0};
   uint64_t last_seq, episode;
   *why = "not an analysis";
-  if (!obs_row_u64(row, "id", &v.number) || !obs_row_time(row, "time", &v.time_ms) ||
+  if (!obs_row_u64(row, "id", &v.head.number) || !obs_row_time(row, "time", &v.time_ms) ||
       !obs_row_u64(row, "last_seq", &last_seq))
     return false;
   (void)obs_row_bool(row, "grounded", &v.grounded);
   if (v.fleet) {
     atomic_store(&a->fleet_seq, last_seq);
     if (!obs_row_id(row, "print", &a->fleet_print)) a->fleet_print = print_of_row(row);
-    a->fleet_number = v.number;
+    a->fleet_number = v.head.number;
   } else {
     if (!obs_str_is(scope, "cluster") || !obs_row_id(row, "cluster", &v.cluster) ||
         !obs_row_u64(row, "taken", &last.taken) || !obs_row_u64(row, "episode", &episode))
       return false;
-    last.head.number = v.number;
+    last.head.number = v.head.number;
     last.time_ms = v.time_ms;
     last.last_seq = last_seq;
     last.episode = (uint32_t)episode;
@@ -236,7 +224,7 @@ bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why) {
   set_name(&v.endpoint, obs_row_text(row, "endpoint"));
   set_name(&v.task_class, obs_row_text(row, "task_class"));
   set_name(&v.backend, obs_row_text(row, "backend"));
-  add_view(a, &v);
+  obs_kept_rows_add(&a->kept, &v);
   return true;
 }
 
@@ -313,23 +301,14 @@ bool obs_analyses_last(obs_analyses *a, uint64_t cluster, obs_analysis_mark *out
   return e != NULL;
 }
 
-/* Carried rows have no view. */
-static bool is_shown(obs_analyses *a, uint64_t number) {
-  const obs_analysis_view *v;
-  bool found = false;
-  pthread_mutex_lock(&a->lock);
-  for (uint64_t i = 0; (v = view_at(a, i)) != NULL && !found; i++) found = v->number == number;
-  pthread_mutex_unlock(&a->lock);
-  return found;
-}
-
+/* Carried rows are not among the kept ones. */
 bool obs_analyses_one(obs_analyses *a, uint64_t number, obs_buf *out) {
-  return is_shown(a, number) && obs_records_one(a->records, number, out);
+  return obs_kept_rows_has(&a->kept, number) && obs_records_one(a->records, number, out);
 }
 
 bool obs_analyses_cause(obs_analyses *a, uint64_t cluster, obs_buf *out) {
   obs_analysis_mark last;
-  if (!obs_analyses_last(a, cluster, &last) || !is_shown(a, last.number)) return false;
+  if (!obs_analyses_last(a, cluster, &last) || !obs_kept_rows_has(&a->kept, last.number)) return false;
   cJSON *row = parse_row(a, last.number);
   obs_str cause = obs_row_text(row, "cause");
   bool known = cause.p != NULL;
@@ -338,50 +317,37 @@ bool obs_analyses_cause(obs_analyses *a, uint64_t cluster, obs_buf *out) {
   return known;
 }
 
-/* `cluster`: of the filter, as it is now; a row may have a former id of it. Under the lock. */
-static bool matches(const obs_analyses *a, const obs_analysis_view *v, const obs_analyses_filter *f, uint64_t cluster) {
-  return (f->before == 0 || v->number < f->before) && (f->grounded < 0 || v->grounded == (f->grounded == 1)) &&
+typedef struct {
+  const obs_analyses_filter *f;
+  obs_clusters *clusters;
+  uint64_t cluster; /* of the filter, as it is now; a row may have a former id of it */
+} question;
+
+static bool matches(const void *asked, const void *view) {
+  const question *q = asked;
+  const obs_analyses_filter *f = q->f;
+  const obs_analysis_view *v = view;
+  return (f->grounded < 0 || v->grounded == (f->grounded == 1)) &&
          (f->since_ms == INT64_MIN || v->time_ms >= f->since_ms) &&
          (f->scope.p == NULL || obs_str_is(f->scope, v->fleet ? "fleet" : "cluster")) &&
          is_name(&v->endpoint, f->endpoint) && is_name(&v->task_class, f->task_class) &&
          is_name(&v->backend, f->backend) &&
          (f->cluster.p == NULL ||
-          (!v->fleet && (v->cluster == cluster || obs_clusters_now(a->opts.clusters, v->cluster) == cluster)));
+          (!v->fleet && (v->cluster == q->cluster || obs_clusters_now(q->clusters, v->cluster) == q->cluster)));
 }
 
-observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f,
-                               void (*fn)(void *arg, const obs_analysis_view *v), void *arg, uint64_t *next) {
-  const obs_analysis_view *v;
-  uint64_t cluster = 0;
-  uint32_t limit = f->limit < OBS_ANALYSES_KEPT ? f->limit : OBS_ANALYSES_KEPT, n = 0;
-  obs_buf text = {0};
+observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f, void (*fn)(void *arg, const void *view),
+                               void *arg, uint64_t *next) {
+  question q = {.f = f, .clusters = a->opts.clusters};
   *next = 0;
-  if (f->cluster.p != NULL && !obs_cluster_id_parse(f->cluster, &cluster)) return OBSERVER_E_OK;
-  if (f->cluster.p != NULL) cluster = obs_clusters_now(a->opts.clusters, cluster);
-  obs_analysis_view *found = malloc(((size_t)limit + 1) * sizeof(*found));
-  if (found == NULL) return OBSERVER_E_NOMEM;
-
-  pthread_mutex_lock(&a->lock);
-  for (uint64_t i = 0; n <= limit && (v = view_at(a, i)) != NULL; i++)
-    if (matches(a, v, f, cluster)) found[n++] = *v;
-  pthread_mutex_unlock(&a->lock);
-
-  for (uint32_t i = 0; i < n && i < limit; i++) {
-    obs_buf_reset(&text, SIZE_MAX);
-    if (!obs_records_one(a->records, found[i].number, &text)) break; /* older ones are in memory no longer */
-    if (text.oom) break;
-    found[i].row = obs_buf_view(&text);
-    fn(arg, &found[i]);
-    if (i + 1 == limit && n > limit) *next = found[i].number;
-  }
-  bool oom = text.oom;
-  free(found);
-  obs_buf_fini(&text);
-  return oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+  if (f->cluster.p != NULL && !obs_cluster_id_parse(f->cluster, &q.cluster)) return OBSERVER_E_OK;
+  if (f->cluster.p != NULL) q.cluster = obs_clusters_now(q.clusters, q.cluster);
+  return obs_kept_rows_each(&a->kept, a->records, f->before, f->limit, matches, &q, fn, arg, next);
 }
 
-static void put_view(void *arg, const obs_analysis_view *v) {
-  obs_json_raw(arg, NULL, v->row);
+static void put_view(void *arg, const void *view) {
+  const obs_analysis_view *v = view;
+  obs_json_raw(arg, NULL, v->head.row);
 }
 
 observer_err obs_analyses_page(obs_analyses *a, const obs_analyses_filter *f, obs_buf *out, uint64_t *next) {

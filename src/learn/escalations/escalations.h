@@ -53,7 +53,17 @@ typedef struct {
   uint32_t limit;
   uint64_t before; /* number; 0: the newest */
 } obs_escalations_filter;
-/* Rows, newest first, as a JSON array. */
+/* A row: what it is found by, and its text. */
+typedef struct {
+  obs_kept_rows_head head;
+  uint64_t cluster;
+} obs_escalation_view;
+
+/* Gives the rows that match, each an obs_escalation_view, to `fn`, newest first, under no lock; *next: `before` of the
+ * next page, 0: there is none. */
+observer_err obs_escalations_each(obs_escalations *e, const obs_escalations_filter *f,
+                                  void (*fn)(void *arg, const void *view), void *arg, uint64_t *next);
+/* The same as a JSON array. */
 observer_err obs_escalations_page(obs_escalations *e, const obs_escalations_filter *f, obs_buf *out, uint64_t *next);
 
 #endif

@@ -1,8 +1,7 @@
-/* The inside of obs_escalations, shared by its own files. */
+/* The inside of the escalations, for their test. */
 #ifndef OBS_LEARN_ESCALATIONS_INTERNAL_H
 #define OBS_LEARN_ESCALATIONS_INTERNAL_H
 
-#include "jsonl/records.h"
 #include "learn/cluster_memory.h"
 #include "learn/escalations/escalations.h"
 
@@ -17,6 +16,7 @@ typedef struct {
 struct obs_escalations {
   obs_escalations_opts opts;
   obs_records *records;
+  obs_kept_rows kept; /* obs_escalation_view */
   /* The escalating thread's; it alone appends, so what is carried is its own too. */
   obs_cluster_memory table;
   int64_t *times; /* of the last `per_hour` ones, a ring */
@@ -39,8 +39,6 @@ typedef enum {
       OBS_ESCALATION_REASON_COUNT
 } obs_escalation_reason;
 
-extern const char *const obs_escalation_reasons[OBS_ESCALATION_REASON_COUNT];
-
 /* One that is due, and what came of it. */
 typedef struct {
   obs_cluster_mark mark;
@@ -54,14 +52,7 @@ typedef struct {
   const char *error; /* NULL: none */
 } obs_escalation;
 
-/* The request for the team: {"mode","prompt","evidence"} (escalations_pack.c). False: the cluster is no more, or there
- * is no memory. */
+/* The request for the team: {"mode","prompt","evidence"}. False: the cluster is no more, or there is no memory. */
 bool obs_escalation_pack(const obs_escalations *e, const obs_escalation *x, obs_buf *out);
-/* The row's members, and their map for the feed (escalations_row.c). */
-void obs_escalation_put_row(const obs_escalations *e, const obs_escalation *x, obs_buf *out);
-bool obs_escalations_fold(void *escalations, const cJSON *row, const char **why);
-void obs_escalations_carry(void *escalations, obs_buf *out);
-/* Counts one that was made. */
-void obs_escalations_remember(obs_escalations *e, uint64_t cluster, const obs_escalation_entry *entry);
 
 #endif

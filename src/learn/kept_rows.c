@@ -1,0 +1,67 @@
+#include "learn/kept_rows.h"
+
+#include <stdlib.h>
+
+bool obs_kept_rows_init(obs_kept_rows *k, size_t view_size) {
+  *k = (obs_kept_rows){.size = view_size, .views = calloc(OBS_KEPT_ROWS, view_size)};
+  k->lock_made = pthread_mutex_init(&k->lock, NULL) == 0;
+  return k->lock_made && k->views != NULL;
+}
+
+void obs_kept_rows_fini(obs_kept_rows *k) {
+  if (k->lock_made) pthread_mutex_destroy(&k->lock);
+  k->lock_made = false;
+  free(k->views);
+  k->views = NULL;
+}
+
+void obs_kept_rows_add(obs_kept_rows *k, const void *view) {
+  pthread_mutex_lock(&k->lock);
+  memcpy(k->views + k->n++ % OBS_KEPT_ROWS * k->size, view, k->size);
+  pthread_mutex_unlock(&k->lock);
+}
+
+/* The i-th from the newest, 0 first; NULL: there are no more. Under the lock. */
+static const obs_kept_rows_head *at(const obs_kept_rows *k, uint64_t i) {
+  if (i >= k->n || i >= OBS_KEPT_ROWS) return NULL;
+  return (const void *)(k->views + (k->n - 1 - i) % OBS_KEPT_ROWS * k->size);
+}
+
+bool obs_kept_rows_has(obs_kept_rows *k, uint64_t number) {
+  const obs_kept_rows_head *v;
+  bool found = false;
+  pthread_mutex_lock(&k->lock);
+  for (uint64_t i = 0; !found && (v = at(k, i)) != NULL; i++) found = v->number == number;
+  pthread_mutex_unlock(&k->lock);
+  return found;
+}
+
+observer_err obs_kept_rows_each(obs_kept_rows *k, obs_records *records, uint64_t before, uint32_t limit,
+                                bool (*matches)(const void *question, const void *view), const void *question,
+                                void (*fn)(void *arg, const void *view), void *arg, uint64_t *next) {
+  const obs_kept_rows_head *v;
+  uint32_t n = 0;
+  obs_buf text = {0};
+  *next = 0;
+  if (limit > OBS_KEPT_ROWS) limit = OBS_KEPT_ROWS;
+  char *found = malloc(((size_t)limit + 1) * k->size); /* one more, to know whether there is a next page */
+  if (found == NULL) return OBSERVER_E_NOMEM;
+
+  pthread_mutex_lock(&k->lock);
+  for (uint64_t i = 0; n <= limit && (v = at(k, i)) != NULL; i++)
+    if ((before == 0 || v->number < before) && matches(question, v)) memcpy(found + n++ * k->size, v, k->size);
+  pthread_mutex_unlock(&k->lock);
+
+  for (uint32_t i = 0; i < n && i < limit && !text.oom; i++) {
+    obs_kept_rows_head *view = (void *)(found + i * k->size);
+    obs_buf_reset(&text, SIZE_MAX);
+    if (!obs_records_one(records, view->number, &text)) break; /* the records keep older rows no longer */
+    view->row = obs_buf_view(&text);
+    if (!text.oom) fn(arg, view);
+    if (i + 1 == limit && n > limit) *next = view->number;
+  }
+  bool oom = text.oom;
+  free(found);
+  obs_buf_fini(&text);
+  return oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+}
