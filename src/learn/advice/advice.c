@@ -1,11 +1,243 @@
-/* What is asked: the right few of what was built last. */
+#include "learn/advice/advice.h"
+
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/row.h"
+#include "base/utf8.h"
 #include "learn/advice/internal.h"
 
+#include <pthread.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
-/* ---- open, build ---- */
+/* TEXT: bytes of one that are kept. */
+enum { TEXT = OBS_PLAYBOOK_TEXT, TEXT_ROOM = 4096 };
+
+struct obs_advice {
+  obs_clusters *clusters;
+  obs_playbooks *playbooks;
+  pthread_mutex_t lock; /* of `built` */
+  bool lock_made;
+  obs_advice_built *built; /* never NULL once open */
+};
+
+static void release(obs_advice_built *b) {
+  if (b == NULL || atomic_fetch_sub(&b->references, 1) > 1) return;
+  obs_buf_fini(&b->text);
+  OBS_VEC_FINI(&b->entries);
+  OBS_VEC_FINI(&b->clusters);
+  OBS_VEC_FINI(&b->corrections);
+  OBS_VEC_FINI(&b->postings);
+  free(b);
+}
+
+/* At most OBS_ADVICE_NAME bytes of a name: as entries and clusters keep it. */
+static obs_str cut_name(obs_str name) {
+  return obs_utf8_cut_str(name, OBS_ADVICE_NAME);
+}
+
+static obs_advice_key key_of(obs_advice_list list, obs_str name) {
+  return (obs_advice_key){XXH3_64bits(name.p, name.len), list};
+}
+
+static obs_str id_bytes(const uint64_t *id) {
+  return (obs_str){(const char *)id, sizeof(*id), 0};
+}
+
+static int compare_keys(obs_advice_key a, obs_advice_key b) {
+  if (a.list != b.list) return a.list < b.list ? -1 : 1;
+  return (a.hash > b.hash) - (a.hash < b.hash);
+}
+
+/* ---- building ---- */
+
+/* A posting of a correction, whose index is not known before all are sorted. */
+typedef struct {
+  obs_advice_key key;
+  uint64_t seq;
+} loose_posting;
+
+typedef struct {
+  obs_advice_built *b;
+  OBS_VEC(loose_posting) loose;
+  bool oom;
+} gathering;
+
+static obs_advice_text keep(gathering *g, obs_str text) {
+  obs_advice_text t = {(uint32_t)g->b->text.len, (uint32_t)obs_utf8_cut(text.p, text.len, TEXT)};
+  obs_buf_append(&g->b->text, text.p, t.len);
+  g->oom = g->oom || g->b->text.oom;
+  return t;
+}
+
+static void post(gathering *g, obs_advice_key key, uint32_t index) {
+  obs_advice_posting *p = OBS_VEC_PUSH(&g->b->postings);
+  if (p != NULL)
+    *p = (obs_advice_posting){key, index};
+  else
+    g->oom = true;
+}
+
+static bool add_entry(void *arg, const obs_playbook_view *v) {
+  gathering *g = arg;
+  obs_advice_entry *e = OBS_VEC_PUSH(&g->b->entries);
+  obs_str endpoint = obs_str_of(v->endpoint), class = obs_str_of(v->task_class);
+  g->oom = g->oom || e == NULL;
+  if (g->oom) return false;
+  uint32_t at = g->b->entries.n - 1;
+  *e = (obs_advice_entry){.id = v->id,
+                          .text = keep(g, obs_str_of(v->text)),
+                          .dont = v->dont,
+                          .has_endpoint = endpoint.len > 0,
+                          .has_class = class.len > 0};
+  if (e->has_endpoint) post(g, key_of(OBS_ADVICE_ENTRIES_OF_ENDPOINT, endpoint), at);
+  if (e->has_class) post(g, key_of(OBS_ADVICE_ENTRIES_OF_CLASS, class), at);
+  for (uint32_t i = 0; i < v->task_classes.n; i++)
+    post(g, key_of(OBS_ADVICE_ENTRIES_OF_CLASS, obs_str_of(v->task_classes.v[i].text)), at);
+  if (!e->has_endpoint && !e->has_class) post(g, key_of(OBS_ADVICE_ENTRIES_ANYWHERE, OBS_STR("")), at);
+  return true;
+}
+
+static void post_set(gathering *g, obs_advice_list list, const cJSON *set, uint32_t index) {
+  const cJSON *v;
+  cJSON_ArrayForEach(v, set) {
+    post(g, key_of(list, cut_name(obs_str_of(v->string))), index);
+  }
+}
+
+static void post_correction(gathering *g, obs_advice_key key, uint64_t seq) {
+  loose_posting *p = OBS_VEC_PUSH(&g->loose);
+  if (p != NULL)
+    *p = (loose_posting){key, seq};
+  else
+    g->oom = true;
+}
+
+/* A correction of several clusters comes with each of them. */
+static void add_correction(gathering *g, uint64_t cluster, const cJSON *classes, const cJSON *item) {
+  obs_advice_correction *c = OBS_VEC_PUSH(&g->b->corrections);
+  const cJSON *class;
+  g->oom = g->oom || c == NULL;
+  if (g->oom) return;
+  c->text = keep(g, obs_row_text(item, "text"));
+  (void)obs_row_u64(item, "seq", &c->seq);
+  (void)obs_row_u64(item, "succeeded", &c->succeeded);
+  (void)obs_row_u64(item, "failed", &c->failed);
+  post_correction(g, key_of(OBS_ADVICE_CORRECTIONS_OF_CLUSTER, id_bytes(&cluster)), c->seq);
+  cJSON_ArrayForEach(class, classes) {
+    post_correction(g, key_of(OBS_ADVICE_CORRECTIONS_OF_CLASS, cut_name(obs_str_of(class->string))), c->seq);
+  }
+}
+
+static void add_cluster(gathering *g, const obs_cluster_mark *mark, const cJSON *one) {
+  const cJSON *classes = cJSON_GetObjectItemCaseSensitive(one, "task_classes"), *item;
+  obs_advice_cluster *c = OBS_VEC_PUSH(&g->b->clusters);
+  g->oom = g->oom || c == NULL;
+  if (g->oom) return;
+  uint32_t at = g->b->clusters.n - 1;
+  *c = (obs_advice_cluster){mark->id, mark->count, mark->state, keep(g, obs_row_text(one, "template"))};
+  post_set(g, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, cJSON_GetObjectItemCaseSensitive(one, "endpoints"), at);
+  post_set(g, OBS_ADVICE_CLUSTERS_OF_CLASS, classes, at);
+  const cJSON *corrections = cJSON_GetObjectItemCaseSensitive(one, "corrections");
+  cJSON_ArrayForEach(item, corrections) {
+    add_correction(g, mark->id, classes, item);
+  }
+}
+
+static int by_count(const void *a, const void *b) {
+  const obs_cluster_mark *x = a, *y = b;
+  if (x->count != y->count) return x->count < y->count ? 1 : -1;
+  return (x->last_seq < y->last_seq) - (x->last_seq > y->last_seq);
+}
+
+/* Each by its own look at the table. */
+static void gather_clusters(gathering *g, obs_clusters *clusters, int64_t now_ms) {
+  obs_clusters_counts counts;
+  obs_clusters_get_counts(clusters, &counts);
+  obs_cluster_mark *marks = calloc((size_t)counts.held + 1, sizeof(*marks));
+  g->oom = g->oom || marks == NULL;
+  uint32_t n = marks != NULL ? obs_clusters_marks(clusters, now_ms, marks, counts.held) : 0;
+  obs_buf text = {0};
+  if (n > 1) qsort(marks, n, sizeof(*marks), by_count);
+  for (uint32_t i = 0; i < n && !g->oom; i++) {
+    obs_buf_reset(&text, SIZE_MAX);
+    if (marks[i].state == OBS_CLUSTER_RESOLVED || !obs_clusters_one_json(clusters, marks[i].id, now_ms, &text))
+      continue;
+    cJSON *one = text.oom ? NULL : cJSON_ParseWithLength(text.p, text.len);
+    g->oom = one == NULL;
+    if (one != NULL) add_cluster(g, &marks[i], one);
+    cJSON_Delete(one);
+  }
+  obs_buf_fini(&text);
+  free(marks);
+}
+
+static int latest(const void *a, const void *b) {
+  const obs_advice_correction *x = a, *y = b;
+  return (x->seq < y->seq) - (x->seq > y->seq);
+}
+
+/* The latest first, none twice; then their postings. */
+static void order_corrections(gathering *g) {
+  obs_advice_correction *list = g->b->corrections.at;
+  uint32_t n = 0;
+  if (g->b->corrections.n > 1) qsort(list, g->b->corrections.n, sizeof(*list), latest);
+  for (uint32_t i = 0; i < g->b->corrections.n; i++)
+    if (n == 0 || list[n - 1].seq != list[i].seq) list[n++] = list[i];
+  g->b->corrections.n = n;
+  for (uint32_t i = 0; i < g->loose.n; i++) {
+    uint32_t low = 0, high = n;
+    while (low < high) {
+      uint32_t middle = low + (high - low) / 2;
+      if (list[middle].seq > g->loose.at[i].seq)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    post(g, g->loose.at[i].key, low);
+  }
+}
+
+static int by_key(const void *a, const void *b) {
+  const obs_advice_posting *x = a, *y = b;
+  int order = compare_keys(x->key, y->key);
+  return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+/* NULL: no memory. */
+static obs_advice_built *gather(obs_clusters *clusters, obs_playbooks *playbooks, int64_t now_ms, uint64_t as_of) {
+  /* "Don't"s stand before "do"s. */
+  const obs_playbooks_filter donts = {.kind = OBS_STR("dont"), .limit = OBS_PLAYBOOK_ENTRIES};
+  const obs_playbooks_filter dos = {.kind = OBS_STR("do"), .limit = OBS_PLAYBOOK_ENTRIES};
+  gathering g = {.b = calloc(1, sizeof(*g.b))};
+  if (g.b == NULL) return NULL;
+  g.b->as_of = as_of;
+  atomic_init(&g.b->references, 1);
+  g.oom = !obs_buf_reserve(&g.b->text, TEXT_ROOM); /* so that an empty text is somewhere too */
+  if (obs_playbooks_each(playbooks, &donts, add_entry, &g, NULL) != OBSERVER_E_OK ||
+      obs_playbooks_each(playbooks, &dos, add_entry, &g, NULL) != OBSERVER_E_OK)
+    g.oom = true;
+  gather_clusters(&g, clusters, now_ms);
+  order_corrections(&g);
+  if (g.b->postings.n > 1) qsort(g.b->postings.at, g.b->postings.n, sizeof(*g.b->postings.at), by_key);
+  OBS_VEC_FINI(&g.loose);
+  if (!g.oom) return g.b;
+  release(g.b);
+  return NULL;
+}
+
+observer_err obs_advice_build(obs_advice *a, int64_t now_ms, uint64_t as_of) {
+  obs_advice_built *fresh = gather(a->clusters, a->playbooks, now_ms, as_of);
+  if (fresh == NULL) return OBSERVER_E_NOMEM;
+  pthread_mutex_lock(&a->lock);
+  obs_advice_built *old = a->built;
+  a->built = fresh;
+  pthread_mutex_unlock(&a->lock);
+  release(old);
+  return OBSERVER_E_OK;
+}
+
+/* ---- open and close ---- */
 
 observer_err obs_advice_open(obs_clusters *clusters, obs_playbooks *playbooks, obs_advice **out) {
   obs_advice *a = calloc(1, sizeof(*a));
@@ -15,62 +247,48 @@ observer_err obs_advice_open(obs_clusters *clusters, obs_playbooks *playbooks, o
   a->playbooks = playbooks;
   a->lock_made = pthread_mutex_init(&a->lock, NULL) == 0;
   a->built = calloc(1, sizeof(*a->built)); /* nothing is known yet */
+  if (a->built != NULL) atomic_init(&a->built->references, 1);
   if (!a->lock_made || a->built == NULL) {
     obs_advice_close(a);
     return OBSERVER_E_NOMEM;
   }
-  atomic_init(&a->built->references, 1);
   *out = a;
   return OBSERVER_E_OK;
 }
 
 void obs_advice_close(obs_advice *a) {
   if (a == NULL) return;
-  obs_advice_release(a->built);
+  release(a->built);
   if (a->lock_made) pthread_mutex_destroy(&a->lock);
   free(a);
 }
 
-observer_err obs_advice_build(obs_advice *a, int64_t now_ms, uint64_t as_of) {
-  obs_advice_built *fresh = obs_advice_gather(a->clusters, a->playbooks, now_ms, as_of);
-  if (fresh == NULL) return OBSERVER_E_NOMEM;
-  pthread_mutex_lock(&a->lock);
-  obs_advice_built *old = a->built;
-  a->built = fresh;
-  pthread_mutex_unlock(&a->lock);
-  obs_advice_release(old);
-  return OBSERVER_E_OK;
-}
+/* ---- picking ---- */
 
-/* ---- lists ---- */
-
-/* Where a list is looked at. */
+/* Where a list is read. */
 typedef struct {
   const obs_advice_posting *at, *end;
 } cursor;
 
-static cursor none(void) {
-  return (cursor){NULL, NULL};
-}
-
-/* The list of a name; none when it was not asked for. */
+/* The list of a name; an empty one when the name is not given. */
 static cursor list_of(const obs_advice_built *b, obs_advice_list list, obs_str name) {
-  if (name.p == NULL || b->npostings == 0) return none();
-  obs_advice_key key = obs_advice_key_of(list, name);
-  uint32_t low = 0, high = b->npostings;
+  if (name.p == NULL || b->postings.n == 0) return (cursor){NULL, NULL};
+  obs_advice_key key = key_of(list, name);
+  const obs_advice_posting *postings = b->postings.at;
+  uint32_t low = 0, high = b->postings.n;
   while (low < high) {
     uint32_t middle = low + (high - low) / 2;
-    if (obs_advice_compare(b->postings[middle].key, key) < 0)
+    if (compare_keys(postings[middle].key, key) < 0)
       low = middle + 1;
     else
       high = middle;
   }
-  cursor c = {b->postings + low, b->postings + low};
-  while (c.end < b->postings + b->npostings && obs_advice_compare(c.end->key, key) == 0) c.end++;
+  cursor c = {postings + low, postings + low};
+  while (c.end < postings + b->postings.n && compare_keys(c.end->key, key) == 0) c.end++;
   return c;
 }
 
-/* The lowest index that any of the lists has next, which all move past; bits of `in` tell whose it is. */
+/* The lowest index that any of the lists has next, which all move past; the bits of `in` are the lists that have it. */
 static bool next(cursor *lists, uint32_t n, uint32_t *index, uint32_t *in) {
   uint32_t least = UINT32_MAX;
   for (uint32_t i = 0; i < n; i++)
@@ -87,69 +305,52 @@ static bool next(cursor *lists, uint32_t n, uint32_t *index, uint32_t *in) {
 
 enum { OF_ENDPOINT = 1, OF_CLASS = 2, BOTH = OF_ENDPOINT | OF_CLASS };
 
-/* ---- picking ---- */
-
-/* What is of the endpoint asked for but of another task class than that, or the other way round, is for others. */
+/* Of the endpoint that is asked about but of another task class, or the other way round. */
 static bool is_for_others(const obs_advice_answer *a, const obs_advice_entry *e, uint32_t in) {
   return (in == OF_ENDPOINT && e->has_class && a->task_class.p != NULL) ||
          (in == OF_CLASS && e->has_endpoint && a->endpoint.p != NULL);
 }
 
-static void pick_entries(obs_advice_answer *a) {
+/* Entries and clusters: first those of both endpoint and task class, then the others. */
+static void pick(obs_advice_answer *a) {
   const obs_advice_built *b = a->built;
-  const cursor lists[] = {list_of(b, OBS_ADVICE_ENTRIES_OF_ENDPOINT, a->endpoint),
-                          list_of(b, OBS_ADVICE_ENTRIES_OF_CLASS, a->task_class),
-                          list_of(b, OBS_ADVICE_ENTRIES_ANYWHERE, (obs_str){"", 0, 1})};
+  const cursor entries[] = {list_of(b, OBS_ADVICE_ENTRIES_OF_ENDPOINT, a->endpoint),
+                            list_of(b, OBS_ADVICE_ENTRIES_OF_CLASS, a->task_class),
+                            list_of(b, OBS_ADVICE_ENTRIES_ANYWHERE, OBS_STR(""))};
+  const cursor clusters[] = {list_of(b, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, a->endpoint),
+                             list_of(b, OBS_ADVICE_CLUSTERS_OF_CLASS, a->task_class)};
+  uint32_t index, in;
   for (int first = 1; first >= 0; first--) {
-    cursor c[] = {lists[0], lists[1], lists[2]};
-    uint32_t index, in;
+    cursor c[] = {entries[0], entries[1], entries[2]};
     while (a->nentries < OBS_ADVICE_EACH && next(c, 3, &index, &in))
-      if ((in == BOTH) == (first == 1) && !is_for_others(a, &b->entries[index], in)) a->entries[a->nentries++] = index;
+      if ((in == BOTH) == (first == 1) && !is_for_others(a, &b->entries.at[index], in))
+        a->entries[a->nentries++] = index;
   }
-}
-
-static void pick_clusters(obs_advice_answer *a) {
-  const cursor lists[] = {list_of(a->built, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, a->endpoint),
-                          list_of(a->built, OBS_ADVICE_CLUSTERS_OF_CLASS, a->task_class)};
   for (int first = 1; first >= 0; first--) {
-    cursor c[] = {lists[0], lists[1]};
-    uint32_t index, in;
+    cursor c[] = {clusters[0], clusters[1]};
     while (a->nclusters < OBS_ADVICE_EACH && next(c, 2, &index, &in))
       if ((in == BOTH) == (first == 1)) a->clusters[a->nclusters++] = index;
   }
-}
-
-static void pick_corrections(obs_advice_answer *a) {
-  const obs_advice_built *b = a->built;
-  cursor lists[OBS_ADVICE_EACH + 1];
-  uint32_t n = 0, index, in;
+  cursor lists[OBS_ADVICE_EACH + 1]; /* corrections: of the task class and of those clusters */
+  uint32_t n = 0;
   lists[n++] = list_of(b, OBS_ADVICE_CORRECTIONS_OF_CLASS, a->task_class);
-  for (uint32_t i = 0; i < a->nclusters; i++) {
-    const uint64_t *id = &b->clusters[a->clusters[i]].id;
-    lists[n++] = list_of(b, OBS_ADVICE_CORRECTIONS_OF_CLUSTER, (obs_str){(const char *)id, sizeof(*id), 0});
-  }
+  for (uint32_t i = 0; i < a->nclusters; i++)
+    lists[n++] = list_of(b, OBS_ADVICE_CORRECTIONS_OF_CLUSTER, id_bytes(&b->clusters.at[a->clusters[i]].id));
   while (a->ncorrections < OBS_ADVICE_EACH && next(lists, n, &index, &in)) a->corrections[a->ncorrections++] = index;
-}
-
-static obs_advice_built *hold(obs_advice *a) {
-  pthread_mutex_lock(&a->lock);
-  obs_advice_built *b = a->built;
-  atomic_fetch_add(&b->references, 1);
-  pthread_mutex_unlock(&a->lock);
-  return b;
 }
 
 observer_err obs_advice_ask(obs_advice *a, obs_str endpoint, obs_str task_class, obs_advice_form form, obs_buf *out) {
   if (endpoint.p == NULL && task_class.p == NULL) return OBSERVER_E_INVALID;
-  obs_advice_built *b = hold(a);
+  pthread_mutex_lock(&a->lock);
+  obs_advice_built *b = a->built;
+  atomic_fetch_add(&b->references, 1);
+  pthread_mutex_unlock(&a->lock);
   obs_advice_answer answer = {.built = b};
-  if (endpoint.p != NULL) answer.endpoint = obs_advice_name(endpoint);
-  if (task_class.p != NULL) answer.task_class = obs_advice_name(task_class);
-  pick_entries(&answer);
-  pick_clusters(&answer);
-  pick_corrections(&answer);
-  obs_advice_tell(&answer, form, out);
-  obs_advice_release(b);
+  if (endpoint.p != NULL) answer.endpoint = cut_name(endpoint);
+  if (task_class.p != NULL) answer.task_class = cut_name(task_class);
+  pick(&answer);
+  obs_advice_write(&answer, form, out);
+  release(b);
   return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
 }
 

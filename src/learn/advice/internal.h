@@ -1,11 +1,11 @@
-/* The inside of the advice: what is built (advice_build.c), what is picked from it (advice.c) and how it is told
- * (advice_tell.c). */
+/* What the advice's files share: what was built and how an answer is picked from it (advice.c), and how it is written
+ * (answer.c). */
 #ifndef OBS_LEARN_ADVICE_INTERNAL_H
 #define OBS_LEARN_ADVICE_INTERNAL_H
 
+#include "base/vec.h"
 #include "learn/advice/advice.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 enum { OBS_ADVICE_NAME = OBS_FACT_NAME };
@@ -16,7 +16,7 @@ typedef struct {
 } obs_advice_text;
 
 typedef struct {
-  char id[OBS_CLUSTER_ID_LEN + 1];
+  uint64_t id;
   obs_advice_text text;
   bool dont, has_endpoint, has_class;
 } obs_advice_entry;
@@ -49,33 +49,24 @@ typedef struct {
   obs_advice_list list;
 } obs_advice_key;
 
-/* All lists stand in one array, sorted by key; what is to be told first has the lower index. */
 typedef struct {
   obs_advice_key key;
   uint32_t index;
 } obs_advice_posting;
 
-/* What was built; unchanged from then on. Whoever holds a reference may read it. */
+/* What was built; unchanged from then on. Whoever holds a reference may read it. What is answered first has the lower
+ * index. */
 typedef struct {
   _Atomic uint32_t references;
   uint64_t as_of;
   obs_buf text;
-  obs_advice_entry *entries;
-  obs_advice_cluster *clusters;
-  obs_advice_correction *corrections;
-  obs_advice_posting *postings;
-  uint32_t nentries, nclusters, ncorrections, npostings;
+  OBS_VEC(obs_advice_entry) entries;
+  OBS_VEC(obs_advice_cluster) clusters;
+  OBS_VEC(obs_advice_correction) corrections;
+  OBS_VEC(obs_advice_posting) postings; /* all lists, by key, then by index */
 } obs_advice_built;
 
-struct obs_advice {
-  obs_clusters *clusters;
-  obs_playbooks *playbooks;
-  pthread_mutex_t lock; /* of `built` */
-  bool lock_made;
-  obs_advice_built *built; /* never NULL once open */
-};
-
-/* What is told of it: indices, first things first. */
+/* What an answer has of it: indices. */
 typedef struct {
   const obs_advice_built *built;
   obs_str endpoint, task_class;
@@ -83,19 +74,7 @@ typedef struct {
   uint32_t nentries, nclusters, ncorrections;
 } obs_advice_answer;
 
-/* ---- advice_build.c ---- */
-
-/* At most OBS_ADVICE_NAME bytes of a name: as entries and clusters keep it. */
-obs_str obs_advice_name(obs_str name);
-obs_advice_key obs_advice_key_of(obs_advice_list list, obs_str name);
-int obs_advice_compare(obs_advice_key a, obs_advice_key b);
-/* NULL: no memory. */
-obs_advice_built *obs_advice_gather(obs_clusters *clusters, obs_playbooks *playbooks, int64_t now_ms, uint64_t as_of);
-void obs_advice_release(obs_advice_built *b);
-
-/* ---- advice_tell.c ---- */
-
 /* Appends the answer, cut so that it fits. */
-void obs_advice_tell(obs_advice_answer *a, obs_advice_form form, obs_buf *out);
+void obs_advice_write(obs_advice_answer *a, obs_advice_form form, obs_buf *out);
 
 #endif
