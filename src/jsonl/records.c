@@ -77,6 +77,9 @@ static bool take_row(obs_records *r, const cJSON *row, const obs_line_view *line
   *why = "id: came before";
   if (find(r, number) != NULL) return false;
   if (number >= r->next) r->next = number + 1;
+  const cJSON *version = cJSON_GetObjectItemCaseSensitive(row, "v");
+  *why = "v: a later observer wrote this row";
+  if (version != NULL && !(cJSON_IsNumber(version) && version->valuedouble <= OBS_RECORDS_VERSION)) return false;
   *why = "not a row of this kind";
   if (r->opts.fold != NULL && !r->opts.fold(r->opts.arg, row, why)) return false;
   char *copy = malloc(line->len);
@@ -195,11 +198,11 @@ void obs_records_close(obs_records *r) {
 
 /* ---- append ---- */
 
-/* `{"id":N,` and the members, with the newline. */
+/* `{"id":N,"v":1,` and the members, with the newline. */
 static observer_err make_row(uint64_t number, const obs_buf *members, obs_buf *row) {
   if (members->oom) return OBSERVER_E_NOMEM;
   if (members->len > 0 && memchr(members->p, '\n', members->len) != NULL) return OBSERVER_E_INVALID;
-  obs_buf_printf(row, "{\"id\":%" PRIu64 "%s", number, members->len > 0 ? "," : "");
+  obs_buf_printf(row, "{\"id\":%" PRIu64 ",\"v\":%d%s", number, OBS_RECORDS_VERSION, members->len > 0 ? "," : "");
   obs_buf_append(row, members->p, members->len);
   obs_buf_puts(row, "}\n");
   if (row->oom) return OBSERVER_E_NOMEM;

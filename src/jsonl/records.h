@@ -1,8 +1,8 @@
 /* Records: what the learning loops found out, one JSON object a line in a file of DATA_DIR, the last ones in memory
  * too.
  *
- * append: rows whole or absent (log.h), written and synced before it returns OK. Each gets a number, from 1, which
- *   append puts first in the row: `"id":N`.
+ * append: rows whole or absent (log.h), written and synced before it returns OK. Append puts the row's number (from 1)
+ *   and the format's version first: `"id":N,"v":1`.
  * open: gives every row to `fold`, oldest first. A torn last row is cut off; a row that is no JSON object, or that the
  *   fold refuses, is counted, logged with file and line, and ignored.
  * Bounded: the file is turned over to NAME.1.jsonl at `turn_bytes`; in memory are the last `kept` rows, at most
@@ -19,6 +19,11 @@
 #include <cjson/cJSON.h>
 
 typedef struct obs_records obs_records;
+
+/* Of the rows. A row without `v` is from before there was one and is read as version 1; one of a later version is
+ * ignored like a bad row, and stays in the file until the file is turned over. A member may be added without a new
+ * version as long as readers that do not know it read the row right. */
+enum { OBS_RECORDS_VERSION = 1 };
 
 typedef struct {
   const char *dir;     /* NULL: ephemeral; exists and is locked by now (journal.h) */

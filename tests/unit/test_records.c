@@ -86,14 +86,15 @@ static void test_rows_come_back(void **state) {
   must_add(r, "\"a\":\"x\"", 1);
   must_add(r, "", 2);
   must_add(r, "\"b\":[1,2]", 3);
-  check_file(f, "rows.jsonl", "{\"id\":1,\"a\":\"x\"}\n{\"id\":2}\n{\"id\":3,\"b\":[1,2]}\n");
+  check_file(f, "rows.jsonl", "{\"id\":1,\"v\":1,\"a\":\"x\"}\n{\"id\":2,\"v\":1}\n{\"id\":3,\"v\":1,\"b\":[1,2]}\n");
   assert_int_equal(add(r, "\"c\":\"two\nlines\"", NULL), OBSERVER_E_INVALID);
   check_counts(r, 3, 0, 1);
   obs_records_close(r);
   r = open_records(&opts);
   assert_string_equal(o.seen, "1 2 3 ");
   assert_int_equal(obs_records_next(r), 4);
-  check_page(r, NULL, NULL, 0, 10, "[{\"id\":3,\"b\":[1,2]},{\"id\":2},{\"id\":1,\"a\":\"x\"}]", 0);
+  check_page(r, NULL, NULL, 0, 10, "[{\"id\":3,\"v\":1,\"b\":[1,2]},{\"id\":2,\"v\":1},{\"id\":1,\"v\":1,\"a\":\"x\"}]",
+             0);
   check_counts(r, 3, 0, 0);
   obs_records_close(r);
 }
@@ -112,15 +113,15 @@ static void test_pages(void **state) {
   unsigned asked = 0;
   check_page(r, NULL, NULL, 0, 3, "[]", 0);
   for (unsigned n = 1; n <= 40; n++) must_add(r, "", n);
-  check_page(r, NULL, NULL, 0, 3, "[{\"id\":40},{\"id\":39},{\"id\":38}]", 38);
-  check_page(r, NULL, NULL, 38, 3, "[{\"id\":37},{\"id\":36},{\"id\":35}]", 0);
+  check_page(r, NULL, NULL, 0, 3, "[{\"id\":40,\"v\":1},{\"id\":39,\"v\":1},{\"id\":38,\"v\":1}]", 38);
+  check_page(r, NULL, NULL, 38, 3, "[{\"id\":37,\"v\":1},{\"id\":36,\"v\":1},{\"id\":35,\"v\":1}]", 0);
   check_page(r, NULL, NULL, 35, 3, "[]", 0);
   check_page(r, NULL, NULL, 0, 0, "[]", 0);
-  check_page(r, is_even, &asked, 40, 1, "[{\"id\":38}]", 38);
-  check_page(r, is_even, &asked, 38, 1, "[{\"id\":36}]", 0);
+  check_page(r, is_even, &asked, 40, 1, "[{\"id\":38,\"v\":1}]", 38);
+  check_page(r, is_even, &asked, 38, 1, "[{\"id\":36,\"v\":1}]", 0);
   assert_int_equal(asked, 4 + 3);
   assert_true(obs_records_one(r, 35, &out));
-  assert_memory_equal(out.p, "{\"id\":35}", 9);
+  assert_memory_equal(out.p, "{\"id\":35,\"v\":1}", 15);
   assert_false(obs_records_one(r, 34, &out));
   assert_false(obs_records_one(r, 41, &out));
   obs_buf_fini(&out);
@@ -132,20 +133,20 @@ static void test_kept_bytes(void **state) {
   fixture *f = *state;
   owner o = {.seen = ""};
   obs_records_opts opts = plain(f, &o);
-  opts.kept_bytes = 40;
+  opts.kept_bytes = 52;
   obs_records *r = open_records(&opts);
   must_add(r, "\"a\":123456", 1);
   must_add(r, "\"a\":123456", 2);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":2,\"a\":123456},{\"id\":1,\"a\":123456}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":2,\"v\":1,\"a\":123456},{\"id\":1,\"v\":1,\"a\":123456}]", 0);
   must_add(r, "\"a\":123456", 3);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"a\":123456},{\"id\":2,\"a\":123456}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"v\":1,\"a\":123456},{\"id\":2,\"v\":1,\"a\":123456}]", 0);
   must_add(r, "\"text\":\"0123456789012345678901234567890123456789\"", 4);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"a\":123456},{\"id\":2,\"a\":123456}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"v\":1,\"a\":123456},{\"id\":2,\"v\":1,\"a\":123456}]", 0);
   obs_records_close(r);
   r = open_records(&opts);
   assert_string_equal(o.seen, "1 2 3 4 ");
   assert_int_equal(obs_records_next(r), 5);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"a\":123456},{\"id\":2,\"a\":123456}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"v\":1,\"a\":123456},{\"id\":2,\"v\":1,\"a\":123456}]", 0);
   obs_records_close(r);
 }
 
@@ -168,8 +169,22 @@ static void test_bad_rows_are_passed_over(void **state) {
   assert_string_equal(o.seen, "1 3 ");
   check_counts(r, 2, 8, 0);
   must_add(r, "", 6);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":6}, {\"k\":1, \"id\":3} ,{\"id\":1}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":6,\"v\":1}, {\"k\":1, \"id\":3} ,{\"id\":1}]", 0);
   obs_records_close(r);
+}
+
+/* Rows without a version are version 1; those of a later observer are left alone. */
+static void test_versions(void **state) {
+  fixture *f = *state;
+  owner o = {.seen = ""};
+  obs_records_opts opts = plain(f, &o);
+  spill_text(path(f, "rows.jsonl"), "{\"id\":1}\n{\"id\":2,\"v\":1}\n{\"id\":3,\"v\":2}\n{\"id\":4,\"v\":\"1\"}\n");
+  obs_records *r = open_records(&opts);
+  assert_string_equal(o.seen, "1 2 ");
+  check_counts(r, 2, 2, 0);
+  must_add(r, "", 5);
+  obs_records_close(r);
+  assert_int_equal(count_lines(path(f, "rows.jsonl")), 5);
 }
 
 /* What a damaged block holds: pages stay JSON, and numbers stay those that JSON can tell apart. */
@@ -188,14 +203,14 @@ static void test_damaged_rows_do_no_harm(void **state) {
   assert_string_equal(o.seen, "1 7 ");
   check_counts(r, 2, 4, 0);
   must_add(r, "", 8);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":8},{\"id\":7}\r,{\"id\":1}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":8,\"v\":1},{\"id\":7}\r,{\"id\":1}]", 0);
   obs_records_close(r);
 }
 
 /* However much of the last row the crash left. */
 static void test_torn_row_is_cut_off(void **state) {
   fixture *f = *state;
-  const char *rows = "{\"id\":1,\"a\":1}\n{\"id\":2,\"a\":2}\n";
+  const char *rows = "{\"id\":1,\"v\":1,\"a\":1}\n{\"id\":2,\"v\":1,\"a\":2}\n";
   size_t whole = strlen(rows), first = whole / 2;
   owner o = {.seen = ""};
   obs_records_opts opts = plain(f, &o);
@@ -212,11 +227,11 @@ static void test_torn_row_is_cut_off(void **state) {
 }
 
 static void turn_opts(obs_records_opts *opts) {
-  opts->turn_bytes = 60;
+  opts->turn_bytes = 84;
   opts->kept = 2;
 }
 
-/* Rows of 15 bytes, four a file: the new one begins with what is in memory. */
+/* Rows of 21 bytes, four a file: the new one begins with what is in memory. */
 static void test_turns_over(void **state) {
   fixture *f = *state;
   owner o = {.seen = ""};
@@ -226,14 +241,16 @@ static void test_turns_over(void **state) {
   for (unsigned n = 1; n <= 4; n++) must_add(r, "\"a\":1", n);
   assert_int_equal(size_of(path(f, "rows.1.jsonl")), 0);
   must_add(r, "\"a\":1", 5);
-  check_file(f, "rows.1.jsonl", "{\"id\":1,\"a\":1}\n{\"id\":2,\"a\":1}\n{\"id\":3,\"a\":1}\n{\"id\":4,\"a\":1}\n");
-  check_file(f, "rows.jsonl", "{\"id\":3,\"a\":1}\n{\"id\":4,\"a\":1}\n{\"id\":5,\"a\":1}\n");
+  check_file(f, "rows.1.jsonl",
+             "{\"id\":1,\"v\":1,\"a\":1}\n{\"id\":2,\"v\":1,\"a\":1}\n{\"id\":3,\"v\":1,\"a\":1}\n{\"id\":4,\"v\":1,"
+             "\"a\":1}\n");
+  check_file(f, "rows.jsonl", "{\"id\":3,\"v\":1,\"a\":1}\n{\"id\":4,\"v\":1,\"a\":1}\n{\"id\":5,\"v\":1,\"a\":1}\n");
   for (unsigned n = 6; n <= 30; n++) must_add(r, "\"a\":1", n);
   obs_records_close(r);
-  assert_true(size_of(path(f, "rows.jsonl")) <= 120);
+  assert_true(size_of(path(f, "rows.jsonl")) <= 168);
   r = open_records(&opts);
   assert_int_equal(obs_records_next(r), 31);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":30,\"a\":1},{\"id\":29,\"a\":1}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":30,\"v\":1,\"a\":1},{\"id\":29,\"v\":1,\"a\":1}]", 0);
   obs_records_close(r);
   assert_int_equal(size_of(path(f, "rows.jsonl.new")), 0);
   assert_int_equal(size_of(path(f, "rows.1.jsonl.new")), 0);
@@ -248,13 +265,13 @@ static void test_owner_carries(void **state) {
   opts.carry = carry;
   obs_records *r = open_records(&opts);
   for (unsigned n = 1; n <= 5; n++) must_add(r, "\"a\":1", n);
-  check_file(f, "rows.jsonl", "{\"id\":4,\"of\":\"b\"}\n{\"id\":2,\"of\":\"a\"}\n{\"id\":5,\"a\":1}\n");
+  check_file(f, "rows.jsonl", "{\"id\":4,\"of\":\"b\"}\n{\"id\":2,\"of\":\"a\"}\n{\"id\":5,\"v\":1,\"a\":1}\n");
   obs_records_close(r);
   opts.kept = 9;
   r = open_records(&opts);
   assert_string_equal(o.seen, "4 2 5 ");
   assert_int_equal(obs_records_next(r), 6);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":5,\"a\":1},{\"id\":4,\"of\":\"b\"},{\"id\":2,\"of\":\"a\"}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":5,\"v\":1,\"a\":1},{\"id\":4,\"of\":\"b\"},{\"id\":2,\"of\":\"a\"}]", 0);
   obs_records_close(r);
 }
 
@@ -272,7 +289,7 @@ static void test_turn_interrupted(void **state) {
   spill_text(path(f, "rows.jsonl.new"), "{\"id\":3,\"a");
   r = open_records(&opts);
   must_add(r, "\"a\":1", 5);
-  check_file(f, "rows.jsonl", "{\"id\":3,\"a\":1}\n{\"id\":4,\"a\":1}\n{\"id\":5,\"a\":1}\n");
+  check_file(f, "rows.jsonl", "{\"id\":3,\"v\":1,\"a\":1}\n{\"id\":4,\"v\":1,\"a\":1}\n{\"id\":5,\"v\":1,\"a\":1}\n");
   assert_int_equal(count_lines(path(f, "rows.1.jsonl")), 4);
   assert_int_equal(access(path(f, "rows.1.jsonl.new"), F_OK), -1);
   assert_int_equal(mkdir(path(f, "rows.jsonl.new"), 0700), 0);
@@ -302,10 +319,10 @@ static void test_failed_sync(void **state) {
   assert_int_equal(add(r, "\"lost\":true", NULL), OBSERVER_E_IO);
   assert_int_equal(add(r, "\"lost\":true", NULL), OBSERVER_E_IO);
   sync_fails = false;
-  check_file(f, "rows.jsonl", "{\"id\":1}\n");
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":1}]", 0);
+  check_file(f, "rows.jsonl", "{\"id\":1,\"v\":1}\n");
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":1,\"v\":1}]", 0);
   must_add(r, "", 2);
-  check_file(f, "rows.jsonl", "{\"id\":1}\n{\"id\":2}\n");
+  check_file(f, "rows.jsonl", "{\"id\":1,\"v\":1}\n{\"id\":2,\"v\":1}\n");
   check_counts(r, 2, 0, 2);
   obs_records_close(r);
 }
@@ -319,7 +336,7 @@ static void test_disk_full(void **state) {
   struct rlimit was, small;
   assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
   small = was;
-  small.rlim_cur = 30;
+  small.rlim_cur = 40;
   void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
   must_add(r, "\"a\":12345", 1);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
@@ -327,9 +344,9 @@ static void test_disk_full(void **state) {
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
   signal(SIGXFSZ, before);
   assert_int_equal(err, OBSERVER_E_NOSPC);
-  check_file(f, "rows.jsonl", "{\"id\":1,\"a\":12345}\n");
+  check_file(f, "rows.jsonl", "{\"id\":1,\"v\":1,\"a\":12345}\n");
   must_add(r, "\"b\":1", 2);
-  check_file(f, "rows.jsonl", "{\"id\":1,\"a\":12345}\n{\"id\":2,\"b\":1}\n");
+  check_file(f, "rows.jsonl", "{\"id\":1,\"v\":1,\"a\":12345}\n{\"id\":2,\"v\":1,\"b\":1}\n");
   obs_records_close(r);
 }
 
@@ -355,6 +372,7 @@ int main(void) {
       JOURNAL_TEST(test_pages),
       JOURNAL_TEST(test_kept_bytes),
       JOURNAL_TEST(test_bad_rows_are_passed_over),
+      JOURNAL_TEST(test_versions),
       JOURNAL_TEST(test_damaged_rows_do_no_harm),
       JOURNAL_TEST(test_torn_row_is_cut_off),
       JOURNAL_TEST(test_turns_over),
