@@ -5,6 +5,7 @@
 #ifndef OBS_JOURNAL_INTERNAL_H
 #define OBS_JOURNAL_INTERNAL_H
 
+#include "base/map.h"
 #include "journal/index.h"
 #include "journal/journal.h"
 #include "jsonl/log.h"
@@ -101,6 +102,26 @@ void obs_journal_group_over(obs_journal *j);
 observer_err obs_journal_group_wipe(obs_journal *j);
 /* One of the two is closed. */
 void obs_journal_group_leave(obs_journal *j);
+/* bad-rows.jsonl during one replay. The file is read at the first bad row only, to know what it has. Starts as
+ * {.journal = j, .file = OBS_JSONL_LOG_CLOSED}. */
+typedef struct {
+  const obs_journal *journal;
+  obs_jsonl_log file;
+  obs_map seen; /* ids of the rows that the file had then */
+  bool opened, full;
+} obs_journal_bad_rows;
+typedef struct {
+  uint64_t segment; /* first seq: the file's name changes when it is rotated */
+  const char *file;
+  uint64_t offset;
+  const char *reason;
+  const char *row;
+  size_t len;
+} obs_journal_bad_row;
+/* True when the row is in the file, now or from before. Failures are logged. */
+bool obs_journal_bad_rows_keep(obs_journal_bad_rows *b, const obs_journal_bad_row *row);
+/* Syncs what was kept and closes. */
+void obs_journal_bad_rows_fini(obs_journal_bad_rows *b);
 /* Syncs the active segment, marks and publishes. Nothing is taken back on failure. */
 observer_err obs_journal_flush(obs_journal *j);
 /* Turns rejected.jsonl over when it is due. */

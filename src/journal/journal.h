@@ -15,7 +15,7 @@
  *   until obs_journal_keep, so that two files are written together or not at all.
  * Failure: a failed append or sync leaves the file as it was before it (truncated back; retried before the next append
  *   when even that fails), so what is in the file is exactly what was reported as written.
- * Formats and their versions are written beside their code (index.c, checkpoint.c, badrows.c, rejected.c). */
+ * Formats and their versions are written beside their code (index.c, checkpoint.c, group.c, aside.c). */
 #ifndef OBS_JOURNAL_JOURNAL_H
 #define OBS_JOURNAL_JOURNAL_H
 

@@ -5,7 +5,6 @@
  * stay what they were. Only what no index covers is judged anew and added to the index: the rows after the checkpoint
  * and segments whose sidecar is missing. */
 #include "base/log.h"
-#include "journal/badrows.h"
 #include "journal/internal.h"
 #include "jsonl/file.h"
 #include "jsonl/lines.h"
@@ -22,7 +21,7 @@ typedef struct {
   obs_journal_row good;
   void *arg;
   obs_journal_replayed *out;
-  obs_badrows aside;
+  obs_journal_bad_rows aside;
 
   /* The segment being read. */
   obs_index *index;
@@ -43,8 +42,8 @@ static void warn_bad(const replay *r, const obs_line_view *row, const char *reas
 }
 
 static bool keep_aside(replay *r, const obs_line_view *row, const char *reason) {
-  obs_badrows_row bad = {r->index->first_seq, r->name, row->offset, reason, row->p, row->len};
-  bool kept = obs_badrows_keep(&r->aside, &bad);
+  obs_journal_bad_row bad = {r->index->first_seq, r->name, row->offset, reason, row->p, row->len};
+  bool kept = obs_journal_bad_rows_keep(&r->aside, &bad);
   r->j->counts.bad_rows_kept += kept; /* nobody else reads it before the replay's end */
   return kept;
 }
@@ -208,15 +207,19 @@ observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_r
                                 obs_journal_replayed *out) {
   assert(!j->replayed);
   *out = (obs_journal_replayed){0};
-  replay r = {.j = j, .from_seq = from_seq, .good = good, .arg = arg, .out = out};
-  obs_badrows_init(&r.aside, j->dir, j->dir_fd);
+  replay r = {.j = j,
+              .from_seq = from_seq,
+              .good = good,
+              .arg = arg,
+              .out = out,
+              .aside = {.journal = j, .file = OBS_JSONL_LOG_CLOSED}};
   observer_err err = OBSERVER_E_OK;
   j->error[0] = 0;
   for (size_t i = 0; i < j->nsegments && err == OBSERVER_E_OK; i++) {
     settle_first_seq(j, i);
     err = replay_segment(&r, i);
   }
-  obs_badrows_fini(&r.aside);
+  obs_journal_bad_rows_fini(&r.aside);
   if (err == OBSERVER_E_OK) finish(j, out);
   return err;
 }

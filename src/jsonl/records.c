@@ -59,6 +59,32 @@ static const obs_jsonl_row *find(const obs_records *r, uint64_t number) {
   return i < r->count && row->number == number ? row : NULL;
 }
 
+/* ---- the version, which is in the file alone ---- */
+
+static const char version[] = ",\"v\":1";
+enum { VERSION_LEN = sizeof(version) - 1 };
+_Static_assert(OBS_RECORDS_VERSION == 1, "the text above has it too");
+
+/* The length of `{"id":N` at the row's begin, behind which the version stands; 0: the row begins otherwise, because
+ * somebody else wrote it. */
+static size_t head_len(const char *row, size_t len) {
+  static const char start[] = "{\"id\":";
+  size_t n = sizeof(start) - 1;
+  if (len <= n || memcmp(row, start, n) != 0) return 0;
+  while (n < len && row[n] >= '0' && row[n] <= '9') n++;
+  return n < len && n >= sizeof(start) && (row[n] == ',' || row[n] == '}') ? n : 0;
+}
+
+/* The row as it stands in the file, with its newline. */
+static void put_row(obs_buf *out, const char *row, size_t len) {
+  size_t head = head_len(row, len);
+  bool has_version = len - head > VERSION_LEN && memcmp(row + head, version, VERSION_LEN) == 0;
+  obs_buf_append(out, row, head);
+  if (head > 0 && !has_version) obs_buf_append(out, version, VERSION_LEN);
+  obs_buf_append(out, row + head, len - head);
+  obs_buf_putc(out, '\n');
+}
+
 /* ---- open ---- */
 
 static observer_err cannot(const obs_records *r, const char *verb, char *text, size_t size) {
@@ -77,15 +103,20 @@ static bool take_row(obs_records *r, const cJSON *row, const obs_line_view *line
   *why = "id: came before";
   if (find(r, number) != NULL) return false;
   if (number >= r->next) r->next = number + 1;
-  const cJSON *version = cJSON_GetObjectItemCaseSensitive(row, "v");
+  const cJSON *v = cJSON_GetObjectItemCaseSensitive(row, "v");
   *why = "v: a later observer wrote this row";
-  if (version != NULL && !(cJSON_IsNumber(version) && version->valuedouble <= OBS_RECORDS_VERSION)) return false;
+  if (v != NULL && !(cJSON_IsNumber(v) && v->valuedouble <= OBS_RECORDS_VERSION)) return false;
   *why = "not a row of this kind";
   if (r->opts.fold != NULL && !r->opts.fold(r->opts.arg, row, why)) return false;
   char *copy = malloc(line->len);
   if (copy == NULL) return true; /* then it is in the file alone */
-  memcpy(copy, line->p, line->len);
-  keep(r, number, copy, (uint32_t)line->len);
+  size_t head = head_len(line->p, line->len), rest = head;
+  if (head > 0 && line->len - head > VERSION_LEN && memcmp(line->p + head, version, VERSION_LEN) == 0 &&
+      (line->p[head + VERSION_LEN] == ',' || line->p[head + VERSION_LEN] == '}'))
+    rest += VERSION_LEN;
+  memcpy(copy, line->p, head);
+  memcpy(copy + head, line->p + rest, line->len - rest);
+  keep(r, number, copy, (uint32_t)(line->len - (rest - head)));
   return true;
 }
 
@@ -198,28 +229,33 @@ void obs_records_close(obs_records *r) {
 
 /* ---- append ---- */
 
-/* `{"id":N,"v":1,` and the members, with the newline. */
+/* `{"id":N,` and the members. */
 static observer_err make_row(uint64_t number, const obs_buf *members, obs_buf *row) {
   if (members->oom) return OBSERVER_E_NOMEM;
   if (members->len > 0 && memchr(members->p, '\n', members->len) != NULL) return OBSERVER_E_INVALID;
-  obs_buf_printf(row, "{\"id\":%" PRIu64 ",\"v\":%d%s", number, OBS_RECORDS_VERSION, members->len > 0 ? "," : "");
+  obs_buf_printf(row, "{\"id\":%" PRIu64 "%s", number, members->len > 0 ? "," : "");
   obs_buf_append(row, members->p, members->len);
-  obs_buf_puts(row, "}\n");
+  obs_buf_putc(row, '}');
   if (row->oom) return OBSERVER_E_NOMEM;
-  return row->len <= OBS_LINE_MAX ? OBSERVER_E_OK : OBSERVER_E_INVALID;
+  return row->len + VERSION_LEN < OBS_LINE_MAX ? OBSERVER_E_OK : OBSERVER_E_INVALID;
 }
 
 /* The new file begins with the rows that are kept, or with what the owner gives. A file that cannot be turned over goes
  * on growing. */
 static void turn_over(obs_records *r) {
-  obs_buf first = {0};
+  obs_buf first = {0}, carried = {0};
   if (r->opts.carry != NULL) {
-    r->opts.carry(r->opts.arg, &first);
-  } else {
-    for (uint32_t i = 0; i < r->count; i++) {
-      obs_buf_append(&first, r->rows[r->first + i].text, r->rows[r->first + i].len);
-      obs_buf_putc(&first, '\n');
+    r->opts.carry(r->opts.arg, &carried);
+    obs_str rows = obs_buf_view(&carried);
+    for (const char *p = rows.p, *end = p + rows.len, *newline; p < end; p = newline + 1) {
+      newline = memchr(p, '\n', (size_t)(end - p));
+      if (newline == NULL) break;
+      put_row(&first, p, (size_t)(newline - p));
     }
+    first.oom = first.oom || carried.oom;
+    obs_buf_fini(&carried);
+  } else {
+    for (uint32_t i = 0; i < r->count; i++) put_row(&first, r->rows[r->first + i].text, r->rows[r->first + i].len);
   }
   if (first.oom) errno = ENOMEM;
   if (!first.oom && obs_jsonl_log_turn(&r->log, &first)) {
@@ -234,8 +270,15 @@ static void turn_over(obs_records *r) {
 
 static bool write_row(obs_records *r, const obs_buf *row) {
   if (r->dir == NULL) return true;
-  if (r->log.size + row->len > r->turn_at) turn_over(r);
-  return obs_jsonl_log_append(&r->log, row);
+  obs_buf line = {0};
+  put_row(&line, row->p, row->len);
+  if (line.oom) errno = ENOMEM;
+  if (!line.oom && r->log.size + line.len > r->turn_at) turn_over(r);
+  bool ok = !line.oom && obs_jsonl_log_append(&r->log, &line);
+  int saved = errno;
+  obs_buf_fini(&line);
+  errno = saved;
+  return ok;
 }
 
 static observer_err append_locked(obs_records *r, const obs_buf *members, obs_buf *row) {
@@ -246,13 +289,12 @@ static observer_err append_locked(obs_records *r, const obs_buf *members, obs_bu
     err = OBSERVER_E_NOMEM;
     why = observer_strerror(err);
   } else if (err == OBSERVER_E_OK && !write_row(r, row)) {
-    err = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? OBSERVER_E_NOSPC : OBSERVER_E_IO;
     why = strerror(errno);
+    err = obs_file_err(errno);
   }
   if (err == OBSERVER_E_OK) {
-    uint32_t len = (uint32_t)row->len - 1;
-    memcpy(copy, row->p, len);
-    keep(r, r->next++, copy, len);
+    memcpy(copy, row->p, row->len);
+    keep(r, r->next++, copy, (uint32_t)row->len);
     r->counts.rows++;
     r->failing = false;
     return OBSERVER_E_OK;

@@ -2,7 +2,7 @@
  * too.
  *
  * append: rows whole or absent (log.h), written and synced before it returns OK. Append puts the row's number (from 1)
- *   and the format's version first: `"id":N,"v":1`.
+ *   and the format's version first: `"id":N,"v":1`; the views leave the version out.
  * open: gives every row to `fold`, oldest first. A torn last row is cut off; a row that is no JSON object, or that the
  *   fold refuses, is counted, logged with file and line, and ignored.
  * Bounded: the file is turned over to NAME.1.jsonl at `turn_bytes`; in memory are the last `kept` rows, at most

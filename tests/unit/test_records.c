@@ -93,8 +93,7 @@ static void test_rows_come_back(void **state) {
   r = open_records(&opts);
   assert_string_equal(o.seen, "1 2 3 ");
   assert_int_equal(obs_records_next(r), 4);
-  check_page(r, NULL, NULL, 0, 10, "[{\"id\":3,\"v\":1,\"b\":[1,2]},{\"id\":2,\"v\":1},{\"id\":1,\"v\":1,\"a\":\"x\"}]",
-             0);
+  check_page(r, NULL, NULL, 0, 10, "[{\"id\":3,\"b\":[1,2]},{\"id\":2},{\"id\":1,\"a\":\"x\"}]", 0);
   check_counts(r, 3, 0, 0);
   obs_records_close(r);
 }
@@ -113,15 +112,15 @@ static void test_pages(void **state) {
   unsigned asked = 0;
   check_page(r, NULL, NULL, 0, 3, "[]", 0);
   for (unsigned n = 1; n <= 40; n++) must_add(r, "", n);
-  check_page(r, NULL, NULL, 0, 3, "[{\"id\":40,\"v\":1},{\"id\":39,\"v\":1},{\"id\":38,\"v\":1}]", 38);
-  check_page(r, NULL, NULL, 38, 3, "[{\"id\":37,\"v\":1},{\"id\":36,\"v\":1},{\"id\":35,\"v\":1}]", 0);
+  check_page(r, NULL, NULL, 0, 3, "[{\"id\":40},{\"id\":39},{\"id\":38}]", 38);
+  check_page(r, NULL, NULL, 38, 3, "[{\"id\":37},{\"id\":36},{\"id\":35}]", 0);
   check_page(r, NULL, NULL, 35, 3, "[]", 0);
   check_page(r, NULL, NULL, 0, 0, "[]", 0);
-  check_page(r, is_even, &asked, 40, 1, "[{\"id\":38,\"v\":1}]", 38);
-  check_page(r, is_even, &asked, 38, 1, "[{\"id\":36,\"v\":1}]", 0);
+  check_page(r, is_even, &asked, 40, 1, "[{\"id\":38}]", 38);
+  check_page(r, is_even, &asked, 38, 1, "[{\"id\":36}]", 0);
   assert_int_equal(asked, 4 + 3);
   assert_true(obs_records_one(r, 35, &out));
-  assert_memory_equal(out.p, "{\"id\":35,\"v\":1}", 15);
+  assert_memory_equal(out.p, "{\"id\":35}", 9);
   assert_false(obs_records_one(r, 34, &out));
   assert_false(obs_records_one(r, 41, &out));
   obs_buf_fini(&out);
@@ -133,20 +132,20 @@ static void test_kept_bytes(void **state) {
   fixture *f = *state;
   owner o = {.seen = ""};
   obs_records_opts opts = plain(f, &o);
-  opts.kept_bytes = 52;
+  opts.kept_bytes = 40;
   obs_records *r = open_records(&opts);
   must_add(r, "\"a\":123456", 1);
   must_add(r, "\"a\":123456", 2);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":2,\"v\":1,\"a\":123456},{\"id\":1,\"v\":1,\"a\":123456}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":2,\"a\":123456},{\"id\":1,\"a\":123456}]", 0);
   must_add(r, "\"a\":123456", 3);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"v\":1,\"a\":123456},{\"id\":2,\"v\":1,\"a\":123456}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"a\":123456},{\"id\":2,\"a\":123456}]", 0);
   must_add(r, "\"text\":\"0123456789012345678901234567890123456789\"", 4);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"v\":1,\"a\":123456},{\"id\":2,\"v\":1,\"a\":123456}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"a\":123456},{\"id\":2,\"a\":123456}]", 0);
   obs_records_close(r);
   r = open_records(&opts);
   assert_string_equal(o.seen, "1 2 3 4 ");
   assert_int_equal(obs_records_next(r), 5);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"v\":1,\"a\":123456},{\"id\":2,\"v\":1,\"a\":123456}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":3,\"a\":123456},{\"id\":2,\"a\":123456}]", 0);
   obs_records_close(r);
 }
 
@@ -169,7 +168,7 @@ static void test_bad_rows_are_passed_over(void **state) {
   assert_string_equal(o.seen, "1 3 ");
   check_counts(r, 2, 8, 0);
   must_add(r, "", 6);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":6,\"v\":1}, {\"k\":1, \"id\":3} ,{\"id\":1}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":6}, {\"k\":1, \"id\":3} ,{\"id\":1}]", 0);
   obs_records_close(r);
 }
 
@@ -203,7 +202,7 @@ static void test_damaged_rows_do_no_harm(void **state) {
   assert_string_equal(o.seen, "1 7 ");
   check_counts(r, 2, 4, 0);
   must_add(r, "", 8);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":8,\"v\":1},{\"id\":7}\r,{\"id\":1}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":8},{\"id\":7}\r,{\"id\":1}]", 0);
   obs_records_close(r);
 }
 
@@ -250,7 +249,7 @@ static void test_turns_over(void **state) {
   assert_true(size_of(path(f, "rows.jsonl")) <= 168);
   r = open_records(&opts);
   assert_int_equal(obs_records_next(r), 31);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":30,\"v\":1,\"a\":1},{\"id\":29,\"v\":1,\"a\":1}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":30,\"a\":1},{\"id\":29,\"a\":1}]", 0);
   obs_records_close(r);
   assert_int_equal(size_of(path(f, "rows.jsonl.new")), 0);
   assert_int_equal(size_of(path(f, "rows.1.jsonl.new")), 0);
@@ -265,13 +264,14 @@ static void test_owner_carries(void **state) {
   opts.carry = carry;
   obs_records *r = open_records(&opts);
   for (unsigned n = 1; n <= 5; n++) must_add(r, "\"a\":1", n);
-  check_file(f, "rows.jsonl", "{\"id\":4,\"of\":\"b\"}\n{\"id\":2,\"of\":\"a\"}\n{\"id\":5,\"v\":1,\"a\":1}\n");
+  check_file(f, "rows.jsonl",
+             "{\"id\":4,\"v\":1,\"of\":\"b\"}\n{\"id\":2,\"v\":1,\"of\":\"a\"}\n{\"id\":5,\"v\":1,\"a\":1}\n");
   obs_records_close(r);
   opts.kept = 9;
   r = open_records(&opts);
   assert_string_equal(o.seen, "4 2 5 ");
   assert_int_equal(obs_records_next(r), 6);
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":5,\"v\":1,\"a\":1},{\"id\":4,\"of\":\"b\"},{\"id\":2,\"of\":\"a\"}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":5,\"a\":1},{\"id\":4,\"of\":\"b\"},{\"id\":2,\"of\":\"a\"}]", 0);
   obs_records_close(r);
 }
 
@@ -320,7 +320,7 @@ static void test_failed_sync(void **state) {
   assert_int_equal(add(r, "\"lost\":true", NULL), OBSERVER_E_IO);
   sync_fails = false;
   check_file(f, "rows.jsonl", "{\"id\":1,\"v\":1}\n");
-  check_page(r, NULL, NULL, 0, 9, "[{\"id\":1,\"v\":1}]", 0);
+  check_page(r, NULL, NULL, 0, 9, "[{\"id\":1}]", 0);
   must_add(r, "", 2);
   check_file(f, "rows.jsonl", "{\"id\":1,\"v\":1}\n{\"id\":2,\"v\":1}\n");
   check_counts(r, 2, 0, 2);
