@@ -26,8 +26,8 @@ void obs_journal_publish(obs_journal *j) {
 
 void obs_journal_set_mark(obs_journal *j) {
   const obs_index *x = &obs_journal_active(j)->index;
-  j->mark = (obs_journal_mark){.end = x->indexed, .rows = x->rows, .nblocks = x->nblocks};
-  if (x->nblocks > 0) j->mark.last = x->blocks[x->nblocks - 1];
+  j->mark = (obs_journal_mark){.end = x->indexed, .rows = x->rows, .nblocks = x->blocks.n};
+  if (x->blocks.n > 0) j->mark.last = x->blocks.at[x->blocks.n - 1];
 }
 
 void obs_journal_cut(obs_journal *j) {
@@ -62,8 +62,8 @@ void obs_journal_take_back(obs_journal *j) {
   pthread_mutex_lock(&j->lock);
   x->indexed = j->mark.end;
   x->rows = j->mark.rows;
-  x->nblocks = j->mark.nblocks;
-  if (x->nblocks > 0) x->blocks[x->nblocks - 1] = j->mark.last;
+  x->blocks.n = j->mark.nblocks;
+  if (x->blocks.n > 0) x->blocks.at[x->blocks.n - 1] = j->mark.last;
   pthread_mutex_unlock(&j->lock);
   atomic_store_explicit(&j->next_seq, obs_index_next_seq(x), memory_order_release);
   j->pending = false;
@@ -92,14 +92,6 @@ static bool swap_files(obs_journal *j, const char *rotated, int *fd) {
   return false;
 }
 
-static bool reserve_segment(obs_journal *j) {
-  pthread_mutex_lock(&j->lock);
-  obs_journal_segment *more = reallocarray(j->segments, j->nsegments + 1, sizeof(*more));
-  if (more != NULL) j->segments = more;
-  pthread_mutex_unlock(&j->lock);
-  return more != NULL;
-}
-
 /* The active segment becomes a rotated one, `fd` the active one's file. */
 static void take_over(obs_journal *j, int fd) {
   pthread_mutex_lock(&j->lock);
@@ -117,25 +109,25 @@ static void take_over(obs_journal *j, int fd) {
 }
 
 /* A rotation that fails is no reason not to record: the segment grows and the next append tries again. */
-static void rotation_failed(obs_journal *j, const char *name) {
-  if (!j->rotation_failed) {
-    obs_log_warn("journal", "rotate %s/%s to %s: %s (recording goes on in the same file)", j->dir, j->name, name,
-                 strerror(errno));
-  }
-  j->rotation_failed = true;
-}
-
 static observer_err rotate(obs_journal *j) {
   if (j->pending && j->opts.fsync != OBS_FSYNC_NEVER) {
     observer_err err = obs_journal_flush(j);
     if (err != OBSERVER_E_OK) return err;
   }
-  if (!reserve_segment(j)) return obs_journal_fail_nomem(j, "rotate");
+  pthread_mutex_lock(&j->lock);
+  obs_journal_segment *more = reallocarray(j->segments, j->nsegments + 1, sizeof(*more));
+  if (more != NULL) j->segments = more;
+  pthread_mutex_unlock(&j->lock);
+  if (more == NULL) return obs_journal_fail_nomem(j, "rotate");
   obs_journal_file_name name;
   obs_journal_rotated_name(j, obs_journal_active(j)->index.first_seq, name);
   int fd;
   if (!swap_files(j, name, &fd)) {
-    rotation_failed(j, name);
+    if (!j->rotation_failed) {
+      obs_log_warn("journal", "rotate %s/%s to %s: %s (recording goes on in the same file)", j->dir, j->name, name,
+                   strerror(errno));
+    }
+    j->rotation_failed = true;
     return OBSERVER_E_OK;
   }
   take_over(j, fd);
@@ -143,12 +135,6 @@ static observer_err rotate(obs_journal *j) {
   j->dir_dirty = true;
   obs_journal_save_sidecar(j, j->nsegments - 2);
   return OBSERVER_E_OK;
-}
-
-static size_t total(const struct iovec *iov, uint32_t niov) {
-  size_t n = 0;
-  for (uint32_t i = 0; i < niov; i++) n += iov[i].iov_len;
-  return n;
 }
 
 /* Never a segment without rows: the next one would have the same first seq, and so the same name. Nor one that a note
@@ -174,8 +160,21 @@ observer_err obs_journal_make_ready(obs_journal *j, size_t len) {
   return room ? OBSERVER_E_OK : obs_journal_fail_nomem(j, "write");
 }
 
-static void account(obs_journal *j, size_t len, uint64_t rows, int64_t min_ms, int64_t max_ms) {
+observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov, uint64_t rows, int64_t min_ms,
+                                int64_t max_ms) {
+  assert(j->replayed);
+  size_t len = 0;
+  for (uint32_t i = 0; i < niov; i++) len += iov[i].iov_len;
+  if (len == 0) return OBSERVER_E_OK;
+  observer_err err = obs_journal_make_ready(j, len);
+  if (err != OBSERVER_E_OK) return err;
   obs_index *x = &obs_journal_active(j)->index;
+  if (!obs_file_write_at(j->fd, iov, niov, x->indexed)) {
+    err = obs_journal_fail(j, "write", j->name);
+    obs_journal_cut(j);
+    if (j->opts.beside) obs_journal_group_over(j);
+    return err;
+  }
   pthread_mutex_lock(&j->lock);
   bool extended = obs_index_extend(x, j->opts.block_bytes, x->indexed + len, rows, min_ms, max_ms);
   assert(extended); /* obs_journal_make_ready made room */
@@ -189,22 +188,6 @@ static void account(obs_journal *j, size_t len, uint64_t rows, int64_t min_ms, i
   atomic_store_explicit(&j->next_seq, obs_index_next_seq(x), memory_order_release);
   if (!j->pending) j->pending_since_ms = obs_clock_mono_ms();
   j->pending = true;
-}
-
-observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov, uint64_t rows, int64_t min_ms,
-                                int64_t max_ms) {
-  assert(j->replayed);
-  size_t len = total(iov, niov);
-  if (len == 0) return OBSERVER_E_OK;
-  observer_err err = obs_journal_make_ready(j, len);
-  if (err != OBSERVER_E_OK) return err;
-  if (!obs_file_write_at(j->fd, iov, niov, obs_journal_active(j)->index.indexed)) {
-    err = obs_journal_fail(j, "write", j->name);
-    obs_journal_cut(j);
-    if (j->opts.beside) obs_journal_group_over(j);
-    return err;
-  }
-  account(j, len, rows, min_ms, max_ms);
   return OBSERVER_E_OK;
 }
 
@@ -242,17 +225,13 @@ observer_err obs_journal_sync(obs_journal *j) {
 
 /* ---- retention: the oldest segments go, the active one always stays ---- */
 
-static uint64_t rotated_bytes(const obs_journal *j) {
-  uint64_t n = 0;
-  for (size_t i = 0; i + 1 < j->nsegments; i++) n += j->segments[i].size;
-  return n;
-}
-
 static bool oldest_must_go(const obs_journal *j, int64_t now_ms) {
   if (j->nsegments < 2) return false;
   const obs_journal_opts *o = &j->opts;
   if (o->retain_segments > 0 && j->nsegments - 1 > o->retain_segments) return true;
-  if (o->retain_bytes > 0 && rotated_bytes(j) > o->retain_bytes) return true;
+  uint64_t rotated = 0;
+  for (size_t i = 0; i + 1 < j->nsegments; i++) rotated += j->segments[i].size;
+  if (o->retain_bytes > 0 && rotated > o->retain_bytes) return true;
   if (o->retain_seconds == 0 || o->retain_seconds > INT64_MAX / 1000) return false;
   int64_t newest = j->segments[0].index.max_ms, kept = (int64_t)o->retain_seconds * 1000;
   return newest < now_ms - kept;

@@ -20,32 +20,20 @@ void obs_index_init(obs_index *x, uint64_t first_seq) {
 }
 
 void obs_index_fini(obs_index *x) {
-  free(x->blocks);
-  free(x->bad);
+  OBS_VEC_FINI(&x->blocks);
+  OBS_VEC_FINI(&x->bad);
   *x = (obs_index){0};
 }
 
-/* The array, with room for one more; NULL when there is no memory. */
-static void *grown(void *array, size_t *cap, size_t used, size_t size) {
-  if (array != NULL && used < *cap) return array;
-  size_t more = *cap == 0 ? 16 : *cap * 2;
-  void *p = reallocarray(array, more, size);
-  if (p != NULL) *cap = more;
-  return p;
-}
-
 bool obs_index_reserve(obs_index *x) {
-  obs_index_block *p = grown(x->blocks, &x->blocks_cap, x->nblocks, sizeof(*p));
-  if (p == NULL) return false;
-  x->blocks = p;
-  return true;
+  return OBS_VEC_RESERVE(&x->blocks, x->blocks.n + 1);
 }
 
 bool obs_index_extend(obs_index *x, uint32_t block_bytes, uint64_t end, uint64_t rows, int64_t min_ms, int64_t max_ms) {
-  obs_index_block *last = x->nblocks == 0 ? NULL : &x->blocks[x->nblocks - 1];
+  obs_index_block *last = x->blocks.n == 0 ? NULL : &x->blocks.at[x->blocks.n - 1];
   if (last == NULL || (x->indexed > last->offset && end - last->offset > block_bytes)) {
-    if (!obs_index_reserve(x)) return false;
-    last = &x->blocks[x->nblocks++];
+    last = OBS_VEC_PUSH(&x->blocks);
+    if (last == NULL) return false;
     *last = (obs_index_block){obs_index_next_seq(x), x->indexed, INT64_MAX, INT64_MIN};
   }
   if (rows > 0) {
@@ -60,23 +48,19 @@ bool obs_index_extend(obs_index *x, uint32_t block_bytes, uint64_t end, uint64_t
 }
 
 bool obs_index_extend_bad(obs_index *x, uint32_t block_bytes, uint64_t from, uint64_t end) {
-  obs_index_span *p = grown(x->bad, &x->bad_cap, x->nbad, sizeof(*p));
-  if (p == NULL) return false;
-  x->bad = p;
-  if (!obs_index_extend(x, block_bytes, end, 0, 0, 0)) return false;
-  if (x->nbad > 0 && x->bad[x->nbad - 1].to == from) {
-    x->bad[x->nbad - 1].to = end;
-  } else {
-    x->bad[x->nbad++] = (obs_index_span){from, end};
-  }
+  if (!OBS_VEC_RESERVE(&x->bad, x->bad.n + 1) || !obs_index_extend(x, block_bytes, end, 0, 0, 0)) return false;
+  if (x->bad.n > 0 && x->bad.at[x->bad.n - 1].to == from)
+    x->bad.at[x->bad.n - 1].to = end;
+  else
+    x->bad.at[x->bad.n++] = (obs_index_span){from, end};
   return true;
 }
 
 size_t obs_index_below(const obs_index *x, uint64_t seq) {
-  size_t low = 0, high = x->nblocks;
+  size_t low = 0, high = x->blocks.n;
   while (low < high) {
     size_t mid = low + (high - low) / 2;
-    if (x->blocks[mid].first_seq < seq) {
+    if (x->blocks.at[mid].first_seq < seq) {
       low = mid + 1;
     } else {
       high = mid;
@@ -86,10 +70,10 @@ size_t obs_index_below(const obs_index *x, uint64_t seq) {
 }
 
 size_t obs_index_bad_before(const obs_index *x, uint64_t offset) {
-  size_t low = 0, high = x->nbad;
+  size_t low = 0, high = x->bad.n;
   while (low < high) {
     size_t mid = low + (high - low) / 2;
-    if (x->bad[mid].to <= offset) {
+    if (x->bad.at[mid].to <= offset) {
       low = mid + 1;
     } else {
       high = mid;
@@ -100,7 +84,7 @@ size_t obs_index_bad_before(const obs_index *x, uint64_t offset) {
 
 bool obs_index_is_bad(const obs_index *x, uint64_t offset) {
   size_t i = obs_index_bad_before(x, offset);
-  return i < x->nbad && x->bad[i].from <= offset;
+  return i < x->bad.n && x->bad.at[i].from <= offset;
 }
 
 void obs_index_put_u64(obs_buf *b, uint64_t v) {
@@ -131,39 +115,18 @@ bool obs_index_checksum_ok(const char *p, size_t n) {
 }
 
 void obs_index_encode(const obs_index *x, obs_buf *out) {
-  const uint64_t head[] = {x->first_seq, x->rows, x->indexed, x->nblocks, x->nbad};
+  const uint64_t head[] = {x->first_seq, x->rows, x->indexed, x->blocks.n, x->bad.n};
   for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++) obs_index_put_u64(out, head[i]);
-  for (size_t i = 0; i < x->nblocks; i++) {
-    obs_index_put_u64(out, x->blocks[i].first_seq);
-    obs_index_put_u64(out, x->blocks[i].offset);
-    obs_index_put_u64(out, (uint64_t)x->blocks[i].min_ms);
-    obs_index_put_u64(out, (uint64_t)x->blocks[i].max_ms);
+  for (size_t i = 0; i < x->blocks.n; i++) {
+    obs_index_put_u64(out, x->blocks.at[i].first_seq);
+    obs_index_put_u64(out, x->blocks.at[i].offset);
+    obs_index_put_u64(out, (uint64_t)x->blocks.at[i].min_ms);
+    obs_index_put_u64(out, (uint64_t)x->blocks.at[i].max_ms);
   }
-  for (size_t i = 0; i < x->nbad; i++) {
-    obs_index_put_u64(out, x->bad[i].from);
-    obs_index_put_u64(out, x->bad[i].to);
+  for (size_t i = 0; i < x->bad.n; i++) {
+    obs_index_put_u64(out, x->bad.at[i].from);
+    obs_index_put_u64(out, x->bad.at[i].to);
   }
-}
-
-static bool take_blocks(obs_index *x, const char **p, size_t *left) {
-  for (size_t i = 0; i < x->nblocks; i++) {
-    obs_index_block *b = &x->blocks[i];
-    uint64_t min_ms, max_ms;
-    if (!obs_index_take_u64(p, left, &b->first_seq) || !obs_index_take_u64(p, left, &b->offset)) return false;
-    if (!obs_index_take_u64(p, left, &min_ms) || !obs_index_take_u64(p, left, &max_ms)) return false;
-    b->min_ms = (int64_t)min_ms;
-    b->max_ms = (int64_t)max_ms;
-    if (b->min_ms < x->min_ms) x->min_ms = b->min_ms;
-    if (b->max_ms > x->max_ms) x->max_ms = b->max_ms;
-  }
-  return true;
-}
-
-static bool take_bad(obs_index *x, const char **p, size_t *left) {
-  for (size_t i = 0; i < x->nbad; i++) {
-    if (!obs_index_take_u64(p, left, &x->bad[i].from) || !obs_index_take_u64(p, left, &x->bad[i].to)) return false;
-  }
-  return true;
 }
 
 observer_err obs_index_decode(obs_index *x, const char **p, size_t *left) {
@@ -171,19 +134,30 @@ observer_err obs_index_decode(obs_index *x, const char **p, size_t *left) {
   for (size_t i = 0; i < 5; i++) {
     if (!obs_index_take_u64(p, left, &head[i])) return OBSERVER_E_CORRUPT;
   }
-  if (head[3] > *left / 32 || head[4] > (*left - head[3] * 32) / 16) return OBSERVER_E_CORRUPT;
+  uint64_t nblocks = head[3], nbad = head[4];
+  if (nblocks > *left / 32 || nbad > (*left - nblocks * 32) / 16 || nblocks > UINT32_MAX || nbad > UINT32_MAX)
+    return OBSERVER_E_CORRUPT;
   obs_index y;
   obs_index_init(&y, head[0]);
   y.rows = head[1];
   y.indexed = head[2];
-  y.nblocks = y.blocks_cap = head[3];
-  y.nbad = y.bad_cap = head[4];
-  if (y.nblocks > 0) y.blocks = calloc(y.nblocks, sizeof(obs_index_block));
-  if (y.nbad > 0) y.bad = calloc(y.nbad, sizeof(obs_index_span));
-  bool room = (y.nblocks == 0 || y.blocks != NULL) && (y.nbad == 0 || y.bad != NULL);
-  if (!room || !take_blocks(&y, p, left) || !take_bad(&y, p, left)) {
+  if (!OBS_VEC_RESERVE(&y.blocks, (uint32_t)nblocks) || !OBS_VEC_RESERVE(&y.bad, (uint32_t)nbad)) {
     obs_index_fini(&y);
-    return room ? OBSERVER_E_CORRUPT : OBSERVER_E_NOMEM;
+    return OBSERVER_E_NOMEM;
+  }
+  /* `left` was looked at above: nothing more is missing. */
+  for (; y.blocks.n < nblocks; y.blocks.n++) {
+    uint64_t v[4] = {0};
+    for (size_t i = 0; i < 4; i++) (void)obs_index_take_u64(p, left, &v[i]);
+    obs_index_block *b = &y.blocks.at[y.blocks.n];
+    *b = (obs_index_block){v[0], v[1], (int64_t)v[2], (int64_t)v[3]};
+    if (b->min_ms < y.min_ms) y.min_ms = b->min_ms;
+    if (b->max_ms > y.max_ms) y.max_ms = b->max_ms;
+  }
+  for (; y.bad.n < nbad; y.bad.n++) {
+    obs_index_span *bad = &y.bad.at[y.bad.n];
+    (void)obs_index_take_u64(p, left, &bad->from);
+    (void)obs_index_take_u64(p, left, &bad->to);
   }
   obs_index_fini(x);
   *x = y;

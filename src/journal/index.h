@@ -8,6 +8,7 @@
 #define OBS_JOURNAL_INDEX_H
 
 #include "base/buf.h"
+#include "base/vec.h"
 
 #include <observer/error.h>
 #include <stdbool.h>
@@ -30,10 +31,8 @@ typedef struct {
   uint64_t rows;      /* good ones in [0, indexed) */
   uint64_t indexed;
   int64_t min_ms, max_ms; /* never narrower than the blocks' */
-  obs_index_block *blocks;
-  size_t nblocks, blocks_cap;
-  obs_index_span *bad;
-  size_t nbad, bad_cap;
+  OBS_VEC(obs_index_block) blocks;
+  OBS_VEC(obs_index_span) bad;
 } obs_index;
 
 void obs_index_init(obs_index *x, uint64_t first_seq);

@@ -233,16 +233,6 @@ static observer_err open_active(obs_journal *j) {
   return add_segment(j, j->name, j->fd, active_first_seq(j));
 }
 
-static observer_err open_all(obs_journal *j) {
-  observer_err err = set_names(j);
-  if (err == OBSERVER_E_OK) err = open_dir(j);
-  if (err == OBSERVER_E_OK && !j->opts.beside) err = take_lock(j);
-  if (err == OBSERVER_E_OK && !j->opts.beside) err = list_rotated(j); /* a journal beside another is not rotated */
-  if (err == OBSERVER_E_OK) err = open_active(j);
-  if (err == OBSERVER_E_OK && !j->opts.beside) err = obs_journal_group_settle(j);
-  return err;
-}
-
 observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, char *error_text, size_t error_size) {
   *out = NULL;
   obs_journal *j = calloc(1, sizeof(*j));
@@ -258,7 +248,12 @@ observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, c
   j->rejected = OBS_JSONL_LOG_CLOSED;
   j->datasync = fdatasync;
   j->truncate = ftruncate;
-  observer_err err = open_all(j);
+  observer_err err = set_names(j);
+  if (err == OBSERVER_E_OK) err = open_dir(j);
+  if (err == OBSERVER_E_OK && !j->opts.beside) err = take_lock(j);
+  if (err == OBSERVER_E_OK && !j->opts.beside) err = list_rotated(j); /* a journal beside another is not rotated */
+  if (err == OBSERVER_E_OK) err = open_active(j);
+  if (err == OBSERVER_E_OK && !j->opts.beside) err = obs_journal_group_settle(j);
   if (err != OBSERVER_E_OK) {
     (void)snprintf(error_text, error_size, "%s", j->error);
     obs_journal_close(j);

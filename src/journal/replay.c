@@ -62,12 +62,12 @@ static bool ask(replay *r, const obs_line_view *row, int64_t *time_ms, const cha
 /* A row that an index has already judged. */
 static void take_known(replay *r, const obs_line_view *row) {
   const obs_index *x = r->index;
-  for (; r->block < x->nblocks && x->blocks[r->block].offset <= row->offset; r->block++) {
-    r->seq = x->blocks[r->block].first_seq;
+  for (; r->block < x->blocks.n && x->blocks.at[r->block].offset <= row->offset; r->block++) {
+    r->seq = x->blocks.at[r->block].first_seq;
   }
   if (obs_line_blank(row->p, row->len)) return;
   bool bad = obs_index_is_bad(x, row->offset);
-  if (bad || r->seq >= (r->block < x->nblocks ? x->blocks[r->block].first_seq : obs_index_next_seq(x))) {
+  if (bad || r->seq >= (r->block < x->blocks.n ? x->blocks.at[r->block].first_seq : obs_index_next_seq(x))) {
     r->out->bad_rows++;
     warn_bad(r, row, bad ? "found bad before" : "not there when it was indexed");
     return;
@@ -82,14 +82,6 @@ static void take_known(replay *r, const obs_line_view *row) {
     (void)keep_aside(r, row, reason); /* has said why not */
   }
   r->seq++;
-}
-
-/* The last row has its end but not its newline. */
-static observer_err complete(replay *r, const obs_line_view *row) {
-  struct iovec iov = {"\n", 1};
-  if (!obs_file_write_at(r->j->fd, &iov, 1, row->next)) return obs_journal_fail(r->j, "write", r->name);
-  if (r->j->datasync(r->j->fd) != 0) return obs_journal_fail(r->j, "sync", r->name);
-  return OBSERVER_E_OK;
 }
 
 static observer_err cut_torn(replay *r, const obs_line_view *row) {
@@ -124,9 +116,10 @@ static observer_err take_new(replay *r, const obs_line_view *row) {
   r->seq = obs_index_next_seq(r->index);
   if (!ask(r, row, &time_ms, &reason)) return unfinished ? cut_torn(r, row) : take_bad(r, row, reason);
   r->out->rows++;
-  if (unfinished) {
-    observer_err err = complete(r, row);
-    if (err != OBSERVER_E_OK) return err;
+  if (unfinished) { /* the last row has its end but not its newline */
+    struct iovec iov = {"\n", 1};
+    if (!obs_file_write_at(r->j->fd, &iov, 1, row->next)) return obs_journal_fail(r->j, "write", r->name);
+    if (r->j->datasync(r->j->fd) != 0) return obs_journal_fail(r->j, "sync", r->name);
   }
   return extend(r, row->next + unfinished, 1, time_ms) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
@@ -156,13 +149,13 @@ static uint64_t start(replay *r) {
   const obs_index *x = r->index;
   r->known = x->indexed;
   r->line = 0;
-  r->block = x->nblocks;
+  r->block = x->blocks.n;
   r->seq = obs_index_next_seq(x);
-  if (r->from_seq >= r->seq || x->nblocks == 0) return x->indexed;
+  if (r->from_seq >= r->seq || x->blocks.n == 0) return x->indexed;
   size_t below = obs_index_below(x, r->from_seq + 1);
   r->block = below == 0 ? 0 : below - 1;
-  r->seq = x->blocks[r->block].first_seq;
-  return x->blocks[r->block].offset;
+  r->seq = x->blocks.at[r->block].first_seq;
+  return x->blocks.at[r->block].offset;
 }
 
 static observer_err replay_segment(replay *r, size_t i) {
@@ -192,17 +185,6 @@ static void settle_first_seq(obs_journal *j, size_t i) {
   obs_log_warn("journal", "%s/%s begins at seq %" PRIu64 ", expected %" PRIu64, j->dir, name, *first, expected);
 }
 
-static void finish(obs_journal *j, const obs_journal_replayed *out) {
-  obs_journal_set_mark(j);
-  obs_journal_publish(j);
-  pthread_mutex_lock(&j->lock);
-  j->replayed = true;
-  j->counts.bad_rows = out->bad_rows;
-  pthread_mutex_unlock(&j->lock);
-  uint64_t next = obs_index_next_seq(&obs_journal_active(j)->index);
-  atomic_store_explicit(&j->next_seq, next, memory_order_release);
-}
-
 observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_row good, void *arg,
                                 obs_journal_replayed *out) {
   assert(!j->replayed);
@@ -220,6 +202,14 @@ observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_r
     err = replay_segment(&r, i);
   }
   obs_journal_bad_rows_fini(&r.aside);
-  if (err == OBSERVER_E_OK) finish(j, out);
-  return err;
+  if (err != OBSERVER_E_OK) return err;
+  obs_journal_set_mark(j);
+  obs_journal_publish(j);
+  pthread_mutex_lock(&j->lock);
+  j->replayed = true;
+  j->counts.bad_rows = out->bad_rows;
+  pthread_mutex_unlock(&j->lock);
+  uint64_t next = obs_index_next_seq(&obs_journal_active(j)->index);
+  atomic_store_explicit(&j->next_seq, next, memory_order_release);
+  return OBSERVER_E_OK;
 }

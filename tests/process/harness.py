@@ -525,6 +525,18 @@ class Daemon:
         return rows
 
 
+def learning_rows(daemon, name):
+    """Rows of a file of the learning loops, whole lines, each of version 1; without the version, as the routes have them."""
+    path = os.path.join(daemon.data_dir, name)
+    if not os.path.exists(path):
+        return []
+    with open(path, "rb") as f:
+        rows = [json.loads(line) for line in f.read().split(b"\n")[:-1]]
+    for row in rows:
+        assert list(row)[:2] == ["id", "v"] and row.pop("v") == 1, row
+    return rows
+
+
 def journal_segments(data_dir):
     rotated = [p for p in glob.glob(os.path.join(data_dir, "ops-*.jsonl"))
                if re.fullmatch(r"ops-\d+\.jsonl", os.path.basename(p))]

@@ -1,24 +1,14 @@
 """The error analyser of a real observerd without a model: what is written (analyses.jsonl), what the gateway and the
 feed are told, and that nothing is analysed twice, also after kill -9."""
 
-import json
-import os
 
 from feed_client import Follower
-from harness import SLOW, DaemonTest, Sub, main, wait_until
+from harness import SLOW, DaemonTest, Sub, learning_rows, main, wait_until
 from model_server import ModelServer
 
 
 def failure(endpoint="/v1/chat", error="upstream refused the connection", **fields):
     return {"endpoint": endpoint, "input_summary": "ask", "success": False, "output_summary": "failed", "error": error, **fields}
-
-
-def rows_of(daemon, name):
-    path = os.path.join(daemon.data_dir, name)
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as f:
-        return [json.loads(line) for line in f.read().split("\n")[:-1]]
 
 
 class AnalysesTest(DaemonTest):
@@ -39,7 +29,7 @@ class AnalysesTest(DaemonTest):
     def analysed(self, daemon, n, scope="cluster"):
         """Waits for the n-th analysis; returns all."""
         def enough():
-            rows = [r for r in rows_of(daemon, "analyses.jsonl") if r["scope"] == scope]
+            rows = [r for r in learning_rows(daemon, "analyses.jsonl") if r["scope"] == scope]
             return rows if len(rows) >= n else None
         rows = wait_until(enough, 20, "%d analyses" % n)
         self.assertEqual(len(rows), n)
@@ -47,7 +37,7 @@ class AnalysesTest(DaemonTest):
 
     def one(self, daemon, ops):
         """Records ops of one cluster and returns its analysis."""
-        before = len([r for r in rows_of(daemon, "analyses.jsonl") if r["scope"] == "cluster"])
+        before = len([r for r in learning_rows(daemon, "analyses.jsonl") if r["scope"] == "cluster"])
         self.post(daemon, ops)
         return self.analysed(daemon, before + 1)[-1]
 

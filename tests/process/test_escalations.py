@@ -2,10 +2,9 @@
 twice for an episode, and that a team that fails or hangs harms nothing."""
 
 import json
-import os
 
 from feed_client import Follower
-from harness import SLOW, DaemonTest, Sub, main, wait_until
+from harness import SLOW, DaemonTest, Sub, learning_rows, main, wait_until
 from model_server import ModelServer
 
 RUN = "/api/run"
@@ -28,11 +27,7 @@ class EscalationsTest(DaemonTest):
         self.assertEqual(answer.status, 200, answer)
 
     def rows(self, daemon):
-        path = os.path.join(daemon.data_dir, "escalations.jsonl")
-        if not os.path.exists(path):
-            return []
-        with open(path, encoding="utf-8") as f:
-            return [json.loads(line) for line in f.read().split("\n")[:-1]]
+        return learning_rows(daemon, "escalations.jsonl")
 
     def escalated(self, daemon, n):
         rows = wait_until(lambda: self.rows(daemon) if len(self.rows(daemon)) >= n else None, 20, "%d escalations" % n)

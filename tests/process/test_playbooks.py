@@ -11,7 +11,7 @@ import time
 from urllib.parse import quote
 
 from feed_client import Follower
-from harness import DaemonTest, main, wait_until
+from harness import DaemonTest, learning_rows, main, wait_until
 from model_server import ModelServer
 from taught import get, post, wait_cycles
 
@@ -42,10 +42,7 @@ def wait_entry(daemon, version=1, **params):
 
 
 def rows(daemon):
-    with open(os.path.join(daemon.data_dir, "playbooks.jsonl"), "rb") as f:
-        lines = f.read().split(b"\n")
-    assert lines[-1] == b""
-    return [json.loads(line) for line in lines[:-1]]
+    return learning_rows(daemon, "playbooks.jsonl")
 
 
 class Playbooks(DaemonTest):

@@ -3,11 +3,10 @@ the daemon while one is asked."""
 
 import http.client
 import json
-import os
 import threading
 import time
 
-from harness import SLOW, DaemonTest, main, wait_until
+from harness import SLOW, DaemonTest, learning_rows, main, wait_until
 from model_server import ModelServer
 
 POST = "/v1/observer/review"
@@ -16,11 +15,7 @@ MEMBERS = ["id", "verdict", "confidence", "notes", "source", "evidence"]
 
 
 def rows_of(daemon):
-    path = os.path.join(daemon.data_dir, "reviews.jsonl")
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as f:
-        return [json.loads(line) for line in f.read().split("\n")[:-1]]
+    return learning_rows(daemon, "reviews.jsonl")
 
 
 def rules_of(review):
