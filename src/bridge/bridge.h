@@ -26,6 +26,7 @@
 #include "cluster/clusters.h"
 #include "commit/commit.h"
 #include "learn/learn.h"
+#include "sessions/sessions.h"
 
 #include <stdio.h>
 

@@ -33,8 +33,8 @@ static void batch_done(obs_batch *batch) {
   obs_connection_resume(batch->owner);
 }
 
-/* Hands the body over as ops or as session records. True: answered already. */
-static bool post(obs_connection *s, obs_session_row session) {
+/* Hands the body over as ops, or as records of a kind (NULL: ops). True: answered already. */
+static bool post(obs_connection *s, const obs_record_kind *kind) {
   obs_bridge *b = s->bridge;
   obs_batch *batch = obs_connection_batch(s);
   if (batch == NULL) {
@@ -45,8 +45,8 @@ static bool post(obs_connection *s, obs_session_row session) {
   batch->size = s->in.len;
   batch->transport = OBS_TRANSPORT_HTTP;
   batch->profile = s->family == OBS_FAMILY_ROOT ? OBS_PROFILE_LEGACY : OBS_PROFILE_V1;
-  batch->session = session;
-  batch->sessions_only = session != NULL;
+  batch->kinds = kind != NULL ? obs_commit_kinds(b->opts.commit) : NULL;
+  batch->only = kind;
   batch->owner = s;
   batch->done = batch_done;
   obs_batch_decode(batch, format_of(s->request.content_type), &b->opts.limits, obs_clock_wall_ms());
@@ -65,14 +65,14 @@ bool obs_bridge_post_event(obs_connection *s, const void *filter) {
 
 bool obs_bridge_post_session(obs_connection *s, const void *filter) {
   (void)filter;
-  return post(s, obs_session_normalise);
+  return post(s, obs_record_kind_named(obs_commit_kinds(s->bridge->opts.commit), "session"));
 }
 
-/* The end of the answer. Session records are in no ring; a commit that recorded nothing leaves the ring's size unset.
+/* The end of the answer. Records are in no ring; a commit that recorded nothing leaves the ring's size unset.
  */
 static void end_answer(obs_json_writer *w, const obs_connection *s) {
   const obs_batch *batch = s->batch;
-  if (!batch->sessions_only) {
+  if (batch->only == NULL) {
     obs_state_counts counts;
     if (batch->recorded == 0) obs_state_get_counts(s->bridge->opts.state, &counts);
     obs_json_u64(w, "ring_size", batch->recorded > 0 ? batch->ring_size : counts.ring);

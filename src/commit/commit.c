@@ -7,30 +7,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { QUEUE_BYTES = 8 << 20, GROUP_BYTES = 4 << 20 };
+enum { QUEUE_BYTES = 8 << 20, GROUP_BYTES = 4 << 20, DEDUPE = 65536 };
 
 /* ---- construction ---- */
-
-static void apply_defaults(obs_commit_opts *o) {
-  if (o->queue_bytes == 0) o->queue_bytes = QUEUE_BYTES;
-  if (o->group_bytes == 0) o->group_bytes = GROUP_BYTES;
-  if (o->dedupe == 0) o->dedupe = 65536;
-  if (o->next_seq == 0) o->next_seq = 1;
-}
 
 observer_err obs_commit_open(const obs_commit_opts *opts, obs_commit **out) {
   if (opts->nfollowers > OBS_FOLLOWERS) return OBSERVER_E_INVALID;
   obs_commit *c = calloc(1, sizeof(*c));
   if (c == NULL) return OBSERVER_E_NOMEM;
-  c->opts = *opts;
+  obs_commit_opts *o = &c->opts;
+  *o = *opts;
   for (uint32_t i = 0; i < opts->nfollowers; i++) c->followers[i] = opts->followers[i];
-  c->opts.followers = c->followers;
-  apply_defaults(&c->opts);
-  obs_batches_init(&c->queue);
-  obs_batches_init(&c->group);
-  obs_batches_init(&c->held);
-  c->next_seq = c->opts.next_seq;
-  observer_err err = obs_dedupe_open(c->opts.dedupe, OBS_COMMIT_GROUP_OPS, &c->dedupe);
+  o->followers = c->followers;
+  if (opts->kinds != NULL) c->kinds = *opts->kinds;
+  o->kinds = &c->kinds;
+  if (o->queue_bytes == 0) o->queue_bytes = QUEUE_BYTES;
+  if (o->group_bytes == 0) o->group_bytes = GROUP_BYTES;
+  if (o->dedupe == 0) o->dedupe = DEDUPE;
+  c->next_seq = o->next_seq == 0 ? 1 : o->next_seq;
+  obs_commit_list_init(&c->queue);
+  obs_commit_list_init(&c->group);
+  obs_commit_list_init(&c->held);
+  observer_err err = obs_dedupe_open(o->dedupe, OBS_COMMIT_GROUP_OPS, &c->dedupe);
   if (err != OBSERVER_E_OK) goto fail;
   err = OBSERVER_E_NOMEM;
   c->lock_made = pthread_mutex_init(&c->lock, NULL) == 0;
@@ -45,54 +43,47 @@ fail:
 
 void obs_commit_close(obs_commit *c) {
   if (c == NULL) return;
+  obs_checkpoint_close(c->checkpoint);
   obs_dedupe_close(c->dedupe);
-  free(c->iov);
-  free(c->session_rows);
-  free(c->session_seen);
+  OBS_VEC_FINI(&c->iov);
+  OBS_VEC_FINI(&c->records);
+  free(c->seen);
   if (c->lock_made) pthread_mutex_destroy(&c->lock);
   if (c->wake_made) pthread_cond_destroy(&c->wake);
   free(c);
 }
 
+const obs_record_kinds *obs_commit_kinds(const obs_commit *c) {
+  return &c->kinds;
+}
+
 /* ---- the queue ---- */
 
-static void count_received(obs_commit *c, const obs_batch *b) {
+observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   obs_commit_atomics *n = &c->counts[b->transport];
   atomic_fetch_add(&n->messages, 1);
   atomic_fetch_add(&n->bytes, b->size);
   atomic_fetch_add(&n->received, obs_batch_items(b));
-}
-
-/* REP and HTTP are told no; SUB, which nobody can tell, loses the ops and they count as rejected. */
-static observer_err refuse(obs_commit *c, obs_batch *b, observer_err why) {
-  atomic_fetch_add(&c->counts[b->transport].rejected, obs_batch_items(b));
-  b->error = why;
-  snprintf(b->error_text, sizeof(b->error_text), "%s", why == OBSERVER_E_FULL ? "queue full" : "shutting down");
-  return why;
-}
-
-/* Whether the queue has no place for a batch of this transport. PULL stops reading by itself; SUB cannot, so it has as
- * much again before messages are lost. */
-static bool is_full(const obs_commit *c, obs_transport transport) {
-  if (transport == OBS_TRANSPORT_PULL) return false;
-  return c->queued >= c->opts.queue_bytes * (transport == OBS_TRANSPORT_SUB ? 2 : 1);
-}
-
-observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
-  count_received(c, b);
   size_t bytes = obs_batch_bytes(b);
+  /* PULL stops reading by itself; SUB cannot, so it has as much again before messages are lost. */
+  size_t room = b->transport == OBS_TRANSPORT_PULL  ? SIZE_MAX
+                : b->transport == OBS_TRANSPORT_SUB ? 2 * c->opts.queue_bytes
+                                                    : c->opts.queue_bytes;
   pthread_mutex_lock(&c->lock);
-  bool stopping = c->stopping;
-  if (stopping || is_full(c, b->transport)) {
-    pthread_mutex_unlock(&c->lock);
-    return refuse(c, b, stopping ? OBSERVER_E_CLOSED : OBSERVER_E_FULL);
+  observer_err err = c->stopping ? OBSERVER_E_CLOSED : c->queued >= room ? OBSERVER_E_FULL : OBSERVER_E_OK;
+  if (err == OBSERVER_E_OK) {
+    bool was_empty = c->queue.first == NULL;
+    obs_commit_list_push(&c->queue, b);
+    c->queued += bytes;
+    if (was_empty) pthread_cond_signal(&c->wake);
   }
-  bool was_empty = c->queue.first == NULL;
-  obs_batches_push(&c->queue, b);
-  c->queued += bytes;
-  if (was_empty) pthread_cond_signal(&c->wake);
   pthread_mutex_unlock(&c->lock);
-  return OBSERVER_E_OK;
+  if (err == OBSERVER_E_OK) return err;
+  /* REP and HTTP answer no; the peer of a SUB cannot be told: its ops are lost, and count as rejected. */
+  atomic_fetch_add(&n->rejected, obs_batch_items(b));
+  b->error = err;
+  snprintf(b->error_text, sizeof(b->error_text), "%s", err == OBSERVER_E_FULL ? "queue full" : "shutting down");
+  return err;
 }
 
 bool obs_commit_has_room(obs_commit *c) {
@@ -112,9 +103,14 @@ observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out) {
 }
 
 observer_err obs_commit_start(obs_commit *c) {
-  if (c->opts.journal != NULL) c->next_seq = obs_journal_next_seq(c->opts.journal);
+  observer_err err = OBSERVER_E_OK;
+  if (c->opts.journal != NULL) {
+    c->next_seq = obs_journal_next_seq(c->opts.journal);
+    err = obs_checkpoint_open(&c->opts, c->dedupe, &c->checkpoint);
+    if (err != OBSERVER_E_OK) return err;
+  }
   c->checkpoint_at = obs_clock_mono_ms() + (uint64_t)c->opts.checkpoint_s * 1000;
-  observer_err err = obs_thread_start(&c->thread, "obs:commit", obs_commit_run, c);
+  err = obs_thread_start(&c->thread, "obs:commit", obs_commit_run, c);
   c->started = err == OBSERVER_E_OK;
   return err;
 }

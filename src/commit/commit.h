@@ -2,19 +2,18 @@
  *
  * In:  decoded batches from any thread, through a queue bounded in bytes.
  * Out: each batch goes back through its `done` with the result set: recorded and durable, duplicate, or an error.
- * Order of one group (everything that waits, up to group_bytes): dedupe by op_id -> session rows appended and synced ->
+ * Order of one group (all that waits, up to group_bytes): dedupe by op_id -> rows of records appended and synced ->
  *   journal append -> journal sync -> state -> followers -> done. A failure takes the whole group back, so what is
- * acknowledged is in the journal and what is in the state is in the journal. Failure of the disk: batches of PULL and
- * SUB are held and tried again (the queue fills, intake stops reading); those of REP and HTTP are answered with the
- * error at once. `obs_commit_health` tells; recording resumes by itself when both files can be written. Counts, of ops
- * and session records together: received = recorded + duplicate + rejected + in flight, per transport, at every moment.
- */
+ *   acknowledged is in the journal and what is in the state is in the journal.
+ * Failure of the disk: batches of PULL and SUB wait and are tried again (the queue fills, intake stops reading); those
+ *   of REP and HTTP are answered with the error at once. Recording resumes by itself (obs_commit_health).
+ * Counts, of ops and records together: received = recorded + duplicate + rejected + in flight, per transport, at every
+ *   moment. */
 #ifndef OBS_COMMIT_COMMIT_H
 #define OBS_COMMIT_COMMIT_H
 
 #include "journal/journal.h"
 #include "op/batch.h"
-#include "sessions/sessions.h"
 #include "state/state.h"
 
 typedef struct obs_commit obs_commit;
@@ -36,27 +35,27 @@ typedef struct {
   /* Before any apply_row. When it is not OK, the follower is as it was before, and all rows are replayed to it. */
   observer_err (*load)(void *arg, const void *data, size_t len);
   uint32_t rows; /* at least so many of the last rows are replayed to one without `load` */
-} obs_follower;
+} obs_commit_follower;
 
 enum { OBS_FOLLOWERS = 8, OBS_FOLLOWER_NAME = 16 };
 
 typedef struct {
   obs_journal *journal; /* NULL: ephemeral */
   obs_state *state;
-  obs_sessions *sessions;  /* NULL: none; then no batch may carry session rows */
-  uint64_t next_seq;       /* seq of the next op when there is no journal */
-  size_t queue_bytes;      /* default 8 MiB */
-  size_t group_bytes;      /* most JSON a group writes; default 4 MiB */
-  uint32_t dedupe;         /* op_ids remembered; default 65536 */
-  uint32_t checkpoint_s;   /* seconds between checkpoints; default 60; 0: only at close */
-  void (*room)(void *arg); /* the queue was full and has room again; commit thread; must not block */
+  const obs_record_kinds *kinds; /* what is recorded besides ops, each in its sink; copied; NULL: nothing */
+  uint64_t next_seq;             /* seq of the next op when there is no journal */
+  size_t queue_bytes;            /* default 8 MiB */
+  size_t group_bytes;            /* most JSON a group writes; default 4 MiB */
+  uint32_t dedupe;               /* op_ids remembered; default 65536 */
+  uint32_t checkpoint_s;         /* seconds between checkpoints; default 60; 0: only at close */
+  void (*room)(void *arg);       /* the queue was full and has room again; commit thread; must not block */
   void *room_arg;
-  const obs_follower *followers; /* in the order they are called; copied */
-  uint32_t nfollowers;           /* at most OBS_FOLLOWERS */
+  const obs_commit_follower *followers; /* in the order they are called; copied */
+  uint32_t nfollowers;                  /* at most OBS_FOLLOWERS */
 } obs_commit_opts;
 
 typedef struct {
-  uint64_t received, recorded, duplicate, rejected, in_flight; /* ops and session records */
+  uint64_t received, recorded, duplicate, rejected, in_flight; /* ops and records */
   uint64_t messages, bytes;
 } obs_commit_counts;
 
@@ -75,6 +74,9 @@ typedef struct {
 observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out);
 observer_err obs_commit_start(obs_commit *c);
 
+/* The table of kinds, for batches. */
+const obs_record_kinds *obs_commit_kinds(const obs_commit *c);
+
 /* Hands a decoded batch over. A PULL batch is taken even when the queue is full (the source then looks at
  * obs_commit_has_room before it reads on); the others get FULL (SUB at twice the bytes), and all get CLOSED when
  * stopping: the batch stays the caller's, b->error says why and its ops count as rejected. Never blocks. */
@@ -87,7 +89,8 @@ observer_err obs_commit_health(obs_commit *c, char *text, size_t size);
 void obs_commit_count_lost(obs_commit *c, obs_transport transport);
 void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_counts *out);
 
-/* Has a checkpoint written soon, also when no op came since the last one: a follower changed by itself. Any thread. */
+/* Has a checkpoint written soon, also when no op came since the last one: a follower changed by itself. While the disk
+ * fails, as soon as it is well again. Any thread. */
 void obs_commit_checkpoint(obs_commit *c);
 
 /* Stops taking, records what waits (at most until `deadline_ms` from now; what cannot be written by then is answered

@@ -1,54 +1,27 @@
-/* One group: dedupe, session rows, journal, state, and each batch back to its source. */
+/* One group: dedupe, rows of records, journal, state, and each batch back to its source. */
 #include "commit/internal.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-static bool add_iov(obs_commit *c, void *p, size_t n) {
-  if (c->iov != NULL && c->niov > 0) {
-    struct iovec *last = &c->iov[c->niov - 1];
-    if ((char *)last->iov_base + last->iov_len == (char *)p) {
-      last->iov_len += n;
-      return true;
-    }
+/* ---- the plan: what is new, and where it goes ---- */
+
+/* Rows that stand one behind the other in memory are one piece of the write. */
+static bool add_row(obs_commit *c, void *p, size_t n) {
+  struct iovec *last = c->iov.n > 0 ? &c->iov.at[c->iov.n - 1] : NULL;
+  if (last != NULL && (char *)last->iov_base + last->iov_len == (char *)p) {
+    last->iov_len += n;
+    return true;
   }
-  if (c->iov == NULL || c->niov == c->iov_cap) {
-    uint32_t cap = c->iov_cap == 0 ? 256 : c->iov_cap * 2;
-    struct iovec *grown = realloc(c->iov, cap * sizeof(*grown));
-    if (grown == NULL) return false;
-    c->iov = grown;
-    c->iov_cap = cap;
-  }
-  c->iov[c->niov++] = (struct iovec){p, n};
-  return true;
+  struct iovec *piece = OBS_VEC_PUSH(&c->iov);
+  if (piece != NULL) *piece = (struct iovec){p, n};
+  return piece != NULL;
 }
 
-static bool reserve_sessions(obs_commit *c, uint32_t more) {
-  if (c->sessions_cap - c->nsessions >= more) return true;
-  uint32_t cap = (c->nsessions + more) * 2;
-  obs_str *rows = reallocarray(c->session_rows, cap, sizeof(*rows));
-  if (rows != NULL) c->session_rows = rows;
-  bool *seen = rows != NULL ? reallocarray(c->session_seen, cap, sizeof(*seen)) : NULL;
-  if (seen == NULL) return false;
-  c->session_seen = seen;
-  c->sessions_cap = cap;
-  return true;
-}
-
-static bool plan_sessions(obs_commit *c, const obs_batch *b) {
-  if (!reserve_sessions(c, b->nsessions)) return false;
-  for (uint32_t i = 0; i < b->nsessions; i++) {
-    const obs_batch_line *line = &b->sessions[i];
-    c->session_rows[c->nsessions++] = (obs_str){b->json.p + line->off, line->len, 0};
-  }
-  return true;
-}
-
-/* Marks what was seen before and lists the lines to write. False when there is no memory. */
-static bool plan_batch(obs_commit *c, obs_batch *b) {
+/* Marks the ops that were seen before and lists the rows of the others. False: no memory. */
+static bool plan_ops(obs_commit *c, obs_batch *b) {
   b->duplicates = b->recorded = 0;
   for (uint32_t i = 0; i < b->nops; i++) {
     const obs_op *op = &b->ops[i];
@@ -58,83 +31,117 @@ static bool plan_batch(obs_commit *c, obs_batch *b) {
       b->duplicates++;
       continue;
     }
-    if (!add_iov(c, b->json.p + line->off, line->len)) return false;
+    if (!add_row(c, b->json.p + line->off, line->len)) return false;
     b->recorded++;
     if (op->time_ms < c->min_ms) c->min_ms = op->time_ms;
     if (op->time_ms > c->max_ms) c->max_ms = op->time_ms;
   }
   b->recorded_ops = b->recorded;
   c->rows += b->recorded;
-  return b->nsessions == 0 || plan_sessions(c, b);
+  return true;
+}
+
+/* Lists the group's records, kind by kind. False: no memory. */
+static bool plan_records(obs_commit *c) {
+  for (uint32_t k = 0; k < c->kinds.n; k++) {
+    c->of_kind[k].first = c->records.n;
+    for (const obs_batch *b = c->group.first; b != NULL; b = b->next) {
+      for (uint32_t i = 0; i < b->nrecords; i++) {
+        const obs_batch_line *line = &b->records[i];
+        if (line->kind != k) continue;
+        obs_str *row = OBS_VEC_PUSH(&c->records);
+        if (row == NULL) return false;
+        *row = (obs_str){b->json.p + line->off, line->len, 0};
+      }
+    }
+    c->of_kind[k].n = c->records.n - c->of_kind[k].first;
+  }
+  return obs_vec_reserve((void **)&c->seen, &c->seen_cap, c->records.n, sizeof(*c->seen));
 }
 
 static observer_err plan_group(obs_commit *c) {
-  c->niov = c->nsessions = 0;
+  c->iov.n = c->records.n = 0;
   c->rows = 0;
   c->min_ms = INT64_MAX;
   c->max_ms = INT64_MIN;
   for (obs_batch *b = c->group.first; b != NULL; b = b->next) {
-    if (!plan_batch(c, b)) return OBSERVER_E_NOMEM;
+    if (!plan_ops(c, b)) return OBSERVER_E_NOMEM;
   }
-  return OBSERVER_E_OK;
+  return plan_records(c) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
-static bool journal_fails(const obs_commit *c) {
-  return c->opts.journal != NULL && obs_journal_probe(c->opts.journal) != OBSERVER_E_OK;
-}
+/* ---- writing ---- */
 
 /* With nothing to write, success would tell nothing of the disk: while it fails, it is probed, unless the journal fails
  * too, which is then the reason to tell. */
-static observer_err append_sessions(obs_commit *c) {
-  if (c->nsessions > 0) {
-    obs_journal_group ops = {c->opts.journal, c->iov, c->niov};
-    return obs_sessions_append(c->opts.sessions, c->session_rows, c->nsessions, c->session_seen,
-                               c->opts.journal != NULL && c->rows > 0 ? &ops : NULL);
+static observer_err append_records(obs_commit *c, uint32_t k) {
+  const obs_record_kind *kind = &c->kinds.at[k];
+  obs_journal *j = c->opts.journal;
+  uint32_t first = c->of_kind[k].first, n = c->of_kind[k].n;
+  if (n > 0) {
+    obs_journal_group ops = {j, c->iov.at, c->iov.n};
+    return kind->write->append(kind->sink, c->records.at + first, n, c->seen + first,
+                               j != NULL && c->rows > 0 ? &ops : NULL);
   }
-  bool probe = c->opts.sessions != NULL && c->failing != OBSERVER_E_OK && !journal_fails(c);
-  return probe ? obs_sessions_probe(c->opts.sessions) : OBSERVER_E_OK;
+  if (c->failing == OBSERVER_E_OK || (j != NULL && obs_journal_probe(j) != OBSERVER_E_OK)) return OBSERVER_E_OK;
+  return kind->write->probe(kind->sink);
 }
 
 static observer_err append_ops(obs_commit *c) {
   obs_journal *j = c->opts.journal;
   if (j == NULL) return OBSERVER_E_OK;
   if (c->rows == 0) return c->failing != OBSERVER_E_OK ? obs_journal_probe(j) : OBSERVER_E_OK;
-  observer_err err = obs_journal_append(j, c->iov, c->niov, c->rows, c->min_ms, c->max_ms);
+  observer_err err = obs_journal_append(j, c->iov.at, c->iov.n, c->rows, c->min_ms, c->max_ms);
   /* INTERVAL keeps what a failed sync could not sync: that is housekeeping's, the group stands. */
   return err == OBSERVER_E_OK && obs_journal_sync_due(j) == UINT32_MAX ? obs_journal_sync(j) : err;
 }
 
-/* The session rows of the group stand: each batch gets its duplicates. */
-static void settle_sessions(obs_commit *c) {
-  const bool *seen = c->session_seen;
-  for (obs_batch *b = c->group.first; b != NULL; b = b->next) {
-    for (uint32_t i = 0; i < b->nsessions; i++) {
-      b->sessions[i].duplicate = *seen++;
-      b->duplicates += b->sessions[i].duplicate;
-      b->recorded += !b->sessions[i].duplicate;
-    }
-  }
-  obs_sessions_commit(c->opts.sessions);
-}
-
+/* All rows of the group, or none. On failure `text` says why. */
 static observer_err write_group(obs_commit *c, char *text, size_t size) {
+  uint32_t written = 0; /* kinds whose records are */
   observer_err err = plan_group(c);
   const char *why = observer_strerror(err);
-  if (err == OBSERVER_E_OK && (err = append_sessions(c)) != OBSERVER_E_OK) {
-    why = obs_sessions_error(c->opts.sessions);
-  } else if (err == OBSERVER_E_OK && (err = append_ops(c)) != OBSERVER_E_OK) {
-    why = obs_journal_error(c->opts.journal);
-    if (c->nsessions > 0) obs_sessions_rollback(c->opts.sessions);
+  while (err == OBSERVER_E_OK && written < c->kinds.n) {
+    const obs_record_kind *kind = &c->kinds.at[written];
+    err = append_records(c, written);
+    if (err == OBSERVER_E_OK)
+      written++;
+    else
+      why = kind->write->error(kind->sink);
   }
-  if (err != OBSERVER_E_OK) {
-    snprintf(text, size, "%s", why);
+  if (err == OBSERVER_E_OK && (err = append_ops(c)) != OBSERVER_E_OK) why = obs_journal_error(c->opts.journal);
+  if (err != OBSERVER_E_OK) snprintf(text, size, "%s", why);
+  for (uint32_t k = 0; k < written; k++) {
+    const obs_record_kind *kind = &c->kinds.at[k];
+    if (c->of_kind[k].n == 0) continue;
+    if (err == OBSERVER_E_OK)
+      kind->write->commit(kind->sink);
+    else
+      kind->write->rollback(kind->sink);
+  }
+  if (err == OBSERVER_E_OK)
+    obs_dedupe_commit(c->dedupe);
+  else
     obs_dedupe_rollback(c->dedupe);
-    return err;
-  }
-  obs_dedupe_commit(c->dedupe);
-  if (c->nsessions > 0) settle_sessions(c);
-  return OBSERVER_E_OK;
+  return err;
 }
+
+/* The records stand: each batch gets its duplicates, in the order of the plan. */
+static void settle_records(obs_commit *c) {
+  const bool *seen = c->seen;
+  for (uint32_t k = 0; c->records.n > 0 && k < c->kinds.n; k++) {
+    for (obs_batch *b = c->group.first; b != NULL; b = b->next) {
+      for (uint32_t i = 0; i < b->nrecords; i++) {
+        if (b->records[i].kind != k) continue;
+        b->records[i].duplicate = *seen++;
+        b->duplicates += b->records[i].duplicate;
+        b->recorded += !b->records[i].duplicate;
+      }
+    }
+  }
+}
+
+/* ---- giving back ---- */
 
 static void keep_rejects(obs_commit *c, const obs_batch *b, int64_t now_ms) {
   if (c->opts.journal == NULL || b->nrejects == 0) return;
@@ -148,7 +155,7 @@ static void keep_rejects(obs_commit *c, const obs_batch *b, int64_t now_ms) {
   obs_journal_rejects_fini(&gathered);
 }
 
-/* The room is made first: who is answered may send the next message at once. */
+/* Queue space is released before `done`: the peer may send at once. */
 static void give_back(obs_commit *c, obs_batch *b) {
   size_t bytes = obs_batch_bytes(b);
   pthread_mutex_lock(&c->lock);
@@ -165,7 +172,7 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   obs_state_apply(c->opts.state, b, c->next_seq, now_ms);
   b->last_seq = b->recorded_ops > 0 ? c->next_seq + b->recorded_ops - 1 : 0;
   for (uint32_t i = 0; b->recorded_ops > 0 && i < c->opts.nfollowers; i++) {
-    const obs_follower *f = &c->followers[i];
+    const obs_commit_follower *f = &c->followers[i];
     if (f->apply != NULL) f->apply(f->arg, b, c->next_seq, now_ms);
   }
   c->next_seq += b->recorded_ops;
@@ -201,15 +208,15 @@ void obs_commit_set_failing(obs_commit *c, observer_err err, const char *text) {
   c->retry_at = c->probe_at = obs_clock_mono_ms() + OBS_COMMIT_RETRY_MS;
 }
 
-/* The group could not be written: who waits for an answer gets it, the others wait for the disk, before those that came
- * after them. */
+/* The group could not be written: batches whose peer waits for an answer get the error, the others wait for the disk,
+ * ahead of those that came after them. */
 static void postpone_group(obs_commit *c, observer_err err, const char *text) {
-  obs_batches waiting;
-  obs_batches_init(&waiting);
+  obs_commit_list waiting;
+  obs_commit_list_init(&waiting);
   obs_commit_set_failing(c, err, text);
-  for (obs_batch *b; (b = obs_batches_pop(&c->group)) != NULL;) {
-    if (obs_batch_waits_for_disk(b))
-      obs_batches_push(&waiting, b);
+  for (obs_batch *b; (b = obs_commit_list_pop(&c->group)) != NULL;) {
+    if (obs_commit_waits_for_disk(b))
+      obs_commit_list_push(&waiting, b);
     else
       obs_commit_fail_batch(c, b, err, text);
   }
@@ -227,6 +234,7 @@ void obs_commit_write_group(obs_commit *c) {
     return;
   }
   if (c->failing != OBSERVER_E_OK) obs_commit_set_health(c, OBSERVER_E_OK, "");
+  settle_records(c);
   int64_t now_ms = obs_clock_wall_ms();
-  for (obs_batch *b; (b = obs_batches_pop(&c->group)) != NULL;) finish_batch(c, b, now_ms);
+  for (obs_batch *b; (b = obs_commit_list_pop(&c->group)) != NULL;) finish_batch(c, b, now_ms);
 }

@@ -1,10 +1,10 @@
-/* The commit stage's inside, shared by its own files: the queue (commit.c), one group (group.c), the thread
- * (thread.c). */
+/* The inside of commit: the queue and the questions (commit.c), one group (group.c), the thread (thread.c). */
 #ifndef OBS_COMMIT_INTERNAL_H
 #define OBS_COMMIT_INTERNAL_H
 
+#include "base/vec.h"
+#include "commit/checkpoint.h"
 #include "commit/commit.h"
-#include "state/dedupe.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,19 +20,20 @@ typedef struct {
 
 typedef struct {
   obs_batch *first, **last;
-} obs_batches;
+} obs_commit_list;
 
 struct obs_commit {
   obs_commit_opts opts;
-  obs_follower followers[OBS_FOLLOWERS];
+  obs_commit_follower followers[OBS_FOLLOWERS];
+  obs_record_kinds kinds;
   obs_dedupe *dedupe;
   pthread_t thread;
   bool started;
 
-  pthread_mutex_t lock; /* guards down to `failing_text` */
+  pthread_mutex_t lock; /* guards down to `failing_text`; held for a few instructions, no other lock under it */
   pthread_cond_t wake;
   bool lock_made, wake_made;
-  obs_batches queue;
+  obs_commit_list queue;
   size_t queued; /* bytes in the queue and in the group being written */
   bool was_full, stopping, checkpoint_wanted;
   uint64_t stop_at; /* monotonic ms */
@@ -42,31 +43,37 @@ struct obs_commit {
   obs_commit_atomics counts[OBS_TRANSPORT_COUNT];
 
   /* The commit thread's own. */
-  obs_batches group, held; /* held: waits for the disk */
-  struct iovec *iov;
-  uint32_t niov, iov_cap;
-  obs_str *session_rows; /* of the group, and which of them are duplicates */
-  bool *session_seen;
-  uint32_t nsessions, sessions_cap;
-  uint64_t next_seq, rows;
-  int64_t min_ms, max_ms;
-  uint64_t retry_at; /* after a failure: not before that time an op is tried */
-  uint64_t probe_at; /* and the disk is probed, should none come */
-  uint64_t checkpoint_at, maintain_at, checkpoint_seq;
+  obs_commit_list group, held; /* held: waits for the disk */
+  OBS_VEC(struct iovec) iov;   /* the group's ops */
+  OBS_VEC(obs_str) records;    /* the group's rows of records, kind by kind */
+  bool *seen;                  /* which of them are duplicates; as many as `records` has room for */
+  uint32_t seen_cap;
+  struct {
+    uint32_t first, n;
+  } of_kind[OBS_RECORD_KINDS]; /* in `records` */
+  uint64_t next_seq, rows;     /* rows: ops of the group */
+  int64_t min_ms, max_ms;      /* of their times */
+  uint64_t retry_at;           /* after a failure: not before that time an op is tried */
+  uint64_t probe_at;           /* and the disk is probed, should none come */
+  uint64_t maintain_at;
+  obs_checkpoint *checkpoint; /* NULL: ephemeral */
+  bool checkpoint_due;        /* asked for, or could not be written: written whether or not ops came */
+  uint64_t checkpoint_seq;    /* of the last one on disk */
+  uint64_t checkpoint_at, checkpoint_retry_at;
 };
 
-static inline void obs_batches_init(obs_batches *l) {
+static inline void obs_commit_list_init(obs_commit_list *l) {
   l->first = NULL;
   l->last = &l->first;
 }
 
-static inline void obs_batches_push(obs_batches *l, obs_batch *b) {
+static inline void obs_commit_list_push(obs_commit_list *l, obs_batch *b) {
   b->next = NULL;
   *l->last = b;
   l->last = &b->next;
 }
 
-static inline obs_batch *obs_batches_pop(obs_batches *l) {
+static inline obs_batch *obs_commit_list_pop(obs_commit_list *l) {
   obs_batch *b = l->first;
   if (b == NULL) return NULL;
   l->first = b->next;
@@ -75,7 +82,7 @@ static inline obs_batch *obs_batches_pop(obs_batches *l) {
 }
 
 /* Nobody waits for an answer: such a batch waits for the disk. */
-static inline bool obs_batch_waits_for_disk(const obs_batch *b) {
+static inline bool obs_commit_waits_for_disk(const obs_batch *b) {
   return b->transport == OBS_TRANSPORT_PULL || b->transport == OBS_TRANSPORT_SUB;
 }
 
@@ -85,7 +92,7 @@ static inline bool obs_batch_waits_for_disk(const obs_batch *b) {
 void obs_commit_write_group(obs_commit *c);
 /* Answers that nothing of `b` was recorded. */
 void obs_commit_fail_batch(obs_commit *c, obs_batch *b, observer_err err, const char *text);
-/* Sets what obs_commit_health tells, and logs the change. */
+/* Sets what obs_commit_health reports, and logs the change. */
 void obs_commit_set_health(obs_commit *c, observer_err err, const char *text);
 /* The same for a failure, which also puts off the next attempt. */
 void obs_commit_set_failing(obs_commit *c, observer_err err, const char *text);

@@ -1,25 +1,27 @@
-/* The commit thread: what it waits for, how it groups, what it does now and then. */
+/* The commit thread: what it waits for, how it groups, what it does now and then.
+ *
+ * It waits for work, for its disk, and for the locks of what it applies to, which others hold for microseconds; never
+ * for the network, another thread's file, or a lock that is held over a write. */
 #include "commit/internal.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "commit/recover.h"
 
 #include <inttypes.h>
 
-enum { MAINTAIN_MS = 1000 };
+enum { MAINTAIN_MS = 1000, CHECKPOINT_RETRY_MS = 10000 };
 
 /* Moves batches over until the group is full. */
-static void fill_group(obs_commit *c, obs_batches *from, size_t *bytes, uint64_t *ops) {
+static void fill_group(obs_commit *c, obs_commit_list *from, size_t *bytes, uint64_t *ops) {
   while (from->first != NULL) {
     obs_batch *b = from->first;
-    uint64_t more = (uint64_t)b->nops + b->nsessions;
+    uint64_t more = (uint64_t)b->nops + b->nrecords;
     if (c->group.first != NULL && (*bytes + b->json.len > c->opts.group_bytes || *ops + more > OBS_COMMIT_GROUP_OPS))
       return;
     *bytes += b->json.len;
     *ops += more;
-    obs_batches_push(&c->group, obs_batches_pop(from));
+    obs_commit_list_push(&c->group, obs_commit_list_pop(from));
   }
 }
 
@@ -37,7 +39,7 @@ static uint64_t wait_ms(const obs_commit *c, uint64_t now) {
 }
 
 /* Waits for work and takes what there is. False when the thread has to end. */
-static bool take_work(obs_commit *c, obs_batches *fresh) {
+static bool take_work(obs_commit *c, obs_commit_list *fresh) {
   pthread_mutex_lock(&c->lock);
   uint64_t now = obs_clock_mono_ms();
   bool idle = c->queue.first == NULL && !c->checkpoint_wanted;
@@ -45,25 +47,25 @@ static bool take_work(obs_commit *c, obs_batches *fresh) {
     uint64_t ms = wait_ms(c, now);
     if (ms > 0) obs_thread_cond_wait_ms(&c->wake, &c->lock, ms);
   }
-  obs_batches_init(fresh);
+  obs_commit_list_init(fresh);
   if (c->queue.first != NULL) *fresh = c->queue;
-  obs_batches_init(&c->queue);
+  obs_commit_list_init(&c->queue);
   bool done = c->stopping && fresh->first == NULL && (c->held.first == NULL || obs_clock_mono_ms() >= c->stop_at);
   pthread_mutex_unlock(&c->lock);
   return !done;
 }
 
 /* While the disk fails, until it is time to try again: answers are given at once. */
-static void answer_while_failing(obs_commit *c, obs_batches *fresh) {
-  for (obs_batch *b; (b = obs_batches_pop(fresh)) != NULL;) {
-    if (obs_batch_waits_for_disk(b))
-      obs_batches_push(&c->held, b);
+static void answer_while_failing(obs_commit *c, obs_commit_list *fresh) {
+  for (obs_batch *b; (b = obs_commit_list_pop(fresh)) != NULL;) {
+    if (obs_commit_waits_for_disk(b))
+      obs_commit_list_push(&c->held, b);
     else
       obs_commit_fail_batch(c, b, c->failing, c->failing_text);
   }
 }
 
-static void write_all(obs_commit *c, obs_batches *fresh) {
+static void write_all(obs_commit *c, obs_commit_list *fresh) {
   while (c->held.first != NULL || fresh->first != NULL) {
     size_t bytes = 0;
     uint64_t ops = 0;
@@ -77,23 +79,40 @@ static void write_all(obs_commit *c, obs_batches *fresh) {
   }
 }
 
-/* Whether somebody asked for a checkpoint. */
-static bool checkpoint_wanted(obs_commit *c) {
+/* Takes note of what was asked for, and of how the last checkpoint ended: what could not be written stays due. */
+static void look_at_checkpoint(obs_commit *c, uint64_t now) {
+  observer_err err;
+  uint64_t seq;
   pthread_mutex_lock(&c->lock);
-  bool wanted = c->checkpoint_wanted;
+  c->checkpoint_due |= c->checkpoint_wanted;
   c->checkpoint_wanted = false;
   pthread_mutex_unlock(&c->lock);
-  return wanted;
+  if (c->checkpoint == NULL || !obs_checkpoint_ended(c->checkpoint, &err, &seq)) return;
+  if (err == OBSERVER_E_OK) {
+    c->checkpoint_seq = seq;
+  } else {
+    c->checkpoint_due = true;
+    c->checkpoint_retry_at = now + CHECKPOINT_RETRY_MS;
+  }
 }
 
-static void save_checkpoint(obs_commit *c, bool wanted) {
-  uint64_t seq = c->next_seq - 1;
-  if (c->opts.journal == NULL || (seq == c->checkpoint_seq && !wanted)) return;
-  observer_err err = obs_recover_save(&c->opts, c->dedupe, seq);
-  if (err == OBSERVER_E_OK)
-    c->checkpoint_seq = seq;
-  else
-    obs_log_warn("commit", "checkpoint not written: %s", observer_strerror(err));
+static void begin_checkpoint(obs_commit *c, uint64_t now) {
+  if (c->opts.checkpoint_s > 0 && now >= c->checkpoint_at) {
+    c->checkpoint_at = now + (uint64_t)c->opts.checkpoint_s * 1000;
+    c->checkpoint_due |= c->next_seq - 1 != c->checkpoint_seq;
+  }
+  if (!c->checkpoint_due || now < c->checkpoint_retry_at || obs_checkpoint_is_busy(c->checkpoint)) return;
+  c->checkpoint_due = obs_checkpoint_begin(c->checkpoint, c->next_seq - 1) != OBSERVER_E_OK;
+  if (c->checkpoint_due) c->checkpoint_retry_at = now + CHECKPOINT_RETRY_MS;
+}
+
+/* At the end: nothing changes any more. The one that is being written first, so that the newer one stays. */
+static void last_checkpoint(obs_commit *c) {
+  if (c->checkpoint == NULL) return;
+  obs_checkpoint_wait(c->checkpoint);
+  look_at_checkpoint(c, obs_clock_mono_ms());
+  if (!c->checkpoint_due && c->next_seq - 1 == c->checkpoint_seq) return;
+  if (obs_checkpoint_begin(c->checkpoint, c->next_seq - 1) == OBSERVER_E_OK) obs_checkpoint_wait(c->checkpoint);
 }
 
 /* With nothing to write that would tell: is the disk well again? */
@@ -101,16 +120,18 @@ static void probe(obs_commit *c) {
   uint64_t now = obs_clock_mono_ms();
   if (c->failing == OBSERVER_E_OK || c->held.first != NULL || now < c->probe_at) return;
   c->probe_at = now + OBS_COMMIT_RETRY_MS;
-  bool journal = c->opts.journal == NULL || obs_journal_probe(c->opts.journal) == OBSERVER_E_OK;
-  bool sessions = c->opts.sessions == NULL || obs_sessions_probe(c->opts.sessions) == OBSERVER_E_OK;
-  if (journal && sessions) obs_commit_set_health(c, OBSERVER_E_OK, "");
+  bool well = c->opts.journal == NULL || obs_journal_probe(c->opts.journal) == OBSERVER_E_OK;
+  for (uint32_t k = 0; well && k < c->kinds.n; k++) {
+    well = c->kinds.at[k].write->probe(c->kinds.at[k].sink) == OBSERVER_E_OK;
+  }
+  if (well) obs_commit_set_health(c, OBSERVER_E_OK, "");
 }
 
 /* What is due now and then: an interval's sync, retention, the checkpoint. */
 static void housekeeping(obs_commit *c) {
-  bool wanted = checkpoint_wanted(c);
-  if (c->opts.journal == NULL || c->failing != OBSERVER_E_OK) return;
   uint64_t now = obs_clock_mono_ms();
+  look_at_checkpoint(c, now);
+  if (c->opts.journal == NULL || c->failing != OBSERVER_E_OK) return;
   if (obs_journal_sync_due(c->opts.journal) == 0) {
     observer_err err = obs_journal_sync(c->opts.journal);
     if (err != OBSERVER_E_OK) {
@@ -122,17 +143,14 @@ static void housekeeping(obs_commit *c) {
     obs_journal_maintain(c->opts.journal, obs_clock_wall_ms());
     c->maintain_at = now + MAINTAIN_MS;
   }
-  if (wanted || (c->opts.checkpoint_s > 0 && now >= c->checkpoint_at)) {
-    save_checkpoint(c, wanted);
-    c->checkpoint_at = obs_clock_mono_ms() + (uint64_t)c->opts.checkpoint_s * 1000;
-  }
+  begin_checkpoint(c, now);
 }
 
 /* At the end of a stop that the disk did not let finish. */
 static void give_up_held(obs_commit *c) {
   uint64_t lost = 0;
-  for (obs_batch *b; (b = obs_batches_pop(&c->held)) != NULL;) {
-    lost += (uint64_t)b->nops + b->nsessions;
+  for (obs_batch *b; (b = obs_commit_list_pop(&c->held)) != NULL;) {
+    lost += (uint64_t)b->nops + b->nrecords;
     obs_commit_fail_batch(c, b, c->failing, c->failing_text);
   }
   if (lost > 0) obs_log_error("commit", "stopped without recording %" PRIu64 " ops that had been read", lost);
@@ -140,7 +158,7 @@ static void give_up_held(obs_commit *c) {
 
 void *obs_commit_run(void *arg) {
   obs_commit *c = arg;
-  obs_batches fresh;
+  obs_commit_list fresh;
   while (take_work(c, &fresh)) {
     if (c->failing != OBSERVER_E_OK && obs_clock_mono_ms() < c->retry_at)
       answer_while_failing(c, &fresh);
@@ -150,6 +168,6 @@ void *obs_commit_run(void *arg) {
     housekeeping(c);
   }
   give_up_held(c);
-  save_checkpoint(c, checkpoint_wanted(c));
+  last_checkpoint(c);
   return NULL;
 }

@@ -137,7 +137,7 @@ static bool hand_over(obs_lane *l, obs_parcel *p, nng_msg *msg) {
   b->size = nng_msg_len(msg);
   b->transport = l->port->transport;
   b->profile = OBS_PROFILE_V1;
-  b->session = obs_session_normalise;
+  b->kinds = obs_commit_kinds(l->bus->opts.commit);
   b->owner = l;
   b->done = batch_done;
   obs_batch_decode(b, OBS_FORMAT_ANY, &l->bus->opts.limits, obs_clock_wall_ms());
@@ -160,7 +160,7 @@ static void received(obs_lane *l, nng_msg *msg) {
   if (rep) lane_set(l, OBS_LANE_COMMITTING);
   if (!hand_over(l, p, msg)) {
     obs_log_warn("intake", "%s: %u ops not taken: %s", obs_transport_names[l->port->transport],
-                 p->batch.nops + p->batch.nsessions, p->batch.error_text);
+                 p->batch.nops + p->batch.nrecords, p->batch.error_text);
     batch_done(&p->batch);
   }
   if (rep) return; /* reads on when the answer is out */

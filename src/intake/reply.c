@@ -22,38 +22,37 @@ static void pack_error(msgpack_packer *pk, uint32_t index, const char *text) {
   pack_text(pk, text);
 }
 
-/* Ops and session records that stand, in the order of the message. `*ops` and `*sessions` begin as 0; NULL at the end.
- */
-static const obs_batch_line *next_line(const obs_batch *b, uint32_t *ops, uint32_t *sessions) {
+/* Ops and records that stand, in the order of the message. `*ops` and `*records` begin as 0; NULL at the end. */
+static const obs_batch_line *next_line(const obs_batch *b, uint32_t *ops, uint32_t *records) {
   const obs_batch_line *op = *ops < b->nops ? &b->lines[*ops] : NULL;
-  const obs_batch_line *session = *sessions < b->nsessions ? &b->sessions[*sessions] : NULL;
-  if (op != NULL && (session == NULL || op->index < session->index)) {
+  const obs_batch_line *record = *records < b->nrecords ? &b->records[*records] : NULL;
+  if (op != NULL && (record == NULL || op->index < record->index)) {
     ++*ops;
     return op;
   }
-  *sessions += session != NULL;
-  return session;
+  *records += record != NULL;
+  return record;
 }
 
 /* When nothing of the batch could be recorded, every op has that error; else those that were rejected. */
 static void pack_errors(msgpack_packer *pk, const obs_batch *b) {
-  uint32_t failed = b->error != OBSERVER_E_OK ? b->nops + b->nsessions : 0;
+  uint32_t failed = b->error != OBSERVER_E_OK ? b->nops + b->nrecords : 0;
   if (failed > ERRORS_MAX) failed = ERRORS_MAX;
   uint32_t rejects = b->nrejects < ERRORS_MAX - failed ? b->nrejects : ERRORS_MAX - failed;
   pack_text(pk, "errors");
   msgpack_pack_array(pk, failed + rejects);
-  for (uint32_t i = 0, ops = 0, sessions = 0; i < failed; i++) {
-    pack_error(pk, next_line(b, &ops, &sessions)->index, b->error_text);
+  for (uint32_t i = 0, ops = 0, records = 0; i < failed; i++) {
+    pack_error(pk, next_line(b, &ops, &records)->index, b->error_text);
   }
   for (uint32_t i = 0; i < rejects; i++) pack_error(pk, b->rejects[i].index, b->rejects[i].reason);
 }
 
-/* Which ops and session records of the message had been recorded before. */
+/* Which ops and records of the message had been recorded before. */
 static void pack_duplicates(msgpack_packer *pk, const obs_batch *b) {
   pack_text(pk, "duplicate_ops");
   msgpack_pack_array(pk, b->duplicates);
-  uint32_t ops = 0, sessions = 0;
-  for (const obs_batch_line *line; (line = next_line(b, &ops, &sessions)) != NULL;) {
+  uint32_t ops = 0, records = 0;
+  for (const obs_batch_line *line; (line = next_line(b, &ops, &records)) != NULL;) {
     if (line->duplicate) msgpack_pack_uint32(pk, line->index);
   }
 }
@@ -89,7 +88,7 @@ nng_msg *obs_reply_make(const obs_batch *b) {
   msgpack_pack_map(&pk, 5 + failed + duplicates);
   pack_count(&pk, "accepted", failed ? 0 : b->recorded);
   pack_count(&pk, "duplicates", failed ? 0 : b->duplicates);
-  pack_count(&pk, "rejected", b->nrejects + (failed ? b->nops + b->nsessions : 0));
+  pack_count(&pk, "rejected", b->nrejects + (failed ? b->nops + b->nrecords : 0));
   pack_errors(&pk, b);
   pack_count(&pk, "seq", failed ? 0 : b->last_seq);
   if (duplicates) pack_duplicates(&pk, b);

@@ -27,25 +27,33 @@ static bool tail_hash(int fd, uint64_t end, uint64_t *hash) {
   return n == 0 || tail[n - 1] == '\n';
 }
 
-observer_err obs_journal_checkpoint_save(obs_journal *j, uint64_t seq, const void *blob, size_t len) {
+observer_err obs_journal_checkpoint_encode(obs_journal *j, uint64_t seq, const void *blob, size_t len, obs_buf *file) {
   /* It must not tell of rows that a power cut can still take. */
   observer_err err = j->pending ? obs_journal_flush(j) : OBSERVER_E_OK;
   if (err != OBSERVER_E_OK) return err;
   const obs_index *x = &obs_journal_active(j)->index;
   uint64_t hash;
   if (!tail_hash(j->fd, x->indexed, &hash)) return obs_journal_fail(j, "read", j->name);
+  obs_buf_append(file, magic, sizeof(magic));
+  obs_index_put_u64(file, seq);
+  obs_index_put_u64(file, hash);
+  obs_index_encode(x, file);
+  obs_index_put_u64(file, len);
+  obs_buf_append(file, blob, len);
+  obs_index_put_checksum(file);
+  return file->oom ? obs_journal_fail_nomem(j, "checkpoint") : OBSERVER_E_OK;
+}
+
+observer_err obs_journal_checkpoint_write(const obs_journal *j, const obs_buf *file) {
+  return obs_file_replace(j->dir_fd, OBS_JOURNAL_CHECKPOINT, file, true) ? OBSERVER_E_OK : obs_file_err(errno);
+}
+
+observer_err obs_journal_checkpoint_save(obs_journal *j, uint64_t seq, const void *blob, size_t len) {
   obs_buf file = {0};
-  obs_buf_append(&file, magic, sizeof(magic));
-  obs_index_put_u64(&file, seq);
-  obs_index_put_u64(&file, hash);
-  obs_index_encode(x, &file);
-  obs_index_put_u64(&file, len);
-  obs_buf_append(&file, blob, len);
-  obs_index_put_checksum(&file);
-  if (file.oom) {
-    err = obs_journal_fail_nomem(j, "checkpoint");
-  } else if (!obs_file_replace(j->dir_fd, OBS_JOURNAL_CHECKPOINT, &file, true)) {
-    err = obs_journal_fail(j, "write", OBS_JOURNAL_CHECKPOINT);
+  observer_err err = obs_journal_checkpoint_encode(j, seq, blob, len, &file);
+  if (err == OBSERVER_E_OK) {
+    err = obs_journal_checkpoint_write(j, &file);
+    if (err != OBSERVER_E_OK) (void)obs_journal_fail(j, "write", OBS_JOURNAL_CHECKPOINT);
   }
   obs_buf_fini(&file);
   return err;

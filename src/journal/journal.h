@@ -76,7 +76,7 @@ observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov
  * and tries again a period later. */
 observer_err obs_journal_sync(obs_journal *j);
 /* Rows that will be appended to a journal. */
-typedef struct {
+typedef struct obs_journal_group {
   obs_journal *journal;
   const struct iovec *iov;
   uint32_t niov;
@@ -98,8 +98,12 @@ const char *obs_journal_error(const obs_journal *j);
 /* Deletes rotated segments that retention no longer keeps, turns rejected.jsonl over. Commit thread, now and then. */
 void obs_journal_maintain(obs_journal *j, int64_t now_ms);
 
-/* Checkpoint: `blob` holds the aggregates of rows 1..seq. Syncs what was appended, whatever the mode, then is
- * written to a temporary file, synced, renamed. */
+/* Checkpoint: `blob` holds the aggregates of rows 1..seq. Syncs what was appended, whatever the mode, and makes the
+ * file's bytes. Commit thread. */
+observer_err obs_journal_checkpoint_encode(obs_journal *j, uint64_t seq, const void *blob, size_t len, obs_buf *file);
+/* Writes them: temporary file, sync, rename. Any one thread; of journal, touches only the directory. */
+observer_err obs_journal_checkpoint_write(const obs_journal *j, const obs_buf *file);
+/* Both. */
 observer_err obs_journal_checkpoint_save(obs_journal *j, uint64_t seq, const void *blob, size_t len);
 /* Between open and replay; also lets replay start in the middle of the active segment. NOTFOUND: none. CORRUPT: one
  * that cannot be used, because it is damaged or the rows are not those it was made of (replay then starts at 1). */

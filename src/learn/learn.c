@@ -135,8 +135,8 @@ static void facts_apply_row(void *arg, const obs_op *op, uint64_t seq, int64_t n
   obs_facts_apply_op(t->facts, op, seq, now_ms, cluster);
 }
 
-void obs_learn_followers(obs_learn *l, obs_follower *list, uint32_t *n) {
-  list[(*n)++] = (obs_follower){
+void obs_learn_followers(obs_learn *l, obs_commit_follower *list, uint32_t *n) {
+  list[(*n)++] = (obs_commit_follower){
       .name = "facts", .arg = &l->tools, .rows = OBS_FACTS_ROWS, .apply = facts_apply, .apply_row = facts_apply_row};
   for (int i = 0; i < LOOPS; i++) {
     if (table[i]->follower.name == NULL) continue;

@@ -12,7 +12,7 @@
 /* Opens the loops: all stores, with what they hold. `error_text` names the file or option and the reason. */
 observer_err obs_learn_open(const obs_learn_opts *opts, obs_learn **out, char *error_text, size_t error_size);
 /* Its followers of commit: appended to `list`, of which *n are used. The clusters' follower is before them. */
-void obs_learn_followers(obs_learn *l, obs_follower *list, uint32_t *n);
+void obs_learn_followers(obs_learn *l, obs_commit_follower *list, uint32_t *n);
 observer_err obs_learn_start(obs_learn *l, obs_commit *commit);
 /* A cycle is due. Any thread; returns at once. */
 void obs_learn_cycle(obs_learn *l);

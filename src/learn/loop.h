@@ -80,7 +80,7 @@ typedef struct {
   void (*refresh)(void *loop, const obs_loop_turn *turn);
   void (*stop)(void *loop); /* outgoing calls and cycles have ended */
   void (*close)(void *loop);
-  obs_follower follower; /* of commit, without `arg`, which is the loop; no name: none */
+  obs_commit_follower follower; /* of commit, without `arg`, which is the loop; no name: none */
   /* Appends a JSON array of the rows that match, newest first. `filter` is the loop's own struct. */
   observer_err (*page)(void *loop, const void *filter, obs_buf *out, obs_loop_end *end);
   /* Appends the row with that id. False: there is none. */

@@ -134,7 +134,7 @@ static observer_err open_learn(obs_daemon *d, const obs_options *o, char *error,
 
 static observer_err open_commit(obs_daemon *d, const obs_options *o) {
   uint32_t nfollowers = 2;
-  obs_follower followers[OBS_FOLLOWERS] = {
+  obs_commit_follower followers[OBS_FOLLOWERS] = {
       {.name = "feed", .arg = d, .apply = on_recorded},
       {.name = "clusters",
        .version = OBS_CLUSTERS_VERSION,
@@ -145,9 +145,10 @@ static observer_err open_commit(obs_daemon *d, const obs_options *o) {
        .load = obs_clusters_load},
   };
   obs_learn_followers(d->learn, followers, &nfollowers);
+  const obs_record_kinds kinds = {{obs_sessions_kind(d->sessions)}, 1};
   obs_commit_opts opts = {.journal = d->journal,
                           .state = d->state,
-                          .sessions = d->sessions,
+                          .kinds = &kinds,
                           .queue_bytes = o->queue_bytes,
                           .checkpoint_s = (uint32_t)o->checkpoint_s,
                           .room = on_room,

@@ -5,14 +5,13 @@
 #include "base/vec.h"
 #include "op/decoder.h"
 
-#include <observer/session.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* SMALLEST: what a batch of one op allocates beyond its own bytes. */
 enum { SMALLEST = 4096 };
-enum { KEEP_OPS = 1024, KEEP_UNKNOWN = 4096, KEEP_REJECTS = 256, KEEP_SESSIONS = 256, KEEP_JSON = 1 << 20 };
+enum { KEEP_OPS = 1024, KEEP_UNKNOWN = 4096, KEEP_REJECTS = 256, KEEP_RECORDS = 256, KEEP_JSON = 1 << 20 };
 
 const char *const obs_transport_names[OBS_TRANSPORT_COUNT] = {
 #define OBS_TRANSPORT_NAME(name, text) text,
@@ -33,7 +32,7 @@ void obs_batch_fini(obs_batch *b) {
   free(b->ops);
   free(b->lines);
   free(b->own_clusters);
-  free(b->sessions);
+  free(b->records);
   free(b->unknown);
   free(b->rejects);
   obs_buf_fini(&b->json);
@@ -60,7 +59,7 @@ void obs_batch_reset(obs_batch *b) {
       b->rejects_cap = KEEP_REJECTS;
     }
   }
-  shrink((void **)&b->sessions, &b->sessions_cap, KEEP_SESSIONS);
+  shrink((void **)&b->records, &b->records_cap, KEEP_RECORDS);
   shrink((void **)&b->own_clusters, &b->clusters_cap, KEEP_OPS);
   b->clusters = NULL;
   obs_buf_reset(&b->json, KEEP_JSON);
@@ -69,9 +68,9 @@ void obs_batch_reset(obs_batch *b) {
   b->size = 0;
   b->topic = (obs_str){0};
   b->single = b->msgpack = false;
-  b->session = NULL;
-  b->sessions_only = false;
-  b->nops = b->nsessions = b->nunknown = b->nrejects = 0;
+  b->kinds = NULL;
+  b->only = NULL;
+  b->nops = b->nrecords = b->nunknown = b->nrejects = 0;
   b->error = OBSERVER_E_OK;
   b->error_text[0] = '\0';
   b->recorded = b->recorded_ops = b->duplicates = b->ring_size = 0;
@@ -82,7 +81,7 @@ void obs_batch_reset(obs_batch *b) {
 size_t obs_batch_bytes(const obs_batch *b) {
   return SMALLEST + sizeof(*b) + b->size + b->json.len + b->arena.bytes +
          (size_t)b->nops * (sizeof(*b->ops) + sizeof(*b->lines)) + (size_t)b->nunknown * sizeof(*b->unknown) +
-         (size_t)b->nsessions * sizeof(*b->sessions) + (size_t)b->nrejects * sizeof(*b->rejects);
+         (size_t)b->nrecords * sizeof(*b->records) + (size_t)b->nrejects * sizeof(*b->rejects);
 }
 
 uint64_t *obs_batch_clusters(obs_batch *b) {
@@ -128,48 +127,63 @@ static obs_reader_result decode_op(obs_decoder *d, const obs_decoder_format *for
   size_t off = b->json.len;
   obs_op_encode(&b->json, d->op, d->op->unknown_count > 0 ? b->unknown + d->op->unknown_first : NULL);
   if (b->json.oom) return obs_reader_no_memory(&d->r, OBS_STR("op"));
-  b->lines[b->nops++] = (obs_batch_line){(uint32_t)off, (uint32_t)(b->json.len - off), d->index, false};
+  b->lines[b->nops++] = (obs_batch_line){.off = (uint32_t)off, .len = (uint32_t)(b->json.len - off), .index = d->index};
   return OBS_READ_OK;
 }
 
-/* The map at the cursor as the row of a session record. */
-static obs_reader_result decode_session(obs_decoder *d, const obs_decoder_format *format) {
+/* The map at the cursor as the row of a record. */
+static obs_reader_result decode_record(obs_decoder *d, const obs_decoder_format *format, const obs_record_kind *kind) {
   obs_batch *b = d->b;
+  obs_str name = obs_str_of(kind->name);
   obs_buf text = {0};
   obs_str json;
   const uint8_t *start = d->r.in.p;
   size_t off = b->json.len;
   obs_reader_result rc = format->record(d, &text, &json);
   if (rc == OBS_READ_OK && (size_t)(d->r.in.p - start) > d->r.limits->op_bytes)
-    rc = obs_reader_wrong_limit(&d->r, OBS_STR("session"), "larger than %u bytes", d->r.limits->op_bytes);
+    rc = obs_reader_wrong_limit(&d->r, name, "larger than %u bytes", d->r.limits->op_bytes);
   if (rc == OBS_READ_OK &&
-      (text.oom || !obs_vec_reserve((void **)&b->sessions, &b->sessions_cap, b->nsessions + 1, sizeof(*b->sessions))))
-    rc = obs_reader_no_memory(&d->r, OBS_STR("session"));
-  if (rc == OBS_READ_OK && !b->session(json, d->r.limits, d->now_ms, &b->json, d->r.reason, sizeof(d->r.reason)))
+      (text.oom || !obs_vec_reserve((void **)&b->records, &b->records_cap, b->nrecords + 1, sizeof(*b->records))))
+    rc = obs_reader_no_memory(&d->r, name);
+  if (rc == OBS_READ_OK && !kind->normalise(json, d->r.limits, d->now_ms, &b->json, d->r.reason, sizeof(d->r.reason)))
     rc = OBS_READ_WRONG;
   if (rc == OBS_READ_OK)
-    b->sessions[b->nsessions++] = (obs_batch_line){(uint32_t)off, (uint32_t)(b->json.len - off), d->index, false};
+    b->records[b->nrecords++] = (obs_batch_line){.off = (uint32_t)off,
+                                                 .len = (uint32_t)(b->json.len - off),
+                                                 .index = d->index,
+                                                 .kind = (uint8_t)(kind - b->kinds->at)};
   else
     b->json.len = off;
   obs_buf_fini(&text);
   return rc;
 }
 
-/* An op, or a session record: that is looked into only where a map has a `schema` or is no good as an op. */
+/* The kind whose schema the map at the cursor carries; NULL: none. */
+static const obs_record_kind *find_kind(obs_decoder *d, const obs_decoder_format *format) {
+  const obs_record_kinds *kinds = d->b->kinds;
+  const uint8_t *start = d->r.in.p;
+  obs_str schema = format->schema(d);
+  d->r.in.p = start;
+  for (uint32_t i = 0; schema.p != NULL && i < kinds->n; i++) {
+    if (obs_str_is(schema, kinds->at[i].schema)) return &kinds->at[i];
+  }
+  return NULL;
+}
+
+/* An op, or a record: which kind is looked up only where a map has a `schema` or is no good as an op. */
 static obs_reader_result decode_map(obs_decoder *d, const obs_decoder_format *format) {
   const uint8_t *start = d->r.in.p;
   uint32_t unknown = d->b->nunknown;
   char reason[sizeof(d->r.reason)];
-  if (d->b->sessions_only) return decode_session(d, format);
-  d->look_for_schema = d->b->session != NULL;
+  if (d->b->only != NULL) return decode_record(d, format, d->b->only);
+  d->look_for_schema = d->b->kinds != NULL;
   obs_reader_result rc = decode_op(d, format);
   if (rc == OBS_READ_OK || rc == OBS_READ_BROKEN || !d->look_for_schema) return rc;
   memcpy(reason, d->r.reason, sizeof(reason));
   d->b->nunknown = unknown;
   d->r.in.p = start;
-  bool session = obs_str_eq(format->schema(d), OBS_STR(OBSERVER_SESSION_SCHEMA));
-  d->r.in.p = start;
-  if (session) return decode_session(d, format);
+  const obs_record_kind *kind = find_kind(d, format);
+  if (kind != NULL) return decode_record(d, format, kind);
   d->look_for_schema = false;
   if (rc == OBS_READ_SCHEMA) return decode_op(d, format);
   memcpy(d->r.reason, reason, sizeof(reason));
@@ -189,7 +203,7 @@ static obs_reader_result decode_element(obs_decoder *d, const obs_decoder_format
     obs_reader_no_memory(&d->r, OBS_STR("message"));
     return OBS_READ_BROKEN;
   }
-  obs_str what = d->b->sessions_only ? OBS_STR("session") : OBS_STR("op");
+  obs_str what = obs_str_of(d->b->only != NULL ? d->b->only->name : "op");
   obs_reader_result rc = is_map ? decode_map(d, format) : obs_reader_wrong(&d->r, what, "must be a map");
   if (rc == OBS_READ_WRONG) {
     d->b->nunknown = unknown;
@@ -305,7 +319,9 @@ void obs_batch_decode(obs_batch *b, obs_batch_format format, const obs_op_limits
       return;
     }
   }
-  if (b->session != NULL && obs_str_eq(b->topic, OBS_STR(OBSERVER_SESSION_TOPIC))) b->sessions_only = true;
+  for (uint32_t i = 0; b->kinds != NULL && i < b->kinds->n; i++) {
+    if (obs_str_is(b->topic, b->kinds->at[i].topic)) b->only = &b->kinds->at[i];
+  }
   b->msgpack = format == OBS_FORMAT_MSGPACK || (format == OBS_FORMAT_ANY && *d.r.in.p >= 0x80);
   decode_payload(&d, b->msgpack);
 }

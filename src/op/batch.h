@@ -1,22 +1,16 @@
 /* A batch: the unit that moves from intake to the acknowledgement.
  *
  * In:  the bytes of one message (bus or HTTP body), its transport and profile.
- * Out: the valid ops as views, the JSON line of each, the rows of session records, and the rejects with index and
- *   reason.
- * Owner: whoever holds the pointer; it passes intake -> commit -> back through `done`, one thread at a time, so a batch
- *   needs no lock. `done` gives it back to its source, which answers, frees the message and returns it to its pool.
- * Failure: an op is recorded if it is whole and valid. A wrong op is one reject and the next op follows; broken syntax
- *   ends the message (of ops one a line, it ends the line): what came before it stands, and one reject tells where it
- *   broke. Out of memory is a reject too.
- */
+ * Out: the valid ops as views, the JSON line of each, the rows of records, and the rejects with index and reason.
+ * Owner: whoever holds the pointer, one thread at a time: intake -> commit -> back to its source through `done`.
+ * Failure: a wrong op is one reject and the next op follows; broken syntax ends the message (of ops one a line, the
+ *   line): what came before it stands, and one reject tells where it broke. Out of memory is a reject too. */
 #ifndef OBS_OP_BATCH_H
 #define OBS_OP_BATCH_H
 
 #include "op/arena.h"
-#include "op/op.h"
+#include "op/record.h"
 #include "op/transport.h"
-
-#include <observer/error.h>
 
 typedef struct {
   uint32_t index;          /* of the op in the message, from 0 */
@@ -27,12 +21,9 @@ typedef struct {
 typedef struct {
   uint32_t off, len; /* in `json`; len includes the newline */
   uint32_t index;    /* of the op in the message */
-  bool duplicate;    /* set by commit: recorded before (op_id, or the same session row), not again */
+  bool duplicate;    /* set by commit: recorded before (op_id, or the same row), not again */
+  uint8_t kind;      /* of a record: its place in the table of kinds */
 } obs_batch_line;
-
-/* Makes the row of a session record (sessions.h: obs_session_normalise). */
-typedef bool (*obs_session_row)(obs_str json, const obs_op_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
-                                size_t size);
 
 typedef enum { OBS_FORMAT_ANY, OBS_FORMAT_JSON, OBS_FORMAT_MSGPACK } obs_batch_format;
 
@@ -43,9 +34,9 @@ struct obs_batch {
   size_t size;
   obs_transport transport;
   obs_op_profile profile;
-  obs_session_row session; /* NULL: session records are not taken */
-  bool sessions_only;      /* every map is one; else those whose schema says so, and all behind the topic `session` */
-  void *owner;             /* the source's own */
+  const obs_record_kinds *kinds; /* what a map can be besides an op; NULL: nothing */
+  const obs_record_kind *only;   /* of `kinds`: every map is one; a kind's topic sets it too. NULL: any */
+  void *owner;                   /* the source's own */
   void (*done)(obs_batch *batch);
 
   /* Decoded. */
@@ -58,8 +49,8 @@ struct obs_batch {
   uint64_t *clusters; /* cluster of each op by its place in `ops`, 0: none; NULL: none has one (obs_batch_clusters) */
   uint64_t *own_clusters; /* its memory, kept over a reset */
   uint32_t clusters_cap;
-  obs_batch_line *sessions; /* rows of session records */
-  uint32_t nsessions, sessions_cap;
+  obs_batch_line *records; /* rows of what is no op, in the message's order */
+  uint32_t nrecords, records_cap;
   obs_op_unknown *unknown;
   uint32_t nunknown, unknown_cap;
   obs_batch_rejected *rejects;
@@ -70,7 +61,7 @@ struct obs_batch {
   /* Result, set by commit before `done`. */
   observer_err error;            /* not OK: nothing of this batch was recorded */
   char error_text[160];          /* why, when error is set */
-  uint32_t recorded, duplicates; /* ops and session records */
+  uint32_t recorded, duplicates; /* ops and records */
   uint32_t recorded_ops;         /* ops alone */
   uint64_t last_seq;             /* of the last recorded op; 0 when none was recorded */
   uint32_t ring_size;            /* after this batch */
@@ -80,9 +71,9 @@ struct obs_batch {
 
 observer_err obs_batch_init(obs_batch *b);
 void obs_batch_fini(obs_batch *b);
-/* How many ops and session records the message is made of, whole or not. */
+/* How many ops and records the message is made of, whole or not. */
 static inline uint32_t obs_batch_items(const obs_batch *b) {
-  return b->nops + b->nsessions + b->nrejects;
+  return b->nops + b->nrecords + b->nrejects;
 }
 /* Ready for the next message; keeps a bounded part of its memory. */
 void obs_batch_reset(obs_batch *b);

@@ -14,9 +14,7 @@
 #define OBS_SESSIONS_SESSIONS_H
 
 #include "journal/journal.h"
-#include "op/op.h"
-
-#include <observer/error.h>
+#include "op/record.h"
 
 typedef struct obs_sessions obs_sessions;
 
@@ -37,22 +35,17 @@ void obs_sessions_close(obs_sessions *s);
 bool obs_session_normalise(obs_str json, const obs_op_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
                            size_t size);
 
-/* ---- recording: commit thread ---- */
+/* The row of this kind in the table of kinds: rows go to `sessions`. */
+obs_record_kind obs_sessions_kind(obs_sessions *s);
 
-/* Appends rows (at most 65,536) and syncs. duplicate[i] is set for a row that was there before, which is not appended.
- * `ops` (may be NULL): the ops that are journalled next and belong to the same messages; after a crash the files have
- * both or neither. Then comes commit or rollback; until then the rows and both arrays stay where they are. After a
- * failure nothing is to be taken back. */
-observer_err obs_sessions_append(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate,
+/* ---- recording: commit thread; the contract is obs_record_sink's ---- */
+
+observer_err obs_sessions_append(void *sessions, const obs_str *rows, uint32_t n, bool *duplicate,
                                  const obs_journal_group *ops);
-/* The last append stands. */
-void obs_sessions_commit(obs_sessions *s);
-/* Or is taken back. */
-void obs_sessions_rollback(obs_sessions *s);
-/* After a failure: whether the disk takes a write and a sync again. */
-observer_err obs_sessions_probe(obs_sessions *s);
-/* Why the last append or probe failed, with the path. */
-const char *obs_sessions_error(const obs_sessions *s);
+void obs_sessions_commit(void *sessions);
+void obs_sessions_rollback(void *sessions);
+observer_err obs_sessions_probe(void *sessions);
+const char *obs_sessions_error(const void *sessions);
 
 /* ---- views: any thread ---- */
 

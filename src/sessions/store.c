@@ -115,8 +115,9 @@ static void forget(obs_sessions *s) {
   s->nrows = s->fresh = 0;
 }
 
-observer_err obs_sessions_append(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate,
+observer_err obs_sessions_append(void *sessions, const obs_str *rows, uint32_t n, bool *duplicate,
                                  const obs_journal_group *ops) {
+  obs_sessions *s = sessions;
   int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
   s->group_error = NULL;
   if (!reserve(s, n)) return OBSERVER_E_NOMEM;
@@ -135,7 +136,8 @@ observer_err obs_sessions_append(obs_sessions *s, const obs_str *rows, uint32_t 
   return err;
 }
 
-void obs_sessions_rollback(obs_sessions *s) {
+void obs_sessions_rollback(void *sessions) {
+  obs_sessions *s = sessions;
   obs_dedupe_rollback(s->dedupe);
   if (s->journal != NULL && s->fresh > 0) obs_journal_take_back(s->journal);
   forget(s);
@@ -171,7 +173,8 @@ static void count_row(obs_sessions *s, obs_str row) {
   pthread_mutex_unlock(&s->lock);
 }
 
-void obs_sessions_commit(obs_sessions *s) {
+void obs_sessions_commit(void *sessions) {
+  obs_sessions *s = sessions;
   obs_dedupe_commit(s->dedupe);
   if (s->journal != NULL && s->fresh > 0) obs_journal_keep(s->journal);
   for (uint32_t i = 0; i < s->nrows; i++) {
@@ -180,12 +183,25 @@ void obs_sessions_commit(obs_sessions *s) {
   forget(s);
 }
 
-observer_err obs_sessions_probe(obs_sessions *s) {
+observer_err obs_sessions_probe(void *sessions) {
+  obs_sessions *s = sessions;
   return s->journal == NULL ? OBSERVER_E_OK : obs_journal_probe(s->journal);
 }
 
-const char *obs_sessions_error(const obs_sessions *s) {
+const char *obs_sessions_error(const void *sessions) {
+  const obs_sessions *s = sessions;
   if (s->group_error != NULL) return s->group_error;
   const char *text = s->journal == NULL ? "" : obs_journal_error(s->journal);
   return text[0] != '\0' ? text : observer_strerror(OBSERVER_E_NOMEM);
+}
+
+obs_record_kind obs_sessions_kind(obs_sessions *s) {
+  static const obs_record_sink sink = {obs_sessions_append, obs_sessions_commit, obs_sessions_rollback,
+                                       obs_sessions_probe, obs_sessions_error};
+  return (obs_record_kind){.name = "session",
+                           .schema = OBSERVER_SESSION_SCHEMA,
+                           .topic = OBSERVER_SESSION_TOPIC,
+                           .normalise = obs_session_normalise,
+                           .write = &sink,
+                           .sink = s};
 }

@@ -12,7 +12,7 @@ typedef struct {
   obs_state *state;
   obs_commit *c;
   _Atomic unsigned done;
-  const obs_follower *followers;
+  const obs_commit_follower *followers;
   uint32_t nfollowers;
 } setup;
 
@@ -250,7 +250,7 @@ static void make_version_1(setup *s) {
 /* One life: three ops, of which one is a duplicate in every life but the first. */
 static void live_once(setup *s, diary *kept, diary *plain, const char *want_kept, const char *want_plain) {
   obs_batch b;
-  obs_follower followers[] = {
+  obs_commit_follower followers[] = {
       {"kept", 1, kept, diary_apply, diary_apply_row, diary_save, diary_load, 0},
       {.name = "plain", .arg = plain, .apply = diary_apply, .apply_row = diary_apply_row},
       {.name = "silent"},
@@ -295,7 +295,7 @@ static void count_row(void *arg, const obs_op *op, uint64_t seq, int64_t now_ms)
 /* One that keeps nothing gets as many rows as it asks for, more than the ring holds. */
 static void test_follower_rows(void **state) {
   uint64_t seen[2] = {0};
-  obs_follower follower = {.name = "rows", .arg = seen, .apply_row = count_row, .rows = 2500};
+  obs_commit_follower follower = {.name = "rows", .arg = seen, .apply_row = count_row, .rows = 2500};
   setup s = {.f = *state, .followers = &follower, .nfollowers = 1};
   enum { ROWS = 3000, GROUP = 500 }; /* the journal finds groups of a MiB */
   char *text = NULL;

@@ -214,23 +214,26 @@ static void test_damaged_text(void **state) {
 
 /* ---- batches ---- */
 
-static void decode(obs_batch *b, const void *bytes, size_t len, obs_session_row session, bool only) {
+static obs_record_kinds kinds;
+
+static void decode(obs_batch *b, const void *bytes, size_t len, const obs_record_kinds *taken, bool only) {
   assert_int_equal(obs_batch_init(b), OBSERVER_E_OK);
   b->data = bytes;
   b->size = len;
-  b->session = session;
-  b->sessions_only = only;
+  kinds = (obs_record_kinds){{obs_sessions_kind(NULL)}, 1};
+  b->kinds = taken;
+  b->only = only ? &kinds.at[0] : NULL;
   obs_batch_decode(b, OBS_FORMAT_ANY, &limits, now_ms);
 }
 
-static void decode_text(obs_batch *b, const char *text, obs_session_row session) {
-  decode(b, text, strlen(text), session, false);
+static void decode_text(obs_batch *b, const char *text, const obs_record_kinds *taken) {
+  decode(b, text, strlen(text), taken, false);
 }
 
 static void check_batch(const obs_batch *b, uint32_t ops, uint32_t sessions, uint32_t rejects) {
   if (b->nrejects > 0 && rejects == 0) print_error("%s\n", b->rejects[0].reason);
   assert_int_equal(b->nops, ops);
-  assert_int_equal(b->nsessions, sessions);
+  assert_int_equal(b->nrecords, sessions);
   assert_int_equal(b->nrejects, rejects);
 }
 
@@ -265,9 +268,9 @@ static void test_what_is_a_session(void **state) {
     obs_batch b;
     size_t topic = strlen(cases[i].text), len = topic;
     if (strncmp(cases[i].text, "session", 7) == 0) len += 1 + strlen(cases[i].text + topic + 1);
-    decode(&b, cases[i].text, len, obs_session_normalise, false);
-    if (b.nops != cases[i].ops || b.nsessions != cases[i].sessions || b.nrejects != cases[i].rejects) {
-      fail_msg("%s: %u ops, %u sessions, %u rejects: %s", cases[i].text, b.nops, b.nsessions, b.nrejects,
+    decode(&b, cases[i].text, len, &kinds, false);
+    if (b.nops != cases[i].ops || b.nrecords != cases[i].sessions || b.nrejects != cases[i].rejects) {
+      fail_msg("%s: %u ops, %u sessions, %u rejects: %s", cases[i].text, b.nops, b.nrecords, b.nrejects,
                b.nrejects > 0 ? b.rejects[0].reason : "");
     }
     obs_batch_fini(&b);
@@ -278,22 +281,22 @@ static void test_indexes_and_rows(void **state) {
   (void)state;
   obs_batch b;
   decode_text(&b, "[{\"endpoint\":\"/a\"},{" SCHEMA "," V ",\"kind\":\"one\"},9,{" SCHEMA "," V ",\"kind\":\"two\"}]",
-              obs_session_normalise);
+              &kinds);
   check_batch(&b, 1, 2, 1);
   assert_int_equal(b.lines[0].index, 0);
-  assert_int_equal(b.sessions[0].index, 1);
+  assert_int_equal(b.records[0].index, 1);
   assert_int_equal(b.rejects[0].index, 2);
-  assert_int_equal(b.sessions[1].index, 3);
-  assert_non_null(memmem(b.json.p + b.sessions[1].off, b.sessions[1].len, "\"kind\":\"two\"", 12));
-  assert_int_equal(b.json.p[b.sessions[1].off + b.sessions[1].len - 1], '\n');
-  assert_int_equal(b.json.p[b.sessions[0].off], '{');
+  assert_int_equal(b.records[1].index, 3);
+  assert_non_null(memmem(b.json.p + b.records[1].off, b.records[1].len, "\"kind\":\"two\"", 12));
+  assert_int_equal(b.json.p[b.records[1].off + b.records[1].len - 1], '\n');
+  assert_int_equal(b.json.p[b.records[0].off], '{');
   obs_batch_fini(&b);
   /* who does not take them: the same map is an op, or no good */
   decode_text(&b, "[{" SCHEMA ",\"endpoint\":\"/a\"},{" SCHEMA "," V "}]", NULL);
   check_batch(&b, 1, 0, 1);
   assert_string_equal(b.rejects[0].reason, "endpoint: required");
   obs_batch_fini(&b);
-  decode(&b, "[{" V "}]", strlen("[{" V "}]"), obs_session_normalise, true);
+  decode(&b, "[{" V "}]", strlen("[{" V "}]"), &kinds, true);
   check_batch(&b, 0, 1, 0);
   obs_batch_fini(&b);
 }
@@ -339,7 +342,7 @@ static void test_msgpack(void **state) {
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     obs_batch b;
-    decode(&b, cases[i].bytes, cases[i].len, obs_session_normalise, false);
+    decode(&b, cases[i].bytes, cases[i].len, &kinds, false);
     assert_true(b.msgpack && b.nops == 0);
     if (cases[i].wrong == NULL) check_batch(&b, 0, 1, 0);
     if (cases[i].wrong != NULL) {
@@ -354,8 +357,8 @@ static void test_msgpack(void **state) {
     obs_batch b;
     assert_non_null(cut);
     memcpy(cut, cases[2].bytes, n);
-    decode(&b, cut, n, obs_session_normalise, false);
-    assert_int_equal(b.nsessions, 0);
+    decode(&b, cut, n, &kinds, false);
+    assert_int_equal(b.nrecords, 0);
     assert_int_equal(b.nrejects, 1);
     obs_batch_fini(&b);
     free(cut);
@@ -373,7 +376,7 @@ static void test_size_limit(void **state) {
     obs_buf_putc(&json, '"');
   }
   obs_buf_putc(&json, '}');
-  decode(&b, json.p, json.len, obs_session_normalise, false);
+  decode(&b, json.p, json.len, &kinds, false);
   check_batch(&b, 0, 0, 1);
   assert_string_equal(b.rejects[0].reason, "session: larger than 262144 bytes");
   assert_int_equal(b.json.len, 0);

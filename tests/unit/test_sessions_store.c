@@ -440,7 +440,8 @@ static void open_all(setup *s) {
   s->f->j->datasync = failing_ops_sync;
   s->sessions = open_store(s->f, true);
   assert_int_equal(obs_state_open(&state_opts, &s->state), OBSERVER_E_OK);
-  obs_commit_opts opts = {.journal = s->f->j, .state = s->state, .sessions = s->sessions};
+  const obs_record_kinds kinds = {{obs_sessions_kind(s->sessions)}, 1};
+  obs_commit_opts opts = {.journal = s->f->j, .state = s->state, .kinds = &kinds};
   assert_int_equal(obs_commit_open(&opts, &s->c), OBSERVER_E_OK);
   assert_int_equal(obs_commit_recover(s->c, &recovered), OBSERVER_E_OK);
   assert_int_equal(obs_commit_start(s->c), OBSERVER_E_OK);
@@ -460,7 +461,7 @@ static void submit(setup *s, obs_batch *b, obs_transport transport, const char *
   b->data = (const uint8_t *)json;
   b->size = strlen(json);
   b->transport = transport;
-  b->session = obs_session_normalise;
+  b->kinds = obs_commit_kinds(s->c);
   b->owner = s;
   b->done = on_done;
   obs_batch_decode(b, OBS_FORMAT_ANY, &limits, now_ms);
@@ -536,7 +537,7 @@ static void test_whole_or_not_at_all(void **state) {
   /* records without a timestamp: the clock of the test stands still, so they are the same bytes */
   assert_int_equal(b[3].recorded, 1);
   assert_int_equal(b[3].duplicates, 3);
-  assert_true(b[3].lines[0].duplicate && b[3].sessions[0].duplicate && b[3].sessions[1].duplicate);
+  assert_true(b[3].lines[0].duplicate && b[3].records[0].duplicate && b[3].records[1].duplicate);
   assert_int_equal(b[3].last_seq, 3);
   assert_int_equal(file_rows(s.f), 3);
   assert_int_equal(count_lines(path(s.f, "ops.jsonl")), 3);

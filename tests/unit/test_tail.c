@@ -49,7 +49,7 @@ static void start(setup *s) {
   assert_int_equal(obs_journal_open(&journal_opts, &s->f->j, text, sizeof(text)), OBSERVER_E_OK);
   s->f->j->datasync = failing_sync;
   assert_int_equal(obs_state_open(&state_opts, &s->state), OBSERVER_E_OK);
-  obs_follower follower = {.name = "tail",
+  obs_commit_follower follower = {.name = "tail",
                            .version = OBS_CORRECTIONS_FILE_VERSION,
                            .arg = s->t,
                            .apply = obs_corrections_file_apply,

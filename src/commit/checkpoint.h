@@ -1,0 +1,36 @@
+/* The checkpoint: state, dedupe window and followers as they were at a seq, so that start-up need not replay the
+ * journal.
+ *
+ * The commit thread makes its bytes, under the locks of what it saves; the thread `obs:checkpoint` writes them, for a
+ * write and a sync of many MiB must not keep ops waiting. One is written at a time. */
+#ifndef OBS_COMMIT_CHECKPOINT_H
+#define OBS_COMMIT_CHECKPOINT_H
+
+#include "commit/commit.h"
+#include "state/dedupe.h"
+
+/* ---- loading: start-up ---- */
+
+/* Restores what the journal's checkpoint has. loaded[i]: follower i has the rows up to *seq. *seq is 0 and nothing is
+ * restored when there is none or none that can be used: then every row has to be replayed. */
+void obs_checkpoint_load(const obs_commit_opts *opts, obs_dedupe *dedupe, int64_t now_ms, uint64_t *seq,
+                         bool loaded[OBS_FOLLOWERS]);
+
+/* ---- saving: commit thread ---- */
+
+typedef struct obs_checkpoint obs_checkpoint;
+
+/* `opts` and `dedupe` stay where they are until close. Starts the thread. */
+observer_err obs_checkpoint_open(const obs_commit_opts *opts, const obs_dedupe *dedupe, obs_checkpoint **out);
+/* Whether one is being written. */
+bool obs_checkpoint_is_busy(obs_checkpoint *c);
+/* How the last one ended, once: false when there is nothing new to report. */
+bool obs_checkpoint_ended(obs_checkpoint *c, observer_err *err, uint64_t *seq);
+/* Makes one of all rows up to `seq`, syncs them, and hands it to the thread. None may be being written. */
+observer_err obs_checkpoint_begin(obs_checkpoint *c, uint64_t seq);
+/* Waits until the last one is written. */
+void obs_checkpoint_wait(obs_checkpoint *c);
+/* Writes what was begun, joins the thread. Accepts NULL. */
+void obs_checkpoint_close(obs_checkpoint *c);
+
+#endif
