@@ -14,6 +14,7 @@ typedef struct {
   _Atomic unsigned done;
   const obs_commit_follower *followers;
   uint32_t nfollowers;
+  bool no_timer; /* checkpoints only when asked for, and at the end */
 } setup;
 
 static _Atomic bool disk_fails;
@@ -37,8 +38,11 @@ static void open_all(setup *s, obs_journal_fsync mode) {
   assert_int_equal(obs_journal_open(&journal_opts, &s->f->j, text, sizeof(text)), OBSERVER_E_OK);
   s->f->j->datasync = failing_sync;
   assert_int_equal(obs_state_open(&state_opts, &s->state), OBSERVER_E_OK);
-  obs_commit_opts opts = {
-      .journal = s->f->j, .state = s->state, .checkpoint_s = 1, .followers = s->followers, .nfollowers = s->nfollowers};
+  obs_commit_opts opts = {.journal = s->f->j,
+                          .state = s->state,
+                          .checkpoint_s = s->no_timer ? 0 : 1,
+                          .followers = s->followers,
+                          .nfollowers = s->nfollowers};
   assert_int_equal(obs_commit_open(&opts, &s->c), OBSERVER_E_OK);
   assert_int_equal(obs_commit_recover(s->c, &recovered), OBSERVER_E_OK);
   assert_int_equal(obs_commit_start(s->c), OBSERVER_E_OK);
@@ -180,6 +184,29 @@ static void test_stop_gives_up(void **state) {
   close_all(&s);
   obs_batch_fini(&pull);
   obs_batch_fini(&late);
+}
+
+static bool has_checkpoint(const setup *s) {
+  return access(path(s->f, "checkpoint"), F_OK) == 0;
+}
+
+/* A checkpoint that was asked for while the disk fails is written when it is well again. */
+static void test_wanted_checkpoint_waits(void **state) {
+  setup s = {.f = *state, .no_timer = true};
+  obs_batch pull;
+  atomic_store(&disk_fails, true);
+  open_all(&s, OBS_FSYNC_ALWAYS);
+  submit(&s, &pull, OBS_TRANSPORT_PULL, "{\"endpoint\":\"/a\"}");
+  wait_health(&s, false);
+  obs_commit_checkpoint(s.c);
+  usleep(600000); /* the thread has looked at what is wanted */
+  assert_false(has_checkpoint(&s));
+  atomic_store(&disk_fails, false);
+  wait_health(&s, true);
+  for (uint64_t until = obs_clock_mono_ms() + 20000; !has_checkpoint(&s); usleep(1000))
+    assert_true(obs_clock_mono_ms() < until);
+  close_all(&s);
+  obs_batch_fini(&pull);
 }
 
 /* ---- followers ---- */
@@ -332,6 +359,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_interval_records_once, make, clear),
       cmocka_unit_test_setup_teardown(test_always_holds_and_resumes, make, clear),
       cmocka_unit_test_setup_teardown(test_stop_gives_up, make, clear),
+      cmocka_unit_test_setup_teardown(test_wanted_checkpoint_waits, make, clear),
       cmocka_unit_test_setup_teardown(test_followers, make, clear),
       cmocka_unit_test_setup_teardown(test_follower_rows, make, clear),
   };
