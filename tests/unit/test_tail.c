@@ -50,12 +50,12 @@ static void start(setup *s) {
   s->f->j->datasync = failing_sync;
   assert_int_equal(obs_state_open(&state_opts, &s->state), OBSERVER_E_OK);
   obs_commit_follower follower = {.name = "tail",
-                           .version = OBS_CORRECTIONS_FILE_VERSION,
-                           .arg = s->t,
-                           .apply = obs_corrections_file_apply,
-                           .apply_row = obs_corrections_file_apply_row,
-                           .save = obs_corrections_file_save,
-                           .load = obs_corrections_file_load};
+                                  .version = OBS_CORRECTIONS_FILE_VERSION,
+                                  .arg = s->t,
+                                  .apply = obs_corrections_file_apply,
+                                  .apply_row = obs_corrections_file_apply_row,
+                                  .save = obs_corrections_file_save,
+                                  .load = obs_corrections_file_load};
   obs_commit_opts opts = {
       .journal = s->f->j, .state = s->state, .checkpoint_s = 3600, .followers = &follower, .nfollowers = 1};
   assert_int_equal(obs_commit_open(&opts, &s->c), OBSERVER_E_OK);
