@@ -1,8 +1,7 @@
 /* The tail with a real journal and a real file: every row once, whatever happens to file, disk and daemon. */
 #include "base/clock.h"
 #include "learn/corrections/corrections_file.h"
-#include "learn/corrections/tail_map.h"
-#include "learn/corrections/tail_place.h"
+#include "learn/corrections/internal.h"
 
 #include "journal_fixture.h"
 

@@ -1,12 +1,13 @@
 #include "learn/corrections/corrections_file.h"
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/pack.h"
 #include "base/thread.h"
+#include "jsonl/file.h"
 #include "jsonl/lines.h"
-#include "learn/corrections/tail_map.h"
-#include "learn/corrections/tail_place.h"
+#include "learn/corrections/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +16,19 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 /* What goes to commit at a time; POLL_MS: how soon a stop is seen. */
-enum { ROWS = 256, BYTES = 1 << 20, POLL_MS = 50 };
+enum {
+  ROWS = 256,
+  BYTES = 1 << 20,
+  POLL_MS = 50,
+  ROW_MAX = OBS_CORRECTIONS_FILE_LINE_MAX + 1,
+  END_BYTES = 4096,
+  HASH_DIGITS = 16
+};
+
+#define DIGITS "0123456789"
 
 static const char source[] = "overseer_correction";
 
@@ -62,6 +73,65 @@ typedef struct {
   bool end;                        /* no more whole lines behind them */
   bool waits;                      /* but a beginning of one that gets more time */
 } cycle;
+
+/* ---- places ---- */
+
+static const char prefix[] = "correction:";
+
+static uint64_t hash_of(const char *row, size_t len) {
+  return XXH3_64bits(row, len);
+}
+
+void obs_corrections_file_op_id(const obs_corrections_file_place *place, char out[OBS_CORRECTIONS_FILE_OP_ID_MAX]) {
+  snprintf(out, OBS_CORRECTIONS_FILE_OP_ID_MAX, "%s%" PRIu64 "-%" PRIu64 ":%016" PRIx64, prefix, place->start,
+           place->end, place->hash);
+}
+
+static bool is_valid(const obs_corrections_file_place *place) {
+  return place->end <= INT64_MAX && place->start <= place->end && place->end - place->start <= ROW_MAX;
+}
+
+bool obs_corrections_file_place_of(obs_str op_id, obs_corrections_file_place *out) {
+  char text[OBS_CORRECTIONS_FILE_OP_ID_MAX], *end;
+  const size_t head = sizeof(prefix) - 1;
+  if (op_id.len <= head + HASH_DIGITS || op_id.len >= sizeof(text) || memcmp(op_id.p, prefix, head) != 0) return false;
+  memcpy(text, op_id.p, op_id.len);
+  text[op_id.len] = '\0';
+  /* Digits alone, as they were written; a number beyond 64 bits becomes the largest, which no place has. */
+  size_t digits = strspn(text + head, DIGITS);
+  if (digits == 0 || text[head + digits] != '-') return false;
+  out->start = strtoull(text + head, &end, 10);
+  digits = strspn(end + 1, DIGITS);
+  if (digits == 0 || end[1 + digits] != ':') return false;
+  out->end = strtoull(end + 1, &end, 10);
+  obs_str hash = {end + 1, (uint32_t)(text + op_id.len - end - 1), 1};
+  return obs_hex_parse(hash, &out->hash) && is_valid(out) && out->end > 0;
+}
+
+static observer_err hash_at(int fd, uint64_t start, uint64_t end, uint64_t *hash) {
+  size_t len = (size_t)(end - start);
+  char *row = malloc(len + 1);
+  if (row == NULL) return OBSERVER_E_NOMEM;
+  ssize_t n = obs_file_read_at(fd, row, len, start);
+  observer_err err = n < 0 ? OBSERVER_E_IO : (size_t)n < len ? OBSERVER_E_NOTFOUND : OBSERVER_E_OK;
+  if (err == OBSERVER_E_OK) *hash = hash_of(row, len > 0 && row[len - 1] == '\n' ? len - 1 : len);
+  free(row);
+  return err;
+}
+
+/* OK: the file has that row there. NOTFOUND: it is shorter, or another row is there. IO: errno is set. */
+static observer_err verify(int fd, const obs_corrections_file_place *place) {
+  uint64_t hash;
+  if (place->end == 0) return OBSERVER_E_OK;
+  observer_err err = hash_at(fd, place->start, place->end, &hash);
+  return err == OBSERVER_E_OK && hash != place->hash ? OBSERVER_E_NOTFOUND : err;
+}
+
+/* The place of a line that is too long to be a row: of its last bytes. */
+static observer_err place_at_end(int fd, uint64_t end, obs_corrections_file_place *out) {
+  *out = (obs_corrections_file_place){.start = end > END_BYTES ? end - END_BYTES : 0, .end = end};
+  return hash_at(fd, out->start, end, &out->hash);
+}
 
 /* ---- life ---- */
 
@@ -121,7 +191,7 @@ static void set_place(obs_corrections_file *t, const obs_corrections_file_place 
   pthread_mutex_unlock(&t->lock);
 }
 
-static bool place_of(const obs_op *op, obs_corrections_file_place *place) {
+static bool op_place(const obs_op *op, obs_corrections_file_place *place) {
   return OBS_HAS(op, op_id) && obs_corrections_file_place_of(op->op_id, place);
 }
 
@@ -133,7 +203,7 @@ void obs_corrections_file_apply(void *tail, obs_batch *b, uint64_t first_seq, in
   for (uint32_t i = b->nops; i-- > 0;) {
     obs_corrections_file_place place;
     if (b->lines[i].duplicate) continue;
-    if (place_of(&b->ops[i], &place)) set_place(tail, &place);
+    if (op_place(&b->ops[i], &place)) set_place(tail, &place);
     return;
   }
 }
@@ -152,7 +222,7 @@ observer_err obs_corrections_file_load(void *tail, const void *data, size_t len)
   obs_corrections_file_place place = {.start = obs_pack_read_u64(&in, INT64_MAX)};
   place.end = obs_pack_read_u64(&in, INT64_MAX);
   place.hash = obs_pack_read_id(&in);
-  if (!obs_pack_at_end(&in) || !obs_corrections_file_place_valid(&place)) return OBSERVER_E_CORRUPT;
+  if (!obs_pack_at_end(&in) || !is_valid(&place)) return OBSERVER_E_CORRUPT;
   set_place(tail, &place);
   return OBSERVER_E_OK;
 }
@@ -188,10 +258,8 @@ static bool add_row(cycle *c, const obs_line_view *line, const char **why) {
 static bool gather_line(cycle *c, int fd, const obs_line_view *line) {
   const char *why;
   if (obs_line_blank(line->p, line->len)) return true;
-  c->last = (obs_corrections_file_place){line->offset, line->next, obs_corrections_file_hash(line->p, line->len)};
-  if (!obs_corrections_file_place_valid(&c->last) &&
-      obs_corrections_file_place_at_end(fd, line->next, &c->last) != OBSERVER_E_OK)
-    return false;
+  c->last = (obs_corrections_file_place){line->offset, line->next, hash_of(line->p, line->len)};
+  if (!is_valid(&c->last) && place_at_end(fd, line->next, &c->last) != OBSERVER_E_OK) return false;
   if (!add_row(c, line, &why)) note_bad(&c->gathered, line->offset, why);
   return true;
 }
@@ -325,7 +393,7 @@ static bool may_be_ours(obs_corrections_file *t, const obs_corrections_file_plac
   for (size_t i = 0; t->path != NULL && i < sizeof(paths) / sizeof(*paths); i++) {
     int fd;
     if (open_file(t, paths[i], &fd) != FILE_OPEN) continue;
-    observer_err err = obs_corrections_file_verify(fd, place);
+    observer_err err = verify(fd, place);
     (void)close(fd);
     if (err == OBSERVER_E_OK) return true;
     denied = denied || err == OBSERVER_E_NOTFOUND;
@@ -339,7 +407,7 @@ void obs_corrections_file_apply_row(void *tail, const obs_op *op, uint64_t seq, 
   obs_corrections_file_place place;
   (void)seq;
   (void)now_ms;
-  if (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR(source)) && place_of(op, &place) &&
+  if (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR(source)) && op_place(op, &place) &&
       may_be_ours(tail, &place))
     set_place(tail, &place);
 }
@@ -354,7 +422,7 @@ static bool drain_former(cycle *c) {
   int fd;
   obs_corrections_file_place place = get_place(c->t);
   if (open_file(c->t, c->t->former, &fd) != FILE_OPEN) return true;
-  bool done = obs_corrections_file_verify(fd, &place) != OBSERVER_E_OK || drain(c, fd, true);
+  bool done = verify(fd, &place) != OBSERVER_E_OK || drain(c, fd, true);
   (void)close(fd);
   return done;
 }
@@ -371,7 +439,7 @@ static void begin_again(obs_corrections_file *t) {
 /* False: later. */
 static bool take_file(cycle *c, int fd, bool aside) {
   obs_corrections_file_place place = get_place(c->t);
-  observer_err err = obs_corrections_file_verify(fd, &place);
+  observer_err err = verify(fd, &place);
   if (err == OBSERVER_E_NOTFOUND) {
     if (!drain_former(c)) return false;
     begin_again(c->t);

@@ -1,22 +1,12 @@
-/* The tail: rows that overseers append to OVERSEER_CORRECTIONS_PATH become ops.
+/* The corrections file: rows that overseers append to OVERSEER_CORRECTIONS_PATH become ops (proto/learning.md), once
+ * each, whatever happens in between.
  *
- * In:  the file, read from where the last op of it ended, each cycle.
- * Out: one op a row, through commit (transport `tail`), mapped as the older observer did: timestamp created_at,
- *      endpoint overseer:<model, default gpt-oss:120b>, input_summary `<task_class, ?>: <reason, escalation>`,
- *      success true, duration_ms usage.latency_ms, output_summary the first 200 UTF-16 units of the correction,
- *      source overseer_correction, sig_hash, task_class, correction, applied_at_turn; and an op_id (below). What
- *      JavaScript would have made of other types is made here too, where an op can hold it.
- * Once, and all: where it has read to is not kept in a file of its own, it is in the journal: each op's op_id is
- *   `correction:<start>-<end>:<hash of the row>`, its place in the file. The tail follows the recorded ops (a
- *   follower of commit) and takes its cursor from them, so op and cursor are durable in one write and come back in
- *   one replay; and what is read again all the same is a duplicate by its op_id.
- * The file: a last line without its newline waits. Before reading on, the row before the cursor is compared by its
- *   hash. It is shorter or another: the file was truncated or replaced; what is left of the old one is read first
- *   when it is still open or stands at PATH.1, then the new one from its start. A line that is not a JSON object, or
- *   makes no valid op, is counted and passed over (the latter is also in rejected.jsonl), warned of once a cycle
- *   with its place. A line longer than OBS_CORRECTIONS_FILE_LINE_MAX is a bad line. A missing file is no error; one
- * that cannot be read is warned of once. Ops that commit cannot record now (disk) are read again at the next cycle.
- * Threads: obs_corrections_file_cycle on the learning thread; the follower's functions on the commit thread. */
+ * The place to read on from is not kept in a file of its own: each op's op_id names the row's place and hash, and the
+ * loop follows the recorded ops, so that op and place are durable in one write and come back in one replay. Before it
+ * reads on, the row before the place is compared by its hash: when it is another, the file was truncated or replaced.
+ * Then the rest of the old one is read first, when it is still open or stands at PATH.1. A last line without its
+ * newline waits; lines that make no op are counted, warned of once a cycle, and passed over. What commit cannot record
+ * now is read again at the next cycle. A missing file is no error. */
 #ifndef OBS_LEARN_CORRECTIONS_CORRECTIONS_FILE_H
 #define OBS_LEARN_CORRECTIONS_CORRECTIONS_FILE_H
 

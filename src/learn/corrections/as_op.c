@@ -1,14 +1,15 @@
-#include "learn/corrections/tail_map.h"
-
+/* A row of the corrections file made an op, as the older observer made it: what JavaScript would have made of it. */
 #include "base/clock.h"
+#include "base/json.h"
+#include "base/number.h"
 #include "base/utf8.h"
+#include "learn/corrections/internal.h"
 #include "op/js_number.h"
 #include "outbound/gateway.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { SUMMARY_UNITS = 200 };
@@ -87,26 +88,13 @@ static const cJSON *get(const cJSON *object, const char *name) {
   return cJSON_IsNull(found) ? NULL : found;
 }
 
-static void put_number(double d, obs_buf *out) {
-  char text[40];
-  if (!isfinite(d)) {
-    obs_buf_puts(out, d > 0 ? "Infinity" : "-Infinity");
-    return;
-  }
-  int digits = 15;
-  do {
-    snprintf(text, sizeof(text), "%.*g", digits, d == 0 ? 0 : d);
-  } while (strtod(text, NULL) != d && ++digits <= 17);
-  if (d == trunc(d) && fabs(d) <= LARGEST) snprintf(text, sizeof(text), "%" PRId64, (int64_t)d);
-  obs_buf_puts(out, text);
-}
-
 /* String(value); arrays are no deeper than cJSON reads them. */
-static void put_text(const cJSON *v, obs_buf *out) {
+static void put_string(const cJSON *v, obs_buf *out) {
   if (cJSON_IsString(v)) {
     obs_buf_puts(out, v->valuestring);
   } else if (cJSON_IsNumber(v)) {
-    put_number(v->valuedouble, out);
+    char text[OBS_NUMBER_MAX];
+    obs_buf_append(out, text, obs_number_format_js(v->valuedouble, text));
   } else if (cJSON_IsBool(v)) {
     obs_buf_puts(out, cJSON_IsTrue(v) ? "true" : "false");
   } else if (cJSON_IsObject(v)) {
@@ -115,7 +103,7 @@ static void put_text(const cJSON *v, obs_buf *out) {
     const cJSON *item;
     cJSON_ArrayForEach(item, v) {
       if (item != v->child) obs_buf_putc(out, ',');
-      put_text(item, out); /* null is nothing there */
+      put_string(item, out); /* null is nothing there */
     }
   }
 }
@@ -129,7 +117,7 @@ static int64_t to_integer(const cJSON *v) {
     d = cJSON_IsTrue(v);
   } else if (v != NULL) {
     obs_buf text = {0};
-    put_text(v, &text);
+    put_string(v, &text);
     if (!text.oom) d = obs_js_number(obs_buf_view(&text));
     obs_buf_fini(&text);
   }
@@ -138,70 +126,61 @@ static int64_t to_integer(const cJSON *v) {
 
 /* ---- the op ---- */
 
-/* `,"name":"<a><String(v ?? b)>"`. */
-static void put_member(obs_buf *out, const char *name, const char *a, const cJSON *v, const char *b) {
+/* `before` and String(v), or `otherwise` when there is no v. */
+static void put_member(obs_json_writer *w, const char *name, const char *before, const cJSON *v,
+                       const char *otherwise) {
   obs_buf text = {0};
-  obs_buf_puts(&text, a);
+  obs_buf_puts(&text, before);
   if (v != NULL)
-    put_text(v, &text);
+    put_string(v, &text);
   else
-    obs_buf_puts(&text, b);
-  obs_buf_printf(out, ",\"%s\":", name);
-  obs_buf_json_str(out, obs_buf_view(&text));
-  out->oom = out->oom || text.oom;
+    obs_buf_puts(&text, otherwise);
+  obs_json_text(w, name, obs_buf_view(&text));
+  if (text.oom) w->out->oom = true;
   obs_buf_fini(&text);
-}
-
-static void put_summary(const cJSON *row, obs_buf *out) {
-  const cJSON *task_class = get(row, "task_class");
-  obs_buf text = {0};
-  if (task_class != NULL)
-    put_text(task_class, &text);
-  else
-    obs_buf_putc(&text, '?');
-  obs_buf_puts(&text, ": ");
-  obs_buf_putc(&text, '\0');
-  if (text.oom)
-    out->oom = true;
-  else
-    put_member(out, "input_summary", text.p, get(row, "reason"), "escalation");
-  obs_buf_fini(&text);
-}
-
-static void put_correction(const cJSON *row, obs_buf *out) {
-  const cJSON *correction = get(row, "correction");
-  obs_buf text = {0};
-  if (correction != NULL) put_text(correction, &text);
-  obs_buf_puts(out, ",\"output_summary\":");
-  obs_buf_json_str(out, obs_gateway_cut(obs_buf_view(&text), SUMMARY_UNITS));
-  obs_buf_puts(out, ",\"correction\":");
-  obs_buf_json_str(out, obs_buf_view(&text));
-  out->oom = out->oom || text.oom;
-  obs_buf_fini(&text);
-}
-
-static void put_time(const cJSON *row, obs_buf *out) {
-  const cJSON *created = get(row, "created_at");
-  int64_t ms;
-  if (!cJSON_IsString(created) && !cJSON_IsNumber(created)) return;
-  bool text = cJSON_IsString(created);
-  if (text && created->valuestring[0] == '\0') return;
-  bool time = text && obs_clock_parse(created->valuestring, strlen(created->valuestring), &ms);
-  put_member(out, time ? "timestamp" : "created_at", "", created, "");
 }
 
 static void put_op(const cJSON *row, const char *op_id, obs_buf *out) {
-  const cJSON *sig_hash = get(row, "sig_hash"), *task_class = get(row, "task_class");
-  int64_t duration_ms = to_integer(get(get(row, "usage"), "latency_ms"));
-  obs_buf_printf(out, "{\"op_id\":\"%s\",\"source\":\"overseer_correction\",\"success\":true", op_id);
-  put_time(row, out);
-  put_member(out, "endpoint", "overseer:", get(row, "model"), "gpt-oss:120b");
-  put_summary(row, out);
-  put_correction(row, out);
-  if (sig_hash != NULL) put_member(out, "sig_hash", "", sig_hash, "");
-  if (task_class != NULL) put_member(out, "task_class", "", task_class, "");
-  obs_buf_printf(out, ",\"duration_ms\":%" PRId64 ",\"applied_at_turn\":%" PRId64 "}\n",
-                 duration_ms > 0 ? duration_ms : 0, to_integer(get(row, "applied_at_turn")));
+  const cJSON *created = get(row, "created_at"), *task_class = get(row, "task_class"),
+              *correction = get(row, "correction"), *reason = get(row, "reason"), *sig_hash = get(row, "sig_hash");
+  int64_t duration_ms = to_integer(get(get(row, "usage"), "latency_ms")), ms;
+  obs_buf text = {0};
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
+  obs_json_cstr(&w, "op_id", op_id);
+  obs_json_cstr(&w, "source", "overseer_correction");
+  obs_json_bool(&w, "success", true);
+  /* A time that an op cannot hold is carried along as it is. */
+  if (cJSON_IsString(created) && created->valuestring[0] != '\0')
+    put_member(&w,
+               obs_clock_parse(created->valuestring, strlen(created->valuestring), &ms) ? "timestamp" : "created_at",
+               "", created, "");
+  else if (cJSON_IsNumber(created))
+    put_member(&w, "created_at", "", created, "");
+  put_member(&w, "endpoint", "overseer:", get(row, "model"), "gpt-oss:120b");
+  if (task_class != NULL)
+    put_string(task_class, &text);
+  else
+    obs_buf_putc(&text, '?');
+  obs_buf_puts(&text, ": ");
+  if (reason != NULL)
+    put_string(reason, &text);
+  else
+    obs_buf_puts(&text, "escalation");
+  obs_json_text(&w, "input_summary", obs_buf_view(&text));
+  obs_buf_reset(&text, SIZE_MAX);
+  if (correction != NULL) put_string(correction, &text);
+  obs_str whole = text.len > 0 ? obs_buf_view(&text) : OBS_STR("");
+  obs_json_text(&w, "output_summary", obs_gateway_cut(whole, SUMMARY_UNITS));
+  obs_json_text(&w, "correction", whole);
+  if (sig_hash != NULL) put_member(&w, "sig_hash", "", sig_hash, "");
+  if (task_class != NULL) put_member(&w, "task_class", "", task_class, "");
+  obs_json_i64(&w, "duration_ms", duration_ms > 0 ? duration_ms : 0);
+  obs_json_i64(&w, "applied_at_turn", to_integer(get(row, "applied_at_turn")));
+  obs_json_end(&w);
+  obs_buf_putc(out, '\n');
+  if (text.oom) out->oom = true;
+  obs_buf_fini(&text);
 }
 
 bool obs_corrections_file_map(obs_str line, const char *op_id, obs_buf *out, const char **why) {
