@@ -1,16 +1,17 @@
 #include "outbound/llm.h"
 
+#include "base/json.h"
+#include "base/row.h"
 #include "http/http.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { TIMEOUT_MS = 60000, MAX_TOKENS = 700, KEY_MAX = 4096, BYTES_A_TOKEN = 4 };
 
-#define TEMPERATURE "0.2"
+#define TEMPERATURE 0.2
 
 const char *const obs_llm_names[OBS_LLM_COUNT] = {
 #define OBS_LLM_NAME(name, text) [OBS_LLM_##name] = (text),
@@ -32,20 +33,16 @@ static bool ends_with(const char *p, size_t len, const char *end) {
   return len >= n && memcmp(p + len - n, end, n) == 0;
 }
 
-/* What of the path `url` does not have yet. */
-static const char *rest_of_path(obs_llm_kind kind, const char *url, size_t len) {
-  if (kind == OBS_LLM_LAKEHOUSE) return ends_with(url, len, "/ai/generate") ? "" : "/ai/generate";
-  if (ends_with(url, len, "/chat/completions")) return "";
-  return ends_with(url, len, "/v1") ? "/chat/completions" : "/v1/chat/completions";
-}
-
-/* NULL: no memory. */
+/* `url` with the part of the path that it does not have yet. NULL: no memory. */
 static char *whole_url(obs_llm_kind kind, const char *url) {
   obs_buf out = {0};
   size_t len = strcspn(url, "?#"), path = len;
   while (path > 0 && url[path - 1] == '/') path--;
   obs_buf_append(&out, url, path);
-  obs_buf_puts(&out, rest_of_path(kind, url, path));
+  if (kind == OBS_LLM_LAKEHOUSE)
+    obs_buf_puts(&out, ends_with(url, path, "/ai/generate") ? "" : "/ai/generate");
+  else if (!ends_with(url, path, "/chat/completions"))
+    obs_buf_puts(&out, ends_with(url, path, "/v1") ? "/chat/completions" : "/v1/chat/completions");
   obs_buf_puts(&out, url + len);
   obs_buf_putc(&out, '\0');
   if (!out.oom) return out.p;
@@ -53,17 +50,11 @@ static char *whole_url(obs_llm_kind kind, const char *url) {
   return NULL;
 }
 
-/* A key goes into a header line: visible ASCII alone. */
-static bool key_is_good(const char *key, size_t len) {
-  for (size_t i = 0; i < len; i++) {
-    if (key[i] <= ' ' || key[i] >= 0x7f) return false;
-  }
-  return len > 0;
-}
-
-/* `from` names where the key is from. */
+/* `from` is where the key comes from, for the error. */
 static observer_err set_key(obs_llm *m, const char *key, size_t len, const char *from, char *text, size_t size) {
-  if (!key_is_good(key, len)) {
+  bool visible = true; /* it goes into a header line */
+  for (size_t i = 0; i < len; i++) visible = visible && key[i] > ' ' && key[i] < 0x7f;
+  if (len == 0 || !visible) {
     snprintf(text, size, "%s: %s", from, len == 0 ? "it is empty" : "a key has visible ASCII characters only");
     return OBSERVER_E_INVALID;
   }
@@ -94,45 +85,42 @@ static observer_err read_key(obs_llm *m, const char *path, char *text, size_t si
   return err;
 }
 
-static observer_err take_key(obs_llm *m, const obs_llm_opts *opts, char *text, size_t size) {
-  if (opts->kind == OBS_LLM_LAKEHOUSE) return OBSERVER_E_OK;
-  if (opts->key_file != NULL) return read_key(m, opts->key_file, text, size);
-  if (opts->key == NULL || opts->key[0] == '\0') return OBSERVER_E_OK;
-  return set_key(m, opts->key, strcspn(opts->key, "\r\n"), "the model's key", text, size);
-}
-
-static observer_err fill(obs_llm *m, const obs_llm_opts *opts, char *text, size_t size) {
-  obs_http_url target;
+observer_err obs_llm_open(const obs_llm_opts *opts, obs_llm **out, char *error_text, size_t error_size) {
+  obs_http_url url;
+  observer_err err = OBSERVER_E_NOMEM;
+  *out = NULL;
+  obs_llm *m = calloc(1, sizeof(*m));
+  if (m == NULL) goto no_memory;
   m->calls = opts->calls;
   m->kind = opts->kind;
   m->timeout_ms = opts->timeout_ms != 0 ? opts->timeout_ms : TIMEOUT_MS;
   m->max_tokens = opts->max_tokens != 0 ? opts->max_tokens : MAX_TOKENS;
   m->url = whole_url(opts->kind, opts->url);
   m->name = strdup(opts->model != NULL ? opts->model : "qwen2.5");
-  if (m->url == NULL || m->name == NULL) {
-    snprintf(text, size, "model: %s", observer_strerror(OBSERVER_E_NOMEM));
-    return OBSERVER_E_NOMEM;
-  }
-  const char *bad = obs_http_url_read(m->url, &target);
-  if (bad == NULL) return take_key(m, opts, text, size);
-  snprintf(text, size, "the URL of the %s model: %s", obs_llm_names[m->kind], bad);
-  return OBSERVER_E_INVALID;
-}
-
-observer_err obs_llm_open(const obs_llm_opts *opts, obs_llm **out, char *error_text, size_t error_size) {
-  *out = NULL;
-  obs_llm *m = calloc(1, sizeof(*m));
-  if (m == NULL) {
-    snprintf(error_text, error_size, "model: %s", observer_strerror(OBSERVER_E_NOMEM));
-    return OBSERVER_E_NOMEM;
-  }
-  observer_err err = fill(m, opts, error_text, error_size);
-  if (err != OBSERVER_E_OK) {
+  if (m->url == NULL || m->name == NULL) goto no_memory;
+  const char *bad = obs_http_url_read(m->url, &url);
+  if (bad != NULL) {
+    snprintf(error_text, error_size, "the URL of the %s model: %s", obs_llm_names[m->kind], bad);
     obs_llm_close(m);
-    return err;
+    return OBSERVER_E_INVALID;
   }
-  *out = m;
-  return OBSERVER_E_OK;
+  err = OBSERVER_E_OK;
+  if (opts->kind == OBS_LLM_OPENAI) { /* lakehouse takes no key */
+    if (opts->key_file != NULL)
+      err = read_key(m, opts->key_file, error_text, error_size);
+    else if (opts->key != NULL && opts->key[0] != '\0')
+      err = set_key(m, opts->key, strcspn(opts->key, "\r\n"), "the model's key", error_text, error_size);
+  }
+  if (err == OBSERVER_E_OK)
+    *out = m;
+  else
+    obs_llm_close(m);
+  return err;
+
+no_memory:
+  snprintf(error_text, error_size, "model: %s", observer_strerror(err));
+  obs_llm_close(m);
+  return err;
 }
 
 void obs_llm_close(obs_llm *m) {
@@ -152,57 +140,55 @@ const char *obs_llm_name(const obs_llm *m) {
   return m->name;
 }
 
-/* ---- question ---- */
+/* ---- a question and its answer ---- */
 
-static void lakehouse_body(obs_buf *out, obs_str system, obs_str prompt) {
-  obs_buf whole = {0};
-  obs_buf_append(&whole, system.p, system.len);
-  if (system.len > 0) obs_buf_puts(&whole, "\n\n");
-  obs_buf_append(&whole, prompt.p, prompt.len);
-  obs_buf_puts(out, "{\"prompt\":");
-  obs_buf_json_str(out, obs_buf_view(&whole));
-  out->oom = out->oom || whole.oom;
-  obs_buf_fini(&whole);
+static void put_message(obs_json_writer *w, const char *role, obs_str content) {
+  obs_json_object(w, NULL);
+  obs_json_cstr(w, "role", role);
+  obs_json_text(w, "content", content);
+  obs_json_end(w);
 }
 
-static void openai_body(obs_buf *out, obs_str system, obs_str prompt) {
-  obs_buf_puts(out, "{\"messages\":[");
-  if (system.len > 0) {
-    obs_buf_puts(out, "{\"role\":\"system\",\"content\":");
-    obs_buf_json_str(out, system);
-    obs_buf_puts(out, "},");
+static void put_question(const obs_llm *m, obs_str system, obs_str prompt, obs_buf *out) {
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
+  if (m->kind == OBS_LLM_LAKEHOUSE) {
+    obs_buf whole = {0};
+    obs_buf_append(&whole, system.p, system.len);
+    if (system.len > 0) obs_buf_puts(&whole, "\n\n");
+    obs_buf_append(&whole, prompt.p, prompt.len);
+    obs_json_text(&w, "prompt", obs_buf_view(&whole));
+    out->oom = out->oom || whole.oom;
+    obs_buf_fini(&whole);
+  } else {
+    obs_json_array(&w, "messages");
+    if (system.len > 0) put_message(&w, "system", system);
+    put_message(&w, "user", prompt);
+    obs_json_end(&w);
   }
-  obs_buf_puts(out, "{\"role\":\"user\",\"content\":");
-  obs_buf_json_str(out, prompt);
-  obs_buf_puts(out, "}]");
+  obs_json_cstr(&w, "model", m->name);
+  obs_json_u64(&w, "max_tokens", m->max_tokens);
+  obs_json_double(&w, "temperature", TEMPERATURE);
+  obs_json_end(&w);
 }
 
-static void make_body(const obs_llm *m, obs_str system, obs_str prompt, obs_buf *out) {
-  (m->kind == OBS_LLM_LAKEHOUSE ? lakehouse_body : openai_body)(out, system, prompt);
-  obs_buf_puts(out, ",\"model\":");
-  obs_buf_json_cstr(out, m->name);
-  obs_buf_printf(out, ",\"max_tokens\":%" PRIu32 ",\"temperature\":" TEMPERATURE "}", m->max_tokens);
-}
-
+/* As the answer says, else by its length. */
 static uint64_t count_tokens(obs_str asked, obs_str answer) {
   cJSON *json = cJSON_ParseWithLength(answer.p, answer.len);
-  const cJSON *usage = cJSON_GetObjectItemCaseSensitive(json, "usage");
-  const cJSON *total = cJSON_GetObjectItemCaseSensitive(usage, "total_tokens");
-  bool told = cJSON_IsNumber(total) && total->valuedouble >= 0 && total->valuedouble <= UINT32_MAX;
-  uint64_t tokens = told ? (uint64_t)total->valuedouble : ((uint64_t)asked.len + answer.len) / BYTES_A_TOKEN;
+  uint64_t tokens;
+  if (!obs_row_u64(cJSON_GetObjectItemCaseSensitive(json, "usage"), "total_tokens", &tokens) || tokens > UINT32_MAX)
+    tokens = ((uint64_t)asked.len + answer.len) / BYTES_A_TOKEN;
   cJSON_Delete(json);
   return tokens;
 }
 
-/* ---- answer ---- */
-
-static const char *text_in(obs_llm_kind kind, const cJSON *json) {
-  if (kind == OBS_LLM_LAKEHOUSE) return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "text"));
+static obs_str text_in(obs_llm_kind kind, const cJSON *json) {
+  if (kind == OBS_LLM_LAKEHOUSE) return obs_row_text(json, "text");
   const cJSON *choice = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(json, "choices"), 0);
-  const cJSON *message = cJSON_GetObjectItemCaseSensitive(choice, "message");
-  return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(message, "content"));
+  return obs_row_text(cJSON_GetObjectItemCaseSensitive(choice, "message"), "content");
 }
 
+/* A reasoning model's `<think>...</think>` before its answer is no part of it. */
 static const char *skip_thoughts(const char *text) {
   static const char begin[] = "<think>", end[] = "</think>";
   const char *p = text + strspn(text, " \t\r\n");
@@ -215,10 +201,9 @@ static const char *skip_thoughts(const char *text) {
 static const char *read_text(obs_llm_kind kind, const obs_buf *body, obs_buf *out) {
   cJSON *json = cJSON_ParseWithLength(body->p, body->len);
   const char *why = json == NULL ? "the answer is not JSON" : "the answer has no text";
-  const char *text = text_in(kind, json);
-  if (text != NULL) {
-    text = skip_thoughts(text);
-    obs_http_clean_text(obs_str_of(text), false, out);
+  obs_str text = text_in(kind, json);
+  if (text.p != NULL) {
+    obs_http_clean_text(obs_str_of(skip_thoughts(text.p)), false, out);
     if (out->len > 0) why = NULL;
     obs_buf_putc(out, '\0');
     if (!out->oom) out->len--;
@@ -227,39 +212,35 @@ static const char *read_text(obs_llm_kind kind, const obs_buf *body, obs_buf *ou
   return out->oom ? "out of memory" : why;
 }
 
-static void take_answer(const obs_llm *m, const obs_call_answer *answer, obs_llm_answer *out) {
-  out->end = answer->end;
-  out->tokens = answer->tokens;
-  out->ms = answer->ms;
-  if (answer->end != OBS_CALL_OK) {
-    memcpy(out->error, answer->error, sizeof(out->error));
-    return;
-  }
-  const char *why = read_text(m->kind, &answer->body, &out->text);
-  if (why == NULL) return;
-  out->end = out->text.oom ? OBS_CALL_FAILED : OBS_CALL_STATUS;
-  snprintf(out->error, sizeof(out->error), "model: %s", why);
-}
-
 bool obs_llm_ask(obs_llm *m, const char *purpose, uint64_t key, obs_str system, obs_str prompt, obs_llm_answer *out) {
   obs_buf body = {0};
   obs_call_answer answer = {0};
+  const char *why = NULL;
   *out = (obs_llm_answer){0};
-  make_body(m, system, prompt, &body);
+  put_question(m, system, prompt, &body);
   if (body.oom || body.len > UINT32_MAX) {
     out->end = OBS_CALL_FAILED;
     snprintf(out->error, sizeof(out->error), "model: %s", observer_strerror(OBSERVER_E_NOMEM));
-  } else {
-    const obs_call call = {.service = OBS_SERVICE_MODEL,
-                           .purpose = purpose,
-                           .url = m->url,
-                           .bearer = m->key,
-                           .body = {body.p, (uint32_t)body.len, 0},
-                           .timeout_ms = m->timeout_ms,
-                           .key = key,
-                           .tokens = count_tokens};
-    (void)obs_calls_post(m->calls, &call, &answer); /* the answer says it too */
-    take_answer(m, &answer, out);
+    obs_buf_fini(&body);
+    return false;
+  }
+  const obs_call call = {.service = OBS_SERVICE_MODEL,
+                         .purpose = purpose,
+                         .url = m->url,
+                         .bearer = m->key,
+                         .body = obs_buf_view(&body),
+                         .timeout_ms = m->timeout_ms,
+                         .key = key,
+                         .tokens = count_tokens};
+  bool ok = obs_calls_post(m->calls, &call, &answer);
+  out->end = answer.end;
+  out->tokens = answer.tokens;
+  out->ms = answer.ms;
+  if (!ok)
+    memcpy(out->error, answer.error, sizeof(out->error));
+  else if ((why = read_text(m->kind, &answer.body, &out->text)) != NULL) {
+    out->end = out->text.oom ? OBS_CALL_FAILED : OBS_CALL_STATUS;
+    snprintf(out->error, sizeof(out->error), "model: %s", why);
   }
   obs_call_answer_fini(&answer);
   obs_buf_fini(&body);
