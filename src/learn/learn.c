@@ -115,12 +115,6 @@ void *obs_learn_loop(const obs_learn *l, const obs_loop *row) {
   return NULL;
 }
 
-const obs_loop *obs_learn_row(const char *name) {
-  for (int i = 0; i < LOOPS; i++)
-    if (strcmp(table[i]->name, name) == 0) return table[i];
-  return NULL;
-}
-
 /* ---- what follows recording ---- */
 
 /* The clusters' follower has had the same batch before. */

@@ -22,8 +22,6 @@ void obs_learn_stir(obs_learn *l);
 void obs_learn_stop(obs_learn *l);
 /* NULL is allowed. */
 void obs_learn_close(obs_learn *l);
-/* The row of that name; NULL: there is none. */
-const obs_loop *obs_learn_row(const char *name);
 /* Appends `,"learn":{...}` for /health: backend, cycles, missed, calls, and what the loops say. NNG's threads; brief.
  */
 void obs_learn_describe(obs_learn *l, obs_buf *out);

@@ -79,6 +79,7 @@ static uint64_t untaken_of(const obs_cluster_mark *m, const obs_analysis_entry *
   return m->count > e->taken ? m->count - e->taken : 1;
 }
 
+/* New or back again; or half as many failures as were taken, LEAST at least; or some, and the last analysis is old. */
 static bool is_due(const obs_cluster_mark *m, const obs_analysis_entry *e, uint64_t cycle, due *d) {
   *d = (due){.mark = *m, .since = e != NULL ? e->last_seq : 0, .untaken = untaken_of(m, e)};
   d->fresh = e == NULL || m->episode > e->episode || m->first_seq > e->last_seq;

@@ -1,39 +1,14 @@
-/* Analyses: each failure is explained once, with those of its cluster; and all of them together.
+/* Analyses: each failure is explained once, with those of its cluster; and all of them together (proto/learning.md).
  *
- * In:  the clusters (clusters.h), the facts (facts.h), sample ops (evidence.h), once a cycle.
- * Out: rows of analyses.jsonl, the feed's topic `analysis`, the gateway's log, "don't" entries for the playbooks.
- * What is due: a cluster has failures that no analysis has taken, and it is new, or regressed since, or its untaken
- *   failures are at least max(3, half of those taken), or the last analysis is OBS_ANALYSES_AGAIN cycles old. At
- *   most OBS_ANALYSES_EACH a cycle, new and regressed ones first, then those with most untaken failures; the rest
- *   waits for the next one when the model did not answer one question in time. An analysis takes all failures that
- *   the cluster has by then: none is analysed twice, none is left out. How many were taken is folded from the rows
- *   at open; of a cluster that was merged into another it counts there. And one of scope `fleet` over all failures
- *   of the window, when there are failures since the last one: written only when its findings (cause and values) are
- *   not those of the last one.
- * How: the builtin diagnosis always (diagnose.h). With a model it is asked too, once a cluster's analysis: the
- *   prompt has the rules and the wanted JSON in the system's part; cluster, builtin findings and up to
- *   OBS_ANALYSES_OPS sample ops are quoted as data between marks that no quoted text can hold, and said to be data,
- *   not instructions. The answer must be one JSON object (a code fence around it is taken off): {"cause":text,
- *   "adjust":text, "dont":text or null, "claims":[{"text", "seqs":[...]}]}; texts are cut at OBS_ANALYSES_TEXT,
- *   other members ignored. A claim is grounded when all its seqs were among the ops shown, which are recorded
- *   failures of this cluster, and it has one; the analysis is grounded when a claim is. A prose answer (the older
- *   lakehouse) is taken as the cause, ungrounded. An ungrounded answer makes no playbook entry: then the don't is
- *   the builtin's, if it has one. An answer that is no use, a failed call, an open breaker, a spent budget: the
- *   builtin diagnosis stands alone, and `model_error` says why. The builtin's claims cite its findings' evidence.
- * Row: {"id", "time", "scope":"cluster" or "fleet", "cluster":id, "template", "endpoint", "task_class", "state",
- *   "episode", "failures":taken now, "taken":in all, "first_seq", "last_seq", "backend":"builtin", "lakehouse" or
- *   "openai", "model", "cause", "adjust", "dont", "dont_seqs":[what it rests on], "claims":[{"text", "seqs",
- *   "grounded"}], "grounded", "settled", "model_error", "ms", "diagnosis":{obs_sentences_json}}; what is not known is
- *   null. The same map goes to the feed, without `diagnosis`. `endpoint` is the cluster's commonest, `task_class`
- *   its only one. When the file is turned over the new one begins with short rows, marked "carried":true, of what is
- *   counted; views do not show them.
- * Gateway: for a cluster {"operation":"error_analysis: N failures", "approach":"LLM-analyzed error patterns" or
- *   "builtin diagnosis of error patterns", "result":the text's first 500 units, "context":the older observer's lines
- *   `[endpoint] input_summary: error` of up to 10 of the failures, first 500 units}. A model's text is its cause and
- *   adjust, as older prose when it was prose.
- * After kill -9 between the question and the row the cluster is analysed again, by the builtin alone: the ledger
- *   knows that the question was asked. The last row's don't is offered once more at start.
- * Threads: the cycle on the learning thread; views on any. */
+ * In:  the clusters, the facts and sample ops, once a cycle.
+ * Out: rows of analyses.jsonl, the feed's topic `analysis`, posts to the gateway, don'ts for the playbooks.
+ * A cluster's analysis takes all failures that it has by then: none is analysed twice, none is left out. How many were
+ * taken is folded from the rows at open; when clusters are merged it adds up. An analysis of all failures, of scope
+ * `fleet`, is written only when it finds something else than the last one.
+ * The builtin diagnosis is always made; with a model that is asked once an analysis, and its claims are checked against
+ * the ops that it was shown. When it fails the builtin diagnosis stands alone. After kill -9 between the question and
+ * the row the cluster is analysed again, by the builtin alone: the ledger knows that the question was asked.
+ * Threads: the cycle on the learning thread; everything else on any. */
 #ifndef OBS_LEARN_ANALYSES_ANALYSES_H
 #define OBS_LEARN_ANALYSES_ANALYSES_H
 

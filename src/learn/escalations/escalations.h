@@ -1,21 +1,15 @@
-/* Escalations: a cluster that its analysis has not settled is put before a team of models, once an episode.
+/* Escalations: a cluster that its analysis has not settled is put before a team of models, once an episode
+ * (proto/learning.md).
  *
- * In:  once a cycle, after the analyses: clusters that are not resolved, with at least `failures` failures in the last
- *      `window_s` seconds (an hour at most), whose last analysis is not settled, or is, and `failures` more came since.
- * Out: POST LLM_TEAM_URL/api/run {"mode":"code_review","prompt":text,"evidence":{"cluster","analysis","ops"}}, with up
- *      to 10 quoted ops, in the prompt too; a row of escalations.jsonl with the answer (first 16 KiB of it, as text) or
- *      why there is none; the feed's topic `alert.escalation` with the same map. Without a URL nothing is posted, and
- *      the row and the alert say so ("sent":false).
- * Once: an episode lasts from a cluster's first failure, or from its regression, until it is resolved. An episode is
- *   escalated once, whatever came of it; and a cluster not again before `cooldown_s` passed. At most
- *   OBS_ESCALATIONS_EACH a cycle and `per_hour` in an hour, those with most failures first: never a storm. What was
- *   held back, by these limits or because the call could not leave this machine (breaker, budget), is counted and comes
- *   later if it still holds. Folded from the rows at open; the call's key in the ledger (calls.h) holds even when the
- *   daemon is killed between the post and the row: then the row, written at the next cycle, says "interrupted".
- * Row: {"id","time","cluster","episode","template","endpoint","count","recent","last_seq","reason":"unanalysed"|
- *   "ungrounded"|"unsettled"|"continues","analysis":number|null,"sent","status","answer","error","ms"}; turned over as
- *   the analyses are.
- * Threads: the cycle on the escalating thread; views on any. */
+ * In:  once a cycle, after the analyses: clusters with at least `failures` failures in the last `window_s` seconds (an
+ *      hour at most), whose last analysis is not settled, or is, and `failures` more came since.
+ * Out: a POST to the team, a row of escalations.jsonl, the feed's topic `alert.escalation`. Without a URL nothing is
+ *      posted, and the row says so.
+ * An episode, from a cluster's first failure or its regression until it is resolved, is escalated once, whatever came
+ * of it. At most OBS_ESCALATIONS_EACH a cycle and `per_hour` an hour, those with most failures first. What these
+ * limits, the breaker or the budget hold back is counted and comes later if it still holds. The call's key in the
+ * ledger holds even when the daemon is killed between the post and the row: then the row, written at the next cycle,
+ * says "interrupted". Threads: the cycle on the escalating thread; everything else on any. */
 #ifndef OBS_LEARN_ESCALATIONS_ESCALATIONS_H
 #define OBS_LEARN_ESCALATIONS_ESCALATIONS_H
 
