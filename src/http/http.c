@@ -127,22 +127,14 @@ static void explain(CURL *curl, CURLcode rc, const char *detail, const obs_http_
   default:
     out->end = OBS_HTTP_BROKEN;
   }
-  snprintf(out->error, sizeof(out->error), "%.*s", (int)sizeof(out->error) - 1,
-           why); /* libcurl's texts may be longer */
+  /* libcurl's texts may be longer. */
+  snprintf(out->error, sizeof(out->error), "%.*s", (int)sizeof(out->error) - 1, why);
 }
 
-static bool make_headers(const obs_http_request *request, struct curl_slist **list) {
-  bool ok = true;
-  /* Without `expect`, a long body is sent at once. */
-  static const char *const own[] = {"expect:", NULL};
-  for (int pass = 0; pass < 2; pass++) {
-    for (const char *const *line = pass == 0 ? own : request->headers; ok && line != NULL && *line != NULL; line++) {
-      struct curl_slist *longer = curl_slist_append(*list, *line);
-      ok = longer != NULL;
-      if (ok) *list = longer;
-    }
-  }
-  return ok;
+static bool add_header(struct curl_slist **list, const char *line) {
+  struct curl_slist *longer = curl_slist_append(*list, line);
+  if (longer != NULL) *list = longer;
+  return longer != NULL;
 }
 
 bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply *out) {
@@ -154,7 +146,10 @@ bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply 
   CURLcode rc = CURLE_OUT_OF_MEMORY;
   *out = (obs_http_reply){0};
   curl_easy_reset(h->easy);
-  if (make_headers(request, &headers)) {
+  bool ok = add_header(&headers, "expect:"); /* a long body is sent at once, without asking first */
+  for (const char *const *line = request->headers; ok && line != NULL && *line != NULL; line++)
+    ok = add_header(&headers, *line);
+  if (ok) {
     set_options(h->easy, request);
     curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, &to);

@@ -1,5 +1,7 @@
 #include "learn/playbooks/before_after.h"
 
+#include "base/utf8.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -14,16 +16,9 @@ typedef struct {
   uint16_t *class; /* of a scope with both: its task class's id */
 } counting;
 
-static obs_str cut(obs_str name) {
-  if (name.len <= OBS_FACT_NAME) return name;
-  uint32_t len = OBS_FACT_NAME;
-  while (len > OBS_FACT_NAME - 4 && ((uint8_t)name.p[len] & 0xc0) == 0x80) len--;
-  return (obs_str){name.p, len, 0};
-}
-
 /* ABSENT: no op of the view has that name. */
 static uint16_t find(const obs_facts_view *view, obs_fact_field field, obs_str text) {
-  obs_str name = cut(text);
+  obs_str name = obs_utf8_cut_str(text, OBS_FACT_NAME);
   for (uint32_t id = OBS_FACT_NAMED; id < view->values[field]; id++)
     if (obs_str_eq(obs_facts_view_name(view, field, (uint16_t)id), name)) return (uint16_t)id;
   return OBS_FACT_ABSENT;
