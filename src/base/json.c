@@ -42,6 +42,13 @@ void obs_json_array(obs_json_writer *w, const char *name) {
   open_level(w, name, true);
 }
 
+void obs_json_key(obs_json_writer *w, obs_str name) {
+  begin(w, NULL);
+  obs_buf_json_str(w->out, name);
+  obs_buf_putc(w->out, ':');
+  w->filled &= ~(UINT64_C(1) << w->depth); /* no comma before the value */
+}
+
 void obs_json_end(obs_json_writer *w) {
   obs_buf_putc(w->out, w->arrays >> w->depth & 1 ? ']' : '}');
   w->depth--;

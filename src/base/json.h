@@ -29,6 +29,8 @@ obs_json_writer obs_json_write_members(obs_buf *out);
 
 void obs_json_object(obs_json_writer *w, const char *name);
 void obs_json_array(obs_json_writer *w, const char *name);
+/* A member whose name is no literal: any valid UTF-8. Its value comes next, with the name NULL. */
+void obs_json_key(obs_json_writer *w, obs_str name);
 /* Ends the innermost object or array. */
 void obs_json_end(obs_json_writer *w);
 

@@ -1,5 +1,7 @@
 #include "state/ring.h"
 
+#include "base/json.h"
+
 #include <stdlib.h>
 
 enum { FIRST_TEXT = 64 << 10, DIGEST_KEEP = 4 << 10 };
@@ -117,54 +119,37 @@ uint64_t obs_ring_of_source(obs_ring *r, obs_str source) {
   return id == UINT32_MAX ? 0 : r->sources.names[id].refs;
 }
 
-static void sources_json(obs_ring *r, obs_buf *out) {
-  const uint32_t *ids = obs_names_sorted(&r->sources);
-  const char *comma = "";
-  for (uint32_t i = 0; i < r->sources.used; i++) {
-    if (r->sources.names[ids[i]].refs == 0) continue;
-    obs_buf_puts(out, comma);
-    obs_buf_json_str(out, obs_names_text(&r->sources, ids[i]));
-    obs_buf_putc(out, ':');
-    obs_buf_u64(out, r->sources.names[ids[i]].refs);
-    comma = ",";
-  }
-}
-
-static void digest_json(const obs_ring_digest *d, bool omit_unset, obs_buf *out) {
-  static const char *const keys[4] = {NULL, ",\"staffer\":", ",\"kind\":", ",\"role\":"};
+static void put_digest(obs_json_writer *w, const obs_ring_digest *d, bool omit_unset) {
+  static const char *const names[4] = {"ts", "staffer", "kind", "role"};
   static const uint32_t bits[4] = {0, OBS_BIT(OBS_F_staffer_id), OBS_BIT(OBS_F_event_kind), OBS_BIT(OBS_F_role)};
-  const char *p = d->text.p;
-  obs_buf_puts(out, "{\"ts\":");
-  obs_buf_json_str(out, (obs_str){p, d->len[0], 0});
-  obs_buf_puts(out, d->ok ? ",\"ok\":true" : ",\"ok\":false");
-  uint32_t at = d->len[0];
-  for (int i = 1; i < 4; i++) {
-    if ((d->present & bits[i]) || !omit_unset) {
-      obs_buf_puts(out, keys[i]);
-      obs_buf_json_str(out, (obs_str){p ? p + at : NULL, d->len[i], 0});
-    }
-    at += d->len[i];
+  const char *p = d->text.p != NULL ? d->text.p : "";
+  obs_json_object(w, NULL);
+  for (int i = 0; i < 4; p += d->len[i++]) {
+    if (i == 0 || (d->present & bits[i]) || !omit_unset) obs_json_text(w, names[i], (obs_str){p, d->len[i], 0});
+    if (i == 0) obs_json_bool(w, "ok", d->ok);
   }
-  obs_buf_putc(out, '}');
+  obs_json_end(w);
 }
 
 void obs_ring_stats_json(obs_ring *r, bool omit_unset, obs_buf *out) {
-  obs_buf_puts(out, "{\"total\":");
-  obs_buf_u64(out, r->count);
-  obs_buf_puts(out, ",\"successes\":");
-  obs_buf_u64(out, r->successes);
-  obs_buf_puts(out, ",\"failures\":");
-  obs_buf_u64(out, r->count - r->successes);
-  obs_buf_puts(out, ",\"by_source\":{");
-  sources_json(r, out);
-  obs_buf_puts(out, "},\"recent_scenario_ops\":[");
-  const char *comma = "";
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
+  obs_json_u64(&w, "total", r->count);
+  obs_json_u64(&w, "successes", r->successes);
+  obs_json_u64(&w, "failures", r->count - r->successes);
+  obs_json_object(&w, "by_source");
+  const uint32_t *ids = obs_names_sorted(&r->sources);
+  for (uint32_t i = 0; i < r->sources.used; i++) {
+    if (r->sources.names[ids[i]].refs == 0) continue;
+    obs_json_key(&w, obs_names_text(&r->sources, ids[i]));
+    obs_json_u64(&w, NULL, r->sources.names[ids[i]].refs);
+  }
+  obs_json_end(&w);
+  obs_json_array(&w, "recent_scenario_ops");
   for (uint32_t i = 0; i < OBS_RING_DIGESTS; i++) {
     const obs_ring_digest *d = &r->digests[(r->next_digest + i) % OBS_RING_DIGESTS];
-    if (d->nth == 0 || d->nth + r->count <= r->pushed) continue;
-    obs_buf_puts(out, comma);
-    digest_json(d, omit_unset, out);
-    comma = ",";
+    if (d->nth > 0 && d->nth + r->count > r->pushed) put_digest(&w, d, omit_unset);
   }
-  obs_buf_puts(out, "]}");
+  obs_json_end(&w);
+  obs_json_end(&w);
 }

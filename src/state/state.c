@@ -1,5 +1,6 @@
 #include "state/state.h"
 
+#include "base/json.h"
 #include "state/internal.h"
 
 #include <stdlib.h>
@@ -214,4 +215,142 @@ uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void 
   /* Rows that were pushed out meanwhile were visited: what is older begins below the last visited one. */
   bool visited = before != before_seq;
   return visited && (oldest == 0 || before < oldest) ? before : oldest;
+}
+
+/* ---- the summary: each key is looked at under the lock for a moment, all is rendered without it ----
+ *
+ * Ops that come meanwhile are in the keys looked at later only, so the parts may differ by what arrived during the
+ * call. */
+
+typedef struct {
+  obs_str name; /* a key's name stays where it is for as long as the state */
+  obs_series_figures views[OBS_SPANS];
+} summary_key;
+
+typedef struct {
+  summary_key *keys;
+  uint32_t n;
+} summary_keys;
+
+typedef struct {
+  summary_key all;
+  summary_keys sources, endpoints;
+  const summary_key **sorted; /* room for the larger of the two */
+  int64_t now, since;
+} summary;
+
+static void look(obs_series *se, const obs_sketch_scale *scale, obs_series_figures views[OBS_SPANS]) {
+  for (int span = 0; span < OBS_SPANS; span++) obs_series_view(se, scale, (obs_series_span)span, &views[span]);
+}
+
+/* The key with id `id`, rolled to now; false when there is none. */
+static bool look_key(obs_state *s, obs_totals_keys *k, uint32_t id, summary_key *out) {
+  obs_state_lock(s);
+  obs_series *se = obs_totals_key_at(k, id);
+  bool there = se && k->names.names[id].p;
+  if (there) {
+    obs_series_roll(se, &s->totals.pool, s->totals.clock / OBS_TICK_MS);
+    out->name = obs_names_text(&k->names, id);
+    look(se, &s->scale, out->views);
+  }
+  obs_state_unlock(s);
+  return there;
+}
+
+static bool look_keys(obs_state *s, obs_totals_keys *k, uint32_t ids, summary_keys *out) {
+  out->keys = calloc(ids, sizeof *out->keys);
+  if (!out->keys) return false;
+  for (uint32_t id = 0; id < ids; id++) out->n += look_key(s, k, id, &out->keys[out->n]);
+  return true;
+}
+
+static bool look_all(obs_state *s, int64_t now_ms, summary *out) {
+  obs_totals *t = &s->totals;
+  obs_state_lock(s);
+  out->now = obs_totals_clock(t, now_ms);
+  out->since = t->since;
+  obs_series_roll(&t->all, &t->pool, out->now / OBS_TICK_MS);
+  look(&t->all, &s->scale, out->all.views);
+  uint32_t sources = t->sources.names.ids, endpoints = t->endpoints.names.ids;
+  obs_state_unlock(s);
+  out->sorted = calloc(sources > endpoints ? sources : endpoints, sizeof(void *));
+  return out->sorted && look_keys(s, &t->sources, sources, &out->sources) &&
+         look_keys(s, &t->endpoints, endpoints, &out->endpoints);
+}
+
+static void number_or_null(obs_json_writer *w, const char *name, bool known, int64_t value) {
+  if (known)
+    obs_json_i64(w, name, value);
+  else
+    obs_json_null(w, name);
+}
+
+static void put_figures(obs_json_writer *w, const obs_series_figures *v) {
+  obs_json_u64(w, "total", v->count);
+  obs_json_u64(w, "successes", v->count - v->failures);
+  obs_json_u64(w, "failures", v->failures);
+  obs_json_object(w, "duration_ms");
+  number_or_null(w, "p50", v->quantiles, v->p50);
+  number_or_null(w, "p90", v->quantiles, v->p90);
+  number_or_null(w, "p99", v->quantiles, v->p99);
+  number_or_null(w, "max", v->count > 0, v->max);
+  obs_json_end(w);
+}
+
+static int by_total_then_name(const void *a, const void *b, void *span) {
+  const summary_key *x = *(const summary_key *const *)a, *y = *(const summary_key *const *)b;
+  uint64_t m = x->views[*(const obs_series_span *)span].count, n = y->views[*(const obs_series_span *)span].count;
+  if (m != n) return m < n ? 1 : -1;
+  int c = memcmp(x->name.p, y->name.p, x->name.len < y->name.len ? x->name.len : y->name.len);
+  return c != 0 ? c : (x->name.len > y->name.len) - (x->name.len < y->name.len);
+}
+
+static void put_keys(obs_json_writer *w, const char *name, const summary_keys *k, const summary_key **sorted,
+                     obs_series_span span) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < k->n; i++)
+    if (k->keys[i].views[span].count > 0) sorted[n++] = &k->keys[i];
+  qsort_r(sorted, n, sizeof(void *), by_total_then_name, &span);
+  obs_json_object(w, name);
+  for (uint32_t i = 0; i < n; i++) {
+    obs_json_key(w, sorted[i]->name);
+    obs_json_object(w, NULL);
+    put_figures(w, &sorted[i]->views[span]);
+    obs_json_end(w);
+  }
+  obs_json_end(w);
+}
+
+static void put_span(obs_json_writer *w, const char *name, const summary *sum, obs_series_span span) {
+  obs_json_object(w, name);
+  if (span != OBS_SPAN_LIFETIME) {
+    int64_t start = obs_series_span_start(span, sum->now / OBS_TICK_MS);
+    if (sum->since > start) start = sum->since;
+    obs_json_i64(w, "seconds", start < sum->now ? (sum->now - start) / 1000 : 0);
+  }
+  put_figures(w, &sum->all.views[span]);
+  put_keys(w, "by_source", &sum->sources, sum->sorted, span);
+  put_keys(w, "by_endpoint", &sum->endpoints, sum->sorted, span);
+  obs_json_end(w);
+}
+
+void obs_state_summary_json(obs_state *s, int64_t now_ms, obs_buf *out) {
+  summary sum = {0};
+  if (look_all(s, now_ms, &sum)) {
+    obs_json_writer w = obs_json_write(out);
+    obs_json_object(&w, NULL);
+    put_span(&w, "lifetime", &sum, OBS_SPAN_LIFETIME);
+    obs_json_object(&w, "windows");
+    put_span(&w, "1m", &sum, OBS_SPAN_1M);
+    put_span(&w, "5m", &sum, OBS_SPAN_5M);
+    put_span(&w, "1h", &sum, OBS_SPAN_1H);
+    obs_json_end(&w);
+    obs_json_double(&w, "relative_error", 0.01);
+    obs_json_end(&w);
+  } else {
+    out->oom = true;
+  }
+  free(sum.sorted);
+  free(sum.sources.keys);
+  free(sum.endpoints.keys);
 }
