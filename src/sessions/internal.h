@@ -1,9 +1,10 @@
-/* The store's inside, shared by its writing side (store.c) and its views (views.c).
+/* The store's inside, for its test too, which swaps the sync.
  *
  * `lock` guards stats and ring. Everything else is the commit thread's, but for the journal's own readers. */
 #ifndef OBS_SESSIONS_INTERNAL_H
 #define OBS_SESSIONS_INTERNAL_H
 
+#include "base/vec.h"
 #include "journal/journal.h"
 #include "sessions/sessions.h"
 #include "sessions/stats.h"
@@ -28,8 +29,7 @@ struct obs_sessions {
   const obs_str *rows;
   const bool *duplicate;
   uint32_t nrows, fresh;
-  struct iovec *iov;
-  uint32_t iov_cap;
+  OBS_VEC(struct iovec) iov;
   const char *group_error; /* why the last append failed, when it was the note of a group; else NULL */
 
   pthread_mutex_t lock;

@@ -1,6 +1,8 @@
 #include "sessions/stats.h"
 
-#include <inttypes.h>
+#include "base/json.h"
+
+#include <stdio.h>
 
 enum { NAMES = 256, NAME_BYTES = 256 << 10 };
 
@@ -9,7 +11,7 @@ static const struct {
   uint32_t offset; /* of the text in a record */
   uint32_t bit;
 } groups[OBS_GROUP_COUNT] = {
-#define GROUP(name, key) {"\"" key "\":", offsetof(obs_session_record, name), OBS_BIT(OBS_S_##name)},
+#define GROUP(name, key) {key, offsetof(obs_session_record, name), OBS_BIT(OBS_S_##name)},
     OBS_SESSION_GROUPS(GROUP)
 #undef GROUP
 };
@@ -70,54 +72,59 @@ void obs_session_stats_add(obs_session_stats *s, obs_batch *scratch, const obs_s
   (void)obs_session_attempts(&reader, r->attempts, count_attempt, s); /* what is no attempt is not counted */
 }
 
-static void put_names(obs_buf *out, const char *key, obs_names *names) {
+static void put_names(obs_json_writer *w, const char *key, obs_names *names) {
   const uint32_t *sorted = obs_names_sorted(names);
-  char before = '{';
-  obs_buf_putc(out, ',');
-  obs_buf_puts(out, key);
+  obs_json_object(w, key);
   for (uint32_t i = 0; i < names->used; i++) {
     if (names->names[sorted[i]].refs == 0) continue;
-    obs_buf_putc(out, before);
-    obs_buf_json_str(out, obs_names_text(names, sorted[i]));
-    obs_buf_printf(out, ":%" PRIu64, names->names[sorted[i]].refs);
-    before = ',';
+    obs_json_key(w, obs_names_text(names, sorted[i]));
+    obs_json_u64(w, NULL, names->names[sorted[i]].refs);
   }
-  obs_buf_puts(out, before == '{' ? "{}" : "}");
+  obs_json_end(w);
 }
 
-/* A quotient, null when there is nothing to divide. */
-static void put_ratio(obs_buf *out, const char *key, double sum, uint64_t n) {
-  obs_buf_printf(out, ",\"%s\":", key);
-  if (n > 0)
-    obs_buf_printf(out, "%.10g", sum / (double)n);
-  else
-    obs_buf_puts(out, "null");
+/* A quotient to ten digits, null when there is nothing to divide. */
+static void put_ratio(obs_json_writer *w, const char *key, double sum, uint64_t n) {
+  char text[32] = "null";
+  if (n > 0) snprintf(text, sizeof(text), "%.10g", sum / (double)n);
+  obs_json_raw(w, key, obs_str_of(text));
 }
 
-static void put_durations(obs_buf *out, const obs_session_stats *s) {
-  static const uint32_t percents[] = {50, 90, 99};
-  if (s->with_duration == 0) {
-    obs_buf_puts(out, ",\"duration_ms\":{\"p50\":null,\"p90\":null,\"p99\":null,\"max\":null}");
-    return;
-  }
+static void put_durations(obs_json_writer *w, const obs_session_stats *s) {
+  static const struct {
+    const char *name;
+    uint32_t percent;
+  } quantiles[] = {{"p50", 50}, {"p90", 90}, {"p99", 99}};
+  bool any = s->with_duration > 0;
   obs_sketch_flat flat = {{0}};
   obs_sketch_flat_add_sum(&flat, &s->durations);
-  obs_buf_puts(out, ",\"duration_ms\":{");
-  for (size_t i = 0; i < sizeof(percents) / sizeof(percents[0]); i++) {
-    int64_t v = obs_sketch_quantile(&s->scale, &flat, s->with_duration, s->longest, percents[i]);
-    obs_buf_printf(out, "\"p%" PRIu32 "\":%" PRId64 ",", percents[i], v);
+  obs_json_object(w, "duration_ms");
+  for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
+    if (any)
+      obs_json_i64(w, quantiles[i].name,
+                   obs_sketch_quantile(&s->scale, &flat, s->with_duration, s->longest, quantiles[i].percent));
+    else
+      obs_json_null(w, quantiles[i].name);
   }
-  obs_buf_printf(out, "\"max\":%" PRId64 "}", s->longest);
+  if (any)
+    obs_json_i64(w, "max", s->longest);
+  else
+    obs_json_null(w, "max");
+  obs_json_end(w);
 }
 
 void obs_session_stats_json(obs_session_stats *s, obs_buf *out) {
-  obs_buf_printf(out, "{\"total\":%" PRIu64, s->total);
-  for (uint32_t g = 0; g < OBS_GROUP_COUNT; g++) put_names(out, groups[g].key, &s->groups[g]);
-  put_ratio(out, "mean_iterations", s->iterations, s->with_iterations);
-  obs_buf_printf(out, ",\"attempts\":%" PRIu64, s->attempts);
-  put_names(out, "\"attempt_verdicts\":", &s->verdicts);
-  obs_buf_printf(out, ",\"grounded\":%" PRIu64 ",\"grounded_of\":%" PRIu64, s->grounded, s->say_so);
-  put_ratio(out, "grounded_share", (double)s->grounded, s->say_so);
-  put_durations(out, s);
-  obs_buf_puts(out, ",\"relative_error\":0.01}");
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
+  obs_json_u64(&w, "total", s->total);
+  for (uint32_t g = 0; g < OBS_GROUP_COUNT; g++) put_names(&w, groups[g].key, &s->groups[g]);
+  put_ratio(&w, "mean_iterations", s->iterations, s->with_iterations);
+  obs_json_u64(&w, "attempts", s->attempts);
+  put_names(&w, "attempt_verdicts", &s->verdicts);
+  obs_json_u64(&w, "grounded", s->grounded);
+  obs_json_u64(&w, "grounded_of", s->say_so);
+  put_ratio(&w, "grounded_share", (double)s->grounded, s->say_so);
+  put_durations(&w, s);
+  obs_json_double(&w, "relative_error", 0.01);
+  obs_json_end(&w);
 }

@@ -1,5 +1,5 @@
-/* The writing side: rows go to a journal beside the ops' one, which appends whole groups, mends a torn end and finds
- * rows again. */
+/* The store: rows go to a journal beside the ops' one, which appends whole groups, repairs a torn end and finds rows
+ * again. */
 #include "sessions/internal.h"
 
 #include "base/log.h"
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 /* WINDOW: not less than a message can have records, so that a large one sent again is known. PENDING: most rows of one
- * group. BLOCK_BYTES: what a question reads at a time. */
-enum { WINDOW = 65536, PENDING = 65536, BLOCK_BYTES = 256 << 10 };
+ * group. BLOCK_BYTES: what a question reads at a time; SCAN_BYTES: at most; PAGE_BYTES: of its answer. */
+enum { WINDOW = 65536, PENDING = 65536, BLOCK_BYTES = 256 << 10, SCAN_BYTES = 64 << 20, PAGE_BYTES = 4 << 20 };
 
 /* ---- open and close ---- */
 
@@ -74,7 +74,7 @@ void obs_sessions_close(obs_sessions *s) {
   obs_session_stats_fini(&s->stats);
   obs_batch_fini(&s->scratch);
   for (uint32_t i = 0; i < s->kept; i++) free(s->ring[(s->first + i) % OBS_SESSIONS_RING].p);
-  free(s->iov);
+  OBS_VEC_FINI(&s->iov);
   if (s->lock_made) pthread_mutex_destroy(&s->lock);
   free(s);
 }
@@ -85,15 +85,6 @@ static obs_str without_newline(obs_str row) {
   return (obs_str){row.p, row.len - 1, 0};
 }
 
-static bool reserve(obs_sessions *s, uint32_t n) {
-  if (n <= s->iov_cap) return true;
-  struct iovec *p = reallocarray(s->iov, n, sizeof(*p));
-  if (p == NULL) return false;
-  s->iov = p;
-  s->iov_cap = n;
-  return true;
-}
-
 /* Marks the duplicates and lists the others. */
 static void plan(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate, int64_t *min_ms, int64_t *max_ms) {
   obs_session_record record;
@@ -101,7 +92,7 @@ static void plan(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplica
   for (uint32_t i = 0; i < n; i++) {
     duplicate[i] = !obs_dedupe_add(s->dedupe, without_newline(rows[i]));
     if (duplicate[i]) continue;
-    s->iov[s->fresh++] = (struct iovec){(void *)(uintptr_t)rows[i].p, rows[i].len};
+    s->iov.at[s->fresh++] = (struct iovec){(void *)(uintptr_t)rows[i].p, rows[i].len};
     int64_t ms = obs_session_parse(&s->scratch, rows[i], &record, &reason) ? record.head.time_ms : 0;
     if (ms < *min_ms) *min_ms = ms;
     if (ms > *max_ms) *max_ms = ms;
@@ -120,7 +111,7 @@ observer_err obs_sessions_append(void *sessions, const obs_str *rows, uint32_t n
   obs_sessions *s = sessions;
   int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
   s->group_error = NULL;
-  if (!reserve(s, n)) return OBSERVER_E_NOMEM;
+  if (!OBS_VEC_RESERVE(&s->iov, n)) return OBSERVER_E_NOMEM;
   plan(s, rows, n, duplicate, &min_ms, &max_ms);
   s->rows = rows;
   s->duplicate = duplicate;
@@ -128,7 +119,7 @@ observer_err obs_sessions_append(void *sessions, const obs_str *rows, uint32_t n
   if (s->journal == NULL || s->fresh == 0) return OBSERVER_E_OK;
   observer_err err = ops != NULL ? obs_journal_group_begin(ops, s->journal) : OBSERVER_E_OK;
   if (err != OBSERVER_E_OK) s->group_error = obs_journal_error(ops->journal);
-  if (err == OBSERVER_E_OK) err = obs_journal_append(s->journal, s->iov, s->fresh, s->fresh, min_ms, max_ms);
+  if (err == OBSERVER_E_OK) err = obs_journal_append(s->journal, s->iov.at, s->fresh, s->fresh, min_ms, max_ms);
   if (err == OBSERVER_E_OK) err = obs_journal_sync(s->journal);
   if (err == OBSERVER_E_OK) return err;
   obs_dedupe_rollback(s->dedupe);
@@ -143,18 +134,14 @@ void obs_sessions_rollback(void *sessions) {
   forget(s);
 }
 
-static void drop_oldest(obs_sessions *s) {
-  obs_sessions_kept *oldest = &s->ring[s->first];
-  s->kept_bytes -= oldest->len;
-  free(oldest->p);
-  s->first = (s->first + 1) % OBS_SESSIONS_RING;
-  s->kept--;
-}
-
 /* Without memory the row is not kept; its number stays its own. */
 static void keep(obs_sessions *s, uint64_t number, obs_str row) {
   while (s->kept > 0 && (s->kept == OBS_SESSIONS_RING || s->kept_bytes + row.len > OBS_SESSIONS_RING_BYTES)) {
-    drop_oldest(s);
+    obs_sessions_kept *oldest = &s->ring[s->first];
+    s->kept_bytes -= oldest->len;
+    free(oldest->p);
+    s->first = (s->first + 1) % OBS_SESSIONS_RING;
+    s->kept--;
   }
   char *copy = malloc(row.len);
   if (copy == NULL) return;
@@ -163,22 +150,19 @@ static void keep(obs_sessions *s, uint64_t number, obs_str row) {
   s->kept_bytes += row.len;
 }
 
-static void count_row(obs_sessions *s, obs_str row) {
-  obs_session_record record;
-  const char *reason;
-  if (!obs_session_parse(&s->scratch, row, &record, &reason)) return; /* cannot be: obs_session_normalise made it */
-  pthread_mutex_lock(&s->lock);
-  obs_session_stats_add(&s->stats, &s->scratch, &record);
-  if (s->journal == NULL) keep(s, s->stats.total, row);
-  pthread_mutex_unlock(&s->lock);
-}
-
 void obs_sessions_commit(void *sessions) {
   obs_sessions *s = sessions;
   obs_dedupe_commit(s->dedupe);
   if (s->journal != NULL && s->fresh > 0) obs_journal_keep(s->journal);
   for (uint32_t i = 0; i < s->nrows; i++) {
-    if (!s->duplicate[i]) count_row(s, without_newline(s->rows[i]));
+    obs_session_record record;
+    const char *reason;
+    obs_str row = without_newline(s->rows[i]);
+    if (s->duplicate[i] || !obs_session_parse(&s->scratch, row, &record, &reason)) continue;
+    pthread_mutex_lock(&s->lock);
+    obs_session_stats_add(&s->stats, &s->scratch, &record);
+    if (s->journal == NULL) keep(s, s->stats.total, row);
+    pthread_mutex_unlock(&s->lock);
   }
   forget(s);
 }
@@ -204,4 +188,101 @@ obs_record_kind obs_sessions_kind(obs_sessions *s) {
                            .normalise = obs_session_normalise,
                            .write = &sink,
                            .sink = s};
+}
+
+/* ---- views: pages of rows, newest first, and the statistics ---- */
+
+typedef struct {
+  const obs_sessions_filter *filter;
+  obs_batch scratch;
+  obs_buf *out;
+  uint32_t found;
+  uint64_t last; /* the row looked at last */
+  bool full;     /* the page */
+} search;
+
+static bool matches(const obs_sessions_filter *f, const obs_session_record *r) {
+#define GROUP_DIFFERS(name, key)                                                                                       \
+  if (f->name.p != NULL && !(OBS_SESSION_HAS(r, name) && obs_str_eq(f->name, r->name))) return false;
+  OBS_SESSION_GROUPS(GROUP_DIFFERS)
+#undef GROUP_DIFFERS
+  if (f->grounded >= 0 && (!OBS_SESSION_HAS(r, grounded_in_roster) || r->grounded_in_roster != (f->grounded != 0))) {
+    return false;
+  }
+  return r->head.time_ms >= f->since_ms && r->head.time_ms <= f->until_ms;
+}
+
+/* Looks at one row; false when the page is full. */
+static bool look(void *arg, uint64_t number, const char *line, size_t len) {
+  search *q = arg;
+  obs_session_record record;
+  const char *reason;
+  obs_str row = {line, (uint32_t)len, 0};
+  q->last = number;
+  while (row.len > 0 && row.p[row.len - 1] == '\r') row.len--;
+  if (!obs_session_parse(&q->scratch, row, &record, &reason) || !matches(q->filter, &record)) return true;
+  obs_buf_printf(q->out, "%s{\"number\":%" PRIu64 ",\"session\":", q->found > 0 ? "," : "", number);
+  obs_buf_append(q->out, row.p, row.len);
+  obs_buf_putc(q->out, '}');
+  q->found++;
+  q->full = q->found == q->filter->limit || q->out->len >= PAGE_BYTES;
+  return !q->full;
+}
+
+/* Under the lock: at most OBS_SESSIONS_RING_BYTES are looked at. */
+static void look_through_ring(obs_sessions *s, search *q) {
+  pthread_mutex_lock(&s->lock);
+  for (uint32_t i = s->kept; i-- > 0;) {
+    const obs_sessions_kept *row = &s->ring[(s->first + i) % OBS_SESSIONS_RING];
+    if (q->filter->before != 0 && row->number >= q->filter->before) continue;
+    if (look(q, row->number, row->p, row->len)) continue;
+    if (i == 0) q->last = 1; /* nothing older is kept */
+    break;
+  }
+  pthread_mutex_unlock(&s->lock);
+}
+
+static observer_err look_through_file(obs_sessions *s, search *q, uint64_t *next) {
+  const obs_sessions_filter *f = q->filter;
+  obs_journal_range range = {f->before, f->since_ms, f->until_ms, SCAN_BYTES};
+  bool more = false;
+  uint64_t below = 0;
+  observer_err err = obs_journal_scan(s->journal, &range, look, q, &more, &below);
+  if (err != OBSERVER_E_OK) {
+    obs_log_warn("sessions", "reading below record %" PRIu64 ": %s", f->before, observer_strerror(err));
+  }
+  *next = more && !q->full ? below : 0;
+  return err;
+}
+
+observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filter, obs_buf *out, uint64_t *next,
+                               bool *complete) {
+  search q = {.filter = filter, .out = out};
+  observer_err err = obs_batch_init(&q.scratch);
+  if (err != OBSERVER_E_OK) return err;
+  *next = 0;
+  obs_buf_putc(out, '[');
+  if (s->journal == NULL)
+    look_through_ring(s, &q);
+  else if (filter->before != 1)
+    err = look_through_file(s, &q, next);
+  obs_buf_putc(out, ']');
+  if (q.full) *next = q.last > 1 ? q.last : 0;
+  *complete = *next == 0 || q.found == filter->limit;
+  obs_batch_fini(&q.scratch);
+  return err;
+}
+
+void obs_sessions_stats_json(obs_sessions *s, obs_buf *out) {
+  pthread_mutex_lock(&s->lock);
+  obs_session_stats_json(&s->stats, out);
+  pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t obs_sessions_total(obs_sessions *s) {
+  if (s == NULL) return 0;
+  pthread_mutex_lock(&s->lock);
+  uint64_t total = s->stats.total;
+  pthread_mutex_unlock(&s->lock);
+  return total;
 }
