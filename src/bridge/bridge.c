@@ -42,7 +42,6 @@ static obs_bridge *bridge_new(const obs_bridge_opts *opts) {
   if (b == NULL) return NULL;
   b->opts = *opts;
   set_defaults(&b->opts);
-  b->started_ms = obs_clock_mono_ms();
   pthread_mutex_init(&b->mutex, NULL); /* the default kind does not fail */
   if (obs_thread_cond_init(&b->changed) != OBSERVER_E_OK) {
     pthread_mutex_destroy(&b->mutex);

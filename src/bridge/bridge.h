@@ -42,14 +42,13 @@ typedef struct {
   obs_clusters *clusters; /* NULL: the routes of clusters answer 503 */
   obs_learn *learn;       /* NULL: the routes of what is learned answer 503 */
   obs_op_limits limits;
-  const char *version;      /* of the daemon, for /health; outlives the bridge */
   bool allow_old_nng;       /* NNG before 1.6 may listen beyond loopback */
   uint32_t max_connections; /* open at once, those with at least one request; 0: 1024. More are answered 503 */
   uint32_t body_bytes;      /* request bodies held at once; 0: 64 MiB. More are answered 503 */
   uint32_t idle_ms;         /* a kept connection without a request is closed; 0: 75000 */
-  /* Appends members (`,"name":...`) to what /health answers; on NNG's threads, must not block. NULL: none. */
-  void (*describe)(void *arg, obs_buf *out);
-  void *describe_arg;
+  /* Appends the body of /health; on NNG's threads, must not block. NULL: an empty object. */
+  void (*health)(void *arg, obs_buf *out);
+  void *health_arg;
 } obs_bridge_opts;
 
 /* Checks the URLs and the routes and starts the threads; nothing listens yet. The modules in `opts` outlive the bridge.

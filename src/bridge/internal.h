@@ -19,7 +19,6 @@ struct obs_bridge {
   obs_listener *listeners;
   size_t nlisteners;
   obs_worker *workers[OBS_ROUTE_THREADS];
-  uint64_t started_ms; /* monotonic */
   _Atomic bool stopping;
   _Atomic uint64_t body_bytes; /* of all connections */
 

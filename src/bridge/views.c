@@ -12,33 +12,13 @@
 
 /* ---- the daemon ---- */
 
-/* Per transport: received = recorded + duplicate + rejected + in_flight, in ops and session records. */
-static void list_transports(obs_connection *s) {
-  obs_buf_puts(&s->out, ",\"transports\":{");
-  for (obs_transport t = 0; t < OBS_TRANSPORT_COUNT; t++) {
-    obs_commit_counts n;
-    obs_commit_get_counts(s->bridge->opts.commit, t, &n);
-    obs_buf_printf(&s->out,
-                   "%s\"%s\":{\"received\":%" PRIu64 ",\"recorded\":%" PRIu64 ",\"duplicate\":%" PRIu64
-                   ",\"rejected\":%" PRIu64 ",\"in_flight\":%" PRIu64 "}",
-                   t > 0 ? "," : "", obs_transport_names[t], n.received, n.recorded, n.duplicate, n.rejected,
-                   n.in_flight);
-  }
-  obs_buf_putc(&s->out, '}');
-}
-
 bool obs_bridge_get_health(obs_connection *s, const void *filter) {
   (void)filter;
-  const obs_bridge *b = s->bridge;
-  obs_state_counts counts;
-  obs_state_get_counts(b->opts.state, &counts);
-  obs_buf_printf(&s->out, "{\"status\":\"ok\",\"ops_in_ring\":%" PRIu32 ",\"version\":", counts.ring);
-  obs_buf_json_cstr(&s->out, b->opts.version);
-  obs_buf_printf(&s->out, ",\"seq\":%" PRIu64 ",\"sessions\":%" PRIu64 ",\"uptime_s\":%" PRIu64, counts.last_seq,
-                 obs_sessions_total(b->opts.sessions), (obs_clock_mono_ms() - b->started_ms) / 1000);
-  list_transports(s);
-  if (b->opts.describe != NULL) b->opts.describe(b->opts.describe_arg, &s->out);
-  obs_buf_putc(&s->out, '}');
+  const obs_bridge_opts *o = &s->bridge->opts;
+  if (o->health != NULL)
+    o->health(o->health_arg, &s->out);
+  else
+    obs_buf_puts(&s->out, "{}");
   return true;
 }
 

@@ -99,6 +99,8 @@ static obs_feed *feed_new(const obs_feed_opts *o) {
   obs_feed *f = calloc(1, sizeof(*f));
   if (f == NULL) return NULL;
   f->state = o->state;
+  f->stats = o->stats;
+  f->stats_arg = o->stats_arg;
   f->allow_old_nng = o->allow_old_nng;
   f->boot_ms = obs_clock_wall_ms();
   pthread_mutex_init(&f->lock, NULL); /* the default kind does not fail */

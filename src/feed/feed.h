@@ -58,8 +58,11 @@ typedef struct {
   const char *const *urls; /* listen:URL (default) or dial:URL; tcp ipc ws inproc */
   size_t nurls;            /* 0: a feed that nobody can subscribe to; all calls work */
   obs_state *state;        /* for `stats`; outlives the feed */
-  size_t buffer_bytes;     /* rows that wait for the thread, made a power of two; 0: 8 MiB */
-  bool allow_old_nng;      /* NNG before 1.6 may host a ws listener beyond loopback (as obs_bridge_opts) */
+  /* Appends further members of `stats`, msgpack pairs, and returns how many. NNG's threads; brief. NULL: none. */
+  uint32_t (*stats)(void *arg, obs_feed *f, obs_buf *out);
+  void *stats_arg;
+  size_t buffer_bytes; /* rows that wait for the thread, made a power of two; 0: 8 MiB */
+  bool allow_old_nng;  /* NNG before 1.6 may host a ws listener beyond loopback (as obs_bridge_opts) */
 } obs_feed_opts;
 
 typedef struct {

@@ -26,6 +26,8 @@ typedef struct {
 
 struct obs_feed {
   obs_state *state;
+  uint32_t (*stats)(void *arg, obs_feed *f, obs_buf *out);
+  void *stats_arg;
   bool allow_old_nng;
   nng_socket socket; /* open when there are URLs */
   char (*urls)[OBS_URL_MAX];

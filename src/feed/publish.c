@@ -94,27 +94,14 @@ static void add_source(void *arg, obs_str name, uint64_t ops, uint64_t failures)
   obs_feed_pack_u64(&t->pk, name, ops);
 }
 
-static void pack_own_counts(msgpack_packer *pk, const obs_feed *f) {
-  obs_feed_counts n;
-  obs_feed_get_counts(f, &n);
-  obs_feed_pack_str(pk, OBS_STR("feed"));
-  msgpack_pack_map(pk, 5);
-  obs_feed_pack_u64(pk, OBS_STR("ops"), n.ops);
-  obs_feed_pack_u64(pk, OBS_STR("messages"), n.messages);
-  obs_feed_pack_u64(pk, OBS_STR("bytes"), n.bytes);
-  obs_feed_pack_u64(pk, OBS_STR("dropped"), n.dropped);
-  obs_feed_pack_u64(pk, OBS_STR("subscribers"), n.subscribers);
-}
-
 void obs_feed_publish_stats(obs_feed *f) {
-  obs_state_counts counts;
+  uint32_t more = 0;
   tally t = {0};
   obs_buf out = {0};
   msgpack_packer pk;
   obs_feed_packer(&t.pk, &t.pairs);
   obs_feed_packer(&pk, &out);
   obs_state_sources(f->state, add_source, &t);
-  obs_state_get_counts(f->state, &counts);
   if (t.other > 0) obs_feed_pack_u64(&t.pk, OBS_STR(OBS_STATE_OTHER), t.other);
   obs_feed_pack_u64(&pk, OBS_STR("boot"), (uint64_t)f->boot_ms);
   obs_feed_pack_u64(&pk, OBS_STR("time"), (uint64_t)obs_clock_wall_ms());
@@ -124,9 +111,9 @@ void obs_feed_publish_stats(obs_feed *f) {
   obs_feed_pack_str(&pk, OBS_STR("by_source"));
   msgpack_pack_map(&pk, t.named + (t.other > 0));
   obs_buf_append(&out, t.pairs.p, t.pairs.len);
-  obs_feed_pack_u64(&pk, OBS_STR("ring"), counts.ring);
-  pack_own_counts(&pk, f);
-  if (!out.oom && !t.pairs.oom) (void)obs_feed_publish(f, "stats", out.p, out.len, 8); /* what is lost is counted */
+  if (f->stats != NULL) more = f->stats(f->stats_arg, f, &out);
+  /* What is lost is counted. */
+  if (!out.oom && !t.pairs.oom) (void)obs_feed_publish(f, "stats", out.p, out.len, 6 + more);
   obs_buf_fini(&t.pairs);
   obs_buf_fini(&out);
 }

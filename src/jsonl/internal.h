@@ -28,7 +28,9 @@ struct obs_records {
   uint32_t first, count, cap;
   size_t bytes;
   uint64_t next;
-  obs_records_counts counts;
+  struct {
+    _Atomic uint64_t rows, bad_rows, failures, turns;
+  } counts; /* read without the lock, which is held while the disk writes */
 };
 
 #endif

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -366,7 +367,8 @@ bool obs_records_one(obs_records *r, uint64_t number, obs_buf *out) {
 }
 
 void obs_records_get_counts(obs_records *r, obs_records_counts *out) {
-  pthread_mutex_lock(&r->lock);
-  *out = r->counts;
-  pthread_mutex_unlock(&r->lock);
+  *out = (obs_records_counts){.rows = atomic_load(&r->counts.rows),
+                              .bad_rows = atomic_load(&r->counts.bad_rows),
+                              .failures = atomic_load(&r->counts.failures),
+                              .turns = atomic_load(&r->counts.turns)};
 }

@@ -64,6 +64,7 @@ typedef struct {
   uint64_t failures;       /* appends */
   uint64_t turns;          /* of the file */
 } obs_records_counts;
+/* Any thread; waits for nobody. */
 void obs_records_get_counts(obs_records *r, obs_records_counts *out);
 
 #endif

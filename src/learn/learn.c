@@ -282,20 +282,12 @@ void obs_learn_stop(obs_learn *l) {
     if (l->loops[i].loop != NULL && table[i]->stop != NULL) table[i]->stop(l->loops[i].loop);
 }
 
-/* ---- /health ---- */
-
-void obs_learn_describe(obs_learn *l, obs_buf *out) {
-  obs_gateway_counts gateway;
+void obs_learn_get_counts(obs_learn *l, obs_learn_counts *out) {
+  *out = (obs_learn_counts){.analyser = l->tools.model != NULL ? 1 + (uint32_t)l->opts.model.kind : 0};
   pthread_mutex_lock(&l->lock);
-  uint64_t cycle = l->cycle, missed = l->missed;
+  out->cycles = l->cycle;
+  out->missed_cycles = l->missed;
   pthread_mutex_unlock(&l->lock);
-  obs_buf_printf(out, ",\"learn\":{\"analyser\":\"%s\",\"cycles\":%" PRIu64 ",\"missed_cycles\":%" PRIu64,
-                 l->tools.model != NULL ? obs_llm_kind_name(l->tools.model) : "builtin", cycle, missed);
-  for (int i = 0; i < LOOPS; i++)
-    if (table[i]->describe != NULL) table[i]->describe(l->loops[i].loop, out);
-  obs_buf_puts(out, ",\"calls\":{");
-  obs_calls_json(l->tools.calls, out);
-  obs_gateway_get_counts(l->tools.gateway, &gateway);
-  obs_buf_printf(out, ",\"gateway_queue\":{\"waiting\":%" PRIu32 ",\"dropped\":%" PRIu64 "}}}", gateway.waiting,
-                 gateway.dropped);
+  obs_calls_get_counts(l->tools.calls, &out->calls);
+  obs_gateway_get_counts(l->tools.gateway, &out->gateway);
 }

@@ -22,8 +22,14 @@ void obs_learn_stir(obs_learn *l);
 void obs_learn_stop(obs_learn *l);
 /* NULL is allowed. */
 void obs_learn_close(obs_learn *l);
-/* Appends `,"learn":{...}` for /health: backend, cycles, missed, calls, and what the loops say. NNG's threads; brief.
- */
-void obs_learn_describe(obs_learn *l, obs_buf *out);
+
+typedef struct {
+  uint32_t analyser; /* 0: builtin; else 1 and the model's obs_llm_kind */
+  uint64_t cycles, missed_cycles;
+  obs_calls_counts calls;
+  obs_gateway_counts gateway;
+} obs_learn_counts;
+/* Any thread; brief. */
+void obs_learn_get_counts(obs_learn *l, obs_learn_counts *out);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * The main thread calls open, start, stop and close: the first two in the table's order, the others in reverse. `cycle`
  * is called once a cycle in the table's order, on the thread `obs:learn`, or on a thread of the loop's own. page, one
- * and describe are called on any thread. Members of a row that a loop has no use for are NULL. */
+ * and records are called on any thread. Members of a row that a loop has no use for are NULL. */
 #ifndef OBS_LEARN_LOOP_H
 #define OBS_LEARN_LOOP_H
 
@@ -85,7 +85,7 @@ typedef struct {
   observer_err (*page)(void *loop, const void *filter, obs_buf *out, obs_loop_end *end);
   /* Appends the row with that id. False: there is none. */
   bool (*one)(void *loop, uint64_t id, obs_buf *out);
-  void (*describe)(void *loop, obs_buf *out); /* appends `,"name":value` members of /health's `learn`; brief */
+  obs_records *(*records)(void *loop); /* its file, for the metrics */
 } obs_loop;
 
 /* The loop of a row of the table, opened. */

@@ -1,6 +1,7 @@
 #include "observerd/daemon.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "bridge/bridge.h"
 #include "cluster/clusters.h"
 #include "commit/commit.h"
@@ -8,6 +9,7 @@
 #include "intake/bus.h"
 #include "learn/advice/advice.h"
 #include "learn/learn.h"
+#include "metrics/metrics.h"
 #include "observerd/learn_feed.h"
 
 #include <inttypes.h>
@@ -28,7 +30,8 @@ struct obs_daemon {
   obs_bus *bus;
   obs_feed *feed;
   obs_bridge *bridge;
-  _Atomic bool ready; /* all URLs are bound */
+  uint64_t started_ms; /* monotonic */
+  _Atomic bool ready;  /* all URLs are bound */
   uint64_t cycle;
 };
 
@@ -185,31 +188,9 @@ static observer_err open_bus(obs_daemon *d, const obs_options *o, char *error, s
   return obs_bus_open(&opts, &d->bus, error, size);
 }
 
-static observer_err open_feed(obs_daemon *d, const obs_options *o, char *error, size_t size) {
-  obs_feed_opts opts = {.urls = (const char *const *)o->feed.items,
-                        .nurls = o->feed.n,
-                        .state = d->state,
-                        .allow_old_nng = o->allow_old_nng};
-  return obs_feed_open(&opts, &d->feed, error, size);
-}
+/* ---- what the daemon tells about itself ---- */
 
-/* ---- what /health says of the bus and the feed ---- */
-
-typedef struct {
-  obs_buf *out;
-  const char *kind;
-  bool any;
-} url_list;
-
-static void add_url(void *arg, const char *kind, const char *url) {
-  url_list *list = arg;
-  if (strcmp(kind, list->kind) != 0) return;
-  if (list->any) obs_buf_putc(list->out, ',');
-  list->any = true;
-  obs_buf_json_cstr(list->out, url);
-}
-
-/* Before all is bound, the bridge's own URLs are not read. */
+/* Each URL as it is bound or dialled. Before all is bound, the bridge's own URLs are not read. */
 static void each_url(const obs_daemon *d, void (*fn)(void *arg, const char *kind, const char *url), void *arg) {
   obs_bus_urls(d->bus, fn, arg);
   obs_feed_urls(d->feed, fn, arg);
@@ -217,35 +198,69 @@ static void each_url(const obs_daemon *d, void (*fn)(void *arg, const char *kind
     fn(arg, "http", obs_bridge_url(d->bridge, i));
 }
 
-static void describe_clusters(const obs_daemon *d, obs_buf *out) {
-  obs_clusters_counts n;
-  obs_clusters_get_counts(d->clusters, &n);
-  obs_buf_printf(out, ",\"clusters\":{\"held\":%" PRIu32, n.held);
-  for (int i = 0; i < OBS_CLUSTER_STATES; i++)
-    obs_buf_printf(out, ",\"%s\":%" PRIu32, obs_cluster_state_names[i], n.states[i]);
-  obs_buf_printf(out,
-                 ",\"failures\":%" PRIu64 ",\"merged\":%" PRIu64 ",\"forgotten\":%" PRIu64 ",\"lost\":%" PRIu64 "}",
-                 n.failures, n.merged, n.forgotten, n.lost);
+typedef struct {
+  obs_json_writer *out;
+  const char *kind;
+} url_list;
+
+static void add_url(void *arg, const char *kind, const char *url) {
+  const url_list *list = arg;
+  if (strcmp(kind, list->kind) == 0) obs_json_cstr(list->out, NULL, url);
 }
 
-static void describe(void *arg, obs_buf *out) {
+static void put_urls(void *arg, obs_buf *out) {
   static const char *const kinds[] = {"http", "pull", "sub", "rep", "feed"};
   const obs_daemon *d = arg;
-  obs_feed_counts n;
-  obs_buf_puts(out, ",\"urls\":{");
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
   for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-    url_list list = {out, kinds[i], false};
-    obs_buf_printf(out, "%s\"%s\":[", i > 0 ? "," : "", kinds[i]);
+    url_list list = {&w, kinds[i]};
+    obs_json_array(&w, kinds[i]);
     each_url(d, add_url, &list);
-    obs_buf_putc(out, ']');
+    obs_json_end(&w);
   }
-  obs_feed_get_counts(d->feed, &n);
-  obs_buf_printf(out,
-                 "},\"feed\":{\"ops\":%" PRIu64 ",\"messages\":%" PRIu64 ",\"dropped\":%" PRIu64
-                 ",\"subscribers\":%" PRIu32 "}",
-                 n.ops, n.messages, n.dropped, n.subscribers);
-  describe_clusters(d, out);
-  obs_learn_describe(d->learn, out);
+  obs_json_end(&w);
+}
+
+static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
+  return (obs_metrics_sources){.version = OBSERVER_VERSION,
+                               .started_ms = d->started_ms,
+                               .state = d->state,
+                               .commit = d->commit,
+                               .journal = d->journal,
+                               .sessions = d->sessions,
+                               .clusters = d->clusters,
+                               .feed = feed,
+                               .learn = d->learn};
+}
+
+static void on_health(void *arg, obs_buf *out) {
+  obs_daemon *d = arg;
+  obs_metrics_values values;
+  obs_metrics_sources from = sources_of(d, d->feed);
+  from.urls = put_urls;
+  from.urls_arg = d;
+  obs_metrics_read(&from, &values);
+  obs_metrics_health(&values, out);
+  obs_metrics_fini(&values);
+}
+
+/* A subscriber may come, and be greeted, before obs_feed_open has returned. */
+static uint32_t on_stats(void *arg, obs_feed *feed, obs_buf *out) {
+  obs_metrics_values values;
+  obs_metrics_sources from = sources_of(arg, feed);
+  obs_metrics_read(&from, &values);
+  return obs_metrics_beat(&values, out);
+}
+
+static observer_err open_feed(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+  obs_feed_opts opts = {.urls = (const char *const *)o->feed.items,
+                        .nurls = o->feed.n,
+                        .state = d->state,
+                        .stats = on_stats,
+                        .stats_arg = d,
+                        .allow_old_nng = o->allow_old_nng};
+  return obs_feed_open(&opts, &d->feed, error, size);
 }
 
 static observer_err open_bridge(obs_daemon *d, const obs_options *o, char *error, size_t size) {
@@ -258,9 +273,8 @@ static observer_err open_bridge(obs_daemon *d, const obs_options *o, char *error
                           .clusters = d->clusters,
                           .learn = d->learn,
                           .limits = limits_of(o),
-                          .version = OBSERVER_VERSION,
-                          .describe = describe,
-                          .describe_arg = d,
+                          .health = on_health,
+                          .health_arg = d,
                           .allow_old_nng = o->allow_old_nng,
                           .max_connections = (uint32_t)o->http_connections,
                           .idle_ms = (uint32_t)(o->http_idle_s * 1000)};
@@ -315,6 +329,7 @@ observer_err obs_daemon_open(const obs_options *o, obs_daemon **out, char *error
 
 observer_err obs_daemon_start(obs_daemon *d, const obs_options *o, char *error, size_t error_size) {
   error[0] = '\0';
+  d->started_ms = obs_clock_mono_ms();
   observer_err err = open_bridge(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = open_bus(d, o, error, error_size);
   if (err == OBSERVER_E_OK) err = open_feed(d, o, error, error_size);

@@ -273,24 +273,16 @@ bool obs_calls_asked(obs_calls *c, uint64_t key) {
   return asked;
 }
 
-void obs_calls_json(obs_calls *c, obs_buf *out) {
-  obs_json_writer w = {.out = out, .depth = 1};
+void obs_calls_get_counts(obs_calls *c, obs_calls_counts *out) {
   pthread_mutex_lock(&c->lock);
   obs_ledger_roll(&c->budget, obs_clock_wall_ms());
   for (int i = 0; i < OBS_SERVICE_COUNT; i++) {
     const obs_ledger_counts *n = &c->counts[i];
-    obs_json_object(&w, obs_calls_service_names[i]);
-    obs_json_u64(&w, "calls", n->calls);
-    obs_json_u64(&w, "ok", n->ok);
-    obs_json_u64(&w, "failed", n->failed);
-    obs_json_u64(&w, "refused", n->refused);
-    obs_json_cstr(&w, "breaker", obs_breaker_names[c->breakers[i].state]);
-    obs_json_u64(&w, "tokens", n->tokens);
-    obs_json_end(&w);
+    out->services[i] =
+        (obs_calls_service_counts){n->calls, n->ok, n->failed, n->refused, n->tokens, c->breakers[i].state};
   }
-  obs_json_object(&w, "budget");
-  obs_json_u64(&w, "calls_this_hour", c->budget.calls);
-  obs_json_u64(&w, "tokens_today", c->budget.tokens);
-  obs_json_end(&w);
+  out->calls_this_hour = c->budget.calls;
+  out->tokens_today = c->budget.tokens;
   pthread_mutex_unlock(&c->lock);
+  obs_records_get_counts(c->ledger, &out->ledger);
 }

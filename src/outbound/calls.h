@@ -14,7 +14,8 @@
 #ifndef OBS_OUTBOUND_CALLS_H
 #define OBS_OUTBOUND_CALLS_H
 
-#include "base/buf.h"
+#include "jsonl/records.h"
+#include "outbound/breaker.h"
 
 #include <observer/error.h>
 
@@ -101,8 +102,17 @@ void obs_call_answer_fini(obs_call_answer *a);
 /* Whether this key's question was begun before. */
 bool obs_calls_asked(obs_calls *c, uint64_t key);
 
-/* Appends `"gateway":{"calls":..,"ok":..,"failed":..,"refused":..,"breaker":"closed|open|trying","tokens":..},...`: one
- * object a service, since this process began, and `"budget":{"calls_this_hour":..,"tokens_today":..}`. */
-void obs_calls_json(obs_calls *c, obs_buf *out);
+typedef struct {
+  uint64_t calls, ok, failed, refused, tokens; /* since this process began */
+  uint32_t breaker;                            /* its state (breaker.h) */
+} obs_calls_service_counts;
+
+typedef struct {
+  obs_calls_service_counts services[OBS_SERVICE_COUNT];
+  uint64_t calls_this_hour, tokens_today; /* what the budgets count */
+  obs_records_counts ledger;
+} obs_calls_counts;
+/* Any thread; brief. */
+void obs_calls_get_counts(obs_calls *c, obs_calls_counts *out);
 
 #endif

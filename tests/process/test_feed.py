@@ -344,7 +344,7 @@ class Configuration(FeedTest):
         daemon = self.start_feed(None, None)
         health = daemon.get("/health").json
         self.assertEqual((daemon.urls["feed"], health["urls"]["feed"]), ([], []))
-        self.assertEqual(health["feed"], {"ops": 0, "messages": 0, "dropped": 0, "subscribers": 0})
+        self.assertEqual(health["feed"], {"ops": 0, "messages": 0, "bytes": 0, "dropped": 0, "subscribers": 0})
         self.record(daemon, [op()])
 
     def test_health_has_every_url(self):

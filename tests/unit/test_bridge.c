@@ -24,12 +24,8 @@ typedef struct {
 } fixture;
 
 static obs_bridge_opts opts_for(fixture *f, const char *const *urls, size_t nurls) {
-  return (obs_bridge_opts){.urls = urls,
-                           .nurls = nurls,
-                           .commit = f->commit,
-                           .state = f->state,
-                           .limits = OBS_LIMITS_DEFAULT,
-                           .version = "1.2.3"};
+  return (obs_bridge_opts){
+      .urls = urls, .nurls = nurls, .commit = f->commit, .state = f->state, .limits = OBS_LIMITS_DEFAULT};
 }
 
 static int set_up(void **state) {

@@ -266,8 +266,8 @@ static bool put_one(void *loop, uint64_t id, obs_buf *out) {
   return obs_analyses_one(loop, id, out);
 }
 
-static void describe(void *loop, obs_buf *out) {
-  obs_buf_printf(out, ",\"analysed_through\":%" PRIu64, obs_analyses_through(loop));
+static obs_records *records_of(void *loop) {
+  return ((obs_analyses *)loop)->records;
 }
 
 static void close_loop(void *loop) {
@@ -280,4 +280,4 @@ const obs_loop obs_analyses_loop = {.name = "analyses",
                                     .close = close_loop,
                                     .page = put_page,
                                     .one = put_one,
-                                    .describe = describe};
+                                    .records = records_of};

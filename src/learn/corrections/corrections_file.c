@@ -504,15 +504,6 @@ static void run_loop(void *loop, const obs_loop_turn *turn) {
   obs_log_raw(line);
 }
 
-static void describe(void *loop, obs_buf *out) {
-  obs_corrections_file_counts n;
-  obs_corrections_file_get_counts(loop, &n);
-  obs_buf_printf(out,
-                 ",\"corrections\":{\"recorded\":%" PRIu64 ",\"duplicates\":%" PRIu64 ",\"bad_lines\":%" PRIu64
-                 ",\"restarts\":%" PRIu64 ",\"cursor\":%" PRIu64 "}",
-                 n.recorded, n.duplicates, n.bad_lines, n.restarts, n.cursor);
-}
-
 static void close_loop(void *loop) {
   obs_corrections_file_close(loop);
 }
@@ -527,5 +518,4 @@ const obs_loop obs_corrections_loop = {.name = "corrections",
                                                     .apply = obs_corrections_file_apply,
                                                     .apply_row = obs_corrections_file_apply_row,
                                                     .save = obs_corrections_file_save,
-                                                    .load = obs_corrections_file_load},
-                                       .describe = describe};
+                                                    .load = obs_corrections_file_load}};

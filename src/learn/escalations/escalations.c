@@ -476,8 +476,8 @@ static observer_err put_page(void *loop, const void *filter, obs_buf *out, obs_l
   return obs_escalations_page(loop, filter, out, &end->next);
 }
 
-static void describe(void *loop, obs_buf *out) {
-  obs_buf_printf(out, ",\"escalations_held_back\":%" PRIu64, obs_escalations_held(loop));
+static obs_records *records_of(void *loop) {
+  return ((obs_escalations *)loop)->records;
 }
 
 static void close_loop(void *loop) {
@@ -490,4 +490,4 @@ const obs_loop obs_escalations_loop = {.name = "escalations",
                                        .cycle = run_loop,
                                        .close = close_loop,
                                        .page = put_page,
-                                       .describe = describe};
+                                       .records = records_of};

@@ -427,9 +427,18 @@ static bool put_one(void *loop, uint64_t id, obs_buf *out) {
   return obs_playbooks_one_json(loop, id, out);
 }
 
+static obs_records *records_of(void *loop) {
+  return ((obs_playbooks *)loop)->records;
+}
+
 static void close_loop(void *loop) {
   obs_playbooks_close(loop);
 }
 
-const obs_loop obs_playbooks_loop = {
-    .name = "playbooks", .open = open_loop, .cycle = run_loop, .close = close_loop, .page = put_page, .one = put_one};
+const obs_loop obs_playbooks_loop = {.name = "playbooks",
+                                     .open = open_loop,
+                                     .cycle = run_loop,
+                                     .close = close_loop,
+                                     .page = put_page,
+                                     .one = put_one,
+                                     .records = records_of};

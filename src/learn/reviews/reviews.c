@@ -537,9 +537,17 @@ static void stop_loop(void *loop) {
   obs_reviews_stop(loop);
 }
 
+static obs_records *records_of(void *loop) {
+  return ((obs_reviews *)loop)->records;
+}
+
 static void close_loop(void *loop) {
   obs_reviews_close(loop);
 }
 
-const obs_loop obs_reviews_loop = {
-    .name = "reviews", .open = open_loop, .start = start_loop, .stop = stop_loop, .close = close_loop};
+const obs_loop obs_reviews_loop = {.name = "reviews",
+                                   .open = open_loop,
+                                   .start = start_loop,
+                                   .stop = stop_loop,
+                                   .close = close_loop,
+                                   .records = records_of};

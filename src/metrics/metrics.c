@@ -1,0 +1,264 @@
+#include "metrics/metrics.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "feed/encode.h"
+#include "learn/analyses/analyses.h"
+#include "learn/escalations/escalations.h"
+#include "learn/playbooks/playbooks.h"
+#include "learn/reviews/reviews.h"
+
+#include <stddef.h>
+
+/* ---- the table ---- */
+
+static const char *const file_names[OBS_METRICS_FILES] = {"analyses", "playbooks", "escalations", "reviews", "calls"};
+static const char *const analyser_names[] = {"builtin", "lakehouse", "openai"};
+
+#define AT(member) offsetof(obs_metrics_values, member)
+#define WIDE(member) .wide = sizeof(((obs_metrics_values *)0)->member) == sizeof(uint64_t), .at = AT(member)
+#define PLAIN(path, name, type, member, help)                                                                          \
+  { path, "observer_" name, help, OBS_METRIC_##type, WIDE(member) }
+/* One number for each value of a label; `list` has an element for each. */
+#define EACH(path, name, type, list, member, label, values, help)                                                      \
+  {                                                                                                                    \
+    path, "observer_" name, help, OBS_METRIC_##type, WIDE(list[0] member), sizeof(((obs_metrics_values *)0)->list[0]), \
+        label, values, sizeof(values) / sizeof(*(values))                                                              \
+  }
+#define TRANSPORT(member, name, help)                                                                                  \
+  EACH("transports/*/" #member, name, COUNTER, transports, .member, "transport", obs_transport_names, help)
+#define SERVICE(member, name, help)                                                                                    \
+  EACH("learn/calls/*/" #member, name, COUNTER, learn.calls.services, .member, "service", obs_calls_service_names, help)
+#define STORE(member, name, help) EACH("files/*/" #member, name, COUNTER, files, .member, "file", file_names, help)
+
+static const obs_metric table[] = {
+    {"status", "observer_status", "ok while the daemon answers", OBS_METRIC_TEXT, .at = AT(status)},
+    {"ops_in_ring", "observer_ring_ops", "ops that /stats covers", OBS_METRIC_GAUGE, WIDE(state.ring), .beat = "ring"},
+    {"version", "observer_version", "version of the daemon", OBS_METRIC_TEXT, .at = AT(version)},
+    PLAIN("seq", "last_seq", GAUGE, state.last_seq, "sequence number of the last recorded op; 0: none"),
+    PLAIN("sessions", "sessions", GAUGE, sessions, "session records in the file"),
+    PLAIN("uptime_s", "uptime_seconds", GAUGE, uptime_s, "seconds since the start"),
+    TRANSPORT(received, "received_total", "ops and session records received"),
+    TRANSPORT(recorded, "recorded_total", "of them, recorded"),
+    TRANSPORT(duplicate, "duplicate_total", "of them, recorded before"),
+    TRANSPORT(rejected, "rejected_total", "of them, rejected"),
+    EACH("transports/*/in_flight", "in_flight", GAUGE, transports, .in_flight, "transport", obs_transport_names,
+         "of them, still on their way"),
+    {"urls", "observer_urls", "where the daemon listens or dials, by kind", OBS_METRIC_JSON, .at = AT(urls)},
+    {"feed/ops", "observer_feed_ops_total", "ops sent on the feed, once however many subscribers", OBS_METRIC_COUNTER,
+     WIDE(feed.ops), .beat = "feed/ops"},
+    {"feed/messages", "observer_feed_messages_total", "messages sent on the feed", OBS_METRIC_COUNTER,
+     WIDE(feed.messages), .beat = "feed/messages"},
+    {"feed/bytes", "observer_feed_bytes_total", "bytes sent on the feed", OBS_METRIC_COUNTER, WIDE(feed.bytes),
+     .beat = "feed/bytes"},
+    {"feed/dropped", "observer_feed_dropped_total", "ops and publications that had subscribers but no room",
+     OBS_METRIC_COUNTER, WIDE(feed.dropped), .beat = "feed/dropped"},
+    {"feed/subscribers", "observer_feed_subscribers", "subscribers connected now", OBS_METRIC_GAUGE,
+     WIDE(feed.subscribers), .beat = "feed/subscribers"},
+    PLAIN("clusters/held", "clusters", GAUGE, clusters.held, "failure clusters held"),
+    EACH("clusters/*", "clusters_in_state", GAUGE, clusters.states, , "state", obs_cluster_state_names,
+         "of them, those in each state"),
+    PLAIN("clusters/failures", "cluster_failures_total", COUNTER, clusters.failures, "failures put into clusters"),
+    PLAIN("clusters/merged", "clusters_merged_total", COUNTER, clusters.merged, "clusters merged into others"),
+    PLAIN("clusters/forgotten", "clusters_forgotten_total", COUNTER, clusters.forgotten,
+          "clusters forgotten to make room"),
+    PLAIN("clusters/lost", "cluster_failures_lost_total", COUNTER, clusters.lost,
+          "failures without a cluster for lack of memory"),
+    {"learn/analyser", "observer_analyser", "who analyses failures", OBS_METRIC_STATE, WIDE(learn.analyser),
+     .states = analyser_names},
+    PLAIN("learn/cycles", "learn_cycles_total", COUNTER, learn.cycles, "learning cycles that were due"),
+    PLAIN("learn/missed_cycles", "learn_missed_cycles_total", COUNTER, learn.missed_cycles,
+          "of them, those that came while another one ran"),
+    PLAIN("learn/analysed_through", "analysed_through_seq", GAUGE, analysed_through,
+          "the last failure that the analysis of all failures has seen"),
+    PLAIN("learn/escalations_held_back", "escalations_held_back", GAUGE, escalations_held,
+          "escalations that the last cycle held back"),
+    PLAIN("learn/corrections/recorded", "corrections_recorded_total", COUNTER, corrections.recorded,
+          "corrections recorded from the file"),
+    PLAIN("learn/corrections/duplicates", "corrections_duplicate_total", COUNTER, corrections.duplicates,
+          "corrections recorded before"),
+    PLAIN("learn/corrections/bad_lines", "corrections_bad_lines_total", COUNTER, corrections.bad_lines,
+          "lines of the file that are no corrections"),
+    PLAIN("learn/corrections/restarts", "corrections_restarts_total", COUNTER, corrections.restarts,
+          "times that the file was truncated or replaced"),
+    PLAIN("learn/corrections/cursor", "corrections_cursor_bytes", GAUGE, corrections.cursor,
+          "bytes of the file that are taken"),
+    SERVICE(calls, "calls_total", "outgoing calls"),
+    SERVICE(ok, "calls_ok_total", "of them, answered well"),
+    SERVICE(failed, "calls_failed_total", "of them, failed"),
+    SERVICE(refused, "calls_refused_total", "calls that the breaker or a budget refused"),
+    {"learn/calls/*/breaker", "observer_calls_breaker", "state of the service's breaker", OBS_METRIC_STATE,
+     WIDE(learn.calls.services[0].breaker), sizeof(obs_calls_service_counts), "service", obs_calls_service_names,
+     OBS_SERVICE_COUNT, .states = obs_breaker_names},
+    SERVICE(tokens, "calls_tokens_total", "tokens that calls cost"),
+    PLAIN("learn/calls/budget/calls_this_hour", "calls_this_hour", GAUGE, learn.calls.calls_this_hour,
+          "calls counted against the budget of this hour"),
+    PLAIN("learn/calls/budget/tokens_today", "tokens_today", GAUGE, learn.calls.tokens_today,
+          "tokens counted against the budget of this day"),
+    PLAIN("learn/calls/gateway_queue/waiting", "gateway_waiting", GAUGE, learn.gateway.waiting,
+          "posts to the gateway that wait"),
+    PLAIN("learn/calls/gateway_queue/dropped", "gateway_dropped_total", COUNTER, learn.gateway.dropped,
+          "posts to the gateway dropped for lack of room"),
+    PLAIN("journal/bytes", "journal_bytes", GAUGE, journal.bytes, "bytes of all segments"),
+    PLAIN("journal/segments", "journal_segments", GAUGE, journal.segments, "segments, the active one included"),
+    PLAIN("journal/appends", "journal_appends_total", COUNTER, journal.appends, "groups of rows written"),
+    PLAIN("journal/syncs", "journal_syncs_total", COUNTER, journal.syncs, "times that the journal was synced"),
+    PLAIN("journal/failures", "journal_failures_total", COUNTER, journal.failures, "writes and syncs that failed"),
+    PLAIN("journal/bad_rows", "journal_bad_rows_total", COUNTER, journal.bad_rows, "rows that replay passed over"),
+    PLAIN("journal/bad_rows_kept", "journal_bad_rows_kept", GAUGE, journal.bad_rows_kept,
+          "of them, kept in bad-rows.jsonl"),
+    PLAIN("journal/rejected", "journal_rejected_total", COUNTER, journal.rejected, "rows written to rejected.jsonl"),
+    PLAIN("journal/rejected_dropped", "journal_rejected_dropped_total", COUNTER, journal.rejected_dropped,
+          "rejects beyond a batch's limit, not written"),
+    PLAIN("journal/rejected_failures", "journal_rejected_failures_total", COUNTER, journal.rejected_failures,
+          "rejects that could not be written"),
+    STORE(rows, "file_rows_total", "rows read or written since the start"),
+    STORE(bad_rows, "file_bad_rows_total", "rows that could not be read"),
+    STORE(failures, "file_failures_total", "rows that could not be written"),
+    EACH("traffic/*/messages", "messages_total", COUNTER, transports, .messages, "transport", obs_transport_names,
+         "messages received"),
+    EACH("traffic/*/bytes", "bytes_total", COUNTER, transports, .bytes, "transport", obs_transport_names,
+         "bytes received"),
+    PLAIN("state/total", "ops_total", COUNTER, state.total, "ops recorded in the lifetime"),
+    PLAIN("state/successes", "ops_succeeded_total", COUNTER, state.successes, "of them, those that succeeded"),
+    PLAIN("state/failures", "ops_failed_total", COUNTER, state.failures, "of them, those that failed"),
+    PLAIN("state/endpoints", "endpoints", GAUGE, state.endpoints, "endpoints counted by name"),
+    PLAIN("state/sources", "sources", GAUGE, state.sources, "sources counted by name"),
+    PLAIN("state/overflow", "ops_overflow_total", COUNTER, state.overflow, "ops counted under (other)"),
+    PLAIN("state/sketch_pages_refused", "sketch_pages_refused_total", COUNTER, state.sketch_pages_refused,
+          "windows without quantiles for lack of memory"),
+};
+enum { METRICS = sizeof(table) / sizeof(*table) };
+
+const obs_metric *obs_metrics_at(size_t place) {
+  return place < METRICS ? &table[place] : NULL;
+}
+
+/* ---- reading ---- */
+
+uint64_t obs_metrics_number(const obs_metric *m, const obs_metrics_values *v, uint32_t value) {
+  const char *at = (const char *)v + m->at + value * m->step;
+  uint64_t wide;
+  uint32_t narrow;
+  if (m->wide) {
+    memcpy(&wide, at, sizeof(wide));
+    return wide;
+  }
+  memcpy(&narrow, at, sizeof(narrow));
+  return narrow;
+}
+
+void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) {
+  static const obs_loop *const keepers[] = {[OBS_METRICS_ANALYSES] = &obs_analyses_loop,
+                                            [OBS_METRICS_PLAYBOOKS] = &obs_playbooks_loop,
+                                            [OBS_METRICS_ESCALATIONS] = &obs_escalations_loop,
+                                            [OBS_METRICS_REVIEWS] = &obs_reviews_loop};
+  *out = (obs_metrics_values){.status = "ok", .version = from->version};
+  out->uptime_s = (obs_clock_mono_ms() - from->started_ms) / 1000;
+  out->sessions = obs_sessions_total(from->sessions);
+  if (from->state != NULL) obs_state_get_counts(from->state, &out->state);
+  for (obs_transport t = 0; t < OBS_TRANSPORT_COUNT && from->commit != NULL; t++)
+    obs_commit_get_counts(from->commit, t, &out->transports[t]);
+  if (from->feed != NULL) obs_feed_get_counts(from->feed, &out->feed);
+  if (from->clusters != NULL) obs_clusters_get_counts(from->clusters, &out->clusters);
+  if (from->journal != NULL) obs_journal_get_counts(from->journal, &out->journal);
+  if (from->learn != NULL) {
+    obs_learn_get_counts(from->learn, &out->learn);
+    out->analysed_through = obs_analyses_through(obs_learn_loop(from->learn, &obs_analyses_loop));
+    out->escalations_held = obs_escalations_held(obs_learn_loop(from->learn, &obs_escalations_loop));
+    obs_corrections_file_get_counts(obs_learn_loop(from->learn, &obs_corrections_loop), &out->corrections);
+    for (size_t i = 0; i < sizeof(keepers) / sizeof(*keepers); i++)
+      obs_records_get_counts(keepers[i]->records(obs_learn_loop(from->learn, keepers[i])), &out->files[i]);
+    out->files[OBS_METRICS_CALLS] = out->learn.calls.ledger;
+  }
+  if (from->urls != NULL) from->urls(from->urls_arg, &out->urls);
+}
+
+void obs_metrics_fini(obs_metrics_values *v) {
+  obs_buf_fini(&v->urls);
+}
+
+/* ---- /health ---- */
+
+/* The path's segment at that depth; p NULL beyond the last. */
+static obs_str segment(const char *path, uint32_t depth) {
+  for (; depth > 0; depth--) {
+    path += strcspn(path, "/");
+    if (*path == '\0') return (obs_str){0};
+    path++;
+  }
+  return (obs_str){path, (uint32_t)strcspn(path, "/"), 1};
+}
+
+static void put_value(obs_json_writer *w, const char *name, const obs_metric *m, const obs_metrics_values *v,
+                      uint32_t value) {
+  uint64_t n = m->type <= OBS_METRIC_STATE ? obs_metrics_number(m, v, value) : 0;
+  const char *text;
+  switch (m->type) {
+  case OBS_METRIC_STATE:
+    obs_json_cstr(w, name, m->states[n]);
+    break;
+  case OBS_METRIC_TEXT:
+    memcpy(&text, (const char *)v + m->at, sizeof(text));
+    obs_json_cstr(w, name, text);
+    break;
+  case OBS_METRIC_JSON:
+    obs_json_raw(w, name, v->urls.len > 0 ? obs_buf_view(&v->urls) : OBS_STR("{}"));
+    break;
+  default:
+    obs_json_u64(w, name, n);
+  }
+}
+
+/* The members of rows m..end, whose paths are the same above `depth`; `value` of the label when a `*` is above. */
+static void put_members(obs_json_writer *w, const obs_metric *m, const obs_metric *end, uint32_t depth,
+                        const obs_metrics_values *v, uint32_t value) {
+  for (const obs_metric *next; m < end; m = next) {
+    obs_str name = segment(m->path, depth);
+    bool leaf = segment(m->path, depth + 1).p == NULL, each = obs_str_is(name, "*");
+    char text[64];
+    for (next = m + 1; next < end && obs_str_eq(segment(next->path, depth), name);) next++;
+    (void)snprintf(text, sizeof(text), "%.*s", (int)name.len, name.p);
+    for (uint32_t i = 0; i < (each ? m->nvalues : 1); i++) {
+      const char *member = each ? m->values[i] : text;
+      uint32_t of = each ? i : value;
+      if (leaf) {
+        put_value(w, member, m, v, of);
+        continue;
+      }
+      obs_json_object(w, member);
+      put_members(w, m, next, depth + 1, v, of);
+      obs_json_end(w);
+    }
+  }
+}
+
+void obs_metrics_health(const obs_metrics_values *v, obs_buf *out) {
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
+  put_members(&w, table, table + METRICS, 0, v, 0);
+  obs_json_end(&w);
+}
+
+/* ---- the heartbeat ---- */
+
+uint32_t obs_metrics_beat(const obs_metrics_values *v, obs_buf *out) {
+  msgpack_packer pk;
+  uint32_t own = 0, feed = 0;
+  obs_feed_packer(&pk, out);
+  for (const obs_metric *m = table; m < table + METRICS; m++) {
+    if (m->beat == NULL) continue;
+    if (strncmp(m->beat, "feed/", 5) == 0) {
+      feed++;
+      continue;
+    }
+    obs_feed_pack_u64(&pk, obs_str_of(m->beat), obs_metrics_number(m, v, 0));
+    own++;
+  }
+  obs_feed_pack_str(&pk, OBS_STR("feed"));
+  msgpack_pack_map(&pk, feed);
+  for (const obs_metric *m = table; m < table + METRICS; m++)
+    if (m->beat != NULL && strncmp(m->beat, "feed/", 5) == 0)
+      obs_feed_pack_u64(&pk, obs_str_of(m->beat + 5), obs_metrics_number(m, v, 0));
+  return own + 1;
+}
