@@ -35,11 +35,11 @@ struct obs_daemon {
   uint64_t cycle;
 };
 
-static obs_urls urls_of(const obs_list *list) {
+static obs_urls urls_of(const obs_option_list *list) {
   return (obs_urls){(const char *const *)list->items, list->n};
 }
 
-static obs_op_limits limits_of(const obs_options *o) {
+static obs_op_limits limits_of(const obs_config *o) {
   return (obs_op_limits){.message_bytes = (uint32_t)o->message_bytes,
                          .message_ops = (uint32_t)o->message_ops,
                          .op_bytes = (uint32_t)o->op_bytes,
@@ -72,14 +72,14 @@ static void on_learned(void *arg, const char *topic, obs_str row) {
   obs_learn_feed_row(d->feed, topic, row);
 }
 
-static observer_err open_state(obs_daemon *d, const obs_options *o) {
+static observer_err open_state(obs_daemon *d, const obs_config *o) {
   obs_state_opts opts = OBS_STATE_OPTS_DEFAULT;
   opts.ring = (uint32_t)o->ring;
   opts.endpoints = (uint32_t)o->endpoints;
   return obs_state_open(&opts, &d->state);
 }
 
-static observer_err open_journal(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+static observer_err open_journal(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   if (o->ephemeral) return OBSERVER_E_OK;
   obs_journal_opts opts = {.dir = o->data_dir,
                            .name = o->journal_name,
@@ -93,27 +93,27 @@ static observer_err open_journal(obs_daemon *d, const obs_options *o, char *erro
 }
 
 /* The journal has the directory's lock by now. */
-static observer_err open_sessions(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+static observer_err open_sessions(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   obs_sessions_opts opts = {.dir = o->ephemeral ? NULL : o->data_dir, .sync = o->fsync_mode != OBS_FSYNC_NEVER};
   return obs_sessions_open(&opts, &d->sessions, error, size);
 }
 
-static observer_err open_clusters(obs_daemon *d, const obs_options *o) {
+static observer_err open_clusters(obs_daemon *d, const obs_config *o) {
   obs_clusters_opts opts = {
       .clusters = (uint32_t)o->clusters, .quiet = (uint32_t)o->cluster_quiet, .event = on_cluster, .event_arg = d};
   return obs_clusters_open(&opts, &d->clusters);
 }
 
-static obs_llm_opts model_of(const obs_options *o) {
-  return (obs_llm_opts){.kind = o->llm == OBS_OPTIONS_LLM_OPENAI ? OBS_LLM_OPENAI : OBS_LLM_LAKEHOUSE,
+static obs_llm_opts model_of(const obs_config *o) {
+  return (obs_llm_opts){.kind = o->llm == OBS_CONFIG_LLM_OPENAI ? OBS_LLM_OPENAI : OBS_LLM_LAKEHOUSE,
                         .url = o->llm_url,
                         .model = o->model,
-                        .key = o->llm == OBS_OPTIONS_LLM_OPENAI ? getenv("OPENAI_API_KEY") : NULL,
-                        .key_file = o->llm == OBS_OPTIONS_LLM_OPENAI ? o->openai_key_file : NULL,
+                        .key = o->llm == OBS_CONFIG_LLM_OPENAI ? getenv("OPENAI_API_KEY") : NULL,
+                        .key_file = o->llm == OBS_CONFIG_LLM_OPENAI ? o->openai_key_file : NULL,
                         .timeout_ms = (uint32_t)o->llm_timeout_s * 1000};
 }
 
-static observer_err open_learn(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+static observer_err open_learn(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   obs_learn_opts opts = {
       .dir = o->ephemeral ? NULL : o->data_dir,
       .state = d->state,
@@ -135,7 +135,7 @@ static observer_err open_learn(obs_daemon *d, const obs_options *o, char *error,
   return obs_learn_open(&opts, &d->learn, error, size);
 }
 
-static observer_err open_commit(obs_daemon *d, const obs_options *o) {
+static observer_err open_commit(obs_daemon *d, const obs_config *o) {
   uint32_t nfollowers = 2;
   obs_commit_follower followers[OBS_FOLLOWERS] = {
       {.name = "feed", .arg = d, .apply = on_recorded},
@@ -175,7 +175,7 @@ static bool on_question(void *arg, obs_str endpoint, obs_str task_class, obs_buf
   return obs_advice_ask(advice, endpoint, task_class, OBS_ADVICE_MSGPACK, out) == OBSERVER_E_OK;
 }
 
-static observer_err open_bus(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+static observer_err open_bus(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   obs_bus_opts opts = {.commit = d->commit,
                        .limits = limits_of(o),
                        .pull = urls_of(&o->pull),
@@ -253,7 +253,7 @@ static uint32_t on_stats(void *arg, obs_feed *feed, obs_buf *out) {
   return obs_metrics_beat(&values, out);
 }
 
-static observer_err open_feed(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+static observer_err open_feed(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   obs_feed_opts opts = {.urls = (const char *const *)o->feed.items,
                         .nurls = o->feed.n,
                         .state = d->state,
@@ -263,7 +263,7 @@ static observer_err open_feed(obs_daemon *d, const obs_options *o, char *error, 
   return obs_feed_open(&opts, &d->feed, error, size);
 }
 
-static observer_err open_bridge(obs_daemon *d, const obs_options *o, char *error, size_t size) {
+static observer_err open_bridge(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   obs_bridge_opts opts = {.urls = (const char *const *)o->http.items,
                           .nurls = o->http.n,
                           .commit = d->commit,
@@ -314,7 +314,7 @@ static observer_err fail(obs_daemon *d, observer_err err, char *error, size_t er
   return err;
 }
 
-observer_err obs_daemon_open(const obs_options *o, obs_daemon **out, char *error, size_t error_size) {
+observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
   obs_daemon *d = calloc(1, sizeof(*d));
   error[0] = '\0';
   observer_err err = d != NULL ? open_state(d, o) : OBSERVER_E_NOMEM;
@@ -327,7 +327,7 @@ observer_err obs_daemon_open(const obs_options *o, obs_daemon **out, char *error
   return err == OBSERVER_E_OK ? err : fail(d, err, error, error_size);
 }
 
-observer_err obs_daemon_start(obs_daemon *d, const obs_options *o, char *error, size_t error_size) {
+observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, size_t error_size) {
   error[0] = '\0';
   d->started_ms = obs_clock_mono_ms();
   observer_err err = open_bridge(d, o, error, error_size);

@@ -8,15 +8,15 @@
 #ifndef OBS_OBSERVERD_DAEMON_H
 #define OBS_OBSERVERD_DAEMON_H
 
-#include "observerd/options.h"
+#include "observerd/config.h"
 
 typedef struct obs_daemon obs_daemon;
 
 /* State, journal and replay, without a thread: until it returns nothing was taken, so a signal may end the process. On
  * failure `error` says why, for a person, and nothing is left behind. */
-observer_err obs_daemon_open(const obs_options *o, obs_daemon **out, char *error, size_t error_size);
+observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size);
 /* The threads and sockets; failure as above, `d` is gone then. */
-observer_err obs_daemon_start(obs_daemon *d, const obs_options *o, char *error, size_t error_size);
+observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, size_t error_size);
 /* The end of a cycle: clusters that were quiet are resolved; one line with the ring's totals, as the TypeScript
  * observer printed it. */
 void obs_daemon_cycle(obs_daemon *d);

@@ -60,29 +60,28 @@ static void set_process_limits(void) {
 }
 
 /* A valid new configuration takes the place of the old one as far as a running daemon can follow. */
-static void reload(int argc, char **argv, obs_options *o) {
-  obs_options next;
+static void reload(int argc, char **argv, obs_config *o) {
+  obs_config next;
   obs_buf error = {0}, restart = {0};
-  if (obs_options_load(argc, argv, &next, &error) != OBSERVER_E_OK) {
+  if (obs_config_load(argc, argv, &next, &error) != OBSERVER_E_OK) {
     obs_buf_putc(&error, '\0');
     obs_log_error("observerd", "reload refused, nothing changed: %s", error.oom ? "out of memory" : error.p);
-    obs_options_fini(&next);
+    obs_config_fini(&next);
     obs_buf_fini(&error);
     return;
   }
-  obs_options_restart_needed(o, &next, &restart);
+  obs_config_reload(o, &next, &restart);
   obs_buf_putc(&restart, '\0');
-  obs_options_take_live(o, &next);
   obs_log_setup(o->level, o->format);
   obs_log_info("observerd", "reloaded%s%s", restart.len > 1 ? "; a restart is needed for: " : "",
                restart.oom ? "" : restart.p);
-  obs_options_fini(&next);
+  obs_config_fini(&next);
   obs_buf_fini(&restart);
 }
 
 /* Until SIGINT or SIGTERM. */
-static void run(obs_daemon *d, int argc, char **argv, obs_options *o, const sigset_t *signals) {
-  uint64_t next_cycle = obs_clock_mono_ms() + o->cycle_s * 1000;
+static void run(obs_daemon *d, int argc, char **argv, obs_config *o, const sigset_t *signals) {
+  uint64_t next_cycle = obs_clock_mono_ms() + o->cycle_ms;
   for (;;) {
     uint64_t now = obs_clock_mono_ms();
     uint64_t ms = next_cycle > now ? next_cycle - now : 0;
@@ -94,18 +93,18 @@ static void run(obs_daemon *d, int argc, char **argv, obs_options *o, const sigs
     }
     if (sig == SIGHUP) {
       reload(argc, argv, o);
-      next_cycle = obs_clock_mono_ms() + o->cycle_s * 1000;
+      next_cycle = obs_clock_mono_ms() + o->cycle_ms;
     } else if (obs_clock_mono_ms() >= next_cycle) {
       obs_daemon_cycle(d);
-      next_cycle += o->cycle_s * 1000;
+      next_cycle += o->cycle_ms;
     }
   }
 }
 
 /* --help, --man, --version, --routes and --check-config. False when the daemon is to run. */
-static bool answer_only(const obs_options *o) {
+static bool answer_only(const obs_config *o) {
   if (o->help)
-    obs_options_help(stdout);
+    obs_config_help(stdout);
   else if (o->man)
     obs_man_print(stdout);
   else if (o->version)
@@ -113,14 +112,14 @@ static bool answer_only(const obs_options *o) {
   else if (o->routes)
     obs_bridge_print_routes(stdout);
   else if (o->check_config)
-    obs_options_print(o, stdout);
+    obs_config_print(o, stdout);
   else
     return false;
   return true;
 }
 
 /* Recovers, takes part in the fleet until a signal, drains. */
-static int serve(int argc, char **argv, obs_options *o) {
+static int serve(int argc, char **argv, obs_config *o) {
   sigset_t signals;
   obs_daemon *d;
   char text[512];
@@ -140,12 +139,12 @@ static int serve(int argc, char **argv, obs_options *o) {
 }
 
 int main(int argc, char **argv) {
-  obs_options options;
+  obs_config options;
   obs_buf error = {0};
   int status;
   hold_standard_files();
   ignore_signals();
-  if (obs_options_load(argc, argv, &options, &error) != OBSERVER_E_OK) {
+  if (obs_config_load(argc, argv, &options, &error) != OBSERVER_E_OK) {
     obs_buf_putc(&error, '\0');
     fputs(error.oom || error.len == 1 ? "out of memory\n" : error.p, stderr);
     status = EXIT_BAD_CONFIG;
@@ -155,7 +154,7 @@ int main(int argc, char **argv) {
     obs_log_setup(options.level, options.format);
     status = serve(argc, argv, &options);
   }
-  obs_options_fini(&options);
+  obs_config_fini(&options);
   obs_buf_fini(&error);
   return status;
 }

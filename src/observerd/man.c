@@ -1,7 +1,7 @@
 #include "observerd/man.h"
 
 #include "base/roff.h"
-#include "observerd/options.h"
+#include "observerd/config.h"
 
 static const char about[] =
     "observerd is the third-party witness of a fleet of agents and services. Producers publish what they did "
@@ -59,26 +59,20 @@ static void put_entries(FILE *out, const char *section, const entry *entries, si
   }
 }
 
-static void put_option(void *arg, const obs_option_view *o) {
-  FILE *out = arg;
-  char tag[64], text[512];
-  snprintf(tag, sizeof(tag), "--%s", o->flag);
-  obs_roff_tag(out, tag, o->meta);
-  snprintf(text, sizeof(text), "%s.", o->help);
-  obs_roff_text(out, text);
-  if (o->initial != NULL) {
-    snprintf(text, sizeof(text), "Default %s.", o->initial);
+static void put_environment(FILE *out) {
+  obs_option_table table = obs_config_table();
+  for (size_t i = 0; i < table.n; i++) {
+    char space[OBS_OPTION_ENV_MAX], text[80];
+    const char *env = obs_option_env(table, &table.at[i], space);
+    if (env == NULL) continue;
+    snprintf(text, sizeof(text), "as --%s", table.at[i].name);
+    obs_roff_tag(out, env, NULL);
     obs_roff_text(out, text);
   }
-  if (o->live) obs_roff_text(out, "SIGHUP changes it.");
-}
-
-static void put_variable(void *arg, const obs_option_view *o) {
-  char text[64];
-  if (o->env == NULL) return;
-  snprintf(text, sizeof(text), "as --%s", o->flag);
-  obs_roff_tag(arg, o->env, NULL);
-  obs_roff_text(arg, text);
+  for (size_t i = 0; i < sizeof(names_of_older) / sizeof(names_of_older[0]); i++) {
+    obs_roff_tag(out, names_of_older[i].tag, NULL);
+    obs_roff_text(out, names_of_older[i].text);
+  }
 }
 
 void obs_man_print(FILE *out) {
@@ -90,16 +84,12 @@ void obs_man_print(FILE *out) {
   obs_roff_section(out, "DESCRIPTION");
   obs_roff_text(out, about);
   obs_roff_section(out, "OPTIONS");
-  obs_options_each(put_option, out);
+  obs_options_man(obs_config_table(), out);
   obs_roff_section(out, "CONFIGURATION");
   obs_roff_text(out, configuration);
   obs_roff_example(out, example_file);
   obs_roff_section(out, "ENVIRONMENT");
-  obs_options_each(put_variable, out);
-  for (size_t i = 0; i < sizeof(names_of_older) / sizeof(names_of_older[0]); i++) {
-    obs_roff_tag(out, names_of_older[i].tag, NULL);
-    obs_roff_text(out, names_of_older[i].text);
-  }
+  put_environment(out);
   put_entries(out, "FILES", files, sizeof(files) / sizeof(files[0]));
   put_entries(out, "EXIT STATUS", statuses, sizeof(statuses) / sizeof(statuses[0]));
   obs_roff_section(out, "EXAMPLES");

@@ -54,6 +54,13 @@ class Precedence(ConfigTest):
         self.assertEqual((values["ring"], values["endpoints"], values["fsync"]), ("30", "21", "never"))
         self.assertEqual(values["log_level"], "warn")
 
+    def test_times_take_a_unit(self):
+        self.assertEqual(self.effective("--cycle", "7")["cycle"], "7")
+        self.assertEqual(self.effective("--cycle", "2s")["cycle"], "2")
+        self.assertEqual(self.effective("--cycle=50ms")["cycle"], "50ms")
+        self.assertEqual(self.refused("--cycle", "2m"),
+                         ['cycle: must be a time from 10ms to 86400s, not "2m" (flag --cycle)'])
+
     def test_a_list_is_replaced_by_a_stronger_one(self):
         path = self.file("[bus]\npull = tcp://127.0.0.1:1\npull = tcp://127.0.0.1:2\n")
         self.assertEqual(self.effective("--config", path)["pull"], ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"])
@@ -119,7 +126,7 @@ class BadValues(ConfigTest):
              % path,
              "[nonsense] x: no such option (file %s)" % path,
              'endpoints: must be an integer from 1 to 100000, not "-1" (environment OBSERVER_ENDPOINTS)',
-             'cycle: must be an integer from 1 to 86400, not "0" (flag --cycle)',
+             'cycle: must be a time from 10ms to 86400s, not "0" (flag --cycle)',
              'http: must be a URL of: http, not "ftp://x" (flag --http)'])
 
     def test_flags(self):

@@ -1,0 +1,58 @@
+/* The daemon's configuration: flag > environment > file > default.
+ *
+ * One table (options.c) drives all: flags, OBSERVER_* names, file keys, --help, --check-config and the man page's text.
+ * Every bad value is named with where it came from. Owned by the caller; main thread only. */
+#ifndef OBS_OBSERVERD_CONFIG_H
+#define OBS_OBSERVERD_CONFIG_H
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "journal/journal.h"
+#include "options/options.h"
+
+#include <observer/error.h>
+#include <stdio.h>
+
+typedef enum { OBS_CONFIG_LLM_NONE, OBS_CONFIG_LLM_LAKEHOUSE, OBS_CONFIG_LLM_OPENAI } obs_config_llm;
+
+typedef struct {
+  obs_options options; /* owns the texts and lists */
+  obs_option_list http, pull, sub, rep, feed, topic;
+  char *data_dir, *journal_name;
+  bool ephemeral;
+  char *fsync;
+  uint64_t ring, endpoints, segment_bytes, retain_segments, retain_bytes, retain_hours, checkpoint_s, queue_bytes;
+  uint64_t message_bytes, message_ops, op_bytes, string_bytes, unknown_fields, depth;
+  uint64_t clusters, cluster_quiet;
+  uint64_t cycle_ms, http_connections, http_idle_s;
+  char *gateway_url, *lakehouse_url, *openai_url, *team_url, *corrections_path;
+  char *analyser, *model, *openai_key_file;
+  uint64_t llm_timeout_s, llm_calls_per_hour, llm_tokens_per_day, playbook_cycles;
+  uint64_t escalate_failures, escalate_window_s, escalate_cooldown_s, escalate_per_hour;
+  char *log_level, *log_format;
+  bool allow_old_nng;
+  char *config;
+  bool check_config, version, help, routes, man;
+
+  /* Derived from the above. */
+  obs_journal_fsync fsync_mode;
+  uint32_t fsync_ms;
+  obs_log_level level;
+  obs_log_format format;
+  obs_config_llm llm;
+  const char *llm_url; /* one of the URLs above; NULL: NONE */
+} obs_config;
+
+/* Reads everything. On failure `error` has a line for each bad value. Fini in either case. */
+observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *error);
+void obs_config_fini(obs_config *c);
+/* The effective values in the file's format. */
+void obs_config_print(const obs_config *c, FILE *out);
+void obs_config_help(FILE *out);
+/* Its rows, for the manual page. */
+obs_option_table obs_config_table(void);
+/* Takes from `next` what a running daemon can change; `restart` gets the names of what else differs, separated by
+ * spaces. `next` is to be thrown away. */
+void obs_config_reload(obs_config *c, obs_config *next, obs_buf *restart);
+
+#endif

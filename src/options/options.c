@@ -1,0 +1,178 @@
+#include "options/options.h"
+
+#include "options/internal.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NOT_FOUND = -1 };
+
+static int find(obs_option_table t, const char *name, size_t len) {
+  for (size_t i = 0; i < t.n; i++) {
+    if (strlen(t.at[i].name) == len && memcmp(t.at[i].name, name, len) == 0) return (int)i;
+  }
+  return NOT_FOUND;
+}
+
+static int find_letter(obs_option_table t, char letter) {
+  for (size_t i = 0; i < t.n; i++) {
+    if (t.at[i].letter == letter) return (int)i;
+  }
+  return NOT_FOUND;
+}
+
+static obs_option_value *value_of(const obs_options *o, const char *name) {
+  int i = find(o->table, name, strlen(name));
+  if (i == NOT_FOUND) abort();
+  return &o->values[i];
+}
+
+const char *obs_option_env(obs_option_table table, const obs_option *option, char space[OBS_OPTION_ENV_MAX]) {
+  if (option->env != NULL) return option->env;
+  if (table.env_prefix == NULL || option->section == NULL) return NULL;
+  snprintf(space, OBS_OPTION_ENV_MAX, "%s%s", table.env_prefix, option->name);
+  for (char *p = space; *p != '\0'; p++) *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+  return space;
+}
+
+void obs_options_complain(obs_options *o, const char *where, const char *what) {
+  obs_option_fault fault = {.must = what, .where = where};
+  o->failed = true;
+  o->report(o->arg, &fault);
+}
+
+static void clear(obs_option_value *v) {
+  for (uint32_t i = 0; i < v->texts.n; i++) free(v->texts.at[i]);
+  v->texts.n = 0;
+  v->number = 0;
+}
+
+static void assign(obs_options *o, int row, const char *text, obs_option_origin origin, const char *where) {
+  char must[OBS_OPTION_MUST_MAX] = "";
+  obs_option_value *v = &o->values[row];
+  if (v->origin != origin) clear(v);
+  v->origin = origin;
+  if (obs_option_read(&o->table.at[row], text, v, must)) return;
+  obs_option_fault fault = {&o->table.at[row], text, must, origin, where};
+  o->failed = true;
+  o->oom = o->oom || strcmp(must, OBS_OPTION_NO_MEMORY) == 0;
+  o->report(o->arg, &fault);
+}
+
+bool obs_options_open(obs_options *o, obs_option_table table, void (*report)(void *, const obs_option_fault *),
+                      void *arg) {
+  *o = (obs_options){.table = table, .report = report, .arg = arg};
+  o->values = calloc(table.n + 1, sizeof(*o->values));
+  if (o->values == NULL) return false;
+  for (size_t i = 0; i < table.n; i++) {
+    if (table.at[i].initial != NULL) assign(o, (int)i, table.at[i].initial, OBS_OPTION_DEFAULT, "");
+  }
+  return !o->oom;
+}
+
+void obs_options_close(obs_options *o) {
+  for (size_t i = 0; o->values != NULL && i < o->table.n; i++) {
+    clear(&o->values[i]);
+    OBS_VEC_FINI(&o->values[i].texts);
+  }
+  free(o->values);
+  o->values = NULL;
+}
+
+void obs_options_set(obs_options *o, const char *name, const char *text, obs_option_origin origin, const char *where) {
+  assign(o, (int)(value_of(o, name) - o->values), text, origin, where);
+}
+
+void obs_options_environment(obs_options *o) {
+  for (size_t i = 0; i < o->table.n; i++) {
+    char space[OBS_OPTION_ENV_MAX];
+    const char *name = obs_option_env(o->table, &o->table.at[i], space);
+    const char *text = name != NULL ? getenv(name) : NULL;
+    if (text == NULL || *text == '\0') continue;
+    o->values[i].origin = OBS_OPTION_DEFAULT; /* the option's own variable replaces what an older name gave */
+    assign(o, (int)i, text, OBS_OPTION_ENV, name);
+  }
+}
+
+void obs_options_flag(obs_options *o, int argc, char **argv, int *i) {
+  const char *arg = argv[*i];
+  bool is_long = arg[1] == '-';
+  int row = is_long ? find(o->table, arg + 2, strcspn(arg + 2, "=")) : find_letter(o->table, arg[1]);
+  if (row == NOT_FOUND || arg[1] == '\0') {
+    obs_options_complain(o, arg, "no such option (see --help)");
+    return;
+  }
+  const obs_option *option = &o->table.at[row];
+  const char *joined = is_long ? strchr(arg, '=') : arg[2] != '\0' ? arg + 1 : NULL;
+  const char *text = joined != NULL ? joined + 1 : NULL, *next = *i + 1 < argc ? argv[*i + 1] : NULL;
+  if (option->type == OBS_OPTION_SWITCH) {
+    if (text == NULL) text = "true";
+  } else if (option->meta == NULL && option->choices != NULL) { /* may have a value */
+    if (text == NULL && next != NULL && obs_option_among(option->choices, next, strlen(next))) text = argv[++*i];
+    if (text == NULL) text = "true";
+  } else if (option->meta == NULL) {
+    if (text != NULL) {
+      obs_options_complain(o, arg, "takes no value");
+      return;
+    }
+    text = "";
+  } else if (text == NULL) {
+    if (next == NULL) {
+      obs_options_complain(o, arg, "needs a value");
+      return;
+    }
+    text = argv[++*i];
+  }
+  assign(o, row, text, OBS_OPTION_FLAG, arg);
+}
+
+const char *obs_options_text(const obs_options *o, const char *name) {
+  const obs_option_value *v = value_of(o, name);
+  return v->texts.n > 0 ? v->texts.at[0] : NULL;
+}
+
+uint64_t obs_options_number(const obs_options *o, const char *name) {
+  return value_of(o, name)->number;
+}
+
+bool obs_options_given(const obs_options *o, const char *name) {
+  return value_of(o, name)->origin != OBS_OPTION_DEFAULT;
+}
+
+void obs_options_store(const obs_options *o, void *base) {
+  for (size_t i = 0; i < o->table.n; i++) {
+    const obs_option *option = &o->table.at[i];
+    obs_option_value *v = &o->values[i];
+    void *member = (char *)base + option->offset;
+    if (obs_option_is_number(option))
+      *(uint64_t *)member = v->number;
+    else if (option->type == OBS_OPTION_SWITCH)
+      *(bool *)member = v->number != 0;
+    else if (obs_option_is_list(option))
+      *(obs_option_list *)member = (obs_option_list){v->texts.at, v->texts.n};
+    else
+      *(char **)member = v->texts.n > 0 ? v->texts.at[0] : NULL;
+  }
+}
+
+void obs_options_swap_live(obs_options *a, obs_options *b) {
+  for (size_t i = 0; i < a->table.n; i++) {
+    if (!a->table.at[i].live) continue;
+    obs_option_value saved = a->values[i];
+    a->values[i] = b->values[i];
+    b->values[i] = saved;
+  }
+}
+
+void obs_options_differing(const obs_options *a, const obs_options *b, obs_buf *names) {
+  for (size_t i = 0; i < a->table.n; i++) {
+    const obs_option_value *x = &a->values[i], *y = &b->values[i];
+    const obs_option *option = &a->table.at[i];
+    bool by_number = obs_option_is_number(option) || option->type == OBS_OPTION_SWITCH;
+    bool same = x->number == y->number && (by_number || x->texts.n == y->texts.n);
+    for (uint32_t k = 0; same && !by_number && k < x->texts.n; k++) same = strcmp(x->texts.at[k], y->texts.at[k]) == 0;
+    if (!same && !option->live) obs_buf_printf(names, "%s%s", names->len > 0 ? " " : "", option->name);
+  }
+}

@@ -1,0 +1,106 @@
+/* What is printed from the table: --check-config, --help, the manual page. */
+#include "base/roff.h"
+#include "options/internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void print_line(const char *name, const char *value, FILE *out) {
+  if (value == NULL) fputs("# ", out);
+  for (const char *p = name; *p != '\0'; p++) fputc(*p == '-' ? '_' : *p, out);
+  fprintf(out, " =%s%s\n", value != NULL ? " " : "", value != NULL ? value : "");
+}
+
+static void print_value(const obs_option *option, const obs_option_value *v, FILE *out) {
+  char number[32];
+  bool whole = option->type == OBS_OPTION_TIME && v->number % 1000 == 0;
+  if (obs_option_is_number(option)) { /* in its unit, however it was given */
+    snprintf(number, sizeof(number), "%" PRIu64 "%s", whole ? v->number / 1000 : v->number,
+             option->type == OBS_OPTION_TIME && !whole ? "ms" : "");
+    print_line(option->name, number, out);
+  } else if (option->type == OBS_OPTION_SWITCH) {
+    print_line(option->name, v->number != 0 ? "true" : "false", out);
+  } else {
+    if (v->texts.n == 0) print_line(option->name, option->type == OBS_OPTION_URLS ? "none" : NULL, out);
+    for (uint32_t i = 0; i < v->texts.n; i++) print_line(option->name, v->texts.at[i], out);
+  }
+}
+
+void obs_options_print(const obs_options *o, const char *const *sections, size_t n, FILE *out) {
+  for (size_t s = 0; s < n; s++) {
+    fprintf(out, "%s[%s]\n", s > 0 ? "\n" : "", sections[s]);
+    for (size_t i = 0; i < o->table.n; i++) {
+      const obs_option *option = &o->table.at[i];
+      if (option->section != NULL && strcmp(option->section, sections[s]) == 0) print_value(option, &o->values[i], out);
+    }
+  }
+}
+
+/* ---- help and manual page ---- */
+
+/* The choices as readers of both see them; NULL: none, or the help tells them its own way. */
+static const char *choices_shown(const obs_option *option) {
+  bool plain = option->type == OBS_OPTION_ANY || option->type == OBS_OPTION_CHOICE;
+  return plain && option->meta != NULL ? option->choices : NULL;
+}
+
+/* "[=BOOL]" of a switch that may have a value. */
+static const char *value_shown(const obs_option *option) {
+  return option->type == OBS_OPTION_ANY && option->meta == NULL && option->choices != NULL ? "[=BOOL]" : "";
+}
+
+static const char *initial_shown(const obs_option *option) {
+  return option->type == OBS_OPTION_SWITCH ? NULL : option->initial;
+}
+
+/* "-u, --url URL"; `letters`: there are some in the table, and the names stand below each other. */
+static int put_left(const obs_option *option, bool letters, char *out, size_t size) {
+  const char *meta = option->meta != NULL ? option->meta : "", *before = option->meta != NULL ? " " : "";
+  char letter[8] = "";
+  if (letters) snprintf(letter, sizeof(letter), "    ");
+  if (option->letter != 0) snprintf(letter, sizeof(letter), "-%c, ", option->letter);
+  return snprintf(out, size, "%s--%s%s%s%s", letter, option->name, value_shown(option), before, meta);
+}
+
+void obs_options_help(obs_option_table table, FILE *out) {
+  char left[96];
+  int width = 0;
+  bool letters = false;
+  for (size_t i = 0; i < table.n; i++) letters = letters || table.at[i].letter != 0;
+  for (size_t i = 0; i < table.n; i++) {
+    int n = put_left(&table.at[i], letters, left, sizeof(left));
+    if (n > width) width = n;
+  }
+  for (size_t i = 0; i < table.n; i++) {
+    const obs_option *option = &table.at[i];
+    (void)put_left(option, letters, left, sizeof(left));
+    fprintf(out, "  %-*s  %s", width, left, option->help);
+    if (choices_shown(option) != NULL) fprintf(out, ": %s", choices_shown(option));
+    if (initial_shown(option) != NULL) fprintf(out, " [%s]", initial_shown(option));
+    if (option->env != NULL) fprintf(out, " (%s)", option->env);
+    fputc('\n', out);
+  }
+}
+
+/* The three parts (NULL: left out) and a full stop, on a line. */
+static void put_sentence(FILE *out, const char *a, const char *b, const char *c) {
+  char text[640];
+  size_t n = (size_t)snprintf(text, sizeof(text) - 1, "%s%s%s", a, b != NULL ? b : "", c != NULL ? c : "");
+  if (n < sizeof(text) - 1 && n > 0 && text[n - 1] != '.') memcpy(text + n, ".", 2);
+  obs_roff_text(out, text);
+}
+
+void obs_options_man(obs_option_table table, FILE *out) {
+  for (size_t i = 0; i < table.n; i++) {
+    const obs_option *option = &table.at[i];
+    const char *choices = choices_shown(option);
+    char tag[80], letter[8] = "";
+    if (option->letter != 0) snprintf(letter, sizeof(letter), "-%c, ", option->letter);
+    snprintf(tag, sizeof(tag), "%s--%s%s", letter, option->name, value_shown(option));
+    obs_roff_tag(out, tag, option->meta);
+    put_sentence(out, option->help, choices != NULL ? ": " : NULL, choices);
+    if (initial_shown(option) != NULL) put_sentence(out, "Default ", "", initial_shown(option));
+    if (option->env != NULL) put_sentence(out, "Environment ", "", option->env);
+    if (option->live) obs_roff_text(out, "SIGHUP changes it.");
+  }
+}
