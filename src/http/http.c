@@ -180,7 +180,7 @@ void obs_http_reply_fini(obs_http_reply *r) {
   obs_buf_fini(&r->body);
 }
 
-/* ---- text of others ---- */
+/* ---- text of a service ---- */
 
 void obs_http_clean_text(obs_str text, bool line, obs_buf *out) {
   static const char space[] = " \t\n\v\f\r";

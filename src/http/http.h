@@ -40,7 +40,7 @@ typedef struct {
   obs_http_end end;
   bool sent; /* part of the request went out */
   long status;
-  uint64_t retry_after_ms; /* what the service asks to wait; 0: it does not say */
+  uint64_t retry_after_ms; /* Retry-After; 0: none */
   obs_buf body;            /* NUL-terminated beyond its length; empty unless end is OK */
   char error[160];         /* end is not OK: the reason, without the URL: "Connection refused" */
 } obs_http_reply;
@@ -49,7 +49,7 @@ typedef struct {
 bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply *out);
 void obs_http_reply_fini(obs_http_reply *r);
 
-/* Appends `text`, which others wrote, fit to be kept and shown: without the white space at its ends, bytes that are not
+/* Appends the text of a service, fit to be kept and shown: without the white space at its ends, bytes that are not
  * UTF-8 as U+FFFD; control characters become spaces when `line`, else only NUL does. */
 void obs_http_clean_text(obs_str text, bool line, obs_buf *out);
 

@@ -1,4 +1,4 @@
-/* Calls: every request that the daemon makes of others, over HTTP.
+/* Calls: every request that the daemon sends to other services, over HTTP.
  *
  * In:  a JSON body for a URL, from a thread that may wait (never the commit thread or NNG's).
  * Out: the answer, or why there is none.

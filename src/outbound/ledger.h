@@ -13,7 +13,7 @@
 #include "http/http.h"
 #include "outbound/calls.h"
 
-/* What is spent of this hour and of this day (UTC), of those whose calls count. */
+/* Calls of this hour and tokens of this day (UTC), but for those of the gateway. */
 typedef struct {
   int64_t hour, day; /* since the epoch */
   uint64_t calls, tokens;

@@ -367,7 +367,7 @@ static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_te
 
 static void build(void *loop, const obs_loop_turn *turn) {
   observer_err err = obs_advice_build(loop, obs_clock_wall_ms(), turn->last_seq);
-  if (err != OBSERVER_E_OK) obs_log_error("learn", "advice is not brought up to date: %s", observer_strerror(err));
+  if (err != OBSERVER_E_OK) obs_log_error("learn", "advice not updated: %s", observer_strerror(err));
 }
 
 static void close_loop(void *loop) {

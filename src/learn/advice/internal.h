@@ -54,8 +54,8 @@ typedef struct {
   uint32_t index;
 } obs_advice_posting;
 
-/* What was built; unchanged from then on. Whoever holds a reference may read it. What is answered first has the lower
- * index. */
+/* What was built; unchanged from then on. Whoever holds a reference may read it. The lower its index, the earlier an
+ * item is answered. */
 typedef struct {
   _Atomic uint32_t references;
   uint64_t as_of;

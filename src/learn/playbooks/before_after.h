@@ -34,9 +34,9 @@ typedef struct {
 
 /* `z`: half the width in standard deviations. Both sides have ops. */
 obs_before_after_interval obs_before_after_compare(const obs_before_after *e, double z);
-/* 95 %: what is shown. */
+/* 95 %: for display. */
 #define OBS_BEFORE_AFTER_SHOWN 1.959963984540054
-/* 99.9 %: what is acted on, since it is looked at again and again. */
+/* 99.9 %: for decisions, which are made again with every cycle. */
 #define OBS_BEFORE_AFTER_PROVEN 3.290526731491926
 
 #endif

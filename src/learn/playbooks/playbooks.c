@@ -222,7 +222,7 @@ static bool consolidate_one(obs_playbooks *p, const obs_facts_view *view, const 
     change = e.retired ? OBS_PLAYBOOK_REVIVED : OBS_PLAYBOOK_UPDATED;
   }
   obs_playbook_describe(ring, g, &e);
-  /* What was never judged, or says something else since it was, begins anew. */
+  /* An effect begins anew for an entry that is new, revived, or was never judged. */
   if (change != OBS_PLAYBOOK_UPDATED || e.effect.before.ops < OBS_PLAYBOOK_PROOF) begin_effect(&e, view, 0);
   e.retired = false;
   if (!edit(p, &e, change, fields, now_ms)) return false;
@@ -342,19 +342,20 @@ static int by_edit(const void *a, const void *b) {
 
 observer_err obs_playbooks_each(obs_playbooks *p, const obs_playbooks_filter *f,
                                 bool (*fn)(void *arg, const obs_playbook_view *entry), void *arg, uint32_t *total) {
-  const obs_playbook_view *list[OBS_PLAYBOOK_ENTRIES];
+  const obs_playbook_view *list[OBS_PLAYBOOK_ENTRIES] = {NULL};
   uint32_t n = 0, all = 0;
   pthread_mutex_lock(&p->lock);
   for (uint32_t i = 0; i < p->n; i++)
     if (matches(p->entries[i], f)) list[all++] = p->entries[i];
-  qsort(list, all, sizeof(*list), by_edit);
+  if (all > 1) qsort(list, all, sizeof(*list), by_edit);
   n = all < f->limit ? all : f->limit;
   obs_playbook_view *copies = calloc((size_t)n + 1, sizeof(*copies));
   for (uint32_t i = 0; copies != NULL && i < n; i++) copies[i] = *list[i];
   pthread_mutex_unlock(&p->lock);
   if (total != NULL) *total = all;
   if (copies == NULL) return OBSERVER_E_NOMEM;
-  for (uint32_t i = 0; i < n && fn(arg, &copies[i]); i++) continue;
+  bool more = true;
+  for (uint32_t i = 0; i < n && more; i++) more = fn(arg, &copies[i]);
   free(copies);
   return OBSERVER_E_OK;
 }

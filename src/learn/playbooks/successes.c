@@ -1,4 +1,4 @@
-/* What the ring's successes say of an endpoint, and when that is something new for its `do`. */
+/* The successes of each endpoint in the ring: gathered, written into its `do`, compared with it. */
 #include "base/utf8.h"
 #include "cluster/mask.h"
 #include "learn/playbooks/internal.h"

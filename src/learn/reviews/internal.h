@@ -1,4 +1,4 @@
-/* What the reviews' files share: a question as it was read (request.c), a job (reviews.c), and what the LLM says of it
+/* What the reviews' files share: a question as it was read (request.c), a job (reviews.c), and the LLM's opinion of it
  * (opinion.c). */
 #ifndef OBS_LEARN_REVIEWS_INTERNAL_H
 #define OBS_LEARN_REVIEWS_INTERNAL_H
@@ -17,7 +17,7 @@ typedef struct {
   char *op_text;
   obs_batch batch;
   bool batch_made;
-  obs_buf context; /* what is known of it, as JSON */
+  obs_buf context; /* all known members, as JSON */
   uint64_t context_hash;
 } obs_review_request;
 

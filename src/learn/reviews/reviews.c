@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-/* Ids are the time of their coming in milliseconds, with room for so many bits of others in it: they ascend across
- * restarts, and none is given twice even when a crash left no row of it. */
+/* An id is the time of arrival in milliseconds, then this many bits for the order within it: ids ascend across
+ * restarts, and none is used twice even when a crash left no row of it. */
 enum { ID_BITS = 16 };
 
 typedef struct {

@@ -286,7 +286,7 @@ static observer_err find_known(obs_clusters *clusters, obs_str endpoint, obs_str
 
 /* ---- the rules ---- */
 
-/* Room for a rule's finding, with what the table says of it. */
+/* A new finding of a rule, with its weight and verdict from the table. */
 static obs_review_finding *add(obs_review_judgement *j, obs_review_rule rule, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -360,7 +360,7 @@ static void check_failed(judging *g) {
 static void check_repeated(judging *g) {
   const obs_review_earlier *e = g->c->earlier;
   const obs_review_record *r = g->c->record;
-  const uint32_t last = 3; /* from this attempt on another one of the same is of no use */
+  const uint32_t last = 3; /* from this attempt on, the same text again is useless */
   if ((e->count == 0 || e->answered) && r->nrepeats == 0) return;
   uint32_t attempt = g->c->subject->attempt != 0 ? g->c->subject->attempt : e->count + 1;
   obs_review_finding *f;
@@ -373,7 +373,7 @@ static void check_repeated(judging *g) {
   if (attempt >= last) f->toward = OBS_REVIEW_REJECT;
 }
 
-/* What the subject says of its outcome: 1, 0, or -1 for nothing. */
+/* The outcome that the subject claims: 1 success, 0 failure, -1 none. */
 static int claimed(const judging *g) {
   if (g->c->subject->success >= 0) return g->c->subject->success;
   int claim = obs_review_claim(g->low);
@@ -414,12 +414,12 @@ static void check_outcome(judging *g) {
       add_seq(
           add(g->j, OBS_REVIEW_RULE_CONFIRMED, "op %" PRIu64 ", the last of its %s, succeeded", o->seq, key_names[k]),
           o->seq);
-    return; /* the key that says most decides */
+    return; /* the most telling key decides */
   }
 }
 
 static observer_err check_known(judging *g) {
-  const double most = 0.5, part = 0.35; /* what is only quoted in a longer text weighs less */
+  const double most = 0.5, part = 0.35; /* a message quoted in a longer text weighs less */
   const obs_review_subject *s = g->c->subject;
   uint32_t least = s->success == 0 ? 2 : 1; /* one may be this very op */
   double share;

@@ -36,7 +36,7 @@ extern const char *const obs_review_verdict_names[OBS_REVIEW_VERDICT_COUNT];
 /* text.p NULL: false. */
 bool obs_review_verdict_parse(obs_str text, obs_review_verdict *out);
 
-/* X(rule, name, weight, what it leads to, what is said of it in the notes) */
+/* X(rule, name, weight, verdict it leads to, its sentence in the notes) */
 #define OBS_REVIEW_RULES(X)                                                                                            \
   X(EMPTY, "empty", -6.0, REJECT, "There is no answer to judge.")                                                      \
   X(REFUSAL, "refusal", -4.5, REJECT, "It refuses the task: give it to another, or ask for another.")                  \
@@ -59,7 +59,7 @@ typedef enum {
 
 extern const char *const obs_review_rule_names[OBS_REVIEW_RULE_COUNT];
 
-/* What an op and a context have in common, from the one that says most about a text to the one that says least. */
+/* What an op and a context can have in common, the most telling first. */
 #define OBS_REVIEW_KEYS(X)                                                                                             \
   X(op_id)                                                                                                             \
   X(cycle_id)                                                                                                          \
@@ -73,16 +73,16 @@ typedef enum {
       OBS_REVIEW_KEY_COUNT
 } obs_review_key;
 
-/* What is to be judged; p NULL: not known. */
+/* The text to judge, and its context; p NULL: not known. */
 typedef struct {
   obs_str text;
   obs_str endpoint, task_class, staffer_id;
   obs_str keys[OBS_REVIEW_KEY_COUNT];
   obs_str said;     /* the context, when it is a text */
-  uint32_t attempt; /* 0: not said */
+  uint32_t attempt; /* 0: not given */
   bool is_op;       /* an op is judged; the text is its output_summary */
-  int8_t success;   /* of the op: 0 or 1; -1: not said */
-  int64_t time_ms;  /* of the op; INT64_MIN: not said */
+  int8_t success;   /* of the op: 0 or 1; -1: not given */
+  int64_t time_ms;  /* of the op; INT64_MIN: not given */
 } obs_review_subject;
 
 /* Reviews of the same text in the same context. */
