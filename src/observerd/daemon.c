@@ -48,6 +48,8 @@ static obs_op_limits limits_of(const obs_config *o) {
                          .depth = (uint32_t)o->depth};
 }
 
+/* ---- what the stages tell each other ---- */
+
 static void on_room(void *arg) {
   obs_daemon *d = arg;
   obs_bus_room(d->bus);
@@ -72,120 +74,10 @@ static void on_learned(void *arg, const char *topic, obs_str row) {
   obs_learn_feed_row(d->feed, topic, row);
 }
 
-static observer_err open_state(obs_daemon *d, const obs_config *o) {
-  obs_state_opts opts = OBS_STATE_OPTS_DEFAULT;
-  opts.ring = (uint32_t)o->ring;
-  opts.endpoints = (uint32_t)o->endpoints;
-  return obs_state_open(&opts, &d->state);
-}
-
-static observer_err open_journal(obs_daemon *d, const obs_config *o, char *error, size_t size) {
-  if (o->ephemeral) return OBSERVER_E_OK;
-  obs_journal_opts opts = {.dir = o->data_dir,
-                           .name = o->journal_name,
-                           .fsync = o->fsync_mode,
-                           .fsync_ms = o->fsync_ms,
-                           .segment_bytes = o->segment_bytes,
-                           .retain_segments = (uint32_t)o->retain_segments,
-                           .retain_bytes = o->retain_bytes,
-                           .retain_seconds = o->retain_hours * 3600};
-  return obs_journal_open(&opts, &d->journal, error, size);
-}
-
-/* The journal has the directory's lock by now. */
-static observer_err open_sessions(obs_daemon *d, const obs_config *o, char *error, size_t size) {
-  obs_sessions_opts opts = {.dir = o->ephemeral ? NULL : o->data_dir, .sync = o->fsync_mode != OBS_FSYNC_NEVER};
-  return obs_sessions_open(&opts, &d->sessions, error, size);
-}
-
-static observer_err open_clusters(obs_daemon *d, const obs_config *o) {
-  obs_clusters_opts opts = {
-      .clusters = (uint32_t)o->clusters, .quiet = (uint32_t)o->cluster_quiet, .event = on_cluster, .event_arg = d};
-  return obs_clusters_open(&opts, &d->clusters);
-}
-
-static obs_llm_opts model_of(const obs_config *o) {
-  return (obs_llm_opts){.kind = o->llm == OBS_CONFIG_LLM_OPENAI ? OBS_LLM_OPENAI : OBS_LLM_LAKEHOUSE,
-                        .url = o->llm_url,
-                        .model = o->model,
-                        .key = o->llm == OBS_CONFIG_LLM_OPENAI ? getenv("OPENAI_API_KEY") : NULL,
-                        .key_file = o->llm == OBS_CONFIG_LLM_OPENAI ? o->openai_key_file : NULL,
-                        .timeout_ms = (uint32_t)o->llm_timeout_s * 1000};
-}
-
-static observer_err open_learn(obs_daemon *d, const obs_config *o, char *error, size_t size) {
-  obs_learn_opts opts = {
-      .dir = o->ephemeral ? NULL : o->data_dir,
-      .state = d->state,
-      .journal = d->journal,
-      .clusters = d->clusters,
-      .limits = limits_of(o),
-      .corrections_path = o->corrections_path,
-      .gateway_url = o->gateway_url,
-      .team_url = o->team_url,
-      .model = model_of(o),
-      .calls = {.calls_per_hour = o->llm_calls_per_hour, .tokens_per_day = o->llm_tokens_per_day},
-      .escalate_failures = (uint32_t)o->escalate_failures,
-      .escalate_window_s = (uint32_t)o->escalate_window_s,
-      .escalate_cooldown_s = (uint32_t)o->escalate_cooldown_s,
-      .escalate_per_hour = (uint32_t)o->escalate_per_hour,
-      .playbook_cycles = (uint32_t)o->playbook_cycles,
-      .announce = {on_learned, d},
-  };
-  return obs_learn_open(&opts, &d->learn, error, size);
-}
-
-static observer_err open_commit(obs_daemon *d, const obs_config *o) {
-  uint32_t nfollowers = 2;
-  obs_commit_follower followers[OBS_FOLLOWERS] = {
-      {.name = "feed", .arg = d, .apply = on_recorded},
-      {.name = "clusters",
-       .version = OBS_CLUSTERS_VERSION,
-       .arg = d->clusters,
-       .apply = obs_clusters_apply,
-       .apply_row = obs_clusters_apply_row,
-       .save = obs_clusters_save,
-       .load = obs_clusters_load},
-  };
-  obs_learn_followers(d->learn, followers, &nfollowers);
-  const obs_record_kinds kinds = {{obs_sessions_kind(d->sessions)}, 1};
-  obs_commit_opts opts = {.journal = d->journal,
-                          .state = d->state,
-                          .kinds = &kinds,
-                          .queue_bytes = o->queue_bytes,
-                          .checkpoint_s = (uint32_t)o->checkpoint_s,
-                          .room = on_room,
-                          .room_arg = d,
-                          .followers = followers,
-                          .nfollowers = nfollowers};
-  obs_commit_recovered recovered;
-  observer_err err = obs_commit_open(&opts, &d->commit);
-  if (err == OBSERVER_E_OK) err = obs_commit_recover(d->commit, &recovered);
-  if (err != OBSERVER_E_OK || d->journal == NULL) return err;
-  obs_log_info("observerd",
-               "journal %s: %" PRIu64 " ops in the checkpoint, %" PRIu64 " replayed, %" PRIu64 " bad rows%s",
-               o->data_dir, recovered.checkpoint_seq, recovered.replayed, recovered.bad_rows,
-               recovered.torn ? ", a torn last row cut off" : "");
-  return OBSERVER_E_OK;
-}
-
 static bool on_question(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out) {
   const obs_daemon *d = arg;
   obs_advice *advice = obs_learn_loop(d->learn, &obs_advice_loop);
   return obs_advice_ask(advice, endpoint, task_class, OBS_ADVICE_MSGPACK, out) == OBSERVER_E_OK;
-}
-
-static observer_err open_bus(obs_daemon *d, const obs_config *o, char *error, size_t size) {
-  obs_bus_opts opts = {.commit = d->commit,
-                       .limits = limits_of(o),
-                       .pull = urls_of(&o->pull),
-                       .sub = urls_of(&o->sub),
-                       .rep = urls_of(&o->rep),
-                       .topics = urls_of(&o->topic),
-                       .advise = on_question,
-                       .advise_arg = d,
-                       .allow_old_nng = o->allow_old_nng};
-  return obs_bus_open(&opts, &d->bus, error, size);
 }
 
 /* ---- what the daemon tells about itself ---- */
@@ -253,96 +145,184 @@ static uint32_t on_stats(void *arg, obs_feed *feed, obs_buf *out) {
   return obs_metrics_beat(&values, out);
 }
 
-static observer_err open_feed(obs_daemon *d, const obs_config *o, char *error, size_t size) {
-  obs_feed_opts opts = {.urls = (const char *const *)o->feed.items,
-                        .nurls = o->feed.n,
-                        .state = d->state,
-                        .stats = on_stats,
-                        .stats_arg = d,
-                        .allow_old_nng = o->allow_old_nng};
-  return obs_feed_open(&opts, &d->feed, error, size);
-}
-
-static observer_err open_bridge(obs_daemon *d, const obs_config *o, char *error, size_t size) {
-  obs_bridge_opts opts = {.urls = (const char *const *)o->http.items,
-                          .nurls = o->http.n,
-                          .commit = d->commit,
-                          .state = d->state,
-                          .journal = d->journal,
-                          .sessions = d->sessions,
-                          .clusters = d->clusters,
-                          .learn = d->learn,
-                          .limits = limits_of(o),
-                          .health = on_health,
-                          .health_arg = d,
-                          .allow_old_nng = o->allow_old_nng,
-                          .max_connections = (uint32_t)o->http_connections,
-                          .idle_ms = (uint32_t)(o->http_idle_s * 1000)};
-  return obs_bridge_open(&opts, &d->bridge, error, size);
-}
-
 static void print_url(void *arg, const char *kind, const char *url) {
   fprintf(arg, "%-4s  %s\n", kind, url);
 }
 
-typedef struct {
-  char pull[256];
-} first_urls;
-
+/* The first PULL URL that another process can reach. */
 static void find_pull(void *arg, const char *kind, const char *url) {
-  first_urls *first = arg;
+  const char **first = arg;
   bool reachable = strncmp(url, "dial:", 5) != 0 && strncmp(url, "inproc:", 7) != 0;
-  if (first->pull[0] == '\0' && reachable && strcmp(kind, "pull") == 0)
-    snprintf(first->pull, sizeof(first->pull), "%s", url);
+  if (*first == NULL && reachable && strcmp(kind, "pull") == 0) *first = url;
 }
 
 static void print_ready(const obs_daemon *d) {
-  first_urls first = {""};
+  const char *pull = NULL;
   each_url(d, print_url, stdout);
-  each_url(d, find_pull, &first);
-  if (first.pull[0] != '\0') {
-    printf("publish:  nngcat --push --dial=%s --data='{\"endpoint\":\"/v1/chat\",\"success\":true}'\n", first.pull);
-  }
+  each_url(d, find_pull, &pull);
+  if (pull != NULL)
+    printf("publish:  nngcat --push --dial=%s --data='{\"endpoint\":\"/v1/chat\",\"success\":true}'\n", pull);
   if (obs_bridge_url(d->bridge, 0) != NULL) printf("read:     curl %s/stats\n", obs_bridge_url(d->bridge, 0));
   puts("ready");
   fflush(stdout);
 }
 
-static observer_err fail(obs_daemon *d, observer_err err, char *error, size_t error_size) {
+/* ---- construction: each stage gets those that were built before it ---- */
+
+observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
+  const char *dir = o->ephemeral ? NULL : o->data_dir;
+  bool openai = o->llm == OBS_CONFIG_LLM_OPENAI;
+  observer_err err = OBSERVER_E_NOMEM;
+  obs_daemon *d = calloc(1, sizeof(*d));
+  error[0] = '\0';
+  *out = d;
+  if (d == NULL) goto fail;
+
+  obs_state_opts state = OBS_STATE_OPTS_DEFAULT;
+  state.ring = (uint32_t)o->ring;
+  state.endpoints = (uint32_t)o->endpoints;
+  if ((err = obs_state_open(&state, &d->state)) != OBSERVER_E_OK) goto fail;
+
+  /* It locks the directory; all files that are opened after it stand under that lock. */
+  const obs_journal_opts journal = {.dir = dir,
+                                    .name = o->journal_name,
+                                    .fsync = o->fsync_mode,
+                                    .fsync_ms = o->fsync_ms,
+                                    .segment_bytes = o->segment_bytes,
+                                    .retain_segments = (uint32_t)o->retain_segments,
+                                    .retain_bytes = o->retain_bytes,
+                                    .retain_seconds = o->retain_hours * 3600};
+  if (dir != NULL && (err = obs_journal_open(&journal, &d->journal, error, error_size)) != OBSERVER_E_OK) goto fail;
+
+  const obs_sessions_opts sessions = {.dir = dir, .sync = o->fsync_mode != OBS_FSYNC_NEVER};
+  if ((err = obs_sessions_open(&sessions, &d->sessions, error, error_size)) != OBSERVER_E_OK) goto fail;
+
+  const obs_clusters_opts clusters = {
+      .clusters = (uint32_t)o->clusters, .quiet = (uint32_t)o->cluster_quiet, .event = on_cluster, .event_arg = d};
+  if ((err = obs_clusters_open(&clusters, &d->clusters)) != OBSERVER_E_OK) goto fail;
+
+  const obs_learn_opts learn = {
+      .dir = dir,
+      .state = d->state,
+      .journal = d->journal,
+      .clusters = d->clusters,
+      .limits = limits_of(o),
+      .corrections_path = o->corrections_path,
+      .gateway_url = o->gateway_url,
+      .team_url = o->team_url,
+      .model = {.kind = openai ? OBS_LLM_OPENAI : OBS_LLM_LAKEHOUSE,
+                .url = o->llm_url,
+                .model = o->model,
+                .key = openai ? getenv("OPENAI_API_KEY") : NULL,
+                .key_file = openai ? o->openai_key_file : NULL,
+                .timeout_ms = (uint32_t)o->llm_timeout_s * 1000},
+      .calls = {.calls_per_hour = o->llm_calls_per_hour, .tokens_per_day = o->llm_tokens_per_day},
+      .escalate_failures = (uint32_t)o->escalate_failures,
+      .escalate_window_s = (uint32_t)o->escalate_window_s,
+      .escalate_cooldown_s = (uint32_t)o->escalate_cooldown_s,
+      .escalate_per_hour = (uint32_t)o->escalate_per_hour,
+      .playbook_cycles = (uint32_t)o->playbook_cycles,
+      .announce = {on_learned, d},
+  };
+  if ((err = obs_learn_open(&learn, &d->learn, error, error_size)) != OBSERVER_E_OK) goto fail;
+
+  /* The feed first: an op goes out before the cluster that begins with it. Then the clusters: they give each op of the
+   * batch its cluster, which those behind them read. */
+  uint32_t nfollowers = 2;
+  obs_commit_follower followers[OBS_FOLLOWERS] = {
+      {.name = "feed", .arg = d, .apply = on_recorded},
+      {.name = "clusters",
+       .version = OBS_CLUSTERS_VERSION,
+       .arg = d->clusters,
+       .apply = obs_clusters_apply,
+       .apply_row = obs_clusters_apply_row,
+       .save = obs_clusters_save,
+       .load = obs_clusters_load},
+  };
+  obs_learn_followers(d->learn, followers, &nfollowers);
+  const obs_record_kinds kinds = {{obs_sessions_kind(d->sessions)}, 1};
+  const obs_commit_opts commit = {.journal = d->journal,
+                                  .state = d->state,
+                                  .kinds = &kinds,
+                                  .queue_bytes = o->queue_bytes,
+                                  .checkpoint_s = (uint32_t)o->checkpoint_s,
+                                  .room = on_room,
+                                  .room_arg = d,
+                                  .followers = followers,
+                                  .nfollowers = nfollowers};
+  if ((err = obs_commit_open(&commit, &d->commit)) != OBSERVER_E_OK) goto fail;
+
+  obs_commit_recovered recovered;
+  if ((err = obs_commit_recover(d->commit, &recovered)) != OBSERVER_E_OK) goto fail;
+  if (d->journal != NULL)
+    obs_log_info("observerd",
+                 "journal %s: %" PRIu64 " ops in the checkpoint, %" PRIu64 " replayed, %" PRIu64 " bad rows%s", dir,
+                 recovered.checkpoint_seq, recovered.replayed, recovered.bad_rows,
+                 recovered.torn ? ", a torn last row cut off" : "");
+  return OBSERVER_E_OK;
+fail:
   if (error[0] == '\0') snprintf(error, error_size, "%s", observer_strerror(err));
   obs_daemon_stop(d);
   return err;
 }
 
-observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
-  obs_daemon *d = calloc(1, sizeof(*d));
-  error[0] = '\0';
-  observer_err err = d != NULL ? open_state(d, o) : OBSERVER_E_NOMEM;
-  if (err == OBSERVER_E_OK) err = open_journal(d, o, error, error_size);
-  if (err == OBSERVER_E_OK) err = open_sessions(d, o, error, error_size);
-  if (err == OBSERVER_E_OK) err = open_clusters(d, o);
-  if (err == OBSERVER_E_OK) err = open_learn(d, o, error, error_size);
-  if (err == OBSERVER_E_OK) err = open_commit(d, o);
-  *out = d;
-  return err == OBSERVER_E_OK ? err : fail(d, err, error, error_size);
-}
-
 observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, size_t error_size) {
+  observer_err err;
   error[0] = '\0';
   d->started_ms = obs_clock_mono_ms();
-  observer_err err = open_bridge(d, o, error, error_size);
-  if (err == OBSERVER_E_OK) err = open_bus(d, o, error, error_size);
-  if (err == OBSERVER_E_OK) err = open_feed(d, o, error, error_size);
-  if (err == OBSERVER_E_OK) err = obs_feed_start(d->feed);
-  if (err == OBSERVER_E_OK) err = obs_commit_start(d->commit);
-  if (err == OBSERVER_E_OK) err = obs_learn_start(d->learn, d->commit);
-  if (err == OBSERVER_E_OK) err = obs_bridge_start(d->bridge, error, error_size);
-  if (err != OBSERVER_E_OK) return fail(d, err, error, error_size);
+
+  /* Sockets are opened before threads start: an address in use ends the start before anything is taken. */
+  const obs_bridge_opts bridge = {.urls = (const char *const *)o->http.items,
+                                  .nurls = o->http.n,
+                                  .commit = d->commit,
+                                  .state = d->state,
+                                  .journal = d->journal,
+                                  .sessions = d->sessions,
+                                  .clusters = d->clusters,
+                                  .learn = d->learn,
+                                  .limits = limits_of(o),
+                                  .health = on_health,
+                                  .health_arg = d,
+                                  .allow_old_nng = o->allow_old_nng,
+                                  .max_connections = (uint32_t)o->http_connections,
+                                  .idle_ms = (uint32_t)(o->http_idle_s * 1000)};
+  if ((err = obs_bridge_open(&bridge, &d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
+
+  const obs_bus_opts bus = {.commit = d->commit,
+                            .limits = limits_of(o),
+                            .pull = urls_of(&o->pull),
+                            .sub = urls_of(&o->sub),
+                            .rep = urls_of(&o->rep),
+                            .topics = urls_of(&o->topic),
+                            .advise = on_question,
+                            .advise_arg = d,
+                            .allow_old_nng = o->allow_old_nng};
+  if ((err = obs_bus_open(&bus, &d->bus, error, error_size)) != OBSERVER_E_OK) goto fail;
+
+  const obs_feed_opts feed = {.urls = (const char *const *)o->feed.items,
+                              .nurls = o->feed.n,
+                              .state = d->state,
+                              .stats = on_stats,
+                              .stats_arg = d,
+                              .allow_old_nng = o->allow_old_nng};
+  if ((err = obs_feed_open(&feed, &d->feed, error, error_size)) != OBSERVER_E_OK) goto fail;
+
+  /* From the end of the data's way to its beginning. */
+  if ((err = obs_feed_start(d->feed)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_commit_start(d->commit)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_learn_start(d->learn, d->commit)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_bridge_start(d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
   atomic_store(&d->ready, true);
   obs_bus_start(d->bus);
   print_ready(d);
   return OBSERVER_E_OK;
+fail:
+  if (error[0] == '\0') snprintf(error, error_size, "%s", observer_strerror(err));
+  obs_daemon_stop(d);
+  return err;
 }
+
+/* ---- running and stopping ---- */
 
 void obs_daemon_cycle(obs_daemon *d) {
   /* The journal does not say that a cluster was resolved: the checkpoint does. */
