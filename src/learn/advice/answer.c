@@ -153,11 +153,12 @@ static bool leave_one_out(obs_advice_answer *a) {
 }
 
 /* What does not fit with texts of TEXT_SMALL loses items, down to one of each; what does not fit then, because so much
- * has to be escaped, gets shorter names and texts, then loses more. Then the texts grow as far as they fit. */
-static void fit(obs_advice_answer *a, uint32_t *name_max, uint32_t *text_max, obs_buf *out, size_t at) {
+ * has to be escaped, gets shorter names and texts, then loses more. Then the texts grow as far as they fit. True: `out`
+ * has the answer already, as JSON. */
+static bool fit(obs_advice_answer *a, uint32_t *name_max, uint32_t *text_max, obs_buf *out, size_t at) {
   *name_max = OBS_ADVICE_NAME;
   *text_max = TEXT_MAX;
-  if (try(a, *name_max, *text_max, out, at)) return;
+  if (try(a, *name_max, *text_max, out, at)) return true;
   *text_max = TEXT_SMALL;
   while (!try(a, *name_max, *text_max, out, at)) {
     bool many = a->nentries > 1 || a->nclusters > 1 || a->ncorrections > 1;
@@ -166,7 +167,7 @@ static void fit(obs_advice_answer *a, uint32_t *name_max, uint32_t *text_max, ob
     else if (!many && *text_max > TEXT_LEAST)
       *text_max = TEXT_LEAST;
     else if (!leave_one_out(a))
-      return;
+      return false;
   }
   for (uint32_t high = TEXT_MAX; *text_max + 1 < high;) {
     uint32_t middle = *text_max + (high - *text_max) / 2;
@@ -175,14 +176,15 @@ static void fit(obs_advice_answer *a, uint32_t *name_max, uint32_t *text_max, ob
     else
       high = middle;
   }
+  return false;
 }
 
 void obs_advice_write(obs_advice_answer *a, obs_advice_form form, obs_buf *out) {
   size_t at = out->len;
   uint32_t name_max, text_max;
   if (!obs_buf_reserve(out, OBS_ADVICE_MAX)) return;
-  fit(a, &name_max, &text_max, out, at);
-  if (out->oom) return;
+  bool written = fit(a, &name_max, &text_max, out, at);
+  if (out->oom || (written && form == OBS_ADVICE_JSON)) return;
   out->len = at;
   (form == OBS_ADVICE_JSON ? put_json : put_msgpack)(a, name_max, text_max, out);
 }
