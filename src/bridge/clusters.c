@@ -1,10 +1,9 @@
 /* GET clusters and clusters/{id}. */
-#include "cluster/clusters.h"
-
 #include "base/clock.h"
 #include "base/json.h"
 #include "bridge/handlers.h"
 #include "bridge/internal.h"
+#include "cluster/cluster_json.h"
 
 #include <inttypes.h>
 
@@ -28,20 +27,33 @@ static const obs_param params[] = {
 };
 const obs_params obs_bridge_clusters_params = OBS_PARAMS(params, all);
 
+static bool put_cluster(void *writer, const obs_cluster_view *x) {
+  obs_cluster_view_json(writer, x, false);
+  return true;
+}
+
 void obs_bridge_get_clusters(obs_connection *s, const void *filter) {
   uint32_t total = 0;
-  obs_buf_puts(&s->out, "{\"clusters\":");
-  if (obs_clusters_list_json(s->bridge->opts.clusters, filter, obs_clock_wall_ms(), &s->out, &total) != OBSERVER_E_OK) {
+  obs_json_writer w = obs_json_write(&s->out);
+  obs_json_object(&w, NULL);
+  obs_json_array(&w, "clusters");
+  observer_err err = obs_clusters_each(s->bridge->opts.clusters, filter, obs_clock_wall_ms(), put_cluster, &w, &total);
+  if (err != OBSERVER_E_OK || s->out.oom) {
     obs_answer_no_memory(&s->answer, &s->out);
     return;
   }
-  obs_json_writer w = obs_json_write_members(&s->out);
+  obs_json_end(&w);
   obs_json_u64(&w, "total", total);
   obs_json_end(&w);
 }
 
+static void put_whole(void *writer, const obs_cluster_view *x) {
+  obs_cluster_view_json(writer, x, true);
+}
+
 void obs_bridge_get_cluster(obs_connection *s, const void *filter) {
   (void)filter;
-  if (!obs_clusters_one_json(s->bridge->opts.clusters, s->id, obs_clock_wall_ms(), &s->out))
+  obs_json_writer w = obs_json_write(&s->out);
+  if (!obs_clusters_one(s->bridge->opts.clusters, s->id, obs_clock_wall_ms(), put_whole, &w))
     obs_answer_error(&s->answer, &s->out, 404, "no cluster %016" PRIx64, s->id);
 }

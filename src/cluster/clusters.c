@@ -55,7 +55,6 @@ void obs_clusters_close(obs_clusters *c) {
   free(c->all);
   free(c->index);
   free(c->pending);
-  free(c->applied);
   pthread_mutex_destroy(&c->lock);
   free(c);
 }
@@ -272,21 +271,6 @@ static uint64_t take(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t no
   return slot != OBS_CLUSTER_NONE ? c->all[slot].id : 0;
 }
 
-/* Without memory no op of the batch is said to have a cluster. */
-static void note_applied(obs_clusters *c, const obs_batch *b, uint32_t op, uint64_t id) {
-  if (c->napplied == 0) {
-    if (b->nops > c->applied_cap) {
-      uint64_t *p = reallocarray(c->applied, b->nops, sizeof(*p));
-      if (p == NULL) return;
-      c->applied = p;
-      c->applied_cap = b->nops;
-    }
-    memset(c->applied, 0, b->nops * sizeof(*c->applied));
-    c->napplied = b->nops;
-  }
-  c->applied[op] = id;
-}
-
 /* Without the lock: what it reads is the commit thread's own. */
 static bool concerns(const obs_clusters *c, const obs_op *op) {
   return !op->success || c->corrections.nopen > 0 || is_correction(op);
@@ -296,7 +280,6 @@ void obs_clusters_apply(void *clusters, obs_batch *b, uint64_t first_seq, int64_
   obs_clusters *c = clusters;
   uint64_t seq = first_seq;
   bool locked = false;
-  c->napplied = 0;
   for (uint32_t i = 0; i < b->nops; i++) {
     if (b->lines[i].duplicate) continue;
     uint64_t own = seq++;
@@ -304,7 +287,8 @@ void obs_clusters_apply(void *clusters, obs_batch *b, uint64_t first_seq, int64_
     if (!locked) pthread_mutex_lock(&c->lock);
     locked = true;
     uint64_t id = take(c, &b->ops[i], own, now_ms, true);
-    if (id != 0) note_applied(c, b, i, id);
+    uint64_t *ids = id != 0 ? obs_batch_clusters(b) : NULL;
+    if (ids != NULL) ids[i] = id;
   }
   if (locked) pthread_mutex_unlock(&c->lock);
   for (uint32_t i = 0; i < c->npending; i++) c->opts.event(c->opts.event_arg, &c->pending[i].e);

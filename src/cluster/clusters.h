@@ -131,11 +131,52 @@ typedef struct {
   uint32_t limit;
 } obs_clusters_filter;
 
-/* Appends `[{...},...]`, the clusters that match; *total says how many do. NOMEM: `out` is of no use. */
-observer_err obs_clusters_list_json(obs_clusters *c, const obs_clusters_filter *f, int64_t now_ms, obs_buf *out,
-                                    uint32_t *total);
-/* One cluster, with its corrections and former ids. `id` may be a former one. False: there is none. */
-bool obs_clusters_one_json(obs_clusters *c, uint64_t id, int64_t now_ms, obs_buf *out);
+/* A value of a cluster's set and how often it came. */
+typedef struct {
+  obs_str value;
+  uint64_t count;
+} obs_cluster_value;
+
+typedef struct {
+  obs_cluster_value v[OBS_CLUSTER_TOP]; /* the most frequent first */
+  uint32_t n;
+  uint64_t other; /* how often values came that are not listed */
+} obs_cluster_values;
+
+typedef struct {
+  uint64_t seq;
+  int64_t time_ms;
+  obs_str text;
+  bool by_class;   /* for a task_class, not a sig_hash */
+  bool came, next; /* whether an op came after it, and succeeded */
+  uint32_t succeeded, failed;
+} obs_cluster_correction;
+
+/* A cluster as it is at one moment: a copy, which lives as long as the call. */
+typedef struct {
+  uint64_t id, count, last_minute, last_hour, first_seq, last_seq;
+  obs_cluster_state state;
+  int64_t state_ms, first_ms, last_ms;
+  obs_str template, sig_hash, event_kind; /* p NULL: none */
+  obs_cluster_values endpoints, sources, staffers, task_classes;
+  uint64_t samples[OBS_CLUSTER_SAMPLES]; /* seqs */
+  uint32_t nsamples;
+  uint64_t corrected;                /* corrections that came after it */
+  uint32_t regressions, resolutions; /* how often; 0: the times below are none */
+  int64_t regressed_ms, resolved_ms;
+  obs_cluster_correction corrections[OBS_CORRECTIONS_EACH]; /* the latest, oldest first */
+  uint32_t ncorrections;
+  const uint64_t *former_ids; /* of obs_clusters_one alone */
+  uint32_t nformer_ids;
+} obs_cluster_view;
+
+/* Gives the clusters that match to `fn` in the filter's order, under no lock, until it returns false; one that went
+ * meanwhile is left out. *total: how many match. */
+observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, int64_t now_ms,
+                               bool (*fn)(void *arg, const obs_cluster_view *x), void *arg, uint32_t *total);
+/* One cluster, with its former ids. `id` may be a former one. False: there is none. */
+bool obs_clusters_one(obs_clusters *c, uint64_t id, int64_t now_ms, void (*fn)(void *arg, const obs_cluster_view *x),
+                      void *arg);
 /* What changes of a cluster, without its texts: for who looks at all of them. */
 typedef struct {
   uint64_t id, count, first_seq, last_seq;
@@ -148,9 +189,6 @@ typedef struct {
 uint32_t obs_clusters_marks(obs_clusters *c, int64_t now_ms, obs_cluster_mark *out, uint32_t max);
 /* A cluster's failures of the last `ms`, as its rate tells them (rate.h: an hour at most). */
 uint64_t obs_clusters_within(obs_clusters *c, uint64_t id, uint64_t ms, int64_t now_ms);
-/* The clusters of the ops of the batch that was applied last, by their place in it, 0 for none; NULL: no op has one.
- * Commit thread, until the next apply. */
-const uint64_t *obs_clusters_applied(const obs_clusters *c);
 /* The id that a former id leads to; any other as it is. */
 uint64_t obs_clusters_now(obs_clusters *c, uint64_t id);
 /* The id of the cluster that a recorded op belongs to, as things stand; 0: none. */

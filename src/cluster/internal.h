@@ -76,8 +76,6 @@ struct obs_clusters {
   uint32_t npending, told;      /* told: in `told_second` */
   int64_t told_second;
   uint64_t missed;
-  uint64_t *applied; /* of the last batch; `napplied` of them, 0: no failure was in it */
-  uint32_t napplied, applied_cap;
 };
 
 static inline obs_str obs_cluster_str(obs_cluster_text t) {

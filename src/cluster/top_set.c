@@ -99,21 +99,14 @@ static int by_count(const void *a, const void *b) {
   return c != 0 ? c : (x->len > y->len) - (x->len < y->len);
 }
 
-void obs_top_set_json(const obs_top_set *s, obs_buf *out) {
-  const obs_top_entry *order[OBS_CLUSTER_TOP] = {NULL};
-  uint64_t other = s->total;
-  for (uint32_t i = 0; i < s->n; i++) order[i] = &s->e[i];
-  qsort(order, s->n, sizeof(*order), by_count);
-  obs_buf_putc(out, '{');
+uint32_t obs_top_set_order(const obs_top_set *s, const obs_top_entry *order[OBS_CLUSTER_TOP], uint64_t *other) {
+  *other = s->total;
   for (uint32_t i = 0; i < s->n; i++) {
-    const obs_top_entry *e = order[i];
-    if (i > 0) obs_buf_putc(out, ',');
-    obs_buf_json_str(out, (obs_str){e->p, e->len, 0});
-    obs_buf_printf(out, ":%" PRIu64, e->count - e->error);
-    other -= e->count - e->error;
+    order[i] = &s->e[i];
+    *other -= s->e[i].count - s->e[i].error;
   }
-  if (other > 0) obs_buf_printf(out, "%s\"" OTHER "\":%" PRIu64, s->n > 0 ? "," : "", other);
-  obs_buf_putc(out, '}');
+  qsort(order, s->n, sizeof(*order), by_count);
+  return s->n;
 }
 
 void obs_top_set_save(const obs_top_set *s, obs_buf *out) {

@@ -26,8 +26,8 @@ void obs_top_set_add(obs_top_set *s, obs_str value);
 bool obs_top_set_has(const obs_top_set *s, obs_str value);
 /* Adds what `from` counted; it is empty then. */
 void obs_top_set_merge(obs_top_set *s, obs_top_set *from);
-/* {"value":count,...}, the most frequent first, `(other)` last. */
-void obs_top_set_json(const obs_top_set *s, obs_buf *out);
+/* The entries, the most frequent first; returns how many. *other: how often all other values came. */
+uint32_t obs_top_set_order(const obs_top_set *s, const obs_top_entry *order[OBS_CLUSTER_TOP], uint64_t *other);
 void obs_top_set_save(const obs_top_set *s, obs_buf *out);
 /* Into an empty one; in->bad when it is none, or there is no memory. */
 void obs_top_set_load(obs_top_set *s, obs_pack_reader *in);

@@ -1,136 +1,111 @@
 /* What is asked of the table: pages of clusters, one cluster, counts. Any thread. */
-#include "base/clock.h"
+#include "base/hex.h"
 #include "cluster/internal.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 void obs_cluster_id_format(uint64_t id, char out[OBS_CLUSTER_ID_LEN + 1]) {
-  (void)snprintf(out, OBS_CLUSTER_ID_LEN + 1, "%016" PRIx64, id);
+  obs_hex_format(id, out);
 }
 
 bool obs_cluster_id_parse(obs_str text, uint64_t *id) {
-  uint64_t v = 0;
-  if (text.len != OBS_CLUSTER_ID_LEN) return false;
-  for (uint32_t i = 0; i < text.len; i++) {
-    static const char digits[] = "0123456789abcdef";
-    const char *at = memchr(digits, text.p[i], sizeof(digits) - 1);
-    if (at == NULL) return false;
-    v = v << 4 | (uint64_t)(at - digits);
-  }
-  *id = v;
-  return true;
+  return obs_hex_parse(text, id);
 }
 
-/* ---- one cluster as JSON, with the lock ---- */
+/* ---- one cluster, copied with the lock ---- */
 
-static void put_time(obs_buf *out, const char *name, bool known, int64_t ms) {
-  char text[OBS_ISO8601_LEN + 1];
-  obs_clock_format(ms, text);
-  obs_buf_printf(out, known ? ",\"%s\":\"%s\"" : ",\"%s\":null", name, text);
+enum {
+  VIEW_TEXT = OBS_CLUSTER_TEMPLATE_MAX + 2 * OBS_CLUSTER_TEXT_MAX +
+              OBS_CLUSTER_SET_COUNT * OBS_CLUSTER_TOP * OBS_CLUSTER_TEXT_MAX +
+              OBS_CORRECTIONS_EACH * OBS_CORRECTION_TEXT_MAX
+};
+
+/* A view with the texts it shows; some 17 KB, for the stack. */
+typedef struct {
+  obs_cluster_view view;
+  uint64_t former_ids[OBS_CLUSTERS_ALIASES];
+  uint32_t used;
+  char text[VIEW_TEXT];
+} copy;
+
+static obs_str copy_text(copy *to, const char *p, uint32_t len) {
+  if (p == NULL) return (obs_str){NULL, 0, 0};
+  obs_str s = {to->text + to->used, len <= VIEW_TEXT - to->used ? len : VIEW_TEXT - to->used, 0};
+  memcpy(to->text + to->used, p, s.len);
+  to->used += s.len;
+  return s;
 }
 
-static void put_text(obs_buf *out, const char *name, obs_cluster_text t) {
-  obs_buf_printf(out, ",\"%s\":", name);
-  if (t.p != NULL)
-    obs_buf_json_str(out, obs_cluster_str(t));
-  else
-    obs_buf_puts(out, "null");
+static void copy_set(copy *to, obs_cluster_values *values, const obs_top_set *set) {
+  const obs_top_entry *order[OBS_CLUSTER_TOP];
+  values->n = obs_top_set_order(set, order, &values->other);
+  for (uint32_t i = 0; i < values->n; i++)
+    values->v[i] = (obs_cluster_value){copy_text(to, order[i]->p, order[i]->len), order[i]->count - order[i]->error};
 }
 
-static void put_seqs(obs_buf *out, const uint64_t *list, uint32_t n, bool *any) {
-  for (uint32_t i = 0; i < n; i++) {
-    if (list[i] == 0) continue;
-    obs_buf_printf(out, "%s%" PRIu64, *any ? "," : "", list[i]);
-    *any = true;
-  }
+static void copy_samples(obs_cluster_view *v, const uint64_t *list, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++)
+    if (list[i] != 0) v->samples[v->nsamples++] = list[i];
 }
 
-static void put_samples(obs_buf *out, const obs_cluster *x) {
-  bool any = false;
-  obs_buf_puts(out, ",\"samples\":[");
-  put_seqs(out, x->first, OBS_CLUSTER_FIRST, &any);
-  put_seqs(out, x->latest, OBS_CLUSTER_LATEST, &any);
-  obs_buf_putc(out, ']');
-}
-
-static void put_sets(obs_buf *out, const obs_cluster *x) {
-#define PUT_SET(field, name)                                                                                           \
-  obs_buf_puts(out, ",\"" name "\":");                                                                                 \
-  obs_top_set_json(&x->sets[OBS_CLUSTER_SET_##field], out);
-  OBS_CLUSTER_SETS(PUT_SET)
-#undef PUT_SET
-}
-
-static void put_members(obs_buf *out, const obs_cluster *x, int64_t now_ms) {
-  obs_buf_printf(out, "\"id\":\"%016" PRIx64 "\",\"state\":\"%s\"", x->id, obs_cluster_state_names[x->state]);
-  put_time(out, "state_since", true, x->state_ms);
-  put_text(out, "template", x->template);
-  put_text(out, "sig_hash", x->sig_hash);
-  put_text(out, "event_kind", x->event_kind);
-  obs_buf_printf(out, ",\"count\":%" PRIu64 ",\"last_minute\":%" PRIu64 ",\"last_hour\":%" PRIu64, x->count,
-                 obs_rate_sum(&x->rate, OBS_RATE_MINUTE, now_ms), obs_rate_sum(&x->rate, OBS_RATE_HOUR, now_ms));
-  put_time(out, "first_seen", true, x->first_ms);
-  obs_buf_printf(out, ",\"first_seq\":%" PRIu64, x->first_seq);
-  put_time(out, "last_seen", true, x->last_ms);
-  obs_buf_printf(out, ",\"last_seq\":%" PRIu64, x->last_seq);
-  put_sets(out, x);
-  put_samples(out, x);
-  obs_buf_printf(out, ",\"corrected\":%" PRIu64 ",\"regressions\":%" PRIu32, x->corrected, x->regressions);
-  put_time(out, "regressed_at", x->regressions > 0, x->regressed_ms);
-  put_time(out, "resolved_at", x->resolutions > 0, x->resolved_ms);
-}
-
-static void put_correction(obs_buf *out, const obs_correction *r) {
-  obs_buf_printf(out, "{\"seq\":%" PRIu64, r->seq);
-  put_time(out, "time", true, r->time_ms);
-  obs_buf_puts(out, ",\"text\":");
-  obs_buf_json_str(out, (obs_str){r->text, r->len, 0});
-  obs_buf_printf(out, ",\"for\":\"%s\",\"next\":%s,\"succeeded\":%" PRIu32 ",\"failed\":%" PRIu32 "}",
-                 r->by_class ? "task_class" : "sig_hash",
-                 !r->came  ? "null"
-                 : r->next ? "true"
-                           : "false",
-                 r->succeeded, r->failed);
-}
-
-static void put_corrections(const obs_clusters *c, obs_buf *out, const obs_cluster *x) {
-  bool any = false;
-  obs_buf_puts(out, ",\"corrections\":[");
+static void copy_cluster(const obs_clusters *c, const obs_cluster *x, int64_t now_ms, copy *to) {
+  obs_cluster_view *v = &to->view;
+  to->used = 0;
+  *v = (obs_cluster_view){.id = x->id,
+                          .count = x->count,
+                          .last_minute = obs_rate_sum(&x->rate, OBS_RATE_MINUTE, now_ms),
+                          .last_hour = obs_rate_sum(&x->rate, OBS_RATE_HOUR, now_ms),
+                          .first_seq = x->first_seq,
+                          .last_seq = x->last_seq,
+                          .state = x->state,
+                          .state_ms = x->state_ms,
+                          .first_ms = x->first_ms,
+                          .last_ms = x->last_ms,
+                          .template = copy_text(to, x->template.p, x->template.len),
+                          .sig_hash = copy_text(to, x->sig_hash.p, x->sig_hash.len),
+                          .event_kind = copy_text(to, x->event_kind.p, x->event_kind.len),
+                          .corrected = x->corrected,
+                          .regressions = x->regressions,
+                          .resolutions = x->resolutions,
+                          .regressed_ms = x->regressed_ms,
+                          .resolved_ms = x->resolved_ms};
+  copy_set(to, &v->endpoints, &x->sets[OBS_CLUSTER_SET_endpoint]);
+  copy_set(to, &v->sources, &x->sets[OBS_CLUSTER_SET_source]);
+  copy_set(to, &v->staffers, &x->sets[OBS_CLUSTER_SET_staffer_id]);
+  copy_set(to, &v->task_classes, &x->sets[OBS_CLUSTER_SET_task_class]);
+  copy_samples(v, x->first, OBS_CLUSTER_FIRST);
+  copy_samples(v, x->latest, OBS_CLUSTER_LATEST);
   for (uint32_t i = 0; i < OBS_CORRECTIONS_EACH; i++) {
     const obs_correction *r = obs_corrections_get(&c->corrections, x->corrections[i]);
     if (r == NULL) continue;
-    if (any) obs_buf_putc(out, ',');
-    any = true;
-    put_correction(out, r);
+    v->corrections[v->ncorrections++] = (obs_cluster_correction){.seq = r->seq,
+                                                                 .time_ms = r->time_ms,
+                                                                 .text = copy_text(to, r->text, r->len),
+                                                                 .by_class = r->by_class,
+                                                                 .came = r->came,
+                                                                 .next = r->next,
+                                                                 .succeeded = r->succeeded,
+                                                                 .failed = r->failed};
   }
-  obs_buf_putc(out, ']');
 }
 
-static void put_former_ids(const obs_clusters *c, obs_buf *out, uint64_t id) {
-  bool any = false;
-  obs_buf_puts(out, ",\"former_ids\":[");
-  for (uint64_t i = 0; i < c->naliases && i < OBS_CLUSTERS_ALIASES; i++) {
-    if (c->aliases[i].to != id) continue;
-    obs_buf_printf(out, "%s\"%016" PRIx64 "\"", any ? "," : "", c->aliases[i].from);
-    any = true;
-  }
-  obs_buf_putc(out, ']');
+static void copy_former_ids(const obs_clusters *c, copy *to) {
+  to->view.former_ids = to->former_ids;
+  for (uint64_t i = 0; i < c->naliases && i < OBS_CLUSTERS_ALIASES; i++)
+    if (c->aliases[i].to == to->view.id) to->former_ids[to->view.nformer_ids++] = c->aliases[i].from;
 }
 
-bool obs_clusters_one_json(obs_clusters *c, uint64_t id, int64_t now_ms, obs_buf *out) {
+bool obs_clusters_one(obs_clusters *c, uint64_t id, int64_t now_ms, void (*fn)(void *arg, const obs_cluster_view *x),
+                      void *arg) {
+  copy x;
   pthread_mutex_lock(&c->lock);
   uint32_t slot = obs_cluster_find(c, obs_cluster_resolve(c, id));
   if (slot != OBS_CLUSTER_NONE) {
-    const obs_cluster *x = &c->all[slot];
-    obs_buf_putc(out, '{');
-    put_members(out, x, now_ms);
-    put_corrections(c, out, x);
-    put_former_ids(c, out, x->id);
-    obs_buf_putc(out, '}');
+    copy_cluster(c, &c->all[slot], now_ms, &x);
+    copy_former_ids(c, &x);
   }
   pthread_mutex_unlock(&c->lock);
+  if (slot != OBS_CLUSTER_NONE) fn(arg, &x.view);
   return slot != OBS_CLUSTER_NONE;
 }
 
@@ -196,34 +171,24 @@ static uint32_t collect(obs_clusters *c, const obs_clusters_filter *f, int64_t n
   return n;
 }
 
-/* One that went meanwhile is left out. */
-static bool put_one(obs_clusters *c, uint64_t id, int64_t now_ms, bool first, obs_buf *out) {
-  pthread_mutex_lock(&c->lock);
-  uint32_t slot = obs_cluster_find(c, id);
-  if (slot != OBS_CLUSTER_NONE) {
-    obs_buf_puts(out, first ? "{" : ",{");
-    put_members(out, &c->all[slot], now_ms);
-    obs_buf_putc(out, '}');
-  }
-  pthread_mutex_unlock(&c->lock);
-  return slot != OBS_CLUSTER_NONE;
-}
-
-observer_err obs_clusters_list_json(obs_clusters *c, const obs_clusters_filter *f, int64_t now_ms, obs_buf *out,
-                                    uint32_t *total) {
+observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, int64_t now_ms,
+                               bool (*fn)(void *arg, const obs_cluster_view *x), void *arg, uint32_t *total) {
   candidate *list = calloc(c->opts.clusters, sizeof(*list));
   if (list == NULL) return OBSERVER_E_NOMEM;
   uint32_t n = collect(c, f, now_ms, list);
-  bool first = true;
   qsort(list, n, sizeof(*list), by_key);
-  obs_buf_putc(out, '[');
-  for (uint32_t i = 0; i < n && i < f->limit; i++) {
-    if (put_one(c, list[i].id, now_ms, first, out)) first = false;
-  }
-  obs_buf_putc(out, ']');
-  free(list);
   *total = n;
-  return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+  bool go_on = true;
+  for (uint32_t i = 0; i < n && i < f->limit && go_on; i++) {
+    copy x;
+    pthread_mutex_lock(&c->lock);
+    uint32_t slot = obs_cluster_find(c, list[i].id);
+    if (slot != OBS_CLUSTER_NONE) copy_cluster(c, &c->all[slot], now_ms, &x);
+    pthread_mutex_unlock(&c->lock);
+    if (slot != OBS_CLUSTER_NONE) go_on = fn(arg, &x.view);
+  }
+  free(list);
+  return OBSERVER_E_OK;
 }
 
 /* ---- the rest ---- */
@@ -255,10 +220,6 @@ uint64_t obs_clusters_within(obs_clusters *c, uint64_t id, uint64_t ms, int64_t 
   uint64_t n = slot != OBS_CLUSTER_NONE ? obs_rate_within(&c->all[slot].rate, ms, now_ms) : 0;
   pthread_mutex_unlock(&c->lock);
   return n;
-}
-
-const uint64_t *obs_clusters_applied(const obs_clusters *c) {
-  return c->napplied > 0 ? c->applied : NULL;
 }
 
 uint64_t obs_clusters_now(obs_clusters *c, uint64_t id) {

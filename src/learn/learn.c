@@ -117,10 +117,9 @@ void *obs_learn_loop(const obs_learn *l, const obs_loop *row) {
 
 /* ---- what follows recording ---- */
 
-/* The clusters' follower has had the same batch before. */
 static void facts_apply(void *arg, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
   const obs_loop_tools *t = arg;
-  obs_facts_apply(t->facts, b, first_seq, now_ms, obs_clusters_applied(t->opts->clusters));
+  obs_facts_apply(t->facts, b, first_seq, now_ms, b->clusters);
 }
 
 static void facts_apply_row(void *arg, const obs_op *op, uint64_t seq, int64_t now_ms) {

@@ -4,7 +4,7 @@
 #define TESTS_FED_H
 
 #include "base/clock.h"
-#include "cluster/clusters.h"
+#include "cluster_rows.h"
 #include "diagnose/facts.h"
 #include "learn/evidence.h"
 
@@ -102,7 +102,7 @@ static inline void fed_record_at(fed *f, const char *lines, int64_t now_ms) {
   assert_int_equal(obs_journal_sync(f->journal), OBSERVER_E_OK);
   obs_state_apply(f->state, &b, f->seq + 1, now_ms);
   obs_clusters_apply(f->clusters, &b, f->seq + 1, now_ms);
-  obs_facts_apply(f->facts, &b, f->seq + 1, now_ms, obs_clusters_applied(f->clusters));
+  obs_facts_apply(f->facts, &b, f->seq + 1, now_ms, b.clusters);
   f->seq += b.nops;
   obs_batch_fini(&b);
 }
@@ -175,7 +175,7 @@ static inline uint64_t fed_cluster(fed *f, const char *template) {
   obs_buf text = {0};
   uint32_t total;
   uint64_t id;
-  assert_int_equal(obs_clusters_list_json(f->clusters, &filter, obs_clock_wall_ms(), &text, &total), OBSERVER_E_OK);
+  assert_int_equal(cluster_rows(f->clusters, &filter, obs_clock_wall_ms(), &text, &total), OBSERVER_E_OK);
   cJSON *list = fed_parse(&text);
   assert_int_equal(total, 1);
   const char *found = fed_at(list->child, "id")->valuestring;

@@ -65,7 +65,7 @@ static inline uint64_t learn_record(learn_fixture *f, const char *fmt, ...) {
   f->seq++;
   obs_state_apply(f->state, &b, f->seq, f->now);
   obs_clusters_apply(f->clusters, &b, f->seq, f->now);
-  obs_facts_apply(f->facts, &b, f->seq, f->now, obs_clusters_applied(f->clusters));
+  obs_facts_apply(f->facts, &b, f->seq, f->now, b.clusters);
   obs_batch_fini(&b);
   obs_buf_fini(&text);
   f->now += 10;

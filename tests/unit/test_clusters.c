@@ -1,5 +1,5 @@
 /* The table of failure clusters: which cluster, what is kept, states, merges, corrections, bounds, the checkpoint. */
-#include "cluster/clusters.h"
+#include "cluster_rows.h"
 
 #include "state_ops.h"
 
@@ -98,7 +98,7 @@ static cJSON *parse(obs_buf *text) {
 
 static cJSON *one(fixture *f, uint64_t id) {
   obs_buf text = {0};
-  assert_true(obs_clusters_one_json(f->c, id, T0, &text));
+  assert_true(cluster_row(f->c, id, T0, &text));
   return parse(&text);
 }
 
@@ -114,7 +114,7 @@ static void assert_member(const cJSON *json, const char *name, const char *want)
 static cJSON *list(fixture *f, obs_clusters_filter filter, uint32_t *total) {
   obs_buf text = {0};
   if (filter.limit == 0) filter.limit = 1000;
-  assert_int_equal(obs_clusters_list_json(f->c, &filter, T0, &text, total), OBSERVER_E_OK);
+  assert_int_equal(cluster_rows(f->c, &filter, T0, &text, total), OBSERVER_E_OK);
   return parse(&text);
 }
 
@@ -156,7 +156,7 @@ static void test_which_cluster(void **state) {
   cJSON_Delete(json);
   obs_op known = make_op(&(op_spec){.error = "nothing of the kind was seen"});
   assert_int_equal(obs_clusters_of(f.c, &known), 0);
-  assert_false(obs_clusters_one_json(f.c, 12345, T0, &(obs_buf){0}));
+  assert_false(cluster_row(f.c, 12345, T0, &(obs_buf){0}));
   obs_clusters_close(f.c);
 }
 
@@ -399,12 +399,12 @@ static obs_buf dump(fixture *f) {
   obs_buf out = {0};
   obs_clusters_filter all = {.state = -1, .since_ms = INT64_MIN, .limit = 100000};
   uint32_t total;
-  assert_int_equal(obs_clusters_list_json(f->c, &all, T0 + 3000000, &out, &total), OBSERVER_E_OK);
+  assert_int_equal(cluster_rows(f->c, &all, T0 + 3000000, &out, &total), OBSERVER_E_OK);
   cJSON *list_json = cJSON_ParseWithLength(out.p, out.len), *c;
   assert_non_null(list_json);
   cJSON_ArrayForEach(c, list_json) {
     uint64_t id = strtoull(cJSON_GetObjectItem(c, "id")->valuestring, NULL, 16);
-    assert_true(obs_clusters_one_json(f->c, id, T0 + 3000000, &out));
+    assert_true(cluster_row(f->c, id, T0 + 3000000, &out));
   }
   cJSON_Delete(list_json);
   obs_clusters_counts n = counts(f);

@@ -98,11 +98,9 @@ static bool add_entry(void *arg, const obs_playbook_view *v) {
   return true;
 }
 
-static void post_set(gathering *g, obs_advice_list list, const cJSON *set, uint32_t index) {
-  const cJSON *v;
-  cJSON_ArrayForEach(v, set) {
-    post(g, key_of(list, cut_name(obs_str_of(v->string))), index);
-  }
+static void post_values(gathering *g, obs_advice_list list, const obs_cluster_values *values, uint32_t index) {
+  for (uint32_t i = 0; i < values->n; i++) post(g, key_of(list, cut_name(values->v[i].value)), index);
+  if (values->other > 0) post(g, key_of(list, OBS_STR("(other)")), index);
 }
 
 static void post_correction(gathering *g, obs_advice_key key, uint64_t seq) {
@@ -114,62 +112,38 @@ static void post_correction(gathering *g, obs_advice_key key, uint64_t seq) {
 }
 
 /* A correction of several clusters comes with each of them. */
-static void add_correction(gathering *g, uint64_t cluster, const cJSON *classes, const cJSON *item) {
+static void add_correction(gathering *g, const obs_cluster_view *x, const obs_cluster_correction *r) {
   obs_advice_correction *c = OBS_VEC_PUSH(&g->b->corrections);
-  const cJSON *class;
   g->oom = g->oom || c == NULL;
   if (g->oom) return;
-  c->text = keep(g, obs_row_text(item, "text"));
-  (void)obs_row_u64(item, "seq", &c->seq);
-  (void)obs_row_u64(item, "succeeded", &c->succeeded);
-  (void)obs_row_u64(item, "failed", &c->failed);
-  post_correction(g, key_of(OBS_ADVICE_CORRECTIONS_OF_CLUSTER, id_bytes(&cluster)), c->seq);
-  cJSON_ArrayForEach(class, classes) {
-    post_correction(g, key_of(OBS_ADVICE_CORRECTIONS_OF_CLASS, cut_name(obs_str_of(class->string))), c->seq);
-  }
+  *c = (obs_advice_correction){.seq = r->seq, .succeeded = r->succeeded, .failed = r->failed, .text = keep(g, r->text)};
+  post_correction(g, key_of(OBS_ADVICE_CORRECTIONS_OF_CLUSTER, id_bytes(&x->id)), r->seq);
+  for (uint32_t i = 0; i < x->task_classes.n; i++)
+    post_correction(g, key_of(OBS_ADVICE_CORRECTIONS_OF_CLASS, cut_name(x->task_classes.v[i].value)), r->seq);
+  if (x->task_classes.other > 0)
+    post_correction(g, key_of(OBS_ADVICE_CORRECTIONS_OF_CLASS, OBS_STR("(other)")), r->seq);
 }
 
-static void add_cluster(gathering *g, const obs_cluster_mark *mark, const cJSON *one) {
-  const cJSON *classes = cJSON_GetObjectItemCaseSensitive(one, "task_classes"), *item;
+static bool add_cluster(void *arg, const obs_cluster_view *x) {
+  gathering *g = arg;
+  if (x->state == OBS_CLUSTER_RESOLVED) return true;
   obs_advice_cluster *c = OBS_VEC_PUSH(&g->b->clusters);
   g->oom = g->oom || c == NULL;
-  if (g->oom) return;
+  if (g->oom) return false;
   uint32_t at = g->b->clusters.n - 1;
-  *c = (obs_advice_cluster){mark->id, mark->count, mark->state, keep(g, obs_row_text(one, "template"))};
-  post_set(g, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, cJSON_GetObjectItemCaseSensitive(one, "endpoints"), at);
-  post_set(g, OBS_ADVICE_CLUSTERS_OF_CLASS, classes, at);
-  const cJSON *corrections = cJSON_GetObjectItemCaseSensitive(one, "corrections");
-  cJSON_ArrayForEach(item, corrections) {
-    add_correction(g, mark->id, classes, item);
-  }
+  *c = (obs_advice_cluster){x->id, x->count, x->state, keep(g, x->template)};
+  post_values(g, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, &x->endpoints, at);
+  post_values(g, OBS_ADVICE_CLUSTERS_OF_CLASS, &x->task_classes, at);
+  for (uint32_t i = 0; i < x->ncorrections; i++) add_correction(g, x, &x->corrections[i]);
+  return !g->oom;
 }
 
-static int by_count(const void *a, const void *b) {
-  const obs_cluster_mark *x = a, *y = b;
-  if (x->count != y->count) return x->count < y->count ? 1 : -1;
-  return (x->last_seq < y->last_seq) - (x->last_seq > y->last_seq);
-}
-
-/* Each by its own look at the table. */
+/* Those with most failures first. Each is copied by its own look at the table. */
 static void gather_clusters(gathering *g, obs_clusters *clusters, int64_t now_ms) {
-  obs_clusters_counts counts;
-  obs_clusters_get_counts(clusters, &counts);
-  obs_cluster_mark *marks = calloc((size_t)counts.held + 1, sizeof(*marks));
-  g->oom = g->oom || marks == NULL;
-  uint32_t n = marks != NULL ? obs_clusters_marks(clusters, now_ms, marks, counts.held) : 0;
-  obs_buf text = {0};
-  if (n > 1) qsort(marks, n, sizeof(*marks), by_count);
-  for (uint32_t i = 0; i < n && !g->oom; i++) {
-    obs_buf_reset(&text, SIZE_MAX);
-    if (marks[i].state == OBS_CLUSTER_RESOLVED || !obs_clusters_one_json(clusters, marks[i].id, now_ms, &text))
-      continue;
-    cJSON *one = text.oom ? NULL : cJSON_ParseWithLength(text.p, text.len);
-    g->oom = one == NULL;
-    if (one != NULL) add_cluster(g, &marks[i], one);
-    cJSON_Delete(one);
-  }
-  obs_buf_fini(&text);
-  free(marks);
+  const obs_clusters_filter all = {
+      .state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_COUNT, .limit = UINT32_MAX};
+  uint32_t total;
+  if (obs_clusters_each(clusters, &all, now_ms, add_cluster, g, &total) != OBSERVER_E_OK) g->oom = true;
 }
 
 static int latest(const void *a, const void *b) {

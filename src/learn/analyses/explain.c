@@ -2,8 +2,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/row.h"
 #include "base/utf8.h"
+#include "cluster/cluster_json.h"
 #include "diagnose/sentences.h"
 #include "learn/analyses/internal.h"
 
@@ -16,40 +16,37 @@
  * the older observer's lines. PATTERN: from so many failures on, what they are is a pattern to avoid. */
 enum { FIRST = 2, QUOTE_TEXT = 600, LINE_TEXT = 1000, PATTERN = 3 };
 
+static const obs_str none = {NULL, 0, 0};
+
 /* ---- gathering ---- */
 
-/* The commonest value of one of the cluster's sets; `alone`: only when there is no other. */
-static obs_str set_member(const cJSON *json, const char *name, bool alone) {
-  const cJSON *set = cJSON_GetObjectItemCaseSensitive(json, name);
-  const cJSON *first = set != NULL ? set->child : NULL;
-  if (first == NULL || first->string == NULL || (alone && first->next != NULL)) return (obs_str){NULL, 0, 0};
-  if (strcmp(first->string, "(other)") == 0) return (obs_str){NULL, 0, 0};
-  return obs_str_of(first->string);
+typedef struct {
+  obs_facts_view *facts;
+  obs_analysis *x;
+} gathering;
+
+static obs_str keep_text(obs_analysis *x, obs_str text) {
+  if (text.p == NULL || text.len > sizeof(x->texts) - x->ntexts) return none;
+  char *at = memcpy(x->texts + x->ntexts, text.p, text.len);
+  x->ntexts += text.len;
+  return (obs_str){at, text.len, 0};
 }
 
-static bool read_cluster(obs_analyses *a, obs_analysis *x) {
-  if (!obs_clusters_one_json(a->opts.clusters, x->mark.id, obs_clock_wall_ms(), &x->cluster)) return false;
-  if (x->cluster.oom) return false;
-  x->json = cJSON_ParseWithLength(x->cluster.p, x->cluster.len);
-  if (x->json == NULL) return false;
-  x->template = obs_row_text(x->json, "template");
-  x->endpoint = set_member(x->json, "endpoints", false);
-  x->task_class = set_member(x->json, "task_classes", true);
-  x->given = obs_row_text(x->json, "sig_hash").p != NULL ? 1u << OBS_FACT_sig_hash
-                                                         : 1u << OBS_FACT_endpoint | 1u << OBS_FACT_event_kind;
-  return true;
-}
-
-/* Failures that were recorded before two clusters became one have the former id. */
-static void follow_former_ids(obs_facts_view *v, const obs_analysis *x) {
-  const cJSON *each;
-  cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(x->json, "former_ids")) {
-    uint64_t id;
-    obs_str text = obs_row_item_text(each);
-    if (text.p == NULL || !obs_cluster_id_parse(text, &id)) continue;
-    for (uint32_t i = 0; i < v->n; i++)
-      if (v->cluster[i] == id) v->cluster[i] = x->mark.id;
-  }
+/* Failures that were recorded before two clusters became one have the former id: in the facts they get the new one. */
+static void read_cluster(void *arg, const obs_cluster_view *c) {
+  gathering *g = arg;
+  obs_analysis *x = g->x;
+  obs_json_writer w = obs_json_write(&x->cluster);
+  obs_cluster_view_json(&w, c, true);
+  x->template = keep_text(x, c->template);
+  if (c->endpoints.n > 0) x->endpoint = keep_text(x, c->endpoints.v[0].value);
+  if (c->task_classes.n == 1 && c->task_classes.other == 0) x->task_class = keep_text(x, c->task_classes.v[0].value);
+  x->given = c->sig_hash.p != NULL ? 1u << OBS_FACT_sig_hash : 1u << OBS_FACT_endpoint | 1u << OBS_FACT_event_kind;
+  memcpy(x->samples, c->samples, sizeof(x->samples));
+  x->nsamples = c->nsamples;
+  for (uint32_t k = 0; k < c->nformer_ids; k++)
+    for (uint32_t i = 0; i < g->facts->n; i++)
+      if (g->facts->cluster[i] == c->former_ids[k]) g->facts->cluster[i] = x->mark.id;
 }
 
 static bool is_taken_now(const obs_facts_view *v, uint32_t i, const obs_analysis *x) {
@@ -70,11 +67,9 @@ static void sample_view(const obs_facts_view *v, obs_analysis *x) {
 
 /* The facts reach back only so far; the cluster's own samples stay. */
 static void sample_cluster(obs_analysis *x) {
-  const cJSON *each;
-  cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(x->json, "samples")) {
-    uint64_t seq = cJSON_IsNumber(each) ? (uint64_t)each->valuedouble : 0;
-    if (seq > x->since && seq <= x->mark.last_seq && x->nseqs < OBS_ANALYSES_OPS) x->seqs[x->nseqs++] = seq;
-  }
+  for (uint32_t i = 0; i < x->nsamples; i++)
+    if (x->samples[i] > x->since && x->samples[i] <= x->mark.last_seq && x->nseqs < OBS_ANALYSES_OPS)
+      x->seqs[x->nseqs++] = x->samples[i];
 }
 
 static void put_cut(obs_buf *out, obs_str s) {
@@ -103,8 +98,9 @@ static void on_sample(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
 }
 
 bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
-  if (!read_cluster(a, x)) return false;
-  follow_former_ids(&a->view, x);
+  gathering g = {&a->view, x};
+  if (!obs_clusters_one(a->opts.clusters, x->mark.id, obs_clock_wall_ms(), read_cluster, &g) || x->cluster.oom)
+    return false;
   sample_view(&a->view, x);
   if (x->nseqs == 0) sample_cluster(x);
   (void)obs_evidence_rows(&a->opts.evidence, x->seqs, x->nseqs, on_sample, x);
@@ -277,7 +273,6 @@ bool obs_analysis_explain(obs_analyses *a, obs_analysis *x) {
 
 void obs_analysis_fini(obs_analysis *x) {
   obs_buf_fini(&x->cluster);
-  cJSON_Delete(x->json);
   obs_buf_fini(&x->ops);
   obs_buf_fini(&x->lines);
   obs_buf_fini(&x->diagnosis);

@@ -43,18 +43,21 @@ struct obs_analyses {
   obs_diagnose_report report;
 };
 
-/* What an analysis is about, and where it has come to. Texts are views of `json`. */
+/* What an analysis is about, and where it has come to. The cluster's are in `texts`. */
 typedef struct {
   bool fleet;
   obs_cluster_mark mark;
   uint64_t since, untaken; /* failures behind this seq are untaken; how many */
   uint64_t taken, first_seq, last_seq;
-  obs_buf cluster; /* as JSON text */
-  cJSON *json;
+  obs_buf cluster; /* as JSON, for the prompt */
+  char texts[OBS_CLUSTER_TEMPLATE_MAX + 2 * OBS_CLUSTER_TEXT_MAX];
+  uint32_t ntexts;
   obs_str template, endpoint, task_class; /* p NULL: none */
   uint32_t given;                         /* obs_diagnose_request */
   obs_error_kind kind;                    /* what most failures are */
-  uint64_t seqs[OBS_ANALYSES_OPS];        /* samples, ascending */
+  uint64_t samples[OBS_CLUSTER_SAMPLES];  /* the cluster's */
+  uint32_t nsamples;
+  uint64_t seqs[OBS_ANALYSES_OPS]; /* samples, ascending */
   uint32_t nseqs;
   uint64_t shown[OBS_ANALYSES_OPS]; /* those that were found */
   uint32_t nshown;

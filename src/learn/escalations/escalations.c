@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/row.h"
 #include "base/utf8.h"
+#include "cluster/cluster_json.h"
 #include "learn/analyses/prompt.h"
 #include "learn/escalations/internal.h"
 
@@ -200,6 +201,7 @@ typedef struct {
   uint64_t cluster;
   uint64_t seqs[OPS];
   uint32_t n;
+  obs_buf text;        /* the cluster, as JSON */
   obs_buf lines, list; /* quoted ops, a line each; the same as members of an array */
 } pack;
 
@@ -207,15 +209,6 @@ static void add_seq(pack *p, uint64_t seq) {
   for (uint32_t i = 0; i < p->n; i++)
     if (p->seqs[i] == seq) return;
   if (p->n < OPS) p->seqs[p->n++] = seq;
-}
-
-static void add_samples(pack *p, const obs_buf *cluster) {
-  cJSON *json = cJSON_ParseWithLength(cluster->p, cluster->len);
-  const cJSON *each;
-  cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(json, "samples")) {
-    if (cJSON_IsNumber(each)) add_seq(p, (uint64_t)each->valuedouble);
-  }
-  cJSON_Delete(json);
 }
 
 static bool on_recent(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
@@ -236,8 +229,7 @@ static void on_op(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
   obs_buf_putc(&p->lines, '\n');
 }
 
-static void put_request(const obs_escalations *e, const obs_escalation *x, const obs_buf *cluster, const pack *p,
-                        obs_buf *out) {
+static void put_request(const obs_escalations *e, const obs_escalation *x, const pack *p, obs_buf *out) {
   obs_buf prompt = {0}, known = {0}, cause = {0}, analysis = {0};
   if (!obs_analyses_cause(e->opts.analyses, x->mark.id, &cause)) obs_buf_puts(&cause, "not known");
   obs_json_writer w = obs_json_write(&known);
@@ -245,7 +237,7 @@ static void put_request(const obs_escalations *e, const obs_escalation *x, const
   obs_json_text(&w, "cause", obs_buf_view(&cause));
   obs_json_cstr(&w, "escalated_because", reasons[x->reason]);
   obs_json_end(&w);
-  obs_prompt_question((obs_str){asked, sizeof(asked) - 1, 0}, obs_buf_view(cluster), obs_buf_view(&known),
+  obs_prompt_question((obs_str){asked, sizeof(asked) - 1, 0}, obs_buf_view(&p->text), obs_buf_view(&known),
                       obs_buf_view(&p->lines), &prompt);
   if (x->analysis == 0 || !obs_analyses_one(e->opts.analyses, x->analysis, &analysis)) obs_buf_puts(&analysis, "null");
   w = obs_json_write(out);
@@ -253,7 +245,7 @@ static void put_request(const obs_escalations *e, const obs_escalation *x, const
   obs_json_cstr(&w, "mode", "code_review");
   obs_json_text(&w, "prompt", obs_buf_view(&prompt));
   obs_json_object(&w, "evidence");
-  obs_json_raw(&w, "cluster", obs_buf_view(cluster));
+  obs_json_raw(&w, "cluster", obs_buf_view(&p->text));
   obs_json_raw(&w, "analysis", obs_buf_view(&analysis));
   obs_json_array(&w, "ops");
   if (p->list.len > 0) obs_json_raw(&w, NULL, obs_buf_view(&p->list));
@@ -267,19 +259,24 @@ static void put_request(const obs_escalations *e, const obs_escalation *x, const
   obs_buf_fini(&analysis);
 }
 
+static void take_cluster(void *arg, const obs_cluster_view *c) {
+  pack *p = arg;
+  obs_json_writer w = obs_json_write(&p->text);
+  obs_cluster_view_json(&w, c, true);
+  for (uint32_t i = 0; i < c->nsamples; i++) add_seq(p, c->samples[i]);
+}
+
 bool obs_escalation_pack(const obs_escalations *e, const obs_escalation *x, obs_buf *out) {
   pack p = {.clusters = e->opts.clusters, .cluster = x->mark.id};
-  obs_buf cluster = {0};
-  bool known = obs_clusters_one_json(e->opts.clusters, x->mark.id, obs_clock_wall_ms(), &cluster) && !cluster.oom;
+  bool known = obs_clusters_one(e->opts.clusters, x->mark.id, obs_clock_wall_ms(), take_cluster, &p) && !p.text.oom;
   if (known) {
-    add_samples(&p, &cluster);
     obs_evidence_recent(&e->opts.evidence, RECENT, on_recent, &p);
     (void)obs_evidence_rows(&e->opts.evidence, p.seqs, p.n, on_op, &p);
-    put_request(e, x, &cluster, &p, out);
+    put_request(e, x, &p, out);
   }
   obs_buf_fini(&p.lines);
   obs_buf_fini(&p.list);
-  obs_buf_fini(&cluster);
+  obs_buf_fini(&p.text);
   return known && !out->oom;
 }
 
@@ -304,21 +301,19 @@ static bool call_team(const obs_escalations *e, obs_escalation *x, const obs_buf
   return true;
 }
 
+static void put_names(void *writer, const obs_cluster_view *c) {
+  obs_json_text(writer, "template", c->template);
+  obs_json_text(writer, "endpoint", c->endpoints.n > 0 ? c->endpoints.v[0].value : (obs_str){NULL, 0, 0});
+}
+
 /* All members but the id. */
 static void put_row(const obs_escalations *e, const obs_escalation *x, obs_buf *out) {
   obs_json_writer w = {.out = out, .depth = 1};
   obs_buf text = {0};
-  cJSON *cluster = NULL;
-  if (obs_clusters_one_json(e->opts.clusters, x->mark.id, x->time_ms, &text) && !text.oom)
-    cluster = cJSON_ParseWithLength(text.p, text.len);
-  const cJSON *endpoints = cJSON_GetObjectItemCaseSensitive(cluster, "endpoints");
   obs_json_time(&w, "time", x->time_ms);
   obs_json_id(&w, "cluster", x->mark.id);
   obs_json_u64(&w, "episode", x->mark.episode);
-  obs_json_text(&w, "template", obs_row_text(cluster, "template"));
-  obs_json_cstr(&w, "endpoint", endpoints != NULL && endpoints->child != NULL ? endpoints->child->string : NULL);
-  cJSON_Delete(cluster);
-  obs_buf_fini(&text);
+  if (!obs_clusters_one(e->opts.clusters, x->mark.id, x->time_ms, put_names, &w)) put_names(&w, &(obs_cluster_view){0});
   obs_json_u64(&w, "count", x->mark.count);
   obs_json_u64(&w, "recent", x->recent);
   obs_json_u64(&w, "last_seq", x->mark.last_seq);

@@ -230,35 +230,33 @@ static double share_of(const char *template, const masked_text *text) {
   return share < 1 ? share : 1;
 }
 
-static const char *member(const cJSON *row, const char *name) {
-  const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(row, name));
-  return s != NULL ? s : "";
-}
+typedef struct {
+  const masked_text *text;
+  uint32_t least;
+  obs_review_finding *out;
+  double share;
+} template_search;
 
-static void describe(const cJSON *row, const char *template, obs_review_finding *out) {
-  const char *id = member(row, "id");
-  int n = snprintf(out->text, sizeof(out->text), "matches `%s`, %s at this endpoint", template, member(row, "state"));
+static void describe(const obs_cluster_view *x, const char *template, obs_review_finding *out) {
+  int n = snprintf(out->text, sizeof(out->text), "matches `%s`, %s at this endpoint", template,
+                   obs_cluster_state_names[x->state]);
   if (n >= (int)sizeof(out->text)) out->text[obs_utf8_cut(out->text, sizeof(out->text) - 1, sizeof(out->text) - 1)] = 0;
-  if (!obs_cluster_id_parse(obs_str_of(id), &out->cluster)) out->cluster = 0;
-  const cJSON *seq;
+  out->cluster = x->id;
   out->nseqs = 0;
-  cJSON_ArrayForEach(seq, cJSON_GetObjectItemCaseSensitive(row, "samples")) {
-    if (out->nseqs < OBS_REVIEW_SEQS && cJSON_IsNumber(seq)) out->seqs[out->nseqs++] = (uint64_t)seq->valuedouble;
-  }
+  for (uint32_t i = 0; i < x->nsamples && out->nseqs < OBS_REVIEW_SEQS; i++) out->seqs[out->nseqs++] = x->samples[i];
 }
 
-static void look_through(const cJSON *rows, const masked_text *text, uint32_t least, obs_review_finding *out,
-                         double *share) {
-  const cJSON *row;
-  cJSON_ArrayForEach(row, rows) {
-    const char *template = member(row, "template");
-    if (strcmp(member(row, "state"), obs_cluster_state_names[OBS_CLUSTER_RESOLVED]) == 0) continue;
-    if (cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(row, "count")) < least) continue;
-    double covered = share_of(template, text);
-    if (covered <= *share) continue;
-    *share = covered;
-    describe(row, template, out);
-  }
+static bool look_at(void *arg, const obs_cluster_view *x) {
+  template_search *s = arg;
+  char template[OBS_CLUSTER_TEMPLATE_MAX + 1];
+  if (x->state == OBS_CLUSTER_RESOLVED || x->count < s->least || x->template.p == NULL) return true;
+  memcpy(template, x->template.p, x->template.len);
+  template[x->template.len] = '\0';
+  double covered = share_of(template, s->text);
+  if (covered <= s->share) return true;
+  s->share = covered;
+  describe(x, template, s->out);
+  return true;
 }
 
 /* The template of an open cluster of the endpoint with `least` failures that covers most of the text is the finding's.
@@ -268,19 +266,13 @@ static observer_err find_known(obs_clusters *clusters, obs_str endpoint, obs_str
   *share = 0;
   if (clusters == NULL || endpoint.p == NULL) return OBSERVER_E_OK;
   obs_clusters_filter f = {.endpoint = endpoint, .state = -1, .since_ms = INT64_MIN, .limit = TEMPLATES};
-  obs_buf list = {0};
-  uint32_t total;
   masked_text masked = {0};
-  cJSON *rows = NULL;
-  observer_err err = obs_clusters_list_json(clusters, &f, obs_clock_wall_ms(), &list, &total);
-  if (err == OBSERVER_E_OK && total > 0) {
-    rows = cJSON_ParseWithLength(list.p, list.len);
-    err = rows != NULL ? mask_lines(text, &masked) : OBSERVER_E_NOMEM;
-  }
-  if (err == OBSERVER_E_OK && rows != NULL) look_through(rows, &masked, least, out, share);
+  uint32_t total;
+  observer_err err = mask_lines(text, &masked);
+  template_search s = {.text = &masked, .least = least, .out = out};
+  if (err == OBSERVER_E_OK) err = obs_clusters_each(clusters, &f, obs_clock_wall_ms(), look_at, &s, &total);
+  *share = s.share;
   free(masked.tokens);
-  cJSON_Delete(rows);
-  obs_buf_fini(&list);
   return err;
 }
 

@@ -1,0 +1,75 @@
+#include "cluster/cluster_json.h"
+
+#include <inttypes.h>
+
+/* {"value":count,...}: the values are names of members. */
+static void put_values(obs_json_writer *w, const char *name, const obs_cluster_values *values) {
+  obs_buf text = {0};
+  for (uint32_t i = 0; i < values->n; i++) {
+    obs_buf_putc(&text, i > 0 ? ',' : '{');
+    obs_buf_json_str(&text, values->v[i].value);
+    obs_buf_printf(&text, ":%" PRIu64, values->v[i].count);
+  }
+  if (values->n == 0) obs_buf_putc(&text, '{');
+  if (values->other > 0) obs_buf_printf(&text, "%s\"(other)\":%" PRIu64, values->n > 0 ? "," : "", values->other);
+  obs_buf_putc(&text, '}');
+  obs_json_raw(w, name, obs_buf_view(&text));
+  if (text.oom) w->out->oom = true;
+  obs_buf_fini(&text);
+}
+
+static void put_time_if(obs_json_writer *w, const char *name, bool known, int64_t ms) {
+  if (known)
+    obs_json_time(w, name, ms);
+  else
+    obs_json_null(w, name);
+}
+
+void obs_cluster_view_json(obs_json_writer *w, const obs_cluster_view *x, bool whole) {
+  obs_json_object(w, NULL);
+  obs_json_id(w, "id", x->id);
+  obs_json_cstr(w, "state", obs_cluster_state_names[x->state]);
+  obs_json_time(w, "state_since", x->state_ms);
+  obs_json_text(w, "template", x->template);
+  obs_json_text(w, "sig_hash", x->sig_hash);
+  obs_json_text(w, "event_kind", x->event_kind);
+  obs_json_u64(w, "count", x->count);
+  obs_json_u64(w, "last_minute", x->last_minute);
+  obs_json_u64(w, "last_hour", x->last_hour);
+  obs_json_time(w, "first_seen", x->first_ms);
+  obs_json_u64(w, "first_seq", x->first_seq);
+  obs_json_time(w, "last_seen", x->last_ms);
+  obs_json_u64(w, "last_seq", x->last_seq);
+  put_values(w, "endpoints", &x->endpoints);
+  put_values(w, "sources", &x->sources);
+  put_values(w, "staffers", &x->staffers);
+  put_values(w, "task_classes", &x->task_classes);
+  obs_json_u64s(w, "samples", x->samples, x->nsamples);
+  obs_json_u64(w, "corrected", x->corrected);
+  obs_json_u64(w, "regressions", x->regressions);
+  put_time_if(w, "regressed_at", x->regressions > 0, x->regressed_ms);
+  put_time_if(w, "resolved_at", x->resolutions > 0, x->resolved_ms);
+  if (whole) {
+    obs_json_array(w, "corrections");
+    for (uint32_t i = 0; i < x->ncorrections; i++) {
+      const obs_cluster_correction *r = &x->corrections[i];
+      obs_json_object(w, NULL);
+      obs_json_u64(w, "seq", r->seq);
+      obs_json_time(w, "time", r->time_ms);
+      obs_json_text(w, "text", r->text);
+      obs_json_cstr(w, "for", r->by_class ? "task_class" : "sig_hash");
+      if (r->came)
+        obs_json_bool(w, "next", r->next);
+      else
+        obs_json_null(w, "next");
+      obs_json_u64(w, "succeeded", r->succeeded);
+      obs_json_u64(w, "failed", r->failed);
+      obs_json_end(w);
+    }
+    obs_json_end(w);
+    obs_json_array(w, "former_ids");
+    for (uint32_t i = 0; i < x->nformer_ids; i++) obs_json_id(w, NULL, x->former_ids[i]);
+    obs_json_end(w);
+  }
+  obs_json_end(w);
+}
