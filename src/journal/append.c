@@ -141,8 +141,7 @@ static observer_err rotate(obs_journal *j) {
  * says a group goes to. */
 static bool is_full(obs_journal *j, size_t more) {
   const obs_index *x = &obs_journal_active(j)->index;
-  return j->opts.segment_bytes > 0 && j->group_state != OBS_JOURNAL_GROUP_OPEN && x->rows > 0 &&
-         x->indexed + more > j->opts.segment_bytes;
+  return j->opts.segment_bytes > 0 && j->group_open == 0 && x->rows > 0 && x->indexed + more > j->opts.segment_bytes;
 }
 
 observer_err obs_journal_make_ready(obs_journal *j, size_t len) {

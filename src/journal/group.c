@@ -1,19 +1,21 @@
-/* Groups for two journals of one directory: all of a group is in both files after a crash, or nothing of it.
+/* Groups for several journals of one directory: all of a group is in all files after a crash, or nothing of it.
  *
- * The group's rows for the journal beside are written first, then those for the main one. Before either, a note in the
- * file `group` says where both files end and which bytes will come to the main one. What a start finds then:
+ * The rows for the journals beside are written first, then those for the main one. Before any of them, a note in the
+ * file `group` says where the files end and which bytes will come to the main one. What a start finds then:
  *
  *   no note, or one without its checksum      nothing of the group was written, or all of it
  *   a note, and the main file has its bytes   all of the group was written
- *   a note, and the main file lacks them      both files are cut back to where the note says they ended
+ *   a note, and the main file lacks them      every file is cut back to where the note says it ended
  *
- * The note is wiped when the group stands or was taken back, and before anything else is appended to either file: so a
- * note that a start finds is always that of the last thing written (but for a power cut, which may bring an older one
- * back: then later rows or a rotation show that it is over).
+ * The note is wiped when the group stands or was taken back, and before anything else is appended to one of the files:
+ * so a note that a start finds is always that of the last thing written (but for a power cut, which may bring an older
+ * one back: then later rows or a rotation show that it is over).
  *
  * The note, version 1, little-endian: "OBSGRP1\n"; u64 first seq of the main journal's active segment; u64 begin and
- * end of the group's bytes in it; u64 XXH64 of them; u64 where the file beside ended; u64 length of that file's name,
- * the name; XXH64 of everything before it. A later version gets another magic and this file then reads both. */
+ * end of the group's bytes in it; u64 XXH64 of them; u64 number of files beside; for each u64 where it ended, u64
+ * length of its name, the name; XXH64 of everything before it. A later version gets another magic and this file then
+ * reads both.
+ */
 #define XXH_STATIC_LINKING_ONLY /* its state on the stack */
 #include "base/log.h"
 #include "journal/internal.h"
@@ -30,16 +32,31 @@ static const char magic[8] = {'O', 'B', 'S', 'G', 'R', 'P', '1', '\n'};
 enum { NOTE_MAX = 4096, CHUNK = 64 << 10 };
 
 typedef struct {
-  uint64_t segment, begin, end, hash, beside_end;
-  obs_journal_file_name beside;
+  uint64_t end;
+  obs_journal_file_name name;
+} note_file;
+
+typedef struct {
+  uint64_t segment, begin, end, hash, nfiles;
+  note_file files[OBS_JOURNAL_GROUP_FILES];
 } note;
 
-static observer_err write_note(obs_journal *j, const note *n) {
+/* ---- writing ---- */
+
+static observer_err write_note(obs_journal *j, const obs_journal_group *g, size_t len) {
+  XXH64_state_t state;
+  XXH64_reset(&state, 0);
+  for (uint32_t i = 0; i < g->niov; i++) XXH64_update(&state, g->iov[i].iov_base, g->iov[i].iov_len);
+  const obs_index *x = &obs_journal_active(j)->index;
+  const uint64_t numbers[] = {x->first_seq, x->indexed, x->indexed + len, XXH64_digest(&state), j->group_n};
   obs_buf out = {0};
-  const uint64_t numbers[] = {n->segment, n->begin, n->end, n->hash, n->beside_end, strlen(n->beside)};
   obs_buf_append(&out, magic, sizeof(magic));
   for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) obs_index_put_u64(&out, numbers[i]);
-  obs_buf_puts(&out, n->beside);
+  for (uint32_t i = 0; i < j->group_n; i++) {
+    obs_index_put_u64(&out, j->group[i]->mark.end);
+    obs_index_put_u64(&out, strlen(j->group[i]->name));
+    obs_buf_puts(&out, j->group[i]->name);
+  }
   obs_index_put_checksum(&out);
   observer_err err = out.oom ? obs_journal_fail_nomem(j, "group") : OBSERVER_E_OK;
   bool sync = j->opts.fsync == OBS_FSYNC_ALWAYS;
@@ -58,64 +75,55 @@ static observer_err write_note(obs_journal *j, const note *n) {
 static bool wipe(int fd) {
   char blank[sizeof(magic)] = {0};
   struct iovec iov = {blank, sizeof(blank)};
-  return obs_file_write_at(fd, &iov, 1, 0);
+  return fd < 0 || obs_file_write_at(fd, &iov, 1, 0);
 }
 
 observer_err obs_journal_group_begin(const obs_journal_group *g, obs_journal *beside) {
   obs_journal *j = g->journal;
-  XXH64_state_t state;
   size_t len = 0;
-  XXH64_reset(&state, 0);
-  for (uint32_t i = 0; i < g->niov; i++) {
-    XXH64_update(&state, g->iov[i].iov_base, g->iov[i].iov_len);
-    len += g->iov[i].iov_len;
-  }
-  /* Rotates now if the group needs it, so that the note knows the file the group goes to. */
+  for (uint32_t i = 0; i < g->niov; i++) len += g->iov[i].iov_len;
+  /* Rotates now if the group needs it, so that the note knows the file that the group goes to. */
   observer_err err = obs_journal_make_ready(j, len);
+  if (err == OBSERVER_E_OK) err = obs_journal_make_ready(beside, 0);
+  if (err == OBSERVER_E_OK && j->group_n == OBS_JOURNAL_GROUP_FILES) {
+    errno = EMFILE;
+    err = obs_journal_fail(j, "write", OBS_JOURNAL_GROUP);
+  }
   if (err != OBSERVER_E_OK) return err;
-  const obs_index *x = &obs_journal_active(j)->index;
-  note n = {
-      x->first_seq, x->indexed, x->indexed + len, XXH64_digest(&state), obs_journal_active(beside)->index.indexed, ""};
-  obs_journal_segment_name(beside, 0, n.beside);
-  err = write_note(j, &n);
-  j->group_state = err == OBSERVER_E_OK ? OBS_JOURNAL_GROUP_OPEN : OBS_JOURNAL_GROUP_OVER;
-  if (j->group_fd < 0) j->group_state = OBS_JOURNAL_GROUP_NONE;
-  j->other = beside;
-  beside->other = j;
+  beside->group_of = j;
+  j->group[j->group_n++] = beside;
+  j->group_open++;
+  err = write_note(j, g, len);
+  if (err != OBSERVER_E_OK) obs_journal_group_over(beside);
   return err;
 }
 
-/* The main journal of the two. */
-static obs_journal *main_of(obs_journal *j) {
-  return j->opts.beside ? j->other : j;
-}
-
-void obs_journal_group_over(obs_journal *j) {
-  obs_journal *owner = main_of(j);
-  if (owner == NULL || owner->group_state == OBS_JOURNAL_GROUP_NONE) return;
-  owner->group_state = OBS_JOURNAL_GROUP_OVER;
+void obs_journal_group_over(obs_journal *beside) {
+  obs_journal *j = beside->group_of;
+  if (j == NULL || j->group_open == 0) return;
+  j->group_open--;
   (void)obs_journal_group_wipe(j); /* tried again before the next append */
 }
 
-observer_err obs_journal_group_wipe(obs_journal *j) {
-  obs_journal *owner = main_of(j);
-  if (owner == NULL || owner->group_state != OBS_JOURNAL_GROUP_OVER) return OBSERVER_E_OK;
-  obs_journal *both[] = {owner, owner->other};
+observer_err obs_journal_group_wipe(obs_journal *any) {
+  obs_journal *j = any->group_of != NULL ? any->group_of : any;
+  if (j->group_n == 0 || j->group_open > 0) return OBSERVER_E_OK;
   /* Until the rows that were taken back are off the files, the note must stand. */
-  for (int i = 0; i < 2; i++) {
-    if (both[i] == NULL) continue;
-    if (both[i]->dirty) obs_journal_cut(both[i]);
-    if (both[i]->dirty) return obs_journal_fail(j, "truncate", both[i]->name);
+  for (uint32_t i = 0; i <= j->group_n; i++) {
+    obs_journal *member = i < j->group_n ? j->group[i] : j;
+    if (member->dirty) obs_journal_cut(member);
+    if (member->dirty) return obs_journal_fail(any, "truncate", member->name);
   }
-  if (!wipe(owner->group_fd)) return obs_journal_fail(j, "write", OBS_JOURNAL_GROUP);
-  owner->group_state = OBS_JOURNAL_GROUP_NONE;
+  if (!wipe(j->group_fd)) return obs_journal_fail(any, "write", OBS_JOURNAL_GROUP);
+  while (j->group_n > 0) j->group[--j->group_n]->group_of = NULL;
   return OBSERVER_E_OK;
 }
 
-void obs_journal_group_leave(obs_journal *j) {
-  obs_journal_group_over(j);
-  if (j->other != NULL) j->other->other = NULL;
-  j->other = NULL;
+void obs_journal_group_leave(obs_journal *any) {
+  obs_journal *j = any->group_of != NULL ? any->group_of : any;
+  j->group_open = 0;
+  (void)obs_journal_group_wipe(any);
+  while (j->group_n > 0) j->group[--j->group_n]->group_of = NULL; /* then the next start looks at the note */
 }
 
 /* ---- start ---- */
@@ -123,8 +131,7 @@ void obs_journal_group_leave(obs_journal *j) {
 /* False: there is no note that is whole. */
 static bool parse(const char *p, size_t size, note *out) {
   const char *start = p;
-  uint64_t *const numbers[] = {&out->segment, &out->begin, &out->end, &out->hash, &out->beside_end};
-  uint64_t name;
+  uint64_t *const numbers[] = {&out->segment, &out->begin, &out->end, &out->hash, &out->nfiles};
   size_t left = size;
   if (size < sizeof(magic) || memcmp(p, magic, sizeof(magic)) != 0) return false;
   p += sizeof(magic);
@@ -132,11 +139,18 @@ static bool parse(const char *p, size_t size, note *out) {
   for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
     if (!obs_index_take_u64(&p, &left, numbers[i])) return false;
   }
-  if (!obs_index_take_u64(&p, &left, &name) || name >= sizeof(out->beside) || left < name + 8) return false;
-  if (!obs_index_checksum_ok(start, (size_t)(p - start) + (size_t)name + 8)) return false;
-  memcpy(out->beside, p, name);
-  out->beside[name] = '\0';
-  return memchr(out->beside, '/', name) == NULL;
+  if (out->nfiles > OBS_JOURNAL_GROUP_FILES) return false;
+  for (uint64_t i = 0; i < out->nfiles; i++) {
+    note_file *f = &out->files[i];
+    uint64_t len;
+    if (!obs_index_take_u64(&p, &left, &f->end) || !obs_index_take_u64(&p, &left, &len)) return false;
+    if (len >= sizeof(f->name) || len > left || memchr(p, '/', len) != NULL) return false;
+    memcpy(f->name, p, len);
+    f->name[len] = '\0';
+    p += len;
+    left -= len;
+  }
+  return left >= 8 && obs_index_checksum_ok(start, (size_t)(p - start) + 8);
 }
 
 /* Whether the active segment's file has the group's bytes. */
@@ -166,16 +180,19 @@ static observer_err cut_back(obs_journal *j, int fd, const char *name, uint64_t 
   return OBSERVER_E_OK;
 }
 
-/* The file beside goes last: until it is cut, the note says the same again. */
+/* May be interrupted: the note says the same until it is wiped. */
 static observer_err take_back(obs_journal *j, const note *n) {
   observer_err err = cut_back(j, j->fd, j->name, n->begin);
-  if (err != OBSERVER_E_OK) return err;
   obs_journal_segment *active = obs_journal_active(j);
   if (active->size > n->begin) active->size = n->begin;
-  int fd = openat(j->dir_fd, n->beside, O_RDWR | O_CLOEXEC);
-  if (fd < 0) return errno == ENOENT ? OBSERVER_E_OK : obs_journal_fail(j, "open", n->beside);
-  err = cut_back(j, fd, n->beside, n->beside_end);
-  if (close(fd) != 0 && err == OBSERVER_E_OK) err = obs_journal_fail(j, "close", n->beside);
+  for (uint64_t i = 0; err == OBSERVER_E_OK && i < n->nfiles; i++) {
+    const note_file *f = &n->files[i];
+    int fd = openat(j->dir_fd, f->name, O_RDWR | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) continue;
+    if (fd < 0) return obs_journal_fail(j, "open", f->name);
+    err = cut_back(j, fd, f->name, f->end);
+    if (close(fd) != 0 && err == OBSERVER_E_OK) err = obs_journal_fail(j, "close", f->name);
+  }
   return err;
 }
 

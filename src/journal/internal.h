@@ -23,6 +23,8 @@
 #define OBS_JOURNAL_GROUP "group"
 #define OBS_JOURNAL_SESSIONS "coordinator_sessions.jsonl" /* beside the ops */
 
+enum { OBS_JOURNAL_GROUP_FILES = 4 };
+
 typedef struct {
   obs_index index;
   uint64_t size; /* of the file when it was opened; the active segment's is index.indexed after replay */
@@ -48,11 +50,12 @@ struct obs_journal {
   uint64_t pending_since_ms;
   bool rotation_failed; /* said once */
   obs_jsonl_log rejected;
-  /* Groups for two journals (group.c): the two know each other from the first such group on; the main one has the note.
-   */
-  obs_journal *other;
+  /* A group for several journals (group.c). Of the main one: the note's file, the journals beside that take part, and
+   * how many of them were neither kept nor taken back yet; all but the file are 0 between groups. */
   int group_fd; /* -1: no note was ever needed */
-  enum { OBS_JOURNAL_GROUP_NONE, OBS_JOURNAL_GROUP_OPEN, OBS_JOURNAL_GROUP_OVER } group_state; /* OVER: to be wiped */
+  obs_journal *group[OBS_JOURNAL_GROUP_FILES];
+  uint32_t group_n, group_open;
+  obs_journal *group_of; /* of one beside that takes part: the main one */
   char error[512];
   int (*datasync)(int fd);
   int (*truncate)(int fd, off_t length);
@@ -96,12 +99,12 @@ void obs_journal_set_mark(obs_journal *j);
 observer_err obs_journal_make_ready(obs_journal *j, size_t len);
 /* Settles what a crash left of a group: at open of the main journal, when its active segment is known. */
 observer_err obs_journal_group_settle(obs_journal *j);
-/* The group stands, or was taken back. Either journal. */
-void obs_journal_group_over(obs_journal *j);
-/* Nothing may be appended to either file while the note of a group that is over stands. */
-observer_err obs_journal_group_wipe(obs_journal *j);
-/* One of the two is closed. */
-void obs_journal_group_leave(obs_journal *j);
+/* A journal beside kept its rows of the group, or took them back. */
+void obs_journal_group_over(obs_journal *beside);
+/* Nothing may be appended to one of the files while the note of a group that is over stands. */
+observer_err obs_journal_group_wipe(obs_journal *any);
+/* One of them is closed. */
+void obs_journal_group_leave(obs_journal *any);
 /* bad-rows.jsonl during one replay. The file is read at the first bad row only, to know what it has. Starts as
  * {.journal = j, .file = OBS_JSONL_LOG_CLOSED}. */
 typedef struct {

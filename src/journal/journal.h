@@ -4,7 +4,7 @@
  *   ops-<first seq>.idx    sidecar of a rotated segment  checkpoint              aggregates up to a seq
  *   rejected.jsonl         what was refused, with bytes  bad-rows.jsonl          rows that did not replay, kept aside
  *   ops.idx                first seq of the active segment, once no rotated one is left to tell it
- *   group                  a group that goes to two journals, while it is written (group.c)
+ *   group                  a group that goes to several journals, while it is written (group.c)
  *   lock                   held (flock) by the one daemon that writes here
  *
  * A row's seq is its ordinal among the readable rows ever recorded, from 1; it is not stored in the row. Bad rows have

@@ -295,6 +295,50 @@ static void lock_is_exclusive(void **state) {
   assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* A process that dies after so many steps of a group for three files. */
+static void die_after(const fixture *f, int steps) {
+  static char text[3][64] = {"{\"n\":2,\"t\":2}\n", "{\"n\":2,\"t\":2,\"of\":\"a\"}\n",
+                             "{\"n\":2,\"t\":2,\"of\":\"b\"}\n"};
+  obs_journal *j[3];
+  struct iovec iov[3];
+  for (int i = 0; i < 3; i++) {
+    fixture seen = {0};
+    char error[256];
+    obs_journal_opts o = {.dir = f->dir, .name = (const char *const[]){NULL, "a.jsonl", "b.jsonl"}[i], .beside = i > 0};
+    if (obs_journal_open(&o, &j[i], error, sizeof(error)) != OBSERVER_E_OK) _exit(2);
+    if (obs_journal_replay(j[i], 1, good, &seen, &seen.replayed) != OBSERVER_E_OK) _exit(3);
+    iov[i] = (struct iovec){text[i], strlen(text[i])};
+  }
+  obs_journal_group group = {j[0], &iov[0], 1};
+  for (int step = 0; step < steps; step++) {
+    observer_err err = OBSERVER_E_OK;
+    int i = step < 4 ? 1 + step / 2 : 0;
+    if (step < 4 && step % 2 == 0) err = obs_journal_group_begin(&group, j[i]);
+    if ((step < 4 && step % 2 == 1) || step == 4) err = obs_journal_append(j[i], &iov[i], 1, 1, 2, 2);
+    if (step > 4) obs_journal_keep(j[step - 4]);
+    if (err != OBSERVER_E_OK) _exit(4);
+  }
+  _exit(0);
+}
+
+static void groups_of_three_files(void **state) {
+  static const char *const names[] = {"ops.jsonl", "a.jsonl", "b.jsonl"};
+  fixture *f = *state;
+  for (int steps = 0; steps <= 6; steps++) {
+    for (int i = 0; i < 3; i++) spill_text(path(f, names[i]), "{\"n\":1,\"t\":1}\n");
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) die_after(f, steps);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    obs_journal_opts o = options(f);
+    open_only(f, &o);
+    for (int i = 0; i < 3; i++) assert_int_equal(count_lines(path(f, names[i])), steps < 5 ? 1 : 2);
+    shut(f);
+  }
+}
+
 int main(void) {
   obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
   const struct CMUnitTest tests[] = {
@@ -307,6 +351,7 @@ int main(void) {
       JOURNAL_TEST(very_long_lines),
       JOURNAL_TEST(retention),
       JOURNAL_TEST(rejected_rows),
+      JOURNAL_TEST(groups_of_three_files),
       JOURNAL_TEST(refused_directories),
       JOURNAL_TEST(lock_is_exclusive),
   };

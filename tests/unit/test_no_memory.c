@@ -1,8 +1,12 @@
-/* Every allocation of journal and records fails once: the call answers OBSERVER_E_NOMEM or does its work, and what it
- * reported is what is there afterwards. */
+/* Every allocation of journal, records and state fails once: the call answers OBSERVER_E_NOMEM or does its work, and
+ * what it reported is what is there afterwards. */
 #include "alloc_fault.h"
 #include "journal_fixture.h"
 #include "jsonl/records.h"
+#include "state/dedupe.h"
+#include "state_ops.h"
+
+#include <cjson/cJSON.h>
 
 /* Open, recover, write, checkpoint, reject, rotate, read: rows that were reported as written. `*err` is the first
  * failure. */
@@ -112,11 +116,116 @@ static void records(void **state) {
   assert_true(seen > 0);
 }
 
+static const obs_state_opts small = {
+    .ring = 16, .ring_text_bytes = 4096, .endpoints = 40, .sources = 20, .sketch_bytes = 1 << 16};
+
+static test_batch *many_ops(void) {
+  static char names[40][16];
+  test_batch *tb = test_batch_new();
+  for (int i = 0; i < 120; i++) {
+    snprintf(names[i % 40], sizeof(names[0]), "/e%d", i % 40);
+    test_op op = {.source = i % 3 == 0 ? "scenario" : "mcp",
+                  .endpoint = names[i % 40],
+                  .staffer = "s",
+                  .ok = i % 2 == 0,
+                  .ms = i * 37};
+    test_batch_add(tb, &op, "{\"some\":\"text\"}");
+  }
+  return tb;
+}
+
+/* A view is valid JSON, or says that there was no memory. */
+static void check_view(obs_buf *out) {
+  if (!out->oom && out->len > 0) {
+    cJSON *json = cJSON_ParseWithLength(out->p, out->len);
+    assert_non_null(json);
+    cJSON_Delete(json);
+  }
+  obs_buf_fini(out);
+}
+
+/* Counts stay exact whatever is missing: an op without memory for its name or its page counts under (other). */
+static void state_counts(void **state) {
+  (void)state;
+  test_batch *tb = many_ops();
+  for (unsigned long n = 1, fired = 1; fired; n++) {
+    obs_state *s = NULL;
+    obs_state_counts counts = {0};
+    obs_buf stats = {0}, summary = {0}, saved = {0};
+    alloc_fault_arm(n);
+    observer_err err = obs_state_open(&small, &s), save = OBSERVER_E_OK;
+    if (err == OBSERVER_E_OK) {
+      obs_state_apply(s, &tb->b, 1, 1000000);
+      obs_state_get_counts(s, &counts);
+      obs_state_stats_json(s, false, &stats);
+      obs_state_summary_json(s, 1005000, &summary);
+      save = obs_state_save(s, &saved);
+    }
+    fired = alloc_fault_disarm();
+    assert_int_equal(err, err == OBSERVER_E_OK ? OBSERVER_E_OK : OBSERVER_E_NOMEM);
+    assert_int_equal(save, save == OBSERVER_E_OK ? OBSERVER_E_OK : OBSERVER_E_NOMEM);
+    if (err == OBSERVER_E_OK) {
+      assert_int_equal(counts.total, 120);
+      assert_int_equal(counts.failures, 60);
+      assert_int_equal(counts.ring, 16);
+      assert_int_equal(counts.last_seq, 120);
+    }
+    check_view(&stats);
+    check_view(&summary);
+    obs_buf_fini(&saved);
+    obs_state_close(s);
+  }
+  test_batch_free(tb);
+}
+
+/* A load that fails leaves the state as it was: empty. */
+static void state_load(void **state) {
+  (void)state;
+  test_batch *tb = many_ops();
+  obs_state *from = test_open(small);
+  obs_buf saved = {0};
+  obs_state_apply(from, &tb->b, 1, 1000000);
+  assert_int_equal(obs_state_save(from, &saved), OBSERVER_E_OK);
+  for (unsigned long n = 1, fired = 1; fired; n++) {
+    obs_state *s = test_open(small);
+    obs_state_counts counts;
+    alloc_fault_arm(n);
+    observer_err err = obs_state_load(s, saved.p, saved.len, 1000000);
+    fired = alloc_fault_disarm();
+    obs_state_get_counts(s, &counts);
+    if (err != OBSERVER_E_OK) assert_int_equal(err, OBSERVER_E_NOMEM);
+    assert_int_equal(counts.total, err == OBSERVER_E_OK ? 120 : 0);
+    assert_int_equal(counts.failures, err == OBSERVER_E_OK ? 60 : 0);
+    obs_state_close(s);
+  }
+  obs_state_close(from);
+  obs_buf_fini(&saved);
+  test_batch_free(tb);
+}
+
+static void dedupe(void **state) {
+  (void)state;
+  for (unsigned long n = 1, fired = 1; fired; n++) {
+    obs_dedupe *d = NULL;
+    bool fresh = true, again = false;
+    alloc_fault_arm(n);
+    observer_err err = obs_dedupe_open(10, 10, &d);
+    if (err == OBSERVER_E_OK) {
+      fresh = obs_dedupe_add(d, OBS_STR("a"));
+      again = obs_dedupe_add(d, OBS_STR("a"));
+    }
+    fired = alloc_fault_disarm();
+    if (err != OBSERVER_E_OK) assert_int_equal(err, OBSERVER_E_NOMEM);
+    assert_true(fresh && !again);
+    obs_dedupe_close(d);
+  }
+}
+
 int main(void) {
   obs_log_setup(OBS_LOG_ERROR + 1, OBS_LOG_TEXT);
   const struct CMUnitTest tests[] = {
-      JOURNAL_TEST(journal),
-      JOURNAL_TEST(records),
+      JOURNAL_TEST(journal),    JOURNAL_TEST(records), JOURNAL_TEST(state_counts),
+      JOURNAL_TEST(state_load), JOURNAL_TEST(dedupe),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
