@@ -14,9 +14,9 @@ static const char what_to_do[] = "is observerd running there? `observerctl docto
 static bool report(const obs_args *args, bool ok, const obs_http_answer *answer) {
   if (ok) return true;
   if (answer->status == 0)
-    obs_command_error(args, "%s (%s)", answer->error, what_to_do);
+    obs_args_error(args, "%s (%s)", answer->error, what_to_do);
   else
-    obs_command_error(args, "%s", answer->error);
+    obs_args_error(args, "%s", answer->error);
   return false;
 }
 
@@ -33,7 +33,7 @@ cJSON *obs_ask_json(const obs_args *args, const char *path) {
   obs_http_answer answer;
   cJSON *json = NULL;
   if (obs_ask(args, path, &answer) && (json = cJSON_ParseWithLength(answer.body.p, answer.body.len)) == NULL)
-    obs_command_error(args, "%s%s: the answer is not JSON: no observerd?", obs_args_text(args, "url"), path);
+    obs_args_error(args, "%s%s: the answer is not JSON: no observerd?", obs_args_text(args, "url"), path);
   obs_http_answer_fini(&answer);
   return json;
 }
@@ -53,7 +53,7 @@ static int show_answer(const obs_args *args, const char *path, obs_ask_answer sh
   cJSON *answer = obs_ask_json(args, path);
   if (answer == NULL) return OBS_COMMAND_FAILED;
   bool ok = show(args, answer);
-  if (!ok) obs_command_error(args, "out of memory");
+  if (!ok) obs_args_error(args, "out of memory");
   cJSON_Delete(answer);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
@@ -61,7 +61,7 @@ static int show_answer(const obs_args *args, const char *path, obs_ask_answer sh
 int obs_ask_show(const obs_args *args, obs_buf *path, obs_ask_answer show) {
   obs_buf_putc(path, '\0');
   if (path->oom) {
-    obs_command_error(args, "out of memory");
+    obs_args_error(args, "out of memory");
     return OBS_COMMAND_FAILED;
   }
   return obs_args_given(args, "json") ? obs_ask_print(args, path->p) : show_answer(args, path->p, show);
@@ -109,7 +109,7 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
     char name[NAME_MAX_LEN];
     if (text == NULL) continue;
     if (*text == '\0') {
-      obs_command_error(args, "--%s: must not be empty", flags[i]);
+      obs_args_error(args, "--%s: must not be empty", flags[i]);
       return false;
     }
     snprintf(name, sizeof(name), "%s", flags[i]);
@@ -148,9 +148,9 @@ static bool ask_page(const obs_args *args, const obs_buf *path, pages *p) {
   if (p->cursor[0] != '\0') obs_http_param(&url, "cursor", p->cursor);
   obs_buf_putc(&url, '\0');
   bool ok = !url.oom && obs_ask(args, url.p, &answer);
-  if (url.oom) obs_command_error(args, "out of memory");
+  if (url.oom) obs_args_error(args, "out of memory");
   if (ok && !obs_page_read(&answer.body, on_row, p, p->cursor)) {
-    obs_command_error(args, "%s%s: the answer is no page of rows: no observerd?", obs_args_text(args, "url"), url.p);
+    obs_args_error(args, "%s%s: the answer is no page of rows: no observerd?", obs_args_text(args, "url"), url.p);
     ok = false;
   }
   obs_http_answer_fini(&answer);

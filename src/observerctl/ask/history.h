@@ -2,7 +2,7 @@
 #ifndef OBS_OBSERVERCTL_HISTORY_H
 #define OBS_OBSERVERCTL_HISTORY_H
 
-#include "observerctl/cli/match.h"
+#include "observerctl/ask/match.h"
 
 typedef struct {
   uint64_t seq;

@@ -1,9 +1,9 @@
 /* --help, from the tables. */
-#include "observerctl/cli/command.h"
+#include "observerctl/cli/help.h"
 
 #include <string.h>
 
-enum { TEXT_WIDTH = 92, LEFT_WIDTH = 30 };
+enum { TEXT_WIDTH = 92 };
 
 /* Words of one paragraph, wrapped. */
 static const char *put_paragraph(const char *p, FILE *out) {
@@ -23,22 +23,7 @@ static const char *put_paragraph(const char *p, FILE *out) {
   return p + strspn(p, "\n");
 }
 
-static void put_flag(const obs_flag *f, FILE *out) {
-  char left[80];
-  const char *before = f->meta != NULL ? " " : "", *meta = f->meta != NULL ? f->meta : "";
-  if (f->meta == NULL && f->choices != NULL) meta = "[=BOOL]";
-  if (f->letter != 0)
-    snprintf(left, sizeof(left), "-%c, --%s%s%s", f->letter, f->name, before, meta);
-  else
-    snprintf(left, sizeof(left), "    --%s%s%s", f->name, before, meta);
-  fprintf(out, "  %-*s %s", LEFT_WIDTH, left, f->help);
-  if (f->choices != NULL && f->meta != NULL) fprintf(out, ": %s", f->choices);
-  if (f->initial != NULL) fprintf(out, " [%s]", f->initial);
-  if (f->env != NULL) fprintf(out, " (%s)", f->env);
-  fputc('\n', out);
-}
-
-void obs_help_command(const obs_command *c, FILE *out) {
+void obs_help_print(const obs_command *c, FILE *out) {
   fprintf(out, "usage: observerctl %s%s%s%s\n\n", c->name, c->nflags > 0 ? " [OPTION]..." : "",
           c->arguments != NULL ? " " : "", c->arguments != NULL ? c->arguments : "");
   for (const char *p = c->description != NULL ? c->description : c->summary; *p != '\0';) {
@@ -46,7 +31,7 @@ void obs_help_command(const obs_command *c, FILE *out) {
     if (*p != '\0') fputc('\n', out);
   }
   if (c->nflags > 0) fputc('\n', out);
-  for (size_t i = 0; i < c->nflags; i++) put_flag(&c->flags[i], out);
+  obs_options_help((obs_option_table){c->flags, c->nflags, NULL}, out);
   if (c->examples != NULL) fputs("\nExamples:\n", out);
   for (const char *p = c->examples; p != NULL && *p != '\0'; p += strspn(p, "\n")) {
     size_t len = strcspn(p, "\n");

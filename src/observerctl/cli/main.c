@@ -1,4 +1,5 @@
 #include "observerctl/cli/commands.h"
+#include "observerctl/cli/help.h"
 #include "observerctl/cli/text.h"
 
 #include <errno.h>
@@ -45,7 +46,7 @@ static int finish(const char *name, int status) {
 
 static int run(const obs_command *c, int argc, char **argv) {
   if (wants_help(c, argc, argv)) {
-    obs_help_command(c, stdout);
+    obs_help_print(c, stdout);
     return finish(c->name, OBS_COMMAND_OK);
   }
   obs_args args;

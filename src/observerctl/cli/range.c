@@ -6,7 +6,7 @@
 bool obs_range_end(const obs_args *args, const char *flag, int64_t *out) {
   const char *text = obs_args_text(args, flag);
   if (text == NULL || obs_when_parse(text, obs_clock_wall_ms(), out)) return true;
-  obs_command_error(args, "--%s: \"%s\" is neither an ISO 8601 time nor an age such as 15m", flag, text);
+  obs_args_error(args, "--%s: \"%s\" is neither an ISO 8601 time nor an age such as 15m", flag, text);
   return false;
 }
 

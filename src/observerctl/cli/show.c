@@ -106,7 +106,7 @@ void obs_show_paragraph(const char *title, const char *text) {
 
 bool obs_show_is_id(const obs_args *args, const char *text, const char *what) {
   if (strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16) return true;
-  obs_command_error(args, "\"%s\" is no id of %s: 16 hex digits", text, what);
+  obs_args_error(args, "\"%s\" is no id of %s: 16 hex digits", text, what);
   return false;
 }
 

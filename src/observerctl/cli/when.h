@@ -6,11 +6,11 @@
 #include <stdint.h>
 
 #define OBS_FLAG_SINCE                                                                                                 \
-  { "since", 's', "TIME", NULL, NULL, NULL, "not before: ISO 8601 (UTC without a zone), or an age: 90s 15m 2h 3d 1w" }
+  { "since", 's', "TIME", .help = "not before: ISO 8601 (UTC without a zone), or an age: 90s 15m 2h 3d 1w" }
 #define OBS_FLAG_UNTIL                                                                                                 \
-  { "until", 0, "TIME", NULL, NULL, NULL, "not after, in the same forms" }
+  { "until", 0, "TIME", .help = "not after, in the same forms" }
 #define OBS_FLAG_UTC                                                                                                   \
-  { "utc", 0, NULL, NULL, NULL, NULL, "times in UTC instead of local time" }
+  { "utc", .help = "times in UTC instead of local time" }
 
 enum { OBS_WHEN_LEN = 32 };
 

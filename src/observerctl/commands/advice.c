@@ -49,17 +49,17 @@ static int run(const obs_args *args) {
   int status = OBS_COMMAND_USAGE;
   obs_buf_puts(&path, "/v1/observer/advice");
   if (!obs_args_given(args, "endpoint") && !obs_args_given(args, "task-class"))
-    obs_command_error(args, "about what? --endpoint, --task-class or both");
+    obs_args_error(args, "about what? --endpoint, --task-class or both");
   else if (obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), &path))
     status = obs_ask_show(args, &path, show);
   obs_buf_fini(&path);
   return status;
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"endpoint", 'e', "NAME", NULL, NULL, NULL, "what is to be called"},
-    {"task-class", 't', "CLASS", NULL, NULL, NULL, "the class of task at hand"},
+    {"endpoint", 'e', "NAME", .help = "what is to be called"},
+    {"task-class", 't', "CLASS", .help = "the class of task at hand"},
     OBS_FLAG_JSON,
 };
 

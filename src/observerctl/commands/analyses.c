@@ -108,15 +108,13 @@ static bool show_one(const obs_args *args, const cJSON *a) {
 static bool is_number(const obs_args *args, const char *text) {
   size_t n = strlen(text);
   if (n > 0 && n <= 18 && strspn(text, "0123456789") == n && *text != '0') return true;
-  obs_command_error(args, "\"%s\" is no number of an analysis", text);
+  obs_args_error(args, "\"%s\" is no number of an analysis", text);
   return false;
 }
 
 static bool add_filters(const obs_args *args, obs_buf *path) {
   static const char *const filters[] = {"scope", "cluster", "endpoint", "task-class", "backend", "grounded", "limit"};
-  uint64_t limit = 0;
-  return obs_args_number(args, "limit", 1, 1000, &limit) &&
-         obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), path) && obs_ask_since(args, path);
+  return obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), path) && obs_ask_since(args, path);
 }
 
 static int run(const obs_args *args) {
@@ -124,16 +122,17 @@ static int run(const obs_args *args) {
   return obs_ask_list(args, &listing);
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"scope", 0, "SCOPE", NULL, NULL, "cluster fleet", "only of single clusters, or of all failures together"},
-    {"cluster", 'c', "ID", NULL, NULL, NULL, "only of this failure cluster"},
-    {"endpoint", 'e', "NAME", NULL, NULL, NULL, "only of this endpoint"},
-    {"task-class", 0, "CLASS", NULL, NULL, NULL, "only of this class of task"},
-    {"backend", 0, "NAME", NULL, NULL, "builtin lakehouse openai", "only by this analyser"},
-    {"grounded", 0, "BOOL", NULL, NULL, "true false", "whose claims recorded ops bear out, or not"},
-    {"since", 's', "TIME", NULL, NULL, NULL, "not before: ISO 8601, or an age: 90s 15m 2h 3d 1w"},
-    {"limit", 'n', "N", "100", NULL, NULL, "at most so many, up to 1000"},
+    {"scope", 0, "SCOPE", .choices = "cluster fleet", .help = "only of single clusters, or of all failures together"},
+    {"cluster", 'c', "ID", .help = "only of this failure cluster"},
+    {"endpoint", 'e', "NAME", .help = "only of this endpoint"},
+    {"task-class", 0, "CLASS", .help = "only of this class of task"},
+    {"backend", 0, "NAME", .choices = "builtin lakehouse openai", .help = "only by this analyser"},
+    {"grounded", 0, "BOOL", .choices = "true false", .help = "whose claims recorded ops bear out, or not"},
+    {"since", 's', "TIME", .help = "not before: ISO 8601, or an age: 90s 15m 2h 3d 1w"},
+    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
+     .help = "at most so many, up to 1000"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };

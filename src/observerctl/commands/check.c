@@ -140,7 +140,7 @@ static bool report_json(checker *c) {
 static void unreadable(checker *c, const char *path, const char *why) {
   obs_term_progress_end(&c->progress);
   c->unreadable = true;
-  obs_command_error(c->args, "%s: %s", path, why);
+  obs_args_error(c->args, "%s: %s", path, why);
 }
 
 static void check_open(checker *c, int fd, const char *path) {
@@ -188,7 +188,7 @@ static int report(checker *c) {
   if (!c->json) {
     report_text(c);
   } else if (!report_json(c)) {
-    obs_command_error(c->args, "out of memory");
+    obs_args_error(c->args, "out of memory");
     return OBS_COMMAND_FAILED;
   }
   return c->unreadable ? OBS_COMMAND_FAILED : is_sound(&c->sum) ? OBS_COMMAND_OK : UNSOUND;
@@ -198,11 +198,10 @@ static int run(const obs_args *args) {
   checker c = {.args = args, .json = obs_args_given(args, "json")};
   struct stat st;
   if (args->nrest == 0) {
-    obs_command_error(args, "which journal? Give files or a data directory");
+    obs_args_error(args, "which journal? Give files or a data directory");
     return OBS_COMMAND_USAGE;
   }
-  if (!obs_args_number(args, "limit", 0, UINT32_MAX, &c.limit)) return OBS_COMMAND_USAGE;
-  if (obs_args_given(args, "all")) c.limit = UINT64_MAX;
+  c.limit = obs_args_given(args, "all") ? UINT64_MAX : obs_args_u64(args, "limit");
   int status = OBS_COMMAND_FAILED;
   if (obs_verify_init(&c.verify)) {
     c.verify.fault = on_fault;
@@ -224,10 +223,11 @@ static int run(const obs_args *args) {
   return status;
 }
 
-static const obs_flag flags[] = {
-    {"limit", 'n', "N", "20", NULL, NULL, "bad rows listed"},
-    {"all", 'a', NULL, NULL, NULL, NULL, "list every bad row"},
-    {"journal-name", 0, "NAME", "ops.jsonl", NULL, NULL, "of the active segment, in directories"},
+static const obs_option flags[] = {
+    {"limit", 'n', "N", .initial = "20", .type = OBS_OPTION_NUMBER, .min = 0, .max = UINT32_MAX,
+     .help = "bad rows listed"},
+    {"all", 'a', .help = "list every bad row"},
+    {"journal-name", 0, "NAME", .initial = "ops.jsonl", .help = "of the active segment, in directories"},
     OBS_FLAG_JSON,
 };
 

@@ -69,7 +69,7 @@ static int run(const obs_args *args) {
   bool standard = name[0] == '-' && name[1] == '\0';
   FILE *in = standard ? stdin : fopen(name, "r");
   if (in == NULL) {
-    obs_command_error(args, "%s: %s", name, strerror(errno));
+    obs_args_error(args, "%s: %s", name, strerror(errno));
     return OBS_COMMAND_FAILED;
   }
   messages m = {0};
@@ -79,7 +79,7 @@ static int run(const obs_args *args) {
   if (ok)
     print_all(&m);
   else
-    obs_command_error(args, "%s: %s", name, strerror(errno));
+    obs_args_error(args, "%s: %s", name, strerror(errno));
   free(m.lines);
   obs_miner_close(m.miner);
   if (!standard) fclose(in);

@@ -109,9 +109,7 @@ static bool show_one(const obs_args *args, const cJSON *cluster) {
 static bool add_filters(const obs_args *args, obs_buf *path) {
   static const char *const filters[] = {"state",      "sort",     "endpoint",   "source", "staffer-id",
                                         "task-class", "sig-hash", "event-kind", "q",      "limit"};
-  uint64_t limit = 0;
-  return obs_args_number(args, "limit", 1, 1000, &limit) &&
-         obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), path) && obs_ask_since(args, path);
+  return obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), path) && obs_ask_since(args, path);
 }
 
 static bool is_cluster(const obs_args *args, const char *text) {
@@ -123,19 +121,21 @@ static int run(const obs_args *args) {
   return obs_ask_list(args, &listing);
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"state", 0, "STATE", NULL, NULL, "new ongoing regressed resolved", "only clusters in this state"},
-    {"sort", 0, "ORDER", "last_seen", NULL, "last_seen first_seen count rate", "what comes first"},
-    {"endpoint", 'e', "NAME", NULL, NULL, NULL, "only clusters with failures of this endpoint"},
-    {"source", 0, "NAME", NULL, NULL, NULL, "only clusters with failures of this source"},
-    {"staffer-id", 0, "ID", NULL, NULL, NULL, "only clusters with failures of this agent, person or model"},
-    {"task-class", 0, "CLASS", NULL, NULL, NULL, "only clusters with failures of this class of task"},
-    {"sig-hash", 0, "HASH", NULL, NULL, NULL, "only the cluster of this situation"},
-    {"event-kind", 0, "KIND", NULL, NULL, NULL, "only clusters of this kind of event"},
-    {"q", 'q', "TEXT", NULL, NULL, NULL, "only clusters whose template has this text"},
-    {"since", 's', "TIME", NULL, NULL, NULL, "only clusters that failed since: ISO 8601, or an age: 90s 15m 2h 3d 1w"},
-    {"limit", 'n', "N", "100", NULL, NULL, "at most so many, up to 1000"},
+    {"state", 0, "STATE", .choices = "new ongoing regressed resolved", .help = "only clusters in this state"},
+    {"sort", 0, "ORDER", .initial = "last_seen", .choices = "last_seen first_seen count rate",
+     .help = "what comes first"},
+    {"endpoint", 'e', "NAME", .help = "only clusters with failures of this endpoint"},
+    {"source", 0, "NAME", .help = "only clusters with failures of this source"},
+    {"staffer-id", 0, "ID", .help = "only clusters with failures of this agent, person or model"},
+    {"task-class", 0, "CLASS", .help = "only clusters with failures of this class of task"},
+    {"sig-hash", 0, "HASH", .help = "only the cluster of this situation"},
+    {"event-kind", 0, "KIND", .help = "only clusters of this kind of event"},
+    {"q", 'q', "TEXT", .help = "only clusters whose template has this text"},
+    {"since", 's', "TIME", .help = "only clusters that failed since: ISO 8601, or an age: 90s 15m 2h 3d 1w"},
+    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
+     .help = "at most so many, up to 1000"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };

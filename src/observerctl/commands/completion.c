@@ -18,7 +18,7 @@ static void put_words(const char *words) {
 
 /* Values of a flag that takes one: its choices, files, directories, or nothing to offer. One that can do without takes
  * its value behind = only. */
-static void put_value_case(const obs_flag *f) {
+static void put_value_case(const obs_option *f) {
   bool offers = f->choices != NULL || names_files(f->meta) || strcmp(f->meta, "DIR") == 0;
   printf("        --%s", f->name);
   if (f->letter != 0) printf("|-%c", f->letter);
@@ -124,7 +124,7 @@ static const char tail[] =
 
 static int run(const obs_args *args) {
   if (args->nrest != 1 || strcmp(args->rest[0], "bash") != 0) {
-    obs_command_error(args, "which shell? Only bash is known: observerctl completion bash");
+    obs_args_error(args, "which shell? Only bash is known: observerctl completion bash");
     return OBS_COMMAND_USAGE;
   }
   fputs(head, stdout);

@@ -90,20 +90,20 @@ static int run(const obs_args *args) {
   obs_interrupt interrupt;
   obs_sender sender = {0};
   if (!obs_interrupt_open(&interrupt)) {
-    obs_command_error(args, "signals: %s", strerror(errno));
+    obs_args_error(args, "signals: %s", strerror(errno));
     return OBS_COMMAND_FAILED;
   }
   bool ok = obs_sender_open(&sender, OBS_SENDER_PUSH, url, TIMEOUT_MS, interrupt.fd) &&
             produce(&sender, (unsigned)rate, &interrupt);
-  if (!ok) obs_command_error(args, "%s", sender.error);
+  if (!ok) obs_args_error(args, "%s", sender.error);
   obs_sender_close(&sender);
   obs_interrupt_close(&interrupt);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
-static const obs_flag flags[] = {
-    {"push", 0, "URL", "tcp://127.0.0.1:3801", NULL, NULL, "the daemon's PULL socket"},
-    {"rate", 'r', "N", "50", NULL, NULL, "ops a second, 1 to 5120"},
+static const obs_option flags[] = {
+    {"push", 0, "URL", .initial = "tcp://127.0.0.1:3801", .help = "the daemon's PULL socket"},
+    {"rate", 'r', "N", .initial = "50", .help = "ops a second, 1 to 5120"},
 };
 
 OBS_COMMAND(demo) = {

@@ -49,20 +49,19 @@ static bool show_list(const obs_args *args, const cJSON *answer) {
 static int run(const obs_args *args) {
   static const char *const filters[] = {"cluster", "limit"};
   obs_buf path = {0};
-  uint64_t limit = 0;
   int status = OBS_COMMAND_USAGE;
   obs_buf_puts(&path, "/v1/observer/escalations");
-  if (obs_args_number(args, "limit", 1, 1000, &limit) &&
-      obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), &path))
+  if (obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), &path))
     status = obs_ask_show(args, &path, show_list);
   obs_buf_fini(&path);
   return status;
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"cluster", 'c', "ID", NULL, NULL, NULL, "only of this failure cluster"},
-    {"limit", 'n', "N", "100", NULL, NULL, "at most so many, up to 1000"},
+    {"cluster", 'c', "ID", .help = "only of this failure cluster"},
+    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
+     .help = "at most so many, up to 1000"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };

@@ -11,35 +11,13 @@ static const char about[] =
     "command "
     "has --help. Colours and progress lines appear on a terminal only.";
 
-/* The three parts (NULL: left out) and a full stop, on a line. */
-static void put_sentence(FILE *out, const char *a, const char *b, const char *c) {
-  char text[512];
-  size_t n = (size_t)snprintf(text, sizeof(text) - 1, "%s%s%s", a, b != NULL ? b : "", c != NULL ? c : "");
-  if (n < sizeof(text) - 1 && n > 0 && text[n - 1] != '.') memcpy(text + n, ".", 2);
-  obs_roff_text(out, text);
-}
-
-static void put_flag(FILE *out, const obs_flag *f) {
-  char tag[64];
-  const char *choices = f->meta != NULL ? f->choices : NULL;
-  const char *optional = f->meta == NULL && f->choices != NULL ? "[=BOOL]" : "";
-  if (f->letter != 0)
-    snprintf(tag, sizeof(tag), "-%c, --%s%s", f->letter, f->name, optional);
-  else
-    snprintf(tag, sizeof(tag), "--%s%s", f->name, optional);
-  obs_roff_tag(out, tag, f->meta);
-  put_sentence(out, f->help, choices != NULL ? ": " : NULL, choices);
-  if (f->initial != NULL) put_sentence(out, "Default ", "", f->initial);
-  if (f->env != NULL) put_sentence(out, "Environment ", "", f->env);
-}
-
 static void put_command(FILE *out, const obs_command *c) {
   char usage[160];
   snprintf(usage, sizeof(usage), "observerctl %s%s%s%s", c->name, c->nflags > 0 ? " [OPTION]..." : "",
            c->arguments != NULL ? " " : "", c->arguments != NULL ? c->arguments : "");
   obs_roff_subsection(out, usage);
   obs_roff_text(out, c->description != NULL ? c->description : c->summary);
-  for (size_t i = 0; i < c->nflags; i++) put_flag(out, &c->flags[i]);
+  obs_options_man((obs_option_table){c->flags, c->nflags, NULL}, out);
 }
 
 static bool seen_before(size_t command, const char *env) {
@@ -56,7 +34,7 @@ static void put_environment(FILE *out) {
   obs_roff_section(out, "ENVIRONMENT");
   for (size_t i = 0; i < obs_ncommands; i++) {
     for (size_t k = 0; k < obs_commands[i]->nflags; k++) {
-      const obs_flag *f = &obs_commands[i]->flags[k];
+      const obs_option *f = &obs_commands[i]->flags[k];
       if (f->env == NULL || seen_before(i, f->env)) continue;
       obs_roff_tag(out, f->env, NULL);
       obs_roff_text(out, f->help);

@@ -1,8 +1,8 @@
 /* ops: recorded ops, newest first, page after page. */
 #include "observerctl/ask/ask.h"
+#include "observerctl/ask/match.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/line.h"
-#include "observerctl/cli/match.h"
 #include "observerctl/cli/when.h"
 
 #include <unistd.h>
@@ -40,7 +40,7 @@ static int list(const obs_args *args, const obs_buf *path, uint64_t limit) {
                .json = obs_args_given(args, "json")};
   int status = obs_ask_rows(args, path, limit, print_row, &p, &more);
   if (p.line.oom) {
-    obs_command_error(args, "out of memory");
+    obs_args_error(args, "out of memory");
     status = OBS_COMMAND_FAILED;
   }
   if (more && !p.json && isatty(STDOUT_FILENO)) fprintf(stderr, "... there are more: --limit N or --all\n");
@@ -52,29 +52,28 @@ static int run(const obs_args *args) {
   static const char *const cluster = "cluster";
   obs_match match;
   obs_buf path = {0};
-  uint64_t limit = 0;
   int status = OBS_COMMAND_USAGE;
   obs_buf_puts(&path, "/v1/observer/ops");
-  if (obs_match_parse(&match, args) && obs_args_number(args, "limit", 1, INT64_MAX, &limit) &&
-      obs_ask_range(args, &path) && obs_ask_filters(args, &cluster, 1, &path)) {
+  if (obs_match_parse(&match, args) && obs_ask_range(args, &path) && obs_ask_filters(args, &cluster, 1, &path)) {
     obs_match_path(&match, &path);
-    status = list(args, &path, obs_args_given(args, "all") ? 0 : limit);
+    status = list(args, &path, obs_args_given(args, "all") ? 0 : obs_args_u64(args, "limit"));
   }
   obs_buf_fini(&path);
   return status;
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
     OBS_FLAGS_MATCH,
-    {"cluster", 0, "ID", NULL, NULL, NULL, "only failures of this cluster (observerctl clusters)"},
+    {"cluster", 0, "ID", .help = "only failures of this cluster (observerctl clusters)"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
-    {"limit", 'n', "N", "100", NULL, NULL, "at most so many"},
-    {"all", 'a', NULL, NULL, NULL, NULL, "all that match, whatever --limit says"},
-    {"wide", 0, NULL, NULL, NULL, NULL, "whole lines, however narrow the terminal"},
+    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
+     .help = "at most so many"},
+    {"all", 'a', .help = "all that match, whatever --limit says"},
+    {"wide", .help = "whole lines, however narrow the terminal"},
     OBS_FLAG_UTC,
-    {"json", 'j', NULL, NULL, NULL, NULL, "the rows as recorded, one a line (NDJSON)"},
+    {"json", 'j', .help = "the rows as recorded, one a line (NDJSON)"},
 };
 
 OBS_COMMAND(ops) = {

@@ -145,10 +145,7 @@ static bool show_one(const obs_args *args, const cJSON *entry) {
 
 static bool add_filters(const obs_args *args, obs_buf *path) {
   static const char *const filters[] = {"endpoint", "task-class", "kind", "limit"};
-  uint64_t limit = 0;
-  if (!obs_args_number(args, "limit", 1, 1000, &limit) ||
-      !obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), path))
-    return false;
+  if (!obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), path)) return false;
   if (obs_args_given(args, "retired")) obs_http_param(path, "retired", "true");
   return true;
 }
@@ -162,13 +159,14 @@ static int run(const obs_args *args) {
   return obs_ask_list(args, &listing);
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"endpoint", 'e', "NAME", NULL, NULL, NULL, "only entries of this endpoint"},
-    {"task-class", 0, "CLASS", NULL, NULL, NULL, "only entries of this class of task"},
-    {"kind", 'k', "KIND", NULL, NULL, "do dont", "only what works, or what does not"},
-    {"retired", 0, NULL, NULL, NULL, NULL, "retired entries, too"},
-    {"limit", 'n', "N", "100", NULL, NULL, "at most so many, up to 1000"},
+    {"endpoint", 'e', "NAME", .help = "only entries of this endpoint"},
+    {"task-class", 0, "CLASS", .help = "only entries of this class of task"},
+    {"kind", 'k', "KIND", .choices = "do dont", .help = "only what works, or what does not"},
+    {"retired", .help = "retired entries, too"},
+    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
+     .help = "at most so many, up to 1000"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };

@@ -134,11 +134,11 @@ static bool parse(obs_post *p, const obs_args *a, obs_buf *op) {
   const char *data = obs_args_text(a, "data");
   p->publisher.topic = obs_args_text(a, "topic");
   if (data != NULL && *data == '\0') {
-    obs_command_error(a, "--data: must not be empty");
+    obs_args_error(a, "--data: must not be empty");
     return false;
   }
   if ((op->len > 0) + obs_args_given(a, "data") + (a->nrest > 0) <= 1) return true;
-  obs_command_error(a, "an op by flags, --data, or files: one of them");
+  obs_args_error(a, "an op by flags, --data, or files: one of them");
   return false;
 }
 
@@ -154,12 +154,12 @@ static int run(const obs_args *args) {
   return status;
 }
 
-static const obs_flag flags[] = {
-    {"push", 0, "URL", "tcp://127.0.0.1:3801", NULL, NULL, "send to the daemon's PULL socket"},
-    {"pub", 0, "URL", NULL, NULL, NULL, "publish to the daemon's SUB socket, which drops what it cannot keep up with"},
-    {"req", 0, "URL", NULL, NULL, NULL, "ask the daemon's REP socket, which answers when the ops are durable"},
-    {"topic", 0, "TOPIC", NULL, NULL, NULL, "topic of the messages"},
-    {"data", 'd', "JSON", NULL, NULL, NULL, "one or more ops"},
+static const obs_option flags[] = {
+    {"push", 0, "URL", .initial = "tcp://127.0.0.1:3801", .help = "send to the daemon's PULL socket"},
+    {"pub", 0, "URL", .help = "publish to the daemon's SUB socket, which drops what it cannot keep up with"},
+    {"req", 0, "URL", .help = "ask the daemon's REP socket, which answers when the ops are durable"},
+    {"topic", 0, "TOPIC", .help = "topic of the messages"},
+    {"data", 'd', "JSON", .help = "one or more ops"},
     OBS_FLAGS_POST,
     OBSERVER_OP_FIELDS(OBS_OPFLAG)};
 

@@ -33,16 +33,16 @@ static void bad_row(void *arg, const char *file, uint64_t line, const char *reas
   work *w = arg;
   w->failed = true;
   if (line > 0)
-    obs_command_error(w->args, "%s:%" PRIu64 ": %s", file, line, reason);
+    obs_args_error(w->args, "%s:%" PRIu64 ": %s", file, line, reason);
   else
-    obs_command_error(w->args, "%s: %s", file, reason);
+    obs_args_error(w->args, "%s: %s", file, reason);
 }
 
 static bool walk(work *w, bool (*row)(void *arg, const obs_reject_row *row)) {
   const char *dir = obs_args_text(w->args, "data-dir");
   obs_reject_visitor visitor = {w, row, bad_row};
   if (obs_reject_rows(dir, &w->filter, &visitor)) return true;
-  obs_command_error(w->args, "%s: %s", dir, strerror(errno));
+  obs_args_error(w->args, "%s: %s", dir, strerror(errno));
   w->failed = true;
   return false;
 }
@@ -104,7 +104,7 @@ static bool write_file(work *w, const obs_reject_row *row, const char *path) {
     ok = false;
   }
   if (f == NULL && fd >= 0) (void)close(fd);
-  if (!ok) obs_command_error(w->args, "%s: %s", path, strerror(saved));
+  if (!ok) obs_args_error(w->args, "%s: %s", path, strerror(saved));
   return ok;
 }
 
@@ -112,8 +112,8 @@ static bool export_row(void *arg, const obs_reject_row *row) {
   work *w = arg;
   w->accepted++;
   if (row->truncated)
-    obs_command_error(w->args, "row %" PRIu64 ": only %" PRIu32 " of its %" PRIu64 " bytes were kept", row->number,
-                      row->bytes.len, row->size);
+    obs_args_error(w->args, "row %" PRIu64 ": only %" PRIu32 " of its %" PRIu64 " bytes were kept", row->number,
+                   row->bytes.len, row->size);
   if (w->out == NULL) return fwrite(row->bytes.p, 1, row->bytes.len, stdout) == row->bytes.len;
   obs_buf_printf(&w->line, "%s/%06" PRIu64 ".%s", w->out, row->number, extension(row->bytes));
   obs_buf_putc(&w->line, '\0');
@@ -126,15 +126,15 @@ static bool export_row(void *arg, const obs_reject_row *row) {
 
 static int export(work *w) {
   if (w->out == NULL && w->filter.number == 0) {
-    obs_command_error(w->args, "export: --out DIR for files, or --number N for one row on standard output");
+    obs_args_error(w->args, "export: --out DIR for files, or --number N for one row on standard output");
     return OBS_COMMAND_USAGE;
   }
   if (w->out != NULL && mkdir(w->out, 0777) != 0 && errno != EEXIST) {
-    obs_command_error(w->args, "%s: %s", w->out, strerror(errno));
+    obs_args_error(w->args, "%s: %s", w->out, strerror(errno));
     return OBS_COMMAND_FAILED;
   }
   if (walk(w, export_row) && w->filter.number > 0 && w->accepted == 0) {
-    obs_command_error(w->args, "row %" PRIu64 ": there is none", w->filter.number);
+    obs_args_error(w->args, "row %" PRIu64 ": there is none", w->filter.number);
     w->failed = true;
   }
   return w->failed ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
@@ -189,7 +189,7 @@ static bool replay_row(void *arg, const obs_reject_row *row) {
   bool ok = obs_ack_ask(&w->sender, row->bytes.p, row->bytes.len, &answer);
   if (ok) put_answer(w, row, &answer);
   obs_ack_fini(&answer);
-  if (!ok && !w->sender.stopped) obs_command_error(w->args, "%s", w->sender.error);
+  if (!ok && !w->sender.stopped) obs_args_error(w->args, "%s", w->sender.error);
   if (!ok) w->failed = true;
   return ok && !obs_interrupt_wait(&w->interrupt, 0);
 }
@@ -210,11 +210,11 @@ static int replay(work *w) {
   w->dry_run = obs_args_text(w->args, "dry-run") != NULL;
   obs_text_setup();
   if (!obs_interrupt_open(&w->interrupt)) {
-    obs_command_error(w->args, "signals: %s", strerror(errno));
+    obs_args_error(w->args, "signals: %s", strerror(errno));
     return OBS_COMMAND_FAILED;
   }
   bool ok = w->dry_run || obs_sender_open(&w->sender, OBS_SENDER_REQ, url, (uint32_t)timeout, w->interrupt.fd);
-  if (!ok && !w->sender.stopped) obs_command_error(w->args, "%s", w->sender.error);
+  if (!ok && !w->sender.stopped) obs_args_error(w->args, "%s", w->sender.error);
   if (ok && walk(w, replay_row)) put_totals(w);
   if (w->sender.stopped) (void)obs_interrupt_wait(&w->interrupt, 0);
   bool failed = !ok || w->failed || w->rejected > 0 || w->refused > 0;
@@ -252,15 +252,16 @@ static const action *find_action(const obs_args *a) {
   for (size_t i = 0; a->nrest == 1 && i < sizeof(actions) / sizeof(actions[0]); i++) {
     if (strcmp(a->rest[0], actions[i].name) == 0) return &actions[i];
   }
-  obs_command_error(a, "one of list, export, replay (see --help)");
+  obs_args_error(a, "one of list, export, replay (see --help)");
   return NULL;
 }
 
 static bool flags_fit(const obs_args *a, const action *act) {
   for (size_t i = 0; i < a->command->nflags; i++) {
     const char *name = a->command->flags[i].name;
-    if (!a->given[i] || is_listed(name, OBS_TABLE(common)) || is_listed(name, OBS_TABLE(act->flags))) continue;
-    obs_command_error(a, "--%s: not an option of %s", name, act->name);
+    if (!obs_args_given(a, name) || is_listed(name, OBS_TABLE(common)) || is_listed(name, OBS_TABLE(act->flags)))
+      continue;
+    obs_args_error(a, "--%s: not an option of %s", name, act->name);
     return false;
   }
   return true;
@@ -282,20 +283,22 @@ static int run(const obs_args *args) {
   return status;
 }
 
-static const obs_flag flags[] = {
-    {"data-dir", 'D', "DIR", "data/_observer", "OBSERVER_DATA_DIR", NULL, "the daemon's data directory"},
-    {"number", 'N', "N", NULL, NULL, NULL, "only this row; list says the numbers"},
-    {"reason", 0, "TEXT", NULL, NULL, NULL, "only rows whose reason has this text"},
-    {"transport", 0, "NAME", NULL, NULL, "pull sub rep http tail", "only rows that came this way"},
+static const obs_option flags[] = {
+    {"data-dir", 'D', "DIR", .initial = "data/_observer", .env = "OBSERVER_DATA_DIR",
+     .help = "the daemon's data directory"},
+    {"number", 'N', "N", .help = "only this row; list says the numbers"},
+    {"reason", 0, "TEXT", .help = "only rows whose reason has this text"},
+    {"transport", 0, "NAME", .choices = "pull sub rep http tail", .help = "only rows that came this way"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
-    {"limit", 'n', "N", "0", NULL, NULL, "at most N rows, the oldest, 0: all"},
+    {"limit", 'n', "N", .initial = "0", .help = "at most N rows, the oldest, 0: all"},
     OBS_FLAG_JSON,
     OBS_FLAG_UTC,
-    {"out", 'o', "DIR", NULL, NULL, NULL, "export: the folder for the files"},
-    {"req", 0, "URL", "tcp://127.0.0.1:3803", NULL, NULL, "replay: the daemon's REP socket"},
-    {"timeout", 0, "MS", "5000", NULL, NULL, "replay: longest wait for the daemon, at the start and for each row"},
-    {"dry-run", 0, NULL, NULL, NULL, NULL, "replay: say what would be sent, and send nothing"},
+    {"out", 'o', "DIR", .help = "export: the folder for the files"},
+    {"req", 0, "URL", .initial = "tcp://127.0.0.1:3803", .help = "replay: the daemon's REP socket"},
+    {"timeout", 0, "MS", .initial = "5000",
+     .help = "replay: longest wait for the daemon, at the start and for each row"},
+    {"dry-run", .help = "replay: say what would be sent, and send nothing"},
 };
 
 static const obs_command_exit exits[] = {OBS_EXIT_INTERRUPTED};

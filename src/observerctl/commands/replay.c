@@ -88,7 +88,7 @@ static bool take_row(replay *r, const char *line, size_t len, bool last) {
     return !wanted(r, &r->batch.ops[0]) || publish_row(r, (obs_str){line, (uint32_t)len, 0});
   if (last) {
     obs_term_progress_end(&r->post.report.progress);
-    obs_command_error(r->post.args, "%s:%" PRIu64 ": the last line is torn, and passed over", origin.file, origin.line);
+    obs_args_error(r->post.args, "%s:%" PRIu64 ": the last line is torn, and passed over", origin.file, origin.line);
   } else {
     obs_report_bad(&r->post.report, &origin, reason);
   }
@@ -145,10 +145,10 @@ static bool parse_speed(replay *r) {
   r->speed = strtod(text, &end);
   if (end != text && *end == '\0' && isfinite(r->speed) && r->speed > 0) {
     if (r->post.publisher.rate == 0) return true;
-    obs_command_error(r->post.args, "--speed, --rate: one of them, not both");
+    obs_args_error(r->post.args, "--speed, --rate: one of them, not both");
     return false;
   }
-  obs_command_error(r->post.args, "--speed: \"%s\" is not a number above 0", text);
+  obs_args_error(r->post.args, "--speed: \"%s\" is not a number above 0", text);
   return false;
 }
 
@@ -158,7 +158,7 @@ static bool parse(replay *r, const obs_args *a) {
   if (!obs_post_parse(&r->post, a) || !obs_range_parse(a, &r->range) ||
       !obs_args_number(a, "limit", 0, UINT64_MAX, &r->limit) || !parse_speed(r))
     return false;
-  if (a->nrest == 0) obs_command_error(a, "which FILE? (- is standard input)");
+  if (a->nrest == 0) obs_args_error(a, "which FILE? (- is standard input)");
   return a->nrest > 0;
 }
 
@@ -173,15 +173,16 @@ static int run(const obs_args *args) {
   return obs_post_end(&r.post);
 }
 
-static const obs_flag flags[] = {
-    {"req", 0, "URL", "tcp://127.0.0.1:3803", NULL, NULL, "ask the daemon's REP socket, which acknowledges every op"},
-    {"push", 0, "URL", NULL, NULL, NULL, "send to the daemon's PULL socket instead, without acknowledgement"},
-    {"speed", 0, "X", NULL, NULL, NULL, "pace by the rows' timestamps, X times as fast as they were"},
+static const obs_option flags[] = {
+    {"req", 0, "URL", .initial = "tcp://127.0.0.1:3803",
+     .help = "ask the daemon's REP socket, which acknowledges every op"},
+    {"push", 0, "URL", .help = "send to the daemon's PULL socket instead, without acknowledgement"},
+    {"speed", 0, "X", .help = "pace by the rows' timestamps, X times as fast as they were"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
-    {"source", 0, "NAME", NULL, NULL, NULL, "only rows of this source"},
-    {"limit", 'n', "N", "0", NULL, NULL, "at most N rows, 0: all"},
-    {"shift-time", 0, NULL, NULL, NULL, NULL, "timestamps become the time of sending; otherwise they are kept"},
+    {"source", 0, "NAME", .help = "only rows of this source"},
+    {"limit", 'n', "N", .initial = "0", .help = "at most N rows, 0: all"},
+    {"shift-time", .help = "timestamps become the time of sending; otherwise they are kept"},
     OBS_FLAGS_POST,
 };
 

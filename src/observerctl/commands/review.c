@@ -20,7 +20,7 @@ static bool read_input(const obs_args *args, const char *name, obs_buf *out) {
   bool standard = strcmp(name, "-") == 0;
   FILE *in = standard ? stdin : fopen(name, "r");
   if (in == NULL) {
-    obs_command_error(args, "%s: %s", name, strerror(errno));
+    obs_args_error(args, "%s: %s", name, strerror(errno));
     return false;
   }
   size_t n = 1;
@@ -33,14 +33,14 @@ static bool read_input(const obs_args *args, const char *name, obs_buf *out) {
                       : out->len > INPUT_MAX ? "larger than 4 MiB"
                                              : NULL;
   if (!standard) (void)fclose(in);
-  if (wrong != NULL) obs_command_error(args, "%s: %s", standard ? "standard input" : name, wrong);
+  if (wrong != NULL) obs_args_error(args, "%s: %s", standard ? "standard input" : name, wrong);
   return wrong == NULL;
 }
 
 static bool take_input(const obs_args *args, obs_buf *out) {
   const char *text = obs_args_text(args, "text");
   if (text != NULL && args->nrest > 0) {
-    obs_command_error(args, "either --text or a file");
+    obs_args_error(args, "either --text or a file");
     return false;
   }
   if (text == NULL) return read_input(args, args->nrest > 0 ? args->rest[0] : "-", out);
@@ -83,7 +83,7 @@ static bool make_body(const obs_args *args, const obs_buf *input, uint64_t attem
                       : op && !is_json(input)               ? "the op is no JSON object"
                                                             : NULL;
   if (wrong != NULL) {
-    obs_command_error(args, "%s", wrong);
+    obs_args_error(args, "%s", wrong);
     return false;
   }
   obs_buf_puts(body, op ? "{\"op\":" : "{\"text\":");
@@ -93,7 +93,7 @@ static bool make_body(const obs_args *args, const obs_buf *input, uint64_t attem
     obs_buf_json_str(body, (obs_str){input->p, (uint32_t)input->len, 0});
   put_context(args, body);
   obs_buf_printf(body, ",\"attempt\":%" PRIu64 "}", attempt);
-  if (body->oom) obs_command_error(args, "out of memory");
+  if (body->oom) obs_args_error(args, "out of memory");
   return !body->oom;
 }
 
@@ -135,7 +135,7 @@ static int show(const obs_args *args, const obs_http_answer *answer, const cJSON
                : strcmp(verdict, "cycle") == 0  ? EXIT_CYCLE
                                                 : OBS_COMMAND_FAILED;
   if (status == OBS_COMMAND_FAILED) {
-    obs_command_error(args, "%s%s: the answer has no verdict: no observerd?", obs_args_text(args, "url"), route);
+    obs_args_error(args, "%s%s: the answer has no verdict: no observerd?", obs_args_text(args, "url"), route);
   } else if (obs_args_given(args, "json")) {
     (void)fwrite(answer->body.p, 1, answer->body.len, stdout);
     putchar('\n');
@@ -164,7 +164,7 @@ static bool ask_again(const obs_args *args, uint64_t until_ms, obs_http_answer *
   snprintf(path, sizeof(path), "%s/%s", route, id);
   while (is_pending(*review)) {
     if (obs_clock_mono_ms() >= until_ms) {
-      obs_command_error(args, "review %s is not decided yet: GET %s later, or --timeout SECONDS", id, path);
+      obs_args_error(args, "review %s is not decided yet: GET %s later, or --timeout SECONDS", id, path);
       return false;
     }
     pause_ms(POLL_MS);
@@ -194,32 +194,34 @@ static int ask(const obs_args *args, const obs_buf *body, uint64_t timeout_s) {
 
 static int run(const obs_args *args) {
   obs_buf input = {0}, body = {0};
-  uint64_t attempt = 1, timeout_s = 0;
+  uint64_t attempt = obs_args_given(args, "attempt") ? obs_args_u64(args, "attempt") : 1;
   int status = OBS_COMMAND_USAGE;
   if (args->nrest > 1)
-    obs_command_error(args, "%s: one file at a time", args->rest[1]);
-  else if (obs_args_number(args, "attempt", 1, INT32_MAX, &attempt) &&
-           obs_args_number(args, "timeout", 0, TIMEOUT_MAX_S, &timeout_s))
-    status = take_input(args, &input) && make_body(args, &input, attempt, &body) ? ask(args, &body, timeout_s)
-                                                                                 : OBS_COMMAND_FAILED;
+    obs_args_error(args, "%s: one file at a time", args->rest[1]);
+  else
+    status = take_input(args, &input) && make_body(args, &input, attempt, &body)
+                 ? ask(args, &body, obs_args_u64(args, "timeout"))
+                 : OBS_COMMAND_FAILED;
   obs_buf_fini(&input);
   obs_buf_fini(&body);
   return status;
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"text", 0, "TEXT", NULL, NULL, NULL, "the text itself, instead of a file"},
-    {"op", 0, NULL, NULL, NULL, NULL, "what is read is an ObservedOp in JSON: its output_summary is judged"},
-    {"endpoint", 'e', "NAME", NULL, NULL, NULL, "what was called"},
-    {"task-class", 't', "CLASS", NULL, NULL, NULL, "the class of task"},
-    {"op-id", 0, "ID", NULL, NULL, NULL, "the op it belongs to"},
-    {"session-id", 0, "ID", NULL, NULL, NULL, "the session it belongs to"},
-    {"cycle-id", 0, "ID", NULL, NULL, NULL, "the cycle it belongs to"},
-    {"sig-hash", 0, "HASH", NULL, NULL, NULL, "the situation"},
-    {"staffer-id", 0, "ID", NULL, NULL, NULL, "the agent, person or model that made it"},
-    {"attempt", 'a', "N", "1", NULL, NULL, "which attempt it is"},
-    {"timeout", 0, "SECONDS", "120", NULL, NULL, "longest wait for a model's verdict"},
+    {"text", 0, "TEXT", .help = "the text itself, instead of a file"},
+    {"op", .help = "what is read is an ObservedOp in JSON: its output_summary is judged"},
+    {"endpoint", 'e', "NAME", .help = "what was called"},
+    {"task-class", 't', "CLASS", .help = "the class of task"},
+    {"op-id", 0, "ID", .help = "the op it belongs to"},
+    {"session-id", 0, "ID", .help = "the session it belongs to"},
+    {"cycle-id", 0, "ID", .help = "the cycle it belongs to"},
+    {"sig-hash", 0, "HASH", .help = "the situation"},
+    {"staffer-id", 0, "ID", .help = "the agent, person or model that made it"},
+    {"attempt", 'a', "N", .initial = "1", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT32_MAX,
+     .help = "which attempt it is"},
+    {"timeout", 0, "SECONDS", .initial = "120", .type = OBS_OPTION_NUMBER, .min = 0, .max = TIMEOUT_MAX_S,
+     .help = "longest wait for a model's verdict"},
     OBS_FLAG_JSON,
 };
 

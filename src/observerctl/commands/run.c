@@ -189,7 +189,7 @@ static void delivered(void *arg, const observer_delivery *d) {
 }
 
 static void warn(const way *w, const char *what, const char *why) {
-  if (obs_args_text(w->args, "quiet") == NULL) obs_command_error(w->args, "%s: %s", what, why);
+  if (obs_args_text(w->args, "quiet") == NULL) obs_args_error(w->args, "%s: %s", what, why);
 }
 
 static void warn_late(const way *w, const char *spool) {
@@ -239,7 +239,7 @@ static void observe(way *w, const obs_child *c, int status) {
 
 static int exit_status(const obs_args *a, const obs_child *c) {
   if (c->failure == 0) return c->signaled ? EXIT_SIGNAL + c->code : c->code;
-  obs_command_error(a, "%s: %s", a->rest[0], strerror(c->failure));
+  obs_args_error(a, "%s: %s", a->rest[0], strerror(c->failure));
   return c->failure == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
@@ -253,9 +253,9 @@ static bool parse(way *w) {
   if (!obs_sender_choose(a, &w->kind, &w->url) || !obs_args_number(a, "timeout", 1, TIMEOUT_MAX_MS, &timeout))
     return false;
   w->timeout_ms = (uint32_t)timeout;
-  if (a->nrest == 0) obs_command_error(a, "which COMMAND?");
+  if (a->nrest == 0) obs_args_error(a, "which COMMAND?");
   if (w->kind != OBS_SENDER_REQ && obs_args_given(a, "spool"))
-    obs_command_error(a, "--push, --spool: a spool needs acknowledgements (--req)");
+    obs_args_error(a, "--push, --spool: a spool needs acknowledgements (--req)");
   return a->nrest > 0 && (w->kind == OBS_SENDER_REQ || !obs_args_given(a, "spool"));
 }
 
@@ -277,12 +277,12 @@ static int run(const obs_args *args) {
 #define RUN_JSON(name, kind, required, rule)
 #define RUN_FLAG(name, kind, required, rule) RUN_##kind(name, kind, required, rule)
 
-static const obs_flag flags[] = {
-    {"req", 0, "URL", "tcp://127.0.0.1:3803", NULL, NULL, "the daemon's REP socket, which acknowledges the op"},
-    {"push", 0, "URL", NULL, NULL, NULL, "the daemon's PULL socket instead, without acknowledgement"},
-    {"spool", 0, "FILE", NULL, NULL, NULL, "keeps the op while the daemon is away, for the next run with this file"},
-    {"timeout", 0, "MS", "2000", NULL, NULL, "longest wait for the daemon when the command has ended"},
-    {"quiet", 'q', NULL, NULL, NULL, NULL, "no warning when the op could not be published"},
+static const obs_option flags[] = {
+    {"req", 0, "URL", .initial = "tcp://127.0.0.1:3803", .help = "the daemon's REP socket, which acknowledges the op"},
+    {"push", 0, "URL", .help = "the daemon's PULL socket instead, without acknowledgement"},
+    {"spool", 0, "FILE", .help = "keeps the op while the daemon is away, for the next run with this file"},
+    {"timeout", 0, "MS", .initial = "2000", .help = "longest wait for the daemon when the command has ended"},
+    {"quiet", 'q', .help = "no warning when the op could not be published"},
     OBSERVER_OP_FIELDS(RUN_FLAG)};
 
 static const obs_command_exit exits[] = {

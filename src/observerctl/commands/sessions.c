@@ -69,7 +69,7 @@ static int list(const obs_args *args, const obs_buf *path, uint64_t limit) {
   obs_table_init(&l.table, columns, sizeof(columns) / sizeof(columns[0]));
   int status = obs_ask_rows(args, path, limit, take_row, &l, &more);
   if (!obs_table_print(&l.table, stdout)) {
-    obs_command_error(args, "out of memory");
+    obs_args_error(args, "out of memory");
     status = OBS_COMMAND_FAILED;
   }
   obs_show_more(more && !l.json);
@@ -124,7 +124,7 @@ static int show_stats(const obs_args *args) {
   obs_table_init(&t, names, 2);
   put_members(&t, stats, "", 0);
   bool ok = obs_table_print(&t, stdout);
-  if (!ok) obs_command_error(args, "out of memory");
+  if (!ok) obs_args_error(args, "out of memory");
   obs_table_fini(&t);
   cJSON_Delete(stats);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
@@ -133,31 +133,30 @@ static int show_stats(const obs_args *args) {
 static int run(const obs_args *args) {
   static const char *const filters[] = {"kind", "model", "provider", "final-verdict", "grounded"};
   obs_buf path = {0};
-  uint64_t limit = 0;
   int status = OBS_COMMAND_USAGE;
   if (obs_args_given(args, "stats")) return show_stats(args);
   obs_buf_puts(&path, "/v1/observer/sessions");
-  if (obs_args_number(args, "limit", 1, INT64_MAX, &limit) &&
-      obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), &path) && obs_ask_range(args, &path))
-    status = list(args, &path, obs_args_given(args, "all") ? 0 : limit);
+  if (obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), &path) && obs_ask_range(args, &path))
+    status = list(args, &path, obs_args_given(args, "all") ? 0 : obs_args_u64(args, "limit"));
   obs_buf_fini(&path);
   return status;
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"stats", 0, NULL, NULL, NULL, NULL, "the statistics over all sessions instead of the list"},
-    {"kind", 'k', "KIND", NULL, NULL, NULL, "of this kind: fill, email, playbook, ..."},
-    {"model", 'm', "MODEL", NULL, NULL, NULL, "of this model"},
-    {"provider", 0, "NAME", NULL, NULL, NULL, "of this provider"},
-    {"final-verdict", 0, "VERDICT", NULL, NULL, NULL, "accepted, max_iter_exhausted or infra_error"},
-    {"grounded", 0, "BOOL", NULL, NULL, "true false", "whose artifact the roster confirms, or not"},
+    {"stats", .help = "the statistics over all sessions instead of the list"},
+    {"kind", 'k', "KIND", .help = "of this kind: fill, email, playbook, ..."},
+    {"model", 'm', "MODEL", .help = "of this model"},
+    {"provider", 0, "NAME", .help = "of this provider"},
+    {"final-verdict", 0, "VERDICT", .help = "accepted, max_iter_exhausted or infra_error"},
+    {"grounded", 0, "BOOL", .choices = "true false", .help = "whose artifact the roster confirms, or not"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
-    {"limit", 'n', "N", "100", NULL, NULL, "at most so many"},
-    {"all", 'a', NULL, NULL, NULL, NULL, "all that match, whatever --limit says"},
+    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
+     .help = "at most so many"},
+    {"all", 'a', .help = "all that match, whatever --limit says"},
     OBS_FLAG_UTC,
-    {"json", 'j', NULL, NULL, NULL, NULL, "the records one a line (NDJSON); with --stats the daemon's answer"},
+    {"json", 'j', .help = "the records one a line (NDJSON); with --stats the daemon's answer"},
 };
 
 OBS_COMMAND(sessions) = {

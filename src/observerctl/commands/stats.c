@@ -67,12 +67,12 @@ static int run(const obs_args *args) {
   if (stats == NULL) return OBS_COMMAND_FAILED;
   put_totals(stats);
   bool ok = put_sources(stats) && put_scenarios(stats, obs_args_given(args, "utc"));
-  if (!ok) obs_command_error(args, "out of memory");
+  if (!ok) obs_args_error(args, "out of memory");
   cJSON_Delete(stats);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
-static const obs_flag flags[] = {OBS_FLAG_URL, OBS_FLAG_UTC, OBS_FLAG_JSON};
+static const obs_option flags[] = {OBS_FLAG_URL, OBS_FLAG_UTC, OBS_FLAG_JSON};
 
 OBS_COMMAND(stats) = {
     .name = "stats",

@@ -143,8 +143,7 @@ static const cJSON *window_of(const cJSON *summary, const char *name) {
 
 static int run(const obs_args *args) {
   const char *name = obs_args_text(args, "window");
-  uint64_t limit = 0;
-  if (!obs_args_number(args, "limit", 1, UINT32_MAX, &limit)) return OBS_COMMAND_USAGE;
+  uint64_t limit = obs_args_u64(args, "limit");
   if (obs_args_given(args, "json")) return obs_ask_print(args, route);
   cJSON *summary = obs_ask_json(args, route);
   if (summary == NULL) return OBS_COMMAND_FAILED;
@@ -153,16 +152,18 @@ static int run(const obs_args *args) {
   put_head(name, window);
   bool ok = put_keys(window, "by_source", "SOURCE", limit, order) &&
             put_keys(window, "by_endpoint", "ENDPOINT", limit, order);
-  if (!ok) obs_command_error(args, "out of memory");
+  if (!ok) obs_args_error(args, "out of memory");
   cJSON_Delete(summary);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"window", 'w', "WINDOW", "lifetime", NULL, "lifetime 1m 5m 1h", "what is counted"},
-    {"sort", 's', "COLUMN", "count", NULL, "count failures share p50 p90 p99 max name", "largest first; name from A"},
-    {"limit", 'n', "N", "20", NULL, NULL, "sources and endpoints shown"},
+    {"window", 'w', "WINDOW", .initial = "lifetime", .choices = "lifetime 1m 5m 1h", .help = "what is counted"},
+    {"sort", 's', "COLUMN", .initial = "count", .choices = "count failures share p50 p90 p99 max name",
+     .help = "largest first; name from A"},
+    {"limit", 'n', "N", .initial = "20", .type = OBS_OPTION_NUMBER, .min = 1, .max = UINT32_MAX,
+     .help = "sources and endpoints shown"},
     OBS_FLAG_JSON,
 };
 

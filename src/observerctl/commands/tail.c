@@ -3,9 +3,9 @@
 #include "observerctl/ask/endpoint.h"
 #include "observerctl/ask/history.h"
 #include "observerctl/ask/http.h"
+#include "observerctl/ask/match.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/line.h"
-#include "observerctl/cli/match.h"
 #include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"
 #include "observerctl/cli/when.h"
@@ -240,7 +240,7 @@ static void receive(tail *t) {
 static bool dial(tail *t, const char *url) {
   snprintf(t->feed_url, sizeof(t->feed_url), "%s", url);
   int rv = obs_subscriber_dial(&t->sub, url);
-  if (rv != 0) obs_command_error(t->args, "%s: %s", url, nng_strerror(rv));
+  if (rv != 0) obs_args_error(t->args, "%s: %s", url, nng_strerror(rv));
   return rv == 0;
 }
 
@@ -292,7 +292,7 @@ static int follow(tail *t) {
     receive(t);
     ok = obs_outlet_flush(&t->out) == OBS_OUTLET_OK && (enough(t) || check_away(t));
   }
-  if (t->out.state == OBS_OUTLET_FAILED) obs_command_error(t->args, "standard output: %s", strerror(t->out.error));
+  if (t->out.state == OBS_OUTLET_FAILED) obs_args_error(t->args, "standard output: %s", strerror(t->out.error));
   if (t->out.state == OBS_OUTLET_FAILED || (!ok && t->out.state == OBS_OUTLET_OK)) return OBS_COMMAND_FAILED;
   return is_late(t) && t->count > 0 && !enough(t) ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
 }
@@ -314,7 +314,7 @@ static bool start(tail *t) {
   if (t->feed == NULL || history) obs_endpoint_find(t->url, &place);
   t->asked_ms = t->heard_ms = obs_clock_mono_ms();
   if (t->feed == NULL && place.answered && !place.has_feed) {
-    obs_command_error(t->args, "%s: the daemon has no feed (it was started with --feed none)", t->url);
+    obs_args_error(t->args, "%s: the daemon has no feed (it was started with --feed none)", t->url);
     return false;
   }
   if (!dial(t, t->feed != NULL ? t->feed : place.url)) return false;
@@ -338,9 +338,10 @@ static bool parse(tail *t, const obs_args *args) {
       .look = obs_line_look_for(stdout, obs_args_given(args, "wide"), obs_args_given(args, "utc")),
       .out = {.fd = STDOUT_FILENO, .stop_fd = -1},
   };
-  return obs_match_parse(&t->match, args) && obs_args_number(args, "lines", 0, OBS_HISTORY_MAX, &t->lines) &&
-         obs_args_number(args, "count", 1, INT64_MAX, &t->count) &&
-         obs_args_number(args, "timeout", 1, INT32_MAX, &t->timeout_ms);
+  t->lines = obs_args_u64(args, "lines");
+  t->count = obs_args_u64(args, "count");
+  t->timeout_ms = obs_args_u64(args, "timeout");
+  return obs_match_parse(&t->match, args);
 }
 
 /* Signals are read from a descriptor; blocked before any thread starts. */
@@ -370,7 +371,7 @@ static int run(const obs_args *args) {
   obs_http_set_stop(is_time_to_end, &t);
   int rv = t.out.stop_fd < 0 ? NNG_ENOFILES : subscribe(&t);
   if (rv != 0)
-    obs_command_error(args, "%s", nng_strerror(rv));
+    obs_args_error(args, "%s", nng_strerror(rv));
   else if (start(&t))
     status = follow(&t);
   obs_http_set_stop(NULL, NULL);
@@ -382,15 +383,18 @@ static int run(const obs_args *args) {
   return status;
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"feed", 0, "URL", NULL, "OBSERVER_FEED_URL", NULL, "the daemon's feed; default: as the daemon says"},
-    {"lines", 'n', "N", "10", NULL, NULL, "show the last N recorded ops first, 0 to 10000"},
-    {"count", 'c', "N", NULL, NULL, NULL, "end after N ops, recorded ones included"},
-    {"timeout", 't', "MS", NULL, NULL, NULL, "end after this time; status 1 if --count was not reached"},
-    {"topic", 0, "PREFIX", NULL, NULL, NULL, "follow topics other than ops: failure. playbook analysis alert."},
-    {"stats", 's', NULL, NULL, NULL, NULL, "show the heartbeats too"},
-    {"wide", 'w', NULL, NULL, NULL, NULL, "do not cut lines at the terminal's width"},
+    {"feed", 0, "URL", .env = "OBSERVER_FEED_URL", .help = "the daemon's feed; default: as the daemon says"},
+    {"lines", 'n', "N", .initial = "10", .type = OBS_OPTION_NUMBER, .min = 0, .max = OBS_HISTORY_MAX,
+     .help = "show the last N recorded ops first, 0 to 10000"},
+    {"count", 'c', "N", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
+     .help = "end after N ops, recorded ones included"},
+    {"timeout", 't', "MS", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT32_MAX,
+     .help = "end after this time; status 1 if --count was not reached"},
+    {"topic", 0, "PREFIX", .help = "follow topics other than ops: failure. playbook analysis alert."},
+    {"stats", 's', .help = "show the heartbeats too"},
+    {"wide", 'w', .help = "do not cut lines at the terminal's width"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
     OBS_FLAGS_MATCH,

@@ -102,7 +102,7 @@ static bool ports_ok(const obs_args *args) {
     char *end;
     unsigned long port = *p >= '0' && *p <= '9' ? strtoul(p, &end, 10) : 0;
     if (port == 0 || port > UINT16_MAX || (*end != ',' && *end != '\0')) {
-      obs_command_error(args, "--ports: \"%s\" is no list of ports, such as 3800,3801", list);
+      obs_args_error(args, "--ports: \"%s\" is no list of ports, such as 3800,3801", list);
       return false;
     }
     p = end;
@@ -123,16 +123,17 @@ static int run(const obs_args *args) {
   (void)obs_owner_of_lock(lock, &d.lock_held, &d.lock_owner);
   for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) probes[i](&d);
   bool ok = obs_args_given(args, "json") ? report_json(&d) : report_text(&d);
-  if (!ok) obs_command_error(args, "out of memory");
+  if (!ok) obs_args_error(args, "out of memory");
   cJSON_Delete(d.health);
   cJSON_Delete(d.findings);
   return ok && d.failed == 0 ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"data-dir", 'd', "DIR", "data/_observer", "OBSERVER_DATA_DIR", NULL, "observerd's data directory"},
-    {"ports", 'p', "LIST", "3800,3801,3802,3803,3804", NULL, NULL, "TCP ports that observerd is to have"},
+    {"data-dir", 'd', "DIR", .initial = "data/_observer", .env = "OBSERVER_DATA_DIR",
+     .help = "observerd's data directory"},
+    {"ports", 'p', "LIST", .initial = "3800,3801,3802,3803,3804", .help = "TCP ports that observerd is to have"},
     OBS_FLAG_JSON,
 };
 

@@ -58,7 +58,7 @@ static check *const checks[] = {
 bool obs_opflag_read(const obs_args *args, obs_op_field field, obs_opflag *out) {
   *out = (obs_opflag){.text = obs_args_text(args, dashed[field])};
   const char *wrong = out->text != NULL ? checks[obs_op_fields[field].kind](out) : NULL;
-  if (wrong != NULL) obs_command_error(args, "--%s: \"%s\" %s", dashed[field], out->text, wrong);
+  if (wrong != NULL) obs_args_error(args, "--%s: \"%s\" %s", dashed[field], out->text, wrong);
   return wrong == NULL;
 }
 

@@ -33,15 +33,15 @@
 #define OBS_DASHED_turns "turns"
 #define OBS_DASHED_extra "extra"
 
-#define OBS_OPFLAG_META_TIME "TIME", NULL, NULL, NULL
-#define OBS_OPFLAG_META_TEXT "TEXT", NULL, NULL, NULL
-#define OBS_OPFLAG_META_BOOL NULL, NULL, NULL, "true false"
-#define OBS_OPFLAG_META_DURATION "N", NULL, NULL, NULL
-#define OBS_OPFLAG_META_INT "N", NULL, NULL, NULL
-#define OBS_OPFLAG_META_JSON "JSON", NULL, NULL, NULL
+#define OBS_OPFLAG_META_TIME "TIME"
+#define OBS_OPFLAG_META_TEXT "TEXT"
+#define OBS_OPFLAG_META_BOOL NULL, .choices = "true false"
+#define OBS_OPFLAG_META_DURATION "N"
+#define OBS_OPFLAG_META_INT "N"
+#define OBS_OPFLAG_META_JSON "JSON"
 
 /* One entry of a command's flag table: OBSERVER_OP_FIELDS(OBS_OPFLAG), all of them in the table's order. */
-#define OBS_OPFLAG(name, kind, required, rule) {OBS_DASHED_##name, 0, OBS_OPFLAG_META_##kind, rule},
+#define OBS_OPFLAG(name, kind, required, rule) {OBS_DASHED_##name, 0, OBS_OPFLAG_META_##kind, .help = rule},
 
 typedef struct {
   const char *text; /* as given; NULL: not given */

@@ -6,9 +6,10 @@
 
 /* Flags that go with it, beside those of the sockets. */
 #define OBS_FLAGS_POST                                                                                                 \
-  {"batch", 'b', "N", "512", NULL, NULL, "most ops a message, 1 to 10000"},                                            \
-      {"rate", 'r', "N", "0", NULL, NULL, "ops a second, 0: as fast as it goes"},                                      \
-      {"timeout", 0, "MS", "5000", NULL, NULL, "longest wait for the daemon, at the start and for each message"},      \
+  {"batch", 'b', "N", .initial = "512", .help = "most ops a message, 1 to 10000"},                                     \
+      {"rate", 'r', "N", .initial = "0", .help = "ops a second, 0: as fast as it goes"},                               \
+      {"timeout", 0, "MS", .initial = "5000",                                                                          \
+       .help = "longest wait for the daemon, at the start and for each message"},                                      \
       OBS_FLAG_JSON
 
 /* A record waits for company at most that long. */

@@ -81,7 +81,7 @@ int obs_report_end(obs_post_report *r, const obs_totals *totals, const char *fai
     if (r->bad > 0) printf(", %" PRIu64 " bad", r->bad);
     putchar('\n');
   }
-  if (failure != NULL) obs_command_error(r->args, "%s", failure);
+  if (failure != NULL) obs_args_error(r->args, "%s", failure);
   return failure != NULL || r->bad > 0 || totals->rejected > 0 ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
 }
 

@@ -202,7 +202,7 @@ bool obs_sender_choose(const obs_args *args, obs_sender_kind *kind, const char *
     const char *flag = kinds[i].flag;
     if (!has_flag(args->command, flag)) continue;
     if (obs_args_given(args, flag) && given != NULL) {
-      obs_command_error(args, "--%s, --%s: one of them, not both", given, flag);
+      obs_args_error(args, "--%s, --%s: one of them, not both", given, flag);
       return false;
     }
     if (obs_args_given(args, flag)) given = flag;

@@ -213,7 +213,7 @@ static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
   char error[256];
   t->signal_fd = open_signals();
   if (t->signal_fd < 0 || !obs_top_fetch_open(&t->fetch, t->view.url, interval_ms)) {
-    obs_command_error(args, "%s", strerror(errno));
+    obs_args_error(args, "%s", strerror(errno));
     obs_top_fetch_close(&t->fetch);
     return OBS_COMMAND_FAILED;
   }
@@ -221,7 +221,7 @@ static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
   if (ok) loop(t);
   obs_top_screen_close();
   obs_top_fetch_close(&t->fetch);
-  if (!ok) obs_command_error(args, "%s", error);
+  if (!ok) obs_args_error(args, "%s", error);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
@@ -253,7 +253,7 @@ static int run_once(top *t, const obs_args *args) {
   bool ask_clusters = true;
   t->data = obs_top_data_get(t->view.url, &ask_clusters);
   if (t->data == NULL || t->data->error[0] != '\0') {
-    obs_command_error(args, "%s", t->data != NULL ? t->data->error : "out of memory");
+    obs_args_error(args, "%s", t->data != NULL ? t->data->error : "out of memory");
     return OBS_COMMAND_FAILED;
   }
   if (obs_args_given(args, "json")) return print_json(t);
@@ -274,7 +274,7 @@ static bool parse_interval(const obs_args *args, uint64_t *ms) {
     *ms = (uint64_t)llround(seconds * 1000);
     return true;
   }
-  obs_command_error(args, "--interval: \"%s\" is not a number of seconds from 0.1 to 3600", text);
+  obs_args_error(args, "--interval: \"%s\" is not a number of seconds from 0.1 to 3600", text);
   return false;
 }
 
@@ -298,11 +298,11 @@ static int run(const obs_args *args) {
   return status;
 }
 
-static const obs_flag flags[] = {
+static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"interval", 'i', "SECONDS", "1", NULL, NULL, "how often the daemon is asked, 0.1 to 3600"},
-    {"once", '1', NULL, NULL, NULL, NULL, "print one frame as text and end; so it is without a terminal"},
-    {"json", 'j', NULL, NULL, NULL, NULL, "print the data of one frame as JSON and end"},
+    {"interval", 'i', "SECONDS", .initial = "1", .help = "how often the daemon is asked, 0.1 to 3600"},
+    {"once", '1', .help = "print one frame as text and end; so it is without a terminal"},
+    {"json", 'j', .help = "print the data of one frame as JSON and end"},
 };
 
 OBS_COMMAND(top) = {

@@ -1,4 +1,4 @@
-#include "observerctl/cli/match.h"
+#include "observerctl/ask/match.h"
 
 #include "observerctl/ask/http.h"
 
@@ -12,17 +12,17 @@ static const struct {
 bool obs_match_parse(obs_match *m, const obs_args *args) {
   *m = (obs_match){.q = obs_args_text(args, "q")};
   bool ok = m->q == NULL || *m->q != '\0';
-  if (!ok) obs_command_error(args, "--q: must not be empty");
+  if (!ok) obs_args_error(args, "--q: must not be empty");
   for (size_t i = 0; i < OBS_MATCH_TEXTS; i++) {
     m->texts[i] = obs_args_text(args, texts[i].flag);
     if (m->texts[i] == NULL || *m->texts[i] != '\0') continue;
-    obs_command_error(args, "--%s: must not be empty", texts[i].flag);
+    obs_args_error(args, "--%s: must not be empty", texts[i].flag);
     ok = false;
   }
   m->only_success = obs_args_given(args, "success");
   m->only_failed = obs_args_given(args, "failed");
   if (!m->only_success || !m->only_failed) return ok;
-  obs_command_error(args, "--success and --failed: no op is both");
+  obs_args_error(args, "--success and --failed: no op is both");
   return false;
 }
 

@@ -1,0 +1,29 @@
+/* The arguments of a command: its flags (options/options.h) and what stands beside them. Main thread. */
+#ifndef OBS_OBSERVERCTL_ARGS_H
+#define OBS_OBSERVERCTL_ARGS_H
+
+#include "observerctl/cli/command.h"
+
+struct obs_args {
+  const obs_command *command;
+  obs_options options;
+  char **rest; /* what is not a flag */
+  int nrest;
+};
+
+/* False: wrong use, which was reported on stderr. Fini in either case. */
+bool obs_args_parse(obs_args *a, const obs_command *command, int argc, char **argv);
+void obs_args_fini(obs_args *a);
+/* The value of a flag of the command's own table (asking for another is a fault of the program). NULL: not given and
+ * without a default; "" for a switch that is set. */
+const char *obs_args_text(const obs_args *a, const char *flag);
+uint64_t obs_args_u64(const obs_args *a, const char *flag); /* of type NUMBER; 0 without a value */
+/* On the command line or in the environment. */
+bool obs_args_given(const obs_args *a, const char *flag);
+/* Of a flag that is not of type NUMBER in the table: false and the reason on stderr when the value is not a number from
+ * `min` to `max`. A flag without a value leaves *out as it is. */
+bool obs_args_number(const obs_args *a, const char *flag, uint64_t min, uint64_t max, uint64_t *out);
+/* Reports `observerctl NAME: ...` on stderr, with nothing in it that could act on a terminal. */
+void obs_args_error(const obs_args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
