@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
-#include "intake/lane.h"
+#include "intake/internal.h"
 
 #include <nng/protocol/pipeline0/pull.h>
 #include <nng/protocol/pubsub0/sub.h>
@@ -18,7 +18,7 @@ enum { REP_PARALLEL = 128, SUB_QUEUE = 1024, RECONNECT_MIN_MS = 100, RECONNECT_M
 
 /* ---- construction ---- */
 
-static int port_socket(obs_port *p, const obs_bus_opts *o) {
+static int port_socket(obs_intake_port *p, const obs_bus_opts *o) {
   int rv = p->transport == OBS_TRANSPORT_PULL  ? nng_pull0_open(&p->socket)
            : p->transport == OBS_TRANSPORT_SUB ? nng_sub0_open(&p->socket)
                                                : nng_rep0_open(&p->socket);
@@ -38,30 +38,30 @@ static int port_socket(obs_port *p, const obs_bus_opts *o) {
   return rv;
 }
 
-static int port_lanes(obs_bus *bus, obs_port *p) {
+static int port_receivers(obs_bus *bus, obs_intake_port *p) {
   uint32_t n = p->transport == OBS_TRANSPORT_REP ? bus->opts.rep_parallel : 1;
-  p->lanes = calloc(n, sizeof(*p->lanes));
-  if (p->lanes == NULL) return NNG_ENOMEM;
-  p->nlanes = n;
+  p->receivers = calloc(n, sizeof(*p->receivers));
+  if (p->receivers == NULL) return NNG_ENOMEM;
+  p->nreceivers = n;
   for (uint32_t i = 0; i < n; i++) {
-    obs_lane *l = &p->lanes[i];
-    l->bus = bus;
-    l->port = p;
-    int rv = nng_aio_alloc(&l->aio, obs_lane_done, l);
+    obs_intake_receiver *r = &p->receivers[i];
+    r->bus = bus;
+    r->port = p;
+    int rv = nng_aio_alloc(&r->aio, obs_receiver_done, r);
     if (rv != 0) return rv;
     if (p->transport != OBS_TRANSPORT_REP) continue;
-    if ((rv = nng_ctx_open(&l->ctx, p->socket)) != 0) return rv;
-    l->ctx_open = true;
+    if ((rv = nng_ctx_open(&r->ctx, p->socket)) != 0) return rv;
+    r->ctx_open = true;
   }
   return 0;
 }
 
-static observer_err port_open(obs_bus *bus, obs_port *p, obs_urls urls, char *text, size_t size) {
+static observer_err port_open(obs_bus *bus, obs_intake_port *p, obs_bus_url_list urls, char *text, size_t size) {
   const char *kind = obs_transport_names[p->transport];
   char why[200];
   if (urls.n == 0) return OBSERVER_E_OK;
   int rv = port_socket(p, &bus->opts);
-  if (rv == 0) rv = port_lanes(bus, p);
+  if (rv == 0) rv = port_receivers(bus, p);
   p->urls = calloc(urls.n, sizeof(*p->urls));
   if (rv == 0 && p->urls == NULL) rv = NNG_ENOMEM;
   if (rv != 0) {
@@ -92,7 +92,7 @@ observer_err obs_bus_open(const obs_bus_opts *opts, obs_bus **out, char *error_t
     free(bus);
     return err;
   }
-  const obs_urls urls[] = {opts->pull, opts->sub, opts->rep};
+  const obs_bus_url_list urls[] = {opts->pull, opts->sub, opts->rep};
   for (size_t i = 0; i < 3 && err == OBSERVER_E_OK; i++) {
     bus->ports[i].transport = transports[i];
     err = port_open(bus, &bus->ports[i], urls[i], error_text, error_size);
@@ -107,49 +107,49 @@ observer_err obs_bus_open(const obs_bus_opts *opts, obs_bus **out, char *error_t
 
 void obs_bus_start(obs_bus *bus) {
   for (size_t i = 0; i < 3; i++) {
-    for (uint32_t k = 0; k < bus->ports[i].nlanes; k++) obs_lane_next(&bus->ports[i].lanes[k]);
+    for (uint32_t k = 0; k < bus->ports[i].nreceivers; k++) obs_receiver_next(&bus->ports[i].receivers[k]);
   }
 }
 
 void obs_bus_urls(const obs_bus *bus, void (*fn)(void *arg, const char *kind, const char *url), void *arg) {
   for (size_t i = 0; i < 3; i++) {
-    const obs_port *p = &bus->ports[i];
+    const obs_intake_port *p = &bus->ports[i];
     for (size_t k = 0; k < p->nurls; k++) fn(arg, obs_transport_names[p->transport], p->urls[k]);
   }
 }
 
 void obs_bus_room(obs_bus *bus) {
   for (size_t i = 0; i < sizeof(bus->ports) / sizeof(bus->ports[0]); i++) {
-    for (uint32_t k = 0; k < bus->ports[i].nlanes; k++) {
-      obs_lane *l = &bus->ports[i].lanes[k];
+    for (uint32_t k = 0; k < bus->ports[i].nreceivers; k++) {
+      obs_intake_receiver *r = &bus->ports[i].receivers[k];
       pthread_mutex_lock(&bus->lock);
-      bool resume = l->state == OBS_LANE_PAUSED && !bus->stopping;
-      if (resume) l->state = OBS_LANE_RECEIVING;
+      bool resume = r->state == OBS_INTAKE_PAUSED && !bus->stopping;
+      if (resume) r->state = OBS_INTAKE_RECEIVING;
       pthread_mutex_unlock(&bus->lock);
-      if (resume) obs_lane_receive(l);
+      if (resume) obs_receiver_receive(r);
     }
   }
 }
 
 /* ---- stop ---- */
 
-static bool any_lane(const obs_bus *bus, obs_lane_state state) {
+static bool any_receiver(const obs_bus *bus, obs_intake_state state) {
   for (size_t i = 0; i < 3; i++) {
-    for (uint32_t k = 0; k < bus->ports[i].nlanes; k++) {
-      if (bus->ports[i].lanes[k].state == state) return true;
+    for (uint32_t k = 0; k < bus->ports[i].nreceivers; k++) {
+      if (bus->ports[i].receivers[k].state == state) return true;
     }
   }
   return false;
 }
 
-/* Cancels what is being received. A lane caught just before its receive starts is met again by the next round. */
+/* Cancels what is being received. A receiver caught just before its receive starts is met again by the next round. */
 static void cancel_receives(obs_bus *bus) {
   for (size_t i = 0; i < 3; i++) {
-    for (uint32_t k = 0; k < bus->ports[i].nlanes; k++) {
-      obs_lane *l = &bus->ports[i].lanes[k];
+    for (uint32_t k = 0; k < bus->ports[i].nreceivers; k++) {
+      obs_intake_receiver *r = &bus->ports[i].receivers[k];
       pthread_mutex_lock(
           &bus->lock); /* held over the cancel, so that it cannot hit an answer; completions come later */
-      if (l->state == OBS_LANE_RECEIVING) nng_aio_cancel(l->aio);
+      if (r->state == OBS_INTAKE_RECEIVING) nng_aio_cancel(r->aio);
       pthread_mutex_unlock(&bus->lock);
     }
   }
@@ -163,7 +163,7 @@ void obs_bus_stop_intake(obs_bus *bus) {
   while (receiving) {
     cancel_receives(bus);
     pthread_mutex_lock(&bus->lock);
-    receiving = any_lane(bus, OBS_LANE_RECEIVING);
+    receiving = any_receiver(bus, OBS_INTAKE_RECEIVING);
     if (receiving) obs_thread_cond_wait_ms(&bus->idle, &bus->lock, 10);
     pthread_mutex_unlock(&bus->lock);
   }
@@ -172,23 +172,23 @@ void obs_bus_stop_intake(obs_bus *bus) {
 static void wait_for_answers(obs_bus *bus, uint32_t deadline_ms) {
   uint64_t until = obs_clock_mono_ms() + deadline_ms;
   pthread_mutex_lock(&bus->lock);
-  for (uint64_t now; any_lane(bus, OBS_LANE_SENDING) && (now = obs_clock_mono_ms()) < until;) {
+  for (uint64_t now; any_receiver(bus, OBS_INTAKE_SENDING) && (now = obs_clock_mono_ms()) < until;) {
     obs_thread_cond_wait_ms(&bus->idle, &bus->lock, until - now);
   }
   pthread_mutex_unlock(&bus->lock);
 }
 
-static void port_close(obs_port *p) {
-  for (uint32_t i = 0; i < p->nlanes; i++) {
-    obs_lane *l = &p->lanes[i];
-    if (l->aio != NULL) nng_aio_stop(l->aio);
-    if (l->ctx_open) nng_ctx_close(l->ctx);
+static void port_close(obs_intake_port *p) {
+  for (uint32_t i = 0; i < p->nreceivers; i++) {
+    obs_intake_receiver *r = &p->receivers[i];
+    if (r->aio != NULL) nng_aio_stop(r->aio);
+    if (r->ctx_open) nng_ctx_close(r->ctx);
   }
   if (p->open) nng_close(p->socket);
-  for (uint32_t i = 0; i < p->nlanes; i++) {
-    if (p->lanes[i].aio != NULL) nng_aio_free(p->lanes[i].aio);
+  for (uint32_t i = 0; i < p->nreceivers; i++) {
+    if (p->receivers[i].aio != NULL) nng_aio_free(p->receivers[i].aio);
   }
-  free(p->lanes);
+  free(p->receivers);
   free(p->urls);
 }
 
@@ -199,9 +199,9 @@ void obs_bus_close(obs_bus *bus, uint32_t deadline_ms) {
     nng_msleep(SETTLE_MS);
   }
   for (size_t i = 0; i < 3; i++) port_close(&bus->ports[i]);
-  for (obs_parcel *p = bus->pool; p != NULL;) {
-    obs_parcel *next = p->next;
-    obs_parcel_free(p);
+  for (obs_intake_message *p = bus->pool; p != NULL;) {
+    obs_intake_message *next = p->next;
+    obs_receiver_message_free(p);
     p = next;
   }
   pthread_cond_destroy(&bus->idle);

@@ -19,15 +19,15 @@ typedef struct obs_bus obs_bus;
 typedef struct {
   const char *const *urls;
   size_t n;
-} obs_urls;
+} obs_bus_url_list;
 
 typedef struct {
   obs_commit *commit;
   obs_op_limits limits;
-  obs_urls pull, sub, rep;
-  obs_urls topics;       /* prefixes SUB takes; none: all */
-  uint32_t rep_parallel; /* default 128 */
-  bool allow_old_nng;    /* NNG before 1.6 may host a ws listener beyond loopback */
+  obs_bus_url_list pull, sub, rep;
+  obs_bus_url_list topics; /* prefixes SUB takes; none: all */
+  uint32_t rep_parallel;   /* default 128 */
+  bool allow_old_nng;      /* NNG before 1.6 may host a ws listener beyond loopback */
   /* Appends the msgpack map that answers a question for advice (question.h); p NULL: not asked for. On NNG's threads;
    * must not block, not called once obs_bus_stop_intake has returned. False: there was no memory. NULL: REP answers
    * that there is no advice here. */

@@ -35,8 +35,8 @@ struct obs_daemon {
   uint64_t cycle;
 };
 
-static obs_urls urls_of(const obs_option_list *list) {
-  return (obs_urls){(const char *const *)list->items, list->n};
+static obs_bus_url_list urls_of(const obs_option_list *list) {
+  return (obs_bus_url_list){(const char *const *)list->items, list->n};
 }
 
 static obs_op_limits limits_of(const obs_config *o) {
