@@ -120,7 +120,7 @@ void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms) {
     obs_connection_cancel_all(b, false);
     obs_thread_cond_wait_ms(&b->changed, &b->mutex, CANCEL_EVERY_MS);
   }
-  if (b->live != NULL) obs_log_warn("bridge", "stop: %u connections were cut at the deadline", b->nlive);
+  if (b->live != NULL) obs_log_warn("bridge", "stop: deadline passed, connections cut: %u", b->nlive);
   obs_connection_cancel_all(b, true);
   pthread_mutex_unlock(&b->mutex);
 }

@@ -1,25 +1,10 @@
 /* The HTTP bridge: REST clients read the live state and post ops. The only stage that knows NNG's HTTP server.
  *
- * In:  requests on any number of listeners; ops go to obs_commit, views come from obs_state and the journal.
- * Out: JSON answers; the answer to a post comes after the journal has the op durably.
- *
- * How NNG's server is used. NNG listens, accepts and reads the first request of a connection; one handler takes every
- * method and path, and from there the connection is ours (nng_http_hijack): the bridge reads the body and every later
- * request with NNG's own connection calls (connection.c). The server's own body collection and error pages are not
- * used, because NNG 1.x keeps a connection open after errors that leave the body unread and then parses that body as
- * the next request (a Content-Length that is malformed or too long, any chunked body, a 404 or 405). Here every error
- * answer closes; a chunked body is 501, a missing length 411, a bad one 400, one over the limit 413, and a body on a
- * GET is read and dropped. Unread bytes are drained for a moment before the close, so that the answer is not lost to a
- * reset. What stays out of reach: NNG answers the FIRST request of a connection by itself when it has no Host (400) or
- * its target does not start with a slash (404: `*`, an authority), and keeps the connection; a body behind such a head
- * is then read as a request. Heads on a connection must arrive within NNG's 8 KiB buffer: a longer line, or a pipelined
- * burst whose last head crosses it, closes the connection. A first request has no time limit. NNG before 1.6 also
- * writes past a heap block when a first request's target ends in a broken percent-escape, which is why a listener that
- * is not on loopback is refused there.
- *
+ * In:  requests on any number of listeners; ops go to obs_commit, views come from the modules in the options.
+ * Out: JSON answers; a post is answered when the journal has its ops durably. Every error closes the connection.
  * Threads: NNG's callback threads decode and never wait; views run on `obs:query`, scans of the files on `obs:scan`,
  * reviews on `obs:judge`, so that 64 MiB of journal delay no view. A commit's completion only wakes the connection. All
- * functions here are for the one thread that owns the bridge. */
+ * functions here are for the one thread that owns the bridge. How NNG's server is used: connection.c. */
 #ifndef OBS_BRIDGE_BRIDGE_H
 #define OBS_BRIDGE_BRIDGE_H
 

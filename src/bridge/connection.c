@@ -1,3 +1,14 @@
+/* NNG listens, accepts and reads the first request of a connection; one handler takes every method and path, and from
+ * there the connection is ours (nng_http_hijack): the body and every later request are read with NNG's own connection
+ * calls. The server's body collection and error pages are not used, because NNG 1.x keeps a connection open after
+ * errors that leave the body unread and then parses that body as the next request (a Content-Length that is malformed
+ * or too long, any chunked body, a 404 or 405). Here a chunked body is 501, a missing length 411, a bad one 400, one
+ * over the limit 413, and a body on a GET is read and dropped. Unread bytes are drained for a moment before the close,
+ * so that the answer is not lost to a reset. Out of reach: NNG answers the first request of a connection by itself when
+ * it has no Host (400) or its target does not start with a slash (404), and keeps the connection; a body behind such a
+ * head is then read as a request. A first request has no time limit. A head must fit into NNG's 8 KiB buffer, else the
+ * connection closes. NNG before 1.6 writes past a heap block when a first request's target ends in a broken
+ * percent-escape: there a listener that is not on loopback is refused. */
 #include "bridge/connection.h"
 
 #include "base/clock.h"

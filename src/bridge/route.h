@@ -13,12 +13,13 @@ struct obs_connection;
 /* The same route is served under several prefixes. */
 typedef enum { OBS_FAMILY_ROOT = 1, OBS_FAMILY_OBSERVER = 2, OBS_FAMILY_V1 = 4 } obs_route_family;
 
-/* Who may ask: any one of a row's scopes is enough. There is no default: a row without a scope stops the start. */
+/* What a client must be allowed to do; one of a row's scopes is enough. There is no default: a row without a scope
+ * stops the start. */
 typedef enum {
-  OBS_SCOPE_INGEST = 1, /* who records */
-  OBS_SCOPE_READ = 2,   /* who looks */
-  OBS_SCOPE_ADMIN = 4,  /* who changes the daemon */
-  OBS_SCOPE_PUBLIC = 8  /* everybody; alone */
+  OBS_SCOPE_INGEST = 1, /* record ops and session records */
+  OBS_SCOPE_READ = 2,   /* look at what is recorded and learned */
+  OBS_SCOPE_ADMIN = 4,  /* change the daemon */
+  OBS_SCOPE_PUBLIC = 8  /* everybody; with no other scope */
 } obs_route_scope;
 
 /* What a route works with: without it the answer is 503. */
@@ -34,7 +35,8 @@ typedef enum {
 /* What the `{id}` in the path is; anything else is 400. The value is in the connection's `id`. */
 typedef enum { OBS_ROUTE_NO_ID, OBS_ROUTE_HEX_ID, OBS_ROUTE_NUMBER_ID } obs_route_id;
 
-/* The threads that `work` runs on: what reads megabytes of the disk delays nobody who looks at the memory. */
+/* The thread that `work` runs on. A scan reads up to 64 MiB of the disk and a review reads its evidence there: neither
+ * may delay views of the memory. */
 typedef enum { OBS_ROUTE_QUERY, OBS_ROUTE_SCAN, OBS_ROUTE_JUDGE, OBS_ROUTE_THREADS } obs_route_thread;
 
 typedef struct obs_route obs_route;

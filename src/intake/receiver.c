@@ -101,7 +101,7 @@ static void answer(obs_intake_receiver *r, obs_intake_message *m, nng_msg *reply
   nng_ctx_send(r->ctx, r->aio);
 }
 
-/* A question is answered at once. The receiver still counts as receiving, so that who stops the bus waits for it. */
+/* A question is answered at once. The receiver still counts as receiving, so that stopping the bus waits for it. */
 static bool answer_question(obs_intake_receiver *r, obs_intake_message *m, nng_msg *msg) {
   nng_msg *reply;
   if (!obs_question_answer(&r->bus->opts, &m->batch, nng_msg_body(msg), nng_msg_len(msg), &reply)) return false;
@@ -124,7 +124,7 @@ static void batch_done(obs_batch *b) {
 
 static void log_rejects(const obs_batch *b) {
   if (b->nrejects == 0) return;
-  obs_log_warn("intake", "%s: %u of %u ops rejected, first: op %u: %s", obs_transport_names[b->transport], b->nrejects,
+  obs_log_warn("intake", "%s: rejected %u of %u, first: op %u: %s", obs_transport_names[b->transport], b->nrejects,
                obs_batch_items(b), b->rejects[0].index, b->rejects[0].reason);
 }
 
@@ -159,7 +159,7 @@ static void received(obs_intake_receiver *r, nng_msg *msg) {
   if (rep && answer_question(r, m, msg)) return;
   if (rep) set_state(r, OBS_INTAKE_COMMITTING);
   if (!hand_over(r, m, msg)) {
-    obs_log_warn("intake", "%s: %u ops not taken: %s", obs_transport_names[r->port->transport],
+    obs_log_warn("intake", "%s: message refused, ops lost: %u: %s", obs_transport_names[r->port->transport],
                  m->batch.nops + m->batch.nrecords, m->batch.error_text);
     batch_done(&m->batch);
   }
