@@ -70,6 +70,34 @@ static void test_a_lasting_cause_retires_no_dont(void **state) {
   close_fixture(x);
 }
 
+/* Before is the window that the don't follows from: no other one is taken for it. */
+static void test_the_facts_of_a_dont(void **state) {
+  (void)state;
+  fixture *x = open_fixture(0, false);
+  uint64_t seq = 1;
+  obs_facts_view view = {0};
+  work(x, 5, "/a", 10, false);
+  assert_int_equal(obs_facts_snapshot(x->f.facts, &view), OBSERVER_E_OK);
+  work(x, 3, "/a", 10, true);
+  const obs_loop_dont d = {.cluster = 5,
+                           .analysis = 7,
+                           .endpoint = OBS_STR("/a"),
+                           .text = OBS_STR("Not so."),
+                           .seqs = &seq,
+                           .nseqs = 1,
+                           .time_ms = x->f.now,
+                           .facts = &view};
+  obs_playbooks_dont(x->p, &d);
+  obs_facts_view_fini(&view);
+  cycle(x);
+  cJSON *e = only(x, (obs_playbooks_filter){DONT});
+  learn_expect(e, "created_seq", "5");
+  learn_expect(e, "effect.before", "{\"ops\":5,\"failures\":5,\"rate\":1}");
+  learn_expect(e, "effect.after", "{\"ops\":3,\"failures\":0,\"rate\":0}");
+  cJSON_Delete(e);
+  close_fixture(x);
+}
+
 static void test_whose_ops_are_counted(void **state) {
   (void)state;
   fixture *x = open_fixture(0, false);
@@ -246,6 +274,7 @@ int main(void) {
       cmocka_unit_test(test_what_does_harm_is_retired_and_comes_back),
       cmocka_unit_test(test_it_recovers),
       cmocka_unit_test(test_a_lasting_cause_retires_no_dont),
+      cmocka_unit_test(test_the_facts_of_a_dont),
       cmocka_unit_test(test_whose_ops_are_counted),
       cmocka_unit_test(test_the_interval),
       cmocka_unit_test(test_a_restart),
