@@ -94,7 +94,9 @@ static void check_stale(obs_client_lane *l) {
   pthread_mutex_lock(&c->lock);
 }
 
+/* What an answer said is worth more than that the connection broke afterwards. */
 static void note_trouble(observer_client *c, observer_err err, const char *text) {
+  if (err == OBSERVER_E_NET && (c->trouble == OBSERVER_E_IO || c->trouble == OBSERVER_E_CORRUPT)) return;
   c->trouble = err;
   snprintf(c->trouble_text, sizeof(c->trouble_text), "%s", text);
 }

@@ -12,7 +12,7 @@
 /* Feeds `bytes` in pieces of `piece` and writes down what comes: `number@line/offset=text` or `!reason`, one a line. */
 static void split(const char *bytes, size_t len, size_t piece, obs_buf *out) {
   obs_stream s;
-  obs_record r;
+  obs_stream_item r;
   obs_stream_result kind;
   obs_stream_init(&s);
   for (size_t at = 0; !s.ended;) {

@@ -1,27 +1,28 @@
 #include "observerctl/cli/interrupt.h"
 
+#include "base/signal_fd.h"
+
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 bool obs_interrupt_open(obs_interrupt *i) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  *i = (obs_interrupt){.fd = -1};
-  if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0) return false;
-  i->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  static const int signals[] = {SIGINT, SIGTERM};
+  *i = (obs_interrupt){.fd = obs_signal_fd_open(signals, sizeof(signals) / sizeof(signals[0]))};
   return i->fd >= 0;
 }
 
-bool obs_interrupt_wait(obs_interrupt *i, int ms) {
+static bool await(const obs_interrupt *i, int ms) {
   struct pollfd p = {.fd = i->fd, .events = POLLIN};
-  struct signalfd_siginfo info;
-  if (i->signal != 0) return true;
-  if (poll(&p, 1, ms) > 0 && read(i->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) i->signal = (int)info.ssi_signo;
+  return poll(&p, 1, ms) > 0;
+}
+
+bool obs_interrupt_pending(const obs_interrupt *i) {
+  return await(i, 0);
+}
+
+bool obs_interrupt_wait(obs_interrupt *i, int ms) {
+  if (i->signal == 0 && await(i, ms)) i->signal = obs_signal_fd_read(i->fd);
   return i->signal != 0;
 }
 

@@ -3,7 +3,6 @@
 #define OBS_OBSERVERCTL_INTERRUPT_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 typedef struct {
   int fd;     /* readable: a signal waits */
@@ -16,6 +15,8 @@ typedef struct {
 
 /* Blocks both signals for the process; call it before any thread starts. False and errno. */
 bool obs_interrupt_open(obs_interrupt *i);
+/* Whether a signal waits that was not taken yet. */
+bool obs_interrupt_pending(const obs_interrupt *i);
 /* Waits up to `ms` (0: looks only) for a signal and takes it. True when there is or was one. */
 bool obs_interrupt_wait(obs_interrupt *i, int ms);
 /* 128 + the signal, or `status` when none was taken. */

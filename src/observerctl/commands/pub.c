@@ -22,19 +22,16 @@ typedef struct {
   obs_stream stream;
 } input;
 
-static bool take_record(input *in, const obs_record *r, obs_stream_result kind) {
-  obs_origin origin = {in->name, r->number, r->line, r->offset};
-  if (kind == OBS_STREAM_RECORD) return obs_publisher_add(&in->post->publisher, r->p, r->len, &origin);
-  obs_report_bad(&in->post->report, &origin, r->reason);
-  return true;
-}
-
-/* All records that are whole. False: sending failed. */
+/* Publishes all records that are whole, and reports broken ones. False: sending failed. */
 static bool take_records(input *in) {
-  obs_record record;
+  obs_stream_item item;
   obs_stream_result kind;
-  while ((kind = obs_stream_next(&in->stream, &record)) != OBS_STREAM_MORE) {
-    if (!take_record(in, &record, kind)) return false;
+  while ((kind = obs_stream_next(&in->stream, &item)) != OBS_STREAM_MORE) {
+    obs_publisher_origin origin = {in->name, item.number, item.line, item.offset};
+    if (kind == OBS_STREAM_BAD)
+      obs_post_bad(in->post, &origin, item.reason);
+    else if (!obs_publisher_add(&in->post->publisher, item.p, item.len, &origin))
+      return false;
     obs_post_progress(in->post, in->stream.offset + in->stream.at);
   }
   return true;
@@ -67,34 +64,28 @@ static bool read_chunk(input *in) {
   return true;
 }
 
-/* Publishes all of it. False: it ends here. */
-static bool publish(input *in) {
-  bool ok = true;
-  while (ok && !in->stream.ended) ok = await_input(in) && read_chunk(in) && take_records(in);
-  return ok && obs_publisher_send(&in->post->publisher);
-}
-
+/* Publishes all of it, as it comes. False: the work ends here. */
 static bool publish_fd(obs_post *p, const char *name, int fd) {
   input in = {.post = p, .name = name, .fd = fd};
+  bool ok = true;
   obs_stream_init(&in.stream);
-  bool ok = publish(&in);
+  while (ok && !in.stream.ended) ok = await_input(&in) && read_chunk(&in) && take_records(&in);
+  ok = ok && obs_publisher_send(&p->publisher);
   obs_stream_fini(&in.stream);
   return ok;
-}
-
-static bool take_text(input *in, const char *text, size_t len) {
-  char *room = obs_stream_room(&in->stream, len);
-  if (room == NULL) return fail_input(in, "out of memory");
-  memcpy(room, text, len);
-  if (len > 0) obs_stream_fed(&in->stream, len);
-  obs_stream_fed(&in->stream, 0);
-  return take_records(in) && obs_publisher_send(&in->post->publisher);
 }
 
 static bool publish_text(obs_post *p, const char *text, size_t len) {
   input in = {.post = p, .fd = -1};
   obs_stream_init(&in.stream);
-  bool ok = take_text(&in, text, len);
+  char *room = obs_stream_room(&in.stream, len);
+  bool ok = room != NULL || fail_input(&in, "out of memory");
+  if (ok) {
+    memcpy(room, text, len);
+    if (len > 0) obs_stream_fed(&in.stream, len);
+    obs_stream_fed(&in.stream, 0);
+    ok = take_records(&in) && obs_publisher_send(&p->publisher);
+  }
   obs_stream_fini(&in.stream);
   return ok;
 }
@@ -105,14 +96,14 @@ static bool publish_file(obs_post *p, const char *path) {
   if (strcmp(path, "-") == 0) return publish_fd(p, NULL, STDIN_FILENO);
   struct stat st;
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || fstat(fd, &st) != 0) {
-    input in = {.post = p, .name = path};
-    if (fd >= 0) (void)close(fd);
-    return fail_input(&in, strerror(errno));
+  bool ok = fd >= 0 && fstat(fd, &st) == 0;
+  if (ok) {
+    obs_term_progress_start(&p->progress, "KiB", S_ISREG(st.st_mode) ? (uint64_t)st.st_size >> 10 : 0);
+    ok = publish_fd(p, path, fd);
+  } else {
+    obs_post_fail(p, path, strerror(errno));
   }
-  obs_term_progress_start(&p->report.progress, "KiB", S_ISREG(st.st_mode) ? (uint64_t)st.st_size >> 10 : 0);
-  bool ok = publish_fd(p, path, fd);
-  (void)close(fd);
+  if (fd >= 0) (void)close(fd);
   return ok;
 }
 

@@ -1,10 +1,9 @@
 /* rejected list, export, replay: what the daemon refused, with its bytes. */
 #include "observerctl/cli/commands.h"
-#include "observerctl/cli/interrupt.h"
 #include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"
 #include "observerctl/cli/when.h"
-#include "observerctl/publish/ack.h"
+#include "observerctl/publish/publisher.h"
 #include "observerctl/publish/reject_rows.h"
 
 #include <errno.h>
@@ -24,7 +23,7 @@ typedef struct {
   obs_buf line;
   /* replay */
   bool dry_run;
-  obs_sender sender;
+  obs_publisher publisher;
   obs_interrupt interrupt;
   uint64_t accepted, duplicates, rejected, refused;
 } work;
@@ -160,8 +159,7 @@ static void put_outcome(work *w, const obs_reject_row *row, obs_term_look style,
 }
 
 /* What was refused may hold several ops: from where its message broke to the end. */
-static void put_answer(work *w, const obs_reject_row *row, const obs_ack *a) {
-  obs_str reason = a->nerrors > 0 ? a->errors[0].reason : (obs_str){0};
+static void put_answer(work *w, const obs_reject_row *row, const obs_publisher_totals *a, obs_str reason) {
   w->accepted += a->accepted;
   w->duplicates += a->duplicates;
   w->rejected += a->rejected;
@@ -175,9 +173,10 @@ static void put_answer(work *w, const obs_reject_row *row, const obs_ack *a) {
 
 static bool replay_row(void *arg, const obs_reject_row *row) {
   work *w = arg;
-  if (row->truncated) {
+  if (row->truncated || row->bytes.len == 0) {
     w->refused++;
-    put_outcome(w, row, OBS_STYLE_RED, "not sent", OBS_STR("only the beginning of its bytes was kept"));
+    put_outcome(w, row, OBS_STYLE_RED, "not sent",
+                row->truncated ? OBS_STR("only the beginning of its bytes was kept") : OBS_STR("it has no bytes"));
     return true;
   }
   if (w->dry_run) {
@@ -185,13 +184,11 @@ static bool replay_row(void *arg, const obs_reject_row *row) {
     put_outcome(w, row, OBS_STYLE_PLAIN, "would be sent", (obs_str){row->reason, (uint32_t)strlen(row->reason), 0});
     return true;
   }
-  obs_ack answer;
-  bool ok = obs_ack_ask(&w->sender, row->bytes.p, row->bytes.len, &answer);
-  if (ok) put_answer(w, row, &answer);
-  obs_ack_fini(&answer);
-  if (!ok && !w->sender.stopped) obs_args_error(w->args, "%s", w->sender.error);
-  if (!ok) w->failed = true;
-  return ok && !obs_interrupt_wait(&w->interrupt, 0);
+  obs_publisher_totals answer;
+  obs_str reason;
+  if (!obs_publisher_ask(&w->publisher, row->bytes.p, row->bytes.len, &answer, &reason)) return false;
+  put_answer(w, row, &answer, reason);
+  return !obs_interrupt_wait(&w->interrupt, 0);
 }
 
 static void put_totals(const work *w) {
@@ -213,13 +210,18 @@ static int replay(work *w) {
     obs_args_error(w->args, "signals: %s", strerror(errno));
     return OBS_COMMAND_FAILED;
   }
-  bool ok = w->dry_run || obs_sender_open(&w->sender, OBS_SENDER_REQ, url, (uint32_t)timeout, w->interrupt.fd);
-  if (!ok && !w->sender.stopped) obs_args_error(w->args, "%s", w->sender.error);
-  if (ok && walk(w, replay_row)) put_totals(w);
-  if (w->sender.stopped) (void)obs_interrupt_wait(&w->interrupt, 0);
-  bool failed = !ok || w->failed || w->rejected > 0 || w->refused > 0;
+  w->publisher = (obs_publisher){.mode = OBSERVER_ACKNOWLEDGED,
+                                 .url = url,
+                                 .timeout_ms = (uint32_t)timeout,
+                                 .interrupt = &w->interrupt,
+                                 .batch_ops = 1};
+  bool connected = w->dry_run || obs_publisher_open(&w->publisher);
+  if (connected && walk(w, replay_row)) put_totals(w);
+  const char *failure = obs_publisher_end(&w->publisher);
+  if (failure != NULL) obs_args_error(w->args, "%s", failure);
+  bool failed = !connected || failure != NULL || w->failed || w->rejected > 0 || w->refused > 0;
   int status = obs_interrupt_status(&w->interrupt, failed ? OBS_COMMAND_FAILED : OBS_COMMAND_OK);
-  obs_sender_close(&w->sender);
+  obs_publisher_close(&w->publisher);
   obs_interrupt_close(&w->interrupt);
   return status;
 }

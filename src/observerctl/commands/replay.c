@@ -70,7 +70,7 @@ static bool shift(replay *r, obs_str *row) {
 }
 
 static bool publish_row(replay *r, obs_str row) {
-  obs_origin origin = {.file = r->lines.name, .line = r->lines.number};
+  obs_publisher_origin origin = {.file = r->lines.name, .line = r->lines.number};
   if (r->speed > 0 && !await_time(r, r->batch.ops[0].time_ms)) return false;
   if (r->shift_time && !shift(r, &row)) return obs_post_fail(&r->post, r->lines.name, "out of memory");
   r->taken++;
@@ -80,17 +80,17 @@ static bool publish_row(replay *r, obs_str row) {
 /* `last`: no newline ends it, so that a broken one was torn, not written wrongly. False: it ends here. */
 static bool take_row(replay *r, const char *line, size_t len, bool last) {
   const char *reason;
-  obs_origin origin = {.file = r->lines.name, .line = r->lines.number};
+  obs_publisher_origin origin = {.file = r->lines.name, .line = r->lines.number};
   while (len > 0 && (*line == ' ' || *line == '\t')) line++, len--;
   if (len == 0 || (len == 1 && *line == '\r')) return true;
   obs_batch_reset(&r->batch);
   if (obs_batch_decode_row(&r->batch, line, len, &reason))
     return !wanted(r, &r->batch.ops[0]) || publish_row(r, (obs_str){line, (uint32_t)len, 0});
   if (last) {
-    obs_term_progress_end(&r->post.report.progress);
+    obs_term_progress_end(&r->post.progress);
     obs_args_error(r->post.args, "%s:%" PRIu64 ": the last line is torn, and passed over", origin.file, origin.line);
   } else {
-    obs_report_bad(&r->post.report, &origin, reason);
+    obs_post_bad(&r->post, &origin, reason);
   }
   return true;
 }
@@ -103,7 +103,7 @@ static bool publish_rows(replay *r) {
   while (r->limit == 0 || r->taken < r->limit) {
     r->lines.idle_ms = obs_post_idle_ms(&r->post);
     obs_rows_result rc = obs_rows_next(&r->lines, &line, &len);
-    obs_origin origin = {.file = r->lines.name, .line = r->lines.number};
+    obs_publisher_origin origin = {.file = r->lines.name, .line = r->lines.number};
     obs_post_progress(&r->post, r->lines.offset);
     switch (rc) {
     case OBS_ROWS_LINE:
@@ -111,7 +111,7 @@ static bool publish_rows(replay *r) {
       if (!take_row(r, line, len, rc == OBS_ROWS_LAST)) return false;
       break;
     case OBS_ROWS_LONG:
-      obs_report_bad(&r->post.report, &origin, "the line is longer than 4 MiB");
+      obs_post_bad(&r->post, &origin, "the line is longer than 4 MiB");
       break;
     case OBS_ROWS_IDLE:
       if (!obs_publisher_send(&r->post.publisher)) return false;
@@ -130,7 +130,7 @@ static bool publish_rows(replay *r) {
 static bool publish_file(replay *r, const char *path) {
   bool ok = obs_rows_open(&r->lines, path, &r->post.interrupt);
   if (!ok) obs_post_fail(&r->post, path, strerror(errno));
-  obs_term_progress_start(&r->post.report.progress, "KiB", r->lines.size >> 10);
+  obs_term_progress_start(&r->post.progress, "KiB", r->lines.size >> 10);
   ok = ok && publish_rows(r);
   obs_rows_close(&r->lines);
   return ok;

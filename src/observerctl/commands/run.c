@@ -4,11 +4,10 @@
 #include "observerctl/cli/commands.h"
 #include "observerctl/publish/child.h"
 #include "observerctl/publish/opflags.h"
-#include "observerctl/publish/sender.h"
+#include "observerctl/publish/publisher.h"
 
 #include <errno.h>
 #include <msgpack.h>
-#include <observer/observer.h>
 
 enum { SUMMARY_CHARACTERS = 200, TIMEOUT_MAX_MS = 3600000 };
 enum { EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
@@ -177,7 +176,7 @@ static void set_given(observer_builder *b, const obs_args *a) {
 
 typedef struct {
   const obs_args *args;
-  obs_sender_kind kind;
+  observer_mode mode;
   const char *url;
   uint32_t timeout_ms;
   char rejected[256]; /* why; "": it was not */
@@ -194,21 +193,16 @@ static void warn(const way *w, const char *what, const char *why) {
 
 static void warn_late(const way *w, const char *spool) {
   char text[96];
-  snprintf(text, sizeof(text), "not %s within %u ms%s", w->kind == OBS_SENDER_REQ ? "acknowledged" : "sent",
+  snprintf(text, sizeof(text), "not %s within %u ms%s", w->mode == OBSERVER_ACKNOWLEDGED ? "acknowledged" : "sent",
            (unsigned)w->timeout_ms, spool != NULL ? ", kept in the spool" : ", given up");
   warn(w, w->url, text);
 }
 
 static void publish(way *w, observer_builder *b) {
   const char *urls[] = {w->url, NULL}, *spool = obs_args_text(w->args, "spool");
-  bool acknowledged = w->kind == OBS_SENDER_REQ;
   observer_client *client;
-  observer_options options = {.mode = acknowledged ? OBSERVER_ACKNOWLEDGED : OBSERVER_PUSH,
-                              .urls = urls,
-                              .linger_ms = -1,
-                              .on_delivery = delivered,
-                              .delivery_arg = w,
-                              .spool = spool};
+  observer_options options = {
+      .mode = w->mode, .urls = urls, .linger_ms = -1, .on_delivery = delivered, .delivery_arg = w, .spool = spool};
   if (observer_open(&options, &client) != OBSERVER_E_OK) {
     warn(w, "not published", observer_open_error());
     return;
@@ -250,13 +244,13 @@ static bool parse(way *w) {
   for (obs_op_field i = 0; i < OBS_F_COUNT; i++) {
     if (has_flag(i) && !obs_opflag_read(a, i, &v)) return false;
   }
-  if (!obs_sender_choose(a, &w->kind, &w->url) || !obs_args_number(a, "timeout", 1, TIMEOUT_MAX_MS, &timeout))
+  if (!obs_publisher_choose(a, &w->mode, &w->url) || !obs_args_number(a, "timeout", 1, TIMEOUT_MAX_MS, &timeout))
     return false;
   w->timeout_ms = (uint32_t)timeout;
   if (a->nrest == 0) obs_args_error(a, "which COMMAND?");
-  if (w->kind != OBS_SENDER_REQ && obs_args_given(a, "spool"))
+  if (w->mode != OBSERVER_ACKNOWLEDGED && obs_args_given(a, "spool"))
     obs_args_error(a, "--push, --spool: a spool needs acknowledgements (--req)");
-  return a->nrest > 0 && (w->kind == OBS_SENDER_REQ || !obs_args_given(a, "spool"));
+  return a->nrest > 0 && (w->mode == OBSERVER_ACKNOWLEDGED || !obs_args_given(a, "spool"));
 }
 
 static int run(const obs_args *args) {

@@ -1,20 +1,71 @@
 #include "observerctl/publish/post.h"
 
+#include "base/json.h"
+#include "observerctl/cli/text.h"
+
 #include <errno.h>
 #include <inttypes.h>
 
 enum { RATE_MAX = 10000000, TIMEOUT_MAX_MS = 3600000 };
 
+/* ---- records that were not taken ---- */
+
+static void put_place(const obs_publisher_origin *o) {
+  if (o->number == 0) {
+    obs_text_printf(stderr, "%s:%" PRIu64 ": ", o->file, o->line);
+    return;
+  }
+  if (o->file != NULL) obs_text_printf(stderr, "%s: ", o->file);
+  fprintf(stderr, "record %" PRIu64, o->number);
+  if (o->line > 0)
+    fprintf(stderr, " (line %" PRIu64 "): ", o->line);
+  else
+    fprintf(stderr, " (byte %" PRIu64 "): ", o->offset);
+}
+
+/* A record that the daemon rejected; `arg` is the post. */
+static void rejected(void *arg, const obs_publisher_origin *o, obs_str reason) {
+  obs_post *p = arg;
+  if (!p->json) {
+    obs_term_progress_end(&p->progress);
+    fprintf(stderr, "observerctl %s: ", p->args->command->name);
+    put_place(o);
+    obs_text_printf(stderr, "%.*s", (int)reason.len, reason.p);
+    fputc('\n', stderr);
+  } else if (p->nerrors++ < OBS_POST_ERRORS) {
+    obs_json_writer w = obs_json_write(&p->errors);
+    if (p->errors.len > 0) obs_buf_putc(&p->errors, ',');
+    obs_json_object(&w, NULL);
+    if (o->file != NULL) obs_json_cstr(&w, "file", o->file);
+    if (o->number > 0) obs_json_u64(&w, "record", o->number);
+    obs_json_u64(&w, o->line > 0 ? "line" : "byte", o->line > 0 ? o->line : o->offset);
+    obs_json_text(&w, "error", reason);
+    obs_json_end(&w);
+  }
+}
+
+void obs_post_bad(obs_post *p, const obs_publisher_origin *origin, const char *reason) {
+  p->bad++;
+  rejected(p, origin, (obs_str){reason, (uint32_t)strlen(reason), 0});
+}
+
+/* ---- the way ---- */
+
 bool obs_post_parse(obs_post *p, const obs_args *args) {
   uint64_t batch = 0, timeout = 0;
   *p = (obs_post){.args = args, .interrupt = {.fd = -1}};
-  if (!obs_sender_choose(args, &p->kind, &p->url) ||
+  obs_publisher *out = &p->publisher;
+  if (!obs_publisher_choose(args, &out->mode, &out->url) ||
       !obs_args_number(args, "batch", 1, OBS_PUBLISHER_BATCH_OPS_MAX, &batch) ||
-      !obs_args_number(args, "rate", 0, RATE_MAX, &p->publisher.rate) ||
+      !obs_args_number(args, "rate", 0, RATE_MAX, &out->rate) ||
       !obs_args_number(args, "timeout", 1, TIMEOUT_MAX_MS, &timeout))
     return false;
-  p->timeout_ms = (uint32_t)timeout;
-  p->publisher.batch_ops = (uint32_t)batch;
+  out->timeout_ms = (uint32_t)timeout;
+  out->batch_ops = (uint32_t)batch;
+  out->interrupt = &p->interrupt;
+  out->rejected = rejected;
+  out->arg = p;
+  p->json = obs_args_text(args, "json") != NULL;
   return true;
 }
 
@@ -24,19 +75,8 @@ bool obs_post_fail(obs_post *p, const char *name, const char *reason) {
 }
 
 bool obs_post_open(obs_post *p) {
-  p->report.args = p->args;
-  p->report.json = obs_args_text(p->args, "json") != NULL;
-  p->report.acknowledged = p->kind == OBS_SENDER_REQ;
-  p->publisher.sender = &p->sender;
-  p->publisher.interrupt = &p->interrupt;
-  p->publisher.rejected = obs_report_rejected;
-  p->publisher.arg = &p->report;
   if (!obs_interrupt_open(&p->interrupt)) return obs_post_fail(p, "signals", strerror(errno));
-  if (!obs_sender_open(&p->sender, p->kind, p->url, p->timeout_ms, p->interrupt.fd)) {
-    p->publisher.failed = true;
-    return false;
-  }
-  return obs_publisher_open(&p->publisher) || obs_post_fail(p, p->args->command->name, "out of memory");
+  return obs_publisher_open(&p->publisher);
 }
 
 int obs_post_idle_ms(const obs_post *p) {
@@ -45,19 +85,60 @@ int obs_post_idle_ms(const obs_post *p) {
 
 void obs_post_progress(obs_post *p, uint64_t bytes) {
   char note[48];
-  if (p->publisher.gathered > 0) return; /* a message has just gone */
+  if (p->publisher.gathered > 0) return; /* shown when a batch has just gone */
   snprintf(note, sizeof(note), "%" PRIu64 " sent", p->publisher.totals.sent);
-  obs_term_progress_update(&p->report.progress, bytes >> 10, note);
+  obs_term_progress_update(&p->progress, bytes >> 10, note);
+}
+
+/* ---- the result ---- */
+
+static void put_text(const obs_post *p, bool acknowledged) {
+  const obs_publisher_totals *t = &p->publisher.totals;
+  printf("%" PRIu64 " sent", t->sent);
+  if (acknowledged)
+    printf(": %" PRIu64 " accepted, %" PRIu64 " duplicates, %" PRIu64 " rejected", t->accepted, t->duplicates,
+           t->rejected);
+  if (p->bad > 0) printf(", %" PRIu64 " bad", p->bad);
+  putchar('\n');
+}
+
+static void put_json(const obs_post *p, bool acknowledged, const char *failure) {
+  const obs_publisher_totals *t = &p->publisher.totals;
+  obs_buf out = {0};
+  obs_json_writer w = obs_json_write(&out);
+  obs_json_object(&w, NULL);
+  obs_json_u64(&w, "sent", t->sent);
+  if (acknowledged) {
+    obs_json_u64(&w, "accepted", t->accepted);
+    obs_json_u64(&w, "duplicates", t->duplicates);
+    obs_json_u64(&w, "rejected", t->rejected);
+  }
+  obs_json_u64(&w, "bad", p->bad);
+  obs_json_array(&w, "errors");
+  obs_buf_append(&out, p->errors.p, p->errors.len);
+  obs_json_end(&w);
+  if (p->nerrors > OBS_POST_ERRORS) obs_json_u64(&w, "errors_left_out", p->nerrors - OBS_POST_ERRORS);
+  if (failure != NULL) obs_json_cstr(&w, "failure", failure);
+  obs_json_end(&w);
+  obs_buf_putc(&out, '\n');
+  (void)fwrite(out.p, 1, out.len, stdout); /* main looks at stdout's state */
+  obs_buf_fini(&out);
 }
 
 int obs_post_end(obs_post *p) {
-  const char *failure = p->sender.url != NULL ? obs_publisher_end(&p->publisher) : NULL;
+  const char *failure = obs_publisher_end(&p->publisher);
   if (p->failure[0] != '\0') failure = p->failure;
-  int status = obs_report_end(&p->report, &p->publisher.totals, failure);
-  status = obs_interrupt_status(&p->interrupt, status);
-  obs_sender_close(&p->sender);
-  obs_interrupt_close(&p->interrupt);
+  bool acknowledged = p->publisher.mode == OBSERVER_ACKNOWLEDGED;
+  obs_term_progress_end(&p->progress);
+  if (p->json)
+    put_json(p, acknowledged, failure);
+  else
+    put_text(p, acknowledged);
+  if (failure != NULL) obs_args_error(p->args, "%s", failure);
+  bool ok = failure == NULL && p->bad == 0 && p->publisher.totals.rejected == 0;
+  int status = obs_interrupt_status(&p->interrupt, ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED);
   obs_publisher_close(&p->publisher);
-  obs_report_fini(&p->report);
+  obs_interrupt_close(&p->interrupt);
+  obs_buf_fini(&p->errors);
   return status;
 }

@@ -1,127 +1,293 @@
 #include "observerctl/publish/publisher.h"
 
 #include "base/clock.h"
-#include "observerctl/publish/ack.h"
 
-#include <inttypes.h>
+#include <nng/nng.h>
 #include <stdlib.h>
 
-/* At a rate, a message is sent that often a second, so that the flow is even. */
-enum { MESSAGES_A_SECOND = 10 };
+/* SLICE_MS: libobserver knows no signals, so they are looked for that often; PUB needs a quiet moment that is shorter.
+ * GRACE_MS: what is under way when a signal comes may take so long. At a rate, a batch is sent MESSAGES_A_SECOND times
+ * a second, so that the flow is even. MESSAGE_OPS: libobserver's limit. */
+enum { SLICE_MS = 200, GRACE_MS = 300, PROBE_MS = 1000, MESSAGES_A_SECOND = 10, MESSAGE_OPS = 1000 };
+enum { MESSAGE_BYTES = 1 << 20 };
+
+struct obs_publisher_item {
+  obs_publisher_origin origin;
+  bool reported;
+  observer_delivery delivery; /* its texts are gone */
+  char *reason;               /* NULL: none */
+};
+
+static const struct {
+  const char *flag, *peer;
+} modes[] = {
+    [OBSERVER_PUSH] = {"push", "PULL"},
+    [OBSERVER_PUB] = {"pub", "SUB"},
+    [OBSERVER_ACKNOWLEDGED] = {"req", "REP"},
+};
+
+bool obs_publisher_choose(const obs_args *args, observer_mode *mode, const char **url) {
+  const char *given = NULL;
+  *url = NULL;
+  for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+    const char *flag = modes[i].flag;
+    bool known = false;
+    for (size_t k = 0; k < args->command->nflags; k++) known |= strcmp(args->command->flags[k].name, flag) == 0;
+    if (!known) continue;
+    bool this_one = obs_args_given(args, flag);
+    if (this_one && given != NULL) {
+      obs_args_error(args, "--%s, --%s: one of them, not both", given, flag);
+      return false;
+    }
+    if (this_one) given = flag;
+    if (this_one || (given == NULL && obs_args_text(args, flag) != NULL)) {
+      *mode = (observer_mode)i;
+      *url = obs_args_text(args, flag);
+    }
+  }
+  return true;
+}
+
+static bool fail(obs_publisher *p, const char *reason, bool timed_out) {
+  p->failed = true;
+  if (timed_out)
+    snprintf(p->error, sizeof(p->error), "%s: %s (tried for %u ms)", p->url, reason, (unsigned)p->timeout_ms);
+  else
+    snprintf(p->error, sizeof(p->error), "%s: %s", p->url, reason);
+  return false;
+}
+
+/* ---- waiting ---- */
+
+typedef struct {
+  uint64_t settled; /* records that got through so far */
+  uint64_t end_ms;
+  bool stopping, expired;
+} patience;
+
+static patience begin(const obs_publisher *p) {
+  return (patience){.end_ms = obs_clock_mono_ms() + p->timeout_ms};
+}
+
+static uint32_t slice(const obs_publisher *p, const patience *w) {
+  uint64_t now = obs_clock_mono_ms(), left = w->end_ms > now ? w->end_ms - now : 0;
+  return left < SLICE_MS && p->mode != OBSERVER_PUB ? (uint32_t)left : SLICE_MS;
+}
+
+/* Between two slices of a wait: whether to go on. False: stopped, failed, or, when only the time is over, w->expired.
+ */
+static bool go_on(obs_publisher *p, patience *w) {
+  observer_counters n;
+  char text[256];
+  uint64_t now = obs_clock_mono_ms();
+  observer_get_counters(p->client, &n);
+  if (n.delivered + n.rejected > w->settled) {
+    w->settled = n.delivered + n.rejected;
+    if (!w->stopping) w->end_ms = now + p->timeout_ms;
+  }
+  /* libobserver asks again whatever the answer is; what answers like this will not become an observer. */
+  if (observer_get_trouble(p->client, text, sizeof(text)) == OBSERVER_E_CORRUPT) return fail(p, text, false);
+  if (!w->stopping && obs_interrupt_pending(p->interrupt)) {
+    w->stopping = true;
+    if (now + GRACE_MS < w->end_ms) w->end_ms = now + GRACE_MS;
+  }
+  if (now < w->end_ms) return true;
+  p->stopped = w->stopping;
+  w->expired = !w->stopping;
+  return false;
+}
+
+static bool fail_late(obs_publisher *p) {
+  char text[256];
+  observer_err trouble = observer_get_trouble(p->client, text, sizeof(text));
+  if (trouble == OBSERVER_E_IO) return fail(p, text, false); /* its answer says why it cannot record */
+  return fail(p, p->mode == OBSERVER_ACKNOWLEDGED ? "no answer" : "does not take the message", true);
+}
+
+/* Waits until everything published is answered, or written. */
+static bool settle(obs_publisher *p) {
+  patience w = begin(p);
+  while (observer_flush(p->client, slice(p, &w)) != OBSERVER_E_OK) {
+    if (!go_on(p, &w)) return w.expired ? fail_late(p) : false;
+  }
+  return true;
+}
+
+/* ---- opening ---- */
+
+/* On the client's thread, while the caller waits in settle() or gathers other records. */
+static void on_delivery(void *arg, const observer_delivery *d) {
+  obs_publisher_item *item = d->tag;
+  (void)arg;
+  item->reported = true;
+  item->delivery = *d;
+  item->reason = d->reason != NULL ? strdup(d->reason) : NULL;
+}
+
+/* NNG dials in the background and keeps to itself why that fails: a bare connection tells. */
+static bool fail_to_connect(obs_publisher *p) {
+  nng_stream_dialer *dialer = NULL;
+  nng_aio *aio = NULL;
+  char text[128];
+  snprintf(text, sizeof(text), "what listens there does not answer as a %s socket: another one, or a daemon that hangs",
+           modes[p->mode].peer);
+  int rv = nng_aio_alloc(&aio, NULL, NULL);
+  if (rv == 0) rv = nng_stream_dialer_alloc(&dialer, p->url);
+  if (rv == 0) {
+    nng_aio_set_timeout(aio, PROBE_MS);
+    nng_stream_dialer_dial(dialer, aio);
+    nng_aio_wait(aio);
+    rv = nng_aio_result(aio);
+    if (rv == 0) nng_stream_free(nng_aio_get_output(aio, 0));
+  }
+  if (dialer != NULL) nng_stream_dialer_free(dialer);
+  if (aio != NULL) nng_aio_free(aio);
+  return fail(p, rv == 0 ? text : nng_strerror(rv), true);
+}
 
 bool obs_publisher_open(obs_publisher *p) {
   uint64_t even = p->rate / MESSAGES_A_SECOND;
   if (p->rate > 0 && even < p->batch_ops) p->batch_ops = even > 0 ? (uint32_t)even : 1;
-  p->origins = calloc(p->batch_ops, sizeof(*p->origins));
+  p->items = calloc(p->batch_ops, sizeof(*p->items));
+  if (p->items == NULL) return fail(p, "out of memory", false);
+  const char *const urls[] = {p->url, NULL};
+  const observer_options options = {
+      .mode = p->mode,
+      .urls = urls,
+      .linger_ms = INT32_MAX, /* a message goes when it is full, or when obs_publisher_send says so */
+      .batch_ops = p->batch_ops < MESSAGE_OPS ? p->batch_ops : MESSAGE_OPS,
+      .batch_bytes = MESSAGE_BYTES,
+      .expire_ms = -1,
+      .request_timeout_ms = p->timeout_ms,
+      .in_flight = 1, /* the order of the input is kept */
+      .on_delivery = on_delivery,
+  };
+  if (observer_open(&options, &p->client) != OBSERVER_E_OK) {
+    p->failed = true;
+    snprintf(p->error, sizeof(p->error), "%s", observer_open_error());
+    return false;
+  }
+  patience w = begin(p);
+  while (observer_connect(p->client, slice(p, &w)) != OBSERVER_E_OK) {
+    if (!go_on(p, &w)) return w.expired ? fail_to_connect(p) : false;
+  }
   p->started_ns = obs_clock_mono_ns();
-  return p->origins != NULL;
-}
-
-void obs_publisher_close(obs_publisher *p) {
-  free(p->origins);
-  p->origins = NULL;
-  obs_buf_fini(&p->message);
-}
-
-/* ---- the answer ---- */
-
-static void report(obs_publisher *p, const obs_ack_error *e) {
-  if (e->index < p->gathered) p->rejected(p->arg, &p->origins[e->index], e->reason);
-}
-
-/* A message that breaks a limit of the daemon is refused as a whole, as one reject: what the answer does not account
- * for was not taken. */
-static void account(obs_publisher *p, const obs_ack *a) {
-  uint64_t known = a->accepted + a->duplicates + a->rejected;
-  p->totals.sent += p->gathered;
-  p->totals.accepted += a->accepted;
-  p->totals.duplicates += a->duplicates;
-  p->totals.rejected += a->rejected;
-  for (uint32_t i = 0; i < a->nerrors; i++) report(p, &a->errors[i]);
-  if (known >= p->gathered) return;
-  p->totals.rejected += p->gathered - known;
-  obs_str why = OBS_STR("not taken, with the message it was in");
-  for (uint64_t i = known; i < p->gathered; i++) p->rejected(p->arg, &p->origins[i], why);
-}
-
-static bool ask(obs_publisher *p) {
-  obs_ack answer;
-  bool ok = obs_ack_ask(p->sender, p->message.p, p->message.len, &answer);
-  if (ok) account(p, &answer);
-  obs_ack_fini(&answer);
-  return ok;
-}
-
-/* ---- sending ---- */
-
-static bool send_now(obs_publisher *p) {
-  if (p->sender->kind == OBS_SENDER_REQ) return ask(p);
-  if (!obs_sender_send(p->sender, p->message.p, p->message.len)) return false;
-  p->totals.sent += p->gathered;
   return true;
 }
 
-/* Waits until what is gathered is due. False: interrupted. */
+/* ---- publishing ---- */
+
+/* Waits until the next batch is due. False: interrupted. */
 static bool pace(obs_publisher *p) {
   if (p->rate == 0) return true;
   uint64_t due = p->started_ns + (uint64_t)((double)p->paced / (double)p->rate * 1e9);
   uint64_t now = obs_clock_mono_ns();
-  p->paced += p->gathered;
-  if (now >= due) return true;
-  return !obs_interrupt_wait(p->interrupt, (int)((due - now) / 1000000 + 1));
+  return now >= due || !obs_interrupt_wait(p->interrupt, (int)((due - now) / 1000000 + 1));
+}
+
+/* Queues one of the two, waiting for room. */
+static bool publish(obs_publisher *p, const observer_op *op, const observer_encoded *record,
+                    const obs_publisher_origin *origin) {
+  obs_publisher_item *item = &p->items[p->gathered];
+  patience w = begin(p);
+  *item = (obs_publisher_item){.origin = *origin};
+  for (;;) {
+    int32_t block_ms = (int32_t)slice(p, &w);
+    observer_err err = op != NULL ? observer_publish_wait(p->client, op, block_ms, item)
+                                  : observer_publish_encoded(p->client, record, block_ms, item);
+    if (err == OBSERVER_E_OK) break;
+    if (err != OBSERVER_E_FULL) return fail(p, observer_strerror(err), false);
+    if (!go_on(p, &w)) return w.expired ? fail_late(p) : false;
+  }
+  p->gathered++;
+  return true;
+}
+
+static bool add(obs_publisher *p, const observer_op *op, const observer_encoded *record,
+                const obs_publisher_origin *origin) {
+  if (p->gathered == 0 && !pace(p)) return false;
+  if (!publish(p, op, record, origin)) return false;
+  return p->gathered < p->batch_ops || obs_publisher_send(p);
+}
+
+bool obs_publisher_add(obs_publisher *p, const void *bytes, size_t len, const obs_publisher_origin *origin) {
+  return add(p, NULL, &(observer_encoded){.bytes = bytes, .len = len, .topic = p->topic}, origin);
+}
+
+bool obs_publisher_add_op(obs_publisher *p, const observer_op *op) {
+  return add(p, op, NULL, &(obs_publisher_origin){0});
+}
+
+/* Adds up what was reported on. The client's thread touches no item any more: it was flushed, or closed. */
+static void account(obs_publisher *p) {
+  for (uint32_t i = 0; i < p->gathered; i++) {
+    obs_publisher_item *item = &p->items[i];
+    const observer_delivery *d = &item->delivery;
+    if (item->reported && d->outcome != OBSERVER_EXPIRED) {
+      p->totals.sent++;
+      p->totals.accepted += d->accepted;
+      p->totals.duplicates += d->duplicates;
+      p->totals.rejected += d->rejected;
+      const char *reason = item->reason != NULL ? item->reason : "out of memory for the reason";
+      if (d->outcome == OBSERVER_REJECTED && p->rejected != NULL)
+        p->rejected(p->arg, &item->origin, (obs_str){reason, (uint32_t)strlen(reason), 0});
+    }
+    free(item->reason);
+    item->reason = NULL;
+  }
+  p->gathered = 0;
+}
+
+static void count_sent(obs_publisher *p) {
+  observer_counters n;
+  observer_get_counters(p->client, &n);
+  p->totals.sent = n.delivered;
 }
 
 bool obs_publisher_send(obs_publisher *p) {
   if (p->gathered == 0) return true;
-  bool due = pace(p);
-  bool ok = due && send_now(p);
-  if (due && !ok && !p->sender->stopped) p->failed = true;
-  p->gathered = 0;
-  obs_buf_reset(&p->message, SIZE_MAX);
-  return ok;
+  p->paced += p->gathered;
+  if (p->mode == OBSERVER_ACKNOWLEDGED) {
+    if (!settle(p)) return false;
+    account(p);
+  } else {
+    (void)observer_flush(p->client, 0); /* starts it: the end waits */
+    count_sent(p);
+    p->gathered = 0;
+  }
+  return true;
 }
 
-static void start_message(obs_publisher *p) {
-  if (p->topic != NULL) obs_buf_append(&p->message, p->topic, strlen(p->topic) + 1);
+bool obs_publisher_ask(obs_publisher *p, const void *bytes, size_t len, obs_publisher_totals *out, obs_str *reason) {
+  const obs_publisher_item *item = &p->items[0];
+  const observer_encoded message = {.bytes = bytes, .len = len, .whole = true};
+  if (!publish(p, NULL, &message, &(obs_publisher_origin){0}) || !settle(p)) return false;
+  snprintf(p->reason, sizeof(p->reason), "%s", item->reason != NULL ? item->reason : "");
+  *out = (obs_publisher_totals){1, item->delivery.accepted, item->delivery.duplicates, item->delivery.rejected};
+  *reason = (obs_str){p->reason, (uint32_t)strlen(p->reason), 0};
+  account(p);
+  return true;
 }
 
-static bool take(obs_publisher *p, const void *bytes, size_t len) {
-  bool json = ((const char *)bytes)[0] == '{';
-  if (p->gathered == 0) start_message(p);
-  obs_buf_append(&p->message, bytes, len);
-  if (json) obs_buf_putc(&p->message, '\n');
-  if (!p->message.oom) return true;
-  snprintf(p->sender->error, sizeof(p->sender->error), "out of memory");
-  p->failed = true;
-  return false;
-}
-
-bool obs_publisher_add(obs_publisher *p, const void *bytes, size_t len, const obs_origin *origin) {
-  if (p->message.len + len > OBS_PUBLISHER_BATCH_BYTES && !obs_publisher_send(p)) return false;
-  if (!take(p, bytes, len)) return false;
-  p->origins[p->gathered++] = *origin;
-  if (p->gathered < p->batch_ops && p->message.len < OBS_PUBLISHER_BATCH_BYTES) return true;
-  return obs_publisher_send(p);
-}
+/* ---- the end ---- */
 
 const char *obs_publisher_end(obs_publisher *p) {
-  if (!p->failed && !p->sender->stopped && obs_publisher_send(p)) p->failed = !obs_sender_flush(p->sender);
-  if (p->sender->stopped) return obs_interrupt_wait(p->interrupt, 0) ? NULL : p->sender->error;
-  return p->failed ? p->sender->error : NULL;
+  if (p->client != NULL) {
+    if (!p->failed && !p->stopped && obs_publisher_send(p)) (void)settle(p);
+    if (p->mode != OBSERVER_ACKNOWLEDGED) count_sent(p);
+    (void)observer_close(p->client, 0);
+    p->client = NULL;
+    if (p->mode == OBSERVER_ACKNOWLEDGED) account(p);
+  }
+  if (p->stopped) return obs_interrupt_wait(p->interrupt, 0) ? NULL : p->error;
+  return p->failed ? p->error : NULL;
 }
 
-/* ---- totals ---- */
-
-void obs_totals_print(const obs_totals *t, bool acknowledged, FILE *out) {
-  fprintf(out, "%" PRIu64 " sent", t->sent);
-  if (acknowledged)
-    fprintf(out, ": %" PRIu64 " accepted, %" PRIu64 " duplicates, %" PRIu64 " rejected", t->accepted, t->duplicates,
-            t->rejected);
-}
-
-void obs_totals_json(const obs_totals *t, bool acknowledged, obs_buf *out) {
-  obs_buf_printf(out, "\"sent\":%" PRIu64, t->sent);
-  if (acknowledged)
-    obs_buf_printf(out, ",\"accepted\":%" PRIu64 ",\"duplicates\":%" PRIu64 ",\"rejected\":%" PRIu64, t->accepted,
-                   t->duplicates, t->rejected);
+void obs_publisher_close(obs_publisher *p) {
+  if (p->client != NULL) (void)observer_close(p->client, 0);
+  p->client = NULL;
+  for (uint32_t i = 0; i < p->gathered; i++) free(p->items[i].reason);
+  p->gathered = 0;
+  free(p->items);
+  p->items = NULL;
 }

@@ -1,5 +1,6 @@
 #include "observerctl/publish/reject_rows.h"
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "observerctl/publish/rows.h"
 
@@ -17,29 +18,6 @@ typedef struct {
 } walk;
 
 /* ---- one row ---- */
-
-static int sextet(char c) {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-static bool decode_base64(const char *text, obs_buf *out) {
-  uint32_t held = 0;
-  unsigned bits = 0;
-  obs_buf_reset(out, SIZE_MAX);
-  for (; *text != '\0' && *text != '='; text++) {
-    int v = sextet(*text);
-    if (v < 0) return false;
-    held = held << 6 | (uint32_t)v;
-    bits += 6;
-    if (bits < 8) continue;
-    bits -= 8;
-    obs_buf_putc(out, (char)(held >> bits & 0xff));
-  }
-  return strspn(text, "=") == strlen(text) && !out->oom;
-}
 
 static bool read_text(const cJSON *o, const char *name, const char **out) {
   *out = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, name));
@@ -62,7 +40,9 @@ static const char *read_row(walk *w, const cJSON *o, obs_reject_row *row, int64_
   if (!read_text(o, "reason", &row->reason)) return "reason: must be a string";
   if (!read_count(o, "index", &row->index)) return "index: must be a number";
   if (!read_count(o, "size", &row->size)) return "size: must be a number";
-  if (!read_text(o, "bytes", &base64) || !decode_base64(base64, &w->bytes)) return "bytes: must be base64";
+  obs_buf_reset(&w->bytes, SIZE_MAX);
+  if (!read_text(o, "bytes", &base64) || !obs_base64_decode(obs_str_of(base64), &w->bytes))
+    return "bytes: must be base64";
   row->truncated = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "truncated"));
   row->bytes = (obs_str){w->bytes.p != NULL ? w->bytes.p : "", (uint32_t)w->bytes.len, 0};
   return NULL;

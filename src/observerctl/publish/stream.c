@@ -44,11 +44,11 @@ static void pass(obs_stream *s, size_t to) {
 }
 
 /* What stands at s->at: where it starts is told now, before the stream moves on. */
-static void begin(obs_stream *s, obs_record *out) {
-  *out = (obs_record){.line = s->format == OBS_STREAM_JSON ? s->line : 0, .offset = s->offset + s->at};
+static void begin(obs_stream *s, obs_stream_item *out) {
+  *out = (obs_stream_item){.line = s->format == OBS_STREAM_JSON ? s->line : 0, .offset = s->offset + s->at};
 }
 
-static obs_stream_result bad(obs_stream *s, obs_record *out, const char *reason) {
+static obs_stream_result bad(obs_stream *s, obs_stream_item *out, const char *reason) {
   if (reason != s->reason) snprintf(s->reason, sizeof(s->reason), "%s", reason);
   out->number = ++s->number;
   out->reason = s->reason;
@@ -56,7 +56,7 @@ static obs_stream_result bad(obs_stream *s, obs_record *out, const char *reason)
 }
 
 /* A whole value of `len` bytes at s->at. */
-static obs_stream_result whole(obs_stream *s, obs_record *out, size_t len, bool is_map) {
+static obs_stream_result whole(obs_stream *s, obs_stream_item *out, size_t len, bool is_map) {
   out->p = s->buf.p + s->at;
   pass(s, s->at + len);
   if (is_map && len <= OBS_STREAM_RECORD_BYTES) {
@@ -75,12 +75,12 @@ static obs_cursor cursor_at(const obs_stream *s) {
   return obs_cursor_of(s->buf.p + s->at, rest(s));
 }
 
-static obs_stream_result broken(obs_stream *s, obs_record *out, const obs_cursor *c) {
+static obs_stream_result broken(obs_stream *s, obs_stream_item *out, const obs_cursor *c) {
   obs_cursor_reason(c, s->reason, sizeof(s->reason));
   return bad(s, out, s->reason);
 }
 
-static obs_stream_result bad_too_large(obs_stream *s, obs_record *out) {
+static obs_stream_result bad_too_large(obs_stream *s, obs_stream_item *out) {
   snprintf(s->reason, sizeof(s->reason), "larger than %d bytes", OBS_STREAM_HELD_BYTES);
   return bad(s, out, s->reason);
 }
@@ -136,7 +136,7 @@ static bool worth_a_look(const obs_stream *s) {
          memchr(s->buf.p + s->at + s->tried, '}', rest(s) - s->tried) != NULL;
 }
 
-static obs_stream_result json_value(obs_stream *s, obs_record *out) {
+static obs_stream_result json_value(obs_stream *s, obs_stream_item *out) {
   begin(s, out);
   if (!worth_a_look(s)) return OBS_STREAM_MORE;
   char first = s->buf.p[s->at];
@@ -160,7 +160,7 @@ static obs_stream_result json_value(obs_stream *s, obs_record *out) {
   return bad_too_large(s, out);
 }
 
-static obs_stream_result json_next(obs_stream *s, obs_record *out) {
+static obs_stream_result json_next(obs_stream *s, obs_stream_item *out) {
   if (s->skipping && !resume(s)) {
     if (s->ended) s->array = OBS_ARRAY_NONE;
     return OBS_STREAM_MORE;
@@ -179,7 +179,7 @@ static obs_stream_result json_next(obs_stream *s, obs_record *out) {
 
 /* ---- msgpack ---- */
 
-static obs_stream_result msgpack_broken(obs_stream *s, obs_record *out, const obs_cursor *c) {
+static obs_stream_result msgpack_broken(obs_stream *s, obs_stream_item *out, const obs_cursor *c) {
   bool more = obs_cursor_is_truncated(c) && !s->ended;
   s->tried = rest(s);
   if (more && s->tried <= OBS_STREAM_HELD_BYTES) return OBS_STREAM_MORE;
@@ -188,7 +188,7 @@ static obs_stream_result msgpack_broken(obs_stream *s, obs_record *out, const ob
   return more ? bad_too_large(s, out) : broken(s, out, c);
 }
 
-static obs_stream_result msgpack_next(obs_stream *s, obs_record *out) {
+static obs_stream_result msgpack_next(obs_stream *s, obs_stream_item *out) {
   uint32_t count = 0;
   begin(s, out);
   obs_cursor c = cursor_at(s);
@@ -228,8 +228,8 @@ static bool recognise(obs_stream *s) {
   return true;
 }
 
-obs_stream_result obs_stream_next(obs_stream *s, obs_record *out) {
-  *out = (obs_record){0};
+obs_stream_result obs_stream_next(obs_stream *s, obs_stream_item *out) {
+  *out = (obs_stream_item){0};
   if (!recognise(s)) return OBS_STREAM_MORE;
   if (s->dead) {
     s->at = s->buf.len;

@@ -21,7 +21,7 @@ typedef struct {
   uint64_t line;      /* where it starts, from 1; 0 in msgpack */
   uint64_t offset;    /* where it starts, bytes from 0 */
   const char *reason; /* of a bad one; a byte that it names is counted from the record's start */
-} obs_record;
+} obs_stream_item;
 
 typedef struct {
   obs_buf buf;
@@ -52,6 +52,6 @@ char *obs_stream_room(obs_stream *s, size_t n);
 /* `n` bytes were read there; 0: the stream has ended. */
 void obs_stream_fed(obs_stream *s, size_t n);
 /* The next record, good or bad. MORE: feed it; at the end of the stream: that was all. */
-obs_stream_result obs_stream_next(obs_stream *s, obs_record *out);
+obs_stream_result obs_stream_next(obs_stream *s, obs_stream_item *out);
 
 #endif
