@@ -12,53 +12,24 @@ enum { MAX_CONNECTIONS = 1024, BODY_BYTES = 64 << 20, IDLE_MS = 75000, CANCEL_EV
 static const char *const thread_names[OBS_ROUTE_THREADS] = {
     [OBS_ROUTE_QUERY] = "obs:query", [OBS_ROUTE_SCAN] = "obs:scan", [OBS_ROUTE_JUDGE] = "obs:judge"};
 
-static observer_err say(char *text, size_t size, const char *url, const char *why, observer_err err) {
-  (void)snprintf(text, size, "%s: %s", url, why);
-  return err;
-}
-
-static observer_err open_listeners(obs_bridge *b, char *text, size_t size) {
-  for (size_t i = 0; i < b->opts.nurls; i++) {
-    const char *url = b->opts.urls[i];
-    char why[200];
-    obs_listener *l = &b->listeners[b->nlisteners++];
-    observer_err err = obs_listener_init(l, url, b->opts.allow_old_nng, why, sizeof why);
-    if (err != OBSERVER_E_OK) return say(text, size, url, why, err);
-    for (size_t j = 0; j < i; j++)
-      if (obs_listener_same(l, &b->listeners[j])) return say(text, size, url, "listed twice", OBSERVER_E_INVALID);
-  }
-  return OBSERVER_E_OK;
-}
-
-static void set_defaults(obs_bridge_opts *o) {
-  if (o->max_connections == 0) o->max_connections = MAX_CONNECTIONS;
-  if (o->body_bytes == 0) o->body_bytes = BODY_BYTES;
-  if (o->body_bytes < o->limits.message_bytes) o->body_bytes = o->limits.message_bytes;
-  if (o->idle_ms == 0) o->idle_ms = IDLE_MS;
-}
-
-static obs_bridge *bridge_new(const obs_bridge_opts *opts) {
+observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char *error_text, size_t error_size) {
+  observer_err err = OBSERVER_E_NOMEM;
   obs_bridge *b = calloc(1, sizeof *b);
-  if (b == NULL) return NULL;
-  b->opts = *opts;
-  set_defaults(&b->opts);
+  (void)snprintf(error_text, error_size, "%s", observer_strerror(err));
+  if (b == NULL) return err;
   pthread_mutex_init(&b->mutex, NULL); /* the default kind does not fail */
   if (obs_thread_cond_init(&b->changed) != OBSERVER_E_OK) {
     pthread_mutex_destroy(&b->mutex);
     free(b);
-    return NULL;
+    return err;
   }
-  return b;
-}
+  obs_bridge_opts *o = &b->opts;
+  *o = *opts;
+  if (o->max_connections == 0) o->max_connections = MAX_CONNECTIONS;
+  if (o->body_bytes == 0) o->body_bytes = BODY_BYTES;
+  if (o->body_bytes < o->limits.message_bytes) o->body_bytes = o->limits.message_bytes;
+  if (o->idle_ms == 0) o->idle_ms = IDLE_MS;
 
-observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char *error_text, size_t error_size) {
-  observer_err err = OBSERVER_E_NOMEM;
-  obs_bridge *b = bridge_new(opts);
-  (void)snprintf(error_text, error_size, "%s", observer_strerror(err));
-  if (b == NULL) return err;
-  b->listeners = calloc(opts->nurls + 1, sizeof *b->listeners);
-  if (b->listeners == NULL) goto fail;
-  if ((err = open_listeners(b, error_text, error_size)) != OBSERVER_E_OK) goto fail;
   for (size_t i = 0; obs_route_at(i) != NULL; i++) {
     const obs_route *r = obs_route_at(i);
     if (obs_route_flaw(r) == NULL) continue;
@@ -66,6 +37,23 @@ observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char
     err = OBSERVER_E_INVALID;
     goto fail;
   }
+
+  b->listeners = calloc(o->nurls + 1, sizeof *b->listeners);
+  if (b->listeners == NULL) goto fail;
+  for (size_t i = 0; i < o->nurls; i++) {
+    char why[200];
+    obs_listener *l = &b->listeners[b->nlisteners++];
+    err = obs_listener_init(l, o->urls[i], o->allow_old_nng, why, sizeof why);
+    for (size_t j = 0; j < i && err == OBSERVER_E_OK; j++) {
+      if (!obs_listener_same(l, &b->listeners[j])) continue;
+      (void)snprintf(why, sizeof why, "listed twice");
+      err = OBSERVER_E_INVALID;
+    }
+    if (err == OBSERVER_E_OK) continue;
+    (void)snprintf(error_text, error_size, "%s: %s", o->urls[i], why);
+    goto fail;
+  }
+
   for (size_t i = 0; i < OBS_ROUTE_THREADS; i++) {
     if ((err = obs_worker_start(thread_names[i], &b->workers[i])) == OBSERVER_E_OK) continue;
     (void)snprintf(error_text, error_size, "thread %s: %s", thread_names[i], observer_strerror(err));
@@ -102,7 +90,8 @@ observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size
     if (l->handler == NULL) set_handlers(b, -1);
     if (err == OBSERVER_E_OK) continue;
     obs_bridge_stop(b, 0);
-    return say(error_text, error_size, l->text, why, err);
+    (void)snprintf(error_text, error_size, "%s: %s", l->text, why);
+    return err;
   }
   return OBSERVER_E_OK;
 }
@@ -125,21 +114,16 @@ void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms) {
   pthread_mutex_unlock(&b->mutex);
 }
 
-/* Waits for every connection and every handler's last call. */
-static void wait_until_alone(obs_bridge *b) {
-  pthread_mutex_lock(&b->mutex);
-  while (b->live != NULL || b->handlers > 0) {
-    obs_connection_cancel_all(b, true);
-    obs_thread_cond_wait_ms(&b->changed, &b->mutex, CANCEL_EVERY_MS);
-  }
-  pthread_mutex_unlock(&b->mutex);
-}
-
 void obs_bridge_close(obs_bridge *b) {
   if (b == NULL) return;
   if (!atomic_load(&b->stopping)) obs_bridge_stop(b, 0);
   for (size_t i = 0; i < b->nlisteners; i++) obs_listener_fini(&b->listeners[i]);
-  wait_until_alone(b);
+  pthread_mutex_lock(&b->mutex);
+  while (b->live != NULL || b->handlers > 0) { /* until every connection and every handler has made its last call */
+    obs_connection_cancel_all(b, true);
+    obs_thread_cond_wait_ms(&b->changed, &b->mutex, CANCEL_EVERY_MS);
+  }
+  pthread_mutex_unlock(&b->mutex);
   for (size_t i = 0; i < OBS_ROUTE_THREADS; i++) obs_worker_stop(b->workers[i]);
   obs_connection_free_spare(b);
   free(b->listeners);

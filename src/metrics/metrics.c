@@ -26,10 +26,11 @@ static const char *const analyser_names[] = {"builtin", "lakehouse", "openai"};
         label, values, sizeof(values) / sizeof(*(values))                                                              \
   }
 #define TRANSPORT(member, name, help)                                                                                  \
-  EACH("transports/*/" #member, name, COUNTER, transports, .member, "transport", obs_transport_names, help)
+  EACH("transports/{transport}/" #member, name, COUNTER, transports, .member, "transport", obs_transport_names, help)
 #define SERVICE(member, name, help)                                                                                    \
-  EACH("learn/calls/*/" #member, name, COUNTER, learn.calls.services, .member, "service", obs_calls_service_names, help)
-#define STORE(member, name, help) EACH("files/*/" #member, name, COUNTER, files, .member, "file", file_names, help)
+  EACH("learn/calls/{service}/" #member, name, COUNTER, learn.calls.services, .member, "service",                      \
+       obs_calls_service_names, help)
+#define STORE(member, name, help) EACH("files/{file}/" #member, name, COUNTER, files, .member, "file", file_names, help)
 
 static const obs_metric table[] = {
     {"status", "observer_status", "ok while the daemon answers", OBS_METRIC_TEXT, .at = AT(status)},
@@ -42,8 +43,8 @@ static const obs_metric table[] = {
     TRANSPORT(recorded, "recorded_total", "of them, recorded"),
     TRANSPORT(duplicate, "duplicate_total", "of them, recorded before"),
     TRANSPORT(rejected, "rejected_total", "of them, rejected"),
-    EACH("transports/*/in_flight", "in_flight", GAUGE, transports, .in_flight, "transport", obs_transport_names,
-         "of them, still on their way"),
+    EACH("transports/{transport}/in_flight", "in_flight", GAUGE, transports, .in_flight, "transport",
+         obs_transport_names, "of them, still on their way"),
     {"urls", "observer_urls", "where the daemon listens or dials, by kind", OBS_METRIC_JSON, .at = AT(urls)},
     {"feed/ops", "observer_feed_ops_total", "ops sent on the feed, once however many subscribers", OBS_METRIC_COUNTER,
      WIDE(feed.ops), .beat = "feed/ops"},
@@ -56,7 +57,7 @@ static const obs_metric table[] = {
     {"feed/subscribers", "observer_feed_subscribers", "subscribers connected now", OBS_METRIC_GAUGE,
      WIDE(feed.subscribers), .beat = "feed/subscribers"},
     PLAIN("clusters/held", "clusters", GAUGE, clusters.held, "failure clusters held"),
-    EACH("clusters/*", "clusters_in_state", GAUGE, clusters.states, , "state", obs_cluster_state_names,
+    EACH("clusters/{state}", "clusters_in_state", GAUGE, clusters.states, , "state", obs_cluster_state_names,
          "of them, those in each state"),
     PLAIN("clusters/failures", "cluster_failures_total", COUNTER, clusters.failures, "failures put into clusters"),
     PLAIN("clusters/merged", "clusters_merged_total", COUNTER, clusters.merged, "clusters merged into others"),
@@ -87,7 +88,7 @@ static const obs_metric table[] = {
     SERVICE(ok, "calls_ok_total", "of them, answered well"),
     SERVICE(failed, "calls_failed_total", "of them, failed"),
     SERVICE(refused, "calls_refused_total", "calls that the breaker or a budget refused"),
-    {"learn/calls/*/breaker", "observer_calls_breaker", "state of the service's breaker", OBS_METRIC_STATE,
+    {"learn/calls/{service}/breaker", "observer_calls_breaker", "state of the service's breaker", OBS_METRIC_STATE,
      WIDE(learn.calls.services[0].breaker), sizeof(obs_calls_service_counts), "service", obs_calls_service_names,
      OBS_SERVICE_COUNT, .states = obs_breaker_names},
     SERVICE(tokens, "calls_tokens_total", "tokens that calls cost"),
@@ -115,9 +116,9 @@ static const obs_metric table[] = {
     STORE(rows, "file_rows_total", "rows read or written since the start"),
     STORE(bad_rows, "file_bad_rows_total", "rows that could not be read"),
     STORE(failures, "file_failures_total", "rows that could not be written"),
-    EACH("traffic/*/messages", "messages_total", COUNTER, transports, .messages, "transport", obs_transport_names,
-         "messages received"),
-    EACH("traffic/*/bytes", "bytes_total", COUNTER, transports, .bytes, "transport", obs_transport_names,
+    EACH("traffic/{transport}/messages", "messages_total", COUNTER, transports, .messages, "transport",
+         obs_transport_names, "messages received"),
+    EACH("traffic/{transport}/bytes", "bytes_total", COUNTER, transports, .bytes, "transport", obs_transport_names,
          "bytes received"),
     PLAIN("state/total", "ops_total", COUNTER, state.total, "ops recorded in the lifetime"),
     PLAIN("state/successes", "ops_succeeded_total", COUNTER, state.successes, "of them, those that succeeded"),
@@ -210,12 +211,12 @@ static void put_value(obs_json_writer *w, const char *name, const obs_metric *m,
   }
 }
 
-/* The members of rows m..end, whose paths are the same above `depth`; `value` of the label when a `*` is above. */
+/* The members of rows m..end, whose paths are the same above `depth`; `value` of the label when that is above. */
 static void put_members(obs_json_writer *w, const obs_metric *m, const obs_metric *end, uint32_t depth,
                         const obs_metrics_values *v, uint32_t value) {
   for (const obs_metric *next; m < end; m = next) {
     obs_str name = segment(m->path, depth);
-    bool leaf = segment(m->path, depth + 1).p == NULL, each = obs_str_is(name, "*");
+    bool leaf = segment(m->path, depth + 1).p == NULL, each = *name.p == '{';
     char text[64];
     for (next = m + 1; next < end && obs_str_eq(segment(next->path, depth), name);) next++;
     (void)snprintf(text, sizeof(text), "%.*s", (int)name.len, name.p);

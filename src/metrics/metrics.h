@@ -64,7 +64,7 @@ typedef enum {
 } obs_metric_type;
 
 typedef struct {
-  const char *path; /* in /health: "feed/ops"; a `*` stands for each value of the label */
+  const char *path; /* in /health: "feed/ops"; in "files/{file}/rows" each value of the label has its place */
   const char *name; /* as /metrics will call it: "observer_feed_ops_total" */
   const char *help;
   obs_metric_type type;

@@ -27,7 +27,7 @@ static void every_metric_is_whole(void **state) {
       if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) && *p != '_') fail_msg("%s: not a name", name);
     bool total = strlen(name) > 6 && strcmp(name + strlen(name) - 6, "_total") == 0;
     if (total != (m->type == OBS_METRIC_COUNTER)) fail_msg("%s: only counters are totals", name);
-    if ((strchr(m->path, '*') != NULL) != (m->label != NULL)) fail_msg("%s: the label and the path differ", name);
+    if ((strchr(m->path, '{') != NULL) != (m->label != NULL)) fail_msg("%s: the label and the path differ", name);
     if (m->label != NULL && (m->nvalues == 0 || m->step == 0)) fail_msg("%s: a label without values", name);
     if ((m->type == OBS_METRIC_STATE) != (m->states != NULL)) fail_msg("%s: states", name);
     for (size_t i = 0; i < n; i++) {
@@ -56,7 +56,7 @@ static const cJSON *find(const cJSON *json, const char *path, const char *value)
   while (json != NULL && *path != '\0') {
     size_t n = strcspn(path, "/");
     (void)snprintf(name, sizeof name, "%.*s", (int)n, path);
-    json = cJSON_GetObjectItemCaseSensitive(json, strcmp(name, "*") == 0 ? value : name);
+    json = cJSON_GetObjectItemCaseSensitive(json, *name == '{' ? value : name);
     path += n + (path[n] == '/');
   }
   return json;
