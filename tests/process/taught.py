@@ -53,7 +53,7 @@ def taught(test):
     """A daemon with analyses, do and don't entries, and an escalation, for which nothing changes any more: the one that
     learned all this has stopped, and it has cycles so long that none comes."""
     server = ModelServer.start(test)
-    daemon = test.start(args=["--cycle", "1", "--playbook-cycles", "1", "--lakehouse-url", server.url, "--llm-team-url",
+    daemon = test.start(args=["--cycle", "100ms", "--playbook-cycles", "1", "--lakehouse-url", server.url, "--llm-team-url",
                               server.url, "--escalate-failures", "3"])
     post(daemon, lesson())
     wait_until(lambda: len(get(daemon, "analyses?scope=cluster")["analyses"]) == 2, 20, "an analysis of each cluster")

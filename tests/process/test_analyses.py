@@ -17,7 +17,7 @@ class AnalysesTest(DaemonTest):
         self.model = ModelServer.start(self)
 
     def daemon(self, *args, **kw):
-        return self.start(args=("--cycle", "1", *args), **kw)
+        return self.start(args=("--cycle", "100ms", *args), **kw)
 
     def lakehouse(self, *args, **kw):
         return self.daemon("--lakehouse-url", self.model.url, *args, **kw)

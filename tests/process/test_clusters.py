@@ -201,7 +201,7 @@ class States(CtlTest):
         return event
 
     def test_from_new_to_regressed(self):
-        daemon = self.start(args=["--cycle", "1", "--cluster-quiet", "1", "--checkpoint", "0"], feed="tcp://127.0.0.1:0")
+        daemon = self.start(args=["--cycle", "100ms", "--cluster-quiet", "1", "--checkpoint", "0"], feed="tcp://127.0.0.1:0")
         with Follower(daemon.subscribe()) as follower:
             op = failure(error="quota of 5 GB is used up", task_class="fill", timestamp="2026-01-02T03:04:05.678Z")
             daemon.post("/v1/observer/event", [op, op])

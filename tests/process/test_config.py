@@ -197,7 +197,7 @@ class Reload(ConfigTest):
 
 class Logs(ConfigTest):
     def test_cycle_line(self):
-        daemon = self.start(args=["--cycle", "1"])
+        daemon = self.start(args=["--cycle", "100ms"])
         daemon.post("/event", {"success": True})
         daemon.post("/event", {"success": False, "source": "langfuse"})
         daemon.post("/v1/observer/event", {"endpoint": "overseer:x", "success": True, "source": "overseer_correction"})
@@ -207,7 +207,7 @@ class Logs(ConfigTest):
         daemon.stop()
 
     def test_every_json_line_is_json(self):
-        daemon = self.start(args=["--log-format", "json", "--cycle", "1", "--log-level", "debug"])
+        daemon = self.start(args=["--log-format", "json", "--cycle", "100ms", "--log-level", "debug"])
         daemon.post("/v1/observer/event", {"endpoint": 'x"\n\x01', "duration_ms": "no"})
         wait_until(lambda: "cycle 1" in daemon.stderr(), 10, "a cycle line")
         daemon.stop()

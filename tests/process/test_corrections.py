@@ -22,7 +22,7 @@ class CorrectionsTest(DaemonTest):
 
     def start(self, **kw):
         """The path comes as the older observer took it."""
-        return super().start(args=["--cycle", "1"], env={"OVERSEER_CORRECTIONS_PATH": self.path}, **kw)
+        return super().start(args=["--cycle", "100ms"], env={"OVERSEER_CORRECTIONS_PATH": self.path}, **kw)
 
     def write(self, *rows, path=None):
         """Rows: objects, or texts as they are."""
@@ -135,7 +135,7 @@ class CorrectionsTest(DaemonTest):
         daemon = self.start(data_dir=None)
         self.write({"correction": "a"})
         wait_until(lambda: daemon.get(OPS).json["ops"] != [], 20, "the op")
-        self.assertEqual(self.counts(daemon)["recorded"], 1)
+        wait_until(lambda: self.counts(daemon)["recorded"] == 1, 20, "its count")
 
     def test_killed_at_any_moment(self):
         """Rows are written all the time, in pieces, and the file is rotated now and then."""

@@ -186,7 +186,7 @@ class Hostile(CtlTest):
         server = ModelServer.start(self)
         evil = "\x1b]0;owned\x07\u202e\u009b31m"
         server.set(text=json.dumps({"cause": "evil " + evil, "adjust": evil, "dont": None, "claims": []}))
-        daemon = self.start(args=["--cycle", "1", "--lakehouse-url", server.url])
+        daemon = self.start(args=["--cycle", "100ms", "--lakehouse-url", server.url])
         daemon.post("/v1/observer/event", [{"endpoint": "/a" + evil, "success": False, "error": "broken " + evil}] * 3)
         for path in ("analyses", "escalations"):
             wait_until(lambda path=path: get(daemon, path)[path], 20, path)

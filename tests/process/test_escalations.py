@@ -20,7 +20,7 @@ class EscalationsTest(DaemonTest):
         self.team = ModelServer.start(self)
 
     def daemon(self, *args, **kw):
-        return self.start(args=("--cycle", "1", "--llm-team-url", self.team.url, *args), **kw)
+        return self.start(args=("--cycle", "100ms", "--llm-team-url", self.team.url, *args), **kw)
 
     def post(self, daemon, ops):
         answer = daemon.post("/v1/observer/event", ops)
@@ -122,7 +122,7 @@ class EscalationsTest(DaemonTest):
         self.assertEqual(len(self.team.requests(RUN)), 3)
 
     def test_without_a_team_it_is_recorded_and_told(self):
-        daemon = self.start(args=("--cycle", "1"))
+        daemon = self.start(args=("--cycle", "100ms"))
         self.post(daemon, [failure()] * 3)
         row = self.escalated(daemon, 1)[0]
         self.assertEqual((row["sent"], row["status"], row["answer"], row["error"]), (False, None, None, None))

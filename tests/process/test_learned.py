@@ -197,7 +197,7 @@ class Questions(DaemonTest):
         self.assertEqual(daemon.get("/health").json["transports"]["pull"]["rejected"], 1)
 
     def test_many_ask_while_ops_come(self):
-        daemon = self.start(args=["--cycle", "1"])
+        daemon = self.start(args=["--cycle", "100ms"])
         wrong, asked = [], [0] * 4
         stop = threading.Event()
 
@@ -251,7 +251,7 @@ class Feed(DaemonTest):
     TOPICS = {b"analysis": "analyses", b"playbook": "playbooks", b"alert.escalation": "escalations"}
 
     def test_the_rows_are_told(self):
-        daemon = self.start(args=["--cycle", "1", "--playbook-cycles", "1"], feed="tcp://127.0.0.1:0")
+        daemon = self.start(args=["--cycle", "100ms", "--playbook-cycles", "1"], feed="tcp://127.0.0.1:0")
         with Follower(daemon.subscribe()) as follower:
             post(daemon, [{"endpoint": "/a", "success": True, "input_summary": "get %d" % i} for i in range(6)])
             post(daemon, [{"endpoint": "/a", "error": "disk %d is full" % i, "success": False} for i in range(6)])

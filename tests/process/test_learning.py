@@ -90,7 +90,7 @@ class Day(DaemonTest):
     def test_each_planted_cause_is_named(self):
         seed = int(os.environ.get("OBSERVER_SEED", "3"))
         self.corrections = os.path.join(self.tmp, "corrections.jsonl")
-        daemon = self.start(args=["--cycle", "2", "--fsync", "never", "--overseer-corrections-path", self.corrections])
+        daemon = self.start(args=["--cycle", "200ms", "--fsync", "never", "--overseer-corrections-path", self.corrections])
         tool = subprocess.Popen([os.path.join(BUILD, "tests", "day_tool"), str(seed)], stdout=subprocess.PIPE, text=True)
         planted = json.loads(tool.stdout.readline())
         minute = planted.pop("slow_minute")
@@ -165,7 +165,7 @@ class Crash(DaemonTest):
         self.corrections = os.path.join(self.tmp, "corrections.jsonl")
         model = ModelServer.start(self)
         model.set(delay=0.05, grounded=True)
-        daemon = self.start(args=["--cycle", "1", "--playbook-cycles", "1", "--lakehouse-url", model.url,
+        daemon = self.start(args=["--cycle", "100ms", "--playbook-cycles", "1", "--lakehouse-url", model.url,
                                   "--llm-team-url", model.url, "--llm-calls-per-hour", "0",
                                   "--overseer-corrections-path", self.corrections])
         for _ in range(ROUNDS):
@@ -201,7 +201,7 @@ class Older(DaemonTest):
     def test_cycle_line_and_gateway(self):
         gateway = ModelServer.start(self)
         corrections = os.path.join(self.tmp, "corrections.jsonl")
-        daemon = self.start(args=["--cycle", "1", "--playbook-cycles", "2"],
+        daemon = self.start(args=["--cycle", "100ms", "--playbook-cycles", "2"],
                             env={"GATEWAY_URL": gateway.url, "OVERSEER_CORRECTIONS_PATH": corrections})
         with open(corrections, "w") as f:
             f.write('{"model":"m","correction":"c","sig_hash":"s"}\n' * 2)

@@ -5,8 +5,8 @@ import json
 import os
 import time
 
-from harness import main, wait_until
-from test_analyses import AnalysesTest, failure, rows_of
+from harness import learning_rows, main, wait_until
+from test_analyses import AnalysesTest, failure
 
 GENERATE, CHAT = "/ai/generate", "/v1/chat/completions"
 KEY = "sk-test-0123456789abcdef"
@@ -134,7 +134,7 @@ class Models(AnalysesTest):
         row = self.one(daemon, [failure(sig_hash="s")] * 3)
         self.assertEqual((row["backend"], row["grounded"], row["settled"], row["dont"]), ("lakehouse", False, False, None))
         self.assertEqual([c["grounded"] for c in row["claims"]], [False, False])
-        self.assertNotIn("obey", json.dumps(rows_of(daemon, "playbooks.jsonl")))
+        self.assertNotIn("obey", json.dumps(learning_rows(daemon, "playbooks.jsonl")))
         log = wait_until(lambda: self.model.requests("/log")[1:] and self.model.requests("/log"), 10, "the gateway's log")
         self.assertEqual([r["body"]["result"] for r in log], ["The upstream is down.\nDo not call it.", "c\na"])
 
@@ -176,9 +176,9 @@ class Models(AnalysesTest):
             self.post(daemon, [failure(sig_hash=c) for c in "abcdefgh"[i:i + 3] for _ in range(3)])
             time.sleep(0.4 * i)
             daemon.restart(kill=True)
-        wait_until(lambda: sum(r["failures"] for r in rows_of(daemon, "analyses.jsonl") if r["scope"] == "cluster") == 45, 40,
+        wait_until(lambda: sum(r["failures"] for r in learning_rows(daemon, "analyses.jsonl") if r["scope"] == "cluster") == 45, 40,
                    "all failures analysed")
-        rows = [r for r in rows_of(daemon, "analyses.jsonl") if r["scope"] == "cluster"]
+        rows = [r for r in learning_rows(daemon, "analyses.jsonl") if r["scope"] == "cluster"]
         taken = {}
         for r in rows:
             taken[r["cluster"]] = taken.get(r["cluster"], 0) + r["failures"]

@@ -15,7 +15,7 @@ from harness import DaemonTest, learning_rows, main, wait_until
 from model_server import ModelServer
 from taught import get, post, wait_cycles
 
-ARGS = ["--cycle", "1", "--playbook-cycles", "1"]
+ARGS = ["--cycle", "100ms", "--playbook-cycles", "1"]
 
 
 def success(endpoint, **fields):
@@ -73,10 +73,10 @@ class Playbooks(DaemonTest):
         daemon = self.start(args=[*ARGS, "--gateway-url", gateway.url])
         post(daemon, [success("/a")] * 5)
         wait_until(lambda: gateway.requests("/log"), 10, "a post that hangs")
+        self.assertEqual(wait_entry(daemon, endpoint="/a")["change"], "created")
         for i in range(50):
             post(daemon, [success("/a", input_summary="fill %d" % i)])
         self.assertEqual(daemon.stats()["total"], 55)
-        self.assertEqual(wait_entry(daemon, endpoint="/a")["change"], "created")
 
     def test_edits_on_the_feed_and_in_the_file(self):
         daemon = self.start(args=ARGS, feed="tcp://127.0.0.1:0")
