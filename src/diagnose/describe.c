@@ -16,7 +16,7 @@ enum {
 
 /* The rows of the view that a finding is about. */
 typedef struct {
-  const obs_described *d;
+  const obs_describe_scope *d;
   int field, field2;
   uint16_t id, id2;
   uint32_t from, until;
@@ -28,7 +28,7 @@ static bool has_value(const rows *r, uint32_t i) {
          (r->field2 < 0 || v->id[r->field2][i] == r->id2);
 }
 
-static bool is_failure(const obs_described *d, uint32_t i) {
+static bool is_failure(const obs_describe_scope *d, uint32_t i) {
   if (!(d->view->flags[i] & OBS_FACT_FAILED)) return false;
   if (d->by_kind && d->view->kind[i] != d->kind) return false;
   return d->cluster == 0 || d->view->cluster[i] == d->cluster;
@@ -160,7 +160,7 @@ static void find_deploy(const obs_facts_view *v, uint32_t from, obs_diagnose_fin
     }
     f->deploy_seq = v->seq[i];
     obs_diagnose_value name = value_of(v, OBS_FACT_endpoint, v->id[OBS_FACT_endpoint][i]);
-    if (!obs_kinds_is_deploy((obs_str){name.name, (uint32_t)strlen(name.name), 0}))
+    if (!obs_error_kinds_is_deploy((obs_str){name.name, (uint32_t)strlen(name.name), 0}))
       name = value_of(v, OBS_FACT_event_kind, v->id[OBS_FACT_event_kind][i]);
     memcpy(f->deploy, name.name, sizeof f->deploy);
     return;
@@ -177,11 +177,11 @@ static void set_range(const rows *r, obs_diagnose_finding *f) {
 /* Failures that the model, where the factor is the last, expects of the factor's rows without it; for the whole view.
  */
 static double expected_of(const obs_logit *m, uint64_t failures) {
-  const obs_factor *c = &m->factors[m->nfactors - 1];
+  const obs_logit_factor *c = &m->factors[m->nfactors - 1];
   const double let = exp(c->hazard);
   double seen = 0, expected = 0;
   for (uint32_t i = c->from; i < c->until; i++) {
-    if (!obs_factor_has(c, m, i)) continue;
+    if (!obs_logit_factor_has(c, m, i)) continue;
     seen += m->failed[i];
     expected += 1 - (1 - obs_logit_rate(m, i, c->field < 0 ? 0 : m->effect[c->field][c->id])) * let;
   }
@@ -193,9 +193,10 @@ static double log10_of(double log_p) {
   return p < -300 ? -300 : p;
 }
 
-bool obs_describe(const obs_described *d, const obs_search *search, const obs_candidate *c, obs_diagnose_finding *out) {
+bool obs_describe(const obs_describe_scope *d, const obs_search *search, const obs_search_candidate *c,
+                  obs_diagnose_finding *out) {
   const obs_logit *m = search->model;
-  const obs_factor *x = &c->factor;
+  const obs_logit_factor *x = &c->factor;
   const uint32_t n = d->view->n;
   rows r = {d, x->field, x->field2, x->id, x->id2, x->from > 0 ? m->row[x->from] : 0, n};
   if (x->until < m->n) r.until = m->row[x->until];
@@ -203,7 +204,7 @@ bool obs_describe(const obs_described *d, const obs_search *search, const obs_ca
   *out = (obs_diagnose_finding){.cause = c->cause, .log10_p = log10_of(c->log_p)};
   out->value = value_of(d->view, x->field, x->id);
   out->with = value_of(d->view, x->field2, x->id2);
-  obs_alias same = x->field < 0 ? (obs_alias){-1, 0} : m->alias[x->field][x->id];
+  obs_logit_alias same = x->field < 0 ? (obs_logit_alias){-1, 0} : m->alias[x->field][x->id];
   out->same = value_of(d->view, same.field, same.id);
   if (count(&r, out) == 0) return false;
   set_range(&r, out);
@@ -221,7 +222,7 @@ bool obs_describe(const obs_described *d, const obs_search *search, const obs_ca
   return true;
 }
 
-bool obs_describe_few(const obs_described *d, const obs_small_sample *few, obs_diagnose_finding *out) {
+bool obs_describe_few(const obs_describe_scope *d, const obs_small_sample *few, obs_diagnose_finding *out) {
   rows r = {d, few->field, -1, few->id, 0, 0, d->view->n};
   *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SHARE, .log10_p = log10_of(few->log_p), .expected = few->expected};
   out->value = value_of(d->view, few->field, few->id);
@@ -234,7 +235,7 @@ bool obs_describe_few(const obs_described *d, const obs_small_sample *few, obs_d
   return true;
 }
 
-bool obs_describe_slow(const obs_described *d, const obs_slow *slow, obs_diagnose_finding *out) {
+bool obs_describe_slow(const obs_describe_scope *d, const obs_slow *slow, obs_diagnose_finding *out) {
   rows r = {d, slow->field, -1, slow->id, 0, slow->row, d->view->n};
   *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SLOW, .log10_p = log10_of(slow->log_p)};
   out->value = value_of(d->view, slow->field, slow->id);

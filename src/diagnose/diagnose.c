@@ -67,10 +67,11 @@ static obs_diagnose_finding *known(obs_diagnose_report *r, const obs_diagnose_fi
   return NULL;
 }
 
-static void report_candidate(const scope *s, const obs_search *search, const obs_candidate *c, obs_diagnose_report *r) {
+static void report_candidate(const scope *s, const obs_search *search, const obs_search_candidate *c,
+                             obs_diagnose_report *r) {
   if (r->nfindings == OBS_FINDINGS) return;
   obs_diagnose_finding *f = &r->findings[r->nfindings];
-  const obs_described d = {s->view, s->takes, s->request->cluster, s->request->since, s->by_kind, s->kind};
+  const obs_describe_scope d = {s->view, s->takes, s->request->cluster, s->request->since, s->by_kind, s->kind};
   if (!obs_describe(&d, search, c, f)) return; /* it is over */
   if (!known(r, f)) r->nfindings++;
 }
@@ -85,7 +86,7 @@ static void judge_corrections(obs_search *search, obs_diagnose_report *r) {
 
 /* Causes of all the time that were found before, and may be put into another model. */
 typedef struct {
-  obs_factor factors[OBS_LOGIT_FACTORS];
+  obs_logit_factor factors[OBS_LOGIT_FACTORS];
   uint32_t n;
 } found;
 
@@ -96,7 +97,7 @@ static void search_all(const scope *s, obs_search *search, found *before, obs_di
     obs_logit_explain(m, &before->factors[k]);
   }
   if (!s->by_kind) judge_corrections(search, r);
-  obs_candidate c;
+  obs_search_candidate c;
   while (obs_search_next(search, &c)) {
     report_candidate(s, search, &c, r);
     if (s->by_kind) before->factors[before->n++] = c.factor;
@@ -127,7 +128,7 @@ static observer_err find_few(const scope *s, obs_diagnose_report *r) {
   observer_err err = obs_small_sample_find(v, failed, s->request->given, &few);
   free(failed);
   if (err != OBSERVER_E_OK) return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
-  const obs_described d = {v, s->takes, s->request->cluster, s->request->since, false, 0};
+  const obs_describe_scope d = {v, s->takes, s->request->cluster, s->request->since, false, 0};
   r->nfindings += obs_describe_few(&d, &few, &r->findings[0]);
   return OBSERVER_E_OK;
 }
@@ -145,7 +146,7 @@ static observer_err find_slow(const scope *s, bool by_time, obs_diagnose_report 
   if (n < 0) return OBSERVER_E_NOMEM;
   for (int i = 0; i < n; i++) {
     obs_diagnose_finding f;
-    const obs_described d = {s->view, s->takes, s->request->cluster, s->request->since, false, 0};
+    const obs_describe_scope d = {s->view, s->takes, s->request->cluster, s->request->since, false, 0};
     if (!obs_describe_slow(&d, &slow[i], &f)) continue;
     obs_diagnose_finding *k = known(r, &f);
     if (k && k->cause != OBS_CAUSE_REGRESSION) {

@@ -144,8 +144,8 @@ static obs_error_kind better(obs_error_kind a, obs_error_kind b) {
   return b != OBS_ERROR_UNKNOWN && b < a ? b : a;
 }
 
-obs_error_kind obs_kinds_of(obs_str error) {
-  const char *p = error.p, *end = p + (error.len < OBS_KINDS_BYTES ? error.len : OBS_KINDS_BYTES);
+obs_error_kind obs_error_kinds_of(obs_str error) {
+  const char *p = error.p, *end = p + (error.len < OBS_ERROR_KINDS_BYTES ? error.len : OBS_ERROR_KINDS_BYTES);
   obs_error_kind kind = OBS_ERROR_UNKNOWN;
   bool status = true; /* a number here is one */
   while (p < end && kind != OBS_ERROR_RATE_LIMIT) {
@@ -164,7 +164,7 @@ obs_error_kind obs_kinds_of(obs_str error) {
   return kind;
 }
 
-bool obs_kinds_is_deploy(obs_str name) {
+bool obs_error_kinds_is_deploy(obs_str name) {
   const char *end = name.p + name.len;
   for (const char *p = name.p; p < end; p++) {
     if (!is_letter(*p)) continue;

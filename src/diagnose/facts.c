@@ -116,8 +116,8 @@ static uint16_t intern(obs_facts *f, int field, obs_str text) {
   uint32_t id = obs_names_intern(names, name);
   if (id == OBS_NAME_OTHER) return OBS_FACT_OTHER;
   if (names->names[id].refs++ == 0) {
-    if (field == OBS_FACT_endpoint) f->deploys[0][id] = obs_kinds_is_deploy(name);
-    if (field == OBS_FACT_event_kind) f->deploys[1][id] = obs_kinds_is_deploy(name);
+    if (field == OBS_FACT_endpoint) f->deploys[0][id] = obs_error_kinds_is_deploy(name);
+    if (field == OBS_FACT_event_kind) f->deploys[1][id] = obs_error_kinds_is_deploy(name);
   }
   return (uint16_t)(id + FIRST_NAMED);
 }
@@ -149,7 +149,7 @@ static void take(obs_facts *f, const obs_op *op, uint64_t seq, int64_t now_ms, u
   r->cluster[at] = op->success ? 0 : cluster;
   r->flags[at] = flags_of(f, op, at);
   r->kind[at] = 0;
-  if (!op->success) r->kind[at] = (uint8_t)obs_kinds_of(OBS_HAS(op, error) ? op->error : op->output_summary);
+  if (!op->success) r->kind[at] = (uint8_t)obs_error_kinds_of(OBS_HAS(op, error) ? op->error : op->output_summary);
   f->head++;
 }
 

@@ -119,8 +119,8 @@ static void note_aliases(obs_logit *m, int a, int b, const uint16_t *a_with, con
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[b]; v++) {
     uint16_t w = b_with[v];
     if (w == UINT16_MAX || w < OBS_FACT_NAMED || a_with[w] != v || m->alias[b][v].field >= 0) continue;
-    m->alias[b][v] = (obs_alias){a, w};
-    if (m->alias[a][w].field < 0) m->alias[a][w] = (obs_alias){b, (uint16_t)v};
+    m->alias[b][v] = (obs_logit_alias){a, w};
+    if (m->alias[a][w].field < 0) m->alias[a][w] = (obs_logit_alias){b, (uint16_t)v};
   }
 }
 
@@ -129,7 +129,7 @@ static bool fold_aliases(obs_logit *m) {
   uint16_t *with = malloc((size_t)2 * (UINT16_MAX + 1) * sizeof *with);
   if (!with) return false;
   for (int f = 0; f < OBS_FACT_COUNT; f++)
-    for (uint32_t v = 0; v < m->values[f]; v++) m->alias[f][v] = (obs_alias){-1, 0};
+    for (uint32_t v = 0; v < m->values[f]; v++) m->alias[f][v] = (obs_logit_alias){-1, 0};
   for (int b = 1; b < OBS_FACT_COUNT; b++)
     for (int a = 0; a < b; a++) {
       if (!companions(m, a, b, with) || !companions(m, b, a, with + UINT16_MAX + 1)) continue;
@@ -137,7 +137,7 @@ static bool fold_aliases(obs_logit *m) {
     }
   for (int f = 1; f < OBS_FACT_COUNT; f++)
     for (uint32_t i = 0; i < m->n; i++) {
-      obs_alias other = m->alias[f][m->id[f][i]];
+      obs_logit_alias other = m->alias[f][m->id[f][i]];
       if (other.field >= 0 && other.field < f) m->id[f][i] = OBS_FACT_ABSENT;
     }
   free(with);
@@ -189,17 +189,17 @@ static void fit_field(obs_logit *m, int f) {
   for (uint32_t i = 0; i < m->n; i++) m->odds[i] += (float)m->gradient[id[i]];
 }
 
-static void change_factor(obs_logit *m, obs_factor *factor, double step) {
+static void change_factor(obs_logit *m, obs_logit_factor *factor, double step) {
   factor->hazard += step;
   float more = (float)exp(-step);
   for (uint32_t i = factor->from; i < factor->until; i++)
-    if (obs_factor_has(factor, m, i)) m->through[i] *= more;
+    if (obs_logit_factor_has(factor, m, i)) m->through[i] *= more;
 }
 
-static void fit_factor(obs_logit *m, obs_factor *factor) {
+static void fit_factor(obs_logit *m, obs_logit_factor *factor) {
   double gradient = 0, curvature = 1e-9;
   for (uint32_t i = factor->from; i < factor->until; i++) {
-    if (!obs_factor_has(factor, m, i)) continue;
+    if (!obs_logit_factor_has(factor, m, i)) continue;
     double p = obs_logit_rate(m, i, 0);
     gradient += m->failed[i] / p - 1;
     curvature += (1 - p) / p;
@@ -311,7 +311,7 @@ void obs_logit_close(obs_logit *m) {
   *m = (obs_logit){0};
 }
 
-bool obs_logit_explain(obs_logit *m, const obs_factor *factor) {
+bool obs_logit_explain(obs_logit *m, const obs_logit_factor *factor) {
   if (m->nfactors == OBS_LOGIT_FACTORS) return false;
   m->factors[m->nfactors] = *factor;
   m->factors[m->nfactors++].hazard = 0;
@@ -321,7 +321,7 @@ bool obs_logit_explain(obs_logit *m, const obs_factor *factor) {
 }
 
 void obs_logit_forget(obs_logit *m) {
-  obs_factor *last = &m->factors[m->nfactors - 1];
+  obs_logit_factor *last = &m->factors[m->nfactors - 1];
   change_factor(m, last, -last->hazard);
   m->nfactors--;
   fit(m, SWEEPS);

@@ -31,13 +31,13 @@ typedef struct {
   uint16_t id, id2;
   uint32_t from, until;
   double hazard; /* -log of the share that it lets through */
-} obs_factor;
+} obs_logit_factor;
 
 /* A value that always comes with another. */
 typedef struct {
   int field; /* < 0: none */
   uint16_t id;
-} obs_alias;
+} obs_logit_alias;
 
 typedef struct {
   const obs_facts_view *view;
@@ -57,8 +57,8 @@ typedef struct {
   double *plain[OBS_LOGIT_FIELDS];    /* ... and how many of these are not the factors' */
   double *gradient, *curvature;       /* by value, for whichever field is at work */
   double spread[OBS_LOGIT_FIELDS];
-  obs_alias *alias[OBS_FACT_COUNT];
-  obs_factor factors[OBS_LOGIT_FACTORS];
+  obs_logit_alias *alias[OBS_FACT_COUNT];
+  obs_logit_factor factors[OBS_LOGIT_FACTORS];
   uint32_t nfactors;
   bool by_time;
 } obs_logit;
@@ -74,7 +74,7 @@ typedef struct {
 observer_err obs_logit_open(const obs_facts_view *view, const obs_logit_opts *opts, obs_logit *m);
 void obs_logit_close(obs_logit *m);
 /* Adds a factor and fits again. False: there are too many. */
-bool obs_logit_explain(obs_logit *m, const obs_factor *factor);
+bool obs_logit_explain(obs_logit *m, const obs_logit_factor *factor);
 /* Takes the last factor back. */
 void obs_logit_forget(obs_logit *m);
 /* Fills `rate`: the fitted rate of each row, without the effect of time if `timeless`. */
@@ -82,7 +82,7 @@ void obs_logit_rates(obs_logit *m, bool timeless);
 /* Fills ops, seen, expected and plain. */
 void obs_logit_count(obs_logit *m);
 
-static inline bool obs_factor_has(const obs_factor *f, const obs_logit *m, uint32_t i) {
+static inline bool obs_logit_factor_has(const obs_logit_factor *f, const obs_logit *m, uint32_t i) {
   return i >= f->from && i < f->until && (f->field < 0 || m->id[f->field][i] == f->id) &&
          (f->field2 < 0 || m->id[f->field2][i] == f->id2);
 }

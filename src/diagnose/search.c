@@ -106,15 +106,15 @@ static bool is_open(const obs_logit *m, int field, uint16_t id) {
 
 /* Keeps the clearer one. Causes are told apart by how unlikely their counts are by chance alone; that values differ
  * anyway (log_p) decides only whether one is taken at all. */
-static void offer(const obs_logit *m, obs_candidate *best, const obs_candidate *candidate) {
+static void offer(const obs_logit *m, obs_search_candidate *best, const obs_search_candidate *candidate) {
   if (candidate->rank >= log(alpha) || candidate->rank >= best->rank) return;
-  const obs_factor *f = &candidate->factor;
+  const obs_logit_factor *f = &candidate->factor;
   if (f->field2 < 0 && !is_open(m, f->field, f->id)) return;
   *best = *candidate;
 }
 
-static obs_factor whole(const obs_logit *m, int field, uint16_t id) {
-  return (obs_factor){.field = field, .id = id, .field2 = -1, .until = m->n};
+static obs_logit_factor whole(const obs_logit *m, int field, uint16_t id) {
+  return (obs_logit_factor){.field = field, .id = id, .field2 = -1, .until = m->n};
 }
 
 /* How many values are tried, so that all is corrected for it. */
@@ -131,7 +131,7 @@ static bool is_refuted(const obs_search *s, obs_diagnose_cause cause, int field,
   return false;
 }
 
-static void find_share(const obs_search *s, int f, double tests, obs_candidate *best) {
+static void find_share(const obs_search *s, int f, double tests, obs_search_candidate *best) {
   const obs_logit *m = s->model;
   if (s->given >> f & 1) return;
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
@@ -142,7 +142,7 @@ static void find_share(const obs_search *s, int f, double tests, obs_candidate *
     double spread = m->spread[f] * m->plain[f][v] / expected;
     double p = obs_stats_excess(seen, expected, spread) + log(tests);
     double rank = obs_stats_excess(seen, expected, 0) + log(tests);
-    offer(m, best, &(obs_candidate){OBS_CAUSE_SHARE, whole(m, f, (uint16_t)v), p, rank, -1});
+    offer(m, best, &(obs_search_candidate){OBS_CAUSE_SHARE, whole(m, f, (uint16_t)v), p, rank, -1});
   }
 }
 
@@ -187,28 +187,28 @@ static double rise_p(const change *c) {
   return c->ratio > 0 ? obs_stats_sup(c->ratio, 1 / fmax(c->seen, 20)) : 0;
 }
 
-static void find_onset(const obs_search *s, int f, double tests, obs_candidate *best) {
+static void find_onset(const obs_search *s, int f, double tests, obs_search_candidate *best) {
   const obs_logit *m = s->model;
   change *by_value = s->scratch;
   scan_rise(m, m->id[f], m->values[f], least_to_try, by_value);
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
     if (by_value[v].ratio <= 0 || is_refuted(s, OBS_CAUSE_ONSET, f, (uint16_t)v)) continue;
     double p = rise_p(&by_value[v]) + log(tests);
-    obs_candidate c = {OBS_CAUSE_ONSET, whole(m, f, (uint16_t)v), p, p, -1};
+    obs_search_candidate c = {OBS_CAUSE_ONSET, whole(m, f, (uint16_t)v), p, p, -1};
     c.factor.from = by_value[v].at;
     offer(m, best, &c);
   }
 }
 
 /* All at once, from some point on; time itself explains it in the model, so it is taken out. */
-static void find_onset_of_all(const obs_search *s, double tests, obs_candidate *best) {
+static void find_onset_of_all(const obs_search *s, double tests, obs_search_candidate *best) {
   obs_logit *m = s->model;
   change *all = s->scratch;
   obs_logit_rates(m, true);
   scan_rise(m, NULL, 1, least_for_all, all);
   if (all->ratio <= 0) return;
   double p = rise_p(all) + log(tests);
-  obs_candidate c = {OBS_CAUSE_ONSET, whole(m, -1, 0), p, p, -1};
+  obs_search_candidate c = {OBS_CAUSE_ONSET, whole(m, -1, 0), p, p, -1};
   c.factor.from = all->at;
   offer(m, best, &c);
 }
@@ -260,13 +260,13 @@ static double regression_p(const obs_search_correction *c) {
                                  c->ops_after));
 }
 
-static void find_regression(obs_search *s, obs_candidate *best) {
+static void find_regression(obs_search *s, obs_search_candidate *best) {
   if (s->ncorrections == 0) return;
   obs_search_count_corrections(s);
   for (uint32_t k = 0; k < s->ncorrections; k++) {
     const obs_search_correction *c = &s->corrections[k];
     double p = regression_p(c) + log(s->ncorrections);
-    obs_candidate found = {OBS_CAUSE_REGRESSION, whole(s->model, c->field, c->id), p, p, (int)k};
+    obs_search_candidate found = {OBS_CAUSE_REGRESSION, whole(s->model, c->field, c->id), p, p, (int)k};
     found.factor.from = c->at;
     found.factor.until = c->until;
     offer(s->model, best, &found);
@@ -279,7 +279,7 @@ static pair *pair_slot(pair *table, uint32_t key) {
   return &table[at];
 }
 
-static void find_pair(const obs_search *s, obs_fact_field a, obs_fact_field b, obs_candidate *best) {
+static void find_pair(const obs_search *s, obs_fact_field a, obs_fact_field b, obs_search_candidate *best) {
   const obs_logit *m = s->model;
   pair *table = s->scratch;
   memset(table, 0, PAIR_SLOTS * sizeof *table);
@@ -305,7 +305,7 @@ static void find_pair(const obs_search *s, obs_fact_field a, obs_fact_field b, o
     if (p->key == 0 || p->seen < least_seen || p->seen - p->expected < least_more) continue;
     if (lift(p->seen, p->expected, p->plain, p->ops) < least_lift) continue;
     double p_here = obs_stats_excess(p->seen, p->expected, pair_spread * p->plain / p->expected) + log(tried * PAIRS);
-    obs_candidate c = {OBS_CAUSE_SHARE, whole(m, (int)a, (uint16_t)(p->key >> 16)), p_here, p_here, -1};
+    obs_search_candidate c = {OBS_CAUSE_SHARE, whole(m, (int)a, (uint16_t)(p->key >> 16)), p_here, p_here, -1};
     c.factor.field2 = (int)b;
     c.factor.id2 = (uint16_t)p->key;
     offer(m, best, &c);
@@ -322,7 +322,7 @@ static double rate_of(const tally *t) {
 
 /* Whether the value does harm only together with value `w` of field `g`: what it does without it is as expected, and is
  * enough to tell; nor does `w` do harm without it. */
-static bool only_together(const obs_logit *m, const obs_candidate *c, int g, uint32_t w, const tally *all,
+static bool only_together(const obs_logit *m, const obs_search_candidate *c, int g, uint32_t w, const tally *all,
                           const tally *both) {
   tally rest = {all->seen - both->seen, all->expected - both->expected, all->ops - both->ops};
   if (both->seen - both->expected < 0.8 * (all->seen - all->expected) || rest.ops < 0.2 * all->ops) return false;
@@ -331,7 +331,7 @@ static bool only_together(const obs_logit *m, const obs_candidate *c, int g, uin
   if (obs_stats_shortfall(rest.seen, as_both) > log(1e-4)) return false;
   tally other = {0, 0, 0};
   for (uint32_t i = 0; i < m->n; i++) {
-    if (m->id[g][i] != w || obs_factor_has(&c->factor, m, i)) continue;
+    if (m->id[g][i] != w || obs_logit_factor_has(&c->factor, m, i)) continue;
     other.seen += m->failed[i];
     other.expected += obs_logit_rate(m, i, m->effect[g][w]);
   }
@@ -339,7 +339,7 @@ static bool only_together(const obs_logit *m, const obs_candidate *c, int g, uin
 }
 
 /* Narrows a cause to a pair where that says more. */
-static void narrow(const obs_search *s, obs_candidate *c) {
+static void narrow(const obs_search *s, obs_search_candidate *c) {
   const obs_logit *m = s->model;
   if (c->factor.field < 0 || c->factor.field2 >= 0 || c->cause == OBS_CAUSE_REGRESSION) return;
   tally *by_value = s->scratch;
@@ -349,7 +349,7 @@ static void narrow(const obs_search *s, obs_candidate *c) {
     memset(by_value, 0, m->values[g] * sizeof *by_value);
     tally all = {0, 0, 0};
     for (uint32_t i = c->factor.from; i < c->factor.until; i++) {
-      if (!obs_factor_has(&c->factor, m, i)) continue;
+      if (!obs_logit_factor_has(&c->factor, m, i)) continue;
       uint16_t w = m->id[g][i];
       double rate = obs_logit_rate(m, i, m->effect[f][c->factor.id] + m->effect[g][w]);
       tally *t = &by_value[w];
@@ -367,12 +367,12 @@ static void narrow(const obs_search *s, obs_candidate *c) {
 }
 
 /* The value of field `whole` that nearly all rows of the cause have, or ABSENT. */
-static uint16_t whole_of(const obs_search *s, const obs_factor *f, obs_fact_field field) {
+static uint16_t whole_of(const obs_search *s, const obs_logit_factor *f, obs_fact_field field) {
   const obs_logit *m = s->model;
   uint32_t *ops = s->scratch, n = 0;
   memset(ops, 0, m->values[field] * sizeof *ops);
   for (uint32_t i = 0; i < m->n; i++) {
-    if (!obs_factor_has(f, m, i)) continue;
+    if (!obs_logit_factor_has(f, m, i)) continue;
     ops[m->id[field][i]]++;
     n++;
   }
@@ -382,7 +382,7 @@ static uint16_t whole_of(const obs_search *s, const obs_factor *f, obs_fact_fiel
 }
 
 /* A part of something whose other parts fail as well is not the cause: the whole is. */
-static void widen(const obs_search *s, double tests, obs_candidate *c) {
+static void widen(const obs_search *s, double tests, obs_search_candidate *c) {
   static const struct {
     obs_fact_field part, whole;
   } nested[] = {{OBS_FACT_sig_hash, OBS_FACT_task_class}, {OBS_FACT_city, OBS_FACT_state}};
@@ -395,7 +395,7 @@ static void widen(const obs_search *s, double tests, obs_candidate *c) {
     tally rest = {0, 0, 0};
     double plain = 0;
     for (uint32_t i = 0; i < m->n; i++) {
-      if (m->id[whole][i] != id || obs_factor_has(&c->factor, m, i)) continue;
+      if (m->id[whole][i] != id || obs_logit_factor_has(&c->factor, m, i)) continue;
       float rate = obs_logit_rate(m, i, m->effect[whole][id] + m->effect[part][m->id[part][i]]);
       rest.seen += m->failed[i], rest.expected += rate, rest.ops++;
       plain += obs_logit_plain(m, i, rate);
@@ -410,7 +410,7 @@ static void widen(const obs_search *s, double tests, obs_candidate *c) {
 }
 
 /* A cause of all the time that began at some point is told from there. */
-static void date(const obs_search *s, double tests, obs_candidate *c) {
+static void date(const obs_search *s, double tests, obs_search_candidate *c) {
   if (c->cause != OBS_CAUSE_SHARE || c->factor.field2 >= 0) return;
   const obs_logit *m = s->model;
   change *by_value = s->scratch;
@@ -422,17 +422,17 @@ static void date(const obs_search *s, double tests, obs_candidate *c) {
 }
 
 /* A cause that was over before the window was. */
-static void find_end(const obs_search *s, double tests, obs_candidate *c) {
+static void find_end(const obs_search *s, double tests, obs_search_candidate *c) {
   const obs_logit *m = s->model;
   if (c->factor.field2 >= 0) return;
   change all = {0};
   for (uint32_t i = c->factor.from; i < c->factor.until; i++) {
-    if (!obs_factor_has(&c->factor, m, i)) continue;
+    if (!obs_logit_factor_has(&c->factor, m, i)) continue;
     all.seen += m->failed[i];
     all.expected += m->rate[i];
   }
   for (uint32_t i = c->factor.from; i < c->factor.until; i++) {
-    if (!obs_factor_has(&c->factor, m, i)) continue;
+    if (!obs_logit_factor_has(&c->factor, m, i)) continue;
     all.seen_before += m->failed[i];
     all.expected_before += m->rate[i];
     double seen = all.seen - all.seen_before, expected = all.expected - all.expected_before;
@@ -447,7 +447,7 @@ static void find_end(const obs_search *s, double tests, obs_candidate *c) {
 }
 
 /* An onset that coincides with a correction of the value is a regression. */
-static void blame_correction(obs_search *s, obs_candidate *c) {
+static void blame_correction(obs_search *s, obs_search_candidate *c) {
   if (c->cause == OBS_CAUSE_REGRESSION || c->factor.field2 >= 0 || s->ncorrections == 0) return;
   obs_logit_rates(s->model, false);
   obs_search_count_corrections(s);
@@ -467,16 +467,16 @@ static void blame_correction(obs_search *s, obs_candidate *c) {
 
 /* Puts the cause into the model. Where values differ anyway it must stand out from that too; how far it does is seen
  * when it is in: before, what goes with it has taken a part of its failures on itself. */
-static bool try_out(obs_search *s, double tests, obs_candidate *c) {
+static bool try_out(obs_search *s, double tests, obs_search_candidate *c) {
   obs_logit *m = s->model;
   if (!obs_logit_explain(m, &c->factor)) return false;
   if (c->factor.field < 0 || c->cause == OBS_CAUSE_REGRESSION) return true;
   double seen = 0, expected = 0, plain = 0, n = 0;
-  const obs_factor *f = &m->factors[m->nfactors - 1];
+  const obs_logit_factor *f = &m->factors[m->nfactors - 1];
   const float let = (float)exp(f->hazard);
   const bool usual = c->cause == OBS_CAUSE_SHARE; /* compared with what is usual, else with how it was before */
   for (uint32_t i = f->from; i < f->until; i++) {
-    if (!obs_factor_has(f, m, i)) continue;
+    if (!obs_logit_factor_has(f, m, i)) continue;
     seen += m->failed[i];
     float rate = 1 - (1 - obs_logit_rate(m, i, usual ? m->effect[f->field][f->id] : 0)) * let;
     n++;
@@ -493,9 +493,9 @@ static bool try_out(obs_search *s, double tests, obs_candidate *c) {
 }
 
 /* The clearest of all that could be a cause. */
-static bool find_best(obs_search *s, double tests, obs_candidate *best) {
+static bool find_best(obs_search *s, double tests, obs_search_candidate *best) {
   obs_logit *m = s->model;
-  *best = (obs_candidate){.rank = 1};
+  *best = (obs_search_candidate){.rank = 1};
   obs_logit_rates(m, false);
   for (int f = 0; f < OBS_FACT_COUNT; f++) {
     find_share(s, f, tests, best);
@@ -514,9 +514,9 @@ static bool find_best(obs_search *s, double tests, obs_candidate *best) {
 
 /* Says more exactly what was found: since when, since which correction, with what. The model knows it as it is, so
  * that it is compared with failing alike all the time. */
-static void refine(obs_search *s, double tests, obs_candidate *c) {
+static void refine(obs_search *s, double tests, obs_search_candidate *c) {
   obs_logit *m = s->model;
-  obs_candidate finer = *c;
+  obs_search_candidate finer = *c;
   obs_logit_rates(m, false);
   date(s, tests, &finer);
   blame_correction(s, &finer);
@@ -529,20 +529,20 @@ static void refine(obs_search *s, double tests, obs_candidate *c) {
     obs_logit_explain(m, &c->factor);
 }
 
-bool obs_search_next(obs_search *s, obs_candidate *out) {
+bool obs_search_next(obs_search *s, obs_search_candidate *out) {
   while (s->tries++ < OBS_SEARCH_TRIES) {
     obs_logit_count(s->model);
     const double tests = count_tests(s);
     if (!find_best(s, tests, out)) return false;
     widen(s, tests, out);
-    obs_candidate plain = *out;
+    obs_search_candidate plain = *out;
     if (!s->shares_only) narrow(s, out);
     if (try_out(s, tests, out)) {
       if (!s->shares_only && out->factor.field2 < 0) refine(s, tests, out);
       return true;
     }
     if (s->nrefuted == OBS_SEARCH_REFUTED) return false;
-    s->refuted[s->nrefuted++] = (obs_refuted){plain.cause, plain.factor.field, plain.factor.id};
+    s->refuted[s->nrefuted++] = (obs_search_refuted){plain.cause, plain.factor.field, plain.factor.id};
   }
   return false;
 }

@@ -22,13 +22,13 @@ typedef struct {
   obs_diagnose_cause cause;
   int field;
   uint16_t id;
-} obs_refuted;
+} obs_search_refuted;
 
 typedef struct {
   obs_logit *model;
   uint32_t given;   /* fields that all rows share */
   bool shares_only; /* causes of all the time */
-  obs_refuted refuted[OBS_SEARCH_REFUTED];
+  obs_search_refuted refuted[OBS_SEARCH_REFUTED];
   uint32_t nrefuted, tries; /* tries are bounded, and with them the time */
   obs_search_correction corrections[OBS_SEARCH_CORRECTIONS];
   uint32_t ncorrections;
@@ -37,16 +37,16 @@ typedef struct {
 
 typedef struct {
   obs_diagnose_cause cause;
-  obs_factor factor;
+  obs_logit_factor factor;
   double log_p;   /* natural, corrected */
   double rank;    /* the same, as if values did not differ but by chance */
   int correction; /* REGRESSION: which */
-} obs_candidate;
+} obs_search_candidate;
 
 observer_err obs_search_open(obs_search *s, obs_logit *m, uint32_t given, bool shares_only);
 void obs_search_close(obs_search *s);
 /* Puts the cause into the model. False: nothing significant is left, or no room for it. */
-bool obs_search_next(obs_search *s, obs_candidate *out);
+bool obs_search_next(obs_search *s, obs_search_candidate *out);
 /* Counts before and after each correction, under the model as it is. */
 void obs_search_count_corrections(obs_search *s);
 

@@ -339,15 +339,15 @@ static void test_error_kinds(void **state) {
       {"bedroom", OBS_ERROR_UNKNOWN},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-    obs_error_kind got = obs_kinds_of((obs_str){cases[i].text, (uint32_t)strlen(cases[i].text), 0});
+    obs_error_kind got = obs_error_kinds_of((obs_str){cases[i].text, (uint32_t)strlen(cases[i].text), 0});
     if (got != cases[i].kind)
       fail_msg("%s: %s, not %s", cases[i].text, obs_error_kind_names[got], obs_error_kind_names[cases[i].kind]);
   }
-  assert_true(obs_kinds_is_deploy(OBS_STR("ops:deploy/payments")));
-  assert_true(obs_kinds_is_deploy(OBS_STR("Service.Restarted")));
-  assert_true(obs_kinds_is_deploy(OBS_STR("feature_flag")));
-  assert_true(obs_kinds_is_deploy(OBS_STR("db-migration")));
-  assert_false(obs_kinds_is_deploy(OBS_STR("/v1/employ")));
+  assert_true(obs_error_kinds_is_deploy(OBS_STR("ops:deploy/payments")));
+  assert_true(obs_error_kinds_is_deploy(OBS_STR("Service.Restarted")));
+  assert_true(obs_error_kinds_is_deploy(OBS_STR("feature_flag")));
+  assert_true(obs_error_kinds_is_deploy(OBS_STR("db-migration")));
+  assert_false(obs_error_kinds_is_deploy(OBS_STR("/v1/employ")));
 }
 
 int main(void) {

@@ -197,7 +197,7 @@ static void say_builtin(const obs_diagnose_report *report, obs_analysis *x, obs_
   x->kind = OBS_ERROR_UNKNOWN;
   for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++)
     if (report->kinds[k] > report->kinds[x->kind]) x->kind = (obs_error_kind)k;
-  if (report->failures == 0 && x->template.p != NULL) x->kind = obs_kinds_of(x->template);
+  if (report->failures == 0 && x->template.p != NULL) x->kind = obs_error_kinds_of(x->template);
   if (report->nfindings > 0)
     say_findings(report, x->fleet, e);
   else

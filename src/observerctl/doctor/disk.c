@@ -188,7 +188,7 @@ void obs_doctor_journal(obs_doctor *d) {
 
 /* ---- room ---- */
 
-static obs_diagnose_finding judge(uint64_t have, uint64_t least, uint64_t enough) {
+static obs_doctor_finding judge(uint64_t have, uint64_t least, uint64_t enough) {
   return have < least ? OBS_FINDING_FAIL : have < enough ? OBS_FINDING_WARN : OBS_FINDING_OK;
 }
 

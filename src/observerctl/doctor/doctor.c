@@ -17,7 +17,7 @@ static const struct {
              [OBS_FINDING_WARN] = {"warn", OBS_STYLE_YELLOW},
              [OBS_FINDING_FAIL] = {"fail", OBS_STYLE_RED}};
 
-void obs_doctor_say(obs_doctor *d, obs_diagnose_finding finding, const char *check, const char *fix, const char *fmt,
+void obs_doctor_say(obs_doctor *d, obs_doctor_finding finding, const char *check, const char *fix, const char *fmt,
                     ...) {
   char text[768];
   va_list ap;

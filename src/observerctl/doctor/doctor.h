@@ -7,7 +7,7 @@
 
 #include <cjson/cJSON.h>
 
-typedef enum { OBS_FINDING_OK, OBS_FINDING_WARN, OBS_FINDING_FAIL } obs_diagnose_finding;
+typedef enum { OBS_FINDING_OK, OBS_FINDING_WARN, OBS_FINDING_FAIL } obs_doctor_finding;
 
 typedef struct {
   const obs_args *args;
@@ -22,8 +22,8 @@ typedef struct {
 } obs_doctor;
 
 /* Adds a finding. `fix`: the command that mends it, "" for none. */
-void obs_doctor_say(obs_doctor *d, obs_diagnose_finding finding, const char *check, const char *fix, const char *fmt,
-                    ...) __attribute__((format(printf, 5, 6)));
+void obs_doctor_say(obs_doctor *d, obs_doctor_finding finding, const char *check, const char *fix, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /* The probes, in the order of the report. */
 void obs_doctor_libraries(obs_doctor *d);

@@ -163,9 +163,9 @@ void obs_doctor_files(obs_doctor *d) {
   struct rlimit files;
   if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
   unsigned long long most = files.rlim_max;
-  obs_diagnose_finding finding = most >= FILES_ENOUGH  ? OBS_FINDING_OK
-                                 : most >= FILES_LEAST ? OBS_FINDING_WARN
-                                                       : OBS_FINDING_FAIL;
+  obs_doctor_finding finding = most >= FILES_ENOUGH  ? OBS_FINDING_OK
+                               : most >= FILES_LEAST ? OBS_FINDING_WARN
+                                                     : OBS_FINDING_FAIL;
   const char *meaning = finding == OBS_FINDING_OK ? "enough" : "too few for 1,024 HTTP connections and the bus";
   if (files.rlim_max == RLIM_INFINITY)
     obs_doctor_say(d, OBS_FINDING_OK, name, "", "no limit");
