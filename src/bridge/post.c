@@ -73,9 +73,9 @@ bool obs_bridge_post_session(obs_connection *s, const void *filter) {
 static void end_answer(obs_json_writer *w, const obs_connection *s) {
   const obs_batch *batch = s->batch;
   if (batch->only == NULL) {
-    obs_state_counts counts;
+    obs_state_counts counts = {.ring = batch->ring_size};
     if (batch->recorded == 0) obs_state_get_counts(s->bridge->opts.state, &counts);
-    obs_json_u64(w, "ring_size", batch->recorded > 0 ? batch->ring_size : counts.ring);
+    obs_json_u64(w, "ring_size", counts.ring);
   }
   obs_json_end(w);
 }

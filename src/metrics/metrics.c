@@ -216,10 +216,10 @@ static void put_members(obs_json_writer *w, const obs_metric *m, const obs_metri
                         const obs_metrics_values *v, uint32_t value) {
   for (const obs_metric *next; m < end; m = next) {
     obs_str name = segment(m->path, depth);
-    bool leaf = segment(m->path, depth + 1).p == NULL, each = *name.p == '{';
     char text[64];
     for (next = m + 1; next < end && obs_str_eq(segment(next->path, depth), name);) next++;
     (void)snprintf(text, sizeof(text), "%.*s", (int)name.len, name.p);
+    bool leaf = segment(m->path, depth + 1).p == NULL, each = text[0] == '{';
     for (uint32_t i = 0; i < (each ? m->nvalues : 1); i++) {
       const char *member = each ? m->values[i] : text;
       uint32_t of = each ? i : value;

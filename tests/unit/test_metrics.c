@@ -19,8 +19,11 @@ static void every_metric_is_whole(void **state) {
   size_t n = 0;
   for (const obs_metric *m; (m = obs_metrics_at(n)) != NULL; n++) {
     const char *name = m->name;
-    if (m->path == NULL || *m->path == '\0' || name == NULL) fail_msg("row %zu", n);
-    if (m->help == NULL || strlen(m->help) < 5) fail_msg("%s: no help", name);
+    if (m->path == NULL || name == NULL || m->help == NULL) {
+      fail_msg("row %zu lacks its path, name or help", n);
+      return;
+    }
+    if (*m->path == '\0' || strlen(m->help) < 5) fail_msg("%s: no path or no help", name);
     if (m->type < OBS_METRIC_COUNTER || m->type > OBS_METRIC_JSON) fail_msg("%s: no type", name);
     if (strncmp(name, "observer_", 9) != 0) fail_msg("%s: another program's", name);
     for (const char *p = name; *p != '\0'; p++)
