@@ -144,20 +144,28 @@ static bool put_members(obs_feed_encoder *e, obs_cursor *c, uint32_t *entries) {
       continue;
     }
     obs_feed_pack_str(&e->pk, key.s);
-    if (!put_value(e, c) || ++*entries > ENTRIES_MAX) return false;
+    if (!put_value(e, c) || ++*entries > ENTRIES_MAX - 2) return false;
   } while (obs_json_cursor_take(c, ','));
   return !e->out.oom;
 }
 
-bool obs_feed_encode(obs_feed_encoder *e, const obs_feed_row *row) {
-  obs_cursor c = obs_cursor_of(obs_feed_row_text(row), row->len);
+bool obs_feed_encode_members(obs_feed_encoder *e, obs_str row, uint32_t *entries) {
+  obs_cursor c = obs_cursor_of(row.p, row.len);
   size_t at = e->out.len;
-  uint32_t entries = 2;
+  *entries = 0;
   c.p++; /* the row's brace */
+  bool ok = put_members(e, &c, entries);
+  if (!ok) e->out.len = at;
+  return ok;
+}
+
+bool obs_feed_encode(obs_feed_encoder *e, const obs_feed_row *row) {
+  size_t at = e->out.len;
+  uint32_t entries;
   obs_feed_pack_head(&e->pk, &e->out, row->seq, row->topic_seq);
-  bool ok = put_members(e, &c, &entries);
+  bool ok = obs_feed_encode_members(e, (obs_str){obs_feed_row_text(row), row->len, 0}, &entries);
   if (ok)
-    obs_feed_pack_count(&e->out, at, entries);
+    obs_feed_pack_count(&e->out, at, entries + 2);
   else
     e->out.len = at;
   return ok;

@@ -20,6 +20,9 @@ void obs_feed_encoder_fini(obs_feed_encoder *e);
  * of these two names is left out. False: no memory (out->oom), or nothing that a row can be; `out` is as before. */
 bool obs_feed_encode(obs_feed_encoder *e, const obs_feed_row *row);
 
+/* Appends the members of a row alone and says how many there are: what obs_feed_publish takes. */
+bool obs_feed_encode_members(obs_feed_encoder *e, obs_str row, uint32_t *entries);
+
 /* What the map of a row or a publication begins with: a count filled in later, then the two numbers. */
 void obs_feed_pack_head(msgpack_packer *pk, obs_buf *out, uint64_t seq, uint64_t topic_seq);
 /* Gives the map that begins at `at` its count, the two numbers included. */

@@ -1,5 +1,4 @@
-/* The feed's inside, shared by its own files: life (feed.c), the commit thread's side (take.c), publications and the
- * heartbeat (publish.c), the thread (thread.c). */
+/* The feed's inside: feed.c's, and its test's. */
 #ifndef OBS_FEED_INTERNAL_H
 #define OBS_FEED_INTERNAL_H
 
@@ -14,10 +13,17 @@
 
 enum { OBS_FEED_OUTBOX = 256 };
 
+/* Topics of rows, by id: of the ops' sources, 0 being `(other)`, and behind them those of events. */
+enum {
+  OBS_FEED_EVENT_TOPICS = 4,
+  OBS_FEED_FIRST_EVENT = OBS_FEED_SOURCES + 1,
+  OBS_FEED_ROW_TOPICS = OBS_FEED_FIRST_EVENT + OBS_FEED_EVENT_TOPICS
+};
+
 /* A topic's name does not change once a message of it is on its way. */
 typedef struct {
   char name[OBS_FEED_TOPIC_MAX + 1];
-  uint64_t seq; /* of its last message or op */
+  uint64_t seq; /* of its last message or row */
 } obs_feed_topic;
 
 typedef struct {
@@ -40,21 +46,22 @@ struct obs_feed {
   _Atomic uint64_t seq; /* the last op's that came while active */
   _Atomic uint64_t ops, messages, bytes, dropped;
 
-  /* The commit thread's; the thread reads the names of topics whose rows it was shown. */
-  obs_names sources; /* by topic id, 0 being `(other)` */
-  obs_feed_topic *source_topics;
+  /* The commit thread's, which takes no lock here: it must never wait for a thread of the lowest priority. The feed's
+   * thread reads the names of topics whose rows it was shown. */
+  obs_names sources;          /* by topic id */
+  obs_feed_topic *row_topics; /* OBS_FEED_ROW_TOPICS */
+  uint32_t nevents;           /* topics of events that are in use */
   uint64_t next_seq;
 
   obs_feed_queue rows;
 
-  /* Under the lock. */
-  pthread_mutex_t lock;
+  pthread_mutex_t lock; /* of what follows; brief */
   pthread_cond_t wake;
   bool stopping;
   uint64_t stop_at; /* monotonic ms */
   uint32_t idle_s;  /* without a subscriber */
   uint64_t greeted_at;
-  obs_names names;
+  obs_names names; /* of publications */
   obs_feed_topic *topics;
   nng_msg *outbox[OBS_FEED_OUTBOX];
   uint32_t noutbox;
@@ -73,15 +80,5 @@ struct obs_feed {
   nng_aio *beat;
   uint64_t next_beat; /* monotonic ms */
 };
-
-void *obs_feed_run(void *feed);
-/* NNG's timer: one `stats`, and the next one a second later. */
-void obs_feed_beat(void *feed);
-/* Publishes `stats` now. */
-void obs_feed_publish_stats(obs_feed *f);
-/* Keeps `seq` from falling behind `last`. */
-void obs_feed_raise_seq(obs_feed *f, uint64_t last);
-/* Takes over `topic NUL payload`. NULL: no memory. */
-nng_msg *obs_feed_message(const char *topic, const void *payload, size_t len);
 
 #endif

@@ -71,7 +71,8 @@ static void on_cluster(void *arg, const obs_cluster_event *e) {
 /* The same holds for what the loops find out: they start after the feed. */
 static void on_learned(void *arg, const char *topic, obs_str row) {
   const obs_daemon *d = arg;
-  obs_learn_feed_row(d->feed, topic, row);
+  observer_err err = obs_feed_publish_row(d->feed, topic, row);
+  if (err != OBSERVER_E_OK) obs_log_warn("observerd", "feed: %s is not sent: %s", topic, observer_strerror(err));
 }
 
 static bool on_question(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out) {

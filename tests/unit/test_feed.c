@@ -336,6 +336,57 @@ static void publications_are_numbered(void **state) {
   expect_op(f, "alert.b", 3, 1);
 }
 
+/* What was recorded before an event is sent before it, and what came after it later, whatever their topics. The commit
+ * thread's calls take no lock: they return while another thread holds it. */
+static void events_follow_their_ops_and_wait_for_nobody(void **state) {
+  fixture *f = *state;
+  open_feed(f, "inproc://events", 0);
+  assert_int_equal(obs_feed_event(f->feed, "failure.cluster", OBS_STR("{\"id\":\"a\"}")), OBSERVER_E_OK);
+  subscribe(f, "inproc://events");
+  pthread_mutex_lock(&f->feed->lock);
+  record(f, "a", 1, "");
+  record(f, "b", 1, "");
+  assert_int_equal(obs_feed_event(f->feed, "failure.cluster", OBS_STR("{\"id\":\"b\",\"count\":3}")), OBSERVER_E_OK);
+  record(f, "a", 1, "");
+  assert_int_equal(obs_feed_event(f->feed, "failure.cluster", OBS_STR("{\"id\":\"c\",\"rate\":0.5}")), OBSERVER_E_OK);
+  pthread_mutex_unlock(&f->feed->lock);
+  assert_int_equal(obs_feed_start(f->feed), OBSERVER_E_OK);
+  expect_op(f, "op.a", 1, 1);
+  expect_op(f, "op.b", 2, 1);
+  received r;
+  receive_other(f, &r);
+  assert_string_equal(r.topic, "failure.cluster");
+  assert_int_equal(r.map.data.via.map.size, 4);
+  assert_int_equal(number(&r, "seq"), 2);
+  assert_int_equal(number(&r, "topic_seq"), 2); /* the first had no subscriber */
+  assert_int_equal(number(&r, "count"), 3);
+  forget(&r);
+  expect_op(f, "op.a", 3, 2);
+  expect_op(f, "failure.cluster", 3, 3);
+  obs_feed_counts counts;
+  obs_feed_get_counts(f->feed, &counts);
+  assert_int_equal(counts.ops, 3);
+  assert_int_equal(counts.dropped, 0);
+}
+
+/* A row that is no object is refused before it has a number. */
+static void rows_are_published_as_maps(void **state) {
+  fixture *f = *state;
+  open_feed(f, "inproc://rows", 0);
+  assert_int_equal(obs_feed_start(f->feed), OBSERVER_E_OK);
+  subscribe(f, "inproc://rows");
+  assert_int_equal(obs_feed_publish_row(f->feed, "analysis", OBS_STR("{\"broken\":")), OBSERVER_E_INVALID);
+  assert_int_equal(obs_feed_publish_row(f->feed, "analysis", OBS_STR("{\"id\":7,\"seqs\":[1,2],\"none\":null}")),
+                   OBSERVER_E_OK);
+  received r;
+  receive_other(f, &r);
+  assert_string_equal(r.topic, "analysis");
+  assert_int_equal(r.map.data.via.map.size, 5);
+  assert_int_equal(number(&r, "topic_seq"), 1);
+  assert_int_equal(number(&r, "id"), 7);
+  forget(&r);
+}
+
 static void wrong_topics_are_refused(void **state) {
   fixture *f = *state;
   char longest[OBS_FEED_TOPIC_MAX + 2];
@@ -426,6 +477,8 @@ int main(void) {
       TEST(what_does_not_fit_is_dropped_and_counted),
       TEST(a_source_is_cut_to_a_topic),
       TEST(publications_are_numbered),
+      TEST(events_follow_their_ops_and_wait_for_nobody),
+      TEST(rows_are_published_as_maps),
       TEST(wrong_topics_are_refused),
       TEST(publications_are_bounded),
       TEST(without_urls_all_calls_work),
