@@ -23,7 +23,7 @@ typedef struct {
 struct obs_sessions {
   obs_journal *journal; /* NULL: ephemeral */
   obs_dedupe *dedupe;
-  obs_batch scratch;
+  obs_session_reader reader;
 
   /* What was appended and neither committed nor rolled back. */
   const obs_str *rows;

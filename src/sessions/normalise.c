@@ -58,10 +58,10 @@ typedef struct {
   uint32_t count;
 } attempts_writer;
 
-static obs_reader_result put_attempt(void *arg, obs_session_reader *s, obs_attempt_record *attempt) {
+static obs_reader_result put_attempt(void *arg, obs_session_reader *s, obs_session_attempt *attempt) {
   attempts_writer *w = arg;
   if (w->count++ > 0) obs_buf_putc(w->out, ',');
-  put_object(w->out, &obs_session_table_attempt, &attempt->head, s->scratch->unknown);
+  put_object(w->out, &obs_session_table_attempt, &attempt->head, s->unknown.at);
   return OBS_READ_OK;
 }
 
@@ -74,7 +74,7 @@ static obs_reader_result check(obs_session_reader *s, obs_session_record *r) {
   if (r->final_verdict.len > 0) return OBS_READ_OK;
   const char *wrong = "required";
   for (uint32_t i = 0; i < r->head.unknown_count; i++) {
-    if (obs_str_is(s->scratch->unknown[r->head.unknown_first + i].key, "endpoint"))
+    if (obs_str_is(s->unknown.at[r->head.unknown_first + i].key, "endpoint"))
       wrong = "required of a session record (a map with an endpoint is an op: POST it to event)";
   }
   return obs_reader_wrong(&s->r, OBS_STR("final_verdict"), wrong);
@@ -97,7 +97,7 @@ static obs_reader_result write_row(obs_session_reader *s, obs_session_record *r,
   }
   r->prompt.len = (uint32_t)obs_utf8_cut(r->prompt.p, r->prompt.len, PROMPT_BYTES);
   if (rc == OBS_READ_OK && !attempts.oom) {
-    put_object(row, &obs_session_table_record, &r->head, s->scratch->unknown);
+    put_object(row, &obs_session_table_record, &r->head, s->unknown.at);
     obs_buf_putc(row, '\n');
   }
   if (rc == OBS_READ_OK && (attempts.oom || row->oom)) rc = obs_reader_no_memory(&s->r, OBS_STR("session"));
@@ -107,14 +107,10 @@ static obs_reader_result write_row(obs_session_reader *s, obs_session_record *r,
 
 bool obs_session_normalise(obs_str json, const obs_op_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
                            size_t size) {
-  obs_batch scratch;
+  obs_session_reader s = {0};
   obs_session_record record = {0};
   size_t start = row->len;
-  if (obs_batch_init(&scratch) != OBSERVER_E_OK) {
-    snprintf(reason, size, "session: out of memory");
-    return false;
-  }
-  obs_session_reader s = obs_session_reader_of(&scratch, json, limits);
+  obs_session_reader_begin(&s, json, limits);
   obs_reader_result rc = obs_session_read(&s, &obs_session_table_record, &record.head);
   if (rc == OBS_READ_OK) rc = check(&s, &record);
   if (rc == OBS_READ_OK) rc = write_row(&s, &record, now_ms, row);
@@ -124,6 +120,6 @@ bool obs_session_normalise(obs_str json, const obs_op_limits *limits, int64_t no
     row->len = start;
     snprintf(reason, size, "%s", s.r.reason);
   }
-  obs_batch_fini(&scratch);
+  obs_session_reader_fini(&s);
   return rc == OBS_READ_OK;
 }

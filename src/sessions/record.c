@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/json_cursor.h"
-#include "base/vec.h"
 
 #include <stdio.h>
 
@@ -15,20 +14,26 @@ static const obs_session_field session_fields[] = {OBSERVER_SESSION_FIELDS(SESSI
 #undef SESSION_FIELD
 
 #define ATTEMPT_FIELD(name, kind, required, rule)                                                                      \
-  {NAME(name), offsetof(obs_attempt_record, name), OBS_SESSION_##kind, (required) != 0},
+  {NAME(name), offsetof(obs_session_attempt, name), OBS_SESSION_##kind, (required) != 0},
 static const obs_session_field attempt_fields[] = {OBSERVER_ATTEMPT_FIELDS(ATTEMPT_FIELD)};
 #undef ATTEMPT_FIELD
 
 const obs_session_table obs_session_table_record = {NAME(session), session_fields, OBS_S_COUNT};
 const obs_session_table obs_session_table_attempt = {{"", 0, 1}, attempt_fields, OBS_A_COUNT}; /* named by its index */
 
-obs_session_reader obs_session_reader_of(obs_batch *scratch, obs_str json, const obs_op_limits *limits) {
+void obs_session_reader_begin(obs_session_reader *s, obs_str json, const obs_op_limits *limits) {
   static const obs_op_limits none = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
-  return (obs_session_reader){.r = {.in = obs_cursor_of(json.p, json.len),
-                                    .limits = limits != NULL ? limits : &none,
-                                    .arena = &scratch->arena,
-                                    .lax = limits == NULL},
-                              .scratch = scratch};
+  obs_arena_reset(&s->arena);
+  s->unknown.n = 0;
+  s->r = (obs_reader){.in = obs_cursor_of(json.p, json.len),
+                      .limits = limits != NULL ? limits : &none,
+                      .arena = &s->arena,
+                      .lax = limits == NULL};
+}
+
+void obs_session_reader_fini(obs_session_reader *s) {
+  obs_arena_fini(&s->arena);
+  OBS_VEC_FINI(&s->unknown);
 }
 
 /* ---- one object ---- */
@@ -89,19 +94,18 @@ static obs_reader_result read_field(obs_reader *r, const obs_session_field *f, u
 static obs_reader_result keep_unknown(obs_session_reader *s, const obs_session_table *table, obs_str key,
                                       obs_session_head *record) {
   obs_reader *r = &s->r;
-  obs_batch *b = s->scratch;
   obs_str json;
   for (uint32_t i = 0; !r->lax && i < record->unknown_count; i++) {
-    if (obs_str_eq(b->unknown[record->unknown_first + i].key, key)) return obs_reader_wrong(r, key, "duplicate key");
+    if (obs_str_eq(s->unknown.at[record->unknown_first + i].key, key)) return obs_reader_wrong(r, key, "duplicate key");
   }
   if (record->unknown_count >= r->limits->unknown_fields) {
     return obs_reader_wrong_limit(r, table->what, "more than %u unknown fields", r->limits->unknown_fields);
   }
   obs_reader_result rc = obs_reader_json_keep(r, key, &json);
   if (rc != OBS_READ_OK || r->lax) return rc;
-  if (!obs_vec_reserve((void **)&b->unknown, &b->unknown_cap, b->nunknown + 1, sizeof(*b->unknown)))
-    return obs_reader_no_memory(r, OBS_STR("session"));
-  b->unknown[b->nunknown++] = (obs_op_unknown){key, json};
+  obs_op_unknown *kept = OBS_VEC_PUSH(&s->unknown);
+  if (kept == NULL) return obs_reader_no_memory(r, OBS_STR("session"));
+  *kept = (obs_op_unknown){key, json};
   record->unknown_count++;
   return OBS_READ_OK;
 }
@@ -124,7 +128,7 @@ static obs_reader_result read_member(obs_session_reader *s, const obs_session_ta
 obs_reader_result obs_session_read(obs_session_reader *s, const obs_session_table *table, obs_session_head *record) {
   obs_cursor *c = &s->r.in;
   s->r.key_index = 0;
-  record->unknown_first = s->scratch->nunknown;
+  record->unknown_first = s->unknown.n;
   obs_json_cursor_space(c);
   if (!obs_json_cursor_take(c, '{')) return obs_reader_wrong(&s->r, table->what, "must be a map");
   obs_json_cursor_space(c);
@@ -153,7 +157,7 @@ obs_reader_result obs_session_attempts(obs_session_reader *s, obs_str attempts, 
   obs_json_cursor_space(c);
   if (obs_json_cursor_take(c, ']')) return OBS_READ_OK;
   for (uint32_t i = 0;; i++) {
-    obs_attempt_record attempt = {0};
+    obs_session_attempt attempt = {0};
     obs_reader_result rc = OBS_READ_OK;
     obs_json_cursor_space(c);
     if (s->r.lax && c->p < c->end && *c->p != '{') {
@@ -171,12 +175,11 @@ obs_reader_result obs_session_attempts(obs_session_reader *s, obs_str attempts, 
 
 /* ---- rows ---- */
 
-bool obs_session_parse(obs_batch *scratch, obs_str row, obs_session_record *record, const char **reason) {
-  obs_batch_reset(scratch);
+bool obs_session_parse(obs_session_reader *s, obs_str row, obs_session_record *record, const char **reason) {
+  obs_reader *r = &s->r;
   *record = (obs_session_record){0};
-  obs_session_reader s = obs_session_reader_of(scratch, row, NULL);
-  obs_reader *r = &s.r;
-  obs_reader_result rc = obs_session_read(&s, &obs_session_table_record, &record->head);
+  obs_session_reader_begin(s, row, NULL);
+  obs_reader_result rc = obs_session_read(s, &obs_session_table_record, &record->head);
   bool schema = OBS_SESSION_HAS(record, schema) && record->schema.len > 0;
   if (rc == OBS_READ_OK) {
     obs_json_cursor_space(&r->in);
@@ -187,8 +190,6 @@ bool obs_session_parse(obs_batch *scratch, obs_str row, obs_session_record *reco
     else if (!schema && !OBS_SESSION_HAS(record, final_verdict))
       rc = obs_reader_wrong(r, OBS_STR("session"), "neither schema nor final_verdict");
   }
-  if (rc == OBS_READ_OK) return true;
-  obs_batch_reject(scratch, 0, 0, 0, "%s", r->reason);
-  *reason = scratch->nrejects > 0 ? scratch->rejects[0].reason : "out of memory";
-  return false;
+  *reason = r->reason;
+  return rc == OBS_READ_OK;
 }

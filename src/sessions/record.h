@@ -3,11 +3,11 @@
  *
  * Strict, for what producers send: a wrong type, a key given twice or too many unknown fields are WRONG with the
  * field's name. Lax, for rows of the file: a field of another type counts as left out. Views point into the text or
- * into the scratch batch's arena. */
+ * into the reader's arena. */
 #ifndef OBS_SESSIONS_RECORD_H
 #define OBS_SESSIONS_RECORD_H
 
-#include "op/batch.h"
+#include "base/vec.h"
 #include "op/reader.h"
 
 #include <observer/session.h>
@@ -22,8 +22,13 @@ typedef enum {
   OBS_SESSION_ATTEMPTS
 } obs_session_kind;
 
-typedef obs_str obs_op_member_OBJECT;   /* as JSON text */
-typedef obs_str obs_op_member_ATTEMPTS; /* as JSON text */
+typedef obs_str obs_session_member_TIME;
+typedef obs_str obs_session_member_TEXT;
+typedef int64_t obs_session_member_INT;
+typedef int64_t obs_session_member_DURATION;
+typedef bool obs_session_member_BOOL;
+typedef obs_str obs_session_member_OBJECT;   /* as JSON text */
+typedef obs_str obs_session_member_ATTEMPTS; /* as JSON text */
 
 #define OBS_SESSION_ENUM(name, kind, required, rule) OBS_S_##name,
 #define OBS_ATTEMPT_ENUM(name, kind, required, rule) OBS_A_##name,
@@ -35,11 +40,11 @@ enum { OBSERVER_ATTEMPT_FIELDS(OBS_ATTEMPT_ENUM) OBS_A_COUNT };
 /* What both begin with. */
 typedef struct {
   uint32_t present, seen;                /* bit per field; seen: null ones too */
-  uint32_t unknown_first, unknown_count; /* into the scratch batch's unknown[] */
+  uint32_t unknown_first, unknown_count; /* into the reader's */
   int64_t time_ms;                       /* of the TIME field */
 } obs_session_head;
 
-#define OBS_SESSION_MEMBER(name, kind, required, rule) obs_op_member_##kind name;
+#define OBS_SESSION_MEMBER(name, kind, required, rule) obs_session_member_##kind name;
 typedef struct {
   obs_session_head head;
   OBSERVER_SESSION_FIELDS(OBS_SESSION_MEMBER)
@@ -48,7 +53,7 @@ typedef struct {
 typedef struct {
   obs_session_head head;
   OBSERVER_ATTEMPT_FIELDS(OBS_SESSION_MEMBER)
-} obs_attempt_record;
+} obs_session_attempt;
 #undef OBS_SESSION_MEMBER
 
 typedef struct {
@@ -68,21 +73,24 @@ extern const obs_session_table obs_session_table_record, obs_session_table_attem
 
 #define OBS_SESSION_HAS(record, name) (((record)->head.present & OBS_BIT(OBS_S_##name)) != 0)
 
+/* One thread's. Starts as {0}; may be moved between two records. */
 typedef struct {
   obs_reader r;
-  obs_batch *scratch; /* its arena and its unknown[] are used */
+  obs_arena arena;
+  OBS_VEC(obs_op_unknown) unknown;
 } obs_session_reader;
 
-/* A reader over `json`, strict or (limits NULL) lax. `scratch` must be reset. */
-obs_session_reader obs_session_reader_of(obs_batch *scratch, obs_str json, const obs_op_limits *limits);
+/* Begins with `json`, strict or (limits NULL) lax. What was read before is gone. */
+void obs_session_reader_begin(obs_session_reader *s, obs_str json, const obs_op_limits *limits);
+void obs_session_reader_fini(obs_session_reader *s);
 /* Reads the object at the cursor; `record` is one of the two structs above. */
 obs_reader_result obs_session_read(obs_session_reader *s, const obs_session_table *table, obs_session_head *record);
-/* Reads the attempts of a record one by one. `each` may say that there is no memory with WRONG. */
-typedef obs_reader_result (*obs_session_each)(void *arg, obs_session_reader *s, obs_attempt_record *attempt);
+/* Reads the attempts of the record that was read, one by one. `each` may say that there is no memory with WRONG. */
+typedef obs_reader_result (*obs_session_each)(void *arg, obs_session_reader *s, obs_session_attempt *attempt);
 obs_reader_result obs_session_attempts(obs_session_reader *s, obs_str attempts, obs_session_each each, void *arg);
 
-/* One row of the file, read lax into `record`. Resets `scratch`, in whose arena `*reason` is when it is not a session
- * record: no object, no valid UTF-8, another schema, or neither a schema nor a final_verdict. */
-bool obs_session_parse(obs_batch *scratch, obs_str row, obs_session_record *record, const char **reason);
+/* One row of the file, read lax into `record`. False with `*reason` (in `s`) when it is not a session record: no
+ * object, no valid UTF-8, another schema, or neither a schema nor a final_verdict. */
+bool obs_session_parse(obs_session_reader *s, obs_str row, obs_session_record *record, const char **reason);
 
 #endif

@@ -19,9 +19,9 @@ static bool take_row(void *arg, uint64_t seq, const char *line, size_t len, int6
   obs_session_record record;
   obs_str row = {line, (uint32_t)len, 0};
   (void)seq;
-  if (!obs_session_parse(&s->scratch, row, &record, reason)) return false;
+  if (!obs_session_parse(&s->reader, row, &record, reason)) return false;
   *time_ms = record.head.time_ms;
-  obs_session_stats_add(&s->stats, &s->scratch, &record);
+  obs_session_stats_add(&s->stats, &s->reader, &record);
   (void)obs_dedupe_add(s->dedupe, row); /* the validator's logger may have written one twice */
   obs_dedupe_commit(s->dedupe);
   return true;
@@ -54,8 +54,7 @@ observer_err obs_sessions_open(const obs_sessions_opts *opts, obs_sessions **out
   if (s == NULL) goto fail;
   s->lock_made = pthread_mutex_init(&s->lock, NULL) == 0;
   if (!s->lock_made) goto fail;
-  err = obs_batch_init(&s->scratch);
-  if (err == OBSERVER_E_OK) err = obs_session_stats_init(&s->stats);
+  err = obs_session_stats_init(&s->stats);
   if (err == OBSERVER_E_OK) err = obs_dedupe_open(WINDOW, PENDING, &s->dedupe);
   if (err == OBSERVER_E_OK && opts->dir != NULL) err = open_file(s, opts, error_text, error_size);
   if (err != OBSERVER_E_OK) goto fail;
@@ -72,7 +71,7 @@ void obs_sessions_close(obs_sessions *s) {
   obs_journal_close(s->journal);
   obs_dedupe_close(s->dedupe);
   obs_session_stats_fini(&s->stats);
-  obs_batch_fini(&s->scratch);
+  obs_session_reader_fini(&s->reader);
   for (uint32_t i = 0; i < s->kept; i++) free(s->ring[(s->first + i) % OBS_SESSIONS_RING].p);
   OBS_VEC_FINI(&s->iov);
   if (s->lock_made) pthread_mutex_destroy(&s->lock);
@@ -93,14 +92,13 @@ static void plan(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplica
     duplicate[i] = !obs_dedupe_add(s->dedupe, without_newline(rows[i]));
     if (duplicate[i]) continue;
     s->iov.at[s->fresh++] = (struct iovec){(void *)(uintptr_t)rows[i].p, rows[i].len};
-    int64_t ms = obs_session_parse(&s->scratch, rows[i], &record, &reason) ? record.head.time_ms : 0;
+    int64_t ms = obs_session_parse(&s->reader, rows[i], &record, &reason) ? record.head.time_ms : 0;
     if (ms < *min_ms) *min_ms = ms;
     if (ms > *max_ms) *max_ms = ms;
   }
 }
 
 static void forget(obs_sessions *s) {
-  obs_batch_reset(&s->scratch);
   s->rows = NULL;
   s->duplicate = NULL;
   s->nrows = s->fresh = 0;
@@ -158,9 +156,9 @@ void obs_sessions_commit(void *sessions) {
     obs_session_record record;
     const char *reason;
     obs_str row = without_newline(s->rows[i]);
-    if (s->duplicate[i] || !obs_session_parse(&s->scratch, row, &record, &reason)) continue;
+    if (s->duplicate[i] || !obs_session_parse(&s->reader, row, &record, &reason)) continue;
     pthread_mutex_lock(&s->lock);
-    obs_session_stats_add(&s->stats, &s->scratch, &record);
+    obs_session_stats_add(&s->stats, &s->reader, &record);
     if (s->journal == NULL) keep(s, s->stats.total, row);
     pthread_mutex_unlock(&s->lock);
   }
@@ -194,7 +192,7 @@ obs_record_kind obs_sessions_kind(obs_sessions *s) {
 
 typedef struct {
   const obs_sessions_filter *filter;
-  obs_batch scratch;
+  obs_session_reader reader;
   obs_buf *out;
   uint32_t found;
   uint64_t last; /* the row looked at last */
@@ -220,7 +218,7 @@ static bool look(void *arg, uint64_t number, const char *line, size_t len) {
   obs_str row = {line, (uint32_t)len, 0};
   q->last = number;
   while (row.len > 0 && row.p[row.len - 1] == '\r') row.len--;
-  if (!obs_session_parse(&q->scratch, row, &record, &reason) || !matches(q->filter, &record)) return true;
+  if (!obs_session_parse(&q->reader, row, &record, &reason) || !matches(q->filter, &record)) return true;
   obs_buf_printf(q->out, "%s{\"number\":%" PRIu64 ",\"session\":", q->found > 0 ? "," : "", number);
   obs_buf_append(q->out, row.p, row.len);
   obs_buf_putc(q->out, '}');
@@ -258,8 +256,7 @@ static observer_err look_through_file(obs_sessions *s, search *q, uint64_t *next
 observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filter, obs_buf *out, uint64_t *next,
                                bool *complete) {
   search q = {.filter = filter, .out = out};
-  observer_err err = obs_batch_init(&q.scratch);
-  if (err != OBSERVER_E_OK) return err;
+  observer_err err = OBSERVER_E_OK;
   *next = 0;
   obs_buf_putc(out, '[');
   if (s->journal == NULL)
@@ -269,7 +266,7 @@ observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filte
   obs_buf_putc(out, ']');
   if (q.full) *next = q.last > 1 ? q.last : 0;
   *complete = *next == 0 || q.found == filter->limit;
-  obs_batch_fini(&q.scratch);
+  obs_session_reader_fini(&q.reader);
   return err;
 }
 

@@ -37,7 +37,7 @@ static void count(obs_names *names, obs_str name) {
   names->names[id].refs++;
 }
 
-static obs_reader_result count_attempt(void *arg, obs_session_reader *reader, obs_attempt_record *attempt) {
+static obs_reader_result count_attempt(void *arg, obs_session_reader *reader, obs_session_attempt *attempt) {
   (void)reader;
   obs_session_stats *s = arg;
   count(&s->verdicts, attempt->verdict_kind);
@@ -51,7 +51,7 @@ static void add_duration(obs_session_stats *s, int64_t ms) {
   s->with_duration++;
 }
 
-void obs_session_stats_add(obs_session_stats *s, obs_batch *scratch, const obs_session_record *r) {
+void obs_session_stats_add(obs_session_stats *s, obs_session_reader *reader, const obs_session_record *r) {
   s->total++;
   for (uint32_t g = 0; g < OBS_GROUP_COUNT; g++) {
     obs_str text = OBS_STR("");
@@ -68,8 +68,7 @@ void obs_session_stats_add(obs_session_stats *s, obs_batch *scratch, const obs_s
   }
   if (OBS_SESSION_HAS(r, duration_ms)) add_duration(s, r->duration_ms);
   if (!OBS_SESSION_HAS(r, attempts)) return;
-  obs_session_reader reader = obs_session_reader_of(scratch, r->attempts, NULL);
-  (void)obs_session_attempts(&reader, r->attempts, count_attempt, s); /* what is no attempt is not counted */
+  (void)obs_session_attempts(reader, r->attempts, count_attempt, s); /* what is no attempt is not counted */
 }
 
 static void put_names(obs_json_writer *w, const char *key, obs_names *names) {

@@ -33,8 +33,8 @@ typedef struct {
 
 observer_err obs_session_stats_init(obs_session_stats *s);
 void obs_session_stats_fini(obs_session_stats *s);
-/* Counts one record, just parsed in `scratch`. */
-void obs_session_stats_add(obs_session_stats *s, obs_batch *scratch, const obs_session_record *record);
+/* Counts one record, just parsed by `reader`. */
+void obs_session_stats_add(obs_session_stats *s, obs_session_reader *reader, const obs_session_record *record);
 void obs_session_stats_json(obs_session_stats *s, obs_buf *out);
 
 #endif
