@@ -2,7 +2,7 @@
  *
  * The active segment's index always tells where the good bytes end, so every write goes to that offset and every
  * failure is undone by cutting the file there. Readers see only what was published: after the sync in ALWAYS mode,
- * after the append in the others; of a journal beside another, what was kept. */
+ * after the append in the other modes, after obs_journal_keep in a journal beside another. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "journal/internal.h"
@@ -190,7 +190,7 @@ observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov
   return OBSERVER_E_OK;
 }
 
-/* A block of blank lines: should the cut fail, replay passes over them and the next append cuts again. */
+/* Writes blank lines: should the cut fail, replay skips them and the next append cuts again. */
 observer_err obs_journal_probe(obs_journal *j) {
   char blank[4096];
   memset(blank, '\n', sizeof(blank));
@@ -236,7 +236,8 @@ static bool oldest_must_go(const obs_journal *j, int64_t now_ms) {
   return newest < now_ms - kept;
 }
 
-/* With the last rotated segment goes the only name that tells the active one's first seq: it is written down first. */
+/* The name of the last rotated segment is the only place that gives the active one's first seq: before it goes, the
+ * seq is written to the active one's sidecar. */
 static bool note_first_seq(obs_journal *j) {
   obs_index x;
   obs_index_init(&x, obs_journal_active(j)->index.first_seq);
@@ -252,7 +253,7 @@ static void delete_file(const obs_journal *j, const char *name) {
   obs_log_warn("journal", "delete %s/%s: %s", j->dir, name, strerror(errno));
 }
 
-/* Out of the list first: a reader that comes now does not look for it, one that is at it has it open. */
+/* Removed from the list first: new readers skip it, and one in the middle of it has its own descriptor. */
 static void drop_oldest(obs_journal *j) {
   obs_journal_file_name segment, sidecar;
   obs_journal_segment_name(j, 0, segment);

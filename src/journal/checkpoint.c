@@ -28,7 +28,7 @@ static bool tail_hash(int fd, uint64_t end, uint64_t *hash) {
 }
 
 observer_err obs_journal_checkpoint_encode(obs_journal *j, uint64_t seq, const void *blob, size_t len, obs_buf *file) {
-  /* It must not tell of rows that a power cut can still take. */
+  /* The checkpoint must not count rows that a power cut can still lose. */
   observer_err err = j->pending ? obs_journal_flush(j) : OBSERVER_E_OK;
   if (err != OBSERVER_E_OK) return err;
   const obs_index *x = &obs_journal_active(j)->index;

@@ -60,15 +60,15 @@ bool obs_index_is_bad(const obs_index *x, uint64_t offset);
 void obs_index_encode(const obs_index *x, obs_buf *out);
 observer_err obs_index_decode(obs_index *x, const char **p, size_t *left);
 
-/* Sidecar files. Reading answers false when there is none that is whole. A rotated segment's needs
- * no sync: after a power cut the checksum tells, and it is made again. */
+/* Sidecar files. Reading returns false unless a whole one is there. That of a rotated segment needs no sync: after a
+ * power cut its checksum shows that it is torn, and it is made again. */
 bool obs_index_read_sidecar(obs_index *x, int dir_fd, const char *name);
 bool obs_index_write_sidecar(const obs_index *x, int dir_fd, const char *name, bool sync);
 
 /* Fixed-width little-endian numbers, for the binary files. */
 void obs_index_put_u64(obs_buf *b, uint64_t v);
 bool obs_index_take_u64(const char **p, size_t *left, uint64_t *v);
-/* Appends the XXH64 of what `b` holds; the check answers whether the last 8 of `n` bytes are it. */
+/* Appends the XXH64 of what `b` holds; the check returns whether the last 8 of `n` bytes are it. */
 void obs_index_put_checksum(obs_buf *b);
 bool obs_index_checksum_ok(const char *p, size_t n);
 

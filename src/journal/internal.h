@@ -48,7 +48,7 @@ struct obs_journal {
   bool pending;   /* appended, not synced */
   bool dir_dirty; /* rotated, the directory not synced: the next sync does both */
   uint64_t pending_since_ms;
-  bool rotation_failed; /* said once */
+  bool rotation_failed; /* logged already */
   obs_jsonl_log rejected;
   /* A group for several journals (group.c). Of the main one: the note's file, the journals beside that take part, and
    * how many of them were neither kept nor taken back yet; all but the file are 0 between groups. */
@@ -82,7 +82,7 @@ void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_jour
 void obs_journal_active_sidecar_name(const obs_journal *j, obs_journal_file_name out);
 void obs_journal_segment_name(const obs_journal *j, size_t i, obs_journal_file_name out);
 
-/* Says what failed, from errno: "<verb> <dir>/<name>: <errno's text>", counts it and returns the code. */
+/* Keeps the error text from errno, "<verb> <dir>/<name>: <errno's text>", counts the failure and returns its code. */
 observer_err obs_journal_fail(obs_journal *j, const char *verb, const char *name);
 observer_err obs_journal_fail_nomem(obs_journal *j, const char *verb);
 

@@ -1,4 +1,4 @@
-/* Opening, locking, closing; the names of the files; what the rest of the journal says and counts. */
+/* Opening, locking, closing; file names; errors and counters. */
 #include "journal/journal.h"
 
 #include "base/log.h"
@@ -89,7 +89,7 @@ void obs_journal_save_sidecar(obs_journal *j, size_t i) {
   obs_log_warn("journal", "write %s/%s: %s (made again at the next start)", j->dir, name, strerror(errno));
 }
 
-/* A bare file name that no other file of the directory has. */
+/* A bare file name that is not the name of another file of the directory. */
 static bool name_ok(const char *name, int stem_len, bool beside) {
   static const char *const taken[] = {OBS_JOURNAL_CHECKPOINT, OBS_JOURNAL_REJECTED, OBS_JOURNAL_REJECTED_OLD,
                                       OBS_JOURNAL_BAD_ROWS,   OBS_JOURNAL_LOCK,     OBS_JOURNAL_GROUP};
@@ -175,7 +175,7 @@ static observer_err add_segment(obs_journal *j, const char *name, int fd, uint64
   return OBSERVER_E_OK;
 }
 
-/* A sidecar that does not tell of exactly this file is passed over; replay makes it again. */
+/* Ignores a sidecar that does not cover exactly this file; replay makes it again. */
 static void load_sidecar(obs_journal *j, obs_journal_segment *s) {
   obs_journal_file_name name;
   obs_journal_sidecar_name(j, s->index.first_seq, name);

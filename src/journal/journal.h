@@ -11,8 +11,8 @@
  * none. The file is plain JSONL: older observers, jq and DuckDB read it, and rows written by older observers replay.
  *
  * Threads: append, sync, checkpoint and reject from the one commit thread; readers (obs_journal_scan) from any thread.
- * A second journal may stand beside the first in its directory (opts.beside): then what is appended stands for nothing
- *   until obs_journal_keep, so that two files are written together or not at all.
+ * A second journal may stand beside the first in its directory (opts.beside): then what is appended does not count
+ *   until obs_journal_keep, so that several files are written together or not at all (obs_journal_group_begin).
  * Failure: a failed append or sync leaves the file as it was before it (truncated back; retried before the next append
  *   when even that fails), so what is in the file is exactly what was reported as written.
  * Formats and their versions are written beside their code (index.c, checkpoint.c, group.c, aside.c). */
@@ -54,7 +54,7 @@ void obs_journal_close(obs_journal *j);
 uint64_t obs_journal_next_seq(const obs_journal *j);
 
 /* Replay. `good` decides whether a row is an op (false: with the reason; it is counted, logged with file and line, and
- * kept aside once) and takes it. `len` is without the newline; blank lines are passed over. Starts at the first row
+ * kept aside once) and takes it. `len` is without the newline; blank lines are skipped. Starts at the first row
  * with seq >= from_seq that is cheaply reachable, so `good` may see earlier rows, with gaps between them; seqs only
  * ascend. A last row without a newline is completed when `good` takes it; else it is torn: cut off, kept aside and
  * logged. Must run once, before the first append: it is what finds the next seq. */
@@ -82,8 +82,9 @@ typedef struct obs_journal_group {
   uint32_t niov;
 } obs_journal_group;
 /* Before `beside` gets rows that belong to such a group: from here to obs_journal_keep or obs_journal_take_back of
- * `beside`, a crash leaves all of the group in both files or nothing of it. Order: begin, append and sync of `beside`,
- * append and sync of g->journal, keep or take back. */
+ * `beside`, a kill (in ALWAYS mode also a power cut) leaves all of the group in all files or nothing of it. Order:
+ * begin, append and sync of `beside`; the same for another one; append and sync of g->journal; keep or take back each.
+ */
 observer_err obs_journal_group_begin(const obs_journal_group *g, obs_journal *beside);
 /* Of a journal beside another, after append and sync: the rows stand, and readers see them. */
 void obs_journal_keep(obs_journal *j);
@@ -126,7 +127,7 @@ void obs_journal_write_rejects(obs_journal *j, obs_journal_rejects *r);
 typedef struct {
   uint64_t bytes, segments; /* on disk, active one included */
   uint64_t appends, syncs, failures;
-  uint64_t bad_rows;                   /* that replay passed over */
+  uint64_t bad_rows;                   /* that replay skipped */
   uint64_t bad_rows_kept;              /* of them now in bad-rows.jsonl, from this start or an earlier one */
   uint64_t rejected, rejected_dropped; /* rows written to rejected.jsonl; beyond a batch's limit */
   uint64_t rejected_failures;          /* rejects that could not be written */

@@ -1,8 +1,8 @@
-/* Replay: reads the rows back through the caller, finds the next seq, and mends the end of the active segment.
+/* Replay: reads the rows back through the caller, finds the next seq, and repairs the end of the active segment.
  *
- * What an index covers is taken from it: seqs restart at every block, rows in its bad spans are passed over, and a row
+ * What an index covers is taken from it: seqs restart at every block, rows in its bad spans are skipped, and a row
  * that was good when it was indexed and is not any more (the disk changed it) keeps its seq, so that the seqs after it
- * stay what they were. Only what no index covers is judged anew and added to the index: the rows after the checkpoint
+ * stay what they were. Only what no index covers is checked again and added to the index: the rows after the checkpoint
  * and segments whose sidecar is missing. */
 #include "base/log.h"
 #include "journal/internal.h"
@@ -59,7 +59,7 @@ static bool ask(replay *r, const obs_line_view *row, int64_t *time_ms, const cha
   return r->good(r->arg, r->seq, row->p, row->len, time_ms, reason);
 }
 
-/* A row that an index has already judged. */
+/* A row that the index covers. */
 static void take_known(replay *r, const obs_line_view *row) {
   const obs_index *x = r->index;
   for (; r->block < x->blocks.n && x->blocks.at[r->block].offset <= row->offset; r->block++) {
@@ -79,7 +79,7 @@ static void take_known(replay *r, const obs_line_view *row) {
   } else {
     r->out->bad_rows++;
     warn_bad(r, row, reason);
-    (void)keep_aside(r, row, reason); /* has said why not */
+    (void)keep_aside(r, row, reason); /* failures are logged there */
   }
   r->seq++;
 }
@@ -100,7 +100,7 @@ static observer_err cut_torn(replay *r, const obs_line_view *row) {
 static observer_err take_bad(replay *r, const obs_line_view *row, const char *reason) {
   r->out->bad_rows++;
   warn_bad(r, row, reason);
-  (void)keep_aside(r, row, reason); /* has said why not */
+  (void)keep_aside(r, row, reason); /* failures are logged there */
   bool ok = obs_index_extend_bad(r->index, r->j->opts.block_bytes, row->offset, row->next);
   return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
@@ -174,7 +174,7 @@ static observer_err replay_segment(replay *r, size_t i) {
   return err;
 }
 
-/* The name of a rotated segment, the checkpoint, or the segment before tells where the seqs of segment i begin. */
+/* The first seq of segment i: from its name, from the checkpoint, or from the segment before. */
 static void settle_first_seq(obs_journal *j, size_t i) {
   if (i == 0) return;
   uint64_t expected = obs_index_next_seq(&j->segments[i - 1].index), *first = &j->segments[i].index.first_seq;

@@ -1,9 +1,9 @@
 /* Reading back, newest first.
  *
- * The index is asked, under the lock, for one block after another, each older than the last; the block is read and
- * split without it. So a scan never holds up an append for longer than a look-up, and needs no snapshot: blocks behind
- * what was published never change, a segment that is rotated meanwhile is the same file under another name, and one
- * that retention deletes meanwhile is read to its end if it is open, else passed over. */
+ * A scan looks up one block after another under the lock, each older than the last, and reads and splits it without the
+ * lock. So it never delays an append for longer than a look-up and needs no snapshot: published blocks never change, a
+ * segment that is rotated meanwhile is the same file under another name, and one that retention deletes meanwhile is
+ * read to its end if it is open, else skipped. */
 #include "journal/internal.h"
 #include "jsonl/file.h"
 #include "jsonl/lines.h"
@@ -33,7 +33,7 @@ typedef struct {
   OBS_VEC(obs_index_span) bad; /* those that it meets */
 } scan;
 
-/* Takes down block k of segment i. */
+/* Notes where block k of segment i is. */
 static observer_err note_block(scan *s, size_t i, size_t k) {
   const obs_journal *j = s->j;
   const obs_index *x = &j->segments[i].index;

@@ -31,7 +31,7 @@ typedef struct {
   uint32_t kept;       /* default 1000 */
   uint32_t kept_bytes; /* default 4 MiB */
   uint64_t turn_bytes; /* default 32 MiB */
-  /* Every row at open, oldest first; false: not a row of this kind (`*why` says so, static text). NULL: none asks. */
+  /* Every row at open, oldest first; false: not a row of this kind (`*why` says so, static text). NULL: no fold. */
   bool (*fold)(void *arg, const cJSON *row, const char **why);
   /* Turning over: appends to `out` the rows that the new file begins with, each with its newline and its old number;
    * under the records' lock: must not call the records. NULL: those in memory. */

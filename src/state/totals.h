@@ -32,7 +32,7 @@ typedef struct {
   int64_t since;     /* ms, when the windows began; INT64_MAX: nothing recorded yet */
   uint64_t overflow; /* ops with a name that there was no room for */
   uint64_t last_seq;
-  int64_t sweep_tick; /* obs_totals_sweep: the tick it is at work for */
+  int64_t sweep_tick; /* of the obs_totals_sweep at hand */
   uint32_t sweep_next;
 } obs_totals;
 
