@@ -16,8 +16,9 @@ typedef struct {
 struct obs_records {
   obs_records_opts opts; /* dir and name are its own copies */
   char *dir, *name;
-  pthread_mutex_t lock; /* of what follows, once it is open */
-  bool lock_made;
+  pthread_mutex_t writing; /* first: one append at a time, held while the disk writes */
+  pthread_mutex_t lock;    /* second: of the rows in memory, brief; they change under both */
+  bool writing_made, lock_made;
 
   int dir_fd; /* -1: none */
   obs_jsonl_log log;
@@ -30,7 +31,7 @@ struct obs_records {
   uint64_t next;
   struct {
     _Atomic uint64_t rows, bad_rows, failures, turns;
-  } counts; /* read without the lock, which is held while the disk writes */
+  } counts;
 };
 
 #endif

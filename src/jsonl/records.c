@@ -191,12 +191,13 @@ static bool allocate(obs_records *r, const obs_records_opts *opts) {
   r->next = 1;
   r->dir_fd = -1;
   r->log = OBS_JSONL_LOG_CLOSED;
+  r->writing_made = pthread_mutex_init(&r->writing, NULL) == 0;
   r->lock_made = pthread_mutex_init(&r->lock, NULL) == 0;
   r->name = strdup(opts->name);
   if (opts->dir != NULL) r->dir = strdup(opts->dir);
   r->cap = 2 * r->opts.kept + 1; /* twice the rows: they are moved to the front once in `kept` appends */
   r->rows = calloc(r->cap, sizeof(*r->rows));
-  return r->lock_made && r->name != NULL && (opts->dir == NULL || r->dir != NULL) && r->rows != NULL;
+  return r->writing_made && r->lock_made && r->name != NULL && (opts->dir == NULL || r->dir != NULL) && r->rows != NULL;
 }
 
 observer_err obs_records_open(const obs_records_opts *opts, obs_records **out, char *error_text, size_t error_size) {
@@ -222,6 +223,7 @@ void obs_records_close(obs_records *r) {
   if (r->dir_fd >= 0) (void)close(r->dir_fd);
   for (uint32_t i = 0; i < r->count; i++) free(r->rows[r->first + i].text);
   free(r->rows);
+  if (r->writing_made) pthread_mutex_destroy(&r->writing);
   if (r->lock_made) pthread_mutex_destroy(&r->lock);
   free(r->name);
   free(r->dir);
@@ -282,7 +284,8 @@ static bool write_row(obs_records *r, const obs_buf *row) {
   return ok;
 }
 
-static observer_err append_locked(obs_records *r, const obs_buf *members, obs_buf *row) {
+/* With `writing`. */
+static observer_err append(obs_records *r, const obs_buf *members, obs_buf *row) {
   observer_err err = make_row(r->next, members, row);
   const char *why = observer_strerror(err);
   char *copy = err == OBSERVER_E_OK ? malloc(row->len) : NULL;
@@ -295,7 +298,9 @@ static observer_err append_locked(obs_records *r, const obs_buf *members, obs_bu
   }
   if (err == OBSERVER_E_OK) {
     memcpy(copy, row->p, row->len);
+    pthread_mutex_lock(&r->lock);
     keep(r, r->next++, copy, (uint32_t)row->len);
+    pthread_mutex_unlock(&r->lock);
     r->counts.rows++;
     r->failing = false;
     return OBSERVER_E_OK;
@@ -310,52 +315,21 @@ static observer_err append_locked(obs_records *r, const obs_buf *members, obs_bu
 
 observer_err obs_records_append(obs_records *r, const obs_buf *members, uint64_t *number) {
   obs_buf row = {0};
-  pthread_mutex_lock(&r->lock);
+  pthread_mutex_lock(&r->writing);
   if (number != NULL) *number = r->next;
-  observer_err err = append_locked(r, members, &row);
-  pthread_mutex_unlock(&r->lock);
+  observer_err err = append(r, members, &row);
+  pthread_mutex_unlock(&r->writing);
   obs_buf_fini(&row);
   return err;
 }
 
-/* ---- views ---- */
+/* ---- views: they never wait for the disk ---- */
 
 uint64_t obs_records_next(obs_records *r) {
   pthread_mutex_lock(&r->lock);
   uint64_t next = r->next;
   pthread_mutex_unlock(&r->lock);
   return next;
-}
-
-static bool matches(const obs_jsonl_row *row, obs_records_match match, void *arg) {
-  if (match == NULL) return true;
-  cJSON *json = cJSON_ParseWithLength(row->text, row->len);
-  bool ok = json != NULL && match(arg, json);
-  cJSON_Delete(json);
-  return ok;
-}
-
-observer_err obs_records_page(obs_records *r, obs_records_match match, void *arg, uint64_t before, uint32_t limit,
-                              obs_buf *out, uint64_t *next) {
-  uint64_t last = 0;
-  uint32_t taken = 0;
-  *next = 0;
-  obs_buf_putc(out, '[');
-  pthread_mutex_lock(&r->lock);
-  for (uint32_t i = before == 0 ? r->count : rows_below(r, before); i > 0 && limit > 0; i--) {
-    const obs_jsonl_row *row = &r->rows[r->first + i - 1];
-    if (!matches(row, match, arg)) continue;
-    if (taken++ == limit) {
-      *next = last;
-      break;
-    }
-    if (taken > 1) obs_buf_putc(out, ',');
-    obs_buf_append(out, row->text, row->len);
-    last = row->number;
-  }
-  pthread_mutex_unlock(&r->lock);
-  obs_buf_putc(out, ']');
-  return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
 }
 
 bool obs_records_one(obs_records *r, uint64_t number, obs_buf *out) {

@@ -7,8 +7,7 @@
  *   fold refuses, is counted, logged with file and line, and ignored.
  * Bounded: the file is turned over to NAME.1.jsonl at `turn_bytes`; in memory are the last `kept` rows, at most
  *   `kept_bytes`. Without a directory (ephemeral) there is only the memory.
- * Threads: any; one mutex, held across the write of an append, so views wait for a disk that hangs: not for NNG's
- *   threads. */
+ * Threads: any. An append waits for the disk and for appends before it; nothing else waits for the disk. */
 #ifndef OBS_JSONL_RECORDS_H
 #define OBS_JSONL_RECORDS_H
 
@@ -34,7 +33,7 @@ typedef struct {
   /* Every row at open, oldest first; false: not a row of this kind (`*why` says so, static text). NULL: no fold. */
   bool (*fold)(void *arg, const cJSON *row, const char **why);
   /* Turning over: appends to `out` the rows that the new file begins with, each with its newline and its old number;
-   * under the records' lock: must not call the records. NULL: those in memory. */
+   * while an append is at hand: must not append. NULL: those in memory. */
   void (*carry)(void *arg, obs_buf *out);
   void *arg;
 } obs_records_opts;
@@ -50,12 +49,6 @@ uint64_t obs_records_next(obs_records *r);
  * failure is logged once until an append succeeds again. */
 observer_err obs_records_append(obs_records *r, const obs_buf *members, uint64_t *number);
 
-/* A page of rows, newest first, as a JSON array: those below number `before` (0: the newest) that `match` takes (NULL:
- * all), at most `limit`. Of rows that are no longer in memory the file is not read. *next: `before` of the page that
- * follows, 0 when there is none. */
-typedef bool (*obs_records_match)(void *arg, const cJSON *row);
-observer_err obs_records_page(obs_records *r, obs_records_match match, void *arg, uint64_t before, uint32_t limit,
-                              obs_buf *out, uint64_t *next);
 /* Appends the row with that number. False: it is not in memory. */
 bool obs_records_one(obs_records *r, uint64_t number, obs_buf *out);
 
