@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/row.h"
 #include "base/utf8.h"
 #include "learn/advice/internal.h"
 
@@ -242,11 +241,11 @@ void obs_advice_close(obs_advice *a) {
 /* Where a list is read. */
 typedef struct {
   const obs_advice_posting *at, *end;
-} cursor;
+} span;
 
 /* The list of a name; an empty one when the name is not given. */
-static cursor list_of(const obs_advice_built *b, obs_advice_list list, obs_str name) {
-  if (name.p == NULL || b->postings.n == 0) return (cursor){NULL, NULL};
+static span list_of(const obs_advice_built *b, obs_advice_list list, obs_str name) {
+  if (name.p == NULL || b->postings.n == 0) return (span){NULL, NULL};
   obs_advice_key key = key_of(list, name);
   const obs_advice_posting *postings = b->postings.at;
   uint32_t low = 0, high = b->postings.n;
@@ -257,13 +256,13 @@ static cursor list_of(const obs_advice_built *b, obs_advice_list list, obs_str n
     else
       high = middle;
   }
-  cursor c = {postings + low, postings + low};
+  span c = {postings + low, postings + low};
   while (c.end < postings + b->postings.n && compare_keys(c.end->key, key) == 0) c.end++;
   return c;
 }
 
 /* The lowest index that any of the lists has next, which all move past; the bits of `in` are the lists that have it. */
-static bool next(cursor *lists, uint32_t n, uint32_t *index, uint32_t *in) {
+static bool next(span *lists, uint32_t n, uint32_t *index, uint32_t *in) {
   uint32_t least = UINT32_MAX;
   for (uint32_t i = 0; i < n; i++)
     if (lists[i].at < lists[i].end && lists[i].at->index < least) least = lists[i].at->index;
@@ -288,24 +287,24 @@ static bool is_for_others(const obs_advice_answer *a, const obs_advice_entry *e,
 /* Entries and clusters: first those of both endpoint and task class, then the others. */
 static void pick(obs_advice_answer *a) {
   const obs_advice_built *b = a->built;
-  const cursor entries[] = {list_of(b, OBS_ADVICE_ENTRIES_OF_ENDPOINT, a->endpoint),
-                            list_of(b, OBS_ADVICE_ENTRIES_OF_CLASS, a->task_class),
-                            list_of(b, OBS_ADVICE_ENTRIES_ANYWHERE, OBS_STR(""))};
-  const cursor clusters[] = {list_of(b, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, a->endpoint),
-                             list_of(b, OBS_ADVICE_CLUSTERS_OF_CLASS, a->task_class)};
+  const span entries[] = {list_of(b, OBS_ADVICE_ENTRIES_OF_ENDPOINT, a->endpoint),
+                          list_of(b, OBS_ADVICE_ENTRIES_OF_CLASS, a->task_class),
+                          list_of(b, OBS_ADVICE_ENTRIES_ANYWHERE, OBS_STR(""))};
+  const span clusters[] = {list_of(b, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, a->endpoint),
+                           list_of(b, OBS_ADVICE_CLUSTERS_OF_CLASS, a->task_class)};
   uint32_t index, in;
   for (int first = 1; first >= 0; first--) {
-    cursor c[] = {entries[0], entries[1], entries[2]};
+    span c[] = {entries[0], entries[1], entries[2]};
     while (a->nentries < OBS_ADVICE_EACH && next(c, 3, &index, &in))
       if ((in == BOTH) == (first == 1) && !is_for_others(a, &b->entries.at[index], in))
         a->entries[a->nentries++] = index;
   }
   for (int first = 1; first >= 0; first--) {
-    cursor c[] = {clusters[0], clusters[1]};
+    span c[] = {clusters[0], clusters[1]};
     while (a->nclusters < OBS_ADVICE_EACH && next(c, 2, &index, &in))
       if ((in == BOTH) == (first == 1)) a->clusters[a->nclusters++] = index;
   }
-  cursor lists[OBS_ADVICE_EACH + 1]; /* corrections: of the task class and of those clusters */
+  span lists[OBS_ADVICE_EACH + 1]; /* corrections: of the task class and of those clusters */
   uint32_t n = 0;
   lists[n++] = list_of(b, OBS_ADVICE_CORRECTIONS_OF_CLASS, a->task_class);
   for (uint32_t i = 0; i < a->nclusters; i++)

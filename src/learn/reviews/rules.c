@@ -4,7 +4,6 @@
 #include "base/utf8.h"
 #include "cluster/mask.h"
 
-#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -57,7 +56,7 @@ typedef struct {
   obs_review_record *out;
   uint64_t by_place[OBS_REVIEW_OPS]; /* of the same endpoint or task class */
   uint32_t nby_place;
-} look;
+} lookup;
 
 static bool has(const obs_op *op, obs_op_field field, obs_str have, obs_str want) {
   return want.p != NULL && (op->present & OBS_BIT(field)) != 0 && obs_str_eq(have, want);
@@ -117,7 +116,7 @@ static bool in_context(const obs_review_subject *s, const obs_op *op) {
   return any;
 }
 
-static void take_near(look *l, uint64_t seq, const obs_op *op, bool by_key) {
+static void take_near(lookup *l, uint64_t seq, const obs_op *op, bool by_key) {
   obs_review_record *r = l->out;
   if (by_key) {
     if (r->nnear < OBS_REVIEW_OPS) r->near[r->nnear++] = seq;
@@ -128,7 +127,7 @@ static void take_near(look *l, uint64_t seq, const obs_op *op, bool by_key) {
 }
 
 static bool on_op(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
-  look *l = arg;
+  lookup *l = arg;
   const obs_review_subject *s = l->s;
   obs_review_record *r = l->out;
   (void)line;
@@ -146,7 +145,7 @@ static bool on_op(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
 }
 
 void obs_review_look(const obs_evidence *e, const obs_review_subject *s, obs_review_record *out) {
-  look l = {.s = s, .out = out};
+  lookup l = {.s = s, .out = out};
   *out = (obs_review_record){0};
   obs_evidence_recent(e, OBS_REVIEW_LOOK, on_op, &l);
   for (uint32_t i = 0; i < l.nby_place && out->nnear < OBS_REVIEW_OPS; i++) out->near[out->nnear++] = l.by_place[i];
@@ -199,13 +198,13 @@ static bool stands_in(const obs_mask_token *t, size_t n, const masked_text *text
 }
 
 /* Tokens of a template; `buf` holds their bytes. */
-static size_t template_tokens(const char *template, obs_buf *buf, obs_mask_token tokens[OBS_MASK_TOKENS]) {
-  for (const char *p = template; *p != '\0';) {
-    const char *any = strstr(p, "<*>");
-    obs_buf_append(buf, p, any != NULL ? (size_t)(any - p) : strlen(p));
+static size_t template_tokens(obs_str template, obs_buf *buf, obs_mask_token tokens[OBS_MASK_TOKENS]) {
+  static const char gap[] = "<*>";
+  for (const char *p = template.p, *end = p + template.len, *any; p < end; p = any + sizeof(gap) - 1) {
+    any = memmem(p, (size_t)(end - p), gap, sizeof(gap) - 1);
+    obs_buf_append(buf, p, (size_t)((any != NULL ? any : end) - p));
     if (any == NULL) break;
     obs_buf_puts(buf, ANY);
-    p = any + 3;
   }
   if (buf->oom || buf->len == 0) return 0;
   size_t n = obs_mask(obs_buf_view(buf), tokens);
@@ -215,7 +214,7 @@ static size_t template_tokens(const char *template, obs_buf *buf, obs_mask_token
 }
 
 /* The share of the text's words that the template covers; 0: it does not stand there. */
-static double share_of(const char *template, const masked_text *text) {
+static double share_of(obs_str template, const masked_text *text) {
   obs_mask_token tokens[OBS_MASK_TOKENS];
   obs_buf buf = {0};
   size_t n = template_tokens(template, &buf, tokens), words = 0, fixed = 0;
@@ -237,25 +236,22 @@ typedef struct {
   double share;
 } template_search;
 
-static void describe(const obs_cluster_view *x, const char *template, obs_review_finding *out) {
-  int n = snprintf(out->text, sizeof(out->text), "matches `%s`, %s at this endpoint", template,
-                   obs_cluster_state_names[x->state]);
-  if (n >= (int)sizeof(out->text)) out->text[obs_utf8_cut(out->text, sizeof(out->text) - 1, sizeof(out->text) - 1)] = 0;
-  out->cluster = x->id;
-  out->nseqs = 0;
-  for (uint32_t i = 0; i < x->nsamples && out->nseqs < OBS_REVIEW_SEQS; i++) out->seqs[out->nseqs++] = x->samples[i];
-}
-
 static bool look_at(void *arg, const obs_cluster_view *x) {
   template_search *s = arg;
-  char template[OBS_CLUSTER_TEMPLATE_MAX + 1];
   if (x->state == OBS_CLUSTER_RESOLVED || x->count < s->least || x->template.p == NULL) return true;
-  memcpy(template, x->template.p, x->template.len);
-  template[x->template.len] = '\0';
-  double covered = share_of(template, s->text);
+  double covered = share_of(x->template, s->text);
   if (covered <= s->share) return true;
   s->share = covered;
-  describe(x, template, s->out);
+  obs_review_finding *f = s->out;
+  obs_buf text = {0};
+  obs_buf_puts(&text, "matches `");
+  obs_buf_append(&text, x->template.p, x->template.len);
+  obs_buf_printf(&text, "`, %s at this endpoint", obs_cluster_state_names[x->state]);
+  copy_text(f->text, sizeof(f->text), obs_buf_view(&text));
+  obs_buf_fini(&text);
+  f->cluster = x->id;
+  f->nseqs = 0;
+  for (uint32_t i = 0; i < x->nsamples && f->nseqs < OBS_REVIEW_SEQS; i++) f->seqs[f->nseqs++] = x->samples[i];
   return true;
 }
 
