@@ -56,14 +56,14 @@ struct obs_connection {
 void obs_connection_accept(nng_aio *aio);
 
 /* For a handler that cannot answer at once: it parks the connection, hands it over and touches it no more. Whoever has
- * it fills `answer` and `out`, or leaves that to the route's `finish`, and resumes it, once, from any thread; the
- * connection goes on on one of NNG's. A connection that cannot be parked (false) has its error answer. */
+ * it fills `answer` and `out`, or leaves that to the route's `finish`, and resumes it, once, from any thread; its
+ * next step runs on one of NNG's. A connection that cannot be parked (false) has its error answer. */
 bool obs_connection_park(obs_connection *s);
 void obs_connection_resume(obs_connection *s);
 
 /* For a route's work that needs another's result: once the work has returned the connection waits, on no thread, until
- * obs_connection_wake (any thread; from before the call on) or for `ms`; then comes the route's `finish`. It makes sure
- * that nobody wakes the connection later. */
+ * obs_connection_wake (any thread; from before the call on) or for `ms`; then comes the route's `finish`, which
+ * makes sure that nobody wakes the connection later. */
 void obs_connection_wait(obs_connection *s, uint32_t ms);
 void obs_connection_wake(obs_connection *s);
 

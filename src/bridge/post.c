@@ -28,7 +28,7 @@ static obs_batch_format format_of(const char *content_type) {
   return OBS_FORMAT_ANY;
 }
 
-/* On the commit thread: the connection goes on on one of NNG's. */
+/* On the commit thread; the answer is made on one of NNG's. */
 static void batch_done(obs_batch *batch) {
   obs_connection_resume(batch->owner);
 }

@@ -6,7 +6,7 @@
 
 #include <nng/nng.h>
 
-/* The answer for a batch that commit gave back or refused; at most 100 errors are listed. NULL: no memory. */
+/* The answer for a batch that commit gave back or refused; at most 1,000 errors are listed. NULL: no memory. */
 nng_msg *obs_reply_make(const obs_batch *b);
 /* {error: text}: a question that cannot be answered. NULL: no memory. */
 nng_msg *obs_reply_error(const char *text);

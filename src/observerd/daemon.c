@@ -343,7 +343,8 @@ void obs_daemon_cycle(obs_daemon *d) {
   obs_learn_cycle(d->learn);
 }
 
-/* All is durable and answered; only NNG would not let go. */
+/* NNG 1.5.2 can hang when a socket is closed while a message comes in: its PULL pipe waits for a receive that nobody
+ * finishes. By then all is durable and answered and only memory is left to free, so the process ends without that. */
 static void leave(int sig) {
   static const char text[] = "observerd: the bus did not close in time; left without freeing it\n";
   ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
@@ -354,10 +355,10 @@ static void leave(int sig) {
 void obs_daemon_stop(obs_daemon *d) {
   if (d == NULL) return;
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
-  if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS);
-  if (d->learn != NULL) obs_learn_stop(d->learn);
-  if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS);
-  if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);
+  if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS); /* the commit still answers posts that wait */
+  if (d->learn != NULL) obs_learn_stop(d->learn);                    /* and takes the last corrections */
+  if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS); /* drains, syncs, writes the checkpoint */
+  if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);         /* sends what was recorded last */
   obs_bridge_close(d->bridge);
   obs_commit_close(d->commit);
   obs_learn_close(d->learn);

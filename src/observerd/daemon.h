@@ -1,10 +1,7 @@
 /* The daemon: builds the stages in the order of the data's way, wires them, and stops them in reverse.
  *
  * Main thread only. obs_daemon_start prints each URL (`kind  URL`), how to publish and to read, and `ready` on stdout.
- * Stop order: intake, bridge (waiting posts are answered while commit still runs), commit (drains, syncs, writes the
- * checkpoint), feed (sends what was recorded last), then everything is freed. Nothing acknowledged is lost. NNG 1.5.2
- * can hang when a socket is closed while a message comes in (its PULL pipe waits for a receive that nobody finishes):
- * by then nothing is left to do but freeing, so the process ends without it after CLOSE_S seconds. */
+ * A stop loses nothing that was acknowledged. */
 #ifndef OBS_OBSERVERD_DAEMON_H
 #define OBS_OBSERVERD_DAEMON_H
 
