@@ -2,7 +2,6 @@
  * one request after another with what a test has set. */
 #include "base/clock.h"
 #include "client/answer.h"
-#include "client/js_value.h"
 
 #include <observer/call.h>
 
@@ -201,6 +200,8 @@ static const struct {
     {"{\"a\":1]", "the answer is not JSON: unexpected ']' at byte 6"},
     {"{a:1}", "the answer is not JSON: unexpected 'a' at byte 1"},
     {"\"a\nb\"", "the answer is not JSON: unexpected byte 0x0a at byte 2"},
+    {"\"a\\\"", "the answer is not JSON: it ends too early, after 4 bytes"},
+    {"[\"a\\u12\"]", "the answer is not JSON: unexpected '\"' at byte 7"},
     {"\"\\x\"", "the answer is not JSON: unexpected 'x' at byte 2"},
     {"\"\\u12g4\"", "the answer is not JSON: unexpected 'g' at byte 5"},
     {"tru", "the answer is not JSON: it ends too early, after 3 bytes"},
@@ -240,7 +241,7 @@ static void test_large(void **state) {
   for (int i = 0; i < LEVELS; i++) obs_buf_putc(&deep, '[');
   for (int i = 0; i < LEVELS; i++) obs_buf_putc(&deep, ']');
   obs_buf_putc(&deep, '\0');
-  char brackets[OBS_JS_JSON_UNITS + 1];
+  char brackets[OBS_ANSWER_JSON_UNITS + 1];
   memset(brackets, '[', sizeof(brackets) - 1);
   brackets[sizeof(brackets) - 1] = '\0';
   check_judge(deep.p, true, brackets);
