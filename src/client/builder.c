@@ -1,9 +1,8 @@
 #include "base/buf.h"
+#include "base/msgpack_cursor.h"
 #include "client/encode.h"
-#include "client/fork.h"
 #include "client/internal.h"
 #include "client/mp.h"
-#include "client/publish.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -61,16 +60,6 @@ static int find_field(const char *name) {
   return -1;
 }
 
-static kind_of_value kind_of(const char *value, size_t len) {
-  static const kind_of_value kinds[] = {
-      [OBS_MP_NIL] = OTHER_VALUE, [OBS_MP_BOOL] = BOOL_VALUE,   [OBS_MP_INT] = INT_VALUE,
-      [OBS_MP_UINT] = INT_VALUE,  [OBS_MP_REAL] = REAL_VALUE,   [OBS_MP_STR] = TEXT_VALUE,
-      [OBS_MP_BIN] = OTHER_VALUE, [OBS_MP_ARRAY] = OTHER_VALUE, [OBS_MP_MAP] = OTHER_VALUE};
-  obs_mp_reader r = {value, value + len};
-  obs_mp_item item;
-  return obs_mp_next(&r, &item) ? kinds[item.type] : OTHER_VALUE;
-}
-
 /* ---- entries ---- */
 
 static void fail(observer_builder *b, observer_err err) {
@@ -85,13 +74,13 @@ static entry *find_entry(observer_builder *b, const char *key, size_t len) {
   return NULL;
 }
 
-/* Sets `name` to an encoded value, in the place of an earlier one. */
-static void set(observer_builder *b, const char *name, const char *value, size_t len) {
+/* Sets `name` to an encoded value of that kind, in the place of an earlier one. */
+static void set(observer_builder *b, const char *name, kind_of_value kind, const char *value, size_t len) {
   int field = find_field(name);
   size_t name_len = strlen(name), at = b->bytes.len;
   if (b->err != OBSERVER_E_OK) return;
-  if (name_len == 0 || !obs_client_text_valid(name, name_len) ||
-      (field >= 0 && (fields[field].takes & kind_of(value, len)) == 0) || len > OBS_CLIENT_OP_MAX) {
+  if (name_len == 0 || !obs_client_text_valid(name, name_len) || (field >= 0 && (fields[field].takes & kind) == 0) ||
+      len > OBS_CLIENT_OP_MAX) {
     fail(b, OBSERVER_E_INVALID);
     return;
   }
@@ -142,14 +131,14 @@ void observer_builder_text(observer_builder *b, const char *name, const char *va
     fail(b, OBSERVER_E_NOMEM);
     return;
   }
-  set(b, name, bytes, (size_t)(obs_mp_str(bytes, value, n) - bytes));
+  set(b, name, TEXT_VALUE, bytes, (size_t)(obs_mp_str(bytes, value, n) - bytes));
   free(bytes);
 }
 
 void observer_builder_int(observer_builder *b, const char *name, int64_t value) {
   char bytes[OBS_MP_HEAD_MAX];
   if (value < 0 && find_field(name) == OBS_CLIENT_FIELD_duration_ms) fail(b, OBSERVER_E_INVALID);
-  set(b, name, bytes, (size_t)(obs_mp_int(bytes, value) - bytes));
+  set(b, name, INT_VALUE, bytes, (size_t)(obs_mp_int(bytes, value) - bytes));
 }
 
 void observer_builder_real(observer_builder *b, const char *name, double value) {
@@ -158,19 +147,25 @@ void observer_builder_real(observer_builder *b, const char *name, double value) 
   if (!isfinite(value) || (value < 0 && find_field(name) == OBS_CLIENT_FIELD_duration_ms)) fail(b, OBSERVER_E_INVALID);
   memcpy(&bits, &value, sizeof(bits));
   bytes[0] = (char)0xcb;
-  set(b, name, bytes, (size_t)(obs_mp_be(bytes + 1, bits, 8) - bytes));
+  set(b, name, REAL_VALUE, bytes, (size_t)(obs_mp_be(bytes + 1, bits, 8) - bytes));
 }
 
 void observer_builder_bool(observer_builder *b, const char *name, bool value) {
   char byte[1];
-  set(b, name, byte, (size_t)(obs_mp_bool(byte, value) - byte));
+  set(b, name, BOOL_VALUE, byte, (size_t)(obs_mp_bool(byte, value) - byte));
 }
 
 void observer_builder_msgpack(observer_builder *b, const char *name, const void *value, size_t len) {
-  if (value == NULL || !obs_mp_is_value(value, len, OBS_CLIENT_DEPTH_MAX))
+  static const kind_of_value kinds[] = {
+      [OBS_VALUE_NULL] = OTHER_VALUE, [OBS_VALUE_SKIPPED] = OTHER_VALUE, [OBS_VALUE_BOOL] = BOOL_VALUE,
+      [OBS_VALUE_INT] = INT_VALUE,    [OBS_VALUE_BIG] = INT_VALUE,       [OBS_VALUE_FLOAT] = REAL_VALUE,
+      [OBS_VALUE_TEXT] = TEXT_VALUE,  [OBS_VALUE_TREE] = OTHER_VALUE};
+  obs_cursor c = obs_cursor_of(value, len);
+  obs_cursor_value v;
+  if (value == NULL || !obs_client_msgpack_valid(value, len, OBS_CLIENT_DEPTH_MAX) || !obs_msgpack_cursor_value(&c, &v))
     fail(b, OBSERVER_E_INVALID);
   else
-    set(b, name, value, len);
+    set(b, name, kinds[v.kind], value, len);
 }
 
 /* ---- publishing ---- */

@@ -1,9 +1,9 @@
 #include "base/clock.h"
 #include "base/thread.h"
-#include "client/fork.h"
 #include "client/internal.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,6 +15,34 @@ static _Thread_local char open_error[ERROR_TEXT];
 
 const char *observer_open_error(void) {
   return open_error;
+}
+
+/* ---- forks ---- */
+
+/* What cannot be kept in a client: a fork concerns the process. */
+static _Atomic unsigned generation = 1;
+static _Atomic unsigned claimed; /* the generation that uses NNG; 0: none yet */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool watching;
+
+static void in_child(void) {
+  atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
+}
+
+static void watch(void) {
+  watching = pthread_atfork(NULL, NULL, in_child) == 0;
+}
+
+unsigned obs_client_generation(void) {
+  return atomic_load_explicit(&generation, memory_order_relaxed);
+}
+
+/* Says that this process uses NNG. FORKED: a parent did, so that NNG would end this one. NOMEM. */
+static observer_err claim(void) {
+  unsigned none = 0, mine = obs_client_generation();
+  if (pthread_once(&once, watch) != 0 || !watching) return OBSERVER_E_NOMEM;
+  if (atomic_compare_exchange_strong(&claimed, &none, mine) || none == mine) return OBSERVER_E_OK;
+  return OBSERVER_E_FORKED;
 }
 
 /* ---- opening ---- */
@@ -72,7 +100,7 @@ observer_err observer_open(const observer_options *options, observer_client **ou
   open_error[0] = '\0';
   *out = NULL;
   observer_client *c = NULL;
-  observer_err err = obs_client_claim();
+  observer_err err = claim();
   if (err == OBSERVER_E_OK) {
     c = calloc(1, sizeof(*c));
     err = c != NULL ? init_locks(c) : OBSERVER_E_NOMEM;

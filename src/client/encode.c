@@ -1,5 +1,6 @@
 #include "client/encode.h"
 
+#include "base/msgpack_cursor.h"
 #include "base/utf8.h"
 #include "client/mp.h"
 
@@ -40,6 +41,26 @@ static inline size_t size_JSON(observer_JSON v, uint32_t *len) {
   return v.len;
 }
 
+bool obs_client_msgpack_valid(const void *bytes, size_t len, unsigned depth) {
+  uint64_t left[OBS_CLIENT_RECORD_DEPTH_MAX + 1]; /* values to come at each level */
+  obs_cursor c = obs_cursor_of(bytes, len);
+  obs_msgpack_cursor_header h;
+  unsigned level = 0;
+  left[0] = 1;
+  for (;;) {
+    while (left[level] == 0) {
+      if (level == 0) return c.p == c.end;
+      level--;
+    }
+    left[level]--;
+    if (!obs_msgpack_cursor_head(&c, &h)) return false;
+    if (h.type == OBS_MSGPACK_STR || h.type == OBS_MSGPACK_EXT) c.p += h.n;
+    if (h.type != OBS_MSGPACK_ARRAY && h.type != OBS_MSGPACK_MAP) continue;
+    if (level == depth) return false;
+    left[++level] = h.type == OBS_MSGPACK_MAP ? 2 * (uint64_t)h.n : h.n;
+  }
+}
+
 /* Most texts are ASCII, which a loop that the compiler widens sees at once. */
 bool obs_client_text_valid(const char *s, size_t len) {
   unsigned char bits = 0;
@@ -67,7 +88,7 @@ static inline bool valid_BOOL(observer_BOOL v, uint32_t len) {
 /* Broken bytes would end the whole message for the daemon, and take the other ops of the batch with them. */
 static inline bool valid_JSON(observer_JSON v, uint32_t len) {
   (void)len;
-  return obs_mp_is_value(v.msgpack, v.len, OBS_CLIENT_DEPTH_MAX);
+  return obs_client_msgpack_valid(v.msgpack, v.len, OBS_CLIENT_DEPTH_MAX);
 }
 
 static inline char *put_TEXT(char *p, observer_TEXT v, uint32_t len) {

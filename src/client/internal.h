@@ -97,7 +97,7 @@ typedef struct {
 
 struct observer_client {
   obs_client_options o;
-  unsigned generation;                /* of the process: see fork.h */
+  unsigned generation;                /* of the process that opened it */
   char prefix[OBS_CLIENT_PREFIX_MAX]; /* of op_id: `<producer>-<epoch>-` */
   uint32_t prefix_len;
   uint64_t instance; /* marks this client's records in the spool */
@@ -133,6 +133,27 @@ struct observer_client {
   uint64_t heard_ms; /* when the last answer came */
   uint64_t random;
 };
+
+/* ---- client.c ---- */
+
+/* Which process this is: a forked child has another generation than its parent. */
+unsigned obs_client_generation(void);
+
+/* ---- publish.c: what every way to publish shares ---- */
+
+/* An op whose pairs are known: `size` is the most bytes they take, and `write` writes them. */
+typedef struct {
+  uint32_t n;
+  size_t size;
+  bool has_timestamp, has_source, has_op_id;
+  char *(*write)(char *p, const void *arg);
+  const void *arg;
+} obs_client_pairs;
+
+/* Queues it, with what the client adds: timestamp, source, op_id. INVALID: too long with these. */
+observer_err obs_client_publish(observer_client *c, const obs_client_pairs *pairs, int32_t block_ms, void *tag);
+/* Counts a refused op and returns INVALID. */
+observer_err obs_client_refuse(observer_client *c);
 
 /* ---- options.c ---- */
 

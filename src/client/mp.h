@@ -1,5 +1,5 @@
-/* msgpack as far as the client needs it: inline writers into room that is known to suffice, and a reader that trusts
- * nothing. No allocation anywhere. */
+/* msgpack writers, inline, into room that is known to suffice: each returns the end of what it wrote. Reading is
+ * base/msgpack_cursor.h. */
 #ifndef OBS_CLIENT_MP_H
 #define OBS_CLIENT_MP_H
 
@@ -7,8 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-
-/* ---- writers: each returns the end of what it wrote ---- */
 
 enum { OBS_MP_HEAD_MAX = 9 }; /* most bytes in front of a text, or of an integer */
 
@@ -66,37 +64,5 @@ static inline char *obs_mp_array32(char *p, uint32_t n) {
   *p++ = (char)0xdd;
   return obs_mp_be(p, n, 4);
 }
-
-/* ---- reader ---- */
-
-typedef enum {
-  OBS_MP_NIL,
-  OBS_MP_BOOL,
-  OBS_MP_INT,
-  OBS_MP_UINT, /* does not fit int64_t only when above INT64_MAX */
-  OBS_MP_REAL,
-  OBS_MP_STR,
-  OBS_MP_BIN, /* ext too */
-  OBS_MP_ARRAY,
-  OBS_MP_MAP
-} obs_mp_type;
-
-typedef struct {
-  obs_mp_type type;
-  uint64_t u;    /* BOOL, INT (two's complement), UINT */
-  const char *p; /* STR, BIN: `n` bytes */
-  uint32_t n;    /* ARRAY: elements; MAP: pairs */
-} obs_mp_item;
-
-typedef struct {
-  const char *p, *end;
-} obs_mp_reader;
-
-/* Reads one item; of an array or map the head only. False when the bytes end or are no msgpack. */
-bool obs_mp_next(obs_mp_reader *r, obs_mp_item *item);
-/* Passes one value with at most `depth` arrays and maps in each other. */
-bool obs_mp_skip(obs_mp_reader *r, unsigned depth);
-/* Whether `len` bytes are exactly one value that nests no deeper than `depth`. */
-bool obs_mp_is_value(const void *bytes, size_t len, unsigned depth);
 
 #endif

@@ -1,12 +1,10 @@
-#include "client/publish.h"
 
 #include "base/clock.h"
 #include "client/encode.h"
-#include "client/fork.h"
 #include "client/internal.h"
 #include "client/mp.h"
 
-enum { MAP_HEAD = 3, DIGITS_MAX = 20, MESSAGE_MAX = 4 * 1024 * 1024, TOPIC_MAX = 64 * 1024, RECORD_DEPTH = 64 };
+enum { MAP_HEAD = 3, DIGITS_MAX = 20, MESSAGE_MAX = 4 * 1024 * 1024, TOPIC_MAX = 64 * 1024 };
 
 #define KEY(p, name) obs_mp_str(p, name, sizeof(name) - 1)
 
@@ -159,7 +157,8 @@ observer_err observer_publish_encoded(observer_client *client, const observer_en
   if (record->whole) return publish_message(c, record->topic, bytes, len, true, block_ms, tag);
   obs_client_form form = {.topic = record->topic, .json = bytes[0] == '{'};
   /* Broken msgpack would take the other records of its message with it; of JSON the daemon tells where it breaks. */
-  if (!form.json && (!is_map((unsigned char)bytes[0]) || !obs_mp_is_value(bytes, len, RECORD_DEPTH)))
+  if (!form.json &&
+      (!is_map((unsigned char)bytes[0]) || !obs_client_msgpack_valid(bytes, len, OBS_CLIENT_RECORD_DEPTH_MAX)))
     return obs_client_refuse(c);
   form.topic_size = form.topic != NULL ? (uint32_t)strlen(form.topic) + 1 : 0;
   char *p;

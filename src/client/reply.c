@@ -1,15 +1,14 @@
+#include "base/msgpack_cursor.h"
 #include "base/utf8.h"
 #include "client/encode.h"
 #include "client/internal.h"
-#include "client/mp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* OPS_MAX: as many as a packet has. REASON_MAX: a longer one is cut. DEPTH: of an answer, with room for what a later
- * daemon may add. */
-enum { OPS_MAX = 1000, REASON_MAX = 512, DEPTH = 16 };
+/* OPS_MAX: as many as a packet has. REASON_MAX: a longer one is cut. */
+enum { OPS_MAX = 1000, REASON_MAX = 512 };
 
 static const char unnamed[] = "rejected, without a reason";
 
@@ -19,110 +18,98 @@ typedef struct {
   bool retry;
   uint64_t accepted, duplicates, rejected; /* UINT64_MAX: absent, or no count */
   bool duplicate[OPS_MAX];
-  obs_mp_item reason[OPS_MAX]; /* `p` NULL: not listed */
-  obs_mp_item first_reason, last_reason;
+  obs_str reason[OPS_MAX]; /* `p` NULL: not listed */
+  obs_str first_reason, last_reason;
 } reply;
 
-static bool is(const obs_mp_item *item, const char *text) {
-  return item->type == OBS_MP_STR && item->n == strlen(text) && memcmp(item->p, text, item->n) == 0;
-}
-
 /* A count or an index; whatever else stands there is none. */
-static bool read_number(obs_mp_reader *r, uint64_t *out) {
-  obs_mp_item item;
-  obs_mp_reader value = *r;
-  if (!obs_mp_skip(r, DEPTH) || !obs_mp_next(&value, &item)) return false;
-  bool natural = item.type == OBS_MP_UINT || (item.type == OBS_MP_INT && (int64_t)item.u >= 0);
-  *out = natural ? item.u : UINT64_MAX;
+static bool read_number(obs_cursor *c, uint64_t *out) {
+  obs_cursor_value v;
+  if (!obs_msgpack_cursor_value(c, &v)) return false;
+  *out = v.kind == OBS_VALUE_INT && v.i >= 0 ? (uint64_t)v.i : UINT64_MAX;
   return true;
 }
 
-static bool read_error(obs_mp_reader *r, reply *out) {
-  obs_mp_item map, key, text = {0};
+/* The head of a map or array, whose members follow. */
+static bool read_head(obs_cursor *c, obs_msgpack_cursor_type type, uint32_t *n) {
+  obs_msgpack_cursor_header h;
+  if (!obs_msgpack_cursor_head(c, &h)) return false;
+  *n = h.n;
+  return h.type == type;
+}
+
+static bool read_key(obs_cursor *c, obs_str *key) {
+  obs_cursor_value v;
+  if (!obs_msgpack_cursor_value(c, &v)) return false;
+  *key = v.kind == OBS_VALUE_TEXT ? v.s : (obs_str){"", 0, 0};
+  return true;
+}
+
+/* {"index": n, "error": "reason"} */
+static bool read_error(obs_cursor *c, reply *out) {
+  obs_str key, reason = {unnamed, sizeof(unnamed) - 1, 0};
   uint64_t index = UINT64_MAX;
-  if (!obs_mp_next(r, &map)) return false;
-  if (map.type != OBS_MP_MAP) return false;
-  for (uint32_t i = 0; i < map.n; i++) {
-    if (!obs_mp_next(r, &key)) return false;
-    if (is(&key, "index")) {
-      if (!read_number(r, &index)) return false;
-    } else {
-      obs_mp_reader value = *r;
-      if (!obs_mp_skip(r, DEPTH)) return false;
-      if (is(&key, "error") && !obs_mp_next(&value, &text)) return false;
+  uint32_t n;
+  if (!read_head(c, OBS_MSGPACK_MAP, &n)) return false;
+  for (; n > 0; n--) {
+    obs_cursor_value v;
+    if (!read_key(c, &key)) return false;
+    if (obs_str_is(key, "index")) {
+      if (!read_number(c, &index)) return false;
+      continue;
     }
+    if (!obs_msgpack_cursor_value(c, &v)) return false;
+    if (obs_str_is(key, "error") && v.kind == OBS_VALUE_TEXT && obs_utf8_valid(v.s.p, v.s.len)) reason = v.s;
   }
-  if (text.type != OBS_MP_STR || !obs_utf8_valid(text.p, text.n))
-    text = (obs_mp_item){OBS_MP_STR, 0, unnamed, sizeof(unnamed) - 1};
-  if (index < OPS_MAX) out->reason[index] = text;
-  if (out->first_reason.p == NULL) out->first_reason = text;
-  out->last_reason = text;
+  if (index < OPS_MAX) out->reason[index] = reason;
+  if (out->first_reason.p == NULL) out->first_reason = reason;
+  out->last_reason = reason;
   return true;
 }
 
-static bool read_errors(obs_mp_reader *r, reply *out) {
-  obs_mp_item list;
-  if (!obs_mp_next(r, &list) || list.type != OBS_MP_ARRAY) return false;
-  for (uint32_t i = 0; i < list.n; i++) {
-    if (!read_error(r, out)) return false;
-  }
-  return true;
+static bool read_errors(obs_cursor *c, reply *out) {
+  uint32_t n;
+  if (!read_head(c, OBS_MSGPACK_ARRAY, &n)) return false;
+  while (n > 0 && read_error(c, out)) n--;
+  return n == 0;
 }
 
-static bool read_duplicate_ops(obs_mp_reader *r, reply *out) {
-  obs_mp_item list;
-  if (!obs_mp_next(r, &list) || list.type != OBS_MP_ARRAY) return false;
-  for (uint32_t i = 0; i < list.n; i++) {
+static bool read_duplicate_ops(obs_cursor *c, reply *out) {
+  uint32_t n;
+  if (!read_head(c, OBS_MSGPACK_ARRAY, &n)) return false;
+  for (; n > 0; n--) {
     uint64_t index;
-    if (!read_number(r, &index)) return false;
+    if (!read_number(c, &index)) return false;
     if (index < OPS_MAX) out->duplicate[index] = true;
   }
   return true;
 }
 
-static bool read_retry(obs_mp_reader *r, reply *out) {
-  obs_mp_item item;
-  obs_mp_reader value = *r;
-  if (!obs_mp_skip(r, DEPTH) || !obs_mp_next(&value, &item)) return false;
-  out->retry = item.type == OBS_MP_BOOL && item.u != 0;
-  return true;
-}
-
-static bool read_accepted(obs_mp_reader *r, reply *out) {
-  return read_number(r, &out->accepted);
-}
-static bool read_duplicates(obs_mp_reader *r, reply *out) {
-  return read_number(r, &out->duplicates);
-}
-static bool read_rejected(obs_mp_reader *r, reply *out) {
-  return read_number(r, &out->rejected);
-}
-
-static const struct {
-  const char *key;
-  bool (*read)(obs_mp_reader *r, reply *out);
-} keys[] = {
-    {"accepted", read_accepted}, {"duplicates", read_duplicates},       {"rejected", read_rejected},
-    {"errors", read_errors},     {"duplicate_ops", read_duplicate_ops}, {"retry", read_retry},
-};
-
-static bool read_pair(obs_mp_reader *r, reply *out) {
-  obs_mp_item key;
-  if (!obs_mp_next(r, &key)) return false;
-  for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-    if (is(&key, keys[i].key)) return keys[i].read(r, out);
-  }
-  return obs_mp_skip(r, DEPTH);
-}
-
 static bool read_reply(const nng_msg *msg, reply *out) {
-  obs_mp_reader r = {nng_msg_body((nng_msg *)msg), NULL};
-  obs_mp_item map;
-  r.end = r.p + nng_msg_len(msg);
+  obs_cursor c = obs_cursor_of(nng_msg_body((nng_msg *)msg), nng_msg_len(msg));
+  obs_str key;
+  uint32_t n;
   out->accepted = out->duplicates = out->rejected = UINT64_MAX;
-  if (!obs_mp_next(&r, &map) || map.type != OBS_MP_MAP) return false;
-  for (uint32_t i = 0; i < map.n; i++) {
-    if (!read_pair(&r, out)) return false;
+  if (!read_head(&c, OBS_MSGPACK_MAP, &n)) return false;
+  for (; n > 0; n--) {
+    obs_cursor_value v;
+    bool ok;
+    if (!read_key(&c, &key)) return false;
+    if (obs_str_is(key, "accepted")) {
+      ok = read_number(&c, &out->accepted);
+    } else if (obs_str_is(key, "duplicates")) {
+      ok = read_number(&c, &out->duplicates);
+    } else if (obs_str_is(key, "rejected")) {
+      ok = read_number(&c, &out->rejected);
+    } else if (obs_str_is(key, "errors")) {
+      ok = read_errors(&c, out);
+    } else if (obs_str_is(key, "duplicate_ops")) {
+      ok = read_duplicate_ops(&c, out);
+    } else {
+      ok = obs_msgpack_cursor_value(&c, &v);
+      if (ok && obs_str_is(key, "retry")) out->retry = v.kind == OBS_VALUE_BOOL && v.b;
+    }
+    if (!ok) return false;
   }
   return out->accepted < UINT64_MAX && out->duplicates < UINT64_MAX && out->rejected < UINT64_MAX;
 }
@@ -138,18 +125,17 @@ static bool adds_up(const reply *a, uint32_t nops) {
 /* ---- the ops of a packet ---- */
 
 /* Finds op_id in one op and passes it. `id` is "" where there is none. */
-static bool next_op_id(obs_mp_reader *r, char id[OBS_CLIENT_TEXT_MAX + 1]) {
-  obs_mp_item map, key, value;
+static bool next_op_id(obs_cursor *c, char id[OBS_CLIENT_TEXT_MAX + 1]) {
+  obs_str key;
+  uint32_t n;
   id[0] = '\0';
-  if (!obs_mp_next(r, &map) || map.type != OBS_MP_MAP) return false;
-  for (uint32_t i = 0; i < map.n; i++) {
-    if (!obs_mp_next(r, &key)) return false;
-    obs_mp_reader at = *r;
-    if (!obs_mp_skip(r, OBS_CLIENT_DEPTH_MAX + 1)) return false;
-    if (!is(&key, "op_id") || !obs_mp_next(&at, &value)) continue;
-    if (value.type != OBS_MP_STR || value.n > OBS_CLIENT_TEXT_MAX) continue;
-    memcpy(id, value.p, value.n);
-    id[value.n] = '\0';
+  if (!read_head(c, OBS_MSGPACK_MAP, &n)) return false;
+  for (; n > 0; n--) {
+    obs_cursor_value v;
+    if (!read_key(c, &key) || !obs_msgpack_cursor_value(c, &v)) return false;
+    if (!obs_str_is(key, "op_id") || v.kind != OBS_VALUE_TEXT || v.s.len > OBS_CLIENT_TEXT_MAX) continue;
+    memcpy(id, v.s.p, v.s.len);
+    id[v.s.len] = '\0';
   }
   return true;
 }
@@ -160,11 +146,11 @@ typedef void (*judge)(void *arg, uint32_t i, observer_delivery *d, char reason[R
 static void report(observer_client *c, const obs_client_packet *p, judge of, void *arg) {
   char reason[REASON_MAX + 1];
   char *id = c->o.on_delivery != NULL && !p->raw ? malloc(OBS_CLIENT_TEXT_MAX + 1) : NULL;
-  obs_mp_reader r = {p->body, p->body + p->len};
-  obs_mp_item head;
+  obs_cursor r = obs_cursor_of(p->body, p->len);
+  uint32_t n;
   const char *topic_end = id != NULL && (unsigned char)*p->body != 0xdd ? memchr(p->body, '\0', p->len) : NULL;
-  if (topic_end != NULL) r.p = topic_end + 1;
-  bool readable = id != NULL && obs_mp_next(&r, &head);
+  if (topic_end != NULL) r.p = (const uint8_t *)topic_end + 1;
+  bool readable = id != NULL && read_head(&r, OBS_MSGPACK_ARRAY, &n);
   for (uint32_t i = 0; i < p->nops; i++) {
     reason[0] = '\0';
     observer_delivery d = {.op_id = "", .tag = i < p->ntags ? p->tags[i] : NULL};
@@ -194,9 +180,9 @@ static void cut_reason(char *out, size_t most, const char *text, size_t n) {
   out[n] = '\0';
 }
 
-static void reject(trial *t, const obs_mp_item *why, observer_delivery *d, char reason[REASON_MAX + 1]) {
+static void reject(trial *t, const obs_str *why, observer_delivery *d, char reason[REASON_MAX + 1]) {
   if (why->p == NULL) why = &t->reply->last_reason;
-  cut_reason(reason, REASON_MAX, why->p != NULL ? why->p : unnamed, why->p != NULL ? why->n : sizeof(unnamed) - 1);
+  cut_reason(reason, REASON_MAX, why->p != NULL ? why->p : unnamed, why->p != NULL ? why->len : sizeof(unnamed) - 1);
   t->verdict->rejected++;
   d->outcome = OBSERVER_REJECTED;
   d->rejected = 1;
@@ -205,7 +191,7 @@ static void reject(trial *t, const obs_mp_item *why, observer_delivery *d, char 
 /* The daemon lists every rejected op, unless it broke the message off: then what comes after is rejected too. */
 static void judge_op(void *arg, uint32_t i, observer_delivery *d, char reason[REASON_MAX + 1]) {
   trial *t = arg;
-  const obs_mp_item *why = i < OPS_MAX ? &t->reply->reason[i] : &t->reply->last_reason;
+  const obs_str *why = i < OPS_MAX ? &t->reply->reason[i] : &t->reply->last_reason;
   bool duplicate = i < OPS_MAX && t->reply->duplicate[i];
   if (why->p != NULL || (!duplicate && t->accepted == 0)) {
     reject(t, why, d, reason);
@@ -261,10 +247,10 @@ observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet
     err = OBSERVER_E_CORRUPT;
     snprintf(text, OBS_CLIENT_TROUBLE_MAX, "%s", not_answer);
   } else if (a->retry) {
-    const obs_mp_item *why = &a->first_reason;
+    const obs_str *why = &a->first_reason;
     err = OBSERVER_E_IO;
     cut_reason(text, OBS_CLIENT_TROUBLE_MAX - 1, why->p != NULL ? why->p : not_now,
-               why->p != NULL ? why->n : sizeof(not_now) - 1);
+               why->p != NULL ? why->len : sizeof(not_now) - 1);
   } else {
     trial t = {a, p->whole ? 0 : may_be_recorded(a, p->nops), out};
     report(c, p, p->whole ? judge_whole : judge_op, &t);

@@ -1,15 +1,226 @@
 #include "client/spool.h"
 
-#include "client/spool_file.h"
-
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#define XXH_INLINE_ALL /* compiled in: who links libobserver needs no library for it */
+#include <xxhash.h>
 
-/* BODY_MAX: more than a message may have. */
-enum { MAGIC = 0x4f627352, BODY_MAX = 8 * 1024 * 1024, SCAN = 64 * 1024, RAW = 1, WHOLE = 2 };
+/* HEADER to MAGIC are part of the format (spool.h). BODY_MAX: more than a message may have. */
+enum { HEADER = 64, VERSION = 1, ORDER = 0x01020304, RAW = 1, WHOLE = 2, MAGIC = 0x4f627352 };
+enum { BODY_MAX = 8 * 1024 * 1024, SCAN = 64 * 1024, COPY = 256 * 1024, OPEN_TRIES = 100 };
+
+/* ---- the file: lock, header, the settled position, whole reads and writes ---- */
+
+typedef struct {
+  int fd;
+  char *path;
+  uint64_t turn; /* of the position in the header */
+} spool_file;
+
+static const char magic[8] = {'O', 'B', 'S', 'S', 'P', 'O', 'O', 'L'};
+
+/* The slot with the higher turn counts. */
+typedef struct {
+  uint64_t settled, turn, sum;
+} slot;
+
+typedef struct {
+  char magic[8];
+  uint32_t version, order;
+  slot slots[2];
+} header;
+
+_Static_assert(sizeof(header) == HEADER, "the header's size is part of the format");
+
+static uint64_t sum(const void *bytes, size_t len, uint64_t seed) {
+  return len == 0 ? seed : XXH64(bytes, len, seed);
+}
+
+static slot make_slot(uint64_t settled, uint64_t turn) {
+  slot s = {settled, turn, 0};
+  s.sum = sum(&s, offsetof(slot, sum), ORDER);
+  return s;
+}
+
+/* Everything or nothing; on failure errno says why. So with put. */
+static bool get(const spool_file *f, uint64_t at, void *bytes, size_t len) {
+  for (size_t have = 0; have < len;) {
+    ssize_t n = pread(f->fd, (char *)bytes + have, len - have, (off_t)(at + have));
+    if (n > 0) {
+      have += (size_t)n;
+    } else if (n == 0 || errno != EINTR) {
+      if (n == 0) errno = EIO; /* somebody cut the file */
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool put(int fd, uint64_t at, const void *bytes, size_t len) {
+  for (size_t have = 0; have < len;) {
+    ssize_t n = pwrite(fd, (const char *)bytes + have, len - have, (off_t)(at + have));
+    if (n >= 0)
+      have += (size_t)n;
+    else if (errno != EINTR)
+      return false;
+  }
+  return true;
+}
+
+/* Notes the settled position. False: the former one is still there. */
+static bool mark(spool_file *f, uint64_t settled) {
+  slot s = make_slot(settled, f->turn + 1);
+  if (!put(f->fd, offsetof(header, slots) + s.turn % 2 * sizeof(s), &s, sizeof(s))) return false;
+  f->turn = s.turn;
+  return true;
+}
+
+static bool write_header(int fd) {
+  header h = {.version = VERSION, .order = ORDER};
+  memcpy(h.magic, magic, sizeof(magic));
+  h.slots[0] = make_slot(HEADER, 0);
+  return put(fd, 0, &h, sizeof(h));
+}
+
+/* The file's name is durable once its folder is synced. Where that cannot be done the file is as good as before. */
+static void sync_folder(const char *path) {
+  const char *slash = strrchr(path, '/');
+  char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+  int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  if (fd >= 0) {
+    (void)fsync(fd);
+    close(fd);
+  }
+  free(folder);
+}
+
+static observer_err fail(observer_err err, const char *path, const char *why, char *text, size_t size) {
+  snprintf(text, size, "spool %s: %s", path, why);
+  return err;
+}
+
+/* Opens and locks the file that has the name now: one that is being replaced may lose it between the two. */
+static observer_err open_locked(const char *path, int *fd, uint64_t *length, char *text, size_t size) {
+  for (int i = 0; i < OPEN_TRIES; i++) {
+    struct stat opened, named;
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*fd < 0) return fail(OBSERVER_E_IO, path, strerror(errno), text, size);
+    if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
+      int why = errno;
+      close(*fd);
+      if (why == EWOULDBLOCK) return fail(OBSERVER_E_LOCKED, path, "in use by another client", text, size);
+      return fail(OBSERVER_E_IO, path, strerror(why), text, size);
+    }
+    if (fstat(*fd, &opened) == 0 && !S_ISREG(opened.st_mode)) {
+      close(*fd);
+      return fail(OBSERVER_E_INVALID, path, "not a regular file", text, size);
+    }
+    if (fstat(*fd, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino &&
+        opened.st_dev == named.st_dev) {
+      *length = (uint64_t)opened.st_size;
+      return OBSERVER_E_OK;
+    }
+    close(*fd);
+  }
+  return fail(OBSERVER_E_IO, path, "replaced again and again", text, size);
+}
+
+/* A file that is empty, or that ends within a header of ours, has never had a record. */
+static bool is_new(const header *h, uint64_t length) {
+  size_t n = length < sizeof(magic) ? (size_t)length : sizeof(magic);
+  return length < sizeof(*h) && memcmp(h->magic, magic, n) == 0;
+}
+
+static observer_err read_header(spool_file *f, uint64_t *settled, uint64_t *end, char *text, size_t size) {
+  header h = {0};
+  if (!get(f, 0, &h, *end < sizeof(h) ? (size_t)*end : sizeof(h))) {
+    return fail(OBSERVER_E_IO, f->path, strerror(errno), text, size);
+  }
+  *settled = HEADER;
+  if (is_new(&h, *end)) {
+    *end = HEADER;
+    if (!write_header(f->fd)) return fail(OBSERVER_E_IO, f->path, strerror(errno), text, size);
+    sync_folder(f->path);
+    return OBSERVER_E_OK;
+  }
+  if (memcmp(h.magic, magic, sizeof(magic)) != 0) {
+    return fail(OBSERVER_E_CORRUPT, f->path, "not a spool; it is left as it is", text, size);
+  }
+  if (h.version != VERSION || h.order != ORDER) {
+    return fail(OBSERVER_E_CORRUPT, f->path, "a spool of another version or byte order; it is left as it is", text,
+                size);
+  }
+  for (unsigned i = 0; i < 2; i++) {
+    const slot *s = &h.slots[i];
+    if (make_slot(s->settled, s->turn).sum != s->sum || s->turn < f->turn) continue;
+    f->turn = s->turn;
+    *settled = s->settled;
+  }
+  if (*settled < HEADER || *settled > *end) *settled = HEADER;
+  return OBSERVER_E_OK;
+}
+
+static void file_close(spool_file *f) {
+  if (f->fd >= 0) close(f->fd);
+  free(f->path);
+  *f = (spool_file){.fd = -1};
+}
+
+/* Opens or creates, locks, and reads the header. *settled lies between the header and *end, the file's size. */
+static observer_err file_open(spool_file *f, const char *path, uint64_t *settled, uint64_t *end, char *text,
+                              size_t size) {
+  *f = (spool_file){.fd = -1, .path = strdup(path)};
+  if (f->path == NULL) return OBSERVER_E_NOMEM;
+  observer_err err = open_locked(path, &f->fd, end, text, size);
+  if (err != OBSERVER_E_OK)
+    f->fd = -1;
+  else
+    err = read_header(f, settled, end, text, size);
+  if (err != OBSERVER_E_OK) file_close(f);
+  return err;
+}
+
+static bool copy(const spool_file *f, int to, uint64_t from, uint64_t end) {
+  char *piece = malloc(COPY);
+  bool ok = piece != NULL && write_header(to);
+  for (uint64_t at = from; ok && at < end;) {
+    size_t n = end - at < COPY ? (size_t)(end - at) : COPY;
+    ok = get(f, at, piece, n) && put(to, HEADER + at - from, piece, n);
+    at += n;
+  }
+  free(piece);
+  return ok && fdatasync(to) == 0;
+}
+
+/* Puts a file in its place that has the same header and, right behind it, the bytes from `from` to `end`. False: all is
+ * as before. */
+static bool rewrite(spool_file *f, uint64_t from, uint64_t end) {
+  char *name = malloc(strlen(f->path) + sizeof(".new"));
+  if (name == NULL) return false;
+  memcpy(name, f->path, strlen(f->path));
+  memcpy(name + strlen(f->path), ".new", sizeof(".new"));
+  int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  bool ok = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && copy(f, fd, from, end) && rename(name, f->path) == 0;
+  if (ok) {
+    sync_folder(f->path);
+    close(f->fd);
+    f->fd = fd;
+    f->turn = 0;
+  } else if (fd >= 0) {
+    close(fd);
+    unlink(name);
+  }
+  free(name);
+  return ok;
+}
+
+/* ---- records ---- */
 
 typedef struct {
   uint32_t magic, flags, nops, ntags;
@@ -19,7 +230,7 @@ typedef struct {
 } head;
 
 struct obs_client_spool {
-  obs_client_spool_file file;
+  spool_file file;
   uint64_t max;
   bool sync;
   uint64_t settled, read_at, end;
@@ -27,7 +238,7 @@ struct obs_client_spool {
 };
 
 static uint64_t head_sum(const head *h) {
-  return obs_client_spool_sum(h, offsetof(head, head_sum), 0);
+  return sum(h, offsetof(head, head_sum), 0);
 }
 
 static uint64_t record_size(const head *h) {
@@ -50,7 +261,7 @@ static look find_head(const obs_client_spool *s, uint64_t at, uint64_t *found) {
   *found = s->end;
   while (result == GOOD && at + sizeof(head) <= s->end && *found == s->end) {
     size_t n = s->end - at < SCAN + sizeof(head) ? (size_t)(s->end - at) : SCAN + sizeof(head);
-    if (!obs_client_spool_get(&s->file, at, piece, n)) result = NO_READ;
+    if (!get(&s->file, at, piece, n)) result = NO_READ;
     for (size_t i = 0; result == GOOD && i + sizeof(head) <= n && *found == s->end; i++) {
       head h;
       memcpy(&h, piece + i, sizeof(h));
@@ -67,11 +278,10 @@ static look read_body(const obs_client_spool *s, const head *h, uint64_t at, voi
   nng_msg *msg;
   if (nng_msg_alloc(&msg, (size_t)h->len) != 0) return NO_MEMORY;
   look result = GOOD;
-  if (!obs_client_spool_get(&s->file, at + sizeof(*h), tags, tag_bytes) ||
-      !obs_client_spool_get(&s->file, at + sizeof(*h) + tag_bytes, nng_msg_body(msg), (size_t)h->len)) {
+  if (!get(&s->file, at + sizeof(*h), tags, tag_bytes) ||
+      !get(&s->file, at + sizeof(*h) + tag_bytes, nng_msg_body(msg), (size_t)h->len)) {
     result = NO_READ;
-  } else if (obs_client_spool_sum(nng_msg_body(msg), (size_t)h->len, obs_client_spool_sum(tags, tag_bytes, 0)) !=
-             h->body_sum) {
+  } else if (sum(nng_msg_body(msg), (size_t)h->len, sum(tags, tag_bytes, 0)) != h->body_sum) {
     result = BAD_BODY;
   }
   if (result == GOOD)
@@ -83,7 +293,7 @@ static look read_body(const obs_client_spool *s, const head *h, uint64_t at, voi
 
 static look read_at(const obs_client_spool *s, uint64_t at, head *h, void **tags, nng_msg **body) {
   if (s->end - at < sizeof(*h)) return SHORT;
-  if (!obs_client_spool_get(&s->file, at, h, sizeof(*h))) return NO_READ;
+  if (!get(&s->file, at, h, sizeof(*h))) return NO_READ;
   if (!head_valid(h)) return BAD_HEAD;
   if (record_size(h) > s->end - at) return SHORT;
   return read_body(s, h, at, tags, body);
@@ -133,7 +343,7 @@ static observer_err survey(obs_client_spool *s, uint64_t *ops, uint64_t *damaged
   *damaged = before;
   s->end = s->surveyed = good;
   s->read_at = s->settled;
-  return obs_client_spool_cut(&s->file, good) ? OBSERVER_E_OK : OBSERVER_E_IO;
+  return ftruncate(s->file.fd, (off_t)good) == 0 ? OBSERVER_E_OK : OBSERVER_E_IO;
 }
 
 /* ---- life ---- */
@@ -144,7 +354,7 @@ observer_err obs_client_spool_open(const char *path, uint64_t max_bytes, bool sy
   if (s == NULL) return OBSERVER_E_NOMEM;
   s->max = max_bytes;
   s->sync = sync;
-  observer_err err = obs_client_spool_file_open(&s->file, path, &s->settled, &s->end, text, size);
+  observer_err err = file_open(&s->file, path, &s->settled, &s->end, text, size);
   if (err != OBSERVER_E_OK) {
     free(s);
     return err;
@@ -163,17 +373,17 @@ observer_err obs_client_spool_open(const char *path, uint64_t max_bytes, bool sy
 
 void obs_client_spool_close(obs_client_spool *s) {
   if (s == NULL) return;
-  obs_client_spool_file_close(&s->file);
+  file_close(&s->file);
   free(s);
 }
 
 /* ---- writing ---- */
 
 static bool make_room(obs_client_spool *s, uint64_t size, uint64_t *shift) {
-  uint64_t gain = s->settled - OBS_CLIENT_SPOOL_HEADER;
+  uint64_t gain = s->settled - HEADER;
   *shift = 0;
   if (s->end + size <= s->max || gain < s->max / 4) return true;
-  if (!obs_client_spool_rewrite(&s->file, s->settled, s->end)) return false;
+  if (!rewrite(&s->file, s->settled, s->end)) return false;
   s->settled -= gain;
   s->read_at -= gain;
   s->end -= gain;
@@ -192,17 +402,16 @@ bool obs_client_spool_append(obs_client_spool *s, obs_client_record *r, void *co
             .len = len};
   h.instance = r->instance;
   h.serial = r->serial;
-  h.body_sum = obs_client_spool_sum(body, len, obs_client_spool_sum(tags, tag_bytes, 0));
+  h.body_sum = sum(body, len, sum(tags, tag_bytes, 0));
   h.head_sum = head_sum(&h);
   r->size = record_size(&h);
   if (!make_room(s, r->size, shift)) return false;
   r->at = s->end;
-  if (!obs_client_spool_put(&s->file, r->at, &h, sizeof(h)) ||
-      !obs_client_spool_put(&s->file, r->at + sizeof(h), tags, tag_bytes) ||
-      !obs_client_spool_put(&s->file, r->at + sizeof(h) + tag_bytes, body, len) ||
-      (s->sync && !obs_client_spool_sync(&s->file))) {
+  if (!put(s->file.fd, r->at, &h, sizeof(h)) || !put(s->file.fd, r->at + sizeof(h), tags, tag_bytes) ||
+      !put(s->file.fd, r->at + sizeof(h) + tag_bytes, body, len) || (s->sync && fdatasync(s->file.fd) != 0)) {
     /* Should the cut fail too, the next append writes over it, and a torn end is no harm. */
-    (void)obs_client_spool_cut(&s->file, s->end);
+    bool was_cut = ftruncate(s->file.fd, (off_t)s->end) == 0;
+    (void)was_cut;
     return false;
   }
   s->end += r->size;
@@ -229,8 +438,8 @@ uint64_t obs_client_spool_live(const obs_client_spool *s) {
 void obs_client_spool_settled(obs_client_spool *s, uint64_t at) {
   bool all = at == s->end;
   s->settled = at;
-  if (!obs_client_spool_mark(&s->file, all ? OBS_CLIENT_SPOOL_HEADER : at) || !all) return;
-  if (obs_client_spool_cut(&s->file, OBS_CLIENT_SPOOL_HEADER)) {
-    s->settled = s->read_at = s->end = s->surveyed = OBS_CLIENT_SPOOL_HEADER;
+  if (!mark(&s->file, all ? HEADER : at) || !all) return;
+  if (ftruncate(s->file.fd, HEADER) == 0) {
+    s->settled = s->read_at = s->end = s->surveyed = HEADER;
   }
 }
