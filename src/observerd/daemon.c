@@ -10,7 +10,6 @@
 #include "learn/advice/advice.h"
 #include "learn/learn.h"
 #include "metrics/metrics.h"
-#include "observerd/learn_feed.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -61,10 +60,29 @@ static void on_recorded(void *arg, obs_batch *b, uint64_t first_seq, int64_t now
   obs_feed_recorded(d->feed, b, first_seq);
 }
 
-/* Nothing is recorded before the feed is there. */
+/* A cluster is new or has regressed. Nothing is recorded before the feed is there. */
 static void on_cluster(void *arg, const obs_cluster_event *e) {
   const obs_daemon *d = arg;
-  obs_learn_feed_cluster(d->feed, e);
+  obs_buf row = {0};
+  obs_json_writer w = obs_json_write(&row);
+  obs_json_object(&w, NULL);
+  obs_json_id(&w, "id", e->id);
+  obs_json_cstr(&w, "state", obs_cluster_state_names[e->state]);
+  obs_json_text_if(&w, "template", e->template);
+  obs_json_u64(&w, "count", e->count);
+  obs_json_time(&w, "first_seen", e->first_ms);
+  obs_json_time(&w, "last_seen", e->last_ms);
+  obs_json_u64(&w, "op_seq", e->op_seq);
+  obs_json_text_if(&w, "endpoint", e->endpoint);
+  obs_json_text_if(&w, "source", e->source);
+  obs_json_text_if(&w, "sig_hash", e->sig_hash);
+  obs_json_text_if(&w, "event_kind", e->event_kind);
+  obs_json_text_if(&w, "task_class", e->task_class);
+  obs_json_u64(&w, "missed", e->missed);
+  obs_json_end(&w);
+  if (!row.oom)
+    (void)obs_feed_event(d->feed, "failure.cluster", obs_buf_view(&row)); /* the feed counts what it drops */
+  obs_buf_fini(&row);
   obs_learn_stir(d->learn);
 }
 
