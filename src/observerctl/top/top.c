@@ -1,6 +1,6 @@
 /* top: the command, its keys and signals. */
 #include "observerctl/top/top.h"
-#include "base/clock.h"
+#include "base/signal_fd.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
 
@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum { CTRL_L = 12, ESCAPE = 27, DELETE = 127, DEFAULT_COLUMNS = 120, WHEEL = 1 };
@@ -165,22 +164,11 @@ static void take_keys(top *t) {
 
 /* ---- signals ---- */
 
-static int open_signals(void) {
-  static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT};
-  sigset_t set;
-  sigemptyset(&set);
-  for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) sigaddset(&set, numbers[i]);
-  (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-  (void)signal(SIGPIPE, SIG_IGN);
-  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 static void take_signals(top *t) {
-  struct signalfd_siginfo s;
-  while (read(t->signal_fd, &s, sizeof(s)) == (ssize_t)sizeof(s)) {
-    if (s.ssi_signo == SIGTSTP)
+  for (int number; (number = obs_signal_fd_read(t->signal_fd)) != 0;) {
+    if (number == SIGTSTP)
       obs_top_screen_suspend();
-    else if (s.ssi_signo == SIGWINCH || s.ssi_signo == SIGCONT)
+    else if (number == SIGWINCH || number == SIGCONT)
       obs_top_screen_refit();
     else
       t->quit = true;
@@ -210,8 +198,10 @@ static void loop(top *t) {
 }
 
 static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
+  static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT};
   char error[256];
-  t->signal_fd = open_signals();
+  (void)signal(SIGPIPE, SIG_IGN);
+  t->signal_fd = obs_signal_fd_open(signals, sizeof(signals) / sizeof(signals[0]));
   if (t->signal_fd < 0 || !obs_top_fetch_open(&t->fetch, t->view.url, interval_ms)) {
     obs_args_error(args, "%s", strerror(errno));
     obs_top_fetch_close(&t->fetch);
@@ -223,21 +213,6 @@ static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
   obs_top_fetch_close(&t->fetch);
   if (!ok) obs_args_error(args, "%s", error);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
-}
-
-/* Row by row, without the spaces at the end of each. */
-static void print_frame(const obs_top_frame *f) {
-  obs_buf row = {0};
-  for (size_t i = 0; i < f->nspans; i++) {
-    const obs_top_span *s = obs_top_span_at(f, i);
-    obs_buf_append(&row, f->text.p + s->at, s->len);
-    if (i + 1 < f->nspans && obs_top_span_at(f, i + 1)->row == s->row) continue;
-    while (row.len > 0 && row.p[row.len - 1] == ' ') row.len--;
-    obs_buf_putc(&row, '\n');
-    if (!row.oom) fwrite(row.p, 1, row.len, stdout);
-    obs_buf_reset(&row, row.cap);
-  }
-  obs_buf_fini(&row);
 }
 
 static int print_json(const top *t) {
@@ -261,7 +236,7 @@ static int run_once(top *t, const obs_args *args) {
   t->view.data = t->data;
   t->view.columns = width > 0 ? width : DEFAULT_COLUMNS;
   obs_top_draw(&t->view, &t->frame);
-  print_frame(&t->frame);
+  obs_top_frame_print(&t->frame);
   return OBS_COMMAND_OK;
 }
 

@@ -1,6 +1,6 @@
-/* top: what its parts share. A thread asks the daemon (top_fetch.c) and makes each answer a snapshot (top_data.c); the
- * main thread draws the last one as rows of styled text (top_view.c, top_frame.c), which go to the screen
- * (top_screen.c) or, with --once, to standard output. */
+/* top: what its parts share. A thread asks the daemon and makes each answer a snapshot (data.c); the main thread draws
+ * the last one as rows of styled text (view.c), which go to the screen or, with --once, to standard output (screen.c).
+ */
 #ifndef OBS_OBSERVERCTL_TOP_H
 #define OBS_OBSERVERCTL_TOP_H
 
@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- a snapshot (top_data.c) ---- */
+/* ---- a snapshot (data.c) ---- */
 
 enum { OBS_TOP_1M, OBS_TOP_5M, OBS_TOP_1H, OBS_TOP_LIFETIME, OBS_TOP_PERIODS };
 extern const char *const obs_top_period_names[OBS_TOP_PERIODS];
@@ -54,7 +54,7 @@ cJSON *obs_top_data_json(const obs_top_data *d, const char *url);
 /* A number at a path of member names, "feed/subscribers"; NaN: there is none. */
 double obs_top_number(const cJSON *json, const char *path);
 
-/* ---- the thread (top_fetch.c) ---- */
+/* ---- the thread (data.c) ---- */
 
 typedef struct {
   const char *url;
@@ -75,7 +75,7 @@ obs_top_data *obs_top_fetch_take(obs_top_fetch *f);
 /* Gives up a request under way (within a second). */
 void obs_top_fetch_close(obs_top_fetch *f);
 
-/* ---- rows of styled text (top_frame.c) ---- */
+/* ---- rows of styled text (screen.c) ---- */
 
 typedef enum {
   OBS_TOP_PLAIN,
@@ -111,11 +111,13 @@ void obs_top_cell(obs_top_frame *f, obs_top_style style, const char *text, unsig
 /* Two spaces before it; on the next row when it does not fit on this one. */
 void obs_top_word(obs_top_frame *f, obs_top_style style, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void obs_top_next_row(obs_top_frame *f);
+/* On standard output, without the spaces at the end of each row. */
+void obs_top_frame_print(const obs_top_frame *f);
 static inline const obs_top_span *obs_top_span_at(const obs_top_frame *f, size_t i) {
   return (const obs_top_span *)(const void *)f->spans.p + i;
 }
 
-/* ---- what is shown (top_view.c, top_pane.c) ---- */
+/* ---- what is shown (view.c) ---- */
 
 enum { OBS_TOP_SOURCES, OBS_TOP_ENDPOINTS, OBS_TOP_GROUPS, OBS_TOP_RECENT, OBS_TOP_PANES };
 enum { OBS_TOP_FILTER = 64 };
@@ -136,14 +138,11 @@ typedef struct {
 void obs_top_draw(obs_top_view *v, obs_top_frame *f);
 /* Columns of the tables that can be sorted by; NUL-terminated letters, in their order. */
 extern const char obs_top_sort_letters[];
-const char *obs_top_sort_name(unsigned sort);
 
 /* Rows that a pane has, its title not counted. */
 size_t obs_top_pane_size(const obs_top_view *v, unsigned pane);
-/* Draws the title and `rows` rows. */
-void obs_top_pane_draw(obs_top_view *v, obs_top_frame *f, unsigned pane, unsigned rows);
 
-/* ---- the screen (top_screen.c) ---- */
+/* ---- the screen (screen.c) ---- */
 
 /* False: this terminal cannot do it; `error` says why. */
 bool obs_top_screen_open(char *error, size_t size);

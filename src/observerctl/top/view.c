@@ -1,9 +1,247 @@
-/* One frame: the header, the panes that there is room for, the keys. */
+/* One frame: the header; as many rows of the panes as there is room for: sources and endpoints as tables that are
+ * sorted, failures of one kind, the last failures; the keys. */
+#include "base/clock.h"
+#include "observerctl/cli/line.h"
 #include "observerctl/cli/text.h"
 #include "observerctl/top/top.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+enum { NAME_LEAST = 14, COUNT_COLUMNS = 7, PLACE_COLUMNS = 24 };
+
+/* ---- tables ---- */
+
+typedef struct {
+  const char *title;
+  unsigned columns;
+  unsigned gives; /* which leave first when it is narrow: the highest */
+  double (*value)(const obs_top_series *s);
+  char *(*format)(char out[OBS_TEXT_NUMBER], double value);
+} column;
+
+static double total_of(const obs_top_series *s) {
+  return s->total;
+}
+static double rate_of(const obs_top_series *s) {
+  return s->rate;
+}
+static double share_of(const obs_top_series *s) {
+  return s->total > 0 ? s->failures * 100 / s->total : 0;
+}
+static double p50_of(const obs_top_series *s) {
+  return s->p50;
+}
+static double p99_of(const obs_top_series *s) {
+  return s->p99;
+}
+static double max_of(const obs_top_series *s) {
+  return s->max;
+}
+
+static char *format_share(char out[OBS_TEXT_NUMBER], double percent) {
+  snprintf(out, OBS_TEXT_NUMBER, percent > 0 && percent < 9.95 ? "%.1f%%" : "%.0f%%", percent);
+  return out;
+}
+
+/* The first is the name. */
+static const column columns[] = {
+    {"name", 0, 0, NULL, NULL},
+    {"count", 8, 0, total_of, obs_text_short},
+    {"rate/s", 7, 3, rate_of, obs_text_short},
+    {"failed", 7, 1, share_of, format_share},
+    {"p50", 8, 4, p50_of, obs_text_duration},
+    {"p99", 8, 2, p99_of, obs_text_duration},
+    {"max", 8, 5, max_of, obs_text_duration},
+};
+enum { NCOLUMNS = sizeof(columns) / sizeof(columns[0]) };
+const char obs_top_sort_letters[] = "nctf59m";
+
+static const obs_top_period *period_of(const obs_top_view *v) {
+  return v->data != NULL ? &v->data->periods[v->period] : NULL;
+}
+
+static bool passes(const obs_top_view *v, unsigned pane, const obs_top_series *s) {
+  return pane != OBS_TOP_ENDPOINTS || v->filter[0] == '\0' || strcasestr(s->name, v->filter) != NULL;
+}
+
+static obs_top_series *list_of(const obs_top_view *v, unsigned pane, size_t *n) {
+  const obs_top_period *p = period_of(v);
+  *n = p == NULL ? 0 : pane == OBS_TOP_SOURCES ? p->nsources : p->nendpoints;
+  return p == NULL ? NULL : pane == OBS_TOP_SOURCES ? p->sources : p->endpoints;
+}
+
+static int by_sort(const void *a, const void *b, void *arg) {
+  const obs_top_view *v = arg;
+  const obs_top_series *x = *(obs_top_series *const *)a, *y = *(obs_top_series *const *)b;
+  int c = strcmp(x->name, y->name), least = c;
+  if (columns[v->sort].value != NULL) {
+    double p = columns[v->sort].value(x), q = columns[v->sort].value(y);
+    if (isnan(p)) p = -1;
+    if (isnan(q)) q = -1;
+    c = p < q ? 1 : p > q ? -1 : 0; /* the most first */
+  }
+  if (c == 0) return least;
+  return v->reverse ? -c : c;
+}
+
+/* Those shown, sorted; the caller frees the array. */
+static obs_top_series **sorted(obs_top_view *v, unsigned pane, size_t *n) {
+  size_t all;
+  obs_top_series *list = list_of(v, pane, &all);
+  obs_top_series **out = calloc(all + 1, sizeof(obs_top_series *));
+  *n = 0;
+  for (size_t i = 0; out != NULL && i < all; i++)
+    if (passes(v, pane, &list[i])) out[(*n)++] = &list[i];
+  if (out != NULL) qsort_r(out, *n, sizeof(obs_top_series *), by_sort, v);
+  return out;
+}
+
+/* Which columns fit, and what is left for the name. */
+static unsigned fit(unsigned width, bool shown[NCOLUMNS]) {
+  unsigned worst = NCOLUMNS, name;
+  do {
+    unsigned used = 0;
+    for (unsigned i = 1; i < NCOLUMNS; i++) {
+      shown[i] = columns[i].gives < worst;
+      if (shown[i]) used += columns[i].columns + 1;
+    }
+    name = width > used + 1 ? width - used - 1 : 0;
+  } while (name < NAME_LEAST && --worst > 0);
+  return name;
+}
+
+static void draw_heading(const obs_top_view *v, obs_top_frame *f, const char *title, unsigned name,
+                         const bool shown[NCOLUMNS], obs_top_style style) {
+  char text[64];
+  obs_top_cell(f, style, title, name, false);
+  for (unsigned i = 1; i < NCOLUMNS; i++) {
+    if (!shown[i]) continue;
+    snprintf(text, sizeof(text), "%s%s", columns[i].title,
+             i != v->sort ? ""
+             : v->reverse ? "\xe2\x86\x91"
+                          : "\xe2\x86\x93");
+    obs_top_cell(f, style, text, columns[i].columns, true);
+  }
+  obs_top_next_row(f);
+}
+
+static obs_top_style style_of(const column *c, const obs_top_series *s) {
+  if (c->value != share_of) return OBS_TOP_PLAIN;
+  double share = share_of(s);
+  return share <= 0 ? OBS_TOP_DIM : share < 5 ? OBS_TOP_YELLOW : OBS_TOP_RED;
+}
+
+static void draw_table(obs_top_view *v, obs_top_frame *f, unsigned pane, const char *title, obs_top_style style,
+                       unsigned rows) {
+  bool shown[NCOLUMNS] = {false};
+  size_t n;
+  unsigned name = fit(f->columns, shown);
+  obs_top_series **list = sorted(v, pane, &n);
+  draw_heading(v, f, title, name, shown, style);
+  for (size_t i = v->scroll[pane]; list != NULL && i < n && i - v->scroll[pane] < rows; i++) {
+    obs_top_cell(f, OBS_TOP_PLAIN, list[i]->name, name, false);
+    for (unsigned c = 1; c < NCOLUMNS; c++) {
+      char text[OBS_TEXT_NUMBER];
+      if (!shown[c]) continue;
+      obs_top_cell(f, style_of(&columns[c], list[i]), columns[c].format(text, columns[c].value(list[i])),
+                   columns[c].columns, true);
+    }
+    obs_top_next_row(f);
+  }
+  free(list);
+}
+
+/* ---- failures ---- */
+
+static void draw_groups(obs_top_view *v, obs_top_frame *f, const char *title, obs_top_style style, unsigned rows) {
+  unsigned place = f->columns / 3 < PLACE_COLUMNS ? f->columns / 3 : PLACE_COLUMNS;
+  unsigned head = COUNT_COLUMNS + 1 + place + 1;
+  obs_top_cell(f, style, title, f->columns - 1, false);
+  obs_top_next_row(f);
+  for (size_t i = v->scroll[OBS_TOP_GROUPS]; i < v->data->ngroups && i - v->scroll[OBS_TOP_GROUPS] < rows; i++) {
+    char text[OBS_TEXT_NUMBER];
+    const obs_top_group *g = &v->data->groups[i];
+    obs_top_cell(f, OBS_TOP_RED, obs_text_short(text, g->count), COUNT_COLUMNS, true);
+    obs_top_cell(f, OBS_TOP_PLAIN, g->where, place, false);
+    if (f->columns > head) obs_top_put(f, OBS_TOP_PLAIN, g->what[0] != '\0' ? g->what : "(no error text)");
+    obs_top_next_row(f);
+  }
+}
+
+static const cJSON *recent_of(const obs_top_view *v) {
+  return v->data != NULL ? cJSON_GetObjectItemCaseSensitive(v->data->failures, "ops") : NULL;
+}
+
+static void draw_recent(obs_top_view *v, obs_top_frame *f, const char *title, obs_top_style style, unsigned rows) {
+  obs_line_look look = {.columns = f->columns, .now_ms = obs_clock_wall_ms()};
+  const cJSON *row;
+  size_t at = 0, first = v->scroll[OBS_TOP_RECENT];
+  obs_top_cell(f, style, title, f->columns - 1, false);
+  obs_top_next_row(f);
+  cJSON_ArrayForEach(row, recent_of(v)) {
+    if (at++ < first) continue;
+    if (at - first > rows) break;
+    obs_line_op op;
+    obs_buf line = {0};
+    obs_line_of_json(cJSON_GetObjectItemCaseSensitive(row, "op"), &op);
+    obs_line_put(&line, &op, &look);
+    obs_buf_putc(&line, '\0');
+    if (!line.oom) obs_top_put(f, OBS_TOP_PLAIN, line.p);
+    obs_buf_fini(&line);
+    obs_top_next_row(f);
+  }
+}
+
+/* ---- any pane ---- */
+
+size_t obs_top_pane_size(const obs_top_view *v, unsigned pane) {
+  size_t n = 0, all;
+  if (v->data == NULL) return 0;
+  if (pane == OBS_TOP_GROUPS) return v->data->ngroups;
+  if (pane == OBS_TOP_RECENT) return (size_t)cJSON_GetArraySize(recent_of(v));
+  const obs_top_series *list = list_of(v, pane, &all);
+  for (size_t i = 0; list != NULL && i < all; i++) n += passes(v, pane, &list[i]);
+  return n;
+}
+
+static void make_title(const obs_top_view *v, unsigned pane, size_t n, char *out, size_t size) {
+  const char *period = obs_top_period_names[v->period];
+  char count[OBS_TEXT_NUMBER];
+  (void)obs_text_count(count, n);
+  if (pane == OBS_TOP_SOURCES)
+    snprintf(out, size, "SOURCES %s (%s)", count, period);
+  else if (pane == OBS_TOP_ENDPOINTS && v->filter[0] != '\0')
+    snprintf(out, size, "ENDPOINTS %s (%s) /%s", count, period, v->filter);
+  else if (pane == OBS_TOP_ENDPOINTS)
+    snprintf(out, size, "ENDPOINTS %s (%s)", count, period);
+  else if (pane == OBS_TOP_GROUPS)
+    snprintf(out, size, "FAILING %s (%s)", count,
+             v->data->clusters != NULL ? "clusters" : "the last 200 failures, by endpoint and error");
+  else
+    snprintf(out, size, "RECENT FAILURES %s", count);
+}
+
+/* The title and `rows` rows. */
+static void draw_pane(obs_top_view *v, obs_top_frame *f, unsigned pane, unsigned rows) {
+  char title[160];
+  size_t n = obs_top_pane_size(v, pane);
+  obs_top_style style = pane == v->focus && v->rows > 0 ? OBS_TOP_REVERSE : OBS_TOP_BOLD;
+  unsigned most = n > rows ? (unsigned)(n - rows) : 0;
+  if (v->scroll[pane] > most) v->scroll[pane] = most;
+  if (pane == v->focus) v->page = rows;
+  make_title(v, pane, n, title, sizeof(title));
+  if (pane == OBS_TOP_GROUPS)
+    draw_groups(v, f, title, style, rows);
+  else if (pane == OBS_TOP_RECENT)
+    draw_recent(v, f, title, style, rows);
+  else
+    draw_table(v, f, pane, title, style, rows);
+  if (n > 0) return;
+  obs_top_put(f, OBS_TOP_DIM, "none");
+  obs_top_next_row(f);
+}
 
 /* ---- the header ---- */
 
@@ -101,7 +339,7 @@ static void cut_rows(obs_top_frame *f, unsigned limit) {
   f->used = 0;
 }
 
-/* ---- the panes ---- */
+/* ---- the rows of the panes ---- */
 
 enum { PANE_LEAST = 2 }; /* a title and a row */
 
@@ -134,7 +372,7 @@ static void draw_panes(obs_top_view *v, obs_top_frame *f, unsigned rows) {
   if (v->data == NULL) return;
   share_rows(v, rows, got);
   for (unsigned i = 0; i < OBS_TOP_PANES; i++)
-    if (got[i] >= PANE_LEAST) obs_top_pane_draw(v, f, i, got[i] - 1);
+    if (got[i] >= PANE_LEAST) draw_pane(v, f, i, got[i] - 1);
 }
 
 /* ---- keys ---- */
@@ -167,7 +405,7 @@ static void draw_footer(const obs_top_view *v, obs_top_frame *f) {
     obs_top_printf(f, OBS_TOP_BOLD, "/%s_", v->filter);
   else
     obs_top_printf(f, OBS_TOP_DIM, "q quit  s sort:%s  r reverse  w window:%s  / filter  Tab pane  space %s  h help",
-                   obs_top_sort_name(v->sort), obs_top_period_names[v->period], v->paused ? "go on" : "pause");
+                   columns[v->sort].title, obs_top_period_names[v->period], v->paused ? "go on" : "pause");
 }
 
 void obs_top_draw(obs_top_view *v, obs_top_frame *f) {
