@@ -1,17 +1,16 @@
 #include "observerctl/ask/ask.h"
 
 #include "base/clock.h"
-#include "observerctl/ask/page.h"
-#include "observerctl/cli/range.h"
+#include "observerctl/cli/when.h"
 
 #include <inttypes.h>
 
-enum { TIMEOUT_MS = 60000, PAGE_ROWS = 1000, NAME_MAX_LEN = 32 };
+enum { TIMEOUT_MS = 60000, NAME_MAX_LEN = 32 };
 
 static const char what_to_do[] = "is observerd running there? `observerctl doctor` looks, --url or OBSERVER_URL names "
                                  "another one";
 
-static bool report(const obs_args *args, bool ok, const obs_http_answer *answer) {
+static bool report(const obs_args *args, bool ok, const obs_fetch_answer *answer) {
   if (ok) return true;
   if (answer->status == 0)
     obs_args_error(args, "%s (%s)", answer->error, what_to_do);
@@ -20,32 +19,32 @@ static bool report(const obs_args *args, bool ok, const obs_http_answer *answer)
   return false;
 }
 
-bool obs_ask(const obs_args *args, const char *path, obs_http_answer *out) {
-  return report(args, obs_http_get(obs_args_text(args, "url"), path, TIMEOUT_MS, out), out);
+bool obs_ask(const obs_args *args, const char *path, obs_fetch_answer *out) {
+  return report(args, obs_fetch_get(obs_args_text(args, "url"), path, TIMEOUT_MS, out), out);
 }
 
-bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_http_answer *out) {
+bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_fetch_answer *out) {
   const char *url = obs_args_text(args, "url");
-  return report(args, obs_http_post(url, path, "application/json", body->p, body->len, TIMEOUT_MS, out), out);
+  return report(args, obs_fetch_post(url, path, body, TIMEOUT_MS, out), out);
 }
 
 cJSON *obs_ask_json(const obs_args *args, const char *path) {
-  obs_http_answer answer;
+  obs_fetch_answer answer;
   cJSON *json = NULL;
   if (obs_ask(args, path, &answer) && (json = cJSON_ParseWithLength(answer.body.p, answer.body.len)) == NULL)
     obs_args_error(args, "%s%s: the answer is not JSON: no observerd?", obs_args_text(args, "url"), path);
-  obs_http_answer_fini(&answer);
+  obs_fetch_answer_fini(&answer);
   return json;
 }
 
 int obs_ask_print(const obs_args *args, const char *path) {
-  obs_http_answer answer;
+  obs_fetch_answer answer;
   bool ok = obs_ask(args, path, &answer);
   if (ok) {
     (void)fwrite(answer.body.p, 1, answer.body.len, stdout);
     putchar('\n');
   }
-  obs_http_answer_fini(&answer);
+  obs_fetch_answer_fini(&answer);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
@@ -85,19 +84,19 @@ int obs_ask_list(const obs_args *args, const obs_ask_listing *l) {
 static void add_time(obs_buf *path, const char *name, int64_t ms) {
   char iso[OBS_ISO8601_LEN + 1];
   obs_clock_format(ms, iso);
-  obs_http_param(path, name, iso);
+  obs_fetch_param(path, name, iso);
 }
 
 bool obs_ask_since(const obs_args *args, obs_buf *path) {
   int64_t ms = INT64_MIN;
-  if (!obs_range_end(args, "since", &ms)) return false;
+  if (!obs_when_range_end(args, "since", &ms)) return false;
   if (ms != INT64_MIN) add_time(path, "since", ms);
   return true;
 }
 
 bool obs_ask_range(const obs_args *args, obs_buf *path) {
-  obs_range range;
-  if (!obs_range_parse(args, &range)) return false;
+  obs_when_range range;
+  if (!obs_when_range_parse(args, &range)) return false;
   if (range.since_ms != INT64_MIN) add_time(path, "since", range.since_ms);
   if (range.until_ms != INT64_MAX) add_time(path, "until", range.until_ms);
   return true;
@@ -114,7 +113,7 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
     }
     snprintf(name, sizeof(name), "%s", flags[i]);
     for (char *p = name; *p != '\0'; p++) *p = *p == '-' ? '_' : *p;
-    obs_http_param(path, name, text);
+    obs_fetch_param(path, name, text);
   }
   return true;
 }
@@ -124,45 +123,19 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
 typedef struct {
   obs_ask_row fn;
   void *arg;
-  uint64_t limit, given;
-  bool stopped;
-  char cursor[OBS_PAGE_CURSOR];
-} pages;
+} rows;
 
 static bool on_row(void *arg, uint64_t number, const char *row, size_t len) {
-  pages *p = arg;
+  const rows *r = arg;
   (void)number;
-  p->given++;
-  p->stopped = !p->fn(p->arg, row, len) || p->given == p->limit;
-  return !p->stopped;
-}
-
-static bool ask_page(const obs_args *args, const obs_buf *path, pages *p) {
-  obs_buf url = {0};
-  obs_http_answer answer = {0};
-  char number[24];
-  uint64_t left = p->limit - p->given;
-  snprintf(number, sizeof(number), "%" PRIu64, p->limit == 0 || left > PAGE_ROWS ? (uint64_t)PAGE_ROWS : left);
-  obs_buf_append(&url, path->p, path->len);
-  obs_http_param(&url, "limit", number);
-  if (p->cursor[0] != '\0') obs_http_param(&url, "cursor", p->cursor);
-  obs_buf_putc(&url, '\0');
-  bool ok = !url.oom && obs_ask(args, url.p, &answer);
-  if (url.oom) obs_args_error(args, "out of memory");
-  if (ok && !obs_page_read(&answer.body, on_row, p, p->cursor)) {
-    obs_args_error(args, "%s%s: the answer is no page of rows: no observerd?", obs_args_text(args, "url"), url.p);
-    ok = false;
-  }
-  obs_http_answer_fini(&answer);
-  obs_buf_fini(&url);
-  return ok;
+  return r->fn(r->arg, row, len);
 }
 
 int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_ask_row fn, void *arg, bool *more) {
-  pages p = {.fn = fn, .arg = arg, .limit = limit};
-  do {
-    if (!ask_page(args, path, &p)) return OBS_COMMAND_FAILED;
-  } while (p.cursor[0] != '\0' && !p.stopped);
-  *more = p.cursor[0] != '\0';
-  return OBS_COMMAND_OK;
+  rows r = {fn, arg};
+  obs_fetch_answer answer;
+  bool ok = obs_fetch_pages(obs_args_text(args, "url"), path, limit, 0, TIMEOUT_MS, on_row, &r, more, &answer);
+  (void)report(args, ok, &answer);
+  obs_fetch_answer_fini(&answer);
+  return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }

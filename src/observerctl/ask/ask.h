@@ -2,13 +2,13 @@
 #ifndef OBS_OBSERVERCTL_ASK_H
 #define OBS_OBSERVERCTL_ASK_H
 
-#include "observerctl/ask/http.h"
+#include "observerctl/ask/fetch.h"
 #include "observerctl/cli/command.h"
 
 /* GET of the command's --url; reports what went wrong and what to do about it. Fini in either case. */
-bool obs_ask(const obs_args *args, const char *path, obs_http_answer *out);
+bool obs_ask(const obs_args *args, const char *path, obs_fetch_answer *out);
 /* POST of a JSON text, likewise. */
-bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_http_answer *out);
+bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_fetch_answer *out);
 /* The first, parsed. NULL: it was reported. */
 cJSON *obs_ask_json(const obs_args *args, const char *path);
 /* Prints the answer as it came, with a newline. The exit status. */

@@ -1,6 +1,6 @@
 #include "observerctl/ask/match.h"
 
-#include "observerctl/ask/http.h"
+#include "observerctl/ask/fetch.h"
 
 static const struct {
   const char *flag, *field;
@@ -28,9 +28,9 @@ bool obs_match_parse(obs_match *m, const obs_args *args) {
 
 void obs_match_path(const obs_match *m, obs_buf *path) {
   for (size_t i = 0; i < OBS_MATCH_TEXTS; i++)
-    if (m->texts[i] != NULL) obs_http_param(path, texts[i].field, m->texts[i]);
-  if (m->only_success || m->only_failed) obs_http_param(path, "success", m->only_success ? "true" : "false");
-  if (m->q != NULL) obs_http_param(path, "q", m->q);
+    if (m->texts[i] != NULL) obs_fetch_param(path, texts[i].field, m->texts[i]);
+  if (m->only_success || m->only_failed) obs_fetch_param(path, "success", m->only_success ? "true" : "false");
+  if (m->q != NULL) obs_fetch_param(path, "q", m->q);
 }
 
 const char *obs_match_source(const obs_match *m) {

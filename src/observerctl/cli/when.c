@@ -49,3 +49,19 @@ void obs_when_text(const char *iso, bool utc, char out[OBS_WHEN_LEN]) {
   else
     snprintf(out, OBS_WHEN_LEN, "%s", iso);
 }
+
+bool obs_when_range_end(const obs_args *args, const char *flag, int64_t *out) {
+  const char *text = obs_args_text(args, flag);
+  if (text == NULL || obs_when_parse(text, obs_clock_wall_ms(), out)) return true;
+  obs_args_error(args, "--%s: \"%s\" is neither an ISO 8601 time nor an age such as 15m", flag, text);
+  return false;
+}
+
+bool obs_when_range_parse(const obs_args *args, obs_when_range *out) {
+  *out = (obs_when_range){INT64_MIN, INT64_MAX};
+  return obs_when_range_end(args, "since", &out->since_ms) && obs_when_range_end(args, "until", &out->until_ms);
+}
+
+bool obs_when_range_has(const obs_when_range *r, int64_t ms) {
+  return ms >= r->since_ms && ms <= r->until_ms;
+}

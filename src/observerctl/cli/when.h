@@ -1,9 +1,8 @@
-/* Times as people write and read them. */
+/* Times as people write and read them, and the flags that take them. */
 #ifndef OBS_OBSERVERCTL_WHEN_H
 #define OBS_OBSERVERCTL_WHEN_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "observerctl/cli/command.h"
 
 #define OBS_FLAG_SINCE                                                                                                 \
   { "since", 's', "TIME", .help = "not before: ISO 8601 (UTC without a zone), or an age: 90s 15m 2h 3d 1w" }
@@ -22,5 +21,18 @@ int64_t obs_when_offset(int64_t ms);
 void obs_when_format(int64_t ms, bool utc, char out[OBS_WHEN_LEN]);
 /* The same of an ISO 8601 text; one that is none is taken as it is, as far as it fits. */
 void obs_when_text(const char *iso, bool utc, char out[OBS_WHEN_LEN]);
+
+/* ---- --since and --until ---- */
+
+/* Both ends included; all of time where one is not given. */
+typedef struct {
+  int64_t since_ms, until_ms;
+} obs_when_range;
+
+/* False: one of them is no time, and that is on stderr. */
+bool obs_when_range_parse(const obs_args *args, obs_when_range *out);
+/* One of the two, of a command that has it; *out stays when it is not given. */
+bool obs_when_range_end(const obs_args *args, const char *flag, int64_t *out);
+bool obs_when_range_has(const obs_when_range *r, int64_t ms);
 
 #endif

@@ -146,7 +146,7 @@ static bool show_one(const obs_args *args, const cJSON *entry) {
 static bool add_filters(const obs_args *args, obs_buf *path) {
   static const char *const filters[] = {"endpoint", "task-class", "kind", "limit"};
   if (!obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), path)) return false;
-  if (obs_args_given(args, "retired")) obs_http_param(path, "retired", "true");
+  if (obs_args_given(args, "retired")) obs_fetch_param(path, "retired", "true");
   return true;
 }
 

@@ -276,7 +276,7 @@ static int run(const obs_args *args) {
   w.out = obs_args_text(args, "out");
   w.filter.reason = obs_args_text(args, "reason");
   w.filter.transport = obs_args_text(args, "transport");
-  if (act == NULL || !flags_fit(args, act) || !obs_range_parse(args, &w.filter.range) ||
+  if (act == NULL || !flags_fit(args, act) || !obs_when_range_parse(args, &w.filter.range) ||
       !obs_args_number(args, "number", 1, UINT64_MAX, &w.filter.number) ||
       !obs_args_number(args, "limit", 0, UINT64_MAX, &w.filter.limit))
     return OBS_COMMAND_USAGE;

@@ -1,7 +1,6 @@
 /* replay: journal rows, published again. */
 #include "base/clock.h"
 #include "observerctl/cli/commands.h"
-#include "observerctl/cli/range.h"
 #include "observerctl/cli/when.h"
 #include "observerctl/publish/post.h"
 #include "observerctl/publish/rows.h"
@@ -19,7 +18,7 @@ typedef struct {
   obs_buf row;     /* one with another timestamp */
 
   /* Which rows, and when. */
-  obs_range range;
+  obs_when_range range;
   const char *source; /* NULL: all */
   uint64_t limit, taken;
   bool shift_time;
@@ -32,7 +31,7 @@ typedef struct {
 /* ---- one row ---- */
 
 static bool wanted(const replay *r, const obs_op *op) {
-  if (!obs_range_has(&r->range, op->time_ms)) return false;
+  if (!obs_when_range_has(&r->range, op->time_ms)) return false;
   if (r->source == NULL) return true;
   return op->source.len == strlen(r->source) && memcmp(op->source.p, r->source, op->source.len) == 0;
 }
@@ -155,7 +154,7 @@ static bool parse_speed(replay *r) {
 static bool parse(replay *r, const obs_args *a) {
   r->source = obs_args_text(a, "source");
   r->shift_time = obs_args_text(a, "shift-time") != NULL;
-  if (!obs_post_parse(&r->post, a) || !obs_range_parse(a, &r->range) ||
+  if (!obs_post_parse(&r->post, a) || !obs_when_range_parse(a, &r->range) ||
       !obs_args_number(a, "limit", 0, UINT64_MAX, &r->limit) || !parse_speed(r))
     return false;
   if (a->nrest == 0) obs_args_error(a, "which FILE? (- is standard input)");

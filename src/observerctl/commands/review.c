@@ -128,7 +128,7 @@ static void print_review(const cJSON *review) {
 }
 
 /* The exit status of the verdict. */
-static int show(const obs_args *args, const obs_http_answer *answer, const cJSON *review) {
+static int show(const obs_args *args, const obs_fetch_answer *answer, const cJSON *review) {
   const char *verdict = obs_show_text(review, "verdict");
   int status = strcmp(verdict, "accept") == 0   ? OBS_COMMAND_OK
                : strcmp(verdict, "reject") == 0 ? EXIT_REJECT
@@ -157,7 +157,7 @@ static bool is_pending(const cJSON *review) {
 }
 
 /* A model is being asked: asks for the result until it is there. False: it was reported. */
-static bool ask_again(const obs_args *args, uint64_t until_ms, obs_http_answer *answer, cJSON **review) {
+static bool ask_again(const obs_args *args, uint64_t until_ms, obs_fetch_answer *answer, cJSON **review) {
   char path[sizeof(route) + 24], id[20];
   snprintf(id, sizeof(id), "%s", obs_show_text(*review, "id"));
   if (strlen(id) != 16 || strspn(id, "0123456789abcdef") != 16) return true; /* show tells */
@@ -168,7 +168,7 @@ static bool ask_again(const obs_args *args, uint64_t until_ms, obs_http_answer *
       return false;
     }
     pause_ms(POLL_MS);
-    obs_http_answer_fini(answer);
+    obs_fetch_answer_fini(answer);
     cJSON_Delete(*review);
     *review = NULL;
     if (!obs_ask(args, path, answer)) return false;
@@ -178,7 +178,7 @@ static bool ask_again(const obs_args *args, uint64_t until_ms, obs_http_answer *
 }
 
 static int ask(const obs_args *args, const obs_buf *body, uint64_t timeout_s) {
-  obs_http_answer answer;
+  obs_fetch_answer answer;
   cJSON *review = NULL;
   uint64_t until_ms = obs_clock_mono_ms() + timeout_s * 1000;
   bool ok = obs_ask_post(args, route, body, &answer);
@@ -188,7 +188,7 @@ static int ask(const obs_args *args, const obs_buf *body, uint64_t timeout_s) {
   }
   int status = ok ? show(args, &answer, review) : OBS_COMMAND_FAILED;
   cJSON_Delete(review);
-  obs_http_answer_fini(&answer);
+  obs_fetch_answer_fini(&answer);
   return status;
 }
 

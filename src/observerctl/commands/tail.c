@@ -1,8 +1,8 @@
 /* tail: the feed as it comes, one line an op. */
 #include "base/clock.h"
-#include "observerctl/ask/endpoint.h"
-#include "observerctl/ask/history.h"
-#include "observerctl/ask/http.h"
+#include "base/signal_fd.h"
+#include "base/vec.h"
+#include "observerctl/ask/fetch.h"
 #include "observerctl/ask/match.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/line.h"
@@ -16,14 +16,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum { TICK_MS = 250, AWAY_MS = 3000, ASK_MS = 2000, MESSAGES = 64, TOPIC_MAX = 100 };
+enum { HISTORY_MAX = 10000, HISTORY_MS = 5000, HISTORY_ASK_MS = 10000 }; /* rows */
 
 typedef struct {
   const obs_args *args;
@@ -36,7 +35,7 @@ typedef struct {
   obs_gaps gaps;
   obs_outlet out;
   obs_buf row; /* scratch */
-  char feed_url[OBS_FEED_URL_MAX];
+  char feed_url[OBS_SUBSCRIBER_URL_MAX];
   uint64_t started_ms;
   uint64_t heard_ms, asked_ms; /* of the daemon; when it was last asked where its feed is */
   bool heard, away;            /* a message came, ever; none for AWAY_MS */
@@ -139,21 +138,53 @@ __attribute__((format(printf, 2, 3))) static void tell(tail *t, const char *fmt,
 
 /* ---- what was recorded before ---- */
 
+typedef struct {
+  uint64_t seq;
+  size_t at, len; /* of the row in `text`, as recorded */
+} past_row;
+
+/* Newest first. */
+typedef struct {
+  uint64_t after; /* rows up to this one were shown */
+  obs_buf text;
+  OBS_VEC(past_row) rows;
+  bool oom;
+} past_rows;
+
+static bool on_past_row(void *arg, uint64_t seq, const char *text, size_t len) {
+  past_rows *p = arg;
+  if (seq <= p->after) return false;
+  past_row *row = OBS_VEC_PUSH(&p->rows);
+  if (row != NULL) *row = (past_row){seq, p->text.len, len};
+  obs_buf_append(&p->text, text, len);
+  p->oom = row == NULL || p->text.oom;
+  return !p->oom;
+}
+
 /* Oldest first. `after`: only what HTTP has not shown yet. */
 static void show_history(tail *t, uint64_t after, uint64_t limit) {
-  obs_history h;
-  char error[256];
-  if (!obs_history_read(&h, t->url, &t->match, after, limit, error, sizeof(error)))
-    tell(t, "observerctl tail: no recorded ops: %s", error);
-  for (size_t i = h.nrows; i-- > 0 && !enough(t);) {
-    const obs_history_row *r = obs_history_at(&h, i);
-    obs_str row = {h.text.p + r->at, (uint32_t)r->len, 0};
+  past_rows p = {.after = after};
+  obs_buf path = {0};
+  obs_fetch_answer answer = {0};
+  bool more;
+  obs_buf_puts(&path, "/v1/observer/ops");
+  obs_match_path(&t->match, &path);
+  if (limit > 0 && !obs_fetch_pages(t->url, &path, limit, obs_clock_mono_ms() + HISTORY_MS, HISTORY_ASK_MS, on_past_row,
+                                    &p, &more, &answer))
+    tell(t, "observerctl tail: no recorded ops: %s", answer.error);
+  if (p.oom) tell(t, "observerctl tail: out of memory: not all recorded ops are shown");
+  for (uint32_t i = p.rows.n; i-- > 0 && !enough(t);) {
+    const past_row *r = &p.rows.at[i];
+    obs_str row = {p.text.p + r->at, (uint32_t)r->len, 0};
     cJSON *op = cJSON_ParseWithLength(row.p, row.len);
     show_op(t, r->seq, row, op);
     cJSON_Delete(op);
   }
-  if (h.nrows > 0 && obs_history_at(&h, 0)->seq > t->shown_seq) t->shown_seq = obs_history_at(&h, 0)->seq;
-  obs_history_fini(&h);
+  if (p.rows.n > 0 && p.rows.at[0].seq > t->shown_seq) t->shown_seq = p.rows.at[0].seq;
+  obs_fetch_answer_fini(&answer);
+  obs_buf_fini(&path);
+  obs_buf_fini(&p.text);
+  OBS_VEC_FINI(&p.rows);
 }
 
 /* ---- the feed ---- */
@@ -212,7 +243,7 @@ static void on_heard(tail *t) {
   t->away = false;
   t->heard = true;
   t->heard_ms = obs_clock_mono_ms();
-  if (t->behind) show_history(t, t->shown_seq, OBS_HISTORY_MAX);
+  if (t->behind) show_history(t, t->shown_seq, HISTORY_MAX);
   t->behind = false;
 }
 
@@ -247,8 +278,8 @@ static bool dial(tail *t, const char *url) {
 /* A daemon that went away may come back with its feed elsewhere. */
 static bool look_again(tail *t) {
   if (t->feed != NULL || obs_clock_mono_ms() - t->asked_ms < ASK_MS) return true;
-  obs_endpoint place;
-  obs_endpoint_find(t->url, &place);
+  obs_subscriber_place place;
+  obs_subscriber_find(t->url, &place);
   t->asked_ms = obs_clock_mono_ms();
   return !place.answered || !place.has_feed || strcmp(place.url, t->feed_url) == 0 || dial(t, place.url);
 }
@@ -309,9 +340,9 @@ static int subscribe(tail *t) {
 
 /* Dials, shows what was recorded; then what comes is to be shown. */
 static bool start(tail *t) {
-  obs_endpoint place = {0};
+  obs_subscriber_place place = {0};
   bool history = t->lines > 0 && t->topic == NULL;
-  if (t->feed == NULL || history) obs_endpoint_find(t->url, &place);
+  if (t->feed == NULL || history) obs_subscriber_find(t->url, &place);
   t->asked_ms = t->heard_ms = obs_clock_mono_ms();
   if (t->feed == NULL && place.answered && !place.has_feed) {
     obs_args_error(t->args, "%s: the daemon has no feed (it was started with --feed none)", t->url);
@@ -344,18 +375,6 @@ static bool parse(tail *t, const obs_args *args) {
   return obs_match_parse(&t->match, args);
 }
 
-/* Signals are read from a descriptor; blocked before any thread starts. */
-static int open_signals(void) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGHUP);
-  (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-  (void)signal(SIGPIPE, SIG_IGN);
-  return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
 /* For questions that are under way. */
 static bool is_time_to_end(void *arg) {
   const tail *t = arg;
@@ -364,17 +383,19 @@ static bool is_time_to_end(void *arg) {
 }
 
 static int run(const obs_args *args) {
+  static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
   tail t;
   if (!parse(&t, args)) return OBS_COMMAND_USAGE;
   int status = OBS_COMMAND_FAILED;
-  t.out.stop_fd = open_signals();
-  obs_http_set_stop(is_time_to_end, &t);
+  (void)signal(SIGPIPE, SIG_IGN);
+  t.out.stop_fd = obs_signal_fd_open(signals, sizeof(signals) / sizeof(signals[0])); /* before any thread starts */
+  obs_fetch_set_stop(is_time_to_end, &t);
   int rv = t.out.stop_fd < 0 ? NNG_ENOFILES : subscribe(&t);
   if (rv != 0)
     obs_args_error(args, "%s", nng_strerror(rv));
   else if (start(&t))
     status = follow(&t);
-  obs_http_set_stop(NULL, NULL);
+  obs_fetch_set_stop(NULL, NULL);
   obs_subscriber_fini(&t.sub);
   obs_gaps_fini(&t.gaps);
   obs_outlet_fini(&t.out);
@@ -386,7 +407,7 @@ static int run(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAG_URL,
     {"feed", 0, "URL", .env = "OBSERVER_FEED_URL", .help = "the daemon's feed; default: as the daemon says"},
-    {"lines", 'n', "N", .initial = "10", .type = OBS_OPTION_NUMBER, .min = 0, .max = OBS_HISTORY_MAX,
+    {"lines", 'n', "N", .initial = "10", .type = OBS_OPTION_NUMBER, .min = 0, .max = HISTORY_MAX,
      .help = "show the last N recorded ops first, 0 to 10000"},
     {"count", 'c', "N", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
      .help = "end after N ops, recorded ones included"},

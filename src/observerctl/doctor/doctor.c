@@ -1,6 +1,6 @@
 #include "observerctl/doctor/doctor.h"
 
-#include "observerctl/ask/http.h"
+#include "observerctl/ask/fetch.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"
@@ -119,7 +119,7 @@ static int run(const obs_args *args) {
                   .findings = cJSON_CreateArray()};
   char lock[4096];
   snprintf(lock, sizeof(lock), "%s/lock", d.data_dir);
-  d.health = obs_http_get_json(d.url, "/v1/observer/health", TIMEOUT_MS, d.error, sizeof(d.error));
+  d.health = obs_fetch_json(d.url, "/v1/observer/health", TIMEOUT_MS, d.error, sizeof(d.error));
   (void)obs_owner_of_lock(lock, &d.lock_held, &d.lock_owner);
   for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) probes[i](&d);
   bool ok = obs_args_given(args, "json") ? report_json(&d) : report_text(&d);

@@ -3,10 +3,68 @@
 #include "jsonl/lines.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <xxhash.h>
 
 enum { PROGRESS_BYTES = 1 << 22, LAST_ROW_TRIES = 25, LAST_ROW_MS = 20 };
+
+/* ---- op_ids ---- */
+
+enum { FIRST_CAP = 1 << 12 };
+static const size_t half_max = (size_t)1 << 24; /* texts */
+
+static void drop_ids(obs_verify_ids *s) {
+  free(s->newer.slots);
+  free(s->older.slots);
+  *s = (obs_verify_ids){0};
+}
+
+/* The slot that holds `hash` or could. */
+static uint64_t *slot_of(const obs_verify_half *h, uint64_t hash) {
+  size_t i = hash & (h->cap - 1);
+  while (h->slots[i] != 0 && h->slots[i] != hash) i = (i + 1) & (h->cap - 1);
+  return &h->slots[i];
+}
+
+static bool has(const obs_verify_half *h, uint64_t hash) {
+  return h->cap > 0 && *slot_of(h, hash) == hash;
+}
+
+static bool grow(obs_verify_half *h) {
+  obs_verify_half next = {.cap = h->cap > 0 ? h->cap * 2 : FIRST_CAP, .n = h->n};
+  next.slots = calloc(next.cap, sizeof(*next.slots));
+  if (next.slots == NULL) return false;
+  for (size_t i = 0; i < h->cap; i++) {
+    if (h->slots[i] != 0) *slot_of(&next, h->slots[i]) = h->slots[i];
+  }
+  free(h->slots);
+  *h = next;
+  return true;
+}
+
+/* Adds; true when it was there. */
+static bool add_id(obs_verify_ids *s, obs_str text) {
+  uint64_t hash = XXH3_64bits(text.p, text.len);
+  if (hash == 0) hash = 1;
+  if (has(&s->newer, hash) || has(&s->older, hash)) return true;
+  if (s->newer.n >= half_max) {
+    free(s->older.slots);
+    s->forgot = s->forgot || s->older.n > 0;
+    s->older = s->newer;
+    s->newer = (obs_verify_half){0};
+  }
+  if (s->newer.n * 2 >= s->newer.cap && !grow(&s->newer)) {
+    s->oom = true;
+    return false;
+  }
+  *slot_of(&s->newer, hash) = hash;
+  s->newer.n++;
+  return false;
+}
+
+/* ---- files ---- */
 
 /* One file being read. */
 typedef struct {
@@ -23,7 +81,7 @@ bool obs_verify_init(obs_verify *v) {
 
 void obs_verify_fini(obs_verify *v) {
   obs_batch_fini(&v->rows);
-  obs_idset_fini(&v->ids);
+  drop_ids(&v->ids);
 }
 
 static bool decode(obs_verify *v, const obs_line_view *row, const char **reason) {
@@ -43,7 +101,7 @@ static void count_row(const reading *r, const obs_op *op) {
   r->v->above_ms = ms;
   if (!OBS_HAS(op, op_id)) return;
   out->op_ids++;
-  out->duplicates += obs_idset_add(&r->v->ids, op->op_id);
+  out->duplicates += add_id(&r->v->ids, op->op_id);
 }
 
 static void tell(const reading *r, const obs_line_view *row, const char *reason, bool torn) {

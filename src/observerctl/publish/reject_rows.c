@@ -49,7 +49,7 @@ static const char *read_row(walk *w, const cJSON *o, obs_reject_row *row, int64_
 }
 
 static bool passes(const obs_reject_filter *f, const obs_reject_row *row, int64_t time_ms) {
-  return obs_range_has(&f->range, time_ms) && (f->number == 0 || f->number == row->number) &&
+  return obs_when_range_has(&f->range, time_ms) && (f->number == 0 || f->number == row->number) &&
          (f->reason == NULL || strstr(row->reason, f->reason) != NULL) &&
          (f->transport == NULL || strcmp(row->transport, f->transport) == 0);
 }

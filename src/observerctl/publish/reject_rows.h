@@ -3,7 +3,7 @@
 #define OBS_OBSERVERCTL_REJECT_ROWS_H
 
 #include "base/buf.h"
-#include "observerctl/cli/range.h"
+#include "observerctl/cli/when.h"
 
 /* Views: they live until the visit returns. */
 typedef struct {
@@ -17,7 +17,7 @@ typedef struct {
 } obs_reject_row;
 
 typedef struct {
-  obs_range range;
+  obs_when_range range;
   const char *reason;     /* a part of it; NULL: any */
   const char *transport;  /* NULL: any */
   uint64_t number, limit; /* 0: any, no limit */

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "cluster/mask.h"
-#include "observerctl/ask/http.h"
+#include "observerctl/ask/fetch.h"
 #include "observerctl/top/top.h"
 
 #include <math.h>
@@ -198,22 +198,22 @@ static void take_groups(obs_top_data *d) {
 
 /* /readyz says why not with status 503. */
 static cJSON *get_ready(const char *url) {
-  obs_http_answer answer;
-  (void)obs_http_get(url, "/readyz", TIMEOUT_MS, &answer);
+  obs_fetch_answer answer;
+  (void)obs_fetch_get(url, "/readyz", TIMEOUT_MS, &answer);
   cJSON *json = answer.status != 0 ? cJSON_ParseWithLength(answer.body.p, answer.body.len) : NULL;
-  obs_http_answer_fini(&answer);
+  obs_fetch_answer_fini(&answer);
   return json;
 }
 
 static cJSON *get_clusters(const char *url, bool *ask) {
-  obs_http_answer answer;
+  obs_fetch_answer answer;
   cJSON *json = NULL;
   if (!*ask) return NULL;
-  if (obs_http_get(url, "/v1/observer/clusters", TIMEOUT_MS, &answer))
+  if (obs_fetch_get(url, "/v1/observer/clusters", TIMEOUT_MS, &answer))
     json = cJSON_ParseWithLength(answer.body.p, answer.body.len);
   else if (answer.status == 404)
     *ask = false;
-  obs_http_answer_fini(&answer);
+  obs_fetch_answer_fini(&answer);
   return json;
 }
 
@@ -221,13 +221,12 @@ obs_top_data *obs_top_data_get(const char *url, bool *ask_clusters) {
   char ignored[256];
   obs_top_data *d = calloc(1, sizeof(*d));
   if (d == NULL) return NULL;
-  d->health = obs_http_get_json(url, "/v1/observer/health", TIMEOUT_MS, d->error, sizeof(d->error));
+  d->health = obs_fetch_json(url, "/v1/observer/health", TIMEOUT_MS, d->error, sizeof(d->error));
   d->mono_ms = obs_clock_mono_ms();
   if (d->health == NULL) return d;
   d->ready = get_ready(url);
-  d->summary = obs_http_get_json(url, "/v1/observer/summary", TIMEOUT_MS, d->error, sizeof(d->error));
-  d->failures =
-      obs_http_get_json(url, "/v1/observer/ops?success=false&limit=200", TIMEOUT_MS, ignored, sizeof(ignored));
+  d->summary = obs_fetch_json(url, "/v1/observer/summary", TIMEOUT_MS, d->error, sizeof(d->error));
+  d->failures = obs_fetch_json(url, "/v1/observer/ops?success=false&limit=200", TIMEOUT_MS, ignored, sizeof(ignored));
   d->clusters = get_clusters(url, ask_clusters);
   take_summary(d);
   take_groups(d);
@@ -306,7 +305,7 @@ bool obs_top_fetch_open(obs_top_fetch *f, const char *url, uint64_t interval_ms)
   atomic_init(&f->stop, false);
   if (pthread_mutex_init(&f->mutex, NULL) != 0) return false;
   if (f->event_fd < 0 || obs_thread_cond_init(&f->cond) != OBSERVER_E_OK) return false;
-  obs_http_set_stop(is_stopped, f);
+  obs_fetch_set_stop(is_stopped, f);
   f->running = obs_thread_start(&f->thread, "obs:top", fetch, f) == OBSERVER_E_OK;
   return f->running;
 }
@@ -329,7 +328,7 @@ void obs_top_fetch_close(obs_top_fetch *f) {
     pthread_mutex_unlock(&f->mutex);
     pthread_join(f->thread, NULL);
   }
-  obs_http_set_stop(NULL, NULL);
+  obs_fetch_set_stop(NULL, NULL);
   obs_top_data_free(f->data);
   if (f->event_fd >= 0) close(f->event_fd);
 }

@@ -1,0 +1,214 @@
+#include "observerctl/ask/fetch.h"
+
+#include "base/clock.h"
+#include "base/json_cursor.h"
+#include "http/http.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BODY_MAX = 256 << 20, PAGE_ROWS = 1000, CURSOR_MAX = 128 };
+
+static struct {
+  bool (*fn)(void *arg);
+  void *arg;
+} stop;
+
+void obs_fetch_set_stop(bool (*fn)(void *arg), void *arg) {
+  stop.fn = fn;
+  stop.arg = arg;
+}
+
+/* The daemon's own words, `{"error":"..."}`, or the status. */
+static void explain(obs_fetch_answer *out, const char *url) {
+  cJSON *json = cJSON_ParseWithLength(out->body.p, out->body.len);
+  const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "error"));
+  if (text != NULL && out->status == 404) /* "not found" alone does not say what */
+    snprintf(out->error, sizeof(out->error), "%s: %s", url, text);
+  else if (text != NULL)
+    snprintf(out->error, sizeof(out->error), "%s", text);
+  else
+    snprintf(out->error, sizeof(out->error), "%s: HTTP status %ld", url, out->status);
+  cJSON_Delete(json);
+}
+
+/* One handle for the process: the connection stays open for `top` and for page after page. */
+static obs_http *handle(void) {
+  static obs_http *http;
+  if (http == NULL) http = obs_http_open();
+  return http;
+}
+
+/* `json` NULL: GET. */
+static bool request(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
+                    obs_fetch_answer *out) {
+  static const char *const headers[] = {"content-type: application/json", NULL};
+  obs_buf url = {0};
+  size_t n = strlen(base);
+  while (n > 0 && base[n - 1] == '/') n--;
+  obs_buf_append(&url, base, n);
+  obs_buf_puts(&url, path);
+  obs_buf_putc(&url, '\0');
+  obs_http_request request = {.url = url.p,
+                              .headers = json != NULL ? headers : NULL,
+                              .timeout_ms = timeout_ms,
+                              .reply_max = BODY_MAX,
+                              .stop = stop.fn,
+                              .stop_arg = stop.arg,
+                              .stop_fd = -1};
+  if (json != NULL) request.body = (obs_str){json->p, (uint32_t)json->len, 0};
+  obs_http_reply reply = {0};
+  *out = (obs_fetch_answer){0};
+  if (url.oom || handle() == NULL) {
+    snprintf(out->error, sizeof(out->error), url.oom ? "out of memory" : "libcurl does not start");
+  } else if (!obs_http_send(handle(), &request, &reply)) {
+    snprintf(out->error, sizeof(out->error), "%.*s: %s", (int)(n < 80 ? n : 80), base, reply.error);
+  } else {
+    out->status = reply.status;
+    out->body = reply.body;
+    reply.body = (obs_buf){0};
+    if (out->status / 100 != 2) explain(out, url.p);
+  }
+  obs_http_reply_fini(&reply);
+  obs_buf_fini(&url);
+  return out->status / 100 == 2;
+}
+
+bool obs_fetch_get(const char *base, const char *path, uint32_t timeout_ms, obs_fetch_answer *out) {
+  return request(base, path, NULL, timeout_ms, out);
+}
+
+bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
+                    obs_fetch_answer *out) {
+  return request(base, path, json, timeout_ms, out);
+}
+
+void obs_fetch_answer_fini(obs_fetch_answer *a) {
+  obs_buf_fini(&a->body);
+}
+
+cJSON *obs_fetch_json(const char *base, const char *path, uint32_t timeout_ms, char *error, size_t size) {
+  obs_fetch_answer answer;
+  cJSON *json = NULL;
+  if (!obs_fetch_get(base, path, timeout_ms, &answer))
+    snprintf(error, size, "%s", answer.error);
+  else if ((json = cJSON_ParseWithLength(answer.body.p, answer.body.len)) == NULL)
+    snprintf(error, size, "%s%s: the answer is not JSON", base, path);
+  obs_fetch_answer_fini(&answer);
+  return json;
+}
+
+void obs_fetch_param(obs_buf *path, const char *name, const char *value) {
+  bool first = path->len == 0 || memchr(path->p, '?', path->len) == NULL;
+  obs_buf_printf(path, "%c%s=", first ? '?' : '&', name);
+  for (const unsigned char *p = (const unsigned char *)value; *p != '\0'; p++) {
+    bool plain = (*p >= '0' && *p <= '9') || ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z') || strchr("-._~", *p) != NULL;
+    if (plain)
+      obs_buf_putc(path, (char)*p);
+    else
+      obs_buf_printf(path, "%%%02X", *p);
+  }
+}
+
+/* ---- pages ---- */
+
+typedef struct {
+  obs_fetch_row fn;
+  void *arg;
+  uint64_t limit, given;
+  bool stopped;
+  char cursor[CURSOR_MAX]; /* of the next page; "": there is none */
+  obs_cursor c;
+} reader;
+
+static bool take(obs_cursor *c, char ch) {
+  obs_json_cursor_space(c);
+  bool taken = obs_json_cursor_take(c, ch);
+  obs_json_cursor_space(c);
+  return taken;
+}
+
+/* `"key":` at the cursor, as it is written. */
+static bool take_key(obs_cursor *c, obs_str *key) {
+  obs_cursor_value v;
+  if (!obs_json_cursor_key(c, &v)) return false;
+  *key = v.s;
+  return true;
+}
+
+/* {"seq":N,"op":{...}}: the member that is an object is the row, the one before it its number. */
+static bool take_row(reader *r) {
+  obs_str key;
+  uint64_t number = 0;
+  if (!take(&r->c, '{')) return false;
+  do {
+    if (!take_key(&r->c, &key)) return false;
+    const uint8_t *start = r->c.p;
+    if (!obs_json_cursor_skip(&r->c)) return false;
+    if (*start != '{')
+      number = strtoull((const char *)start, NULL, 10);
+    else if (!r->stopped)
+      r->stopped = !r->fn(r->arg, number, (const char *)start, (size_t)(r->c.p - start)) || ++r->given == r->limit;
+  } while (take(&r->c, ','));
+  return take(&r->c, '}');
+}
+
+static bool take_rows(reader *r) {
+  if (!take(&r->c, '[')) return false;
+  if (take(&r->c, ']')) return true;
+  do {
+    if (!take_row(r)) return false;
+  } while (take(&r->c, ','));
+  return take(&r->c, ']');
+}
+
+/* False: `body` is no page. */
+static bool take_page(reader *r, const obs_buf *body) {
+  obs_str key;
+  r->c = obs_cursor_of(body->p, body->len);
+  r->cursor[0] = '\0';
+  if (!take(&r->c, '{')) return false;
+  do {
+    if (!take_key(&r->c, &key)) return false;
+    const uint8_t *start = r->c.p;
+    if (r->c.p < r->c.end && *r->c.p == '[') {
+      if (!take_rows(r)) return false;
+    } else if (!obs_json_cursor_skip(&r->c)) {
+      return false;
+    } else if (obs_str_eq(key, OBS_STR("next_cursor")) && *start == '"') {
+      (void)snprintf(r->cursor, CURSOR_MAX, "%.*s", (int)(r->c.p - start) - 2, (const char *)start + 1);
+    }
+  } while (take(&r->c, ','));
+  return take(&r->c, '}');
+}
+
+bool obs_fetch_pages(const char *base, const obs_buf *path, uint64_t limit, uint64_t until_ms, uint32_t timeout_ms,
+                     obs_fetch_row fn, void *arg, bool *more, obs_fetch_answer *out) {
+  reader r = {.fn = fn, .arg = arg, .limit = limit};
+  obs_buf full = {0};
+  bool ok = true;
+  *out = (obs_fetch_answer){0};
+  do {
+    char number[24];
+    uint64_t left = limit - r.given;
+    snprintf(number, sizeof(number), "%" PRIu64, limit == 0 || left > PAGE_ROWS ? (uint64_t)PAGE_ROWS : left);
+    obs_fetch_answer_fini(out);
+    obs_buf_reset(&full, path->len + 1024);
+    obs_buf_append(&full, path->p, path->len);
+    obs_fetch_param(&full, "limit", number);
+    if (r.cursor[0] != '\0') obs_fetch_param(&full, "cursor", r.cursor);
+    obs_buf_putc(&full, '\0');
+    ok = !full.oom && obs_fetch_get(base, full.p, timeout_ms, out);
+    if (full.oom) snprintf(out->error, sizeof(out->error), "out of memory");
+    if (ok && !take_page(&r, &out->body)) {
+      snprintf(out->error, sizeof(out->error), "%.80s%.96s: the answer is no page of rows: no observerd?", base,
+               full.p);
+      ok = false;
+    }
+  } while (ok && r.cursor[0] != '\0' && !r.stopped && (until_ms == 0 || obs_clock_mono_ms() <= until_ms));
+  *more = r.cursor[0] != '\0';
+  obs_buf_fini(&full);
+  return ok;
+}

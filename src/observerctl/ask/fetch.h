@@ -1,0 +1,40 @@
+/* Requests to the daemon's HTTP bridge. One thread at a time; one connection, kept from request to request. */
+#ifndef OBS_OBSERVERCTL_FETCH_H
+#define OBS_OBSERVERCTL_FETCH_H
+
+#include "base/buf.h"
+
+#include <cjson/cJSON.h>
+
+typedef struct {
+  long status;     /* HTTP status; 0: there was no answer */
+  obs_buf body;    /* NUL-terminated beyond its length */
+  char error[256]; /* status 0 or not 2xx: what went wrong, for a person: "http://127.0.0.1:3800: Connection refused" or
+                      the daemon's own words, which are to be shown by text.h only */
+} obs_fetch_answer;
+
+/* GET base + path; `path` starts with a slash. True: status is 2xx. Fini in either case. */
+bool obs_fetch_get(const char *base, const char *path, uint32_t timeout_ms, obs_fetch_answer *out);
+/* POST of JSON text. */
+bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
+                    obs_fetch_answer *out);
+void obs_fetch_answer_fini(obs_fetch_answer *a);
+/* GET and parse. NULL: `error` says why. The caller deletes the result. */
+cJSON *obs_fetch_json(const char *base, const char *path, uint32_t timeout_ms, char *error, size_t size);
+
+/* Asked about once a second while a request is under way; true gives it up. NULL: nobody is asked (the default). */
+void obs_fetch_set_stop(bool (*stop)(void *arg), void *arg);
+
+/* Appends `name=value` to a path, escaped, with `?` or `&` before it. */
+void obs_fetch_param(obs_buf *path, const char *name, const char *value);
+
+/* One row of a page, {"<rows>":[{"<number>":N,"<row>":{...}},...],"next_cursor":...}: as recorded, so not through a
+ * parser that would write numbers its own way. False: no more of them. */
+typedef bool (*obs_fetch_row)(void *arg, uint64_t number, const char *row, size_t len);
+/* Asks for page after page of `path`, which has the filters, until `limit` rows were given (0: all), `fn` wants no
+ * more, none is left, or the monotonic clock is past `until_ms` (0: it does not matter). *more: others would follow.
+ * False: out->error says why. Fini of `out` in either case. */
+bool obs_fetch_pages(const char *base, const obs_buf *path, uint64_t limit, uint64_t until_ms, uint32_t timeout_ms,
+                     obs_fetch_row fn, void *arg, bool *more, obs_fetch_answer *out);
+
+#endif
