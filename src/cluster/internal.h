@@ -1,8 +1,8 @@
-/* The inside of the table of clusters, shared by its own files: counting (clusters.c), where a cluster stands
- * (cluster_table.c), the checkpoint (persist.c), what is asked (views.c). */
+/* The inside of the table of clusters: what changes it (clusters.c) and what shows it (views.c). */
 #ifndef OBS_CLUSTER_INTERNAL_H
 #define OBS_CLUSTER_INTERNAL_H
 
+#include "base/map.h"
 #include "cluster/clusters.h"
 #include "cluster/corrections.h"
 #include "cluster/miner.h"
@@ -63,7 +63,7 @@ struct obs_clusters {
   obs_miner *miner;
   obs_cluster *all;
   uint32_t used, free, held, newest, oldest; /* slots: ever used, first free, held, ends of the list */
-  uint32_t *index, mask;                     /* by id, open addressing: slot + 1, 0 is empty */
+  obs_map index;                             /* slot by id */
   obs_cluster_alias aliases[OBS_CLUSTERS_ALIASES];
   uint64_t naliases; /* ever; the next goes to naliases % OBS_CLUSTERS_ALIASES */
   obs_corrections corrections;
@@ -72,8 +72,8 @@ struct obs_clusters {
   bool merged_now;                     /* by the miner, during the add */
 
   /* The commit thread's. */
-  obs_cluster_pending *pending; /* OBS_CLUSTERS_EVENTS of them; NULL: nobody is told */
-  uint32_t npending, told;      /* told: in `told_second` */
+  obs_cluster_pending *pending; /* OBS_CLUSTERS_EVENTS of them; NULL: no events are wanted */
+  uint32_t npending, told;      /* told: events of `told_second` */
   int64_t told_second;
   uint64_t missed;
 };
@@ -82,27 +82,12 @@ static inline obs_str obs_cluster_str(obs_cluster_text t) {
   return (obs_str){t.p, t.len, 0};
 }
 
-/* ---- cluster_table.c, with the lock ---- */
+/* ---- clusters.c, with the lock ---- */
 
 /* NONE when there is none of exactly that id. */
 uint32_t obs_cluster_find(const obs_clusters *c, uint64_t id);
-/* A new, empty one, the newest; the one that failed longest ago makes room. */
-uint32_t obs_cluster_create(obs_clusters *c, uint64_t id);
-/* Makes it the newest. */
-void obs_cluster_touch(obs_clusters *c, uint32_t slot);
-void obs_cluster_set_state(obs_clusters *c, obs_cluster *x, obs_cluster_state state);
-/* The miner's word: the failures of `goes` are of `stays`. `clusters` is the obs_clusters. */
-void obs_cluster_merge(void *clusters, uint64_t stays, uint64_t goes);
 /* The id that an alias leads to. */
 uint64_t obs_cluster_resolve(const obs_clusters *c, uint64_t id);
-/* Replaces a text by at most `max` bytes of `s`; none when s.p is NULL or there is no memory. */
-void obs_cluster_set_text(obs_cluster_text *t, obs_str s, uint32_t max);
-/* Enters `n` into an ascending list of `size`, of which the largest stay; 0 is an empty place. */
-void obs_cluster_keep_largest(uint64_t *list, uint32_t size, uint64_t n);
-/* Empties the table. */
-void obs_cluster_clear(obs_clusters *c);
-/* The miner, as opts has it. */
-observer_err obs_cluster_open_miner(obs_clusters *c, obs_miner **out);
 
 /* ---- which cluster (clusters.c) ---- */
 

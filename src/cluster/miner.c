@@ -1,12 +1,39 @@
-#include "cluster/miner_impl.h"
+#include "cluster/miner.h"
+
+#include "cluster/recent.h"
 
 #include <stdlib.h>
 #include <strings.h>
 
 enum { CLUSTERS = 4096, CONSTANT_WORDS = 2 /* a frame has at least that many words that stay */ };
 
-typedef obs_miner_cluster cluster;
-typedef obs_miner_frame frame;
+enum { FRAME_WORDS = 4 /* different words in one place that make it a value's */ };
+
+typedef struct {
+  uint32_t words[FRAME_WORDS - 1]; /* hashes */
+  obs_miner_ref clusters[FRAME_WORDS - 1];
+  uint32_t n;
+  bool open; /* its word is a value */
+} frame;
+
+typedef struct {
+  uint64_t id, born;
+  uint32_t tenant;
+  uint32_t merged_into;  /* NONE: it stands for itself */
+  uint32_t newer, older; /* by last use; NONE at the ends */
+  char *text;
+  uint32_t len;
+} cluster;
+
+struct obs_miner {
+  cluster *clusters;
+  uint32_t capacity, used, newest, oldest;
+  uint64_t births;
+  obs_recent forms;  /* of obs_miner_ref */
+  obs_recent frames; /* of `frame` */
+  void (*merged)(void *arg, uint64_t stays, uint64_t goes);
+  void *merged_arg;
+};
 
 /* ---- words ---- */
 
@@ -68,7 +95,7 @@ static void unlink_cluster(obs_miner *m, uint32_t slot) {
     m->oldest = c->newer;
 }
 
-void obs_miner_link_newest(obs_miner *m, uint32_t slot) {
+static void link_newest(obs_miner *m, uint32_t slot) {
   cluster *c = &m->clusters[slot];
   c->newer = OBS_MINER_NONE;
   c->older = m->newest;
@@ -80,27 +107,22 @@ void obs_miner_link_newest(obs_miner *m, uint32_t slot) {
 static void touch(obs_miner *m, uint32_t slot) {
   if (m->newest == slot) return;
   unlink_cluster(m, slot);
-  obs_miner_link_newest(m, slot);
-}
-
-static bool set_template(cluster *c, const obs_mask_token *t, size_t n) {
-  obs_buf text = {0};
-  obs_mask_template(t, n, &text);
-  if (text.oom) {
-    obs_buf_fini(&text);
-    return false;
-  }
-  free(c->text);
-  c->text = text.p;
-  c->len = (uint32_t)text.len;
-  return true;
+  link_newest(m, slot);
 }
 
 static uint32_t create(obs_miner *m, uint64_t id, const obs_mask_token *t, size_t n) {
   bool fresh = m->used < m->capacity;
   uint32_t slot = fresh ? m->used : m->oldest;
   cluster *c = &m->clusters[slot];
-  if (!set_template(c, t, n)) return OBS_MINER_NONE;
+  obs_buf text = {0};
+  obs_mask_template(t, n, &text);
+  if (text.oom) {
+    obs_buf_fini(&text);
+    return OBS_MINER_NONE;
+  }
+  free(c->text);
+  c->text = text.p;
+  c->len = (uint32_t)text.len;
   if (fresh)
     m->used++;
   else
@@ -109,7 +131,7 @@ static uint32_t create(obs_miner *m, uint64_t id, const obs_mask_token *t, size_
   c->born = ++m->births;
   c->tenant++;
   c->merged_into = OBS_MINER_NONE;
-  obs_miner_link_newest(m, slot);
+  link_newest(m, slot);
   return slot;
 }
 
@@ -154,20 +176,15 @@ typedef struct {
   size_t n;
   uint64_t sum;       /* of its words */
   uint32_t constants; /* words that are no values */
-  obs_miner_ref peers[OBS_MINER_FRAME_WORDS];
+  obs_miner_ref peers[FRAME_WORDS];
   uint32_t npeers; /* clusters that turned out to be this one */
 } lesson;
-
-static uint32_t count_constants(const obs_mask_token *t, size_t n) {
-  uint32_t count = 0;
-  for (size_t i = 0; i < n; i++) count += t[i].word && !t[i].value;
-  return count;
-}
 
 /* The message's tokens are what they are now. */
 static uint64_t look_again(lesson *l) {
   l->sum = sum_words(l->t, l->n);
-  l->constants = count_constants(l->t, l->n);
+  l->constants = 0;
+  for (size_t i = 0; i < l->n; i++) l->constants += l->t[i].word && !l->t[i].value;
   return hash_sum(l->scope, l->n, l->sum);
 }
 
@@ -211,7 +228,7 @@ static bool enter_word(lesson *l, size_t p, uint32_t slot) {
     if (f->words[i] == l->t[p].hash) return false;
   }
   bool was_open = f->open;
-  f->open = was_open || l->t[p].value || f->n == OBS_MINER_FRAME_WORDS - 1;
+  f->open = was_open || l->t[p].value || f->n == FRAME_WORDS - 1;
   if (f->open && !was_open && f->n > 0) {
     memcpy(l->peers, f->clusters, f->n * sizeof(obs_miner_ref));
     l->npeers = f->n;
@@ -222,14 +239,6 @@ static bool enter_word(lesson *l, size_t p, uint32_t slot) {
     f->clusters[f->n++] = ref_of(l->m, slot);
   }
   return false;
-}
-
-/* Enters a new form into all its frames, until one opens. Returns where; n when none did. */
-static size_t enter(lesson *l, uint32_t slot) {
-  for (size_t p = 0; p < l->n; p++) {
-    if (may_open(l, p) && enter_word(l, p, slot)) return p;
-  }
-  return l->n;
 }
 
 static uint32_t known(obs_miner *m, uint64_t form) {
@@ -263,7 +272,9 @@ static uint32_t learn(lesson *l, uint64_t first) {
       if (slot == OBS_MINER_NONE) return slot;
       remember(m, form, slot);
       slot = join_peers(l, slot);
-      p = enter(l, slot);
+      for (p = 0; p < l->n; p++) { /* the new form enters all its frames, until one opens */
+        if (may_open(l, p) && enter_word(l, p, slot)) break;
+      }
       if (p < l->n) l->peers[l->npeers++] = ref_of(m, slot);
     }
     if (p == l->n) {
@@ -344,4 +355,111 @@ void obs_miner_close(obs_miner *m) {
   obs_recent_fini(&m->frames);
   free(m->clusters);
   free(m);
+}
+
+/* ---- the checkpoint ---- */
+
+/* What the miner has learned as bytes (base/pack.h):
+ *
+ *   miner    clusters_max forms_max births used { cluster, the least recently used first } forms frames
+ *   cluster  slot id born tenant 1 + merged_into (0: not merged) template
+ *   forms    two generations of { hash, ref }, 0      frames  two of { hash, open n { word, ref } }, 0
+ *   ref      1 + slot tenant
+ *
+ * Templates are bytes, not text: a message may have been cut in the middle of a character. */
+
+enum { TEMPLATE_MAX = OBS_MASK_BYTES + 4 * OBS_MASK_TOKENS };
+
+static void put_ref(obs_buf *out, obs_miner_ref r) {
+  obs_pack_u64(out, (uint64_t)r.slot + 1);
+  obs_pack_u64(out, r.tenant);
+}
+
+static void put_form(obs_buf *out, const void *value) {
+  put_ref(out, *(const obs_miner_ref *)value);
+}
+
+static void put_frame(obs_buf *out, const void *value) {
+  const frame *f = value;
+  obs_pack_u64(out, f->open);
+  obs_pack_u64(out, f->n);
+  for (uint32_t i = 0; i < f->n; i++) {
+    obs_pack_u64(out, f->words[i]);
+    put_ref(out, f->clusters[i]);
+  }
+}
+
+void obs_miner_save(const obs_miner *m, obs_buf *out) {
+  obs_pack_u64(out, m->capacity);
+  obs_pack_u64(out, m->forms.capacity);
+  obs_pack_u64(out, m->births);
+  obs_pack_u64(out, m->used);
+  for (uint32_t slot = m->oldest; slot != OBS_MINER_NONE; slot = m->clusters[slot].newer) {
+    const cluster *c = &m->clusters[slot];
+    obs_pack_u64(out, slot);
+    obs_pack_id(out, c->id);
+    obs_pack_u64(out, c->born);
+    obs_pack_u64(out, c->tenant);
+    obs_pack_u64(out, c->merged_into != OBS_MINER_NONE ? (uint64_t)c->merged_into + 1 : 0);
+    obs_pack_u64(out, c->len);
+    obs_buf_append(out, c->text, c->len);
+  }
+  obs_recent_save(&m->forms, out, put_form);
+  obs_recent_save(&m->frames, out, put_frame);
+}
+
+static bool get_ref(const obs_miner *m, obs_pack_reader *in, obs_miner_ref *r) {
+  r->slot = (uint32_t)obs_pack_read_u64(in, m->used) - 1;
+  r->tenant = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
+  return !in->bad && r->slot < m->used;
+}
+
+static bool get_form(void *arg, obs_pack_reader *in, void *value) {
+  return get_ref(arg, in, value);
+}
+
+static bool get_frame(void *arg, obs_pack_reader *in, void *value) {
+  frame *f = value;
+  f->open = obs_pack_read_u64(in, 1) != 0;
+  f->n = (uint32_t)obs_pack_read_u64(in, FRAME_WORDS - 1);
+  for (uint32_t i = 0; i < f->n; i++) {
+    f->words[i] = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
+    if (!get_ref(arg, in, &f->clusters[i])) return false;
+  }
+  return !in->bad;
+}
+
+/* One cluster; it must be of a slot that has none yet. */
+static bool get_cluster(obs_miner *m, obs_pack_reader *in) {
+  uint32_t slot = (uint32_t)obs_pack_read_u64(in, m->used - 1);
+  cluster *c = &m->clusters[slot];
+  if (in->bad || c->text != NULL) return false;
+  c->id = obs_pack_read_id(in);
+  c->born = obs_pack_read_u64(in, m->births);
+  c->tenant = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
+  uint64_t into = obs_pack_read_u64(in, m->used);
+  c->merged_into = into > 0 ? (uint32_t)into - 1 : OBS_MINER_NONE;
+  uint32_t len = (uint32_t)obs_pack_read_u64(in, TEMPLATE_MAX);
+  if (in->bad || len > (size_t)(in->end - in->p) || (c->text = malloc((size_t)len + 1)) == NULL) return false;
+  memcpy(c->text, in->p, len);
+  c->len = len;
+  in->p += len;
+  link_newest(m, slot);
+  return true;
+}
+
+bool obs_miner_load(obs_miner *m, obs_pack_reader *in) {
+  if (obs_pack_read_u64(in, UINT32_MAX) != m->capacity || obs_pack_read_u64(in, UINT32_MAX) != m->forms.capacity)
+    return false;
+  m->births = obs_pack_read_u64(in, UINT64_MAX);
+  m->used = (uint32_t)obs_pack_read_u64(in, m->capacity);
+  for (uint32_t i = 0; i < m->used; i++) {
+    if (!get_cluster(m, in)) return false;
+  }
+  for (uint32_t i = 0; i < m->used;
+       i++) { /* what was merged is younger than what it was merged into: following it ends */
+    uint32_t into = m->clusters[i].merged_into;
+    if (into != OBS_MINER_NONE && m->clusters[into].born >= m->clusters[i].born) return false;
+  }
+  return !in->bad && obs_recent_load(&m->forms, in, get_form, m) && obs_recent_load(&m->frames, in, get_frame, m);
 }

@@ -89,12 +89,6 @@ static void copy_cluster(const obs_clusters *c, const obs_cluster *x, int64_t no
   }
 }
 
-static void copy_former_ids(const obs_clusters *c, copy *to) {
-  to->view.former_ids = to->former_ids;
-  for (uint64_t i = 0; i < c->naliases && i < OBS_CLUSTERS_ALIASES; i++)
-    if (c->aliases[i].to == to->view.id) to->former_ids[to->view.nformer_ids++] = c->aliases[i].from;
-}
-
 bool obs_clusters_one(obs_clusters *c, uint64_t id, int64_t now_ms, void (*fn)(void *arg, const obs_cluster_view *x),
                       void *arg) {
   copy x;
@@ -102,7 +96,9 @@ bool obs_clusters_one(obs_clusters *c, uint64_t id, int64_t now_ms, void (*fn)(v
   uint32_t slot = obs_cluster_find(c, obs_cluster_resolve(c, id));
   if (slot != OBS_CLUSTER_NONE) {
     copy_cluster(c, &c->all[slot], now_ms, &x);
-    copy_former_ids(c, &x);
+    x.view.former_ids = x.former_ids;
+    for (uint32_t i = 0; i < c->naliases && i < OBS_CLUSTERS_ALIASES; i++)
+      if (c->aliases[i].to == x.view.id) x.former_ids[x.view.nformer_ids++] = c->aliases[i].from;
   }
   pthread_mutex_unlock(&c->lock);
   if (slot != OBS_CLUSTER_NONE) fn(arg, &x.view);
@@ -123,13 +119,11 @@ static bool is_text(obs_cluster_text have, obs_str want) {
   return want.p == NULL || (have.p != NULL && obs_str_eq(obs_cluster_str(have), want));
 }
 
-static bool has_part(obs_cluster_text have, obs_str part) {
-  return part.p == NULL || (have.p != NULL && memmem(have.p, have.len, part.p, part.len) != NULL);
-}
-
 static bool matches(const obs_cluster *x, const obs_clusters_filter *f) {
   return (f->state < 0 || (int)x->state == f->state) && x->last_ms >= f->since_ms &&
-         is_text(x->sig_hash, f->sig_hash) && is_text(x->event_kind, f->event_kind) && has_part(x->template, f->q) &&
+         is_text(x->sig_hash, f->sig_hash) && is_text(x->event_kind, f->event_kind) &&
+         (f->q.p == NULL ||
+          (x->template.p != NULL && memmem(x->template.p, x->template.len, f->q.p, f->q.len) != NULL)) &&
          in_set(x, OBS_CLUSTER_SET_endpoint, f->endpoint) && in_set(x, OBS_CLUSTER_SET_source, f->source) &&
          in_set(x, OBS_CLUSTER_SET_staffer_id, f->staffer_id) && in_set(x, OBS_CLUSTER_SET_task_class, f->task_class);
 }
@@ -193,23 +187,21 @@ observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, in
 
 /* ---- the rest ---- */
 
-static obs_cluster_mark mark_of(const obs_cluster *x, int64_t now_ms) {
-  return (obs_cluster_mark){.id = x->id,
-                            .count = x->count,
-                            .first_seq = x->first_seq,
-                            .last_seq = x->last_seq,
-                            .episode = x->regressions + 1,
-                            .recent = (uint32_t)obs_rate_sum(&x->rate, OBS_RATE_HOUR, now_ms),
-                            .state = x->state,
-                            .first_ms = x->first_ms,
-                            .last_ms = x->last_ms};
-}
-
 uint32_t obs_clusters_marks(obs_clusters *c, int64_t now_ms, obs_cluster_mark *out, uint32_t max) {
   uint32_t n = 0;
   pthread_mutex_lock(&c->lock);
-  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE && n < max; slot = c->all[slot].older)
-    out[n++] = mark_of(&c->all[slot], now_ms);
+  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE && n < max; slot = c->all[slot].older) {
+    const obs_cluster *x = &c->all[slot];
+    out[n++] = (obs_cluster_mark){.id = x->id,
+                                  .count = x->count,
+                                  .first_seq = x->first_seq,
+                                  .last_seq = x->last_seq,
+                                  .episode = x->regressions + 1,
+                                  .recent = (uint32_t)obs_rate_sum(&x->rate, OBS_RATE_HOUR, now_ms),
+                                  .state = x->state,
+                                  .first_ms = x->first_ms,
+                                  .last_ms = x->last_ms};
+  }
   pthread_mutex_unlock(&c->lock);
   return n;
 }
