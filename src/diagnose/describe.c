@@ -16,22 +16,16 @@ enum {
 
 /* The rows of the view that a finding is about. */
 typedef struct {
-  const obs_describe_scope *d;
+  const obs_describe_scope *s;
   int field, field2;
   uint16_t id, id2;
   uint32_t from, until;
 } rows;
 
 static bool has_value(const rows *r, uint32_t i) {
-  const obs_facts_view *v = r->d->view;
-  return r->d->takes[i] && (r->field < 0 || v->id[r->field][i] == r->id) &&
+  const obs_facts_view *v = r->s->view;
+  return r->s->takes[i] && (r->field < 0 || v->id[r->field][i] == r->id) &&
          (r->field2 < 0 || v->id[r->field2][i] == r->id2);
-}
-
-static bool is_failure(const obs_describe_scope *d, uint32_t i) {
-  if (!(d->view->flags[i] & OBS_FACT_FAILED)) return false;
-  if (d->by_kind && d->view->kind[i] != d->kind) return false;
-  return d->cluster == 0 || d->view->cluster[i] == d->cluster;
 }
 
 static obs_diagnose_value value_of(const obs_facts_view *v, int field, uint16_t id) {
@@ -46,15 +40,15 @@ static obs_diagnose_value value_of(const obs_facts_view *v, int field, uint16_t 
 /* Counts, and the kind of error that it has more of than the rest. Returns its failures at or behind `since`. */
 static uint64_t count(const rows *r, obs_diagnose_finding *f) {
   uint64_t kinds[OBS_ERROR_KIND_COUNT] = {0}, rest[OBS_ERROR_KIND_COUNT] = {0}, recent = 0;
-  const obs_facts_view *v = r->d->view;
+  const obs_facts_view *v = r->s->view;
   for (uint32_t i = 0; i < v->n; i++) {
-    if (!r->d->takes[i]) continue;
-    bool in = i >= r->from && i < r->until && has_value(r, i), failed = is_failure(r->d, i);
+    if (!r->s->takes[i]) continue;
+    bool in = i >= r->from && i < r->until && has_value(r, i), failed = obs_describe_is_failure(r->s, i);
     *(in ? &f->ops : &f->rest_ops) += 1;
     if (!failed) continue;
     *(in ? &f->failures : &f->rest_failures) += 1;
     (in ? kinds : rest)[v->kind[i]]++;
-    recent += in && v->seq[i] >= r->d->since;
+    recent += in && v->seq[i] >= r->s->request->since;
   }
   double most = 0;
   for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++) {
@@ -68,14 +62,14 @@ static uint64_t count(const rows *r, obs_diagnose_finding *f) {
 
 /* Evenly spread among what shows it, at or behind `since` where there is enough. `slow`: ops that took long show it. */
 static void pick_evidence(const rows *r, uint32_t slow_ms, obs_diagnose_finding *f) {
-  const obs_facts_view *v = r->d->view;
-  uint64_t since = r->d->since;
+  const obs_facts_view *v = r->s->view;
+  uint64_t since = r->s->request->since;
   for (int pass = 0; pass < 2 && f->nevidence == 0; pass++, since = 0) {
     uint32_t all = 0, seen = 0;
     for (int fill = 0; fill < 2; fill++)
       for (uint32_t i = r->from; i < r->until; i++) {
         if (v->seq[i] < since || !has_value(r, i)) continue;
-        if (slow_ms ? v->ms[i] < slow_ms : !is_failure(r->d, i)) continue;
+        if (slow_ms ? v->ms[i] < slow_ms : !obs_describe_is_failure(r->s, i)) continue;
         if (!fill) {
           all++;
           continue;
@@ -94,7 +88,7 @@ static uint32_t same_duration(const rows *r, uint64_t failures) {
   if (!ms) return 0;
   uint32_t n = 0, at = 0;
   for (uint32_t i = r->from; i < r->until && n < failures; i++)
-    if (has_value(r, i) && is_failure(r->d, i)) ms[n++] = r->d->view->ms[i];
+    if (has_value(r, i) && obs_describe_is_failure(r->s, i)) ms[n++] = r->s->view->ms[i];
   qsort(ms, n, sizeof *ms, obs_stats_by_number);
   uint32_t most = 0;
   for (uint32_t low = 0, high = 0; low < n; low++) {
@@ -110,7 +104,7 @@ static uint32_t same_duration(const rows *r, uint64_t failures) {
 /* The load from which on a limit is hit: the least of the minutes that had failures, but for one in ten; 0 when these
  * were not busier than others. */
 static uint32_t find_load(const rows *r) {
-  const obs_facts_view *v = r->d->view;
+  const obs_facts_view *v = r->s->view;
   uint32_t *all = malloc(2 * (size_t)(v->n + 1) * sizeof *all);
   if (!all) return 0;
   uint32_t *hit = all + v->n + 1;
@@ -127,7 +121,7 @@ static uint32_t find_load(const rows *r) {
     }
     if (i == v->n) break;
     ops++;
-    failures += is_failure(r->d, i) && v->kind[i] == OBS_ERROR_RATE_LIMIT;
+    failures += obs_describe_is_failure(r->s, i) && v->kind[i] == OBS_ERROR_RATE_LIMIT;
   }
   qsort(all, nall, sizeof *all, obs_stats_by_number);
   qsort(hit, nhit, sizeof *hit, obs_stats_by_number);
@@ -168,7 +162,7 @@ static void find_deploy(const obs_facts_view *v, uint32_t from, obs_diagnose_fin
 }
 
 static void set_range(const rows *r, obs_diagnose_finding *f) {
-  const obs_facts_view *v = r->d->view;
+  const obs_facts_view *v = r->s->view;
   f->from_seq = r->from < v->n ? v->seq[r->from] : 0;
   f->from_ms = r->from < v->n ? v->time_ms[r->from] : 0;
   f->until_seq = r->until < v->n ? v->seq[r->until] : 0;
@@ -193,19 +187,19 @@ static double log10_of(double log_p) {
   return p < -300 ? -300 : p;
 }
 
-bool obs_describe(const obs_describe_scope *d, const obs_search *search, const obs_search_candidate *c,
+bool obs_describe(const obs_describe_scope *s, const obs_search *search, const obs_search_candidate *c,
                   obs_diagnose_finding *out) {
   const obs_logit *m = search->model;
   const obs_logit_factor *x = &c->factor;
-  const uint32_t n = d->view->n;
-  rows r = {d, x->field, x->field2, x->id, x->id2, x->from > 0 ? m->row[x->from] : 0, n};
+  const uint32_t n = s->view->n;
+  rows r = {s, x->field, x->field2, x->id, x->id2, x->from > 0 ? m->row[x->from] : 0, n};
   if (x->until < m->n) r.until = m->row[x->until];
   if (c->cause == OBS_CAUSE_REGRESSION) r.from = search->corrections[c->correction].view_row;
   *out = (obs_diagnose_finding){.cause = c->cause, .log10_p = log10_of(c->log_p)};
-  out->value = value_of(d->view, x->field, x->id);
-  out->with = value_of(d->view, x->field2, x->id2);
+  out->value = value_of(s->view, x->field, x->id);
+  out->with = value_of(s->view, x->field2, x->id2);
   obs_logit_alias same = x->field < 0 ? (obs_logit_alias){-1, 0} : m->alias[x->field][x->id];
-  out->same = value_of(d->view, same.field, same.id);
+  out->same = value_of(s->view, same.field, same.id);
   if (count(&r, out) == 0) return false;
   set_range(&r, out);
   out->expected = expected_of(m, out->failures);
@@ -216,18 +210,18 @@ bool obs_describe(const obs_describe_scope *d, const obs_search *search, const o
     always.until = n;
     out->per_minute = find_load(&always);
   }
-  if (c->cause == OBS_CAUSE_REGRESSION) out->correction_seq = d->view->seq[r.from];
-  if (c->cause == OBS_CAUSE_ONSET) find_deploy(d->view, r.from, out);
+  if (c->cause == OBS_CAUSE_REGRESSION) out->correction_seq = s->view->seq[r.from];
+  if (c->cause == OBS_CAUSE_ONSET) find_deploy(s->view, r.from, out);
   pick_evidence(&r, 0, out);
   return true;
 }
 
-bool obs_describe_few(const obs_describe_scope *d, const obs_small_sample *few, obs_diagnose_finding *out) {
-  rows r = {d, few->field, -1, few->id, 0, 0, d->view->n};
+bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *few, obs_diagnose_finding *out) {
+  rows r = {s, few->field, -1, few->id, 0, 0, s->view->n};
   *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SHARE, .log10_p = log10_of(few->log_p), .expected = few->expected};
-  out->value = value_of(d->view, few->field, few->id);
+  out->value = value_of(s->view, few->field, few->id);
   out->with.field = -1;
-  out->same = value_of(d->view, few->same, few->same_id);
+  out->same = value_of(s->view, few->same, few->same_id);
   if (count(&r, out) == 0) return false;
   set_range(&r, out);
   out->at_ms = same_duration(&r, out->failures);
@@ -235,18 +229,18 @@ bool obs_describe_few(const obs_describe_scope *d, const obs_small_sample *few, 
   return true;
 }
 
-bool obs_describe_slow(const obs_describe_scope *d, const obs_slow *slow, obs_diagnose_finding *out) {
-  rows r = {d, slow->field, -1, slow->id, 0, slow->row, d->view->n};
+bool obs_describe_slow(const obs_describe_scope *s, const obs_slow *slow, obs_diagnose_finding *out) {
+  rows r = {s, slow->field, -1, slow->id, 0, slow->row, s->view->n};
   *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SLOW, .log10_p = log10_of(slow->log_p)};
-  out->value = value_of(d->view, slow->field, slow->id);
+  out->value = value_of(s->view, slow->field, slow->id);
   out->with.field = out->same.field = -1;
   count(&r, out);
-  if (d->view->seq[d->view->n - 1] < d->since) return false;
+  if (s->view->seq[s->view->n - 1] < s->request->since) return false;
   set_range(&r, out);
   out->ms_before = slow->ms_before;
   out->ms_after = slow->ms_after;
   out->at_ms = same_duration(&r, out->failures);
-  find_deploy(d->view, r.from, out);
+  find_deploy(s->view, r.from, out);
   pick_evidence(&r, slow->ms_after, out);
   return true;
 }

@@ -4,21 +4,34 @@
 
 #include "diagnose/search.h"
 #include "diagnose/slow.h"
-#include "diagnose/small_sample.h"
 
+/* The rows that are compared, and which of their failures count. */
 typedef struct {
   const obs_facts_view *view;
-  const uint8_t *takes; /* rows that are compared */
-  uint64_t cluster, since;
+  const obs_diagnose_request *request;
+  uint8_t *takes; /* by row of the view: it is compared */
   bool by_kind;
-  obs_error_kind kind;
+  obs_error_kind kind; /* by_kind: only failures of this kind count */
 } obs_describe_scope;
 
-/* The candidate is the model's last factor. False: none of its failures is at or behind `since`. */
-bool obs_describe(const obs_describe_scope *d, const obs_search *search, const obs_search_candidate *c,
+static inline bool obs_describe_is_failure(const obs_describe_scope *s, uint32_t i) {
+  const obs_facts_view *v = s->view;
+  return (v->flags[i] & OBS_FACT_FAILED) != 0 && (!s->by_kind || v->kind[i] == s->kind) &&
+         (s->request->cluster == 0 || v->cluster[i] == s->request->cluster);
+}
+
+/* The value that few failures share. */
+typedef struct {
+  int field, same; /* same < 0: none */
+  uint16_t id, same_id;
+  double expected, log_p; /* natural, corrected */
+} obs_describe_shared;
+
+/* The candidate is the model's last factor. False: none of its failures is at or behind the request's `since`. */
+bool obs_describe(const obs_describe_scope *s, const obs_search *search, const obs_search_candidate *c,
                   obs_diagnose_finding *out);
-bool obs_describe_few(const obs_describe_scope *d, const obs_small_sample *few, obs_diagnose_finding *out);
-bool obs_describe_slow(const obs_describe_scope *d, const obs_slow *slow, obs_diagnose_finding *out);
+bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *few, obs_diagnose_finding *out);
+bool obs_describe_slow(const obs_describe_scope *s, const obs_slow *slow, obs_diagnose_finding *out);
 /* A finding about failures and one about durations of the same value become one. */
 void obs_describe_merge(obs_diagnose_finding *failures, const obs_diagnose_finding *slow);
 void obs_describe_correction(const obs_search *search, uint32_t k, obs_diagnose_correction *out);

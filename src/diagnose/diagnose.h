@@ -1,13 +1,11 @@
 /* Diagnosis: what explains the failures of a window of facts, found from the data alone.
  *
- * Every value of every field is compared with what it would be expected to show if it were like the others (model.h):
- * the value that stands out most is a cause, it is taken into the model, and the rest is looked at again, so that what
- * only goes with a cause is not named. Looked for are, each round: values that fail more than their kind does
- * (share), values that began to fail more at some point (onset), situations that fail more since a correction of them
- * (regression), and, when no value stands out alone, two values together. Apart from failures, durations that rose
- * from some point on (slow). A cause must be significant after correction for all that was tried (family-wise 0.1 %)
- * and large: twice the odds and eight failures more than expected, or half as long again. Where so few failed that this
- * names nothing, the one value that at least half of them share is tried by an exact test (few.h).
+ * Each value of each field is compared with what a model of all fields expects of it (logit.h). The value that stands
+ * out most is a cause: it goes into the model, and the rest is looked at again (search.h), so a value that only comes
+ * with a cause is not named. A cause is a value that fails more than its kind (share), more since some op (onset) or
+ * more since a correction (regression), or, when no value stands out alone, two values together. Durations that rose
+ * from some op on are looked for apart (slow.h). Of too few failures for the model, the one value that at least half of
+ * them share is found by an exact test.
  *
  * Pure: the same view and request give the same report. Any thread; nothing is shared. Cost for 200,000 ops: some 0.2 s
  * when there is little to find, 40 ms more for each cause and each value that has to be looked at closely, at most 1.3
@@ -20,7 +18,7 @@
 #include <observer/error.h>
 
 enum { OBS_FINDINGS = 16, OBS_EVIDENCE = 5, OBS_REPORT_CORRECTIONS = 64 };
-enum { OBS_DIAGNOSE_LEAST = 10 }; /* failures that the model tells causes of; of fewer few.h does, where it can */
+enum { OBS_DIAGNOSE_LEAST = 10 }; /* failures of a value that the model finds; fewer: the exact test */
 
 /* X(kind, name in JSON) */
 #define OBS_CAUSES(X)                                                                                                  \

@@ -1,5 +1,6 @@
 #include "diagnose/facts.h"
 
+#include "base/utf8.h"
 #include "state/names.h"
 
 #include <pthread.h>
@@ -102,17 +103,9 @@ static void release(obs_facts *f, int field, uint32_t id) {
     obs_names_remove(names, name);
 }
 
-/* At most OBS_FACT_NAME bytes of a name, whole characters. */
-static obs_str cut(obs_str name) {
-  if (name.len <= OBS_FACT_NAME) return name;
-  uint32_t len = OBS_FACT_NAME;
-  while (len > OBS_FACT_NAME - 4 && ((uint8_t)name.p[len] & 0xc0) == 0x80) len--;
-  return (obs_str){name.p, len, 0};
-}
-
 static uint16_t intern(obs_facts *f, int field, obs_str text) {
   obs_names *names = &f->names[field];
-  obs_str name = cut(text);
+  obs_str name = obs_utf8_cut_str(text, OBS_FACT_NAME);
   uint32_t id = obs_names_intern(names, name);
   if (id == OBS_NAME_OTHER) return OBS_FACT_OTHER;
   if (names->names[id].refs++ == 0) {

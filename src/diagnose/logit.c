@@ -31,6 +31,8 @@ static inline float logistic(float odds) {
   return 1 / (1 + power_of_2(x));
 }
 
+/* P(failed) = 1 - (1 - logistic(intercept + sum of the effects of the row's values)) * product of exp(-hazard) of its
+ * factors: a factor makes an op fail that would not have failed otherwise. */
 float obs_logit_rate(const obs_logit *m, uint32_t i, float less) {
   return 1 - (1 - logistic(m->odds[i] - less)) * m->through[i];
 }
@@ -90,13 +92,6 @@ static bool allocate(obs_logit *m) {
          (m->curvature = malloc(most * sizeof *m->curvature));
 }
 
-static void fill_ids(obs_logit *m) {
-  for (int f = 0; f < OBS_FACT_COUNT; f++)
-    for (uint32_t i = 0; i < m->n; i++) m->id[f][i] = m->view->id[f][m->row[i]];
-  for (uint32_t i = 0; i < m->n; i++)
-    m->id[OBS_LOGIT_TIME][i] = m->by_time ? (uint16_t)((uint64_t)i * OBS_LOGIT_PARTS / m->n) : 0;
-}
-
 /* For each value of field `a`, the one of field `b` that it always comes with, or ABSENT. */
 static bool companions(const obs_logit *m, int a, int b, uint16_t *with) {
   enum { UNSEEN = UINT16_MAX };
@@ -144,6 +139,7 @@ static bool fold_aliases(obs_logit *m) {
   return true;
 }
 
+/* A Newton step may overshoot where the curvature is small. */
 static double bounded(double step) {
   return step > 2 ? 2 : step < -2 ? -2 : step;
 }
@@ -171,6 +167,8 @@ static void fit_intercept(obs_logit *m) {
   for (uint32_t i = 0; i < m->n; i++) m->odds[i] += step;
 }
 
+/* One Newton step for each value of a field, alone. An effect is a draw from a normal distribution of the field's
+ * spread (its prior), which pulls it to 0: the fewer ops a value has, the more. */
 static void fit_field(obs_logit *m, int f) {
   const uint16_t *id = m->id[f];
   memset(m->gradient, 0, m->values[f] * sizeof *m->gradient);
@@ -196,6 +194,7 @@ static void change_factor(obs_logit *m, obs_logit_factor *factor, double step) {
     if (obs_logit_factor_has(factor, m, i)) m->through[i] *= more;
 }
 
+/* One Newton step for a factor's hazard, without a prior. */
 static void fit_factor(obs_logit *m, obs_logit_factor *factor) {
   double gradient = 0, curvature = 1e-9;
   for (uint32_t i = factor->from; i < factor->until; i++) {
@@ -277,7 +276,10 @@ observer_err obs_logit_open(const obs_facts_view *view, const obs_logit_opts *op
   err = OBSERVER_E_NOMEM;
   if (!allocate(m)) goto fail;
   for (uint32_t i = 0; i < m->n; i++) m->through[i] = 1;
-  fill_ids(m);
+  for (int f = 0; f < OBS_FACT_COUNT; f++)
+    for (uint32_t i = 0; i < m->n; i++) m->id[f][i] = view->id[f][m->row[i]];
+  for (uint32_t i = 0; i < m->n; i++)
+    m->id[OBS_LOGIT_TIME][i] = m->by_time ? (uint16_t)((uint64_t)i * OBS_LOGIT_PARTS / m->n) : 0;
   if (!fold_aliases(m)) goto fail;
   reset(m);
   fit(m, FIRST_SWEEPS);

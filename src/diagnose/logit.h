@@ -1,10 +1,9 @@
-/* The model: what failure rate every op would be expected to have, if each value of each field had its usual share in
- * it.
+/* The model: what failure rate each op would be expected to have if each value of each field had its usual share in it.
  *
  * A logistic regression over the values of all fields at once, and of the time of day where that is asked for. Values
- * are taken for draws from a population whose spread is estimated for each field (obs_stats_spread), so an endpoint
- * that merely fails somewhat more than the next is nothing special, and a staffer who has to work with it is not
- * blamed. What was found to be a cause is a factor: it is fitted freely, and then explains away what only went with it.
+ * are draws from a population whose spread is estimated for each field (obs_stats_spread), so an endpoint that merely
+ * fails somewhat more than the next is nothing special, and a staffer who has to work with it is not blamed. A cause
+ * that was found is a factor: it is fitted freely, and then explains what only went with it.
  *
  * Rows are a sample: all failures up to a bound, and as many others, thinned evenly. That shifts the intercept and
  * nothing else. Of two values that always come together only the first field's is kept (obs_logit.alias). Not

@@ -6,17 +6,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What a cause must show, beside significance. */
-static const double alpha = 0.001;                   /* family-wise */
+/* The statistics. All p are natural logarithms.
+ *
+ * The model (logit.h) gives each row its expected rate of failure; a sum of rates over rows is what they are expected
+ * to show, and `seen` what they did. Four hypotheses are tested against "as expected":
+ *   share       seen is too high: the tail of a negative binomial, that is a Poisson whose mean varies from value to
+ *               value by the field's spread (obs_stats_excess)
+ *   onset       seen / expected rises at some row: the largest likelihood ratio of all rows to change at, against the
+ *               distribution of such a maximum (obs_stats_change, obs_stats_sup)
+ *   regression  seen is too high after a correction, given the failures before and after it in all: a binomial, or,
+ *               with many failures, the likelihood ratio of the two shares (obs_stats_binomial, obs_stats_worse)
+ *   pair        the share of two values together, with a spread that is the same for all pairs
+ * Many values are tried, so each p is multiplied by the number of tests of its kind (Bonferroni), and is significant
+ * below alpha. With much data trifles are significant too, so a cause must also be large: the constants below. */
+static const double alpha = 0.001;                   /* family-wise: of all tests of one search together */
 static const double least_seen = OBS_DIAGNOSE_LEAST; /* failures */
-static const double least_more = 8;                  /* failures above what is expected */
-static const double least_to_try = 1.4;              /* before it is in the model, see try_out */
-static const double least_lift = 2;                  /* of the odds */
-static const double least_regression = 1.5;
-static const double least_plainly = 1.25;   /* of the share itself, whatever the model expects of the time */
-static const double least_for_all = 3;      /* when it is everything */
-static const double enough_for_shares = 40; /* failures, to compare shares rather than counts */
-static const double pair_spread = 0.4;
+static const double least_more = 8;                  /* failures above the expected ones */
+static const double least_lift = 2;                  /* see lift() */
+static const double least_to_try = 1.4;              /* the same before it is in the model: see try_out() */
+static const double least_regression = 1.5;          /* times seen / expected of before */
+static const double least_plainly = 1.25;            /* times the share of before, whatever the model expects */
+static const double least_for_all = 3;               /* the lift of an onset of all rows */
+static const double enough_for_shares = 40;          /* failures, to compare shares and not counts */
+static const double pair_spread = 0.4;               /* standard deviation of log rates between pairs */
 
 enum { PAIR_SLOTS = 1 << 17 };
 
@@ -89,8 +101,8 @@ void obs_search_close(obs_search *s) {
   s->scratch = NULL;
 }
 
-/* How many times its own failures a value has, or its odds if that is more. Failures that known causes explain are
- * neither for nor against it. */
+/* How large a share is: the ratio of its odds to the expected ones, or of its failures to `plain`, the expected ones
+ * without those of known causes, if that is more. Half a failure is added to each count, so that none is 0. */
 static double lift(double seen, double expected, double plain, double n) {
   double odds = ((seen + 0.5) / (n - seen + 0.5)) / ((expected + 0.5) / (n - expected + 0.5));
   return fmax(odds, 1 + (seen - expected) / (plain + 0.5));
@@ -104,8 +116,8 @@ static bool is_open(const obs_logit *m, int field, uint16_t id) {
   return factors < 2;
 }
 
-/* Keeps the clearer one. Causes are told apart by how unlikely their counts are by chance alone; that values differ
- * anyway (log_p) decides only whether one is taken at all. */
+/* Keeps the clearer one. Candidates are compared by rank, the p of chance alone, so that fields of different spreads
+ * can be compared; the p with the spread (log_p) decides in try_out() whether one is a cause. */
 static void offer(const obs_logit *m, obs_search_candidate *best, const obs_search_candidate *candidate) {
   if (candidate->rank >= log(alpha) || candidate->rank >= best->rank) return;
   const obs_logit_factor *f = &candidate->factor;
@@ -117,12 +129,12 @@ static obs_logit_factor whole(const obs_logit *m, int field, uint16_t id) {
   return (obs_logit_factor){.field = field, .id = id, .field2 = -1, .until = m->n};
 }
 
-/* How many values are tried, so that all is corrected for it. */
+/* The number of tests of share and onset: two for each value with enough rows to be found at all. */
 static double count_tests(const obs_search *s) {
-  double n = 1;
+  double n = 1; /* all rows together */
   for (int f = 0; f < OBS_FACT_COUNT; f++)
     for (uint32_t v = OBS_FACT_NAMED; v < s->model->values[f]; v++) n += s->model->ops[f][v] >= least_seen;
-  return n * 2; /* share and onset */
+  return n * 2;
 }
 
 static bool is_refuted(const obs_search *s, obs_diagnose_cause cause, int field, uint16_t id) {
@@ -139,14 +151,14 @@ static void find_share(const obs_search *s, int f, double tests, obs_search_cand
     double seen = m->seen[f][v], expected = m->expected[f][v];
     if (seen < least_seen || seen - expected < least_more) continue;
     if (lift(seen, expected, m->plain[f][v], m->ops[f][v]) < least_to_try) continue;
-    double spread = m->spread[f] * m->plain[f][v] / expected;
+    double spread = m->spread[f] * m->plain[f][v] / expected; /* what known causes explain does not vary */
     double p = obs_stats_excess(seen, expected, spread) + log(tests);
     double rank = obs_stats_excess(seen, expected, 0) + log(tests);
     offer(m, best, &(obs_search_candidate){OBS_CAUSE_SHARE, whole(m, f, (uint16_t)v), p, rank, -1});
   }
 }
 
-/* Whether the rate rose as it must at this point. */
+/* Whether the rate rose by enough at this point: seen / expected of before, half a failure added, is what was usual. */
 static bool rose(const change *c, double least) {
   double seen = c->seen - c->seen_before, expected = c->expected - c->expected_before;
   if (seen < least_more || expected <= 0) return false;
@@ -183,6 +195,8 @@ static void scan_rise(const obs_logit *m, const uint16_t *id, uint32_t values, d
   }
 }
 
+/* The change points nearest the ends are left out: the maximum is over [edge, 1 - edge] of the failures, and a failure
+ * is the least step that can be seen. */
 static double rise_p(const change *c) {
   return c->ratio > 0 ? obs_stats_sup(c->ratio, 1 / fmax(c->seen, 20)) : 0;
 }
@@ -200,7 +214,8 @@ static void find_onset(const obs_search *s, int f, double tests, obs_search_cand
   }
 }
 
-/* All at once, from some point on; time itself explains it in the model, so it is taken out. */
+/* All rows at once, from some point on. Time is a field of the model and would explain it, so the rates are taken
+ * without it; the lift must be larger, as a daily rhythm rises too. */
 static void find_onset_of_all(const obs_search *s, double tests, obs_search_candidate *best) {
   obs_logit *m = s->model;
   change *all = s->scratch;
@@ -247,6 +262,10 @@ void obs_search_count_corrections(obs_search *s) {
   count_corrections(s, OBS_FACT_task_class);
 }
 
+/* Given all failures of the value around the correction, a failure is one of those after it with probability
+ * expected_after / expected. With many failures the shares are compared too: where the rate is high, a count can hardly
+ * double, and the binomial, which knows no upper bound, is weak. The smaller p is taken without a correction for two
+ * tests: they nearly agree where both are strong. */
 static double regression_p(const obs_search_correction *c) {
   double expected = c->expected_before + c->expected_after;
   if (c->ops_before < least_seen || c->seen_after < least_more || expected <= 0) return 0;
@@ -279,6 +298,7 @@ static pair *pair_slot(pair *table, uint32_t key) {
   return &table[at];
 }
 
+/* Two values together, of those rows that failed; tested for as many pairs as were seen, in each of the PAIRS. */
 static void find_pair(const obs_search *s, obs_fact_field a, obs_fact_field b, obs_search_candidate *best) {
   const obs_logit *m = s->model;
   pair *table = s->scratch;
@@ -320,8 +340,9 @@ static double rate_of(const tally *t) {
   return (t->seen + 0.5) / (t->expected + 0.5);
 }
 
-/* Whether the value does harm only together with value `w` of field `g`: what it does without it is as expected, and is
- * enough to tell; nor does `w` do harm without it. */
+/* Whether the value does harm only together with value `w` of field `g`. Both together hold four fifths of the excess;
+ * the value without `w` has a fifth of the ops, fails at most 1.5 times as expected, and significantly less (p < 1e-4)
+ * than half of what it would at the rate of both; `w` without the value fails less than 1.5 times as expected. */
 static bool only_together(const obs_logit *m, const obs_search_candidate *c, int g, uint32_t w, const tally *all,
                           const tally *both) {
   tally rest = {all->seen - both->seen, all->expected - both->expected, all->ops - both->ops};
@@ -338,7 +359,7 @@ static bool only_together(const obs_logit *m, const obs_search_candidate *c, int
   return rate_of(&other) < 1.5;
 }
 
-/* Narrows a cause to a pair where that says more. */
+/* Makes a cause of one value a pair, where it only does harm with one value of another field. */
 static void narrow(const obs_search *s, obs_search_candidate *c) {
   const obs_logit *m = s->model;
   if (c->factor.field < 0 || c->factor.field2 >= 0 || c->cause == OBS_CAUSE_REGRESSION) return;
@@ -381,7 +402,8 @@ static uint16_t whole_of(const obs_search *s, const obs_logit_factor *f, obs_fac
   return OBS_FACT_ABSENT;
 }
 
-/* A part of something whose other parts fail as well is not the cause: the whole is. */
+/* A part of something whose other parts fail as well is not the cause: the whole is. The other parts must have a
+ * significant excess of their own (Poisson, corrected like a share). */
 static void widen(const obs_search *s, double tests, obs_search_candidate *c) {
   static const struct {
     obs_fact_field part, whole;
@@ -409,7 +431,7 @@ static void widen(const obs_search *s, double tests, obs_search_candidate *c) {
   }
 }
 
-/* A cause of all the time that began at some point is told from there. */
+/* A share that rose significantly at some point is an onset from there. */
 static void date(const obs_search *s, double tests, obs_search_candidate *c) {
   if (c->cause != OBS_CAUSE_SHARE || c->factor.field2 >= 0) return;
   const obs_logit *m = s->model;
@@ -421,7 +443,7 @@ static void date(const obs_search *s, double tests, obs_search_candidate *c) {
   c->factor.from = mine->at;
 }
 
-/* A cause that was over before the window was. */
+/* When a cause ended: the same test of a change, for a fall to a third or less. */
 static void find_end(const obs_search *s, double tests, obs_search_candidate *c) {
   const obs_logit *m = s->model;
   if (c->factor.field2 >= 0) return;
@@ -465,8 +487,9 @@ static void blame_correction(obs_search *s, obs_search_candidate *c) {
   }
 }
 
-/* Puts the cause into the model. Where values differ anyway it must stand out from that too; how far it does is seen
- * when it is in: before, what goes with it has taken a part of its failures on itself. */
+/* Puts the cause into the model and tests it again there, with the field's spread. Before it was in, the values that go
+ * with it had a part of its failures put down to them, so it looked smaller than it is: that is why least_to_try is
+ * less than least_lift. */
 static bool try_out(obs_search *s, double tests, obs_search_candidate *c) {
   obs_logit *m = s->model;
   if (!obs_logit_explain(m, &c->factor)) return false;
@@ -492,7 +515,7 @@ static bool try_out(obs_search *s, double tests, obs_search_candidate *c) {
   return false;
 }
 
-/* The clearest of all that could be a cause. */
+/* The clearest candidate. Pairs are looked at only when no value stands out alone. */
 static bool find_best(obs_search *s, double tests, obs_search_candidate *best) {
   obs_logit *m = s->model;
   *best = (obs_search_candidate){.rank = 1};
@@ -512,8 +535,8 @@ static bool find_best(obs_search *s, double tests, obs_search_candidate *best) {
   return best->rank <= 0;
 }
 
-/* Says more exactly what was found: since when, since which correction, with what. The model knows it as it is, so
- * that it is compared with failing alike all the time. */
+/* Finds out since when, until when and since which correction a cause lasts. It is in the model as a cause of all the
+ * time, so its rows are compared with failing alike all the time. What the model refuses is kept as it was. */
 static void refine(obs_search *s, double tests, obs_search_candidate *c) {
   obs_logit *m = s->model;
   obs_search_candidate finer = *c;
@@ -529,6 +552,7 @@ static void refine(obs_search *s, double tests, obs_search_candidate *c) {
     obs_logit_explain(m, &c->factor);
 }
 
+/* A candidate that fails the second test is refuted: it is not tried again, and its place goes to the next one. */
 bool obs_search_next(obs_search *s, obs_search_candidate *out) {
   while (s->tries++ < OBS_SEARCH_TRIES) {
     obs_logit_count(s->model);

@@ -17,7 +17,7 @@ typedef struct {
   uint32_t until; /* row of the next one, or the end */
 } obs_search_correction;
 
-/* A value that is within what is usual, all other things considered. */
+/* A value that failed the test within the model. */
 typedef struct {
   obs_diagnose_cause cause;
   int field;
@@ -39,13 +39,14 @@ typedef struct {
   obs_diagnose_cause cause;
   obs_logit_factor factor;
   double log_p;   /* natural, corrected */
-  double rank;    /* the same, as if values did not differ but by chance */
+  double rank;    /* the same without the spread of values: candidates are ordered by it */
   int correction; /* REGRESSION: which */
 } obs_search_candidate;
 
 observer_err obs_search_open(obs_search *s, obs_logit *m, uint32_t given, bool shares_only);
 void obs_search_close(obs_search *s);
-/* Puts the cause into the model. False: nothing significant is left, or no room for it. */
+/* The next cause, strongest first; it is put into the model. False: nothing significant is left, or there is no room
+ * for it. */
 bool obs_search_next(obs_search *s, obs_search_candidate *out);
 /* Counts before and after each correction, under the model as it is. */
 void obs_search_count_corrections(obs_search *s);

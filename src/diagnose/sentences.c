@@ -1,8 +1,9 @@
 #include "diagnose/sentences.h"
 
 #include "base/clock.h"
+#include "base/number.h"
 
-#include <math.h>
+#include <stdio.h>
 
 static const char *const cause_names[OBS_CAUSE_COUNT] = {
 #define CAUSE_NAME(kind, name) name,
@@ -58,21 +59,10 @@ static double percent(uint64_t part, uint64_t all) {
   return all > 0 ? 100.0 * (double)part / (double)all : 0;
 }
 
-static void put_counts(obs_buf *out, const obs_diagnose_finding *f) {
-  obs_buf_printf(out, "%.3g %% of its %llu ops failed, %.3g %% of the others", percent(f->failures, f->ops),
-                 (unsigned long long)f->ops, percent(f->rest_failures, f->rest_ops));
-}
-
-static void put_time(obs_buf *out, int64_t ms) {
-  char text[OBS_ISO8601_LEN + 1];
-  obs_clock_format(ms, text);
-  obs_buf_puts(out, text);
-}
-
 static void put_since(obs_buf *out, const obs_diagnose_finding *f) {
-  obs_buf_printf(out, " since op %llu (", (unsigned long long)f->from_seq);
-  put_time(out, f->from_ms);
-  obs_buf_putc(out, ')');
+  char time[OBS_ISO8601_LEN + 1];
+  obs_clock_format(f->from_ms, time);
+  obs_buf_printf(out, " since op %llu (%s)", (unsigned long long)f->from_seq, time);
   if (f->until_seq) obs_buf_printf(out, " until op %llu", (unsigned long long)f->until_seq);
 }
 
@@ -98,7 +88,8 @@ void obs_sentences_finding(const obs_diagnose_finding *f, obs_buf *out) {
     if (f->until_seq) obs_buf_printf(out, ", until op %llu", (unsigned long long)f->until_seq);
     obs_buf_puts(out, ": ");
   }
-  put_counts(out, f);
+  obs_buf_printf(out, "%.3g %% of its %llu ops failed, %.3g %% of the others", percent(f->failures, f->ops),
+                 (unsigned long long)f->ops, percent(f->rest_failures, f->rest_ops));
   if (f->failures > 0 && f->error != OBS_ERROR_UNKNOWN)
     obs_buf_printf(out, ", mostly %s", obs_error_kind_phrases[f->error]);
   if (f->at_ms) obs_buf_printf(out, ", most after about %u ms", f->at_ms);
@@ -157,15 +148,10 @@ bool obs_sentences_is_dont(const obs_diagnose_finding *f) {
   return f->cause == OBS_CAUSE_REGRESSION || f->with.field >= 0 || by_error[f->error].dont;
 }
 
-static obs_error_kind main_kind(const obs_diagnose_report *r) {
+void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
   obs_error_kind most = OBS_ERROR_UNKNOWN;
   for (int k = 1; k < OBS_ERROR_KIND_COUNT; k++)
     if (r->kinds[k] > r->kinds[most]) most = (obs_error_kind)k;
-  return most;
-}
-
-void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
-  obs_error_kind most = main_kind(r);
   obs_buf_printf(out, "%llu of %llu ops failed", (unsigned long long)r->failures, (unsigned long long)r->ops);
   if (r->failures > 0)
     obs_buf_printf(out, ", ops %llu to %llu, %.3g %% of them %s", (unsigned long long)r->first_seq,
@@ -176,122 +162,93 @@ void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
   obs_buf_putc(out, '.');
 }
 
-static void key(obs_buf *out, const char *name) {
-  if (out->len > 0 && out->p[out->len - 1] != '{') obs_buf_putc(out, ',');
-  obs_buf_putc(out, '"');
-  obs_buf_puts(out, name);
-  obs_buf_puts(out, "\":");
+/* ---- as JSON ---- */
+
+static void put_value_json(obs_json_writer *w, const char *name, const obs_diagnose_value *v) {
+  obs_json_object(w, name);
+  obs_json_cstr(w, "field", v->field < 0 ? "*" : obs_fact_names[v->field]);
+  obs_json_cstr(w, "value", v->name);
+  obs_json_end(w);
 }
 
-static void put_number(obs_buf *out, const char *name, uint64_t value) {
-  key(out, name);
-  obs_buf_u64(out, value);
+/* A member that is left out when it is 0. */
+static void put_u64_if(obs_json_writer *w, const char *name, uint64_t value) {
+  if (value != 0) obs_json_u64(w, name, value);
 }
 
-/* Only when it says something. */
-static void put_set(obs_buf *out, const char *name, uint64_t value) {
-  if (value != 0) put_number(out, name, value);
+static void put_tenths(obs_json_writer *w, const char *name, double value) {
+  char text[OBS_NUMBER_MAX];
+  int n = snprintf(text, sizeof(text), "%.1f", value);
+  obs_json_raw(w, name, (obs_str){text, (uint32_t)n, 1});
 }
 
-static void put_sentence(obs_buf *out, const char *name, void (*say)(const obs_diagnose_finding *, obs_buf *),
+static void put_sentence(obs_json_writer *w, const char *name, void (*say)(const obs_diagnose_finding *, obs_buf *),
                          const obs_diagnose_finding *f) {
   obs_buf text = {0};
   say(f, &text);
-  key(out, name);
-  if (text.oom) out->oom = true;
-  obs_buf_json_str(out, (obs_str){text.p, (uint32_t)text.len, 0});
+  if (text.oom) w->out->oom = true;
+  obs_json_text(w, name, obs_buf_view(&text));
   obs_buf_fini(&text);
 }
 
-static void put_json_value(obs_buf *out, const char *name, const obs_diagnose_value *v) {
-  key(out, name);
-  obs_buf_puts(out, "{\"field\":");
-  obs_buf_json_cstr(out, v->field < 0 ? "*" : obs_fact_names[v->field]);
-  obs_buf_puts(out, ",\"value\":");
-  obs_buf_json_cstr(out, v->name);
-  obs_buf_putc(out, '}');
+static void put_finding(obs_json_writer *w, const obs_diagnose_finding *f) {
+  obs_json_object(w, NULL);
+  obs_json_cstr(w, "cause", cause_names[f->cause]);
+  obs_json_cstr(w, "error_kind", obs_error_kind_names[f->error]);
+  put_value_json(w, "blames", &f->value);
+  if (f->with.field >= 0) put_value_json(w, "with", &f->with);
+  if (f->same.field >= 0) put_value_json(w, "same_as", &f->same);
+  obs_json_u64(w, "ops", f->ops);
+  obs_json_u64(w, "failures", f->failures);
+  obs_json_u64(w, "rest_ops", f->rest_ops);
+  obs_json_u64(w, "rest_failures", f->rest_failures);
+  put_tenths(w, "expected_failures", f->expected);
+  put_tenths(w, "log10_p", f->log10_p);
+  obs_json_u64(w, "from_seq", f->from_seq);
+  obs_json_time(w, "from", f->from_ms);
+  put_u64_if(w, "until_seq", f->until_seq);
+  put_u64_if(w, "ms_before", f->ms_before);
+  put_u64_if(w, "ms_after", f->ms_after);
+  put_u64_if(w, "failures_at_ms", f->at_ms);
+  put_u64_if(w, "limit_per_minute", f->per_minute);
+  put_u64_if(w, "correction_seq", f->correction_seq);
+  put_u64_if(w, "deploy_seq", f->deploy_seq);
+  put_sentence(w, "finding", obs_sentences_finding, f);
+  put_sentence(w, "likely_cause", obs_sentences_cause, f);
+  put_sentence(w, "advice", obs_sentences_advice, f);
+  obs_json_bool(w, "dont", obs_sentences_is_dont(f));
+  obs_json_u64s(w, "evidence", f->evidence, f->nevidence);
+  obs_json_end(w);
 }
 
-static void put_finding(obs_buf *out, const obs_diagnose_finding *f) {
-  char time[OBS_ISO8601_LEN + 1];
-  obs_buf_putc(out, '{');
-  key(out, "cause");
-  obs_buf_json_cstr(out, cause_names[f->cause]);
-  key(out, "error_kind");
-  obs_buf_json_cstr(out, obs_error_kind_names[f->error]);
-  put_json_value(out, "blames", &f->value);
-  if (f->with.field >= 0) put_json_value(out, "with", &f->with);
-  if (f->same.field >= 0) put_json_value(out, "same_as", &f->same);
-  put_number(out, "ops", f->ops);
-  put_number(out, "failures", f->failures);
-  put_number(out, "rest_ops", f->rest_ops);
-  put_number(out, "rest_failures", f->rest_failures);
-  key(out, "expected_failures");
-  obs_buf_printf(out, "%.1f", f->expected);
-  key(out, "log10_p");
-  obs_buf_printf(out, "%.1f", f->log10_p);
-  put_number(out, "from_seq", f->from_seq);
-  key(out, "from");
-  obs_clock_format(f->from_ms, time);
-  obs_buf_json_cstr(out, time);
-  put_set(out, "until_seq", f->until_seq);
-  put_set(out, "ms_before", f->ms_before);
-  put_set(out, "ms_after", f->ms_after);
-  put_set(out, "failures_at_ms", f->at_ms);
-  put_set(out, "limit_per_minute", f->per_minute);
-  put_set(out, "correction_seq", f->correction_seq);
-  put_set(out, "deploy_seq", f->deploy_seq);
-  put_sentence(out, "finding", obs_sentences_finding, f);
-  put_sentence(out, "likely_cause", obs_sentences_cause, f);
-  put_sentence(out, "advice", obs_sentences_advice, f);
-  key(out, "dont");
-  obs_buf_puts(out, obs_sentences_is_dont(f) ? "true" : "false");
-  key(out, "evidence");
-  for (uint32_t i = 0; i < f->nevidence; i++) {
-    obs_buf_putc(out, i == 0 ? '[' : ',');
-    obs_buf_u64(out, f->evidence[i]);
-  }
-  obs_buf_puts(out, f->nevidence == 0 ? "[]}" : "]}");
-}
-
-static void put_correction(obs_buf *out, const obs_diagnose_correction *c) {
-  obs_buf_putc(out, '{');
-  put_number(out, "seq", c->seq);
-  put_json_value(out, "of", &c->value);
-  put_number(out, "ops_before", c->ops_before);
-  put_number(out, "failures_before", c->failures_before);
-  put_number(out, "ops_after", c->ops_after);
-  put_number(out, "failures_after", c->failures_after);
-  key(out, "verdict");
-  obs_buf_json_cstr(out, verdict_names[c->verdict]);
-  obs_buf_putc(out, '}');
-}
-
-void obs_sentences_json(const obs_diagnose_report *r, obs_buf *out) {
+void obs_sentences_json(obs_json_writer *w, const obs_diagnose_report *r) {
   obs_buf summary = {0};
   obs_sentences_summary(r, &summary);
-  obs_buf_putc(out, '{');
-  put_number(out, "ops", r->ops);
-  put_number(out, "failures", r->failures);
-  key(out, "summary");
-  obs_buf_json_str(out, (obs_str){summary.p, (uint32_t)summary.len, 0});
-  obs_buf_fini(&summary);
-  key(out, "error_kinds");
-  obs_buf_putc(out, '{');
-  for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++) put_set(out, obs_error_kind_names[k], r->kinds[k]);
-  obs_buf_putc(out, '}');
-  key(out, "findings");
-  obs_buf_putc(out, '[');
-  for (uint32_t i = 0; i < r->nfindings; i++) {
-    if (i > 0) obs_buf_putc(out, ',');
-    put_finding(out, &r->findings[i]);
-  }
-  obs_buf_putc(out, ']');
-  key(out, "corrections");
-  obs_buf_putc(out, '[');
+  if (summary.oom) w->out->oom = true;
+  obs_json_object(w, NULL);
+  obs_json_u64(w, "ops", r->ops);
+  obs_json_u64(w, "failures", r->failures);
+  obs_json_text(w, "summary", obs_buf_view(&summary));
+  obs_json_object(w, "error_kinds");
+  for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++) put_u64_if(w, obs_error_kind_names[k], r->kinds[k]);
+  obs_json_end(w);
+  obs_json_array(w, "findings");
+  for (uint32_t i = 0; i < r->nfindings; i++) put_finding(w, &r->findings[i]);
+  obs_json_end(w);
+  obs_json_array(w, "corrections");
   for (uint32_t i = 0; i < r->ncorrections; i++) {
-    if (i > 0) obs_buf_putc(out, ',');
-    put_correction(out, &r->corrections[i]);
+    const obs_diagnose_correction *c = &r->corrections[i];
+    obs_json_object(w, NULL);
+    obs_json_u64(w, "seq", c->seq);
+    put_value_json(w, "of", &c->value);
+    obs_json_u64(w, "ops_before", c->ops_before);
+    obs_json_u64(w, "failures_before", c->failures_before);
+    obs_json_u64(w, "ops_after", c->ops_after);
+    obs_json_u64(w, "failures_after", c->failures_after);
+    obs_json_cstr(w, "verdict", verdict_names[c->verdict]);
+    obs_json_end(w);
   }
-  obs_buf_puts(out, "]}");
+  obs_json_end(w);
+  obs_json_end(w);
+  obs_buf_fini(&summary);
 }

@@ -200,9 +200,11 @@ static void test_same_view_same_report(void **state) {
   scene *sc = play(&s);
   diagnose(sc, (obs_diagnose_request){0});
   obs_buf first = {0}, second = {0};
-  obs_sentences_json(&sc->report, &first);
+  obs_json_writer write_first = obs_json_write(&first);
+  obs_sentences_json(&write_first, &sc->report);
   diagnose(sc, (obs_diagnose_request){0});
-  obs_sentences_json(&sc->report, &second);
+  obs_json_writer write_second = obs_json_write(&second);
+  obs_sentences_json(&write_second, &sc->report);
   assert_int_equal(first.len, second.len);
   assert_memory_equal(first.p, second.p, first.len);
   cJSON *json = cJSON_ParseWithLength(first.p, first.len);

@@ -119,7 +119,8 @@ bool obs_analysis_diagnose(obs_analyses *a, obs_analysis *x) {
     obs_log_error("learn", "diagnosis: %s", observer_strerror(err));
     return false;
   }
-  obs_sentences_json(&a->report, &x->diagnosis);
+  obs_json_writer w = obs_json_write(&x->diagnosis);
+  obs_sentences_json(&w, &a->report);
   return !x->diagnosis.oom;
 }
 
