@@ -85,36 +85,21 @@ bool obs_file_write_at(int fd, struct iovec *iov, uint32_t niov, uint64_t offset
   return true;
 }
 
-static observer_err read_open(int fd, size_t max, obs_buf *out) {
-  struct stat st;
-  if (fstat(fd, &st) != 0) return OBSERVER_E_IO;
-  if ((uint64_t)st.st_size > max) return OBSERVER_E_CORRUPT;
-  if (!obs_buf_reserve(out, (size_t)st.st_size + 1)) return OBSERVER_E_NOMEM;
-  ssize_t n = obs_file_read_at(fd, out->p + out->len, (size_t)st.st_size, 0);
-  if (n < 0) return OBSERVER_E_IO;
-  out->len += (size_t)n;
-  return OBSERVER_E_OK;
-}
-
 observer_err obs_file_read_all(int dir_fd, const char *name, size_t max, obs_buf *out) {
+  struct stat st;
+  ssize_t n = 0;
   int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return obs_file_err(errno);
-  observer_err err = read_open(fd, max, out);
+  observer_err err = fstat(fd, &st) == 0 ? OBSERVER_E_OK : OBSERVER_E_IO;
+  if (err == OBSERVER_E_OK && (uint64_t)st.st_size > max) err = OBSERVER_E_CORRUPT;
+  if (err == OBSERVER_E_OK && !obs_buf_reserve(out, (size_t)st.st_size + 1)) err = OBSERVER_E_NOMEM;
+  if (err == OBSERVER_E_OK && (n = obs_file_read_at(fd, out->p + out->len, (size_t)st.st_size, 0)) < 0)
+    err = OBSERVER_E_IO;
+  if (err == OBSERVER_E_OK) out->len += (size_t)n;
   int saved = errno;
   if (close(fd) != 0 && err == OBSERVER_E_OK) return OBSERVER_E_IO;
   errno = saved;
   return err;
-}
-
-static bool write_new(int dir_fd, const char *name, const obs_buf *content, bool sync) {
-  int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return false;
-  struct iovec iov = {content->p, content->len};
-  bool ok = obs_file_write_at(fd, &iov, 1, 0) && (!sync || fsync(fd) == 0);
-  int saved = errno;
-  if (close(fd) != 0 && ok) return false;
-  errno = saved;
-  return ok;
 }
 
 bool obs_file_replace(int dir_fd, const char *name, const obs_buf *content, bool sync) {
@@ -124,10 +109,18 @@ bool obs_file_replace(int dir_fd, const char *name, const obs_buf *content, bool
     errno = ENAMETOOLONG;
     return false;
   }
-  if (write_new(dir_fd, temporary, content, sync) && renameat(dir_fd, temporary, dir_fd, name) == 0) {
-    return !sync || fsync(dir_fd) == 0;
-  }
+  int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  struct iovec iov = {content->p, content->len};
+  bool ok = fd >= 0 && obs_file_write_at(fd, &iov, 1, 0) && (!sync || fsync(fd) == 0);
   int saved = errno;
+  if (fd >= 0 && close(fd) != 0 && ok) {
+    saved = errno;
+    ok = false;
+  }
+  if (ok) {
+    if (renameat(dir_fd, temporary, dir_fd, name) == 0) return !sync || fsync(dir_fd) == 0;
+    saved = errno;
+  }
   (void)unlinkat(dir_fd, temporary, 0); /* may not exist */
   errno = saved;
   return false;

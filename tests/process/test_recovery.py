@@ -7,6 +7,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import json
 import os
 import random
@@ -17,7 +18,7 @@ import subprocess
 import threading
 import time
 
-from harness import OBSERVERD, SLOW, Push, journal_lines, main, wait_until
+from harness import OBSERVERD, SLOW, Push, Req, journal_lines, main, wait_until
 from recount import SOURCES, Producers, RecoveryTest, lifetime_of, recount
 
 
@@ -60,6 +61,59 @@ class KillUnderLoad(RecoveryTest):
         self.assertEqual(sorted(acknowledged - set(counts))[:5], [], "acknowledged, but not in the journal")
         self.assertEqual(daemon.get("/health").json["seq"], len(rows))
         return rows
+
+
+class KillMixed(RecoveryTest):
+    """Messages of ops and session records: after kill -9 each is in both files or in neither, and a retry fills it up."""
+
+    def message(self, name):
+        record = lambda k: {"schema": "session.iterate.v1", "final_verdict": "ok", "session_id": "%s.%d" % (name, k),
+                            "timestamp": "2026-01-01T00:00:00Z", "prompt": "word " * 100}
+        op = lambda k: {"endpoint": "/mixed", "op_id": "%s.%d" % (name, k), "input_summary": "x" * 150}
+        return [op(0), record(0), record(1), op(1)]
+
+    def publish(self, url, name, sent, acknowledged):
+        with contextlib.suppress(OSError), Req(url) as req:
+            for n in range(1000000):
+                message = "%s.%d" % (name, n)
+                sent.append(message)
+                if req.request(self.message(message))["accepted"] == 4:
+                    acknowledged.append(message)
+
+    def check_whole(self, daemon, sent, acknowledged):
+        """The messages that are there."""
+        found = collections.Counter(row["op_id"].rpartition(".")[0] for row in daemon.journal_rows())
+        with open(os.path.join(daemon.data_dir, "coordinator_sessions.jsonl"), "rb") as f:
+            records = [json.loads(line)["session_id"] for line in f.read().split(b"\n")[:-1]]
+        found.update(name.rpartition(".")[0] for name in records)
+        self.assertEqual({name: n for name, n in found.items() if n != 4}, {}, "in a part, or more than once")
+        self.assertEqual(set(acknowledged) - set(found), set())
+        self.assertEqual(set(found) - set(sent), set())
+        return set(found)
+
+    def test_kill_9_leaves_whole_messages(self):
+        daemon = self.start()
+        sent, acknowledged, rng = [], [], random.Random(7)
+        for round_ in range(8):
+            producers = [threading.Thread(target=self.publish,
+                                          args=(daemon.url("rep"), "%d.%d" % (round_, i), sent, acknowledged))
+                         for i in range(4)]
+            for thread in producers:
+                thread.start()
+            before = len(acknowledged)
+            wait_until(lambda: len(acknowledged) > before, 10, "an answer")
+            time.sleep(rng.uniform(0, 0.2))
+            daemon.kill()
+            for thread in producers:
+                thread.join()
+            daemon.start()
+            found = self.check_whole(daemon, sent, acknowledged)
+            with daemon.req() as req:
+                for name in sent[-4:]:  # the senders try again
+                    answer = req.request(self.message(name))
+                    self.assertEqual((answer["accepted"], answer["duplicates"]), (0, 4) if name in found else (4, 0))
+                    acknowledged.append(name)
+            self.check_whole(daemon, sent, acknowledged)
 
 
 class CutJournal(RecoveryTest):

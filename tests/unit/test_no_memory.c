@@ -12,7 +12,7 @@
  * failure. */
 static uint64_t work(fixture *f, const obs_journal_opts *o, observer_err *err) {
   static const char blob[] = "blob";
-  char text[256] = "", row[64];
+  char text[256] = "", row[64] = "";
   uint64_t seq = 0, rows = 0, next;
   bool more;
   obs_buf loaded = {0};
