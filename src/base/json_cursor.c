@@ -1,3 +1,5 @@
+/* Every function leaves the cursor behind what it read, or at the fault. Nesting costs a bit a level, not a stack
+ * frame, so hostile depth ends at DEPTH. */
 #include "base/json_cursor.h"
 
 #include "base/utf8.h"
@@ -45,7 +47,7 @@ static bool pass_escape(obs_cursor *c, bool *valid) {
     return true;
   }
   int32_t unit = hex4(at + 2, c->end);
-  if (unit < 0) {
+  if (unit < 0) { /* wrong digits are a fault here; too few may only be the end of what has come */
     for (const uint8_t *q = at + 2; q < c->end && q < at + 6; q++) {
       if (hex_digit(*q) < 0) return obs_cursor_fail(c, "json: invalid escape", at);
     }
@@ -81,6 +83,7 @@ bool obs_json_cursor_string(obs_cursor *c, obs_cursor_value *v) {
       continue;
     }
     if (ch < 0x20) return obs_cursor_fail(c, "json: control character in string", c->p);
+    /* Bad UTF-8 is no broken syntax: the string's end is found all the same, and its reader refuses it. */
     size_t n = obs_utf8_char((const char *)c->p, obs_cursor_left(c));
     if (n == 0) v->valid = false;
     c->p += n == 0 ? 1 : n;
@@ -143,7 +146,7 @@ static bool pass_number(obs_cursor *c, bool *integral) {
   const uint8_t *start = c->p;
   *integral = true;
   obs_json_cursor_take(c, '-');
-  bool ok = obs_json_cursor_take(c, '0') || digits(c);
+  bool ok = obs_json_cursor_take(c, '0') || digits(c); /* no leading zeros: checked at the end */
   if (ok && obs_json_cursor_take(c, '.')) {
     *integral = false;
     ok = digits(c);

@@ -47,7 +47,7 @@ typedef struct {
   size_t queue_bytes;            /* default 8 MiB */
   size_t group_bytes;            /* most JSON a group writes; default 4 MiB */
   uint32_t dedupe;               /* op_ids remembered; default 65536 */
-  uint32_t checkpoint_s;         /* seconds between checkpoints; default 60; 0: only at close */
+  uint32_t checkpoint_s;         /* seconds between checkpoints; 0: only when asked for, and at the end */
   void (*room)(void *arg);       /* the queue was full and has room again; commit thread; must not block */
   void *room_arg;
   const obs_commit_follower *followers; /* in the order they are called; copied */

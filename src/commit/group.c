@@ -96,7 +96,8 @@ static observer_err append_ops(obs_commit *c) {
   return err == OBSERVER_E_OK && obs_journal_sync_due(j) == UINT32_MAX ? obs_journal_sync(j) : err;
 }
 
-/* All rows of the group, or none. On failure `text` says why. */
+/* All rows of the group, or none: records first, since their sinks can take back what they wrote, the journal last. On
+ * failure `text` says why. */
 static observer_err write_group(obs_commit *c, char *text, size_t size) {
   uint32_t written = 0; /* kinds whose records are */
   observer_err err = plan_group(c);
@@ -143,6 +144,7 @@ static void settle_records(obs_commit *c) {
 
 /* ---- giving back ---- */
 
+/* One write for all rejects of a batch, while its bytes are still there. */
 static void keep_rejects(obs_commit *c, const obs_batch *b, int64_t now_ms) {
   if (c->opts.journal == NULL || b->nrejects == 0) return;
   obs_journal_rejects gathered = {0};
@@ -167,6 +169,7 @@ static void give_back(obs_commit *c, obs_batch *b) {
   if (tell && c->opts.room != NULL) c->opts.room(c->opts.room_arg);
 }
 
+/* The batch is on disk: everything that counts ops sees it before its source does, so that an answered op shows. */
 static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   obs_commit_atomics *n = &c->counts[b->transport];
   obs_state_apply(c->opts.state, b, c->next_seq, now_ms);
@@ -205,6 +208,7 @@ void obs_commit_set_health(obs_commit *c, observer_err err, const char *text) {
 
 void obs_commit_set_failing(obs_commit *c, observer_err err, const char *text) {
   obs_commit_set_health(c, err, text);
+  /* Whether or not an op comes: health has to turn by itself. */
   c->retry_at = c->probe_at = obs_clock_mono_ms() + OBS_COMMIT_RETRY_MS;
 }
 
@@ -221,7 +225,7 @@ static void postpone_group(obs_commit *c, observer_err err, const char *text) {
       obs_commit_fail_batch(c, b, err, text);
   }
   if (waiting.first == NULL) return;
-  *waiting.last = c->held.first;
+  *waiting.last = c->held.first; /* in front of what was held before */
   if (c->held.first == NULL) c->held.last = waiting.last;
   c->held.first = waiting.first;
 }

@@ -25,7 +25,7 @@ static bool take_row(void *arg, uint64_t seq, const char *line, size_t len, int6
     const obs_commit_follower *f = &r->opts->followers[i];
     if (f->apply_row != NULL && !(counted && r->loaded[i])) f->apply_row(f->arg, op, seq, r->now_ms);
   }
-  if (counted) return true;
+  if (counted) return true; /* the dedupe window came with the checkpoint */
   r->replayed++;
   if (OBS_HAS(op, op_id) && op->op_id.len > 0) {
     (void)obs_dedupe_add(r->dedupe, op->op_id); /* an older observer's rows may repeat one */

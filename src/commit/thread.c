@@ -12,7 +12,7 @@
 
 enum { MAINTAIN_MS = 1000, CHECKPOINT_RETRY_MS = 10000 };
 
-/* Moves batches over until the group is full. */
+/* Moves batches over until the group is full. One batch alone may be larger: a message is never split. */
 static void fill_group(obs_commit *c, obs_commit_list *from, size_t *bytes, uint64_t *ops) {
   while (from->first != NULL) {
     obs_batch *b = from->first;
@@ -25,6 +25,8 @@ static void fill_group(obs_commit *c, obs_commit_list *from, size_t *bytes, uint
   }
 }
 
+/* How long to sleep when nothing comes: until the next attempt while the disk fails, until an interval's sync is due,
+ * else until housekeeping. */
 static uint64_t wait_ms(const obs_commit *c, uint64_t now) {
   uint64_t ms = MAINTAIN_MS;
   if (c->failing != OBSERVER_E_OK) {
@@ -43,6 +45,7 @@ static bool take_work(obs_commit *c, obs_commit_list *fresh) {
   pthread_mutex_lock(&c->lock);
   uint64_t now = obs_clock_mono_ms();
   bool idle = c->queue.first == NULL && !c->checkpoint_wanted;
+  /* While stopping, only what is held for the disk is worth a wait. */
   if (idle && (!c->stopping || c->held.first != NULL)) {
     uint64_t ms = wait_ms(c, now);
     if (ms > 0) obs_thread_cond_wait_ms(&c->wake, &c->lock, ms);
@@ -65,6 +68,7 @@ static void answer_while_failing(obs_commit *c, obs_commit_list *fresh) {
   }
 }
 
+/* Group after group, those that waited for the disk first: so ops keep the order in which they came. */
 static void write_all(obs_commit *c, obs_commit_list *fresh) {
   while (c->held.first != NULL || fresh->first != NULL) {
     size_t bytes = 0;
@@ -96,6 +100,7 @@ static void look_at_checkpoint(obs_commit *c, uint64_t now) {
   }
 }
 
+/* Begins one when it is due and the last one is written. It is made here, so that it is of one seq exactly. */
 static void begin_checkpoint(obs_commit *c, uint64_t now) {
   if (c->opts.checkpoint_s > 0 && now >= c->checkpoint_at) {
     c->checkpoint_at = now + (uint64_t)c->opts.checkpoint_s * 1000;
@@ -106,7 +111,8 @@ static void begin_checkpoint(obs_commit *c, uint64_t now) {
   if (c->checkpoint_due) c->checkpoint_retry_at = now + CHECKPOINT_RETRY_MS;
 }
 
-/* At the end: nothing changes any more. The one that is being written first, so that the newer one stays. */
+/* At the end, when nothing changes any more: waits for the one that is being written, so that the newer one replaces
+ * it. */
 static void last_checkpoint(obs_commit *c) {
   if (c->checkpoint == NULL) return;
   obs_checkpoint_wait(c->checkpoint);
@@ -153,7 +159,10 @@ static void give_up_held(obs_commit *c) {
     lost += (uint64_t)b->nops + b->nrecords;
     obs_commit_fail_batch(c, b, c->failing, c->failing_text);
   }
-  if (lost > 0) obs_log_error("commit", "stopped without recording %" PRIu64 " ops that had been read", lost);
+  if (lost > 0) {
+    obs_log_error("commit", "stopped without recording %" PRIu64 " op%s that had been read", lost,
+                  lost == 1 ? "" : "s");
+  }
 }
 
 void *obs_commit_run(void *arg) {

@@ -11,6 +11,8 @@ struct obs_arena_block {
   char bytes[];
 };
 
+/* Blocks are never moved: a view into one lives until reset. A large piece gets a block of its own size, which becomes
+ * the head; what was left of the one before is not used again. */
 char *obs_arena_alloc(obs_arena *a, size_t n) {
   obs_arena_block *block = a->head;
   if (block == NULL || block->cap - block->used < n) {

@@ -40,6 +40,7 @@ void obs_batch_fini(obs_batch *b) {
   *b = (obs_batch){0};
 }
 
+/* What one large message needed is given back; what a usual one needs stays. */
 static void shrink(void **items, uint32_t *cap, uint32_t keep) {
   if (*cap <= keep) return;
   free(*items);
@@ -48,7 +49,7 @@ static void shrink(void **items, uint32_t *cap, uint32_t keep) {
 }
 
 void obs_batch_reset(obs_batch *b) {
-  uint32_t lines_cap = b->ops_cap;
+  uint32_t lines_cap = b->ops_cap; /* one capacity for both */
   shrink((void **)&b->lines, &lines_cap, KEEP_OPS);
   shrink((void **)&b->ops, &b->ops_cap, KEEP_OPS);
   shrink((void **)&b->unknown, &b->unknown_cap, KEEP_UNKNOWN);
@@ -184,7 +185,7 @@ static obs_reader_result decode_map(obs_decoder *d, const obs_decoder_format *fo
   d->r.in.p = start;
   const obs_record_kind *kind = find_kind(d, format);
   if (kind != NULL) return decode_record(d, format, kind);
-  d->look_for_schema = false;
+  d->look_for_schema = false; /* somebody else's schema: an unknown field of an op */
   if (rc == OBS_READ_SCHEMA) return decode_op(d, format);
   memcpy(d->r.reason, reason, sizeof(reason));
   return rc;
@@ -205,7 +206,7 @@ static obs_reader_result decode_element(obs_decoder *d, const obs_decoder_format
   }
   obs_str what = obs_str_of(d->b->only != NULL ? d->b->only->name : "op");
   obs_reader_result rc = is_map ? decode_map(d, format) : obs_reader_wrong(&d->r, what, "must be a map");
-  if (rc == OBS_READ_WRONG) {
+  if (rc == OBS_READ_WRONG) { /* it was left in its middle: step over it from its start */
     d->b->nunknown = unknown;
     d->r.in.p = start;
     if (!format->skip(&d->r.in)) return obs_reader_refused(&d->r, what);
@@ -234,6 +235,7 @@ static obs_reader_result decode_msgpack_value(obs_decoder *d, bool *array) {
   return rc;
 }
 
+/* One value of the payload: an op, or an array of them. */
 static obs_reader_result decode_json_value(obs_decoder *d, bool *array) {
   obs_cursor *in = &d->r.in;
   *array = obs_json_cursor_take(in, '[');
@@ -266,6 +268,7 @@ static bool next_line(obs_cursor *in) {
   return false;
 }
 
+/* Values one after another until the end: concatenated maps, lines, or one array. */
 static void decode_payload(obs_decoder *d, bool msgpack) {
   obs_cursor *in = &d->r.in;
   uint32_t values = 0;

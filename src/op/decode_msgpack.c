@@ -24,14 +24,16 @@ static obs_reader_result keep_value(obs_decoder *d, obs_str name, obs_str *json)
   const obs_op_limits *limits = d->r.limits;
   obs_buf text = {0};
   obs_reader_result rc = OBS_READ_OK;
-  char *p = NULL;
-  if (!obs_msgpack_cursor_json(&d->r.in, limits->string_bytes, limits->depth, &text))
+  if (!obs_msgpack_cursor_json(&d->r.in, limits->string_bytes, limits->depth, &text)) {
     rc = obs_reader_refused(&d->r, name);
-  else if (text.oom || (p = obs_arena_alloc(&d->b->arena, text.len)) == NULL)
-    rc = obs_reader_no_memory(&d->r, name);
-  if (rc == OBS_READ_OK) {
-    memcpy(p, text.p, text.len);
-    *json = (obs_str){p, (uint32_t)text.len, 0};
+  } else {
+    char *p = text.oom ? NULL : obs_arena_alloc(&d->b->arena, text.len);
+    if (p != NULL) {
+      memcpy(p, text.p, text.len);
+      *json = (obs_str){p, (uint32_t)text.len, 0};
+    } else {
+      rc = obs_reader_no_memory(&d->r, name);
+    }
   }
   obs_buf_fini(&text);
   return rc;

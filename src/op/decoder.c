@@ -35,7 +35,7 @@ static obs_reader_result too_many_unknown(obs_decoder *d) {
 
 obs_reader_result obs_decoder_key(obs_decoder *d, obs_str key, uint32_t *field) {
   d->r.key_index++;
-  uint32_t f = d->expect;
+  uint32_t f = d->expect; /* producers keep the table's order, so the first look nearly always hits */
   for (uint32_t i = 0; i < OBS_F_COUNT; i++, f++) {
     if (f >= OBS_F_COUNT) f = 0;
     if (obs_op_fields[f].name_len != key.len || memcmp(obs_op_fields[f].name, key.p, key.len) != 0) continue;
@@ -73,6 +73,7 @@ obs_reader_result obs_decoder_keep(obs_decoder *d, obs_str key, obs_str json, co
 
 /* ---- values ---- */
 
+/* JavaScript's truth of a value, for profile LEGACY. */
 static bool truthy(const obs_cursor_value *v) {
   switch (v->kind) {
   case OBS_VALUE_BOOL:
@@ -165,6 +166,7 @@ static obs_reader_result apply_ok(obs_decoder *d) {
   return OBS_READ_OK;
 }
 
+/* A row that was recorded is taken whatever its size; the limit may have been larger then. */
 obs_reader_result obs_decoder_end(obs_decoder *d, const uint8_t *start) {
   if ((size_t)(d->r.in.p - start) > d->r.limits->op_bytes && d->profile != OBS_PROFILE_REPLAY) {
     return obs_reader_wrong_limit(&d->r, OBS_STR("op"), "larger than %u bytes", d->r.limits->op_bytes);

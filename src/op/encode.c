@@ -11,6 +11,7 @@ static size_t text_bound(obs_str s) {
   return (s.plain ? (size_t)s.len : (size_t)s.len * 6) + 3;
 }
 
+/* Most bytes the line can take: room is made once, then bytes are written without looking. */
 static size_t line_bound(const obs_op *op, const obs_op_unknown *unknown) {
   size_t n = FIXED_BYTES;
   for (uint32_t mask = op->present; mask != 0; mask &= mask - 1) {
@@ -72,7 +73,7 @@ void obs_op_encode(obs_buf *b, const obs_op *op, const obs_op_unknown *unknown) 
   if (!obs_buf_reserve(b, line_bound(op, unknown))) return;
   char *out = b->p + b->len;
   *out++ = '{';
-  for (uint32_t mask = op->present; mask != 0; mask &= mask - 1) {
+  for (uint32_t mask = op->present; mask != 0; mask &= mask - 1) { /* lowest bit first: the table's order */
     const obs_op_field_info *f = &obs_op_fields[__builtin_ctz(mask)];
     out = put(out, f->json_key, f->json_key_len);
     out = put_value(b, out, f->kind, (const char *)op + f->offset);

@@ -79,6 +79,7 @@ obs_reader_result obs_decoder_normalise(obs_decoder *d) {
   if (!OBS_HAS(op, duration_ms)) op->duration_ms = 0;
   op->present |= OBS_BIT(OBS_F_timestamp) | OBS_BIT(OBS_F_success) | OBS_BIT(OBS_F_duration_ms);
   bool made = true;
+  /* The source decides before the profile does: a bot's op that came by POST /event is a bot's. */
   if (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR("bot"))) made = normalise_bot(d);
   if (d->profile == OBS_PROFILE_LEGACY) made = normalise_legacy(d) && made;
   if (!made) return obs_reader_no_memory(&d->r, OBS_STR("op"));

@@ -44,7 +44,7 @@ obs_reader_result obs_reader_text(obs_reader *r, obs_str name, obs_str s, obs_st
   if (s.len > r->limits->string_bytes) {
     return obs_reader_wrong_limit(r, name, "longer than %u bytes", r->limits->string_bytes);
   }
-  if (!s.plain) {
+  if (!s.plain) { /* most texts are plain; the others are plain up to their first special character */
     size_t n = obs_utf8_plain_prefix(s.p, s.len);
     s.plain = n == s.len;
     if (!s.plain && !obs_utf8_valid(s.p + n, s.len - n)) return obs_reader_wrong(r, name, "must be valid UTF-8");
@@ -63,7 +63,7 @@ obs_reader_result obs_reader_int(obs_reader *r, obs_str name, const obs_cursor_v
     return obs_reader_wrong(r, name, rounded ? "must be a number" : "must be an integer");
   }
   if (!isfinite(v->d)) return obs_reader_wrong(r, name, "must be finite");
-  double whole = round(v->d);
+  double whole = round(v->d); /* below: -2^63 is a double, 2^63 - 1 is not */
   if (!rounded && whole != v->d) return obs_reader_wrong(r, name, "must be an integer");
   if (whole < -0x1p63 || whole >= 0x1p63) return obs_reader_wrong(r, name, "out of range");
   *out = (int64_t)whole;
