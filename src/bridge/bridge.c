@@ -66,7 +66,7 @@ fail:
   return err;
 }
 
-/* NNG's threads: a handler of ours can call no more. */
+/* On NNG's threads: a handler has made its last call. */
 static void handler_gone(void *arg) {
   obs_bridge *b = arg;
   pthread_mutex_lock(&b->mutex);

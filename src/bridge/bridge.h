@@ -47,7 +47,7 @@ const char *obs_bridge_url(const obs_bridge *b, size_t index);
  * at most `deadline_ms`; then cuts what is left. The commit must still be running, so that waiting posts are answered:
  * stop the bridge, then the commit, then close the bridge. */
 void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms);
-/* Stops if that was not done, and frees. By now the commit has given every batch back or will. NULL is allowed. */
+/* Stops if that was not done, and frees. The commit has given every batch back, or still does. NULL is allowed. */
 void obs_bridge_close(obs_bridge *b);
 
 /* The route table, one line for each method and path: `GET /stats 200,400,... read`. */

@@ -14,18 +14,15 @@ bool obs_bridge_get_readyz(struct obs_connection *s, const void *filter);
 bool obs_bridge_get_sessions_stats(struct obs_connection *s, const void *filter);
 bool obs_bridge_get_advice(struct obs_connection *s, const void *filter);
 void obs_bridge_get_summary(struct obs_connection *s, const void *filter);
+void obs_bridge_get_clusters(struct obs_connection *s, const void *filter);
+void obs_bridge_get_cluster(struct obs_connection *s, const void *filter);
 /* Any loop's list, and one of its rows. */
 void obs_bridge_get_page(struct obs_connection *s, const void *filter);
 void obs_bridge_get_one(struct obs_connection *s, const void *filter);
-extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs_bridge_analyses_params,
-    obs_bridge_playbooks_params, obs_bridge_escalations_params;
+extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs_bridge_clusters_params,
+    obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
 
-/* clusters.c */
-void obs_bridge_get_clusters(struct obs_connection *s, const void *filter);
-void obs_bridge_get_cluster(struct obs_connection *s, const void *filter);
-extern const obs_params obs_bridge_clusters_params;
-
-/* scans.c */
+/* scan.c */
 void obs_bridge_get_ops(struct obs_connection *s, const void *filter);
 void obs_bridge_get_sessions(struct obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_ops_params, obs_bridge_sessions_params;

@@ -57,7 +57,7 @@ static void answer_review(obs_connection *s, obs_reviews *reviews, uint64_t id) 
 }
 
 void obs_bridge_finish_review(obs_connection *s) {
-  if (s->review == 0) return; /* it is answered */
+  if (s->review == 0) return; /* the answer is made: no model was asked */
   obs_reviews *reviews = reviews_of(s);
   obs_reviews_forget(reviews, s->review, s);
   answer_review(s, reviews, s->review);

@@ -49,10 +49,10 @@ struct obs_route {
   obs_route_id id;
   const obs_params *params; /* NULL: the query string is ignored */
   const obs_loop *loop;     /* whose rows are shown */
-  const char *one;          /* what a row of it is called when there is none: "analysis" */
+  const char *one;          /* a row of it, for 404: "analysis" in "no analysis 7" */
 
-  /* One of these two. `filter` is what the query string says, NULL without params. */
-  /* On NNG's thread; must not block. True: `answer` and `out` are ready; false: parked. */
+  /* Either handle or work. `filter` is what the query string says, NULL without params.
+   * On NNG's thread; must not block. True: `answer` and `out` are ready; false: parked. */
   bool (*handle)(struct obs_connection *s, const void *filter);
   /* On the thread of the row; may block. */
   void (*work)(struct obs_connection *s, const void *filter);
@@ -73,7 +73,7 @@ obs_route_match obs_route_find(obs_str path, const char *method);
 bool obs_route_run(struct obs_connection *s);
 /* The row at that place of the table; NULL beyond the last. */
 const obs_route *obs_route_at(size_t place);
-/* NULL, or what a row lacks: "no scope". */
+/* NULL, or what is wrong with a row: "no scope". */
 const char *obs_route_flaw(const obs_route *r);
 
 #endif

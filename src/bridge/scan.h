@@ -6,7 +6,7 @@
 
 typedef struct {
   obs_str text[OBS_F_COUNT];   /* wanted values of text fields; p NULL: any */
-  obs_str needle[OBS_F_COUNT]; /* a part of that value which every row that has it shows as it is (obs_scan_prepare) */
+  obs_str needle[OBS_F_COUNT]; /* a part of the value that no JSON writer escapes: a row without it cannot match */
   obs_str q;                   /* p NULL: any */
   int8_t success;              /* -1: any */
   int64_t since_ms, until_ms;  /* inclusive; INT64_MIN, INT64_MAX when open */
@@ -15,7 +15,7 @@ typedef struct {
   uint64_t before_seq; /* from the cursor; 0: the newest */
 } obs_scan_filter;
 
-/* To be called when the texts are set. */
+/* Sets the needles of the texts. */
 void obs_scan_prepare(obs_scan_filter *f);
 /* False: the row cannot match. Looks at its bytes only. */
 bool obs_scan_may_match(const obs_scan_filter *f, obs_str row);
