@@ -87,6 +87,8 @@ static CURLcode drive(CURLM *multi, const obs_http_request *request) {
   return done != NULL && done->msg == CURLMSG_DONE ? done->data.result : CURLE_OUT_OF_MEMORY;
 }
 
+/* What became of a request that has no reply. The reason is the system's own word where there is one ("Connection
+ * refused"): libcurl's repeats host and port, which callers name already. */
 static void explain(CURL *curl, CURLcode rc, const char *detail, const obs_http_request *request, bool too_long,
                     obs_http_reply *out) {
   long errnum = 0;

@@ -6,6 +6,8 @@ const char *const obs_breaker_names[OBS_BREAKER_COUNT] = {
 #undef OBS_BREAKER_NAME
 };
 
+/* CLOSED -> OPEN after enough failures one after another; OPEN -> TRYING when the pause is over and a call asks; TRYING
+ * -> CLOSED when that call succeeds, -> OPEN with twice the pause when it fails. */
 bool obs_breaker_admit(obs_breaker *b, uint64_t now) {
   if (b->state == OBS_BREAKER_CLOSED) return true;
   if (b->state == OBS_BREAKER_TRYING || now < b->until) return false;
@@ -34,6 +36,6 @@ void obs_breaker_result(obs_breaker *b, bool ok, uint32_t failures, uint32_t pau
 
 void obs_breaker_release(obs_breaker *b, uint64_t now) {
   if (b->state != OBS_BREAKER_TRYING) return;
-  b->state = OBS_BREAKER_OPEN;
+  b->state = OBS_BREAKER_OPEN; /* the next call tries */
   b->until = now;
 }

@@ -235,6 +235,7 @@ bool obs_calls_post(obs_calls *c, const obs_call *untimed, obs_call_answer *out)
   uint64_t start = obs_clock_mono_ms(), now = start, deadline = start + call->timeout_ms;
   bool sent = false;
   do {
+    /* The time limit is of the whole call: each attempt gets what is left of it. */
     attempt_result result = attempt(c, call, &url, deadline - now, out);
     sent = result.sent;
     out->attempts++;
@@ -242,7 +243,7 @@ bool obs_calls_post(obs_calls *c, const obs_call *untimed, obs_call_answer *out)
     uint64_t pause = pause_ms(c, out->attempts);
     if (result.wait_ms > pause) pause = result.wait_ms;
     now = obs_clock_mono_ms();
-    if (now + pause >= deadline) break;
+    if (now + pause >= deadline) break; /* there would be no time to ask: what the last attempt brought counts */
     if (!sleep_until(c, now + pause)) {
       end_with(&url, out, OBS_CALL_STOPPED, "the daemon stops");
       sent = false; /* what went out was refused */

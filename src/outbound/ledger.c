@@ -34,6 +34,7 @@ void obs_ledger_keys_forget(obs_ledger_keys *k, uint64_t key) {
 
 bool obs_ledger_keys_add(obs_ledger_keys *k, const obs_ledger_key *key) {
   if (obs_ledger_keys_has(k, key->key)) return false;
+  /* The oldest, when the ring is full. */
   if (k->ring[k->next].key != 0) obs_ledger_keys_forget(k, k->ring[k->next].key);
   (void)obs_map_put(&k->places, key->key, k->next); /* it has room for all of the ring */
   k->ring[k->next] = *key;
@@ -188,6 +189,9 @@ static bool admit(obs_calls *c, const obs_call *call, const obs_http_url *url, o
   return true;
 }
 
+/* Number, admission and row are one step under `ledger_lock`, so that the rows of the file are in the order of their
+ * numbers and each has what was spent by then. `lock` is not held across the write: /health does not wait for the disk.
+ * The key is known before its row is written, so that an equal question meanwhile is refused. */
 bool obs_ledger_begin(obs_calls *c, const obs_call *call, const obs_http_url *url, uint64_t *begin,
                       obs_call_answer *out) {
   pthread_mutex_lock(&c->ledger_lock);

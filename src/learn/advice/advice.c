@@ -48,7 +48,11 @@ static int compare_keys(obs_advice_key a, obs_advice_key b) {
   return (a.hash > b.hash) - (a.hash < b.hash);
 }
 
-/* ---- building ---- */
+/* ---- building ----
+ *
+ * Entries, clusters and corrections are gathered in the order in which they are answered; for each name a list of their
+ * indices is kept (a posting each). An answer merges the lists of the names asked about, lowest index first, so nothing
+ * is sorted or allocated when somebody asks. */
 
 /* A posting of a correction, whose index is not known before all are sorted. */
 typedef struct {
@@ -236,7 +240,7 @@ void obs_advice_close(obs_advice *a) {
   free(a);
 }
 
-/* ---- picking ---- */
+/* ---- picking: any thread, also NNG's ---- */
 
 /* Where a list is read. */
 typedef struct {
@@ -314,6 +318,7 @@ static void pick(obs_advice_answer *a) {
 
 observer_err obs_advice_ask(obs_advice *a, obs_str endpoint, obs_str task_class, obs_advice_form form, obs_buf *out) {
   if (endpoint.p == NULL && task_class.p == NULL) return OBSERVER_E_INVALID;
+  /* The reference must be taken under the lock: a build could free it between the read and the count. */
   pthread_mutex_lock(&a->lock);
   obs_advice_built *b = a->built;
   atomic_fetch_add(&b->references, 1);

@@ -95,7 +95,8 @@ uint64_t obs_before_after_first_failure(const obs_facts_view *view, uint64_t clu
   return 0;
 }
 
-/* Wilson's score interval of a share. */
+/* Wilson's score interval of a share p of n: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n). Unlike p ± z·s it stays
+ * within 0 and 1, and is not empty when none or all failed. The ends are exact there, free of rounding. */
 static void wilson(obs_before_after_side s, double z, double *low, double *high) {
   double n = (double)s.ops, p = (double)s.failures / n, zz = z * z;
   double middle = (p + zz / (2 * n)) / (1 + zz / n);
@@ -108,6 +109,8 @@ obs_before_after_interval obs_before_after_compare(const obs_before_after *e, do
   double before = (double)e->before.failures / (double)e->before.ops;
   double after = (double)e->after.failures / (double)e->after.ops;
   double before_low, before_high, after_low, after_high, d = after - before;
+  /* Newcombe's method 10: of each side, the distance to the end of its interval that faces the other one, added as
+   * independent errors are. */
   wilson(e->before, z, &before_low, &before_high);
   wilson(e->after, z, &after_low, &after_high);
   return (obs_before_after_interval){d, d - hypot(after - after_low, before_high - before),

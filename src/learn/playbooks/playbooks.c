@@ -45,7 +45,7 @@ static bool store(obs_playbooks *p, const obs_playbook_view *e) {
   }
   obs_playbook_view *fresh = NULL;
   if (at == p->n && (fresh = malloc(sizeof(*fresh))) == NULL) return false;
-  pthread_mutex_lock(&p->lock);
+  pthread_mutex_lock(&p->lock); /* only around the copy: this thread alone writes entries, and reads them unlocked */
   if (fresh != NULL) p->entries[p->n++] = fresh;
   *p->entries[at] = *e;
   pthread_mutex_unlock(&p->lock);
@@ -349,6 +349,7 @@ observer_err obs_playbooks_each(obs_playbooks *p, const obs_playbooks_filter *f,
     if (matches(p->entries[i], f)) list[all++] = p->entries[i];
   if (all > 1) qsort(list, all, sizeof(*list), by_edit);
   n = all < f->limit ? all : f->limit;
+  /* Copies of some 4 KB each, so that `fn` may print, or call back, while the learning thread edits. */
   obs_playbook_view *copies = calloc((size_t)n + 1, sizeof(*copies));
   for (uint32_t i = 0; copies != NULL && i < n; i++) copies[i] = *list[i];
   pthread_mutex_unlock(&p->lock);

@@ -200,7 +200,10 @@ void obs_reviews_close(obs_reviews *r) {
   free(r);
 }
 
-/* ---- jobs ---- */
+/* ---- jobs ----
+ *
+ * A job is in the list from join_or_open to close_job, which whoever has it calls exactly once: the thread that judged
+ * it (finish, give_up), the review thread after the LLM (ask), or obs_reviews_stop for those that wait. */
 
 /* The open job of that id; with `same`, the one that is the same question. NULL: there is none. Under the lock. */
 static obs_review_job *find_open(const obs_reviews *r, uint64_t id, const obs_review_job *same) {
