@@ -126,6 +126,19 @@ class Contract(DaemonTest):
                     answer = d.get("%s?%s=%s" % (path, name, sample))
                     self.assertEqual(answer.status, 200, (path, name, answer))
 
+    def test_counters_show_what_happened(self):
+        d = self.start()
+        before = d.get("/health").json
+        self.assertEqual(d.post("/v1/observer/event", OP).status, 200)
+        self.assertEqual(d.post("/v1/observer/event", {"endpoint": 7}).status, 400)
+        health = d.get("/health").json
+        changed = lambda group, member: health[group][member] - before[group][member]
+        self.assertEqual([changed("journal", m) for m in ("appends", "rejected", "failures", "rejected_failures")], [1, 1, 0, 0])
+        self.assertGreater(changed("journal", "bytes"), 0)
+        self.assertEqual([changed("state", m) for m in ("total", "successes", "failures")], [1, 1, 0])
+        self.assertEqual(health["traffic"]["http"]["messages"], 2)
+        self.assertEqual(set(health["files"]), {"analyses", "playbooks", "escalations", "reviews", "calls"})
+
     def test_answers_have_the_described_members(self):
         d = self.start(None)
         with open(os.path.join(ROOT, "proto", "openapi.json"), encoding="utf-8") as f:
