@@ -43,11 +43,11 @@ struct obs_learn {
   pthread_t thread;
   bool running;
   _Atomic bool stop;
+  _Atomic bool stirred; /* loops are to be refreshed */
   pthread_mutex_t lock; /* of what follows */
   bool lock_made, wake_made;
   pthread_cond_t wake; /* of all threads */
   uint32_t due;        /* cycles */
-  bool stirred;        /* loops are to be refreshed */
   uint64_t refreshed;  /* when they were, monotonic ms */
   uint64_t cycle, missed;
 };
@@ -197,31 +197,29 @@ static void *run_loop(void *arg) {
   return NULL;
 }
 
-/* The learning thread: cycles that are due, and refreshes in between, at most one in REFRESH_EVERY_MS. */
+/* The learning thread: cycles that are due, and refreshes in between, at most one in REFRESH_EVERY_MS. It wakes as
+ * often at least, since a stir may find the lock held and not wake it. */
 static void *run(void *arg) {
   obs_learn *l = arg;
   step_back();
+  atomic_store(&l->stirred, true);
   pthread_mutex_lock(&l->lock);
-  l->stirred = true;
   while (!atomic_load(&l->stop)) {
-    uint64_t now = obs_clock_mono_ms(), cycle;
+    uint64_t now = obs_clock_mono_ms(), cycle, rested = now - l->refreshed;
     if (l->due > 0) {
       l->missed += l->due - 1;
       cycle = l->cycle += l->due;
       l->due = 0;
-      l->stirred = false; /* a cycle refreshes too */
+      atomic_store(&l->stirred, false); /* a cycle refreshes too */
       pthread_mutex_unlock(&l->lock);
       run_cycle(l, cycle);
-    } else if (l->stirred && now >= l->refreshed + REFRESH_EVERY_MS) {
+    } else if (rested >= REFRESH_EVERY_MS && atomic_exchange(&l->stirred, false)) {
       cycle = l->cycle;
-      l->stirred = false;
       pthread_mutex_unlock(&l->lock);
       refresh(l, cycle);
     } else {
-      if (l->stirred)
-        obs_thread_cond_wait_ms(&l->wake, &l->lock, l->refreshed + REFRESH_EVERY_MS - now);
-      else
-        pthread_cond_wait(&l->wake, &l->lock);
+      obs_thread_cond_wait_ms(&l->wake, &l->lock,
+                              rested < REFRESH_EVERY_MS ? REFRESH_EVERY_MS - rested : REFRESH_EVERY_MS);
       continue;
     }
     pthread_mutex_lock(&l->lock);
@@ -253,9 +251,10 @@ void obs_learn_cycle(obs_learn *l) {
   pthread_mutex_unlock(&l->lock);
 }
 
+/* The commit thread waits for no lock: when it is held, the learning thread sees the flag when it next wakes. */
 void obs_learn_stir(obs_learn *l) {
-  pthread_mutex_lock(&l->lock);
-  l->stirred = true;
+  atomic_store(&l->stirred, true);
+  if (pthread_mutex_trylock(&l->lock) != 0) return;
   pthread_cond_broadcast(&l->wake);
   pthread_mutex_unlock(&l->lock);
 }
