@@ -184,9 +184,9 @@ typedef struct {
   uint32_t recent;  /* failures of the last hour */
   obs_cluster_state state;
   int64_t first_ms, last_ms;
-} obs_cluster_mark;
+} obs_cluster_brief;
 /* The `max` clusters that failed last, latest first; returns how many. */
-uint32_t obs_clusters_marks(obs_clusters *c, int64_t now_ms, obs_cluster_mark *out, uint32_t max);
+uint32_t obs_clusters_briefs(obs_clusters *c, int64_t now_ms, obs_cluster_brief *out, uint32_t max);
 /* A cluster's failures of the last `ms`, as its rate tells them (rate.h: an hour at most). */
 uint64_t obs_clusters_within(obs_clusters *c, uint64_t id, uint64_t ms, int64_t now_ms);
 /* The id that a former id leads to; any other as it is. */

@@ -21,16 +21,16 @@ static uint64_t hash_of(obs_str v) {
   return XXH3_64bits(v.p, v.len);
 }
 
-static obs_top_entry *find(const obs_top_set *s, uint64_t hash, obs_str v) {
+static obs_top_set_entry *find(const obs_top_set *s, uint64_t hash, obs_str v) {
   for (uint32_t i = 0; i < s->n; i++) {
-    const obs_top_entry *e = &s->e[i];
-    if (e->hash == hash && obs_str_eq((obs_str){e->p, e->len, 0}, v)) return (obs_top_entry *)e;
+    const obs_top_set_entry *e = &s->e[i];
+    if (e->hash == hash && obs_str_eq((obs_str){e->p, e->len, 0}, v)) return (obs_top_set_entry *)e;
   }
   return NULL;
 }
 
-static obs_top_entry *rarest(obs_top_set *s) {
-  obs_top_entry *least = &s->e[0];
+static obs_top_set_entry *rarest(obs_top_set *s) {
+  obs_top_set_entry *least = &s->e[0];
   for (uint32_t i = 1; i < s->n; i++) {
     if (s->e[i].count < least->count) least = &s->e[i];
   }
@@ -46,7 +46,7 @@ static char *copy_of(obs_str v) {
 void obs_top_set_add(obs_top_set *s, obs_str value) {
   obs_str v = cut(value);
   uint64_t hash = hash_of(v);
-  obs_top_entry *e = find(s, hash, v);
+  obs_top_set_entry *e = find(s, hash, v);
   s->total++;
   if (e != NULL) {
     e->count++;
@@ -55,12 +55,12 @@ void obs_top_set_add(obs_top_set *s, obs_str value) {
   char *p = obs_str_eq(v, OBS_STR(OTHER)) ? NULL : copy_of(v);
   if (p == NULL) return; /* it counts as other */
   if (s->n < OBS_CLUSTER_TOP) {
-    s->e[s->n++] = (obs_top_entry){hash, 1, 0, p, v.len};
+    s->e[s->n++] = (obs_top_set_entry){hash, 1, 0, p, v.len};
     return;
   }
   e = rarest(s);
   free(e->p);
-  *e = (obs_top_entry){hash, e->count + 1, e->count, p, v.len};
+  *e = (obs_top_set_entry){hash, e->count + 1, e->count, p, v.len};
 }
 
 bool obs_top_set_has(const obs_top_set *s, obs_str value) {
@@ -69,8 +69,8 @@ bool obs_top_set_has(const obs_top_set *s, obs_str value) {
 }
 
 /* One more entry of another set. */
-static void take(obs_top_set *s, obs_top_entry *from) {
-  obs_top_entry *e = find(s, from->hash, (obs_str){from->p, from->len, 0});
+static void take(obs_top_set *s, obs_top_set_entry *from) {
+  obs_top_set_entry *e = find(s, from->hash, (obs_str){from->p, from->len, 0});
   if (e != NULL) {
     e->count += from->count;
     e->error += from->error;
@@ -92,14 +92,14 @@ void obs_top_set_merge(obs_top_set *s, obs_top_set *from) {
 }
 
 static int by_count(const void *a, const void *b) {
-  const obs_top_entry *x = *(const obs_top_entry *const *)a, *y = *(const obs_top_entry *const *)b;
+  const obs_top_set_entry *x = *(const obs_top_set_entry *const *)a, *y = *(const obs_top_set_entry *const *)b;
   uint64_t nx = x->count - x->error, ny = y->count - y->error;
   if (nx != ny) return nx < ny ? 1 : -1;
   int c = memcmp(x->p, y->p, x->len < y->len ? x->len : y->len);
   return c != 0 ? c : (x->len > y->len) - (x->len < y->len);
 }
 
-uint32_t obs_top_set_order(const obs_top_set *s, const obs_top_entry *order[OBS_CLUSTER_TOP], uint64_t *other) {
+uint32_t obs_top_set_order(const obs_top_set *s, const obs_top_set_entry *order[OBS_CLUSTER_TOP], uint64_t *other) {
   *other = s->total;
   for (uint32_t i = 0; i < s->n; i++) {
     order[i] = &s->e[i];
@@ -120,7 +120,7 @@ void obs_top_set_save(const obs_top_set *s, obs_buf *out) {
 }
 
 static void load_entry(obs_top_set *s, obs_pack_reader *in, uint64_t *left) {
-  obs_top_entry e = {.count = obs_pack_read_u64(in, UINT64_MAX)};
+  obs_top_set_entry e = {.count = obs_pack_read_u64(in, UINT64_MAX)};
   e.error = obs_pack_read_u64(in, e.count);
   obs_str v = obs_pack_read_str(in, OBS_CLUSTER_TEXT_MAX);
   e.hash = hash_of(v);

@@ -13,12 +13,12 @@ typedef struct {
   uint64_t hash, count, error;
   char *p;
   uint32_t len;
-} obs_top_entry;
+} obs_top_set_entry;
 
 typedef struct {
   uint64_t total;
   uint32_t n;
-  obs_top_entry e[OBS_CLUSTER_TOP];
+  obs_top_set_entry e[OBS_CLUSTER_TOP];
 } obs_top_set;
 
 void obs_top_set_fini(obs_top_set *s);
@@ -27,7 +27,7 @@ bool obs_top_set_has(const obs_top_set *s, obs_str value);
 /* Adds what `from` counted; it is empty then. */
 void obs_top_set_merge(obs_top_set *s, obs_top_set *from);
 /* The entries, the most frequent first; returns how many. *other: how often all other values came. */
-uint32_t obs_top_set_order(const obs_top_set *s, const obs_top_entry *order[OBS_CLUSTER_TOP], uint64_t *other);
+uint32_t obs_top_set_order(const obs_top_set *s, const obs_top_set_entry *order[OBS_CLUSTER_TOP], uint64_t *other);
 void obs_top_set_save(const obs_top_set *s, obs_buf *out);
 /* Into an empty one; in->bad when it is none, or there is no memory. */
 void obs_top_set_load(obs_top_set *s, obs_pack_reader *in);

@@ -37,7 +37,7 @@ static obs_str copy_text(copy *to, const char *p, uint32_t len) {
 }
 
 static void copy_set(copy *to, obs_cluster_values *values, const obs_top_set *set) {
-  const obs_top_entry *order[OBS_CLUSTER_TOP];
+  const obs_top_set_entry *order[OBS_CLUSTER_TOP];
   values->n = obs_top_set_order(set, order, &values->other);
   for (uint32_t i = 0; i < values->n; i++)
     values->v[i] = (obs_cluster_value){copy_text(to, order[i]->p, order[i]->len), order[i]->count - order[i]->error};
@@ -187,20 +187,20 @@ observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, in
 
 /* ---- the rest ---- */
 
-uint32_t obs_clusters_marks(obs_clusters *c, int64_t now_ms, obs_cluster_mark *out, uint32_t max) {
+uint32_t obs_clusters_briefs(obs_clusters *c, int64_t now_ms, obs_cluster_brief *out, uint32_t max) {
   uint32_t n = 0;
   pthread_mutex_lock(&c->lock);
   for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE && n < max; slot = c->all[slot].older) {
     const obs_cluster *x = &c->all[slot];
-    out[n++] = (obs_cluster_mark){.id = x->id,
-                                  .count = x->count,
-                                  .first_seq = x->first_seq,
-                                  .last_seq = x->last_seq,
-                                  .episode = x->regressions + 1,
-                                  .recent = (uint32_t)obs_rate_sum(&x->rate, OBS_RATE_HOUR, now_ms),
-                                  .state = x->state,
-                                  .first_ms = x->first_ms,
-                                  .last_ms = x->last_ms};
+    out[n++] = (obs_cluster_brief){.id = x->id,
+                                   .count = x->count,
+                                   .first_seq = x->first_seq,
+                                   .last_seq = x->last_seq,
+                                   .episode = x->regressions + 1,
+                                   .recent = (uint32_t)obs_rate_sum(&x->rate, OBS_RATE_HOUR, now_ms),
+                                   .state = x->state,
+                                   .first_ms = x->first_ms,
+                                   .last_ms = x->last_ms};
   }
   pthread_mutex_unlock(&c->lock);
   return n;

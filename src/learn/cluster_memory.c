@@ -123,21 +123,21 @@ void obs_cluster_memory_follow(obs_cluster_memory *t, obs_clusters *clusters, ob
 
 /* ---- marks ---- */
 
-bool obs_cluster_memory_marks_take(obs_cluster_memory_marks *m, obs_clusters *clusters) {
+bool obs_cluster_memory_briefs_take(obs_cluster_memory_briefs *m, obs_clusters *clusters) {
   obs_clusters_counts counts;
   obs_clusters_get_counts(clusters, &counts);
   if (counts.held > m->cap) {
     uint32_t cap = counts.held + counts.held / 4 + 16;
-    obs_cluster_mark *p = reallocarray(m->list, cap, sizeof(*p));
+    obs_cluster_brief *p = reallocarray(m->list, cap, sizeof(*p));
     if (p == NULL) return false;
     m->list = p;
     m->cap = cap;
   }
-  m->n = obs_clusters_marks(clusters, obs_clock_wall_ms(), m->list, m->cap);
+  m->n = obs_clusters_briefs(clusters, obs_clock_wall_ms(), m->list, m->cap);
   return true;
 }
 
-void obs_cluster_memory_marks_fini(obs_cluster_memory_marks *m) {
+void obs_cluster_memory_briefs_fini(obs_cluster_memory_briefs *m) {
   free(m->list);
-  *m = (obs_cluster_memory_marks){0};
+  *m = (obs_cluster_memory_briefs){0};
 }

@@ -47,12 +47,12 @@ bool obs_cluster_memory_move(obs_cluster_memory *t, uint64_t (*now)(void *arg, u
 
 /* All clusters as they are at one moment. Zeroed: none. */
 typedef struct {
-  obs_cluster_mark *list;
+  obs_cluster_brief *list;
   uint32_t n, cap;
-} obs_cluster_memory_marks;
+} obs_cluster_memory_briefs;
 
 /* False: no memory, nothing has changed. */
-bool obs_cluster_memory_marks_take(obs_cluster_memory_marks *m, obs_clusters *clusters);
-void obs_cluster_memory_marks_fini(obs_cluster_memory_marks *m);
+bool obs_cluster_memory_briefs_take(obs_cluster_memory_briefs *m, obs_clusters *clusters);
+void obs_cluster_memory_briefs_fini(obs_cluster_memory_briefs *m);
 
 #endif

@@ -207,7 +207,7 @@ static void test_a_stop_ends_the_cycle(void **state) {
 static void test_a_restart_takes_nothing_twice(void **state) {
   fixture *x = *state;
   uint64_t id, number = 0;
-  obs_analysis_mark mark;
+  obs_analysis_last mark;
   fed_fail(&x->f, "/a", "connection refused", "", 5);
   fed_fail(&x->f, "/b", "no such file", "", 5);
   assert_int_equal(cycle(x), 2);
@@ -230,7 +230,7 @@ static void test_carried_rows_are_counted_not_shown(void **state) {
   fixture *x = *state;
   obs_buf carried = {0}, text = {0};
   char path[128];
-  obs_analysis_mark before, after;
+  obs_analysis_last before, after;
   uint64_t id;
   fed_fail(&x->f, "/a", "connection refused", "", 5);
   fed_succeed(&x->f, "/a", "", 200);
@@ -355,7 +355,7 @@ static void test_pages_and_rows(void **state) {
   obs_buf_fini(&text);
   assert_false(obs_analyses_cause(x->a, 77, &text));
   /* A failure that says nothing settles nothing. */
-  obs_analysis_mark mark;
+  obs_analysis_last mark;
   assert_true(obs_analyses_last(x->a, fed_cluster(&x->f, "odd"), &mark));
   assert_true(mark.grounded);
   assert_false(mark.settled);
@@ -665,11 +665,11 @@ static void test_old_failures_are_not_escalated(void **state) {
 static void test_the_pack_has_the_evidence(void **state) {
   fixture *x = *state;
   obs_buf body = {0};
-  obs_cluster_mark mark;
+  obs_cluster_brief mark;
   open_escalations(x, &(obs_escalations_opts){0});
   fed_fail(&x->f, "/a", "something DATA>>> odd", "", 30);
   assert_int_equal(escalate(x), 1);
-  assert_int_equal(obs_clusters_marks(x->f.clusters, obs_clock_wall_ms(), &mark, 1), 1);
+  assert_int_equal(obs_clusters_briefs(x->f.clusters, obs_clock_wall_ms(), &mark, 1), 1);
   const obs_escalation e = {.mark = mark, .analysis = 1, .reason = OBS_ESCALATION_UNSETTLED};
   assert_true(obs_escalation_pack(x->e, &e, &body));
   cJSON *json = fed_parse(&body);

@@ -289,8 +289,8 @@ static void test_known_failures(void **state) {
   char id[OBS_CLUSTER_ID_LEN + 1], path[64];
   for (int i = 0; i < 3; i++)
     record(f, "{\"endpoint\":\"/v1/chat\",\"success\":false,\"error\":\"upstream refused shard 7 after 30 s\"}");
-  obs_cluster_mark mark;
-  assert_int_equal(obs_clusters_marks(f->clusters, obs_clock_wall_ms(), &mark, 1), 1);
+  obs_cluster_brief mark;
+  assert_int_equal(obs_clusters_briefs(f->clusters, obs_clock_wall_ms(), &mark, 1), 1);
   obs_cluster_id_format(mark.id, id);
 
   cJSON *json =

@@ -50,7 +50,7 @@ void obs_analyses_close(obs_analyses *a) {
   obs_kept_rows_fini(&a->kept);
   obs_cluster_memory_fini(&a->table);
   obs_facts_view_fini(&a->view);
-  obs_cluster_memory_marks_fini(&a->marks);
+  obs_cluster_memory_briefs_fini(&a->marks);
   if (a->lock_made) pthread_mutex_destroy(&a->lock);
   free(a);
 }
@@ -58,7 +58,7 @@ void obs_analyses_close(obs_analyses *a) {
 /* ---- what is due ---- */
 
 typedef struct {
-  obs_cluster_mark mark;
+  obs_cluster_brief mark;
   uint64_t since, untaken;
   bool fresh; /* new or regressed */
 } due;
@@ -73,14 +73,14 @@ static void join(void *into, const void *former) {
 }
 
 /* A table that counts less than was taken has forgotten the cluster, or parts of the journal are gone. */
-static uint64_t untaken_of(const obs_cluster_mark *m, const obs_analysis_entry *e) {
+static uint64_t untaken_of(const obs_cluster_brief *m, const obs_analysis_entry *e) {
   if (e == NULL || m->first_seq > e->last_seq) return m->count;
   if (m->last_seq <= e->last_seq) return 0;
   return m->count > e->taken ? m->count - e->taken : 1;
 }
 
 /* New or back again; or half as many failures as were taken, LEAST at least; or some, and the last analysis is old. */
-static bool is_due(const obs_cluster_mark *m, const obs_analysis_entry *e, uint64_t cycle, due *d) {
+static bool is_due(const obs_cluster_brief *m, const obs_analysis_entry *e, uint64_t cycle, due *d) {
   *d = (due){.mark = *m, .since = e != NULL ? e->last_seq : 0, .untaken = untaken_of(m, e)};
   d->fresh = e == NULL || m->episode > e->episode || m->first_seq > e->last_seq;
   if (d->untaken == 0) return false;
@@ -222,7 +222,7 @@ void obs_analyses_cycle(obs_analyses *a, uint64_t cycle, const _Atomic bool *sto
   obs_cluster_memory_follow(&a->table, a->opts.clusters, join, &a->lock);
   if (!a->offered) obs_analyses_offer_last(a);
   a->offered = true;
-  due *list = obs_cluster_memory_marks_take(&a->marks, a->opts.clusters) ? choose(a, cycle, &n) : NULL;
+  due *list = obs_cluster_memory_briefs_take(&a->marks, a->opts.clusters) ? choose(a, cycle, &n) : NULL;
   if (list == NULL)
     obs_log_error("learn", "analyses wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
   else

@@ -292,11 +292,11 @@ void obs_analyses_offer_last(obs_analyses *a) {
   cJSON_Delete(row);
 }
 
-bool obs_analyses_last(obs_analyses *a, uint64_t cluster, obs_analysis_mark *out) {
+bool obs_analyses_last(obs_analyses *a, uint64_t cluster, obs_analysis_last *out) {
   pthread_mutex_lock(&a->lock);
   const obs_analysis_entry *e = obs_cluster_memory_find(&a->table, cluster);
   if (e != NULL)
-    *out = (obs_analysis_mark){e->head.number, e->taken, e->settled_at, e->time_ms, e->grounded, e->settled};
+    *out = (obs_analysis_last){e->head.number, e->taken, e->settled_at, e->time_ms, e->grounded, e->settled};
   pthread_mutex_unlock(&a->lock);
   return e != NULL;
 }
@@ -307,7 +307,7 @@ bool obs_analyses_one(obs_analyses *a, uint64_t number, obs_buf *out) {
 }
 
 bool obs_analyses_cause(obs_analyses *a, uint64_t cluster, obs_buf *out) {
-  obs_analysis_mark last;
+  obs_analysis_last last;
   if (!obs_analyses_last(a, cluster, &last) || !obs_kept_rows_has(&a->kept, last.number)) return false;
   cJSON *row = parse_row(a, last.number);
   obs_str cause = obs_row_text(row, "cause");

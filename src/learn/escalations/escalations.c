@@ -122,7 +122,7 @@ void obs_escalations_close(obs_escalations *e) {
   obs_kept_rows_fini(&e->kept);
   obs_cluster_memory_fini(&e->table);
   free(e->times);
-  obs_cluster_memory_marks_fini(&e->marks);
+  obs_cluster_memory_briefs_fini(&e->marks);
   free(e);
 }
 
@@ -136,8 +136,8 @@ static void join(void *into, const void *former) {
   if (f->episode > e->episode) e->episode = f->episode;
 }
 
-static obs_escalation_reason reason_of(const obs_escalations *e, const obs_cluster_mark *m, uint64_t *analysis) {
-  obs_analysis_mark last;
+static obs_escalation_reason reason_of(const obs_escalations *e, const obs_cluster_brief *m, uint64_t *analysis) {
+  obs_analysis_last last;
   *analysis = 0;
   if (!obs_analyses_last(e->opts.analyses, m->id, &last)) return OBS_ESCALATION_UNANALYSED;
   *analysis = last.number;
@@ -148,18 +148,18 @@ static obs_escalation_reason reason_of(const obs_escalations *e, const obs_clust
 }
 
 /* A cluster that the table forgot and met again begins anew. */
-static bool was_escalated(const obs_escalation_entry *entry, const obs_cluster_mark *m) {
+static bool was_escalated(const obs_escalation_entry *entry, const obs_cluster_brief *m) {
   return entry != NULL && m->episode <= entry->episode && m->first_seq <= entry->last_seq;
 }
 
-static uint64_t key_of(const obs_escalation_entry *entry, const obs_cluster_mark *m) {
+static uint64_t key_of(const obs_escalation_entry *entry, const obs_cluster_brief *m) {
   const uint64_t parts[] = {m->id, m->episode, entry != NULL ? entry->last_seq : 0};
   uint64_t key = XXH64(parts, sizeof(parts), KEY_SEED);
   return key != 0 ? key : 1;
 }
 
 /* Whether it is due but for cooldown and limits. */
-static bool is_due(const obs_escalations *e, const obs_cluster_mark *m, int64_t now_ms, obs_escalation *x) {
+static bool is_due(const obs_escalations *e, const obs_cluster_brief *m, int64_t now_ms, obs_escalation *x) {
   const obs_escalation_entry *entry = obs_cluster_memory_find(&e->table, m->id);
   *x = (obs_escalation){.mark = *m, .time_ms = now_ms, .key = key_of(entry, m)};
   if (m->state == OBS_CLUSTER_RESOLVED || m->count < e->opts.failures || was_escalated(entry, m)) return false;
@@ -389,8 +389,9 @@ void obs_escalations_cycle(obs_escalations *e, const _Atomic bool *stop) {
   int64_t now_ms = obs_clock_wall_ms();
   uint32_t n = 0;
   obs_cluster_memory_follow(&e->table, e->opts.clusters, join, NULL);
-  obs_escalation *list =
-      obs_cluster_memory_marks_take(&e->marks, e->opts.clusters) ? calloc((size_t)e->marks.n + 1, sizeof(*list)) : NULL;
+  obs_escalation *list = obs_cluster_memory_briefs_take(&e->marks, e->opts.clusters)
+                             ? calloc((size_t)e->marks.n + 1, sizeof(*list))
+                             : NULL;
   if (list == NULL) {
     obs_log_error("learn", "escalations wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
     return;

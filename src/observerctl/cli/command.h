@@ -41,7 +41,7 @@ typedef struct {
 /* ---- the table (main.c) ---- */
 
 extern const obs_command *const obs_commands[];
-extern const size_t obs_ncommands;
+extern const size_t obs_command_count;
 
 #include "observerctl/cli/args.h"
 

@@ -45,7 +45,7 @@ void obs_help_print(const obs_command *c, FILE *out) {
 
 void obs_help_all(FILE *out) {
   fputs("usage: observerctl COMMAND [OPTION]... [ARGUMENT]...\n\n", out);
-  for (size_t i = 0; i < obs_ncommands; i++)
+  for (size_t i = 0; i < obs_command_count; i++)
     fprintf(out, "  %-11s %s\n", obs_commands[i]->name, obs_commands[i]->summary);
   fputs("\n`observerctl COMMAND --help` says more. Exit status: 0 done, 1 failed, 2 used wrongly.\n", out);
 }

@@ -10,10 +10,10 @@
 
 #define POINTER(command) &obs_command_##command,
 const obs_command *const obs_commands[] = {OBS_COMMANDS(POINTER)};
-const size_t obs_ncommands = OBS_COMMANDS_N;
+const size_t obs_command_count = OBS_COMMANDS_N;
 
 static const obs_command *find(const char *name) {
-  for (size_t i = 0; i < obs_ncommands; i++) {
+  for (size_t i = 0; i < obs_command_count; i++) {
     if (strcmp(obs_commands[i]->name, name) == 0) return obs_commands[i];
   }
   return NULL;

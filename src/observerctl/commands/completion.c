@@ -129,9 +129,9 @@ static int run(const obs_args *args) {
   }
   fputs(head, stdout);
   fputs("    mapfile -t COMPREPLY < <(compgen -W '--help --version", stdout);
-  for (size_t i = 0; i < obs_ncommands; i++) printf(" %s", obs_commands[i]->name);
+  for (size_t i = 0; i < obs_command_count; i++) printf(" %s", obs_commands[i]->name);
   fputs("' -- \"$cur\")\n    return\n  fi\n  case ${COMP_WORDS[1]} in\n", stdout);
-  for (size_t i = 0; i < obs_ncommands; i++) put_command(obs_commands[i]);
+  for (size_t i = 0; i < obs_command_count; i++) put_command(obs_commands[i]);
   fputs(tail, stdout);
   return OBS_COMMAND_OK;
 }

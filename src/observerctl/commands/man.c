@@ -32,7 +32,7 @@ static bool seen_before(size_t command, const char *env) {
 
 static void put_environment(FILE *out) {
   obs_roff_section(out, "ENVIRONMENT");
-  for (size_t i = 0; i < obs_ncommands; i++) {
+  for (size_t i = 0; i < obs_command_count; i++) {
     for (size_t k = 0; k < obs_commands[i]->nflags; k++) {
       const obs_option *f = &obs_commands[i]->flags[k];
       if (f->env == NULL || seen_before(i, f->env)) continue;
@@ -52,7 +52,7 @@ static void put_exits(FILE *out) {
   obs_roff_text(out, "failed; why is on standard error");
   obs_roff_tag(out, "2", NULL);
   obs_roff_text(out, "used wrongly");
-  for (size_t i = 0; i < obs_ncommands; i++) {
+  for (size_t i = 0; i < obs_command_count; i++) {
     const obs_command *c = obs_commands[i];
     for (size_t k = 0; k < c->nexits; k++) {
       char tag[64];
@@ -65,7 +65,7 @@ static void put_exits(FILE *out) {
 
 static void put_examples(FILE *out) {
   obs_roff_section(out, "EXAMPLES");
-  for (size_t i = 0; i < obs_ncommands; i++) {
+  for (size_t i = 0; i < obs_command_count; i++) {
     if (obs_commands[i]->examples == NULL) continue;
     obs_roff_text(out, obs_commands[i]->summary);
     obs_roff_example(out, obs_commands[i]->examples);
@@ -84,7 +84,7 @@ static int run(const obs_args *args) {
   obs_roff_section(out, "DESCRIPTION");
   obs_roff_text(out, about);
   obs_roff_section(out, "COMMANDS");
-  for (size_t i = 0; i < obs_ncommands; i++) put_command(out, obs_commands[i]);
+  for (size_t i = 0; i < obs_command_count; i++) put_command(out, obs_commands[i]);
   put_environment(out);
   obs_roff_section(out, "FILES");
   obs_roff_tag(out, "data/_observer", NULL);
