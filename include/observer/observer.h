@@ -154,20 +154,21 @@ observer_err observer_get_trouble(observer_client *client, char *text, size_t si
 
 /* published + replayed = delivered + rejected + expired + abandoned + queued, at every moment. */
 typedef struct {
-  uint64_t published;                     /* ops that publish calls took */
-  uint64_t replayed;                      /* ops found in the spool at open */
-  uint64_t delivered;                     /* acknowledged, or handed to the transport in the best-effort modes */
-  uint64_t duplicates;                    /* of those: acknowledged as recorded before */
-  uint64_t rejected, expired;             /* by the daemon; by expire_ms */
-  uint64_t abandoned;                     /* queued when the client closed, and in no spool */
-  uint64_t queued;                        /* waiting or under way now, in memory or in the spool */
-  uint64_t refused_full, refused_invalid; /* publish calls that returned FULL and INVALID */
-  uint64_t retried;                       /* ops sent again, counted each time */
-  uint64_t spool_failures;                /* batches that could not be written to the spool; kept in memory instead */
-  uint64_t spool_damaged; /* places where the spool could not be read, each a batch or more, passed over */
-  size_t memory_bytes;    /* held for queued ops; at most queue_bytes and a batch. The transport has
-                             copies of up to in_flight batches besides */
-  uint64_t spool_bytes;   /* in the spool, not yet acknowledged */
+  uint64_t published;         /* ops that publish calls took */
+  uint64_t replayed;          /* ops found in the spool at open */
+  uint64_t delivered;         /* acknowledged, or handed to the transport in the best-effort modes */
+  uint64_t duplicates;        /* of those: acknowledged as recorded before */
+  uint64_t rejected, expired; /* by the daemon; by expire_ms */
+  uint64_t abandoned;         /* queued when the client closed, and in no spool */
+  uint64_t queued;            /* waiting or under way now, in memory or in the spool */
+  uint64_t refused_full;      /* publish calls that returned FULL or NOMEM */
+  uint64_t refused_invalid;   /* that returned INVALID */
+  uint64_t retried;           /* ops sent again, counted each time */
+  uint64_t spool_failures;    /* batches that could not be written to the spool; kept in memory instead */
+  uint64_t spool_damaged;     /* places where the spool could not be read, each a batch or more, passed over */
+  size_t memory_bytes;        /* held for queued ops; at most queue_bytes and a batch. The transport has
+                                 copies of up to in_flight batches besides */
+  uint64_t spool_bytes;       /* in the spool, not yet acknowledged */
 } observer_counters;
 
 void observer_get_counters(observer_client *client, observer_counters *out);

@@ -191,9 +191,9 @@ static const entry *entry_of(const observer_builder *b, obs_client_field field) 
 observer_err observer_builder_publish(observer_builder *b, observer_client *client, int32_t block_ms, void *tag) {
   if (client->generation != obs_client_generation()) return OBSERVER_E_FORKED;
   const entry *endpoint = entry_of(b, OBS_CLIENT_FIELD_endpoint);
-  if (b->err == OBSERVER_E_NOMEM) return OBSERVER_E_NOMEM;
+  if (b->err == OBSERVER_E_NOMEM) return obs_client_refuse(client, OBSERVER_E_NOMEM);
   bool named = endpoint != NULL && endpoint->end - endpoint->value_at > 1; /* an empty text is its marker alone */
-  if (b->err != OBSERVER_E_OK || !named) return obs_client_refuse(client);
+  if (b->err != OBSERVER_E_OK || !named) return obs_client_refuse(client, OBSERVER_E_INVALID);
   obs_client_pairs pairs = {.n = b->n, .write = write_entries, .arg = b};
   for (uint32_t i = 0; i < b->n; i++) pairs.size += b->entries[i].end - b->entries[i].at;
   pairs.has_timestamp = entry_of(b, OBS_CLIENT_FIELD_timestamp) != NULL;

@@ -21,6 +21,8 @@
 #include <pthread.h>
 
 enum { OBS_CLIENT_URLS_MAX = 16, OBS_CLIENT_LANES_MAX = 16, OBS_CLIENT_PREFIX_MAX = 300, OBS_CLIENT_TROUBLE_MAX = 256 };
+/* What failed for want of memory, or of a disk, rests so long. */
+enum { OBS_CLIENT_PAUSE_MS = 100 };
 
 typedef struct obs_client_packet {
   struct obs_client_packet *prev, *next;
@@ -130,7 +132,8 @@ struct observer_client {
   obs_client_lane lanes[OBS_CLIENT_LANES_MAX];
   size_t nsockets, nlanes;
   obs_client_spool *spool;
-  uint64_t heard_ms; /* when the last answer came */
+  uint64_t read_again_ms; /* the spool could not be read: not before then; 0: it could */
+  uint64_t heard_ms;      /* when the last answer came */
   uint64_t random;
 };
 
@@ -152,8 +155,8 @@ typedef struct {
 
 /* Queues it, with what the client adds: timestamp, source, op_id. INVALID: too long with these. */
 observer_err obs_client_publish(observer_client *c, const obs_client_pairs *pairs, int32_t block_ms, void *tag);
-/* Counts a refused op and returns INVALID. */
-observer_err obs_client_refuse(observer_client *c);
+/* Counts an op that is not taken. Returns `err`, INVALID or NOMEM. */
+observer_err obs_client_refuse(observer_client *c, observer_err err);
 
 /* ---- options.c ---- */
 

@@ -8,11 +8,14 @@ enum { MAP_HEAD = 3, DIGITS_MAX = 20, MESSAGE_MAX = 4 * 1024 * 1024, TOPIC_MAX =
 
 #define KEY(p, name) obs_mp_str(p, name, sizeof(name) - 1)
 
-observer_err obs_client_refuse(observer_client *c) {
+observer_err obs_client_refuse(observer_client *c, observer_err err) {
   pthread_mutex_lock(&c->lock);
-  c->n.refused_invalid++;
+  if (err == OBSERVER_E_INVALID)
+    c->n.refused_invalid++;
+  else
+    c->n.refused_full++;
   pthread_mutex_unlock(&c->lock);
-  return OBSERVER_E_INVALID;
+  return err;
 }
 
 /* ---- what the client adds ---- */
@@ -63,7 +66,7 @@ observer_err obs_client_publish(observer_client *c, const obs_client_pairs *pair
                  !pairs->has_op_id && c->o.mode == OBSERVER_ACKNOWLEDGED};
   size_t size = MAP_HEAD + pairs->size + additions_size(c, a);
   char *p;
-  if (size > OBS_CLIENT_OP_MAX) return obs_client_refuse(c);
+  if (size > OBS_CLIENT_OP_MAX) return obs_client_refuse(c, OBSERVER_E_INVALID);
   pthread_mutex_lock(&c->lock);
   observer_err err = obs_client_reserve(c, &ops, size, block_ms, &p);
   if (err == OBSERVER_E_OK) {
@@ -92,7 +95,7 @@ observer_err observer_publish_wait(observer_client *client, const observer_op *o
   if (client->generation != obs_client_generation()) return OBSERVER_E_FORKED;
   m.op = op;
   obs_client_op_measure(op, &m.measure);
-  if (!obs_client_op_valid(op, &m.measure)) return obs_client_refuse(client);
+  if (!obs_client_op_valid(op, &m.measure)) return obs_client_refuse(client, OBSERVER_E_INVALID);
   obs_client_pairs pairs = {
       m.measure.n, m.measure.size, op->timestamp != NULL, op->source != NULL, op->op_id != NULL, write_op, &m};
   return obs_client_publish(client, &pairs, block_ms, tag);
@@ -118,7 +121,7 @@ static observer_err publish_message(observer_client *c, const char *topic, const
                                     int32_t block_ms, void *tag) {
   size_t n = topic != NULL ? strlen(topic) + 1 : 0;
   obs_client_packet *p = obs_client_packet_new(n + len, c->o.on_delivery != NULL);
-  if (p == NULL) return OBSERVER_E_NOMEM;
+  if (p == NULL) return obs_client_refuse(c, OBSERVER_E_NOMEM);
   if (n > 0) memcpy(p->body, topic, n);
   memcpy(p->body + n, payload, len);
   p->len = n + len;
@@ -137,7 +140,7 @@ observer_err observer_publish_message(observer_client *client, const char *topic
   if (client->generation != obs_client_generation()) return OBSERVER_E_FORKED;
   if (payload == NULL || len == 0 || len > MESSAGE_MAX || !topic_valid(topic) ||
       (topic == NULL && !is_payload_start(*(const unsigned char *)payload)))
-    return obs_client_refuse(client);
+    return obs_client_refuse(client, OBSERVER_E_INVALID);
   return publish_message(client, topic, payload, len, false, block_ms, tag);
 }
 
@@ -153,13 +156,14 @@ observer_err observer_publish_encoded(observer_client *client, const observer_en
   if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
   const char *bytes = record->bytes;
   size_t len = record->len;
-  if (bytes == NULL || len == 0 || len > MESSAGE_MAX || !topic_valid(record->topic)) return obs_client_refuse(c);
+  if (bytes == NULL || len == 0 || len > MESSAGE_MAX || !topic_valid(record->topic))
+    return obs_client_refuse(c, OBSERVER_E_INVALID);
   if (record->whole) return publish_message(c, record->topic, bytes, len, true, block_ms, tag);
   obs_client_form form = {.topic = record->topic, .json = bytes[0] == '{'};
   /* Broken msgpack would take the other records of its message with it; of JSON the daemon tells where it breaks. */
   if (!form.json &&
       (!is_map((unsigned char)bytes[0]) || !obs_client_msgpack_valid(bytes, len, OBS_CLIENT_RECORD_DEPTH_MAX)))
-    return obs_client_refuse(c);
+    return obs_client_refuse(c, OBSERVER_E_INVALID);
   form.topic_size = form.topic != NULL ? (uint32_t)strlen(form.topic) + 1 : 0;
   char *p;
   pthread_mutex_lock(&c->lock);

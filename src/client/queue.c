@@ -195,6 +195,7 @@ observer_err obs_client_reserve(observer_client *c, const obs_client_form *form,
   for (;;) {
     if (c->closing) return OBSERVER_E_CLOSED;
     observer_err err = try_reserve(c, form, need, at);
+    if (err == OBSERVER_E_NOMEM) c->n.refused_full++;
     if (err != OBSERVER_E_FULL) return err;
     obs_client_seal(c); /* what is gathered need not linger when nothing more can join it */
     if (until_ms == 0) until_ms = block_ms == 0 ? 1 : limit(block_ms);

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A lane that failed for want of memory rests so long. STALE_ROUNDS: after so many request timeouts without any answer
+/* STALE_ROUNDS: after so many request timeouts without any answer
  * the connections are given up as dead. */
-enum { NOMEM_PAUSE_MS = 100, STALE_ROUNDS = 2 };
+enum { STALE_ROUNDS = 2 };
 
 static bool acknowledged(const observer_client *c) {
   return c->o.mode == OBSERVER_ACKNOWLEDGED;
@@ -150,7 +150,7 @@ static void not_sent(obs_client_lane *l, int rv) {
   release(l);
   if (rv == NNG_ECANCELED) return;
   l->state = OBS_LANE_PAUSES; /* without a packet */
-  l->resume_ms = obs_clock_mono_ms() + NOMEM_PAUSE_MS;
+  l->resume_ms = obs_clock_mono_ms() + OBS_CLIENT_PAUSE_MS;
 }
 
 static void collect_lane(obs_client_lane *l) {
@@ -283,6 +283,7 @@ static uint64_t seal_at(observer_client *c, uint64_t now) {
 
 static uint64_t next_wake(observer_client *c, uint64_t now) {
   uint64_t at = seal_at(c, now);
+  if (c->read_again_ms > 0 && c->read_again_ms < at) at = c->read_again_ms;
   if (c->window.head != NULL && !c->window.head->expired && c->window.head->expires_ms < at) {
     at = c->window.head->expires_ms;
   }

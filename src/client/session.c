@@ -153,9 +153,10 @@ static void publish(observer_client *client, const observer_session *s, const ou
   msgpack_packer pk;
   msgpack_sbuffer_init(&out);
   msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
-  if (pack_record(&pk, s, o, error_most) == 0) {
-    (void)observer_publish_message(client, OBSERVER_SESSION_TOPIC, out.data, out.size, 0, NULL);
-  }
+  bool packed = pack_record(&pk, s, o, error_most) == 0;
+  /* Without memory for it an empty one is published, which the client refuses and counts. */
+  (void)observer_publish_message(client, OBSERVER_SESSION_TOPIC, packed ? out.data : NULL, packed ? out.size : 0, 0,
+                                 NULL);
   msgpack_sbuffer_destroy(&out);
 }
 

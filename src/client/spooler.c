@@ -1,6 +1,7 @@
 /* What moves packets between memory and the spool. New packets stay in the window while it is less than half of the
  * queue and nothing waits on the disk alone; the rest is dropped from memory, and read back in order when the window
  * has drained to a quarter. */
+#include "base/clock.h"
 #include "client/internal.h"
 
 #include <string.h>
@@ -82,6 +83,7 @@ static bool load(observer_client *c) {
     pthread_cond_broadcast(&c->settled);
   }
   if (result == OBS_SPOOL_RECORD && p == NULL) obs_client_spool_set_read_at(c->spool, r.at);
+  c->read_again_ms = p == NULL && result != OBS_SPOOL_END ? obs_clock_mono_ms() + OBS_CLIENT_PAUSE_MS : 0;
   if (p == NULL) return false;
   if (p->ntags > 0) memcpy(p->tags, tags, p->ntags * sizeof(tags[0]));
   p->nops = r.nops;
@@ -99,6 +101,8 @@ static bool load(observer_client *c) {
 }
 
 static void read_back(observer_client *c) {
+  if (c->read_again_ms > obs_clock_mono_ms()) return;
+  c->read_again_ms = 0;
   while (on_disk_only(c) && (c->window.head == NULL || c->memory - c->unspooled < c->o.queue_bytes / 4)) {
     if (!load(c)) return;
   }

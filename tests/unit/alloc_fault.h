@@ -13,6 +13,7 @@
 #define ALLOC_FAULT_H
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@
 
 static _Thread_local unsigned long alloc_fault_left; /* 0: none fails */
 static _Thread_local bool alloc_fault_fired;
+static _Atomic unsigned long alloc_fault_left_everywhere; /* the same for all threads together */
+static _Atomic bool alloc_fault_fired_everywhere;
 
 static inline void alloc_fault_arm(unsigned long n) {
   alloc_fault_left = n;
@@ -32,7 +35,28 @@ static inline bool alloc_fault_disarm(void) {
   return alloc_fault_fired;
 }
 
+/* The n-th allocation of any thread. */
+static inline void alloc_fault_arm_everywhere(unsigned long n) {
+  alloc_fault_fired_everywhere = false;
+  alloc_fault_left_everywhere = n;
+}
+
+static inline bool alloc_fault_disarm_everywhere(void) {
+  alloc_fault_left_everywhere = 0;
+  return alloc_fault_fired_everywhere;
+}
+
+static inline bool alloc_fault_now_everywhere(void) {
+  unsigned long left = alloc_fault_left_everywhere;
+  while (left > 0 && !atomic_compare_exchange_weak(&alloc_fault_left_everywhere, &left, left - 1)) continue;
+  if (left != 1) return false;
+  alloc_fault_fired_everywhere = true;
+  errno = ENOMEM;
+  return true;
+}
+
 static inline bool alloc_fault_now(void) {
+  if (alloc_fault_now_everywhere()) return true;
   if (alloc_fault_left == 0 || --alloc_fault_left > 0) return false;
   alloc_fault_fired = true;
   errno = ENOMEM;

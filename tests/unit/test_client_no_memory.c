@@ -1,0 +1,225 @@
+/* libobserver with each allocation failing in turn, in the caller's thread and in the client's: no call crashes, what a
+ * publish call took arrives, and what it did not take is counted. */
+#include "alloc_fault.h"
+
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <observer/observer.h>
+#include <observer/session.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { MS = 20000, ROUNDS = 12 };
+
+int __real_nng_msg_alloc(nng_msg **msg, size_t n);
+int __real_nng_msg_dup(nng_msg **copy, const nng_msg *msg);
+int __real_nng_msg_realloc(nng_msg *msg, size_t n);
+int __wrap_nng_msg_alloc(nng_msg **msg, size_t n);
+int __wrap_nng_msg_dup(nng_msg **copy, const nng_msg *msg);
+int __wrap_nng_msg_realloc(nng_msg *msg, size_t n);
+
+int __wrap_nng_msg_alloc(nng_msg **msg, size_t n) {
+  return alloc_fault_now() ? NNG_ENOMEM : __real_nng_msg_alloc(msg, n);
+}
+
+int __wrap_nng_msg_dup(nng_msg **copy, const nng_msg *msg) {
+  return alloc_fault_now() ? NNG_ENOMEM : __real_nng_msg_dup(copy, msg);
+}
+
+int __wrap_nng_msg_realloc(nng_msg *msg, size_t n) {
+  return alloc_fault_now() ? NNG_ENOMEM : __real_nng_msg_realloc(msg, n);
+}
+
+/* ---- a REP socket that accepts everything ---- */
+
+typedef struct {
+  nng_socket socket;
+  pthread_t thread;
+} acceptor;
+
+static uint32_t count_records(const unsigned char *p, size_t len) {
+  uint32_t lines = 0;
+  if (p[0] == 0xdd) return (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 8 | p[4];
+  for (size_t i = 0; i < len; i++) lines += p[i] == '\n';
+  return lines == 0 ? 1 : lines;
+}
+
+static void *accept_all(void *arg) {
+  acceptor *a = arg;
+  nng_msg *msg;
+  while (nng_recvmsg(a->socket, &msg, 0) == 0) {
+    char answer[] = "\x83\xa8"
+                    "accepted\xce____\xaa"
+                    "duplicates\x00\xa8"
+                    "rejected\x00";
+    uint32_t n = count_records(nng_msg_body(msg), nng_msg_len(msg));
+    for (int i = 0; i < 4; i++) answer[11 + i] = (char)(n >> (24 - 8 * i));
+    nng_msg_free(msg);
+    if (__real_nng_msg_alloc(&msg, sizeof(answer) - 1) != 0) abort();
+    for (size_t i = 0; i < sizeof(answer) - 1; i++) ((char *)nng_msg_body(msg))[i] = answer[i];
+    if (nng_sendmsg(a->socket, msg, 0) != 0) nng_msg_free(msg);
+  }
+  return NULL;
+}
+
+static void start_acceptor(acceptor *a, const char *url) {
+  assert_int_equal(nng_rep0_open(&a->socket), 0);
+  assert_int_equal(nng_listen(a->socket, url, NULL, 0), 0);
+  assert_int_equal(pthread_create(&a->thread, NULL, accept_all, a), 0);
+}
+
+static void stop_acceptor(acceptor *a) {
+  nng_close(a->socket);
+  pthread_join(a->thread, NULL);
+}
+
+/* ---- a producer ---- */
+
+static _Atomic unsigned reported;
+
+static void on_delivery(void *arg, const observer_delivery *d) {
+  (void)arg;
+  (void)d;
+  reported++;
+}
+
+typedef struct {
+  unsigned taken, refused;
+} tally;
+
+static void count(tally *t, observer_err err) {
+  if (err == OBSERVER_E_OK)
+    t->taken++;
+  else if (err == OBSERVER_E_NOMEM)
+    t->refused++;
+  else
+    t->refused += 1000; /* no other end is right */
+}
+
+static void publish_all(observer_client *c, observer_builder *b, tally *t) {
+  char text[600];
+  for (size_t i = 0; i < sizeof(text); i++) text[i] = 'x';
+  text[sizeof(text) - 1] = '\0';
+  observer_builder_reset(b);
+  observer_builder_text(b, "endpoint", "/built");
+  for (int i = 0; i < ROUNDS; i++) {
+    count(t, observer_publish_wait(c, &(observer_op){.endpoint = "/a", .input_summary = text}, 0, NULL));
+    count(t, observer_publish_encoded(c, &(observer_encoded){.bytes = "{\"a\":1}", .len = 7}, 0, NULL));
+    if (i % 4 == 0) count(t, observer_publish_message(c, "x", "\x80", 1, 0, NULL));
+    if (i % 4 == 1) count(t, observer_builder_publish(b, c, 0, NULL));
+    if (i % 4 == 2) observer_session_exhausted(c, &(observer_session){.session_id = "s", .prompt = text});
+  }
+}
+
+/* Whether an allocation failed. `replayed`: what the spool holds. */
+static bool try_all(const observer_options *o, unsigned long n, unsigned replayed) {
+  enum { SESSIONS = ROUNDS / 4 };
+  observer_client *c;
+  observer_counters counters;
+  tally t = {0};
+  reported = 0;
+  alloc_fault_arm_everywhere(n);
+  observer_err opened = observer_open(o, &c);
+  if (opened != OBSERVER_E_OK) {
+    bool fired = alloc_fault_disarm_everywhere();
+    assert_true(fired);
+    assert_int_equal(opened, OBSERVER_E_NOMEM);
+    assert_null(c);
+    return true;
+  }
+  observer_builder *b = observer_builder_new();
+  if (b != NULL) publish_all(c, b, &t);
+  observer_err flushed = observer_flush(c, MS);
+  bool fired = alloc_fault_disarm_everywhere();
+  observer_get_counters(c, &counters);
+  assert_int_equal(observer_close(c, MS), OBSERVER_E_OK);
+  observer_builder_free(b);
+  assert_int_equal(flushed, OBSERVER_E_OK);
+  assert_int_equal(counters.replayed, replayed);
+  assert_int_equal(counters.queued, 0);
+  assert_int_equal(counters.delivered, counters.published + replayed);
+  if (b != NULL) {
+    assert_int_equal(counters.published + counters.refused_full + counters.refused_invalid,
+                     t.taken + t.refused + SESSIONS);
+    assert_in_range(counters.published, t.taken, t.taken + SESSIONS);
+  }
+  if (o->on_delivery != NULL) assert_int_equal(reported, counters.delivered);
+  return fired;
+}
+
+static void test_acknowledged(void **state) {
+  (void)state;
+  const char *const urls[] = {"inproc://no-memory", NULL};
+  const observer_options o = {.mode = OBSERVER_ACKNOWLEDGED,
+                              .urls = urls,
+                              .source = "s",
+                              .linger_ms = -1,
+                              .expire_ms = -1,
+                              .retry_min_ms = 1,
+                              .retry_max_ms = 5,
+                              .on_delivery = on_delivery};
+  acceptor a;
+  start_acceptor(&a, urls[0]);
+  for (unsigned long n = 1; try_all(&o, n, 0); n++) continue;
+  stop_acceptor(&a);
+}
+
+/* Batches that an earlier process left, more than the queue holds in memory. */
+static void test_spool(void **state) {
+  (void)state;
+  enum { LEFT = 300 };
+  char path[64];
+  snprintf(path, sizeof(path), "/tmp/observer-no-memory.%d", (int)getpid());
+  const char *const urls[] = {"inproc://no-memory-spool", NULL}, *const nobody[] = {"inproc://nobody", NULL};
+  observer_options o = {.mode = OBSERVER_ACKNOWLEDGED,
+                        .urls = urls,
+                        .linger_ms = -1,
+                        .batch_ops = 30,
+                        .queue_bytes = 4000,
+                        .spool = path,
+                        .retry_min_ms = 1,
+                        .retry_max_ms = 5};
+  acceptor a;
+  bool fired = true;
+  start_acceptor(&a, urls[0]);
+  for (unsigned long n = 1; fired; n++) {
+    observer_options leave = o;
+    observer_client *c;
+    leave.urls = nobody;
+    leave.queue_bytes = 0;
+    assert_int_equal(observer_open(&leave, &c), OBSERVER_E_OK);
+    for (int i = 0; i < LEFT; i++) {
+      assert_int_equal(observer_publish_wait(c, &(observer_op){.endpoint = "/left"}, -1, NULL), OBSERVER_E_OK);
+    }
+    assert_int_equal(observer_close(c, 0), OBSERVER_E_TIMEDOUT);
+    observer_counters counters;
+    observer_err opened;
+    alloc_fault_arm_everywhere(n);
+    opened = observer_open(&o, &c);
+    observer_err flushed = opened == OBSERVER_E_OK ? observer_flush(c, MS) : OBSERVER_E_OK;
+    fired = alloc_fault_disarm_everywhere();
+    if (opened == OBSERVER_E_OK) {
+      observer_get_counters(c, &counters);
+      assert_int_equal(observer_close(c, MS), OBSERVER_E_OK);
+      assert_int_equal(flushed, OBSERVER_E_OK);
+      assert_int_equal(counters.replayed, LEFT);
+      assert_int_equal(counters.delivered, LEFT);
+    }
+    unlink(path);
+  }
+  stop_acceptor(&a);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_acknowledged), cmocka_unit_test(test_spool)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
