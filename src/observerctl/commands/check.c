@@ -1,5 +1,6 @@
 /* check: verifies journals (verify.h) and reports. */
 #include "base/clock.h"
+#include "base/json.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"
@@ -19,7 +20,8 @@ typedef struct {
   obs_verify verify;
   obs_verify_totals sum;
   uint64_t files, shown, limit;
-  obs_buf list, faults; /* of --json: the elements of two arrays */
+  obs_buf list, faults; /* of --json: two arrays */
+  obs_json_writer list_json, faults_json;
   bool json, unreadable;
   obs_term_progress progress;
   uint64_t read; /* bytes, for the progress line */
@@ -30,12 +32,14 @@ static void on_fault(void *arg, const obs_verify_fault *f) {
   const char *what = f->torn ? "torn tail" : "bad row";
   if (c->shown++ >= c->limit) return;
   if (c->json) {
-    obs_buf_puts(&c->faults, c->faults.len > 0 ? ",{\"file\":" : "{\"file\":");
-    obs_buf_json_cstr(&c->faults, f->path);
-    obs_buf_printf(&c->faults, ",\"line\":%" PRIu64 ",\"offset\":%" PRIu64 ",\"torn\":%s,\"reason\":", f->line,
-                   f->offset, f->torn ? "true" : "false");
-    obs_buf_json_cstr(&c->faults, f->reason);
-    obs_buf_putc(&c->faults, '}');
+    obs_json_writer *w = &c->faults_json;
+    obs_json_object(w, NULL);
+    obs_json_cstr(w, "file", f->path);
+    obs_json_u64(w, "line", f->line);
+    obs_json_u64(w, "offset", f->offset);
+    obs_json_bool(w, "torn", f->torn);
+    obs_json_cstr(w, "reason", f->reason);
+    obs_json_end(w);
     return;
   }
   obs_term_progress_end(&c->progress);
@@ -51,19 +55,22 @@ static void on_progress(void *arg, uint64_t bytes) {
 
 /* ---- report ---- */
 
-static void json_counts(obs_buf *out, const obs_verify_totals *v) {
-  char first[OBS_ISO8601_LEN + 1], last[OBS_ISO8601_LEN + 1];
-  obs_clock_format(v->first_ms, first);
-  obs_clock_format(v->last_ms, last);
-  obs_buf_printf(out,
-                 "\"bytes\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"bad_rows\":%" PRIu64 ",\"torn_tails\":%" PRIu64
-                 ",\"missing_newlines\":%" PRIu64 ",\"op_ids\":%" PRIu64 ",\"duplicate_op_ids\":%" PRIu64
-                 ",\"out_of_order\":%" PRIu64,
-                 v->bytes, v->rows, v->bad_rows, v->torn, v->unended, v->op_ids, v->duplicates, v->out_of_order);
-  if (v->rows > 0)
-    obs_buf_printf(out, ",\"first\":\"%s\",\"last\":\"%s\"", first, last);
-  else
-    obs_buf_puts(out, ",\"first\":null,\"last\":null");
+static void json_counts(obs_json_writer *w, const obs_verify_totals *v) {
+  obs_json_u64(w, "bytes", v->bytes);
+  obs_json_u64(w, "rows", v->rows);
+  obs_json_u64(w, "bad_rows", v->bad_rows);
+  obs_json_u64(w, "torn_tails", v->torn);
+  obs_json_u64(w, "missing_newlines", v->unended);
+  obs_json_u64(w, "op_ids", v->op_ids);
+  obs_json_u64(w, "duplicate_op_ids", v->duplicates);
+  obs_json_u64(w, "out_of_order", v->out_of_order);
+  if (v->rows > 0) {
+    obs_json_time(w, "first", v->first_ms);
+    obs_json_time(w, "last", v->last_ms);
+  } else {
+    obs_json_null(w, "first");
+    obs_json_null(w, "last");
+  }
 }
 
 static bool is_sound(const obs_verify_totals *v) {
@@ -73,11 +80,10 @@ static bool is_sound(const obs_verify_totals *v) {
 static void report_file(checker *c, const char *path, const obs_verify_totals *v) {
   char rows[OBS_TEXT_NUMBER], bytes[OBS_TEXT_NUMBER];
   if (c->json) {
-    obs_buf_puts(&c->list, c->list.len > 0 ? ",{\"file\":" : "{\"file\":");
-    obs_buf_json_cstr(&c->list, path);
-    obs_buf_putc(&c->list, ',');
-    json_counts(&c->list, v);
-    obs_buf_putc(&c->list, '}');
+    obs_json_object(&c->list_json, NULL);
+    obs_json_cstr(&c->list_json, "file", path);
+    json_counts(&c->list_json, v);
+    obs_json_end(&c->list_json);
     return;
   }
   obs_term_progress_end(&c->progress);
@@ -86,7 +92,7 @@ static void report_file(checker *c, const char *path, const obs_verify_totals *v
   if (is_sound(v))
     printf("sound%s\n", v->unended > 0 ? " (the last row lacks its newline; observerd adds it)" : "");
   else
-    printf("%" PRIu64 " bad rows%s\n", v->bad_rows, v->torn > 0 ? ", a torn tail" : "");
+    printf("%" PRIu64 " bad row%s%s\n", v->bad_rows, v->bad_rows == 1 ? "" : "s", v->torn > 0 ? ", a torn tail" : "");
 }
 
 static void put_line(const char *name, const char *value) {
@@ -122,13 +128,17 @@ static void report_text(const checker *c) {
 
 static bool report_json(checker *c) {
   obs_buf out = {0};
-  obs_buf_printf(&out, "{\"sound\":%s,", is_sound(&c->sum) && !c->unreadable ? "true" : "false");
-  json_counts(&out, &c->sum);
-  obs_buf_puts(&out, ",\"files\":[");
-  obs_buf_append(&out, c->list.p, c->list.len);
-  obs_buf_puts(&out, "],\"faults\":[");
-  obs_buf_append(&out, c->faults.p, c->faults.len);
-  obs_buf_printf(&out, "],\"faults_left_out\":%" PRIu64 "}\n", c->shown > c->limit ? c->shown - c->limit : 0);
+  obs_json_writer w = obs_json_write(&out);
+  obs_json_end(&c->list_json);
+  obs_json_end(&c->faults_json);
+  obs_json_object(&w, NULL);
+  obs_json_bool(&w, "sound", is_sound(&c->sum) && !c->unreadable);
+  json_counts(&w, &c->sum);
+  obs_json_raw(&w, "files", (obs_str){c->list.p, (uint32_t)c->list.len, 0});
+  obs_json_raw(&w, "faults", (obs_str){c->faults.p, (uint32_t)c->faults.len, 0});
+  obs_json_u64(&w, "faults_left_out", c->shown > c->limit ? c->shown - c->limit : 0);
+  obs_json_end(&w);
+  obs_buf_putc(&out, '\n');
   bool ok = !out.oom && !c->list.oom && !c->faults.oom;
   if (ok) (void)fwrite(out.p, 1, out.len, stdout);
   obs_buf_fini(&out);
@@ -202,6 +212,10 @@ static int run(const obs_args *args) {
     return OBS_COMMAND_USAGE;
   }
   c.limit = obs_args_given(args, "all") ? UINT64_MAX : obs_args_u64(args, "limit");
+  c.list_json = obs_json_write(&c.list);
+  c.faults_json = obs_json_write(&c.faults);
+  obs_json_array(&c.list_json, NULL);
+  obs_json_array(&c.faults_json, NULL);
   int status = OBS_COMMAND_FAILED;
   if (obs_verify_init(&c.verify)) {
     c.verify.fault = on_fault;

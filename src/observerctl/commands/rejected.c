@@ -1,4 +1,5 @@
 /* rejected list, export, replay: what the daemon refused, with its bytes. */
+#include "base/json.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"
@@ -143,12 +144,12 @@ static int export(work *w) {
 
 static void put_outcome(work *w, const obs_reject_row *row, obs_term_look style, const char *outcome, obs_str reason) {
   if (w->json) {
-    obs_buf_printf(&w->line, "{\"number\":%" PRIu64 ",\"outcome\":\"%s\"", row->number, outcome);
-    if (reason.len > 0) {
-      obs_buf_puts(&w->line, ",\"reason\":");
-      obs_buf_json_str(&w->line, reason);
-    }
-    obs_buf_putc(&w->line, '}');
+    obs_json_writer j = obs_json_write(&w->line);
+    obs_json_object(&j, NULL);
+    obs_json_u64(&j, "number", row->number);
+    obs_json_cstr(&j, "outcome", outcome);
+    if (reason.len > 0) obs_json_text(&j, "reason", reason);
+    obs_json_end(&j);
   } else {
     obs_buf_printf(&w->line, "%6" PRIu64 "  %s%s%s", row->number, obs_term_style(stdout, style), outcome,
                    obs_term_style(stdout, OBS_STYLE_PLAIN));

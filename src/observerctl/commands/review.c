@@ -1,5 +1,6 @@
 /* review: has a text or an op judged before it is used. The exit status is the verdict. */
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/utf8.h"
 #include "observerctl/ask/ask.h"
 #include "observerctl/cli/commands.h"
@@ -50,21 +51,21 @@ static bool take_input(const obs_args *args, obs_buf *out) {
 
 /* ---- the question ---- */
 
-static void put_context(const obs_args *args, obs_buf *body) {
+static void put_context(const obs_args *args, obs_json_writer *w) {
   static const struct {
     const char *flag, *name;
   } members[] = {{"endpoint", "endpoint"},    {"task-class", "task_class"}, {"session-id", "session_id"},
                  {"cycle-id", "cycle_id"},    {"sig-hash", "sig_hash"},     {"op-id", "op_id"},
                  {"staffer-id", "staffer_id"}};
-  const char *before = ",\"context\":{";
+  bool any = false;
   for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
     const char *value = obs_args_text(args, members[i].flag);
     if (value == NULL) continue;
-    obs_buf_printf(body, "%s\"%s\":", before, members[i].name);
-    obs_buf_json_cstr(body, value);
-    before = ",";
+    if (!any) obs_json_object(w, "context");
+    any = true;
+    obs_json_cstr(w, members[i].name, value);
   }
-  if (*before == ',' && before[1] == '\0') obs_buf_putc(body, '}');
+  if (any) obs_json_end(w);
 }
 
 static bool is_json(const obs_buf *input) {
@@ -86,13 +87,16 @@ static bool make_body(const obs_args *args, const obs_buf *input, uint64_t attem
     obs_args_error(args, "%s", wrong);
     return false;
   }
-  obs_buf_puts(body, op ? "{\"op\":" : "{\"text\":");
+  obs_json_writer w = obs_json_write(body);
+  obs_str text = {input->p, (uint32_t)input->len, 0};
+  obs_json_object(&w, NULL);
   if (op)
-    obs_buf_append(body, input->p, input->len);
+    obs_json_raw(&w, "op", text);
   else
-    obs_buf_json_str(body, (obs_str){input->p, (uint32_t)input->len, 0});
-  put_context(args, body);
-  obs_buf_printf(body, ",\"attempt\":%" PRIu64 "}", attempt);
+    obs_json_text(&w, "text", text);
+  put_context(args, &w);
+  obs_json_u64(&w, "attempt", attempt);
+  obs_json_end(&w);
   if (body->oom) obs_args_error(args, "out of memory");
   return !body->oom;
 }

@@ -1,5 +1,6 @@
 #include "observerctl/doctor/doctor.h"
 
+#include "base/json.h"
 #include "observerctl/ask/fetch.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
@@ -7,34 +8,33 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TIMEOUT_MS = 3000, NAME_COLUMNS = 14 };
 
 static const struct {
   const char *name;
   obs_term_look style;
-} looks[] = {[OBS_FINDING_OK] = {"ok", OBS_STYLE_GREEN},
-             [OBS_FINDING_WARN] = {"warn", OBS_STYLE_YELLOW},
-             [OBS_FINDING_FAIL] = {"fail", OBS_STYLE_RED}};
+} looks[] = {[OBS_DOCTOR_OK] = {"ok", OBS_STYLE_GREEN},
+             [OBS_DOCTOR_WARN] = {"warn", OBS_STYLE_YELLOW},
+             [OBS_DOCTOR_FAIL] = {"fail", OBS_STYLE_RED}};
 
-void obs_doctor_say(obs_doctor *d, obs_doctor_finding finding, const char *check, const char *fix, const char *fmt,
-                    ...) {
+void obs_doctor_say(obs_doctor *d, obs_doctor_status status, const char *check, const char *fix, const char *fmt, ...) {
   char text[768];
   va_list ap;
   va_start(ap, fmt);
   (void)vsnprintf(text, sizeof(text), fmt, ap);
   va_end(ap);
-  cJSON *item = cJSON_CreateObject();
-  cJSON_AddStringToObject(item, "check", check);
-  cJSON_AddStringToObject(item, "status", looks[finding].name);
-  cJSON_AddStringToObject(item, "text", text);
-  if (finding != OBS_FINDING_OK && *fix != '\0')
-    cJSON_AddStringToObject(item, "fix", fix);
-  else
-    cJSON_AddNullToObject(item, "fix");
-  cJSON_AddItemToArray(d->findings, item);
-  d->failed += finding == OBS_FINDING_FAIL;
-  d->warned += finding == OBS_FINDING_WARN;
+  obs_doctor_finding *f = OBS_VEC_PUSH(&d->findings);
+  if (f != NULL) {
+    f->status = status;
+    (void)snprintf(f->check, sizeof(f->check), "%s", check);
+    f->text = strdup(text);
+    f->fix = status != OBS_DOCTOR_OK && *fix != '\0' ? strdup(fix) : NULL;
+  }
+  d->oom = d->oom || f == NULL || f->text == NULL;
+  d->failed += status == OBS_DOCTOR_FAIL;
+  d->warned += status == OBS_DOCTOR_WARN;
 }
 
 static void (*const probes[])(obs_doctor *d) = {
@@ -44,55 +44,51 @@ static void (*const probes[])(obs_doctor *d) = {
 
 /* ---- report ---- */
 
-static const char *text_of(const cJSON *finding, const char *name) {
-  const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(finding, name));
-  return text != NULL ? text : "";
-}
-
-static obs_term_look style_of(const char *status) {
-  for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
-    if (strcmp(looks[i].name, status) == 0) return looks[i].style;
+static void put_finding(const obs_doctor_finding *f, obs_buf *out) {
+  const char *plain = obs_term_style(stdout, OBS_STYLE_PLAIN);
+  obs_buf_printf(out, "%s%-4s%s  ", obs_term_style(stdout, looks[f->status].style), looks[f->status].name, plain);
+  obs_text_pad(out, f->check, strlen(f->check), NAME_COLUMNS);
+  obs_buf_puts(out, "  ");
+  (void)obs_text_put(out, f->text, strlen(f->text), OBS_TEXT_ALL);
+  if (f->fix != NULL) {
+    obs_buf_printf(out, "\n      %*s  fix: ", NAME_COLUMNS, "");
+    (void)obs_text_put(out, f->fix, strlen(f->fix), OBS_TEXT_ALL);
   }
-  return OBS_STYLE_PLAIN;
+  obs_buf_putc(out, '\n');
 }
 
-static bool put_finding(const cJSON *finding) {
-  const char *status = text_of(finding, "status"), *check = text_of(finding, "check"), *fix = text_of(finding, "fix");
-  const char *text = text_of(finding, "text");
-  obs_buf line = {0};
-  printf("%s%-4s%s  ", obs_term_style(stdout, style_of(status)), status, obs_term_style(stdout, OBS_STYLE_PLAIN));
-  obs_text_pad(&line, check, strlen(check), NAME_COLUMNS);
-  obs_buf_puts(&line, "  ");
-  (void)obs_text_put(&line, text, strlen(text), OBS_TEXT_ALL);
-  if (*fix != '\0') {
-    obs_buf_printf(&line, "\n      %*s  fix: ", NAME_COLUMNS, "");
-    (void)obs_text_put(&line, fix, strlen(fix), OBS_TEXT_ALL);
+static void put_json(const obs_doctor *d, obs_buf *out) {
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
+  obs_json_cstr(&w, "status", d->failed > 0 ? "fail" : d->warned > 0 ? "warn" : "ok");
+  obs_json_cstr(&w, "version", OBSERVER_VERSION);
+  obs_json_array(&w, "checks");
+  for (uint32_t i = 0; i < d->findings.n; i++) {
+    const obs_doctor_finding *f = &d->findings.at[i];
+    obs_json_object(&w, NULL);
+    obs_json_cstr(&w, "check", f->check);
+    obs_json_cstr(&w, "status", looks[f->status].name);
+    obs_json_cstr(&w, "text", f->text);
+    obs_json_cstr(&w, "fix", f->fix);
+    obs_json_end(&w);
   }
-  obs_buf_putc(&line, '\n');
-  bool ok = !line.oom;
-  if (ok) (void)fwrite(line.p, 1, line.len, stdout);
-  obs_buf_fini(&line);
-  return ok;
+  obs_json_end(&w);
+  obs_json_end(&w);
+  obs_buf_putc(out, '\n');
 }
 
-static bool report_text(const obs_doctor *d) {
-  const cJSON *finding;
-  bool ok = true;
-  cJSON_ArrayForEach(finding, d->findings) ok = put_finding(finding) && ok;
-  printf("\n%u failed, %u warnings\n", d->failed, d->warned);
+static bool report(const obs_doctor *d) {
+  obs_buf out = {0};
+  if (obs_args_given(d->args, "json")) {
+    put_json(d, &out);
+  } else {
+    for (uint32_t i = 0; i < d->findings.n; i++) put_finding(&d->findings.at[i], &out);
+    obs_buf_printf(&out, "\n%u failed, %u warning%s\n", d->failed, d->warned, d->warned == 1 ? "" : "s");
+  }
+  bool ok = !out.oom;
+  if (ok) (void)fwrite(out.p, 1, out.len, stdout);
+  obs_buf_fini(&out);
   return ok;
-}
-
-static bool report_json(const obs_doctor *d) {
-  cJSON *report = cJSON_CreateObject();
-  cJSON_AddStringToObject(report, "status", d->failed > 0 ? "fail" : d->warned > 0 ? "warn" : "ok");
-  cJSON_AddStringToObject(report, "version", OBSERVER_VERSION);
-  cJSON_AddItemReferenceToObject(report, "checks", d->findings);
-  char *text = cJSON_PrintUnformatted(report);
-  if (text != NULL) puts(text);
-  cJSON_free(text);
-  cJSON_Delete(report);
-  return text != NULL;
 }
 
 static bool ports_ok(const obs_args *args) {
@@ -115,17 +111,20 @@ static int run(const obs_args *args) {
   obs_doctor d = {.args = args,
                   .url = obs_args_text(args, "url"),
                   .data_dir = obs_args_text(args, "data-dir"),
-                  .url_given = obs_args_given(args, "url"),
-                  .findings = cJSON_CreateArray()};
+                  .url_given = obs_args_given(args, "url")};
   char lock[4096];
   snprintf(lock, sizeof(lock), "%s/lock", d.data_dir);
   d.health = obs_fetch_json(d.url, "/v1/observer/health", TIMEOUT_MS, d.error, sizeof(d.error));
   (void)obs_owner_of_lock(lock, &d.lock_held, &d.lock_owner);
   for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) probes[i](&d);
-  bool ok = obs_args_given(args, "json") ? report_json(&d) : report_text(&d);
+  bool ok = !d.oom && report(&d);
   if (!ok) obs_args_error(args, "out of memory");
   cJSON_Delete(d.health);
-  cJSON_Delete(d.findings);
+  for (uint32_t i = 0; i < d.findings.n; i++) {
+    free(d.findings.at[i].text);
+    free(d.findings.at[i].fix);
+  }
+  OBS_VEC_FINI(&d.findings);
   return ok && d.failed == 0 ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 

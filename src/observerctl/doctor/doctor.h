@@ -2,12 +2,19 @@
 #ifndef OBS_OBSERVERCTL_DOCTOR_H
 #define OBS_OBSERVERCTL_DOCTOR_H
 
+#include "base/vec.h"
 #include "observerctl/cli/command.h"
 #include "observerctl/doctor/owner.h"
 
 #include <cjson/cJSON.h>
 
-typedef enum { OBS_FINDING_OK, OBS_FINDING_WARN, OBS_FINDING_FAIL } obs_doctor_finding;
+typedef enum { OBS_DOCTOR_OK, OBS_DOCTOR_WARN, OBS_DOCTOR_FAIL } obs_doctor_status;
+
+typedef struct {
+  obs_doctor_status status;
+  char check[32];   /* what was looked at: "port 3800" */
+  char *text, *fix; /* fix NULL: none */
+} obs_doctor_finding;
 
 typedef struct {
   const obs_args *args;
@@ -17,12 +24,13 @@ typedef struct {
   char error[256]; /* then why */
   bool lock_held;  /* on the data directory */
   obs_owner lock_owner;
-  cJSON *findings; /* [{check, status, text, fix}] */
+  OBS_VEC(obs_doctor_finding) findings;
   unsigned failed, warned;
+  bool oom; /* a finding was lost */
 } obs_doctor;
 
 /* Adds a finding. `fix`: the command that mends it, "" for none. */
-void obs_doctor_say(obs_doctor *d, obs_doctor_finding finding, const char *check, const char *fix, const char *fmt, ...)
+void obs_doctor_say(obs_doctor *d, obs_doctor_status status, const char *check, const char *fix, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 
 /* The probes, in the order of the report. */

@@ -78,12 +78,12 @@ static void check_missing(obs_doctor *d) {
   nearest(d->data_dir, above);
   snprintf(fix, sizeof(fix), "mkdir -p '%.1000s'", d->data_dir);
   if (writable(above)) {
-    obs_doctor_say(d, OBS_FINDING_OK, "data dir", "", "%s is not there yet; observerd makes it", d->data_dir);
+    obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "%s is not there yet; observerd makes it", d->data_dir);
     return;
   }
   int saved = errno;
   fix_owner(d->data_dir, fix, sizeof(fix));
-  obs_doctor_say(d, OBS_FINDING_FAIL, "data dir", fix, "%s is not there and cannot be made: %s: %s", d->data_dir, above,
+  obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s is not there and cannot be made: %s: %s", d->data_dir, above,
                  strerror(saved));
 }
 
@@ -97,7 +97,7 @@ static bool files_writable(obs_doctor *d) {
     if (stat(path, &st) != 0 || faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) == 0) continue;
     int saved = errno;
     snprintf(fix, sizeof(fix), "sudo chown -R %s '%.1000s'", user_of(geteuid(), mine), d->data_dir);
-    obs_doctor_say(d, OBS_FINDING_FAIL, "data dir", fix, "%s, owned by %s, cannot be written: %s", path,
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s, owned by %s, cannot be written: %s", path,
                    user_of(st.st_uid, theirs), strerror(saved));
     return false;
   }
@@ -107,10 +107,10 @@ static bool files_writable(obs_doctor *d) {
 static void check_lock(obs_doctor *d) {
   const char *program = d->lock_owner.program[0] != '\0' ? d->lock_owner.program : "a process";
   if (d->lock_held)
-    obs_doctor_say(d, OBS_FINDING_OK, "data lock", "",
+    obs_doctor_say(d, OBS_DOCTOR_OK, "data lock", "",
                    "held by %s (pid %d): a second daemon would refuse to start there", program, d->lock_owner.pid);
   else
-    obs_doctor_say(d, OBS_FINDING_OK, "data lock", "", "free");
+    obs_doctor_say(d, OBS_DOCTOR_OK, "data lock", "", "free");
 }
 
 void obs_doctor_data_dir(obs_doctor *d) {
@@ -122,16 +122,16 @@ void obs_doctor_data_dir(obs_doctor *d) {
   }
   fix_owner(d->data_dir, fix, sizeof(fix));
   if (stat(d->data_dir, &st) != 0) {
-    obs_doctor_say(d, OBS_FINDING_FAIL, "data dir", fix, "%s: %s", d->data_dir, strerror(errno));
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s: %s", d->data_dir, strerror(errno));
   } else if (!S_ISDIR(st.st_mode)) {
-    obs_doctor_say(d, OBS_FINDING_FAIL, "data dir", "observerd --data-dir data/_observer", "%s is no directory",
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", "observerd --data-dir data/_observer", "%s is no directory",
                    d->data_dir);
   } else if (!writable(d->data_dir)) {
     int saved = errno;
-    obs_doctor_say(d, OBS_FINDING_FAIL, "data dir", fix, "%s, owned by %s, cannot be written: %s", d->data_dir,
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s, owned by %s, cannot be written: %s", d->data_dir,
                    user_of(st.st_uid, user), strerror(saved));
   } else if (files_writable(d)) {
-    obs_doctor_say(d, OBS_FINDING_OK, "data dir", "", "%s, owned by %s, writable", d->data_dir,
+    obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "%s, owned by %s, writable", d->data_dir,
                    user_of(st.st_uid, user));
     check_lock(d);
   }
@@ -178,15 +178,15 @@ static void check_ending(obs_doctor *d, int fd, const char *path) {
   obs_verify_fini(&v);
   snprintf(fix, sizeof(fix), "observerctl check '%.1000s'", d->data_dir);
   if (!ok)
-    obs_doctor_say(d, OBS_FINDING_FAIL, "journal", fix, "%s: %s", path, strerror(saved));
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, "journal", fix, "%s: %s", path, strerror(saved));
   else if (e.torn)
-    obs_doctor_say(d, OBS_FINDING_WARN, "journal", fix,
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "journal", fix,
                    "the last row of %s is torn (%s); observerd cuts it off and keeps it aside when it starts", path,
                    e.text);
   else if (e.reason != NULL)
-    obs_doctor_say(d, OBS_FINDING_WARN, "journal", fix, "the last row of %s is no op: %s", path, e.text);
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "journal", fix, "the last row of %s is no op: %s", path, e.text);
   else
-    obs_doctor_say(d, OBS_FINDING_OK, "journal", "", "%s, %" PRIu64 " bytes, its last row is whole", path,
+    obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s, %" PRIu64 " bytes, its last row is whole", path,
                    (uint64_t)st.st_size);
 }
 
@@ -198,18 +198,18 @@ void obs_doctor_journal(obs_doctor *d) {
     check_ending(d, fd, path);
     (void)close(fd);
   } else if (errno == ENOENT) {
-    obs_doctor_say(d, OBS_FINDING_OK, "journal", "", "%s is not there yet", path);
+    obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s is not there yet", path);
   } else {
     int saved = errno;
     snprintf(fix, sizeof(fix), "sudo observerctl doctor --data-dir '%.1000s'", d->data_dir);
-    obs_doctor_say(d, OBS_FINDING_WARN, "journal", fix, "%s: %s", path, strerror(saved));
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "journal", fix, "%s: %s", path, strerror(saved));
   }
 }
 
 /* ---- room ---- */
 
-static obs_doctor_finding judge(uint64_t have, uint64_t least, uint64_t enough) {
-  return have < least ? OBS_FINDING_FAIL : have < enough ? OBS_FINDING_WARN : OBS_FINDING_OK;
+static obs_doctor_status judge(uint64_t have, uint64_t least, uint64_t enough) {
+  return have < least ? OBS_DOCTOR_FAIL : have < enough ? OBS_DOCTOR_WARN : OBS_DOCTOR_OK;
 }
 
 static void bytes_text(uint64_t n, char out[32]) {
@@ -224,7 +224,7 @@ void obs_doctor_disk(obs_doctor *d) {
   struct statvfs fs;
   nearest(d->data_dir, where);
   if (statvfs(where, &fs) != 0) {
-    obs_doctor_say(d, OBS_FINDING_FAIL, "disk space", "df -h", "%s: %s", where, strerror(errno));
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, "disk space", "df -h", "%s: %s", where, strerror(errno));
     return;
   }
   snprintf(fix, sizeof(fix),
@@ -277,9 +277,9 @@ void obs_doctor_libraries(obs_doctor *d) {
   for (size_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++) {
     const char *built = libraries[i].built, *runs = libraries[i].runs;
     if (alike(built, runs))
-      obs_doctor_say(d, OBS_FINDING_OK, libraries[i].name, "", "version %s", runs);
+      obs_doctor_say(d, OBS_DOCTOR_OK, libraries[i].name, "", "version %s", runs);
     else
-      obs_doctor_say(d, OBS_FINDING_WARN, libraries[i].name, rebuild, "built with version %s, runs with %s", built,
+      obs_doctor_say(d, OBS_DOCTOR_WARN, libraries[i].name, rebuild, "built with version %s, runs with %s", built,
                      runs);
   }
 }
@@ -288,10 +288,10 @@ void obs_doctor_nng(obs_doctor *d) {
   static const char name[] = "NNG HTTP";
   int number[2] = {0, 0};
   if (sscanf(nng_version(), "%d.%d", &number[0], &number[1]) != 2 || number[0] > 1 || number[1] >= 6) {
-    obs_doctor_say(d, OBS_FINDING_OK, name, "", "version %s has not the defect of those before 1.6", nng_version());
+    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "version %s has not the defect of those before 1.6", nng_version());
     return;
   }
-  obs_doctor_say(d, OBS_FINDING_WARN, name, "observerd --http http://127.0.0.1:3800",
+  obs_doctor_say(d, OBS_DOCTOR_WARN, name, "observerd --http http://127.0.0.1:3800",
                  "version %s: its HTTP server can be made to write past a buffer by a request (mended in 1.6, which "
                  "Debian 13 has), so HTTP listeners stay on loopback: observerd refuses others unless "
                  "--allow-old-nng",
@@ -324,23 +324,23 @@ static void taken_by_observerd(obs_doctor *d, const char *check, const obs_owner
   char pid[32] = "";
   if (owner->pid != 0) snprintf(pid, sizeof(pid), " (pid %d)", owner->pid);
   if (answers)
-    obs_doctor_say(d, OBS_FINDING_OK, check, "", "taken by the observerd %s that answers at %s%s",
+    obs_doctor_say(d, OBS_DOCTOR_OK, check, "", "taken by the observerd %s that answers at %s%s",
                    cJSON_IsString(version) ? version->valuestring : "", d->url, pid);
   else
-    obs_doctor_say(d, OBS_FINDING_OK, check, "", "taken by an observerd%s", pid);
+    obs_doctor_say(d, OBS_DOCTOR_OK, check, "", "taken by an observerd%s", pid);
 }
 
 static void taken_by_other(obs_doctor *d, const char *check, uint16_t port, const obs_owner *owner) {
   char fix[160];
   if (owner->pid == 0) {
     snprintf(fix, sizeof(fix), "sudo observerctl doctor --ports %u", port);
-    obs_doctor_say(d, OBS_FINDING_WARN, check, fix, "taken by a process of another user, which only root can see");
+    obs_doctor_say(d, OBS_DOCTOR_WARN, check, fix, "taken by a process of another user, which only root can see");
     return;
   }
   bool http = strcmp(flag_of(port), "http") == 0;
   snprintf(fix, sizeof(fix), "observerd --%s %s://127.0.0.1:%u   (another port; or end process %d)", flag_of(port),
            http ? "http" : "tcp", port < 55000 ? port + 10000U : port - 10000U, owner->pid);
-  obs_doctor_say(d, OBS_FINDING_FAIL, check, fix, "taken by %s (pid %d), so observerd cannot listen there",
+  obs_doctor_say(d, OBS_DOCTOR_FAIL, check, fix, "taken by %s (pid %d), so observerd cannot listen there",
                  owner->program[0] != '\0' ? owner->program : "another program", owner->pid);
 }
 
@@ -352,12 +352,12 @@ static void check_port(obs_doctor *d, uint16_t port) {
   obs_owner owner;
   snprintf(check, sizeof(check), "port %u", port);
   if (!obs_owner_of_port(port, &taken, &owner)) {
-    obs_doctor_say(d, OBS_FINDING_WARN, check, "ss -ltn", "not known: /proc/net/tcp cannot be read");
+    obs_doctor_say(d, OBS_DOCTOR_WARN, check, "ss -ltn", "not known: /proc/net/tcp cannot be read");
     return;
   }
   bool answers = d->health != NULL && (names_port(urls, port) || names_port(&own, port));
   if (!taken)
-    obs_doctor_say(d, OBS_FINDING_OK, check, "", "free");
+    obs_doctor_say(d, OBS_DOCTOR_OK, check, "", "free");
   else if (answers || strcmp(owner.program, "observerd") == 0)
     taken_by_observerd(d, check, &owner, answers);
   else
@@ -381,12 +381,12 @@ void obs_doctor_files(obs_doctor *d) {
   struct rlimit files;
   if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
   unsigned long long most = files.rlim_max;
-  obs_doctor_finding finding = most >= FILES_ENOUGH  ? OBS_FINDING_OK
-                               : most >= FILES_LEAST ? OBS_FINDING_WARN
-                                                     : OBS_FINDING_FAIL;
-  const char *meaning = finding == OBS_FINDING_OK ? "enough" : "too few for 1,024 HTTP connections and the bus";
+  obs_doctor_status finding = most >= FILES_ENOUGH  ? OBS_DOCTOR_OK
+                              : most >= FILES_LEAST ? OBS_DOCTOR_WARN
+                                                    : OBS_DOCTOR_FAIL;
+  const char *meaning = finding == OBS_DOCTOR_OK ? "enough" : "too few for 1,024 HTTP connections and the bus";
   if (files.rlim_max == RLIM_INFINITY)
-    obs_doctor_say(d, OBS_FINDING_OK, name, "", "no limit");
+    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "no limit");
   else
     obs_doctor_say(d, finding, name, fix, "at most %llu, %s (observerd raises its own limit to it)", most, meaning);
 }
@@ -398,12 +398,12 @@ void obs_doctor_clock(obs_doctor *d) {
   struct timex state = {0};
   obs_clock_format(obs_clock_wall_ms(), now);
   if (obs_clock_wall_ms() < oldest)
-    obs_doctor_say(d, OBS_FINDING_FAIL, name, "sudo timedatectl set-ntp true", "it says %s, which is past", now);
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, name, "sudo timedatectl set-ntp true", "it says %s, which is past", now);
   else if (adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) != 0)
-    obs_doctor_say(d, OBS_FINDING_WARN, name, "sudo apt-get install systemd-timesyncd && sudo timedatectl set-ntp true",
+    obs_doctor_say(d, OBS_DOCTOR_WARN, name, "sudo apt-get install systemd-timesyncd && sudo timedatectl set-ntp true",
                    "%s; the kernel does not know it to be synchronised", now);
   else
-    obs_doctor_say(d, OBS_FINDING_OK, name, "", "%s", now);
+    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "%s", now);
 }
 
 /* The directories in which systemd looks for a unit, the first that has it. */
@@ -424,13 +424,13 @@ void obs_doctor_unit(obs_doctor *d) {
   char path[128];
   bool active = access(groups[0], F_OK) == 0 || access(groups[1], F_OK) == 0;
   if (!find_unit(path, sizeof(path)))
-    obs_doctor_say(d, OBS_FINDING_OK, name, "", "none installed");
+    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "none installed");
   else if (access("/run/systemd/system", F_OK) != 0)
-    obs_doctor_say(d, OBS_FINDING_OK, name, "", "%s, but systemd does not run this machine", path);
+    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "%s, but systemd does not run this machine", path);
   else if (active)
-    obs_doctor_say(d, OBS_FINDING_OK, name, "", "%s, active", path);
+    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "%s, active", path);
   else
-    obs_doctor_say(d, OBS_FINDING_WARN, name, "sudo systemctl enable --now observerd", "%s, not active", path);
+    obs_doctor_say(d, OBS_DOCTOR_WARN, name, "sudo systemctl enable --now observerd", "%s, not active", path);
 }
 
 /* ---- the daemon ---- */
@@ -439,9 +439,9 @@ static void check_version(obs_doctor *d) {
   const cJSON *version = cJSON_GetObjectItemCaseSensitive(d->health, "version");
   const char *theirs = cJSON_IsString(version) ? version->valuestring : "unknown";
   if (strcmp(theirs, OBSERVER_VERSION) == 0)
-    obs_doctor_say(d, OBS_FINDING_OK, "daemon", "", "version %s answers at %s", theirs, d->url);
+    obs_doctor_say(d, OBS_DOCTOR_OK, "daemon", "", "version %s answers at %s", theirs, d->url);
   else
-    obs_doctor_say(d, OBS_FINDING_WARN, "daemon", "sudo systemctl restart observerd",
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "daemon", "sudo systemctl restart observerd",
                    "version %s answers at %s, and this is observerctl %s: an older one still runs, or two are "
                    "installed",
                    theirs, d->url, OBSERVER_VERSION);
@@ -464,15 +464,15 @@ static void check_probe(obs_doctor *d, const char *path, const char *good) {
   obs_fetch_answer answer;
   obs_buf reasons = {0};
   if (obs_fetch_get(d->url, path, TIMEOUT_MS, &answer)) {
-    obs_doctor_say(d, OBS_FINDING_OK, path + 1, "", "%s", good);
+    obs_doctor_say(d, OBS_DOCTOR_OK, path + 1, "", "%s", good);
   } else if (answer.status == 503) {
     char fix[512];
     put_reasons(&answer.body, &reasons);
     snprintf(fix, sizeof(fix), "df -h '%.300s'; mend what the reason names: recording then resumes by itself",
              d->data_dir);
-    obs_doctor_say(d, OBS_FINDING_FAIL, path + 1, fix, "not ready to record: %s", reasons.oom ? "" : reasons.p);
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, path + 1, fix, "not ready to record: %s", reasons.oom ? "" : reasons.p);
   } else {
-    obs_doctor_say(d, OBS_FINDING_FAIL, path + 1, "observerctl doctor --url http://127.0.0.1:3800", "%s", answer.error);
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, path + 1, "observerctl doctor --url http://127.0.0.1:3800", "%s", answer.error);
   }
   obs_buf_fini(&reasons);
   obs_fetch_answer_fini(&answer);
@@ -488,5 +488,5 @@ void obs_doctor_daemon(obs_doctor *d) {
   }
   bool expected = d->url_given || d->lock_held;
   const char *fix = find_unit(path, sizeof(path)) ? "sudo systemctl start observerd" : "scripts/run.sh";
-  obs_doctor_say(d, expected ? OBS_FINDING_FAIL : OBS_FINDING_WARN, "daemon", fix, "does not answer: %s", d->error);
+  obs_doctor_say(d, expected ? OBS_DOCTOR_FAIL : OBS_DOCTOR_WARN, "daemon", fix, "does not answer: %s", d->error);
 }
