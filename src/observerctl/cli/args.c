@@ -16,16 +16,13 @@ void obs_args_error(const obs_args *a, const char *fmt, ...) {
   va_end(ap);
 }
 
-static void report_number(const obs_args *a, const char *flag, const char *text, uint64_t min, uint64_t max) {
-  obs_args_error(a, "--%s: \"%s\" is not a number from %" PRIu64 " to %" PRIu64, flag, text, min, max);
-}
-
 static void report(void *arg, const obs_option_fault *f) {
   const obs_args *a = arg;
   if (f->option == NULL)
     obs_args_error(a, "%s: %s", f->where, f->must);
   else if (f->option->type == OBS_OPTION_NUMBER)
-    report_number(a, f->option->name, f->value, f->option->min, f->option->max);
+    obs_args_error(a, "--%s: \"%s\" is not a number from %" PRIu64 " to %" PRIu64, f->option->name, f->value,
+                   f->option->min, f->option->max);
   else if (f->option->choices != NULL)
     obs_args_error(a, "%s: \"%s\" is none of: %s", f->where, f->value, f->option->choices);
   else
@@ -73,11 +70,4 @@ uint64_t obs_args_u64(const obs_args *a, const char *flag) {
 
 bool obs_args_given(const obs_args *a, const char *flag) {
   return obs_options_given(&a->options, flag);
-}
-
-bool obs_args_number(const obs_args *a, const char *flag, uint64_t min, uint64_t max, uint64_t *out) {
-  const char *text = obs_args_text(a, flag);
-  if (text == NULL || obs_option_read_number(text, min, max, out)) return true;
-  report_number(a, flag, text, min, max);
-  return false;
 }

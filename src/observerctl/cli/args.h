@@ -20,9 +20,6 @@ const char *obs_args_text(const obs_args *a, const char *flag);
 uint64_t obs_args_u64(const obs_args *a, const char *flag); /* of type NUMBER; 0 without a value */
 /* On the command line or in the environment. */
 bool obs_args_given(const obs_args *a, const char *flag);
-/* Of a flag that is not of type NUMBER in the table: false and the reason on stderr when the value is not a number from
- * `min` to `max`. A flag without a value leaves *out as it is. */
-bool obs_args_number(const obs_args *a, const char *flag, uint64_t min, uint64_t max, uint64_t *out);
 /* Reports `observerctl NAME: ...` on stderr, with nothing in it that could act on a terminal. */
 void obs_args_error(const obs_args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -65,8 +65,7 @@ static unsigned long produce(obs_publisher *p, unsigned rate) {
 }
 
 static int run(const obs_args *args) {
-  uint64_t rate = 0;
-  if (!obs_args_number(args, "rate", 1, RATE_MAX, &rate)) return OBS_COMMAND_USAGE;
+  uint64_t rate = obs_args_u64(args, "rate");
   obs_interrupt interrupt;
   if (!obs_interrupt_open(&interrupt)) {
     obs_args_error(args, "signals: %s", strerror(errno));
@@ -90,7 +89,8 @@ static int run(const obs_args *args) {
 
 static const obs_option flags[] = {
     {"push", 0, "URL", .initial = "tcp://127.0.0.1:3801", .help = "the daemon's PULL socket"},
-    {"rate", 'r', "N", .initial = "50", .help = "ops a second, 1 to 5120"},
+    {"rate", 'r', "N", .initial = "50", .type = OBS_OPTION_NUMBER, .min = 1, .max = RATE_MAX,
+     .help = "ops a second, 1 to 5120"},
 };
 
 OBS_COMMAND(demo) = {

@@ -202,9 +202,7 @@ static void put_totals(const work *w) {
 }
 
 static int replay(work *w) {
-  uint64_t timeout = 0;
   const char *url = obs_args_text(w->args, "req");
-  if (!obs_args_number(w->args, "timeout", 1, TIMEOUT_MAX_MS, &timeout)) return OBS_COMMAND_USAGE;
   w->dry_run = obs_args_text(w->args, "dry-run") != NULL;
   obs_text_setup();
   if (!obs_interrupt_open(&w->interrupt)) {
@@ -213,7 +211,7 @@ static int replay(work *w) {
   }
   w->publisher = (obs_publisher){.mode = OBSERVER_ACKNOWLEDGED,
                                  .url = url,
-                                 .timeout_ms = (uint32_t)timeout,
+                                 .timeout_ms = (uint32_t)obs_args_u64(w->args, "timeout"),
                                  .interrupt = &w->interrupt,
                                  .batch_ops = 1};
   bool connected = w->dry_run || obs_publisher_open(&w->publisher);
@@ -276,11 +274,10 @@ static int run(const obs_args *args) {
   w.json = obs_args_text(args, "json") != NULL;
   w.out = obs_args_text(args, "out");
   w.filter.reason = obs_args_text(args, "reason");
+  w.filter.number = obs_args_u64(args, "number");
+  w.filter.limit = obs_args_u64(args, "limit");
   w.filter.transport = obs_args_text(args, "transport");
-  if (act == NULL || !flags_fit(args, act) || !obs_when_range_parse(args, &w.filter.range) ||
-      !obs_args_number(args, "number", 1, UINT64_MAX, &w.filter.number) ||
-      !obs_args_number(args, "limit", 0, UINT64_MAX, &w.filter.limit))
-    return OBS_COMMAND_USAGE;
+  if (act == NULL || !flags_fit(args, act) || !obs_when_range_parse(args, &w.filter.range)) return OBS_COMMAND_USAGE;
   int status = act->run(&w);
   obs_buf_fini(&w.line);
   return status;
@@ -289,17 +286,19 @@ static int run(const obs_args *args) {
 static const obs_option flags[] = {
     {"data-dir", 'D', "DIR", .initial = "data/_observer", .env = "OBSERVER_DATA_DIR",
      .help = "the daemon's data directory"},
-    {"number", 'N', "N", .help = "only this row; list says the numbers"},
+    {"number", 'N', "N", .type = OBS_OPTION_NUMBER, .min = 1, .max = UINT64_MAX,
+     .help = "only this row; list says the numbers"},
     {"reason", 0, "TEXT", .help = "only rows whose reason has this text"},
     {"transport", 0, "NAME", .choices = "pull sub rep http tail", .help = "only rows that came this way"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
-    {"limit", 'n', "N", .initial = "0", .help = "at most N rows, the oldest, 0: all"},
+    {"limit", 'n', "N", .initial = "0", .type = OBS_OPTION_NUMBER, .min = 0, .max = UINT64_MAX,
+     .help = "at most N rows, the oldest, 0: all"},
     OBS_FLAG_JSON,
     OBS_FLAG_UTC,
     {"out", 'o', "DIR", .help = "export: the folder for the files"},
     {"req", 0, "URL", .initial = "tcp://127.0.0.1:3803", .help = "replay: the daemon's REP socket"},
-    {"timeout", 0, "MS", .initial = "5000",
+    {"timeout", 0, "MS", .initial = "5000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS,
      .help = "replay: longest wait for the daemon, at the start and for each row"},
     {"dry-run", .help = "replay: say what would be sent, and send nothing"},
 };

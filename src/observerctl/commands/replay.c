@@ -153,10 +153,9 @@ static bool parse_speed(replay *r) {
 
 static bool parse(replay *r, const obs_args *a) {
   r->source = obs_args_text(a, "source");
+  r->limit = obs_args_u64(a, "limit");
   r->shift_time = obs_args_text(a, "shift-time") != NULL;
-  if (!obs_post_parse(&r->post, a) || !obs_when_range_parse(a, &r->range) ||
-      !obs_args_number(a, "limit", 0, UINT64_MAX, &r->limit) || !parse_speed(r))
-    return false;
+  if (!obs_post_parse(&r->post, a) || !obs_when_range_parse(a, &r->range) || !parse_speed(r)) return false;
   if (a->nrest == 0) obs_args_error(a, "which FILE? (- is standard input)");
   return a->nrest > 0;
 }
@@ -180,7 +179,8 @@ static const obs_option flags[] = {
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
     {"source", 0, "NAME", .help = "only rows of this source"},
-    {"limit", 'n', "N", .initial = "0", .help = "at most N rows, 0: all"},
+    {"limit", 'n', "N", .initial = "0", .type = OBS_OPTION_NUMBER, .min = 0, .max = UINT64_MAX,
+     .help = "at most N rows, 0: all"},
     {"shift-time", .help = "timestamps become the time of sending; otherwise they are kept"},
     OBS_FLAGS_POST,
 };

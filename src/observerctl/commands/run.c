@@ -239,14 +239,12 @@ static int exit_status(const obs_args *a, const obs_child *c) {
 
 static bool parse(way *w) {
   const obs_args *a = w->args;
-  uint64_t timeout = 0;
   obs_opflag v;
   for (obs_op_field i = 0; i < OBS_F_COUNT; i++) {
     if (has_flag(i) && !obs_opflag_read(a, i, &v)) return false;
   }
-  if (!obs_publisher_choose(a, &w->mode, &w->url) || !obs_args_number(a, "timeout", 1, TIMEOUT_MAX_MS, &timeout))
-    return false;
-  w->timeout_ms = (uint32_t)timeout;
+  if (!obs_publisher_choose(a, &w->mode, &w->url)) return false;
+  w->timeout_ms = (uint32_t)obs_args_u64(a, "timeout");
   if (a->nrest == 0) obs_args_error(a, "which COMMAND?");
   if (w->mode != OBSERVER_ACKNOWLEDGED && obs_args_given(a, "spool"))
     obs_args_error(a, "--push, --spool: a spool needs acknowledgements (--req)");
@@ -275,7 +273,8 @@ static const obs_option flags[] = {
     {"req", 0, "URL", .initial = "tcp://127.0.0.1:3803", .help = "the daemon's REP socket, which acknowledges the op"},
     {"push", 0, "URL", .help = "the daemon's PULL socket instead, without acknowledgement"},
     {"spool", 0, "FILE", .help = "keeps the op while the daemon is away, for the next run with this file"},
-    {"timeout", 0, "MS", .initial = "2000", .help = "longest wait for the daemon when the command has ended"},
+    {"timeout", 0, "MS", .initial = "2000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS,
+     .help = "longest wait for the daemon when the command has ended"},
     {"quiet", 'q', .help = "no warning when the op could not be published"},
     OBSERVER_OP_FIELDS(RUN_FLAG)};
 

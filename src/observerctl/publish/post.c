@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 
-enum { RATE_MAX = 10000000, TIMEOUT_MAX_MS = 3600000 };
-
 /* ---- records that were not taken ---- */
 
 static void put_place(const obs_publisher_origin *o) {
@@ -52,16 +50,12 @@ void obs_post_bad(obs_post *p, const obs_publisher_origin *origin, const char *r
 /* ---- the way ---- */
 
 bool obs_post_parse(obs_post *p, const obs_args *args) {
-  uint64_t batch = 0, timeout = 0;
   *p = (obs_post){.args = args, .interrupt = {.fd = -1}};
   obs_publisher *out = &p->publisher;
-  if (!obs_publisher_choose(args, &out->mode, &out->url) ||
-      !obs_args_number(args, "batch", 1, OBS_PUBLISHER_BATCH_OPS_MAX, &batch) ||
-      !obs_args_number(args, "rate", 0, RATE_MAX, &out->rate) ||
-      !obs_args_number(args, "timeout", 1, TIMEOUT_MAX_MS, &timeout))
-    return false;
-  out->timeout_ms = (uint32_t)timeout;
-  out->batch_ops = (uint32_t)batch;
+  if (!obs_publisher_choose(args, &out->mode, &out->url)) return false;
+  out->timeout_ms = (uint32_t)obs_args_u64(args, "timeout");
+  out->batch_ops = (uint32_t)obs_args_u64(args, "batch");
+  out->rate = obs_args_u64(args, "rate");
   out->interrupt = &p->interrupt;
   out->rejected = rejected;
   out->arg = p;

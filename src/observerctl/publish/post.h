@@ -8,12 +8,32 @@
 
 /* Flags that go with it, beside those of the sockets. */
 #define OBS_FLAGS_POST                                                                                                 \
-  {"batch", 'b', "N", .initial = "512", .help = "most ops sent at once, 1 to 10000 (a message holds up to 1000)"},     \
-      {"rate", 'r', "N", .initial = "0", .help = "ops a second, 0: as fast as it goes"},                               \
-      {"timeout", 0, "MS", .initial = "5000",                                                                          \
+  {"batch",                                                                                                            \
+   'b',                                                                                                                \
+   "N",                                                                                                                \
+   .initial = "512",                                                                                                   \
+   .type = OBS_OPTION_NUMBER,                                                                                          \
+   .min = 1,                                                                                                           \
+   .max = OBS_PUBLISHER_BATCH_OPS_MAX,                                                                                 \
+   .help = "most ops sent at once, 1 to 10000 (a message holds up to 1000)"},                                          \
+      {"rate",                                                                                                         \
+       'r',                                                                                                            \
+       "N",                                                                                                            \
+       .initial = "0",                                                                                                 \
+       .type = OBS_OPTION_NUMBER,                                                                                      \
+       .max = OBS_POST_RATE_MAX,                                                                                       \
+       .help = "ops a second; 0: as fast as it goes"},                                                                 \
+      {"timeout",                                                                                                      \
+       0,                                                                                                              \
+       "MS",                                                                                                           \
+       .initial = "5000",                                                                                              \
+       .type = OBS_OPTION_NUMBER,                                                                                      \
+       .min = 1,                                                                                                       \
+       .max = OBS_POST_TIMEOUT_MAX_MS,                                                                                 \
        .help = "longest wait for the daemon, at the start and for each message"},                                      \
       OBS_FLAG_JSON
 
+enum { OBS_POST_RATE_MAX = 10000000, OBS_POST_TIMEOUT_MAX_MS = 3600000 };
 /* OBS_POST_LINGER_MS: a record waits for company at most that long. */
 enum { OBS_POST_LINGER_MS = 10, OBS_POST_ERRORS = 1000 };
 

@@ -1,0 +1,244 @@
+/* The options engine: what each type accepts, where values come from, what is reported. */
+#include "options/options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static bool is_even(const char *text) {
+  return strlen(text) % 2 == 0;
+}
+
+static const obs_option rows[] = {
+    {"any", 'a', "TEXT", .initial = "x"},
+    {"plain", 'p', .help = "a switch"},
+    {"maybe", 'm', .choices = "true false"},
+    {"switch", .type = OBS_OPTION_SWITCH, .section = "s"},
+    {"text", 0, "T", .type = OBS_OPTION_TEXT, .section = "s", .env = "MY_TEXT"},
+    {"name", 0, "N", .type = OBS_OPTION_NAME, .section = "s"},
+    {"choice", 0, "C", .type = OBS_OPTION_CHOICE, .choices = "red green", .section = "s", .live = true},
+    {"url", 0, "U", .type = OBS_OPTION_URL, .choices = "http https", .section = "s"},
+    {"form", 0, "F", .type = OBS_OPTION_FORM, .check = is_even, .choices = "of even length", .section = "s"},
+    {"number", 'n', "N", .type = OBS_OPTION_NUMBER, .min = 2, .max = 9, .initial = "5", .section = "s"},
+    {"bytes", 0, "B", .type = OBS_OPTION_BYTES, .max = UINT64_MAX, .section = "s"},
+    {"time", 0, "T", .type = OBS_OPTION_TIME, .min = 10, .max = 60000, .initial = "30", .section = "s"},
+    {"texts", 0, "T", .type = OBS_OPTION_TEXTS, .section = "s"},
+    {"bus-urls", 0, "U", .type = OBS_OPTION_URLS, .choices = "tcp ipc", .initial = "tcp://a:1", .section = "s"},
+};
+static const obs_option_table table = {rows, sizeof(rows) / sizeof(rows[0]), "TST_"};
+
+static void report(void *arg, const obs_option_fault *f) {
+  obs_buf *b = arg;
+  obs_buf_printf(b, "%s|%s|%s|%s\n", f->option != NULL ? f->option->name : "", f->value != NULL ? f->value : "",
+                 f->must, f->where);
+}
+
+typedef struct {
+  obs_options o;
+  obs_buf faults;
+} fixture;
+
+static void open_options(fixture *x) {
+  *x = (fixture){0};
+  assert_true(obs_options_open(&x->o, table, report, &x->faults));
+}
+
+/* What was reported since the last call. */
+static void assert_faults(fixture *x, const char *expected) {
+  obs_buf_putc(&x->faults, '\0');
+  assert_string_equal(x->faults.p, expected);
+  obs_buf_reset(&x->faults, SIZE_MAX);
+}
+
+static void close_options(fixture *x) {
+  obs_options_close(&x->o);
+  obs_buf_fini(&x->faults);
+}
+
+static void types_accept_and_reject(void **state) {
+  static const struct {
+    const char *name, *text, *must; /* must NULL: accepted */
+  } cases[] = {
+      {"text", "a", NULL},
+      {"text", "", "must not be empty"},
+      {"name", "ops.jsonl", NULL},
+      {"name", "a/b", "must be a file name"},
+      {"name", ".hidden", "must be a file name"},
+      {"choice", "green", NULL},
+      {"choice", "gree", "must be one of: red green"},
+      {"choice", "", "must be one of: red green"},
+      {"url", "https://h:1/x", NULL},
+      {"url", "http://[::1]", NULL},
+      {"url", "http://[", "must be a URL of: http https"},
+      {"url", "http://h:70000", "must be a URL of: http https"},
+      {"url", "ftp://h", "must be a URL of: http https"},
+      {"form", "ab", NULL},
+      {"form", "abc", "must be of even length"},
+      {"number", "2", NULL},
+      {"number", "9", NULL},
+      {"number", "1", "must be an integer from 2 to 9"},
+      {"number", "10", "must be an integer from 2 to 9"},
+      {"number", "5K", "must be an integer from 2 to 9"},
+      {"number", "-5", "must be an integer from 2 to 9"},
+      {"number", "", "must be an integer from 2 to 9"},
+      {"number", "99999999999999999999", "must be an integer from 2 to 9"},
+      {"bytes", "3k", NULL},
+      {"bytes", "17179869184G", "must be a size (K, M, G) of at least 0"},
+      {"bytes", "3KB", "must be a size (K, M, G) of at least 0"},
+      {"time", "50ms", NULL},
+      {"time", "2s", NULL},
+      {"time", "60", NULL},
+      {"time", "9ms", "must be a time from 10ms to 60s"},
+      {"time", "61", "must be a time from 10ms to 60s"},
+      {"time", "2m", "must be a time from 10ms to 60s"},
+      {"switch", "off", NULL},
+      {"switch", "maybe", "must be true or false"},
+      {"bus-urls", "listen:tcp://a:1, dial:ipc:///x", NULL},
+      {"bus-urls", "http://a", "must be a URL of: tcp ipc"},
+      {"bus-urls", ",", "must not be empty"},
+  };
+  (void)state;
+  fixture x;
+  open_options(&x);
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    char expected[256] = "";
+    if (cases[i].must != NULL)
+      snprintf(expected, sizeof(expected), "%s|%s|%s|here\n", cases[i].name, cases[i].text, cases[i].must);
+    obs_options_set(&x.o, cases[i].name, cases[i].text, OBS_OPTION_FLAG, "here");
+    assert_faults(&x, expected);
+  }
+  assert_int_equal(obs_options_number(&x.o, "number"), 9); /* what is wrong changes nothing */
+  assert_int_equal(obs_options_number(&x.o, "bytes"), 3072);
+  assert_int_equal(obs_options_number(&x.o, "time"), 60000);
+  close_options(&x);
+}
+
+static void flags_are_read_in_every_form(void **state) {
+  (void)state;
+  char *argv[] = {"p",           "-n",     "3", "--any=", "-ayes", "-p",      "--maybe",
+                  "--switch=no", "--text", "a", "-m",     "false", "--text=b"};
+  int argc = sizeof(argv) / sizeof(argv[0]);
+  fixture x;
+  open_options(&x);
+  assert_false(obs_options_given(&x.o, "number"));
+  for (int i = 1; i < argc; i++) obs_options_flag(&x.o, argc, argv, &i);
+  assert_faults(&x, "");
+  assert_int_equal(obs_options_number(&x.o, "number"), 3);
+  assert_true(obs_options_given(&x.o, "number"));
+  assert_string_equal(obs_options_text(&x.o, "any"), "yes");
+  assert_string_equal(obs_options_text(&x.o, "plain"), "");
+  assert_string_equal(obs_options_text(&x.o, "maybe"), "false");
+  assert_string_equal(obs_options_text(&x.o, "text"), "b");
+  assert_int_equal(obs_options_number(&x.o, "switch"), 0);
+  assert_null(obs_options_text(&x.o, "url"));
+  char *wrong[] = {"p", "--nope", "-z", "-", "--plain=1", "--text"};
+  for (int i = 1; i < 6; i++) obs_options_flag(&x.o, 6, wrong, &i);
+  assert_faults(&x, "||no such option (see --help)|--nope\n||no such option (see --help)|-z\n"
+                    "||no such option (see --help)|-\n||takes no value|--plain=1\n||needs a value|--text\n");
+  assert_true(x.o.failed);
+  close_options(&x);
+}
+
+static bool older_key(obs_options *o, const char *section, const char *key, const char *text, const char *where) {
+  if (strcmp(section, "old") != 0 || strcmp(key, "n") != 0) return false;
+  obs_options_set(o, "number", text, OBS_OPTION_FILE, where);
+  return true;
+}
+
+static void the_stronger_origin_wins(void **state) {
+  (void)state;
+  char path[] = "/tmp/test_options.XXXXXX";
+  int fd = mkstemp(path);
+  FILE *f = fdopen(fd, "w");
+  assert_non_null(f);
+  fputs("[s]\nbus_urls = tcp://f:1\nbus_urls = tcp://f:2\ntext = \"quoted\"\nnumber = 3\n[old]\nn = 4\n[x]\ny = 1\n",
+        f);
+  fclose(f);
+  fixture x;
+  open_options(&x);
+  obs_options_file(&x.o, path, older_key);
+  obs_buf_putc(&x.faults, '\0');
+  assert_non_null(strstr(x.faults.p, "||no such option (file /tmp/test_options."));
+  assert_non_null(strstr(x.faults.p, "|[x] y\n"));
+  obs_buf_reset(&x.faults, SIZE_MAX);
+  assert_int_equal(obs_options_number(&x.o, "number"), 4);
+  assert_string_equal(obs_options_text(&x.o, "text"), "quoted");
+  setenv("TST_BUS_URLS", "ipc:///e", 1);
+  setenv("MY_TEXT", "from the environment", 1);
+  setenv("TST_TEXT", "not this one", 1);
+  obs_options_environment(&x.o);
+  assert_string_equal(obs_options_text(&x.o, "bus-urls"), "ipc:///e");
+  assert_string_equal(obs_options_text(&x.o, "text"), "from the environment");
+  char *argv[] = {"p", "--bus-urls", "tcp://c:1", "--bus-urls", "tcp://c:2"};
+  for (int i = 1; i < 5; i++) obs_options_flag(&x.o, 5, argv, &i);
+  assert_int_equal(x.o.values[13].texts.n, 2);
+  assert_string_equal(x.o.values[13].texts.at[1], "tcp://c:2");
+  obs_options_set(&x.o, "bus-urls", "none", OBS_OPTION_FLAG, "");
+  assert_null(obs_options_text(&x.o, "bus-urls"));
+  assert_faults(&x, "");
+  unsetenv("TST_BUS_URLS");
+  unsetenv("MY_TEXT");
+  unlink(path);
+  close_options(&x);
+}
+
+static void a_reload_takes_what_is_live(void **state) {
+  (void)state;
+  fixture a, b;
+  obs_buf names = {0};
+  open_options(&a);
+  open_options(&b);
+  obs_options_set(&b.o, "choice", "red", OBS_OPTION_FLAG, "");
+  obs_options_set(&b.o, "number", "7", OBS_OPTION_FLAG, "");
+  obs_options_set(&b.o, "texts", "x", OBS_OPTION_FLAG, "");
+  obs_options_set(&b.o, "time", "30s", OBS_OPTION_FLAG, ""); /* the same as 30 */
+  obs_options_differing(&a.o, &b.o, &names);
+  obs_buf_putc(&names, '\0');
+  assert_string_equal(names.p, "number texts");
+  obs_options_swap_live(&a.o, &b.o);
+  assert_string_equal(obs_options_text(&a.o, "choice"), "red");
+  assert_int_equal(obs_options_number(&a.o, "number"), 5);
+  obs_buf_fini(&names);
+  close_options(&a);
+  close_options(&b);
+}
+
+static void texts_come_from_the_rows(void **state) {
+  (void)state;
+  static const char *const sections[] = {"s"};
+  char *text = NULL;
+  size_t size;
+  fixture x;
+  open_options(&x);
+  obs_options_set(&x.o, "time", "50ms", OBS_OPTION_FLAG, "");
+  obs_options_set(&x.o, "bytes", "1M", OBS_OPTION_FLAG, "");
+  FILE *out = open_memstream(&text, &size);
+  obs_options_print(&x.o, sections, 1, out);
+  fclose(out);
+  assert_string_equal(text, "[s]\nswitch = false\n# text =\n# name =\n# choice =\n# url =\n# form =\nnumber = 5\n"
+                            "bytes = 1048576\ntime = 50ms\n# texts =\nbus_urls = tcp://a:1\n");
+  free(text);
+  static const obs_option few[] = {{"url", 'u', "URL", .initial = "x", .env = "E", .help = "where"},
+                                   {"maybe", .choices = "true false", .help = "may be"},
+                                   {"kind", 0, "K", .choices = "a b", .help = "which"}};
+  out = open_memstream(&text, &size);
+  obs_options_help((obs_option_table){few, 3, NULL}, out);
+  fclose(out);
+  assert_string_equal(text, "  -u, --url URL       where [x] (E)\n      --maybe[=BOOL]  may be\n"
+                            "      --kind K        which: a b\n");
+  free(text);
+  close_options(&x);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(types_accept_and_reject),  cmocka_unit_test(flags_are_read_in_every_form),
+      cmocka_unit_test(the_stronger_origin_wins), cmocka_unit_test(a_reload_takes_what_is_live),
+      cmocka_unit_test(texts_come_from_the_rows),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
