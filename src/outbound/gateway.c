@@ -149,7 +149,8 @@ void obs_gateway_stop(obs_gateway *g, uint32_t deadline_ms) {
   g->stopping = true;
   pthread_cond_broadcast(&g->wake);
   pthread_mutex_unlock(&g->lock);
-  if (lost > 0) obs_log_warn("learn", "the gateway did not take %" PRIu32 " posts before the stop", lost);
+  if (lost > 0)
+    obs_log_warn("learn", "%" PRIu32 " post%s to the gateway dropped at the stop", lost, lost == 1 ? "" : "s");
 }
 
 void obs_gateway_close(obs_gateway *g) {

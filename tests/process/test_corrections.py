@@ -99,7 +99,7 @@ class CorrectionsTest(DaemonTest):
                                                "cursor": os.path.getsize(self.path)})
         [row] = daemon.rejected_rows()
         self.assertEqual((row["transport"], row["reason"]), ("tail", "correction: longer than 65536 bytes"))
-        self.assertRegex(daemon.stderr(), r"corrections: \S+: 3 bad lines passed over, the first at byte 20: not a JSON object")
+        self.assertRegex(daemon.stderr(), r"corrections: \S+: 3 bad lines ignored, the first at byte 20: not a JSON object")
 
     def test_truncated_and_rotated(self):
         daemon = self.start()

@@ -124,7 +124,8 @@ static void remember(obs_analyses *a, const obs_analysis *x, uint64_t number, ui
                                    .settled = obs_prompt_settles(&x->said)};
   pthread_mutex_lock(&a->lock);
   if (obs_analyses_enter(a, x->mark.id, &last) == NULL)
-    obs_log_error("learn", "analysis %" PRIu64 ": %s, it is done again", number, observer_strerror(OBSERVER_E_NOMEM));
+    obs_log_error("learn", "analysis %" PRIu64 " is not remembered and will be repeated: %s", number,
+                  observer_strerror(OBSERVER_E_NOMEM));
   pthread_mutex_unlock(&a->lock);
 }
 
@@ -141,8 +142,9 @@ static bool analyse(obs_analyses *a, const due *d, uint64_t cycle) {
   if (obs_analysis_gather(a, &x) && obs_analysis_diagnose(a, &x) && obs_analysis_explain(a, &x)) {
     if (obs_analysis_record(a, &x, &number)) {
       remember(a, &x, number, cycle);
-      obs_log_info("learn", "analysis %" PRIu64 " of cluster %016" PRIx64 ", %" PRIu64 " failures: %.*s", number,
-                   x.mark.id, x.untaken, (int)x.said.cause.len, x.said.cause.p != NULL ? x.said.cause.p : "");
+      obs_log_info("learn", "analysis %" PRIu64 " of cluster %016" PRIx64 ", %" PRIu64 " failure%s: %.*s", number,
+                   x.mark.id, x.untaken, x.untaken == 1 ? "" : "s", (int)x.said.cause.len,
+                   x.said.cause.p != NULL ? x.said.cause.p : "");
     }
   }
   bool go_on = !x.late;

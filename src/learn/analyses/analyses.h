@@ -48,7 +48,7 @@ void obs_analyses_cycle(obs_analyses *a, uint64_t cycle, const _Atomic bool *sto
 /* The last failure that an analysis of all has seen; 0: none yet. Any thread. */
 uint64_t obs_analyses_through(obs_analyses *a);
 
-/* The last analysis of a cluster, for who escalates. */
+/* The last analysis of a cluster, for the escalations. */
 typedef struct {
   uint64_t number, taken;
   uint64_t settled_at; /* `taken` of the first one in a row, of this episode, that was settled */
@@ -84,8 +84,7 @@ typedef struct {
 } obs_analysis_view;
 
 /* Gives the rows that match, each an obs_analysis_view, to `fn`, newest first, under no lock; *next: `before` of the
- * next page, 0: there is none.
- */
+ * next page, 0: there is none. */
 observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f, void (*fn)(void *arg, const void *view),
                                void *arg, uint64_t *next);
 /* The same as a JSON array. */

@@ -134,7 +134,7 @@ static void add_sentence(obs_buf *out, void (*say)(const obs_diagnose_finding *,
   obs_buf_fini(&text);
 }
 
-/* A part of a sentence as one of its own. */
+/* Makes a part of a sentence a whole one: capital letter, full stop. */
 static void add_part(obs_buf *out, const char *part) {
   if (out->len > 0) obs_buf_putc(out, ' ');
   size_t at = out->len;
@@ -180,7 +180,8 @@ static void say_kind(const obs_diagnose_report *r, const obs_analysis *x, obs_pr
   if (r->failures > 0)
     obs_sentences_summary(r, &text);
   else
-    obs_buf_printf(&text, "%" PRIu64 " failures, of which the last ops tell nothing more.", x->untaken);
+    obs_buf_printf(&text, "%" PRIu64 " failure%s; the facts no longer reach back to %s.", x->untaken,
+                   x->untaken == 1 ? "" : "s", x->untaken == 1 ? "it" : "them");
   obs_prompt_put(&e->cause, obs_buf_view(&text), OBS_ANALYSES_TEXT);
   add_part(&e->cause, words->cause);
   add_part(&e->adjust, words->advice);
@@ -207,7 +208,7 @@ static void say_builtin(const obs_diagnose_report *report, obs_analysis *x, obs_
 
 /* ---- the model ---- */
 
-/* What was taken before tells one question about a cluster from the next. */
+/* Two questions about a cluster differ in what was analysed before them. */
 static uint64_t key_of(const obs_analysis *x) {
   const uint64_t parts[] = {x->mark.id, x->since};
   uint64_t key = XXH64(parts, sizeof(parts), 0);

@@ -429,7 +429,7 @@ static bool drain_former(cycle *c) {
 
 /* Another file, or the same one begun again. */
 static void begin_again(obs_corrections_file *t) {
-  obs_log_info("learn", "corrections: %s was truncated or replaced: read from its start", t->path);
+  obs_log_info("learn", "corrections: %s was truncated or replaced: reading it from its start", t->path);
   pthread_mutex_lock(&t->lock);
   t->place = (obs_corrections_file_place){0};
   t->counts.restarts++;
@@ -471,8 +471,8 @@ uint32_t obs_corrections_file_cycle(obs_corrections_file *t, obs_commit *commit,
   cycle c = {.t = t, .commit = commit, .stop = stop};
   take_files(&c);
   if (c.bad.count > 0)
-    obs_log_warn("learn", "corrections: %s: %" PRIu64 " bad lines passed over, the first at byte %" PRIu64 ": %s",
-                 t->path, c.bad.count, c.bad.first, c.bad.why);
+    obs_log_warn("learn", "corrections: %s: %" PRIu64 " bad line%s ignored, the first at byte %" PRIu64 ": %s", t->path,
+                 c.bad.count, c.bad.count == 1 ? "" : "s", c.bad.first, c.bad.why);
   if (c.bad.count > 0 && c.recorded == 0) obs_commit_checkpoint(commit); /* no op tells that they are taken */
   return c.recorded;
 }

@@ -345,8 +345,8 @@ static bool record(obs_escalations *e, const obs_escalation *x) {
     remember(e, x->mark.id, &entry);
     keep(e, entry.head.number, x->mark.id);
     obs_announce_row(&e->opts.announce, "alert.escalation", entry.head.number, obs_buf_view(&members));
-    obs_log_warn("learn", "cluster %016" PRIx64 " is escalated (%s): %" PRIu64 " failures, %s", x->mark.id,
-                 reasons[x->reason], x->recent,
+    obs_log_warn("learn", "cluster %016" PRIx64 " is escalated (%s): %" PRIu64 " failure%s, %s", x->mark.id,
+                 reasons[x->reason], x->recent, x->recent == 1 ? "" : "s",
                  !x->sent           ? "no team is configured"
                  : x->error != NULL ? x->error
                                     : "the team has answered");
