@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* With `sync` the file's name is durable before the first line is. Half a line at the end stays: it may be of use to
+ * somebody, and the newline before the next line makes it a bad line of its own. */
 bool obs_jsonl_log_open(obs_jsonl_log *l, int dir_fd, const char *name, bool sync) {
   *l = (obs_jsonl_log){.dir_fd = dir_fd, .name = name, .sync = sync, .datasync = fdatasync};
   l->fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -98,6 +100,7 @@ bool obs_jsonl_log_turn(obs_jsonl_log *l, const obs_buf *first) {
   int fd = openat(l->dir_fd, fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return false;
   struct iovec iov = {first->p, first->len};
+  /* On the disk first, then under the name: a crash in between leaves NAME.new, which the next turn overwrites. */
   bool ok = obs_file_write_at(fd, &iov, 1, 0) && (!l->sync || l->datasync(fd) == 0) && link_old(l) &&
             renameat(l->dir_fd, fresh, l->dir_fd, l->name) == 0;
   if (!ok) {

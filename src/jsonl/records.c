@@ -263,10 +263,11 @@ static void turn_over(obs_records *r) {
   if (first.oom) errno = ENOMEM;
   if (!first.oom && obs_jsonl_log_turn(&r->log, &first)) {
     r->counts.turns++;
+    /* When what was carried over fills the file already, turning it over at each append would be of no use. */
     r->turn_at = 2 * r->log.size > r->opts.turn_bytes ? 2 * r->log.size : r->opts.turn_bytes;
   } else {
     obs_log_warn("records", "turn over %s/%s: %s (the file goes on growing)", r->dir, r->name, strerror(errno));
-    r->turn_at = r->log.size + r->opts.turn_bytes;
+    r->turn_at = r->log.size + r->opts.turn_bytes; /* tried again then */
   }
   obs_buf_fini(&first);
 }
@@ -296,7 +297,7 @@ static observer_err append(obs_records *r, const obs_buf *members, obs_buf *row)
     why = strerror(errno);
     err = obs_file_err(errno);
   }
-  if (err == OBSERVER_E_OK) {
+  if (err == OBSERVER_E_OK) { /* durable by now: a view never shows a row that a power cut can lose */
     memcpy(copy, row->p, row->len);
     pthread_mutex_lock(&r->lock);
     keep(r, r->next++, copy, (uint32_t)row->len);

@@ -84,7 +84,7 @@ static obs_str without_newline(obs_str row) {
   return (obs_str){row.p, row.len - 1, 0};
 }
 
-/* Marks the duplicates and lists the others. */
+/* Marks the duplicates and lists the others. The row itself is what is looked up: a record has no id. */
 static void plan(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate, int64_t *min_ms, int64_t *max_ms) {
   obs_session_record record;
   const char *reason;

@@ -51,6 +51,8 @@ static void clear_between(obs_series_slice *slices, int64_t n, obs_sketch_pool *
 void obs_series_roll(obs_series *se, obs_sketch_pool *pool, int64_t tick) {
   int64_t was = se->tick;
   if (tick <= was) return;
+  /* The current slice is closed: it goes to its minute and to the lifetime, and the minute to its five minutes when
+   * time has left the minute too. Then the slices of the ticks in between are emptied: they hold the last round. */
   fold(minute(se, was), pool, ten(se, was));
   fold_lifetime(se, ten(se, was));
   if (tick / OBS_MINUTE > was / OBS_MINUTE) fold(five(se, was), pool, minute(se, was));
@@ -72,6 +74,7 @@ void obs_series_fini(obs_series *se, obs_sketch_pool *pool) {
   obs_sketch_sum_fini(&se->sum);
 }
 
+/* A sketch with a part of its values would answer wrong quantiles: it goes altogether. */
 void obs_series_refuse(obs_series *se, obs_sketch_pool *pool, obs_series_slice *slice, uint32_t bucket, uint64_t n) {
   bool current = slice == obs_series_current(se);
   if (!slice->refused) {
@@ -159,6 +162,7 @@ static bool see(const obs_series_slice *s, obs_series_figures *out, obs_sketch_f
   return !s->refused;
 }
 
+/* What each window is the sum of is written in series.h. */
 static bool see_window(obs_series *se, obs_series_span span, obs_series_figures *out, obs_sketch_flat *flat) {
   bool whole = true;
   if (span == OBS_SPAN_1M) {

@@ -10,10 +10,13 @@ static uint32_t answer(uint32_t lo) {
 
 void obs_sketch_scale_init(obs_sketch_scale *s) {
   memset(s, 0, sizeof *s);
+  /* A bucket that answers r holds v from lo, where r - lo <= lo / 100, up to 100 r / 99, where v - r <= v / 100. */
   for (uint32_t i = 1, lo = 1; i < OBS_SKETCH_BUCKETS - 1; i++, lo = s->high[i - 1] + 1)
     s->high[i] = (uint32_t)((uint64_t)answer(lo) * 100 / 99);
   s->high[OBS_SKETCH_BUCKETS - 1] = UINT32_MAX;
 
+  /* The bucket of each cell's lowest value; obs_sketch_index steps on from there. A cell is one value below 128, then a
+   * 64th of an octave, which is wider than a bucket only at its end: one or two steps are enough. */
   uint32_t bucket = 0;
   for (uint32_t cell = 0; cell < OBS_SKETCH_CELLS; cell++) {
     uint32_t shift = cell < 128 ? 0 : cell / 64 - 1;
@@ -23,6 +26,7 @@ void obs_sketch_scale_init(obs_sketch_scale *s) {
   }
 }
 
+/* NULL: the budget, or memory, is used up. */
 static uint32_t *new_page(obs_sketch_pool *pool) {
   uint32_t *page = NULL;
   if (pool->bytes + OBS_SKETCH_PAGE_COST <= pool->max_bytes) page = calloc(OBS_SKETCH_PAGE, sizeof *page);
@@ -118,7 +122,8 @@ void obs_sketch_flat_add_sum(obs_sketch_flat *f, const obs_sketch_sum *s) {
 
 int64_t obs_sketch_quantile(const obs_sketch_scale *s, const obs_sketch_flat *f, uint64_t count, int64_t max,
                             uint32_t percent) {
-  uint64_t below = (count / 100) * percent + ((count % 100) * percent + 99) / 100; /* the rank, from 1 */
+  /* The rank, from 1: count * percent / 100 rounded up, without an overflow. */
+  uint64_t below = (count / 100) * percent + ((count % 100) * percent + 99) / 100;
   uint64_t seen = f->n[0];
   if (seen >= below) return 0;
   for (uint32_t i = 1; i < OBS_SKETCH_BUCKETS - 1; i++) {

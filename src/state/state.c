@@ -49,19 +49,8 @@ typedef struct {
   uint64_t rows, bytes, scenarios;
 } batch_rest;
 
-static batch_rest batch_size(const obs_batch *b) {
-  batch_rest sum = {0};
-  for (uint32_t i = 0; i < b->nops; i++) {
-    if (b->lines[i].duplicate) continue;
-    sum.rows++;
-    sum.bytes += b->lines[i].len;
-    sum.scenarios += obs_ring_is_scenario(&b->ops[i]);
-  }
-  return sum;
-}
-
-/* Puts op `i` in the ring and takes it off `left`. What later ops of the same batch would push out at once is left out:
- * rows, texts, digests. */
+/* Puts op `i` in the ring and takes it off `left`. Rows, texts and digests that later ops of the same batch would push
+ * out at once are left out, so that a large batch costs no more under the lock than the ring is long. */
 static void ring_push(obs_ring *r, const obs_batch *b, uint32_t i, uint64_t seq, batch_rest *left) {
   bool scenario = obs_ring_is_scenario(&b->ops[i]);
   if (left->rows <= r->cap) {
@@ -75,8 +64,14 @@ static void ring_push(obs_ring *r, const obs_batch *b, uint32_t i, uint64_t seq,
 }
 
 void obs_state_apply(obs_state *s, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
-  batch_rest left = batch_size(b);
+  batch_rest left = {0};
   uint64_t seq = first_seq;
+  for (uint32_t i = 0; i < b->nops; i++) {
+    if (b->lines[i].duplicate) continue;
+    left.rows++;
+    left.bytes += b->lines[i].len;
+    left.scenarios += obs_ring_is_scenario(&b->ops[i]);
+  }
   obs_state_lock(s);
   obs_totals *t = &s->totals;
   int64_t now = obs_totals_clock(t, now_ms), tick = now / OBS_TICK_MS;
@@ -99,6 +94,7 @@ void obs_state_apply_row(obs_state *s, const obs_op *op, const char *line, size_
   obs_ring_push(&s->ring, op, seq, without_newline(line, len), obs_ring_is_scenario(op));
   if (!ring_only) {
     int64_t now = obs_totals_clock(t, now_ms), time = op->time_ms;
+    /* Windows go by the op's own time; what is older than the longest window counts in the lifetime alone. */
     bool recent = time >= 0 && time <= now && now - time <= OBS_HOUR_MS;
     if (time <= now && time < t->since) t->since = time > 0 ? time : 0;
     obs_totals_sweep(t);
@@ -193,6 +189,7 @@ static uint64_t oldest_with_text(const obs_ring *r) {
 
 uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void *arg, uint64_t seq, obs_str line),
                              void *arg) {
+  /* A few rows at a time are copied under the lock, and `fn` gets them without it: it may be slow. */
   obs_buf text = {0};
   copied_row rows[ROWS_CHUNK];
   uint64_t before = before_seq, oldest = 0;

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { SWEEP_KEYS = 8 };
+enum { SWEEP_KEYS = 8 /* a batch: it bounds the time under the lock */ };
 
 static bool keys_room(obs_totals_keys *k) {
   if (k->names.cap == k->cap) return true;
@@ -66,6 +66,7 @@ static void keys_restart(obs_totals_keys *k, obs_sketch_pool *pool, int64_t tick
 int64_t obs_totals_clock(obs_totals *t, int64_t now_ms) {
   if (now_ms < 0) now_ms = 0;
   if (now_ms > OBS_TOTALS_CLOCK_MAX) now_ms = OBS_TOTALS_CLOCK_MAX;
+  /* A small step back waits until time has caught up; a large one is a clock that was set right. */
   if (now_ms < t->clock && t->clock - now_ms <= OBS_TOTALS_STEP_BACK_MS) return t->clock;
   if (now_ms < t->clock) {
     obs_series_restart(&t->all, &t->pool, now_ms / OBS_TICK_MS);
@@ -105,6 +106,7 @@ static obs_series *key_nth(obs_totals *t, uint32_t n) {
 }
 
 void obs_totals_sweep(obs_totals *t) {
+  /* Keys that nobody touches keep the pages of windows that are long over, until they are rolled. */
   if (t->pool.bytes < t->pool.max_bytes / 8 * 7) return;
   int64_t tick = t->clock / OBS_TICK_MS;
   if (t->sweep_tick != tick) {
