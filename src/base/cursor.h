@@ -8,6 +8,8 @@
 
 #include "base/buf.h"
 
+#include <stdio.h>
+
 typedef struct {
   const uint8_t *base, *p, *end;
   const char *error; /* "json: truncated"; may hold one %u, for `limit` */
@@ -36,7 +38,9 @@ static inline bool obs_cursor_is_truncated(const obs_cursor *c) {
 }
 
 /* Broken syntax as text: `json: truncated at byte 12`. */
-void obs_cursor_reason(const obs_cursor *c, char *out, size_t size);
+static inline void obs_cursor_reason(const obs_cursor *c, char *out, size_t size) {
+  (void)snprintf(out, size, "%s at byte %zu", c->error, (size_t)(c->at - c->base));
+}
 
 typedef enum {
   OBS_VALUE_NULL,

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
-#include "commit/recover.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,14 +91,6 @@ bool obs_commit_has_room(obs_commit *c) {
   if (!room) c->was_full = true;
   pthread_mutex_unlock(&c->lock);
   return room;
-}
-
-observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out) {
-  *out = (obs_commit_recovered){0};
-  if (c->opts.journal == NULL) return OBSERVER_E_OK;
-  observer_err err = obs_recover_run(&c->opts, c->dedupe, out);
-  if (err == OBSERVER_E_OK && out->replayed == 0 && !out->rebuilt) c->checkpoint_seq = out->checkpoint_seq;
-  return err;
 }
 
 observer_err obs_commit_start(obs_commit *c) {

@@ -1,7 +1,9 @@
-#include "commit/recover.h"
+/* Start-up: state, dedupe window and followers come back from the checkpoint and the journal's rows behind it. A
+ * checkpoint that cannot be used costs time, nothing else: then every row is replayed; a part that cannot be used, or
+ * is missing, has every row replayed to its follower alone. */
+#include "commit/internal.h"
 
 #include "base/clock.h"
-#include "commit/checkpoint.h"
 
 typedef struct {
   const obs_commit_opts *opts;
@@ -53,14 +55,18 @@ static uint64_t first_row(const recovery *r) {
   return !lacks_part(r) && r->checkpoint_seq >= rows ? r->checkpoint_seq - rows + 1 : 1;
 }
 
-observer_err obs_recover_run(const obs_commit_opts *opts, obs_dedupe *dedupe, obs_commit_recovered *out) {
-  recovery r = {.opts = opts, .dedupe = dedupe, .now_ms = obs_clock_wall_ms()};
+observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out) {
+  recovery r = {.opts = &c->opts, .dedupe = c->dedupe, .now_ms = obs_clock_wall_ms()};
+  obs_journal_replayed replayed = {0};
+  *out = (obs_commit_recovered){0};
+  if (c->opts.journal == NULL) return OBSERVER_E_OK;
   observer_err err = obs_batch_init(&r.row);
   if (err != OBSERVER_E_OK) return err;
-  obs_checkpoint_load(opts, dedupe, r.now_ms, &r.checkpoint_seq, r.loaded);
-  obs_journal_replayed replayed = {0};
-  err = obs_journal_replay(opts->journal, first_row(&r), take_row, &r, &replayed);
+  obs_checkpoint_load(r.opts, r.dedupe, r.now_ms, &r.checkpoint_seq, r.loaded);
+  err = obs_journal_replay(c->opts.journal, first_row(&r), take_row, &r, &replayed);
   obs_batch_fini(&r.row);
   *out = (obs_commit_recovered){r.checkpoint_seq, r.replayed, replayed.bad_rows, replayed.torn, lacks_part(&r)};
+  /* Nothing has changed since: the checkpoint on disk is still the newest there can be. */
+  if (err == OBSERVER_E_OK && r.replayed == 0 && !out->rebuilt) c->checkpoint_seq = r.checkpoint_seq;
   return err;
 }

@@ -41,10 +41,6 @@ obs_reader_result obs_decoder_keep(obs_decoder *d, obs_str key, obs_str json, co
  * written by the batch. */
 obs_reader_result obs_decoder_end(obs_decoder *d, const uint8_t *start);
 
-static inline obs_str obs_op_field_name(uint32_t field) {
-  return (obs_str){obs_op_fields[field].name, obs_op_fields[field].name_len, 1};
-}
-
 /* A format: an op at the cursor (which is at a map); moving over any value; what a map's member `schema` says (p NULL:
  * none that is a text), the cursor anywhere then; the map as JSON text, of which msgpack makes one in `buf`. */
 typedef struct {
@@ -55,10 +51,5 @@ typedef struct {
 } obs_decoder_format;
 
 extern const obs_decoder_format obs_decoder_json, obs_decoder_msgpack;
-
-/* The profile's defaults, then what must hold (normalise.c). */
-obs_reader_result obs_decoder_normalise(obs_decoder *d);
-/* Appends the op's JSON line with its newline (encode.c). */
-void obs_op_encode(obs_buf *out, const obs_op *op, const obs_op_unknown *unknown);
 
 #endif

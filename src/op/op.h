@@ -61,6 +61,10 @@ typedef struct {
 
 extern const obs_op_field_info obs_op_fields[OBS_F_COUNT];
 
+static inline obs_str obs_op_field_name(uint32_t field) {
+  return (obs_str){obs_op_fields[field].name, obs_op_fields[field].name_len, 1};
+}
+
 #define OBS_BIT(field) (UINT32_C(1) << (field))
 #define OBS_HAS(op, name) (((op)->present & OBS_BIT(OBS_F_##name)) != 0)
 
@@ -83,5 +87,9 @@ typedef struct {
 } obs_op_limits;
 
 #define OBS_LIMITS_DEFAULT ((obs_op_limits){4u << 20, 10000, 256u << 10, 64u << 10, 64, 8})
+
+/* Appends the op's JSON line with its newline. `unknown`: its own, op->unknown_count. Without memory only out->oom is
+ * set. */
+void obs_op_encode(obs_buf *out, const obs_op *op, const obs_op_unknown *unknown);
 
 #endif

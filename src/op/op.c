@@ -1,5 +1,24 @@
-/* An op as its JSON line: known fields in the table's order, then unknown ones in the order they came. */
-#include "op/decoder.h"
+/* The table of an op's fields, and an op as its JSON line: known fields in the table's order, then unknown ones in the
+ * order they came. */
+#include "op/op.h"
+
+#include <stddef.h>
+
+const obs_op_field_info obs_op_fields[OBS_F_COUNT] = {
+#define OBS_FIELD_INFO(field, field_kind, is_required, text)                                                           \
+  [OBS_F_##field] = {.name = #field,                                                                                   \
+                     .rule = text,                                                                                     \
+                     .json_key = "\"" #field "\":",                                                                    \
+                     .offset = offsetof(obs_op, field),                                                                \
+                     .name_len = sizeof(#field) - 1,                                                                   \
+                     .json_key_len = sizeof(#field) + 2,                                                               \
+                     .kind = OBS_KIND_##field_kind,                                                                    \
+                     .required = (is_required) != 0},
+    OBSERVER_OP_FIELDS(OBS_FIELD_INFO)
+#undef OBS_FIELD_INFO
+};
+
+/* ---- the line ---- */
 
 /* More than all keys, punctuation and numbers of the known fields: `"name":`, a number of 20 characters, a comma. */
 #define BOUND(name, kind, required, rule) +(sizeof("\"" #name "\":,") + 20)
