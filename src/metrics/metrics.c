@@ -181,12 +181,11 @@ void obs_metrics_fini(obs_metrics_values *v) {
 
 /* ---- /health ---- */
 
-/* The path's segment at that depth; p NULL beyond the last. */
+/* The path's segment at that depth; empty beyond the last. */
 static obs_str segment(const char *path, uint32_t depth) {
   for (; depth > 0; depth--) {
     path += strcspn(path, "/");
-    if (*path == '\0') return (obs_str){0};
-    path++;
+    path += *path == '/';
   }
   return (obs_str){path, (uint32_t)strcspn(path, "/"), 1};
 }
@@ -218,8 +217,10 @@ static void put_members(obs_json_writer *w, const obs_metric *m, const obs_metri
     obs_str name = segment(m->path, depth);
     char text[64];
     for (next = m + 1; next < end && obs_str_eq(segment(next->path, depth), name);) next++;
-    (void)snprintf(text, sizeof(text), "%.*s", (int)name.len, name.p);
-    bool leaf = segment(m->path, depth + 1).p == NULL, each = text[0] == '{';
+    if (name.len >= sizeof(text)) name.len = sizeof(text) - 1;
+    memcpy(text, name.p, name.len);
+    text[name.len] = '\0';
+    bool leaf = segment(m->path, depth + 1).len == 0, each = text[0] == '{';
     for (uint32_t i = 0; i < (each ? m->nvalues : 1); i++) {
       const char *member = each ? m->values[i] : text;
       uint32_t of = each ? i : value;
