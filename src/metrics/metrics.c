@@ -13,13 +13,15 @@
 /* ---- the table ---- */
 
 static const char *const file_names[OBS_METRICS_FILES] = {"analyses", "playbooks", "escalations", "reviews", "calls"};
+/* The builtin diagnosis, then the models as obs_llm_kind counts them. */
 static const char *const analyser_names[] = {"builtin", "lakehouse", "openai"};
+_Static_assert(sizeof(analyser_names) / sizeof(*analyser_names) == 1 + OBS_LLM_COUNT, "a model without a name");
 
 #define AT(member) offsetof(obs_metrics_values, member)
 #define WIDE(member) .wide = sizeof(((obs_metrics_values *)0)->member) == sizeof(uint64_t), .at = AT(member)
 #define PLAIN(path, name, type, member, help)                                                                          \
   { path, "observer_" name, help, OBS_METRIC_##type, WIDE(member) }
-/* One number for each value of a label; `list` has an element for each. */
+/* One number for each value of a label; `list` has an element for each, in the order of `values`. */
 #define EACH(path, name, type, list, member, label, values, help)                                                      \
   {                                                                                                                    \
     path, "observer_" name, help, OBS_METRIC_##type, WIDE(list[0] member), sizeof(((obs_metrics_values *)0)->list[0]), \
@@ -32,6 +34,7 @@ static const char *const analyser_names[] = {"builtin", "lakehouse", "openai"};
        obs_calls_service_names, help)
 #define STORE(member, name, help) EACH("files/{file}/" #member, name, COUNTER, files, .member, "file", file_names, help)
 
+/* In the order of /health: rows of one object stand together. */
 static const obs_metric table[] = {
     {"status", "observer_status", "ok while the daemon answers", OBS_METRIC_TEXT, .at = AT(status)},
     {"ops_in_ring", "observer_ring_ops", "ops that /stats covers", OBS_METRIC_GAUGE, WIDE(state.ring), .beat = "ring"},
