@@ -196,7 +196,7 @@ uint64_t obs_cluster_resolve(const obs_clusters *c, uint64_t id) {
   return id;
 }
 
-/* The miner's word: the failures of `goes` are of `stays`. */
+/* The miner found out that the failures of `goes` are those of `stays`. */
 static void merge(void *clusters, uint64_t stays, uint64_t goes) {
   obs_clusters *c = clusters;
   if (stays == goes) return;
@@ -288,10 +288,6 @@ obs_str obs_cluster_message(const obs_op *op) {
   return (obs_str){s.p, (uint32_t)obs_utf8_cut(s.p, s.len, OBS_MASK_BYTES), s.plain};
 }
 
-static void set_template(obs_clusters *c, uint32_t slot, obs_str t) {
-  set_text(&c->all[slot].template, t, OBS_CLUSTER_TEMPLATE_MAX);
-}
-
 static uint32_t begin(obs_clusters *c, uint64_t id, const obs_op *op, uint64_t seq) {
   uint32_t slot = create(c, id);
   obs_cluster *x = &c->all[slot];
@@ -310,7 +306,7 @@ static uint32_t by_sig(obs_clusters *c, const obs_op *op, uint64_t seq) {
   slot = begin(c, id, op, seq);
   set_text(&c->all[slot].sig_hash, op->sig_hash, OBS_CLUSTER_TEXT_MAX);
   obs_mask_template(tokens, obs_mask(obs_cluster_message(op), tokens), &text);
-  set_template(c, slot, (obs_str){text.p, (uint32_t)text.len, 0});
+  set_text(&c->all[slot].template, obs_buf_view(&text), OBS_CLUSTER_TEMPLATE_MAX);
   obs_buf_fini(&text);
   return slot;
 }
@@ -324,7 +320,8 @@ static uint32_t by_text(obs_clusters *c, const obs_op *op, uint64_t seq) {
   uint32_t slot = obs_cluster_find(c, id);
   bool is_new = slot == OBS_CLUSTER_NONE;
   if (is_new) slot = begin(c, id, op, seq);
-  if (is_new || c->merged_now) set_template(c, slot, obs_miner_template(c->miner, kind));
+  if (is_new || c->merged_now)
+    set_text(&c->all[slot].template, obs_miner_template(c->miner, kind), OBS_CLUSTER_TEMPLATE_MAX);
   return slot;
 }
 
@@ -460,7 +457,8 @@ static uint64_t take(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t no
   return slot != OBS_CLUSTER_NONE ? c->all[slot].id : 0;
 }
 
-/* Without the lock: what it reads is the commit thread's own. */
+/* Whether the op changes anything here: a success without open corrections costs two comparisons. Without the lock:
+ * what it reads is the commit thread's own. */
 static bool concerns(const obs_clusters *c, const obs_op *op) {
   return !op->success || c->corrections.nopen > 0 || is_correction(op);
 }
@@ -566,8 +564,8 @@ observer_err obs_clusters_save(void *clusters, obs_buf *out) {
   obs_miner_save(c->miner, out);
   obs_corrections_save(&c->corrections, out);
   obs_pack_u64(out, c->naliases);
-  for (uint64_t i = c->naliases - kept_aliases(c); i < c->naliases;
-       i++) { /* in the order of time: loading gives each its place */
+  /* In the order of time: loading gives each its place. */
+  for (uint64_t i = c->naliases - kept_aliases(c); i < c->naliases; i++) {
     obs_pack_id(out, c->aliases[i % OBS_CLUSTERS_ALIASES].from);
     obs_pack_id(out, c->aliases[i % OBS_CLUSTERS_ALIASES].to);
   }

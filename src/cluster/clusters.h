@@ -1,32 +1,17 @@
 /* Failure clusters: every recorded failure belongs to one, found as it is recorded.
  *
- * Which one: with a `sig_hash`, that hash's; without, the cluster that the miner (miner.h) gives to its error text
- *   (`error`, else `output_summary`) among the failures of the same endpoint and event_kind. The id, 16 hex digits,
- *   is a hash of that, not a number: the same journal gives the same ids on every machine. When the miner finds that
- *   two kinds are one the counts and sets add up, the older id stays, and the younger one still leads to it (the
- *   last OBS_CLUSTERS_ALIASES).
- * Of each cluster: count, failures of the last minute and hour, first and last op (seq and time), the endpoints,
- *   sources, staffers and task classes with counts, the seqs of the first two and last three failures, corrections,
- *   its state. Times are the ops' own. Rates go by the clock of recording (in replay by the op's time).
- * Sets: at most OBS_CLUSTER_TOP values each. Up to so many the counts are exact; beyond, those that come often stay
- *   (Metwally's space-saving), a count says how often at least, and `(other)` is the rest of the sum.
- * State: `new` at the first failure; `ongoing` from the first one that comes OBS_CLUSTERS_FRESH_MS after that;
- *   `resolved` after `quiet` cycles without one (obs_clusters_cycle); `regressed` when it fails again then, and
- *   `ongoing` again OBS_CLUSTERS_FRESH_MS later. Only cycles in which the daemon runs count as quiet: an outage
- *   resolves nothing.
- * Corrections: an op of source overseer_correction is tied to the cluster of its sig_hash; without one, to the
- *   clusters of its task_class among the OBS_CLUSTERS_LATE that failed last. Each remembers how the next
- *   OBS_CORRECTION_NEXT ops of that sig_hash (or task_class) went, until another correction of the same comes.
- * What survives: all of it, ids and the miner's knowledge too, is in the checkpoint, and the journal's rows behind
- *   it bring the rest, so that after kill -9 the table is what the journal says. What the journal does not hold is
- *   when a cluster was resolved: the daemon writes a checkpoint with it, and without any checkpoint no cluster is
- *   `resolved` or `regressed`. Another `clusters` than the checkpoint's means that the whole journal is read once.
- * Cost: a success without open corrections costs two comparisons.
- * Memory: `clusters` clusters, those that failed last stay. One is 2 KB, and at worst 8 KB of texts (each cut at
- *   OBS_CLUSTER_TEXT_MAX, templates at OBS_CLUSTER_TEMPLATE_MAX bytes); the miner adds 6 KB at worst, corrections
- *   0.7 MB in all. 2,000: at worst 29 MB, usually 8.
- * Threads: apply, apply_row, save, load on the commit thread (or before it starts); everything else on any. One
- *   mutex, held for one batch, one save, or one look through the table, never across I/O; views copy out. */
+ * In:  recorded ops in journal order, as a follower of the commit stage (commit.h); the end of each cycle.
+ * Out: views of the clusters; events of new and regressed ones; the clusters of a batch's ops, in the batch.
+ * Identity: a failure with a sig_hash belongs to the cluster of that hash, any other to the one that the miner
+ * (miner.h) gives to its error text among the failures of the same endpoint and event_kind. The id is a hash of that,
+ * so the same journal gives the same ids on every machine. Clusters that the miner merges add up; the older id stays,
+ * and the younger one is a former id that leads to it (the last OBS_CLUSTERS_ALIASES). Restart: the checkpoint holds
+ * all of it, and the journal's rows behind it bring the rest. Only the moment when a cluster was resolved is not in the
+ * journal, so ask for a checkpoint when obs_clusters_cycle resolved some. With another `clusters` than the
+ * checkpoint's, the whole journal is read once. Memory: the `clusters` that failed last stay. One is 2 KB, and at worst
+ * 8 KB of texts; the miner adds 6 KB at worst, corrections 0.7 MB in all. 2,000: at worst 29 MB, usually 8. Threads:
+ * apply, apply_row, save, load on the commit thread (or before it starts); everything else on any. One mutex, held for
+ * one batch, one save, or one look through the table, never across I/O; views are copies. */
 #ifndef OBS_CLUSTER_CLUSTERS_H
 #define OBS_CLUSTER_CLUSTERS_H
 
@@ -39,18 +24,18 @@ enum {
   OBS_CLUSTERS_QUIET = 20,
   OBS_CLUSTERS_FRESH_MS = 600000,
   OBS_CLUSTERS_ALIASES = 1024,
-  OBS_CLUSTERS_LATE = 64,
-  OBS_CLUSTERS_EVENTS = 100, /* told a second */
-  OBS_CLUSTER_TOP = 8,
-  OBS_CLUSTER_SAMPLES = 5,
+  OBS_CLUSTERS_LATE =
+      64, /* a correction of a task_class is tied to those of its clusters among so many that failed last */
+  OBS_CLUSTERS_EVENTS = 100, /* a second */
+  OBS_CLUSTER_TOP = 8,       /* values of a set; of more, those that come often stay (top_set.h) */
+  OBS_CLUSTER_SAMPLES = 5,   /* the first two failures and the last three */
   OBS_CLUSTER_TEXT_MAX = 128,
   OBS_CLUSTER_TEMPLATE_MAX = 1024,
   OBS_CORRECTIONS = 1024, /* remembered in all */
   OBS_CORRECTIONS_EACH = 5,
-  OBS_CORRECTION_NEXT = 20,
+  OBS_CORRECTION_NEXT = 20, /* ops after a correction that are counted for it, until the next one of the same */
   OBS_CORRECTION_TEXT_MAX = 400,
-  OBS_CLUSTER_ID_LEN = 16,
-  OBS_CLUSTERS_VERSION = 1 /* of the bytes that save makes (persist.c) */
+  OBS_CLUSTERS_VERSION = 1 /* of the bytes that save makes (clusters.c) */
 };
 
 /* Milliseconds: beyond any date that an op can have. */
@@ -58,6 +43,9 @@ enum {
 
 typedef struct obs_clusters obs_clusters;
 
+/* NEW at the first failure; ONGOING from the first one that comes OBS_CLUSTERS_FRESH_MS after that; RESOLVED after
+ * `quiet` cycles without one (cycles in which the daemon runs: an outage resolves nothing); REGRESSED when it fails
+ * again then, and ONGOING again OBS_CLUSTERS_FRESH_MS later. */
 #define OBS_CLUSTER_STATE_MAP(X)                                                                                       \
   X(NEW, "new")                                                                                                        \
   X(ONGOING, "ongoing")                                                                                                \
@@ -84,8 +72,8 @@ typedef struct {
 typedef struct {
   uint32_t clusters; /* most at once; default OBS_CLUSTERS_DEFAULT */
   uint32_t quiet;    /* cycles; default OBS_CLUSTERS_QUIET */
-  /* At most OBS_CLUSTERS_EVENTS a second; commit thread, under no lock; must not block. NULL: nobody is told. Replay
-   * tells nothing. */
+  /* Called for at most OBS_CLUSTERS_EVENTS events a second, on the commit thread, under no lock; must not block. NULL:
+   * no events. Replay makes none. */
   void (*event)(void *arg, const obs_cluster_event *e);
   void *event_arg;
 } obs_clusters_opts;
@@ -177,7 +165,7 @@ observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, in
 /* One cluster, with its former ids. `id` may be a former one. False: there is none. */
 bool obs_clusters_one(obs_clusters *c, uint64_t id, int64_t now_ms, void (*fn)(void *arg, const obs_cluster_view *x),
                       void *arg);
-/* What changes of a cluster, without its texts: for who looks at all of them. */
+/* The part of a cluster that changes, without texts: for a look at all clusters. */
 typedef struct {
   uint64_t id, count, first_seq, last_seq;
   uint32_t episode; /* 1, and one more with each regression */
@@ -187,14 +175,11 @@ typedef struct {
 } obs_cluster_brief;
 /* The `max` clusters that failed last, latest first; returns how many. */
 uint32_t obs_clusters_briefs(obs_clusters *c, int64_t now_ms, obs_cluster_brief *out, uint32_t max);
-/* A cluster's failures of the last `ms`, as its rate tells them (rate.h: an hour at most). */
+/* A cluster's failures of the last `ms`, at most an hour, to the exactness of rate.h. */
 uint64_t obs_clusters_within(obs_clusters *c, uint64_t id, uint64_t ms, int64_t now_ms);
 /* The id that a former id leads to; any other as it is. */
 uint64_t obs_clusters_now(obs_clusters *c, uint64_t id);
-/* The id of the cluster that a recorded op belongs to, as things stand; 0: none. */
+/* The id of the cluster that a recorded op belongs to now; 0: none. */
 uint64_t obs_clusters_of(obs_clusters *c, const obs_op *op);
-/* 16 hex digits. */
-bool obs_cluster_id_parse(obs_str text, uint64_t *id);
-void obs_cluster_id_format(uint64_t id, char out[OBS_CLUSTER_ID_LEN + 1]);
 
 #endif

@@ -1,16 +1,7 @@
 /* What is asked of the table: pages of clusters, one cluster, counts. Any thread. */
-#include "base/hex.h"
 #include "cluster/internal.h"
 
 #include <stdlib.h>
-
-void obs_cluster_id_format(uint64_t id, char out[OBS_CLUSTER_ID_LEN + 1]) {
-  obs_hex_format(id, out);
-}
-
-bool obs_cluster_id_parse(obs_str text, uint64_t *id) {
-  return obs_hex_parse(text, id);
-}
 
 /* ---- one cluster, copied with the lock ---- */
 

@@ -121,7 +121,7 @@ void obs_cluster_memory_follow(obs_cluster_memory *t, obs_clusters *clusters, ob
   t->merged = counts.merged;
 }
 
-/* ---- marks ---- */
+/* ---- briefs ---- */
 
 bool obs_cluster_memory_briefs_take(obs_cluster_memory_briefs *m, obs_clusters *clusters) {
   obs_clusters_counts counts;

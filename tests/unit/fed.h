@@ -4,6 +4,7 @@
 #define TESTS_FED_H
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "cluster_rows.h"
 #include "diagnose/facts.h"
 #include "learn/evidence.h"
@@ -179,7 +180,7 @@ static inline uint64_t fed_cluster(fed *f, const char *template) {
   cJSON *list = fed_parse(&text);
   assert_int_equal(total, 1);
   const char *found = fed_at(list->child, "id")->valuestring;
-  assert_true(obs_cluster_id_parse((obs_str){found, (uint32_t)strlen(found), 0}, &id));
+  assert_true(obs_hex_parse((obs_str){found, (uint32_t)strlen(found), 0}, &id));
   cJSON_Delete(list);
   return id;
 }

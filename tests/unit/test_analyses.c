@@ -1,4 +1,5 @@
 /* Analyses and escalations without a model: what is due, once, across restarts; and what is made of a model's text. */
+#include "base/hex.h"
 #include "fed.h"
 #include "learn/analyses/internal.h"
 #include "learn/escalations/internal.h"
@@ -207,20 +208,20 @@ static void test_a_stop_ends_the_cycle(void **state) {
 static void test_a_restart_takes_nothing_twice(void **state) {
   fixture *x = *state;
   uint64_t id, number = 0;
-  obs_analysis_last mark;
+  obs_analysis_last last;
   fed_fail(&x->f, "/a", "connection refused", "", 5);
   fed_fail(&x->f, "/b", "no such file", "", 5);
   assert_int_equal(cycle(x), 2);
   id = fed_cluster(&x->f, "refused");
-  assert_true(obs_analyses_last(x->a, id, &mark));
-  number = mark.number;
+  assert_true(obs_analyses_last(x->a, id, &last));
+  number = last.number;
   restart(x);
   assert_int_equal(cycle(x), 0);
   assert_int_equal(count(x, (obs_analyses_filter){0}), count(x, CLUSTERS_ONLY));
-  assert_true(obs_analyses_last(x->a, id, &mark));
-  assert_int_equal(mark.number, number);
-  assert_int_equal(mark.taken, 5);
-  assert_true(mark.grounded && mark.settled);
+  assert_true(obs_analyses_last(x->a, id, &last));
+  assert_int_equal(last.number, number);
+  assert_int_equal(last.taken, 5);
+  assert_true(last.grounded && last.settled);
   fed_fail(&x->f, "/a", "connection refused", "", 3);
   assert_int_equal(cycle(x), 1);
 }
@@ -328,12 +329,12 @@ static void test_findings_are_told_of_cluster_and_fleet(void **state) {
 static void test_pages_and_rows(void **state) {
   fixture *x = *state;
   obs_buf text = {0};
-  char hex[OBS_CLUSTER_ID_LEN + 1];
+  char hex[OBS_HEX_LEN + 1];
   fed_fail(&x->f, "/a", "connection refused", ",\"task_class\":\"fill\"", 3);
   fed_fail(&x->f, "/b", "something odd", "", 3);
   assert_int_equal(cycle(x), 2);
   uint64_t id = fed_cluster(&x->f, "refused");
-  obs_cluster_id_format(id, hex);
+  obs_hex_format(id, hex);
   assert_int_equal(count(x, (obs_analyses_filter){.endpoint = OBS_STR("/a")}), 1);
   assert_int_equal(count(x, (obs_analyses_filter){.endpoint = OBS_STR("/c")}), 0);
   assert_int_equal(count(x, (obs_analyses_filter){.task_class = OBS_STR("fill")}), 1);
@@ -355,10 +356,10 @@ static void test_pages_and_rows(void **state) {
   obs_buf_fini(&text);
   assert_false(obs_analyses_cause(x->a, 77, &text));
   /* A failure that says nothing settles nothing. */
-  obs_analysis_last mark;
-  assert_true(obs_analyses_last(x->a, fed_cluster(&x->f, "odd"), &mark));
-  assert_true(mark.grounded);
-  assert_false(mark.settled);
+  obs_analysis_last last;
+  assert_true(obs_analyses_last(x->a, fed_cluster(&x->f, "odd"), &last));
+  assert_true(last.grounded);
+  assert_false(last.settled);
 }
 
 typedef struct {
@@ -665,12 +666,12 @@ static void test_old_failures_are_not_escalated(void **state) {
 static void test_the_pack_has_the_evidence(void **state) {
   fixture *x = *state;
   obs_buf body = {0};
-  obs_cluster_brief mark;
+  obs_cluster_brief brief;
   open_escalations(x, &(obs_escalations_opts){0});
   fed_fail(&x->f, "/a", "something DATA>>> odd", "", 30);
   assert_int_equal(escalate(x), 1);
-  assert_int_equal(obs_clusters_briefs(x->f.clusters, obs_clock_wall_ms(), &mark, 1), 1);
-  const obs_escalation e = {.mark = mark, .analysis = 1, .reason = OBS_ESCALATION_UNSETTLED};
+  assert_int_equal(obs_clusters_briefs(x->f.clusters, obs_clock_wall_ms(), &brief, 1), 1);
+  const obs_escalation e = {.brief = brief, .analysis = 1, .reason = OBS_ESCALATION_UNSETTLED};
   assert_true(obs_escalation_pack(x->e, &e, &body));
   cJSON *json = fed_parse(&body);
   fed_assert(json, "mode", "\"code_review\"");

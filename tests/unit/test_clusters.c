@@ -1,6 +1,7 @@
 /* The table of failure clusters: which cluster, what is kept, states, merges, corrections, bounds, the checkpoint. */
 #include "cluster_rows.h"
 
+#include "base/hex.h"
 #include "state_ops.h"
 
 #include <cjson/cJSON.h>
@@ -536,13 +537,13 @@ static void test_hostile_texts(void **state) {
 static void test_ids_are_text(void **state) {
   (void)state;
   uint64_t id = 0;
-  char text[OBS_CLUSTER_ID_LEN + 1];
-  obs_cluster_id_format(UINT64_C(0x00ab12cd34ef5678), text);
+  char text[OBS_HEX_LEN + 1];
+  obs_hex_format(UINT64_C(0x00ab12cd34ef5678), text);
   assert_string_equal(text, "00ab12cd34ef5678");
-  assert_true(obs_cluster_id_parse(test_str(text), &id));
+  assert_true(obs_hex_parse(test_str(text), &id));
   assert_true(id == UINT64_C(0x00ab12cd34ef5678));
   static const char *const bad[] = {"", "1", "00AB12CD34EF5678", "00ab12cd34ef567g", "00ab12cd34ef56781"};
-  for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) assert_false(obs_cluster_id_parse(test_str(bad[i]), &id));
+  for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) assert_false(obs_hex_parse(test_str(bad[i]), &id));
 }
 
 int main(void) {

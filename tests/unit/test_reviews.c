@@ -1,5 +1,6 @@
 /* Reviews: the rules, what was recorded, repetition, the model behind a real server, what comes back. */
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/thread.h"
 #include "learn/reviews/reviews.h"
 #include "learn/reviews/rules.h"
@@ -286,12 +287,12 @@ static void test_bad(void **state) {
 
 static void test_known_failures(void **state) {
   fixture *f = *state;
-  char id[OBS_CLUSTER_ID_LEN + 1], path[64];
+  char id[OBS_HEX_LEN + 1], path[64];
   for (int i = 0; i < 3; i++)
     record(f, "{\"endpoint\":\"/v1/chat\",\"success\":false,\"error\":\"upstream refused shard 7 after 30 s\"}");
-  obs_cluster_brief mark;
-  assert_int_equal(obs_clusters_briefs(f->clusters, obs_clock_wall_ms(), &mark, 1), 1);
-  obs_cluster_id_format(mark.id, id);
+  obs_cluster_brief brief;
+  assert_int_equal(obs_clusters_briefs(f->clusters, obs_clock_wall_ms(), &brief, 1), 1);
+  obs_hex_format(brief.id, id);
 
   cJSON *json =
       review(f, "{\"text\":\"upstream refused shard 12 after 44 s\",\"context\":{\"endpoint\":\"/v1/chat\"}}");

@@ -50,7 +50,7 @@ void obs_analyses_close(obs_analyses *a) {
   obs_kept_rows_fini(&a->kept);
   obs_cluster_memory_fini(&a->table);
   obs_facts_view_fini(&a->view);
-  obs_cluster_memory_briefs_fini(&a->marks);
+  obs_cluster_memory_briefs_fini(&a->briefs);
   if (a->lock_made) pthread_mutex_destroy(&a->lock);
   free(a);
 }
@@ -58,7 +58,7 @@ void obs_analyses_close(obs_analyses *a) {
 /* ---- what is due ---- */
 
 typedef struct {
-  obs_cluster_brief mark;
+  obs_cluster_brief brief;
   uint64_t since, untaken;
   bool fresh; /* new or regressed */
 } due;
@@ -81,7 +81,7 @@ static uint64_t untaken_of(const obs_cluster_brief *m, const obs_analysis_entry 
 
 /* New or back again; or half as many failures as were taken, LEAST at least; or some, and the last analysis is old. */
 static bool is_due(const obs_cluster_brief *m, const obs_analysis_entry *e, uint64_t cycle, due *d) {
-  *d = (due){.mark = *m, .since = e != NULL ? e->last_seq : 0, .untaken = untaken_of(m, e)};
+  *d = (due){.brief = *m, .since = e != NULL ? e->last_seq : 0, .untaken = untaken_of(m, e)};
   d->fresh = e == NULL || m->episode > e->episode || m->first_seq > e->last_seq;
   if (d->untaken == 0) return false;
   if (d->fresh || cycle >= e->cycle + OBS_ANALYSES_AGAIN) return true;
@@ -92,18 +92,18 @@ static int by_urgency(const void *x, const void *y) {
   const due *a = x, *b = y;
   if (a->fresh != b->fresh) return a->fresh ? -1 : 1;
   if (a->untaken != b->untaken) return a->untaken > b->untaken ? -1 : 1;
-  return (a->mark.id > b->mark.id) - (a->mark.id < b->mark.id);
+  return (a->brief.id > b->brief.id) - (a->brief.id < b->brief.id);
 }
 
 /* The most urgent ones; NULL: no memory. The caller frees. */
 static due *choose(obs_analyses *a, uint64_t cycle, uint32_t *n) {
-  due *list = calloc((size_t)a->marks.n + 1, sizeof(*list));
+  due *list = calloc((size_t)a->briefs.n + 1, sizeof(*list));
   *n = 0;
   if (list == NULL) return NULL;
   pthread_mutex_lock(&a->lock);
-  for (uint32_t i = 0; i < a->marks.n; i++) {
-    const obs_analysis_entry *e = obs_cluster_memory_find(&a->table, a->marks.list[i].id);
-    if (is_due(&a->marks.list[i], e, cycle, &list[*n])) (*n)++;
+  for (uint32_t i = 0; i < a->briefs.n; i++) {
+    const obs_analysis_entry *e = obs_cluster_memory_find(&a->table, a->briefs.list[i].id);
+    if (is_due(&a->briefs.list[i], e, cycle, &list[*n])) (*n)++;
   }
   pthread_mutex_unlock(&a->lock);
   qsort(list, *n, sizeof(*list), by_urgency);
@@ -116,14 +116,14 @@ static due *choose(obs_analyses *a, uint64_t cycle, uint32_t *n) {
 static void remember(obs_analyses *a, const obs_analysis *x, uint64_t number, uint64_t cycle) {
   const obs_analysis_entry last = {.head.number = number,
                                    .taken = x->taken,
-                                   .last_seq = x->mark.last_seq,
+                                   .last_seq = x->brief.last_seq,
                                    .cycle = cycle,
-                                   .episode = x->mark.episode,
+                                   .episode = x->brief.episode,
                                    .time_ms = x->time_ms,
                                    .grounded = x->said.grounded,
                                    .settled = obs_prompt_settles(&x->said)};
   pthread_mutex_lock(&a->lock);
-  if (obs_analyses_enter(a, x->mark.id, &last) == NULL)
+  if (obs_analyses_enter(a, x->brief.id, &last) == NULL)
     obs_log_error("learn", "analysis %" PRIu64 " is not remembered and will be repeated: %s", number,
                   observer_strerror(OBSERVER_E_NOMEM));
   pthread_mutex_unlock(&a->lock);
@@ -136,14 +136,14 @@ static void begin(obs_analysis *x) {
 
 /* False: no more in this cycle. A model that hangs holds corrections and advice up for one question, not for all. */
 static bool analyse(obs_analyses *a, const due *d, uint64_t cycle) {
-  obs_analysis x = {.mark = d->mark, .since = d->since, .untaken = d->untaken, .taken = d->mark.count};
+  obs_analysis x = {.brief = d->brief, .since = d->since, .untaken = d->untaken, .taken = d->brief.count};
   uint64_t number;
   begin(&x);
   if (obs_analysis_gather(a, &x) && obs_analysis_diagnose(a, &x) && obs_analysis_explain(a, &x)) {
     if (obs_analysis_record(a, &x, &number)) {
       remember(a, &x, number, cycle);
       obs_log_info("learn", "analysis %" PRIu64 " of cluster %016" PRIx64 ", %" PRIu64 " failure%s: %.*s", number,
-                   x.mark.id, x.untaken, x.untaken == 1 ? "" : "s", (int)x.said.cause.len,
+                   x.brief.id, x.untaken, x.untaken == 1 ? "" : "s", (int)x.said.cause.len,
                    x.said.cause.p != NULL ? x.said.cause.p : "");
     }
   }
@@ -200,8 +200,8 @@ uint64_t obs_analyses_through(obs_analyses *a) {
 
 static uint64_t last_failure(const obs_analyses *a) {
   uint64_t last = 0;
-  for (uint32_t i = 0; i < a->marks.n; i++)
-    if (a->marks.list[i].last_seq > last) last = a->marks.list[i].last_seq;
+  for (uint32_t i = 0; i < a->briefs.n; i++)
+    if (a->briefs.list[i].last_seq > last) last = a->briefs.list[i].last_seq;
   return last;
 }
 
@@ -224,7 +224,7 @@ void obs_analyses_cycle(obs_analyses *a, uint64_t cycle, const _Atomic bool *sto
   obs_cluster_memory_follow(&a->table, a->opts.clusters, join, &a->lock);
   if (!a->offered) obs_analyses_offer_last(a);
   a->offered = true;
-  due *list = obs_cluster_memory_briefs_take(&a->marks, a->opts.clusters) ? choose(a, cycle, &n) : NULL;
+  due *list = obs_cluster_memory_briefs_take(&a->briefs, a->opts.clusters) ? choose(a, cycle, &n) : NULL;
   if (list == NULL)
     obs_log_error("learn", "analyses wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
   else

@@ -46,12 +46,12 @@ static void read_cluster(void *arg, const obs_cluster_view *c) {
   x->nsamples = c->nsamples;
   for (uint32_t k = 0; k < c->nformer_ids; k++)
     for (uint32_t i = 0; i < g->facts->n; i++)
-      if (g->facts->cluster[i] == c->former_ids[k]) g->facts->cluster[i] = x->mark.id;
+      if (g->facts->cluster[i] == c->former_ids[k]) g->facts->cluster[i] = x->brief.id;
 }
 
 static bool is_taken_now(const obs_facts_view *v, uint32_t i, const obs_analysis *x) {
-  return (v->flags[i] & OBS_FACT_FAILED) != 0 && v->cluster[i] == x->mark.id && v->seq[i] > x->since &&
-         v->seq[i] <= x->mark.last_seq;
+  return (v->flags[i] & OBS_FACT_FAILED) != 0 && v->cluster[i] == x->brief.id && v->seq[i] > x->since &&
+         v->seq[i] <= x->brief.last_seq;
 }
 
 /* The first few of the untaken failures and the last ones. */
@@ -68,7 +68,7 @@ static void sample_view(const obs_facts_view *v, obs_analysis *x) {
 /* The facts reach back only so far; the cluster's own samples stay. */
 static void sample_cluster(obs_analysis *x) {
   for (uint32_t i = 0; i < x->nsamples; i++)
-    if (x->samples[i] > x->since && x->samples[i] <= x->mark.last_seq && x->nseqs < OBS_ANALYSES_OPS)
+    if (x->samples[i] > x->since && x->samples[i] <= x->brief.last_seq && x->nseqs < OBS_ANALYSES_OPS)
       x->seqs[x->nseqs++] = x->samples[i];
 }
 
@@ -99,20 +99,20 @@ static void on_sample(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
 
 bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
   gathering g = {&a->view, x};
-  if (!obs_clusters_one(a->opts.clusters, x->mark.id, obs_clock_wall_ms(), read_cluster, &g) || x->cluster.oom)
+  if (!obs_clusters_one(a->opts.clusters, x->brief.id, obs_clock_wall_ms(), read_cluster, &g) || x->cluster.oom)
     return false;
   sample_view(&a->view, x);
   if (x->nseqs == 0) sample_cluster(x);
   (void)obs_evidence_rows(&a->opts.evidence, x->seqs, x->nseqs, on_sample, x);
-  x->first_seq = x->nseqs > 0 ? x->seqs[0] : x->mark.first_seq;
-  x->last_seq = x->mark.last_seq;
+  x->first_seq = x->nseqs > 0 ? x->seqs[0] : x->brief.first_seq;
+  x->last_seq = x->brief.last_seq;
   return !x->ops.oom && !x->lines.oom;
 }
 
 /* ---- the builtin diagnosis ---- */
 
 bool obs_analysis_diagnose(obs_analyses *a, obs_analysis *x) {
-  obs_diagnose_request request = {.cluster = x->fleet ? 0 : x->mark.id, .since = x->fleet ? 0 : x->since + 1};
+  obs_diagnose_request request = {.cluster = x->fleet ? 0 : x->brief.id, .since = x->fleet ? 0 : x->since + 1};
   request.given = x->given;
   observer_err err = obs_diagnose(&a->view, &request, &a->report);
   if (err != OBSERVER_E_OK) {
@@ -210,7 +210,7 @@ static void say_builtin(const obs_diagnose_report *report, obs_analysis *x, obs_
 
 /* Two questions about a cluster differ in what was analysed before them. */
 static uint64_t key_of(const obs_analysis *x) {
-  const uint64_t parts[] = {x->mark.id, x->since};
+  const uint64_t parts[] = {x->brief.id, x->since};
   uint64_t key = XXH64(parts, sizeof(parts), 0);
   return key != 0 ? key : 1;
 }

@@ -38,7 +38,7 @@ struct obs_analyses {
   /* The learning thread's. */
   bool offered;               /* the last don't, once more */
   uint64_t fleet_rests_until; /* monotonic ms */
-  obs_cluster_memory_briefs marks;
+  obs_cluster_memory_briefs briefs;
   obs_facts_view view;
   obs_diagnose_report report;
 };
@@ -46,7 +46,7 @@ struct obs_analyses {
 /* What an analysis is about, and where it has come to. The cluster's are in `texts`. */
 typedef struct {
   bool fleet;
-  obs_cluster_brief mark;
+  obs_cluster_brief brief;
   uint64_t since, untaken; /* failures behind this seq are untaken; how many */
   uint64_t taken, first_seq, last_seq;
   obs_buf cluster; /* as JSON, for the prompt */

@@ -1,6 +1,7 @@
 /* Analyses as rows: written, announced, folded at open, carried over when the file is turned over, and read again. */
 #include "base/row.h"
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/utf8.h"
@@ -33,15 +34,15 @@ static void put_members(const obs_analyses *a, const obs_analysis *x, obs_json_w
   if (x->fleet)
     obs_json_null(w, "cluster");
   else
-    obs_json_id(w, "cluster", x->mark.id);
+    obs_json_id(w, "cluster", x->brief.id);
   obs_json_text(w, "template", x->template);
   obs_json_text(w, "endpoint", x->endpoint);
   obs_json_text(w, "task_class", x->task_class);
-  obs_json_cstr(w, "state", x->fleet ? NULL : obs_cluster_state_names[x->mark.state]);
+  obs_json_cstr(w, "state", x->fleet ? NULL : obs_cluster_state_names[x->brief.state]);
   if (x->fleet)
     obs_json_null(w, "episode");
   else
-    obs_json_u64(w, "episode", x->mark.episode);
+    obs_json_u64(w, "episode", x->brief.episode);
   obs_json_u64(w, "failures", x->untaken);
   obs_json_u64(w, "taken", x->taken);
   obs_json_u64(w, "first_seq", x->first_seq);
@@ -89,7 +90,7 @@ static void tell_gateway(const obs_analyses *a, const obs_analysis *x) {
 static void offer(const obs_analyses *a, const obs_analysis *x, uint64_t number) {
   const obs_prompt_explanation *e = &x->said;
   if (a->opts.dont == NULL || x->fleet || e->dont.len == 0) return;
-  obs_loop_dont d = {.cluster = x->mark.id,
+  obs_loop_dont d = {.cluster = x->brief.id,
                      .analysis = number,
                      .endpoint = x->endpoint,
                      .task_class = x->task_class,
@@ -123,7 +124,7 @@ bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *numbe
             obs_records_append(a->records, &row, number) == OBSERVER_E_OK;
   if (ok) {
     obs_analysis_view v = {.head.number = *number,
-                           .cluster = x->fleet ? 0 : x->mark.id,
+                           .cluster = x->fleet ? 0 : x->brief.id,
                            .time_ms = x->time_ms,
                            .fleet = x->fleet,
                            .grounded = x->said.grounded};
@@ -340,7 +341,7 @@ observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f, vo
                                void *arg, uint64_t *next) {
   question q = {.f = f, .clusters = a->opts.clusters};
   *next = 0;
-  if (f->cluster.p != NULL && !obs_cluster_id_parse(f->cluster, &q.cluster)) return OBSERVER_E_OK;
+  if (f->cluster.p != NULL && !obs_hex_parse(f->cluster, &q.cluster)) return OBSERVER_E_OK;
   if (f->cluster.p != NULL) q.cluster = obs_clusters_now(q.clusters, q.cluster);
   return obs_kept_rows_each(&a->kept, a->records, f->before, f->limit, matches, &q, fn, arg, next);
 }

@@ -1,6 +1,7 @@
 #include "learn/escalations/escalations.h"
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/row.h"
@@ -122,7 +123,7 @@ void obs_escalations_close(obs_escalations *e) {
   obs_kept_rows_fini(&e->kept);
   obs_cluster_memory_fini(&e->table);
   free(e->times);
-  obs_cluster_memory_briefs_fini(&e->marks);
+  obs_cluster_memory_briefs_fini(&e->briefs);
   free(e);
 }
 
@@ -161,7 +162,7 @@ static uint64_t key_of(const obs_escalation_entry *entry, const obs_cluster_brie
 /* Whether it is due but for cooldown and limits. */
 static bool is_due(const obs_escalations *e, const obs_cluster_brief *m, int64_t now_ms, obs_escalation *x) {
   const obs_escalation_entry *entry = obs_cluster_memory_find(&e->table, m->id);
-  *x = (obs_escalation){.mark = *m, .time_ms = now_ms, .key = key_of(entry, m)};
+  *x = (obs_escalation){.brief = *m, .time_ms = now_ms, .key = key_of(entry, m)};
   if (m->state == OBS_CLUSTER_RESOLVED || m->count < e->opts.failures || was_escalated(entry, m)) return false;
   x->reason = reason_of(e, m, &x->analysis);
   if (x->reason == OBS_ESCALATION_NONE) return false;
@@ -185,8 +186,8 @@ static uint32_t left_of_hour(const obs_escalations *e, int64_t now_ms) {
 static int by_failures(const void *x, const void *y) {
   const obs_escalation *a = x, *b = y;
   if (a->recent != b->recent) return a->recent > b->recent ? -1 : 1;
-  if (a->mark.count != b->mark.count) return a->mark.count > b->mark.count ? -1 : 1;
-  return (a->mark.id > b->mark.id) - (a->mark.id < b->mark.id);
+  if (a->brief.count != b->brief.count) return a->brief.count > b->brief.count ? -1 : 1;
+  return (a->brief.id > b->brief.id) - (a->brief.id < b->brief.id);
 }
 
 /* ---- what a team is given ---- */
@@ -231,7 +232,7 @@ static void on_op(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
 
 static void put_request(const obs_escalations *e, const obs_escalation *x, const pack *p, obs_buf *out) {
   obs_buf prompt = {0}, known = {0}, cause = {0}, analysis = {0};
-  if (!obs_analyses_cause(e->opts.analyses, x->mark.id, &cause)) obs_buf_puts(&cause, "not known");
+  if (!obs_analyses_cause(e->opts.analyses, x->brief.id, &cause)) obs_buf_puts(&cause, "not known");
   obs_json_writer w = obs_json_write(&known);
   obs_json_object(&w, NULL);
   obs_json_text(&w, "cause", obs_buf_view(&cause));
@@ -267,8 +268,8 @@ static void take_cluster(void *arg, const obs_cluster_view *c) {
 }
 
 bool obs_escalation_pack(const obs_escalations *e, const obs_escalation *x, obs_buf *out) {
-  pack p = {.clusters = e->opts.clusters, .cluster = x->mark.id};
-  bool known = obs_clusters_one(e->opts.clusters, x->mark.id, obs_clock_wall_ms(), take_cluster, &p) && !p.text.oom;
+  pack p = {.clusters = e->opts.clusters, .cluster = x->brief.id};
+  bool known = obs_clusters_one(e->opts.clusters, x->brief.id, obs_clock_wall_ms(), take_cluster, &p) && !p.text.oom;
   if (known) {
     obs_evidence_recent(&e->opts.evidence, RECENT, on_recent, &p);
     (void)obs_evidence_rows(&e->opts.evidence, p.seqs, p.n, on_op, &p);
@@ -311,12 +312,13 @@ static void put_row(const obs_escalations *e, const obs_escalation *x, obs_buf *
   obs_json_writer w = {.out = out, .depth = 1};
   obs_buf text = {0};
   obs_json_time(&w, "time", x->time_ms);
-  obs_json_id(&w, "cluster", x->mark.id);
-  obs_json_u64(&w, "episode", x->mark.episode);
-  if (!obs_clusters_one(e->opts.clusters, x->mark.id, x->time_ms, put_names, &w)) put_names(&w, &(obs_cluster_view){0});
-  obs_json_u64(&w, "count", x->mark.count);
+  obs_json_id(&w, "cluster", x->brief.id);
+  obs_json_u64(&w, "episode", x->brief.episode);
+  if (!obs_clusters_one(e->opts.clusters, x->brief.id, x->time_ms, put_names, &w))
+    put_names(&w, &(obs_cluster_view){0});
+  obs_json_u64(&w, "count", x->brief.count);
   obs_json_u64(&w, "recent", x->recent);
-  obs_json_u64(&w, "last_seq", x->mark.last_seq);
+  obs_json_u64(&w, "last_seq", x->brief.last_seq);
   obs_json_cstr(&w, "reason", reasons[x->reason]);
   if (x->analysis != 0)
     obs_json_u64(&w, "analysis", x->analysis);
@@ -338,14 +340,14 @@ static void put_row(const obs_escalations *e, const obs_escalation *x, obs_buf *
 
 static bool record(obs_escalations *e, const obs_escalation *x) {
   obs_buf members = {0};
-  obs_escalation_entry entry = {.last_seq = x->mark.last_seq, .episode = x->mark.episode, .time_ms = x->time_ms};
+  obs_escalation_entry entry = {.last_seq = x->brief.last_seq, .episode = x->brief.episode, .time_ms = x->time_ms};
   put_row(e, x, &members);
   bool ok = !members.oom && obs_records_append(e->records, &members, &entry.head.number) == OBSERVER_E_OK;
   if (ok) {
-    remember(e, x->mark.id, &entry);
-    keep(e, entry.head.number, x->mark.id);
+    remember(e, x->brief.id, &entry);
+    keep(e, entry.head.number, x->brief.id);
     obs_announce_row(&e->opts.announce, "alert.escalation", entry.head.number, obs_buf_view(&members));
-    obs_log_warn("learn", "cluster %016" PRIx64 " is escalated (%s): %" PRIu64 " failure%s, %s", x->mark.id,
+    obs_log_warn("learn", "cluster %016" PRIx64 " is escalated (%s): %" PRIu64 " failure%s, %s", x->brief.id,
                  reasons[x->reason], x->recent, x->recent == 1 ? "" : "s",
                  !x->sent           ? "no team is configured"
                  : x->error != NULL ? x->error
@@ -373,7 +375,7 @@ static void escalate_some(obs_escalations *e, obs_escalation *list, uint32_t n, 
   uint64_t held = 0;
   if (left > OBS_ESCALATIONS_EACH) left = OBS_ESCALATIONS_EACH;
   for (uint32_t i = 0; i < n && !atomic_load(stop); i++) {
-    if (left == 0 || is_cooling(e, list[i].mark.id, now_ms)) {
+    if (left == 0 || is_cooling(e, list[i].brief.id, now_ms)) {
       held++;
     } else if (escalate(e, &list[i])) {
       left--;
@@ -389,15 +391,15 @@ void obs_escalations_cycle(obs_escalations *e, const _Atomic bool *stop) {
   int64_t now_ms = obs_clock_wall_ms();
   uint32_t n = 0;
   obs_cluster_memory_follow(&e->table, e->opts.clusters, join, NULL);
-  obs_escalation *list = obs_cluster_memory_briefs_take(&e->marks, e->opts.clusters)
-                             ? calloc((size_t)e->marks.n + 1, sizeof(*list))
+  obs_escalation *list = obs_cluster_memory_briefs_take(&e->briefs, e->opts.clusters)
+                             ? calloc((size_t)e->briefs.n + 1, sizeof(*list))
                              : NULL;
   if (list == NULL) {
     obs_log_error("learn", "escalations wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
     return;
   }
-  for (uint32_t i = 0; i < e->marks.n; i++)
-    if (is_due(e, &e->marks.list[i], now_ms, &list[n])) n++;
+  for (uint32_t i = 0; i < e->briefs.n; i++)
+    if (is_due(e, &e->briefs.list[i], now_ms, &list[n])) n++;
   qsort(list, n, sizeof(*list), by_failures);
   escalate_some(e, list, n, stop);
   free(list);
@@ -421,7 +423,7 @@ observer_err obs_escalations_each(obs_escalations *e, const obs_escalations_filt
                                   void (*fn)(void *arg, const void *view), void *arg, uint64_t *next) {
   question q = {.clusters = e->opts.clusters, .by_cluster = f->cluster.p != NULL};
   *next = 0;
-  if (q.by_cluster && !obs_cluster_id_parse(f->cluster, &q.cluster)) return OBSERVER_E_OK;
+  if (q.by_cluster && !obs_hex_parse(f->cluster, &q.cluster)) return OBSERVER_E_OK;
   if (q.by_cluster) q.cluster = obs_clusters_now(q.clusters, q.cluster);
   return obs_kept_rows_each(&e->kept, e->records, f->before, f->limit, matches, &q, fn, arg, next);
 }

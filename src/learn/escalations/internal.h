@@ -21,7 +21,7 @@ struct obs_escalations {
   obs_cluster_memory table;
   int64_t *times; /* of the last `per_hour` ones, a ring */
   uint64_t ntimes;
-  obs_cluster_memory_briefs marks;
+  obs_cluster_memory_briefs briefs;
   _Atomic uint64_t held; /* back, by the last cycle */
 };
 
@@ -41,7 +41,7 @@ typedef enum {
 
 /* One that is due, and what came of it. */
 typedef struct {
-  obs_cluster_brief mark;
+  obs_cluster_brief brief;
   uint64_t recent;   /* failures in the window */
   uint64_t analysis; /* 0: none */
   obs_escalation_reason reason;
