@@ -14,23 +14,35 @@ static bool acknowledged(const observer_client *c) {
   return c->o.mode == OBSERVER_ACKNOWLEDGED;
 }
 
-/* ---- settling: with the lock held, let go of for callbacks ---- */
+/* ---- lanes: with the lock held, let go of for NNG and for callbacks ---- */
 
-static void settle_delivered(observer_client *c, obs_client_packet *p) {
-  c->n.delivered += p->nops;
-  obs_client_forget(c, p);
+static void free_lane(obs_client_lane *l) {
+  l->packet = NULL;
+  l->state = OBS_LANE_FREE;
 }
 
-static void settle_answer(observer_client *c, obs_client_packet *p, const obs_client_verdict *v) {
-  c->n.delivered += v->delivered;
-  c->n.duplicates += v->duplicates;
-  c->n.rejected += v->rejected;
-  obs_client_spooler_settled(c, p);
-  obs_client_forget(c, p);
+/* The lane's packet goes back to the window, where it never left its place. */
+static void release(obs_client_lane *l) {
+  l->packet->taken = false;
+  free_lane(l);
+}
+
+/* Full jitter: between nothing and the doubled pause, so that many producers do not come back at once. */
+static void pause_lane(obs_client_lane *l) {
+  observer_client *c = l->client;
+  uint32_t doublings = l->packet->tries < 20 ? l->packet->tries : 20;
+  uint64_t most = (uint64_t)c->o.retry_min_ms << doublings;
+  if (most > c->o.retry_max_ms) most = c->o.retry_max_ms;
+  c->random ^= c->random << 13; /* xorshift64 */
+  c->random ^= c->random >> 7;
+  c->random ^= c->random << 17;
+  l->packet->tries++;
+  l->resume_ms = obs_clock_mono_ms() + 1 + c->random % most;
+  l->state = OBS_LANE_PAUSES;
 }
 
 /* `count` is the counter that the ops go to. */
-static void settle_given_up(observer_client *c, obs_client_packet *p, uint64_t *count, const char *reason) {
+static void give_up(observer_client *c, obs_client_packet *p, uint64_t *count, const char *reason) {
   p->taken = true;
   pthread_mutex_unlock(&c->lock);
   obs_client_report_all(c, p, OBSERVER_EXPIRED, reason);
@@ -40,37 +52,7 @@ static void settle_given_up(observer_client *c, obs_client_packet *p, uint64_t *
 }
 
 static void expire_packet(observer_client *c, obs_client_packet *p) {
-  settle_given_up(c, p, &c->n.expired, "not acknowledged within expire_ms");
-}
-
-/* ---- lanes ---- */
-
-static void free_lane(obs_client_lane *l) {
-  l->packet = NULL;
-  l->state = OBS_LANE_FREE;
-}
-
-static void release(obs_client_lane *l) {
-  l->packet->taken = false;
-  free_lane(l);
-}
-
-static uint64_t draw(observer_client *c, uint64_t below) {
-  c->random ^= c->random << 13;
-  c->random ^= c->random >> 7;
-  c->random ^= c->random << 17;
-  return c->random % below;
-}
-
-/* Full jitter: between nothing and the doubled pause, so that many producers do not come back at once. */
-static void pause_lane(obs_client_lane *l) {
-  observer_client *c = l->client;
-  uint32_t doublings = l->packet->tries < 20 ? l->packet->tries : 20;
-  uint64_t most = (uint64_t)c->o.retry_min_ms << doublings;
-  if (most > c->o.retry_max_ms) most = c->o.retry_max_ms;
-  l->packet->tries++;
-  l->resume_ms = obs_clock_mono_ms() + 1 + draw(c, most);
-  l->state = OBS_LANE_PAUSES;
+  give_up(c, p, &c->n.expired, "not acknowledged within expire_ms");
 }
 
 static void retry_or_expire(obs_client_lane *l) {
@@ -83,8 +65,17 @@ static void retry_or_expire(obs_client_lane *l) {
   }
 }
 
+/* ---- what came back ---- */
+
+/* What an answer said is worth more than that the connection broke afterwards. */
+static void note_trouble(observer_client *c, observer_err err, const char *text) {
+  if (err == OBSERVER_E_NET && (c->trouble == OBSERVER_E_IO || c->trouble == OBSERVER_E_CORRUPT)) return;
+  c->trouble = err;
+  snprintf(c->trouble_text, sizeof(c->trouble_text), "%s", text);
+}
+
 /* The connection may be dead without anybody having said so. */
-static void check_stale(obs_client_lane *l) {
+static void reconnect_if_stale(obs_client_lane *l) {
   observer_client *c = l->client;
   uint64_t now = obs_clock_mono_ms();
   if (now - c->heard_ms < (uint64_t)c->o.request_timeout_ms * STALE_ROUNDS) return;
@@ -94,14 +85,7 @@ static void check_stale(obs_client_lane *l) {
   pthread_mutex_lock(&c->lock);
 }
 
-/* What an answer said is worth more than that the connection broke afterwards. */
-static void note_trouble(observer_client *c, observer_err err, const char *text) {
-  if (err == OBSERVER_E_NET && (c->trouble == OBSERVER_E_IO || c->trouble == OBSERVER_E_CORRUPT)) return;
-  c->trouble = err;
-  snprintf(c->trouble_text, sizeof(c->trouble_text), "%s", text);
-}
-
-static void answered(obs_client_lane *l) {
+static void settle_answer(obs_client_lane *l) {
   observer_client *c = l->client;
   obs_client_packet *p = l->packet;
   obs_client_verdict verdict;
@@ -113,60 +97,59 @@ static void answered(obs_client_lane *l) {
   nng_msg_free(msg);
   pthread_mutex_lock(&c->lock);
   note_trouble(c, err, text);
-  if (err == OBSERVER_E_OK) {
-    free_lane(l);
-    settle_answer(c, p, &verdict);
-  } else {
+  if (err != OBSERVER_E_OK) {
     retry_or_expire(l);
+    return;
   }
+  free_lane(l);
+  c->n.delivered += verdict.delivered;
+  c->n.duplicates += verdict.duplicates;
+  c->n.rejected += verdict.rejected;
+  obs_client_spooler_settled(c, p);
+  obs_client_forget(c, p);
 }
 
-static void sent(obs_client_lane *l) {
+/* The transport took the message, or did not: in the best-effort modes it then goes back to where it was. */
+static void end_sending(obs_client_lane *l, int rv) {
   observer_client *c = l->client;
   obs_client_packet *p = l->packet;
+  nng_msg *msg = rv != 0 ? nng_aio_get_msg(l->aio) : NULL;
+  if (rv != 0) nng_aio_set_msg(l->aio, NULL);
   if (acknowledged(c)) {
-    l->state = OBS_LANE_AWAITS;
-    pthread_mutex_unlock(&c->lock);
-    obs_client_link_await(l);
-    pthread_mutex_lock(&c->lock);
-    return;
+    if (rv == 0) {
+      l->state = OBS_LANE_AWAITS;
+      pthread_mutex_unlock(&c->lock);
+      obs_client_link_await(l);
+      pthread_mutex_lock(&c->lock);
+    } else {
+      if (msg != NULL) nng_msg_free(msg); /* a copy */
+      retry_or_expire(l);
+    }
+  } else if (rv == 0) {
+    l->taken++;
+    free_lane(l);
+    c->n.delivered += p->nops;
+    obs_client_forget(c, p);
+  } else {
+    p->msg = msg;
+    release(l);
+    if (rv == NNG_ECANCELED) return;
+    l->state = OBS_LANE_PAUSES; /* without a packet */
+    l->resume_ms = obs_clock_mono_ms() + OBS_CLIENT_PAUSE_MS;
   }
-  l->taken++;
-  free_lane(l);
-  settle_delivered(c, p);
-}
-
-/* The message was not taken: in the best-effort modes it goes back to where it was. */
-static void not_sent(obs_client_lane *l, int rv) {
-  obs_client_packet *p = l->packet;
-  nng_msg *msg = nng_aio_get_msg(l->aio);
-  nng_aio_set_msg(l->aio, NULL);
-  if (acknowledged(l->client)) {
-    if (msg != NULL) nng_msg_free(msg);
-    retry_or_expire(l);
-    return;
-  }
-  p->msg = msg;
-  release(l);
-  if (rv == NNG_ECANCELED) return;
-  l->state = OBS_LANE_PAUSES; /* without a packet */
-  l->resume_ms = obs_clock_mono_ms() + OBS_CLIENT_PAUSE_MS;
 }
 
 static void collect_lane(obs_client_lane *l) {
-  l->done = false;
   int rv = nng_aio_result(l->aio);
+  l->done = false;
   if (l->state == OBS_LANE_SENDS) {
-    if (rv == 0)
-      sent(l);
-    else
-      not_sent(l, rv);
+    end_sending(l, rv);
   } else if (rv == 0) {
-    answered(l);
+    settle_answer(l);
   } else {
     if (rv == NNG_ETIMEDOUT) {
       note_trouble(l->client, OBSERVER_E_TIMEDOUT, "no answer");
-      check_stale(l);
+      reconnect_if_stale(l);
     } else if (rv != NNG_ECANCELED) {
       note_trouble(l->client, OBSERVER_E_NET, nng_strerror(rv));
     }
@@ -174,20 +157,7 @@ static void collect_lane(obs_client_lane *l) {
   }
 }
 
-static void collect(observer_client *c) {
-  for (size_t i = 0; i < c->nlanes; i++) {
-    if (c->lanes[i].done) collect_lane(&c->lanes[i]);
-  }
-}
-
 /* ---- giving up ---- */
-
-static obs_client_lane *lane_of(observer_client *c, const obs_client_packet *p) {
-  for (size_t i = 0; i < c->nlanes; i++) {
-    if (c->lanes[i].packet == p) return &c->lanes[i];
-  }
-  return NULL;
-}
 
 static void cancel(obs_client_lane *l) {
   observer_client *c = l->client;
@@ -196,24 +166,24 @@ static void cancel(obs_client_lane *l) {
   pthread_mutex_lock(&c->lock);
 }
 
-static void expire_one(observer_client *c, obs_client_packet *p) {
-  obs_client_lane *l = lane_of(c, p);
-  if (l == NULL) {
-    expire_packet(c, p);
-  } else if (l->state == OBS_LANE_PAUSES) {
-    free_lane(l);
-    expire_packet(c, p);
-  } else if (!p->expired) {
-    p->expired = true;
-    cancel(l);
-  }
-}
-
-/* Packets expire in the order in which they were closed. */
+/* Packets expire in the order in which they were closed. One that is under way is reported on when its lane has let go
+ * of it. */
 static void expire(observer_client *c, uint64_t now) {
   for (obs_client_packet *p = c->window.head, *next; p != NULL && p->expires_ms <= now; p = next) {
+    obs_client_lane *l = NULL;
     next = p->next;
-    expire_one(c, p);
+    for (size_t i = 0; i < c->nlanes && l == NULL; i++) {
+      if (c->lanes[i].packet == p) l = &c->lanes[i];
+    }
+    if (l != NULL && l->state != OBS_LANE_PAUSES) {
+      if (!p->expired) {
+        p->expired = true;
+        cancel(l);
+      }
+      continue;
+    }
+    if (l != NULL) free_lane(l);
+    expire_packet(c, p);
   }
 }
 
@@ -238,25 +208,21 @@ static bool is_ready(const obs_client_lane *l, uint64_t now) {
   return l->state == OBS_LANE_FREE || (l->state == OBS_LANE_PAUSES && l->resume_ms <= now);
 }
 
-static void give(obs_client_lane *l, obs_client_packet *p) {
-  observer_client *c = l->client;
-  l->packet = p;
-  p->taken = true;
-  if (p->tries > 0) c->n.retried += p->nops;
-  if (c->heard_ms == 0) c->heard_ms = obs_clock_mono_ms();
-  l->state = OBS_LANE_SENDS;
-  pthread_mutex_unlock(&c->lock);
-  bool ok = obs_client_link_send(l);
-  pthread_mutex_lock(&c->lock);
-  if (!ok) pause_lane(l);
-}
-
 static void give_out(observer_client *c, uint64_t now) {
   for (size_t i = 0; i < c->nlanes; i++) {
     obs_client_lane *l = &c->lanes[i];
     if (!is_ready(l, now)) continue;
     obs_client_packet *p = l->packet != NULL ? l->packet : next_packet(c);
-    if (p != NULL) give(l, p);
+    if (p == NULL) continue;
+    l->packet = p;
+    p->taken = true;
+    if (p->tries > 0) c->n.retried += p->nops;
+    if (c->heard_ms == 0) c->heard_ms = obs_clock_mono_ms();
+    l->state = OBS_LANE_SENDS;
+    pthread_mutex_unlock(&c->lock);
+    bool ok = obs_client_link_send(l);
+    pthread_mutex_lock(&c->lock);
+    if (!ok) pause_lane(l);
   }
 }
 
@@ -311,7 +277,9 @@ static void work(observer_client *c) {
   c->news = false;
   uint64_t now = obs_clock_mono_ms();
   if (seal_at(c, now) <= now) obs_client_seal(c);
-  collect(c);
+  for (size_t i = 0; i < c->nlanes; i++) {
+    if (c->lanes[i].done) collect_lane(&c->lanes[i]);
+  }
   take_back(c);
   obs_client_spooler_step(c); /* after what was settled has made room */
   now = obs_clock_mono_ms();
@@ -337,7 +305,7 @@ static void abandon(observer_client *c) {
   obs_client_spooler_step(c);
   for (obs_client_packet *p = c->window.head, *next; p != NULL; p = next) {
     next = p->next;
-    if (p->size == 0) settle_given_up(c, p, &c->n.abandoned, "not acknowledged when the client was closed");
+    if (p->size == 0) give_up(c, p, &c->n.abandoned, "not acknowledged when the client was closed");
   }
 }
 

@@ -18,7 +18,7 @@ enum { PREVIEW = 60, TIMEOUT_MAX_MS = 3600000 };
 
 typedef struct {
   const obs_args *args;
-  obs_reject_filter filter;
+  obs_reject_rows_filter filter;
   bool json, failed;
   const char *out; /* export: the folder; NULL: standard output */
   obs_buf line;
@@ -40,7 +40,7 @@ static void bad_row(void *arg, const char *file, uint64_t line, const char *reas
 
 static bool walk(work *w, bool (*row)(void *arg, const obs_reject_row *row)) {
   const char *dir = obs_args_text(w->args, "data-dir");
-  obs_reject_visitor visitor = {w, row, bad_row};
+  obs_reject_rows_visitor visitor = {w, row, bad_row};
   if (obs_reject_rows(dir, &w->filter, &visitor)) return true;
   obs_args_error(w->args, "%s: %s", dir, strerror(errno));
   w->failed = true;

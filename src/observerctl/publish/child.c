@@ -1,6 +1,7 @@
 #include "observerctl/publish/child.h"
 
 #include "base/clock.h"
+#include "base/signal_fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,13 +32,10 @@ typedef struct {
 /* ---- starting ---- */
 
 static int open_descriptors(run *r) {
-  sigset_t set;
   int ends[2];
-  sigemptyset(&set);
-  for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) sigaddset(&set, signals[i]);
-  if (sigprocmask(SIG_BLOCK, &set, &r->outer) != 0) return errno;
+  if (sigprocmask(SIG_BLOCK, NULL, &r->outer) != 0) return errno;
   if (signal(SIGCHLD, SIG_DFL) == SIG_ERR) return errno; /* ignored, there would be no status to wait for */
-  r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  r->signal_fd = obs_signal_fd_open(signals, sizeof(signals) / sizeof(signals[0]));
   if (r->signal_fd < 0 || pipe2(ends, O_CLOEXEC) != 0) return errno;
   r->read_end = ends[0];
   r->write_end = ends[1];

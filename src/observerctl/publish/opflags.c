@@ -13,62 +13,40 @@ static const char *const dashed[] = {
 #undef DASHED
 };
 
-/* Each kind's rule: NULL, or what is wrong. */
-typedef const char *check(obs_opflag *v);
-
-static const char *check_text(obs_opflag *v) {
-  return obs_utf8_valid(v->text, strlen(v->text)) ? NULL : "must be valid UTF-8";
-}
-
-static const char *check_time(obs_opflag *v) {
-  return obs_clock_parse(v->text, strlen(v->text), &v->number) ? NULL : "must be an ISO 8601 time";
-}
-
-static const char *check_bool(obs_opflag *v) {
-  v->number = strcmp(v->text, "true") == 0;
-  return NULL;
-}
-
-static const char *check_int(obs_opflag *v) {
+/* NULL, or what is wrong with the text of that kind; sets the number. */
+static const char *check(obs_op_kind kind, obs_opflag *v) {
+  size_t len = strlen(v->text);
   char *end;
-  errno = 0;
-  v->number = strtoll(v->text, &end, 10);
-  if (end == v->text || *end != '\0') return "must be an integer";
-  return errno != 0 ? "out of range" : NULL;
+  switch (kind) {
+  case OBS_KIND_TIME:
+    return obs_clock_parse(v->text, len, &v->number) ? NULL : "must be an ISO 8601 time";
+  case OBS_KIND_TEXT:
+    return obs_utf8_valid(v->text, len) ? NULL : "must be valid UTF-8";
+  case OBS_KIND_BOOL: /* its choices are checked already */
+    v->number = strcmp(v->text, "true") == 0;
+    return NULL;
+  case OBS_KIND_INT:
+  case OBS_KIND_DURATION:
+    errno = 0;
+    v->number = strtoll(v->text, &end, 10);
+    if (end == v->text || *end != '\0') return "must be an integer";
+    if (errno != 0) return "out of range";
+    return kind == OBS_KIND_DURATION && v->number < 0 ? "must not be negative" : NULL;
+  default: { /* JSON */
+    obs_cursor c = obs_cursor_of(v->text, len);
+    obs_json_cursor_space(&c);
+    bool ok = obs_json_cursor_skip(&c);
+    obs_json_cursor_space(&c);
+    return ok && c.p == c.end ? NULL : "must be JSON";
+  }
+  }
 }
-
-static const char *check_duration(obs_opflag *v) {
-  const char *wrong = check_int(v);
-  return wrong == NULL && v->number < 0 ? "must not be negative" : wrong;
-}
-
-static const char *check_json(obs_opflag *v) {
-  obs_cursor c = obs_cursor_of(v->text, strlen(v->text));
-  obs_json_cursor_space(&c);
-  bool json = obs_json_cursor_skip(&c);
-  obs_json_cursor_space(&c);
-  return json && c.p == c.end ? NULL : "must be JSON";
-}
-
-static check *const checks[] = {
-    [OBS_KIND_TIME] = check_time,         [OBS_KIND_TEXT] = check_text, [OBS_KIND_BOOL] = check_bool,
-    [OBS_KIND_DURATION] = check_duration, [OBS_KIND_INT] = check_int,   [OBS_KIND_JSON] = check_json,
-};
 
 bool obs_opflag_read(const obs_args *args, obs_op_field field, obs_opflag *out) {
   *out = (obs_opflag){.text = obs_args_text(args, dashed[field])};
-  const char *wrong = out->text != NULL ? checks[obs_op_fields[field].kind](out) : NULL;
+  const char *wrong = out->text != NULL ? check(obs_op_fields[field].kind, out) : NULL;
   if (wrong != NULL) obs_args_error(args, "--%s: \"%s\" %s", dashed[field], out->text, wrong);
   return wrong == NULL;
-}
-
-static void put_value(obs_op_kind kind, const obs_opflag *v, obs_buf *out) {
-  if (kind == OBS_KIND_TIME || kind == OBS_KIND_TEXT)
-    obs_buf_json_cstr(out, v->text);
-  else if (kind == OBS_KIND_INT || kind == OBS_KIND_DURATION)
-    obs_buf_i64(out, v->number);
-  else
-    obs_buf_puts(out, v->text);
 }
 
 bool obs_opflags_json(const obs_args *args, obs_buf *out) {
@@ -78,7 +56,13 @@ bool obs_opflags_json(const obs_args *args, obs_buf *out) {
     if (v.text == NULL) continue;
     obs_buf_puts(out, out->len == 0 ? "{" : ",");
     obs_buf_puts(out, obs_op_fields[i].json_key);
-    put_value(obs_op_fields[i].kind, &v, out);
+    obs_op_kind kind = obs_op_fields[i].kind;
+    if (kind == OBS_KIND_TIME || kind == OBS_KIND_TEXT)
+      obs_buf_json_cstr(out, v.text);
+    else if (kind == OBS_KIND_INT || kind == OBS_KIND_DURATION)
+      obs_buf_i64(out, v.number);
+    else
+      obs_buf_puts(out, v.text);
   }
   if (out->len > 0) obs_buf_putc(out, '}');
   return true;

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 typedef struct {
-  const obs_reject_filter *filter;
-  const obs_reject_visitor *visitor;
+  const obs_reject_rows_filter *filter;
+  const obs_reject_rows_visitor *visitor;
   obs_rows *rows; /* the file being read */
   obs_buf bytes;
   uint64_t number, passed;
@@ -48,7 +48,7 @@ static const char *read_row(walk *w, const cJSON *o, obs_reject_row *row, int64_
   return NULL;
 }
 
-static bool passes(const obs_reject_filter *f, const obs_reject_row *row, int64_t time_ms) {
+static bool passes(const obs_reject_rows_filter *f, const obs_reject_row *row, int64_t time_ms) {
   return obs_when_range_has(&f->range, time_ms) && (f->number == 0 || f->number == row->number) &&
          (f->reason == NULL || strstr(row->reason, f->reason) != NULL) &&
          (f->transport == NULL || strcmp(row->transport, f->transport) == 0);
@@ -72,7 +72,7 @@ static bool visit_row(walk *w, const char *line, size_t len) {
     w->passed++;
   }
   cJSON_Delete(o);
-  const obs_reject_filter *f = w->filter;
+  const obs_reject_rows_filter *f = w->filter;
   return more && (f->limit == 0 || w->passed < f->limit) && (f->number == 0 || w->number < f->number);
 }
 
@@ -116,7 +116,8 @@ static void open_file(walk *w, reject_file *f, const char *data_dir, const char 
   if (!f->open && errno != ENOENT) w->visitor->bad(w->visitor->arg, f->path, 0, strerror(errno));
 }
 
-bool obs_reject_rows(const char *data_dir, const obs_reject_filter *filter, const obs_reject_visitor *visitor) {
+bool obs_reject_rows(const char *data_dir, const obs_reject_rows_filter *filter,
+                     const obs_reject_rows_visitor *visitor) {
   static const char *const names[] = {"rejected.1.jsonl", "rejected.jsonl"};
   enum { FILES = sizeof(names) / sizeof(names[0]) };
   reject_file files[FILES] = {{.rows = {.fd = -1}}, {.rows = {.fd = -1}}};

@@ -21,15 +21,16 @@ typedef struct {
   const char *reason;     /* a part of it; NULL: any */
   const char *transport;  /* NULL: any */
   uint64_t number, limit; /* 0: any, no limit */
-} obs_reject_filter;
+} obs_reject_rows_filter;
 
 typedef struct {
   void *arg;
   bool (*row)(void *arg, const obs_reject_row *row);                           /* false: enough */
   void (*bad)(void *arg, const char *file, uint64_t line, const char *reason); /* no row, or a file that fails */
-} obs_reject_visitor;
+} obs_reject_rows_visitor;
 
 /* Visits the rows that pass. What is appended meanwhile is not seen. False: DATA_DIR cannot be read; errno. */
-bool obs_reject_rows(const char *data_dir, const obs_reject_filter *filter, const obs_reject_visitor *visitor);
+bool obs_reject_rows(const char *data_dir, const obs_reject_rows_filter *filter,
+                     const obs_reject_rows_visitor *visitor);
 
 #endif
