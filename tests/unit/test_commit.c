@@ -15,6 +15,7 @@ typedef struct {
   const obs_commit_follower *followers;
   uint32_t nfollowers;
   bool no_timer; /* checkpoints only when asked for, and at the end */
+  const obs_record_kinds *kinds;
 } setup;
 
 static _Atomic bool disk_fails;
@@ -41,6 +42,7 @@ static void open_all(setup *s, obs_journal_fsync mode) {
   obs_commit_opts opts = {.journal = s->f->j,
                           .state = s->state,
                           .checkpoint_s = s->no_timer ? 0 : 1,
+                          .kinds = s->kinds,
                           .followers = s->followers,
                           .nfollowers = s->nfollowers};
   assert_int_equal(obs_commit_open(&opts, &s->c), OBSERVER_E_OK);
@@ -62,6 +64,7 @@ static void submit(setup *s, obs_batch *b, obs_transport transport, const char *
   b->data = (const uint8_t *)json;
   b->size = strlen(json);
   b->transport = transport;
+  b->kinds = s->kinds;
   b->owner = s;
   b->done = on_done;
   obs_batch_decode(b, OBS_FORMAT_ANY, &limits, obs_clock_wall_ms());
@@ -207,6 +210,99 @@ static void test_wanted_checkpoint_waits(void **state) {
     assert_true(obs_clock_mono_ms() < until);
   close_all(&s);
   obs_batch_fini(&pull);
+}
+
+/* ---- kinds of records ---- */
+
+/* A sink that keeps what is asked of it as text: `a2+` two rows, `a.` they stand, `a<` taken back, `a?` probed. */
+typedef struct {
+  char name;
+  bool fails;
+  char *log; /* of all sinks; they share it */
+} sink;
+
+enum { LOG_BYTES = 256 };
+
+static void log_event(const sink *k, const char *event) {
+  size_t at = strlen(k->log);
+  snprintf(k->log + at, LOG_BYTES - at, "%c%s ", k->name, event);
+}
+
+static observer_err sink_append(void *arg, const obs_str *rows, uint32_t n, bool *duplicate,
+                                const struct obs_journal_group *ops) {
+  const sink *k = arg;
+  char event[8];
+  (void)ops;
+  for (uint32_t i = 0; i < n; i++) duplicate[i] = rows[i].len == strlen("{again}\n");
+  snprintf(event, sizeof(event), "%u+", (unsigned)n);
+  log_event(k, event);
+  return k->fails ? OBSERVER_E_NOSPC : OBSERVER_E_OK;
+}
+
+static void sink_commit(void *arg) {
+  log_event(arg, ".");
+}
+
+static void sink_rollback(void *arg) {
+  log_event(arg, "<");
+}
+
+static observer_err sink_probe(void *arg) {
+  return ((const sink *)arg)->fails ? OBSERVER_E_NOSPC : OBSERVER_E_OK;
+}
+
+static const char *sink_error(const void *arg) {
+  (void)arg;
+  return "the sink is full";
+}
+
+static bool make_row(obs_str json, const obs_op_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
+                     size_t size) {
+  (void)limits, (void)now_ms, (void)reason, (void)size;
+  obs_buf_puts(row, memmem(json.p, json.len, "again", 5) != NULL ? "{again}\n" : "{new}\n");
+  return true;
+}
+
+/* A message of ops and two kinds: recorded whole, in the order of the table, or not at all. */
+static void test_kinds(void **state) {
+  static const char mixed[] = "[{\"schema\":\"test.b\"},{\"endpoint\":\"/o\"},{\"schema\":\"test.a\"},"
+                              "{\"schema\":\"test.b\",\"again\":1},{\"schema\":\"test.c\"}]";
+  static const obs_record_sink write = {sink_append, sink_commit, sink_rollback, sink_probe, sink_error};
+  char log[LOG_BYTES] = "";
+  sink a = {'a', false, log}, b = {'b', false, log};
+  const obs_record_kinds kinds = {
+      {{"a", "test.a", "a", make_row, &write, &a}, {"b", "test.b", "b", make_row, &write, &b}}, 2};
+  setup s = {.f = *state, .kinds = &kinds};
+  obs_batch good, bad, topic;
+  atomic_store(&disk_fails, false);
+  open_all(&s, OBS_FSYNC_ALWAYS);
+  submit(&s, &good, OBS_TRANSPORT_REP, mixed);
+  wait_done(&s, 1);
+  assert_string_equal(log, "a1+ b2+ a. b. ");
+  assert_int_equal(good.recorded, 3);
+  assert_int_equal(good.recorded_ops, 1);
+  assert_int_equal(good.duplicates, 1);
+  assert_true(good.records[2].duplicate && good.records[2].index == 3);
+  assert_int_equal(good.nrejects, 1); /* somebody else's schema: an op without an endpoint */
+  log[0] = '\0';
+  b.fails = true;
+  submit(&s, &bad, OBS_TRANSPORT_REP, mixed);
+  wait_done(&s, 2);
+  assert_int_equal(bad.error, OBSERVER_E_NOSPC);
+  assert_string_equal(bad.error_text, "the sink is full");
+  assert_string_equal(log, "a1+ b2+ a< ");
+  assert_int_equal(rows_with(&s, ""), 1);
+  b.fails = false;
+  wait_health(&s, true);
+  log[0] = '\0';
+  submit(&s, &topic, OBS_TRANSPORT_PULL, "b"); /* the topic alone: nothing behind it */
+  wait_done(&s, 3);
+  assert_int_equal(topic.nrejects, 1);
+  assert_string_equal(log, "");
+  close_all(&s);
+  obs_batch_fini(&good);
+  obs_batch_fini(&bad);
+  obs_batch_fini(&topic);
 }
 
 /* ---- followers ---- */
@@ -360,6 +456,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_always_holds_and_resumes, make, clear),
       cmocka_unit_test_setup_teardown(test_stop_gives_up, make, clear),
       cmocka_unit_test_setup_teardown(test_wanted_checkpoint_waits, make, clear),
+      cmocka_unit_test_setup_teardown(test_kinds, make, clear),
       cmocka_unit_test_setup_teardown(test_followers, make, clear),
       cmocka_unit_test_setup_teardown(test_follower_rows, make, clear),
   };
