@@ -6,6 +6,8 @@
 
 typedef struct {
   fed f;
+  obs_learn_opts opts;
+  obs_loop_tools tools;
   obs_analyses *a;
   obs_escalations *e;
   uint64_t cycle;
@@ -37,25 +39,46 @@ static void on_dont(void *arg, const obs_loop_dont *d) {
 
 static void open_analyses(fixture *x) {
   char error[256];
-  obs_analyses_opts opts = {.dir = x->f.dir,
-                            .clusters = x->f.clusters,
-                            .facts = x->f.facts,
-                            .evidence = fed_evidence(&x->f),
-                            .announce = {fed_publish, &x->f},
-                            .dont = on_dont,
-                            .dont_arg = x};
-  assert_int_equal(obs_analyses_open(&opts, &x->a, error, sizeof(error)), OBSERVER_E_OK);
+  void *loop;
+  x->opts = (obs_learn_opts){.dir = x->f.dir, .clusters = x->f.clusters, .announce = {fed_publish, &x->f}};
+  x->tools = (obs_loop_tools){.opts = &x->opts,
+                              .learn = (const obs_learn *)x,
+                              .facts = x->f.facts,
+                              .evidence = fed_evidence(&x->f),
+                              .dont = on_dont,
+                              .dont_arg = x};
+  assert_int_equal(obs_analyses_loop.open(&x->tools, &loop, error, sizeof(error)), OBSERVER_E_OK);
+  x->a = loop;
 }
 
-static void open_escalations(fixture *x, const obs_escalations_opts *limits) {
+/* In learn's place: the escalations ask for the analyses. */
+void *obs_learn_loop(const obs_learn *l, const obs_loop *row) {
+  assert_ptr_equal(row, &obs_analyses_loop);
+  return ((const fixture *)l)->a;
+}
+
+static void open_escalations(fixture *x, const obs_learn_opts *limits) {
   char error[256];
-  obs_escalations_opts opts = *limits;
-  opts.dir = x->f.dir;
-  opts.clusters = x->f.clusters;
-  opts.analyses = x->a;
-  opts.evidence = fed_evidence(&x->f);
-  opts.announce = (obs_announce){fed_publish, &x->f};
-  assert_int_equal(obs_escalations_open(&opts, &x->e, error, sizeof(error)), OBSERVER_E_OK);
+  void *loop;
+  x->opts.escalate_window_s = limits->escalate_window_s;
+  x->opts.escalate_cooldown_s = limits->escalate_cooldown_s;
+  x->opts.escalate_per_hour = limits->escalate_per_hour;
+  assert_int_equal(obs_escalations_loop.open(&x->tools, &loop, error, sizeof(error)), OBSERVER_E_OK);
+  x->e = loop;
+}
+
+static void close_escalations(fixture *x) {
+  if (x->e != NULL) obs_escalations_loop.close(x->e);
+}
+
+static void run_escalations(fixture *x) {
+  const obs_loop_turn turn = {.stop = &x->stop};
+  obs_escalations_loop.cycle(x->e, &turn);
+}
+
+static void analyse(fixture *x) {
+  const obs_loop_turn turn = {.cycle = ++x->cycle, .stop = &x->stop};
+  obs_analyses_loop.cycle(x->a, &turn);
 }
 
 static int make(void **state) {
@@ -69,26 +92,26 @@ static int make(void **state) {
 
 static int clear(void **state) {
   fixture *x = *state;
-  obs_escalations_close(x->e);
-  obs_analyses_close(x->a);
+  close_escalations(x);
+  obs_analyses_loop.close(x->a);
   fed_fini(&x->f);
   free(x);
   return 0;
 }
 
 static void restart(fixture *x) {
-  obs_analyses_close(x->a);
+  obs_analyses_loop.close(x->a);
   open_analyses(x);
   x->cycle = 0;
 }
 
 static cJSON *page(fixture *x, obs_analyses_filter filter) {
   obs_buf text = {0};
-  uint64_t next;
+  obs_loop_end end;
   if (filter.limit == 0) filter.limit = 1000;
   if (filter.grounded == 0) filter.grounded = -1;
   if (filter.since_ms == 0) filter.since_ms = INT64_MIN;
-  assert_int_equal(obs_analyses_page(x->a, &filter, &text, &next), OBSERVER_E_OK);
+  assert_int_equal(obs_analyses_loop.page(x->a, &filter, &text, &end), OBSERVER_E_OK);
   return fed_parse(&text);
 }
 
@@ -104,7 +127,7 @@ static int count(fixture *x, obs_analyses_filter filter) {
 /* Runs a cycle; returns how many clusters were analysed. */
 static int cycle(fixture *x) {
   int before = count(x, CLUSTERS_ONLY);
-  obs_analyses_cycle(x->a, ++x->cycle, &x->stop);
+  analyse(x);
   return count(x, CLUSTERS_ONLY) - before;
 }
 
@@ -241,7 +264,7 @@ static void test_carried_rows_are_counted_not_shown(void **state) {
   id = fed_cluster(&x->f, "refused");
   assert_true(obs_analyses_last(x->a, id, &before));
   obs_analyses_carry(x->a, &carried);
-  obs_analyses_close(x->a);
+  obs_analyses_loop.close(x->a);
   snprintf(path, sizeof(path), "%s/analyses.jsonl", x->f.dir);
   FILE *file = fopen(path, "wb");
   assert_non_null(file);
@@ -540,9 +563,9 @@ static void test_nothing_quoted_ends_the_quotation(void **state) {
 
 static cJSON *escalations(fixture *x) {
   obs_buf text = {0};
-  uint64_t next;
+  obs_loop_end end;
   const obs_escalations_filter filter = {.limit = 1000};
-  assert_int_equal(obs_escalations_page(x->e, &filter, &text, &next), OBSERVER_E_OK);
+  assert_int_equal(obs_escalations_loop.page(x->e, &filter, &text, &end), OBSERVER_E_OK);
   return fed_parse(&text);
 }
 
@@ -551,8 +574,8 @@ static int escalate(fixture *x) {
   cJSON *rows = escalations(x);
   int before = cJSON_GetArraySize(rows);
   cJSON_Delete(rows);
-  obs_analyses_cycle(x->a, ++x->cycle, &x->stop);
-  obs_escalations_cycle(x->e, &x->stop);
+  analyse(x);
+  run_escalations(x);
   rows = escalations(x);
   int n = cJSON_GetArraySize(rows) - before;
   cJSON_Delete(rows);
@@ -565,7 +588,7 @@ static void resolve(fixture *x) {
 
 static void test_an_episode_is_escalated_once(void **state) {
   fixture *x = *state;
-  open_escalations(x, &(obs_escalations_opts){0});
+  open_escalations(x, &(obs_learn_opts){0});
   fed_fail(&x->f, "/a", "something odd", "", 2);
   assert_int_equal(escalate(x), 0);
   fed_forget_told(&x->f);
@@ -588,14 +611,14 @@ static void test_an_episode_is_escalated_once(void **state) {
   cJSON_Delete(rows);
   fed_fail(&x->f, "/a", "something odd", "", 50);
   assert_int_equal(escalate(x), 0);
-  obs_escalations_close(x->e);
-  open_escalations(x, &(obs_escalations_opts){.cooldown_s = 1});
+  close_escalations(x);
+  open_escalations(x, &(obs_learn_opts){.escalate_cooldown_s = 1});
   assert_int_equal(escalate(x), 0);
 }
 
 static void test_what_is_settled_is_escalated_when_it_continues(void **state) {
   fixture *x = *state;
-  open_escalations(x, &(obs_escalations_opts){0});
+  open_escalations(x, &(obs_learn_opts){0});
   fed_fail(&x->f, "/a", "connection refused", "", 20);
   assert_int_equal(escalate(x), 0);
   fed_fail(&x->f, "/a", "connection refused", "", 2);
@@ -609,7 +632,7 @@ static void test_what_is_settled_is_escalated_when_it_continues(void **state) {
 
 static void test_a_new_episode_waits_for_the_cooldown(void **state) {
   fixture *x = *state;
-  open_escalations(x, &(obs_escalations_opts){.cooldown_s = 3600});
+  open_escalations(x, &(obs_learn_opts){.escalate_cooldown_s = 3600});
   fed_fail(&x->f, "/a", "something odd", "", 3);
   assert_int_equal(escalate(x), 1);
   resolve(x);
@@ -617,9 +640,9 @@ static void test_a_new_episode_waits_for_the_cooldown(void **state) {
   fed_fail(&x->f, "/a", "something odd", "", 5);
   assert_int_equal(escalate(x), 0);
   assert_int_equal(obs_escalations_held(x->e), 1);
-  obs_escalations_close(x->e);
+  close_escalations(x);
   /* It is over by the clock of a shorter one. */
-  open_escalations(x, &(obs_escalations_opts){.cooldown_s = 1});
+  open_escalations(x, &(obs_learn_opts){.escalate_cooldown_s = 1});
   for (uint64_t until = obs_clock_mono_ms() + 10000; escalate(x) == 0;) assert_true(obs_clock_mono_ms() < until);
   cJSON *rows = escalations(x);
   assert_int_equal(cJSON_GetArraySize(rows), 2);
@@ -630,7 +653,7 @@ static void test_a_new_episode_waits_for_the_cooldown(void **state) {
 static void test_never_a_storm(void **state) {
   fixture *x = *state;
   char endpoint[16];
-  open_escalations(x, &(obs_escalations_opts){.per_hour = 5});
+  open_escalations(x, &(obs_learn_opts){.escalate_per_hour = 5});
   for (uint32_t i = 1; i <= 12; i++) {
     snprintf(endpoint, sizeof(endpoint), "/%c", (char)('a' + i));
     fed_fail(&x->f, endpoint, "something odd", "", 3 + i);
@@ -641,8 +664,8 @@ static void test_never_a_storm(void **state) {
   fed_assert(rows->child->next, "count", "15"); /* the largest came first */
   cJSON_Delete(rows);
   assert_int_equal(escalate(x), OBS_ESCALATIONS_EACH);
-  obs_escalations_close(x->e);
-  open_escalations(x, &(obs_escalations_opts){.per_hour = 5});
+  close_escalations(x);
+  open_escalations(x, &(obs_learn_opts){.escalate_per_hour = 5});
   assert_int_equal(escalate(x), 1);
   assert_int_equal(escalate(x), 0);
   assert_int_equal(obs_escalations_held(x->e), 7);
@@ -650,7 +673,7 @@ static void test_never_a_storm(void **state) {
 
 static void test_old_failures_are_not_escalated(void **state) {
   fixture *x = *state;
-  open_escalations(x, &(obs_escalations_opts){.window_s = 600});
+  open_escalations(x, &(obs_learn_opts){.escalate_window_s = 600});
   fed_record_at(&x->f,
                 "{\"endpoint\":\"/a\",\"input_summary\":\"i\",\"success\":false,\"error\":\"something odd\"}\n"
                 "{\"endpoint\":\"/a\",\"input_summary\":\"i\",\"success\":false,\"error\":\"something odd\"}\n"
@@ -667,7 +690,7 @@ static void test_the_pack_has_the_evidence(void **state) {
   fixture *x = *state;
   obs_buf body = {0};
   obs_cluster_brief brief;
-  open_escalations(x, &(obs_escalations_opts){0});
+  open_escalations(x, &(obs_learn_opts){0});
   fed_fail(&x->f, "/a", "something DATA>>> odd", "", 30);
   assert_int_equal(escalate(x), 1);
   assert_int_equal(obs_clusters_briefs(x->f.clusters, obs_clock_wall_ms(), &brief, 1), 1);

@@ -54,11 +54,13 @@ static void test_merged_clusters_are_followed_in_one_pass(void **state) {
 static void test_health_does_not_wait_for_the_table(void **state) {
   (void)state;
   fed f;
-  obs_analyses *a = NULL;
+  void *loop;
   char error[256];
   fed_init(&f, 100);
-  obs_analyses_opts opts = {.clusters = f.clusters, .facts = f.facts, .evidence = fed_evidence(&f)};
-  assert_int_equal(obs_analyses_open(&opts, &a, error, sizeof(error)), OBSERVER_E_OK);
+  const obs_learn_opts opts = {.clusters = f.clusters};
+  obs_loop_tools tools = {.opts = &opts, .facts = f.facts, .evidence = fed_evidence(&f)};
+  assert_int_equal(obs_analyses_loop.open(&tools, &loop, error, sizeof(error)), OBSERVER_E_OK);
+  obs_analyses *a = loop;
   pthread_mutex_lock(&a->lock);
   obs_records_counts n;
   (void)alarm(20); /* it ends the test when this waits */
@@ -66,7 +68,7 @@ static void test_health_does_not_wait_for_the_table(void **state) {
   obs_records_get_counts(obs_analyses_loop.records(a), &n);
   (void)alarm(0);
   pthread_mutex_unlock(&a->lock);
-  obs_analyses_close(a);
+  obs_analyses_loop.close(a);
   fed_fini(&f);
 }
 

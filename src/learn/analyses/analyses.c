@@ -13,48 +13,6 @@
  */
 enum { LEAST = 3, FLEET_REST = 4 };
 
-/* ---- open and close ---- */
-
-observer_err obs_analyses_open(const obs_analyses_opts *opts, obs_analyses **out, char *error_text, size_t size) {
-  obs_analyses *a = calloc(1, sizeof(*a));
-  *out = NULL;
-  if (a == NULL || pthread_mutex_init(&a->lock, NULL) != 0) {
-    (void)snprintf(error_text, size, "analyses: %s", observer_strerror(OBSERVER_E_NOMEM));
-    free(a);
-    return OBSERVER_E_NOMEM;
-  }
-  a->lock_made = true;
-  a->opts = *opts;
-  a->table = OBS_CLUSTER_MEMORY(obs_analysis_entry, OBS_ANALYSES_CLUSTERS);
-  obs_records_opts records = {.dir = opts->dir,
-                              .name = "analyses.jsonl",
-                              .kept = OBS_KEPT_ROWS,
-                              .fold = obs_analyses_fold,
-                              .carry = obs_analyses_carry,
-                              .arg = a};
-  observer_err err = OBSERVER_E_NOMEM;
-  if (!obs_kept_rows_init(&a->kept, sizeof(obs_analysis_view)))
-    (void)snprintf(error_text, size, "analyses: %s", observer_strerror(err));
-  else
-    err = obs_records_open(&records, &a->records, error_text, size);
-  if (err == OBSERVER_E_OK)
-    *out = a;
-  else
-    obs_analyses_close(a);
-  return err;
-}
-
-void obs_analyses_close(obs_analyses *a) {
-  if (a == NULL) return;
-  obs_records_close(a->records);
-  obs_kept_rows_fini(&a->kept);
-  obs_cluster_memory_fini(&a->table);
-  obs_facts_view_fini(&a->view);
-  obs_cluster_memory_briefs_fini(&a->briefs);
-  if (a->lock_made) pthread_mutex_destroy(&a->lock);
-  free(a);
-}
-
 /* ---- what is due ---- */
 
 typedef struct {
@@ -208,7 +166,7 @@ static uint64_t last_failure(const obs_analyses *a) {
 static void analyse_all(obs_analyses *a, const due *list, uint32_t n, uint64_t cycle, const _Atomic bool *stop) {
   uint64_t last = last_failure(a);
   if (n == 0 && last <= a->fleet_seq) return;
-  observer_err err = obs_facts_snapshot(a->opts.facts, &a->view);
+  observer_err err = obs_facts_snapshot(a->tools->facts, &a->view);
   if (err != OBSERVER_E_OK) {
     obs_log_error("learn", "analyses wait for the next cycle: %s", observer_strerror(err));
     return;
@@ -219,67 +177,70 @@ static void analyse_all(obs_analyses *a, const due *list, uint32_t n, uint64_t c
   obs_facts_view_fini(&a->view);
 }
 
-void obs_analyses_cycle(obs_analyses *a, uint64_t cycle, const _Atomic bool *stop) {
+static void run_cycle(void *analyses, const obs_loop_turn *turn) {
+  obs_analyses *a = analyses;
   uint32_t n = 0;
-  obs_cluster_memory_follow(&a->table, a->opts.clusters, join, &a->lock);
+  obs_cluster_memory_follow(&a->table, a->opts->clusters, join, &a->lock);
   if (!a->offered) obs_analyses_offer_last(a);
   a->offered = true;
-  due *list = obs_cluster_memory_briefs_take(&a->briefs, a->opts.clusters) ? choose(a, cycle, &n) : NULL;
+  due *list = obs_cluster_memory_briefs_take(&a->briefs, a->opts->clusters) ? choose(a, turn->cycle, &n) : NULL;
   if (list == NULL)
     obs_log_error("learn", "analyses wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
   else
-    analyse_all(a, list, n, cycle, stop);
+    analyse_all(a, list, n, turn->cycle, turn->stop);
   free(list);
 }
 
 /* ---- the loop ---- */
 
-/* The loop that keeps the don'ts is opened after this one. */
-static void hand_over(void *tools, const obs_loop_dont *d) {
-  const obs_loop_tools *t = tools;
-  if (t->dont != NULL) t->dont(t->dont_arg, d);
+static void close_analyses(void *analyses) {
+  obs_analyses *a = analyses;
+  obs_records_close(a->records);
+  obs_kept_rows_fini(&a->kept);
+  obs_cluster_memory_fini(&a->table);
+  obs_facts_view_fini(&a->view);
+  obs_cluster_memory_briefs_fini(&a->briefs);
+  if (a->lock_made) pthread_mutex_destroy(&a->lock);
+  free(a);
 }
 
-static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_text, size_t size) {
-  obs_analyses *a = NULL;
-  obs_analyses_opts opts = {.dir = tools->opts->dir,
-                            .clusters = tools->opts->clusters,
-                            .facts = tools->facts,
-                            .evidence = tools->evidence,
-                            .model = tools->model,
-                            .gateway = tools->gateway,
-                            .announce = tools->opts->announce,
-                            .dont = hand_over,
-                            .dont_arg = tools};
-  observer_err err = obs_analyses_open(&opts, &a, error_text, size);
-  *loop = a;
+static observer_err open_analyses(obs_loop_tools *tools, void **out, char *error_text, size_t size) {
+  obs_analyses *a = calloc(1, sizeof(*a));
+  observer_err err = OBSERVER_E_NOMEM;
+  *out = NULL;
+  if (a == NULL) return err;
+  a->tools = tools;
+  a->opts = tools->opts;
+  a->table = OBS_CLUSTER_MEMORY(obs_analysis_entry, OBS_ANALYSES_CLUSTERS);
+  a->lock_made = pthread_mutex_init(&a->lock, NULL) == 0;
+  if (a->lock_made && obs_kept_rows_init(&a->kept, sizeof(obs_analysis_view))) {
+    obs_records_opts records = {.dir = a->opts->dir,
+                                .name = "analyses.jsonl",
+                                .kept = OBS_KEPT_ROWS,
+                                .fold = obs_analyses_fold,
+                                .carry = obs_analyses_carry,
+                                .arg = a};
+    err = obs_records_open(&records, &a->records, error_text, size);
+  }
+  if (err == OBSERVER_E_OK)
+    *out = a;
+  else
+    close_analyses(a);
   return err;
 }
 
-static void run_loop(void *loop, const obs_loop_turn *turn) {
-  obs_analyses_cycle(loop, turn->cycle, turn->stop);
+static bool put_one(void *analyses, uint64_t id, obs_buf *out) {
+  return obs_analyses_one(analyses, id, out);
 }
 
-static observer_err put_page(void *loop, const void *filter, obs_buf *out, obs_loop_end *end) {
-  return obs_analyses_page(loop, filter, out, &end->next);
-}
-
-static bool put_one(void *loop, uint64_t id, obs_buf *out) {
-  return obs_analyses_one(loop, id, out);
-}
-
-static obs_records *records_of(void *loop) {
-  return ((obs_analyses *)loop)->records;
-}
-
-static void close_loop(void *loop) {
-  obs_analyses_close(loop);
+static obs_records *records_of(void *analyses) {
+  return ((obs_analyses *)analyses)->records;
 }
 
 const obs_loop obs_analyses_loop = {.name = "analyses",
-                                    .open = open_loop,
-                                    .cycle = run_loop,
-                                    .close = close_loop,
-                                    .page = put_page,
+                                    .open = open_analyses,
+                                    .cycle = run_cycle,
+                                    .close = close_analyses,
+                                    .page = obs_analyses_page,
                                     .one = put_one,
                                     .records = records_of};

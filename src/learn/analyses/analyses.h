@@ -28,23 +28,6 @@ enum {
 typedef struct obs_analyses obs_analyses;
 extern const obs_loop obs_analyses_loop;
 
-typedef struct {
-  const char *dir; /* NULL: ephemeral */
-  obs_clusters *clusters;
-  obs_facts *facts;
-  obs_evidence evidence;
-  obs_llm *model;       /* NULL: builtin alone */
-  obs_gateway *gateway; /* NULL: none */
-  obs_announce announce;
-  void (*dont)(void *arg, const obs_loop_dont *d); /* learning thread */
-  void *dont_arg;
-} obs_analyses_opts;
-
-observer_err obs_analyses_open(const obs_analyses_opts *opts, obs_analyses **out, char *error_text, size_t size);
-void obs_analyses_close(obs_analyses *a);
-/* `cycle` counts from 1. Ends early when `*stop`. */
-void obs_analyses_cycle(obs_analyses *a, uint64_t cycle, const _Atomic bool *stop);
-
 /* The last failure that an analysis of all has seen; 0: none yet. Any thread. */
 uint64_t obs_analyses_through(obs_analyses *a);
 
@@ -87,8 +70,6 @@ typedef struct {
  * next page, 0: there is none. */
 observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f, void (*fn)(void *arg, const void *view),
                                void *arg, uint64_t *next);
-/* The same as a JSON array. */
-observer_err obs_analyses_page(obs_analyses *a, const obs_analyses_filter *f, obs_buf *out, uint64_t *next);
 /* Appends the row of that number. False: there is none in memory. */
 bool obs_analyses_one(obs_analyses *a, uint64_t number, obs_buf *out);
 

@@ -99,11 +99,11 @@ static void on_sample(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
 
 bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
   gathering g = {&a->view, x};
-  if (!obs_clusters_one(a->opts.clusters, x->brief.id, obs_clock_wall_ms(), read_cluster, &g) || x->cluster.oom)
+  if (!obs_clusters_one(a->opts->clusters, x->brief.id, obs_clock_wall_ms(), read_cluster, &g) || x->cluster.oom)
     return false;
   sample_view(&a->view, x);
   if (x->nseqs == 0) sample_cluster(x);
-  (void)obs_evidence_rows(&a->opts.evidence, x->seqs, x->nseqs, on_sample, x);
+  (void)obs_evidence_rows(&a->tools->evidence, x->seqs, x->nseqs, on_sample, x);
   x->first_seq = x->nseqs > 0 ? x->seqs[0] : x->brief.first_seq;
   x->last_seq = x->brief.last_seq;
   return !x->ops.oom && !x->lines.oom;
@@ -237,7 +237,7 @@ static bool ask_model(obs_analyses *a, obs_analysis *x, obs_prompt_explanation *
   obs_llm_answer answer = {.end = OBS_CALL_FAILED};
   if (!put_question(x, &prompt))
     (void)snprintf(x->model_error, sizeof(x->model_error), "%s", observer_strerror(OBSERVER_E_NOMEM));
-  else if (!obs_llm_ask(a->opts.model, "analysis", key_of(x), obs_prompt_system(), obs_buf_view(&prompt), &answer))
+  else if (!obs_llm_ask(a->tools->model, "analysis", key_of(x), obs_prompt_system(), obs_buf_view(&prompt), &answer))
     (void)snprintf(x->model_error, sizeof(x->model_error), "%s", answer.error);
   else
     x->by_model =
@@ -267,7 +267,7 @@ bool obs_analysis_explain(obs_analyses *a, obs_analysis *x) {
   obs_prompt_explanation model = {0};
   bool going_on = true;
   say_builtin(&a->report, x, &x->said);
-  if (a->opts.model != NULL && !x->fleet) going_on = ask_model(a, x, &model);
+  if (a->tools->model != NULL && !x->fleet) going_on = ask_model(a, x, &model);
   if (x->by_model) prefer(&x->said, &model);
   obs_prompt_explanation_fini(&model);
   return going_on;

@@ -22,7 +22,8 @@ typedef struct {
 } obs_analysis_entry;
 
 struct obs_analyses {
-  obs_analyses_opts opts;
+  const obs_loop_tools *tools;
+  const obs_learn_opts *opts; /* theirs */
   obs_records *records;
   /* Of the table and the fleet's print, for others than the learning thread, which alone changes them. Taken inside the
    * records' lock, never around it. */
@@ -92,6 +93,8 @@ bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *numbe
 void obs_analyses_offer_last(obs_analyses *a);
 /* Puts an analysis into the table, under the lock or before there are threads; NULL: no memory, it is done again. */
 obs_analysis_entry *obs_analyses_enter(obs_analyses *a, uint64_t cluster, const obs_analysis_entry *last);
+/* The page of the row. */
+observer_err obs_analyses_page(void *analyses, const void *filter, obs_buf *out, obs_loop_end *end);
 /* The records' hooks. */
 bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why);
 void obs_analyses_carry(void *analyses, obs_buf *out);

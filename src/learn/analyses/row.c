@@ -23,7 +23,7 @@ static void put_said(obs_json_writer *w, const char *name, const obs_buf *text) 
 }
 
 static const char *backend_of(const obs_analyses *a, const obs_analysis *x) {
-  return x->by_model ? obs_llm_kind_name(a->opts.model) : "builtin";
+  return x->by_model ? obs_llm_kind_name(a->tools->model) : "builtin";
 }
 
 /* All members but the id and the diagnosis: as the feed gets them too. */
@@ -48,7 +48,7 @@ static void put_members(const obs_analyses *a, const obs_analysis *x, obs_json_w
   obs_json_u64(w, "first_seq", x->first_seq);
   obs_json_u64(w, "last_seq", x->last_seq);
   obs_json_cstr(w, "backend", backend_of(a, x));
-  obs_json_cstr(w, "model", x->by_model ? obs_llm_name(a->opts.model) : NULL);
+  obs_json_cstr(w, "model", x->by_model ? obs_llm_name(a->tools->model) : NULL);
   put_said(w, "cause", &e->cause);
   put_said(w, "adjust", &e->adjust);
   put_said(w, "dont", &e->dont);
@@ -71,7 +71,7 @@ static void put_members(const obs_analyses *a, const obs_analysis *x, obs_json_w
 
 static void tell_gateway(const obs_analyses *a, const obs_analysis *x) {
   obs_buf operation = {0}, result = {0};
-  if (a->opts.gateway == NULL || x->fleet) return;
+  if (a->tools->gateway == NULL || x->fleet) return;
   obs_buf_printf(&operation, "error_analysis: %" PRIu64 " failures", x->untaken);
   obs_buf_append(&result, x->said.cause.p, x->said.cause.len);
   if (x->said.adjust.len > 0) {
@@ -80,7 +80,7 @@ static void tell_gateway(const obs_analyses *a, const obs_analysis *x) {
   }
   if (!operation.oom && !result.oom)
     obs_gateway_log(
-        a->opts.gateway, obs_buf_view(&operation),
+        a->tools->gateway, obs_buf_view(&operation),
         x->by_model ? OBS_STR("LLM-analyzed error patterns") : OBS_STR("builtin diagnosis of error patterns"),
         obs_gateway_cut(obs_buf_view(&result), GATEWAY_UNITS), obs_gateway_cut(obs_buf_view(&x->lines), GATEWAY_UNITS));
   obs_buf_fini(&operation);
@@ -89,7 +89,7 @@ static void tell_gateway(const obs_analyses *a, const obs_analysis *x) {
 
 static void offer(const obs_analyses *a, const obs_analysis *x, uint64_t number) {
   const obs_prompt_explanation *e = &x->said;
-  if (a->opts.dont == NULL || x->fleet || e->dont.len == 0) return;
+  if (a->tools->dont == NULL || x->fleet || e->dont.len == 0) return;
   obs_loop_dont d = {.cluster = x->brief.id,
                      .analysis = number,
                      .endpoint = x->endpoint,
@@ -99,7 +99,7 @@ static void offer(const obs_analyses *a, const obs_analysis *x, uint64_t number)
                      .nseqs = e->ndont_seqs,
                      .time_ms = x->time_ms,
                      .facts = a->view.n > 0 ? &a->view : NULL};
-  a->opts.dont(a->opts.dont_arg, &d);
+  a->tools->dont(a->tools->dont_arg, &d);
 }
 
 /* ---- views ---- */
@@ -133,7 +133,7 @@ bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *numbe
     set_name(&v.backend, obs_str_of(backend_of(a, x)));
     obs_kept_rows_add(&a->kept, &v);
     offer(a, x, *number);
-    obs_announce_row(&a->opts.announce, "analysis", *number, (obs_str){row.p, (uint32_t)announced, 0});
+    obs_announce_row(&a->opts->announce, "analysis", *number, (obs_str){row.p, (uint32_t)announced, 0});
     tell_gateway(a, x);
   }
   obs_buf_fini(&row);
@@ -281,14 +281,14 @@ void obs_analyses_offer_last(obs_analyses *a) {
   const cJSON *each;
   cJSON *row = parse_row(a, obs_records_next(a->records) - 1);
   obs_loop_dont d = {.text = obs_row_text(row, "dont"), .seqs = seqs};
-  if (a->opts.dont != NULL && d.text.p != NULL && obs_row_id(row, "cluster", &d.cluster) &&
+  if (a->tools->dont != NULL && d.text.p != NULL && obs_row_id(row, "cluster", &d.cluster) &&
       obs_row_u64(row, "id", &d.analysis) && obs_row_time(row, "time", &d.time_ms)) {
     d.endpoint = obs_row_text(row, "endpoint");
     d.task_class = obs_row_text(row, "task_class");
     cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(row, "dont_seqs")) {
       if (cJSON_IsNumber(each) && d.nseqs < OBS_PROMPT_CLAIM_SEQS) seqs[d.nseqs++] = (uint64_t)each->valuedouble;
     }
-    a->opts.dont(a->opts.dont_arg, &d);
+    a->tools->dont(a->tools->dont_arg, &d);
   }
   cJSON_Delete(row);
 }
@@ -339,7 +339,7 @@ static bool matches(const void *asked, const void *view) {
 
 observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f, void (*fn)(void *arg, const void *view),
                                void *arg, uint64_t *next) {
-  question q = {.f = f, .clusters = a->opts.clusters};
+  question q = {.f = f, .clusters = a->opts->clusters};
   *next = 0;
   if (f->cluster.p != NULL && !obs_hex_parse(f->cluster, &q.cluster)) return OBSERVER_E_OK;
   if (f->cluster.p != NULL) q.cluster = obs_clusters_now(q.clusters, q.cluster);
@@ -351,10 +351,10 @@ static void put_view(void *arg, const void *view) {
   obs_json_raw(arg, NULL, v->head.row);
 }
 
-observer_err obs_analyses_page(obs_analyses *a, const obs_analyses_filter *f, obs_buf *out, uint64_t *next) {
+observer_err obs_analyses_page(void *analyses, const void *filter, obs_buf *out, obs_loop_end *end) {
   obs_json_writer w = obs_json_write(out);
   obs_json_array(&w, NULL);
-  observer_err err = obs_analyses_each(a, f, put_view, &w, next);
+  observer_err err = obs_analyses_each(analyses, filter, put_view, &w, &end->next);
   obs_json_end(&w);
   return out->oom ? OBSERVER_E_NOMEM : err;
 }

@@ -41,7 +41,7 @@ static const char *const reasons[OBS_ESCALATION_REASON_COUNT] = {
 
 /* Counts one that was made. */
 static void remember(obs_escalations *e, uint64_t cluster, const obs_escalation_entry *entry) {
-  e->times[e->ntimes++ % e->opts.per_hour] = entry->time_ms;
+  e->times[e->ntimes++ % e->per_hour] = entry->time_ms;
   obs_escalation_entry *there = obs_cluster_memory_put(&e->table, cluster, entry->head.number);
   if (there == NULL) return; /* the ledger still knows the question */
   there->last_seq = entry->last_seq;
@@ -85,48 +85,6 @@ static void carry(void *escalations, obs_buf *out) {
   }
 }
 
-/* ---- open and close ---- */
-
-observer_err obs_escalations_open(const obs_escalations_opts *opts, obs_escalations **out, char *error_text,
-                                  size_t size) {
-  obs_escalations *e = calloc(1, sizeof(*e));
-  bool ok = e != NULL;
-  *out = NULL;
-  if (ok) {
-    e->opts = *opts;
-    if (e->opts.timeout_ms == 0) e->opts.timeout_ms = TIMEOUT_MS;
-    if (e->opts.failures == 0) e->opts.failures = FAILURES;
-    if (e->opts.window_s == 0) e->opts.window_s = WINDOW_S;
-    if (e->opts.per_hour == 0) e->opts.per_hour = PER_HOUR;
-    e->table = OBS_CLUSTER_MEMORY(obs_escalation_entry, CLUSTERS);
-    e->times = calloc(e->opts.per_hour, sizeof(*e->times));
-    ok = e->times != NULL && obs_kept_rows_init(&e->kept, sizeof(obs_escalation_view));
-  }
-  observer_err err = OBSERVER_E_NOMEM;
-  if (!ok) {
-    (void)snprintf(error_text, size, "escalations: %s", observer_strerror(err));
-  } else {
-    obs_records_opts records = {
-        .dir = opts->dir, .name = "escalations.jsonl", .kept = OBS_KEPT_ROWS, .fold = fold, .carry = carry, .arg = e};
-    err = obs_records_open(&records, &e->records, error_text, size);
-  }
-  if (err == OBSERVER_E_OK)
-    *out = e;
-  else
-    obs_escalations_close(e);
-  return err;
-}
-
-void obs_escalations_close(obs_escalations *e) {
-  if (e == NULL) return;
-  obs_records_close(e->records);
-  obs_kept_rows_fini(&e->kept);
-  obs_cluster_memory_fini(&e->table);
-  free(e->times);
-  obs_cluster_memory_briefs_fini(&e->briefs);
-  free(e);
-}
-
 /* ---- what is due ---- */
 
 static void join(void *into, const void *former) {
@@ -140,11 +98,11 @@ static void join(void *into, const void *former) {
 static obs_escalation_reason reason_of(const obs_escalations *e, const obs_cluster_brief *m, uint64_t *analysis) {
   obs_analysis_last last;
   *analysis = 0;
-  if (!obs_analyses_last(e->opts.analyses, m->id, &last)) return OBS_ESCALATION_UNANALYSED;
+  if (!obs_analyses_last(e->analyses, m->id, &last)) return OBS_ESCALATION_UNANALYSED;
   *analysis = last.number;
   if (!last.grounded) return OBS_ESCALATION_UNGROUNDED;
   if (!last.settled) return OBS_ESCALATION_UNSETTLED;
-  bool continues = m->count >= last.settled_at && m->count - last.settled_at >= e->opts.failures;
+  bool continues = m->count >= last.settled_at && m->count - last.settled_at >= e->failures;
   return continues ? OBS_ESCALATION_CONTINUES : OBS_ESCALATION_NONE;
 }
 
@@ -163,24 +121,24 @@ static uint64_t key_of(const obs_escalation_entry *entry, const obs_cluster_brie
 static bool is_due(const obs_escalations *e, const obs_cluster_brief *m, int64_t now_ms, obs_escalation *x) {
   const obs_escalation_entry *entry = obs_cluster_memory_find(&e->table, m->id);
   *x = (obs_escalation){.brief = *m, .time_ms = now_ms, .key = key_of(entry, m)};
-  if (m->state == OBS_CLUSTER_RESOLVED || m->count < e->opts.failures || was_escalated(entry, m)) return false;
+  if (m->state == OBS_CLUSTER_RESOLVED || m->count < e->failures || was_escalated(entry, m)) return false;
   x->reason = reason_of(e, m, &x->analysis);
   if (x->reason == OBS_ESCALATION_NONE) return false;
-  x->recent = obs_clusters_within(e->opts.clusters, m->id, (uint64_t)e->opts.window_s * 1000, now_ms);
-  return x->recent >= e->opts.failures;
+  x->recent = obs_clusters_within(e->opts->clusters, m->id, (uint64_t)e->window_s * 1000, now_ms);
+  return x->recent >= e->failures;
 }
 
 static bool is_cooling(const obs_escalations *e, uint64_t cluster, int64_t now_ms) {
   const obs_escalation_entry *entry = obs_cluster_memory_find(&e->table, cluster);
-  return entry != NULL && now_ms - entry->time_ms < (int64_t)e->opts.cooldown_s * 1000;
+  return entry != NULL && now_ms - entry->time_ms < (int64_t)e->opts->escalate_cooldown_s * 1000;
 }
 
 /* How many more there may be this hour. */
 static uint32_t left_of_hour(const obs_escalations *e, int64_t now_ms) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < e->opts.per_hour && i < e->ntimes; i++)
+  for (uint32_t i = 0; i < e->per_hour && i < e->ntimes; i++)
     if (now_ms - e->times[i] < HOUR_MS) n++;
-  return e->opts.per_hour - n;
+  return e->per_hour - n;
 }
 
 static int by_failures(const void *x, const void *y) {
@@ -232,7 +190,7 @@ static void on_op(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
 
 static void put_request(const obs_escalations *e, const obs_escalation *x, const pack *p, obs_buf *out) {
   obs_buf prompt = {0}, known = {0}, cause = {0}, analysis = {0};
-  if (!obs_analyses_cause(e->opts.analyses, x->brief.id, &cause)) obs_buf_puts(&cause, "not known");
+  if (!obs_analyses_cause(e->analyses, x->brief.id, &cause)) obs_buf_puts(&cause, "not known");
   obs_json_writer w = obs_json_write(&known);
   obs_json_object(&w, NULL);
   obs_json_text(&w, "cause", obs_buf_view(&cause));
@@ -240,7 +198,7 @@ static void put_request(const obs_escalations *e, const obs_escalation *x, const
   obs_json_end(&w);
   obs_prompt_question((obs_str){asked, sizeof(asked) - 1, 0}, obs_buf_view(&p->text), obs_buf_view(&known),
                       obs_buf_view(&p->lines), &prompt);
-  if (x->analysis == 0 || !obs_analyses_one(e->opts.analyses, x->analysis, &analysis)) obs_buf_puts(&analysis, "null");
+  if (x->analysis == 0 || !obs_analyses_one(e->analyses, x->analysis, &analysis)) obs_buf_puts(&analysis, "null");
   w = obs_json_write(out);
   obs_json_object(&w, NULL);
   obs_json_cstr(&w, "mode", "code_review");
@@ -268,11 +226,11 @@ static void take_cluster(void *arg, const obs_cluster_view *c) {
 }
 
 bool obs_escalation_pack(const obs_escalations *e, const obs_escalation *x, obs_buf *out) {
-  pack p = {.clusters = e->opts.clusters, .cluster = x->brief.id};
-  bool known = obs_clusters_one(e->opts.clusters, x->brief.id, obs_clock_wall_ms(), take_cluster, &p) && !p.text.oom;
+  pack p = {.clusters = e->opts->clusters, .cluster = x->brief.id};
+  bool known = obs_clusters_one(e->opts->clusters, x->brief.id, obs_clock_wall_ms(), take_cluster, &p) && !p.text.oom;
   if (known) {
-    obs_evidence_recent(&e->opts.evidence, RECENT, on_recent, &p);
-    (void)obs_evidence_rows(&e->opts.evidence, p.seqs, p.n, on_op, &p);
+    obs_evidence_recent(&e->tools->evidence, RECENT, on_recent, &p);
+    (void)obs_evidence_rows(&e->tools->evidence, p.seqs, p.n, on_op, &p);
     put_request(e, x, &p, out);
   }
   obs_buf_fini(&p.lines);
@@ -286,14 +244,14 @@ bool obs_escalation_pack(const obs_escalations *e, const obs_escalation *x, obs_
 /* How the call ended, as the row tells it. False: nothing left this machine, it comes later. */
 static bool call_team(const obs_escalations *e, obs_escalation *x, const obs_buf *body) {
   obs_buf url = {0};
-  obs_gateway_url(&url, e->opts.team_url, "/api/run");
+  obs_gateway_url(&url, e->opts->team_url, "/api/run");
   obs_call call = {.service = OBS_SERVICE_TEAM,
                    .purpose = "escalation",
                    .url = url.p,
                    .body = {body->p, (uint32_t)body->len, 0},
-                   .timeout_ms = e->opts.timeout_ms,
+                   .timeout_ms = TIMEOUT_MS,
                    .key = x->key};
-  bool ok = !url.oom && obs_calls_post(e->opts.calls, &call, &x->answer);
+  bool ok = !url.oom && obs_calls_post(e->tools->calls, &call, &x->answer);
   bool made = !url.oom && (x->answer.end < OBS_CALL_BREAKER || x->answer.end == OBS_CALL_ASKED);
   obs_buf_fini(&url);
   if (!made || x->answer.end == OBS_CALL_STOPPED) return false;
@@ -314,7 +272,7 @@ static void put_row(const obs_escalations *e, const obs_escalation *x, obs_buf *
   obs_json_time(&w, "time", x->time_ms);
   obs_json_id(&w, "cluster", x->brief.id);
   obs_json_u64(&w, "episode", x->brief.episode);
-  if (!obs_clusters_one(e->opts.clusters, x->brief.id, x->time_ms, put_names, &w))
+  if (!obs_clusters_one(e->opts->clusters, x->brief.id, x->time_ms, put_names, &w))
     put_names(&w, &(obs_cluster_view){0});
   obs_json_u64(&w, "count", x->brief.count);
   obs_json_u64(&w, "recent", x->recent);
@@ -346,7 +304,7 @@ static bool record(obs_escalations *e, const obs_escalation *x) {
   if (ok) {
     remember(e, x->brief.id, &entry);
     keep(e, entry.head.number, x->brief.id);
-    obs_announce_row(&e->opts.announce, "alert.escalation", entry.head.number, obs_buf_view(&members));
+    obs_announce_row(&e->opts->announce, "alert.escalation", entry.head.number, obs_buf_view(&members));
     obs_log_warn("learn", "cluster %016" PRIx64 " is escalated (%s): %" PRIu64 " failure%s, %s", x->brief.id,
                  reasons[x->reason], x->recent, x->recent == 1 ? "" : "s",
                  !x->sent           ? "no team is configured"
@@ -360,7 +318,7 @@ static bool record(obs_escalations *e, const obs_escalation *x) {
 static bool escalate(obs_escalations *e, obs_escalation *x) {
   obs_buf body = {0};
   bool ok = true;
-  if (e->opts.team_url != NULL) ok = obs_escalation_pack(e, x, &body) && call_team(e, x, &body);
+  if (e->opts->team_url != NULL) ok = obs_escalation_pack(e, x, &body) && call_team(e, x, &body);
   if (ok) ok = record(e, x);
   obs_call_answer_fini(&x->answer);
   obs_buf_fini(&body);
@@ -387,11 +345,12 @@ static void escalate_some(obs_escalations *e, obs_escalation *list, uint32_t n, 
   atomic_store(&e->held, held);
 }
 
-void obs_escalations_cycle(obs_escalations *e, const _Atomic bool *stop) {
+static void run_cycle(void *escalations, const obs_loop_turn *turn) {
+  obs_escalations *e = escalations;
   int64_t now_ms = obs_clock_wall_ms();
   uint32_t n = 0;
-  obs_cluster_memory_follow(&e->table, e->opts.clusters, join, NULL);
-  obs_escalation *list = obs_cluster_memory_briefs_take(&e->briefs, e->opts.clusters)
+  obs_cluster_memory_follow(&e->table, e->opts->clusters, join, NULL);
+  obs_escalation *list = obs_cluster_memory_briefs_take(&e->briefs, e->opts->clusters)
                              ? calloc((size_t)e->briefs.n + 1, sizeof(*list))
                              : NULL;
   if (list == NULL) {
@@ -401,7 +360,7 @@ void obs_escalations_cycle(obs_escalations *e, const _Atomic bool *stop) {
   for (uint32_t i = 0; i < e->briefs.n; i++)
     if (is_due(e, &e->briefs.list[i], now_ms, &list[n])) n++;
   qsort(list, n, sizeof(*list), by_failures);
-  escalate_some(e, list, n, stop);
+  escalate_some(e, list, n, turn->stop);
   free(list);
 }
 
@@ -421,7 +380,7 @@ static bool matches(const void *asked_for, const void *view) {
 
 observer_err obs_escalations_each(obs_escalations *e, const obs_escalations_filter *f,
                                   void (*fn)(void *arg, const void *view), void *arg, uint64_t *next) {
-  question q = {.clusters = e->opts.clusters, .by_cluster = f->cluster.p != NULL};
+  question q = {.clusters = e->opts->clusters, .by_cluster = f->cluster.p != NULL};
   *next = 0;
   if (q.by_cluster && !obs_hex_parse(f->cluster, &q.cluster)) return OBSERVER_E_OK;
   if (q.by_cluster) q.cluster = obs_clusters_now(q.clusters, q.cluster);
@@ -433,10 +392,10 @@ static void put_view(void *arg, const void *view) {
   obs_json_raw(arg, NULL, v->head.row);
 }
 
-observer_err obs_escalations_page(obs_escalations *e, const obs_escalations_filter *f, obs_buf *out, uint64_t *next) {
+static observer_err put_page(void *escalations, const void *filter, obs_buf *out, obs_loop_end *end) {
   obs_json_writer w = obs_json_write(out);
   obs_json_array(&w, NULL);
-  observer_err err = obs_escalations_each(e, f, put_view, &w, next);
+  observer_err err = obs_escalations_each(escalations, filter, put_view, &w, &end->next);
   obs_json_end(&w);
   return out->oom ? OBSERVER_E_NOMEM : err;
 }
@@ -447,45 +406,50 @@ uint64_t obs_escalations_held(const obs_escalations *e) {
 
 /* ---- the loop ---- */
 
-static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_text, size_t size) {
-  obs_escalations *e = NULL;
+static void close_escalations(void *escalations) {
+  obs_escalations *e = escalations;
+  obs_records_close(e->records);
+  obs_kept_rows_fini(&e->kept);
+  obs_cluster_memory_fini(&e->table);
+  free(e->times);
+  obs_cluster_memory_briefs_fini(&e->briefs);
+  free(e);
+}
+
+static observer_err open_escalations(obs_loop_tools *tools, void **out, char *error_text, size_t size) {
   const obs_learn_opts *o = tools->opts;
-  obs_escalations_opts opts = {.dir = o->dir,
-                               .clusters = o->clusters,
-                               .analyses = obs_learn_loop(tools->learn, &obs_analyses_loop),
-                               .evidence = tools->evidence,
-                               .calls = tools->calls,
-                               .team_url = o->team_url,
-                               .failures = o->escalate_failures,
-                               .window_s = o->escalate_window_s,
-                               .cooldown_s = o->escalate_cooldown_s,
-                               .per_hour = o->escalate_per_hour,
-                               .announce = o->announce};
-  observer_err err = obs_escalations_open(&opts, &e, error_text, size);
-  *loop = e;
+  obs_escalations *e = calloc(1, sizeof(*e));
+  observer_err err = OBSERVER_E_NOMEM;
+  *out = NULL;
+  if (e == NULL) return err;
+  e->tools = tools;
+  e->opts = o;
+  e->analyses = obs_learn_loop(tools->learn, &obs_analyses_loop);
+  e->failures = o->escalate_failures != 0 ? o->escalate_failures : FAILURES;
+  e->window_s = o->escalate_window_s != 0 ? o->escalate_window_s : WINDOW_S;
+  e->per_hour = o->escalate_per_hour != 0 ? o->escalate_per_hour : PER_HOUR;
+  e->table = OBS_CLUSTER_MEMORY(obs_escalation_entry, CLUSTERS);
+  e->times = calloc(e->per_hour, sizeof(*e->times));
+  if (e->times != NULL && obs_kept_rows_init(&e->kept, sizeof(obs_escalation_view))) {
+    obs_records_opts records = {
+        .dir = o->dir, .name = "escalations.jsonl", .kept = OBS_KEPT_ROWS, .fold = fold, .carry = carry, .arg = e};
+    err = obs_records_open(&records, &e->records, error_text, size);
+  }
+  if (err == OBSERVER_E_OK)
+    *out = e;
+  else
+    close_escalations(e);
   return err;
 }
 
-static void run_loop(void *loop, const obs_loop_turn *turn) {
-  obs_escalations_cycle(loop, turn->stop);
-}
-
-static observer_err put_page(void *loop, const void *filter, obs_buf *out, obs_loop_end *end) {
-  return obs_escalations_page(loop, filter, out, &end->next);
-}
-
-static obs_records *records_of(void *loop) {
-  return ((obs_escalations *)loop)->records;
-}
-
-static void close_loop(void *loop) {
-  obs_escalations_close(loop);
+static obs_records *records_of(void *escalations) {
+  return ((obs_escalations *)escalations)->records;
 }
 
 const obs_loop obs_escalations_loop = {.name = "escalations",
                                        .thread = "obs:escalate",
-                                       .open = open_loop,
-                                       .cycle = run_loop,
-                                       .close = close_loop,
+                                       .open = open_escalations,
+                                       .cycle = run_cycle,
+                                       .close = close_escalations,
                                        .page = put_page,
                                        .records = records_of};

@@ -20,25 +20,6 @@ enum { OBS_ESCALATIONS_EACH = 2 };
 typedef struct obs_escalations obs_escalations;
 extern const obs_loop obs_escalations_loop;
 
-typedef struct {
-  const char *dir; /* NULL: ephemeral */
-  obs_clusters *clusters;
-  obs_analyses *analyses;
-  obs_evidence evidence;
-  obs_calls *calls;
-  const char *team_url; /* LLM_TEAM_URL; NULL: none */
-  uint32_t timeout_ms;  /* default 180000 */
-  uint32_t failures;    /* default 3 */
-  uint32_t window_s;    /* default 600 */
-  uint32_t cooldown_s;  /* 0: none */
-  uint32_t per_hour;    /* default 12 */
-  obs_announce announce;
-} obs_escalations_opts;
-
-observer_err obs_escalations_open(const obs_escalations_opts *opts, obs_escalations **out, char *error_text,
-                                  size_t size);
-void obs_escalations_close(obs_escalations *e);
-void obs_escalations_cycle(obs_escalations *e, const _Atomic bool *stop);
 /* How many the last cycle held back. */
 uint64_t obs_escalations_held(const obs_escalations *e);
 
@@ -57,7 +38,5 @@ typedef struct {
  * next page, 0: there is none. */
 observer_err obs_escalations_each(obs_escalations *e, const obs_escalations_filter *f,
                                   void (*fn)(void *arg, const void *view), void *arg, uint64_t *next);
-/* The same as a JSON array. */
-observer_err obs_escalations_page(obs_escalations *e, const obs_escalations_filter *f, obs_buf *out, uint64_t *next);
 
 #endif

@@ -14,7 +14,10 @@ typedef struct {
 } obs_escalation_entry;
 
 struct obs_escalations {
-  obs_escalations_opts opts;
+  const obs_loop_tools *tools;
+  const obs_learn_opts *opts; /* theirs */
+  obs_analyses *analyses;
+  uint32_t failures, window_s, per_hour; /* of the options, or the defaults */
   obs_records *records;
   obs_kept_rows kept; /* obs_escalation_view */
   /* The escalating thread's; it alone appends, so what is carried is its own too. */
