@@ -1,6 +1,7 @@
 #include "observerctl/ask/ask.h"
 
 #include "base/clock.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/when.h"
 
 #include <inttypes.h>

@@ -1,6 +1,7 @@
 #include "observerctl/ask/match.h"
 
 #include "observerctl/ask/fetch.h"
+#include "observerctl/cli/args.h"
 
 static const struct {
   const char *flag, *field;

@@ -43,6 +43,4 @@ typedef struct {
 extern const obs_command *const obs_commands[];
 extern const size_t obs_command_count;
 
-#include "observerctl/cli/args.h"
-
 #endif

@@ -1,3 +1,4 @@
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/help.h"
 #include "observerctl/cli/text.h"

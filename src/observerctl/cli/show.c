@@ -1,5 +1,6 @@
 #include "observerctl/cli/show.h"
 
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/when.h"
 
 #include <unistd.h>

@@ -1,6 +1,7 @@
 #include "observerctl/cli/when.h"
 
 #include "base/clock.h"
+#include "observerctl/cli/args.h"
 
 #include <stdio.h>
 #include <stdlib.h>

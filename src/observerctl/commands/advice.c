@@ -1,5 +1,6 @@
 /* advice: the few things that are known about an endpoint and a task class, before acting. */
 #include "observerctl/ask/ask.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/show.h"
 

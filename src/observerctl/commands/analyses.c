@@ -1,5 +1,6 @@
 /* analyses: why things fail, as far as the daemon found out; or one diagnosis in full. */
 #include "observerctl/ask/ask.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/show.h"
 #include "observerctl/cli/when.h"

@@ -1,6 +1,7 @@
 /* check: verifies journals (verify.h) and reports. */
 #include "base/clock.h"
 #include "base/json.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"

@@ -1,5 +1,6 @@
 /* cluster: groups the messages of a file by kind, as the daemon groups failures. */
 #include "cluster/miner.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* clusters: the failure clusters, or one of them in full. */
 #include "observerctl/ask/ask.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/show.h"
 #include "observerctl/cli/table.h"

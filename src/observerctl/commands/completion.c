@@ -1,4 +1,5 @@
 /* completion: a bash completion script, from the table of commands. */
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 
 #include <ctype.h>

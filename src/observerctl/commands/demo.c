@@ -1,5 +1,6 @@
 /* demo: a small real producer, so that a newcomer sees numbers move. */
 #include "base/clock.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/publish/publisher.h"
 

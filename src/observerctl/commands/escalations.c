@@ -1,5 +1,6 @@
 /* escalations: what was put before a team of models, and what it said. */
 #include "observerctl/ask/ask.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/show.h"
 #include "observerctl/cli/when.h"

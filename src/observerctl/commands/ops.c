@@ -1,6 +1,7 @@
 /* ops: recorded ops, newest first, page after page. */
 #include "observerctl/ask/ask.h"
 #include "observerctl/ask/match.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/line.h"
 #include "observerctl/cli/when.h"

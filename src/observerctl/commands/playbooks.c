@@ -1,5 +1,6 @@
 /* playbooks: what works and what does not, with its evidence and effect; or one entry in full. */
 #include "observerctl/ask/ask.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/show.h"
 #include "observerctl/cli/when.h"

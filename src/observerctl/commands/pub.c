@@ -1,4 +1,5 @@
 /* pub: ops from flags, files or stdin, in batches, to one of the daemon's sockets. */
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/publish/opflags.h"
 #include "observerctl/publish/post.h"

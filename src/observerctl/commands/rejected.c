@@ -1,5 +1,6 @@
 /* rejected list, export, replay: what the daemon refused, with its bytes. */
 #include "base/json.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"

@@ -1,5 +1,6 @@
 /* replay: journal rows, published again. */
 #include "base/clock.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/when.h"
 #include "observerctl/publish/post.h"

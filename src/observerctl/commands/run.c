@@ -1,6 +1,7 @@
 /* run: a command, observed: what it did becomes one op. */
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/publish/child.h"
 #include "observerctl/publish/opflags.h"

@@ -1,5 +1,6 @@
 /* sessions: session records, newest first, or the statistics over all of them. */
 #include "observerctl/ask/ask.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/show.h"
 #include "observerctl/cli/table.h"

@@ -1,5 +1,6 @@
 /* stats: the counts over the ring, as GET stats answers them. */
 #include "observerctl/ask/ask.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/show.h"
 #include "observerctl/cli/table.h"

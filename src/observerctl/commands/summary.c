@@ -1,5 +1,6 @@
 /* summary: counts and durations by source and by endpoint, as GET summary answers them. */
 #include "observerctl/ask/ask.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/show.h"
 #include "observerctl/cli/table.h"

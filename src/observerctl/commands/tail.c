@@ -4,6 +4,7 @@
 #include "base/vec.h"
 #include "observerctl/ask/fetch.h"
 #include "observerctl/ask/match.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/line.h"
 #include "observerctl/cli/term.h"

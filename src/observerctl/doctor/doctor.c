@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "observerctl/ask/fetch.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"

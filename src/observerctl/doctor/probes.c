@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "jsonl/lines.h"
 #include "observerctl/ask/fetch.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/text.h"
 #include "observerctl/journal/verify.h"
 

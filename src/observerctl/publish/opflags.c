@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json_cursor.h"
 #include "base/utf8.h"
+#include "observerctl/cli/args.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 #include "observerctl/publish/post.h"
 
 #include "base/json.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/text.h"
 
 #include <errno.h>

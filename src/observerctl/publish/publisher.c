@@ -1,6 +1,7 @@
 #include "observerctl/publish/publisher.h"
 
 #include "base/clock.h"
+#include "observerctl/cli/args.h"
 
 #include <nng/nng.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* top: the command, its keys and signals. */
 #include "observerctl/top/top.h"
 #include "base/signal_fd.h"
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
 
