@@ -15,7 +15,7 @@
 enum { EXIT_CANNOT_RUN = 1, EXIT_BAD_CONFIG = 2 };
 enum { ECHO_MS = 50 };
 
-/* A broken pipe, a file at its limit and a terminal that hangs up during replay are no death. */
+/* A broken pipe, a file at its size limit and a terminal that hangs up during replay must not end the process. */
 static void ignore_signals(void) {
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
@@ -41,7 +41,7 @@ static void release_signals(const sigset_t *set) {
   pthread_sigmask(SIG_UNBLOCK, set, NULL);
 }
 
-/* A closed descriptor 0, 1 or 2 would be given to the journal, and logs written into it. */
+/* With descriptor 0, 1 or 2 closed the journal would get its number, and logs would be written into it. */
 static void hold_standard_files(void) {
   int fd;
   do fd = open("/dev/null", O_RDWR);
@@ -59,7 +59,7 @@ static void set_process_limits(void) {
   (void)mallopt(M_ARENA_MAX, 2);
 }
 
-/* A valid new configuration takes the place of the old one as far as a running daemon can follow. */
+/* Takes from a valid new configuration what a running daemon can change. */
 static void reload(int argc, char **argv, obs_config *o) {
   obs_config next;
   obs_buf error = {0}, restart = {0};

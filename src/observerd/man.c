@@ -8,16 +8,15 @@ static const char about[] =
     "(observed ops) on a message bus; it records every op durably, one JSON line each, keeps live aggregates, answers "
     "over HTTP, and sends what it recorded on to subscribers.\n\n"
     "What is acknowledged (REP, HTTP) is in the journal and synced. PULL applies backpressure and has no "
-    "acknowledgement; SUB is best effort. One daemon writes a data directory at a time.\n\n"
+    "acknowledgement; SUB is best effort. Only one daemon at a time writes to a data directory.\n\n"
     "SIGTERM and SIGINT stop it in order: intake ends, what waits is written, synced and answered; a second one ends "
-    "it "
-    "at once. SIGHUP reads the configuration again: a valid one takes the place of the old as far as a running daemon "
-    "can follow, a bad one is refused.";
+    "it at once. SIGHUP reads the configuration again: from a valid one the daemon takes what it can change while it "
+    "runs, a bad one is refused.";
 
 static const char configuration[] =
     "Every option of a section is also a key of that section of the file given with --config, with _ for -, and a "
     "variable of the environment: OBSERVER_ and the option in capitals. A flag wins over the environment, which wins "
-    "over the file, which wins over the default. --check-config prints what is in force.";
+    "over the file, which wins over the default. --check-config prints the effective values.";
 
 static const char example_file[] = "[http]\nhttp = http://127.0.0.1:3800\n\n[journal]\ndata_dir = /var/lib/observerd\n"
                                    "fsync = interval:50\nretain_bytes = 10G";
@@ -30,24 +29,25 @@ typedef struct {
 static const entry names_of_older[] = {
     {"OBSERVER_PORT", "the port of --http, on 127.0.0.1"},
     {"OBSERVER_CYCLE", "as --cycle"},
-    {"GATEWAY_URL, LAKEHOUSE_URL, OVERSEER_CORRECTIONS_PATH", "as the options of that name, for the older observers' "
-                                                              "installations"},
+    {"GATEWAY_URL, LAKEHOUSE_URL, OVERSEER_CORRECTIONS_PATH",
+     "as the options of that name, for installations of the older "
+     "observers"},
 };
 
 static const entry files[] = {
     {"DATA_DIR/ops.jsonl", "the journal: the active segment, one op a line"},
     {"DATA_DIR/ops-N.jsonl, ops-N.idx", "rotated segments, N the sequence number of their first op, and their indexes"},
     {"DATA_DIR/coordinator_sessions.jsonl", "session records, one a line"},
-    {"DATA_DIR/rejected.jsonl", "what was refused, with the reason and the bytes"},
-    {"DATA_DIR/bad-rows.jsonl", "rows that could not be read back, kept aside"},
+    {"DATA_DIR/rejected.jsonl", "rejected messages and ops, with the reason and the bytes"},
+    {"DATA_DIR/bad-rows.jsonl", "rows that could not be read, set aside"},
     {"DATA_DIR/group", "ops and session records of one message while they are written"},
-    {"DATA_DIR/checkpoint", "aggregates up to a sequence number, so that a start is quick"},
-    {"DATA_DIR/lock", "held by the daemon that writes there; has its process id"},
+    {"DATA_DIR/checkpoint", "aggregates up to a sequence number, so that the daemon starts quickly"},
+    {"DATA_DIR/lock", "locked by the daemon that writes there; contains its process id"},
 };
 
 static const entry statuses[] = {
-    {"0", "stopped by a signal, or printed what was asked for"},
-    {"1", "could not run; why is on standard error"},
+    {"0", "stopped by a signal, or printed what was requested"},
+    {"1", "could not run; the reason is on standard error"},
     {"2", "the configuration is wrong; each bad value is named on standard error"},
 };
 
@@ -93,10 +93,10 @@ void obs_man_print(FILE *out) {
   put_entries(out, "FILES", files, sizeof(files) / sizeof(files[0]));
   put_entries(out, "EXIT STATUS", statuses, sizeof(statuses) / sizeof(statuses[0]));
   obs_roff_section(out, "EXAMPLES");
-  obs_roff_text(out, "Records in /var/lib/observerd, syncing at most every 50 ms:");
+  obs_roff_text(out, "Records in /var/lib/observerd and syncs every 50 ms at most:");
   obs_roff_example(out, "observerd --data-dir /var/lib/observerd --fsync interval:50");
   obs_roff_paragraph(out);
-  obs_roff_text(out, "Tries things out without a file, on other ports:");
+  obs_roff_text(out, "For trying things out: no files, other ports:");
   obs_roff_example(out, "observerd --ephemeral --http http://127.0.0.1:4800 --pull tcp://127.0.0.1:4801 \\\n"
                         "  --sub none --rep none --feed none");
   obs_roff_section(out, "SEE ALSO");

@@ -38,7 +38,7 @@ void obs_options_print(const obs_options *o, const char *const *sections, size_t
 
 /* ---- help and manual page ---- */
 
-/* The choices as readers of both see them; NULL: none, or the help tells them its own way. */
+/* The choices to print; NULL: there are none, or the help text names them. */
 static const char *choices_shown(const obs_option *option) {
   bool plain = option->type == OBS_OPTION_ANY || option->type == OBS_OPTION_CHOICE;
   return plain && option->meta != NULL ? option->choices : NULL;
@@ -82,7 +82,7 @@ void obs_options_help(obs_option_table table, FILE *out) {
   }
 }
 
-/* The three parts (NULL: left out) and a full stop, on a line. */
+/* The three parts (NULL: omitted) and a full stop, as one line. */
 static void put_sentence(FILE *out, const char *a, const char *b, const char *c) {
   char text[640];
   size_t n = (size_t)snprintf(text, sizeof(text) - 1, "%s%s%s", a, b != NULL ? b : "", c != NULL ? c : "");

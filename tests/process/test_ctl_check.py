@@ -85,7 +85,7 @@ class Check(DaemonTest):
         listed = lambda *args: check(*args, path).stdout.split("\n")
         count = lambda *args: sum(": bad row: " in line for line in listed(*args))
         self.assertEqual((count(), count("--limit", "7"), count("-n0"), count("--all")), (20, 7, 0, 50))
-        self.assertIn("... and 30 more (--all lists them, --limit N so many)", listed())
+        self.assertIn("... and 30 more (--all lists all, --limit N lists N)", listed())
         self.assertFalse(any("more (" in line for line in listed("--all")))
         got = self.counts("--limit", "3", path, status=3)
         self.assertEqual((len(got["faults"]), got["faults_left_out"], got["bad_rows"]), (3, 47, 50))
@@ -154,11 +154,11 @@ class Check(DaemonTest):
         fifo = os.path.join(self.tmp, "fifo")
         os.mkfifo(fifo)
         for path, why in ((os.path.join(self.tmp, "none"), "No such file or directory"),
-                          (empty, "no journal called ops.jsonl there"), (fifo, "is no regular file")):
+                          (empty, "no journal called ops.jsonl there"), (fifo, "is not a regular file")):
             done = check(path, good, bad)
             self.assertEqual((done.returncode, done.stderr), (1, "observerctl check: %s: %s\n" % (path, why)))
             self.assertIn(good + ": 1 rows, ", done.stdout)
-            self.assertTrue(done.stdout.endswith("\nnot all could be read\n"))
+            self.assertTrue(done.stdout.endswith("\nnot everything could be read\n"))
             done = check("--json", path)
             self.assertFalse(json.loads(done.stdout)["sound"])
         done = check()
@@ -167,7 +167,7 @@ class Check(DaemonTest):
 
     def test_what_is_no_file_is_not_called_sound(self):
         done = check("/dev/null")
-        self.assertEqual((done.returncode, done.stderr), (1, "observerctl check: /dev/null: is no regular file\n"))
+        self.assertEqual((done.returncode, done.stderr), (1, "observerctl check: /dev/null: is not a regular file\n"))
         self.assertNotIn("sound", done.stdout)
         self.assertRegex(done.stdout, r"(?m)^files +0$")
 

@@ -93,7 +93,7 @@ class Doctor(DaemonTest):
                 status, text, fix = got["port " + port]
                 self.assertEqual((status, text), (
                     "fail", "taken by %s (pid %d), so observerd cannot listen there" % (program, os.getpid())))
-                self.assertRegex(fix, r"^observerd --pull tcp://127\.0\.0\.1:\d+   \(another port; or end process %d\)$"
+                self.assertRegex(fix, r"^observerd --pull tcp://127\.0\.0\.1:\d+   \(another port; or stop process %d\)$"
                                  % os.getpid())
             if os.geteuid() == 0:
                 got = self.doctor("--ports", taken, "--data-dir", "/tmp", user="nobody", cwd="/")
@@ -112,8 +112,8 @@ class Doctor(DaemonTest):
     def test_data_directory(self):
         missing = os.path.join(self.tmp, "a", "b")
         got = self.doctor("--data-dir", missing)
-        self.assertEqual(got["data dir"], ("ok", missing + " is not there yet; observerd makes it", None))
-        self.assertEqual(got["journal"][1], missing + "/ops.jsonl is not there yet")
+        self.assertEqual(got["data dir"], ("ok", missing + " does not exist yet; observerd creates it", None))
+        self.assertEqual(got["journal"][1], missing + "/ops.jsonl does not exist yet")
         self.assertNotIn("data lock", got)
         self.assertFalse(os.path.exists(os.path.dirname(missing)))
         relative = self.doctor("--data-dir", "x/y", cwd=self.tmp)
@@ -164,7 +164,7 @@ class Doctor(DaemonTest):
                 (row + b"\n", "ok", "its last row is whole"), (b"bad\n" + row + b"\n", "ok", "its last row is whole"),
                 (row + b"\n" + row, "ok", "its last row is whole"), (b"", "ok", "its last row is whole"),
                 (row + b"\n" + row[:30], "warn", "is torn (json: truncated at byte 30); observerd cuts it off"),
-                (row + b"\nbad\n", "warn", "is no op: op: must be a map")):
+                (row + b"\nbad\n", "warn", "is not an op: op: must be a map")):
             with open(path, "wb") as f:
                 f.write(data)
             got = self.doctor("--data-dir", self.tmp)

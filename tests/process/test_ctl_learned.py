@@ -155,9 +155,9 @@ class Learned(CtlTest):
 
     def check_wrong_use(self):
         for args, error in (
-                (("analyses", "x"), 'analyses: "x" is no number of an analysis\n'),
-                (("analyses", "0"), 'analyses: "0" is no number of an analysis\n'),
-                (("analyses", "1/../2"), 'analyses: "1/../2" is no number of an analysis\n'),
+                (("analyses", "x"), 'analyses: "x" is not the number of an analysis\n'),
+                (("analyses", "0"), 'analyses: "0" is not the number of an analysis\n'),
+                (("analyses", "1/../2"), 'analyses: "1/../2" is not the number of an analysis\n'),
                 (("playbooks", "12"), 'playbooks: "12" is no id of a playbook entry: 16 hex digits\n'),
                 (("analyses", "--endpoint", ""), "analyses: --endpoint: must not be empty\n"),
                 (("analyses", "--since", "soon"),
@@ -166,7 +166,7 @@ class Learned(CtlTest):
                 (("playbooks", "--kind", "maybe"), 'playbooks: --kind: "maybe" is none of: do dont\n'),
                 (("advice",), "advice: about what? --endpoint, --task-class or both\n"),
                 (("review", "--attempt", "0", "--text", "x"), 'review: --attempt: "0" is not a number from 1 to 2147483647\n'),
-                (("review", "a", "b"), "review: b: one file at a time\n")):
+                (("review", "a", "b"), "review: b: only one file at a time\n")):
             done = self.ctl(*args, *self.url, code=2)
             self.assertEqual((done.stdout, done.stderr), ("", "observerctl " + error), args)
         for args, error in ((("analyses", "99"), "/v1/observer/analyses/99: no analysis 99, or it is kept no longer\n"),
@@ -260,10 +260,10 @@ class Review(CtlTest):
         missing = os.path.join(self.tmp, "missing")
         for args, error, kw in (((missing,), missing + ": No such file or directory", {}),
                                 ((self.tmp,), self.tmp + ": Is a directory", {}),
-                                (("--text", "x", missing), "either --text or a file", {}),
+                                (("--text", "x", missing), "give either --text or a file, not both", {}),
                                 ((self.path("latin", b"caf\xe9"),), "the text is not valid UTF-8", {}),
-                                (("--op", "--text", "[1]"), "the op is no JSON object", {}),
-                                (("--op", "--text", "{} x"), "the op is no JSON object", {})):
+                                (("--op", "--text", "[1]"), "the op is not a JSON object", {}),
+                                (("--op", "--text", "{} x"), "the op is not a JSON object", {})):
             done = self.review(daemon, *args, code=1, **kw)
             self.assertEqual((done.stdout, done.stderr), ("", "observerctl review: " + error + "\n"))
         daemon.stop()

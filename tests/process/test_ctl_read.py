@@ -231,8 +231,8 @@ class Reading(DaemonTest):
         for command in (("stats",), ("summary",), ("ops",), ("sessions",), ("sessions", "--stats"), ("ops", "--json")):
             done = ctl(*command, "--url", url + "/")
             self.assertEqual((done.returncode, done.stdout, done.stderr), (
-                1, "", "observerctl %s: %s: Connection refused (is observerd running there? `observerctl doctor` looks, "
-                       "--url or OBSERVER_URL names another one)\n" % (command[0], url)))
+                1, "", "observerctl %s: %s: Connection refused (is observerd running there? `observerctl doctor` checks; "
+                       "--url or OBSERVER_URL selects another one)\n" % (command[0], url)))
 
     def test_not_an_observerd(self):
         class Other(BaseHTTPRequestHandler):
@@ -252,9 +252,9 @@ class Reading(DaemonTest):
         try:
             url = "http://127.0.0.1:%d" % server.server_port
             for command, error in (
-                    ("stats", "%s/v1/observer/stats: the answer is not JSON: no observerd?"),
+                    ("stats", "%s/v1/observer/stats: the answer is not JSON: is this observerd?"),
                     ("summary", "%s/v1/observer/summary: HTTP status 404"),
-                    ("ops", "%s/v1/observer/ops?limit=100: the answer is no page of rows: no observerd?")):
+                    ("ops", "%s/v1/observer/ops?limit=100: the answer is not a page of rows: is this observerd?")):
                 done = ctl(command, "--url", url)
                 self.assertEqual((done.returncode, done.stderr), (1, "observerctl %s: %s\n" % (command, error % url)))
         finally:

@@ -190,7 +190,7 @@ class Tail(CtlTest):
         self.publish(daemon, 3, 1)
         self.lines(tail, 3)
         self.end(tail)
-        self.assertEqual(tail.err, ["observerctl tail: %s: nothing heard for 3 s: the daemon is away" % port,
+        self.assertEqual(tail.err, ["observerctl tail: %s: nothing received for 3 s: the daemon is away" % port,
                                     "observerctl tail: %s: the daemon is back" % port,
                                     "observerctl tail: the daemon was restarted"])
 
@@ -271,7 +271,7 @@ class Tail(CtlTest):
         self.lines(tail, 1)
         self.end(tail)
         self.assertEqual(len(tail.err), 1, tail.err)
-        self.assertIn("is that the daemon's feed?", tail.err[0])
+        self.assertIn("is this the daemon's feed?", tail.err[0])
 
     def test_count_and_timeout(self):
         feed = self.feed()

@@ -8,8 +8,8 @@
 
 enum { TIMEOUT_MS = 60000, NAME_MAX_LEN = 32 };
 
-static const char what_to_do[] = "is observerd running there? `observerctl doctor` looks, --url or OBSERVER_URL names "
-                                 "another one";
+static const char what_to_do[] = "is observerd running there? `observerctl doctor` checks; --url or OBSERVER_URL "
+                                 "selects another one";
 
 static bool report(const obs_args *args, bool ok, const obs_fetch_answer *answer) {
   if (ok) return true;
@@ -33,7 +33,7 @@ cJSON *obs_ask_json(const obs_args *args, const char *path) {
   obs_fetch_answer answer;
   cJSON *json = NULL;
   if (obs_ask(args, path, &answer) && (json = cJSON_ParseWithLength(answer.body.p, answer.body.len)) == NULL)
-    obs_args_error(args, "%s%s: the answer is not JSON: no observerd?", obs_args_text(args, "url"), path);
+    obs_args_error(args, "%s%s: the answer is not JSON: is this observerd?", obs_args_text(args, "url"), path);
   obs_fetch_answer_fini(&answer);
   return json;
 }

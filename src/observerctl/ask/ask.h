@@ -33,9 +33,9 @@ typedef struct {
 /* The exit status; failures were reported. */
 int obs_ask_list(const obs_args *args, const obs_ask_listing *l);
 
-/* Adds --since alone in the daemon's form. False: it is no time, and was reported. */
+/* Adds --since alone in the daemon's form. False: it is not a time, which was reported. */
 bool obs_ask_since(const obs_args *args, obs_buf *path);
-/* Adds --since and --until in the daemon's form. False: one is no time, and was reported. */
+/* Adds --since and --until in the daemon's form. False: one is not a time, which was reported. */
 bool obs_ask_range(const obs_args *args, obs_buf *path);
 
 /* Rows of an answer of pages, {"<rows>":[{"<number>":N,"<row>":{...}},...],"next_cursor":...}, as recorded. False: no

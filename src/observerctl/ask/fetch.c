@@ -164,7 +164,7 @@ static bool take_rows(reader *r) {
   return take(&r->c, ']');
 }
 
-/* False: `body` is no page. */
+/* False: `body` is not a page. */
 static bool take_page(reader *r, const obs_buf *body) {
   obs_str key;
   r->c = obs_cursor_of(body->p, body->len);
@@ -203,7 +203,7 @@ bool obs_fetch_pages(const char *base, const obs_buf *path, uint64_t limit, uint
     ok = !full.oom && obs_fetch_get(base, full.p, timeout_ms, out);
     if (full.oom) snprintf(out->error, sizeof(out->error), "out of memory");
     if (ok && !take_page(&r, &out->body)) {
-      snprintf(out->error, sizeof(out->error), "%.80s%.96s: the answer is no page of rows: no observerd?", base,
+      snprintf(out->error, sizeof(out->error), "%.80s%.96s: the answer is not a page of rows: is this observerd?", base,
                full.p);
       ok = false;
     }

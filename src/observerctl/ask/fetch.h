@@ -22,7 +22,7 @@ void obs_fetch_answer_fini(obs_fetch_answer *a);
 /* GET and parse. NULL: `error` says why. The caller deletes the result. */
 cJSON *obs_fetch_json(const char *base, const char *path, uint32_t timeout_ms, char *error, size_t size);
 
-/* Asked about once a second while a request is under way; true gives it up. NULL: nobody is asked (the default). */
+/* Called about once a second during a request; true gives the request up. NULL: requests are not given up. */
 void obs_fetch_set_stop(bool (*stop)(void *arg), void *arg);
 
 /* Appends `name=value` to a path, escaped, with `?` or `&` before it. */

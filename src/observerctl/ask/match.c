@@ -23,7 +23,7 @@ bool obs_match_parse(obs_match *m, const obs_args *args) {
   m->only_success = obs_args_given(args, "success");
   m->only_failed = obs_args_given(args, "failed");
   if (!m->only_success || !m->only_failed) return ok;
-  obs_args_error(args, "--success and --failed: no op is both");
+  obs_args_error(args, "--success and --failed: an op cannot be both");
   return false;
 }
 

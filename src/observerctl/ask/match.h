@@ -29,7 +29,7 @@ typedef struct {
   bool only_success, only_failed;
 } obs_match;
 
-/* False: it was used wrongly, and why is on stderr. */
+/* False: wrong use, which was reported on stderr. */
 bool obs_match_parse(obs_match *m, const obs_args *args);
 /* Appends the filters to a path, as parameters. */
 void obs_match_path(const obs_match *m, obs_buf *path);

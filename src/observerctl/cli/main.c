@@ -29,15 +29,15 @@ static bool wants_help(const obs_command *c, int argc, char **argv) {
   return false;
 }
 
-/* A closed descriptor 0, 1 or 2 would be given to a socket, and texts read from it or written into it. What stands
- * there instead can be used as little as what was closed. */
+/* With descriptor 0, 1 or 2 closed a socket would get its number, and texts would be written into it. /dev/null takes
+ * its place, opened so that reading or writing still fails. */
 static void hold_standard_files(void) {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) abort();
   }
 }
 
-/* What could not be written is said, unless the reader has gone away. `name`: of the command, or "". */
+/* Reports output that could not be written, unless its reader has gone away. `name`: of the command, or "". */
 static int finish(const char *name, int status) {
   if (fflush(stdout) == 0 && !ferror(stdout)) return status;
   if (errno != EPIPE)

@@ -59,17 +59,17 @@ static int run(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"endpoint", 'e', "NAME", .help = "what is to be called"},
-    {"task-class", 't', "CLASS", .help = "the class of task at hand"},
+    {"endpoint", 'e', "NAME", .help = "the endpoint that will be called"},
+    {"task-class", 't', "CLASS", .help = "the class of the task"},
     OBS_FLAG_JSON,
 };
 
 OBS_COMMAND(advice) = {
     .name = "advice",
     .summary = "what to know before acting: what works there, what does not, what fails",
-    .description = "Prints the few things that are known about an endpoint, a class of task, or both: entries of the "
+    .description = "Prints what is known about an endpoint, a class of task, or both: entries of the "
                    "playbook, open failure clusters, and the corrections that overseers gave, with how the next ops "
-                   "went. A line each, at most three of a kind.\n\n"
+                   "went. One line each, at most three of a kind.\n\n"
                    "--json prints the daemon's answer, of at most a kilobyte, as it is.",
     .examples = "observerctl advice --endpoint /v1/chat\nobserverctl advice -e scenario:fill -t staffing_fill --json",
     .flags = OBS_TABLE(flags),

@@ -109,7 +109,7 @@ static bool show_one(const obs_args *args, const cJSON *a) {
 static bool is_number(const obs_args *args, const char *text) {
   size_t n = strlen(text);
   if (n > 0 && n <= 18 && strspn(text, "0123456789") == n && *text != '0') return true;
-  obs_args_error(args, "\"%s\" is no number of an analysis", text);
+  obs_args_error(args, "\"%s\" is not the number of an analysis", text);
   return false;
 }
 
@@ -130,10 +130,10 @@ static const obs_option flags[] = {
     {"endpoint", 'e', "NAME", .help = "only of this endpoint"},
     {"task-class", 0, "CLASS", .help = "only of this class of task"},
     {"backend", 0, "NAME", .choices = "builtin lakehouse openai", .help = "only by this analyser"},
-    {"grounded", 0, "BOOL", .choices = "true false", .help = "whose claims recorded ops bear out, or not"},
+    {"grounded", 0, "BOOL", .choices = "true false", .help = "only those whose claims recorded ops support, or do not"},
     {"since", 's', "TIME", .help = "not before: ISO 8601, or an age: 90s 15m 2h 3d 1w"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
-     .help = "at most so many, up to 1000"},
+     .help = "show at most N, up to 1000"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };
@@ -144,7 +144,7 @@ OBS_COMMAND(analyses) = {
     .summary = "why things fail: diagnoses of failures, newest first",
     .description = "Lists what the daemon found out about failures, the newest first: the number, when, the cluster "
                    "(fleet: all failures together), how many failures were analysed, by which analyser, whether "
-                   "recorded ops bear it out, and the likely cause.\n\n"
+                   "recorded ops support it, and the likely cause.\n\n"
                    "With an ID it shows one in full: cause, what to do, what not to do, and each claim with the "
                    "numbers of the ops that it cites.\n\n"
                    "--json prints the daemon's answer as it is.",

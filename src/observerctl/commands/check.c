@@ -115,7 +115,7 @@ static void report_text(const checker *c) {
                 {"out of order", v->out_of_order}};
   char text[OBS_TEXT_NUMBER];
   if (c->shown > c->limit)
-    printf("... and %" PRIu64 " more (--all lists them, --limit N so many)\n", c->shown - c->limit);
+    printf("... and %" PRIu64 " more (--all lists all, --limit N lists N)\n", c->shown - c->limit);
   putchar('\n');
   for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
     put_line(counts[i].name, obs_text_count(text, counts[i].n));
@@ -124,7 +124,7 @@ static void report_text(const checker *c) {
   obs_clock_format(v->last_ms, text);
   put_line("last", v->rows > 0 ? text : "-");
   if (c->verify.ids.forgot) puts("Each op_id was compared with the 16 to 33 million before it.");
-  puts(c->unreadable ? "not all could be read" : is_sound(v) ? "sound" : "not sound");
+  puts(c->unreadable ? "not everything could be read" : is_sound(v) ? "sound" : "not sound");
 }
 
 static bool report_json(checker *c) {
@@ -157,7 +157,7 @@ static void unreadable(checker *c, const char *path, const char *why) {
 static void check_open(checker *c, int fd, const char *path) {
   obs_verify_totals file;
   if (!obs_verify_file(&c->verify, fd, 0, path, &file)) {
-    unreadable(c, path, errno == ESPIPE ? "is no regular file" : strerror(errno));
+    unreadable(c, path, errno == ESPIPE ? "is not a regular file" : strerror(errno));
     return;
   }
   c->files++;
@@ -254,10 +254,10 @@ OBS_COMMAND(check) = {
     .summary = "verify a journal: bad rows, torn tail, duplicate op_ids, order",
     .description =
         "Reads journal files row by row with the daemon's own decoder and reports what is not sound, as "
-        "file:line: reason. Of a directory, all segments are read, oldest first. Nothing is modified, and a daemon may "
-        "go on writing: what was there at the beginning is looked at.\n\n"
-        "Duplicate op_ids and rows out of order are counted but are no fault: producers repeat an op_id after a long "
-        "while, and timestamps are theirs. A whole last row without its newline is none either; observerd adds the "
+        "file:line: reason. In a directory, all segments are read, oldest first. Nothing is modified, and a daemon may "
+        "keep writing: only what existed at the start is checked.\n\n"
+        "Duplicate op_ids and rows out of order are counted but are not faults: producers repeat an op_id after a long "
+        "while, and timestamps are theirs. Nor is a whole last row without its newline; observerd adds the "
         "newline when it starts. Status 1 is also that of a file that cannot be read.",
     .examples = "observerctl check data/_observer\n"
                 "observerctl check --all /var/lib/observerd/ops-1.jsonl\n"

@@ -136,7 +136,7 @@ static const obs_option flags[] = {
     {"q", 'q', "TEXT", .help = "only clusters whose template has this text"},
     {"since", 's', "TIME", .help = "only clusters that failed since: ISO 8601, or an age: 90s 15m 2h 3d 1w"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
-     .help = "at most so many, up to 1000"},
+     .help = "show at most N, up to 1000"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };

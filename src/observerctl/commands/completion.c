@@ -125,7 +125,7 @@ static const char tail[] =
 
 static int run(const obs_args *args) {
   if (args->nrest != 1 || strcmp(args->rest[0], "bash") != 0) {
-    obs_args_error(args, "which shell? Only bash is known: observerctl completion bash");
+    obs_args_error(args, "which shell? Only bash is supported: observerctl completion bash");
     return OBS_COMMAND_USAGE;
   }
   fputs(head, stdout);
@@ -142,7 +142,7 @@ OBS_COMMAND(completion) = {
     .arguments = "bash",
     .summary = "a completion script for the shell",
     .description = "Prints a script that completes observerctl's commands, options, their values and file names in "
-                   "bash. An installed observerctl brings it along.",
+                   "bash. The installed package already has it.",
     .examples = "source <(observerctl completion bash)\n"
                 "observerctl completion bash | sudo tee /usr/share/bash-completion/completions/observerctl",
     .run = run,

@@ -62,17 +62,17 @@ static const obs_option flags[] = {
     OBS_FLAG_URL,
     {"cluster", 'c', "ID", .help = "only of this failure cluster"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
-     .help = "at most so many, up to 1000"},
+     .help = "show at most N, up to 1000"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };
 
 OBS_COMMAND(escalations) = {
     .name = "escalations",
-    .summary = "failures that were put before a team of models, newest first",
+    .summary = "failures that were escalated to a team of models, newest first",
     .description = "Lists the failure clusters that their analysis did not settle, the newest first: when, the "
                    "cluster, its failures by then, why it was escalated (unanalysed, ungrounded: no analysis that "
-                   "recorded ops bear out; unsettled: none that says what to do; continues: it failed on after one), "
+                   "recorded ops support; unsettled: none that says what to do; continues: it kept failing after one), "
                    "what came of it, and the answer.\n\n"
                    "--json prints the daemon's answer as it is, with all of the answers.",
     .examples = "observerctl escalations\nobserverctl escalations --cluster 4f1d2c3b4a596877 --json | jq -r "

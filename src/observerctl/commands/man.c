@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char about[] =
-    "observerctl publishes to observerd, reads from it, follows it live, and looks after its journal and its "
+    "observerctl publishes to observerd, reads from it, follows it live, and checks its journal and its "
     "machine.\n\n"
     "Options are written --name VALUE, --name=VALUE or, where they have a letter, -n VALUE; -- ends them. Every "
     "command "
@@ -49,7 +49,7 @@ static void put_exits(FILE *out) {
   obs_roff_tag(out, "0", NULL);
   obs_roff_text(out, "done");
   obs_roff_tag(out, "1", NULL);
-  obs_roff_text(out, "failed; why is on standard error");
+  obs_roff_text(out, "failed; the reason is on standard error");
   obs_roff_tag(out, "2", NULL);
   obs_roff_text(out, "used wrongly");
   for (size_t i = 0; i < obs_command_count; i++) {
@@ -78,7 +78,7 @@ static int run(const obs_args *args) {
   FILE *out = stdout;
   obs_roff_begin(out, "observerctl", 1, OBSERVER_VERSION);
   obs_roff_section(out, "NAME");
-  obs_roff_text(out, "observerctl - publish to observerd, read from it, look after it");
+  obs_roff_text(out, "observerctl - publish to observerd, read from it, maintain it");
   obs_roff_section(out, "SYNOPSIS");
   obs_roff_text(out, "observerctl COMMAND [OPTION]... [ARGUMENT]...\n\nobserverctl --help\n\nobserverctl --version");
   obs_roff_section(out, "DESCRIPTION");
@@ -88,8 +88,7 @@ static int run(const obs_args *args) {
   put_environment(out);
   obs_roff_section(out, "FILES");
   obs_roff_tag(out, "data/_observer", NULL);
-  obs_roff_text(out,
-                "observerd's data directory unless it was told another: ops.jsonl and ops-N.jsonl are the journal");
+  obs_roff_text(out, "observerd's default data directory: ops.jsonl and ops-N.jsonl are the journal");
   put_exits(out);
   put_examples(out);
   obs_roff_section(out, "SEE ALSO");

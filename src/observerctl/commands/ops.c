@@ -70,11 +70,11 @@ static const obs_option flags[] = {
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
-     .help = "at most so many"},
-    {"all", 'a', .help = "all that match, whatever --limit says"},
-    {"wide", .help = "whole lines, however narrow the terminal"},
+     .help = "show at most N"},
+    {"all", 'a', .help = "show all that match, whatever --limit is"},
+    {"wide", .help = "do not cut lines at the width of the terminal"},
     OBS_FLAG_UTC,
-    {"json", 'j', .help = "the rows as recorded, one a line (NDJSON)"},
+    {"json", 'j', .help = "the rows as recorded, one per line (NDJSON)"},
 };
 
 OBS_COMMAND(ops) = {

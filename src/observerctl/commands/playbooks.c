@@ -164,10 +164,10 @@ static const obs_option flags[] = {
     OBS_FLAG_URL,
     {"endpoint", 'e', "NAME", .help = "only entries of this endpoint"},
     {"task-class", 0, "CLASS", .help = "only entries of this class of task"},
-    {"kind", 'k', "KIND", .choices = "do dont", .help = "only what works, or what does not"},
-    {"retired", .help = "retired entries, too"},
+    {"kind", 'k', "KIND", .choices = "do dont", .help = "only what works (do), or what does not (dont)"},
+    {"retired", .help = "also retired entries"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
-     .help = "at most so many, up to 1000"},
+     .help = "show at most N, up to 1000"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };
@@ -177,7 +177,7 @@ OBS_COMMAND(playbooks) = {
     .arguments = "[ID]",
     .summary = "what works and what does not, with its evidence and its effect",
     .description =
-        "Lists the entries of the playbook, the one edited last first: id, kind (do: what succeeds; don't: "
+        "Lists the entries of the playbook, the most recently edited first: id, kind (do: what succeeds; don't: "
         "what an analysis warns of), endpoint, class of task, by how much the failure rate changed since "
         "the entry was made, and its text.\n\n"
         "With an ID it shows one in full: its figures, the numbers of the ops that are its evidence, the "

@@ -162,14 +162,16 @@ OBS_COMMAND(pub) = {
     .arguments = "[FILE]...",
     .summary = "publish ops",
     .description =
-        "Publishes ops: one made of the field flags below, those of --data, or those of the files, - or none being "
-        "standard input. Input is JSON (one object after the other, one a line, or arrays of objects) or msgpack (maps "
-        "or arrays of maps), which the first byte tells; it may be of any length, and is sent as it comes.\n\n"
-        "A record that is broken, no map, or larger than 256 KiB is reported with its number and line, and not sent. "
-        "Behind broken JSON reading goes on at the next line that starts with {; behind broken msgpack it ends.\n\n"
-        "With --req every op is acknowledged: the ops that the daemon rejects are reported with their reasons, and a "
-        "message that it cannot record now (a full disk) is sent again until --timeout. Without, the totals say what "
-        "was sent. Exit status 1: something was not sent or not accepted.",
+        "Publishes ops: one made of the field flags below, those of --data, or those of the files; standard input "
+        "is read when there is no file or the file is -. Input is JSON (one object after the other, one per line, "
+        "or arrays of objects) or msgpack (maps or arrays of maps); the first byte decides. It may be of any "
+        "length and is sent as it is read.\n\n"
+        "A record that is broken, is not a map, or is larger than 256 KiB is reported with its number and line, "
+        "and not sent. After broken JSON, reading continues at the next line that starts with {; after broken "
+        "msgpack it stops.\n\n"
+        "With --req every op is acknowledged: ops that the daemon rejects are reported with their reasons, and a "
+        "message that it cannot record now (a full disk) is sent again until --timeout. Without --req the totals "
+        "show what was sent. Exit status 1: something was not sent or not accepted.",
     .examples = "observerctl pub --endpoint /v1/chat --success --duration-ms 120 --source mcp\n"
                 "observerctl pub --req tcp://127.0.0.1:3803 ops.jsonl\n"
                 "tail -f app.ndjson | observerctl pub --topic op.app\n",

@@ -288,20 +288,20 @@ static const obs_option flags[] = {
     {"data-dir", 'D', "DIR", .initial = "data/_observer", .env = "OBSERVER_DATA_DIR",
      .help = "the daemon's data directory"},
     {"number", 'N', "N", .type = OBS_OPTION_NUMBER, .min = 1, .max = UINT64_MAX,
-     .help = "only this row; list says the numbers"},
+     .help = "only this row; `list` shows the numbers"},
     {"reason", 0, "TEXT", .help = "only rows whose reason has this text"},
-    {"transport", 0, "NAME", .choices = "pull sub rep http tail", .help = "only rows that came this way"},
+    {"transport", 0, "NAME", .choices = "pull sub rep http tail", .help = "only rows that arrived by this transport"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
     {"limit", 'n', "N", .initial = "0", .type = OBS_OPTION_NUMBER, .min = 0, .max = UINT64_MAX,
-     .help = "at most N rows, the oldest, 0: all"},
+     .help = "at most N rows, oldest first; 0: all"},
     OBS_FLAG_JSON,
     OBS_FLAG_UTC,
-    {"out", 'o', "DIR", .help = "export: the folder for the files"},
+    {"out", 'o', "DIR", .help = "export: the directory for the files"},
     {"req", 0, "URL", .initial = "tcp://127.0.0.1:3803", .help = "replay: the daemon's REP socket"},
     {"timeout", 0, "MS", .initial = "5000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS,
      .help = "replay: longest wait for the daemon, at the start and for each row"},
-    {"dry-run", .help = "replay: say what would be sent, and send nothing"},
+    {"dry-run", .help = "replay: show what would be sent, and send nothing"},
 };
 
 static const obs_command_exit exits[] = {OBS_EXIT_INTERRUPTED};
@@ -311,16 +311,16 @@ OBS_COMMAND(rejected) = {
     .arguments = "list|export|replay",
     .summary = "list, export or replay what the daemon rejected",
     .description =
-        "Looks at rejected.1.jsonl and rejected.jsonl of the data directory, oldest first, where the daemon keeps what "
-        "it rejected. The rows are numbered over both files; the numbers change when the daemon turns the file "
-        "over.\n\n"
-        "list: a line for each row: number, time, transport, index in its message, size, reason, and the first bytes. "
-        "With --json the rows as they are, one a line, with their number.\n\n"
-        "export: the bytes of each row as a file in --out DIR, named by its number (.json, .msgpack or .bin); or those "
-        "of the one row of --number, on standard output. Files that are there already are not written over.\n\n"
-        "replay: sends the bytes as they are to the daemon's REP socket, each row as one message, and says what became "
-        "of it. Of a row of more than 64 KiB only the beginning was kept; it is not sent. What is rejected again is a "
-        "new row. Exit status 1: a row was rejected, or not sent, or could not be read.",
+        "Reads rejected.1.jsonl and rejected.jsonl in the data directory, oldest first, where the daemon keeps "
+        "what it rejected. The rows are numbered across both files; the numbers change when the daemon rotates "
+        "the file.\n\n"
+        "list: a line for each row: number, time, transport, index in its message, size, reason, and the first "
+        "bytes. With --json the rows as they are, one per line, with their number.\n\n"
+        "export: the bytes of each row as a file in --out DIR, named by its number (.json, .msgpack or .bin); or "
+        "those of the one row of --number, on standard output. Existing files are not overwritten.\n\n"
+        "replay: sends the bytes as they are to the daemon's REP socket, each row as one message, and shows the "
+        "result. Of a row of more than 64 KiB only the beginning was kept; it is not sent. What is rejected again "
+        "becomes a new row. Exit status 1: a row was rejected, or not sent, or could not be read.",
     .examples = "observerctl rejected list --since 1h --reason endpoint\n"
                 "observerctl rejected export --number 3 | jq .\n"
                 "observerctl rejected replay --reason 'must be a string' --dry-run\n",

@@ -181,8 +181,8 @@ static const obs_option flags[] = {
     OBS_FLAG_UNTIL,
     {"source", 0, "NAME", .help = "only rows of this source"},
     {"limit", 'n', "N", .initial = "0", .type = OBS_OPTION_NUMBER, .min = 0, .max = UINT64_MAX,
-     .help = "at most N rows, 0: all"},
-    {"shift-time", .help = "timestamps become the time of sending; otherwise they are kept"},
+     .help = "at most N rows; 0: all"},
+    {"shift-time", .help = "set timestamps to the time of sending; otherwise they are kept"},
     OBS_FLAGS_POST,
 };
 
@@ -193,13 +193,12 @@ OBS_COMMAND(replay) = {
     .arguments = "FILE...",
     .summary = "publish the rows of journal files again",
     .description =
-        "Publishes the rows of journal files (JSONL, an op a line), - being standard input, in their order, as fast as "
-        "they are acknowledged or paced by --speed or --rate. A file is read as far as it goes at the start, so a "
-        "daemon's own journal can be replayed into it.\n\n"
-        "Rows that are no ops are reported with file and line and passed over; a last line that was torn is passed "
-        "over "
-        "with a note. At the end, or when interrupted, the totals say what became of the rest: rows whose op_id the "
-        "daemon has recorded lately are duplicates. Exit status 1: a row was bad, rejected or not sent.",
+        "Publishes the rows of journal files (JSONL, one op per line; - is standard input) in their order, as "
+        "fast as they are acknowledged, or at the pace of --speed or --rate. A file is read up to its size at the "
+        "start, so a daemon's own journal can be replayed into it.\n\n"
+        "Rows that are not ops are reported with file and line and skipped; a torn last line is skipped with a "
+        "note. At the end, or when interrupted, the totals show what happened to the others: rows whose op_id the "
+        "daemon has recorded recently are duplicates. Exit status 1: a row was bad, rejected or not sent.",
     .examples = "observerctl replay data/_observer/ops.jsonl\n"
                 "observerctl replay --since 2h --source bot --speed 10 --shift-time ops.jsonl\n"
                 "zcat ops.jsonl.gz | observerctl replay -\n",

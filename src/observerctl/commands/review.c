@@ -42,7 +42,7 @@ static bool read_input(const obs_args *args, const char *name, obs_buf *out) {
 static bool take_input(const obs_args *args, obs_buf *out) {
   const char *text = obs_args_text(args, "text");
   if (text != NULL && args->nrest > 0) {
-    obs_args_error(args, "either --text or a file");
+    obs_args_error(args, "give either --text or a file, not both");
     return false;
   }
   if (text == NULL) return read_input(args, args->nrest > 0 ? args->rest[0] : "-", out);
@@ -82,7 +82,7 @@ static bool is_json(const obs_buf *input) {
 static bool make_body(const obs_args *args, const obs_buf *input, uint64_t attempt, obs_buf *body) {
   bool op = obs_args_given(args, "op");
   const char *wrong = !obs_utf8_valid(input->p, input->len) ? "the text is not valid UTF-8"
-                      : op && !is_json(input)               ? "the op is no JSON object"
+                      : op && !is_json(input)               ? "the op is not a JSON object"
                                                             : NULL;
   if (wrong != NULL) {
     obs_args_error(args, "%s", wrong);
@@ -199,10 +199,10 @@ static int ask(const obs_args *args, const obs_buf *body, uint64_t timeout_s) {
 
 static int run(const obs_args *args) {
   obs_buf input = {0}, body = {0};
-  uint64_t attempt = obs_args_given(args, "attempt") ? obs_args_u64(args, "attempt") : 1;
+  uint64_t attempt = obs_args_u64(args, "attempt");
   int status = OBS_COMMAND_USAGE;
   if (args->nrest > 1)
-    obs_args_error(args, "%s: one file at a time", args->rest[1]);
+    obs_args_error(args, "%s: only one file at a time", args->rest[1]);
   else
     status = take_input(args, &input) && make_body(args, &input, attempt, &body)
                  ? ask(args, &body, obs_args_u64(args, "timeout"))
@@ -214,8 +214,8 @@ static int run(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"text", 0, "TEXT", .help = "the text itself, instead of a file"},
-    {"op", .help = "what is read is an ObservedOp in JSON: its output_summary is judged"},
+    {"text", 0, "TEXT", .help = "the text to judge, instead of a file"},
+    {"op", .help = "the input is an ObservedOp in JSON; its output_summary is judged"},
     {"endpoint", 'e', "NAME", .help = "what was called"},
     {"task-class", 't', "CLASS", .help = "the class of task"},
     {"op-id", 0, "ID", .help = "the op it belongs to"},
@@ -235,14 +235,14 @@ static const obs_command_exit exits[] = {{EXIT_REJECT, "reject"}, {EXIT_CYCLE, "
 OBS_COMMAND(review) = {
     .name = "review",
     .arguments = "[FILE]",
-    .summary = "has an answer judged before it is used: accept, reject, or another cycle",
+    .summary = "judge an answer before it is used: accept, reject, or another cycle",
     .description =
-        "Reads a text from FILE (without one, or as -, from standard input) and asks the daemon whether it is "
-        "fit to be used. Rules judge first; where they do not decide, and the daemon has a language model, "
-        "that is asked, and the command waits for it. It prints the verdict with its confidence and why, "
-        "then what it rests on.\n\n"
-        "The exit status is the verdict: 0 accept, 3 reject (do not try the same again), 4 cycle (try again "
-        "with the notes).\n\n"
+        "Reads a text from FILE (standard input without a file or with -) and asks the daemon whether it is fit "
+        "to be used. Rules judge first; where they do not decide and the daemon has a language model, the daemon "
+        "asks the model and the command waits for it. It prints the verdict with its confidence and the reason, "
+        "then the evidence.\n\n"
+        "The exit status is the verdict: 0 accept, 3 reject (do not try the same again), 4 cycle (try again with "
+        "the notes).\n\n"
         "--json prints the daemon's answer as it is.",
     .examples = "observerctl review answer.txt --endpoint /v1/chat --attempt 2\n"
                 "make report | observerctl review && mail -s report team < report\n"

@@ -273,7 +273,7 @@ static int run(const obs_args *args) {
 static const obs_option flags[] = {
     {"req", 0, "URL", .initial = "tcp://127.0.0.1:3803", .help = "the daemon's REP socket, which acknowledges the op"},
     {"push", 0, "URL", .help = "the daemon's PULL socket instead, without acknowledgement"},
-    {"spool", 0, "FILE", .help = "keeps the op while the daemon is away, for the next run with this file"},
+    {"spool", 0, "FILE", .help = "file that keeps the op while the daemon is away, for the next run with this file"},
     {"timeout", 0, "MS", .initial = "2000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS,
      .help = "longest wait for the daemon when the command has ended"},
     {"quiet", 'q', .help = "no warning when the op could not be published"},
@@ -289,16 +289,16 @@ OBS_COMMAND(run) = {
     .name = "run",
     .arguments = "[--] COMMAND [ARGUMENT]...",
     .verbatim = true,
-    .summary = "run a command and publish what came of it",
+    .summary = "run a command and publish the result as an op",
     .description =
-        "Runs the command with this one's input, output, terminal and process group, and publishes one op when it has "
-        "ended: endpoint run:COMMAND, the command line (200 characters) as input_summary, exit N or signal NAME as "
-        "output_summary, the time it took, whether it exited with 0, and, when not, the last 2 KiB of its standard "
-        "error as error; extra has exit_status or signal, max_rss_kb, user_ms and system_ms. The field flags below "
-        "stand instead of these.\n\n"
-        "Signals sent to this process are sent on to the command. Its standard error passes through a pipe, so it is "
-        "no terminal to it. The observer never changes what comes of the command: when the op cannot be published "
-        "within --timeout, that is one line on standard error.",
+        "Runs the command with this one's input, output, terminal and process group, and publishes one op when it "
+        "has ended: endpoint run:COMMAND, the command line (200 characters) as input_summary, exit N or signal "
+        "NAME as output_summary, the time it took, whether it exited with 0, and, if not, the last 2 KiB of its "
+        "standard error as error; extra has exit_status or signal, max_rss_kb, user_ms and system_ms. The field "
+        "flags below replace these.\n\n"
+        "Signals sent to this process are passed on to the command. Its standard error is a pipe, not a terminal. "
+        "Publishing never changes the result of the command: when the op cannot be published within --timeout, "
+        "one line on standard error reports it.",
     .examples = "observerctl run -- make test\n"
                 "observerctl run --endpoint nightly:backup --task-class backup -- rsync -a /srv host:/backup\n"
                 "observerctl run --spool ~/.cache/observer.spool -q -- ./job.sh\n",

@@ -146,18 +146,19 @@ static int run(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAG_URL,
     {"stats", .help = "the statistics over all sessions instead of the list"},
-    {"kind", 'k', "KIND", .help = "of this kind: fill, email, playbook, ..."},
-    {"model", 'm', "MODEL", .help = "of this model"},
-    {"provider", 0, "NAME", .help = "of this provider"},
+    {"kind", 'k', "KIND", .help = "only of this kind: fill, email, playbook, ..."},
+    {"model", 'm', "MODEL", .help = "only of this model"},
+    {"provider", 0, "NAME", .help = "only of this provider"},
     {"final-verdict", 0, "VERDICT", .help = "accepted, max_iter_exhausted or infra_error"},
-    {"grounded", 0, "BOOL", .choices = "true false", .help = "whose artifact the roster confirms, or not"},
+    {"grounded", 0, "BOOL", .choices = "true false",
+     .help = "only those whose artifact the roster confirms, or does not"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
-     .help = "at most so many"},
-    {"all", 'a', .help = "all that match, whatever --limit says"},
+     .help = "show at most N"},
+    {"all", 'a', .help = "show all that match, whatever --limit is"},
     OBS_FLAG_UTC,
-    {"json", 'j', .help = "the records one a line (NDJSON); with --stats the daemon's answer"},
+    {"json", 'j', .help = "the records, one per line (NDJSON); with --stats the daemon's answer"},
 };
 
 OBS_COMMAND(sessions) = {

@@ -78,10 +78,9 @@ static const obs_option flags[] = {OBS_FLAG_URL, OBS_FLAG_UTC, OBS_FLAG_JSON};
 OBS_COMMAND(stats) = {
     .name = "stats",
     .summary = "counts over the last ops: by outcome, by source, the last scenario ops",
-    .description =
-        "Counts over the ops that the daemon's ring holds (the last 2,000, unless it was told otherwise): by "
-        "outcome and by source, and the last ten scenario ops, oldest first.\n\n"
-        "--json prints the daemon's answer to GET /v1/observer/stats as it is.",
+    .description = "Counts over the ops that the daemon's ring holds (the last 2,000 by default): by "
+                   "outcome and by source, and the last ten scenario ops, oldest first.\n\n"
+                   "--json prints the daemon's answer to GET /v1/observer/stats as it is.",
     .examples = "observerctl stats\nobserverctl stats --json | jq .by_source",
     .flags = OBS_TABLE(flags),
     .run = run,

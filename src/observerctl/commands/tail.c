@@ -125,7 +125,7 @@ static void show_heartbeat(tail *t, obs_str json, const cJSON *map) {
   end_dim(t);
 }
 
-/* What was written so far stands before what is told. */
+/* Reports on standard error, after what was printed so far. */
 __attribute__((format(printf, 2, 3))) static void tell(tail *t, const char *fmt, ...) {
   va_list ap;
   (void)obs_outlet_flush(&t->out);
@@ -266,7 +266,7 @@ static void receive(tail *t) {
   int rv = obs_subscriber_drain(&t->sub, MESSAGES, on_map, t);
   if (rv == 0 || t->strange) return;
   t->strange = true;
-  tell(t, "observerctl tail: %s: a message was not understood: is that the daemon's feed?", t->feed_url);
+  tell(t, "observerctl tail: %s: a message could not be decoded: is this the daemon's feed?", t->feed_url);
 }
 
 static bool dial(tail *t, const char *url) {
@@ -276,7 +276,7 @@ static bool dial(tail *t, const char *url) {
   return rv == 0;
 }
 
-/* A daemon that went away may come back with its feed elsewhere. */
+/* A daemon that was restarted may have its feed at another URL. */
 static bool look_again(tail *t) {
   if (t->feed != NULL || obs_clock_mono_ms() - t->asked_ms < ASK_MS) return true;
   obs_subscriber_place place;
@@ -289,7 +289,7 @@ static bool check_away(tail *t) {
   if (obs_clock_mono_ms() - t->heard_ms < AWAY_MS) return true;
   if (!t->away)
     tell(t,
-         t->heard ? "observerctl tail: %s: nothing heard for 3 s: the daemon is away"
+         t->heard ? "observerctl tail: %s: nothing received for 3 s: the daemon is away"
                   : "observerctl tail: %s: waiting for the daemon",
          t->feed_url);
   t->away = true;
@@ -376,7 +376,7 @@ static bool parse(tail *t, const obs_args *args) {
   return obs_match_parse(&t->match, args);
 }
 
-/* For questions that are under way. */
+/* Ends requests that are in progress. */
 static bool is_time_to_end(void *arg) {
   const tail *t = arg;
   struct pollfd fd = {.fd = t->out.stop_fd, .events = POLLIN};
@@ -407,13 +407,13 @@ static int run(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"feed", 0, "URL", .env = "OBSERVER_FEED_URL", .help = "the daemon's feed; default: as the daemon says"},
+    {"feed", 0, "URL", .env = "OBSERVER_FEED_URL", .help = "the daemon's feed; default: asked of the daemon"},
     {"lines", 'n', "N", .initial = "10", .type = OBS_OPTION_NUMBER, .min = 0, .max = HISTORY_MAX,
      .help = "show the last N recorded ops first, 0 to 10000"},
     {"count", 'c', "N", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
-     .help = "end after N ops, recorded ones included"},
+     .help = "stop after N ops, including recorded ones"},
     {"timeout", 't', "MS", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT32_MAX,
-     .help = "end after this time; status 1 if --count was not reached"},
+     .help = "stop after this time; status 1 if --count was not reached"},
     {"topic", 0, "PREFIX", .help = "follow topics other than ops: failure. playbook analysis alert."},
     {"stats", 's', .help = "show the heartbeats too"},
     {"wide", 'w', .help = "do not cut lines at the terminal's width"},
@@ -427,9 +427,9 @@ OBS_COMMAND(tail) = {
     .summary = "follow ops as they are recorded, one line each",
     .description =
         "Shows the last recorded ops, then each op as it is recorded, until it is interrupted (status 0) or the "
-        "reader of its output ends. With --json a line is the op as recorded, with its seq in front.\n\n"
-        "What was missed, because the daemon or the connection could not keep up, is told on standard error; so is a "
-        "daemon that goes away (nothing heard for 3 s) and comes back: tail goes on by itself.",
+        "reader of its output exits. With --json a line is the op as recorded, with its seq in front.\n\n"
+        "Ops missed because the daemon or the connection could not keep up are reported on standard error; so is a "
+        "daemon that goes away (nothing received for 3 s) and comes back: tail continues by itself.",
     .examples = "observerctl tail --failed\n"
                 "observerctl tail -n 100 --source scenario\n"
                 "observerctl tail --json --endpoint /v1/chat | jq .duration_ms\n"

@@ -99,7 +99,7 @@ static bool ports_ok(const obs_args *args) {
     char *end;
     unsigned long port = *p >= '0' && *p <= '9' ? strtoul(p, &end, 10) : 0;
     if (port == 0 || port > UINT16_MAX || (*end != ',' && *end != '\0')) {
-      obs_args_error(args, "--ports: \"%s\" is no list of ports, such as 3800,3801", list);
+      obs_args_error(args, "--ports: \"%s\" is not a list of ports such as 3800,3801", list);
       return false;
     }
     p = end;
@@ -133,17 +133,17 @@ static const obs_option flags[] = {
     OBS_FLAG_URL,
     {"data-dir", 'd', "DIR", .initial = "data/_observer", .env = "OBSERVER_DATA_DIR",
      .help = "observerd's data directory"},
-    {"ports", 'p', "LIST", .initial = "3800,3801,3802,3803,3804", .help = "TCP ports that observerd is to have"},
+    {"ports", 'p', "LIST", .initial = "3800,3801,3802,3803,3804", .help = "the TCP ports that observerd needs"},
     OBS_FLAG_JSON,
 };
 
 OBS_COMMAND(doctor) = {
     .name = "doctor",
-    .summary = "probe this machine and the daemon; say how to mend what is wrong",
+    .summary = "check this machine and the daemon, and show how to fix what is wrong",
     .description =
         "Probes the libraries and their versions, the ports, the data directory with its lock and journal, disk space, "
         "the open-file limit, the clock, the systemd unit and the daemon. Each finding is ok, warn or fail, with a "
-        "sentence; what is not ok comes with the command that mends it. Nothing is modified.\n\n"
+        "sentence; a warning or failure comes with the command that fixes it. Nothing is modified.\n\n"
         "A daemon that does not answer is a failure when --url or OBSERVER_URL names it or the data directory is "
         "locked by one, else a warning: it may just not be started. Status 1 is that of any failure; warnings alone "
         "are status 0.",

@@ -1,4 +1,4 @@
-/* doctor: a table of probes, each of which says one or more findings. */
+/* doctor: a table of probes; each reports one or more findings. */
 #ifndef OBS_OBSERVERCTL_DOCTOR_H
 #define OBS_OBSERVERCTL_DOCTOR_H
 
@@ -29,7 +29,7 @@ typedef struct {
   bool oom; /* a finding was lost */
 } obs_doctor;
 
-/* Adds a finding. `fix`: the command that mends it, "" for none. */
+/* Adds a finding. `fix`: the command that fixes it, "" for none. */
 void obs_doctor_say(obs_doctor *d, obs_doctor_status status, const char *check, const char *fix, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 

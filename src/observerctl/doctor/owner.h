@@ -1,4 +1,4 @@
-/* Who holds what, as /proc tells it: listening TCP ports and file locks. */
+/* Which process holds a listening TCP port or a file lock, according to /proc. */
 #ifndef OBS_OBSERVERCTL_OWNER_H
 #define OBS_OBSERVERCTL_OWNER_H
 
@@ -10,9 +10,9 @@ typedef struct {
   char program[64]; /* of the pid; "" when not known */
 } obs_owner;
 
-/* Whether some process listens on the TCP port (any address), and who. False: /proc does not tell. */
+/* Whether a process listens on the TCP port (any address), and which. False: /proc does not show it. */
 bool obs_owner_of_port(uint16_t port, bool *taken, obs_owner *out);
-/* Whether some process holds a flock on the file, and who. False: /proc does not tell. */
+/* Whether a process holds a flock on the file, and which. False: /proc does not show it. */
 bool obs_owner_of_lock(const char *path, bool *held, obs_owner *out);
 
 #endif

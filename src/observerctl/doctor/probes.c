@@ -68,7 +68,7 @@ static bool writable(const char *dir) {
   return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0;
 }
 
-/* Gives it to who runs this. */
+/* The command that gives it to the user who runs this. */
 static void fix_owner(const char *dir, char *out, size_t size) {
   char user[64];
   snprintf(out, size, "sudo mkdir -p '%s' && sudo chown %s '%s'", dir, user_of(geteuid(), user), dir);
@@ -79,13 +79,13 @@ static void check_missing(obs_doctor *d) {
   nearest(d->data_dir, above);
   snprintf(fix, sizeof(fix), "mkdir -p '%.1000s'", d->data_dir);
   if (writable(above)) {
-    obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "%s is not there yet; observerd makes it", d->data_dir);
+    obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "%s does not exist yet; observerd creates it", d->data_dir);
     return;
   }
   int saved = errno;
   fix_owner(d->data_dir, fix, sizeof(fix));
-  obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s is not there and cannot be made: %s: %s", d->data_dir, above,
-                 strerror(saved));
+  obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s does not exist and cannot be created: %s: %s", d->data_dir,
+                 above, strerror(saved));
 }
 
 /* Files of another user, as of a daemon that once ran as root, keep observerd from starting. */
@@ -125,7 +125,7 @@ void obs_doctor_data_dir(obs_doctor *d) {
   if (stat(d->data_dir, &st) != 0) {
     obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s: %s", d->data_dir, strerror(errno));
   } else if (!S_ISDIR(st.st_mode)) {
-    obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", "observerd --data-dir data/_observer", "%s is no directory",
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", "observerd --data-dir data/_observer", "%s is not a directory",
                    d->data_dir);
   } else if (!writable(d->data_dir)) {
     int saved = errno;
@@ -185,7 +185,7 @@ static void check_ending(obs_doctor *d, int fd, const char *path) {
                    "the last row of %s is torn (%s); observerd cuts it off and keeps it aside when it starts", path,
                    e.text);
   else if (e.reason != NULL)
-    obs_doctor_say(d, OBS_DOCTOR_WARN, "journal", fix, "the last row of %s is no op: %s", path, e.text);
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "journal", fix, "the last row of %s is not an op: %s", path, e.text);
   else
     obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s, %" PRIu64 " bytes, its last row is whole", path,
                    (uint64_t)st.st_size);
@@ -199,7 +199,7 @@ void obs_doctor_journal(obs_doctor *d) {
     check_ending(d, fd, path);
     (void)close(fd);
   } else if (errno == ENOENT) {
-    obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s is not there yet", path);
+    obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s does not exist yet", path);
   } else {
     int saved = errno;
     snprintf(fix, sizeof(fix), "sudo observerctl doctor --data-dir '%.1000s'", d->data_dir);
@@ -289,11 +289,12 @@ void obs_doctor_nng(obs_doctor *d) {
   static const char name[] = "NNG HTTP";
   int number[2] = {0, 0};
   if (sscanf(nng_version(), "%d.%d", &number[0], &number[1]) != 2 || number[0] > 1 || number[1] >= 6) {
-    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "version %s has not the defect of those before 1.6", nng_version());
+    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "version %s does not have the defect of those before 1.6",
+                   nng_version());
     return;
   }
   obs_doctor_say(d, OBS_DOCTOR_WARN, name, "observerd --http http://127.0.0.1:3800",
-                 "version %s: its HTTP server can be made to write past a buffer by a request (mended in 1.6, which "
+                 "version %s: a request can make its HTTP server write past a buffer (fixed in 1.6, which "
                  "Debian 13 has), so HTTP listeners stay on loopback: observerd refuses others unless "
                  "--allow-old-nng",
                  nng_version());
@@ -339,7 +340,7 @@ static void taken_by_other(obs_doctor *d, const char *check, uint16_t port, cons
     return;
   }
   bool http = strcmp(flag_of(port), "http") == 0;
-  snprintf(fix, sizeof(fix), "observerd --%s %s://127.0.0.1:%u   (another port; or end process %d)", flag_of(port),
+  snprintf(fix, sizeof(fix), "observerd --%s %s://127.0.0.1:%u   (another port; or stop process %d)", flag_of(port),
            http ? "http" : "tcp", port < 55000 ? port + 10000U : port - 10000U, owner->pid);
   obs_doctor_say(d, OBS_DOCTOR_FAIL, check, fix, "taken by %s (pid %d), so observerd cannot listen there",
                  owner->program[0] != '\0' ? owner->program : "another program", owner->pid);
@@ -353,7 +354,7 @@ static void check_port(obs_doctor *d, uint16_t port) {
   obs_owner owner;
   snprintf(check, sizeof(check), "port %u", port);
   if (!obs_owner_of_port(port, &taken, &owner)) {
-    obs_doctor_say(d, OBS_DOCTOR_WARN, check, "ss -ltn", "not known: /proc/net/tcp cannot be read");
+    obs_doctor_say(d, OBS_DOCTOR_WARN, check, "ss -ltn", "unknown: /proc/net/tcp cannot be read");
     return;
   }
   bool answers = d->health != NULL && (names_port(urls, port) || names_port(&own, port));
@@ -399,10 +400,10 @@ void obs_doctor_clock(obs_doctor *d) {
   struct timex state = {0};
   obs_clock_format(obs_clock_wall_ms(), now);
   if (obs_clock_wall_ms() < oldest)
-    obs_doctor_say(d, OBS_DOCTOR_FAIL, name, "sudo timedatectl set-ntp true", "it says %s, which is past", now);
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, name, "sudo timedatectl set-ntp true", "it says %s, which is in the past", now);
   else if (adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) != 0)
     obs_doctor_say(d, OBS_DOCTOR_WARN, name, "sudo apt-get install systemd-timesyncd && sudo timedatectl set-ntp true",
-                   "%s; the kernel does not know it to be synchronised", now);
+                   "%s; the kernel reports that it is not synchronised", now);
   else
     obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "%s", now);
 }
@@ -469,7 +470,7 @@ static void check_probe(obs_doctor *d, const char *path, const char *good) {
   } else if (answer.status == 503) {
     char fix[512];
     put_reasons(&answer.body, &reasons);
-    snprintf(fix, sizeof(fix), "df -h '%.300s'; mend what the reason names: recording then resumes by itself",
+    snprintf(fix, sizeof(fix), "df -h '%.300s'; fix what the reason names; recording then resumes by itself",
              d->data_dir);
     obs_doctor_say(d, OBS_DOCTOR_FAIL, path + 1, fix, "not ready to record: %s", reasons.oom ? "" : reasons.p);
   } else {

@@ -8,7 +8,7 @@
 
 /* Names of the segments of journal `name` (ops.jsonl: ops-<seq>.jsonl ..., ops.jsonl) in a directory, with the
  * directory before them. The active one is opened first, at `active_fd` (-1: there is none), and is the last of the
- * list: a daemon that rotates meanwhile takes nothing away from what is read. False: errno says why. Fini in either
+ * list, so that a rotation meanwhile hides no row. False: errno says why. Fini in either
  * case. */
 typedef struct {
   char **paths;

@@ -48,7 +48,7 @@ typedef struct {
   int64_t number;   /* of INT and DURATION; 1 and 0 of BOOL */
 } obs_opflag;
 
-/* What was given for a field that the command's table has. False: it is wrong, and why is on stderr. */
+/* What was given for a field that the command's table has. False: it is wrong, which was reported on stderr. */
 bool obs_opflag_read(const obs_args *args, obs_op_field field, obs_opflag *out);
 /* All fields given as one JSON object; `out` stays empty when none was. The command's table has all of them. */
 bool obs_opflags_json(const obs_args *args, obs_buf *out);

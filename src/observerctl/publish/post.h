@@ -50,7 +50,7 @@ typedef struct {
   uint64_t nerrors;
 } obs_post;
 
-/* False: used wrongly, and why is on stderr. */
+/* False: wrong use, which was reported on stderr. */
 bool obs_post_parse(obs_post *p, const obs_args *args);
 /* Blocks the signals and connects. False: obs_post_end reports why. */
 bool obs_post_open(obs_post *p);

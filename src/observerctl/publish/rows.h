@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "observerctl/cli/interrupt.h"
 
-enum { OBS_ROWS_BYTES = 4 << 20 }; /* a longer line is told, and passed over */
+enum { OBS_ROWS_BYTES = 4 << 20 }; /* a longer line is reported and skipped */
 
 typedef enum {
   OBS_ROWS_LINE,

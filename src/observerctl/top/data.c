@@ -1,4 +1,4 @@
-/* What the daemon says, as a snapshot, and the thread that asks for one after the other. */
+/* A snapshot of what the daemon reports, and the thread that fetches one after the other. */
 #include "base/clock.h"
 #include "base/thread.h"
 #include "cluster/mask.h"
@@ -78,7 +78,7 @@ static int by_name(const void *a, const void *b) {
   return strcmp(((const obs_top_series *)a)->name, ((const obs_top_series *)b)->name);
 }
 
-/* Ops a second over a lifetime say nothing: the last minute's. */
+/* A rate over the whole lifetime says little: the rate of the last minute is shown instead. */
 static void lend_rates(obs_top_series *to, size_t nto, obs_top_series *from, size_t nfrom) {
   if (to == NULL || from == NULL) return;
   qsort(from, nfrom, sizeof(*from), by_name);

@@ -38,7 +38,7 @@ static void set_rates(top *t, const obs_top_data *now, const obs_top_data *befor
   t->view.failure_rate = restarted ? NAN : (b->failures - a->failures) / seconds;
 }
 
-/* A daemon that is away leaves its last numbers. */
+/* While the daemon is away its last numbers stay on the screen. */
 static void take_data(top *t) {
   obs_top_data *data = obs_top_fetch_take(&t->fetch);
   if (data == NULL) return;
@@ -276,18 +276,19 @@ static int run(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"interval", 'i', "SECONDS", .initial = "1", .help = "how often the daemon is asked, 0.1 to 3600"},
-    {"once", '1', .help = "print one frame as text and end; so it is without a terminal"},
-    {"json", 'j', .help = "print the data of one frame as JSON and end"},
+    {"interval", 'i', "SECONDS", .initial = "1", .help = "how often to ask the daemon, 0.1 to 3600"},
+    {"once", '1', .help = "print one frame as text and exit; the default without a terminal"},
+    {"json", 'j', .help = "print the data of one frame as JSON and exit"},
 };
 
 OBS_COMMAND(top) = {
     .name = "top",
     .summary = "the daemon at a glance, full-screen",
     .description =
-        "Shows rates, transports, sources, endpoints with their durations and share of failures, what fails and the "
-        "last failures, asked of the daemon again and again. Keys are in the last row; h lists all. A daemon that is "
-        "away is said to be; the last numbers stay, dimmed, and it goes on by itself.",
+        "Shows rates, transports, sources, endpoints with their durations and share of failures, the failure "
+        "clusters and the last failures, and asks the daemon for them again and again. The last row shows the "
+        "keys; h lists all. While the daemon is away, the first row says so and the last numbers stay, dimmed; "
+        "top continues by itself.",
     .examples = "observerctl top\n"
                 "observerctl top --url http://10.0.0.7:3800 --interval 5\n"
                 "observerctl top --once --json | jq .failing",
