@@ -76,6 +76,8 @@ static bool on_journal_row(void *arg, uint64_t seq, const char *line, size_t len
   return s->next > 0 && s->rows[s->next - 1].seq + NEAR > seq;
 }
 
+/* A scan goes back from a seq. Each one begins at the highest seq that is still wanted and goes on while the next one
+ * is within NEAR rows: a seek costs about as much as reading those. */
 static void look_in_journal(search *s, obs_journal *journal) {
   s->next = s->n;
   for (skip_found(s); s->next > 0; skip_found(s)) {

@@ -140,6 +140,7 @@ void obs_learn_followers(obs_learn *l, obs_commit_follower *list, uint32_t *n) {
 
 /* ---- the cycle ---- */
 
+/* Made anew for each loop, so that `last_seq` covers what the loops before it have taken. */
 static obs_loop_turn turn_of(obs_learn *l, uint64_t cycle) {
   obs_state_counts counts;
   obs_state_get_counts(l->opts.state, &counts);
@@ -265,6 +266,9 @@ static void join(pthread_t thread, bool *running) {
   *running = false;
 }
 
+/* A cycle under way ends at its next look at `stop`. Until then it may be in a call, for a minute: first the posts that
+ * wait get their second, then obs_calls_stop ends all calls, and everything can be joined. The loops' own threads end
+ * last, in their `stop`: what they wait for is a call too. */
 void obs_learn_stop(obs_learn *l) {
   if (l->running) {
     pthread_mutex_lock(&l->lock);

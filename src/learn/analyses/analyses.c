@@ -30,7 +30,9 @@ static void join(void *into, const void *former) {
   if (f->last_seq > e->last_seq) e->last_seq = f->last_seq;
 }
 
-/* A table that counts less than was taken has forgotten the cluster, or parts of the journal are gone. */
+/* The cluster's count less what was taken, where both count from the same first failure. The table of clusters forgets
+ * one that did not fail for long; when it fails again it counts from there, and its first failure is behind the last
+ * one that was taken. A count that is smaller all the same lost parts of the journal: then there is one at least. */
 static uint64_t untaken_of(const obs_cluster_brief *m, const obs_analysis_entry *e) {
   if (e == NULL || m->first_seq > e->last_seq) return m->count;
   if (m->last_seq <= e->last_seq) return 0;
@@ -58,12 +60,11 @@ static due *choose(obs_analyses *a, uint64_t cycle, uint32_t *n) {
   due *list = calloc((size_t)a->briefs.n + 1, sizeof(*list));
   *n = 0;
   if (list == NULL) return NULL;
-  pthread_mutex_lock(&a->lock);
+  /* Without the lock: this thread alone changes the table. */
   for (uint32_t i = 0; i < a->briefs.n; i++) {
     const obs_analysis_entry *e = obs_cluster_memory_find(&a->table, a->briefs.list[i].id);
     if (is_due(&a->briefs.list[i], e, cycle, &list[*n])) (*n)++;
   }
-  pthread_mutex_unlock(&a->lock);
   qsort(list, *n, sizeof(*list), by_urgency);
   if (*n > OBS_ANALYSES_EACH) *n = OBS_ANALYSES_EACH;
   return list;

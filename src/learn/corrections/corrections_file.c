@@ -355,7 +355,8 @@ static void settle(cycle *c) {
   pthread_mutex_unlock(&t->lock);
 }
 
-/* Takes what a file has behind the place. `aside`: it is not the one that is written to now. False: later. */
+/* Takes what a file has behind the place, a message at a time: the place moves on only when commit has recorded it, so
+ * that a full disk or a stop loses no line. `aside`: it is not the one that is written to now. False: later. */
 static bool drain(cycle *c, int fd, bool aside) {
   obs_lines lines;
   bool go = true;
@@ -449,7 +450,12 @@ static bool take_file(cycle *c, int fd, bool aside) {
   return drain(c, fd, aside);
 }
 
-/* What is at PATH now, after the rest of what was there before. */
+/* What is at PATH now, after the rest of what was there before. How a file is replaced is not known, so the one that
+ * was read last stays open, and PATH is looked at anew each cycle: the same file       is read on another file `aside`:
+ * the rest of the open one first, then this one from its start no file             the open one is read on; its writer
+ * may be between rename and create one not readable    nothing is done; it is warned of once A file that was copied and
+ * truncated is the same file, of which the row before the place is gone: take_file sees that, and looks for the rest in
+ * PATH.1. */
 static void take_files(cycle *c) {
   int fd;
   obs_corrections_file *t = c->t;

@@ -111,6 +111,8 @@ static bool was_escalated(const obs_escalation_entry *entry, const obs_cluster_b
   return entry != NULL && m->episode <= entry->episode && m->first_seq <= entry->last_seq;
 }
 
+/* What is asked, for the ledger: the same after a restart between the post and the row, another with the next episode.
+ */
 static uint64_t key_of(const obs_escalation_entry *entry, const obs_cluster_brief *m) {
   const uint64_t parts[] = {m->id, m->episode, entry != NULL ? entry->last_seq : 0};
   uint64_t key = XXH64(parts, sizeof(parts), KEY_SEED);
@@ -133,7 +135,7 @@ static bool is_cooling(const obs_escalations *e, uint64_t cluster, int64_t now_m
   return entry != NULL && now_ms - entry->time_ms < (int64_t)e->opts->escalate_cooldown_s * 1000;
 }
 
-/* How many more there may be this hour. */
+/* How many more there may be this hour. `times` is a ring of as many as are allowed, so it has all that count. */
 static uint32_t left_of_hour(const obs_escalations *e, int64_t now_ms) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < e->per_hour && i < e->ntimes; i++)
