@@ -91,23 +91,18 @@ static size_t find_segment(const obs_journal *j, uint64_t first_seq) {
   return j->segments[j->nsegments - 1].index.first_seq > first_seq ? j->nsegments : j->nsegments - 1;
 }
 
-static bool same_rows(obs_journal *j, size_t i, const parts *c) {
-  if (j->segments[i].size < c->index.indexed) return false;
-  int fd = obs_journal_open_segment(j, i);
-  if (fd < 0) return false;
-  uint64_t hash;
-  bool same = tail_hash(fd, c->index.indexed, &hash) && hash == c->hash;
-  return close(fd) == 0 && same;
-}
-
-/* Gives the segment the checkpoint's index unless its sidecar knows more. */
+/* Gives the segment the checkpoint's index unless its sidecar knows more. False: its rows are not those that the
+ * checkpoint was made of. */
 static bool adopt(obs_journal *j, parts *c) {
   size_t i = find_segment(j, c->index.first_seq);
   if (i == j->nsegments) {
     obs_log_warn("journal", "the rows that follow the checkpoint (seq %" PRIu64 ") were deleted in part", c->seq);
     return true;
   }
-  if (!same_rows(j, i, c)) return false;
+  uint64_t hash;
+  int fd = j->segments[i].size < c->index.indexed ? -1 : obs_journal_open_segment(j, i);
+  bool same = fd >= 0 && tail_hash(fd, c->index.indexed, &hash) && hash == c->hash;
+  if ((fd >= 0 && close(fd) != 0) || !same) return false;
   obs_index *x = &j->segments[i].index;
   if (x->first_seq == c->index.first_seq && x->indexed >= c->index.indexed) return true;
   obs_index_fini(x);

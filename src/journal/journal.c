@@ -125,22 +125,18 @@ static observer_err open_dir(obs_journal *j) {
   return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_IO : err;
 }
 
-static observer_err say_locked(obs_journal *j) {
-  char pid[16] = {0};
-  if (obs_file_read_at(j->lock_fd, pid, sizeof(pid) - 1, 0) < 0) pid[0] = 0;
-  pid[strspn(pid, "0123456789")] = 0;
-  (void)snprintf(j->error, sizeof(j->error), "%s/%s: in use by another observerd (pid %s)", j->dir, OBS_JOURNAL_LOCK,
-                 pid[0] == 0 ? "unknown" : pid);
-  return OBSERVER_E_LOCKED;
-}
-
 static observer_err take_lock(obs_journal *j) {
   j->lock_fd = openat(j->dir_fd, OBS_JOURNAL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (j->lock_fd < 0) return obs_journal_fail(j, "open", OBS_JOURNAL_LOCK);
+  char pid[16] = {0};
   if (flock(j->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-    return errno == EWOULDBLOCK ? say_locked(j) : obs_journal_fail(j, "lock", OBS_JOURNAL_LOCK);
+    if (errno != EWOULDBLOCK) return obs_journal_fail(j, "lock", OBS_JOURNAL_LOCK);
+    if (obs_file_read_at(j->lock_fd, pid, sizeof(pid) - 1, 0) < 0) pid[0] = 0;
+    pid[strspn(pid, "0123456789")] = 0;
+    (void)snprintf(j->error, sizeof(j->error), "%s/%s: in use by another observerd (pid %s)", j->dir, OBS_JOURNAL_LOCK,
+                   pid[0] == 0 ? "unknown" : pid);
+    return OBSERVER_E_LOCKED;
   }
-  char pid[16];
   int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
   struct iovec iov = {pid, (size_t)n};
   if (ftruncate(j->lock_fd, 0) != 0 || !obs_file_write_at(j->lock_fd, &iov, 1, 0)) {

@@ -97,14 +97,7 @@ static observer_err cut_torn(replay *r, const obs_line_view *row) {
   return OBSERVER_E_OK;
 }
 
-static observer_err take_bad(replay *r, const obs_line_view *row, const char *reason) {
-  r->out->bad_rows++;
-  warn_bad(r, row, reason);
-  (void)keep_aside(r, row, reason); /* failures are logged there */
-  bool ok = obs_index_extend_bad(r->index, r->j->opts.block_bytes, row->offset, row->next);
-  return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
-}
-
+/* A row that no index covers: it gets a seq when it is good. */
 static observer_err take_new(replay *r, const obs_line_view *row) {
   bool unfinished = r->active && !row->newline;
   if (obs_line_blank(row->p, row->len)) {
@@ -114,7 +107,14 @@ static observer_err take_new(replay *r, const obs_line_view *row) {
   int64_t time_ms = 0;
   const char *reason;
   r->seq = obs_index_next_seq(r->index);
-  if (!ask(r, row, &time_ms, &reason)) return unfinished ? cut_torn(r, row) : take_bad(r, row, reason);
+  if (!ask(r, row, &time_ms, &reason)) {
+    if (unfinished) return cut_torn(r, row);
+    r->out->bad_rows++;
+    warn_bad(r, row, reason);
+    (void)keep_aside(r, row, reason); /* failures are logged there */
+    bool ok = obs_index_extend_bad(r->index, r->j->opts.block_bytes, row->offset, row->next);
+    return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+  }
   r->out->rows++;
   if (unfinished) { /* the last row has its end but not its newline */
     struct iovec iov = {"\n", 1};

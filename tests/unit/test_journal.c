@@ -257,6 +257,31 @@ static void rejected_rows(void **state) {
   assert_int_equal(count_lines(path(f, "rejected.jsonl")), 1);
 }
 
+/* The rejects of one batch are one write, of so many bytes; the rest are counted. */
+static void rejects_are_limited(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  obs_journal_counts c;
+  obs_journal_rejects r = {0};
+  static char payload[60000];
+  open_with(f, &o);
+  for (uint32_t i = 0; i < 300; i++) obs_journal_rejects_add(&r, 0, "http", "bad", i, payload, sizeof(payload));
+  obs_journal_rejects_add(&r, 0, "http", "small", 300, "x", 1); /* still has a place */
+  assert_int_equal(r.count, 301);
+  assert_true(r.dropped > 50 && r.dropped < 250);
+  assert_true(r.rows.len <= OBS_JOURNAL_REJECTS_MAX + 200);
+  uint64_t dropped = r.dropped;
+  obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
+  obs_journal_write_rejects(f->j, &r);
+  obs_journal_get_counts(f->j, &c);
+  assert_int_equal(c.rejected, 301 - dropped);
+  assert_int_equal(c.rejected_dropped, dropped);
+  assert_int_equal(c.rejected_failures, 0);
+  assert_int_equal(count_lines(path(f, "rejected.jsonl")), 301 - dropped);
+  assert_int_equal(r.count + r.dropped + r.rows.len, 0);
+  obs_journal_rejects_fini(&r);
+}
+
 static void refused_directories(void **state) {
   fixture *f = *state;
   obs_journal_opts o = options(f);
@@ -351,6 +376,7 @@ int main(void) {
       JOURNAL_TEST(very_long_lines),
       JOURNAL_TEST(retention),
       JOURNAL_TEST(rejected_rows),
+      JOURNAL_TEST(rejects_are_limited),
       JOURNAL_TEST(groups_of_three_files),
       JOURNAL_TEST(refused_directories),
       JOURNAL_TEST(lock_is_exclusive),
