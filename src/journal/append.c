@@ -67,7 +67,11 @@ void obs_journal_take_back(obs_journal *j) {
   pthread_mutex_unlock(&j->lock);
   atomic_store_explicit(&j->next_seq, obs_index_next_seq(x), memory_order_release);
   j->pending = false;
-  obs_journal_cut(j);
+  /* While the main file of a group has its rows, because it could not be cut, the others keep theirs. */
+  if (j->group_of != NULL && j->group_of->dirty)
+    j->dirty = true;
+  else
+    obs_journal_cut(j);
   if (j->opts.beside) obs_journal_group_over(j);
 }
 

@@ -108,9 +108,10 @@ void obs_journal_group_over(obs_journal *beside) {
 observer_err obs_journal_group_wipe(obs_journal *any) {
   obs_journal *j = any->group_of != NULL ? any->group_of : any;
   if (j->group_n == 0 || j->group_open > 0) return OBSERVER_E_OK;
-  /* Until the rows that were taken back are off the files, the note must stand. */
+  /* Until the rows that were taken back are off the files, the note must stand; the main file goes first, as the note
+   * is judged by it. */
   for (uint32_t i = 0; i <= j->group_n; i++) {
-    obs_journal *member = i < j->group_n ? j->group[i] : j;
+    obs_journal *member = i == 0 ? j : j->group[i - 1];
     if (member->dirty) obs_journal_cut(member);
     if (member->dirty) return obs_journal_fail(any, "truncate", member->name);
   }

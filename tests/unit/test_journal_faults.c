@@ -79,6 +79,35 @@ static void failed_sync_takes_back(void **state) {
   assert_int_equal(f->replayed.rows, 25);
 }
 
+/* The main file of a group keeps its rows because it cannot be cut: the file beside keeps its own until it can. */
+static void group_cannot_be_cut(void **state) {
+  fixture *f = *state, seen = {0};
+  obs_journal *beside = NULL;
+  char error[256], row[] = "{\"n\":1,\"t\":1}\n";
+  obs_journal_opts o = options(f), o_beside = {.dir = f->dir, .name = "beside.jsonl", .beside = true};
+  open_with(f, &o);
+  assert_int_equal(obs_journal_open(&o_beside, &beside, error, sizeof(error)), OBSERVER_E_OK);
+  assert_int_equal(obs_journal_replay(beside, 1, good, &seen, &seen.replayed), OBSERVER_E_OK);
+  struct iovec iov = {row, sizeof(row) - 1}, iov_beside = iov;
+  obs_journal_group group = {f->j, &iov, 1};
+  assert_int_equal(obs_journal_group_begin(&group, beside), OBSERVER_E_OK);
+  assert_int_equal(obs_journal_append(beside, &iov_beside, 1, 1, 1, 1), OBSERVER_E_OK);
+  assert_int_equal(obs_journal_append(f->j, &iov, 1, 1, 1, 1), OBSERVER_E_OK);
+  f->j->datasync = fails;
+  f->j->truncate = truncate_fails;
+  assert_int_equal(obs_journal_sync(f->j), OBSERVER_E_IO);
+  obs_journal_take_back(beside);
+  assert_int_equal(count_lines(path(f, "ops.jsonl")), 1); /* killed here, a start finds the whole group */
+  assert_int_equal(count_lines(path(f, "beside.jsonl")), 1);
+  assert_int_equal(append_only(f, 1, 1, 1), OBSERVER_E_IO);
+  f->j->datasync = fdatasync;
+  f->j->truncate = ftruncate;
+  assert_int_equal(obs_journal_probe(f->j), OBSERVER_E_OK);
+  assert_int_equal(count_lines(path(f, "ops.jsonl")), 0);
+  assert_int_equal(count_lines(path(f, "beside.jsonl")), 0);
+  obs_journal_close(beside);
+}
+
 static void sync_modes(void **state) {
   fixture *f = *state;
   obs_journal_opts o = options(f);
@@ -130,10 +159,8 @@ static void rotation_blocked(void **state) {
 int main(void) {
   obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
   const struct CMUnitTest tests[] = {
-      JOURNAL_TEST(disk_full),
-      JOURNAL_TEST(failed_sync_takes_back),
-      JOURNAL_TEST(sync_modes),
-      JOURNAL_TEST(rotation_blocked),
+      JOURNAL_TEST(disk_full),  JOURNAL_TEST(failed_sync_takes_back), JOURNAL_TEST(group_cannot_be_cut),
+      JOURNAL_TEST(sync_modes), JOURNAL_TEST(rotation_blocked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
