@@ -1,7 +1,7 @@
 /* The one list of error codes, shared by every module and by libobserver.
  *
  * Functions that can fail return an `observer_err`: 0 is success, everything else is a code of this table. Predicates
- * return bool. What the system said (errno) travels beside the code where a caller can use it. */
+ * return bool. Where a caller can use errno, the function's comment says so. */
 #ifndef OBSERVER_ERROR_H
 #define OBSERVER_ERROR_H
 

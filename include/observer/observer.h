@@ -5,20 +5,20 @@
  *   observer_publish(client, &(observer_op){.endpoint = "/v1/chat", .success = OBSERVER_TRUE});
  *   observer_close(client, 1000);
  *
- * An op is a struct made from the field table of op.h, for designated initialisers; what is left out is not sent, but
- * for the timestamp, which is then the time of the publish call, and source and op_id as the options below say. Ops are
- * gathered into batches by a thread of the client's own ("obs:client"), because the bus costs per message.
+ * An op is a struct made from the field table of op.h, for designated initialisers. A field that is left out is not
+ * sent, with three exceptions: timestamp (default: the time of the publish call), source and op_id (see
+ * observer_options). A thread of the client's own ("obs:client") sends ops in batches, because the bus costs per
+ * message.
  *
- * Threads: every function may be called from any thread, except observer_close, which is the last call: publish calls
- *   that wait for room then return CLOSED, and no other call may be under way or begin. Callbacks run
- *   on the client's thread; from one, any function but flush and close may be called.
- * Ownership: what a call is given is copied before it returns.
- * Fork: a client belongs to the process that opened it, and NNG itself cannot be used in a forked child. There every
- *   call returns OBSERVER_E_FORKED at once, and observer_close only frees (what other threads may have been changing at
- *   the fork is left to the process) and lets go of the spool, which a child that lives on would keep locked; a child
- * that has not called exec opens clients of its own only if the parent had opened none (prefork servers: open in each
- * child). Exit: observer_close delivers what waits. A process that ends without it loses what is still queued, except
- * what is in the spool, which the next observer_open on that spool sends. */
+ * Threads: every function may be called from any thread, except observer_close: it must be the last call, and no other
+ *   call may be running or begin. Publish calls that wait for room return CLOSED then. Callbacks run on the client's
+ *   thread and may call any function but flush and close.
+ * Ownership: arguments are copied before a call returns.
+ * Fork: a client belongs to the process that opened it. In a forked child every call returns FORKED at once;
+ *   observer_close there frees what is safe to free and unlocks the spool. A child that has not called exec can open
+ *   clients of its own only if its parent had opened none: prefork servers open one in each child.
+ * Exit: a process that ends without observer_close loses what is queued. What is in a spool is sent by the next
+ *   observer_open of that spool. */
 #ifndef OBSERVER_OBSERVER_H
 #define OBSERVER_OBSERVER_H
 
@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-/* A boolean that may be left out. C's `true` is OBSERVER_TRUE. */
+/* A boolean that may be left out. C's `true` converts to OBSERVER_TRUE. */
 typedef enum { OBSERVER_FALSE = -1, OBSERVER_UNSET = 0, OBSERVER_TRUE = 1 } observer_bool;
 
 /* An integer that may be left out. */
@@ -58,7 +58,8 @@ typedef struct {
 #undef OBSERVER_OP_MEMBER
 } observer_op;
 
-/* Encodes `n` ops as one bus message: a msgpack array of maps. The caller frees *bytes. NOMEM. */
+/* Encodes `n` ops as one bus message, a msgpack array of maps, for programs with a transport of their own. The caller
+ * frees *bytes with free(). NOMEM. */
 observer_err observer_encode(const observer_op *ops, size_t n, void **bytes, size_t *len);
 
 /* ---- a client ---- */
@@ -66,80 +67,85 @@ observer_err observer_encode(const observer_op *ops, size_t n, void **bytes, siz
 typedef struct observer_client observer_client;
 
 typedef enum {
-  OBSERVER_PUSH, /* best effort, with backpressure: the daemon's PULL socket; what a connection that breaks had
-                    taken is lost */
-  OBSERVER_PUB,  /* best effort, never waits: the daemon's SUB socket may miss what it cannot keep up with. What is
-                    published before the first connection waits for it, and what a slow one leaves unread for long
-                    is dropped by the transport, oldest first, uncounted */
-  OBSERVER_ACKNOWLEDGED /* the daemon's REP socket: each op is reported on, sent again until it is durable, once */
+  /* To the daemon's PULL socket. Best effort with backpressure: when a connection breaks, messages that it had taken
+   * are lost. */
+  OBSERVER_PUSH,
+  /* To the daemon's SUB socket. Best effort without backpressure: when the daemon cannot keep up, the transport drops
+   * the oldest messages and does not count them. Before the first connection, ops wait in the queue. */
+  OBSERVER_PUB,
+  /* To the daemon's REP socket. An op is sent again until the daemon answers that it is durable, and is recorded once.
+   */
+  OBSERVER_ACKNOWLEDGED
 } observer_mode;
 
 typedef enum {
   OBSERVER_RECORDED,  /* durable in the daemon's journal */
-  OBSERVER_DUPLICATE, /* its op_id was recorded before: an earlier try had arrived */
-  OBSERVER_REJECTED,  /* the daemon will not take it: `reason` */
-  OBSERVER_EXPIRED    /* given up: expire_ms or the deadline of observer_close passed; it may have arrived */
+  OBSERVER_DUPLICATE, /* an op with this op_id was recorded before, usually by an earlier try */
+  OBSERVER_REJECTED,  /* the daemon refuses it, for `reason` */
+  OBSERVER_EXPIRED    /* the client gave up: expire_ms or the deadline of observer_close passed. It may have arrived */
 } observer_outcome;
 
-/* What became of one op. Strings live until the callback returns. */
+/* What became of one op, in acknowledged mode. The strings live until the callback returns. */
 typedef struct {
   observer_outcome outcome;
-  const char *op_id;
+  const char *op_id;  /* "" when the op has none, or when there is no memory for it */
   const char *reason; /* of REJECTED and EXPIRED, else NULL */
-  void *tag;          /* as given to observer_publish_wait; NULL for an op that an earlier process left in the spool */
-  uint64_t accepted, duplicates, rejected; /* records as the daemon counted them: one of them 1, except for a `whole`
-                                              message (observer_encoded), which may hold several, or none */
+  void *tag;          /* as given to observer_publish_wait; NULL when an earlier process left the op in the spool */
+  /* Records, as the daemon counted them: one of the three is 1; a `whole` message (observer_encoded) may hold several,
+   * or none. */
+  uint64_t accepted, duplicates, rejected;
 } observer_delivery;
 
-/* Zero is the default everywhere, so that `(observer_options){0}` works; -1 stands for none where noted. */
+/* 0 and NULL choose the default, so `(observer_options){0}` works; -1 means none where noted. */
 typedef struct {
   observer_mode mode;
   const char *const *urls; /* daemons to dial, NULL-terminated; default tcp://127.0.0.1:3801 (3802 PUB, 3803 REQ) */
   const char *producer;    /* first part of op_id; default: program, host and process id */
-  const char *source;      /* of ops that name none; default: the daemon's */
-  int32_t linger_ms;       /* an op waits for company at most that long; default 5; -1: none */
+  const char *source;      /* of ops without one; default: the daemon chooses */
+  int32_t linger_ms;       /* longest time that an op waits for its batch to fill; default 5; -1: none */
   uint32_t batch_ops;      /* most ops a message; default 512, at most 1000 */
   uint32_t batch_bytes;    /* most bytes a message; default 256 KiB, at most 2 MiB */
-  size_t queue_bytes;      /* most bytes held in memory for ops that are not delivered yet; default 8 MiB */
-  int32_t block_ms;        /* observer_publish waits that long for room; default 0: not at all; -1: until there is */
+  size_t queue_bytes;      /* most bytes of memory for ops that are not delivered yet; default 8 MiB */
+  int32_t block_ms;        /* longest time that observer_publish waits for room; default 0; -1: no limit */
 
   /* Acknowledged mode. */
-  int32_t expire_ms;           /* an op is given up after that; default 120 s, -1 (also with a spool) never */
-  uint32_t request_timeout_ms; /* an unanswered message is sent again; default 5 s */
-  uint32_t retry_min_ms;       /* pause before that, doubled each time with jitter; default 50 ms */
-  uint32_t retry_max_ms;       /* default 5 s */
-  uint32_t in_flight;          /* messages unanswered at once; default 4, at most 16; 1 keeps the order on retries */
+  int32_t expire_ms;           /* the client gives an op up after that; default 120 s; -1, or with a spool: never */
+  uint32_t request_timeout_ms; /* a message without an answer is sent again after that; default 5 s */
+  uint32_t retry_min_ms;       /* pause before a retry, doubled each time, with jitter; default 50 ms */
+  uint32_t retry_max_ms;       /* longest pause; default 5 s */
+  uint32_t in_flight;          /* most messages waiting for an answer; default 4, at most 16; 1 keeps the order */
   void (*on_delivery)(void *arg, const observer_delivery *delivery);
   void *delivery_arg;
 
-  /* A file in which ops wait until they are acknowledged, so that they outlive this process; one client at a time
-   * (LOCKED). An op is in it once its batch is closed, at most linger_ms after the publish. NULL: none. */
+  /* A file that keeps ops until they are acknowledged, so that they survive this process. One client at a time can use
+   * it (LOCKED). An op is in the file when its batch is closed, at most linger_ms after the publish. NULL: no spool. */
   const char *spool;
-  uint64_t spool_bytes; /* most bytes of it; default 64 MiB, at least 64 KiB; a quarter of them is room to work in.
-                           An op that is larger by itself is taken when the spool is empty */
-  bool spool_sync;      /* survives a power cut too: synced after each batch */
+  uint64_t spool_bytes; /* most bytes of the file; default 64 MiB, at least 64 KiB. Ops use three quarters of them; a
+                           larger op is taken when the spool is empty */
+  bool spool_sync;      /* sync the file after each batch, so that ops survive a power cut too */
 } observer_options;
 
-/* Starts the client. Does not wait for the daemon: it may come later, and may go and come. INVALID: an option or URL
- * that cannot be; IO, LOCKED, CORRUPT: the spool. */
+/* Starts a client. It does not wait for a daemon, and reconnects by itself. INVALID: a wrong option or URL; IO, LOCKED,
+ * CORRUPT: the spool cannot be used; NOMEM, FORKED. On an error *out is NULL. */
 observer_err observer_open(const observer_options *options, observer_client **out);
 
-/* Why the last observer_open of this thread failed, with the option, URL or path, for a person. Never NULL. */
+/* Why the last observer_open of this thread failed: text for a person, with the option, URL or path. Never NULL. */
 const char *observer_open_error(void);
 
-/* Publishes one op. OK: it is queued. FULL: there was no room within block_ms (counted, not queued). INVALID: no
- * endpoint, a text that is not UTF-8 or over the daemon's limits, a negative duration (counted, not queued). CLOSED,
- * FORKED, NOMEM. */
+/* Queues one op. An error means that it is not queued: FULL, no room within block_ms; INVALID, no endpoint, a negative
+ * duration, or a text that is not UTF-8 or longer than the daemon allows; NOMEM; CLOSED; FORKED. The counters count
+ * FULL, NOMEM and INVALID. */
 observer_err observer_publish(observer_client *client, const observer_op *op);
-/* The same, waiting `block_ms` at most (0: not at all, -1: until there is room); `tag` comes back in the report. */
+/* The same with a block_ms of its own (0: do not wait, -1: no limit). The delivery report returns `tag`. */
 observer_err observer_publish_wait(observer_client *client, const observer_op *op, int32_t block_ms, void *tag);
 
-/* Sends what waits without lingering, and returns when every op published before the call is acknowledged (or handed to
- * the transport, in the best-effort modes). TIMEDOUT: not within `deadline_ms`; nothing is given up. */
+/* Sends at once what is queued, and waits until every op published before the call is acknowledged or, in the
+ * best-effort modes, written by the transport. TIMEDOUT: it took longer than `deadline_ms`; the client keeps sending.
+ */
 observer_err observer_flush(observer_client *client, uint32_t deadline_ms);
 
-/* Flushes, at most until the deadline, then stops and frees. TIMEDOUT: some ops were given up (counted, reported as
- * EXPIRED) or, with a spool, left in it. NULL is allowed. */
+/* Flushes for at most `deadline_ms`, then stops the client and frees it. TIMEDOUT: some ops were not delivered; they
+ * are in the spool, or else given up, counted as abandoned and reported as EXPIRED. `client` may be NULL. */
 observer_err observer_close(observer_client *client, uint32_t deadline_ms);
 
 /* Waits until one of the daemons is connected. TIMEDOUT: not within `deadline_ms`; the client keeps trying. Publishing
@@ -154,18 +160,18 @@ observer_err observer_get_trouble(observer_client *client, char *text, size_t si
 
 /* published + replayed = delivered + rejected + expired + abandoned + queued, at every moment. */
 typedef struct {
-  uint64_t published;         /* ops that publish calls took */
+  uint64_t published;         /* ops that publish calls queued */
   uint64_t replayed;          /* ops found in the spool at open */
   uint64_t delivered;         /* acknowledged, or handed to the transport in the best-effort modes */
   uint64_t duplicates;        /* of those: acknowledged as recorded before */
-  uint64_t rejected, expired; /* by the daemon; by expire_ms */
+  uint64_t rejected, expired; /* refused by the daemon; given up after expire_ms */
   uint64_t abandoned;         /* queued when the client closed, and in no spool */
   uint64_t queued;            /* waiting or under way now, in memory or in the spool */
   uint64_t refused_full;      /* publish calls that returned FULL or NOMEM */
   uint64_t refused_invalid;   /* that returned INVALID */
   uint64_t retried;           /* ops sent again, counted each time */
-  uint64_t spool_failures;    /* batches that could not be written to the spool; kept in memory instead */
-  uint64_t spool_damaged;     /* places where the spool could not be read, each a batch or more, passed over */
+  uint64_t spool_failures;    /* batches that could not be written to the spool and stay in memory */
+  uint64_t spool_damaged;     /* unreadable places of the spool that were skipped, each a batch or more */
   size_t memory_bytes;        /* held for queued ops; at most queue_bytes and a batch. The transport has
                                  copies of up to in_flight batches besides */
   uint64_t spool_bytes;       /* in the spool, not yet acknowledged */
@@ -177,20 +183,20 @@ void observer_get_counters(observer_client *client, observer_counters *out);
 
 typedef struct observer_builder observer_builder;
 
-/* NULL: no memory. One thread at a time. */
+/* NULL: no memory. One thread at a time may use a builder. */
 observer_builder *observer_builder_new(void);
 void observer_builder_free(observer_builder *b);
 /* Empties it for the next op. */
 void observer_builder_reset(observer_builder *b);
-/* Set a field by its name; one that op.h does not have is kept by the daemon as it is. The value of a field set twice
- * is the last. What is wrong (a text for an integer field, no memory) is told by observer_builder_publish. */
+/* Set a field by its name. The daemon keeps fields that op.h does not have. Setting a field again replaces its value.
+ * Errors (a text for an integer field, no memory) are reported by observer_builder_publish. */
 void observer_builder_text(observer_builder *b, const char *name, const char *value);
 void observer_builder_int(observer_builder *b, const char *name, int64_t value);
 void observer_builder_real(observer_builder *b, const char *name, double value);
 void observer_builder_bool(observer_builder *b, const char *name, bool value);
-/* One msgpack value. */
+/* `value`: one msgpack value of `len` bytes. */
 void observer_builder_msgpack(observer_builder *b, const char *name, const void *value, size_t len);
-/* As observer_publish_wait; the builder keeps its fields. */
+/* As observer_publish_wait. The builder keeps its fields. */
 observer_err observer_builder_publish(observer_builder *b, observer_client *client, int32_t block_ms, void *tag);
 
 /* ---- finished records ---- */
@@ -200,25 +206,24 @@ typedef struct {
   const void *bytes; /* one JSON object as UTF-8 text, or one msgpack map, of at most 4 MiB */
   size_t len;
   const char *topic; /* of its message; NULL: none */
-  bool whole;        /* the bytes are a message as they are, whatever they hold, and are not batched */
+  bool whole;        /* send the bytes as one message, whatever they hold */
 } observer_encoded;
 
-/* Publishes one finished record. Records of the same form and topic are batched: JSON objects one a line, msgpack maps
- * as one array, together with ops. The bytes are copied. In the counters and reports it is one op; its report has the
- * op_id of a msgpack map and "" for JSON and `whole`. Without an op_id in it, a record that is sent again may be
- * recorded twice. INVALID: empty, too large, neither `{` nor one well-formed msgpack map at the start, or a topic that
- * is empty or begins like a payload. The text of a JSON object is not checked: a broken one makes the daemon reject
- * what comes after it in its message too. Returns as observer_publish_wait. */
+/* Publishes one finished record. Records of the same form and topic share messages: JSON objects one a line, msgpack
+ * maps in one array, together with ops. Counters and reports treat a record as one op; the report has the op_id of a
+ * msgpack map, and "" for JSON and `whole`. A record without an op_id that is sent again may be recorded twice.
+ * INVALID: empty or too large; not beginning with `{` and not one well-formed msgpack map; an empty topic, or one that
+ * begins like a payload. The text of a JSON object is not checked: the daemon rejects a broken one and all that follows
+ * it in the message. Other errors as observer_publish_wait. */
 observer_err observer_publish_encoded(observer_client *client, const observer_encoded *record, int32_t block_ms,
                                       void *tag);
 
 /* ---- messages of another kind ---- */
 
-/* Publishes one message as it is, not batched with others: `topic` (NULL: none) and `len` bytes of payload that hold
- * one record that is not an op, such as a session record. It counts as one op everywhere above; its delivery report
- * has no op_id (""), and one that is sent again may be recorded twice. INVALID: no payload, more than 4 MiB, an empty
- * topic or one that begins like a payload, or without a topic a payload that is no map or array. Returns as
- * observer_publish_wait. */
+/* Publishes one message that holds one record of another kind, such as a session record: `topic` (NULL: none) and `len`
+ * bytes of payload. It is not batched. Counters and reports treat it as one op with op_id "". A message that is sent
+ * again may be recorded twice. INVALID: no payload or more than 4 MiB; an empty topic, or one that begins like a
+ * payload; without a topic, a payload that is no map or array. Other errors as observer_publish_wait. */
 observer_err observer_publish_message(observer_client *client, const char *topic, const void *payload, size_t len,
                                       int32_t block_ms, void *tag);
 

@@ -1,8 +1,8 @@
 /* Session records: the whole retry chain of one iterate session, schema session.iterate.v1.
  *
- * The daemon takes them on the bus (topic `session`, or any map whose `schema` is the one below) and on
- * POST /v1/observer/session, and appends them to coordinator_sessions.jsonl. The two tables are all that lists the
- * fields; their order is the order of a row.
+ * The daemon accepts them on the bus (topic `session`, or any map whose `schema` is the one below) and on
+ * POST /v1/observer/session, and appends them to coordinator_sessions.jsonl. The fields are listed in these two tables
+ * and nowhere else; their order is the order of a row.
  *
  *   X(name, kind, required, rule)
  *
@@ -48,28 +48,30 @@ typedef struct {
   const char *verdict_kind, *error, *span_id; /* NULL: left out */
 } observer_attempt;
 
-/* What is known whatever comes of it. Texts are NUL-terminated UTF-8; NULL: empty. */
+/* What the three outcomes have in common. Texts are NUL-terminated; NULL: empty; bytes that are no UTF-8 become U+FFFD.
+ */
 typedef struct {
   const char *session_id; /* the request's trace id */
-  const char *trace_id;   /* of the response; stands in for an empty session_id */
+  const char *trace_id;   /* of the response; used when session_id is empty */
   const char *timestamp;  /* NULL: now */
   const char *daemon;     /* NULL: validatord */
   const char *kind, *model, *provider;
   const char *prompt; /* cut at 4000 bytes */
   int64_t max_iterations, duration_ms;
-  const observer_attempt *attempts; /* the history; not of an infrastructure error */
+  const observer_attempt *attempts; /* the history; ignored for an infrastructure error */
   size_t nattempts;
 } observer_session;
 
-/* Each builds the record and publishes it without waiting. Best effort: never an error to the caller; what the client
- * cannot take is counted there. `client` NULL: nothing happens. */
+/* Each function builds the record and publishes it without waiting, from any thread. A record that the client cannot
+ * queue appears in its counters (refused_full, refused_invalid). `client` may be NULL: nothing happens. */
 
-/* final_verdict accepted. `artifact`: one msgpack map, NULL: none; `grounded` may be OBSERVER_UNSET. */
+/* final_verdict accepted. `artifact`: one msgpack map, copied; NULL: none. `grounded` may be OBSERVER_UNSET. */
 void observer_session_accepted(observer_client *client, const observer_session *s, const void *artifact,
                                size_t artifact_len, observer_bool grounded);
 /* final_verdict max_iter_exhausted. */
 void observer_session_exhausted(observer_client *client, const observer_session *s);
-/* final_verdict infra_error; iterations 0; with `error`, cut at 800 bytes, one attempt {0, infra_error, error}. */
+/* final_verdict infra_error with 0 iterations. With `error` (cut at 800 bytes; NULL: none) it has one attempt,
+ * {0, infra_error, error}. */
 void observer_session_infra_error(observer_client *client, const observer_session *s, const char *error);
 
 #ifdef __cplusplus
