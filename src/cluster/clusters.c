@@ -43,12 +43,6 @@ static void link_newest(obs_clusters *c, uint32_t slot) {
   if (c->oldest == OBS_CLUSTER_NONE) c->oldest = slot;
 }
 
-static void touch(obs_clusters *c, uint32_t slot) {
-  if (c->newest == slot) return;
-  unlink_slot(c, slot);
-  link_newest(c, slot);
-}
-
 /* ---- life ---- */
 
 static void set_state(obs_clusters *c, obs_cluster *x, obs_cluster_state state) {
@@ -146,7 +140,7 @@ static void join_samples(obs_cluster *x, const obs_cluster *y) {
   for (; i < n; i++) keep_largest(x->latest, OBS_CLUSTER_LATEST, all[i]);
 }
 
-/* What is resolved has failed again when the other has not been resolved. */
+/* A resolved one has failed again when the other one is not resolved. */
 static obs_cluster_state joined_state(obs_cluster_state a, obs_cluster_state b) {
   if (a == b) return a;
   if (a == OBS_CLUSTER_RESOLVED || b == OBS_CLUSTER_RESOLVED) {
@@ -223,8 +217,6 @@ static void merge(void *clusters, uint64_t stays, uint64_t goes) {
   drop(c, b);
 }
 
-/* ---- life ---- */
-
 static observer_err open_miner(obs_clusters *c, obs_miner **out) {
   obs_miner_opts opts = {.clusters = c->opts.clusters, .merged = merge, .merged_arg = c};
   return obs_miner_open(&opts, out);
@@ -280,7 +272,7 @@ uint64_t obs_cluster_scope(const obs_op *op) {
   return OBS_HAS(op, event_kind) ? XXH3_64bits_withSeed(op->event_kind.p, op->event_kind.len, h) : h;
 }
 
-/* Cut where masking would cut it, but between two characters: templates are text. */
+/* The error text, else the output's. Cut where masking would cut it, but between two characters: templates are text. */
 obs_str obs_cluster_message(const obs_op *op) {
   bool error = OBS_HAS(op, error) && op->error.len > 0;
   if (!error && !OBS_HAS(op, output_summary)) return OBS_STR("");
@@ -288,6 +280,7 @@ obs_str obs_cluster_message(const obs_op *op) {
   return (obs_str){s.p, (uint32_t)obs_utf8_cut(s.p, s.len, OBS_MASK_BYTES), s.plain};
 }
 
+/* The first failure of a cluster. */
 static uint32_t begin(obs_clusters *c, uint64_t id, const obs_op *op, uint64_t seq) {
   uint32_t slot = create(c, id);
   obs_cluster *x = &c->all[slot];
@@ -351,7 +344,10 @@ static uint32_t count_failure(obs_clusters *c, const obs_op *op, uint64_t seq, i
     return slot;
   }
   obs_cluster *x = &c->all[slot];
-  touch(c, slot);
+  if (c->newest != slot) {
+    unlink_slot(c, slot);
+    link_newest(c, slot);
+  }
   x->count++;
   x->last_seq = seq;
   x->last_ms = op->time_ms;

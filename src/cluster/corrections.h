@@ -1,8 +1,8 @@
 /* Corrections that were given, and how the ops after them went.
  *
  * A correction is for a key: the hash of a sig_hash or of a task_class. It is open until OBS_CORRECTION_NEXT ops of
- * that key came, or another correction of the same key; at most OBS_CORRECTIONS_OPEN are, the oldest ends first.
- * Corrections have numbers from 1; the last OBS_CORRECTIONS are remembered. Not thread-safe. */
+ * that key came, or another correction of the same key; at most OBS_CORRECTIONS_OPEN are open, and the oldest ends
+ * first. Corrections have numbers from 1; the last OBS_CORRECTIONS are remembered. Not thread-safe. */
 #ifndef OBS_CLUSTER_CORRECTIONS_H
 #define OBS_CLUSTER_CORRECTIONS_H
 
@@ -37,10 +37,10 @@ uint64_t obs_corrections_add(obs_corrections *c, uint64_t seq, int64_t time_ms, 
                              obs_str text);
 /* NULL: it is no longer remembered. */
 const obs_correction *obs_corrections_get(const obs_corrections *c, uint64_t number);
-/* An op of that key went so. */
+/* Counts an op of that key. */
 void obs_corrections_note(obs_corrections *c, uint64_t key, bool success);
 void obs_corrections_save(const obs_corrections *c, obs_buf *out);
-/* Into an empty one; in->bad when these are none, or there is no memory. */
+/* Into an empty one; in->bad when the bytes are no corrections, or there is no memory. */
 void obs_corrections_load(obs_corrections *c, obs_pack_reader *in);
 
 #endif

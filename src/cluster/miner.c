@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <strings.h>
 
-enum { CLUSTERS = 4096, CONSTANT_WORDS = 2 /* a frame has at least that many words that stay */ };
-
-enum { FRAME_WORDS = 4 /* different words in one place that make it a value's */ };
+/* CONSTANT_WORDS: of a frame, at least so many words stay. FRAME_WORDS: so many different words in one place are
+ * values.
+ */
+enum { CLUSTERS = 4096, CONSTANT_WORDS = 2, FRAME_WORDS = 4 };
 
 typedef struct {
   uint32_t words[FRAME_WORDS - 1]; /* hashes */
@@ -456,8 +457,8 @@ bool obs_miner_load(obs_miner *m, obs_pack_reader *in) {
   for (uint32_t i = 0; i < m->used; i++) {
     if (!get_cluster(m, in)) return false;
   }
-  for (uint32_t i = 0; i < m->used;
-       i++) { /* what was merged is younger than what it was merged into: following it ends */
+  /* A merged cluster is younger than the one that it was merged into: following it ends. */
+  for (uint32_t i = 0; i < m->used; i++) {
     uint32_t into = m->clusters[i].merged_into;
     if (into != OBS_MINER_NONE && m->clusters[into].born >= m->clusters[i].born) return false;
   }

@@ -24,7 +24,7 @@ typedef struct obs_miner obs_miner;
 typedef struct {
   uint32_t clusters; /* at most; default 4096 */
   uint32_t forms;    /* at most; default 4 a cluster */
-  /* Two clusters, by their ids, have become one; during an add. NULL: nobody wants to know. */
+  /* Two clusters, by their ids, have become one; during an add. NULL: not wanted. */
   void (*merged)(void *arg, uint64_t stays, uint64_t goes);
   void *merged_arg;
 } obs_miner_opts;
@@ -34,8 +34,7 @@ void obs_miner_close(obs_miner *m);
 
 enum { OBS_MINER_NONE = UINT32_MAX };
 
-/* A slot of the table, and which of its tenants is meant: a cluster that went to make room leaves its slot to another.
- */
+/* A slot of the table and its tenant: a cluster that went to make room leaves its slot to another. */
 typedef struct {
   uint32_t slot, tenant;
 } obs_miner_ref;
@@ -51,7 +50,7 @@ uint64_t obs_miner_id(const obs_miner *m, uint32_t slot);
 obs_str obs_miner_template(const obs_miner *m, uint32_t slot);
 
 /* All that was learned, as bytes, so that what comes next is clustered as it would have been; and back into a miner
- * that has learned nothing, of the same bounds. False: these are not its bytes; it is to be closed then. */
+ * that has learned nothing, of the same bounds. False: the bytes are not of such a miner; close it then. */
 void obs_miner_save(const obs_miner *m, obs_buf *out);
 bool obs_miner_load(obs_miner *m, obs_pack_reader *in);
 

@@ -1,5 +1,5 @@
-/* How many in the last minute and in the last hour: slices of 10 s and of 1 min. What is shown as a minute is 50 to 60
- * s. Not thread-safe. */
+/* Counts of the last minute and the last hour, in slices of 10 s and of 1 min: a shown minute is 50 to 60 s. Not
+ * thread-safe. */
 #ifndef OBS_CLUSTER_RATE_H
 #define OBS_CLUSTER_RATE_H
 

@@ -38,6 +38,7 @@ static uint8_t *probe(const obs_recent *r, int generation, uint64_t key) {
   }
 }
 
+/* Half full is full: the younger generation becomes the older one, whose entries are forgotten. */
 static uint8_t *insert(obs_recent *r, uint64_t key) {
   if (r->used >= r->capacity / 2) {
     uint8_t *old = r->slots[1];
@@ -80,19 +81,16 @@ void *obs_recent_put(obs_recent *r, uint64_t key) {
   return value != NULL ? value : insert(r, key == 0 ? 1 : key) + KEY;
 }
 
-static void save_generation(const obs_recent *r, int generation, obs_buf *out,
-                            void (*put)(obs_buf *out, const void *value)) {
-  const uint8_t *slot = r->slots[generation];
-  for (uint32_t i = 0; i < r->capacity; i++, slot += r->slot_size) {
-    if (key_at(slot) == 0) continue;
-    obs_pack_id(out, key_at(slot));
-    put(out, slot + KEY);
-  }
-  obs_pack_id(out, 0);
-}
-
 void obs_recent_save(const obs_recent *r, obs_buf *out, void (*put)(obs_buf *out, const void *value)) {
-  for (int generation = 0; generation < 2; generation++) save_generation(r, generation, out, put);
+  for (int generation = 0; generation < 2; generation++) {
+    const uint8_t *slot = r->slots[generation];
+    for (uint32_t i = 0; i < r->capacity; i++, slot += r->slot_size) {
+      if (key_at(slot) == 0) continue;
+      obs_pack_id(out, key_at(slot));
+      put(out, slot + KEY);
+    }
+    obs_pack_id(out, 0);
+  }
 }
 
 static bool load_generation(obs_recent *r, int generation, obs_pack_reader *in,

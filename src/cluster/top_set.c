@@ -2,7 +2,6 @@
 
 #include "base/utf8.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
@@ -119,23 +118,21 @@ void obs_top_set_save(const obs_top_set *s, obs_buf *out) {
   }
 }
 
-static void load_entry(obs_top_set *s, obs_pack_reader *in, uint64_t *left) {
-  obs_top_set_entry e = {.count = obs_pack_read_u64(in, UINT64_MAX)};
-  e.error = obs_pack_read_u64(in, e.count);
-  obs_str v = obs_pack_read_str(in, OBS_CLUSTER_TEXT_MAX);
-  e.hash = hash_of(v);
-  e.len = v.len;
-  if (in->bad || e.count - e.error > *left || find(s, e.hash, v) != NULL || (e.p = copy_of(v)) == NULL) {
-    in->bad = true;
-    return;
-  }
-  *left -= e.count - e.error;
-  s->e[s->n++] = e;
-}
-
 void obs_top_set_load(obs_top_set *s, obs_pack_reader *in) {
   *s = (obs_top_set){.total = obs_pack_read_u64(in, UINT64_MAX)};
-  uint64_t left = s->total;
+  uint64_t left = s->total; /* what entries say they counted cannot be more */
   uint32_t n = (uint32_t)obs_pack_read_u64(in, OBS_CLUSTER_TOP);
-  for (uint32_t i = 0; i < n && !in->bad; i++) load_entry(s, in, &left);
+  for (uint32_t i = 0; i < n && !in->bad; i++) {
+    obs_top_set_entry e = {.count = obs_pack_read_u64(in, UINT64_MAX)};
+    e.error = obs_pack_read_u64(in, e.count);
+    obs_str v = obs_pack_read_str(in, OBS_CLUSTER_TEXT_MAX);
+    e.hash = hash_of(v);
+    e.len = v.len;
+    if (in->bad || e.count - e.error > left || find(s, e.hash, v) != NULL || (e.p = copy_of(v)) == NULL) {
+      in->bad = true;
+      return;
+    }
+    left -= e.count - e.error;
+    s->e[s->n++] = e;
+  }
 }

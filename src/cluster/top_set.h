@@ -1,8 +1,8 @@
 /* The values that come most often, with counts, in fixed memory: Metwally's space-saving over OBS_CLUSTER_TOP entries.
  *
  * Up to so many different values every count is exact. A further one takes the place of the rarest and its count, which
- * is kept as the error: what is shown of an entry is the difference, which is how often it came at least, and the rest
- * of the total is `(other)`. Values are cut at OBS_CLUSTER_TEXT_MAX bytes. Not thread-safe. */
+ * is kept as the error: an entry is shown with the difference, which is how often it came at least, and the rest of the
+ * total is `(other)`. Values are cut at OBS_CLUSTER_TEXT_MAX bytes. Not thread-safe. */
 #ifndef OBS_CLUSTER_TOP_SET_H
 #define OBS_CLUSTER_TOP_SET_H
 
@@ -29,7 +29,7 @@ void obs_top_set_merge(obs_top_set *s, obs_top_set *from);
 /* The entries, the most frequent first; returns how many. *other: how often all other values came. */
 uint32_t obs_top_set_order(const obs_top_set *s, const obs_top_set_entry *order[OBS_CLUSTER_TOP], uint64_t *other);
 void obs_top_set_save(const obs_top_set *s, obs_buf *out);
-/* Into an empty one; in->bad when it is none, or there is no memory. */
+/* Into an empty one; in->bad when the bytes are no set, or there is no memory. */
 void obs_top_set_load(obs_top_set *s, obs_pack_reader *in);
 
 #endif

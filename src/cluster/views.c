@@ -1,4 +1,5 @@
-/* What is asked of the table: pages of clusters, one cluster, counts. Any thread. */
+/* Views of the table: pages of clusters, one cluster, counts. Any thread. The lock is held for one look through the
+ * table or one cluster's copy, so the commit thread waits no longer than that. */
 #include "cluster/internal.h"
 
 #include <stdlib.h>
@@ -146,21 +147,15 @@ static int by_key(const void *a, const void *b) {
   return (x->id > y->id) - (x->id < y->id);
 }
 
-static uint32_t collect(obs_clusters *c, const obs_clusters_filter *f, int64_t now_ms, candidate *list) {
-  uint32_t n = 0;
-  pthread_mutex_lock(&c->lock);
-  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE; slot = c->all[slot].older) {
-    if (matches(&c->all[slot], f)) list[n++] = candidate_of(&c->all[slot], f->order, now_ms);
-  }
-  pthread_mutex_unlock(&c->lock);
-  return n;
-}
-
 observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, int64_t now_ms,
                                bool (*fn)(void *arg, const obs_cluster_view *x), void *arg, uint32_t *total) {
   candidate *list = calloc(c->opts.clusters, sizeof(*list));
   if (list == NULL) return OBSERVER_E_NOMEM;
-  uint32_t n = collect(c, f, now_ms, list);
+  uint32_t n = 0;
+  pthread_mutex_lock(&c->lock);
+  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE; slot = c->all[slot].older)
+    if (matches(&c->all[slot], f)) list[n++] = candidate_of(&c->all[slot], f->order, now_ms);
+  pthread_mutex_unlock(&c->lock);
   qsort(list, n, sizeof(*list), by_key);
   *total = n;
   bool go_on = true;

@@ -1,4 +1,4 @@
-/* Kinds of errors, and names that speak of a deploy, told from words. Pure functions: any thread.
+/* Kinds of errors, and names that speak of a deploy, recognised by words. Pure functions: any thread.
  *
  * A text is read up to OBS_ERROR_KINDS_BYTES; words are compared without regard to case, a space in a pattern is any
  * one of space, `_` and `-`. A status number counts only at the text's start or behind a word such as HTTP, status or

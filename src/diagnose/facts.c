@@ -92,6 +92,7 @@ void obs_facts_close(obs_facts *f) {
   free(f);
 }
 
+/* A value left the window. While a reader copies the window, names stay, so that an id means the same in all of it. */
 static void release(obs_facts *f, int field, uint32_t id) {
   if (id < OBS_FACT_NAMED) return;
   obs_names *names = &f->names[field];
@@ -103,6 +104,7 @@ static void release(obs_facts *f, int field, uint32_t id) {
     obs_names_remove(names, name);
 }
 
+/* The id of a value that came into the window. Whether a name is a deploy's is found out once, when it is new. */
 static uint16_t intern(obs_facts *f, int field, obs_str text) {
   obs_names *names = &f->names[field];
   obs_str name = obs_utf8_cut_str(text, OBS_FACT_NAME);
@@ -134,7 +136,7 @@ static void take(obs_facts *f, const obs_op *op, uint64_t seq, int64_t now_ms, u
     obs_str text = {NULL, 0, 0};
     if (op->present & places[i].bit) memcpy(&text, (const char *)op + places[i].offset, sizeof text);
     r->id[i][at] = text.len > 0 ? intern(f, i, text) : OBS_FACT_ABSENT;
-    release(f, i, left);
+    release(f, i, left); /* after the new one, which may be the same */
   }
   r->seq[at] = seq;
   r->time_ms[at] = op->time_ms > now_ms + FUTURE_MS ? now_ms : op->time_ms;
@@ -218,14 +220,6 @@ static bool copy_names(obs_facts *f, int field, obs_facts_view *v) {
   return !v->text.oom;
 }
 
-static void remove_unused(obs_facts *f, int field) {
-  if (!f->unused[field]) return;
-  f->unused[field] = false;
-  obs_names *names = &f->names[field];
-  for (uint32_t id = FIRST_NAMED; id < names->ids; id++)
-    if (names->names[id].p && names->names[id].refs == 0) obs_names_remove(names, id);
-}
-
 observer_err obs_facts_snapshot(obs_facts *f, obs_facts_view *view) {
   if (view->cap != f->ring.cap) {
     obs_facts_view_fini(view);
@@ -244,7 +238,12 @@ observer_err obs_facts_snapshot(obs_facts *f, obs_facts_view *view) {
   }
   pthread_mutex_lock(&f->mutex);
   f->reading = false;
-  for (int i = 0; i < OBS_FACT_COUNT; i++) remove_unused(f, i);
+  for (int i = 0; i < OBS_FACT_COUNT; i++) { /* the names that left the window while it was read */
+    obs_names *names = &f->names[i];
+    for (uint32_t id = FIRST_NAMED; f->unused[i] && id < names->ids; id++)
+      if (names->names[id].p && names->names[id].refs == 0) obs_names_remove(names, id);
+    f->unused[i] = false;
+  }
   pthread_mutex_unlock(&f->mutex);
   if (!ok) obs_facts_view_fini(view);
   return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;

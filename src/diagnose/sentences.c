@@ -15,10 +15,10 @@ static const char *const verdict_names[] = {"unknown", "better", "worse", "same"
 
 /* What is likely behind each kind of error, what to do about it, and whether an agent can avoid it. */
 static const obs_sentences_kind by_error[OBS_ERROR_KIND_COUNT] = {
-    [OBS_ERROR_UNKNOWN] = {"what failed is not told by the error texts", "look at the cited ops before trying again",
+    [OBS_ERROR_UNKNOWN] = {"the error texts do not say what failed", "look at the cited ops before trying again",
                            false},
-    [OBS_ERROR_RATE_LIMIT] = {"more is asked than the other side grants", "spread calls out, and back off when refused",
-                              true},
+    [OBS_ERROR_RATE_LIMIT] = {"more calls are made than the other side allows",
+                              "spread calls out, and back off when refused", true},
     [OBS_ERROR_TIMEOUT] = {"the other side answers too slowly or not at all",
                            "try again later with a longer pause each time, or go elsewhere", false},
     [OBS_ERROR_REFUSED] = {"the other side is down or cannot be reached",
@@ -27,10 +27,10 @@ static const obs_sentences_kind by_error[OBS_ERROR_KIND_COUNT] = {
                         "do not repeat the call; have the credentials renewed or the permission granted", true},
     [OBS_ERROR_RESOURCE] = {"memory, disk, context or capacity is exhausted",
                             "ask for less at a time, or have the capacity raised", true},
-    [OBS_ERROR_CRASH] = {"the called program fails by itself", "do not repeat the same call; report the cited ops",
+    [OBS_ERROR_CRASH] = {"the program that was called crashes", "do not repeat the same call; report the cited ops",
                          false},
-    [OBS_ERROR_NOT_FOUND] = {"names or ids are used that do not exist", "look the name up before using it", true},
-    [OBS_ERROR_VALIDATION] = {"the input does not have the form that is asked for",
+    [OBS_ERROR_NOT_FOUND] = {"the names or ids used do not exist", "look the name up before using it", true},
+    [OBS_ERROR_VALIDATION] = {"the input does not have the required form",
                               "check the input against the schema before the call", true},
 };
 
@@ -136,8 +136,8 @@ void obs_sentences_advice(const obs_diagnose_finding *f, obs_buf *out) {
   } else {
     obs_buf_puts(out, "With ");
     put_who(out, f);
-    obs_buf_puts(out, f->value.field == OBS_FACT_staffer_id ? ", give the work to another until it is mended"
-                                                            : ", expect failures until it is mended");
+    obs_buf_puts(out, f->value.field == OBS_FACT_staffer_id ? ", give the work to someone else until it is fixed"
+                                                            : ", expect failures until it is fixed");
     if (f->cause == OBS_CAUSE_SLOW) obs_buf_printf(out, " and allow for %u ms or more", f->ms_after);
   }
   obs_buf_printf(out, "; %s.", by_error[f->error].advice);

@@ -7,10 +7,10 @@
 
 enum { PARTS = 96, SWEEPS = 3, LEAST_OPS = 20, FIELDS = OBS_FACT_COUNT + 1, TIME = OBS_FACT_COUNT };
 
-static const double alpha = 0.001;
-static const double least_rise = 0.405; /* log 1.5 */
-static const double least_ms = 20;
-static const double cut_at = 2.5; /* standard deviations */
+static const double alpha = 0.001;      /* family-wise */
+static const double least_rise = 0.405; /* of the logarithm: half as long again */
+static const double least_ms = 20;      /* a smaller rise harms nobody */
+static const double cut_at = 2.5;       /* standard deviations */
 
 typedef struct {
   double sum, sum_before;
@@ -99,7 +99,9 @@ static void settle(slow *s, int sweeps) {
   }
 }
 
-/* The clearest step up of each value of a field. */
+/* The clearest step up of each value of a field: for each point the squared difference of the means before and after
+ * it, over its variance (of noise 1; strongest() divides by sigma squared). That is a likelihood ratio. While it is
+ * looked for the step may be somewhat smaller than it must be in the end: outliers are cut. */
 static void scan(slow *s, int f) {
   const uint16_t *ids = ids_of(s, f);
   float most = (float)(cut_at * s->sigma);
@@ -130,7 +132,8 @@ static uint32_t median(const slow *s, const obs_slow *of, uint32_t from, uint32_
   return scratch[n / 2];
 }
 
-/* The strongest step of all. `at` is its row of the sample. */
+/* The strongest step of all, against the distribution of the largest of such ratios over all points, with Bonferroni's
+ * correction for the values tried. `at` is its row of the sample. */
 static bool strongest(slow *s, obs_slow *best, uint32_t *at) {
   double tests = 1, ratio = 0;
   for (int f = 0; f < OBS_FACT_COUNT; f++) {

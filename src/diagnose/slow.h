@@ -1,8 +1,8 @@
 /* Durations that rose from some op on.
  *
- * What is looked at are the logarithms of the durations, less what is usual for each value of each field and for the
- * part of the window; outliers are cut, so that a few long ones do not count for many. The value whose durations show
- * the clearest step is a cause, its step is taken out, and the rest is looked at again. */
+ * The logarithms of the durations are compared, less what is usual for each value of each field and for the part of the
+ * window; outliers are cut, so that a few long ones do not count for many. The value whose durations show the clearest
+ * step is a cause; its step is taken out, and the rest is looked at again. */
 #ifndef OBS_DIAGNOSE_SLOW_H
 #define OBS_DIAGNOSE_SLOW_H
 

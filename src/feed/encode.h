@@ -17,13 +17,13 @@ typedef struct {
 observer_err obs_feed_encoder_init(obs_feed_encoder *e);
 void obs_feed_encoder_fini(obs_feed_encoder *e);
 /* Appends the row to `out`: seq, topic_seq, then its fields in their order. A field of the producer's own that has one
- * of these two names is left out. False: no memory (out->oom), or nothing that a row can be; `out` is as before. */
+ * of these two names is left out. False: no memory (out->oom), or not a row; `out` is as before. */
 bool obs_feed_encode(obs_feed_encoder *e, const obs_feed_row *row);
 
-/* Appends the members of a row alone and says how many there are: what obs_feed_publish takes. */
+/* Appends the members of a row alone, and counts them: obs_feed_publish takes these. */
 bool obs_feed_encode_members(obs_feed_encoder *e, obs_str row, uint32_t *entries);
 
-/* What the map of a row or a publication begins with: a count filled in later, then the two numbers. */
+/* Begins the map of a row or a publication: a count filled in later, then the two numbers. */
 void obs_feed_pack_head(msgpack_packer *pk, obs_buf *out, uint64_t seq, uint64_t topic_seq);
 /* Gives the map that begins at `at` its count, the two numbers included. */
 void obs_feed_pack_count(obs_buf *out, size_t at, uint32_t entries);

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A subscriber has nothing to say: RECEIVE_BYTES. SETTLE_MS: what was sent last leaves NNG's queues. GREET_EVERY_MS:
+/* RECEIVE_BYTES: subscribers send nothing. SETTLE_MS: time for the last messages to leave NNG's queues. GREET_EVERY_MS:
  * subscribers that come and go do not flood the others. */
 enum { BUFFER_BYTES = 8 << 20, RECEIVE_BYTES = 64, RECONNECT_MIN_MS = 100, RECONNECT_MAX_MS = 5000 };
 enum { SETTLE_MS = 50, GREET_EVERY_MS = 50, BEAT_MS = 1000 };
@@ -203,7 +203,7 @@ static void publish_stats(obs_feed *f) {
   msgpack_pack_map(&pk, t.named + (t.other > 0));
   obs_buf_append(&out, t.pairs.p, t.pairs.len);
   if (f->stats != NULL) more = f->stats(f->stats_arg, f, &out);
-  /* What is lost is counted. */
+  /* obs_feed_publish counts what is lost. */
   if (!out.oom && !t.pairs.oom) (void)obs_feed_publish(f, "stats", out.p, out.len, 6 + more);
   obs_buf_fini(&t.pairs);
   obs_buf_fini(&out);
@@ -310,7 +310,7 @@ static uint64_t gather(obs_feed *f, uint64_t end) {
   return at;
 }
 
-/* A stop ends it. */
+/* Rests; a stop ends it. */
 static void rest(obs_feed *f, int64_t ms) {
   if (ms <= 0) return;
   uint64_t until = obs_clock_mono_ms() + (uint64_t)(ms < REST_MAX_MS ? ms : REST_MAX_MS);
@@ -474,24 +474,20 @@ static observer_err make_parts(obs_feed *f, const obs_feed_opts *o) {
   return err;
 }
 
-static obs_feed *feed_new(const obs_feed_opts *o) {
-  obs_feed *f = calloc(1, sizeof(*f));
-  if (f == NULL) return NULL;
-  f->state = o->state;
-  f->stats = o->stats;
-  f->stats_arg = o->stats_arg;
-  f->allow_old_nng = o->allow_old_nng;
-  f->boot_ms = obs_clock_wall_ms();
-  pthread_mutex_init(&f->lock, NULL); /* the default kind does not fail */
-  if (obs_thread_cond_init(&f->wake) == OBSERVER_E_OK) return f;
-  pthread_mutex_destroy(&f->lock);
-  free(f);
-  return NULL;
-}
-
 observer_err obs_feed_open(const obs_feed_opts *opts, obs_feed **out, char *error_text, size_t error_size) {
-  obs_feed *f = feed_new(opts);
-  observer_err err = f != NULL ? make_parts(f, opts) : OBSERVER_E_NOMEM;
+  obs_feed *f = calloc(1, sizeof(*f));
+  if (f == NULL || obs_thread_cond_init(&f->wake) != OBSERVER_E_OK) {
+    free(f);
+    (void)snprintf(error_text, error_size, "feed: %s", observer_strerror(OBSERVER_E_NOMEM));
+    return OBSERVER_E_NOMEM;
+  }
+  pthread_mutex_init(&f->lock, NULL); /* the default kind does not fail */
+  f->state = opts->state;
+  f->stats = opts->stats;
+  f->stats_arg = opts->stats_arg;
+  f->allow_old_nng = opts->allow_old_nng;
+  f->boot_ms = obs_clock_wall_ms();
+  observer_err err = make_parts(f, opts);
   if (err != OBSERVER_E_OK) (void)snprintf(error_text, error_size, "feed: %s", observer_strerror(err));
   if (err == OBSERVER_E_OK && opts->nurls > 0) err = attach(f, opts, error_text, error_size);
   if (err != OBSERVER_E_OK) {

@@ -1,4 +1,4 @@
-/* The feed: an outgoing PUB socket on which subscribers follow live what was recorded. proto/feed.md has the messages,
+/* The feed: an outgoing PUB socket on which subscribers follow live what is recorded. proto/feed.md has the messages,
  * their numbers and the limits.
  *
  * In:  recorded batches and events of the commit thread; publications of any other thread.
@@ -6,11 +6,11 @@
  * Threads: the commit thread copies rows into a ring of bytes without a lock: it never waits, and costs one load when
  *   nobody subscribes. The thread `obs:feed` encodes and sends at the lowest priority and for a tenth of the time at
  *   most, so that recording comes first; what does not fit is dropped and counted, and `topic_seq` shows it. NNG's
- * timer makes the heartbeat. Memory: buffer_bytes of rows, OBS_FEED_OUTBOX_BYTES of publications, and what NNG queues:
- * OBS_FEED_SENDBUF messages of OBS_FEED_MESSAGE_BYTES, shared by all connections, and one message (as much again on
- * WebSocket) for each connection that does not read. An op larger than that has a message to itself, up to
- * OBS_FEED_LARGEST. Failure: a feed that cannot bind stops the daemon's start with the URL and reason; later nothing
- * here fails recording. */
+ *   timer makes the heartbeat.
+ * Memory: buffer_bytes of rows, OBS_FEED_OUTBOX_BYTES of publications, and NNG's queues: OBS_FEED_SENDBUF messages of
+ *   OBS_FEED_MESSAGE_BYTES, shared by all connections, and one message (as much again on WebSocket) for each connection
+ *   that does not read. An op larger than that has a message to itself, up to OBS_FEED_LARGEST.
+ * Failure: a feed that cannot bind stops the daemon's start with the URL and reason; later it never fails recording. */
 #ifndef OBS_FEED_FEED_H
 #define OBS_FEED_FEED_H
 
