@@ -122,7 +122,7 @@ class Doctor(DaemonTest):
         with open(plain, "w"):
             pass
         got = self.doctor("--data-dir", plain, status=1)
-        self.assertEqual(got["data dir"][:2], ("fail", plain + " is no directory"))
+        self.assertEqual(got["data dir"][:2], ("fail", plain + " is not a directory"))
         got = self.doctor("--data-dir", self.tmp)
         self.assertEqual(got["data lock"], ("ok", "free", None))
         if os.geteuid() != 0:

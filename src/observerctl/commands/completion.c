@@ -13,75 +13,54 @@ static bool names_files(const char *text) {
   return text != NULL && strstr(text, "FILE") != NULL;
 }
 
-static void put_words(const char *words) {
-  printf("mapfile -t COMPREPLY < <(compgen -W '%s' -- \"$cur\")", words);
-}
-
 /* Values of a flag that takes one: its choices, files, directories, or nothing to offer. One that can do without takes
  * its value behind = only. */
 static void put_value_case(const obs_option *f) {
-  bool offers = f->choices != NULL || names_files(f->meta) || strcmp(f->meta, "DIR") == 0;
+  bool optional = f->meta == NULL, dir = !optional && strcmp(f->meta, "DIR") == 0, offers = true;
   printf("        --%s", f->name);
   if (f->letter != 0) printf("|-%c", f->letter);
-  fputs(f->meta == NULL ? ") [[ $joined ]] && { " : ") ", stdout);
+  fputs(optional ? ") [[ $joined ]] && { " : ") ", stdout);
   if (f->choices != NULL)
-    put_words(f->choices);
-  else if (names_files(f->meta))
-    fputs(files, stdout);
-  else if (strcmp(f->meta, "DIR") == 0)
-    fputs(dirs, stdout);
-  fputs(f->meta == NULL ? "; return; } ;;\n" : offers ? "; return ;;\n" : "return ;;\n", stdout);
+    printf("mapfile -t COMPREPLY < <(compgen -W '%s' -- \"$cur\")", f->choices);
+  else if (names_files(f->meta) || dir)
+    fputs(dir ? dirs : files, stdout);
+  else
+    offers = false;
+  fputs(optional ? "; return; } ;;\n" : offers ? "; return ;;\n" : "return ;;\n", stdout);
 }
 
-static void put_values(const obs_command *c) {
+/* The case of one command: its flags, what can stand as its argument, the values of its flags. */
+static void put_command(const obs_command *c) {
+  printf("    %s)\n      flags='--help", c->name);
+  for (size_t i = 0; i < c->nflags; i++) printf(" --%s", c->flags[i].name);
+  fputs("'\n", stdout);
+
+  if (c->arguments != NULL) {
+    /* The words in lower case of `list|export FILE` can stand there literally. */
+    fputs("      words='", stdout);
+    for (const char *p = c->arguments; *p != '\0';) {
+      size_t n = strspn(p, "abcdefghijklmnopqrstuvwxyz-");
+      if (n > 0 && islower((unsigned char)*p)) printf("%.*s ", (int)n, p);
+      p += n > 0 ? n : 1;
+    }
+    fputs("'\n", stdout);
+    if (names_files(c->arguments)) fputs("      files=1\n", stdout);
+  }
+  if (c->verbatim) { /* the flags that a value follows: needed to find where the other command begins */
+    fputs("      valued='", stdout);
+    for (size_t i = 0; i < c->nflags; i++) {
+      if (c->flags[i].meta == NULL) continue;
+      printf(" --%s", c->flags[i].name);
+      if (c->flags[i].letter != 0) printf(" -%c", c->flags[i].letter);
+    }
+    fputs(" '\n", stdout);
+  }
+
   fputs("      case $prev in\n", stdout);
   for (size_t i = 0; i < c->nflags; i++) {
     if (c->flags[i].meta != NULL || c->flags[i].choices != NULL) put_value_case(&c->flags[i]);
   }
-  fputs("      esac\n", stdout);
-}
-
-static void put_flags(const obs_command *c) {
-  fputs("      flags='--help", stdout);
-  for (size_t i = 0; i < c->nflags; i++) printf(" --%s", c->flags[i].name);
-  fputs("'\n", stdout);
-}
-
-/* Which flags a value stands behind: needed to find where the other command begins. */
-static void put_valued(const obs_command *c) {
-  fputs("      valued='", stdout);
-  for (size_t i = 0; i < c->nflags; i++) {
-    if (c->flags[i].meta == NULL) continue;
-    printf(" --%s", c->flags[i].name);
-    if (c->flags[i].letter != 0) printf(" -%c", c->flags[i].letter);
-  }
-  fputs(" '\n", stdout);
-}
-
-/* The words in lower case of `list|export FILE`: what can stand there literally. */
-static void put_literals(const char *arguments) {
-  for (const char *p = arguments; *p != '\0';) {
-    size_t n = strspn(p, "abcdefghijklmnopqrstuvwxyz-");
-    if (n > 0 && islower((unsigned char)*p)) printf("%.*s ", (int)n, p);
-    p += n > 0 ? n : 1;
-  }
-}
-
-static void put_arguments(const obs_command *c) {
-  if (c->arguments == NULL) return;
-  fputs("      words='", stdout);
-  put_literals(c->arguments);
-  fputs("'\n", stdout);
-  if (names_files(c->arguments)) fputs("      files=1\n", stdout);
-  if (c->verbatim) put_valued(c);
-}
-
-static void put_command(const obs_command *c) {
-  printf("    %s)\n", c->name);
-  put_flags(c);
-  put_arguments(c);
-  put_values(c);
-  fputs("      ;;\n", stdout);
+  fputs("      esac\n      ;;\n", stdout);
 }
 
 static const char head[] = "# bash completion for observerctl; made by `observerctl completion bash`.\n"

@@ -152,27 +152,19 @@ static int show(const obs_args *args, const obs_fetch_answer *answer, const cJSO
 
 /* ---- asking ---- */
 
-static void pause_ms(long ms) {
-  struct timespec t = {ms / 1000, ms % 1000 * 1000000};
-  (void)nanosleep(&t, NULL);
-}
-
-static bool is_pending(const cJSON *review) {
-  return strcmp(obs_show_text(review, "status"), "pending") == 0;
-}
-
-/* A model is being asked: asks for the result until it is there. False: it was reported. */
+/* While a model judges, the review is pending: asks for it again and again. False: the failure was reported. */
 static bool ask_again(const obs_args *args, uint64_t until_ms, obs_fetch_answer *answer, cJSON **review) {
+  const struct timespec pause = {0, POLL_MS * 1000000L};
   char path[sizeof(route) + 24], id[20];
   snprintf(id, sizeof(id), "%s", obs_show_text(*review, "id"));
-  if (strlen(id) != 16 || strspn(id, "0123456789abcdef") != 16) return true; /* show tells */
+  if (strlen(id) != 16 || strspn(id, "0123456789abcdef") != 16) return true; /* show() reports it */
   snprintf(path, sizeof(path), "%s/%s", route, id);
-  while (is_pending(*review)) {
+  while (strcmp(obs_show_text(*review, "status"), "pending") == 0) {
     if (obs_clock_mono_ms() >= until_ms) {
       obs_args_error(args, "review %s is not decided yet: GET %s later, or --timeout SECONDS", id, path);
       return false;
     }
-    pause_ms(POLL_MS);
+    (void)nanosleep(&pause, NULL);
     obs_fetch_answer_fini(answer);
     cJSON_Delete(*review);
     *review = NULL;

@@ -76,48 +76,26 @@ static void filter_key(obs_top_view *v, int key) {
   v->scroll[OBS_TOP_ENDPOINTS] = 0;
 }
 
-static bool scroll_key(obs_top_view *v, int key) {
-  long page = v->page > 1 ? v->page - 1 : 1;
-  switch (key) {
-  case KEY_UP:
-  case 'k':
-    scroll_by(v, -WHEEL);
-    return true;
-  case KEY_DOWN:
-  case 'j':
-    scroll_by(v, WHEEL);
-    return true;
-  case KEY_PPAGE:
-    scroll_by(v, -page);
-    return true;
-  case KEY_NPAGE:
-    scroll_by(v, page);
-    return true;
-  case KEY_HOME:
-  case 'g':
-    v->scroll[v->focus] = 0;
-    return true;
-  case KEY_END:
-  case 'G':
-    scroll_by(v, (long)obs_top_pane_size(v, v->focus));
-    return true;
-  default:
-    return false;
-  }
-}
-
-static void sort_key(obs_top_view *v, int key) {
-  const char *letter = key > 0 && key < 0x80 ? strchr(obs_top_sort_letters, key) : NULL;
-  if (letter != NULL) v->sort = (unsigned)(letter - obs_top_sort_letters);
-}
-
 static void plain_key(top *t, int key) {
   obs_top_view *v = &t->view;
+  long page = v->page > 1 ? v->page - 1 : 1; /* one row of the page before stays */
+  const char *letter = key > 0 && key < 0x80 ? strchr(obs_top_sort_letters, key) : NULL;
   switch (key) {
   case 'q':
   case 'Q':
     t->quit = true;
     break;
+  case 'h':
+  case '?':
+    v->help = true;
+    break;
+  case ' ':
+    v->paused = !v->paused;
+    break;
+  case CTRL_L:
+    obs_top_screen_refit();
+    break;
+  /* what is shown */
   case 's':
     v->sort = (v->sort + 1) % (unsigned)strlen(obs_top_sort_letters);
     break;
@@ -131,24 +109,37 @@ static void plain_key(top *t, int key) {
     v->filtering = true;
     v->focus = OBS_TOP_ENDPOINTS;
     break;
+  /* the pane, and where it is scrolled to */
   case '\t':
     v->focus = (v->focus + 1) % OBS_TOP_PANES;
     break;
   case KEY_BTAB:
     v->focus = (v->focus + OBS_TOP_PANES - 1) % OBS_TOP_PANES;
     break;
-  case ' ':
-    v->paused = !v->paused;
+  case KEY_UP:
+  case 'k':
+    scroll_by(v, -WHEEL);
     break;
-  case 'h':
-  case '?':
-    v->help = true;
+  case KEY_DOWN:
+  case 'j':
+    scroll_by(v, WHEEL);
     break;
-  case CTRL_L:
-    obs_top_screen_refit();
+  case KEY_PPAGE:
+    scroll_by(v, -page);
+    break;
+  case KEY_NPAGE:
+    scroll_by(v, page);
+    break;
+  case KEY_HOME:
+  case 'g':
+    v->scroll[v->focus] = 0;
+    break;
+  case KEY_END:
+  case 'G':
+    scroll_by(v, (long)obs_top_pane_size(v, v->focus));
     break;
   default:
-    if (!scroll_key(v, key)) sort_key(v, key);
+    if (letter != NULL) v->sort = (unsigned)(letter - obs_top_sort_letters);
   }
 }
 
@@ -178,18 +169,14 @@ static void take_signals(top *t) {
 
 /* ---- the command ---- */
 
-static void draw(top *t) {
-  obs_top_screen_size(&t->view.rows, &t->view.columns);
-  obs_top_draw(&t->view, &t->frame);
-  obs_top_screen_paint(&t->frame);
-}
-
 static void loop(top *t) {
   while (!t->quit) {
     struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
                            {.fd = t->signal_fd, .events = POLLIN},
                            {.fd = t->fetch.event_fd, .events = POLLIN}};
-    draw(t);
+    obs_top_screen_size(&t->view.rows, &t->view.columns);
+    obs_top_draw(&t->view, &t->frame);
+    obs_top_screen_paint(&t->frame);
     if (poll(fds, 3, -1) < 0 && errno != EINTR) return;
     if ((fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) return; /* the terminal has gone */
     if (fds[1].revents != 0) take_signals(t);
