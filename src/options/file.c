@@ -24,6 +24,7 @@ static int on_key(void *arg, const char *section, const char *key, const char *r
   bool quoted = n >= 2 && raw[0] == '"' && raw[n - 1] == '"'; /* the older port's file is TOML */
   snprintf(text, sizeof(text), "%.*s", (int)(quoted ? n - 2 : n), raw + quoted);
   snprintf(where, sizeof(where), "%s, [%s] %s", r->path, section, key);
+  /* An unknown key is an error: a typing error would silently leave the default. */
   for (size_t i = 0; i < r->o->table.n; i++) {
     const obs_option *option = &r->o->table.at[i];
     if (option->section == NULL || strcmp(option->section, section) != 0 || !key_is(option->name, key)) continue;

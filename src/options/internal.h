@@ -7,7 +7,7 @@
 enum { OBS_OPTION_MUST_MAX = 160 };
 #define OBS_OPTION_NO_MEMORY "out of memory"
 
-/* Reads `text` into the value; of a list it is added. False: `must` says what it has to be. */
+/* Reads `text` into the value; a list gets it added. False: `must` has what it has to be. */
 bool obs_option_read(const obs_option *option, const char *text, obs_option_value *v, char must[OBS_OPTION_MUST_MAX]);
 /* Whether it is one of the words, which spaces separate. */
 bool obs_option_among(const char *words, const char *word, size_t len);

@@ -52,6 +52,8 @@ static void clear(obs_option_value *v) {
 static void assign(obs_options *o, int row, const char *text, obs_option_origin origin, const char *where) {
   char must[OBS_OPTION_MUST_MAX] = "";
   obs_option_value *v = &o->values[row];
+  /* A value given again by the same origin replaces a single one and adds to a list (obs_option_read); the first of a
+   * stronger origin drops what weaker ones gave. The order of loading is the order of strength. */
   if (v->origin != origin) clear(v);
   v->origin = origin;
   if (obs_option_read(&o->table.at[row], text, v, must)) return;
@@ -110,6 +112,7 @@ void obs_options_flag(obs_options *o, int argc, char **argv, int *i) {
   if (option->type == OBS_OPTION_SWITCH) {
     if (text == NULL) text = "true";
   } else if (option->meta == NULL && option->choices != NULL) { /* may have a value */
+    /* `--success false` gives it one; in `--success FILE` the file is an argument. */
     if (text == NULL && next != NULL && obs_option_among(option->choices, next, strlen(next))) text = argv[++*i];
     if (text == NULL) text = "true";
   } else if (option->meta == NULL) {
@@ -141,6 +144,7 @@ bool obs_options_given(const obs_options *o, const char *name) {
   return value_of(o, name)->origin != OBS_OPTION_DEFAULT;
 }
 
+/* Every row has a member; a table without members is read by name only. */
 void obs_options_store(const obs_options *o, void *base) {
   for (size_t i = 0; i < o->table.n; i++) {
     const obs_option *option = &o->table.at[i];
@@ -170,6 +174,7 @@ void obs_options_differing(const obs_options *a, const obs_options *b, obs_buf *
   for (size_t i = 0; i < a->table.n; i++) {
     const obs_option_value *x = &a->values[i], *y = &b->values[i];
     const obs_option *option = &a->table.at[i];
+    /* 8M and 8388608 are the same value, as are yes and true. */
     bool by_number = obs_option_is_number(option) || option->type == OBS_OPTION_SWITCH;
     bool same = x->number == y->number && (by_number || x->texts.n == y->texts.n);
     for (uint32_t k = 0; same && !by_number && k < x->texts.n; k++) same = strcmp(x->texts.at[k], y->texts.at[k]) == 0;

@@ -24,7 +24,7 @@ typedef enum {
   OBS_OPTION_NUMBER, /* min to max */
   OBS_OPTION_BYTES,  /* the same, with K, M or G for powers of 1024 */
   OBS_OPTION_TIME,   /* milliseconds: 50ms, 2s; a bare number is seconds */
-  OBS_OPTION_TEXTS,  /* a list, of what is not empty */
+  OBS_OPTION_TEXTS,  /* a list of texts that are not empty */
   OBS_OPTION_URLS    /* a list; several in one value separated by commas; each [listen:|dial:]URL; `none` empties it */
 } obs_option_type;
 
@@ -93,9 +93,9 @@ typedef bool (*obs_options_other)(obs_options *o, const char *section, const cha
                                   const char *where);
 void obs_options_file(obs_options *o, const char *path, obs_options_other other);
 void obs_options_environment(obs_options *o);
-/* The flag at argv[*i], which begins with a dash; moves *i over a value that stands by itself. */
+/* The flag at argv[*i], which begins with a dash; moves *i over a value in the next argument. */
 void obs_options_flag(obs_options *o, int argc, char **argv, int *i);
-/* Reports what is wrong with no single value: "analyser: openai needs openai-url". */
+/* Reports what is not about a single value: "analyser: openai needs openai-url". */
 void obs_options_complain(obs_options *o, const char *where, const char *what);
 
 /* The value of an option of the table (asking for another is a fault of the program). NULL: it has none; "" for a
@@ -117,7 +117,7 @@ void obs_options_print(const obs_options *o, const char *const *sections, size_t
 void obs_options_help(obs_option_table table, FILE *out);
 /* A tagged paragraph of the manual page for each. */
 void obs_options_man(obs_option_table table, FILE *out);
-/* The variable that stands in for an option; NULL: none. `space` may hold it. */
+/* The environment variable of an option; NULL: none. `space` is for a name that is derived. */
 enum { OBS_OPTION_ENV_MAX = 64 };
 const char *obs_option_env(obs_option_table table, const obs_option *option, char space[OBS_OPTION_ENV_MAX]);
 

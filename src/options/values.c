@@ -52,7 +52,7 @@ static bool read_number(const obs_option *option, const char *text, uint64_t *ou
   } else if (*unit != '\0') {
     return false;
   }
-  if (v > UINT64_MAX / times) return false;
+  if (v > UINT64_MAX / times) return false; /* 17179869184G would wrap around to 0 */
   *out = v * times;
   return *out >= option->min && *out <= option->max;
 }
@@ -104,6 +104,7 @@ static bool is_url(const obs_option *option, const char *text) {
   const char *colon = strstr(text, "://");
   if (colon == NULL || colon[3] == '\0' || !obs_option_among(option->choices, text, (size_t)(colon - text)))
     return false;
+  /* NNG checks its own URLs when it listens or dials; HTTP ones would fail much later, at the first request. */
   return strncmp(text, "http", 4) != 0 || is_http_host(colon + 3);
 }
 
@@ -164,7 +165,9 @@ bool obs_option_read(const obs_option *option, const char *text, obs_option_valu
   if (option->type == OBS_OPTION_TEXTS) return add_text(option, text, v, must);
   if (option->type == OBS_OPTION_SWITCH && !set_switch(text, &v->number, must)) return false;
   if (obs_option_is_number(option) && !set_number(option, text, &v->number, must)) return false;
-  uint32_t before = v->texts.n; /* what was given last counts */
+  /* Numbers and switches keep their text, too: it is sent to the daemon as it was given. Of texts given more than once
+   * the last one counts; the others go only when it was accepted. */
+  uint32_t before = v->texts.n;
   if (!add_text(option, text, v, must)) return false;
   drop_texts(v, before);
   return true;

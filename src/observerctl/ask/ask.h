@@ -23,7 +23,7 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
 typedef bool (*obs_ask_answer)(const obs_args *args, const cJSON *answer);
 int obs_ask_show(const obs_args *args, obs_buf *path, obs_ask_answer show);
 
-/* A command that lists what is at `route`, and with an argument shows the one of it that is called so. */
+/* A command that lists the entries of `route`, or shows the one whose id is its argument. */
 typedef struct {
   const char *route;
   bool (*is_id)(const obs_args *args, const char *text);    /* it becomes part of a path; false: it was reported */

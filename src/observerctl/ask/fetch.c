@@ -64,10 +64,11 @@ static bool request(const char *base, const char *path, const obs_buf *json, uin
   if (url.oom || handle() == NULL) {
     snprintf(out->error, sizeof(out->error), url.oom ? "out of memory" : "libcurl does not start");
   } else if (!obs_http_send(handle(), &request, &reply)) {
+    /* The base only: a path full of filters would hide the reason. */
     snprintf(out->error, sizeof(out->error), "%.*s: %s", (int)(n < 80 ? n : 80), base, reply.error);
   } else {
     out->status = reply.status;
-    out->body = reply.body;
+    out->body = reply.body; /* moved, not copied: up to 256 MiB */
     reply.body = (obs_buf){0};
     if (out->status / 100 != 2) explain(out, url.p);
   }
@@ -190,6 +191,7 @@ bool obs_fetch_pages(const char *base, const obs_buf *path, uint64_t limit, uint
   obs_buf full = {0};
   bool ok = true;
   *out = (obs_fetch_answer){0};
+  /* A cursor is an op's number, so rows recorded meanwhile do not shift the next page. */
   do {
     char number[24];
     uint64_t left = limit - r.given;

@@ -1,4 +1,4 @@
-/* The arguments of a command: its flags (options/options.h) and what stands beside them. Main thread. */
+/* The arguments of a command: its flags (options/options.h) and its other arguments. Main thread. */
 #ifndef OBS_OBSERVERCTL_ARGS_H
 #define OBS_OBSERVERCTL_ARGS_H
 
@@ -7,7 +7,7 @@
 struct obs_args {
   const obs_command *command;
   obs_options options;
-  char **rest; /* what is not a flag */
+  char **rest; /* the other arguments */
   int nrest;
 };
 

@@ -21,7 +21,7 @@ typedef struct {
   const char *arguments;   /* as in the usage line: "[FILE]..."; NULL: none are taken */
   bool verbatim;           /* flags end at the first argument: what follows is another command's */
   const char *summary;     /* one line, without a full stop */
-  const char *description; /* paragraphs, separated by an empty line; NULL: the summary says all */
+  const char *description; /* paragraphs, separated by an empty line; NULL: the summary is enough */
   const char *examples;    /* one a line, as typed; NULL: none */
   const obs_option *flags;
   size_t nflags;

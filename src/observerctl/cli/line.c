@@ -70,7 +70,7 @@ static void put_column(writer *w, const char *s, unsigned columns) {
   put_n(w, " ", 1);
 }
 
-/* `timestamp` is ISO 8601; what is not is shown as it is. */
+/* `timestamp` is ISO 8601; anything else is shown as it is. */
 static void put_time(writer *w, const char *timestamp) {
   char now[OBS_WHEN_LEN], then[OBS_WHEN_LEN]; /* 2026-11-21 12:03:04.123 */
   int64_t ms;

@@ -15,12 +15,12 @@ typedef enum {
   OBS_STYLE_YELLOW
 } obs_term_look;
 
-/* The escape that starts a style, "" where `out` is no terminal, NO_COLOR is set or TERM is dumb. PLAIN ends all. */
+/* The escape that starts a style, "" where `out` is not a terminal, NO_COLOR is set or TERM is dumb. PLAIN ends all. */
 const char *obs_term_style(FILE *out, obs_term_look style);
 /* Columns of the terminal behind `out`; 0: it is none. */
 unsigned obs_term_width(FILE *out);
 
-/* A progress line on stderr, redrawn at most 10 times a second; silent when stderr is no terminal. */
+/* A progress line on stderr, redrawn at most 10 times a second; silent when stderr is not a terminal. */
 typedef struct {
   const char *what; /* "ops" */
   uint64_t total;   /* 0: not known */

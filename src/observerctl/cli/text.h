@@ -25,7 +25,7 @@ void obs_text_vprintf(FILE *out, const char *fmt, va_list ap);
 /* The same as obs_text_put, filled up with spaces. */
 void obs_text_pad(obs_buf *out, const char *s, size_t len, unsigned columns);
 
-/* Appends JSON text that says the same, with what could act on a terminal as \u009b. */
+/* Appends equivalent JSON text in which characters that could act on a terminal are escaped (\u009b). */
 void obs_text_json(obs_buf *out, const char *json, size_t len);
 
 /* Each returns `out`. */

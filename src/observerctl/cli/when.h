@@ -29,7 +29,7 @@ typedef struct {
   int64_t since_ms, until_ms;
 } obs_when_range;
 
-/* False: one of them is no time, and that is on stderr. */
+/* False: one of them is not a time, which was reported on stderr. */
 bool obs_when_range_parse(const obs_args *args, obs_when_range *out);
 /* One of the two, of a command that has it; *out stays when it is not given. */
 bool obs_when_range_end(const obs_args *args, const char *flag, int64_t *out);

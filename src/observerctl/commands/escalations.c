@@ -1,4 +1,4 @@
-/* escalations: what was put before a team of models, and what it said. */
+/* escalations: what was escalated to a team of models, and its answer. */
 #include "observerctl/ask/ask.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"

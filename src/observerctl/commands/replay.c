@@ -77,7 +77,7 @@ static bool publish_row(replay *r, obs_str row) {
   return obs_publisher_add(&r->post.publisher, row.p, row.len, &origin);
 }
 
-/* `last`: no newline ends it, so that a broken one was torn, not written wrongly. False: it ends here. */
+/* `last`: no newline ends it, so a broken one is torn, not a bad row. False: stop. */
 static bool take_row(replay *r, const char *line, size_t len, bool last) {
   const char *reason;
   obs_publisher_origin origin = {.file = r->lines.name, .line = r->lines.number};

@@ -129,7 +129,7 @@ static void set_text(observer_builder *b, const char *name, obs_buf *text) {
   if (!text->oom) observer_builder_text(b, name, text->p);
 }
 
-/* What the run itself tells. */
+/* Fields that the run itself determines. */
 static void set_measured(observer_builder *b, const obs_args *a, const obs_child *c, int status) {
   obs_buf endpoint = {0}, input = {0}, outcome = {0}, error = {0};
   char now[OBS_ISO8601_LEN + 1];
@@ -154,7 +154,7 @@ static void set_measured(observer_builder *b, const obs_args *a, const obs_child
   obs_buf_fini(&error);
 }
 
-/* What the flags say stands instead. `extra` is ours. */
+/* Flags replace them. `extra` is always ours. */
 static bool has_flag(obs_op_field field) {
   return obs_op_fields[field].kind != OBS_KIND_JSON;
 }

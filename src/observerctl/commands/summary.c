@@ -74,7 +74,7 @@ static sort_key order_of(const char *name) {
   return orders[i].key;
 }
 
-/* The largest first, what is not known last, and by name among equals. */
+/* The largest first, unknown values last, equal ones by name. */
 static int compare(const void *a, const void *b, void *arg) {
   sort_key key = *(sort_key *)arg;
   double x = key(a), y = key(b);

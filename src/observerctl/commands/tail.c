@@ -43,7 +43,7 @@ typedef struct {
   bool behind;                 /* what was recorded before the subscription stood is still to be asked for */
   uint64_t shown_seq;          /* up to here, HTTP has shown all */
   uint64_t shown;              /* ops */
-  bool strange;                /* told that a message was not understood */
+  bool strange;                /* reported that a message could not be decoded */
 } tail;
 
 /* ---- what is shown ---- */
@@ -221,7 +221,7 @@ static void on_op(tail *t, obs_str topic, obs_str json) {
     return;
   }
   obs_gaps_seen(&t->gaps, topic, topic_seq);
-  if (seq <= t->shown_seq) return;
+  if (seq <= t->shown_seq) return; /* HTTP has shown it already */
   cJSON *op = cJSON_ParseWithLength(row.p, row.len);
   if (op != NULL && obs_match_op(&t->match, row, op)) show_op(t, seq, row, op);
   cJSON_Delete(op);
@@ -244,6 +244,7 @@ static void on_heard(tail *t) {
   t->away = false;
   t->heard = true;
   t->heard_ms = obs_clock_mono_ms();
+  /* The subscription is in place now: what HTTP has beyond shown_seq closes the gap before it. */
   if (t->behind) show_history(t, t->shown_seq, HISTORY_MAX);
   t->behind = false;
 }
@@ -352,6 +353,7 @@ static bool start(tail *t) {
   if (!dial(t, t->feed != NULL ? t->feed : place.url)) return false;
   if (history && !place.answered) tell(t, "observerctl tail: no recorded ops: %s", place.error);
   if (!history || !place.answered) return true;
+  /* Ops recorded between this look and the first message of the feed are fetched when that message comes. */
   t->behind = true;
   t->shown_seq = place.seq;
   show_history(t, 0, t->count > 0 && t->count < t->lines ? t->count : t->lines);

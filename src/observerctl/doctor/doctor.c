@@ -33,6 +33,7 @@ void obs_doctor_say(obs_doctor *d, obs_doctor_status status, const char *check, 
     f->text = strdup(text);
     f->fix = status != OBS_DOCTOR_OK && *fix != '\0' ? strdup(fix) : NULL;
   }
+  /* A report without a finding would say that all is well. */
   d->oom = d->oom || f == NULL || f->text == NULL;
   d->failed += status == OBS_DOCTOR_FAIL;
   d->warned += status == OBS_DOCTOR_WARN;

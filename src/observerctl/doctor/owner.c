@@ -61,24 +61,24 @@ static bool has_socket(const char *pid, uint64_t inode) {
 
 bool obs_owner_of_port(uint16_t port, bool *taken, obs_owner *out) {
   uint64_t inode = 0;
-  bool told = find_listener("/proc/net/tcp", port, &inode);
-  told = find_listener("/proc/net/tcp6", port, &inode) || told;
+  bool readable = find_listener("/proc/net/tcp", port, &inode);
+  readable = find_listener("/proc/net/tcp6", port, &inode) || readable;
   *out = (obs_owner){0};
   *taken = inode != 0;
   DIR *d = inode != 0 ? opendir("/proc") : NULL;
-  if (d == NULL) return told;
+  if (d == NULL) return readable;
   for (const struct dirent *e; out->pid == 0 && (e = readdir(d)) != NULL;) {
     if (isdigit((unsigned char)e->d_name[0]) && has_socket(e->d_name, inode)) out->pid = atoi(e->d_name);
   }
   (void)closedir(d);
   if (out->pid != 0) name_program(out);
-  return told;
+  return readable;
 }
 
 /* ---- locks ---- */
 
-/* Whether one of the process' descriptors is that file: the devices that /proc/locks names and stat tells differ on
- * some file systems. */
+/* Whether one of the process' descriptors is that file: the device numbers of /proc/locks and of stat differ on some
+ * file systems. */
 static bool has_file(int pid, const struct stat *file) {
   char path[64];
   struct stat st;
@@ -109,7 +109,7 @@ bool obs_owner_of_lock(const char *path, bool *held, obs_owner *out) {
   char line[LINE];
   *held = false;
   *out = (obs_owner){0};
-  if (stat(path, &file) != 0) return true; /* nobody holds what is not there */
+  if (stat(path, &file) != 0) return true; /* a file that does not exist is not locked */
   FILE *f = fopen("/proc/locks", "re");
   if (f == NULL) return false;
   while (out->pid == 0 && fgets(line, sizeof(line), f) != NULL) out->pid = lock_pid(line, &file);

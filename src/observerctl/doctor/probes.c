@@ -155,6 +155,7 @@ static void on_fault(void *arg, const obs_verify_fault *f) {
 
 /* Where the last row of a file of `size` bytes begins; `size` when it is further than TAIL from the end. */
 static uint64_t last_row(int fd, uint64_t size) {
+  /* The last byte is the last row's own newline: the search starts before it. */
   uint64_t from = size > TAIL ? size - TAIL : 0, at = from == 0 ? 0 : size;
   char *tail = malloc(TAIL);
   ssize_t n = tail != NULL ? pread(fd, tail, TAIL, (off_t)from) : 0;
@@ -235,7 +236,7 @@ void obs_doctor_disk(obs_doctor *d) {
   bytes_text(free_bytes, left);
   obs_doctor_say(d, judge(free_bytes, bytes_least, bytes_enough), "disk space", fix, "%s free at %s (%.0f %%)", left,
                  where, all > 0 ? 100 * (double)free_bytes / (double)all : 0);
-  if (fs.f_files == 0) return; /* a file system without a fixed number of inodes */
+  if (fs.f_files == 0) return; /* the file system has no fixed number of inodes */
   snprintf(fix, sizeof(fix), "df -i '%.1000s'; delete files there", where);
   obs_doctor_say(d, judge(fs.f_favail, inodes_least, inodes_enough), "inodes", fix, "%s free at %s",
                  obs_text_count(number, fs.f_favail), where);

@@ -1,5 +1,6 @@
 /* How much of the feed was missed: each message is numbered by topic since the daemon's start (feed/feed.h), so a jump
- * is what was dropped. Counts are told once a heartbeat, because only that says whether the daemon was restarted. */
+ * is what was dropped. Counts are reported once a heartbeat, because only that shows whether the daemon was restarted.
+ */
 #ifndef OBS_OBSERVERCTL_GAPS_H
 #define OBS_OBSERVERCTL_GAPS_H
 
@@ -12,7 +13,7 @@ typedef struct {
   size_t ntopics;
   uint64_t boot;     /* of the daemon; 0: not heard yet */
   bool booted_since; /* it was restarted while this listened: its numbers are known from 1 */
-  uint64_t missed;   /* not told yet */
+  uint64_t missed;   /* not reported yet */
 } obs_gaps;
 
 void obs_gaps_fini(obs_gaps *g);

@@ -30,13 +30,13 @@ typedef struct {
   obs_buf json; /* scratch */
 } obs_subscriber;
 
-/* One map of a message, in text that lives for the call: `{"seq":1,"topic_seq":1,...}`. False: none waits. */
+/* One map of a message, in text that lives for the call: `{"seq":1,"topic_seq":1,...}`. False: stop. */
 typedef bool (*obs_subscriber_fn)(void *arg, obs_str topic, obs_str json);
 
 /* 0 or an NNG error. Signals that the caller waits for must be blocked: this starts threads. */
 int obs_subscriber_open(obs_subscriber *s);
 int obs_subscriber_take(obs_subscriber *s, const char *topic_prefix);
-/* Dials; a daemon that is not there yet is no error. A second call leaves the first URL. */
+/* Dials; a daemon that does not run yet is not an error. A second call leaves the first URL. */
 int obs_subscriber_dial(obs_subscriber *s, const char *url);
 /* Hands what has come, at most `messages`, to `fn`. 0, or the NNG error of a message that is not the feed's
  * (NNG_EPROTO). */

@@ -39,14 +39,14 @@ typedef struct {
   obs_verify_ids ids;
   int64_t above_ms; /* timestamp of the row above */
   void (*fault)(void *arg, const obs_verify_fault *fault);
-  void (*progress)(void *arg, uint64_t bytes); /* now and then: so many more were read */
+  void (*progress)(void *arg, uint64_t bytes); /* now and then: `bytes` more were read */
   void *arg;
 } obs_verify;
 
 bool obs_verify_init(obs_verify *v);
 void obs_verify_fini(obs_verify *v);
 /* The file open at `fd` from byte `offset`, where a row begins, its line 1; `path` is for its name. Sets *out. False:
- * it could not be read, errno says why. */
+ * it could not be read; errno has the reason. */
 bool obs_verify_file(obs_verify *v, int fd, uint64_t offset, const char *path, obs_verify_totals *out);
 /* Adds what one file had to a sum. */
 void obs_verify_totals_add(obs_verify_totals *sum, const obs_verify_totals *file);

@@ -101,7 +101,7 @@ static bool go_on(obs_publisher *p, patience *w) {
 static bool fail_late(obs_publisher *p) {
   char text[256];
   observer_err trouble = observer_get_trouble(p->client, text, sizeof(text));
-  if (trouble == OBSERVER_E_IO) return fail(p, text, false); /* its answer says why it cannot record */
+  if (trouble == OBSERVER_E_IO) return fail(p, text, false); /* its answer has the reason why it cannot record */
   return fail(p, p->mode == OBSERVER_ACKNOWLEDGED ? "no answer" : "does not take the message", true);
 }
 
@@ -125,7 +125,7 @@ static void on_delivery(void *arg, const observer_delivery *d) {
   item->reason = d->reason != NULL ? strdup(d->reason) : NULL;
 }
 
-/* NNG dials in the background and keeps to itself why that fails: a bare connection tells. */
+/* NNG dials in the background and does not report why that fails: a plain connection shows the reason. */
 static bool fail_to_connect(obs_publisher *p) {
   nng_stream_dialer *dialer = NULL;
   nng_aio *aio = NULL;

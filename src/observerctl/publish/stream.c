@@ -43,7 +43,7 @@ static void pass(obs_stream *s, size_t to) {
   s->tried = 0;
 }
 
-/* What stands at s->at: where it starts is told now, before the stream moves on. */
+/* The item at s->at: its number and line are set now, before the stream moves on. */
 static void begin(obs_stream *s, obs_stream_item *out) {
   *out = (obs_stream_item){.line = s->format == OBS_STREAM_JSON ? s->line : 0, .offset = s->offset + s->at};
 }

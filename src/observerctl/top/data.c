@@ -196,7 +196,7 @@ static void take_groups(obs_top_data *d) {
 
 /* ---- asking ---- */
 
-/* /readyz says why not with status 503. */
+/* With status 503, too: its body has the reasons. */
 static cJSON *get_ready(const char *url) {
   obs_fetch_answer answer;
   (void)obs_fetch_get(url, "/readyz", TIMEOUT_MS, &answer);
@@ -280,7 +280,7 @@ static bool is_stopped(void *arg) {
 
 static void hand_over(obs_top_fetch *f, obs_top_data *data) {
   pthread_mutex_lock(&f->mutex);
-  obs_top_data *old = f->data;
+  obs_top_data *old = f->data; /* not taken in time: only the newest is worth drawing */
   f->data = data;
   pthread_mutex_unlock(&f->mutex);
   obs_top_data_free(old);

@@ -144,17 +144,17 @@ size_t obs_top_pane_size(const obs_top_view *v, unsigned pane);
 
 /* ---- the screen (screen.c) ---- */
 
-/* False: this terminal cannot do it; `error` says why. */
+/* False: this terminal cannot show it; `error` has the reason. */
 bool obs_top_screen_open(char *error, size_t size);
 void obs_top_screen_size(unsigned *rows, unsigned *columns);
 void obs_top_screen_paint(const obs_top_frame *f);
 /* After SIGWINCH, SIGCONT, Ctrl-L. */
 void obs_top_screen_refit(void);
-/* Gives the terminal back, stops the process as Ctrl-Z does, and goes on when it is continued. */
+/* Restores the terminal, stops the process as Ctrl-Z does, and takes the terminal again when it is continued. */
 void obs_top_screen_suspend(void);
 /* A key of ncurses; -1: none. */
 int obs_top_screen_key(void);
-/* Gives the terminal back. Without an open one: nothing. */
+/* Restores the terminal. Without an open screen: nothing. */
 void obs_top_screen_close(void);
 
 #endif
