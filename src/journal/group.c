@@ -68,10 +68,10 @@ static observer_err write_note(obs_journal *j, const obs_journal_group *g, size_
   if (err == OBSERVER_E_OK && (!obs_file_write_at(j->group_fd, &iov, 1, 0) || (sync && fdatasync(j->group_fd) != 0)))
     err = obs_journal_fail(j, "write", OBS_JOURNAL_GROUP);
   obs_buf_fini(&out);
+  j->group_end = x->indexed + len;
   return err;
 }
 
-/* No sync: a note that comes back is known to be over, as it says above. */
 static bool wipe(int fd) {
   char blank[sizeof(magic)] = {0};
   struct iovec iov = {blank, sizeof(blank)};
@@ -115,7 +115,12 @@ observer_err obs_journal_group_wipe(obs_journal *any) {
     if (member->dirty) obs_journal_cut(member);
     if (member->dirty) return obs_journal_fail(any, "truncate", member->name);
   }
-  if (!wipe(j->group_fd)) return obs_journal_fail(any, "write", OBS_JOURNAL_GROUP);
+  /* The note of a group that stands may come back after a power cut: its bytes are there, so it is known to be over.
+   * One that was taken back must not: rows that are acknowledged later would stand in the place of its bytes. */
+  bool stands = obs_journal_active(j)->index.indexed >= j->group_end;
+  bool sync = !stands && j->opts.fsync == OBS_FSYNC_ALWAYS && j->group_fd >= 0;
+  if (!wipe(j->group_fd) || (sync && j->datasync(j->group_fd) != 0))
+    return obs_journal_fail(any, "write", OBS_JOURNAL_GROUP);
   while (j->group_n > 0) j->group[--j->group_n]->group_of = NULL;
   return OBSERVER_E_OK;
 }

@@ -55,6 +55,7 @@ struct obs_journal {
   int group_fd; /* -1: no note was ever needed */
   obs_journal *group[OBS_JOURNAL_GROUP_FILES];
   uint32_t group_n, group_open;
+  uint64_t group_end;    /* where the last group's bytes end in the main file, if it stands */
   obs_journal *group_of; /* of one beside that takes part: the main one */
   char error[512];
   int (*datasync)(int fd);
