@@ -4,7 +4,6 @@
 #include "bridge/handlers.h"
 #include "bridge/internal.h"
 
-#include <inttypes.h>
 #include <strings.h>
 
 enum { ERRORS_LISTED = 100 };
@@ -19,15 +18,6 @@ static bool is_ndjson(const char *content_type) {
   return is_type(content_type, "application/x-ndjson") || is_type(content_type, "application/ndjson");
 }
 
-/* Any other type, as the form type that curl sends by itself, leaves it to the first byte. */
-static obs_batch_format format_of(const char *content_type) {
-  if (is_type(content_type, "application/msgpack") || is_type(content_type, "application/x-msgpack") ||
-      is_type(content_type, "application/vnd.msgpack"))
-    return OBS_FORMAT_MSGPACK;
-  if (is_type(content_type, "application/json") || is_ndjson(content_type)) return OBS_FORMAT_JSON;
-  return OBS_FORMAT_ANY;
-}
-
 /* On the commit thread; the answer is made on one of NNG's. */
 static void batch_done(obs_batch *batch) {
   obs_connection_resume(batch->owner);
@@ -35,7 +25,8 @@ static void batch_done(obs_batch *batch) {
 
 /* Hands the body over as ops, or as records of a kind (NULL: ops). True: answered already. */
 static bool post(obs_connection *s, const obs_record_kind *kind) {
-  obs_bridge *b = s->bridge;
+  const obs_bridge_opts *o = &s->bridge->opts;
+  const char *type = s->request.content_type;
   obs_batch *batch = obs_connection_batch(s);
   if (batch == NULL) {
     obs_answer_no_memory(&s->answer, &s->out);
@@ -45,13 +36,19 @@ static bool post(obs_connection *s, const obs_record_kind *kind) {
   batch->size = s->in.len;
   batch->transport = OBS_TRANSPORT_HTTP;
   batch->profile = s->family == OBS_FAMILY_ROOT ? OBS_PROFILE_LEGACY : OBS_PROFILE_V1;
-  batch->kinds = kind != NULL ? obs_commit_kinds(b->opts.commit) : NULL;
+  batch->kinds = kind != NULL ? obs_commit_kinds(o->commit) : NULL;
   batch->only = kind;
   batch->owner = s;
   batch->done = batch_done;
-  obs_batch_decode(batch, format_of(s->request.content_type), &b->opts.limits, obs_clock_wall_ms());
+  obs_batch_format format = OBS_FORMAT_ANY; /* curl sends a form's type by itself: then the first byte tells */
+  if (is_type(type, "application/msgpack") || is_type(type, "application/x-msgpack") ||
+      is_type(type, "application/vnd.msgpack"))
+    format = OBS_FORMAT_MSGPACK;
+  else if (is_type(type, "application/json") || is_ndjson(type))
+    format = OBS_FORMAT_JSON;
+  obs_batch_decode(batch, format, &o->limits, obs_clock_wall_ms());
   if (!obs_connection_park(s)) return true;
-  observer_err err = obs_commit_submit(b->opts.commit, batch);
+  observer_err err = obs_commit_submit(o->commit, batch);
   if (err == OBSERVER_E_OK) return false;
   batch->error = err;
   obs_connection_resume(s);
@@ -68,63 +65,47 @@ bool obs_bridge_post_session(obs_connection *s, const void *filter) {
   return post(s, obs_record_kind_named(obs_commit_kinds(s->bridge->opts.commit), "session"));
 }
 
-/* The end of the answer. Records are in no ring; a commit that recorded nothing leaves the ring's size unset.
- */
-static void end_answer(obs_json_writer *w, const obs_connection *s) {
+void obs_bridge_finish_post(obs_connection *s) {
   const obs_batch *batch = s->batch;
-  if (batch->only == NULL) {
-    obs_state_counts counts = {.ring = batch->ring_size};
-    if (batch->recorded == 0) obs_state_get_counts(s->bridge->opts.state, &counts);
-    obs_json_u64(w, "ring_size", counts.ring);
+  bool one = batch->single && !is_ndjson(s->request.content_type);
+  uint32_t accepted = batch->recorded + batch->duplicates;
+  bool refused = accepted == 0 && batch->nrejects > 0;
+  if (batch->error != OBSERVER_E_OK) {
+    obs_answer_error(&s->answer, &s->out, 503, "%s",
+                     batch->error_text[0] != '\0' ? batch->error_text : observer_strerror(batch->error));
+    return;
   }
-  obs_json_end(w);
-}
-
-static void answer_one(obs_connection *s) {
-  const obs_batch *batch = s->batch;
-  if (batch->nrejects > 0) {
+  if (one && batch->nrejects > 0) {
     obs_answer_error(&s->answer, &s->out, 400, "%s", batch->rejects[0].reason);
     return;
   }
   obs_json_writer w = obs_json_write(&s->out);
   obs_json_object(&w, NULL);
-  obs_json_bool(&w, "accepted", true);
-  if (batch->duplicates > 0) obs_json_bool(&w, "duplicate", true);
-  end_answer(&w, s);
-}
-
-static void answer_many(obs_connection *s) {
-  const obs_batch *batch = s->batch;
-  uint32_t accepted = batch->recorded + batch->duplicates;
-  bool refused = accepted == 0 && batch->nrejects > 0;
-  obs_json_writer w = obs_json_write(&s->out);
-  obs_json_object(&w, NULL);
-  if (refused) {
-    obs_answer_fail(&s->answer, 400);
-    obs_json_cstr(&w, "error", batch->rejects[0].reason);
-  }
-  obs_json_bool(&w, "accepted", !refused);
-  obs_json_u64(&w, "count", accepted);
-  if (batch->duplicates > 0) obs_json_u64(&w, "duplicates", batch->duplicates);
-  obs_json_u64(&w, "rejected", batch->nrejects);
-  obs_json_array(&w, "errors");
-  for (uint32_t i = 0; i < batch->nrejects && i < ERRORS_LISTED; i++) {
-    obs_json_object(&w, NULL);
-    obs_json_u64(&w, "index", batch->rejects[i].index);
-    obs_json_cstr(&w, "error", batch->rejects[i].reason);
+  if (one) {
+    obs_json_bool(&w, "accepted", true);
+    if (batch->duplicates > 0) obs_json_bool(&w, "duplicate", true);
+  } else {
+    if (refused) {
+      obs_answer_fail(&s->answer, 400);
+      obs_json_cstr(&w, "error", batch->rejects[0].reason);
+    }
+    obs_json_bool(&w, "accepted", !refused);
+    obs_json_u64(&w, "count", accepted);
+    if (batch->duplicates > 0) obs_json_u64(&w, "duplicates", batch->duplicates);
+    obs_json_u64(&w, "rejected", batch->nrejects);
+    obs_json_array(&w, "errors");
+    for (uint32_t i = 0; i < batch->nrejects && i < ERRORS_LISTED; i++) {
+      obs_json_object(&w, NULL);
+      obs_json_u64(&w, "index", batch->rejects[i].index);
+      obs_json_cstr(&w, "error", batch->rejects[i].reason);
+      obs_json_end(&w);
+    }
     obs_json_end(&w);
   }
+  if (batch->only == NULL) { /* records are in no ring */
+    obs_state_counts counts = {.ring = batch->ring_size};
+    if (batch->recorded == 0) obs_state_get_counts(s->bridge->opts.state, &counts); /* then the commit did not say */
+    obs_json_u64(&w, "ring_size", counts.ring);
+  }
   obs_json_end(&w);
-  end_answer(&w, s);
-}
-
-void obs_bridge_finish_post(obs_connection *s) {
-  const obs_batch *batch = s->batch;
-  if (batch->error != OBSERVER_E_OK)
-    obs_answer_error(&s->answer, &s->out, 503, "%s",
-                     batch->error_text[0] != '\0' ? batch->error_text : observer_strerror(batch->error));
-  else if (batch->single && !is_ndjson(s->request.content_type))
-    answer_one(s);
-  else
-    answer_many(s);
 }

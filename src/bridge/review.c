@@ -18,20 +18,16 @@ static void on_done(void *arg) {
   obs_connection_wake(arg);
 }
 
-/* The reason of a refusal comes in `out`, where the error goes. */
-static void refuse(obs_connection *s) {
-  obs_buf why = s->out;
-  s->out = (obs_buf){0};
-  obs_answer_error(&s->answer, &s->out, 400, "%.*s", (int)why.len, why.len > 0 ? why.p : "");
-  obs_buf_fini(&why);
-}
-
 void obs_bridge_post_review(obs_connection *s, const void *filter) {
   (void)filter;
   uint64_t id = 0;
+  obs_buf why; /* the reason of a refusal comes in `out`, where the error goes */
   switch (obs_reviews_begin(reviews_of(s), obs_buf_view(&s->in), on_done, s, &id, &s->out)) {
   case OBS_REVIEW_BAD:
-    refuse(s);
+    why = s->out;
+    s->out = (obs_buf){0};
+    obs_answer_error(&s->answer, &s->out, 400, "%.*s", (int)why.len, why.len > 0 ? why.p : "");
+    obs_buf_fini(&why);
     break;
   case OBS_REVIEW_DONE:
     break;

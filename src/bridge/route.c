@@ -85,15 +85,6 @@ static const struct {
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
-/* Whether `path` is what the route's name says; *part is what stands for its last part. */
-static bool is_path_of(const obs_route *r, obs_str path, obs_str *part) {
-  size_t fixed = strcspn(r->name, "{");
-  if (path.len < fixed || memcmp(path.p, r->name, fixed) != 0) return false;
-  *part = obs_str_slice(path, (uint32_t)fixed, UINT32_MAX);
-  if (r->name[fixed] == '\0') return part->len == 0;
-  return part->len > 0 && memchr(part->p, '/', part->len) == NULL;
-}
-
 obs_route_match obs_route_find(obs_str path, const char *method) {
   obs_route_match m = {.family = OBS_FAMILY_ROOT};
   obs_str name = OBS_STR("");
@@ -107,7 +98,11 @@ obs_route_match obs_route_find(obs_str path, const char *method) {
   for (size_t i = 0; i < ROUTES; i++) {
     const obs_route *r = &routes[i];
     bool get = strcmp(r->method, "GET") == 0;
-    if ((r->families & m.family) == 0 || !is_path_of(r, name, &m.part)) continue;
+    obs_str fixed = {r->name, (uint32_t)strcspn(r->name, "{"), 0};
+    if ((r->families & m.family) == 0 || !obs_str_eq(obs_str_slice(name, 0, fixed.len), fixed)) continue;
+    m.part = obs_str_slice(name, fixed.len, UINT32_MAX); /* what stands for `{...}`: one part, not empty */
+    if (r->name[fixed.len] == '\0' ? m.part.len > 0 : m.part.len == 0 || memchr(m.part.p, '/', m.part.len) != NULL)
+      continue;
     if (strcmp(r->method, method) == 0 || (get && strcmp(method, "HEAD") == 0)) {
       m.route = r;
       return m;
@@ -119,31 +114,23 @@ obs_route_match obs_route_find(obs_str path, const char *method) {
 
 /* ---- what all routes do alike ---- */
 
-/* NULL, or why the route cannot be answered by this daemon. */
-static const char *missing(const obs_bridge_opts *o, obs_route_needs needs) {
-  switch (needs) {
-  case OBS_ROUTE_NEEDS_SESSIONS:
-    return o->sessions == NULL ? "sessions are not recorded here" : NULL;
-  case OBS_ROUTE_NEEDS_CLUSTERS:
-    return o->clusters == NULL ? "clusters are not kept here" : NULL;
-  case OBS_ROUTE_NEEDS_LEARN:
-    return o->learn == NULL ? "nothing is learned here" : NULL;
-  case OBS_ROUTE_NEEDS_REVIEWS:
-    return o->learn == NULL ? "nothing is reviewed here" : NULL;
-  default:
-    return NULL;
-  }
-}
-
 bool obs_route_run(obs_connection *s) {
   _Alignas(max_align_t) char filter[OBS_PARAMS_FILTER_BYTES];
   const obs_route *r = s->route;
-  const char *why = missing(&s->bridge->opts, r->needs);
+  const obs_bridge_opts *o = &s->bridge->opts;
+  const struct {
+    const void *module;
+    const char *missing;
+  } needs[OBS_ROUTE_NEEDS] = {[OBS_ROUTE_NEEDS_NOTHING] = {o, ""},
+                              [OBS_ROUTE_NEEDS_SESSIONS] = {o->sessions, "sessions are not recorded here"},
+                              [OBS_ROUTE_NEEDS_CLUSTERS] = {o->clusters, "clusters are not kept here"},
+                              [OBS_ROUTE_NEEDS_LEARN] = {o->learn, "nothing is learned here"},
+                              [OBS_ROUTE_NEEDS_REVIEWS] = {o->learn, "nothing is reviewed here"}};
   obs_params_query query = {0};
   char error[256];
   bool ready = true;
-  if (why != NULL) {
-    obs_answer_error(&s->answer, &s->out, 503, "%s", why);
+  if (needs[r->needs].module == NULL) {
+    obs_answer_error(&s->answer, &s->out, 503, "%s", needs[r->needs].missing);
   } else if (r->id == OBS_ROUTE_HEX_ID && !obs_hex_parse(s->part, &s->id)) {
     obs_answer_error(&s->answer, &s->out, 400, "id: must be 16 hex digits");
   } else if (r->id == OBS_ROUTE_NUMBER_ID && !obs_params_number_parse(s->part, &s->id)) {
@@ -162,32 +149,24 @@ bool obs_route_run(obs_connection *s) {
 
 /* ---- the printed list ---- */
 
-static void print_set(FILE *out, unsigned set, size_t n, void (*name)(FILE *out, size_t place)) {
-  char before = ' ';
-  for (size_t i = 0; i < n; i++) {
-    if ((set & 1u << i) == 0) continue;
-    fputc(before, out);
-    name(out, i);
-    before = ',';
-  }
-}
-
-static void print_status(FILE *out, size_t place) {
-  fprintf(out, "%u", (unsigned)obs_answer_statuses[place]);
-}
-
-static void print_scope(FILE *out, size_t place) {
-  static const char *const names[] = {"ingest", "read", "admin", "public"};
-  fputs(names[place], out);
-}
-
 void obs_bridge_print_routes(FILE *out) {
+  static const char *const scopes[] = {"ingest", "read", "admin", "public"};
   for (const obs_route *r = routes; r < routes + ROUTES; r++) {
     for (size_t f = FAMILIES; f-- > 0;) {
       if ((r->families & families[f].family) == 0) continue;
       fprintf(out, "%s %s%s", r->method, families[f].prefix.p, r->name);
-      print_set(out, r->codes, OBS_ANSWER_STATUSES, print_status);
-      print_set(out, r->scopes, 4, print_scope);
+      char before = ' ';
+      for (size_t i = 0; i < OBS_ANSWER_STATUSES; i++) {
+        if ((r->codes & 1u << i) == 0) continue;
+        fprintf(out, "%c%u", before, (unsigned)obs_answer_statuses[i]);
+        before = ',';
+      }
+      before = ' ';
+      for (size_t i = 0; i < sizeof(scopes) / sizeof(*scopes); i++) {
+        if ((r->scopes & 1u << i) == 0) continue;
+        fprintf(out, "%c%s", before, scopes[i]);
+        before = ',';
+      }
       fputc('\n', out);
     }
   }

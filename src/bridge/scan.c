@@ -45,22 +45,18 @@ static const obs_param ops_params[] = {
 };
 const obs_params obs_bridge_ops_params = OBS_PARAMS(ops_params, all_ops);
 
-/* The longest run of characters that no JSON writer escapes; older observers wrote some of the rows. */
-static obs_str needle_of(obs_str v) {
-  obs_str best = {v.p, 0, 0};
-  for (uint32_t i = 0, start = 0; i <= v.len; i++) {
-    bool safe =
-        i < v.len && (unsigned char)v.p[i] < 0x80 && (isalnum((unsigned char)v.p[i]) || strchr("_-.: ", v.p[i]));
-    if (safe && v.p[i] != '\0') continue;
-    if (i - start > best.len) best = (obs_str){v.p + start, i - start, 0};
-    start = i + 1;
-  }
-  return best;
-}
-
+/* A needle is the longest run of characters that no JSON writer escapes; older observers wrote some of the rows. */
 void obs_scan_prepare(obs_scan_filter *f) {
-  for (size_t i = 0; i < OBS_F_COUNT; i++)
-    if (f->text[i].p != NULL) f->needle[i] = needle_of(f->text[i]);
+  for (size_t k = 0; k < OBS_F_COUNT; k++) {
+    obs_str v = f->text[k];
+    for (uint32_t i = 0, start = 0; v.p != NULL && i <= v.len; i++) {
+      if (i < v.len && (unsigned char)v.p[i] < 0x80 && v.p[i] != '\0' &&
+          (isalnum((unsigned char)v.p[i]) || strchr("_-.: ", v.p[i]) != NULL))
+        continue;
+      if (i - start > f->needle[k].len) f->needle[k] = (obs_str){v.p + start, i - start, 0};
+      start = i + 1;
+    }
+  }
 }
 
 static bool contains(obs_str row, obs_str part) {
@@ -128,40 +124,17 @@ static bool on_journal_row(void *arg, uint64_t seq, const char *line, size_t len
   return look(arg, seq, (obs_str){line, (uint32_t)len, 0});
 }
 
-/* Sets *next to the seq below which to go on, 0 when all was seen. False when the disk failed. */
-static bool search_run(search *q, const obs_bridge *b, uint64_t *next) {
-  uint64_t before = q->filter.before_seq;
-  uint64_t oldest = obs_state_ring_rows(b->opts.state, before, on_ring_row, q);
-  *next = q->full && q->last_seq > 1 ? q->last_seq : 0;
-  if (q->full || b->opts.journal == NULL) return true;
-  if (oldest != 0 && (before == 0 || oldest < before)) before = oldest;
-  if (before == 1) return true;
-  obs_journal_range range = {before, q->filter.since_ms, q->filter.until_ms, SCAN_BYTES};
-  bool more = false;
-  uint64_t next_before = 0;
-  observer_err err = obs_journal_scan(b->opts.journal, &range, on_journal_row, q, &more, &next_before);
-  if (err != OBSERVER_E_OK) {
-    obs_log_warn("bridge", "ops: reading the journal below seq %" PRIu64 ": %s", before, observer_strerror(err));
-    return false;
-  }
-  if (q->full)
-    *next = q->last_seq > 1 ? q->last_seq : 0;
-  else if (more)
-    *next = next_before;
-  return true;
-}
-
 void obs_bridge_get_ops(obs_connection *s, const void *filter) {
+  const obs_bridge_opts *o = &s->bridge->opts;
   obs_json_writer w = obs_json_write(&s->out);
   search q = {.filter = *(const obs_scan_filter *)filter, .rows = obs_connection_batch(s), .out = &w};
-  uint64_t next;
   if (q.rows == NULL) {
     obs_answer_no_memory(&s->answer, &s->out);
     return;
   }
   obs_scan_prepare(&q.filter);
   if (q.filter.cluster.p != NULL) {
-    q.clusters = s->bridge->opts.clusters;
+    q.clusters = o->clusters;
     if (q.clusters == NULL) {
       obs_answer_error(&s->answer, &s->out, 503, "clusters are not kept here");
       return;
@@ -171,10 +144,24 @@ void obs_bridge_get_ops(obs_connection *s, const void *filter) {
   }
   obs_json_object(&w, NULL);
   obs_json_array(&w, "ops");
-  if (!search_run(&q, s->bridge, &next)) {
-    obs_answer_error(&s->answer, &s->out, 500, "ops: the journal could not be read");
-    return;
+
+  /* `next`: the seq below which the next page goes on; 0: all was seen. */
+  uint64_t before = q.filter.before_seq, next = 0;
+  uint64_t oldest = obs_state_ring_rows(o->state, before, on_ring_row, &q);
+  if (oldest != 0 && (before == 0 || oldest < before)) before = oldest;
+  if (!q.full && o->journal != NULL && before != 1) {
+    obs_journal_range range = {before, q.filter.since_ms, q.filter.until_ms, SCAN_BYTES};
+    bool more = false;
+    uint64_t stopped_at = 0;
+    observer_err err = obs_journal_scan(o->journal, &range, on_journal_row, &q, &more, &stopped_at);
+    if (err != OBSERVER_E_OK) {
+      obs_log_warn("bridge", "ops: reading the journal below seq %" PRIu64 ": %s", before, observer_strerror(err));
+      obs_answer_error(&s->answer, &s->out, 500, "ops: the journal could not be read");
+      return;
+    }
+    if (more) next = stopped_at;
   }
+  if (q.full) next = q.last_seq > 1 ? q.last_seq : 0;
   obs_json_end(&w);
   put_cursor(&w, next, next == 0 || q.found == q.filter.limit);
 }

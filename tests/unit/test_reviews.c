@@ -440,7 +440,7 @@ static uint64_t ask(fixture *f, const char *body) {
   assert_int_equal(obs_reviews_begin(f->reviews, str(body), on_done, f, &id, &out), OBS_REVIEW_PENDING);
   cJSON *json = parse(&out);
   assert_string_equal(text_of(json, "status"), "pending");
-  assert_true(obs_review_id_parse(str(text_of(json, "id")), &named));
+  assert_true(obs_hex_parse(str(text_of(json, "id")), &named));
   assert_int_equal(named, id);
   cJSON_Delete(json);
   return id;

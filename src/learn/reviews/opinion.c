@@ -62,12 +62,6 @@ observer_err obs_review_question(const obs_review_subject *s, const obs_review_r
   return oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
 }
 
-static bool is_shown(const obs_review_job *job, const cJSON *seq) {
-  for (uint32_t i = 0; i < job->nshown; i++)
-    if (cJSON_IsNumber(seq) && seq->valuedouble == (double)job->shown[i]) return true;
-  return false;
-}
-
 bool obs_review_opinion_read(obs_str answer, const obs_review_job *job, obs_review_opinion *o, char *error,
                              size_t size) {
   bool broken;
@@ -88,10 +82,12 @@ bool obs_review_opinion_read(obs_str answer, const obs_review_job *job, obs_revi
   if (why == NULL) {
     obs_prompt_put(&o->notes, notes, OBS_REVIEW_NOTES);
     cJSON_ArrayForEach(seq, seqs) {
-      if (!is_shown(job, seq))
+      uint32_t at = cJSON_IsNumber(seq) ? 0 : job->nshown;
+      while (at < job->nshown && seq->valuedouble != (double)job->shown[at]) at++;
+      if (at == job->nshown)
         o->unshown++;
       else if (o->nseqs < OBS_REVIEW_SEQS)
-        o->seqs[o->nseqs++] = (uint64_t)seq->valuedouble;
+        o->seqs[o->nseqs++] = job->shown[at];
     }
     if (o->unshown > 0 && o->nseqs == 0) o->confidence /= 2; /* it rests on what does not exist */
   } else {

@@ -38,18 +38,6 @@ static bool has_nul(obs_str body) {
   return memchr(body.p, '\0', body.len) != NULL;
 }
 
-static bool parse(obs_review_request *req, obs_str body, char *error, size_t size) {
-  const char *end = NULL;
-  if (body.len == 0) return wrong(error, size, "body", "must be a JSON object");
-  if (!obs_utf8_valid(body.p, body.len)) return wrong(error, size, "body", "must be valid UTF-8");
-  if (has_nul(body)) return wrong(error, size, "body", "must hold no NUL characters");
-  req->json = cJSON_ParseWithLengthOpts(body.p, body.len, &end, false);
-  while (req->json != NULL && end < body.p + body.len && strchr(" \t\r\n", *end) != NULL) end++;
-  if (!cJSON_IsObject(req->json) || end != body.p + body.len)
-    return wrong(error, size, "body", "must be a JSON object");
-  return true;
-}
-
 static bool take_op(obs_review_request *req, const cJSON *json, const obs_op_limits *limits, char *error, size_t size) {
   obs_review_subject *s = &req->subject;
   if (!cJSON_IsObject(json)) return wrong(error, size, "op", "must be an object");
@@ -77,15 +65,7 @@ static bool take_op(obs_review_request *req, const cJSON *json, const obs_op_lim
   return true;
 }
 
-static bool take_text(obs_review_request *req, const cJSON *json, const obs_op_limits *limits, char *error,
-                      size_t size) {
-  if (!cJSON_IsString(json)) return wrong(error, size, "text", "must be a string");
-  req->subject.text = obs_row_item_text(json);
-  if (req->subject.text.len <= limits->string_bytes) return true;
-  (void)snprintf(error, size, "text: longer than %u bytes", (unsigned)limits->string_bytes);
-  return false;
-}
-
+/* False: it is there, but no text to take. */
 static bool take_member(const cJSON *context, const char *name, obs_str *to, char *error, size_t size) {
   const cJSON *item = member(context, name);
   if (item == NULL) return true;
@@ -99,31 +79,6 @@ static bool take_member(const cJSON *context, const char *name, obs_str *to, cha
   return false;
 }
 
-static bool take_context(obs_review_request *req, const cJSON *json, const obs_op_limits *limits, char *error,
-                         size_t size) {
-  obs_review_subject *s = &req->subject;
-  if (json == NULL) return true;
-  if (cJSON_IsString(json)) {
-    s->said = obs_row_item_text(json);
-    return s->said.len <= limits->string_bytes || wrong(error, size, "context", "too long");
-  }
-  if (!cJSON_IsObject(json)) return wrong(error, size, "context", "must be an object or a string");
-#define TAKE_OF_CONTEXT(name, to)                                                                                      \
-  if (!take_member(json, #name, &s->to, error, size)) return false;
-  CONTEXT_MEMBERS(TAKE_OF_CONTEXT)
-#undef TAKE_OF_CONTEXT
-  return true;
-}
-
-static bool take_attempt(obs_review_request *req, const cJSON *json, char *error, size_t size) {
-  if (json == NULL) return true;
-  double v = cJSON_IsNumber(json) ? json->valuedouble : 0;
-  if (!(v >= 1 && v <= UINT32_MAX) || v != (double)(uint32_t)v)
-    return wrong(error, size, "attempt", "must be an integer of at least 1");
-  req->subject.attempt = (uint32_t)v;
-  return true;
-}
-
 /* Writes a member, cut at `max` bytes, and adds it to the hash; an absent one counts by its absence. */
 static void put_member(obs_review_request *req, obs_json_writer *w, const char *name, obs_str value, uint32_t max) {
   uint64_t len = value.p != NULL ? value.len : UINT64_MAX;
@@ -133,29 +88,58 @@ static void put_member(obs_review_request *req, obs_json_writer *w, const char *
   obs_json_text(w, name, obs_utf8_cut_str(value, max));
 }
 
-static void put_context(obs_review_request *req) {
-  obs_json_writer w = obs_json_write(&req->context);
-  obs_json_object(&w, NULL);
-#define PUT_MEMBER(name, of) put_member(req, &w, #name, req->subject.of, OBS_REVIEW_MEMBER);
-  CONTEXT_MEMBERS(PUT_MEMBER)
-#undef PUT_MEMBER
-  put_member(req, &w, "text", req->subject.said, OBS_REVIEW_SAID);
-  obs_json_end(&w);
-}
-
 bool obs_review_request_read(obs_review_request *req, obs_str body, const obs_op_limits *limits, char *error,
                              size_t size) {
-  req->subject.success = -1;
-  req->subject.time_ms = INT64_MIN;
-  if (!parse(req, body, error, size)) return false;
+  obs_review_subject *s = &req->subject;
+  const char *end = NULL;
+  s->success = -1;
+  s->time_ms = INT64_MIN;
+  if (body.len == 0) return wrong(error, size, "body", "must be a JSON object");
+  if (!obs_utf8_valid(body.p, body.len)) return wrong(error, size, "body", "must be valid UTF-8");
+  if (has_nul(body)) return wrong(error, size, "body", "must hold no NUL characters");
+  req->json = cJSON_ParseWithLengthOpts(body.p, body.len, &end, false);
+  while (req->json != NULL && end < body.p + body.len && strchr(" \t\r\n", *end) != NULL) end++;
+  if (!cJSON_IsObject(req->json) || end != body.p + body.len)
+    return wrong(error, size, "body", "must be a JSON object");
+
   const cJSON *op = member(req->json, "op"), *text = member(req->json, "text");
+  const cJSON *context = member(req->json, "context"), *attempt = member(req->json, "attempt");
   if ((op == NULL) == (text == NULL))
     return wrong(error, size, "op, text", op == NULL ? "one of them is required" : "only one of them can be judged");
-  bool ok = op != NULL ? take_op(req, op, limits, error, size) : take_text(req, text, limits, error, size);
-  if (!ok || !take_context(req, member(req->json, "context"), limits, error, size) ||
-      !take_attempt(req, member(req->json, "attempt"), error, size))
-    return false;
-  put_context(req);
+  if (op != NULL && !take_op(req, op, limits, error, size)) return false;
+  if (text != NULL) {
+    if (!cJSON_IsString(text)) return wrong(error, size, "text", "must be a string");
+    s->text = obs_row_item_text(text);
+    if (s->text.len > limits->string_bytes) {
+      (void)snprintf(error, size, "text: longer than %u bytes", (unsigned)limits->string_bytes);
+      return false;
+    }
+  }
+
+  if (cJSON_IsString(context)) {
+    s->said = obs_row_item_text(context);
+    if (s->said.len > limits->string_bytes) return wrong(error, size, "context", "too long");
+  } else if (context != NULL) {
+    if (!cJSON_IsObject(context)) return wrong(error, size, "context", "must be an object or a string");
+#define TAKE_OF_CONTEXT(name, to)                                                                                      \
+  if (!take_member(context, #name, &s->to, error, size)) return false;
+    CONTEXT_MEMBERS(TAKE_OF_CONTEXT)
+#undef TAKE_OF_CONTEXT
+  }
+  if (attempt != NULL) {
+    double v = cJSON_IsNumber(attempt) ? attempt->valuedouble : 0;
+    if (!(v >= 1 && v <= UINT32_MAX) || v != (double)(uint32_t)v)
+      return wrong(error, size, "attempt", "must be an integer of at least 1");
+    s->attempt = (uint32_t)v;
+  }
+
+  obs_json_writer w = obs_json_write(&req->context);
+  obs_json_object(&w, NULL);
+#define PUT_MEMBER(name, of) put_member(req, &w, #name, s->of, OBS_REVIEW_MEMBER);
+  CONTEXT_MEMBERS(PUT_MEMBER)
+#undef PUT_MEMBER
+  put_member(req, &w, "text", s->said, OBS_REVIEW_SAID);
+  obs_json_end(&w);
   return !req->context.oom || wrong(error, size, "review", observer_strerror(OBSERVER_E_NOMEM));
 }
 

@@ -1,7 +1,6 @@
 #include "learn/reviews/reviews.h"
 
 #include "base/clock.h"
-#include "base/hex.h"
 #include "base/row.h"
 #include "base/thread.h"
 #include "base/utf8.h"
@@ -202,8 +201,8 @@ void obs_reviews_close(obs_reviews *r) {
 
 /* ---- jobs ----
  *
- * A job is in the list from join_or_open to close_job, which whoever has it calls exactly once: the thread that judged
- * it (finish, give_up), the review thread after the LLM (ask), or obs_reviews_stop for those that wait. */
+ * A job is in the list from obs_reviews_begin to close_job, which whoever has it calls exactly once: the thread that
+ * judged it (finish, give_up), the review thread after the LLM (ask), or obs_reviews_stop for those that wait. */
 
 /* The open job of that id; with `same`, the one that is the same question. NULL: there is none. Under the lock. */
 static obs_review_job *find_open(const obs_reviews *r, uint64_t id, const obs_review_job *same) {
@@ -378,114 +377,89 @@ static obs_review_state put_pending(uint64_t id, obs_buf *out) {
   return OBS_REVIEW_PENDING;
 }
 
-/* Where the answer goes. */
-typedef struct {
-  void (*done)(void *arg);
-  void *arg;
-  uint64_t *id;
-  obs_buf *out;
-} asker;
-
-/* Joins an open job that is the same question, whatever thread has it; else opens `job`, with an id, and says what was
- * reviewed before. Both under one lock, so that two equal questions at once are one job. */
-static bool join_or_open(obs_reviews *r, obs_review_job *job, obs_review_earlier *earlier, const asker *who) {
-  pthread_mutex_lock(&r->lock);
-  obs_review_job *same = find_open(r, 0, job);
-  if (same != NULL) {
-    *who->id = same->id;
-    (void)add_waiter(same, who->done, who->arg); /* without memory the asker asks later */
-  } else {
-    uint64_t now = (uint64_t)obs_clock_wall_ms() << ID_BITS;
-    job->id = r->last_id = now > r->last_id ? now : r->last_id + 1;
-    *who->id = job->id;
-    find_earlier(r, job, earlier);
-    obs_review_job **end = &r->open;
-    while (*end != NULL) end = &(*end)->next;
-    *end = job;
-  }
-  pthread_mutex_unlock(&r->lock);
-  return same != NULL;
-}
-
-/* Lets the job wait for the LLM; NULL, or why not. It is the review thread's then. */
-static const char *hand_over(obs_reviews *r, obs_review_job *job, const asker *who) {
-  const char *why = NULL;
-  pthread_mutex_lock(&r->lock);
-  if (r->stop)
-    why = "the observer stops";
-  else if (r->nwaiting >= OBS_REVIEWS_WAITING)
-    why = "too many reviews wait for the model";
-  else if (!add_waiter(job, who->done, who->arg))
-    why = observer_strerror(OBSERVER_E_NOMEM);
-  if (why == NULL) {
-    job->waits = true;
-    r->nwaiting++;
-    pthread_cond_signal(&r->wake);
-  }
-  pthread_mutex_unlock(&r->lock);
-  return why;
-}
-
-static obs_review_state judge(obs_reviews *r, const obs_review_request *req, obs_review_job *job, const asker *who) {
-  obs_review_earlier earlier;
-  obs_review_record record;
-  reason why = {0};
-  if (join_or_open(r, job, &earlier, who)) {
-    free_job(job);
-    return put_pending(*who->id, who->out);
-  }
-  obs_review_look(&r->opts.evidence, &req->subject, &record);
-  obs_review_case c = {&req->subject, r->opts.clusters, &record, &earlier};
-  observer_err err = obs_review_judge(&c, &job->judgement);
-  if (err == OBSERVER_E_OK && !job->judgement.decisive) {
-    why.undecided = "no model is configured";
-    if (r->opts.model != NULL) {
-      err = obs_review_question(&req->subject, &record, &r->opts.evidence, job);
-      if (err == OBSERVER_E_OK) why.undecided = hand_over(r, job, who);
-      if (err == OBSERVER_E_OK && why.undecided == NULL) return put_pending(*who->id, who->out);
-    }
-  }
-  if (err == OBSERVER_E_OK) {
-    finish(r, job, &why, who->out);
-  } else {
-    who->out->oom = true;
-    give_up(r, job);
-  }
-  return OBS_REVIEW_DONE;
-}
-
 obs_review_state obs_reviews_begin(obs_reviews *r, obs_str body, void (*done)(void *arg), void *arg, uint64_t *id,
                                    obs_buf *out) {
   char error[320];
   obs_review_request req = {0};
-  obs_review_state state = OBS_REVIEW_BAD;
-  asker who = {done, arg, id, out};
+  obs_review_earlier earlier;
+  obs_review_record record;
+  reason why = {0};
   if (!obs_review_request_read(&req, body, &r->opts.limits, error, sizeof(error))) {
     obs_buf_puts(out, error);
-  } else {
-    obs_review_job *job = calloc(1, sizeof(*job));
-    if (job == NULL) {
-      out->oom = true;
-      state = OBS_REVIEW_DONE;
-    } else {
-      job->began_ms = obs_clock_mono_ms();
-      job->text_hash = obs_review_text_hash(req.subject.text);
-      job->context_hash = req.context_hash;
-      job->attempt = req.subject.attempt;
-      job->context = req.context;
-      req.context = (obs_buf){0};
-      state = judge(r, &req, job, &who);
-    }
+    obs_review_request_fini(&req);
+    return OBS_REVIEW_BAD;
   }
+  obs_review_state state = OBS_REVIEW_DONE;
+  obs_review_job *job = calloc(1, sizeof(*job));
+  if (job == NULL) {
+    out->oom = true;
+    goto end;
+  }
+  job->began_ms = obs_clock_mono_ms();
+  job->text_hash = obs_review_text_hash(req.subject.text);
+  job->context_hash = req.context_hash;
+  job->attempt = req.subject.attempt;
+  job->context = req.context;
+  req.context = (obs_buf){0};
+
+  /* It joins an open job that is the same question, whatever thread has it, else it is opened: both under one lock, so
+   * that two equal questions at once are one job. */
+  pthread_mutex_lock(&r->lock);
+  obs_review_job *same = find_open(r, 0, job);
+  if (same != NULL) {
+    *id = same->id;
+    (void)add_waiter(same, done, arg); /* without memory the asker asks later */
+  } else {
+    uint64_t now = (uint64_t)obs_clock_wall_ms() << ID_BITS;
+    *id = job->id = r->last_id = now > r->last_id ? now : r->last_id + 1;
+    find_earlier(r, job, &earlier);
+    obs_review_job **last = &r->open;
+    while (*last != NULL) last = &(*last)->next;
+    *last = job;
+  }
+  pthread_mutex_unlock(&r->lock);
+  if (same != NULL) {
+    free_job(job);
+    state = put_pending(*id, out);
+    goto end;
+  }
+
+  obs_review_look(&r->opts.evidence, &req.subject, &record);
+  obs_review_case c = {&req.subject, r->opts.clusters, &record, &earlier};
+  observer_err err = obs_review_judge(&c, &job->judgement);
+  bool asks = err == OBSERVER_E_OK && !job->judgement.decisive && r->opts.model != NULL;
+  if (err == OBSERVER_E_OK && !job->judgement.decisive) why.undecided = "no model is configured";
+  if (asks) err = obs_review_question(&req.subject, &record, &r->opts.evidence, job);
+  if (asks && err == OBSERVER_E_OK) {
+    pthread_mutex_lock(&r->lock);
+    if (r->stop)
+      why.undecided = "the observer stops";
+    else if (r->nwaiting >= OBS_REVIEWS_WAITING)
+      why.undecided = "too many reviews wait for the model";
+    else if (!add_waiter(job, done, arg))
+      why.undecided = observer_strerror(OBSERVER_E_NOMEM);
+    else {
+      job->waits = true; /* it is the review thread's from here on */
+      r->nwaiting++;
+      state = OBS_REVIEW_PENDING;
+      pthread_cond_signal(&r->wake);
+    }
+    pthread_mutex_unlock(&r->lock);
+  }
+  if (state == OBS_REVIEW_PENDING) {
+    put_pending(*id, out);
+  } else if (err == OBSERVER_E_OK) {
+    finish(r, job, &why, out);
+  } else {
+    out->oom = true;
+    give_up(r, job);
+  }
+end:
   obs_review_request_fini(&req);
   return state;
 }
 
 /* ---- later ---- */
-
-bool obs_review_id_parse(obs_str text, uint64_t *id) {
-  return obs_hex_parse(text, id);
-}
 
 void obs_reviews_forget(obs_reviews *r, uint64_t id, const void *arg) {
   pthread_mutex_lock(&r->lock);
@@ -540,12 +514,12 @@ static void stop_loop(void *loop) {
   obs_reviews_stop(loop);
 }
 
-static obs_records *records_of(void *loop) {
-  return ((obs_reviews *)loop)->records;
-}
-
 static void close_loop(void *loop) {
   obs_reviews_close(loop);
+}
+
+static obs_records *records_of(void *loop) {
+  return ((obs_reviews *)loop)->records;
 }
 
 const obs_loop obs_reviews_loop = {.name = "reviews",

@@ -50,7 +50,5 @@ obs_review_state obs_reviews_begin(obs_reviews *r, obs_str body, void (*done)(vo
 void obs_reviews_forget(obs_reviews *r, uint64_t id, const void *arg);
 /* DONE or PENDING; BAD: there is no such review. */
 obs_review_state obs_reviews_get(obs_reviews *r, uint64_t id, obs_buf *out);
-/* Of an id as it is written. */
-bool obs_review_id_parse(obs_str text, uint64_t *id);
 
 #endif

@@ -82,20 +82,6 @@ static void copy_text(char *out, size_t size, obs_str s) {
   out[n] = '\0';
 }
 
-static void take_outcome(obs_review_outcome *o, uint64_t seq, const obs_op *op, bool same_endpoint) {
-  if (o->seq != 0 && (o->same_endpoint || !same_endpoint)) return; /* newest first */
-  *o = (obs_review_outcome){seq, op->time_ms, op->success, same_endpoint, ""};
-  bool said = OBS_HAS(op, error) && op->error.len > 0;
-  copy_text(o->error, sizeof(o->error), said ? op->error : op->output_summary);
-}
-
-/* Whether the op is the very one that is judged. */
-static bool is_subject(const obs_review_subject *s, const obs_op *op) {
-  if (!s->is_op) return false;
-  return has_key(op, s, OBS_REVIEW_KEY_op_id) ||
-         (op->time_ms == s->time_ms && has(op, OBS_F_endpoint, op->endpoint, s->endpoint));
-}
-
 /* All that is known of the context is so of the op too, and something is known. */
 static bool in_context(const obs_review_subject *s, const obs_op *op) {
   const struct {
@@ -116,29 +102,29 @@ static bool in_context(const obs_review_subject *s, const obs_op *op) {
   return any;
 }
 
-static void take_near(lookup *l, uint64_t seq, const obs_op *op, bool by_key) {
-  obs_review_record *r = l->out;
-  if (by_key) {
-    if (r->nnear < OBS_REVIEW_OPS) r->near[r->nnear++] = seq;
-  } else if (l->nby_place < OBS_REVIEW_OPS && (has(op, OBS_F_endpoint, op->endpoint, l->s->endpoint) ||
-                                               has(op, OBS_F_task_class, op->task_class, l->s->task_class))) {
-    l->by_place[l->nby_place++] = seq;
-  }
-}
-
+/* Newest first. */
 static bool on_op(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
   lookup *l = arg;
   const obs_review_subject *s = l->s;
   obs_review_record *r = l->out;
   (void)line;
-  bool by_key = false, same_endpoint = s->endpoint.p == NULL || has(op, OBS_F_endpoint, op->endpoint, s->endpoint);
+  bool at_endpoint = has(op, OBS_F_endpoint, op->endpoint, s->endpoint), by_key = false;
+  bool same_endpoint = s->endpoint.p == NULL || at_endpoint;
   for (obs_review_key k = 0; k < OBS_REVIEW_KEY_COUNT; k++) {
     if (!has_key(op, s, k)) continue;
     by_key = true;
-    take_outcome(&r->last[k], seq, op, same_endpoint);
+    obs_review_outcome *o = &r->last[k];
+    if (o->seq != 0 && (o->same_endpoint || !same_endpoint)) continue;
+    *o = (obs_review_outcome){seq, op->time_ms, op->success, same_endpoint, ""};
+    bool said = OBS_HAS(op, error) && op->error.len > 0;
+    copy_text(o->error, sizeof(o->error), said ? op->error : op->output_summary);
   }
-  take_near(l, seq, op, by_key);
-  if (r->nrepeats < OBS_REVIEW_SEQS && !op->success && !is_subject(s, op) && in_context(s, op) &&
+  if (by_key && r->nnear < OBS_REVIEW_OPS) r->near[r->nnear++] = seq;
+  if (!by_key && l->nby_place < OBS_REVIEW_OPS &&
+      (at_endpoint || has(op, OBS_F_task_class, op->task_class, s->task_class)))
+    l->by_place[l->nby_place++] = seq;
+  bool is_subject = s->is_op && (has_key(op, s, OBS_REVIEW_KEY_op_id) || (op->time_ms == s->time_ms && at_endpoint));
+  if (r->nrepeats < OBS_REVIEW_SEQS && !op->success && !is_subject && in_context(s, op) &&
       obs_review_same_text(op->output_summary, s->text))
     r->repeats[r->nrepeats++] = seq;
   return true;
@@ -157,8 +143,6 @@ void obs_review_look(const obs_evidence *e, const obs_review_subject *s, obs_rev
  * text, a `<*>` standing for any one token. A template of fewer than two words that stay the same says too little. */
 
 enum { TEMPLATES = 50, TEXT_TOKENS = 1024, WORDS_LEAST = 2 };
-
-#define ANY "obsanyvalue"
 
 typedef struct {
   obs_mask_token *tokens; /* lines, an empty token behind each */
@@ -183,48 +167,36 @@ static observer_err mask_lines(obs_str text, masked_text *out) {
   return OBSERVER_E_OK;
 }
 
-static bool same_token(const obs_mask_token *t, const obs_mask_token *x) {
-  if (t->value) return x->word;
-  return !x->value && t->hash == x->hash && t->len == x->len && memcmp(t->p, x->p, t->len) == 0;
-}
-
-static bool stands_in(const obs_mask_token *t, size_t n, const masked_text *text) {
-  for (size_t from = 0; from + n <= text->n; from++) {
-    size_t i = 0;
-    while (i < n && same_token(&t[i], &text->tokens[from + i])) i++;
-    if (i == n) return true;
-  }
-  return false;
-}
-
-/* Tokens of a template; `buf` holds their bytes. */
-static size_t template_tokens(obs_str template, obs_buf *buf, obs_mask_token tokens[OBS_MASK_TOKENS]) {
-  static const char gap[] = "<*>";
-  for (const char *p = template.p, *end = p + template.len, *any; p < end; p = any + sizeof(gap) - 1) {
-    any = memmem(p, (size_t)(end - p), gap, sizeof(gap) - 1);
-    obs_buf_append(buf, p, (size_t)((any != NULL ? any : end) - p));
-    if (any == NULL) break;
-    obs_buf_puts(buf, ANY);
-  }
-  if (buf->oom || buf->len == 0) return 0;
-  size_t n = obs_mask(obs_buf_view(buf), tokens);
-  for (size_t i = 0; i < n; i++)
-    if (tokens[i].len == sizeof(ANY) - 1 && memcmp(tokens[i].p, ANY, sizeof(ANY) - 1) == 0) tokens[i].value = true;
-  return n;
-}
-
 /* The share of the text's words that the template covers; 0: it does not stand there. */
 static double share_of(obs_str template, const masked_text *text) {
+  static const char gap[] = "<*>", any[] = "obsanyvalue";
   obs_mask_token tokens[OBS_MASK_TOKENS];
-  obs_buf buf = {0};
-  size_t n = template_tokens(template, &buf, tokens), words = 0, fixed = 0;
-  for (size_t i = 0; i < n; i++) {
-    words += tokens[i].word ? 1 : 0;
-    fixed += tokens[i].word && !tokens[i].value ? 1 : 0;
+  obs_buf buf = {0}; /* the template, a word in place of each gap, so that it is masked as one */
+  for (const char *p = template.p, *end = p + template.len, *at; p < end; p = at + sizeof(gap) - 1) {
+    at = memmem(p, (size_t)(end - p), gap, sizeof(gap) - 1);
+    obs_buf_append(&buf, p, (size_t)((at != NULL ? at : end) - p));
+    if (at == NULL) break;
+    obs_buf_puts(&buf, any);
   }
-  bool is_there = fixed >= WORDS_LEAST && stands_in(tokens, n, text);
+  size_t n = buf.oom || buf.len == 0 ? 0 : obs_mask(obs_buf_view(&buf), tokens), words = 0, fixed = 0;
+  for (size_t i = 0; i < n; i++) {
+    obs_mask_token *t = &tokens[i];
+    if (t->len == sizeof(any) - 1 && memcmp(t->p, any, t->len) == 0) t->value = true;
+    words += t->word ? 1 : 0;
+    fixed += t->word && !t->value ? 1 : 0;
+  }
+  bool found = false;
+  for (size_t from = 0; fixed >= WORDS_LEAST && !found && from + n <= text->n; from++) {
+    size_t i = 0;
+    for (; i < n; i++) {
+      const obs_mask_token *t = &tokens[i], *x = &text->tokens[from + i];
+      bool same = !x->value && t->hash == x->hash && t->len == x->len && memcmp(t->p, x->p, t->len) == 0;
+      if (!(t->value ? x->word : same)) break;
+    }
+    found = i == n;
+  }
   obs_buf_fini(&buf);
-  if (!is_there || text->words == 0) return 0;
+  if (!found || text->words == 0) return 0;
   double share = (double)words / (double)text->words;
   return share < 1 ? share : 1;
 }
@@ -255,23 +227,6 @@ static bool look_at(void *arg, const obs_cluster_view *x) {
   return true;
 }
 
-/* The template of an open cluster of the endpoint with `least` failures that covers most of the text is the finding's.
- * *share: how much of the text it covers, 0: there is none. */
-static observer_err find_known(obs_clusters *clusters, obs_str endpoint, obs_str text, uint32_t least,
-                               obs_review_finding *out, double *share) {
-  *share = 0;
-  if (clusters == NULL || endpoint.p == NULL) return OBSERVER_E_OK;
-  obs_clusters_filter f = {.endpoint = endpoint, .state = -1, .since_ms = INT64_MIN, .limit = TEMPLATES};
-  masked_text masked = {0};
-  uint32_t total;
-  observer_err err = mask_lines(text, &masked);
-  template_search s = {.text = &masked, .least = least, .out = out};
-  if (err == OBSERVER_E_OK) err = obs_clusters_each(clusters, &f, obs_clock_wall_ms(), look_at, &s, &total);
-  *share = s.share;
-  free(masked.tokens);
-  return err;
-}
-
 /* ---- the rules ---- */
 
 /* A new finding of a rule, with its weight and verdict from the table. */
@@ -291,16 +246,6 @@ static obs_review_finding *add(obs_review_judgement *j, obs_review_rule rule, co
   return f;
 }
 
-static void add_seq(obs_review_finding *f, uint64_t seq) {
-  if (seq != 0 && f->nseqs < OBS_REVIEW_SEQS) f->seqs[f->nseqs++] = seq;
-}
-
-typedef struct {
-  const obs_review_case *c;
-  obs_str low;
-  obs_review_judgement *j;
-} judging;
-
 /* At most this much of a phrase or path is shown. */
 enum { SHOWN = 60 };
 
@@ -308,146 +253,124 @@ static int shown(obs_str s) {
   return (int)(s.len < SHOWN ? s.len : obs_utf8_cut(s.p, s.len, SHOWN));
 }
 
-static void add_hit(judging *g, obs_review_rule rule, obs_review_hit hit) {
-  if (hit.count > 0) (void)add(g->j, rule, "says `%.*s`", shown(hit.phrase), hit.phrase.p);
+static void add_hit(obs_review_judgement *j, obs_review_rule rule, obs_review_hit hit) {
+  if (hit.count > 0) (void)add(j, rule, "says `%.*s`", shown(hit.phrase), hit.phrase.p);
 }
 
-static void check_orders(judging *g) {
-  add_hit(g, OBS_REVIEW_RULE_INSTRUCTIONS, obs_review_orders(g->low));
-}
-
-static void check_placeholder(judging *g) {
-  add_hit(g, OBS_REVIEW_RULE_PLACEHOLDER, obs_review_placeholder(g->c->subject->text, g->low));
-}
-
-static void check_refusal(judging *g) {
-  add_hit(g, OBS_REVIEW_RULE_REFUSAL, obs_review_refusal(g->low));
-}
-
-static void check_unsupported(judging *g) {
-  enum { MOST = 3 }; /* claims that add up */
-  obs_review_hit hit = obs_review_unsupported(g->low);
-  if (hit.count == 0) return;
-  obs_review_finding *f = add(g->j, OBS_REVIEW_RULE_UNSUPPORTED, "claims `%.*s`%s without a number or a place",
-                              shown(hit.phrase), hit.phrase.p, hit.count > 1 ? " and more" : "");
-  f->weight *= 0.5 * (1 + (hit.count < MOST ? hit.count : MOST));
-}
-
-static void check_concrete(judging *g) {
-  obs_str what = obs_review_concrete(g->low);
-  if (what.p != NULL) (void)add(g->j, OBS_REVIEW_RULE_CONCRETE, "gives `%.*s`", shown(what), what.p);
-}
-
-static void check_failed(judging *g) {
-  if (g->c->subject->success == 0)
-    (void)add(g->j, OBS_REVIEW_RULE_FAILED, "the op says success is false");
-  else
-    add_hit(g, OBS_REVIEW_RULE_FAILED, obs_review_error(g->low));
-}
-
-static void check_repeated(judging *g) {
-  const obs_review_earlier *e = g->c->earlier;
-  const obs_review_record *r = g->c->record;
+static void check_repeated(const obs_review_case *c, obs_review_judgement *j) {
+  const obs_review_earlier *e = c->earlier;
+  const obs_review_record *r = c->record;
   const uint32_t last = 3; /* from this attempt on, the same text again is useless */
   if ((e->count == 0 || e->answered) && r->nrepeats == 0) return;
-  uint32_t attempt = g->c->subject->attempt != 0 ? g->c->subject->attempt : e->count + 1;
+  uint32_t attempt = c->subject->attempt != 0 ? c->subject->attempt : e->count + 1;
   obs_review_finding *f;
   if (e->count > 0 && e->last != 0)
-    f = add(g->j, OBS_REVIEW_RULE_REPEATED, "the same text was reviewed before: %016" PRIx64 ", %s", e->last,
+    f = add(j, OBS_REVIEW_RULE_REPEATED, "the same text was reviewed before: %016" PRIx64 ", %s", e->last,
             obs_review_verdict_names[e->verdict]);
   else
-    f = add(g->j, OBS_REVIEW_RULE_REPEATED, "the same text was recorded before, as a failure");
-  for (uint32_t i = 0; i < r->nrepeats; i++) add_seq(f, r->repeats[i]);
+    f = add(j, OBS_REVIEW_RULE_REPEATED, "the same text was recorded before, as a failure");
+  for (uint32_t i = 0; i < r->nrepeats; i++) f->seqs[f->nseqs++] = r->repeats[i];
   if (attempt >= last) f->toward = OBS_REVIEW_REJECT;
 }
 
-/* The outcome that the subject claims: 1 success, 0 failure, -1 none. */
-static int claimed(const judging *g) {
-  if (g->c->subject->success >= 0) return g->c->subject->success;
-  int claim = obs_review_claim(g->low);
-  return claim == 0 ? -1 : claim > 0;
-}
-
-static void contradict(judging *g, obs_review_key key, int claim) {
+/* What the subject claims beside the last outcome that was recorded; the most telling key decides. */
+static void check_outcome(const obs_review_case *c, obs_str low, obs_review_judgement *j) {
   const double later = -0.8; /* an op that ended later than the recorded one may well have ended otherwise */
   const double modest = -2.5;
-  const obs_review_outcome *o = &g->c->record->last[key];
+  const obs_review_subject *s = c->subject;
+  int claim = s->success >= 0 ? (s->success > 0 ? 1 : -1) : obs_review_claim(low);
+  obs_review_key key = 0;
+  while (key < OBS_REVIEW_KEY_COUNT && c->record->last[key].seq == 0) key++;
+  if (claim == 0 || key == OBS_REVIEW_KEY_COUNT) return;
+  const obs_review_outcome *o = &c->record->last[key];
   obs_review_finding *f;
-  if (claim == 1)
-    f = add(g->j, OBS_REVIEW_RULE_CONTRADICTION, "claims success, but op %" PRIu64 ", the last of its %s, failed: %s",
-            o->seq, key_names[key], o->error);
-  else
-    f = add(g->j, OBS_REVIEW_RULE_CONTRADICTION, "claims failure, but op %" PRIu64 ", the last of its %s, succeeded",
+  if (o->success && claim > 0) {
+    f = add(j, OBS_REVIEW_RULE_CONFIRMED, "op %" PRIu64 ", the last of its %s, succeeded", o->seq, key_names[key]);
+  } else if (o->success) {
+    f = add(j, OBS_REVIEW_RULE_CONTRADICTION, "claims failure, but op %" PRIu64 ", the last of its %s, succeeded",
             o->seq, key_names[key]);
-  add_seq(f, o->seq);
-  if (claim == 0) {
     f->weight = modest;
     f->toward = OBS_REVIEW_CYCLE;
+  } else if (claim > 0) {
+    f = add(j, OBS_REVIEW_RULE_CONTRADICTION, "claims success, but op %" PRIu64 ", the last of its %s, failed: %s",
+            o->seq, key_names[key], o->error);
+  } else {
+    return; /* both say failure: nothing speaks for the text */
   }
-  if (g->c->subject->is_op && key != OBS_REVIEW_KEY_op_id && g->c->subject->time_ms > o->time_ms) {
+  f->seqs[f->nseqs++] = o->seq;
+  if (f->rule == OBS_REVIEW_RULE_CONTRADICTION && s->is_op && key != OBS_REVIEW_KEY_op_id && s->time_ms > o->time_ms) {
     f->weight = later;
     f->toward = OBS_REVIEW_CYCLE;
   }
 }
 
-static void check_outcome(judging *g) {
-  int claim = claimed(g);
-  if (claim < 0) return;
-  for (obs_review_key k = 0; k < OBS_REVIEW_KEY_COUNT; k++) {
-    const obs_review_outcome *o = &g->c->record->last[k];
-    if (o->seq == 0) continue;
-    if (o->success != (claim == 1))
-      contradict(g, k, claim);
-    else if (claim == 1)
-      add_seq(
-          add(g->j, OBS_REVIEW_RULE_CONFIRMED, "op %" PRIu64 ", the last of its %s, succeeded", o->seq, key_names[k]),
-          o->seq);
-    return; /* the most telling key decides */
-  }
-}
-
-static observer_err check_known(judging *g) {
+/* The template of an open cluster of the endpoint that covers most of the text. */
+static observer_err check_known(const obs_review_case *c, obs_review_judgement *j) {
   const double most = 0.5, part = 0.35; /* a message quoted in a longer text weighs less */
-  const obs_review_subject *s = g->c->subject;
-  uint32_t least = s->success == 0 ? 2 : 1; /* one may be this very op */
-  double share;
+  const obs_review_subject *s = c->subject;
+  if (c->clusters == NULL || s->endpoint.p == NULL) return OBSERVER_E_OK;
+  obs_clusters_filter filter = {.endpoint = s->endpoint, .state = -1, .since_ms = INT64_MIN, .limit = TEMPLATES};
+  masked_text masked = {0};
   obs_review_finding found = {.rule = OBS_REVIEW_RULE_KNOWN_FAILURE};
-  observer_err err = find_known(g->c->clusters, s->endpoint, s->text, least, &found, &share);
-  if (err != OBSERVER_E_OK || share <= 0) return err;
-  found.weight = rules[found.rule].weight * (share >= most ? 1 : part);
-  found.toward = share >= most ? rules[found.rule].toward : OBS_REVIEW_CYCLE;
-  g->j->findings[g->j->n++] = found;
+  uint32_t total;
+  observer_err err = mask_lines(s->text, &masked);
+  template_search search = {
+      .text = &masked, .least = s->success == 0 ? 2 : 1 /* one may be this very op */, .out = &found};
+  if (err == OBSERVER_E_OK)
+    err = obs_clusters_each(c->clusters, &filter, obs_clock_wall_ms(), look_at, &search, &total);
+  free(masked.tokens);
+  if (err != OBSERVER_E_OK || search.share <= 0) return err;
+  found.weight = rules[found.rule].weight * (search.share >= most ? 1 : part);
+  found.toward = search.share >= most ? rules[found.rule].toward : OBS_REVIEW_CYCLE;
+  j->findings[j->n++] = found;
   return OBSERVER_E_OK;
 }
 
-static void conclude(obs_review_judgement *j) {
-  const obs_review_finding *worst = NULL;
-  j->sum = 0;
-  for (uint32_t i = 0; i < j->n; i++) {
-    j->sum += j->findings[i].weight;
-    if (worst == NULL || j->findings[i].weight < worst->weight) worst = &j->findings[i];
+/* Every rule that a text which says something is held against. */
+static observer_err check_all(const obs_review_case *c, obs_str low, obs_review_judgement *j) {
+  enum { MOST = 3 }; /* unsupported claims that add up */
+  add_hit(j, OBS_REVIEW_RULE_REFUSAL, obs_review_refusal(low));
+  add_hit(j, OBS_REVIEW_RULE_INSTRUCTIONS, obs_review_orders(low));
+  if (c->subject->success == 0)
+    (void)add(j, OBS_REVIEW_RULE_FAILED, "the op says success is false");
+  else
+    add_hit(j, OBS_REVIEW_RULE_FAILED, obs_review_error(low));
+  check_outcome(c, low, j);
+  check_repeated(c, j);
+  add_hit(j, OBS_REVIEW_RULE_PLACEHOLDER, obs_review_placeholder(c->subject->text, low));
+  obs_review_hit claim = obs_review_unsupported(low);
+  if (claim.count > 0) {
+    obs_review_finding *f = add(j, OBS_REVIEW_RULE_UNSUPPORTED, "claims `%.*s`%s without a number or a place",
+                                shown(claim.phrase), claim.phrase.p, claim.count > 1 ? " and more" : "");
+    f->weight *= 0.5 * (1 + (claim.count < MOST ? claim.count : MOST));
   }
-  j->verdict = j->sum < 0 && worst != NULL ? worst->toward : OBS_REVIEW_ACCEPT;
-  j->confidence = 1 / (1 + exp(-fabs(j->sum)));
-  j->decisive = fabs(j->sum) >= OBS_REVIEW_DECISIVE;
+  obs_str what = obs_review_concrete(low);
+  if (what.p != NULL) (void)add(j, OBS_REVIEW_RULE_CONCRETE, "gives `%.*s`", shown(what), what.p);
+  return check_known(c, j);
 }
 
 observer_err obs_review_judge(const obs_review_case *c, obs_review_judgement *out) {
-  static void (*const checks[])(judging *) = {check_refusal,  check_orders,      check_failed,      check_outcome,
-                                              check_repeated, check_placeholder, check_unsupported, check_concrete};
   obs_buf low = {0};
+  observer_err err = OBSERVER_E_OK;
   *out = (obs_review_judgement){.n = 0};
   obs_review_lower(c->subject->text, &low);
-  judging g = {c, {low.p, (uint32_t)low.len, 0}, out};
-  observer_err err = low.oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
-  if (err == OBSERVER_E_OK && obs_review_is_empty(g.low)) {
+  obs_str text = obs_buf_view(&low);
+  if (low.oom)
+    err = OBSERVER_E_NOMEM;
+  else if (obs_review_is_empty(text))
     (void)add(out, OBS_REVIEW_RULE_EMPTY, "the text says nothing");
-  } else if (err == OBSERVER_E_OK) {
-    for (size_t i = 0; i < COUNT(checks); i++) checks[i](&g);
-    err = check_known(&g);
-  }
-  conclude(out);
+  else
+    err = check_all(c, text, out);
   obs_buf_fini(&low);
+
+  const obs_review_finding *worst = NULL;
+  for (uint32_t i = 0; i < out->n; i++) {
+    out->sum += out->findings[i].weight;
+    if (worst == NULL || out->findings[i].weight < worst->weight) worst = &out->findings[i];
+  }
+  out->verdict = out->sum < 0 && worst != NULL ? worst->toward : OBS_REVIEW_ACCEPT;
+  out->confidence = 1 / (1 + exp(-fabs(out->sum)));
+  out->decisive = fabs(out->sum) >= OBS_REVIEW_DECISIVE;
   return err;
 }
 
