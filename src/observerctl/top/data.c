@@ -1,5 +1,6 @@
 /* A snapshot of what the daemon reports, and the thread that fetches one after the other. */
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/thread.h"
 #include "cluster/mask.h"
 #include "observerctl/ask/fetch.h"
@@ -249,27 +250,35 @@ void obs_top_data_free(obs_top_data *d) {
   free(d);
 }
 
-static void add_copy(cJSON *out, const char *name, const cJSON *json) {
-  cJSON_AddItemToObject(out, name, json != NULL ? cJSON_Duplicate(json, true) : cJSON_CreateNull());
+/* What was answered, as it was; null: nothing. */
+static void put_answer(obs_json_writer *w, const char *name, const cJSON *json) {
+  char *text = json != NULL ? cJSON_PrintUnformatted(json) : NULL;
+  if (text != NULL)
+    obs_json_raw(w, name, obs_str_of(text));
+  else
+    obs_json_null(w, name);
+  cJSON_free(text);
 }
 
-cJSON *obs_top_data_json(const obs_top_data *d, const char *url) {
-  cJSON *out = cJSON_CreateObject();
-  cJSON_AddStringToObject(out, "url", url);
-  add_copy(out, "health", d->health);
-  add_copy(out, "ready", d->ready);
-  add_copy(out, "summary", d->summary);
-  cJSON *groups = cJSON_AddArrayToObject(out, "failing");
+void obs_top_data_json(const obs_top_data *d, const char *url, obs_buf *out) {
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
+  obs_json_cstr(&w, "url", url);
+  put_answer(&w, "health", d->health);
+  put_answer(&w, "ready", d->ready);
+  put_answer(&w, "summary", d->summary);
+  obs_json_array(&w, "failing");
   for (size_t i = 0; i < d->ngroups; i++) {
-    cJSON *g = cJSON_CreateObject();
-    cJSON_AddStringToObject(g, "endpoint", d->groups[i].where);
-    cJSON_AddStringToObject(g, "what", d->groups[i].what);
-    cJSON_AddNumberToObject(g, "count", d->groups[i].count);
-    if (d->groups[i].last != NULL) cJSON_AddStringToObject(g, "last", d->groups[i].last);
-    cJSON_AddItemToArray(groups, g);
+    obs_json_object(&w, NULL);
+    obs_json_cstr(&w, "endpoint", d->groups[i].where);
+    obs_json_cstr(&w, "what", d->groups[i].what);
+    obs_json_double(&w, "count", d->groups[i].count);
+    if (d->groups[i].last != NULL) obs_json_cstr(&w, "last", d->groups[i].last);
+    obs_json_end(&w);
   }
-  add_copy(out, "recent_failures", member(d->failures, "ops"));
-  return out;
+  obs_json_end(&w);
+  put_answer(&w, "recent_failures", member(d->failures, "ops"));
+  obs_json_end(&w);
 }
 
 /* ---- the thread ---- */

@@ -203,15 +203,6 @@ static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
-static int print_json(const top *t) {
-  cJSON *json = obs_top_data_json(t->data, t->view.url);
-  char *text = cJSON_PrintUnformatted(json);
-  if (text != NULL) puts(text);
-  cJSON_free(text);
-  cJSON_Delete(json);
-  return text != NULL ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
-}
-
 static int run_once(top *t, const obs_args *args) {
   bool ask_clusters = true;
   t->data = obs_top_data_get(t->view.url, &ask_clusters);
@@ -219,7 +210,14 @@ static int run_once(top *t, const obs_args *args) {
     obs_args_error(args, "%s", t->data != NULL ? t->data->error : "out of memory");
     return OBS_COMMAND_FAILED;
   }
-  if (obs_args_given(args, "json")) return print_json(t);
+  if (obs_args_given(args, "json")) {
+    obs_buf json = {0};
+    obs_top_data_json(t->data, t->view.url, &json);
+    obs_buf_putc(&json, '\n');
+    bool ok = !json.oom && fwrite(json.p, 1, json.len, stdout) == json.len;
+    obs_buf_fini(&json);
+    return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
+  }
   unsigned width = obs_term_width(stdout);
   t->view.data = t->data;
   t->view.columns = width > 0 ? width : DEFAULT_COLUMNS;

@@ -49,8 +49,8 @@ typedef struct {
 obs_top_data *obs_top_data_get(const char *url, bool *ask_clusters);
 /* NULL is allowed. */
 void obs_top_data_free(obs_top_data *d);
-/* As one JSON object, of what was answered and what was made of it. The caller deletes it. */
-cJSON *obs_top_data_json(const obs_top_data *d, const char *url);
+/* Appends one JSON object: the answers, and the failures by kind that were made of them. */
+void obs_top_data_json(const obs_top_data *d, const char *url, obs_buf *out);
 /* A number at a path of member names, "feed/subscribers"; NaN: there is none. */
 double obs_top_number(const cJSON *json, const char *path);
 
