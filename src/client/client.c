@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* GRACE_MS: what NNG may take to close its connections after the deadline. It should never; 1.5.2 can hang there, and
- * then the thread and its memory are left to the process rather than the caller to the thread. */
+/* GRACE_MS: how long observer_close waits beyond its deadline for NNG to close its connections. NNG 1.5.2 can hang
+ * there; then the thread and its memory are leaked, so that the caller goes on. */
 enum { ERROR_TEXT = 512, GRACE_MS = 3000 };
 
 static _Thread_local char open_error[ERROR_TEXT];
@@ -37,7 +37,7 @@ unsigned obs_client_generation(void) {
   return atomic_load_explicit(&generation, memory_order_relaxed);
 }
 
-/* Says that this process uses NNG. FORKED: a parent did, so that NNG would end this one. NOMEM. */
+/* Marks this process as one that uses NNG. FORKED: a parent process did, and NNG would abort this one. NOMEM. */
 static observer_err claim(void) {
   unsigned none = 0, mine = obs_client_generation();
   if (pthread_once(&once, watch) != 0 || !watching) return OBSERVER_E_NOMEM;
@@ -75,13 +75,13 @@ static void free_client(observer_client *c) {
   free(c);
 }
 
-/* The program's signals are for the program's threads. */
+/* All signals are blocked in it: the program handles them in its own threads. */
 static observer_err start_thread(observer_client *c) {
   sigset_t all, old;
   sigfillset(&all);
   if (pthread_sigmask(SIG_SETMASK, &all, &old) != 0) return OBSERVER_E_INVALID;
   observer_err err = obs_thread_start(&c->thread, "obs:client", obs_client_run, c);
-  if (pthread_sigmask(SIG_SETMASK, &old, NULL) != 0) abort(); /* cannot be: the mask is one that it gave */
+  if (pthread_sigmask(SIG_SETMASK, &old, NULL) != 0) abort(); /* cannot fail: the mask came from the call above */
   return err;
 }
 
@@ -146,7 +146,7 @@ observer_err observer_flush(observer_client *client, uint32_t deadline_ms) {
   return OBSERVER_E_TIMEDOUT;
 }
 
-/* In a forked child: what other threads may have been changing at the fork, and what is NNG's, is left alone. */
+/* In a forked child: other threads may have been changing the rest at the fork, and NNG cannot be called. */
 static observer_err close_in_child(observer_client *c) {
   obs_client_spool_close(c->spool);
   obs_client_options_fini(&c->o);

@@ -3,14 +3,14 @@
  * An op is encoded by the thread that publishes it, straight into the body of the open packet: a packet is one message
  * of the bus, from its first op to its acknowledgement. A packet is closed when it is full, or when its linger is over
  * and somebody could take it. The client's thread writes closed packets to the spool (if there is one), gives them to
- * lanes, and settles them. A lane is one message under way: in PUSH mode a socket that dials one URL, in PUB mode the
- * one socket, in acknowledged mode one request of `in_flight`.
+ * lanes, and settles them when they are answered or given up. A lane sends one message at a time: in PUSH mode a socket
+ * that dials one URL, in PUB mode the one socket, in acknowledged mode one request of `in_flight`.
  *
  *   publish ─► open ─► fresh (not in the spool yet) ─► window (in memory, in order) ─► a lane ─► settled
  *                                    └─► only in the spool, when the window is full ──┘
  *
- * Locks: one, `lock`, held for memory work only: never over a call of NNG, of a file or of the user. What is marked
- * `thread` belongs to the client's thread alone. */
+ * There is one lock, `lock`. It is held for work in memory only, never during calls of NNG, file operations or
+ * callbacks. Members marked `thread` are used by the client's thread alone. */
 #ifndef OBS_CLIENT_INTERNAL_H
 #define OBS_CLIENT_INTERNAL_H
 
@@ -35,7 +35,7 @@ typedef struct obs_client_packet {
   bool raw;            /* no msgpack array of ops: JSON, or a message of another kind */
   bool whole;          /* one message that may hold any number of records, but counts as one op */
   bool taken;          /* by a lane, or being settled */
-  bool expired;        /* thread: its lane is to let go of it */
+  bool expired;        /* thread: its lane must release it */
   uint64_t serial;     /* from 1, in the order in which packets were closed */
   uint64_t opened_ms;  /* monotonic */
   uint64_t expires_ms;
@@ -80,7 +80,7 @@ typedef struct {
   uint64_t resume_ms;
 } obs_client_lane;
 
-/* The options with their defaults. */
+/* The options, with defaults filled in. */
 typedef struct {
   observer_mode mode;
   size_t nurls;
@@ -111,7 +111,7 @@ struct observer_client {
   pthread_cond_t settled; /* for flush and close */
   bool news, closing, stop, ended;
   uint32_t publishers; /* that wait for room */
-  uint64_t wake_ms;    /* when the thread looks by itself; 0: it is awake */
+  uint64_t wake_ms;    /* when the thread wakes by itself; 0: it is awake */
   uint64_t next_op, serial;
   int64_t stamp_ms; /* of `stamp` */
   char stamp[32];
@@ -122,7 +122,7 @@ struct observer_client {
   size_t unspooled;     /* bytes that wait for the spool: open and fresh */
   size_t typical;       /* bytes of the last full packet */
   uint64_t disk_ops;    /* ops that are only in the spool */
-  uint64_t disk_serial; /* no packet that is only there has a lower serial */
+  uint64_t disk_serial; /* packets that are only in the spool have this serial or a higher one */
   observer_counters n;  /* without queued, memory_bytes */
   observer_err trouble; /* why the last message was not delivered; OK: it was */
   char trouble_text[OBS_CLIENT_TROUBLE_MAX];
@@ -181,13 +181,13 @@ observer_err obs_client_reserve(observer_client *c, const obs_client_form *form,
                                 char **at);
 /* The op ends at `end`. */
 void obs_client_commit(observer_client *c, const char *end, void *tag);
-/* Queues a packet that is a message of its own. On failure it stays the caller's. */
+/* Queues a packet that is a message of its own. On failure the caller still owns it. */
 observer_err obs_client_push_packet(observer_client *c, obs_client_packet *p, int32_t block_ms);
 /* Closes the open packet, if it has ops. */
 void obs_client_seal(observer_client *c);
 /* Wakes the client's thread. */
 void obs_client_wake(observer_client *c);
-/* Takes a packet from the window, out of the counts, and frees it; wakes who waits for room or for its end. */
+/* Removes a packet from the window and the counts and frees it; wakes publishers that wait for room, and flushes. */
 void obs_client_forget(observer_client *c, obs_client_packet *p);
 /* Whether everything up to `serial` is settled. */
 bool obs_client_is_settled(const observer_client *c, uint64_t serial);
@@ -198,7 +198,7 @@ observer_err obs_client_link_open(observer_client *c, char *text, size_t size);
 /* Starts what the lane's packet needs: the aio completes later. False: no memory. */
 bool obs_client_link_send(obs_client_lane *l);
 void obs_client_link_await(obs_client_lane *l);
-/* Gives up what is under way; returns when the aio is at rest. */
+/* Cancels what the lane does; returns when its aio is idle. */
 void obs_client_link_stop(obs_client_lane *l);
 /* Ends all connections; they are dialled again. */
 void obs_client_link_reconnect(obs_client_socket *s);
@@ -212,7 +212,7 @@ void *obs_client_run(void *client);
 
 /* ---- reply.c: thread, without the lock ---- */
 
-/* What an answer says of the ops of one packet. */
+/* The outcomes of a packet's ops. */
 typedef struct {
   uint32_t delivered, duplicates, rejected;
 } obs_client_verdict;
@@ -226,13 +226,13 @@ observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet
 void obs_client_report_all(observer_client *c, const obs_client_packet *p, observer_outcome outcome,
                            const char *reason);
 
-/* ---- spooler.c: thread, with the lock held, which they let go of over files ---- */
+/* ---- spooler.c: thread, with the lock held; they release it during file operations ---- */
 
 /* Opens the spool and counts what is in it. */
 observer_err obs_client_spooler_open(observer_client *c, char *text, size_t size);
 /* Writes fresh packets, and reads back what the window has room for. */
 void obs_client_spooler_step(observer_client *c);
-/* Puts on record that `settled` is, which is about to be forgotten. */
+/* Records in the spool that `settled` is settled. The caller frees it next. */
 void obs_client_spooler_settled(observer_client *c, obs_client_packet *settled);
 
 #endif

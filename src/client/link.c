@@ -12,8 +12,8 @@
 /* ANSWER_MAX: an answer lists at most 1,000 errors. REST_MS: what is written by NNG's own buffers (TLS, WebSocket) and
  * answers that are just arriving come to rest: NNG 1.5.2 never finishes closing a pipe that it closes between a
  * message's length and its body, and keeps the descriptor of one that it closes just when the greetings were exchanged,
- * as with a client that is closed as soon as it was opened. QUIET_MS: so long nothing may move before PUB takes what is
- * left for stuck. */
+ * as with a client that is closed as soon as it was opened. QUIET_MS: PUB counts as drained when nothing was written
+ * for that long. */
 enum { RECONNECT_MIN_MS = 50, RECONNECT_MAX_MS = 1000, ANSWER_MAX = 4 * 1024 * 1024 };
 enum { REST_MS = 50, QUIET_MS = 100, SLICE_MS = 5, PUB_QUEUE_MIN = 16, PUB_QUEUE_MAX = 4096 };
 
@@ -68,7 +68,7 @@ static int open_socket(observer_client *c, obs_client_socket *s) {
   }
   if (c->o.mode == OBSERVER_PUSH) return nng_socket_get_int(s->id, NNG_OPT_SENDFD, &s->writable);
   if (c->o.mode == OBSERVER_PUB) return nng_socket_set_int(s->id, NNG_OPT_SENDBUF, pub_queue(&c->o));
-  /* The client sends again by itself, when it wants to: never NNG. */
+  /* The client decides when to send again, not NNG. */
   return nng_socket_set_ms(s->id, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
 }
 
@@ -146,12 +146,13 @@ void obs_client_link_reconnect(obs_client_socket *s) {
   uint32_t n = s->npipes;
   memcpy(pipes, s->pipes, sizeof(pipes));
   pthread_mutex_unlock(&s->client->lock);
-  for (uint32_t i = 0; i < n; i++) nng_pipe_close(pipes[i]); /* one that has gone by itself is no error */
+  for (uint32_t i = 0; i < n; i++) nng_pipe_close(pipes[i]); /* one that has already gone is no error */
 }
 
 /* ---- the last messages ---- */
 
-/* Written, too, is what a later message was taken after; of a connection that has gone nothing more can be known. */
+/* A message is written when the transport has taken a later one. When the connection has gone, nothing more can be
+ * known. */
 static bool lane_written(obs_client_lane *l, uint64_t until_ms) {
   observer_client *c = l->client;
   struct pollfd fd = {.fd = l->socket->writable, .events = POLLIN};
@@ -186,7 +187,7 @@ static uint64_t written(nng_socket socket) {
   return sum;
 }
 
-/* PUB does not say when a message is out: waits until nothing has moved for a while. */
+/* NNG does not report when PUB has written a message: waits until the count of written ones rests. */
 static bool pub_written(obs_client_socket *s, uint64_t until_ms) {
   uint64_t last = written(s->id), since = obs_clock_mono_ms(), now = since;
   for (; now < until_ms && now - since < QUIET_MS; now = obs_clock_mono_ms()) {

@@ -60,7 +60,7 @@ static observer_err copy_text(char **out, const char *name, const char *value, c
   return *out != NULL ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
-/* One number: where it goes, what stands for 0, and between what it must lie. */
+/* One number: its default, and its bounds. */
 typedef struct {
   const char *name;
   int64_t given, fallback, least, most;
@@ -100,7 +100,7 @@ static observer_err copy_numbers(obs_client_options *o, const observer_options *
   o->batch_bytes = (uint32_t)v[BYTES];
   o->queue_bytes = (size_t)v[QUEUE];
   o->block_ms = (int32_t)v[BLOCK];
-  /* Only what is acknowledged can expire, and what is in a spool is kept until it is. */
+  /* Only acknowledged ops can expire; those in a spool are kept until they are acknowledged. */
   o->expire_ms = o->mode != OBSERVER_ACKNOWLEDGED || g->spool != NULL ? -1 : (int32_t)v[EXPIRE];
   o->request_timeout_ms = (uint32_t)v[TIMEOUT];
   o->retry_min_ms = (uint32_t)v[RETRY_MIN];
@@ -113,7 +113,7 @@ static observer_err copy_numbers(obs_client_options *o, const observer_options *
 observer_err obs_client_options_init(obs_client_options *o, const observer_options *given, char *text, size_t size) {
   *o = (obs_client_options){.mode = given->mode, .spool_sync = given->spool_sync};
   if (given->mode != OBSERVER_PUSH && given->mode != OBSERVER_PUB && given->mode != OBSERVER_ACKNOWLEDGED) {
-    snprintf(text, size, "mode: %d is none", (int)given->mode);
+    snprintf(text, size, "mode: %d is not a mode", (int)given->mode);
     return OBSERVER_E_INVALID;
   }
   if (given->spool != NULL && given->mode != OBSERVER_ACKNOWLEDGED) {
@@ -141,7 +141,7 @@ void obs_client_options_fini(obs_client_options *o) {
 
 /* ---- names ---- */
 
-/* Two clients that open in the same millisecond, on one machine or two, differ in the random part. */
+/* The random part tells clients apart that open in the same millisecond, on one machine or two. */
 observer_err obs_client_name(observer_client *c, const char *producer, char *text, size_t size) {
   char host[65] = "", fallback[PRODUCER_MAX];
   uint32_t lot;

@@ -20,7 +20,7 @@ observer_err obs_client_refuse(observer_client *c, observer_err err) {
 
 /* ---- what the client adds ---- */
 
-/* The text is made once a millisecond. */
+/* The text is formatted once a millisecond. */
 static char *put_timestamp(observer_client *c, char *p) {
   int64_t now = obs_clock_wall_ms();
   if (now != c->stamp_ms) {
@@ -30,7 +30,7 @@ static char *put_timestamp(observer_client *c, char *p) {
   return obs_mp_str(KEY(p, "timestamp"), c->stamp, OBS_ISO8601_LEN);
 }
 
-/* `<producer>-<epoch>-<n>`: its length is known before it is written. */
+/* `<producer>-<epoch>-<n>`, put together first because msgpack has the length in front. */
 static char *put_op_id(observer_client *c, char *p) {
   char id[OBS_CLIENT_PREFIX_MAX + DIGITS_MAX], digits[DIGITS_MAX];
   size_t at = sizeof(digits);

@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-/* A packet begins with 1 KiB and is doubled, unless the last full one tells how big it will be. ROOM_SLICE_MS: so long
- * a waiting publisher trusts that somebody wakes it. */
+/* A packet begins with 1 KiB and is doubled, unless the last full one tells how big it will be. ROOM_SLICE_MS: a
+ * waiting publisher looks again after that, even when nobody wakes it. */
 enum { FIRST_BYTES = 1024, ROOM_SLICE_MS = 1000 };
 
 /* ---- lists and packets ---- */
@@ -69,7 +69,7 @@ void obs_client_wake(observer_client *c) {
   pthread_cond_signal(&c->work);
 }
 
-/* A closed packet is the thread's next work, unless the thread has to wait for a lane anyway. */
+/* The thread takes a closed packet up at once, or when a lane is free. */
 static void enqueue(observer_client *c, obs_client_packet *p) {
   p->serial = ++c->serial;
   p->expires_ms = c->o.expire_ms < 0 ? UINT64_MAX : p->opened_ms + c->o.linger_ms + (uint64_t)(uint32_t)c->o.expire_ms;
@@ -95,7 +95,8 @@ void obs_client_forget(observer_client *c, obs_client_packet *p) {
   obs_client_packet_free(p);
 }
 
-/* In order, but for packets that could not be written to the spool and have overtaken what is only there. */
+/* The lists are in order, except that packets that could not be written to the spool overtake those that are only
+ * there. */
 static bool all_after(const obs_client_list *list, uint64_t serial) {
   for (const obs_client_packet *p = list->head; p != NULL; p = p->next) {
     if (p->serial <= serial) return false;
@@ -114,7 +115,8 @@ static bool memory_has(const observer_client *c, size_t more) {
   return empty || c->memory + more <= c->o.queue_bytes;
 }
 
-/* A quarter of the spool is room to work in: see spool.h. What is larger than the rest by itself is taken alone. */
+/* A quarter of the spool is kept free for rewriting it (spool.h). An op that is larger than the rest is taken when the
+ * spool is empty. */
 static bool spool_has(const observer_client *c, size_t more) {
   uint64_t used = c->n.spool_bytes + c->unspooled;
   return c->spool == NULL || used == 0 || used + more <= c->o.spool_bytes - c->o.spool_bytes / 4;
@@ -197,7 +199,7 @@ observer_err obs_client_reserve(observer_client *c, const obs_client_form *form,
     observer_err err = try_reserve(c, form, need, at);
     if (err == OBSERVER_E_NOMEM) c->n.refused_full++;
     if (err != OBSERVER_E_FULL) return err;
-    obs_client_seal(c); /* what is gathered need not linger when nothing more can join it */
+    obs_client_seal(c); /* nothing more fits: the batch need not linger */
     if (until_ms == 0) until_ms = block_ms == 0 ? 1 : limit(block_ms);
     if (!wait_for_room(c, until_ms)) break;
   }
@@ -236,7 +238,7 @@ observer_err obs_client_push_packet(observer_client *c, obs_client_packet *p, in
       return OBSERVER_E_FULL;
     }
   }
-  obs_client_seal(c); /* what was published before comes before */
+  obs_client_seal(c); /* keeps the order: earlier ops go first */
   p->opened_ms = obs_clock_mono_ms();
   p->nops = 1;
   c->memory += p->memory;

@@ -114,8 +114,8 @@ static bool read_reply(const nng_msg *msg, reply *out) {
   return out->accepted < UINT64_MAX && out->duplicates < UINT64_MAX && out->rejected < UINT64_MAX;
 }
 
-/* Whether the counts can be those of an answer to `nops` ops. A message that the daemon broke off has fewer in all, and
- * an error that says why. */
+/* Whether the counts can be those of an answer to `nops` ops. When the daemon stopped reading the message, the sum
+ * is lower and there is an error. */
 static bool adds_up(const reply *a, uint32_t nops) {
   if (a->accepted > nops || a->duplicates > nops || a->rejected > nops) return false;
   uint64_t sum = a->accepted + a->duplicates + a->rejected;
@@ -188,7 +188,7 @@ static void reject(trial *t, const obs_str *why, observer_delivery *d, char reas
   d->rejected = 1;
 }
 
-/* The daemon lists every rejected op, unless it broke the message off: then what comes after is rejected too. */
+/* The daemon lists every rejected op, unless it stopped reading the message: then the ops behind are rejected too. */
 static void judge_op(void *arg, uint32_t i, observer_delivery *d, char reason[REASON_MAX + 1]) {
   trial *t = arg;
   const obs_str *why = i < OPS_MAX ? &t->reply->reason[i] : &t->reply->last_reason;
@@ -227,7 +227,7 @@ static void judge_whole(void *arg, uint32_t i, observer_delivery *d, char reason
   d->rejected = a->rejected;
 }
 
-/* A daemon that does not name its duplicates counts them: they are recorded ones then. */
+/* An older daemon counts its duplicates but does not name them: they are reported as recorded. */
 static uint64_t may_be_recorded(const reply *a, uint32_t nops) {
   uint64_t named = 0;
   for (uint32_t i = 0; i < nops && i < OPS_MAX; i++) named += a->duplicate[i] && a->reason[i].p == NULL;

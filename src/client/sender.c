@@ -74,7 +74,7 @@ static void note_trouble(observer_client *c, observer_err err, const char *text)
   snprintf(c->trouble_text, sizeof(c->trouble_text), "%s", text);
 }
 
-/* The connection may be dead without anybody having said so. */
+/* A dead connection may not be noticed otherwise. */
 static void reconnect_if_stale(obs_client_lane *l) {
   observer_client *c = l->client;
   uint64_t now = obs_clock_mono_ms();
@@ -187,7 +187,7 @@ static void expire(observer_client *c, uint64_t now) {
   }
 }
 
-/* What waits for a connection that has gone is free for another. */
+/* A message whose connection has gone can go through another one. */
 static void take_back(observer_client *c) {
   for (size_t i = 0; i < c->nlanes; i++) {
     obs_client_lane *l = &c->lanes[i];
@@ -228,7 +228,7 @@ static void give_out(observer_client *c, uint64_t now) {
 
 /* ---- closing packets ---- */
 
-/* Whether a packet that is closed now goes somewhere now. */
+/* Whether a packet that is closed now can be sent, or written to the spool, at once. */
 static bool somebody_waits(observer_client *c, uint64_t now) {
   if (c->spool != NULL) return true;
   if (next_packet(c) != NULL) return false;
@@ -287,7 +287,7 @@ static void work(observer_client *c) {
   give_out(c, now);
 }
 
-/* Everything that a lane has comes back to the window. */
+/* All packets go back to the window. */
 static void stop_lanes(observer_client *c) {
   for (size_t i = 0; i < c->nlanes; i++) {
     obs_client_lane *l = &c->lanes[i];

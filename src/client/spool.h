@@ -29,8 +29,9 @@ typedef struct {
   bool raw, whole;
 } obs_client_record;
 
-/* Opens or creates. A torn end is cut off; a damaged record is passed over. `ops` and `damaged`: what waits and what
- * was passed over. IO, LOCKED, CORRUPT (not a spool, or of a later version: left as it is), NOMEM; `text` says why. */
+/* Opens or creates. A torn end is cut off; damaged records are skipped. *ops and *damaged: how many ops wait, how many
+ * places were skipped. IO, LOCKED, CORRUPT (not a spool, or of a later version: left as it is), NOMEM; `text` says why.
+ */
 observer_err obs_client_spool_open(const char *path, uint64_t max_bytes, bool sync, obs_client_spool **out,
                                    uint64_t *ops, uint64_t *damaged, char *text, size_t size);
 void obs_client_spool_close(obs_client_spool *s);
@@ -45,8 +46,8 @@ void obs_client_spool_set_read_at(obs_client_spool *s, uint64_t at);
 bool obs_client_spool_at_end(const obs_client_spool *s);
 
 typedef enum { OBS_SPOOL_RECORD, OBS_SPOOL_END, OBS_SPOOL_NOMEM, OBS_SPOOL_UNREADABLE } obs_client_spool_read_result;
-/* Reads the next record: its message, and `tags`, room for `max_tags`, of which r->ntags are filled in. Damaged ones
- * are passed over and counted in *damaged. UNREADABLE: the file cannot be read now. */
+/* Reads the next record: its message, and `tags`, room for `max_tags`, of which r->ntags are filled in. Damaged records
+ * are skipped and counted in *damaged. UNREADABLE: the file cannot be read now. */
 obs_client_spool_read_result obs_client_spool_read(obs_client_spool *s, obs_client_record *r, void **tags,
                                                    uint32_t max_tags, nng_msg **body, uint64_t *damaged);
 /* Everything before `at` is acknowledged. */

@@ -1,6 +1,6 @@
-/* What moves packets between memory and the spool. New packets stay in the window while it is less than half of the
- * queue and nothing waits on the disk alone; the rest is dropped from memory, and read back in order when the window
- * has drained to a quarter. */
+/* Moves packets between memory and the spool. A new packet stays in the window while the window is smaller than half of
+ * the queue and no older packet is only on disk; otherwise it is dropped from memory. Packets on disk are read back in
+ * order when the window has drained to a quarter of the queue. */
 #include "base/clock.h"
 #include "client/internal.h"
 
@@ -77,7 +77,7 @@ static bool load(observer_client *c) {
   }
   pthread_mutex_lock(&c->lock);
   c->n.spool_damaged += damaged;
-  if (result == OBS_SPOOL_END) { /* what was damaged since it was written can only be given up */
+  if (result == OBS_SPOOL_END) { /* ops of records that were damaged after they were written are lost */
     c->n.expired += c->disk_ops;
     c->disk_ops = 0;
     pthread_cond_broadcast(&c->settled);

@@ -217,7 +217,7 @@ class Rejected(CtlTest):
         self.assertEqual(done.stdout.splitlines(), [
             "     1  accepted", "     2  duplicate", "     3  holds no op", "     4  partly rejected: endpoint: required",
             "     5  accepted", "     8  rejected: json: truncated at byte 15", "     9  rejected: endpoint: required",
-            "3 accepted, 1 duplicates, 3 rejected, 0 not sent"])
+            "3 accepted, 1 duplicate, 3 rejected, 0 not sent"])
         self.assertEqual(done.stderr.splitlines(), [
             "observerctl rejected: %s:6: no JSON object" % os.path.join(self.dir, "rejected.1.jsonl"),
             "observerctl rejected: %s:7: time: must be an ISO 8601 time" % os.path.join(self.dir, "rejected.1.jsonl")])

@@ -65,7 +65,7 @@ static bool read_chunk(input *in) {
   return true;
 }
 
-/* Publishes all of it, as it comes. False: the work ends here. */
+/* Publishes the input as it arrives. False: stop here. */
 static bool publish_fd(obs_post *p, const char *name, int fd) {
   input in = {.post = p, .name = name, .fd = fd};
   bool ok = true;

@@ -198,8 +198,8 @@ static void put_totals(const work *w) {
   if (w->dry_run)
     printf("%" PRIu64 " would be sent, %" PRIu64 " would not\n", w->accepted, w->refused);
   else
-    printf("%" PRIu64 " accepted, %" PRIu64 " duplicates, %" PRIu64 " rejected, %" PRIu64 " not sent\n", w->accepted,
-           w->duplicates, w->rejected, w->refused);
+    printf("%" PRIu64 " accepted, %" PRIu64 " duplicate%s, %" PRIu64 " rejected, %" PRIu64 " not sent\n", w->accepted,
+           w->duplicates, w->duplicates == 1 ? "" : "s", w->rejected, w->refused);
 }
 
 static int replay(work *w) {

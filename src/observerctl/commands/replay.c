@@ -1,4 +1,4 @@
-/* replay: journal rows, published again. */
+/* replay: publishes journal rows again. */
 #include "base/clock.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"

@@ -1,4 +1,4 @@
-/* run: a command, observed: what it did becomes one op. */
+/* run: runs a command and publishes its outcome as one op. */
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "observerctl/cli/args.h"

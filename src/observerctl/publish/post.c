@@ -91,8 +91,8 @@ static void put_text(const obs_post *p, bool acknowledged) {
   const obs_publisher_totals *t = &p->publisher.totals;
   printf("%" PRIu64 " sent", t->sent);
   if (acknowledged)
-    printf(": %" PRIu64 " accepted, %" PRIu64 " duplicates, %" PRIu64 " rejected", t->accepted, t->duplicates,
-           t->rejected);
+    printf(": %" PRIu64 " accepted, %" PRIu64 " duplicate%s, %" PRIu64 " rejected", t->accepted, t->duplicates,
+           t->duplicates == 1 ? "" : "s", t->rejected);
   if (p->bad > 0) printf(", %" PRIu64 " bad", p->bad);
   putchar('\n');
 }
