@@ -23,11 +23,6 @@ install(FILES ${CMAKE_BINARY_DIR}/observerd.service DESTINATION lib/systemd/syst
 # Both find the prefix from their own place, so that an installed tree can be moved. What the static library needs is
 # named plainly: Debian's NNG has no pkg-config file, and libcurl's own asks for the development files of all it is made
 # of, which a program that links libcurl.so does not need.
-if(msgpack-c_FOUND)
-  set(OBSERVER_MSGPACK msgpack-c)
-else()
-  set(OBSERVER_MSGPACK msgpackc)
-endif()
 file(RELATIVE_PATH OBSERVER_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(scripts/observer.pc.in observer.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/observer.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

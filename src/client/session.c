@@ -1,7 +1,7 @@
 #include "base/buf.h"
 #include "base/utf8.h"
+#include "client/mp.h"
 
-#include <msgpack.h>
 #include <observer/session.h>
 #include <stdio.h>
 #include <time.h>
@@ -19,55 +19,51 @@ typedef struct {
   observer_bool grounded;
 } outcome;
 
-/* ---- texts ---- */
+/* ---- msgpack: memory that ran out shows in out->oom ---- */
 
 static bool is_empty(const char *s) {
   return s == NULL || *s == '\0';
 }
 
-/* Length of the longest prefix of at most `most` bytes (WHOLE: any number) that cuts no character. */
-static size_t cut(const char *s, size_t most) {
-  size_t n = strlen(s);
-  if (most == WHOLE || n <= most) return n;
-  size_t end = most;
-  while (end > 0 && most - end < 4 && ((unsigned char)s[end] & 0xc0) == 0x80) end--;
-  return obs_utf8_char(s + end, n - end) > most - end ? end : most;
-}
-
-/* Bytes that are no UTF-8 become U+FFFD, as they did in the validator's own log: a model's output may hold any. */
-static void repair(obs_buf *out, const char *s, size_t n) {
-  for (size_t i = 0; i < n;) {
-    size_t c = obs_utf8_char(s + i, n - i);
-    obs_buf_append(out, c != 0 ? s + i : "\xef\xbf\xbd", c != 0 ? c : 3);
-    i += c != 0 ? c : 1;
-  }
-}
-
-static int pack_bytes(msgpack_packer *pk, const char *s, size_t n) {
-  int rc = msgpack_pack_str(pk, n);
-  return rc == 0 && n > 0 ? msgpack_pack_str_body(pk, s, n) : rc;
-}
-
-static int pack_text(msgpack_packer *pk, const char *s, size_t most) {
-  if (s == NULL) s = "";
-  size_t n = cut(s, most);
-  if (obs_utf8_valid(s, n)) return pack_bytes(pk, s, n);
+/* The first `most` bytes of a text at most (WHOLE: all of it), cut at a character's end. Bytes that are no UTF-8 become
+ * U+FFFD, as they did in the validator's own log: a model's output may hold any. NULL is "". */
+static void put_text(obs_buf *out, const char *s, size_t most) {
   obs_buf good = {0};
-  repair(&good, s, n);
-  int rc = good.oom ? -1 : pack_bytes(pk, good.p, good.len);
+  size_t n = s == NULL ? 0 : strlen(s), end = most;
+  if (most != WHOLE && n > most) {
+    while (end > 0 && most - end < 4 && ((unsigned char)s[end] & 0xc0) == 0x80) end--;
+    n = obs_utf8_char(s + end, n - end) > most - end ? end : most;
+  }
+  if (!obs_utf8_valid(s, n)) {
+    for (size_t i = 0; i < n;) {
+      size_t c = obs_utf8_char(s + i, n - i);
+      obs_buf_append(&good, c != 0 ? s + i : "\xef\xbf\xbd", c != 0 ? c : 3);
+      i += c != 0 ? c : 1;
+    }
+    out->oom |= good.oom;
+    s = good.p;
+    n = good.len;
+  }
+  if (!out->oom && obs_buf_reserve(out, n + OBS_MP_HEAD_MAX))
+    out->len = (size_t)(obs_mp_str(out->p + out->len, n > 0 ? s : "", n) - out->p);
   obs_buf_fini(&good);
-  return rc;
 }
 
-static int pack_text_field(msgpack_packer *pk, const char *name, const char *value, size_t most) {
-  int rc = pack_text(pk, name, WHOLE);
-  return rc == 0 ? pack_text(pk, value, most) : rc;
+static void put_text_field(obs_buf *out, const char *name, const char *value, size_t most) {
+  put_text(out, name, WHOLE);
+  put_text(out, value, most);
 }
 
-static int pack_int_field(msgpack_packer *pk, const char *name, int64_t value) {
-  int rc = pack_text(pk, name, WHOLE);
-  return rc == 0 ? msgpack_pack_int64(pk, value) : rc;
+static void put_int_field(obs_buf *out, const char *name, int64_t value) {
+  put_text(out, name, WHOLE);
+  if (obs_buf_reserve(out, OBS_MP_HEAD_MAX)) out->len = (size_t)(obs_mp_int(out->p + out->len, value) - out->p);
 }
+
+static void put_map(obs_buf *out, uint32_t n) {
+  if (obs_buf_reserve(out, OBS_MP_HEAD_MAX)) out->len = (size_t)(obs_mp_map(out->p + out->len, n) - out->p);
+}
+
+/* ---- the record ---- */
 
 /* RFC 3339 with nanoseconds: the daemon takes rows of the same bytes for one that was sent twice. */
 static void format_now(char *out, size_t size) {
@@ -80,84 +76,53 @@ static void format_now(char *out, size_t size) {
   snprintf(out, size, "%s.%09ldZ", seconds, now.tv_nsec);
 }
 
-/* ---- the record ---- */
-
-static int pack_attempt(msgpack_packer *pk, const observer_attempt *a, size_t error_most) {
-  int rc = msgpack_pack_map(pk, 2u + !is_empty(a->error) + !is_empty(a->span_id));
-  if (rc == 0) rc = pack_int_field(pk, "iteration", a->iteration);
-  if (rc == 0) rc = pack_text_field(pk, "verdict_kind", a->verdict_kind, WHOLE);
-  if (rc == 0 && !is_empty(a->error)) rc = pack_text_field(pk, "error", a->error, error_most);
-  if (rc == 0 && !is_empty(a->span_id)) rc = pack_text_field(pk, "span_id", a->span_id, WHOLE);
-  return rc;
-}
-
-static int pack_head(msgpack_packer *pk, const observer_session *s) {
-  char now[48];
-  const struct {
-    const char *name, *value;
-    size_t most;
-  } fields[] = {
-      {"schema", OBSERVER_SESSION_SCHEMA, WHOLE},
-      {"session_id", is_empty(s->session_id) ? s->trace_id : s->session_id, WHOLE},
-      {"timestamp", is_empty(s->timestamp) ? now : s->timestamp, WHOLE},
-      {"daemon", is_empty(s->daemon) ? "validatord" : s->daemon, WHOLE},
-      {"kind", s->kind, WHOLE},
-      {"model", s->model, WHOLE},
-      {"provider", s->provider, WHOLE},
-      {"prompt", s->prompt, PROMPT_BYTES},
-  };
-  int rc = 0;
-  format_now(now, sizeof(now));
-  for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]) && rc == 0; i++) {
-    rc = pack_text_field(pk, fields[i].name, fields[i].value, fields[i].most);
-  }
-  return rc;
-}
-
-static int pack_attempts(msgpack_packer *pk, const outcome *o, size_t error_most) {
-  int rc = pack_text(pk, "attempts", WHOLE);
-  if (rc == 0) rc = msgpack_pack_array(pk, o->nattempts);
-  for (size_t i = 0; i < o->nattempts && rc == 0; i++) rc = pack_attempt(pk, &o->attempts[i], error_most);
-  return rc;
-}
-
-static int pack_artifact(msgpack_packer *pk, const outcome *o) {
-  int rc = pack_text(pk, "artifact", WHOLE);
-  return rc == 0 ? pk->callback(pk->data, o->artifact, o->artifact_len) : rc;
-}
-
-static int pack_grounded(msgpack_packer *pk, observer_bool grounded) {
-  int rc = pack_text(pk, "grounded_in_roster", WHOLE);
-  if (rc != 0) return rc;
-  return grounded == OBSERVER_TRUE ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
-}
-
 /* In the order of OBSERVER_SESSION_FIELDS. */
-static int pack_record(msgpack_packer *pk, const observer_session *s, const outcome *o, size_t error_most) {
+static void put_record(obs_buf *out, const observer_session *s, const outcome *o, size_t error_most) {
   enum { ALWAYS = 13 };
-  int rc = msgpack_pack_map(pk, ALWAYS + (o->artifact != NULL) + (o->grounded != OBSERVER_UNSET));
-  if (rc == 0) rc = pack_head(pk, s);
-  if (rc == 0) rc = pack_int_field(pk, "iterations", o->iterations);
-  if (rc == 0) rc = pack_int_field(pk, "max_iterations", s->max_iterations);
-  if (rc == 0) rc = pack_text_field(pk, "final_verdict", o->verdict, WHOLE);
-  if (rc == 0) rc = pack_attempts(pk, o, error_most);
-  if (rc == 0 && o->artifact != NULL) rc = pack_artifact(pk, o);
-  if (rc == 0 && o->grounded != OBSERVER_UNSET) rc = pack_grounded(pk, o->grounded);
-  if (rc == 0) rc = pack_int_field(pk, "duration_ms", s->duration_ms);
-  return rc;
+  char now[48];
+  format_now(now, sizeof(now));
+  put_map(out, ALWAYS + (o->artifact != NULL) + (o->grounded != OBSERVER_UNSET));
+  put_text_field(out, "schema", OBSERVER_SESSION_SCHEMA, WHOLE);
+  put_text_field(out, "session_id", is_empty(s->session_id) ? s->trace_id : s->session_id, WHOLE);
+  put_text_field(out, "timestamp", is_empty(s->timestamp) ? now : s->timestamp, WHOLE);
+  put_text_field(out, "daemon", is_empty(s->daemon) ? "validatord" : s->daemon, WHOLE);
+  put_text_field(out, "kind", s->kind, WHOLE);
+  put_text_field(out, "model", s->model, WHOLE);
+  put_text_field(out, "provider", s->provider, WHOLE);
+  put_text_field(out, "prompt", s->prompt, PROMPT_BYTES);
+  put_int_field(out, "iterations", o->iterations);
+  put_int_field(out, "max_iterations", s->max_iterations);
+  put_text_field(out, "final_verdict", o->verdict, WHOLE);
+  put_text(out, "attempts", WHOLE);
+  if (obs_buf_reserve(out, OBS_MP_ARRAY_HEAD))
+    out->len = (size_t)(obs_mp_array32(out->p + out->len, (uint32_t)o->nattempts) - out->p);
+  for (size_t i = 0; i < o->nattempts; i++) {
+    const observer_attempt *a = &o->attempts[i];
+    put_map(out, 2u + !is_empty(a->error) + !is_empty(a->span_id));
+    put_int_field(out, "iteration", a->iteration);
+    put_text_field(out, "verdict_kind", a->verdict_kind, WHOLE);
+    if (!is_empty(a->error)) put_text_field(out, "error", a->error, error_most);
+    if (!is_empty(a->span_id)) put_text_field(out, "span_id", a->span_id, WHOLE);
+  }
+  if (o->artifact != NULL) {
+    put_text(out, "artifact", WHOLE);
+    obs_buf_append(out, o->artifact, o->artifact_len);
+  }
+  if (o->grounded != OBSERVER_UNSET) {
+    put_text(out, "grounded_in_roster", WHOLE);
+    obs_buf_putc(out, (char)(o->grounded == OBSERVER_TRUE ? 0xc3 : 0xc2));
+  }
+  put_int_field(out, "duration_ms", s->duration_ms);
 }
 
-/* Packed once: what is sent again is the same bytes. */
+/* Packed once: a message that is sent again is the same bytes. */
 static void publish(observer_client *client, const observer_session *s, const outcome *o, size_t error_most) {
-  msgpack_sbuffer out;
-  msgpack_packer pk;
-  msgpack_sbuffer_init(&out);
-  msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
-  bool packed = pack_record(&pk, s, o, error_most) == 0;
+  obs_buf out = {0};
+  put_record(&out, s, o, error_most);
   /* Without memory for it an empty one is published, which the client refuses and counts. */
-  (void)observer_publish_message(client, OBSERVER_SESSION_TOPIC, packed ? out.data : NULL, packed ? out.size : 0, 0,
+  (void)observer_publish_message(client, OBSERVER_SESSION_TOPIC, out.oom ? NULL : out.p, out.oom ? 0 : out.len, 0,
                                  NULL);
-  msgpack_sbuffer_destroy(&out);
+  obs_buf_fini(&out);
 }
 
 /* ---- the three outcomes ---- */

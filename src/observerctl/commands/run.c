@@ -55,37 +55,6 @@ static void put_argument(obs_buf *out, const char *arg, unsigned *characters) {
   }
 }
 
-static void put_command_line(obs_buf *out, const obs_args *a) {
-  unsigned characters = 0;
-  for (int i = 0; i < a->nrest; i++) {
-    if (i > 0) put_argument(out, " ", &characters);
-    put_argument(out, a->rest[i], &characters);
-  }
-}
-
-static void put_endpoint(obs_buf *out, const char *command) {
-  unsigned characters = 0;
-  const char *slash = strrchr(command, '/');
-  obs_buf_puts(out, "run:");
-  put_argument(out, slash != NULL && slash[1] != '\0' ? slash + 1 : command, &characters);
-}
-
-static void put_failure(obs_buf *out, const char *command, int failure) {
-  unsigned characters = 0;
-  put_argument(out, command, &characters);
-  obs_buf_printf(out, ": %s", strerror(failure));
-}
-
-static void put_outcome(obs_buf *out, const obs_child *c, int status) {
-  const char *name = c->signaled ? sigabbrev_np(c->code) : NULL;
-  if (name != NULL)
-    obs_buf_printf(out, "signal SIG%s", name);
-  else if (c->signaled)
-    obs_buf_printf(out, "signal %d", c->code);
-  else
-    obs_buf_printf(out, "exit %d", status);
-}
-
 /* ---- the op ---- */
 
 static int64_t milliseconds(struct timeval t) {
@@ -131,15 +100,37 @@ static void set_text(observer_builder *b, const char *name, obs_buf *text) {
 
 /* Fields that the run itself determines. */
 static void set_measured(observer_builder *b, const obs_args *a, const obs_child *c, int status) {
+  const char *command = a->rest[0], *slash = strrchr(command, '/');
   obs_buf endpoint = {0}, input = {0}, outcome = {0}, error = {0};
+  unsigned characters = 0;
   char now[OBS_ISO8601_LEN + 1];
   obs_clock_format(obs_clock_wall_ms(), now);
-  put_endpoint(&endpoint, a->rest[0]);
-  put_command_line(&input, a);
-  put_outcome(&outcome, c, status);
+
+  obs_buf_puts(&endpoint, "run:");
+  put_argument(&endpoint, slash != NULL && slash[1] != '\0' ? slash + 1 : command, &characters);
+
+  characters = 0;
+  for (int i = 0; i < a->nrest; i++) {
+    if (i > 0) put_argument(&input, " ", &characters);
+    put_argument(&input, a->rest[i], &characters);
+  }
+
+  const char *name = c->signaled ? sigabbrev_np(c->code) : NULL;
+  if (name != NULL)
+    obs_buf_printf(&outcome, "signal SIG%s", name);
+  else if (c->signaled)
+    obs_buf_printf(&outcome, "signal %d", c->code);
+  else
+    obs_buf_printf(&outcome, "exit %d", status);
+
   put_tail(&error, c);
-  if (c->failure != 0) put_failure(&error, a->rest[0], c->failure);
+  if (c->failure != 0) {
+    characters = 0;
+    put_argument(&error, command, &characters);
+    obs_buf_printf(&error, ": %s", strerror(c->failure));
+  }
   if (error.len == 0) obs_buf_append(&error, outcome.p, outcome.len);
+
   observer_builder_text(b, "timestamp", now);
   observer_builder_bool(b, "success", status == 0);
   observer_builder_int(b, "duration_ms", (int64_t)c->duration_ms);
