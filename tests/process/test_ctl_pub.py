@@ -25,6 +25,13 @@ def ndjson(rows):
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
+def awaits_sigterm(pid):
+    """Whether the process has blocked SIGTERM, to read it when it can."""
+    with open("/proc/%d/status" % pid) as status:
+        blocked = next(int(line.split()[1], 16) for line in status if line.startswith("SigBlk:"))
+    return blocked >> signal.SIGTERM - 1 & 1 == 1
+
+
 class Peer(threading.Thread):
     """One connection of a socket that is not a daemon's."""
 
@@ -306,7 +313,7 @@ class Pub(CtlTest):
             self.assertIn("500 ms", done.stderr)
             pub = self.spawn("pub", "--req", daemon.url("rep"), "--timeout", "60000", "--data", '{"endpoint":"/a"}',
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            time.sleep(0.3)
+            wait_until(lambda: awaits_sigterm(pub.pid), 10, "that pub takes signals")
             pub.terminate()
             out, err = pub.communicate(timeout=30 * SLOW)
             self.assertEqual(pub.returncode, 143, err)

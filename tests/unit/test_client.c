@@ -644,7 +644,7 @@ static void check_text(const msgpack_object *op, const char *name, const char *v
 static void test_fields_arrive(void **state) {
   (void)state;
   puller p;
-  start_puller(&p, "inproc://fields", (observer_options){.source = "scrum"});
+  start_puller(&p, "inproc://fields", (observer_options){.source = "scrum", .linger_ms = MS});
   const int64_t numbers[] = {0,   127, 128,    65536,     INT64_MAX,        -1,
                              -32, -33, -40000, INT64_MIN, (int64_t)1 << 31, -((int64_t)1 << 31)};
   enum { N = sizeof(numbers) / sizeof(numbers[0]) };
@@ -656,6 +656,7 @@ static void test_fields_arrive(void **state) {
     if (i == 2) op.timestamp = "2026-01-01T00:00:00Z";
     assert_int_equal(observer_publish(p.client, &op), OBSERVER_E_OK);
   }
+  assert_int_equal(observer_flush(p.client, MS), OBSERVER_E_OK);
   const msgpack_object_array *ops = pull(&p);
   assert_int_equal(ops->size, N);
   for (unsigned i = 0; i < N; i++) {
@@ -678,12 +679,13 @@ static void test_texts_of_all_lengths(void **state) {
   static const size_t lengths[] = {0, 1, 31, 32, 255, 256, 65535, 65536};
   enum { N = sizeof(lengths) / sizeof(lengths[0]) };
   puller p;
-  start_puller(&p, "inproc://lengths", (observer_options){0});
+  start_puller(&p, "inproc://lengths", (observer_options){.linger_ms = MS});
   for (unsigned i = 0; i < N; i++) {
     char *text = text_of(lengths[i]);
     assert_int_equal(observer_publish(p.client, &(observer_op){.endpoint = "/a", .error = text}), OBSERVER_E_OK);
     free(text);
   }
+  assert_int_equal(observer_flush(p.client, MS), OBSERVER_E_OK);
   const msgpack_object_array *ops = pull(&p);
   assert_int_equal(ops->size, N);
   for (unsigned i = 0; i < N; i++) assert_int_equal(field(&ops->ptr[i], "error")->via.str.size, lengths[i]);

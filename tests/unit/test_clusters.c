@@ -72,7 +72,8 @@ static obs_op make_op(const op_spec *s) {
 static void record(fixture *f, const op_spec *s) {
   obs_op op = make_op(s);
   obs_batch_line line = {0};
-  obs_batch b = {.ops = &op, .lines = &line, .nops = 1};
+  uint64_t cluster = 0;
+  obs_batch b = {.ops = &op, .lines = &line, .clusters = &cluster, .nops = 1};
   obs_clusters_apply(f->c, &b, ++f->seq, op.time_ms);
 }
 #define RECORD(f, ...) record(f, &(op_spec){__VA_ARGS__})
