@@ -54,125 +54,72 @@ static int compare_keys(obs_advice_key a, obs_advice_key b) {
  * indices is kept (a posting each). An answer merges the lists of the names asked about, lowest index first, so nothing
  * is sorted or allocated when somebody asks. */
 
-/* A posting of a correction, whose index is not known before all are sorted. */
-typedef struct {
-  obs_advice_key key;
-  uint64_t seq;
-} loose_posting;
-
-typedef struct {
-  obs_advice_built *b;
-  OBS_VEC(loose_posting) loose;
-  bool oom;
-} gathering;
-
-static obs_advice_text keep(gathering *g, obs_str text) {
-  obs_advice_text t = {(uint32_t)g->b->text.len, (uint32_t)obs_utf8_cut(text.p, text.len, TEXT)};
-  obs_buf_append(&g->b->text, text.p, t.len);
-  g->oom = g->oom || g->b->text.oom;
+/* Memory that ran out, for whatever part, shows in text.oom. */
+static obs_advice_text keep(obs_advice_built *b, obs_str text) {
+  obs_advice_text t = {(uint32_t)b->text.len, (uint32_t)obs_utf8_cut(text.p, text.len, TEXT)};
+  obs_buf_append(&b->text, text.p, t.len);
   return t;
 }
 
-static void post(gathering *g, obs_advice_key key, uint32_t index) {
-  obs_advice_posting *p = OBS_VEC_PUSH(&g->b->postings);
+static void post(obs_advice_built *b, obs_advice_list list, obs_str name, uint64_t index) {
+  obs_advice_posting *p = OBS_VEC_PUSH(&b->postings);
   if (p != NULL)
-    *p = (obs_advice_posting){key, index};
+    *p = (obs_advice_posting){key_of(list, name), index};
   else
-    g->oom = true;
+    b->text.oom = true;
+}
+
+static void post_values(obs_advice_built *b, obs_advice_list list, const obs_cluster_values *values, uint64_t index) {
+  for (uint32_t i = 0; i < values->n; i++) post(b, list, cut_name(values->v[i].value), index);
+  if (values->other > 0) post(b, list, OBS_STR("(other)"), index);
 }
 
 static bool add_entry(void *arg, const obs_playbook_view *v) {
-  gathering *g = arg;
-  obs_advice_entry *e = OBS_VEC_PUSH(&g->b->entries);
+  obs_advice_built *b = arg;
+  obs_advice_entry *e = OBS_VEC_PUSH(&b->entries);
   obs_str endpoint = obs_str_of(v->endpoint), class = obs_str_of(v->task_class);
-  g->oom = g->oom || e == NULL;
-  if (g->oom) return false;
-  uint32_t at = g->b->entries.n - 1;
+  b->text.oom = b->text.oom || e == NULL;
+  if (b->text.oom) return false;
+  uint32_t at = b->entries.n - 1;
   *e = (obs_advice_entry){.id = v->id,
-                          .text = keep(g, obs_str_of(v->text)),
+                          .text = keep(b, obs_str_of(v->text)),
                           .dont = v->dont,
                           .has_endpoint = endpoint.len > 0,
                           .has_class = class.len > 0};
-  if (e->has_endpoint) post(g, key_of(OBS_ADVICE_ENTRIES_OF_ENDPOINT, endpoint), at);
-  if (e->has_class) post(g, key_of(OBS_ADVICE_ENTRIES_OF_CLASS, class), at);
+  if (e->has_endpoint) post(b, OBS_ADVICE_ENTRIES_OF_ENDPOINT, endpoint, at);
+  if (e->has_class) post(b, OBS_ADVICE_ENTRIES_OF_CLASS, class, at);
   for (uint32_t i = 0; i < v->task_classes.n; i++)
-    post(g, key_of(OBS_ADVICE_ENTRIES_OF_CLASS, obs_str_of(v->task_classes.v[i].text)), at);
-  if (!e->has_endpoint && !e->has_class) post(g, key_of(OBS_ADVICE_ENTRIES_ANYWHERE, OBS_STR("")), at);
+    post(b, OBS_ADVICE_ENTRIES_OF_CLASS, obs_str_of(v->task_classes.v[i].text), at);
+  if (!e->has_endpoint && !e->has_class) post(b, OBS_ADVICE_ENTRIES_ANYWHERE, OBS_STR(""), at);
   return true;
 }
 
-static void post_values(gathering *g, obs_advice_list list, const obs_cluster_values *values, uint32_t index) {
-  for (uint32_t i = 0; i < values->n; i++) post(g, key_of(list, cut_name(values->v[i].value)), index);
-  if (values->other > 0) post(g, key_of(list, OBS_STR("(other)")), index);
-}
-
-static void post_correction(gathering *g, obs_advice_key key, uint64_t seq) {
-  loose_posting *p = OBS_VEC_PUSH(&g->loose);
-  if (p != NULL)
-    *p = (loose_posting){key, seq};
-  else
-    g->oom = true;
-}
-
-/* A correction of several clusters comes with each of them. */
-static void add_correction(gathering *g, const obs_cluster_view *x, const obs_cluster_correction *r) {
-  obs_advice_correction *c = OBS_VEC_PUSH(&g->b->corrections);
-  g->oom = g->oom || c == NULL;
-  if (g->oom) return;
-  *c = (obs_advice_correction){.seq = r->seq, .succeeded = r->succeeded, .failed = r->failed, .text = keep(g, r->text)};
-  post_correction(g, key_of(OBS_ADVICE_CORRECTIONS_OF_CLUSTER, id_bytes(&x->id)), r->seq);
-  for (uint32_t i = 0; i < x->task_classes.n; i++)
-    post_correction(g, key_of(OBS_ADVICE_CORRECTIONS_OF_CLASS, cut_name(x->task_classes.v[i].value)), r->seq);
-  if (x->task_classes.other > 0)
-    post_correction(g, key_of(OBS_ADVICE_CORRECTIONS_OF_CLASS, OBS_STR("(other)")), r->seq);
-}
-
+/* A correction of several clusters comes with each of them. Its postings have its seq until all are sorted. */
 static bool add_cluster(void *arg, const obs_cluster_view *x) {
-  gathering *g = arg;
+  obs_advice_built *b = arg;
   if (x->state == OBS_CLUSTER_RESOLVED) return true;
-  obs_advice_cluster *c = OBS_VEC_PUSH(&g->b->clusters);
-  g->oom = g->oom || c == NULL;
-  if (g->oom) return false;
-  uint32_t at = g->b->clusters.n - 1;
-  *c = (obs_advice_cluster){x->id, x->count, x->state, keep(g, x->template)};
-  post_values(g, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, &x->endpoints, at);
-  post_values(g, OBS_ADVICE_CLUSTERS_OF_CLASS, &x->task_classes, at);
-  for (uint32_t i = 0; i < x->ncorrections; i++) add_correction(g, x, &x->corrections[i]);
-  return !g->oom;
-}
-
-/* Those with most failures first. Each is copied by its own look at the table. */
-static void gather_clusters(gathering *g, obs_clusters *clusters, int64_t now_ms) {
-  const obs_clusters_filter all = {
-      .state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_COUNT, .limit = UINT32_MAX};
-  uint32_t total;
-  if (obs_clusters_each(clusters, &all, now_ms, add_cluster, g, &total) != OBSERVER_E_OK) g->oom = true;
+  obs_advice_cluster *cluster = OBS_VEC_PUSH(&b->clusters);
+  b->text.oom = b->text.oom || cluster == NULL;
+  if (b->text.oom) return false;
+  uint32_t at = b->clusters.n - 1;
+  *cluster = (obs_advice_cluster){x->id, x->count, x->state, keep(b, x->template)};
+  post_values(b, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, &x->endpoints, at);
+  post_values(b, OBS_ADVICE_CLUSTERS_OF_CLASS, &x->task_classes, at);
+  for (uint32_t i = 0; i < x->ncorrections; i++) {
+    const obs_cluster_correction *r = &x->corrections[i];
+    obs_advice_correction *c = OBS_VEC_PUSH(&b->corrections);
+    b->text.oom = b->text.oom || c == NULL;
+    if (b->text.oom) return false;
+    *c = (obs_advice_correction){r->seq, r->succeeded, r->failed, keep(b, r->text)};
+    post(b, OBS_ADVICE_CORRECTIONS_OF_CLUSTER, id_bytes(&x->id), r->seq);
+    post_values(b, OBS_ADVICE_CORRECTIONS_OF_CLASS, &x->task_classes, r->seq);
+  }
+  return !b->text.oom;
 }
 
 static int latest(const void *a, const void *b) {
   const obs_advice_correction *x = a, *y = b;
   return (x->seq < y->seq) - (x->seq > y->seq);
-}
-
-/* The latest first, none twice; then their postings. */
-static void order_corrections(gathering *g) {
-  obs_advice_correction *list = g->b->corrections.at;
-  uint32_t n = 0;
-  if (g->b->corrections.n > 1) qsort(list, g->b->corrections.n, sizeof(*list), latest);
-  for (uint32_t i = 0; i < g->b->corrections.n; i++)
-    if (n == 0 || list[n - 1].seq != list[i].seq) list[n++] = list[i];
-  g->b->corrections.n = n;
-  for (uint32_t i = 0; i < g->loose.n; i++) {
-    uint32_t low = 0, high = n;
-    while (low < high) {
-      uint32_t middle = low + (high - low) / 2;
-      if (list[middle].seq > g->loose.at[i].seq)
-        low = middle + 1;
-      else
-        high = middle;
-    }
-    post(g, g->loose.at[i].key, low);
-  }
 }
 
 static int by_key(const void *a, const void *b) {
@@ -181,34 +128,50 @@ static int by_key(const void *a, const void *b) {
   return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-/* NULL: no memory. */
-static obs_advice_built *gather(obs_clusters *clusters, obs_playbooks *playbooks, int64_t now_ms, uint64_t as_of) {
-  /* "Don't"s stand before "do"s. */
+observer_err obs_advice_build(obs_advice *a, int64_t now_ms, uint64_t as_of) {
+  /* "Don't"s stand before "do"s; clusters with most failures first, each copied by its own look at the table. */
   const obs_playbooks_filter donts = {.kind = OBS_STR("dont"), .limit = OBS_PLAYBOOK_ENTRIES};
   const obs_playbooks_filter dos = {.kind = OBS_STR("do"), .limit = OBS_PLAYBOOK_ENTRIES};
-  gathering g = {.b = calloc(1, sizeof(*g.b))};
-  if (g.b == NULL) return NULL;
-  g.b->as_of = as_of;
-  atomic_init(&g.b->references, 1);
-  g.oom = !obs_buf_reserve(&g.b->text, TEXT_ROOM); /* so that an empty text is somewhere too */
-  if (obs_playbooks_each(playbooks, &donts, add_entry, &g, NULL) != OBSERVER_E_OK ||
-      obs_playbooks_each(playbooks, &dos, add_entry, &g, NULL) != OBSERVER_E_OK)
-    g.oom = true;
-  gather_clusters(&g, clusters, now_ms);
-  order_corrections(&g);
-  if (g.b->postings.n > 1) qsort(g.b->postings.at, g.b->postings.n, sizeof(*g.b->postings.at), by_key);
-  OBS_VEC_FINI(&g.loose);
-  if (!g.oom) return g.b;
-  release(g.b);
-  return NULL;
-}
+  const obs_clusters_filter all = {
+      .state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_COUNT, .limit = UINT32_MAX};
+  uint32_t total, n = 0;
+  obs_advice_built *b = calloc(1, sizeof(*b));
+  if (b == NULL) return OBSERVER_E_NOMEM;
+  b->as_of = as_of;
+  atomic_init(&b->references, 1);
+  bool ok = obs_buf_reserve(&b->text, TEXT_ROOM) && /* so that an empty text is somewhere too */
+            obs_playbooks_each(a->playbooks, &donts, add_entry, b, NULL) == OBSERVER_E_OK &&
+            obs_playbooks_each(a->playbooks, &dos, add_entry, b, NULL) == OBSERVER_E_OK &&
+            obs_clusters_each(a->clusters, &all, now_ms, add_cluster, b, &total) == OBSERVER_E_OK && !b->text.oom;
+  if (!ok) {
+    release(b);
+    return OBSERVER_E_NOMEM;
+  }
 
-observer_err obs_advice_build(obs_advice *a, int64_t now_ms, uint64_t as_of) {
-  obs_advice_built *fresh = gather(a->clusters, a->playbooks, now_ms, as_of);
-  if (fresh == NULL) return OBSERVER_E_NOMEM;
+  /* Corrections: the latest first, none twice; then their postings get their places. */
+  obs_advice_correction *list = b->corrections.at;
+  if (b->corrections.n > 1) qsort(list, b->corrections.n, sizeof(*list), latest);
+  for (uint32_t i = 0; i < b->corrections.n; i++)
+    if (n == 0 || list[n - 1].seq != list[i].seq) list[n++] = list[i];
+  b->corrections.n = n;
+  for (uint32_t i = 0; i < b->postings.n; i++) {
+    obs_advice_posting *p = &b->postings.at[i];
+    if (p->key.list < OBS_ADVICE_CORRECTIONS_OF_CLUSTER) continue;
+    uint32_t low = 0, high = n;
+    while (low < high) {
+      uint32_t middle = low + (high - low) / 2;
+      if (list[middle].seq > p->index)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    p->index = low;
+  }
+  if (b->postings.n > 1) qsort(b->postings.at, b->postings.n, sizeof(*b->postings.at), by_key);
+
   pthread_mutex_lock(&a->lock);
   obs_advice_built *old = a->built;
-  a->built = fresh;
+  a->built = b;
   pthread_mutex_unlock(&a->lock);
   release(old);
   return OBSERVER_E_OK;
@@ -269,7 +232,7 @@ static span list_of(const obs_advice_built *b, obs_advice_list list, obs_str nam
 static bool next(span *lists, uint32_t n, uint32_t *index, uint32_t *in) {
   uint32_t least = UINT32_MAX;
   for (uint32_t i = 0; i < n; i++)
-    if (lists[i].at < lists[i].end && lists[i].at->index < least) least = lists[i].at->index;
+    if (lists[i].at < lists[i].end && lists[i].at->index < least) least = (uint32_t)lists[i].at->index;
   *index = least;
   *in = 0;
   for (uint32_t i = 0; i < n; i++)
@@ -282,12 +245,6 @@ static bool next(span *lists, uint32_t n, uint32_t *index, uint32_t *in) {
 
 enum { OF_ENDPOINT = 1, OF_CLASS = 2, BOTH = OF_ENDPOINT | OF_CLASS };
 
-/* Of the endpoint that is asked about but of another task class, or the other way round. */
-static bool is_for_others(const obs_advice_answer *a, const obs_advice_entry *e, uint32_t in) {
-  return (in == OF_ENDPOINT && e->has_class && a->task_class.p != NULL) ||
-         (in == OF_CLASS && e->has_endpoint && a->endpoint.p != NULL);
-}
-
 /* Entries and clusters: first those of both endpoint and task class, then the others. */
 static void pick(obs_advice_answer *a) {
   const obs_advice_built *b = a->built;
@@ -299,9 +256,13 @@ static void pick(obs_advice_answer *a) {
   uint32_t index, in;
   for (int first = 1; first >= 0; first--) {
     span c[] = {entries[0], entries[1], entries[2]};
-    while (a->nentries < OBS_ADVICE_EACH && next(c, 3, &index, &in))
-      if ((in == BOTH) == (first == 1) && !is_for_others(a, &b->entries.at[index], in))
-        a->entries[a->nentries++] = index;
+    while (a->nentries < OBS_ADVICE_EACH && next(c, 3, &index, &in)) {
+      /* Of the endpoint that is asked about but of another task class, or the other way round: not of the question. */
+      const obs_advice_entry *e = &b->entries.at[index];
+      bool for_others = (in == OF_ENDPOINT && e->has_class && a->task_class.p != NULL) ||
+                        (in == OF_CLASS && e->has_endpoint && a->endpoint.p != NULL);
+      if ((in == BOTH) == (first == 1) && !for_others) a->entries[a->nentries++] = index;
+    }
   }
   for (int first = 1; first >= 0; first--) {
     span c[] = {clusters[0], clusters[1]};

@@ -51,7 +51,7 @@ typedef struct {
 
 typedef struct {
   obs_advice_key key;
-  uint32_t index;
+  uint64_t index; /* of an entry, a cluster or a correction */
 } obs_advice_posting;
 
 /* What was built; unchanged from then on. Whoever holds a reference may read it. The lower its index, the earlier an

@@ -30,22 +30,6 @@ static uint32_t *make_heads(uint32_t n) {
   return heads;
 }
 
-static void enter(counting *c, uint32_t scope) {
-  const obs_before_after_scope *s = &c->scopes[scope];
-  uint16_t class = s->task_class.len > 0 ? find(c->view, OBS_FACT_task_class, s->task_class) : OBS_FACT_ABSENT;
-  uint16_t endpoint = s->endpoint.len > 0 ? find(c->view, OBS_FACT_endpoint, s->endpoint) : OBS_FACT_ABSENT;
-  if (s->task_class.len > 0 && class == OBS_FACT_ABSENT) return;
-  uint32_t *head;
-  if (s->endpoint.len > 0)
-    head = endpoint != OBS_FACT_ABSENT ? &c->by_endpoint[endpoint] : NULL;
-  else
-    head = class != OBS_FACT_ABSENT ? &c->by_class[class] : NULL;
-  if (head == NULL) return;
-  c->class[scope] = s->endpoint.len > 0 ? class : OBS_FACT_ABSENT;
-  c->next[scope] = *head;
-  *head = scope;
-}
-
 static void note(const counting *c, uint32_t scope, uint32_t row) {
   const obs_facts_view *v = c->view;
   for (; scope != NONE; scope = c->next[scope]) {
@@ -55,13 +39,6 @@ static void note(const counting *c, uint32_t scope, uint32_t row) {
     obs_before_after_side *side = v->seq[row] <= e->since_seq ? &e->before : &e->after;
     side->ops++;
     if ((v->flags[row] & OBS_FACT_FAILED) != 0) side->failures++;
-  }
-}
-
-static void count_rows(const counting *c) {
-  for (uint32_t row = 0; row < c->view->n; row++) {
-    note(c, c->by_endpoint[c->view->id[OBS_FACT_endpoint][row]], row);
-    note(c, c->by_class[c->view->id[OBS_FACT_task_class][row]], row);
   }
 }
 
@@ -75,8 +52,22 @@ observer_err obs_before_after_count(const obs_facts_view *view, const obs_before
                 calloc(n, sizeof(*c.class))};
   bool ok = c.by_endpoint != NULL && c.by_class != NULL && c.next != NULL && c.class != NULL;
   if (ok) {
-    for (uint32_t i = 0; i < n; i++) enter(&c, i);
-    count_rows(&c);
+    for (uint32_t i = 0; i < n; i++) {
+      const obs_before_after_scope *s = &scopes[i];
+      bool of_endpoint = s->endpoint.len > 0, of_class = s->task_class.len > 0;
+      uint16_t endpoint = of_endpoint ? find(view, OBS_FACT_endpoint, s->endpoint) : OBS_FACT_ABSENT;
+      uint16_t class = of_class ? find(view, OBS_FACT_task_class, s->task_class) : OBS_FACT_ABSENT;
+      if ((of_endpoint && endpoint == OBS_FACT_ABSENT) || (of_class && class == OBS_FACT_ABSENT)) continue;
+      if (!of_endpoint && !of_class) continue;
+      uint32_t *head = of_endpoint ? &c.by_endpoint[endpoint] : &c.by_class[class];
+      c.class[i] = of_endpoint ? class : OBS_FACT_ABSENT;
+      c.next[i] = *head;
+      *head = i;
+    }
+    for (uint32_t row = 0; row < view->n; row++) {
+      note(&c, c.by_endpoint[view->id[OBS_FACT_endpoint][row]], row);
+      note(&c, c.by_class[view->id[OBS_FACT_task_class][row]], row);
+    }
     for (uint32_t i = 0; i < n; i++) {
       uint64_t last = view->seq[view->n - 1];
       if (scopes[i].effect->through_seq < last) scopes[i].effect->through_seq = last;

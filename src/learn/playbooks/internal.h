@@ -46,7 +46,7 @@ struct obs_playbooks {
   _Atomic uint64_t revision;
 };
 
-/* At most `max` bytes of a text, whole characters, without NUL; `to` holds max + 1. */
+/* At most `max` bytes of a text (p NULL: none), whole characters, without NUL; `to` holds max + 1. */
 void obs_playbook_put(char *to, obs_str text, uint32_t max);
 
 /* ---- row.c ---- */

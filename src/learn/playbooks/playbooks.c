@@ -208,38 +208,33 @@ static void judge(obs_playbooks *p, const _Atomic bool *stop, int64_t now_ms) {
   }
 }
 
-/* True: there was an edit. */
-static bool consolidate_one(obs_playbooks *p, const obs_facts_view *view, const obs_playbook_ring *ring,
-                            const obs_playbook_group *g, int64_t now_ms) {
-  uint64_t id = XXH3_64bits_withSeed(g->endpoint, strlen(g->endpoint), SEED_DO);
-  uint32_t at = place_of(p, id), fields = 0;
-  obs_playbook_view e = {.id = id, .created_ms = now_ms, .created_seq = last_seq(view)};
-  obs_playbook_change change = OBS_PLAYBOOK_CREATED;
-  if (at < p->n) {
-    e = *p->entries[at];
-    fields = obs_playbook_news(ring, g, &e);
-    if (fields == 0) return false;
-    change = e.retired ? OBS_PLAYBOOK_REVIVED : OBS_PLAYBOOK_UPDATED;
-  }
-  obs_playbook_describe(ring, g, &e);
-  /* An effect begins anew for an entry that is new, revived, or was never judged. */
-  if (change != OBS_PLAYBOOK_UPDATED || e.effect.before.ops < OBS_PLAYBOOK_PROOF) begin_effect(&e, view, 0);
-  e.retired = false;
-  if (!edit(p, &e, change, fields, now_ms)) return false;
-  obs_playbook_log(p->opts.gateway, g);
-  return true;
-}
-
+/* Writes what is new of the endpoints with most successes into their entries. */
 static void consolidate(obs_playbooks *p, const obs_facts_view *view, const _Atomic bool *stop, int64_t now_ms) {
   obs_playbook_ring ring;
   uint32_t edits = 0, places = OBS_PLAYBOOK_ENTRIES / 2; /* the other half is for "don't"s */
-  if (!obs_playbook_ring_gather(&p->opts.evidence, &ring)) {
-    obs_log_warn("learn", "playbooks: the ring's successes not read: %s", observer_strerror(OBSERVER_E_NOMEM));
-  } else if (ring.successes >= SUCCESSES) {
-    for (uint32_t i = 0; i < ring.groups.n && i < places && edits < OBS_PLAYBOOK_EACH && !atomic_load(stop); i++) {
-      if (ring.groups.at[i].ms.n < SUCCESSES_EACH) break;
-      if (consolidate_one(p, view, &ring, &ring.groups.at[i], now_ms)) edits++;
+  bool read = obs_playbook_ring_gather(&p->opts.evidence, &ring);
+  if (!read) obs_log_warn("learn", "playbooks: the ring's successes not read: %s", observer_strerror(OBSERVER_E_NOMEM));
+  if (!read || ring.successes < SUCCESSES) places = 0;
+  for (uint32_t i = 0; i < ring.groups.n && i < places && edits < OBS_PLAYBOOK_EACH && !atomic_load(stop); i++) {
+    const obs_playbook_group *g = &ring.groups.at[i];
+    if (g->ms.n < SUCCESSES_EACH) break;
+    uint64_t id = XXH3_64bits_withSeed(g->endpoint, strlen(g->endpoint), SEED_DO);
+    uint32_t at = place_of(p, id), fields = 0;
+    obs_playbook_view e = {.id = id, .created_ms = now_ms, .created_seq = last_seq(view)};
+    obs_playbook_change change = OBS_PLAYBOOK_CREATED;
+    if (at < p->n) {
+      e = *p->entries[at];
+      fields = obs_playbook_news(&ring, g, &e);
+      if (fields == 0) continue;
+      change = e.retired ? OBS_PLAYBOOK_REVIVED : OBS_PLAYBOOK_UPDATED;
     }
+    obs_playbook_describe(&ring, g, &e);
+    /* An effect begins anew for an entry that is new, revived, or was never judged. */
+    if (change != OBS_PLAYBOOK_UPDATED || e.effect.before.ops < OBS_PLAYBOOK_PROOF) begin_effect(&e, view, 0);
+    e.retired = false;
+    if (!edit(p, &e, change, fields, now_ms)) continue;
+    obs_playbook_log(p->opts.gateway, g);
+    edits++;
   }
   obs_playbook_ring_fini(&ring);
 }
@@ -265,18 +260,6 @@ static int by_value(const void *a, const void *b) {
   return (*x > *y) - (*x < *y);
 }
 
-static void put_name(char to[OBS_PLAYBOOK_NAME + 1], obs_str name) {
-  obs_playbook_put(to, name.p != NULL ? name : OBS_STR(""), OBS_PLAYBOOK_NAME);
-}
-
-/* The entry is to mend what began with its cluster's first failure: that is where "before" begins. */
-static void begin_dont(obs_playbook_view *e, const obs_facts_view *view) {
-  uint64_t first = obs_before_after_first_failure(view, e->cluster);
-  if (e->nevidence > 0 && (first == 0 || e->evidence[0] < first)) first = e->evidence[0];
-  begin_effect(e, view, first);
-  if (e->created_seq == 0) e->created_seq = last_seq(view);
-}
-
 void obs_playbooks_dont(void *playbooks, const obs_loop_dont *d) {
   obs_playbooks *p = playbooks;
   uint64_t id = XXH3_64bits_withSeed(&d->cluster, sizeof(d->cluster), SEED_DONT);
@@ -287,8 +270,8 @@ void obs_playbooks_dont(void *playbooks, const obs_loop_dont *d) {
   if (have != NULL) e = *have;
   e.cluster = d->cluster;
   e.analysis = d->analysis;
-  put_name(e.endpoint, d->endpoint);
-  put_name(e.task_class, d->task_class);
+  obs_playbook_put(e.endpoint, d->endpoint, OBS_PLAYBOOK_NAME);
+  obs_playbook_put(e.task_class, d->task_class, OBS_PLAYBOOK_NAME);
   obs_playbook_put(e.text, d->text, OBS_PLAYBOOK_TEXT);
   e.nevidence = d->nseqs < OBS_PLAYBOOK_EVIDENCE ? d->nseqs : OBS_PLAYBOOK_EVIDENCE;
   for (uint32_t i = 0; i < e.nevidence; i++) e.evidence[i] = d->seqs[i];
@@ -307,10 +290,16 @@ void obs_playbooks_dont(void *playbooks, const obs_loop_dont *d) {
   if (change != OBS_PLAYBOOK_UPDATED || elsewhere || e.effect.before.ops < OBS_PLAYBOOK_PROOF) {
     obs_facts_view own = {0};
     observer_err err = d->facts == NULL ? obs_facts_snapshot(p->opts.facts, &own) : OBSERVER_E_OK;
-    if (err == OBSERVER_E_OK)
-      begin_dont(&e, d->facts != NULL ? d->facts : &own);
-    else
+    const obs_facts_view *view = d->facts != NULL ? d->facts : &own;
+    if (err == OBSERVER_E_OK) {
+      /* The entry is to mend what began with its cluster's first failure: that is where "before" begins. */
+      uint64_t first = obs_before_after_first_failure(view, e.cluster);
+      if (e.nevidence > 0 && (first == 0 || e.evidence[0] < first)) first = e.evidence[0];
+      begin_effect(&e, view, first);
+      if (e.created_seq == 0) e.created_seq = last_seq(view);
+    } else {
       obs_log_warn("learn", "playbooks: the effect of an entry not begun: %s", observer_strerror(err));
+    }
     obs_facts_view_fini(&own);
   }
   e.retired = false;
@@ -361,22 +350,19 @@ observer_err obs_playbooks_each(obs_playbooks *p, const obs_playbooks_filter *f,
   return OBSERVER_E_OK;
 }
 
-static void put_entry(obs_json_writer *w, const obs_playbook_view *e) {
+static bool put_entry(void *writer, const obs_playbook_view *e) {
+  obs_json_writer *w = writer;
   obs_json_object(w, NULL);
   obs_json_id(w, "id", e->id);
   obs_playbook_write(e, change_of(e), w);
   obs_json_end(w);
-}
-
-static bool list_entry(void *arg, const obs_playbook_view *e) {
-  put_entry(arg, e);
   return true;
 }
 
 observer_err obs_playbooks_list_json(obs_playbooks *p, const obs_playbooks_filter *f, obs_buf *out, uint32_t *total) {
   obs_json_writer w = obs_json_write(out);
   obs_json_array(&w, NULL);
-  observer_err err = obs_playbooks_each(p, f, list_entry, &w, total);
+  observer_err err = obs_playbooks_each(p, f, put_entry, &w, total);
   obs_json_end(&w);
   return out->oom ? OBSERVER_E_NOMEM : err;
 }
@@ -389,7 +375,7 @@ bool obs_playbooks_one_json(obs_playbooks *p, uint64_t id, obs_buf *out) {
   bool found = at < p->n;
   if (found) e = *p->entries[at];
   pthread_mutex_unlock(&p->lock);
-  if (found) put_entry(&w, &e);
+  if (found) (void)put_entry(&w, &e);
   return found;
 }
 

@@ -59,38 +59,6 @@ static void put_side(obs_json_writer *w, const char *name, obs_before_after_side
   obs_json_end(w);
 }
 
-static void put_effect(obs_json_writer *w, const obs_before_after *e) {
-  bool both = e->before.ops > 0 && e->after.ops > 0;
-  obs_before_after_interval i = {0};
-  if (both) i = obs_before_after_compare(e, OBS_BEFORE_AFTER_SHOWN);
-  obs_json_object(w, "effect");
-  put_side(w, "before", e->before);
-  put_side(w, "after", e->after);
-  put_number(w, "difference", both, i.difference);
-  put_number(w, "low", both, i.low);
-  put_number(w, "high", both, i.high);
-  obs_json_u64(w, "since_seq", e->since_seq);
-  obs_json_u64(w, "through_seq", e->through_seq);
-  obs_json_end(w);
-}
-
-static void put_history(obs_json_writer *w, const obs_playbook_view *e) {
-  obs_json_array(w, "history");
-  for (uint32_t i = 0; i < e->nhistory; i++) {
-    const obs_playbook_edit *h = &e->history[i];
-    obs_json_object(w, NULL);
-    obs_json_u64(w, "version", h->version);
-    obs_json_time(w, "time", h->time_ms);
-    obs_json_cstr(w, "change", change_names[h->change]);
-    obs_json_array(w, "fields");
-    for (uint32_t k = 0; k < OBS_PLAYBOOK_FIELD_COUNT; k++)
-      if ((h->fields & (1u << k)) != 0) obs_json_cstr(w, NULL, field_names[k]);
-    obs_json_end(w);
-    obs_json_end(w);
-  }
-  obs_json_end(w);
-}
-
 size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, obs_json_writer *w) {
   const obs_playbook_edit last = obs_playbook_last_edit(e);
   obs_json_u64(w, "version", last.version);
@@ -119,10 +87,33 @@ size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change
   obs_json_u64s(w, "evidence", e->evidence, e->nevidence);
   obs_json_time(w, "created", e->created_ms);
   obs_json_u64(w, "created_seq", e->created_seq);
-  put_effect(w, &e->effect);
+  bool both = e->effect.before.ops > 0 && e->effect.after.ops > 0;
+  obs_before_after_interval i = {0};
+  if (both) i = obs_before_after_compare(&e->effect, OBS_BEFORE_AFTER_SHOWN);
+  obs_json_object(w, "effect");
+  put_side(w, "before", e->effect.before);
+  put_side(w, "after", e->effect.after);
+  put_number(w, "difference", both, i.difference);
+  put_number(w, "low", both, i.low);
+  put_number(w, "high", both, i.high);
+  obs_json_u64(w, "since_seq", e->effect.since_seq);
+  obs_json_u64(w, "through_seq", e->effect.through_seq);
+  obs_json_end(w);
   obs_json_bool(w, "retired", e->retired);
   size_t told = w->out->len;
-  put_history(w, e);
+  obs_json_array(w, "history");
+  for (const obs_playbook_edit *h = e->history; h < e->history + e->nhistory; h++) {
+    obs_json_object(w, NULL);
+    obs_json_u64(w, "version", h->version);
+    obs_json_time(w, "time", h->time_ms);
+    obs_json_cstr(w, "change", change_names[h->change]);
+    obs_json_array(w, "fields");
+    for (uint32_t k = 0; k < OBS_PLAYBOOK_FIELD_COUNT; k++)
+      if ((h->fields & (1u << k)) != 0) obs_json_cstr(w, NULL, field_names[k]);
+    obs_json_end(w);
+    obs_json_end(w);
+  }
+  obs_json_end(w);
   return told;
 }
 
@@ -149,10 +140,6 @@ static int64_t instant(const cJSON *map, const char *name) {
   return ms;
 }
 
-static void copy_text(obs_str s, char *to, uint32_t max) {
-  obs_playbook_put(to, s.p != NULL ? s : OBS_STR(""), max);
-}
-
 static int name_index(obs_str s, const char *const *names, int n) {
   for (int i = 0; s.p != NULL && i < n; i++)
     if (obs_str_is(s, names[i])) return i;
@@ -164,7 +151,7 @@ static void read_values(const cJSON *list, obs_playbook_values *out) {
   cJSON_ArrayForEach(item, list) {
     if (out->n == OBS_PLAYBOOK_VALUES) break;
     obs_playbook_value *v = &out->v[out->n];
-    copy_text(obs_row_text(item, "value"), v->text, OBS_PLAYBOOK_NAME);
+    obs_playbook_put(v->text, obs_row_text(item, "value"), OBS_PLAYBOOK_NAME);
     v->count = number(item, "count");
     if (v->text[0] != '\0') out->n++;
   }
@@ -174,23 +161,6 @@ static obs_before_after_side read_side(const cJSON *map) {
   obs_before_after_side s = {number(map, "ops"), number(map, "failures")};
   if (s.failures > s.ops) s.failures = s.ops;
   return s;
-}
-
-static void read_history(const cJSON *list, obs_playbook_view *e) {
-  const cJSON *item, *field;
-  int skip = cJSON_GetArraySize(list) - OBS_PLAYBOOK_HISTORY;
-  cJSON_ArrayForEach(item, list) {
-    if (skip-- > 0) continue;
-    obs_playbook_edit *h = &e->history[e->nhistory++];
-    int change = name_index(obs_row_text(item, "change"), change_names, OBS_PLAYBOOK_CHANGE_COUNT);
-    *h = (obs_playbook_edit){.version = (uint32_t)number(item, "version"),
-                             .change = change >= 0 ? (obs_playbook_change)change : OBS_PLAYBOOK_UPDATED,
-                             .time_ms = instant(item, "time")};
-    cJSON_ArrayForEach(field, member(item, "fields")) {
-      int at = name_index(obs_row_item_text(field), field_names, OBS_PLAYBOOK_FIELD_COUNT);
-      if (at >= 0) h->fields |= 1u << at;
-    }
-  }
 }
 
 bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why) {
@@ -208,14 +178,14 @@ bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why)
   *why = "endpoint: must be a text";
   if (!e->dont && (endpoint.p == NULL || endpoint.len == 0)) return false;
 
-  copy_text(endpoint, e->endpoint, OBS_PLAYBOOK_NAME);
-  copy_text(obs_row_text(row, "task_class"), e->task_class, OBS_PLAYBOOK_NAME);
-  copy_text(obs_row_text(row, "text"), e->text, OBS_PLAYBOOK_TEXT);
+  obs_playbook_put(e->endpoint, endpoint, OBS_PLAYBOOK_NAME);
+  obs_playbook_put(e->task_class, obs_row_text(row, "task_class"), OBS_PLAYBOOK_NAME);
+  obs_playbook_put(e->text, obs_row_text(row, "text"), OBS_PLAYBOOK_TEXT);
   e->analysis = number(row, "analysis");
   (void)obs_row_bool(row, "retired", &e->retired);
   e->created_ms = instant(row, "created");
   e->created_seq = number(row, "created_seq");
-  copy_text(obs_row_text(row, "pattern"), e->pattern, OBS_PLAYBOOK_TEXT);
+  obs_playbook_put(e->pattern, obs_row_text(row, "pattern"), OBS_PLAYBOOK_TEXT);
   e->pattern_share = fraction(row, "pattern_share");
   e->successes = number(row, "successes");
   e->avg_ms = fraction(row, "avg_ms");
@@ -223,7 +193,7 @@ bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why)
   e->p95_ms = number(row, "p95_ms");
   cJSON_ArrayForEach(item, member(row, "recent")) {
     if (e->nrecent == OBS_PLAYBOOK_RECENT) break;
-    copy_text(obs_row_item_text(item), e->recent[e->nrecent++], OBS_PLAYBOOK_SUMMARY);
+    obs_playbook_put(e->recent[e->nrecent++], obs_row_item_text(item), OBS_PLAYBOOK_SUMMARY);
   }
   cJSON_ArrayForEach(item, member(row, "evidence")) {
     if (e->nevidence == OBS_PLAYBOOK_EVIDENCE) break;
@@ -238,7 +208,20 @@ bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why)
                                  .through_seq = number(effect, "through_seq")};
   e->written_seq = e->effect.through_seq;
   e->written_ops = e->effect.before.ops + e->effect.after.ops;
-  read_history(member(row, "history"), e);
+  const cJSON *history = member(row, "history"), *field;
+  int skip = cJSON_GetArraySize(history) - OBS_PLAYBOOK_HISTORY;
+  cJSON_ArrayForEach(item, history) {
+    if (skip-- > 0) continue;
+    obs_playbook_edit *h = &e->history[e->nhistory++];
+    int change = name_index(obs_row_text(item, "change"), change_names, OBS_PLAYBOOK_CHANGE_COUNT);
+    *h = (obs_playbook_edit){.version = (uint32_t)number(item, "version"),
+                             .change = change >= 0 ? (obs_playbook_change)change : OBS_PLAYBOOK_UPDATED,
+                             .time_ms = instant(item, "time")};
+    cJSON_ArrayForEach(field, member(item, "fields")) {
+      int at = name_index(obs_row_item_text(field), field_names, OBS_PLAYBOOK_FIELD_COUNT);
+      if (at >= 0) h->fields |= 1u << at;
+    }
+  }
   *why = "history: must not be empty";
   if (e->nhistory == 0) return false;
   *why = "text: must be a text";

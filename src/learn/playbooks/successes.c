@@ -44,23 +44,6 @@ static void tally(obs_playbook_ring *r, obs_playbook_tally *t, obs_str value, ui
   obs_buf_append(&r->text, value.p, value.len);
 }
 
-/* NULL: there are too many, or no memory (r->oom). */
-static obs_playbook_group *group_of(obs_playbook_ring *r, obs_str endpoint) {
-  char name[OBS_PLAYBOOK_NAME + 1];
-  uint32_t place;
-  obs_playbook_put(name, endpoint, OBS_PLAYBOOK_NAME);
-  uint64_t hash = XXH3_64bits(name, strlen(name));
-  if (obs_map_get(&r->by_endpoint, hash, &place)) return &r->groups.at[place];
-  if (r->groups.n == GROUPS) return NULL;
-  obs_playbook_group *g = OBS_VEC_PUSH(&r->groups);
-  r->oom = g == NULL || !obs_map_put(&r->by_endpoint, hash, r->groups.n - 1);
-  if (r->oom) return NULL;
-  memcpy(g->endpoint, name, sizeof(name));
-  obs_buf_append(&g->whole, endpoint.p, endpoint.len);
-  r->oom = g->whole.oom;
-  return g;
-}
-
 static bool add(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
   (void)line;
   obs_playbook_ring *r = arg;
@@ -69,10 +52,24 @@ static bool add(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
   if (!op->success) return true;
   r->successes++;
   if (op->endpoint.len == 0) return true;
-  obs_playbook_group *g = group_of(r, op->endpoint);
-  if (g == NULL) return !r->oom;
+
+  char name[OBS_PLAYBOOK_NAME + 1];
+  uint32_t place;
+  obs_playbook_put(name, op->endpoint, OBS_PLAYBOOK_NAME);
+  uint64_t hash = XXH3_64bits(name, strlen(name));
+  if (!obs_map_get(&r->by_endpoint, hash, &place)) {
+    place = r->groups.n;
+    if (place == GROUPS) return true;
+    obs_playbook_group *fresh = OBS_VEC_PUSH(&r->groups);
+    r->oom = fresh == NULL || !obs_map_put(&r->by_endpoint, hash, place);
+    if (r->oom) return false;
+    memcpy(fresh->endpoint, name, sizeof(name));
+    obs_buf_append(&fresh->whole, op->endpoint.p, op->endpoint.len);
+    r->oom = fresh->whole.oom;
+  }
+  obs_playbook_group *g = &r->groups.at[place];
   uint64_t *ms = OBS_VEC_PUSH(&g->ms);
-  r->oom = ms == NULL;
+  r->oom = r->oom || ms == NULL;
   if (r->oom) return false;
   *ms = (uint64_t)op->duration_ms;
   g->sum_ms += (double)op->duration_ms;
@@ -267,30 +264,22 @@ static bool is_far(double now, double had) {
   return fabs(now - had) > SLACK_MS && fabs(now - had) > had / 4;
 }
 
-/* By more than two standard errors of the mean. */
-static bool has_other_mean(const obs_playbook_group *g, double had) {
-  double n = g->ms.n, mean = g->sum_ms / n, variance = fmax(0, g->squares_ms / n - mean * mean);
-  return is_far(mean, had) && fabs(mean - had) > 2 * sqrt(variance / n);
-}
-
-/* The durations above the p95 of before are binomial with p = 0.05 when nothing has changed. */
-static bool has_other_p95(const obs_playbook_group *g, uint64_t had) {
-  uint32_t n = g->ms.n, above = 0;
-  while (above < n && g->ms.at[n - 1 - above] > had) above++;
-  double expected = 0.05 * n, slack = 2 * sqrt(0.95 * expected);
-  return is_far((double)quantile(g, 95), (double)had) && fabs(above - expected) > slack;
-}
-
 uint32_t obs_playbook_news(const obs_playbook_ring *r, const obs_playbook_group *g, const obs_playbook_view *e) {
   const obs_playbook_tally *patterns = &g->patterns;
-  uint32_t fields = 0;
+  uint32_t fields = 0, n = g->ms.n, above = 0;
   if (patterns->n > 0 && is_ahead(patterns->at[0].count, count_text(r, patterns, e->pattern, OBS_PLAYBOOK_TEXT)))
     fields |= OBS_PLAYBOOK_BIT(pattern);
   if (has_other_values(r, &g->staffers, &e->staffers)) fields |= OBS_PLAYBOOK_BIT(staffers);
   if (has_other_values(r, &g->task_classes, &e->task_classes)) fields |= OBS_PLAYBOOK_BIT(task_classes);
-  if (has_other_mean(g, e->avg_ms)) fields |= OBS_PLAYBOOK_BIT(avg_ms);
-  if (has_other_p95(g, e->p95_ms)) fields |= OBS_PLAYBOOK_BIT(p95_ms);
-  if (g->ms.n >= 2 * e->successes) fields |= OBS_PLAYBOOK_BIT(successes);
+  /* By more than two standard errors of the mean. */
+  double mean = g->sum_ms / n, variance = fmax(0, g->squares_ms / n - mean * mean);
+  if (is_far(mean, e->avg_ms) && fabs(mean - e->avg_ms) > 2 * sqrt(variance / n)) fields |= OBS_PLAYBOOK_BIT(avg_ms);
+  /* The durations above the p95 of before are binomial with p = 0.05 when nothing has changed. */
+  while (above < n && g->ms.at[n - 1 - above] > e->p95_ms) above++;
+  double expected = 0.05 * n, slack = 2 * sqrt(0.95 * expected);
+  if (is_far((double)quantile(g, 95), (double)e->p95_ms) && fabs(above - expected) > slack)
+    fields |= OBS_PLAYBOOK_BIT(p95_ms);
+  if (n >= 2 * e->successes) fields |= OBS_PLAYBOOK_BIT(successes);
   return fields;
 }
 
