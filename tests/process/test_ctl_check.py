@@ -157,7 +157,7 @@ class Check(DaemonTest):
                           (empty, "no journal called ops.jsonl there"), (fifo, "is not a regular file")):
             done = check(path, good, bad)
             self.assertEqual((done.returncode, done.stderr), (1, "observerctl check: %s: %s\n" % (path, why)))
-            self.assertIn(good + ": 1 rows, ", done.stdout)
+            self.assertIn(good + ": 1 row, ", done.stdout)
             self.assertTrue(done.stdout.endswith("\nnot everything could be read\n"))
             done = check("--json", path)
             self.assertFalse(json.loads(done.stdout)["sound"])

@@ -135,6 +135,12 @@ char *obs_text_count(char out[OBS_TEXT_NUMBER], uint64_t n) {
   return out;
 }
 
+char *obs_text_counted(char out[OBS_TEXT_COUNTED], uint64_t n, const char *noun) {
+  char count[OBS_TEXT_NUMBER];
+  snprintf(out, OBS_TEXT_COUNTED, "%s %.24s%s", obs_text_count(count, n), noun, n == 1 ? "" : "s");
+  return out;
+}
+
 char *obs_text_short(char out[OBS_TEXT_NUMBER], double v) {
   static const char units[] = "kMGTPE";
   if (isnan(v) || v < 0) {

@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 #define OBS_TEXT_ALL UINT_MAX /* columns: nothing is cut */
-enum { OBS_TEXT_NUMBER = 32 };
+enum { OBS_TEXT_NUMBER = 32, OBS_TEXT_COUNTED = OBS_TEXT_NUMBER + 26 };
 
 /* The locale's characters, C.UTF-8 when none is set. Once, before the others. */
 void obs_text_setup(void);
@@ -31,6 +31,8 @@ void obs_text_json(obs_buf *out, const char *json, size_t len);
 /* Each returns `out`. */
 /* 1,234,567 */
 char *obs_text_count(char out[OBS_TEXT_NUMBER], uint64_t n);
+/* 1 failure, 1,234 failures: `noun` in the singular, which takes an s. At most 24 characters of it. */
+char *obs_text_counted(char out[OBS_TEXT_COUNTED], uint64_t n, const char *noun);
 /* 0.25, 12.5, 12,345, 1.23M; - when it is no number. */
 char *obs_text_short(char out[OBS_TEXT_NUMBER], double v);
 /* 120 ms, 12.5 s, 3m04s, 2h05m, 3d04h; - when it is no duration. */

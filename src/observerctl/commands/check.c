@@ -79,7 +79,7 @@ static bool is_sound(const obs_verify_totals *v) {
 }
 
 static void report_file(checker *c, const char *path, const obs_verify_totals *v) {
-  char rows[OBS_TEXT_NUMBER], bytes[OBS_TEXT_NUMBER];
+  char rows[OBS_TEXT_COUNTED], bytes[OBS_TEXT_COUNTED];
   if (c->json) {
     obs_json_object(&c->list_json, NULL);
     obs_json_cstr(&c->list_json, "file", path);
@@ -88,12 +88,12 @@ static void report_file(checker *c, const char *path, const obs_verify_totals *v
     return;
   }
   obs_term_progress_end(&c->progress);
-  obs_text_printf(stdout, "%s: %s rows, %s bytes, ", path, obs_text_count(rows, v->rows),
-                  obs_text_count(bytes, v->bytes));
+  obs_text_printf(stdout, "%s: %s, %s, ", path, obs_text_counted(rows, v->rows, "row"),
+                  obs_text_counted(bytes, v->bytes, "byte"));
   if (is_sound(v))
     printf("sound%s\n", v->unended > 0 ? " (the last row lacks its newline; observerd adds it)" : "");
   else
-    printf("%" PRIu64 " bad row%s%s\n", v->bad_rows, v->bad_rows == 1 ? "" : "s", v->torn > 0 ? ", a torn tail" : "");
+    printf("%s%s\n", obs_text_counted(rows, v->bad_rows, "bad row"), v->torn > 0 ? ", a torn tail" : "");
 }
 
 static void put_line(const char *name, const char *value) {

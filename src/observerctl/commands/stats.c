@@ -11,10 +11,12 @@ static const char route[] = "/v1/observer/stats";
 
 static void put_totals(const cJSON *stats) {
   double total = obs_show_number(stats, "total"), failures = obs_show_number(stats, "failures");
-  char a[OBS_TEXT_NUMBER], b[OBS_TEXT_NUMBER], c[OBS_TEXT_NUMBER];
-  printf("the last %s ops: %s successes, %s failures", obs_text_count(a, (uint64_t)total),
-         obs_text_count(b, (uint64_t)obs_show_number(stats, "successes")), obs_text_count(c, (uint64_t)failures));
-  if (total > 0) printf(" (%s)", obs_show_share(a, failures, total));
+  double successes = obs_show_number(stats, "successes");
+  char ops[OBS_TEXT_COUNTED], failed[OBS_TEXT_COUNTED], text[OBS_TEXT_NUMBER];
+  printf("the last %s: %s success%s, %s", obs_text_counted(ops, (uint64_t)total, "op"),
+         obs_text_count(text, (uint64_t)successes), (uint64_t)successes == 1 ? "" : "es",
+         obs_text_counted(failed, (uint64_t)failures, "failure"));
+  if (total > 0) printf(" (%s)", obs_show_share(text, failures, total));
   putchar('\n');
 }
 

@@ -127,19 +127,14 @@ static bool put_keys(const cJSON *window, const char *key, const char *what, siz
 }
 
 static void put_head(const char *name, const cJSON *window) {
-  char count[OBS_TEXT_NUMBER], failures[OBS_TEXT_NUMBER], text[OBS_TEXT_NUMBER];
+  char ops[OBS_TEXT_COUNTED], failures[OBS_TEXT_COUNTED], text[OBS_TEXT_NUMBER];
   row all;
   read_row(window, &all);
-  printf("%s: %s ops, %s failures", name, obs_text_count(count, (uint64_t)all.count),
-         obs_text_count(failures, (uint64_t)all.failures));
+  printf("%s: %s, %s", name, obs_text_counted(ops, (uint64_t)all.count, "op"),
+         obs_text_counted(failures, (uint64_t)all.failures, "failure"));
   if (all.count > 0) printf(" (%s)", obs_show_share(text, all.failures, all.count));
   for (int i = 0; i < QUANTILES; i++) printf(", %s %s", quantiles[i], obs_text_duration(text, all.ms[i]));
   putchar('\n');
-}
-
-static const cJSON *window_of(const cJSON *summary, const char *name) {
-  if (strcmp(name, "lifetime") == 0) return cJSON_GetObjectItemCaseSensitive(summary, name);
-  return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(summary, "windows"), name);
 }
 
 static int run(const obs_args *args) {
@@ -148,7 +143,8 @@ static int run(const obs_args *args) {
   if (obs_args_given(args, "json")) return obs_ask_print(args, route);
   cJSON *summary = obs_ask_json(args, route);
   if (summary == NULL) return OBS_COMMAND_FAILED;
-  const cJSON *window = window_of(summary, name);
+  const cJSON *windows = strcmp(name, "lifetime") == 0 ? summary : obs_show_member(summary, "windows");
+  const cJSON *window = obs_show_member(windows, name);
   sort_key order = order_of(obs_args_text(args, "sort"));
   put_head(name, window);
   bool ok = put_keys(window, "by_source", "SOURCE", limit, order) &&

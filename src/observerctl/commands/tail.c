@@ -209,10 +209,6 @@ static bool split(tail *t, obs_str json, uint64_t *seq, uint64_t *topic_seq, obs
   return !t->row.oom;
 }
 
-static bool is_op_topic(obs_str topic) {
-  return topic.len >= 3 && memcmp(topic.p, "op.", 3) == 0;
-}
-
 static void on_op(tail *t, obs_str topic, obs_str json) {
   uint64_t seq, topic_seq;
   obs_str row;
@@ -228,13 +224,13 @@ static void on_op(tail *t, obs_str topic, obs_str json) {
 }
 
 static void on_heartbeat(tail *t, obs_str json) {
-  char text[OBS_TEXT_NUMBER];
+  char text[OBS_TEXT_COUNTED];
   cJSON *map = cJSON_ParseWithLength(json.p, json.len);
   bool other = obs_gaps_heartbeat(&t->gaps, (uint64_t)number(map, "boot"));
   uint64_t missed = obs_gaps_take(&t->gaps);
   if (other) tell(t, "observerctl tail: the daemon was restarted");
   if (other && number(map, "seq") < (double)t->shown_seq) t->shown_seq = 0; /* it counts from 1 again */
-  if (missed > 0) tell(t, "... %s ops missed", obs_text_count(text, missed));
+  if (missed > 0) tell(t, "... %s missed", obs_text_counted(text, missed, "op"));
   if (t->stats) show_heartbeat(t, json, map);
   cJSON_Delete(map);
 }
@@ -255,7 +251,7 @@ static bool on_map(void *arg, obs_str topic, obs_str json) {
   if (enough(t)) return false;
   if (obs_str_eq(topic, OBS_STR("stats")))
     on_heartbeat(t, json);
-  else if (is_op_topic(topic))
+  else if (topic.len >= 3 && memcmp(topic.p, "op.", 3) == 0)
     on_op(t, topic, json);
   else
     show_other(t, topic, json);
@@ -277,15 +273,7 @@ static bool dial(tail *t, const char *url) {
   return rv == 0;
 }
 
-/* A daemon that was restarted may have its feed at another URL. */
-static bool look_again(tail *t) {
-  if (t->feed != NULL || obs_clock_mono_ms() - t->asked_ms < ASK_MS) return true;
-  obs_subscriber_place place;
-  obs_subscriber_find(t->url, &place);
-  t->asked_ms = obs_clock_mono_ms();
-  return !place.answered || !place.has_feed || strcmp(place.url, t->feed_url) == 0 || dial(t, place.url);
-}
-
+/* False: the daemon's new feed cannot be dialled. */
 static bool check_away(tail *t) {
   if (obs_clock_mono_ms() - t->heard_ms < AWAY_MS) return true;
   if (!t->away)
@@ -294,7 +282,11 @@ static bool check_away(tail *t) {
                   : "observerctl tail: %s: waiting for the daemon",
          t->feed_url);
   t->away = true;
-  return look_again(t);
+  if (t->feed != NULL || obs_clock_mono_ms() - t->asked_ms < ASK_MS) return true;
+  obs_subscriber_place place; /* a daemon that was restarted may have its feed at another URL */
+  obs_subscriber_find(t->url, &place);
+  t->asked_ms = obs_clock_mono_ms();
+  return !place.answered || !place.has_feed || strcmp(place.url, t->feed_url) == 0 || dial(t, place.url);
 }
 
 /* ---- the command ---- */
@@ -303,18 +295,13 @@ static bool is_late(const tail *t) {
   return t->timeout_ms > 0 && obs_clock_mono_ms() - t->started_ms >= t->timeout_ms;
 }
 
-/* Milliseconds to wait for the next thing. */
-static int next_tick(const tail *t) {
-  uint64_t past = obs_clock_mono_ms() - t->started_ms;
-  if (t->timeout_ms == 0 || t->timeout_ms > past + TICK_MS) return TICK_MS;
-  return t->timeout_ms > past ? (int)(t->timeout_ms - past) : 0;
-}
-
-/* False: it is time to end. */
+/* Waits for a message, at most until --timeout and a tick. False: it is time to end. */
 static bool wait_event(tail *t) {
+  uint64_t past = obs_clock_mono_ms() - t->started_ms, wait_ms = TICK_MS;
+  if (t->timeout_ms > 0 && t->timeout_ms <= past + TICK_MS) wait_ms = t->timeout_ms > past ? t->timeout_ms - past : 0;
   struct pollfd fds[] = {
       {.fd = t->out.stop_fd, .events = POLLIN}, {.fd = t->sub.fd, .events = POLLIN}, {.fd = t->out.fd}};
-  if (poll(fds, 3, next_tick(t)) < 0 && errno != EINTR) return false;
+  if (poll(fds, 3, (int)wait_ms) < 0 && errno != EINTR) return false;
   if (fds[0].revents != 0 || (fds[2].revents & (POLLERR | POLLHUP)) != 0) return false;
   return !is_late(t);
 }

@@ -292,7 +292,9 @@ static void put_rates(const obs_top_view *v, obs_top_frame *f) {
   put_rate(f, OBS_TOP_BOLD, "ops/s", v->ops_rate, minute->rate);
   put_rate(f, minute->failures > 0 ? OBS_TOP_RED : OBS_TOP_PLAIN, "failures/s", v->failure_rate, minute->failure_rate);
   obs_top_word(f, OBS_TOP_PLAIN, "in flight %s", obs_text_short(text, in_flight(v->data->health)));
-  if (!isnan(subscribers)) obs_top_word(f, OBS_TOP_PLAIN, "feed %s subscribers", obs_text_short(text, subscribers));
+  if (!isnan(subscribers))
+    obs_top_word(f, OBS_TOP_PLAIN, "feed %s subscriber%s", obs_text_short(text, subscribers),
+                 subscribers == 1 ? "" : "s");
 }
 
 static void put_transports(const obs_top_view *v, obs_top_frame *f) {
