@@ -16,7 +16,7 @@ bool obs_utf8_valid(const char *p, size_t len);
 size_t obs_utf8_cut(const char *p, size_t len, size_t max);
 /* The same of a view. */
 static inline obs_str obs_utf8_cut_str(obs_str s, uint32_t max) {
-  return (obs_str){s.p, (uint32_t)obs_utf8_cut(s.p, s.len, max), s.plain};
+  return s.len <= max ? s : (obs_str){s.p, (uint32_t)obs_utf8_cut(s.p, s.len, max), s.plain};
 }
 
 #endif

@@ -12,10 +12,6 @@ void obs_top_set_fini(obs_top_set *s) {
   *s = (obs_top_set){0};
 }
 
-static obs_str cut(obs_str v) {
-  return (obs_str){v.p, (uint32_t)obs_utf8_cut(v.p, v.len, OBS_CLUSTER_TEXT_MAX), 0};
-}
-
 static uint64_t hash_of(obs_str v) {
   return XXH3_64bits(v.p, v.len);
 }
@@ -43,7 +39,7 @@ static char *copy_of(obs_str v) {
 }
 
 void obs_top_set_add(obs_top_set *s, obs_str value) {
-  obs_str v = cut(value);
+  obs_str v = obs_utf8_cut_str(value, OBS_CLUSTER_TEXT_MAX);
   uint64_t hash = hash_of(v);
   obs_top_set_entry *e = find(s, hash, v);
   s->total++;
@@ -63,7 +59,7 @@ void obs_top_set_add(obs_top_set *s, obs_str value) {
 }
 
 bool obs_top_set_has(const obs_top_set *s, obs_str value) {
-  obs_str v = cut(value);
+  obs_str v = obs_utf8_cut_str(value, OBS_CLUSTER_TEXT_MAX);
   return s->n > 0 && find(s, hash_of(v), v) != NULL;
 }
 
