@@ -30,15 +30,14 @@ static bool is_loopback(const char *host) {
   return strcmp(host, "localhost") == 0;
 }
 
-/* The library found at run time, not the one compiled against. */
-static bool nng_is_old(void) {
+bool obs_url_nng_is_old(void) {
   unsigned major = 0, minor = 0;
   if (sscanf(nng_version(), "%u.%u", &major, &minor) != 2) return true;
   return major == 1 && minor < 6;
 }
 
 bool obs_url_http_host_allowed(const char *host, char *why, size_t why_size) {
-  if (!nng_is_old() || is_loopback(host)) return true;
+  if (!obs_url_nng_is_old() || is_loopback(host)) return true;
   (void)snprintf(why, why_size,
                  "NNG %s can be crashed by a malformed request (fixed in 1.6.0), so HTTP listens on loopback only; "
                  "allow_old_nng overrides this",

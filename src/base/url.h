@@ -15,6 +15,9 @@ enum { OBS_URL_MAX = 256 };
 observer_err obs_url_attach(nng_socket socket, const char *spec, bool allow_old_nng, char bound[OBS_URL_MAX], char *why,
                             size_t why_size);
 
+/* Whether the NNG found at run time is older than 1.6: its HTTP server can be made to write past a buffer, and it may
+ * never finish closing a pipe that is closed in the middle of a message. */
+bool obs_url_nng_is_old(void);
 /* NNG before 1.6 writes past a heap block when a request's target ends in a broken percent-escape, so that its HTTP
  * server, which hosts WebSocket too, listens on loopback only. False when it would not; `why` says so. */
 bool obs_url_http_host_allowed(const char *host, char *why, size_t why_size);

@@ -2,6 +2,7 @@
 #include "observerctl/doctor/doctor.h"
 
 #include "base/clock.h"
+#include "base/url.h"
 #include "jsonl/lines.h"
 #include "observerctl/ask/fetch.h"
 #include "observerctl/cli/args.h"
@@ -288,8 +289,7 @@ void obs_doctor_libraries(obs_doctor *d) {
 
 void obs_doctor_nng(obs_doctor *d) {
   static const char name[] = "NNG HTTP";
-  int number[2] = {0, 0};
-  if (sscanf(nng_version(), "%d.%d", &number[0], &number[1]) != 2 || number[0] > 1 || number[1] >= 6) {
+  if (!obs_url_nng_is_old()) {
     obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "version %s does not have the defect of those before 1.6",
                    nng_version());
     return;
