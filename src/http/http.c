@@ -55,23 +55,6 @@ static size_t take_body(const char *data, size_t size, size_t n, void *arg) {
   return r->body->oom ? 0 : size * n;
 }
 
-static void set_options(CURL *curl, const obs_http_request *request) {
-  long timeout = (long)request->timeout_ms;
-  curl_easy_setopt(curl, CURLOPT_URL, request->url);
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server that hangs */
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, timeout < CONNECT_MS ? timeout : (long)CONNECT_MS);
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, "observer/" OBSERVER_VERSION);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
-  if (request->body.p != NULL) {
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body.p);
-  }
-  if (request->method != NULL) curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
-}
-
 /* Runs until the request is done, or stopped (ABORTED_BY_CALLBACK). */
 static CURLcode drive(CURLM *multi, const obs_http_request *request) {
   struct curl_waitfd wake = {request->stop_fd, CURL_WAIT_POLLIN, 0};
@@ -152,8 +135,21 @@ bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply 
   for (const char *const *line = request->headers; ok && line != NULL && *line != NULL; line++)
     ok = add_header(&headers, *line);
   if (ok) {
-    set_options(h->easy, request);
+    long timeout = (long)request->timeout_ms;
+    curl_easy_setopt(h->easy, CURLOPT_URL, request->url);
+    curl_easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(h->easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(h->easy, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server that hangs */
+    curl_easy_setopt(h->easy, CURLOPT_TIMEOUT_MS, timeout);
+    curl_easy_setopt(h->easy, CURLOPT_CONNECTTIMEOUT_MS, timeout < CONNECT_MS ? timeout : (long)CONNECT_MS);
+    curl_easy_setopt(h->easy, CURLOPT_USERAGENT, "observer/" OBSERVER_VERSION);
     curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, headers);
+    if (request->body.p != NULL) {
+      curl_easy_setopt(h->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
+      curl_easy_setopt(h->easy, CURLOPT_POSTFIELDS, request->body.p);
+    }
+    if (request->method != NULL) curl_easy_setopt(h->easy, CURLOPT_CUSTOMREQUEST, request->method);
+    curl_easy_setopt(h->easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, &to);
     curl_easy_setopt(h->easy, CURLOPT_ERRORBUFFER, detail);
     if (curl_multi_add_handle(h->multi, h->easy) == CURLM_OK) {

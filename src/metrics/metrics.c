@@ -193,26 +193,6 @@ static obs_str segment(const char *path, uint32_t depth) {
   return (obs_str){path, (uint32_t)strcspn(path, "/"), 1};
 }
 
-static void put_value(obs_json_writer *w, const char *name, const obs_metric *m, const obs_metrics_values *v,
-                      uint32_t value) {
-  uint64_t n = m->type <= OBS_METRIC_STATE ? obs_metrics_number(m, v, value) : 0;
-  const char *text;
-  switch (m->type) {
-  case OBS_METRIC_STATE:
-    obs_json_cstr(w, name, m->states[n]);
-    break;
-  case OBS_METRIC_TEXT:
-    memcpy(&text, (const char *)v + m->at, sizeof(text));
-    obs_json_cstr(w, name, text);
-    break;
-  case OBS_METRIC_JSON:
-    obs_json_raw(w, name, v->urls.len > 0 ? obs_buf_view(&v->urls) : OBS_STR("{}"));
-    break;
-  default:
-    obs_json_u64(w, name, n);
-  }
-}
-
 /* The members of rows m..end, whose paths are the same above `depth`; `value` of the label when that is above. */
 static void put_members(obs_json_writer *w, const obs_metric *m, const obs_metric *end, uint32_t depth,
                         const obs_metrics_values *v, uint32_t value) {
@@ -227,13 +207,21 @@ static void put_members(obs_json_writer *w, const obs_metric *m, const obs_metri
     for (uint32_t i = 0; i < (each ? m->nvalues : 1); i++) {
       const char *member = each ? m->values[i] : text;
       uint32_t of = each ? i : value;
-      if (leaf) {
-        put_value(w, member, m, v, of);
-        continue;
+      if (!leaf) {
+        obs_json_object(w, member);
+        put_members(w, m, next, depth + 1, v, of);
+        obs_json_end(w);
+      } else if (m->type == OBS_METRIC_STATE) {
+        obs_json_cstr(w, member, m->states[obs_metrics_number(m, v, of)]);
+      } else if (m->type == OBS_METRIC_TEXT) {
+        const char *said;
+        memcpy(&said, (const char *)v + m->at, sizeof(said));
+        obs_json_cstr(w, member, said);
+      } else if (m->type == OBS_METRIC_JSON) {
+        obs_json_raw(w, member, v->urls.len > 0 ? obs_buf_view(&v->urls) : OBS_STR("{}"));
+      } else {
+        obs_json_u64(w, member, obs_metrics_number(m, v, of));
       }
-      obs_json_object(w, member);
-      put_members(w, m, next, depth + 1, v, of);
-      obs_json_end(w);
     }
   }
 }

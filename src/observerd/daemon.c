@@ -175,17 +175,6 @@ static void find_pull(void *arg, const char *kind, const char *url) {
   if (*first == NULL && reachable && strcmp(kind, "pull") == 0) *first = url;
 }
 
-static void print_ready(const obs_daemon *d) {
-  const char *pull = NULL;
-  each_url(d, print_url, stdout);
-  each_url(d, find_pull, &pull);
-  if (pull != NULL)
-    printf("publish:  nngcat --push --dial=%s --data='{\"endpoint\":\"/v1/chat\",\"success\":true}'\n", pull);
-  if (obs_bridge_url(d->bridge, 0) != NULL) printf("read:     curl %s/stats\n", obs_bridge_url(d->bridge, 0));
-  puts("ready");
-  fflush(stdout);
-}
-
 /* ---- construction: each stage gets those that were built before it ---- */
 
 observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
@@ -333,7 +322,15 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   if ((err = obs_bridge_start(d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
   atomic_store(&d->ready, true);
   obs_bus_start(d->bus);
-  print_ready(d);
+
+  const char *pull = NULL;
+  each_url(d, print_url, stdout);
+  each_url(d, find_pull, &pull);
+  if (pull != NULL)
+    printf("publish:  nngcat --push --dial=%s --data='{\"endpoint\":\"/v1/chat\",\"success\":true}'\n", pull);
+  if (obs_bridge_url(d->bridge, 0) != NULL) printf("read:     curl %s/stats\n", obs_bridge_url(d->bridge, 0));
+  puts("ready");
+  fflush(stdout);
   return OBSERVER_E_OK;
 fail:
   if (error[0] == '\0') snprintf(error, error_size, "%s", observer_strerror(err));

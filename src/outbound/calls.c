@@ -120,11 +120,6 @@ static void read_explanation(const obs_call *call, const obs_http_reply *reply, 
   cJSON_Delete(json);
 }
 
-/* Refusals that may pass by themselves. */
-static bool is_temporary(long status) {
-  return status == 408 || status == 429 || status == 500 || (status >= 502 && status <= 504);
-}
-
 static bool is_stopped(void *arg) {
   const obs_calls *c = arg;
   return atomic_load(&c->stopped);
@@ -175,7 +170,8 @@ static attempt_result attempt(obs_calls *c, const obs_call *call, const obs_http
     }
     read_explanation(call, &reply, explanation);
     end_with(url, out, OBS_CALL_STATUS, "HTTP status %ld%s", reply.status, explanation);
-    result.again = is_temporary(reply.status);
+    result.again = reply.status == 408 || reply.status == 429 || reply.status == 500 || /* refusals that may pass */
+                   (reply.status >= 502 && reply.status <= 504);
     result.wait_ms = reply.retry_after_ms;
     break;
   case OBS_HTTP_STOPPED:
@@ -198,24 +194,6 @@ static attempt_result attempt(obs_calls *c, const obs_call *call, const obs_http
 }
 
 /* ---- a call: attempts until one counts ---- */
-
-/* Doubled each time, and between half and one and a half of that, so that many do not come back at once. */
-static uint64_t pause_ms(const obs_calls *c, uint32_t attempts) {
-  uint32_t doubled = attempts < 16 ? attempts - 1 : 15;
-  uint64_t ms = (uint64_t)c->opts.backoff_ms << doubled;
-  uint32_t noise = 0;
-  if (ms > BACKOFF_MS_MAX) ms = BACKOFF_MS_MAX;
-  if (getrandom(&noise, sizeof(noise), 0) != (ssize_t)sizeof(noise)) noise = (uint32_t)obs_clock_mono_ns();
-  return ms / 2 + noise % (ms + 1);
-}
-
-/* False: the daemon stops. */
-static bool sleep_until(const obs_calls *c, uint64_t until) {
-  struct pollfd wake = {.fd = c->stop_fd, .events = POLLIN};
-  for (uint64_t now; !atomic_load(&c->stopped) && (now = obs_clock_mono_ms()) < until;)
-    (void)poll(&wake, 1, (int)(until - now)); /* interrupted or not, the clock decides */
-  return !atomic_load(&c->stopped);
-}
 
 bool obs_calls_post(obs_calls *c, const obs_call *untimed, obs_call_answer *out) {
   obs_http_url url;
@@ -240,16 +218,25 @@ bool obs_calls_post(obs_calls *c, const obs_call *untimed, obs_call_answer *out)
     sent = result.sent;
     out->attempts++;
     if (!result.again || out->attempts >= c->opts.attempts) break;
-    uint64_t pause = pause_ms(c, out->attempts);
+    /* The pause doubles each time, and is between half and one and a half of that, so that many do not come back at
+     * once. */
+    uint32_t doubled = out->attempts < 16 ? out->attempts - 1 : 15, noise = 0;
+    uint64_t pause = (uint64_t)c->opts.backoff_ms << doubled;
+    if (pause > BACKOFF_MS_MAX) pause = BACKOFF_MS_MAX;
+    if (getrandom(&noise, sizeof(noise), 0) != (ssize_t)sizeof(noise)) noise = (uint32_t)obs_clock_mono_ns();
+    pause = pause / 2 + noise % (pause + 1);
     if (result.wait_ms > pause) pause = result.wait_ms;
     now = obs_clock_mono_ms();
-    if (now + pause >= deadline) break; /* there would be no time to ask: what the last attempt brought counts */
-    if (!sleep_until(c, now + pause)) {
+    uint64_t until = now + pause;
+    if (until >= deadline) break; /* there would be no time to ask: what the last attempt brought counts */
+    struct pollfd wake = {.fd = c->stop_fd, .events = POLLIN};
+    for (; !atomic_load(&c->stopped) && now < until; now = obs_clock_mono_ms())
+      (void)poll(&wake, 1, (int)(until - now)); /* interrupted or not, the clock decides */
+    if (atomic_load(&c->stopped)) {
       end_with(&url, out, OBS_CALL_STOPPED, "the daemon stops");
       sent = false; /* what went out was refused */
       break;
     }
-    now = obs_clock_mono_ms();
   } while (now < deadline);
   out->ms = (uint32_t)(obs_clock_mono_ms() - start);
 
@@ -278,9 +265,8 @@ void obs_calls_get_counts(obs_calls *c, obs_calls_counts *out) {
   pthread_mutex_lock(&c->lock);
   obs_ledger_roll(&c->budget, obs_clock_wall_ms());
   for (int i = 0; i < OBS_SERVICE_COUNT; i++) {
-    const obs_ledger_counts *n = &c->counts[i];
-    out->services[i] =
-        (obs_calls_service_counts){n->calls, n->ok, n->failed, n->refused, n->tokens, c->breakers[i].state};
+    out->services[i] = c->counts[i];
+    out->services[i].breaker = c->breakers[i].state;
   }
   out->calls_this_hour = c->budget.calls;
   out->tokens_today = c->budget.tokens;

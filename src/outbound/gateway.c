@@ -49,19 +49,6 @@ observer_err obs_gateway_open(const obs_gateway_opts *opts, obs_gateway **out) {
   return OBSERVER_E_OK;
 }
 
-static void send_post(const obs_gateway *g, const post *p) {
-  obs_call call = {.service = OBS_SERVICE_GATEWAY,
-                   .purpose = "log",
-                   .url = g->url.p,
-                   .body = {p->body, p->len, 0},
-                   .timeout_ms = g->timeout_ms};
-  obs_call_answer answer;
-  bool ok = obs_calls_post(g->calls, &call, &answer);
-  if (!ok && answer.end != OBS_CALL_BREAKER && answer.end != OBS_CALL_STOPPED)
-    obs_log_warn("learn", "a post to the gateway failed: %s", answer.error);
-  obs_call_answer_fini(&answer);
-}
-
 /* Under the lock. */
 static post *take_first(obs_gateway *g) {
   post *p = g->first;
@@ -84,7 +71,15 @@ static void *run(void *arg) {
     post *p = take_first(g);
     g->sending = true;
     pthread_mutex_unlock(&g->lock);
-    send_post(g, p);
+    const obs_call call = {.service = OBS_SERVICE_GATEWAY,
+                           .purpose = "log",
+                           .url = g->url.p,
+                           .body = {p->body, p->len, 0},
+                           .timeout_ms = g->timeout_ms};
+    obs_call_answer answer;
+    if (!obs_calls_post(g->calls, &call, &answer) && answer.end != OBS_CALL_BREAKER && answer.end != OBS_CALL_STOPPED)
+      obs_log_warn("learn", "a post to the gateway failed: %s", answer.error);
+    obs_call_answer_fini(&answer);
     free(p);
     pthread_mutex_lock(&g->lock);
     g->sending = false;

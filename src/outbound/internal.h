@@ -23,7 +23,7 @@ struct obs_calls {
   obs_ledger_keys keys;
   obs_ledger_budget budget;
   obs_breaker breakers[OBS_SERVICE_COUNT];
-  obs_ledger_counts counts[OBS_SERVICE_COUNT];
+  obs_calls_service_counts counts[OBS_SERVICE_COUNT]; /* but for the breakers' states */
 };
 
 #endif

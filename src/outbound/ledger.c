@@ -218,7 +218,7 @@ bool obs_ledger_begin(obs_calls *c, const obs_call *call, const obs_http_url *ur
 void obs_ledger_end(obs_calls *c, const obs_call *call, const obs_http_url *url, uint64_t begin,
                     const obs_call_answer *out) {
   obs_breaker *breaker = &c->breakers[call->service];
-  obs_ledger_counts *n = &c->counts[call->service];
+  obs_calls_service_counts *n = &c->counts[call->service];
   bool ok = out->end == OBS_CALL_OK;
   pthread_mutex_lock(&c->ledger_lock);
   c->row = obs_records_next(c->ledger);

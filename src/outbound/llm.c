@@ -182,28 +182,21 @@ static uint64_t count_tokens(obs_str asked, obs_str answer) {
   return tokens;
 }
 
-static obs_str text_in(obs_llm_kind kind, const cJSON *json) {
-  if (kind == OBS_LLM_LAKEHOUSE) return obs_row_text(json, "text");
-  const cJSON *choice = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(json, "choices"), 0);
-  return obs_row_text(cJSON_GetObjectItemCaseSensitive(choice, "message"), "content");
-}
-
-/* A reasoning model's `<think>...</think>` before its answer is no part of it. */
-static const char *skip_thoughts(const char *text) {
-  static const char begin[] = "<think>", end[] = "</think>";
-  const char *p = text + strspn(text, " \t\r\n");
-  if (strncmp(p, begin, sizeof(begin) - 1) != 0) return text;
-  const char *after = strstr(p, end);
-  return after != NULL ? after + sizeof(end) - 1 : "";
-}
-
 /* NULL: there is a text; else what is wrong. */
 static const char *read_text(obs_llm_kind kind, const obs_buf *body, obs_buf *out) {
+  static const char begin[] = "<think>", end[] = "</think>";
   cJSON *json = cJSON_ParseWithLength(body->p, body->len);
   const char *why = json == NULL ? "the answer is not JSON" : "the answer has no text";
-  obs_str text = text_in(kind, json);
-  if (text.p != NULL) {
-    obs_http_clean_text(obs_str_of(skip_thoughts(text.p)), false, out);
+  const cJSON *choice = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(json, "choices"), 0);
+  const cJSON *message = cJSON_GetObjectItemCaseSensitive(choice, "message");
+  const char *text = (kind == OBS_LLM_LAKEHOUSE ? obs_row_text(json, "text") : obs_row_text(message, "content")).p;
+  if (text != NULL) {
+    /* A reasoning model's `<think>...</think>` before its answer is no part of it. */
+    if (strncmp(text + strspn(text, " \t\r\n"), begin, sizeof(begin) - 1) == 0) {
+      const char *after = strstr(text, end);
+      text = after != NULL ? after + sizeof(end) - 1 : "";
+    }
+    obs_http_clean_text(obs_str_of(text), false, out);
     if (out->len > 0) why = NULL;
     obs_buf_putc(out, '\0');
     if (!out->oom) out->len--;

@@ -196,7 +196,8 @@ observer_err obs_advice_open(obs_clusters *clusters, obs_playbooks *playbooks, o
   return OBSERVER_E_OK;
 }
 
-void obs_advice_close(obs_advice *a) {
+void obs_advice_close(void *advice) {
+  obs_advice *a = advice;
   if (a == NULL) return;
   release(a->built);
   if (a->lock_made) pthread_mutex_destroy(&a->lock);
@@ -309,9 +310,5 @@ static void build(void *loop, const obs_loop_turn *turn) {
   if (err != OBSERVER_E_OK) obs_log_error("learn", "advice not updated: %s", observer_strerror(err));
 }
 
-static void close_loop(void *loop) {
-  obs_advice_close(loop);
-}
-
 const obs_loop obs_advice_loop = {
-    .name = "advice", .open = open_loop, .cycle = build, .refresh = build, .close = close_loop};
+    .name = "advice", .open = open_loop, .cycle = build, .refresh = build, .close = obs_advice_close};

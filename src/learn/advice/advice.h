@@ -23,7 +23,7 @@ typedef struct obs_advice obs_advice;
 extern const obs_loop obs_advice_loop;
 
 observer_err obs_advice_open(obs_clusters *clusters, obs_playbooks *playbooks, obs_advice **out);
-void obs_advice_close(obs_advice *a);
+void obs_advice_close(void *advice);
 /* NOMEM: what was built before stays. */
 observer_err obs_advice_build(obs_advice *a, int64_t now_ms, uint64_t as_of);
 

@@ -110,7 +110,8 @@ observer_err obs_playbooks_open(const obs_playbooks_opts *opts, obs_playbooks **
   return err;
 }
 
-void obs_playbooks_close(obs_playbooks *p) {
+void obs_playbooks_close(void *playbooks) {
+  obs_playbooks *p = playbooks;
   if (p == NULL) return;
   obs_records_close(p->records);
   for (uint32_t i = 0; i < p->n; i++) free(p->entries[i]);
@@ -367,7 +368,8 @@ observer_err obs_playbooks_list_json(obs_playbooks *p, const obs_playbooks_filte
   return out->oom ? OBSERVER_E_NOMEM : err;
 }
 
-bool obs_playbooks_one_json(obs_playbooks *p, uint64_t id, obs_buf *out) {
+bool obs_playbooks_one_json(void *playbooks, uint64_t id, obs_buf *out) {
+  obs_playbooks *p = playbooks;
   obs_playbook_view e;
   obs_json_writer w = obs_json_write(out);
   pthread_mutex_lock(&p->lock);
@@ -411,22 +413,14 @@ static observer_err put_page(void *loop, const void *filter, obs_buf *out, obs_l
   return err;
 }
 
-static bool put_one(void *loop, uint64_t id, obs_buf *out) {
-  return obs_playbooks_one_json(loop, id, out);
-}
-
 static obs_records *records_of(void *loop) {
   return ((obs_playbooks *)loop)->records;
-}
-
-static void close_loop(void *loop) {
-  obs_playbooks_close(loop);
 }
 
 const obs_loop obs_playbooks_loop = {.name = "playbooks",
                                      .open = open_loop,
                                      .cycle = run_loop,
-                                     .close = close_loop,
+                                     .close = obs_playbooks_close,
                                      .page = put_page,
-                                     .one = put_one,
+                                     .one = obs_playbooks_one_json,
                                      .records = records_of};

@@ -41,7 +41,7 @@ typedef struct {
 } obs_playbooks_opts;
 
 observer_err obs_playbooks_open(const obs_playbooks_opts *opts, obs_playbooks **out, char *error_text, size_t size);
-void obs_playbooks_close(obs_playbooks *p);
+void obs_playbooks_close(void *playbooks);
 /* Consolidates: the caller counts the cycles. Ends early when `*stop`. */
 void obs_playbooks_cycle(obs_playbooks *p, const _Atomic bool *stop);
 /* Enters or edits the cluster's entry. `playbooks` is the obs_playbooks. */
@@ -124,7 +124,7 @@ observer_err obs_playbooks_each(obs_playbooks *p, const obs_playbooks_filter *f,
                                 bool (*fn)(void *arg, const obs_playbook_view *entry), void *arg, uint32_t *total);
 /* Entries as a JSON array (the row's form, `id` being the entry's id). */
 observer_err obs_playbooks_list_json(obs_playbooks *p, const obs_playbooks_filter *f, obs_buf *out, uint32_t *total);
-bool obs_playbooks_one_json(obs_playbooks *p, uint64_t id, obs_buf *out);
+bool obs_playbooks_one_json(void *playbooks, uint64_t id, obs_buf *out);
 /* Counts up with every edit. Any thread, no lock. */
 uint64_t obs_playbooks_revision(const obs_playbooks *p);
 

@@ -189,7 +189,8 @@ observer_err obs_reviews_open(const obs_reviews_opts *opts, obs_reviews **out, c
   return err;
 }
 
-void obs_reviews_close(obs_reviews *r) {
+void obs_reviews_close(void *reviews) {
+  obs_reviews *r = reviews;
   if (r == NULL) return;
   obs_reviews_stop(r);
   obs_records_close(r->records);
@@ -349,7 +350,8 @@ observer_err obs_reviews_start(obs_reviews *r) {
   return err;
 }
 
-void obs_reviews_stop(obs_reviews *r) {
+void obs_reviews_stop(void *reviews) {
+  obs_reviews *r = reviews;
   if (!r->lock_made) return;
   pthread_mutex_lock(&r->lock);
   r->stop = true;
@@ -510,14 +512,6 @@ static observer_err start_loop(void *loop, obs_commit *commit) {
   return obs_reviews_start(loop);
 }
 
-static void stop_loop(void *loop) {
-  obs_reviews_stop(loop);
-}
-
-static void close_loop(void *loop) {
-  obs_reviews_close(loop);
-}
-
 static obs_records *records_of(void *loop) {
   return ((obs_reviews *)loop)->records;
 }
@@ -525,6 +519,6 @@ static obs_records *records_of(void *loop) {
 const obs_loop obs_reviews_loop = {.name = "reviews",
                                    .open = open_loop,
                                    .start = start_loop,
-                                   .stop = stop_loop,
-                                   .close = close_loop,
+                                   .stop = obs_reviews_stop,
+                                   .close = obs_reviews_close,
                                    .records = records_of};

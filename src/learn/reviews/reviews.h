@@ -32,8 +32,8 @@ typedef struct {
 observer_err obs_reviews_open(const obs_reviews_opts *opts, obs_reviews **out, char *error_text, size_t size);
 observer_err obs_reviews_start(obs_reviews *r); /* the thread */
 /* Ends the thread; calls under way must have been stopped (calls.h). */
-void obs_reviews_stop(obs_reviews *r);
-void obs_reviews_close(obs_reviews *r);
+void obs_reviews_stop(void *reviews);
+void obs_reviews_close(void *reviews);
 
 typedef enum {
   OBS_REVIEW_BAD,    /* `out` has the reason: "attempt: must be an integer of at least 1" */
