@@ -39,7 +39,7 @@ typedef struct {
 _Static_assert(sizeof(header) == HEADER, "the header's size is part of the format");
 
 static uint64_t sum(const void *bytes, size_t len, uint64_t seed) {
-  return len == 0 ? seed : XXH64(bytes, len, seed);
+  return bytes == NULL || len == 0 ? seed : XXH64(bytes, len, seed);
 }
 
 static slot make_slot(uint64_t settled, uint64_t turn) {

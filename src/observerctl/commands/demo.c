@@ -51,12 +51,12 @@ static bool add_op(obs_publisher *p, const char *time, unsigned long number, uns
 static unsigned long produce(obs_publisher *p, unsigned rate) {
   unsigned seed = (unsigned)time(NULL);
   unsigned long number = 0;
-  double due = 0;
+  uint64_t owed = 0; /* thousandths of an op */
   srand(seed);
   do {
     char now[OBS_ISO8601_LEN + 1];
     obs_clock_format(obs_clock_wall_ms(), now);
-    for (due += rate * (TICK_MS / 1000.0); due >= 1; due--) {
+    for (owed += (uint64_t)rate * TICK_MS; owed >= 1000; owed -= 1000) {
       if (!add_op(p, now, number + 1, seed)) return number;
       number++;
     }

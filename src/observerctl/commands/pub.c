@@ -80,8 +80,10 @@ static bool publish_text(obs_post *p, const char *text, size_t len) {
   input in = {.post = p, .fd = -1};
   obs_stream_init(&in.stream);
   char *room = obs_stream_room(&in.stream, len);
-  bool ok = room != NULL || fail_input(&in, "out of memory");
-  if (ok) {
+  bool ok = room != NULL;
+  if (room == NULL) {
+    fail_input(&in, "out of memory");
+  } else {
     memcpy(room, text, len);
     if (len > 0) obs_stream_fed(&in.stream, len);
     obs_stream_fed(&in.stream, 0);
