@@ -1,11 +1,10 @@
 #include "cluster/top_set.h"
 
+#include "base/names.h"
 #include "base/utf8.h"
 
 #include <stdlib.h>
 #include <xxhash.h>
-
-#define OTHER "(other)"
 
 void obs_top_set_fini(obs_top_set *s) {
   for (uint32_t i = 0; i < s->n; i++) free(s->e[i].p);
@@ -47,7 +46,7 @@ void obs_top_set_add(obs_top_set *s, obs_str value) {
     e->count++;
     return;
   }
-  char *p = obs_str_eq(v, OBS_STR(OTHER)) ? NULL : copy_of(v);
+  char *p = obs_str_eq(v, OBS_STR(OBS_NAMES_OTHER)) ? NULL : copy_of(v);
   if (p == NULL) return; /* it counts as other */
   if (s->n < OBS_CLUSTER_TOP) {
     s->e[s->n++] = (obs_top_set_entry){hash, 1, 0, p, v.len};

@@ -1,7 +1,7 @@
 #include "diagnose/facts.h"
 
+#include "base/names.h"
 #include "base/utf8.h"
-#include "state/names.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -44,7 +44,7 @@ static uint32_t topic_of(obs_feed *f, obs_str source) {
   uint32_t id = obs_names_intern(&f->sources, name);
   obs_feed_topic *t = &f->row_topics[id];
   if (t->name[0] != '\0') return id;
-  if (id == OBS_NAME_OTHER) name = OBS_STR(OBS_STATE_OTHER);
+  if (id == OBS_NAME_OTHER) name = OBS_STR(OBS_NAMES_OTHER);
   memcpy(t->name, op_prefix, OP_PREFIX);
   if (name.len > 0) memcpy(t->name + OP_PREFIX, name.p, name.len);
   t->name[OP_PREFIX + name.len] = '\0';
@@ -176,7 +176,7 @@ static void add_source(void *arg, obs_str name, uint64_t ops, uint64_t failures)
   tally *t = arg;
   t->total += ops;
   t->failures += failures;
-  if (name.len > OBS_FEED_TOPIC_MAX || obs_str_eq(name, OBS_STR(OBS_STATE_OTHER))) {
+  if (name.len > OBS_FEED_TOPIC_MAX || obs_str_eq(name, OBS_STR(OBS_NAMES_OTHER))) {
     t->other += ops;
     return;
   }
@@ -193,7 +193,7 @@ static void publish_stats(obs_feed *f) {
   obs_feed_packer(&t.pk, &t.pairs);
   obs_feed_packer(&pk, &out);
   obs_state_sources(f->state, add_source, &t);
-  if (t.other > 0) obs_feed_pack_u64(&t.pk, OBS_STR(OBS_STATE_OTHER), t.other);
+  if (t.other > 0) obs_feed_pack_u64(&t.pk, OBS_STR(OBS_NAMES_OTHER), t.other);
   obs_feed_pack_u64(&pk, OBS_STR("boot"), (uint64_t)f->boot_ms);
   obs_feed_pack_u64(&pk, OBS_STR("time"), (uint64_t)obs_clock_wall_ms());
   obs_feed_pack_u64(&pk, OBS_STR("total"), t.total);

@@ -2,11 +2,11 @@
 #ifndef OBS_FEED_INTERNAL_H
 #define OBS_FEED_INTERNAL_H
 
+#include "base/names.h"
 #include "base/url.h"
 #include "feed/encode.h"
 #include "feed/feed.h"
 #include "feed/queue.h"
-#include "state/names.h"
 
 #include <nng/nng.h>
 #include <pthread.h>

@@ -2,8 +2,8 @@
 #ifndef OBS_SESSIONS_STATS_H
 #define OBS_SESSIONS_STATS_H
 
+#include "base/names.h"
 #include "sessions/record.h"
-#include "state/names.h"
 #include "state/sketch.h"
 
 /* The fields whose values are counted by name, and by which a question can be narrowed; the key in the answer. */

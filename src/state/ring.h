@@ -5,12 +5,12 @@
  * by adding what comes and subtracting what goes. Not thread-safe: the state's lock covers it.
  *
  * Memory at worst: 24 bytes a row, the arena (while it grows, half of it more), OBS_RING_NAME_BYTES and about 60 bytes
- * a name for distinct sources (beyond that sources count as OBS_STATE_OTHER), and ten digests of four strings each. */
+ * a name for distinct sources (beyond that sources count as OBS_NAMES_OTHER), and ten digests of four strings each. */
 #ifndef OBS_STATE_RING_H
 #define OBS_STATE_RING_H
 
+#include "base/names.h"
 #include "op/op.h"
-#include "state/names.h"
 
 enum { OBS_RING_DIGESTS = 10, OBS_RING_NAME_BYTES = 2 << 20 };
 

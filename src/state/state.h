@@ -5,7 +5,7 @@
  * Out: JSON views, read by any thread; a blob for the checkpoint.
  * Locks: one mutex, never held across I/O and for at most one batch or one key's merge at a time.
  * Memory: bounded whatever is published. Ring text is capped in bytes (the oldest rows lose their text first, never
- *   their place in the counts); endpoints and sources beyond the cap are counted under OBS_STATE_OTHER; sketch pages
+ *   their place in the counts); endpoints and sources beyond the cap are counted under OBS_NAMES_OTHER; sketch pages
  *   have a budget, and a window that could not get a page answers null quantiles and is counted. With the defaults the
  *   worst case is about 45 MB: 8 of ring text (12 while it grows), 16 of windowed sketches, 12 of series with their
  *   lifetime sketches, 6 of names, 3 of scenario digests (ring.h, totals.h); a usual load takes 2 to 8. */
@@ -15,8 +15,6 @@
 #include "op/batch.h"
 
 #include <observer/error.h>
-
-#define OBS_STATE_OTHER "(other)"
 
 typedef struct obs_state obs_state;
 
@@ -37,7 +35,7 @@ typedef struct {
   uint64_t scenario, langfuse, corrections; /* in the ring, by source: the cycle line */
   uint64_t last_seq;
   uint32_t endpoints, sources; /* distinct names held */
-  uint64_t overflow;           /* ops counted under OBS_STATE_OTHER */
+  uint64_t overflow;           /* ops counted under OBS_NAMES_OTHER */
   uint64_t sketch_pages_refused;
 } obs_state_counts;
 

@@ -33,7 +33,7 @@ static observer_err keys_init(obs_totals_keys *k, uint32_t max) {
   *k = (obs_totals_keys){0};
   observer_err err = obs_names_init(&k->names, max, OBS_TOTALS_NAME_BYTES);
   if (err != OBSERVER_E_OK) return err;
-  return obs_totals_key(k, OBS_STR(OBS_STATE_OTHER), 0) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+  return obs_totals_key(k, OBS_STR(OBS_NAMES_OTHER), 0) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
 static void keys_fini(obs_totals_keys *k, obs_sketch_pool *pool) {
@@ -78,13 +78,13 @@ int64_t obs_totals_clock(obs_totals *t, int64_t now_ms) {
 }
 
 static bool is_other(obs_str name) {
-  return obs_str_eq(name, OBS_STR(OBS_STATE_OTHER));
+  return obs_str_eq(name, OBS_STR(OBS_NAMES_OTHER));
 }
 
 void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *op, int64_t tick) {
   /* Rows of older observers may lack a source; those were the gateway's. */
   obs_str source = OBS_HAS(op, source) ? op->source : OBS_STR("mcp");
-  obs_str endpoint = OBS_HAS(op, endpoint) ? op->endpoint : OBS_STR(OBS_STATE_OTHER);
+  obs_str endpoint = OBS_HAS(op, endpoint) ? op->endpoint : OBS_STR(OBS_NAMES_OTHER);
   int64_t ms = OBS_HAS(op, duration_ms) && op->duration_ms > 0 ? op->duration_ms : 0;
   obs_series_sample sample = {obs_sketch_index(scale, ms), !op->success, ms};
 

@@ -1,6 +1,6 @@
 /* Aggregates: everything in total, by source and by endpoint; and the clock their windows go by.
  *
- * The number of keys and the bytes of their names are capped; further names count under OBS_STATE_OTHER. A key, once
+ * The number of keys and the bytes of their names are capped; further names count under OBS_NAMES_OTHER. A key, once
  * there, stays. The clock never runs back: steps back of up to five minutes wait until time has caught up, a larger one
  * is taken as a clock set right, and the windows start again from there, every key at once (the lifetime stays).
  *
@@ -9,8 +9,8 @@
 #ifndef OBS_STATE_TOTALS_H
 #define OBS_STATE_TOTALS_H
 
+#include "base/names.h"
 #include "op/op.h"
-#include "state/names.h"
 #include "state/series.h"
 
 enum { OBS_TOTALS_NAME_BYTES = 2 << 20, OBS_TOTALS_STEP_BACK_MS = 300000 };
@@ -41,7 +41,7 @@ void obs_totals_fini(obs_totals *t);
 
 /* Sets the clock and returns it: `now_ms` but for steps back. */
 int64_t obs_totals_clock(obs_totals *t, int64_t now_ms);
-/* The series of `name`, made at `tick` when it is new; OBS_STATE_OTHER's when there is no room. */
+/* The series of `name`, made at `tick` when it is new; OBS_NAMES_OTHER's when there is no room. */
 obs_series *obs_totals_key(obs_totals_keys *k, obs_str name, int64_t tick);
 /* The key with id `id`, NULL when there is none. */
 static inline obs_series *obs_totals_key_at(const obs_totals_keys *k, uint32_t id) {

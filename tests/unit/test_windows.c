@@ -1,6 +1,7 @@
 /* Lifetime and windows: the summary against a naive model on a simulated clock, the caps and budgets, save and load. */
 #include "state_ops.h"
 
+#include "base/names.h"
 #include "state/sketch.h"
 
 #include <cjson/cJSON.h>
@@ -257,7 +258,7 @@ static void names_beyond_the_caps_are_other(void **unused) {
     snprintf(endpoint, sizeof endpoint, "/%d", (int)(i % 10));
     test_apply(s, &(test_op){.source = source, .endpoint = endpoint, .ok = i % 2, .ms = (int64_t)i}, i + 1, start);
   }
-  test_apply(s, &(test_op){.source = "s0", .endpoint = OBS_STATE_OTHER, .ok = true}, 51, start);
+  test_apply(s, &(test_op){.source = "s0", .endpoint = OBS_NAMES_OTHER, .ok = true}, 51, start);
   obs_state_counts c;
   obs_state_get_counts(s, &c);
   assert_int_equal(c.endpoints, 3);
@@ -265,9 +266,9 @@ static void names_beyond_the_caps_are_other(void **unused) {
   assert_int_equal(c.overflow, 40); /* of each ten, 0 and 1 fit both caps */
   cJSON *json = summary_of(s, start);
   const cJSON *life = at(json, "lifetime", NULL, NULL);
-  assert_int_equal(number(at(life, "by_source", OBS_STATE_OTHER, NULL), "total"), 30);
-  assert_int_equal(number(at(life, "by_endpoint", OBS_STATE_OTHER, NULL), "total"), 36);
-  assert_int_equal(number(at(life, "by_endpoint", OBS_STATE_OTHER, "duration_ms"), "max"), 49);
+  assert_int_equal(number(at(life, "by_source", OBS_NAMES_OTHER, NULL), "total"), 30);
+  assert_int_equal(number(at(life, "by_endpoint", OBS_NAMES_OTHER, NULL), "total"), 36);
+  assert_int_equal(number(at(life, "by_endpoint", OBS_NAMES_OTHER, "duration_ms"), "max"), 49);
   assert_int_equal(number(at(life, "by_endpoint", "/2", NULL), "total"), 5);
   cJSON_Delete(json);
   obs_state_close(s);
@@ -398,7 +399,7 @@ static void check_smaller(obs_state *a, const obs_buf *blob, obs_state_opts opts
   }
   assert_int_equal(number(at(x, "lifetime", "duration_ms", NULL), "p99"),
                    number(at(y, "lifetime", "duration_ms", NULL), "p99"));
-  const cJSON *other = at(at(y, "lifetime", "by_endpoint", OBS_STATE_OTHER), "duration_ms", "p50", NULL);
+  const cJSON *other = at(at(y, "lifetime", "by_endpoint", OBS_NAMES_OTHER), "duration_ms", "p50", NULL);
   if (opts.endpoints == 0) assert_int_equal(other->valueint, number(at(x, "lifetime", "duration_ms", NULL), "p50"));
   cJSON_Delete(x);
   cJSON_Delete(y);

@@ -1,15 +1,16 @@
 /* A set of names with small dense ids, bounded in names and in bytes.
  *
- * Id 0 is always OBS_STATE_OTHER, outside the bounds: it is what a name becomes that there is no room (or no memory)
+ * Id 0 is always OBS_NAMES_OTHER, outside the bounds: it is what a name becomes that there is no room (or no memory)
  * for. Ids of removed names are used again. Finding the same name twice in a row costs one comparison. Not thread-safe.
  */
-#ifndef OBS_STATE_NAMES_H
-#define OBS_STATE_NAMES_H
+#ifndef OBS_BASE_NAMES_H
+#define OBS_BASE_NAMES_H
 
 #include "base/buf.h"
 
 #include <observer/error.h>
 
+#define OBS_NAMES_OTHER "(other)"
 enum { OBS_NAME_OTHER = 0 };
 
 typedef struct {
@@ -29,7 +30,7 @@ typedef struct {
   bool ordered;
 } obs_names;
 
-/* `max` names beside OBS_STATE_OTHER, `max_bytes` of their text. */
+/* `max` names beside OBS_NAMES_OTHER, `max_bytes` of their text. */
 observer_err obs_names_init(obs_names *n, uint32_t max, size_t max_bytes);
 void obs_names_fini(obs_names *n);
 /* The id of `name`, UINT32_MAX when it is not in the set. */

@@ -1,6 +1,4 @@
-#include "state/names.h"
-
-#include "state/state.h"
+#include "base/names.h"
 
 #include <stdlib.h>
 #include <xxhash.h>
@@ -68,7 +66,7 @@ static uint32_t add(obs_names *n, obs_str name, uint64_t hash) {
 }
 
 observer_err obs_names_init(obs_names *n, uint32_t max, size_t max_bytes) {
-  obs_str other = OBS_STR(OBS_STATE_OTHER);
+  obs_str other = OBS_STR(OBS_NAMES_OTHER);
   *n = (obs_names){.max = max, .max_bytes = max_bytes + other.len, .free_id = NONE};
   if (!grow(n, FIRST_CAP)) return OBSERVER_E_NOMEM;
   add(n, other, XXH3_64bits(other.p, other.len));
