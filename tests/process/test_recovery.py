@@ -22,6 +22,12 @@ from harness import OBSERVERD, SLOW, Push, Req, journal_lines, main, wait_until
 from recount import SOURCES, Producers, RecoveryTest, lifetime_of, recount
 
 
+def listens(path):
+    """Whether somebody takes connections at this Unix socket: its file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(path) == 0
+
+
 class KillUnderLoad(RecoveryTest):
     def test_kill_9_under_load(self):
         rounds = int(os.environ.get("OBSERVER_ROUNDS", "20"))
@@ -243,7 +249,7 @@ class Life(RecoveryTest):
         command = 'exec "$0" --http none --sub none --pull ipc://%s --rep none --feed none --data-dir %s <&- >&- 2>&-' % (pull, data)
         process = subprocess.Popen(["sh", "-c", command, OBSERVERD])
         self.addCleanup(process.kill)
-        wait_until(lambda: os.path.exists(pull), 30, "the socket")
+        wait_until(lambda: listens(pull), 30, "the socket")
         with Push("ipc://" + pull) as push:
             push.send(b'{"endpoint":"/kept"}')
             push.send(b'{"endpoint":""}')

@@ -616,6 +616,20 @@ static void test_an_episode_is_escalated_once(void **state) {
   assert_int_equal(escalate(x), 0);
 }
 
+/* The two cycles are of different threads: what comes between them is analysed before it is escalated. */
+static void test_an_escalation_waits_for_the_analysis(void **state) {
+  fixture *x = *state;
+  open_escalations(x, &(obs_learn_opts){0});
+  for (int n = 0; n < 2; n++) {
+    fed_fail(&x->f, n == 0 ? "/a" : "/b", n == 0 ? "something odd" : "something else", "", 3);
+    run_escalations(x);
+    cJSON *rows = escalations(x);
+    assert_int_equal(cJSON_GetArraySize(rows), n);
+    cJSON_Delete(rows);
+    assert_int_equal(escalate(x), 1);
+  }
+}
+
 static void test_what_is_settled_is_escalated_when_it_continues(void **state) {
   fixture *x = *state;
   open_escalations(x, &(obs_learn_opts){0});
@@ -734,6 +748,7 @@ int main(void) {
       cmocka_unit_test(test_long_answers_are_cut),
       cmocka_unit_test(test_nothing_quoted_ends_the_quotation),
       TEST(test_an_episode_is_escalated_once),
+      TEST(test_an_escalation_waits_for_the_analysis),
       TEST(test_what_is_settled_is_escalated_when_it_continues),
       TEST(test_a_new_episode_waits_for_the_cooldown),
       TEST(test_never_a_storm),

@@ -155,6 +155,10 @@ uint64_t obs_analyses_through(obs_analyses *a) {
   return atomic_load(&a->fleet_seq);
 }
 
+uint64_t obs_analyses_looked(obs_analyses *a) {
+  return atomic_load(&a->looked);
+}
+
 /* ---- the cycle ---- */
 
 static uint64_t last_failure(const obs_analyses *a) {
@@ -189,6 +193,7 @@ static void run_cycle(void *analyses, const obs_loop_turn *turn) {
     obs_log_error("learn", "analyses wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
   else
     analyse_all(a, list, n, turn->cycle, turn->stop);
+  if (list != NULL) atomic_store(&a->looked, last_failure(a)); /* when what is analysed is remembered */
   free(list);
 }
 

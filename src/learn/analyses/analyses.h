@@ -30,6 +30,8 @@ extern const obs_loop obs_analyses_loop;
 
 /* The last failure that an analysis of all has seen; 0: none yet. Any thread. */
 uint64_t obs_analyses_through(obs_analyses *a);
+/* The last failure that was there when the last cycle chose what to analyse; 0: no cycle yet. Any thread. */
+uint64_t obs_analyses_looked(obs_analyses *a);
 
 /* The last analysis of a cluster, for the escalations. */
 typedef struct {

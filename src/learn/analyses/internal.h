@@ -30,8 +30,8 @@ struct obs_analyses {
   pthread_mutex_t lock;
   bool lock_made;
   obs_cluster_memory table;
-  _Atomic uint64_t
-      fleet_seq;         /* the last failure that an analysis of all has seen; /health reads it, without the lock */
+  /* Read without the lock: the last failure that an analysis of all has seen; obs_analyses_looked. */
+  _Atomic uint64_t fleet_seq, looked;
   uint64_t fleet_print;  /* of the findings that were written last; 0: none */
   uint64_t fleet_number; /* of that row */
   obs_kept_rows kept;    /* obs_analysis_view */

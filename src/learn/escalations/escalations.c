@@ -97,8 +97,11 @@ static void join(void *into, const void *former) {
 
 static obs_escalation_reason reason_of(const obs_escalations *e, const obs_cluster_brief *m, uint64_t *analysis) {
   obs_analysis_last last;
+  uint64_t looked = obs_analyses_looked(e->analyses);
   *analysis = 0;
-  if (!obs_analyses_last(e->analyses, m->id, &last)) return OBS_ESCALATION_UNANALYSED;
+  /* The analyses' cycle is another thread's: a cluster that is newer than its last look is analysed by the next. */
+  if (!obs_analyses_last(e->analyses, m->id, &last))
+    return m->first_seq <= looked ? OBS_ESCALATION_UNANALYSED : OBS_ESCALATION_NONE;
   *analysis = last.number;
   if (!last.grounded) return OBS_ESCALATION_UNGROUNDED;
   if (!last.settled) return OBS_ESCALATION_UNSETTLED;
