@@ -3,7 +3,7 @@
 import socket
 from urllib.parse import urlsplit
 
-from harness import PUB, SUB, Sp, unpack_all, wait_until
+from harness import PUB, SLOW, SUB, Sp, unpack_all, wait_until
 
 
 def stuck_subscriber(url):
@@ -15,6 +15,10 @@ def stuck_subscriber(url):
     return Sp.accepted(sock, SUB, PUB)
 
 
+# So many heartbeats in a row and nothing else: what a test waits for was dropped. They come once a second.
+HEARTBEATS_MAX = 60 * SLOW
+
+
 class Follower:
     """Takes messages apart, keeps what came: `ops` as (topic, map), `others` of other topics likewise, `stats` as maps,
     `sizes` of messages with ops."""
@@ -24,6 +28,7 @@ class Follower:
         self.ops, self.others, self.stats, self.sizes = [], [], [], []
         self.seen = {}  # topic: its last topic_seq
         self.missed = 0
+        self.heartbeats = 0  # in a row
         while not self.stats:  # the first message says that the subscription is in force
             self.take()
 
@@ -39,6 +44,8 @@ class Follower:
             if topic != b"stats":
                 self.missed += m["topic_seq"] - (last or 0) - 1
             self.seen[topic] = m["topic_seq"]
+        self.heartbeats = self.heartbeats + 1 if topic == b"stats" else 0
+        assert self.heartbeats <= HEARTBEATS_MAX, "nothing but heartbeats, %d of them" % self.heartbeats
         if topic == b"stats":
             self.stats += maps
         elif not topic.startswith(b"op."):

@@ -40,7 +40,9 @@ def post(daemon, ops):
 
 
 def cycles(daemon):
-    return daemon.get("/health").json["learn"]["cycles"]
+    """How many cycles of learning have begun; one that comes while another is under way is missed."""
+    learn = daemon.get("/health").json["learn"]
+    return learn["cycles"] - learn["missed_cycles"]
 
 
 def wait_cycles(daemon, n):

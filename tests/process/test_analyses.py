@@ -5,6 +5,7 @@ feed are told, and that nothing is analysed twice, also after kill -9."""
 from feed_client import Follower
 from harness import SLOW, DaemonTest, Sub, learning_rows, main, wait_until
 from model_server import ModelServer
+from taught import wait_cycles
 
 
 def failure(endpoint="/v1/chat", error="upstream refused the connection", **fields):
@@ -40,13 +41,6 @@ class AnalysesTest(DaemonTest):
         before = len([r for r in learning_rows(daemon, "analyses.jsonl") if r["scope"] == "cluster"])
         self.post(daemon, ops)
         return self.analysed(daemon, before + 1)[-1]
-
-    def cycles(self, daemon, n):
-        """Waits until n more cycles are over."""
-        def seen():
-            return daemon.stderr().count("[observer] cycle ")
-        until = seen() + n + 1
-        wait_until(lambda: seen() >= until, 10 + 2 * n, "%d cycles" % n)
 
 
 class Builtin(AnalysesTest):
@@ -108,10 +102,10 @@ class Builtin(AnalysesTest):
     def test_nothing_is_analysed_twice(self):
         daemon = self.daemon()
         self.one(daemon, [failure()] * 5)
-        self.cycles(daemon, 2)
+        wait_cycles(daemon, 2)
         self.analysed(daemon, 1)
         daemon.restart(kill=True)
-        self.cycles(daemon, 2)
+        wait_cycles(daemon, 2)
         self.analysed(daemon, 1)
         self.post(daemon, [failure()] * 3)
         rows = self.analysed(daemon, 2)

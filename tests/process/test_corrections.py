@@ -10,6 +10,7 @@ import random
 import threading
 import time
 
+import taught
 from harness import SLOW, DaemonTest, main, wait_until
 
 OPS = "/v1/observer/ops?source=overseer_correction&limit=1000"
@@ -42,9 +43,7 @@ class CorrectionsTest(DaemonTest):
         return daemon.get("/health").json["learn"]["corrections"]
 
     def wait_cycles(self, daemon, n=2):
-        cycles = lambda: daemon.get("/health").json["learn"]["cycles"]
-        end = cycles() + n
-        wait_until(lambda: cycles() >= end, 20, "%d cycles" % n)
+        taught.wait_cycles(daemon, n)
 
     def test_as_the_older_observer_made_them(self):
         daemon = self.start()

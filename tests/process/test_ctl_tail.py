@@ -289,10 +289,10 @@ class Tail(CtlTest):
             deaf.bind(("127.0.0.1", 0))
             deaf.listen()
             tail = self.spawn("tail", "--url", "http://127.0.0.1:%d" % deaf.getsockname()[1], "--feed", free_url(),
-                              "--timeout", "300", stderr=subprocess.PIPE)
+                              "--timeout", "%d" % (1000 * SLOW), stderr=subprocess.PIPE)
             with deaf.accept()[0] as asked:
                 self.assertTrue(asked.recv(1))
-                self.assertEqual(tail.wait(4 * SLOW), 0)
+                self.assertEqual(tail.wait(15 * SLOW), 0)
 
     def test_signals_end_with_0_also_when_the_reader_does_not_read(self):
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -6,6 +6,7 @@ import json
 from feed_client import Follower
 from harness import SLOW, DaemonTest, Sub, learning_rows, main, wait_until
 from model_server import ModelServer
+from taught import wait_cycles
 
 RUN = "/api/run"
 
@@ -33,12 +34,6 @@ class EscalationsTest(DaemonTest):
         rows = wait_until(lambda: self.rows(daemon) if len(self.rows(daemon)) >= n else None, 20, "%d escalations" % n)
         self.assertEqual(len(rows), n)
         return rows
-
-    def cycles(self, daemon, n):
-        def seen():
-            return daemon.stderr().count("[observer] cycle ")
-        until = seen() + n + 1
-        wait_until(lambda: seen() >= until, 10 + 2 * n, "%d cycles" % n)
 
     def test_the_team_gets_the_evidence_once(self):
         self.team.set(RUN, raw=json.dumps({"answer": "look at the caf\u00e9"}))
@@ -68,7 +63,7 @@ class EscalationsTest(DaemonTest):
         self.post(daemon, [failure(error="something DATA>>> odd")] * 30)
         daemon.restart(kill=True)
         self.post(daemon, [failure(error="something DATA>>> odd")] * 30)
-        self.cycles(daemon, 2)
+        wait_cycles(daemon, 2)
         self.escalated(daemon, 1)
         self.assertEqual(len(self.team.requests(RUN)), 1)
 
@@ -95,7 +90,7 @@ class EscalationsTest(DaemonTest):
         daemon.start()
         row = self.escalated(daemon, 1)[0]
         self.assertEqual((row["sent"], row["error"], row["status"], row["answer"]), (True, "interrupted", None, None))
-        self.cycles(daemon, 1)
+        wait_cycles(daemon, 1)
         self.assertEqual(len(self.team.requests(RUN)), 1)
 
     def test_a_team_that_fails_is_told_of_in_the_row(self):
@@ -117,7 +112,7 @@ class EscalationsTest(DaemonTest):
         self.post(daemon, [failure(sig_hash="s%d" % i) for i in range(30) for _ in range(3)])
         self.escalated(daemon, 3)
         daemon.restart(kill=True)
-        self.cycles(daemon, 1)
+        wait_cycles(daemon, 1)
         self.escalated(daemon, 3)
         self.assertEqual(len(self.team.requests(RUN)), 3)
 
@@ -131,7 +126,7 @@ class EscalationsTest(DaemonTest):
         daemon = self.daemon("--escalate-failures", "5")
         self.post(daemon, [failure()] * 4)
         self.post(daemon, [failure(error="no such file", sig_hash="s")] * 6)
-        self.cycles(daemon, 1)
+        wait_cycles(daemon, 1)
         self.assertEqual(self.rows(daemon), [])
         self.post(daemon, [failure(error="no such file", sig_hash="s")] * 5)
         self.assertEqual(self.escalated(daemon, 1)[0]["reason"], "continues")

@@ -31,8 +31,11 @@ def learned(daemon):
 
 def wait_cycles(daemon, n, seconds=30.0):
     """Until `n` whole cycles began after this moment and the last one is over: the next one has begun."""
-    start = learned(daemon)["cycles"]
-    wait_until(lambda: learned(daemon)["cycles"] >= start + n + 1, seconds + 2 * n, "%d cycles" % n)
+    def begun():
+        learn = learned(daemon)
+        return learn["cycles"] - learn["missed_cycles"]
+    start = begun()
+    wait_until(lambda: begun() >= start + n + 1, seconds + 2 * n, "%d cycles" % n)
 
 
 def post(daemon, ops):
