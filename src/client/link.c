@@ -13,8 +13,8 @@
 /* ANSWER_MAX: an answer lists at most 1,000 errors. REST_MS: so long NNG writes what its own buffers hold (TLS,
  * WebSocket); and with an old NNG answers that are just arriving come to rest, as 1.5.2 never finishes closing a pipe
  * that it closes between a message's length and its body, and keeps the descriptor of one that it closes just when the
- * greetings were exchanged, as with a client that is closed as soon as it was opened. QUIET_MS: so long nothing may
- * move before PUB takes what is left for stuck. */
+ * greetings were exchanged, as with a client that is closed as soon as it was opened. QUIET_MS: PUB counts as drained
+ * when nothing was written for that long. */
 enum { RECONNECT_MIN_MS = 50, RECONNECT_MAX_MS = 1000, ANSWER_MAX = 4 * 1024 * 1024 };
 enum { REST_MS = 50, QUIET_MS = 100, SLICE_MS = 5, PUB_QUEUE_MIN = 16, PUB_QUEUE_MAX = 4096 };
 
