@@ -1,5 +1,8 @@
 #include "learn/kept_rows.h"
 
+#include "base/hex.h"
+#include "base/json.h"
+
 #include <stdlib.h>
 
 bool obs_kept_rows_init(obs_kept_rows *k, size_t view_size) {
@@ -36,26 +39,32 @@ bool obs_kept_rows_has(obs_kept_rows *k, uint64_t number) {
   return found;
 }
 
-observer_err obs_kept_rows_each(obs_kept_rows *k, obs_records *records, uint64_t before, uint32_t limit,
-                                bool (*matches)(const void *question, const void *view), const void *question,
-                                void (*fn)(void *arg, const void *view), void *arg, uint64_t *next) {
+observer_err obs_kept_rows_each(obs_kept_rows *k, const obs_kept_rows_query *q, void (*fn)(void *arg, const void *view),
+                                void *arg, uint64_t *next) {
   const obs_kept_rows_head *v;
+  const uint32_t limit = q->limit < OBS_KEPT_ROWS ? q->limit : OBS_KEPT_ROWS;
+  uint64_t cluster = 0;
   uint32_t n = 0;
   obs_buf text = {0};
   *next = 0;
-  if (limit > OBS_KEPT_ROWS) limit = OBS_KEPT_ROWS;
+  if (q->cluster.p != NULL && !obs_hex_parse(q->cluster, &cluster)) return OBSERVER_E_OK;
+  if (q->cluster.p != NULL) cluster = obs_clusters_now(q->clusters, cluster);
   char *found = malloc(((size_t)limit + 1) * k->size); /* one more, to know whether there is a next page */
   if (found == NULL) return OBSERVER_E_NOMEM;
 
   pthread_mutex_lock(&k->lock);
-  for (uint64_t i = 0; n <= limit && (v = at(k, i)) != NULL; i++)
-    if ((before == 0 || v->number < before) && matches(question, v)) memcpy(found + n++ * k->size, v, k->size);
+  for (uint64_t i = 0; n <= limit && (v = at(k, i)) != NULL; i++) {
+    if (q->before != 0 && v->number >= q->before) continue;
+    bool about = q->cluster.p == NULL || v->cluster == cluster ||
+                 (v->cluster != 0 && obs_clusters_now(q->clusters, v->cluster) == cluster);
+    if (about && (q->matches == NULL || q->matches(q->filter, v))) memcpy(found + n++ * k->size, v, k->size);
+  }
   pthread_mutex_unlock(&k->lock);
 
   for (uint32_t i = 0; i < n && i < limit && !text.oom; i++) {
     obs_kept_rows_head *view = (void *)(found + i * k->size);
     obs_buf_reset(&text, SIZE_MAX);
-    if (!obs_records_one(records, view->number, &text)) break; /* the records keep older rows no longer */
+    if (!obs_records_one(q->records, view->number, &text)) break; /* the records keep older rows no longer */
     view->row = obs_buf_view(&text);
     if (!text.oom) fn(arg, view);
     if (i + 1 == limit && n > limit) *next = view->number;
@@ -64,4 +73,8 @@ observer_err obs_kept_rows_each(obs_kept_rows *k, obs_records *records, uint64_t
   free(found);
   obs_buf_fini(&text);
   return oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+}
+
+void obs_kept_rows_put(void *writer, const void *view) {
+  obs_json_raw(writer, NULL, ((const obs_kept_rows_head *)view)->row);
 }

@@ -1,11 +1,13 @@
 /* The rows that a store keeps in memory, as structs: what they are found by is read once, when a row is written or
  * folded.
  *
- * A view is a struct of the owner's without pointers, which begins with obs_kept_rows_head; the last OBS_KEPT_ROWS are
- * kept. Any thread; one mutex, held while views are compared and copied, never across the records' own lock. */
+ * A view is a struct of the owner's without pointers of its own, which begins with obs_kept_rows_head; the last
+ * OBS_KEPT_ROWS are kept. Any thread; one mutex, held while views are compared and copied, never across the records'
+ * own lock. */
 #ifndef OBS_LEARN_KEPT_ROWS_H
 #define OBS_LEARN_KEPT_ROWS_H
 
+#include "cluster/clusters.h"
 #include "jsonl/records.h"
 
 #include <pthread.h>
@@ -14,7 +16,8 @@ enum { OBS_KEPT_ROWS = 1000 };
 
 typedef struct {
   uint64_t number;
-  obs_str row; /* its text, a JSON object, when it is visited; as long as the call */
+  uint64_t cluster; /* that the row is about, maybe by a former id; 0: none */
+  obs_str row;      /* its text, a JSON object, when it is visited; as long as the call */
 } obs_kept_rows_head;
 
 typedef struct {
@@ -31,10 +34,22 @@ void obs_kept_rows_fini(obs_kept_rows *k);
 void obs_kept_rows_add(obs_kept_rows *k, const void *view);
 bool obs_kept_rows_has(obs_kept_rows *k, uint64_t number);
 
-/* Gives the views below number `before` (0: the newest) that `matches` takes to `fn`, newest first, at most `limit`:
- * `matches` is called under the lock, `fn` is not. *next: `before` of the next page, 0: there is none. */
-observer_err obs_kept_rows_each(obs_kept_rows *k, obs_records *records, uint64_t before, uint32_t limit,
-                                bool (*matches)(const void *question, const void *view), const void *question,
-                                void (*fn)(void *arg, const void *view), void *arg, uint64_t *next);
+/* A page of the views. */
+typedef struct {
+  obs_records *records; /* whose rows they are */
+  obs_clusters *clusters;
+  uint64_t before; /* number; 0: the newest */
+  uint32_t limit;
+  obs_str cluster;                                       /* an id in hexadecimal; p NULL: any */
+  bool (*matches)(const void *filter, const void *view); /* called under the lock; NULL: all do */
+  const void *filter;
+} obs_kept_rows_query;
+
+/* Gives the views that match to `fn`, newest first, outside the lock. *next: `before` of the next page, 0: there is
+ * none. */
+observer_err obs_kept_rows_each(obs_kept_rows *k, const obs_kept_rows_query *q, void (*fn)(void *arg, const void *view),
+                                void *arg, uint64_t *next);
+/* An `fn` whose `arg` is an obs_json_writer in an array: writes the row. */
+void obs_kept_rows_put(void *writer, const void *view);
 
 #endif

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* LEAST: untaken failures that make a known cluster due, at least. FLEET_REST: times that a look at all failures took.
- */
+/* LEAST: untaken failures that make a known cluster due, at least. FLEET_REST: in times of what a look at all failures
+ * took. */
 enum { LEAST = 3, FLEET_REST = 4 };
 
 /* ---- what is due ---- */
@@ -30,18 +30,17 @@ static void join(void *into, const void *former) {
   if (f->last_seq > e->last_seq) e->last_seq = f->last_seq;
 }
 
-/* The cluster's count less what was taken, where both count from the same first failure. The table of clusters forgets
- * one that did not fail for long; when it fails again it counts from there, and its first failure is behind the last
- * one that was taken. A count that is smaller all the same lost parts of the journal: then there is one at least. */
-static uint64_t untaken_of(const obs_cluster_brief *m, const obs_analysis_entry *e) {
-  if (e == NULL || m->first_seq > e->last_seq) return m->count;
-  if (m->last_seq <= e->last_seq) return 0;
-  return m->count > e->taken ? m->count - e->taken : 1;
-}
-
 /* New or back again; or half as many failures as were taken, LEAST at least; or some, and the last analysis is old. */
 static bool is_due(const obs_cluster_brief *m, const obs_analysis_entry *e, uint64_t cycle, due *d) {
-  *d = (due){.brief = *m, .since = e != NULL ? e->last_seq : 0, .untaken = untaken_of(m, e)};
+  *d = (due){.brief = *m, .since = e != NULL ? e->last_seq : 0};
+  /* Untaken is the cluster's count less what was taken, where both count from the same first failure. The table of
+   * clusters forgets one that did not fail for long; when it fails again it counts from there, and its first failure is
+   * behind the last one that was taken. A count that is smaller all the same lost parts of the journal: then there is
+   * one at least. */
+  if (e == NULL || m->first_seq > e->last_seq)
+    d->untaken = m->count;
+  else if (m->last_seq > e->last_seq)
+    d->untaken = m->count > e->taken ? m->count - e->taken : 1;
   d->fresh = e == NULL || m->episode > e->episode || m->first_seq > e->last_seq;
   if (d->untaken == 0) return false;
   if (d->fresh || cycle >= e->cycle + OBS_ANALYSES_AGAIN) return true;
@@ -55,95 +54,63 @@ static int by_urgency(const void *x, const void *y) {
   return (a->brief.id > b->brief.id) - (a->brief.id < b->brief.id);
 }
 
-/* The most urgent ones; NULL: no memory. The caller frees. */
-static due *choose(obs_analyses *a, uint64_t cycle, uint32_t *n) {
-  due *list = calloc((size_t)a->briefs.n + 1, sizeof(*list));
-  *n = 0;
-  if (list == NULL) return NULL;
-  /* Without the lock: this thread alone changes the table. */
-  for (uint32_t i = 0; i < a->briefs.n; i++) {
-    const obs_analysis_entry *e = obs_cluster_memory_find(&a->table, a->briefs.list[i].id);
-    if (is_due(&a->briefs.list[i], e, cycle, &list[*n])) (*n)++;
-  }
-  qsort(list, *n, sizeof(*list), by_urgency);
-  if (*n > OBS_ANALYSES_EACH) *n = OBS_ANALYSES_EACH;
-  return list;
-}
-
 /* ---- one analysis ---- */
-
-static void remember(obs_analyses *a, const obs_analysis *x, uint64_t number, uint64_t cycle) {
-  const obs_analysis_entry last = {.head.number = number,
-                                   .taken = x->taken,
-                                   .last_seq = x->brief.last_seq,
-                                   .cycle = cycle,
-                                   .episode = x->brief.episode,
-                                   .time_ms = x->time_ms,
-                                   .grounded = x->said.grounded,
-                                   .settled = obs_prompt_settles(&x->said)};
-  pthread_mutex_lock(&a->lock);
-  if (obs_analyses_enter(a, x->brief.id, &last) == NULL)
-    obs_log_error("learn", "analysis %" PRIu64 " is not remembered and will be repeated: %s", number,
-                  observer_strerror(OBSERVER_E_NOMEM));
-  pthread_mutex_unlock(&a->lock);
-}
-
-static void begin(obs_analysis *x) {
-  x->time_ms = obs_clock_wall_ms();
-  x->started = obs_clock_mono_ms();
-}
 
 /* False: no more in this cycle. A model that hangs holds corrections and advice up for one question, not for all. */
 static bool analyse(obs_analyses *a, const due *d, uint64_t cycle) {
-  obs_analysis x = {.brief = d->brief, .since = d->since, .untaken = d->untaken, .taken = d->brief.count};
+  obs_analysis x = {.brief = d->brief,
+                    .since = d->since,
+                    .untaken = d->untaken,
+                    .taken = d->brief.count,
+                    .time_ms = obs_clock_wall_ms(),
+                    .started = obs_clock_mono_ms()};
   uint64_t number;
-  begin(&x);
-  if (obs_analysis_gather(a, &x) && obs_analysis_diagnose(a, &x) && obs_analysis_explain(a, &x)) {
-    if (obs_analysis_record(a, &x, &number)) {
-      remember(a, &x, number, cycle);
-      obs_log_info("learn", "analysis %" PRIu64 " of cluster %016" PRIx64 ", %" PRIu64 " failure%s: %.*s", number,
-                   x.brief.id, x.untaken, x.untaken == 1 ? "" : "s", (int)x.said.cause.len,
-                   x.said.cause.p != NULL ? x.said.cause.p : "");
-    }
+  if (obs_analysis_gather(a, &x) && obs_analysis_diagnose(a, &x) && obs_analysis_explain(a, &x) &&
+      obs_analysis_record(a, &x, &number)) {
+    const obs_analysis_entry last = {.head.number = number,
+                                     .taken = x.taken,
+                                     .last_seq = x.brief.last_seq,
+                                     .cycle = cycle,
+                                     .episode = x.brief.episode,
+                                     .time_ms = x.time_ms,
+                                     .grounded = x.said.grounded,
+                                     .settled = obs_prompt_settles(&x.said)};
+    pthread_mutex_lock(&a->lock);
+    bool remembered = obs_analyses_enter(a, x.brief.id, &last) != NULL;
+    pthread_mutex_unlock(&a->lock);
+    if (!remembered)
+      obs_log_error("learn", "analysis %" PRIu64 " is not remembered and will be repeated: %s", number,
+                    observer_strerror(OBSERVER_E_NOMEM));
+    obs_log_info("learn", "analysis %" PRIu64 " of cluster %016" PRIx64 ", %" PRIu64 " failure%s: %.*s", number,
+                 x.brief.id, x.untaken, x.untaken == 1 ? "" : "s", (int)x.said.cause.len,
+                 x.said.cause.p != NULL ? x.said.cause.p : "");
   }
   bool go_on = !x.late;
   obs_analysis_fini(&x);
   return go_on;
 }
 
-/* ---- all failures together ---- */
-
-static void count_fleet(const obs_analyses *a, obs_analysis *x) {
-  const obs_facts_view *v = &a->view;
-  for (uint32_t i = 0; i < v->n; i++)
-    if ((v->flags[i] & OBS_FACT_FAILED) != 0 && v->seq[i] > a->fleet_seq) x->untaken++;
-  x->taken = a->report.failures;
-  x->first_seq = a->report.first_seq;
-  x->last_seq = a->report.last_seq;
-}
-
-static void write_fleet(obs_analyses *a, obs_analysis *x, uint64_t print) {
-  uint64_t number;
-  (void)obs_analysis_explain(a, x);
-  if (!obs_analysis_record(a, x, &number)) return;
-  pthread_mutex_lock(&a->lock);
-  a->fleet_print = print;
-  a->fleet_number = number;
-  a->fleet_seq = x->last_seq;
-  pthread_mutex_unlock(&a->lock);
-  obs_log_info("learn", "analysis %" PRIu64 " of all failures: %.*s", number, (int)x->said.cause.len,
-               x->said.cause.p != NULL ? x->said.cause.p : "");
-}
-
-/* A fifth of the time at most: with short cycles and a full window it would go on without end. */
+/* All failures together, for a fifth of the time at most: with short cycles and a full window it would go on without
+ * end. `last_seq`: the last failure. */
 static void analyse_fleet(obs_analyses *a, uint64_t last_seq) {
-  obs_analysis x = {.fleet = true};
-  begin(&x);
+  const obs_facts_view *v = &a->view;
+  obs_analysis x = {.fleet = true, .time_ms = obs_clock_wall_ms(), .started = obs_clock_mono_ms()};
   if (x.started < a->fleet_rests_until) return;
   if (obs_analysis_diagnose(a, &x)) {
-    uint64_t print = obs_analyses_print(&a->report);
-    count_fleet(a, &x);
-    if (print != a->fleet_print) write_fleet(a, &x, print);
+    uint64_t print = obs_analyses_print(&a->report), number;
+    for (uint32_t i = 0; i < v->n; i++)
+      if ((v->flags[i] & OBS_FACT_FAILED) != 0 && v->seq[i] > a->fleet_seq) x.untaken++;
+    x.taken = a->report.failures;
+    x.first_seq = a->report.first_seq;
+    x.last_seq = a->report.last_seq;
+    if (print != a->fleet_print && obs_analysis_explain(a, &x) && obs_analysis_record(a, &x, &number)) {
+      pthread_mutex_lock(&a->lock);
+      a->fleet_print = print;
+      a->fleet_number = number;
+      pthread_mutex_unlock(&a->lock);
+      obs_log_info("learn", "analysis %" PRIu64 " of all failures: %.*s", number, (int)x.said.cause.len,
+                   x.said.cause.p != NULL ? x.said.cause.p : "");
+    }
     if (print == a->fleet_print) atomic_store(&a->fleet_seq, last_seq);
   }
   uint64_t now = obs_clock_mono_ms();
@@ -161,39 +128,39 @@ uint64_t obs_analyses_looked(obs_analyses *a) {
 
 /* ---- the cycle ---- */
 
-static uint64_t last_failure(const obs_analyses *a) {
-  uint64_t last = 0;
-  for (uint32_t i = 0; i < a->briefs.n; i++)
-    if (a->briefs.list[i].last_seq > last) last = a->briefs.list[i].last_seq;
-  return last;
-}
-
-static void analyse_all(obs_analyses *a, const due *list, uint32_t n, uint64_t cycle, const _Atomic bool *stop) {
-  uint64_t last = last_failure(a);
-  if (n == 0 && last <= a->fleet_seq) return;
-  observer_err err = obs_facts_snapshot(a->tools->facts, &a->view);
-  if (err != OBSERVER_E_OK) {
-    obs_log_error("learn", "analyses wait for the next cycle: %s", observer_strerror(err));
-    return;
-  }
-  uint32_t done = 0;
-  while (done < n && !atomic_load(stop) && analyse(a, &list[done], cycle)) done++;
-  if (last > a->fleet_seq && !atomic_load(stop)) analyse_fleet(a, last);
-  obs_facts_view_fini(&a->view);
-}
-
+/* The most urgent clusters, then all failures. */
 static void run_cycle(void *analyses, const obs_loop_turn *turn) {
   obs_analyses *a = analyses;
+  observer_err err = OBSERVER_E_OK;
   uint32_t n = 0;
+  uint64_t last = 0; /* failure of all */
   obs_cluster_memory_follow(&a->table, a->opts->clusters, join, &a->lock);
   if (!a->offered) obs_analyses_offer_last(a);
   a->offered = true;
-  due *list = obs_cluster_memory_briefs_take(&a->briefs, a->opts->clusters) ? choose(a, turn->cycle, &n) : NULL;
+
+  bool taken = obs_cluster_memory_briefs_take(&a->briefs, a->opts->clusters);
+  due *list = taken ? calloc((size_t)a->briefs.n + 1, sizeof(*list)) : NULL;
+  for (uint32_t i = 0; list != NULL && i < a->briefs.n; i++) {
+    const obs_cluster_brief *m = &a->briefs.list[i];
+    /* Without the lock: this thread alone changes the table. */
+    if (is_due(m, obs_cluster_memory_find(&a->table, m->id), turn->cycle, &list[n])) n++;
+    if (m->last_seq > last) last = m->last_seq;
+  }
+  bool any = n > 0 || last > a->fleet_seq;
   if (list == NULL)
-    obs_log_error("learn", "analyses wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
-  else
-    analyse_all(a, list, n, turn->cycle, turn->stop);
-  if (list != NULL) atomic_store(&a->looked, last_failure(a)); /* when what is analysed is remembered */
+    err = OBSERVER_E_NOMEM;
+  else if (any)
+    err = obs_facts_snapshot(a->tools->facts, &a->view);
+  if (err != OBSERVER_E_OK) obs_log_error("learn", "analyses wait for the next cycle: %s", observer_strerror(err));
+
+  if (err == OBSERVER_E_OK && any) {
+    qsort(list, n, sizeof(*list), by_urgency);
+    for (uint32_t i = 0; i < n && i < OBS_ANALYSES_EACH && !atomic_load(turn->stop); i++)
+      if (!analyse(a, &list[i], turn->cycle)) break;
+    if (last > a->fleet_seq && !atomic_load(turn->stop)) analyse_fleet(a, last);
+    obs_facts_view_fini(&a->view);
+  }
+  if (list != NULL) atomic_store(&a->looked, last); /* when what is analysed is remembered */
   free(list);
 }
 
@@ -235,10 +202,6 @@ static observer_err open_analyses(obs_loop_tools *tools, void **out, char *error
   return err;
 }
 
-static bool put_one(void *analyses, uint64_t id, obs_buf *out) {
-  return obs_analyses_one(analyses, id, out);
-}
-
 static obs_records *records_of(void *analyses) {
   return ((obs_analyses *)analyses)->records;
 }
@@ -248,5 +211,5 @@ const obs_loop obs_analyses_loop = {.name = "analyses",
                                     .cycle = run_cycle,
                                     .close = close_analyses,
                                     .page = obs_analyses_page,
-                                    .one = put_one,
+                                    .one = obs_analyses_one,
                                     .records = records_of};

@@ -21,7 +21,6 @@ enum {
   OBS_ANALYSES_EACH = 8,
   OBS_ANALYSES_OPS = 10,
   OBS_ANALYSES_TEXT = 1000,
-  OBS_ANALYSES_KEPT = 1000,    /* rows in memory */
   OBS_ANALYSES_CLUSTERS = 8192 /* whose last analysis is known */
 };
 
@@ -61,10 +60,9 @@ typedef struct {
 
 /* A row: what it is found by, and its text. */
 typedef struct {
-  obs_kept_rows_head head;
-  uint64_t cluster; /* not of the fleet */
+  obs_kept_rows_head head; /* cluster 0: of all failures */
   int64_t time_ms;
-  bool fleet, grounded;
+  bool grounded;
   obs_analysis_name endpoint, task_class, backend;
 } obs_analysis_view;
 
@@ -72,7 +70,7 @@ typedef struct {
  * next page, 0: there is none. */
 observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f, void (*fn)(void *arg, const void *view),
                                void *arg, uint64_t *next);
-/* Appends the row of that number. False: there is none in memory. */
-bool obs_analyses_one(obs_analyses *a, uint64_t number, obs_buf *out);
+/* Appends the row of that number; the obs_analyses as the table's row has it. False: there is none in memory. */
+bool obs_analyses_one(void *analyses, uint64_t number, obs_buf *out);
 
 #endif

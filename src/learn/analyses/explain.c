@@ -54,55 +54,42 @@ static bool is_taken_now(const obs_facts_view *v, uint32_t i, const obs_analysis
          v->seq[i] <= x->brief.last_seq;
 }
 
-/* The first few of the untaken failures and the last ones. */
-static void sample_view(const obs_facts_view *v, obs_analysis *x) {
-  uint64_t last[OBS_ANALYSES_OPS] = {0};
-  uint32_t nlast = 0, i = 0;
-  for (; i < v->n && x->nseqs < FIRST; i++)
-    if (is_taken_now(v, i, x)) x->seqs[x->nseqs++] = v->seq[i];
-  for (uint32_t k = v->n; k > i && x->nseqs + nlast < OBS_ANALYSES_OPS; k--)
-    if (is_taken_now(v, k - 1, x)) last[nlast++] = v->seq[k - 1];
-  while (nlast > 0) x->seqs[x->nseqs++] = last[--nlast];
-}
-
-/* The facts reach back only so far; the cluster's own samples stay. */
-static void sample_cluster(obs_analysis *x) {
-  for (uint32_t i = 0; i < x->nsamples; i++)
-    if (x->samples[i] > x->since && x->samples[i] <= x->brief.last_seq && x->nseqs < OBS_ANALYSES_OPS)
-      x->seqs[x->nseqs++] = x->samples[i];
-}
-
-static void put_cut(obs_buf *out, obs_str s) {
-  obs_buf_append(out, s.p, obs_utf8_cut(s.p, s.len, LINE_TEXT));
-}
-
-/* An error that is not there was `undefined`. */
-static void put_line(obs_buf *out, const obs_op *op) {
-  if (out->len > 0) obs_buf_putc(out, '\n');
-  obs_buf_putc(out, '[');
-  put_cut(out, op->endpoint);
-  obs_buf_puts(out, "] ");
-  put_cut(out, op->input_summary);
-  obs_buf_puts(out, ": ");
-  put_cut(out, OBS_HAS(op, error) ? op->error : OBS_STR("undefined"));
-}
-
+/* Quotes the op for the model, and writes it as the older observer did: an error that is not there was `undefined`. */
 static void on_sample(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
   obs_analysis *x = arg;
+  const obs_str parts[] = {op->endpoint, op->input_summary, OBS_HAS(op, error) ? op->error : OBS_STR("undefined")};
+  static const char *const before[] = {"[", "] ", ": "};
   (void)line;
   if (op->success || x->nshown == OBS_ANALYSES_OPS) return;
   x->shown[x->nshown++] = seq;
   obs_evidence_quote(op, seq, QUOTE_TEXT, &x->ops);
   obs_buf_putc(&x->ops, '\n');
-  put_line(&x->lines, op);
+  if (x->lines.len > 0) obs_buf_putc(&x->lines, '\n');
+  for (int i = 0; i < 3; i++) {
+    obs_buf_puts(&x->lines, before[i]);
+    obs_buf_append(&x->lines, parts[i].p, obs_utf8_cut(parts[i].p, parts[i].len, LINE_TEXT));
+  }
 }
 
 bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
+  const obs_facts_view *v = &a->view;
   gathering g = {&a->view, x};
+  uint64_t last[OBS_ANALYSES_OPS];
+  uint32_t nlast = 0, i = 0;
   if (!obs_clusters_one(a->opts->clusters, x->brief.id, obs_clock_wall_ms(), read_cluster, &g) || x->cluster.oom)
     return false;
-  sample_view(&a->view, x);
-  if (x->nseqs == 0) sample_cluster(x);
+
+  /* The first few of the untaken failures and the last ones. */
+  for (; i < v->n && x->nseqs < FIRST; i++)
+    if (is_taken_now(v, i, x)) x->seqs[x->nseqs++] = v->seq[i];
+  for (uint32_t k = v->n; k > i && x->nseqs + nlast < OBS_ANALYSES_OPS; k--)
+    if (is_taken_now(v, k - 1, x)) last[nlast++] = v->seq[k - 1];
+  while (nlast > 0) x->seqs[x->nseqs++] = last[--nlast];
+  /* The facts reach back only so far; the cluster's own samples stay. */
+  uint32_t own = x->nseqs == 0 ? x->nsamples : 0;
+  for (uint32_t k = 0; k < own && x->nseqs < OBS_ANALYSES_OPS; k++)
+    if (x->samples[k] > x->since && x->samples[k] <= x->brief.last_seq) x->seqs[x->nseqs++] = x->samples[k];
+
   (void)obs_evidence_rows(&a->tools->evidence, x->seqs, x->nseqs, on_sample, x);
   x->first_seq = x->nseqs > 0 ? x->seqs[0] : x->brief.first_seq;
   x->last_seq = x->brief.last_seq;
@@ -112,8 +99,8 @@ bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
 /* ---- the builtin diagnosis ---- */
 
 bool obs_analysis_diagnose(obs_analyses *a, obs_analysis *x) {
-  obs_diagnose_request request = {.cluster = x->fleet ? 0 : x->brief.id, .since = x->fleet ? 0 : x->since + 1};
-  request.given = x->given;
+  const obs_diagnose_request request = {
+      .cluster = x->fleet ? 0 : x->brief.id, .since = x->fleet ? 0 : x->since + 1, .given = x->given};
   observer_err err = obs_diagnose(&a->view, &request, &a->report);
   if (err != OBSERVER_E_OK) {
     obs_log_error("learn", "diagnosis: %s", observer_strerror(err));
@@ -195,28 +182,17 @@ static void say_kind(const obs_diagnose_report *r, const obs_analysis *x, obs_pr
   rest_dont_on(e, x->shown, x->nshown);
 }
 
-static void say_builtin(const obs_diagnose_report *report, obs_analysis *x, obs_prompt_explanation *e) {
-  x->kind = OBS_ERROR_UNKNOWN;
-  for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++)
-    if (report->kinds[k] > report->kinds[x->kind]) x->kind = (obs_error_kind)k;
-  if (report->failures == 0 && x->template.p != NULL) x->kind = obs_error_kinds_of(x->template);
-  if (report->nfindings > 0)
-    say_findings(report, x->fleet, e);
-  else
-    say_kind(report, x, e);
-}
-
 /* ---- the model ---- */
 
-/* Two questions about a cluster differ in what was analysed before them. */
-static uint64_t key_of(const obs_analysis *x) {
+/* False: the daemon stops. */
+static bool ask_model(obs_analyses *a, obs_analysis *x, obs_prompt_explanation *said) {
+  obs_buf prompt = {0}, known = {0};
+  obs_llm_answer answer = {.end = OBS_CALL_FAILED};
+  /* Two questions about a cluster differ in what was analysed before them. 0 would be no key. */
   const uint64_t parts[] = {x->brief.id, x->since};
   uint64_t key = XXH64(parts, sizeof(parts), 0);
-  return key != 0 ? key : 1;
-}
+  if (key == 0) key = 1;
 
-static bool put_question(const obs_analysis *x, obs_buf *prompt) {
-  obs_buf known = {0};
   obs_json_writer w = obs_json_write(&known);
   obs_json_object(&w, NULL);
   obs_json_text(&w, "cause", obs_buf_view(&x->said.cause));
@@ -225,19 +201,11 @@ static bool put_question(const obs_analysis *x, obs_buf *prompt) {
   obs_json_end(&w);
   obs_json_end(&w);
   obs_prompt_question(OBS_STR("Diagnose this cluster of failures."), obs_buf_view(&x->cluster), obs_buf_view(&known),
-                      obs_buf_view(&x->ops), prompt);
-  if (known.oom) prompt->oom = true;
-  obs_buf_fini(&known);
-  return !prompt->oom;
-}
+                      obs_buf_view(&x->ops), &prompt);
 
-/* False: the daemon stops. */
-static bool ask_model(obs_analyses *a, obs_analysis *x, obs_prompt_explanation *said) {
-  obs_buf prompt = {0};
-  obs_llm_answer answer = {.end = OBS_CALL_FAILED};
-  if (!put_question(x, &prompt))
+  if (known.oom || prompt.oom)
     (void)snprintf(x->model_error, sizeof(x->model_error), "%s", observer_strerror(OBSERVER_E_NOMEM));
-  else if (!obs_llm_ask(a->tools->model, "analysis", key_of(x), obs_prompt_system(), obs_buf_view(&prompt), &answer))
+  else if (!obs_llm_ask(a->tools->model, "analysis", key, obs_prompt_system(), obs_buf_view(&prompt), &answer))
     (void)snprintf(x->model_error, sizeof(x->model_error), "%s", answer.error);
   else
     x->by_model =
@@ -246,29 +214,36 @@ static bool ask_model(obs_analyses *a, obs_analysis *x, obs_prompt_explanation *
   x->late = answer.end == OBS_CALL_TIMEOUT;
   obs_llm_answer_fini(&answer);
   obs_buf_fini(&prompt);
+  obs_buf_fini(&known);
   return !stopped;
 }
 
-/* The model's answer takes the builtin's place; without a don't of its own the builtin's stays. */
-static void prefer(obs_prompt_explanation *builtin, obs_prompt_explanation *model) {
-  if (model->dont.len == 0) {
-    obs_buf_fini(&model->dont);
-    model->dont = builtin->dont;
-    builtin->dont = (obs_buf){0};
-    memcpy(model->dont_seqs, builtin->dont_seqs, sizeof(model->dont_seqs));
-    model->ndont_seqs = builtin->ndont_seqs;
-  }
-  obs_prompt_explanation swap = *builtin;
-  *builtin = *model;
-  *model = swap;
-}
-
 bool obs_analysis_explain(obs_analyses *a, obs_analysis *x) {
+  const obs_diagnose_report *report = &a->report;
   obs_prompt_explanation model = {0};
   bool going_on = true;
-  say_builtin(&a->report, x, &x->said);
+  x->kind = OBS_ERROR_UNKNOWN;
+  for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++)
+    if (report->kinds[k] > report->kinds[x->kind]) x->kind = (obs_error_kind)k;
+  if (report->failures == 0 && x->template.p != NULL) x->kind = obs_error_kinds_of(x->template);
+  if (report->nfindings > 0)
+    say_findings(report, x->fleet, &x->said);
+  else
+    say_kind(report, x, &x->said);
+
   if (a->tools->model != NULL && !x->fleet) going_on = ask_model(a, x, &model);
-  if (x->by_model) prefer(&x->said, &model);
+  if (x->by_model) { /* its answer takes the builtin's place; without a don't of its own the builtin's stays */
+    obs_prompt_explanation builtin = x->said;
+    x->said = model;
+    model = builtin;
+    if (x->said.dont.len == 0) {
+      obs_buf_fini(&x->said.dont);
+      x->said.dont = model.dont;
+      model.dont = (obs_buf){0};
+      memcpy(x->said.dont_seqs, model.dont_seqs, sizeof(model.dont_seqs));
+      x->said.ndont_seqs = model.ndont_seqs;
+    }
+  }
   obs_prompt_explanation_fini(&model);
   return going_on;
 }

@@ -62,22 +62,17 @@ void obs_prompt_put(obs_buf *out, obs_str text, uint32_t max) {
 
 /* ---- the answer's form ---- */
 
-/* What stands in the first code fence, behind its language; all of it when there is no fence. */
-static obs_str unfence(obs_str s) {
-  static const char fence[] = "```";
-  const char *open = memmem(s.p, s.len, fence, 3);
-  if (open == NULL) return s;
-  const char *end = s.p + s.len, *at = open + 3;
-  while (at < end && *at != '\n' && *at != '{') at++;
-  const char *close = memmem(at, (size_t)(end - at), fence, 3);
-  return trim((obs_str){at, (uint32_t)((close != NULL ? close : end) - at), 0});
-}
-
 cJSON *obs_prompt_json(obs_str answer, bool *broken) {
+  static const char fence[] = "```";
   const char *stop = NULL;
   obs_str text = trim(answer);
-  if (text.len > 0 && text.p[0] != '{' && text.p[0] != '[') {
-    obs_str inner = unfence(text);
+  /* Of an answer that begins otherwise: what stands in its first code fence, behind the language. */
+  const char *open = text.len > 0 && text.p[0] != '{' && text.p[0] != '[' ? memmem(text.p, text.len, fence, 3) : NULL;
+  if (open != NULL) {
+    const char *end = text.p + text.len, *at = open + 3;
+    while (at < end && *at != '\n' && *at != '{') at++;
+    const char *close = memmem(at, (size_t)(end - at), fence, 3);
+    obs_str inner = trim((obs_str){at, (uint32_t)((close != NULL ? close : end) - at), 0});
     if (inner.len > 0 && inner.p[0] == '{') text = inner;
   }
   *broken = false;
@@ -98,13 +93,6 @@ static bool is_shown(uint64_t seq, const uint64_t *shown, uint32_t n) {
   return false;
 }
 
-/* False: it is no seq at all. */
-static bool seq_of(const cJSON *item, uint64_t *seq) {
-  if (!cJSON_IsNumber(item) || item->valuedouble < 1 || item->valuedouble > 9007199254740992.0) return false;
-  *seq = (uint64_t)item->valuedouble;
-  return (double)*seq == item->valuedouble;
-}
-
 static void add_seq(uint64_t *list, uint32_t *n, uint64_t seq) {
   if (*n < OBS_PROMPT_CLAIM_SEQS && !is_shown(seq, list, *n)) list[(*n)++] = seq;
 }
@@ -117,8 +105,10 @@ static void read_claim(const cJSON *item, const uint64_t *shown, uint32_t nshown
   obs_prompt_put(&c->text, text, OBS_PROMPT_CLAIM_TEXT);
   c->grounded = cJSON_GetArraySize(seqs) > 0;
   cJSON_ArrayForEach(each, seqs) {
-    uint64_t seq;
-    bool known = seq_of(each, &seq);
+    /* A whole number that a double has exactly; anything else is no seq. */
+    double d = cJSON_IsNumber(each) ? each->valuedouble : 0;
+    uint64_t seq = d >= 1 && d <= 0x1p53 ? (uint64_t)d : 0;
+    bool known = seq != 0 && (double)seq == d;
     if (known) add_seq(c->seqs, &c->nseqs, seq);
     c->grounded = c->grounded && known && is_shown(seq, shown, nshown);
   }
@@ -127,8 +117,9 @@ static void read_claim(const cJSON *item, const uint64_t *shown, uint32_t nshown
   for (uint32_t i = 0; i < c->nseqs; i++) add_seq(e->dont_seqs, &e->ndont_seqs, c->seqs[i]);
 }
 
-/* Each text: its name, whether it must be there, where it goes. */
-static bool read_texts(const cJSON *json, obs_prompt_explanation *e, char *error, size_t size) {
+static bool read_object(const cJSON *json, const uint64_t *shown, uint32_t nshown, obs_prompt_explanation *e,
+                        char *error, size_t size) {
+  const cJSON *claims = cJSON_GetObjectItemCaseSensitive(json, "claims"), *each;
   const struct {
     const char *name;
     bool needed;
@@ -136,8 +127,7 @@ static bool read_texts(const cJSON *json, obs_prompt_explanation *e, char *error
   } texts[] = {{"cause", true, &e->cause}, {"adjust", false, &e->adjust}, {"dont", false, &e->dont}};
   for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, texts[i].name);
-    bool none = item == NULL || cJSON_IsNull(item);
-    if (!none && !cJSON_IsString(item)) {
+    if (item != NULL && !cJSON_IsNull(item) && !cJSON_IsString(item)) {
       (void)snprintf(error, size, "the answer's `%s` is not text", texts[i].name);
       return false;
     }
@@ -147,13 +137,6 @@ static bool read_texts(const cJSON *json, obs_prompt_explanation *e, char *error
       return false;
     }
   }
-  return true;
-}
-
-static bool read_object(const cJSON *json, const uint64_t *shown, uint32_t nshown, obs_prompt_explanation *e,
-                        char *error, size_t size) {
-  const cJSON *claims = cJSON_GetObjectItemCaseSensitive(json, "claims"), *each;
-  if (!read_texts(json, e, error, size)) return false;
   if (claims != NULL && !cJSON_IsNull(claims) && !cJSON_IsArray(claims)) {
     (void)snprintf(error, size, "the answer's `claims` are not an array");
     return false;

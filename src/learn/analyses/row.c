@@ -69,40 +69,23 @@ static void put_members(const obs_analyses *a, const obs_analysis *x, obs_json_w
   obs_json_u64(w, "ms", obs_clock_mono_ms() - x->started);
 }
 
+/* In the older observer's words. */
 static void tell_gateway(const obs_analyses *a, const obs_analysis *x) {
-  obs_buf operation = {0}, result = {0};
   if (a->tools->gateway == NULL || x->fleet) return;
+  obs_str approach =
+      x->by_model ? OBS_STR("LLM-analyzed error patterns") : OBS_STR("builtin diagnosis of error patterns");
+  obs_buf operation = {0}, result = {0};
   obs_buf_printf(&operation, "error_analysis: %" PRIu64 " failures", x->untaken);
   obs_buf_append(&result, x->said.cause.p, x->said.cause.len);
-  if (x->said.adjust.len > 0) {
-    obs_buf_putc(&result, '\n');
-    obs_buf_append(&result, x->said.adjust.p, x->said.adjust.len);
-  }
+  if (x->said.adjust.len > 0) obs_buf_putc(&result, '\n');
+  obs_buf_append(&result, x->said.adjust.p, x->said.adjust.len);
   if (!operation.oom && !result.oom)
-    obs_gateway_log(
-        a->tools->gateway, obs_buf_view(&operation),
-        x->by_model ? OBS_STR("LLM-analyzed error patterns") : OBS_STR("builtin diagnosis of error patterns"),
-        obs_gateway_cut(obs_buf_view(&result), GATEWAY_UNITS), obs_gateway_cut(obs_buf_view(&x->lines), GATEWAY_UNITS));
+    obs_gateway_log(a->tools->gateway, obs_buf_view(&operation), approach,
+                    obs_gateway_cut(obs_buf_view(&result), GATEWAY_UNITS),
+                    obs_gateway_cut(obs_buf_view(&x->lines), GATEWAY_UNITS));
   obs_buf_fini(&operation);
   obs_buf_fini(&result);
 }
-
-static void offer(const obs_analyses *a, const obs_analysis *x, uint64_t number) {
-  const obs_prompt_explanation *e = &x->said;
-  if (a->tools->dont == NULL || x->fleet || e->dont.len == 0) return;
-  obs_loop_dont d = {.cluster = x->brief.id,
-                     .analysis = number,
-                     .endpoint = x->endpoint,
-                     .task_class = x->task_class,
-                     .text = obs_buf_view(&e->dont),
-                     .seqs = e->dont_seqs,
-                     .nseqs = e->ndont_seqs,
-                     .time_ms = x->time_ms,
-                     .facts = a->view.n > 0 ? &a->view : NULL};
-  a->tools->dont(a->tools->dont_arg, &d);
-}
-
-/* ---- views ---- */
 
 static void set_name(obs_analysis_name *to, obs_str text) {
   to->given = text.p != NULL;
@@ -115,24 +98,34 @@ static bool is_name(const obs_analysis_name *have, obs_str want) {
 }
 
 bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *number) {
+  const obs_prompt_explanation *e = &x->said;
   obs_buf row = {0};
   obs_json_writer w = {.out = &row, .depth = 1};
   put_members(a, x, &w);
   size_t announced = row.len;
   obs_json_raw(&w, "diagnosis", obs_buf_view(&x->diagnosis));
-  bool ok = !row.oom && !x->diagnosis.oom && !x->said.cause.oom &&
-            obs_records_append(a->records, &row, number) == OBSERVER_E_OK;
+  bool ok =
+      !row.oom && !x->diagnosis.oom && !e->cause.oom && obs_records_append(a->records, &row, number) == OBSERVER_E_OK;
   if (ok) {
-    obs_analysis_view v = {.head.number = *number,
-                           .cluster = x->fleet ? 0 : x->brief.id,
+    obs_analysis_view v = {.head = {.number = *number, .cluster = x->fleet ? 0 : x->brief.id},
                            .time_ms = x->time_ms,
-                           .fleet = x->fleet,
-                           .grounded = x->said.grounded};
+                           .grounded = e->grounded};
     set_name(&v.endpoint, x->endpoint);
     set_name(&v.task_class, x->task_class);
     set_name(&v.backend, obs_str_of(backend_of(a, x)));
     obs_kept_rows_add(&a->kept, &v);
-    offer(a, x, *number);
+    if (a->tools->dont != NULL && !x->fleet && e->dont.len > 0) {
+      const obs_loop_dont d = {.cluster = x->brief.id,
+                               .analysis = *number,
+                               .endpoint = x->endpoint,
+                               .task_class = x->task_class,
+                               .text = obs_buf_view(&e->dont),
+                               .seqs = e->dont_seqs,
+                               .nseqs = e->ndont_seqs,
+                               .time_ms = x->time_ms,
+                               .facts = a->view.n > 0 ? &a->view : NULL};
+      a->tools->dont(a->tools->dont_arg, &d);
+    }
     obs_announce_row(&a->opts->announce, "analysis", *number, (obs_str){row.p, (uint32_t)announced, 0});
     tell_gateway(a, x);
   }
@@ -196,7 +189,8 @@ obs_analysis_entry *obs_analyses_enter(obs_analyses *a, uint64_t cluster, const 
 bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why) {
   obs_analyses *a = analyses;
   obs_str scope = obs_row_text(row, "scope");
-  obs_analysis_view v = {.fleet = obs_str_is(scope, "fleet")};
+  const bool fleet = obs_str_is(scope, "fleet");
+  obs_analysis_view v = {0};
   obs_analysis_entry last = {0};
   uint64_t last_seq, episode;
   *why = "not an analysis";
@@ -204,12 +198,12 @@ bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why) {
       !obs_row_u64(row, "last_seq", &last_seq))
     return false;
   (void)obs_row_bool(row, "grounded", &v.grounded);
-  if (v.fleet) {
+  if (fleet) {
     atomic_store(&a->fleet_seq, last_seq);
     if (!obs_row_id(row, "print", &a->fleet_print)) a->fleet_print = print_of_row(row);
     a->fleet_number = v.head.number;
   } else {
-    if (!obs_str_is(scope, "cluster") || !obs_row_id(row, "cluster", &v.cluster) ||
+    if (!obs_str_is(scope, "cluster") || !obs_row_id(row, "cluster", &v.head.cluster) ||
         !obs_row_u64(row, "taken", &last.taken) || !obs_row_u64(row, "episode", &episode))
       return false;
     last.head.number = v.head.number;
@@ -218,7 +212,7 @@ bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why) {
     last.episode = (uint32_t)episode;
     last.grounded = v.grounded;
     (void)obs_row_bool(row, "settled", &last.settled);
-    obs_analysis_entry *e = obs_analyses_enter(a, v.cluster, &last);
+    obs_analysis_entry *e = obs_analyses_enter(a, v.head.cluster, &last);
     if (e != NULL) (void)obs_row_u64(row, "settled_at", &e->settled_at);
   }
   if (cJSON_HasObjectItem(row, "carried")) return true;
@@ -303,7 +297,8 @@ bool obs_analyses_last(obs_analyses *a, uint64_t cluster, obs_analysis_last *out
 }
 
 /* Carried rows are not among the kept ones. */
-bool obs_analyses_one(obs_analyses *a, uint64_t number, obs_buf *out) {
+bool obs_analyses_one(void *analyses, uint64_t number, obs_buf *out) {
+  obs_analyses *a = analyses;
   return obs_kept_rows_has(&a->kept, number) && obs_records_one(a->records, number, out);
 }
 
@@ -318,43 +313,32 @@ bool obs_analyses_cause(obs_analyses *a, uint64_t cluster, obs_buf *out) {
   return known;
 }
 
-typedef struct {
-  const obs_analyses_filter *f;
-  obs_clusters *clusters;
-  uint64_t cluster; /* of the filter, as it is now; a row may have a former id of it */
-} question;
-
-static bool matches(const void *asked, const void *view) {
-  const question *q = asked;
-  const obs_analyses_filter *f = q->f;
+static bool matches(const void *filter, const void *view) {
+  const obs_analyses_filter *f = filter;
   const obs_analysis_view *v = view;
   return (f->grounded < 0 || v->grounded == (f->grounded == 1)) &&
          (f->since_ms == INT64_MIN || v->time_ms >= f->since_ms) &&
-         (f->scope.p == NULL || obs_str_is(f->scope, v->fleet ? "fleet" : "cluster")) &&
+         (f->scope.p == NULL || obs_str_is(f->scope, v->head.cluster == 0 ? "fleet" : "cluster")) &&
          is_name(&v->endpoint, f->endpoint) && is_name(&v->task_class, f->task_class) &&
-         is_name(&v->backend, f->backend) &&
-         (f->cluster.p == NULL ||
-          (!v->fleet && (v->cluster == q->cluster || obs_clusters_now(q->clusters, v->cluster) == q->cluster)));
+         is_name(&v->backend, f->backend);
 }
 
 observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f, void (*fn)(void *arg, const void *view),
                                void *arg, uint64_t *next) {
-  question q = {.f = f, .clusters = a->opts->clusters};
-  *next = 0;
-  if (f->cluster.p != NULL && !obs_hex_parse(f->cluster, &q.cluster)) return OBSERVER_E_OK;
-  if (f->cluster.p != NULL) q.cluster = obs_clusters_now(q.clusters, q.cluster);
-  return obs_kept_rows_each(&a->kept, a->records, f->before, f->limit, matches, &q, fn, arg, next);
-}
-
-static void put_view(void *arg, const void *view) {
-  const obs_analysis_view *v = view;
-  obs_json_raw(arg, NULL, v->head.row);
+  const obs_kept_rows_query q = {.records = a->records,
+                                 .clusters = a->opts->clusters,
+                                 .before = f->before,
+                                 .limit = f->limit,
+                                 .cluster = f->cluster,
+                                 .matches = matches,
+                                 .filter = f};
+  return obs_kept_rows_each(&a->kept, &q, fn, arg, next);
 }
 
 observer_err obs_analyses_page(void *analyses, const void *filter, obs_buf *out, obs_loop_end *end) {
   obs_json_writer w = obs_json_write(out);
   obs_json_array(&w, NULL);
-  observer_err err = obs_analyses_each(analyses, filter, put_view, &w, &end->next);
+  observer_err err = obs_analyses_each(analyses, filter, obs_kept_rows_put, &w, &end->next);
   obs_json_end(&w);
   return out->oom ? OBSERVER_E_NOMEM : err;
 }

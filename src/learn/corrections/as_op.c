@@ -31,24 +31,19 @@ static bool in_range(int32_t c, int32_t first, int32_t last) {
   return c >= first && c <= last;
 }
 
-/* How long the escape at `p` is; *keep: it stands for text. U+0000 and half a pair do not. */
-static size_t escape_length(const char *p, const char *end, bool *keep) {
-  int32_t c = escape_at(p, end);
-  *keep = c != 0 && !in_range(c, 0xd800, 0xdfff);
-  if (c < 0) return end - p < 2 ? 1 : 2;
-  if (!in_range(c, 0xd800, 0xdbff) || !in_range(escape_at(p + 6, end), 0xdc00, 0xdfff)) return 6;
-  *keep = true;
-  return 12;
-}
-
 /* Copies a line; what no text can hold, as JavaScript's strings can, becomes U+FFFD: bytes that are not UTF-8, U+0000,
  * half a surrogate pair. */
 static void mend(obs_str line, obs_buf *out) {
   const char *end = line.p + line.len;
   for (const char *p = line.p; p < end;) {
-    bool keep = true;
-    size_t n = *p == '\\' ? escape_length(p, end, &keep) : obs_utf8_char(p, (size_t)(end - p));
-    if (n == 0 || *p == '\0') keep = false;
+    size_t n = obs_utf8_char(p, (size_t)(end - p));
+    bool keep = n > 0 && *p != '\0';
+    if (*p == '\\') {
+      int32_t c = escape_at(p, end);
+      bool pair = in_range(c, 0xd800, 0xdbff) && in_range(escape_at(p + 6, end), 0xdc00, 0xdfff);
+      keep = pair || (c != 0 && !in_range(c, 0xd800, 0xdfff));
+      n = pair ? 12 : c >= 0 ? 6 : end - p < 2 ? 1 : 2;
+    }
     if (keep)
       obs_buf_append(out, p, n);
     else
@@ -57,20 +52,18 @@ static void mend(obs_str line, obs_buf *out) {
   }
 }
 
-static bool only_space(const char *p, const char *end) {
-  while (p < end && (*p == ' ' || *p == '\t' || *p == '\r')) p++;
-  return p == end;
-}
-
 static cJSON *parse(obs_str line, const char **why) {
   obs_buf text = {0};
   const char *end = NULL;
   mend(line, &text);
   *why = text.oom ? "out of memory" : "not a JSON object";
   cJSON *row = text.oom ? NULL : cJSON_ParseWithLengthOpts(text.p, text.len, &end, false);
-  if (row != NULL && (!cJSON_IsObject(row) || !only_space(end, text.p + text.len))) {
-    cJSON_Delete(row);
-    row = NULL;
+  if (row != NULL) {
+    while (end < text.p + text.len && (*end == ' ' || *end == '\t' || *end == '\r')) end++;
+    if (!cJSON_IsObject(row) || end < text.p + text.len) {
+      cJSON_Delete(row);
+      row = NULL;
+    }
   }
   obs_buf_fini(&text);
   return row;
@@ -126,67 +119,59 @@ static int64_t to_integer(const cJSON *v) {
 
 /* ---- the op ---- */
 
-/* `before` and String(v), or `otherwise` when there is no v. */
-static void put_member(obs_json_writer *w, const char *name, const char *before, const cJSON *v,
-                       const char *otherwise) {
-  obs_buf text = {0};
-  obs_buf_puts(&text, before);
+/* String(v), or `otherwise` when there is no v. */
+static void put_either(const cJSON *v, const char *otherwise, obs_buf *out) {
   if (v != NULL)
-    put_string(v, &text);
+    put_string(v, out);
   else
-    obs_buf_puts(&text, otherwise);
-  obs_json_text(w, name, obs_buf_view(&text));
-  if (text.oom) w->out->oom = true;
-  obs_buf_fini(&text);
+    obs_buf_puts(out, otherwise);
 }
 
-static void put_op(const cJSON *row, const char *op_id, obs_buf *out) {
-  const cJSON *created = get(row, "created_at"), *task_class = get(row, "task_class"),
-              *correction = get(row, "correction"), *reason = get(row, "reason"), *sig_hash = get(row, "sig_hash");
-  int64_t duration_ms = to_integer(get(get(row, "usage"), "latency_ms")), ms;
+/* String(v); without v none. */
+static void put_member(obs_json_writer *w, const char *name, const cJSON *v) {
   obs_buf text = {0};
-  obs_json_writer w = obs_json_write(out);
-  obs_json_object(&w, NULL);
-  obs_json_cstr(&w, "op_id", op_id);
-  obs_json_cstr(&w, "source", "overseer_correction");
-  obs_json_bool(&w, "success", true);
-  /* A time that an op cannot hold is carried along as it is. */
-  if (cJSON_IsString(created) && created->valuestring[0] != '\0')
-    put_member(&w,
-               obs_clock_parse(created->valuestring, strlen(created->valuestring), &ms) ? "timestamp" : "created_at",
-               "", created, "");
-  else if (cJSON_IsNumber(created))
-    put_member(&w, "created_at", "", created, "");
-  put_member(&w, "endpoint", "overseer:", get(row, "model"), "gpt-oss:120b");
-  if (task_class != NULL)
-    put_string(task_class, &text);
-  else
-    obs_buf_putc(&text, '?');
-  obs_buf_puts(&text, ": ");
-  if (reason != NULL)
-    put_string(reason, &text);
-  else
-    obs_buf_puts(&text, "escalation");
-  obs_json_text(&w, "input_summary", obs_buf_view(&text));
-  obs_buf_reset(&text, SIZE_MAX);
-  if (correction != NULL) put_string(correction, &text);
-  obs_str whole = text.len > 0 ? obs_buf_view(&text) : OBS_STR("");
-  obs_json_text(&w, "output_summary", obs_gateway_cut(whole, SUMMARY_UNITS));
-  obs_json_text(&w, "correction", whole);
-  if (sig_hash != NULL) put_member(&w, "sig_hash", "", sig_hash, "");
-  if (task_class != NULL) put_member(&w, "task_class", "", task_class, "");
-  obs_json_i64(&w, "duration_ms", duration_ms > 0 ? duration_ms : 0);
-  obs_json_i64(&w, "applied_at_turn", to_integer(get(row, "applied_at_turn")));
-  obs_json_end(&w);
-  obs_buf_putc(out, '\n');
-  if (text.oom) out->oom = true;
+  if (v == NULL) return;
+  put_string(v, &text);
+  obs_json_text(w, name, obs_buf_view(&text));
+  if (text.oom) w->out->oom = true;
   obs_buf_fini(&text);
 }
 
 bool obs_corrections_file_map(obs_str line, const char *op_id, obs_buf *out, const char **why) {
   cJSON *row = parse(line, why);
   if (row == NULL) return false;
-  put_op(row, op_id, out);
+  const cJSON *created = get(row, "created_at"), *task_class = get(row, "task_class");
+  int64_t duration_ms = to_integer(get(get(row, "usage"), "latency_ms")), ms;
+  obs_buf endpoint = {0}, input = {0}, correction = {0};
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
+  obs_json_cstr(&w, "op_id", op_id);
+  obs_json_cstr(&w, "source", "overseer_correction");
+  obs_json_bool(&w, "success", true);
+  /* A time that an op cannot hold is carried along as it is. */
+  const char *text = cJSON_IsString(created) ? created->valuestring : "";
+  if (*text != '\0' || cJSON_IsNumber(created))
+    put_member(&w, obs_clock_parse(text, strlen(text), &ms) ? "timestamp" : "created_at", created);
+  obs_buf_puts(&endpoint, "overseer:");
+  put_either(get(row, "model"), "gpt-oss:120b", &endpoint);
+  obs_json_text(&w, "endpoint", obs_buf_view(&endpoint));
+  put_either(task_class, "?", &input);
+  obs_buf_puts(&input, ": ");
+  put_either(get(row, "reason"), "escalation", &input);
+  obs_json_text(&w, "input_summary", obs_buf_view(&input));
+  put_either(get(row, "correction"), "", &correction);
+  obs_json_text(&w, "output_summary", obs_gateway_cut(obs_buf_view(&correction), SUMMARY_UNITS));
+  obs_json_text(&w, "correction", obs_buf_view(&correction));
+  put_member(&w, "sig_hash", get(row, "sig_hash"));
+  put_member(&w, "task_class", task_class);
+  obs_json_i64(&w, "duration_ms", duration_ms > 0 ? duration_ms : 0);
+  obs_json_i64(&w, "applied_at_turn", to_integer(get(row, "applied_at_turn")));
+  obs_json_end(&w);
+  obs_buf_putc(out, '\n');
+  if (endpoint.oom || input.oom || correction.oom) out->oom = true;
+  obs_buf_fini(&endpoint);
+  obs_buf_fini(&input);
+  obs_buf_fini(&correction);
   cJSON_Delete(row);
   return true;
 }

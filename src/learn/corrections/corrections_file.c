@@ -78,10 +78,6 @@ typedef struct {
 
 static const char prefix[] = "correction:";
 
-static uint64_t hash_of(const char *row, size_t len) {
-  return XXH3_64bits(row, len);
-}
-
 void obs_corrections_file_op_id(const obs_corrections_file_place *place, char out[OBS_CORRECTIONS_FILE_OP_ID_MAX]) {
   snprintf(out, OBS_CORRECTIONS_FILE_OP_ID_MAX, "%s%" PRIu64 "-%" PRIu64 ":%016" PRIx64, prefix, place->start,
            place->end, place->hash);
@@ -114,7 +110,7 @@ static observer_err hash_at(int fd, uint64_t start, uint64_t end, uint64_t *hash
   if (row == NULL) return OBSERVER_E_NOMEM;
   ssize_t n = obs_file_read_at(fd, row, len, start);
   observer_err err = n < 0 ? OBSERVER_E_IO : (size_t)n < len ? OBSERVER_E_NOTFOUND : OBSERVER_E_OK;
-  if (err == OBSERVER_E_OK) *hash = hash_of(row, len > 0 && row[len - 1] == '\n' ? len - 1 : len);
+  if (err == OBSERVER_E_OK) *hash = XXH3_64bits(row, len > 0 && row[len - 1] == '\n' ? len - 1 : len);
   free(row);
   return err;
 }
@@ -125,12 +121,6 @@ static observer_err verify(int fd, const obs_corrections_file_place *place) {
   if (place->end == 0) return OBSERVER_E_OK;
   observer_err err = hash_at(fd, place->start, place->end, &hash);
   return err == OBSERVER_E_OK && hash != place->hash ? OBSERVER_E_NOTFOUND : err;
-}
-
-/* The place of a line that is too long to be a row: of its last bytes. */
-static observer_err place_at_end(int fd, uint64_t end, obs_corrections_file_place *out) {
-  *out = (obs_corrections_file_place){.start = end > END_BYTES ? end - END_BYTES : 0, .end = end};
-  return hash_at(fd, out->start, end, &out->hash);
 }
 
 /* ---- life ---- */
@@ -157,7 +147,8 @@ observer_err obs_corrections_file_open(const obs_corrections_file_opts *opts, ob
   return OBSERVER_E_OK;
 }
 
-void obs_corrections_file_close(obs_corrections_file *t) {
+void obs_corrections_file_close(void *tail) {
+  obs_corrections_file *t = tail;
   if (t == NULL) return;
   if (t->fd >= 0) (void)close(t->fd);
   obs_batch_fini(&t->batch);
@@ -229,10 +220,12 @@ observer_err obs_corrections_file_load(void *tail, const void *data, size_t len)
 
 /* ---- rows become ops ---- */
 
-static void note_bad(bad_lines *bad, uint64_t offset, const char *why) {
-  if (bad->count++ > 0) return;
-  bad->first = offset;
-  snprintf(bad->why, sizeof(bad->why), "%s", why);
+static void note_bad(bad_lines *bad, uint64_t count, uint64_t offset, const char *why) {
+  if (bad->count == 0) {
+    bad->first = offset;
+    snprintf(bad->why, sizeof(bad->why), "%s", why);
+  }
+  bad->count += count;
 }
 
 static bool complain(obs_corrections_file *t, const char *verb, const char *path, const char *why) {
@@ -241,39 +234,10 @@ static bool complain(obs_corrections_file *t, const char *verb, const char *path
   return false;
 }
 
-static bool add_row(cycle *c, const obs_line_view *line, const char **why) {
-  char op_id[OBS_CORRECTIONS_FILE_OP_ID_MAX];
-  obs_corrections_file *t = c->t;
-  if (line->oversize || line->len > OBS_CORRECTIONS_FILE_LINE_MAX) {
-    *why = "longer than 1 MiB";
-    return false;
-  }
-  obs_corrections_file_op_id(&c->last, op_id);
-  if (!obs_corrections_file_map((obs_str){line->p, (uint32_t)line->len, 0}, op_id, &t->message, why)) return false;
-  c->starts[c->rows++] = line->offset;
-  return true;
-}
-
-/* False: the file cannot be read. */
-static bool gather_line(cycle *c, int fd, const obs_line_view *line) {
-  const char *why;
-  if (obs_line_blank(line->p, line->len)) return true;
-  c->last = (obs_corrections_file_place){line->offset, line->next, hash_of(line->p, line->len)};
-  if (!is_valid(&c->last) && place_at_end(fd, line->next, &c->last) != OBSERVER_E_OK) return false;
-  if (!add_row(c, line, &why)) note_bad(&c->gathered, line->offset, why);
-  return true;
-}
-
-/* A last line without its newline waits; of a file that was put aside one cycle, then it is what it is. */
-static bool must_wait(cycle *c, bool aside) {
-  if (!aside) return true;
-  c->t->grace = !c->t->grace;
-  c->waits = c->t->grace;
-  return c->waits;
-}
-
 /* The next lines, up to what goes to commit at a time. False: later. */
 static bool gather(cycle *c, int fd, obs_lines *lines, bool aside) {
+  char op_id[OBS_CORRECTIONS_FILE_OP_ID_MAX];
+  const char *why;
   obs_line_view line;
   obs_corrections_file *t = c->t;
   obs_buf_reset(&t->message, BYTES);
@@ -283,9 +247,25 @@ static bool gather(cycle *c, int fd, obs_lines *lines, bool aside) {
   while (c->rows < ROWS && t->message.len < BYTES) {
     observer_err err = obs_lines_next(lines, &line);
     if (err != OBSERVER_E_OK && err != OBSERVER_E_NOTFOUND) return complain(t, "read", t->path, observer_strerror(err));
-    c->end = err == OBSERVER_E_NOTFOUND || (!line.newline && must_wait(c, aside));
+    /* A last line without its newline waits; of a file that was put aside one cycle, then it is what it is. */
+    c->end = err == OBSERVER_E_NOTFOUND || (!line.newline && !aside);
+    if (!c->end && !line.newline) c->end = c->waits = t->grace = !t->grace;
     if (c->end) break;
-    if (!gather_line(c, fd, &line)) return complain(t, "read", t->path, strerror(errno));
+    if (obs_line_blank(line.p, line.len)) continue;
+
+    c->last = (obs_corrections_file_place){line.offset, line.next, XXH3_64bits(line.p, line.len)};
+    if (!is_valid(&c->last)) { /* too long to be a row: known again by its last bytes */
+      c->last.start = line.next > END_BYTES ? line.next - END_BYTES : 0;
+      if (hash_at(fd, c->last.start, c->last.end, &c->last.hash) != OBSERVER_E_OK)
+        return complain(t, "read", t->path, strerror(errno));
+    }
+    obs_corrections_file_op_id(&c->last, op_id);
+    if (line.oversize || line.len > OBS_CORRECTIONS_FILE_LINE_MAX)
+      note_bad(&c->gathered, 1, line.offset, "longer than 1 MiB");
+    else if (!obs_corrections_file_map((obs_str){line.p, (uint32_t)line.len, 0}, op_id, &t->message, &why))
+      note_bad(&c->gathered, 1, line.offset, why);
+    else
+      c->starts[c->rows++] = line.offset;
   }
   return !t->message.oom;
 }
@@ -298,23 +278,7 @@ static void on_done(obs_batch *b) {
   pthread_mutex_unlock(&t->lock);
 }
 
-static bool is_flying(obs_corrections_file *t) {
-  pthread_mutex_lock(&t->lock);
-  bool flying = t->flying;
-  pthread_mutex_unlock(&t->lock);
-  return flying;
-}
-
-static bool wait_landed(cycle *c) {
-  obs_corrections_file *t = c->t;
-  pthread_mutex_lock(&t->lock);
-  while (t->flying && !*c->stop) obs_thread_cond_wait_ms(&t->landed, &t->lock, POLL_MS);
-  bool landed = !t->flying;
-  pthread_mutex_unlock(&t->lock);
-  return landed;
-}
-
-/* True: commit took the message. */
+/* Gives the message to commit and waits for it. True: it is recorded. */
 static bool submit(cycle *c) {
   obs_corrections_file *t = c->t;
   obs_batch *b = &t->batch;
@@ -330,20 +294,23 @@ static bool submit(cycle *c) {
   t->flying = true;
   pthread_mutex_unlock(&t->lock);
   if (obs_commit_submit(c->commit, b) != OBSERVER_E_OK) on_done(b);
-  return wait_landed(c) && b->error == OBSERVER_E_OK;
+  pthread_mutex_lock(&t->lock);
+  while (t->flying && !*c->stop) obs_thread_cond_wait_ms(&t->landed, &t->lock, POLL_MS);
+  bool landed = !t->flying;
+  pthread_mutex_unlock(&t->lock);
+  return landed && b->error == OBSERVER_E_OK;
 }
 
 /* The gathered lines are taken. */
 static void settle(cycle *c) {
   obs_corrections_file *t = c->t;
-  const obs_batch *b = &t->batch;
+  const obs_batch *b = &t->batch; /* the last one, when no line became an op */
   bad_lines *bad = &c->gathered;
   for (uint32_t i = 0; c->rows > 0 && i < b->nrejects; i++) {
     const obs_batch_rejected *r = &b->rejects[i];
-    note_bad(bad, r->index < c->rows ? c->starts[r->index] : 0, r->reason);
+    note_bad(bad, 1, r->index < c->rows ? c->starts[r->index] : 0, r->reason);
   }
-  if (bad->count > 0) note_bad(&c->bad, bad->first, bad->why);
-  if (bad->count > 0) c->bad.count += bad->count - 1;
+  note_bad(&c->bad, bad->count, bad->first, bad->why);
   pthread_mutex_lock(&t->lock);
   t->counts.bad_lines += bad->count;
   if (c->rows > 0) {
@@ -387,81 +354,66 @@ static file_state open_file(obs_corrections_file *t, const char *path, int *fd) 
   return FILE_UNREADABLE;
 }
 
-/* False: PATH or PATH.1 can be read, and neither has the row. */
-static bool may_be_ours(obs_corrections_file *t, const obs_corrections_file_place *place) {
-  const char *paths[] = {t->path, t->former};
-  bool denied = false;
-  for (size_t i = 0; t->path != NULL && i < sizeof(paths) / sizeof(*paths); i++) {
-    int fd;
-    if (open_file(t, paths[i], &fd) != FILE_OPEN) continue;
-    observer_err err = verify(fd, place);
-    (void)close(fd);
-    if (err == OBSERVER_E_OK) return true;
-    denied = denied || err == OBSERVER_E_NOTFOUND;
-  }
-  return !denied;
-}
-
 /* The journal does not tell who sent an op: one that anybody made up in the form of the tail's must not move the place,
- * for then the file would be read again from its start. */
+ * for then the file would be read again from its start. So PATH or PATH.1 has the row, or neither can be read. */
 void obs_corrections_file_apply_row(void *tail, const obs_op *op, uint64_t seq, int64_t now_ms) {
+  obs_corrections_file *t = tail;
+  const char *paths[] = {t->path, t->former};
   obs_corrections_file_place place;
+  bool found = false, denied = false;
+  int fd;
   (void)seq;
   (void)now_ms;
-  if (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR(source)) && op_place(op, &place) &&
-      may_be_ours(tail, &place))
-    set_place(tail, &place);
+  if (!OBS_HAS(op, source) || !obs_str_eq(op->source, OBS_STR(source)) || !op_place(op, &place)) return;
+  for (size_t i = 0; t->path != NULL && !found && i < sizeof(paths) / sizeof(*paths); i++) {
+    if (open_file(t, paths[i], &fd) != FILE_OPEN) continue;
+    observer_err err = verify(fd, &place);
+    (void)close(fd);
+    found = err == OBSERVER_E_OK;
+    denied = denied || err == OBSERVER_E_NOTFOUND;
+  }
+  if (found || !denied) set_place(t, &place);
 }
 
-static bool same_file(int a, int b) {
-  struct stat x, y;
-  return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-/* The file is not the one that the place is of: what that one still has is taken from PATH.1, when it stands there. */
-static bool drain_former(cycle *c) {
-  int fd;
-  obs_corrections_file_place place = get_place(c->t);
-  if (open_file(c->t, c->t->former, &fd) != FILE_OPEN) return true;
-  bool done = verify(fd, &place) != OBSERVER_E_OK || drain(c, fd, true);
-  (void)close(fd);
-  return done;
-}
-
-/* Another file, or the same one begun again. */
-static void begin_again(obs_corrections_file *t) {
-  obs_log_info("learn", "corrections: %s was truncated or replaced: reading it from its start", t->path);
-  pthread_mutex_lock(&t->lock);
-  t->place = (obs_corrections_file_place){0};
-  t->counts.restarts++;
-  pthread_mutex_unlock(&t->lock);
-}
-
-/* False: later. */
+/* Reads an open file on from the place. False: later. */
 static bool take_file(cycle *c, int fd, bool aside) {
-  obs_corrections_file_place place = get_place(c->t);
+  obs_corrections_file *t = c->t;
+  const obs_corrections_file_place place = get_place(t);
   observer_err err = verify(fd, &place);
   if (err == OBSERVER_E_NOTFOUND) {
-    if (!drain_former(c)) return false;
-    begin_again(c->t);
+    /* It is another file, or the same one begun again. What the one that the place is of still has is taken from
+     * PATH.1, when it stands there. */
+    int former;
+    if (open_file(t, t->former, &former) == FILE_OPEN) {
+      bool done = verify(former, &place) != OBSERVER_E_OK || drain(c, former, true);
+      (void)close(former);
+      if (!done) return false;
+    }
+    obs_log_info("learn", "corrections: %s was truncated or replaced: reading it from its start", t->path);
+    pthread_mutex_lock(&t->lock);
+    t->place = (obs_corrections_file_place){0};
+    t->counts.restarts++;
+    pthread_mutex_unlock(&t->lock);
   } else if (err != OBSERVER_E_OK) {
-    return complain(c->t, "read", c->t->path, observer_strerror(err));
+    return complain(t, "read", t->path, observer_strerror(err));
   }
   return drain(c, fd, aside);
 }
 
 /* What is at PATH now, after the rest of what was there before. How a file is replaced is not known, so the one that
- * was read last stays open, and PATH is looked at anew each cycle: the same file       is read on another file `aside`:
- * the rest of the open one first, then this one from its start no file             the open one is read on; its writer
- * may be between rename and create one not readable    nothing is done; it is warned of once A file that was copied and
- * truncated is the same file, of which the row before the place is gone: take_file sees that, and looks for the rest in
- * PATH.1. */
+ * was read last stays open, and PATH is looked at anew each cycle. When PATH is the same file, that is read on. When it
+ * is another one, the rest of the open one (`aside`) is read first, then this one from its start. When there is none,
+ * the open one is read on: its writer may be between rename and create. When it cannot be read, nothing is done, and it
+ * is warned of once. A file that was copied and truncated is the same file, but the row before the place is gone:
+ * take_file sees that, and looks for the rest in PATH.1. */
 static void take_files(cycle *c) {
-  int fd;
   obs_corrections_file *t = c->t;
+  struct stat was, is;
+  int fd;
   file_state state = open_file(t, t->path, &fd);
   if (state == FILE_UNREADABLE) return;
-  bool aside = t->fd >= 0 && state == FILE_OPEN && !same_file(t->fd, fd);
+  bool aside = t->fd >= 0 && state == FILE_OPEN &&
+               (fstat(t->fd, &was) != 0 || fstat(fd, &is) != 0 || was.st_dev != is.st_dev || was.st_ino != is.st_ino);
   if (t->fd >= 0 && (aside || state == FILE_MISSING) && (!take_file(c, t->fd, aside) || !aside)) {
     if (fd >= 0) (void)close(fd);
     return;
@@ -473,8 +425,11 @@ static void take_files(cycle *c) {
 }
 
 uint32_t obs_corrections_file_cycle(obs_corrections_file *t, obs_commit *commit, const _Atomic bool *stop) {
-  if (t->path == NULL || is_flying(t)) return 0;
   cycle c = {.t = t, .commit = commit, .stop = stop};
+  pthread_mutex_lock(&t->lock);
+  bool flying = t->flying; /* the last cycle was stopped while it waited */
+  pthread_mutex_unlock(&t->lock);
+  if (t->path == NULL || flying) return 0;
   take_files(&c);
   if (c.bad.count > 0)
     obs_log_warn("learn", "corrections: %s: %" PRIu64 " bad line%s ignored, the first at byte %" PRIu64 ": %s", t->path,
@@ -510,15 +465,11 @@ static void run_loop(void *loop, const obs_loop_turn *turn) {
   obs_log_raw(line);
 }
 
-static void close_loop(void *loop) {
-  obs_corrections_file_close(loop);
-}
-
 const obs_loop obs_corrections_loop = {.name = "corrections",
                                        .open = open_loop,
                                        .start = start_loop,
                                        .cycle = run_loop,
-                                       .close = close_loop,
+                                       .close = obs_corrections_file_close,
                                        .follower = {.name = "tail",
                                                     .version = OBS_CORRECTIONS_FILE_VERSION,
                                                     .apply = obs_corrections_file_apply,

@@ -22,10 +22,11 @@ typedef struct {
   obs_op_limits limits;
 } obs_corrections_file_opts;
 
+/* `tail` is the obs_corrections_file: the loop and commit call it so. */
 observer_err obs_corrections_file_open(const obs_corrections_file_opts *opts, obs_corrections_file **out);
-void obs_corrections_file_close(obs_corrections_file *t);
+void obs_corrections_file_close(void *tail); /* NULL is allowed */
 
-/* The follower `tail` of commit; `tail` is the obs_corrections_file. */
+/* The follower `tail` of commit. */
 void obs_corrections_file_apply(void *tail, obs_batch *b, uint64_t first_seq, int64_t now_ms);
 void obs_corrections_file_apply_row(void *tail, const obs_op *op, uint64_t seq, int64_t now_ms);
 observer_err obs_corrections_file_save(void *tail, obs_buf *out);

@@ -49,11 +49,6 @@ static void remember(obs_escalations *e, uint64_t cluster, const obs_escalation_
   there->time_ms = entry->time_ms;
 }
 
-static void keep(obs_escalations *e, uint64_t number, uint64_t cluster) {
-  obs_escalation_view v = {.head.number = number, .cluster = cluster};
-  obs_kept_rows_add(&e->kept, &v);
-}
-
 static bool fold(void *escalations, const cJSON *row, const char **why) {
   obs_escalation_entry entry = {0};
   uint64_t id, episode;
@@ -64,7 +59,8 @@ static bool fold(void *escalations, const cJSON *row, const char **why) {
     return false;
   entry.episode = (uint32_t)episode;
   remember(escalations, id, &entry);
-  if (!cJSON_HasObjectItem(row, "carried")) keep(escalations, entry.head.number, id);
+  if (!cJSON_HasObjectItem(row, "carried"))
+    obs_kept_rows_add(&((obs_escalations *)escalations)->kept, &(obs_escalation_view){entry.head.number, id, {0}});
   return true;
 }
 
@@ -95,6 +91,7 @@ static void join(void *into, const void *former) {
   if (f->episode > e->episode) e->episode = f->episode;
 }
 
+/* What an escalation would be for; NONE: the last analysis has settled it. */
 static obs_escalation_reason reason_of(const obs_escalations *e, const obs_cluster_brief *m, uint64_t *analysis) {
   obs_analysis_last last;
   uint64_t looked = obs_analyses_looked(e->analyses);
@@ -109,41 +106,21 @@ static obs_escalation_reason reason_of(const obs_escalations *e, const obs_clust
   return continues ? OBS_ESCALATION_CONTINUES : OBS_ESCALATION_NONE;
 }
 
-/* A cluster that the table forgot and met again begins anew. */
-static bool was_escalated(const obs_escalation_entry *entry, const obs_cluster_brief *m) {
-  return entry != NULL && m->episode <= entry->episode && m->first_seq <= entry->last_seq;
-}
-
-/* What is asked, for the ledger: the same after a restart between the post and the row, another with the next episode.
- */
-static uint64_t key_of(const obs_escalation_entry *entry, const obs_cluster_brief *m) {
-  const uint64_t parts[] = {m->id, m->episode, entry != NULL ? entry->last_seq : 0};
-  uint64_t key = XXH64(parts, sizeof(parts), KEY_SEED);
-  return key != 0 ? key : 1;
-}
-
 /* Whether it is due but for cooldown and limits. */
 static bool is_due(const obs_escalations *e, const obs_cluster_brief *m, int64_t now_ms, obs_escalation *x) {
   const obs_escalation_entry *entry = obs_cluster_memory_find(&e->table, m->id);
-  *x = (obs_escalation){.brief = *m, .time_ms = now_ms, .key = key_of(entry, m)};
-  if (m->state == OBS_CLUSTER_RESOLVED || m->count < e->failures || was_escalated(entry, m)) return false;
+  /* A cluster that the table forgot and met again begins anew. */
+  bool escalated = entry != NULL && m->episode <= entry->episode && m->first_seq <= entry->last_seq;
+  if (m->state == OBS_CLUSTER_RESOLVED || m->count < e->failures || escalated) return false;
+  /* What is asked, for the ledger: the same after a restart between the post and the row, another with the next
+   * episode. 0 would be no key. */
+  const uint64_t parts[] = {m->id, m->episode, entry != NULL ? entry->last_seq : 0};
+  uint64_t key = XXH64(parts, sizeof(parts), KEY_SEED);
+  *x = (obs_escalation){.brief = *m, .time_ms = now_ms, .key = key != 0 ? key : 1};
   x->reason = reason_of(e, m, &x->analysis);
   if (x->reason == OBS_ESCALATION_NONE) return false;
   x->recent = obs_clusters_within(e->opts->clusters, m->id, (uint64_t)e->window_s * 1000, now_ms);
   return x->recent >= e->failures;
-}
-
-static bool is_cooling(const obs_escalations *e, uint64_t cluster, int64_t now_ms) {
-  const obs_escalation_entry *entry = obs_cluster_memory_find(&e->table, cluster);
-  return entry != NULL && now_ms - entry->time_ms < (int64_t)e->opts->escalate_cooldown_s * 1000;
-}
-
-/* How many more there may be this hour. `times` is a ring of as many as are allowed, so it has all that count. */
-static uint32_t left_of_hour(const obs_escalations *e, int64_t now_ms) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < e->per_hour && i < e->ntimes; i++)
-    if (now_ms - e->times[i] < HOUR_MS) n++;
-  return e->per_hour - n;
 }
 
 static int by_failures(const void *x, const void *y) {
@@ -193,36 +170,6 @@ static void on_op(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
   obs_buf_putc(&p->lines, '\n');
 }
 
-static void put_request(const obs_escalations *e, const obs_escalation *x, const pack *p, obs_buf *out) {
-  obs_buf prompt = {0}, known = {0}, cause = {0}, analysis = {0};
-  if (!obs_analyses_cause(e->analyses, x->brief.id, &cause)) obs_buf_puts(&cause, "not known");
-  obs_json_writer w = obs_json_write(&known);
-  obs_json_object(&w, NULL);
-  obs_json_text(&w, "cause", obs_buf_view(&cause));
-  obs_json_cstr(&w, "escalated_because", reasons[x->reason]);
-  obs_json_end(&w);
-  obs_prompt_question((obs_str){asked, sizeof(asked) - 1, 0}, obs_buf_view(&p->text), obs_buf_view(&known),
-                      obs_buf_view(&p->lines), &prompt);
-  if (x->analysis == 0 || !obs_analyses_one(e->analyses, x->analysis, &analysis)) obs_buf_puts(&analysis, "null");
-  w = obs_json_write(out);
-  obs_json_object(&w, NULL);
-  obs_json_cstr(&w, "mode", "code_review");
-  obs_json_text(&w, "prompt", obs_buf_view(&prompt));
-  obs_json_object(&w, "evidence");
-  obs_json_raw(&w, "cluster", obs_buf_view(&p->text));
-  obs_json_raw(&w, "analysis", obs_buf_view(&analysis));
-  obs_json_array(&w, "ops");
-  if (p->list.len > 0) obs_json_raw(&w, NULL, obs_buf_view(&p->list));
-  obs_json_end(&w);
-  obs_json_end(&w);
-  obs_json_end(&w);
-  if (prompt.oom || known.oom || cause.oom || analysis.oom || p->list.oom || p->lines.oom) out->oom = true;
-  obs_buf_fini(&prompt);
-  obs_buf_fini(&known);
-  obs_buf_fini(&cause);
-  obs_buf_fini(&analysis);
-}
-
 static void take_cluster(void *arg, const obs_cluster_view *c) {
   pack *p = arg;
   obs_json_writer w = obs_json_write(&p->text);
@@ -232,38 +179,44 @@ static void take_cluster(void *arg, const obs_cluster_view *c) {
 
 bool obs_escalation_pack(const obs_escalations *e, const obs_escalation *x, obs_buf *out) {
   pack p = {.clusters = e->opts->clusters, .cluster = x->brief.id};
-  bool known = obs_clusters_one(e->opts->clusters, x->brief.id, obs_clock_wall_ms(), take_cluster, &p) && !p.text.oom;
-  if (known) {
+  obs_buf prompt = {0}, known = {0}, cause = {0}, analysis = {0};
+  bool found = obs_clusters_one(p.clusters, p.cluster, obs_clock_wall_ms(), take_cluster, &p);
+  if (found) {
     obs_evidence_recent(&e->tools->evidence, RECENT, on_recent, &p);
     (void)obs_evidence_rows(&e->tools->evidence, p.seqs, p.n, on_op, &p);
-    put_request(e, x, &p, out);
+
+    if (!obs_analyses_cause(e->analyses, x->brief.id, &cause)) obs_buf_puts(&cause, "not known");
+    obs_json_writer w = obs_json_write(&known);
+    obs_json_object(&w, NULL);
+    obs_json_text(&w, "cause", obs_buf_view(&cause));
+    obs_json_cstr(&w, "escalated_because", reasons[x->reason]);
+    obs_json_end(&w);
+    obs_prompt_question((obs_str){asked, sizeof(asked) - 1, 0}, obs_buf_view(&p.text), obs_buf_view(&known),
+                        obs_buf_view(&p.lines), &prompt);
+    if (x->analysis == 0 || !obs_analyses_one(e->analyses, x->analysis, &analysis)) obs_buf_puts(&analysis, "null");
+
+    w = obs_json_write(out);
+    obs_json_object(&w, NULL);
+    obs_json_cstr(&w, "mode", "code_review");
+    obs_json_text(&w, "prompt", obs_buf_view(&prompt));
+    obs_json_object(&w, "evidence");
+    obs_json_raw(&w, "cluster", obs_buf_view(&p.text));
+    obs_json_raw(&w, "analysis", obs_buf_view(&analysis));
+    obs_json_array(&w, "ops");
+    if (p.list.len > 0) obs_json_raw(&w, NULL, obs_buf_view(&p.list));
+    obs_json_end(&w);
+    obs_json_end(&w);
+    obs_json_end(&w);
   }
-  obs_buf_fini(&p.lines);
-  obs_buf_fini(&p.list);
-  obs_buf_fini(&p.text);
-  return known && !out->oom;
+  obs_buf *parts[] = {&prompt, &known, &cause, &analysis, &p.text, &p.lines, &p.list};
+  for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+    if (parts[i]->oom) out->oom = true;
+    obs_buf_fini(parts[i]);
+  }
+  return found && !out->oom;
 }
 
 /* ---- one escalation ---- */
-
-/* How the call ended, as the row tells it. False: nothing left this machine, it comes later. */
-static bool call_team(const obs_escalations *e, obs_escalation *x, const obs_buf *body) {
-  obs_buf url = {0};
-  obs_gateway_url(&url, e->opts->team_url, "/api/run");
-  obs_call call = {.service = OBS_SERVICE_TEAM,
-                   .purpose = "escalation",
-                   .url = url.p,
-                   .body = {body->p, (uint32_t)body->len, 0},
-                   .timeout_ms = TIMEOUT_MS,
-                   .key = x->key};
-  bool ok = !url.oom && obs_calls_post(e->tools->calls, &call, &x->answer);
-  bool made = !url.oom && (x->answer.end < OBS_CALL_BREAKER || x->answer.end == OBS_CALL_ASKED);
-  obs_buf_fini(&url);
-  if (!made || x->answer.end == OBS_CALL_STOPPED) return false;
-  x->sent = true;
-  if (!ok) x->error = x->answer.end == OBS_CALL_ASKED ? "interrupted" : x->answer.error;
-  return true;
-}
 
 static void put_names(void *writer, const obs_cluster_view *c) {
   obs_json_text(writer, "template", c->template);
@@ -301,14 +254,32 @@ static void put_row(const obs_escalations *e, const obs_escalation *x, obs_buf *
   obs_json_u64(&w, "ms", x->answer.ms);
 }
 
-static bool record(obs_escalations *e, const obs_escalation *x) {
-  obs_buf members = {0};
+/* False: it could not be asked or written now, and comes later. */
+static bool escalate(obs_escalations *e, obs_escalation *x) {
+  obs_buf body = {0}, url = {0}, members = {0};
+  bool ok = true;
+  if (e->opts->team_url != NULL) {
+    obs_gateway_url(&url, e->opts->team_url, "/api/run");
+    ok = obs_escalation_pack(e, x, &body) && !url.oom;
+    obs_call call = {.service = OBS_SERVICE_TEAM,
+                     .purpose = "escalation",
+                     .url = url.p,
+                     .body = obs_buf_view(&body),
+                     .timeout_ms = TIMEOUT_MS,
+                     .key = x->key};
+    bool answered = ok && obs_calls_post(e->tools->calls, &call, &x->answer);
+    /* From BREAKER on nothing has left this machine; but what was ASKED did, before a restart. */
+    obs_call_end end = x->answer.end;
+    x->sent = ok && (end < OBS_CALL_STOPPED || end == OBS_CALL_ASKED);
+    if (!answered) x->error = end == OBS_CALL_ASKED ? "interrupted" : x->answer.error;
+    ok = x->sent;
+  }
+  if (ok) put_row(e, x, &members);
   obs_escalation_entry entry = {.last_seq = x->brief.last_seq, .episode = x->brief.episode, .time_ms = x->time_ms};
-  put_row(e, x, &members);
-  bool ok = !members.oom && obs_records_append(e->records, &members, &entry.head.number) == OBSERVER_E_OK;
+  ok = ok && !members.oom && obs_records_append(e->records, &members, &entry.head.number) == OBSERVER_E_OK;
   if (ok) {
     remember(e, x->brief.id, &entry);
-    keep(e, entry.head.number, x->brief.id);
+    obs_kept_rows_add(&e->kept, &(obs_escalation_view){entry.head.number, x->brief.id, {0}});
     obs_announce_row(&e->opts->announce, "alert.escalation", entry.head.number, obs_buf_view(&members));
     obs_log_warn("learn", "cluster %016" PRIx64 " is escalated (%s): %" PRIu64 " failure%s, %s", x->brief.id,
                  reasons[x->reason], x->recent, x->recent == 1 ? "" : "s",
@@ -316,29 +287,40 @@ static bool record(obs_escalations *e, const obs_escalation *x) {
                  : x->error != NULL ? x->error
                                     : "the team has answered");
   }
-  obs_buf_fini(&members);
-  return ok;
-}
-
-static bool escalate(obs_escalations *e, obs_escalation *x) {
-  obs_buf body = {0};
-  bool ok = true;
-  if (e->opts->team_url != NULL) ok = obs_escalation_pack(e, x, &body) && call_team(e, x, &body);
-  if (ok) ok = record(e, x);
   obs_call_answer_fini(&x->answer);
   obs_buf_fini(&body);
+  obs_buf_fini(&url);
+  obs_buf_fini(&members);
   return ok;
 }
 
 /* ---- the cycle ---- */
 
-static void escalate_some(obs_escalations *e, obs_escalation *list, uint32_t n, const _Atomic bool *stop) {
+static void run_cycle(void *escalations, const obs_loop_turn *turn) {
+  obs_escalations *e = escalations;
   int64_t now_ms = obs_clock_wall_ms();
-  uint32_t left = left_of_hour(e, now_ms);
+  uint32_t n = 0;
   uint64_t held = 0;
+  obs_cluster_memory_follow(&e->table, e->opts->clusters, join, NULL);
+  bool taken = obs_cluster_memory_briefs_take(&e->briefs, e->opts->clusters);
+  obs_escalation *list = taken ? calloc((size_t)e->briefs.n + 1, sizeof(*list)) : NULL;
+  if (list == NULL) {
+    obs_log_error("learn", "escalations wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
+    return;
+  }
+  for (uint32_t i = 0; i < e->briefs.n; i++)
+    if (is_due(e, &e->briefs.list[i], now_ms, &list[n])) n++;
+  qsort(list, n, sizeof(*list), by_failures);
+
+  /* `times` is a ring of as many as an hour allows, so it has all that count. */
+  uint32_t left = e->per_hour;
+  for (uint32_t i = 0; i < e->per_hour && i < e->ntimes; i++)
+    if (now_ms - e->times[i] < HOUR_MS) left--;
   if (left > OBS_ESCALATIONS_EACH) left = OBS_ESCALATIONS_EACH;
-  for (uint32_t i = 0; i < n && !atomic_load(stop); i++) {
-    if (left == 0 || is_cooling(e, list[i].brief.id, now_ms)) {
+  for (uint32_t i = 0; i < n && !atomic_load(turn->stop); i++) {
+    const obs_escalation_entry *last = obs_cluster_memory_find(&e->table, list[i].brief.id);
+    bool cools = last != NULL && now_ms - last->time_ms < (int64_t)e->opts->escalate_cooldown_s * 1000;
+    if (left == 0 || cools) {
       held++;
     } else if (escalate(e, &list[i])) {
       left--;
@@ -348,59 +330,25 @@ static void escalate_some(obs_escalations *e, obs_escalation *list, uint32_t n, 
     }
   }
   atomic_store(&e->held, held);
-}
-
-static void run_cycle(void *escalations, const obs_loop_turn *turn) {
-  obs_escalations *e = escalations;
-  int64_t now_ms = obs_clock_wall_ms();
-  uint32_t n = 0;
-  obs_cluster_memory_follow(&e->table, e->opts->clusters, join, NULL);
-  obs_escalation *list = obs_cluster_memory_briefs_take(&e->briefs, e->opts->clusters)
-                             ? calloc((size_t)e->briefs.n + 1, sizeof(*list))
-                             : NULL;
-  if (list == NULL) {
-    obs_log_error("learn", "escalations wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
-    return;
-  }
-  for (uint32_t i = 0; i < e->briefs.n; i++)
-    if (is_due(e, &e->briefs.list[i], now_ms, &list[n])) n++;
-  qsort(list, n, sizeof(*list), by_failures);
-  escalate_some(e, list, n, turn->stop);
   free(list);
 }
 
 /* ---- reading ---- */
 
-typedef struct {
-  obs_clusters *clusters;
-  bool by_cluster;
-  uint64_t cluster; /* as it is now; a row may have a former id of it */
-} question;
-
-static bool matches(const void *asked_for, const void *view) {
-  const question *q = asked_for;
-  const obs_escalation_view *v = view;
-  return !q->by_cluster || v->cluster == q->cluster || obs_clusters_now(q->clusters, v->cluster) == q->cluster;
-}
-
 observer_err obs_escalations_each(obs_escalations *e, const obs_escalations_filter *f,
                                   void (*fn)(void *arg, const void *view), void *arg, uint64_t *next) {
-  question q = {.clusters = e->opts->clusters, .by_cluster = f->cluster.p != NULL};
-  *next = 0;
-  if (q.by_cluster && !obs_hex_parse(f->cluster, &q.cluster)) return OBSERVER_E_OK;
-  if (q.by_cluster) q.cluster = obs_clusters_now(q.clusters, q.cluster);
-  return obs_kept_rows_each(&e->kept, e->records, f->before, f->limit, matches, &q, fn, arg, next);
-}
-
-static void put_view(void *arg, const void *view) {
-  const obs_escalation_view *v = view;
-  obs_json_raw(arg, NULL, v->head.row);
+  const obs_kept_rows_query q = {.records = e->records,
+                                 .clusters = e->opts->clusters,
+                                 .before = f->before,
+                                 .limit = f->limit,
+                                 .cluster = f->cluster};
+  return obs_kept_rows_each(&e->kept, &q, fn, arg, next);
 }
 
 static observer_err put_page(void *escalations, const void *filter, obs_buf *out, obs_loop_end *end) {
   obs_json_writer w = obs_json_write(out);
   obs_json_array(&w, NULL);
-  observer_err err = obs_escalations_each(escalations, filter, put_view, &w, &end->next);
+  observer_err err = obs_escalations_each(escalations, filter, obs_kept_rows_put, &w, &end->next);
   obs_json_end(&w);
   return out->oom ? OBSERVER_E_NOMEM : err;
 }

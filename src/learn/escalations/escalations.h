@@ -29,10 +29,7 @@ typedef struct {
   uint64_t before; /* number; 0: the newest */
 } obs_escalations_filter;
 /* A row: what it is found by, and its text. */
-typedef struct {
-  obs_kept_rows_head head;
-  uint64_t cluster;
-} obs_escalation_view;
+typedef obs_kept_rows_head obs_escalation_view;
 
 /* Gives the rows that match, each an obs_escalation_view, to `fn`, newest first, under no lock; *next: `before` of the
  * next page, 0: there is none. */
