@@ -59,6 +59,7 @@ observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char
     (void)snprintf(error_text, error_size, "thread %s: %s", thread_names[i], observer_strerror(err));
     goto fail;
   }
+  error_text[0] = '\0';
   *out = b;
   return OBSERVER_E_OK;
 fail:
@@ -75,19 +76,15 @@ static void handler_gone(void *arg) {
   pthread_mutex_unlock(&b->mutex);
 }
 
-static void set_handlers(obs_bridge *b, int by) {
-  pthread_mutex_lock(&b->mutex);
-  b->handlers = (uint32_t)((int)b->handlers + by);
-  pthread_mutex_unlock(&b->mutex);
-}
-
 observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size) {
   for (size_t i = 0; i < b->nlisteners; i++) {
     obs_listener *l = &b->listeners[i];
     char why[200];
-    set_handlers(b, 1);
+    pthread_mutex_lock(&b->mutex);
+    b->handlers++;
+    pthread_mutex_unlock(&b->mutex);
     observer_err err = obs_listener_start(l, obs_connection_accept, b, handler_gone, why, sizeof why);
-    if (l->handler == NULL) set_handlers(b, -1);
+    if (l->handler == NULL) handler_gone(b);
     if (err == OBSERVER_E_OK) continue;
     obs_bridge_stop(b, 0);
     (void)snprintf(error_text, error_size, "%s: %s", l->text, why);

@@ -1,4 +1,5 @@
-/* What the bridge's own files share: the bridge with its listeners and connections. */
+/* What the bridge's own files share: the bridge with its listeners and connections, what the routes do and their
+ * parameters. */
 #ifndef OBS_BRIDGE_INTERNAL_H
 #define OBS_BRIDGE_INTERNAL_H
 
@@ -30,5 +31,38 @@ struct obs_bridge {
   obs_batch *batches;
   uint32_t nbatches;
 };
+
+/* ---- what the routes do (route.h says when each kind is called) ---- */
+
+/* views.c */
+bool obs_bridge_get_health(obs_connection *s, const void *filter);
+bool obs_bridge_get_stats(obs_connection *s, const void *filter);
+bool obs_bridge_get_livez(obs_connection *s, const void *filter);
+bool obs_bridge_get_readyz(obs_connection *s, const void *filter);
+bool obs_bridge_get_sessions_stats(obs_connection *s, const void *filter);
+bool obs_bridge_get_advice(obs_connection *s, const void *filter);
+void obs_bridge_get_summary(obs_connection *s, const void *filter);
+void obs_bridge_get_clusters(obs_connection *s, const void *filter);
+void obs_bridge_get_cluster(obs_connection *s, const void *filter);
+/* Any loop's list, and one of its rows. */
+void obs_bridge_get_page(obs_connection *s, const void *filter);
+void obs_bridge_get_one(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs_bridge_clusters_params,
+    obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
+
+/* scan.c */
+void obs_bridge_get_ops(obs_connection *s, const void *filter);
+void obs_bridge_get_sessions(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_ops_params, obs_bridge_sessions_params;
+
+/* post.c */
+bool obs_bridge_post_event(obs_connection *s, const void *filter);
+bool obs_bridge_post_session(obs_connection *s, const void *filter);
+void obs_bridge_finish_post(obs_connection *s);
+
+/* review.c */
+void obs_bridge_post_review(obs_connection *s, const void *filter);
+void obs_bridge_finish_review(obs_connection *s);
+bool obs_bridge_get_review(obs_connection *s, const void *filter);
 
 #endif

@@ -1,7 +1,6 @@
 /* POST event and session: the body is a batch; the answer comes when the journal has it durably. */
 #include "base/clock.h"
 #include "base/json.h"
-#include "bridge/handlers.h"
 #include "bridge/internal.h"
 
 #include <strings.h>

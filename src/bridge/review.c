@@ -2,7 +2,6 @@
  * review/{id}, at once: what is known of reviews is in memory. */
 #include "learn/reviews/reviews.h"
 
-#include "bridge/handlers.h"
 #include "bridge/internal.h"
 
 #include <inttypes.h>

@@ -1,7 +1,6 @@
 #include "bridge/route.h"
 
 #include "base/hex.h"
-#include "bridge/handlers.h"
 #include "bridge/internal.h"
 #include "learn/analyses/analyses.h"
 #include "learn/escalations/escalations.h"

@@ -4,7 +4,6 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "bridge/handlers.h"
 #include "bridge/internal.h"
 #include "cluster/clusters.h"
 #include "sessions/sessions.h"

@@ -1,7 +1,6 @@
 /* Views of what is in memory: the daemon's state, failure clusters, the loops' rows, advice. */
 #include "base/clock.h"
 #include "base/json.h"
-#include "bridge/handlers.h"
 #include "bridge/internal.h"
 #include "cluster/cluster_json.h"
 #include "learn/advice/advice.h"

@@ -26,4 +26,8 @@ struct obs_calls {
   obs_calls_service_counts counts[OBS_SERVICE_COUNT]; /* but for the breakers' states */
 };
 
+/* Sets a call's end and its error text, `URL: why`. False, so that it can be returned. */
+bool obs_call_end_with(obs_call_answer *out, const obs_http_url *url, obs_call_end end, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
 #endif

@@ -88,37 +88,31 @@ static observer_err read_key(obs_llm *m, const char *path, char *text, size_t si
 observer_err obs_llm_open(const obs_llm_opts *opts, obs_llm **out, char *error_text, size_t error_size) {
   obs_http_url url;
   observer_err err = OBSERVER_E_NOMEM;
+  bool takes_key = opts->kind == OBS_LLM_OPENAI; /* lakehouse takes none */
+  snprintf(error_text, error_size, "model: %s", observer_strerror(err));
   *out = NULL;
   obs_llm *m = calloc(1, sizeof(*m));
-  if (m == NULL) goto no_memory;
+  if (m == NULL) return err;
   m->calls = opts->calls;
   m->kind = opts->kind;
   m->timeout_ms = opts->timeout_ms != 0 ? opts->timeout_ms : TIMEOUT_MS;
   m->max_tokens = opts->max_tokens != 0 ? opts->max_tokens : MAX_TOKENS;
   m->url = whole_url(opts->kind, opts->url);
   m->name = strdup(opts->model != NULL ? opts->model : "qwen2.5");
-  if (m->url == NULL || m->name == NULL) goto no_memory;
+  if (m->url == NULL || m->name == NULL) goto fail;
   const char *bad = obs_http_url_read(m->url, &url);
-  if (bad != NULL) {
+  err = bad == NULL ? OBSERVER_E_OK : OBSERVER_E_INVALID;
+  if (bad != NULL)
     snprintf(error_text, error_size, "the URL of the %s model: %s", obs_llm_names[m->kind], bad);
-    obs_llm_close(m);
-    return OBSERVER_E_INVALID;
-  }
-  err = OBSERVER_E_OK;
-  if (opts->kind == OBS_LLM_OPENAI) { /* lakehouse takes no key */
-    if (opts->key_file != NULL)
-      err = read_key(m, opts->key_file, error_text, error_size);
-    else if (opts->key != NULL && opts->key[0] != '\0')
-      err = set_key(m, opts->key, strcspn(opts->key, "\r\n"), "the model's key", error_text, error_size);
-  }
-  if (err == OBSERVER_E_OK)
-    *out = m;
-  else
-    obs_llm_close(m);
-  return err;
-
-no_memory:
-  snprintf(error_text, error_size, "model: %s", observer_strerror(err));
+  else if (takes_key && opts->key_file != NULL)
+    err = read_key(m, opts->key_file, error_text, error_size);
+  else if (takes_key && opts->key != NULL && opts->key[0] != '\0')
+    err = set_key(m, opts->key, strcspn(opts->key, "\r\n"), "the model's key", error_text, error_size);
+  if (err != OBSERVER_E_OK) goto fail;
+  error_text[0] = '\0';
+  *out = m;
+  return OBSERVER_E_OK;
+fail:
   obs_llm_close(m);
   return err;
 }

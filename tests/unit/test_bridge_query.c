@@ -1,6 +1,6 @@
 /* Query strings, parameters and filters, cursors, the table of routes, and the head of an answer. */
 #include "bridge/answer.h"
-#include "bridge/handlers.h"
+#include "bridge/internal.h"
 #include "bridge/route.h"
 #include "bridge/scan.h"
 

@@ -55,7 +55,7 @@ void obs_playbook_put(char *to, obs_str text, uint32_t max);
 obs_playbook_edit obs_playbook_last_edit(const obs_playbook_view *e);
 /* Writes all members of an entry but its ids; returns where the history, which comes last, begins in the buffer. */
 size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, obs_json_writer *w);
-/* Reads a row. False: it is none, `*why` says so. */
+/* Reads a row. False: it is not one of an entry; *why is the reason. */
 bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why);
 
 /* ---- successes.c ---- */

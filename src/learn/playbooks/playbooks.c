@@ -138,11 +138,11 @@ static bool edit(obs_playbooks *p, obs_playbook_view *edited, obs_playbook_chang
   edited->written_seq = edited->effect.through_seq;
   edited->written_ops = edited->effect.before.ops + edited->effect.after.ops;
   obs_json_id(&w, "entry", edited->id);
-  size_t told = obs_playbook_write(edited, change, &w);
+  size_t announced = obs_playbook_write(edited, change, &w);
   bool ok = obs_records_append(p->records, &members, &edited->number) == OBSERVER_E_OK && store(p, edited);
   if (ok && change != OBS_PLAYBOOK_COUNTED) {
     atomic_fetch_add(&p->revision, 1);
-    obs_announce_row(&p->opts.announce, "playbook", edited->number, (obs_str){members.p, (uint32_t)told, 0});
+    obs_announce_row(&p->opts.announce, "playbook", edited->number, (obs_str){members.p, (uint32_t)announced, 0});
   }
   obs_buf_fini(&members);
   return ok;

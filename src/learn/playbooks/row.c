@@ -100,7 +100,7 @@ size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change
   obs_json_u64(w, "through_seq", e->effect.through_seq);
   obs_json_end(w);
   obs_json_bool(w, "retired", e->retired);
-  size_t told = w->out->len;
+  size_t announced = w->out->len;
   obs_json_array(w, "history");
   for (const obs_playbook_edit *h = e->history; h < e->history + e->nhistory; h++) {
     obs_json_object(w, NULL);
@@ -114,7 +114,7 @@ size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change
     obs_json_end(w);
   }
   obs_json_end(w);
-  return told;
+  return announced;
 }
 
 /* ---- reading: what is absent or of another type is 0 or empty ---- */

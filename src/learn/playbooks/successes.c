@@ -286,29 +286,28 @@ uint32_t obs_playbook_news(const obs_playbook_ring *r, const obs_playbook_group 
 /* ---- the gateway ---- */
 
 void obs_playbook_log(obs_gateway *gateway, const obs_playbook_group *g) {
-  obs_buf joined = {0}, operation = {0}, approach = {0}, result = {0}, context = {0};
+  obs_buf recent = {0}, operation = {0}, approach = {0}, result = {0}, context = {0};
+  obs_buf *const all[] = {&recent, &operation, &approach, &result, &context};
   uint32_t n = g->ms.n;
   double mean = g->sum_ms / n, whole = floor(mean);
+  bool oom = false;
   obs_buf_printf(&operation, "consolidated: %" PRIu32 " successful ", n);
   obs_buf_append(&operation, g->whole.p, g->whole.len);
   obs_buf_puts(&operation, " calls");
   for (uint32_t i = g->nrecent; i-- > 0;) { /* oldest first */
-    obs_buf_append(&joined, g->recent[i].p, g->recent[i].len);
-    if (i > 0) obs_buf_puts(&joined, "; ");
+    obs_buf_append(&recent, g->recent[i].p, g->recent[i].len);
+    if (i > 0) obs_buf_puts(&recent, "; ");
   }
-  obs_str cut = obs_gateway_cut(obs_buf_view(&joined), LOGGED_UNITS);
+  obs_str cut = obs_gateway_cut(obs_buf_view(&recent), LOGGED_UNITS);
   obs_buf_puts(&approach, "common pattern: ");
   obs_buf_append(&approach, cut.p, cut.len);
   /* Half up, as toFixed(0) does. */
   obs_buf_printf(&result, "avg_duration=%.0fms, %" PRIu32 " successes", mean - whole >= 0.5 ? whole + 1 : whole, n);
   obs_buf_puts(&context, "endpoint=");
   obs_buf_append(&context, g->whole.p, g->whole.len);
-  if (!operation.oom && !joined.oom && !approach.oom && !result.oom && !context.oom)
+  for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) oom = oom || all[i]->oom;
+  if (!oom)
     obs_gateway_log(gateway, obs_buf_view(&operation), obs_buf_view(&approach), obs_buf_view(&result),
                     obs_buf_view(&context));
-  obs_buf_fini(&joined);
-  obs_buf_fini(&operation);
-  obs_buf_fini(&approach);
-  obs_buf_fini(&result);
-  obs_buf_fini(&context);
+  for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) obs_buf_fini(all[i]);
 }

@@ -169,23 +169,23 @@ static bool fold(void *arg, const cJSON *row, const char **why) {
 /* ---- open and close ---- */
 
 observer_err obs_reviews_open(const obs_reviews_opts *opts, obs_reviews **out, char *error_text, size_t size) {
-  obs_reviews *r = calloc(1, sizeof(*r));
   observer_err err = OBSERVER_E_NOMEM;
   (void)snprintf(error_text, size, "reviews: %s", observer_strerror(err));
   *out = NULL;
+  obs_reviews *r = calloc(1, sizeof(*r));
   if (r == NULL) return err;
+  obs_records_opts records = {
+      .dir = opts->dir, .name = "reviews.jsonl", .kept = OBS_REVIEWS_KEPT, .fold = fold, .arg = r};
   r->opts = *opts;
   r->lock_made = pthread_mutex_init(&r->lock, NULL) == 0;
-  if (r->lock_made && obs_thread_cond_init(&r->wake) == OBSERVER_E_OK) {
-    obs_records_opts records = {
-        .dir = opts->dir, .name = "reviews.jsonl", .kept = OBS_REVIEWS_KEPT, .fold = fold, .arg = r};
-    r->wake_made = true;
-    err = obs_records_open(&records, &r->records, error_text, size);
-  }
-  if (err == OBSERVER_E_OK)
-    *out = r;
-  else
+  r->wake_made = r->lock_made && obs_thread_cond_init(&r->wake) == OBSERVER_E_OK;
+  if (r->wake_made) err = obs_records_open(&records, &r->records, error_text, size);
+  if (err != OBSERVER_E_OK) {
     obs_reviews_close(r);
+    return err;
+  }
+  error_text[0] = '\0';
+  *out = r;
   return err;
 }
 

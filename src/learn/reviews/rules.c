@@ -376,17 +376,17 @@ observer_err obs_review_judge(const obs_review_case *c, obs_review_judgement *ou
 
 void obs_review_notes(const obs_review_judgement *j, obs_buf *out) {
   enum { SENTENCES = 3 };
-  bool told[OBS_REVIEW_FINDINGS] = {false};
+  bool named[OBS_REVIEW_FINDINGS] = {false};
   for (uint32_t n = 0; n < SENTENCES; n++) {
     int best = -1;
     for (uint32_t i = 0; i < j->n; i++) {
       bool speaks = (j->findings[i].weight < 0) == (j->sum < 0);
       bool more = best < 0 || fabs(j->findings[i].weight) > fabs(j->findings[best].weight);
-      if (speaks && !told[i] && more) best = (int)i;
+      if (speaks && !named[i] && more) best = (int)i;
     }
     if (best < 0) break;
-    told[best] = true;
+    named[best] = true;
     obs_buf_printf(out, "%s%s", n > 0 ? " " : "", rules[j->findings[best].rule].note);
   }
-  if (!told[0] && out->len == 0) obs_buf_puts(out, "No rule speaks for it or against it.");
+  if (!named[0] && out->len == 0) obs_buf_puts(out, "No rule speaks for it or against it.");
 }
