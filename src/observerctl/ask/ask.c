@@ -8,16 +8,15 @@
 
 enum { TIMEOUT_MS = 60000, NAME_MAX_LEN = 32 };
 
-static const char what_to_do[] = "is observerd running there? `observerctl doctor` checks; --url or OBSERVER_URL "
-                                 "selects another one";
-
 static bool report(const obs_args *args, bool ok, const obs_fetch_answer *answer) {
-  if (ok) return true;
-  if (answer->status == 0)
-    obs_args_error(args, "%s (%s)", answer->error, what_to_do);
-  else
+  if (!ok && answer->status == 0)
+    obs_args_error(args,
+                   "%s (is observerd running there? `observerctl doctor` checks; --url or OBSERVER_URL selects another "
+                   "one)",
+                   answer->error);
+  else if (!ok)
     obs_args_error(args, "%s", answer->error);
-  return false;
+  return ok;
 }
 
 bool obs_ask(const obs_args *args, const char *path, obs_fetch_answer *out) {
@@ -121,21 +120,9 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
 
 /* ---- pages ---- */
 
-typedef struct {
-  obs_ask_row fn;
-  void *arg;
-} rows;
-
-static bool on_row(void *arg, uint64_t number, const char *row, size_t len) {
-  const rows *r = arg;
-  (void)number;
-  return r->fn(r->arg, row, len);
-}
-
-int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_ask_row fn, void *arg, bool *more) {
-  rows r = {fn, arg};
+int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_fetch_row fn, void *arg, bool *more) {
   obs_fetch_answer answer;
-  bool ok = obs_fetch_pages(obs_args_text(args, "url"), path, limit, 0, TIMEOUT_MS, on_row, &r, more, &answer);
+  bool ok = obs_fetch_pages(obs_args_text(args, "url"), path, limit, 0, TIMEOUT_MS, fn, arg, more, &answer);
   (void)report(args, ok, &answer);
   obs_fetch_answer_fini(&answer);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;

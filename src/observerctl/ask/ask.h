@@ -38,11 +38,7 @@ bool obs_ask_since(const obs_args *args, obs_buf *path);
 /* Adds --since and --until in the daemon's form. False: one is not a time, which was reported. */
 bool obs_ask_range(const obs_args *args, obs_buf *path);
 
-/* Rows of an answer of pages, {"<rows>":[{"<number>":N,"<row>":{...}},...],"next_cursor":...}, as recorded. False: no
- * more. */
-typedef bool (*obs_ask_row)(void *arg, const char *row, size_t len);
-/* Asks for page after page until `limit` rows were given (0: all) or none is left; `path` has the filters. *more:
- * others would follow. The exit status; failures were reported. */
-int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_ask_row fn, void *arg, bool *more);
+/* obs_fetch_pages of the command's --url without a time limit. The exit status; failures were reported. */
+int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_fetch_row fn, void *arg, bool *more);
 
 #endif

@@ -21,30 +21,11 @@ void obs_fetch_set_stop(bool (*fn)(void *arg), void *arg) {
   stop.arg = arg;
 }
 
-/* The daemon's own words, `{"error":"..."}`, or the status. */
-static void explain(obs_fetch_answer *out, const char *url) {
-  cJSON *json = cJSON_ParseWithLength(out->body.p, out->body.len);
-  const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "error"));
-  if (text != NULL && out->status == 404) /* "not found" alone does not say what */
-    snprintf(out->error, sizeof(out->error), "%s: %s", url, text);
-  else if (text != NULL)
-    snprintf(out->error, sizeof(out->error), "%s", text);
-  else
-    snprintf(out->error, sizeof(out->error), "%s: HTTP status %ld", url, out->status);
-  cJSON_Delete(json);
-}
-
-/* One handle for the process: the connection stays open for `top` and for page after page. */
-static obs_http *handle(void) {
-  static obs_http *http;
-  if (http == NULL) http = obs_http_open();
-  return http;
-}
-
-/* `json` NULL: GET. */
-static bool request(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
+bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
                     obs_fetch_answer *out) {
   static const char *const headers[] = {"content-type: application/json", NULL};
+  static obs_http *http; /* one for the process: the connection stays open for `top` and for page after page */
+  if (http == NULL) http = obs_http_open();
   obs_buf url = {0};
   size_t n = strlen(base);
   while (n > 0 && base[n - 1] == '/') n--;
@@ -61,29 +42,35 @@ static bool request(const char *base, const char *path, const obs_buf *json, uin
   if (json != NULL) request.body = (obs_str){json->p, (uint32_t)json->len, 0};
   obs_http_reply reply = {0};
   *out = (obs_fetch_answer){0};
-  if (url.oom || handle() == NULL) {
+  if (url.oom || http == NULL) {
     snprintf(out->error, sizeof(out->error), url.oom ? "out of memory" : "libcurl does not start");
-  } else if (!obs_http_send(handle(), &request, &reply)) {
+  } else if (!obs_http_send(http, &request, &reply)) {
     /* The base only: a path full of filters would hide the reason. */
     snprintf(out->error, sizeof(out->error), "%.*s: %s", (int)(n < 80 ? n : 80), base, reply.error);
   } else {
     out->status = reply.status;
     out->body = reply.body; /* moved, not copied: up to 256 MiB */
     reply.body = (obs_buf){0};
-    if (out->status / 100 != 2) explain(out, url.p);
+  }
+  bool ok = out->status / 100 == 2;
+  if (out->status != 0 && !ok) { /* the daemon's own words, `{"error":"..."}`, or the status */
+    cJSON *words = cJSON_ParseWithLength(out->body.p, out->body.len);
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(words, "error"));
+    if (text == NULL)
+      snprintf(out->error, sizeof(out->error), "%s: HTTP status %ld", url.p, out->status);
+    else if (out->status == 404) /* "not found" alone does not say what */
+      snprintf(out->error, sizeof(out->error), "%s: %s", url.p, text);
+    else
+      snprintf(out->error, sizeof(out->error), "%s", text);
+    cJSON_Delete(words);
   }
   obs_http_reply_fini(&reply);
   obs_buf_fini(&url);
-  return out->status / 100 == 2;
+  return ok;
 }
 
 bool obs_fetch_get(const char *base, const char *path, uint32_t timeout_ms, obs_fetch_answer *out) {
-  return request(base, path, NULL, timeout_ms, out);
-}
-
-bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
-                    obs_fetch_answer *out) {
-  return request(base, path, json, timeout_ms, out);
+  return obs_fetch_post(base, path, NULL, timeout_ms, out);
 }
 
 void obs_fetch_answer_fini(obs_fetch_answer *a) {
@@ -131,21 +118,13 @@ static bool take(obs_cursor *c, char ch) {
   return taken;
 }
 
-/* `"key":` at the cursor, as it is written. */
-static bool take_key(obs_cursor *c, obs_str *key) {
-  obs_cursor_value v;
-  if (!obs_json_cursor_key(c, &v)) return false;
-  *key = v.s;
-  return true;
-}
-
 /* {"seq":N,"op":{...}}: the member that is an object is the row, the one before it its number. */
 static bool take_row(reader *r) {
-  obs_str key;
+  obs_cursor_value key;
   uint64_t number = 0;
   if (!take(&r->c, '{')) return false;
   do {
-    if (!take_key(&r->c, &key)) return false;
+    if (!obs_json_cursor_key(&r->c, &key)) return false;
     const uint8_t *start = r->c.p;
     if (!obs_json_cursor_skip(&r->c)) return false;
     if (*start != '{')
@@ -156,29 +135,24 @@ static bool take_row(reader *r) {
   return take(&r->c, '}');
 }
 
-static bool take_rows(reader *r) {
-  if (!take(&r->c, '[')) return false;
-  if (take(&r->c, ']')) return true;
-  do {
-    if (!take_row(r)) return false;
-  } while (take(&r->c, ','));
-  return take(&r->c, ']');
-}
-
-/* False: `body` is not a page. */
+/* {"<rows>":[...],"next_cursor":"..."}: the member that is an array has the rows. False: `body` is not a page. */
 static bool take_page(reader *r, const obs_buf *body) {
-  obs_str key;
+  obs_cursor_value key;
   r->c = obs_cursor_of(body->p, body->len);
   r->cursor[0] = '\0';
   if (!take(&r->c, '{')) return false;
   do {
-    if (!take_key(&r->c, &key)) return false;
+    if (!obs_json_cursor_key(&r->c, &key)) return false;
     const uint8_t *start = r->c.p;
-    if (r->c.p < r->c.end && *r->c.p == '[') {
-      if (!take_rows(r)) return false;
+    if (take(&r->c, '[')) {
+      if (take(&r->c, ']')) continue;
+      do {
+        if (!take_row(r)) return false;
+      } while (take(&r->c, ','));
+      if (!take(&r->c, ']')) return false;
     } else if (!obs_json_cursor_skip(&r->c)) {
       return false;
-    } else if (obs_str_eq(key, OBS_STR("next_cursor")) && *start == '"') {
+    } else if (obs_str_eq(key.s, OBS_STR("next_cursor")) && *start == '"') {
       (void)snprintf(r->cursor, CURSOR_MAX, "%.*s", (int)(r->c.p - start) - 2, (const char *)start + 1);
     }
   } while (take(&r->c, ','));

@@ -15,7 +15,7 @@ typedef struct {
 
 /* GET base + path; `path` starts with a slash. True: status is 2xx. Fini in either case. */
 bool obs_fetch_get(const char *base, const char *path, uint32_t timeout_ms, obs_fetch_answer *out);
-/* POST of JSON text. */
+/* POST of JSON text; NULL: GET. */
 bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
                     obs_fetch_answer *out);
 void obs_fetch_answer_fini(obs_fetch_answer *a);

@@ -48,13 +48,10 @@ static void style(const writer *w, const char *escape) {
   if (w->look->colour) obs_buf_puts(w->out, escape);
 }
 
-static void put_n(writer *w, const char *s, size_t len) {
-  unsigned used = obs_text_put(w->out, s, len, w->left);
-  if (w->look->columns > 0) w->left -= used;
-}
-
 static void put(writer *w, const char *s) {
-  if (s != NULL) put_n(w, s, strlen(s));
+  if (s == NULL) return;
+  unsigned used = obs_text_put(w->out, s, strlen(s), w->left);
+  if (w->look->columns > 0) w->left -= used;
 }
 
 /* A column: what does not fit is cut only where the line is. */
@@ -67,67 +64,56 @@ static void put_column(writer *w, const char *s, unsigned columns) {
   if (cut && pad > w->left - used) pad = w->left - used;
   for (unsigned i = 0; i < pad; i++) obs_buf_putc(w->out, ' ');
   if (cut) w->left -= used + pad;
-  put_n(w, " ", 1);
-}
-
-/* `timestamp` is ISO 8601; anything else is shown as it is. */
-static void put_time(writer *w, const char *timestamp) {
-  char now[OBS_WHEN_LEN], then[OBS_WHEN_LEN]; /* 2026-11-21 12:03:04.123 */
-  int64_t ms;
-  if (timestamp != NULL && obs_clock_parse(timestamp, strlen(timestamp), &ms)) {
-    obs_when_format(w->look->now_ms, w->look->utc, now);
-    obs_when_format(ms, w->look->utc, then);
-    bool year = memcmp(now, then, 5) == 0, day = memcmp(now, then, 10) == 0;
-    then[day ? 23 : year ? 16 : 10] = '\0';
-    timestamp = then + (day ? 11 : year ? 5 : 0);
-  }
-  style(w, "\033[2m");
-  put_column(w, timestamp, TIME_COLUMNS);
-  style(w, "\033[0m");
-}
-
-static void put_outcome(writer *w, bool success) {
-  style(w, success ? "\033[32m" : "\033[1;31m");
-  put_column(w, success ? "ok" : "FAIL", 4);
-  style(w, "\033[0m");
-}
-
-static void put_duration(writer *w, double ms) {
-  char text[OBS_TEXT_NUMBER], right[OBS_TEXT_NUMBER * 2];
-  snprintf(right, sizeof(right), "%*s", DURATION_COLUMNS, obs_text_duration(text, ms));
-  put_column(w, right, DURATION_COLUMNS);
-  put_n(w, " ", 1);
+  put(w, " ");
 }
 
 static bool is_empty(const char *s) {
   return s == NULL || *s == '\0';
 }
 
-static void put_texts(writer *w, const obs_line_op *op) {
-  const char *came = !is_empty(op->error) ? op->error : op->output_summary;
-  if (!is_empty(op->staffer_id)) {
-    style(w, "\033[2m");
-    put(w, "[");
-    put(w, op->staffer_id);
-    put(w, "] ");
-    style(w, "\033[0m");
-  }
-  put(w, op->input_summary);
-  if (is_empty(came)) return;
-  put(w, is_empty(op->input_summary) ? "-> " : " -> ");
-  if (!op->success) style(w, "\033[31m");
-  put(w, came);
-  if (!op->success) style(w, "\033[0m");
-}
-
 void obs_line_put(obs_buf *out, const obs_line_op *op, const obs_line_look *look) {
   writer w = {out, look, look->columns > 0 ? look->columns : OBS_TEXT_ALL};
   bool narrow = look->columns > 0 && look->columns < NARROW;
-  put_time(&w, op->timestamp);
-  put_outcome(&w, op->success);
+
+  /* A timestamp is ISO 8601; anything else is shown as it is. The day only when it is not today's. */
+  const char *when = op->timestamp;
+  char now[OBS_WHEN_LEN], then[OBS_WHEN_LEN]; /* 2026-11-21 12:03:04.123 */
+  int64_t ms;
+  if (when != NULL && obs_clock_parse(when, strlen(when), &ms)) {
+    obs_when_format(look->now_ms, look->utc, now);
+    obs_when_format(ms, look->utc, then);
+    bool year = memcmp(now, then, 5) == 0, day = memcmp(now, then, 10) == 0;
+    then[day ? 23 : year ? 16 : 10] = '\0';
+    when = then + (day ? 11 : year ? 5 : 0);
+  }
+  style(&w, "\033[2m");
+  put_column(&w, when, TIME_COLUMNS);
+  style(&w, "\033[0m");
+
+  style(&w, op->success ? "\033[32m" : "\033[1;31m");
+  put_column(&w, op->success ? "ok" : "FAIL", 4);
+  style(&w, "\033[0m");
   put_column(&w, op->source, narrow ? SOURCE_COLUMNS - 3 : SOURCE_COLUMNS);
   put_column(&w, op->endpoint, narrow ? ENDPOINT_COLUMNS - 8 : ENDPOINT_COLUMNS);
-  put_duration(&w, op->duration_ms);
-  put_texts(&w, op);
+  char text[OBS_TEXT_NUMBER], right[OBS_TEXT_NUMBER * 2];
+  snprintf(right, sizeof(right), "%*s", DURATION_COLUMNS, obs_text_duration(text, op->duration_ms));
+  put_column(&w, right, DURATION_COLUMNS);
+  put(&w, " ");
+
+  if (!is_empty(op->staffer_id)) {
+    style(&w, "\033[2m");
+    put(&w, "[");
+    put(&w, op->staffer_id);
+    put(&w, "] ");
+    style(&w, "\033[0m");
+  }
+  put(&w, op->input_summary);
+  const char *came = !is_empty(op->error) ? op->error : op->output_summary;
+  if (!is_empty(came)) {
+    put(&w, is_empty(op->input_summary) ? "-> " : " -> ");
+    if (!op->success) style(&w, "\033[31m");
+    put(&w, came);
+    if (!op->success) style(&w, "\033[0m");
+  }
   while (out->len > 0 && out->p[out->len - 1] == ' ') out->len--;
 }

@@ -1,6 +1,5 @@
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
-#include "observerctl/cli/help.h"
 #include "observerctl/cli/text.h"
 
 #include <errno.h>
@@ -13,29 +12,56 @@
 const obs_command *const obs_commands[] = {OBS_COMMANDS(POINTER)};
 const size_t obs_command_count = OBS_COMMANDS_N;
 
-static const obs_command *find(const char *name) {
-  for (size_t i = 0; i < obs_command_count; i++) {
-    if (strcmp(obs_commands[i]->name, name) == 0) return obs_commands[i];
+/* ---- --help, from the tables ---- */
+
+enum { TEXT_WIDTH = 92 };
+
+/* Words of one paragraph, wrapped. */
+static const char *put_paragraph(const char *p, FILE *out) {
+  size_t column = 0;
+  while (*p != '\0' && !(p[0] == '\n' && p[1] == '\n')) {
+    size_t len = strcspn(p, " \n");
+    if (column > 0 && column + 1 + len > TEXT_WIDTH) {
+      fputc('\n', out);
+      column = 0;
+    }
+    if (column > 0 && len > 0) column += (size_t)fprintf(out, " ");
+    column += fwrite(p, 1, len, out);
+    p += len;
+    if (*p == ' ' || (*p == '\n' && p[1] != '\n')) p++;
   }
-  return NULL;
+  fputc('\n', out);
+  return p + strspn(p, "\n");
 }
 
-/* --help before any `--` or, for a command that takes another one, before its first argument. */
-static bool wants_help(const obs_command *c, int argc, char **argv) {
-  for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-    if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
-    if (c->verbatim && argv[i][0] != '-') return false;
+static void print_help(const obs_command *c, FILE *out) {
+  fprintf(out, "usage: observerctl %s%s%s%s\n\n", c->name, c->nflags > 0 ? " [OPTION]..." : "",
+          c->arguments != NULL ? " " : "", c->arguments != NULL ? c->arguments : "");
+  for (const char *p = c->description != NULL ? c->description : c->summary; *p != '\0';) {
+    p = put_paragraph(p, out);
+    if (*p != '\0') fputc('\n', out);
   }
-  return false;
+  if (c->nflags > 0) fputc('\n', out);
+  obs_options_help((obs_option_table){c->flags, c->nflags, NULL}, out);
+  if (c->examples != NULL) fputs("\nExamples:\n", out);
+  for (const char *p = c->examples; p != NULL && *p != '\0'; p += strspn(p, "\n")) {
+    size_t len = strcspn(p, "\n");
+    fprintf(out, "  %.*s\n", (int)len, p);
+    p += len;
+  }
+  fputs("\nExit status: 0 done, 1 failed, 2 used wrongly", out);
+  for (size_t i = 0; i < c->nexits; i++) fprintf(out, ", %d %s", c->exits[i].status, c->exits[i].meaning);
+  fputs(".\n", out);
 }
 
-/* With descriptor 0, 1 or 2 closed a socket would get its number, and texts would be written into it. /dev/null takes
- * its place, opened so that reading or writing still fails. */
-static void hold_standard_files(void) {
-  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) abort();
-  }
+static void print_commands(FILE *out) {
+  fputs("usage: observerctl COMMAND [OPTION]... [ARGUMENT]...\n\n", out);
+  for (size_t i = 0; i < obs_command_count; i++)
+    fprintf(out, "  %-11s %s\n", obs_commands[i]->name, obs_commands[i]->summary);
+  fputs("\n`observerctl COMMAND --help` says more. Exit status: 0 done, 1 failed, 2 used wrongly.\n", out);
 }
+
+/* ---- */
 
 /* Reports output that could not be written, unless its reader has gone away. `name`: of the command, or "". */
 static int finish(const char *name, int status) {
@@ -45,32 +71,40 @@ static int finish(const char *name, int status) {
   return status == OBS_COMMAND_OK ? OBS_COMMAND_FAILED : status;
 }
 
-static int run(const obs_command *c, int argc, char **argv) {
-  if (wants_help(c, argc, argv)) {
-    obs_help_print(c, stdout);
-    return finish(c->name, OBS_COMMAND_OK);
-  }
-  obs_args args;
-  int status = obs_args_parse(&args, c, argc, argv) ? c->run(&args) : OBS_COMMAND_USAGE;
-  obs_args_fini(&args);
-  return finish(c->name, status);
-}
-
 int main(int argc, char **argv) {
-  const char *name = argc > 1 ? argv[1] : "";
-  hold_standard_files();
+  /* With descriptor 0, 1 or 2 closed a socket would get its number, and texts would be written into it. /dev/null takes
+   * its place, opened so that reading or writing still fails. */
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) abort();
+  }
   obs_text_setup();
+
+  const char *name = argc > 1 ? argv[1] : "";
   if (strcmp(name, "--version") == 0) {
     puts("observerctl " OBSERVER_VERSION);
     return finish("", OBS_COMMAND_OK);
   }
   if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-    obs_help_all(stdout);
+    print_commands(stdout);
     return finish("", OBS_COMMAND_OK);
   }
-  const obs_command *c = find(name);
-  if (c != NULL) return run(c, argc - 1, argv + 1);
-  if (*name != '\0') fprintf(stderr, "observerctl: %s: no such command\n", name);
-  obs_help_all(stderr);
-  return OBS_COMMAND_USAGE;
+  const obs_command *c = NULL;
+  for (size_t i = 0; i < obs_command_count && c == NULL; i++)
+    if (strcmp(obs_commands[i]->name, name) == 0) c = obs_commands[i];
+  if (c == NULL) {
+    if (*name != '\0') fprintf(stderr, "observerctl: %s: no such command\n", name);
+    print_commands(stderr);
+    return OBS_COMMAND_USAGE;
+  }
+
+  /* --help counts before any `--` and, for a command that takes another one, before its first argument. */
+  for (int i = 2; i < argc && strcmp(argv[i], "--") != 0 && !(c->verbatim && argv[i][0] != '-'); i++) {
+    if (strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0) continue;
+    print_help(c, stdout);
+    return finish(c->name, OBS_COMMAND_OK);
+  }
+  obs_args args;
+  int status = obs_args_parse(&args, c, argc - 1, argv + 1) ? c->run(&args) : OBS_COMMAND_USAGE;
+  obs_args_fini(&args);
+  return finish(c->name, status);
 }

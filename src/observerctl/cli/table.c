@@ -23,37 +23,29 @@ void obs_table_puts(obs_table *t, obs_term_look style, const char *text) {
   obs_table_put(t, style, text, strlen(text));
 }
 
-static unsigned columns_of(obs_buf *scratch, const char *s, size_t len) {
-  scratch->len = 0;
-  return obs_text_put(scratch, s, len, OBS_TEXT_ALL);
-}
-
-static void measure(const obs_table *t, size_t nrows, obs_buf *scratch, unsigned *widths) {
+/* As wide as the widest cell. Beyond `width` columns in all (0: any) the widest of those that give gets narrower,
+ * column by column, down to LEAST. */
+static void measure(const obs_table *t, size_t nrows, unsigned width, obs_buf *scratch, unsigned *widths) {
   const obs_table_cell *cells = (const obs_table_cell *)(const void *)t->cells.p;
+  unsigned total = GAP * (t->ncolumns - 1);
   for (unsigned c = 0; c < t->ncolumns; c++) {
     widths[c] = (unsigned)strlen(t->columns[c].title);
     for (size_t row = 0; row < nrows; row++) {
       const obs_table_cell *cell = &cells[row * t->ncolumns + c];
-      unsigned w = columns_of(scratch, t->text.p + cell->at, cell->len);
+      scratch->len = 0;
+      unsigned w = obs_text_put(scratch, t->text.p + cell->at, cell->len, OBS_TEXT_ALL);
       if (w > widths[c]) widths[c] = w;
     }
+    total += widths[c];
   }
-}
-
-/* The widest column that gives, or -1 when all are at their least. */
-static int widest(const obs_table *t, const unsigned *widths) {
-  int found = -1;
-  for (unsigned c = 0; c < t->ncolumns; c++) {
-    if (!t->columns[c].gives || widths[c] <= LEAST) continue;
-    if (found < 0 || widths[c] > widths[found]) found = (int)c;
+  for (; width > 0 && total > width; total--) {
+    unsigned *widest = NULL;
+    for (unsigned c = 0; c < t->ncolumns; c++) {
+      if (t->columns[c].gives && widths[c] > LEAST && (widest == NULL || widths[c] > *widest)) widest = &widths[c];
+    }
+    if (widest == NULL) return;
+    --*widest;
   }
-  return found;
-}
-
-static void fit(const obs_table *t, unsigned width, unsigned *widths) {
-  unsigned total = GAP * (t->ncolumns - 1);
-  for (unsigned c = 0; c < t->ncolumns; c++) total += widths[c];
-  for (int c; total > width && (c = widest(t, widths)) >= 0; total--) widths[c]--;
 }
 
 typedef struct {
@@ -91,8 +83,7 @@ bool obs_table_print(const obs_table *t, FILE *out) {
   unsigned widths[OBS_TABLE_MAX], width = obs_term_width(out);
   obs_buf scratch = {0};
   if (t->text.oom || t->cells.oom || !obs_buf_reserve(&scratch, 1)) return false;
-  measure(t, nrows, &scratch, widths);
-  if (width > 0) fit(t, width, widths);
+  measure(t, nrows, width, &scratch, widths);
   for (size_t row = 0; nrows > 0 && row <= nrows; row++) {
     line l = {out, &scratch, width, width > 0};
     for (unsigned c = 0; c < t->ncolumns; c++) {

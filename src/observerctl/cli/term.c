@@ -30,14 +30,6 @@ void obs_term_progress_start(obs_term_progress *p, const char *what, uint64_t to
   *p = (obs_term_progress){.what = what, .total = total, .started_ms = obs_clock_mono_ms()};
 }
 
-static void put_bar(uint64_t done, uint64_t total) {
-  if (done > total) done = total;
-  int filled = (int)(done * BAR / total);
-  fputc('[', stderr);
-  for (int i = 0; i < BAR; i++) fputc(i < filled ? '#' : '.', stderr);
-  fprintf(stderr, "] %3d%% ", (int)(done * 100 / total));
-}
-
 void obs_term_progress_update(obs_term_progress *p, uint64_t done, const char *note) {
   uint64_t now = obs_clock_mono_ms();
   if ((p->shown && now - p->drawn_ms < REDRAW_MS) || !isatty(STDERR_FILENO)) return;
@@ -45,7 +37,12 @@ void obs_term_progress_update(obs_term_progress *p, uint64_t done, const char *n
   p->shown = true;
   p->drawn_ms = now;
   fputs("\r\033[K", stderr);
-  if (p->total > 0) put_bar(done, p->total);
+  if (p->total > 0) {
+    uint64_t part = done < p->total ? done : p->total;
+    fputc('[', stderr);
+    for (uint64_t i = 0; i < BAR; i++) fputc(i < part * BAR / p->total ? '#' : '.', stderr);
+    fprintf(stderr, "] %3d%% ", (int)(part * 100 / p->total));
+  }
   fprintf(stderr, "%" PRIu64 " %s", done, p->what);
   if (seconds > 0) fprintf(stderr, ", %.0f/s", (double)done / seconds);
   if (note != NULL) fprintf(stderr, ", %s", note);

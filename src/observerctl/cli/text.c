@@ -42,10 +42,6 @@ static void escape(piece *out, const char *fmt, unsigned c) {
   out->len = out->columns;
 }
 
-static bool prints(uint32_t c, int columns) {
-  return columns >= 0 && !turns(c) && (c < 0x80 || strcmp(nl_langinfo(CODESET), "UTF-8") == 0);
-}
-
 /* Reads the character at `p`; returns its bytes. */
 static size_t next_piece(const char *p, size_t len, piece *out) {
   static const char letters[] = "abtnvfr";
@@ -58,7 +54,7 @@ static size_t next_piece(const char *p, size_t len, piece *out) {
     escape(out, "\\%c", (unsigned char)letters[c - 7]);
   } else if (c < 0x20 || c == 0x7f) {
     escape(out, "\\x%02x", c);
-  } else if (!prints(c, columns)) {
+  } else if (columns < 0 || turns(c) || (c >= 0x80 && strcmp(nl_langinfo(CODESET), "UTF-8") != 0)) {
     escape(out, "\\u%04x", c);
   } else {
     memcpy(out->text, p, n);

@@ -8,37 +8,28 @@
 #include <string.h>
 #include <time.h>
 
-/* A number of at most 9 digits and a unit. */
-static bool parse_age(const char *text, int64_t *ms) {
+/* An ISO 8601 time, or an age before `now_ms`: a number and s, m, h, d or w. False: neither. */
+static bool parse(const char *text, int64_t now_ms, int64_t *out) {
   static const struct {
     char unit;
     int64_t ms;
   } units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}, {'w', 604800000}};
-  size_t digits = strspn(text, "0123456789");
-  if (digits == 0 || digits > 9 || strlen(text) != digits + 1) return false;
-  for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-    if (text[digits] != units[i].unit) continue;
-    *ms = strtoll(text, NULL, 10) * units[i].ms;
-    return true;
+  size_t digits = strspn(text, "0123456789"), len = strlen(text);
+  if (digits > 0 && digits <= 9 && len == digits + 1) { /* an age; more digits would not fit */
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+      if (text[digits] != units[i].unit) continue;
+      *out = now_ms - strtoll(text, NULL, 10) * units[i].ms;
+      return true;
+    }
   }
-  return false;
-}
-
-bool obs_when_parse(const char *text, int64_t now_ms, int64_t *out) {
-  int64_t age;
-  if (!parse_age(text, &age)) return obs_clock_parse(text, strlen(text), out);
-  *out = now_ms - age;
-  return true;
-}
-
-int64_t obs_when_offset(int64_t ms) {
-  time_t seconds = (time_t)(ms / 1000 - (ms % 1000 < 0));
-  struct tm t;
-  return localtime_r(&seconds, &t) != NULL ? (int64_t)t.tm_gmtoff * 1000 : 0;
+  return obs_clock_parse(text, len, out);
 }
 
 void obs_when_format(int64_t ms, bool utc, char out[OBS_WHEN_LEN]) {
-  obs_clock_format(ms + (utc ? 0 : obs_when_offset(ms)), out);
+  time_t seconds = (time_t)(ms / 1000 - (ms % 1000 < 0));
+  struct tm local;
+  if (!utc && localtime_r(&seconds, &local) != NULL) ms += (int64_t)local.tm_gmtoff * 1000;
+  obs_clock_format(ms, out);
   out[10] = ' ';
   out[OBS_ISO8601_LEN - 1] = '\0'; /* the Z */
 }
@@ -53,7 +44,7 @@ void obs_when_text(const char *iso, bool utc, char out[OBS_WHEN_LEN]) {
 
 bool obs_when_range_end(const obs_args *args, const char *flag, int64_t *out) {
   const char *text = obs_args_text(args, flag);
-  if (text == NULL || obs_when_parse(text, obs_clock_wall_ms(), out)) return true;
+  if (text == NULL || parse(text, obs_clock_wall_ms(), out)) return true;
   obs_args_error(args, "--%s: \"%s\" is neither an ISO 8601 time nor an age such as 15m", flag, text);
   return false;
 }

@@ -13,10 +13,6 @@
 
 enum { OBS_WHEN_LEN = 32 };
 
-/* An ISO 8601 time, or an age before `now_ms`: a number and s, m, h, d or w. False: neither. */
-bool obs_when_parse(const char *text, int64_t now_ms, int64_t *out);
-/* What local time is ahead of UTC then, milliseconds. */
-int64_t obs_when_offset(int64_t ms);
 /* `2026-11-21 12:03:04.123`, UTC or local. */
 void obs_when_format(int64_t ms, bool utc, char out[OBS_WHEN_LEN]);
 /* The same of an ISO 8601 text; one that is none is taken as it is, as far as it fits. */

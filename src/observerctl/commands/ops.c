@@ -23,8 +23,9 @@ static void put_line(printer *p, const char *row, size_t len) {
   cJSON_Delete(json);
 }
 
-static bool print_row(void *arg, const char *row, size_t len) {
+static bool print_row(void *arg, uint64_t number, const char *row, size_t len) {
   printer *p = arg;
+  (void)number;
   if (p->json) {
     (void)fwrite(row, 1, len, stdout);
   } else {

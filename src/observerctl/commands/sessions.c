@@ -52,8 +52,9 @@ static void put_session(lister *l, const cJSON *session) {
   put_text(t, session, "session_id");
 }
 
-static bool take_row(void *arg, const char *row, size_t len) {
+static bool take_row(void *arg, uint64_t number, const char *row, size_t len) {
   lister *l = arg;
+  (void)number;
   if (l->json) {
     (void)fwrite(row, 1, len, stdout);
     return putchar('\n') != EOF;

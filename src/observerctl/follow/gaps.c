@@ -17,43 +17,26 @@ void obs_gaps_fini(obs_gaps *g) {
   *g = (obs_gaps){0};
 }
 
-/* The topic moves to the front: few are busy. */
-static obs_gap_topic *find(const obs_gaps *g, obs_str name) {
-  for (size_t i = 0; i < g->ntopics; i++) {
-    if (!obs_str_eq((obs_str){g->topics[i].name, g->topics[i].len, 0}, name)) continue;
-    obs_gap_topic found = g->topics[i];
-    memmove(&g->topics[1], &g->topics[0], i * sizeof(found));
-    g->topics[0] = found;
-    return &g->topics[0];
-  }
-  return NULL;
-}
-
-static void add(obs_gaps *g, obs_str name, uint64_t topic_seq) {
-  if (g->topics == NULL) g->topics = calloc(TOPICS_MAX, sizeof(*g->topics));
-  if (g->topics == NULL || g->ntopics == TOPICS_MAX) return;
-  char *copy = malloc(name.len + 1);
-  if (copy == NULL) return;
-  memcpy(copy, name.p, name.len);
-  obs_gap_topic *t = &g->topics[g->ntopics++];
-  t->name = copy;
-  t->len = name.len;
-  t->last = topic_seq;
-  t->fresh = true;
-  if (g->booted_since) g->missed += topic_seq - 1;
-}
-
 void obs_gaps_seen(obs_gaps *g, obs_str topic, uint64_t topic_seq) {
   if (topic_seq == 0) return;
-  obs_gap_topic *t = find(g, topic);
-  if (t == NULL) {
-    add(g, topic, topic_seq);
+  for (size_t i = 0; i < g->ntopics; i++) {
+    if (!obs_str_eq((obs_str){g->topics[i].name, g->topics[i].len, 0}, topic)) continue;
+    obs_gap_topic found = g->topics[i];
+    /* Back, or the same number again: another daemon, which counts from 1. */
+    g->missed += topic_seq > found.last ? topic_seq - found.last - 1 : topic_seq - 1;
+    found.last = topic_seq;
+    found.fresh = true;
+    memmove(&g->topics[1], &g->topics[0], i * sizeof(found)); /* to the front: few are busy */
+    g->topics[0] = found;
     return;
   }
-  /* Back, or the same number again: another daemon, which counts from 1. */
-  g->missed += topic_seq > t->last ? topic_seq - t->last - 1 : topic_seq - 1;
-  t->last = topic_seq;
-  t->fresh = true;
+  if (g->topics == NULL) g->topics = calloc(TOPICS_MAX, sizeof(*g->topics));
+  if (g->topics == NULL || g->ntopics == TOPICS_MAX) return;
+  char *name = malloc(topic.len + 1);
+  if (name == NULL) return;
+  memcpy(name, topic.p, topic.len);
+  g->topics[g->ntopics++] = (obs_gap_topic){name, topic.len, topic_seq, true};
+  if (g->booted_since) g->missed += topic_seq - 1;
 }
 
 bool obs_gaps_heartbeat(obs_gaps *g, uint64_t boot) {

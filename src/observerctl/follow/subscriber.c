@@ -19,44 +19,40 @@ static bool starts_with(const char *s, const char *prefix) {
   return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-/* The first tcp or ipc URL, else the first of all. */
-static const char *choose(const cJSON *urls) {
-  const cJSON *url;
-  cJSON_ArrayForEach(url, urls) {
-    const char *text = cJSON_GetStringValue(url);
-    if (text != NULL && (starts_with(text, "tcp://") || starts_with(text, "ipc://"))) return text;
-  }
-  return cJSON_GetStringValue(cJSON_GetArrayItem(urls, 0));
-}
-
-/* A daemon that listens on all addresses is reached where its bridge is. */
-static void take(const char *base, const char *url, char out[OBS_SUBSCRIBER_URL_MAX]) {
-  static const char *const any[] = {"tcp://0.0.0.0:", "tcp://[::]:", "tcp://*:"};
-  CURLU *parsed = curl_url();
-  char *host = NULL;
-  snprintf(out, OBS_SUBSCRIBER_URL_MAX, "%s", url);
-  if (parsed != NULL && curl_url_set(parsed, CURLUPART_URL, base, 0) == CURLUE_OK &&
-      curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
-    for (size_t i = 0; i < sizeof(any) / sizeof(any[0]); i++)
-      if (starts_with(url, any[i])) snprintf(out, OBS_SUBSCRIBER_URL_MAX, "tcp://%s:%s", host, url + strlen(any[i]));
-  }
-  curl_free(host);
-  curl_url_cleanup(parsed);
-}
-
 void obs_subscriber_find(const char *base, obs_subscriber_place *out) {
+  static const char *const any[] = {"tcp://0.0.0.0:", "tcp://[::]:", "tcp://*:"};
   *out = (obs_subscriber_place){.has_feed = true};
   snprintf(out->url, sizeof(out->url), "%s", default_url);
   cJSON *health = obs_fetch_json(base, "/v1/observer/health", ASK_MS, out->error, sizeof(out->error));
   if (health == NULL) return;
-  const cJSON *seq = cJSON_GetObjectItemCaseSensitive(health, "seq");
-  const cJSON *urls = cJSON_GetObjectItemCaseSensitive(health, "urls");
-  const cJSON *feed = cJSON_GetObjectItemCaseSensitive(urls, "feed");
-  const char *url = choose(feed);
   out->answered = true;
+  const cJSON *seq = cJSON_GetObjectItemCaseSensitive(health, "seq");
   if (cJSON_IsNumber(seq) && seq->valuedouble > 0) out->seq = (uint64_t)seq->valuedouble;
-  if (url != NULL) take(base, url, out->url);
+
+  /* The first tcp or ipc URL, else the first of all. */
+  const cJSON *urls = cJSON_GetObjectItemCaseSensitive(health, "urls"), *item;
+  const cJSON *feed = cJSON_GetObjectItemCaseSensitive(urls, "feed");
+  const char *url = cJSON_GetStringValue(cJSON_GetArrayItem(feed, 0));
+  cJSON_ArrayForEach(item, feed) {
+    const char *text = cJSON_GetStringValue(item);
+    if (text == NULL || !(starts_with(text, "tcp://") || starts_with(text, "ipc://"))) continue;
+    url = text;
+    break;
+  }
   out->has_feed = url != NULL || urls == NULL;
+  if (url != NULL) {
+    snprintf(out->url, sizeof(out->url), "%s", url);
+    /* A daemon that listens on all addresses is reached where its bridge is. */
+    CURLU *parsed = curl_url();
+    char *host = NULL;
+    if (parsed != NULL && curl_url_set(parsed, CURLUPART_URL, base, 0) == CURLUE_OK &&
+        curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
+      for (size_t i = 0; i < sizeof(any) / sizeof(any[0]); i++)
+        if (starts_with(url, any[i])) snprintf(out->url, sizeof(out->url), "tcp://%s:%s", host, url + strlen(any[i]));
+    }
+    curl_free(host);
+    curl_url_cleanup(parsed);
+  }
   cJSON_Delete(health);
 }
 
@@ -83,19 +79,6 @@ int obs_subscriber_dial(obs_subscriber *s, const char *url) {
   return nng_dial(s->socket, url, &s->dialer, NNG_FLAG_NONBLOCK);
 }
 
-/* The maps of one message, one after another. */
-static int each_map(obs_subscriber *s, obs_str topic, const char *p, const char *end, obs_subscriber_fn fn, void *arg,
-                    bool *more) {
-  while (*more && p < end) {
-    obs_buf_reset(&s->json, KEEP_BYTES);
-    size_t n = obs_msgpack_cursor_to_json(p, (size_t)(end - p), &s->json);
-    if (n == 0 || s->json.p[0] != '{') return NNG_EPROTO;
-    *more = fn(arg, topic, (obs_str){s->json.p, (uint32_t)s->json.len, 0});
-    p += n;
-  }
-  return 0;
-}
-
 int obs_subscriber_drain(obs_subscriber *s, unsigned messages, obs_subscriber_fn fn, void *arg) {
   bool more = true;
   int bad = 0;
@@ -103,10 +86,19 @@ int obs_subscriber_drain(obs_subscriber *s, unsigned messages, obs_subscriber_fn
     nng_msg *msg;
     int rv = nng_recvmsg(s->socket, &msg, NNG_FLAG_NONBLOCK);
     if (rv != 0) return rv == NNG_EAGAIN ? bad : rv;
-    const char *p = nng_msg_body(msg), *end = p + nng_msg_len(msg);
-    const char *nul = memchr(p, '\0', nng_msg_len(msg));
-    if (nul != NULL) rv = each_map(s, (obs_str){p, (uint32_t)(nul - p), 0}, nul + 1, end, fn, arg, &more);
-    if (nul == NULL || rv != 0) bad = NNG_EPROTO;
+    /* The topic, a NUL, and maps one after another. */
+    const char *topic = nng_msg_body(msg), *end = topic + nng_msg_len(msg);
+    const char *nul = memchr(topic, '\0', nng_msg_len(msg)), *p = nul != NULL ? nul + 1 : end;
+    if (nul == NULL) bad = NNG_EPROTO;
+    for (size_t n; more && p < end; p += n) {
+      obs_buf_reset(&s->json, KEEP_BYTES);
+      n = obs_msgpack_cursor_to_json(p, (size_t)(end - p), &s->json);
+      if (n == 0 || s->json.p[0] != '{') {
+        bad = NNG_EPROTO;
+        break;
+      }
+      more = fn(arg, (obs_str){topic, (uint32_t)(nul - topic), 0}, (obs_str){s->json.p, (uint32_t)s->json.len, 0});
+    }
     nng_msg_free(msg);
   }
   return bad;
