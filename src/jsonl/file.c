@@ -23,27 +23,23 @@ observer_err obs_file_err(int errnum) {
   }
 }
 
-static bool make_dir(const char *path) {
-  if (mkdir(path, 0755) == 0) return true;
-  if (errno != EEXIST) return false;
-  struct stat st;
-  if (stat(path, &st) != 0) return false;
-  if (S_ISDIR(st.st_mode)) return true;
-  errno = ENOTDIR;
-  return false;
-}
-
 bool obs_file_make_dirs(const char *path) {
   char *copy = strdup(path);
-  if (copy == NULL) return false;
-  bool ok = true;
-  for (char *p = copy + 1; ok && *copy != 0 && *p != 0; p++) {
-    if (*p != '/') continue;
-    *p = 0;
-    ok = make_dir(copy);
-    *p = '/';
+  bool ok = copy != NULL;
+  /* Each slash but the root's, and the end, ends the name of a directory. */
+  for (size_t i = 0, len = strlen(path); ok && i <= len; i++) {
+    if (i < len && (i == 0 || path[i] != '/')) continue;
+    struct stat st;
+    copy[i] = '\0';
+    if (mkdir(copy, 0755) != 0) {
+      ok = errno == EEXIST && stat(copy, &st) == 0;
+      if (ok && !S_ISDIR(st.st_mode)) {
+        errno = ENOTDIR;
+        ok = false;
+      }
+    }
+    copy[i] = path[i];
   }
-  ok = ok && make_dir(copy);
   free(copy);
   return ok;
 }
@@ -69,9 +65,11 @@ bool obs_file_write_at(int fd, struct iovec *iov, uint32_t niov, uint64_t offset
     }
     ssize_t n = pwritev(fd, iov, (int)(niov < IOV_MAX ? niov : IOV_MAX), (off_t)offset);
     if (n < 0 && errno == EINTR) continue;
-    if (n == 0) errno = EIO;
+    if (n == 0) errno = EIO; /* pwritev sets none then */
     if (n <= 0) return false;
     offset += (uint64_t)n;
+    /* A disk that fills up writes a part: go on behind it, within a buffer if
+     * need be. */
     for (size_t left = (size_t)n; left > 0 && niov > 0;) {
       size_t take = left < iov->iov_len ? left : iov->iov_len;
       iov->iov_base = (char *)iov->iov_base + take;
@@ -111,8 +109,10 @@ bool obs_file_replace(int dir_fd, const char *name, const obs_buf *content, bool
   }
   int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   struct iovec iov = {content->p, content->len};
+  /* Synced before the rename: else a power cut may leave the new name on an
+   * empty file. */
   bool ok = fd >= 0 && obs_file_write_at(fd, &iov, 1, 0) && (!sync || fsync(fd) == 0);
-  int saved = errno;
+  int saved = errno; /* of what failed first: the caller reports that */
   if (fd >= 0 && close(fd) != 0 && ok) {
     saved = errno;
     ok = false;
@@ -121,7 +121,7 @@ bool obs_file_replace(int dir_fd, const char *name, const obs_buf *content, bool
     if (renameat(dir_fd, temporary, dir_fd, name) == 0) return !sync || fsync(dir_fd) == 0;
     saved = errno;
   }
-  (void)unlinkat(dir_fd, temporary, 0); /* may not exist */
+  (void)unlinkat(dir_fd, temporary, 0); /* it may not exist */
   errno = saved;
   return false;
 }

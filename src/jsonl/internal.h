@@ -18,7 +18,6 @@ struct obs_records {
   char *dir, *name;
   pthread_mutex_t writing; /* first: one append at a time, held while the disk writes */
   pthread_mutex_t lock;    /* second: of the rows in memory, brief; they change under both */
-  bool writing_made, lock_made;
 
   int dir_fd; /* -1: none */
   obs_jsonl_log log;

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CAP = 1 << 20 };
+enum {
+  FIRST_CAP = 1 << 20
+}; /* a megabyte a read: a replay of gigabytes is bound by the disk, not by
+      calls */
 
 void obs_lines_init(obs_lines *r, int fd, uint64_t offset) {
   *r = (obs_lines){.fd = fd, .offset = offset};
@@ -25,7 +28,8 @@ bool obs_line_blank(const char *p, size_t len) {
 
 /* Reads more behind what is there. *got is 0 at the end of the file. */
 static observer_err fill(obs_lines *r, size_t *got) {
-  if (r->buf != NULL && r->pos > 0) {
+  if (r->buf != NULL && r->pos > 0) { /* lines that were given are gone; what
+                                         stays is the begin of one */
     memmove(r->buf, r->buf + r->pos, r->len - r->pos);
     r->len -= r->pos;
     r->pos = 0;
@@ -46,7 +50,7 @@ static observer_err fill(obs_lines *r, size_t *got) {
 
 /* The line fills the buffer: keeps its head, reads on to its newline. */
 static observer_err pass_over(obs_lines *r, obs_line_view *line) {
-  uint64_t at = r->offset + r->len;
+  uint64_t at = r->offset + r->len; /* the line began at the buffer's start: fill moved it there */
   char *space = r->buf + OBS_LINE_HEAD, *nl = NULL;
   size_t room = r->cap - OBS_LINE_HEAD;
   while (nl == NULL) {
@@ -63,6 +67,8 @@ static observer_err pass_over(obs_lines *r, obs_line_view *line) {
 }
 
 observer_err obs_lines_next(obs_lines *r, obs_line_view *line) {
+  /* `scanned` bytes are known to have no newline: a long line is looked through
+   * once, however often it is filled. */
   for (size_t scanned = 0;;) {
     size_t have = r->len - r->pos;
     const char *start = r->buf == NULL ? NULL : r->buf + r->pos;
@@ -75,6 +81,7 @@ observer_err obs_lines_next(obs_lines *r, obs_line_view *line) {
       if (err != OBSERVER_E_OK) return err;
       if (got > 0) continue;
       if (have == 0) return OBSERVER_E_NOTFOUND;
+      /* The file ends without a newline: what is left is a line. */
       start = r->buf + r->pos;
     }
     size_t len = nl == NULL ? have : (size_t)(nl - start), whole = len + (nl != NULL);

@@ -10,8 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* With `sync` the file's name is durable before the first line is. Half a line at the end stays: it may be of use to
- * somebody, and the newline before the next line makes it a bad line of its own. */
+/* With `sync` the file's name is durable before the first line is. Half a line
+ * at the end stays: it may be of use to somebody, and the newline before the
+ * next line makes it a bad line of its own. */
 bool obs_jsonl_log_open(obs_jsonl_log *l, int dir_fd, const char *name, bool sync) {
   *l = (obs_jsonl_log){.dir_fd = dir_fd, .name = name, .sync = sync, .datasync = fdatasync};
   l->fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -41,21 +42,20 @@ bool obs_jsonl_log_cut(obs_jsonl_log *l, uint64_t size) {
   return !l->dirty;
 }
 
-/* Lines in a file whose name can still be lost are not durable. */
-static bool sync_all(obs_jsonl_log *l) {
-  if (!l->sync) return true;
-  if (l->dir_dirty && fsync(l->dir_fd) != 0) return false;
-  l->dir_dirty = false;
-  return l->datasync(l->fd) == 0;
-}
-
 bool obs_jsonl_log_append(obs_jsonl_log *l, const obs_buf *lines) {
   char newline = '\n';
   struct iovec iov[2] = {{&newline, l->half}, {lines->p, lines->len}};
   size_t len = l->half + lines->len;
   if (l->dirty && ftruncate(l->fd, (off_t)l->size) != 0) return false;
   l->dirty = false;
-  if (obs_file_write_at(l->fd, iov, 2, l->size) && sync_all(l)) {
+  bool ok = obs_file_write_at(l->fd, iov, 2, l->size);
+  if (ok && l->dir_dirty) { /* lines in a file whose name can still be lost are
+                               not durable */
+    ok = fsync(l->dir_fd) == 0;
+    l->dir_dirty = !ok;
+  }
+  if (ok && l->sync) ok = l->datasync(l->fd) == 0;
+  if (ok) {
     l->size += len;
     l->half = false;
     return true;
@@ -80,7 +80,8 @@ static bool make_name(const char *name, const char *middle, const char *suffix, 
   return false;
 }
 
-/* The old file gets a second name. By way of a third, so that the former NAME.1 goes only when its successor is there.
+/* The old file gets a second name. By way of a third, so that the former NAME.1
+ * goes only when its successor is there.
  */
 static bool link_old(const obs_jsonl_log *l) {
   file_name former, link;
@@ -100,7 +101,8 @@ bool obs_jsonl_log_turn(obs_jsonl_log *l, const obs_buf *first) {
   int fd = openat(l->dir_fd, fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return false;
   struct iovec iov = {first->p, first->len};
-  /* On the disk first, then under the name: a crash in between leaves NAME.new, which the next turn overwrites. */
+  /* On the disk first, then under the name: a crash in between leaves NAME.new,
+   * which the next turn overwrites. */
   bool ok = obs_file_write_at(fd, &iov, 1, 0) && (!l->sync || l->datasync(fd) == 0) && link_old(l) &&
             renameat(l->dir_fd, fresh, l->dir_fd, l->name) == 0;
   if (!ok) {

@@ -18,9 +18,10 @@ enum { KEPT = 1000, KEPT_BYTES = 4 << 20, TURN_BYTES = 32 << 20 };
 
 /* ---- the rows in memory ---- */
 
-/* Keeps a row in its place by number; the text becomes the records' own, and the oldest rows make room. */
+/* Keeps a row in its place by number; the text becomes the records' own, and
+ * the oldest rows make room. */
 static void keep(obs_records *r, uint64_t number, char *text, uint32_t len) {
-  if (len > r->opts.kept_bytes) {
+  if (len > r->opts.kept_bytes) { /* it would push out all others and then itself */
     free(text);
     return;
   }
@@ -29,7 +30,8 @@ static void keep(obs_records *r, uint64_t number, char *text, uint32_t len) {
     r->first = 0;
   }
   obs_jsonl_row *rows = r->rows + r->first;
-  uint32_t at = r->count++;
+  uint32_t at = r->count++; /* nearly always the last: only a file that somebody
+                               edited has them in another order */
   for (; at > 0 && rows[at - 1].number > number; at--) rows[at] = rows[at - 1];
   rows[at] = (obs_jsonl_row){number, text, len};
   r->bytes += len;
@@ -41,9 +43,9 @@ static void keep(obs_records *r, uint64_t number, char *text, uint32_t len) {
   }
 }
 
-/* How many of those kept have a number below `number`. */
-static uint32_t rows_below(const obs_records *r, uint64_t number) {
-  uint32_t low = 0, high = r->count;
+static const obs_jsonl_row *find(const obs_records *r, uint64_t number) {
+  uint32_t low = 0, high = r->count; /* numbers ascend, with gaps: rows that
+                                        were bad have left one */
   while (low < high) {
     uint32_t middle = low + (high - low) / 2;
     if (r->rows[r->first + middle].number < number)
@@ -51,13 +53,8 @@ static uint32_t rows_below(const obs_records *r, uint64_t number) {
     else
       high = middle;
   }
-  return low;
-}
-
-static const obs_jsonl_row *find(const obs_records *r, uint64_t number) {
-  uint32_t i = rows_below(r, number);
-  const obs_jsonl_row *row = &r->rows[r->first + i];
-  return i < r->count && row->number == number ? row : NULL;
+  const obs_jsonl_row *row = &r->rows[r->first + low];
+  return low < r->count && row->number == number ? row : NULL;
 }
 
 /* ---- the version, which is in the file alone ---- */
@@ -66,23 +63,28 @@ static const char version[] = ",\"v\":1";
 enum { VERSION_LEN = sizeof(version) - 1 };
 _Static_assert(OBS_RECORDS_VERSION == 1, "the text above has it too");
 
-/* The length of `{"id":N` at the row's begin, behind which the version stands; 0: the row begins otherwise, because
- * somebody else wrote it. */
-static size_t head_len(const char *row, size_t len) {
+/* The length of `{"id":N` at the row's begin, behind which the version stands;
+ * 0: the row begins otherwise, because somebody else wrote it. *rest: where the
+ * row goes on behind the version. */
+static size_t head_len(const char *row, size_t len, size_t *rest) {
   static const char start[] = "{\"id\":";
   size_t n = sizeof(start) - 1;
+  *rest = 0;
   if (len <= n || memcmp(row, start, n) != 0) return 0;
   while (n < len && row[n] >= '0' && row[n] <= '9') n++;
-  return n < len && n >= sizeof(start) && (row[n] == ',' || row[n] == '}') ? n : 0;
+  if (n == len || n < sizeof(start) || (row[n] != ',' && row[n] != '}')) return 0;
+  const char *after = row + n + VERSION_LEN;
+  bool has_version = len - n > VERSION_LEN && memcmp(row + n, version, VERSION_LEN) == 0;
+  *rest = has_version && (*after == ',' || *after == '}') ? n + VERSION_LEN : n;
+  return n;
 }
 
 /* The row as it stands in the file, with its newline. */
 static void put_row(obs_buf *out, const char *row, size_t len) {
-  size_t head = head_len(row, len);
-  bool has_version = len - head > VERSION_LEN && memcmp(row + head, version, VERSION_LEN) == 0;
+  size_t rest, head = head_len(row, len, &rest);
   obs_buf_append(out, row, head);
-  if (head > 0 && !has_version) obs_buf_append(out, version, VERSION_LEN);
-  obs_buf_append(out, row + head, len - head);
+  if (head > 0) obs_buf_append(out, version, VERSION_LEN);
+  obs_buf_append(out, row + rest, len - rest);
   obs_buf_putc(out, '\n');
 }
 
@@ -94,53 +96,46 @@ static observer_err cannot(const obs_records *r, const char *verb, char *text, s
   return obs_file_err(saved);
 }
 
-/* Takes a parsed row. Numbers are given one after another: one that is far beyond those before it is a fault of the
- * file, and going on from there would run out of numbers that JSON can tell apart. */
-static bool take_row(obs_records *r, const cJSON *row, const obs_line_view *line, const char **why) {
-  const cJSON *id = cJSON_GetObjectItemCaseSensitive(row, "id");
-  *why = "id: must be the number of a row";
-  if (!cJSON_IsNumber(id) || !(id->valuedouble >= 1 && id->valuedouble <= (double)(r->next + UINT32_MAX))) return false;
-  uint64_t number = (uint64_t)id->valuedouble;
-  *why = "id: came before";
-  if (find(r, number) != NULL) return false;
-  if (number >= r->next) r->next = number + 1;
-  const cJSON *v = cJSON_GetObjectItemCaseSensitive(row, "v");
-  *why = "v: a later observer wrote this row";
-  if (v != NULL && !(cJSON_IsNumber(v) && v->valuedouble <= OBS_RECORDS_VERSION)) return false;
-  *why = "not a row of this kind";
-  if (r->opts.fold != NULL && !r->opts.fold(r->opts.arg, row, why)) return false;
-  char *copy = malloc(line->len);
-  if (copy == NULL) return true; /* then it is in the file alone */
-  size_t head = head_len(line->p, line->len), rest = head;
-  if (head > 0 && line->len - head > VERSION_LEN && memcmp(line->p + head, version, VERSION_LEN) == 0 &&
-      (line->p[head + VERSION_LEN] == ',' || line->p[head + VERSION_LEN] == '}'))
-    rest += VERSION_LEN;
-  memcpy(copy, line->p, head);
-  memcpy(copy + head, line->p + rest, line->len - rest);
-  keep(r, number, copy, (uint32_t)(line->len - (rest - head)));
-  return true;
-}
-
-/* Control characters, and zeros of a block that was never written: cJSON passes over them, but a page with such a row
- * could not be read. */
-static bool has_controls(const obs_line_view *line) {
-  for (size_t i = 0; i < line->len; i++) {
-    unsigned char c = (unsigned char)line->p[i];
-    if (c < ' ' && c != '\t' && c != '\r') return true;
-  }
-  return false;
-}
-
+/* One line of the file: gives the row to the fold and keeps its text. False: it
+ * is bad, *why says in what way. */
 static bool take_line(obs_records *r, const obs_line_view *line, const char **why) {
   *why = line->oversize ? "too long" : "not valid UTF-8";
   if (line->oversize || !obs_utf8_valid(line->p, line->len)) return false;
+  /* Zeros of a block that was never written, too: cJSON passes over them, but
+   * no client could read a page with them. */
   *why = "it has control characters";
-  if (has_controls(line)) return false;
-  *why = "not a JSON object";
+  for (size_t i = 0; i < line->len; i++) {
+    unsigned char c = (unsigned char)line->p[i];
+    if (c < ' ' && c != '\t' && c != '\r') return false;
+  }
   const char *end = NULL;
   cJSON *row = cJSON_ParseWithLengthOpts(line->p, line->len, &end, false);
-  bool object = cJSON_IsObject(row) && obs_line_blank(end, (size_t)(line->p + line->len - end));
-  bool ok = object && take_row(r, row, line, why);
+  const cJSON *id = cJSON_GetObjectItemCaseSensitive(row, "id"), *v = cJSON_GetObjectItemCaseSensitive(row, "v");
+  uint64_t number = 0;
+  bool ok = false;
+  *why = "not a JSON object";
+  if (!cJSON_IsObject(row) || !obs_line_blank(end, (size_t)(line->p + line->len - end))) goto done;
+  /* Numbers are given one after another. One that is far beyond those before it
+   * is a fault of the file, and going on from there would run out of numbers
+   * that JSON can tell apart. */
+  *why = "id: must be the number of a row";
+  if (!cJSON_IsNumber(id) || !(id->valuedouble >= 1 && id->valuedouble <= (double)(r->next + UINT32_MAX))) goto done;
+  number = (uint64_t)id->valuedouble;
+  *why = "id: came before";
+  if (find(r, number) != NULL) goto done;
+  if (number >= r->next) r->next = number + 1; /* also of a row that is bad for another reason: it is in the file */
+  *why = "v: a later observer wrote this row";
+  if (v != NULL && !(cJSON_IsNumber(v) && v->valuedouble <= OBS_RECORDS_VERSION)) goto done;
+  *why = "not a row of this kind";
+  ok = r->opts.fold == NULL || r->opts.fold(r->opts.arg, row, why);
+  char *copy = ok ? malloc(line->len) : NULL;
+  if (copy != NULL) { /* else it is in the file alone */
+    size_t rest, head = head_len(line->p, line->len, &rest);
+    memcpy(copy, line->p, head);
+    memcpy(copy + head, line->p + rest, line->len - rest);
+    keep(r, number, copy, (uint32_t)(head + line->len - rest));
+  }
+done:
   cJSON_Delete(row);
   return ok;
 }
@@ -175,14 +170,12 @@ static observer_err read_rows(obs_records *r, char *text, size_t size) {
   return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
 }
 
-static observer_err open_file(obs_records *r, char *text, size_t size) {
-  text[0] = '\0';
-  r->dir_fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (r->dir_fd < 0 || !obs_jsonl_log_open(&r->log, r->dir_fd, r->name, true)) return cannot(r, "open", text, size);
-  return read_rows(r, text, size);
-}
-
-static bool allocate(obs_records *r, const obs_records_opts *opts) {
+observer_err obs_records_open(const obs_records_opts *opts, obs_records **out, char *error_text, size_t error_size) {
+  observer_err err = OBSERVER_E_NOMEM;
+  *out = NULL;
+  error_text[0] = '\0';
+  obs_records *r = calloc(1, sizeof(*r));
+  if (r == NULL) goto fail;
   r->opts = *opts;
   if (r->opts.kept == 0) r->opts.kept = KEPT;
   if (r->opts.kept_bytes == 0) r->opts.kept_bytes = KEPT_BYTES;
@@ -191,30 +184,28 @@ static bool allocate(obs_records *r, const obs_records_opts *opts) {
   r->next = 1;
   r->dir_fd = -1;
   r->log = OBS_JSONL_LOG_CLOSED;
-  r->writing_made = pthread_mutex_init(&r->writing, NULL) == 0;
-  r->lock_made = pthread_mutex_init(&r->lock, NULL) == 0;
+  pthread_mutex_init(&r->writing, NULL); /* the default kind does not fail */
+  pthread_mutex_init(&r->lock, NULL);
+  r->cap = 2 * r->opts.kept + 1; /* twice the rows: they are moved to the front
+                                    once in `kept` appends */
+  r->rows = calloc(r->cap, sizeof(*r->rows));
   r->name = strdup(opts->name);
   if (opts->dir != NULL) r->dir = strdup(opts->dir);
-  r->cap = 2 * r->opts.kept + 1; /* twice the rows: they are moved to the front once in `kept` appends */
-  r->rows = calloc(r->cap, sizeof(*r->rows));
-  return r->writing_made && r->lock_made && r->name != NULL && (opts->dir == NULL || r->dir != NULL) && r->rows != NULL;
-}
-
-observer_err obs_records_open(const obs_records_opts *opts, obs_records **out, char *error_text, size_t error_size) {
-  *out = NULL;
-  obs_records *r = calloc(1, sizeof(*r));
-  if (r == NULL || !allocate(r, opts)) {
-    snprintf(error_text, error_size, "%s: %s", opts->name, observer_strerror(OBSERVER_E_NOMEM));
-    obs_records_close(r);
-    return OBSERVER_E_NOMEM;
-  }
-  observer_err err = r->dir == NULL ? OBSERVER_E_OK : open_file(r, error_text, error_size);
-  if (err != OBSERVER_E_OK) {
-    obs_records_close(r);
-    return err;
+  if (r->rows == NULL || r->name == NULL || (opts->dir != NULL && r->dir == NULL)) goto fail;
+  if (r->dir != NULL) {
+    r->dir_fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->dir_fd >= 0 && obs_jsonl_log_open(&r->log, r->dir_fd, r->name, true))
+      err = read_rows(r, error_text, error_size);
+    else
+      err = cannot(r, "open", error_text, error_size);
+    if (err != OBSERVER_E_OK) goto fail;
   }
   *out = r;
   return OBSERVER_E_OK;
+fail:
+  if (error_text[0] == '\0') snprintf(error_text, error_size, "%s: %s", opts->name, observer_strerror(err));
+  obs_records_close(r);
+  return err;
 }
 
 void obs_records_close(obs_records *r) {
@@ -223,8 +214,8 @@ void obs_records_close(obs_records *r) {
   if (r->dir_fd >= 0) (void)close(r->dir_fd);
   for (uint32_t i = 0; i < r->count; i++) free(r->rows[r->first + i].text);
   free(r->rows);
-  if (r->writing_made) pthread_mutex_destroy(&r->writing);
-  if (r->lock_made) pthread_mutex_destroy(&r->lock);
+  pthread_mutex_destroy(&r->writing);
+  pthread_mutex_destroy(&r->lock);
   free(r->name);
   free(r->dir);
   free(r);
@@ -232,19 +223,8 @@ void obs_records_close(obs_records *r) {
 
 /* ---- append ---- */
 
-/* `{"id":N,` and the members. */
-static observer_err make_row(uint64_t number, const obs_buf *members, obs_buf *row) {
-  if (members->oom) return OBSERVER_E_NOMEM;
-  if (members->len > 0 && memchr(members->p, '\n', members->len) != NULL) return OBSERVER_E_INVALID;
-  obs_buf_printf(row, "{\"id\":%" PRIu64 "%s", number, members->len > 0 ? "," : "");
-  obs_buf_append(row, members->p, members->len);
-  obs_buf_putc(row, '}');
-  if (row->oom) return OBSERVER_E_NOMEM;
-  return row->len + VERSION_LEN < OBS_LINE_MAX ? OBSERVER_E_OK : OBSERVER_E_INVALID;
-}
-
-/* The new file begins with the rows that are kept, or with what the owner gives. A file that cannot be turned over goes
- * on growing. */
+/* With `writing`. The new file begins with the rows that are kept, or with what
+ * the owner gives. A file that cannot be turned over goes on growing. */
 static void turn_over(obs_records *r) {
   obs_buf first = {0}, carried = {0};
   if (r->opts.carry != NULL) {
@@ -260,10 +240,11 @@ static void turn_over(obs_records *r) {
   } else {
     for (uint32_t i = 0; i < r->count; i++) put_row(&first, r->rows[r->first + i].text, r->rows[r->first + i].len);
   }
-  if (first.oom) errno = ENOMEM;
+  if (first.oom) errno = ENOMEM; /* for the log line */
   if (!first.oom && obs_jsonl_log_turn(&r->log, &first)) {
     r->counts.turns++;
-    /* When what was carried over fills the file already, turning it over at each append would be of no use. */
+    /* When what was carried over fills the file already, turning it over at
+     * each append would be of no use. */
     r->turn_at = 2 * r->log.size > r->opts.turn_bytes ? 2 * r->log.size : r->opts.turn_bytes;
   } else {
     obs_log_warn("records", "turn over %s/%s: %s (the file goes on growing)", r->dir, r->name, strerror(errno));
@@ -272,55 +253,49 @@ static void turn_over(obs_records *r) {
   obs_buf_fini(&first);
 }
 
-static bool write_row(obs_records *r, const obs_buf *row) {
-  if (r->dir == NULL) return true;
-  obs_buf line = {0};
-  put_row(&line, row->p, row->len);
-  if (line.oom) errno = ENOMEM;
-  if (!line.oom && r->log.size + line.len > r->turn_at) turn_over(r);
-  bool ok = !line.oom && obs_jsonl_log_append(&r->log, &line);
-  int saved = errno;
-  obs_buf_fini(&line);
-  errno = saved;
-  return ok;
-}
-
-/* With `writing`. */
-static observer_err append(obs_records *r, const obs_buf *members, obs_buf *row) {
-  observer_err err = make_row(r->next, members, row);
-  const char *why = observer_strerror(err);
-  char *copy = err == OBSERVER_E_OK ? malloc(row->len) : NULL;
-  if (err == OBSERVER_E_OK && copy == NULL) {
+observer_err obs_records_append(obs_records *r, const obs_buf *members, uint64_t *number) {
+  obs_buf row = {0}, line = {0};
+  char *copy = NULL;
+  observer_err err = OBSERVER_E_OK;
+  const char *why = NULL; /* NULL: what the code says */
+  /* Held while the disk writes, so that rows are in the file in the order of
+   * their numbers. Views take `lock` alone. */
+  pthread_mutex_lock(&r->writing);
+  if (number != NULL) *number = r->next;
+  obs_buf_printf(&row, "{\"id\":%" PRIu64 "%s", r->next, members->len > 0 ? "," : "");
+  if (members->len > 0) obs_buf_append(&row, members->p, members->len);
+  obs_buf_putc(&row, '}');
+  if (!row.oom) put_row(&line, row.p, row.len);
+  if (members->oom || row.oom || line.oom || (copy = malloc(row.len)) == NULL) {
     err = OBSERVER_E_NOMEM;
-    why = observer_strerror(err);
-  } else if (err == OBSERVER_E_OK && !write_row(r, row)) {
-    why = strerror(errno);
-    err = obs_file_err(errno);
+  } else if (memchr(row.p, '\n', row.len) != NULL || line.len > OBS_LINE_MAX) {
+    err = OBSERVER_E_INVALID;
+  } else if (r->dir != NULL) {
+    if (r->log.size + line.len > r->turn_at) turn_over(r);
+    if (!obs_jsonl_log_append(&r->log, &line)) {
+      why = strerror(errno);
+      err = obs_file_err(errno);
+    }
   }
-  if (err == OBSERVER_E_OK) { /* durable by now: a view never shows a row that a power cut can lose */
-    memcpy(copy, row->p, row->len);
+  if (err == OBSERVER_E_OK) { /* durable by now: a view never shows a row that a
+                                 power cut can lose */
+    memcpy(copy, row.p, row.len);
     pthread_mutex_lock(&r->lock);
-    keep(r, r->next++, copy, (uint32_t)row->len);
+    keep(r, r->next++, copy, (uint32_t)row.len);
     pthread_mutex_unlock(&r->lock);
     r->counts.rows++;
     r->failing = false;
-    return OBSERVER_E_OK;
+  } else {
+    free(copy);
+    r->counts.failures++;
+    if (!r->failing) /* once: a full disk would fill the log too */
+      obs_log_error("records", "write %s%s%s: %s", r->dir != NULL ? r->dir : "", r->dir != NULL ? "/" : "", r->name,
+                    why != NULL ? why : observer_strerror(err));
+    r->failing = true;
   }
-  free(copy);
-  r->counts.failures++;
-  if (!r->failing)
-    obs_log_error("records", "write %s%s%s: %s", r->dir != NULL ? r->dir : "", r->dir != NULL ? "/" : "", r->name, why);
-  r->failing = true;
-  return err;
-}
-
-observer_err obs_records_append(obs_records *r, const obs_buf *members, uint64_t *number) {
-  obs_buf row = {0};
-  pthread_mutex_lock(&r->writing);
-  if (number != NULL) *number = r->next;
-  observer_err err = append(r, members, &row);
   pthread_mutex_unlock(&r->writing);
   obs_buf_fini(&row);
+  obs_buf_fini(&line);
   return err;
 }
 
