@@ -18,22 +18,18 @@ struct obs_dedupe {
   uint64_t seed;
 };
 
-static uint32_t power_of_two(uint64_t at_least) {
-  uint32_t n = 16;
-  while (n < at_least) n *= 2;
-  return n;
-}
-
 observer_err obs_dedupe_open(uint32_t window, uint32_t pending, obs_dedupe **out) {
   obs_dedupe *d = calloc(1, sizeof(*d));
   if (d == NULL) return OBSERVER_E_NOMEM;
-  uint32_t fifo = power_of_two((uint64_t)window + pending);
+  uint32_t fifo = 16; /* a power of two, so that places and slots are found by a mask */
+  while (fifo < (uint64_t)window + pending) fifo *= 2;
   d->window = window;
   d->pending_max = pending;
   d->fifo_mask = fifo - 1;
   d->table_mask = fifo * 2 - 1;
   d->fifo = calloc(fifo, sizeof(*d->fifo));
   d->table = calloc((size_t)fifo * 2, sizeof(*d->table));
+  /* Without the kernel's randomness: the time of the start, which is better than a constant. */
   if (getrandom(&d->seed, sizeof(d->seed), 0) != sizeof(d->seed)) d->seed = obs_clock_mono_ns();
   if (d->fifo == NULL || d->table == NULL) {
     obs_dedupe_close(d);

@@ -60,6 +60,7 @@ static void save_series(obs_buf *out, const obs_series *se) {
     if (se->slices[i].count > 0) save_slice(out, &se->slices[i]);
 }
 
+/* The lock is let go between two keys: readers need not wait for all of them. */
 static void save_keys(obs_state *s, const obs_totals_keys *k, obs_buf *out) {
   bool more = true;
   for (uint32_t id = 0; more; id++) {
@@ -115,6 +116,7 @@ static void load_slice(obs_pack_reader *in, obs_series *se, obs_series_slice *s,
   if (s->refused || in->bad) return;
   uint64_t n, left = s->count;
   uint32_t index = BEFORE_FIRST;
+  /* The budget may be smaller than when this was saved: then the slice goes on without a sketch. */
   while (get_bucket(in, &index, &n, left < UINT32_MAX ? left : UINT32_MAX)) {
     left -= n;
     if (s->refused || !obs_sketch_set(&s->sketch, pool, index, (uint32_t)n)) obs_series_refuse(se, pool, s, index, n);
@@ -145,66 +147,57 @@ static void load_series(obs_pack_reader *in, obs_series *se, obs_sketch_pool *po
   if (sum > se->count + obs_series_current(se)->count) in->bad = true;
 }
 
-/* A series of that name, new or (when the caps are lower now) another that it is added to. */
-static bool adopt(obs_totals_keys *k, obs_str name, obs_series *se, obs_sketch_pool *pool) {
-  obs_series *dst = obs_totals_key(k, name, se->tick);
-  if (obs_series_count(dst) == 0) {
-    *dst = *se;
-    return true;
-  }
-  obs_series_merge(dst, pool, se);
-  return false;
-}
-
-static void load_key(obs_pack_reader *in, obs_totals_keys *k, uint32_t len, obs_totals *t) {
-  if (in->bad || len > (size_t)(in->end - in->p) || !obs_utf8_valid((const char *)in->p, len)) {
-    in->bad = true;
-    return;
-  }
-  obs_str name = {(const char *)in->p, len, 0};
-  in->p += len;
-  obs_series se;
-  load_series(in, &se, &t->pool);
-  if (se.tick > t->clock / OBS_TICK_MS) t->clock = se.tick * OBS_TICK_MS;
-  if (in->bad || !adopt(k, name, &se, &t->pool)) obs_series_fini(&se, &t->pool);
-}
-
 static void load_keys(obs_pack_reader *in, obs_totals_keys *k, obs_totals *t) {
-  uint64_t len;
-  while ((len = obs_pack_read_u64(in, UINT32_MAX)) != 0) load_key(in, k, (uint32_t)(len - 1), t);
-}
-
-static bool load_totals(obs_pack_reader *in, obs_totals *t) {
-  if (in->end - in->p < (ptrdiff_t)sizeof magic || memcmp(in->p, magic, sizeof magic) != 0) return false;
-  in->p += sizeof magic;
-  uint64_t version = obs_pack_read_u64(in, UINT32_MAX), buckets = obs_pack_read_u64(in, UINT32_MAX);
-  if (version != VERSION || buckets != OBS_SKETCH_BUCKETS) return false;
-  load_series(in, &t->all, &t->pool);
-  t->clock = t->all.tick * OBS_TICK_MS;
-  load_keys(in, &t->sources, t);
-  load_keys(in, &t->endpoints, t);
-  t->last_seq = obs_pack_read_u64(in, UINT64_MAX);
-  int64_t clock = (int64_t)obs_pack_read_u64(in, OBS_TOTALS_CLOCK_MAX);
-  if (clock > t->clock) t->clock = clock;
-  t->since = (int64_t)obs_pack_read_u64(in, INT64_MAX);
-  t->overflow = obs_pack_read_u64(in, COUNT_MAX);
-  uint64_t refused = obs_pack_read_u64(in, COUNT_MAX);
-  t->pool.refused += refused;
-  return !in->bad && in->p == in->end;
+  for (uint64_t len; (len = obs_pack_read_u64(in, UINT32_MAX)) != 0;) {
+    obs_str name = {(const char *)in->p, (uint32_t)--len, 0};
+    if (in->bad || len > (size_t)(in->end - in->p) || !obs_utf8_valid(name.p, len)) {
+      in->bad = true;
+      return;
+    }
+    in->p += len;
+    obs_series se;
+    load_series(in, &se, &t->pool);
+    if (se.tick > t->clock / OBS_TICK_MS) t->clock = se.tick * OBS_TICK_MS;
+    obs_series *dst = in->bad ? NULL : obs_totals_key(k, name, se.tick);
+    if (dst != NULL && obs_series_count(dst) == 0) {
+      *dst = se; /* with its pages */
+      continue;
+    }
+    /* The caps are lower now, so that several names share one series: they add up. */
+    if (dst != NULL) obs_series_merge(dst, &t->pool, &se);
+    obs_series_fini(&se, &t->pool);
+  }
 }
 
 observer_err obs_state_load(obs_state *s, const void *data, size_t len, int64_t now_ms) {
-  obs_totals loaded;
-  obs_pack_reader in = {.p = data, .end = (const uint8_t *)data + len};
-  observer_err err = obs_totals_init(&loaded, s->opts.sources, s->opts.endpoints, s->opts.sketch_bytes);
-  if (err == OBSERVER_E_OK && !load_totals(&in, &loaded)) err = OBSERVER_E_CORRUPT;
+  obs_totals loaded, *t = &loaded;
+  obs_pack_reader reader = {.p = data, .end = (const uint8_t *)data + len}, *in = &reader;
+  observer_err err = obs_totals_init(t, s->opts.sources, s->opts.endpoints, s->opts.sketch_bytes);
+  if (err == OBSERVER_E_OK && (len < sizeof magic || memcmp(data, magic, sizeof magic) != 0)) err = OBSERVER_E_CORRUPT;
+  if (err == OBSERVER_E_OK) {
+    in->p += sizeof magic;
+    if (obs_pack_read_u64(in, UINT32_MAX) != VERSION) in->bad = true;
+    if (obs_pack_read_u64(in, UINT32_MAX) != OBS_SKETCH_BUCKETS) in->bad = true;
+    load_series(in, &t->all, &t->pool);
+    t->clock = t->all.tick * OBS_TICK_MS;
+    load_keys(in, &t->sources, t);
+    load_keys(in, &t->endpoints, t);
+    t->last_seq = obs_pack_read_u64(in, UINT64_MAX);
+    int64_t clock = (int64_t)obs_pack_read_u64(in, OBS_TOTALS_CLOCK_MAX);
+    if (clock > t->clock) t->clock = clock;
+    t->since = (int64_t)obs_pack_read_u64(in, INT64_MAX);
+    t->overflow = obs_pack_read_u64(in, COUNT_MAX);
+    uint64_t refused = obs_pack_read_u64(in, COUNT_MAX);
+    t->pool.refused += refused; /* loading may have refused some more */
+    if (in->bad || in->p != in->end) err = OBSERVER_E_CORRUPT;
+  }
   if (err != OBSERVER_E_OK) {
     obs_totals_fini(&loaded);
     return err;
   }
   (void)obs_totals_clock(&loaded, now_ms);
   obs_state_lock(s);
-  obs_totals old = s->totals;
+  obs_totals old = s->totals; /* given back without the lock: it may be large */
   s->totals = loaded;
   obs_state_unlock(s);
   obs_totals_fini(&old);

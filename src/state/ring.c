@@ -53,6 +53,7 @@ static void text_append(obs_ring *r, obs_str line) {
   if (line.len == 0) return;
   uint64_t end = r->head + line.len;
   if (line.p && end - r->floor > r->text_cap && r->text_cap < r->text_max) {
+    /* The oldest row may just have gone, and its text with it: the arena grows only for what rows still have. */
     uint64_t oldest = r->count ? obs_ring_row_at(r, r->count - 1)->text : r->head;
     if (oldest > r->floor) r->floor = oldest;
     if (end - r->floor > r->text_cap) text_grow(r, end - r->floor);
@@ -60,7 +61,7 @@ static void text_append(obs_ring *r, obs_str line) {
   if (line.p && line.len <= r->text_cap) {
     text_put(r->text, r->text_cap, r->head, line.p, line.len);
     if (end - r->floor > r->text_cap) r->floor = end - r->text_cap;
-  } else {
+  } else { /* it has no room at all, or is not wanted: nor has what is older, as texts go from the oldest on */
     r->floor = end;
   }
   r->head = end;
@@ -73,13 +74,7 @@ void obs_ring_text(const obs_ring *r, const obs_ring_row *row, obs_buf *out) {
   obs_buf_append(out, r->text, row->len - first);
 }
 
-static void evict(obs_ring *r, const obs_ring_row *row) {
-  r->successes -= row->success;
-  if (--r->sources.names[row->source].refs == 0 && row->source != OBS_NAME_OTHER)
-    obs_names_remove(&r->sources, row->source);
-  r->count--;
-}
-
+/* Copies what /stats shows of the op: its row may lose its text, and the op itself is the batch's. */
 static void add_digest(obs_ring *r, const obs_op *op) {
   obs_ring_digest *d = &r->digests[r->next_digest];
   r->next_digest = (r->next_digest + 1) % OBS_RING_DIGESTS;
@@ -94,12 +89,17 @@ static void add_digest(obs_ring *r, const obs_op *op) {
     d->len[i] = op->present & bits[i] ? parts[i].len : 0;
     if (d->len[i] > 0) obs_buf_append(&d->text, parts[i].p, d->len[i]);
   }
-  if (d->text.oom) d->nth = 0;
+  if (d->text.oom) d->nth = 0; /* not shown */
 }
 
 void obs_ring_push(obs_ring *r, const obs_op *op, uint64_t seq, obs_str line, bool digest) {
   obs_ring_row *row = &r->rows[r->next];
-  if (r->count == r->cap) evict(r, row);
+  if (r->count == r->cap) { /* the oldest one's place: what it counted is taken off */
+    obs_name *gone = &r->sources.names[row->source];
+    r->successes -= row->success;
+    if (--gone->refs == 0 && row->source != OBS_NAME_OTHER) obs_names_remove(&r->sources, row->source);
+    r->count--;
+  }
   /* Rows of older observers may lack a source; those were the gateway's. */
   obs_str name = OBS_HAS(op, source) ? op->source : OBS_STR("mcp");
   uint32_t source = obs_names_intern(&r->sources, name);
@@ -148,6 +148,7 @@ void obs_ring_stats_json(obs_ring *r, bool omit_unset, obs_buf *out) {
   obs_json_array(&w, "recent_scenario_ops");
   for (uint32_t i = 0; i < OBS_RING_DIGESTS; i++) {
     const obs_ring_digest *d = &r->digests[(r->next_digest + i) % OBS_RING_DIGESTS];
+    /* As long as its row is in the ring. */
     if (d->nth > 0 && d->nth + r->count > r->pushed) put_digest(&w, d, omit_unset);
   }
   obs_json_end(&w);

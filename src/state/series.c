@@ -124,21 +124,19 @@ static void add_closed(obs_series_slice *s, obs_sketch_pool *pool, const obs_ser
   if (!s->refused && !obs_sketch_add(&s->sketch, pool, sample->bucket)) refuse(s, pool);
 }
 
-/* An op of a slice that is closed already: it goes wherever that slice went. */
-static void add_late(obs_series *se, obs_sketch_pool *pool, int64_t tick, const obs_series_sample *sample) {
-  int64_t minutes = se->tick / OBS_MINUTE - tick / OBS_MINUTE, fives = se->tick / OBS_FIVE - tick / OBS_FIVE;
-  if (se->tick - tick < OBS_SLICES_TEN) add_closed(ten(se, tick), pool, sample);
-  if (minutes < OBS_SLICES_MINUTE) add_closed(minute(se, tick), pool, sample);
-  if (minutes > 0 && fives < OBS_SLICES_FIVE) add_closed(five(se, tick), pool, sample);
-}
-
 void obs_series_add_other(obs_series *se, obs_sketch_pool *pool, int64_t tick, const obs_series_sample *sample) {
   if (tick > se->tick) {
     obs_series_roll(se, pool, tick);
     obs_series_add(se, pool, tick, sample);
     return;
   }
-  if (tick != OBS_TICK_NONE) add_late(se, pool, tick, sample);
+  if (tick != OBS_TICK_NONE) { /* its slice is closed already: it goes wherever that slice went */
+    int64_t minutes = se->tick / OBS_MINUTE - tick / OBS_MINUTE, fives = se->tick / OBS_FIVE - tick / OBS_FIVE;
+    if (se->tick - tick < OBS_SLICES_TEN) add_closed(ten(se, tick), pool, sample);
+    if (minutes < OBS_SLICES_MINUTE) add_closed(minute(se, tick), pool, sample);
+    /* This minute goes to its five minutes when it ends. */
+    if (minutes > 0 && fives < OBS_SLICES_FIVE) add_closed(five(se, tick), pool, sample);
+  }
   se->count++;
   se->failures += sample->failed;
   if (sample->ms > se->max) se->max = sample->ms;
@@ -162,38 +160,29 @@ static bool see(const obs_series_slice *s, obs_series_figures *out, obs_sketch_f
   return !s->refused;
 }
 
-/* What each window is the sum of is written in series.h. */
-static bool see_window(obs_series *se, obs_series_span span, obs_series_figures *out, obs_sketch_flat *flat) {
-  bool whole = true;
-  if (span == OBS_SPAN_1M) {
-    for (uint32_t i = 0; i < OBS_SLICES_TEN; i++) whole &= see(&se->slices[i], out, flat);
-    return whole;
-  }
-  whole &= see(obs_series_current(se), out, flat);
-  if (span == OBS_SPAN_5M) {
-    for (uint32_t i = 0; i < OBS_SLICES_MINUTE; i++) whole &= see(&se->slices[OBS_SLICES_TEN + i], out, flat);
-    return whole;
-  }
-  whole &= see(minute(se, se->tick), out, flat);
-  for (uint32_t i = OBS_SLICES - OBS_SLICES_FIVE; i < OBS_SLICES; i++) whole &= see(&se->slices[i], out, flat);
-  return whole;
-}
-
-static bool see_lifetime(obs_series *se, obs_series_figures *out, obs_sketch_flat *flat) {
-  const obs_series_slice *now = obs_series_current(se);
-  see(now, out, flat);
-  out->count += se->count;
-  out->failures += se->failures;
-  if (se->max > out->max) out->max = se->max;
-  obs_sketch_flat_add_sum(flat, &se->sum);
-  return !se->refused;
-}
-
 void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_series_span span, obs_series_figures *out) {
+  /* What each span is the sum of is written in series.h. These are its slices, but for those added below: */
+  static const struct {
+    uint32_t from, n;
+  } slices[OBS_SPANS] = {[OBS_SPAN_1M] = {0, OBS_SLICES_TEN},
+                         [OBS_SPAN_5M] = {OBS_SLICES_TEN, OBS_SLICES_MINUTE},
+                         [OBS_SPAN_1H] = {OBS_SLICES_TEN + OBS_SLICES_MINUTE, OBS_SLICES_FIVE}};
   obs_sketch_flat flat;
   memset(&flat, 0, sizeof flat);
   *out = (obs_series_figures){0};
-  bool whole = span == OBS_SPAN_LIFETIME ? see_lifetime(se, out, &flat) : see_window(se, span, out, &flat);
+  bool whole = true;
+  for (uint32_t i = 0; i < slices[span].n; i++) whole &= see(&se->slices[slices[span].from + i], out, &flat);
+  /* The current slice is in no minute yet, and its minute in no five minutes. */
+  if (span == OBS_SPAN_5M || span == OBS_SPAN_1H) whole &= see(obs_series_current(se), out, &flat);
+  if (span == OBS_SPAN_1H) whole &= see(minute(se, se->tick), out, &flat);
+  if (span == OBS_SPAN_LIFETIME) {
+    (void)see(obs_series_current(se), out, &flat); /* one that was refused has its values in the sum */
+    out->count += se->count;
+    out->failures += se->failures;
+    if (se->max > out->max) out->max = se->max;
+    obs_sketch_flat_add_sum(&flat, &se->sum);
+    whole = !se->refused;
+  }
   out->quantiles = whole && out->count > 0;
   if (!out->quantiles) return;
   out->p50 = obs_sketch_quantile(scale, &flat, out->count, out->max, 50);

@@ -45,10 +45,6 @@ bool obs_sketch_set(obs_sketch *s, obs_sketch_pool *pool, uint32_t index, uint32
   return true;
 }
 
-bool obs_sketch_add_page(obs_sketch *s, obs_sketch_pool *pool, uint32_t index) {
-  return obs_sketch_set(s, pool, index, 1);
-}
-
 bool obs_sketch_merge(obs_sketch *dst, obs_sketch_pool *pool, const obs_sketch *src) {
   for (uint32_t p = 0; p < OBS_SKETCH_PAGES; p++) {
     const uint32_t *from = src->page[p];

@@ -58,19 +58,17 @@ typedef struct {
   uint32_t *page[OBS_SKETCH_PAGES];
 } obs_sketch;
 
-/* Slow part of obs_sketch_add: the page is missing. */
-bool obs_sketch_add_page(obs_sketch *s, obs_sketch_pool *pool, uint32_t index);
+/* Sets one counter. False when its page was refused; then nothing changed. */
+bool obs_sketch_set(obs_sketch *s, obs_sketch_pool *pool, uint32_t index, uint32_t n);
 
-/* Counts one value of bucket `index`. False when its page was refused; then nothing changed. */
+/* Counts one value of bucket `index`. False as above. */
 static inline bool obs_sketch_add(obs_sketch *s, obs_sketch_pool *pool, uint32_t index) {
   uint32_t *page = s->page[index / OBS_SKETCH_PAGE];
-  if (!page) return obs_sketch_add_page(s, pool, index);
+  if (!page) return obs_sketch_set(s, pool, index, 1);
   page[index % OBS_SKETCH_PAGE] += page[index % OBS_SKETCH_PAGE] != UINT32_MAX;
   return true;
 }
 
-/* Sets one counter. False as above. */
-bool obs_sketch_set(obs_sketch *s, obs_sketch_pool *pool, uint32_t index, uint32_t n);
 /* dst += src. False when a page was refused; dst then holds a part and is of no use. */
 bool obs_sketch_merge(obs_sketch *dst, obs_sketch_pool *pool, const obs_sketch *src);
 /* Gives every page back to the pool. */

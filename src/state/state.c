@@ -44,46 +44,39 @@ static obs_str without_newline(const char *p, size_t len) {
   return (obs_str){p, (uint32_t)len, 0};
 }
 
-/* What of a batch is still to come, the op at hand included: rows, bytes of text, scenario ops. */
-typedef struct {
-  uint64_t rows, bytes, scenarios;
-} batch_rest;
-
-/* Puts op `i` in the ring and takes it off `left`. Rows, texts and digests that later ops of the same batch would push
- * out at once are left out, so that a large batch costs no more under the lock than the ring is long. */
-static void ring_push(obs_ring *r, const obs_batch *b, uint32_t i, uint64_t seq, batch_rest *left) {
-  bool scenario = obs_ring_is_scenario(&b->ops[i]);
-  if (left->rows <= r->cap) {
-    obs_str line = without_newline(b->json.p + b->lines[i].off, b->lines[i].len);
-    if (left->bytes > (uint64_t)r->text_max + left->rows) line.p = NULL;
-    obs_ring_push(r, &b->ops[i], seq, line, scenario && left->scenarios <= OBS_RING_DIGESTS);
-  }
-  left->rows--;
-  left->bytes -= b->lines[i].len;
-  left->scenarios -= scenario;
-}
-
 void obs_state_apply(obs_state *s, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
-  batch_rest left = {0};
-  uint64_t seq = first_seq;
+  /* What is still to come of the batch, the op at hand included. */
+  uint64_t rows = 0, bytes = 0, scenarios = 0, seq = first_seq;
   for (uint32_t i = 0; i < b->nops; i++) {
     if (b->lines[i].duplicate) continue;
-    left.rows++;
-    left.bytes += b->lines[i].len;
-    left.scenarios += obs_ring_is_scenario(&b->ops[i]);
+    rows++;
+    bytes += b->lines[i].len;
+    scenarios += obs_ring_is_scenario(&b->ops[i]);
   }
   obs_state_lock(s);
   obs_totals *t = &s->totals;
+  obs_ring *r = &s->ring;
   int64_t now = obs_totals_clock(t, now_ms), tick = now / OBS_TICK_MS;
-  if (left.rows > 0 && now < t->since) t->since = now;
+  if (rows > 0 && now < t->since) t->since = now;
   obs_totals_sweep(t);
   for (uint32_t i = 0; i < b->nops; i++) {
     if (b->lines[i].duplicate) continue;
-    ring_push(&s->ring, b, i, seq++, &left);
+    bool scenario = obs_ring_is_scenario(&b->ops[i]);
+    /* Rows, texts and digests that later ops of the same batch would push out at once are left out, so that a large
+     * batch costs no more under the lock than the ring is long. */
+    if (rows <= r->cap) {
+      obs_str line = without_newline(b->json.p + b->lines[i].off, b->lines[i].len);
+      if (bytes > (uint64_t)r->text_max + rows) line.p = NULL; /* `rows`: their newlines are not kept */
+      obs_ring_push(r, &b->ops[i], seq, line, scenario && scenarios <= OBS_RING_DIGESTS);
+    }
+    rows--;
+    bytes -= b->lines[i].len;
+    scenarios -= scenario;
+    seq++;
     obs_totals_add(t, &s->scale, &b->ops[i], tick);
   }
   if (seq > first_seq) t->last_seq = seq - 1;
-  b->ring_size = s->ring.count;
+  b->ring_size = r->count;
   obs_state_unlock(s);
 }
 
@@ -143,65 +136,50 @@ void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out) {
   obs_state_unlock(s);
 }
 
-typedef struct {
-  uint64_t seq;
-  size_t off, len;
-} copied_row;
-
-/* How many of the newest rows have seq >= before: where a visit goes on. */
-static uint32_t rows_from(const obs_ring *r, uint64_t before) {
-  uint32_t low = 0, high = before == 0 ? 0 : r->count;
-  while (low < high) {
-    uint32_t mid = low + (high - low) / 2;
-    if (obs_ring_row_at(r, mid)->seq >= before) {
-      low = mid + 1;
-    } else {
-      high = mid;
-    }
-  }
-  return low;
-}
-
-/* Copies the next few rows below `before`. Texts go from the oldest on, so the first row without one ends it. */
-static uint32_t copy_rows(const obs_ring *r, uint64_t before, copied_row rows[ROWS_CHUNK], obs_buf *text) {
-  uint32_t n = 0;
-  for (uint32_t i = rows_from(r, before); i < r->count && n < ROWS_CHUNK && text->len < ROWS_CHUNK_BYTES; i++) {
-    const obs_ring_row *row = obs_ring_row_at(r, i);
-    if (!obs_ring_has_text(r, row)) break;
-    rows[n++] = (copied_row){row->seq, text->len, row->len};
-    obs_ring_text(r, row, text);
-  }
-  return text->oom ? 0 : n;
-}
-
-static uint64_t oldest_with_text(const obs_ring *r) {
+/* How many of the newest rows have their seq, or (`texts`) the place of their text, at `from` or behind: both only
+ * ascend. */
+static uint32_t newest_from(const obs_ring *r, uint64_t from, bool texts) {
   uint32_t low = 0, high = r->count;
   while (low < high) {
     uint32_t mid = low + (high - low) / 2;
-    if (obs_ring_has_text(r, obs_ring_row_at(r, mid))) {
+    const obs_ring_row *row = obs_ring_row_at(r, mid);
+    if ((texts ? row->text : row->seq) >= from)
       low = mid + 1;
-    } else {
+    else
       high = mid;
-    }
   }
-  return low == 0 ? 0 : obs_ring_row_at(r, low - 1)->seq;
+  return low;
 }
 
 uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void *arg, uint64_t seq, obs_str line),
                              void *arg) {
   /* A few rows at a time are copied under the lock, and `fn` gets them without it: it may be slow. */
+  const obs_ring *r = &s->ring;
   obs_buf text = {0};
-  copied_row rows[ROWS_CHUNK];
+  struct {
+    uint64_t seq;
+    size_t off, len;
+  } rows[ROWS_CHUNK];
   uint64_t before = before_seq, oldest = 0;
   bool more = true;
   while (more) {
+    uint32_t n = 0;
     obs_buf_reset(&text, 2 * ROWS_CHUNK_BYTES);
     obs_state_lock(s);
-    uint32_t n = copy_rows(&s->ring, before, rows, &text);
-    oldest = oldest_with_text(&s->ring);
+    /* Texts go from the oldest on, so the first row without one ends it. */
+    uint32_t with_text = newest_from(r, r->floor, true);
+    oldest = with_text == 0 ? 0 : obs_ring_row_at(r, with_text - 1)->seq;
+    uint32_t i = before == 0 ? 0 : newest_from(r, before, false);
+    for (; i < with_text && n < ROWS_CHUNK && text.len < ROWS_CHUNK_BYTES; i++, n++) {
+      const obs_ring_row *row = obs_ring_row_at(r, i);
+      rows[n].seq = row->seq;
+      rows[n].off = text.len;
+      rows[n].len = row->len;
+      obs_ring_text(r, row, &text);
+    }
     obs_state_unlock(s);
-    more = n > 0;
-    for (uint32_t i = 0; i < n && more; i++) {
+    more = n > 0 && !text.oom;
+    for (i = 0; i < n && more; i++) {
       before = rows[i].seq;
       more = fn(arg, rows[i].seq, (obs_str){text.p + rows[i].off, (uint32_t)rows[i].len, 0});
     }
@@ -240,39 +218,22 @@ static void look(obs_series *se, const obs_sketch_scale *scale, obs_series_figur
   for (int span = 0; span < OBS_SPANS; span++) obs_series_view(se, scale, (obs_series_span)span, &views[span]);
 }
 
-/* The key with id `id`, rolled to now; false when there is none. */
-static bool look_key(obs_state *s, obs_totals_keys *k, uint32_t id, summary_key *out) {
-  obs_state_lock(s);
-  obs_series *se = obs_totals_key_at(k, id);
-  bool there = se && k->names.names[id].p;
-  if (there) {
-    obs_series_roll(se, &s->totals.pool, s->totals.clock / OBS_TICK_MS);
-    out->name = obs_names_text(&k->names, id);
-    look(se, &s->scale, out->views);
-  }
-  obs_state_unlock(s);
-  return there;
-}
-
+/* `ids`: those that there were at the summary's begin. */
 static bool look_keys(obs_state *s, obs_totals_keys *k, uint32_t ids, summary_keys *out) {
   out->keys = calloc(ids, sizeof *out->keys);
   if (!out->keys) return false;
-  for (uint32_t id = 0; id < ids; id++) out->n += look_key(s, k, id, &out->keys[out->n]);
+  for (uint32_t id = 0; id < ids; id++) {
+    obs_state_lock(s);
+    obs_series *se = obs_totals_key_at(k, id);
+    if (se && k->names.names[id].p) {
+      summary_key *key = &out->keys[out->n++];
+      obs_series_roll(se, &s->totals.pool, s->totals.clock / OBS_TICK_MS);
+      key->name = obs_names_text(&k->names, id);
+      look(se, &s->scale, key->views);
+    }
+    obs_state_unlock(s);
+  }
   return true;
-}
-
-static bool look_all(obs_state *s, int64_t now_ms, summary *out) {
-  obs_totals *t = &s->totals;
-  obs_state_lock(s);
-  out->now = obs_totals_clock(t, now_ms);
-  out->since = t->since;
-  obs_series_roll(&t->all, &t->pool, out->now / OBS_TICK_MS);
-  look(&t->all, &s->scale, out->all.views);
-  uint32_t sources = t->sources.names.ids, endpoints = t->endpoints.names.ids;
-  obs_state_unlock(s);
-  out->sorted = calloc(sources > endpoints ? sources : endpoints, sizeof(void *));
-  return out->sorted && look_keys(s, &t->sources, sources, &out->sources) &&
-         look_keys(s, &t->endpoints, endpoints, &out->endpoints);
 }
 
 static void number_or_null(obs_json_writer *w, const char *name, bool known, int64_t value) {
@@ -294,6 +255,7 @@ static void put_figures(obs_json_writer *w, const obs_series_figures *v) {
   obs_json_end(w);
 }
 
+/* The busiest keys first. */
 static int by_total_then_name(const void *a, const void *b, void *span) {
   const summary_key *x = *(const summary_key *const *)a, *y = *(const summary_key *const *)b;
   uint64_t m = x->views[*(const obs_series_span *)span].count, n = y->views[*(const obs_series_span *)span].count;
@@ -322,7 +284,7 @@ static void put_span(obs_json_writer *w, const char *name, const summary *sum, o
   obs_json_object(w, name);
   if (span != OBS_SPAN_LIFETIME) {
     int64_t start = obs_series_span_start(span, sum->now / OBS_TICK_MS);
-    if (sum->since > start) start = sum->since;
+    if (sum->since > start) start = sum->since; /* the windows are younger than that */
     obs_json_i64(w, "seconds", start < sum->now ? (sum->now - start) / 1000 : 0);
   }
   put_figures(w, &sum->all.views[span]);
@@ -333,7 +295,17 @@ static void put_span(obs_json_writer *w, const char *name, const summary *sum, o
 
 void obs_state_summary_json(obs_state *s, int64_t now_ms, obs_buf *out) {
   summary sum = {0};
-  if (look_all(s, now_ms, &sum)) {
+  obs_totals *t = &s->totals;
+  obs_state_lock(s);
+  sum.now = obs_totals_clock(t, now_ms);
+  sum.since = t->since;
+  obs_series_roll(&t->all, &t->pool, sum.now / OBS_TICK_MS);
+  look(&t->all, &s->scale, sum.all.views);
+  uint32_t sources = t->sources.names.ids, endpoints = t->endpoints.names.ids;
+  obs_state_unlock(s);
+  sum.sorted = calloc(sources > endpoints ? sources : endpoints, sizeof(void *));
+  if (sum.sorted && look_keys(s, &t->sources, sources, &sum.sources) &&
+      look_keys(s, &t->endpoints, endpoints, &sum.endpoints)) {
     obs_json_writer w = obs_json_write(out);
     obs_json_object(&w, NULL);
     put_span(&w, "lifetime", &sum, OBS_SPAN_LIFETIME);

@@ -6,20 +6,18 @@
 
 enum { SWEEP_KEYS = 8 /* a batch: it bounds the time under the lock */ };
 
-static bool keys_room(obs_totals_keys *k) {
-  if (k->names.cap == k->cap) return true;
-  obs_series **series = realloc(k->series, k->names.cap * sizeof(void *));
-  if (!series) return false;
-  memset(series + k->cap, 0, (k->names.cap - k->cap) * sizeof(void *));
-  k->series = series;
-  k->cap = k->names.cap;
-  return true;
-}
-
 obs_series *obs_totals_key(obs_totals_keys *k, obs_str name, int64_t tick) {
   uint32_t id = obs_names_intern(&k->names, name);
   if (id < k->cap && k->series[id]) return k->series[id];
-  if (keys_room(k) && (k->series[id] = calloc(1, sizeof **k->series))) {
+  if (k->names.cap > k->cap) { /* the ids have grown: so does the array beside them */
+    obs_series **series = realloc(k->series, k->names.cap * sizeof(void *));
+    if (series) {
+      memset(series + k->cap, 0, (k->names.cap - k->cap) * sizeof(void *));
+      k->series = series;
+      k->cap = k->names.cap;
+    }
+  }
+  if (id < k->cap && (k->series[id] = calloc(1, sizeof **k->series))) {
     k->series[id]->tick = tick;
     return k->series[id];
   }
@@ -77,10 +75,6 @@ int64_t obs_totals_clock(obs_totals *t, int64_t now_ms) {
   return t->clock = now_ms;
 }
 
-static bool is_other(obs_str name) {
-  return obs_str_eq(name, OBS_STR(OBS_NAMES_OTHER));
-}
-
 void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *op, int64_t tick) {
   /* Rows of older observers may lack a source; those were the gateway's. */
   obs_str source = OBS_HAS(op, source) ? op->source : OBS_STR("mcp");
@@ -88,21 +82,17 @@ void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *
   int64_t ms = OBS_HAS(op, duration_ms) && op->duration_ms > 0 ? op->duration_ms : 0;
   obs_series_sample sample = {obs_sketch_index(scale, ms), !op->success, ms};
 
+  /* A key whose first op is too old for the windows begins now. */
   int64_t birth = tick == OBS_TICK_NONE ? t->clock / OBS_TICK_MS : tick;
   obs_series *by_source = obs_totals_key(&t->sources, source, birth);
   obs_series *by_endpoint = obs_totals_key(&t->endpoints, endpoint, birth);
   obs_series_add(&t->all, &t->pool, tick, &sample);
   obs_series_add(by_source, &t->pool, tick, &sample);
   obs_series_add(by_endpoint, &t->pool, tick, &sample);
-  bool lost_source = by_source == t->sources.series[OBS_NAME_OTHER] && !is_other(source);
-  bool lost_endpoint = by_endpoint == t->endpoints.series[OBS_NAME_OTHER] && !is_other(endpoint);
+  /* An op may be published under that very name: then nothing was lost. */
+  bool lost_source = by_source == t->sources.series[OBS_NAME_OTHER] && !obs_str_is(source, OBS_NAMES_OTHER);
+  bool lost_endpoint = by_endpoint == t->endpoints.series[OBS_NAME_OTHER] && !obs_str_is(endpoint, OBS_NAMES_OTHER);
   t->overflow += lost_source || lost_endpoint;
-}
-
-/* The keys in one row: the sources, then the endpoints. */
-static obs_series *key_nth(obs_totals *t, uint32_t n) {
-  uint32_t sources = t->sources.names.ids;
-  return n < sources ? obs_totals_key_at(&t->sources, n) : obs_totals_key_at(&t->endpoints, n - sources);
 }
 
 void obs_totals_sweep(obs_totals *t) {
@@ -113,9 +103,11 @@ void obs_totals_sweep(obs_totals *t) {
     t->sweep_tick = tick;
     t->sweep_next = 0;
   }
-  uint32_t keys = t->sources.names.ids + t->endpoints.names.ids;
+  /* All keys in one row: the sources, then the endpoints. */
+  uint32_t sources = t->sources.names.ids, keys = sources + t->endpoints.names.ids;
   for (uint32_t i = 0; i < SWEEP_KEYS && t->sweep_next < keys; i++) {
-    obs_series *se = key_nth(t, t->sweep_next++);
+    uint32_t n = t->sweep_next++;
+    obs_series *se = n < sources ? obs_totals_key_at(&t->sources, n) : obs_totals_key_at(&t->endpoints, n - sources);
     if (se) obs_series_roll(se, &t->pool, tick);
   }
 }
