@@ -18,29 +18,20 @@
 
 void obs_journal_publish(obs_journal *j) {
   const obs_index *x = &obs_journal_active(j)->index;
+  j->mark = (obs_journal_mark){.end = x->indexed, .rows = x->rows, .nblocks = x->blocks.n};
+  if (x->blocks.n > 0) j->mark.last = x->blocks.at[x->blocks.n - 1];
   pthread_mutex_lock(&j->lock);
   j->committed = x->indexed;
   j->committed_seq = obs_index_next_seq(x);
   pthread_mutex_unlock(&j->lock);
 }
 
-void obs_journal_set_mark(obs_journal *j) {
-  const obs_index *x = &obs_journal_active(j)->index;
-  j->mark = (obs_journal_mark){.end = x->indexed, .rows = x->rows, .nblocks = x->blocks.n};
-  if (x->blocks.n > 0) j->mark.last = x->blocks.at[x->blocks.n - 1];
-}
-
 void obs_journal_cut(obs_journal *j) {
   j->dirty = j->truncate(j->fd, (off_t)obs_journal_active(j)->index.indexed) != 0;
 }
 
-static void keep(obs_journal *j) {
-  obs_journal_set_mark(j);
-  obs_journal_publish(j);
-}
-
 void obs_journal_keep(obs_journal *j) {
-  keep(j);
+  obs_journal_publish(j);
   obs_journal_group_over(j);
 }
 
@@ -50,7 +41,7 @@ observer_err obs_journal_flush(obs_journal *j) {
   j->dir_dirty = false;
   if (j->datasync(j->fd) != 0) return obs_journal_fail(j, "sync", j->name);
   j->pending = false;
-  if (!j->opts.beside) keep(j);
+  if (!j->opts.beside) obs_journal_publish(j);
   pthread_mutex_lock(&j->lock);
   j->counts.syncs++;
   pthread_mutex_unlock(&j->lock);
@@ -96,22 +87,6 @@ static bool swap_files(obs_journal *j, const char *rotated, int *fd) {
   return false;
 }
 
-/* The active segment becomes a rotated one, `fd` the active one's file. */
-static void take_over(obs_journal *j, int fd) {
-  pthread_mutex_lock(&j->lock);
-  obs_journal_segment *old = obs_journal_active(j);
-  old->size = old->index.indexed;
-  obs_index_init(&j->segments[j->nsegments].index, obs_index_next_seq(&old->index));
-  j->segments[j->nsegments++].size = 0;
-  int old_fd = j->fd;
-  j->fd = fd;
-  j->committed = 0;
-  pthread_mutex_unlock(&j->lock);
-  j->pending = false;
-  if (close(old_fd) != 0) obs_log_warn("journal", "close %s: %s", j->name, strerror(errno));
-  obs_journal_set_mark(j);
-}
-
 /* A rotation that fails is no reason not to record: the segment grows and the next append tries again. */
 static observer_err rotate(obs_journal *j) {
   if (j->pending && j->opts.fsync != OBS_FSYNC_NEVER) {
@@ -125,7 +100,7 @@ static observer_err rotate(obs_journal *j) {
   if (more == NULL) return obs_journal_fail_nomem(j, "rotate");
   obs_journal_file_name name;
   obs_journal_rotated_name(j, obs_journal_active(j)->index.first_seq, name);
-  int fd;
+  int fd, old_fd = j->fd;
   if (!swap_files(j, name, &fd)) {
     if (!j->rotation_failed) {
       obs_log_warn("journal", "rotate %s/%s to %s: %s (recording goes on in the same file)", j->dir, j->name, name,
@@ -134,29 +109,34 @@ static observer_err rotate(obs_journal *j) {
     j->rotation_failed = true;
     return OBSERVER_E_OK;
   }
-  take_over(j, fd);
-  j->rotation_failed = false;
+  /* The active segment becomes a rotated one, in one step for readers. */
+  pthread_mutex_lock(&j->lock);
+  obs_journal_segment *old = obs_journal_active(j);
+  old->size = old->index.indexed;
+  obs_index_init(&j->segments[j->nsegments].index, obs_index_next_seq(&old->index));
+  j->segments[j->nsegments++].size = 0;
+  j->fd = fd;
+  j->committed = 0;
+  pthread_mutex_unlock(&j->lock);
+  obs_journal_publish(j);
+  j->pending = j->rotation_failed = false;
   j->dir_dirty = true;
+  if (close(old_fd) != 0) obs_log_warn("journal", "close %s: %s", j->name, strerror(errno));
   obs_journal_save_sidecar(j, j->nsegments - 2);
   return OBSERVER_E_OK;
-}
-
-/* Never a segment without rows: the next one would have the same first seq, and so the same name. Nor one that a note
- * says a group goes to. */
-static bool is_full(obs_journal *j, size_t more) {
-  const obs_index *x = &obs_journal_active(j)->index;
-  return j->opts.segment_bytes > 0 && j->group_open == 0 && x->rows > 0 && x->indexed + more > j->opts.segment_bytes;
 }
 
 observer_err obs_journal_make_ready(obs_journal *j, size_t len) {
   if (j->dirty) obs_journal_cut(j);
   if (j->dirty) return obs_journal_fail(j, "truncate", j->name);
-  observer_err over = obs_journal_group_wipe(j);
-  if (over != OBSERVER_E_OK) return over;
-  if (is_full(j, len)) {
-    observer_err err = rotate(j);
-    if (err != OBSERVER_E_OK) return err;
-  }
+  observer_err err = obs_journal_group_wipe(j);
+  if (err != OBSERVER_E_OK) return err;
+  /* Never a segment without rows: the next one would have the same first seq, and so the same name. Nor one that a note
+   * says a group goes to. */
+  const obs_index *x = &obs_journal_active(j)->index;
+  bool full = j->opts.segment_bytes > 0 && x->indexed + len > j->opts.segment_bytes;
+  if (full && x->rows > 0 && j->group_open == 0) err = rotate(j);
+  if (err != OBSERVER_E_OK) return err;
   pthread_mutex_lock(&j->lock);
   bool room = obs_index_reserve(&obs_journal_active(j)->index);
   pthread_mutex_unlock(&j->lock);
@@ -240,42 +220,36 @@ static bool oldest_must_go(const obs_journal *j, int64_t now_ms) {
   return newest < now_ms - kept;
 }
 
-/* The name of the last rotated segment is the only place that gives the active one's first seq: before it goes, the
- * seq is written to the active one's sidecar. */
-static bool note_first_seq(obs_journal *j) {
-  obs_index x;
-  obs_index_init(&x, obs_journal_active(j)->index.first_seq);
-  obs_journal_file_name name;
-  obs_journal_active_sidecar_name(j, name);
-  if (obs_index_write_sidecar(&x, j->dir_fd, name, true)) return true;
-  obs_log_warn("journal", "write %s/%s: %s (nothing is deleted)", j->dir, name, strerror(errno));
-  return false;
-}
-
 static void delete_file(const obs_journal *j, const char *name) {
   if (unlinkat(j->dir_fd, name, 0) == 0 || errno == ENOENT) return;
   obs_log_warn("journal", "delete %s/%s: %s", j->dir, name, strerror(errno));
 }
 
-/* Removed from the list first: new readers skip it, and one in the middle of it has its own descriptor. */
-static void drop_oldest(obs_journal *j) {
-  obs_journal_file_name segment, sidecar;
-  obs_journal_segment_name(j, 0, segment);
-  obs_journal_sidecar_name(j, j->segments[0].index.first_seq, sidecar);
-  pthread_mutex_lock(&j->lock);
-  obs_index_fini(&j->segments[0].index);
-  j->nsegments--;
-  memmove(j->segments, j->segments + 1, j->nsegments * sizeof(*j->segments));
-  pthread_mutex_unlock(&j->lock);
-  delete_file(j, segment);
-  delete_file(j, sidecar);
-  obs_log_info("journal", "deleted %s/%s: retention", j->dir, segment);
-}
-
 void obs_journal_maintain(obs_journal *j, int64_t now_ms) {
   while (j->replayed && oldest_must_go(j, now_ms)) {
-    if (j->nsegments == 2 && !note_first_seq(j)) break;
-    drop_oldest(j);
+    obs_journal_file_name segment, sidecar;
+    if (j->nsegments == 2) {
+      /* The name of the last rotated segment is the only place that gives the active one's first seq: before it goes,
+       * the seq is written to the active one's sidecar. */
+      obs_index x;
+      obs_index_init(&x, obs_journal_active(j)->index.first_seq);
+      obs_journal_active_sidecar_name(j, sidecar);
+      if (!obs_index_write_sidecar(&x, j->dir_fd, sidecar, true)) {
+        obs_log_warn("journal", "write %s/%s: %s (nothing is deleted)", j->dir, sidecar, strerror(errno));
+        break;
+      }
+    }
+    obs_journal_segment_name(j, 0, segment);
+    obs_journal_sidecar_name(j, j->segments[0].index.first_seq, sidecar);
+    /* Removed from the list first: new readers skip it, and one in the middle of it has its own descriptor. */
+    pthread_mutex_lock(&j->lock);
+    obs_index_fini(&j->segments[0].index);
+    j->nsegments--;
+    memmove(j->segments, j->segments + 1, j->nsegments * sizeof(*j->segments));
+    pthread_mutex_unlock(&j->lock);
+    delete_file(j, segment);
+    delete_file(j, sidecar);
+    obs_log_info("journal", "deleted %s/%s: retention", j->dir, segment);
   }
   obs_journal_maintain_rejected(j);
 }

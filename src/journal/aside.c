@@ -38,7 +38,15 @@ void obs_journal_bad_rows_fini(obs_journal_bad_rows *b) {
   obs_map_fini(&b->seen);
 }
 
-static observer_err load_seen(obs_journal_bad_rows *b) {
+/* Opens the file and learns which rows it has. */
+static void open_once(obs_journal_bad_rows *b) {
+  if (b->opened) return;
+  b->opened = true;
+  if (!obs_jsonl_log_open(&b->file, b->journal->dir_fd, OBS_JOURNAL_BAD_ROWS, false)) {
+    obs_log_warn("journal", "open %s/%s: %s (bad rows are not kept aside)", b->journal->dir, OBS_JOURNAL_BAD_ROWS,
+                 strerror(errno));
+    return;
+  }
   obs_lines lines;
   obs_line_view line;
   obs_lines_init(&lines, b->file.fd, 0);
@@ -52,42 +60,9 @@ static observer_err load_seen(obs_journal_bad_rows *b) {
     break;
   }
   obs_lines_fini(&lines);
-  return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
-}
-
-static void open_once(obs_journal_bad_rows *b) {
-  if (b->opened) return;
-  b->opened = true;
-  if (!obs_jsonl_log_open(&b->file, b->journal->dir_fd, OBS_JOURNAL_BAD_ROWS, false)) {
-    obs_log_warn("journal", "open %s/%s: %s (bad rows are not kept aside)", b->journal->dir, OBS_JOURNAL_BAD_ROWS,
-                 strerror(errno));
-    return;
-  }
-  observer_err err = load_seen(b);
-  if (err == OBSERVER_E_OK) return;
+  if (err == OBSERVER_E_NOTFOUND) return;
   obs_log_warn("journal", "read %s/%s: %s (some rows may be kept aside twice)", b->journal->dir, OBS_JOURNAL_BAD_ROWS,
                observer_strerror(err));
-}
-
-static bool write_row(obs_journal_bad_rows *b, const obs_journal_bad_row *row, size_t len, uint64_t id) {
-  obs_buf out = {0};
-  obs_json_writer w = obs_json_write(&out);
-  obs_json_object(&w, NULL);
-  obs_json_id(&w, "id", id);
-  obs_json_cstr(&w, "file", row->file);
-  obs_json_u64(&w, "segment", row->segment);
-  obs_json_u64(&w, "offset", row->offset);
-  obs_json_cstr(&w, "reason", row->reason);
-  obs_json_bytes(&w, "row", row->row, len);
-  obs_json_end(&w);
-  obs_buf_putc(&out, '\n');
-  bool ok = !out.oom && obs_jsonl_log_append(&b->file, &out);
-  if (!ok) {
-    obs_log_warn("journal", "write %s/%s: %s (the row is not kept aside)", b->journal->dir, OBS_JOURNAL_BAD_ROWS,
-                 strerror(out.oom ? ENOMEM : errno));
-  }
-  obs_buf_fini(&out);
-  return ok;
 }
 
 bool obs_journal_bad_rows_keep(obs_journal_bad_rows *b, const obs_journal_bad_row *row) {
@@ -103,35 +78,48 @@ bool obs_journal_bad_rows_keep(obs_journal_bad_rows *b, const obs_journal_bad_ro
     b->full = true;
     return false;
   }
-  return write_row(b, row, len, id);
+  obs_buf out = {0};
+  obs_json_writer w = obs_json_write(&out);
+  obs_json_object(&w, NULL);
+  obs_json_id(&w, "id", id);
+  obs_json_cstr(&w, "file", row->file);
+  obs_json_u64(&w, "segment", row->segment);
+  obs_json_u64(&w, "offset", row->offset);
+  obs_json_cstr(&w, "reason", row->reason);
+  obs_json_bytes(&w, "row", row->row, len);
+  obs_json_end(&w);
+  obs_buf_putc(&out, '\n');
+  bool ok = !out.oom && obs_jsonl_log_append(&b->file, &out);
+  if (!ok)
+    obs_log_warn("journal", "write %s/%s: %s (the row is not kept aside)", b->journal->dir, OBS_JOURNAL_BAD_ROWS,
+                 strerror(out.oom ? ENOMEM : errno));
+  obs_buf_fini(&out);
+  return ok;
 }
 
 /* ---- rejected.jsonl ---- */
-
-static void put_row(obs_buf *out, int64_t now_ms, const char *transport, const char *reason, uint32_t index,
-                    const void *bytes, size_t len, size_t kept) {
-  obs_json_writer w = obs_json_write(out);
-  obs_json_object(&w, NULL);
-  obs_json_time(&w, "time", now_ms);
-  obs_json_cstr(&w, "transport", transport);
-  obs_json_cstr(&w, "reason", reason);
-  obs_json_u64(&w, "index", index);
-  obs_json_u64(&w, "size", len);
-  obs_json_bool(&w, "truncated", kept < len);
-  obs_buf_puts(out, ",\"bytes\":\"");
-  obs_base64_encode(out, bytes, kept);
-  obs_buf_putc(out, '"');
-  obs_json_end(&w);
-  obs_buf_putc(out, '\n');
-}
 
 void obs_journal_rejects_add(obs_journal_rejects *r, int64_t now_ms, const char *transport, const char *reason,
                              uint32_t index, const void *bytes, size_t len) {
   size_t before = r->rows.len, kept = len < REJECTED_BYTES ? len : REJECTED_BYTES;
   r->count++;
-  if (before + kept / 3 * 4 <= OBS_JOURNAL_REJECTS_MAX)
-    put_row(&r->rows, now_ms, transport, reason, index, bytes, len, kept);
-  if (r->rows.len > before && !r->rows.oom) return;
+  if (before + kept / 3 * 4 <= OBS_JOURNAL_REJECTS_MAX) {
+    obs_json_writer w = obs_json_write(&r->rows);
+    obs_json_object(&w, NULL);
+    obs_json_time(&w, "time", now_ms);
+    obs_json_cstr(&w, "transport", transport);
+    obs_json_cstr(&w, "reason", reason);
+    obs_json_u64(&w, "index", index);
+    obs_json_u64(&w, "size", len);
+    obs_json_bool(&w, "truncated", kept < len);
+    obs_buf_puts(&r->rows, ",\"bytes\":\"");
+    obs_base64_encode(&r->rows, bytes, kept);
+    obs_buf_putc(&r->rows, '"');
+    obs_json_end(&w);
+    obs_buf_putc(&r->rows, '\n');
+    if (!r->rows.oom) return;
+  }
+  /* No room or no memory: half a row is taken off again. */
   r->rows.oom = false;
   r->rows.len = before;
   r->dropped++;
@@ -142,18 +130,16 @@ void obs_journal_rejects_fini(obs_journal_rejects *r) {
   *r = (obs_journal_rejects){0};
 }
 
-static bool append(obs_journal *j, const obs_buf *rows) {
-  if (j->rejected.fd < 0 && !obs_jsonl_log_open(&j->rejected, j->dir_fd, OBS_JOURNAL_REJECTED, false)) return false;
-  return obs_jsonl_log_append(&j->rejected, rows);
-}
-
 void obs_journal_write_rejects(obs_journal *j, obs_journal_rejects *r) {
   if (r->count == 0) return;
   uint64_t written = r->count - r->dropped, failed = 0;
   if (r->dropped > 0)
     obs_log_warn("journal", "%s/%s: the message has %" PRIu64 " rejected ops too many to keep", j->dir,
                  OBS_JOURNAL_REJECTED, r->dropped);
-  if (written > 0 && !append(j, &r->rows)) {
+  /* The file is made by the first reject. */
+  bool opened =
+      written == 0 || j->rejected.fd >= 0 || obs_jsonl_log_open(&j->rejected, j->dir_fd, OBS_JOURNAL_REJECTED, false);
+  if (written > 0 && !(opened && obs_jsonl_log_append(&j->rejected, &r->rows))) {
     obs_log_warn("journal", "write %s/%s: %s (rejected payloads not kept: %" PRIu64 ")", j->dir, OBS_JOURNAL_REJECTED,
                  strerror(errno), written);
     failed = written;

@@ -66,6 +66,7 @@ typedef struct {
   uint64_t blob_len;
 } parts;
 
+/* The blob stays in the file's bytes. */
 static observer_err parse(const obs_buf *file, parts *out) {
   if (file->len < sizeof(magic) + 8 || memcmp(file->p, magic, sizeof(magic)) != 0 ||
       !obs_index_checksum_ok(file->p, file->len))
@@ -81,21 +82,16 @@ static observer_err parse(const obs_buf *file, parts *out) {
   return OBSERVER_E_OK;
 }
 
-/* The segment that was active then: the one with its first seq, else today's active one unless newer ones were rotated
- * since. nsegments: it is gone. */
-static size_t find_segment(const obs_journal *j, uint64_t first_seq) {
-  for (size_t i = 0; i + 1 < j->nsegments; i++) {
-    if (j->segments[i].index.first_seq == first_seq) return i;
-    if (j->segments[i].index.first_seq > first_seq) return j->nsegments;
-  }
-  return j->segments[j->nsegments - 1].index.first_seq > first_seq ? j->nsegments : j->nsegments - 1;
-}
-
 /* Gives the segment the checkpoint's index unless its sidecar knows more. False: its rows are not those that the
  * checkpoint was made of. */
 static bool adopt(obs_journal *j, parts *c) {
-  size_t i = find_segment(j, c->index.first_seq);
-  if (i == j->nsegments) {
+  /* The segment that was active then: the one with its first seq, else today's active one unless newer ones were
+   * rotated since. */
+  uint64_t wanted = c->index.first_seq;
+  size_t i = 0;
+  while (i + 1 < j->nsegments && j->segments[i].index.first_seq < wanted) i++;
+  obs_index *x = &j->segments[i].index;
+  if (i + 1 < j->nsegments ? x->first_seq != wanted : x->first_seq > wanted) {
     obs_log_warn("journal", "the rows that follow the checkpoint (seq %" PRIu64 ") were deleted in part", c->seq);
     return true;
   }
@@ -103,8 +99,7 @@ static bool adopt(obs_journal *j, parts *c) {
   int fd = j->segments[i].size < c->index.indexed ? -1 : obs_journal_open_segment(j, i);
   bool same = fd >= 0 && tail_hash(fd, c->index.indexed, &hash) && hash == c->hash;
   if ((fd >= 0 && close(fd) != 0) || !same) return false;
-  obs_index *x = &j->segments[i].index;
-  if (x->first_seq == c->index.first_seq && x->indexed >= c->index.indexed) return true;
+  if (x->first_seq == wanted && x->indexed >= c->index.indexed) return true;
   obs_index_fini(x);
   *x = c->index;
   obs_index_init(&c->index, 0);

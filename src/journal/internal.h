@@ -91,10 +91,9 @@ observer_err obs_journal_fail_nomem(obs_journal *j, const char *verb);
 int obs_journal_open_segment(obs_journal *j, size_t i);
 /* Cuts the active segment's file back to where its index ends, or remembers that it must be. */
 void obs_journal_cut(obs_journal *j);
-/* Lets readers see all that the active segment's index has. Takes the lock. */
+/* All that the active segment's index has stands: readers may see it, and a failed sync goes back to here. Takes the
+ * lock. */
 void obs_journal_publish(obs_journal *j);
-/* Takes where the active segment ends now as the point that a failed sync goes back to. */
-void obs_journal_set_mark(obs_journal *j);
 /* Before an append of `len` bytes: the end of the file is clean, the segment has room (else it is rotated), and so has
  * the index. */
 observer_err obs_journal_make_ready(obs_journal *j, size_t len);

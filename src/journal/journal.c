@@ -89,29 +89,20 @@ void obs_journal_save_sidecar(obs_journal *j, size_t i) {
   obs_log_warn("journal", "write %s/%s: %s (made again at the next start)", j->dir, name, strerror(errno));
 }
 
-/* A bare file name that is not the name of another file of the directory. */
-static bool name_ok(const char *name, int stem_len, bool beside) {
+static observer_err set_names(obs_journal *j) {
   static const char *const taken[] = {OBS_JOURNAL_CHECKPOINT, OBS_JOURNAL_REJECTED, OBS_JOURNAL_REJECTED_OLD,
                                       OBS_JOURNAL_BAD_ROWS,   OBS_JOURNAL_LOCK,     OBS_JOURNAL_GROUP};
-  if (stem_len == 0 || strchr(name, '/') != NULL || strlen(name) > NAME_MAX - NAME_SPARE) return false;
-  if (!beside && strcmp(name, OBS_JOURNAL_SESSIONS) == 0) return false;
-  if (strcmp(name + stem_len, ".idx") == 0 || strcmp(name + stem_len, ".new") == 0) return false;
-  for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
-    if (strcmp(name, taken[i]) == 0) return false;
-  }
-  return true;
-}
-
-static observer_err set_names(obs_journal *j) {
-  const char *name = j->opts.name == NULL ? "ops.jsonl" : j->opts.name;
-  const char *dot = strrchr(name, '.');
-  j->dir = strdup(j->opts.dir);
-  j->name = strdup(name);
-  if (j->dir == NULL || j->name == NULL) return obs_journal_fail_nomem(j, "open");
-  j->opts.dir = j->dir;
-  j->opts.name = j->name;
+  const char *name = j->opts.name == NULL ? "ops.jsonl" : j->opts.name, *dot = strrchr(name, '.');
   j->stem_len = (int)(dot == NULL ? strlen(name) : (size_t)(dot - name));
-  if (name_ok(j->name, j->stem_len, j->opts.beside)) return OBSERVER_E_OK;
+  j->opts.dir = j->dir = strdup(j->opts.dir);
+  j->opts.name = j->name = strdup(name);
+  if (j->dir == NULL || j->name == NULL) return obs_journal_fail_nomem(j, "open");
+  /* A bare file name that is not the name of another file of the directory, with room for a seq and an extension. */
+  bool ok = j->stem_len > 0 && strchr(j->name, '/') == NULL && strlen(j->name) <= NAME_MAX - NAME_SPARE &&
+            (j->opts.beside || strcmp(j->name, OBS_JOURNAL_SESSIONS) != 0) &&
+            strcmp(j->name + j->stem_len, ".idx") != 0 && strcmp(j->name + j->stem_len, ".new") != 0;
+  for (size_t i = 0; ok && i < sizeof(taken) / sizeof(taken[0]); i++) ok = strcmp(j->name, taken[i]) != 0;
+  if (ok) return OBSERVER_E_OK;
   (void)snprintf(j->error, sizeof(j->error), "%s: cannot be the name of a journal", j->name);
   return OBSERVER_E_INVALID;
 }
@@ -171,20 +162,6 @@ static observer_err add_segment(obs_journal *j, const char *name, int fd, uint64
   return OBSERVER_E_OK;
 }
 
-/* Ignores a sidecar that does not cover exactly this file; replay makes it again. */
-static void load_sidecar(obs_journal *j, obs_journal_segment *s) {
-  obs_journal_file_name name;
-  obs_journal_sidecar_name(j, s->index.first_seq, name);
-  obs_index x = {0};
-  if (!obs_index_read_sidecar(&x, j->dir_fd, name)) return;
-  if (x.first_seq == s->index.first_seq && x.indexed == s->size) {
-    obs_index_fini(&s->index);
-    s->index = x;
-  } else {
-    obs_index_fini(&x);
-  }
-}
-
 static int by_first_seq(const void *a, const void *b) {
   const obs_journal_segment *x = a, *y = b;
   return (x->index.first_seq > y->index.first_seq) - (x->index.first_seq < y->index.first_seq);
@@ -203,30 +180,36 @@ static observer_err list_rotated(obs_journal *j) {
   (void)closedir(d);
   if (err != OBSERVER_E_OK || j->nsegments == 0) return err;
   qsort(j->segments, j->nsegments, sizeof(obs_journal_segment), by_first_seq);
-  for (size_t i = 0; i < j->nsegments; i++) load_sidecar(j, &j->segments[i]);
+  /* A sidecar that does not cover exactly its file is ignored; replay makes it again. */
+  for (obs_journal_segment *s = j->segments; s < j->segments + j->nsegments; s++) {
+    obs_journal_file_name name;
+    obs_index x = {0};
+    obs_journal_sidecar_name(j, s->index.first_seq, name);
+    bool whole =
+        obs_index_read_sidecar(&x, j->dir_fd, name) && x.first_seq == s->index.first_seq && x.indexed == s->size;
+    obs_index_fini(whole ? &s->index : &x);
+    if (whole) s->index = x;
+  }
   return err;
 }
 
-/* The active segment's first seq follows from the rotated ones (replay finds it), or is in its sidecar, or is 1. */
-static uint64_t active_first_seq(const obs_journal *j) {
-  if (j->nsegments > 0) return 0;
-  if (j->opts.beside) return 1;
-  obs_journal_file_name name;
-  obs_journal_active_sidecar_name(j, name);
-  obs_index x = {0};
-  uint64_t first_seq = obs_index_read_sidecar(&x, j->dir_fd, name) ? x.first_seq : 0;
-  obs_index_fini(&x);
-  return first_seq == 0 ? 1 : first_seq;
-}
-
 static observer_err open_active(obs_journal *j) {
-  j->fd = openat(j->dir_fd, j->name, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  j->fd = openat(j->dir_fd, j->name, O_RDWR | O_CLOEXEC | O_NONBLOCK); /* a pipe of that name must not stop the start */
   if (j->fd < 0 && errno == ENOENT) {
     j->fd = openat(j->dir_fd, j->name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (j->fd >= 0 && fsync(j->dir_fd) != 0) return obs_journal_fail(j, "sync", "");
   }
   if (j->fd < 0) return obs_journal_fail(j, "open", j->name);
-  return add_segment(j, j->name, j->fd, active_first_seq(j));
+  /* Its first seq follows from the rotated segments (0: replay finds it), or is in its sidecar, or is 1. */
+  uint64_t first_seq = j->nsegments > 0 ? 0 : 1;
+  if (j->nsegments == 0 && !j->opts.beside) {
+    obs_journal_file_name name;
+    obs_index x = {0};
+    obs_journal_active_sidecar_name(j, name);
+    if (obs_index_read_sidecar(&x, j->dir_fd, name) && x.first_seq != 0) first_seq = x.first_seq;
+    obs_index_fini(&x);
+  }
+  return add_segment(j, j->name, j->fd, first_seq);
 }
 
 observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, char *error_text, size_t error_size) {

@@ -48,10 +48,6 @@ static bool keep_aside(replay *r, const obs_line_view *row, const char *reason) 
   return kept;
 }
 
-static bool extend(replay *r, uint64_t end, uint64_t rows, int64_t time_ms) {
-  return obs_index_extend(r->index, r->j->opts.block_bytes, end, rows, time_ms, time_ms);
-}
-
 static bool ask(replay *r, const obs_line_view *row, int64_t *time_ms, const char **reason) {
   *reason = "longer than 16 MiB";
   if (row->oversize) return false;
@@ -102,7 +98,7 @@ static observer_err take_new(replay *r, const obs_line_view *row) {
   bool unfinished = r->active && !row->newline;
   if (obs_line_blank(row->p, row->len)) {
     if (unfinished) return cut_torn(r, row);
-    return extend(r, row->next, 0, 0) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+    return obs_index_extend(r->index, r->j->opts.block_bytes, row->next, 0, 0, 0) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
   }
   int64_t time_ms = 0;
   const char *reason;
@@ -121,56 +117,49 @@ static observer_err take_new(replay *r, const obs_line_view *row) {
     if (!obs_file_write_at(r->j->fd, &iov, 1, row->next)) return obs_journal_fail(r->j, "write", r->name);
     if (r->j->datasync(r->j->fd) != 0) return obs_journal_fail(r->j, "sync", r->name);
   }
-  return extend(r, row->next + unfinished, 1, time_ms) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+  bool ok = obs_index_extend(r->index, r->j->opts.block_bytes, row->next + unfinished, 1, time_ms, time_ms);
+  return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
-static observer_err read_rows(replay *r, int fd, uint64_t offset) {
+static observer_err replay_segment(replay *r, size_t i) {
+  obs_journal *j = r->j;
+  obs_journal_segment *s = &j->segments[i];
+  const obs_index *x = r->index = &s->index;
+  obs_journal_segment_name(j, i, r->name);
+  r->active = i + 1 == j->nsegments;
+  r->known = x->indexed;
+  r->line = 0;
+  /* Where to begin: at the block of from_seq, or behind what the index covers. */
+  uint64_t offset = x->indexed;
+  r->seq = obs_index_next_seq(x);
+  r->block = x->blocks.n;
+  if (r->from_seq < r->seq && x->blocks.n > 0) {
+    size_t below = obs_index_below(x, r->from_seq + 1);
+    r->block = below == 0 ? 0 : below - 1;
+    r->seq = x->blocks.at[r->block].first_seq;
+    offset = x->blocks.at[r->block].offset;
+  }
+  if (!r->active && offset == s->size && x->indexed == s->size) return OBSERVER_E_OK;
+  int fd = obs_journal_open_segment(j, i);
+  if (fd < 0) return obs_journal_fail(j, "open", r->name);
   obs_lines lines;
   obs_line_view row;
   obs_lines_init(&lines, fd, offset);
   observer_err err;
   while ((err = obs_lines_next(&lines, &row)) == OBSERVER_E_OK) {
     if (r->line > 0 || row.offset == 0) r->line++;
-    if (row.offset < r->known) {
+    if (row.offset < r->known)
       take_known(r, &row);
-    } else {
+    else
       err = take_new(r, &row);
-    }
     if (err != OBSERVER_E_OK) break;
   }
-  if (err == OBSERVER_E_IO && r->j->error[0] == 0) err = obs_journal_fail(r->j, "read", r->name);
-  if (err == OBSERVER_E_NOMEM) err = obs_journal_fail_nomem(r->j, "replay");
+  if (err == OBSERVER_E_NOTFOUND) err = OBSERVER_E_OK;
+  if (err == OBSERVER_E_IO && j->error[0] == 0) err = obs_journal_fail(j, "read", r->name);
+  if (err == OBSERVER_E_NOMEM) err = obs_journal_fail_nomem(j, "replay");
   obs_lines_fini(&lines);
-  return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
-}
-
-/* Where to begin in the segment: at the block of from_seq, or behind what the index covers. */
-static uint64_t start(replay *r) {
-  const obs_index *x = r->index;
-  r->known = x->indexed;
-  r->line = 0;
-  r->block = x->blocks.n;
-  r->seq = obs_index_next_seq(x);
-  if (r->from_seq >= r->seq || x->blocks.n == 0) return x->indexed;
-  size_t below = obs_index_below(x, r->from_seq + 1);
-  r->block = below == 0 ? 0 : below - 1;
-  r->seq = x->blocks.at[r->block].first_seq;
-  return x->blocks.at[r->block].offset;
-}
-
-static observer_err replay_segment(replay *r, size_t i) {
-  obs_journal *j = r->j;
-  obs_journal_segment *s = &j->segments[i];
-  r->index = &s->index;
-  r->active = i + 1 == j->nsegments;
-  obs_journal_segment_name(j, i, r->name);
-  uint64_t offset = start(r);
-  if (!r->active && offset == s->size && s->index.indexed == s->size) return OBSERVER_E_OK;
-  int fd = obs_journal_open_segment(j, i);
-  if (fd < 0) return obs_journal_fail(j, "open", r->name);
-  observer_err err = read_rows(r, fd, offset);
   if (close(fd) != 0 && err == OBSERVER_E_OK) err = obs_journal_fail(j, "close", r->name);
-  if (err == OBSERVER_E_OK && !r->active && r->known < s->index.indexed) obs_journal_save_sidecar(j, i);
+  if (err == OBSERVER_E_OK && !r->active && r->known < x->indexed) obs_journal_save_sidecar(j, i);
   return err;
 }
 
@@ -203,7 +192,6 @@ observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_r
   }
   obs_journal_bad_rows_fini(&r.aside);
   if (err != OBSERVER_E_OK) return err;
-  obs_journal_set_mark(j);
   obs_journal_publish(j);
   pthread_mutex_lock(&j->lock);
   j->replayed = true;

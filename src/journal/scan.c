@@ -33,13 +33,33 @@ typedef struct {
   OBS_VEC(obs_index_span) bad; /* those that it meets */
 } scan;
 
-/* Notes where block k of segment i is. */
-static observer_err note_block(scan *s, size_t i, size_t k) {
-  const obs_journal *j = s->j;
-  const obs_index *x = &j->segments[i].index;
-  const obs_index_block *b = &x->blocks.at[k];
+/* Finds the newest block with rows before s->before that the range can meet, and notes where it is. The active
+ * segment's file is taken here, where it cannot be rotated away; rotated ones keep their names. */
+static observer_err find_locked(scan *s) {
+  obs_journal *j = s->j;
+  if (!j->replayed) return OBSERVER_E_NOTFOUND;
+  s->oldest = j->segments[0].index.first_seq;
+  if (s->before == 0 || s->before > j->committed_seq) s->before = j->committed_seq;
+  const obs_index *x = NULL;
+  const obs_index_block *b = NULL;
+  size_t i = j->nsegments, k = 0;
+  while (b == NULL && i-- > 0) {
+    x = &j->segments[i].index;
+    if (x->first_seq >= s->before || x->min_ms > s->range->until_ms || x->max_ms < s->range->since_ms) continue;
+    for (k = obs_index_below(x, s->before); b == NULL && k-- > 0;) {
+      const obs_index_block *can = &x->blocks.at[k];
+      if (can->min_ms <= s->range->until_ms && can->max_ms >= s->range->since_ms) b = can;
+    }
+  }
+  if (b == NULL) return OBSERVER_E_NOTFOUND;
   bool active = i + 1 == j->nsegments;
-  uint64_t end = active ? j->committed : x->indexed;
+  if (active && s->fd_segment != x->first_seq) {
+    if (s->fd >= 0) (void)close(s->fd); /* read only */
+    s->fd = obs_journal_open_segment(j, i);
+    s->fd_segment = s->fd < 0 ? 0 : x->first_seq;
+    if (s->fd < 0) return OBSERVER_E_IO;
+  }
+  uint64_t end = active ? j->committed : x->indexed; /* of the active one, what readers may see */
   s->end_seq = active ? j->committed_seq : obs_index_next_seq(x);
   if (k + 1 < x->blocks.n && x->blocks.at[k + 1].offset < end) {
     end = x->blocks.at[k + 1].offset;
@@ -56,31 +76,6 @@ static observer_err note_block(scan *s, size_t i, size_t k) {
     *bad = x->bad.at[n];
   }
   return OBSERVER_E_OK;
-}
-
-/* Finds the newest block with rows before s->before that the range can meet. The active segment's file is taken here,
- * where it cannot be rotated away; rotated ones keep their names. */
-static observer_err find_locked(scan *s) {
-  obs_journal *j = s->j;
-  if (!j->replayed) return OBSERVER_E_NOTFOUND;
-  s->oldest = j->segments[0].index.first_seq;
-  if (s->before == 0 || s->before > j->committed_seq) s->before = j->committed_seq;
-  for (size_t i = j->nsegments; i-- > 0;) {
-    const obs_index *x = &j->segments[i].index;
-    if (x->first_seq >= s->before || x->min_ms > s->range->until_ms || x->max_ms < s->range->since_ms) continue;
-    for (size_t k = obs_index_below(x, s->before); k-- > 0;) {
-      const obs_index_block *b = &x->blocks.at[k];
-      if (b->min_ms > s->range->until_ms || b->max_ms < s->range->since_ms) continue;
-      if (i + 1 == j->nsegments && s->fd_segment != x->first_seq) {
-        if (s->fd >= 0) (void)close(s->fd); /* read only */
-        s->fd = obs_journal_open_segment(j, i);
-        s->fd_segment = s->fd < 0 ? 0 : x->first_seq;
-        if (s->fd < 0) return OBSERVER_E_IO;
-      }
-      return note_block(s, i, k);
-    }
-  }
-  return OBSERVER_E_NOTFOUND;
 }
 
 /* Reads the block's bytes. NOTFOUND: retention has deleted the segment. */
