@@ -33,7 +33,6 @@ struct obs_sessions {
   const char *group_error; /* why the last append failed, when it was the note of a group; else NULL */
 
   pthread_mutex_t lock;
-  bool lock_made;
   obs_session_stats stats;
   obs_sessions_kept ring[OBS_SESSIONS_RING]; /* ephemeral only */
   uint32_t first, kept;

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { PROMPT_BYTES = 4000 };
+enum { PROMPT_BYTES = 4000 }; /* proto/session_record.md */
 
 #define NAME(name)                                                                                                     \
   { #name, sizeof(#name) - 1, 1 }
@@ -47,7 +47,7 @@ static obs_reader_result unexpected(obs_reader *r) {
   return obs_reader_refused(r, OBS_STR(""));
 }
 
-/* The value that began at `start` goes to its member, by the field's kind. */
+/* The value `v`, which began at `start`, goes to its member, by the field's kind. */
 static obs_reader_result set_field(obs_reader *r, const obs_session_field *f, const obs_cursor_value *v,
                                    const uint8_t *start, obs_session_head *record) {
   void *member = (char *)record + f->offset;
@@ -79,22 +79,6 @@ static obs_reader_result set_field(obs_reader *r, const obs_session_field *f, co
   return OBS_READ_OK;
 }
 
-static obs_reader_result read_field(obs_reader *r, const obs_session_field *f, uint32_t bit, obs_session_head *record) {
-  const uint8_t *start = r->in.p;
-  obs_cursor_value v;
-  obs_str ignored;
-  obs_reader_result rc = obs_reader_json_value(r, f->name, &v);
-  if (rc == OBS_READ_OK) {
-    bool empty_time = f->kind == OBS_SESSION_TIME && v.kind == OBS_VALUE_TEXT && v.s.len == 0;
-    if (v.kind == OBS_VALUE_NULL || empty_time) return OBS_READ_OK; /* as good as absent */
-    rc = set_field(r, f, &v, start, record);
-  }
-  if (rc == OBS_READ_OK) record->present |= bit;
-  if (rc != OBS_READ_WRONG || !r->lax) return rc;
-  r->in.p = start; /* of another type: counts as left out, if it can be shown at all */
-  return obs_reader_json_keep(r, f->name, &ignored);
-}
-
 static obs_reader_result keep_unknown(obs_session_reader *s, const obs_session_table *table, obs_str key,
                                       obs_session_head *record) {
   obs_reader *r = &s->r;
@@ -106,7 +90,7 @@ static obs_reader_result keep_unknown(obs_session_reader *s, const obs_session_t
     return obs_reader_wrong_limit(r, table->what, "more than %u unknown fields", r->limits->unknown_fields);
   }
   obs_reader_result rc = obs_reader_json_keep(r, key, &json);
-  if (rc != OBS_READ_OK || r->lax) return rc;
+  if (rc != OBS_READ_OK || r->lax) return rc; /* a row is shown as it stands: nobody asks for these of it */
   obs_op_unknown *kept = OBS_VEC_PUSH(&s->unknown);
   if (kept == NULL) return obs_reader_no_memory(r, OBS_STR("session"));
   *kept = (obs_op_unknown){key, json};
@@ -114,19 +98,31 @@ static obs_reader_result keep_unknown(obs_session_reader *s, const obs_session_t
   return OBS_READ_OK;
 }
 
+/* A key, its colon and its value. */
 static obs_reader_result read_member(obs_session_reader *s, const obs_session_table *table, obs_session_head *record) {
   obs_reader *r = &s->r;
-  obs_str key;
+  obs_str key, ignored;
+  obs_cursor_value v;
   obs_reader_result rc = obs_reader_json_key(r, &key);
   if (rc != OBS_READ_OK) return rc;
   r->key_index++;
-  for (uint32_t i = 0; i < table->count; i++) {
-    if (!obs_str_eq(table->fields[i].name, key)) continue;
-    if ((record->seen & OBS_BIT(i)) != 0 && !r->lax) return obs_reader_wrong(r, key, "duplicate key");
-    record->seen |= OBS_BIT(i);
-    return read_field(r, &table->fields[i], OBS_BIT(i), record);
+  uint32_t i = 0;
+  while (i < table->count && !obs_str_eq(table->fields[i].name, key)) i++;
+  if (i == table->count) return keep_unknown(s, table, key, record);
+  if ((record->seen & OBS_BIT(i)) != 0 && !r->lax) return obs_reader_wrong(r, key, "duplicate key");
+  record->seen |= OBS_BIT(i);
+  const obs_session_field *f = &table->fields[i];
+  const uint8_t *start = r->in.p;
+  rc = obs_reader_json_value(r, f->name, &v);
+  if (rc == OBS_READ_OK) {
+    bool empty_time = f->kind == OBS_SESSION_TIME && v.kind == OBS_VALUE_TEXT && v.s.len == 0;
+    if (v.kind == OBS_VALUE_NULL || empty_time) return OBS_READ_OK; /* as good as absent */
+    rc = set_field(r, f, &v, start, record);
   }
-  return keep_unknown(s, table, key, record);
+  if (rc == OBS_READ_OK) record->present |= OBS_BIT(i);
+  if (rc != OBS_READ_WRONG || !r->lax) return rc;
+  r->in.p = start; /* of another type: counts as left out, if it can be shown at all */
+  return obs_reader_json_keep(r, f->name, &ignored);
 }
 
 obs_reader_result obs_session_read(obs_session_reader *s, const obs_session_table *table, obs_session_head *record) {
@@ -147,30 +143,30 @@ obs_reader_result obs_session_read(obs_session_reader *s, const obs_session_tabl
 
 /* ---- attempts ---- */
 
-/* `iteration: must be...` becomes `attempts[2].iteration: must be...`, `: must be...` `attempts[2]: must be...`. */
-static void name_attempt(obs_reader *r, uint32_t index) {
-  char why[sizeof(r->reason)];
-  memcpy(why, r->reason, sizeof(why));
-  snprintf(r->reason, sizeof(r->reason), "attempts[%u]%s%.220s", index, why[0] == ':' ? "" : ".", why);
-}
-
 obs_reader_result obs_session_attempts(obs_session_reader *s, obs_str attempts, obs_session_each each, void *arg) {
   obs_cursor *c = &s->r.in;
   *c = obs_cursor_of(attempts.p, attempts.len);
-  c->p++; /* the bracket */
+  c->p++; /* the bracket: set_field saw it */
   obs_json_cursor_space(c);
   if (obs_json_cursor_take(c, ']')) return OBS_READ_OK;
   for (uint32_t i = 0;; i++) {
     obs_session_attempt attempt = {0};
     obs_reader_result rc = OBS_READ_OK;
     obs_json_cursor_space(c);
+    /* Of a row, what is no object is passed over. */
     if (s->r.lax && c->p < c->end && *c->p != '{') {
       if (!obs_json_cursor_skip(c)) return obs_reader_refused(&s->r, OBS_STR(""));
     } else {
       rc = obs_session_read(s, &obs_session_table_attempt, &attempt.head);
       if (rc == OBS_READ_OK) rc = each(arg, s, &attempt);
     }
-    if (rc == OBS_READ_WRONG) name_attempt(&s->r, i);
+    if (rc == OBS_READ_WRONG) {
+      /* `iteration: must be...` becomes `attempts[2].iteration: must be...`, `: must be...` `attempts[2]: must be...`.
+       */
+      char why[sizeof(s->r.reason)];
+      memcpy(why, s->r.reason, sizeof(why));
+      snprintf(s->r.reason, sizeof(s->r.reason), "attempts[%u]%s%.220s", i, why[0] == ':' ? "" : ".", why);
+    }
     if (rc != OBS_READ_OK) return rc;
     obs_json_cursor_space(c);
     if (!obs_json_cursor_take(c, ',')) return OBS_READ_OK;
@@ -187,6 +183,7 @@ bool obs_session_parse(obs_session_reader *s, obs_str row, obs_session_record *r
   bool schema = OBS_SESSION_HAS(record, schema) && record->schema.len > 0;
   if (rc == OBS_READ_OK) {
     obs_json_cursor_space(&r->in);
+    /* Rows of before there was a schema have a verdict at least. */
     if (r->in.p != r->in.end)
       rc = unexpected(r);
     else if (schema && !obs_str_is(record->schema, OBSERVER_SESSION_SCHEMA))
@@ -243,6 +240,7 @@ static void put_object(obs_buf *out, const obs_session_table *table, const obs_s
   obs_buf_putc(out, '}');
 }
 
+/* Attempts are read and written one by one: none of them is kept. */
 typedef struct {
   obs_buf *out;
   uint32_t count;
@@ -255,20 +253,19 @@ static obs_reader_result put_attempt(void *arg, obs_session_reader *s, obs_sessi
   return OBS_READ_OK;
 }
 
-static obs_reader_result check(obs_session_reader *s, obs_session_record *r) {
+/* Checks what the table alone does not, fills in defaults, and writes the row. */
+static obs_reader_result write_row(obs_session_reader *s, obs_session_record *r, int64_t now_ms, obs_buf *row) {
   if (r->schema.len > 0 && !obs_str_is(r->schema, OBSERVER_SESSION_SCHEMA))
     return obs_reader_wrong(&s->r, OBS_STR("schema"), "must be " OBSERVER_SESSION_SCHEMA);
   r->schema = OBS_STR(OBSERVER_SESSION_SCHEMA);
-  if (r->final_verdict.len > 0) return OBS_READ_OK;
-  const char *wrong = "required";
-  for (uint32_t i = 0; i < r->head.unknown_count; i++) {
-    if (obs_str_is(s->unknown.at[r->head.unknown_first + i].key, "endpoint"))
-      wrong = "required of a session record (a map with an endpoint is an op: POST it to event)";
+  if (r->final_verdict.len == 0) {
+    const char *wrong = "required";
+    for (uint32_t i = 0; i < r->head.unknown_count; i++) { /* the usual mistake */
+      if (obs_str_is(s->unknown.at[r->head.unknown_first + i].key, "endpoint"))
+        wrong = "required of a session record (a map with an endpoint is an op: POST it to event)";
+    }
+    return obs_reader_wrong(&s->r, OBS_STR("final_verdict"), wrong);
   }
-  return obs_reader_wrong(&s->r, OBS_STR("final_verdict"), wrong);
-}
-
-static obs_reader_result write_row(obs_session_reader *s, obs_session_record *r, int64_t now_ms, obs_buf *row) {
   char now[OBS_ISO8601_LEN + 1];
   obs_buf attempts = {0};
   attempts_writer w = {&attempts, 0};
@@ -300,7 +297,6 @@ bool obs_session_normalise(obs_str json, const obs_op_limits *limits, int64_t no
   size_t start = row->len;
   obs_session_reader_begin(&s, json, limits);
   obs_reader_result rc = obs_session_read(&s, &obs_session_table_record, &record.head);
-  if (rc == OBS_READ_OK) rc = check(&s, &record);
   if (rc == OBS_READ_OK) rc = write_row(&s, &record, now_ms, row);
   if (rc == OBS_READ_OK && row->len - start > limits->op_bytes) /* a few bytes can be a long row: defaults are added */
     rc = obs_reader_wrong_limit(&s.r, OBS_STR("session"), "larger than %u bytes", limits->op_bytes);

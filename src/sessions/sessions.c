@@ -27,37 +27,32 @@ static bool take_row(void *arg, uint64_t seq, const char *line, size_t len, int6
   return true;
 }
 
-static observer_err open_file(obs_sessions *s, const obs_sessions_opts *o, char *text, size_t size) {
-  obs_journal_replayed replayed;
-  obs_journal_opts opts = {.dir = o->dir,
-                           .name = o->name != NULL ? o->name : "coordinator_sessions.jsonl",
-                           .fsync = o->sync ? OBS_FSYNC_ALWAYS : OBS_FSYNC_NEVER,
-                           .block_bytes = BLOCK_BYTES,
-                           .beside = true};
-  observer_err err = obs_journal_open(&opts, &s->journal, text, size);
-  if (err != OBSERVER_E_OK) return err;
-  err = obs_journal_replay(s->journal, 1, take_row, s, &replayed);
-  if (err != OBSERVER_E_OK) {
-    snprintf(text, size, "%s", obs_journal_error(s->journal));
-    return err;
-  }
-  if (replayed.rows == 0 && replayed.bad_rows == 0) return OBSERVER_E_OK;
-  obs_log_info("sessions", "%s/%s: %" PRIu64 " records, %" PRIu64 " bad rows%s", o->dir, opts.name, replayed.rows,
-               replayed.bad_rows, replayed.torn ? ", a torn last row cut off" : "");
-  return OBSERVER_E_OK;
-}
-
 observer_err obs_sessions_open(const obs_sessions_opts *opts, obs_sessions **out, char *error_text, size_t error_size) {
-  obs_sessions *s = calloc(1, sizeof(*s));
   observer_err err = OBSERVER_E_NOMEM;
   error_text[0] = '\0';
+  obs_sessions *s = calloc(1, sizeof(*s));
   if (s == NULL) goto fail;
-  s->lock_made = pthread_mutex_init(&s->lock, NULL) == 0;
-  if (!s->lock_made) goto fail;
+  pthread_mutex_init(&s->lock, NULL); /* the default kind does not fail */
   err = obs_session_stats_init(&s->stats);
   if (err == OBSERVER_E_OK) err = obs_dedupe_open(WINDOW, PENDING, &s->dedupe);
-  if (err == OBSERVER_E_OK && opts->dir != NULL) err = open_file(s, opts, error_text, error_size);
   if (err != OBSERVER_E_OK) goto fail;
+  if (opts->dir != NULL) {
+    obs_journal_replayed replayed = {0};
+    obs_journal_opts o = {.dir = opts->dir,
+                          .name = opts->name != NULL ? opts->name : "coordinator_sessions.jsonl",
+                          .fsync = opts->sync ? OBS_FSYNC_ALWAYS : OBS_FSYNC_NEVER,
+                          .block_bytes = BLOCK_BYTES,
+                          .beside = true};
+    err = obs_journal_open(&o, &s->journal, error_text, error_size);
+    if (err != OBSERVER_E_OK) goto fail;
+    /* All of it, as counts and known rows are in no checkpoint: the file has a row a session, not an op. */
+    err = obs_journal_replay(s->journal, 1, take_row, s, &replayed);
+    if (err != OBSERVER_E_OK) snprintf(error_text, error_size, "%s", obs_journal_error(s->journal));
+    if (err != OBSERVER_E_OK) goto fail;
+    if (replayed.rows > 0 || replayed.bad_rows > 0)
+      obs_log_info("sessions", "%s/%s: %" PRIu64 " records, %" PRIu64 " bad rows%s", o.dir, o.name, replayed.rows,
+                   replayed.bad_rows, replayed.torn ? ", a torn last row cut off" : "");
+  }
   *out = s;
   return OBSERVER_E_OK;
 fail:
@@ -74,7 +69,7 @@ void obs_sessions_close(obs_sessions *s) {
   obs_session_reader_fini(&s->reader);
   for (uint32_t i = 0; i < s->kept; i++) free(s->ring[(s->first + i) % OBS_SESSIONS_RING].p);
   OBS_VEC_FINI(&s->iov);
-  if (s->lock_made) pthread_mutex_destroy(&s->lock);
+  pthread_mutex_destroy(&s->lock);
   free(s);
 }
 
@@ -82,20 +77,6 @@ void obs_sessions_close(obs_sessions *s) {
 
 static obs_str without_newline(obs_str row) {
   return (obs_str){row.p, row.len - 1, 0};
-}
-
-/* Marks the duplicates and lists the others. The row itself is what is looked up: a record has no id. */
-static void plan(obs_sessions *s, const obs_str *rows, uint32_t n, bool *duplicate, int64_t *min_ms, int64_t *max_ms) {
-  obs_session_record record;
-  const char *reason;
-  for (uint32_t i = 0; i < n; i++) {
-    duplicate[i] = !obs_dedupe_add(s->dedupe, without_newline(rows[i]));
-    if (duplicate[i]) continue;
-    s->iov.at[s->fresh++] = (struct iovec){(void *)(uintptr_t)rows[i].p, rows[i].len};
-    int64_t ms = obs_session_parse(&s->reader, rows[i], &record, &reason) ? record.head.time_ms : 0;
-    if (ms < *min_ms) *min_ms = ms;
-    if (ms > *max_ms) *max_ms = ms;
-  }
 }
 
 static void forget(obs_sessions *s) {
@@ -110,7 +91,17 @@ observer_err obs_sessions_append(void *sessions, const obs_str *rows, uint32_t n
   int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
   s->group_error = NULL;
   if (!OBS_VEC_RESERVE(&s->iov, n)) return OBSERVER_E_NOMEM;
-  plan(s, rows, n, duplicate, &min_ms, &max_ms);
+  /* Marks the duplicates and lists the others. The row itself is what is looked up: a record has no id. */
+  for (uint32_t i = 0; i < n; i++) {
+    obs_session_record record;
+    const char *reason;
+    duplicate[i] = !obs_dedupe_add(s->dedupe, without_newline(rows[i]));
+    if (duplicate[i]) continue;
+    s->iov.at[s->fresh++] = (struct iovec){(void *)(uintptr_t)rows[i].p, rows[i].len};
+    int64_t ms = obs_session_parse(&s->reader, rows[i], &record, &reason) ? record.head.time_ms : 0;
+    if (ms < min_ms) min_ms = ms;
+    if (ms > max_ms) max_ms = ms;
+  }
   s->rows = rows;
   s->duplicate = duplicate;
   s->nrows = n;
@@ -132,7 +123,7 @@ void obs_sessions_rollback(void *sessions) {
   forget(s);
 }
 
-/* Without memory the row is not kept; its number stays its own. */
+/* With the lock. Without memory the row is not kept; its number stays its own. */
 static void keep(obs_sessions *s, uint64_t number, obs_str row) {
   while (s->kept > 0 && (s->kept == OBS_SESSIONS_RING || s->kept_bytes + row.len > OBS_SESSIONS_RING_BYTES)) {
     obs_sessions_kept *oldest = &s->ring[s->first];
@@ -227,42 +218,32 @@ static bool look(void *arg, uint64_t number, const char *line, size_t len) {
   return !q->full;
 }
 
-/* Under the lock: at most OBS_SESSIONS_RING_BYTES are looked at. */
-static void look_through_ring(obs_sessions *s, search *q) {
-  pthread_mutex_lock(&s->lock);
-  for (uint32_t i = s->kept; i-- > 0;) {
-    const obs_sessions_kept *row = &s->ring[(s->first + i) % OBS_SESSIONS_RING];
-    if (q->filter->before != 0 && row->number >= q->filter->before) continue;
-    if (look(q, row->number, row->p, row->len)) continue;
-    if (i == 0) q->last = 1; /* nothing older is kept */
-    break;
-  }
-  pthread_mutex_unlock(&s->lock);
-}
-
-static observer_err look_through_file(obs_sessions *s, search *q, uint64_t *next) {
-  const obs_sessions_filter *f = q->filter;
-  obs_journal_range range = {f->before, f->since_ms, f->until_ms, SCAN_BYTES};
-  bool more = false;
-  uint64_t below = 0;
-  observer_err err = obs_journal_scan(s->journal, &range, look, q, &more, &below);
-  if (err != OBSERVER_E_OK) {
-    obs_log_warn("sessions", "reading below record %" PRIu64 ": %s", f->before, observer_strerror(err));
-  }
-  *next = more && !q->full ? below : 0;
-  return err;
-}
-
 observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filter, obs_buf *out, uint64_t *next,
                                bool *complete) {
   search q = {.filter = filter, .out = out};
   observer_err err = OBSERVER_E_OK;
   *next = 0;
   obs_buf_putc(out, '[');
-  if (s->journal == NULL)
-    look_through_ring(s, &q);
-  else if (filter->before != 1)
-    err = look_through_file(s, &q, next);
+  if (s->journal == NULL) {
+    /* Under the lock: at most OBS_SESSIONS_RING_BYTES are looked at. */
+    pthread_mutex_lock(&s->lock);
+    for (uint32_t i = s->kept; i-- > 0;) {
+      const obs_sessions_kept *row = &s->ring[(s->first + i) % OBS_SESSIONS_RING];
+      if (filter->before != 0 && row->number >= filter->before) continue;
+      if (look(&q, row->number, row->p, row->len)) continue;
+      if (i == 0) q.last = 1; /* nothing older is kept */
+      break;
+    }
+    pthread_mutex_unlock(&s->lock);
+  } else if (filter->before != 1) { /* nothing is before the first */
+    obs_journal_range range = {filter->before, filter->since_ms, filter->until_ms, SCAN_BYTES};
+    bool more = false;
+    uint64_t below = 0;
+    err = obs_journal_scan(s->journal, &range, look, &q, &more, &below);
+    if (err != OBSERVER_E_OK)
+      obs_log_warn("sessions", "reading below record %" PRIu64 ": %s", filter->before, observer_strerror(err));
+    if (more && !q.full) *next = below; /* SCAN_BYTES were read: the caller asks again */
+  }
   obs_buf_putc(out, ']');
   if (q.full) *next = q.last > 1 ? q.last : 0;
   *complete = *next == 0 || q.found == filter->limit;

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+/* Of each group: names are the producers' own texts, so they are bounded. */
 enum { NAMES = 256, NAME_BYTES = 256 << 10 };
 
 static const struct {
@@ -45,16 +46,10 @@ static obs_reader_result count_attempt(void *arg, obs_session_reader *reader, ob
   return OBS_READ_OK;
 }
 
-static void add_duration(obs_session_stats *s, int64_t ms) {
-  if (!obs_sketch_sum_add(&s->durations, obs_sketch_index(&s->scale, ms), 1)) return; /* no memory: not counted */
-  if (s->with_duration == 0 || ms > s->longest) s->longest = ms;
-  s->with_duration++;
-}
-
 void obs_session_stats_add(obs_session_stats *s, obs_session_reader *reader, const obs_session_record *r) {
   s->total++;
   for (uint32_t g = 0; g < OBS_GROUP_COUNT; g++) {
-    obs_str text = OBS_STR("");
+    obs_str text = OBS_STR(""); /* absent is a value of its own: each group's counts add up to the total */
     if ((r->head.present & groups[g].bit) != 0) memcpy(&text, (const char *)r + groups[g].offset, sizeof(text));
     count(&s->groups[g], text);
   }
@@ -66,7 +61,11 @@ void obs_session_stats_add(obs_session_stats *s, obs_session_reader *reader, con
     s->grounded += r->grounded_in_roster;
     s->say_so++;
   }
-  if (OBS_SESSION_HAS(r, duration_ms)) add_duration(s, r->duration_ms);
+  if (OBS_SESSION_HAS(r, duration_ms) &&
+      obs_sketch_sum_add(&s->durations, obs_sketch_index(&s->scale, r->duration_ms), 1)) { /* no memory: not counted */
+    if (s->with_duration == 0 || r->duration_ms > s->longest) s->longest = r->duration_ms;
+    s->with_duration++;
+  }
   if (!OBS_SESSION_HAS(r, attempts)) return;
   (void)obs_session_attempts(reader, r->attempts, count_attempt, s); /* what is no attempt is not counted */
 }
@@ -75,7 +74,7 @@ static void put_names(obs_json_writer *w, const char *key, obs_names *names) {
   const uint32_t *sorted = obs_names_sorted(names);
   obs_json_object(w, key);
   for (uint32_t i = 0; i < names->used; i++) {
-    if (names->names[sorted[i]].refs == 0) continue;
+    if (names->names[sorted[i]].refs == 0) continue; /* `(other)` that nothing was counted under */
     obs_json_key(w, obs_names_text(names, sorted[i]));
     obs_json_u64(w, NULL, names->names[sorted[i]].refs);
   }
