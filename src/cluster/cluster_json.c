@@ -1,21 +1,16 @@
 #include "cluster/cluster_json.h"
 
-#include <inttypes.h>
+#include "base/names.h"
 
 /* {"value":count,...}: the values are names of members. */
 static void put_values(obs_json_writer *w, const char *name, const obs_cluster_values *values) {
-  obs_buf text = {0};
+  obs_json_object(w, name);
   for (uint32_t i = 0; i < values->n; i++) {
-    obs_buf_putc(&text, i > 0 ? ',' : '{');
-    obs_buf_json_str(&text, values->v[i].value);
-    obs_buf_printf(&text, ":%" PRIu64, values->v[i].count);
+    obs_json_key(w, values->v[i].value);
+    obs_json_u64(w, NULL, values->v[i].count);
   }
-  if (values->n == 0) obs_buf_putc(&text, '{');
-  if (values->other > 0) obs_buf_printf(&text, "%s\"(other)\":%" PRIu64, values->n > 0 ? "," : "", values->other);
-  obs_buf_putc(&text, '}');
-  obs_json_raw(w, name, obs_buf_view(&text));
-  if (text.oom) w->out->oom = true;
-  obs_buf_fini(&text);
+  if (values->other > 0) obs_json_u64(w, OBS_NAMES_OTHER, values->other);
+  obs_json_end(w);
 }
 
 static void put_time_if(obs_json_writer *w, const char *name, bool known, int64_t ms) {

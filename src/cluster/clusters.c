@@ -113,7 +113,7 @@ static void keep_largest(uint64_t *list, uint32_t size, uint64_t n) {
   for (uint32_t k = 0; k < size; k++) {
     if (list[k] == n) return;
   }
-  if (n < list[0]) return;
+  if (n < list[0]) return; /* all that are there are larger */
   uint32_t i = 0;
   for (; i + 1 < size && list[i + 1] < n; i++) list[i] = list[i + 1];
   list[i] = n;
@@ -177,7 +177,6 @@ static void join(obs_cluster *x, obs_cluster *y) {
   for (uint32_t i = 0; i < OBS_CORRECTIONS_EACH; i++)
     keep_largest(x->corrections, OBS_CORRECTIONS_EACH, y->corrections[i]);
 }
-
 static uint32_t kept_aliases(const obs_clusters *c) {
   return c->naliases < OBS_CLUSTERS_ALIASES ? (uint32_t)c->naliases : OBS_CLUSTERS_ALIASES;
 }
@@ -280,64 +279,44 @@ obs_str obs_cluster_message(const obs_op *op) {
   return (obs_str){s.p, (uint32_t)obs_utf8_cut(s.p, s.len, OBS_MASK_BYTES), s.plain};
 }
 
-/* The first failure of a cluster. */
-static uint32_t begin(obs_clusters *c, uint64_t id, const obs_op *op, uint64_t seq) {
-  uint32_t slot = create(c, id);
-  obs_cluster *x = &c->all[slot];
-  x->first_seq = seq;
-  x->first_ms = x->state_ms = op->time_ms;
-  if (OBS_HAS(op, event_kind)) set_text(&x->event_kind, op->event_kind, OBS_CLUSTER_TEXT_MAX);
-  return slot;
-}
-
-static uint32_t by_sig(obs_clusters *c, const obs_op *op, uint64_t seq) {
-  obs_mask_token tokens[OBS_MASK_TOKENS];
-  uint64_t id = obs_cluster_sig_id(op->sig_hash);
-  uint32_t slot = obs_cluster_find(c, id);
-  if (slot != OBS_CLUSTER_NONE) return slot;
-  obs_buf text = {0};
-  slot = begin(c, id, op, seq);
-  set_text(&c->all[slot].sig_hash, op->sig_hash, OBS_CLUSTER_TEXT_MAX);
-  obs_mask_template(tokens, obs_mask(obs_cluster_message(op), tokens), &text);
-  set_text(&c->all[slot].template, obs_buf_view(&text), OBS_CLUSTER_TEMPLATE_MAX);
-  obs_buf_fini(&text);
-  return slot;
-}
-
-static uint32_t by_text(obs_clusters *c, const obs_op *op, uint64_t seq) {
+/* The cluster of a failure, a new one when it is the first of its kind; NONE: no memory. */
+static uint32_t place(obs_clusters *c, const obs_op *op, uint64_t seq) {
+  bool sig = has_sig(op);
+  uint64_t id;
+  uint32_t kind = OBS_MINER_NONE;
   c->merged_now = false;
-  obs_miner_ref ref = obs_miner_add(c->miner, obs_cluster_scope(op), obs_cluster_message(op));
-  uint32_t kind = obs_miner_find(c->miner, ref);
-  if (kind == OBS_MINER_NONE) return OBS_CLUSTER_NONE;
-  uint64_t id = obs_miner_id(c->miner, kind);
+  if (sig) {
+    id = obs_cluster_sig_id(op->sig_hash);
+  } else {
+    kind = obs_miner_find(c->miner, obs_miner_add(c->miner, obs_cluster_scope(op), obs_cluster_message(op)));
+    if (kind == OBS_MINER_NONE) return OBS_CLUSTER_NONE;
+    id = obs_miner_id(c->miner, kind);
+  }
   uint32_t slot = obs_cluster_find(c, id);
   bool is_new = slot == OBS_CLUSTER_NONE;
-  if (is_new) slot = begin(c, id, op, seq);
-  if (is_new || c->merged_now)
-    set_text(&c->all[slot].template, obs_miner_template(c->miner, kind), OBS_CLUSTER_TEMPLATE_MAX);
+  if (is_new) slot = create(c, id);
+  obs_cluster *x = &c->all[slot];
+  if (is_new) {
+    x->first_seq = seq;
+    x->first_ms = x->state_ms = op->time_ms;
+    if (OBS_HAS(op, event_kind)) set_text(&x->event_kind, op->event_kind, OBS_CLUSTER_TEXT_MAX);
+  }
+  if (is_new && sig) { /* what the sender took for one kind is not mined: its first message stands for all */
+    obs_mask_token tokens[OBS_MASK_TOKENS];
+    obs_buf text = {0};
+    obs_mask_template(tokens, obs_mask(obs_cluster_message(op), tokens), &text);
+    set_text(&x->sig_hash, op->sig_hash, OBS_CLUSTER_TEXT_MAX);
+    set_text(&x->template, obs_buf_view(&text), OBS_CLUSTER_TEMPLATE_MAX);
+    obs_buf_fini(&text);
+  }
+  if (!sig && (is_new || c->merged_now))
+    set_text(&x->template, obs_miner_template(c->miner, kind), OBS_CLUSTER_TEMPLATE_MAX);
   return slot;
 }
 
-/* ---- one failure ---- */
-
-/* Returns whether it is new or has regressed. */
-static bool step_state(obs_clusters *c, obs_cluster *x, int64_t ms) {
-  if (x->count == 1) return true;
-  if (x->state == OBS_CLUSTER_RESOLVED) {
-    set_state(c, x, OBS_CLUSTER_REGRESSED);
-    x->state_ms = x->regressed_ms = ms;
-    x->regressions++;
-    return true;
-  }
-  if (x->state != OBS_CLUSTER_ONGOING && ms - x->state_ms >= OBS_CLUSTERS_FRESH_MS) {
-    set_state(c, x, OBS_CLUSTER_ONGOING);
-    x->state_ms = ms;
-  }
-  return false;
-}
-
+/* *event: whether its cluster is new or has regressed. */
 static uint32_t count_failure(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t now_ms, bool *event) {
-  uint32_t slot = has_sig(op) ? by_sig(c, op, seq) : by_text(c, op, seq);
+  uint32_t slot = place(c, op, seq);
   c->failures++;
   if (slot == OBS_CLUSTER_NONE) {
     c->lost++;
@@ -361,11 +340,20 @@ static uint32_t count_failure(obs_clusters *c, const obs_op *op, uint64_t seq, i
   while (first < OBS_CLUSTER_FIRST && x->first[first] != 0) first++;
   if (first < OBS_CLUSTER_FIRST) {
     x->first[first] = seq;
-  } else {
+  } else { /* seqs come in order: the newest goes to the end */
     memmove(&x->latest[0], &x->latest[1], sizeof(x->latest) - sizeof(x->latest[0]));
     x->latest[OBS_CLUSTER_LATEST - 1] = seq;
   }
-  *event = step_state(c, x, op->time_ms);
+  /* The states go by the ops' own times, so that a replay takes the same steps. */
+  *event = x->count == 1 || x->state == OBS_CLUSTER_RESOLVED;
+  if (x->count > 1 && x->state == OBS_CLUSTER_RESOLVED) {
+    set_state(c, x, OBS_CLUSTER_REGRESSED);
+    x->state_ms = x->regressed_ms = op->time_ms;
+    x->regressions++;
+  } else if (x->count > 1 && x->state != OBS_CLUSTER_ONGOING && op->time_ms - x->state_ms >= OBS_CLUSTERS_FRESH_MS) {
+    set_state(c, x, OBS_CLUSTER_ONGOING);
+    x->state_ms = op->time_ms;
+  }
   return slot;
 }
 
@@ -391,7 +379,8 @@ static void take_correction(obs_clusters *c, const obs_op *op, uint64_t seq) {
     if (slot != OBS_CLUSTER_NONE) tie(&c->all[slot], number);
     return;
   }
-  uint32_t slot = c->newest;
+  uint32_t slot =
+      c->newest; /* a correction is for what failed lately, and a look at all would hold the commit thread */
   for (int i = 0; i < OBS_CLUSTERS_LATE && slot != OBS_CLUSTER_NONE; i++, slot = c->all[slot].older) {
     obs_cluster *x = &c->all[slot];
     if (x->state != OBS_CLUSTER_RESOLVED && obs_top_set_has(&x->sets[OBS_CLUSTER_SET_task_class], op->task_class))
@@ -405,10 +394,10 @@ static obs_str text_if(const obs_op *op, obs_op_field field, obs_str s) {
   return (op->present & OBS_BIT(field)) != 0 ? s : (obs_str){0};
 }
 
-/* Keeps an event for after the lock. */
+/* Keeps an event for after the lock: its receiver has locks of its own. */
 static void keep_event(obs_clusters *c, uint32_t slot, const obs_op *op, uint64_t seq, int64_t now_ms) {
   if (c->pending == NULL) return;
-  if (now_ms / 1000 != c->told_second) {
+  if (now_ms / 1000 != c->told_second) { /* a flood of new kinds must not become a flood of events */
     c->told_second = now_ms / 1000;
     c->told = 0;
   }
@@ -632,7 +621,7 @@ observer_err obs_clusters_load(void *clusters, const void *data, size_t len) {
   uint64_t held = obs_pack_read_u64(in, c->opts.clusters);
   for (uint64_t i = 0; i < held && !in->bad; i++) get_cluster(c, in);
   observer_err err = obs_pack_at_end(in) ? OBSERVER_E_OK : OBSERVER_E_CORRUPT;
-  if (err != OBSERVER_E_OK) {
+  if (err != OBSERVER_E_OK) { /* half a table is worse than none: begins anew, and the journal brings it back */
     obs_miner *fresh = NULL;
     clear(c);
     if (open_miner(c, &fresh) != OBSERVER_E_OK) err = OBSERVER_E_NOMEM;

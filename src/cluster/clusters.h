@@ -3,15 +3,16 @@
  * In:  recorded ops in journal order, as a follower of the commit stage (commit.h); the end of each cycle.
  * Out: views of the clusters; events of new and regressed ones; the clusters of a batch's ops, in the batch.
  * Identity: a failure with a sig_hash belongs to the cluster of that hash, any other to the one that the miner
- * (miner.h) gives to its error text among the failures of the same endpoint and event_kind. The id is a hash of that,
- * so the same journal gives the same ids on every machine. Clusters that the miner merges add up; the older id stays,
- * and the younger one is a former id that leads to it (the last OBS_CLUSTERS_ALIASES). Restart: the checkpoint holds
- * all of it, and the journal's rows behind it bring the rest. Only the moment when a cluster was resolved is not in the
- * journal, so ask for a checkpoint when obs_clusters_cycle resolved some. With another `clusters` than the
- * checkpoint's, the whole journal is read once. Memory: the `clusters` that failed last stay. One is 2 KB, and at worst
- * 8 KB of texts; the miner adds 6 KB at worst, corrections 0.7 MB in all. 2,000: at worst 29 MB, usually 8. Threads:
- * apply, apply_row, save, load on the commit thread (or before it starts); everything else on any. One mutex, held for
- * one batch, one save, or one look through the table, never across I/O; views are copies. */
+ *   (miner.h) gives to its error text among the failures of the same endpoint and event_kind. The id is a hash of that,
+ *   so the same journal gives the same ids on every machine. Clusters that the miner merges add up; the older id stays,
+ *   and the younger one is a former id that leads to it (the last OBS_CLUSTERS_ALIASES).
+ * Restart: the checkpoint holds all of it, and the journal's rows behind it bring the rest. Only the moment when a
+ *   cluster was resolved is not in the journal, so ask for a checkpoint when obs_clusters_cycle resolved some. With
+ *   another `clusters` than the checkpoint's, the whole journal is read once.
+ * Memory: the `clusters` that failed last stay. One is 2 KB, and at worst 8 KB of texts; the miner adds 6 KB at worst,
+ *   corrections 0.7 MB in all. 2,000: at worst 29 MB, usually 8.
+ * Threads: apply, apply_row, save, load on the commit thread (or before it starts); everything else on any. One mutex,
+ *   held for one batch, one save, or one look through the table, never across I/O; views are copies. */
 #ifndef OBS_CLUSTER_CLUSTERS_H
 #define OBS_CLUSTER_CLUSTERS_H
 
@@ -24,8 +25,7 @@ enum {
   OBS_CLUSTERS_QUIET = 20,
   OBS_CLUSTERS_FRESH_MS = 600000,
   OBS_CLUSTERS_ALIASES = 1024,
-  OBS_CLUSTERS_LATE =
-      64, /* a correction of a task_class is tied to those of its clusters among so many that failed last */
+  OBS_CLUSTERS_LATE = 64,    /* so many that failed last are looked at for a correction of their task_class */
   OBS_CLUSTERS_EVENTS = 100, /* a second */
   OBS_CLUSTER_TOP = 8,       /* values of a set; of more, those that come often stay (top_set.h) */
   OBS_CLUSTER_SAMPLES = 5,   /* the first two failures and the last three */

@@ -21,23 +21,12 @@ static void end(obs_corrections *c, uint32_t i) {
   set_bits(c);
 }
 
-/* nopen when there is none. */
+/* nopen when there is none. Every recorded op asks: the bits answer for nearly all of them. */
 static uint32_t find_open(const obs_corrections *c, uint64_t key) {
   if ((c->bits >> (key & 63) & 1) == 0) return c->nopen;
   uint32_t i = 0;
   while (i < c->nopen && c->keys[i] != key) i++;
   return i;
-}
-
-static void begin(obs_corrections *c, uint64_t key) {
-  uint32_t i = find_open(c, key);
-  if (i < c->nopen)
-    end(c, i);
-  else if (c->nopen == OBS_CORRECTIONS_OPEN)
-    end(c, 0);
-  c->open[c->nopen] = c->last;
-  c->keys[c->nopen++] = key;
-  set_bits(c);
 }
 
 static void set_text(obs_correction *r, obs_str text) {
@@ -52,11 +41,20 @@ static void set_text(obs_correction *r, obs_str text) {
 uint64_t obs_corrections_add(obs_corrections *c, uint64_t seq, int64_t time_ms, uint64_t key, bool by_class,
                              obs_str text) {
   obs_correction *r = &c->ring[++c->last % OBS_CORRECTIONS];
-  if (c->nopen > 0 && obs_corrections_get(c, c->open[0]) == NULL) end(c, 0);
+  if (c->nopen > 0 && obs_corrections_get(c, c->open[0]) == NULL)
+    end(c, 0); /* its place in the ring is this one's now */
   free(r->text);
   *r = (obs_correction){.seq = seq, .key = key, .time_ms = time_ms, .by_class = by_class};
   set_text(r, text);
-  begin(c, key);
+  /* It takes the place of the open one of its key, or else, when all are taken, of the oldest. */
+  uint32_t i = find_open(c, key);
+  if (i < c->nopen)
+    end(c, i);
+  else if (c->nopen == OBS_CORRECTIONS_OPEN)
+    end(c, 0);
+  c->open[c->nopen] = c->last;
+  c->keys[c->nopen++] = key;
+  set_bits(c);
   return c->last;
 }
 
@@ -95,23 +93,22 @@ void obs_corrections_save(const obs_corrections *c, obs_buf *out) {
   for (uint32_t i = 0; i < c->nopen; i++) obs_pack_u64(out, c->open[i]);
 }
 
-static void load_one(obs_correction *r, obs_pack_reader *in) {
-  *r = (obs_correction){.seq = obs_pack_read_u64(in, UINT64_MAX)};
-  r->key = obs_pack_read_id(in);
-  r->time_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
-  uint64_t bits = obs_pack_read_u64(in, 7);
-  r->by_class = (bits & 4) != 0;
-  r->next = (bits & 2) != 0;
-  r->came = (bits & 1) != 0;
-  r->succeeded = (uint32_t)obs_pack_read_u64(in, OBS_CORRECTION_NEXT);
-  r->failed = (uint32_t)obs_pack_read_u64(in, OBS_CORRECTION_NEXT);
-  set_text(r, obs_pack_read_str(in, OBS_CORRECTION_TEXT_MAX));
-}
-
 void obs_corrections_load(obs_corrections *c, obs_pack_reader *in) {
   c->last = obs_pack_read_u64(in, UINT64_MAX);
   uint64_t n = c->last < OBS_CORRECTIONS ? c->last : OBS_CORRECTIONS;
-  for (uint64_t i = 0; i < n && !in->bad; i++) load_one(&c->ring[(c->last - n + 1 + i) % OBS_CORRECTIONS], in);
+  for (uint64_t i = 0; i < n && !in->bad; i++) {
+    obs_correction *r = &c->ring[(c->last - n + 1 + i) % OBS_CORRECTIONS];
+    *r = (obs_correction){.seq = obs_pack_read_u64(in, UINT64_MAX)};
+    r->key = obs_pack_read_id(in);
+    r->time_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
+    uint64_t bits = obs_pack_read_u64(in, 7);
+    r->by_class = (bits & 4) != 0;
+    r->next = (bits & 2) != 0;
+    r->came = (bits & 1) != 0;
+    r->succeeded = (uint32_t)obs_pack_read_u64(in, OBS_CORRECTION_NEXT);
+    r->failed = (uint32_t)obs_pack_read_u64(in, OBS_CORRECTION_NEXT);
+    set_text(r, obs_pack_read_str(in, OBS_CORRECTION_TEXT_MAX));
+  }
   c->nopen = (uint32_t)obs_pack_read_u64(in, OBS_CORRECTIONS_OPEN);
   for (uint32_t i = 0; i < c->nopen; i++) {
     c->open[i] = obs_pack_read_u64(in, c->last);

@@ -52,7 +52,7 @@ void obs_top_set_add(obs_top_set *s, obs_str value) {
     s->e[s->n++] = (obs_top_set_entry){hash, 1, 0, p, v.len};
     return;
   }
-  e = rarest(s);
+  e = rarest(s); /* the new value may have come as often before, unlisted: that is its error */
   free(e->p);
   *e = (obs_top_set_entry){hash, e->count + 1, e->count, p, v.len};
 }
@@ -62,26 +62,23 @@ bool obs_top_set_has(const obs_top_set *s, obs_str value) {
   return s->n > 0 && find(s, hash_of(v), v) != NULL;
 }
 
-/* One more entry of another set. */
-static void take(obs_top_set *s, obs_top_set_entry *from) {
-  obs_top_set_entry *e = find(s, from->hash, (obs_str){from->p, from->len, 0});
-  if (e != NULL) {
-    e->count += from->count;
-    e->error += from->error;
-  } else if (s->n < OBS_CLUSTER_TOP) {
-    s->e[s->n++] = *from;
-    from->p = NULL;
-  } else if ((e = rarest(s))->count < from->count) {
-    free(e->p);
-    *e = *from;
-    from->p = NULL;
-  }
-  free(from->p);
-}
-
 void obs_top_set_merge(obs_top_set *s, obs_top_set *from) {
   s->total += from->total;
-  for (uint32_t i = 0; i < from->n; i++) take(s, &from->e[i]);
+  for (uint32_t i = 0; i < from->n; i++) {
+    obs_top_set_entry *other = &from->e[i], *e = find(s, other->hash, (obs_str){other->p, other->len, 0});
+    if (e != NULL) {
+      e->count += other->count;
+      e->error += other->error;
+    } else if (s->n < OBS_CLUSTER_TOP) {
+      s->e[s->n++] = *other;
+      continue; /* with its text */
+    } else if ((e = rarest(s))->count < other->count) {
+      free(e->p);
+      *e = *other;
+      continue;
+    }
+    free(other->p);
+  }
   *from = (obs_top_set){0};
 }
 
