@@ -30,6 +30,7 @@ observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char
   if (o->body_bytes < o->limits.message_bytes) o->body_bytes = o->limits.message_bytes;
   if (o->idle_ms == 0) o->idle_ms = IDLE_MS;
 
+  /* A wrong row of the table stops the start: no request has to find it. */
   for (size_t i = 0; obs_route_at(i) != NULL; i++) {
     const obs_route *r = obs_route_at(i);
     if (obs_route_flaw(r) == NULL) continue;
@@ -103,7 +104,7 @@ void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms) {
   for (size_t i = 0; i < b->nlisteners; i++) obs_listener_stop(&b->listeners[i]);
   pthread_mutex_lock(&b->mutex);
   while (b->live != NULL && obs_clock_mono_ms() < deadline) {
-    obs_connection_cancel_all(b, false);
+    obs_connection_cancel_all(b, false); /* again and again: one between two steps is missed */
     obs_thread_cond_wait_ms(&b->changed, &b->mutex, CANCEL_EVERY_MS);
   }
   if (b->live != NULL) obs_log_warn("bridge", "stop: deadline passed, connections cut: %u", b->nlive);
@@ -121,6 +122,7 @@ void obs_bridge_close(obs_bridge *b) {
     obs_thread_cond_wait_ms(&b->changed, &b->mutex, CANCEL_EVERY_MS);
   }
   pthread_mutex_unlock(&b->mutex);
+  /* No connection is left, so no job is: the threads only have to end. */
   for (size_t i = 0; i < OBS_ROUTE_THREADS; i++) obs_worker_stop(b->workers[i]);
   obs_connection_free_spare(b);
   free(b->listeners);

@@ -99,9 +99,9 @@ obs_route_match obs_route_find(obs_str path, const char *method) {
     bool get = strcmp(r->method, "GET") == 0;
     obs_str fixed = {r->name, (uint32_t)strcspn(r->name, "{"), 0};
     if ((r->families & m.family) == 0 || !obs_str_eq(obs_str_slice(name, 0, fixed.len), fixed)) continue;
-    m.part = obs_str_slice(name, fixed.len, UINT32_MAX); /* what stands for `{...}`: one part, not empty */
-    if (r->name[fixed.len] == '\0' ? m.part.len > 0 : m.part.len == 0 || memchr(m.part.p, '/', m.part.len) != NULL)
-      continue;
+    m.part = obs_str_slice(name, fixed.len, UINT32_MAX);
+    bool takes_part = r->name[fixed.len] == '{'; /* one part of the path, not empty, stands for `{...}` */
+    if (takes_part ? m.part.len == 0 || memchr(m.part.p, '/', m.part.len) != NULL : m.part.len > 0) continue;
     if (strcmp(r->method, method) == 0 || (get && strcmp(method, "HEAD") == 0)) {
       m.route = r;
       return m;

@@ -164,6 +164,7 @@ const obs_params obs_bridge_escalations_params = OBS_PARAMS(escalations_params, 
 void obs_bridge_get_page(obs_connection *s, const void *filter) {
   const obs_loop *loop = s->route->loop;
   obs_loop_end end = {0};
+  /* The loop appends the array; what stands behind it depends on how the list ends. */
   obs_buf_printf(&s->out, "{\"%s\":", loop->name);
   if (loop->page(obs_learn_loop(s->bridge->opts.learn, loop), filter, &s->out, &end) != OBSERVER_E_OK) {
     obs_answer_no_memory(&s->answer, &s->out);

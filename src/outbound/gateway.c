@@ -114,7 +114,7 @@ void obs_gateway_log(obs_gateway *g, obs_str operation, obs_str approach, obs_st
   }
   obs_buf_fini(&body);
 
-  /* The newest is dropped, not the oldest: what was posted is told in order and without holes up to here. */
+  /* The newest is dropped, not the oldest: the gateway's log has no gaps before it. */
   pthread_mutex_lock(&g->lock);
   if (p == NULL || g->stopping || g->waiting == OBS_GATEWAY_POSTS || g->bytes + p->len > OBS_GATEWAY_BYTES) {
     g->dropped++;

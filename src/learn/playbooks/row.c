@@ -100,7 +100,7 @@ size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change
   obs_json_u64(w, "through_seq", e->effect.through_seq);
   obs_json_end(w);
   obs_json_bool(w, "retired", e->retired);
-  size_t announced = w->out->len;
+  size_t announced = w->out->len; /* the feed gets all but the history */
   obs_json_array(w, "history");
   for (const obs_playbook_edit *h = e->history; h < e->history + e->nhistory; h++) {
     obs_json_object(w, NULL);
@@ -197,6 +197,7 @@ bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why)
   }
   cJSON_ArrayForEach(item, member(row, "evidence")) {
     if (e->nevidence == OBS_PLAYBOOK_EVIDENCE) break;
+    /* Beyond 2^53 a double no longer tells two seqs apart. */
     if (cJSON_IsNumber(item) && item->valuedouble >= 1 && item->valuedouble <= 0x1p53)
       e->evidence[e->nevidence++] = (uint64_t)item->valuedouble;
   }
@@ -206,15 +207,17 @@ bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why)
                                  .after = read_side(member(effect, "after")),
                                  .since_seq = number(effect, "since_seq"),
                                  .through_seq = number(effect, "through_seq")};
+  /* What is counted from here on is not in a row yet. */
   e->written_seq = e->effect.through_seq;
   e->written_ops = e->effect.before.ops + e->effect.after.ops;
   const cJSON *history = member(row, "history"), *field;
-  int skip = cJSON_GetArraySize(history) - OBS_PLAYBOOK_HISTORY;
+  int skip = cJSON_GetArraySize(history) - OBS_PLAYBOOK_HISTORY; /* the oldest, if a later version kept more */
   cJSON_ArrayForEach(item, history) {
     if (skip-- > 0) continue;
     obs_playbook_edit *h = &e->history[e->nhistory++];
     int change = name_index(obs_row_text(item, "change"), change_names, OBS_PLAYBOOK_CHANGE_COUNT);
     *h = (obs_playbook_edit){.version = (uint32_t)number(item, "version"),
+                             /* A change of a later version is some update here. */
                              .change = change >= 0 ? (obs_playbook_change)change : OBS_PLAYBOOK_UPDATED,
                              .time_ms = instant(item, "time")};
     cJSON_ArrayForEach(field, member(item, "fields")) {

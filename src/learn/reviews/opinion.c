@@ -22,6 +22,7 @@ obs_str obs_review_system(void) {
   return (obs_str){text, sizeof(text) - 1, 0};
 }
 
+/* The seqs are kept: an answer may cite only ops that it was shown. */
 static void quote(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
   obs_review_job *job = arg;
   (void)line;
@@ -52,6 +53,7 @@ observer_err obs_review_question(const obs_review_subject *s, const obs_review_r
   obs_json_end(&w);
   obs_json_end(&w);
   obs_buf_puts(&job->prompt, "Judge this text.\n" OBS_PROMPT_DATA_BEGIN "\n");
+  /* Escaped, so that a text cannot hold the mark that ends the data and go on as instructions. */
   if (!json.oom) obs_evidence_escape(obs_buf_view(&json), &job->prompt);
   obs_buf_putc(&job->prompt, '\n');
   (void)obs_evidence_rows(e, record->near, record->nnear, quote, job);
