@@ -101,7 +101,7 @@ observer_err obs_feed_event(obs_feed *f, const char *name, obs_str row) {
 /* ---- publications of other threads ---- */
 
 /* Takes over `topic NUL payload`. NULL: no memory. */
-static nng_msg *message_of(const char *name, const void *payload, size_t len) {
+static nng_msg *feed_message(const char *name, const void *payload, size_t len) {
   nng_msg *m;
   size_t head = strlen(name) + 1;
   if (nng_msg_alloc(&m, head + len) != 0) return NULL;
@@ -119,7 +119,7 @@ static observer_err enqueue(obs_feed *f, const obs_feed_topic *t, const void *pa
   obs_feed_pack_head(&pk, &out, atomic_load(&f->seq), t->seq);
   obs_feed_pack_count(&out, 0, npairs + 2);
   obs_buf_append(&out, pairs, len);
-  nng_msg *m = out.oom ? NULL : message_of(t->name, out.p, out.len);
+  nng_msg *m = out.oom ? NULL : feed_message(t->name, out.p, out.len);
   obs_buf_fini(&out);
   if (m == NULL) return OBSERVER_E_NOMEM;
   f->outbox[f->noutbox++] = m;
@@ -254,7 +254,7 @@ static bool send_message(obs_feed *f, nng_msg *m) {
 /* Sends the first `len` bytes of what is encoded, `rows` of them, and keeps the rest. */
 static void send_rows(obs_feed *f, const char *name, size_t len, uint32_t rows) {
   obs_buf *out = &f->encoder.out;
-  bool sent = send_message(f, message_of(name, out->p, len));
+  bool sent = send_message(f, feed_message(name, out->p, len));
   /* Events are counted among the messages alone. */
   if (!sent || strncmp(name, op_prefix, OP_PREFIX) == 0)
     atomic_fetch_add_explicit(sent ? &f->ops : &f->dropped, rows, memory_order_relaxed);

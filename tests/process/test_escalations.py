@@ -68,10 +68,10 @@ class EscalationsTest(DaemonTest):
         self.assertEqual(len(self.team.requests(RUN)), 1)
 
     def test_a_regression_is_a_new_episode(self):
-        daemon = self.daemon("--cluster-quiet", "2", "--escalate-cooldown", "0")
+        daemon = self.daemon("--cluster-quiet", "%d" % (20 * SLOW), "--escalate-cooldown", "0")  # cycles
         self.post(daemon, [failure()] * 3)
         self.escalated(daemon, 1)
-        wait_until(lambda: daemon.get("/v1/observer/clusters").json["clusters"][0]["state"] == "resolved", 20, "it is resolved")
+        wait_until(lambda: daemon.get("/v1/observer/clusters").json["clusters"][0]["state"] == "resolved", 30, "it is resolved")
         self.post(daemon, [failure()] * 3)
         rows = self.escalated(daemon, 2)
         self.assertEqual([r["episode"] for r in rows], [1, 2])

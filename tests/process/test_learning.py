@@ -101,7 +101,7 @@ class Day(DaemonTest):
         self.assertEqual(tool.wait(), 0)
         tool.stdout.close()
         last = daemon.get("/v1/observer/ops?success=false&limit=1").json["ops"][0]["seq"]
-        wait_until(lambda: learned(daemon)["analysed_through"] == last, 60, "the analysis of all failures")
+        wait_until(lambda: learned(daemon)["analysed_through"] == last, 200, "the analysis of all failures")
         diagnosis = pages(daemon, "analyses", scope="fleet")[-1]["diagnosis"]
         named = {(f["blames"]["field"], f["blames"]["value"]): f for f in diagnosis["findings"] if "with" not in f}
         missing = {k: v for k, v in planted.items() if tuple(v) not in named}
