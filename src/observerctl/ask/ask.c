@@ -28,85 +28,43 @@ bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, o
   return report(args, obs_fetch_post(url, path, body, TIMEOUT_MS, out), out);
 }
 
-cJSON *obs_ask_json(const obs_args *args, const char *path) {
-  obs_fetch_answer answer;
-  cJSON *json = NULL;
-  if (obs_ask(args, path, &answer) && (json = cJSON_ParseWithLength(answer.body.p, answer.body.len)) == NULL)
-    obs_args_error(args, "%s%s: the answer is not JSON: is this observerd?", obs_args_text(args, "url"), path);
-  obs_fetch_answer_fini(&answer);
-  return json;
-}
-
-int obs_ask_print(const obs_args *args, const char *path) {
-  obs_fetch_answer answer;
-  bool ok = obs_ask(args, path, &answer);
-  if (ok) {
+int obs_ask_show(const obs_args *args, const char *path, obs_ask_answer show, const void *arg) {
+  obs_fetch_answer answer = {0};
+  bool ok = path != NULL && obs_ask(args, path, &answer);
+  if (path == NULL) obs_args_error(args, "out of memory");
+  if (ok && obs_args_given(args, "json")) {
     (void)fwrite(answer.body.p, 1, answer.body.len, stdout);
     putchar('\n');
+  } else if (ok) {
+    cJSON *json = cJSON_ParseWithLength(answer.body.p, answer.body.len);
+    ok = json != NULL && show(args, json, arg);
+    if (json == NULL)
+      obs_args_error(args, "%s%s: the answer is not JSON: is this observerd?", obs_args_text(args, "url"), path);
+    else if (!ok)
+      obs_args_error(args, "out of memory");
+    cJSON_Delete(json);
   }
   obs_fetch_answer_fini(&answer);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
-}
-
-static int show_answer(const obs_args *args, const char *path, obs_ask_answer show) {
-  cJSON *answer = obs_ask_json(args, path);
-  if (answer == NULL) return OBS_COMMAND_FAILED;
-  bool ok = show(args, answer);
-  if (!ok) obs_args_error(args, "out of memory");
-  cJSON_Delete(answer);
-  return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
-}
-
-int obs_ask_show(const obs_args *args, obs_buf *path, obs_ask_answer show) {
-  obs_buf_putc(path, '\0');
-  if (path->oom) {
-    obs_args_error(args, "out of memory");
-    return OBS_COMMAND_FAILED;
-  }
-  return obs_args_given(args, "json") ? obs_ask_print(args, path->p) : show_answer(args, path->p, show);
-}
-
-int obs_ask_list(const obs_args *args, const obs_ask_listing *l) {
-  obs_buf path = {0};
-  const char *id = args->nrest > 0 ? args->rest[0] : NULL;
-  int status = OBS_COMMAND_USAGE;
-  obs_buf_puts(&path, l->route);
-  if (id != NULL ? l->is_id(args, id) : l->add_filters(args, &path)) {
-    if (id != NULL) obs_buf_printf(&path, "/%s", id);
-    status = obs_ask_show(args, &path, id != NULL ? l->show_one : l->show_list);
-  }
-  obs_buf_fini(&path);
-  return status;
 }
 
 /* ---- filters ---- */
 
-static void add_time(obs_buf *path, const char *name, int64_t ms) {
-  char iso[OBS_ISO8601_LEN + 1];
-  obs_clock_format(ms, iso);
-  obs_fetch_param(path, name, iso);
-}
-
-bool obs_ask_since(const obs_args *args, obs_buf *path) {
-  int64_t ms = INT64_MIN;
-  if (!obs_when_range_end(args, "since", &ms)) return false;
-  if (ms != INT64_MIN) add_time(path, "since", ms);
-  return true;
-}
-
-bool obs_ask_range(const obs_args *args, obs_buf *path) {
-  obs_when_range range;
-  if (!obs_when_range_parse(args, &range)) return false;
-  if (range.since_ms != INT64_MIN) add_time(path, "since", range.since_ms);
-  if (range.until_ms != INT64_MAX) add_time(path, "until", range.until_ms);
-  return true;
-}
-
 bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nflags, obs_buf *path) {
   for (size_t i = 0; i < nflags; i++) {
     const char *text = obs_args_text(args, flags[i]);
-    char name[NAME_MAX_LEN];
+    char name[NAME_MAX_LEN], iso[OBS_ISO8601_LEN + 1];
     if (text == NULL) continue;
+    if (strcmp(flags[i], "since") == 0 || strcmp(flags[i], "until") == 0) {
+      int64_t ms = 0;
+      if (!obs_when_range_end(args, flags[i], &ms)) return false;
+      obs_clock_format(ms, iso);
+      text = iso;
+    }
+    for (size_t k = 0; *text == '\0' && k < args->command->nflags; k++) {
+      const obs_option *o = &args->command->flags[k];
+      if (strcmp(o->name, flags[i]) == 0 && o->meta == NULL) text = "true";
+    }
     if (*text == '\0') {
       obs_args_error(args, "--%s: must not be empty", flags[i]);
       return false;
@@ -116,6 +74,44 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
     obs_fetch_param(path, name, text);
   }
   return true;
+}
+
+/* ---- lists ---- */
+
+static bool show_listed(const obs_args *args, const cJSON *answer, const void *arg) {
+  const obs_ask_listing *l = arg;
+  bool utc = obs_args_given(args, "utc");
+  if (args->nrest > 0)
+    return obs_show_facts(l->title, answer, l->facts, l->nfacts, utc) &&
+           (l->show_rest == NULL || l->show_rest(args, answer, NULL));
+  const cJSON *entries = obs_show_member(answer, l->entries);
+  bool ok = obs_show_rows(entries, l->columns, l->ncolumns, utc, NULL);
+  obs_show_more(cJSON_IsString(obs_show_member(answer, "next")) ||
+                obs_show_number(answer, "total") > cJSON_GetArraySize(entries));
+  return ok;
+}
+
+/* It becomes part of a path. */
+static bool is_id(const obs_args *args, const obs_ask_listing *l, const char *text) {
+  size_t n = strlen(text), digits = strspn(text, l->numbered ? "0123456789" : "0123456789abcdef");
+  if (digits == n && (l->numbered ? n > 0 && n <= 18 && *text != '0' : n == 16)) return true;
+  obs_args_error(args, l->numbered ? "\"%s\" is not the number of %s" : "\"%s\" is no id of %s: 16 hex digits", text,
+                 l->id_of);
+  return false;
+}
+
+int obs_ask_list(const obs_args *args, const obs_ask_listing *l) {
+  const char *id = args->nrest > 0 ? args->rest[0] : NULL;
+  obs_buf path = {0};
+  int status = OBS_COMMAND_USAGE;
+  obs_buf_puts(&path, l->route);
+  if (id != NULL ? is_id(args, l, id) : obs_ask_filters(args, l->filters, l->nfilters, &path)) {
+    if (id != NULL) obs_buf_printf(&path, "/%s", id);
+    obs_buf_putc(&path, '\0');
+    status = obs_ask_show(args, path.oom ? NULL : path.p, show_listed, l);
+  }
+  obs_buf_fini(&path);
+  return status;
 }
 
 /* ---- pages ---- */

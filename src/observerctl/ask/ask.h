@@ -4,39 +4,39 @@
 
 #include "observerctl/ask/fetch.h"
 #include "observerctl/cli/command.h"
+#include "observerctl/cli/show.h"
 
 /* GET of the command's --url; reports what went wrong and what to do about it. Fini in either case. */
 bool obs_ask(const obs_args *args, const char *path, obs_fetch_answer *out);
 /* POST of a JSON text, likewise. */
 bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_fetch_answer *out);
-/* The first, parsed. NULL: it was reported. */
-cJSON *obs_ask_json(const obs_args *args, const char *path);
-/* Prints the answer as it came, with a newline. The exit status. */
-int obs_ask_print(const obs_args *args, const char *path);
 
-/* Adds the flags that are given as parameters of the same name (- is _ there). False: one is empty, and was reported.
- */
+/* Adds the flags that are given as parameters of the same name (- is _ there): --since and --until as times in the
+ * daemon's form, a switch as true. False: one is empty or no time, which was reported. */
 bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nflags, obs_buf *path);
 
-/* Asks for `path`, which it ends, and prints the answer as it came with --json; else `show` shows it (false: there was
- * no memory). The exit status; failures were reported. */
-typedef bool (*obs_ask_answer)(const obs_args *args, const cJSON *answer);
-int obs_ask_show(const obs_args *args, obs_buf *path, obs_ask_answer show);
+/* Asks for `path` (NULL: there was no memory for it) and prints the answer as it came with --json; else `show` shows it
+ * (false: there was no memory). The exit status; failures were reported. */
+typedef bool (*obs_ask_answer)(const obs_args *args, const cJSON *answer, const void *arg);
+int obs_ask_show(const obs_args *args, const char *path, obs_ask_answer show, const void *arg);
 
 /* A command that lists the entries of `route`, or shows the one whose id is its argument. */
 typedef struct {
-  const char *route;
-  bool (*is_id)(const obs_args *args, const char *text);    /* it becomes part of a path; false: it was reported */
-  bool (*add_filters)(const obs_args *args, obs_buf *path); /* false: one is wrong, and was reported */
-  obs_ask_answer show_list, show_one;
+  const char *route, *entries; /* and the member of its answer that has them */
+  const char *const *filters;  /* flags of the list, as obs_ask_filters takes them */
+  size_t nfilters;
+  const obs_show_field *columns; /* of the list */
+  size_t ncolumns;
+  /* One in full; a command without an argument has none of these. */
+  const char *id_of; /* "a cluster" */
+  bool numbered;     /* its id is a number, else 16 hex digits */
+  const char *title;
+  const obs_show_field *facts;
+  size_t nfacts;
+  obs_ask_answer show_rest; /* what follows the facts; NULL: nothing */
 } obs_ask_listing;
 /* The exit status; failures were reported. */
 int obs_ask_list(const obs_args *args, const obs_ask_listing *l);
-
-/* Adds --since alone in the daemon's form. False: it is not a time, which was reported. */
-bool obs_ask_since(const obs_args *args, obs_buf *path);
-/* Adds --since and --until in the daemon's form. False: one is not a time, which was reported. */
-bool obs_ask_range(const obs_args *args, obs_buf *path);
 
 /* obs_fetch_pages of the command's --url without a time limit. The exit status; failures were reported. */
 int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_fetch_row fn, void *arg, bool *more);

@@ -1,6 +1,5 @@
 #include "observerctl/cli/show.h"
 
-#include "observerctl/cli/args.h"
 #include "observerctl/cli/when.h"
 
 #include <unistd.h>
@@ -28,41 +27,10 @@ char *obs_show_share(char out[OBS_TEXT_NUMBER], double part, double whole) {
 }
 
 bool obs_show_table(obs_table *t, const char *title) {
-  if (t->cells.len > 0) putchar('\n');
-  if (t->cells.len > 0 && title != NULL) printf("%s\n", title);
+  if (t->cells.len > 0 && title != NULL) printf(*title != '\0' ? "\n%s\n" : "%s\n", title);
   bool ok = obs_table_print(t, stdout);
   obs_table_fini(t);
   return ok;
-}
-
-void obs_show_cell_when(obs_table *t, const cJSON *object, const char *key, bool utc) {
-  char when[OBS_WHEN_LEN];
-  obs_when_text(obs_show_text(object, key), utc, when);
-  obs_table_puts(t, OBS_STYLE_DIM, when);
-}
-
-void obs_show_cell_count(obs_table *t, const cJSON *object, const char *key) {
-  char number[OBS_TEXT_NUMBER];
-  obs_table_puts(t, OBS_STYLE_PLAIN, obs_text_count(number, (uint64_t)obs_show_number(object, key)));
-}
-
-void obs_show_line(obs_table *t, const char *name, const char *value) {
-  if (*value == '\0') return;
-  obs_table_puts(t, OBS_STYLE_DIM, name);
-  obs_table_puts(t, OBS_STYLE_PLAIN, value);
-}
-
-void obs_show_when(obs_table *t, const char *name, const cJSON *object, const char *key, bool utc) {
-  char when[OBS_WHEN_LEN];
-  const char *iso = obs_show_text(object, key);
-  if (*iso == '\0') return;
-  obs_when_text(iso, utc, when);
-  obs_show_line(t, name, when);
-}
-
-void obs_show_count(obs_table *t, const char *name, const cJSON *object, const char *key) {
-  char number[OBS_TEXT_NUMBER];
-  obs_show_line(t, name, obs_text_count(number, (uint64_t)obs_show_number(object, key)));
 }
 
 void obs_show_join(obs_buf *out, const cJSON *values) {
@@ -72,6 +40,8 @@ void obs_show_join(obs_buf *out, const cJSON *values) {
     if (out->len > start) obs_buf_puts(out, ", ");
     if (cJSON_IsString(v))
       obs_buf_puts(out, v->valuestring);
+    else if (cJSON_IsObject(v))
+      obs_buf_printf(out, "%s %.0f", obs_show_text(v, "value"), obs_show_number(v, "count"));
     else if (v->string != NULL)
       obs_buf_printf(out, "%s %.0f", *v->string != '\0' ? v->string : "(empty)", v->valuedouble);
     else
@@ -79,19 +49,90 @@ void obs_show_join(obs_buf *out, const cJSON *values) {
   }
 }
 
-void obs_show_made_line(obs_table *t, const char *name, obs_buf *line) {
-  obs_buf_putc(line, '\0');
-  if (line->oom)
-    t->text.oom = true;
-  else
-    obs_show_line(t, name, line->p);
-  obs_buf_fini(line);
+/* Puts what the field shows of the object into `out`. */
+static void make(const obs_show_field *f, const cJSON *object, bool utc, obs_buf *out) {
+  const cJSON *member = f->key != NULL ? cJSON_GetObjectItemCaseSensitive(object, f->key) : NULL;
+  char text[OBS_TEXT_NUMBER], when[OBS_WHEN_LEN];
+  obs_buf_reset(out, SIZE_MAX);
+  if (f->make != NULL) {
+    f->make(object, out);
+    return;
+  }
+  switch (f->kind) {
+  case OBS_SHOW_TEXT:
+    obs_buf_puts(out, cJSON_IsString(member) ? member->valuestring : "");
+    break;
+  case OBS_SHOW_COUNT:
+    obs_buf_puts(out, obs_text_count(text, cJSON_IsNumber(member) ? (uint64_t)member->valuedouble : 0));
+    break;
+  case OBS_SHOW_WHEN:
+    obs_when_text(cJSON_IsString(member) ? member->valuestring : "", utc, when);
+    obs_buf_puts(out, when);
+    break;
+  case OBS_SHOW_DURATION:
+    if (cJSON_IsNumber(member)) obs_buf_puts(out, obs_text_duration(text, member->valuedouble));
+    break;
+  case OBS_SHOW_YES_NO:
+    obs_buf_puts(out, cJSON_IsTrue(member) ? "yes" : cJSON_IsFalse(member) ? "no" : "-");
+    break;
+  case OBS_SHOW_VALUES:
+    obs_show_join(out, member);
+  }
 }
 
-void obs_show_values(obs_table *t, const char *name, const cJSON *values) {
-  obs_buf line = {0};
-  obs_show_join(&line, values);
-  obs_show_made_line(t, name, &line);
+void obs_show_list_init(obs_show_list *l, const obs_show_field *fields, unsigned nfields, bool utc) {
+  l->fields = fields;
+  l->utc = utc;
+  for (unsigned i = 0; i < nfields; i++) {
+    bool right = fields[i].right || fields[i].kind == OBS_SHOW_COUNT || fields[i].kind == OBS_SHOW_DURATION;
+    l->columns[i] = (obs_table_column){fields[i].title, right, fields[i].gives};
+  }
+  obs_table_init(&l->table, l->columns, nfields);
+}
+
+bool obs_show_list_add(obs_show_list *l, const cJSON *object) {
+  obs_table *t = &l->table;
+  obs_buf text = {0};
+  for (unsigned i = 0; i < t->ncolumns; i++) {
+    const obs_show_field *f = &l->fields[i];
+    obs_term_look style = f->kind == OBS_SHOW_WHEN ? OBS_STYLE_DIM : OBS_STYLE_PLAIN;
+    if (f->style != NULL) style = f->style(object);
+    make(f, object, l->utc, &text);
+    obs_table_put(t, style, text.len > 0 ? text.p : "", text.len);
+    t->text.oom = t->text.oom || text.oom;
+  }
+  obs_buf_fini(&text);
+  return !t->text.oom && !t->cells.oom;
+}
+
+bool obs_show_list_end(obs_show_list *l, const char *title) {
+  return obs_show_table(&l->table, title);
+}
+
+bool obs_show_rows(const cJSON *rows, const obs_show_field *fields, unsigned nfields, bool utc, const char *title) {
+  obs_show_list l;
+  const cJSON *row;
+  obs_show_list_init(&l, fields, nfields, utc);
+  cJSON_ArrayForEach(row, rows) {
+    (void)obs_show_list_add(&l, row);
+  }
+  return obs_show_list_end(&l, title);
+}
+
+bool obs_show_facts(const char *title, const cJSON *object, const obs_show_field *fields, unsigned nfields, bool utc) {
+  const obs_table_column columns[] = {{title, false, false}, {"", false, true}};
+  obs_table t;
+  obs_buf text = {0};
+  obs_table_init(&t, columns, 2);
+  for (unsigned i = 0; i < nfields; i++) {
+    make(&fields[i], object, utc, &text);
+    t.text.oom = t.text.oom || text.oom;
+    if (text.len == 0) continue;
+    obs_table_puts(&t, OBS_STYLE_DIM, fields[i].title);
+    obs_table_put(&t, OBS_STYLE_PLAIN, text.p, text.len);
+  }
+  obs_buf_fini(&text);
+  return obs_show_table(&t, NULL);
 }
 
 void obs_show_title(const char *title) {
@@ -103,12 +144,6 @@ void obs_show_paragraph(const char *title, const char *text) {
   obs_show_title(title);
   obs_text_printf(stdout, "%s", text);
   putchar('\n');
-}
-
-bool obs_show_is_id(const obs_args *args, const char *text, const char *what) {
-  if (strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16) return true;
-  obs_args_error(args, "\"%s\" is no id of %s: 16 hex digits", text, what);
-  return false;
 }
 
 void obs_show_more(bool more) {

@@ -15,31 +15,55 @@ const cJSON *obs_show_member(const cJSON *object, const char *name);
 const char *obs_show_text(const cJSON *object, const char *name);
 /* part / whole as "6.3 %", "" when there is no whole. Returns `out`. */
 char *obs_show_share(char out[OBS_TEXT_NUMBER], double part, double whole);
-/* Prints the table on stdout, an empty line and the title (NULL: none) before it, and frees it; an empty table is
- * nothing. False: there was no memory. */
+/* Prints the table on stdout and frees it; before it an empty line and the title ("": only the line; NULL: neither). An
+ * empty table is nothing. False: there was no memory. */
 bool obs_show_table(obs_table *t, const char *title);
 
-/* Cells: a time, and a number as obs_show_number has it. */
-void obs_show_cell_when(obs_table *t, const cJSON *object, const char *key, bool utc);
-void obs_show_cell_count(obs_table *t, const cJSON *object, const char *key);
-/* Facts of one thing, a row of a name and a value each; what is missing, or "", has none. */
-void obs_show_line(obs_table *t, const char *name, const char *value);
-/* The same of a value that was put together; frees it. */
-void obs_show_made_line(obs_table *t, const char *name, obs_buf *line);
-void obs_show_when(obs_table *t, const char *name, const cJSON *object, const char *key, bool utc);
-/* 0 when it is missing. */
-void obs_show_count(obs_table *t, const char *name, const cJSON *object, const char *key);
-/* A list of numbers or texts, or a map of counts, in one line. */
-void obs_show_values(obs_table *t, const char *name, const cJSON *values);
-/* Appends what such a line shows. */
+/* How a member of an object is shown; one that is missing is empty, except a count, which is 0. */
+typedef enum {
+  OBS_SHOW_TEXT,
+  OBS_SHOW_COUNT,
+  OBS_SHOW_WHEN,
+  OBS_SHOW_DURATION, /* of milliseconds */
+  OBS_SHOW_YES_NO,   /* - for what is neither */
+  OBS_SHOW_VALUES    /* a list of numbers, texts or {"value","count"}, or a map of counts */
+} obs_show_kind;
+
+/* A column of a list of objects, or a line of one object in full. */
+typedef struct {
+  const char *title;
+  obs_show_kind kind;
+  const char *key;
+  bool gives;                                      /* a column that is cut first when the terminal is narrow */
+  bool right;                                      /* one of numbers; counts and durations are anyway */
+  void (*make)(const cJSON *object, obs_buf *out); /* what it shows when no single member has it */
+  obs_term_look (*style)(const cJSON *object);     /* NULL: plain, a time dim */
+} obs_show_field;
+
+/* A list: a row for each object added. It must not move. */
+typedef struct {
+  obs_table table;
+  obs_table_column columns[OBS_TABLE_MAX];
+  const obs_show_field *fields;
+  bool utc;
+} obs_show_list;
+void obs_show_list_init(obs_show_list *l, const obs_show_field *fields, unsigned nfields, bool utc);
+/* False: there is no memory. */
+bool obs_show_list_add(obs_show_list *l, const cJSON *object);
+/* Prints and frees it, as obs_show_table does. */
+bool obs_show_list_end(obs_show_list *l, const char *title);
+/* All of these in one call. */
+bool obs_show_rows(const cJSON *rows, const obs_show_field *fields, unsigned nfields, bool utc, const char *title);
+/* One object: a line for each field that is not empty, under the title. False: there was no memory. */
+bool obs_show_facts(const char *title, const cJSON *object, const obs_show_field *fields, unsigned nfields, bool utc);
+
+/* Appends what OBS_SHOW_VALUES shows. */
 void obs_show_join(obs_buf *out, const cJSON *values);
 /* An empty line and the title of what follows. */
 void obs_show_title(const char *title);
 /* The title and a text, whole: what wraps is the terminal's to wrap. Without a text it is nothing. */
 void obs_show_paragraph(const char *title, const char *text);
 
-/* Whether `text`, which becomes part of a path, is 16 hex digits; else that is reported: it is "no id of `what`". */
-bool obs_show_is_id(const obs_args *args, const char *text, const char *what);
 /* Reports on a terminal that there is more than was shown. */
 void obs_show_more(bool more);
 

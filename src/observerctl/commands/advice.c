@@ -4,43 +4,37 @@
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/show.h"
 
-static void print_entry(const cJSON *entry) {
-  bool dont = strcmp(obs_show_text(entry, "kind"), "dont") == 0;
-  printf("%s%s:%s ", obs_term_style(stdout, dont ? OBS_STYLE_YELLOW : OBS_STYLE_GREEN), dont ? "don't" : "do",
-         obs_term_style(stdout, OBS_STYLE_PLAIN));
-  obs_text_printf(stdout, "%s (playbook %s)", obs_show_text(entry, "text"), obs_show_text(entry, "id"));
-  putchar('\n');
+static void put_word(obs_term_look style, const char *word) {
+  printf("%s%s:%s ", obs_term_style(stdout, style), word, obs_term_style(stdout, OBS_STYLE_PLAIN));
 }
 
-static void print_cluster(const cJSON *cluster) {
-  printf("%sfails:%s ", obs_term_style(stdout, OBS_STYLE_RED), obs_term_style(stdout, OBS_STYLE_PLAIN));
-  obs_text_printf(stdout, "%s (%s, %.0f failures, cluster %s)", obs_show_text(cluster, "template"),
-                  obs_show_text(cluster, "state"), obs_show_number(cluster, "count"), obs_show_text(cluster, "id"));
-  putchar('\n');
-}
-
-static void print_correction(const cJSON *correction) {
-  printf("%scorrected:%s ", obs_term_style(stdout, OBS_STYLE_BOLD), obs_term_style(stdout, OBS_STYLE_PLAIN));
-  obs_text_printf(stdout, "%s (op %.0f; since then %.0f succeeded, %.0f failed)", obs_show_text(correction, "text"),
-                  obs_show_number(correction, "seq"), obs_show_number(correction, "succeeded"),
-                  obs_show_number(correction, "failed"));
-  putchar('\n');
-}
-
-static int print_list(const cJSON *answer, const char *name, void (*print)(const cJSON *item)) {
-  const cJSON *list = obs_show_member(answer, name), *item;
-  cJSON_ArrayForEach(item, list) {
-    print(item);
-  }
-  return cJSON_GetArraySize(list);
-}
-
-static bool show(const obs_args *args, const cJSON *answer) {
+static bool show(const obs_args *args, const cJSON *answer, const void *arg) {
+  const cJSON *item;
+  bool any = false;
   (void)args;
-  int n = print_list(answer, "entries", print_entry);
-  n += print_list(answer, "clusters", print_cluster);
-  n += print_list(answer, "corrections", print_correction);
-  if (n == 0) puts("nothing is known there");
+  (void)arg;
+  cJSON_ArrayForEach(item, obs_show_member(answer, "entries")) {
+    bool dont = strcmp(obs_show_text(item, "kind"), "dont") == 0;
+    any = true;
+    put_word(dont ? OBS_STYLE_YELLOW : OBS_STYLE_GREEN, dont ? "don't" : "do");
+    obs_text_printf(stdout, "%s (playbook %s)", obs_show_text(item, "text"), obs_show_text(item, "id"));
+    putchar('\n');
+  }
+  cJSON_ArrayForEach(item, obs_show_member(answer, "clusters")) {
+    any = true;
+    put_word(OBS_STYLE_RED, "fails");
+    obs_text_printf(stdout, "%s (%s, %.0f failures, cluster %s)", obs_show_text(item, "template"),
+                    obs_show_text(item, "state"), obs_show_number(item, "count"), obs_show_text(item, "id"));
+    putchar('\n');
+  }
+  cJSON_ArrayForEach(item, obs_show_member(answer, "corrections")) {
+    any = true;
+    put_word(OBS_STYLE_BOLD, "corrected");
+    obs_text_printf(stdout, "%s (op %.0f; since then %.0f succeeded, %.0f failed)", obs_show_text(item, "text"),
+                    obs_show_number(item, "seq"), obs_show_number(item, "succeeded"), obs_show_number(item, "failed"));
+    putchar('\n');
+  }
+  if (!any) puts("nothing is known there");
   return true;
 }
 
@@ -49,10 +43,12 @@ static int run(const obs_args *args) {
   obs_buf path = {0};
   int status = OBS_COMMAND_USAGE;
   obs_buf_puts(&path, "/v1/observer/advice");
-  if (!obs_args_given(args, "endpoint") && !obs_args_given(args, "task-class"))
+  if (!obs_args_given(args, "endpoint") && !obs_args_given(args, "task-class")) {
     obs_args_error(args, "about what? --endpoint, --task-class or both");
-  else if (obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), &path))
-    status = obs_ask_show(args, &path, show);
+  } else if (obs_ask_filters(args, OBS_TABLE(filters), &path)) {
+    obs_buf_putc(&path, '\0');
+    status = obs_ask_show(args, path.oom ? NULL : path.p, show, NULL);
+  }
   obs_buf_fini(&path);
   return status;
 }

@@ -2,124 +2,88 @@
 #include "observerctl/ask/ask.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
-#include "observerctl/cli/show.h"
 #include "observerctl/cli/when.h"
 
-static const char *yes_no(const cJSON *object, const char *name) {
-  return cJSON_IsTrue(obs_show_member(object, name)) ? "yes" : "no";
+static void make_cluster(const cJSON *analysis, obs_buf *out) {
+  const char *cluster = obs_show_text(analysis, "cluster");
+  obs_buf_puts(out, *cluster != '\0' ? cluster : obs_show_text(analysis, "scope"));
 }
 
-/* ---- the list ---- */
-
-static void put_analysis(obs_table *t, const cJSON *a, bool utc) {
-  const char *cluster = obs_show_text(a, "cluster");
-  bool grounded = cJSON_IsTrue(obs_show_member(a, "grounded"));
-  obs_show_cell_count(t, a, "id");
-  obs_show_cell_when(t, a, "time", utc);
-  obs_table_puts(t, OBS_STYLE_PLAIN, *cluster != '\0' ? cluster : obs_show_text(a, "scope"));
-  obs_show_cell_count(t, a, "failures");
-  obs_table_puts(t, OBS_STYLE_PLAIN, obs_show_text(a, "backend"));
-  obs_table_puts(t, grounded ? OBS_STYLE_GREEN : OBS_STYLE_YELLOW, yes_no(a, "grounded"));
-  obs_table_puts(t, OBS_STYLE_PLAIN, obs_show_text(a, "endpoint"));
-  obs_table_puts(t, OBS_STYLE_PLAIN, obs_show_text(a, "cause"));
+static obs_term_look style_of_grounded(const cJSON *analysis) {
+  return cJSON_IsTrue(obs_show_member(analysis, "grounded")) ? OBS_STYLE_GREEN : OBS_STYLE_YELLOW;
 }
 
-static bool show_list(const obs_args *args, const cJSON *answer) {
-  static const obs_table_column columns[] = {
-      {"ID", true, false},  {"TIME", false, false},     {"CLUSTER", false, false}, {"FAILURES", true, false},
-      {"BY", false, false}, {"GROUNDED", false, false}, {"ENDPOINT", false, true}, {"CAUSE", false, true}};
-  const cJSON *a;
-  bool utc = obs_args_given(args, "utc");
-  obs_table t;
-  obs_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
-  cJSON_ArrayForEach(a, obs_show_member(answer, "analyses")) {
-    put_analysis(&t, a, utc);
-  }
-  bool ok = obs_table_print(&t, stdout);
-  obs_show_more(cJSON_IsString(obs_show_member(answer, "next")));
-  obs_table_fini(&t);
-  return ok;
+static void make_ops(const cJSON *analysis, obs_buf *out) {
+  char first[OBS_TEXT_NUMBER], last[OBS_TEXT_NUMBER];
+  obs_buf_printf(out, "%s to %s", obs_text_count(first, (uint64_t)obs_show_number(analysis, "first_seq")),
+                 obs_text_count(last, (uint64_t)obs_show_number(analysis, "last_seq")));
 }
 
-/* ---- one of them ---- */
+static const obs_show_field columns[] = {
+    {"ID", OBS_SHOW_COUNT, .key = "id"},
+    {"TIME", OBS_SHOW_WHEN, .key = "time"},
+    {"CLUSTER", .make = make_cluster},
+    {"FAILURES", OBS_SHOW_COUNT, .key = "failures"},
+    {"BY", .key = "backend"},
+    {"GROUNDED", OBS_SHOW_YES_NO, .key = "grounded", .style = style_of_grounded},
+    {"ENDPOINT", .key = "endpoint", .gives = true},
+    {"CAUSE", .key = "cause", .gives = true},
+};
 
-static void put_ops(obs_table *t, const cJSON *a) {
-  char first[OBS_TEXT_NUMBER], last[OBS_TEXT_NUMBER], range[2 * OBS_TEXT_NUMBER + 8];
-  snprintf(range, sizeof(range), "%s to %s", obs_text_count(first, (uint64_t)obs_show_number(a, "first_seq")),
-           obs_text_count(last, (uint64_t)obs_show_number(a, "last_seq")));
-  obs_show_line(t, "ops (seq)", range);
-}
+static const obs_show_field facts[] = {
+    {"id", OBS_SHOW_COUNT, .key = "id"},
+    {"time", OBS_SHOW_WHEN, .key = "time"},
+    {"scope", .key = "scope"},
+    {"cluster", .key = "cluster"},
+    {"failure", .key = "template"},
+    {"endpoint", .key = "endpoint"},
+    {"task_class", .key = "task_class"},
+    {"state", .key = "state"},
+    {"failures", OBS_SHOW_COUNT, .key = "failures"},
+    {"analysed in all", OBS_SHOW_COUNT, .key = "taken"},
+    {"ops (seq)", .make = make_ops},
+    {"by", .key = "backend"},
+    {"model", .key = "model"},
+    {"model failed", .key = "model_error"},
+    {"grounded", OBS_SHOW_YES_NO, .key = "grounded"},
+    {"settled", OBS_SHOW_YES_NO, .key = "settled"},
+};
 
-static bool put_facts(const cJSON *a, bool utc) {
-  static const obs_table_column columns[] = {{"ANALYSIS", false, false}, {"", false, true}};
-  obs_table t;
-  obs_table_init(&t, columns, 2);
-  obs_show_count(&t, "id", a, "id");
-  obs_show_when(&t, "time", a, "time", utc);
-  obs_show_line(&t, "scope", obs_show_text(a, "scope"));
-  obs_show_line(&t, "cluster", obs_show_text(a, "cluster"));
-  obs_show_line(&t, "failure", obs_show_text(a, "template"));
-  obs_show_line(&t, "endpoint", obs_show_text(a, "endpoint"));
-  obs_show_line(&t, "task_class", obs_show_text(a, "task_class"));
-  obs_show_line(&t, "state", obs_show_text(a, "state"));
-  obs_show_count(&t, "failures", a, "failures");
-  obs_show_count(&t, "analysed in all", a, "taken");
-  put_ops(&t, a);
-  obs_show_line(&t, "by", obs_show_text(a, "backend"));
-  obs_show_line(&t, "model", obs_show_text(a, "model"));
-  obs_show_line(&t, "model failed", obs_show_text(a, "model_error"));
-  obs_show_line(&t, "grounded", yes_no(a, "grounded"));
-  obs_show_line(&t, "settled", yes_no(a, "settled"));
-  bool ok = obs_table_print(&t, stdout);
-  obs_table_fini(&t);
-  return ok;
-}
-
-static void print_claim(const cJSON *claim) {
-  obs_buf seqs = {0};
-  bool grounded = cJSON_IsTrue(obs_show_member(claim, "grounded"));
-  obs_show_join(&seqs, obs_show_member(claim, "seqs"));
-  obs_buf_putc(&seqs, '\0');
-  obs_text_printf(stdout, "- %s (%s%s%s)", obs_show_text(claim, "text"), grounded ? "grounded" : "ungrounded",
-                  seqs.len > 1 ? ": ops " : "", seqs.oom ? "" : seqs.p);
-  putchar('\n');
-  obs_buf_fini(&seqs);
-}
-
-static void print_claims(const cJSON *a) {
-  const cJSON *claims = obs_show_member(a, "claims"), *claim;
+static bool show_texts(const obs_args *args, const cJSON *analysis, const void *arg) {
+  const cJSON *claims = obs_show_member(analysis, "claims"), *claim;
+  (void)args;
+  (void)arg;
+  obs_show_paragraph("CAUSE", obs_show_text(analysis, "cause"));
+  obs_show_paragraph("WHAT TO DO", obs_show_text(analysis, "adjust"));
+  obs_show_paragraph("DON'T", obs_show_text(analysis, "dont"));
   if (cJSON_GetArraySize(claims) > 0) obs_show_title("CLAIMS");
   cJSON_ArrayForEach(claim, claims) {
-    print_claim(claim);
+    obs_buf seqs = {0};
+    obs_show_join(&seqs, obs_show_member(claim, "seqs"));
+    obs_buf_putc(&seqs, '\0');
+    obs_text_printf(stdout, "- %s (%s%s%s)", obs_show_text(claim, "text"),
+                    cJSON_IsTrue(obs_show_member(claim, "grounded")) ? "grounded" : "ungrounded",
+                    seqs.len > 1 ? ": ops " : "", seqs.oom ? "" : seqs.p);
+    putchar('\n');
+    obs_buf_fini(&seqs);
   }
-}
-
-static bool show_one(const obs_args *args, const cJSON *a) {
-  if (!put_facts(a, obs_args_given(args, "utc"))) return false;
-  obs_show_paragraph("CAUSE", obs_show_text(a, "cause"));
-  obs_show_paragraph("WHAT TO DO", obs_show_text(a, "adjust"));
-  obs_show_paragraph("DON'T", obs_show_text(a, "dont"));
-  print_claims(a);
   return true;
 }
 
-/* ---- the command ---- */
-
-/* It becomes part of a path. */
-static bool is_number(const obs_args *args, const char *text) {
-  size_t n = strlen(text);
-  if (n > 0 && n <= 18 && strspn(text, "0123456789") == n && *text != '0') return true;
-  obs_args_error(args, "\"%s\" is not the number of an analysis", text);
-  return false;
-}
-
-static bool add_filters(const obs_args *args, obs_buf *path) {
-  static const char *const filters[] = {"scope", "cluster", "endpoint", "task-class", "backend", "grounded", "limit"};
-  return obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), path) && obs_ask_since(args, path);
-}
-
 static int run(const obs_args *args) {
-  static const obs_ask_listing listing = {"/v1/observer/analyses", is_number, add_filters, show_list, show_one};
+  static const char *const filters[] = {"scope",   "cluster",  "endpoint", "task-class",
+                                        "backend", "grounded", "since",    "limit"};
+  static const obs_ask_listing listing = {
+      .route = "/v1/observer/analyses",
+      .entries = "analyses",
+      .filters = OBS_TABLE(filters),
+      .columns = OBS_TABLE(columns),
+      .id_of = "an analysis",
+      .numbered = true,
+      .title = "ANALYSIS",
+      .facts = OBS_TABLE(facts),
+      .show_rest = show_texts,
+  };
   return obs_ask_list(args, &listing);
 }
 

@@ -2,123 +2,92 @@
 #include "observerctl/ask/ask.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
-#include "observerctl/cli/show.h"
-#include "observerctl/cli/table.h"
-#include "observerctl/cli/text.h"
 #include "observerctl/cli/when.h"
 
-static obs_term_look style_of(const char *state) {
+static obs_term_look style_of_state(const cJSON *cluster) {
+  const char *state = obs_show_text(cluster, "state");
   return strcmp(state, "resolved") == 0    ? OBS_STYLE_GREEN
          : strcmp(state, "regressed") == 0 ? OBS_STYLE_RED
                                            : OBS_STYLE_YELLOW;
 }
 
-/* What it is: the template; without one the hash. */
-static const char *what_of(const cJSON *cluster) {
-  const char *template = obs_show_text(cluster, "template");
-  return *template != '\0' ? template : obs_show_text(cluster, "sig_hash");
-}
-
-/* ---- the list ---- */
-
-static void put_cluster(obs_table *t, const cJSON *cluster, bool utc) {
+/* The most frequent comes first. */
+static void make_endpoint(const cJSON *cluster, obs_buf *out) {
   const cJSON *endpoints = obs_show_member(cluster, "endpoints");
-  const char *state = obs_show_text(cluster, "state");
-  obs_table_puts(t, OBS_STYLE_PLAIN, obs_show_text(cluster, "id"));
-  obs_table_puts(t, style_of(state), state);
-  obs_show_cell_count(t, cluster, "count");
-  obs_show_cell_count(t, cluster, "last_hour");
-  obs_show_cell_when(t, cluster, "last_seen", utc);
-  obs_table_puts(t, OBS_STYLE_PLAIN, endpoints != NULL && endpoints->child != NULL ? endpoints->child->string : "");
-  obs_table_puts(t, OBS_STYLE_PLAIN, what_of(cluster));
+  if (endpoints != NULL && endpoints->child != NULL) obs_buf_puts(out, endpoints->child->string);
 }
 
-static bool show_list(const obs_args *args, const cJSON *answer) {
-  static const obs_table_column columns[] = {
-      {"ID", false, false},        {"STATE", false, false},   {"COUNT", true, false},  {"1H", true, false},
-      {"LAST SEEN", false, false}, {"ENDPOINT", false, true}, {"FAILURE", false, true}};
-  const cJSON *clusters = obs_show_member(answer, "clusters"), *cluster;
-  bool utc = obs_args_given(args, "utc");
-  obs_table t;
-  obs_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
-  cJSON_ArrayForEach(cluster, clusters) {
-    put_cluster(&t, cluster, utc);
-  }
-  bool ok = obs_table_print(&t, stdout);
-  obs_show_more(obs_show_number(answer, "total") > cJSON_GetArraySize(clusters));
-  obs_table_fini(&t);
-  return ok;
+/* The template; without one the hash. */
+static void make_failure(const cJSON *cluster, obs_buf *out) {
+  const char *template = obs_show_text(cluster, "template");
+  obs_buf_puts(out, *template != '\0' ? template : obs_show_text(cluster, "sig_hash"));
 }
 
-/* ---- one of them ---- */
-
-static bool put_facts(const cJSON *cluster, bool utc) {
-  static const obs_table_column columns[] = {{"CLUSTER", false, false}, {"", false, true}};
-  obs_table t;
-  obs_table_init(&t, columns, 2);
-  obs_show_line(&t, "id", obs_show_text(cluster, "id"));
-  obs_show_values(&t, "former ids", obs_show_member(cluster, "former_ids"));
-  obs_show_line(&t, "failure", obs_show_text(cluster, "template"));
-  obs_show_line(&t, "sig_hash", obs_show_text(cluster, "sig_hash"));
-  obs_show_line(&t, "event_kind", obs_show_text(cluster, "event_kind"));
-  obs_show_line(&t, "state", obs_show_text(cluster, "state"));
-  obs_show_when(&t, "since", cluster, "state_since", utc);
-  obs_show_count(&t, "count", cluster, "count");
-  obs_show_count(&t, "last minute", cluster, "last_minute");
-  obs_show_count(&t, "last hour", cluster, "last_hour");
-  obs_show_when(&t, "first seen", cluster, "first_seen", utc);
-  obs_show_when(&t, "last seen", cluster, "last_seen", utc);
-  obs_show_when(&t, "resolved", cluster, "resolved_at", utc);
-  obs_show_when(&t, "regressed", cluster, "regressed_at", utc);
-  obs_show_values(&t, "endpoints", obs_show_member(cluster, "endpoints"));
-  obs_show_values(&t, "sources", obs_show_member(cluster, "sources"));
-  obs_show_values(&t, "staffers", obs_show_member(cluster, "staffers"));
-  obs_show_values(&t, "task classes", obs_show_member(cluster, "task_classes"));
-  obs_show_values(&t, "samples (seq)", obs_show_member(cluster, "samples"));
-  obs_show_count(&t, "corrections", cluster, "corrected");
-  bool ok = obs_table_print(&t, stdout);
-  obs_table_fini(&t);
-  return ok;
+static void make_next(const cJSON *correction, obs_buf *out) {
+  const cJSON *next = obs_show_member(correction, "next");
+  obs_buf_puts(out, cJSON_IsTrue(next) ? "ok" : cJSON_IsFalse(next) ? "FAIL" : "-");
 }
 
-static bool put_corrections(const cJSON *cluster, bool utc) {
-  static const obs_table_column columns[] = {{"CORRECTED", false, false}, {"NEXT", false, false},
-                                             {"OK", true, false},         {"FAILED", true, false},
-                                             {"FOR", false, false},       {"TEXT", false, true}};
-  const cJSON *c;
-  obs_table t;
-  obs_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
-  cJSON_ArrayForEach(c, obs_show_member(cluster, "corrections")) {
-    const cJSON *next = obs_show_member(c, "next");
-    obs_show_cell_when(&t, c, "time", utc);
-    obs_table_puts(&t, OBS_STYLE_PLAIN, cJSON_IsTrue(next) ? "ok" : cJSON_IsFalse(next) ? "FAIL" : "-");
-    obs_show_cell_count(&t, c, "succeeded");
-    obs_show_cell_count(&t, c, "failed");
-    obs_table_puts(&t, OBS_STYLE_PLAIN, obs_show_text(c, "for"));
-    obs_table_puts(&t, OBS_STYLE_PLAIN, obs_show_text(c, "text"));
-  }
-  return obs_show_table(&t, NULL);
-}
+static const obs_show_field columns[] = {
+    {"ID", .key = "id"},
+    {"STATE", .key = "state", .style = style_of_state},
+    {"COUNT", OBS_SHOW_COUNT, .key = "count"},
+    {"1H", OBS_SHOW_COUNT, .key = "last_hour"},
+    {"LAST SEEN", OBS_SHOW_WHEN, .key = "last_seen"},
+    {"ENDPOINT", .make = make_endpoint, .gives = true},
+    {"FAILURE", .make = make_failure, .gives = true},
+};
 
-static bool show_one(const obs_args *args, const cJSON *cluster) {
-  bool utc = obs_args_given(args, "utc");
-  return put_facts(cluster, utc) && put_corrections(cluster, utc);
-}
+static const obs_show_field facts[] = {
+    {"id", .key = "id"},
+    {"former ids", OBS_SHOW_VALUES, .key = "former_ids"},
+    {"failure", .key = "template"},
+    {"sig_hash", .key = "sig_hash"},
+    {"event_kind", .key = "event_kind"},
+    {"state", .key = "state"},
+    {"since", OBS_SHOW_WHEN, .key = "state_since"},
+    {"count", OBS_SHOW_COUNT, .key = "count"},
+    {"last minute", OBS_SHOW_COUNT, .key = "last_minute"},
+    {"last hour", OBS_SHOW_COUNT, .key = "last_hour"},
+    {"first seen", OBS_SHOW_WHEN, .key = "first_seen"},
+    {"last seen", OBS_SHOW_WHEN, .key = "last_seen"},
+    {"resolved", OBS_SHOW_WHEN, .key = "resolved_at"},
+    {"regressed", OBS_SHOW_WHEN, .key = "regressed_at"},
+    {"endpoints", OBS_SHOW_VALUES, .key = "endpoints"},
+    {"sources", OBS_SHOW_VALUES, .key = "sources"},
+    {"staffers", OBS_SHOW_VALUES, .key = "staffers"},
+    {"task classes", OBS_SHOW_VALUES, .key = "task_classes"},
+    {"samples (seq)", OBS_SHOW_VALUES, .key = "samples"},
+    {"corrections", OBS_SHOW_COUNT, .key = "corrected"},
+};
 
-/* ---- the command ---- */
-
-static bool add_filters(const obs_args *args, obs_buf *path) {
-  static const char *const filters[] = {"state",      "sort",     "endpoint",   "source", "staffer-id",
-                                        "task-class", "sig-hash", "event-kind", "q",      "limit"};
-  return obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), path) && obs_ask_since(args, path);
-}
-
-static bool is_cluster(const obs_args *args, const char *text) {
-  return obs_show_is_id(args, text, "a cluster");
+static bool show_corrections(const obs_args *args, const cJSON *cluster, const void *arg) {
+  static const obs_show_field corrections[] = {
+      {"CORRECTED", OBS_SHOW_WHEN, .key = "time"},
+      {"NEXT", .make = make_next},
+      {"OK", OBS_SHOW_COUNT, .key = "succeeded"},
+      {"FAILED", OBS_SHOW_COUNT, .key = "failed"},
+      {"FOR", .key = "for"},
+      {"TEXT", .key = "text", .gives = true},
+  };
+  (void)arg;
+  return obs_show_rows(obs_show_member(cluster, "corrections"), OBS_TABLE(corrections), obs_args_given(args, "utc"),
+                       "");
 }
 
 static int run(const obs_args *args) {
-  static const obs_ask_listing listing = {"/v1/observer/clusters", is_cluster, add_filters, show_list, show_one};
+  static const char *const filters[] = {"state",    "sort",       "endpoint", "source", "staffer-id", "task-class",
+                                        "sig-hash", "event-kind", "q",        "since",  "limit"};
+  static const obs_ask_listing listing = {
+      .route = "/v1/observer/clusters",
+      .entries = "clusters",
+      .filters = OBS_TABLE(filters),
+      .columns = OBS_TABLE(columns),
+      .id_of = "a cluster",
+      .title = "CLUSTER",
+      .facts = OBS_TABLE(facts),
+      .show_rest = show_corrections,
+  };
   return obs_ask_list(args, &listing);
 }
 

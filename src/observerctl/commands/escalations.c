@@ -2,60 +2,44 @@
 #include "observerctl/ask/ask.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
-#include "observerctl/cli/show.h"
 #include "observerctl/cli/when.h"
 
-/* What came of it, shortly: not sent, answered, or why not. */
-static const char *outcome_of(const cJSON *e, obs_term_look *style) {
+/* What came of it. */
+static void make_outcome(const cJSON *e, obs_buf *out) {
+  bool failed = *obs_show_text(e, "error") != '\0', sent = cJSON_IsTrue(obs_show_member(e, "sent"));
+  obs_buf_puts(out, failed ? "failed" : sent ? "answered" : "not sent");
+}
+
+static obs_term_look style_of_outcome(const cJSON *e) {
+  bool failed = *obs_show_text(e, "error") != '\0', sent = cJSON_IsTrue(obs_show_member(e, "sent"));
+  return failed ? OBS_STYLE_RED : sent ? OBS_STYLE_GREEN : OBS_STYLE_YELLOW;
+}
+
+static void make_answer(const cJSON *e, obs_buf *out) {
   const char *error = obs_show_text(e, "error");
-  *style = OBS_STYLE_YELLOW;
-  if (*error == '\0' && !cJSON_IsTrue(obs_show_member(e, "sent"))) return "not sent";
-  *style = *error == '\0' ? OBS_STYLE_GREEN : OBS_STYLE_RED;
-  return *error == '\0' ? "answered" : "failed";
-}
-
-static void put_escalation(obs_table *t, const cJSON *e, bool utc) {
-  obs_term_look style;
-  const char *outcome = outcome_of(e, &style), *error = obs_show_text(e, "error");
-  obs_show_cell_count(t, e, "id");
-  obs_show_cell_when(t, e, "time", utc);
-  obs_table_puts(t, OBS_STYLE_PLAIN, obs_show_text(e, "cluster"));
-  obs_show_cell_count(t, e, "count");
-  obs_table_puts(t, OBS_STYLE_PLAIN, obs_show_text(e, "reason"));
-  obs_table_puts(t, style, outcome);
-  obs_table_puts(t, OBS_STYLE_PLAIN, obs_show_text(e, "endpoint"));
-  obs_table_puts(t, OBS_STYLE_PLAIN, obs_show_text(e, "template"));
-  obs_table_puts(t, OBS_STYLE_PLAIN, *error != '\0' ? error : obs_show_text(e, "answer"));
-}
-
-static bool show_list(const obs_args *args, const cJSON *answer) {
-  static const obs_table_column columns[] = {
-      {"ID", true, false},       {"TIME", false, false},   {"CLUSTER", false, false},
-      {"FAILURES", true, false}, {"REASON", false, false}, {"OUTCOME", false, false},
-      {"ENDPOINT", false, true}, {"FAILURE", false, true}, {"ANSWER", false, true},
-  };
-  const cJSON *e;
-  bool utc = obs_args_given(args, "utc");
-  obs_table t;
-  obs_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
-  cJSON_ArrayForEach(e, obs_show_member(answer, "escalations")) {
-    put_escalation(&t, e, utc);
-  }
-  bool ok = obs_table_print(&t, stdout);
-  obs_show_more(cJSON_IsString(obs_show_member(answer, "next")));
-  obs_table_fini(&t);
-  return ok;
+  obs_buf_puts(out, *error != '\0' ? error : obs_show_text(e, "answer"));
 }
 
 static int run(const obs_args *args) {
   static const char *const filters[] = {"cluster", "limit"};
-  obs_buf path = {0};
-  int status = OBS_COMMAND_USAGE;
-  obs_buf_puts(&path, "/v1/observer/escalations");
-  if (obs_ask_filters(args, filters, sizeof(filters) / sizeof(filters[0]), &path))
-    status = obs_ask_show(args, &path, show_list);
-  obs_buf_fini(&path);
-  return status;
+  static const obs_show_field columns[] = {
+      {"ID", OBS_SHOW_COUNT, .key = "id"},
+      {"TIME", OBS_SHOW_WHEN, .key = "time"},
+      {"CLUSTER", .key = "cluster"},
+      {"FAILURES", OBS_SHOW_COUNT, .key = "count"},
+      {"REASON", .key = "reason"},
+      {"OUTCOME", .make = make_outcome, .style = style_of_outcome},
+      {"ENDPOINT", .key = "endpoint", .gives = true},
+      {"FAILURE", .key = "template", .gives = true},
+      {"ANSWER", .make = make_answer, .gives = true},
+  };
+  static const obs_ask_listing listing = {
+      .route = "/v1/observer/escalations",
+      .entries = "escalations",
+      .filters = OBS_TABLE(filters),
+      .columns = OBS_TABLE(columns),
+  };
+  return obs_ask_list(args, &listing);
 }
 
 static const obs_option flags[] = {

@@ -14,51 +14,43 @@ typedef struct {
   bool json;
 } printer;
 
-static void put_line(printer *p, const char *row, size_t len) {
-  obs_line_op op;
-  cJSON *json = cJSON_ParseWithLength(row, len);
-  p->line.len = 0;
-  obs_line_of_json(json, &op);
-  obs_line_put(&p->line, &op, &p->look);
-  cJSON_Delete(json);
-}
-
 static bool print_row(void *arg, uint64_t number, const char *row, size_t len) {
   printer *p = arg;
   (void)number;
   if (p->json) {
     (void)fwrite(row, 1, len, stdout);
   } else {
-    put_line(p, row, len);
+    obs_line_op op;
+    cJSON *json = cJSON_ParseWithLength(row, len);
+    p->line.len = 0;
+    obs_line_of_json(json, &op);
+    obs_line_put(&p->line, &op, &p->look);
+    cJSON_Delete(json);
     if (p->line.oom) return false;
     (void)fwrite(p->line.p, 1, p->line.len, stdout);
   }
   return putchar('\n') != EOF;
 }
 
-static int list(const obs_args *args, const obs_buf *path, uint64_t limit) {
-  bool more = false, wide = obs_args_given(args, "wide");
-  printer p = {.look = obs_line_look_for(stdout, wide, obs_args_given(args, "utc")),
-               .json = obs_args_given(args, "json")};
-  int status = obs_ask_rows(args, path, limit, print_row, &p, &more);
-  if (p.line.oom) {
-    obs_args_error(args, "out of memory");
-    status = OBS_COMMAND_FAILED;
-  }
-  if (more && !p.json && isatty(STDOUT_FILENO)) fprintf(stderr, "... there are more: --limit N or --all\n");
-  obs_buf_fini(&p.line);
-  return status;
-}
-
 static int run(const obs_args *args) {
-  static const char *const cluster = "cluster";
+  static const char *const filters[] = {"since", "until", "cluster"};
   obs_match match;
   obs_buf path = {0};
   int status = OBS_COMMAND_USAGE;
   obs_buf_puts(&path, "/v1/observer/ops");
-  if (obs_match_parse(&match, args) && obs_ask_range(args, &path) && obs_ask_filters(args, &cluster, 1, &path)) {
+  if (obs_match_parse(&match, args) && obs_ask_filters(args, OBS_TABLE(filters), &path)) {
+    bool more = false;
+    printer p = {.look = obs_line_look_for(stdout, obs_args_given(args, "wide"), obs_args_given(args, "utc")),
+                 .json = obs_args_given(args, "json")};
     obs_match_path(&match, &path);
-    status = list(args, &path, obs_args_given(args, "all") ? 0 : obs_args_u64(args, "limit"));
+    status =
+        obs_ask_rows(args, &path, obs_args_given(args, "all") ? 0 : obs_args_u64(args, "limit"), print_row, &p, &more);
+    if (p.line.oom) {
+      obs_args_error(args, "out of memory");
+      status = OBS_COMMAND_FAILED;
+    }
+    if (more && !p.json && isatty(STDOUT_FILENO)) fprintf(stderr, "... there are more: --limit N or --all\n");
+    obs_buf_fini(&p.line);
   }
   obs_buf_fini(&path);
   return status;

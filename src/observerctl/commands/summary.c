@@ -2,14 +2,9 @@
 #include "observerctl/ask/ask.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
-#include "observerctl/cli/show.h"
-#include "observerctl/cli/table.h"
-#include "observerctl/cli/text.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-static const char route[] = "/v1/observer/summary";
 
 enum { QUANTILES = 4 };
 static const char *const quantiles[QUANTILES] = {"p50", "p90", "p99", "max"};
@@ -68,12 +63,6 @@ static const struct {
 } orders[] = {{"count", key_count}, {"failures", key_failures}, {"share", share}, {"p50", key_p50},
               {"p90", key_p90},     {"p99", key_p99},           {"max", key_max}, {"name", key_name}};
 
-static sort_key order_of(const char *name) {
-  size_t i = 0;
-  while (strcmp(orders[i].name, name) != 0) i++;
-  return orders[i].key;
-}
-
 /* The largest first, unknown values last, equal ones by name. */
 static int compare(const void *a, const void *b, void *arg) {
   sort_key key = *(sort_key *)arg;
@@ -90,68 +79,59 @@ static void put_count(obs_table *t, obs_term_look style, double n) {
   obs_table_puts(t, style, obs_text_count(text, (uint64_t)n));
 }
 
-static void put_row(obs_table *t, const row *r) {
-  char text[OBS_TEXT_NUMBER];
-  obs_term_look style = r->failures > 0 ? OBS_STYLE_RED : OBS_STYLE_PLAIN;
-  obs_table_puts(t, OBS_STYLE_PLAIN, r->name);
-  put_count(t, OBS_STYLE_PLAIN, r->count);
-  put_count(t, style, r->failures);
-  obs_table_puts(t, style, obs_show_share(text, r->failures, r->count));
-  for (int i = 0; i < QUANTILES; i++) obs_table_puts(t, OBS_STYLE_PLAIN, obs_text_duration(text, r->ms[i]));
-}
-
-static bool put_rows(const char *what, row *rows, size_t n, size_t limit, sort_key key) {
+/* A row for each member of an object of counts. False: no memory. */
+static bool put_rows(const cJSON *object, const char *what, size_t limit, sort_key order) {
   const obs_table_column columns[] = {{what, false, true},    {"COUNT", true, false}, {"FAILED", true, false},
                                       {"SHARE", true, false}, {"P50", true, false},   {"P90", true, false},
                                       {"P99", true, false},   {"MAX", true, false}};
-  obs_table t;
-  qsort_r(rows, n, sizeof(*rows), compare, &key);
-  obs_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
-  for (size_t i = 0; i < n && i < limit; i++) put_row(&t, &rows[i]);
-  bool ok = obs_show_table(&t, NULL);
-  if (n > limit) printf("... and %zu more (--limit)\n", n - limit);
-  return ok;
-}
-
-static bool put_keys(const cJSON *window, const char *key, const char *what, size_t limit, sort_key order) {
-  const cJSON *object = cJSON_GetObjectItemCaseSensitive(window, key), *item;
+  const cJSON *item;
   size_t n = 0;
   row *rows = calloc((size_t)cJSON_GetArraySize(object) + 1, sizeof(*rows));
   if (rows == NULL) return false;
   cJSON_ArrayForEach(item, object) {
     read_row(item, &rows[n++]);
   }
-  bool ok = put_rows(what, rows, n, limit, order);
+  qsort_r(rows, n, sizeof(*rows), compare, &order);
+  obs_table t;
+  obs_table_init(&t, OBS_TABLE(columns));
+  for (size_t i = 0; i < n && i < limit; i++) {
+    const row *r = &rows[i];
+    char text[OBS_TEXT_NUMBER];
+    obs_term_look style = r->failures > 0 ? OBS_STYLE_RED : OBS_STYLE_PLAIN;
+    obs_table_puts(&t, OBS_STYLE_PLAIN, r->name);
+    put_count(&t, OBS_STYLE_PLAIN, r->count);
+    put_count(&t, style, r->failures);
+    obs_table_puts(&t, style, obs_show_share(text, r->failures, r->count));
+    for (int q = 0; q < QUANTILES; q++) obs_table_puts(&t, OBS_STYLE_PLAIN, obs_text_duration(text, r->ms[q]));
+  }
+  bool ok = obs_show_table(&t, "");
+  if (n > limit) printf("... and %zu more (--limit)\n", n - limit);
   free(rows);
   return ok;
 }
 
-static void put_head(const char *name, const cJSON *window) {
+static bool show(const obs_args *args, const cJSON *summary, const void *arg) {
+  const char *name = obs_args_text(args, "window"), *sort = obs_args_text(args, "sort");
+  const cJSON *windows = strcmp(name, "lifetime") == 0 ? summary : obs_show_member(summary, "windows");
+  const cJSON *window = obs_show_member(windows, name);
   char ops[OBS_TEXT_COUNTED], failures[OBS_TEXT_COUNTED], text[OBS_TEXT_NUMBER];
+  uint64_t limit = obs_args_u64(args, "limit");
+  size_t order = 0;
   row all;
+  (void)arg;
+  while (strcmp(orders[order].name, sort) != 0) order++; /* one of the flag's choices */
   read_row(window, &all);
   printf("%s: %s, %s", name, obs_text_counted(ops, (uint64_t)all.count, "op"),
          obs_text_counted(failures, (uint64_t)all.failures, "failure"));
   if (all.count > 0) printf(" (%s)", obs_show_share(text, all.failures, all.count));
   for (int i = 0; i < QUANTILES; i++) printf(", %s %s", quantiles[i], obs_text_duration(text, all.ms[i]));
   putchar('\n');
+  return put_rows(obs_show_member(window, "by_source"), "SOURCE", limit, orders[order].key) &&
+         put_rows(obs_show_member(window, "by_endpoint"), "ENDPOINT", limit, orders[order].key);
 }
 
 static int run(const obs_args *args) {
-  const char *name = obs_args_text(args, "window");
-  uint64_t limit = obs_args_u64(args, "limit");
-  if (obs_args_given(args, "json")) return obs_ask_print(args, route);
-  cJSON *summary = obs_ask_json(args, route);
-  if (summary == NULL) return OBS_COMMAND_FAILED;
-  const cJSON *windows = strcmp(name, "lifetime") == 0 ? summary : obs_show_member(summary, "windows");
-  const cJSON *window = obs_show_member(windows, name);
-  sort_key order = order_of(obs_args_text(args, "sort"));
-  put_head(name, window);
-  bool ok = put_keys(window, "by_source", "SOURCE", limit, order) &&
-            put_keys(window, "by_endpoint", "ENDPOINT", limit, order);
-  if (!ok) obs_args_error(args, "out of memory");
-  cJSON_Delete(summary);
-  return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
+  return obs_ask_show(args, "/v1/observer/summary", show, NULL);
 }
 
 static const obs_option flags[] = {
