@@ -66,14 +66,6 @@ static void fail(observer_builder *b, observer_err err) {
   if (b->err == OBSERVER_E_OK) b->err = err;
 }
 
-static entry *find_entry(observer_builder *b, const char *key, size_t len) {
-  for (uint32_t i = 0; i < b->n; i++) {
-    entry *e = &b->entries[i];
-    if (e->value_at - e->at == len && memcmp(b->bytes.p + e->at, key, len) == 0) return e;
-  }
-  return NULL;
-}
-
 /* Sets `name` to an encoded value of that kind, in the place of an earlier one. */
 static void set(observer_builder *b, const char *name, kind_of_value kind, const char *value, size_t len) {
   int field = find_field(name);
@@ -89,17 +81,19 @@ static void set(observer_builder *b, const char *name, kind_of_value kind, const
     return;
   }
   char *key = b->bytes.p + at, *key_end = obs_mp_str(key, name, name_len);
-  entry *e = find_entry(b, key, (size_t)(key_end - key));
-  if (e == NULL) {
+  size_t key_len = (size_t)(key_end - key);
+  entry *e = b->entries, *end = b->entries + b->n;
+  while (e < end && (e->value_at - e->at != key_len || memcmp(b->bytes.p + e->at, key, key_len) != 0)) e++;
+  if (e == end) {
     if (field < 0 && b->unknown++ == UNKNOWN_MAX) {
       fail(b, OBSERVER_E_INVALID);
       return;
     }
-    e = &b->entries[b->n++];
+    b->n++;
   }
   memcpy(key_end, value, len);
-  b->bytes.len += (size_t)(key_end - key) + len;
-  *e = (entry){at, at + (size_t)(key_end - key), b->bytes.len, field};
+  b->bytes.len += key_len + len;
+  *e = (entry){at, at + key_len, b->bytes.len, field};
 }
 
 /* ---- the interface ---- */

@@ -26,12 +26,6 @@ static void start_curl(void) {
   (void)curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-static CURL *new_handle(void) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, start_curl);
-  return curl_easy_init();
-}
-
 static size_t on_body(char *bytes, size_t one, size_t n, void *arg) {
   received *r = arg;
   if (n > r->most - r->body.len) {
@@ -57,86 +51,46 @@ static CURLcode perform(CURL *curl) {
   return rc;
 }
 
-/* Absent or empty texts of the options and the environment stand for the default. */
-static const char *gateway_of(const observer_call_options *options) {
-  const char *url = options->gateway_url;
-  if (url == NULL || *url == '\0') url = getenv("GATEWAY_URL");
-  return url == NULL || *url == '\0' ? "http://localhost:3700" : url;
-}
-
-static void set_request(CURL *curl, const char *url, const char *body, struct curl_slist *headers) {
-  curl_easy_setopt(curl, CURLOPT_URL, url);
-  curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
-  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, "observer/" OBSERVER_VERSION);
-}
-
-/* As fetch() does it: redirects are followed, compressed answers are unpacked, and only http and https are spoken. */
-static void set_manners(CURL *curl, const observer_call_options *options) {
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-  curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)MOST_REDIRECTS);
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(options->timeout_ms == 0 ? TIMEOUT_MS : options->timeout_ms));
-}
-
-static void explain(CURLcode rc, const received *r, const char *detail, char *out, size_t size) {
-  if (r->body.oom) {
-    snprintf(out, size, "no memory for the answer");
-  } else if (r->too_large) {
-    snprintf(out, size, "the answer is larger than %zu bytes", r->most);
-  } else {
-    snprintf(out, size, "%s", *detail != '\0' ? detail : curl_easy_strerror(rc));
-  }
-}
-
 /* False: no memory, no call was made. `error` is set when there is no whole answer. */
-static bool exchange(const char *url, const char *body, const observer_call_options *options, received *r, long *status,
-                     char *error, size_t error_size) {
+static bool exchange(const char *url, const char *body, uint32_t timeout_ms, received *r, long *status, char *error,
+                     size_t error_size) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
   char detail[CURL_ERROR_SIZE] = "";
-  CURL *curl = new_handle();
+  pthread_once(&once, start_curl);
+  CURL *curl = curl_easy_init();
   struct curl_slist *headers = curl_slist_append(NULL, "content-type: application/json");
   struct curl_slist *more = headers == NULL ? NULL : curl_slist_append(headers, "expect:");
   bool ok = curl != NULL && more != NULL;
   if (ok) {
-    set_request(curl, url, body, headers);
-    set_manners(curl, options);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "observer/" OBSERVER_VERSION);
+    /* As fetch() does it: redirects are followed, compressed answers are unpacked, and only http and https are spoken.
+     */
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)MOST_REDIRECTS);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, r);
     CURLcode rc = perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
-    if (rc != CURLE_OK) explain(rc, r, detail, error, error_size);
+    if (rc != CURLE_OK && r->body.oom)
+      snprintf(error, error_size, "no memory for the answer");
+    else if (rc != CURLE_OK && r->too_large)
+      snprintf(error, error_size, "the answer is larger than %zu bytes", r->most);
+    else if (rc != CURLE_OK)
+      snprintf(error, error_size, "%s", *detail != '\0' ? detail : curl_easy_strerror(rc));
   }
   curl_slist_free_all(headers);
   curl_easy_cleanup(curl);
   return ok;
-}
-
-/* ---- the op ---- */
-
-static void copy_cut(char *out, size_t size, const obs_buf *text) {
-  size_t n = 0, c;
-  while (n < text->len && (c = obs_utf8_char(text->p + n, text->len - n)) != 0 && n + c < size) n += c;
-  if (n > 0) memcpy(out, text->p, n);
-  out[n] = '\0';
-}
-
-static void publish(observer_client *client, const char *endpoint, const char *description,
-                    const observer_response *response, const char *error, const char *summary) {
-  char now[OBS_ISO8601_LEN + 1];
-  obs_clock_format(obs_clock_wall_ms(), now);
-  observer_op op = {.timestamp = now,
-                    .endpoint = endpoint,
-                    .input_summary = description == NULL ? "" : description,
-                    .success = response->success ? OBSERVER_TRUE : OBSERVER_FALSE,
-                    .duration_ms = OBSERVER_INT(response->duration_ms),
-                    .output_summary = summary,
-                    .error = response->success ? NULL : error};
-  (void)observer_publish_wait(client, &op, 0, NULL);
 }
 
 /* NULL when there was no memory for it. */
@@ -145,65 +99,76 @@ static const char *text_of(obs_buf *b) {
   return b->oom ? NULL : b->p;
 }
 
-/* `failure`: why there is no whole answer, or "". */
-static void conclude(observer_client *client, const char *endpoint, const char *description, const char *failure,
-                     observer_response *response) {
-  obs_buf error = {0}, summary = {0};
-  if (*failure != '\0') {
-    obs_buf_puts(&error, failure);
-  } else {
-    response->success = obs_answer_judge(response->body, response->body_len, &error, &summary);
-  }
-  if (!response->success) {
-    obs_buf_puts(&summary, "ERROR: ");
-    obs_buf_append(&summary, error.p, error.len);
-  }
-  copy_cut(response->error, sizeof(response->error), &error);
-  if (client != NULL) publish(client, endpoint, description, response, text_of(&error), text_of(&summary));
-  obs_buf_fini(&error);
-  obs_buf_fini(&summary);
-}
-
-static observer_err call(const char *url, const char *body, const observer_call_options *options, received *r,
-                         observer_response *out, char *failure, size_t size) {
-  enum { ROOM = 4096 }; /* for {"error":"<failure>"}, so that nothing can fail once the call was made */
-  if (!obs_buf_reserve(&r->body, ROOM)) return OBSERVER_E_NOMEM;
-  uint64_t start = obs_clock_mono_ms();
-  if (!exchange(url, body, options, r, &out->status, failure, size)) return OBSERVER_E_NOMEM;
-  out->duration_ms = (int64_t)(obs_clock_mono_ms() - start);
-  if (*failure != '\0') {
-    r->body.len = 0;
-    r->body.oom = false;
-    obs_buf_puts(&r->body, "{\"error\":");
-    obs_buf_json_cstr(&r->body, failure);
-    obs_buf_putc(&r->body, '}');
-  }
-  out->body = r->body.p;
-  out->body_len = r->body.len;
-  out->body[out->body_len] = '\0';
-  return OBSERVER_E_OK;
-}
-
 observer_err observer_call(observer_client *client, const char *endpoint, const char *body, const char *description,
                            const observer_call_options *options, observer_response *out) {
+  enum { ROOM = 4096 }; /* for {"error":"<failure>"}, so that nothing can fail once the call was made */
   static const observer_call_options defaults = {0};
   if (out == NULL) return OBSERVER_E_INVALID;
   *out = (observer_response){0};
   if (endpoint == NULL || *endpoint == '\0' || body == NULL) return OBSERVER_E_INVALID;
   if (options == NULL) options = &defaults;
-  received r = {.most = options->max_body == 0 ? MAX_BODY : options->max_body};
-  char failure[CURL_ERROR_SIZE] = "";
+
+  /* Absent or empty texts of the options and the environment stand for the default. */
+  const char *gateway = options->gateway_url;
+  if (gateway == NULL || *gateway == '\0') gateway = getenv("GATEWAY_URL");
+  if (gateway == NULL || *gateway == '\0') gateway = "http://localhost:3700";
   obs_buf url = {0};
-  obs_buf_puts(&url, gateway_of(options));
+  obs_buf_puts(&url, gateway);
   obs_buf_puts(&url, endpoint);
-  const char *text = text_of(&url);
-  observer_err err = text == NULL ? OBSERVER_E_NOMEM : call(text, body, options, &r, out, failure, sizeof(failure));
+  const char *whole_url = text_of(&url);
+
+  received r = {.most = options->max_body == 0 ? MAX_BODY : options->max_body};
+  char failure[CURL_ERROR_SIZE] = ""; /* why there is no whole answer */
+  uint64_t start = obs_clock_mono_ms();
+  bool called = whole_url != NULL && obs_buf_reserve(&r.body, ROOM) &&
+                exchange(whole_url, body, options->timeout_ms == 0 ? TIMEOUT_MS : options->timeout_ms, &r, &out->status,
+                         failure, sizeof(failure));
   obs_buf_fini(&url);
-  if (err != OBSERVER_E_OK) {
+  if (!called) {
     obs_buf_fini(&r.body);
-    return err;
+    return OBSERVER_E_NOMEM;
   }
-  conclude(client, endpoint, description, failure, out);
+  out->duration_ms = (int64_t)(obs_clock_mono_ms() - start);
+  if (*failure != '\0') {
+    r.body.len = 0;
+    r.body.oom = false;
+    obs_buf_puts(&r.body, "{\"error\":");
+    obs_buf_json_cstr(&r.body, failure);
+    obs_buf_putc(&r.body, '}');
+  }
+  out->body = r.body.p;
+  out->body_len = r.body.len;
+  out->body[out->body_len] = '\0';
+
+  obs_buf error = {0}, summary = {0};
+  if (*failure != '\0')
+    obs_buf_puts(&error, failure);
+  else
+    out->success = obs_answer_judge(out->body, out->body_len, &error, &summary);
+  if (!out->success) {
+    obs_buf_puts(&summary, "ERROR: ");
+    obs_buf_append(&summary, error.p, error.len);
+  }
+  size_t n = 0, c; /* whole characters of the error, as many as there is room for */
+  while (n < error.len && (c = obs_utf8_char(error.p + n, error.len - n)) != 0 && n + c < sizeof(out->error)) n += c;
+  if (n > 0) memcpy(out->error, error.p, n);
+  out->error[n] = '\0';
+
+  if (client != NULL) {
+    char now[OBS_ISO8601_LEN + 1];
+    obs_clock_format(obs_clock_wall_ms(), now);
+    const char *reason = text_of(&error);
+    observer_op op = {.timestamp = now,
+                      .endpoint = endpoint,
+                      .input_summary = description == NULL ? "" : description,
+                      .success = out->success ? OBSERVER_TRUE : OBSERVER_FALSE,
+                      .duration_ms = OBSERVER_INT(out->duration_ms),
+                      .output_summary = text_of(&summary),
+                      .error = out->success ? NULL : reason};
+    (void)observer_publish_wait(client, &op, 0, NULL);
+  }
+  obs_buf_fini(&error);
+  obs_buf_fini(&summary);
   return OBSERVER_E_OK;
 }
 

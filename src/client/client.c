@@ -75,49 +75,44 @@ static void free_client(observer_client *c) {
   free(c);
 }
 
-/* All signals are blocked in it: the program handles them in its own threads. */
-static observer_err start_thread(observer_client *c) {
-  sigset_t all, old;
-  sigfillset(&all);
-  if (pthread_sigmask(SIG_SETMASK, &all, &old) != 0) return OBSERVER_E_INVALID;
-  observer_err err = obs_thread_start(&c->thread, "obs:client", obs_client_run, c);
-  if (pthread_sigmask(SIG_SETMASK, &old, NULL) != 0) abort(); /* cannot fail: the mask came from the call above */
-  return err;
-}
-
-static observer_err start(observer_client *c, const observer_options *options) {
-  observer_err err = obs_client_options_init(&c->o, options, open_error, ERROR_TEXT);
-  if (err == OBSERVER_E_OK) err = obs_client_name(c, options->producer, open_error, ERROR_TEXT);
-  if (err == OBSERVER_E_OK) err = obs_client_spooler_open(c, open_error, ERROR_TEXT);
-  if (err != OBSERVER_E_OK) return err;
-  err = obs_client_link_open(c, open_error, ERROR_TEXT);
-  if (err == OBSERVER_E_OK) err = start_thread(c);
-  if (err != OBSERVER_E_OK) obs_client_link_close(c);
-  return err;
-}
-
 observer_err observer_open(const observer_options *options, observer_client **out) {
   open_error[0] = '\0';
   *out = NULL;
-  observer_client *c = NULL;
   observer_err err = claim();
-  if (err == OBSERVER_E_OK) {
-    c = calloc(1, sizeof(*c));
-    err = c != NULL ? init_locks(c) : OBSERVER_E_NOMEM;
-  }
-  if (err == OBSERVER_E_OK) {
-    c->generation = obs_client_generation();
-    c->next_op = 1;
-    c->stamp_ms = INT64_MIN;
-    err = start(c, options);
-    if (err != OBSERVER_E_OK) free_client(c);
-  } else {
+  observer_client *c = err == OBSERVER_E_OK ? calloc(1, sizeof(*c)) : NULL;
+  if (err == OBSERVER_E_OK) err = c != NULL ? init_locks(c) : OBSERVER_E_NOMEM;
+  if (err != OBSERVER_E_OK) {
     free(c);
+    goto fail;
   }
-  if (err == OBSERVER_E_OK)
+  c->generation = obs_client_generation();
+  c->next_op = 1;
+  c->stamp_ms = INT64_MIN;
+  err = obs_client_options_init(&c->o, options, open_error, ERROR_TEXT);
+  if (err == OBSERVER_E_OK) err = obs_client_name(c, options->producer, open_error, ERROR_TEXT);
+  if (err == OBSERVER_E_OK) err = obs_client_spooler_open(c, open_error, ERROR_TEXT);
+  if (err == OBSERVER_E_OK) {
+    err = obs_client_link_open(c, open_error, ERROR_TEXT);
+    if (err == OBSERVER_E_OK) {
+      /* All signals are blocked in the thread: the program handles them in its own. */
+      sigset_t all, old;
+      sigfillset(&all);
+      if (pthread_sigmask(SIG_SETMASK, &all, &old) != 0) {
+        err = OBSERVER_E_INVALID;
+      } else {
+        err = obs_thread_start(&c->thread, "obs:client", obs_client_run, c);
+        if (pthread_sigmask(SIG_SETMASK, &old, NULL) != 0) abort(); /* cannot fail: the call above gave the mask */
+      }
+    }
+    if (err != OBSERVER_E_OK) obs_client_link_close(c);
+  }
+  if (err == OBSERVER_E_OK) {
     *out = c;
-  else if (open_error[0] == '\0')
-    snprintf(open_error, sizeof(open_error), "%s", observer_strerror(err));
+    return OBSERVER_E_OK;
+  }
+  free_client(c);
+fail:
+  if (open_error[0] == '\0') snprintf(open_error, sizeof(open_error), "%s", observer_strerror(err));
   return err;
 }
 
@@ -146,14 +141,6 @@ observer_err observer_flush(observer_client *client, uint32_t deadline_ms) {
   return OBSERVER_E_TIMEDOUT;
 }
 
-/* In a forked child: other threads may have been changing the rest at the fork, and NNG cannot be called. */
-static observer_err close_in_child(observer_client *c) {
-  obs_client_spool_close(c->spool);
-  obs_client_options_fini(&c->o);
-  free(c);
-  return OBSERVER_E_FORKED;
-}
-
 static bool no_publisher(const observer_client *c, uint64_t serial) {
   (void)serial;
   return c->publishers == 0;
@@ -167,7 +154,13 @@ static bool has_ended(const observer_client *c, uint64_t serial) {
 observer_err observer_close(observer_client *client, uint32_t deadline_ms) {
   observer_client *c = client;
   if (c == NULL) return OBSERVER_E_OK;
-  if (c->generation != obs_client_generation()) return close_in_child(c);
+  if (c->generation != obs_client_generation()) {
+    /* In a forked child: other threads may have been changing the rest at the fork, and NNG cannot be called. */
+    obs_client_spool_close(c->spool);
+    obs_client_options_fini(&c->o);
+    free(c);
+    return OBSERVER_E_FORKED;
+  }
   uint64_t until_ms = obs_clock_mono_ms() + deadline_ms;
   pthread_mutex_lock(&c->lock);
   c->closing = true;

@@ -46,11 +46,6 @@ static void pipe_changed(nng_pipe pipe, nng_pipe_ev event, void *arg) {
 
 /* ---- opening ---- */
 
-static int pub_queue(const obs_client_options *o) {
-  size_t n = o->queue_bytes / o->batch_bytes;
-  return n < PUB_QUEUE_MIN ? PUB_QUEUE_MIN : n > PUB_QUEUE_MAX ? PUB_QUEUE_MAX : (int)n;
-}
-
 /* PUSH keeps NNG's queue of none: a message that the transport took is being written, not waiting. Then the socket can
  * be written to exactly when its connection has written all of the last message. */
 static int open_socket(observer_client *c, obs_client_socket *s) {
@@ -68,7 +63,11 @@ static int open_socket(observer_client *c, obs_client_socket *s) {
     return rv;
   }
   if (c->o.mode == OBSERVER_PUSH) return nng_socket_get_int(s->id, NNG_OPT_SENDFD, &s->writable);
-  if (c->o.mode == OBSERVER_PUB) return nng_socket_set_int(s->id, NNG_OPT_SENDBUF, pub_queue(&c->o));
+  if (c->o.mode == OBSERVER_PUB) {
+    size_t n = c->o.queue_bytes / c->o.batch_bytes;
+    n = n < PUB_QUEUE_MIN ? PUB_QUEUE_MIN : n > PUB_QUEUE_MAX ? PUB_QUEUE_MAX : n;
+    return nng_socket_set_int(s->id, NNG_OPT_SENDBUF, (int)n);
+  }
   /* The client decides when to send again, not NNG. */
   return nng_socket_set_ms(s->id, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
 }
@@ -82,15 +81,6 @@ static int open_lane(observer_client *c, obs_client_lane *l, obs_client_socket *
   if (rv != 0) return rv;
   l->ctx_open = true;
   return nng_ctx_set_ms(l->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
-}
-
-static int dial(obs_client_socket *s, const char *url) {
-  nng_dialer d;
-  int rv = nng_dialer_create(&d, s->id, url);
-  if (rv != 0) return rv;
-  rv = nng_dialer_start(d, NNG_FLAG_NONBLOCK);
-  if (rv != 0) nng_dialer_close(d);
-  return rv;
 }
 
 static observer_err explain(int rv, const char *what, char *text, size_t size) {
@@ -108,7 +98,9 @@ observer_err obs_client_link_open(observer_client *c, char *text, size_t size) {
   }
   if (rv != 0) return explain(rv, "socket", text, size);
   for (size_t i = 0; i < c->o.nurls; i++) {
-    rv = dial(&c->sockets[push ? i : 0], c->o.urls[i]);
+    nng_dialer d;
+    rv = nng_dialer_create(&d, c->sockets[push ? i : 0].id, c->o.urls[i]);
+    if (rv == 0 && (rv = nng_dialer_start(d, NNG_FLAG_NONBLOCK)) != 0) nng_dialer_close(d);
     if (rv != 0) return explain(rv, c->o.urls[i], text, size);
   }
   return OBSERVER_E_OK;

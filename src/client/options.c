@@ -33,23 +33,6 @@ static const char *const default_urls[] = {
     [OBSERVER_ACKNOWLEDGED] = "tcp://127.0.0.1:3803",
 };
 
-static observer_err copy_urls(obs_client_options *o, const observer_options *given, char *text, size_t size) {
-  const char *const fallback[] = {default_urls[given->mode], NULL};
-  const char *const *urls = given->urls != NULL ? given->urls : fallback;
-  for (size_t i = 0; urls[i] != NULL; i++) {
-    if (i == OBS_CLIENT_URLS_MAX) {
-      snprintf(text, size, "urls: more than %d", OBS_CLIENT_URLS_MAX);
-      return OBSERVER_E_INVALID;
-    }
-    o->urls[i] = strdup(urls[i]);
-    if (o->urls[i] == NULL) return OBSERVER_E_NOMEM;
-    o->nurls = i + 1;
-  }
-  if (o->nurls > 0) return OBSERVER_E_OK;
-  snprintf(text, size, "urls: the list is empty");
-  return OBSERVER_E_INVALID;
-}
-
 static observer_err copy_text(char **out, const char *name, const char *value, char *text, size_t size) {
   if (value == NULL) return OBSERVER_E_OK;
   if (value[0] == '\0' || !obs_client_text_valid(value, strlen(value))) {
@@ -60,22 +43,12 @@ static observer_err copy_text(char **out, const char *name, const char *value, c
   return *out != NULL ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
-/* One number: its default, and its bounds. */
-typedef struct {
-  const char *name;
-  int64_t given, fallback, least, most;
-} number;
-
-static observer_err check_number(const number *n, int64_t *out, char *text, size_t size) {
-  *out = n->given != 0 ? n->given : n->fallback;
-  if (*out >= n->least && *out <= n->most) return OBSERVER_E_OK;
-  snprintf(text, size, "%s: %" PRId64 " is not between %" PRId64 " and %" PRId64, n->name, *out, n->least, n->most);
-  return OBSERVER_E_INVALID;
-}
-
 static observer_err copy_numbers(obs_client_options *o, const observer_options *g, char *text, size_t size) {
   enum { LINGER, OPS, BYTES, QUEUE, BLOCK, EXPIRE, TIMEOUT, RETRY_MIN, RETRY_MAX, FLIGHT, SPOOL, NUMBERS };
-  const number numbers[NUMBERS] = {
+  const struct {
+    const char *name;
+    int64_t given, fallback, least, most;
+  } numbers[NUMBERS] = {
       [LINGER] = {"linger_ms", g->linger_ms, LINGER_MS, -1, INT32_MAX},
       [OPS] = {"batch_ops", g->batch_ops, BATCH_OPS, 1, BATCH_OPS_MAX},
       [BYTES] = {"batch_bytes", g->batch_bytes, BATCH_BYTES, 1, BATCH_BYTES_MAX},
@@ -92,8 +65,11 @@ static observer_err copy_numbers(obs_client_options *o, const observer_options *
   };
   int64_t v[NUMBERS];
   for (size_t i = 0; i < NUMBERS; i++) {
-    observer_err err = check_number(&numbers[i], &v[i], text, size);
-    if (err != OBSERVER_E_OK) return err;
+    v[i] = numbers[i].given != 0 ? numbers[i].given : numbers[i].fallback;
+    if (v[i] >= numbers[i].least && v[i] <= numbers[i].most) continue;
+    snprintf(text, size, "%s: %" PRId64 " is not between %" PRId64 " and %" PRId64, numbers[i].name, v[i],
+             numbers[i].least, numbers[i].most);
+    return OBSERVER_E_INVALID;
   }
   o->linger_ms = v[LINGER] < 0 ? 0 : (uint32_t)v[LINGER];
   o->batch_ops = (uint32_t)v[OPS];
@@ -125,8 +101,23 @@ observer_err obs_client_options_init(obs_client_options *o, const observer_optio
     o->delivery_arg = given->delivery_arg;
   }
   observer_err err = copy_numbers(o, given, text, size);
-  if (err == OBSERVER_E_OK) err = copy_urls(o, given, text, size);
-  if (err == OBSERVER_E_OK) err = copy_text(&o->source, "source", given->source, text, size);
+  if (err != OBSERVER_E_OK) return err;
+
+  const char *const fallback[] = {default_urls[given->mode], NULL};
+  const char *const *urls = given->urls != NULL ? given->urls : fallback;
+  if (urls[0] == NULL) {
+    snprintf(text, size, "urls: the list is empty");
+    return OBSERVER_E_INVALID;
+  }
+  for (; urls[o->nurls] != NULL; o->nurls++) {
+    if (o->nurls == OBS_CLIENT_URLS_MAX) {
+      snprintf(text, size, "urls: more than %d", OBS_CLIENT_URLS_MAX);
+      return OBSERVER_E_INVALID;
+    }
+    o->urls[o->nurls] = strdup(urls[o->nurls]);
+    if (o->urls[o->nurls] == NULL) return OBSERVER_E_NOMEM;
+  }
+  err = copy_text(&o->source, "source", given->source, text, size);
   if (err == OBSERVER_E_OK) err = copy_text(&o->spool_path, "spool", given->spool, text, size);
   if (o->source != NULL) o->source_len = (uint32_t)strlen(o->source);
   return err;

@@ -18,60 +18,36 @@ observer_err obs_client_refuse(observer_client *c, observer_err err) {
   return err;
 }
 
-/* ---- what the client adds ---- */
-
-/* The text is formatted once a millisecond. */
-static char *put_timestamp(observer_client *c, char *p) {
-  int64_t now = obs_clock_wall_ms();
-  if (now != c->stamp_ms) {
-    obs_clock_format(now, c->stamp);
-    c->stamp_ms = now;
-  }
-  return obs_mp_str(KEY(p, "timestamp"), c->stamp, OBS_ISO8601_LEN);
-}
-
-/* `<producer>-<epoch>-<n>`, put together first because msgpack has the length in front. */
-static char *put_op_id(observer_client *c, char *p) {
-  char id[OBS_CLIENT_PREFIX_MAX + DIGITS_MAX], digits[DIGITS_MAX];
-  size_t at = sizeof(digits);
-  for (uint64_t n = c->next_op; n > 0 || at == sizeof(digits); n /= 10) digits[--at] = (char)('0' + n % 10);
-  memcpy(id, c->prefix, c->prefix_len);
-  memcpy(id + c->prefix_len, digits + at, sizeof(digits) - at);
-  c->next_op++;
-  return obs_mp_str(KEY(p, "op_id"), id, c->prefix_len + sizeof(digits) - at);
-}
-
-typedef struct {
-  bool timestamp, source, op_id;
-} additions;
-
-static size_t additions_size(const observer_client *c, additions a) {
-  size_t size = 0;
-  if (a.timestamp) size += sizeof("timestamp") + OBS_MP_HEAD_MAX + OBS_ISO8601_LEN;
-  if (a.source) size += sizeof("source") + OBS_MP_HEAD_MAX + c->o.source_len;
-  if (a.op_id) size += sizeof("op_id") + OBS_MP_HEAD_MAX + c->prefix_len + DIGITS_MAX;
-  return size;
-}
-
-static char *put_additions(observer_client *c, additions a, char *p) {
-  if (a.timestamp) p = put_timestamp(c, p);
-  if (a.source) p = obs_mp_str(KEY(p, "source"), c->o.source, c->o.source_len);
-  if (a.op_id) p = put_op_id(c, p);
-  return p;
-}
-
 observer_err obs_client_publish(observer_client *c, const obs_client_pairs *pairs, int32_t block_ms, void *tag) {
   static const obs_client_form ops = {0};
-  additions a = {!pairs->has_timestamp, !pairs->has_source && c->o.source_len > 0,
-                 !pairs->has_op_id && c->o.mode == OBSERVER_ACKNOWLEDGED};
-  size_t size = MAP_HEAD + pairs->size + additions_size(c, a);
-  char *p;
+  bool timestamp = !pairs->has_timestamp, source = !pairs->has_source && c->o.source_len > 0;
+  bool op_id = !pairs->has_op_id && c->o.mode == OBSERVER_ACKNOWLEDGED;
+  size_t size = MAP_HEAD + pairs->size;
+  if (timestamp) size += sizeof("timestamp") + OBS_MP_HEAD_MAX + OBS_ISO8601_LEN;
+  if (source) size += sizeof("source") + OBS_MP_HEAD_MAX + c->o.source_len;
+  if (op_id) size += sizeof("op_id") + OBS_MP_HEAD_MAX + c->prefix_len + DIGITS_MAX;
   if (size > OBS_CLIENT_OP_MAX) return obs_client_refuse(c, OBSERVER_E_INVALID);
+
+  char *p;
   pthread_mutex_lock(&c->lock);
   observer_err err = obs_client_reserve(c, &ops, size, block_ms, &p);
   if (err == OBSERVER_E_OK) {
-    p = obs_mp_map(p, pairs->n + a.timestamp + a.source + a.op_id);
-    p = put_additions(c, a, pairs->write(p, pairs->arg));
+    p = pairs->write(obs_mp_map(p, pairs->n + timestamp + source + op_id), pairs->arg);
+    if (timestamp) {
+      int64_t now = obs_clock_wall_ms();
+      if (now != c->stamp_ms) obs_clock_format(now, c->stamp); /* once a millisecond */
+      c->stamp_ms = now;
+      p = obs_mp_str(KEY(p, "timestamp"), c->stamp, OBS_ISO8601_LEN);
+    }
+    if (source) p = obs_mp_str(KEY(p, "source"), c->o.source, c->o.source_len);
+    if (op_id) { /* `<producer>-<epoch>-<n>`, put together first because msgpack has the length in front */
+      char id[OBS_CLIENT_PREFIX_MAX + DIGITS_MAX], digits[DIGITS_MAX];
+      size_t at = sizeof(digits);
+      for (uint64_t n = c->next_op++; n > 0 || at == sizeof(digits); n /= 10) digits[--at] = (char)('0' + n % 10);
+      memcpy(id, c->prefix, c->prefix_len);
+      memcpy(id + c->prefix_len, digits + at, sizeof(digits) - at);
+      p = obs_mp_str(KEY(p, "op_id"), id, c->prefix_len + sizeof(digits) - at);
+    }
     obs_client_commit(c, p, tag);
   }
   pthread_mutex_unlock(&c->lock);
@@ -146,10 +122,6 @@ observer_err observer_publish_message(observer_client *client, const char *topic
 
 /* ---- a finished record ---- */
 
-static bool is_map(unsigned char b) {
-  return (b >= 0x80 && b <= 0x8f) || b == 0xde || b == 0xdf;
-}
-
 observer_err observer_publish_encoded(observer_client *client, const observer_encoded *record, int32_t block_ms,
                                       void *tag) {
   observer_client *c = client;
@@ -161,8 +133,9 @@ observer_err observer_publish_encoded(observer_client *client, const observer_en
   if (record->whole) return publish_message(c, record->topic, bytes, len, true, block_ms, tag);
   obs_client_form form = {.topic = record->topic, .json = bytes[0] == '{'};
   /* Broken msgpack would take the other records of its message with it; of JSON the daemon tells where it breaks. */
-  if (!form.json &&
-      (!is_map((unsigned char)bytes[0]) || !obs_client_msgpack_valid(bytes, len, OBS_CLIENT_RECORD_DEPTH_MAX)))
+  unsigned char first = (unsigned char)bytes[0];
+  bool is_map = (first >= 0x80 && first <= 0x8f) || first == 0xde || first == 0xdf;
+  if (!form.json && (!is_map || !obs_client_msgpack_valid(bytes, len, OBS_CLIENT_RECORD_DEPTH_MAX)))
     return obs_client_refuse(c, OBSERVER_E_INVALID);
   form.topic_size = form.topic != NULL ? (uint32_t)strlen(form.topic) + 1 : 0;
   char *p;

@@ -157,15 +157,13 @@ static observer_err grow_packet(observer_client *c, size_t need) {
   return OBSERVER_E_OK;
 }
 
-static bool fits(const observer_client *c, const obs_client_form *form, size_t need) {
-  const obs_client_packet *p = c->open;
-  return p->len + need <= c->o.batch_bytes && p->raw == form->json && p->topic_size == form->topic_size &&
-         (form->topic_size == 0 || memcmp(p->body, form->topic, form->topic_size) == 0);
-}
-
 static observer_err try_reserve(observer_client *c, const obs_client_form *form, size_t need, char **at) {
+  const obs_client_packet *p = c->open;
   if (!spool_has(c, need)) return OBSERVER_E_FULL;
-  if (c->open != NULL && !fits(c, form, need)) obs_client_seal(c);
+  bool fits = p != NULL && p->len + need <= c->o.batch_bytes && p->raw == form->json &&
+              p->topic_size == form->topic_size &&
+              (form->topic_size == 0 || memcmp(p->body, form->topic, form->topic_size) == 0);
+  if (!fits) obs_client_seal(c);
   observer_err err = OBSERVER_E_OK;
   if (c->open == NULL)
     err = open_packet(c, form, need);
@@ -175,11 +173,17 @@ static observer_err try_reserve(observer_client *c, const obs_client_form *form,
   return err;
 }
 
-/* Waits for a change. False: the time is over. */
-static bool wait_for_room(observer_client *c, uint64_t until_ms) {
+/* Waits for a change, until *until_ms (0: not set yet). False: the time is over, and what was to be queued is refused.
+ */
+static bool wait_for_room(observer_client *c, int32_t block_ms, uint64_t *until_ms) {
   uint64_t now = obs_clock_mono_ms();
-  if (now >= until_ms) return false;
-  uint64_t slice = until_ms - now < ROOM_SLICE_MS ? until_ms - now : ROOM_SLICE_MS;
+  obs_client_seal(c); /* nothing more fits: the batch need not linger */
+  if (*until_ms == 0) *until_ms = block_ms < 0 ? UINT64_MAX : now + (uint64_t)(uint32_t)block_ms;
+  if (now >= *until_ms) {
+    c->n.refused_full++;
+    return false;
+  }
+  uint64_t slice = *until_ms - now < ROOM_SLICE_MS ? *until_ms - now : ROOM_SLICE_MS;
   c->publishers++;
   obs_thread_cond_wait_ms(&c->room, &c->lock, slice);
   c->publishers--;
@@ -187,37 +191,25 @@ static bool wait_for_room(observer_client *c, uint64_t until_ms) {
   return true;
 }
 
-static uint64_t limit(int32_t block_ms) {
-  return block_ms < 0 ? UINT64_MAX : obs_clock_mono_ms() + (uint64_t)(uint32_t)block_ms;
-}
-
 observer_err obs_client_reserve(observer_client *c, const obs_client_form *form, size_t need, int32_t block_ms,
                                 char **at) {
-  uint64_t until_ms = 0;
-  for (;;) {
-    if (c->closing) return OBSERVER_E_CLOSED;
+  for (uint64_t until_ms = 0; !c->closing;) {
     observer_err err = try_reserve(c, form, need, at);
     if (err == OBSERVER_E_NOMEM) c->n.refused_full++;
     if (err != OBSERVER_E_FULL) return err;
-    obs_client_seal(c); /* nothing more fits: the batch need not linger */
-    if (until_ms == 0) until_ms = block_ms == 0 ? 1 : limit(block_ms);
-    if (!wait_for_room(c, until_ms)) break;
+    if (!wait_for_room(c, block_ms, &until_ms)) return OBSERVER_E_FULL;
   }
-  c->n.refused_full++;
-  return OBSERVER_E_FULL;
+  return OBSERVER_E_CLOSED;
 }
 
 /* ---- what was written ---- */
 
-/* The thread has to know when the linger of a new packet is over. */
-static void begin_linger(observer_client *c, obs_client_packet *p) {
-  p->opened_ms = obs_clock_mono_ms();
-  if (c->wake_ms > p->opened_ms + c->o.linger_ms) obs_client_wake(c);
-}
-
 void obs_client_commit(observer_client *c, const char *end, void *tag) {
   obs_client_packet *p = c->open;
-  if (p->nops == 0) begin_linger(c, p);
+  if (p->nops == 0) {
+    p->opened_ms = obs_clock_mono_ms();
+    if (c->wake_ms > p->opened_ms + c->o.linger_ms) obs_client_wake(c); /* it has to know when the linger is over */
+  }
   c->unspooled += (size_t)(end - (p->body + p->len));
   p->len = (size_t)(end - p->body);
   if (p->ntags > 0) p->tags[p->nops] = tag;
@@ -228,16 +220,10 @@ void obs_client_commit(observer_client *c, const char *end, void *tag) {
 
 observer_err obs_client_push_packet(observer_client *c, obs_client_packet *p, int32_t block_ms) {
   uint64_t until_ms = 0;
-  for (;;) {
-    if (c->closing) return OBSERVER_E_CLOSED;
-    if (memory_has(c, p->memory) && spool_has(c, p->len)) break;
-    obs_client_seal(c);
-    if (until_ms == 0) until_ms = block_ms == 0 ? 1 : limit(block_ms);
-    if (!wait_for_room(c, until_ms)) {
-      c->n.refused_full++;
-      return OBSERVER_E_FULL;
-    }
+  while (!c->closing && !(memory_has(c, p->memory) && spool_has(c, p->len))) {
+    if (!wait_for_room(c, block_ms, &until_ms)) return OBSERVER_E_FULL;
   }
+  if (c->closing) return OBSERVER_E_CLOSED;
   obs_client_seal(c); /* keeps the order: earlier ops go first */
   p->opened_ms = obs_clock_mono_ms();
   p->nops = 1;

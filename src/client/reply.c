@@ -67,24 +67,6 @@ static bool read_error(obs_cursor *c, reply *out) {
   return true;
 }
 
-static bool read_errors(obs_cursor *c, reply *out) {
-  uint32_t n;
-  if (!read_head(c, OBS_MSGPACK_ARRAY, &n)) return false;
-  while (n > 0 && read_error(c, out)) n--;
-  return n == 0;
-}
-
-static bool read_duplicate_ops(obs_cursor *c, reply *out) {
-  uint32_t n;
-  if (!read_head(c, OBS_MSGPACK_ARRAY, &n)) return false;
-  for (; n > 0; n--) {
-    uint64_t index;
-    if (!read_number(c, &index)) return false;
-    if (index < OPS_MAX) out->duplicate[index] = true;
-  }
-  return true;
-}
-
 static bool read_reply(const nng_msg *msg, reply *out) {
   obs_cursor c = obs_cursor_of(nng_msg_body((nng_msg *)msg), nng_msg_len(msg));
   obs_str key;
@@ -93,7 +75,9 @@ static bool read_reply(const nng_msg *msg, reply *out) {
   if (!read_head(&c, OBS_MSGPACK_MAP, &n)) return false;
   for (; n > 0; n--) {
     obs_cursor_value v;
-    bool ok;
+    uint64_t index;
+    uint32_t left = 0;
+    bool ok = true;
     if (!read_key(&c, &key)) return false;
     if (obs_str_is(key, "accepted")) {
       ok = read_number(&c, &out->accepted);
@@ -102,9 +86,12 @@ static bool read_reply(const nng_msg *msg, reply *out) {
     } else if (obs_str_is(key, "rejected")) {
       ok = read_number(&c, &out->rejected);
     } else if (obs_str_is(key, "errors")) {
-      ok = read_errors(&c, out);
+      for (ok = read_head(&c, OBS_MSGPACK_ARRAY, &left); ok && left > 0; left--) ok = read_error(&c, out);
     } else if (obs_str_is(key, "duplicate_ops")) {
-      ok = read_duplicate_ops(&c, out);
+      for (ok = read_head(&c, OBS_MSGPACK_ARRAY, &left); ok && left > 0; left--) {
+        ok = read_number(&c, &index);
+        if (ok && index < OPS_MAX) out->duplicate[index] = true;
+      }
     } else {
       ok = obs_msgpack_cursor_value(&c, &v);
       if (ok && obs_str_is(key, "retry")) out->retry = v.kind == OBS_VALUE_BOOL && v.b;

@@ -6,13 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* STALE_ROUNDS: after so many request timeouts without any answer
- * the connections are given up as dead. */
+/* STALE_ROUNDS: after so many request timeouts without any answer the connections are given up as dead. */
 enum { STALE_ROUNDS = 2 };
-
-static bool acknowledged(const observer_client *c) {
-  return c->o.mode == OBSERVER_ACKNOWLEDGED;
-}
 
 /* ---- lanes: with the lock held, let go of for NNG and for callbacks ---- */
 
@@ -74,17 +69,6 @@ static void note_trouble(observer_client *c, observer_err err, const char *text)
   snprintf(c->trouble_text, sizeof(c->trouble_text), "%s", text);
 }
 
-/* A dead connection may not be noticed otherwise. */
-static void reconnect_if_stale(obs_client_lane *l) {
-  observer_client *c = l->client;
-  uint64_t now = obs_clock_mono_ms();
-  if (now - c->heard_ms < (uint64_t)c->o.request_timeout_ms * STALE_ROUNDS) return;
-  c->heard_ms = now;
-  pthread_mutex_unlock(&c->lock);
-  obs_client_link_reconnect(l->socket);
-  pthread_mutex_lock(&c->lock);
-}
-
 static void settle_answer(obs_client_lane *l) {
   observer_client *c = l->client;
   obs_client_packet *p = l->packet;
@@ -115,7 +99,7 @@ static void end_sending(obs_client_lane *l, int rv) {
   obs_client_packet *p = l->packet;
   nng_msg *msg = rv != 0 ? nng_aio_get_msg(l->aio) : NULL;
   if (rv != 0) nng_aio_set_msg(l->aio, NULL);
-  if (acknowledged(c)) {
+  if (c->o.mode == OBSERVER_ACKNOWLEDGED) {
     if (rv == 0) {
       l->state = OBS_LANE_AWAITS;
       pthread_mutex_unlock(&c->lock);
@@ -140,21 +124,30 @@ static void end_sending(obs_client_lane *l, int rv) {
 }
 
 static void collect_lane(obs_client_lane *l) {
+  observer_client *c = l->client;
   int rv = nng_aio_result(l->aio);
   l->done = false;
   if (l->state == OBS_LANE_SENDS) {
     end_sending(l, rv);
-  } else if (rv == 0) {
-    settle_answer(l);
-  } else {
-    if (rv == NNG_ETIMEDOUT) {
-      note_trouble(l->client, OBSERVER_E_TIMEDOUT, "no answer");
-      reconnect_if_stale(l);
-    } else if (rv != NNG_ECANCELED) {
-      note_trouble(l->client, OBSERVER_E_NET, nng_strerror(rv));
-    }
-    retry_or_expire(l);
+    return;
   }
+  if (rv == 0) {
+    settle_answer(l);
+    return;
+  }
+  if (rv == NNG_ETIMEDOUT) {
+    note_trouble(c, OBSERVER_E_TIMEDOUT, "no answer");
+    uint64_t now = obs_clock_mono_ms();
+    if (now - c->heard_ms >= (uint64_t)c->o.request_timeout_ms * STALE_ROUNDS) {
+      c->heard_ms = now; /* a dead connection may not be noticed otherwise */
+      pthread_mutex_unlock(&c->lock);
+      obs_client_link_reconnect(l->socket);
+      pthread_mutex_lock(&c->lock);
+    }
+  } else if (rv != NNG_ECANCELED) {
+    note_trouble(c, OBSERVER_E_NET, nng_strerror(rv));
+  }
+  retry_or_expire(l);
 }
 
 /* ---- giving up ---- */
@@ -184,14 +177,6 @@ static void expire(observer_client *c, uint64_t now) {
     }
     if (l != NULL) free_lane(l);
     expire_packet(c, p);
-  }
-}
-
-/* A message whose connection has gone can go through another one. */
-static void take_back(observer_client *c) {
-  for (size_t i = 0; i < c->nlanes; i++) {
-    obs_client_lane *l = &c->lanes[i];
-    if (l->state == OBS_LANE_SENDS && l->socket->npipes == 0 && !l->done) cancel(l);
   }
 }
 
@@ -228,40 +213,29 @@ static void give_out(observer_client *c, uint64_t now) {
 
 /* ---- closing packets ---- */
 
-/* Whether a packet that is closed now can be sent, or written to the spool, at once. */
-static bool somebody_waits(observer_client *c, uint64_t now) {
-  if (c->spool != NULL) return true;
-  if (next_packet(c) != NULL) return false;
-  for (size_t i = 0; i < c->nlanes; i++) {
-    if (is_ready(&c->lanes[i], now) && c->lanes[i].packet == NULL) return true;
-  }
-  return false;
-}
-
-/* When the open packet has to be closed; UINT64_MAX: not by the clock. It lingers longer when nobody could take it, so
- * that messages do not get small just when they have to wait. */
+/* When the open packet has to be closed; UINT64_MAX: not by the clock. It lingers longer when nobody could send it, or
+ * write it to the spool, at once, so that messages do not get small just when they have to wait. */
 static uint64_t seal_at(observer_client *c, uint64_t now) {
   if (c->open == NULL || c->open->nops == 0) return UINT64_MAX;
   uint64_t linger = c->open->opened_ms + c->o.linger_ms;
-  if (somebody_waits(c, now)) return linger;
+  if (c->spool != NULL) return linger;
+  bool others_wait = next_packet(c) != NULL;
+  for (size_t i = 0; i < c->nlanes && !others_wait; i++) {
+    if (is_ready(&c->lanes[i], now) && c->lanes[i].packet == NULL) return linger;
+  }
   return c->o.expire_ms < 0 ? UINT64_MAX : linger + (uint64_t)(uint32_t)c->o.expire_ms;
 }
 
-static uint64_t next_wake(observer_client *c, uint64_t now) {
-  uint64_t at = seal_at(c, now);
+/* Waits for news, or for the next thing that the clock brings. */
+static void rest(observer_client *c) {
+  uint64_t now = obs_clock_mono_ms(), at = seal_at(c, now);
+  const obs_client_packet *first = c->window.head;
   if (c->read_again_ms > 0 && c->read_again_ms < at) at = c->read_again_ms;
-  if (c->window.head != NULL && !c->window.head->expired && c->window.head->expires_ms < at) {
-    at = c->window.head->expires_ms;
-  }
+  if (first != NULL && !first->expired && first->expires_ms < at) at = first->expires_ms;
   for (size_t i = 0; i < c->nlanes; i++) {
     const obs_client_lane *l = &c->lanes[i];
     if (l->state == OBS_LANE_PAUSES && l->socket->npipes > 0 && l->resume_ms < at) at = l->resume_ms;
   }
-  return at;
-}
-
-static void rest(observer_client *c) {
-  uint64_t now = obs_clock_mono_ms(), at = next_wake(c, now);
   if (c->news || c->stop || at <= now) return;
   c->wake_ms = at;
   if (at == UINT64_MAX)
@@ -273,23 +247,27 @@ static void rest(observer_client *c) {
 
 /* ---- life ---- */
 
-static void work(observer_client *c) {
-  c->news = false;
-  uint64_t now = obs_clock_mono_ms();
-  if (seal_at(c, now) <= now) obs_client_seal(c);
-  for (size_t i = 0; i < c->nlanes; i++) {
-    if (c->lanes[i].done) collect_lane(&c->lanes[i]);
+void *obs_client_run(void *client) {
+  observer_client *c = client;
+  pthread_mutex_lock(&c->lock);
+  for (; !c->stop; rest(c)) {
+    c->news = false;
+    uint64_t now = obs_clock_mono_ms();
+    if (seal_at(c, now) <= now) obs_client_seal(c);
+    for (size_t i = 0; i < c->nlanes; i++) {
+      if (c->lanes[i].done) collect_lane(&c->lanes[i]);
+    }
+    for (size_t i = 0; i < c->nlanes; i++) { /* a message whose connection has gone can go through another one */
+      obs_client_lane *l = &c->lanes[i];
+      if (l->state == OBS_LANE_SENDS && l->socket->npipes == 0 && !l->done) cancel(l);
+    }
+    obs_client_spooler_step(c); /* after what was settled has made room */
+    now = obs_clock_mono_ms();
+    expire(c, now);
+    give_out(c, now);
   }
-  take_back(c);
-  obs_client_spooler_step(c); /* after what was settled has made room */
-  now = obs_clock_mono_ms();
-  expire(c, now);
-  give_out(c, now);
-}
 
-/* All packets go back to the window. */
-static void stop_lanes(observer_client *c) {
-  for (size_t i = 0; i < c->nlanes; i++) {
+  for (size_t i = 0; i < c->nlanes; i++) { /* all packets go back to the window */
     obs_client_lane *l = &c->lanes[i];
     pthread_mutex_unlock(&c->lock);
     obs_client_link_stop(l);
@@ -297,27 +275,12 @@ static void stop_lanes(observer_client *c) {
     if (l->done) collect_lane(l);
     if (l->packet != NULL) release(l);
   }
-}
-
-/* What is in the spool stays there; the rest is given up. */
-static void abandon(observer_client *c) {
   obs_client_seal(c);
   obs_client_spooler_step(c);
-  for (obs_client_packet *p = c->window.head, *next; p != NULL; p = next) {
+  for (obs_client_packet *p = c->window.head, *next; p != NULL; p = next) { /* what is in the spool stays there */
     next = p->next;
     if (p->size == 0) give_up(c, p, &c->n.abandoned, "not acknowledged when the client was closed");
   }
-}
-
-void *obs_client_run(void *client) {
-  observer_client *c = client;
-  pthread_mutex_lock(&c->lock);
-  while (!c->stop) {
-    work(c);
-    rest(c);
-  }
-  stop_lanes(c);
-  abandon(c);
   pthread_mutex_unlock(&c->lock);
   obs_client_link_close(c);
   pthread_mutex_lock(&c->lock);

@@ -65,60 +65,53 @@ static void put_map(obs_buf *out, uint32_t n) {
 
 /* ---- the record ---- */
 
-/* RFC 3339 with nanoseconds: the daemon takes rows of the same bytes for one that was sent twice. */
-static void format_now(char *out, size_t size) {
+/* The record's members are in the order of OBSERVER_SESSION_FIELDS. It is packed once: a message that is sent again is
+ * the same bytes. */
+static void publish(observer_client *client, const observer_session *s, const outcome *o, size_t error_most) {
+  enum { ALWAYS = 13 };
+  obs_buf out = {0};
+  /* RFC 3339 with nanoseconds: the daemon takes rows of the same bytes for one that was sent twice. */
   struct timespec now;
   struct tm tm;
-  char seconds[32];
+  char seconds[32], stamp[48];
   clock_gettime(CLOCK_REALTIME, &now);
   gmtime_r(&now.tv_sec, &tm);
   strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &tm);
-  snprintf(out, size, "%s.%09ldZ", seconds, now.tv_nsec);
-}
+  snprintf(stamp, sizeof(stamp), "%s.%09ldZ", seconds, now.tv_nsec);
 
-/* In the order of OBSERVER_SESSION_FIELDS. */
-static void put_record(obs_buf *out, const observer_session *s, const outcome *o, size_t error_most) {
-  enum { ALWAYS = 13 };
-  char now[48];
-  format_now(now, sizeof(now));
-  put_map(out, ALWAYS + (o->artifact != NULL) + (o->grounded != OBSERVER_UNSET));
-  put_text_field(out, "schema", OBSERVER_SESSION_SCHEMA, WHOLE);
-  put_text_field(out, "session_id", is_empty(s->session_id) ? s->trace_id : s->session_id, WHOLE);
-  put_text_field(out, "timestamp", is_empty(s->timestamp) ? now : s->timestamp, WHOLE);
-  put_text_field(out, "daemon", is_empty(s->daemon) ? "validatord" : s->daemon, WHOLE);
-  put_text_field(out, "kind", s->kind, WHOLE);
-  put_text_field(out, "model", s->model, WHOLE);
-  put_text_field(out, "provider", s->provider, WHOLE);
-  put_text_field(out, "prompt", s->prompt, PROMPT_BYTES);
-  put_int_field(out, "iterations", o->iterations);
-  put_int_field(out, "max_iterations", s->max_iterations);
-  put_text_field(out, "final_verdict", o->verdict, WHOLE);
-  put_text(out, "attempts", WHOLE);
-  if (obs_buf_reserve(out, OBS_MP_ARRAY_HEAD))
-    out->len = (size_t)(obs_mp_array32(out->p + out->len, (uint32_t)o->nattempts) - out->p);
+  put_map(&out, ALWAYS + (o->artifact != NULL) + (o->grounded != OBSERVER_UNSET));
+  put_text_field(&out, "schema", OBSERVER_SESSION_SCHEMA, WHOLE);
+  put_text_field(&out, "session_id", is_empty(s->session_id) ? s->trace_id : s->session_id, WHOLE);
+  put_text_field(&out, "timestamp", is_empty(s->timestamp) ? stamp : s->timestamp, WHOLE);
+  put_text_field(&out, "daemon", is_empty(s->daemon) ? "validatord" : s->daemon, WHOLE);
+  put_text_field(&out, "kind", s->kind, WHOLE);
+  put_text_field(&out, "model", s->model, WHOLE);
+  put_text_field(&out, "provider", s->provider, WHOLE);
+  put_text_field(&out, "prompt", s->prompt, PROMPT_BYTES);
+  put_int_field(&out, "iterations", o->iterations);
+  put_int_field(&out, "max_iterations", s->max_iterations);
+  put_text_field(&out, "final_verdict", o->verdict, WHOLE);
+  put_text(&out, "attempts", WHOLE);
+  if (obs_buf_reserve(&out, OBS_MP_ARRAY_HEAD))
+    out.len = (size_t)(obs_mp_array32(out.p + out.len, (uint32_t)o->nattempts) - out.p);
   for (size_t i = 0; i < o->nattempts; i++) {
     const observer_attempt *a = &o->attempts[i];
-    put_map(out, 2u + !is_empty(a->error) + !is_empty(a->span_id));
-    put_int_field(out, "iteration", a->iteration);
-    put_text_field(out, "verdict_kind", a->verdict_kind, WHOLE);
-    if (!is_empty(a->error)) put_text_field(out, "error", a->error, error_most);
-    if (!is_empty(a->span_id)) put_text_field(out, "span_id", a->span_id, WHOLE);
+    put_map(&out, 2u + !is_empty(a->error) + !is_empty(a->span_id));
+    put_int_field(&out, "iteration", a->iteration);
+    put_text_field(&out, "verdict_kind", a->verdict_kind, WHOLE);
+    if (!is_empty(a->error)) put_text_field(&out, "error", a->error, error_most);
+    if (!is_empty(a->span_id)) put_text_field(&out, "span_id", a->span_id, WHOLE);
   }
   if (o->artifact != NULL) {
-    put_text(out, "artifact", WHOLE);
-    obs_buf_append(out, o->artifact, o->artifact_len);
+    put_text(&out, "artifact", WHOLE);
+    obs_buf_append(&out, o->artifact, o->artifact_len);
   }
   if (o->grounded != OBSERVER_UNSET) {
-    put_text(out, "grounded_in_roster", WHOLE);
-    obs_buf_putc(out, (char)(o->grounded == OBSERVER_TRUE ? 0xc3 : 0xc2));
+    put_text(&out, "grounded_in_roster", WHOLE);
+    obs_buf_putc(&out, (char)(o->grounded == OBSERVER_TRUE ? 0xc3 : 0xc2));
   }
-  put_int_field(out, "duration_ms", s->duration_ms);
-}
+  put_int_field(&out, "duration_ms", s->duration_ms);
 
-/* Packed once: a message that is sent again is the same bytes. */
-static void publish(observer_client *client, const observer_session *s, const outcome *o, size_t error_most) {
-  obs_buf out = {0};
-  put_record(&out, s, o, error_most);
   /* Without memory for it an empty one is published, which the client refuses and counts. */
   (void)observer_publish_message(client, OBSERVER_SESSION_TOPIC, out.oom ? NULL : out.p, out.oom ? 0 : out.len, 0,
                                  NULL);

@@ -73,14 +73,6 @@ static bool put(int fd, uint64_t at, const void *bytes, size_t len) {
   return true;
 }
 
-/* Notes the settled position. False: the former one is still there. */
-static bool mark(spool_file *f, uint64_t settled) {
-  slot s = make_slot(settled, f->turn + 1);
-  if (!put(f->fd, offsetof(header, slots) + s.turn % 2 * sizeof(s), &s, sizeof(s))) return false;
-  f->turn = s.turn;
-  return true;
-}
-
 static bool write_header(int fd) {
   header h = {.version = VERSION, .order = ORDER};
   memcpy(h.magic, magic, sizeof(magic));
@@ -131,19 +123,14 @@ static observer_err open_locked(const char *path, int *fd, uint64_t *length, cha
   return fail(OBSERVER_E_IO, path, "replaced again and again", text, size);
 }
 
-/* A file that is empty, or that ends within a header of ours, has never had a record. */
-static bool is_new(const header *h, uint64_t length) {
-  size_t n = length < sizeof(magic) ? (size_t)length : sizeof(magic);
-  return length < sizeof(*h) && memcmp(h->magic, magic, n) == 0;
-}
-
 static observer_err read_header(spool_file *f, uint64_t *settled, uint64_t *end, char *text, size_t size) {
   header h = {0};
   if (!get(f, 0, &h, *end < sizeof(h) ? (size_t)*end : sizeof(h))) {
     return fail(OBSERVER_E_IO, f->path, strerror(errno), text, size);
   }
   *settled = HEADER;
-  if (is_new(&h, *end)) {
+  /* A file that is empty, or that ends within a header of ours, has never had a record. */
+  if (*end < sizeof(h) && memcmp(h.magic, magic, *end < sizeof(magic) ? (size_t)*end : sizeof(magic)) == 0) {
     *end = HEADER;
     if (!write_header(f->fd)) return fail(OBSERVER_E_IO, f->path, strerror(errno), text, size);
     sync_folder(f->path);
@@ -164,26 +151,6 @@ static observer_err read_header(spool_file *f, uint64_t *settled, uint64_t *end,
   }
   if (*settled < HEADER || *settled > *end) *settled = HEADER;
   return OBSERVER_E_OK;
-}
-
-static void file_close(spool_file *f) {
-  if (f->fd >= 0) close(f->fd);
-  free(f->path);
-  *f = (spool_file){.fd = -1};
-}
-
-/* Opens or creates, locks, and reads the header. *settled lies between the header and *end, the file's size. */
-static observer_err file_open(spool_file *f, const char *path, uint64_t *settled, uint64_t *end, char *text,
-                              size_t size) {
-  *f = (spool_file){.fd = -1, .path = strdup(path)};
-  if (f->path == NULL) return OBSERVER_E_NOMEM;
-  observer_err err = open_locked(path, &f->fd, end, text, size);
-  if (err != OBSERVER_E_OK)
-    f->fd = -1;
-  else
-    err = read_header(f, settled, end, text, size);
-  if (err != OBSERVER_E_OK) file_close(f);
-  return err;
 }
 
 static bool copy(const spool_file *f, int to, uint64_t from, uint64_t end) {
@@ -273,30 +240,25 @@ static look find_head(const obs_client_spool *s, uint64_t at, uint64_t *found) {
   return result;
 }
 
-static look read_body(const obs_client_spool *s, const head *h, uint64_t at, void **tags, nng_msg **body) {
-  size_t tag_bytes = h->ntags * sizeof(void *);
-  nng_msg *msg;
-  if (nng_msg_alloc(&msg, (size_t)h->len) != 0) return NO_MEMORY;
-  look result = GOOD;
-  if (!get(&s->file, at + sizeof(*h), tags, tag_bytes) ||
-      !get(&s->file, at + sizeof(*h) + tag_bytes, nng_msg_body(msg), (size_t)h->len)) {
-    result = NO_READ;
-  } else if (sum(nng_msg_body(msg), (size_t)h->len, sum(tags, tag_bytes, 0)) != h->body_sum) {
-    result = BAD_BODY;
-  }
-  if (result == GOOD)
-    *body = msg;
-  else
-    nng_msg_free(msg);
-  return result;
-}
-
 static look read_at(const obs_client_spool *s, uint64_t at, head *h, void **tags, nng_msg **body) {
   if (s->end - at < sizeof(*h)) return SHORT;
   if (!get(&s->file, at, h, sizeof(*h))) return NO_READ;
   if (!head_valid(h)) return BAD_HEAD;
   if (record_size(h) > s->end - at) return SHORT;
-  return read_body(s, h, at, tags, body);
+  size_t tag_bytes = h->ntags * sizeof(void *);
+  nng_msg *msg;
+  if (nng_msg_alloc(&msg, (size_t)h->len) != 0) return NO_MEMORY;
+  look result = GOOD;
+  if (!get(&s->file, at + sizeof(*h), tags, tag_bytes) ||
+      !get(&s->file, at + sizeof(*h) + tag_bytes, nng_msg_body(msg), (size_t)h->len))
+    result = NO_READ;
+  else if (sum(nng_msg_body(msg), (size_t)h->len, sum(tags, tag_bytes, 0)) != h->body_sum)
+    result = BAD_BODY;
+  if (result == GOOD)
+    *body = msg;
+  else
+    nng_msg_free(msg);
+  return result;
 }
 
 obs_client_spool_read_result obs_client_spool_read(obs_client_spool *s, obs_client_record *r, void **tags,
@@ -354,9 +316,14 @@ observer_err obs_client_spool_open(const char *path, uint64_t max_bytes, bool sy
   if (s == NULL) return OBSERVER_E_NOMEM;
   s->max = max_bytes;
   s->sync = sync;
-  observer_err err = file_open(&s->file, path, &s->settled, &s->end, text, size);
+  s->file = (spool_file){.fd = -1, .path = strdup(path)};
+  observer_err err = s->file.path != NULL ? open_locked(path, &s->file.fd, &s->end, text, size) : OBSERVER_E_NOMEM;
+  if (err != OBSERVER_E_OK)
+    s->file.fd = -1; /* closed already */
+  else
+    err = read_header(&s->file, &s->settled, &s->end, text, size);
   if (err != OBSERVER_E_OK) {
-    free(s);
+    obs_client_spool_close(s);
     return err;
   }
   s->read_at = s->settled;
@@ -373,7 +340,8 @@ observer_err obs_client_spool_open(const char *path, uint64_t max_bytes, bool sy
 
 void obs_client_spool_close(obs_client_spool *s) {
   if (s == NULL) return;
-  file_close(&s->file);
+  if (s->file.fd >= 0) close(s->file.fd);
+  free(s->file.path);
   free(s);
 }
 
@@ -438,7 +406,10 @@ uint64_t obs_client_spool_live(const obs_client_spool *s) {
 void obs_client_spool_settled(obs_client_spool *s, uint64_t at) {
   bool all = at == s->end;
   s->settled = at;
-  if (!mark(&s->file, all ? HEADER : at) || !all) return;
+  slot next = make_slot(all ? HEADER : at, s->file.turn + 1); /* the former one stays until this one is whole */
+  if (!put(s->file.fd, offsetof(header, slots) + next.turn % 2 * sizeof(next), &next, sizeof(next))) return;
+  s->file.turn = next.turn;
+  if (!all) return;
   if (ftruncate(s->file.fd, HEADER) == 0) {
     s->settled = s->read_at = s->end = s->surveyed = HEADER;
   }

@@ -6,16 +6,6 @@
 
 #include <string.h>
 
-static bool on_disk_only(const observer_client *c) {
-  return !obs_client_spool_at_end(c->spool);
-}
-
-static void shift_window(observer_client *c, uint64_t shift) {
-  for (obs_client_packet *p = shift > 0 ? c->window.head : NULL; p != NULL; p = p->next) {
-    if (p->size > 0) p->at -= shift;
-  }
-}
-
 /* Writes one packet without the lock: only this thread takes packets off the lists. */
 static bool write_packet(observer_client *c, obs_client_packet *p) {
   obs_client_record r = {
@@ -25,7 +15,9 @@ static bool write_packet(observer_client *c, obs_client_packet *p) {
   pthread_mutex_unlock(&c->lock);
   bool ok = obs_client_spool_append(c->spool, &r, p->tags, p->body, p->len, &shift);
   pthread_mutex_lock(&c->lock);
-  shift_window(c, shift);
+  for (obs_client_packet *q = shift > 0 ? c->window.head : NULL; q != NULL; q = q->next) {
+    if (q->size > 0) q->at -= shift;
+  }
   c->n.spool_bytes = obs_client_spool_live(c->spool);
   if (!ok) {
     c->n.spool_failures++;
@@ -34,31 +26,6 @@ static bool write_packet(observer_client *c, obs_client_packet *p) {
   p->at = r.at;
   p->size = r.size;
   return true;
-}
-
-static void drop(observer_client *c, obs_client_packet *p) {
-  if (c->disk_ops == 0) c->disk_serial = p->serial;
-  c->disk_ops += p->nops;
-  c->memory -= p->memory;
-  obs_client_packet_free(p);
-  if (c->publishers > 0) pthread_cond_broadcast(&c->room);
-}
-
-static void write_fresh(observer_client *c) {
-  while (c->fresh.head != NULL) {
-    obs_client_packet *p = c->fresh.head;
-    bool waits = on_disk_only(c);
-    bool written = write_packet(c, p);
-    bool fits = c->memory - c->unspooled <= c->o.queue_bytes / 2;
-    obs_client_list_remove(&c->fresh, p);
-    c->unspooled -= p->len;
-    if (written && (waits || !fits)) {
-      drop(c, p);
-      continue;
-    }
-    obs_client_list_add(&c->window, p);
-    if (written) obs_client_spool_set_read_at(c->spool, p->at + p->size);
-  }
 }
 
 /* Reads one record into the window. False: none, or not now. */
@@ -100,18 +67,33 @@ static bool load(observer_client *c) {
   return true;
 }
 
-static void read_back(observer_client *c) {
-  if (c->read_again_ms > obs_clock_mono_ms()) return;
-  c->read_again_ms = 0;
-  while (on_disk_only(c) && (c->window.head == NULL || c->memory - c->unspooled < c->o.queue_bytes / 4)) {
-    if (!load(c)) return;
-  }
-}
-
 void obs_client_spooler_step(observer_client *c) {
   if (c->spool == NULL) return;
-  write_fresh(c);
-  read_back(c);
+  while (c->fresh.head != NULL) {
+    obs_client_packet *p = c->fresh.head;
+    bool older_wait = !obs_client_spool_at_end(c->spool);
+    bool written = write_packet(c, p);
+    bool fits = c->memory - c->unspooled <= c->o.queue_bytes / 2;
+    obs_client_list_remove(&c->fresh, p);
+    c->unspooled -= p->len;
+    if (!written || (fits && !older_wait)) {
+      obs_client_list_add(&c->window, p);
+      if (written) obs_client_spool_set_read_at(c->spool, p->at + p->size);
+      continue;
+    }
+    if (c->disk_ops == 0) c->disk_serial = p->serial;
+    c->disk_ops += p->nops;
+    c->memory -= p->memory;
+    obs_client_packet_free(p);
+    if (c->publishers > 0) pthread_cond_broadcast(&c->room);
+  }
+
+  if (c->read_again_ms > obs_clock_mono_ms()) return;
+  c->read_again_ms = 0;
+  while (!obs_client_spool_at_end(c->spool) &&
+         (c->window.head == NULL || c->memory - c->unspooled < c->o.queue_bytes / 4)) {
+    if (!load(c)) return;
+  }
 }
 
 void obs_client_spooler_settled(observer_client *c, obs_client_packet *settled) {
