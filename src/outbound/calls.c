@@ -45,9 +45,10 @@ static void set_default(uint32_t *value, uint32_t fallback) {
 
 observer_err obs_calls_open(const obs_calls_opts *opts, obs_calls **out, char *error_text, size_t error_size) {
   observer_err err = OBSERVER_E_NOMEM;
+  snprintf(error_text, error_size, "calls: %s", observer_strerror(err));
   *out = NULL;
   obs_calls *c = calloc(1, sizeof(*c));
-  if (c == NULL) goto fail;
+  if (c == NULL) return err;
   c->opts = *opts;
   set_default(&c->opts.attempts, ATTEMPTS);
   set_default(&c->opts.backoff_ms, BACKOFF_MS);
@@ -56,19 +57,14 @@ observer_err obs_calls_open(const obs_calls_opts *opts, obs_calls **out, char *e
   c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   c->lock_made = pthread_mutex_init(&c->lock, NULL) == 0;
   c->ledger_lock_made = pthread_mutex_init(&c->ledger_lock, NULL) == 0;
-  if (c->stop_fd < 0 || !c->lock_made || !c->ledger_lock_made) goto fail;
-  err = obs_ledger_open(c, error_text, error_size);
+  if (c->stop_fd >= 0 && c->lock_made && c->ledger_lock_made) err = obs_ledger_open(c, error_text, error_size);
   if (err != OBSERVER_E_OK) {
     obs_calls_close(c);
     return err;
   }
   c->opts.dir = NULL; /* the caller's */
+  error_text[0] = '\0';
   *out = c;
-  return OBSERVER_E_OK;
-
-fail:
-  snprintf(error_text, error_size, "calls: %s", observer_strerror(err));
-  obs_calls_close(c);
   return err;
 }
 

@@ -4,7 +4,6 @@
 #include "outbound/internal.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { HOUR_MS = 3600000, DAY_MS = 24 * HOUR_MS };
@@ -107,9 +106,8 @@ static void carry(void *arg, obs_buf *out) {
 observer_err obs_ledger_open(obs_calls *c, char *error_text, size_t error_size) {
   const obs_records_opts opts = {
       .dir = c->opts.dir, .name = "calls.jsonl", .kept = 1, .fold = fold, .carry = carry, .arg = c};
-  if (obs_ledger_keys_init(&c->keys)) return obs_records_open(&opts, &c->ledger, error_text, error_size);
-  snprintf(error_text, error_size, "calls: %s", observer_strerror(OBSERVER_E_NOMEM));
-  return OBSERVER_E_NOMEM;
+  if (!obs_ledger_keys_init(&c->keys)) return OBSERVER_E_NOMEM;
+  return obs_records_open(&opts, &c->ledger, error_text, error_size);
 }
 
 void obs_ledger_close(obs_calls *c) {

@@ -19,6 +19,7 @@ typedef struct {
   uint64_t calls, tokens;
 } obs_ledger_budget;
 
+/* NOMEM: `error_text` may be as it was. */
 observer_err obs_ledger_open(obs_calls *c, char *error_text, size_t error_size);
 void obs_ledger_close(obs_calls *c);
 /* Lets the call begin and writes its row; false: out->end and error say why not. *begin: the row's number. */

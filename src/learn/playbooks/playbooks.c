@@ -88,25 +88,23 @@ static void carry(void *arg, obs_buf *out) {
 }
 
 observer_err obs_playbooks_open(const obs_playbooks_opts *opts, obs_playbooks **out, char *error_text, size_t size) {
-  obs_playbooks *p = calloc(1, sizeof(*p));
   observer_err err = OBSERVER_E_NOMEM;
+  snprintf(error_text, size, "playbooks: %s", observer_strerror(err));
   *out = NULL;
-  if (p != NULL) {
-    p->opts = *opts;
-    p->lock_made = pthread_mutex_init(&p->lock, NULL) == 0;
-  }
-  if (p != NULL && p->lock_made) {
-    /* Questions are answered from the entries; no row needs to stay in memory. */
-    obs_records_opts records = {
-        .dir = opts->dir, .name = "playbooks.jsonl", .kept = 1, .fold = fold, .carry = carry, .arg = p};
-    err = obs_records_open(&records, &p->records, error_text, size);
-  } else {
-    snprintf(error_text, size, "playbooks: %s", observer_strerror(err));
-  }
-  if (err == OBSERVER_E_OK)
-    *out = p;
-  else
+  obs_playbooks *p = calloc(1, sizeof(*p));
+  if (p == NULL) return err;
+  /* Questions are answered from the entries; no row needs to stay in memory. */
+  obs_records_opts records = {
+      .dir = opts->dir, .name = "playbooks.jsonl", .kept = 1, .fold = fold, .carry = carry, .arg = p};
+  p->opts = *opts;
+  p->lock_made = pthread_mutex_init(&p->lock, NULL) == 0;
+  if (p->lock_made) err = obs_records_open(&records, &p->records, error_text, size);
+  if (err != OBSERVER_E_OK) {
     obs_playbooks_close(p);
+    return err;
+  }
+  error_text[0] = '\0';
+  *out = p;
   return err;
 }
 
