@@ -314,49 +314,6 @@ static uint32_t place(obs_clusters *c, const obs_op *op, uint64_t seq) {
   return slot;
 }
 
-/* *event: whether its cluster is new or has regressed. */
-static uint32_t count_failure(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t now_ms, bool *event) {
-  uint32_t slot = place(c, op, seq);
-  c->failures++;
-  if (slot == OBS_CLUSTER_NONE) {
-    c->lost++;
-    return slot;
-  }
-  obs_cluster *x = &c->all[slot];
-  if (c->newest != slot) {
-    unlink_slot(c, slot);
-    link_newest(c, slot);
-  }
-  x->count++;
-  x->last_seq = seq;
-  x->last_ms = op->time_ms;
-  x->last_cycle = c->cycle;
-  obs_rate_add(&x->rate, now_ms);
-#define ADD_TO_SET(field, name)                                                                                        \
-  if (OBS_HAS(op, field)) obs_top_set_add(&x->sets[OBS_CLUSTER_SET_##field], op->field);
-  OBS_CLUSTER_SETS(ADD_TO_SET)
-#undef ADD_TO_SET
-  uint32_t first = 0;
-  while (first < OBS_CLUSTER_FIRST && x->first[first] != 0) first++;
-  if (first < OBS_CLUSTER_FIRST) {
-    x->first[first] = seq;
-  } else { /* seqs come in order: the newest goes to the end */
-    memmove(&x->latest[0], &x->latest[1], sizeof(x->latest) - sizeof(x->latest[0]));
-    x->latest[OBS_CLUSTER_LATEST - 1] = seq;
-  }
-  /* The states go by the ops' own times, so that a replay takes the same steps. */
-  *event = x->count == 1 || x->state == OBS_CLUSTER_RESOLVED;
-  if (x->count > 1 && x->state == OBS_CLUSTER_RESOLVED) {
-    set_state(c, x, OBS_CLUSTER_REGRESSED);
-    x->state_ms = x->regressed_ms = op->time_ms;
-    x->regressions++;
-  } else if (x->count > 1 && x->state != OBS_CLUSTER_ONGOING && op->time_ms - x->state_ms >= OBS_CLUSTERS_FRESH_MS) {
-    set_state(c, x, OBS_CLUSTER_ONGOING);
-    x->state_ms = op->time_ms;
-  }
-  return slot;
-}
-
 /* ---- corrections ---- */
 
 static bool is_correction(const obs_op *op) {
@@ -395,7 +352,7 @@ static obs_str text_if(const obs_op *op, obs_op_field field, obs_str s) {
 }
 
 /* Keeps an event for after the lock: its receiver has locks of its own. */
-static void keep_event(obs_clusters *c, uint32_t slot, const obs_op *op, uint64_t seq, int64_t now_ms) {
+static void keep_event(obs_clusters *c, const obs_cluster *x, const obs_op *op, uint64_t seq, int64_t now_ms) {
   if (c->pending == NULL) return;
   if (now_ms / 1000 != c->told_second) { /* a flood of new kinds must not become a flood of events */
     c->told_second = now_ms / 1000;
@@ -405,7 +362,6 @@ static void keep_event(obs_clusters *c, uint32_t slot, const obs_op *op, uint64_
     c->missed++;
     return;
   }
-  const obs_cluster *x = &c->all[slot];
   obs_cluster_pending *p = &c->pending[c->npending++];
   c->told++;
   if (x->template.len > 0) memcpy(p->template, x->template.p, x->template.len);
@@ -427,9 +383,8 @@ static void keep_event(obs_clusters *c, uint32_t slot, const obs_op *op, uint64_
 
 /* ---- the follower ---- */
 
-/* Returns the failure's cluster; 0: none. */
+/* One recorded op. Returns the failure's cluster; 0: none. */
 static uint64_t take(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t now_ms, bool live) {
-  bool event = false;
   if (is_correction(op)) {
     take_correction(c, op, seq);
   } else if (c->corrections.nopen > 0) {
@@ -437,9 +392,44 @@ static uint64_t take(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t no
     if (OBS_HAS(op, task_class)) obs_corrections_note(&c->corrections, class_key(op->task_class), op->success);
   }
   if (op->success) return 0;
-  uint32_t slot = count_failure(c, op, seq, now_ms, &event);
-  if (event && live) keep_event(c, slot, op, seq, now_ms);
-  return slot != OBS_CLUSTER_NONE ? c->all[slot].id : 0;
+  uint32_t slot = place(c, op, seq);
+  c->failures++;
+  if (slot == OBS_CLUSTER_NONE) {
+    c->lost++;
+    return 0;
+  }
+  obs_cluster *x = &c->all[slot];
+  if (c->newest != slot) {
+    unlink_slot(c, slot);
+    link_newest(c, slot);
+  }
+  x->count++;
+  x->last_seq = seq;
+  x->last_ms = op->time_ms;
+  x->last_cycle = c->cycle;
+  obs_rate_add(&x->rate, now_ms);
+#define ADD_TO_SET(field, name)                                                                                        \
+  if (OBS_HAS(op, field)) obs_top_set_add(&x->sets[OBS_CLUSTER_SET_##field], op->field);
+  OBS_CLUSTER_SETS(ADD_TO_SET)
+#undef ADD_TO_SET
+  uint32_t first = 0;
+  while (first < OBS_CLUSTER_FIRST && x->first[first] != 0) first++;
+  if (first < OBS_CLUSTER_FIRST)
+    x->first[first] = seq;
+  else
+    keep_largest(x->latest, OBS_CLUSTER_LATEST, seq);
+  /* The states go by the ops' own times, so that a replay takes the same steps. */
+  bool is_new = x->count == 1, regressed = !is_new && x->state == OBS_CLUSTER_RESOLVED;
+  if (regressed) {
+    set_state(c, x, OBS_CLUSTER_REGRESSED);
+    x->state_ms = x->regressed_ms = op->time_ms;
+    x->regressions++;
+  } else if (!is_new && x->state != OBS_CLUSTER_ONGOING && op->time_ms - x->state_ms >= OBS_CLUSTERS_FRESH_MS) {
+    set_state(c, x, OBS_CLUSTER_ONGOING);
+    x->state_ms = op->time_ms;
+  }
+  if (live && (is_new || regressed)) keep_event(c, x, op, seq, now_ms);
+  return x->id;
 }
 
 /* Whether the op changes anything here: a success without open corrections costs two comparisons. Without the lock:

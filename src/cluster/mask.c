@@ -62,17 +62,15 @@ static bool is_one_of(const char *const *list, size_t n, const obs_mask_token *t
 }
 #define IS_ONE_OF(list, t) is_one_of(list, sizeof(list) / sizeof((list)[0]), t)
 
-static bool is_day(const obs_mask_token *t) {
-  static const char *const days[] = {"mon",    "tue",     "wed",       "thu",      "fri",    "sat",      "sun",
-                                     "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"};
-  return t->len >= 3 && t->len <= 9 && IS_ONE_OF(days, t);
-}
-
-static bool is_month(const obs_mask_token *t) {
-  static const char *const months[] = {"jan",  "feb",  "mar",    "apr",       "may",     "jun",      "jul",     "aug",
-                                       "sep",  "oct",  "nov",    "dec",       "january", "february", "march",   "april",
-                                       "june", "july", "august", "september", "october", "november", "december"};
-  return t->len >= 3 && t->len <= 9 && IS_ONE_OF(months, t);
+/* A day or a month. */
+static bool is_date(const obs_mask_token *t) {
+  static const char *const names[] = {"mon",      "tue",     "wed",       "thu",      "fri",    "sat",       "sun",
+                                      "monday",   "tuesday", "wednesday", "thursday", "friday", "saturday",  "sunday",
+                                      "jan",      "feb",     "mar",       "apr",      "may",    "jun",       "jul",
+                                      "aug",      "sep",     "oct",       "nov",      "dec",    "january",   "february",
+                                      "march",    "april",   "june",      "july",     "august", "september", "october",
+                                      "november", "december"};
+  return t->len >= 3 && t->len <= 9 && IS_ONE_OF(names, t);
 }
 
 static bool is_unit(const obs_mask_token *t) {
@@ -126,7 +124,7 @@ static void settle_value(mask *m) {
     obs_mask_token *last = &m->t[m->n - 1];
     if (m->n >= 2 && last[-1].value) {
       m->n--;
-    } else if (m->n >= 2 && !last[-1].value && (is_month(&last[-1]) || is_day(&last[-1]))) {
+    } else if (m->n >= 2 && !last[-1].value && is_date(&last[-1])) {
       last[-1].value = true;
     } else if (m->n >= 2 && last->glued && last[-1].len == 1 && strchr("<>~+-", last[-1].p[0]) != NULL) {
       last[-1].value = last[-1].word = true;

@@ -120,26 +120,6 @@ static bool matches(const obs_cluster *x, const obs_clusters_filter *f) {
          in_set(x, OBS_CLUSTER_SET_staffer_id, f->staffer_id) && in_set(x, OBS_CLUSTER_SET_task_class, f->task_class);
 }
 
-static candidate candidate_of(const obs_cluster *x, obs_clusters_order order, int64_t now_ms) {
-  candidate k = {.id = x->id, .then = x->last_seq};
-  switch (order) {
-  case OBS_CLUSTERS_BY_LAST_SEEN:
-    k.key = x->last_seq;
-    break;
-  case OBS_CLUSTERS_BY_FIRST_SEEN:
-    k.key = x->first_seq;
-    break;
-  case OBS_CLUSTERS_BY_COUNT:
-    k.key = x->count;
-    break;
-  case OBS_CLUSTERS_BY_RATE:
-    k.key = obs_rate_sum(&x->rate, OBS_RATE_MINUTE, now_ms);
-    k.then = obs_rate_sum(&x->rate, OBS_RATE_HOUR, now_ms);
-    break;
-  }
-  return k;
-}
-
 static int by_key(const void *a, const void *b) {
   const candidate *x = a, *y = b;
   if (x->key != y->key) return x->key < y->key ? 1 : -1;
@@ -153,8 +133,18 @@ observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, in
   if (list == NULL) return OBSERVER_E_NOMEM;
   uint32_t n = 0;
   pthread_mutex_lock(&c->lock);
-  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE; slot = c->all[slot].older)
-    if (matches(&c->all[slot], f)) list[n++] = candidate_of(&c->all[slot], f->order, now_ms);
+  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE; slot = c->all[slot].older) {
+    const obs_cluster *x = &c->all[slot];
+    if (!matches(x, f)) continue;
+    candidate *k = &list[n++];
+    *k = (candidate){x->id, x->last_seq, x->last_seq};
+    if (f->order == OBS_CLUSTERS_BY_FIRST_SEEN) k->key = x->first_seq;
+    if (f->order == OBS_CLUSTERS_BY_COUNT) k->key = x->count;
+    if (f->order == OBS_CLUSTERS_BY_RATE) {
+      k->key = obs_rate_sum(&x->rate, OBS_RATE_MINUTE, now_ms);
+      k->then = obs_rate_sum(&x->rate, OBS_RATE_HOUR, now_ms);
+    }
+  }
   pthread_mutex_unlock(&c->lock);
   qsort(list, n, sizeof(*list), by_key);
   *total = n;

@@ -1,6 +1,7 @@
 #include "sessions/record.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/json_cursor.h"
 #include "base/utf8.h"
 #include "sessions/sessions.h"
@@ -197,59 +198,51 @@ bool obs_session_parse(obs_session_reader *s, obs_str row, obs_session_record *r
 
 /* ---- what a producer sent, made a row: checked, defaults filled in, in the table's order ---- */
 
-static void put_value(obs_buf *out, obs_session_kind kind, const void *member) {
-  switch (kind) {
-  case OBS_SESSION_TIME:
-  case OBS_SESSION_TEXT:
-    obs_buf_json_str(out, *(const obs_str *)member);
-    break;
-  case OBS_SESSION_INT:
-  case OBS_SESSION_DURATION:
-    obs_buf_i64(out, *(const int64_t *)member);
-    break;
-  case OBS_SESSION_BOOL:
-    obs_buf_puts(out, *(const bool *)member ? "true" : "false");
-    break;
-  case OBS_SESSION_OBJECT:
-  case OBS_SESSION_ATTEMPTS:
-    obs_buf_append(out, ((const obs_str *)member)->p, ((const obs_str *)member)->len);
-    break;
-  }
-}
-
 /* The fields that are there and those that every row has, then the unknown ones. */
-static void put_object(obs_buf *out, const obs_session_table *table, const obs_session_head *record,
+static void put_object(obs_json_writer *w, const obs_session_table *table, const obs_session_head *record,
                        const obs_op_unknown *unknown) {
-  char before = '{';
+  obs_json_object(w, NULL);
   for (uint32_t i = 0; i < table->count; i++) {
     const obs_session_field *f = &table->fields[i];
+    const char *name = f->name.p;
+    const void *member = (const char *)record + f->offset;
     if (!f->required && (record->present & OBS_BIT(i)) == 0) continue;
-    obs_buf_putc(out, before);
-    obs_buf_json_str(out, f->name);
-    obs_buf_putc(out, ':');
-    put_value(out, f->kind, (const char *)record + f->offset);
-    before = ',';
+    switch (f->kind) {
+    case OBS_SESSION_TIME:
+    case OBS_SESSION_TEXT:
+      obs_json_text(w, name, ((const obs_str *)member)->p != NULL ? *(const obs_str *)member : OBS_STR(""));
+      break;
+    case OBS_SESSION_INT:
+    case OBS_SESSION_DURATION:
+      obs_json_i64(w, name, *(const int64_t *)member);
+      break;
+    case OBS_SESSION_BOOL:
+      obs_json_bool(w, name, *(const bool *)member);
+      break;
+    case OBS_SESSION_OBJECT:
+    case OBS_SESSION_ATTEMPTS:
+      obs_json_raw(w, name, *(const obs_str *)member);
+      break;
+    }
   }
   for (uint32_t i = 0; i < record->unknown_count; i++) {
     const obs_op_unknown *u = &unknown[record->unknown_first + i];
-    obs_buf_putc(out, before);
-    obs_buf_json_str(out, u->key);
-    obs_buf_putc(out, ':');
-    obs_buf_append(out, u->value.p, u->value.len);
+    obs_json_key(w, u->key);
+    obs_json_raw(w, NULL, u->value);
   }
-  obs_buf_putc(out, '}');
+  obs_json_end(w);
 }
 
 /* Attempts are read and written one by one: none of them is kept. */
 typedef struct {
-  obs_buf *out;
+  obs_json_writer json;
   uint32_t count;
 } attempts_writer;
 
 static obs_reader_result put_attempt(void *arg, obs_session_reader *s, obs_session_attempt *attempt) {
   attempts_writer *w = arg;
-  if (w->count++ > 0) obs_buf_putc(w->out, ',');
-  put_object(w->out, &obs_session_table_attempt, &attempt->head, s->unknown.at);
+  w->count++;
+  put_object(&w->json, &obs_session_table_attempt, &attempt->head, s->unknown.at);
   return OBS_READ_OK;
 }
 
@@ -268,11 +261,11 @@ static obs_reader_result write_row(obs_session_reader *s, obs_session_record *r,
   }
   char now[OBS_ISO8601_LEN + 1];
   obs_buf attempts = {0};
-  attempts_writer w = {&attempts, 0};
+  attempts_writer w = {obs_json_write(&attempts), 0};
   obs_reader_result rc = OBS_READ_OK;
-  obs_buf_putc(&attempts, '[');
+  obs_json_array(&w.json, NULL);
   if (OBS_SESSION_HAS(r, attempts)) rc = obs_session_attempts(s, r->attempts, put_attempt, &w);
-  obs_buf_putc(&attempts, ']');
+  obs_json_end(&w.json);
   r->attempts = obs_buf_view(&attempts);
   if (!OBS_SESSION_HAS(r, iterations)) r->iterations = w.count;
   if (r->daemon.len == 0) r->daemon = OBS_STR("validatord");
@@ -282,7 +275,8 @@ static obs_reader_result write_row(obs_session_reader *s, obs_session_record *r,
   }
   r->prompt.len = (uint32_t)obs_utf8_cut(r->prompt.p, r->prompt.len, PROMPT_BYTES);
   if (rc == OBS_READ_OK && !attempts.oom) {
-    put_object(row, &obs_session_table_record, &r->head, s->unknown.at);
+    obs_json_writer json = obs_json_write(row);
+    put_object(&json, &obs_session_table_record, &r->head, s->unknown.at);
     obs_buf_putc(row, '\n');
   }
   if (rc == OBS_READ_OK && (attempts.oom || row->oom)) rc = obs_reader_no_memory(&s->r, OBS_STR("session"));

@@ -30,11 +30,15 @@ static void put_bucket(obs_buf *out, uint32_t index, uint64_t n, uint32_t *befor
   *before = index;
 }
 
+static void put_tally(obs_buf *out, const obs_series_tally *n, bool refused) {
+  obs_pack_u64(out, n->count);
+  obs_pack_u64(out, n->failures);
+  obs_pack_u64(out, (uint64_t)n->max);
+  obs_pack_u64(out, refused);
+}
+
 static void save_slice(obs_buf *out, const obs_series_slice *s) {
-  obs_pack_u64(out, s->count);
-  obs_pack_u64(out, s->failures);
-  obs_pack_u64(out, (uint64_t)s->max);
-  obs_pack_u64(out, s->refused);
+  put_tally(out, &s->n, s->refused);
   if (s->refused) return;
   uint32_t before = BEFORE_FIRST;
   for (uint32_t p = 0; p < OBS_SKETCH_PAGES; p++)
@@ -45,19 +49,16 @@ static void save_slice(obs_buf *out, const obs_series_slice *s) {
 
 static void save_series(obs_buf *out, const obs_series *se) {
   obs_pack_u64(out, (uint64_t)se->tick);
-  obs_pack_u64(out, se->count);
-  obs_pack_u64(out, se->failures);
-  obs_pack_u64(out, (uint64_t)se->max);
-  obs_pack_u64(out, se->refused);
+  put_tally(out, &se->n, se->refused);
   uint32_t before = BEFORE_FIRST, mask = 0;
   for (uint32_t p = 0; p < OBS_SKETCH_PAGES; p++)
     for (uint32_t i = 0; se->sum.page[p] && i < OBS_SKETCH_PAGE; i++)
       put_bucket(out, p * OBS_SKETCH_PAGE + i, se->sum.page[p][i], &before);
   obs_pack_u64(out, 0);
-  for (uint32_t i = 0; i < OBS_SLICES; i++) mask |= (uint32_t)(se->slices[i].count > 0) << i;
+  for (uint32_t i = 0; i < OBS_SLICES; i++) mask |= (uint32_t)(se->slices[i].n.count > 0) << i;
   obs_pack_u64(out, mask);
   for (uint32_t i = 0; i < OBS_SLICES; i++)
-    if (se->slices[i].count > 0) save_slice(out, &se->slices[i]);
+    if (se->slices[i].n.count > 0) save_slice(out, &se->slices[i]);
 }
 
 /* The lock is let go between two keys: readers need not wait for all of them. */
@@ -107,14 +108,18 @@ static bool get_bucket(obs_pack_reader *in, uint32_t *index, uint64_t *n, uint64
   return !in->bad;
 }
 
+static bool get_tally(obs_pack_reader *in, obs_series_tally *n) {
+  n->count = obs_pack_read_u64(in, COUNT_MAX);
+  n->failures = obs_pack_read_u64(in, n->count);
+  n->max = (int64_t)obs_pack_read_u64(in, INT64_MAX);
+  return obs_pack_read_u64(in, 1) != 0; /* refused */
+}
+
 static void load_slice(obs_pack_reader *in, obs_series *se, obs_series_slice *s, obs_sketch_pool *pool) {
-  s->count = obs_pack_read_u64(in, COUNT_MAX);
-  s->failures = obs_pack_read_u64(in, s->count);
-  s->max = (int64_t)obs_pack_read_u64(in, INT64_MAX);
-  s->refused = obs_pack_read_u64(in, 1) != 0;
-  if (s->count == 0) in->bad = true;
+  s->refused = get_tally(in, &s->n);
+  if (s->n.count == 0) in->bad = true;
   if (s->refused || in->bad) return;
-  uint64_t n, left = s->count;
+  uint64_t n, left = s->n.count;
   uint32_t index = BEFORE_FIRST;
   /* The budget may be smaller than when this was saved: then the slice goes on without a sketch. */
   while (get_bucket(in, &index, &n, left < UINT32_MAX ? left : UINT32_MAX)) {
@@ -126,10 +131,7 @@ static void load_slice(obs_pack_reader *in, obs_series *se, obs_series_slice *s,
 /* Into `se`, which is empty. On bad bytes it holds a part, to be freed like any other. */
 static void load_series(obs_pack_reader *in, obs_series *se, obs_sketch_pool *pool) {
   *se = (obs_series){.tick = (int64_t)obs_pack_read_u64(in, OBS_TOTALS_CLOCK_MAX / OBS_TICK_MS)};
-  se->count = obs_pack_read_u64(in, COUNT_MAX);
-  se->failures = obs_pack_read_u64(in, se->count);
-  se->max = (int64_t)obs_pack_read_u64(in, INT64_MAX);
-  se->refused = obs_pack_read_u64(in, 1) != 0;
+  se->refused = get_tally(in, &se->n);
   uint64_t n, sum = 0;
   uint32_t index = BEFORE_FIRST;
   while (get_bucket(in, &index, &n, COUNT_MAX)) {
@@ -141,10 +143,10 @@ static void load_series(obs_pack_reader *in, obs_series *se, obs_sketch_pool *po
     obs_series_slice *s = &se->slices[i];
     if (mask & (1u << i)) load_slice(in, se, s, pool);
     /* The lifetime has what is closed. */
-    if (s != obs_series_current(se) && s->count > se->count) in->bad = true;
+    if (s != obs_series_current(se) && s->n.count > se->n.count) in->bad = true;
   }
   /* A current slice that was refused has its values in the sum; a full 32-bit counter may miss some. */
-  if (sum > se->count + obs_series_current(se)->count) in->bad = true;
+  if (sum > se->n.count + obs_series_current(se)->n.count) in->bad = true;
 }
 
 static void load_keys(obs_pack_reader *in, obs_totals_keys *k, obs_totals *t) {

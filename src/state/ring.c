@@ -74,7 +74,17 @@ void obs_ring_text(const obs_ring *r, const obs_ring_row *row, obs_buf *out) {
   obs_buf_append(out, r->text, row->len - first);
 }
 
-/* Copies what /stats shows of the op: its row may lose its text, and the op itself is the batch's. */
+/* What /stats shows of a scenario op. */
+static const struct {
+  const char *name;
+  uint32_t bit;
+  size_t offset; /* of the text in an op */
+} digest_parts[4] = {{"ts", OBS_BIT(OBS_F_timestamp), offsetof(obs_op, timestamp)},
+                     {"staffer", OBS_BIT(OBS_F_staffer_id), offsetof(obs_op, staffer_id)},
+                     {"kind", OBS_BIT(OBS_F_event_kind), offsetof(obs_op, event_kind)},
+                     {"role", OBS_BIT(OBS_F_role), offsetof(obs_op, role)}};
+
+/* Copies it: the row may lose its text, and the op itself is the batch's. */
 static void add_digest(obs_ring *r, const obs_op *op) {
   obs_ring_digest *d = &r->digests[r->next_digest];
   r->next_digest = (r->next_digest + 1) % OBS_RING_DIGESTS;
@@ -82,12 +92,10 @@ static void add_digest(obs_ring *r, const obs_op *op) {
   d->nth = r->pushed;
   d->ok = op->success;
   d->present = op->present;
-  const obs_str parts[4] = {op->timestamp, op->staffer_id, op->event_kind, op->role};
-  const uint32_t bits[4] = {OBS_BIT(OBS_F_timestamp), OBS_BIT(OBS_F_staffer_id), OBS_BIT(OBS_F_event_kind),
-                            OBS_BIT(OBS_F_role)};
   for (int i = 0; i < 4; i++) {
-    d->len[i] = op->present & bits[i] ? parts[i].len : 0;
-    if (d->len[i] > 0) obs_buf_append(&d->text, parts[i].p, d->len[i]);
+    const obs_str *part = (const obs_str *)((const char *)op + digest_parts[i].offset);
+    d->len[i] = op->present & digest_parts[i].bit ? part->len : 0;
+    if (d->len[i] > 0) obs_buf_append(&d->text, part->p, d->len[i]);
   }
   if (d->text.oom) d->nth = 0; /* not shown */
 }
@@ -120,12 +128,11 @@ uint64_t obs_ring_of_source(obs_ring *r, obs_str source) {
 }
 
 static void put_digest(obs_json_writer *w, const obs_ring_digest *d, bool omit_unset) {
-  static const char *const names[4] = {"ts", "staffer", "kind", "role"};
-  static const uint32_t bits[4] = {0, OBS_BIT(OBS_F_staffer_id), OBS_BIT(OBS_F_event_kind), OBS_BIT(OBS_F_role)};
   const char *p = d->text.p != NULL ? d->text.p : "";
   obs_json_object(w, NULL);
-  for (int i = 0; i < 4; p += d->len[i++]) {
-    if (i == 0 || (d->present & bits[i]) || !omit_unset) obs_json_text(w, names[i], (obs_str){p, d->len[i], 0});
+  for (int i = 0; i < 4; p += d->len[i++]) { /* the time is always shown */
+    if (i == 0 || (d->present & digest_parts[i].bit) || !omit_unset)
+      obs_json_text(w, digest_parts[i].name, (obs_str){p, d->len[i], 0});
     if (i == 0) obs_json_bool(w, "ok", d->ok);
   }
   obs_json_end(w);

@@ -21,24 +21,26 @@ static void refuse(obs_series_slice *s, obs_sketch_pool *pool) {
 }
 
 static void clear(obs_series_slice *s, obs_sketch_pool *pool) {
-  if (s->count == 0) return;
+  if (s->n.count == 0) return;
   obs_sketch_clear(&s->sketch, pool);
   *s = (obs_series_slice){0};
 }
 
+static void join(obs_series_tally *to, const obs_series_tally *n) {
+  to->count += n->count;
+  to->failures += n->failures;
+  if (n->max > to->max) to->max = n->max;
+}
+
 static void fold(obs_series_slice *dst, obs_sketch_pool *pool, const obs_series_slice *src) {
-  if (src->count == 0) return;
-  dst->count += src->count;
-  dst->failures += src->failures;
-  if (src->max > dst->max) dst->max = src->max;
+  if (src->n.count == 0) return;
+  join(&dst->n, &src->n);
   if (dst->refused) return;
   if (src->refused || !obs_sketch_merge(&dst->sketch, pool, &src->sketch)) refuse(dst, pool);
 }
 
 static void fold_lifetime(obs_series *se, const obs_series_slice *src) {
-  se->count += src->count;
-  se->failures += src->failures;
-  if (src->max > se->max) se->max = src->max;
+  join(&se->n, &src->n);
   if (!obs_sketch_sum_merge(&se->sum, &src->sketch)) se->refused = true;
 }
 
@@ -88,7 +90,7 @@ void obs_series_refuse(obs_series *se, obs_sketch_pool *pool, obs_series_slice *
  * both go to the lifetime. */
 static void merge_current(obs_series *dst, obs_sketch_pool *pool, const obs_series_slice *src) {
   obs_series_slice *now = obs_series_current(dst);
-  if (src->count == 0) return;
+  if (src->n.count == 0) return;
   bool room = pool->bytes + OBS_SKETCH_PAGES * OBS_SKETCH_PAGE_COST <= pool->max_bytes;
   bool keep = !now->refused && !src->refused && room;
   if (!keep) {
@@ -111,16 +113,12 @@ void obs_series_merge(obs_series *dst, obs_sketch_pool *pool, obs_series *src) {
       fold(&dst->slices[i], pool, &src->slices[i]);
     }
   }
-  dst->count += src->count;
-  dst->failures += src->failures;
-  if (src->max > dst->max) dst->max = src->max;
+  join(&dst->n, &src->n);
   if (src->refused || !obs_sketch_sum_merge_sum(&dst->sum, &src->sum)) dst->refused = true;
 }
 
 static void add_closed(obs_series_slice *s, obs_sketch_pool *pool, const obs_series_sample *sample) {
-  s->count++;
-  s->failures += sample->failed;
-  if (sample->ms > s->max) s->max = sample->ms;
+  obs_series_tally_add(&s->n, sample);
   if (!s->refused && !obs_sketch_add(&s->sketch, pool, sample->bucket)) refuse(s, pool);
 }
 
@@ -137,25 +135,21 @@ void obs_series_add_other(obs_series *se, obs_sketch_pool *pool, int64_t tick, c
     /* This minute goes to its five minutes when it ends. */
     if (minutes > 0 && fives < OBS_SLICES_FIVE) add_closed(five(se, tick), pool, sample);
   }
-  se->count++;
-  se->failures += sample->failed;
-  if (sample->ms > se->max) se->max = sample->ms;
+  obs_series_tally_add(&se->n, sample);
   if (!obs_sketch_sum_add(&se->sum, sample->bucket, 1)) se->refused = true;
 }
 
 uint64_t obs_series_count(obs_series *se) {
-  return se->count + obs_series_current(se)->count;
+  return se->n.count + obs_series_current(se)->n.count;
 }
 
 uint64_t obs_series_failures(obs_series *se) {
-  return se->failures + obs_series_current(se)->failures;
+  return se->n.failures + obs_series_current(se)->n.failures;
 }
 
 /* Adds a slice to a view; false when it has no sketch. */
 static bool see(const obs_series_slice *s, obs_series_figures *out, obs_sketch_flat *flat) {
-  out->count += s->count;
-  out->failures += s->failures;
-  if (s->max > out->max) out->max = s->max;
+  join(&out->n, &s->n);
   obs_sketch_flat_add(flat, &s->sketch);
   return !s->refused;
 }
@@ -177,17 +171,15 @@ void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_series_s
   if (span == OBS_SPAN_1H) whole &= see(minute(se, se->tick), out, &flat);
   if (span == OBS_SPAN_LIFETIME) {
     (void)see(obs_series_current(se), out, &flat); /* one that was refused has its values in the sum */
-    out->count += se->count;
-    out->failures += se->failures;
-    if (se->max > out->max) out->max = se->max;
+    join(&out->n, &se->n);
     obs_sketch_flat_add_sum(&flat, &se->sum);
     whole = !se->refused;
   }
-  out->quantiles = whole && out->count > 0;
+  out->quantiles = whole && out->n.count > 0;
   if (!out->quantiles) return;
-  out->p50 = obs_sketch_quantile(scale, &flat, out->count, out->max, 50);
-  out->p90 = obs_sketch_quantile(scale, &flat, out->count, out->max, 90);
-  out->p99 = obs_sketch_quantile(scale, &flat, out->count, out->max, 99);
+  out->p50 = obs_sketch_quantile(scale, &flat, out->n.count, out->n.max, 50);
+  out->p90 = obs_sketch_quantile(scale, &flat, out->n.count, out->n.max, 90);
+  out->p99 = obs_sketch_quantile(scale, &flat, out->n.count, out->n.max, 99);
 }
 
 int64_t obs_series_span_start(obs_series_span span, int64_t tick) {

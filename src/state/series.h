@@ -34,6 +34,10 @@ enum {
 typedef struct {
   uint64_t count, failures;
   int64_t max; /* duration, ms */
+} obs_series_tally;
+
+typedef struct {
+  obs_series_tally n;
   bool refused;
   obs_sketch sketch; /* empty when refused */
 } obs_series_slice;
@@ -43,8 +47,7 @@ typedef struct {
   /* Slice k of a length is at k modulo how many are kept: the tens, then the minutes, then the fives. */
   obs_series_slice slices[OBS_SLICES];
   /* Closed slices, and what the windows could not take. */
-  uint64_t count, failures;
-  int64_t max;
+  obs_series_tally n;
   bool refused;
   obs_sketch_sum sum;
 } obs_series;
@@ -77,6 +80,12 @@ static inline obs_series_slice *obs_series_current(obs_series *se) {
   return &se->slices[se->tick % OBS_SLICES_TEN];
 }
 
+static inline void obs_series_tally_add(obs_series_tally *n, const obs_series_sample *sample) {
+  n->count++;
+  n->failures += sample->failed;
+  if (sample->ms > n->max) n->max = sample->ms;
+}
+
 /* Counts one op at `tick`: the current one, a later one (rolls), an earlier one (what still holds it), or OBS_TICK_NONE
  * (the lifetime only). */
 static inline void obs_series_add(obs_series *se, obs_sketch_pool *pool, int64_t tick,
@@ -86,9 +95,7 @@ static inline void obs_series_add(obs_series *se, obs_sketch_pool *pool, int64_t
     return;
   }
   obs_series_slice *now = obs_series_current(se);
-  now->count++;
-  now->failures += sample->failed;
-  if (sample->ms > now->max) now->max = sample->ms;
+  obs_series_tally_add(&now->n, sample);
   if (now->refused || !obs_sketch_add(&now->sketch, pool, sample->bucket))
     obs_series_refuse(se, pool, now, sample->bucket, 1);
 }
@@ -96,9 +103,9 @@ static inline void obs_series_add(obs_series *se, obs_sketch_pool *pool, int64_t
 typedef enum { OBS_SPAN_LIFETIME, OBS_SPAN_1M, OBS_SPAN_5M, OBS_SPAN_1H, OBS_SPANS } obs_series_span;
 
 typedef struct {
-  uint64_t count, failures;
-  bool quantiles; /* p50, p90 and p99 are known */
-  int64_t p50, p90, p99, max;
+  obs_series_tally n;
+  bool quantiles; /* the following are known */
+  int64_t p50, p90, p99;
 } obs_series_figures;
 
 uint64_t obs_series_count(obs_series *se);

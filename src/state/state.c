@@ -244,21 +244,21 @@ static void number_or_null(obs_json_writer *w, const char *name, bool known, int
 }
 
 static void put_figures(obs_json_writer *w, const obs_series_figures *v) {
-  obs_json_u64(w, "total", v->count);
-  obs_json_u64(w, "successes", v->count - v->failures);
-  obs_json_u64(w, "failures", v->failures);
+  obs_json_u64(w, "total", v->n.count);
+  obs_json_u64(w, "successes", v->n.count - v->n.failures);
+  obs_json_u64(w, "failures", v->n.failures);
   obs_json_object(w, "duration_ms");
   number_or_null(w, "p50", v->quantiles, v->p50);
   number_or_null(w, "p90", v->quantiles, v->p90);
   number_or_null(w, "p99", v->quantiles, v->p99);
-  number_or_null(w, "max", v->count > 0, v->max);
+  number_or_null(w, "max", v->n.count > 0, v->n.max);
   obs_json_end(w);
 }
 
 /* The busiest keys first. */
 static int by_total_then_name(const void *a, const void *b, void *span) {
   const summary_key *x = *(const summary_key *const *)a, *y = *(const summary_key *const *)b;
-  uint64_t m = x->views[*(const obs_series_span *)span].count, n = y->views[*(const obs_series_span *)span].count;
+  uint64_t m = x->views[*(const obs_series_span *)span].n.count, n = y->views[*(const obs_series_span *)span].n.count;
   if (m != n) return m < n ? 1 : -1;
   int c = memcmp(x->name.p, y->name.p, x->name.len < y->name.len ? x->name.len : y->name.len);
   return c != 0 ? c : (x->name.len > y->name.len) - (x->name.len < y->name.len);
@@ -268,7 +268,7 @@ static void put_keys(obs_json_writer *w, const char *name, const summary_keys *k
                      obs_series_span span) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < k->n; i++)
-    if (k->keys[i].views[span].count > 0) sorted[n++] = &k->keys[i];
+    if (k->keys[i].views[span].n.count > 0) sorted[n++] = &k->keys[i];
   qsort_r(sorted, n, sizeof(void *), by_total_then_name, &span);
   obs_json_object(w, name);
   for (uint32_t i = 0; i < n; i++) {
