@@ -34,6 +34,7 @@ static void unlink_slot(obs_clusters *c, uint32_t slot) {
     c->oldest = x->newer;
 }
 
+/* In the order of last failures, so that the end is the one to forget and the begin is what is asked for most. */
 static void link_newest(obs_clusters *c, uint32_t slot) {
   obs_cluster *x = &c->all[slot];
   x->newer = OBS_CLUSTER_NONE;
@@ -54,7 +55,7 @@ static void set_state(obs_clusters *c, obs_cluster *x, obs_cluster_state state) 
 static void drop(obs_clusters *c, uint32_t slot) {
   obs_cluster *x = &c->all[slot];
   c->states[x->state]--;
-  obs_map_remove(&c->index, x->id);
+  obs_map_remove(&c->index, x->id); /* aliases to it stay: they lead to an id that is not found */
   unlink_slot(c, slot);
   free(x->template.p);
   free(x->sig_hash.p);
@@ -143,7 +144,7 @@ static void join_samples(obs_cluster *x, const obs_cluster *y) {
 /* A resolved one has failed again when the other one is not resolved. */
 static obs_cluster_state joined_state(obs_cluster_state a, obs_cluster_state b) {
   if (a == b) return a;
-  if (a == OBS_CLUSTER_RESOLVED || b == OBS_CLUSTER_RESOLVED) {
+  if (a == OBS_CLUSTER_RESOLVED || b == OBS_CLUSTER_RESOLVED) { /* NEW it is not: the kind is older than that */
     obs_cluster_state open = a == OBS_CLUSTER_RESOLVED ? b : a;
     return open == OBS_CLUSTER_NEW ? OBS_CLUSTER_ONGOING : open;
   }
@@ -254,6 +255,7 @@ void obs_clusters_close(obs_clusters *c) {
 
 /* ---- which cluster ---- */
 
+/* An empty one is as good as none. */
 static bool has_sig(const obs_op *op) {
   return OBS_HAS(op, sig_hash) && op->sig_hash.len > 0;
 }
@@ -336,8 +338,8 @@ static void take_correction(obs_clusters *c, const obs_op *op, uint64_t seq) {
     if (slot != OBS_CLUSTER_NONE) tie(&c->all[slot], number);
     return;
   }
-  uint32_t slot =
-      c->newest; /* a correction is for what failed lately, and a look at all would hold the commit thread */
+  /* A correction is for what failed lately, and a look at all clusters would hold the commit thread. */
+  uint32_t slot = c->newest;
   for (int i = 0; i < OBS_CLUSTERS_LATE && slot != OBS_CLUSTER_NONE; i++, slot = c->all[slot].older) {
     obs_cluster *x = &c->all[slot];
     if (x->state != OBS_CLUSTER_RESOLVED && obs_top_set_has(&x->sets[OBS_CLUSTER_SET_task_class], op->task_class))
@@ -446,7 +448,7 @@ void obs_clusters_apply(void *clusters, obs_batch *b, uint64_t first_seq, int64_
     if (b->lines[i].duplicate) continue;
     uint64_t own = seq++;
     if (!concerns(c, &b->ops[i])) continue;
-    if (!locked) pthread_mutex_lock(&c->lock);
+    if (!locked) pthread_mutex_lock(&c->lock); /* most batches need it not at all */
     locked = true;
     uint64_t id = take(c, &b->ops[i], own, now_ms, true);
     uint64_t *ids = id != 0 ? obs_batch_clusters(b) : NULL;
@@ -461,6 +463,7 @@ void obs_clusters_apply_row(void *clusters, const obs_op *op, uint64_t seq, int6
   obs_clusters *c = clusters;
   if (!concerns(c, op)) return;
   pthread_mutex_lock(&c->lock);
+  /* In a replay an op counts at its own time, and now when its sender's clock was ahead. */
   (void)take(c, op, seq, op->time_ms < now_ms ? op->time_ms : now_ms, false);
   pthread_mutex_unlock(&c->lock);
 }

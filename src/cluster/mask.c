@@ -91,31 +91,24 @@ static bool is_joint(const obs_mask_token *t) {
   return t->p[0] == ',' || (t[1].glued && strchr(":#|=-", t->p[0]) != NULL);
 }
 
-/* Lower-case labels with dots between them, or with a dot at the end of a sentence only: the latter is none. */
-static bool is_host(const char *p, size_t len, unsigned has) {
-  if ((has & (UPPER | SLASH | AT)) != 0 || (has & DOT) == 0) return false;
-  if (p[len - 1] == '.') len--;
-  return p[0] != '.' && memchr(p, '.', len) != NULL && memmem(p, len, "..", 2) == NULL;
-}
-
-static bool is_path(const char *p, size_t len) {
-  if (p[0] == '/' && len > 1) return true;
-  const char *first = memchr(p, '/', len);
-  return first != NULL && memchr(first + 1, '/', len - (size_t)(first + 1 - p)) != NULL;
-}
-
-/* Stands where a value would. */
-static bool is_nothing(const char *p, size_t len) {
-  static const char *const words[] = {"null", "nil", "undefined", "nan"};
-  const obs_mask_token t = {.p = p, .len = (uint16_t)len};
-  return len <= 9 && IS_ONE_OF(words, &t);
-}
-
-static bool is_value(const char *p, size_t len, unsigned has) {
+/* Whether a word varies from one message of a kind to the next. */
+static bool is_value(const obs_mask_token *t, unsigned has) {
+  static const char *const nothing[] = {"null", "nil", "undefined", "nan"}; /* stand where a value would */
+  const char *p = t->p;
+  size_t len = t->len;
   if ((has & DIGIT) != 0) return true;
-  if ((has & SLASH) != 0 && is_path(p, len)) return true;
+  if ((has & SLASH) != 0) { /* a path begins at the root, or has three parts: `read/write` is none */
+    const char *first = memchr(p, '/', len);
+    if (first == p && len > 1) return true;
+    if (first != NULL && memchr(first + 1, '/', len - (size_t)(first + 1 - p)) != NULL) return true;
+  }
   if ((has & AT) != 0 && len > 2 && memchr(p + 1, '@', len - 2) != NULL) return true;
-  return is_host(p, len, has) || is_nothing(p, len);
+  /* A host: labels in lower case with dots between them. The dot at the end of a sentence is none. */
+  if ((has & (UPPER | SLASH | AT)) == 0 && (has & DOT) != 0) {
+    size_t n = p[len - 1] == '.' ? len - 1 : len;
+    if (p[0] != '.' && memchr(p, '.', n) != NULL && memmem(p, n, "..", 2) == NULL) return true;
+  }
+  return len <= 9 && IS_ONE_OF(nothing, t);
 }
 
 /* A value that follows another one, or almost. */
@@ -153,38 +146,29 @@ static bool is_address(const mask *m, const obs_mask_token *t, unsigned has) {
 }
 
 static void push_word(mask *m, obs_mask_token t, unsigned has) {
-  if (is_value(t.p, t.len, has)) {
-    if (is_address(m, &t, has)) {
-      m->t[m->n - 2].value = true;
-      m->n--;
-      settle_value(m);
-      return;
-    }
-    t.value = true;
+  t.value = is_value(&t, has);
+  if (!t.value && m->n > 0 && m->t[m->n - 1].value && is_unit(&t)) return; /* it belongs to the value */
+  if (t.value && is_address(m, &t, has)) { /* so does the name, and the colon between them */
+    m->t[m->n - 2].value = true;
+    m->n--;
+  } else {
     m->t[m->n++] = t;
-    settle_value(m);
-    return;
   }
-  if (m->n > 0 && m->t[m->n - 1].value && is_unit(&t)) return;
-  m->t[m->n++] = t;
-}
-
-/* `()`, and `(<*>)` or `name{<*>}` behind something, tell nothing of the kind. */
-static void close_bracket(mask *m, char open) {
-  if (m->n >= 2 && is(&m->t[m->n - 2], open)) {
-    m->n -= 2;
-  } else if (m->n > 3 && m->t[m->n - 2].value && is(&m->t[m->n - 3], open) && (open == '(' || m->t[m->n - 3].glued)) {
-    m->n -= 3;
-  }
+  if (t.value) settle_value(m);
 }
 
 static void push_split(mask *m, obs_mask_token t) {
   static const char pairs[] = "()[]{}";
-  char c = t.p[0];
-  if (c == '#' && m->n > 0 && is(&m->t[m->n - 1], '#')) return;
+  if (t.p[0] == '#' && m->n > 0 && is(&m->t[m->n - 1], '#')) return;
   m->t[m->n++] = t;
-  const char *close = strchr(pairs, c);
-  if (close != NULL && (close - pairs) % 2 == 1) close_bracket(m, close[-1]);
+  const char *close = strchr(pairs, t.p[0]);
+  if (close == NULL || (close - pairs) % 2 == 0) return;
+  /* `()`, and `(<*>)` or `name{<*>}` behind something, tell nothing of the kind. */
+  char open = close[-1];
+  if (m->n >= 2 && is(&m->t[m->n - 2], open))
+    m->n -= 2;
+  else if (m->n > 3 && m->t[m->n - 2].value && is(&m->t[m->n - 3], open) && (open == '(' || m->t[m->n - 3].glued))
+    m->n -= 3;
 }
 
 /* The end of what is quoted from `p` (at a quote) on; NULL when it is no quotation of a value: too long, across a
@@ -199,6 +183,7 @@ static const char *quote_end(const char *p, const char *end, bool glued) {
   return ends ? q : NULL;
 }
 
+/* Of a word; eight bytes a step, as every word of every failure comes here. */
 static uint32_t hash_bytes(const char *p, size_t len) {
   uint64_t h = 0x9E3779B97F4A7C15u ^ len;
   for (; len >= 8; p += 8, len -= 8) {

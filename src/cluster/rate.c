@@ -12,6 +12,7 @@ static int64_t tick_of(int span, int64_t ms) {
   return ms > 0 ? (ms < TIME_MAX ? ms : TIME_MAX) / spans[span].ms : 0;
 }
 
+/* Slices that time has passed over since the newest one are emptied first: they hold the last round. */
 static void add(obs_rate *r, int span, int64_t tick, uint32_t n) {
   int slices = spans[span].slices;
   if (tick > r->span[span].tick) {
@@ -52,7 +53,7 @@ uint64_t obs_rate_within(const obs_rate *r, uint64_t ms, int64_t now_ms) {
 void obs_rate_merge(obs_rate *r, const obs_rate *from) {
   for (int s = 0; s < OBS_RATE_SPANS; s++) {
     for (int i = spans[s].slices - 1; i >= 0; i--) {
-      int64_t tick = from->span[s].tick - i;
+      int64_t tick = from->span[s].tick - i; /* the oldest first: `add` only moves on */
       if (tick >= 0) add(r, s, tick, from->span[s].n[tick % spans[s].slices]);
     }
   }

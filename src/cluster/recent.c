@@ -54,7 +54,7 @@ static uint8_t *insert(obs_recent *r, uint64_t key) {
 }
 
 void *obs_recent_get(obs_recent *r, uint64_t key) {
-  if (key == 0) key = 1;
+  if (key == 0) key = 1; /* 0 is an empty slot */
   uint8_t *slot = probe(r, 0, key);
   if (key_at(slot) == key) return slot + KEY;
   uint8_t *old = probe(r, 1, key);
@@ -93,19 +93,16 @@ void obs_recent_save(const obs_recent *r, obs_buf *out, void (*put)(obs_buf *out
   }
 }
 
-static bool load_generation(obs_recent *r, int generation, obs_pack_reader *in,
-                            bool (*get)(void *arg, obs_pack_reader *in, void *value), void *arg) {
-  uint32_t n = 0;
-  for (uint64_t key; (key = obs_pack_read_id(in)) != 0; n++) {
-    uint8_t *slot = probe(r, generation, key);
-    if (n == r->capacity / 2 || key_at(slot) == key || !get(arg, in, slot + KEY)) return false;
-    memcpy(slot, &key, KEY);
-  }
-  if (generation == 0) r->used = n;
-  return !in->bad;
-}
-
 bool obs_recent_load(obs_recent *r, obs_pack_reader *in, bool (*get)(void *arg, obs_pack_reader *in, void *value),
                      void *arg) {
-  return load_generation(r, 0, in, get, arg) && load_generation(r, 1, in, get, arg);
+  for (int generation = 0; generation < 2; generation++) {
+    uint32_t n = 0;
+    for (uint64_t key; (key = obs_pack_read_id(in)) != 0; n++) {
+      uint8_t *slot = probe(r, generation, key);
+      if (n == r->capacity / 2 || key_at(slot) == key || !get(arg, in, slot + KEY)) return false;
+      memcpy(slot, &key, KEY);
+    }
+    if (generation == 0) r->used = n; /* the older one takes no more */
+  }
+  return !in->bad;
 }

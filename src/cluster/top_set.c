@@ -11,10 +11,6 @@ void obs_top_set_fini(obs_top_set *s) {
   *s = (obs_top_set){0};
 }
 
-static uint64_t hash_of(obs_str v) {
-  return XXH3_64bits(v.p, v.len);
-}
-
 static obs_top_set_entry *find(const obs_top_set *s, uint64_t hash, obs_str v) {
   for (uint32_t i = 0; i < s->n; i++) {
     const obs_top_set_entry *e = &s->e[i];
@@ -39,7 +35,7 @@ static char *copy_of(obs_str v) {
 
 void obs_top_set_add(obs_top_set *s, obs_str value) {
   obs_str v = obs_utf8_cut_str(value, OBS_CLUSTER_TEXT_MAX);
-  uint64_t hash = hash_of(v);
+  uint64_t hash = XXH3_64bits(v.p, v.len);
   obs_top_set_entry *e = find(s, hash, v);
   s->total++;
   if (e != NULL) {
@@ -59,7 +55,7 @@ void obs_top_set_add(obs_top_set *s, obs_str value) {
 
 bool obs_top_set_has(const obs_top_set *s, obs_str value) {
   obs_str v = obs_utf8_cut_str(value, OBS_CLUSTER_TEXT_MAX);
-  return s->n > 0 && find(s, hash_of(v), v) != NULL;
+  return s->n > 0 && find(s, XXH3_64bits(v.p, v.len), v) != NULL;
 }
 
 void obs_top_set_merge(obs_top_set *s, obs_top_set *from) {
@@ -82,6 +78,7 @@ void obs_top_set_merge(obs_top_set *s, obs_top_set *from) {
   *from = (obs_top_set){0};
 }
 
+/* By what is sure: the error is what the entry took over from the one before it. */
 static int by_count(const void *a, const void *b) {
   const obs_top_set_entry *x = *(const obs_top_set_entry *const *)a, *y = *(const obs_top_set_entry *const *)b;
   uint64_t nx = x->count - x->error, ny = y->count - y->error;
@@ -118,7 +115,7 @@ void obs_top_set_load(obs_top_set *s, obs_pack_reader *in) {
     obs_top_set_entry e = {.count = obs_pack_read_u64(in, UINT64_MAX)};
     e.error = obs_pack_read_u64(in, e.count);
     obs_str v = obs_pack_read_str(in, OBS_CLUSTER_TEXT_MAX);
-    e.hash = hash_of(v);
+    e.hash = XXH3_64bits(v.p, v.len);
     e.len = v.len;
     if (in->bad || e.count - e.error > left || find(s, e.hash, v) != NULL || (e.p = copy_of(v)) == NULL) {
       in->bad = true;

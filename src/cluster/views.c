@@ -129,6 +129,7 @@ static int by_key(const void *a, const void *b) {
 
 observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, int64_t now_ms,
                                bool (*fn)(void *arg, const obs_cluster_view *x), void *arg, uint32_t *total) {
+  /* Two steps: all are looked at with the lock once, and those of the page are copied one by one. */
   candidate *list = calloc(c->opts.clusters, sizeof(*list));
   if (list == NULL) return OBSERVER_E_NOMEM;
   uint32_t n = 0;
