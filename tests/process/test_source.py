@@ -82,13 +82,10 @@ class Source(unittest.TestCase):
         wrong = set()
         objects = []
         for folder, _, names in os.walk(os.path.join(BUILD, "CMakeFiles")):
-            if os.sep + "src" + os.sep not in folder + os.sep:
-                continue
             for name in names:
-                source = os.path.join(folder, name)[:-2]
-                path = source[source.index(os.sep + "src" + os.sep) + 5:]
-                if name.endswith(".c.o") and os.path.exists(os.path.join(SRC, path)):
-                    objects.append((path, os.path.join(folder, name)))
+                made, _, path = os.path.join(folder, name).rpartition(".dir/src/")
+                if made and name.endswith(".c.o") and os.path.exists(os.path.join(SRC, path[:-2])):
+                    objects.append((path[:-2], os.path.join(folder, name)))
         self.assertTrue(objects)
         listing = subprocess.run(["nm", "-A", "-g", "--defined-only", *(o for _, o in objects)], capture_output=True, text=True,
                                  timeout=120)
