@@ -64,7 +64,8 @@ class CorrectionsTest(DaemonTest):
             "timestamp": "2026-04-23T10:00:01.000Z", "endpoint": "overseer:gpt-oss:120b", "input_summary": "?: escalation",
             "success": True, "duration_ms": 0, "output_summary": "b", "source": "overseer_correction", "correction": "b",
             "applied_at_turn": 0})
-        self.assertEqual(daemon.stats()["by_source"], {"overseer_correction": 2})
+        # the journal has an op a moment before the statistics do
+        wait_until(lambda: daemon.stats()["by_source"] == {"overseer_correction": 2}, 10, "the statistics")
         self.assertEqual([row["op"]["correction"] for row in daemon.get(OPS).json["ops"]], ["b", "Widen the radius. " * 20])
         health = daemon.get("/health").json
         self.assertEqual(health["transports"]["tail"],
