@@ -1,7 +1,6 @@
 #include "learn/cluster_memory.h"
 
 #include "base/clock.h"
-#include "base/vec.h"
 
 #include <stdlib.h>
 
@@ -36,20 +35,18 @@ static void remove_at(obs_cluster_memory *t, uint32_t i) {
   (void)obs_map_put(&t->places, head_at(t, i)->cluster, i);
 }
 
-static void drop_oldest(obs_cluster_memory *t) {
-  uint32_t oldest = 0;
-  for (uint32_t i = 1; i < t->n; i++)
-    if (head_at(t, i)->number < head_at(t, oldest)->number) oldest = i;
-  remove_at(t, oldest);
-}
-
 void *obs_cluster_memory_put(obs_cluster_memory *t, uint64_t cluster, uint64_t number) {
   obs_cluster_memory_head *known = obs_cluster_memory_find(t, cluster);
   if (known != NULL) {
     known->number = number;
     return known;
   }
-  if (t->n == t->max) drop_oldest(t);
+  if (t->n == t->max) {
+    uint32_t oldest = 0;
+    for (uint32_t i = 1; i < t->n; i++)
+      if (head_at(t, i)->number < head_at(t, oldest)->number) oldest = i;
+    remove_at(t, oldest);
+  }
   if (t->n == t->cap) {
     uint32_t cap = t->cap == 0 ? FIRST : t->cap * 2;
     if (cap > t->max) cap = t->max;
@@ -71,25 +68,10 @@ typedef struct {
   uint64_t former, now;
 } move;
 
-/* `former` has room for an entry. */
-static void make_move(obs_cluster_memory *t, const move *m, obs_cluster_memory_join join, void *former) {
-  uint32_t i;
-  if (!obs_map_get(&t->places, m->former, &i)) return;
-  memcpy(former, obs_cluster_memory_at(t, i), t->size);
-  remove_at(t, i);
-  void *entry = obs_cluster_memory_find(t, m->now);
-  if (entry != NULL) {
-    join(entry, former);
-  } else if ((entry = obs_cluster_memory_put(t, m->now, 0)) != NULL) {
-    ((obs_cluster_memory_head *)former)->cluster = m->now;
-    memcpy(entry, former, t->size);
-  }
-}
-
 bool obs_cluster_memory_move(obs_cluster_memory *t, uint64_t (*now)(void *arg, uint64_t cluster), void *arg,
                              obs_cluster_memory_join join, pthread_mutex_t *lock) {
   OBS_VEC(move) moves = {0};
-  void *former = malloc(t->size);
+  void *former = malloc(t->size); /* an entry while it moves */
   bool ok = former != NULL;
   for (uint32_t i = 0; i < t->n && ok; i++) {
     uint64_t id = head_at(t, i)->cluster, is = now(arg, id);
@@ -99,7 +81,20 @@ bool obs_cluster_memory_move(obs_cluster_memory *t, uint64_t (*now)(void *arg, u
   }
   if (ok && moves.n > 0) {
     if (lock != NULL) pthread_mutex_lock(lock);
-    for (uint32_t i = 0; i < moves.n; i++) make_move(t, &moves.at[i], join, former);
+    for (uint32_t k = 0; k < moves.n; k++) {
+      const move *m = &moves.at[k];
+      uint32_t i;
+      if (!obs_map_get(&t->places, m->former, &i)) continue;
+      memcpy(former, obs_cluster_memory_at(t, i), t->size);
+      remove_at(t, i);
+      void *entry = obs_cluster_memory_find(t, m->now);
+      if (entry != NULL) {
+        join(entry, former);
+      } else if ((entry = obs_cluster_memory_put(t, m->now, 0)) != NULL) {
+        ((obs_cluster_memory_head *)former)->cluster = m->now;
+        memcpy(entry, former, t->size);
+      }
+    }
     if (lock != NULL) pthread_mutex_unlock(lock);
   }
   free(former);
@@ -126,18 +121,7 @@ void obs_cluster_memory_follow(obs_cluster_memory *t, obs_clusters *clusters, ob
 bool obs_cluster_memory_briefs_take(obs_cluster_memory_briefs *m, obs_clusters *clusters) {
   obs_clusters_counts counts;
   obs_clusters_get_counts(clusters, &counts);
-  if (counts.held > m->cap) {
-    uint32_t cap = counts.held + counts.held / 4 + 16;
-    obs_cluster_brief *p = reallocarray(m->list, cap, sizeof(*p));
-    if (p == NULL) return false;
-    m->list = p;
-    m->cap = cap;
-  }
-  m->n = obs_clusters_briefs(clusters, obs_clock_wall_ms(), m->list, m->cap);
+  if (!OBS_VEC_RESERVE(m, counts.held + counts.held / 4 + 16)) return false; /* some are met in between */
+  m->n = obs_clusters_briefs(clusters, obs_clock_wall_ms(), m->at, m->cap);
   return true;
-}
-
-void obs_cluster_memory_briefs_fini(obs_cluster_memory_briefs *m) {
-  free(m->list);
-  *m = (obs_cluster_memory_briefs){0};
 }

@@ -7,6 +7,7 @@
 #define OBS_LEARN_CLUSTER_MEMORY_H
 
 #include "base/map.h"
+#include "base/vec.h"
 #include "cluster/clusters.h"
 
 #include <pthread.h>
@@ -45,14 +46,10 @@ void obs_cluster_memory_follow(obs_cluster_memory *t, obs_clusters *clusters, ob
 bool obs_cluster_memory_move(obs_cluster_memory *t, uint64_t (*now)(void *arg, uint64_t cluster), void *arg,
                              obs_cluster_memory_join join, pthread_mutex_t *lock);
 
-/* All clusters as they are at one moment. Zeroed: none. */
-typedef struct {
-  obs_cluster_brief *list;
-  uint32_t n, cap;
-} obs_cluster_memory_briefs;
+/* All clusters as they are at one moment. Zeroed: none; OBS_VEC_FINI frees them. */
+typedef OBS_VEC(obs_cluster_brief) obs_cluster_memory_briefs;
 
 /* False: no memory, nothing has changed. */
 bool obs_cluster_memory_briefs_take(obs_cluster_memory_briefs *m, obs_clusters *clusters);
-void obs_cluster_memory_briefs_fini(obs_cluster_memory_briefs *m);
 
 #endif

@@ -29,17 +29,6 @@ static int by_seq(const void *a, const void *b) {
   return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
-static bool make_search(search *s, const uint64_t *seqs, uint32_t n) {
-  *s = (search){.rows = calloc((size_t)n + 1, sizeof(*s->rows))};
-  if (s->rows == NULL) return false;
-  for (uint32_t i = 0; i < n; i++) s->rows[i].seq = seqs[i];
-  qsort(s->rows, n, sizeof(*s->rows), by_seq);
-  for (uint32_t i = 0; i < n; i++) {
-    if (s->rows[i].seq != 0 && (s->n == 0 || s->rows[s->n - 1].seq != s->rows[i].seq)) s->rows[s->n++] = s->rows[i];
-  }
-  return true;
-}
-
 static void keep(search *s, wanted *w, const char *p, size_t len) {
   while (len > 0 && (p[len - 1] == '\n' || p[len - 1] == '\r')) len--;
   w->at = s->text.len;
@@ -53,11 +42,6 @@ static bool on_ring_row(void *arg, uint64_t seq, obs_str line) {
   wanted *w = &s->rows[s->next - 1];
   if (seq == w->seq) keep(s, w, line.p, line.len);
   return false;
-}
-
-static void look_in_ring(search *s, obs_state *state) {
-  for (s->next = s->n; s->next > 0; s->next--)
-    (void)obs_state_ring_rows(state, s->rows[s->next - 1].seq + 1, on_ring_row, s);
 }
 
 static void skip_found(search *s) {
@@ -93,30 +77,30 @@ static void look_in_journal(search *s, obs_journal *journal) {
   }
 }
 
-static uint32_t deliver(const search *s, obs_evidence_row fn, void *arg) {
+uint32_t obs_evidence_rows(const obs_evidence *e, const uint64_t *seqs, uint32_t n, obs_evidence_row fn, void *arg) {
+  search s = {.rows = calloc((size_t)n + 1, sizeof(*s.rows))};
   obs_batch row;
   uint32_t given = 0;
-  if (obs_batch_init(&row) != OBSERVER_E_OK) return 0;
-  for (uint32_t i = 0; i < s->n; i++) {
-    const wanted *w = &s->rows[i];
+  if (s.rows == NULL) return 0;
+  for (uint32_t i = 0; i < n; i++) s.rows[i].seq = seqs[i];
+  qsort(s.rows, n, sizeof(*s.rows), by_seq);
+  for (uint32_t i = 0; i < n; i++)
+    if (s.rows[i].seq != 0 && (s.n == 0 || s.rows[s.n - 1].seq != s.rows[i].seq)) s.rows[s.n++] = s.rows[i];
+
+  for (s.next = s.n; s.next > 0; s.next--)
+    (void)obs_state_ring_rows(e->state, s.rows[s.next - 1].seq + 1, on_ring_row, &s);
+  if (e->journal != NULL) look_in_journal(&s, e->journal);
+
+  bool ready = obs_batch_init(&row) == OBSERVER_E_OK;
+  for (uint32_t i = 0; ready && i < s.n; i++) {
+    const wanted *w = &s.rows[i];
     const char *reason;
     obs_batch_reset(&row);
-    if (!w->found || !obs_batch_decode_row(&row, s->text.p + w->at, w->len, &reason)) continue;
-    fn(arg, w->seq, &row.ops[0], (obs_str){s->text.p + w->at, (uint32_t)w->len, 0});
+    if (!w->found || !obs_batch_decode_row(&row, s.text.p + w->at, w->len, &reason)) continue;
+    fn(arg, w->seq, &row.ops[0], (obs_str){s.text.p + w->at, (uint32_t)w->len, 0});
     given++;
   }
-  obs_batch_fini(&row);
-  return given;
-}
-
-uint32_t obs_evidence_rows(const obs_evidence *e, const uint64_t *seqs, uint32_t n, obs_evidence_row fn, void *arg) {
-  search s;
-  uint32_t given = 0;
-  if (make_search(&s, seqs, n)) {
-    look_in_ring(&s, e->state);
-    if (e->journal != NULL) look_in_journal(&s, e->journal);
-    given = deliver(&s, fn, arg);
-  }
+  if (ready) obs_batch_fini(&row);
   obs_buf_fini(&s.text);
   free(s.rows);
   return given;
@@ -151,36 +135,28 @@ void obs_evidence_recent(const obs_evidence *e, uint32_t limit, obs_evidence_rec
 
 /* ---- quotations ---- */
 
-/* How many bytes at `p` make a character that no quotation may hold as it is, and which: `<`, `>`, DEL, the C1
- * controls, and the two line ends that JSON lets through. */
-static size_t unfit(const char *p, size_t left, uint32_t *code) {
-  const unsigned char *c = (const unsigned char *)p;
-  if (c[0] == '<' || c[0] == '>' || c[0] < 0x20 || c[0] == 0x7f) {
-    *code = c[0];
-    return 1;
-  }
-  if (left >= 2 && c[0] == 0xc2 && c[1] < 0xa0) {
-    *code = c[1];
-    return 2;
-  }
-  if (left >= 3 && c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9)) {
-    *code = 0x2000u + c[2] - 0x80;
-    return 3;
-  }
-  return 0;
-}
-
+/* No quotation may hold these characters as they are: `<`, `>`, the controls with DEL and C1, and the two line ends
+ * that JSON lets through. */
 void obs_evidence_escape(obs_str json, obs_buf *out) {
   size_t from = 0;
-  for (size_t i = 0; i < json.len;) {
-    uint32_t code = 0;
-    size_t n = unfit(json.p + i, json.len - i, &code);
-    if (n > 0) {
-      obs_buf_append(out, json.p + from, i - from);
-      obs_buf_printf(out, "\\u%04" PRIx32, code);
-      from = i + n;
+  for (size_t i = 0, n; i<json.len; i += n> 0 ? n : 1) {
+    const unsigned char *c = (const unsigned char *)json.p + i;
+    size_t left = json.len - i;
+    uint32_t code = c[0];
+    n = 0;
+    if (c[0] == '<' || c[0] == '>' || c[0] < 0x20 || c[0] == 0x7f) {
+      n = 1;
+    } else if (left >= 2 && c[0] == 0xc2 && c[1] < 0xa0) {
+      n = 2;
+      code = c[1];
+    } else if (left >= 3 && c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9)) {
+      n = 3;
+      code = 0x2000u + c[2] - 0x80;
     }
-    i += n > 0 ? n : 1;
+    if (n == 0) continue;
+    obs_buf_append(out, json.p + from, i - from);
+    obs_buf_printf(out, "\\u%04" PRIx32, code);
+    from = i + n;
   }
   obs_buf_append(out, json.p + from, json.len - from);
 }

@@ -54,37 +54,30 @@ struct obs_learn {
 
 /* ---- open and close ---- */
 
-static observer_err open_tools(obs_learn *l, char *text, size_t size) {
-  obs_calls_opts calls = l->opts.calls;
-  l->tools = (obs_loop_tools){.opts = &l->opts, .learn = l, .evidence = {l->opts.state, l->opts.journal}};
-  observer_err err = obs_facts_open(NULL, &l->tools.facts);
-  if (err != OBSERVER_E_OK) return err;
-  calls.dir = l->opts.dir;
-  err = obs_calls_open(&calls, &l->tools.calls, text, size);
-  if (err != OBSERVER_E_OK) return err;
-  obs_gateway_opts gateway = {.calls = l->tools.calls, .url = l->opts.gateway_url};
-  if (gateway.url != NULL) err = obs_gateway_open(&gateway, &l->tools.gateway);
-  if (err != OBSERVER_E_OK) return err;
-  if (l->opts.model.url == NULL) return OBSERVER_E_OK;
-  obs_llm_opts model = l->opts.model;
-  model.calls = l->tools.calls;
-  return obs_llm_open(&model, &l->tools.model, text, size);
-}
-
 observer_err obs_learn_open(const obs_learn_opts *opts, obs_learn **out, char *error_text, size_t error_size) {
   obs_learn *l = calloc(1, sizeof(*l));
-  observer_err err = OBSERVER_E_NOMEM;
   *out = NULL;
   error_text[0] = '\0';
-  if (l != NULL) {
+  observer_err err = l != NULL ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+  if (err == OBSERVER_E_OK) {
+    obs_loop_tools *t = &l->tools;
+    obs_calls_opts calls = opts->calls;
+    obs_llm_opts model = opts->model;
+    calls.dir = opts->dir;
     l->opts = *opts;
+    *t = (obs_loop_tools){.opts = &l->opts, .learn = l, .evidence = {opts->state, opts->journal}};
     for (int i = 0; i < LOOPS; i++) l->loops[i] = (entry){.row = table[i], .learn = l};
     l->lock_made = pthread_mutex_init(&l->lock, NULL) == 0;
     err = l->lock_made ? obs_thread_cond_init(&l->wake) : OBSERVER_E_NOMEM;
     l->wake_made = err == OBSERVER_E_OK;
-    if (err == OBSERVER_E_OK) err = open_tools(l, error_text, error_size);
+    if (err == OBSERVER_E_OK) err = obs_facts_open(NULL, &t->facts);
+    if (err == OBSERVER_E_OK) err = obs_calls_open(&calls, &t->calls, error_text, error_size);
+    const obs_gateway_opts gateway = {.calls = t->calls, .url = opts->gateway_url};
+    if (err == OBSERVER_E_OK && gateway.url != NULL) err = obs_gateway_open(&gateway, &t->gateway);
+    model.calls = t->calls;
+    if (err == OBSERVER_E_OK && model.url != NULL) err = obs_llm_open(&model, &t->model, error_text, error_size);
     for (int i = 0; i < LOOPS && err == OBSERVER_E_OK; i++)
-      err = table[i]->open(&l->tools, &l->loops[i].loop, error_text, error_size);
+      err = table[i]->open(t, &l->loops[i].loop, error_text, error_size);
   }
   if (err == OBSERVER_E_OK) {
     *out = l;
@@ -145,15 +138,6 @@ static obs_loop_turn turn_of(obs_learn *l, uint64_t cycle) {
   obs_state_counts counts;
   obs_state_get_counts(l->opts.state, &counts);
   return (obs_loop_turn){.cycle = cycle, .last_seq = counts.last_seq, .stop = &l->stop};
-}
-
-/* So that advice knows what came back from the files, and of new clusters before the cycle is over. */
-static void refresh(obs_learn *l, uint64_t cycle) {
-  for (int i = 0; i < LOOPS; i++) {
-    if (table[i]->refresh == NULL) continue;
-    obs_loop_turn turn = turn_of(l, cycle);
-    table[i]->refresh(l->loops[i].loop, &turn);
-  }
 }
 
 static void run_cycle(obs_learn *l, uint64_t cycle) {
@@ -217,7 +201,11 @@ static void *run(void *arg) {
     } else if (rested >= REFRESH_EVERY_MS && atomic_exchange(&l->stirred, false)) {
       cycle = l->cycle;
       pthread_mutex_unlock(&l->lock);
-      refresh(l, cycle);
+      /* So that advice knows what came back from the files, and of new clusters before the cycle is over. */
+      for (int i = 0; i < LOOPS; i++) {
+        obs_loop_turn turn = turn_of(l, cycle);
+        if (table[i]->refresh != NULL) table[i]->refresh(l->loops[i].loop, &turn);
+      }
     } else {
       obs_thread_cond_wait_ms(&l->wake, &l->lock,
                               rested < REFRESH_EVERY_MS ? REFRESH_EVERY_MS - rested : REFRESH_EVERY_MS);

@@ -141,7 +141,7 @@ static void run_cycle(void *analyses, const obs_loop_turn *turn) {
   bool taken = obs_cluster_memory_briefs_take(&a->briefs, a->opts->clusters);
   due *list = taken ? calloc((size_t)a->briefs.n + 1, sizeof(*list)) : NULL;
   for (uint32_t i = 0; list != NULL && i < a->briefs.n; i++) {
-    const obs_cluster_brief *m = &a->briefs.list[i];
+    const obs_cluster_brief *m = &a->briefs.at[i];
     /* Without the lock: this thread alone changes the table. */
     if (is_due(m, obs_cluster_memory_find(&a->table, m->id), turn->cycle, &list[n])) n++;
     if (m->last_seq > last) last = m->last_seq;
@@ -172,7 +172,7 @@ static void close_analyses(void *analyses) {
   obs_kept_rows_fini(&a->kept);
   obs_cluster_memory_fini(&a->table);
   obs_facts_view_fini(&a->view);
-  obs_cluster_memory_briefs_fini(&a->briefs);
+  OBS_VEC_FINI(&a->briefs);
   if (a->lock_made) pthread_mutex_destroy(&a->lock);
   free(a);
 }

@@ -309,7 +309,7 @@ static void run_cycle(void *escalations, const obs_loop_turn *turn) {
     return;
   }
   for (uint32_t i = 0; i < e->briefs.n; i++)
-    if (is_due(e, &e->briefs.list[i], now_ms, &list[n])) n++;
+    if (is_due(e, &e->briefs.at[i], now_ms, &list[n])) n++;
   qsort(list, n, sizeof(*list), by_failures);
 
   /* `times` is a ring of as many as an hour allows, so it has all that count. */
@@ -365,7 +365,7 @@ static void close_escalations(void *escalations) {
   obs_kept_rows_fini(&e->kept);
   obs_cluster_memory_fini(&e->table);
   free(e->times);
-  obs_cluster_memory_briefs_fini(&e->briefs);
+  OBS_VEC_FINI(&e->briefs);
   free(e);
 }
 
