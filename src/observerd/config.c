@@ -162,16 +162,6 @@ static const struct {
     {"OVERSEER_CORRECTIONS_PATH", "overseer-corrections-path", NULL},
 };
 
-static void load_older_environment(obs_options *o) {
-  char value[640];
-  for (size_t i = 0; i < sizeof(older) / sizeof(older[0]); i++) {
-    const char *text = getenv(older[i].env);
-    if (text == NULL || *text == '\0') continue;
-    snprintf(value, sizeof(value), older[i].format != NULL ? older[i].format : "%s", text);
-    obs_options_set(o, older[i].name, value, OBS_OPTION_ENV, older[i].env);
-  }
-}
-
 /* Keys of the older file: an address for HTTP, the path of the journal. */
 static bool load_older_key(obs_options *o, const char *section, const char *key, const char *text, const char *where) {
   char value[640] = ".";
@@ -210,15 +200,6 @@ static void report(void *arg, const obs_option_fault *f) {
                    f->origin == OBS_OPTION_FLAG ? f->option->name : f->where);
 }
 
-/* Which model explains failures, and where it is. */
-static void derive_llm(obs_config *c) {
-  bool is_auto = strcmp(c->analyser, "auto") == 0;
-  bool openai = strcmp(c->analyser, "openai") == 0 || (is_auto && c->openai_url != NULL);
-  bool lakehouse = !openai && (strcmp(c->analyser, "lakehouse") == 0 || (is_auto && c->lakehouse_url != NULL));
-  c->llm = openai ? OBS_CONFIG_LLM_OPENAI : lakehouse ? OBS_CONFIG_LLM_LAKEHOUSE : OBS_CONFIG_LLM_NONE;
-  c->llm_url = openai ? c->openai_url : lakehouse ? c->lakehouse_url : NULL;
-}
-
 /* The members, from the options. */
 static void derive(obs_config *c) {
   static const char *const levels[] = {"debug", "info", "warn", "error"};
@@ -228,7 +209,12 @@ static void derive(obs_config *c) {
     if (strcmp(c->log_level, levels[i]) == 0) c->level = (obs_log_level)i;
   }
   c->format = strcmp(c->log_format, "json") == 0 ? OBS_LOG_JSON : OBS_LOG_TEXT;
-  derive_llm(c);
+  /* Which model explains failures, and where it is. */
+  bool is_auto = strcmp(c->analyser, "auto") == 0;
+  bool openai = strcmp(c->analyser, "openai") == 0 || (is_auto && c->openai_url != NULL);
+  bool lakehouse = !openai && (strcmp(c->analyser, "lakehouse") == 0 || (is_auto && c->lakehouse_url != NULL));
+  c->llm = openai ? OBS_CONFIG_LLM_OPENAI : lakehouse ? OBS_CONFIG_LLM_LAKEHOUSE : OBS_CONFIG_LLM_NONE;
+  c->llm_url = openai ? c->openai_url : lakehouse ? c->lakehouse_url : NULL;
 }
 
 observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *error) {
@@ -237,7 +223,13 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   *out = (obs_config){0};
   if (!obs_options_open(o, table, report, error)) return OBSERVER_E_NOMEM;
   if (file != NULL) obs_options_file(o, file, load_older_key);
-  load_older_environment(o);
+  for (size_t i = 0; i < sizeof(older) / sizeof(older[0]); i++) {
+    const char *text = getenv(older[i].env);
+    char value[640];
+    if (text == NULL || *text == '\0') continue;
+    snprintf(value, sizeof(value), older[i].format != NULL ? older[i].format : "%s", text);
+    obs_options_set(o, older[i].name, value, OBS_OPTION_ENV, older[i].env);
+  }
   obs_options_environment(o);
   for (int i = 1; i < argc; i++) {
     if (strncmp(argv[i], "--", 2) == 0)

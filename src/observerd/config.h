@@ -1,6 +1,6 @@
 /* The daemon's configuration: flag > environment > file > default.
  *
- * One table (options.c) drives all: flags, OBSERVER_* names, file keys, --help, --check-config and the man page's text.
+ * One table (config.c) drives all: flags, OBSERVER_* names, file keys, --help, --check-config and the man page's text.
  * Every bad value is named with where it came from. Owned by the caller; main thread only. */
 #ifndef OBS_OBSERVERD_CONFIG_H
 #define OBS_OBSERVERD_CONFIG_H

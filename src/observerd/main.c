@@ -15,50 +15,6 @@
 enum { EXIT_CANNOT_RUN = 1, EXIT_BAD_CONFIG = 2 };
 enum { ECHO_MS = 50 };
 
-/* A broken pipe, a file at its size limit and a terminal that hangs up during replay must not end the process. */
-static void ignore_signals(void) {
-  signal(SIGPIPE, SIG_IGN);
-  signal(SIGXFSZ, SIG_IGN);
-  signal(SIGHUP, SIG_IGN);
-}
-
-/* From here on signals come to sigtimedwait. */
-static void catch_signals(sigset_t *set) {
-  sigemptyset(set);
-  sigaddset(set, SIGINT);
-  sigaddset(set, SIGTERM);
-  sigaddset(set, SIGHUP);
-  pthread_sigmask(SIG_BLOCK, set, NULL);
-  signal(SIGHUP, SIG_DFL); /* an ignored one would not be waited for */
-}
-
-/* A second SIGINT or SIGTERM ends the process at once. One within ECHO_MS is the first one's echo: timeout(1) and
- * shells signal a process and then its group. */
-static void release_signals(const sigset_t *set) {
-  struct timespec wait = {0, ECHO_MS * 1000000L};
-  (void)sigtimedwait(set, NULL, &wait);
-  signal(SIGHUP, SIG_IGN);
-  pthread_sigmask(SIG_UNBLOCK, set, NULL);
-}
-
-/* With descriptor 0, 1 or 2 closed the journal would get its number, and logs would be written into it. */
-static void hold_standard_files(void) {
-  int fd;
-  do fd = open("/dev/null", O_RDWR);
-  while (fd >= 0 && fd <= STDERR_FILENO);
-  if (fd > STDERR_FILENO) (void)close(fd);
-}
-
-/* Many connections, few malloc arenas: freed by another thread than allocated, memory would spread over all of them. */
-static void set_process_limits(void) {
-  struct rlimit files;
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-    files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
-    if (setrlimit(RLIMIT_NOFILE, &files) != 0) obs_log_warn("observerd", "cannot raise the number of open files");
-  }
-  (void)mallopt(M_ARENA_MAX, 2);
-}
-
 /* Takes from a valid new configuration what a running daemon can change. */
 static void reload(int argc, char **argv, obs_config *o) {
   obs_config next;
@@ -120,19 +76,38 @@ static bool answer_only(const obs_config *o) {
 
 /* Recovers, takes part in the fleet until a signal, drains. */
 static int serve(int argc, char **argv, obs_config *o) {
+  struct rlimit files;
   sigset_t signals;
   obs_daemon *d;
   char text[512];
-  set_process_limits();
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) obs_log_warn("observerd", "cannot raise the number of open files");
+  }
+  /* Few malloc arenas: freed by another thread than allocated, memory would spread over all of them. */
+  (void)mallopt(M_ARENA_MAX, 2);
   observer_err err = obs_daemon_open(o, &d, text, sizeof(text));
-  catch_signals(&signals); /* before the first thread */
+
+  /* From here on, before the first thread, signals come to sigtimedwait. */
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &signals, NULL);
+  signal(SIGHUP, SIG_DFL); /* an ignored one would not be waited for */
   if (err == OBSERVER_E_OK) err = obs_daemon_start(d, o, text, sizeof(text));
   if (err != OBSERVER_E_OK) {
     fprintf(stderr, "observerd: %s\n", text);
     return EXIT_CANNOT_RUN;
   }
   run(d, argc, argv, o, &signals);
-  release_signals(&signals);
+
+  /* A second SIGINT or SIGTERM ends the process at once. One within ECHO_MS is the first one's echo: timeout(1) and
+   * shells signal a process and then its group. */
+  const struct timespec echo = {0, ECHO_MS * 1000000L};
+  (void)sigtimedwait(&signals, NULL, &echo);
+  signal(SIGHUP, SIG_IGN);
+  pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
   obs_daemon_stop(d);
   obs_log_info("observerd", "stopped");
   return EXIT_SUCCESS;
@@ -141,9 +116,16 @@ static int serve(int argc, char **argv, obs_config *o) {
 int main(int argc, char **argv) {
   obs_config options;
   obs_buf error = {0};
-  int status;
-  hold_standard_files();
-  ignore_signals();
+  int status, fd;
+  /* With descriptor 0, 1 or 2 closed the journal would get its number, and logs would be written into it. */
+  do fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd > STDERR_FILENO) (void)close(fd);
+  /* A broken pipe, a file at its size limit and a terminal that hangs up during replay must not end the process. */
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);
+
   if (obs_config_load(argc, argv, &options, &error) != OBSERVER_E_OK) {
     obs_buf_putc(&error, '\0');
     fputs(error.oom || error.len == 1 ? "out of memory\n" : error.p, stderr);

@@ -51,31 +51,15 @@ static const entry statuses[] = {
     {"2", "the configuration is wrong; each bad value is named on standard error"},
 };
 
-static void put_entries(FILE *out, const char *section, const entry *entries, size_t n) {
-  obs_roff_section(out, section);
+static void put_entries(FILE *out, const entry *entries, size_t n) {
   for (size_t i = 0; i < n; i++) {
     obs_roff_tag(out, entries[i].tag, NULL);
     obs_roff_text(out, entries[i].text);
   }
 }
 
-static void put_environment(FILE *out) {
-  obs_option_table table = obs_config_table();
-  for (size_t i = 0; i < table.n; i++) {
-    char space[OBS_OPTION_ENV_MAX], text[80];
-    const char *env = obs_option_env(table, &table.at[i], space);
-    if (env == NULL) continue;
-    snprintf(text, sizeof(text), "as --%s", table.at[i].name);
-    obs_roff_tag(out, env, NULL);
-    obs_roff_text(out, text);
-  }
-  for (size_t i = 0; i < sizeof(names_of_older) / sizeof(names_of_older[0]); i++) {
-    obs_roff_tag(out, names_of_older[i].tag, NULL);
-    obs_roff_text(out, names_of_older[i].text);
-  }
-}
-
 void obs_man_print(FILE *out) {
+  const obs_option_table table = obs_config_table();
   obs_roff_begin(out, "observerd", 1, OBSERVER_VERSION);
   obs_roff_section(out, "NAME");
   obs_roff_text(out, "observerd - records what a fleet of agents and services did");
@@ -84,14 +68,24 @@ void obs_man_print(FILE *out) {
   obs_roff_section(out, "DESCRIPTION");
   obs_roff_text(out, about);
   obs_roff_section(out, "OPTIONS");
-  obs_options_man(obs_config_table(), out);
+  obs_options_man(table, out);
   obs_roff_section(out, "CONFIGURATION");
   obs_roff_text(out, configuration);
   obs_roff_example(out, example_file);
   obs_roff_section(out, "ENVIRONMENT");
-  put_environment(out);
-  put_entries(out, "FILES", files, sizeof(files) / sizeof(files[0]));
-  put_entries(out, "EXIT STATUS", statuses, sizeof(statuses) / sizeof(statuses[0]));
+  for (size_t i = 0; i < table.n; i++) {
+    char space[OBS_OPTION_ENV_MAX], text[80];
+    const char *env = obs_option_env(table, &table.at[i], space);
+    if (env == NULL) continue;
+    snprintf(text, sizeof(text), "as --%s", table.at[i].name);
+    obs_roff_tag(out, env, NULL);
+    obs_roff_text(out, text);
+  }
+  put_entries(out, names_of_older, sizeof(names_of_older) / sizeof(names_of_older[0]));
+  obs_roff_section(out, "FILES");
+  put_entries(out, files, sizeof(files) / sizeof(files[0]));
+  obs_roff_section(out, "EXIT STATUS");
+  put_entries(out, statuses, sizeof(statuses) / sizeof(statuses[0]));
   obs_roff_section(out, "EXAMPLES");
   obs_roff_text(out, "Records in /var/lib/observerd and syncs every 50 ms at most:");
   obs_roff_example(out, "observerd --data-dir /var/lib/observerd --fsync interval:50");

@@ -1,4 +1,4 @@
-/* observerd's manual page, from the table of options (options.h). */
+/* observerd's manual page, from the table of options (config.h). */
 #ifndef OBS_OBSERVERD_MAN_H
 #define OBS_OBSERVERD_MAN_H
 

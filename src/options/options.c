@@ -3,7 +3,7 @@
 #include "options/internal.h"
 
 #include <ctype.h>
-#include <errno.h>
+#include <ini.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,13 +12,6 @@ enum { NOT_FOUND = -1 };
 static int find(obs_option_table t, const char *name, size_t len) {
   for (size_t i = 0; i < t.n; i++) {
     if (strlen(t.at[i].name) == len && memcmp(t.at[i].name, name, len) == 0) return (int)i;
-  }
-  return NOT_FOUND;
-}
-
-static int find_letter(obs_option_table t, char letter) {
-  for (size_t i = 0; i < t.n; i++) {
-    if (t.at[i].letter == letter) return (int)i;
   }
   return NOT_FOUND;
 }
@@ -87,6 +80,59 @@ void obs_options_set(obs_options *o, const char *name, const char *text, obs_opt
   assign(o, (int)(value_of(o, name) - o->values), text, origin, where);
 }
 
+/* ---- the INI file ---- */
+
+typedef struct {
+  obs_options *o;
+  const char *path;
+  obs_options_other other;
+} reading;
+
+static bool key_is(const char *name, const char *key) {
+  for (; *name != '\0' && *key != '\0'; name++, key++) {
+    if (*name != *key && !(*name == '-' && *key == '_')) return false;
+  }
+  return *name == *key;
+}
+
+static int on_key(void *arg, const char *section, const char *key, const char *raw) {
+  const reading *r = arg;
+  char where[320], text[512];
+  size_t n = strlen(raw);
+  bool quoted = n >= 2 && raw[0] == '"' && raw[n - 1] == '"'; /* the older port's file is TOML */
+  snprintf(text, sizeof(text), "%.*s", (int)(quoted ? n - 2 : n), raw + quoted);
+  snprintf(where, sizeof(where), "%s, [%s] %s", r->path, section, key);
+  /* An unknown key is an error: a typing error would silently leave the default. */
+  for (size_t i = 0; i < r->o->table.n; i++) {
+    const obs_option *option = &r->o->table.at[i];
+    if (option->section == NULL || strcmp(option->section, section) != 0 || !key_is(option->name, key)) continue;
+    assign(r->o, (int)i, text, OBS_OPTION_FILE, where);
+    return 1;
+  }
+  if (r->other != NULL && r->other(r->o, section, key, text, where)) return 1;
+  char what[320];
+  snprintf(where, sizeof(where), "[%s] %s", section, key);
+  snprintf(what, sizeof(what), "no such option (file %s)", r->path);
+  obs_options_complain(r->o, where, what);
+  return 1;
+}
+
+void obs_options_file(obs_options *o, const char *path, obs_options_other other) {
+  reading r = {o, path, other};
+  char what[320];
+  int rc = ini_parse(path, on_key, &r);
+  if (rc == 0) return;
+  if (rc == -1)
+    snprintf(what, sizeof(what), "cannot read \"%s\"", path);
+  else if (rc < 0)
+    snprintf(what, sizeof(what), "out of memory");
+  else
+    snprintf(what, sizeof(what), "%s, line %d: not a section, a key or a comment", path, rc);
+  obs_options_complain(o, "config", what);
+}
+
+/* ---- environment and flags ---- */
+
 void obs_options_environment(obs_options *o) {
   for (size_t i = 0; i < o->table.n; i++) {
     char space[OBS_OPTION_ENV_MAX];
@@ -101,7 +147,9 @@ void obs_options_environment(obs_options *o) {
 void obs_options_flag(obs_options *o, int argc, char **argv, int *i) {
   const char *arg = argv[*i];
   bool is_long = arg[1] == '-';
-  int row = is_long ? find(o->table, arg + 2, strcspn(arg + 2, "=")) : find_letter(o->table, arg[1]);
+  int row = is_long ? find(o->table, arg + 2, strcspn(arg + 2, "=")) : NOT_FOUND;
+  for (size_t k = 0; !is_long && row == NOT_FOUND && k < o->table.n; k++)
+    if (o->table.at[k].letter == arg[1]) row = (int)k;
   if (row == NOT_FOUND || arg[1] == '\0') {
     obs_options_complain(o, arg, "no such option (see --help)");
     return;
@@ -130,6 +178,8 @@ void obs_options_flag(obs_options *o, int argc, char **argv, int *i) {
   }
   assign(o, row, text, OBS_OPTION_FLAG, arg);
 }
+
+/* ---- the values ---- */
 
 const char *obs_options_text(const obs_options *o, const char *name) {
   const obs_option_value *v = value_of(o, name);

@@ -11,27 +11,25 @@ static void print_line(const char *name, const char *value, FILE *out) {
   fprintf(out, " =%s%s\n", value != NULL ? " " : "", value != NULL ? value : "");
 }
 
-static void print_value(const obs_option *option, const obs_option_value *v, FILE *out) {
-  char number[32];
-  bool whole = option->type == OBS_OPTION_TIME && v->number % 1000 == 0;
-  if (obs_option_is_number(option)) { /* in its unit, however it was given */
-    snprintf(number, sizeof(number), "%" PRIu64 "%s", whole ? v->number / 1000 : v->number,
-             option->type == OBS_OPTION_TIME && !whole ? "ms" : "");
-    print_line(option->name, number, out);
-  } else if (option->type == OBS_OPTION_SWITCH) {
-    print_line(option->name, v->number != 0 ? "true" : "false", out);
-  } else {
-    if (v->texts.n == 0) print_line(option->name, option->type == OBS_OPTION_URLS ? "none" : NULL, out);
-    for (uint32_t i = 0; i < v->texts.n; i++) print_line(option->name, v->texts.at[i], out);
-  }
-}
-
 void obs_options_print(const obs_options *o, const char *const *sections, size_t n, FILE *out) {
   for (size_t s = 0; s < n; s++) {
     fprintf(out, "%s[%s]\n", s > 0 ? "\n" : "", sections[s]);
     for (size_t i = 0; i < o->table.n; i++) {
       const obs_option *option = &o->table.at[i];
-      if (option->section != NULL && strcmp(option->section, sections[s]) == 0) print_value(option, &o->values[i], out);
+      const obs_option_value *v = &o->values[i];
+      if (option->section == NULL || strcmp(option->section, sections[s]) != 0) continue;
+      if (obs_option_is_number(option)) { /* in its unit, however it was given */
+        char number[32];
+        bool time = option->type == OBS_OPTION_TIME, whole = time && v->number % 1000 == 0;
+        snprintf(number, sizeof(number), "%" PRIu64 "%s", whole ? v->number / 1000 : v->number,
+                 time && !whole ? "ms" : "");
+        print_line(option->name, number, out);
+      } else if (option->type == OBS_OPTION_SWITCH) {
+        print_line(option->name, v->number != 0 ? "true" : "false", out);
+      } else {
+        if (v->texts.n == 0) print_line(option->name, option->type == OBS_OPTION_URLS ? "none" : NULL, out);
+        for (uint32_t k = 0; k < v->texts.n; k++) print_line(option->name, v->texts.at[k], out);
+      }
     }
   }
 }

@@ -57,34 +57,19 @@ static bool read_number(const obs_option *option, const char *text, uint64_t *ou
   return *out >= option->min && *out <= option->max;
 }
 
-static bool set_number(const obs_option *option, const char *text, uint64_t *out, char *must) {
-  uint64_t n;
-  if (read_number(option, text, &n)) {
-    *out = n;
-    return true;
-  }
-  const char *what = option->type == OBS_OPTION_BYTES ? "a size (K, M, G)" : "an integer";
-  if (option->type == OBS_OPTION_TIME)
-    snprintf(must, OBS_OPTION_MUST_MAX, "must be a time from %" PRIu64 "ms to %" PRIu64 "s", option->min,
-             option->max / 1000);
-  else if (option->max == UINT64_MAX)
-    snprintf(must, OBS_OPTION_MUST_MAX, "must be %s of at least %" PRIu64, what, option->min);
-  else
-    snprintf(must, OBS_OPTION_MUST_MAX, "must be %s from %" PRIu64 " to %" PRIu64, what, option->min, option->max);
-  return false;
-}
-
-static bool set_switch(const char *text, uint64_t *out, char *must) {
-  *out = obs_option_among("true yes on 1", text, strlen(text));
-  return *out || obs_option_among("false no off 0", text, strlen(text)) || refuse(must, "must be true or false");
-}
-
-/* Behind the scheme: a host, maybe a port, maybe a path. */
-static bool is_http_host(const char *rest) {
-  size_t host = strcspn(rest, rest[0] == '[' ? "]" : ":/");
-  if (rest[0] == '[' && rest[host++] == '\0') return false;
-  const char *p = rest + host;
-  if (host == 0) return false;
+static bool is_url(const obs_option *option, const char *text) {
+  if (option->type == OBS_OPTION_URLS && strncmp(text, "listen:", 7) == 0)
+    text += 7;
+  else if (option->type == OBS_OPTION_URLS && strncmp(text, "dial:", 5) == 0)
+    text += 5;
+  const char *colon = strstr(text, "://");
+  if (colon == NULL || colon[3] == '\0' || !obs_option_among(option->choices, text, (size_t)(colon - text)))
+    return false;
+  /* NNG checks its own URLs when it listens or dials; HTTP ones would fail much later, at the first request: there must
+   * be a host, and may be a port and a path. */
+  if (strncmp(text, "http", 4) != 0) return true;
+  const char *host = colon + 3, *p = host + strcspn(host, *host == '[' ? "]" : ":/");
+  if (p == host || (*host == '[' && *p++ == '\0')) return false;
   if (*p == ':') {
     char *end;
     long port = strtol(p + 1, &end, 10);
@@ -92,20 +77,6 @@ static bool is_http_host(const char *rest) {
     p = end;
   }
   return *p == '\0' || *p == '/';
-}
-
-static bool is_url(const obs_option *option, const char *text) {
-  if (option->type == OBS_OPTION_URLS) {
-    if (strncmp(text, "listen:", 7) == 0)
-      text += 7;
-    else if (strncmp(text, "dial:", 5) == 0)
-      text += 5;
-  }
-  const char *colon = strstr(text, "://");
-  if (colon == NULL || colon[3] == '\0' || !obs_option_among(option->choices, text, (size_t)(colon - text)))
-    return false;
-  /* NNG checks its own URLs when it listens or dials; HTTP ones would fail much later, at the first request. */
-  return strncmp(text, "http", 4) != 0 || is_http_host(colon + 3);
 }
 
 static bool is_wanted(const obs_option *option, const char *text, char must[OBS_OPTION_MUST_MAX]) {
@@ -145,26 +116,38 @@ static void drop_texts(obs_option_value *v, uint32_t n) {
   if (n > 0) memmove(v->texts.at, v->texts.at + n, v->texts.n * sizeof(*v->texts.at));
 }
 
-static bool add_urls(const obs_option *option, const char *text, obs_option_value *v, char *must) {
-  char copy[URLS_MAX], *save = NULL;
-  if (strlen(text) >= sizeof(copy)) return refuse(must, "must be shorter than 1024 bytes (it may be given again)");
-  if (strcmp(text, "none") == 0) {
-    drop_texts(v, v->texts.n);
-    return true;
-  }
-  snprintf(copy, sizeof(copy), "%s", text);
-  bool any = false;
-  for (char *url = strtok_r(copy, ", ", &save); url != NULL; url = strtok_r(NULL, ", ", &save), any = true) {
-    if (!add_text(option, url, v, must)) return false;
-  }
-  return any || refuse(must, "must not be empty");
-}
-
 bool obs_option_read(const obs_option *option, const char *text, obs_option_value *v, char must[OBS_OPTION_MUST_MAX]) {
-  if (option->type == OBS_OPTION_URLS) return add_urls(option, text, v, must);
   if (option->type == OBS_OPTION_TEXTS) return add_text(option, text, v, must);
-  if (option->type == OBS_OPTION_SWITCH && !set_switch(text, &v->number, must)) return false;
-  if (obs_option_is_number(option) && !set_number(option, text, &v->number, must)) return false;
+  if (option->type == OBS_OPTION_URLS) {
+    char copy[URLS_MAX], *save = NULL;
+    bool none = strcmp(text, "none") == 0, any = none;
+    if (none) drop_texts(v, v->texts.n);
+    if (strlen(text) >= sizeof(copy)) return refuse(must, "must be shorter than 1024 bytes (it may be given again)");
+    snprintf(copy, sizeof(copy), "%s", none ? "" : text);
+    for (char *url = strtok_r(copy, ", ", &save); url != NULL; url = strtok_r(NULL, ", ", &save), any = true) {
+      if (!add_text(option, url, v, must)) return false;
+    }
+    return any || refuse(must, "must not be empty");
+  }
+  if (option->type == OBS_OPTION_SWITCH) {
+    bool on = obs_option_among("true yes on 1", text, strlen(text));
+    if (!on && !obs_option_among("false no off 0", text, strlen(text))) return refuse(must, "must be true or false");
+    v->number = on;
+  } else if (obs_option_is_number(option)) {
+    const char *what = option->type == OBS_OPTION_BYTES ? "a size (K, M, G)" : "an integer";
+    uint64_t n;
+    if (!read_number(option, text, &n)) {
+      if (option->type == OBS_OPTION_TIME)
+        snprintf(must, OBS_OPTION_MUST_MAX, "must be a time from %" PRIu64 "ms to %" PRIu64 "s", option->min,
+                 option->max / 1000);
+      else if (option->max == UINT64_MAX)
+        snprintf(must, OBS_OPTION_MUST_MAX, "must be %s of at least %" PRIu64, what, option->min);
+      else
+        snprintf(must, OBS_OPTION_MUST_MAX, "must be %s from %" PRIu64 " to %" PRIu64, what, option->min, option->max);
+      return false;
+    }
+    v->number = n;
+  }
   /* Numbers and switches keep their text, too: it is sent to the daemon as it was given. Of texts given more than once
    * the last one counts; the others go only when it was accepted. */
   uint32_t before = v->texts.n;
