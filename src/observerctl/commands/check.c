@@ -78,29 +78,11 @@ static bool is_sound(const obs_verify_totals *v) {
   return v->bad_rows == 0 && v->torn == 0;
 }
 
-static void report_file(checker *c, const char *path, const obs_verify_totals *v) {
-  char rows[OBS_TEXT_COUNTED], bytes[OBS_TEXT_COUNTED];
-  if (c->json) {
-    obs_json_object(&c->list_json, NULL);
-    obs_json_cstr(&c->list_json, "file", path);
-    json_counts(&c->list_json, v);
-    obs_json_end(&c->list_json);
-    return;
-  }
-  obs_term_progress_end(&c->progress);
-  obs_text_printf(stdout, "%s: %s, %s, ", path, obs_text_counted(rows, v->rows, "row"),
-                  obs_text_counted(bytes, v->bytes, "byte"));
-  if (is_sound(v))
-    printf("sound%s\n", v->unended > 0 ? " (the last row lacks its newline; observerd adds it)" : "");
-  else
-    printf("%s%s\n", obs_text_counted(rows, v->bad_rows, "bad row"), v->torn > 0 ? ", a torn tail" : "");
-}
-
 static void put_line(const char *name, const char *value) {
   printf("%-22s %s\n", name, value);
 }
 
-static void report_text(const checker *c) {
+static int report(checker *c) {
   const obs_verify_totals *v = &c->sum;
   const struct {
     const char *name;
@@ -113,9 +95,32 @@ static void report_text(const checker *c) {
                 {"op_ids", v->op_ids},
                 {"duplicate op_ids", v->duplicates},
                 {"out of order", v->out_of_order}};
+  uint64_t left_out = c->shown > c->limit ? c->shown - c->limit : 0;
+  int status = c->unreadable ? OBS_COMMAND_FAILED : is_sound(v) ? OBS_COMMAND_OK : UNSOUND;
+  obs_term_progress_end(&c->progress);
+  if (c->json) {
+    obs_buf out = {0};
+    obs_json_writer w = obs_json_write(&out);
+    obs_json_end(&c->list_json);
+    obs_json_end(&c->faults_json);
+    obs_json_object(&w, NULL);
+    obs_json_bool(&w, "sound", is_sound(v) && !c->unreadable);
+    json_counts(&w, v);
+    obs_json_raw(&w, "files", obs_buf_view(&c->list));
+    obs_json_raw(&w, "faults", obs_buf_view(&c->faults));
+    obs_json_u64(&w, "faults_left_out", left_out);
+    obs_json_end(&w);
+    obs_buf_putc(&out, '\n');
+    bool ok = !out.oom && !c->list.oom && !c->faults.oom;
+    if (ok)
+      (void)fwrite(out.p, 1, out.len, stdout);
+    else
+      obs_args_error(c->args, "out of memory");
+    obs_buf_fini(&out);
+    return ok ? status : OBS_COMMAND_FAILED;
+  }
   char text[OBS_TEXT_NUMBER];
-  if (c->shown > c->limit)
-    printf("... and %" PRIu64 " more (--all lists all, --limit N lists N)\n", c->shown - c->limit);
+  if (left_out > 0) printf("... and %" PRIu64 " more (--all lists all, --limit N lists N)\n", left_out);
   putchar('\n');
   for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
     put_line(counts[i].name, obs_text_count(text, counts[i].n));
@@ -125,25 +130,7 @@ static void report_text(const checker *c) {
   put_line("last", v->rows > 0 ? text : "-");
   if (c->verify.ids.forgot) puts("Each op_id was compared with the 16 to 33 million before it.");
   puts(c->unreadable ? "not everything could be read" : is_sound(v) ? "sound" : "not sound");
-}
-
-static bool report_json(checker *c) {
-  obs_buf out = {0};
-  obs_json_writer w = obs_json_write(&out);
-  obs_json_end(&c->list_json);
-  obs_json_end(&c->faults_json);
-  obs_json_object(&w, NULL);
-  obs_json_bool(&w, "sound", is_sound(&c->sum) && !c->unreadable);
-  json_counts(&w, &c->sum);
-  obs_json_raw(&w, "files", (obs_str){c->list.p, (uint32_t)c->list.len, 0});
-  obs_json_raw(&w, "faults", (obs_str){c->faults.p, (uint32_t)c->faults.len, 0});
-  obs_json_u64(&w, "faults_left_out", c->shown > c->limit ? c->shown - c->limit : 0);
-  obs_json_end(&w);
-  obs_buf_putc(&out, '\n');
-  bool ok = !out.oom && !c->list.oom && !c->faults.oom;
-  if (ok) (void)fwrite(out.p, 1, out.len, stdout);
-  obs_buf_fini(&out);
-  return ok;
+  return status;
 }
 
 /* ---- what is checked ---- */
@@ -162,7 +149,21 @@ static void check_open(checker *c, int fd, const char *path) {
   }
   c->files++;
   obs_verify_totals_add(&c->sum, &file);
-  report_file(c, path, &file);
+  if (c->json) {
+    obs_json_object(&c->list_json, NULL);
+    obs_json_cstr(&c->list_json, "file", path);
+    json_counts(&c->list_json, &file);
+    obs_json_end(&c->list_json);
+    return;
+  }
+  char rows[OBS_TEXT_COUNTED], bytes[OBS_TEXT_COUNTED];
+  obs_term_progress_end(&c->progress);
+  obs_text_printf(stdout, "%s: %s, %s, ", path, obs_text_counted(rows, file.rows, "row"),
+                  obs_text_counted(bytes, file.bytes, "byte"));
+  if (is_sound(&file))
+    printf("sound%s\n", file.unended > 0 ? " (the last row lacks its newline; observerd adds it)" : "");
+  else
+    printf("%s%s\n", obs_text_counted(rows, file.bad_rows, "bad row"), file.torn > 0 ? ", a torn tail" : "");
 }
 
 static void check_file(checker *c, const char *path, bool may_be_gone) {
@@ -192,17 +193,6 @@ static void check_directory(checker *c, const char *dir) {
       check_file(c, s.paths[i], true); /* retention may have deleted it since it was listed */
   }
   obs_segments_fini(&s);
-}
-
-static int report(checker *c) {
-  obs_term_progress_end(&c->progress);
-  if (!c->json) {
-    report_text(c);
-  } else if (!report_json(c)) {
-    obs_args_error(c->args, "out of memory");
-    return OBS_COMMAND_FAILED;
-  }
-  return c->unreadable ? OBS_COMMAND_FAILED : is_sound(&c->sum) ? OBS_COMMAND_OK : UNSOUND;
 }
 
 static int run(const obs_args *args) {

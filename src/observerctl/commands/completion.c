@@ -13,22 +13,6 @@ static bool names_files(const char *text) {
   return text != NULL && strstr(text, "FILE") != NULL;
 }
 
-/* Values of a flag that takes one: its choices, files, directories, or nothing to offer. One that can do without takes
- * its value behind = only. */
-static void put_value_case(const obs_option *f) {
-  bool optional = f->meta == NULL, dir = !optional && strcmp(f->meta, "DIR") == 0, offers = true;
-  printf("        --%s", f->name);
-  if (f->letter != 0) printf("|-%c", f->letter);
-  fputs(optional ? ") [[ $joined ]] && { " : ") ", stdout);
-  if (f->choices != NULL)
-    printf("mapfile -t COMPREPLY < <(compgen -W '%s' -- \"$cur\")", f->choices);
-  else if (names_files(f->meta) || dir)
-    fputs(dir ? dirs : files, stdout);
-  else
-    offers = false;
-  fputs(optional ? "; return; } ;;\n" : offers ? "; return ;;\n" : "return ;;\n", stdout);
-}
-
 /* The case of one command: its flags, what can stand as its argument, the values of its flags. */
 static void put_command(const obs_command *c) {
   printf("    %s)\n      flags='--help", c->name);
@@ -58,7 +42,21 @@ static void put_command(const obs_command *c) {
 
   fputs("      case $prev in\n", stdout);
   for (size_t i = 0; i < c->nflags; i++) {
-    if (c->flags[i].meta != NULL || c->flags[i].choices != NULL) put_value_case(&c->flags[i]);
+    /* Values of a flag that takes one: its choices, files, directories, or nothing to offer. One that can do without
+     * takes its value behind = only. */
+    const obs_option *f = &c->flags[i];
+    if (f->meta == NULL && f->choices == NULL) continue;
+    bool optional = f->meta == NULL, dir = !optional && strcmp(f->meta, "DIR") == 0, offers = true;
+    printf("        --%s", f->name);
+    if (f->letter != 0) printf("|-%c", f->letter);
+    fputs(optional ? ") [[ $joined ]] && { " : ") ", stdout);
+    if (f->choices != NULL)
+      printf("mapfile -t COMPREPLY < <(compgen -W '%s' -- \"$cur\")", f->choices);
+    else if (names_files(f->meta) || dir)
+      fputs(dir ? dirs : files, stdout);
+    else
+      offers = false;
+    fputs(optional ? "; return; } ;;\n" : offers ? "; return ;;\n" : "return ;;\n", stdout);
   }
   fputs("      esac\n      ;;\n", stdout);
 }

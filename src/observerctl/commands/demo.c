@@ -27,26 +27,6 @@ static const scene scenes[] = {
     {"/v1/respond", "draft an email", "drafted", "langfuse", "qwen3-coder", 6, 1500},
 };
 
-/* One op of a scene drawn by lot. */
-static bool add_op(obs_publisher *p, const char *time, unsigned long number, unsigned seed) {
-  const scene *s = &scenes[(unsigned)rand() % (sizeof(scenes) / sizeof(scenes[0]))];
-  bool failed = (unsigned)rand() % 100 < s->failures;
-  char id[48];
-  snprintf(id, sizeof(id), "demo-%u-%lu", seed, number);
-  return obs_publisher_add_op(p, &(observer_op){
-                                     .timestamp = time,
-                                     .endpoint = s->endpoint,
-                                     .input_summary = s->input,
-                                     .success = failed ? OBSERVER_FALSE : OBSERVER_TRUE,
-                                     .duration_ms = OBSERVER_INT(s->ms / 2 + (unsigned)rand() % s->ms),
-                                     .output_summary = failed ? "ERROR: upstream timed out" : s->output,
-                                     .error = failed ? "upstream timed out" : NULL,
-                                     .source = s->source,
-                                     .staffer_id = s->staffer,
-                                     .op_id = id,
-                                 });
-}
-
 /* Publishes `rate` ops a second, a handful each tick, until a signal comes or sending fails. How many. */
 static unsigned long produce(obs_publisher *p, unsigned rate) {
   unsigned seed = (unsigned)time(NULL);
@@ -54,10 +34,25 @@ static unsigned long produce(obs_publisher *p, unsigned rate) {
   uint64_t owed = 0; /* thousandths of an op */
   srand(seed);
   do {
-    char now[OBS_ISO8601_LEN + 1];
+    char now[OBS_ISO8601_LEN + 1], id[48];
     obs_clock_format(obs_clock_wall_ms(), now);
     for (owed += (uint64_t)rate * TICK_MS; owed >= 1000; owed -= 1000) {
-      if (!add_op(p, now, number + 1, seed)) return number;
+      const scene *s = &scenes[(unsigned)rand() % (sizeof(scenes) / sizeof(scenes[0]))];
+      bool failed = (unsigned)rand() % 100 < s->failures;
+      snprintf(id, sizeof(id), "demo-%u-%lu", seed, number + 1);
+      observer_op op = {
+          .timestamp = now,
+          .endpoint = s->endpoint,
+          .input_summary = s->input,
+          .success = failed ? OBSERVER_FALSE : OBSERVER_TRUE,
+          .duration_ms = OBSERVER_INT(s->ms / 2 + (unsigned)rand() % s->ms),
+          .output_summary = failed ? "ERROR: upstream timed out" : s->output,
+          .error = failed ? "upstream timed out" : NULL,
+          .source = s->source,
+          .staffer_id = s->staffer,
+          .op_id = id,
+      };
+      if (!obs_publisher_add_op(p, &op)) return number;
       number++;
     }
     if (!obs_publisher_send(p)) return number;

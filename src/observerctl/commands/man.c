@@ -11,15 +11,6 @@ static const char about[] =
     "command "
     "has --help. Colours and progress lines appear on a terminal only.";
 
-static void put_command(FILE *out, const obs_command *c) {
-  char usage[160];
-  snprintf(usage, sizeof(usage), "observerctl %s%s%s%s", c->name, c->nflags > 0 ? " [OPTION]..." : "",
-           c->arguments != NULL ? " " : "", c->arguments != NULL ? c->arguments : "");
-  obs_roff_subsection(out, usage);
-  obs_roff_text(out, c->description != NULL ? c->description : c->summary);
-  obs_options_man((obs_option_table){c->flags, c->nflags, NULL}, out);
-}
-
 static bool seen_before(size_t command, const char *env) {
   for (size_t i = 0; i < command; i++) {
     for (size_t k = 0; k < obs_commands[i]->nflags; k++) {
@@ -30,7 +21,28 @@ static bool seen_before(size_t command, const char *env) {
   return false;
 }
 
-static void put_environment(FILE *out) {
+static int run(const obs_args *args) {
+  (void)args;
+  FILE *out = stdout;
+  obs_roff_begin(out, "observerctl", 1, OBSERVER_VERSION);
+  obs_roff_section(out, "NAME");
+  obs_roff_text(out, "observerctl - publish to observerd, read from it, maintain it");
+  obs_roff_section(out, "SYNOPSIS");
+  obs_roff_text(out, "observerctl COMMAND [OPTION]... [ARGUMENT]...\n\nobserverctl --help\n\nobserverctl --version");
+  obs_roff_section(out, "DESCRIPTION");
+  obs_roff_text(out, about);
+
+  obs_roff_section(out, "COMMANDS");
+  for (size_t i = 0; i < obs_command_count; i++) {
+    const obs_command *c = obs_commands[i];
+    char usage[160];
+    snprintf(usage, sizeof(usage), "observerctl %s%s%s%s", c->name, c->nflags > 0 ? " [OPTION]..." : "",
+             c->arguments != NULL ? " " : "", c->arguments != NULL ? c->arguments : "");
+    obs_roff_subsection(out, usage);
+    obs_roff_text(out, c->description != NULL ? c->description : c->summary);
+    obs_options_man((obs_option_table){c->flags, c->nflags, NULL}, out);
+  }
+
   obs_roff_section(out, "ENVIRONMENT");
   for (size_t i = 0; i < obs_command_count; i++) {
     for (size_t k = 0; k < obs_commands[i]->nflags; k++) {
@@ -42,9 +54,11 @@ static void put_environment(FILE *out) {
   }
   obs_roff_tag(out, "NO_COLOR", NULL);
   obs_roff_text(out, "when set, no colours");
-}
 
-static void put_exits(FILE *out) {
+  obs_roff_section(out, "FILES");
+  obs_roff_tag(out, "data/_observer", NULL);
+  obs_roff_text(out, "observerd's default data directory: ops.jsonl and ops-N.jsonl are the journal");
+
   obs_roff_section(out, "EXIT STATUS");
   obs_roff_tag(out, "0", NULL);
   obs_roff_text(out, "done");
@@ -61,9 +75,7 @@ static void put_exits(FILE *out) {
       obs_roff_text(out, c->exits[k].meaning);
     }
   }
-}
 
-static void put_examples(FILE *out) {
   obs_roff_section(out, "EXAMPLES");
   for (size_t i = 0; i < obs_command_count; i++) {
     if (obs_commands[i]->examples == NULL) continue;
@@ -71,26 +83,6 @@ static void put_examples(FILE *out) {
     obs_roff_example(out, obs_commands[i]->examples);
     obs_roff_paragraph(out);
   }
-}
-
-static int run(const obs_args *args) {
-  (void)args;
-  FILE *out = stdout;
-  obs_roff_begin(out, "observerctl", 1, OBSERVER_VERSION);
-  obs_roff_section(out, "NAME");
-  obs_roff_text(out, "observerctl - publish to observerd, read from it, maintain it");
-  obs_roff_section(out, "SYNOPSIS");
-  obs_roff_text(out, "observerctl COMMAND [OPTION]... [ARGUMENT]...\n\nobserverctl --help\n\nobserverctl --version");
-  obs_roff_section(out, "DESCRIPTION");
-  obs_roff_text(out, about);
-  obs_roff_section(out, "COMMANDS");
-  for (size_t i = 0; i < obs_command_count; i++) put_command(out, obs_commands[i]);
-  put_environment(out);
-  obs_roff_section(out, "FILES");
-  obs_roff_tag(out, "data/_observer", NULL);
-  obs_roff_text(out, "observerd's default data directory: ops.jsonl and ops-N.jsonl are the journal");
-  put_exits(out);
-  put_examples(out);
   obs_roff_section(out, "SEE ALSO");
   obs_roff_text(out, "observerd(1), nngcat(1), jq(1)");
   return OBS_COMMAND_OK;

@@ -42,35 +42,35 @@ static bool fail_input(input *in, const char *reason) {
   return obs_post_fail(in->post, in->name != NULL ? in->name : "standard input", reason);
 }
 
-/* Waits for input; sends what is gathered when none comes soon. False: interrupted, or sending failed. */
-static bool await_input(input *in) {
-  obs_post *p = in->post;
-  struct pollfd fds[2] = {{.fd = in->fd, .events = POLLIN}, {.fd = p->interrupt.fd, .events = POLLIN}};
-  for (;;) {
-    int n = poll(fds, 2, obs_post_idle_ms(p));
-    if (n < 0 && errno != EINTR) return fail_input(in, strerror(errno));
-    if (n > 0 && fds[1].revents != 0) return !obs_interrupt_wait(&p->interrupt, 0);
-    if (n > 0) return true;
-    if (n == 0 && !obs_publisher_send(&p->publisher)) return false;
-  }
-}
-
-static bool read_chunk(input *in) {
-  char *room = obs_stream_room(&in->stream, CHUNK);
-  if (room == NULL) return fail_input(in, "out of memory");
-  ssize_t n = read(in->fd, room, CHUNK);
-  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return true;
-  if (n < 0) return fail_input(in, strerror(errno));
-  obs_stream_fed(&in->stream, (size_t)n);
-  return true;
-}
-
 /* Publishes the input as it arrives. False: stop here. */
 static bool publish_fd(obs_post *p, const char *name, int fd) {
   input in = {.post = p, .name = name, .fd = fd};
+  struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = p->interrupt.fd, .events = POLLIN}};
   bool ok = true;
   obs_stream_init(&in.stream);
-  while (ok && !in.stream.ended) ok = await_input(&in) && read_chunk(&in) && take_records(&in);
+  while (ok && !in.stream.ended) {
+    int n = poll(fds, 2, obs_post_idle_ms(p));
+    if (n == 0) { /* what is gathered goes out when nothing comes soon */
+      ok = obs_publisher_send(&p->publisher);
+      continue;
+    }
+    if (n < 0) {
+      ok = errno == EINTR || fail_input(&in, strerror(errno));
+      continue;
+    }
+    if (fds[1].revents != 0 && obs_interrupt_wait(&p->interrupt, 0)) {
+      ok = false;
+      break;
+    }
+    char *room = obs_stream_room(&in.stream, CHUNK);
+    ssize_t got = room != NULL ? read(fd, room, CHUNK) : -1;
+    if (got >= 0) {
+      obs_stream_fed(&in.stream, (size_t)got);
+      ok = take_records(&in);
+    } else if (room == NULL || (errno != EINTR && errno != EAGAIN)) {
+      ok = fail_input(&in, room == NULL ? "out of memory" : strerror(errno));
+    }
+  }
   ok = ok && obs_publisher_send(&p->publisher);
   obs_stream_fini(&in.stream);
   return ok;
@@ -93,8 +93,6 @@ static bool publish_text(obs_post *p, const char *text, size_t len) {
   return ok;
 }
 
-/* ---- all inputs ---- */
-
 static bool publish_file(obs_post *p, const char *path) {
   if (strcmp(path, "-") == 0) return publish_fd(p, NULL, STDIN_FILENO);
   struct stat st;
@@ -110,39 +108,35 @@ static bool publish_file(obs_post *p, const char *path) {
   return ok;
 }
 
-static bool publish_inputs(obs_post *p, const obs_buf *op) {
-  const char *data = obs_args_text(p->args, "data");
-  if (op->len > 0) return publish_text(p, op->p, op->len);
-  if (data != NULL) return publish_text(p, data, strlen(data));
-  if (p->args->nrest == 0) return publish_file(p, "-");
-  for (int i = 0; i < p->args->nrest; i++) {
-    if (!publish_file(p, p->args->rest[i])) return false;
-  }
-  return true;
-}
-
 /* ---- the command ---- */
-
-static bool parse(obs_post *p, const obs_args *a, obs_buf *op) {
-  if (!obs_post_parse(p, a) || !obs_opflags_json(a, op)) return false;
-  const char *data = obs_args_text(a, "data");
-  p->publisher.topic = obs_args_text(a, "topic");
-  if (data != NULL && *data == '\0') {
-    obs_args_error(a, "--data: must not be empty");
-    return false;
-  }
-  if ((op->len > 0) + obs_args_given(a, "data") + (a->nrest > 0) <= 1) return true;
-  obs_args_error(a, "an op by flags, --data, or files: one of them");
-  return false;
-}
 
 static int run(const obs_args *args) {
   obs_post p;
   obs_buf op = {0};
+  const char *data = obs_args_text(args, "data");
+  bool ok = obs_post_parse(&p, args) && obs_opflags_json(args, &op);
+  p.publisher.topic = obs_args_text(args, "topic");
+  if (ok && data != NULL && *data == '\0') {
+    obs_args_error(args, "--data: must not be empty");
+    ok = false;
+  } else if (ok && (op.len > 0) + (data != NULL) + (args->nrest > 0) > 1) {
+    obs_args_error(args, "an op by flags, --data, or files: one of them");
+    ok = false;
+  }
   int status = OBS_COMMAND_USAGE;
-  if (parse(&p, args, &op)) {
-    if (obs_post_open(&p)) (void)publish_inputs(&p, &op); /* whatever ends it, what is gathered goes out */
-    status = obs_post_end(&p);
+  if (ok) {
+    if (!obs_post_open(&p)) {
+      /* obs_post_end reports why */
+    } else if (op.len > 0) {
+      (void)publish_text(&p, op.p, op.len);
+    } else if (data != NULL) {
+      (void)publish_text(&p, data, strlen(data));
+    } else if (args->nrest == 0) {
+      (void)publish_fd(&p, NULL, STDIN_FILENO);
+    } else {
+      for (int i = 0; i < args->nrest && publish_file(&p, args->rest[i]); i++) continue;
+    }
+    status = obs_post_end(&p); /* whatever ended it, what is gathered goes out */
   }
   obs_buf_fini(&op);
   return status;

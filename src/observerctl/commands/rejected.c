@@ -58,17 +58,15 @@ static bool put_line(work *w) {
 
 /* ---- list ---- */
 
-static bool list_json(work *w, const obs_reject_row *row) {
-  obs_buf_printf(&w->line, "{\"number\":%" PRIu64 ",", row->number);
-  const char *members = (const char *)memchr(row->row, '{', row->row_len) + 1;
-  obs_buf_append(&w->line, members, (size_t)(row->row + row->row_len - members));
-  return put_line(w);
-}
-
 static bool list_row(void *arg, const obs_reject_row *row) {
   work *w = arg;
   char when[OBS_WHEN_LEN];
-  if (w->json) return list_json(w, row);
+  if (w->json) {
+    obs_buf_printf(&w->line, "{\"number\":%" PRIu64 ",", row->number);
+    const char *members = (const char *)memchr(row->row, '{', row->row_len) + 1;
+    obs_buf_append(&w->line, members, (size_t)(row->row + row->row_len - members));
+    return put_line(w);
+  }
   obs_when_text(row->time, obs_args_text(w->args, "utc") != NULL, when);
   obs_buf_printf(&w->line, "%6" PRIu64 "  %s  %-4s  op %" PRIu64 ", %" PRIu64 " bytes%s  ", row->number, when,
                  row->transport, row->index, row->size, row->truncated ? " (truncated)" : "");
@@ -90,36 +88,33 @@ static int list(work *w) {
 
 /* ---- export ---- */
 
-static const char *extension(obs_str bytes) {
-  if (bytes.len > 0 && (bytes.p[0] == '{' || bytes.p[0] == '[')) return "json";
-  return bytes.len > 0 && (unsigned char)bytes.p[0] >= 0x80 ? "msgpack" : "bin";
-}
+static bool export_row(void *arg, const obs_reject_row *row) {
+  work *w = arg;
+  obs_str bytes = row->bytes;
+  w->accepted++;
+  if (row->truncated)
+    obs_args_error(w->args, "row %" PRIu64 ": only %" PRIu32 " of its %" PRIu64 " bytes were kept", row->number,
+                   bytes.len, row->size);
+  if (w->out == NULL) return fwrite(bytes.p, 1, bytes.len, stdout) == bytes.len;
 
-static bool write_file(work *w, const obs_reject_row *row, const char *path) {
-  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  bool json = bytes.len > 0 && (bytes.p[0] == '{' || bytes.p[0] == '[');
+  bool msgpack = bytes.len > 0 && (unsigned char)bytes.p[0] >= 0x80;
+  obs_buf_printf(&w->line, "%s/%06" PRIu64 ".%s", w->out, row->number, json ? "json" : msgpack ? "msgpack" : "bin");
+  obs_buf_putc(&w->line, '\0');
+  const char *path = w->line.oom ? NULL : w->line.p;
+  int fd = path != NULL ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644) : -1;
   FILE *f = fd >= 0 ? fdopen(fd, "wb") : NULL;
-  bool ok = f != NULL && fwrite(row->bytes.p, 1, row->bytes.len, f) == row->bytes.len;
-  int saved = errno;
+  bool ok = f != NULL && fwrite(bytes.p, 1, bytes.len, f) == bytes.len;
+  int saved = path == NULL ? ENOMEM : errno;
   if (f != NULL && fclose(f) != 0 && ok) {
     saved = errno;
     ok = false;
   }
   if (f == NULL && fd >= 0) (void)close(fd);
-  if (!ok) obs_args_error(w->args, "%s: %s", path, strerror(saved));
-  return ok;
-}
-
-static bool export_row(void *arg, const obs_reject_row *row) {
-  work *w = arg;
-  w->accepted++;
-  if (row->truncated)
-    obs_args_error(w->args, "row %" PRIu64 ": only %" PRIu32 " of its %" PRIu64 " bytes were kept", row->number,
-                   row->bytes.len, row->size);
-  if (w->out == NULL) return fwrite(row->bytes.p, 1, row->bytes.len, stdout) == row->bytes.len;
-  obs_buf_printf(&w->line, "%s/%06" PRIu64 ".%s", w->out, row->number, extension(row->bytes));
-  obs_buf_putc(&w->line, '\0');
-  bool ok = !w->line.oom && write_file(w, row, w->line.p);
-  if (ok) puts(w->line.p);
+  if (ok)
+    puts(path);
+  else
+    obs_args_error(w->args, "%s: %s", path != NULL ? path : w->out, strerror(saved));
   obs_buf_reset(&w->line, SIZE_MAX);
   if (!ok) w->failed = true;
   return ok;
@@ -160,19 +155,6 @@ static void put_outcome(work *w, const obs_reject_row *row, obs_term_look style,
   if (!put_line(w)) w->failed = true;
 }
 
-/* What was refused may hold several ops: from where its message broke to the end. */
-static void put_answer(work *w, const obs_reject_row *row, const obs_publisher_totals *a, obs_str reason) {
-  w->accepted += a->accepted;
-  w->duplicates += a->duplicates;
-  w->rejected += a->rejected;
-  if (a->rejected > 0)
-    put_outcome(w, row, OBS_STYLE_RED, a->accepted + a->duplicates > 0 ? "partly rejected" : "rejected", reason);
-  else if (a->accepted > 0)
-    put_outcome(w, row, OBS_STYLE_GREEN, "accepted", reason);
-  else
-    put_outcome(w, row, OBS_STYLE_YELLOW, a->duplicates > 0 ? "duplicate" : "holds no op", reason);
-}
-
 static bool replay_row(void *arg, const obs_reject_row *row) {
   work *w = arg;
   if (row->truncated || row->bytes.len == 0) {
@@ -183,23 +165,23 @@ static bool replay_row(void *arg, const obs_reject_row *row) {
   }
   if (w->dry_run) {
     w->accepted++;
-    put_outcome(w, row, OBS_STYLE_PLAIN, "would be sent", (obs_str){row->reason, (uint32_t)strlen(row->reason), 0});
+    put_outcome(w, row, OBS_STYLE_PLAIN, "would be sent", obs_str_of(row->reason));
     return true;
   }
-  obs_publisher_totals answer;
+  obs_publisher_totals a;
   obs_str reason;
-  if (!obs_publisher_ask(&w->publisher, row->bytes.p, row->bytes.len, &answer, &reason)) return false;
-  put_answer(w, row, &answer, reason);
-  return !obs_interrupt_wait(&w->interrupt, 0);
-}
-
-static void put_totals(const work *w) {
-  if (w->json) return;
-  if (w->dry_run)
-    printf("%" PRIu64 " would be sent, %" PRIu64 " would not\n", w->accepted, w->refused);
+  if (!obs_publisher_ask(&w->publisher, row->bytes.p, row->bytes.len, &a, &reason)) return false;
+  w->accepted += a.accepted;
+  w->duplicates += a.duplicates;
+  w->rejected += a.rejected;
+  /* What was refused may hold several ops: from where its message broke to the end. */
+  if (a.rejected > 0)
+    put_outcome(w, row, OBS_STYLE_RED, a.accepted + a.duplicates > 0 ? "partly rejected" : "rejected", reason);
+  else if (a.accepted > 0)
+    put_outcome(w, row, OBS_STYLE_GREEN, "accepted", reason);
   else
-    printf("%" PRIu64 " accepted, %" PRIu64 " duplicate%s, %" PRIu64 " rejected, %" PRIu64 " not sent\n", w->accepted,
-           w->duplicates, w->duplicates == 1 ? "" : "s", w->rejected, w->refused);
+    put_outcome(w, row, OBS_STYLE_YELLOW, a.duplicates > 0 ? "duplicate" : "holds no op", reason);
+  return !obs_interrupt_wait(&w->interrupt, 0);
 }
 
 static int replay(work *w) {
@@ -216,7 +198,12 @@ static int replay(work *w) {
                                  .interrupt = &w->interrupt,
                                  .batch_ops = 1};
   bool connected = w->dry_run || obs_publisher_open(&w->publisher);
-  if (connected && walk(w, replay_row)) put_totals(w);
+  bool walked = connected && walk(w, replay_row);
+  if (walked && !w->json && w->dry_run)
+    printf("%" PRIu64 " would be sent, %" PRIu64 " would not\n", w->accepted, w->refused);
+  else if (walked && !w->json)
+    printf("%" PRIu64 " accepted, %" PRIu64 " duplicate%s, %" PRIu64 " rejected, %" PRIu64 " not sent\n", w->accepted,
+           w->duplicates, w->duplicates == 1 ? "" : "s", w->rejected, w->refused);
   const char *failure = obs_publisher_end(&w->publisher);
   if (failure != NULL) obs_args_error(w->args, "%s", failure);
   bool failed = !connected || failure != NULL || w->failed || w->rejected > 0 || w->refused > 0;
@@ -250,35 +237,32 @@ static bool is_listed(const char *flag, const char *const *names, size_t n) {
   return false;
 }
 
-static const action *find_action(const obs_args *a) {
-  for (size_t i = 0; a->nrest == 1 && i < sizeof(actions) / sizeof(actions[0]); i++) {
-    if (strcmp(a->rest[0], actions[i].name) == 0) return &actions[i];
-  }
-  obs_args_error(a, "one of list, export, replay (see --help)");
-  return NULL;
-}
-
-static bool flags_fit(const obs_args *a, const action *act) {
-  for (size_t i = 0; i < a->command->nflags; i++) {
-    const char *name = a->command->flags[i].name;
-    if (!obs_args_given(a, name) || is_listed(name, OBS_TABLE(common)) || is_listed(name, OBS_TABLE(act->flags)))
-      continue;
-    obs_args_error(a, "--%s: not an option of %s", name, act->name);
-    return false;
-  }
-  return true;
-}
-
 static int run(const obs_args *args) {
-  const action *act = find_action(args);
-  work w = {.args = args, .interrupt = {.fd = -1}};
-  w.json = obs_args_text(args, "json") != NULL;
-  w.out = obs_args_text(args, "out");
-  w.filter.reason = obs_args_text(args, "reason");
-  w.filter.number = obs_args_u64(args, "number");
-  w.filter.limit = obs_args_u64(args, "limit");
-  w.filter.transport = obs_args_text(args, "transport");
-  if (act == NULL || !flags_fit(args, act) || !obs_when_range_parse(args, &w.filter.range)) return OBS_COMMAND_USAGE;
+  const action *act = NULL;
+  for (size_t i = 0; args->nrest == 1 && i < sizeof(actions) / sizeof(actions[0]); i++)
+    if (strcmp(args->rest[0], actions[i].name) == 0) act = &actions[i];
+  if (act == NULL) {
+    obs_args_error(args, "one of list, export, replay (see --help)");
+    return OBS_COMMAND_USAGE;
+  }
+  for (size_t i = 0; i < args->command->nflags; i++) {
+    const char *name = args->command->flags[i].name;
+    if (!obs_args_given(args, name) || is_listed(name, OBS_TABLE(common)) || is_listed(name, OBS_TABLE(act->flags)))
+      continue;
+    obs_args_error(args, "--%s: not an option of %s", name, act->name);
+    return OBS_COMMAND_USAGE;
+  }
+  work w = {
+      .args = args,
+      .json = obs_args_text(args, "json") != NULL,
+      .out = obs_args_text(args, "out"),
+      .filter = {.reason = obs_args_text(args, "reason"),
+                 .number = obs_args_u64(args, "number"),
+                 .limit = obs_args_u64(args, "limit"),
+                 .transport = obs_args_text(args, "transport")},
+      .interrupt = {.fd = -1},
+  };
+  if (!obs_when_range_parse(args, &w.filter.range)) return OBS_COMMAND_USAGE;
   int status = act->run(&w);
   obs_buf_fini(&w.line);
   return status;

@@ -31,12 +31,6 @@ typedef struct {
 
 /* ---- one row ---- */
 
-static bool wanted(const replay *r, const obs_op *op) {
-  if (!obs_when_range_has(&r->range, op->time_ms)) return false;
-  if (r->source == NULL) return true;
-  return op->source.len == strlen(r->source) && memcmp(op->source.p, r->source, op->source.len) == 0;
-}
-
 /* Waits until the row is due by its time. False: interrupted, or sending what is due before failed. */
 static bool await_time(replay *r, int64_t time_ms) {
   uint64_t now = obs_clock_mono_ms();
@@ -55,28 +49,6 @@ static bool await_time(replay *r, int64_t time_ms) {
   return true;
 }
 
-/* The row as it goes out. False: no memory. */
-static bool shift(replay *r, obs_str *row) {
-  char time[OBS_ISO8601_LEN + 1];
-  obs_op *op = &r->batch.ops[0];
-  obs_clock_format(obs_clock_wall_ms(), time);
-  op->timestamp = (obs_str){time, OBS_ISO8601_LEN, 1};
-  op->present |= OBS_BIT(OBS_F_timestamp);
-  obs_buf_reset(&r->row, SIZE_MAX);
-  obs_op_encode(&r->row, op, op->unknown_count > 0 ? r->batch.unknown + op->unknown_first : NULL);
-  if (r->row.oom) return false;
-  *row = (obs_str){r->row.p, (uint32_t)r->row.len - 1, 0};
-  return true;
-}
-
-static bool publish_row(replay *r, obs_str row) {
-  obs_publisher_origin origin = {.file = r->lines.name, .line = r->lines.number};
-  if (r->speed > 0 && !await_time(r, r->batch.ops[0].time_ms)) return false;
-  if (r->shift_time && !shift(r, &row)) return obs_post_fail(&r->post, r->lines.name, "out of memory");
-  r->taken++;
-  return obs_publisher_add(&r->post.publisher, row.p, row.len, &origin);
-}
-
 /* `last`: no newline ends it, so a broken one is torn, not a bad row. False: stop. */
 static bool take_row(replay *r, const char *line, size_t len, bool last) {
   const char *reason;
@@ -84,19 +56,37 @@ static bool take_row(replay *r, const char *line, size_t len, bool last) {
   while (len > 0 && (*line == ' ' || *line == '\t')) line++, len--;
   if (len == 0 || (len == 1 && *line == '\r')) return true;
   obs_batch_reset(&r->batch);
-  if (obs_batch_decode_row(&r->batch, line, len, &reason))
-    return !wanted(r, &r->batch.ops[0]) || publish_row(r, (obs_str){line, (uint32_t)len, 0});
-  if (last) {
-    obs_term_progress_end(&r->post.progress);
-    obs_args_error(r->post.args, "%s:%" PRIu64 ": the last line is torn, and passed over", origin.file, origin.line);
-  } else {
-    obs_post_bad(&r->post, &origin, reason);
+  if (!obs_batch_decode_row(&r->batch, line, len, &reason)) {
+    if (last) {
+      obs_term_progress_end(&r->post.progress);
+      obs_args_error(r->post.args, "%s:%" PRIu64 ": the last line is torn, and passed over", origin.file, origin.line);
+    } else {
+      obs_post_bad(&r->post, &origin, reason);
+    }
+    return true;
   }
-  return true;
+  obs_op *op = &r->batch.ops[0];
+  if (!obs_when_range_has(&r->range, op->time_ms)) return true;
+  if (r->source != NULL && !obs_str_is(op->source, r->source)) return true;
+  if (r->speed > 0 && !await_time(r, op->time_ms)) return false;
+  if (r->shift_time) {
+    char time[OBS_ISO8601_LEN + 1];
+    obs_clock_format(obs_clock_wall_ms(), time);
+    op->timestamp = (obs_str){time, OBS_ISO8601_LEN, 1};
+    op->present |= OBS_BIT(OBS_F_timestamp);
+    obs_buf_reset(&r->row, SIZE_MAX);
+    obs_op_encode(&r->row, op, op->unknown_count > 0 ? r->batch.unknown + op->unknown_first : NULL);
+    if (r->row.oom) return obs_post_fail(&r->post, r->lines.name, "out of memory");
+    line = r->row.p;
+    len = r->row.len - 1; /* without the newline */
+  }
+  r->taken++;
+  return obs_publisher_add(&r->post.publisher, line, len, &origin);
 }
 
 /* ---- the files ---- */
 
+/* False: stop. */
 static bool publish_rows(replay *r) {
   const char *line;
   size_t len;
@@ -127,46 +117,36 @@ static bool publish_rows(replay *r) {
   return true;
 }
 
-static bool publish_file(replay *r, const char *path) {
-  bool ok = obs_rows_open(&r->lines, path, &r->post.interrupt);
-  if (!ok) obs_post_fail(&r->post, path, strerror(errno));
-  obs_term_progress_start(&r->post.progress, "KiB", r->lines.size >> 10);
-  ok = ok && publish_rows(r);
-  obs_rows_close(&r->lines);
-  return ok;
-}
-
 /* ---- the command ---- */
 
-static bool parse_speed(replay *r) {
-  const char *text = obs_args_text(r->post.args, "speed");
-  char *end;
-  if (text == NULL) return true;
-  r->speed = strtod(text, &end);
-  if (end != text && *end == '\0' && isfinite(r->speed) && r->speed > 0) {
-    if (r->post.publisher.rate == 0) return true;
-    obs_args_error(r->post.args, "--speed, --rate: one of them, not both");
-    return false;
-  }
-  obs_args_error(r->post.args, "--speed: \"%s\" is not a number above 0", text);
-  return false;
-}
-
-static bool parse(replay *r, const obs_args *a) {
-  r->source = obs_args_text(a, "source");
-  r->limit = obs_args_u64(a, "limit");
-  r->shift_time = obs_args_text(a, "shift-time") != NULL;
-  if (!obs_post_parse(&r->post, a) || !obs_when_range_parse(a, &r->range) || !parse_speed(r)) return false;
-  if (a->nrest == 0) obs_args_error(a, "which FILE? (- is standard input)");
-  return a->nrest > 0;
-}
-
 static int run(const obs_args *args) {
-  replay r = {.lines = {.fd = -1}};
-  if (!parse(&r, args)) return OBS_COMMAND_USAGE;
+  const char *speed = obs_args_text(args, "speed");
+  replay r = {.lines = {.fd = -1},
+              .source = obs_args_text(args, "source"),
+              .limit = obs_args_u64(args, "limit"),
+              .shift_time = obs_args_text(args, "shift-time") != NULL};
+  if (!obs_post_parse(&r.post, args) || !obs_when_range_parse(args, &r.range)) return OBS_COMMAND_USAGE;
+  if (speed != NULL) {
+    char *end;
+    r.speed = strtod(speed, &end);
+    bool number = end != speed && *end == '\0' && isfinite(r.speed) && r.speed > 0;
+    if (!number) obs_args_error(args, "--speed: \"%s\" is not a number above 0", speed);
+    if (number && r.post.publisher.rate != 0) obs_args_error(args, "--speed, --rate: one of them, not both");
+    if (!number || r.post.publisher.rate != 0) return OBS_COMMAND_USAGE;
+  }
+  if (args->nrest == 0) {
+    obs_args_error(args, "which FILE? (- is standard input)");
+    return OBS_COMMAND_USAGE;
+  }
   bool ok = obs_post_open(&r.post);
   if (ok && obs_batch_init(&r.batch) != OBSERVER_E_OK) ok = obs_post_fail(&r.post, "replay", "out of memory");
-  for (int i = 0; ok && i < args->nrest; i++) ok = publish_file(&r, args->rest[i]);
+  for (int i = 0; ok && i < args->nrest; i++) {
+    ok = obs_rows_open(&r.lines, args->rest[i], &r.post.interrupt);
+    if (!ok) obs_post_fail(&r.post, args->rest[i], strerror(errno));
+    obs_term_progress_start(&r.post.progress, "KiB", r.lines.size >> 10);
+    ok = ok && publish_rows(&r);
+    obs_rows_close(&r.lines);
+  }
   obs_batch_fini(&r.batch);
   obs_buf_fini(&r.row);
   return obs_post_end(&r.post);

@@ -17,8 +17,14 @@ static const char route[] = "/v1/observer/review";
 
 /* ---- what is to be judged ---- */
 
-/* "-" is standard input. False: it was reported. */
-static bool read_input(const obs_args *args, const char *name, obs_buf *out) {
+/* False: it was reported. */
+static bool read_input(const obs_args *args, obs_buf *out) {
+  const char *text = obs_args_text(args, "text"), *name = args->nrest > 0 ? args->rest[0] : "-";
+  if (text != NULL) {
+    if (args->nrest > 0) obs_args_error(args, "give either --text or a file, not both");
+    obs_buf_puts(out, text);
+    return args->nrest == 0;
+  }
   bool standard = strcmp(name, "-") == 0;
   FILE *in = standard ? stdin : fopen(name, "r");
   if (in == NULL) {
@@ -39,35 +45,7 @@ static bool read_input(const obs_args *args, const char *name, obs_buf *out) {
   return wrong == NULL;
 }
 
-static bool take_input(const obs_args *args, obs_buf *out) {
-  const char *text = obs_args_text(args, "text");
-  if (text != NULL && args->nrest > 0) {
-    obs_args_error(args, "give either --text or a file, not both");
-    return false;
-  }
-  if (text == NULL) return read_input(args, args->nrest > 0 ? args->rest[0] : "-", out);
-  obs_buf_puts(out, text);
-  return true;
-}
-
 /* ---- the question ---- */
-
-static void put_context(const obs_args *args, obs_json_writer *w) {
-  static const struct {
-    const char *flag, *name;
-  } members[] = {{"endpoint", "endpoint"},    {"task-class", "task_class"}, {"session-id", "session_id"},
-                 {"cycle-id", "cycle_id"},    {"sig-hash", "sig_hash"},     {"op-id", "op_id"},
-                 {"staffer-id", "staffer_id"}};
-  bool any = false;
-  for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-    const char *value = obs_args_text(args, members[i].flag);
-    if (value == NULL) continue;
-    if (!any) obs_json_object(w, "context");
-    any = true;
-    obs_json_cstr(w, members[i].name, value);
-  }
-  if (any) obs_json_end(w);
-}
 
 static bool is_json(const obs_buf *input) {
   const char *end = NULL;
@@ -79,8 +57,13 @@ static bool is_json(const obs_buf *input) {
 }
 
 /* False: it was reported. */
-static bool make_body(const obs_args *args, const obs_buf *input, uint64_t attempt, obs_buf *body) {
-  bool op = obs_args_given(args, "op");
+static bool make_body(const obs_args *args, const obs_buf *input, obs_buf *body) {
+  static const struct {
+    const char *flag, *name;
+  } members[] = {{"endpoint", "endpoint"},    {"task-class", "task_class"}, {"session-id", "session_id"},
+                 {"cycle-id", "cycle_id"},    {"sig-hash", "sig_hash"},     {"op-id", "op_id"},
+                 {"staffer-id", "staffer_id"}};
+  bool op = obs_args_given(args, "op"), any = false;
   const char *wrong = !obs_utf8_valid(input->p, input->len) ? "the text is not valid UTF-8"
                       : op && !is_json(input)               ? "the op is not a JSON object"
                                                             : NULL;
@@ -95,8 +78,15 @@ static bool make_body(const obs_args *args, const obs_buf *input, uint64_t attem
     obs_json_raw(&w, "op", text);
   else
     obs_json_text(&w, "text", text);
-  put_context(args, &w);
-  obs_json_u64(&w, "attempt", attempt);
+  for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+    const char *value = obs_args_text(args, members[i].flag);
+    if (value == NULL) continue;
+    if (!any) obs_json_object(&w, "context");
+    any = true;
+    obs_json_cstr(&w, members[i].name, value);
+  }
+  if (any) obs_json_end(&w);
+  obs_json_u64(&w, "attempt", obs_args_u64(args, "attempt"));
   obs_json_end(&w);
   if (body->oom) obs_args_error(args, "out of memory");
   return !body->oom;
@@ -104,84 +94,71 @@ static bool make_body(const obs_args *args, const obs_buf *input, uint64_t attem
 
 /* ---- the answer ---- */
 
-static void print_evidence(const cJSON *item) {
-  obs_buf seqs = {0};
-  const char *cluster = obs_show_text(item, "cluster");
-  obs_show_join(&seqs, obs_show_member(item, "seqs"));
-  obs_buf_putc(&seqs, '\0');
-  obs_text_printf(stdout, "- %s: %s%s%s%s%s", obs_show_text(item, "rule"), obs_show_text(item, "text"),
-                  seqs.len > 1 ? "; ops " : "", seqs.oom ? "" : seqs.p, *cluster != '\0' ? "; cluster " : "", cluster);
-  putchar('\n');
-  obs_buf_fini(&seqs);
-}
+/* A verdict is an exit status. */
+static const struct {
+  const char *verdict;
+  int status;
+  obs_term_look style;
+} verdicts[] = {{"accept", OBS_COMMAND_OK, OBS_STYLE_GREEN},
+                {"reject", EXIT_REJECT, OBS_STYLE_RED},
+                {"cycle", EXIT_CYCLE, OBS_STYLE_YELLOW}};
 
-static void print_review(const cJSON *review) {
+static int show(const obs_args *args, const obs_fetch_answer *answer, const cJSON *review) {
   const char *verdict = obs_show_text(review, "verdict");
   const cJSON *item;
-  obs_term_look style = strcmp(verdict, "accept") == 0   ? OBS_STYLE_GREEN
-                        : strcmp(verdict, "reject") == 0 ? OBS_STYLE_RED
-                                                         : OBS_STYLE_YELLOW;
-  fputs(obs_term_style(stdout, style), stdout);
-  obs_text_printf(stdout, "%s", verdict);
-  fputs(obs_term_style(stdout, OBS_STYLE_PLAIN), stdout);
+  size_t i = 0, n = sizeof(verdicts) / sizeof(verdicts[0]);
+  while (i < n && strcmp(verdicts[i].verdict, verdict) != 0) i++;
+  if (i == n) {
+    obs_args_error(args, "%s%s: the answer has no verdict: no observerd?", obs_args_text(args, "url"), route);
+    return OBS_COMMAND_FAILED;
+  }
+  if (obs_args_given(args, "json")) {
+    (void)fwrite(answer->body.p, 1, answer->body.len, stdout);
+    putchar('\n');
+    return verdicts[i].status;
+  }
+  printf("%s%s%s", obs_term_style(stdout, verdicts[i].style), verdict, obs_term_style(stdout, OBS_STYLE_PLAIN));
   obs_text_printf(stdout, " (%.2f, %s): %s", obs_show_number(review, "confidence"), obs_show_text(review, "source"),
                   obs_show_text(review, "notes"));
   putchar('\n');
   cJSON_ArrayForEach(item, obs_show_member(review, "evidence")) {
-    print_evidence(item);
-  }
-}
-
-/* The exit status of the verdict. */
-static int show(const obs_args *args, const obs_fetch_answer *answer, const cJSON *review) {
-  const char *verdict = obs_show_text(review, "verdict");
-  int status = strcmp(verdict, "accept") == 0   ? OBS_COMMAND_OK
-               : strcmp(verdict, "reject") == 0 ? EXIT_REJECT
-               : strcmp(verdict, "cycle") == 0  ? EXIT_CYCLE
-                                                : OBS_COMMAND_FAILED;
-  if (status == OBS_COMMAND_FAILED) {
-    obs_args_error(args, "%s%s: the answer has no verdict: no observerd?", obs_args_text(args, "url"), route);
-  } else if (obs_args_given(args, "json")) {
-    (void)fwrite(answer->body.p, 1, answer->body.len, stdout);
+    obs_buf seqs = {0};
+    const char *cluster = obs_show_text(item, "cluster");
+    obs_show_join(&seqs, obs_show_member(item, "seqs"));
+    obs_buf_putc(&seqs, '\0');
+    obs_text_printf(stdout, "- %s: %s%s%s%s%s", obs_show_text(item, "rule"), obs_show_text(item, "text"),
+                    seqs.len > 1 ? "; ops " : "", seqs.oom ? "" : seqs.p, *cluster != '\0' ? "; cluster " : "",
+                    cluster);
     putchar('\n');
-  } else {
-    print_review(review);
+    obs_buf_fini(&seqs);
   }
-  return status;
+  return verdicts[i].status;
 }
 
-/* ---- asking ---- */
-
-/* While a model judges, the review is pending: asks for it again and again. False: the failure was reported. */
-static bool ask_again(const obs_args *args, uint64_t until_ms, obs_fetch_answer *answer, cJSON **review) {
+/* Asks, and while a model judges, the review is pending: asks for it again and again. The exit status. */
+static int ask(const obs_args *args, const obs_buf *body) {
   const struct timespec pause = {0, POLL_MS * 1000000L};
-  char path[sizeof(route) + 24], id[20];
-  snprintf(id, sizeof(id), "%s", obs_show_text(*review, "id"));
-  if (strlen(id) != 16 || strspn(id, "0123456789abcdef") != 16) return true; /* show() reports it */
-  snprintf(path, sizeof(path), "%s/%s", route, id);
-  while (strcmp(obs_show_text(*review, "status"), "pending") == 0) {
-    if (obs_clock_mono_ms() >= until_ms) {
-      obs_args_error(args, "review %s is not decided yet: GET %s later, or --timeout SECONDS", id, path);
-      return false;
-    }
-    (void)nanosleep(&pause, NULL);
-    obs_fetch_answer_fini(answer);
-    cJSON_Delete(*review);
-    *review = NULL;
-    if (!obs_ask(args, path, answer)) return false;
-    *review = cJSON_ParseWithLength(answer->body.p, answer->body.len);
-  }
-  return true;
-}
-
-static int ask(const obs_args *args, const obs_buf *body, uint64_t timeout_s) {
   obs_fetch_answer answer;
   cJSON *review = NULL;
-  uint64_t until_ms = obs_clock_mono_ms() + timeout_s * 1000;
+  uint64_t until_ms = obs_clock_mono_ms() + obs_args_u64(args, "timeout") * 1000;
+  char path[sizeof(route) + 24], id[20];
   bool ok = obs_ask_post(args, route, body, &answer);
-  if (ok) {
-    review = cJSON_ParseWithLength(answer.body.p, answer.body.len);
-    ok = ask_again(args, until_ms, &answer, &review);
+  if (ok) review = cJSON_ParseWithLength(answer.body.p, answer.body.len);
+  snprintf(id, sizeof(id), "%s", obs_show_text(review, "id"));
+  snprintf(path, sizeof(path), "%s/%s", route, id);
+  bool has_id = strlen(id) == 16 && strspn(id, "0123456789abcdef") == 16; /* without one, show() reports it */
+  while (ok && has_id && strcmp(obs_show_text(review, "status"), "pending") == 0) {
+    if (obs_clock_mono_ms() >= until_ms) {
+      obs_args_error(args, "review %s is not decided yet: GET %s later, or --timeout SECONDS", id, path);
+      ok = false;
+      break;
+    }
+    (void)nanosleep(&pause, NULL);
+    obs_fetch_answer_fini(&answer);
+    cJSON_Delete(review);
+    review = NULL;
+    ok = obs_ask(args, path, &answer);
+    if (ok) review = cJSON_ParseWithLength(answer.body.p, answer.body.len);
   }
   int status = ok ? show(args, &answer, review) : OBS_COMMAND_FAILED;
   cJSON_Delete(review);
@@ -191,14 +168,12 @@ static int ask(const obs_args *args, const obs_buf *body, uint64_t timeout_s) {
 
 static int run(const obs_args *args) {
   obs_buf input = {0}, body = {0};
-  uint64_t attempt = obs_args_u64(args, "attempt");
-  int status = OBS_COMMAND_USAGE;
-  if (args->nrest > 1)
+  if (args->nrest > 1) {
     obs_args_error(args, "%s: only one file at a time", args->rest[1]);
-  else
-    status = take_input(args, &input) && make_body(args, &input, attempt, &body)
-                 ? ask(args, &body, obs_args_u64(args, "timeout"))
-                 : OBS_COMMAND_FAILED;
+    return OBS_COMMAND_USAGE;
+  }
+  bool ok = read_input(args, &input) && make_body(args, &input, &body);
+  int status = ok ? ask(args, &body) : OBS_COMMAND_FAILED;
   obs_buf_fini(&input);
   obs_buf_fini(&body);
   return status;

@@ -15,20 +15,15 @@ enum { EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
 
 /* ---- texts: valid UTF-8, nothing that acts on a terminal ---- */
 
-/* Length of the escape sequence (ESC [ ... letter) at `p`. */
-static size_t escape_length(const char *p, size_t len) {
-  size_t n = 1;
-  if (len < 2 || p[1] != '[') return n;
-  for (n = 2; n < len && (unsigned char)p[n] < 0x40;) n++;
-  return n < len ? n + 1 : n;
-}
-
 /* One character, and how many bytes of `p` it took. */
 static size_t put_character(obs_buf *out, const char *p, size_t len, bool one_line) {
   unsigned char c = (unsigned char)*p;
   size_t n = obs_utf8_char(p, len);
   bool control = c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0);
-  if (c == 0x1b) return escape_length(p, len);
+  if (c == 0x1b) { /* ESC, or ESC [ ... letter */
+    for (n = 2; len >= 2 && p[1] == '[' && n < len && (unsigned char)p[n] < 0x40;) n++;
+    return len < 2 || p[1] != '[' ? 1 : n < len ? n + 1 : n;
+  }
   if (c == '\r' && len > 1 && p[1] == '\n') return 1;
   if (c == '\r' || c == '\n' || c == '\t')
     obs_buf_putc(out, one_line ? ' ' : c == '\r' ? '\n' : (char)c);
@@ -37,14 +32,6 @@ static size_t put_character(obs_buf *out, const char *p, size_t len, bool one_li
   else
     obs_buf_append(out, p, n);
   return n == 0 ? 1 : n;
-}
-
-/* The end of standard error, without the rest of a character that was cut in two and without blanks at the end. */
-static void put_tail(obs_buf *out, const obs_child *c) {
-  const char *p = c->tail, *end = c->tail + c->tail_len;
-  for (int i = 0; c->tail_cut && i < 3 && p < end && ((unsigned char)*p & 0xc0) == 0x80; i++) p++;
-  while (p < end) p += put_character(out, p, (size_t)(end - p), false);
-  while (out->len > 0 && (out->p[out->len - 1] == '\n' || out->p[out->len - 1] == ' ')) out->len--;
 }
 
 static void put_argument(obs_buf *out, const char *arg, unsigned *characters) {
@@ -123,7 +110,11 @@ static void set_measured(observer_builder *b, const obs_args *a, const obs_child
   else
     obs_buf_printf(&outcome, "exit %d", status);
 
-  put_tail(&error, c);
+  /* The end of standard error, without the rest of a character that was cut in two and without blanks at the end. */
+  const char *p = c->tail, *end = c->tail + c->tail_len;
+  for (int i = 0; c->tail_cut && i < 3 && p < end && ((unsigned char)*p & 0xc0) == 0x80; i++) p++;
+  while (p < end) p += put_character(&error, p, (size_t)(end - p), false);
+  while (error.len > 0 && (error.p[error.len - 1] == '\n' || error.p[error.len - 1] == ' ')) error.len--;
   if (c->failure != 0) {
     characters = 0;
     put_argument(&error, command, &characters);
@@ -183,13 +174,6 @@ static void warn(const way *w, const char *what, const char *why) {
   if (obs_args_text(w->args, "quiet") == NULL) obs_args_error(w->args, "%s: %s", what, why);
 }
 
-static void warn_late(const way *w, const char *spool) {
-  char text[96];
-  snprintf(text, sizeof(text), "not %s within %u ms%s", w->mode == OBSERVER_ACKNOWLEDGED ? "acknowledged" : "sent",
-           (unsigned)w->timeout_ms, spool != NULL ? ", kept in the spool" : ", given up");
-  warn(w, w->url, text);
-}
-
 static void publish(way *w, observer_builder *b) {
   const char *urls[] = {w->url, NULL}, *spool = obs_args_text(w->args, "spool");
   observer_client *client;
@@ -201,55 +185,46 @@ static void publish(way *w, observer_builder *b) {
   }
   observer_err rc = observer_builder_publish(b, client, 0, NULL);
   observer_err closed = observer_close(client, w->timeout_ms);
+  char late[96];
+  snprintf(late, sizeof(late), "not %s within %u ms%s", w->mode == OBSERVER_ACKNOWLEDGED ? "acknowledged" : "sent",
+           (unsigned)w->timeout_ms, spool != NULL ? ", kept in the spool" : ", given up");
   if (rc != OBSERVER_E_OK)
     warn(w, "not published", observer_strerror(rc));
   else if (w->rejected[0] != '\0')
     warn(w, w->url, w->rejected);
   else if (closed != OBSERVER_E_OK)
-    warn_late(w, spool);
-}
-
-static void observe(way *w, const obs_child *c, int status) {
-  observer_builder *b = observer_builder_new();
-  if (b == NULL) {
-    warn(w, "not published", "out of memory");
-    return;
-  }
-  set_measured(b, w->args, c, status);
-  set_given(b, w->args);
-  publish(w, b);
-  observer_builder_free(b);
+    warn(w, w->url, late);
 }
 
 /* ---- the command ---- */
 
-static int exit_status(const obs_args *a, const obs_child *c) {
-  if (c->failure == 0) return c->signaled ? EXIT_SIGNAL + c->code : c->code;
-  obs_args_error(a, "%s: %s", a->rest[0], strerror(c->failure));
-  return c->failure == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
-}
-
-static bool parse(way *w) {
-  const obs_args *a = w->args;
-  obs_opflag v;
-  for (obs_op_field i = 0; i < OBS_F_COUNT; i++) {
-    if (has_flag(i) && !obs_opflag_read(a, i, &v)) return false;
-  }
-  if (!obs_publisher_choose(a, &w->mode, &w->url)) return false;
-  w->timeout_ms = (uint32_t)obs_args_u64(a, "timeout");
-  if (a->nrest == 0) obs_args_error(a, "which COMMAND?");
-  if (w->mode != OBSERVER_ACKNOWLEDGED && obs_args_given(a, "spool"))
-    obs_args_error(a, "--push, --spool: a spool needs acknowledgements (--req)");
-  return a->nrest > 0 && (w->mode == OBSERVER_ACKNOWLEDGED || !obs_args_given(a, "spool"));
-}
-
 static int run(const obs_args *args) {
-  way w = {.args = args};
+  way w = {.args = args, .timeout_ms = (uint32_t)obs_args_u64(args, "timeout")};
+  obs_opflag ignored;
   obs_child child;
-  if (!parse(&w)) return OBS_COMMAND_USAGE;
+  for (obs_op_field i = 0; i < OBS_F_COUNT; i++)
+    if (has_flag(i) && !obs_opflag_read(args, i, &ignored)) return OBS_COMMAND_USAGE;
+  if (!obs_publisher_choose(args, &w.mode, &w.url)) return OBS_COMMAND_USAGE;
+  bool no_spool = w.mode != OBSERVER_ACKNOWLEDGED && obs_args_given(args, "spool");
+  if (args->nrest == 0) obs_args_error(args, "which COMMAND?");
+  if (no_spool) obs_args_error(args, "--push, --spool: a spool needs acknowledgements (--req)");
+  if (args->nrest == 0 || no_spool) return OBS_COMMAND_USAGE;
+
   obs_child_run(args->rest, &child); /* before NNG, which does not survive a fork */
-  int status = exit_status(args, &child);
-  observe(&w, &child, status);
+  int status = child.signaled ? EXIT_SIGNAL + child.code : child.code;
+  if (child.failure != 0) {
+    obs_args_error(args, "%s: %s", args->rest[0], strerror(child.failure));
+    status = child.failure == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+  }
+  observer_builder *b = observer_builder_new();
+  if (b != NULL) {
+    set_measured(b, args, &child, status);
+    set_given(b, args);
+    publish(&w, b);
+  } else {
+    warn(&w, "not published", "out of memory");
+  }
+  observer_builder_free(b);
   return status;
 }
 

@@ -110,21 +110,6 @@ static double number(const cJSON *map, const char *name) {
   return cJSON_IsNumber(item) && item->valuedouble > 0 ? item->valuedouble : 0;
 }
 
-static void show_heartbeat(tail *t, obs_str json, const cJSON *map) {
-  static const char *const shown[] = {"seq", "total", "successes", "failures"};
-  if (t->json) {
-    show_other(t, OBS_STR("stats"), json);
-    return;
-  }
-  put_prefix(t);
-  obs_buf_puts(&t->out.buf, "stats");
-  for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
-    char text[OBS_TEXT_NUMBER];
-    obs_buf_printf(&t->out.buf, "  %s %s", shown[i], obs_text_count(text, (uint64_t)number(map, shown[i])));
-  }
-  end_dim(t);
-}
-
 /* Reports on standard error, after what was printed so far. */
 __attribute__((format(printf, 2, 3))) static void tell(tail *t, const char *fmt, ...) {
   va_list ap;
@@ -197,33 +182,29 @@ static bool skip_number(const char **p, const char *end, const char *before, uin
   return true;
 }
 
-/* `{"seq":N,"topic_seq":N,FIELDS}`: the numbers, and the fields as a row of their own. */
-static bool split(tail *t, obs_str json, uint64_t *seq, uint64_t *topic_seq, obs_str *row) {
+static void on_op(tail *t, obs_str topic, obs_str json) {
+  /* `{"seq":N,"topic_seq":N,FIELDS}`: the numbers, and the fields as a row of their own. */
   const char *p = json.p, *end = p + json.len;
-  if (!skip_number(&p, end, "{\"seq\":", seq) || !skip_number(&p, end, ",\"topic_seq\":", topic_seq)) return false;
-  if (p >= end || *p != ',') return false;
+  uint64_t seq = 0, topic_seq = 0;
+  bool whole = skip_number(&p, end, "{\"seq\":", &seq) && skip_number(&p, end, ",\"topic_seq\":", &topic_seq) &&
+               p < end && *p == ',';
   obs_buf_reset(&t->row, 1 << 16);
   obs_buf_putc(&t->row, '{');
-  obs_buf_append(&t->row, p + 1, (size_t)(end - p - 1));
-  *row = (obs_str){t->row.p, (uint32_t)t->row.len, 0};
-  return !t->row.oom;
-}
-
-static void on_op(tail *t, obs_str topic, obs_str json) {
-  uint64_t seq, topic_seq;
-  obs_str row;
-  if (!split(t, json, &seq, &topic_seq, &row)) {
+  if (whole) obs_buf_append(&t->row, p + 1, (size_t)(end - p - 1));
+  if (!whole || t->row.oom) {
     show_other(t, topic, json);
     return;
   }
   obs_gaps_seen(&t->gaps, topic, topic_seq);
   if (seq <= t->shown_seq) return; /* HTTP has shown it already */
+  obs_str row = obs_buf_view(&t->row);
   cJSON *op = cJSON_ParseWithLength(row.p, row.len);
   if (op != NULL && obs_match_op(&t->match, row, op)) show_op(t, seq, row, op);
   cJSON_Delete(op);
 }
 
 static void on_heartbeat(tail *t, obs_str json) {
+  static const char *const shown[] = {"seq", "total", "successes", "failures"};
   char text[OBS_TEXT_COUNTED];
   cJSON *map = cJSON_ParseWithLength(json.p, json.len);
   bool other = obs_gaps_heartbeat(&t->gaps, (uint64_t)number(map, "boot"));
@@ -231,11 +212,20 @@ static void on_heartbeat(tail *t, obs_str json) {
   if (other) tell(t, "observerctl tail: the daemon was restarted");
   if (other && number(map, "seq") < (double)t->shown_seq) t->shown_seq = 0; /* it counts from 1 again */
   if (missed > 0) tell(t, "... %s missed", obs_text_counted(text, missed, "op"));
-  if (t->stats) show_heartbeat(t, json, map);
+  if (t->stats && t->json) {
+    show_other(t, OBS_STR("stats"), json);
+  } else if (t->stats) {
+    put_prefix(t);
+    obs_buf_puts(&t->out.buf, "stats");
+    for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+      obs_buf_printf(&t->out.buf, "  %s %s", shown[i], obs_text_count(text, (uint64_t)number(map, shown[i])));
+    end_dim(t);
+  }
   cJSON_Delete(map);
 }
 
-static void on_heard(tail *t) {
+static bool on_map(void *arg, obs_str topic, obs_str json) {
+  tail *t = arg;
   if (t->away) tell(t, "observerctl tail: %s: the daemon is %s", t->feed_url, t->heard ? "back" : "there");
   t->away = false;
   t->heard = true;
@@ -243,11 +233,6 @@ static void on_heard(tail *t) {
   /* The subscription is in place now: what HTTP has beyond shown_seq closes the gap before it. */
   if (t->behind) show_history(t, t->shown_seq, HISTORY_MAX);
   t->behind = false;
-}
-
-static bool on_map(void *arg, obs_str topic, obs_str json) {
-  tail *t = arg;
-  on_heard(t);
   if (enough(t)) return false;
   if (obs_str_eq(topic, OBS_STR("stats")))
     on_heartbeat(t, json);
@@ -256,14 +241,6 @@ static bool on_map(void *arg, obs_str topic, obs_str json) {
   else
     show_other(t, topic, json);
   return !enough(t) && t->out.state == OBS_OUTLET_OK;
-}
-
-static void receive(tail *t) {
-  t->look = obs_line_look_for(stdout, t->look.columns == 0, t->look.utc);
-  int rv = obs_subscriber_drain(&t->sub, MESSAGES, on_map, t);
-  if (rv == 0 || t->strange) return;
-  t->strange = true;
-  tell(t, "observerctl tail: %s: a message could not be decoded: is this the daemon's feed?", t->feed_url);
 }
 
 static bool dial(tail *t, const char *url) {
@@ -295,36 +272,27 @@ static bool is_late(const tail *t) {
   return t->timeout_ms > 0 && obs_clock_mono_ms() - t->started_ms >= t->timeout_ms;
 }
 
-/* Waits for a message, at most until --timeout and a tick. False: it is time to end. */
-static bool wait_event(tail *t) {
-  uint64_t past = obs_clock_mono_ms() - t->started_ms, wait_ms = TICK_MS;
-  if (t->timeout_ms > 0 && t->timeout_ms <= past + TICK_MS) wait_ms = t->timeout_ms > past ? t->timeout_ms - past : 0;
-  struct pollfd fds[] = {
-      {.fd = t->out.stop_fd, .events = POLLIN}, {.fd = t->sub.fd, .events = POLLIN}, {.fd = t->out.fd}};
-  if (poll(fds, 3, (int)wait_ms) < 0 && errno != EINTR) return false;
-  if (fds[0].revents != 0 || (fds[2].revents & (POLLERR | POLLHUP)) != 0) return false;
-  return !is_late(t);
-}
-
 static int follow(tail *t) {
   bool ok = obs_outlet_flush(&t->out) == OBS_OUTLET_OK;
-  while (ok && !enough(t) && wait_event(t)) {
-    receive(t);
+  while (ok && !enough(t)) {
+    /* Until a message comes, at most until --timeout and a tick. */
+    uint64_t past = obs_clock_mono_ms() - t->started_ms, wait_ms = TICK_MS;
+    if (t->timeout_ms > 0 && t->timeout_ms <= past + TICK_MS) wait_ms = t->timeout_ms > past ? t->timeout_ms - past : 0;
+    struct pollfd fds[] = {
+        {.fd = t->out.stop_fd, .events = POLLIN}, {.fd = t->sub.fd, .events = POLLIN}, {.fd = t->out.fd}};
+    if (poll(fds, 3, (int)wait_ms) < 0 && errno != EINTR) break;
+    if (fds[0].revents != 0 || (fds[2].revents & (POLLERR | POLLHUP)) != 0 || is_late(t)) break;
+
+    t->look = obs_line_look_for(stdout, t->look.columns == 0, t->look.utc);
+    if (obs_subscriber_drain(&t->sub, MESSAGES, on_map, t) != 0 && !t->strange) {
+      t->strange = true;
+      tell(t, "observerctl tail: %s: a message could not be decoded: is this the daemon's feed?", t->feed_url);
+    }
     ok = obs_outlet_flush(&t->out) == OBS_OUTLET_OK && (enough(t) || check_away(t));
   }
   if (t->out.state == OBS_OUTLET_FAILED) obs_args_error(t->args, "standard output: %s", strerror(t->out.error));
   if (t->out.state == OBS_OUTLET_FAILED || (!ok && t->out.state == OBS_OUTLET_OK)) return OBS_COMMAND_FAILED;
   return is_late(t) && t->count > 0 && !enough(t) ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
-}
-
-static int subscribe(tail *t) {
-  char topic[TOPIC_MAX + 1];
-  const char *source = obs_match_source(&t->match);
-  snprintf(topic, sizeof(topic), "op.%s", source != NULL ? source : "");
-  int rv = obs_subscriber_open(&t->sub);
-  if (rv == 0) rv = obs_subscriber_take(&t->sub, t->topic != NULL ? t->topic : topic);
-  if (rv == 0) rv = obs_subscriber_take(&t->sub, "stats");
-  return rv;
 }
 
 /* Dials, shows what was recorded; then what comes is to be shown. */
@@ -347,24 +315,6 @@ static bool start(tail *t) {
   return true;
 }
 
-static bool parse(tail *t, const obs_args *args) {
-  *t = (tail){
-      .args = args,
-      .started_ms = obs_clock_mono_ms(),
-      .url = obs_args_text(args, "url"),
-      .feed = obs_args_text(args, "feed"),
-      .topic = obs_args_text(args, "topic"),
-      .json = obs_args_given(args, "json"),
-      .stats = obs_args_given(args, "stats"),
-      .look = obs_line_look_for(stdout, obs_args_given(args, "wide"), obs_args_given(args, "utc")),
-      .out = {.fd = STDOUT_FILENO, .stop_fd = -1},
-  };
-  t->lines = obs_args_u64(args, "lines");
-  t->count = obs_args_u64(args, "count");
-  t->timeout_ms = obs_args_u64(args, "timeout");
-  return obs_match_parse(&t->match, args);
-}
-
 /* Ends requests that are in progress. */
 static bool is_time_to_end(void *arg) {
   const tail *t = arg;
@@ -374,13 +324,32 @@ static bool is_time_to_end(void *arg) {
 
 static int run(const obs_args *args) {
   static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-  tail t;
-  if (!parse(&t, args)) return OBS_COMMAND_USAGE;
+  tail t = {
+      .args = args,
+      .started_ms = obs_clock_mono_ms(),
+      .url = obs_args_text(args, "url"),
+      .feed = obs_args_text(args, "feed"),
+      .topic = obs_args_text(args, "topic"),
+      .lines = obs_args_u64(args, "lines"),
+      .count = obs_args_u64(args, "count"),
+      .timeout_ms = obs_args_u64(args, "timeout"),
+      .json = obs_args_given(args, "json"),
+      .stats = obs_args_given(args, "stats"),
+      .look = obs_line_look_for(stdout, obs_args_given(args, "wide"), obs_args_given(args, "utc")),
+      .out = {.fd = STDOUT_FILENO, .stop_fd = -1},
+  };
+  if (!obs_match_parse(&t.match, args)) return OBS_COMMAND_USAGE;
   int status = OBS_COMMAND_FAILED;
   (void)signal(SIGPIPE, SIG_IGN);
   t.out.stop_fd = obs_signal_fd_open(signals, sizeof(signals) / sizeof(signals[0])); /* before any thread starts */
   obs_fetch_set_stop(is_time_to_end, &t);
-  int rv = t.out.stop_fd < 0 ? NNG_ENOFILES : subscribe(&t);
+
+  char topic[TOPIC_MAX + 1];
+  const char *source = obs_match_source(&t.match);
+  snprintf(topic, sizeof(topic), "op.%s", source != NULL ? source : "");
+  int rv = t.out.stop_fd < 0 ? NNG_ENOFILES : obs_subscriber_open(&t.sub);
+  if (rv == 0) rv = obs_subscriber_take(&t.sub, t.topic != NULL ? t.topic : topic);
+  if (rv == 0) rv = obs_subscriber_take(&t.sub, "stats");
   if (rv != 0)
     obs_args_error(args, "%s", nng_strerror(rv));
   else if (start(&t))
