@@ -64,8 +64,8 @@ bool obs_segments_list(obs_segments *s, const char *dir, const char *name) {
 
   s->paths = calloc((size_t)found.n + 1, sizeof(*s->paths));
   if (s->paths == NULL) goto end;
-  if (found.n > 0) qsort(found.at, found.n, sizeof(*found.at), by_seq);
-  for (size_t i = 0; i < found.n; i++) {
+  if (found.at != NULL) qsort(found.at, found.n, sizeof(*found.at), by_seq);
+  for (size_t i = 0; found.at != NULL && i < found.n; i++) {
     s->paths[s->n++] = found.at[i].path;
     found.at[i].path = NULL;
   }
@@ -78,7 +78,7 @@ bool obs_segments_list(obs_segments *s, const char *dir, const char *name) {
 end:;
   int saved = errno;
   if (d != NULL) (void)closedir(d);
-  for (size_t i = 0; i < found.n; i++) free(found.at[i].path);
+  for (size_t i = 0; found.at != NULL && i < found.n; i++) free(found.at[i].path);
   OBS_VEC_FINI(&found);
   free(path);
   errno = saved;

@@ -67,18 +67,6 @@ static void close_end(int *fd) {
 
 /* ---- its standard error ---- */
 
-static void keep_tail(obs_child *c, const char *p, size_t len) {
-  if (c->tail_len + len > OBS_CHILD_TAIL) c->tail_cut = true;
-  if (len > OBS_CHILD_TAIL) {
-    p += len - OBS_CHILD_TAIL;
-    len = OBS_CHILD_TAIL;
-  }
-  size_t keep = c->tail_len + len > OBS_CHILD_TAIL ? OBS_CHILD_TAIL - len : c->tail_len;
-  memmove(c->tail, c->tail + c->tail_len - keep, keep);
-  memcpy(c->tail + keep, p, len);
-  c->tail_len = keep + len;
-}
-
 static void read_stderr(run *r) {
   ssize_t n = read(r->read_end, r->pending, CHUNK);
   if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
@@ -86,9 +74,17 @@ static void read_stderr(run *r) {
     close_end(&r->read_end);
     return;
   }
-  keep_tail(r->out, r->pending, (size_t)n);
   r->from = 0;
   r->to = (size_t)n;
+
+  /* The tail keeps the last OBS_CHILD_TAIL bytes. */
+  obs_child *c = r->out;
+  size_t added = r->to < OBS_CHILD_TAIL ? r->to : OBS_CHILD_TAIL;
+  size_t kept = c->tail_len < OBS_CHILD_TAIL - added ? c->tail_len : OBS_CHILD_TAIL - added;
+  if (kept + added < c->tail_len + r->to) c->tail_cut = true;
+  memmove(c->tail, c->tail + c->tail_len - kept, kept);
+  memcpy(c->tail + kept, r->pending + r->to - added, added);
+  c->tail_len = kept + added;
 }
 
 /* When nobody reads our standard error, the command is to notice it as it would without us. */
@@ -105,53 +101,27 @@ static void write_stderr(run *r) {
 
 /* ---- signals ---- */
 
-static void child_changed(run *r) {
-  int status;
-  pid_t pid = wait4(r->pid, &status, WNOHANG | WUNTRACED, &r->out->usage);
-  if (pid != r->pid) return;
-  if (WIFSTOPPED(status)) {
-    int by = WSTOPSIG(status);
-    if (by == SIGTSTP || by == SIGTTIN || by == SIGTTOU) (void)kill(getpid(), SIGSTOP);
-    return;
-  }
-  r->ended = true;
-  r->out->signaled = WIFSIGNALED(status);
-  r->out->code = r->out->signaled ? WTERMSIG(status) : WEXITSTATUS(status);
-}
-
 static void read_signal(run *r) {
   struct signalfd_siginfo info;
+  int status;
   if (read(r->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info)) return;
   int number = (int)info.ssi_signo;
-  if (number == SIGCHLD) {
-    child_changed(r);
+  if (number != SIGCHLD) {
+    bool from_terminal = info.ssi_code == SI_KERNEL, from_child = info.ssi_pid == (uint32_t)r->pid;
+    if (!from_terminal && !from_child) (void)kill(r->pid, number);
+  } else if (wait4(r->pid, &status, WNOHANG | WUNTRACED, &r->out->usage) != r->pid) {
     return;
+  } else if (WIFSTOPPED(status)) {
+    int by = WSTOPSIG(status);
+    if (by == SIGTSTP || by == SIGTTIN || by == SIGTTOU) (void)kill(getpid(), SIGSTOP);
+  } else {
+    r->ended = true;
+    r->out->signaled = WIFSIGNALED(status);
+    r->out->code = r->out->signaled ? WTERMSIG(status) : WEXITSTATUS(status);
   }
-  bool from_terminal = info.ssi_code == SI_KERNEL, from_child = info.ssi_pid == (uint32_t)r->pid;
-  if (!from_terminal && !from_child) (void)kill(r->pid, number);
 }
 
 /* ---- running ---- */
-
-static void step(run *r) {
-  bool full = r->from < r->to;
-  struct pollfd p[2] = {
-      {.fd = r->signal_fd, .events = POLLIN},
-      {.fd = full ? STDERR_FILENO : r->read_end, .events = full ? POLLOUT : POLLIN},
-  };
-  if (poll(p, 2, -1) <= 0) return;
-  if (p[1].revents != 0 && full) write_stderr(r);
-  if (p[1].revents != 0 && !full) read_stderr(r);
-  if (p[0].revents != 0) read_signal(r);
-}
-
-/* What it wrote before its end. */
-static void drain(run *r) {
-  do {
-    while (r->from < r->to) write_stderr(r);
-    if (r->read_end >= 0) read_stderr(r);
-  } while (r->from < r->to);
-}
 
 void obs_child_run(char *const *argv, obs_child *out) {
   run r = {.out = out, .signal_fd = -1, .read_end = -1, .write_end = -1};
@@ -162,8 +132,21 @@ void obs_child_run(char *const *argv, obs_child *out) {
   close_end(&r.write_end);
   if (out->failure == 0) {
     (void)signal(SIGPIPE, SIG_IGN); /* ours only: the command has started */
-    while (!r.ended) step(&r);
-    drain(&r);
+    while (!r.ended) {
+      bool full = r.from < r.to;
+      struct pollfd p[2] = {
+          {.fd = r.signal_fd, .events = POLLIN},
+          {.fd = full ? STDERR_FILENO : r.read_end, .events = full ? POLLOUT : POLLIN},
+      };
+      if (poll(p, 2, -1) <= 0) continue;
+      if (p[1].revents != 0 && full) write_stderr(&r);
+      if (p[1].revents != 0 && !full) read_stderr(&r);
+      if (p[0].revents != 0) read_signal(&r);
+    }
+    do { /* what it wrote before its end */
+      while (r.from < r.to) write_stderr(&r);
+      if (r.read_end >= 0) read_stderr(&r);
+    } while (r.from < r.to);
     out->duration_ms = obs_clock_mono_ms() - started;
   }
   close_end(&r.read_end);

@@ -9,26 +9,19 @@
 
 /* ---- records that were not taken ---- */
 
-static void put_place(const obs_publisher_origin *o) {
-  if (o->number == 0) {
-    obs_text_printf(stderr, "%s:%" PRIu64 ": ", o->file, o->line);
-    return;
-  }
-  if (o->file != NULL) obs_text_printf(stderr, "%s: ", o->file);
-  fprintf(stderr, "record %" PRIu64, o->number);
-  if (o->line > 0)
-    fprintf(stderr, " (line %" PRIu64 "): ", o->line);
-  else
-    fprintf(stderr, " (byte %" PRIu64 "): ", o->offset);
-}
-
 /* A record that the daemon rejected; `arg` is the post. */
 static void rejected(void *arg, const obs_publisher_origin *o, obs_str reason) {
   obs_post *p = arg;
   if (!p->json) {
     obs_term_progress_end(&p->progress);
     fprintf(stderr, "observerctl %s: ", p->args->command->name);
-    put_place(o);
+    if (o->file != NULL && o->number > 0) obs_text_printf(stderr, "%s: ", o->file);
+    if (o->number == 0)
+      obs_text_printf(stderr, "%s:%" PRIu64 ": ", o->file, o->line);
+    else if (o->line > 0)
+      fprintf(stderr, "record %" PRIu64 " (line %" PRIu64 "): ", o->number, o->line);
+    else
+      fprintf(stderr, "record %" PRIu64 " (byte %" PRIu64 "): ", o->number, o->offset);
     obs_text_printf(stderr, "%.*s", (int)reason.len, reason.p);
     fputc('\n', stderr);
   } else if (p->nerrors++ < OBS_POST_ERRORS) {

@@ -178,14 +178,6 @@ bool obs_publisher_open(obs_publisher *p) {
 
 /* ---- publishing ---- */
 
-/* Waits until the next batch is due. False: interrupted. */
-static bool pace(obs_publisher *p) {
-  if (p->rate == 0) return true;
-  uint64_t due = p->started_ns + (uint64_t)((double)p->paced / (double)p->rate * 1e9);
-  uint64_t now = obs_clock_mono_ns();
-  return now >= due || !obs_interrupt_wait(p->interrupt, (int)((due - now) / 1000000 + 1));
-}
-
 /* Queues one of the two, waiting for room. */
 static bool publish(obs_publisher *p, const observer_op *op, const observer_encoded *record,
                     const obs_publisher_origin *origin) {
@@ -206,7 +198,11 @@ static bool publish(obs_publisher *p, const observer_op *op, const observer_enco
 
 static bool add(obs_publisher *p, const observer_op *op, const observer_encoded *record,
                 const obs_publisher_origin *origin) {
-  if (p->gathered == 0 && !pace(p)) return false;
+  if (p->gathered == 0 && p->rate > 0) { /* not before the batch is due */
+    uint64_t due = p->started_ns + (uint64_t)((double)p->paced / (double)p->rate * 1e9);
+    uint64_t now = obs_clock_mono_ns();
+    if (now < due && obs_interrupt_wait(p->interrupt, (int)((due - now) / 1000000 + 1))) return false;
+  }
   if (!publish(p, op, record, origin)) return false;
   return p->gathered < p->batch_ops || obs_publisher_send(p);
 }

@@ -48,18 +48,13 @@ static const char *read_row(walk *w, const cJSON *o, obs_reject_row *row, int64_
   return NULL;
 }
 
-static bool passes(const obs_reject_rows_filter *f, const obs_reject_row *row, int64_t time_ms) {
-  return obs_when_range_has(&f->range, time_ms) && (f->number == 0 || f->number == row->number) &&
-         (f->reason == NULL || strstr(row->reason, f->reason) != NULL) &&
-         (f->transport == NULL || strcmp(row->transport, f->transport) == 0);
-}
-
 static void bad(walk *w, const char *reason) {
   w->visitor->bad(w->visitor->arg, w->rows->name, w->rows->number, reason);
 }
 
 /* False: enough. */
 static bool visit_row(walk *w, const char *line, size_t len) {
+  const obs_reject_rows_filter *f = w->filter;
   obs_reject_row row = {.number = ++w->number, .row = line, .row_len = len};
   int64_t time_ms;
   bool more = true;
@@ -67,65 +62,55 @@ static bool visit_row(walk *w, const char *line, size_t len) {
   const char *wrong = cJSON_IsObject(o) ? read_row(w, o, &row, &time_ms) : "no JSON object";
   if (wrong != NULL) {
     bad(w, wrong);
-  } else if (passes(w->filter, &row, time_ms)) {
+  } else if (obs_when_range_has(&f->range, time_ms) && (f->number == 0 || f->number == row.number) &&
+             (f->reason == NULL || strstr(row.reason, f->reason) != NULL) &&
+             (f->transport == NULL || strcmp(row.transport, f->transport) == 0)) {
     more = w->visitor->row(w->visitor->arg, &row);
     w->passed++;
   }
   cJSON_Delete(o);
-  const obs_reject_rows_filter *f = w->filter;
   return more && (f->limit == 0 || w->passed < f->limit) && (f->number == 0 || w->number < f->number);
 }
 
 /* ---- the files ---- */
 
+/* False: enough. */
 static bool visit_rows(walk *w) {
   const char *line;
   size_t len;
   for (;;) {
-    switch (obs_rows_next(w->rows, &line, &len)) {
-    case OBS_ROWS_LINE:
-    case OBS_ROWS_LAST:
-      if (len > 0 && !visit_row(w, line, len)) return false;
-      break;
-    case OBS_ROWS_LONG:
-      bad(w, "the line is longer than 4 MiB");
-      break;
-    case OBS_ROWS_IDLE:
-      break;
-    case OBS_ROWS_FAILED:
+    obs_rows_result got = obs_rows_next(w->rows, &line, &len);
+    if (got == OBS_ROWS_END || got == OBS_ROWS_STOPPED) return true;
+    if (got == OBS_ROWS_FAILED) {
       bad(w, strerror(errno));
       return true;
-    case OBS_ROWS_STOPPED:
-    case OBS_ROWS_END:
-      return true;
     }
+    if (got == OBS_ROWS_LONG) bad(w, "the line is longer than 4 MiB");
+    if ((got == OBS_ROWS_LINE || got == OBS_ROWS_LAST) && len > 0 && !visit_row(w, line, len)) return false;
   }
-}
-
-typedef struct {
-  char path[4096];
-  obs_rows rows;
-  bool open;
-} reject_file;
-
-static void open_file(walk *w, reject_file *f, const char *data_dir, const char *name) {
-  int n = snprintf(f->path, sizeof(f->path), "%s/%s", data_dir, name);
-  if (n >= (int)sizeof(f->path)) errno = ENAMETOOLONG;
-  f->open = n < (int)sizeof(f->path) && obs_rows_open(&f->rows, f->path, NULL);
-  f->rows.name = f->path; /* also of one called "-" */
-  if (!f->open && errno != ENOENT) w->visitor->bad(w->visitor->arg, f->path, 0, strerror(errno));
 }
 
 bool obs_reject_rows(const char *data_dir, const obs_reject_rows_filter *filter,
                      const obs_reject_rows_visitor *visitor) {
   static const char *const names[] = {"rejected.1.jsonl", "rejected.jsonl"};
   enum { FILES = sizeof(names) / sizeof(names[0]) };
-  reject_file files[FILES] = {{.rows = {.fd = -1}}, {.rows = {.fd = -1}}};
+  struct {
+    char path[4096];
+    obs_rows rows;
+    bool open;
+  } files[FILES] = {{.rows = {.fd = -1}}, {.rows = {.fd = -1}}};
   walk w = {.filter = filter, .visitor = visitor};
   bool more = true;
   if (access(data_dir, R_OK | X_OK) != 0) return false;
   /* Both before the first row: what a visit makes the daemon reject again is not seen. */
-  for (size_t i = 0; i < FILES; i++) open_file(&w, &files[i], data_dir, names[i]);
+  for (size_t i = 0; i < FILES; i++) {
+    char *path = files[i].path;
+    bool fits = snprintf(path, sizeof(files[i].path), "%s/%s", data_dir, names[i]) < (int)sizeof(files[i].path);
+    if (!fits) errno = ENAMETOOLONG;
+    files[i].open = fits && obs_rows_open(&files[i].rows, path, NULL);
+    files[i].rows.name = path; /* also of one called "-" */
+    if (!files[i].open && errno != ENOENT) visitor->bad(visitor->arg, path, 0, strerror(errno));
+  }
   for (size_t i = 0; i < FILES; i++) {
     w.rows = &files[i].rows;
     if (more && files[i].open) more = visit_rows(&w);

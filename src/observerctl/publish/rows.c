@@ -26,25 +26,19 @@ void obs_rows_close(obs_rows *l) {
   obs_buf_fini(&l->buf);
 }
 
-/* LINE: there is something to read. */
-static obs_rows_result await(obs_rows *l) {
+/* Waits for bytes and reads some. LINE: there are more, or the end. */
+static obs_rows_result fill(obs_rows *l) {
   struct pollfd p[2] = {{.fd = l->fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
   if (l->interrupt != NULL) p[1].fd = l->interrupt->fd;
-  int n = poll(p, 2, l->idle_ms);
-  if (n == 0) return OBS_ROWS_IDLE;
-  if (n < 0) return errno == EINTR ? OBS_ROWS_IDLE : OBS_ROWS_FAILED;
+  int ready = poll(p, 2, l->idle_ms);
+  if (ready == 0 || (ready < 0 && errno == EINTR)) return OBS_ROWS_IDLE;
+  if (ready < 0) return OBS_ROWS_FAILED;
   if (p[1].revents != 0 && obs_interrupt_wait(l->interrupt, 0)) return OBS_ROWS_STOPPED;
-  return OBS_ROWS_LINE;
-}
 
-static obs_rows_result fill(obs_rows *l) {
-  obs_rows_result rc = await(l);
-  if (rc != OBS_ROWS_LINE) return rc;
-  size_t rest = l->buf.len - l->at;
+  size_t rest = l->buf.len - l->at, want = CHUNK;
   if (l->at > 0 && rest > 0) memmove(l->buf.p, l->buf.p + l->at, rest);
   l->buf.len = rest;
   l->at = 0;
-  size_t want = CHUNK;
   if (l->size > 0 && l->size - l->offset < want) want = (size_t)(l->size - l->offset);
   if (!obs_buf_reserve(&l->buf, CHUNK)) {
     errno = ENOMEM;

@@ -55,6 +55,11 @@ static obs_stream_result bad(obs_stream *s, obs_stream_item *out, const char *re
   return OBS_STREAM_BAD;
 }
 
+static obs_stream_result bad_too_large(obs_stream *s, obs_stream_item *out, int most) {
+  snprintf(s->reason, sizeof(s->reason), "larger than %d bytes", most);
+  return bad(s, out, s->reason);
+}
+
 /* A whole value of `len` bytes at s->at. */
 static obs_stream_result whole(obs_stream *s, obs_stream_item *out, size_t len, bool is_map) {
   out->p = s->buf.p + s->at;
@@ -65,9 +70,7 @@ static obs_stream_result whole(obs_stream *s, obs_stream_item *out, size_t len, 
     return OBS_STREAM_RECORD;
   }
   out->p = NULL;
-  if (!is_map) return bad(s, out, "must be a map");
-  snprintf(s->reason, sizeof(s->reason), "larger than %d bytes", OBS_STREAM_RECORD_BYTES);
-  return bad(s, out, s->reason);
+  return is_map ? bad_too_large(s, out, OBS_STREAM_RECORD_BYTES) : bad(s, out, "must be a map");
 }
 
 /* Over what has come from s->at on. */
@@ -77,11 +80,6 @@ static obs_cursor cursor_at(const obs_stream *s) {
 
 static obs_stream_result broken(obs_stream *s, obs_stream_item *out, const obs_cursor *c) {
   obs_cursor_reason(c, s->reason, sizeof(s->reason));
-  return bad(s, out, s->reason);
-}
-
-static obs_stream_result bad_too_large(obs_stream *s, obs_stream_item *out) {
-  snprintf(s->reason, sizeof(s->reason), "larger than %d bytes", OBS_STREAM_HELD_BYTES);
   return bad(s, out, s->reason);
 }
 
@@ -129,17 +127,13 @@ static bool take_punctuation(obs_stream *s) {
   return true;
 }
 
-/* Whether the bytes that came since the last look can have ended the object. */
-static bool worth_a_look(const obs_stream *s) {
-  bool object = s->buf.p[s->at] == '{';
-  return s->ended || !object || s->tried == 0 || rest(s) > OBS_STREAM_HELD_BYTES ||
-         memchr(s->buf.p + s->at + s->tried, '}', rest(s) - s->tried) != NULL;
-}
-
 static obs_stream_result json_value(obs_stream *s, obs_stream_item *out) {
-  begin(s, out);
-  if (!worth_a_look(s)) return OBS_STREAM_MORE;
   char first = s->buf.p[s->at];
+  begin(s, out);
+  /* Only bytes that came since the last look can have ended the object. */
+  if (first == '{' && s->tried > 0 && rest(s) <= OBS_STREAM_HELD_BYTES && !s->ended &&
+      memchr(s->buf.p + s->at + s->tried, '}', rest(s) - s->tried) == NULL)
+    return OBS_STREAM_MORE;
   obs_cursor c = cursor_at(s);
   if (s->array == OBS_ARRAY_BEHIND ? obs_json_cursor_unexpected(&c) : obs_json_cursor_skip(&c)) {
     bool delimited = first == '{' || first == '[' || first == '"' || c.p < c.end || s->ended;
@@ -157,7 +151,7 @@ static obs_stream_result json_value(obs_stream *s, obs_stream_item *out) {
   if (s->tried <= OBS_STREAM_HELD_BYTES) return OBS_STREAM_MORE;
   pass(s, s->buf.len);
   s->skipping = true;
-  return bad_too_large(s, out);
+  return bad_too_large(s, out, OBS_STREAM_HELD_BYTES);
 }
 
 static obs_stream_result json_next(obs_stream *s, obs_stream_item *out) {
@@ -185,7 +179,7 @@ static obs_stream_result msgpack_broken(obs_stream *s, obs_stream_item *out, con
   if (more && s->tried <= OBS_STREAM_HELD_BYTES) return OBS_STREAM_MORE;
   s->dead = true;
   s->left = 0;
-  return more ? bad_too_large(s, out) : broken(s, out, c);
+  return more ? bad_too_large(s, out, OBS_STREAM_HELD_BYTES) : broken(s, out, c);
 }
 
 static obs_stream_result msgpack_next(obs_stream *s, obs_stream_item *out) {
