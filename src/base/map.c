@@ -56,7 +56,8 @@ bool obs_map_get(const obs_map *m, uint64_t key, uint32_t *value) {
 
 bool obs_map_put(obs_map *m, uint64_t key, uint32_t value) {
   uint64_t slots = m->slots != NULL ? (uint64_t)m->mask + 1 : 0;
-  if (2 * ((uint64_t)m->n + 1) > slots && !resize(m, slots == 0 ? FEWEST : 2 * slots)) return false;
+  bool room = m->slots != NULL && 2 * ((uint64_t)m->n + 1) <= slots;
+  if (!room && !resize(m, slots == 0 ? FEWEST : 2 * slots)) return false;
   obs_map_slot *s = &m->slots[find(m, key)];
   m->n += !s->used;
   *s = (obs_map_slot){key, value, true};

@@ -55,8 +55,8 @@ observer_err obs_kept_rows_each(obs_kept_rows *k, const obs_kept_rows_query *q, 
   pthread_mutex_lock(&k->lock);
   for (uint64_t i = 0; n <= limit && (v = at(k, i)) != NULL; i++) {
     if (q->before != 0 && v->number >= q->before) continue;
-    bool about = q->cluster.p == NULL || v->cluster == cluster ||
-                 (v->cluster != 0 && obs_clusters_now(q->clusters, v->cluster) == cluster);
+    bool about = q->cluster.p == NULL ||
+                 (v->cluster != 0 && (v->cluster == cluster || obs_clusters_now(q->clusters, v->cluster) == cluster));
     if (about && (q->matches == NULL || q->matches(q->filter, v))) memcpy(found + n++ * k->size, v, k->size);
   }
   pthread_mutex_unlock(&k->lock);

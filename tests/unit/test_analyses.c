@@ -337,6 +337,7 @@ static void test_findings_are_told_of_cluster_and_fleet(void **state) {
   fed_fail(&x->f, "/a", "field city is required", ",\"staffer_id\":\"bob\"", 30);
   assert_int_equal(cycle(x), 1);
   assert_int_equal(count(x, (obs_analyses_filter){.scope = OBS_STR("fleet")}), 1);
+  assert_int_equal(count(x, (obs_analyses_filter){.cluster = OBS_STR("0000000000000000")}), 0);
   restart(x);
   assert_int_equal(cycle(x), 0);
   assert_int_equal(count(x, (obs_analyses_filter){.scope = OBS_STR("fleet")}), 1);
