@@ -96,8 +96,10 @@ uint32_t obs_names_intern(obs_names *n, obs_str name) {
   return n->last;
 }
 
-/* Empties slot `hole`, moving back what probed past it. */
-static void close_hole(obs_names *n, uint32_t hole) {
+void obs_names_remove(obs_names *n, uint32_t id) {
+  obs_name *name = &n->names[id];
+  uint32_t hole = slot_of(n, obs_names_text(n, id), name->hash);
+  /* What probed past the slot moves back, so that no look-up ends at the hole. */
   for (uint32_t at = (hole + 1) & n->mask; n->slots[at]; at = (at + 1) & n->mask) {
     uint32_t home = (uint32_t)n->names[n->slots[at] - 1].hash & n->mask;
     if (((at - home) & n->mask) < ((at - hole) & n->mask)) continue;
@@ -105,11 +107,6 @@ static void close_hole(obs_names *n, uint32_t hole) {
     hole = at;
   }
   n->slots[hole] = 0;
-}
-
-void obs_names_remove(obs_names *n, uint32_t id) {
-  obs_name *name = &n->names[id];
-  close_hole(n, slot_of(n, obs_names_text(n, id), name->hash));
   free(name->p);
   n->bytes -= name->len;
   n->used--;

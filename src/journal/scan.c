@@ -78,7 +78,8 @@ static observer_err find_locked(scan *s) {
   return OBSERVER_E_OK;
 }
 
-/* Reads the block's bytes. NOTFOUND: retention has deleted the segment. */
+/* Reads the block and finds its rows that have a seq: not the blank ones, not the bad ones. NOTFOUND: retention has
+ * deleted the segment. */
 static observer_err read_block(scan *s) {
   if (s->fd_segment != s->segment) {
     if (s->fd >= 0) (void)close(s->fd); /* read only */
@@ -89,17 +90,12 @@ static observer_err read_block(scan *s) {
     if (s->fd < 0) return obs_file_err(errno);
   }
   s->bytes.len = 0;
+  s->rows.n = 0;
   if (!obs_buf_reserve(&s->bytes, s->len)) return OBSERVER_E_NOMEM;
   ssize_t n = obs_file_read_at(s->fd, s->bytes.p, s->len, s->offset);
   if (n < 0) return OBSERVER_E_IO;
   s->bytes.len = (size_t)n;
   s->read += (uint64_t)n;
-  return OBSERVER_E_OK;
-}
-
-/* Finds the block's rows that have a seq: not the blank ones, not the bad ones. */
-static observer_err split(scan *s) {
-  s->rows.n = 0;
   const char *p = s->bytes.p;
   size_t bad = 0;
   for (size_t at = 0; at < s->bytes.len;) {
@@ -116,19 +112,6 @@ static observer_err split(scan *s) {
     at += len + 1;
   }
   return OBSERVER_E_OK;
-}
-
-/* Gives the block's rows, newest first. False when `fn` stopped; s->before is then the seq it stopped at. */
-static bool deliver(scan *s, obs_journal_scan_row fn, void *arg) {
-  for (size_t i = s->rows.n; i-- > 0;) {
-    uint64_t seq = s->first_seq + i;
-    if (seq >= s->before || seq >= s->end_seq) continue;
-    if (fn(arg, seq, s->bytes.p + s->rows.at[i].at, s->rows.at[i].len)) continue;
-    s->before = seq;
-    return false;
-  }
-  s->before = s->first_seq;
-  return true;
 }
 
 observer_err obs_journal_scan(obs_journal *j, const obs_journal_range *range, obs_journal_scan_row fn, void *arg,
@@ -152,8 +135,15 @@ observer_err obs_journal_scan(obs_journal *j, const obs_journal_range *range, ob
       err = OBSERVER_E_OK;
       continue;
     }
-    if (err == OBSERVER_E_OK) err = split(&s);
-    if (err == OBSERVER_E_OK) stopped = !deliver(&s, fn, arg);
+    if (err != OBSERVER_E_OK) break;
+    /* The block's rows, newest first; those that are not committed yet are in its bytes, but not to be seen. */
+    for (size_t i = s.rows.n; i-- > 0 && !stopped;) {
+      uint64_t seq = s.first_seq + i;
+      if (seq >= s.before || seq >= s.end_seq) continue;
+      stopped = !fn(arg, seq, s.bytes.p + s.rows.at[i].at, s.rows.at[i].len);
+      if (stopped) s.before = seq;
+    }
+    if (!stopped) s.before = s.first_seq;
   }
   if (stopped) *more = s.before > s.oldest;
   *next_before_seq = s.before;

@@ -8,8 +8,9 @@
  * Memory: rows are read from the file by blocks; without a file the newest (at most 1,000 and 4 MiB) are kept. Names
  *   beyond 256 a field (or 256 KiB of them) are counted as `(other)`.
  * Failure: a failed append leaves the file as it was. At open a torn last row is cut off; a row that is no session
- *   record is counted, kept aside in bad-rows.jsonl and ignored. Rows keep the format of the validator's own logger:
- * the file's readers are older than this program, so rows carry no version. */
+ *   record is counted, kept aside in bad-rows.jsonl and ignored.
+ * Rows keep the format of the validator's own logger, so they carry no version: the file's readers are older than this
+ *   program. */
 #ifndef OBS_SESSIONS_SESSIONS_H
 #define OBS_SESSIONS_SESSIONS_H
 
