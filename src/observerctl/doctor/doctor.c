@@ -44,47 +44,44 @@ static void (*const probes[])(obs_doctor *d) = {
     obs_doctor_disk,      obs_doctor_files, obs_doctor_clock, obs_doctor_unit,     obs_doctor_daemon,
 };
 
-/* ---- report ---- */
-
-static void put_finding(const obs_doctor_finding *f, obs_buf *out) {
+/* False: no memory. */
+static bool report(const obs_doctor *d) {
   const char *plain = obs_term_style(stdout, OBS_STYLE_PLAIN);
-  obs_buf_printf(out, "%s%-4s%s  ", obs_term_style(stdout, looks[f->status].style), looks[f->status].name, plain);
-  obs_text_pad(out, f->check, strlen(f->check), NAME_COLUMNS);
-  obs_buf_puts(out, "  ");
-  (void)obs_text_put(out, f->text, strlen(f->text), OBS_TEXT_ALL);
-  if (f->fix != NULL) {
-    obs_buf_printf(out, "\n      %*s  fix: ", NAME_COLUMNS, "");
-    (void)obs_text_put(out, f->fix, strlen(f->fix), OBS_TEXT_ALL);
+  bool json = obs_args_given(d->args, "json");
+  obs_buf out = {0};
+  obs_json_writer w = obs_json_write(&out);
+  if (json) {
+    obs_json_object(&w, NULL);
+    obs_json_cstr(&w, "status", d->failed > 0 ? "fail" : d->warned > 0 ? "warn" : "ok");
+    obs_json_cstr(&w, "version", OBSERVER_VERSION);
+    obs_json_array(&w, "checks");
   }
-  obs_buf_putc(out, '\n');
-}
-
-static void put_json(const obs_doctor *d, obs_buf *out) {
-  obs_json_writer w = obs_json_write(out);
-  obs_json_object(&w, NULL);
-  obs_json_cstr(&w, "status", d->failed > 0 ? "fail" : d->warned > 0 ? "warn" : "ok");
-  obs_json_cstr(&w, "version", OBSERVER_VERSION);
-  obs_json_array(&w, "checks");
   for (uint32_t i = 0; i < d->findings.n; i++) {
     const obs_doctor_finding *f = &d->findings.at[i];
-    obs_json_object(&w, NULL);
-    obs_json_cstr(&w, "check", f->check);
-    obs_json_cstr(&w, "status", looks[f->status].name);
-    obs_json_cstr(&w, "text", f->text);
-    obs_json_cstr(&w, "fix", f->fix);
-    obs_json_end(&w);
+    if (json) {
+      obs_json_object(&w, NULL);
+      obs_json_cstr(&w, "check", f->check);
+      obs_json_cstr(&w, "status", looks[f->status].name);
+      obs_json_cstr(&w, "text", f->text);
+      obs_json_cstr(&w, "fix", f->fix);
+      obs_json_end(&w);
+      continue;
+    }
+    obs_buf_printf(&out, "%s%-4s%s  ", obs_term_style(stdout, looks[f->status].style), looks[f->status].name, plain);
+    obs_text_pad(&out, f->check, strlen(f->check), NAME_COLUMNS);
+    obs_buf_puts(&out, "  ");
+    (void)obs_text_put(&out, f->text, strlen(f->text), OBS_TEXT_ALL);
+    if (f->fix != NULL) {
+      obs_buf_printf(&out, "\n      %*s  fix: ", NAME_COLUMNS, "");
+      (void)obs_text_put(&out, f->fix, strlen(f->fix), OBS_TEXT_ALL);
+    }
+    obs_buf_putc(&out, '\n');
   }
-  obs_json_end(&w);
-  obs_json_end(&w);
-  obs_buf_putc(out, '\n');
-}
-
-static bool report(const obs_doctor *d) {
-  obs_buf out = {0};
-  if (obs_args_given(d->args, "json")) {
-    put_json(d, &out);
+  if (json) {
+    obs_json_end(&w);
+    obs_json_end(&w);
+    obs_buf_putc(&out, '\n');
   } else {
-    for (uint32_t i = 0; i < d->findings.n; i++) put_finding(&d->findings.at[i], &out);
     obs_buf_printf(&out, "\n%u failed, %u warning%s\n", d->failed, d->warned, d->warned == 1 ? "" : "s");
   }
   bool ok = !out.oom;

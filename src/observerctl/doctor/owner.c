@@ -24,21 +24,18 @@ static void name_program(obs_owner *o) {
 
 /* ---- ports ---- */
 
-/* The socket's inode when `line` of /proc/net/tcp is a listener on `port`, else 0. */
-static uint64_t listener_inode(const char *line, uint16_t port) {
-  unsigned local = 0, state = 0;
-  uint64_t inode = 0;
-  int n = sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %" SCNu64, &local,
-                 &state, &inode);
-  return n == 3 && local == port && state == LISTENING ? inode : 0;
-}
-
-/* False: the file is not there. */
+/* The inode of the socket of a listener on `port`; 0: there is none. False: the file is not there. */
 static bool find_listener(const char *table, uint16_t port, uint64_t *inode) {
   char line[LINE];
   FILE *f = fopen(table, "re");
   if (f == NULL) return false;
-  while (*inode == 0 && fgets(line, sizeof(line), f) != NULL) *inode = listener_inode(line, port);
+  while (*inode == 0 && fgets(line, sizeof(line), f) != NULL) {
+    unsigned local = 0, state = 0;
+    uint64_t found = 0;
+    int n = sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %" SCNu64, &local,
+                   &state, &found);
+    if (n == 3 && local == port && state == LISTENING) *inode = found;
+  }
   (void)fclose(f);
   return true;
 }
@@ -93,17 +90,6 @@ static bool has_file(int pid, const struct stat *file) {
   return found;
 }
 
-/* The pid when `line` of /proc/locks is a held flock on the file, else 0. */
-static int lock_pid(const char *line, const struct stat *file) {
-  unsigned dev_major = 0, dev_minor = 0;
-  uint64_t inode = 0;
-  int pid = 0;
-  int n = sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%" SCNu64, &pid, &dev_major, &dev_minor, &inode);
-  if (n != 4 || inode != file->st_ino) return 0;
-  bool same = dev_major == major(file->st_dev) && dev_minor == minor(file->st_dev);
-  return same || has_file(pid, file) ? pid : 0;
-}
-
 bool obs_owner_of_lock(const char *path, bool *held, obs_owner *out) {
   struct stat file;
   char line[LINE];
@@ -112,7 +98,14 @@ bool obs_owner_of_lock(const char *path, bool *held, obs_owner *out) {
   if (stat(path, &file) != 0) return true; /* a file that does not exist is not locked */
   FILE *f = fopen("/proc/locks", "re");
   if (f == NULL) return false;
-  while (out->pid == 0 && fgets(line, sizeof(line), f) != NULL) out->pid = lock_pid(line, &file);
+  while (out->pid == 0 && fgets(line, sizeof(line), f) != NULL) {
+    unsigned dev_major = 0, dev_minor = 0;
+    uint64_t inode = 0;
+    int pid = 0, n = sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%" SCNu64, &pid, &dev_major, &dev_minor, &inode);
+    if (n != 4 || inode != file.st_ino) continue;
+    bool same = dev_major == major(file.st_dev) && dev_minor == minor(file.st_dev);
+    if (same || has_file(pid, &file)) out->pid = pid;
+  }
   (void)fclose(f);
   *held = out->pid != 0;
   if (*held) name_program(out);

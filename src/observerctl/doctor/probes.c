@@ -75,68 +75,52 @@ static void fix_owner(const char *dir, char *out, size_t size) {
   snprintf(out, size, "sudo mkdir -p '%s' && sudo chown %s '%s'", dir, user_of(geteuid(), user), dir);
 }
 
-static void check_missing(obs_doctor *d) {
-  char above[PATH_SIZE], fix[PATH_SIZE];
-  nearest(d->data_dir, above);
-  snprintf(fix, sizeof(fix), "mkdir -p '%.1000s'", d->data_dir);
-  if (writable(above)) {
-    obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "%s does not exist yet; observerd creates it", d->data_dir);
-    return;
-  }
-  int saved = errno;
-  fix_owner(d->data_dir, fix, sizeof(fix));
-  obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s does not exist and cannot be created: %s: %s", d->data_dir,
-                 above, strerror(saved));
-}
-
-/* Files of another user, as of a daemon that once ran as root, keep observerd from starting. */
-static bool files_writable(obs_doctor *d) {
-  static const char *const names[] = {"lock", "ops.jsonl"};
-  char path[PATH_SIZE], fix[PATH_SIZE], mine[64], theirs[64];
-  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-    struct stat st;
-    snprintf(path, sizeof(path), "%s/%s", d->data_dir, names[i]);
-    if (stat(path, &st) != 0 || faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) == 0) continue;
-    int saved = errno;
-    snprintf(fix, sizeof(fix), "sudo chown -R %s '%.1000s'", user_of(geteuid(), mine), d->data_dir);
-    obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s, owned by %s, cannot be written: %s", path,
-                   user_of(st.st_uid, theirs), strerror(saved));
-    return false;
-  }
-  return true;
-}
-
-static void check_lock(obs_doctor *d) {
-  const char *program = d->lock_owner.program[0] != '\0' ? d->lock_owner.program : "a process";
-  if (d->lock_held)
-    obs_doctor_say(d, OBS_DOCTOR_OK, "data lock", "",
-                   "held by %s (pid %d): a second daemon would refuse to start there", program, d->lock_owner.pid);
-  else
-    obs_doctor_say(d, OBS_DOCTOR_OK, "data lock", "", "free");
-}
-
 void obs_doctor_data_dir(obs_doctor *d) {
+  static const char *const names[] = {"lock", "ops.jsonl"};
   struct stat st;
-  char fix[PATH_SIZE], user[64];
-  if (stat(d->data_dir, &st) != 0 && errno == ENOENT) {
-    check_missing(d);
-    return;
-  }
+  char fix[PATH_SIZE], path[PATH_SIZE], user[64];
   fix_owner(d->data_dir, fix, sizeof(fix));
   if (stat(d->data_dir, &st) != 0) {
-    obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s: %s", d->data_dir, strerror(errno));
-  } else if (!S_ISDIR(st.st_mode)) {
+    int saved = errno;
+    nearest(d->data_dir, path);
+    if (saved != ENOENT)
+      obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s: %s", d->data_dir, strerror(saved));
+    else if (writable(path))
+      obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "%s does not exist yet; observerd creates it", d->data_dir);
+    else
+      obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s does not exist and cannot be created: %s: %s",
+                     d->data_dir, path, strerror(errno));
+    return;
+  }
+  if (!S_ISDIR(st.st_mode)) {
     obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", "observerd --data-dir data/_observer", "%s is not a directory",
                    d->data_dir);
-  } else if (!writable(d->data_dir)) {
+    return;
+  }
+  if (!writable(d->data_dir)) {
     int saved = errno;
     obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s, owned by %s, cannot be written: %s", d->data_dir,
                    user_of(st.st_uid, user), strerror(saved));
-  } else if (files_writable(d)) {
-    obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "%s, owned by %s, writable", d->data_dir,
-                   user_of(st.st_uid, user));
-    check_lock(d);
+    return;
   }
+  /* Files of another user, as of a daemon that once ran as root, keep observerd from starting. */
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    struct stat file;
+    snprintf(path, sizeof(path), "%s/%s", d->data_dir, names[i]);
+    if (stat(path, &file) != 0 || faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) == 0) continue;
+    int saved = errno;
+    snprintf(fix, sizeof(fix), "sudo chown -R %s '%.1000s'", user_of(geteuid(), user), d->data_dir);
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, "data dir", fix, "%s, owned by %s, cannot be written: %s", path,
+                   user_of(file.st_uid, user), strerror(saved));
+    return;
+  }
+  obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "%s, owned by %s, writable", d->data_dir, user_of(st.st_uid, user));
+  if (d->lock_held)
+    obs_doctor_say(d, OBS_DOCTOR_OK, "data lock", "",
+                   "held by %s (pid %d): a second daemon would refuse to start there",
+                   d->lock_owner.program[0] != '\0' ? d->lock_owner.program : "a process", d->lock_owner.pid);
+  else
+    obs_doctor_say(d, OBS_DOCTOR_OK, "data lock", "", "free");
 }
 
 /* ---- the journal's end ---- */
@@ -154,31 +138,45 @@ static void on_fault(void *arg, const obs_verify_fault *f) {
   e->torn = f->torn;
 }
 
-/* Where the last row of a file of `size` bytes begins; `size` when it is further than TAIL from the end. */
-static uint64_t last_row(int fd, uint64_t size) {
-  /* The last byte is the last row's own newline: the search starts before it. */
-  uint64_t from = size > TAIL ? size - TAIL : 0, at = from == 0 ? 0 : size;
-  char *tail = malloc(TAIL);
-  ssize_t n = tail != NULL ? pread(fd, tail, TAIL, (off_t)from) : 0;
-  const char *nl = n > 1 ? memrchr(tail, '\n', (size_t)n - 1) : NULL;
-  if (nl != NULL) at = from + (uint64_t)(nl + 1 - tail);
-  free(tail);
-  return at;
-}
-
-static void check_ending(obs_doctor *d, int fd, const char *path) {
-  struct stat st;
+void obs_doctor_journal(obs_doctor *d) {
+  char path[PATH_SIZE], fix[PATH_SIZE];
+  snprintf(path, sizeof(path), "%s/ops.jsonl", d->data_dir);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 && errno == ENOENT) {
+    obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s does not exist yet", path);
+    return;
+  }
+  if (fd < 0) {
+    int saved = errno;
+    snprintf(fix, sizeof(fix), "sudo observerctl doctor --data-dir '%.1000s'", d->data_dir);
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "journal", fix, "%s: %s", path, strerror(saved));
+    return;
+  }
+  struct stat st = {0};
   obs_verify v;
   obs_verify_totals sum = {0};
   ending e = {0};
-  char fix[PATH_SIZE];
-  if (!obs_verify_init(&v)) return;
+  if (!obs_verify_init(&v)) {
+    (void)close(fd);
+    return;
+  }
   v.fault = on_fault;
   v.arg = &e;
   bool ok = fstat(fd, &st) == 0;
-  ok = ok && obs_verify_file(&v, fd, last_row(fd, (uint64_t)st.st_size), path, &sum);
+  if (ok) {
+    /* Where the last row begins; the file's end when that is further than TAIL from it. The last byte is the row's own
+     * newline: the search starts before it. */
+    uint64_t size = (uint64_t)st.st_size, from = size > TAIL ? size - TAIL : 0, at = from == 0 ? 0 : size;
+    char *tail = malloc(TAIL);
+    ssize_t n = tail != NULL ? pread(fd, tail, TAIL, (off_t)from) : 0;
+    const char *nl = n > 1 ? memrchr(tail, '\n', (size_t)n - 1) : NULL;
+    if (nl != NULL) at = from + (uint64_t)(nl + 1 - tail);
+    free(tail);
+    ok = obs_verify_file(&v, fd, at, path, &sum);
+  }
   int saved = errno;
   obs_verify_fini(&v);
+  (void)close(fd);
   snprintf(fix, sizeof(fix), "observerctl check '%.1000s'", d->data_dir);
   if (!ok)
     obs_doctor_say(d, OBS_DOCTOR_FAIL, "journal", fix, "%s: %s", path, strerror(saved));
@@ -193,33 +191,10 @@ static void check_ending(obs_doctor *d, int fd, const char *path) {
                    (uint64_t)st.st_size);
 }
 
-void obs_doctor_journal(obs_doctor *d) {
-  char path[PATH_SIZE], fix[PATH_SIZE];
-  snprintf(path, sizeof(path), "%s/ops.jsonl", d->data_dir);
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd >= 0) {
-    check_ending(d, fd, path);
-    (void)close(fd);
-  } else if (errno == ENOENT) {
-    obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s does not exist yet", path);
-  } else {
-    int saved = errno;
-    snprintf(fix, sizeof(fix), "sudo observerctl doctor --data-dir '%.1000s'", d->data_dir);
-    obs_doctor_say(d, OBS_DOCTOR_WARN, "journal", fix, "%s: %s", path, strerror(saved));
-  }
-}
-
 /* ---- room ---- */
 
 static obs_doctor_status judge(uint64_t have, uint64_t least, uint64_t enough) {
   return have < least ? OBS_DOCTOR_FAIL : have < enough ? OBS_DOCTOR_WARN : OBS_DOCTOR_OK;
-}
-
-static void bytes_text(uint64_t n, char out[32]) {
-  if (n >= 1024 * MIB)
-    snprintf(out, 32, "%.1f GiB", (double)n / (double)(1024 * MIB));
-  else
-    snprintf(out, 32, "%" PRIu64 " MiB", n / MIB);
 }
 
 void obs_doctor_disk(obs_doctor *d) {
@@ -234,7 +209,10 @@ void obs_doctor_disk(obs_doctor *d) {
            "df -h '%.1000s'; free space there, or let observerd delete old segments: observerd --retain-bytes 1G",
            where);
   uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize, all = (uint64_t)fs.f_blocks * fs.f_frsize;
-  bytes_text(free_bytes, left);
+  if (free_bytes >= 1024 * MIB)
+    snprintf(left, sizeof(left), "%.1f GiB", (double)free_bytes / (double)(1024 * MIB));
+  else
+    snprintf(left, sizeof(left), "%" PRIu64 " MiB", free_bytes / MIB);
   obs_doctor_say(d, judge(free_bytes, bytes_least, bytes_enough), "disk space", fix, "%s free at %s (%.0f %%)", left,
                  where, all > 0 ? 100 * (double)free_bytes / (double)all : 0);
   if (fs.f_files == 0) return; /* the file system has no fixed number of inodes */
@@ -249,12 +227,6 @@ static void xxhash_version(unsigned n, char out[VERSION]) {
   snprintf(out, VERSION, "%u.%u.%u", n / 10000, n / 100 % 100, n % 100);
 }
 
-/* `ncurses 6.4.20221231` */
-static const char *curses_number(void) {
-  const char *text = curses_version(), *space = strchr(text, ' ');
-  return space != NULL ? space + 1 : text;
-}
-
 /* Whether two versions have the same major and minor number. */
 static bool alike(const char *a, const char *b) {
   for (int dots = 0; *a != '\0' && *a == *b; a++, b++) {
@@ -267,6 +239,7 @@ void obs_doctor_libraries(obs_doctor *d) {
   char xx_built[VERSION], xx_runs[VERSION];
   xxhash_version(XXH_VERSION_NUMBER, xx_built);
   xxhash_version(XXH_versionNumber(), xx_runs);
+  const char *curses = curses_version(), *space = strchr(curses, ' '); /* `ncurses 6.4.20221231` */
   const struct {
     const char *name, *built, *runs;
   } libraries[] = {
@@ -275,7 +248,7 @@ void obs_doctor_libraries(obs_doctor *d) {
       {"libcurl", LIBCURL_VERSION, curl_version_info(CURLVERSION_NOW)->version},
       {"cJSON", TEXT(CJSON_VERSION_MAJOR) "." TEXT(CJSON_VERSION_MINOR) "." TEXT(CJSON_VERSION_PATCH), cJSON_Version()},
       {"xxHash", xx_built, xx_runs},
-      {"ncurses", NCURSES_VERSION, curses_number()},
+      {"ncurses", NCURSES_VERSION, space != NULL ? space + 1 : curses},
   };
   for (size_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++) {
     const char *built = libraries[i].built, *runs = libraries[i].runs;
@@ -316,41 +289,11 @@ static bool names_port(const cJSON *node, uint16_t port) {
   return false;
 }
 
-/* The flag whose default has the port. */
-static const char *flag_of(uint16_t port) {
-  static const char *const flags[] = {"http", "pull", "sub", "rep", "feed"};
-  return port >= 3800 && port <= 3804 ? flags[port - 3800] : "pull";
-}
-
-static void taken_by_observerd(obs_doctor *d, const char *check, const obs_owner *owner, bool answers) {
-  const cJSON *version = cJSON_GetObjectItemCaseSensitive(d->health, "version");
-  char pid[32] = "";
-  if (owner->pid != 0) snprintf(pid, sizeof(pid), " (pid %d)", owner->pid);
-  if (answers)
-    obs_doctor_say(d, OBS_DOCTOR_OK, check, "", "taken by the observerd %s that answers at %s%s",
-                   cJSON_IsString(version) ? version->valuestring : "", d->url, pid);
-  else
-    obs_doctor_say(d, OBS_DOCTOR_OK, check, "", "taken by an observerd%s", pid);
-}
-
-static void taken_by_other(obs_doctor *d, const char *check, uint16_t port, const obs_owner *owner) {
-  char fix[160];
-  if (owner->pid == 0) {
-    snprintf(fix, sizeof(fix), "sudo observerctl doctor --ports %u", port);
-    obs_doctor_say(d, OBS_DOCTOR_WARN, check, fix, "taken by a process of another user, which only root can see");
-    return;
-  }
-  bool http = strcmp(flag_of(port), "http") == 0;
-  snprintf(fix, sizeof(fix), "observerd --%s %s://127.0.0.1:%u   (another port; or stop process %d)", flag_of(port),
-           http ? "http" : "tcp", port < 55000 ? port + 10000U : port - 10000U, owner->pid);
-  obs_doctor_say(d, OBS_DOCTOR_FAIL, check, fix, "taken by %s (pid %d), so observerd cannot listen there",
-                 owner->program[0] != '\0' ? owner->program : "another program", owner->pid);
-}
-
 static void check_port(obs_doctor *d, uint16_t port) {
   const cJSON *urls = cJSON_GetObjectItemCaseSensitive(d->health, "urls");
+  const cJSON *version = cJSON_GetObjectItemCaseSensitive(d->health, "version");
   const cJSON own = {.type = cJSON_String, .valuestring = (char *)(uintptr_t)d->url};
-  char check[16];
+  char check[16], fix[160], pid[32] = "";
   bool taken;
   obs_owner owner;
   snprintf(check, sizeof(check), "port %u", port);
@@ -358,13 +301,26 @@ static void check_port(obs_doctor *d, uint16_t port) {
     obs_doctor_say(d, OBS_DOCTOR_WARN, check, "ss -ltn", "unknown: /proc/net/tcp cannot be read");
     return;
   }
-  bool answers = d->health != NULL && (names_port(urls, port) || names_port(&own, port));
-  if (!taken)
+  if (owner.pid != 0) snprintf(pid, sizeof(pid), " (pid %d)", owner.pid);
+  if (!taken) {
     obs_doctor_say(d, OBS_DOCTOR_OK, check, "", "free");
-  else if (answers || strcmp(owner.program, "observerd") == 0)
-    taken_by_observerd(d, check, &owner, answers);
-  else
-    taken_by_other(d, check, port, &owner);
+  } else if (d->health != NULL && (names_port(urls, port) || names_port(&own, port))) {
+    obs_doctor_say(d, OBS_DOCTOR_OK, check, "", "taken by the observerd %s that answers at %s%s",
+                   cJSON_IsString(version) ? version->valuestring : "", d->url, pid);
+  } else if (strcmp(owner.program, "observerd") == 0) {
+    obs_doctor_say(d, OBS_DOCTOR_OK, check, "", "taken by an observerd%s", pid);
+  } else if (owner.pid == 0) {
+    snprintf(fix, sizeof(fix), "sudo observerctl doctor --ports %u", port);
+    obs_doctor_say(d, OBS_DOCTOR_WARN, check, fix, "taken by a process of another user, which only root can see");
+  } else {
+    /* The flag whose default has the port. */
+    static const char *const by_port[] = {"http", "pull", "sub", "rep", "feed"};
+    const char *flag = port >= 3800 && port <= 3804 ? by_port[port - 3800] : "pull";
+    snprintf(fix, sizeof(fix), "observerd --%s %s://127.0.0.1:%u   (another port; or stop process %d)", flag,
+             strcmp(flag, "http") == 0 ? "http" : "tcp", port < 55000 ? port + 10000U : port - 10000U, owner.pid);
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, check, fix, "taken by %s (pid %d), so observerd cannot listen there",
+                   owner.program[0] != '\0' ? owner.program : "another program", owner.pid);
+  }
 }
 
 void obs_doctor_ports(obs_doctor *d) {
@@ -438,31 +394,6 @@ void obs_doctor_unit(obs_doctor *d) {
 
 /* ---- the daemon ---- */
 
-static void check_version(obs_doctor *d) {
-  const cJSON *version = cJSON_GetObjectItemCaseSensitive(d->health, "version");
-  const char *theirs = cJSON_IsString(version) ? version->valuestring : "unknown";
-  if (strcmp(theirs, OBSERVER_VERSION) == 0)
-    obs_doctor_say(d, OBS_DOCTOR_OK, "daemon", "", "version %s answers at %s", theirs, d->url);
-  else
-    obs_doctor_say(d, OBS_DOCTOR_WARN, "daemon", "sudo systemctl restart observerd",
-                   "version %s answers at %s, and this is observerctl %s: an older one still runs, or two are "
-                   "installed",
-                   theirs, d->url, OBSERVER_VERSION);
-}
-
-/* The reasons of /readyz, `; ` between them. */
-static void put_reasons(const obs_buf *body, obs_buf *out) {
-  cJSON *json = cJSON_ParseWithLength(body->p, body->len);
-  const cJSON *reason;
-  cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(json, "reasons")) {
-    const char *text = cJSON_GetStringValue(reason);
-    obs_buf_printf(out, "%s%s", out->len > 0 ? "; " : "", text != NULL ? text : "");
-  }
-  cJSON_Delete(json);
-  if (out->len == 0) obs_buf_puts(out, "no reason given");
-  obs_buf_putc(out, '\0');
-}
-
 static void check_probe(obs_doctor *d, const char *path, const char *good) {
   obs_fetch_answer answer;
   obs_buf reasons = {0};
@@ -470,7 +401,15 @@ static void check_probe(obs_doctor *d, const char *path, const char *good) {
     obs_doctor_say(d, OBS_DOCTOR_OK, path + 1, "", "%s", good);
   } else if (answer.status == 503) {
     char fix[512];
-    put_reasons(&answer.body, &reasons);
+    cJSON *json = cJSON_ParseWithLength(answer.body.p, answer.body.len);
+    const cJSON *reason;
+    cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(json, "reasons")) {
+      const char *text = cJSON_GetStringValue(reason);
+      obs_buf_printf(&reasons, "%s%s", reasons.len > 0 ? "; " : "", text != NULL ? text : "");
+    }
+    cJSON_Delete(json);
+    if (reasons.len == 0) obs_buf_puts(&reasons, "no reason given");
+    obs_buf_putc(&reasons, '\0');
     snprintf(fix, sizeof(fix), "df -h '%.300s'; fix what the reason names; recording then resumes by itself",
              d->data_dir);
     obs_doctor_say(d, OBS_DOCTOR_FAIL, path + 1, fix, "not ready to record: %s", reasons.oom ? "" : reasons.p);
@@ -482,14 +421,22 @@ static void check_probe(obs_doctor *d, const char *path, const char *good) {
 }
 
 void obs_doctor_daemon(obs_doctor *d) {
-  char path[128];
-  if (d->health != NULL) {
-    check_version(d);
-    check_probe(d, "/livez", "the process is alive");
-    check_probe(d, "/readyz", "able to record");
+  if (d->health == NULL) {
+    char path[128];
+    bool expected = d->url_given || d->lock_held;
+    const char *fix = find_unit(path, sizeof(path)) ? "sudo systemctl start observerd" : "scripts/run.sh";
+    obs_doctor_say(d, expected ? OBS_DOCTOR_FAIL : OBS_DOCTOR_WARN, "daemon", fix, "does not answer: %s", d->error);
     return;
   }
-  bool expected = d->url_given || d->lock_held;
-  const char *fix = find_unit(path, sizeof(path)) ? "sudo systemctl start observerd" : "scripts/run.sh";
-  obs_doctor_say(d, expected ? OBS_DOCTOR_FAIL : OBS_DOCTOR_WARN, "daemon", fix, "does not answer: %s", d->error);
+  const cJSON *version = cJSON_GetObjectItemCaseSensitive(d->health, "version");
+  const char *theirs = cJSON_IsString(version) ? version->valuestring : "unknown";
+  if (strcmp(theirs, OBSERVER_VERSION) == 0)
+    obs_doctor_say(d, OBS_DOCTOR_OK, "daemon", "", "version %s answers at %s", theirs, d->url);
+  else
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "daemon", "sudo systemctl restart observerd",
+                   "version %s answers at %s, and this is observerctl %s: an older one still runs, or two are "
+                   "installed",
+                   theirs, d->url, OBSERVER_VERSION);
+  check_probe(d, "/livez", "the process is alive");
+  check_probe(d, "/readyz", "able to record");
 }

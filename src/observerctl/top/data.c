@@ -42,37 +42,24 @@ static double or_zero(double v) {
 
 /* ---- the summary ---- */
 
-static void take_series(const cJSON *counts, double seconds, obs_top_series *s) {
-  *s = (obs_top_series){
-      .name = counts->string,
-      .total = or_zero(obs_top_number(counts, "total")),
-      .failures = or_zero(obs_top_number(counts, "failures")),
-      .p50 = obs_top_number(counts, "duration_ms/p50"),
-      .p99 = obs_top_number(counts, "duration_ms/p99"),
-      .max = obs_top_number(counts, "duration_ms/max"),
-  };
-  s->rate = s->total / seconds; /* the lifetime's is set later */
-}
-
 static obs_top_series *take_list(const cJSON *object, double seconds, size_t *n) {
-  size_t count = (size_t)cJSON_GetArraySize(object);
-  obs_top_series *list = calloc(count + 1, sizeof(*list));
-  *n = 0;
+  obs_top_series *list = calloc((size_t)cJSON_GetArraySize(object) + 1, sizeof(*list));
   const cJSON *counts;
+  *n = 0;
   if (list == NULL) return NULL;
   cJSON_ArrayForEach(counts, object) {
-    take_series(counts, seconds, &list[(*n)++]);
+    obs_top_series *s = &list[(*n)++];
+    *s = (obs_top_series){
+        .name = counts->string,
+        .total = or_zero(obs_top_number(counts, "total")),
+        .failures = or_zero(obs_top_number(counts, "failures")),
+        .p50 = obs_top_number(counts, "duration_ms/p50"),
+        .p99 = obs_top_number(counts, "duration_ms/p99"),
+        .max = obs_top_number(counts, "duration_ms/max"),
+    };
+    s->rate = s->total / seconds; /* the lifetime's is set later */
   }
   return list;
-}
-
-static void take_period(const cJSON *json, double seconds, obs_top_period *p) {
-  p->total = or_zero(obs_top_number(json, "total"));
-  p->failures = or_zero(obs_top_number(json, "failures"));
-  p->rate = p->total / seconds;
-  p->failure_rate = p->failures / seconds;
-  p->sources = take_list(member(json, "by_source"), seconds, &p->nsources);
-  p->endpoints = take_list(member(json, "by_endpoint"), seconds, &p->nendpoints);
 }
 
 static int by_name(const void *a, const void *b) {
@@ -97,7 +84,13 @@ static void take_summary(obs_top_data *d) {
     /* A daemon that is younger than the window has had less time for its ops. */
     double seconds = period_seconds[i];
     if (uptime >= 1 && uptime < seconds) seconds = uptime;
-    take_period(json, seconds, &d->periods[i]);
+    obs_top_period *p = &d->periods[i];
+    p->total = or_zero(obs_top_number(json, "total"));
+    p->failures = or_zero(obs_top_number(json, "failures"));
+    p->rate = p->total / seconds;
+    p->failure_rate = p->failures / seconds;
+    p->sources = take_list(member(json, "by_source"), seconds, &p->nsources);
+    p->endpoints = take_list(member(json, "by_endpoint"), seconds, &p->nendpoints);
   }
   obs_top_period *life = &d->periods[OBS_TOP_LIFETIME], *minute = &d->periods[OBS_TOP_1M];
   lend_rates(life->sources, life->nsources, minute->sources, minute->nsources);
@@ -106,76 +99,36 @@ static void take_summary(obs_top_data *d) {
 
 /* ---- failures of one kind ---- */
 
-/* What varies from one failure to the next is shown as `<*>`, as the daemon groups failures. */
-static void mask(obs_buf *out, const char *text) {
-  obs_mask_token tokens[OBS_MASK_TOKENS];
-  size_t len = strlen(text);
-  obs_mask_template(tokens,
-                    obs_mask((obs_str){text, (uint32_t)(len < OBS_MASK_BYTES ? len : OBS_MASK_BYTES), 0}, tokens), out);
-}
-
-/* `where NUL what NUL`. NULL: no memory. */
-static char *make_key(const char *where, const char *what, bool masked) {
-  obs_buf key = {0};
-  obs_buf_append(&key, where, strlen(where) + 1);
-  if (masked)
-    mask(&key, what);
-  else
-    obs_buf_puts(&key, what);
-  obs_buf_putc(&key, '\0');
-  if (key.oom) obs_buf_fini(&key);
-  return key.p;
-}
-
-static obs_top_group *find_group(obs_top_data *d, const char *key) {
-  const char *what = key + strlen(key) + 1;
-  for (size_t i = 0; i < d->ngroups; i++) {
-    obs_top_group *g = &d->groups[i];
-    if (g->key != NULL && strcmp(g->key, key) == 0 && strcmp(g->what, what) == 0) return g;
-  }
-  return NULL;
-}
-
 static void count_group(obs_top_data *d, const char *where, const char *what, bool masked, double count,
                         const char *last) {
-  char *key = make_key(where != NULL ? where : "", what != NULL ? what : "", masked);
-  if (key == NULL) return;
-  obs_top_group *g = find_group(d, key);
+  /* The key is `where NUL what NUL`. */
+  obs_buf key = {0};
+  size_t len = what != NULL ? strlen(what) : 0;
+  obs_buf_puts(&key, where != NULL ? where : "");
+  obs_buf_putc(&key, '\0');
+  size_t at = key.len;
+  if (masked && len > 0) { /* what varies from one failure to the next becomes `<*>`, as the daemon groups failures */
+    obs_mask_token tokens[OBS_MASK_TOKENS];
+    obs_str text = {what, (uint32_t)(len < OBS_MASK_BYTES ? len : OBS_MASK_BYTES), 0};
+    obs_mask_template(tokens, obs_mask(text, tokens), &key);
+  } else {
+    obs_buf_append(&key, what, len);
+  }
+  obs_buf_putc(&key, '\0');
+  if (key.oom) {
+    obs_buf_fini(&key);
+    return;
+  }
+  obs_top_group *g = NULL;
+  for (size_t i = 0; i < d->ngroups && g == NULL; i++)
+    if (strcmp(d->groups[i].where, key.p) == 0 && strcmp(d->groups[i].what, key.p + at) == 0) g = &d->groups[i];
   if (g == NULL && d->ngroups < GROUPS_MAX) {
     g = &d->groups[d->ngroups++];
-    *g = (obs_top_group){.key = key, .where = key, .what = key + strlen(key) + 1, .last = last};
-    key = NULL;
+    *g = (obs_top_group){.key = key.p, .where = key.p, .what = key.p + at, .last = last};
+    key = (obs_buf){0}; /* the group's now */
   }
   if (g != NULL) g->count += count;
-  free(key);
-}
-
-/* Newest first, so that the first of a kind is its last. */
-static void group_failures(obs_top_data *d) {
-  const cJSON *row;
-  cJSON_ArrayForEach(row, member(d->failures, "ops")) {
-    const cJSON *op = member(row, "op");
-    const char *hash = text_of(op, "sig_hash"), *error = text_of(op, "error");
-    const char *what = hash != NULL ? hash : error != NULL ? error : text_of(op, "output_summary");
-    count_group(d, text_of(op, "endpoint"), what, hash == NULL, 1, text_of(op, "timestamp"));
-  }
-}
-
-/* The first of a cluster's endpoints: a list of names, or a map of them to counts. */
-static const char *first_endpoint(const cJSON *cluster) {
-  const cJSON *all = member(cluster, "endpoints");
-  if (all == NULL || all->child == NULL) return text_of(cluster, "endpoint");
-  return cJSON_IsObject(all) ? all->child->string : cJSON_GetStringValue(all->child);
-}
-
-static void take_clusters(obs_top_data *d) {
-  const cJSON *list = cJSON_IsArray(d->clusters) ? d->clusters : member(d->clusters, "clusters"), *c;
-  cJSON_ArrayForEach(c, list) {
-    const char *template = text_of(c, "template");
-    bool textless = template == NULL || *template == '\0';
-    count_group(d, first_endpoint(c), textless ? text_of(c, "sig_hash") : template, false,
-                or_zero(obs_top_number(c, "count")), text_of(c, "last_seen"));
-  }
+  obs_buf_fini(&key);
 }
 
 static int by_count(const void *a, const void *b) {
@@ -185,50 +138,54 @@ static int by_count(const void *a, const void *b) {
   return c != 0 ? c : strcmp(x->what, y->what);
 }
 
+/* Of the daemon's clusters; without them, of the last failures. */
 static void take_groups(obs_top_data *d) {
+  const cJSON *list = cJSON_IsArray(d->clusters) ? d->clusters : member(d->clusters, "clusters"), *c, *row;
+  const cJSON *failures = d->clusters == NULL ? member(d->failures, "ops") : NULL;
   d->groups = calloc(GROUPS_MAX, sizeof(*d->groups));
   if (d->groups == NULL) return;
-  if (d->clusters != NULL)
-    take_clusters(d);
-  else
-    group_failures(d);
+  cJSON_ArrayForEach(c, list) {
+    const char *template = text_of(c, "template");
+    bool textless = template == NULL || *template == '\0';
+    /* The first of its endpoints: a list of names, or a map of them to counts. */
+    const cJSON *all = member(c, "endpoints");
+    const char *endpoint = all == NULL || all->child == NULL ? text_of(c, "endpoint")
+                           : cJSON_IsObject(all)             ? all->child->string
+                                                             : cJSON_GetStringValue(all->child);
+    count_group(d, endpoint, textless ? text_of(c, "sig_hash") : template, false, or_zero(obs_top_number(c, "count")),
+                text_of(c, "last_seen"));
+  }
+  /* Newest first, so that the first of a kind is its last. */
+  cJSON_ArrayForEach(row, failures) {
+    const cJSON *op = member(row, "op");
+    const char *hash = text_of(op, "sig_hash"), *error = text_of(op, "error");
+    const char *what = hash != NULL ? hash : error != NULL ? error : text_of(op, "output_summary");
+    count_group(d, text_of(op, "endpoint"), what, hash == NULL, 1, text_of(op, "timestamp"));
+  }
   qsort(d->groups, d->ngroups, sizeof(*d->groups), by_count);
 }
 
 /* ---- asking ---- */
 
-/* With status 503, too: its body has the reasons. */
-static cJSON *get_ready(const char *url) {
-  obs_fetch_answer answer;
-  (void)obs_fetch_get(url, "/readyz", TIMEOUT_MS, &answer);
-  cJSON *json = answer.status != 0 ? cJSON_ParseWithLength(answer.body.p, answer.body.len) : NULL;
-  obs_fetch_answer_fini(&answer);
-  return json;
-}
-
-static cJSON *get_clusters(const char *url, bool *ask) {
-  obs_fetch_answer answer;
-  cJSON *json = NULL;
-  if (!*ask) return NULL;
-  if (obs_fetch_get(url, "/v1/observer/clusters", TIMEOUT_MS, &answer))
-    json = cJSON_ParseWithLength(answer.body.p, answer.body.len);
-  else if (answer.status == 404)
-    *ask = false;
-  obs_fetch_answer_fini(&answer);
-  return json;
-}
-
 obs_top_data *obs_top_data_get(const char *url, bool *ask_clusters) {
   char ignored[256];
+  obs_fetch_answer answer;
   obs_top_data *d = calloc(1, sizeof(*d));
   if (d == NULL) return NULL;
   d->health = obs_fetch_json(url, "/v1/observer/health", TIMEOUT_MS, d->error, sizeof(d->error));
   d->mono_ms = obs_clock_mono_ms();
   if (d->health == NULL) return d;
-  d->ready = get_ready(url);
+  (void)obs_fetch_get(url, "/readyz", TIMEOUT_MS, &answer); /* with status 503, too: its body has the reasons */
+  if (answer.status != 0) d->ready = cJSON_ParseWithLength(answer.body.p, answer.body.len);
+  obs_fetch_answer_fini(&answer);
   d->summary = obs_fetch_json(url, "/v1/observer/summary", TIMEOUT_MS, d->error, sizeof(d->error));
   d->failures = obs_fetch_json(url, "/v1/observer/ops?success=false&limit=200", TIMEOUT_MS, ignored, sizeof(ignored));
-  d->clusters = get_clusters(url, ask_clusters);
+  if (*ask_clusters) {
+    if (obs_fetch_get(url, "/v1/observer/clusters", TIMEOUT_MS, &answer))
+      d->clusters = cJSON_ParseWithLength(answer.body.p, answer.body.len);
+    *ask_clusters = answer.status != 404;
+    obs_fetch_answer_fini(&answer);
+  }
   take_summary(d);
   take_groups(d);
   return d;
@@ -287,22 +244,17 @@ static bool is_stopped(void *arg) {
   return atomic_load(&((obs_top_fetch *)arg)->stop);
 }
 
-static void hand_over(obs_top_fetch *f, obs_top_data *data) {
-  pthread_mutex_lock(&f->mutex);
-  obs_top_data *old = f->data; /* not taken in time: only the newest is worth drawing */
-  f->data = data;
-  pthread_mutex_unlock(&f->mutex);
-  obs_top_data_free(old);
-  (void)eventfd_write(f->event_fd, 1);
-}
-
 static void *fetch(void *arg) {
   obs_top_fetch *f = arg;
   bool ask_clusters = true;
   while (!is_stopped(f)) {
     obs_top_data *data = obs_top_data_get(f->url, &ask_clusters);
-    if (data != NULL) hand_over(f, data);
     pthread_mutex_lock(&f->mutex);
+    if (data != NULL) {
+      obs_top_data_free(f->data); /* not taken in time: only the newest is worth drawing */
+      f->data = data;
+      (void)eventfd_write(f->event_fd, 1);
+    }
     if (!is_stopped(f)) obs_thread_cond_wait_ms(&f->cond, &f->mutex, f->interval_ms);
     pthread_mutex_unlock(&f->mutex);
   }

@@ -135,14 +135,6 @@ static const struct {
 
 static SCREEN *screen;
 
-static void set_colours(void) {
-  const char *no_color = getenv("NO_COLOR");
-  if (!has_colors() || (no_color != NULL && *no_color != '\0') || start_color() == ERR) return;
-  short background = use_default_colors() == OK ? -1 : COLOR_BLACK;
-  for (int i = 0; i < OBS_TOP_STYLES; i++)
-    if (styles[i].colour >= 0) (void)init_pair((short)(i + 1), styles[i].colour, background);
-}
-
 bool obs_top_screen_open(char *error, size_t size) {
   const char *term = getenv("TERM");
   set_escdelay(ESCAPE_MS);
@@ -160,7 +152,11 @@ bool obs_top_screen_open(char *error, size_t size) {
   keypad(stdscr, TRUE);
   nodelay(stdscr, TRUE);
   (void)curs_set(0);
-  set_colours();
+  const char *no_color = getenv("NO_COLOR");
+  if (!has_colors() || (no_color != NULL && *no_color != '\0') || start_color() == ERR) return true;
+  short background = use_default_colors() == OK ? -1 : COLOR_BLACK;
+  for (int i = 0; i < OBS_TOP_STYLES; i++)
+    if (styles[i].colour >= 0) (void)init_pair((short)(i + 1), styles[i].colour, background);
   return true;
 }
 
@@ -170,11 +166,6 @@ void obs_top_screen_size(unsigned *rows, unsigned *columns) {
   *columns = x > 0 ? (unsigned)x : 1;
 }
 
-static attr_t attributes_of(obs_top_style style) {
-  attr_t a = styles[style].attributes;
-  return styles[style].colour >= 0 && has_colors() ? a | (attr_t)COLOR_PAIR(style + 1) : a;
-}
-
 void obs_top_screen_paint(const obs_top_frame *f) {
   int rows = getmaxy(stdscr);
   werase(stdscr);
@@ -182,7 +173,8 @@ void obs_top_screen_paint(const obs_top_frame *f) {
     const obs_top_span *s = obs_top_span_at(f, i);
     if (s->row >= (unsigned)rows) break;
     if (i == 0 || s->row != obs_top_span_at(f, i - 1)->row) (void)wmove(stdscr, (int)s->row, 0);
-    wattrset(stdscr, (int)attributes_of(s->style));
+    bool coloured = styles[s->style].colour >= 0 && has_colors();
+    wattrset(stdscr, (int)(styles[s->style].attributes | (coloured ? (attr_t)COLOR_PAIR(s->style + 1) : 0)));
     (void)waddnstr(stdscr, f->text.p + s->at, (int)s->len);
   }
   wattrset(stdscr, A_NORMAL);

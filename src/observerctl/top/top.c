@@ -28,30 +28,27 @@ typedef struct {
 
 /* ---- what came ---- */
 
-/* Rates from this snapshot and the one before; not over a restart. */
-static void set_rates(top *t, const obs_top_data *now, const obs_top_data *before) {
-  if (before == NULL || before->summary == NULL || now->summary == NULL || now->mono_ms <= before->mono_ms) return;
-  const obs_top_period *a = &before->periods[OBS_TOP_LIFETIME], *b = &now->periods[OBS_TOP_LIFETIME];
-  double seconds = (double)(now->mono_ms - before->mono_ms) / 1000;
-  bool restarted = b->total < a->total;
-  t->view.ops_rate = restarted ? NAN : (b->total - a->total) / seconds;
-  t->view.failure_rate = restarted ? NAN : (b->failures - a->failures) / seconds;
-}
-
 /* While the daemon is away its last numbers stay on the screen. */
 static void take_data(top *t) {
-  obs_top_data *data = obs_top_fetch_take(&t->fetch);
-  if (data == NULL) return;
-  t->view.error = data->error[0] != '\0' ? t->error : NULL;
-  if (t->view.error != NULL) snprintf(t->error, sizeof(t->error), "%s", data->error);
-  if (data->summary == NULL || t->view.paused) {
-    obs_top_data_free(data);
+  obs_top_data *now = obs_top_fetch_take(&t->fetch), *before = t->data;
+  if (now == NULL) return;
+  t->view.error = now->error[0] != '\0' ? t->error : NULL;
+  if (t->view.error != NULL) snprintf(t->error, sizeof(t->error), "%s", now->error);
+  if (now->summary == NULL || t->view.paused) {
+    obs_top_data_free(now);
     return;
   }
-  set_rates(t, data, t->data);
-  obs_top_data_free(t->data);
-  t->data = data;
-  t->view.data = data;
+  /* Rates from this snapshot and the one before; not over a restart. */
+  if (before != NULL && before->summary != NULL && now->mono_ms > before->mono_ms) {
+    const obs_top_period *a = &before->periods[OBS_TOP_LIFETIME], *b = &now->periods[OBS_TOP_LIFETIME];
+    double seconds = (double)(now->mono_ms - before->mono_ms) / 1000;
+    bool restarted = b->total < a->total;
+    t->view.ops_rate = restarted ? NAN : (b->total - a->total) / seconds;
+    t->view.failure_rate = restarted ? NAN : (b->failures - a->failures) / seconds;
+  }
+  obs_top_data_free(before);
+  t->data = now;
+  t->view.data = now;
 }
 
 /* ---- keys ---- */
@@ -143,47 +140,7 @@ static void plain_key(top *t, int key) {
   }
 }
 
-static void take_keys(top *t) {
-  for (int key; !t->quit && (key = obs_top_screen_key()) >= 0;) {
-    if (t->view.help)
-      t->view.help = false;
-    else if (t->view.filtering)
-      filter_key(&t->view, key);
-    else
-      plain_key(t, key);
-  }
-}
-
-/* ---- signals ---- */
-
-static void take_signals(top *t) {
-  for (int number; (number = obs_signal_fd_read(t->signal_fd)) != 0;) {
-    if (number == SIGTSTP)
-      obs_top_screen_suspend();
-    else if (number == SIGWINCH || number == SIGCONT)
-      obs_top_screen_refit();
-    else
-      t->quit = true;
-  }
-}
-
 /* ---- the command ---- */
-
-static void loop(top *t) {
-  while (!t->quit) {
-    struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
-                           {.fd = t->signal_fd, .events = POLLIN},
-                           {.fd = t->fetch.event_fd, .events = POLLIN}};
-    obs_top_screen_size(&t->view.rows, &t->view.columns);
-    obs_top_draw(&t->view, &t->frame);
-    obs_top_screen_paint(&t->frame);
-    if (poll(fds, 3, -1) < 0 && errno != EINTR) return;
-    if ((fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) return; /* the terminal has gone */
-    if (fds[1].revents != 0) take_signals(t);
-    if (fds[0].revents != 0) take_keys(t);
-    if (fds[2].revents != 0) take_data(t);
-  }
-}
 
 static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
   static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT};
@@ -196,7 +153,33 @@ static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
     return OBS_COMMAND_FAILED;
   }
   bool ok = obs_top_screen_open(error, sizeof(error));
-  if (ok) loop(t);
+  while (ok && !t->quit) {
+    struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                           {.fd = t->signal_fd, .events = POLLIN},
+                           {.fd = t->fetch.event_fd, .events = POLLIN}};
+    obs_top_screen_size(&t->view.rows, &t->view.columns);
+    obs_top_draw(&t->view, &t->frame);
+    obs_top_screen_paint(&t->frame);
+    if (poll(fds, 3, -1) < 0 && errno != EINTR) break;
+    if ((fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) break; /* the terminal has gone */
+    for (int number; fds[1].revents != 0 && (number = obs_signal_fd_read(t->signal_fd)) != 0;) {
+      if (number == SIGTSTP)
+        obs_top_screen_suspend();
+      else if (number == SIGWINCH || number == SIGCONT)
+        obs_top_screen_refit();
+      else
+        t->quit = true;
+    }
+    for (int key; fds[0].revents != 0 && !t->quit && (key = obs_top_screen_key()) >= 0;) {
+      if (t->view.help)
+        t->view.help = false;
+      else if (t->view.filtering)
+        filter_key(&t->view, key);
+      else
+        plain_key(t, key);
+    }
+    if (fds[2].revents != 0) take_data(t);
+  }
   obs_top_screen_close();
   obs_top_fetch_close(&t->fetch);
   if (!ok) obs_args_error(args, "%s", error);
@@ -226,21 +209,14 @@ static int run_once(top *t, const obs_args *args) {
   return OBS_COMMAND_OK;
 }
 
-/* Seconds with a fraction, from 0.1 to 3600. */
-static bool parse_interval(const obs_args *args, uint64_t *ms) {
-  const char *text = obs_args_text(args, "interval");
-  char *end;
-  double seconds = strtod(text, &end);
-  if (*text != '\0' && *end == '\0' && seconds >= 0.1 && seconds <= 3600) {
-    *ms = (uint64_t)llround(seconds * 1000);
-    return true;
-  }
-  obs_args_error(args, "--interval: \"%s\" is not a number of seconds from 0.1 to 3600", text);
-  return false;
-}
-
 static int run(const obs_args *args) {
-  uint64_t interval_ms;
+  const char *interval = obs_args_text(args, "interval");
+  char *end;
+  double seconds = strtod(interval, &end);
+  if (*interval == '\0' || *end != '\0' || !(seconds >= 0.1 && seconds <= 3600)) {
+    obs_args_error(args, "--interval: \"%s\" is not a number of seconds from 0.1 to 3600", interval);
+    return OBS_COMMAND_USAGE;
+  }
   top t = {
       .view = {.url = obs_args_text(args, "url"),
                .ops_rate = NAN,
@@ -249,10 +225,9 @@ static int run(const obs_args *args) {
                .sort = 1},
       .signal_fd = -1,
   };
-  if (!parse_interval(args, &interval_ms)) return OBS_COMMAND_USAGE;
   bool once =
       obs_args_given(args, "once") || obs_args_given(args, "json") || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO);
-  int status = once ? run_once(&t, args) : run_screen(&t, args, interval_ms);
+  int status = once ? run_once(&t, args) : run_screen(&t, args, (uint64_t)llround(seconds * 1000));
   obs_top_data_free(t.data);
   obs_top_frame_fini(&t.frame);
   if (t.signal_fd >= 0) close(t.signal_fd);

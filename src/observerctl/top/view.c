@@ -58,16 +58,12 @@ static const column columns[] = {
 enum { NCOLUMNS = sizeof(columns) / sizeof(columns[0]) };
 const char obs_top_sort_letters[] = "nctf59m";
 
-static const obs_top_period *period_of(const obs_top_view *v) {
-  return v->data != NULL ? &v->data->periods[v->period] : NULL;
-}
-
 static bool passes(const obs_top_view *v, unsigned pane, const obs_top_series *s) {
   return pane != OBS_TOP_ENDPOINTS || v->filter[0] == '\0' || strcasestr(s->name, v->filter) != NULL;
 }
 
 static obs_top_series *list_of(const obs_top_view *v, unsigned pane, size_t *n) {
-  const obs_top_period *p = period_of(v);
+  const obs_top_period *p = v->data != NULL ? &v->data->periods[v->period] : NULL;
   *n = p == NULL ? 0 : pane == OBS_TOP_SOURCES ? p->nsources : p->nendpoints;
   return p == NULL ? NULL : pane == OBS_TOP_SOURCES ? p->sources : p->endpoints;
 }
@@ -86,20 +82,10 @@ static int by_sort(const void *a, const void *b, void *arg) {
   return v->reverse ? -c : c;
 }
 
-/* Those shown, sorted; the caller frees the array. */
-static obs_top_series **sorted(obs_top_view *v, unsigned pane, size_t *n) {
-  size_t all;
-  obs_top_series *list = list_of(v, pane, &all);
-  obs_top_series **out = calloc(all + 1, sizeof(obs_top_series *));
-  *n = 0;
-  for (size_t i = 0; out != NULL && i < all; i++)
-    if (passes(v, pane, &list[i])) out[(*n)++] = &list[i];
-  if (out != NULL) qsort_r(out, *n, sizeof(obs_top_series *), by_sort, v);
-  return out;
-}
-
-/* Which columns fit, and what is left for the name. */
-static unsigned fit(unsigned width, bool shown[NCOLUMNS]) {
+static void draw_table(obs_top_view *v, obs_top_frame *f, unsigned pane, const char *title, obs_top_style style,
+                       unsigned rows) {
+  /* Which columns fit, and what is left for the name. */
+  bool shown[NCOLUMNS] = {false};
   unsigned worst = NCOLUMNS, name;
   do {
     unsigned used = 0;
@@ -107,50 +93,39 @@ static unsigned fit(unsigned width, bool shown[NCOLUMNS]) {
       shown[i] = columns[i].gives < worst;
       if (shown[i]) used += columns[i].columns + 1;
     }
-    name = width > used + 1 ? width - used - 1 : 0;
+    name = f->columns > used + 1 ? f->columns - used - 1 : 0;
   } while (name < NAME_LEAST && --worst > 0);
-  return name;
-}
 
-static void draw_heading(const obs_top_view *v, obs_top_frame *f, const char *title, unsigned name,
-                         const bool shown[NCOLUMNS], obs_top_style style) {
-  char text[64];
   obs_top_cell(f, style, title, name, false);
   for (unsigned i = 1; i < NCOLUMNS; i++) {
+    char text[64];
+    const char *arrow = i != v->sort ? "" : v->reverse ? "\xe2\x86\x91" : "\xe2\x86\x93";
     if (!shown[i]) continue;
-    snprintf(text, sizeof(text), "%s%s", columns[i].title,
-             i != v->sort ? ""
-             : v->reverse ? "\xe2\x86\x91"
-                          : "\xe2\x86\x93");
+    snprintf(text, sizeof(text), "%s%s", columns[i].title, arrow);
     obs_top_cell(f, style, text, columns[i].columns, true);
   }
   obs_top_next_row(f);
-}
 
-static obs_top_style style_of(const column *c, const obs_top_series *s) {
-  if (c->value != share_of) return OBS_TOP_PLAIN;
-  double share = share_of(s);
-  return share <= 0 ? OBS_TOP_DIM : share < 5 ? OBS_TOP_YELLOW : OBS_TOP_RED;
-}
-
-static void draw_table(obs_top_view *v, obs_top_frame *f, unsigned pane, const char *title, obs_top_style style,
-                       unsigned rows) {
-  bool shown[NCOLUMNS] = {false};
-  size_t n;
-  unsigned name = fit(f->columns, shown);
-  obs_top_series **list = sorted(v, pane, &n);
-  draw_heading(v, f, title, name, shown, style);
-  for (size_t i = v->scroll[pane]; list != NULL && i < n && i - v->scroll[pane] < rows; i++) {
-    obs_top_cell(f, OBS_TOP_PLAIN, list[i]->name, name, false);
+  size_t all, n = 0;
+  obs_top_series *list = list_of(v, pane, &all);
+  obs_top_series **sorted = calloc(all + 1, sizeof(obs_top_series *));
+  if (sorted == NULL) return;
+  for (size_t i = 0; i < all; i++)
+    if (passes(v, pane, &list[i])) sorted[n++] = &list[i];
+  qsort_r(sorted, n, sizeof(obs_top_series *), by_sort, v);
+  for (size_t i = v->scroll[pane]; i < n && i - v->scroll[pane] < rows; i++) {
+    double share = share_of(sorted[i]);
+    obs_top_style judged = share <= 0 ? OBS_TOP_DIM : share < 5 ? OBS_TOP_YELLOW : OBS_TOP_RED;
+    obs_top_cell(f, OBS_TOP_PLAIN, sorted[i]->name, name, false);
     for (unsigned c = 1; c < NCOLUMNS; c++) {
       char text[OBS_TEXT_NUMBER];
       if (!shown[c]) continue;
-      obs_top_cell(f, style_of(&columns[c], list[i]), columns[c].format(text, columns[c].value(list[i])),
-                   columns[c].columns, true);
+      obs_top_cell(f, columns[c].value == share_of ? judged : OBS_TOP_PLAIN,
+                   columns[c].format(text, columns[c].value(sorted[i])), columns[c].columns, true);
     }
     obs_top_next_row(f);
   }
-  free(list);
+  free(sorted);
 }
 
 /* ---- failures ---- */
@@ -206,23 +181,6 @@ size_t obs_top_pane_size(const obs_top_view *v, unsigned pane) {
   return n;
 }
 
-static void make_title(const obs_top_view *v, unsigned pane, size_t n, char *out, size_t size) {
-  const char *period = obs_top_period_names[v->period];
-  char count[OBS_TEXT_NUMBER];
-  (void)obs_text_count(count, n);
-  if (pane == OBS_TOP_SOURCES)
-    snprintf(out, size, "SOURCES %s (%s)", count, period);
-  else if (pane == OBS_TOP_ENDPOINTS && v->filter[0] != '\0')
-    snprintf(out, size, "ENDPOINTS %s (%s) /%s", count, period, v->filter);
-  else if (pane == OBS_TOP_ENDPOINTS)
-    snprintf(out, size, "ENDPOINTS %s (%s)", count, period);
-  else if (pane == OBS_TOP_GROUPS)
-    snprintf(out, size, "FAILING %s (%s)", count,
-             v->data->clusters != NULL ? "clusters" : "the last 200 failures, by endpoint and error");
-  else
-    snprintf(out, size, "RECENT FAILURES %s", count);
-}
-
 /* The title and `rows` rows. */
 static void draw_pane(obs_top_view *v, obs_top_frame *f, unsigned pane, unsigned rows) {
   char title[160];
@@ -231,7 +189,18 @@ static void draw_pane(obs_top_view *v, obs_top_frame *f, unsigned pane, unsigned
   unsigned most = n > rows ? (unsigned)(n - rows) : 0;
   if (v->scroll[pane] > most) v->scroll[pane] = most;
   if (pane == v->focus) v->page = rows;
-  make_title(v, pane, n, title, sizeof(title));
+  const char *period = obs_top_period_names[v->period];
+  char count[OBS_TEXT_NUMBER];
+  (void)obs_text_count(count, n);
+  if (pane == OBS_TOP_SOURCES)
+    snprintf(title, sizeof(title), "SOURCES %s (%s)", count, period);
+  else if (pane == OBS_TOP_ENDPOINTS)
+    snprintf(title, sizeof(title), "ENDPOINTS %s (%s)%s%s", count, period, v->filter[0] != '\0' ? " /" : "", v->filter);
+  else if (pane == OBS_TOP_GROUPS)
+    snprintf(title, sizeof(title), "FAILING %s (%s)", count,
+             v->data->clusters != NULL ? "clusters" : "the last 200 failures, by endpoint and error");
+  else
+    snprintf(title, sizeof(title), "RECENT FAILURES %s", count);
   if (pane == OBS_TOP_GROUPS)
     draw_groups(v, f, title, style, rows);
   else if (pane == OBS_TOP_RECENT)
@@ -245,68 +214,9 @@ static void draw_pane(obs_top_view *v, obs_top_frame *f, unsigned pane, unsigned
 
 /* ---- the header ---- */
 
-static void put_ready(const obs_top_view *v, obs_top_frame *f) {
-  const cJSON *reasons = cJSON_GetObjectItemCaseSensitive(v->data->ready, "reasons"), *reason;
-  const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(v->data->ready, "status"));
-  bool ready = status != NULL && strcmp(status, "ready") == 0;
-  obs_top_word(f, ready ? OBS_TOP_GREEN : OBS_TOP_RED, "%s", status != NULL ? status : "not ready");
-  cJSON_ArrayForEach(reason, reasons) {
-    const char *text = cJSON_GetStringValue(reason);
-    if (text != NULL) obs_top_word(f, OBS_TOP_RED, "%s", text);
-  }
-}
-
-static void put_identity(const obs_top_view *v, obs_top_frame *f) {
-  char text[OBS_TEXT_NUMBER];
-  const cJSON *health = v->data->health;
-  const char *version = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(health, "version"));
-  double uptime = obs_top_number(health, "uptime_s"), seq = obs_top_number(health, "seq");
-  obs_top_put(f, OBS_TOP_BOLD, "observerd");
-  if (version != NULL) obs_top_printf(f, OBS_TOP_BOLD, " %s", version);
-  obs_top_word(f, OBS_TOP_PLAIN, "%s", v->url);
-  if (!isnan(uptime)) obs_top_word(f, OBS_TOP_PLAIN, "up %s", obs_text_duration(text, uptime * 1000));
-  if (!isnan(seq)) obs_top_word(f, OBS_TOP_PLAIN, "seq %s", obs_text_count(text, (uint64_t)seq));
-  if (v->error == NULL) put_ready(v, f);
-  if (v->paused) obs_top_word(f, OBS_TOP_YELLOW, "paused");
-}
-
 static void put_rate(obs_top_frame *f, obs_top_style style, const char *name, double now, double minute) {
   char a[OBS_TEXT_NUMBER], b[OBS_TEXT_NUMBER];
   obs_top_word(f, style, "%s %s now %s 1m", name, obs_text_short(a, now), obs_text_short(b, minute));
-}
-
-static double in_flight(const cJSON *health) {
-  const cJSON *transport;
-  double n = 0;
-  cJSON_ArrayForEach(transport, cJSON_GetObjectItemCaseSensitive(health, "transports")) {
-    double one = obs_top_number(transport, "in_flight");
-    if (!isnan(one)) n += one;
-  }
-  return n;
-}
-
-static void put_rates(const obs_top_view *v, obs_top_frame *f) {
-  char text[OBS_TEXT_NUMBER];
-  const obs_top_period *minute = &v->data->periods[OBS_TOP_1M];
-  double subscribers = obs_top_number(v->data->health, "feed/subscribers");
-  put_rate(f, OBS_TOP_BOLD, "ops/s", v->ops_rate, minute->rate);
-  put_rate(f, minute->failures > 0 ? OBS_TOP_RED : OBS_TOP_PLAIN, "failures/s", v->failure_rate, minute->failure_rate);
-  obs_top_word(f, OBS_TOP_PLAIN, "in flight %s", obs_text_short(text, in_flight(v->data->health)));
-  if (!isnan(subscribers))
-    obs_top_word(f, OBS_TOP_PLAIN, "feed %s subscriber%s", obs_text_short(text, subscribers),
-                 subscribers == 1 ? "" : "s");
-}
-
-static void put_transports(const obs_top_view *v, obs_top_frame *f) {
-  const cJSON *t;
-  cJSON_ArrayForEach(t, cJSON_GetObjectItemCaseSensitive(v->data->health, "transports")) {
-    char a[OBS_TEXT_NUMBER], b[OBS_TEXT_NUMBER], c[OBS_TEXT_NUMBER];
-    double rejected = obs_top_number(t, "rejected");
-    if (!(obs_top_number(t, "received") > 0)) continue;
-    obs_top_word(f, rejected > 0 ? OBS_TOP_YELLOW : OBS_TOP_PLAIN, "%s %s recorded %s duplicate %s rejected", t->string,
-                 obs_text_short(a, obs_top_number(t, "recorded")), obs_text_short(b, obs_top_number(t, "duplicate")),
-                 obs_text_short(c, rejected));
-  }
 }
 
 static void end_row(obs_top_frame *f) {
@@ -314,18 +224,58 @@ static void end_row(obs_top_frame *f) {
 }
 
 static void draw_header(const obs_top_view *v, obs_top_frame *f) {
+  char a[OBS_TEXT_NUMBER], b[OBS_TEXT_NUMBER], c[OBS_TEXT_NUMBER];
   if (v->error != NULL) {
     obs_top_printf(f, OBS_TOP_REVERSE, "the daemon is away: %s", v->error);
     end_row(f);
   }
   if (v->data == NULL && v->error == NULL) obs_top_printf(f, OBS_TOP_PLAIN, "asking %s ...", v->url);
   f->dim = v->error != NULL;
-  if (v->data != NULL) {
-    put_identity(v, f);
+  if (v->data == NULL) {
     end_row(f);
-    put_rates(v, f);
-    end_row(f);
-    put_transports(v, f);
+    return;
+  }
+  /* Which daemon it is, and whether it is ready. */
+  const cJSON *health = v->data->health;
+  const char *version = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(health, "version"));
+  double uptime = obs_top_number(health, "uptime_s"), seq = obs_top_number(health, "seq");
+  obs_top_put(f, OBS_TOP_BOLD, "observerd");
+  if (version != NULL) obs_top_printf(f, OBS_TOP_BOLD, " %s", version);
+  obs_top_word(f, OBS_TOP_PLAIN, "%s", v->url);
+  if (!isnan(uptime)) obs_top_word(f, OBS_TOP_PLAIN, "up %s", obs_text_duration(a, uptime * 1000));
+  if (!isnan(seq)) obs_top_word(f, OBS_TOP_PLAIN, "seq %s", obs_text_count(a, (uint64_t)seq));
+  if (v->error == NULL) {
+    const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(v->data->ready, "status"));
+    bool ready = status != NULL && strcmp(status, "ready") == 0;
+    const cJSON *reason;
+    obs_top_word(f, ready ? OBS_TOP_GREEN : OBS_TOP_RED, "%s", status != NULL ? status : "not ready");
+    cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(v->data->ready, "reasons")) {
+      if (cJSON_IsString(reason)) obs_top_word(f, OBS_TOP_RED, "%s", reason->valuestring);
+    }
+  }
+  if (v->paused) obs_top_word(f, OBS_TOP_YELLOW, "paused");
+  end_row(f);
+
+  const cJSON *transports = cJSON_GetObjectItemCaseSensitive(health, "transports"), *t;
+  const obs_top_period *minute = &v->data->periods[OBS_TOP_1M];
+  double subscribers = obs_top_number(health, "feed/subscribers"), in_flight = 0;
+  cJSON_ArrayForEach(t, transports) {
+    double one = obs_top_number(t, "in_flight");
+    if (!isnan(one)) in_flight += one;
+  }
+  put_rate(f, OBS_TOP_BOLD, "ops/s", v->ops_rate, minute->rate);
+  put_rate(f, minute->failures > 0 ? OBS_TOP_RED : OBS_TOP_PLAIN, "failures/s", v->failure_rate, minute->failure_rate);
+  obs_top_word(f, OBS_TOP_PLAIN, "in flight %s", obs_text_short(a, in_flight));
+  if (!isnan(subscribers))
+    obs_top_word(f, OBS_TOP_PLAIN, "feed %s subscriber%s", obs_text_short(a, subscribers), subscribers == 1 ? "" : "s");
+  end_row(f);
+
+  cJSON_ArrayForEach(t, transports) {
+    double rejected = obs_top_number(t, "rejected");
+    if (!(obs_top_number(t, "received") > 0)) continue;
+    obs_top_word(f, rejected > 0 ? OBS_TOP_YELLOW : OBS_TOP_PLAIN, "%s %s recorded %s duplicate %s rejected", t->string,
+                 obs_text_short(a, obs_top_number(t, "recorded")), obs_text_short(b, obs_top_number(t, "duplicate")),
+                 obs_text_short(c, rejected));
   }
   end_row(f);
 }
@@ -345,11 +295,6 @@ static void cut_rows(obs_top_frame *f, unsigned limit) {
 
 enum { PANE_LEAST = 2 }; /* a title and a row */
 
-static unsigned wants(const obs_top_view *v, unsigned pane) {
-  size_t n = obs_top_pane_size(v, pane);
-  return n > 0 ? (unsigned)n + 1 : PANE_LEAST;
-}
-
 /* The focused pane first, then each in turn until nothing is left or wanted. */
 static void share_rows(const obs_top_view *v, unsigned rows, unsigned got[OBS_TOP_PANES]) {
   for (unsigned i = 0; i < OBS_TOP_PANES; i++) {
@@ -361,20 +306,12 @@ static void share_rows(const obs_top_view *v, unsigned rows, unsigned got[OBS_TO
     more = false;
     for (unsigned i = 0; i < OBS_TOP_PANES && rows > 0; i++) {
       unsigned pane = (v->focus + i) % OBS_TOP_PANES;
-      if (got[pane] == 0 || got[pane] >= wants(v, pane)) continue;
+      if (got[pane] < PANE_LEAST || got[pane] > obs_top_pane_size(v, pane)) continue; /* has none, or all it has */
       got[pane]++;
       rows--;
       more = true;
     }
   }
-}
-
-static void draw_panes(obs_top_view *v, obs_top_frame *f, unsigned rows) {
-  unsigned got[OBS_TOP_PANES];
-  if (v->data == NULL) return;
-  share_rows(v, rows, got);
-  for (unsigned i = 0; i < OBS_TOP_PANES; i++)
-    if (got[i] >= PANE_LEAST) draw_pane(v, f, i, got[i] - 1);
 }
 
 /* ---- keys ---- */
@@ -392,14 +329,24 @@ static const char *const help[] = {
     "h ?        this help; any key ends it",
 };
 
-static void draw_help(obs_top_frame *f) {
-  for (size_t i = 0; i < sizeof(help) / sizeof(help[0]); i++) {
+void obs_top_draw(obs_top_view *v, obs_top_frame *f) {
+  enum { UNBOUNDED = 100000 };
+  obs_top_frame_reset(f, v->columns);
+  unsigned body = v->rows == 0 ? UNBOUNDED : v->rows - (v->rows > 1 ? 1 : 0);
+  for (size_t i = 0; v->help && i < sizeof(help) / sizeof(help[0]); i++) {
     obs_top_put(f, OBS_TOP_PLAIN, help[i]);
     obs_top_next_row(f);
   }
-}
-
-static void draw_footer(const obs_top_view *v, obs_top_frame *f) {
+  if (!v->help) {
+    unsigned got[OBS_TOP_PANES] = {0};
+    draw_header(v, f);
+    cut_rows(f, v->rows == 0 ? UNBOUNDED : v->rows > 8 ? v->rows / 2 : 1);
+    if (v->data != NULL) share_rows(v, body > f->row ? body - f->row : 0, got);
+    for (unsigned i = 0; i < OBS_TOP_PANES; i++)
+      if (got[i] >= PANE_LEAST) draw_pane(v, f, i, got[i] - 1);
+  }
+  cut_rows(f, body);
+  if (v->rows <= 1) return;
   f->row = v->rows - 1;
   f->used = 0;
   f->dim = false;
@@ -408,19 +355,4 @@ static void draw_footer(const obs_top_view *v, obs_top_frame *f) {
   else
     obs_top_printf(f, OBS_TOP_DIM, "q quit  s sort:%s  r reverse  w window:%s  / filter  Tab pane  space %s  h help",
                    columns[v->sort].title, obs_top_period_names[v->period], v->paused ? "go on" : "pause");
-}
-
-void obs_top_draw(obs_top_view *v, obs_top_frame *f) {
-  enum { UNBOUNDED = 100000 };
-  obs_top_frame_reset(f, v->columns);
-  unsigned body = v->rows == 0 ? UNBOUNDED : v->rows - (v->rows > 1 ? 1 : 0);
-  if (v->help) {
-    draw_help(f);
-  } else {
-    draw_header(v, f);
-    cut_rows(f, v->rows == 0 ? UNBOUNDED : v->rows > 8 ? v->rows / 2 : 1);
-    draw_panes(v, f, body > f->row ? body - f->row : 0);
-  }
-  cut_rows(f, body);
-  if (v->rows > 1) draw_footer(v, f);
 }
