@@ -60,17 +60,17 @@ static void make(const obs_show_field *f, const cJSON *object, bool utc, obs_buf
   }
   switch (f->kind) {
   case OBS_SHOW_TEXT:
-    obs_buf_puts(out, cJSON_IsString(member) ? member->valuestring : "");
+    obs_buf_puts(out, obs_show_text(object, f->key));
     break;
   case OBS_SHOW_COUNT:
-    obs_buf_puts(out, obs_text_count(text, cJSON_IsNumber(member) ? (uint64_t)member->valuedouble : 0));
+    obs_buf_puts(out, obs_text_count(text, (uint64_t)obs_show_number(object, f->key)));
     break;
   case OBS_SHOW_WHEN:
-    obs_when_text(cJSON_IsString(member) ? member->valuestring : "", utc, when);
+    obs_when_text(obs_show_text(object, f->key), utc, when);
     obs_buf_puts(out, when);
     break;
   case OBS_SHOW_DURATION:
-    if (cJSON_IsNumber(member)) obs_buf_puts(out, obs_text_duration(text, member->valuedouble));
+    if (cJSON_IsNumber(member)) obs_buf_puts(out, obs_text_duration(text, obs_show_number(object, f->key)));
     break;
   case OBS_SHOW_YES_NO:
     obs_buf_puts(out, cJSON_IsTrue(member) ? "yes" : cJSON_IsFalse(member) ? "no" : "-");

@@ -115,7 +115,7 @@ static void count_group(obs_top_data *d, const char *where, const char *what, bo
     obs_buf_append(&key, what, len);
   }
   obs_buf_putc(&key, '\0');
-  if (key.oom) {
+  if (key.oom || key.p == NULL) {
     obs_buf_fini(&key);
     return;
   }
