@@ -12,7 +12,7 @@ void obs_announce_row(const obs_announce *to, const char *topic, uint64_t number
   obs_buf_append(&row, members.p, members.len);
   obs_buf_putc(&row, '}');
   if (row.oom)
-    obs_log_error("learn", "feed: row %" PRIu64 " of %s is not told: out of memory", number, topic);
+    obs_log_error("learn", "feed: row %" PRIu64 " of %s is not sent: out of memory", number, topic);
   else
     to->fn(to->arg, topic, obs_buf_view(&row));
   obs_buf_fini(&row);

@@ -23,6 +23,8 @@ static const obs_str none = {NULL, 0, 0};
 typedef struct {
   obs_facts_view *facts;
   obs_analysis *x;
+  uint64_t samples[OBS_CLUSTER_SAMPLES]; /* the cluster's */
+  uint32_t nsamples;
 } gathering;
 
 static obs_str keep_text(obs_analysis *x, obs_str text) {
@@ -42,8 +44,8 @@ static void read_cluster(void *arg, const obs_cluster_view *c) {
   if (c->endpoints.n > 0) x->endpoint = keep_text(x, c->endpoints.v[0].value);
   if (c->task_classes.n == 1 && c->task_classes.other == 0) x->task_class = keep_text(x, c->task_classes.v[0].value);
   x->given = c->sig_hash.p != NULL ? 1u << OBS_FACT_sig_hash : 1u << OBS_FACT_endpoint | 1u << OBS_FACT_event_kind;
-  memcpy(x->samples, c->samples, sizeof(x->samples));
-  x->nsamples = c->nsamples;
+  memcpy(g->samples, c->samples, sizeof(g->samples));
+  g->nsamples = c->nsamples;
   for (uint32_t k = 0; k < c->nformer_ids; k++)
     for (uint32_t i = 0; i < g->facts->n; i++)
       if (g->facts->cluster[i] == c->former_ids[k]) g->facts->cluster[i] = x->brief.id;
@@ -73,7 +75,7 @@ static void on_sample(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
 
 bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
   const obs_facts_view *v = &a->view;
-  gathering g = {&a->view, x};
+  gathering g = {.facts = &a->view, .x = x};
   uint64_t last[OBS_ANALYSES_OPS];
   uint32_t nlast = 0, i = 0;
   if (!obs_clusters_one(a->opts->clusters, x->brief.id, obs_clock_wall_ms(), read_cluster, &g) || x->cluster.oom)
@@ -86,9 +88,9 @@ bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
     if (is_taken_now(v, k - 1, x)) last[nlast++] = v->seq[k - 1];
   while (nlast > 0) x->seqs[x->nseqs++] = last[--nlast];
   /* The facts reach back only so far; the cluster's own samples stay. */
-  uint32_t own = x->nseqs == 0 ? x->nsamples : 0;
+  uint32_t own = x->nseqs == 0 ? g.nsamples : 0;
   for (uint32_t k = 0; k < own && x->nseqs < OBS_ANALYSES_OPS; k++)
-    if (x->samples[k] > x->since && x->samples[k] <= x->brief.last_seq) x->seqs[x->nseqs++] = x->samples[k];
+    if (g.samples[k] > x->since && g.samples[k] <= x->brief.last_seq) x->seqs[x->nseqs++] = g.samples[k];
 
   (void)obs_evidence_rows(&a->tools->evidence, x->seqs, x->nseqs, on_sample, x);
   x->first_seq = x->nseqs > 0 ? x->seqs[0] : x->brief.first_seq;
@@ -162,7 +164,11 @@ static void say_findings(const obs_diagnose_report *r, bool fleet, obs_prompt_ex
 
 /* Nothing stands out: what the failures are is all there is to say. */
 static void say_kind(const obs_diagnose_report *r, const obs_analysis *x, obs_prompt_explanation *e) {
-  const obs_sentences_kind *words = obs_sentences_of_kind(x->kind);
+  obs_error_kind kind = OBS_ERROR_UNKNOWN; /* what most failures are */
+  for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++)
+    if (r->kinds[k] > r->kinds[kind]) kind = (obs_error_kind)k;
+  if (r->failures == 0 && x->template.p != NULL) kind = obs_error_kinds_of(x->template);
+  const obs_sentences_kind *words = obs_sentences_of_kind(kind);
   obs_buf text = {0};
   if (r->failures > 0)
     obs_sentences_summary(r, &text);
@@ -173,7 +179,7 @@ static void say_kind(const obs_diagnose_report *r, const obs_analysis *x, obs_pr
   add_part(&e->cause, words->cause);
   add_part(&e->adjust, words->advice);
   add_claim(e, obs_buf_view(&text), x->shown, x->nshown);
-  e->vague = x->kind == OBS_ERROR_UNKNOWN;
+  e->vague = kind == OBS_ERROR_UNKNOWN;
   obs_buf_fini(&text);
   if (!words->dont || x->fleet || x->taken < PATTERN || x->nshown == 0 || x->template.p == NULL) return;
   if (x->endpoint.p != NULL) obs_buf_printf(&e->dont, "%.*s: ", (int)x->endpoint.len, x->endpoint.p);
@@ -222,10 +228,6 @@ bool obs_analysis_explain(obs_analyses *a, obs_analysis *x) {
   const obs_diagnose_report *report = &a->report;
   obs_prompt_explanation model = {0};
   bool going_on = true;
-  x->kind = OBS_ERROR_UNKNOWN;
-  for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++)
-    if (report->kinds[k] > report->kinds[x->kind]) x->kind = (obs_error_kind)k;
-  if (report->failures == 0 && x->template.p != NULL) x->kind = obs_error_kinds_of(x->template);
   if (report->nfindings > 0)
     say_findings(report, x->fleet, &x->said);
   else

@@ -55,10 +55,7 @@ typedef struct {
   uint32_t ntexts;
   obs_str template, endpoint, task_class; /* p NULL: none */
   uint32_t given;                         /* obs_diagnose_request */
-  obs_error_kind kind;                    /* what most failures are */
-  uint64_t samples[OBS_CLUSTER_SAMPLES];  /* the cluster's */
-  uint32_t nsamples;
-  uint64_t seqs[OBS_ANALYSES_OPS]; /* samples, ascending */
+  uint64_t seqs[OBS_ANALYSES_OPS];        /* samples, ascending */
   uint32_t nseqs;
   uint64_t shown[OBS_ANALYSES_OPS]; /* those that were found */
   uint32_t nshown;

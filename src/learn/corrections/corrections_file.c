@@ -278,48 +278,43 @@ static void on_done(obs_batch *b) {
   pthread_mutex_unlock(&t->lock);
 }
 
-/* Gives the message to commit and waits for it. True: it is recorded. */
-static bool submit(cycle *c) {
+/* Gives the gathered lines to commit and waits; recorded, or bad, they are taken. False: later. */
+static bool record(cycle *c) {
   obs_corrections_file *t = c->t;
   obs_batch *b = &t->batch;
-  obs_batch_reset(b);
-  b->data = (const uint8_t *)t->message.p;
-  b->size = t->message.len;
-  b->transport = OBS_TRANSPORT_TAIL;
-  b->profile = OBS_PROFILE_V1;
-  b->owner = t;
-  b->done = on_done;
-  obs_batch_decode(b, OBS_FORMAT_JSON, &t->limits, obs_clock_wall_ms());
-  pthread_mutex_lock(&t->lock);
-  t->flying = true;
-  pthread_mutex_unlock(&t->lock);
-  if (obs_commit_submit(c->commit, b) != OBSERVER_E_OK) on_done(b);
-  pthread_mutex_lock(&t->lock);
-  while (t->flying && !*c->stop) obs_thread_cond_wait_ms(&t->landed, &t->lock, POLL_MS);
-  bool landed = !t->flying;
-  pthread_mutex_unlock(&t->lock);
-  return landed && b->error == OBSERVER_E_OK;
-}
-
-/* The gathered lines are taken. */
-static void settle(cycle *c) {
-  obs_corrections_file *t = c->t;
-  const obs_batch *b = &t->batch; /* the last one, when no line became an op */
   bad_lines *bad = &c->gathered;
-  for (uint32_t i = 0; c->rows > 0 && i < b->nrejects; i++) {
-    const obs_batch_rejected *r = &b->rejects[i];
-    note_bad(bad, 1, r->index < c->rows ? c->starts[r->index] : 0, r->reason);
+  if (c->rows > 0) {
+    obs_batch_reset(b);
+    b->data = (const uint8_t *)t->message.p;
+    b->size = t->message.len;
+    b->transport = OBS_TRANSPORT_TAIL;
+    b->profile = OBS_PROFILE_V1;
+    b->owner = t;
+    b->done = on_done;
+    obs_batch_decode(b, OBS_FORMAT_JSON, &t->limits, obs_clock_wall_ms());
+    pthread_mutex_lock(&t->lock);
+    t->flying = true;
+    pthread_mutex_unlock(&t->lock);
+    if (obs_commit_submit(c->commit, b) != OBSERVER_E_OK) on_done(b);
+    pthread_mutex_lock(&t->lock);
+    while (t->flying && !*c->stop) obs_thread_cond_wait_ms(&t->landed, &t->lock, POLL_MS);
+    bool landed = !t->flying;
+    pthread_mutex_unlock(&t->lock);
+    if (!landed || b->error != OBSERVER_E_OK) return false;
+    for (uint32_t i = 0; i < b->nrejects; i++) {
+      const obs_batch_rejected *r = &b->rejects[i];
+      note_bad(bad, 1, r->index < c->rows ? c->starts[r->index] : 0, r->reason);
+    }
+    c->recorded += b->recorded;
   }
   note_bad(&c->bad, bad->count, bad->first, bad->why);
   pthread_mutex_lock(&t->lock);
   t->counts.bad_lines += bad->count;
-  if (c->rows > 0) {
-    t->counts.recorded += b->recorded;
-    t->counts.duplicates += b->duplicates;
-    c->recorded += b->recorded;
-  }
+  if (c->rows > 0) t->counts.recorded += b->recorded;
+  if (c->rows > 0) t->counts.duplicates += b->duplicates;
   t->place = c->last;
   pthread_mutex_unlock(&t->lock);
+  return true;
 }
 
 /* Takes what a file has behind the place, a message at a time: the place moves on only when commit has recorded it, so
@@ -331,9 +326,7 @@ static bool drain(cycle *c, int fd, bool aside) {
   obs_lines_init(&lines, fd, get_place(c->t).end);
   while (go && !c->end) {
     go = !*c->stop && gather(c, fd, &lines, aside);
-    if (!go || c->last.end == 0) continue;
-    go = c->rows == 0 || submit(c);
-    if (go) settle(c);
+    if (go && c->last.end > 0) go = record(c);
   }
   obs_lines_fini(&lines);
   return go && !c->waits;
