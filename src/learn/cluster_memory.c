@@ -80,6 +80,7 @@ bool obs_cluster_memory_move(obs_cluster_memory *t, uint64_t (*now)(void *arg, u
     ok = is == id || m != NULL;
   }
   if (ok && moves.n > 0) {
+    /* Only now: `now` may take locks of its own. */
     if (lock != NULL) pthread_mutex_lock(lock);
     for (uint32_t k = 0; k < moves.n; k++) {
       const move *m = &moves.at[k];

@@ -42,7 +42,7 @@ typedef void (*obs_cluster_memory_join)(void *into, const void *former);
  * were merged since the last time. */
 void obs_cluster_memory_follow(obs_cluster_memory *t, obs_clusters *clusters, obs_cluster_memory_join join,
                                pthread_mutex_t *lock);
-/* The same, whoever knows what a cluster is `now`. False: no memory, nothing has changed. */
+/* The same with any function that says what a cluster is `now`. False: no memory, nothing has changed. */
 bool obs_cluster_memory_move(obs_cluster_memory *t, uint64_t (*now)(void *arg, uint64_t cluster), void *arg,
                              obs_cluster_memory_join join, pthread_mutex_t *lock);
 

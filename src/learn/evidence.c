@@ -161,30 +161,24 @@ void obs_evidence_escape(obs_str json, obs_buf *out) {
   obs_buf_append(out, json.p + from, json.len - from);
 }
 
-/* The texts of a quotation, in their order; those before `duration_ms` and those behind `success`. */
-static const obs_op_field texts_before[] = {OBS_F_timestamp, OBS_F_endpoint, OBS_F_source, OBS_F_staffer_id,
-                                            OBS_F_task_class};
-static const obs_op_field texts_behind[] = {OBS_F_error, OBS_F_input_summary, OBS_F_output_summary};
-
-static void put_texts(const obs_op *op, const obs_op_field *list, size_t n, uint32_t text_max, obs_buf *out) {
-  for (size_t i = 0; i < n; i++) {
-    const obs_op_field_info *field = &obs_op_fields[list[i]];
-    obs_str text;
-    if ((op->present & OBS_BIT(list[i])) == 0) continue;
-    memcpy(&text, (const char *)op + field->offset, sizeof(text));
-    text.len = (uint32_t)obs_utf8_cut(text.p, text.len, text_max);
-    obs_buf_putc(out, ',');
-    obs_buf_append(out, field->json_key, field->json_key_len);
-    obs_buf_json_str(out, text);
-  }
-}
-
 void obs_evidence_quote(const obs_op *op, uint64_t seq, uint32_t text_max, obs_buf *out) {
+  static const obs_op_field texts[] = {OBS_F_timestamp,  OBS_F_endpoint, OBS_F_source,        OBS_F_staffer_id,
+                                       OBS_F_task_class, OBS_F_error,    OBS_F_input_summary, OBS_F_output_summary};
   obs_buf json = {0};
   obs_buf_printf(&json, "{\"seq\":%" PRIu64, seq);
-  put_texts(op, texts_before, sizeof(texts_before) / sizeof(*texts_before), text_max, &json);
-  obs_buf_printf(&json, ",\"duration_ms\":%" PRIi64 ",\"success\":%s", op->duration_ms, op->success ? "true" : "false");
-  put_texts(op, texts_behind, sizeof(texts_behind) / sizeof(*texts_behind), text_max, &json);
+  for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+    const obs_op_field_info *field = &obs_op_fields[texts[i]];
+    obs_str text;
+    if (texts[i] == OBS_F_error) /* its place in the order, whether there is one or not */
+      obs_buf_printf(&json, ",\"duration_ms\":%" PRIi64 ",\"success\":%s", op->duration_ms,
+                     op->success ? "true" : "false");
+    if ((op->present & OBS_BIT(texts[i])) == 0) continue;
+    memcpy(&text, (const char *)op + field->offset, sizeof(text));
+    text.len = (uint32_t)obs_utf8_cut(text.p, text.len, text_max);
+    obs_buf_putc(&json, ',');
+    obs_buf_append(&json, field->json_key, field->json_key_len);
+    obs_buf_json_str(&json, text);
+  }
   obs_buf_putc(&json, '}');
   if (json.oom)
     out->oom = true;

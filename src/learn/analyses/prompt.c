@@ -78,6 +78,7 @@ cJSON *obs_prompt_json(obs_str answer, bool *broken) {
   *broken = false;
   if (text.len == 0 || (text.p[0] != '{' && text.p[0] != '[')) return NULL;
   cJSON *json = cJSON_ParseWithLengthOpts(text.p, text.len, &stop, false);
+  /* Text behind the object makes it broken: a second object might say otherwise. */
   bool whole = json != NULL && trim((obs_str){stop, (uint32_t)(text.p + text.len - stop), 0}).len == 0;
   if (whole && cJSON_IsObject(json)) return json;
   cJSON_Delete(json);
@@ -97,6 +98,7 @@ static void add_seq(uint64_t *list, uint32_t *n, uint64_t seq) {
   if (*n < OBS_PROMPT_CLAIM_SEQS && !is_shown(seq, list, *n)) list[(*n)++] = seq;
 }
 
+/* A claim is grounded when it cites ops, and only ops that were shown: one invented seq spoils it. */
 static void read_claim(const cJSON *item, const uint64_t *shown, uint32_t nshown, obs_prompt_explanation *e) {
   const cJSON *seqs = cJSON_GetObjectItemCaseSensitive(item, "seqs"), *each;
   obs_str text = trim(obs_row_text(item, "text"));
@@ -144,6 +146,7 @@ static bool read_object(const cJSON *json, const uint64_t *shown, uint32_t nshow
   cJSON_ArrayForEach(each, claims) {
     read_claim(each, shown, nshown, e);
   }
+  /* A don't goes into playbooks: nothing that rests on no op that was shown may get there. */
   if (e->dont.len > 0 && !e->grounded) obs_buf_reset(&e->dont, 0);
   if (e->dont.len == 0) e->ndont_seqs = 0;
   return true;

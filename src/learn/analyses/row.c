@@ -102,7 +102,7 @@ bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *numbe
   obs_buf row = {0};
   obs_json_writer w = {.out = &row, .depth = 1};
   put_members(a, x, &w);
-  size_t announced = row.len;
+  size_t announced = row.len; /* the feed gets no diagnosis: it is long, and one request away */
   obs_json_raw(&w, "diagnosis", obs_buf_view(&x->diagnosis));
   bool ok =
       !row.oom && !x->diagnosis.oom && !e->cause.oom && obs_records_append(a->records, &row, number) == OBSERVER_E_OK;
@@ -141,7 +141,8 @@ static uint64_t print_of(const obs_str *texts, size_t n) {
   return h;
 }
 
-/* The same of a report and of its row: a sum, so that the order does not matter. */
+/* The same of a report and of its row, so that an analysis of all failures that finds nothing new is not written. A
+ * sum, so that the order does not matter. */
 uint64_t obs_analyses_print(const obs_diagnose_report *report) {
   static const char *const causes[] = {
 #define CAUSE_NAME(kind, name) name,
@@ -176,6 +177,7 @@ static uint64_t print_of_row(const cJSON *row) {
 obs_analysis_entry *obs_analyses_enter(obs_analyses *a, uint64_t cluster, const obs_analysis_entry *last) {
   obs_analysis_entry *e = obs_cluster_memory_put(&a->table, cluster, last->head.number);
   if (e == NULL) return NULL;
+  /* Escalations count the failures since the first of the settled analyses in a row, not since the last one. */
   bool goes_on = e->settled && last->settled && e->episode == last->episode;
   uint64_t settled_at = goes_on ? e->settled_at : last->taken;
   obs_cluster_memory_head head = e->head;
@@ -189,33 +191,29 @@ obs_analysis_entry *obs_analyses_enter(obs_analyses *a, uint64_t cluster, const 
 bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why) {
   obs_analyses *a = analyses;
   obs_str scope = obs_row_text(row, "scope");
-  const bool fleet = obs_str_is(scope, "fleet");
-  obs_analysis_view v = {0};
   obs_analysis_entry last = {0};
-  uint64_t last_seq, episode;
+  uint64_t cluster = 0, episode;
   *why = "not an analysis";
-  if (!obs_row_u64(row, "id", &v.head.number) || !obs_row_time(row, "time", &v.time_ms) ||
-      !obs_row_u64(row, "last_seq", &last_seq))
+  if (!obs_row_u64(row, "id", &last.head.number) || !obs_row_time(row, "time", &last.time_ms) ||
+      !obs_row_u64(row, "last_seq", &last.last_seq))
     return false;
-  (void)obs_row_bool(row, "grounded", &v.grounded);
-  if (fleet) {
-    atomic_store(&a->fleet_seq, last_seq);
+  (void)obs_row_bool(row, "grounded", &last.grounded);
+  if (obs_str_is(scope, "fleet")) {
+    atomic_store(&a->fleet_seq, last.last_seq);
     if (!obs_row_id(row, "print", &a->fleet_print)) a->fleet_print = print_of_row(row);
-    a->fleet_number = v.head.number;
+    a->fleet_number = last.head.number;
   } else {
-    if (!obs_str_is(scope, "cluster") || !obs_row_id(row, "cluster", &v.head.cluster) ||
+    if (!obs_str_is(scope, "cluster") || !obs_row_id(row, "cluster", &cluster) ||
         !obs_row_u64(row, "taken", &last.taken) || !obs_row_u64(row, "episode", &episode))
       return false;
-    last.head.number = v.head.number;
-    last.time_ms = v.time_ms;
-    last.last_seq = last_seq;
     last.episode = (uint32_t)episode;
-    last.grounded = v.grounded;
     (void)obs_row_bool(row, "settled", &last.settled);
-    obs_analysis_entry *e = obs_analyses_enter(a, v.head.cluster, &last);
+    obs_analysis_entry *e = obs_analyses_enter(a, cluster, &last);
     if (e != NULL) (void)obs_row_u64(row, "settled_at", &e->settled_at);
   }
-  if (cJSON_HasObjectItem(row, "carried")) return true;
+  if (cJSON_HasObjectItem(row, "carried")) return true; /* it is not the whole row: pages leave it out */
+  obs_analysis_view v = {
+      .head = {.number = last.head.number, .cluster = cluster}, .time_ms = last.time_ms, .grounded = last.grounded};
   set_name(&v.endpoint, obs_row_text(row, "endpoint"));
   set_name(&v.task_class, obs_row_text(row, "task_class"));
   set_name(&v.backend, obs_row_text(row, "backend"));
