@@ -198,8 +198,6 @@ observer_err obs_client_link_open(observer_client *c, char *text, size_t size);
 /* Starts what the lane's packet needs: the aio completes later. False: no memory. */
 bool obs_client_link_send(obs_client_lane *l);
 void obs_client_link_await(obs_client_lane *l);
-/* Cancels what the lane does; returns when its aio is idle. */
-void obs_client_link_stop(obs_client_lane *l);
 /* Ends all connections; they are dialled again. */
 void obs_client_link_reconnect(obs_client_socket *s);
 /* Waits until what the transport took is written, at most until `until_ms`. False: not all of it. */

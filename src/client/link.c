@@ -72,17 +72,6 @@ static int open_socket(observer_client *c, obs_client_socket *s) {
   return nng_socket_set_ms(s->id, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
 }
 
-static int open_lane(observer_client *c, obs_client_lane *l, obs_client_socket *s) {
-  l->client = c;
-  l->socket = s;
-  int rv = nng_aio_alloc(&l->aio, aio_done, l);
-  if (rv != 0 || c->o.mode != OBSERVER_ACKNOWLEDGED) return rv;
-  rv = nng_ctx_open(&l->ctx, s->id);
-  if (rv != 0) return rv;
-  l->ctx_open = true;
-  return nng_ctx_set_ms(l->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
-}
-
 static observer_err explain(int rv, const char *what, char *text, size_t size) {
   snprintf(text, size, "%s: %s", what, nng_strerror(rv));
   return rv == NNG_ENOMEM ? OBSERVER_E_NOMEM : OBSERVER_E_INVALID;
@@ -94,7 +83,14 @@ observer_err obs_client_link_open(observer_client *c, char *text, size_t size) {
   int rv = 0;
   for (size_t i = 0; i < nsockets && rv == 0; i++, c->nsockets = i) rv = open_socket(c, &c->sockets[i]);
   for (size_t i = 0; i < nlanes && rv == 0; i++, c->nlanes = i) {
-    rv = open_lane(c, &c->lanes[i], &c->sockets[push ? i : 0]);
+    obs_client_lane *l = &c->lanes[i];
+    l->client = c;
+    l->socket = &c->sockets[push ? i : 0];
+    rv = nng_aio_alloc(&l->aio, aio_done, l);
+    if (rv != 0 || c->o.mode != OBSERVER_ACKNOWLEDGED) continue;
+    rv = nng_ctx_open(&l->ctx, l->socket->id);
+    l->ctx_open = rv == 0;
+    if (rv == 0) rv = nng_ctx_set_ms(l->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
   }
   if (rv != 0) return explain(rv, "socket", text, size);
   for (size_t i = 0; i < c->o.nurls; i++) {
@@ -127,10 +123,6 @@ bool obs_client_link_send(obs_client_lane *l) {
 void obs_client_link_await(obs_client_lane *l) {
   nng_aio_set_timeout(l->aio, (nng_duration)l->client->o.request_timeout_ms);
   nng_ctx_recv(l->ctx, l->aio);
-}
-
-void obs_client_link_stop(obs_client_lane *l) {
-  nng_aio_stop(l->aio);
 }
 
 void obs_client_link_reconnect(obs_client_socket *s) {

@@ -270,7 +270,7 @@ void *obs_client_run(void *client) {
   for (size_t i = 0; i < c->nlanes; i++) { /* all packets go back to the window */
     obs_client_lane *l = &c->lanes[i];
     pthread_mutex_unlock(&c->lock);
-    obs_client_link_stop(l);
+    nng_aio_stop(l->aio);
     pthread_mutex_lock(&c->lock);
     if (l->done) collect_lane(l);
     if (l->packet != NULL) release(l);

@@ -153,18 +153,6 @@ static observer_err read_header(spool_file *f, uint64_t *settled, uint64_t *end,
   return OBSERVER_E_OK;
 }
 
-static bool copy(const spool_file *f, int to, uint64_t from, uint64_t end) {
-  char *piece = malloc(COPY);
-  bool ok = piece != NULL && write_header(to);
-  for (uint64_t at = from; ok && at < end;) {
-    size_t n = end - at < COPY ? (size_t)(end - at) : COPY;
-    ok = get(f, at, piece, n) && put(to, HEADER + at - from, piece, n);
-    at += n;
-  }
-  free(piece);
-  return ok && fdatasync(to) == 0;
-}
-
 /* Puts a file in its place that has the same header and, right behind it, the bytes from `from` to `end`. False: all is
  * as before. */
 static bool rewrite(spool_file *f, uint64_t from, uint64_t end) {
@@ -173,7 +161,15 @@ static bool rewrite(spool_file *f, uint64_t from, uint64_t end) {
   memcpy(name, f->path, strlen(f->path));
   memcpy(name + strlen(f->path), ".new", sizeof(".new"));
   int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  bool ok = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && copy(f, fd, from, end) && rename(name, f->path) == 0;
+  char *piece = malloc(COPY);
+  bool ok = piece != NULL && fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && write_header(fd);
+  for (uint64_t at = from; ok && at < end;) {
+    size_t n = end - at < COPY ? (size_t)(end - at) : COPY;
+    ok = get(f, at, piece, n) && put(fd, HEADER + at - from, piece, n);
+    at += n;
+  }
+  free(piece);
+  ok = ok && fdatasync(fd) == 0 && rename(name, f->path) == 0;
   if (ok) {
     sync_folder(f->path);
     close(f->fd);
