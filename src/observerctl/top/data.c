@@ -112,16 +112,18 @@ static void count_group(obs_top_data *d, const char *where, const char *what, bo
     obs_str text = {what, (uint32_t)(len < OBS_MASK_BYTES ? len : OBS_MASK_BYTES), 0};
     obs_mask_template(tokens, obs_mask(text, tokens), &key);
   } else {
-    obs_buf_append(&key, what, len);
+    obs_buf_puts(&key, what != NULL ? what : "");
   }
   obs_buf_putc(&key, '\0');
-  if (key.oom || key.p == NULL) {
+  if (key.oom) {
     obs_buf_fini(&key);
     return;
   }
   obs_top_group *g = NULL;
-  for (size_t i = 0; i < d->ngroups && g == NULL; i++)
-    if (strcmp(d->groups[i].where, key.p) == 0 && strcmp(d->groups[i].what, key.p + at) == 0) g = &d->groups[i];
+  for (size_t i = 0; i < d->ngroups && g == NULL; i++) {
+    obs_top_group *other = &d->groups[i];
+    if (other->key != NULL && strcmp(other->key, key.p) == 0 && strcmp(other->what, key.p + at) == 0) g = other;
+  }
   if (g == NULL && d->ngroups < GROUPS_MAX) {
     g = &d->groups[d->ngroups++];
     *g = (obs_top_group){.key = key.p, .where = key.p, .what = key.p + at, .last = last};
