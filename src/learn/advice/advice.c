@@ -35,17 +35,14 @@ static obs_str cut_name(obs_str name) {
   return obs_utf8_cut_str(name, OBS_ADVICE_NAME);
 }
 
-static obs_advice_key key_of(obs_advice_list list, obs_str name) {
-  return (obs_advice_key){XXH3_64bits(name.p, name.len), list};
-}
-
 static obs_str id_bytes(const uint64_t *id) {
   return (obs_str){(const char *)id, sizeof(*id), 0};
 }
 
-static int compare_keys(obs_advice_key a, obs_advice_key b) {
-  if (a.list != b.list) return a.list < b.list ? -1 : 1;
-  return (a.hash > b.hash) - (a.hash < b.hash);
+/* Of two names' lists. */
+static int compare_lists(const obs_advice_posting *a, const obs_advice_posting *b) {
+  if (a->list != b->list) return a->list < b->list ? -1 : 1;
+  return (a->hash > b->hash) - (a->hash < b->hash);
 }
 
 /* ---- building ----
@@ -64,7 +61,7 @@ static obs_advice_text keep(obs_advice_built *b, obs_str text) {
 static void post(obs_advice_built *b, obs_advice_list list, obs_str name, uint64_t index) {
   obs_advice_posting *p = OBS_VEC_PUSH(&b->postings);
   if (p != NULL)
-    *p = (obs_advice_posting){key_of(list, name), index};
+    *p = (obs_advice_posting){list, XXH3_64bits(name.p, name.len), index};
   else
     b->text.oom = true;
 }
@@ -122,9 +119,9 @@ static int latest(const void *a, const void *b) {
   return (x->seq < y->seq) - (x->seq > y->seq);
 }
 
-static int by_key(const void *a, const void *b) {
+static int by_list(const void *a, const void *b) {
   const obs_advice_posting *x = a, *y = b;
-  int order = compare_keys(x->key, y->key);
+  int order = compare_lists(x, y);
   return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
 }
 
@@ -156,7 +153,7 @@ observer_err obs_advice_build(obs_advice *a, int64_t now_ms, uint64_t as_of) {
   b->corrections.n = n;
   for (uint32_t i = 0; i < b->postings.n; i++) {
     obs_advice_posting *p = &b->postings.at[i];
-    if (p->key.list < OBS_ADVICE_CORRECTIONS_OF_CLUSTER) continue;
+    if (p->list < OBS_ADVICE_CORRECTIONS_OF_CLUSTER) continue;
     uint32_t low = 0, high = n;
     while (low < high) {
       uint32_t middle = low + (high - low) / 2;
@@ -167,7 +164,7 @@ observer_err obs_advice_build(obs_advice *a, int64_t now_ms, uint64_t as_of) {
     }
     p->index = low;
   }
-  if (b->postings.n > 1) qsort(b->postings.at, b->postings.n, sizeof(*b->postings.at), by_key);
+  if (b->postings.n > 1) qsort(b->postings.at, b->postings.n, sizeof(*b->postings.at), by_list);
 
   pthread_mutex_lock(&a->lock);
   obs_advice_built *old = a->built;
@@ -214,18 +211,18 @@ typedef struct {
 /* The list of a name; an empty one when the name is not given. */
 static span list_of(const obs_advice_built *b, obs_advice_list list, obs_str name) {
   if (name.p == NULL || b->postings.n == 0) return (span){NULL, NULL};
-  obs_advice_key key = key_of(list, name);
+  const obs_advice_posting first = {list, XXH3_64bits(name.p, name.len), 0};
   const obs_advice_posting *postings = b->postings.at;
   uint32_t low = 0, high = b->postings.n;
   while (low < high) {
     uint32_t middle = low + (high - low) / 2;
-    if (compare_keys(postings[middle].key, key) < 0)
+    if (compare_lists(&postings[middle], &first) < 0)
       low = middle + 1;
     else
       high = middle;
   }
   span c = {postings + low, postings + low};
-  while (c.end < postings + b->postings.n && compare_keys(c.end->key, key) == 0) c.end++;
+  while (c.end < postings + b->postings.n && compare_lists(c.end, &first) == 0) c.end++;
   return c;
 }
 

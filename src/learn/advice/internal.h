@@ -43,14 +43,10 @@ typedef enum {
   OBS_ADVICE_CORRECTIONS_OF_CLASS
 } obs_advice_list;
 
-/* A name in a list; ordered by list, then by hash. */
+/* An item of a name's list; all lists stand in one array, in the order of these members. */
 typedef struct {
-  uint64_t hash;
   obs_advice_list list;
-} obs_advice_key;
-
-typedef struct {
-  obs_advice_key key;
+  uint64_t hash;  /* of the name */
   uint64_t index; /* of an entry, a cluster or a correction */
 } obs_advice_posting;
 
@@ -63,7 +59,7 @@ typedef struct {
   OBS_VEC(obs_advice_entry) entries;
   OBS_VEC(obs_advice_cluster) clusters;
   OBS_VEC(obs_advice_correction) corrections;
-  OBS_VEC(obs_advice_posting) postings; /* all lists, by key, then by index */
+  OBS_VEC(obs_advice_posting) postings;
 } obs_advice_built;
 
 /* What an answer has of it: indices. */

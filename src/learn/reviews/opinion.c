@@ -46,7 +46,7 @@ observer_err obs_review_question(const obs_review_subject *s, const obs_review_r
   for (uint32_t i = 0; i < job->judgement.n; i++) {
     const obs_review_finding *f = &job->judgement.findings[i];
     obs_json_object(&w, NULL);
-    obs_json_cstr(&w, "rule", obs_review_rule_names[f->rule]);
+    obs_json_cstr(&w, "rule", obs_review_rules[f->rule].name);
     obs_json_cstr(&w, "text", f->text);
     obs_json_end(&w);
   }

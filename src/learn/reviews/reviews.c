@@ -80,7 +80,7 @@ static void put_result(const obs_review_judgement *j, const reason *why, obs_jso
   obs_json_array(w, "evidence");
   for (uint32_t i = 0; i < j->n; i++) {
     const obs_review_finding *f = &j->findings[i];
-    put_evidence(w, obs_review_rule_names[f->rule], f->text, f->seqs, f->nseqs, f->cluster);
+    put_evidence(w, obs_review_rules[f->rule].name, f->text, f->seqs, f->nseqs, f->cluster);
   }
   if (o != NULL) {
     obs_buf text = {0};

@@ -18,26 +18,16 @@ const char *const obs_review_verdict_names[OBS_REVIEW_VERDICT_COUNT] = {
 #undef VERDICT_NAME
 };
 
-const char *const obs_review_rule_names[OBS_REVIEW_RULE_COUNT] = {
-#define RULE_NAME(rule, name, weight, toward, note) name,
-    OBS_REVIEW_RULES(RULE_NAME)
-#undef RULE_NAME
+const obs_review_rule_row obs_review_rules[OBS_REVIEW_RULE_COUNT] = {
+#define RULE_ROW(rule, name, weight, toward, note) {name, weight, OBS_REVIEW_##toward, note},
+    OBS_REVIEW_RULES(RULE_ROW)
+#undef RULE_ROW
 };
 
 static const char *const key_names[OBS_REVIEW_KEY_COUNT] = {
 #define KEY_NAME(key) #key,
     OBS_REVIEW_KEYS(KEY_NAME)
 #undef KEY_NAME
-};
-
-static const struct {
-  double weight;
-  obs_review_verdict toward;
-  const char *note;
-} rules[OBS_REVIEW_RULE_COUNT] = {
-#define RULE_ROW(rule, name, weight, toward, note) {weight, OBS_REVIEW_##toward, note},
-    OBS_REVIEW_RULES(RULE_ROW)
-#undef RULE_ROW
 };
 
 bool obs_review_verdict_parse(obs_str text, obs_review_verdict *out) {
@@ -236,7 +226,8 @@ static obs_review_finding *add(obs_review_judgement *j, obs_review_rule rule, co
 static obs_review_finding *add(obs_review_judgement *j, obs_review_rule rule, const char *fmt, ...) {
   char text[OBS_REVIEW_FINDING_TEXT * 2];
   obs_review_finding *f = &j->findings[j->n++];
-  *f = (obs_review_finding){.rule = rule, .weight = rules[rule].weight, .toward = rules[rule].toward};
+  *f = (obs_review_finding){
+      .rule = rule, .weight = obs_review_rules[rule].weight, .toward = obs_review_rules[rule].toward};
   va_list ap;
   va_start(ap, fmt);
   int n = vsnprintf(text, sizeof(text), fmt, ap);
@@ -320,8 +311,8 @@ static observer_err check_known(const obs_review_case *c, obs_review_judgement *
     err = obs_clusters_each(c->clusters, &filter, obs_clock_wall_ms(), look_at, &search, &total);
   free(masked.tokens);
   if (err != OBSERVER_E_OK || search.share <= 0) return err;
-  found.weight = rules[found.rule].weight * (search.share >= most ? 1 : part);
-  found.toward = search.share >= most ? rules[found.rule].toward : OBS_REVIEW_CYCLE;
+  found.weight = obs_review_rules[found.rule].weight * (search.share >= most ? 1 : part);
+  found.toward = search.share >= most ? obs_review_rules[found.rule].toward : OBS_REVIEW_CYCLE;
   j->findings[j->n++] = found;
   return OBSERVER_E_OK;
 }
@@ -386,7 +377,7 @@ void obs_review_notes(const obs_review_judgement *j, obs_buf *out) {
     }
     if (best < 0) break;
     named[best] = true;
-    obs_buf_printf(out, "%s%s", n > 0 ? " " : "", rules[j->findings[best].rule].note);
+    obs_buf_printf(out, "%s%s", n > 0 ? " " : "", obs_review_rules[j->findings[best].rule].note);
   }
   if (!named[0] && out->len == 0) obs_buf_puts(out, "No rule speaks for it or against it.");
 }

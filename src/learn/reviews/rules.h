@@ -57,7 +57,13 @@ typedef enum {
       OBS_REVIEW_RULE_COUNT
 } obs_review_rule;
 
-extern const char *const obs_review_rule_names[OBS_REVIEW_RULE_COUNT];
+typedef struct {
+  const char *name;
+  double weight;
+  obs_review_verdict toward;
+  const char *note;
+} obs_review_rule_row;
+extern const obs_review_rule_row obs_review_rules[OBS_REVIEW_RULE_COUNT];
 
 /* What an op and a context can have in common, the most telling first. */
 #define OBS_REVIEW_KEYS(X)                                                                                             \
