@@ -155,6 +155,7 @@ static int64_t later(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
 
+/* Adds all that `y` counted; what is the later one's stays the later one's. */
 static void join(obs_cluster *x, obs_cluster *y) {
   if (y->first_seq < x->first_seq) {
     x->first_seq = y->first_seq;
@@ -322,6 +323,7 @@ static bool is_correction(const obs_op *op) {
   return OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR("overseer_correction"));
 }
 
+/* A correction came after failures of this cluster. */
 static void tie(obs_cluster *x, uint64_t number) {
   x->corrected++;
   keep_largest(x->corrections, OBS_CORRECTIONS_EACH, number);

@@ -33,19 +33,19 @@ typedef struct {
   uint64_t seq;
 } replay;
 
-static void warn_bad(const replay *r, const obs_line_view *row, const char *reason) {
-  if (r->line > 0) {
-    obs_log_warn("journal", "%s/%s line %" PRIu64 ": bad row: %s", r->j->dir, r->name, r->line, reason);
-  } else {
-    obs_log_warn("journal", "%s/%s byte %" PRIu64 ": bad row: %s", r->j->dir, r->name, row->offset, reason);
-  }
-}
-
 static bool keep_aside(replay *r, const obs_line_view *row, const char *reason) {
   obs_journal_bad_row bad = {r->index->first_seq, r->name, row->offset, reason, row->p, row->len};
   bool kept = obs_journal_bad_rows_keep(&r->aside, &bad);
   r->j->counts.bad_rows_kept += kept; /* nobody else reads it before the replay's end */
   return kept;
+}
+
+static void count_bad(replay *r, const obs_line_view *row, const char *reason) {
+  r->out->bad_rows++;
+  if (r->line > 0)
+    obs_log_warn("journal", "%s/%s line %" PRIu64 ": bad row: %s", r->j->dir, r->name, r->line, reason);
+  else
+    obs_log_warn("journal", "%s/%s byte %" PRIu64 ": bad row: %s", r->j->dir, r->name, row->offset, reason);
 }
 
 static bool ask(replay *r, const obs_line_view *row, int64_t *time_ms, const char **reason) {
@@ -64,8 +64,7 @@ static void take_known(replay *r, const obs_line_view *row) {
   if (obs_line_blank(row->p, row->len)) return;
   bool bad = obs_index_is_bad(x, row->offset);
   if (bad || r->seq >= (r->block < x->blocks.n ? x->blocks.at[r->block].first_seq : obs_index_next_seq(x))) {
-    r->out->bad_rows++;
-    warn_bad(r, row, bad ? "found bad before" : "not there when it was indexed");
+    count_bad(r, row, bad ? "found bad before" : "not there when it was indexed");
     return;
   }
   int64_t time_ms = 0;
@@ -73,11 +72,10 @@ static void take_known(replay *r, const obs_line_view *row) {
   if (ask(r, row, &time_ms, &reason)) {
     r->out->rows++;
   } else {
-    r->out->bad_rows++;
-    warn_bad(r, row, reason);
+    count_bad(r, row, reason);
     (void)keep_aside(r, row, reason); /* failures are logged there */
   }
-  r->seq++;
+  r->seq++; /* a row that was good when it was indexed keeps its seq */
 }
 
 static observer_err cut_torn(replay *r, const obs_line_view *row) {
@@ -105,8 +103,7 @@ static observer_err take_new(replay *r, const obs_line_view *row) {
   r->seq = obs_index_next_seq(r->index);
   if (!ask(r, row, &time_ms, &reason)) {
     if (unfinished) return cut_torn(r, row);
-    r->out->bad_rows++;
-    warn_bad(r, row, reason);
+    count_bad(r, row, reason);
     (void)keep_aside(r, row, reason); /* failures are logged there */
     bool ok = obs_index_extend_bad(r->index, r->j->opts.block_bytes, row->offset, row->next);
     return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
