@@ -85,7 +85,7 @@ void obs_calls_close(obs_calls *c) {
 
 /* ---- one attempt ---- */
 
-bool obs_calls_end_with(obs_call_answer *out, const obs_http_url *url, obs_call_end end, const char *fmt, ...) {
+bool obs_outbound_end_with(obs_call_answer *out, const obs_http_url *url, obs_call_end end, const char *fmt, ...) {
   char why[156];
   va_list args;
   va_start(args, fmt);
@@ -164,24 +164,24 @@ static attempt_result attempt(obs_calls *c, const obs_call *call, const obs_http
       return result;
     }
     read_explanation(call, &reply, explanation);
-    (void)obs_calls_end_with(out, url, OBS_CALL_STATUS, "HTTP status %ld%s", reply.status, explanation);
+    (void)obs_outbound_end_with(out, url, OBS_CALL_STATUS, "HTTP status %ld%s", reply.status, explanation);
     result.again = reply.status == 408 || reply.status == 429 || reply.status == 500 || /* refusals that may pass */
                    (reply.status >= 502 && reply.status <= 504);
     result.wait_ms = reply.retry_after_ms;
     break;
   case OBS_HTTP_STOPPED:
-    (void)obs_calls_end_with(out, url, OBS_CALL_STOPPED, "the daemon stops");
+    (void)obs_outbound_end_with(out, url, OBS_CALL_STOPPED, "the daemon stops");
     break;
   case OBS_HTTP_NO_MEMORY:
-    (void)obs_calls_end_with(out, url, OBS_CALL_FAILED, "out of memory");
+    (void)obs_outbound_end_with(out, url, OBS_CALL_FAILED, "out of memory");
     break;
   case OBS_HTTP_TIMEOUT: /* of all attempts */
-    (void)obs_calls_end_with(out, url, OBS_CALL_TIMEOUT, "no answer within %u ms", (unsigned)call->timeout_ms);
+    (void)obs_outbound_end_with(out, url, OBS_CALL_TIMEOUT, "no answer within %u ms", (unsigned)call->timeout_ms);
     break;
   case OBS_HTTP_UNREACHABLE:
   case OBS_HTTP_BROKEN:
   case OBS_HTTP_TOO_LONG:
-    (void)obs_calls_end_with(out, url, OBS_CALL_NETWORK, "%s", reply.error);
+    (void)obs_outbound_end_with(out, url, OBS_CALL_NETWORK, "%s", reply.error);
     break;
   }
   obs_http_reply_fini(&reply);
@@ -228,7 +228,7 @@ bool obs_calls_post(obs_calls *c, const obs_call *untimed, obs_call_answer *out)
     for (; !atomic_load(&c->stopped) && now < until; now = obs_clock_mono_ms())
       (void)poll(&wake, 1, (int)(until - now)); /* interrupted or not, the clock decides */
     if (atomic_load(&c->stopped)) {
-      (void)obs_calls_end_with(out, &url, OBS_CALL_STOPPED, "the daemon stops");
+      (void)obs_outbound_end_with(out, &url, OBS_CALL_STOPPED, "the daemon stops");
       sent = false; /* what went out was refused */
       break;
     }

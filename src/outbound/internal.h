@@ -27,7 +27,7 @@ struct obs_calls {
 };
 
 /* Sets a call's end and its error text, `URL: why`. False, so that it can be returned. */
-bool obs_calls_end_with(obs_call_answer *out, const obs_http_url *url, obs_call_end end, const char *fmt, ...)
+bool obs_outbound_end_with(obs_call_answer *out, const obs_http_url *url, obs_call_end end, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
 #endif

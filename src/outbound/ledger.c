@@ -156,18 +156,20 @@ static bool append(obs_calls *c, const obs_call *call, const obs_http_url *url, 
 static bool admit(obs_calls *c, const obs_call *call, const obs_http_url *url, obs_call_answer *out) {
   obs_breaker *breaker = &c->breakers[call->service];
   uint64_t now = obs_clock_mono_ms(), calls = c->opts.calls_per_hour, tokens = c->opts.tokens_per_day;
-  if (atomic_load(&c->stopped)) return obs_calls_end_with(out, url, OBS_CALL_STOPPED, "the daemon stops");
+  if (atomic_load(&c->stopped)) return obs_outbound_end_with(out, url, OBS_CALL_STOPPED, "the daemon stops");
   if (call->key != 0 && obs_ledger_keys_has(&c->keys, call->key))
-    return obs_calls_end_with(out, url, OBS_CALL_ASKED, "not asked: this question was asked before");
+    return obs_outbound_end_with(out, url, OBS_CALL_ASKED, "not asked: this question was asked before");
   obs_ledger_roll(&c->budget, obs_clock_wall_ms());
   if (counts(call) && calls > 0 && c->budget.calls >= calls)
-    return obs_calls_end_with(out, url, OBS_CALL_BUDGET, "not asked: %" PRIu64 " calls this hour are the limit", calls);
+    return obs_outbound_end_with(out, url, OBS_CALL_BUDGET, "not asked: %" PRIu64 " calls this hour are the limit",
+                                 calls);
   if (counts(call) && tokens > 0 && c->budget.tokens >= tokens)
-    return obs_calls_end_with(out, url, OBS_CALL_BUDGET, "not asked: %" PRIu64 " tokens a day are the limit", tokens);
+    return obs_outbound_end_with(out, url, OBS_CALL_BUDGET, "not asked: %" PRIu64 " tokens a day are the limit",
+                                 tokens);
   if (!obs_breaker_admit(breaker, now))
-    return obs_calls_end_with(out, url, OBS_CALL_BREAKER,
-                              "not asked: too many failures one after another; again in %" PRIu64 " s",
-                              (obs_breaker_wait_ms(breaker, now) + 999) / 1000);
+    return obs_outbound_end_with(out, url, OBS_CALL_BREAKER,
+                                 "not asked: too many failures one after another; again in %" PRIu64 " s",
+                                 (obs_breaker_wait_ms(breaker, now) + 999) / 1000);
   const obs_ledger_key key = {call->key, c->row, obs_clock_wall_ms(), call->service};
   if (call->key != 0) (void)obs_ledger_keys_add(&c->keys, &key);
   if (counts(call)) c->budget.calls++;
@@ -193,7 +195,7 @@ bool obs_ledger_begin(obs_calls *c, const obs_call *call, const obs_http_url *ur
     if (counts(call) && c->budget.calls > 0) c->budget.calls--;
     c->counts[call->service].calls--;
     obs_breaker_release(&c->breakers[call->service], obs_clock_mono_ms());
-    ok = obs_calls_end_with(out, url, OBS_CALL_FAILED, "not asked: the ledger calls.jsonl cannot be written");
+    ok = obs_outbound_end_with(out, url, OBS_CALL_FAILED, "not asked: the ledger calls.jsonl cannot be written");
   }
   if (!ok) c->counts[call->service].refused++;
   pthread_mutex_unlock(&c->lock);
