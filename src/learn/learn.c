@@ -9,7 +9,6 @@
 #include "learn/playbooks/playbooks.h"
 #include "learn/reviews/reviews.h"
 
-#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

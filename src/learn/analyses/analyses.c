@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* LEAST: untaken failures that make a known cluster due, at least. FLEET_REST: in times of what a look at all failures

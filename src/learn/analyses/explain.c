@@ -9,7 +9,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <xxhash.h>
 
 /* FIRST: of the samples this many are the first untaken failures, the others the last. LINE_TEXT: bytes of a text in

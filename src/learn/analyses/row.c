@@ -1,14 +1,12 @@
 /* Analyses as rows: written, announced, folded at open, carried over when the file is turned over, and read again. */
 #include "base/row.h"
 #include "base/clock.h"
-#include "base/hex.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/utf8.h"
 #include "learn/analyses/internal.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
+#include <stdatomic.h>
 #include <xxhash.h>
 
 enum { GATEWAY_UNITS = 500, PRINT_SEED = 0x6f627361 };

@@ -8,7 +8,6 @@
 #include "outbound/gateway.h"
 
 #include <cjson/cJSON.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,7 +1,6 @@
 #include "learn/escalations/escalations.h"
 
 #include "base/clock.h"
-#include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/row.h"
@@ -12,7 +11,6 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
@@ -226,7 +224,6 @@ static void put_names(void *writer, const obs_cluster_view *c) {
 /* All members but the id. */
 static void put_row(const obs_escalations *e, const obs_escalation *x, obs_buf *out) {
   obs_json_writer w = {.out = out, .depth = 1};
-  obs_buf text = {0};
   obs_json_time(&w, "time", x->time_ms);
   obs_json_id(&w, "cluster", x->brief.id);
   obs_json_u64(&w, "episode", x->brief.episode);
@@ -246,10 +243,9 @@ static void put_row(const obs_escalations *e, const obs_escalation *x, obs_buf *
   else
     obs_json_null(&w, "status");
   /* Whatever a team sends: it is made a text of one line here. */
-  obs_buf_append(&text, x->answer.body.p, obs_utf8_cut(x->answer.body.p, x->answer.body.len, ANSWER_TEXT));
-  obs_buf_putc(&text, '\0');
-  obs_json_cstr(&w, "answer", x->answer.body.len > 0 && !text.oom ? text.p : NULL);
-  obs_buf_fini(&text);
+  const obs_buf *body = &x->answer.body;
+  size_t len = body->len > 0 ? strnlen(body->p, obs_utf8_cut(body->p, body->len, ANSWER_TEXT)) : 0;
+  obs_json_bytes(&w, "answer", body->len > 0 ? body->p : NULL, len);
   obs_json_cstr(&w, "error", x->error);
   obs_json_u64(&w, "ms", x->answer.ms);
 }
