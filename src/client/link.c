@@ -1,5 +1,4 @@
 #include "base/clock.h"
-#include "base/url.h"
 #include "client/internal.h"
 
 #include <nng/protocol/pipeline0/push.h>
@@ -10,11 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ANSWER_MAX: an answer lists at most 1,000 errors. REST_MS: so long NNG writes what its own buffers hold (TLS,
- * WebSocket); and with an old NNG answers that are just arriving come to rest, as 1.5.2 never finishes closing a pipe
- * that it closes between a message's length and its body, and keeps the descriptor of one that it closes just when the
- * greetings were exchanged, as with a client that is closed as soon as it was opened. QUIET_MS: PUB counts as drained
- * when nothing was written for that long. */
+/* ANSWER_MAX: an answer lists at most 1,000 errors. REST_MS: NNG writes what its own buffers hold (TLS, WebSocket), and
+ * answers that are just arriving come to rest: NNG 1.5.2 never finishes closing a pipe that it closes between a
+ * message's length and its body, and keeps the descriptor of one that it closes just when the greetings were exchanged,
+ * as with a client that is closed as soon as it was opened; NNG 1.10 can end in a panic. QUIET_MS: PUB counts as
+ * drained when nothing was written for that long. */
 enum { RECONNECT_MIN_MS = 50, RECONNECT_MAX_MS = 1000, ANSWER_MAX = 4 * 1024 * 1024 };
 enum { REST_MS = 50, QUIET_MS = 100, SLICE_MS = 5, PUB_QUEUE_MIN = 16, PUB_QUEUE_MAX = 4096 };
 
@@ -200,9 +199,7 @@ void obs_client_link_close(observer_client *c) {
     if (l->aio != NULL) nng_aio_stop(l->aio);
     if (l->ctx_open) nng_ctx_close(l->ctx);
   }
-  bool buffered = obs_url_nng_is_old();
-  for (size_t i = 0; i < c->o.nurls; i++) buffered = buffered || strncmp(c->o.urls[i], "tcp", 3) != 0;
-  if (c->nsockets > 0 && buffered) nng_msleep(REST_MS);
+  if (c->nsockets > 0) nng_msleep(REST_MS);
   for (size_t i = 0; i < c->nsockets; i++) {
     if (c->sockets[i].open) nng_close(c->sockets[i].id);
   }

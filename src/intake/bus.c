@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* SETTLE_MS: with an old NNG, so long senders' next messages arrive and their pipes come to rest. It never finishes the
- * receive of a pipe that is closed between a message's length and its body, and nng_close waits for it. */
+/* SETTLE_MS: senders' next messages arrive and their pipes come to rest. NNG 1.5.2 never finishes the receive of a pipe
+ * that is closed between a message's length and its body, and nng_close waits for it; NNG 1.10 without the pause has
+ * ended in a panic ("pthread_mutex_lock: Invalid argument"). */
 enum { SETTLE_MS = 100 };
 enum { REP_PARALLEL = 128, SUB_QUEUE = 1024, RECONNECT_MIN_MS = 100, RECONNECT_MAX_MS = 5000 };
 
@@ -196,7 +197,7 @@ void obs_bus_close(obs_bus *bus, uint32_t deadline_ms) {
   if (bus == NULL) return;
   if (deadline_ms > 0) {
     wait_for_answers(bus, deadline_ms);
-    if (obs_url_nng_is_old()) nng_msleep(SETTLE_MS);
+    nng_msleep(SETTLE_MS);
   }
   for (size_t i = 0; i < 3; i++) port_close(&bus->ports[i]);
   for (obs_intake_message *p = bus->pool; p != NULL;) {
