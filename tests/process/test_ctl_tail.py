@@ -9,7 +9,7 @@ import threading
 import time
 
 from ctl import CtlTest, free_url
-from harness import PUB, SLOW, SUB, Sp, main, pack, wait_until
+from harness import PUB, SLOW, SUB, Sp, free_port, main, pack, wait_until
 
 OP = {"timestamp": "2020-01-02T03:04:05.678Z", "endpoint": "/e", "input_summary": "asked", "success": True,
       "duration_ms": 5, "output_summary": "came", "source": "mcp"}
@@ -173,7 +173,8 @@ class Tail(CtlTest):
         self.assertEqual([json.loads(t.out[0])["seq"] for t in tails], [2] * len(flags) + [1])
 
     def test_survives_the_daemon(self):
-        daemon = self.start(feed="tcp://127.0.0.1:0")
+        # a port that nobody else is served while the daemon is away, not even the connection that dials it
+        daemon = self.start(feed="tcp://127.0.0.1:%d" % free_port())
         port = daemon.url("feed")
         http = daemon.url("http")
         tail = self.follow("--url", http)
