@@ -160,9 +160,7 @@ typedef struct {
 } trial;
 
 static void cut_reason(char *out, size_t most, const char *text, size_t n) {
-  if (n > most) {
-    for (n = most; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;) n--;
-  }
+  n = obs_utf8_cut(text, n, most);
   memcpy(out, text, n);
   out[n] = '\0';
 }
