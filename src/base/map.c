@@ -5,14 +5,10 @@
 
 enum { FEWEST = 16 };
 
-/* The finaliser of MurmurHash3: every bit of the key reaches every bit of the place. */
+/* Fibonacci hashing: of the product with 2^64 / the golden ratio the high bits, in which every bit of the key below
+ * them counts. One multiplication, because most keys are hashes already; keys that count up are spread evenly. */
 static uint32_t place_of(const obs_map *m, uint64_t key) {
-  key ^= key >> 33;
-  key *= UINT64_C(0xff51afd7ed558ccd);
-  key ^= key >> 33;
-  key *= UINT64_C(0xc4ceb9fe1a85ec53);
-  key ^= key >> 33;
-  return (uint32_t)key & m->mask;
+  return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> m->shift);
 }
 
 /* Where the key stands, or the free place where it would. The map has slots, one of them free. */
@@ -25,7 +21,8 @@ static uint32_t find(const obs_map *m, uint64_t key) {
 /* Moves all entries into `slots` places, a power of two above twice their number. */
 static bool resize(obs_map *m, uint64_t slots) {
   if (slots > UINT64_C(1) << 31) return false;
-  obs_map grown = {calloc((size_t)slots, sizeof(obs_map_slot)), m->n, (uint32_t)slots - 1};
+  obs_map grown = {calloc((size_t)slots, sizeof(obs_map_slot)), m->n, (uint32_t)slots - 1,
+                   64 - (uint32_t)__builtin_ctzll(slots)};
   if (grown.slots == NULL) return false;
   for (uint32_t i = 0; m->slots != NULL && i <= m->mask; i++) {
     if (m->slots[i].used) grown.slots[find(&grown, m->slots[i].key)] = m->slots[i];

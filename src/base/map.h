@@ -18,7 +18,7 @@ typedef struct {
 /* Zeroed is an empty map. */
 typedef struct {
   obs_map_slot *slots;
-  uint32_t n, mask;
+  uint32_t n, mask, shift; /* 2^(64 - shift) slots, mask + 1 */
 } obs_map;
 
 /* Empty, with room for `expected` entries. False: no memory. */
