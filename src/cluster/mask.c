@@ -183,6 +183,20 @@ static const char *quote_end(const char *p, const char *end, bool glued) {
   return ends ? q : NULL;
 }
 
+/* The last `len` bytes, under eight, as memcpy into a zeroed number gives them. In loads that may overlap: a copy byte
+ * by byte would make the number wait for its bytes' stores, a tenth of all that a failure costs here. */
+static uint64_t tail_bytes(const char *p, size_t len) {
+  uint32_t low, high;
+  if (len >= 4) {
+    memcpy(&low, p, 4);
+    memcpy(&high, p + len - 4, 4);
+    return low | (uint64_t)high << 8 * (len - 4);
+  }
+  if (len == 0) return 0;
+  const uint8_t *b = (const uint8_t *)p;
+  return b[0] | (uint64_t)b[len / 2] << 8 * (len / 2) | (uint64_t)b[len - 1] << 8 * (len - 1);
+}
+
 /* Of a word; eight bytes a step, as every word of every failure comes here. */
 static uint32_t hash_bytes(const char *p, size_t len) {
   uint64_t h = 0x9E3779B97F4A7C15u ^ len;
@@ -192,9 +206,7 @@ static uint32_t hash_bytes(const char *p, size_t len) {
     h = (h ^ v) * 0xD6E8FEB86659FD93u;
     h ^= h >> 32;
   }
-  uint64_t v = 0;
-  memcpy(&v, p, len);
-  h = (h ^ v) * 0xD6E8FEB86659FD93u;
+  h = (h ^ tail_bytes(p, len)) * 0xD6E8FEB86659FD93u;
   return (uint32_t)(h ^ (h >> 32));
 }
 
