@@ -15,31 +15,28 @@ const char *const obs_cluster_state_names[OBS_CLUSTER_STATES] = {
 };
 
 uint32_t obs_cluster_find(const obs_clusters *c, uint64_t id) {
-  uint32_t slot = OBS_CLUSTER_NONE;
-  (void)obs_map_get(&c->index, id, &slot);
-  return slot;
+  uint32_t slot;
+  return obs_map_get(&c->index, id, &slot) ? slot : OBS_CLUSTER_NONE;
 }
 
 /* ---- the list by last failure ---- */
 
 static void unlink_slot(obs_clusters *c, uint32_t slot) {
-  obs_cluster *x = &c->all[slot];
-  if (x->newer != OBS_CLUSTER_NONE)
-    c->all[x->newer].older = x->older;
+  obs_cluster_link at = c->order[slot];
+  if (at.newer != OBS_CLUSTER_NONE)
+    c->order[at.newer].older = at.older;
   else
-    c->newest = x->older;
-  if (x->older != OBS_CLUSTER_NONE)
-    c->all[x->older].newer = x->newer;
+    c->newest = at.older;
+  if (at.older != OBS_CLUSTER_NONE)
+    c->order[at.older].newer = at.newer;
   else
-    c->oldest = x->newer;
+    c->oldest = at.newer;
 }
 
 /* In the order of last failures, so that the end is the one to forget and the begin is what is asked for most. */
 static void link_newest(obs_clusters *c, uint32_t slot) {
-  obs_cluster *x = &c->all[slot];
-  x->newer = OBS_CLUSTER_NONE;
-  x->older = c->newest;
-  if (c->newest != OBS_CLUSTER_NONE) c->all[c->newest].newer = slot;
+  c->order[slot] = (obs_cluster_link){.newer = OBS_CLUSTER_NONE, .older = c->newest};
+  if (c->newest != OBS_CLUSTER_NONE) c->order[c->newest].newer = slot;
   c->newest = slot;
   if (c->oldest == OBS_CLUSTER_NONE) c->oldest = slot;
 }
@@ -61,7 +58,8 @@ static void drop(obs_clusters *c, uint32_t slot) {
   free(x->sig_hash.p);
   free(x->event_kind.p);
   for (uint32_t i = 0; i < OBS_CLUSTER_SET_COUNT; i++) obs_top_set_fini(&x->sets[i]);
-  *x = (obs_cluster){.newer = c->free};
+  *x = (obs_cluster){0};
+  c->order[slot].newer = c->free;
   c->free = slot;
   c->held--;
 }
@@ -74,7 +72,7 @@ static uint32_t create(obs_clusters *c, uint64_t id) {
   }
   uint32_t slot = c->free;
   if (slot != OBS_CLUSTER_NONE)
-    c->free = c->all[slot].newer;
+    c->free = c->order[slot].newer;
   else
     slot = c->used++;
   c->all[slot] = (obs_cluster){.id = id, .state = OBS_CLUSTER_NEW};
@@ -111,6 +109,11 @@ static void set_text(obs_cluster_text *t, obs_str s, uint32_t max) {
 
 /* Enters `n` into an ascending list of `size`, of which the largest stay; 0 is an empty place. */
 static void keep_largest(uint64_t *list, uint32_t size, uint64_t n) {
+  if (n > list[size - 1]) { /* what just came is the largest; the search below is for merges */
+    memmove(list, list + 1, (size - 1) * sizeof(*list));
+    list[size - 1] = n;
+    return;
+  }
   for (uint32_t k = 0; k < size; k++) {
     if (list[k] == n) return;
   }
@@ -233,9 +236,10 @@ observer_err obs_clusters_open(const obs_clusters_opts *opts, obs_clusters **out
   pthread_mutex_init(&c->lock, NULL); /* the default kind does not fail */
   c->free = c->newest = c->oldest = OBS_CLUSTER_NONE;
   c->all = calloc(c->opts.clusters, sizeof(*c->all));
+  c->order = calloc(c->opts.clusters, sizeof(*c->order));
   if (c->opts.event != NULL) c->pending = calloc(OBS_CLUSTERS_EVENTS, sizeof(*c->pending));
-  if (c->all == NULL || (c->opts.event != NULL && c->pending == NULL) || !obs_map_init(&c->index, c->opts.clusters) ||
-      open_miner(c, &c->miner) != OBSERVER_E_OK) {
+  if (c->all == NULL || c->order == NULL || (c->opts.event != NULL && c->pending == NULL) ||
+      !obs_map_init(&c->index, c->opts.clusters) || open_miner(c, &c->miner) != OBSERVER_E_OK) {
     obs_clusters_close(c);
     return OBSERVER_E_NOMEM;
   }
@@ -248,6 +252,7 @@ void obs_clusters_close(obs_clusters *c) {
   if (c->all != NULL) clear(c);
   obs_miner_close(c->miner);
   free(c->all);
+  free(c->order);
   obs_map_fini(&c->index);
   free(c->pending);
   pthread_mutex_destroy(&c->lock);
@@ -282,6 +287,17 @@ obs_str obs_cluster_message(const obs_op *op) {
   return (obs_str){s.p, (uint32_t)obs_utf8_cut(s.p, s.len, OBS_MASK_BYTES), s.plain};
 }
 
+/* What the sender took for one kind is not mined: its first message stands for all. Apart from place(), whose every
+ * call would pay for the tokens' place on the stack. */
+static __attribute__((noinline)) void name_by_sig(obs_cluster *x, const obs_op *op) {
+  obs_mask_token tokens[OBS_MASK_TOKENS];
+  obs_buf text = {0};
+  obs_mask_template(tokens, obs_mask(obs_cluster_message(op), tokens), &text);
+  set_text(&x->sig_hash, op->sig_hash, OBS_CLUSTER_TEXT_MAX);
+  set_text(&x->template, obs_buf_view(&text), OBS_CLUSTER_TEMPLATE_MAX);
+  obs_buf_fini(&text);
+}
+
 /* The cluster of a failure, a new one when it is the first of its kind; NONE: no memory. */
 static uint32_t place(obs_clusters *c, const obs_op *op, uint64_t seq) {
   bool sig = has_sig(op);
@@ -304,14 +320,7 @@ static uint32_t place(obs_clusters *c, const obs_op *op, uint64_t seq) {
     x->first_ms = x->state_ms = op->time_ms;
     if (OBS_HAS(op, event_kind)) set_text(&x->event_kind, op->event_kind, OBS_CLUSTER_TEXT_MAX);
   }
-  if (is_new && sig) { /* what the sender took for one kind is not mined: its first message stands for all */
-    obs_mask_token tokens[OBS_MASK_TOKENS];
-    obs_buf text = {0};
-    obs_mask_template(tokens, obs_mask(obs_cluster_message(op), tokens), &text);
-    set_text(&x->sig_hash, op->sig_hash, OBS_CLUSTER_TEXT_MAX);
-    set_text(&x->template, obs_buf_view(&text), OBS_CLUSTER_TEMPLATE_MAX);
-    obs_buf_fini(&text);
-  }
+  if (is_new && sig) name_by_sig(x, op);
   if (!sig && (is_new || c->merged_now))
     set_text(&x->template, obs_miner_template(c->miner, kind), OBS_CLUSTER_TEMPLATE_MAX);
   return slot;
@@ -342,7 +351,7 @@ static void take_correction(obs_clusters *c, const obs_op *op, uint64_t seq) {
   }
   /* A correction is for what failed lately, and a look at all clusters would hold the commit thread. */
   uint32_t slot = c->newest;
-  for (int i = 0; i < OBS_CLUSTERS_LATE && slot != OBS_CLUSTER_NONE; i++, slot = c->all[slot].older) {
+  for (int i = 0; i < OBS_CLUSTERS_LATE && slot != OBS_CLUSTER_NONE; i++, slot = c->order[slot].older) {
     obs_cluster *x = &c->all[slot];
     if (x->state != OBS_CLUSTER_RESOLVED && obs_top_set_has(&x->sets[OBS_CLUSTER_SET_task_class], op->task_class))
       tie(x, number);
@@ -403,6 +412,8 @@ static uint64_t take(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t no
     return 0;
   }
   obs_cluster *x = &c->all[slot];
+  /* The sets come last below, and each is a miss of the cache: ask for them now. */
+  for (uint32_t i = 0; i < OBS_CLUSTER_SET_COUNT; i++) __builtin_prefetch(&x->sets[i], 1);
   if (c->newest != slot) {
     unlink_slot(c, slot);
     link_newest(c, slot);
@@ -474,7 +485,7 @@ uint32_t obs_clusters_cycle(obs_clusters *c, int64_t now_ms) {
   uint32_t resolved = 0;
   pthread_mutex_lock(&c->lock);
   c->cycle++;
-  for (uint32_t slot = c->oldest; slot != OBS_CLUSTER_NONE; slot = c->all[slot].newer) {
+  for (uint32_t slot = c->oldest; slot != OBS_CLUSTER_NONE; slot = c->order[slot].newer) {
     obs_cluster *x = &c->all[slot];
     if (x->state == OBS_CLUSTER_RESOLVED || c->cycle - x->last_cycle <= c->opts.quiet) continue;
     set_state(c, x, OBS_CLUSTER_RESOLVED);
@@ -550,7 +561,8 @@ observer_err obs_clusters_save(void *clusters, obs_buf *out) {
     obs_pack_id(out, c->aliases[i % OBS_CLUSTERS_ALIASES].to);
   }
   obs_pack_u64(out, c->held);
-  for (uint32_t slot = c->oldest; slot != OBS_CLUSTER_NONE; slot = c->all[slot].newer) put_cluster(out, &c->all[slot]);
+  for (uint32_t slot = c->oldest; slot != OBS_CLUSTER_NONE; slot = c->order[slot].newer)
+    put_cluster(out, &c->all[slot]);
   pthread_mutex_unlock(&c->lock);
   return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
 }

@@ -45,8 +45,12 @@ typedef struct {
   uint64_t first[OBS_CLUSTER_FIRST];          /* ascending; 0: none */
   uint64_t corrected;                         /* corrections that came after it */
   uint64_t corrections[OBS_CORRECTIONS_EACH]; /* numbers of the last ones, ascending; 0: none */
-  uint32_t newer, older;                      /* by last failure; NONE at the ends; of a free one: newer is the next */
 } obs_cluster;
+
+/* A slot's neighbours by last failure; NONE at the ends. Of a free slot: newer is the next free one. */
+typedef struct {
+  uint32_t newer, older;
+} obs_cluster_link;
 
 typedef struct {
   uint64_t from, to;
@@ -61,7 +65,8 @@ struct obs_clusters {
   obs_clusters_opts opts;
   pthread_mutex_t lock; /* guards all below; only the commit thread changes what is not a cluster's state */
   obs_miner *miner;
-  obs_cluster *all;
+  obs_cluster *all;        /* by slot */
+  obs_cluster_link *order; /* by slot, apart: each failure changes three links, and clusters are far apart in memory */
   uint32_t used, free, held, newest, oldest; /* slots: ever used, first free, held, ends of the list */
   obs_map index;                             /* slot by id */
   obs_cluster_alias aliases[OBS_CLUSTERS_ALIASES];

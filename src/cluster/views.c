@@ -134,7 +134,7 @@ observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, in
   if (list == NULL) return OBSERVER_E_NOMEM;
   uint32_t n = 0;
   pthread_mutex_lock(&c->lock);
-  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE; slot = c->all[slot].older) {
+  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE; slot = c->order[slot].older) {
     const obs_cluster *x = &c->all[slot];
     if (!matches(x, f)) continue;
     candidate *k = &list[n++];
@@ -167,7 +167,7 @@ observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, in
 uint32_t obs_clusters_briefs(obs_clusters *c, int64_t now_ms, obs_cluster_brief *out, uint32_t max) {
   uint32_t n = 0;
   pthread_mutex_lock(&c->lock);
-  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE && n < max; slot = c->all[slot].older) {
+  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE && n < max; slot = c->order[slot].older) {
     const obs_cluster *x = &c->all[slot];
     out[n++] = (obs_cluster_brief){.id = x->id,
                                    .count = x->count,
