@@ -1,19 +1,24 @@
 /* observerd: signals are data, read here; a second one ends the process at once. */
 #include "base/clock.h"
+#include "base/signal_fd.h"
 #include "bridge/bridge.h"
 #include "observerd/daemon.h"
 #include "observerd/man.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { EXIT_CANNOT_RUN = 1, EXIT_BAD_CONFIG = 2 };
-enum { ECHO_MS = 50 };
+enum { ECHO_MS = 50, WAIT_MAX_MS = 1 << 30 };
+
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+enum { SIGNALS = sizeof(signals) / sizeof(signals[0]) };
 
 /* Takes from a valid new configuration what a running daemon can change. */
 static void reload(int argc, char **argv, obs_config *o) {
@@ -36,13 +41,13 @@ static void reload(int argc, char **argv, obs_config *o) {
 }
 
 /* Until SIGINT or SIGTERM. */
-static void run(obs_daemon *d, int argc, char **argv, obs_config *o, const sigset_t *signals) {
+static void run(obs_daemon *d, int argc, char **argv, obs_config *o, int signal_fd) {
   uint64_t next_cycle = obs_clock_mono_ms() + o->cycle_ms;
   for (;;) {
     uint64_t now = obs_clock_mono_ms();
     uint64_t ms = next_cycle > now ? next_cycle - now : 0;
-    struct timespec wait = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-    int sig = sigtimedwait(signals, NULL, &wait);
+    (void)obs_signal_fd_wait(signal_fd, ms < WAIT_MAX_MS ? (int)ms : WAIT_MAX_MS);
+    int sig = obs_signal_fd_read(signal_fd, NULL);
     if (sig == SIGINT || sig == SIGTERM) {
       obs_log_info("observerd", "%s: stopping", sig == SIGINT ? "SIGINT" : "SIGTERM");
       return;
@@ -77,7 +82,6 @@ static bool answer_only(const obs_config *o) {
 /* Recovers, takes part in the fleet until a signal, drains. */
 static int serve(int argc, char **argv, obs_config *o) {
   struct rlimit files;
-  sigset_t signals;
   obs_daemon *d;
   char text[512];
   if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
@@ -88,26 +92,27 @@ static int serve(int argc, char **argv, obs_config *o) {
   (void)mallopt(M_ARENA_MAX, 2);
   observer_err err = obs_daemon_open(o, &d, text, sizeof(text));
 
-  /* From here on, before the first thread, signals come to sigtimedwait. */
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGHUP);
-  pthread_sigmask(SIG_BLOCK, &signals, NULL);
-  signal(SIGHUP, SIG_DFL); /* an ignored one would not be waited for */
+  /* From here on, before the first thread, signals are read. */
+  int signal_fd = obs_signal_fd_open(signals, SIGNALS);
+  if (err == OBSERVER_E_OK && signal_fd < 0) {
+    snprintf(text, sizeof(text), "signals: %s", strerror(errno));
+    obs_daemon_stop(d);
+    err = OBSERVER_E_IO;
+  }
+  signal(SIGHUP, SIG_DFL); /* an ignored one would not come */
   if (err == OBSERVER_E_OK) err = obs_daemon_start(d, o, text, sizeof(text));
   if (err != OBSERVER_E_OK) {
     fprintf(stderr, "observerd: %s\n", text);
     return EXIT_CANNOT_RUN;
   }
-  run(d, argc, argv, o, &signals);
+  run(d, argc, argv, o, signal_fd);
 
   /* A second SIGINT or SIGTERM ends the process at once. One within ECHO_MS is the first one's echo: timeout(1) and
    * shells signal a process and then its group. */
-  const struct timespec echo = {0, ECHO_MS * 1000000L};
-  (void)sigtimedwait(&signals, NULL, &echo);
+  (void)obs_signal_fd_wait(signal_fd, ECHO_MS);
+  (void)obs_signal_fd_read(signal_fd, NULL);
   signal(SIGHUP, SIG_IGN);
-  pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+  obs_signal_fd_close(signal_fd, signals, SIGNALS);
   obs_daemon_stop(d);
   obs_log_info("observerd", "stopped");
   return EXIT_SUCCESS;

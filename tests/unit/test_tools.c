@@ -241,13 +241,23 @@ static void views_are_cut_at_characters(void **state) {
 
 static void signals_are_read_as_data(void **state) {
   (void)state;
-  int fd = obs_signal_fd_open((const int[]){SIGUSR1, SIGUSR2}, 2);
+  const int signals[] = {SIGUSR1, SIGUSR2};
+  sigset_t blocked;
+  obs_signal_sender from;
+  int fd = obs_signal_fd_open(signals, 2);
   assert_true(fd >= 0);
-  assert_int_equal(obs_signal_fd_read(fd), 0);
+  assert_int_equal(obs_signal_fd_read(fd, NULL), 0);
   assert_int_equal(raise(SIGUSR2), 0);
-  assert_int_equal(obs_signal_fd_read(fd), SIGUSR2);
-  assert_int_equal(obs_signal_fd_read(fd), 0);
-  assert_int_equal(close(fd), 0);
+  assert_true(obs_signal_fd_wait(fd, 0));
+  assert_int_equal(obs_signal_fd_read(fd, &from), SIGUSR2);
+  assert_int_equal(from.pid, getpid());
+  assert_false(from.kernel);
+  assert_int_equal(obs_signal_fd_read(fd, NULL), 0);
+  assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &blocked), 0);
+  assert_true(sigismember(&blocked, SIGUSR1));
+  obs_signal_fd_close(fd, signals, 2);
+  assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &blocked), 0);
+  assert_false(sigismember(&blocked, SIGUSR1));
 }
 
 int main(void) {

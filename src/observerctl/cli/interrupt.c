@@ -2,7 +2,6 @@
 
 #include "base/signal_fd.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -12,17 +11,12 @@ bool obs_interrupt_open(obs_interrupt *i) {
   return i->fd >= 0;
 }
 
-static bool await(const obs_interrupt *i, int ms) {
-  struct pollfd p = {.fd = i->fd, .events = POLLIN};
-  return poll(&p, 1, ms) > 0;
-}
-
 bool obs_interrupt_pending(const obs_interrupt *i) {
-  return await(i, 0);
+  return obs_signal_fd_wait(i->fd, 0);
 }
 
 bool obs_interrupt_wait(obs_interrupt *i, int ms) {
-  if (i->signal == 0 && await(i, ms)) i->signal = obs_signal_fd_read(i->fd);
+  if (i->signal == 0 && obs_signal_fd_wait(i->fd, ms)) i->signal = obs_signal_fd_read(i->fd, NULL);
   return i->signal != 0;
 }
 

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -102,13 +101,11 @@ static void write_stderr(run *r) {
 /* ---- signals ---- */
 
 static void read_signal(run *r) {
-  struct signalfd_siginfo info;
-  int status;
-  if (read(r->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info)) return;
-  int number = (int)info.ssi_signo;
-  if (number != SIGCHLD) {
-    bool from_terminal = info.ssi_code == SI_KERNEL, from_child = info.ssi_pid == (uint32_t)r->pid;
-    if (!from_terminal && !from_child) (void)kill(r->pid, number);
+  obs_signal_sender from;
+  int status, number = obs_signal_fd_read(r->signal_fd, &from);
+  if (number == 0) return;
+  if (number != SIGCHLD) { /* a terminal signals the command itself, and what the command sends is not for it */
+    if (!from.kernel && from.pid != r->pid) (void)kill(r->pid, number);
   } else if (wait4(r->pid, &status, WNOHANG | WUNTRACED, &r->out->usage) != r->pid) {
     return;
   } else if (WIFSTOPPED(status)) {

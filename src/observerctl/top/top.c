@@ -162,7 +162,7 @@ static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
     obs_top_screen_paint(&t->frame);
     if (poll(fds, 3, -1) < 0 && errno != EINTR) break;
     if ((fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) break; /* the terminal has gone */
-    for (int number; fds[1].revents != 0 && (number = obs_signal_fd_read(t->signal_fd)) != 0;) {
+    for (int number; fds[1].revents != 0 && (number = obs_signal_fd_read(t->signal_fd, NULL)) != 0;) {
       if (number == SIGTSTP)
         obs_top_screen_suspend();
       else if (number == SIGWINCH || number == SIGCONT)
