@@ -3,10 +3,10 @@
  * An op is encoded by the thread that publishes it, straight into the body of the open packet: a packet is one message
  * of the bus, from its first op to its acknowledgement. A packet is closed when it is full, or when its linger is over
  * and somebody could take it. The client's thread writes closed packets to the spool (if there is one), gives them to
- * lanes, and settles them when they are answered or given up. A lane sends one message at a time: in PUSH mode a socket
- * that dials one URL, in PUB mode the one socket, in acknowledged mode one request of `in_flight`.
+ * channels, and settles them when they are answered or given up. A channel sends one message at a time: in PUSH mode a
+ * socket that dials one URL, in PUB mode the one socket, in acknowledged mode one request of `in_flight`.
  *
- *   publish ─► open ─► fresh (not in the spool yet) ─► window (in memory, in order) ─► a lane ─► settled
+ *   publish ─► open ─► fresh (not in the spool yet) ─► window (in memory, in order) ─► a channel ─► settled
  *                                    └─► only in the spool, when the window is full ──┘
  *
  * There is one lock, `lock`. It is held for work in memory only, never during calls of NNG, file operations or
@@ -20,7 +20,12 @@
 #include <observer/observer.h>
 #include <pthread.h>
 
-enum { OBS_CLIENT_URLS_MAX = 16, OBS_CLIENT_LANES_MAX = 16, OBS_CLIENT_PREFIX_MAX = 300, OBS_CLIENT_TROUBLE_MAX = 256 };
+enum {
+  OBS_CLIENT_URLS_MAX = 16,
+  OBS_CLIENT_CHANNELS_MAX = 16,
+  OBS_CLIENT_PREFIX_MAX = 300,
+  OBS_CLIENT_TROUBLE_MAX = 256
+};
 /* What failed for want of memory, or of a disk, rests so long. */
 enum { OBS_CLIENT_PAUSE_MS = 100 };
 
@@ -34,8 +39,8 @@ typedef struct obs_client_packet {
   uint32_t topic_size; /* with its NUL; 0: none, or read back from the spool */
   bool raw;            /* no msgpack array of ops: JSON, or a message of another kind */
   bool whole;          /* one message that may hold any number of records, but counts as one op */
-  bool taken;          /* by a lane, or being settled */
-  bool expired;        /* thread: its lane must release it */
+  bool taken;          /* by a channel, or being settled */
+  bool expired;        /* thread: its channel must release it */
   uint64_t serial;     /* from 1, in the order in which packets were closed */
   uint64_t opened_ms;  /* monotonic */
   uint64_t expires_ms;
@@ -64,7 +69,7 @@ typedef struct {
   nng_pipe pipes[OBS_CLIENT_URLS_MAX];
 } obs_client_socket;
 
-typedef enum { OBS_LANE_FREE, OBS_LANE_SENDS, OBS_LANE_AWAITS, OBS_LANE_PAUSES } obs_client_lane_state;
+typedef enum { OBS_CHANNEL_FREE, OBS_CHANNEL_SENDS, OBS_CHANNEL_AWAITS, OBS_CHANNEL_PAUSES } obs_client_channel_state;
 
 typedef struct {
   observer_client *client;
@@ -75,10 +80,10 @@ typedef struct {
   bool done;      /* the aio has completed; under `lock` */
   uint64_t taken; /* messages that the transport took; under `lock` */
   /* thread: */
-  obs_client_lane_state state;
+  obs_client_channel_state state;
   obs_client_packet *packet;
   uint64_t resume_ms;
-} obs_client_lane;
+} obs_client_channel;
 
 /* The options, with defaults filled in. */
 typedef struct {
@@ -129,8 +134,8 @@ struct observer_client {
 
   /* thread: */
   obs_client_socket sockets[OBS_CLIENT_URLS_MAX];
-  obs_client_lane lanes[OBS_CLIENT_LANES_MAX];
-  size_t nsockets, nlanes;
+  obs_client_channel channels[OBS_CLIENT_CHANNELS_MAX];
+  size_t nsockets, nchannels;
   obs_client_spool *spool;
   uint64_t read_again_ms; /* the spool could not be read: not before then; 0: it could */
   uint64_t heard_ms;      /* when the last answer came */
@@ -195,9 +200,9 @@ bool obs_client_is_settled(const observer_client *c, uint64_t serial);
 /* ---- link.c: NNG; none with the lock held ---- */
 
 observer_err obs_client_link_open(observer_client *c, char *text, size_t size);
-/* Starts what the lane's packet needs: the aio completes later. False: no memory. */
-bool obs_client_link_send(obs_client_lane *l);
-void obs_client_link_await(obs_client_lane *l);
+/* Starts what the channel's packet needs: the aio completes later. False: no memory. */
+bool obs_client_link_send(obs_client_channel *l);
+void obs_client_link_await(obs_client_channel *l);
 /* Ends all connections; they are dialled again. */
 void obs_client_link_reconnect(obs_client_socket *s);
 /* Waits until what the transport took is written, at most until `until_ms`. False: not all of it. */

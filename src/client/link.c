@@ -20,7 +20,7 @@ enum { REST_MS = 50, QUIET_MS = 100, SLICE_MS = 5, PUB_QUEUE_MIN = 16, PUB_QUEUE
 /* ---- what NNG calls ---- */
 
 static void aio_done(void *arg) {
-  obs_client_lane *l = arg;
+  obs_client_channel *l = arg;
   observer_client *c = l->client;
   pthread_mutex_lock(&c->lock);
   l->done = true;
@@ -78,11 +78,11 @@ static observer_err explain(int rv, const char *what, char *text, size_t size) {
 
 observer_err obs_client_link_open(observer_client *c, char *text, size_t size) {
   bool push = c->o.mode == OBSERVER_PUSH;
-  size_t nsockets = push ? c->o.nurls : 1, nlanes = c->o.mode == OBSERVER_ACKNOWLEDGED ? c->o.in_flight : nsockets;
+  size_t nsockets = push ? c->o.nurls : 1, nchannels = c->o.mode == OBSERVER_ACKNOWLEDGED ? c->o.in_flight : nsockets;
   int rv = 0;
   for (size_t i = 0; i < nsockets && rv == 0; i++, c->nsockets = i) rv = open_socket(c, &c->sockets[i]);
-  for (size_t i = 0; i < nlanes && rv == 0; i++, c->nlanes = i) {
-    obs_client_lane *l = &c->lanes[i];
+  for (size_t i = 0; i < nchannels && rv == 0; i++, c->nchannels = i) {
+    obs_client_channel *l = &c->channels[i];
     l->client = c;
     l->socket = &c->sockets[push ? i : 0];
     rv = nng_aio_alloc(&l->aio, aio_done, l);
@@ -103,7 +103,7 @@ observer_err obs_client_link_open(observer_client *c, char *text, size_t size) {
 
 /* ---- one message ---- */
 
-bool obs_client_link_send(obs_client_lane *l) {
+bool obs_client_link_send(obs_client_channel *l) {
   observer_client *c = l->client;
   nng_msg *msg = l->packet->msg;
   nng_aio_set_timeout(l->aio, NNG_DURATION_INFINITE);
@@ -119,7 +119,7 @@ bool obs_client_link_send(obs_client_lane *l) {
   return true;
 }
 
-void obs_client_link_await(obs_client_lane *l) {
+void obs_client_link_await(obs_client_channel *l) {
   nng_aio_set_timeout(l->aio, (nng_duration)l->client->o.request_timeout_ms);
   nng_ctx_recv(l->ctx, l->aio);
 }
@@ -137,7 +137,7 @@ void obs_client_link_reconnect(obs_client_socket *s) {
 
 /* A message is written when the transport has taken a later one. When the connection has gone, nothing more can be
  * known. */
-static bool lane_written(obs_client_lane *l, uint64_t until_ms) {
+static bool channel_written(obs_client_channel *l, uint64_t until_ms) {
   observer_client *c = l->client;
   struct pollfd fd = {.fd = l->socket->writable, .events = POLLIN};
   pthread_mutex_lock(&c->lock);
@@ -187,15 +187,15 @@ bool obs_client_link_drain(observer_client *c, uint64_t until_ms) {
   if (c->o.mode == OBSERVER_ACKNOWLEDGED) return true;
   if (c->o.mode == OBSERVER_PUB) return pub_written(&c->sockets[0], until_ms);
   bool all = true;
-  for (size_t i = 0; i < c->nlanes; i++) {
-    if (!lane_written(&c->lanes[i], until_ms)) all = false;
+  for (size_t i = 0; i < c->nchannels; i++) {
+    if (!channel_written(&c->channels[i], until_ms)) all = false;
   }
   return all;
 }
 
 void obs_client_link_close(observer_client *c) {
-  for (size_t i = 0; i < c->nlanes; i++) {
-    obs_client_lane *l = &c->lanes[i];
+  for (size_t i = 0; i < c->nchannels; i++) {
+    obs_client_channel *l = &c->channels[i];
     if (l->aio != NULL) nng_aio_stop(l->aio);
     if (l->ctx_open) nng_ctx_close(l->ctx);
   }
@@ -203,7 +203,7 @@ void obs_client_link_close(observer_client *c) {
   for (size_t i = 0; i < c->nsockets; i++) {
     if (c->sockets[i].open) nng_close(c->sockets[i].id);
   }
-  for (size_t i = 0; i < c->nlanes; i++) {
-    if (c->lanes[i].aio != NULL) nng_aio_free(c->lanes[i].aio);
+  for (size_t i = 0; i < c->nchannels; i++) {
+    if (c->channels[i].aio != NULL) nng_aio_free(c->channels[i].aio);
   }
 }

@@ -59,7 +59,7 @@ static observer_err copy_numbers(obs_client_options *o, const observer_options *
       [TIMEOUT] = {"request_timeout_ms", g->request_timeout_ms, REQUEST_TIMEOUT_MS, 1, INT32_MAX},
       [RETRY_MIN] = {"retry_min_ms", g->retry_min_ms, RETRY_MIN_MS, 1, INT32_MAX},
       [RETRY_MAX] = {"retry_max_ms", g->retry_max_ms, RETRY_MAX_MS, 1, INT32_MAX},
-      [FLIGHT] = {"in_flight", g->in_flight, IN_FLIGHT, 1, OBS_CLIENT_LANES_MAX},
+      [FLIGHT] = {"in_flight", g->in_flight, IN_FLIGHT, 1, OBS_CLIENT_CHANNELS_MAX},
       [SPOOL] = {"spool_bytes", g->spool_bytes > INT64_MAX ? INT64_MAX : (int64_t)g->spool_bytes, SPOOL_BYTES,
                  SPOOL_BYTES_MIN, INT64_MAX / 2},
   };

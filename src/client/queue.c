@@ -69,7 +69,7 @@ void obs_client_wake(observer_client *c) {
   pthread_cond_signal(&c->work);
 }
 
-/* The thread takes a closed packet up at once, or when a lane is free. */
+/* The thread takes a closed packet up at once, or when a channel is free. */
 static void enqueue(observer_client *c, obs_client_packet *p) {
   p->serial = ++c->serial;
   p->expires_ms = c->o.expire_ms < 0 ? UINT64_MAX : p->opened_ms + c->o.linger_ms + (uint64_t)(uint32_t)c->o.expire_ms;

@@ -1,4 +1,4 @@
-/* The client's thread: closes packets whose linger is over, gives packets to lanes, and settles what comes back. */
+/* The client's thread: closes packets whose linger is over, gives packets to channels, and settles what comes back. */
 #include "base/clock.h"
 #include "base/thread.h"
 #include "client/internal.h"
@@ -9,21 +9,21 @@
 /* STALE_ROUNDS: after so many request timeouts without any answer the connections are given up as dead. */
 enum { STALE_ROUNDS = 2 };
 
-/* ---- lanes: with the lock held, let go of for NNG and for callbacks ---- */
+/* ---- channels: with the lock held, let go of for NNG and for callbacks ---- */
 
-static void free_lane(obs_client_lane *l) {
+static void free_channel(obs_client_channel *l) {
   l->packet = NULL;
-  l->state = OBS_LANE_FREE;
+  l->state = OBS_CHANNEL_FREE;
 }
 
-/* The lane's packet goes back to the window, where it never left its place. */
-static void release(obs_client_lane *l) {
+/* The channel's packet goes back to the window, where it never left its place. */
+static void release(obs_client_channel *l) {
   l->packet->taken = false;
-  free_lane(l);
+  free_channel(l);
 }
 
 /* Full jitter: between nothing and the doubled pause, so that many producers do not come back at once. */
-static void pause_lane(obs_client_lane *l) {
+static void pause_channel(obs_client_channel *l) {
   observer_client *c = l->client;
   uint32_t doublings = l->packet->tries < 20 ? l->packet->tries : 20;
   uint64_t most = (uint64_t)c->o.retry_min_ms << doublings;
@@ -33,7 +33,7 @@ static void pause_lane(obs_client_lane *l) {
   c->random ^= c->random << 17;
   l->packet->tries++;
   l->resume_ms = obs_clock_mono_ms() + 1 + c->random % most;
-  l->state = OBS_LANE_PAUSES;
+  l->state = OBS_CHANNEL_PAUSES;
 }
 
 /* `count` is the counter that the ops go to. */
@@ -50,13 +50,13 @@ static void expire_packet(observer_client *c, obs_client_packet *p) {
   give_up(c, p, &c->n.expired, "not acknowledged within expire_ms");
 }
 
-static void retry_or_expire(obs_client_lane *l) {
+static void retry_or_expire(obs_client_channel *l) {
   obs_client_packet *p = l->packet;
   if (p->expired) {
-    free_lane(l);
+    free_channel(l);
     expire_packet(l->client, p);
   } else {
-    pause_lane(l);
+    pause_channel(l);
   }
 }
 
@@ -69,7 +69,7 @@ static void note_trouble(observer_client *c, observer_err err, const char *text)
   snprintf(c->trouble_text, sizeof(c->trouble_text), "%s", text);
 }
 
-static void settle_answer(obs_client_lane *l) {
+static void settle_answer(obs_client_channel *l) {
   observer_client *c = l->client;
   obs_client_packet *p = l->packet;
   obs_client_verdict verdict;
@@ -85,7 +85,7 @@ static void settle_answer(obs_client_lane *l) {
     retry_or_expire(l);
     return;
   }
-  free_lane(l);
+  free_channel(l);
   c->n.delivered += verdict.delivered;
   c->n.duplicates += verdict.duplicates;
   c->n.rejected += verdict.rejected;
@@ -94,14 +94,14 @@ static void settle_answer(obs_client_lane *l) {
 }
 
 /* The transport took the message, or did not: in the best-effort modes it then goes back to where it was. */
-static void end_sending(obs_client_lane *l, int rv) {
+static void end_sending(obs_client_channel *l, int rv) {
   observer_client *c = l->client;
   obs_client_packet *p = l->packet;
   nng_msg *msg = rv != 0 ? nng_aio_get_msg(l->aio) : NULL;
   if (rv != 0) nng_aio_set_msg(l->aio, NULL);
   if (c->o.mode == OBSERVER_ACKNOWLEDGED) {
     if (rv == 0) {
-      l->state = OBS_LANE_AWAITS;
+      l->state = OBS_CHANNEL_AWAITS;
       pthread_mutex_unlock(&c->lock);
       obs_client_link_await(l);
       pthread_mutex_lock(&c->lock);
@@ -111,23 +111,23 @@ static void end_sending(obs_client_lane *l, int rv) {
     }
   } else if (rv == 0) {
     l->taken++;
-    free_lane(l);
+    free_channel(l);
     c->n.delivered += p->nops;
     obs_client_forget(c, p);
   } else {
     p->msg = msg;
     release(l);
     if (rv == NNG_ECANCELED) return;
-    l->state = OBS_LANE_PAUSES; /* without a packet */
+    l->state = OBS_CHANNEL_PAUSES; /* without a packet */
     l->resume_ms = obs_clock_mono_ms() + OBS_CLIENT_PAUSE_MS;
   }
 }
 
-static void collect_lane(obs_client_lane *l) {
+static void collect_channel(obs_client_channel *l) {
   observer_client *c = l->client;
   int rv = nng_aio_result(l->aio);
   l->done = false;
-  if (l->state == OBS_LANE_SENDS) {
+  if (l->state == OBS_CHANNEL_SENDS) {
     end_sending(l, rv);
     return;
   }
@@ -152,30 +152,30 @@ static void collect_lane(obs_client_lane *l) {
 
 /* ---- giving up ---- */
 
-static void cancel(obs_client_lane *l) {
+static void cancel(obs_client_channel *l) {
   observer_client *c = l->client;
   pthread_mutex_unlock(&c->lock);
   nng_aio_cancel(l->aio);
   pthread_mutex_lock(&c->lock);
 }
 
-/* Packets expire in the order in which they were closed. One that is under way is reported on when its lane has let go
- * of it. */
+/* Packets expire in the order in which they were closed. One that is under way is reported on when its channel has let
+ * go of it. */
 static void expire(observer_client *c, uint64_t now) {
   for (obs_client_packet *p = c->window.head, *next; p != NULL && p->expires_ms <= now; p = next) {
-    obs_client_lane *l = NULL;
+    obs_client_channel *l = NULL;
     next = p->next;
-    for (size_t i = 0; i < c->nlanes && l == NULL; i++) {
-      if (c->lanes[i].packet == p) l = &c->lanes[i];
+    for (size_t i = 0; i < c->nchannels && l == NULL; i++) {
+      if (c->channels[i].packet == p) l = &c->channels[i];
     }
-    if (l != NULL && l->state != OBS_LANE_PAUSES) {
+    if (l != NULL && l->state != OBS_CHANNEL_PAUSES) {
       if (!p->expired) {
         p->expired = true;
         cancel(l);
       }
       continue;
     }
-    if (l != NULL) free_lane(l);
+    if (l != NULL) free_channel(l);
     expire_packet(c, p);
   }
 }
@@ -188,14 +188,14 @@ static obs_client_packet *next_packet(observer_client *c) {
   return p;
 }
 
-static bool is_ready(const obs_client_lane *l, uint64_t now) {
+static bool is_ready(const obs_client_channel *l, uint64_t now) {
   if (l->socket->npipes == 0) return false;
-  return l->state == OBS_LANE_FREE || (l->state == OBS_LANE_PAUSES && l->resume_ms <= now);
+  return l->state == OBS_CHANNEL_FREE || (l->state == OBS_CHANNEL_PAUSES && l->resume_ms <= now);
 }
 
 static void give_out(observer_client *c, uint64_t now) {
-  for (size_t i = 0; i < c->nlanes; i++) {
-    obs_client_lane *l = &c->lanes[i];
+  for (size_t i = 0; i < c->nchannels; i++) {
+    obs_client_channel *l = &c->channels[i];
     if (!is_ready(l, now)) continue;
     obs_client_packet *p = l->packet != NULL ? l->packet : next_packet(c);
     if (p == NULL) continue;
@@ -203,11 +203,11 @@ static void give_out(observer_client *c, uint64_t now) {
     p->taken = true;
     if (p->tries > 0) c->n.retried += p->nops;
     if (c->heard_ms == 0) c->heard_ms = obs_clock_mono_ms();
-    l->state = OBS_LANE_SENDS;
+    l->state = OBS_CHANNEL_SENDS;
     pthread_mutex_unlock(&c->lock);
     bool ok = obs_client_link_send(l);
     pthread_mutex_lock(&c->lock);
-    if (!ok) pause_lane(l);
+    if (!ok) pause_channel(l);
   }
 }
 
@@ -220,8 +220,8 @@ static uint64_t seal_at(observer_client *c, uint64_t now) {
   uint64_t linger = c->open->opened_ms + c->o.linger_ms;
   if (c->spool != NULL) return linger;
   bool others_wait = next_packet(c) != NULL;
-  for (size_t i = 0; i < c->nlanes && !others_wait; i++) {
-    if (is_ready(&c->lanes[i], now) && c->lanes[i].packet == NULL) return linger;
+  for (size_t i = 0; i < c->nchannels && !others_wait; i++) {
+    if (is_ready(&c->channels[i], now) && c->channels[i].packet == NULL) return linger;
   }
   return c->o.expire_ms < 0 ? UINT64_MAX : linger + (uint64_t)(uint32_t)c->o.expire_ms;
 }
@@ -232,9 +232,9 @@ static void rest(observer_client *c) {
   const obs_client_packet *first = c->window.head;
   if (c->read_again_ms > 0 && c->read_again_ms < at) at = c->read_again_ms;
   if (first != NULL && !first->expired && first->expires_ms < at) at = first->expires_ms;
-  for (size_t i = 0; i < c->nlanes; i++) {
-    const obs_client_lane *l = &c->lanes[i];
-    if (l->state == OBS_LANE_PAUSES && l->socket->npipes > 0 && l->resume_ms < at) at = l->resume_ms;
+  for (size_t i = 0; i < c->nchannels; i++) {
+    const obs_client_channel *l = &c->channels[i];
+    if (l->state == OBS_CHANNEL_PAUSES && l->socket->npipes > 0 && l->resume_ms < at) at = l->resume_ms;
   }
   if (c->news || c->stop || at <= now) return;
   c->wake_ms = at;
@@ -254,12 +254,12 @@ void *obs_client_run(void *client) {
     c->news = false;
     uint64_t now = obs_clock_mono_ms();
     if (seal_at(c, now) <= now) obs_client_seal(c);
-    for (size_t i = 0; i < c->nlanes; i++) {
-      if (c->lanes[i].done) collect_lane(&c->lanes[i]);
+    for (size_t i = 0; i < c->nchannels; i++) {
+      if (c->channels[i].done) collect_channel(&c->channels[i]);
     }
-    for (size_t i = 0; i < c->nlanes; i++) { /* a message whose connection has gone can go through another one */
-      obs_client_lane *l = &c->lanes[i];
-      if (l->state == OBS_LANE_SENDS && l->socket->npipes == 0 && !l->done) cancel(l);
+    for (size_t i = 0; i < c->nchannels; i++) { /* a message whose connection has gone can go through another one */
+      obs_client_channel *l = &c->channels[i];
+      if (l->state == OBS_CHANNEL_SENDS && l->socket->npipes == 0 && !l->done) cancel(l);
     }
     obs_client_spooler_step(c); /* after what was settled has made room */
     now = obs_clock_mono_ms();
@@ -267,12 +267,12 @@ void *obs_client_run(void *client) {
     give_out(c, now);
   }
 
-  for (size_t i = 0; i < c->nlanes; i++) { /* all packets go back to the window */
-    obs_client_lane *l = &c->lanes[i];
+  for (size_t i = 0; i < c->nchannels; i++) { /* all packets go back to the window */
+    obs_client_channel *l = &c->channels[i];
     pthread_mutex_unlock(&c->lock);
     nng_aio_stop(l->aio);
     pthread_mutex_lock(&c->lock);
-    if (l->done) collect_lane(l);
+    if (l->done) collect_channel(l);
     if (l->packet != NULL) release(l);
   }
   obs_client_seal(c);
