@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/number.h"
@@ -127,6 +128,17 @@ void obs_json_id(obs_json_writer *w, const char *name, uint64_t id) {
 void obs_json_raw(obs_json_writer *w, const char *name, obs_str json) {
   begin(w, name);
   obs_buf_append(w->out, json.p, json.len);
+}
+
+void obs_json_members(obs_json_writer *w, obs_str members) {
+  if (members.len > 0) obs_json_raw(w, NULL, members);
+}
+
+void obs_json_base64(obs_json_writer *w, const char *name, const void *p, size_t n) {
+  begin(w, name);
+  obs_buf_putc(w->out, '"');
+  obs_base64_encode(w->out, p, n);
+  obs_buf_putc(w->out, '"');
 }
 
 void obs_json_u64s(obs_json_writer *w, const char *name, const uint64_t *v, size_t n) {

@@ -53,6 +53,10 @@ void obs_json_id(obs_json_writer *w, const char *name, uint64_t id);
 void obs_json_null(obs_json_writer *w, const char *name);
 /* A value that is JSON text already. */
 void obs_json_raw(obs_json_writer *w, const char *name, obs_str json);
+/* Members that are JSON text already, without braces; there may be none. */
+void obs_json_members(obs_json_writer *w, obs_str members);
+/* Bytes as base64. */
+void obs_json_base64(obs_json_writer *w, const char *name, const void *p, size_t n);
 /* An array of numbers. */
 void obs_json_u64s(obs_json_writer *w, const char *name, const uint64_t *v, size_t n);
 

@@ -1,7 +1,7 @@
 #include "base/log.h"
 
-#include "base/buf.h"
 #include "base/clock.h"
+#include "base/json.h"
 
 #include <poll.h>
 #include <stdarg.h>
@@ -52,16 +52,21 @@ static void write_all(const char *p, size_t n) {
 }
 
 static void render(obs_buf *b, obs_log_level level, const char *module, const char *text, uint32_t left_out) {
-  char now[OBS_ISO8601_LEN + 1];
-  obs_clock_format(obs_clock_wall_ms(), now);
+  int64_t wall_ms = obs_clock_wall_ms();
   if (atomic_load(&log_format) == OBS_LOG_JSON) {
-    obs_buf_printf(b, "{\"time\":\"%s\",\"level\":\"%s\",\"module\":\"%s\",\"message\":", now, level_names[level],
-                   module);
-    obs_buf_json_cstr(b, text);
-    if (left_out > 0) obs_buf_printf(b, ",\"left_out\":%u", left_out);
-    obs_buf_puts(b, "}\n");
+    obs_json_writer w = obs_json_write(b);
+    obs_json_object(&w, NULL);
+    obs_json_time(&w, "time", wall_ms);
+    obs_json_cstr(&w, "level", level_names[level]);
+    obs_json_cstr(&w, "module", module);
+    obs_json_cstr(&w, "message", text);
+    if (left_out > 0) obs_json_u64(&w, "left_out", left_out);
+    obs_json_end(&w);
+    obs_buf_putc(b, '\n');
     return;
   }
+  char now[OBS_ISO8601_LEN + 1];
+  obs_clock_format(wall_ms, now);
   obs_buf_printf(b, "%s %s %s: %s", now, level_names[level], module, text);
   if (left_out > 0) obs_buf_printf(b, " (%u more like this left out)", left_out);
   obs_buf_putc(b, '\n');

@@ -30,24 +30,26 @@ bool obs_bridge_get_stats(obs_connection *s, const void *filter) {
 
 bool obs_bridge_get_livez(obs_connection *s, const void *filter) {
   (void)filter;
-  obs_buf_puts(&s->out, "{\"status\":\"ok\"}");
+  obs_json_writer w = obs_json_write(&s->out);
+  obs_json_object(&w, NULL);
+  obs_json_cstr(&w, "status", "ok");
+  obs_json_end(&w);
   return true;
 }
 
 bool obs_bridge_get_readyz(obs_connection *s, const void *filter) {
   (void)filter;
   char why[256];
-  if (obs_commit_health(s->bridge->opts.commit, why, sizeof why) == OBSERVER_E_OK) {
-    obs_buf_puts(&s->out, "{\"status\":\"ready\"}");
-    return true;
-  }
+  bool ready = obs_commit_health(s->bridge->opts.commit, why, sizeof why) == OBSERVER_E_OK;
   obs_json_writer w = obs_json_write(&s->out);
-  obs_answer_fail(&s->answer, 503);
+  if (!ready) obs_answer_fail(&s->answer, 503);
   obs_json_object(&w, NULL);
-  obs_json_cstr(&w, "status", "not ready");
-  obs_json_array(&w, "reasons");
-  obs_json_cstr(&w, NULL, why);
-  obs_json_end(&w);
+  obs_json_cstr(&w, "status", ready ? "ready" : "not ready");
+  if (!ready) {
+    obs_json_array(&w, "reasons");
+    obs_json_cstr(&w, NULL, why);
+    obs_json_end(&w);
+  }
   obs_json_end(&w);
   return true;
 }

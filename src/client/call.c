@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/utf8.h"
 #include "client/answer.h"
 
@@ -132,9 +133,10 @@ observer_err observer_call(observer_client *client, const char *endpoint, const 
   if (*failure != '\0') {
     r.body.len = 0;
     r.body.oom = false;
-    obs_buf_puts(&r.body, "{\"error\":");
-    obs_buf_json_cstr(&r.body, failure);
-    obs_buf_putc(&r.body, '}');
+    obs_json_writer w = obs_json_write(&r.body);
+    obs_json_object(&w, NULL);
+    obs_json_cstr(&w, "error", failure);
+    obs_json_end(&w);
   }
   out->body = r.body.p;
   out->body_len = r.body.len;

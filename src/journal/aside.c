@@ -11,7 +11,6 @@
  * `size` is of the whole thing, `bytes` has at most REJECTED_BYTES of it. Best effort, not synced.
  *
  * Of both, a later version adds members behind these; rows of another shape are left alone. */
-#include "base/base64.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -112,9 +111,7 @@ void obs_journal_rejects_add(obs_journal_rejects *r, int64_t now_ms, const char 
     obs_json_u64(&w, "index", index);
     obs_json_u64(&w, "size", len);
     obs_json_bool(&w, "truncated", kept < len);
-    obs_buf_puts(&r->rows, ",\"bytes\":\"");
-    obs_base64_encode(&r->rows, bytes, kept);
-    obs_buf_putc(&r->rows, '"');
+    obs_json_base64(&w, "bytes", bytes, kept);
     obs_json_end(&w);
     obs_buf_putc(&r->rows, '\n');
     if (!r->rows.oom) return;

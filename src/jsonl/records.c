@@ -1,5 +1,6 @@
 #include "jsonl/internal.h"
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "jsonl/file.h"
@@ -262,9 +263,11 @@ observer_err obs_records_append(obs_records *r, const obs_buf *members, uint64_t
    * their numbers. Views take `lock` alone. */
   pthread_mutex_lock(&r->writing);
   if (number != NULL) *number = r->next;
-  obs_buf_printf(&row, "{\"id\":%" PRIu64 "%s", r->next, members->len > 0 ? "," : "");
-  if (members->len > 0) obs_buf_append(&row, members->p, members->len);
-  obs_buf_putc(&row, '}');
+  obs_json_writer w = obs_json_write(&row);
+  obs_json_object(&w, NULL);
+  obs_json_u64(&w, "id", r->next);
+  obs_json_members(&w, obs_buf_view(members));
+  obs_json_end(&w);
   if (!row.oom) put_row(&line, row.p, row.len);
   if (members->oom || row.oom || line.oom || (copy = malloc(row.len)) == NULL) {
     err = OBSERVER_E_NOMEM;

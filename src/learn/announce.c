@@ -1,6 +1,6 @@
 #include "learn/announce.h"
 
-#include "base/buf.h"
+#include "base/json.h"
 #include "base/log.h"
 
 #include <inttypes.h>
@@ -8,9 +8,11 @@
 void obs_announce_row(const obs_announce *to, const char *topic, uint64_t number, obs_str members) {
   obs_buf row = {0};
   if (to->fn == NULL) return;
-  obs_buf_printf(&row, "{\"id\":%" PRIu64 ",", number);
-  obs_buf_append(&row, members.p, members.len);
-  obs_buf_putc(&row, '}');
+  obs_json_writer w = obs_json_write(&row);
+  obs_json_object(&w, NULL);
+  obs_json_u64(&w, "id", number);
+  obs_json_members(&w, members);
+  obs_json_end(&w);
   if (row.oom)
     obs_log_error("learn", "feed: row %" PRIu64 " of %s is not sent: out of memory", number, topic);
   else

@@ -1,5 +1,6 @@
 #include "learn/evidence.h"
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/utf8.h"
 
@@ -165,21 +166,22 @@ void obs_evidence_quote(const obs_op *op, uint64_t seq, uint32_t text_max, obs_b
   static const obs_op_field texts[] = {OBS_F_timestamp,  OBS_F_endpoint, OBS_F_source,        OBS_F_staffer_id,
                                        OBS_F_task_class, OBS_F_error,    OBS_F_input_summary, OBS_F_output_summary};
   obs_buf json = {0};
-  obs_buf_printf(&json, "{\"seq\":%" PRIu64, seq);
+  obs_json_writer w = obs_json_write(&json);
+  obs_json_object(&w, NULL);
+  obs_json_u64(&w, "seq", seq);
   for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
     const obs_op_field_info *field = &obs_op_fields[texts[i]];
     obs_str text;
-    if (texts[i] == OBS_F_error) /* its place in the order, whether there is one or not */
-      obs_buf_printf(&json, ",\"duration_ms\":%" PRIi64 ",\"success\":%s", op->duration_ms,
-                     op->success ? "true" : "false");
+    if (texts[i] == OBS_F_error) { /* its place in the order, whether there is one or not */
+      obs_json_i64(&w, "duration_ms", op->duration_ms);
+      obs_json_bool(&w, "success", op->success);
+    }
     if ((op->present & OBS_BIT(texts[i])) == 0) continue;
     memcpy(&text, (const char *)op + field->offset, sizeof(text));
     text.len = (uint32_t)obs_utf8_cut(text.p, text.len, text_max);
-    obs_buf_putc(&json, ',');
-    obs_buf_append(&json, field->json_key, field->json_key_len);
-    obs_buf_json_str(&json, text);
+    obs_json_text(&w, field->name, text);
   }
-  obs_buf_putc(&json, '}');
+  obs_json_end(&w);
   if (json.oom)
     out->oom = true;
   else

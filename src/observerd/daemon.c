@@ -347,11 +347,17 @@ void obs_daemon_cycle(obs_daemon *d) {
   obs_buf line = {0};
   obs_state_get_counts(d->state, &c);
   d->cycle++;
-  obs_buf_printf(&line,
-                 "[observer] cycle %" PRIu64 ": {\"cycle\":%" PRIu64 ",\"total_ops\":%" PRIu32 ",\"successes\":%" PRIu64
-                 ",\"failures\":%" PRIu64 ",\"scenario_ops\":%" PRIu64 ",\"langfuse_ops\":%" PRIu64
-                 ",\"overseer_corrections\":%" PRIu64 "}",
-                 d->cycle, d->cycle, c.ring, c.ring_successes, c.ring_failures, c.scenario, c.langfuse, c.corrections);
+  obs_buf_printf(&line, "[observer] cycle %" PRIu64 ": ", d->cycle);
+  obs_json_writer w = obs_json_write(&line);
+  obs_json_object(&w, NULL);
+  obs_json_u64(&w, "cycle", d->cycle);
+  obs_json_u64(&w, "total_ops", c.ring);
+  obs_json_u64(&w, "successes", c.ring_successes);
+  obs_json_u64(&w, "failures", c.ring_failures);
+  obs_json_u64(&w, "scenario_ops", c.scenario);
+  obs_json_u64(&w, "langfuse_ops", c.langfuse);
+  obs_json_u64(&w, "overseer_corrections", c.corrections);
+  obs_json_end(&w);
   obs_buf_putc(&line, '\0');
   if (!line.oom) obs_log_raw(line.p);
   obs_buf_fini(&line);

@@ -2,6 +2,7 @@
  * again. */
 #include "sessions/internal.h"
 
+#include "base/json.h"
 #include "base/log.h"
 
 #include <inttypes.h>
@@ -184,7 +185,7 @@ obs_record_kind obs_sessions_kind(obs_sessions *s) {
 typedef struct {
   const obs_sessions_filter *filter;
   obs_session_reader reader;
-  obs_buf *out;
+  obs_json_writer out;
   uint32_t found;
   uint64_t last; /* the row looked at last */
   bool full;     /* the page */
@@ -210,20 +211,21 @@ static bool look(void *arg, uint64_t number, const char *line, size_t len) {
   q->last = number;
   while (row.len > 0 && row.p[row.len - 1] == '\r') row.len--;
   if (!obs_session_parse(&q->reader, row, &record, &reason) || !matches(q->filter, &record)) return true;
-  obs_buf_printf(q->out, "%s{\"number\":%" PRIu64 ",\"session\":", q->found > 0 ? "," : "", number);
-  obs_buf_append(q->out, row.p, row.len);
-  obs_buf_putc(q->out, '}');
+  obs_json_object(&q->out, NULL);
+  obs_json_u64(&q->out, "number", number);
+  obs_json_raw(&q->out, "session", row);
+  obs_json_end(&q->out);
   q->found++;
-  q->full = q->found == q->filter->limit || q->out->len >= PAGE_BYTES;
+  q->full = q->found == q->filter->limit || q->out.out->len >= PAGE_BYTES;
   return !q->full;
 }
 
 observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filter, obs_buf *out, uint64_t *next,
                                bool *complete) {
-  search q = {.filter = filter, .out = out};
+  search q = {.filter = filter, .out = obs_json_write(out)};
   observer_err err = OBSERVER_E_OK;
   *next = 0;
-  obs_buf_putc(out, '[');
+  obs_json_array(&q.out, NULL);
   if (s->journal == NULL) {
     /* Under the lock: at most OBS_SESSIONS_RING_BYTES are looked at. */
     pthread_mutex_lock(&s->lock);
@@ -244,7 +246,7 @@ observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filte
       obs_log_warn("sessions", "reading below record %" PRIu64 ": %s", filter->before, observer_strerror(err));
     if (more && !q.full) *next = below; /* SCAN_BYTES were read: the caller asks again */
   }
-  obs_buf_putc(out, ']');
+  obs_json_end(&q.out);
   if (q.full) *next = q.last > 1 ? q.last : 0;
   *complete = *next == 0 || q.found == filter->limit;
   obs_session_reader_fini(&q.reader);

@@ -51,10 +51,14 @@ static void json_writer_places_commas_and_nulls(void **state) {
   obs_json_raw(&w, "raw", OBS_STR("{\"x\":1}"));
   obs_json_cstr(&w, "bad", "\xff\"");
   obs_json_u64s(&w, "seqs", (const uint64_t[]){1, 2}, 2);
+  obs_json_base64(&w, "bytes", "ab", 2);
+  obs_json_members(&w, OBS_STR(""));
+  obs_json_members(&w, OBS_STR("\"m\":1,\"n\":2"));
   obs_json_end(&w);
   assert_text(&b, "{\"seq\":18446744073709551615,\"empty\":[],\"list\":[\"a\",{\"least\":-9223372036854775808,"
                   "\"none\":null},true],\"time\":\"1970-01-01T00:00:01.000Z\",\"id\":\"00000000000000ab\",\"half\":0.5,"
-                  "\"nan\":null,\"raw\":{\"x\":1},\"bad\":\"\xef\xbf\xbd\\\"\",\"seqs\":[1,2]}");
+                  "\"nan\":null,\"raw\":{\"x\":1},\"bad\":\"\xef\xbf\xbd\\\"\",\"seqs\":[1,2],\"bytes\":\"YWI=\","
+                  "\"m\":1,\"n\":2}");
 
   obs_buf_puts(&b, "{\"first\":1");
   w = obs_json_write_members(&b);

@@ -62,9 +62,14 @@ static bool list_row(void *arg, const obs_reject_row *row) {
   work *w = arg;
   char when[OBS_WHEN_LEN];
   if (w->json) {
-    obs_buf_printf(&w->line, "{\"number\":%" PRIu64 ",", row->number);
-    const char *members = (const char *)memchr(row->row, '{', row->row_len) + 1;
-    obs_buf_append(&w->line, members, (size_t)(row->row + row->row_len - members));
+    obs_json_writer json = obs_json_write(&w->line);
+    obs_json_object(&json, NULL);
+    obs_json_u64(&json, "number", row->number);
+    const char *members = (const char *)memchr(row->row, '{', row->row_len) + 1, *end = row->row + row->row_len;
+    while (*--end != '}') {
+    }
+    obs_json_members(&json, (obs_str){members, (uint32_t)(end - members), 0});
+    obs_json_end(&json);
     return put_line(w);
   }
   obs_when_text(row->time, obs_args_text(w->args, "utc") != NULL, when);

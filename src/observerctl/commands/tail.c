@@ -1,5 +1,6 @@
 /* tail: the feed as it comes, one line an op. */
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/signal_fd.h"
 #include "base/vec.h"
 #include "observerctl/ask/fetch.h"
@@ -15,7 +16,6 @@
 #include "observerctl/follow/subscriber.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -35,7 +35,7 @@ typedef struct {
   obs_subscriber sub;
   obs_gaps gaps;
   obs_outlet out;
-  obs_buf row; /* scratch */
+  obs_buf row, line; /* scratch */
   char feed_url[OBS_SUBSCRIBER_URL_MAX];
   uint64_t started_ms;
   uint64_t heard_ms, asked_ms; /* of the daemon; when it was last asked where its feed is */
@@ -64,20 +64,36 @@ static void end_dim(tail *t) {
   obs_buf_putc(&t->out.buf, '\n');
 }
 
-/* As recorded; on a terminal with escapes for what could act there. */
-static void put_json(tail *t, const char *json, size_t len) {
+static obs_json_writer begin_json(tail *t) {
+  obs_buf_reset(&t->line, 1 << 16);
+  obs_json_writer w = obs_json_write(&t->line);
+  obs_json_object(&w, NULL);
+  return w;
+}
+
+/* Shows it; on a terminal with escapes for what could act there. */
+static void end_json(tail *t, obs_json_writer *w) {
+  obs_json_end(w);
+  t->out.buf.oom = t->out.buf.oom || t->line.oom;
   if (isatty(t->out.fd))
-    obs_text_json(&t->out.buf, json, len);
+    obs_text_json(&t->out.buf, t->line.p, t->line.len);
   else
-    obs_buf_append(&t->out.buf, json, len);
+    obs_buf_append(&t->out.buf, t->line.p, t->line.len);
+}
+
+/* The members of an object, without its braces. */
+static obs_str members_of(obs_str object) {
+  return obs_str_slice(object, 1, object.len > 2 ? object.len - 2 : 0);
 }
 
 /* `row` as recorded, with its seq in front. */
 static void show_op(tail *t, uint64_t seq, obs_str row, const cJSON *op) {
   obs_buf *b = &t->out.buf;
   if (t->json) {
-    obs_buf_printf(b, "{\"seq\":%" PRIu64 ",", seq);
-    put_json(t, row.p + 1, row.len - 1);
+    obs_json_writer w = begin_json(t);
+    obs_json_u64(&w, "seq", seq);
+    obs_json_members(&w, members_of(row));
+    end_json(t, &w);
   } else {
     obs_line_op line;
     obs_line_of_json(op, &line);
@@ -90,10 +106,10 @@ static void show_op(tail *t, uint64_t seq, obs_str row, const cJSON *op) {
 static void show_other(tail *t, obs_str topic, obs_str json) {
   obs_buf *b = &t->out.buf;
   if (t->json) {
-    obs_buf_puts(b, "{\"topic\":");
-    obs_buf_json_str(b, topic);
-    if (json.len > 2) obs_buf_putc(b, ',');
-    put_json(t, json.p + 1, json.len - 1);
+    obs_json_writer w = begin_json(t);
+    obs_json_text(&w, "topic", topic);
+    obs_json_members(&w, members_of(json));
+    end_json(t, &w);
     obs_buf_putc(b, '\n');
     return;
   }
@@ -359,6 +375,7 @@ static int run(const obs_args *args) {
   obs_gaps_fini(&t.gaps);
   obs_outlet_fini(&t.out);
   obs_buf_fini(&t.row);
+  obs_buf_fini(&t.line);
   if (t.out.stop_fd >= 0) close(t.out.stop_fd);
   return status;
 }
