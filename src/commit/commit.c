@@ -58,16 +58,19 @@ const obs_record_kinds *obs_commit_kinds(const obs_commit *c) {
 
 /* ---- the queue ---- */
 
+/* How many bytes the queue may hold while a batch of this transport still finds room. */
+static size_t share_of(const obs_commit *c, obs_transport transport) {
+  return c->opts.queue_bytes / 100 * obs_transport_policies[transport].share;
+}
+
 observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   obs_commit_atomics *n = &c->counts[b->transport];
-  atomic_fetch_add(&n->messages, 1);
-  atomic_fetch_add(&n->bytes, b->size);
+  atomic_fetch_add(&n->messages, b->messages);
+  atomic_fetch_add(&n->bytes, b->message_bytes);
   atomic_fetch_add(&n->received, obs_batch_items(b));
   size_t bytes = obs_batch_bytes(b);
-  /* PULL stops reading by itself; SUB cannot, so it has as much again before messages are lost. */
-  size_t room = b->transport == OBS_TRANSPORT_PULL  ? SIZE_MAX
-                : b->transport == OBS_TRANSPORT_SUB ? 2 * c->opts.queue_bytes
-                                                    : c->opts.queue_bytes;
+  bool pauses = obs_transport_policies[b->transport].full == OBS_TRANSPORT_PAUSES;
+  size_t room = pauses ? SIZE_MAX : share_of(c, b->transport);
   pthread_mutex_lock(&c->lock);
   observer_err err = c->stopping ? OBSERVER_E_CLOSED : c->queued >= room ? OBSERVER_E_FULL : OBSERVER_E_OK;
   if (err == OBSERVER_E_OK) {
@@ -78,17 +81,17 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   }
   pthread_mutex_unlock(&c->lock);
   if (err == OBSERVER_E_OK) return err;
-  /* REP and HTTP answer no; the peer of a SUB cannot be told: its ops are lost, and count as rejected. */
   atomic_fetch_add(&n->rejected, obs_batch_items(b));
   b->error = err;
   snprintf(b->error_text, sizeof(b->error_text), "%s", err == OBSERVER_E_FULL ? "queue full" : "shutting down");
   return err;
 }
 
-bool obs_commit_has_room(obs_commit *c) {
+bool obs_commit_has_room(obs_commit *c, obs_transport transport) {
+  size_t share = share_of(c, transport);
   pthread_mutex_lock(&c->lock);
-  bool room = c->queued < c->opts.queue_bytes;
-  if (!room) c->was_full = true;
+  bool room = c->queued < share;
+  if (!room && (c->room_at == 0 || share < c->room_at)) c->room_at = share;
   pthread_mutex_unlock(&c->lock);
   return room;
 }

@@ -7,6 +7,7 @@
  *   acknowledged is in the journal and what is in the state is in the journal.
  * Failure of the disk: batches of PULL and SUB wait and are tried again (the queue fills, intake stops reading); those
  *   of REP and HTTP are answered with the error at once. Recording resumes by itself (obs_commit_health).
+ * Who may fill the queue how far, and what follows: op/transport.h, a row a transport.
  * Counts, of ops and records together: received = recorded + duplicate + rejected + in flight, per transport, at every
  *   moment. */
 #ifndef OBS_COMMIT_COMMIT_H
@@ -48,7 +49,7 @@ typedef struct {
   size_t group_bytes;            /* most JSON a group writes; default 4 MiB */
   uint32_t dedupe;               /* op_ids remembered; default 65536 */
   uint32_t checkpoint_s;         /* seconds between checkpoints; 0: only when asked for, and at the end */
-  void (*room)(void *arg);       /* the queue was full and has room again; commit thread; must not block */
+  void (*room)(void *arg);       /* who was told that there is no room has some; commit thread; must not block */
   void *room_arg;
   const obs_commit_follower *followers; /* in the order they are called; copied */
   uint32_t nfollowers;                  /* at most OBS_FOLLOWERS */
@@ -77,11 +78,12 @@ observer_err obs_commit_start(obs_commit *c);
 /* The table of kinds, for batches. */
 const obs_record_kinds *obs_commit_kinds(const obs_commit *c);
 
-/* Hands a decoded batch over. A PULL batch is taken even when the queue is full (the source then looks at
- * obs_commit_has_room before it reads on); the others get FULL (SUB at twice the bytes), and all get CLOSED when
- * stopping: the batch stays the caller's, b->error says why and its ops count as rejected. Never blocks. */
+/* Hands a decoded batch over. Where its transport's share of the queue is used, one that pauses is taken all the same
+ * (the source looks at obs_commit_has_room before it reads on), the others get FULL; all get CLOSED when stopping. Then
+ * the batch stays the caller's, b->error says why and its ops count as rejected. Never blocks. */
 observer_err obs_commit_submit(obs_commit *c, obs_batch *b);
-bool obs_commit_has_room(obs_commit *c);
+/* Whether the transport's share has room. False: opts.room is called when it has. */
+bool obs_commit_has_room(obs_commit *c, obs_transport transport);
 
 /* OK, or why ops cannot be recorded now (text for a person, at most `size` bytes). Any thread. */
 observer_err obs_commit_health(obs_commit *c, char *text, size_t size);

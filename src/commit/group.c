@@ -162,8 +162,8 @@ static void give_back(obs_commit *c, obs_batch *b) {
   size_t bytes = obs_batch_bytes(b);
   pthread_mutex_lock(&c->lock);
   c->queued -= bytes;
-  bool tell = c->was_full && c->queued < c->opts.queue_bytes;
-  if (tell) c->was_full = false;
+  bool tell = c->queued < c->room_at;
+  if (tell) c->room_at = 0;
   pthread_mutex_unlock(&c->lock);
   b->done(b);
   if (tell && c->opts.room != NULL) c->opts.room(c->opts.room_arg);

@@ -34,8 +34,9 @@ struct obs_commit {
   pthread_cond_t wake;
   bool lock_made, wake_made;
   obs_commit_list queue;
-  size_t queued; /* bytes in the queue and in the group being written */
-  bool was_full, stopping, checkpoint_wanted;
+  size_t queued;  /* bytes in the queue and in the group being written */
+  size_t room_at; /* who asked in vain waits for fewer bytes than these; 0: nobody does */
+  bool stopping, checkpoint_wanted;
   uint64_t stop_at; /* monotonic ms */
   observer_err failing;
   char failing_text[160];
@@ -81,9 +82,8 @@ static inline obs_batch *obs_commit_list_pop(obs_commit_list *l) {
   return b;
 }
 
-/* Nobody waits for an answer: such a batch waits for the disk. */
 static inline bool obs_commit_waits_for_disk(const obs_batch *b) {
-  return b->transport == OBS_TRANSPORT_PULL || b->transport == OBS_TRANSPORT_SUB;
+  return obs_transport_policies[b->transport].waits_for_disk;
 }
 
 /* group.c, commit thread. */

@@ -77,12 +77,12 @@ void obs_receiver_next(obs_intake_receiver *r) {
 /* PULL: reads on when there is room. Looked at again after the pause is on record, so that no wake-up is missed. */
 static void next_with_room(obs_intake_receiver *r) {
   obs_bus *bus = r->bus;
-  if (obs_commit_has_room(bus->opts.commit)) {
+  if (obs_commit_has_room(bus->opts.commit, r->port->transport)) {
     obs_receiver_next(r);
     return;
   }
   set_state(r, OBS_INTAKE_PAUSED);
-  if (obs_commit_has_room(bus->opts.commit)) obs_bus_room(bus);
+  if (obs_commit_has_room(bus->opts.commit, r->port->transport)) obs_bus_room(bus);
 }
 
 /* ---- REP's answers ---- */

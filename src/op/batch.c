@@ -14,9 +14,15 @@ enum { SMALLEST = 4096 };
 enum { KEEP_OPS = 1024, KEEP_UNKNOWN = 4096, KEEP_REJECTS = 256, KEEP_RECORDS = 256, KEEP_JSON = 1 << 20 };
 
 const char *const obs_transport_names[OBS_TRANSPORT_COUNT] = {
-#define OBS_TRANSPORT_NAME(name, text) text,
+#define OBS_TRANSPORT_NAME(name, text, ...) text,
     OBS_TRANSPORT_MAP(OBS_TRANSPORT_NAME)
 #undef OBS_TRANSPORT_NAME
+};
+
+const obs_transport_policy obs_transport_policies[OBS_TRANSPORT_COUNT] = {
+#define OBS_TRANSPORT_POLICY(name, text, ...) {__VA_ARGS__},
+    OBS_TRANSPORT_MAP(OBS_TRANSPORT_POLICY)
+#undef OBS_TRANSPORT_POLICY
 };
 
 static bool reserve_rejects(obs_batch *b, uint32_t more) {
@@ -69,6 +75,8 @@ void obs_batch_reset(obs_batch *b) {
   b->size = 0;
   b->topic = (obs_str){0};
   b->single = b->msgpack = false;
+  b->messages = 0;
+  b->message_bytes = 0;
   b->kinds = NULL;
   b->only = NULL;
   b->nops = b->nrecords = b->nunknown = b->nrejects = 0;
@@ -114,7 +122,8 @@ void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t le
 }
 
 static void reject(obs_decoder *d, const uint8_t *start, const uint8_t *end) {
-  obs_batch_reject(d->b, d->index, (uint32_t)(start - d->r.in.base), (uint32_t)(end - start), "%s", d->r.reason);
+  obs_batch_reject(d->b, d->index, d->offset + (uint32_t)(start - d->r.in.base), (uint32_t)(end - start), "%s",
+                   d->r.reason);
 }
 
 /* ---- one map ---- */
@@ -176,7 +185,7 @@ static obs_reader_result decode_map(obs_decoder *d, const obs_decoder_format *fo
   const uint8_t *start = d->r.in.p;
   uint32_t unknown = d->b->nunknown;
   char reason[sizeof(d->r.reason)];
-  if (d->b->only != NULL) return decode_record(d, format, d->b->only);
+  if (d->only != NULL) return decode_record(d, format, d->only);
   d->look_for_schema = d->b->kinds != NULL;
   obs_reader_result rc = decode_op(d, format);
   if (rc == OBS_READ_OK || rc == OBS_READ_BROKEN || !d->look_for_schema) return rc;
@@ -204,7 +213,7 @@ static obs_reader_result decode_element(obs_decoder *d, const obs_decoder_format
     obs_reader_no_memory(&d->r, OBS_STR("message"));
     return OBS_READ_BROKEN;
   }
-  obs_str what = obs_str_of(d->b->only != NULL ? d->b->only->name : "op");
+  obs_str what = obs_str_of(d->only != NULL ? d->only->name : "op");
   obs_reader_result rc = is_map ? decode_map(d, format) : obs_reader_wrong(&d->r, what, "must be a map");
   if (rc == OBS_READ_WRONG) { /* it was left in its middle: step over it from its start */
     d->b->nunknown = unknown;
@@ -286,7 +295,7 @@ static void decode_payload(obs_decoder *d, bool msgpack) {
     if (!resume) return;
   }
   d->b->single = values == 1 && !array;
-  if (values == 0) obs_batch_reject(d->b, 0, 0, (uint32_t)d->b->size, "message: empty");
+  if (values == 0) obs_batch_reject(d->b, 0, d->offset, (uint32_t)(in->end - in->base), "message: empty");
 }
 
 /* Whether a message begins with its payload: a msgpack map or array marker, or `{` or `[`. */
@@ -302,31 +311,42 @@ const uint8_t *obs_batch_payload(const uint8_t *data, size_t size, obs_str *topi
   return nul + 1;
 }
 
-void obs_batch_decode(obs_batch *b, obs_batch_format format, const obs_op_limits *limits, int64_t now_ms) {
-  obs_decoder d = {.r = {.in = obs_cursor_of(b->data, b->size), .limits = limits, .arena = &b->arena},
+void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_format format, const obs_op_limits *limits,
+                           int64_t now_ms) {
+  obs_decoder d = {.r = {.in = obs_cursor_of(b->data + off, size), .limits = limits, .arena = &b->arena},
                    .b = b,
                    .profile = b->profile,
-                   .now_ms = now_ms};
-  if (b->size == 0) {
-    obs_batch_reject(b, 0, 0, 0, "message: empty");
+                   .now_ms = now_ms,
+                   .offset = (uint32_t)off,
+                   .only = b->only};
+  b->messages++;
+  b->message_bytes += size;
+  b->single = b->msgpack = false;
+  b->topic = (obs_str){0};
+  if (size == 0) {
+    obs_batch_reject(b, 0, d.offset, 0, "message: empty");
     return;
   }
-  if (b->size > limits->message_bytes) {
-    obs_batch_reject(b, 0, 0, limits->message_bytes, "message: larger than %u bytes", limits->message_bytes);
+  if (size > limits->message_bytes) {
+    obs_batch_reject(b, 0, d.offset, limits->message_bytes, "message: larger than %u bytes", limits->message_bytes);
     return;
   }
-  if (b->transport != OBS_TRANSPORT_HTTP) {
-    d.r.in.p = obs_batch_payload(d.r.in.p, b->size, &b->topic);
+  if (obs_transport_policies[b->transport].topics) {
+    d.r.in.p = obs_batch_payload(d.r.in.p, size, &b->topic);
     if (d.r.in.p == NULL) {
-      obs_batch_reject(b, 0, 0, (uint32_t)b->size, "message: no payload after the topic");
+      obs_batch_reject(b, 0, d.offset, (uint32_t)size, "message: no payload after the topic");
       return;
     }
   }
-  for (uint32_t i = 0; b->kinds != NULL && i < b->kinds->n; i++) {
-    if (obs_str_is(b->topic, b->kinds->at[i].topic)) b->only = &b->kinds->at[i];
+  for (uint32_t i = 0; b->topic.p != NULL && b->kinds != NULL && i < b->kinds->n; i++) {
+    if (obs_str_is(b->topic, b->kinds->at[i].topic)) d.only = &b->kinds->at[i];
   }
   b->msgpack = format == OBS_FORMAT_MSGPACK || (format == OBS_FORMAT_ANY && *d.r.in.p >= 0x80);
   decode_payload(&d, b->msgpack);
+}
+
+void obs_batch_decode(obs_batch *b, obs_batch_format format, const obs_op_limits *limits, int64_t now_ms) {
+  obs_batch_add_message(b, 0, b->size, format, limits, now_ms);
 }
 
 bool obs_batch_decode_row(obs_batch *b, const char *line, size_t len, const char **reason) {

@@ -1,6 +1,7 @@
 /* A batch: the unit that moves from intake to the acknowledgement.
  *
- * In:  the bytes of one message (bus or HTTP body), its transport and profile.
+ * In:  the bytes of one message (bus or HTTP body), or of several of one peer that came together; their transport and
+ *   profile.
  * Out: the valid ops as views, the JSON line of each, the rows of records, and the rejects with index and reason.
  * Owner: whoever holds the pointer, one thread at a time: intake -> commit -> back to its source through `done`.
  * Failure: a wrong op is one reject and the next op follows; broken syntax ends the message (of ops one a line, the
@@ -14,7 +15,7 @@
 
 typedef struct {
   uint32_t index;          /* of the op in the message, from 0 */
-  uint32_t offset, length; /* its bytes in the message; from the break to the end for broken syntax */
+  uint32_t offset, length; /* its bytes in `data`; from the break to the message's end for broken syntax */
   const char *reason;      /* "duration_ms: must not be negative"; in the arena, NUL-terminated */
 } obs_batch_rejected;
 
@@ -25,24 +26,28 @@ typedef struct {
   uint8_t kind;      /* of a record: its place in the table of kinds */
 } obs_batch_line;
 
+enum { OBS_BATCH_SEVERAL_BYTES = 256 << 10 };
+
 typedef enum { OBS_FORMAT_ANY, OBS_FORMAT_JSON, OBS_FORMAT_MSGPACK } obs_batch_format;
 
 typedef struct obs_batch obs_batch;
 struct obs_batch {
-  /* Input, set by the source before obs_batch_decode. `data` outlives the batch's way. */
+  /* Input, set by the source before obs_batch_decode or obs_batch_add_message. `data` outlives the batch's way. */
   const uint8_t *data;
   size_t size;
   obs_transport transport;
   obs_op_profile profile;
   const obs_record_kinds *kinds; /* what a map can be besides an op; NULL: nothing */
-  const obs_record_kind *only;   /* of `kinds`: every map is one; a kind's topic sets it too. NULL: any */
+  const obs_record_kind *only;   /* of `kinds`: every map is one, as behind a kind's topic. NULL: any */
   void *owner;                   /* the source's own */
   void (*done)(obs_batch *batch);
 
-  /* Decoded. */
+  /* Decoded; the first three are of the last message. */
   obs_str topic;
   bool single; /* the payload was one op, not an array and not several concatenated */
   bool msgpack;
+  uint32_t messages;
+  uint64_t message_bytes; /* of them all */
   obs_op *ops;
   obs_batch_line *lines;
   uint32_t nops, ops_cap;
@@ -77,9 +82,15 @@ static inline uint32_t obs_batch_items(const obs_batch *b) {
 }
 /* Ready for the next message; keeps a bounded part of its memory. */
 void obs_batch_reset(obs_batch *b);
-/* Decodes, normalises, validates and encodes all of `data`. Topics are looked for on the bus only (not HTTP).
- * `format` other than ANY overrides what the first byte says. Never fails: what is wrong is a reject. */
+/* Decodes, normalises, validates and encodes all of `data` as one message. Topics are looked for where the transport
+ * has them (transport.h). `format` other than ANY overrides what the first byte says. Never fails: what is wrong is a
+ * reject. */
 void obs_batch_decode(obs_batch *b, obs_batch_format format, const obs_op_limits *limits, int64_t now_ms);
+/* The same for the message of `size` bytes at `off` of `data`, behind the messages that were added before. Limits hold
+ * for each message, and an op's index is that in its message. A batch of several should stay below
+ * OBS_BATCH_SEVERAL_BYTES, so that it has no more ops than one message may have. */
+void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_format format, const obs_op_limits *limits,
+                           int64_t now_ms);
 /* Where the payload of a message of the bus begins, behind *topic (as it was when there is none). NULL: nowhere. */
 const uint8_t *obs_batch_payload(const uint8_t *data, size_t size, obs_str *topic);
 /* Memory used, bytes: what the queue is bounded by. The same until the batch is reset. */

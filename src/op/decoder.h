@@ -14,7 +14,9 @@ typedef struct {
   obs_batch *b;
   obs_op_profile profile;
   int64_t now_ms;
-  uint32_t index; /* of the op, in the message */
+  uint32_t offset; /* of the message, in the batch's data */
+  uint32_t index;  /* of the op, in the message */
+  const obs_record_kind *only;
   bool look_for_schema;
   /* The op being read. */
   obs_op *op;

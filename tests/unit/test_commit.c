@@ -305,6 +305,85 @@ static void test_kinds(void **state) {
   obs_batch_fini(&topic);
 }
 
+/* ---- shares of the queue ---- */
+
+enum { SHARE_BATCHES = 400 };
+
+static void on_room(void *arg) {
+  atomic_fetch_add((_Atomic unsigned *)arg, 1);
+}
+
+static observer_err submit_one(obs_commit *c, obs_batch *b, obs_transport transport, setup *s) {
+  static const char json[] = "{\"endpoint\":\"/a\"}";
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
+  assert_int_equal(obs_batch_init(b), OBSERVER_E_OK);
+  b->data = (const uint8_t *)json;
+  b->size = sizeof(json) - 1;
+  b->transport = transport;
+  b->owner = s;
+  b->done = on_done;
+  obs_batch_decode(b, OBS_FORMAT_ANY, &limits, obs_clock_wall_ms());
+  return obs_commit_submit(c, b);
+}
+
+/* Fills the queue with one transport until it is refused or asked to pause. Returns how many were taken. */
+static unsigned fill_share(obs_commit *c, obs_batch *batches, unsigned used, obs_transport transport, setup *s) {
+  bool pauses = obs_transport_policies[transport].full == OBS_TRANSPORT_PAUSES;
+  unsigned n = 0;
+  for (;; n++) {
+    assert_true(used + n < SHARE_BATCHES);
+    if (pauses && !obs_commit_has_room(c, transport)) return n;
+    if (submit_one(c, &batches[used + n], transport, s) == OBSERVER_E_OK) continue;
+    assert_int_equal(batches[used + n].error, OBSERVER_E_FULL);
+    assert_string_equal(batches[used + n].error_text, "queue full");
+    obs_batch_fini(&batches[used + n]);
+    return n;
+  }
+}
+
+/* A flood of those who wait for nothing leaves room for who waits for an answer, and the reader of PULL is told when it
+ * may go on. */
+static void test_best_effort_yields(void **state) {
+  (void)state;
+  setup s = {0};
+  _Atomic unsigned rooms = 0;
+  static obs_batch batches[SHARE_BATCHES];
+  obs_batch rep, http, tail;
+  obs_commit_counts n;
+  const obs_state_opts state_opts = OBS_STATE_OPTS_DEFAULT;
+  assert_int_equal(obs_state_open(&state_opts, &s.state), OBSERVER_E_OK);
+  obs_commit_opts opts = {.state = s.state, .queue_bytes = 1 << 20, .room = on_room, .room_arg = &rooms};
+  assert_int_equal(obs_commit_open(&opts, &s.c), OBSERVER_E_OK);
+  unsigned sub = fill_share(s.c, batches, 0, OBS_TRANSPORT_SUB, &s);
+  size_t half = sub * obs_batch_bytes(&batches[0]);
+  assert_true(half >= opts.queue_bytes / 100 * 50 && half < opts.queue_bytes * 52 / 100);
+  assert_int_equal(submit_one(s.c, &rep, OBS_TRANSPORT_REP, &s), OBSERVER_E_OK);
+  assert_int_equal(submit_one(s.c, &http, OBS_TRANSPORT_HTTP, &s), OBSERVER_E_OK);
+  unsigned pull = fill_share(s.c, batches, sub, OBS_TRANSPORT_PULL, &s);
+  size_t most = (sub + pull + 2) * obs_batch_bytes(&batches[0]);
+  assert_true(pull > 0 && most >= opts.queue_bytes / 100 * 75 && most < opts.queue_bytes * 77 / 100);
+  assert_int_equal(submit_one(s.c, &tail, OBS_TRANSPORT_TAIL, &s), OBSERVER_E_OK);
+  unsigned last = fill_share(s.c, batches, sub + pull, OBS_TRANSPORT_REP, &s);
+  assert_true(last > 0);
+  assert_true(obs_commit_has_room(s.c, OBS_TRANSPORT_HTTP) == false);
+  assert_int_equal(atomic_load(&rooms), 0);
+  assert_int_equal(obs_commit_start(s.c), OBSERVER_E_OK);
+  wait_done(&s, sub + pull + last + 3);
+  obs_commit_stop(s.c, 1000);
+  assert_int_equal(atomic_load(&rooms), 1);
+  obs_commit_get_counts(s.c, OBS_TRANSPORT_SUB, &n);
+  assert_int_equal(n.received, sub + 1);
+  assert_int_equal(n.recorded, sub);
+  assert_int_equal(n.rejected, 1);
+  assert_int_equal(n.messages, sub + 1);
+  obs_commit_close(s.c);
+  obs_state_close(s.state);
+  for (unsigned i = 0; i < sub + pull + last; i++) obs_batch_fini(&batches[i]);
+  obs_batch_fini(&rep);
+  obs_batch_fini(&http);
+  obs_batch_fini(&tail);
+}
+
 /* ---- followers ---- */
 
 /* What it was given, as text: `1 2 3` live, `(4)` in replay, `[3]` loaded. */
@@ -458,6 +537,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_wanted_checkpoint_waits, make, clear),
       cmocka_unit_test_setup_teardown(test_kinds, make, clear),
       cmocka_unit_test_setup_teardown(test_followers, make, clear),
+      cmocka_unit_test(test_best_effort_yields),
       cmocka_unit_test_setup_teardown(test_follower_rows, make, clear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,165 @@
+/* Several messages in one batch: each is decoded as if it were alone, and its rejects find their bytes. */
+#include "op/batch.h"
+#include "op/record.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define M(literal) (literal), sizeof(literal) - 1
+
+static bool take_session(obs_str json, const obs_op_limits *limits, int64_t now_ms, obs_buf *row, char *reason,
+                         size_t size) {
+  (void)limits, (void)now_ms, (void)reason, (void)size;
+  obs_buf_append(row, json.p, json.len);
+  obs_buf_putc(row, '\n');
+  return true;
+}
+
+static const obs_record_kinds kinds = {
+    {{.name = "session", .schema = "session.iterate.v1", .topic = "session", .normalise = take_session}}, 1};
+
+static const struct {
+  const char *bytes;
+  size_t size;
+  bool single, msgpack;
+  const char *topic;
+} messages[] = {
+    {M("{\"endpoint\":\"/a\"}"), true, false, ""},
+    {M("op.x\0[{\"endpoint\":\"/b\"},{\"x\":1},{\"endpoint\":\"/c\"}]"), false, false, "op.x"},
+    {M(""), false, false, ""},
+    {M("session\0{\"id\":1}"), true, false, "session"},
+    {M("\x81\xa8"
+       "endpoint\xa2/d"),
+     true, true, ""},
+    {M("op.only.a.topic"), false, false, ""},
+    {M("{\"endpoint\":\"/e\",\"duration_ms\":-1}"), true, false, ""},
+    {M("{\"endpoint\":\"/f\"} {\"endpoint\":"), false, false, ""},
+    {M("op.y\0\x91\x81\xa8"
+       "endpoint\xa2/g"),
+     false, true, "op.y"},
+};
+enum { MESSAGES = sizeof(messages) / sizeof(messages[0]) };
+
+static void decode(obs_batch *b, const uint8_t *data, size_t size) {
+  assert_int_equal(obs_batch_init(b), OBSERVER_E_OK);
+  b->data = data;
+  b->size = size;
+  b->transport = OBS_TRANSPORT_PULL;
+  b->profile = OBS_PROFILE_V1;
+  b->kinds = &kinds;
+}
+
+/* All of them in one batch, in a block of exactly their size and with bytes of somebody else's between them, against
+ * each in a batch of its own. */
+static void test_several_are_as_each_alone(void **state) {
+  (void)state;
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
+  enum { GAP = 9 };
+  size_t size = 0, off = 0;
+  uint32_t ops = 0, records = 0, rejects = 0;
+  obs_batch all;
+  for (size_t i = 0; i < MESSAGES; i++) size += GAP + messages[i].size;
+  uint8_t *data = malloc(size);
+  assert_non_null(data);
+  memset(data, '{', size);
+  decode(&all, data, size);
+  for (size_t i = 0; i < MESSAGES; i++) {
+    obs_batch one;
+    off += GAP;
+    memcpy(data + off, messages[i].bytes, messages[i].size);
+    decode(&one, data + off, messages[i].size);
+    obs_batch_decode(&one, OBS_FORMAT_ANY, &limits, 0);
+    obs_batch_add_message(&all, off, messages[i].size, OBS_FORMAT_ANY, &limits, 0);
+    assert_int_equal(all.single, messages[i].single);
+    assert_int_equal(all.msgpack, messages[i].msgpack);
+    assert_true(obs_str_is(all.topic, messages[i].topic));
+    assert_int_equal(all.nops, ops + one.nops);
+    assert_int_equal(all.nrecords, records + one.nrecords);
+    assert_int_equal(all.nrejects, rejects + one.nrejects);
+    for (uint32_t k = 0; k < one.nops; k++) {
+      const obs_batch_line *a = &all.lines[ops + k], *b = &one.lines[k];
+      assert_int_equal(a->index, b->index);
+      assert_int_equal(a->len, b->len);
+      assert_memory_equal(all.json.p + a->off, one.json.p + b->off, b->len);
+      assert_true(obs_str_eq(all.ops[ops + k].endpoint, one.ops[k].endpoint));
+    }
+    for (uint32_t k = 0; k < one.nrejects; k++) {
+      const obs_batch_rejected *a = &all.rejects[rejects + k], *b = &one.rejects[k];
+      assert_int_equal(a->index, b->index);
+      assert_int_equal(a->length, b->length);
+      assert_int_equal(a->offset, off + b->offset);
+      assert_string_equal(a->reason, b->reason);
+    }
+    ops += one.nops;
+    records += one.nrecords;
+    rejects += one.nrejects;
+    off += messages[i].size;
+    obs_batch_fini(&one);
+  }
+  assert_int_equal(all.messages, MESSAGES);
+  assert_int_equal(all.message_bytes, size - GAP * MESSAGES);
+  assert_int_equal(ops, 6);
+  assert_int_equal(records, 1);
+  assert_int_equal(rejects, 5);
+  obs_batch_fini(&all);
+  free(data);
+}
+
+/* Limits are of a message: as many as there are, none is counted against another. */
+static void test_limits_are_of_each(void **state) {
+  (void)state;
+  const obs_op_limits limits = {
+      .message_bytes = 64, .message_ops = 2, .op_bytes = 64, .string_bytes = 64, .unknown_fields = 2, .depth = 2};
+  static const char three[] = "[{\"endpoint\":\"a\"},{\"endpoint\":\"b\"},{}]";
+  static const char large[] = "{\"endpoint\":\"0123456789012345678901234567890123456789012345678901234567890\"}";
+  char data[3 * sizeof(three) + sizeof(large)];
+  obs_batch b;
+  size_t off = 0;
+  decode(&b, (const uint8_t *)data, sizeof(data));
+  for (unsigned i = 0; i < 3; i++, off += sizeof(three) - 1) {
+    memcpy(data + off, three, sizeof(three) - 1);
+    obs_batch_add_message(&b, off, sizeof(three) - 1, OBS_FORMAT_ANY, &limits, 0);
+    assert_int_equal(b.nops, 2 * (i + 1));
+    assert_int_equal(b.nrejects, i + 1);
+    assert_string_equal(b.rejects[i].reason, "message: more than 2 ops");
+    assert_int_equal(b.rejects[i].offset, off);
+    assert_int_equal(b.rejects[i].index, 2);
+  }
+  memcpy(data + off, large, sizeof(large) - 1);
+  obs_batch_add_message(&b, off, sizeof(large) - 1, OBS_FORMAT_ANY, &limits, 0);
+  assert_int_equal(b.nrejects, 4);
+  assert_string_equal(b.rejects[3].reason, "message: larger than 64 bytes");
+  assert_int_equal(b.rejects[3].offset, off);
+  assert_int_equal(b.rejects[3].length, 64);
+  obs_batch_fini(&b);
+}
+
+/* HTTP has no topics, whatever a body begins with. */
+static void test_topics_are_the_bus_own(void **state) {
+  (void)state;
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
+  static const char bytes[] = "op.x\0{\"endpoint\":\"/a\"}";
+  for (obs_transport t = 0; t < OBS_TRANSPORT_COUNT; t++) {
+    obs_batch b;
+    decode(&b, (const uint8_t *)bytes, sizeof(bytes) - 1);
+    b.transport = t;
+    obs_batch_decode(&b, OBS_FORMAT_ANY, &limits, 0);
+    assert_int_equal(b.nops, obs_transport_policies[t].topics);
+    obs_batch_fini(&b);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_several_are_as_each_alone),
+      cmocka_unit_test(test_limits_are_of_each),
+      cmocka_unit_test(test_topics_are_the_bus_own),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
