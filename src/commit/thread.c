@@ -146,6 +146,11 @@ static void housekeeping(obs_commit *c) {
     }
   }
   if (now >= c->maintain_at) {
+    observer_err err = obs_journal_check(c->opts.journal);
+    if (err != OBSERVER_E_OK) {
+      obs_commit_set_failing(c, err, obs_journal_error(c->opts.journal));
+      return;
+    }
     obs_journal_maintain(c->opts.journal, obs_clock_wall_ms());
     c->maintain_at = now + MAINTAIN_MS;
   }

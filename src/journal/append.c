@@ -27,7 +27,8 @@ void obs_journal_publish(obs_journal *j) {
 }
 
 void obs_journal_cut(obs_journal *j) {
-  j->dirty = j->truncate(j->fd, (off_t)obs_journal_active(j)->index.indexed) != 0;
+  /* Where the rows end in a file that somebody else changed is not known. */
+  j->dirty = j->place != OBS_JOURNAL_CHANGED && j->truncate(j->fd, (off_t)obs_journal_active(j)->index.indexed) != 0;
 }
 
 void obs_journal_keep(obs_journal *j) {
@@ -35,11 +36,49 @@ void obs_journal_keep(obs_journal *j) {
   obs_journal_group_over(j);
 }
 
+/* Writes what is in the file from the mark on once more. The descriptor appends, whatever the offset, unless told not
+ * to for that long. */
+static bool write_again(obs_journal *j) {
+  char chunk[16 << 10];
+  uint64_t end = obs_journal_active(j)->index.indexed;
+  int flags = fcntl(j->fd, F_GETFL);
+  bool ok = flags != -1 && fcntl(j->fd, F_SETFL, flags & ~O_APPEND) == 0;
+  for (uint64_t at = j->mark.end; ok && at < end;) {
+    size_t want = end - at < sizeof(chunk) ? (size_t)(end - at) : sizeof(chunk);
+    ssize_t got = obs_file_read_at(j->fd, chunk, want, at);
+    if (got == 0) errno = EIO;
+    struct iovec iov = {chunk, got > 0 ? (size_t)got : 0};
+    ok = got > 0 && obs_file_write_at(j->fd, &iov, 1, at);
+    at += got > 0 ? (uint64_t)got : 0;
+  }
+  int saved = errno;
+  if (flags != -1 && fcntl(j->fd, F_SETFL, flags) != 0 && ok) return false;
+  errno = saved;
+  return ok;
+}
+
+static bool sync_file(obs_journal *j) {
+  bool ok = (!j->unsure || write_again(j)) && j->datasync(j->fd) == 0;
+  j->unsure = !ok;
+  return ok;
+}
+
+static bool sync_dir(obs_journal *j) {
+  obs_journal_file_name fresh;
+  int fd = j->dir_unsure ? obs_journal_open_fresh(j, fresh) : -1; /* changes the directory once more */
+  bool ok = !j->dir_unsure || (fd >= 0 && close(fd) == 0 && unlinkat(j->dir_fd, fresh, 0) == 0);
+  ok = ok && fsync(j->dir_fd) == 0;
+  j->dir_unsure = !ok;
+  return ok;
+}
+
 observer_err obs_journal_flush(obs_journal *j) {
   /* Rows in a file whose name can still be lost are not durable. */
-  if (j->dir_dirty && fsync(j->dir_fd) != 0) return obs_journal_fail(j, "sync", "");
+  if (j->dir_dirty && !sync_dir(j)) return obs_journal_fail(j, "sync", "");
   j->dir_dirty = false;
-  if (j->datasync(j->fd) != 0) return obs_journal_fail(j, "sync", j->name);
+  if (!sync_file(j)) return obs_journal_fail(j, "sync", j->name);
+  observer_err err = obs_journal_check(j);
+  if (err != OBSERVER_E_OK) return err;
   j->pending = false;
   if (!j->opts.beside) obs_journal_publish(j);
   pthread_mutex_lock(&j->lock);
@@ -57,7 +96,7 @@ void obs_journal_take_back(obs_journal *j) {
   if (x->blocks.n > 0) x->blocks.at[x->blocks.n - 1] = j->mark.last;
   pthread_mutex_unlock(&j->lock);
   atomic_store_explicit(&j->next_seq, obs_index_next_seq(x), memory_order_release);
-  j->pending = false;
+  j->pending = j->unsure = false; /* what was not synced is cut off, not synced later */
   /* While the main file of a group has its rows, because it could not be cut, the others keep theirs. */
   if (j->group_of != NULL && j->group_of->dirty)
     j->dirty = true;
@@ -66,16 +105,20 @@ void obs_journal_take_back(obs_journal *j) {
   if (j->opts.beside) obs_journal_group_over(j);
 }
 
+int obs_journal_open_fresh(obs_journal *j, obs_journal_file_name name) {
+  (void)snprintf(name, sizeof(obs_journal_file_name), "%s.new", j->name);
+  return openat(j->dir_fd, name, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+}
+
 /* Puts an empty file in the active one's place. The new file exists before the old one moves, so a full disk cannot
  * leave the directory without an active segment; a crash between the two renames can, and open makes one. */
 static bool swap_files(obs_journal *j, const char *rotated, int *fd) {
   obs_journal_file_name fresh;
-  (void)snprintf(fresh, sizeof(fresh), "%s.new", j->name);
   if (faccessat(j->dir_fd, rotated, F_OK, 0) == 0) {
     errno = EEXIST;
     return false;
   }
-  *fd = openat(j->dir_fd, fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  *fd = obs_journal_open_fresh(j, fresh);
   if (*fd < 0) return false;
   bool moved = renameat(j->dir_fd, j->name, j->dir_fd, rotated) == 0;
   if (moved && renameat(j->dir_fd, fresh, j->dir_fd, j->name) == 0) return true;
@@ -87,20 +130,46 @@ static bool swap_files(obs_journal *j, const char *rotated, int *fd) {
   return false;
 }
 
+bool obs_journal_reserve_segment(obs_journal *j) {
+  pthread_mutex_lock(&j->lock);
+  obs_journal_segment *more = reallocarray(j->segments, j->nsegments + 1, sizeof(*more));
+  if (more != NULL) j->segments = more;
+  pthread_mutex_unlock(&j->lock);
+  return more != NULL;
+}
+
+void obs_journal_activate(obs_journal *j, int fd, bool keep) {
+  int old_fd = j->fd;
+  /* In one step for readers. */
+  pthread_mutex_lock(&j->lock);
+  obs_journal_segment *old = obs_journal_active(j);
+  uint64_t next_seq = obs_index_next_seq(&old->index);
+  old->size = old->index.indexed;
+  if (!keep) {
+    obs_index_fini(&old->index);
+    j->nsegments--;
+  }
+  obs_index_init(&j->segments[j->nsegments].index, next_seq);
+  j->segments[j->nsegments++].size = 0;
+  j->fd = fd;
+  j->committed = 0;
+  pthread_mutex_unlock(&j->lock);
+  obs_journal_publish(j);
+  j->pending = j->unsure = j->rotation_failed = false;
+  j->dir_dirty = true;
+  if (close(old_fd) != 0) obs_log_warn("journal", "close %s: %s", j->name, strerror(errno));
+}
+
 /* A rotation that fails is no reason not to record: the segment grows and the next append tries again. */
 static observer_err rotate(obs_journal *j) {
   if (j->pending && j->opts.fsync != OBS_FSYNC_NEVER) {
     observer_err err = obs_journal_flush(j);
     if (err != OBSERVER_E_OK) return err;
   }
-  pthread_mutex_lock(&j->lock);
-  obs_journal_segment *more = reallocarray(j->segments, j->nsegments + 1, sizeof(*more));
-  if (more != NULL) j->segments = more;
-  pthread_mutex_unlock(&j->lock);
-  if (more == NULL) return obs_journal_fail_nomem(j, "rotate");
+  if (!obs_journal_reserve_segment(j)) return obs_journal_fail_nomem(j, "rotate");
   obs_journal_file_name name;
   obs_journal_rotated_name(j, obs_journal_active(j)->index.first_seq, name);
-  int fd, old_fd = j->fd;
+  int fd;
   if (!swap_files(j, name, &fd)) {
     if (!j->rotation_failed) {
       obs_log_warn("journal", "rotate %s/%s to %s: %s (recording goes on in the same file)", j->dir, j->name, name,
@@ -109,19 +178,7 @@ static observer_err rotate(obs_journal *j) {
     j->rotation_failed = true;
     return OBSERVER_E_OK;
   }
-  /* The active segment becomes a rotated one, in one step for readers. */
-  pthread_mutex_lock(&j->lock);
-  obs_journal_segment *old = obs_journal_active(j);
-  old->size = old->index.indexed;
-  obs_index_init(&j->segments[j->nsegments].index, obs_index_next_seq(&old->index));
-  j->segments[j->nsegments++].size = 0;
-  j->fd = fd;
-  j->committed = 0;
-  pthread_mutex_unlock(&j->lock);
-  obs_journal_publish(j);
-  j->pending = j->rotation_failed = false;
-  j->dir_dirty = true;
-  if (close(old_fd) != 0) obs_log_warn("journal", "close %s: %s", j->name, strerror(errno));
+  obs_journal_activate(j, fd, true);
   obs_journal_save_sidecar(j, j->nsegments - 2);
   return OBSERVER_E_OK;
 }
@@ -130,6 +187,7 @@ observer_err obs_journal_make_ready(obs_journal *j, size_t len) {
   if (j->dirty) obs_journal_cut(j);
   if (j->dirty) return obs_journal_fail(j, "truncate", j->name);
   observer_err err = obs_journal_group_wipe(j);
+  if (err == OBSERVER_E_OK && j->place != OBS_JOURNAL_IN_PLACE) err = obs_journal_replace(j);
   if (err != OBSERVER_E_OK) return err;
   /* Never a segment without rows: the next one would have the same first seq, and so the same name. Nor one that a note
    * says a group goes to. */
@@ -152,8 +210,10 @@ observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov
   observer_err err = obs_journal_make_ready(j, len);
   if (err != OBSERVER_E_OK) return err;
   obs_index *x = &obs_journal_active(j)->index;
-  if (!obs_file_write_at(j->fd, iov, niov, x->indexed)) {
-    err = obs_journal_fail(j, "write", j->name);
+  if (!obs_file_write_at(j->fd, iov, niov, x->indexed)) err = obs_journal_fail(j, "write", j->name);
+  /* In the other modes it is acknowledged before the sync that would look. */
+  if (err == OBSERVER_E_OK && j->opts.fsync != OBS_FSYNC_ALWAYS) err = obs_journal_look(j, x->indexed + len);
+  if (err != OBSERVER_E_OK) {
     obs_journal_cut(j);
     if (j->opts.beside) obs_journal_group_over(j);
     return err;
@@ -181,8 +241,9 @@ observer_err obs_journal_probe(obs_journal *j) {
   struct iovec iov = {blank, sizeof(blank)};
   observer_err err = obs_journal_make_ready(j, 0);
   if (err != OBSERVER_E_OK) return err;
-  bool written = obs_file_write_at(j->fd, &iov, 1, obs_journal_active(j)->index.indexed) && j->datasync(j->fd) == 0;
-  if (!written) err = obs_journal_fail(j, "write", j->name);
+  uint64_t end = obs_journal_active(j)->index.indexed;
+  bool written = obs_file_write_at(j->fd, &iov, 1, end) && j->datasync(j->fd) == 0;
+  err = written ? obs_journal_look(j, end + sizeof(blank)) : obs_journal_fail(j, "write", j->name);
   obs_journal_cut(j);
   return err != OBSERVER_E_OK ? err : j->dirty ? obs_journal_fail(j, "truncate", j->name) : OBSERVER_E_OK;
 }

@@ -62,7 +62,11 @@ static observer_err write_note(obs_journal *j, const obs_journal_group *g, size_
   bool sync = j->opts.fsync == OBS_FSYNC_ALWAYS;
   if (err == OBSERVER_E_OK && j->group_fd < 0) {
     j->group_fd = openat(j->dir_fd, OBS_JOURNAL_GROUP, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (j->group_fd < 0 || (sync && fsync(j->dir_fd) != 0)) err = obs_journal_fail(j, "open", OBS_JOURNAL_GROUP);
+    if (j->group_fd < 0 || (sync && fsync(j->dir_fd) != 0)) {
+      err = obs_journal_fail(j, "open", OBS_JOURNAL_GROUP);
+      if (j->group_fd >= 0) (void)close(j->group_fd); /* the next group makes its name durable */
+      j->group_fd = -1;
+    }
   }
   struct iovec iov = {out.p, out.len};
   if (err == OBSERVER_E_OK && (!obs_file_write_at(j->group_fd, &iov, 1, 0) || (sync && fdatasync(j->group_fd) != 0)))

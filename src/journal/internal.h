@@ -37,16 +37,28 @@ typedef struct {
   obs_index_block last;
 } obs_journal_mark;
 
+/* What somebody else did to the active segment while it was open (lost.c). */
+typedef enum {
+  OBS_JOURNAL_IN_PLACE,
+  OBS_JOURNAL_GONE,   /* its name or its directory is not there any more, or is another's */
+  OBS_JOURNAL_CHANGED /* it is longer or shorter than what was written */
+} obs_journal_place;
+
 struct obs_journal {
   obs_journal_opts opts; /* dir and name are the journal's own copies */
   char *dir, *name;
-  int stem_len; /* of name, up to its extension */
+  int stem_len;       /* of name, up to its extension */
+  uint64_t noted_seq; /* at open: the active segment's first seq, as its sidecar says; 0: it has none */
   int dir_fd, lock_fd;
 
   obs_journal_mark mark;
   bool dirty;     /* the file is longer than what was written: cut it before the next append */
   bool pending;   /* appended, not synced */
   bool dir_dirty; /* rotated, the directory not synced: the next sync does both */
+  /* A sync failed: the kernel may have dropped what it could not write, so that the next sync would succeed without it.
+   * Before that one the rows since the mark, or an entry of the directory, are written again. */
+  bool unsure, dir_unsure;
+  obs_journal_place place;
   uint64_t pending_since_ms;
   bool rotation_failed; /* logged already */
   obs_jsonl_log rejected;
@@ -87,6 +99,20 @@ void obs_journal_segment_name(const obs_journal *j, size_t i, obs_journal_file_n
 observer_err obs_journal_fail(obs_journal *j, const char *verb, const char *name);
 observer_err obs_journal_fail_nomem(obs_journal *j, const char *verb);
 
+/* Opens the directory, which is made when it is missing, and locks it and its lock file; again when another directory
+ * stands in its place. LOCKED: another daemon has it. */
+observer_err obs_journal_open_dir(obs_journal *j);
+/* After a write that ends at byte `end` of the active segment: whether it went where a start will look for it. If not,
+ * the segment counts as lost until obs_journal_replace. IO. */
+observer_err obs_journal_look(obs_journal *j, uint64_t end);
+/* A new active segment in the place of one that was lost; it goes on with the seq. */
+observer_err obs_journal_replace(obs_journal *j);
+/* The new file `fd`, which has the active segment's name, is the active segment from now on. The one before becomes a
+ * rotated one or, without `keep`, is forgotten. Memory for one more segment is reserved. */
+void obs_journal_activate(obs_journal *j, int fd, bool keep);
+bool obs_journal_reserve_segment(obs_journal *j);
+/* Opens NAME.new, empty, in the directory; `name` gets that name. -1 and errno. */
+int obs_journal_open_fresh(obs_journal *j, obs_journal_file_name name);
 /* Opens segment i for reading; -1 and errno. The active one's descriptor is a duplicate. */
 int obs_journal_open_segment(obs_journal *j, size_t i);
 /* Cuts the active segment's file back to where its index ends, or remembers that it must be. */

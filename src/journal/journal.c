@@ -89,52 +89,99 @@ void obs_journal_save_sidecar(obs_journal *j, size_t i) {
   obs_log_warn("journal", "write %s/%s: %s (made again at the next start)", j->dir, name, strerror(errno));
 }
 
+/* No other file of the directory has these letters in its name (journal.h). */
+static bool is_journals(const char *name, size_t stem_len) {
+  for (size_t i = 0; i + 3 <= stem_len; i++) {
+    if (memcmp(name + i, "ops", 3) == 0 || memcmp(name + i, "obs", 3) == 0) return true;
+  }
+  return false;
+}
+
+static bool is_rotated_or_found(const char *name, size_t stem_len) {
+  size_t digits = 0;
+  while (digits < stem_len && name[stem_len - digits - 1] >= '0' && name[stem_len - digits - 1] <= '9') digits++;
+  return digits > 0 && digits < stem_len && name[stem_len - digits - 1] == '-';
+}
+
 static observer_err set_names(obs_journal *j) {
-  static const char *const taken[] = {OBS_JOURNAL_CHECKPOINT, OBS_JOURNAL_REJECTED, OBS_JOURNAL_REJECTED_OLD,
-                                      OBS_JOURNAL_BAD_ROWS,   OBS_JOURNAL_LOCK,     OBS_JOURNAL_GROUP};
   const char *name = j->opts.name == NULL ? "ops.jsonl" : j->opts.name, *dot = strrchr(name, '.');
-  j->stem_len = (int)(dot == NULL ? strlen(name) : (size_t)(dot - name));
+  size_t stem = dot == NULL ? strlen(name) : (size_t)(dot - name);
+  j->stem_len = (int)stem;
   j->opts.dir = j->dir = strdup(j->opts.dir);
   j->opts.name = j->name = strdup(name);
   if (j->dir == NULL || j->name == NULL) return obs_journal_fail_nomem(j, "open");
-  /* A bare file name that is not the name of another file of the directory, with room for a seq and an extension. */
-  bool ok = j->stem_len > 0 && strchr(j->name, '/') == NULL && strlen(j->name) <= NAME_MAX - NAME_SPARE &&
-            (j->opts.beside || strcmp(j->name, OBS_JOURNAL_SESSIONS) != 0) &&
-            strcmp(j->name + j->stem_len, ".idx") != 0 && strcmp(j->name + j->stem_len, ".new") != 0;
-  for (size_t i = 0; ok && i < sizeof(taken) / sizeof(taken[0]); i++) ok = strcmp(j->name, taken[i]) != 0;
-  if (ok) return OBSERVER_E_OK;
-  (void)snprintf(j->error, sizeof(j->error), "%s: cannot be the name of a journal", j->name);
+  /* A bare file name, with room for a seq and an extension. */
+  const char *ext = j->name + stem;
+  bool bare = stem > 0 && strchr(j->name, '/') == NULL && strlen(j->name) <= NAME_MAX - NAME_SPARE &&
+              strcmp(ext, ".idx") != 0 && strcmp(ext, ".new") != 0;
+  if (bare && (j->opts.beside || (is_journals(j->name, stem) && !is_rotated_or_found(j->name, stem)))) {
+    return OBSERVER_E_OK;
+  }
+  (void)snprintf(j->error, sizeof(j->error),
+                 "%s: cannot be the name of a journal: it must be a file name with \"ops\" or \"obs\" in it, which the "
+                 "other files of the directory do not have, and end neither in a number nor in .idx or .new",
+                 j->name);
   return OBSERVER_E_INVALID;
 }
 
-static observer_err open_dir(obs_journal *j) {
-  if (obs_file_make_dirs(j->dir)) j->dir_fd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (j->dir_fd >= 0) return OBSERVER_E_OK;
-  int errnum = errno;
-  (void)snprintf(j->error, sizeof(j->error), "%s: %s", j->dir, strerror(errnum));
-  observer_err err = obs_file_err(errnum);
-  return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_IO : err;
+/* Both are held: the file's lock can be lost with the file, and older observers know no other. */
+static observer_err in_use(obs_journal *j, int dir_fd) {
+  char pid[16] = {0};
+  int fd = openat(dir_fd, OBS_JOURNAL_LOCK, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 || obs_file_read_at(fd, pid, sizeof(pid) - 1, 0) < 0) pid[0] = 0;
+  if (fd >= 0) (void)close(fd); /* read only */
+  pid[strspn(pid, "0123456789")] = 0;
+  (void)snprintf(j->error, sizeof(j->error), "%s/%s: in use by another observerd (pid %s)", j->dir, OBS_JOURNAL_LOCK,
+                 pid[0] == 0 ? "unknown" : pid);
+  return OBSERVER_E_LOCKED;
 }
 
-static observer_err take_lock(obs_journal *j) {
-  j->lock_fd = openat(j->dir_fd, OBS_JOURNAL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (j->lock_fd < 0) return obs_journal_fail(j, "open", OBS_JOURNAL_LOCK);
-  char pid[16] = {0};
-  if (flock(j->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return obs_journal_fail(j, "lock", OBS_JOURNAL_LOCK);
-    if (obs_file_read_at(j->lock_fd, pid, sizeof(pid) - 1, 0) < 0) pid[0] = 0;
-    pid[strspn(pid, "0123456789")] = 0;
-    (void)snprintf(j->error, sizeof(j->error), "%s/%s: in use by another observerd (pid %s)", j->dir, OBS_JOURNAL_LOCK,
-                   pid[0] == 0 ? "unknown" : pid);
-    return OBSERVER_E_LOCKED;
+static observer_err take_locks(obs_journal *j, int dir_fd, int *lock_fd) {
+  if (flock(dir_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return in_use(j, dir_fd);
+    /* Some network file systems lock no directories. */
+    obs_log_warn("journal", "lock the directory %s: %s (only its lock file is locked)", j->dir, strerror(errno));
   }
+  *lock_fd = openat(dir_fd, OBS_JOURNAL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (*lock_fd < 0) return obs_journal_fail(j, "open", OBS_JOURNAL_LOCK);
+  if (flock(*lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    return errno == EWOULDBLOCK ? in_use(j, dir_fd) : obs_journal_fail(j, "lock", OBS_JOURNAL_LOCK);
+  }
+  char pid[16];
   int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
   struct iovec iov = {pid, (size_t)n};
-  if (ftruncate(j->lock_fd, 0) != 0 || !obs_file_write_at(j->lock_fd, &iov, 1, 0)) {
+  if (ftruncate(*lock_fd, 0) != 0 || !obs_file_write_at(*lock_fd, &iov, 1, 0)) {
     obs_log_warn("journal", "write %s/%s: %s (the lock holds, without the pid)", j->dir, OBS_JOURNAL_LOCK,
                  strerror(errno));
   }
   return OBSERVER_E_OK;
+}
+
+observer_err obs_journal_open_dir(obs_journal *j) {
+  int lock_fd = -1;
+  int fd = obs_file_make_dirs(j->dir) ? open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  if (fd < 0) {
+    int errnum = errno;
+    (void)snprintf(j->error, sizeof(j->error), "%s: %s", j->dir, strerror(errnum));
+    observer_err err = obs_file_err(errnum);
+    return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_IO : err;
+  }
+  observer_err err = j->opts.beside ? OBSERVER_E_OK : take_locks(j, fd, &lock_fd);
+  if (err != OBSERVER_E_OK) {
+    if (lock_fd >= 0) (void)close(lock_fd);
+    (void)close(fd);
+    return err;
+  }
+  if (j->lock_fd >= 0) (void)close(j->lock_fd); /* of a directory that is not there any more */
+  j->lock_fd = lock_fd;
+  if (j->dir_fd < 0) {
+    j->dir_fd = fd;
+    return OBSERVER_E_OK;
+  }
+  /* The same number, as other threads open files by it: each does so in the one directory or in the other. */
+  if (dup3(fd, j->dir_fd, O_CLOEXEC) < 0) err = obs_journal_fail(j, "open", "");
+  (void)close(fd); /* the lock belongs to the duplicate too */
+  return err;
 }
 
 /* First seq in the name of a rotated segment, 0 when `name` is not one. */
@@ -194,21 +241,23 @@ static observer_err list_rotated(obs_journal *j) {
 }
 
 static observer_err open_active(obs_journal *j) {
-  j->fd = openat(j->dir_fd, j->name, O_RDWR | O_CLOEXEC | O_NONBLOCK); /* a pipe of that name must not stop the start */
+  j->fd = openat(j->dir_fd, j->name,
+                 O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK); /* a pipe of that name must not stop the start */
   if (j->fd < 0 && errno == ENOENT) {
-    j->fd = openat(j->dir_fd, j->name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    j->fd = openat(j->dir_fd, j->name, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (j->fd >= 0 && fsync(j->dir_fd) != 0) return obs_journal_fail(j, "sync", "");
   }
   if (j->fd < 0) return obs_journal_fail(j, "open", j->name);
-  /* Its first seq follows from the rotated segments (0: replay finds it), or is in its sidecar, or is 1. */
-  uint64_t first_seq = j->nsegments > 0 ? 0 : 1;
-  if (j->nsegments == 0 && !j->opts.beside) {
+  /* Its first seq follows from the rotated segments, or is in its sidecar, which is left from before a rotation or
+   * tells of rows that were lost (0: replay finds it); or it is 1. */
+  if (!j->opts.beside) {
     obs_journal_file_name name;
     obs_index x = {0};
     obs_journal_active_sidecar_name(j, name);
-    if (obs_index_read_sidecar(&x, j->dir_fd, name) && x.first_seq != 0) first_seq = x.first_seq;
+    if (obs_index_read_sidecar(&x, j->dir_fd, name)) j->noted_seq = x.first_seq;
     obs_index_fini(&x);
   }
+  uint64_t first_seq = j->nsegments > 0 ? 0 : j->noted_seq != 0 ? j->noted_seq : 1;
   return add_segment(j, j->name, j->fd, first_seq);
 }
 
@@ -228,8 +277,7 @@ observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, c
   j->datasync = fdatasync;
   j->truncate = ftruncate;
   observer_err err = set_names(j);
-  if (err == OBSERVER_E_OK) err = open_dir(j);
-  if (err == OBSERVER_E_OK && !j->opts.beside) err = take_lock(j);
+  if (err == OBSERVER_E_OK) err = obs_journal_open_dir(j);
   if (err == OBSERVER_E_OK && !j->opts.beside) err = list_rotated(j); /* a journal beside another is not rotated */
   if (err == OBSERVER_E_OK) err = open_active(j);
   if (err == OBSERVER_E_OK && !j->opts.beside) err = obs_journal_group_settle(j);

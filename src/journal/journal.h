@@ -5,7 +5,8 @@
  *   rejected.jsonl         what was refused, with bytes  bad-rows.jsonl          rows that did not replay, kept aside
  *   ops.idx                first seq of the active segment, once no rotated one is left to tell it
  *   group                  a group that goes to several journals, while it is written (group.c)
- *   lock                   held (flock) by the one daemon that writes here
+ *   ops-found-*.jsonl      what stood in the active segment's place when that was lost (lost.c)
+ *   lock                   held (flock), as is the directory, by the one daemon that writes here
  *
  * A row's seq is its ordinal among the readable rows ever recorded, from 1; it is not stored in the row. Bad rows have
  * none. The file is plain JSONL: older observers, jq and DuckDB read it, and rows written by older observers replay.
@@ -13,6 +14,11 @@
  * Threads: append, sync, checkpoint and reject from the one commit thread; readers (obs_journal_scan) from any thread.
  * A second journal may stand beside the first in its directory (opts.beside): then what is appended does not count
  *   until obs_journal_keep, so that several files are written together or not at all (obs_journal_group_begin).
+ * Names: a journal's has "ops" or "obs" in it, and nothing else that is written to the directory has; so no name given
+ *   by a user can be that of another file. It does not end in `-<digits>`, as a rotated segment's does.
+ * Loss: before rows are acknowledged it is looked whether the file and its directory still stand where a start will
+ *   look for them. When they were removed, renamed, replaced or written to by another, the append or sync fails, and
+ *   the next append or probe makes a new segment, which goes on with the seq.
  * Failure: a failed append or sync leaves the file as it was before it (truncated back; retried before the next append
  *   when even that fails), so what is in the file is exactly what was reported as written.
  * Formats and their versions are written beside their code (index.c, checkpoint.c, group.c, aside.c). */
@@ -90,6 +96,9 @@ observer_err obs_journal_group_begin(const obs_journal_group *g, obs_journal *be
 void obs_journal_keep(obs_journal *j);
 /* Or they are gone, as after a failed append. */
 void obs_journal_take_back(obs_journal *j);
+/* Whether the active segment stands where a start will look for it: now and then, when nothing is appended that would
+ * tell. IO: it was lost, as after a failed append. */
+observer_err obs_journal_check(obs_journal *j);
 /* After a failure: whether the disk takes a write and a sync again, tried behind the last row and cut off again. */
 observer_err obs_journal_probe(obs_journal *j);
 /* INTERVAL: milliseconds until a sync is due; UINT32_MAX when none is pending. */

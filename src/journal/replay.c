@@ -165,6 +165,8 @@ static void settle_first_seq(obs_journal *j, size_t i) {
   if (i == 0) return;
   uint64_t expected = obs_index_next_seq(&j->segments[i - 1].index), *first = &j->segments[i].index.first_seq;
   if (*first == 0) *first = expected;
+  /* The sidecar of the active one knows more than the rows when some were lost. */
+  if (i + 1 == j->nsegments && j->noted_seq > *first) *first = j->noted_seq;
   if (*first == expected) return;
   obs_journal_file_name name;
   obs_journal_segment_name(j, i, name);

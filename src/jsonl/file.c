@@ -44,6 +44,20 @@ bool obs_file_make_dirs(const char *path) {
   return ok;
 }
 
+static bool same(const struct stat *a, const struct stat *b) {
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool obs_file_in_place(int dir_fd, const char *name, int fd) {
+  struct stat open_one, named;
+  return fstat(fd, &open_one) == 0 && fstatat(dir_fd, name, &named, 0) == 0 && same(&open_one, &named);
+}
+
+bool obs_file_dir_in_place(const char *path, int dir_fd) {
+  struct stat open_one, named;
+  return fstat(dir_fd, &open_one) == 0 && stat(path, &named) == 0 && same(&open_one, &named);
+}
+
 ssize_t obs_file_read_at(int fd, void *p, size_t n, uint64_t offset) {
   size_t done = 0;
   while (done < n) {

@@ -14,6 +14,10 @@
 observer_err obs_file_err(int errnum);
 /* Makes `path` and its parents (0755). errno is set on failure. */
 bool obs_file_make_dirs(const char *path);
+/* Whether `name` in the directory still is the file that is open as `fd`; the name may be a link to it. */
+bool obs_file_in_place(int dir_fd, const char *name, int fd);
+/* Whether `path` still is the directory that is open as `dir_fd`. */
+bool obs_file_dir_in_place(const char *path, int dir_fd);
 /* Reads up to `n` bytes at `offset`; fewer only at the end of the file. -1 and errno on failure. */
 ssize_t obs_file_read_at(int fd, void *p, size_t n, uint64_t offset);
 /* Writes all of `iov` (which is used up) at `offset`. False and errno on failure; a part may then be written. */

@@ -1,5 +1,6 @@
 #include "jsonl/log.h"
 
+#include "base/log.h"
 #include "jsonl/file.h"
 
 #include <errno.h>
@@ -10,19 +11,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* With `sync` the file's name is durable before the first line is. Half a line
- * at the end stays: it may be of use to somebody, and the newline before the
- * next line makes it a bad line of its own. */
-bool obs_jsonl_log_open(obs_jsonl_log *l, int dir_fd, const char *name, bool sync) {
-  *l = (obs_jsonl_log){.dir_fd = dir_fd, .name = name, .sync = sync, .datasync = fdatasync};
-  l->fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (l->fd < 0) return false;
+/* Learns where the file ends. Half a line at the end stays: it may be of use to
+ * somebody, and the newline before the next line makes it a bad line of its own. */
+static bool find_end(obs_jsonl_log *l) {
   struct stat st;
   char last = '\n';
-  bool ok = (!sync || fsync(dir_fd) == 0) && fstat(l->fd, &st) == 0;
-  if (ok) l->size = (uint64_t)st.st_size;
-  if (ok && l->size > 0) ok = obs_file_read_at(l->fd, &last, 1, l->size - 1) == 1;
+  if (fstat(l->fd, &st) != 0) return false;
+  l->size = (uint64_t)st.st_size;
+  if (l->size > 0 && obs_file_read_at(l->fd, &last, 1, l->size - 1) != 1) return false;
   l->half = last != '\n';
+  return true;
+}
+
+/* With `sync` the file's name is durable before the first line is. */
+bool obs_jsonl_log_open(obs_jsonl_log *l, int dir_fd, const char *name, bool sync) {
+  *l = (obs_jsonl_log){.dir_fd = dir_fd, .name = name, .sync = sync, .datasync = fdatasync};
+  l->fd = openat(dir_fd, name, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  if (l->fd < 0) return false;
+  bool ok = (!sync || fsync(dir_fd) == 0) && find_end(l);
   if (ok) return true;
   int saved = errno;
   obs_jsonl_log_close(l);
@@ -42,7 +48,26 @@ bool obs_jsonl_log_cut(obs_jsonl_log *l, uint64_t size) {
   return !l->dirty;
 }
 
+/* The file and its end are still those that the last append left. Else it goes on with what stands there now. */
+static bool find_again(obs_jsonl_log *l) {
+  struct stat st;
+  if (obs_file_in_place(l->dir_fd, l->name, l->fd)) {
+    if (l->dirty || (fstat(l->fd, &st) == 0 && (uint64_t)st.st_size == l->size)) return true;
+    obs_log_warn("files", "%s: another program wrote to it or cut it", l->name);
+    return find_end(l);
+  }
+  obs_jsonl_log now;
+  if (!obs_jsonl_log_open(&now, l->dir_fd, l->name, l->sync)) return false;
+  obs_log_warn("files", "%s was removed, renamed or replaced while it was written: writing goes on in %s", l->name,
+               now.size == 0 ? "a new file" : "the one that is there now");
+  now.datasync = l->datasync;
+  obs_jsonl_log_close(l);
+  *l = now;
+  return true;
+}
+
 bool obs_jsonl_log_append(obs_jsonl_log *l, const obs_buf *lines) {
+  if (!find_again(l)) return false;
   char newline = '\n';
   struct iovec iov[2] = {{&newline, l->half}, {lines->p, lines->len}};
   size_t len = l->half + lines->len;
@@ -98,7 +123,7 @@ static bool link_old(const obs_jsonl_log *l) {
 bool obs_jsonl_log_turn(obs_jsonl_log *l, const obs_buf *first) {
   file_name fresh;
   if (!make_name(l->name, "", ".new", fresh)) return false;
-  int fd = openat(l->dir_fd, fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  int fd = openat(l->dir_fd, fresh, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return false;
   struct iovec iov = {first->p, first->len};
   /* On the disk first, then under the name: a crash in between leaves NAME.new,

@@ -3,7 +3,8 @@
  * Lines are whole or absent. A failed append is cut off again (before the next append, should even the cut fail), and
  * a file that ends in half a line gets a newline before the next one. With `sync`, what was appended is durable and so
  * is the file's name. The file is turned over in one step: at every moment NAME is either the old file or the new one,
- * whole. Not thread-safe. Failures: false, with errno. */
+ * whole. When NAME was removed, renamed or replaced while it is open, the next append goes to what stands there now or
+ * to a new file; it is said in the log. Not thread-safe. Failures: false, with errno. */
 #ifndef OBS_JSONL_LOG_H
 #define OBS_JSONL_LOG_H
 

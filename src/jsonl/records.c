@@ -254,6 +254,16 @@ static void turn_over(obs_records *r) {
   obs_buf_fini(&first);
 }
 
+/* With `writing`. The directory may have been removed or replaced. */
+static bool have_dir(obs_records *r) {
+  if (obs_file_dir_in_place(r->dir, r->dir_fd)) return true;
+  int fd = obs_file_make_dirs(r->dir) ? open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  if (fd < 0) return false;
+  (void)close(r->dir_fd);
+  r->dir_fd = r->log.dir_fd = fd;
+  return true;
+}
+
 observer_err obs_records_append(obs_records *r, const obs_buf *members, uint64_t *number) {
   obs_buf row = {0}, line = {0};
   char *copy = NULL;
@@ -274,8 +284,9 @@ observer_err obs_records_append(obs_records *r, const obs_buf *members, uint64_t
   } else if (memchr(row.p, '\n', row.len) != NULL || line.len > OBS_LINE_MAX) {
     err = OBSERVER_E_INVALID;
   } else if (r->dir != NULL) {
-    if (r->log.size + line.len > r->turn_at) turn_over(r);
-    if (!obs_jsonl_log_append(&r->log, &line)) {
+    bool there = have_dir(r);
+    if (there && r->log.size + line.len > r->turn_at) turn_over(r);
+    if (!there || !obs_jsonl_log_append(&r->log, &line)) {
       why = strerror(errno);
       err = obs_file_err(errno);
     }

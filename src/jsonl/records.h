@@ -7,6 +7,8 @@
  *   fold refuses, is counted, logged with file and line, and ignored.
  * Bounded: the file is turned over to NAME.1.jsonl at `turn_bytes`; in memory are the last `kept` rows, at most
  *   `kept_bytes`. Without a directory (ephemeral) there is only the memory.
+ * Loss: an append makes the directory again when it was removed (log.h for the file). What is in memory is not written
+ *   again.
  * Threads: any. An append waits for the disk and for appends before it; nothing else waits for the disk. */
 #ifndef OBS_JSONL_RECORDS_H
 #define OBS_JSONL_RECORDS_H

@@ -58,7 +58,7 @@ static const obs_option rows[] = {
     {"data-dir", .meta = "DIR", .type = OBS_OPTION_TEXT, .initial = "data/_observer", IN("journal", data_dir),
      .help = "directory of the journal and of all other files"},
     {"journal-name", .meta = "NAME", .type = OBS_OPTION_NAME, .initial = "ops.jsonl", IN("journal", journal_name),
-     .help = "file name of the active segment"},
+     .help = "file name of the active segment; it has \"ops\" or \"obs\" in it, as no other file of the directory has"},
     {"ephemeral", .type = OBS_OPTION_SWITCH, .initial = "false", IN("journal", ephemeral),
      .help = "keep no files at all"},
     {"fsync", .meta = "MODE", .type = OBS_OPTION_FORM, .initial = "always",

@@ -35,17 +35,17 @@ static void round_trip(void **state) {
 /* An older observer's directory: one file, any name, no final newline, CRLF, blank lines. */
 static void older_file(void **state) {
   fixture *f = *state;
-  spill_text(path(f, "events.log"), "{\"n\":1,\"t\":1}\n\n{\"n\":2,\"t\":2}\n  \r\n{\"n\":3,\"t\":3}");
+  spill_text(path(f, "my-ops.log"), "{\"n\":1,\"t\":1}\n\n{\"n\":2,\"t\":2}\n  \r\n{\"n\":3,\"t\":3}");
   obs_journal_opts o = options(f);
-  o.name = "events.log";
+  o.name = "my-ops.log";
   o.segment_bytes = 60;
   open_with(f, &o);
   assert_int_equal(f->replayed.rows, 3);
   assert_int_equal(f->replayed.bad_rows, 0);
   assert_false(f->replayed.torn);
-  assert_int_equal(size_of(path(f, "events.log")), 47);
+  assert_int_equal(size_of(path(f, "my-ops.log")), 47);
   fill(f, 1);
-  assert_int_equal(size_of(path(f, "events-1.log")), 47);
+  assert_int_equal(size_of(path(f, "my-ops-1.log")), 47);
   shut(f);
   open_with(f, &o);
   assert_int_equal(obs_journal_next_seq(f->j), 5);

@@ -402,7 +402,7 @@ static void test_open_failure(void **state) {
   obs_sessions *s = NULL;
   obs_sessions_opts opts = {.dir = f->dir, .name = "a/b"};
   assert_int_equal(obs_sessions_open(&opts, &s, text, sizeof(text)), OBSERVER_E_INVALID);
-  assert_string_equal(text, "a/b: cannot be the name of a journal");
+  assert_non_null(strstr(text, "a/b: cannot be the name of a journal"));
   obs_journal *j = NULL;
   obs_journal_opts ops = {.dir = f->dir, .name = FILE_NAME};
   assert_int_equal(obs_journal_open(&ops, &j, text, sizeof(text)), OBSERVER_E_INVALID);
