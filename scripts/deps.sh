@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and only those. What is there already is left as it is.
 #
-#   scripts/deps.sh GROUP...     build | test | check | bench | debian13
+#   scripts/deps.sh GROUP...     build | test | check | fuzz | bench | debian13
 set -euo pipefail
 
 [ ! -r /etc/os-release ] || . /etc/os-release
@@ -19,8 +19,9 @@ group_packages() {
   case $1 in
     build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev \
       libcjson-dev libcurl4-openssl-dev libncurses-dev ;;
-    test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl groff-base tmux "$(node_packages)" ;;
+    test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl groff-base tmux haproxy nginx-light "$(node_packages)" ;;
     check) echo clang-format clang-tidy cppcheck shellcheck ;;
+    fuzz) echo clang libclang-rt-dev llvm ;;
     bench) echo wrk python3 ;;
     debian13) echo debootstrap ;;
     *) return 1 ;;

@@ -48,9 +48,9 @@ obs_reader_result obs_decoder_key(obs_decoder *d, obs_str key, uint32_t *field) 
     return OBS_READ_OK;
   }
   if (d->look_for_schema && obs_str_eq(key, OBS_STR("schema"))) return OBS_READ_SCHEMA;
-  const obs_op_unknown *u = d->b->unknown + d->op->unknown_first;
   for (uint32_t i = 0; i < d->op->unknown_count; i++) {
-    if (obs_str_eq(u[i].key, key)) return obs_reader_wrong(&d->r, key, "duplicate key");
+    if (obs_str_eq(d->b->unknown[d->op->unknown_first + i].key, key))
+      return obs_reader_wrong(&d->r, key, "duplicate key");
   }
   bool ok = d->ok_seen || obs_str_eq(key, OBS_STR("ok")); /* may turn out to be success, then it is no unknown one */
   if (d->op->unknown_count >= (uint64_t)d->r.limits->unknown_fields + ok) return too_many_unknown(d);

@@ -5,10 +5,18 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* A value that the file's reader would not take as it stands (options.c): it begins like a comment, or in quotes, or
+ * with or before white space. */
+static bool needs_quotes(const char *value) {
+  size_t n = strlen(value);
+  return n > 0 && (strchr("\"; \t", *value) != NULL || strchr(" \t", value[n - 1]) != NULL);
+}
+
 static void print_line(const char *name, const char *value, FILE *out) {
   if (value == NULL) fputs("# ", out);
   for (const char *p = name; *p != '\0'; p++) fputc(*p == '-' ? '_' : *p, out);
-  fprintf(out, " =%s%s\n", value != NULL ? " " : "", value != NULL ? value : "");
+  const char *quote = value != NULL && needs_quotes(value) ? "\"" : "";
+  fprintf(out, " =%s%s%s%s\n", value != NULL ? " " : "", quote, value != NULL ? value : "", quote);
 }
 
 void obs_options_print(const obs_options *o, const char *const *sections, size_t n, FILE *out) {

@@ -234,11 +234,35 @@ static void texts_come_from_the_rows(void **state) {
   close_options(&x);
 }
 
+static void printed_values_are_read_as_they_were(void **state) {
+  (void)state;
+  static const char *const sections[] = {"s"};
+  static const char *const values[] = {";not a comment", "\"quoted\"", " spaced ", "a;b", "\"", "\t"};
+  for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+    char file[] = "/tmp/obs-options-XXXXXX";
+    int fd = mkstemp(file);
+    assert_true(fd >= 0);
+    fixture x, y;
+    open_options(&x);
+    obs_options_set(&x.o, "text", values[i], OBS_OPTION_FLAG, "");
+    FILE *out = fdopen(fd, "w");
+    obs_options_print(&x.o, sections, 1, out);
+    assert_int_equal(fclose(out), 0);
+    open_options(&y);
+    obs_options_file(&y.o, file, NULL);
+    assert_false(y.o.failed);
+    assert_string_equal(obs_options_text(&y.o, "text"), values[i]);
+    close_options(&x);
+    close_options(&y);
+    assert_int_equal(unlink(file), 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(types_accept_and_reject),  cmocka_unit_test(flags_are_read_in_every_form),
-      cmocka_unit_test(the_stronger_origin_wins), cmocka_unit_test(a_reload_takes_what_is_live),
-      cmocka_unit_test(texts_come_from_the_rows),
+      cmocka_unit_test(printed_values_are_read_as_they_were), cmocka_unit_test(types_accept_and_reject),
+      cmocka_unit_test(flags_are_read_in_every_form),         cmocka_unit_test(the_stronger_origin_wins),
+      cmocka_unit_test(a_reload_takes_what_is_live),          cmocka_unit_test(texts_come_from_the_rows),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
