@@ -44,18 +44,12 @@ observer_err obs_journal_checkpoint_encode(obs_journal *j, uint64_t seq, const v
   return file->oom ? obs_journal_fail_nomem(j, "checkpoint") : OBSERVER_E_OK;
 }
 
-observer_err obs_journal_checkpoint_write(const obs_journal *j, const obs_buf *file) {
-  return obs_file_replace(j->dir_fd, OBS_JOURNAL_CHECKPOINT, file, true) ? OBSERVER_E_OK : obs_file_err(errno);
-}
-
-observer_err obs_journal_checkpoint_save(obs_journal *j, uint64_t seq, const void *blob, size_t len) {
-  obs_buf file = {0};
-  observer_err err = obs_journal_checkpoint_encode(j, seq, blob, len, &file);
-  if (err == OBSERVER_E_OK) {
-    err = obs_journal_checkpoint_write(j, &file);
-    if (err != OBSERVER_E_OK) (void)obs_journal_fail(j, "write", OBS_JOURNAL_CHECKPOINT);
-  }
-  obs_buf_fini(&file);
+observer_err obs_journal_checkpoint_write(obs_journal *j, const obs_buf *file) {
+  if (obs_file_replace(j->dir_fd, OBS_JOURNAL_CHECKPOINT, file, true)) return OBSERVER_E_OK;
+  observer_err err = obs_file_err(errno);
+  pthread_mutex_lock(&j->lock);
+  j->counts.failures++;
+  pthread_mutex_unlock(&j->lock);
   return err;
 }
 

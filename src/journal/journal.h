@@ -111,10 +111,9 @@ void obs_journal_maintain(obs_journal *j, int64_t now_ms);
 /* Checkpoint: `blob` holds the aggregates of rows 1..seq. Syncs what was appended, whatever the mode, and makes the
  * file's bytes. Commit thread. */
 observer_err obs_journal_checkpoint_encode(obs_journal *j, uint64_t seq, const void *blob, size_t len, obs_buf *file);
-/* Writes them: temporary file, sync, rename. Any one thread; of journal, touches only the directory. */
-observer_err obs_journal_checkpoint_write(const obs_journal *j, const obs_buf *file);
-/* Both. */
-observer_err obs_journal_checkpoint_save(obs_journal *j, uint64_t seq, const void *blob, size_t len);
+/* Writes them: temporary file, sync, rename. Any one thread; of the journal, touches only the directory and the counts.
+ */
+observer_err obs_journal_checkpoint_write(obs_journal *j, const obs_buf *file);
 /* Between open and replay; also lets replay start in the middle of the active segment. NOTFOUND: none. CORRUPT: one
  * that cannot be used, because it is damaged or the rows are not those it was made of (replay then starts at 1). */
 observer_err obs_journal_checkpoint_load(obs_journal *j, uint64_t *seq, obs_buf *blob);

@@ -249,13 +249,6 @@ void obs_call_answer_fini(obs_call_answer *a) {
 
 /* ---- views ---- */
 
-bool obs_calls_asked(obs_calls *c, uint64_t key) {
-  pthread_mutex_lock(&c->lock);
-  bool asked = key != 0 && obs_ledger_keys_has(&c->keys, key);
-  pthread_mutex_unlock(&c->lock);
-  return asked;
-}
-
 void obs_calls_get_counts(obs_calls *c, obs_calls_counts *out) {
   pthread_mutex_lock(&c->lock);
   obs_ledger_roll(&c->budget, obs_clock_wall_ms());

@@ -99,8 +99,6 @@ typedef struct {
 /* Waits for the answer. True: the end is OK. Fini in either case. */
 bool obs_calls_post(obs_calls *c, const obs_call *call, obs_call_answer *out);
 void obs_call_answer_fini(obs_call_answer *a);
-/* Whether this key's question was begun before. */
-bool obs_calls_asked(obs_calls *c, uint64_t key);
 
 typedef struct {
   uint64_t calls, ok, failed, refused, tokens; /* since this process began */

@@ -443,7 +443,7 @@ static void make_version_1(setup *s) {
   uint32_t old_head[2] = {1, (uint32_t)bytes[0]};
   obs_buf_append(&old, old_head, sizeof(old_head));
   obs_buf_append(&old, blob.p + HEAD + head[1] * PART, bytes[0] + bytes[1]);
-  assert_int_equal(obs_journal_checkpoint_save(j, seq, old.p, old.len), OBSERVER_E_OK);
+  assert_int_equal(save_checkpoint(j, seq, old.p, old.len), OBSERVER_E_OK);
   obs_journal_close(j);
   obs_buf_fini(&blob);
   obs_buf_fini(&old);

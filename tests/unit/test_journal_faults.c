@@ -26,7 +26,7 @@ static void disk_full(void **state) {
     assert_int_equal(obs_journal_next_seq(f->j), 11);
   }
   reject(f->j, 0, "pull", "fits not, whatever it is, because the reason is long", 0, NULL, 0);
-  assert_int_equal(obs_journal_checkpoint_save(f->j, 10, blob, sizeof(blob)), OBSERVER_E_NOSPC);
+  assert_int_equal(save_checkpoint(f->j, 10, blob, sizeof(blob)), OBSERVER_E_NOSPC);
   set_file_limit(RLIM_INFINITY);
   append(f, 11, 2, 11);
   obs_journal_counts c;

@@ -38,7 +38,9 @@ static void test_lakehouse(void **state) {
                     "\"max_tokens\": 400, \"temperature\": 0.2}"),
       1);
   assert_int_equal(count_in_file(f->server.log, "authorization"), 0);
-  assert_true(obs_calls_asked(f->calls, 7));
+  assert_false(obs_llm_ask(m, "analysis", 7, (obs_str){0}, OBS_STR("again"), &answer));
+  assert_int_equal(answer.end, OBS_CALL_ASKED);
+  obs_llm_answer_fini(&answer);
   model_server_set(&f->server, "{\"text\":\"abc\"}");
   assert_true(obs_llm_ask(m, "analysis", 0, (obs_str){0}, OBS_STR("x"), &answer));
   /* A quarter of what is 67 bytes and 15. */

@@ -35,7 +35,7 @@ static uint64_t work(fixture *f, const obs_journal_opts *o, observer_err *err) {
     if (e != OBSERVER_E_OK) break;
     rows++;
   }
-  observer_err saved = obs_journal_checkpoint_save(f->j, obs_journal_next_seq(f->j) - 1, blob, 4);
+  observer_err saved = save_checkpoint(f->j, obs_journal_next_seq(f->j) - 1, blob, 4);
   if (saved != OBSERVER_E_OK) *err = saved;
   obs_journal_rejects_add(&rejects, 0, "pull", "reason", 0, "x", 1);
   obs_journal_write_rejects(f->j, &rejects);

@@ -55,11 +55,9 @@ static void test_nothing_new_is_not_told(void **state) {
   fixture *x = open_fixture(0, false);
   work(x, 10, "/a", 100, true);
   cycle(x);
-  uint64_t revision = obs_playbooks_revision(x->p);
   work(x, 9, "/a", 110, true); /* nineteen, within a quarter */
   for (int i = 0; i < 3; i++) cycle(x);
   assert_int_equal(x->ntold, 1);
-  assert_int_equal(obs_playbooks_revision(x->p), revision);
   work(x, 1, "/a", 100, true); /* twice as many */
   cycle(x);
   cycle(x);

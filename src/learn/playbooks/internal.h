@@ -10,7 +10,6 @@
 #include "learn/playbooks/playbooks.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 /* What can be new in an edit: bits, by their names in the history. */
 #define OBS_PLAYBOOK_FIELDS(X)                                                                                         \
@@ -43,7 +42,6 @@ struct obs_playbooks {
   bool lock_made;
   obs_playbook_view *entries[OBS_PLAYBOOK_ENTRIES]; /* in no order */
   uint32_t n;
-  _Atomic uint64_t revision;
 };
 
 /* At most `max` bytes of a text (p NULL: none), whole characters, without NUL; `to` holds max + 1. */

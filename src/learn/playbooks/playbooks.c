@@ -138,16 +138,10 @@ static bool edit(obs_playbooks *p, obs_playbook_view *edited, obs_playbook_chang
   obs_json_id(&w, "entry", edited->id);
   size_t announced = obs_playbook_write(edited, change, &w);
   bool ok = obs_records_append(p->records, &members, &edited->number) == OBSERVER_E_OK && store(p, edited);
-  if (ok && change != OBS_PLAYBOOK_COUNTED) {
-    atomic_fetch_add(&p->revision, 1);
+  if (ok && change != OBS_PLAYBOOK_COUNTED)
     obs_announce_row(&p->opts.announce, "playbook", edited->number, (obs_str){members.p, (uint32_t)announced, 0});
-  }
   obs_buf_fini(&members);
   return ok;
-}
-
-uint64_t obs_playbooks_revision(const obs_playbooks *p) {
-  return atomic_load(&p->revision);
 }
 
 static uint64_t last_seq(const obs_facts_view *view) {

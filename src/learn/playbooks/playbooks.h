@@ -125,7 +125,5 @@ observer_err obs_playbooks_each(obs_playbooks *p, const obs_playbooks_filter *f,
 /* Entries as a JSON array (the row's form, `id` being the entry's id). */
 observer_err obs_playbooks_list_json(obs_playbooks *p, const obs_playbooks_filter *f, obs_buf *out, uint32_t *total);
 bool obs_playbooks_one_json(void *playbooks, uint64_t id, obs_buf *out);
-/* Counts up with every edit. Any thread, no lock. */
-uint64_t obs_playbooks_revision(const obs_playbooks *p);
 
 #endif
