@@ -225,10 +225,13 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   if (file != NULL) obs_options_file(o, file, load_older_key);
   for (size_t i = 0; i < sizeof(older) / sizeof(older[0]); i++) {
     const char *text = getenv(older[i].env);
-    char value[640];
+    obs_buf value = {0};
     if (text == NULL || *text == '\0') continue;
-    snprintf(value, sizeof(value), older[i].format != NULL ? older[i].format : "%s", text);
-    obs_options_set(o, older[i].name, value, OBS_OPTION_ENV, older[i].env);
+    obs_buf_printf(&value, older[i].format != NULL ? older[i].format : "%s", text);
+    obs_buf_putc(&value, '\0');
+    if (!value.oom) obs_options_set(o, older[i].name, value.p, OBS_OPTION_ENV, older[i].env);
+    o->oom = o->oom || value.oom;
+    obs_buf_fini(&value);
   }
   obs_options_environment(o);
   for (int i = 1; i < argc; i++) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { NOT_FOUND = -1 };
+enum { FILE_LINE = 512 }; /* of an INI file, with newline and NUL */
 
 static int find(obs_option_table t, const char *name, size_t len) {
   for (size_t i = 0; i < t.n; i++) {
@@ -86,7 +87,43 @@ typedef struct {
   obs_options *o;
   const char *path;
   obs_options_other other;
+  FILE *file;
+  char *line; /* getline's */
+  size_t line_size;
+  int number;       /* of the line */
+  char section[64]; /* that it is in, for messages */
 } reading;
+
+/* Reports a line that does not fit into inih's buffer, by the option that it gives, if it gives one. */
+static void complain_long(const reading *r, const char *begin, size_t most) {
+  char what[512];
+  size_t name = *begin != '[' && begin == r->line ? strcspn(begin, "=:") : 0;
+  if (begin[name] == '\0') name = 0;
+  while (name > 0 && isspace((unsigned char)begin[name - 1])) name--;
+  int n = snprintf(what, sizeof(what), "%s, line %d", r->path, r->number);
+  if (name > 0 && n >= 0 && (size_t)n < sizeof(what))
+    n += snprintf(what + n, sizeof(what) - (size_t)n, ", [%s] %.*s", r->section, (int)(name < 64 ? name : 64), begin);
+  if (n >= 0 && (size_t)n < sizeof(what))
+    (void)snprintf(what + n, sizeof(what) - (size_t)n, ": longer than %zu bytes", most);
+  obs_options_complain(r->o, "config", what);
+}
+
+/* Gives inih a line, as fgets does. Of one longer than its buffer it would take the rest for a line of its own: such a
+ * comment is passed over, and all else is an error. */
+static char *read_line(char *out, int size, void *arg) {
+  reading *r = arg;
+  const size_t most = (size_t)(size < FILE_LINE ? size : FILE_LINE) - 2;
+  ssize_t len = getline(&r->line, &r->line_size, r->file);
+  if (len < 0) return NULL;
+  r->number++;
+  if (len > 0 && r->line[len - 1] == '\n') r->line[--len] = '\0';
+  const char *begin = r->line + strspn(r->line, " \t\r\v\f");
+  bool comment = *begin == ';' || *begin == '#', fits = (size_t)len <= most;
+  if (!fits && !comment) complain_long(r, begin, most);
+  if (fits && *begin == '[') snprintf(r->section, sizeof(r->section), "%.*s", (int)strcspn(begin + 1, "]"), begin + 1);
+  snprintf(out, (size_t)size, "%s\n", fits ? r->line : "");
+  return out;
+}
 
 static bool key_is(const char *name, const char *key) {
   for (; *name != '\0' && *key != '\0'; name++, key++) {
@@ -97,7 +134,7 @@ static bool key_is(const char *name, const char *key) {
 
 static int on_key(void *arg, const char *section, const char *key, const char *raw) {
   const reading *r = arg;
-  char where[320], text[512];
+  char where[320], text[FILE_LINE];
   size_t n = strlen(raw);
   bool quoted = n >= 2 && raw[0] == '"' && raw[n - 1] == '"'; /* the older port's file is TOML */
   snprintf(text, sizeof(text), "%.*s", (int)(quoted ? n - 2 : n), raw + quoted);
@@ -118,9 +155,12 @@ static int on_key(void *arg, const char *section, const char *key, const char *r
 }
 
 void obs_options_file(obs_options *o, const char *path, obs_options_other other) {
-  reading r = {o, path, other};
+  reading r = {.o = o, .path = path, .other = other, .file = fopen(path, "re")};
   char what[320];
-  int rc = ini_parse(path, on_key, &r);
+  int rc = r.file != NULL ? ini_parse_stream(read_line, &r, on_key, &r) : -1;
+  if (r.file != NULL && ferror(r.file)) rc = -1; /* a directory */
+  if (r.file != NULL) (void)fclose(r.file);
+  free(r.line);
   if (rc == 0) return;
   if (rc == -1)
     snprintf(what, sizeof(what), "cannot read \"%s\"", path);

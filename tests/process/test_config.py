@@ -162,6 +162,14 @@ class BadValues(ConfigTest):
         path = self.file("[observerd]\nring = 5\nthis is no line\n")
         self.assertEqual(self.refused("--config", path),
                          ["config: %s, line 3: not a section, a key or a comment" % path])
+        self.assertEqual(self.refused("--config", self.tmp), ['config: cannot read "%s"' % self.tmp])
+        path = self.file("[bus]\npull = ipc:///tmp/%s\n" % ("x" * 600))
+        self.assertEqual(self.refused("--config", path),
+                         ["config: %s, line 2, [bus] pull: longer than 198 bytes" % path])
+
+    def test_an_older_variable_is_not_cut(self):
+        url = "http://h/" + "x" * 700
+        self.assertEqual(self.effective(LAKEHOUSE_URL=url)["lakehouse_url"], url)
 
 
 class Questions(ConfigTest):

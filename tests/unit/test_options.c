@@ -149,6 +149,38 @@ static bool older_key(obs_options *o, const char *section, const char *key, cons
   return true;
 }
 
+/* inih reads lines of so many bytes at most, and would take the rest for lines of their own. */
+static void a_long_line_is_an_error(void **state) {
+  (void)state;
+  enum { LONG = 600, LONGEST = 198 };
+  char path[] = "/tmp/test_options.XXXXXX", filler[LONG + 1], want[640];
+  memset(filler, 'x', LONG);
+  filler[LONG] = '\0';
+  int fd = mkstemp(path);
+  FILE *f = fdopen(fd, "w");
+  assert_non_null(f);
+  fprintf(f, "; %s\n  # number = 8 %s\n[s]\n", filler, filler); /* comments may be long */
+  fprintf(f, "text = %.*s\n", LONGEST - 7, filler);
+  fprintf(f, "text = %.*s\nnumber : 3 ; %s\n", LONGEST - 6, filler, filler);
+  fprintf(f, " %s\n[ %s ]\n%s\nnumber = 4", filler, filler, filler);
+  fclose(f);
+  fixture x;
+  open_options(&x);
+  obs_options_file(&x.o, path, NULL);
+  size_t n = (size_t)snprintf(want, sizeof(want),
+                              "||%s, line 5, [s] text: longer than 198 bytes|config\n"
+                              "||%s, line 6, [s] number: longer than 198 bytes|config\n",
+                              path, path);
+  for (int line = 7; line <= 9; line++)
+    n += (size_t)snprintf(want + n, sizeof(want) - n, "||%s, line %d: longer than 198 bytes|config\n", path, line);
+  assert_faults(&x, want);
+  assert_int_equal(strlen(obs_options_text(&x.o, "text")), LONGEST - 7);
+  assert_int_equal(obs_options_number(&x.o, "number"), 4);
+  assert_true(x.o.failed);
+  close_options(&x);
+  assert_int_equal(unlink(path), 0);
+}
+
 static void the_stronger_origin_wins(void **state) {
   (void)state;
   char path[] = "/tmp/test_options.XXXXXX";
@@ -260,9 +292,13 @@ static void printed_values_are_read_as_they_were(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(printed_values_are_read_as_they_were), cmocka_unit_test(types_accept_and_reject),
-      cmocka_unit_test(flags_are_read_in_every_form),         cmocka_unit_test(the_stronger_origin_wins),
-      cmocka_unit_test(a_reload_takes_what_is_live),          cmocka_unit_test(texts_come_from_the_rows),
+      cmocka_unit_test(printed_values_are_read_as_they_were),
+      cmocka_unit_test(types_accept_and_reject),
+      cmocka_unit_test(flags_are_read_in_every_form),
+      cmocka_unit_test(the_stronger_origin_wins),
+      cmocka_unit_test(a_reload_takes_what_is_live),
+      cmocka_unit_test(texts_come_from_the_rows),
+      cmocka_unit_test(a_long_line_is_an_error),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
