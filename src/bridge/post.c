@@ -60,8 +60,11 @@ bool obs_bridge_post_event(obs_connection *s, const void *filter) {
 }
 
 bool obs_bridge_post_session(obs_connection *s, const void *filter) {
+  const obs_record_kind *kind = obs_record_kind_named(obs_commit_kinds(s->bridge->opts.commit), "session");
   (void)filter;
-  return post(s, obs_record_kind_named(obs_commit_kinds(s->bridge->opts.commit), "session"));
+  if (kind != NULL) return post(s, kind);
+  obs_answer_error(&s->answer, &s->out, 503, "sessions are not recorded here"); /* they must not become ops */
+  return true;
 }
 
 void obs_bridge_finish_post(obs_connection *s) {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "bridge/bridge.h"
 #include "bridge/internal.h"
+#include "sessions/sessions.h"
 
 #include <arpa/inet.h>
 #include <nng/nng.h>
@@ -296,6 +297,29 @@ static void a_long_scan_delays_no_view(void **state) {
   close(view);
 }
 
+/* Without their kind in the commit's table session records would be taken for ops. */
+static void session_records_are_no_ops(void **state) {
+  fixture *f = *state;
+  obs_sessions *sessions;
+  obs_state_counts counts;
+  char text[256];
+  assert_int_equal(obs_sessions_open(&(obs_sessions_opts){0}, &sessions, text, sizeof text), OBSERVER_E_OK);
+  obs_bridge_opts opts = opts_for(f, NULL, 0);
+  opts.sessions = sessions;
+  start_one(f, &opts);
+  int fd = dial(f);
+  put(fd, "POST /v1/observer/session HTTP/1.1\r\nHost: x\r\nContent-Length: 32\r\n\r\n"
+          "{\"endpoint\":\"/a\",\"success\":true}");
+  expect(fd, "{\"error\":\"sessions are not recorded here\"}");
+  close(fd);
+  obs_state_get_counts(f->state, &counts);
+  assert_int_equal(counts.ring, 0);
+  obs_bridge_stop(f->bridge, DEADLINE_MS);
+  obs_bridge_close(f->bridge);
+  f->bridge = NULL;
+  obs_sessions_close(sessions);
+}
+
 static void an_unstarted_bridge_closes(void **state) {
   fixture *f = *state;
   static const char *const urls[] = {"http://127.0.0.1:0"};
@@ -309,10 +333,10 @@ static void an_unstarted_bridge_closes(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
-      TEST(urls_are_checked),           TEST(old_nng_stays_on_loopback), TEST(a_port_in_use_is_named),
-      TEST(connections_are_bounded),    TEST(bodies_are_bounded),        TEST(idle_connections_are_closed),
-      TEST(stop_closes_what_is_idle),   TEST(stop_cuts_what_hangs),      TEST(a_long_scan_delays_no_view),
-      TEST(an_unstarted_bridge_closes),
+      TEST(urls_are_checked),           TEST(old_nng_stays_on_loopback),  TEST(a_port_in_use_is_named),
+      TEST(connections_are_bounded),    TEST(bodies_are_bounded),         TEST(idle_connections_are_closed),
+      TEST(stop_closes_what_is_idle),   TEST(stop_cuts_what_hangs),       TEST(a_long_scan_delays_no_view),
+      TEST(session_records_are_no_ops), TEST(an_unstarted_bridge_closes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
