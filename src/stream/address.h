@@ -1,11 +1,13 @@
 /* What a listener's URL says: `[listen:|dial:]SCHEME://PLACE[;key=ID][;uid=N[,N...]]`.
  *
- *   tcp://HOST:PORT  tls+tcp://HOST:PORT  http://HOST:PORT  https://HOST:PORT   port 0: any free one; HOST `*` or empty: every address
- *   ws://HOST:PORT[/PATH]  wss://HOST:PORT[/PATH]                               a WebSocket at this path, default `/`
- *   ipc:///PATH                                                                 a Unix socket; everything behind `ipc://`
- *   inproc://NAME                                                               within one process; NNG's own
+ *   tcp://HOST:PORT  tls+tcp://HOST:PORT  http://HOST:PORT  https://HOST:PORT   port 0: any free one; HOST `*` or
+ * empty: every address ws://HOST:PORT[/PATH]  wss://HOST:PORT[/PATH]                               a WebSocket at this
+ * path, default `/` ipc:///PATH                                                                 a Unix socket;
+ * everything behind `ipc://` inproc://NAME                                                               within one
+ * process; NNG's own
  *
- * `;uid=` admits only these users to an ipc listener. `;key=` names the key that every peer of the listener acts with. */
+ * `;uid=` admits only these users to an ipc listener. `;key=` names the key that every peer of the listener acts with.
+ */
 #ifndef OBS_STREAM_ADDRESS_H
 #define OBS_STREAM_ADDRESS_H
 
@@ -22,7 +24,7 @@ typedef struct {
   bool dial;             /* `dial:`: this side connects */
   obs_address_kind kind; /* tcp stands for http too */
   bool tls;              /* tls+tcp, https, wss */
-  char scheme[8];
+  char scheme[12];
   char url[OBS_ADDRESS_MAX];  /* without direction and parameters */
   char host[OBS_ADDRESS_MAX]; /* without brackets; empty: every address */
   uint16_t port;

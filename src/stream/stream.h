@@ -6,8 +6,8 @@
  *   opened comes first; received and written run on NNG's threads and may run at once: what both touch, the protocol
  *   locks. `closed` is the last call, on any thread, when nobody holds the connection. None of them may wait.
  * Bounds: connections (one too many closes the one that has been evictable for the longest, or is closed itself); bytes
- *   of read buffers beyond OBS_STREAM_READ_MIN each (the connection whose message has been incomplete for the longest is
- *   closed); deadlines, which a sweep looks at every OBS_STREAM_SWEEP_MS; a write without progress for write_ms.
+ *   of read buffers beyond OBS_STREAM_READ_MIN each (the connection whose message has been incomplete for the longest
+ * is closed); deadlines, which a sweep looks at every OBS_STREAM_SWEEP_MS; a write without progress for write_ms.
  *   Written bytes are bounded by the protocol (obs_stream_queued).
  * Failure: an error of accept never ends a listener: it pauses, counts and goes on; when descriptors run out, one that
  *   is kept in reserve lets it take and close what waits, so that peers are not left hanging. */
@@ -19,7 +19,12 @@
 
 #include <stdatomic.h>
 
-enum { OBS_STREAM_READ_MIN = 4096, OBS_STREAM_READ_MAX = 256 << 10, OBS_STREAM_SWEEP_MS = 100 };
+enum {
+  OBS_STREAM_READ_MIN = 4096,
+  OBS_STREAM_READ_MAX = 256 << 10,
+  OBS_STREAM_SWEEP_MS = 100,
+  OBS_STREAM_REFUSED_MAX = 32
+};
 
 typedef struct obs_stream obs_stream; /* a connection */
 typedef struct obs_stream_server obs_stream_server;
@@ -51,13 +56,16 @@ typedef struct {
    * consume stays and is there at the next call. */
   void (*received)(obs_stream *s);
   void (*written)(obs_stream *s); /* all that was queued is written; NULL: not wanted */
-  void (*closed)(obs_stream *s);  /* NULL: not wanted */
+  void (*closed)(obs_stream *s);  /* of one that was opened; NULL: not wanted */
+  /* One too many: may write a word and close when it is written; nothing else is called for it. NULL: it is
+   * closed without a word, as it is when there are more than OBS_STREAM_REFUSED_MAX of these. */
+  void (*refused)(obs_stream *s);
 } obs_stream_protocol;
 
 /* ---- a connection. Valid within callbacks, and for who holds it ---- */
 
-void *obs_stream_own(obs_stream *s);      /* the protocol's part */
-void *obs_stream_arg(const obs_stream *s); /* opts.arg */
+void *obs_stream_own(obs_stream *s);                        /* the protocol's part */
+void *obs_stream_arg(const obs_stream *s);                  /* opts.arg */
 const obs_address *obs_stream_address(const obs_stream *s); /* the listener's */
 /* "127.0.0.1:40312", "[::1]:40312"; of a Unix socket "uid 1000". */
 const char *obs_stream_peer(const obs_stream *s);
@@ -83,9 +91,10 @@ void obs_stream_hold(obs_stream *s);
 void obs_stream_release(obs_stream *s);
 /* `received` is called soon, on one of NNG's threads, and reading goes on. */
 void obs_stream_kick(obs_stream *s);
-/* Writes `len` bytes of the chunk from `off` behind what is queued; takes its own reference. False: closed or no memory. */
+/* Writes `len` bytes of the chunk from `off` behind what is queued; takes its own reference. False: closed or no
+ * memory. */
 bool obs_stream_write(obs_stream *s, obs_stream_chunk *c, size_t off, size_t len);
-size_t obs_stream_queued(obs_stream *s); /* bytes that are not written yet */
+size_t obs_stream_queued(obs_stream *s);              /* bytes that are not written yet */
 void obs_stream_deadline(obs_stream *s, uint32_t ms); /* from now; 0: none */
 /* May be closed for a newcomer when there are too many connections; the one that is so for the longest goes first. */
 void obs_stream_evictable(obs_stream *s, bool yes);
@@ -97,9 +106,9 @@ void obs_stream_close_when_written(obs_stream *s); /* and reads no more */
 typedef struct {
   const obs_stream_protocol *protocol;
   void *arg;
-  uint32_t max_connections; /* 0: 4096 */
-  size_t max_bytes;         /* of read buffers; 0: 64 MiB */
-  uint32_t write_ms;        /* without progress of a write; 0: 30000 */
+  uint32_t max_connections;                /* 0: 4096 */
+  size_t max_bytes;                        /* of read buffers; 0: 64 MiB */
+  uint32_t write_ms;                       /* without progress of a write; 0: 30000 */
   const char *tls_cert, *tls_key, *tls_ca; /* PEM files of tls listeners; ca: clients must have a certificate */
 } obs_stream_opts;
 
@@ -110,9 +119,10 @@ typedef struct {
 } obs_stream_counts;
 
 observer_err obs_stream_server_open(const obs_stream_opts *opts, obs_stream_server **out);
-/* Binds; accepts nothing yet. `bound` gets the URL with the real port. On failure `why` says, without the URL, what is wrong. */
-observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address *a, char bound[OBS_ADDRESS_MAX], char *why,
-                                      size_t why_size);
+/* Binds; accepts nothing yet. `bound` gets the URL with the real port. On failure `why` says, without the URL, what is
+ * wrong. */
+observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address *a, char bound[OBS_ADDRESS_MAX],
+                                      char *why, size_t why_size);
 void obs_stream_server_start(obs_stream_server *srv);
 /* Accepts no more; connections go on. */
 void obs_stream_server_stop_accept(obs_stream_server *srv);

@@ -1,0 +1,94 @@
+/* The inside of the stream server: connections (stream.c), listeners and life (server.c). */
+#ifndef OBS_STREAM_INTERNAL_H
+#define OBS_STREAM_INTERNAL_H
+
+#include "base/vec.h"
+#include "stream/stream.h"
+
+#include <nng/nng.h>
+#include <nng/supplemental/tls/tls.h>
+#include <pthread.h>
+
+enum { OBS_STREAM_PEER_MAX = 64 };
+
+typedef struct obs_stream_listener obs_stream_listener;
+struct obs_stream_listener {
+  obs_stream_server *server;
+  obs_address address;
+  nng_stream_listener *nng;
+  nng_aio *accept, *pause;
+  bool shedding; /* the reserve was given up: what is accepted is closed */
+  bool busy;     /* accept or pause is under way; the server's lock */
+};
+
+typedef struct {
+  obs_stream_chunk *chunk;
+  size_t off, len;
+} obs_stream_piece;
+
+/* What the connection's one read is doing. */
+typedef enum {
+  OBS_STREAM_RESTING,
+  OBS_STREAM_READING,
+  OBS_STREAM_RUNNING /* `received` runs, or is about to */
+} obs_stream_reader;
+
+struct obs_stream {
+  obs_stream_server *server;
+  obs_stream_listener *listener;
+  nng_stream *nng;
+  nng_aio *rx, *tx;
+  void *own;
+  char peer[OBS_STREAM_PEER_MAX];
+
+  /* One for being open, one for a read and one for a write under way, one for each hold. */
+  _Atomic uint32_t refs, holds;
+  _Atomic uint64_t deadline, written_at;  /* monotonic ms; 0: none */
+  _Atomic uint64_t evictable, incomplete; /* since when (incomplete: last grown), monotonic ns; 0: not */
+  _Atomic size_t queued, charged;         /* charged: bytes of `in` that count against the server's bound */
+  _Atomic bool closing, finishing;        /* finishing: closed when all is written */
+
+  /* Of whoever runs `received`. */
+  uint8_t *in;
+  size_t off, len, cap; /* bytes off..len have come and are not consumed */
+  size_t want, read_size;
+  bool ended;
+
+  pthread_mutex_t lock;
+  obs_stream_reader reader;
+  bool kicked, hop, paused, expired, writing;
+  bool is_open, refused;            /* `opened` was called; it is one too many */
+  OBS_VEC(obs_stream_piece) pieces; /* from `first_piece` on */
+  uint32_t first_piece;
+
+  obs_stream *prev, *next; /* in live; next alone in spare; the server's lock */
+};
+
+struct obs_stream_server {
+  obs_stream_opts opts;
+  obs_stream_listener **listeners;
+  uint32_t nlisteners;
+  nng_tls_config *tls;
+  nng_aio *sweep;
+  int reserve; /* a descriptor; -1: given up */
+  _Atomic size_t bytes;
+  _Atomic uint64_t accepted, refused, evicted, expired, accept_errors;
+  _Atomic uint32_t open; /* that are not closing */
+
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  bool stopping, sweeping;
+  obs_stream *live, *spare;
+  uint32_t nlive;
+};
+
+/* The callbacks of a connection's two aios. NNG's threads. */
+void obs_stream_on_received(void *stream);
+void obs_stream_on_written(void *stream);
+/* Runs `received`, at once or after the next read, and reads on; has the read's reference. NNG's threads. */
+void obs_stream_run(obs_stream *s, bool call);
+/* A reference to one that was found in the list: false when it is on its way out. */
+bool obs_stream_hold_found(obs_stream *s);
+void obs_stream_unref(obs_stream *s);
+
+#endif
