@@ -22,7 +22,7 @@ group_packages() {
     test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl groff-base tmux haproxy nginx-light "$(node_packages)" ;;
     check) echo clang-format clang-tidy cppcheck shellcheck ;;
     fuzz) echo clang libclang-rt-dev llvm ;;
-    bench) echo wrk python3 ;;
+    bench) echo wrk python3 redis-server redis-tools ;;
     debian13) echo debootstrap ;;
     *) return 1 ;;
   esac

@@ -18,6 +18,7 @@ import urllib.request
 HERE = pathlib.Path(__file__).parent
 ROUNDS = 3
 BUS = ((1, 40_000), (16, 400_000), (128, 800_000), (512, 800_000))  # ops a message, ops a round
+FRAMES, XADDS = 400_000, 100_000
 WRK_SECONDS, WRK_CONNECTIONS = 2, 32
 DEADLINE_S = 60
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -102,6 +103,25 @@ def daemon_round(build, daemon, batch, ops):
     return timed_send(build, daemon.url("pull"), batch, ops, daemon.cpu, finished)
 
 
+class Tool:
+    """tests/bench_frames in one of its ways; its `with` ends it by the end of its stdin."""
+
+    def __init__(self, build, *arguments):
+        self.child = subprocess.Popen([build / "tests/bench_frames", *map(str, arguments)], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, text=True)
+
+    def line(self):
+        return self.child.stdout.readline().split()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.communicate("x\n", timeout=30)
+        if self.child.returncode != 0:
+            raise SystemExit(f"bench: {self.child.args} failed")
+
+
 def medians(rounds):
     return [statistics.median(column) for column in zip(*rounds)]
 
@@ -121,9 +141,109 @@ def measure_bus(build, disk, memory):
               f"{cpu:>14.2f}{raw_cpu:>11.2f}{sender:>14.2f}", flush=True)
 
 
-def wrk(url, post):
+def seq(daemon):
+    return json.loads(get(daemon.url("http") + "/v1/observer/health"))["seq"]
+
+
+def port_of(url):
+    return url.rsplit(":", 1)[1]
+
+
+def drop_round(build):
+    """Messages a second that the sender pushes into a socket whose bytes are read and dropped."""
+    with Tool(build, "drop") as sink:
+        with Tool(build, "push", sink.line()[1], FRAMES) as sender:
+            sender.line()
+            return float(sender.line()[1])
+
+
+def pull_round(build, daemon):
+    """The same sender into PULL: (ops a second until the last one is recorded, daemon's CPU us an op)."""
+    target, cpu = seq(daemon) + FRAMES, daemon.cpu()
+    with Tool(build, "push", port_of(daemon.url("pull")), FRAMES) as sender:
+        sender.line()
+        start = time.perf_counter()
+        while seq(daemon) < target:
+            if time.perf_counter() - start > DEADLINE_S:
+                raise SystemExit(f"bench: observerd did not record {FRAMES} ops in {DEADLINE_S} s")
+            time.sleep(0.005)
+        return FRAMES / (time.perf_counter() - start), (daemon.cpu() - cpu) / FRAMES * 1e6
+
+
+def measure_frames(build, disk, memory):
+    """One op a message, one send() each, as most producers do: no library on the sender's side, which is a core's work."""
+    rounds = [(drop_round(build), *pull_round(build, disk), *pull_round(build, memory)) for _ in range(ROUNDS)]
+    dropped, rate, cpu, top, top_cpu = medians(rounds)
+    print(f"\n{'PULL, one send an op':<22}{'dropped/s':>15}{'durable ops/s':>15}{'ratio':>8}{'in memory':>13}{'ratio':>8}"
+          f"{'daemon us/op':>14}{'in memory':>11}")
+    print(f"{'':<22}{dropped:>15,.0f}{rate:>15,.0f}{rate / dropped:>8.2f}{top:>13,.0f}{top / dropped:>8.2f}{cpu:>14.2f}"
+          f"{top_cpu:>11.2f}", flush=True)
+
+
+def req_round(build, daemon, peers):
+    cpu = daemon.cpu()
+    with Tool(build, "req", port_of(daemon.url("rep")), peers, WRK_SECONDS) as tool:
+        _, rate, _, p50, _, p99 = tool.line()
+    rate = float(rate)
+    return rate, float(p50) / 1e3, float(p99) / 1e3, (daemon.cpu() - cpu) / (rate * WRK_SECONDS) * 1e6
+
+
+def post_round(daemon, connections):
+    cpu = daemon.cpu()
+    rate, latency = wrk(daemon.url("http") + "/event", True, connections)
+    return rate, latency, (daemon.cpu() - cpu) / (rate * WRK_SECONDS) * 1e6
+
+
+class Redis:
+    """A server whose every append is synced, on the same disk."""
+
+    def __init__(self, work):
+        self.port = free_port()
+        self.child = subprocess.Popen(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", work, "--appendonly",
+                                       "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"],
+                                      stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise SystemExit("bench: redis-server did not start") from None
+                time.sleep(0.05)
+
+    def xadd(self, connections):
+        """XADD a second, with one field of an op's size."""
+        value = (HERE / "post.lua").read_text().split("'")[1::2]
+        out = subprocess.run(["redis-benchmark", "-p", str(self.port), "-c", str(connections), "-n", str(XADDS), "--csv", "XADD",
+                              "ops", "MAXLEN", "~", "10000", "*", "op", "".join(value)], check=True, text=True,
+                             stdout=subprocess.PIPE).stdout
+        return float(re.findall(r'"([\d.]+)"', out.splitlines()[-1])[-7])  # rps avg min p50 p95 p99 max
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.terminate()
+        self.child.wait(timeout=30)
+
+
+def measure_acknowledged(build, daemon, work):
+    """One op a request, acknowledged when it is on the disk: REP and HTTP beside Redis."""
+    print(f"\n{'acknowledged, one op':<22}{'Redis XADD/s':>15}{'POST /event':>15}{'ratio':>8}{'p50 ms':>9}{'us/req':>8}"
+          f"{'REQ':>13}{'to POST':>9}{'p50 ms':>9}{'p99 ms':>9}{'us/req':>8}")
+    with Redis(work) as redis:
+        for connections in (32, 128):
+            rounds = [(redis.xadd(connections), *post_round(daemon, connections), *req_round(build, daemon, connections))
+                      for _ in range(ROUNDS)]
+            xadd, post, post_p50, post_cpu, req, p50, p99, cpu = medians(rounds)
+            print(f"{connections:<3}{'connections':<19}{xadd:>15,.0f}{post:>15,.0f}{post / xadd:>8.2f}{post_p50:>9.2f}"
+                  f"{post_cpu:>8.1f}{req:>13,.0f}{req / post:>9.2f}{p50:>9.2f}{p99:>9.2f}{cpu:>8.1f}", flush=True)
+
+
+def wrk(url, post, connections=WRK_CONNECTIONS):
     """(requests a second, median latency ms); any answer but 2xx ends the measurement."""
-    command = ["wrk", "-t1", f"-c{WRK_CONNECTIONS}", f"-d{WRK_SECONDS}s", "--latency"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{WRK_SECONDS}s", "--latency"]
     out = subprocess.run(command + (["-s", HERE / "post.lua"] if post else []) + [url], check=True, text=True,
                          stdout=subprocess.PIPE).stdout
     if "Non-2xx" in out or "Socket errors" in out:
@@ -192,7 +312,7 @@ def resident(daemon):
 def daemon_on(build, data):
     local = "tcp://127.0.0.1:0"
     return Process("ready", build / "observerd", "--http", "http://127.0.0.1:0", "--pull", local, "--sub", "none", "--rep",
-                   "none", "--feed", "none", "--fsync", "always", "--data-dir", data, "--segment-bytes", "64M",
+                   local, "--feed", "none", "--fsync", "always", "--data-dir", data, "--segment-bytes", "64M",
                    "--retain-segments", "1", "--log-level", "error", "--cycle", "86400")
 
 
@@ -206,8 +326,10 @@ def main(build):
             print(f"observerd at start: {resident(disk):.1f} MB resident\n")
             with daemon_on(build, pathlib.Path(in_memory) / "data") as memory:
                 measure_bus(build, disk, memory)
+                measure_frames(build, disk, memory)
             print(f"\nobserverd after the bus: {resident(disk):.1f} MB resident at most")
             measure_http(build, disk)
+            measure_acknowledged(build, disk, work)
             print(f"\nobserverd after HTTP: {resident(disk):.1f} MB resident at most")
         row_bytes = measure_stages(build, work)
         speeds.append(disk_speed(work))
