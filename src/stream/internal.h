@@ -11,14 +11,17 @@
 
 enum { OBS_STREAM_PEER_MAX = 64 };
 
+typedef struct obs_stream_probe obs_stream_probe;
 typedef struct obs_stream_listener obs_stream_listener;
 struct obs_stream_listener {
   obs_stream_server *server;
   obs_address address;
+  char bound[OBS_ADDRESS_MAX]; /* the URL with the real port */
   nng_stream_listener *nng;
   nng_aio *accept, *pause;
-  bool shedding; /* the reserve was given up: what is accepted is closed */
-  bool busy;     /* accept or pause is under way; the server's lock */
+  bool shedding;           /* the reserve was given up: what is accepted is closed */
+  bool busy;               /* accept or pause is under way; the server's lock */
+  obs_stream_probe *probe; /* NULL: it was never asked for; the server's lock */
 };
 
 typedef struct {
@@ -73,7 +76,8 @@ struct obs_stream_server {
   int reserve; /* a descriptor; -1: given up */
   _Atomic size_t bytes;
   _Atomic uint64_t accepted, refused, evicted, expired, accept_errors;
-  _Atomic uint32_t open; /* that are not closing */
+  _Atomic uint32_t open;    /* that are not closing */
+  _Atomic uint32_t probing; /* probes under way: as many connections more are taken */
 
   pthread_mutex_t lock;
   pthread_cond_t changed;
@@ -90,5 +94,10 @@ void obs_stream_run(obs_stream *s, bool call);
 /* A reference to one that was found in the list: false when it is on its way out. */
 bool obs_stream_hold_found(obs_stream *s);
 void obs_stream_unref(obs_stream *s);
+
+/* probe.c */
+void obs_stream_probe_free(obs_stream_probe *p); /* none is under way; NULL is allowed */
+bool obs_stream_probe_busy(const obs_stream_probe *p);
+void obs_stream_probe_cancel(obs_stream_probe *p);
 
 #endif

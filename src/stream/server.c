@@ -168,7 +168,7 @@ static bool enter(obs_stream_server *srv, obs_stream *s, bool refused) {
 static void begin(obs_stream_listener *l, nng_stream *nng) {
   obs_stream_server *srv = l->server;
   const obs_stream_protocol *p = srv->opts.protocol;
-  bool refused = atomic_load(&srv->open) >= srv->opts.max_connections && !evict(srv);
+  bool refused = atomic_load(&srv->open) >= srv->opts.max_connections + atomic_load(&srv->probing) && !evict(srv);
   obs_stream *s = refused && p->refused == NULL ? NULL : stream_new(srv);
   atomic_fetch_add(&srv->accepted, 1);
   if (s == NULL) {
@@ -342,6 +342,7 @@ out:
 }
 
 static void listener_free(obs_stream_listener *l) {
+  obs_stream_probe_free(l->probe);
   if (l->accept != NULL) nng_aio_free(l->accept);
   if (l->pause != NULL) nng_aio_free(l->pause);
   if (l->nng != NULL) nng_stream_listener_free(l->nng);
@@ -410,6 +411,7 @@ observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address 
     (void)snprintf(url, sizeof url, "%s://%s%s%s:%d%s", a->scheme, v6 ? "[" : "", host, v6 ? "]" : "", port,
                    a->kind == OBS_ADDRESS_WS ? a->path : "");
   (void)snprintf(bound, OBS_ADDRESS_MAX, "%.*s", OBS_ADDRESS_MAX - 1, a->kind == OBS_ADDRESS_IPC ? a->url : url);
+  memcpy(l->bound, bound, sizeof l->bound);
   srv->listeners[srv->nlisteners++] = l;
   return OBSERVER_E_OK;
 }
@@ -425,6 +427,7 @@ void obs_stream_server_stop_accept(obs_stream_server *srv) {
   for (uint32_t i = 0; i < srv->nlisteners; i++) {
     nng_stream_listener_close(srv->listeners[i]->nng);
     nng_aio_cancel(srv->listeners[i]->pause);
+    obs_stream_probe_cancel(srv->listeners[i]->probe);
   }
 }
 
@@ -479,7 +482,8 @@ static bool wait_until_empty(obs_stream_server *srv) {
   pthread_mutex_lock(&srv->lock);
   for (uint64_t now; !empty && (now = obs_clock_mono_ms()) < until;) {
     empty = srv->nlive == 0;
-    for (uint32_t i = 0; i < srv->nlisteners; i++) empty = empty && !srv->listeners[i]->busy;
+    for (uint32_t i = 0; i < srv->nlisteners; i++)
+      empty = empty && !srv->listeners[i]->busy && !obs_stream_probe_busy(srv->listeners[i]->probe);
     if (!empty) obs_thread_cond_wait_ms(&srv->changed, &srv->lock, until - now);
   }
   pthread_mutex_unlock(&srv->lock);

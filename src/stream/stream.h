@@ -60,6 +60,9 @@ typedef struct {
   /* One too many: may write a word and close when it is written; nothing else is called for it. NULL: it is
    * closed without a word, as it is when there are more than OBS_STREAM_REFUSED_MAX of these. */
   void (*refused)(obs_stream *s);
+  /* What a peer says first, to get any word back: for obs_stream_server_probe. len 0: the server speaks first. */
+  const char *probe;
+  size_t probe_len;
 } obs_stream_protocol;
 
 /* ---- a connection. Valid within callbacks, and for who holds it ---- */
@@ -129,6 +132,11 @@ void obs_stream_server_stop_accept(obs_stream_server *srv);
 /* Calls `fn` for each open connection, held meanwhile; none may be closed from within but by obs_stream_close. */
 void obs_stream_server_each(obs_stream_server *srv, void (*fn)(obs_stream *s, void *arg), void *arg);
 void obs_stream_server_get_counts(obs_stream_server *srv, obs_stream_counts *out);
+/* Asks each listener whether it still serves, as a peer would; at once, the answers come later. Such a connection takes
+ * nobody's place. */
+void obs_stream_server_probe(obs_stream_server *srv);
+/* The URL of a listener that gave no word within two seconds when it was last asked. NULL: all did, or none was. */
+const char *obs_stream_server_silent(obs_stream_server *srv);
 /* Waits until what is queued is written and nobody holds a connection, at most `deadline_ms`; then closes all. */
 void obs_stream_server_drain(obs_stream_server *srv, uint32_t deadline_ms);
 /* Closes what is open and frees, as soon as nobody holds a connection any more. If NNG does not give a connection back

@@ -104,7 +104,14 @@ static const obs_stream_protocol echo = {.name = "echo",
                                          .received = on_received,
                                          .written = on_written,
                                          .closed = on_closed,
-                                         .refused = on_refused};
+                                         .refused = on_refused,
+                                         .probe = "\0\0\0\1p",
+                                         .probe_len = 5};
+/* Takes connections and says nothing. */
+static void ignore(obs_stream *s) {
+  (void)s;
+}
+static const obs_stream_protocol mute = {.name = "mute", .opened = ignore, .received = ignore};
 
 /* ---- the test's side ---- */
 
@@ -458,10 +465,12 @@ static void descriptors_run_out(void **state) {
   low = before;
   low.rlim_cur = (rlim_t)fd[7] + 20;
   assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-  while (n < 64 && (mine[n] = open("/dev/null", O_RDONLY)) >= 0) n++;
-  assert_true(n < 64);
   struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(f.port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-  for (int i = 0; i < 4; i++) assert_int_equal(connect(fd[i], (struct sockaddr *)&sa, sizeof sa), 0);
+  for (int i = 0; i < 4; i++) {
+    while (n < 64 && (mine[n] = open("/dev/null", O_RDONLY)) >= 0) n++; /* also what the last one gave back */
+    assert_true(n < 64);
+    assert_int_equal(connect(fd[i], (struct sockaddr *)&sa, sizeof sa), 0);
+  }
   for (int i = 0; i < 4; i++) { /* closed, or served by a descriptor that became free: none is left hanging */
     (void)send(fd[i], "\0\0\0\1x", 5, MSG_NOSIGNAL);
     size_t came = get(fd[i], in, 5);
@@ -502,6 +511,44 @@ static void unix_sockets_know_their_users(void **state) {
     unlink(sa.sun_path);
   }
   rmdir(dir);
+}
+
+static const char *probed(fixture *f, bool silent) {
+  const char *url = NULL;
+  for (uint64_t until = obs_clock_mono_ms() + PATIENCE_MS; obs_clock_mono_ms() < until; usleep(10000)) {
+    obs_stream_server_probe(f->server);
+    url = obs_stream_server_silent(f->server);
+    if ((url != NULL) == silent) break;
+  }
+  return url;
+}
+
+/* Who serves is found to serve, also when it is full, and costs nobody his place; who does not is named. */
+static void a_listener_that_does_not_serve_is_named(void **state) {
+  fixture f;
+  obs_address a;
+  char why[200], bound[OBS_ADDRESS_MAX];
+  (void)state;
+  start(&f, (obs_stream_opts){.max_connections = 1});
+  int fd = dial(&f);
+  wait_for(&opened, 1); /* evictable, and the only place */
+  obs_stream_server_probe(f.server);
+  wait_for(&messages, 1);
+  assert_null(probed(&f, false));
+  assert_int_equal(counts_of(&f).evicted, 0);
+  check_echo(fd, 10);
+  obs_stream_server_stop_accept(f.server);
+  assert_null(obs_stream_server_silent(f.server)); /* stopping is not a fault */
+  close(fd);
+  stop(&f);
+
+  obs_stream_opts opts = {.protocol = &mute};
+  assert_int_equal(obs_stream_server_open(&opts, &f.server), OBSERVER_E_OK);
+  assert_int_equal(obs_address_parse("tcp://127.0.0.1:0", &a, why, sizeof why), OBSERVER_E_OK);
+  assert_int_equal(obs_stream_server_listen(f.server, &a, bound, why, sizeof why), OBSERVER_E_OK);
+  obs_stream_server_start(f.server);
+  assert_string_equal(probed(&f, true), bound);
+  obs_stream_server_close(f.server);
 }
 
 static void a_stop_ends_whatever_goes_on(void **state) {
@@ -595,6 +642,7 @@ int main(void) {
       cmocka_unit_test(scans_and_resets),
       cmocka_unit_test(descriptors_run_out),
       cmocka_unit_test(unix_sockets_know_their_users),
+      cmocka_unit_test(a_listener_that_does_not_serve_is_named),
       cmocka_unit_test(a_stop_ends_whatever_goes_on),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
