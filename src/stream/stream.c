@@ -190,11 +190,12 @@ bool obs_stream_expired(obs_stream *s) {
 
 static bool resize(obs_stream *s, size_t cap) {
   uint8_t *in = realloc(s->in, cap);
-  if (in == NULL) return false;
-  s->in = in;
-  s->cap = cap;
+  if (in != NULL) {
+    s->in = in;
+    s->cap = cap;
+  }
   recharge(s);
-  return true;
+  return in != NULL;
 }
 
 /* Closes the connection whose incomplete message has not grown for the longest: one that comes in is not it. False:
@@ -223,10 +224,24 @@ static bool make_way(obs_stream *s) {
   return true;
 }
 
+/* Charges for a buffer of `cap` bytes, before it is there, so that all threads together keep the bound. */
+static bool may_grow(obs_stream *s, size_t cap) {
+  obs_stream_server *srv = s->server;
+  size_t now = cap > OBS_STREAM_READ_MIN ? cap - OBS_STREAM_READ_MIN : 0, charged = atomic_load(&s->charged);
+  size_t bytes = atomic_load(&srv->bytes);
+  if (now <= charged) return true;
+  do {
+    if (bytes + now - charged > srv->opts.max_bytes) return false;
+  } while (!atomic_compare_exchange_weak(&srv->bytes, &bytes, bytes + now - charged));
+  /* One that is being closed has given back what it held (obs_stream_close): it is charged for what it takes now. */
+  size_t before = atomic_exchange(&s->charged, now);
+  if (before != charged) atomic_fetch_add(&srv->bytes, charged - before);
+  return true;
+}
+
 /* Room for the next read: as much as the last one took, or what the message still needs, as far as the bound on all
  * buffers goes. False: nothing can be read. */
 static bool make_room(obs_stream *s) {
-  obs_stream_server *srv = s->server;
   size_t have = s->len - s->off, size = s->read_size;
   if (s->off > 0) {
     memmove(s->in, s->in + s->off, have);
@@ -241,7 +256,7 @@ static bool make_room(obs_stream *s) {
   }
   size_t cap = have + size > OBS_STREAM_READ_MIN ? have + size : OBS_STREAM_READ_MIN;
   if (s->cap >= cap && (have > 0 || s->cap <= 2 * cap)) return true;
-  while (cap > OBS_STREAM_READ_MIN && cap > s->cap && atomic_load(&srv->bytes) + (cap - s->cap) > srv->opts.max_bytes) {
+  while (cap > s->cap && !may_grow(s, cap)) {
     if (s->cap - have >= OBS_STREAM_READ_MIN / 4) return true; /* less at a time does too */
     if (have <= OBS_STREAM_READ_MIN * 3 / 4)
       cap = OBS_STREAM_READ_MIN;
@@ -268,7 +283,7 @@ void obs_stream_run(obs_stream *s, bool call) {
     bool rest = atomic_load(&s->closing) || atomic_load(&s->finishing) || s->refused || s->paused || s->ended;
     bool room = !rest && make_room(s);
     /* What it needs it does not get: no memory, or it is the one that has to make way. */
-    if (!rest && !room && s->len - s->off < s->want) obs_stream_close(s);
+    if (!rest && !room && s->len - s->off < (s->want > 0 ? s->want : OBS_STREAM_READ_MAX)) obs_stream_close(s);
     pthread_mutex_lock(&s->lock);
     bool again = s->kicked && !atomic_load(&s->closing);
     bool read = !again && room && !atomic_load(&s->closing);

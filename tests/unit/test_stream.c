@@ -215,6 +215,7 @@ static obs_stream_counts counts_of(const fixture *f) {
   return c;
 }
 
+/* A connection that is found closed may still be on its way out in a callback. */
 static void wait_open(const fixture *f, uint32_t n) {
   uint64_t until = obs_clock_mono_ms() + PATIENCE_MS;
   while (counts_of(f).open != n && obs_clock_mono_ms() < until) usleep(1000);
