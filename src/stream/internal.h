@@ -11,7 +11,6 @@
 
 enum { OBS_STREAM_PEER_MAX = 64 };
 
-typedef struct obs_stream_probe obs_stream_probe;
 typedef struct obs_stream_listener obs_stream_listener;
 struct obs_stream_listener {
   obs_stream_server *server;
@@ -19,9 +18,12 @@ struct obs_stream_listener {
   char bound[OBS_ADDRESS_MAX]; /* the URL with the real port */
   nng_stream_listener *nng;
   nng_aio *accept, *pause;
-  bool shedding;           /* the reserve was given up: what is accepted is closed */
-  bool busy;               /* accept or pause is under way; the server's lock */
-  obs_stream_probe *probe; /* NULL: it was never asked for; the server's lock */
+  bool shedding; /* the reserve was given up: what is accepted is closed */
+  bool busy;     /* accept or pause is under way; the server's lock */
+  /* The probe, with the server's lock. */
+  int probe_fd; /* -1: none is under way */
+  bool probe_said, silent;
+  uint64_t probe_begun; /* monotonic ms */
 };
 
 typedef struct {
@@ -40,7 +42,7 @@ struct obs_stream {
   obs_stream_server *server;
   obs_stream_listener *listener;
   nng_stream *nng;
-  nng_aio *rx, *tx;
+  nng_aio *rx, *tx, *now; /* now: has no callback; the lock's */
   void *own;
   char peer[OBS_STREAM_PEER_MAX];
 
@@ -95,9 +97,7 @@ void obs_stream_run(obs_stream *s, bool call);
 bool obs_stream_hold_found(obs_stream *s);
 void obs_stream_unref(obs_stream *s);
 
-/* probe.c */
-void obs_stream_probe_free(obs_stream_probe *p); /* none is under way; NULL is allowed */
-bool obs_stream_probe_busy(const obs_stream_probe *p);
-void obs_stream_probe_cancel(obs_stream_probe *p);
+/* Looks what became of the probes under way. With the server's lock. */
+void obs_stream_probe_look(obs_stream_server *srv);
 
 #endif

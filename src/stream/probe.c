@@ -1,144 +1,112 @@
 /* The server's questions to its own listeners: whether each one still serves. It connects as any peer does, says what
- * the protocol's peers say first, and waits for a word. A connection that is closed instead was at least accepted. */
+ * the protocol's peers say first, and looks for a word later. It does not go through NNG, whose state is in question.
+ */
 #include "base/clock.h"
 #include "stream/internal.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
-enum { PROBE_MS = 2000, WORD = 64 };
+enum { PROBE_MS = 2000 };
 
-struct obs_stream_probe {
-  obs_stream_listener *listener;
-  nng_stream_dialer *dialer;
-  nng_tls_config *tls;
-  nng_stream *stream;
-  nng_aio *aio;
-  enum { DIALING, SENDING, WAITING } step;
-  _Atomic uint64_t begun; /* monotonic ms; 0: none is under way */
-  _Atomic bool silent;    /* the last one that ended got no word */
-  char word[WORD];
-};
-
-static void ended(obs_stream_probe *p, bool served) {
-  obs_stream_server *srv = p->listener->server;
-  if (p->stream != NULL) nng_stream_free(p->stream);
-  p->stream = NULL;
-  atomic_store(&p->silent, !served);
-  atomic_fetch_sub(&srv->probing, 1);
-  pthread_mutex_lock(&srv->lock);
-  atomic_store(&p->begun, 0);
-  pthread_cond_broadcast(&srv->changed);
-  pthread_mutex_unlock(&srv->lock);
-}
-
-static void wait_for_word(obs_stream_probe *p) {
-  nng_iov iov = {.iov_buf = p->word, .iov_len = sizeof p->word};
-  p->step = WAITING;
-  (void)nng_aio_set_iov(p->aio, 1, &iov);
-  nng_stream_recv(p->stream, p->aio);
-}
-
-static void on_step(void *arg) {
-  obs_stream_probe *p = arg;
-  const obs_stream_protocol *protocol = p->listener->server->opts.protocol;
-  int rv = nng_aio_result(p->aio);
-  if (rv != 0) { /* closed by the listener: it is there, and full or choosy */
-    ended(p, p->step != DIALING && rv != NNG_ETIMEDOUT && rv != NNG_ECANCELED);
-    return;
+/* Where the listener is to be reached; 0 when it cannot be said (a name that is not an address). */
+static socklen_t place_of(const obs_address *a, struct sockaddr_storage *out) {
+  struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+  struct sockaddr_un *file = (struct sockaddr_un *)out;
+  const char *host = a->host[0] == '\0' || strcmp(a->host, "0.0.0.0") == 0 || strcmp(a->host, "localhost") == 0
+                         ? "127.0.0.1"
+                     : strcmp(a->host, "::") == 0 ? "::1"
+                                                  : a->host;
+  *out = (struct sockaddr_storage){0};
+  if (a->kind == OBS_ADDRESS_IPC) {
+    file->sun_family = AF_UNIX;
+    int n = snprintf(file->sun_path, sizeof file->sun_path, "%s", a->path);
+    return n > 0 && (size_t)n < sizeof file->sun_path ? sizeof *file : 0;
   }
-  switch (p->step) {
-  case DIALING:
-    p->stream = nng_aio_get_output(p->aio, 0);
-    if (protocol->probe_len == 0) {
-      wait_for_word(p);
-      break;
-    }
-    nng_iov iov = {.iov_buf = (void *)(uintptr_t)protocol->probe, .iov_len = protocol->probe_len}; /* it is only read */
-    p->step = SENDING;
-    (void)nng_aio_set_iov(p->aio, 1, &iov);
-    nng_stream_send(p->stream, p->aio);
-    break;
-  case SENDING: /* a few bytes into an empty socket go at once */
-    wait_for_word(p);
-    break;
-  case WAITING:
-    ended(p, true);
-    break;
+  if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(a->port);
+    return sizeof *v4;
   }
+  if (inet_pton(AF_INET6, host, &v6->sin6_addr) != 1) return 0;
+  v6->sin6_family = AF_INET6;
+  v6->sin6_port = htons(a->port);
+  return sizeof *v6;
 }
 
-/* NULL: no memory. */
-static obs_stream_probe *probe_new(obs_stream_listener *l) {
-  enum { URL_MAX = OBS_ADDRESS_MAX + 32 };
-  char url[URL_MAX];
-  const obs_address *a = &l->address;
-  const char *host = a->host[0] == '\0' || strcmp(a->host, "0.0.0.0") == 0 ? "127.0.0.1"
-                     : strcmp(a->host, "::") == 0                          ? "::1"
-                                                                           : a->host;
-  bool v6 = strchr(host, ':') != NULL;
-  if (a->kind == OBS_ADDRESS_IPC)
-    (void)snprintf(url, sizeof url, "ipc://%s", a->path);
-  else
-    (void)snprintf(url, sizeof url, "%s://%s%s%s:%u", a->tls ? "tls+tcp" : "tcp", v6 ? "[" : "", host, v6 ? "]" : "",
-                   a->port);
-  obs_stream_probe *p = calloc(1, sizeof *p);
-  if (p == NULL) return NULL;
-  p->listener = l;
-  bool made = nng_aio_alloc(&p->aio, on_step, p) == 0 && nng_stream_dialer_alloc(&p->dialer, url) == 0;
-  if (made && a->tls) { /* whether it answers is the question, not who it is */
-    made = nng_tls_config_alloc(&p->tls, NNG_TLS_MODE_CLIENT) == 0 &&
-           nng_tls_config_auth_mode(p->tls, NNG_TLS_AUTH_MODE_NONE) == 0 &&
-           nng_stream_dialer_set_ptr(p->dialer, NNG_OPT_TLS_CONFIG, p->tls) == 0;
+static void ended(obs_stream_listener *l, bool silent) {
+  (void)close(l->probe_fd);
+  l->probe_fd = -1;
+  l->silent = silent;
+  atomic_fetch_sub(&l->server->probing, 1);
+}
+
+/* Says what there is to say, once connected, and looks whether a word has come. */
+static void look(obs_stream_listener *l, uint64_t now) {
+  const obs_stream_protocol *p = l->server->opts.protocol;
+  struct pollfd wait = {.fd = l->probe_fd, .events = l->probe_said ? POLLIN : POLLOUT};
+  if (l->probe_fd < 0) return;
+  if (poll(&wait, 1, 0) > 0 && !l->probe_said && (wait.revents & POLLOUT) != 0) {
+    /* A few bytes into an empty socket go at once. TLS answers them with an alert, or closes. */
+    l->probe_said = p->probe_len == 0 || send(l->probe_fd, p->probe, p->probe_len, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+    wait.events = POLLIN;
+    wait.revents = 0;
+    (void)poll(&wait, 1, 0);
   }
-  if (made) return p;
-  obs_stream_probe_free(p);
-  return NULL;
+  bool refused = false;
+  if ((wait.revents & POLLERR) != 0) {
+    int error = 0;
+    socklen_t len = sizeof error;
+    refused = getsockopt(l->probe_fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == ECONNREFUSED;
+  }
+  if (refused)
+    ended(l, true); /* nobody listens */
+  else if ((wait.revents & (POLLIN | POLLHUP | POLLERR)) != 0)
+    ended(l, false); /* a word, or a close: it was accepted at least */
+  else if (now >= l->probe_begun + PROBE_MS)
+    ended(l, true);
 }
 
-void obs_stream_probe_free(obs_stream_probe *p) {
-  if (p == NULL) return;
-  if (p->aio != NULL) nng_aio_free(p->aio);
-  if (p->dialer != NULL) nng_stream_dialer_free(p->dialer);
-  if (p->tls != NULL) nng_tls_config_free(p->tls);
-  free(p);
+static void begin(obs_stream_listener *l, uint64_t now) {
+  struct sockaddr_storage place;
+  socklen_t len = place_of(&l->address, &place);
+  if (len == 0) return;
+  l->probe_fd = socket(place.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (l->probe_fd < 0) return; /* without descriptors nothing can be said */
+  atomic_fetch_add(&l->server->probing, 1);
+  l->probe_begun = now;
+  l->probe_said = false;
+  /* EAGAIN: a Unix socket whose queue is full. */
+  if (connect(l->probe_fd, (struct sockaddr *)&place, len) != 0 && errno != EINPROGRESS) ended(l, true);
 }
 
-bool obs_stream_probe_busy(const obs_stream_probe *p) {
-  return p != NULL && atomic_load(&p->begun) != 0;
-}
-
-void obs_stream_probe_cancel(obs_stream_probe *p) {
-  if (p != NULL) nng_aio_cancel(p->aio);
+void obs_stream_probe_look(obs_stream_server *srv) {
+  uint64_t now = obs_clock_mono_ms();
+  for (uint32_t i = 0; i < srv->nlisteners; i++) look(srv->listeners[i], now);
 }
 
 void obs_stream_server_probe(obs_stream_server *srv) {
-  for (uint32_t i = 0; i < srv->nlisteners; i++) {
-    obs_stream_listener *l = srv->listeners[i];
-    pthread_mutex_lock(&srv->lock);
-    if (l->probe == NULL) l->probe = probe_new(l);
-    obs_stream_probe *p = l->probe;
-    if (p != NULL && !srv->stopping && atomic_load(&p->begun) == 0) {
-      atomic_store(&p->begun, obs_clock_mono_ms());
-      atomic_fetch_add(&srv->probing, 1);
-      p->step = DIALING;
-      nng_aio_set_timeout(p->aio, PROBE_MS);
-      nng_stream_dialer_dial(p->dialer, p->aio);
-    }
-    pthread_mutex_unlock(&srv->lock);
+  pthread_mutex_lock(&srv->lock);
+  obs_stream_probe_look(srv);
+  for (uint32_t i = 0; i < srv->nlisteners && !srv->stopping; i++) {
+    if (srv->listeners[i]->probe_fd < 0) begin(srv->listeners[i], obs_clock_mono_ms());
   }
+  obs_stream_probe_look(srv);
+  pthread_mutex_unlock(&srv->lock);
 }
 
 const char *obs_stream_server_silent(obs_stream_server *srv) {
-  uint64_t now = obs_clock_mono_ms();
   const char *url = NULL;
   pthread_mutex_lock(&srv->lock);
+  if (!srv->stopping) obs_stream_probe_look(srv);
   for (uint32_t i = 0; i < srv->nlisteners && url == NULL && !srv->stopping; i++) {
-    const obs_stream_probe *p = srv->listeners[i]->probe;
-    if (p == NULL) continue;
-    uint64_t begun = atomic_load(&p->begun);
-    /* Dialing, sending and waiting have a limit each: one that goes on for longer has been forgotten by NNG. */
-    if (atomic_load(&p->silent) || (begun != 0 && now > begun + 4 * PROBE_MS)) url = srv->listeners[i]->bound;
+    if (srv->listeners[i]->silent) url = srv->listeners[i]->bound;
   }
   pthread_mutex_unlock(&srv->lock);
   return url;

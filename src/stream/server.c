@@ -58,6 +58,7 @@ static void on_sweep(void *arg) {
     }
   } while (n == SWEPT_AT_ONCE);
   pthread_mutex_lock(&srv->lock);
+  obs_stream_probe_look(srv);
   srv->sweeping = srv->nlive > 0 && !srv->stopping;
   if (srv->sweeping) nng_sleep_aio(OBS_STREAM_SWEEP_MS, srv->sweep);
   pthread_mutex_unlock(&srv->lock);
@@ -81,9 +82,11 @@ static obs_stream *stream_new(obs_stream_server *srv) {
   s->own = (char *)s + head;
   s->server = srv;
   pthread_mutex_init(&s->lock, NULL); /* the default kind does not fail */
-  if (nng_aio_alloc(&s->rx, obs_stream_on_received, s) == 0 && nng_aio_alloc(&s->tx, obs_stream_on_written, s) == 0)
+  if (nng_aio_alloc(&s->rx, obs_stream_on_received, s) == 0 && nng_aio_alloc(&s->tx, obs_stream_on_written, s) == 0 &&
+      nng_aio_alloc(&s->now, NULL, NULL) == 0)
     return s;
   if (s->rx != NULL) nng_aio_free(s->rx);
+  if (s->tx != NULL) nng_aio_free(s->tx);
   pthread_mutex_destroy(&s->lock);
   free(s);
   return NULL;
@@ -92,6 +95,7 @@ static obs_stream *stream_new(obs_stream_server *srv) {
 static void stream_free(obs_stream *s) {
   nng_aio_free(s->rx); /* waits for the callback that gave it back */
   nng_aio_free(s->tx);
+  nng_aio_free(s->now);
   OBS_VEC_FINI(&s->pieces);
   pthread_mutex_destroy(&s->lock);
   free(s);
@@ -342,7 +346,7 @@ out:
 }
 
 static void listener_free(obs_stream_listener *l) {
-  obs_stream_probe_free(l->probe);
+  if (l->probe_fd >= 0) (void)close(l->probe_fd);
   if (l->accept != NULL) nng_aio_free(l->accept);
   if (l->pause != NULL) nng_aio_free(l->pause);
   if (l->nng != NULL) nng_stream_listener_free(l->nng);
@@ -387,6 +391,7 @@ observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address 
     return OBSERVER_E_NOMEM;
   }
   l->server = srv;
+  l->probe_fd = -1;
   l->address = *a;
   int rv = nng_aio_alloc(&l->accept, on_accept, l);
   if (rv == 0) rv = nng_aio_alloc(&l->pause, on_pause, l);
@@ -427,7 +432,6 @@ void obs_stream_server_stop_accept(obs_stream_server *srv) {
   for (uint32_t i = 0; i < srv->nlisteners; i++) {
     nng_stream_listener_close(srv->listeners[i]->nng);
     nng_aio_cancel(srv->listeners[i]->pause);
-    obs_stream_probe_cancel(srv->listeners[i]->probe);
   }
 }
 
@@ -482,8 +486,7 @@ static bool wait_until_empty(obs_stream_server *srv) {
   pthread_mutex_lock(&srv->lock);
   for (uint64_t now; !empty && (now = obs_clock_mono_ms()) < until;) {
     empty = srv->nlive == 0;
-    for (uint32_t i = 0; i < srv->nlisteners; i++)
-      empty = empty && !srv->listeners[i]->busy && !obs_stream_probe_busy(srv->listeners[i]->probe);
+    for (uint32_t i = 0; i < srv->nlisteners; i++) empty = empty && !srv->listeners[i]->busy;
     if (!empty) obs_thread_cond_wait_ms(&srv->changed, &srv->lock, until - now);
   }
   pthread_mutex_unlock(&srv->lock);

@@ -345,37 +345,6 @@ void obs_stream_kick(obs_stream *s) {
 
 /* ---- writing ---- */
 
-/* With the lock; there is something to write. */
-static void start_write(obs_stream *s) {
-  nng_iov iov[IOV];
-  unsigned n = 0;
-  for (uint32_t i = s->first_piece; i < s->pieces.n && n < IOV; i++, n++) {
-    const obs_stream_piece *p = &s->pieces.at[i];
-    iov[n] = (nng_iov){.iov_buf = p->chunk->data + p->off, .iov_len = p->len};
-  }
-  atomic_store(&s->written_at, obs_clock_mono_ms());
-  (void)nng_aio_set_iov(s->tx, n, iov);
-  nng_stream_send(s->nng, s->tx);
-}
-
-bool obs_stream_write(obs_stream *s, obs_stream_chunk *c, size_t off, size_t len) {
-  if (len == 0) return true;
-  pthread_mutex_lock(&s->lock);
-  obs_stream_piece *p = atomic_load(&s->closing) ? NULL : OBS_VEC_PUSH(&s->pieces);
-  if (p != NULL) {
-    obs_stream_chunk_ref(c);
-    *p = (obs_stream_piece){c, off, len};
-    atomic_fetch_add(&s->queued, len);
-    if (!s->writing) {
-      s->writing = true;
-      atomic_fetch_add(&s->refs, 1);
-      start_write(s);
-    }
-  }
-  pthread_mutex_unlock(&s->lock);
-  return p != NULL;
-}
-
 /* `n` bytes have gone. With the lock. */
 static void advance(obs_stream *s, size_t n) {
   atomic_fetch_sub(&s->queued, n);
@@ -390,6 +359,80 @@ static void advance(obs_stream *s, size_t n) {
     s->first_piece++;
   }
   if (s->first_piece == s->pieces.n) s->first_piece = s->pieces.n = 0;
+}
+
+/* With the lock; there is something to write. */
+static void send_pieces(obs_stream *s, nng_aio *aio) {
+  nng_iov iov[IOV];
+  unsigned n = 0;
+  for (uint32_t i = s->first_piece; i < s->pieces.n && n < IOV; i++, n++) {
+    const obs_stream_piece *p = &s->pieces.at[i];
+    iov[n] = (nng_iov){.iov_buf = p->chunk->data + p->off, .iov_len = p->len};
+  }
+  (void)nng_aio_set_iov(aio, n, iov);
+  nng_stream_send(s->nng, aio);
+}
+
+static void start_write(obs_stream *s) {
+  s->writing = true;
+  atomic_store(&s->written_at, obs_clock_mono_ms());
+  send_pieces(s, s->tx);
+}
+
+/* NNG writes at once what the system takes, also from here, and only then tells a callback, on another thread. Without
+ * a callback there is no such hop; what was not taken is taken back, and goes the usual way. False: the connection is
+ * broken. With the lock. */
+static bool write_now(obs_stream *s) {
+  send_pieces(s, s->now);
+  if (nng_aio_count(s->now) == 0 && nng_aio_result(s->now) == 0) nng_aio_cancel(s->now);
+  nng_aio_wait(s->now);
+  int rv = nng_aio_result(s->now);
+  advance(s, nng_aio_count(s->now));
+  return rv == 0 || rv == NNG_ECANCELED;
+}
+
+/* Queues. NULL: closed or no memory. With the lock. */
+static obs_stream_piece *push_piece(obs_stream *s, obs_stream_chunk *c, size_t off, size_t len) {
+  obs_stream_piece *p = atomic_load(&s->closing) ? NULL : OBS_VEC_PUSH(&s->pieces);
+  if (p == NULL) return NULL;
+  obs_stream_chunk_ref(c);
+  *p = (obs_stream_piece){c, off, len};
+  atomic_fetch_add(&s->queued, len);
+  return p;
+}
+
+bool obs_stream_write(obs_stream *s, obs_stream_chunk *c, size_t off, size_t len) {
+  if (len == 0) return true;
+  pthread_mutex_lock(&s->lock);
+  bool queued = push_piece(s, c, off, len) != NULL;
+  if (queued && !s->writing) {
+    atomic_fetch_add(&s->refs, 1);
+    start_write(s);
+  }
+  pthread_mutex_unlock(&s->lock);
+  return queued;
+}
+
+obs_stream_sent obs_stream_write_now(obs_stream *s, obs_stream_chunk *c, size_t off, size_t len) {
+  obs_stream_sent sent = OBS_STREAM_QUEUED;
+  bool good = true;
+  if (len == 0) return atomic_load(&s->queued) > 0 ? OBS_STREAM_QUEUED : OBS_STREAM_WRITTEN;
+  pthread_mutex_lock(&s->lock);
+  if (push_piece(s, c, off, len) == NULL) {
+    sent = OBS_STREAM_CLOSED;
+  } else if (!s->writing) {
+    good = write_now(s);
+    if (good && s->pieces.n == 0) {
+      sent = OBS_STREAM_WRITTEN;
+    } else if (good) {
+      atomic_fetch_add(&s->refs, 1);
+      start_write(s);
+    }
+  }
+  pthread_mutex_unlock(&s->lock);
+  if (good) return sent;
+  obs_stream_close(s);
+  return OBS_STREAM_CLOSED;
 }
 
 void obs_stream_on_written(void *arg) {

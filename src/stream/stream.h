@@ -97,6 +97,13 @@ void obs_stream_kick(obs_stream *s);
 /* Writes `len` bytes of the chunk from `off` behind what is queued; takes its own reference. False: closed or no
  * memory. */
 bool obs_stream_write(obs_stream *s, obs_stream_chunk *c, size_t off, size_t len);
+/* The same, but what the system takes at once is written when it returns, without a hop to another thread. */
+typedef enum {
+  OBS_STREAM_CLOSED, /* as false above */
+  OBS_STREAM_QUEUED, /* `written` comes */
+  OBS_STREAM_WRITTEN /* all that was queued is written; `written` is not called for it */
+} obs_stream_sent;
+obs_stream_sent obs_stream_write_now(obs_stream *s, obs_stream_chunk *c, size_t off, size_t len);
 size_t obs_stream_queued(obs_stream *s);              /* bytes that are not written yet */
 void obs_stream_deadline(obs_stream *s, uint32_t ms); /* from now; 0: none */
 /* May be closed for a newcomer when there are too many connections; the one that is so for the longest goes first. */

@@ -72,9 +72,11 @@ static void on_received(obs_stream *s) {
     obs_buf b = {0};
     assert_true(obs_stream_take(s, total, &b));
     obs_stream_chunk *c = obs_stream_chunk_of(&b);
-    (void)obs_stream_write(s, c, 0, c->len);
+    if (atomic_fetch_add(&messages, 1) % 2 == 0) /* both ways are one order */
+      (void)obs_stream_write(s, c, 0, c->len);
+    else
+      (void)obs_stream_write_now(s, c, 0, c->len);
     obs_stream_chunk_unref(c);
-    atomic_fetch_add(&messages, 1);
   }
   if (obs_stream_ended(s)) obs_stream_close_when_written(s);
 }
@@ -450,29 +452,30 @@ static void scans_and_resets(void **state) {
 
 /* No descriptor is left: what waits is refused, and when there are some again it goes on. */
 static void descriptors_run_out(void **state) {
+  enum { MANY = 64, MINE = 64 };
   fixture f;
   struct rlimit before, low;
-  int mine[64], fd[8];
+  int mine[MINE], fd[MANY], used = 0;
   size_t n = 0;
   char in[8];
   (void)state;
   start(&f, (obs_stream_opts){0});
-  for (int i = 0; i < 8; i++) { /* made before: the test needs none later */
+  for (int i = 0; i < MANY; i++) { /* made before: the test needs none later */
     fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval patience = {PATIENCE_MS / 1000, 0};
     setsockopt(fd[i], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   }
   assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
   low = before;
-  low.rlim_cur = (rlim_t)fd[7] + 20;
+  low.rlim_cur = (rlim_t)fd[MANY - 1] + 20;
   assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
   struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(f.port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-  for (int i = 0; i < 4; i++) {
-    while (n < 64 && (mine[n] = open("/dev/null", O_RDONLY)) >= 0) n++; /* also what the last one gave back */
-    assert_true(n < 64);
-    assert_int_equal(connect(fd[i], (struct sockaddr *)&sa, sizeof sa), 0);
+  for (; used < MANY && (used < 4 || counts_of(&f).accept_errors == 0); used++) {
+    while (n < MINE && (mine[n] = open("/dev/null", O_RDONLY)) >= 0) n++; /* also what was given back meanwhile */
+    assert_true(n < MINE);
+    assert_int_equal(connect(fd[used], (struct sockaddr *)&sa, sizeof sa), 0);
   }
-  for (int i = 0; i < 4; i++) { /* closed, or served by a descriptor that became free: none is left hanging */
+  for (int i = 0; i < used; i++) { /* closed, or served by a descriptor that became free: none is left hanging */
     (void)send(fd[i], "\0\0\0\1x", 5, MSG_NOSIGNAL);
     size_t came = get(fd[i], in, 5);
     assert_true(came == 0 || came == 5);
@@ -487,7 +490,7 @@ static void descriptors_run_out(void **state) {
     close(again);
   }
   assert_true(served);
-  for (int i = 0; i < 8; i++) close(fd[i]);
+  for (int i = 0; i < MANY; i++) close(fd[i]);
   stop(&f);
 }
 
@@ -514,13 +517,12 @@ static void unix_sockets_know_their_users(void **state) {
   rmdir(dir);
 }
 
-static const char *probed(fixture *f, bool silent) {
+/* The listener that is found not to serve. */
+static const char *find_silent(fixture *f) {
   const char *url = NULL;
-  for (uint64_t until = obs_clock_mono_ms() + PATIENCE_MS; obs_clock_mono_ms() < until; usleep(10000)) {
-    obs_stream_server_probe(f->server);
+  obs_stream_server_probe(f->server);
+  for (uint64_t until = obs_clock_mono_ms() + PATIENCE_MS; url == NULL && obs_clock_mono_ms() < until; usleep(10000))
     url = obs_stream_server_silent(f->server);
-    if ((url != NULL) == silent) break;
-  }
   return url;
 }
 
@@ -535,7 +537,8 @@ static void a_listener_that_does_not_serve_is_named(void **state) {
   wait_for(&opened, 1); /* evictable, and the only place */
   obs_stream_server_probe(f.server);
   wait_for(&messages, 1);
-  assert_null(probed(&f, false));
+  assert_null(obs_stream_server_silent(f.server));
+  wait_open(&f, 1);
   assert_int_equal(counts_of(&f).evicted, 0);
   check_echo(fd, 10);
   obs_stream_server_stop_accept(f.server);
@@ -548,7 +551,7 @@ static void a_listener_that_does_not_serve_is_named(void **state) {
   assert_int_equal(obs_address_parse("tcp://127.0.0.1:0", &a, why, sizeof why), OBSERVER_E_OK);
   assert_int_equal(obs_stream_server_listen(f.server, &a, bound, why, sizeof why), OBSERVER_E_OK);
   obs_stream_server_start(f.server);
-  assert_string_equal(probed(&f, true), bound);
+  assert_string_equal(find_silent(&f), bound);
   obs_stream_server_close(f.server);
 }
 
