@@ -1,10 +1,10 @@
-/* The HTTP bridge: REST clients read the live state and post ops. The only stage that knows NNG's HTTP server.
+/* The HTTP bridge: REST clients read the live state and post ops, over the server of src/httpd.
  *
  * In:  requests on any number of listeners; ops go to obs_commit, views come from the modules in the options.
  * Out: JSON answers; a post is answered when the journal has its ops durably. Every error closes the connection.
- * Threads: NNG's callback threads decode and never wait; views run on `obs:query`, scans of the files on `obs:scan`,
- * reviews on `obs:judge`, so that 64 MiB of journal delay no view. A commit's completion only wakes the connection. All
- * functions here are for the one thread that owns the bridge. How NNG's server is used: connection.c. */
+ * Threads: NNG's threads decode and never wait; views run on `obs:query`, scans of the files on `obs:scan`, reviews on
+ * `obs:judge`, so that 64 MiB of journal delay no view. Who has what is asked for answers: a commit's completion writes
+ * the answer of its post. All functions here are for the one thread that owns the bridge. */
 #ifndef OBS_BRIDGE_BRIDGE_H
 #define OBS_BRIDGE_BRIDGE_H
 
@@ -18,7 +18,7 @@
 typedef struct obs_bridge obs_bridge;
 
 typedef struct {
-  const char *const *urls; /* http://HOST:PORT; port 0: any free one */
+  const char *const *urls; /* http://HOST:PORT, https://HOST:PORT, ipc:///PATH; port 0: any free one */
   size_t nurls;
   obs_commit *commit;
   obs_state *state;
@@ -27,10 +27,11 @@ typedef struct {
   obs_clusters *clusters; /* NULL: the routes of clusters answer 503 */
   obs_learn *learn;       /* NULL: the routes of what is learned answer 503 */
   obs_op_limits limits;
-  bool allow_old_nng;       /* NNG before 1.6 may listen beyond loopback */
-  uint32_t max_connections; /* open at once, those with at least one request; 0: 1024. More are answered 503 */
-  uint32_t body_bytes;      /* request bodies held at once; 0: 64 MiB. More are answered 503 */
-  uint32_t idle_ms;         /* a kept connection without a request is closed; 0: 75000 */
+  /* httpd.h has the meaning of these, and of 0. */
+  uint32_t max_connections, body_bytes, answer_bytes, head_ms, body_ms, idle_ms;
+  const char *tls_cert, *tls_key, *tls_ca;
+  const char *const *hosts, *const *origins; /* that are allowed besides one's own: guard.h */
+  size_t nhosts, norigins;
   /* Appends the body of /health; on NNG's threads, must not block. NULL: an empty object. */
   void (*health)(void *arg, obs_buf *out);
   void *health_arg;
@@ -44,10 +45,10 @@ observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size
 /* The listeners' URLs, with the real port once started. NULL beyond the last. */
 const char *obs_bridge_url(const obs_bridge *b, size_t index);
 /* Stops listening, closes idle connections, answers new requests 503, and waits until all that was taken is answered,
- * at most `deadline_ms`; then cuts what is left. The commit must still be running, so that waiting posts are answered:
- * stop the bridge, then the commit, then close the bridge. */
+ * at most `deadline_ms`. The commit must still be running, so that waiting posts are answered: stop the bridge, then
+ * the commit, then close the bridge. */
 void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms);
-/* Stops if that was not done, and frees. The commit has given every batch back, or still does. NULL is allowed. */
+/* Stops if that was not done, cuts what is left, and frees. The commit has given every batch back. NULL is allowed. */
 void obs_bridge_close(obs_bridge *b);
 
 /* The route table, one line for each method and path: `GET /stats 200,400,... read`. */

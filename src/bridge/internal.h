@@ -1,35 +1,35 @@
-/* What the bridge's own files share: the bridge with its listeners and connections, what the routes do and their
- * parameters. */
+/* What the bridge's own files share: the bridge, what the routes do and their parameters. */
 #ifndef OBS_BRIDGE_INTERNAL_H
 #define OBS_BRIDGE_INTERNAL_H
 
 #include "bridge/bridge.h"
 #include "bridge/connection.h"
-#include "bridge/listener.h"
+#include "bridge/guard.h"
 
+#include <nng/nng.h>
 #include <pthread.h>
-#include <stdatomic.h>
 
-enum {
-  OBS_BRIDGE_BODY_KEPT = 4096, /* bytes a connection's buffers keep between requests */
-  OBS_BRIDGE_BATCHES_KEPT = 64 /* batches kept for reuse */
-};
+enum { OBS_BRIDGE_BATCHES_KEPT = 64 /* for reuse */ };
+
+typedef struct {
+  obs_address address;
+  char url[OBS_ADDRESS_MAX]; /* with the real port */
+} obs_bridge_listener;
 
 struct obs_bridge {
   obs_bridge_opts opts;
-  obs_listener *listeners;
+  obs_bridge_listener *listeners;
   size_t nlisteners;
+  obs_httpd *httpd;
+  obs_guard *guard;
   obs_worker *workers[OBS_ROUTE_THREADS];
-  _Atomic bool stopping;
-  _Atomic uint64_t body_bytes; /* of all connections */
+  bool stopped;
 
   pthread_mutex_t mutex;
-  pthread_cond_t changed; /* live or handlers got smaller */
-  obs_connection *live, *spare;
-  uint32_t nlive;
-  uint32_t handlers; /* NNG handlers that may still call us */
   obs_batch *batches;
   uint32_t nbatches;
+  struct obs_waiter *waiters, *spare_waiters; /* all of them; those that nobody uses */
+  bool waits_ended;
 };
 
 /* ---- what the routes do (route.h says when each kind is called) ---- */

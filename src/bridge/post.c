@@ -7,17 +7,17 @@
 
 enum { ERRORS_LISTED = 100 };
 
-static bool is_type(const char *content_type, const char *type) {
+static bool is_type(obs_str content_type, const char *type) {
   size_t n = strlen(type);
-  if (content_type == NULL || strncasecmp(content_type, type, n) != 0) return false;
-  return content_type[n] == '\0' || content_type[n] == ';' || content_type[n] == ' ';
+  if (content_type.len < n || strncasecmp(content_type.p, type, n) != 0) return false;
+  return content_type.len == n || content_type.p[n] == ';' || content_type.p[n] == ' ';
 }
 
-static bool is_ndjson(const char *content_type) {
+static bool is_ndjson(obs_str content_type) {
   return is_type(content_type, "application/x-ndjson") || is_type(content_type, "application/ndjson");
 }
 
-/* On the commit thread; the answer is made on one of NNG's. */
+/* On the commit thread: the answer is made and written there. */
 static void batch_done(obs_batch *batch) {
   obs_connection_resume(batch->owner);
 }
@@ -25,14 +25,14 @@ static void batch_done(obs_batch *batch) {
 /* Hands the body over as ops, or as records of a kind (NULL: ops). True: answered already. */
 static bool post(obs_connection *s, const obs_record_kind *kind) {
   const obs_bridge_opts *o = &s->bridge->opts;
-  const char *type = s->request.content_type;
+  obs_str type = s->http.head.content_type;
   obs_batch *batch = obs_connection_batch(s);
   if (batch == NULL) {
-    obs_answer_no_memory(&s->answer, &s->out);
+    obs_answer_no_memory(&s->http.answer, &s->http.out);
     return true;
   }
-  batch->data = (const uint8_t *)s->in.p;
-  batch->size = s->in.len;
+  batch->data = (const uint8_t *)s->http.in.p;
+  batch->size = s->http.in.len;
   batch->transport = OBS_TRANSPORT_HTTP;
   batch->profile = s->family == OBS_FAMILY_ROOT ? OBS_PROFILE_LEGACY : OBS_PROFILE_V1;
   batch->kinds = kind != NULL ? obs_commit_kinds(o->commit) : NULL;
@@ -46,7 +46,7 @@ static bool post(obs_connection *s, const obs_record_kind *kind) {
   else if (is_type(type, "application/json") || is_ndjson(type))
     format = OBS_FORMAT_JSON;
   obs_batch_decode(batch, format, &o->limits, obs_clock_wall_ms());
-  if (!obs_connection_park(s)) return true;
+  s->http.answer.plain = true;
   observer_err err = obs_commit_submit(o->commit, batch);
   if (err == OBSERVER_E_OK) return false;
   batch->error = err;
@@ -63,32 +63,32 @@ bool obs_bridge_post_session(obs_connection *s, const void *filter) {
   const obs_record_kind *kind = obs_record_kind_named(obs_commit_kinds(s->bridge->opts.commit), "session");
   (void)filter;
   if (kind != NULL) return post(s, kind);
-  obs_answer_error(&s->answer, &s->out, 503, "sessions are not recorded here"); /* they must not become ops */
+  obs_answer_error(&s->http.answer, &s->http.out, 503, "sessions are not recorded here"); /* they must not become ops */
   return true;
 }
 
 void obs_bridge_finish_post(obs_connection *s) {
   const obs_batch *batch = s->batch;
-  bool one = batch->single && !is_ndjson(s->request.content_type);
+  bool one = batch->single && !is_ndjson(s->http.head.content_type);
   uint32_t accepted = batch->recorded + batch->duplicates;
   bool refused = accepted == 0 && batch->nrejects > 0;
   if (batch->error != OBSERVER_E_OK) {
-    obs_answer_error(&s->answer, &s->out, 503, "%s",
+    obs_answer_error(&s->http.answer, &s->http.out, 503, "%s",
                      batch->error_text[0] != '\0' ? batch->error_text : observer_strerror(batch->error));
     return;
   }
   if (one && batch->nrejects > 0) {
-    obs_answer_error(&s->answer, &s->out, 400, "%s", batch->rejects[0].reason);
+    obs_answer_error(&s->http.answer, &s->http.out, 400, "%s", batch->rejects[0].reason);
     return;
   }
-  obs_json_writer w = obs_json_write(&s->out);
+  obs_json_writer w = obs_json_write(&s->http.out);
   obs_json_object(&w, NULL);
   if (one) {
     obs_json_bool(&w, "accepted", true);
     if (batch->duplicates > 0) obs_json_bool(&w, "duplicate", true);
   } else {
     if (refused) {
-      obs_answer_fail(&s->answer, 400);
+      obs_answer_fail(&s->http.answer, 400);
       obs_json_cstr(&w, "error", batch->rejects[0].reason);
     }
     obs_json_bool(&w, "accepted", !refused);

@@ -21,11 +21,11 @@ void obs_bridge_post_review(obs_connection *s, const void *filter) {
   (void)filter;
   uint64_t id = 0;
   obs_buf why; /* the reason of a refusal comes in `out`, where the error goes */
-  switch (obs_reviews_begin(reviews_of(s), obs_buf_view(&s->in), on_done, s, &id, &s->out)) {
+  switch (obs_reviews_begin(reviews_of(s), obs_buf_view(&s->http.in), on_done, s, &id, &s->http.out)) {
   case OBS_REVIEW_BAD:
-    why = s->out;
-    s->out = (obs_buf){0};
-    obs_answer_error(&s->answer, &s->out, 400, "%.*s", (int)why.len, why.len > 0 ? why.p : "");
+    why = s->http.out;
+    s->http.out = (obs_buf){0};
+    obs_answer_error(&s->http.answer, &s->http.out, 400, "%.*s", (int)why.len, why.len > 0 ? why.p : "");
     obs_buf_fini(&why);
     break;
   case OBS_REVIEW_DONE:
@@ -38,15 +38,15 @@ void obs_bridge_post_review(obs_connection *s, const void *filter) {
 }
 
 static void answer_review(obs_connection *s, obs_reviews *reviews, uint64_t id) {
-  s->out.len = 0;
-  switch (obs_reviews_get(reviews, id, &s->out)) {
+  s->http.out.len = 0;
+  switch (obs_reviews_get(reviews, id, &s->http.out)) {
   case OBS_REVIEW_DONE:
     break;
   case OBS_REVIEW_PENDING:
-    obs_answer_later(&s->answer);
+    obs_answer_later(&s->http.answer);
     break;
   case OBS_REVIEW_BAD:
-    obs_answer_error(&s->answer, &s->out, 404, "no review %016" PRIx64, id);
+    obs_answer_error(&s->http.answer, &s->http.out, 404, "no review %016" PRIx64, id);
     break;
   }
 }
@@ -56,8 +56,8 @@ void obs_bridge_finish_review(obs_connection *s) {
   obs_reviews *reviews = reviews_of(s);
   obs_reviews_forget(reviews, s->review, s);
   answer_review(s, reviews, s->review);
-  if (s->answer.status != 200 && atomic_load(&s->bridge->stopping))
-    obs_answer_error(&s->answer, &s->out, 503, "stopping");
+  if (s->http.answer.status != 200 && obs_httpd_is_stopping(&s->http))
+    obs_answer_error(&s->http.answer, &s->http.out, 503, "stopping");
 }
 
 bool obs_bridge_get_review(obs_connection *s, const void *filter) {

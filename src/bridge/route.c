@@ -9,11 +9,12 @@
 enum { EVERY = OBS_FAMILY_ROOT | OBS_FAMILY_OBSERVER | OBS_FAMILY_V1, OWN = OBS_FAMILY_OBSERVER | OBS_FAMILY_V1 };
 enum { INGEST = OBS_SCOPE_INGEST, READ = OBS_SCOPE_READ, PUBLIC = OBS_SCOPE_PUBLIC };
 
-/* Every route can answer these: to a malformed request, while stopping, beyond a limit on connections or bodies. */
+/* Every route can answer these: to a request that is malformed, late or too large, while stopping, beyond a limit on
+ * connections, bodies or answers. */
 enum {
-  PLAIN = OBS_ANSWER_200 | OBS_ANSWER_400 | OBS_ANSWER_413 | OBS_ANSWER_417 | OBS_ANSWER_501 | OBS_ANSWER_503 |
-          OBS_ANSWER_505,
-  POST = PLAIN | OBS_ANSWER_411,
+  PLAIN = OBS_ANSWER_200 | OBS_ANSWER_400 | OBS_ANSWER_408 | OBS_ANSWER_413 | OBS_ANSWER_415 | OBS_ANSWER_417 |
+          OBS_ANSWER_421 | OBS_ANSWER_431 | OBS_ANSWER_501 | OBS_ANSWER_503 | OBS_ANSWER_505,
+  POST = PLAIN | OBS_ANSWER_403 | OBS_ANSWER_411,
   ONE = PLAIN | OBS_ANSWER_404,
   DISK = PLAIN | OBS_ANSWER_500,
   LATER = OBS_ANSWER_202
@@ -84,7 +85,7 @@ static const struct {
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
-obs_route_match obs_route_find(obs_str path, const char *method) {
+obs_route_match obs_route_find(obs_str path, obs_str method) {
   obs_route_match m = {.family = OBS_FAMILY_ROOT};
   obs_str name = OBS_STR("");
   for (size_t i = 0; i < FAMILIES; i++) {
@@ -102,7 +103,7 @@ obs_route_match obs_route_find(obs_str path, const char *method) {
     m.part = obs_str_slice(name, fixed.len, UINT32_MAX);
     bool takes_part = r->name[fixed.len] == '{'; /* one part of the path, not empty, stands for `{...}` */
     if (takes_part ? m.part.len == 0 || memchr(m.part.p, '/', m.part.len) != NULL : m.part.len > 0) continue;
-    if (strcmp(r->method, method) == 0 || (get && strcmp(method, "HEAD") == 0)) {
+    if (obs_str_is(method, r->method) || (get && obs_str_is(method, "HEAD"))) {
       m.route = r;
       return m;
     }
@@ -129,14 +130,14 @@ bool obs_route_run(obs_connection *s) {
   char error[256];
   bool ready = true;
   if (needs[r->needs].module == NULL) {
-    obs_answer_error(&s->answer, &s->out, 503, "%s", needs[r->needs].missing);
+    obs_answer_error(&s->http.answer, &s->http.out, 503, "%s", needs[r->needs].missing);
   } else if (r->id == OBS_ROUTE_HEX_ID && !obs_hex_parse(s->part, &s->id)) {
-    obs_answer_error(&s->answer, &s->out, 400, "id: must be 16 hex digits");
+    obs_answer_error(&s->http.answer, &s->http.out, 400, "id: must be 16 hex digits");
   } else if (r->id == OBS_ROUTE_NUMBER_ID && !obs_params_number_parse(s->part, &s->id)) {
-    obs_answer_error(&s->answer, &s->out, 400, "id: must be a number, of at least 1");
-  } else if (r->params != NULL && (!obs_params_decode(&query, s->request.query, error, sizeof error) ||
+    obs_answer_error(&s->http.answer, &s->http.out, 400, "id: must be a number, of at least 1");
+  } else if (r->params != NULL && (!obs_params_decode(&query, s->http.head.query, error, sizeof error) ||
                                    !obs_params_read(r->params, &query, filter, error, sizeof error))) {
-    obs_answer_error(&s->answer, &s->out, 400, "%s", error);
+    obs_answer_error(&s->http.answer, &s->http.out, 400, "%s", error);
   } else if (r->handle != NULL) {
     ready = r->handle(s, r->params != NULL ? filter : NULL);
   } else {

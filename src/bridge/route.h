@@ -52,12 +52,12 @@ struct obs_route {
   const char *one;          /* a row of it, for 404: "analysis" in "no analysis 7" */
 
   /* Either handle or work. `filter` is what the query string says, NULL without params.
-   * On NNG's thread; must not block. True: `answer` and `out` are ready; false: parked. */
+   * On NNG's thread; must not block. True: `answer` and `out` are ready; false: obs_connection_resume comes. */
   bool (*handle)(struct obs_connection *s, const void *filter);
   /* On the thread of the row; may block. */
   void (*work)(struct obs_connection *s, const void *filter);
   obs_route_thread thread;
-  /* After a handler that parked, or after work, on NNG's thread: makes the answer. */
+  /* Behind a handler that was not ready, and behind work: makes the answer, on the thread that resumes. */
   void (*finish)(struct obs_connection *s);
 };
 
@@ -68,7 +68,7 @@ typedef struct {
   const char *allow; /* without a route: what the path would take; NULL: the path is unknown */
 } obs_route_match;
 
-obs_route_match obs_route_find(obs_str path, const char *method);
+obs_route_match obs_route_find(obs_str path, obs_str method);
 /* Runs the route's `handle` or `work`, unless the request is wrong: then the error is made. True: answer it. */
 bool obs_route_run(struct obs_connection *s);
 /* The row at that place of the table; NULL beyond the last. */

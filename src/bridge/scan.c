@@ -125,17 +125,17 @@ static bool on_journal_row(void *arg, uint64_t seq, const char *line, size_t len
 
 void obs_bridge_get_ops(obs_connection *s, const void *filter) {
   const obs_bridge_opts *o = &s->bridge->opts;
-  obs_json_writer w = obs_json_write(&s->out);
+  obs_json_writer w = obs_json_write(&s->http.out);
   search q = {.filter = *(const obs_scan_filter *)filter, .rows = obs_connection_batch(s), .out = &w};
   if (q.rows == NULL) {
-    obs_answer_no_memory(&s->answer, &s->out);
+    obs_answer_no_memory(&s->http.answer, &s->http.out);
     return;
   }
   obs_scan_prepare(&q.filter);
   if (q.filter.cluster.p != NULL) {
     q.clusters = o->clusters;
     if (q.clusters == NULL) {
-      obs_answer_error(&s->answer, &s->out, 503, "clusters are not kept here");
+      obs_answer_error(&s->http.answer, &s->http.out, 503, "clusters are not kept here");
       return;
     }
     (void)obs_hex_parse(q.filter.cluster, &q.cluster);
@@ -155,7 +155,7 @@ void obs_bridge_get_ops(obs_connection *s, const void *filter) {
     observer_err err = obs_journal_scan(o->journal, &range, on_journal_row, &q, &more, &stopped_at);
     if (err != OBSERVER_E_OK) {
       obs_log_warn("bridge", "ops: reading the journal below seq %" PRIu64 ": %s", before, observer_strerror(err));
-      obs_answer_error(&s->answer, &s->out, 500, "ops: the journal could not be read");
+      obs_answer_error(&s->http.answer, &s->http.out, 500, "ops: the journal could not be read");
       return;
     }
     if (more) next = stopped_at;
@@ -185,11 +185,11 @@ const obs_params obs_bridge_sessions_params = OBS_PARAMS(sessions_params, all_se
 void obs_bridge_get_sessions(obs_connection *s, const void *filter) {
   uint64_t next;
   bool complete;
-  obs_buf_puts(&s->out, "{\"sessions\":");
-  if (obs_sessions_page(s->bridge->opts.sessions, filter, &s->out, &next, &complete) != OBSERVER_E_OK) {
-    obs_answer_error(&s->answer, &s->out, 500, "sessions: the file could not be read");
+  obs_buf_puts(&s->http.out, "{\"sessions\":");
+  if (obs_sessions_page(s->bridge->opts.sessions, filter, &s->http.out, &next, &complete) != OBSERVER_E_OK) {
+    obs_answer_error(&s->http.answer, &s->http.out, 500, "sessions: the file could not be read");
     return;
   }
-  obs_json_writer w = obs_json_write_members(&s->out);
+  obs_json_writer w = obs_json_write_members(&s->http.out);
   put_cursor(&w, next, complete);
 }

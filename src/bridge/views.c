@@ -16,21 +16,21 @@ bool obs_bridge_get_health(obs_connection *s, const void *filter) {
   (void)filter;
   const obs_bridge_opts *o = &s->bridge->opts;
   if (o->health != NULL)
-    o->health(o->health_arg, &s->out);
+    o->health(o->health_arg, &s->http.out);
   else
-    obs_buf_puts(&s->out, "{}");
+    obs_buf_puts(&s->http.out, "{}");
   return true;
 }
 
 bool obs_bridge_get_stats(obs_connection *s, const void *filter) {
   (void)filter;
-  obs_state_stats_json(s->bridge->opts.state, s->family == OBS_FAMILY_ROOT, &s->out);
+  obs_state_stats_json(s->bridge->opts.state, s->family == OBS_FAMILY_ROOT, &s->http.out);
   return true;
 }
 
 bool obs_bridge_get_livez(obs_connection *s, const void *filter) {
   (void)filter;
-  obs_json_writer w = obs_json_write(&s->out);
+  obs_json_writer w = obs_json_write(&s->http.out);
   obs_json_object(&w, NULL);
   obs_json_cstr(&w, "status", "ok");
   obs_json_end(&w);
@@ -41,8 +41,8 @@ bool obs_bridge_get_readyz(obs_connection *s, const void *filter) {
   (void)filter;
   char why[256];
   bool ready = obs_commit_health(s->bridge->opts.commit, why, sizeof why) == OBSERVER_E_OK;
-  obs_json_writer w = obs_json_write(&s->out);
-  if (!ready) obs_answer_fail(&s->answer, 503);
+  obs_json_writer w = obs_json_write(&s->http.out);
+  if (!ready) obs_answer_fail(&s->http.answer, 503);
   obs_json_object(&w, NULL);
   obs_json_cstr(&w, "status", ready ? "ready" : "not ready");
   if (!ready) {
@@ -56,7 +56,7 @@ bool obs_bridge_get_readyz(obs_connection *s, const void *filter) {
 
 bool obs_bridge_get_sessions_stats(obs_connection *s, const void *filter) {
   (void)filter;
-  obs_sessions_stats_json(s->bridge->opts.sessions, &s->out);
+  obs_sessions_stats_json(s->bridge->opts.sessions, &s->http.out);
   return true;
 }
 
@@ -70,7 +70,7 @@ const obs_params obs_bridge_summary_params = OBS_PARAMS(summary_params, any_summ
 
 void obs_bridge_get_summary(obs_connection *s, const void *filter) {
   (void)filter; /* there is one scope */
-  obs_state_summary_json(s->bridge->opts.state, obs_clock_wall_ms(), &s->out);
+  obs_state_summary_json(s->bridge->opts.state, obs_clock_wall_ms(), &s->http.out);
 }
 
 /* ---- failure clusters ---- */
@@ -102,12 +102,12 @@ static bool put_cluster(void *writer, const obs_cluster_view *x) {
 
 void obs_bridge_get_clusters(obs_connection *s, const void *filter) {
   uint32_t total = 0;
-  obs_json_writer w = obs_json_write(&s->out);
+  obs_json_writer w = obs_json_write(&s->http.out);
   obs_json_object(&w, NULL);
   obs_json_array(&w, "clusters");
   observer_err err = obs_clusters_each(s->bridge->opts.clusters, filter, obs_clock_wall_ms(), put_cluster, &w, &total);
-  if (err != OBSERVER_E_OK || s->out.oom) {
-    obs_answer_no_memory(&s->answer, &s->out);
+  if (err != OBSERVER_E_OK || s->http.out.oom) {
+    obs_answer_no_memory(&s->http.answer, &s->http.out);
     return;
   }
   obs_json_end(&w);
@@ -121,9 +121,9 @@ static void put_whole(void *writer, const obs_cluster_view *x) {
 
 void obs_bridge_get_cluster(obs_connection *s, const void *filter) {
   (void)filter;
-  obs_json_writer w = obs_json_write(&s->out);
+  obs_json_writer w = obs_json_write(&s->http.out);
   if (!obs_clusters_one(s->bridge->opts.clusters, s->id, obs_clock_wall_ms(), put_whole, &w))
-    obs_answer_error(&s->answer, &s->out, 404, "no cluster %016" PRIx64, s->id);
+    obs_answer_error(&s->http.answer, &s->http.out, 404, "no cluster %016" PRIx64, s->id);
 }
 
 /* ---- what is learned ---- */
@@ -167,12 +167,12 @@ void obs_bridge_get_page(obs_connection *s, const void *filter) {
   const obs_loop *loop = s->route->loop;
   obs_loop_end end = {0};
   /* The loop appends the array; what stands behind it depends on how the list ends. */
-  obs_buf_printf(&s->out, "{\"%s\":", loop->name);
-  if (loop->page(obs_learn_loop(s->bridge->opts.learn, loop), filter, &s->out, &end) != OBSERVER_E_OK) {
-    obs_answer_no_memory(&s->answer, &s->out);
+  obs_buf_printf(&s->http.out, "{\"%s\":", loop->name);
+  if (loop->page(obs_learn_loop(s->bridge->opts.learn, loop), filter, &s->http.out, &end) != OBSERVER_E_OK) {
+    obs_answer_no_memory(&s->http.answer, &s->http.out);
     return;
   }
-  obs_json_writer w = obs_json_write_members(&s->out);
+  obs_json_writer w = obs_json_write_members(&s->http.out);
   char cursor[OBS_PARAMS_CURSOR_LEN + 1];
   obs_params_cursor_format(end.next, cursor);
   if (end.counted)
@@ -185,11 +185,12 @@ void obs_bridge_get_page(obs_connection *s, const void *filter) {
 void obs_bridge_get_one(obs_connection *s, const void *filter) {
   (void)filter;
   const obs_loop *loop = s->route->loop;
-  if (loop->one(obs_learn_loop(s->bridge->opts.learn, loop), s->id, &s->out)) return;
+  if (loop->one(obs_learn_loop(s->bridge->opts.learn, loop), s->id, &s->http.out)) return;
   if (s->route->id == OBS_ROUTE_NUMBER_ID)
-    obs_answer_error(&s->answer, &s->out, 404, "no %s %" PRIu64 ", or it is kept no longer", s->route->one, s->id);
+    obs_answer_error(&s->http.answer, &s->http.out, 404, "no %s %" PRIu64 ", or it is kept no longer", s->route->one,
+                     s->id);
   else
-    obs_answer_error(&s->answer, &s->out, 404, "no %s %016" PRIx64, s->route->one, s->id);
+    obs_answer_error(&s->http.answer, &s->http.out, 404, "no %s %016" PRIx64, s->route->one, s->id);
 }
 
 /* ---- advice ---- */
@@ -206,8 +207,8 @@ bool obs_bridge_get_advice(obs_connection *s, const void *filter) {
   const question *q = filter;
   obs_advice *advice = obs_learn_loop(s->bridge->opts.learn, &obs_advice_loop);
   if (q->endpoint.p == NULL && q->task_class.p == NULL)
-    obs_answer_error(&s->answer, &s->out, 400, "advice: needs endpoint or task_class");
-  else if (obs_advice_ask(advice, q->endpoint, q->task_class, OBS_ADVICE_JSON, &s->out) != OBSERVER_E_OK)
-    obs_answer_no_memory(&s->answer, &s->out);
+    obs_answer_error(&s->http.answer, &s->http.out, 400, "advice: needs endpoint or task_class");
+  else if (obs_advice_ask(advice, q->endpoint, q->task_class, OBS_ADVICE_JSON, &s->http.out) != OBSERVER_E_OK)
+    obs_answer_no_memory(&s->http.answer, &s->http.out);
   return true;
 }

@@ -49,7 +49,7 @@ observer_err obs_worker_start(const char *name, obs_worker **out) {
 
 bool obs_worker_submit(obs_worker *w, obs_worker_job *job) {
   pthread_mutex_lock(&w->mutex);
-  bool room = w->waiting < OBS_WORKER_WAITING;
+  bool room = w->waiting < OBS_WORKER_WAITING && !w->stop;
   if (room) {
     job->next = NULL;
     *w->tail = job;
@@ -68,6 +68,10 @@ void obs_worker_stop(obs_worker *w) {
   pthread_cond_signal(&w->wake);
   pthread_mutex_unlock(&w->mutex);
   pthread_join(w->thread, NULL);
+}
+
+void obs_worker_free(obs_worker *w) {
+  if (w == NULL) return;
   pthread_cond_destroy(&w->wake);
   pthread_mutex_destroy(&w->mutex);
   free(w);

@@ -16,9 +16,10 @@ typedef struct obs_worker_job {
 } obs_worker_job;
 
 observer_err obs_worker_start(const char *name, obs_worker **out);
-/* False: the queue is full. Any thread. */
+/* False: the queue is full, or the worker has stopped. Any thread. */
 bool obs_worker_submit(obs_worker *w, obs_worker_job *job);
-/* Runs what is queued, joins, frees. NULL is allowed. */
+/* Runs what is queued and joins; NULL is allowed. Then free it, when nobody submits any more. */
 void obs_worker_stop(obs_worker *w);
+void obs_worker_free(obs_worker *w);
 
 #endif

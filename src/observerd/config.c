@@ -38,8 +38,14 @@ static bool is_fsync(const char *text) {
 
 /* An option is one row here and one member of obs_config. */
 static const obs_option rows[] = {
-    {"http", URLS("http"), .initial = "http://127.0.0.1:3800", IN("http", http),
+    {"http", URLS("http https ipc"), .initial = "http://127.0.0.1:3800", IN("http", http),
      .help = "HTTP listener; repeatable; none switches it off"},
+    {"http-host", .meta = "NAME", .type = OBS_OPTION_TEXTS, IN("http", http_host),
+     .help =
+         "host name by which HTTP is asked for, besides localhost and loopback addresses; repeatable; elsewhere than "
+         "on loopback any name is, unless one is given"},
+    {"http-origin", .meta = "ORIGIN", .type = OBS_OPTION_TEXTS, IN("http", http_origin),
+     .help = "web origin, as https://example.org, whose pages may write; repeatable"},
     {"http-connections", NUMBER("N", 1, 60000), .initial = "1024", IN("http", http_connections),
      .help = "HTTP connections open at once; others get a 503"},
     {"http-idle", NUMBER("SECONDS", 1, 86400), .initial = "75", IN("http", http_idle_s),

@@ -291,8 +291,11 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .limits = limits_of(o),
                                   .health = on_health,
                                   .health_arg = d,
-                                  .allow_old_nng = o->allow_old_nng,
                                   .max_connections = (uint32_t)o->http_connections,
+                                  .hosts = (const char *const *)o->http_host.items,
+                                  .nhosts = o->http_host.n,
+                                  .origins = (const char *const *)o->http_origin.items,
+                                  .norigins = o->http_origin.n,
                                   .idle_ms = (uint32_t)(o->http_idle_s * 1000)};
   if ((err = obs_bridge_open(&bridge, &d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
 

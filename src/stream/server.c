@@ -59,7 +59,7 @@ static void on_sweep(void *arg) {
   } while (n == SWEPT_AT_ONCE);
   pthread_mutex_lock(&srv->lock);
   obs_stream_probe_look(srv);
-  srv->sweeping = srv->nlive > 0 && !srv->stopping;
+  srv->sweeping = srv->nlive > 0; /* also while stopping: connections go on, and so do their deadlines */
   if (srv->sweeping) nng_sleep_aio(OBS_STREAM_SWEEP_MS, srv->sweep);
   pthread_mutex_unlock(&srv->lock);
 }

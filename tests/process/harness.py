@@ -440,6 +440,11 @@ class Daemon:
 
     # -- HTTP
 
+    def rss(self):
+        """Bytes of memory that it holds."""
+        with open("/proc/%d/statm" % self.process.pid, encoding="ascii") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def connect(self, timeout=30.0, n=0):
         parts = urlsplit(self.url("http", n))
         return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout * SLOW)

@@ -127,7 +127,7 @@ class BadValues(ConfigTest):
              "[nonsense] x: no such option (file %s)" % path,
              'endpoints: must be an integer from 1 to 100000, not "-1" (environment OBSERVER_ENDPOINTS)',
              'cycle: must be a time from 10ms to 86400s, not "0" (flag --cycle)',
-             'http: must be a URL of: http, not "ftp://x" (flag --http)'])
+             'http: must be a URL of: http https ipc, not "ftp://x" (flag --http)'])
 
     def test_flags(self):
         self.assertEqual(self.refused("--nope"), ["--nope: no such option (see --help)"])
@@ -138,7 +138,7 @@ class BadValues(ConfigTest):
         self.assertEqual(self.refused("--pull", "tcp//x"),
                          ['pull: must be a URL of: tcp ipc ws inproc, not "tcp//x" (flag --pull)'])
         self.assertEqual(self.refused("--http", "http://127.0.0.1:70000"),
-                         ['http: must be a URL of: http, not "http://127.0.0.1:70000" (flag --http)'])
+                         ['http: must be a URL of: http https ipc, not "http://127.0.0.1:70000" (flag --http)'])
         self.assertEqual(self.refused("--max-op-bytes", "3M")[0][:34], "max-op-bytes: must be a size (K, M")
         self.assertEqual(self.refused("--segment-bytes", "5X")[0][:33], "segment-bytes: must be a size (K,")
 
@@ -155,7 +155,7 @@ class BadValues(ConfigTest):
 
     def test_older_names(self):
         self.assertEqual(self.refused(OBSERVER_PORT="abc"),
-                         ['http: must be a URL of: http, not "http://127.0.0.1:abc" (environment OBSERVER_PORT)'])
+                         ['http: must be a URL of: http https ipc, not "http://127.0.0.1:abc" (environment OBSERVER_PORT)'])
 
     def test_files(self):
         self.assertEqual(self.refused("--config", "/no/such/file"), ['config: cannot read "/no/such/file"'])

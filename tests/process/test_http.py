@@ -163,7 +163,7 @@ class Events(DaemonTest):
         d = self.start(None)
         for n, family in enumerate(FAMILIES, 1):
             answer = d.post(family + "/event", OP)
-            self.assertEqual((answer.status, answer.body), (200, b'{"accepted":true,"ring_size":%d}' % n))
+            self.assertEqual((answer.status, answer.body), (200, b'{"accepted":true,"ring_size":%d}\n' % n))
 
     def test_duplicate(self):
         d = self.start()

@@ -67,7 +67,7 @@ class Ops(DaemonTest):
         status, _, _ = answer = d.get("/v1/observer/ops?limit=2")
         lines = d.journal_lines()
         want = b'{"ops":[{"seq":3,"op":%s},{"seq":2,"op":%s}],"next_cursor":"a2","complete":true}'
-        self.assertEqual((status, answer.body), (200, want % (lines[2], lines[1])))
+        self.assertEqual((status, answer.body), (200, want % (lines[2], lines[1]) + b"\n"))
 
     def test_pages_while_ops_arrive(self):
         for args, data in (([], None), (["--ring", "7"], "data")):

@@ -124,7 +124,7 @@ class Ways(SessionTest):
         for n, (path, body, kind) in enumerate((("/v1/observer/session", json.dumps(session(10)), "application/json"),
                                                 ("/observer/session", pack(session(11)), "application/msgpack")), 11):
             answer = daemon.post(path, body, {"content-type": kind})
-            self.assertEqual((answer.status, answer.body), (200, b'{"accepted":true}'))
+            self.assertEqual((answer.status, answer.body), (200, b'{"accepted":true}\n'))
             self.assertEqual(daemon.get("/health").json["sessions"], n)
         self.assertEqual(self.ids(daemon), ["s%d" % n for n in range(12)])
         for row in self.rows(daemon):
@@ -268,7 +268,7 @@ class Questions(SessionTest):
         answer = daemon.get("/observer/sessions?limit=1")
         with open(self.path(daemon), "rb") as f:
             last = f.read().split(b"\n")[-2]
-        self.assertEqual(answer.body, b'{"sessions":[{"number":240,"session":%s}],"next_cursor":"af0","complete":true}' % last)
+        self.assertEqual(answer.body, b'{"sessions":[{"number":240,"session":%s}],"next_cursor":"af0","complete":true}\n' % last)
         self.assertEqual(len(self.page(daemon)["sessions"]), 100)
 
     def test_bad_parameters(self):

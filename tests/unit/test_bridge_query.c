@@ -1,5 +1,4 @@
-/* Query strings, parameters and filters, cursors, the table of routes, and the head of an answer. */
-#include "bridge/answer.h"
+/* Query strings, parameters and filters, cursors, the table of routes. */
 #include "bridge/internal.h"
 #include "bridge/route.h"
 #include "bridge/scan.h"
@@ -240,32 +239,11 @@ static void routes_are_whole(void **state) {
   assert_true(n > 10);
 }
 
-static void answer_heads(void **state) {
-  (void)state;
-  char head[320];
-  obs_answer a;
-  obs_buf body = {0};
-  obs_answer_init(&a);
-  head[obs_answer_head(&a, 12, head, sizeof head)] = '\0';
-  assert_string_equal(head, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n");
-  obs_buf_puts(&body, "what was begun");
-  obs_answer_error(&a, &body, 503, "%s \"%d\"", "no", 5);
-  a.allow = "GET, HEAD";
-  head[obs_answer_head(&a, body.len, head, sizeof head)] = '\0';
-  assert_string_equal(head,
-                      "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 20\r\n"
-                      "allow: GET, HEAD\r\nretry-after: 1\r\nconnection: close\r\n\r\n");
-  assert_int_equal(body.len, 20);
-  assert_memory_equal(body.p, "{\"error\":\"no \\\"5\\\"\"}", 20);
-  assert_int_equal(obs_answer_head(&a, 1, head, 40), 0);
-  obs_buf_fini(&body);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(query_decodes),    cmocka_unit_test(query_refuses),     cmocka_unit_test(query_takes_32),
       cmocka_unit_test(filter_matches),   cmocka_unit_test(cursor_round_trip), cmocka_unit_test(params_of_every_kind),
-      cmocka_unit_test(routes_are_whole), cmocka_unit_test(answer_heads),
+      cmocka_unit_test(routes_are_whole),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,19 +1,24 @@
-/* An answer's status and headers; its body is the connection's `out` buffer. */
-#ifndef OBS_BRIDGE_ANSWER_H
-#define OBS_BRIDGE_ANSWER_H
+/* An answer's status and headers; its body is the request's `out`. */
+#ifndef OBS_HTTPD_ANSWER_H
+#define OBS_HTTPD_ANSWER_H
 
 #include "base/buf.h"
 
-/* What the bridge answers, ascending. */
+/* What is answered, ascending. */
 #define OBS_ANSWER_STATUS_MAP(X)                                                                                       \
   X(200, "OK")                                                                                                         \
   X(202, "Accepted")                                                                                                   \
   X(400, "Bad Request")                                                                                                \
+  X(403, "Forbidden")                                                                                                  \
   X(404, "Not Found")                                                                                                  \
   X(405, "Method Not Allowed")                                                                                         \
+  X(408, "Request Timeout")                                                                                            \
   X(411, "Length Required")                                                                                            \
   X(413, "Content Too Large")                                                                                          \
+  X(415, "Unsupported Media Type")                                                                                     \
   X(417, "Expectation Failed")                                                                                         \
+  X(421, "Misdirected Request")                                                                                        \
+  X(431, "Request Header Fields Too Large")                                                                            \
   X(500, "Internal Server Error")                                                                                      \
   X(501, "Not Implemented")                                                                                            \
   X(503, "Service Unavailable")                                                                                        \
@@ -38,8 +43,10 @@ extern const uint16_t obs_answer_statuses[OBS_ANSWER_STATUSES];
 typedef struct {
   uint16_t status;
   bool close;           /* after this answer; always on an error */
+  bool plain;           /* never compressed: whoever answers has no time for that */
   uint16_t retry_after; /* seconds; 0: no header */
   const char *allow;    /* NULL: no header */
+  const char *type;     /* content-type; NULL: application/json, whose body gets a newline at its end */
 } obs_answer;
 
 /* 200, keeping the connection. */
@@ -53,7 +60,19 @@ void obs_answer_error(obs_answer *a, obs_buf *body, uint16_t status, const char 
 void obs_answer_no_memory(obs_answer *a, obs_buf *body);
 /* The status of an error whose body the caller writes. */
 void obs_answer_fail(obs_answer *a, uint16_t status);
-/* Writes the head for a body of `length` bytes. Returns its length, 0 when `size` is too small. */
-size_t obs_answer_head(const obs_answer *a, size_t length, char *out, size_t size);
+
+enum { OBS_ANSWER_HEAD_MAX = 512 };
+
+/* What the head says about the body and the connection besides. */
+typedef struct {
+  size_t length;
+  bool gzip, varies; /* it is compressed; it depends on what the client takes */
+  bool keeps_old;    /* an HTTP/1.0 client asked to stay */
+} obs_answer_frame;
+
+/* Writes the head, with the date. Returns its length; `allow` and `type` are short. */
+size_t obs_answer_head(const obs_answer *a, const obs_answer_frame *f, char out[OBS_ANSWER_HEAD_MAX]);
+/* Compresses `in` to `out`. False: no memory, or it got no smaller; `in` stands as it was. */
+bool obs_answer_gzip(const obs_buf *in, obs_buf *out);
 
 #endif

@@ -1,0 +1,118 @@
+#include "bridge/guard.h"
+
+#include "base/log.h"
+#include "bridge/connection.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <strings.h>
+
+/* LOGGED: refused hosts that are remembered; more of them are not logged at all. */
+enum { LOGGED = 32, NAME_MAX_SHOWN = 100 };
+
+struct obs_guard {
+  const char *const *hosts, *const *origins;
+  size_t nhosts, norigins;
+  pthread_mutex_t mutex;
+  char logged[LOGGED][NAME_MAX_SHOWN + 1];
+  size_t nlogged;
+};
+
+obs_guard *obs_guard_open(const char *const *hosts, size_t nhosts, const char *const *origins, size_t norigins) {
+  obs_guard *g = calloc(1, sizeof *g);
+  if (g == NULL) return NULL;
+  g->hosts = hosts;
+  g->nhosts = nhosts;
+  g->origins = origins;
+  g->norigins = norigins;
+  pthread_mutex_init(&g->mutex, NULL); /* the default kind does not fail */
+  return g;
+}
+
+void obs_guard_close(obs_guard *g) {
+  if (g == NULL) return;
+  pthread_mutex_destroy(&g->mutex);
+  free(g);
+}
+
+static bool is_text(obs_str s, const char *text) {
+  return strlen(text) == s.len && strncasecmp(s.p, text, s.len) == 0;
+}
+
+/* `host:port` or `[v6]:port`; the name has no brackets. The head's parser has seen that it is well formed. */
+static void split(obs_str host, obs_str *name, obs_str *port) {
+  uint32_t end = host.len;
+  while (end > 0 && host.p[end - 1] != ':' && host.p[end - 1] != ']') end--;
+  bool has_port = end > 0 && host.p[end - 1] == ':';
+  *port = has_port ? obs_str_slice(host, end, UINT32_MAX) : (obs_str){0};
+  *name = has_port ? obs_str_slice(host, 0, end - 1) : host;
+  if (name->len >= 2 && name->p[0] == '[') *name = obs_str_slice(*name, 1, name->len - 2);
+}
+
+static bool is_loopback(obs_str name) {
+  char text[INET6_ADDRSTRLEN] = "";
+  struct in_addr v4;
+  struct in6_addr v6;
+  if (name.len >= sizeof text) return false;
+  memcpy(text, name.p, name.len);
+  if (strcasecmp(text, "localhost") == 0 || strcasecmp(text, "localhost.") == 0) return true;
+  if (inet_pton(AF_INET, text, &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
+  return inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+/* Whether it is refused for the first time. */
+static bool is_new(obs_guard *g, const char *name) {
+  pthread_mutex_lock(&g->mutex);
+  bool known = g->nlogged == LOGGED;
+  for (size_t i = 0; i < g->nlogged; i++) known |= strcmp(g->logged[i], name) == 0;
+  if (!known) memcpy(g->logged[g->nlogged++], name, strlen(name) + 1);
+  pthread_mutex_unlock(&g->mutex);
+  return !known;
+}
+
+bool obs_guard_host(obs_guard *g, obs_connection *s) {
+  const obs_address *at = obs_httpd_address(&s->http);
+  obs_str host = s->http.head.host, name, port;
+  if (host.p == NULL || at->kind == OBS_ADDRESS_IPC) return true; /* no browser comes that way */
+  if (g->nhosts == 0 && !obs_address_is_local(at)) return true;
+  split(host, &name, &port);
+  if (is_loopback(name)) return true;
+  for (size_t i = 0; i < g->nhosts; i++)
+    if (is_text(name, g->hosts[i])) return true;
+  char shown[NAME_MAX_SHOWN + 1] = "";
+  memcpy(shown, name.p, name.len < NAME_MAX_SHOWN ? name.len : NAME_MAX_SHOWN);
+  if (is_new(g, shown))
+    obs_log_warn(
+        "bridge",
+        "requests for host %s are refused, as from %s: if it is a name of this machine, --http-host %s allows it",
+        shown, obs_httpd_peer(&s->http), shown);
+  obs_answer_error(&s->http.answer, &s->http.out, 421, "host %s: is not served here; --http-host %s allows it", shown,
+                   shown);
+  return false;
+}
+
+/* The port of an origin or a host; without one that of the origin's scheme. */
+static bool same_port(obs_str a, obs_str b, bool tls) {
+  obs_str usual = tls ? OBS_STR("443") : OBS_STR("80");
+  return obs_str_eq(a.len > 0 ? a : usual, b.len > 0 ? b : usual);
+}
+
+static bool is_own(obs_str origin, obs_str host) {
+  obs_str name, port, own_name, own_port;
+  bool tls = origin.len > 8 && strncasecmp(origin.p, "https://", 8) == 0;
+  if (!tls && (origin.len <= 7 || strncasecmp(origin.p, "http://", 7) != 0)) return false;
+  split(obs_str_slice(origin, tls ? 8 : 7, UINT32_MAX), &name, &port);
+  split(host, &own_name, &own_port);
+  return host.p != NULL && name.len == own_name.len && strncasecmp(name.p, own_name.p, name.len) == 0 &&
+         same_port(port, own_port, tls);
+}
+
+bool obs_guard_origin(obs_guard *g, obs_connection *s) {
+  obs_str origin = s->http.head.origin;
+  if (origin.p == NULL || is_own(origin, s->http.head.host)) return true;
+  for (size_t i = 0; i < g->norigins; i++)
+    if (is_text(origin, g->origins[i])) return true;
+  obs_answer_error(&s->http.answer, &s->http.out, 403, "origin: may not write here; --http-origin allows one");
+  return false;
+}
