@@ -65,8 +65,19 @@ static void charge(obs_stream *s, size_t now) {
   atomic_fetch_add(&s->server->bytes, now - before); /* unsigned: wraps to a subtraction */
 }
 
+/* What a buffer of `cap` bytes counts. */
+static size_t weight(size_t cap) {
+  return cap > OBS_STREAM_READ_MIN ? cap - OBS_STREAM_READ_MIN : 0;
+}
+
+/* Gives back what the buffer no longer takes. One that is being closed has given back all already. */
 static void recharge(obs_stream *s) {
-  charge(s, s->cap > OBS_STREAM_READ_MIN ? s->cap - OBS_STREAM_READ_MIN : 0);
+  size_t now = weight(s->cap), before = atomic_load(&s->charged);
+  while (now < before) {
+    if (!atomic_compare_exchange_weak(&s->charged, &before, now)) continue;
+    atomic_fetch_sub(&s->server->bytes, before - now);
+    return;
+  }
 }
 
 /* Nobody has it any more: it goes back to the spare ones. An aio cannot be freed in its own callback, so it is kept. */
@@ -161,7 +172,7 @@ bool obs_stream_take(obs_stream *s, size_t n, obs_buf *out) {
   s->in = other;
   s->cap = other_cap;
   s->len = rest;
-  recharge(s);
+  charge(s, weight(s->cap)); /* the other one's size is the protocol's */
   return true;
 }
 
@@ -227,7 +238,7 @@ static bool make_way(obs_stream *s) {
 /* Charges for a buffer of `cap` bytes, before it is there, so that all threads together keep the bound. */
 static bool may_grow(obs_stream *s, size_t cap) {
   obs_stream_server *srv = s->server;
-  size_t now = cap > OBS_STREAM_READ_MIN ? cap - OBS_STREAM_READ_MIN : 0, charged = atomic_load(&s->charged);
+  size_t now = weight(cap), charged = atomic_load(&s->charged);
   size_t bytes = atomic_load(&srv->bytes);
   if (now <= charged) return true;
   do {
