@@ -119,6 +119,18 @@ const char *obs_bridge_url(const obs_bridge *b, size_t index) {
   return index < b->nlisteners ? b->listeners[index].url : NULL;
 }
 
+void obs_bridge_probe(obs_bridge *b) {
+  obs_httpd_probe(b->httpd);
+}
+
+const char *obs_bridge_silent(obs_bridge *b) {
+  return obs_httpd_silent(b->httpd);
+}
+
+void obs_bridge_get_connections(obs_bridge *b, obs_stream_counts *out) {
+  obs_httpd_get_counts(b->httpd, out);
+}
+
 void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms) {
   b->stopped = true;
   obs_connection_end_waits(b);

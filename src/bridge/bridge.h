@@ -10,6 +10,7 @@
 
 #include "cluster/clusters.h"
 #include "commit/commit.h"
+#include "httpd/httpd.h"
 #include "learn/learn.h"
 #include "sessions/sessions.h"
 
@@ -50,6 +51,11 @@ const char *obs_bridge_url(const obs_bridge *b, size_t index);
 void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms);
 /* Stops if that was not done, cuts what is left, and frees. The commit has given every batch back. NULL is allowed. */
 void obs_bridge_close(obs_bridge *b);
+
+/* Whether each listener still serves, and how many come: as in stream.h. */
+void obs_bridge_probe(obs_bridge *b);
+const char *obs_bridge_silent(obs_bridge *b);
+void obs_bridge_get_connections(obs_bridge *b, obs_stream_counts *out);
 
 /* The route table, one line for each method and path: `GET /stats 200,400,... read`. */
 void obs_bridge_print_routes(FILE *out);

@@ -111,11 +111,13 @@ static bool write_answer(connection *c, const char *head, size_t head_len, obs_b
   if (first == NULL) return false;
   memcpy(first->data, head, head_len);
   if (!apart && body->len > 0) memcpy(first->data + head_len, body->p, body->len);
-  bool ok = obs_stream_write(s, first, 0, copied);
+  obs_stream_sent sent = apart ? obs_stream_write(s, first, 0, copied) ? OBS_STREAM_QUEUED : OBS_STREAM_CLOSED
+                               : obs_stream_write_now(s, first, 0, copied);
   obs_stream_chunk_unref(first);
-  if (!apart || !ok) return ok;
+  if (sent == OBS_STREAM_WRITTEN) uncharge_answers(c);
+  if (!apart || sent == OBS_STREAM_CLOSED) return sent != OBS_STREAM_CLOSED;
   obs_stream_chunk *rest = obs_stream_chunk_of(body);
-  ok = rest != NULL && obs_stream_write(s, rest, 0, rest->len);
+  bool ok = rest != NULL && obs_stream_write(s, rest, 0, rest->len);
   obs_stream_chunk_unref(rest);
   return ok;
 }
@@ -397,6 +399,7 @@ static obs_stream_chunk *make_chunk(const char *head, size_t head_len, const cha
 }
 
 observer_err obs_httpd_open(const obs_httpd_opts *opts, obs_httpd **out) {
+  static const char probe[] = "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
   static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
   static const char too_many[] = "{\"error\":\"too many connections\"}\n";
   obs_httpd *h = calloc(1, sizeof *h);
@@ -416,7 +419,9 @@ observer_err obs_httpd_open(const obs_httpd_opts *opts, obs_httpd **out) {
                                       .received = on_received,
                                       .written = on_written,
                                       .closed = on_closed,
-                                      .refused = on_refused};
+                                      .refused = on_refused,
+                                      .probe = probe,
+                                      .probe_len = sizeof probe - 1};
   char head[OBS_ANSWER_HEAD_MAX];
   obs_answer refused = {.status = 503, .close = true, .retry_after = 1};
   obs_answer_frame frame = {.length = sizeof too_many - 1};
@@ -471,6 +476,14 @@ void obs_httpd_close(obs_httpd *h) {
 
 void obs_httpd_get_counts(obs_httpd *h, obs_stream_counts *out) {
   obs_stream_server_get_counts(h->streams, out);
+}
+
+void obs_httpd_probe(obs_httpd *h) {
+  obs_stream_server_probe(h->streams);
+}
+
+const char *obs_httpd_silent(obs_httpd *h) {
+  return obs_stream_server_silent(h->streams);
 }
 
 void *obs_httpd_arg(const obs_httpd_request *r) {

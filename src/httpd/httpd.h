@@ -57,6 +57,9 @@ void obs_httpd_stop(obs_httpd *h, uint32_t deadline_ms);
  */
 void obs_httpd_close(obs_httpd *h);
 void obs_httpd_get_counts(obs_httpd *h, obs_stream_counts *out);
+/* Whether each listener still serves: as obs_stream_server_probe and obs_stream_server_silent. */
+void obs_httpd_probe(obs_httpd *h);
+const char *obs_httpd_silent(obs_httpd *h);
 
 void *obs_httpd_arg(const obs_httpd_request *r);
 bool obs_httpd_is_stopping(const obs_httpd_request *r);
