@@ -270,7 +270,7 @@ static bool read_head(connection *c) {
   size_t len, used;
   const uint8_t *p = obs_stream_bytes(c->stream, &len);
   bool begins = c->head.len == 0;
-  if (len == 0 || (begins && is_stalled(c))) return false;
+  if (len == 0) return false;
   obs_httpd_step step = obs_httpd_scan_head(&c->scan, p, len, &used, &why);
   obs_buf_append(&c->head, p, used);
   if (step != OBS_HTTPD_WRONG && c->head.oom) {
@@ -337,6 +337,10 @@ static void on_received(obs_stream *s) {
   for (bool more = true; more;) {
     switch (c->phase) {
     case HEAD:
+      if (c->head.len == 0 && !atomic_load(&c->server->stopping) && is_stalled(c)) {
+        if (expired) set_deadline(c, c->server->opts.idle_ms); /* a write without progress has a deadline of its own */
+        return;
+      }
       more = read_head(c);
       break;
     case BODY:
