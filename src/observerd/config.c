@@ -134,6 +134,13 @@ static const obs_option rows[] = {
      .help = "shortest time between two escalations of a cluster"},
     {"escalate-per-hour", NUMBER("N", 1, 10000), .initial = "12", IN("learn", escalate_per_hour),
      .help = "most escalations in an hour"},
+    {"tls-cert", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_cert),
+     .help = "certificate, with its chain (PEM), of listeners with TLS: https, tls+tcp, wss"},
+    {"tls-key", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_key),
+     .help = "private key (PEM) of the certificate"},
+    {"tls-ca", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_ca),
+     .help = "certificates (PEM), by one of which a client of a listener with TLS must have its own signed; without it "
+             "none is asked for"},
     {"allow-old-nng", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_old_nng),
      .help = "let NNG older than 1.6 listen beyond loopback"},
     {"log-level", .meta = "LEVEL", .type = OBS_OPTION_CHOICE, .initial = "info", .choices = "debug info warn error",

@@ -31,6 +31,7 @@ typedef struct {
   uint64_t escalate_failures, escalate_window_s, escalate_cooldown_s, escalate_per_hour;
   char *log_level, *log_format;
   bool allow_old_nng;
+  char *tls_cert, *tls_key, *tls_ca;
   char *config;
   bool check_config, version, help, routes, man;
 
