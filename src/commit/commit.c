@@ -77,7 +77,8 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
     bool was_empty = c->queue.first == NULL;
     obs_commit_list_push(&c->queue, b);
     c->queued += bytes;
-    if (was_empty) pthread_cond_signal(&c->wake);
+    c->queued_asks += obs_commit_is_ask(b);
+    if (was_empty || (c->gather > 0 && c->queued_asks >= c->gather)) pthread_cond_signal(&c->wake);
   }
   pthread_mutex_unlock(&c->lock);
   if (err == OBSERVER_E_OK) return err;

@@ -230,8 +230,19 @@ static void postpone_group(obs_commit *c, observer_err err, const char *text) {
   c->held.first = waiting.first;
 }
 
+/* How many requests are under way, and what a group costs: for the next one (thread.c). Before this one is answered. */
+static void note_pace(obs_commit *c, uint64_t start_ns) {
+  uint32_t asks = 0;
+  for (const obs_batch *b = c->group.first; b != NULL; b = b->next) asks += obs_commit_is_ask(b);
+  pthread_mutex_lock(&c->lock);
+  c->pace.asks = asks + c->queued_asks;
+  pthread_mutex_unlock(&c->lock);
+  c->pace.write_ns = obs_clock_mono_ns() - start_ns;
+}
+
 void obs_commit_write_group(obs_commit *c) {
   char text[160] = "";
+  uint64_t start_ns = obs_clock_mono_ns();
   observer_err err = write_group(c, text, sizeof(text));
   if (err != OBSERVER_E_OK) {
     postpone_group(c, err, text);
@@ -239,6 +250,7 @@ void obs_commit_write_group(obs_commit *c) {
   }
   if (c->failing != OBSERVER_E_OK) obs_commit_set_health(c, OBSERVER_E_OK, "");
   settle_records(c);
+  note_pace(c, start_ns);
   int64_t now_ms = obs_clock_wall_ms();
   for (obs_batch *b; (b = obs_commit_list_pop(&c->group)) != NULL;) finish_batch(c, b, now_ms);
 }

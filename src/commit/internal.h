@@ -34,8 +34,10 @@ struct obs_commit {
   pthread_cond_t wake;
   bool lock_made, wake_made;
   obs_commit_list queue;
-  size_t queued;  /* bytes in the queue and in the group being written */
-  size_t room_at; /* who asked in vain waits for fewer bytes than these; 0: nobody does */
+  size_t queued;        /* bytes in the queue and in the group being written */
+  uint32_t queued_asks; /* batches in the queue whose peers wait for an answer */
+  uint32_t gather;      /* the thread waits until these are so many; 0: it does not */
+  size_t room_at;       /* who asked in vain waits for fewer bytes than these; 0: nobody does */
   bool stopping, checkpoint_wanted;
   uint64_t stop_at; /* monotonic ms */
   observer_err failing;
@@ -52,10 +54,15 @@ struct obs_commit {
   struct {
     uint32_t first, n;
   } of_kind[OBS_RECORD_KINDS]; /* in `records` */
-  uint64_t next_seq, rows;     /* rows: ops of the group */
-  int64_t min_ms, max_ms;      /* of their times */
-  uint64_t retry_at;           /* after a failure: not before that time an op is tried */
-  uint64_t probe_at;           /* and the disk is probed, should none come */
+  struct {
+    uint32_t asks;        /* that were under way when the last group was durable, its own among them */
+    uint64_t write_ns;    /* what its write and sync took */
+    uint32_t skip, skips; /* groups without waiting still to come; how many after the next wait in vain */
+  } pace;
+  uint64_t next_seq, rows; /* rows: ops of the group */
+  int64_t min_ms, max_ms;  /* of their times */
+  uint64_t retry_at;       /* after a failure: not before that time an op is tried */
+  uint64_t probe_at;       /* and the disk is probed, should none come */
   uint64_t maintain_at;
   obs_checkpoint *checkpoint; /* NULL: ephemeral */
   bool checkpoint_due;        /* asked for, or could not be written: written whether or not ops came */
@@ -80,6 +87,11 @@ static inline obs_batch *obs_commit_list_pop(obs_commit_list *l) {
   l->first = b->next;
   if (l->first == NULL) l->last = &l->first;
   return b;
+}
+
+/* Whether its peer waits for an answer. */
+static inline bool obs_commit_is_ask(const obs_batch *b) {
+  return obs_transport_policies[b->transport].full == OBS_TRANSPORT_REFUSES;
 }
 
 static inline bool obs_commit_waits_for_disk(const obs_batch *b) {

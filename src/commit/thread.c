@@ -9,8 +9,11 @@
 #include "base/thread.h"
 
 #include <inttypes.h>
+#include <sys/prctl.h>
+#include <time.h>
 
 enum { MAINTAIN_MS = 1000, CHECKPOINT_RETRY_MS = 10000 };
+enum { GATHER_NS = 200000, SKIPS_MAX = 256 };
 
 /* Moves batches over until the group is full. One batch alone may be larger: a message is never split. */
 static void fill_group(obs_commit *c, obs_commit_list *from, size_t *bytes, uint64_t *ops) {
@@ -40,6 +43,35 @@ static uint64_t wait_ms(const obs_commit *c, uint64_t now) {
   return ms;
 }
 
+/* A sync costs the same for one request as for all. Without this, those who were just answered come back while the next
+ * group is written, and for ever after two halves take turns, each with a sync of its own. So, where a sync is worth
+ * it, the thread waits for as many requests as were under way last time: at most half of what a sync takes. When they
+ * do not come (they have other things to do), the next groups go without a wait, more of them each time. With the lock.
+ */
+static void gather(obs_commit *c) {
+  uint64_t most = c->pace.write_ns / 2 < GATHER_NS ? c->pace.write_ns / 2 : GATHER_NS;
+  uint32_t first = c->queued_asks;
+  if (first == 0 || first >= c->pace.asks || c->stopping || c->failing != OBSERVER_E_OK) return;
+  if (c->pace.skip > 0) {
+    c->pace.skip--;
+    return;
+  }
+  struct timespec until;
+  (void)clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += (long)most;
+  if (until.tv_nsec >= 1000000000) {
+    until.tv_sec++;
+    until.tv_nsec -= 1000000000;
+  }
+  c->gather = c->pace.asks;
+  while (c->queued_asks < c->gather && !c->stopping && pthread_cond_timedwait(&c->wake, &c->lock, &until) == 0)
+    continue;
+  c->gather = 0;
+  bool in_vain = c->queued_asks - first < (c->pace.asks - first) / 2 + 1;
+  c->pace.skips = !in_vain ? 0 : c->pace.skips == 0 ? 1 : c->pace.skips < SKIPS_MAX ? c->pace.skips * 2 : SKIPS_MAX;
+  c->pace.skip = c->pace.skips;
+}
+
 /* Waits for work and takes what there is. False when the thread has to end. */
 static bool take_work(obs_commit *c, obs_commit_list *fresh) {
   pthread_mutex_lock(&c->lock);
@@ -50,9 +82,11 @@ static bool take_work(obs_commit *c, obs_commit_list *fresh) {
     uint64_t ms = wait_ms(c, now);
     if (ms > 0) obs_thread_cond_wait_ms(&c->wake, &c->lock, ms);
   }
+  gather(c);
   obs_commit_list_init(fresh);
   if (c->queue.first != NULL) *fresh = c->queue;
   obs_commit_list_init(&c->queue);
+  c->queued_asks = 0;
   bool done = c->stopping && fresh->first == NULL && (c->held.first == NULL || obs_clock_mono_ms() >= c->stop_at);
   pthread_mutex_unlock(&c->lock);
   return !done;
@@ -173,6 +207,8 @@ static void give_up_held(obs_commit *c) {
 void *obs_commit_run(void *arg) {
   obs_commit *c = arg;
   obs_commit_list fresh;
+  /* Of this thread alone: its short waits end when they should. Where it is not allowed they end a little later. */
+  (void)prctl(PR_SET_TIMERSLACK, 1000UL);
   while (take_work(c, &fresh)) {
     if (c->failing != OBSERVER_E_OK && obs_clock_mono_ms() < c->retry_at)
       answer_while_failing(c, &fresh);
