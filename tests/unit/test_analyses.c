@@ -406,6 +406,10 @@ static void test_the_table_keeps_the_latest(void **state) {
     assert_int_equal(e != NULL, i > 200);
     if (e != NULL) assert_int_equal(e->value, i);
   }
+  for (uint32_t i = 0; i < t.n; i++) { /* each once, where it is found */
+    const entry *e = obs_cluster_memory_at(&t, i);
+    assert_ptr_equal(obs_cluster_memory_find(&t, e->head.cluster), e);
+  }
   /* One that is put again stays, with the new number. */
   entry *kept = obs_cluster_memory_put(&t, 201 * 7919 % 1009, 301);
   assert_int_equal(kept->value, 201);
