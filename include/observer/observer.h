@@ -6,19 +6,16 @@
  *   observer_close(client, 1000);
  *
  * An op is a struct made from the field table of op.h, for designated initialisers. A field that is left out is not
- * sent, with three exceptions: timestamp (default: the time of the publish call), source and op_id (see
- * observer_options). A thread of the client's own ("obs:client") sends ops in batches, because the bus costs per
- * message.
+ * sent, except timestamp (then the time of the call), source and op_id (see observer_options). A thread of the client
+ * ("obs:client") sends ops in batches.
  *
- * Threads: every function may be called from any thread, except observer_close: it must be the last call, and no other
- *   call may be running or begin. Publish calls that wait for room return CLOSED then. Callbacks run on the client's
- *   thread and may call any function but flush and close.
+ * Threads: any, for every function except observer_close: it is the last call, while no other one runs. Publish calls
+ *   that wait for room return CLOSED then. Callbacks come on the client's thread and may not call flush and close.
  * Ownership: arguments are copied before a call returns.
- * Fork: a client belongs to the process that opened it. In a forked child every call returns FORKED at once;
- *   observer_close there frees what is safe to free and unlocks the spool. A child that has not called exec can open
- *   clients of its own only if its parent had opened none: prefork servers open one in each child.
- * Exit: a process that ends without observer_close loses what is queued. What is in a spool is sent by the next
- *   observer_open of that spool. */
+ * Fork: a client belongs to the process that opened it. In a child every call returns FORKED; observer_close there
+ *   frees what is safe to free. A child without exec can open clients only if its parent had opened none.
+ * Exit: without observer_close a process loses what is queued, but for what is in a spool: the next observer_open of
+ *   that spool sends it. */
 #ifndef OBSERVER_OBSERVER_H
 #define OBSERVER_OBSERVER_H
 

@@ -104,7 +104,7 @@ struct obs_checkpoint {
   observer_err err;
 };
 
-static void *run(void *arg) {
+static void *checkpoint_thread(void *arg) {
   obs_checkpoint *c = arg;
   pthread_mutex_lock(&c->lock);
   for (;;) {
@@ -132,7 +132,7 @@ observer_err obs_checkpoint_open(const obs_commit_opts *opts, const obs_dedupe *
   observer_err err = OBSERVER_E_NOMEM;
   c->lock_made = pthread_mutex_init(&c->lock, NULL) == 0;
   c->changed_made = pthread_cond_init(&c->changed, NULL) == 0;
-  if (c->lock_made && c->changed_made) err = obs_thread_start(&c->thread, "obs:checkpoint", run, c);
+  if (c->lock_made && c->changed_made) err = obs_thread_start(&c->thread, "obs:checkpoint", checkpoint_thread, c);
   c->started = err == OBSERVER_E_OK;
   if (err == OBSERVER_E_OK)
     *out = c;

@@ -183,7 +183,7 @@ static void *run_loop(void *arg) {
 
 /* The learning thread: cycles that are due, and refreshes in between, at most one in REFRESH_EVERY_MS. It wakes as
  * often at least, since a stir may find the lock held and not wake it. */
-static void *run(void *arg) {
+static void *learn_thread(void *arg) {
   obs_learn *l = arg;
   step_back();
   atomic_store(&l->stirred, true);
@@ -221,7 +221,7 @@ observer_err obs_learn_start(obs_learn *l, obs_commit *commit) {
   observer_err err = obs_gateway_start(l->tools.gateway);
   for (int i = 0; i < LOOPS && err == OBSERVER_E_OK; i++)
     if (table[i]->start != NULL) err = table[i]->start(l->loops[i].loop, commit);
-  if (err == OBSERVER_E_OK) err = obs_thread_start(&l->thread, "obs:learn", run, l);
+  if (err == OBSERVER_E_OK) err = obs_thread_start(&l->thread, "obs:learn", learn_thread, l);
   l->running = err == OBSERVER_E_OK;
   for (int i = 0; i < LOOPS && err == OBSERVER_E_OK; i++) {
     entry *e = &l->loops[i];

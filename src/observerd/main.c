@@ -40,8 +40,8 @@ static void reload(int argc, char **argv, obs_config *o) {
   obs_buf_fini(&restart);
 }
 
-/* Until SIGINT or SIGTERM. */
-static void run(obs_daemon *d, int argc, char **argv, obs_config *o, int signal_fd) {
+/* Runs the cycles and reloads on SIGHUP, until SIGINT or SIGTERM. */
+static void cycle_until_signal(obs_daemon *d, int argc, char **argv, obs_config *o, int signal_fd) {
   uint64_t next_cycle = obs_clock_mono_ms() + o->cycle_ms;
   for (;;) {
     uint64_t now = obs_clock_mono_ms();
@@ -105,7 +105,7 @@ static int serve(int argc, char **argv, obs_config *o) {
     fprintf(stderr, "observerd: %s\n", text);
     return EXIT_CANNOT_RUN;
   }
-  run(d, argc, argv, o, signal_fd);
+  cycle_until_signal(d, argc, argv, o, signal_fd);
 
   /* A second SIGINT or SIGTERM ends the process at once. One within ECHO_MS is the first one's echo: timeout(1) and
    * shells signal a process and then its group. */

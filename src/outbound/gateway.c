@@ -59,7 +59,7 @@ static post *take_first(obs_gateway *g) {
   return p;
 }
 
-static void *run(void *arg) {
+static void *gateway_thread(void *arg) {
   obs_gateway *g = arg;
   pthread_mutex_lock(&g->lock);
   for (;;) {
@@ -91,7 +91,7 @@ static void *run(void *arg) {
 
 observer_err obs_gateway_start(obs_gateway *g) {
   if (g == NULL) return OBSERVER_E_OK;
-  observer_err err = obs_thread_start(&g->thread, "obs:gateway", run, g);
+  observer_err err = obs_thread_start(&g->thread, "obs:gateway", gateway_thread, g);
   g->running = err == OBSERVER_E_OK;
   return err;
 }

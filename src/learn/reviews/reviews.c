@@ -323,7 +323,7 @@ static void ask(obs_reviews *r, obs_review_job *job) {
   obs_buf_fini(&opinion.notes);
 }
 
-static void *run(void *arg) {
+static void *review_thread(void *arg) {
   obs_reviews *r = arg;
   pthread_mutex_lock(&r->lock);
   while (!r->stop) {
@@ -345,7 +345,7 @@ static void *run(void *arg) {
 
 observer_err obs_reviews_start(obs_reviews *r) {
   if (r->opts.model == NULL) return OBSERVER_E_OK; /* nothing ever waits */
-  observer_err err = obs_thread_start(&r->thread, "obs:review", run, r);
+  observer_err err = obs_thread_start(&r->thread, "obs:review", review_thread, r);
   r->running = err == OBSERVER_E_OK;
   return err;
 }

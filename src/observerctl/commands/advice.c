@@ -38,7 +38,7 @@ static bool show(const obs_args *args, const cJSON *answer, const void *arg) {
   return true;
 }
 
-static int run(const obs_args *args) {
+static int run_advice(const obs_args *args) {
   static const char *const filters[] = {"endpoint", "task-class"};
   obs_buf path = {0};
   int status = OBS_COMMAND_USAGE;
@@ -69,5 +69,5 @@ OBS_COMMAND(advice) = {
                    "--json prints the daemon's answer, of at most a kilobyte, as it is.",
     .examples = "observerctl advice --endpoint /v1/chat\nobserverctl advice -e scenario:fill -t staffing_fill --json",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_advice,
 };

@@ -70,7 +70,7 @@ static bool show_texts(const obs_args *args, const cJSON *analysis, const void *
   return true;
 }
 
-static int run(const obs_args *args) {
+static int run_analyses(const obs_args *args) {
   static const char *const filters[] = {"scope",   "cluster",  "endpoint", "task-class",
                                         "backend", "grounded", "since",    "limit"};
   static const obs_ask_listing listing = {
@@ -115,5 +115,5 @@ OBS_COMMAND(analyses) = {
     .examples = "observerctl analyses --since 1h\nobserverctl analyses --scope fleet --limit 1\n"
                 "observerctl analyses 12\nobserverctl analyses --cluster 4f1d2c3b4a596877",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_analyses,
 };

@@ -195,7 +195,7 @@ static void check_directory(checker *c, const char *dir) {
   obs_segments_fini(&s);
 }
 
-static int run(const obs_args *args) {
+static int run_check(const obs_args *args) {
   checker c = {.args = args, .json = obs_args_given(args, "json")};
   struct stat st;
   if (args->nrest == 0) {
@@ -254,5 +254,5 @@ OBS_COMMAND(check) = {
                 "observerctl check --json data/_observer | jq .faults",
     .flags = OBS_TABLE(flags),
     .exits = OBS_TABLE(exits),
-    .run = run,
+    .run = run_check,
 };

@@ -16,7 +16,7 @@ typedef struct {
   uint64_t id;
 } line;
 
-static int run(const obs_args *args) {
+static int run_cluster(const obs_args *args) {
   const char *name = args->nrest > 0 ? args->rest[0] : "-";
   bool standard = name[0] == '-' && name[1] == '\0';
   FILE *in = standard ? stdin : fopen(name, "r");
@@ -65,5 +65,5 @@ OBS_COMMAND(cluster) = {
                    "run. It prints when all is read, because later messages show what varies in earlier ones.",
     .examples = "observerctl cluster /var/log/app.log | cut -f2 | sort | uniq -c | sort -rn | head\n"
                 "observerctl ops --failed --json | jq -r .error | observerctl cluster",
-    .run = run,
+    .run = run_cluster,
 };

@@ -75,7 +75,7 @@ static bool show_corrections(const obs_args *args, const cJSON *cluster, const v
                        "");
 }
 
-static int run(const obs_args *args) {
+static int run_clusters(const obs_args *args) {
   static const char *const filters[] = {"state",    "sort",       "endpoint", "source", "staffer-id", "task-class",
                                         "sig-hash", "event-kind", "q",        "since",  "limit"};
   static const obs_ask_listing listing = {
@@ -124,5 +124,5 @@ OBS_COMMAND(clusters) = {
     .examples = "observerctl clusters --state regressed\nobserverctl clusters --sort count --limit 10\n"
                 "observerctl clusters 4f1d2c3b4a596877\nobserverctl ops --cluster 4f1d2c3b4a596877 --since 1h",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_clusters,
 };

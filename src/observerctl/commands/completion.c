@@ -100,7 +100,7 @@ static const char tail[] =
     "}\n"
     "complete -F _observerctl observerctl\n";
 
-static int run(const obs_args *args) {
+static int run_completion(const obs_args *args) {
   if (args->nrest != 1 || strcmp(args->rest[0], "bash") != 0) {
     obs_args_error(args, "which shell? Only bash is supported: observerctl completion bash");
     return OBS_COMMAND_USAGE;
@@ -122,5 +122,5 @@ OBS_COMMAND(completion) = {
                    "bash. The installed package already has it.",
     .examples = "source <(observerctl completion bash)\n"
                 "observerctl completion bash | sudo tee /usr/share/bash-completion/completions/observerctl",
-    .run = run,
+    .run = run_completion,
 };

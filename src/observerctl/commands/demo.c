@@ -60,7 +60,7 @@ static unsigned long produce(obs_publisher *p, unsigned rate) {
   return number;
 }
 
-static int run(const obs_args *args) {
+static int run_demo(const obs_args *args) {
   uint64_t rate = obs_args_u64(args, "rate");
   obs_interrupt interrupt;
   if (!obs_interrupt_open(&interrupt)) {
@@ -93,5 +93,5 @@ OBS_COMMAND(demo) = {
     .name = "demo",
     .summary = "a small producer of varied ops, until interrupted",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_demo,
 };

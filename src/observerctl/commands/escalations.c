@@ -20,7 +20,7 @@ static void make_answer(const cJSON *e, obs_buf *out) {
   obs_buf_puts(out, *error != '\0' ? error : obs_show_text(e, "answer"));
 }
 
-static int run(const obs_args *args) {
+static int run_escalations(const obs_args *args) {
   static const char *const filters[] = {"cluster", "limit"};
   static const obs_show_field columns[] = {
       {"ID", OBS_SHOW_COUNT, .key = "id"},
@@ -62,5 +62,5 @@ OBS_COMMAND(escalations) = {
     .examples = "observerctl escalations\nobserverctl escalations --cluster 4f1d2c3b4a596877 --json | jq -r "
                 "'.escalations[].answer'",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_escalations,
 };

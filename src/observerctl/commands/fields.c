@@ -8,7 +8,7 @@ static const char *const kinds[] = {
     [OBS_KIND_DURATION] = "integer >= 0, ms", [OBS_KIND_INT] = "integer", [OBS_KIND_JSON] = "any",
 };
 
-static int run(const obs_args *args) {
+static int run_fields(const obs_args *args) {
   (void)args;
   puts("| field | type | always in a row | meaning |\n|---|---|---|---|");
   for (size_t i = 0; i < OBS_F_COUNT; i++) {
@@ -21,5 +21,5 @@ static int run(const obs_args *args) {
 OBS_COMMAND(fields) = {
     .name = "fields",
     .summary = "the ObservedOp's fields as a Markdown table",
-    .run = run,
+    .run = run_fields,
 };

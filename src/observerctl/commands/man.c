@@ -21,7 +21,7 @@ static bool seen_before(size_t command, const char *env) {
   return false;
 }
 
-static int run(const obs_args *args) {
+static int run_man(const obs_args *args) {
   (void)args;
   FILE *out = stdout;
   obs_roff_begin(out, "observerctl", 1, OBSERVER_VERSION);
@@ -92,5 +92,5 @@ OBS_COMMAND(man) = {
     .name = "man",
     .summary = "observerctl's manual page, as roff",
     .examples = "observerctl man | man -l -",
-    .run = run,
+    .run = run_man,
 };

@@ -32,7 +32,7 @@ static bool print_row(void *arg, uint64_t number, const char *row, size_t len) {
   return putchar('\n') != EOF;
 }
 
-static int run(const obs_args *args) {
+static int run_ops(const obs_args *args) {
   static const char *const filters[] = {"since", "until", "cluster"};
   obs_match match;
   obs_buf path = {0};
@@ -82,5 +82,5 @@ OBS_COMMAND(ops) = {
                 "observerctl ops --endpoint /v1/chat --since 2026-11-21T06:00:00Z --limit 1000\n"
                 "observerctl ops --all --json --source scenario > scenario.jsonl",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_ops,
 };

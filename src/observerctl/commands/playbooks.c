@@ -110,7 +110,7 @@ static bool show_rest(const obs_args *args, const cJSON *entry, const void *arg)
   return obs_show_rows(obs_show_member(entry, "history"), OBS_TABLE(history), obs_args_given(args, "utc"), "");
 }
 
-static int run(const obs_args *args) {
+static int run_playbooks(const obs_args *args) {
   static const char *const filters[] = {"endpoint", "task-class", "kind", "retired", "limit"};
   static const obs_ask_listing listing = {
       .route = "/v1/observer/playbooks",
@@ -152,5 +152,5 @@ OBS_COMMAND(playbooks) = {
     .examples = "observerctl playbooks --endpoint /v1/chat\nobserverctl playbooks --kind dont\n"
                 "observerctl playbooks 4f1d2c3b4a596877",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_playbooks,
 };

@@ -110,7 +110,7 @@ static bool publish_file(obs_post *p, const char *path) {
 
 /* ---- the command ---- */
 
-static int run(const obs_args *args) {
+static int run_pub(const obs_args *args) {
   obs_post p;
   obs_buf op = {0};
   const char *data = obs_args_text(args, "data");
@@ -173,5 +173,5 @@ OBS_COMMAND(pub) = {
                 "tail -f app.ndjson | observerctl pub --topic op.app\n",
     .flags = OBS_TABLE(flags),
     .exits = OBS_TABLE(exits),
-    .run = run,
+    .run = run_pub,
 };

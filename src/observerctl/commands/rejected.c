@@ -242,7 +242,7 @@ static bool is_listed(const char *flag, const char *const *names, size_t n) {
   return false;
 }
 
-static int run(const obs_args *args) {
+static int run_rejected(const obs_args *args) {
   const action *act = NULL;
   for (size_t i = 0; args->nrest == 1 && i < sizeof(actions) / sizeof(actions[0]); i++)
     if (strcmp(args->rest[0], actions[i].name) == 0) act = &actions[i];
@@ -315,5 +315,5 @@ OBS_COMMAND(rejected) = {
                 "observerctl rejected replay --reason 'must be a string' --dry-run\n",
     .flags = OBS_TABLE(flags),
     .exits = OBS_TABLE(exits),
-    .run = run,
+    .run = run_rejected,
 };

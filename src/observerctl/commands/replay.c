@@ -119,7 +119,7 @@ static bool publish_rows(replay *r) {
 
 /* ---- the command ---- */
 
-static int run(const obs_args *args) {
+static int run_replay(const obs_args *args) {
   const char *speed = obs_args_text(args, "speed");
   replay r = {.lines = {.fd = -1},
               .source = obs_args_text(args, "source"),
@@ -184,5 +184,5 @@ OBS_COMMAND(replay) = {
                 "zcat ops.jsonl.gz | observerctl replay -\n",
     .flags = OBS_TABLE(flags),
     .exits = OBS_TABLE(exits),
-    .run = run,
+    .run = run_replay,
 };

@@ -166,7 +166,7 @@ static int ask(const obs_args *args, const obs_buf *body) {
   return status;
 }
 
-static int run(const obs_args *args) {
+static int run_review(const obs_args *args) {
   obs_buf input = {0}, body = {0};
   if (args->nrest > 1) {
     obs_args_error(args, "%s: only one file at a time", args->rest[1]);
@@ -216,5 +216,5 @@ OBS_COMMAND(review) = {
                 "observerctl review --text 'As an AI I cannot help with that.'",
     .flags = OBS_TABLE(flags),
     .exits = OBS_TABLE(exits),
-    .run = run,
+    .run = run_review,
 };

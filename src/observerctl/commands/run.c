@@ -198,7 +198,7 @@ static void publish(way *w, observer_builder *b) {
 
 /* ---- the command ---- */
 
-static int run(const obs_args *args) {
+static int run_and_publish(const obs_args *args) {
   way w = {.args = args, .timeout_ms = (uint32_t)obs_args_u64(args, "timeout")};
   obs_opflag ignored;
   obs_child child;
@@ -270,5 +270,5 @@ OBS_COMMAND(run) = {
                 "observerctl run --spool ~/.cache/observer.spool -q -- ./job.sh\n",
     .flags = OBS_TABLE(flags),
     .exits = OBS_TABLE(exits),
-    .run = run,
+    .run = run_and_publish,
 };

@@ -90,7 +90,7 @@ static bool show_stats(const obs_args *args, const cJSON *stats, const void *arg
   return obs_show_table(&t, NULL);
 }
 
-static int run(const obs_args *args) {
+static int run_sessions(const obs_args *args) {
   static const char *const filters[] = {"kind", "model", "provider", "final-verdict", "grounded", "since", "until"};
   if (obs_args_given(args, "stats")) return obs_ask_show(args, "/v1/observer/sessions/stats", show_stats, NULL);
   obs_buf path = {0};
@@ -139,5 +139,5 @@ OBS_COMMAND(sessions) = {
     .examples = "observerctl sessions --final-verdict max_iter_exhausted --since 1d\n"
                 "observerctl sessions --stats\nobserverctl sessions --all --json | jq -r .model | sort | uniq -c",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_sessions,
 };

@@ -41,7 +41,7 @@ static bool show(const obs_args *args, const cJSON *stats, const void *arg) {
                                                  obs_args_given(args, "utc"), "the last scenario ops");
 }
 
-static int run(const obs_args *args) {
+static int run_stats(const obs_args *args) {
   return obs_ask_show(args, "/v1/observer/stats", show, NULL);
 }
 
@@ -55,5 +55,5 @@ OBS_COMMAND(stats) = {
                    "--json prints the daemon's answer to GET /v1/observer/stats as it is.",
     .examples = "observerctl stats\nobserverctl stats --json | jq .by_source",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_stats,
 };

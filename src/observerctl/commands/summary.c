@@ -130,7 +130,7 @@ static bool show(const obs_args *args, const cJSON *summary, const void *arg) {
          put_rows(obs_show_member(window, "by_endpoint"), "ENDPOINT", limit, orders[order].key);
 }
 
-static int run(const obs_args *args) {
+static int run_summary(const obs_args *args) {
   return obs_ask_show(args, "/v1/observer/summary", show, NULL);
 }
 
@@ -154,5 +154,5 @@ OBS_COMMAND(summary) = {
         "row.",
     .examples = "observerctl summary\nobserverctl summary --window 5m --sort p99 --limit 10",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_summary,
 };

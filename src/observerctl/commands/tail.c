@@ -338,7 +338,7 @@ static bool is_time_to_end(void *arg) {
   return is_late(t) || poll(&fd, 1, 0) > 0;
 }
 
-static int run(const obs_args *args) {
+static int run_tail(const obs_args *args) {
   static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
   tail t = {
       .args = args,
@@ -410,5 +410,5 @@ OBS_COMMAND(tail) = {
                 "observerctl tail --json --endpoint /v1/chat | jq .duration_ms\n"
                 "observerctl tail -n 0 --count 1 --timeout 60000 --q 'job 17'",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_tail,
 };

@@ -105,7 +105,7 @@ static bool ports_ok(const obs_args *args) {
   return true;
 }
 
-static int run(const obs_args *args) {
+static int run_doctor(const obs_args *args) {
   if (!ports_ok(args)) return OBS_COMMAND_USAGE;
   obs_doctor d = {.args = args,
                   .url = obs_args_text(args, "url"),
@@ -149,5 +149,5 @@ OBS_COMMAND(doctor) = {
                 "sudo observerctl doctor --data-dir /var/lib/observerd\n"
                 "observerctl doctor --json | jq '.checks[] | select(.status != \"ok\")'",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_doctor,
 };

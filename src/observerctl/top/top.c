@@ -209,7 +209,7 @@ static int run_once(top *t, const obs_args *args) {
   return OBS_COMMAND_OK;
 }
 
-static int run(const obs_args *args) {
+static int run_top(const obs_args *args) {
   const char *interval = obs_args_text(args, "interval");
   char *end;
   double seconds = strtod(interval, &end);
@@ -253,5 +253,5 @@ OBS_COMMAND(top) = {
                 "observerctl top --url http://10.0.0.7:3800 --interval 5\n"
                 "observerctl top --once --json | jq .failing",
     .flags = OBS_TABLE(flags),
-    .run = run,
+    .run = run_top,
 };
