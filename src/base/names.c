@@ -1,5 +1,9 @@
 #include "base/names.h"
 
+#include "base/utf8.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
@@ -131,4 +135,13 @@ const uint32_t *obs_names_sorted(obs_names *n) {
   qsort_r(n->order, count, sizeof *n->order, by_text, n->names);
   n->ordered = true;
   return n->order;
+}
+
+obs_str obs_names_shown(obs_str name, char room[OBS_NAMES_SHOWN + 1]) {
+  enum { END = sizeof("…") - 1 + 8 };
+  if (name.len <= OBS_NAMES_SHOWN) return name;
+  size_t len = obs_utf8_cut(name.p, name.len, OBS_NAMES_SHOWN - END);
+  memcpy(room, name.p, len);
+  (void)snprintf(room + len, END + 1, "…%08" PRIx32, (uint32_t)XXH64(name.p, name.len, 0));
+  return (obs_str){room, (uint32_t)len + END, 0};
 }

@@ -41,6 +41,10 @@ void obs_names_remove(obs_names *n, uint32_t id);
 static inline obs_str obs_names_text(const obs_names *n, uint32_t id) {
   return (obs_str){n->names[id].p, n->names[id].len, 0};
 }
+/* A name as views show it: one of more than OBS_NAMES_SHOWN bytes is cut on a character's boundary and ends in `…` and
+ * eight hex digits of its hash, so that names that begin alike stay apart. In `room`, if it was cut. */
+enum { OBS_NAMES_SHOWN = 128 };
+obs_str obs_names_shown(obs_str name, char room[OBS_NAMES_SHOWN + 1]);
 /* The ids in use (n->used of them, OBS_NAME_OTHER included), sorted bytewise by name. Valid until the next change. */
 const uint32_t *obs_names_sorted(obs_names *n);
 

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 
 /* What one request reads and answers at most; the next page goes on from there. */
-enum { SCAN_BYTES = 64 << 20, PAGE_BYTES = 4 << 20 };
+enum { SCAN_BYTES = 64 << 20, PAGE_BYTES = 1 << 20 };
 
 static void put_cursor(obs_json_writer *w, uint64_t next, bool complete) {
   char cursor[OBS_PARAMS_CURSOR_LEN + 1];

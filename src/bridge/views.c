@@ -10,6 +10,8 @@
 
 #include <inttypes.h>
 
+enum { CLUSTERS_BYTES = 1 << 20 };
+
 /* ---- the daemon ---- */
 
 bool obs_bridge_get_health(obs_connection *s, const void *filter) {
@@ -95,9 +97,11 @@ static const obs_param clusters_params[] = {
 };
 const obs_params obs_bridge_clusters_params = OBS_PARAMS(clusters_params, all_clusters);
 
+/* A list of them is bounded in bytes; the total tells what is missing. */
 static bool put_cluster(void *writer, const obs_cluster_view *x) {
-  obs_cluster_view_json(writer, x, false);
-  return true;
+  obs_json_writer *w = writer;
+  obs_cluster_view_json(w, x, false);
+  return w->out->len < CLUSTERS_BYTES;
 }
 
 void obs_bridge_get_clusters(obs_connection *s, const void *filter) {

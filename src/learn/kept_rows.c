@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { PAGE_BYTES = 1 << 20 };
+
 bool obs_kept_rows_init(obs_kept_rows *k, size_t view_size) {
   *k = (obs_kept_rows){.size = view_size, .views = calloc(OBS_KEPT_ROWS, view_size)};
   k->lock_made = pthread_mutex_init(&k->lock, NULL) == 0;
@@ -45,6 +47,7 @@ observer_err obs_kept_rows_each(obs_kept_rows *k, const obs_kept_rows_query *q, 
   const uint32_t limit = q->limit < OBS_KEPT_ROWS ? q->limit : OBS_KEPT_ROWS;
   uint64_t cluster = 0;
   uint32_t n = 0;
+  size_t bytes = 0;
   obs_buf text = {0};
   *next = 0;
   if (q->cluster.p != NULL && !obs_hex_parse(q->cluster, &cluster)) return OBSERVER_E_OK;
@@ -67,7 +70,11 @@ observer_err obs_kept_rows_each(obs_kept_rows *k, const obs_kept_rows_query *q, 
     if (!obs_records_one(q->records, view->number, &text)) break; /* the records keep older rows no longer */
     view->row = obs_buf_view(&text);
     if (!text.oom) fn(arg, view);
-    if (i + 1 == limit && n > limit) *next = view->number;
+    bytes += view->row.len;
+    if ((i + 1 == limit && n > limit) || (i + 1 < n && bytes >= PAGE_BYTES)) {
+      *next = view->number;
+      break;
+    }
   }
   bool oom = text.oom;
   free(found);

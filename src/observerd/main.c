@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum { EXIT_CANNOT_RUN = 1, EXIT_BAD_CONFIG = 2 };
-enum { ECHO_MS = 50, WAIT_MAX_MS = 1 << 30 };
+enum { ECHO_MS = 50, WAIT_MAX_MS = 1 << 30, LARGE_BYTES = 1 << 20 };
 
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 enum { SIGNALS = sizeof(signals) / sizeof(signals[0]) };
@@ -90,6 +90,10 @@ static int serve(int argc, char **argv, obs_config *o) {
   }
   /* Few malloc arenas: freed by another thread than allocated, memory would spread over all of them. */
   (void)mallopt(M_ARENA_MAX, 2);
+  /* Large buffers (answers, bodies, messages) are mapped each for itself, however large freed ones were before, so that
+   * their memory goes back when they are freed. */
+  (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+  (void)mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BYTES);
   observer_err err = obs_daemon_open(o, &d, text, sizeof(text));
 
   /* From here on, before the first thread, signals are read. */

@@ -11,7 +11,7 @@
 
 /* WINDOW: not less than a message can have records, so that a large one sent again is known. PENDING: most rows of one
  * group. BLOCK_BYTES: what a question reads at a time; SCAN_BYTES: at most; PAGE_BYTES: of its answer. */
-enum { WINDOW = 65536, PENDING = 65536, BLOCK_BYTES = 256 << 10, SCAN_BYTES = 64 << 20, PAGE_BYTES = 4 << 20 };
+enum { WINDOW = 65536, PENDING = 65536, BLOCK_BYTES = 256 << 10, SCAN_BYTES = 64 << 20, PAGE_BYTES = 1 << 20 };
 
 /* ---- open and close ---- */
 

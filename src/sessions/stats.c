@@ -75,7 +75,8 @@ static void put_names(obs_json_writer *w, const char *key, obs_names *names) {
   obs_json_object(w, key);
   for (uint32_t i = 0; i < names->used; i++) {
     if (names->names[sorted[i]].refs == 0) continue; /* `(other)` that nothing was counted under */
-    obs_json_key(w, obs_names_text(names, sorted[i]));
+    char room[OBS_NAMES_SHOWN + 1];
+    obs_json_key(w, obs_names_shown(obs_names_text(names, sorted[i]), room));
     obs_json_u64(w, NULL, names->names[sorted[i]].refs);
   }
   obs_json_end(w);

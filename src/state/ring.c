@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { FIRST_TEXT = 64 << 10, DIGEST_KEEP = 4 << 10 };
+enum { FIRST_TEXT = 64 << 10, DIGEST_KEEP = 4 << 10, BY_SOURCE_BYTES = 900 << 10 };
 
 observer_err obs_ring_init(obs_ring *r, uint32_t rows, uint32_t text_bytes) {
   *r = (obs_ring){.cap = rows, .text_max = text_bytes};
@@ -131,10 +131,32 @@ static void put_digest(obs_json_writer *w, const obs_ring_digest *d, bool omit_u
   const char *p = d->text.p != NULL ? d->text.p : "";
   obs_json_object(w, NULL);
   for (int i = 0; i < 4; p += d->len[i++]) { /* the time is always shown */
+    char room[OBS_NAMES_SHOWN + 1];
     if (i == 0 || (d->present & digest_parts[i].bit) || !omit_unset)
-      obs_json_text(w, digest_parts[i].name, (obs_str){p, d->len[i], 0});
+      obs_json_text(w, digest_parts[i].name, obs_names_shown((obs_str){p, d->len[i], 0}, room));
     if (i == 0) obs_json_bool(w, "ok", d->ok);
   }
+  obs_json_end(w);
+}
+
+/* Beyond BY_SOURCE_BYTES, which many sources with names of control characters reach, the rest counts as other. */
+static void put_sources(obs_json_writer *w, obs_ring *r) {
+  size_t start = w->out->len;
+  uint64_t other = r->sources.names[OBS_NAME_OTHER].refs;
+  const uint32_t *ids = obs_names_sorted(&r->sources);
+  obs_json_object(w, "by_source");
+  for (uint32_t i = 0; i < r->sources.used; i++) {
+    char room[OBS_NAMES_SHOWN + 1];
+    uint64_t rows = r->sources.names[ids[i]].refs;
+    if (rows == 0 || ids[i] == OBS_NAME_OTHER) continue;
+    if (w->out->len - start > BY_SOURCE_BYTES) {
+      other += rows;
+      continue;
+    }
+    obs_json_key(w, obs_names_shown(obs_names_text(&r->sources, ids[i]), room));
+    obs_json_u64(w, NULL, rows);
+  }
+  if (other > 0) obs_json_u64(w, OBS_NAMES_OTHER, other);
   obs_json_end(w);
 }
 
@@ -144,14 +166,7 @@ void obs_ring_stats_json(obs_ring *r, bool omit_unset, obs_buf *out) {
   obs_json_u64(&w, "total", r->count);
   obs_json_u64(&w, "successes", r->successes);
   obs_json_u64(&w, "failures", r->count - r->successes);
-  obs_json_object(&w, "by_source");
-  const uint32_t *ids = obs_names_sorted(&r->sources);
-  for (uint32_t i = 0; i < r->sources.used; i++) {
-    if (r->sources.names[ids[i]].refs == 0) continue;
-    obs_json_key(&w, obs_names_text(&r->sources, ids[i]));
-    obs_json_u64(&w, NULL, r->sources.names[ids[i]].refs);
-  }
-  obs_json_end(&w);
+  put_sources(&w, r);
   obs_json_array(&w, "recent_scenario_ops");
   for (uint32_t i = 0; i < OBS_RING_DIGESTS; i++) {
     const obs_ring_digest *d = &r->digests[(r->next_digest + i) % OBS_RING_DIGESTS];

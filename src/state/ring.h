@@ -67,7 +67,7 @@ static inline bool obs_ring_has_text(const obs_ring *r, const obs_ring_row *row)
 void obs_ring_text(const obs_ring *r, const obs_ring_row *row, obs_buf *out);
 /* Rows in the ring with this source. */
 uint64_t obs_ring_of_source(obs_ring *r, obs_str source);
-/* The body of /stats. */
+/* The body of /stats, at most about 1 MB: names are shown as obs_names_shown cuts them. */
 void obs_ring_stats_json(obs_ring *r, bool omit_unset, obs_buf *out);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { ROWS_CHUNK_BYTES = 64 << 10, ROWS_CHUNK = 64 };
+enum { ROWS_CHUNK_BYTES = 64 << 10, ROWS_CHUNK = 64, LIST_BYTES = 180 << 10 };
 
 observer_err obs_state_open(const obs_state_opts *opts, obs_state **out) {
   if (opts->ring == 0) return OBSERVER_E_INVALID;
@@ -264,20 +264,45 @@ static int by_total_then_name(const void *a, const void *b, void *span) {
   return c != 0 ? c : (x->name.len > y->name.len) - (x->name.len < y->name.len);
 }
 
-static void put_keys(obs_json_writer *w, const char *name, const summary_keys *k, const summary_key **sorted,
-                     obs_series_span span) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < k->n; i++)
-    if (k->keys[i].views[span].n.count > 0) sorted[n++] = &k->keys[i];
+/* One list has at most LIST_BYTES, so that many keys with long names make no answer that nobody can take: those that
+ * have no room count as other, and `left_out` (absent: 0) says how many they are. Other comes last. */
+static void put_keys(obs_json_writer *w, const char *name, const char *left_out, const summary_keys *k,
+                     const summary_key **sorted, obs_series_span span) {
+  uint32_t n = 0, left = 0;
+  size_t start = w->out->len;
+  obs_series_figures other = {0};
+  for (uint32_t i = 0; i < k->n; i++) {
+    const obs_series_figures *v = &k->keys[i].views[span];
+    if (obs_str_is(k->keys[i].name, OBS_NAMES_OTHER))
+      other = *v;
+    else if (v->n.count > 0)
+      sorted[n++] = &k->keys[i];
+  }
   qsort_r(sorted, n, sizeof(void *), by_total_then_name, &span);
   obs_json_object(w, name);
   for (uint32_t i = 0; i < n; i++) {
-    obs_json_key(w, sorted[i]->name);
+    char room[OBS_NAMES_SHOWN + 1];
+    const obs_series_figures *v = &sorted[i]->views[span];
+    if (w->out->len - start > LIST_BYTES) {
+      left++;
+      other.n.count += v->n.count;
+      other.n.failures += v->n.failures;
+      if (v->n.max > other.n.max) other.n.max = v->n.max;
+      other.quantiles = false;
+      continue;
+    }
+    obs_json_key(w, obs_names_shown(sorted[i]->name, room));
     obs_json_object(w, NULL);
-    put_figures(w, &sorted[i]->views[span]);
+    put_figures(w, v);
+    obs_json_end(w);
+  }
+  if (other.n.count > 0) {
+    obs_json_object(w, OBS_NAMES_OTHER);
+    put_figures(w, &other);
     obs_json_end(w);
   }
   obs_json_end(w);
+  if (left > 0) obs_json_u64(w, left_out, left);
 }
 
 static void put_span(obs_json_writer *w, const char *name, const summary *sum, obs_series_span span) {
@@ -288,8 +313,8 @@ static void put_span(obs_json_writer *w, const char *name, const summary *sum, o
     obs_json_i64(w, "seconds", start < sum->now ? (sum->now - start) / 1000 : 0);
   }
   put_figures(w, &sum->all.views[span]);
-  put_keys(w, "by_source", &sum->sources, sum->sorted, span);
-  put_keys(w, "by_endpoint", &sum->endpoints, sum->sorted, span);
+  put_keys(w, "by_source", "sources_left_out", &sum->sources, sum->sorted, span);
+  put_keys(w, "by_endpoint", "endpoints_left_out", &sum->endpoints, sum->sorted, span);
   obs_json_end(w);
 }
 
