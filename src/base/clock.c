@@ -46,9 +46,8 @@ static char *put_digits(char *out, unsigned v, unsigned n) {
 }
 
 void obs_clock_format(int64_t wall_ms, char out[OBS_ISO8601_LEN + 1]) {
-  const int64_t min = INT64_C(-62167219200000), max = INT64_C(253402300799999); /* years 0 and 9999 */
-  if (wall_ms < min) wall_ms = min;
-  if (wall_ms > max) wall_ms = max;
+  if (wall_ms < OBS_CLOCK_MIN_MS) wall_ms = OBS_CLOCK_MIN_MS;
+  if (wall_ms > OBS_CLOCK_MAX_MS) wall_ms = OBS_CLOCK_MAX_MS;
   int64_t days = wall_ms / 86400000, ms = wall_ms % 86400000;
   if (ms < 0) {
     ms += 86400000;

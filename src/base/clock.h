@@ -10,8 +10,11 @@ int64_t obs_clock_wall_ms(void);
 uint64_t obs_clock_mono_ms(void);
 uint64_t obs_clock_mono_ns(void);
 
+/* Years 0 and 9999: what ISO 8601 can say in four digits. */
+#define OBS_CLOCK_MIN_MS INT64_C(-62167219200000)
+#define OBS_CLOCK_MAX_MS INT64_C(253402300799999)
 enum { OBS_ISO8601_LEN = 24 };
-/* Writes `2026-11-21T03:54:10.123Z` and a NUL. Years 0 to 9999; others are clamped. */
+/* Writes `2026-11-21T03:54:10.123Z` and a NUL. What is before or behind these years is clamped. */
 void obs_clock_format(int64_t wall_ms, char out[OBS_ISO8601_LEN + 1]);
 /* Reads ISO 8601 / RFC 3339: date, optional `T` or space and time (seconds and fraction optional), optional zone (`Z`,
  * `+hh:mm`, `+hhmm`, `+hh`); without a zone it is UTC. False when `s` is not such a time. */

@@ -44,7 +44,7 @@ static inline void obs_cursor_reason(const obs_cursor *c, char *out, size_t size
 
 typedef enum {
   OBS_VALUE_NULL,
-  OBS_VALUE_SKIPPED, /* msgpack ext */
+  OBS_VALUE_SKIPPED, /* msgpack ext; a timestamp is read by obs_msgpack_cursor_time */
   OBS_VALUE_BOOL,
   OBS_VALUE_INT,
   OBS_VALUE_BIG, /* an integer beyond int64, or a number of more than 1023 characters */

@@ -1,5 +1,6 @@
 #include "base/msgpack_cursor.h"
 
+#include "base/clock.h"
 #include "base/number.h"
 #include "base/utf8.h"
 
@@ -172,6 +173,33 @@ bool obs_msgpack_cursor_value(obs_cursor *c, obs_cursor_value *v) {
   return true;
 }
 
+/* Its three forms: 32 bits of seconds; 30 of nanoseconds and 34 of seconds; 32 of nanoseconds and 64 of seconds. */
+bool obs_msgpack_cursor_time(obs_cursor *c, int64_t *ms) {
+  obs_cursor at = *c;
+  obs_msgpack_cursor_header h;
+  if (!read_checked(&at, &h) || h.type != OBS_MSGPACK_EXT || *at.p != 0xff) return false;
+  const uint8_t *p = at.p + 1;
+  uint64_t nanoseconds = 0, bits = 0;
+  if (h.n != 5 && h.n != 9 && h.n != 13) return false; /* with the byte of the type */
+  if (h.n == 13) {
+    for (int i = 0; i < 4; i++) nanoseconds = nanoseconds << 8 | *p++;
+  }
+  for (int i = 0; i < (h.n == 5 ? 4 : 8); i++) bits = bits << 8 | *p++;
+  if (h.n == 9) {
+    nanoseconds = bits >> 34;
+    bits &= (UINT64_C(1) << 34) - 1;
+  }
+  if (nanoseconds > 999999999) return false;
+  int64_t seconds = (int64_t)bits;
+  const int64_t most = INT64_MAX / 1000 - 1;
+  c->p = p;
+  if (seconds > most || seconds < -most)
+    *ms = seconds > 0 ? INT64_MAX : INT64_MIN;
+  else
+    *ms = seconds * 1000 + (int64_t)(nanoseconds / 1000000);
+  return true;
+}
+
 /* ---- as JSON text ---- */
 
 typedef struct {
@@ -199,12 +227,27 @@ static void print_float(obs_buf *out, double v) {
   obs_buf_append(out, text, obs_number_format(v, text));
 }
 
+static bool print_ext(obs_cursor *c, obs_buf *out) {
+  char text[OBS_ISO8601_LEN + 1];
+  int64_t ms;
+  if (!obs_msgpack_cursor_time(c, &ms)) return false;
+  if (ms < OBS_CLOCK_MIN_MS || ms > OBS_CLOCK_MAX_MS) {
+    obs_buf_puts(out, "null");
+    return true;
+  }
+  obs_clock_format(ms, text);
+  obs_buf_json_cstr(out, text);
+  return true;
+}
+
 static bool print_any(obs_cursor *c, printer *pr) { /* NOLINT(misc-no-recursion): bounded by `deepest` */
   obs_msgpack_cursor_header h, key;
+  obs_cursor start = *c;
   if (!read_checked(c, &h)) return false;
   switch (h.type) {
   case OBS_MSGPACK_EXT:
     c->p += h.n;
+    if (print_ext(&start, pr->out)) return true;
     obs_buf_puts(pr->out, "null");
     return true;
   case OBS_MSGPACK_NIL:

@@ -35,10 +35,14 @@ bool obs_msgpack_cursor_is_array(const obs_cursor *c);
 bool obs_msgpack_cursor_is_map(const obs_cursor *c);
 /* Reads any value; a tree is passed over. */
 bool obs_msgpack_cursor_value(obs_cursor *c, obs_cursor_value *v);
+/* Moves over a timestamp (ext -1): milliseconds since the epoch, what is finer cut off, clamped to int64. False: none
+ * stands there; the cursor has not moved, and that is no error. */
+bool obs_msgpack_cursor_time(obs_cursor *c, int64_t *ms);
 /* Moves over any value. */
 bool obs_msgpack_cursor_skip(obs_cursor *c);
 
-/* Moves over any value and appends it to `out` as JSON text: ext as null. Not taken: what JSON cannot say (a key that
+/* Moves over any value and appends it to `out` as JSON text: a timestamp as ISO 8601 (before year 0 and
+ * after 9999 null), any other ext as null. Not taken: what JSON cannot say (a key that
  * is no string, text that is not UTF-8, NaN), text longer than `string_bytes`, more than `depth` levels. What was
  * appended then is of no use; memory that ran out shows in `out` alone. */
 bool obs_msgpack_cursor_json(obs_cursor *c, uint32_t string_bytes, uint32_t depth, obs_buf *out);

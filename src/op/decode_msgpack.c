@@ -1,4 +1,5 @@
 /* The msgpack reader of ops. */
+#include "base/clock.h"
 #include "base/msgpack_cursor.h"
 #include "base/utf8.h"
 #include "op/decoder.h"
@@ -39,19 +40,42 @@ static obs_reader_result keep_value(obs_decoder *d, obs_str name, obs_str *json)
   return rc;
 }
 
-/* An unknown field, or one of kind JSON. Both are kept as text, except an ext: that counts as left out. */
+/* An unknown field, or one of kind JSON. Both are kept as text, except an ext that is no timestamp: that counts as left
+ * out. */
 static obs_reader_result read_kept(obs_decoder *d, obs_str key, uint32_t field) {
   const uint8_t *start = d->r.in.p;
   obs_cursor_value v;
   obs_str json;
   if (!obs_msgpack_cursor_value(&d->r.in, &v)) return obs_reader_refused(&d->r, key);
-  if (v.kind == OBS_VALUE_SKIPPED) return OBS_READ_OK;
+  if (v.kind == OBS_VALUE_SKIPPED) {
+    obs_cursor at = obs_cursor_of(start, (size_t)(d->r.in.p - start));
+    int64_t ms;
+    if (!obs_msgpack_cursor_time(&at, &ms)) return OBS_READ_OK;
+  }
   d->r.in.p = start;
   obs_reader_result rc = keep_value(d, key, &json);
   if (rc != OBS_READ_OK) return rc;
   if (field == OBS_DECODER_UNKNOWN) return obs_decoder_keep(d, key, json, &v);
   obs_decoder_set_json(d, field, json);
   return OBS_READ_OK;
+}
+
+/* A field of the table. */
+static obs_reader_result read_known(obs_decoder *d, uint32_t field) {
+  obs_str name = obs_op_field_name(field);
+  obs_cursor_value v;
+  int64_t ms;
+  if (obs_op_fields[field].kind == OBS_KIND_TIME && obs_msgpack_cursor_time(&d->r.in, &ms)) {
+    if (ms < OBS_CLOCK_MIN_MS || ms > OBS_CLOCK_MAX_MS)
+      return obs_reader_wrong(&d->r, name, "must be an ISO 8601 time");
+    char *text = obs_arena_alloc(&d->b->arena, OBS_ISO8601_LEN + 1);
+    if (text == NULL) return obs_reader_no_memory(&d->r, name);
+    obs_clock_format(ms, text);
+    v = (obs_cursor_value){.kind = OBS_VALUE_TEXT, .s = {text, OBS_ISO8601_LEN, 1}};
+  } else if (!obs_msgpack_cursor_value(&d->r.in, &v)) {
+    return obs_reader_refused(&d->r, name);
+  }
+  return obs_decoder_set(d, field, &v);
 }
 
 static obs_reader_result read_op(obs_decoder *d) {
@@ -61,7 +85,6 @@ static obs_reader_result read_op(obs_decoder *d) {
   for (uint32_t i = 0; i < h.n; i++) {
     uint32_t field;
     obs_str key = {0};
-    obs_cursor_value v;
     obs_reader_result rc = read_name(d, &key);
     if (rc == OBS_READ_OK) rc = obs_decoder_key(d, key, &field);
     if (rc == OBS_READ_OK && field == OBS_DECODER_UNKNOWN) {
@@ -73,7 +96,7 @@ static obs_reader_result read_op(obs_decoder *d) {
     if (field == OBS_DECODER_UNKNOWN || obs_op_fields[field].kind == OBS_KIND_JSON)
       rc = read_kept(d, key, field);
     else
-      rc = obs_msgpack_cursor_value(&d->r.in, &v) ? obs_decoder_set(d, field, &v) : obs_reader_refused(&d->r, key);
+      rc = read_known(d, field);
     if (rc != OBS_READ_OK) return rc;
   }
   return obs_decoder_end(d, start);

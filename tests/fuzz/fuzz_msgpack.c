@@ -7,6 +7,7 @@
  *    what the header claims;
  *  - as JSON text the cursor refuses more than msgpack-c: text that is not UTF-8, keys that are no strings, numbers
  * that are not finite. */
+#include "base/clock.h"
 #include "base/msgpack_cursor.h"
 #include "base/number.h"
 #include "base/utf8.h"
@@ -16,6 +17,7 @@
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <msgpack.h>
+#include <msgpack/timestamp.h>
 
 enum { LEVELS = 32, INPUT_MAX = 8192 };
 
@@ -46,14 +48,31 @@ static uint32_t levels_of(const msgpack_object *o) {
   return deepest + 1;
 }
 
+/* A timestamp as ISO 8601 where that can say it. */
+static void print_ext(const msgpack_object *o, obs_buf *out) {
+  msgpack_timestamp t;
+  uint32_t n = o->via.ext.size;
+  const int64_t least = OBS_CLOCK_MIN_MS / 1000, most = OBS_CLOCK_MAX_MS / 1000;
+  if (o->via.ext.type != -1 || (n != 4 && n != 8 && n != 12) || !msgpack_object_to_timestamp(o, &t) ||
+      t.tv_nsec > 999999999 || t.tv_sec < least || t.tv_sec > most) {
+    obs_buf_puts(out, "null");
+    return;
+  }
+  char text[OBS_ISO8601_LEN + 1];
+  obs_clock_format(t.tv_sec * 1000 + t.tv_nsec / 1000000, text);
+  obs_buf_json_cstr(out, text);
+}
+
 /* As JSON text, the way the cursor says it. False: JSON cannot. */
 static bool print(const msgpack_object *o, obs_buf *out) {
   char number[OBS_NUMBER_MAX];
   bool ok = true;
   switch (o->type) {
   case MSGPACK_OBJECT_NIL:
-  case MSGPACK_OBJECT_EXT:
     obs_buf_puts(out, "null");
+    return true;
+  case MSGPACK_OBJECT_EXT:
+    print_ext(o, out);
     return true;
   case MSGPACK_OBJECT_BOOLEAN:
     obs_buf_puts(out, o->via.boolean ? "true" : "false");
