@@ -38,6 +38,23 @@ apt() { # package mirrors fail now and then: a few tries, and nobody is asked an
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 "$@"
 }
 
+# The proxies that tests start themselves must not serve this machine: neither when they are installed nor at its next start.
+install() {
+  local policy=/usr/sbin/policy-rc.d done=0 service
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+  else
+    policy=
+  fi
+  apt install --no-install-recommends "$@" || done=1
+  [ -z "$policy" ] || as_root rm -f "$policy"
+  for service in haproxy nginx; do
+    if [[ " $* " = *" $service"* ]] && [ -d /run/systemd/system ]; then as_root systemctl disable --quiet "$service" || true; fi
+  done
+  return "$done"
+}
+
 [ $# -gt 0 ] || { sed -n '2,4s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 wanted=()
@@ -63,7 +80,7 @@ if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
   exit 1
 fi
 for try in 1 2 3; do
-  if apt update && apt install --no-install-recommends "${missing[@]}"; then exit 0; fi
+  if apt update && install "${missing[@]}"; then exit 0; fi
   [ "$try" = 3 ] || { echo "deps: apt-get failed, trying again" >&2; sleep $((try * 5)); }
 done
 echo "deps: apt-get could not install: ${missing[*]}" >&2
