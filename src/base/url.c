@@ -1,8 +1,12 @@
 #include "base/url.h"
 
+#include "base/clock.h"
+#include "base/thread.h"
+
 #include <arpa/inet.h>
 #include <nng/transport/tcp/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 observer_err obs_url_error(int rv) {
@@ -96,6 +100,13 @@ static bool may_listen(const char *url, char *why, size_t why_size) {
   return allowed;
 }
 
+observer_err obs_url_open(nng_socket socket, bool dial, const char *url, char bound[OBS_URL_MAX], char *why,
+                          size_t why_size) {
+  int rv = dial ? dial_to(socket, url, bound) : listen_on(socket, url, bound);
+  if (rv != 0) (void)snprintf(why, why_size, "%s", nng_strerror(rv));
+  return obs_url_error(rv);
+}
+
 observer_err obs_url_attach(nng_socket socket, const char *spec, bool allow_old_nng, char bound[OBS_URL_MAX], char *why,
                             size_t why_size) {
   const char *dial = strip(spec, "dial:"), *listen = strip(spec, "listen:");
@@ -104,4 +115,59 @@ observer_err obs_url_attach(nng_socket socket, const char *spec, bool allow_old_
   int rv = dial != NULL ? dial_to(socket, dial, bound) : listen_on(socket, listen, bound);
   if (rv != 0) (void)snprintf(why, why_size, "%s", nng_strerror(rv));
   return obs_url_error(rv);
+}
+
+/* Shared by who closes and who waits; the last one frees it. */
+typedef struct {
+  nng_socket socket;
+  pthread_mutex_t lock;
+  pthread_cond_t done;
+  bool closed, left;
+} closing;
+
+static void closing_free(closing *c) {
+  pthread_cond_destroy(&c->done);
+  pthread_mutex_destroy(&c->lock);
+  free(c);
+}
+
+static void *close_thread(void *arg) {
+  closing *c = arg;
+  (void)nng_close(c->socket); /* fails when it is closed already */
+  pthread_mutex_lock(&c->lock);
+  c->closed = true;
+  bool left = c->left;
+  pthread_cond_signal(&c->done);
+  pthread_mutex_unlock(&c->lock);
+  if (left) closing_free(c);
+  return NULL;
+}
+
+bool obs_url_close(nng_socket socket, uint32_t ms) {
+  pthread_t thread;
+  uint64_t until = obs_clock_mono_ms() + ms;
+  closing *c = calloc(1, sizeof *c);
+  if (c == NULL || obs_thread_cond_init(&c->done) != OBSERVER_E_OK) {
+    free(c);
+    return false;
+  }
+  c->socket = socket;
+  pthread_mutex_init(&c->lock, NULL); /* the default kind does not fail */
+  if (obs_thread_start(&thread, "obs:close", close_thread, c) != OBSERVER_E_OK) {
+    closing_free(c);
+    return false;
+  }
+  pthread_mutex_lock(&c->lock);
+  for (uint64_t now; !c->closed && (now = obs_clock_mono_ms()) < until;)
+    obs_thread_cond_wait_ms(&c->done, &c->lock, until - now);
+  bool closed = c->closed;
+  c->left = !closed;
+  pthread_mutex_unlock(&c->lock);
+  if (closed) {
+    pthread_join(thread, NULL);
+    closing_free(c);
+  } else {
+    pthread_detach(thread);
+  }
+  return closed;
 }

@@ -15,6 +15,15 @@ enum { OBS_URL_MAX = 256 };
 observer_err obs_url_attach(nng_socket socket, const char *spec, bool allow_old_nng, char bound[OBS_URL_MAX], char *why,
                             size_t why_size);
 
+/* The same for a URL without direction. */
+observer_err obs_url_open(nng_socket socket, bool dial, const char *url, char bound[OBS_URL_MAX], char *why,
+                          size_t why_size);
+
+/* Closes a socket. NNG 1.5.2 can hang there for ever (a pipe that is closed in the middle of a message is never given
+ * back), so only a thread of its own waits for it. False: it did not come back within `ms`; then nothing that the
+ * socket's callbacks use may be freed. */
+bool obs_url_close(nng_socket socket, uint32_t ms);
+
 /* Whether the NNG found at run time is older than 1.6: its HTTP server can be made to write past a buffer, and it may
  * never finish closing a pipe that is closed in the middle of a message. */
 bool obs_url_nng_is_old(void);

@@ -2,8 +2,8 @@
 
 #include "base/log.h"
 #include "bridge/connection.h"
+#include "httpd/host.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -40,27 +40,6 @@ static bool is_text(obs_str s, const char *text) {
   return strlen(text) == s.len && strncasecmp(s.p, text, s.len) == 0;
 }
 
-/* `host:port` or `[v6]:port`; the name has no brackets. The head's parser has seen that it is well formed. */
-static void split(obs_str host, obs_str *name, obs_str *port) {
-  uint32_t end = host.len;
-  while (end > 0 && host.p[end - 1] != ':' && host.p[end - 1] != ']') end--;
-  bool has_port = end > 0 && host.p[end - 1] == ':';
-  *port = has_port ? obs_str_slice(host, end, UINT32_MAX) : (obs_str){0};
-  *name = has_port ? obs_str_slice(host, 0, end - 1) : host;
-  if (name->len >= 2 && name->p[0] == '[') *name = obs_str_slice(*name, 1, name->len - 2);
-}
-
-static bool is_loopback(obs_str name) {
-  char text[INET6_ADDRSTRLEN] = "";
-  struct in_addr v4;
-  struct in6_addr v6;
-  if (name.len >= sizeof text) return false;
-  memcpy(text, name.p, name.len);
-  if (strcasecmp(text, "localhost") == 0 || strcasecmp(text, "localhost.") == 0) return true;
-  if (inet_pton(AF_INET, text, &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
-  return inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
 /* Whether it is refused for the first time. */
 static bool is_new(obs_guard *g, const char *name) {
   pthread_mutex_lock(&g->mutex);
@@ -74,12 +53,8 @@ static bool is_new(obs_guard *g, const char *name) {
 bool obs_guard_host(obs_guard *g, obs_connection *s) {
   const obs_address *at = obs_httpd_address(&s->http);
   obs_str host = s->http.head.host, name, port;
-  if (host.p == NULL || at->kind == OBS_ADDRESS_IPC) return true; /* no browser comes that way */
-  if (g->nhosts == 0 && !obs_address_is_local(at)) return true;
-  split(host, &name, &port);
-  if (is_loopback(name)) return true;
-  for (size_t i = 0; i < g->nhosts; i++)
-    if (is_text(name, g->hosts[i])) return true;
+  if (obs_host_is_served(at, host, g->hosts, g->nhosts)) return true;
+  obs_host_split(host, &name, &port);
   char shown[NAME_MAX_SHOWN + 1] = "";
   memcpy(shown, name.p, name.len < NAME_MAX_SHOWN ? name.len : NAME_MAX_SHOWN);
   if (is_new(g, shown))
@@ -102,8 +77,8 @@ static bool is_own(obs_str origin, obs_str host) {
   obs_str name, port, own_name, own_port;
   bool tls = origin.len > 8 && strncasecmp(origin.p, "https://", 8) == 0;
   if (!tls && (origin.len <= 7 || strncasecmp(origin.p, "http://", 7) != 0)) return false;
-  split(obs_str_slice(origin, tls ? 8 : 7, UINT32_MAX), &name, &port);
-  split(host, &own_name, &own_port);
+  obs_host_split(obs_str_slice(origin, tls ? 8 : 7, UINT32_MAX), &name, &port);
+  obs_host_split(host, &own_name, &own_port);
   return host.p != NULL && name.len == own_name.len && strncasecmp(name.p, own_name.p, name.len) == 0 &&
          same_port(port, own_port, tls);
 }

@@ -1,18 +1,23 @@
-/* The bus: PULL, SUB and REP sockets over NNG; messages in, batches out.
+/* The bus: PULL, SUB and REP sockets; messages in, batches out.
  *
- * In:  messages on any number of URLs a socket, `listen:URL` (the default) or `dial:URL`; dialers reconnect.
- * Out: decoded batches to commit. REP answers when commit gives the batch back: after the journal has it; a question
- *   for advice (question.h) it answers at once.
+ * In:  messages on any number of URLs a socket, `listen:URL` (the default) or `dial:URL`. What listens stands on the
+ *   stream server (streams.c); dialers, which reconnect, and inproc on NNG's own sockets (nng_source.c).
+ * Out: decoded batches to commit: the messages of one read of a producer are one batch; each request of REP is its own,
+ *   and is answered when commit gives it back: after the journal has it; a question for advice (question.h) at once.
  * Threads: decoding runs on NNG's callback threads (CPU only); the answers are built on the commit thread. None of them
- *   waits. PULL and SUB read one message at a time, so the order of one producer is kept; REP serves `rep_parallel`
- *   requesters at once.
- * Full queue: PULL stops reading until obs_bus_room (senders feel it); REP is answered an error; SUB, which cannot be
- *   slowed, loses the message and its ops count as rejected.
+ *   waits. The order of one producer is kept.
+ * Full queue (op/transport.h): PULL reads no more until obs_bus_room (senders feel it); REP is answered an error; SUB,
+ *   which cannot be slowed, loses the messages and their ops count as rejected.
+ * Bounds of a requester: OBS_BUS_REQUESTS under way, and OBS_BUS_UNREAD_BYTES of answers that it has not read or will
+ *   get; then nothing more is read from it.
  * Failure: a malformed message is a reject like any other. One larger than twice the limit closes its connection. */
 #ifndef OBS_INTAKE_BUS_H
 #define OBS_INTAKE_BUS_H
 
 #include "commit/commit.h"
+#include "sp/sp.h"
+
+enum { OBS_BUS_REQUESTS = 64, OBS_BUS_UNREAD_BYTES = 256 << 10 };
 
 typedef struct obs_bus obs_bus;
 
@@ -22,12 +27,20 @@ typedef struct {
 } obs_bus_url_list;
 
 typedef struct {
+  obs_transport transport; /* one that a source can serve: PULL, SUB, REP */
+  obs_bus_url_list urls;
+} obs_bus_socket;
+
+typedef struct {
   obs_commit *commit;
   obs_op_limits limits;
-  obs_bus_url_list pull, sub, rep;
-  obs_bus_url_list topics; /* prefixes SUB takes; none: all */
-  uint32_t rep_parallel;   /* default 128 */
-  bool allow_old_nng;      /* NNG before 1.6 may host a ws listener beyond loopback */
+  const obs_bus_socket *sockets;
+  uint32_t nsockets;
+  obs_bus_url_list topics;  /* prefixes SUB takes; none: all. Outlives the bus */
+  uint32_t max_connections; /* a socket; 0: the stream server's default */
+  const char *tls_cert, *tls_key, *tls_ca;
+  bool (*host)(void *arg, const obs_address *at, obs_str host); /* as obs_sp_opts */
+  void *host_arg;
   /* Appends the msgpack map that answers a question for advice (question.h); p NULL: not asked for. On NNG's threads;
    * must not block, not called once obs_bus_stop_intake has returned. False: there was no memory. NULL: REP answers
    * that there is no advice here. */
@@ -35,11 +48,17 @@ typedef struct {
   void *advise_arg;
 } obs_bus_opts;
 
-/* Opens the sockets and binds; receives nothing yet. `error_text`: "pull tcp://127.0.0.1:3801: Address in use". */
+/* Opens the sockets and binds; receives nothing yet. `error_text`: "pull tcp://127.0.0.1:3801: address in use". */
 observer_err obs_bus_open(const obs_bus_opts *opts, obs_bus **out, char *error_text, size_t error_size);
 void obs_bus_start(obs_bus *bus);
 /* Each URL as it is bound (real port) or dialled. */
 void obs_bus_urls(const obs_bus *bus, void (*fn)(void *arg, const char *kind, const char *url), void *arg);
+/* Of what listens for this transport. */
+void obs_bus_get_counts(const obs_bus *bus, obs_transport transport, obs_sp_counts *out);
+/* Asks each listener whether it still serves; the answers come later. One that gave none within two seconds; NULL: all
+ * did. */
+void obs_bus_probe(obs_bus *bus);
+const char *obs_bus_silent(obs_bus *bus);
 /* The queue has room again: reads on. Any thread. */
 void obs_bus_room(obs_bus *bus);
 /* Takes no more messages; requests that are with commit are still answered. Returns when no receive is under way. */

@@ -1,69 +1,74 @@
-/* The bus's inside, shared by its own files: sockets and life (bus.c), messages on their way (receiver.c). */
+/* The bus's inside: sources (bus.c has their table), and messages on their way (message.c). */
 #ifndef OBS_INTAKE_INTERNAL_H
 #define OBS_INTAKE_INTERNAL_H
 
-#include "base/url.h"
 #include "intake/bus.h"
 
-#include <nng/nng.h>
 #include <pthread.h>
 
-typedef struct obs_intake_receiver obs_intake_receiver;
-typedef struct obs_intake_port obs_intake_port;
+/* ---- sources: where messages come from ---- */
 
-/* A message on its way. The batch comes first: `done` gets its address. */
-typedef struct obs_intake_message {
-  obs_batch batch;
-  nng_msg *msg;
-  obs_intake_receiver *receiver;
-  struct obs_intake_message *next;
-} obs_intake_message;
+typedef struct {
+  const char *name;
+  bool (*takes)(const obs_address *at); /* whether this URL is one of its own */
+  /* Binds or dials all of them, for one socket; receives nothing yet. `at` does not outlive the call. `text`: which and
+   * why not. */
+  observer_err (*open)(obs_bus *bus, obs_transport transport, const obs_address *at, uint32_t n, void **source,
+                       char *text, size_t size);
+  void (*start)(void *source);
+  void (*room)(void *source); /* the queue has room again; any thread */
+  void (*stop)(void *source); /* takes no more; returns when none is being taken */
+  /* Of what listens; NULL: nothing does. */
+  void (*counts)(void *source, obs_sp_counts *out);
+  void (*probe)(void *source);         /* as obs_stream_server_probe */
+  const char *(*silent)(void *source); /* as obs_stream_server_silent */
+  /* Waits until the last answers are sent, at most until `until` (monotonic ms); closes, frees. NULL is allowed. */
+  void (*close)(void *source, uint64_t until);
+  void (*urls)(const void *source, void (*fn)(void *arg, const char *kind, const char *url), void *arg);
+} obs_intake_source;
 
-typedef enum {
-  OBS_INTAKE_IDLE,
-  OBS_INTAKE_RECEIVING,
-  OBS_INTAKE_PAUSED,
-  OBS_INTAKE_COMMITTING,
-  OBS_INTAKE_SENDING
-} obs_intake_state;
-
-/* One receive at a time: the whole socket for PULL and SUB, one context for REP. `state` is guarded by bus->lock. */
-struct obs_intake_receiver {
-  obs_bus *bus;
-  obs_intake_port *port;
-  nng_ctx ctx;
-  bool ctx_open;
-  nng_aio *aio;
-  obs_intake_state state;
-};
-
-/* A socket with its receivers. */
-struct obs_intake_port {
-  obs_transport transport;
-  nng_socket socket;
-  bool open;
-  obs_intake_receiver *receivers;
-  uint32_t nreceivers;
-  char (*urls)[OBS_URL_MAX];
-  size_t nurls;
-};
+extern const obs_intake_source obs_intake_streams, obs_intake_nng;
 
 struct obs_bus {
   obs_bus_opts opts;
-  obs_intake_port ports[3];
-  pthread_mutex_t lock; /* receiver states, the pool, stopping */
-  pthread_cond_t idle;
-  obs_intake_message *pool;
-  uint32_t pooled;
-  bool stopping;
+  struct {
+    const obs_intake_source *source;
+    obs_transport transport;
+    void *own;
+  } * open;
+  uint32_t nopen;
+  struct obs_intake_pool *pool;
 };
 
-/* The completion of a receiver's aio: a message has come or an answer has gone. NNG's threads. */
-void obs_receiver_done(void *receiver);
-/* Receives the next message, unless the bus is stopping. Any thread. */
-void obs_receiver_next(obs_intake_receiver *r);
-/* The receiver's state must be OBS_INTAKE_RECEIVING. */
-void obs_receiver_receive(obs_intake_receiver *r);
-void obs_receiver_message_free(obs_intake_message *m);
+/* ---- messages ---- */
+
+enum { OBS_INTAKE_WAY_MAX = (OBS_SP_HOPS + 1) * OBS_SP_WORD };
+
+/* A batch on its way. The batch comes first: `done` gets its address. */
+typedef struct obs_intake_message obs_intake_message;
+struct obs_intake_message {
+  obs_batch batch;
+  obs_bus *bus;
+  obs_buf bytes; /* what the batch points into, when they are its own */
+  /* The source's. */
+  void *from, *foreign;
+  uint8_t way[OBS_INTAKE_WAY_MAX]; /* of a request: what its answer begins with */
+  uint8_t way_bytes;
+  size_t promised;
+  obs_intake_message *next;
+};
+
+observer_err obs_intake_pool_open(struct obs_intake_pool **out);
+void obs_intake_pool_close(struct obs_intake_pool *pool);
+/* NULL: no memory, which is logged and counted as `messages` lost ones of the transport. */
+obs_intake_message *obs_intake_message_new(obs_bus *bus, obs_transport transport, uint32_t messages);
+void obs_intake_message_free(obs_intake_message *m);
+/* Makes its batch ready for messages in `data`, whose `done` gets it back. */
+void obs_intake_message_begin(obs_intake_message *m, obs_transport transport, const void *data, size_t size,
+                              void (*done)(obs_batch *b));
+/* The same as decoded by now_ms, for each message. */
+void obs_intake_message_add(obs_intake_message *m, size_t off, size_t size, int64_t now_ms);
+/* Hands it to commit, or straight back to `done`. */
+void obs_intake_message_submit(obs_intake_message *m);
 
 #endif

@@ -96,16 +96,14 @@ static obs_reader_result read_question(obs_reader *r, bool msgpack, obs_buf *jso
 
 /* ---- the answer ---- */
 
-static nng_msg *ask(const obs_bus_opts *opts, const question *q) {
-  obs_buf out = {0};
-  nng_msg *reply = NULL;
-  if (opts->advise == NULL) return obs_reply_error("advice: there is none here");
-  if (opts->advise(opts->advise_arg, q->endpoint, q->task_class, &out)) reply = obs_reply_bytes(out.p, out.len);
-  obs_buf_fini(&out);
-  return reply;
+static void ask(const obs_bus_opts *opts, const question *q, obs_buf *reply) {
+  if (opts->advise == NULL)
+    obs_reply_error("advice: there is none here", reply);
+  else if (!opts->advise(opts->advise_arg, q->endpoint, q->task_class, reply))
+    reply->oom = true;
 }
 
-bool obs_question_answer(const obs_bus_opts *opts, obs_batch *b, const void *data, size_t size, nng_msg **reply) {
+bool obs_question_answer(const obs_bus_opts *opts, obs_batch *b, const void *data, size_t size, obs_buf *reply) {
   obs_str topic;
   obs_buf json = {0};
   question q = {0};
@@ -116,8 +114,10 @@ bool obs_question_answer(const obs_bus_opts *opts, obs_batch *b, const void *dat
                   .arena = &b->arena};
   bool msgpack = *payload >= 0x80;
   if (msgpack ? !is_msgpack(r.in) : !is_json(r)) return false;
-  bool good = read_question(&r, msgpack, &json, &q) == OBS_READ_OK;
-  *reply = good ? ask(opts, &q) : obs_reply_error(r.reason);
+  if (read_question(&r, msgpack, &json, &q) == OBS_READ_OK)
+    ask(opts, &q, reply);
+  else
+    obs_reply_error(r.reason, reply);
   obs_buf_fini(&json);
   return true;
 }

@@ -10,10 +10,8 @@
 
 #include "intake/bus.h"
 
-#include <nng/nng.h>
-
-/* Whether the message is a question; then *reply is its answer, NULL without memory. `b` is a batch that is reset
- * afterwards: scratch. */
-bool obs_question_answer(const obs_bus_opts *opts, obs_batch *b, const void *data, size_t size, nng_msg **reply);
+/* Whether the message is a question; then its answer is appended to `reply`, whose `oom` is set without memory. `b` is
+ * a batch that is reset afterwards: scratch. */
+bool obs_question_answer(const obs_bus_opts *opts, obs_batch *b, const void *data, size_t size, obs_buf *reply);
 
 #endif

@@ -57,33 +57,31 @@ static void pack_duplicates(msgpack_packer *pk, const obs_batch *b) {
   }
 }
 
-nng_msg *obs_reply_bytes(const void *p, size_t len) {
-  nng_msg *msg;
-  if (nng_msg_alloc(&msg, 0) != 0) return NULL;
-  if (nng_msg_append(msg, p, len) == 0) return msg;
-  nng_msg_free(msg);
-  return NULL;
+static int write_out(void *data, const char *p, size_t n) {
+  obs_buf *out = data;
+  obs_buf_append(out, p, n);
+  return out->oom ? -1 : 0;
 }
 
-nng_msg *obs_reply_error(const char *text) {
-  msgpack_sbuffer out;
+void obs_reply_error(const char *text, obs_buf *out) {
   msgpack_packer pk;
-  msgpack_sbuffer_init(&out);
-  msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
+  msgpack_packer_init(&pk, out, write_out);
   msgpack_pack_map(&pk, 1);
   pack_text(&pk, "error");
   pack_text(&pk, text);
-  nng_msg *msg = obs_reply_bytes(out.data, out.size);
-  msgpack_sbuffer_destroy(&out);
-  return msg;
 }
 
-nng_msg *obs_reply_make(const obs_batch *b) {
+size_t obs_reply_size(const obs_batch *b) {
+  enum { MAP = 64, ERROR = 24, INDEX = 5 };
+  size_t n = MAP + INDEX * ((size_t)b->nops + b->nrecords);
+  for (uint32_t i = 0; i < b->nrejects && i < ERRORS_MAX; i++) n += ERROR + strlen(b->rejects[i].reason);
+  return n;
+}
+
+void obs_reply_make(const obs_batch *b, obs_buf *out) {
   bool failed = b->error != OBSERVER_E_OK;
-  msgpack_sbuffer out;
   msgpack_packer pk;
-  msgpack_sbuffer_init(&out);
-  msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
+  msgpack_packer_init(&pk, out, write_out);
   bool duplicates = !failed && b->duplicates > 0;
   msgpack_pack_map(&pk, 5 + failed + duplicates);
   pack_count(&pk, "accepted", failed ? 0 : b->recorded);
@@ -96,7 +94,4 @@ nng_msg *obs_reply_make(const obs_batch *b) {
     pack_text(&pk, "retry");
     msgpack_pack_true(&pk);
   }
-  nng_msg *msg = obs_reply_bytes(out.data, out.size);
-  msgpack_sbuffer_destroy(&out);
-  return msg;
 }

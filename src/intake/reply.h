@@ -4,13 +4,11 @@
 
 #include "op/batch.h"
 
-#include <nng/nng.h>
-
-/* The answer for a batch that commit gave back or refused; at most 1,000 errors are listed. NULL: no memory. */
-nng_msg *obs_reply_make(const obs_batch *b);
-/* {error: text}: a question that cannot be answered. NULL: no memory. */
-nng_msg *obs_reply_error(const char *text);
-/* These bytes. NULL: no memory. */
-nng_msg *obs_reply_bytes(const void *p, size_t len);
+/* Appends the answer for a batch that commit gave back or refused; at most 1,000 errors are listed. */
+void obs_reply_make(const obs_batch *b, obs_buf *out);
+/* About how many bytes it will have at most, when the batch is recorded. */
+size_t obs_reply_size(const obs_batch *b);
+/* Appends {error: text}: a question that cannot be answered. */
+void obs_reply_error(const char *text, obs_buf *out);
 
 #endif

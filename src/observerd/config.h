@@ -24,7 +24,7 @@ typedef struct {
   uint64_t ring, endpoints, segment_bytes, retain_segments, retain_bytes, retain_hours, checkpoint_s, queue_bytes;
   uint64_t message_bytes, message_ops, op_bytes, string_bytes, unknown_fields, depth;
   uint64_t clusters, cluster_quiet;
-  uint64_t cycle_ms, http_connections, http_idle_s;
+  uint64_t cycle_ms, http_connections, http_idle_s, bus_connections;
   char *gateway_url, *lakehouse_url, *openai_url, *team_url, *corrections_path;
   char *analyser, *model, *openai_key_file;
   uint64_t llm_timeout_s, llm_calls_per_hour, llm_tokens_per_day, playbook_cycles;

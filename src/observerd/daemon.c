@@ -6,18 +6,18 @@
 #include "cluster/clusters.h"
 #include "commit/commit.h"
 #include "feed/feed.h"
+#include "httpd/host.h"
 #include "intake/bus.h"
 #include "learn/advice/advice.h"
 #include "learn/learn.h"
 #include "metrics/metrics.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500, CLOSE_S = 2 };
+enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500 };
 
 struct obs_daemon {
   obs_state *state;
@@ -91,6 +91,12 @@ static void on_learned(void *arg, const char *topic, obs_str row) {
   const obs_daemon *d = arg;
   observer_err err = obs_feed_publish_row(d->feed, topic, row);
   if (err != OBSERVER_E_OK) obs_log_warn("observerd", "feed: %s is not sent: %s", topic, observer_strerror(err));
+}
+
+/* A WebSocket's Host is checked as that of any request. */
+static bool serves_host(void *arg, const obs_address *at, obs_str host) {
+  const obs_option_list *allowed = arg;
+  return obs_host_is_served(at, host, (const char *const *)allowed->items, allowed->n);
 }
 
 static bool on_question(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out) {
@@ -302,15 +308,22 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .idle_ms = (uint32_t)(o->http_idle_s * 1000)};
   if ((err = obs_bridge_open(&bridge, &d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
 
+  const obs_bus_socket sockets[] = {{OBS_TRANSPORT_PULL, urls_of(&o->pull)},
+                                    {OBS_TRANSPORT_SUB, urls_of(&o->sub)},
+                                    {OBS_TRANSPORT_REP, urls_of(&o->rep)}};
   const obs_bus_opts bus = {.commit = d->commit,
                             .limits = limits_of(o),
-                            .pull = urls_of(&o->pull),
-                            .sub = urls_of(&o->sub),
-                            .rep = urls_of(&o->rep),
+                            .sockets = sockets,
+                            .nsockets = sizeof sockets / sizeof *sockets,
                             .topics = urls_of(&o->topic),
+                            .max_connections = (uint32_t)o->bus_connections,
+                            .tls_cert = o->tls_cert,
+                            .tls_key = o->tls_key,
+                            .tls_ca = o->tls_ca,
+                            .host = serves_host,
+                            .host_arg = (void *)(uintptr_t)&o->http_host, /* it is only read */
                             .advise = on_question,
-                            .advise_arg = d,
-                            .allow_old_nng = o->allow_old_nng};
+                            .advise_arg = d};
   if ((err = obs_bus_open(&bus, &d->bus, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   const obs_feed_opts feed = {.urls = (const char *const *)o->feed.items,
@@ -370,15 +383,6 @@ void obs_daemon_cycle(obs_daemon *d) {
   obs_learn_cycle(d->learn);
 }
 
-/* NNG 1.5.2 can hang when a socket is closed while a message comes in: its PULL pipe waits for a receive that nobody
- * finishes. By then all is durable and answered and only memory is left to free, so the process ends without that. */
-static void leave(int sig) {
-  static const char text[] = "observerd: the bus did not close in time; left without freeing it\n";
-  ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
-  (void)written, (void)sig;
-  _exit(EXIT_SUCCESS);
-}
-
 void obs_daemon_stop(obs_daemon *d) {
   if (d == NULL) return;
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
@@ -392,11 +396,8 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_clusters_close(d->clusters);
   obs_sessions_close(d->sessions);
   obs_journal_close(d->journal);
-  signal(SIGALRM, leave);
-  alarm(CLOSE_S);
   obs_feed_close(d->feed);
   obs_state_close(d->state);
   obs_bus_close(d->bus, BUS_CLOSE_MS);
-  alarm(0);
   free(d);
 }

@@ -91,6 +91,13 @@ bool obs_sp_send(obs_stream *s, obs_stream_chunk *m) {
   return sent;
 }
 
+obs_stream_sent obs_sp_send_now(obs_stream *s, obs_stream_chunk *m) {
+  const connection *c = obs_stream_own(s);
+  if (c->ws) return obs_sp_send(s, m) ? OBS_STREAM_QUEUED : OBS_STREAM_CLOSED;
+  size_t at = c->ipc ? IPC_AT : TCP_AT;
+  return obs_stream_write_now(s, m, at, m->len - at);
+}
+
 /* Sends bytes between messages; `buf` is empty afterwards. */
 static void send_bytes(obs_stream *s, obs_buf *buf) {
   connection *c = obs_stream_own(s);

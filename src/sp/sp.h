@@ -72,5 +72,7 @@ obs_stream_chunk *obs_sp_chunk_of(obs_buf *buf);
 /* Sends a message made so; takes its own reference. Any thread that holds the connection. False: closed or no memory.
  */
 bool obs_sp_send(obs_stream *s, obs_stream_chunk *message);
+/* The same as obs_stream_write_now. */
+obs_stream_sent obs_sp_send_now(obs_stream *s, obs_stream_chunk *message);
 
 #endif

@@ -37,18 +37,18 @@ static outcome ask(const void *data, size_t size, bool (*fn)(void *, obs_str, ob
   obs_bus_opts opts = {.limits = limits, .advise = fn, .advise_arg = &good};
   obs_batch batch;
   obs_buf json = {0};
-  nng_msg *reply = NULL;
+  obs_buf reply = {0};
   outcome out = {0};
   void *exact = malloc(size + (size == 0)); /* a sanitizer sees any read past it */
   memcpy(exact, data, size);
   assert_int_equal(obs_batch_init(&batch), OBSERVER_E_OK);
   out.question = obs_question_answer(&opts, &batch, exact, size, &reply);
-  if (reply != NULL) {
-    size_t len = nng_msg_len(reply);
-    assert_int_equal(obs_msgpack_cursor_to_json(nng_msg_body(reply), len, &json), len);
+  if (out.question && !reply.oom) {
+    assert_int_equal(obs_msgpack_cursor_to_json((const uint8_t *)reply.p, reply.len, &json), reply.len);
     snprintf(out.answer, sizeof(out.answer), "%.*s", (int)json.len, json.p);
-    nng_msg_free(reply);
   }
+  assert_true(out.question || reply.len == 0);
+  obs_buf_fini(&reply);
   obs_buf_fini(&json);
   obs_batch_fini(&batch);
   free(exact);
