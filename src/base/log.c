@@ -2,10 +2,12 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/terminal.h"
 
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { PER_SECOND = 10 };
@@ -80,11 +82,18 @@ void obs_log_write(obs_log_site *site, obs_log_level level, const char *module, 
   va_start(ap, fmt);
   vsnprintf(text, sizeof(text), fmt, ap);
   va_end(ap);
-  for (char *p = text; *p != '\0'; p++) {
-    if ((unsigned char)*p < 0x20) *p = ' '; /* one record, one line */
-  }
+  obs_buf b = {0}, shown = {0};
+  obs_terminal_put(&shown, text, strlen(text), false); /* one record, one line */
+  obs_buf_putc(&shown, '\0');
+  if (!shown.oom) render(&b, level, module, shown.p, left_out);
+  if (!shown.oom && !b.oom) write_all(b.p, b.len);
+  obs_buf_fini(&b);
+  obs_buf_fini(&shown);
+}
+
+void obs_log_plain(const char *text) {
   obs_buf b = {0};
-  render(&b, level, module, text, left_out);
+  obs_terminal_put(&b, text, strlen(text), true);
   if (!b.oom) write_all(b.p, b.len);
   obs_buf_fini(&b);
 }
@@ -95,7 +104,7 @@ void obs_log_raw(const char *line) {
   if (atomic_load(&log_format) == OBS_LOG_JSON) {
     render(&b, OBS_LOG_INFO, "observerd", line, 0);
   } else {
-    obs_buf_puts(&b, line);
+    obs_terminal_put(&b, line, strlen(line), false);
     obs_buf_putc(&b, '\n');
   }
   if (!b.oom) write_all(b.p, b.len);

@@ -1,7 +1,7 @@
 /* Structured logs on stderr, as text or JSON, one line a record, rate-limited per cause.
  *
  * Thread-safe. A record is one write(2). Records of one call site beyond 10 a second are counted, not written; the next
- * one that passes says how many were left out. */
+ * one that passes says how many were left out. Nothing that is logged acts on a terminal (base/terminal.h). */
 #ifndef OBS_BASE_LOG_H
 #define OBS_BASE_LOG_H
 
@@ -24,9 +24,11 @@ bool obs_log_enabled(obs_log_level level);
 /* `module` is the folder's name: "journal", "bridge" ... */
 void obs_log_write(obs_log_site *site, obs_log_level level, const char *module, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* A line exactly as given, not limited, at level info: the cycle line that older readers parse. As JSON it is a record
+/* A line as given, not limited, at level info: the cycle line that older readers parse. As JSON it is a record
  * with the line as its message. */
 void obs_log_raw(const char *line);
+/* A text as given, of several lines perhaps: what is said before there is a log, whatever the level. */
+void obs_log_plain(const char *text);
 
 #define OBS_LOG(level, module, ...)                                                                                    \
   do {                                                                                                                 \

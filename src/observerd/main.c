@@ -106,7 +106,9 @@ static int serve(int argc, char **argv, obs_config *o) {
   signal(SIGHUP, SIG_DFL); /* an ignored one would not come */
   if (err == OBSERVER_E_OK) err = obs_daemon_start(d, o, text, sizeof(text));
   if (err != OBSERVER_E_OK) {
-    fprintf(stderr, "observerd: %s\n", text);
+    char said[sizeof(text) + 16];
+    snprintf(said, sizeof(said), "observerd: %s\n", text);
+    obs_log_plain(said);
     return EXIT_CANNOT_RUN;
   }
   cycle_until_signal(d, argc, argv, o, signal_fd);
@@ -137,7 +139,7 @@ int main(int argc, char **argv) {
 
   if (obs_config_load(argc, argv, &options, &error) != OBSERVER_E_OK) {
     obs_buf_putc(&error, '\0');
-    fputs(error.oom || error.len == 1 ? "out of memory\n" : error.p, stderr);
+    obs_log_plain(error.oom || error.len == 1 ? "out of memory\n" : error.p);
     status = EXIT_BAD_CONFIG;
   } else if (answer_only(&options)) {
     status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_CANNOT_RUN;

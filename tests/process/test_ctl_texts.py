@@ -1,5 +1,6 @@
 """What the programs say of themselves: --help of every command, messages of wrong use, man pages, bash completion."""
 
+import json
 import os
 import re
 import shutil
@@ -250,6 +251,48 @@ class Completion(DaemonTest):
                 pass
             self.assertEqual(self.complete(*before, "cat", "in", cwd=self.tmp), ["input"])
             self.assertEqual(self.complete(*before, "cat", "--", cwd=self.tmp), [])
+
+
+class Terminal(DaemonTest):
+    """Nothing that others wrote acts on the terminal of who reads it, whatever program shows it."""
+    ACTS = "\x7f\x80\x9b\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069"
+
+    def check(self, text):
+        for c in self.ACTS + "\x1b\x07":
+            self.assertNotIn(c, text)
+
+    def test_the_daemons_log(self):
+        for form in ("text", "json"):
+            daemon = self.start(args=["--log-format", form])
+            deep = 1
+            for _ in range(20):
+                deep = [deep]
+            with daemon.req() as req:
+                said = req.request(json.dumps({"endpoint": "/e", "a\x1b" + self.ACTS: deep}).encode())
+            self.assertEqual(said["rejected"], 1)
+            daemon.stop()
+            self.assertIn("\\u202e", daemon.stderr())
+            self.check(daemon.stderr())
+            shutil.rmtree(daemon.data_dir)
+
+    def test_refusals_of_the_daemon(self):
+        for args in (["--config", self.tmp + "/" + self.ACTS], ["--rep", "tcp://" + self.ACTS],
+                     ["--" + self.ACTS], ["--fsync", self.ACTS + "\n"], ["--data-dir", "/proc/" + self.ACTS]):
+            done = run(DAEMON, *args, cwd=self.tmp)
+            self.assertIn(done.returncode, (1, 2), args)
+            self.assertIn("\\u202e", done.stderr)
+            self.check(done.stderr)
+
+    def test_clusters_of_a_file(self):
+        path = os.path.join(self.tmp, "log")
+        with open(path, "wb") as f:
+            f.write(("failed \x1b[31m%s here\n" % self.ACTS).encode() + b"a byte \x9b\xff of no character\n")
+        done = ctl("cluster", path)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("\\u202e", done.stdout)
+        self.assertIn("\ufffd", done.stdout)
+        self.check(done.stdout)
+        self.check(ctl("cluster", "/no/" + self.ACTS).stderr)
 
 
 if __name__ == "__main__":

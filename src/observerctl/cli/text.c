@@ -1,5 +1,6 @@
 #include "observerctl/cli/text.h"
 
+#include "base/terminal.h"
 #include "base/utf8.h"
 
 #include <inttypes.h>
@@ -27,16 +28,6 @@ void obs_text_setup(void) {
   if (setlocale(LC_CTYPE, named ? "" : "C.UTF-8") == NULL) (void)setlocale(LC_CTYPE, "C.UTF-8");
 }
 
-static uint32_t code_point(const unsigned char *p, size_t n) {
-  uint32_t c = n == 1 ? p[0] : p[0] & (0xffu >> (n + 1));
-  for (size_t i = 1; i < n; i++) c = c << 6 | (p[i] & 0x3f);
-  return c;
-}
-
-static bool turns(uint32_t c) {
-  return (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e || c == 0x200f || c == 0x061c;
-}
-
 static void escape(piece *out, const char *fmt, unsigned c) {
   out->columns = (unsigned)snprintf(out->text, sizeof(out->text), fmt, c);
   out->len = out->columns;
@@ -46,7 +37,7 @@ static void escape(piece *out, const char *fmt, unsigned c) {
 static size_t next_piece(const char *p, size_t len, piece *out) {
   static const char letters[] = "abtnvfr";
   size_t n = obs_utf8_char(p, len);
-  uint32_t c = n > 0 ? code_point((const unsigned char *)p, n) : 0;
+  uint32_t c = n > 0 ? obs_terminal_character(p, n) : 0;
   int columns = n > 0 ? wcwidth((wchar_t)c) : 1;
   if (n == 0) {
     *out = (piece){"\xef\xbf\xbd", 3, 1};
@@ -54,7 +45,7 @@ static size_t next_piece(const char *p, size_t len, piece *out) {
     escape(out, "\\%c", (unsigned char)letters[c - 7]);
   } else if (c < 0x20 || c == 0x7f) {
     escape(out, "\\x%02x", c);
-  } else if (columns < 0 || turns(c) || (c >= 0x80 && strcmp(nl_langinfo(CODESET), "UTF-8") != 0)) {
+  } else if (columns < 0 || obs_terminal_acts(c) || (c >= 0x80 && strcmp(nl_langinfo(CODESET), "UTF-8") != 0)) {
     escape(out, "\\u%04x", c);
   } else {
     memcpy(out->text, p, n);
@@ -67,8 +58,8 @@ static size_t next_piece(const char *p, size_t len, piece *out) {
 void obs_text_json(obs_buf *out, const char *json, size_t len) {
   for (size_t at = 0; at < len;) {
     size_t n = obs_utf8_char(json + at, len - at);
-    uint32_t c = n > 0 ? code_point((const unsigned char *)json + at, n) : 0;
-    if ((c >= 0x7f && c < 0xa0) || turns(c))
+    uint32_t c = n > 0 ? obs_terminal_character(json + at, n) : 0;
+    if (c >= 0x20 && obs_terminal_acts(c)) /* those below are white space between members */
       obs_buf_printf(out, "\\u%04x", (unsigned)c);
     else
       obs_buf_append(out, json + at, n > 0 ? n : 1);

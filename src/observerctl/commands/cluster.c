@@ -1,4 +1,5 @@
 /* cluster: groups the messages of a file by kind, as the daemon groups failures. */
+#include "base/terminal.h"
 #include "base/vec.h"
 #include "cluster/miner.h"
 #include "observerctl/cli/args.h"
@@ -26,6 +27,7 @@ static int run_cluster(const obs_args *args) {
   }
   OBS_VEC(line) lines = {0};
   obs_miner *miner = NULL;
+  obs_buf out = {0};
   char *text = NULL;
   size_t cap = 0;
   bool ok = obs_miner_open(&(obs_miner_opts){.clusters = CLUSTERS}, &miner) == OBSERVER_E_OK;
@@ -45,11 +47,15 @@ static int run_cluster(const obs_args *args) {
   for (uint32_t i = 0; ok && i < lines.n && !ferror(stdout); i++) {
     uint32_t slot = obs_miner_find(miner, lines.at[i].ref);
     obs_str t = slot != OBS_MINER_NONE ? obs_miner_template(miner, slot) : OBS_STR("(forgotten)");
+    out.len = 0;
+    obs_terminal_put(&out, t.p, t.len, false);
+    obs_buf_putc(&out, '\n');
+    ok = !out.oom;
+    if (!ok) obs_args_error(args, "%s: %s", name, strerror(ENOMEM));
     printf("%016" PRIx64 "\t", slot != OBS_MINER_NONE ? obs_miner_id(miner, slot) : lines.at[i].id);
-    /* Bytes of a log must not steer a terminal. */
-    for (uint32_t k = 0; k < t.len; k++) putchar((unsigned char)t.p[k] < ' ' || t.p[k] == 0x7f ? ' ' : t.p[k]);
-    putchar('\n');
+    if (ok) (void)fwrite(out.p, 1, out.len, stdout);
   }
+  obs_buf_fini(&out);
   OBS_VEC_FINI(&lines);
   obs_miner_close(miner);
   if (!standard) fclose(in);
