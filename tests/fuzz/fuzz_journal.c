@@ -55,6 +55,13 @@ static bool any_row(void *arg, uint64_t seq, const char *line, size_t len, int64
   return len > 0 && line[len - 1] == '}';
 }
 
+static void save(obs_journal *j, uint64_t seq, const part *blob) {
+  obs_buf file = {0};
+  if (obs_journal_checkpoint_encode(j, seq, blob->p, blob->len, &file) == OBSERVER_E_OK)
+    (void)obs_journal_checkpoint_write(j, &file);
+  obs_buf_fini(&file);
+}
+
 /* A checkpoint as the daemon writes it, of other bytes. */
 static void save_blob(const part *blob) {
   const obs_journal_opts opts = {.dir = place_dir, .fsync = OBS_FSYNC_NEVER};
@@ -62,8 +69,7 @@ static void save_blob(const part *blob) {
   obs_journal_replayed replayed;
   char text[256];
   if (obs_journal_open(&opts, &j, text, sizeof(text)) != OBSERVER_E_OK) return;
-  if (obs_journal_replay(j, 1, any_row, NULL, &replayed) == OBSERVER_E_OK)
-    (void)obs_journal_checkpoint_save(j, obs_journal_next_seq(j) - 1, blob->p, blob->len);
+  if (obs_journal_replay(j, 1, any_row, NULL, &replayed) == OBSERVER_E_OK) save(j, obs_journal_next_seq(j) - 1, blob);
   obs_journal_close(j);
 }
 
