@@ -76,6 +76,31 @@ static observer_err parse(const obs_buf *file, parts *out) {
   return OBSERVER_E_OK;
 }
 
+static bool is_the_same(obs_journal *j, size_t i, const parts *c) {
+  uint64_t hash;
+  int fd = j->segments[i].size < c->index.indexed ? -1 : obs_journal_open_segment(j, i);
+  bool same = fd >= 0 && tail_hash(fd, c->index.indexed, &hash) && hash == c->hash;
+  return (fd < 0 || close(fd) == 0) && same;
+}
+
+/* The segment that the checkpoint knows is still the active one, so no rotated one can begin behind it: somebody copied
+ * a file. Left in the list it would push the active one's rows to other seqs, and they would count again at each start.
+ */
+static void leave_out_from(obs_journal *j, size_t i) {
+  obs_journal_file_name name;
+  size_t active = j->nsegments - 1;
+  for (size_t k = i; k < active; k++) {
+    obs_journal_segment_name(j, k, name);
+    obs_log_error("journal", "%s/%s is left out: it would begin within %s (see `observerctl check`)", j->dir, name,
+                  j->name);
+    obs_index_fini(&j->segments[k].index);
+  }
+  pthread_mutex_lock(&j->lock);
+  j->segments[i] = j->segments[active];
+  j->nsegments = i + 1;
+  pthread_mutex_unlock(&j->lock);
+}
+
 /* Gives the segment the checkpoint's index unless its sidecar knows more. False: its rows are not those that the
  * checkpoint was made of. */
 static bool adopt(obs_journal *j, parts *c) {
@@ -84,15 +109,13 @@ static bool adopt(obs_journal *j, parts *c) {
   uint64_t wanted = c->index.first_seq;
   size_t i = 0;
   while (i + 1 < j->nsegments && j->segments[i].index.first_seq < wanted) i++;
+  if (i + 1 < j->nsegments && c->index.indexed > 0 && is_the_same(j, j->nsegments - 1, c)) leave_out_from(j, i);
   obs_index *x = &j->segments[i].index;
   if (i + 1 < j->nsegments ? x->first_seq != wanted : x->first_seq > wanted) {
     obs_log_warn("journal", "the rows that follow the checkpoint (seq %" PRIu64 ") were deleted in part", c->seq);
     return true;
   }
-  uint64_t hash;
-  int fd = j->segments[i].size < c->index.indexed ? -1 : obs_journal_open_segment(j, i);
-  bool same = fd >= 0 && tail_hash(fd, c->index.indexed, &hash) && hash == c->hash;
-  if ((fd >= 0 && close(fd) != 0) || !same) return false;
+  if (!is_the_same(j, i, c)) return false;
   if (x->first_seq == wanted && x->indexed >= c->index.indexed) return true;
   obs_index_fini(x);
   *x = c->index;

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import threading
 
@@ -31,7 +32,7 @@ def row(i, **more):
     return json.dumps(op).encode()
 
 
-class Check(DaemonTest):
+class CheckTest(DaemonTest):
     def write(self, name, data, folder="journal"):
         path = os.path.join(self.tmp, folder, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -44,6 +45,8 @@ class Check(DaemonTest):
         self.assertEqual((done.returncode, done.stderr), (status, ""), done.stdout)
         return json.loads(done.stdout)
 
+
+class Check(CheckTest):
     def test_sound(self):
         rows = [row(i, op_id="n%d" % i) for i in range(1000)]
         path = self.write("ops.jsonl", b"\n".join(rows) + b"\n")
@@ -53,12 +56,13 @@ class Check(DaemonTest):
         self.assertEqual(done.stdout, "%s: 1,000 rows, %s bytes, sound\n\n" % (path, format(size, ",")) + "".join(
             "%-22s %s\n" % pair for pair in (
                 ("files", 1), ("bytes", format(size, ",")), ("rows", "1,000"), ("bad rows", 0), ("torn tails", 0),
+                ("misplaced segments", 0),
                 ("op_ids", "1,000"), ("duplicate op_ids", 0), ("out of order", 0),
                 ("first", "2026-01-02T03:04:00.000Z"), ("last", "2026-01-02T03:04:00.999Z"))) + "sound\n")
         counts = {"bytes": size, "rows": 1000, "bad_rows": 0, "torn_tails": 0, "missing_newlines": 0, "op_ids": 1000,
                   "duplicate_op_ids": 0, "out_of_order": 0, "first": "2026-01-02T03:04:00.000Z",
                   "last": "2026-01-02T03:04:00.999Z"}
-        self.assertEqual(self.counts(path), dict(counts, sound=True, faults=[], faults_left_out=0,
+        self.assertEqual(self.counts(path), dict(counts, sound=True, misplaced_segments=0, faults=[], faults_left_out=0,
                                                  files=[dict(counts, file=path)]))
 
     def test_bad_rows(self):
@@ -239,6 +243,76 @@ class Check(DaemonTest):
         got = self.counts(d.data_dir)
         self.assertEqual((got["rows"], len(lines)), (sent[0], sent[0]))
         self.assertEqual(len({hashlib.sha1(line).digest() for line in lines}), sent[0])
+
+
+class Misplaced(CheckTest):
+    """Segments that changed places, are there twice, or are missing."""
+    OPS = 1200
+
+    def recorded(self):
+        """A journal of twelve segments with a hundred rows each, all of one size."""
+        daemon = self.make(args=["--segment-bytes", "20000"])
+        daemon.start()
+        with daemon.req() as req:
+            for n in range(self.OPS // 100):
+                said = req.request([{"endpoint": "/e", "op_id": "%04d" % (n * 100 + k), "input_summary": "x" * 100,
+                                     "timestamp": "2026-01-01T00:%02d:00.%03dZ" % (n, k)} for k in range(100)])
+                self.assertEqual(said["accepted"], 100)
+        daemon.stop()
+        self.assertEqual(len(daemon.segments()), 12)
+        self.assertEqual(self.counts(daemon.data_dir)["misplaced_segments"], 0)
+        return daemon
+
+    def path(self, daemon, first):
+        return os.path.join(daemon.data_dir, "ops-%d.jsonl" % first)
+
+    def misplaced(self, daemon):
+        said = self.counts(daemon.data_dir, status=3)
+        self.assertFalse(said["sound"])
+        self.assertEqual(said["misplaced_segments"], len(said["faults"]))
+        text = check(daemon.data_dir).stdout
+        for fault in said["faults"]:
+            self.assertIn("%s: misplaced: %s\n" % (fault["file"], fault["reason"]), text)
+        self.assertTrue(text.endswith("\nnot sound\n"))
+        return [(os.path.basename(fault["file"]), fault["reason"]) for fault in said["faults"]]
+
+    def test_two_changed_places(self):
+        daemon = self.recorded()
+        a, b, aside = self.path(daemon, 201), self.path(daemon, 501), os.path.join(self.tmp, "aside")
+        self.assertEqual(os.path.getsize(a), os.path.getsize(b))
+        for old, new in ((a, aside), (b, a), (aside, b)):
+            os.rename(old, new)
+        why = "its index was made of other rows: files changed places, or it was changed"
+        self.assertEqual(self.misplaced(daemon), [("ops-201.jsonl", why), ("ops-501.jsonl", why)])
+
+    def test_one_is_missing(self):
+        daemon = self.recorded()
+        os.unlink(self.path(daemon, 401))
+        self.assertEqual(self.misplaced(daemon),
+                         [("ops-501.jsonl", "it begins at seq 501, expected 401: rows between are missing")])
+
+    def test_copies(self):
+        """Wherever they would stand, they do not count again at each start."""
+        daemon = self.recorded()
+        for first in (50, 700, 1101, 1150, 5000):
+            with self.subTest(first=first):
+                copy = self.path(daemon, first)
+                shutil.copy(self.path(daemon, 301), copy)
+                if first != 1101:  # nothing but the checkpoint tells that this one is not the last rotated
+                    names = [name for name, why in self.misplaced(daemon) if "twice" in why or "missing" in why]
+                    self.assertIn(os.path.basename(copy) if first != 50 else "ops-101.jsonl", names)
+                for _ in range(3):
+                    daemon.start()
+                    self.assertEqual(daemon.get("/v1/observer/summary").json["lifetime"]["total"], self.OPS)
+                    self.assertEqual(daemon.get("/health").json["seq"], self.OPS)
+                    if first > 1100:
+                        self.assertIn("%s is left out: it would begin within ops.jsonl" % copy, daemon.stderr())
+                    daemon.stop()
+                os.unlink(copy)
+                sidecar = copy[:-len("jsonl")] + "idx"
+                if os.path.exists(sidecar):
+                    os.unlink(sidecar)
+        self.counts(daemon.data_dir)
 
 
 if __name__ == "__main__":

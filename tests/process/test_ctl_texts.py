@@ -52,7 +52,7 @@ class Help(DaemonTest):
             self.assertRegex(last, r"^Exit status: 0 done, 1 failed, 2 used wrongly(, \d+ [^,]+)*\.$", name)
             self.assertEqual(ctl(name, "-h").stdout, done.stdout)
             self.assertEqual(ctl(name, "--no-such-thing", "--help").returncode, 0)
-        self.assertIn(", 3 bad rows or a torn tail were found.\n", ctl("check", "--help").stdout)
+        self.assertIn(", 3 bad rows or a torn tail or misplaced segments were found.\n", ctl("check", "--help").stdout)
         self.assertIn("(OBSERVER_URL)", ctl("stats", "--help").stdout)
 
     def test_wrong_use(self):

@@ -1,6 +1,7 @@
 /* check: verifies journals (verify.h) and reports. */
 #include "base/clock.h"
 #include "base/json.h"
+#include "journal/index.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,8 +22,8 @@ typedef struct {
   const obs_args *args;
   obs_verify verify;
   obs_verify_totals sum;
-  uint64_t files, shown, limit;
-  obs_buf list, faults; /* of --json: two arrays */
+  uint64_t files, misplaced, shown, limit; /* misplaced: segments that are not where their rows belong */
+  obs_buf list, faults;                    /* of --json: two arrays */
   obs_json_writer list_json, faults_json;
   bool json, unreadable;
   obs_term_progress progress;
@@ -30,7 +32,7 @@ typedef struct {
 
 static void on_fault(void *arg, const obs_verify_fault *f) {
   checker *c = arg;
-  const char *what = f->torn ? "torn tail" : "bad row";
+  const char *what = f->torn ? "torn tail" : f->line > 0 ? "bad row" : "misplaced";
   if (c->shown++ >= c->limit) return;
   if (c->json) {
     obs_json_writer *w = &c->faults_json;
@@ -44,7 +46,10 @@ static void on_fault(void *arg, const obs_verify_fault *f) {
     return;
   }
   obs_term_progress_end(&c->progress);
-  obs_text_printf(stdout, "%s:%" PRIu64 ": %s: %s", f->path, f->line, what, f->reason);
+  if (f->line > 0)
+    obs_text_printf(stdout, "%s:%" PRIu64 ": %s: %s", f->path, f->line, what, f->reason);
+  else
+    obs_text_printf(stdout, "%s: %s: %s", f->path, what, f->reason);
   putchar('\n');
 }
 
@@ -78,6 +83,10 @@ static bool is_sound(const obs_verify_totals *v) {
   return v->bad_rows == 0 && v->torn == 0;
 }
 
+static bool all_sound(const checker *c) {
+  return is_sound(&c->sum) && c->misplaced == 0;
+}
+
 static void put_line(const char *name, const char *value) {
   printf("%-22s %s\n", name, value);
 }
@@ -92,11 +101,12 @@ static int report(checker *c) {
                 {"rows", v->rows},
                 {"bad rows", v->bad_rows},
                 {"torn tails", v->torn},
+                {"misplaced segments", c->misplaced},
                 {"op_ids", v->op_ids},
                 {"duplicate op_ids", v->duplicates},
                 {"out of order", v->out_of_order}};
   uint64_t left_out = c->shown > c->limit ? c->shown - c->limit : 0;
-  int status = c->unreadable ? OBS_COMMAND_FAILED : is_sound(v) ? OBS_COMMAND_OK : UNSOUND;
+  int status = c->unreadable ? OBS_COMMAND_FAILED : all_sound(c) ? OBS_COMMAND_OK : UNSOUND;
   obs_term_progress_end(&c->progress);
   if (c->json) {
     obs_buf out = {0};
@@ -104,8 +114,9 @@ static int report(checker *c) {
     obs_json_end(&c->list_json);
     obs_json_end(&c->faults_json);
     obs_json_object(&w, NULL);
-    obs_json_bool(&w, "sound", is_sound(v) && !c->unreadable);
+    obs_json_bool(&w, "sound", all_sound(c) && !c->unreadable);
     json_counts(&w, v);
+    obs_json_u64(&w, "misplaced_segments", c->misplaced);
     obs_json_raw(&w, "files", obs_buf_view(&c->list));
     obs_json_raw(&w, "faults", obs_buf_view(&c->faults));
     obs_json_u64(&w, "faults_left_out", left_out);
@@ -129,7 +140,7 @@ static int report(checker *c) {
   obs_clock_format(v->last_ms, text);
   put_line("last", v->rows > 0 ? text : "-");
   if (c->verify.ids.forgot) puts("Each op_id was compared with the 16 to 33 million before it.");
-  puts(c->unreadable ? "not everything could be read" : is_sound(v) ? "sound" : "not sound");
+  puts(c->unreadable ? "not everything could be read" : all_sound(c) ? "sound" : "not sound");
   return status;
 }
 
@@ -141,12 +152,12 @@ static void unreadable(checker *c, const char *path, const char *why) {
   obs_args_error(c->args, "%s: %s", path, why);
 }
 
-static void check_open(checker *c, int fd, const char *path) {
-  obs_verify_totals file;
-  if (!obs_verify_file(&c->verify, fd, 0, path, &file)) {
+static bool check_open(checker *c, int fd, const char *path, obs_verify_totals *counts) {
+  if (!obs_verify_file(&c->verify, fd, 0, path, counts)) {
     unreadable(c, path, errno == ESPIPE ? "is not a regular file" : strerror(errno));
-    return;
+    return false;
   }
+  const obs_verify_totals file = *counts;
   c->files++;
   obs_verify_totals_add(&c->sum, &file);
   if (c->json) {
@@ -154,7 +165,7 @@ static void check_open(checker *c, int fd, const char *path) {
     obs_json_cstr(&c->list_json, "file", path);
     json_counts(&c->list_json, &file);
     obs_json_end(&c->list_json);
-    return;
+    return true;
   }
   char rows[OBS_TEXT_COUNTED], bytes[OBS_TEXT_COUNTED];
   obs_term_progress_end(&c->progress);
@@ -164,16 +175,62 @@ static void check_open(checker *c, int fd, const char *path) {
     printf("sound%s\n", file.unended > 0 ? " (the last row lacks its newline; observerd adds it)" : "");
   else
     printf("%s%s\n", obs_text_counted(rows, file.bad_rows, "bad row"), file.torn > 0 ? ", a torn tail" : "");
+  return true;
 }
 
-static void check_file(checker *c, const char *path, bool may_be_gone) {
+/* False: nothing was counted. */
+static bool check_file(checker *c, const char *path, bool may_be_gone, obs_verify_totals *counts) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
     if (!may_be_gone || errno != ENOENT) unreadable(c, path, strerror(errno));
-    return;
+    return false;
   }
-  check_open(c, fd, path);
+  bool ok = check_open(c, fd, path, counts);
   (void)close(fd);
+  return ok;
+}
+
+static void misplaced(checker *c, const char *path, const char *reason) {
+  const obs_verify_fault fault = {.path = path, .reason = reason};
+  c->misplaced++;
+  on_fault(c, &fault);
+}
+
+/* Whether the index that was written when the segment was rotated is of these rows. */
+static bool is_of_index(const char *path, const obs_verify_totals *file) {
+  obs_index x = {0};
+  char name[PATH_MAX];
+  const char *dot = strrchr(path, '.');
+  int n = snprintf(name, sizeof(name), "%.*s.idx", (int)(dot - path), path);
+  if (n < 0 || (size_t)n >= sizeof(name) || !obs_index_read_sidecar(&x, AT_FDCWD, name))
+    return true; /* there is none */
+  bool same = x.indexed == file->bytes;
+  /* A row that went bad since is reported as such. */
+  if (file->bad_rows == 0 && file->rows > 0)
+    same = same && x.rows == file->rows && x.min_ms == file->first_ms && x.max_ms == file->last_ms;
+  obs_index_fini(&x);
+  return same;
+}
+
+/* A rotated segment begins at the seq in its name, where the one before it ends (`expected`; 0: that is not known).
+ * Rows that went bad since then had a seq. */
+static void check_place(checker *c, const char *path, uint64_t first_seq, uint64_t expected, uint64_t bad_before,
+                        const obs_verify_totals *file) {
+  char reason[200];
+  if (first_seq == 0) return;
+  if (expected > 0 && first_seq < expected) {
+    snprintf(reason, sizeof(reason),
+             "it begins at seq %" PRIu64 ", but the segments before it reach seq %" PRIu64
+             ": rows are there twice, or files changed places",
+             first_seq, expected - 1);
+    misplaced(c, path, reason);
+  } else if (expected > 0 && first_seq > expected + bad_before) {
+    snprintf(reason, sizeof(reason), "it begins at seq %" PRIu64 ", expected %" PRIu64 ": rows between are missing",
+             first_seq, expected);
+    misplaced(c, path, reason);
+  } else if (!is_of_index(path, file)) {
+    misplaced(c, path, "its index was made of other rows: files changed places, or it was changed");
+  }
 }
 
 static void check_directory(checker *c, const char *dir) {
@@ -186,11 +243,18 @@ static void check_directory(checker *c, const char *dir) {
     snprintf(why, sizeof(why), "no journal called %.80s there", name);
     unreadable(c, dir, why);
   }
+  uint64_t expected = 0, bad_before = 0;
   for (size_t i = 0; i < s.n; i++) {
-    if (i + 1 == s.n && s.active_fd >= 0)
-      check_open(c, s.active_fd, s.paths[i]);
-    else
-      check_file(c, s.paths[i], true); /* retention may have deleted it since it was listed */
+    obs_verify_totals file;
+    bool active = i + 1 == s.n && s.active_fd >= 0;
+    /* Retention may have deleted it since it was listed. */
+    if (active ? !check_open(c, s.active_fd, s.paths[i], &file) : !check_file(c, s.paths[i], true, &file)) {
+      expected = 0;
+      continue;
+    }
+    check_place(c, s.paths[i], s.first_seqs[i], expected, bad_before, &file);
+    expected = s.first_seqs[i] + file.rows;
+    bad_before = file.bad_rows;
   }
   obs_segments_fini(&s);
 }
@@ -218,7 +282,7 @@ static int run_check(const obs_args *args) {
       if (is_directory)
         check_directory(&c, args->rest[i]);
       else
-        check_file(&c, args->rest[i], false);
+        (void)check_file(&c, args->rest[i], false, &(obs_verify_totals){0}); /* what is wrong was said */
     }
     status = report(&c);
   }
@@ -236,15 +300,17 @@ static const obs_option flags[] = {
     OBS_FLAG_JSON,
 };
 
-static const obs_command_exit exits[] = {{UNSOUND, "bad rows or a torn tail were found"}};
+static const obs_command_exit exits[] = {{UNSOUND, "bad rows or a torn tail or misplaced segments were found"}};
 
 OBS_COMMAND(check) = {
     .name = "check",
     .arguments = "FILE|DIR...",
-    .summary = "verify a journal: bad rows, torn tail, duplicate op_ids, order",
+    .summary = "verify a journal: bad rows, torn tail, misplaced segments, duplicate op_ids",
     .description =
         "Reads journal files row by row with the daemon's own decoder and reports what is not sound, as "
-        "file:line: reason. In a directory, all segments are read, oldest first. Nothing is modified, and a daemon may "
+        "file:line: reason. In a directory, all segments are read, oldest first, and each must begin where the one "
+        "before it ends and be the one of its index: else files changed places, are there twice or are missing. "
+        "Nothing is modified, and a daemon may "
         "keep writing: only what existed at the start is checked.\n\n"
         "Duplicate op_ids and rows out of order are counted but are not faults: producers repeat an op_id after a long "
         "while, and timestamps are theirs. Nor is a whole last row without its newline; observerd adds the "

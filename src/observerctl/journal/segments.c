@@ -63,9 +63,11 @@ bool obs_segments_list(obs_segments *s, const char *dir, const char *name) {
   if (errno != 0) goto end;
 
   s->paths = calloc((size_t)found.n + 1, sizeof(*s->paths));
-  if (s->paths == NULL) goto end;
+  s->first_seqs = calloc((size_t)found.n + 1, sizeof(*s->first_seqs));
+  if (s->paths == NULL || s->first_seqs == NULL) goto end;
   if (found.at != NULL) qsort(found.at, found.n, sizeof(*found.at), by_seq);
   for (size_t i = 0; found.at != NULL && i < found.n; i++) {
+    s->first_seqs[s->n] = found.at[i].seq;
     s->paths[s->n++] = found.at[i].path;
     found.at[i].path = NULL;
   }
@@ -88,6 +90,7 @@ end:;
 void obs_segments_fini(obs_segments *s) {
   for (size_t i = 0; i < s->n; i++) free(s->paths[i]);
   free(s->paths);
+  free(s->first_seqs);
   if (s->active_fd >= 0) (void)close(s->active_fd);
   *s = (obs_segments){.active_fd = -1};
 }

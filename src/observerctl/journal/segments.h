@@ -12,6 +12,7 @@
  * case. */
 typedef struct {
   char **paths;
+  uint64_t *first_seqs; /* as their names say; 0: the active one, whose name says none */
   size_t n;
   int active_fd;
 } obs_segments;
