@@ -1,6 +1,7 @@
 """Behind HAProxy (`http-reuse always`) and nginx with kept connections: shapes that smuggle a request past a proxy. What the
 proxy did not forward as a request is not executed, its rule against POST is not passed by, and nobody gets another's answer."""
 
+import itertools
 import os
 import shutil
 import socket
@@ -130,6 +131,7 @@ class HAProxy(Proxy):
 
     def config(self):
         return """global
+  nbthread 1
   log stdout format raw local0
 defaults
   mode http
@@ -244,6 +246,10 @@ class Behind:
             self.assertEqual([a[0] for a in answers], [200], (shape, path, answers))
             self.assertEqual(answers[0][1], want, shape)
 
+    def fresh(self, proxy):
+        """What comes next is the first request of a connection to the daemon, which closes behind an error."""
+        self.assertEqual(Client(proxy).ask(get(line="GET /nope HTTP/1.1"))[0][0], 404)
+
     def recorded(self):
         stats = self.daemon.stats()
         return stats["total"], [row["endpoint"] for row in self.daemon.journal_rows()], self.daemon.rejected_rows()
@@ -252,7 +258,9 @@ class Behind:
         proxy = self.proxy(deny=True)
         self.assertEqual(Client(proxy).ask(INNER)[0][0], 403)
         for shape in SHAPES:
-            for smuggled in (INNER, OPEN):
+            for fresh, smuggled in itertools.product((True, False), (INNER, OPEN)):
+                if fresh:
+                    self.fresh(proxy)
                 Client(proxy).ask(shape + smuggled)
                 self.victims(proxy, shape)
                 self.assertEqual(self.recorded(), (0, [], []), shape)
@@ -263,6 +271,8 @@ class Behind:
         self.assertEqual(Client(proxy).ask(INNER)[0], (200, b'{"accepted":true,"ring_size":1}\n'))
         for shape in SHAPES:
             shape = shape.replace("GET /health", "POST /event").replace("GET  /health", "POST  /event")
+            Client(proxy).ask(shape + INNER)
+            self.fresh(proxy)
             Client(proxy).ask(shape + INNER)
             self.victims(proxy, shape)
             total, endpoints, _ = self.recorded()
