@@ -168,6 +168,7 @@ static void send_answer(connection *c) {
   obs_buf_reset(&c->head, SMALL);
   c->scan = (obs_httpd_scan){0};
   if (!written) {
+    c->phase = DRAIN;            /* or what was refused would be read again, for ever */
     obs_stream_close(c->stream); /* half an answer is none */
   } else if (!close) {
     c->phase = HEAD;

@@ -9,6 +9,7 @@ import resource
 import select
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -501,6 +502,17 @@ class Connections(DaemonTest):
                 with Raw(d) as raw:
                     raw.send(data)
         self.assertEqual(d.get("/livez").status, 200)
+
+    def test_what_is_refused_and_reset_is_not_read_again(self):
+        d = self.start(None)
+        for n in range(1000):
+            raw = Raw(d)
+            raw.send(b"\x16\x03\x01" if n % 2 else "GET  /livez HTTP/1.1\r\n\r\n")
+            raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.sock.close()
+        with Raw(d) as raw:
+            raw.send(GET)
+            self.assertEqual(raw.answer()[::2], (200, ALIVE))
 
     def test_requests_that_are_late(self):
         d = self.start(None, args=["--http-idle", "1"])
