@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/thread.h"
 
-#include <arpa/inet.h>
 #include <nng/transport/tcp/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,32 +25,10 @@ observer_err obs_url_error(int rv) {
   }
 }
 
-static bool is_loopback(const char *host) {
-  struct in_addr v4;
-  struct in6_addr v6;
-  if (inet_pton(AF_INET, host, &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
-  if (inet_pton(AF_INET6, host, &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
-  return strcmp(host, "localhost") == 0;
-}
-
 bool obs_url_nng_is_old(void) {
   unsigned major = 0, minor = 0;
   if (sscanf(nng_version(), "%u.%u", &major, &minor) != 2) return true;
   return major == 1 && minor < 6;
-}
-
-bool obs_url_http_host_allowed(const char *host, char *why, size_t why_size) {
-  if (!obs_url_nng_is_old() || is_loopback(host)) return true;
-  (void)snprintf(why, why_size,
-                 "NNG %s can be crashed by a malformed request (fixed in 1.6.0), so HTTP listens on loopback only; "
-                 "allow_old_nng overrides this",
-                 nng_version());
-  return false;
-}
-
-static const char *strip(const char *spec, const char *prefix) {
-  size_t n = strlen(prefix);
-  return strncmp(spec, prefix, n) == 0 ? spec + n : NULL;
 }
 
 /* Puts the port that was really bound in the place of port 0. */
@@ -91,28 +68,9 @@ static int dial_to(nng_socket socket, const char *url, char bound[OBS_URL_MAX]) 
   return 0;
 }
 
-/* Whether this NNG may listen on `url`: of a WebSocket the host counts. */
-static bool may_listen(const char *url, char *why, size_t why_size) {
-  nng_url *u;
-  if (strip(url, "ws") == NULL || nng_url_parse(&u, url) != 0) return true; /* NNG refuses what is no URL */
-  bool allowed = obs_url_http_host_allowed(u->u_hostname, why, why_size);
-  nng_url_free(u);
-  return allowed;
-}
-
 observer_err obs_url_open(nng_socket socket, bool dial, const char *url, char bound[OBS_URL_MAX], char *why,
                           size_t why_size) {
   int rv = dial ? dial_to(socket, url, bound) : listen_on(socket, url, bound);
-  if (rv != 0) (void)snprintf(why, why_size, "%s", nng_strerror(rv));
-  return obs_url_error(rv);
-}
-
-observer_err obs_url_attach(nng_socket socket, const char *spec, bool allow_old_nng, char bound[OBS_URL_MAX], char *why,
-                            size_t why_size) {
-  const char *dial = strip(spec, "dial:"), *listen = strip(spec, "listen:");
-  if (listen == NULL) listen = spec;
-  if (dial == NULL && !allow_old_nng && !may_listen(listen, why, why_size)) return OBSERVER_E_INVALID;
-  int rv = dial != NULL ? dial_to(socket, dial, bound) : listen_on(socket, listen, bound);
   if (rv != 0) (void)snprintf(why, why_size, "%s", nng_strerror(rv));
   return obs_url_error(rv);
 }

@@ -3,7 +3,6 @@
 #include "base/utf8.h"
 #include "feed/internal.h"
 
-#include <nng/protocol/pubsub0/pub.h>
 #include <nng/supplemental/util/platform.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,15 +10,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* RECEIVE_BYTES: subscribers send nothing. SETTLE_MS: time for the last messages to leave NNG's queues. GREET_EVERY_MS:
- * subscribers that come and go do not flood the others. */
-enum { BUFFER_BYTES = 8 << 20, RECEIVE_BYTES = 64, RECONNECT_MIN_MS = 100, RECONNECT_MAX_MS = 5000 };
-enum { SETTLE_MS = 50, GREET_EVERY_MS = 50, BEAT_MS = 1000 };
+/* GREET_EVERY_MS: subscribers that come and go do not flood the others. */
+enum { BUFFER_BYTES = 8 << 20, GREET_EVERY_MS = 50, BEAT_MS = 1000 };
 enum { NAME_BYTES = (OBS_FEED_SOURCES + 1) * OBS_FEED_TOPIC_MAX, PAIRS_MAX = UINT16_MAX - 2 };
 
-/* FLUSH_MS lets ops come together in one message, as the bus costs by the message. After BURST messages comes a pause,
- * so that they fit into the queues of subscribers that read (SENDBUF), and no flood of small topics can outrun NNG. */
-enum { FLUSH_MS = 10, BURST = OBS_FEED_SENDBUF / 2, PAUSE_MS = 5 };
+/* FLUSH_MS lets ops come together in one message, as each message costs. After a burst comes a pause, so that no flood
+ * of small topics outruns subscribers that read: their messages fit into the ring, or into NNG's queues. */
+enum { FLUSH_MS = 10, BURST = OBS_FANOUT_MESSAGES / 2, NNG_BURST = OBS_FEED_SENDBUF / 2, PAUSE_MS = 5 };
 /* A low priority alone does not keep this thread from a core that recording is about to need, nor from the memory bus:
  * after CHUNK_BYTES of rows it rests REST times as long as they took. On a busy machine they take longer; at most
  * REST_MAX_MS, as they may have taken minutes: the process may have been suspended meanwhile. */
@@ -100,13 +97,13 @@ observer_err obs_feed_event(obs_feed *f, const char *name, obs_str row) {
 
 /* ---- publications of other threads ---- */
 
-/* Takes over `topic NUL payload`. NULL: no memory. */
-static nng_msg *feed_message(const char *name, const void *payload, size_t len) {
-  nng_msg *m;
+/* `topic NUL payload`. NULL: no memory. */
+static obs_stream_chunk *feed_message(const char *name, const void *payload, size_t len) {
   size_t head = strlen(name) + 1;
-  if (nng_msg_alloc(&m, head + len) != 0) return NULL;
-  memcpy(nng_msg_body(m), name, head);
-  memcpy((char *)nng_msg_body(m) + head, payload, len);
+  obs_stream_chunk *m = obs_sp_chunk(head + len);
+  if (m == NULL) return NULL;
+  memcpy(m->data + OBS_SP_ROOM, name, head);
+  memcpy(m->data + OBS_SP_ROOM + head, payload, len);
   return m;
 }
 
@@ -119,11 +116,11 @@ static observer_err enqueue(obs_feed *f, const obs_feed_topic *t, const void *pa
   obs_feed_pack_head(&pk, &out, atomic_load(&f->seq), t->seq);
   obs_feed_pack_count(&out, 0, npairs + 2);
   obs_buf_append(&out, pairs, len);
-  nng_msg *m = out.oom ? NULL : feed_message(t->name, out.p, out.len);
+  obs_stream_chunk *m = out.oom ? NULL : feed_message(t->name, out.p, out.len);
   obs_buf_fini(&out);
   if (m == NULL) return OBSERVER_E_NOMEM;
   f->outbox[f->noutbox++] = m;
-  f->outbox_bytes += nng_msg_len(m);
+  f->outbox_bytes += m->len;
   pthread_cond_signal(&f->wake);
   return OBSERVER_E_OK;
 }
@@ -235,20 +232,20 @@ static bool past_deadline(obs_feed *f) {
 }
 
 /* Takes over `m`; NULL stands for one that there was no memory for. */
-static bool send_message(obs_feed *f, nng_msg *m) {
-  size_t len = m != NULL ? nng_msg_len(m) : 0;
-  if (m == NULL || nng_sendmsg(f->socket, m, NNG_FLAG_NONBLOCK) != 0) {
-    if (m != NULL) nng_msg_free(m);
-    return false;
+static bool send_message(obs_feed *f, obs_stream_chunk *m) {
+  if (m == NULL) return false;
+  bool sent = obs_feed_sockets_send(&f->sockets, m);
+  if (sent) {
+    atomic_fetch_add_explicit(&f->messages, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&f->bytes, m->len - OBS_SP_ROOM, memory_order_relaxed);
   }
-  atomic_fetch_add_explicit(&f->messages, 1, memory_order_relaxed);
-  atomic_fetch_add_explicit(&f->bytes, len, memory_order_relaxed);
-  if (++f->burst == BURST) {
+  obs_stream_chunk_unref(m);
+  if (sent && ++f->burst >= (f->sockets.nng_open ? NNG_BURST : BURST)) {
     f->burst = 0;
     f->paused_ms += PAUSE_MS;
     nng_msleep(PAUSE_MS);
   }
-  return true;
+  return sent;
 }
 
 /* Sends the first `len` bytes of what is encoded, `rows` of them, and keeps the rest. */
@@ -350,7 +347,7 @@ static void drain(obs_feed *f, uint64_t end) {
 
 /* Publications go behind the rows that came before them. */
 static void flush(obs_feed *f) {
-  nng_msg *messages[OBS_FEED_OUTBOX];
+  obs_stream_chunk *messages[OBS_FEED_OUTBOX];
   pthread_mutex_lock(&f->lock);
   uint32_t n = f->noutbox;
   memcpy(messages, f->outbox, n * sizeof(*messages));
@@ -390,81 +387,39 @@ static void *run(void *feed) {
 
 /* ---- who is connected (NNG's threads) ---- */
 
-/* Before a connection is used. REM_POST comes once for each ADD_PRE, whatever happens between. */
-static void on_connect(nng_pipe pipe, nng_pipe_ev event, void *arg) {
-  obs_feed *f = arg;
+bool obs_feed_admit(obs_feed *f) {
   obs_state_counts counts;
-  (void)event;
   obs_state_get_counts(f->state, &counts);
   pthread_mutex_lock(&f->lock);
   if (!atomic_load(&f->active)) raise_seq(f, counts.last_seq);
   atomic_store(&f->active, true); /* before it counts: a subscriber that is counted misses nothing */
-  bool full = atomic_fetch_add(&f->subscribers, 1) >= OBS_FEED_SUBSCRIBERS;
+  bool room = atomic_fetch_add(&f->subscribers, 1) < OBS_FEED_SUBSCRIBERS;
   pthread_cond_signal(&f->wake);
   pthread_mutex_unlock(&f->lock);
-  if (full) nng_pipe_close(pipe);
+  return room;
 }
 
-/* A new subscriber gets `stats` at once: it knows how things stand, and that it is connected. */
-static void on_connected(nng_pipe pipe, nng_pipe_ev event, void *arg) {
-  obs_feed *f = arg;
-  (void)pipe, (void)event;
+void obs_feed_greet(obs_feed *f) {
   uint64_t now = obs_clock_mono_ms();
   pthread_mutex_lock(&f->lock);
-  bool greet = now - f->greeted_at >= GREET_EVERY_MS;
+  bool greet = now - f->greeted_at >= GREET_EVERY_MS && !f->stopping;
   if (greet) f->greeted_at = now;
   pthread_mutex_unlock(&f->lock);
   if (greet) publish_stats(f);
 }
 
-static void on_disconnect(nng_pipe pipe, nng_pipe_ev event, void *arg) {
-  obs_feed *f = arg;
-  (void)pipe, (void)event;
+void obs_feed_dismiss(obs_feed *f) {
   atomic_fetch_sub(&f->subscribers, 1);
 }
 
 /* ---- life ---- */
-
-static int open_socket(obs_feed *f) {
-  int rv = nng_pub0_open(&f->socket);
-  if (rv != 0) return rv;
-  if ((rv = nng_socket_set_int(f->socket, NNG_OPT_SENDBUF, OBS_FEED_SENDBUF)) != 0 ||
-      (rv = nng_socket_set_size(f->socket, NNG_OPT_RECVMAXSZ, RECEIVE_BYTES)) != 0 ||
-      (rv = nng_socket_set_ms(f->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS)) != 0 ||
-      (rv = nng_socket_set_ms(f->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) != 0 ||
-      (rv = nng_pipe_notify(f->socket, NNG_PIPE_EV_ADD_PRE, on_connect, f)) != 0 ||
-      (rv = nng_pipe_notify(f->socket, NNG_PIPE_EV_ADD_POST, on_connected, f)) != 0) {
-    return rv;
-  }
-  return nng_pipe_notify(f->socket, NNG_PIPE_EV_REM_POST, on_disconnect, f);
-}
-
-static observer_err attach(obs_feed *f, const obs_feed_opts *o, char *text, size_t size) {
-  char why[200];
-  int rv = open_socket(f);
-  if (rv != 0) {
-    (void)snprintf(text, size, "feed: %s", nng_strerror(rv));
-    return obs_url_error(rv);
-  }
-  for (size_t i = 0; i < o->nurls; i++) {
-    observer_err err = obs_url_attach(f->socket, o->urls[i], f->allow_old_nng, f->urls[i], why, sizeof(why));
-    if (err != OBSERVER_E_OK) {
-      (void)snprintf(text, size, "feed %s: %s", o->urls[i], why);
-      return err;
-    }
-    f->nurls++;
-  }
-  return OBSERVER_E_OK;
-}
 
 static observer_err make_parts(obs_feed *f, const obs_feed_opts *o) {
   f->row_topics = calloc(OBS_FEED_ROW_TOPICS, sizeof(*f->row_topics));
   f->chains = calloc(OBS_FEED_ROW_TOPICS, sizeof(*f->chains));
   f->touched = calloc(OBS_FEED_ROW_TOPICS, sizeof(*f->touched));
   f->topics = calloc(OBS_FEED_TOPICS + 1, sizeof(*f->topics));
-  f->urls = calloc(o->nurls + 1, sizeof(*f->urls));
-  if (f->row_topics == NULL || f->chains == NULL || f->touched == NULL || f->topics == NULL || f->urls == NULL)
-    return OBSERVER_E_NOMEM;
+  if (f->row_topics == NULL || f->chains == NULL || f->touched == NULL || f->topics == NULL) return OBSERVER_E_NOMEM;
   observer_err err = obs_names_init(&f->sources, OBS_FEED_SOURCES, NAME_BYTES);
   if (err == OBSERVER_E_OK) err = obs_names_init(&f->names, OBS_FEED_TOPICS, NAME_BYTES);
   if (err == OBSERVER_E_OK) (void)obs_names_intern(&f->names, OBS_STR("stats")); /* its place is sure, whatever comes */
@@ -485,11 +440,12 @@ observer_err obs_feed_open(const obs_feed_opts *opts, obs_feed **out, char *erro
   f->state = opts->state;
   f->stats = opts->stats;
   f->stats_arg = opts->stats_arg;
-  f->allow_old_nng = opts->allow_old_nng;
+  f->host = opts->host;
+  f->host_arg = opts->host_arg;
   f->boot_ms = obs_clock_wall_ms();
   observer_err err = make_parts(f, opts);
   if (err != OBSERVER_E_OK) (void)snprintf(error_text, error_size, "feed: %s", observer_strerror(err));
-  if (err == OBSERVER_E_OK && opts->nurls > 0) err = attach(f, opts, error_text, error_size);
+  if (err == OBSERVER_E_OK && opts->nurls > 0) err = obs_feed_sockets_open(f, opts, error_text, error_size);
   if (err != OBSERVER_E_OK) {
     obs_feed_close(f);
     return err;
@@ -499,17 +455,18 @@ observer_err obs_feed_open(const obs_feed_opts *opts, obs_feed **out, char *erro
 }
 
 observer_err obs_feed_start(obs_feed *f) {
-  if (f->nurls == 0) return OBSERVER_E_OK;
+  if (f->sockets.nurls == 0) return OBSERVER_E_OK;
   observer_err err = obs_thread_start(&f->thread, "obs:feed", run, f);
   if (err != OBSERVER_E_OK) return err;
   f->started = true;
   f->next_beat = obs_clock_mono_ms();
   nng_sleep_aio(0, f->beat);
+  if (f->sockets.sp != NULL) obs_stream_server_start(obs_sp_streams(f->sockets.sp));
   return OBSERVER_E_OK;
 }
 
 void obs_feed_urls(const obs_feed *f, void (*fn)(void *arg, const char *kind, const char *url), void *arg) {
-  for (size_t i = 0; i < f->nurls; i++) fn(arg, "feed", f->urls[i]);
+  for (size_t i = 0; i < f->sockets.nurls; i++) fn(arg, "feed", f->sockets.urls[i]);
 }
 
 void obs_feed_get_counts(const obs_feed *f, obs_feed_counts *out) {
@@ -519,13 +476,23 @@ void obs_feed_get_counts(const obs_feed *f, obs_feed_counts *out) {
       .messages = atomic_load(&f->messages),
       .bytes = atomic_load(&f->bytes),
       .dropped = atomic_load(&f->dropped),
+      .lost = f->sockets.fanout != NULL ? obs_fanout_lost(f->sockets.fanout) : 0,
       .subscribers = connected < OBS_FEED_SUBSCRIBERS ? connected : OBS_FEED_SUBSCRIBERS,
   };
+}
+
+void obs_feed_probe(obs_feed *f) {
+  if (f->sockets.sp != NULL) obs_stream_server_probe(obs_sp_streams(f->sockets.sp));
+}
+
+const char *obs_feed_silent(obs_feed *f) {
+  return f->sockets.sp != NULL ? obs_stream_server_silent(obs_sp_streams(f->sockets.sp)) : NULL;
 }
 
 void obs_feed_stop(obs_feed *f, uint32_t deadline_ms) {
   if (!f->started) return;
   nng_aio_stop(f->beat);
+  if (f->sockets.sp != NULL) obs_stream_server_stop_accept(obs_sp_streams(f->sockets.sp));
   publish_stats(f);
   pthread_mutex_lock(&f->lock);
   f->stop_at = obs_clock_mono_ms() + deadline_ms;
@@ -534,15 +501,16 @@ void obs_feed_stop(obs_feed *f, uint32_t deadline_ms) {
   pthread_mutex_unlock(&f->lock);
   pthread_join(f->thread, NULL);
   f->started = false;
-  if (deadline_ms >= SETTLE_MS && atomic_load(&f->subscribers) > 0) nng_msleep(SETTLE_MS);
+  uint64_t now = obs_clock_mono_ms();
+  if (now < f->stop_at) obs_feed_sockets_drain(&f->sockets, (uint32_t)(f->stop_at - now));
 }
 
 void obs_feed_close(obs_feed *f) {
   if (f == NULL) return;
   obs_feed_stop(f, 0);
-  if (nng_socket_id(f->socket) > 0) nng_close(f->socket);
+  if (!obs_feed_sockets_close(&f->sockets)) return; /* left behind, so that a stop ends */
   if (f->beat != NULL) nng_aio_free(f->beat);
-  for (uint32_t i = 0; i < f->noutbox; i++) nng_msg_free(f->outbox[i]);
+  for (uint32_t i = 0; i < f->noutbox; i++) obs_stream_chunk_unref(f->outbox[i]);
   obs_feed_encoder_fini(&f->encoder);
   obs_feed_queue_fini(&f->rows);
   obs_names_fini(&f->sources);
@@ -551,7 +519,6 @@ void obs_feed_close(obs_feed *f) {
   free(f->chains);
   free(f->touched);
   free(f->topics);
-  free(f->urls);
   pthread_cond_destroy(&f->wake);
   pthread_mutex_destroy(&f->lock);
   free(f);

@@ -1,4 +1,4 @@
-/* The feed: an outgoing PUB socket on which subscribers follow live what is recorded. proto/feed.md has the messages,
+/* The feed: an outgoing PUB endpoint on which subscribers follow live what is recorded. proto/feed.md has the messages,
  * their numbers and the limits.
  *
  * In:  recorded batches and events of the commit thread; publications of any other thread.
@@ -6,16 +6,17 @@
  * Threads: the commit thread copies rows into a ring of bytes without a lock: it never waits, and costs one load when
  *   nobody subscribes. The thread `obs:feed` encodes and sends at the lowest priority and for a tenth of the time at
  *   most, so that recording comes first; what does not fit is dropped and counted, and `topic_seq` shows it. NNG's
- *   timer makes the heartbeat.
- * Memory: buffer_bytes of rows, OBS_FEED_OUTBOX_BYTES of publications, and NNG's queues: OBS_FEED_SENDBUF messages of
- *   OBS_FEED_MESSAGE_BYTES, shared by all connections, and one message (as much again on WebSocket) for each connection
- *   that does not read. An op larger than that has a message to itself, up to OBS_FEED_LARGEST.
+ *   threads go on with each subscriber as it reads, and its timer makes the heartbeat.
+ * Memory: buffer_bytes of rows, OBS_FEED_OUTBOX_BYTES of publications, the ring of messages that all subscribers share
+ *   (feed/fanout.h), and what each is being written. Messages have OBS_FEED_MESSAGE_BYTES; a larger op has one to
+ * itself, up to OBS_FEED_LARGEST. Where NNG's own socket is used (dial:, inproc), a queue of OBS_FEED_SENDBUF messages.
  * Failure: a feed that cannot bind stops the daemon's start with the URL and reason; later it never fails recording. */
 #ifndef OBS_FEED_FEED_H
 #define OBS_FEED_FEED_H
 
 #include "op/batch.h"
 #include "state/state.h"
+#include "stream/address.h"
 
 #include <observer/error.h>
 
@@ -34,20 +35,24 @@ enum {
 typedef struct obs_feed obs_feed;
 
 typedef struct {
-  const char *const *urls; /* listen:URL (default) or dial:URL; tcp ipc ws inproc */
+  const char *const *urls; /* listen:URL (default) or dial:URL; tcp tls+tcp ipc ws wss inproc */
   size_t nurls;            /* 0: a feed that nobody can subscribe to; all calls work */
   obs_state *state;        /* for `stats`; outlives the feed */
   /* Appends further members of `stats`, msgpack pairs, and returns how many. NNG's threads; brief. NULL: none. */
   uint32_t (*stats)(void *arg, obs_feed *f, obs_buf *out);
   void *stats_arg;
-  size_t buffer_bytes; /* rows that wait for the thread, made a power of two; 0: 8 MiB */
-  bool allow_old_nng;  /* NNG before 1.6 may host a ws listener beyond loopback (as obs_bridge_opts) */
+  size_t buffer_bytes;                     /* rows that wait for the thread, made a power of two; 0: 8 MiB */
+  const char *tls_cert, *tls_key, *tls_ca; /* as obs_sp_opts */
+  bool (*host)(void *arg, const obs_address *at, obs_str host);
+  void *host_arg;
 } obs_feed_opts;
 
 typedef struct {
   uint64_t ops, messages, bytes; /* sent (an op once, however many subscribers) */
   uint64_t dropped;              /* ops and publications that had subscribers but no room */
-  uint32_t subscribers;          /* connected now */
+  uint64_t lost; /* messages that connected subscribers were too slow for, for each subscriber (dial:, inproc: not
+                    known) */
+  uint32_t subscribers; /* connected now */
 } obs_feed_counts;
 
 /* Opens the socket and binds; sends nothing yet. `error_text`: "feed tcp://127.0.0.1:3804: Address in use". */
@@ -67,6 +72,9 @@ observer_err obs_feed_publish(obs_feed *f, const char *topic, const void *pairs,
 /* The same for a JSON object with members. */
 observer_err obs_feed_publish_row(obs_feed *f, const char *topic, obs_str row);
 void obs_feed_get_counts(const obs_feed *f, obs_feed_counts *out);
+/* Of its listeners: as obs_stream_server_probe and obs_stream_server_silent. */
+void obs_feed_probe(obs_feed *f);
+const char *obs_feed_silent(obs_feed *f);
 /* After the commit has stopped: sends what waits and a last `stats` (at most `deadline_ms`), joins. */
 void obs_feed_stop(obs_feed *f, uint32_t deadline_ms);
 /* NULL is allowed. */

@@ -1,10 +1,11 @@
-/* The feed's inside: feed.c's, and its test's. */
+/* The feed's inside: what it sends (feed.c), and where it goes (sockets.c); and its test's. */
 #ifndef OBS_FEED_INTERNAL_H
 #define OBS_FEED_INTERNAL_H
 
 #include "base/names.h"
 #include "base/url.h"
 #include "feed/encode.h"
+#include "feed/fanout.h"
 #include "feed/feed.h"
 #include "feed/queue.h"
 
@@ -30,14 +31,24 @@ typedef struct {
   obs_feed_row *first, *last;
 } obs_feed_chain;
 
+/* Where messages go: to those that connect here, through the fan-out, and to those that NNG alone reaches: what is
+ * dialled, and inproc. */
+typedef struct {
+  obs_sp *sp; /* NULL: nothing listens */
+  obs_fanout *fanout;
+  bool nng_open;
+  nng_socket nng;
+  char (*urls)[OBS_URL_MAX];
+  size_t nurls;
+} obs_feed_sockets;
+
 struct obs_feed {
   obs_state *state;
   uint32_t (*stats)(void *arg, obs_feed *f, obs_buf *out);
   void *stats_arg;
-  bool allow_old_nng;
-  nng_socket socket; /* open when there are URLs */
-  char (*urls)[OBS_URL_MAX];
-  size_t nurls;
+  bool (*host)(void *arg, const obs_address *at, obs_str host);
+  void *host_arg;
+  obs_feed_sockets sockets;
   int64_t boot_ms;
 
   /* Whether the commit thread has anything to do here: somebody subscribes, or did lately. */
@@ -63,7 +74,7 @@ struct obs_feed {
   uint64_t greeted_at;
   obs_names names; /* of publications */
   obs_feed_topic *topics;
-  nng_msg *outbox[OBS_FEED_OUTBOX];
+  obs_stream_chunk *outbox[OBS_FEED_OUTBOX];
   uint32_t noutbox;
   size_t outbox_bytes;
 
@@ -80,5 +91,24 @@ struct obs_feed {
   nng_aio *beat;
   uint64_t next_beat; /* monotonic ms */
 };
+
+/* ---- sockets.c ---- */
+
+/* Binds and dials. On failure the text names the URL and why. */
+observer_err obs_feed_sockets_open(obs_feed *f, const obs_feed_opts *o, char *text, size_t size);
+/* Sends a message made by obs_sp_chunk. False: no memory. The thread. */
+bool obs_feed_sockets_send(obs_feed_sockets *s, obs_stream_chunk *m);
+/* Waits until subscribers that read have all, at most `deadline_ms`. */
+void obs_feed_sockets_drain(obs_feed_sockets *s, uint32_t deadline_ms);
+/* False: NNG did not give its socket back; nothing that its callbacks use may be freed. */
+bool obs_feed_sockets_close(obs_feed_sockets *s);
+
+/* ---- feed.c: who comes and goes. NNG's threads ---- */
+
+/* Before a subscriber is sent anything; dismiss is called for it in any case. False: there are too many. */
+bool obs_feed_admit(obs_feed *f);
+/* A new subscriber gets `stats` at once: it knows how things stand, and that it is connected. */
+void obs_feed_greet(obs_feed *f);
+void obs_feed_dismiss(obs_feed *f);
 
 #endif

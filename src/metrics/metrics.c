@@ -57,6 +57,8 @@ static const obs_metric table[] = {
      .beat = "feed/bytes"},
     {"feed/dropped", "observer_feed_dropped_total", "ops and publications that had subscribers but no room",
      OBS_METRIC_COUNTER, WIDE(feed.dropped), .beat = "feed/dropped"},
+    {"feed/lost", "observer_feed_lost_total", "messages that connected subscribers were too slow for, for each of them",
+     OBS_METRIC_COUNTER, WIDE(feed.lost), .beat = "feed/lost"},
     {"feed/subscribers", "observer_feed_subscribers", "subscribers connected now", OBS_METRIC_GAUGE,
      WIDE(feed.subscribers), .beat = "feed/subscribers"},
     PLAIN("clusters/held", "clusters", GAUGE, clusters.held, "failure clusters held"),

@@ -56,7 +56,7 @@ static const obs_option rows[] = {
      .help = "SUB socket, [listen:|dial:]URL; repeatable; none"},
     {"rep", URLS(BUS_SCHEMES), .initial = "tcp://127.0.0.1:3803", IN("bus", rep),
      .help = "REP socket, [listen:|dial:]URL; repeatable; none"},
-    {"feed", URLS(BUS_SCHEMES), .initial = "tcp://127.0.0.1:3804", IN("bus", feed),
+    {"feed", URLS("tcp tls+tcp ipc ws wss inproc"), .initial = "tcp://127.0.0.1:3804", IN("bus", feed),
      .help = "PUB socket that subscribers follow, [listen:|dial:]URL; repeatable; none; with ws, any web page in a "
              "browser on this machine can read it"},
     {"topic", .meta = "PREFIX", .type = OBS_OPTION_TEXTS, IN("bus", topic),

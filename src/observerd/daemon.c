@@ -331,7 +331,11 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                               .state = d->state,
                               .stats = on_stats,
                               .stats_arg = d,
-                              .allow_old_nng = o->allow_old_nng};
+                              .tls_cert = o->tls_cert,
+                              .tls_key = o->tls_key,
+                              .tls_ca = o->tls_ca,
+                              .host = serves_host,
+                              .host_arg = (void *)(uintptr_t)&o->http_host};
   if ((err = obs_feed_open(&feed, &d->feed, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   /* From the end of the data's way to its beginning. */

@@ -115,6 +115,12 @@ void obs_stream_release(obs_stream *s) {
   obs_stream_unref(s);
 }
 
+bool obs_stream_hold_open(obs_stream *s) {
+  if (!obs_stream_hold_found(s)) return false;
+  atomic_fetch_add(&s->holds, 1);
+  return true;
+}
+
 void obs_stream_close(obs_stream *s) {
   pthread_mutex_lock(&s->lock);
   bool first = !atomic_exchange(&s->closing, true);

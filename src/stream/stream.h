@@ -92,6 +92,8 @@ bool obs_stream_expired(obs_stream *s);
 /* Any thread. */
 void obs_stream_hold(obs_stream *s);
 void obs_stream_release(obs_stream *s);
+/* Holds one whose `closed` may be about to be called, but has not returned. False: it is too late; it is not held. */
+bool obs_stream_hold_open(obs_stream *s);
 /* `received` is called soon, on one of NNG's threads, and reading goes on. */
 void obs_stream_kick(obs_stream *s);
 /* Writes `len` bytes of the chunk from `off` behind what is queued; takes its own reference. False: closed or no

@@ -141,8 +141,8 @@ class Content(FeedTest):
         self.assertEqual(last["by_source"], {"mcp": 2, "bot": 1, "(other)": 1})
         self.assertEqual([s["topic_seq"] - first["topic_seq"] for s in feed.stats[:4]], [0, 1, 2, 3])
         self.assertEqual({s["boot"] for s in feed.stats}, {first["boot"]})
-        self.assertEqual(list(last["feed"]), ["ops", "messages", "bytes", "dropped", "subscribers"])
-        self.assertEqual([last["feed"][k] for k in ("ops", "dropped", "subscribers")], [4, 0, 1])
+        self.assertEqual(list(last["feed"]), ["ops", "messages", "bytes", "dropped", "lost", "subscribers"])
+        self.assertEqual([last["feed"][k] for k in ("ops", "dropped", "lost", "subscribers")], [4, 0, 0, 1])
 
     def test_a_restart_is_seen(self):
         daemon = self.start_feed()
@@ -347,7 +347,8 @@ class Configuration(FeedTest):
         daemon = self.start_feed(None, None)
         health = daemon.get("/health").json
         self.assertEqual((daemon.urls["feed"], health["urls"]["feed"]), ([], []))
-        self.assertEqual(health["feed"], {"ops": 0, "messages": 0, "bytes": 0, "dropped": 0, "subscribers": 0})
+        self.assertEqual(health["feed"], {"ops": 0, "messages": 0, "bytes": 0, "dropped": 0, "lost": 0,
+                                           "subscribers": 0})
         self.record(daemon, [op()])
 
     def test_health_has_every_url(self):
@@ -361,7 +362,7 @@ class Configuration(FeedTest):
             url = "tcp://127.0.0.1:%d" % taken.getsockname()[1]
             code, text = self.make(None, feed=url).run_to_exit()
         self.assertNotEqual(code, 0)
-        self.assertIn("observerd: feed %s: Address in use\n" % url, text)
+        self.assertIn("observerd: feed %s: address in use\n" % url, text)
 
     def test_options(self):
         def run(*args):
@@ -373,8 +374,8 @@ class Configuration(FeedTest):
         both = run("--feed", "ipc:///tmp/x", "--feed", "dial:ws://h:1/x", "--check-config").stdout
         self.assertIn("\nfeed = ipc:///tmp/x\nfeed = dial:ws://h:1/x\n", both)
         refused = run("--feed", "http://127.0.0.1:1")
-        self.assertEqual((refused.returncode, refused.stderr), (2, 'feed: must be a URL of: tcp ipc ws inproc, not '
-                                                                '"http://127.0.0.1:1" (flag --feed)\n'))
+        self.assertEqual((refused.returncode, refused.stderr), (2, 'feed: must be a URL of: tcp tls+tcp ipc ws wss '
+                                                                'inproc, not "http://127.0.0.1:1" (flag --feed)\n'))
 
 
 if __name__ == "__main__":

@@ -17,14 +17,14 @@ CONT, BINARY, CLOSE, PING, PONG = 0, 2, 8, 9, 10
 class WebSocket:
     """A connection to a PUB socket on ws; recv() is one whole message."""
 
-    def __init__(self, url, protocol=PROTOCOL, timeout=10.0, headers=""):
+    def __init__(self, url, protocol=PROTOCOL, timeout=10.0, headers="", host=None):
         parts = urlsplit(url)
         self.sock = socket.create_connection((parts.hostname, parts.port), timeout * SLOW)
         self.rest = b""
         self.frames = []  # (opcode, final) of what came
         key = base64.b64encode(os.urandom(16)).decode()
         head = ("GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                "Sec-WebSocket-Key: %s\r\n%s" % (parts.path or "/", parts.netloc, key, headers))
+                "Sec-WebSocket-Key: %s\r\n%s" % (parts.path or "/", host or parts.netloc, key, headers))
         if protocol:
             head += "Sec-WebSocket-Protocol: %s\r\n" % protocol
         self.sock.sendall((head + "\r\n").encode())
@@ -118,13 +118,13 @@ class WebSocketTest(DaemonTest):
             self.assertEqual([m["endpoint"] for m in mine], ["/%d" % i for i in range(n, 1000, 2)])
         self.assertEqual(set(feed.connection.frames), {(BINARY, 1)})
 
-    def test_a_large_op_comes_in_fragments(self):
+    def test_a_large_op_is_one_frame(self):
         daemon = self.start_feed()
         feed = self.follow(daemon)
         extra = {"part%d" % k: chr(97 + k) * 60000 for k in range(4)}
         self.record(daemon, [op(extra=extra)])
         self.assertEqual(feed.take_ops(1)[0][1]["extra"], extra)
-        self.assertIn((CONT, 1), feed.connection.frames)
+        self.assertEqual(set(feed.connection.frames), {(BINARY, 1)})
 
     def test_beside_tcp(self):
         daemon = self.start_feed("tcp://127.0.0.1:0")
@@ -144,10 +144,31 @@ class WebSocketTest(DaemonTest):
         client = WebSocket(url.replace("/feed", "/other"))
         self.assertEqual(client.status, 404)
         client.close()
+        for host, status in (("localhost:1", 101), ("[::1]", 101), ("evil.example", 421), ("127.0.0.1.evil.example", 421)):
+            client = WebSocket(url, host=host)
+            self.assertEqual((host, client.status), (host, status))
+            client.close()
         # Nothing looks at the origin: why ws is off by default.
         client = WebSocket(url, headers="Origin: http://elsewhere.example\r\n")
         self.assertEqual(client.status, 101)
         client.close()
+
+    def test_a_host_that_is_allowed(self):
+        daemon = self.start(None, feed="ws://127.0.0.1:0/feed", args=["--http-host", "Observer.Example"])
+        for host, status in (("observer.example", 101), ("other.example", 421)):
+            client = WebSocket(daemon.url("feed"), host=host)
+            self.assertEqual((host, client.status), (host, status))
+            client.close()
+
+    def test_a_frame_of_data_ends_it(self):
+        daemon = self.start_feed()
+        feed = self.follow(daemon)
+        feed.connection.send(BINARY, b"hello")
+        opcode, data = None, None
+        while opcode != CLOSE:
+            opcode, _, data = feed.connection.frame()
+        self.assertEqual(data, struct.pack(">H", 1003))
+        wait_subscribers(daemon, 0)
 
     def test_ping_and_close(self):
         daemon = self.start_feed()

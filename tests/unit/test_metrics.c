@@ -118,9 +118,9 @@ static void the_heartbeat_is_of_the_same_numbers(void **state) {
     assert_int_equal(msgpack_unpack_next(&got, out.p, out.len, &at), MSGPACK_UNPACK_SUCCESS);
     if (i == 0) assert_int_equal(got.data.via.u64, v.state.ring);
   }
-  const uint64_t want[] = {v.feed.ops, v.feed.messages, v.feed.bytes, v.feed.dropped, v.feed.subscribers};
-  assert_int_equal(got.data.via.map.size, 5);
-  for (uint32_t i = 0; i < 5; i++) assert_int_equal(got.data.via.map.ptr[i].val.via.u64, want[i]);
+  const uint64_t want[] = {v.feed.ops, v.feed.messages, v.feed.bytes, v.feed.dropped, v.feed.lost, v.feed.subscribers};
+  assert_int_equal(got.data.via.map.size, 6);
+  for (uint32_t i = 0; i < 6; i++) assert_int_equal(got.data.via.map.ptr[i].val.via.u64, want[i]);
   msgpack_unpacked_destroy(&got);
   obs_buf_fini(&out);
 }
