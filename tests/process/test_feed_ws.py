@@ -4,11 +4,13 @@ import base64
 import hashlib
 import os
 import socket
+import ssl
 import struct
+import subprocess
 from urllib.parse import urlsplit
 
 from feed_client import Follower, wait_subscribers
-from harness import SLOW, DaemonTest, SpError, main
+from harness import PUB, SLOW, SUB, DaemonTest, Sp, SpError, main
 
 PROTOCOL = "pub.sp.nanomsg.org"  # the name of the server's own side
 CONT, BINARY, CLOSE, PING, PONG = 0, 2, 8, 9, 10
@@ -17,9 +19,12 @@ CONT, BINARY, CLOSE, PING, PONG = 0, 2, 8, 9, 10
 class WebSocket:
     """A connection to a PUB socket on ws; recv() is one whole message."""
 
-    def __init__(self, url, protocol=PROTOCOL, timeout=10.0, headers="", host=None):
+    def __init__(self, url, protocol=PROTOCOL, timeout=10.0, headers="", host=None,
+                 context=None):
         parts = urlsplit(url)
         self.sock = socket.create_connection((parts.hostname, parts.port), timeout * SLOW)
+        if context:
+            self.sock = context.wrap_socket(self.sock, server_hostname=parts.hostname)
         self.rest = b""
         self.frames = []  # (opcode, final) of what came
         key = base64.b64encode(os.urandom(16)).decode()
@@ -201,6 +206,25 @@ class WebSocketTest(DaemonTest):
         daemon = self.start(None, feed="tcp://127.0.0.1:0")
         with self.assertRaises((SpError, ConnectionError)):
             WebSocket(daemon.url("feed").replace("tcp:", "ws:"))
+
+    def test_over_tls(self):
+        cert, key = (os.path.join(self.tmp, name) for name in ("cert.pem", "key.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=feed",
+                        "-addext", "subjectAltName=IP:127.0.0.1", "-out", cert, "-keyout", key], check=True,
+                       capture_output=True)
+        daemon = self.start(None, feed=["wss://127.0.0.1:0/feed", "tls+tcp://127.0.0.1:0"],
+                            args=["--tls-cert", cert, "--tls-key", key])
+        context = ssl.create_default_context(cafile=cert)
+        parts = urlsplit(daemon.url("feed", 1))
+        stream = context.wrap_socket(socket.create_connection((parts.hostname, parts.port), 10 * SLOW),
+                                     server_hostname=parts.hostname)
+        feeds = [Follower(WebSocket(daemon.url("feed"), context=context)), Follower(Sp.accepted(stream, SUB, PUB))]
+        for feed in feeds:
+            self.addCleanup(feed.close)
+        extra = {"part%d" % k: chr(97 + k) * 60000 for k in range(4)}
+        self.record(daemon, [op("/%d" % i, extra=extra) for i in range(3)])
+        for feed in feeds:
+            self.assertEqual([m["extra"] for _, m in feed.take_ops(3)], [extra] * 3)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
  * inproc reads what really goes out. */
 #include "base/clock.h"
 #include "feed/internal.h"
+#include "stream/internal.h"
 
 #include <nng/protocol/pubsub0/sub.h>
 #include <setjmp.h>
@@ -298,6 +299,7 @@ static void a_source_is_cut_to_a_topic(void **state) {
   open_feed(f, "inproc://cut", 0);
   assert_int_equal(obs_feed_start(f->feed), OBSERVER_E_OK);
   subscribe(f, "inproc://cut");
+  await_stats(f);
   memset(source, 'x', OBS_FEED_TOPIC_MAX - 4);
   memcpy(source + OBS_FEED_TOPIC_MAX - 4, "\xe2\x82\xac tail", 9); /* the topic would end within the character */
   record(f, source, 1, "");
@@ -320,6 +322,7 @@ static void publications_are_numbered(void **state) {
   assert_int_equal(obs_feed_publish(f->feed, "alert.a", pairs, sizeof(pairs) - 1, 2), OBSERVER_E_OK);
   assert_int_equal(obs_feed_start(f->feed), OBSERVER_E_OK);
   subscribe(f, "inproc://pub");
+  await_stats(f);
   record(f, "a", 3, "");
   assert_int_equal(obs_feed_publish(f->feed, "alert.a", pairs, sizeof(pairs) - 1, 2), OBSERVER_E_OK);
   assert_int_equal(obs_feed_publish(f->feed, "alert.b", pairs, sizeof(pairs) - 1, 2), OBSERVER_E_OK);
@@ -375,6 +378,7 @@ static void rows_are_published_as_maps(void **state) {
   open_feed(f, "inproc://rows", 0);
   assert_int_equal(obs_feed_start(f->feed), OBSERVER_E_OK);
   subscribe(f, "inproc://rows");
+  await_stats(f);
   assert_int_equal(obs_feed_publish_row(f->feed, "analysis", OBS_STR("{\"broken\":")), OBSERVER_E_INVALID);
   assert_int_equal(obs_feed_publish_row(f->feed, "analysis", OBS_STR("{\"id\":7,\"seqs\":[1,2],\"none\":null}")),
                    OBSERVER_E_OK);
@@ -470,6 +474,31 @@ static void urls_are_checked(void **state) {
   obs_feed_close(feed);
 }
 
+/* Each listener gives the daemon itself a word, also where a peer has to speak first, and that counts as nobody. */
+static void listeners_are_asked_whether_they_serve(void **state) {
+  fixture *f = *state;
+  char text[256], file[64];
+  (void)snprintf(file, sizeof file, "ipc:///tmp/test_feed.%d", (int)getpid());
+  const char *urls[] = {"tcp://127.0.0.1:0", "ws://127.0.0.1:0/feed", file};
+  obs_feed_opts opts = {.urls = urls, .nurls = 3, .state = f->state};
+  obs_feed_counts counts;
+  assert_int_equal(obs_feed_open(&opts, &f->feed, text, sizeof(text)), OBSERVER_E_OK);
+  assert_int_equal(obs_feed_start(f->feed), OBSERVER_E_OK);
+  obs_stream_server *streams = obs_sp_streams(f->feed->sockets.sp);
+  uint64_t until = obs_clock_mono_ms() + DEADLINE_MS;
+  obs_feed_probe(f->feed);
+  do {
+    assert_true(obs_clock_mono_ms() < until);
+    assert_null(obs_feed_silent(f->feed));
+    usleep(500);
+  } while (atomic_load(&streams->probing) > 0);
+  obs_stream_counts seen;
+  obs_stream_server_get_counts(streams, &seen);
+  assert_int_equal(seen.accepted, 3);
+  obs_feed_get_counts(f->feed, &counts);
+  assert_int_equal(counts.subscribers, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -486,6 +515,7 @@ int main(void) {
       TEST(publications_are_bounded),
       TEST(without_urls_all_calls_work),
       TEST(urls_are_checked),
+      TEST(listeners_are_asked_whether_they_serve),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
