@@ -20,10 +20,10 @@ int obs_signal_fd_open(const int *signals, size_t n) {
   return errno == 0 ? signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK) : -1;
 }
 
-int obs_signal_fd_read(int fd, obs_signal_sender *from) {
+int obs_signal_fd_read(int fd, obs_signal_fd_sender *from) {
   struct signalfd_siginfo info;
   if (read(fd, &info, sizeof info) != (ssize_t)sizeof info) return 0;
-  if (from != NULL) *from = (obs_signal_sender){info.ssi_code == SI_KERNEL, (pid_t)info.ssi_pid};
+  if (from != NULL) *from = (obs_signal_fd_sender){info.ssi_code == SI_KERNEL, (pid_t)info.ssi_pid};
   return (int)info.ssi_signo;
 }
 

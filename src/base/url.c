@@ -25,12 +25,6 @@ observer_err obs_url_error(int rv) {
   }
 }
 
-bool obs_url_nng_is_old(void) {
-  unsigned major = 0, minor = 0;
-  if (sscanf(nng_version(), "%u.%u", &major, &minor) != 2) return true;
-  return major == 1 && minor < 6;
-}
-
 /* Puts the port that was really bound in the place of port 0. */
 static void real_port(nng_listener l, const char *url, char bound[OBS_URL_MAX]) {
   int port = 0;

@@ -19,9 +19,6 @@ observer_err obs_url_open(nng_socket socket, bool dial, const char *url, char bo
  * socket's callbacks use may be freed. */
 bool obs_url_close(nng_socket socket, uint32_t ms);
 
-/* Whether the NNG found at run time is older than 1.6: its HTTP server can be made to write past a buffer, and it may
- * never finish closing a pipe that is closed in the middle of a message. */
-bool obs_url_nng_is_old(void);
 /* What an NNG error is for the daemon. */
 observer_err obs_url_error(int rv);
 

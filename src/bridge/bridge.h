@@ -36,6 +36,9 @@ typedef struct {
   /* Appends the body of /health; on NNG's threads, must not block. NULL: an empty object. */
   void (*health)(void *arg, obs_buf *out);
   void *health_arg;
+  /* The URL of a listener that does not serve; NULL: all do. On NNG's threads, must not block. NULL: not asked. */
+  const char *(*silent)(void *arg);
+  void *silent_arg;
 } obs_bridge_opts;
 
 /* Checks the URLs and the routes and starts the threads; nothing listens yet. The modules in `opts` outlive the bridge.

@@ -41,15 +41,22 @@ bool obs_bridge_get_livez(obs_connection *s, const void *filter) {
 
 bool obs_bridge_get_readyz(obs_connection *s, const void *filter) {
   (void)filter;
+  const obs_bridge_opts *o = &s->bridge->opts;
   char why[256];
-  bool ready = obs_commit_health(s->bridge->opts.commit, why, sizeof why) == OBSERVER_E_OK;
+  bool records = obs_commit_health(o->commit, why, sizeof why) == OBSERVER_E_OK;
+  const char *silent = o->silent != NULL ? o->silent(o->silent_arg) : NULL;
+  bool ready = records && silent == NULL;
   obs_json_writer w = obs_json_write(&s->http.out);
   if (!ready) obs_answer_fail(&s->http.answer, 503);
   obs_json_object(&w, NULL);
   obs_json_cstr(&w, "status", ready ? "ready" : "not ready");
   if (!ready) {
     obs_json_array(&w, "reasons");
-    obs_json_cstr(&w, NULL, why);
+    if (!records) obs_json_cstr(&w, NULL, why);
+    if (silent != NULL) {
+      (void)snprintf(why, sizeof why, "%s does not serve", silent);
+      obs_json_cstr(&w, NULL, why);
+    }
     obs_json_end(&w);
   }
   obs_json_end(&w);

@@ -489,6 +489,12 @@ const char *obs_feed_silent(obs_feed *f) {
   return f->sockets.sp != NULL ? obs_stream_server_silent(obs_sp_streams(f->sockets.sp)) : NULL;
 }
 
+void obs_feed_get_connections(obs_feed *f, obs_stream_counts *out) {
+  obs_sp_counts counts = {0};
+  if (f->sockets.sp != NULL) obs_sp_get_counts(f->sockets.sp, &counts);
+  *out = counts.streams;
+}
+
 void obs_feed_stop(obs_feed *f, uint32_t deadline_ms) {
   if (!f->started) return;
   nng_aio_stop(f->beat);

@@ -17,6 +17,7 @@
 #include "op/batch.h"
 #include "state/state.h"
 #include "stream/address.h"
+#include "stream/stream.h"
 
 #include <observer/error.h>
 
@@ -75,6 +76,8 @@ void obs_feed_get_counts(const obs_feed *f, obs_feed_counts *out);
 /* Of its listeners: as obs_stream_server_probe and obs_stream_server_silent. */
 void obs_feed_probe(obs_feed *f);
 const char *obs_feed_silent(obs_feed *f);
+/* Of what listens. */
+void obs_feed_get_connections(obs_feed *f, obs_stream_counts *out);
 /* After the commit has stopped: sends what waits and a last `stats` (at most `deadline_ms`), joins. */
 void obs_feed_stop(obs_feed *f, uint32_t deadline_ms);
 /* NULL is allowed. */

@@ -13,6 +13,7 @@
 /* ---- the table ---- */
 
 static const char *const file_names[OBS_METRICS_FILES] = {"analyses", "playbooks", "escalations", "reviews", "calls"};
+static const char *const socket_names[OBS_METRICS_SOCKETS] = {"http", "pull", "sub", "rep", "feed"};
 /* The builtin diagnosis, then the models as obs_llm_kind counts them. */
 static const char *const analyser_names[] = {"builtin", "lakehouse", "openai"};
 _Static_assert(sizeof(analyser_names) / sizeof(*analyser_names) == 1 + OBS_LLM_COUNT, "a model without a name");
@@ -32,6 +33,8 @@ _Static_assert(sizeof(analyser_names) / sizeof(*analyser_names) == 1 + OBS_LLM_C
 #define SERVICE(member, name, help)                                                                                    \
   EACH("learn/calls/{service}/" #member, name, COUNTER, learn.calls.services, .member, "service",                      \
        obs_calls_service_names, help)
+#define SOCKET(member, name, type, help)                                                                               \
+  EACH("connections/{socket}/" #member, name, type, sockets, .member, "socket", socket_names, help)
 #define STORE(member, name, help) EACH("files/{file}/" #member, name, COUNTER, files, .member, "file", file_names, help)
 
 /* In the order of /health: rows of one object stand together. */
@@ -125,6 +128,15 @@ static const obs_metric table[] = {
          obs_transport_names, "messages received"),
     EACH("traffic/{transport}/bytes", "bytes_total", COUNTER, transports, .bytes, "transport", obs_transport_names,
          "bytes received"),
+    SOCKET(open, "connections_open", GAUGE, "connections open now"),
+    SOCKET(accepted, "connections_accepted_total", COUNTER, "connections accepted"),
+    SOCKET(refused, "connections_refused_total", COUNTER,
+           "of them, closed because there were too many, or not allowed"),
+    SOCKET(evicted, "connections_evicted_total", COUNTER, "of them, closed to make way for others"),
+    SOCKET(expired, "connections_expired_total", COUNTER, "times that a deadline of a connection passed"),
+    SOCKET(accept_errors, "connections_accept_errors_total", COUNTER,
+           "connections that the system could not hand over"),
+    SOCKET(bytes, "connections_buffered_bytes", GAUGE, "bytes held of what is not complete yet"),
     PLAIN("state/total", "ops_total", COUNTER, state.total, "ops recorded in the lifetime"),
     PLAIN("state/successes", "ops_succeeded_total", COUNTER, state.successes, "of them, those that succeeded"),
     PLAIN("state/failures", "ops_failed_total", COUNTER, state.failures, "of them, those that failed"),
@@ -165,6 +177,7 @@ void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) 
   if (from->state != NULL) obs_state_get_counts(from->state, &out->state);
   for (obs_transport t = 0; t < OBS_TRANSPORT_COUNT && from->commit != NULL; t++)
     obs_commit_get_counts(from->commit, t, &out->transports[t]);
+  if (from->sockets != NULL) from->sockets(from->sockets_arg, out->sockets);
   if (from->feed != NULL) obs_feed_get_counts(from->feed, &out->feed);
   if (from->clusters != NULL) obs_clusters_get_counts(from->clusters, &out->clusters);
   if (from->journal != NULL) obs_journal_get_counts(from->journal, &out->journal);

@@ -12,6 +12,16 @@
 #include "learn/corrections/corrections_file.h"
 #include "learn/learn.h"
 #include "sessions/sessions.h"
+#include "stream/stream.h"
+
+typedef enum {
+  OBS_METRICS_HTTP,
+  OBS_METRICS_PULL,
+  OBS_METRICS_SUB,
+  OBS_METRICS_REP,
+  OBS_METRICS_FEED,
+  OBS_METRICS_SOCKETS
+} obs_metrics_socket;
 
 /* Where the numbers come from. NULL: not there, its numbers are 0. All outlive whoever reads. */
 typedef struct {
@@ -24,6 +34,9 @@ typedef struct {
   obs_clusters *clusters;
   obs_feed *feed;
   obs_learn *learn;
+  /* The connections of each listening socket. */
+  void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
+  void *sockets_arg;
   /* Appends the JSON object of all URLs by kind. */
   void (*urls)(void *arg, obs_buf *out);
   void *urls_arg;
@@ -46,6 +59,7 @@ typedef struct {
   uint64_t uptime_s, sessions;
   obs_state_counts state;
   obs_commit_counts transports[OBS_TRANSPORT_COUNT];
+  obs_stream_counts sockets[OBS_METRICS_SOCKETS];
   obs_feed_counts feed;
   obs_clusters_counts clusters;
   obs_learn_counts learn;

@@ -11,7 +11,7 @@
 #define NUMBER(unit, from, to) .meta = (unit), .type = OBS_OPTION_NUMBER, .min = (from), .max = (to)
 #define BYTES(unit, from, to) .meta = (unit), .type = OBS_OPTION_BYTES, .min = (from), .max = (to)
 #define TIME(unit, from, to) .meta = (unit), .type = OBS_OPTION_TIME, .min = (from), .max = (to)
-#define BUS_SCHEMES "tcp ipc ws inproc"
+#define BUS_SCHEMES "tcp tls+tcp ipc ws wss inproc"
 #define KIB UINT64_C(1024)
 /* A row is at most six times as long as its op, and has to be read again: jsonl/lines.h. */
 #define LARGEST_OP (2 * KIB * KIB)
@@ -56,7 +56,7 @@ static const obs_option rows[] = {
      .help = "SUB socket, [listen:|dial:]URL; repeatable; none"},
     {"rep", URLS(BUS_SCHEMES), .initial = "tcp://127.0.0.1:3803", IN("bus", rep),
      .help = "REP socket, [listen:|dial:]URL; repeatable; none"},
-    {"feed", URLS("tcp tls+tcp ipc ws wss inproc"), .initial = "tcp://127.0.0.1:3804", IN("bus", feed),
+    {"feed", URLS(BUS_SCHEMES), .initial = "tcp://127.0.0.1:3804", IN("bus", feed),
      .help = "PUB socket that subscribers follow, [listen:|dial:]URL; repeatable; none; with ws, any web page in a "
              "browser on this machine can read it"},
     {"topic", .meta = "PREFIX", .type = OBS_OPTION_TEXTS, IN("bus", topic),
@@ -144,7 +144,8 @@ static const obs_option rows[] = {
      .help = "certificates (PEM), by one of which a client of a listener with TLS must have its own signed; without it "
              "none is asked for"},
     {"allow-old-nng", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_old_nng),
-     .help = "let NNG older than 1.6 listen beyond loopback"},
+     .help = "taken for the sake of older configurations; it has no effect: nothing listens through NNG's HTTP server "
+             "any more"},
     {"log-level", .meta = "LEVEL", .type = OBS_OPTION_CHOICE, .initial = "info", .choices = "debug info warn error",
      .live = true, IN("observerd", log_level), .help = "the least severe messages that are logged"},
     {"log-format", .meta = "FORMAT", .type = OBS_OPTION_CHOICE, .initial = "text", .choices = "text json", .live = true,

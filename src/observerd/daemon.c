@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500 };
@@ -31,6 +32,7 @@ struct obs_daemon {
   obs_bridge *bridge;
   uint64_t started_ms; /* monotonic */
   _Atomic bool ready;  /* all URLs are bound */
+  bool silent;         /* a listener did not serve when it was last asked */
   uint64_t cycle;
 };
 
@@ -139,6 +141,33 @@ static void put_urls(void *arg, obs_buf *out) {
   obs_json_end(&w);
 }
 
+/* Before all is bound, nothing is asked. */
+static const char *find_silent(void *arg) {
+  const obs_daemon *d = arg;
+  if (!atomic_load(&d->ready)) return NULL;
+  const char *url = obs_bus_silent(d->bus);
+  if (url == NULL) url = obs_feed_silent(d->feed);
+  return url != NULL ? url : obs_bridge_silent(d->bridge);
+}
+
+static void count_connections(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]) {
+  static const struct {
+    obs_metrics_socket socket;
+    obs_transport transport;
+  } bus[] = {{OBS_METRICS_PULL, OBS_TRANSPORT_PULL},
+             {OBS_METRICS_SUB, OBS_TRANSPORT_SUB},
+             {OBS_METRICS_REP, OBS_TRANSPORT_REP}};
+  const obs_daemon *d = arg;
+  if (!atomic_load(&d->ready)) return;
+  for (size_t i = 0; i < sizeof bus / sizeof *bus; i++) {
+    obs_sp_counts counts;
+    obs_bus_get_counts(d->bus, bus[i].transport, &counts);
+    out[bus[i].socket] = counts.streams;
+  }
+  obs_feed_get_connections(d->feed, &out[OBS_METRICS_FEED]);
+  obs_bridge_get_connections(d->bridge, &out[OBS_METRICS_HTTP]);
+}
+
 static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
   return (obs_metrics_sources){.version = OBSERVER_VERSION,
                                .started_ms = d->started_ms,
@@ -148,7 +177,9 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .sessions = d->sessions,
                                .clusters = d->clusters,
                                .feed = feed,
-                               .learn = d->learn};
+                               .learn = d->learn,
+                               .sockets = count_connections,
+                               .sockets_arg = d};
 }
 
 static void on_health(void *arg, obs_buf *out) {
@@ -280,6 +311,20 @@ fail:
   return err;
 }
 
+/* How many connections a socket may have of the descriptors that there are: the rest are for files and other calls. */
+static uint32_t fit_connections(const char *option, uint64_t wanted) {
+  enum { KEPT = 64, FEWEST = 16 };
+  struct rlimit files;
+  uint64_t most = wanted;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY)
+    most = files.rlim_cur > KEPT ? (files.rlim_cur - KEPT) / OBS_METRICS_SOCKETS : 0;
+  if (most < FEWEST) most = FEWEST;
+  if (wanted <= most) return (uint32_t)wanted;
+  obs_log_info("observerd", "%s: %" PRIu64 " instead of %" PRIu64 ": only %" PRIu64 " files may be open", option, most,
+               wanted, (uint64_t)files.rlim_cur);
+  return (uint32_t)most;
+}
+
 observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, size_t error_size) {
   observer_err err;
   error[0] = '\0';
@@ -297,7 +342,9 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .limits = limits_of(o),
                                   .health = on_health,
                                   .health_arg = d,
-                                  .max_connections = (uint32_t)o->http_connections,
+                                  .silent = find_silent,
+                                  .silent_arg = d,
+                                  .max_connections = fit_connections("http-connections", o->http_connections),
                                   .tls_cert = o->tls_cert,
                                   .tls_key = o->tls_key,
                                   .tls_ca = o->tls_ca,
@@ -316,7 +363,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                             .sockets = sockets,
                             .nsockets = sizeof sockets / sizeof *sockets,
                             .topics = urls_of(&o->topic),
-                            .max_connections = (uint32_t)o->bus_connections,
+                            .max_connections = fit_connections("bus-connections", o->bus_connections),
                             .tls_cert = o->tls_cert,
                             .tls_key = o->tls_key,
                             .tls_ca = o->tls_ca,
@@ -363,7 +410,19 @@ fail:
 
 /* ---- running and stopping ---- */
 
+/* Whether each listener still serves, as the last cycle's probe found; and the next one. */
+static void probe_listeners(obs_daemon *d) {
+  const char *silent = find_silent(d);
+  if (silent != NULL && !d->silent) obs_log_error("observerd", "not ready: %s does not serve", silent);
+  if (silent == NULL && d->silent) obs_log_info("observerd", "every listener serves again");
+  d->silent = silent != NULL;
+  obs_bus_probe(d->bus);
+  obs_feed_probe(d->feed);
+  obs_bridge_probe(d->bridge);
+}
+
 void obs_daemon_cycle(obs_daemon *d) {
+  probe_listeners(d);
   /* The journal does not say that a cluster was resolved: the checkpoint does. */
   if (obs_clusters_cycle(d->clusters, obs_clock_wall_ms()) > 0) obs_commit_checkpoint(d->commit);
   obs_state_counts c;

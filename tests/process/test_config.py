@@ -136,7 +136,7 @@ class BadValues(ConfigTest):
         self.assertEqual(self.refused("--log-format", "xml"),
                          ['log-format: must be one of: text json, not "xml" (flag --log-format)'])
         self.assertEqual(self.refused("--pull", "tcp//x"),
-                         ['pull: must be a URL of: tcp ipc ws inproc, not "tcp//x" (flag --pull)'])
+                         ['pull: must be a URL of: tcp tls+tcp ipc ws wss inproc, not "tcp//x" (flag --pull)'])
         self.assertEqual(self.refused("--http", "http://127.0.0.1:70000"),
                          ['http: must be a URL of: http https ipc, not "http://127.0.0.1:70000" (flag --http)'])
         self.assertEqual(self.refused("--max-op-bytes", "3M")[0][:34], "max-op-bytes: must be a size (K, M")

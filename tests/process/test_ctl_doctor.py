@@ -46,12 +46,6 @@ class Doctor(DaemonTest):
         for name in ("NNG", "msgpack-c", "libcurl", "cJSON", "xxHash", "ncurses"):
             self.assertEqual(got[name][0], "ok", got[name])
             self.assertRegex(got[name][1], r"^version \d+\.\d+")
-        nng = [int(n) for n in got["NNG"][1].split()[1].split(".")[:2]]
-        if nng < [1, 6]:
-            self.assertEqual((got["NNG HTTP"][0], got["NNG HTTP"][2]), ("warn", "observerd --http http://127.0.0.1:3800"))
-            self.assertIn("loopback", got["NNG HTTP"][1])
-        else:
-            self.assertEqual(got["NNG HTTP"][0], "ok")
 
     def test_beside_a_daemon(self):
         d = self.start()

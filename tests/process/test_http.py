@@ -20,7 +20,7 @@ class Views(DaemonTest):
             self.assertEqual(status, 200)
             self.assertEqual(headers["content-type"], "application/json")
             self.assertEqual(list(body), ["status", "ops_in_ring", "version", "seq", "sessions", "uptime_s", "transports",
-                                          "urls", "feed", "clusters", "learn", "journal", "files", "traffic", "state"])
+                                          "urls", "feed", "clusters", "learn", "journal", "files", "traffic", "connections", "state"])
             self.assertEqual((body["status"], body["ops_in_ring"], body["seq"]), ("ok", n, n))
             self.assertEqual(d.post("/event", {"ok": True}).status, 200)
 

@@ -247,7 +247,7 @@ static void signals_are_read_as_data(void **state) {
   (void)state;
   const int signals[] = {SIGUSR1, SIGUSR2};
   sigset_t blocked;
-  obs_signal_sender from;
+  obs_signal_fd_sender from;
   int fd = obs_signal_fd_open(signals, 2);
   assert_true(fd >= 0);
   assert_int_equal(obs_signal_fd_read(fd, NULL), 0);

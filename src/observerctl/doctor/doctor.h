@@ -35,7 +35,6 @@ void obs_doctor_say(obs_doctor *d, obs_doctor_status status, const char *check, 
 
 /* The probes, in the order of the report. */
 void obs_doctor_libraries(obs_doctor *d);
-void obs_doctor_nng(obs_doctor *d);
 void obs_doctor_ports(obs_doctor *d);
 void obs_doctor_data_dir(obs_doctor *d);
 void obs_doctor_journal(obs_doctor *d);

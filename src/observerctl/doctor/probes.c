@@ -2,7 +2,6 @@
 #include "observerctl/doctor/doctor.h"
 
 #include "base/clock.h"
-#include "base/url.h"
 #include "jsonl/lines.h"
 #include "observerctl/ask/fetch.h"
 #include "observerctl/cli/args.h"
@@ -258,20 +257,6 @@ void obs_doctor_libraries(obs_doctor *d) {
       obs_doctor_say(d, OBS_DOCTOR_WARN, libraries[i].name, rebuild, "built with version %s, runs with %s", built,
                      runs);
   }
-}
-
-void obs_doctor_nng(obs_doctor *d) {
-  static const char name[] = "NNG HTTP";
-  if (!obs_url_nng_is_old()) {
-    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "version %s does not have the defect of those before 1.6",
-                   nng_version());
-    return;
-  }
-  obs_doctor_say(d, OBS_DOCTOR_WARN, name, "observerd --http http://127.0.0.1:3800",
-                 "version %s: a request can make its HTTP server write past a buffer (fixed in 1.6, which "
-                 "Debian 13 has), so HTTP listeners stay on loopback: observerd refuses others unless "
-                 "--allow-old-nng",
-                 nng_version());
 }
 
 /* ---- ports ---- */

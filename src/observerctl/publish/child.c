@@ -101,7 +101,7 @@ static void write_stderr(run *r) {
 /* ---- signals ---- */
 
 static void read_signal(run *r) {
-  obs_signal_sender from;
+  obs_signal_fd_sender from;
   int status, number = obs_signal_fd_read(r->signal_fd, &from);
   if (number == 0) return;
   if (number != SIGCHLD) { /* a terminal signals the command itself, and what the command sends is not for it */
