@@ -12,6 +12,7 @@
  * Threads: any, for every function except observer_close: it is the last call, while no other one runs. Publish calls
  *   that wait for room return CLOSED then. Callbacks come on the client's thread and may not call flush and close.
  * Ownership: arguments are copied before a call returns.
+ * NULL: where it is not said to be allowed, a call with it does nothing and returns INVALID.
  * Fork: a client belongs to the process that opened it. In a child every call returns FORKED; observer_close there
  *   frees what is safe to free. A child without exec can open clients only if its parent had opened none.
  * Exit: without observer_close a process loses what is queued, but for what is in a spool: the next observer_open of

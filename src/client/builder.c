@@ -66,6 +66,13 @@ static void fail(observer_builder *b, observer_err err) {
   if (b->err == OBSERVER_E_OK) b->err = err;
 }
 
+/* Whether there is a builder and a name to set something of. */
+static bool can_set(observer_builder *b, const char *name) {
+  if (b == NULL) return false;
+  if (name == NULL) fail(b, OBSERVER_E_INVALID);
+  return name != NULL;
+}
+
 /* Sets `name` to an encoded value of that kind, in the place of an earlier one. */
 static void set(observer_builder *b, const char *name, kind_of_value kind, const char *value, size_t len) {
   int field = find_field(name);
@@ -109,6 +116,7 @@ void observer_builder_free(observer_builder *b) {
 }
 
 void observer_builder_reset(observer_builder *b) {
+  if (b == NULL) return;
   obs_buf_reset(&b->bytes, OBS_CLIENT_OP_MAX);
   b->n = b->unknown = 0;
   b->err = OBSERVER_E_OK;
@@ -116,6 +124,7 @@ void observer_builder_reset(observer_builder *b) {
 
 void observer_builder_text(observer_builder *b, const char *name, const char *value) {
   size_t n = value != NULL ? strlen(value) : 0;
+  if (!can_set(b, name)) return;
   if (value == NULL || !obs_client_text_valid(value, n)) {
     fail(b, OBSERVER_E_INVALID);
     return;
@@ -131,6 +140,7 @@ void observer_builder_text(observer_builder *b, const char *name, const char *va
 
 void observer_builder_int(observer_builder *b, const char *name, int64_t value) {
   char bytes[OBS_MP_HEAD_MAX];
+  if (!can_set(b, name)) return;
   if (value < 0 && find_field(name) == OBS_CLIENT_FIELD_duration_ms) fail(b, OBSERVER_E_INVALID);
   set(b, name, INT_VALUE, bytes, (size_t)(obs_mp_int(bytes, value) - bytes));
 }
@@ -138,6 +148,7 @@ void observer_builder_int(observer_builder *b, const char *name, int64_t value) 
 void observer_builder_real(observer_builder *b, const char *name, double value) {
   char bytes[OBS_MP_HEAD_MAX];
   uint64_t bits;
+  if (!can_set(b, name)) return;
   if (!isfinite(value) || (value < 0 && find_field(name) == OBS_CLIENT_FIELD_duration_ms)) fail(b, OBSERVER_E_INVALID);
   memcpy(&bits, &value, sizeof(bits));
   bytes[0] = (char)0xcb;
@@ -146,6 +157,7 @@ void observer_builder_real(observer_builder *b, const char *name, double value) 
 
 void observer_builder_bool(observer_builder *b, const char *name, bool value) {
   char byte[1];
+  if (!can_set(b, name)) return;
   set(b, name, BOOL_VALUE, byte, (size_t)(obs_mp_bool(byte, value) - byte));
 }
 
@@ -154,6 +166,7 @@ void observer_builder_msgpack(observer_builder *b, const char *name, const void 
       [OBS_VALUE_NULL] = OTHER_VALUE, [OBS_VALUE_SKIPPED] = OTHER_VALUE, [OBS_VALUE_BOOL] = BOOL_VALUE,
       [OBS_VALUE_INT] = INT_VALUE,    [OBS_VALUE_BIG] = INT_VALUE,       [OBS_VALUE_FLOAT] = REAL_VALUE,
       [OBS_VALUE_TEXT] = TEXT_VALUE,  [OBS_VALUE_TREE] = OTHER_VALUE};
+  if (!can_set(b, name)) return;
   obs_cursor c = obs_cursor_of(value, len);
   obs_cursor_value v;
   if (value == NULL || !obs_client_msgpack_valid(value, len, OBS_CLIENT_DEPTH_MAX) || !obs_msgpack_cursor_value(&c, &v))
@@ -183,7 +196,9 @@ static const entry *entry_of(const observer_builder *b, obs_client_field field) 
 }
 
 observer_err observer_builder_publish(observer_builder *b, observer_client *client, int32_t block_ms, void *tag) {
+  if (client == NULL) return OBSERVER_E_INVALID;
   if (client->generation != obs_client_generation()) return OBSERVER_E_FORKED;
+  if (b == NULL) return obs_client_refuse(client, OBSERVER_E_INVALID);
   const entry *endpoint = entry_of(b, OBS_CLIENT_FIELD_endpoint);
   if (b->err == OBSERVER_E_NOMEM) return obs_client_refuse(client, OBSERVER_E_NOMEM);
   bool named = endpoint != NULL && endpoint->end - endpoint->value_at > 1; /* an empty text is its marker alone */

@@ -76,8 +76,12 @@ static void free_client(observer_client *c) {
 }
 
 observer_err observer_open(const observer_options *options, observer_client **out) {
+  if (out != NULL) *out = NULL;
+  if (options == NULL || out == NULL) {
+    snprintf(open_error, sizeof(open_error), "%s: NULL", options == NULL ? "options" : "out");
+    return OBSERVER_E_INVALID;
+  }
   open_error[0] = '\0';
-  *out = NULL;
   observer_err err = claim();
   observer_client *c = err == OBSERVER_E_OK ? calloc(1, sizeof(*c)) : NULL;
   if (err == OBSERVER_E_OK) err = c != NULL ? init_locks(c) : OBSERVER_E_NOMEM;
@@ -131,6 +135,7 @@ static bool wait_settled(observer_client *c, bool (*reached)(const observer_clie
 
 observer_err observer_flush(observer_client *client, uint32_t deadline_ms) {
   observer_client *c = client;
+  if (c == NULL) return OBSERVER_E_INVALID;
   uint64_t until_ms = obs_clock_mono_ms() + deadline_ms;
   if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
   pthread_mutex_lock(&c->lock);
@@ -195,6 +200,7 @@ static bool is_connected(const observer_client *c, uint64_t serial) {
 
 observer_err observer_connect(observer_client *client, uint32_t deadline_ms) {
   observer_client *c = client;
+  if (c == NULL) return OBSERVER_E_INVALID;
   uint64_t until_ms = obs_clock_mono_ms() + deadline_ms;
   if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
   pthread_mutex_lock(&c->lock);
@@ -205,6 +211,7 @@ observer_err observer_connect(observer_client *client, uint32_t deadline_ms) {
 
 observer_err observer_get_trouble(observer_client *client, char *text, size_t size) {
   observer_client *c = client;
+  if (c == NULL || (text == NULL && size > 0)) return OBSERVER_E_INVALID;
   if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
   pthread_mutex_lock(&c->lock);
   observer_err err = c->trouble;
@@ -215,8 +222,9 @@ observer_err observer_get_trouble(observer_client *client, char *text, size_t si
 
 void observer_get_counters(observer_client *client, observer_counters *out) {
   observer_client *c = client;
+  if (out == NULL) return;
   *out = (observer_counters){0};
-  if (c->generation != obs_client_generation()) return;
+  if (c == NULL || c->generation != obs_client_generation()) return;
   pthread_mutex_lock(&c->lock);
   *out = c->n;
   out->memory_bytes = c->memory;

@@ -158,8 +158,9 @@ observer_err observer_encode(const observer_op *ops, size_t n, void **bytes, siz
   enum { MAP_HEAD = 3 };
   obs_client_measure m;
   size_t size = OBS_MP_ARRAY_HEAD;
-  *bytes = NULL;
-  *len = 0;
+  if (bytes != NULL) *bytes = NULL;
+  if (len != NULL) *len = 0;
+  if (bytes == NULL || len == NULL || (ops == NULL && n > 0)) return OBSERVER_E_INVALID;
   for (size_t i = 0; i < n; i++) {
     obs_client_op_measure(&ops[i], &m);
     size += m.size + MAP_HEAD;

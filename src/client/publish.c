@@ -68,7 +68,9 @@ static char *write_op(char *p, const void *arg) {
 
 observer_err observer_publish_wait(observer_client *client, const observer_op *op, int32_t block_ms, void *tag) {
   measured m;
+  if (client == NULL) return OBSERVER_E_INVALID;
   if (client->generation != obs_client_generation()) return OBSERVER_E_FORKED;
+  if (op == NULL) return obs_client_refuse(client, OBSERVER_E_INVALID);
   m.op = op;
   obs_client_op_measure(op, &m.measure);
   if (!obs_client_op_valid(op, &m.measure)) return obs_client_refuse(client, OBSERVER_E_INVALID);
@@ -78,7 +80,7 @@ observer_err observer_publish_wait(observer_client *client, const observer_op *o
 }
 
 observer_err observer_publish(observer_client *client, const observer_op *op) {
-  return observer_publish_wait(client, op, client->o.block_ms, NULL);
+  return client != NULL ? observer_publish_wait(client, op, client->o.block_ms, NULL) : OBSERVER_E_INVALID;
 }
 
 /* ---- a message of another kind ---- */
@@ -113,6 +115,7 @@ static observer_err publish_message(observer_client *c, const char *topic, const
 
 observer_err observer_publish_message(observer_client *client, const char *topic, const void *payload, size_t len,
                                       int32_t block_ms, void *tag) {
+  if (client == NULL) return OBSERVER_E_INVALID;
   if (client->generation != obs_client_generation()) return OBSERVER_E_FORKED;
   if (payload == NULL || len == 0 || len > MESSAGE_MAX || !topic_valid(topic) ||
       (topic == NULL && !is_payload_start(*(const unsigned char *)payload)))
@@ -125,7 +128,9 @@ observer_err observer_publish_message(observer_client *client, const char *topic
 observer_err observer_publish_encoded(observer_client *client, const observer_encoded *record, int32_t block_ms,
                                       void *tag) {
   observer_client *c = client;
+  if (c == NULL) return OBSERVER_E_INVALID;
   if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
+  if (record == NULL) return obs_client_refuse(c, OBSERVER_E_INVALID);
   const char *bytes = record->bytes;
   size_t len = record->len;
   if (bytes == NULL || len == 0 || len > MESSAGE_MAX || !topic_valid(record->topic))

@@ -263,7 +263,7 @@ obs_client_spool_read_result obs_client_spool_read(obs_client_spool *s, obs_clie
   head h;
   while (s->read_at < s->end) {
     uint64_t next = s->read_at;
-    look result = read_at(s, s->read_at, &h, all_tags, body);
+    look result = read_at(s, s->read_at, &h, all_tags, body), first = result;
     if (result == BAD_BODY) next += record_size(&h);
     if (result == BAD_HEAD || result == SHORT) result = find_head(s, s->read_at + 1, &next);
     if (result == NO_MEMORY) return OBS_SPOOL_NOMEM;
@@ -276,15 +276,18 @@ obs_client_spool_read_result obs_client_spool_read(obs_client_spool *s, obs_clie
       s->read_at += r->size;
       return OBS_SPOOL_RECORD;
     }
-    if (s->read_at >= s->surveyed) ++*damaged;
+    /* What a crash cut short is the last record, and a prefix of it; after a power cut its place may hold zeros. */
+    bool torn = next == s->end && (first == SHORT || (first == BAD_HEAD && h.magic == 0 && h.head_sum == 0));
+    if (s->read_at >= s->surveyed && !torn) ++*damaged;
     s->read_at = next;
   }
   return OBS_SPOOL_END;
 }
 
-/* Reads through everything that waits. What no valid record follows is the end of a write that a crash cut short. */
+/* Reads through everything that waits. What no valid record follows is cut off: a write that a crash cut short, or
+ * damage, which is counted. */
 static observer_err survey(obs_client_spool *s, uint64_t *ops, uint64_t *damaged) {
-  uint64_t good = s->settled, before = 0;
+  uint64_t good = s->settled;
   *ops = *damaged = 0;
   for (;;) {
     obs_client_record r;
@@ -296,9 +299,7 @@ static observer_err survey(obs_client_spool *s, uint64_t *ops, uint64_t *damaged
     nng_msg_free(body);
     *ops += r.nops;
     good = s->read_at;
-    before = *damaged;
   }
-  *damaged = before;
   s->end = s->surveyed = good;
   s->read_at = s->settled;
   return ftruncate(s->file.fd, (off_t)good) == 0 ? OBSERVER_E_OK : OBSERVER_E_IO;

@@ -224,7 +224,7 @@ class Files(SpoolTest):
         self.fill(2000, batch_ops=500, linger_ms=20000)
         with open(self.path, "rb") as f:
             whole = f.read()
-        _, (second, size), (third, _), _ = self.records()
+        _, (second, size), (third, _), (last, _) = self.records()
         for at in (second + size // 2, second + 2, second + 20, second):
             data = bytearray(whole)
             data[at] ^= 0x40
@@ -234,6 +234,18 @@ class Files(SpoolTest):
             result = self.spooler(count=0, close=0).result()["flushed"]
             lost = 2 if at == second else 1
             self.assertEqual((result["replayed"], result["spool_damaged"]), (2000 - 500 * lost, lost))
+        for at in (last + 2, last + 20, last + RECORD_HEAD + 30, len(whole) - 1):
+            data = bytearray(whole)
+            data[at] ^= 0x40
+            with open(self.path, "wb") as f:
+                f.write(data)
+            result = self.spooler(count=0, close=0).result()["flushed"]
+            self.assertEqual((result["replayed"], result["spool_damaged"]), (1500, 1), at - last)
+        data = bytearray(whole)
+        data[second + size // 2] ^= 0x40
+        data[third + RECORD_HEAD + 30] ^= 1
+        with open(self.path, "wb") as f:
+            f.write(data)
         daemon = self.start_daemon()
         result = self.spooler(count=0, flush=20000).result()
         self.assertEqual((result["flush"], result["flushed"]["delivered"]), ("ok", 1000))

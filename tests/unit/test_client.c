@@ -14,7 +14,9 @@
 #include <nng/protocol/pipeline0/pull.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/util/platform.h>
+#include <observer/call.h>
 #include <observer/observer.h>
+#include <observer/session.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -413,6 +415,85 @@ static void test_invalid_ops(void **state) {
   assert_int_equal(observer_close(c, 0), OBSERVER_E_TIMEDOUT);
   free(most);
   free(over);
+}
+
+/* Every function, with NULL for everything that can be. */
+static void test_nothing_given(void **state) {
+  (void)state;
+  observer_op op = {.endpoint = "/a"};
+  observer_client *c = (observer_client *)&op;
+  observer_encoded record = {.bytes = "{}", .len = 2};
+  observer_builder *b = observer_builder_new();
+  observer_counters n;
+  void *bytes = &op;
+  size_t len = 1;
+  char text[8];
+  assert_int_equal(observer_open(NULL, &c), OBSERVER_E_INVALID);
+  assert_null(c);
+  assert_string_equal(observer_open_error(), "options: NULL");
+  assert_int_equal(observer_open(&(observer_options){0}, NULL), OBSERVER_E_INVALID);
+  assert_string_equal(observer_open_error(), "out: NULL");
+  assert_int_equal(observer_encode(NULL, 1, &bytes, &len), OBSERVER_E_INVALID);
+  assert_null(bytes);
+  assert_int_equal(observer_encode(&op, 1, NULL, &len), OBSERVER_E_INVALID);
+  assert_int_equal(observer_encode(&op, 1, &bytes, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_publish(NULL, &op), OBSERVER_E_INVALID);
+  assert_int_equal(observer_publish_wait(NULL, &op, 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_publish_encoded(NULL, &record, 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_publish_message(NULL, "t", "{}", 2, 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_builder_publish(b, NULL, 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_flush(NULL, 0), OBSERVER_E_INVALID);
+  assert_int_equal(observer_connect(NULL, 0), OBSERVER_E_INVALID);
+  assert_int_equal(observer_get_trouble(NULL, text, sizeof(text)), OBSERVER_E_INVALID);
+  assert_int_equal(observer_close(NULL, 0), OBSERVER_E_OK);
+  observer_get_counters(NULL, &n);
+  assert_int_equal(n.published, 0);
+  observer_builder_free(NULL);
+  observer_builder_reset(NULL);
+  observer_builder_text(NULL, "a", "x");
+  observer_builder_int(NULL, "a", 1);
+  observer_builder_real(NULL, "a", 1);
+  observer_builder_bool(NULL, "a", true);
+  observer_builder_msgpack(NULL, "a", "\x80", 1);
+
+  c = open_client((observer_options){0}, "inproc://nothing-given");
+  assert_int_equal(observer_publish(c, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_publish_encoded(c, NULL, 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_publish_message(c, NULL, NULL, 0, 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_builder_publish(NULL, c, 0, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_get_trouble(c, NULL, 1), OBSERVER_E_INVALID);
+  assert_int_equal(observer_get_trouble(c, NULL, 0), OBSERVER_E_OK);
+  observer_get_counters(c, NULL);
+  for (int i = 0; i < 5; i++) {
+    observer_builder_reset(b);
+    observer_builder_text(b, "endpoint", "/a");
+    if (i == 0) observer_builder_text(b, NULL, "x");
+    if (i == 1) observer_builder_int(b, NULL, -1);
+    if (i == 2) observer_builder_real(b, NULL, -1);
+    if (i == 3) observer_builder_bool(b, NULL, true);
+    if (i == 4) observer_builder_msgpack(b, NULL, "\x80", 1);
+    assert_int_equal(observer_builder_publish(b, c, 0, NULL), OBSERVER_E_INVALID);
+  }
+  observer_builder_reset(b);
+  observer_builder_text(b, "endpoint", NULL);
+  observer_builder_msgpack(b, "extra", NULL, 0);
+  assert_int_equal(observer_builder_publish(b, c, 0, NULL), OBSERVER_E_INVALID);
+  observer_get_counters(c, &n);
+  assert_int_equal(n.refused_invalid, 10);
+  observer_builder_free(b);
+  assert_int_equal(observer_close(c, 0), OBSERVER_E_OK);
+
+  observer_response response;
+  assert_int_equal(observer_call(NULL, NULL, NULL, NULL, NULL, NULL), OBSERVER_E_INVALID);
+  assert_int_equal(observer_call(NULL, NULL, NULL, NULL, NULL, &response), OBSERVER_E_INVALID);
+  observer_response_fini(NULL);
+  observer_op_end(observer_op_begin(NULL, NULL, NULL), true, NULL);
+  assert_null(observer_op_fields(NULL));
+  observer_op_end(NULL, true, NULL);
+  observer_op_cancel(NULL);
+  observer_session_accepted(NULL, NULL, NULL, 0, OBSERVER_UNSET);
+  observer_session_exhausted(NULL, NULL);
+  observer_session_infra_error(NULL, NULL, NULL);
 }
 
 static void test_invalid_options(void **state) {
@@ -1022,6 +1103,7 @@ int main(void) {
       cmocka_unit_test(test_odd_rejections),
       cmocka_unit_test(test_message_of_another_kind),
       cmocka_unit_test(test_invalid_ops),
+      cmocka_unit_test(test_nothing_given),
       cmocka_unit_test(test_invalid_options),
       cmocka_unit_test(test_full),
       cmocka_unit_test(test_larger_than_the_queue),
