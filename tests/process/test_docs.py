@@ -1,6 +1,8 @@
 """What the documents say is what the programs do."""
 
+import glob
 import os
+import re
 import subprocess
 
 from harness import BUILD, ROOT, DaemonTest, main, wait_until
@@ -26,6 +28,20 @@ class Docs(DaemonTest):
             for word in row.split("|")[1].replace("`", " ").replace(",", " ").split():
                 if word.startswith("--"):
                     self.assertIn(word, known)
+
+    def test_every_test_that_security_names_exists(self):
+        files = {os.path.basename(p): p for kind in ("process", "unit", "fuzz", "long")
+                 for p in glob.glob(os.path.join(ROOT, "tests", kind, "*"))}
+        text = self.read("SECURITY.md")
+        rows = [line for line in text.splitlines() if line.startswith("| ") and not line.endswith("| Shown by |")]
+        self.assertGreater(len(rows), 30)
+        for row in rows:
+            named = re.findall(r"`(\w+\.(?:py|c))(?: (\w+))?`", row.split("|")[-2])
+            self.assertTrue(named, row)
+            for name, test in named:
+                self.assertIn(name, files)
+                if test:
+                    self.assertRegex(self.read(files[name]), r"\b%s\b *\(" % test, name)
 
 
 class Command(DaemonTest):
