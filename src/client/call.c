@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/no_proxy.h"
 #include "base/utf8.h"
 #include "client/answer.h"
 
@@ -61,7 +62,9 @@ static bool exchange(const char *url, const char *body, uint32_t timeout_ms, rec
   CURL *curl = curl_easy_init();
   struct curl_slist *headers = curl_slist_append(NULL, "content-type: application/json");
   struct curl_slist *more = headers == NULL ? NULL : curl_slist_append(headers, "expect:");
-  bool ok = curl != NULL && more != NULL;
+  obs_buf no_proxy = {0};
+  obs_no_proxy(&no_proxy);
+  bool ok = curl != NULL && more != NULL && !no_proxy.oom;
   if (ok) {
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
@@ -70,6 +73,7 @@ static bool exchange(const char *url, const char *body, uint32_t timeout_ms, rec
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "observer/" OBSERVER_VERSION);
     /* As fetch() does it: redirects are followed, compressed answers are unpacked, and only http and https are spoken.
      */
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, no_proxy.p); /* copied */
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)MOST_REDIRECTS);
@@ -89,6 +93,7 @@ static bool exchange(const char *url, const char *body, uint32_t timeout_ms, rec
     else if (rc != CURLE_OK)
       snprintf(error, error_size, "%s", *detail != '\0' ? detail : curl_easy_strerror(rc));
   }
+  obs_buf_fini(&no_proxy);
   curl_slist_free_all(headers);
   curl_easy_cleanup(curl);
   return ok;

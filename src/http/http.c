@@ -1,5 +1,6 @@
 #include "http/http.h"
 
+#include "base/no_proxy.h"
 #include "base/utf8.h"
 
 #include <curl/curl.h>
@@ -127,6 +128,7 @@ bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply 
   long sent = 0;
   curl_off_t wait_s = 0;
   struct curl_slist *headers = NULL;
+  obs_buf no_proxy = {0};
   receiver to = {&out->body, request->reply_max, false};
   CURLcode rc = CURLE_OUT_OF_MEMORY;
   *out = (obs_http_reply){0};
@@ -134,10 +136,12 @@ bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply 
   bool ok = add_header(&headers, "expect:"); /* a long body is sent at once, without asking first */
   for (const char *const *line = request->headers; ok && line != NULL && *line != NULL; line++)
     ok = add_header(&headers, *line);
-  if (ok) {
+  obs_no_proxy(&no_proxy);
+  if (ok && !no_proxy.oom) {
     long timeout = (long)request->timeout_ms;
     curl_easy_setopt(h->easy, CURLOPT_URL, request->url);
     curl_easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(h->easy, CURLOPT_NOPROXY, no_proxy.p); /* copied */
     curl_easy_setopt(h->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h->easy, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server that hangs */
     curl_easy_setopt(h->easy, CURLOPT_TIMEOUT_MS, timeout);
@@ -171,6 +175,7 @@ bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply 
   }
   curl_easy_reset(h->easy); /* it holds pointers to `detail`, `to` and the headers */
   curl_slist_free_all(headers);
+  obs_buf_fini(&no_proxy);
   return out->end == OBS_HTTP_OK;
 }
 

@@ -1,5 +1,6 @@
 /* One HTTP request with libcurl: http and https only, redirects are not followed. A handle serves one request at a time
- * and keeps its connection for the next one; open a new handle where a dropped connection must not be tried again. */
+ * and keeps its connection for the next one. Proxies of the environment are used, but not for this machine's own
+ * addresses (base/no_proxy.h). Open a new handle where a dropped connection must not be tried again. */
 #ifndef OBS_HTTP_HTTP_H
 #define OBS_HTTP_HTTP_H
 

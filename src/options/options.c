@@ -43,6 +43,19 @@ static void clear(obs_option_value *v) {
   v->number = 0;
 }
 
+/* A value as complaints quote it: what stands between a URL's scheme and its host may be a password. NULL: no memory.
+ */
+static char *without_password(const char *text) {
+  char *shown = strdup(text), *colon = shown != NULL ? strstr(shown, "://") : NULL;
+  char *at = colon != NULL ? strrchr(colon, '@') : NULL;
+  if (at == NULL) return shown;
+  char *from = colon + 3;
+  size_t room = (size_t)(at - from);
+  memset(from, '*', room < 3 ? room : 3);
+  if (room > 3) memmove(from + 3, at, strlen(at) + 1);
+  return shown;
+}
+
 static void assign(obs_options *o, int row, const char *text, obs_option_origin origin, const char *where) {
   char must[OBS_OPTION_MUST_MAX] = "";
   obs_option_value *v = &o->values[row];
@@ -51,10 +64,12 @@ static void assign(obs_options *o, int row, const char *text, obs_option_origin 
   if (v->origin != origin) clear(v);
   v->origin = origin;
   if (obs_option_read(&o->table.at[row], text, v, must)) return;
-  obs_option_fault fault = {&o->table.at[row], text, must, origin, where};
+  char *shown = without_password(text);
+  obs_option_fault fault = {&o->table.at[row], shown != NULL ? shown : "", must, origin, where};
   o->failed = true;
   o->oom = o->oom || strcmp(must, OBS_OPTION_NO_MEMORY) == 0;
   o->report(o->arg, &fault);
+  free(shown);
 }
 
 bool obs_options_open(obs_options *o, obs_option_table table, void (*report)(void *, const obs_option_fault *),

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TIMEOUT_MS = 60000, MAX_TOKENS = 700, KEY_MAX = 4096, BYTES_A_TOKEN = 4 };
+enum { TIMEOUT_MS = 60000, MAX_TOKENS = 700, KEY_MAX = 4096, BYTES_A_TOKEN = 4, REDACT_MIN = 8 };
 
 #define TEMPERATURE 0.2
 
@@ -64,25 +64,33 @@ static observer_err set_key(obs_llm *m, const char *key, size_t len, const char 
   return OBSERVER_E_NOMEM;
 }
 
-/* The first line, without the white space at its end. */
+/* The first line, without the white space at its end; whatever else is in it is refused, not cut off. */
 static observer_err read_key(obs_llm *m, const char *path, char *text, size_t size) {
   char from[512], line[KEY_MAX];
   snprintf(from, sizeof(from), "key file %s", path);
   FILE *in = fopen(path, "re");
-  bool read = in != NULL;
-  if (read) setvbuf(in, NULL, _IONBF, 0); /* no copy of the key stays behind */
-  if (read && fgets(line, sizeof(line), in) == NULL) {
-    line[0] = '\0';
-    read = ferror(in) == 0;
-  }
+  if (in != NULL) setvbuf(in, NULL, _IONBF, 0); /* no copy of the key stays behind */
+  size_t read = in != NULL ? fread(line, 1, sizeof(line), in) : 0;
+  const char *end = memchr(line, '\n', read);
+  size_t len = end != NULL ? (size_t)(end - line) : read;
+  while (len > 0 && strchr(" \t\r", line[len - 1]) != NULL && line[len - 1] != '\0') len--;
   observer_err err = OBSERVER_E_IO;
-  if (read)
-    err = set_key(m, line, strcspn(line, " \t\r\n"), from, text, size);
-  else
+  if (in == NULL || ferror(in))
     snprintf(text, size, "%s: %s", from, strerror(errno));
+  else if (end == NULL && read == sizeof(line))
+    snprintf(text, size, "%s: its first line is longer than %d bytes", from, KEY_MAX - 1);
+  else
+    err = set_key(m, line, len, from, text, size);
   explicit_bzero(line, sizeof(line));
   if (in != NULL) (void)fclose(in); /* only read from */
   return err;
+}
+
+/* A file's last newline may have come with it. */
+static size_t key_len(const char *key) {
+  size_t len = strlen(key);
+  while (len > 0 && (key[len - 1] == '\n' || key[len - 1] == '\r')) len--;
+  return len;
 }
 
 observer_err obs_llm_open(const obs_llm_opts *opts, obs_llm **out, char *error_text, size_t error_size) {
@@ -107,7 +115,7 @@ observer_err obs_llm_open(const obs_llm_opts *opts, obs_llm **out, char *error_t
   else if (takes_key && opts->key_file != NULL)
     err = read_key(m, opts->key_file, error_text, error_size);
   else if (takes_key && opts->key != NULL && opts->key[0] != '\0')
-    err = set_key(m, opts->key, strcspn(opts->key, "\r\n"), "the model's key", error_text, error_size);
+    err = set_key(m, opts->key, key_len(opts->key), "the model's key", error_text, error_size);
   if (err != OBSERVER_E_OK) goto fail;
   error_text[0] = '\0';
   *out = m;
@@ -199,6 +207,24 @@ static const char *read_text(obs_llm_kind kind, const obs_buf *body, obs_buf *ou
   return out->oom ? "out of memory" : why;
 }
 
+/* A server that repeats the key must not have it recorded and shown. One of a few letters would hit any word. */
+static void redact(obs_buf *text, const char *key) {
+  static const char in_place[] = "(key)";
+  size_t len = key != NULL ? strlen(key) : 0, left = 0;
+  if (len < REDACT_MIN || text->len == 0 || strstr(text->p, key) == NULL) return;
+  obs_buf out = {0};
+  for (const char *found; (found = strstr(text->p + left, key)) != NULL; left = (size_t)(found - text->p) + len) {
+    obs_buf_append(&out, text->p + left, (size_t)(found - text->p) - left);
+    obs_buf_puts(&out, in_place);
+  }
+  obs_buf_append(&out, text->p + left, text->len - left);
+  obs_buf_putc(&out, '\0');
+  if (!out.oom) out.len--;
+  explicit_bzero(text->p, text->len);
+  obs_buf_fini(text);
+  *text = out;
+}
+
 bool obs_llm_ask(obs_llm *m, const char *purpose, uint64_t key, obs_str system, obs_str prompt, obs_llm_answer *out) {
   obs_buf body = {0};
   obs_call_answer answer = {0};
@@ -228,6 +254,11 @@ bool obs_llm_ask(obs_llm *m, const char *purpose, uint64_t key, obs_str system, 
   else if ((why = read_text(m->kind, &answer.body, &out->text)) != NULL) {
     out->end = out->text.oom ? OBS_CALL_FAILED : OBS_CALL_STATUS;
     snprintf(out->error, sizeof(out->error), "model: %s", why);
+  }
+  redact(&out->text, m->key);
+  if (ok && why == NULL && out->text.oom) {
+    out->end = OBS_CALL_FAILED;
+    snprintf(out->error, sizeof(out->error), "model: out of memory");
   }
   obs_call_answer_fini(&answer);
   obs_buf_fini(&body);

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 
-from harness import OBSERVERD, DaemonTest, main, wait_until
+from harness import BUILD, OBSERVERD, DaemonTest, main, wait_until
 
 
 class ConfigTest(DaemonTest):
@@ -148,6 +148,18 @@ class BadValues(ConfigTest):
         self.assertEqual(self.effective("--gateway-url", "http://[::1]:80/x")["gateway_url"], "http://[::1]:80/x")
         many = ",".join("ipc:///tmp/%060d" % n for n in range(20))
         self.assertIn("pull: must be shorter than 1024 bytes (it may be given again)", self.refused("--pull", many)[0])
+
+    def test_a_password_is_not_repeated(self):
+        for given, shown in (("http://user:secret@host/", "http://***@host/"), ("http://s:ecret@b@host/x", "http://***@host/x"),
+                             ("ftp://secret@host", "ftp://***@host"), ("http://u:sec/ret@h", "http://***@h"),
+                             ("http://:s@h", "http://**@h")):
+            self.assertEqual(self.refused("--openai-url", given),
+                             ['openai-url: must be a URL of: http https, not "%s" (flag --openai-url)' % shown])
+        done = subprocess.run([os.path.join(BUILD, "observerctl"), "stats", "--url", "http://user:secret@127.0.0.1:1/"],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("http://127.0.0.1:1: Connection refused", done.stderr)
+        self.assertNotIn("secret", done.stderr)
 
     def test_standard_output_that_cannot_be_written(self):
         with open("/dev/full", "w") as full:

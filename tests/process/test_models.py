@@ -3,9 +3,11 @@ do wrong. Recording goes on whatever it does, nothing is asked twice, also after
 
 import json
 import os
+import socket
+import subprocess
 import time
 
-from harness import learning_rows, main, wait_until
+from harness import BUILD, learning_rows, main, wait_until
 from test_analyses import AnalysesTest, failure
 
 GENERATE, CHAT = "/ai/generate", "/v1/chat/completions"
@@ -46,6 +48,60 @@ class Models(AnalysesTest):
         for name in os.listdir(daemon.data_dir):
             with open(os.path.join(daemon.data_dir, name), "rb") as f:
                 self.assertNotIn(KEY.encode(), f.read(), name)
+
+    def test_a_model_that_repeats_the_key(self):
+        """It may be asked to, by an op. What it says is recorded and shown without it."""
+        daemon = self.daemon("--openai-url", self.model.url, "--log-level", "debug", env={"OPENAI_API_KEY": KEY})
+        said = {"cause": "the key is " + KEY, "adjust": KEY, "dont": "do not use %s%s" % (KEY, KEY), "claims": []}
+        self.model.set(text=json.dumps(said))
+        row = self.one(daemon, [failure()] * 4)
+        self.assertIn("(key)", json.dumps(row))
+        shown = json.dumps([daemon.get("/v1/observer/" + path).json for path in ("analyses", "playbooks", "clusters")])
+        self.assertNotIn(KEY, shown + daemon.stderr() + daemon.stdout())
+        daemon.stop()
+        for name in os.listdir(daemon.data_dir):
+            with open(os.path.join(daemon.data_dir, name), "rb") as f:
+                self.assertNotIn(KEY.encode(), f.read(), name)
+
+    def test_keys_that_cannot_be_one(self):
+        path = os.path.join(self.tmp, "key")
+        ascii_only = "a key has visible ASCII characters only"
+        for content, why in ((b"sk-one\0two\n", ascii_only), (b"sk-one\rtwo\n", ascii_only), (b"sk-one two\n", ascii_only),
+                             (b"sk-\xc3\xa9\n", ascii_only), (b"\nsk-second\n", "it is empty"), (b"", "it is empty"),
+                             (b"k" * 5000, "its first line is longer than 4095 bytes")):
+            with open(path, "wb") as f:
+                f.write(content)
+            code, stderr = self.make(args=["--openai-url", self.model.url, "--openai-key-file", path]).run_to_exit()
+            self.assertEqual((code, stderr.split("\n")[0][-len(why):]), (1, why), content)
+            self.assertIn("key file " + path, stderr)
+            self.assertNotIn("sk-", stderr)
+        for key in ("sk-one\rtwo", "sk-one\ntwo"):
+            code, stderr = self.make(args=["--openai-url", self.model.url], env={"OPENAI_API_KEY": key}).run_to_exit()
+            self.assertEqual((code, stderr), (1, "observerd: the model's key: %s\n" % ascii_only))
+        with open(path, "wb") as f:
+            f.write(KEY.encode() + b" \r\nsecond line\n")
+        daemon = self.daemon("--openai-url", self.model.url, "--openai-key-file", path)
+        self.one(daemon, [failure()] * 4)
+        self.assertEqual(self.model.requests(CHAT)[0]["headers"]["authorization"], "Bearer " + KEY)
+
+    def test_proxies_of_the_environment(self):
+        """They are not asked for what is on this machine."""
+        with socket.create_server(("127.0.0.1", 0)) as proxy:
+            url = "http://127.0.0.1:%d" % proxy.getsockname()[1]
+            env = {name: url for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")}
+            for more in ({}, {"no_proxy": "example.org"}, {"no_proxy": "*"}):
+                daemon = self.make(data_dir="data" + str(len(str(more))), env={**env, **more},
+                                   args=["--cycle", "100ms", "--openai-url", self.model.url])
+                daemon.start()
+                self.check_grounded(self.one(daemon, [failure()] * 4), "openai")
+                ctl = subprocess.run([os.path.join(BUILD, "observerctl"), "stats", "--url",
+                                      daemon.url("http").replace("127.0.0.1", "localhost")],
+                                     env={**os.environ, **env, **more}, capture_output=True, text=True, check=False)
+                self.assertEqual((ctl.returncode, ctl.stderr), (0, ""))
+                daemon.stop()
+            proxy.setblocking(False)
+            with self.assertRaises(BlockingIOError):
+                proxy.accept()
 
     WRONGS = (({"status": 500}, "500"), ({"hang": True}, "no answer within 1000 ms"), ({"close": True}, ""),
               ({"cut": True}, ""), ({"status": 429}, "429"), ({"raw": "<html>"}, "not JSON"),

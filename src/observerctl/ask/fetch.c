@@ -41,12 +41,14 @@ bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uin
                               .stop_fd = -1};
   if (json != NULL) request.body = (obs_str){json->p, (uint32_t)json->len, 0};
   obs_http_reply reply = {0};
+  obs_http_url named; /* without a password */
   *out = (obs_fetch_answer){0};
+  if (obs_http_url_read(base, &named) != NULL) snprintf(named.shown, sizeof(named.shown), "the URL");
   if (url.oom || http == NULL) {
     snprintf(out->error, sizeof(out->error), url.oom ? "out of memory" : "libcurl does not start");
   } else if (!obs_http_send(http, &request, &reply)) {
     /* The base only: a path full of filters would hide the reason. */
-    snprintf(out->error, sizeof(out->error), "%.*s: %s", (int)(n < 80 ? n : 80), base, reply.error);
+    snprintf(out->error, sizeof(out->error), "%.80s: %s", named.shown, reply.error);
   } else {
     out->status = reply.status;
     out->body = reply.body; /* moved, not copied: up to 256 MiB */
@@ -57,9 +59,9 @@ bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uin
     cJSON *words = cJSON_ParseWithLength(out->body.p, out->body.len);
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(words, "error"));
     if (text == NULL)
-      snprintf(out->error, sizeof(out->error), "%s: HTTP status %ld", url.p, out->status);
+      snprintf(out->error, sizeof(out->error), "%.100s%s: HTTP status %ld", named.shown, path, out->status);
     else if (out->status == 404) /* "not found" alone does not say what */
-      snprintf(out->error, sizeof(out->error), "%s: %s", url.p, text);
+      snprintf(out->error, sizeof(out->error), "%.100s%s: %s", named.shown, path, text);
     else
       snprintf(out->error, sizeof(out->error), "%s", text);
     cJSON_Delete(words);
