@@ -22,7 +22,8 @@ struct obs_sp {
 
 /* The stream's part of a connection; the user's stands behind it. */
 typedef struct {
-  bool ready, refused; /* hands are shaken, or not */
+  _Atomic bool ready; /* hands are shaken; `written` may look meanwhile */
+  bool refused;
   bool ipc, ws;
   bool timed; /* the deadline of a message runs */
   /* Of a WebSocket. */
