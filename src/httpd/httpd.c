@@ -217,7 +217,10 @@ static bool dispatch(connection *c) {
   obs_stream_hold(c->stream);
   atomic_store(&c->turn, APPLICATION);
   c->server->opts.handle(c->request);
-  if (atomic_load(&c->turn) == READER) return true;
+  if (atomic_load(&c->turn) == READER) {
+    obs_stream_yield(c->stream);
+    return true;
+  }
   (void)obs_stream_bytes(c->stream, &len);
   if (len > 0 || obs_stream_ended(c->stream)) leave_to_application(c);
   return false;

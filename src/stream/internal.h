@@ -58,10 +58,11 @@ struct obs_stream {
   size_t off, len, cap; /* bytes off..len have come and are not consumed */
   size_t want, read_size;
   bool ended;
+  bool yields; /* obs_stream_yield */
 
   pthread_mutex_t lock;
   obs_stream_reader reader;
-  bool kicked, hop, paused, expired, writing;
+  bool kicked, hop, silent, paused, expired, writing;
   bool is_open, refused;            /* `opened` was called; it is one too many */
   OBS_VEC(obs_stream_piece) pieces; /* from `first_piece` on */
   uint32_t first_piece;

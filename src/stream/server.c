@@ -184,7 +184,7 @@ static void begin(obs_stream_listener *l, nng_stream *nng) {
   s->nng = nng;
   s->off = s->len = s->cap = s->want = 0;
   s->read_size = OBS_STREAM_READ_MIN;
-  s->ended = s->kicked = s->hop = s->paused = s->expired = s->writing = false;
+  s->yields = s->ended = s->kicked = s->hop = s->silent = s->paused = s->expired = s->writing = false;
   s->refused = refused;
   s->is_open = false;
   s->reader = OBS_STREAM_RUNNING;

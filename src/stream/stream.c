@@ -193,6 +193,10 @@ void obs_stream_pause(obs_stream *s) {
   pthread_mutex_unlock(&s->lock);
 }
 
+void obs_stream_yield(obs_stream *s) {
+  s->yields = true;
+}
+
 bool obs_stream_ended(const obs_stream *s) {
   return s->ended;
 }
@@ -292,6 +296,14 @@ static void start_read(obs_stream *s) {
   nng_stream_recv(s->nng, s->rx);
 }
 
+/* Comes back on one of NNG's threads, behind what they have to do already; `silent`: only to read on. With the lock. */
+static void hop(obs_stream *s, bool silent) {
+  s->hop = true;
+  s->silent = silent;
+  (void)nng_aio_begin(s->rx); /* it is never stopped before it is freed */
+  nng_aio_finish(s->rx, 0);
+}
+
 /* Runs `received` as often as it is wanted, and reads on. On NNG's threads; has the read's reference. */
 void obs_stream_run(obs_stream *s, bool call) {
   const obs_stream_protocol *p = s->server->opts.protocol;
@@ -305,10 +317,13 @@ void obs_stream_run(obs_stream *s, bool call) {
     bool again = s->kicked && !atomic_load(&s->closing);
     bool read = !again && room && !atomic_load(&s->closing);
     if (again) s->kicked = s->paused = false;
-    if (read)
+    if (read && s->yields)
+      hop(s, true);
+    else if (read)
       start_read(s);
     else if (!again)
       s->reader = OBS_STREAM_RESTING;
+    s->yields = false;
     pthread_mutex_unlock(&s->lock);
     if (read) return;
     if (again) continue;
@@ -322,12 +337,12 @@ void obs_stream_on_received(void *arg) {
   int rv = nng_aio_result(s->rx);
   size_t n = rv == 0 ? nng_aio_count(s->rx) : 0;
   pthread_mutex_lock(&s->lock);
-  bool hop = s->hop;
-  s->hop = false;
+  bool hopped = s->hop, silent = s->silent;
+  s->hop = s->silent = false;
   s->reader = OBS_STREAM_RUNNING;
-  if (s->kicked) s->kicked = s->paused = false;
+  if (s->kicked) s->kicked = s->paused = silent = false;
   pthread_mutex_unlock(&s->lock);
-  if (!hop && rv == 0) {
+  if (!hopped && rv == 0) {
     size_t room = s->cap - s->len;
     s->len += n;
     if (n == room && s->read_size < OBS_STREAM_READ_MAX)
@@ -339,7 +354,7 @@ void obs_stream_on_received(void *arg) {
   } else if (rv != 0 && rv != NNG_ECANCELED) {
     obs_stream_close(s);
   }
-  obs_stream_run(s, true);
+  obs_stream_run(s, !silent);
 }
 
 void obs_stream_kick(obs_stream *s) {
@@ -347,11 +362,9 @@ void obs_stream_kick(obs_stream *s) {
   if (!atomic_load(&s->closing)) {
     if (s->reader == OBS_STREAM_RESTING) {
       s->reader = OBS_STREAM_RUNNING;
-      s->hop = true;
       s->paused = false;
       atomic_fetch_add(&s->refs, 1);
-      (void)nng_aio_begin(s->rx); /* it is never stopped before it is freed */
-      nng_aio_finish(s->rx, 0);
+      hop(s, false);
     } else {
       s->kicked = true;
       if (s->reader == OBS_STREAM_READING) nng_aio_cancel(s->rx);

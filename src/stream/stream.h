@@ -85,6 +85,9 @@ bool obs_stream_take(obs_stream *s, size_t n, obs_buf *out);
 void obs_stream_want(obs_stream *s, size_t total);
 /* Reads no more after this callback, until the next kick. */
 void obs_stream_pause(obs_stream *s);
+/* Reads on only after other connections had their turn, because the peer sends nothing before it has read an answer: by
+ * then it often has, and the read does not have to wait for the system to tell. */
+void obs_stream_yield(obs_stream *s);
 bool obs_stream_ended(const obs_stream *s);
 /* The deadline has passed; true once. */
 bool obs_stream_expired(obs_stream *s);
