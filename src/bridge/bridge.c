@@ -143,7 +143,7 @@ void obs_bridge_close(obs_bridge *b) {
   /* Who may hold a request ends first; work that is still handed over is refused. */
   for (size_t i = 0; i < OBS_ROUTE_THREADS; i++) obs_worker_stop(b->workers[i]);
   obs_connection_free_waiters(b);
-  obs_httpd_close(b->httpd);
+  if (!obs_httpd_close(b->httpd)) return; /* left behind, so that a stop ends */
   for (size_t i = 0; i < OBS_ROUTE_THREADS; i++) obs_worker_free(b->workers[i]);
   obs_connection_free_batches(b);
   obs_guard_close(b->guard);

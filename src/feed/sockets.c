@@ -154,7 +154,7 @@ void obs_feed_sockets_drain(obs_feed_sockets *s, uint32_t deadline_ms) {
 
 bool obs_feed_sockets_close(obs_feed_sockets *s) {
   if (s->nng_open && !obs_url_close(s->nng, CLOSE_MS)) return false;
-  obs_sp_close(s->sp); /* and with it all members of the fan-out */
+  if (!obs_sp_close(s->sp)) return false; /* and with it all members of the fan-out */
   obs_fanout_close(s->fanout);
   free(s->urls);
   return true;

@@ -447,7 +447,7 @@ observer_err obs_httpd_open(const obs_httpd_opts *opts, obs_httpd **out) {
   if (err == OBSERVER_E_OK)
     *out = h;
   else
-    obs_httpd_close(h);
+    (void)obs_httpd_close(h); /* nothing is connected */
   return err;
 }
 
@@ -473,13 +473,14 @@ void obs_httpd_stop(obs_httpd *h, uint32_t deadline_ms) {
   obs_stream_server_drain(h->streams, deadline_ms);
 }
 
-void obs_httpd_close(obs_httpd *h) {
-  if (h == NULL) return;
+bool obs_httpd_close(obs_httpd *h) {
+  if (h == NULL) return true;
   atomic_store(&h->stopping, true);
-  obs_stream_server_close(h->streams);
+  if (!obs_stream_server_close(h->streams)) return false;
   obs_stream_chunk_unref(h->interim);
   obs_stream_chunk_unref(h->refusal);
   free(h);
+  return true;
 }
 
 void obs_httpd_get_counts(obs_httpd *h, obs_stream_counts *out) {

@@ -55,7 +55,7 @@ void obs_httpd_start(obs_httpd *h);
 void obs_httpd_stop(obs_httpd *h, uint32_t deadline_ms);
 /* Closes what is left and frees. Every request that was handed to the application has been answered. NULL is allowed.
  */
-void obs_httpd_close(obs_httpd *h);
+bool obs_httpd_close(obs_httpd *h); /* as obs_stream_server_close */
 void obs_httpd_get_counts(obs_httpd *h, obs_stream_counts *out);
 /* Whether each listener still serves: as obs_stream_server_probe and obs_stream_server_silent. */
 void obs_httpd_probe(obs_httpd *h);

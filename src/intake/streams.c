@@ -245,7 +245,7 @@ static void close_streams(void *source, uint64_t until) {
   if (in == NULL) return;
   uint64_t now = obs_clock_mono_ms();
   if (in->sp != NULL && until > now) obs_stream_server_drain(obs_sp_streams(in->sp), (uint32_t)(until - now));
-  obs_sp_close(in->sp);
+  if (!obs_sp_close(in->sp)) return; /* left behind, so that a stop ends */
   free(in->urls);
   free(in);
 }

@@ -465,9 +465,10 @@ void obs_sp_get_counts(obs_sp *sp, obs_sp_counts *out) {
   out->misfits = atomic_load(&sp->misfits);
 }
 
-void obs_sp_close(obs_sp *sp) {
-  if (sp == NULL) return;
-  obs_stream_server_close(sp->server);
+bool obs_sp_close(obs_sp *sp) {
+  if (sp == NULL) return true;
+  if (!obs_stream_server_close(sp->server)) return false;
   obs_stream_chunk_unref(sp->greeting);
   free(sp);
+  return true;
 }

@@ -49,8 +49,8 @@ observer_err obs_sp_open(const obs_sp_opts *opts, obs_sp **out);
 observer_err obs_sp_listen(obs_sp *sp, const obs_address *a, char bound[OBS_ADDRESS_MAX], char *why, size_t why_size);
 obs_stream_server *obs_sp_streams(obs_sp *sp);
 void obs_sp_get_counts(obs_sp *sp, obs_sp_counts *out);
-/* NULL is allowed. */
-void obs_sp_close(obs_sp *sp);
+/* As obs_stream_server_close. */
+bool obs_sp_close(obs_sp *sp);
 
 /* ---- a connection ---- */
 

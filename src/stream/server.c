@@ -493,15 +493,15 @@ static bool wait_until_empty(obs_stream_server *srv) {
   return empty;
 }
 
-void obs_stream_server_close(obs_stream_server *srv) {
-  if (srv == NULL) return;
+bool obs_stream_server_close(obs_stream_server *srv) {
+  if (srv == NULL) return true;
   obs_stream_server_stop_accept(srv);
   nng_aio_stop(srv->sweep);
   obs_stream_server_each(srv, close_one, NULL);
   if (!wait_until_empty(srv)) {
     obs_log_warn("stream", "%s: connections were not given back in time: %u; left without freeing them",
                  srv->opts.protocol->name, srv->nlive);
-    return;
+    return false;
   }
   while (srv->spare != NULL) {
     obs_stream *s = srv->spare;
@@ -516,4 +516,5 @@ void obs_stream_server_close(obs_stream_server *srv) {
   pthread_cond_destroy(&srv->changed);
   pthread_mutex_destroy(&srv->lock);
   free(srv);
+  return true;
 }

@@ -152,7 +152,8 @@ const char *obs_stream_server_silent(obs_stream_server *srv);
 /* Waits until what is queued is written and nobody holds a connection, at most `deadline_ms`; then closes all. */
 void obs_stream_server_drain(obs_stream_server *srv, uint32_t deadline_ms);
 /* Closes what is open and frees, as soon as nobody holds a connection any more. If NNG does not give a connection back
- * within 2 s, it is left behind (and logged), so that a stop always ends. NULL is allowed. */
-void obs_stream_server_close(obs_stream_server *srv);
+ * within 2 s, all is left behind (and logged), so that a stop always ends: false, and what its callbacks use must not
+ * be freed. NULL is allowed. */
+bool obs_stream_server_close(obs_stream_server *srv);
 
 #endif

@@ -64,7 +64,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
   (void)state;
-  obs_sp_close(sp);
+  assert_true(obs_sp_close(sp));
   obs_fanout_close(fanout);
   return 0;
 }

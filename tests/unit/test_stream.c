@@ -146,7 +146,7 @@ static void start(fixture *f, obs_stream_opts opts) {
 }
 
 static void stop(fixture *f) {
-  obs_stream_server_close(f->server);
+  assert_true(obs_stream_server_close(f->server));
   assert_int_equal(atomic_load(&opened), atomic_load(&closed));
 }
 
@@ -558,7 +558,7 @@ static void a_listener_that_does_not_serve_is_named(void **state) {
   assert_int_equal(obs_stream_server_listen(f.server, &a, bound, why, sizeof why), OBSERVER_E_OK);
   obs_stream_server_start(f.server);
   assert_string_equal(find_silent(&f), bound);
-  obs_stream_server_close(f.server);
+  assert_true(obs_stream_server_close(f.server));
 }
 
 static void a_stop_ends_whatever_goes_on(void **state) {
