@@ -33,9 +33,10 @@ static bool advise(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out
 static void ask(const uint8_t *data, size_t size) {
   const obs_bus_opts opts = {.limits = decoded_limits, .advise = advise};
   obs_batch b;
-  nng_msg *reply = NULL;
+  obs_buf reply = {0};
   FUZZ_CHECK(obs_batch_init(&b) == OBSERVER_E_OK);
-  if (obs_question_answer(&opts, &b, data, size, &reply) && reply != NULL) nng_msg_free(reply);
+  if (obs_question_answer(&opts, &b, data, size, &reply)) FUZZ_CHECK(reply.len > 0 && !reply.oom);
+  obs_buf_fini(&reply);
   obs_batch_fini(&b);
 }
 
