@@ -9,7 +9,7 @@
  * with or before white space. */
 static bool needs_quotes(const char *value) {
   size_t n = strlen(value);
-  return n > 0 && (strchr("\"; \t", *value) != NULL || strchr(" \t", value[n - 1]) != NULL);
+  return n > 0 && (strchr("\"; \t\v\f\r", *value) != NULL || strchr(" \t\v\f\r", value[n - 1]) != NULL);
 }
 
 static void print_line(const char *name, const char *value, FILE *out) {

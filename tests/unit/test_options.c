@@ -269,7 +269,7 @@ static void texts_come_from_the_rows(void **state) {
 static void printed_values_are_read_as_they_were(void **state) {
   (void)state;
   static const char *const sections[] = {"s"};
-  static const char *const values[] = {";not a comment", "\"quoted\"", " spaced ", "a;b", "\"", "\t"};
+  static const char *const values[] = {";not a comment", "\"quoted\"", " spaced ", "a;b", "\"", "\t", "\va\v", "a\f"};
   for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
     char file[] = "/tmp/obs-options-XXXXXX";
     int fd = mkstemp(file);
