@@ -311,10 +311,13 @@ class Questions(SessionTest):
                 req.request([session(100 * n + k, artifact={"text": "x" * 60000}) for k in range(40)])
         body = self.page(daemon, limit=1000)
         self.assertFalse(body["complete"])
-        first = len(body["sessions"])
-        self.assertTrue(60 < first < 80, first)
-        body = self.page(daemon, limit=1000, cursor=body["next_cursor"])
-        self.assertEqual((first + len(body["sessions"]), body["next_cursor"], body["complete"]), (120, None, True))
+        shown = len(body["sessions"])
+        self.assertTrue(15 < shown < 20, shown)
+        while not body["complete"]:
+            body = self.page(daemon, limit=1000, cursor=body["next_cursor"])
+            self.assertTrue(0 < len(body["sessions"]) < 20)
+            shown += len(body["sessions"])
+        self.assertEqual((shown, body["next_cursor"]), (120, None))
 
     def test_stats(self):
         daemon = self.start()

@@ -276,6 +276,32 @@ static void bodies_are_bounded(void **state) {
   close(one);
 }
 
+/* What does not fit into the bytes of answers held at once is refused; a small answer always passes. */
+static void answers_are_bounded(void **state) {
+  fixture *f = *state;
+  obs_bridge_opts opts = opts_for(f, NULL, 0);
+  obs_buf body = {0}, request = {0};
+  opts.answer_bytes = 8000;
+  start_one(f, &opts);
+  for (int i = 0; i < 50; i++)
+    obs_buf_printf(&body, "{\"endpoint\":\"/endpoint/with/a/name/number/%d\",\"success\":true}\n", i);
+  obs_buf_printf(&request, "POST /v1/observer/event HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%.*s",
+                 body.len, (int)body.len, body.p);
+  obs_buf_putc(&request, '\0');
+  int fd = dial(f);
+  put(fd, request.p);
+  expect(fd, "\"count\":50");
+  put(fd, "GET /v1/observer/summary HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  expect(fd, "503 Service Unavailable");
+  close(fd);
+  fd = dial(f);
+  put(fd, live);
+  expect(fd, "200 OK");
+  close(fd);
+  obs_buf_fini(&body);
+  obs_buf_fini(&request);
+}
+
 static void deadlines_are_kept(void **state) {
   fixture *f = *state;
   obs_bridge_opts opts = opts_for(f, NULL, 0);
@@ -423,10 +449,19 @@ static void an_unstarted_bridge_closes(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
-      TEST(urls_are_checked),           TEST(a_port_in_use_is_named),      TEST(connections_are_bounded),
-      TEST(bodies_are_bounded),         TEST(deadlines_are_kept),          TEST(idle_connections_are_closed),
-      TEST(stop_closes_what_is_idle),   TEST(stop_refuses_half_a_request), TEST(stop_answers_what_was_taken),
-      TEST(a_long_scan_delays_no_view), TEST(session_records_are_no_ops),  TEST(an_unstarted_bridge_closes),
+      TEST(urls_are_checked),
+      TEST(a_port_in_use_is_named),
+      TEST(connections_are_bounded),
+      TEST(bodies_are_bounded),
+      TEST(answers_are_bounded),
+      TEST(deadlines_are_kept),
+      TEST(idle_connections_are_closed),
+      TEST(stop_closes_what_is_idle),
+      TEST(stop_refuses_half_a_request),
+      TEST(stop_answers_what_was_taken),
+      TEST(a_long_scan_delays_no_view),
+      TEST(session_records_are_no_ops),
+      TEST(an_unstarted_bridge_closes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
