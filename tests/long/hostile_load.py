@@ -4,7 +4,7 @@ cardinality of every field at full speed, peers that come and go, beside one pro
   hostile_load.py [--seconds N] [--connections N]
 
 Prints the daemon's memory over time and the healthy producer's times, alone and beside them. Fails when the counts do not
-balance, when an acknowledged op is not in the journal, or when the daemon does not end in order.
+balance, an acknowledged op is not in the journal, a connection is left behind, or the daemon does not end in order.
 """
 
 import argparse
@@ -278,6 +278,10 @@ class Load:
         self.healthy = Healthy(self.urls["rep"])
         self.rss = []
         self.begin = time.monotonic()
+        self.fewest = self.descriptors() + 3  # the journal's and the rejected ops' files, and a probe of its own
+
+    def descriptors(self):
+        return len(os.listdir("/proc/%d/fd" % self.daemon.pid))
 
     def watch(self):
         if not self.rss or time.monotonic() - self.begin - self.rss[-1][0] >= 0.2:
@@ -286,6 +290,7 @@ class Load:
     def run(self, seconds, alone):
         """Returns the healthy one's times, alone and beside them."""
         before = self.healthy.work(alone)
+        harness.wait_until(lambda: self.descriptors() <= self.fewest, 30, "the healthy one's connection is closed")
         context = multiprocessing.get_context("fork")
         stop = context.Event()
         peers = [context.Process(target=hostile, args=(role, stop, self.urls, self.connections), daemon=True)
@@ -302,6 +307,7 @@ class Load:
                 if p.is_alive():
                     p.terminate()
                     p.join(30)
+        harness.wait_until(lambda: self.descriptors() <= self.fewest, 60, "no connection is left behind")
         return before, beside
 
     def peak(self):
