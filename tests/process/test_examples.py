@@ -200,6 +200,13 @@ class WithoutTheLibrary(DaemonTest, Readme):
         self.assertEqual(durations, sorted(2 * list(range(100))))
         daemon.stop()
 
+    def test_python_one_op_a_message(self):
+        daemon = self.start()
+        run("/usr/bin/python3", os.path.join(EXAMPLES, "publish_one.py"), daemon.url("pull"))
+        daemon.wait_total(100)
+        self.assertEqual([row["duration_ms"] for row in daemon.journal_rows()], list(range(100)))
+        daemon.stop()
+
     def check_node(self, daemon, *flags):
         said = run("node", *flags, "publish.mjs", daemon.url("pull"), cwd=node_folder())
         self.assertRegex(said, r"^published 100 ops to %s" % daemon.url("pull"))
