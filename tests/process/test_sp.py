@@ -1,0 +1,317 @@
+"""The wire of the bus on a real daemon: odd frames on every socket, requests through devices, WebSocket frames, and
+nngcat over tls."""
+
+import os
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import unittest
+from urllib.parse import urlsplit
+
+from harness import PUB, PULL, PUSH, REP, REQ, SLOW, SUB, DaemonTest, Push, Req, Sp, SpError, main, pack, unpack, wait_until
+from test_feed_ws import BINARY, CLOSE, CONT, PING, PONG, WebSocket
+
+OP = '{"endpoint":"/v1/chat","success":true}'
+LIMIT = 4 << 20
+PEERS = {"pull": (PUSH, PULL), "sub": (PUB, SUB), "rep": (REQ, REP)}
+WORD = struct.pack(">I", 0x80000001)
+TEXT = 1
+
+
+def needs(program):
+    return unittest.skipIf(shutil.which(program) is None, program + " is not installed")
+
+
+def op(endpoint="/a", **fields):
+    return dict(endpoint=endpoint, **fields)
+
+
+def framed(body):
+    return struct.pack(">Q", len(body)) + body
+
+
+class SpTest(DaemonTest):
+    def connect(self, daemon, kind):
+        sp = Sp(daemon.url(kind), *PEERS[kind])
+        self.addCleanup(sp.close)
+        return sp
+
+    def check_closed(self, sp):
+        """The daemon closes it, having said nothing more."""
+        try:
+            self.assertEqual(sp.sock.recv(1), b"")
+        except ConnectionResetError:
+            pass
+
+    def message(self, kind, body):
+        return (WORD if kind == "rep" else b"") + body
+
+    def endpoints(self, daemon):
+        return [row["endpoint"] for row in daemon.journal_rows()]
+
+
+class Frames(SpTest):
+    def test_messages_of_no_bytes(self):
+        daemon = self.start()
+        for n, kind in enumerate(PEERS):
+            sp = self.connect(daemon, kind)
+            sp.send(self.message(kind, b""))
+            sp.send(self.message(kind, pack(op("/" + kind))))
+            daemon.wait_total(n + 1)
+        self.assertEqual(self.endpoints(daemon), ["/pull", "/sub", "/rep"])
+        wait_until(lambda: len(daemon.rejected_rows()) == 3, 5, "rejected rows")
+        self.assertEqual({r["reason"] for r in daemon.rejected_rows()}, {"message: empty"})
+
+    def test_messages_over_the_limit(self):
+        """Over it: a reject, and the connection lives. Over twice of it: closed as soon as the length is there."""
+        daemon = self.start()
+        for n, kind in enumerate(PEERS):
+            sp = self.connect(daemon, kind)
+            sp.send(self.message(kind, OP.encode().ljust(LIMIT + 1)))
+            sp.send(self.message(kind, pack(op("/" + kind))))
+            daemon.wait_total(n + 1)
+            sp = self.connect(daemon, kind)
+            sp.sock.sendall(struct.pack(">Q", 2 * LIMIT + 1))
+            self.check_closed(sp)
+        self.assertEqual(self.endpoints(daemon), ["/pull", "/sub", "/rep"])
+        wait_until(lambda: len(daemon.rejected_rows()) == 3, 5, "rejected rows")
+        self.assertEqual({r["reason"] for r in daemon.rejected_rows()}, {"message: larger than 4194304 bytes"})
+
+    def test_wrong_greetings_are_closed(self):
+        daemon = self.start()
+        for kind, (own, _) in PEERS.items():
+            parts = urlsplit(daemon.url(kind))
+            wrong = [b"\0SP\0" + struct.pack(">HH", proto, 0) for proto in (PUSH, PUB, REQ, PULL, SUB, REP, 0x10, 0xffff)
+                     if proto != own]
+            right = b"\0SP\0" + struct.pack(">HH", own, 0)
+            wrong += [right[:3] + b"\1" + right[4:], right[:7] + b"\1", b"\0SX", b"GET / HTTP/1.1\r\n\r\n"]
+            for greeting in wrong:
+                with socket.create_connection((parts.hostname, parts.port), 10 * SLOW) as s:
+                    s.sendall(greeting)
+                    got = b""
+                    try:
+                        while True:
+                            chunk = s.recv(64)
+                            if not chunk:
+                                break
+                            got += chunk
+                    except ConnectionResetError:
+                        pass
+                    self.assertLessEqual(len(got), 8, (kind, greeting))
+
+    def test_byte_by_byte(self):
+        daemon = self.start()
+        for n, (kind, (own, peer)) in enumerate(PEERS.items()):
+            parts = urlsplit(daemon.url(kind))
+            with socket.create_connection((parts.hostname, parts.port), 10 * SLOW) as s:
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for byte in b"\0SP\0" + struct.pack(">HH", own, 0) + framed(self.message(kind, pack(op("/" + kind)))):
+                    s.sendall(bytes([byte]))
+                daemon.wait_total(n + 1)
+                self.assertEqual(s.recv(8, socket.MSG_WAITALL), b"\0SP\0" + struct.pack(">HH", peer, 0))
+        self.assertEqual(self.endpoints(daemon), ["/pull", "/sub", "/rep"])
+
+    def test_cut_at_every_byte(self):
+        """Nothing of a message that is not whole; what stands before it is recorded."""
+        daemon = self.start()
+        total = 0
+        for kind in PEERS:
+            data = framed(self.message(kind, pack(op())))
+            for cut in range(len(data)):
+                sp = self.connect(daemon, kind)
+                sp.sock.sendall(data + data[:cut])
+                total += 1
+                if kind == "rep":
+                    self.assertEqual(unpack(sp.recv()[4:])["accepted"], 1)
+                sp.sock.shutdown(socket.SHUT_WR)
+                self.check_closed(sp)
+        daemon.wait_total(total)
+        self.assertEqual(daemon.rejected_rows(), [])
+
+    def test_a_thousand_in_one_send(self):
+        daemon = self.start()
+        for n, kind in enumerate(PEERS):
+            sp = self.connect(daemon, kind)
+            messages = [struct.pack(">I", 0x80000000 | i) + pack(op("/" + kind, count=i)) if kind == "rep"
+                        else pack(op("/" + kind, count=i)) for i in range(1000)]
+            sp.sock.sendall(b"".join(map(framed, messages)))
+            if kind == "rep":
+                words = [struct.unpack_from(">I", sp.recv())[0] & 0xffff for _ in range(1000)]
+                self.assertEqual(words, list(range(1000)))
+            daemon.wait_total(1000 * (n + 1)) if n == 0 else wait_until(
+                lambda: len(daemon.journal_lines()) == 1000 * (n + 1), 10, "all are recorded")
+        rows = [(row["endpoint"], row["count"]) for row in daemon.journal_rows()]
+        self.assertEqual(rows, [("/" + kind, i) for kind in PEERS for i in range(1000)])
+
+    def test_ipc_has_a_byte_more(self):
+        url = "ipc://" + os.path.join(self.tmp, "s")
+        daemon = self.start(pull=url)
+        with Push(url) as push:
+            push.send(pack(op()))
+            push.sock.sendall(b"\2" + framed(pack(op())))
+            self.check_closed(push)
+        daemon.wait_total(1)
+
+
+class Requests(SpTest):
+    def test_through_devices(self):
+        daemon = self.start()
+        with daemon.req() as req:
+            for hops in (0, 1, 2, 7):
+                way = b"".join(struct.pack(">I", 7 + i) for i in range(hops)) + WORD
+                req.send(way + pack(op("/%d" % hops)))
+                reply = req.recv()
+                self.assertEqual(reply[: len(way)], way)
+                self.assertEqual(unpack(reply[len(way) :])["accepted"], 1)
+                req.send(way + b'{"advice":{"endpoint":"/a"}}')
+                self.assertEqual(req.recv()[: len(way)], way)
+
+    def test_without_a_way_back(self):
+        daemon = self.start()
+        hop = struct.pack(">I", 5)
+        for body in (b"", b"\x80", b"\x80\0\0", hop, hop + b"\x80\0\0", b"\x7f\xff\xff\xff" + b"\0" * 8,
+                     hop * 64 + WORD + pack(op())):
+            with daemon.req() as req:
+                req.send(body)
+                self.check_closed(req)
+        with daemon.req() as req:
+            self.assertEqual(req.request(op())["seq"], 1)
+
+
+class WebSockets(SpTest):
+    def open(self, daemon, kind, **kw):
+        ws = WebSocket(daemon.url(kind), kw.pop("protocol", kind + ".sp.nanomsg.org"), **kw)
+        self.addCleanup(ws.close)
+        return ws
+
+    def start_ws(self, **kw):
+        return self.start(**{kind: "ws://127.0.0.1:0/" + kind for kind in PEERS}, **kw)
+
+    def frame(self, first, data, masked=True):
+        mask = os.urandom(4) if masked else b""
+        body = bytes(b ^ mask[i % 4] for i, b in enumerate(data)) if masked else data
+        return bytes([first, (0x80 if masked else 0) | len(data)]) + mask + body
+
+    def check_refused(self, ws, code):
+        opcode, _, data = ws.frame()
+        self.assertEqual((opcode, data[:2]), (CLOSE, struct.pack(">H", code)))
+
+    def test_messages(self):
+        daemon = self.start_ws()
+        for n, kind in enumerate(PEERS):
+            ws = self.open(daemon, kind)
+            self.assertEqual(ws.status, 101)
+            body = self.message(kind, pack(op("/" + kind)))
+            ws.send(BINARY, body)
+            parts = [body[:1], b"", body[1:5], body[5:]]
+            for i, part in enumerate(parts):
+                last = i == len(parts) - 1
+                ws.sock.sendall(self.frame((0x80 if last else 0) | (CONT if i else BINARY), part) +
+                                (b"" if last else self.frame(0x80 | PING, b"between")))
+            pongs = [ws.frame() for _ in range(3)] if kind != "rep" else []
+            self.assertEqual([(f[0], f[2]) for f in pongs], [(PONG, b"between")] * len(pongs))
+            if kind == "rep":
+                self.assertEqual([unpack(ws.recv()[4:])["accepted"] for _ in range(2)], [1, 1])
+            daemon.wait_total(2 * n + 2)
+            ws.send(CLOSE, struct.pack(">H", 1000))
+            while ws.frame()[0] != CLOSE:
+                pass
+        self.assertEqual(self.endpoints(daemon), [e for kind in PEERS for e in ("/" + kind,) * 2])
+
+    def test_frames_that_are_refused(self):
+        daemon = self.start_ws()
+        body = pack(op())
+        for kind in PEERS:
+            for frame, code in ((self.frame(0x80 | BINARY, body, masked=False), 1002), (self.frame(0x80 | TEXT, body), 1003),
+                                (self.frame(0x80 | CONT, body), 1002), (self.frame(PING, b""), 1002),
+                                (self.frame(0xC0 | BINARY, body), 1002), (self.frame(0x80 | 3, body), 1002)):
+                ws = self.open(daemon, kind)
+                ws.sock.sendall(frame)
+                self.check_refused(ws, code)
+        ws = self.open(daemon, "pull")
+        ws.sock.sendall(bytes([0x80 | BINARY, 0xFF]) + struct.pack(">Q", 1 << 40) + b"mask")
+        self.check_refused(ws, 1009)
+        self.assertEqual(daemon.stats()["total"], 0)
+
+    def test_handshakes_that_are_refused(self):
+        daemon = self.start_ws()
+        for kind in PEERS:
+            self.assertEqual(self.open(daemon, kind, protocol=None).status, 400)
+            self.assertEqual(self.open(daemon, kind, protocol="pub.sp.nanomsg.org").status, 400)
+            self.assertEqual(self.open(daemon, kind, host="evil.example").status, 421)
+            ws = WebSocket(daemon.url(kind) + "x", kind + ".sp.nanomsg.org")
+            self.addCleanup(ws.close)
+            self.assertEqual(ws.status, 404)
+
+
+class Programs(SpTest):
+    def run_client(self, *command):
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20 * SLOW)
+        self.assertEqual(done.returncode, 0, (command, done.stdout, done.stderr))
+        return done.stdout
+
+    def check_program(self, daemon, total):
+        daemon.wait_total(total)
+        self.assertEqual(set(self.endpoints(daemon)), {"/v1/chat"})
+
+    @needs("nngcat")
+    def test_nngcat_over_tcp_and_ipc(self):
+        daemon = self.start(**{kind: ["tcp://127.0.0.1:0", "ipc://" + os.path.join(self.tmp, kind)] for kind in PEERS})
+        for n in range(2):
+            for kind, way in (("pull", "--push"), ("sub", "--pub"), ("rep", "--req")):
+                said = self.run_client("nngcat", way, "--dial=" + daemon.url(kind, n), "--delay=1", "--data=" + OP,
+                                       *["--raw"] * (kind == "rep"))
+            self.assertEqual(unpack(said)["accepted"], 1)
+        self.check_program(daemon, 6)
+
+    @needs("nanocat")
+    def test_nanocat_over_tcp_and_ipc(self):
+        daemon = self.start(**{kind: ["tcp://127.0.0.1:0", "ipc://" + os.path.join(self.tmp, kind)] for kind in PEERS})
+        for n in range(2):
+            for kind, way in (("pull", "--push"), ("sub", "--pub")):
+                self.run_client("nanocat", way, "--connect", daemon.url(kind, n), "--delay", "1", "--data", OP)
+            with subprocess.Popen(["nanocat", "--req", "--connect", daemon.url("rep", n), "--raw", "--data", OP],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as asks:  # it does not end by itself
+                try:
+                    wait_until(lambda: len(daemon.journal_lines()) == 3 * (n + 1), 20, "all are recorded")
+                finally:
+                    asks.terminate()
+        self.check_program(daemon, 6)
+
+    @needs("nngcat")
+    @needs("openssl")
+    def test_nngcat_over_tls(self):
+        cert, key = (os.path.join(self.tmp, name) for name in ("cert.pem", "key.pem"))
+        self.run_client("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+                        "-addext", "subjectAltName=IP:127.0.0.1", "-out", cert, "-keyout", key)
+        tls = "tls+tcp://127.0.0.1:0"
+        daemon = self.start(pull=tls, sub=tls, rep=tls, args=["--tls-cert", cert, "--tls-key", key])
+        for kind, way in (("pull", "--push"), ("sub", "--pub"), ("rep", "--req")):
+            said = self.run_client("nngcat", way, "--dial=" + daemon.url(kind), "--cacert=" + cert, "--insecure", "--delay=1",
+                                   "--data=" + OP, *["--raw"] * (kind == "rep"))
+        self.assertEqual(unpack(said)["accepted"], 1)
+        daemon.wait_total(3)
+        context = ssl.create_default_context(cafile=cert)
+        parts = urlsplit(daemon.url("pull"))
+        with context.wrap_socket(socket.create_connection((parts.hostname, parts.port), 10 * SLOW),
+                                 server_hostname="127.0.0.1") as stream:
+            Sp.accepted(stream, PUSH, PULL).send(pack(op()))
+            daemon.wait_total(4)
+        with self.assertRaises(OSError):  # without tls
+            Push(daemon.url("pull").replace("tls+tcp", "tcp"))
+
+    def test_users_of_ipc(self):
+        mine, other = ("ipc://" + os.path.join(self.tmp, name) for name in ("mine", "other"))
+        uid = os.getuid()
+        daemon = self.start(rep=["%s;uid=%d" % (mine, uid), "%s;uid=%d" % (other, uid + 1)])
+        with Req(mine) as req:
+            self.assertEqual(req.request(op())["accepted"], 1)
+        with self.assertRaises((SpError, ConnectionError)):
+            Req(other).request(op())
+        self.assertEqual(daemon.stats()["total"], 1)
+
+
+if __name__ == "__main__":
+    main()
