@@ -25,6 +25,7 @@ observer_err obs_commit_open(const obs_commit_opts *opts, obs_commit **out) {
   if (o->dedupe == 0) o->dedupe = DEDUPE;
   c->next_seq = o->next_seq == 0 ? 1 : o->next_seq;
   obs_commit_list_init(&c->queue);
+  obs_commit_list_init(&c->asks);
   obs_commit_list_init(&c->group);
   obs_commit_list_init(&c->held);
   observer_err err = obs_dedupe_open(o->dedupe, OBS_COMMIT_GROUP_OPS, &c->dedupe);
@@ -74,10 +75,10 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   pthread_mutex_lock(&c->lock);
   observer_err err = c->stopping ? OBSERVER_E_CLOSED : c->queued >= room ? OBSERVER_E_FULL : OBSERVER_E_OK;
   if (err == OBSERVER_E_OK) {
-    bool was_empty = c->queue.first == NULL;
-    obs_commit_list_push(&c->queue, b);
+    bool was_empty = c->queue.first == NULL && c->asks.first == NULL, ask = obs_commit_is_ask(b);
+    obs_commit_list_push(ask ? &c->asks : &c->queue, b);
     c->queued += bytes;
-    c->queued_asks += obs_commit_is_ask(b);
+    c->queued_asks += ask;
     if (was_empty || (c->gather > 0 && c->queued_asks >= c->gather)) pthread_cond_signal(&c->wake);
   }
   pthread_mutex_unlock(&c->lock);

@@ -33,11 +33,12 @@ struct obs_commit {
   pthread_mutex_t lock; /* guards down to `failing_text`; held for a few instructions, no other lock under it */
   pthread_cond_t wake;
   bool lock_made, wake_made;
-  obs_commit_list queue;
-  size_t queued;        /* bytes in the queue and in the group being written */
-  uint32_t queued_asks; /* batches in the queue whose peers wait for an answer */
-  uint32_t gather;      /* the thread waits until these are so many; 0: it does not */
-  size_t room_at;       /* who asked in vain waits for fewer bytes than these; 0: nobody does */
+  obs_commit_list queue; /* of sources that wait for no answer */
+  obs_commit_list asks;  /* of those that do: they go first */
+  size_t queued;         /* bytes in the queue and in the group being written */
+  uint32_t queued_asks;  /* batches in the queue whose peers wait for an answer */
+  uint32_t gather;       /* the thread waits until these are so many; 0: it does not */
+  size_t room_at;        /* who asked in vain waits for fewer bytes than these; 0: nobody does */
   bool stopping, checkpoint_wanted;
   uint64_t stop_at; /* monotonic ms */
   observer_err failing;

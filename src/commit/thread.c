@@ -12,7 +12,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-enum { MAINTAIN_MS = 1000, CHECKPOINT_RETRY_MS = 10000 };
+enum { MAINTAIN_MS = 1000, CHECKPOINT_RETRY_MS = 10000, BESIDE_ASKS = 512 << 10 /* bytes of rows */ };
 enum { GATHER_NS = 200000, SKIPS_MAX = 256 };
 
 /* Moves batches over until the group is full. One batch alone may be larger: a message is never split. */
@@ -72,21 +72,32 @@ static void gather(obs_commit *c) {
   c->pace.skip = c->pace.skips;
 }
 
+/* Those whose peers wait for an answer go first, and beside them only so much of the others that a peer that comes now
+ * waits for a short write: a flood of messages that nobody waits for does not delay them. With the lock. */
+static void take_queued(obs_commit *c, obs_commit_list *fresh) {
+  size_t most = c->queued_asks > 0 || c->pace.asks > 0 ? BESIDE_ASKS : c->opts.group_bytes, bytes = 0;
+  obs_commit_list_init(fresh);
+  if (c->asks.first != NULL) *fresh = c->asks;
+  obs_commit_list_init(&c->asks);
+  c->queued_asks = 0;
+  while (c->queue.first != NULL && bytes < most) {
+    bytes += c->queue.first->json.len;
+    obs_commit_list_push(fresh, obs_commit_list_pop(&c->queue));
+  }
+}
+
 /* Waits for work and takes what there is. False when the thread has to end. */
 static bool take_work(obs_commit *c, obs_commit_list *fresh) {
   pthread_mutex_lock(&c->lock);
   uint64_t now = obs_clock_mono_ms();
-  bool idle = c->queue.first == NULL && !c->checkpoint_wanted;
+  bool idle = c->queue.first == NULL && c->asks.first == NULL && !c->checkpoint_wanted;
   /* While stopping, only what is held for the disk is worth a wait. */
   if (idle && (!c->stopping || c->held.first != NULL)) {
     uint64_t ms = wait_ms(c, now);
     if (ms > 0) obs_thread_cond_wait_ms(&c->wake, &c->lock, ms);
   }
   gather(c);
-  obs_commit_list_init(fresh);
-  if (c->queue.first != NULL) *fresh = c->queue;
-  obs_commit_list_init(&c->queue);
-  c->queued_asks = 0;
+  take_queued(c, fresh);
   bool done = c->stopping && fresh->first == NULL && (c->held.first == NULL || obs_clock_mono_ms() >= c->stop_at);
   pthread_mutex_unlock(&c->lock);
   return !done;
