@@ -65,18 +65,19 @@ class Frames(SpTest):
         self.assertEqual({r["reason"] for r in daemon.rejected_rows()}, {"message: empty"})
 
     def test_messages_over_the_limit(self):
-        """Over it: a reject, and the connection lives. Over twice of it: closed as soon as the length is there."""
-        daemon = self.start()
+        """Over it: a reject, and the connection lives. Over twice of it: closed as soon as the length is there. The queue
+        is so large that nothing of SUB is lost."""
+        daemon = self.start(args=["--queue-bytes", "64M"])
         for n, kind in enumerate(PEERS):
             sp = self.connect(daemon, kind)
             sp.send(self.message(kind, OP.encode().ljust(LIMIT + 1)))
+            wait_until(lambda: len(daemon.rejected_rows()) == n + 1, 10, "a rejected row")
             sp.send(self.message(kind, pack(op("/" + kind))))
             daemon.wait_total(n + 1)
             sp = self.connect(daemon, kind)
             sp.sock.sendall(struct.pack(">Q", 2 * LIMIT + 1))
             self.check_closed(sp)
         self.assertEqual(self.endpoints(daemon), ["/pull", "/sub", "/rep"])
-        wait_until(lambda: len(daemon.rejected_rows()) == 3, 5, "rejected rows")
         self.assertEqual({r["reason"] for r in daemon.rejected_rows()}, {"message: larger than 4194304 bytes"})
 
     def test_wrong_greetings_are_closed(self):
