@@ -296,15 +296,15 @@ static void start_streams(void *source) {
   obs_stream_server_start(obs_sp_streams(in->sp));
 }
 
-static void kick(obs_stream *s, void *arg) {
+static void resume(obs_stream *s, void *arg) {
   (void)arg;
-  obs_stream_kick(s);
+  obs_stream_resume(s);
 }
 
 static void tell_room(void *source) {
   streams *in = source;
   if (obs_transport_policies[in->transport].full == OBS_TRANSPORT_PAUSES)
-    obs_stream_server_each(obs_sp_streams(in->sp), kick, NULL);
+    obs_stream_server_each(obs_sp_streams(in->sp), resume, NULL);
 }
 
 static void stop_streams(void *source) {

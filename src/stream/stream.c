@@ -357,19 +357,30 @@ void obs_stream_on_received(void *arg) {
   obs_stream_run(s, !silent);
 }
 
+/* With the lock. */
+static void kick(obs_stream *s) {
+  if (s->reader == OBS_STREAM_RESTING) {
+    s->reader = OBS_STREAM_RUNNING;
+    s->paused = false;
+    atomic_fetch_add(&s->refs, 1);
+    hop(s, false);
+  } else {
+    s->kicked = true;
+    if (s->reader == OBS_STREAM_READING) nng_aio_cancel(s->rx);
+  }
+}
+
 void obs_stream_kick(obs_stream *s) {
   pthread_mutex_lock(&s->lock);
-  if (!atomic_load(&s->closing)) {
-    if (s->reader == OBS_STREAM_RESTING) {
-      s->reader = OBS_STREAM_RUNNING;
-      s->paused = false;
-      atomic_fetch_add(&s->refs, 1);
-      hop(s, false);
-    } else {
-      s->kicked = true;
-      if (s->reader == OBS_STREAM_READING) nng_aio_cancel(s->rx);
-    }
-  }
+  if (!atomic_load(&s->closing)) kick(s);
+  pthread_mutex_unlock(&s->lock);
+}
+
+void obs_stream_resume(obs_stream *s) {
+  pthread_mutex_lock(&s->lock);
+  /* While `received` runs it may be about to pause. */
+  bool pauses = s->paused || s->reader == OBS_STREAM_RUNNING;
+  if (pauses && !atomic_load(&s->closing)) kick(s);
   pthread_mutex_unlock(&s->lock);
 }
 

@@ -99,6 +99,8 @@ void obs_stream_release(obs_stream *s);
 bool obs_stream_hold_open(obs_stream *s);
 /* `received` is called soon, on one of NNG's threads, and reading goes on. */
 void obs_stream_kick(obs_stream *s);
+/* The same for one that has paused; nothing for others. */
+void obs_stream_resume(obs_stream *s);
 /* Writes `len` bytes of the chunk from `off` behind what is queued; takes its own reference. False: closed or no
  * memory. */
 bool obs_stream_write(obs_stream *s, obs_stream_chunk *c, size_t off, size_t len);

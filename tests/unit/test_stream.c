@@ -290,7 +290,7 @@ static void a_pause_lasts_until_the_kick(void **state) {
   assert_int_equal(atomic_load(&messages), 0);
   struct pollfd p = {.fd = fd, .events = POLLIN};
   assert_int_equal(poll(&p, 1, 50), 0);
-  obs_stream_kick(atomic_load(&paused));
+  obs_stream_resume(atomic_load(&paused));
   obs_stream_release(atomic_load(&paused));
   assert_int_equal(get(fd, in, 10), 10);
   assert_memory_equal(in, "\0\0\0\1q\0\0\0\1x", 10);
