@@ -242,9 +242,8 @@ static bool takes(const obs_address *at) {
 
 static void close_streams(void *source, uint64_t until) {
   streams *in = source;
-  if (in == NULL) return;
   uint64_t now = obs_clock_mono_ms();
-  if (in->sp != NULL && until > now) obs_stream_server_drain(obs_sp_streams(in->sp), (uint32_t)(until - now));
+  if (until > now) obs_stream_server_drain(obs_sp_streams(in->sp), (uint32_t)(until - now));
   if (!obs_sp_close(in->sp)) return; /* left behind, so that a stop ends */
   free(in->urls);
   free(in);
@@ -284,10 +283,15 @@ static observer_err open_streams(obs_bus *bus, obs_transport transport, const ob
     (void)snprintf(text, size, "%s %s: %s", name, at[in->nurls].url, why);
     break;
   }
-  if (err == OBSERVER_E_OK)
+  if (err == OBSERVER_E_OK) {
     *source = in;
-  else
-    close_streams(in, 0);
+    return err;
+  }
+  if (in != NULL) {
+    (void)obs_sp_close(in->sp); /* nothing is connected yet */
+    free(in->urls);
+    free(in);
+  }
   return err;
 }
 
