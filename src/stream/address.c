@@ -69,13 +69,12 @@ static observer_err parse_params(obs_address *a, const char *params, char *why, 
   for (const char *p = params;; p++) {
     size_t len = strcspn(p, ";");
     observer_err err;
-    if (strncmp(p, "uid=", 4) == 0 && a->nuids == 0)
+    if (strncmp(p, "uid=", 4) == 0)
       err = parse_uids(a, p + 4, len - 4, why, size);
     else if (strncmp(p, "key=", 4) == 0 && a->key[0] == '\0')
       err = parse_key(a, p + 4, len - 4, why, size);
     else
-      err =
-          wrong(why, size, "parameter %.*s: must be ;key=ID or ;uid=NUMBER, each once", (int)(len < 40 ? len : 40), p);
+      err = wrong(why, size, "parameter %.*s: must be ;uid=NUMBER, or ;key=ID once", (int)(len < 40 ? len : 40), p);
     if (err != OBSERVER_E_OK) return err;
     p += len;
     if (*p == '\0') break;

@@ -1,4 +1,4 @@
-/* What a listener's URL says: `[listen:|dial:]SCHEME://PLACE[;key=ID][;uid=N[,N...]]`.
+/* What a listener's URL says: `[listen:|dial:]SCHEME://PLACE[;key=ID][;uid=N]...`.
  *
  *   tcp://HOST:PORT  tls+tcp://HOST:PORT  http://HOST:PORT  https://HOST:PORT   port 0: any free one; HOST `*` or
  * empty: every address ws://HOST:PORT[/PATH]  wss://HOST:PORT[/PATH]                               a WebSocket at this
@@ -6,7 +6,8 @@
  * everything behind `ipc://` inproc://NAME                                                               within one
  * process; NNG's own
  *
- * `;uid=` admits only these users to an ipc listener. `;key=` names the key that every peer of the listener acts with.
+ * `;uid=` admits only these users to an ipc listener; it may be repeated, since options split their lists at commas.
+ * `;key=` names the key that every peer of the listener acts with.
  */
 #ifndef OBS_STREAM_ADDRESS_H
 #define OBS_STREAM_ADDRESS_H
