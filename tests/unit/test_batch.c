@@ -118,7 +118,7 @@ static void test_limits_are_of_each(void **state) {
       .message_bytes = 64, .message_ops = 2, .op_bytes = 64, .string_bytes = 64, .unknown_fields = 2, .depth = 2};
   static const char three[] = "[{\"endpoint\":\"a\"},{\"endpoint\":\"b\"},{}]";
   static const char large[] = "{\"endpoint\":\"0123456789012345678901234567890123456789012345678901234567890\"}";
-  char data[3 * sizeof(three) + sizeof(large)];
+  char data[3 * sizeof(three) + sizeof(large)] = {0};
   obs_batch b;
   size_t off = 0;
   decode(&b, (const uint8_t *)data, sizeof(data));
