@@ -26,7 +26,7 @@ typedef struct {
   uint32_t version; /* of the bytes that `save` makes */
   void *arg;
   /* Ops of `b` were recorded, the first not marked duplicate as `first_seq`, the next one more and so on; before the
-   * batch goes back. `now_ms` is the wall clock. */
+   * batch goes back. `now_ms` is the wall clock, and the ops' times are set (op.h). */
   void (*apply)(void *arg, obs_batch *b, uint64_t first_seq, int64_t now_ms);
   /* Replay: a row of the past. One that was loaded gets the rows behind the checkpoint; one that keeps nothing (`load`
    * is NULL) or has no usable part gets every row that is read: all rows if somebody else lacks its part, else at least

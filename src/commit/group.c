@@ -169,9 +169,14 @@ static void give_back(obs_commit *c, obs_batch *b) {
   if (tell && c->opts.room != NULL) c->opts.room(c->opts.room_arg);
 }
 
+static void set_times(obs_batch *b, int64_t now_ms) {
+  for (uint32_t i = 0; i < b->nops; i++) obs_op_set_times(&b->ops[i], now_ms, 0);
+}
+
 /* The batch is on disk: everything that counts ops sees it before its source does, so that an answered op shows. */
 static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   obs_commit_atomics *n = &c->counts[b->transport];
+  set_times(b, now_ms);
   obs_state_apply(c->opts.state, b, c->next_seq, now_ms);
   b->last_seq = b->recorded_ops > 0 ? c->next_seq + b->recorded_ops - 1 : 0;
   for (uint32_t i = 0; b->recorded_ops > 0 && i < c->opts.nfollowers; i++) {

@@ -19,9 +19,10 @@ static bool take_row(void *arg, uint64_t seq, const char *line, size_t len, int6
   recovery *r = arg;
   obs_batch_reset(&r->row);
   if (!obs_batch_decode_row(&r->row, line, len, reason)) return false;
-  const obs_op *op = &r->row.ops[0];
+  obs_op *op = &r->row.ops[0];
   bool counted = seq <= r->checkpoint_seq;
   *time_ms = op->time_ms;
+  obs_op_set_times(op, op->time_ms < r->now_ms ? op->time_ms : r->now_ms, 0);
   obs_state_apply_row(r->opts->state, op, line, len, seq, counted, r->now_ms);
   for (uint32_t i = 0; i < r->opts->nfollowers; i++) {
     const obs_commit_follower *f = &r->opts->followers[i];

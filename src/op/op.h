@@ -43,7 +43,11 @@ typedef struct {
 typedef struct {
   uint32_t present;                      /* bit per obs_op_field */
   uint32_t unknown_first, unknown_count; /* into the batch's unknown[] */
-  int64_t time_ms;                       /* `timestamp`, milliseconds since the epoch */
+  int64_t time_ms;                       /* `timestamp`, milliseconds since the epoch, as its producer wrote it */
+  /* The commit thread sets these before anybody sees the op (obs_op_set_times). */
+  int64_t received_ms; /* receipt, by the daemon's clock: what rates, windows, states and alarms go by */
+  int64_t event_ms;    /* `timestamp` without its producer's skew, never behind receipt: what orders the diagnosis */
+  bool late;           /* event_ms is more than OBS_OP_LATE_MS before received_ms: a spool, a backfill */
 #define OBS_OP_MEMBER(name, kind, required, rule) obs_op_member_##kind name;
   OBSERVER_OP_FIELDS(OBS_OP_MEMBER)
 #undef OBS_OP_MEMBER
@@ -63,6 +67,16 @@ extern const obs_op_field_info obs_op_fields[OBS_F_COUNT];
 
 static inline obs_str obs_op_field_name(uint32_t field) {
   return (obs_str){obs_op_fields[field].name, obs_op_fields[field].name_len, 1};
+}
+
+enum { OBS_OP_LATE_MS = 10 * 60 * 1000 };
+
+/* The times of an op that came at `received_ms` from a producer whose clock is `skew_ms` behind the daemon's. */
+static inline void obs_op_set_times(obs_op *op, int64_t received_ms, int64_t skew_ms) {
+  int64_t event_ms = op->time_ms + skew_ms;
+  op->received_ms = received_ms;
+  op->event_ms = event_ms < received_ms ? event_ms : received_ms;
+  op->late = received_ms - op->event_ms > OBS_OP_LATE_MS;
 }
 
 #define OBS_BIT(field) (UINT32_C(1) << (field))
