@@ -3,6 +3,7 @@
 #include "diagnose/stats.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -28,13 +29,73 @@ static bool has_value(const rows *r, uint32_t i) {
          (r->field2 < 0 || v->id[r->field2][i] == r->id2);
 }
 
-static obs_diagnose_value value_of(const obs_facts_view *v, int field, uint16_t id) {
-  obs_diagnose_value out = {.field = field};
-  if (field < 0) return out;
+static void put_name(char to[OBS_FACT_NAME + 1], const obs_facts_view *v, int field, uint16_t id) {
   obs_str name = obs_facts_view_name(v, (obs_fact_field)field, id);
   size_t n = name.len < OBS_FACT_NAME ? name.len : OBS_FACT_NAME;
-  if (n > 0) memcpy(out.name, name.p, n);
+  if (n > 0) memcpy(to, name.p, n);
+  to[n] = '\0';
+}
+
+static obs_diagnose_value value_of(const obs_facts_view *v, int field, uint16_t id) {
+  obs_diagnose_value out = {0};
+  if (field < 0) return out;
+  (void)snprintf(out.field, sizeof(out.field), "%s", obs_fact_names[field]);
+  put_name(out.name, v, field, id);
   return out;
+}
+
+/* One more condition: the field has this value. */
+static void blame(obs_diagnose_finding *f, const obs_facts_view *v, int field, uint16_t id) {
+  if (field < 0) return;
+  obs_diagnose_condition *c = &f->conditions[f->nconditions++];
+  (void)snprintf(c->field, sizeof(c->field), "%s", obs_fact_names[field]);
+  c->relation = OBS_RELATION_IS;
+  c->nvalues = 1;
+  put_name(c->values[0], v, field, id);
+}
+
+bool obs_describe_same(const obs_diagnose_finding *a, const obs_diagnose_finding *b) {
+  bool same = a->nconditions == b->nconditions;
+  for (uint32_t k = 0; same && k < a->nconditions; k++) {
+    const obs_diagnose_condition *x = &a->conditions[k], *y = &b->conditions[k];
+    same = strcmp(x->field, y->field) == 0 && x->relation == y->relation && x->nvalues == y->nvalues &&
+           x->number >= y->number && x->number <= y->number;
+    for (uint32_t i = 0; same && i < x->nvalues; i++) same = strcmp(x->values[i], y->values[i]) == 0;
+  }
+  return same;
+}
+
+static int by_failures(const void *a, const void *b) {
+  const obs_diagnose_place *x = a, *y = b;
+  if (x->failures != y->failures) return x->failures < y->failures ? 1 : -1;
+  return strcmp(x->endpoint, y->endpoint);
+}
+
+/* The endpoints that most of the finding's failures are at. */
+static void count_places(const rows *r, obs_diagnose_finding *f) {
+  const obs_facts_view *v = r->s->view;
+  const uint32_t values = v->values[OBS_FACT_endpoint];
+  uint32_t *counts = calloc(2 * (size_t)values + 2, sizeof *counts), *failures = counts + values + 1;
+  obs_diagnose_place *all = calloc((size_t)values + 1, sizeof *all);
+  uint32_t n = 0;
+  if (counts && all) {
+    for (uint32_t i = r->from; i < r->until; i++) {
+      if (!has_value(r, i)) continue;
+      uint16_t id = v->id[OBS_FACT_endpoint][i];
+      counts[id]++;
+      failures[id] += obs_describe_is_failure(r->s, i);
+    }
+    for (uint32_t id = OBS_FACT_NAMED; id < values; id++) {
+      if (failures[id] == 0) continue;
+      all[n] = (obs_diagnose_place){.ops = counts[id], .failures = failures[id]};
+      put_name(all[n++].endpoint, v, OBS_FACT_endpoint, (uint16_t)id);
+    }
+    qsort(all, n, sizeof *all, by_failures);
+    f->nplaces = n < OBS_FINDING_PLACES ? n : OBS_FINDING_PLACES;
+    memcpy(f->places, all, f->nplaces * sizeof *all);
+  }
+  free(counts);
+  free(all);
 }
 
 /* Counts, and the kind of error that it has more of than the rest. Returns its failures at or behind `since`. */
@@ -196,8 +257,8 @@ bool obs_describe(const obs_describe_scope *s, const obs_search *search, const o
   if (x->until < m->n) r.until = m->row[x->until];
   if (c->cause == OBS_CAUSE_REGRESSION) r.from = search->corrections[c->correction].view_row;
   *out = (obs_diagnose_finding){.cause = c->cause, .log10_p = log10_of(c->log_p)};
-  out->value = value_of(s->view, x->field, x->id);
-  out->with = value_of(s->view, x->field2, x->id2);
+  blame(out, s->view, x->field, x->id);
+  blame(out, s->view, x->field2, x->id2);
   obs_logit_alias same = x->field < 0 ? (obs_logit_alias){-1, 0} : m->alias[x->field][x->id];
   out->same = value_of(s->view, same.field, same.id);
   if (count(&r, out) == 0) return false;
@@ -212,6 +273,7 @@ bool obs_describe(const obs_describe_scope *s, const obs_search *search, const o
   }
   if (c->cause == OBS_CAUSE_REGRESSION) out->correction_seq = s->view->seq[r.from];
   if (c->cause == OBS_CAUSE_ONSET) find_deploy(s->view, r.from, out);
+  count_places(&r, out);
   pick_evidence(&r, 0, out);
   return true;
 }
@@ -219,12 +281,12 @@ bool obs_describe(const obs_describe_scope *s, const obs_search *search, const o
 bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *few, obs_diagnose_finding *out) {
   rows r = {s, few->field, -1, few->id, 0, 0, s->view->n};
   *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SHARE, .log10_p = log10_of(few->log_p), .expected = few->expected};
-  out->value = value_of(s->view, few->field, few->id);
-  out->with.field = -1;
+  blame(out, s->view, few->field, few->id);
   out->same = value_of(s->view, few->same, few->same_id);
   if (count(&r, out) == 0) return false;
   set_range(&r, out);
   out->at_ms = same_duration(&r, out->failures);
+  count_places(&r, out);
   pick_evidence(&r, 0, out);
   return true;
 }
@@ -232,8 +294,7 @@ bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *fe
 bool obs_describe_slow(const obs_describe_scope *s, const obs_slow *slow, obs_diagnose_finding *out) {
   rows r = {s, slow->field, -1, slow->id, 0, slow->row, s->view->n};
   *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SLOW, .log10_p = log10_of(slow->log_p)};
-  out->value = value_of(s->view, slow->field, slow->id);
-  out->with.field = out->same.field = -1;
+  blame(out, s->view, slow->field, slow->id);
   count(&r, out);
   if (s->view->seq[s->view->n - 1] < s->request->since) return false;
   set_range(&r, out);
@@ -241,6 +302,7 @@ bool obs_describe_slow(const obs_describe_scope *s, const obs_slow *slow, obs_di
   out->ms_after = slow->ms_after;
   out->at_ms = same_duration(&r, out->failures);
   find_deploy(s->view, r.from, out);
+  count_places(&r, out);
   pick_evidence(&r, slow->ms_after, out);
   return true;
 }

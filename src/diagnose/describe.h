@@ -27,6 +27,8 @@ typedef struct {
   double expected, log_p; /* natural, corrected */
 } obs_describe_shared;
 
+/* Whether two findings blame the same ops, whenever. */
+bool obs_describe_same(const obs_diagnose_finding *a, const obs_diagnose_finding *b);
 /* The candidate is the model's last factor. False: none of its failures is at or behind the request's `since`. */
 bool obs_describe(const obs_describe_scope *s, const obs_search *search, const obs_search_candidate *c,
                   obs_diagnose_finding *out);

@@ -37,10 +37,7 @@ static bool choose_rows(obs_describe_scope *s, obs_diagnose_report *r) {
 
 static obs_diagnose_finding *find_known(obs_diagnose_report *r, const obs_diagnose_finding *f) {
   for (uint32_t i = 0; i < r->nfindings; i++) {
-    obs_diagnose_finding *k = &r->findings[i];
-    if (k->value.field == f->value.field && strcmp(k->value.name, f->value.name) == 0 &&
-        k->with.field == f->with.field && strcmp(k->with.name, f->with.name) == 0)
-      return k;
+    if (obs_describe_same(&r->findings[i], f)) return &r->findings[i];
   }
   return NULL;
 }

@@ -17,7 +17,15 @@
 
 #include <observer/error.h>
 
-enum { OBS_FINDINGS = 16, OBS_EVIDENCE = 5, OBS_REPORT_CORRECTIONS = 64 };
+enum {
+  OBS_FINDINGS = 16,
+  OBS_EVIDENCE = 5,
+  OBS_REPORT_CORRECTIONS = 64,
+  OBS_FINDING_CONDITIONS = 3,
+  OBS_FINDING_VALUES = 8,
+  OBS_FINDING_PLACES = 8,
+  OBS_DIAGNOSE_FIELD = 64 /* bytes of a field's name */
+};
 enum { OBS_DIAGNOSE_LEAST = 10 }; /* failures of a value that the model finds; fewer: the exact test */
 
 /* X(kind, name in JSON) */
@@ -34,19 +42,48 @@ typedef enum {
       OBS_CAUSE_COUNT
 } obs_diagnose_cause;
 
-/* A value of a field. field < 0: none (as a cause: everything). */
+/* X(relation, name in JSON) */
+#define OBS_RELATIONS(X)                                                                                               \
+  X(IS, "is")           /* the field has one of `values` */                                                            \
+  X(ABSENT, "absent")   /* the op does not have the field */                                                           \
+  X(ABOVE, "above")     /* it is greater than `number` */                                                              \
+  X(AT_MOST, "at_most") /* it is `number` or less */
+
+typedef enum {
+#define OBS_RELATION_ENUM(kind, name) OBS_RELATION_##kind,
+  OBS_RELATIONS(OBS_RELATION_ENUM)
+#undef OBS_RELATION_ENUM
+      OBS_RELATION_COUNT
+} obs_diagnose_relation;
+
+/* A value of a field. */
 typedef struct {
-  int field;
+  char field[OBS_DIAGNOSE_FIELD + 1]; /* as the op has it; empty: none */
   char name[OBS_FACT_NAME + 1];
 } obs_diagnose_value;
 
+/* What an op must be like to be among those that a finding blames. */
+typedef struct {
+  char field[OBS_DIAGNOSE_FIELD + 1];
+  obs_diagnose_relation relation;
+  double number;
+  uint32_t nvalues, more; /* more: values beyond those */
+  char values[OBS_FINDING_VALUES][OBS_FACT_NAME + 1];
+} obs_diagnose_condition;
+
+/* An endpoint that ops of a finding went to. */
+typedef struct {
+  char endpoint[OBS_FACT_NAME + 1];
+  uint64_t ops, failures;
+} obs_diagnose_place;
+
 typedef struct {
   obs_diagnose_cause cause;
-  obs_error_kind error;     /* what most of the failures are */
-  obs_diagnose_value value; /* what is to blame ... */
-  obs_diagnose_value with;  /* ... only together with this one */
-  obs_diagnose_value same;  /* always comes together with it: the data cannot tell them apart */
-  uint64_t ops, failures;   /* of the value, while it lasted */
+  obs_error_kind error;                                      /* what most of the failures are */
+  obs_diagnose_condition conditions[OBS_FINDING_CONDITIONS]; /* what is to blame: ops for which all of them hold */
+  uint32_t nconditions;                                      /* 0: everything */
+  obs_diagnose_value same; /* always comes together with the first condition: the data cannot tell them apart */
+  uint64_t ops, failures;  /* of what is to blame, while it lasted */
   uint64_t rest_ops, rest_failures;
   double expected;              /* failures that there would be without the cause, all other things equal */
   double log10_p;               /* after correction for all that was tried */
@@ -58,6 +95,8 @@ typedef struct {
   uint64_t correction_seq;      /* REGRESSION */
   uint64_t deploy_seq;          /* shortly before it began, 0: none */
   char deploy[OBS_FACT_NAME + 1];
+  obs_diagnose_place places[OBS_FINDING_PLACES]; /* where its failures are, the most first */
+  uint32_t nplaces;
   uint64_t evidence[OBS_EVIDENCE]; /* seqs of ops that show it, ascending */
   uint32_t nevidence;
 } obs_diagnose_finding;

@@ -38,21 +38,46 @@ const obs_sentences_kind *obs_sentences_of_kind(obs_error_kind kind) {
   return &by_error[kind];
 }
 
-static void put_value(obs_buf *out, const obs_diagnose_value *v) {
-  if (v->field < 0) {
-    obs_buf_puts(out, "everything");
+static const char *const relation_names[OBS_RELATION_COUNT] = {
+#define RELATION_NAME(kind, name) name,
+    OBS_RELATIONS(RELATION_NAME)
+#undef RELATION_NAME
+};
+
+static void put_condition(obs_buf *out, const obs_diagnose_condition *c) {
+  switch (c->relation) {
+  case OBS_RELATION_ABSENT:
+    obs_buf_printf(out, "no %s", c->field);
     return;
+  case OBS_RELATION_ABOVE:
+    obs_buf_printf(out, "%s above %.15g", c->field, c->number);
+    return;
+  case OBS_RELATION_AT_MOST:
+    obs_buf_printf(out, "%s up to %.15g", c->field, c->number);
+    return;
+  case OBS_RELATION_IS:
+  case OBS_RELATION_COUNT:
+    break;
   }
-  obs_buf_puts(out, obs_fact_names[v->field]);
-  obs_buf_putc(out, ' ');
-  obs_buf_json_cstr(out, v->name);
+  obs_buf_puts(out, c->field);
+  for (uint32_t i = 0; i < c->nvalues; i++) {
+    if (i > 0) obs_buf_puts(out, i + 1 < c->nvalues || c->more > 0 ? "," : " or");
+    obs_buf_putc(out, ' ');
+    obs_buf_json_cstr(out, c->values[i]);
+  }
+  if (c->more > 0) obs_buf_printf(out, " or %u more", c->more);
 }
 
 static void put_who(obs_buf *out, const obs_diagnose_finding *f) {
-  put_value(out, &f->value);
-  if (f->with.field < 0) return;
-  obs_buf_puts(out, " together with ");
-  put_value(out, &f->with);
+  if (f->nconditions == 0) obs_buf_puts(out, "everything");
+  for (uint32_t k = 0; k < f->nconditions; k++) {
+    if (k > 0) obs_buf_puts(out, " together with ");
+    put_condition(out, &f->conditions[k]);
+  }
+}
+
+static bool blames_field(const obs_diagnose_finding *f, const char *field) {
+  return f->nconditions > 0 && strcmp(f->conditions[0].field, field) == 0;
 }
 
 static double percent(uint64_t part, uint64_t all) {
@@ -99,9 +124,9 @@ void obs_sentences_finding(const obs_diagnose_finding *f, obs_buf *out) {
     obs_buf_json_cstr(out, f->deploy);
     obs_buf_printf(out, ", op %llu", (unsigned long long)f->deploy_seq);
   }
-  if (f->same.field >= 0) {
-    obs_buf_puts(out, "; it always comes with ");
-    put_value(out, &f->same);
+  if (f->same.field[0] != '\0') {
+    obs_buf_printf(out, "; it always comes with %s ", f->same.field);
+    obs_buf_json_cstr(out, f->same.name);
     obs_buf_puts(out, ", which may be the cause as well");
   }
   obs_buf_putc(out, '.');
@@ -136,16 +161,16 @@ void obs_sentences_advice(const obs_diagnose_finding *f, obs_buf *out) {
   } else {
     obs_buf_puts(out, "With ");
     put_who(out, f);
-    obs_buf_puts(out, f->value.field == OBS_FACT_staffer_id ? ", give the work to someone else until it is fixed"
-                                                            : ", expect failures until it is fixed");
+    obs_buf_puts(out, blames_field(f, "staffer_id") ? ", give the work to someone else until it is fixed"
+                                                    : ", expect failures until it is fixed");
     if (f->cause == OBS_CAUSE_SLOW) obs_buf_printf(out, " and allow for %u ms or more", f->ms_after);
   }
   obs_buf_printf(out, "; %s.", by_error[f->error].advice);
 }
 
 bool obs_sentences_is_dont(const obs_diagnose_finding *f) {
-  if (f->value.field < 0) return false;
-  return f->cause == OBS_CAUSE_REGRESSION || f->with.field >= 0 || by_error[f->error].dont;
+  if (f->nconditions == 0) return false;
+  return f->cause == OBS_CAUSE_REGRESSION || f->nconditions > 1 || by_error[f->error].dont;
 }
 
 void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
@@ -164,16 +189,55 @@ void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
 
 /* ---- as JSON ---- */
 
-static void put_value_json(obs_json_writer *w, const char *name, const obs_diagnose_value *v) {
-  obs_json_object(w, name);
-  obs_json_cstr(w, "field", v->field < 0 ? "*" : obs_fact_names[v->field]);
-  obs_json_cstr(w, "value", v->name);
-  obs_json_end(w);
-}
-
 /* A member that is left out when it is 0. */
 static void put_u64_if(obs_json_writer *w, const char *name, uint64_t value) {
   if (value != 0) obs_json_u64(w, name, value);
+}
+
+static void put_number(obs_json_writer *w, const char *name, double value) {
+  char text[OBS_NUMBER_MAX];
+  int n = snprintf(text, sizeof(text), "%.15g", value);
+  obs_json_raw(w, name, (obs_str){text, (uint32_t)n, 1});
+}
+
+static void put_value_json(obs_json_writer *w, const char *name, const char *field, const char *value) {
+  obs_json_object(w, name);
+  obs_json_cstr(w, "field", field);
+  obs_json_cstr(w, "value", value);
+  obs_json_end(w);
+}
+
+/* The first two conditions as version 1 wrote them, which had two values at most, and all of them. */
+static void put_blame(obs_json_writer *w, const obs_diagnose_finding *f) {
+  const obs_diagnose_condition *c = f->conditions;
+  put_value_json(w, "blames", f->nconditions > 0 ? c[0].field : "*", f->nconditions > 0 ? c[0].values[0] : "");
+  if (f->nconditions > 1) put_value_json(w, "with", c[1].field, c[1].values[0]);
+  obs_json_array(w, "conditions");
+  for (uint32_t k = 0; k < f->nconditions; k++, c++) {
+    obs_json_object(w, NULL);
+    obs_json_cstr(w, "field", c->field);
+    obs_json_cstr(w, "relation", relation_names[c->relation]);
+    if (c->relation == OBS_RELATION_IS) {
+      obs_json_array(w, "values");
+      for (uint32_t i = 0; i < c->nvalues; i++) obs_json_cstr(w, NULL, c->values[i]);
+      obs_json_end(w);
+      put_u64_if(w, "more", c->more);
+    } else if (c->relation != OBS_RELATION_ABSENT) {
+      put_number(w, "number", c->number);
+    }
+    obs_json_end(w);
+  }
+  obs_json_end(w);
+  if (f->same.field[0] != '\0') put_value_json(w, "same_as", f->same.field, f->same.name);
+  obs_json_array(w, "places");
+  for (uint32_t i = 0; i < f->nplaces; i++) {
+    obs_json_object(w, NULL);
+    obs_json_cstr(w, "endpoint", f->places[i].endpoint);
+    obs_json_u64(w, "ops", f->places[i].ops);
+    obs_json_u64(w, "failures", f->places[i].failures);
+    obs_json_end(w);
+  }
+  obs_json_end(w);
 }
 
 static void put_tenths(obs_json_writer *w, const char *name, double value) {
@@ -195,9 +259,7 @@ static void put_finding(obs_json_writer *w, const obs_diagnose_finding *f) {
   obs_json_object(w, NULL);
   obs_json_cstr(w, "cause", cause_names[f->cause]);
   obs_json_cstr(w, "error_kind", obs_error_kind_names[f->error]);
-  put_value_json(w, "blames", &f->value);
-  if (f->with.field >= 0) put_value_json(w, "with", &f->with);
-  if (f->same.field >= 0) put_value_json(w, "same_as", &f->same);
+  put_blame(w, f);
   obs_json_u64(w, "ops", f->ops);
   obs_json_u64(w, "failures", f->failures);
   obs_json_u64(w, "rest_ops", f->rest_ops);
@@ -240,7 +302,7 @@ void obs_sentences_json(obs_json_writer *w, const obs_diagnose_report *r) {
     const obs_diagnose_correction *c = &r->corrections[i];
     obs_json_object(w, NULL);
     obs_json_u64(w, "seq", c->seq);
-    put_value_json(w, "of", &c->value);
+    put_value_json(w, "of", c->value.field, c->value.name);
     obs_json_u64(w, "ops_before", c->ops_before);
     obs_json_u64(w, "failures_before", c->failures_before);
     obs_json_u64(w, "ops_after", c->ops_after);

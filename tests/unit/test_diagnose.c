@@ -67,10 +67,16 @@ static void diagnose(scene *sc, obs_diagnose_request request) {
   assert_int_equal(obs_diagnose(&sc->view, &request, &sc->report), OBSERVER_E_OK);
 }
 
+/* The value that it blames, when it blames one value alone. */
+static const char *blamed(const obs_diagnose_finding *f, int field) {
+  bool one = f->nconditions == 1 && f->conditions[0].nvalues == 1 && f->conditions[0].relation == OBS_RELATION_IS;
+  return one && strcmp(f->conditions[0].field, obs_fact_names[field]) == 0 ? f->conditions[0].values[0] : "";
+}
+
 static const obs_diagnose_finding *find(const scene *sc, int field, const char *name) {
   for (uint32_t i = 0; i < sc->report.nfindings; i++) {
     const obs_diagnose_finding *f = &sc->report.findings[i];
-    if (f->value.field == field && f->with.field < 0 && strcmp(f->value.name, name) == 0) return f;
+    if (strcmp(blamed(f, field), name) == 0) return f;
   }
   return NULL;
 }
@@ -78,11 +84,13 @@ static const obs_diagnose_finding *find(const scene *sc, int field, const char *
 /* Evidence is of the value, and failed (or, of what is slow, took long). */
 static void check_evidence(const scene *sc, const obs_diagnose_finding *f) {
   assert_int_equal(f->nevidence, f->failures < OBS_EVIDENCE && f->cause != OBS_CAUSE_SLOW ? f->failures : OBS_EVIDENCE);
+  int field = 0;
+  while (strcmp(obs_fact_names[field], f->conditions[0].field) != 0) field++;
   for (uint32_t i = 0; i < f->nevidence; i++) {
     uint32_t row = (uint32_t)(f->evidence[i] - 1);
-    obs_str name = obs_facts_view_name(&sc->view, (obs_fact_field)f->value.field, sc->view.id[f->value.field][row]);
-    assert_int_equal(name.len, strlen(f->value.name));
-    assert_memory_equal(name.p, f->value.name, name.len);
+    obs_str name = obs_facts_view_name(&sc->view, (obs_fact_field)field, sc->view.id[field][row]);
+    assert_int_equal(name.len, strlen(f->conditions[0].values[0]));
+    assert_memory_equal(name.p, f->conditions[0].values[0], name.len);
     assert_true((sc->view.flags[row] & OBS_FACT_FAILED) || (f->cause == OBS_CAUSE_SLOW && sc->view.ms[row] > 0));
     assert_true(i == 0 || f->evidence[i] > f->evidence[i - 1]);
   }
@@ -274,8 +282,7 @@ static void test_few_failures_of_one_value(void **state) {
   five_staffers(6, &r);
   assert_int_equal(r.nfindings, 1);
   assert_int_equal(r.findings[0].cause, OBS_CAUSE_SHARE);
-  assert_int_equal(r.findings[0].value.field, OBS_FACT_staffer_id);
-  assert_string_equal(r.findings[0].value.name, "ann");
+  assert_string_equal(blamed(&r.findings[0], OBS_FACT_staffer_id), "ann");
   assert_int_equal(r.findings[0].failures, 6);
   assert_int_equal(r.findings[0].rest_ops, 24);
   assert_int_equal(r.findings[0].nevidence, OBS_EVIDENCE);

@@ -202,9 +202,15 @@ static void test_two_values_that_fail_only_together(void **state) {
   look(&w);
   assert_int_equal(w.r.nfindings, 1);
   const obs_diagnose_finding *f = &w.r.findings[0];
-  assert_int_equal(f->value.field + f->with.field, OBS_FACT_endpoint + OBS_FACT_staffer_id);
-  assert_string_equal(f->value.field == OBS_FACT_endpoint ? f->value.name : f->with.name, "/c");
-  assert_string_equal(f->value.field == OBS_FACT_endpoint ? f->with.name : f->value.name, "fay");
+  assert_int_equal(f->nconditions, 2);
+  int endpoint = strcmp(f->conditions[0].field, "endpoint") == 0 ? 0 : 1;
+  assert_string_equal(f->conditions[endpoint].field, "endpoint");
+  assert_string_equal(f->conditions[endpoint].values[0], "/c");
+  assert_string_equal(f->conditions[1 - endpoint].field, "staffer_id");
+  assert_string_equal(f->conditions[1 - endpoint].values[0], "fay");
+  assert_int_equal(f->nplaces, 1);
+  assert_string_equal(f->places[0].endpoint, "/c");
+  assert_int_equal(f->places[0].failures, f->failures);
   assert_int_equal(f->error, OBS_ERROR_AUTH);
   assert_true(obs_sentences_is_dont(f));
   leave(&w);
@@ -226,7 +232,7 @@ static void test_a_deploy_before_an_onset(void **state) {
   look(&w);
   assert_int_equal(w.r.nfindings, 1);
   const obs_diagnose_finding *f = &w.r.findings[0];
-  assert_string_equal(f->value.name, "/e");
+  assert_string_equal(f->conditions[0].values[0], "/e");
   assert_int_equal(f->cause, OBS_CAUSE_ONSET);
   assert_int_equal(f->error, OBS_ERROR_TIMEOUT);
   assert_true(f->at_ms >= 5000 && f->at_ms < 5020);
@@ -249,9 +255,9 @@ static void test_values_that_always_come_together(void **state) {
   }
   look(&w);
   assert_int_equal(w.r.nfindings, 1);
-  assert_int_equal(w.r.findings[0].value.field, OBS_FACT_staffer_id);
-  assert_string_equal(w.r.findings[0].value.name, "bob");
-  assert_int_equal(w.r.findings[0].same.field, OBS_FACT_city);
+  assert_string_equal(w.r.findings[0].conditions[0].field, "staffer_id");
+  assert_string_equal(w.r.findings[0].conditions[0].values[0], "bob");
+  assert_string_equal(w.r.findings[0].same.field, "city");
   leave(&w);
 }
 
@@ -284,7 +290,7 @@ static void test_verdicts_on_corrections(void **state) {
   for (uint32_t i = 0; i < w.r.nfindings; i++) {
     if (w.r.findings[i].cause != OBS_CAUSE_REGRESSION) continue;
     regressions++;
-    assert_string_equal(w.r.findings[i].value.name, "worse");
+    assert_string_equal(w.r.findings[i].conditions[0].values[0], "worse");
     assert_int_equal(w.r.findings[i].correction_seq, w.r.corrections[1].seq);
   }
   assert_int_equal(regressions, 1);

@@ -150,10 +150,11 @@ uint64_t obs_analyses_print(const obs_diagnose_report *report) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < report->nfindings; i++) {
     const obs_diagnose_finding *f = &report->findings[i];
-    const obs_diagnose_value *v = &f->value, *with = &f->with;
-    const obs_str texts[] = {obs_str_of(causes[f->cause]), obs_str_of(v->field < 0 ? "*" : obs_fact_names[v->field]),
-                             obs_str_of(v->name), with->field < 0 ? none : obs_str_of(obs_fact_names[with->field]),
-                             with->field < 0 ? none : obs_str_of(with->name)};
+    const obs_diagnose_condition *c = f->conditions;
+    const uint32_t n = f->nconditions;
+    const obs_str texts[] = {obs_str_of(causes[f->cause]), obs_str_of(n > 0 ? c[0].field : "*"),
+                             obs_str_of(n > 0 ? c[0].values[0] : ""), n > 1 ? obs_str_of(c[1].field) : none,
+                             n > 1 ? obs_str_of(c[1].values[0]) : none};
     sum += print_of(texts, sizeof(texts) / sizeof(*texts));
   }
   return sum;
