@@ -194,7 +194,7 @@ uint64_t obs_cluster_resolve(const obs_clusters *c, uint64_t id) {
   return id;
 }
 
-/* The miner found out that the failures of `goes` are those of `stays`. */
+/* The miner found out that the failures of `goes` are of the kind `stays`, which may have no cluster yet. */
 static void merge(void *clusters, uint64_t stays, uint64_t goes) {
   obs_clusters *c = clusters;
   if (stays == goes) return;
@@ -274,11 +274,6 @@ static uint64_t class_key(obs_str task_class) {
   return XXH3_64bits_withSeed(task_class.p, task_class.len, SEED_CLASS);
 }
 
-uint64_t obs_cluster_scope(const obs_op *op) {
-  uint64_t h = XXH3_64bits(op->endpoint.p, op->endpoint.len);
-  return OBS_HAS(op, event_kind) ? XXH3_64bits_withSeed(op->event_kind.p, op->event_kind.len, h) : h;
-}
-
 /* The error text, else the output's. Cut where masking would cut it, but between two characters: templates are text. */
 obs_str obs_cluster_message(const obs_op *op) {
   bool error = OBS_HAS(op, error) && op->error.len > 0;
@@ -307,7 +302,7 @@ static uint32_t place(obs_clusters *c, const obs_op *op, uint64_t seq) {
   if (sig) {
     id = obs_cluster_sig_id(op->sig_hash);
   } else {
-    kind = obs_miner_find(c->miner, obs_miner_add(c->miner, obs_cluster_scope(op), obs_cluster_message(op)));
+    kind = obs_miner_find(c->miner, obs_miner_add(c->miner, obs_cluster_message(op)));
     if (kind == OBS_MINER_NONE) return OBS_CLUSTER_NONE;
     id = obs_miner_id(c->miner, kind);
   }

@@ -97,7 +97,6 @@ uint64_t obs_cluster_resolve(const obs_clusters *c, uint64_t id);
 /* ---- which cluster (clusters.c) ---- */
 
 uint64_t obs_cluster_sig_id(obs_str sig_hash);
-uint64_t obs_cluster_scope(const obs_op *op);
 obs_str obs_cluster_message(const obs_op *op);
 
 #endif

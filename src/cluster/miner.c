@@ -18,10 +18,11 @@ typedef struct {
 } frame;
 
 typedef struct {
-  uint64_t id, born;
+  uint64_t id;
   uint32_t tenant;
   uint32_t merged_into;  /* NONE: it stands for itself */
   uint32_t newer, older; /* by last use; NONE at the ends */
+  uint32_t rank;         /* while loading: its place in that order */
   char *text;
   uint32_t len;
 } cluster;
@@ -29,10 +30,9 @@ typedef struct {
 struct obs_miner {
   cluster *clusters;
   uint32_t capacity, used, newest, oldest;
-  uint64_t births;
   obs_recent forms;  /* of obs_miner_ref */
   obs_recent frames; /* of `frame` */
-  void (*merged)(void *arg, uint64_t stays, uint64_t goes);
+  void (*merged)(void *arg, uint64_t to, uint64_t from);
   void *merged_arg;
 };
 
@@ -78,8 +78,8 @@ static uint64_t sum_words(const obs_mask_token *t, size_t n) {
   return sum;
 }
 
-static uint64_t hash_sum(uint64_t scope, size_t n, uint64_t sum) {
-  return mix(mix(scope + 0x9E3779B97F4A7C15u, n), sum);
+static uint64_t hash_sum(size_t n, uint64_t sum) {
+  return mix(mix(OBS_MINER_VERSION + 0x9E3779B97F4A7C15u, n), sum);
 }
 
 /* ---- clusters ---- */
@@ -129,7 +129,6 @@ static uint32_t create(obs_miner *m, uint64_t id, const obs_mask_token *t, size_
   else
     unlink_cluster(m, slot);
   c->id = id;
-  c->born = ++m->births;
   c->tenant++;
   c->merged_into = OBS_MINER_NONE;
   link_newest(m, slot);
@@ -148,23 +147,11 @@ uint32_t obs_miner_find(const obs_miner *m, obs_miner_ref ref) {
   return slot;
 }
 
-/* Makes the two one; the older stays, with the template of `a`. Returns which stays. */
-static uint32_t merge(obs_miner *m, uint32_t a, uint32_t b) {
-  if (a == b) return a;
-  cluster *x = &m->clusters[a], *y = &m->clusters[b];
-  uint32_t stays = x->born < y->born ? a : b, goes = stays == a ? b : a;
-  if (stays == b) {
-    char *text = y->text;
-    uint32_t len = y->len;
-    y->text = x->text;
-    y->len = x->len;
-    x->text = text;
-    x->len = len;
-  }
-  m->clusters[goes].merged_into = stays;
-  if (m->merged != NULL) m->merged(m->merged_arg, m->clusters[stays].id, m->clusters[goes].id);
-  touch(m, stays);
-  return stays;
+/* What is in `from` is of the kind in `to`, whose template is the wider one. */
+static void merge(obs_miner *m, uint32_t to, uint32_t from) {
+  if (to == from) return;
+  m->clusters[from].merged_into = to;
+  if (m->merged != NULL) m->merged(m->merged_arg, m->clusters[to].id, m->clusters[from].id);
 }
 
 /* ---- learning ---- */
@@ -172,7 +159,6 @@ static uint32_t merge(obs_miner *m, uint32_t a, uint32_t b) {
 typedef struct {
   obs_miner *m;
   const void *(*frame_of)(obs_recent *frames, uint64_t key);
-  uint64_t scope;
   obs_mask_token *t;
   size_t n;
   uint64_t sum;       /* of its words */
@@ -186,13 +172,13 @@ static uint64_t look_again(lesson *l) {
   l->sum = sum_words(l->t, l->n);
   l->constants = 0;
   for (size_t i = 0; i < l->n; i++) l->constants += l->t[i].word && !l->t[i].value;
-  return hash_sum(l->scope, l->n, l->sum);
+  return hash_sum(l->n, l->sum);
 }
 
 /* Of the frame with the word at `p` open. */
 static uint64_t hash_frame(const lesson *l, size_t p) {
   uint64_t word = word_in_place(p, ((uint64_t)l->t[p].hash << 1) | 1);
-  return hash_sum(l->scope, l->n, l->sum - word + word_in_place(p, 0));
+  return hash_sum(l->n, l->sum - word + word_in_place(p, 0));
 }
 
 static bool may_open(const lesson *l, size_t p) {
@@ -252,13 +238,12 @@ static void remember(obs_miner *m, uint64_t form, uint32_t slot) {
   *r = ref_of(m, slot);
 }
 
-static uint32_t join_peers(lesson *l, uint32_t slot) {
+static void join_peers(lesson *l, uint32_t slot) {
   for (uint32_t i = 0; i < l->npeers; i++) {
     uint32_t peer = obs_miner_find(l->m, l->peers[i]);
-    if (peer != OBS_MINER_NONE) slot = merge(l->m, slot, peer);
+    if (peer != OBS_MINER_NONE) merge(l->m, slot, peer);
   }
   l->npeers = 0;
-  return slot;
 }
 
 /* A form that was not seen before: opens what is known to vary until a known form is left, or makes a cluster. */
@@ -272,14 +257,14 @@ static uint32_t learn(lesson *l, uint64_t first) {
       slot = create(m, form, l->t, l->n);
       if (slot == OBS_MINER_NONE) return slot;
       remember(m, form, slot);
-      slot = join_peers(l, slot);
+      join_peers(l, slot);
       for (p = 0; p < l->n; p++) { /* the new form enters all its frames, until one opens */
         if (may_open(l, p) && enter_word(l, p, slot)) break;
       }
       if (p < l->n) l->peers[l->npeers++] = ref_of(m, slot);
     }
     if (p == l->n) {
-      slot = join_peers(l, slot);
+      join_peers(l, slot);
       remember(m, first, slot);
       return slot;
     }
@@ -295,13 +280,13 @@ static const void *look_at_frame(obs_recent *frames, uint64_t key) {
   return obs_recent_peek(frames, key);
 }
 
-obs_miner_ref obs_miner_add(obs_miner *m, uint64_t scope, obs_str message) {
+obs_miner_ref obs_miner_add(obs_miner *m, obs_str message) {
   obs_mask_token tokens[OBS_MASK_TOKENS];
   size_t n = obs_mask(message, tokens);
-  uint64_t form = hash_sum(scope, n, sum_words(tokens, n));
+  uint64_t form = hash_sum(n, sum_words(tokens, n));
   uint32_t slot = known(m, form);
   if (slot == OBS_MINER_NONE) {
-    lesson l = {.m = m, .frame_of = use_frame, .scope = scope, .t = tokens, .n = n};
+    lesson l = {.m = m, .frame_of = use_frame, .t = tokens, .n = n};
     slot = learn(&l, form);
   }
   if (slot == OBS_MINER_NONE) return (obs_miner_ref){OBS_MINER_NONE, 0};
@@ -309,9 +294,9 @@ obs_miner_ref obs_miner_add(obs_miner *m, uint64_t scope, obs_str message) {
   return ref_of(m, slot);
 }
 
-uint32_t obs_miner_peek(obs_miner *m, uint64_t scope, obs_str message) {
+uint32_t obs_miner_peek(obs_miner *m, obs_str message) {
   obs_mask_token tokens[OBS_MASK_TOKENS];
-  lesson l = {.m = m, .frame_of = look_at_frame, .scope = scope, .t = tokens};
+  lesson l = {.m = m, .frame_of = look_at_frame, .t = tokens};
   l.n = obs_mask(message, tokens);
   for (;;) {
     const obs_miner_ref *r = obs_recent_peek(&m->forms, look_again(&l));
@@ -362,8 +347,8 @@ void obs_miner_close(obs_miner *m) {
 
 /* What the miner has learned as bytes (base/pack.h):
  *
- *   miner    clusters_max forms_max births used { cluster, the least recently used first } forms frames
- *   cluster  slot id born tenant 1 + merged_into (0: not merged) template
+ *   miner    clusters_max forms_max used { cluster, the least recently used first } forms frames
+ *   cluster  slot id tenant 1 + merged_into (0: not merged) template
  *   forms    two generations of { hash, ref }, 0      frames  two of { hash, open n { word, ref } }, 0
  *   ref      1 + slot tenant
  *
@@ -393,13 +378,11 @@ static void put_frame(obs_buf *out, const void *value) {
 void obs_miner_save(const obs_miner *m, obs_buf *out) {
   obs_pack_u64(out, m->capacity);
   obs_pack_u64(out, m->forms.capacity);
-  obs_pack_u64(out, m->births);
   obs_pack_u64(out, m->used);
   for (uint32_t slot = m->oldest; slot != OBS_MINER_NONE; slot = m->clusters[slot].newer) {
     const cluster *c = &m->clusters[slot];
     obs_pack_u64(out, slot);
     obs_pack_id(out, c->id);
-    obs_pack_u64(out, c->born);
     obs_pack_u64(out, c->tenant);
     obs_pack_u64(out, c->merged_into != OBS_MINER_NONE ? (uint64_t)c->merged_into + 1 : 0);
     obs_pack_u64(out, c->len);
@@ -431,12 +414,12 @@ static bool get_frame(void *arg, obs_pack_reader *in, void *value) {
 }
 
 /* One cluster; it must be of a slot that has none yet. */
-static bool get_cluster(obs_miner *m, obs_pack_reader *in) {
+static bool get_cluster(obs_miner *m, obs_pack_reader *in, uint32_t rank) {
   uint32_t slot = (uint32_t)obs_pack_read_u64(in, m->used - 1);
   cluster *c = &m->clusters[slot];
   if (in->bad || c->text != NULL) return false;
   c->id = obs_pack_read_id(in);
-  c->born = obs_pack_read_u64(in, m->births);
+  c->rank = rank;
   c->tenant = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
   uint64_t into = obs_pack_read_u64(in, m->used);
   c->merged_into = into > 0 ? (uint32_t)into - 1 : OBS_MINER_NONE;
@@ -452,15 +435,14 @@ static bool get_cluster(obs_miner *m, obs_pack_reader *in) {
 bool obs_miner_load(obs_miner *m, obs_pack_reader *in) {
   if (obs_pack_read_u64(in, UINT32_MAX) != m->capacity || obs_pack_read_u64(in, UINT32_MAX) != m->forms.capacity)
     return false;
-  m->births = obs_pack_read_u64(in, UINT64_MAX);
   m->used = (uint32_t)obs_pack_read_u64(in, m->capacity);
   for (uint32_t i = 0; i < m->used; i++) {
-    if (!get_cluster(m, in)) return false;
+    if (!get_cluster(m, in, i)) return false;
   }
-  /* A merged cluster is younger than the one that it was merged into: following it ends. */
+  /* What a cluster was merged into is in use and newer: following it ends. */
   for (uint32_t i = 0; i < m->used; i++) {
     uint32_t into = m->clusters[i].merged_into;
-    if (into != OBS_MINER_NONE && m->clusters[into].born >= m->clusters[i].born) return false;
+    if (into != OBS_MINER_NONE && m->clusters[into].rank <= m->clusters[i].rank) return false;
   }
   return !in->bad && obs_recent_load(&m->forms, in, get_form, m) && obs_recent_load(&m->frames, in, get_frame, m);
 }

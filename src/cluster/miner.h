@@ -7,10 +7,10 @@
  * user end in one cluster, `session opened for user <*>`, and the two of `state is up`, `state is down` never do. Words
  * that have an opposite (started, denied, up ...) are never taken for values.
  *
- * Scope: a number that the caller gives (a hash of endpoint and kind); messages of different scopes are never together.
- * Memory: bounded by `clusters` and `forms`; the least recently seen go first. Cluster ids are hashes of scope and
- * first form, so that the same kind gets the same id on every machine and after a restart; a merged cluster keeps the
- * id of its oldest. Threads: one at a time. */
+ * Ids: a cluster's id is a hash of its template, with the rules' version in the seed, and of nothing else: the same
+ * text gets the same id on every machine and after every restart. When clusters become one, the id is that of the
+ * joined template, whichever of them came first, and the ids of the narrower ones are told to `merged`.
+ * Memory: bounded by `clusters` and `forms`; the least recently seen go first. Threads: one at a time. */
 #ifndef OBS_CLUSTER_MINER_H
 #define OBS_CLUSTER_MINER_H
 
@@ -19,13 +19,17 @@
 
 #include <observer/error.h>
 
+/* Of the rules of reading, masking and joining: what they make of a text, and so its id, is only that of one version.
+ * The bytes of obs_miner_save are too. */
+enum { OBS_MINER_VERSION = 2 };
+
 typedef struct obs_miner obs_miner;
 
 typedef struct {
   uint32_t clusters; /* at most; default 4096 */
   uint32_t forms;    /* at most; default 4 a cluster */
-  /* Two clusters, by their ids, have become one; during an add. NULL: not wanted. */
-  void (*merged)(void *arg, uint64_t stays, uint64_t goes);
+  /* What had the id `from` is of the kind `to` now; during an add. `to` may be new. NULL: not wanted. */
+  void (*merged)(void *arg, uint64_t to, uint64_t from);
   void *merged_arg;
 } obs_miner_opts;
 
@@ -40,9 +44,9 @@ typedef struct {
 } obs_miner_ref;
 
 /* The cluster of a message. `slot` is NONE when there is no memory. */
-obs_miner_ref obs_miner_add(obs_miner *m, uint64_t scope, obs_str message);
+obs_miner_ref obs_miner_add(obs_miner *m, obs_str message);
 /* The slot it would have, NONE when it would be a new cluster. Learns nothing. */
-uint32_t obs_miner_peek(obs_miner *m, uint64_t scope, obs_str message);
+uint32_t obs_miner_peek(obs_miner *m, obs_str message);
 /* Where that cluster is now: its slot, that of the cluster it was merged into, or NONE when it has gone. */
 uint32_t obs_miner_find(const obs_miner *m, obs_miner_ref ref);
 /* Of a slot that find gave. The template is good until the next add. */

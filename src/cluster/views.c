@@ -202,7 +202,7 @@ uint64_t obs_clusters_of(obs_clusters *c, const obs_op *op) {
   if (op->success) return 0;
   if (OBS_HAS(op, sig_hash) && op->sig_hash.len > 0) return obs_cluster_sig_id(op->sig_hash);
   pthread_mutex_lock(&c->lock);
-  uint32_t kind = obs_miner_peek(c->miner, obs_cluster_scope(op), obs_cluster_message(op));
+  uint32_t kind = obs_miner_peek(c->miner, obs_cluster_message(op));
   uint64_t id = kind != OBS_MINER_NONE ? obs_miner_id(c->miner, kind) : 0;
   pthread_mutex_unlock(&c->lock);
   return id;

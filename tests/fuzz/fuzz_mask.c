@@ -53,10 +53,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   obs_str message;
   for (lines l = all; next_line(&l, &message);) {
     check_tokens(message);
-    obs_miner_ref ref = obs_miner_add(m, 1, message);
+    obs_miner_ref ref = obs_miner_add(m, message);
     uint32_t slot = obs_miner_find(m, ref);
     FUZZ_CHECK(ref.slot != OBS_MINER_NONE && slot != OBS_MINER_NONE);
-    FUZZ_CHECK(obs_miner_peek(m, 1, message) == slot); /* what was added is known */
+    FUZZ_CHECK(obs_miner_peek(m, message) == slot); /* what was added is known */
   }
   obs_buf saved = {0};
   obs_miner_save(m, &saved);
@@ -64,8 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   obs_pack_reader in = {.p = bytes, .end = bytes + saved.len};
   FUZZ_CHECK(obs_miner_load(other, &in) && obs_pack_at_end(&in));
   for (lines l = all; next_line(&l, &message);) { /* what was learned comes back */
-    uint32_t slot = obs_miner_peek(m, 1, message);
-    FUZZ_CHECK(obs_miner_peek(other, 1, message) == slot);
+    uint32_t slot = obs_miner_peek(m, message);
+    FUZZ_CHECK(obs_miner_peek(other, message) == slot);
     if (slot != OBS_MINER_NONE) FUZZ_CHECK(obs_str_eq(obs_miner_template(m, slot), obs_miner_template(other, slot)));
   }
   obs_buf_fini(&saved);

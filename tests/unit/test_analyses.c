@@ -205,10 +205,12 @@ static void test_a_regression_is_due_at_once(void **state) {
 
 static void test_a_cycle_has_its_limit_and_order(void **state) {
   fixture *x = *state;
-  char endpoint[16];
+  char endpoint[16], error[40];
   for (uint32_t i = 1; i <= 20; i++) {
-    snprintf(endpoint, sizeof(endpoint), "/%c", (char)('a' + i));
-    fed_fail(&x->f, endpoint, "connection refused", "", i);
+    char c = (char)('a' + i);
+    snprintf(endpoint, sizeof(endpoint), "/%c", c);
+    snprintf(error, sizeof(error), "connection%c refused%c", c, c);
+    fed_fail(&x->f, endpoint, error, "", i);
   }
   assert_int_equal(cycle(x), OBS_ANALYSES_EACH);
   cJSON *row = newest(x);
@@ -671,11 +673,12 @@ static void test_a_new_episode_waits_for_the_cooldown(void **state) {
 
 static void test_never_a_storm(void **state) {
   fixture *x = *state;
-  char endpoint[16];
+  char endpoint[16], error[40];
   open_escalations(x, &(obs_learn_opts){.escalate_per_hour = 5});
   for (uint32_t i = 1; i <= 12; i++) {
     snprintf(endpoint, sizeof(endpoint), "/%c", (char)('a' + i));
-    fed_fail(&x->f, endpoint, "something odd", "", 3 + i);
+    snprintf(error, sizeof(error), "odd%c thing%c", (char)('a' + i), (char)('a' + i));
+    fed_fail(&x->f, endpoint, error, "", 3 + i);
   }
   assert_int_equal(escalate(x), OBS_ESCALATIONS_EACH);
   assert_int_equal(obs_escalations_held(x->e), 10);

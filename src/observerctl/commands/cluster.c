@@ -35,8 +35,7 @@ static int run_cluster(const obs_args *args) {
   for (ssize_t n; ok && (n = getline(&text, &cap, in)) >= 0;) {
     if (n > 0 && text[n - 1] == '\n') n--;
     line *l = OBS_VEC_PUSH(&lines);
-    if (l != NULL)
-      l->ref = obs_miner_add(miner, 0, (obs_str){text, n > OBS_MASK_BYTES ? OBS_MASK_BYTES : (uint32_t)n, 0});
+    if (l != NULL) l->ref = obs_miner_add(miner, (obs_str){text, n > OBS_MASK_BYTES ? OBS_MASK_BYTES : (uint32_t)n, 0});
     uint32_t slot = l != NULL ? obs_miner_find(miner, l->ref) : OBS_MINER_NONE;
     ok = slot != OBS_MINER_NONE;
     if (ok) l->id = obs_miner_id(miner, slot);
