@@ -75,26 +75,24 @@ static int by_failures(const void *a, const void *b) {
 static void count_places(const rows *r, obs_diagnose_finding *f) {
   const obs_facts_view *v = r->s->view;
   const uint32_t values = v->values[OBS_FACT_endpoint];
-  uint32_t *counts = calloc(2 * (size_t)values + 2, sizeof *counts), *failures = counts + values + 1;
   obs_diagnose_place *all = calloc((size_t)values + 1, sizeof *all);
   uint32_t n = 0;
-  if (counts && all) {
-    for (uint32_t i = r->from; i < r->until; i++) {
-      if (!has_value(r, i)) continue;
-      uint16_t id = v->id[OBS_FACT_endpoint][i];
-      counts[id]++;
-      failures[id] += obs_describe_is_failure(r->s, i);
-    }
-    for (uint32_t id = OBS_FACT_NAMED; id < values; id++) {
-      if (failures[id] == 0) continue;
-      all[n] = (obs_diagnose_place){.ops = counts[id], .failures = failures[id]};
-      put_name(all[n++].endpoint, v, OBS_FACT_endpoint, (uint16_t)id);
-    }
-    qsort(all, n, sizeof *all, by_failures);
-    f->nplaces = n < OBS_FINDING_PLACES ? n : OBS_FINDING_PLACES;
-    memcpy(f->places, all, f->nplaces * sizeof *all);
+  if (!all) return;
+  for (uint32_t i = 0; i < v->n; i++) {
+    if (!r->s->takes[i]) continue;
+    obs_diagnose_place *at = &all[v->id[OBS_FACT_endpoint][i]];
+    bool in = i >= r->from && i < r->until && has_value(r, i);
+    *(in ? &at->ops : &at->rest_ops) += 1;
+    *(in ? &at->failures : &at->rest_failures) += obs_describe_is_failure(r->s, i);
   }
-  free(counts);
+  for (uint32_t id = OBS_FACT_NAMED; id < values; id++) {
+    if (all[id].failures == 0) continue;
+    all[n] = all[id];
+    put_name(all[n++].endpoint, v, OBS_FACT_endpoint, (uint16_t)id);
+  }
+  qsort(all, n, sizeof *all, by_failures);
+  f->nplaces = n < OBS_FINDING_PLACES ? n : OBS_FINDING_PLACES;
+  memcpy(f->places, all, f->nplaces * sizeof *all);
   free(all);
 }
 
@@ -256,7 +254,7 @@ bool obs_describe(const obs_describe_scope *s, const obs_search *search, const o
   rows r = {s, x->field, x->field2, x->id, x->id2, x->from > 0 ? m->row[x->from] : 0, n};
   if (x->until < m->n) r.until = m->row[x->until];
   if (c->cause == OBS_CAUSE_REGRESSION) r.from = search->corrections[c->correction].view_row;
-  *out = (obs_diagnose_finding){.cause = c->cause, .log10_p = log10_of(c->log_p)};
+  *out = (obs_diagnose_finding){.cause = c->cause, .by_kind = s->by_kind, .log10_p = log10_of(c->log_p)};
   blame(out, s->view, x->field, x->id);
   blame(out, s->view, x->field2, x->id2);
   obs_logit_alias same = x->field < 0 ? (obs_logit_alias){-1, 0} : m->alias[x->field][x->id];

@@ -71,15 +71,16 @@ typedef struct {
   char values[OBS_FINDING_VALUES][OBS_FACT_NAME + 1];
 } obs_diagnose_condition;
 
-/* An endpoint that ops of a finding went to. */
+/* An endpoint that ops of a finding went to; rest: all other ops of that endpoint. */
 typedef struct {
   char endpoint[OBS_FACT_NAME + 1];
-  uint64_t ops, failures;
+  uint64_t ops, failures, rest_ops, rest_failures;
 } obs_diagnose_place;
 
 typedef struct {
   obs_diagnose_cause cause;
   obs_error_kind error;                                      /* what most of the failures are */
+  bool by_kind;                                              /* all counts of failures are of that kind alone */
   obs_diagnose_condition conditions[OBS_FINDING_CONDITIONS]; /* what is to blame: ops for which all of them hold */
   uint32_t nconditions;                                      /* 0: everything */
   obs_diagnose_value same; /* always comes together with the first condition: the data cannot tell them apart */
