@@ -104,7 +104,13 @@ static uint64_t count(const rows *r, obs_diagnose_finding *f) {
     if (!r->s->takes[i]) continue;
     bool in = i >= r->from && i < r->until && has_value(r, i), failed = obs_describe_is_failure(r->s, i);
     *(in ? &f->ops : &f->rest_ops) += 1;
+    f->ops_since += in;
     if (!failed) continue;
+    if (in) {
+      f->last_seq = v->seq[i];
+      f->last_ms = v->time_ms[i];
+      f->ops_since = 0;
+    }
     *(in ? &f->failures : &f->rest_failures) += 1;
     (in ? kinds : rest)[v->kind[i]]++;
     recent += in && v->seq[i] >= r->s->request->since;

@@ -90,6 +90,9 @@ typedef struct {
   double log10_p;               /* after correction for all that was tried */
   uint64_t from_seq, until_seq; /* first op it concerns; first op after it, 0: it lasts */
   int64_t from_ms;
+  uint64_t last_seq; /* its last failure; 0: it has none */
+  int64_t last_ms;
+  uint64_t ops_since;           /* of its ops, behind that */
   uint32_t ms_before, ms_after; /* SLOW: typical durations */
   uint32_t at_ms;               /* most failures took this long, 0: no */
   uint32_t per_minute;          /* failures come when there are at least so many ops a minute, 0: no */
