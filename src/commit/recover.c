@@ -37,10 +37,11 @@ static bool take_row(void *arg, uint64_t seq, const char *line, size_t len, int6
   return true;
 }
 
-/* A follower lacks what its part would have. */
+/* A follower lacks what its part would have, and rows would bring it. */
 static bool lacks_part(const recovery *r) {
   for (uint32_t i = 0; i < r->opts->nfollowers; i++) {
-    if (r->opts->followers[i].load != NULL && !r->loaded[i]) return true;
+    const obs_commit_follower *f = &r->opts->followers[i];
+    if (f->load != NULL && f->apply_row != NULL && !r->loaded[i]) return true;
   }
   return false;
 }

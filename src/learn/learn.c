@@ -70,6 +70,7 @@ observer_err obs_learn_open(const obs_learn_opts *opts, obs_learn **out, char *e
     err = l->lock_made ? obs_thread_cond_init(&l->wake) : OBSERVER_E_NOMEM;
     l->wake_made = err == OBSERVER_E_OK;
     if (err == OBSERVER_E_OK) err = obs_facts_open(NULL, &t->facts);
+    if (err == OBSERVER_E_OK) err = obs_exposure_open(opts->advice_holdout, &t->exposure);
     if (err == OBSERVER_E_OK) err = obs_calls_open(&calls, &t->calls, error_text, error_size);
     const obs_gateway_opts gateway = {.calls = t->calls, .url = opts->gateway_url};
     if (err == OBSERVER_E_OK && gateway.url != NULL) err = obs_gateway_open(&gateway, &t->gateway);
@@ -95,6 +96,7 @@ void obs_learn_close(obs_learn *l) {
   obs_gateway_close(l->tools.gateway);
   obs_llm_close(l->tools.model);
   obs_calls_close(l->tools.calls);
+  obs_exposure_close(l->tools.exposure);
   obs_facts_close(l->tools.facts);
   if (l->wake_made) pthread_cond_destroy(&l->wake);
   if (l->lock_made) pthread_mutex_destroy(&l->lock);
@@ -123,6 +125,12 @@ static void facts_apply_row(void *arg, const obs_op *op, uint64_t seq, int64_t n
 void obs_learn_followers(obs_learn *l, obs_commit_follower *list, uint32_t *n) {
   list[(*n)++] = (obs_commit_follower){
       .name = "facts", .arg = &l->tools, .rows = OBS_FACTS_ROWS, .apply = facts_apply, .apply_row = facts_apply_row};
+  list[(*n)++] = (obs_commit_follower){.name = "exposure",
+                                       .version = OBS_EXPOSURE_VERSION,
+                                       .arg = l->tools.exposure,
+                                       .apply = obs_exposure_apply,
+                                       .save = obs_exposure_save,
+                                       .load = obs_exposure_load};
   for (int i = 0; i < LOOPS; i++) {
     if (table[i]->follower.name == NULL) continue;
     list[*n] = table[i]->follower;

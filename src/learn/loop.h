@@ -11,6 +11,7 @@
 #include "diagnose/facts.h"
 #include "learn/announce.h"
 #include "learn/evidence.h"
+#include "learn/exposure/exposure.h"
 #include "outbound/gateway.h"
 #include "outbound/llm.h"
 
@@ -28,6 +29,7 @@ typedef struct {
   obs_calls_opts calls;                                  /* `dir` is set by learn */
   uint32_t escalate_failures, escalate_window_s, escalate_cooldown_s, escalate_per_hour;
   uint32_t playbook_cycles; /* 0: the default */
+  double advice_holdout;    /* share of sessions whose advice is held back, 0 to 1 */
   obs_announce announce;
 } obs_learn_opts;
 
@@ -47,6 +49,7 @@ typedef struct {
   const obs_learn_opts *opts;
   const obs_learn *learn; /* for obs_learn_loop */
   obs_facts *facts;
+  obs_exposure *exposure;
   obs_calls *calls;
   obs_llm *model;       /* NULL: builtin */
   obs_gateway *gateway; /* NULL: none */

@@ -36,6 +36,25 @@ static bool is_fsync(const char *text) {
   return read_fsync(text, &mode, &ms);
 }
 
+/* "0.1" or "10%". */
+static bool read_share(const char *text, double *share) {
+  char *end = NULL;
+  if (*text < '0' || *text > '9') return false;
+  double v = strtod(text, &end);
+  if (strspn(text, "0123456789.") != (size_t)(end - text)) return false; /* no exponent, no hexadecimal */
+  if (*end == '%') {
+    v /= 100;
+    end++;
+  }
+  *share = v;
+  return *end == '\0' && v >= 0 && v <= 1;
+}
+
+static bool is_share(const char *text) {
+  double share;
+  return read_share(text, &share);
+}
+
 /* An option is one row here and one member of obs_config. */
 static const obs_option rows[] = {
     {"http", URLS("http https ipc"), .initial = "http://127.0.0.1:3800", IN("http", http),
@@ -126,6 +145,10 @@ static const obs_option rows[] = {
      .help = "the agents' gateway, whose /log gets what was learned"},
     {"playbook-cycles", NUMBER("CYCLES", 1, 86400), .initial = "5", IN("learn", playbook_cycles),
      .help = "cycles between two looks at what succeeded"},
+    {"advice-holdout", .meta = "SHARE", .type = OBS_OPTION_FORM, .initial = "0",
+     .choices = "a share from 0 to 1, or a percentage", .check = is_share, IN("learn", advice_holdout),
+     .help = "hold advice back from this share of the sessions that ask, chosen by a hash, so that what it brings can "
+             "be measured: 0.1 or 10%"},
     {"llm-team-url", URL("http https"), IN("learn", team_url),
      .help = "the team of models that gets escalated clusters, at /api/run"},
     {"escalate-failures", NUMBER("N", 1, 1000000), .initial = "3", IN("learn", escalate_failures),
@@ -221,6 +244,7 @@ static void derive(obs_config *c) {
   static const char *const levels[] = {"debug", "info", "warn", "error"};
   obs_options_store(&c->options, c);
   (void)read_fsync(c->fsync, &c->fsync_mode, &c->fsync_ms);
+  (void)read_share(c->advice_holdout, &c->holdout);
   for (int i = 0; i < 4; i++) {
     if (strcmp(c->log_level, levels[i]) == 0) c->level = (obs_log_level)i;
   }

@@ -28,6 +28,7 @@ typedef struct {
   char *gateway_url, *lakehouse_url, *openai_url, *team_url, *corrections_path;
   char *analyser, *model, *openai_key_file;
   uint64_t llm_timeout_s, llm_calls_per_hour, llm_tokens_per_day, playbook_cycles;
+  char *advice_holdout;
   uint64_t escalate_failures, escalate_window_s, escalate_cooldown_s, escalate_per_hour;
   char *log_level, *log_format;
   bool allow_old_nng;
@@ -38,6 +39,7 @@ typedef struct {
   /* Derived from the above. */
   obs_journal_fsync fsync_mode;
   uint32_t fsync_ms;
+  double holdout; /* 0 to 1 */
   obs_log_level level;
   obs_log_format format;
   obs_config_llm llm;

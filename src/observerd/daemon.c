@@ -267,6 +267,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
       .escalate_cooldown_s = (uint32_t)o->escalate_cooldown_s,
       .escalate_per_hour = (uint32_t)o->escalate_per_hour,
       .playbook_cycles = (uint32_t)o->playbook_cycles,
+      .advice_holdout = o->holdout,
       .announce = {on_learned, d},
   };
   if ((err = obs_learn_open(&learn, &d->learn, error, error_size)) != OBSERVER_E_OK) goto fail;
