@@ -11,6 +11,7 @@
 #include "learn/advice/advice.h"
 #include "learn/learn.h"
 #include "metrics/metrics.h"
+#include "stream/task_threads.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -30,6 +31,7 @@ struct obs_daemon {
   obs_bus *bus;
   obs_feed *feed;
   obs_bridge *bridge;
+  obs_task_threads *task_threads;
   uint64_t started_ms; /* monotonic */
   _Atomic bool ready;  /* all URLs are bound */
   bool silent;         /* a listener did not serve when it was last asked */
@@ -386,6 +388,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                               .host_arg = (void *)(uintptr_t)&o->http_host};
   if ((err = obs_feed_open(&feed, &d->feed, error, error_size)) != OBSERVER_E_OK) goto fail;
 
+  if ((err = obs_task_threads_open(obs_task_threads_enough(), &d->task_threads)) != OBSERVER_E_OK) goto fail;
+
   /* From the end of the data's way to its beginning. */
   if ((err = obs_feed_start(d->feed)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_commit_start(d->commit)) != OBSERVER_E_OK) goto fail;
@@ -449,6 +453,7 @@ void obs_daemon_cycle(obs_daemon *d) {
 
 void obs_daemon_stop(obs_daemon *d) {
   if (d == NULL) return;
+  obs_task_threads_close(d->task_threads); /* so that a stop finds them all */
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
   if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS); /* the commit still answers posts that wait */
   if (d->learn != NULL) obs_learn_stop(d->learn);                    /* and takes the last corrections */

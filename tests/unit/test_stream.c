@@ -1,11 +1,14 @@
 /* The stream server over real sockets: an echo protocol with lengths, and what a peer can do to it. */
 #include "base/clock.h"
 #include "stream/stream.h"
+#include "stream/task_threads.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <nng/nng.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -638,8 +642,64 @@ static void addresses(void **state) {
   assert_false(obs_address_is_local(&a));
 }
 
+/* ---- the threads that callbacks run on ---- */
+
+typedef struct {
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  uint32_t started, let_go; /* callbacks that have begun; that may end */
+} gate;
+
+static void pass(void *arg) {
+  gate *g = arg;
+  pthread_mutex_lock(&g->lock);
+  uint32_t place = ++g->started;
+  pthread_cond_broadcast(&g->changed);
+  while (g->let_go < place) pthread_cond_wait(&g->changed, &g->lock);
+  pthread_mutex_unlock(&g->lock);
+}
+
+static void wait_started(gate *g, uint32_t n) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += PATIENCE_MS / 1000;
+  pthread_mutex_lock(&g->lock);
+  while (g->started < n) assert_int_equal(pthread_cond_timedwait(&g->changed, &g->lock, &until), 0);
+  pthread_mutex_unlock(&g->lock);
+}
+
+static void let_go(gate *g, uint32_t n) {
+  pthread_mutex_lock(&g->lock);
+  g->let_go = n;
+  pthread_cond_broadcast(&g->changed);
+  pthread_mutex_unlock(&g->lock);
+}
+
+static void test_surplus_task_threads_rest_until_close(void **state) {
+  (void)state;
+  enum { CALLS = 4, KEPT = 2 };
+  gate g = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+  obs_task_threads *t;
+  nng_aio *calls[CALLS];
+  assert_true(obs_task_threads_enough() >= KEPT);
+  assert_int_equal(obs_task_threads_open(KEPT, &t), OBSERVER_E_OK);
+  for (int i = 0; i < CALLS; i++) {
+    assert_int_equal(nng_aio_alloc(&calls[i], pass, &g), 0);
+    nng_sleep_aio(0, calls[i]);
+  }
+  wait_started(&g, KEPT); /* with these the kept ones are busy: the next one waits for them, or for the close */
+  let_go(&g, 1);
+  wait_started(&g, KEPT + 1);
+  obs_task_threads_close(t);
+  wait_started(&g, CALLS);
+  let_go(&g, CALLS);
+  for (int i = 0; i < CALLS; i++) nng_aio_free(calls[i]);
+  obs_task_threads_close(NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_surplus_task_threads_rest_until_close),
       cmocka_unit_test(addresses),
       cmocka_unit_test(messages_of_every_size_come_back),
       cmocka_unit_test(however_they_are_cut),
