@@ -1,15 +1,15 @@
-#include "diagnose/facts.h"
+#include "diagnose/facts_more.h"
 
 #include "base/names.h"
 #include "base/utf8.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
 enum {
   COPY_ROWS = 4096,
-  FUTURE_MS = 300000, /* clocks differ; what is further ahead is not believed */
-  FIRST_NAMED = 1,    /* the id that obs_names gives first; ours are one higher */
+  FIRST_NAMED = 1, /* the id that obs_names gives first; ours are one higher */
 };
 
 const char *const obs_fact_names[OBS_FACT_COUNT] = {
@@ -39,6 +39,7 @@ struct obs_facts {
   obs_facts_view ring; /* op number i is at i % cap */
   uint64_t head;       /* ops taken */
   obs_names names[OBS_FACT_COUNT];
+  obs_facts_more more; /* of ring.more */
   uint8_t *deploys[2]; /* by id: the endpoint or event_kind speaks of a deploy */
   bool reading;        /* names stay */
   bool unused[OBS_FACT_COUNT];
@@ -51,14 +52,20 @@ static void free_columns(obs_facts_view *v) {
   free(v->cluster);
   free(v->flags);
   free(v->kind);
+  free(v->chain);
   for (int f = 0; f < OBS_FACT_COUNT; f++) free(v->id[f]);
+  for (int c = 0; c < OBS_FACT_MORE; c++) {
+    free(v->more[c].id);
+    free(v->more[c].name_at);
+  }
 }
 
 static bool make_columns(obs_facts_view *v, uint32_t cap) {
   *v = (obs_facts_view){.cap = cap};
   bool ok = (v->seq = calloc(cap, sizeof *v->seq)) && (v->time_ms = calloc(cap, sizeof *v->time_ms)) &&
             (v->ms = calloc(cap, sizeof *v->ms)) && (v->cluster = calloc(cap, sizeof *v->cluster)) &&
-            (v->flags = calloc(cap, sizeof *v->flags)) && (v->kind = calloc(cap, sizeof *v->kind));
+            (v->flags = calloc(cap, sizeof *v->flags)) && (v->kind = calloc(cap, sizeof *v->kind)) &&
+            (v->chain = calloc(cap, sizeof *v->chain));
   for (int f = 0; ok && f < OBS_FACT_COUNT; f++) ok = (v->id[f] = calloc(cap, sizeof *v->id[f])) != NULL;
   return ok;
 }
@@ -78,6 +85,7 @@ observer_err obs_facts_open(const obs_facts_opts *opts, obs_facts **out) {
     obs_facts_close(f);
     return OBSERVER_E_NOMEM;
   }
+  obs_facts_more_init(&f->more, &f->ring);
   *out = f;
   return OBSERVER_E_OK;
 }
@@ -85,6 +93,7 @@ observer_err obs_facts_open(const obs_facts_opts *opts, obs_facts **out) {
 void obs_facts_close(obs_facts *f) {
   if (!f) return;
   free_columns(&f->ring);
+  obs_facts_more_fini(&f->more);
   for (int i = 0; i < OBS_FACT_COUNT; i++) obs_names_fini(&f->names[i]);
   free(f->deploys[0]);
   free(f->deploys[1]);
@@ -124,10 +133,37 @@ static uint8_t flags_of(const obs_facts *f, const obs_op *op, uint32_t at) {
   if (kind >= OBS_FACT_NAMED && f->deploys[1][kind - FIRST_NAMED]) flags |= OBS_FACT_DEPLOY;
   if (OBS_HAS(op, correction) || (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR("overseer_correction"))))
     flags |= OBS_FACT_CORRECTION;
+  if (op->late) flags |= OBS_FACT_LATE;
   return flags;
 }
 
-static void take(obs_facts *f, const obs_op *op, uint64_t seq, int64_t now_ms, uint64_t cluster) {
+/* Of a name that has an id its hash is known. */
+static uint64_t hash_of(const obs_facts *f, int field, uint32_t at, obs_str text) {
+  uint16_t id = f->ring.id[field][at];
+  if (id >= OBS_FACT_NAMED) return f->names[field].names[id - FIRST_NAMED].hash;
+  return XXH3_64bits(text.p, text.len);
+}
+
+/* Who tries what, where: a failed op and the same again after it are one attempt that went on. Who is the session, else
+ * the staffer; what is the sig_hash, else the input. */
+static uint32_t chain_of(const obs_facts *f, const obs_op *op, uint32_t at) {
+  uint64_t who, what;
+  if (OBS_HAS(op, session_id) && op->session_id.len > 0)
+    who = hash_of(f, OBS_FACT_session_id, at, op->session_id);
+  else if (OBS_HAS(op, staffer_id) && op->staffer_id.len > 0)
+    who = hash_of(f, OBS_FACT_staffer_id, at, op->staffer_id);
+  else
+    return 0;
+  if (OBS_HAS(op, sig_hash) && op->sig_hash.len > 0)
+    what = hash_of(f, OBS_FACT_sig_hash, at, op->sig_hash);
+  else
+    what = XXH3_64bits(op->input_summary.p, op->input_summary.len);
+  uint64_t where = hash_of(f, OBS_FACT_endpoint, at, op->endpoint);
+  uint64_t all = (who * UINT64_C(0x9e3779b97f4a7c15) ^ what) * UINT64_C(0xc2b2ae3d27d4eb4f) ^ where;
+  return (uint32_t)(all ^ all >> 32) | 1;
+}
+
+static void take(obs_facts *f, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq, uint64_t cluster) {
   obs_facts_view *r = &f->ring;
   uint32_t at = (uint32_t)(f->head % r->cap);
   bool full = f->head >= r->cap;
@@ -139,27 +175,30 @@ static void take(obs_facts *f, const obs_op *op, uint64_t seq, int64_t now_ms, u
     release(f, i, left); /* after the new one, which may be the same */
   }
   r->seq[at] = seq;
-  r->time_ms[at] = op->time_ms > now_ms + FUTURE_MS ? now_ms : op->time_ms;
+  r->time_ms[at] = op->event_ms;
   r->ms[at] = op->duration_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)op->duration_ms;
   r->cluster[at] = op->success ? 0 : cluster;
   r->flags[at] = flags_of(f, op, at);
   r->kind[at] = 0;
   if (!op->success) r->kind[at] = (uint8_t)obs_error_kinds_of(OBS_HAS(op, error) ? op->error : op->output_summary);
+  r->chain[at] = chain_of(f, op, at);
+  obs_facts_more_take(&f->more, op, unknown, at, full ? r->cap : at, f->reading);
   f->head++;
 }
 
-void obs_facts_apply(obs_facts *f, const obs_batch *b, uint64_t first_seq, int64_t now_ms, const uint64_t *clusters) {
+void obs_facts_apply(obs_facts *f, const obs_batch *b, uint64_t first_seq, const uint64_t *clusters) {
   pthread_mutex_lock(&f->mutex);
   for (uint32_t i = 0; i < b->nops; i++) {
     if (b->lines[i].duplicate) continue;
-    take(f, &b->ops[i], first_seq++, now_ms, clusters ? clusters[i] : 0);
+    const obs_op *op = &b->ops[i];
+    take(f, op, op->unknown_count > 0 ? b->unknown + op->unknown_first : NULL, first_seq++, clusters ? clusters[i] : 0);
   }
   pthread_mutex_unlock(&f->mutex);
 }
 
-void obs_facts_apply_op(obs_facts *f, const obs_op *op, uint64_t seq, int64_t now_ms, uint64_t cluster) {
+void obs_facts_apply_op(obs_facts *f, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq, uint64_t cluster) {
   pthread_mutex_lock(&f->mutex);
-  take(f, op, seq, now_ms, cluster);
+  take(f, op, unknown, seq, cluster);
   pthread_mutex_unlock(&f->mutex);
 }
 
@@ -172,20 +211,41 @@ static void copy_rows(const obs_facts_view *r, obs_facts_view *v, uint32_t from,
   memcpy(v->cluster + to, r->cluster + from, n * sizeof *v->cluster);
   memcpy(v->flags + to, r->flags + from, n * sizeof *v->flags);
   memcpy(v->kind + to, r->kind + from, n * sizeof *v->kind);
+  memcpy(v->chain + to, r->chain + from, n * sizeof *v->chain);
   for (int f = 0; f < OBS_FACT_COUNT; f++) memcpy(v->id[f] + to, r->id[f] + from, n * sizeof *v->id[f]);
+  for (int c = 0; c < OBS_FACT_MORE; c++)
+    if (v->more[c].id) memcpy(v->more[c].id + to, r->more[c].id + from, n * sizeof *v->more[c].id);
   v->n += n;
+}
+
+/* The columns more that are in use get room in the view. A column that comes into use later is not in it. */
+static bool match_columns(obs_facts *f, obs_facts_view *v) {
+  for (int c = 0; c < OBS_FACT_MORE; c++) {
+    const obs_facts_column *from = &f->ring.more[c];
+    obs_facts_column *to = &v->more[c];
+    if (!from->id) {
+      free(to->id);
+      to->id = NULL;
+      continue;
+    }
+    if (!to->id && !(to->id = malloc(v->cap * sizeof *to->id))) return false;
+    memcpy(to->name, from->name, sizeof to->name);
+    to->number = from->number;
+  }
+  return true;
 }
 
 /* The ops that were there when it began; each step under the lock. What left the window while it was read is dropped,
  * with all that is older. */
-static void copy_window(obs_facts *f, obs_facts_view *v) {
+static bool copy_window(obs_facts *f, obs_facts_view *v) {
   const uint32_t cap = f->ring.cap;
   pthread_mutex_lock(&f->mutex);
   f->reading = true;
+  bool ok = match_columns(f, v);
   uint64_t end = f->head, at = end > cap ? end - cap : 0;
   pthread_mutex_unlock(&f->mutex);
   v->n = 0;
-  while (at < end) {
+  while (ok && at < end) {
     pthread_mutex_lock(&f->mutex);
     uint64_t oldest = f->head > cap ? f->head - cap : 0;
     if (oldest > at) {
@@ -202,15 +262,15 @@ static void copy_window(obs_facts *f, obs_facts_view *v) {
     at += n;
     pthread_mutex_unlock(&f->mutex);
   }
+  return ok;
 }
 
-static bool copy_names(obs_facts *f, int field, obs_facts_view *v) {
-  obs_names *names = &f->names[field];
+static bool copy_names(const obs_names *names, obs_facts_view *v, uint32_t **name_at, uint32_t *out_values) {
   uint32_t values = names->ids + FIRST_NAMED;
-  uint32_t *at = realloc(v->name_at[field], (values + 1) * sizeof *at);
+  uint32_t *at = realloc(*name_at, (values + 1) * sizeof *at);
   if (!at) return false;
-  v->name_at[field] = at;
-  v->values[field] = values;
+  *name_at = at;
+  *out_values = values;
   at[OBS_FACT_ABSENT] = (uint32_t)v->text.len;
   for (uint32_t id = 0; id < names->ids; id++) {
     at[id + FIRST_NAMED] = (uint32_t)v->text.len;
@@ -228,23 +288,31 @@ observer_err obs_facts_snapshot(obs_facts *f, obs_facts_view *view) {
       return OBSERVER_E_NOMEM;
     }
   }
-  copy_window(f, view);
+  bool ok = copy_window(f, view);
   obs_buf_reset(&view->text, SIZE_MAX);
-  bool ok = true;
   for (int i = 0; i < OBS_FACT_COUNT; i++) {
     pthread_mutex_lock(&f->mutex);
-    ok = ok && copy_names(f, i, view);
+    ok = ok && copy_names(&f->names[i], view, &view->name_at[i], &view->values[i]);
+    pthread_mutex_unlock(&f->mutex);
+  }
+  for (int c = 0; c < OBS_FACT_MORE; c++) {
+    obs_facts_column *column = &view->more[c];
+    if (!column->id) continue;
+    column->values = UINT16_MAX + 1;
+    if (column->number) continue;
+    pthread_mutex_lock(&f->mutex);
+    ok = ok && copy_names(&f->more.names[c], view, &column->name_at, &column->values);
     pthread_mutex_unlock(&f->mutex);
   }
   pthread_mutex_lock(&f->mutex);
   f->reading = false;
   for (int i = 0; i < OBS_FACT_COUNT; i++) { /* the names that left the window while it was read */
-    obs_names *names = &f->names[i];
-    for (uint32_t id = FIRST_NAMED; f->unused[i] && id < names->ids; id++)
-      if (names->names[id].p && names->names[id].refs == 0) obs_names_remove(names, id);
+    if (f->unused[i]) obs_facts_drop_unused(&f->names[i]);
     f->unused[i] = false;
   }
+  obs_facts_more_unread(&f->more);
   pthread_mutex_unlock(&f->mutex);
+  ok = ok && obs_facts_sort(view);
   if (!ok) obs_facts_view_fini(view);
   return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
@@ -256,8 +324,15 @@ void obs_facts_view_fini(obs_facts_view *view) {
   *view = (obs_facts_view){0};
 }
 
+static obs_str name_of(const obs_facts_view *view, const uint32_t *name_at, uint32_t values, uint16_t id) {
+  if (id >= values) return (obs_str){"", 0, 0};
+  return (obs_str){view->text.p + name_at[id], name_at[id + 1] - name_at[id], 0};
+}
+
 obs_str obs_facts_view_name(const obs_facts_view *view, obs_fact_field field, uint16_t id) {
-  if (id >= view->values[field]) return (obs_str){"", 0, 0};
-  uint32_t from = view->name_at[field][id];
-  return (obs_str){view->text.p + from, view->name_at[field][id + 1] - from, 0};
+  return name_of(view, view->name_at[field], view->values[field], id);
+}
+
+obs_str obs_facts_column_name(const obs_facts_view *view, const obs_facts_column *column, uint16_t id) {
+  return name_of(view, column->name_at, column->values, id);
 }

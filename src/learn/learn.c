@@ -113,13 +113,15 @@ void *obs_learn_loop(const obs_learn *l, const obs_loop *row) {
 
 static void facts_apply(void *arg, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
   const obs_loop_tools *t = arg;
-  obs_facts_apply(t->facts, b, first_seq, now_ms, b->clusters);
+  (void)now_ms;
+  obs_facts_apply(t->facts, b, first_seq, b->clusters);
 }
 
 static void facts_apply_row(void *arg, const obs_op *op, uint64_t seq, int64_t now_ms) {
   const obs_loop_tools *t = arg;
   uint64_t cluster = op->success ? 0 : obs_clusters_of(t->opts->clusters, op);
-  obs_facts_apply_op(t->facts, op, seq, now_ms, cluster);
+  (void)now_ms;
+  obs_facts_apply_op(t->facts, op, NULL, seq, cluster);
 }
 
 void obs_learn_followers(obs_learn *l, obs_commit_follower *list, uint32_t *n) {

@@ -175,7 +175,7 @@ static void bench_facts(bench *x) {
   obs_facts *f;
   check(obs_facts_open(NULL, &f), "facts");
   uint64_t start = obs_clock_mono_ns();
-  for (uint32_t r = 0; r < x->rounds; r++) obs_facts_apply(f, &x->b, 1 + (uint64_t)r * x->batch, x->now_ms + r, NULL);
+  for (uint32_t r = 0; r < x->rounds; r++) obs_facts_apply(f, &x->b, 1 + (uint64_t)r * x->batch, NULL);
   report(x, "facts", obs_clock_mono_ns() - start);
   obs_facts_close(f);
 }

@@ -98,12 +98,13 @@ static inline void fed_record_at(fed *f, const char *lines, int64_t now_ms) {
   obs_batch_decode(&b, OBS_FORMAT_JSON, &limits, now_ms);
   if (b.nrejects > 0) print_error("%s\n", b.rejects[0].reason);
   assert_int_equal(b.nrejects, 0);
+  for (uint32_t i = 0; i < b.nops; i++) obs_op_set_times(&b.ops[i], now_ms, 0);
   struct iovec iov = {b.json.p, b.json.len};
   assert_int_equal(obs_journal_append(f->journal, &iov, 1, b.nops, now_ms, now_ms), OBSERVER_E_OK);
   assert_int_equal(obs_journal_sync(f->journal), OBSERVER_E_OK);
   obs_state_apply(f->state, &b, f->seq + 1, now_ms);
   obs_clusters_apply(f->clusters, &b, f->seq + 1, now_ms);
-  obs_facts_apply(f->facts, &b, f->seq + 1, now_ms, b.clusters);
+  obs_facts_apply(f->facts, &b, f->seq + 1, b.clusters);
   f->seq += b.nops;
   obs_batch_fini(&b);
 }

@@ -62,10 +62,11 @@ static inline uint64_t learn_record(learn_fixture *f, const char *fmt, ...) {
   obs_batch_decode(&b, OBS_FORMAT_JSON, &limits, f->now);
   assert_int_equal(b.nrejects, 0);
   assert_int_equal(b.nops, 1);
+  obs_op_set_times(&b.ops[0], f->now, 0);
   f->seq++;
   obs_state_apply(f->state, &b, f->seq, f->now);
   obs_clusters_apply(f->clusters, &b, f->seq, f->now);
-  obs_facts_apply(f->facts, &b, f->seq, f->now, b.clusters);
+  obs_facts_apply(f->facts, &b, f->seq, b.clusters);
   obs_batch_fini(&b);
   obs_buf_fini(&text);
   f->now += 10;

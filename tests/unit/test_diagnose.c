@@ -37,6 +37,11 @@ static uint64_t cluster_of(const obs_op *op) {
   return op->success ? 0 : h;
 }
 
+static void apply(obs_facts *f, obs_op *op, uint64_t seq, uint64_t cluster) {
+  obs_op_set_times(op, op->time_ms, 0);
+  obs_facts_apply_op(f, op, NULL, seq, cluster);
+}
+
 static scene *play(const day_script *script) {
   scene *sc = calloc(1, sizeof *sc);
   obs_facts *f;
@@ -48,10 +53,10 @@ static scene *play(const day_script *script) {
     obs_op op;
     if (day_correction(&sc->d, i, &op)) {
       sc->correction_seq = ++seq;
-      obs_facts_apply_op(f, &op, seq, op.time_ms, 0);
+      apply(f, &op, seq, 0);
     }
     day_op(&sc->d, i, &op);
-    obs_facts_apply_op(f, &op, ++seq, op.time_ms, cluster_of(&op));
+    apply(f, &op, ++seq, cluster_of(&op));
   }
   assert_int_equal(obs_facts_snapshot(f, &sc->view), OBSERVER_E_OK);
   obs_facts_close(f);
@@ -245,7 +250,7 @@ static void test_nothing_and_nothing_but_failures(void **state) {
   obs_op op = {.present = OBS_BIT(OBS_F_endpoint) | OBS_BIT(OBS_F_error), .time_ms = DAY_START};
   op.endpoint = OBS_STR("/only");
   op.error = OBS_STR("429 slow down");
-  for (uint64_t seq = 1; seq <= 100; seq++) obs_facts_apply_op(f, &op, seq, DAY_START, 1);
+  for (uint64_t seq = 1; seq <= 100; seq++) apply(f, &op, seq, 1);
   assert_int_equal(obs_facts_snapshot(f, &v), OBSERVER_E_OK);
   assert_int_equal(obs_diagnose(&v, &all, &r), OBSERVER_E_OK);
   assert_int_equal(r.failures, 100);
@@ -267,7 +272,7 @@ static void five_staffers(unsigned bad, obs_diagnose_report *r) {
     DAY_SET(&op, endpoint, "/fill");
     DAY_SET(&op, staffer_id, names[i % 5]);
     if (i % 5 == 0 && i / 5 < bad) day_fail(&op, "it broke");
-    obs_facts_apply_op(f, &op, i + 1, op.time_ms, 1);
+    apply(f, &op, i + 1, 1);
   }
   assert_int_equal(obs_facts_snapshot(f, &v), OBSERVER_E_OK);
   assert_int_equal(obs_diagnose(&v, &all, r), OBSERVER_E_OK);
