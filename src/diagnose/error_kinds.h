@@ -1,8 +1,16 @@
 /* Kinds of errors, and names that speak of a deploy, recognised by words. Pure functions: any thread.
  *
- * A text is read up to OBS_ERROR_KINDS_BYTES; words are compared without regard to case, a space in a pattern is any
- * one of space, `_` and `-`. A status number counts only at the text's start or behind a word such as HTTP, status or
- * code. Of several kinds the one that stands first in the table is taken: it says most. */
+ * Of a text its first and its last OBS_ERROR_KINDS_BYTES are read: a message begins with what it is, a traceback ends
+ * with it. Words are compared without regard to case; a space in a phrase (error_words.h) is any one of space, `_`, `-`
+ * and line end, or a hump as in `RateLimit`. A phrase that was recognised is not looked into again: `disk quota` is no
+ * quota. Of several kinds the one that stands first in the table is taken: it says most.
+ *
+ * What counts only when nothing else does: a single quoted word (it is a name: column "timeout" does not exist), unless
+ * it is the value of a JSON member; a setting (`timeout=30`, `timeout_ms`); words of severity (`fatal`). What is behind
+ * a slash is a path and no word at all.
+ *
+ * A status number counts at the text's start or behind a word that announces one (HTTP, status, code; `error`,
+ * `returned` and the like unless it goes on to count something: `error: 500 lines were dropped`). */
 #ifndef OBS_DIAGNOSE_ERROR_KINDS_H
 #define OBS_DIAGNOSE_ERROR_KINDS_H
 
@@ -10,16 +18,16 @@
 
 enum { OBS_ERROR_KINDS_BYTES = 256 };
 
-/* X(kind, name in JSON, what it is in a sentence) */
+/* X(kind, name in JSON, what it is in a sentence: "mostly ...") */
 #define OBS_ERROR_KINDS(X)                                                                                             \
-  X(UNKNOWN, "unknown", "failures of no known kind")                                                                   \
+  X(UNKNOWN, "unknown", "errors of unknown kind")                                                                      \
   X(RATE_LIMIT, "rate_limit", "rate limits")                                                                           \
   X(TIMEOUT, "timeout", "timeouts")                                                                                    \
-  X(REFUSED, "refused", "refused or broken connections")                                                               \
-  X(AUTH, "auth", "refused credentials or permissions")                                                                \
-  X(RESOURCE, "resource", "exhausted resources")                                                                       \
+  X(REFUSED, "refused", "connection failures")                                                                         \
+  X(AUTH, "auth", "denied access")                                                                                     \
+  X(RESOURCE, "resource", "exhausted or locked resources")                                                             \
   X(CRASH, "crash", "crashes")                                                                                         \
-  X(NOT_FOUND, "not_found", "things that were not found")                                                              \
+  X(NOT_FOUND, "not_found", "missing names or files")                                                                  \
   X(VALIDATION, "validation", "rejected input")
 
 typedef enum {

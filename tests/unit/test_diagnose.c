@@ -322,52 +322,9 @@ static void test_statistics(void **state) {
   assert_near(obs_stats_spread(seen, expected, 40, 0.3, scratch), 0.44, 0.1); /* 0.3 / 0.674 */
 }
 
-static void test_error_kinds(void **state) {
-  (void)state;
-  static const struct {
-    const char *text;
-    obs_error_kind kind;
-  } cases[] = {
-      {"", OBS_ERROR_UNKNOWN},
-      {"it broke", OBS_ERROR_UNKNOWN},
-      {"Request timed out after 30 s", OBS_ERROR_TIMEOUT},
-      {"context deadline exceeded", OBS_ERROR_TIMEOUT},
-      {"HTTP 504", OBS_ERROR_TIMEOUT},
-      {"ETIMEDOUT", OBS_ERROR_TIMEOUT},
-      {"connect ECONNREFUSED 127.0.0.1:80", OBS_ERROR_REFUSED},
-      {"Connection refused", OBS_ERROR_REFUSED},
-      {"HTTP 429 Too Many Requests", OBS_ERROR_RATE_LIMIT},
-      {"rate-limit reached", OBS_ERROR_RATE_LIMIT},
-      {"request timed out: rate_limit", OBS_ERROR_RATE_LIMIT},
-      {"status code 401", OBS_ERROR_AUTH},
-      {"found 401 rows", OBS_ERROR_UNKNOWN},
-      {"permission denied", OBS_ERROR_AUTH},
-      {"schema validation failed: name is required", OBS_ERROR_VALIDATION},
-      {"user not found", OBS_ERROR_NOT_FOUND},
-      {"404", OBS_ERROR_NOT_FOUND},
-      {"no such file or directory", OBS_ERROR_NOT_FOUND},
-      {"CUDA out of memory", OBS_ERROR_RESOURCE},
-      {"No space left on device", OBS_ERROR_RESOURCE},
-      {"panic: runtime error", OBS_ERROR_CRASH},
-      {"Segmentation fault", OBS_ERROR_CRASH},
-      {"bedroom", OBS_ERROR_UNKNOWN},
-  };
-  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-    obs_error_kind got = obs_error_kinds_of((obs_str){cases[i].text, (uint32_t)strlen(cases[i].text), 0});
-    if (got != cases[i].kind)
-      fail_msg("%s: %s, not %s", cases[i].text, obs_error_kind_names[got], obs_error_kind_names[cases[i].kind]);
-  }
-  assert_true(obs_error_kinds_is_deploy(OBS_STR("ops:deploy/payments")));
-  assert_true(obs_error_kinds_is_deploy(OBS_STR("Service.Restarted")));
-  assert_true(obs_error_kinds_is_deploy(OBS_STR("feature_flag")));
-  assert_true(obs_error_kinds_is_deploy(OBS_STR("db-migration")));
-  assert_false(obs_error_kinds_is_deploy(OBS_STR("/v1/employ")));
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_statistics),
-      cmocka_unit_test(test_error_kinds),
       cmocka_unit_test(test_nothing_and_nothing_but_failures),
       cmocka_unit_test(test_few_failures_of_one_value),
       cmocka_unit_test(test_one_cause_alone),
