@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <strings.h>
+#include <string.h>
 
 /* LOGGED: refused hosts that are remembered; more of them are not logged at all. */
 enum { LOGGED = 32, NAME_MAX_SHOWN = 100 };
@@ -36,10 +36,6 @@ void obs_guard_close(obs_guard *g) {
   free(g);
 }
 
-static bool is_text(obs_str s, const char *text) {
-  return strlen(text) == s.len && strncasecmp(s.p, text, s.len) == 0;
-}
-
 /* Whether it is refused for the first time. */
 static bool is_new(obs_guard *g, const char *name) {
   pthread_mutex_lock(&g->mutex);
@@ -67,27 +63,8 @@ bool obs_guard_host(obs_guard *g, obs_connection *s) {
   return false;
 }
 
-/* The port of an origin or a host; without one that of the origin's scheme. */
-static bool same_port(obs_str a, obs_str b, bool tls) {
-  obs_str usual = tls ? OBS_STR("443") : OBS_STR("80");
-  return obs_str_eq(a.len > 0 ? a : usual, b.len > 0 ? b : usual);
-}
-
-static bool is_own(obs_str origin, obs_str host) {
-  obs_str name, port, own_name, own_port;
-  bool tls = origin.len > 8 && strncasecmp(origin.p, "https://", 8) == 0;
-  if (!tls && (origin.len <= 7 || strncasecmp(origin.p, "http://", 7) != 0)) return false;
-  obs_host_split(obs_str_slice(origin, tls ? 8 : 7, UINT32_MAX), &name, &port);
-  obs_host_split(host, &own_name, &own_port);
-  return host.p != NULL && name.len == own_name.len && strncasecmp(name.p, own_name.p, name.len) == 0 &&
-         same_port(port, own_port, tls);
-}
-
 bool obs_guard_origin(obs_guard *g, obs_connection *s) {
-  obs_str origin = s->http.head.origin;
-  if (origin.p == NULL || is_own(origin, s->http.head.host)) return true;
-  for (size_t i = 0; i < g->norigins; i++)
-    if (is_text(origin, g->origins[i])) return true;
+  if (obs_origin_is_served(s->http.head.origin, s->http.head.host, false, g->origins, g->norigins)) return true;
   obs_answer_error(&s->http.answer, &s->http.out, 403, "origin: may not write here; --http-origin allows one");
   return false;
 }

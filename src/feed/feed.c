@@ -440,8 +440,8 @@ observer_err obs_feed_open(const obs_feed_opts *opts, obs_feed **out, char *erro
   f->state = opts->state;
   f->stats = opts->stats;
   f->stats_arg = opts->stats_arg;
-  f->host = opts->host;
-  f->host_arg = opts->host_arg;
+  f->refuses = opts->refuses;
+  f->refuses_arg = opts->refuses_arg;
   f->boot_ms = obs_clock_wall_ms();
   observer_err err = make_parts(f, opts);
   if (err != OBSERVER_E_OK) (void)snprintf(error_text, error_size, "feed: %s", observer_strerror(err));

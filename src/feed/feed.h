@@ -44,8 +44,8 @@ typedef struct {
   void *stats_arg;
   size_t buffer_bytes;                     /* rows that wait for the thread, made a power of two; 0: 8 MiB */
   const char *tls_cert, *tls_key, *tls_ca; /* as obs_sp_opts */
-  bool (*host)(void *arg, const obs_address *at, obs_str host);
-  void *host_arg;
+  unsigned (*refuses)(void *arg, const obs_address *at, obs_str host, obs_str origin);
+  void *refuses_arg;
 } obs_feed_opts;
 
 typedef struct {

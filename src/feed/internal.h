@@ -46,8 +46,8 @@ struct obs_feed {
   obs_state *state;
   uint32_t (*stats)(void *arg, obs_feed *f, obs_buf *out);
   void *stats_arg;
-  bool (*host)(void *arg, const obs_address *at, obs_str host);
-  void *host_arg;
+  unsigned (*refuses)(void *arg, const obs_address *at, obs_str host, obs_str origin);
+  void *refuses_arg;
   obs_feed_sockets sockets;
   int64_t boot_ms;
 

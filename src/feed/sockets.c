@@ -31,9 +31,9 @@ static void on_closed(obs_stream *s) {
   if (lost > 0) obs_log_info("feed", "%s has gone; it was too slow for %" PRIu64 " messages", obs_stream_peer(s), lost);
 }
 
-static bool answers_to(void *feed, const obs_address *at, obs_str host) {
+static unsigned refuses(void *feed, const obs_address *at, obs_str host, obs_str origin) {
   const obs_feed *f = feed;
-  return f->host == NULL || f->host(f->host_arg, at, host);
+  return f->refuses != NULL ? f->refuses(f->refuses_arg, at, host, origin) : 0;
 }
 
 static observer_err open_streams(obs_feed *f, const obs_feed_opts *o) {
@@ -49,7 +49,7 @@ static observer_err open_streams(obs_feed *f, const obs_feed_opts *o) {
                             .tls_cert = o->tls_cert,
                             .tls_key = o->tls_key,
                             .tls_ca = o->tls_ca,
-                            .host = answers_to};
+                            .refuses = refuses};
   observer_err err = obs_fanout_open(&f->sockets.fanout);
   return err == OBSERVER_E_OK ? obs_sp_open(&opts, &f->sockets.sp) : err;
 }

@@ -38,3 +38,26 @@ bool obs_host_is_served(const obs_address *at, obs_str host, const char *const *
     if (is_text(name, allowed[i])) return true;
   return false;
 }
+
+/* The port of an origin or a host; without one that of the origin's scheme. */
+static bool same_port(obs_str a, obs_str b, bool tls) {
+  obs_str usual = tls ? OBS_STR("443") : OBS_STR("80");
+  return obs_str_eq(a.len > 0 ? a : usual, b.len > 0 ? b : usual);
+}
+
+static bool is_own(obs_str origin, obs_str host, bool any_port) {
+  obs_str name, port, own_name, own_port;
+  bool tls = origin.len > 8 && strncasecmp(origin.p, "https://", 8) == 0;
+  if (!tls && (origin.len <= 7 || strncasecmp(origin.p, "http://", 7) != 0)) return false;
+  obs_host_split(obs_str_slice(origin, tls ? 8 : 7, UINT32_MAX), &name, &port);
+  obs_host_split(host, &own_name, &own_port);
+  return host.p != NULL && name.len == own_name.len && strncasecmp(name.p, own_name.p, name.len) == 0 &&
+         (any_port || same_port(port, own_port, tls));
+}
+
+bool obs_origin_is_served(obs_str origin, obs_str host, bool any_port, const char *const *allowed, size_t nallowed) {
+  if (origin.p == NULL || is_own(origin, host, any_port)) return true;
+  for (size_t i = 0; i < nallowed; i++)
+    if (is_text(origin, allowed[i])) return true;
+  return false;
+}

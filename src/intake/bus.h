@@ -39,8 +39,8 @@ typedef struct {
   obs_bus_url_list topics;  /* prefixes SUB takes; none: all. Outlives the bus */
   uint32_t max_connections; /* a socket; 0: the stream server's default */
   const char *tls_cert, *tls_key, *tls_ca;
-  bool (*host)(void *arg, const obs_address *at, obs_str host); /* as obs_sp_opts */
-  void *host_arg;
+  unsigned (*refuses)(void *arg, const obs_address *at, obs_str host, obs_str origin); /* as obs_sp_opts */
+  void *refuses_arg;
   /* Appends the msgpack map that answers a question for advice (question.h); p NULL: not asked for. On NNG's threads;
    * must not block, not called once obs_bus_stop_intake has returned. False: there was no memory. NULL: REP answers
    * that there is no advice here. */

@@ -231,9 +231,9 @@ static void on_read(obs_stream *s, size_t n) {
   atomic_fetch_sub(&in->taking, 1);
 }
 
-static bool answers_to(void *arg, const obs_address *at, obs_str host) {
+static unsigned refuses(void *arg, const obs_address *at, obs_str host, obs_str origin) {
   const obs_bus_opts *o = &((streams *)arg)->bus->opts;
-  return o->host == NULL || o->host(o->host_arg, at, host);
+  return o->refuses != NULL ? o->refuses(o->refuses_arg, at, host, origin) : 0;
 }
 
 static bool takes(const obs_address *at) {
@@ -272,7 +272,7 @@ static observer_err open_streams(obs_bus *bus, obs_transport transport, const ob
                             .tls_cert = bus->opts.tls_cert,
                             .tls_key = bus->opts.tls_key,
                             .tls_ca = bus->opts.tls_ca,
-                            .host = answers_to};
+                            .refuses = refuses};
     err = obs_sp_open(&sp, &in->sp);
   }
   if (err != OBSERVER_E_OK) (void)snprintf(text, size, "%s: %s", name, observer_strerror(err));

@@ -97,10 +97,13 @@ static void on_learned(void *arg, const char *topic, obs_str row) {
   if (err != OBSERVER_E_OK) obs_log_warn("observerd", "feed: %s is not sent: %s", topic, observer_strerror(err));
 }
 
-/* A WebSocket's Host is checked as that of any request. */
-static bool serves_host(void *arg, const obs_address *at, obs_str host) {
-  const obs_option_list *allowed = arg;
-  return obs_host_is_served(at, host, (const char *const *)allowed->items, allowed->n);
+/* A WebSocket's Host and Origin are checked as those of any request that writes. A page that a WebSocket is for comes
+ * from another port: this one has none. */
+static unsigned refuses_site(void *arg, const obs_address *at, obs_str host, obs_str origin) {
+  const obs_config *o = arg;
+  if (!obs_host_is_served(at, host, (const char *const *)o->http_host.items, o->http_host.n)) return 421;
+  return obs_origin_is_served(origin, host, true, (const char *const *)o->http_origin.items, o->http_origin.n) ? 0
+                                                                                                               : 403;
 }
 
 static bool on_question(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out) {
@@ -370,8 +373,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                             .tls_cert = o->tls_cert,
                             .tls_key = o->tls_key,
                             .tls_ca = o->tls_ca,
-                            .host = serves_host,
-                            .host_arg = (void *)(uintptr_t)&o->http_host, /* it is only read */
+                            .refuses = refuses_site,
+                            .refuses_arg = (void *)(uintptr_t)o, /* it is only read */
                             .advise = on_question,
                             .advise_arg = d};
   if ((err = obs_bus_open(&bus, &d->bus, error, error_size)) != OBSERVER_E_OK) goto fail;
@@ -384,8 +387,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                               .tls_cert = o->tls_cert,
                               .tls_key = o->tls_key,
                               .tls_ca = o->tls_ca,
-                              .host = serves_host,
-                              .host_arg = (void *)(uintptr_t)&o->http_host};
+                              .refuses = refuses_site,
+                              .refuses_arg = (void *)(uintptr_t)o};
   if ((err = obs_feed_open(&feed, &d->feed, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   if ((err = obs_task_threads_open(obs_task_threads_enough(), &d->task_threads)) != OBSERVER_E_OK) goto fail;

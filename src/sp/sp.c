@@ -135,10 +135,10 @@ static void read_greeting(obs_stream *s) {
   }
 }
 
-static bool answers_to(void *arg, obs_str host) {
+static unsigned refuses(void *arg, obs_str host, obs_str origin) {
   obs_stream *s = arg;
   const obs_sp_opts *o = &sp_of(s)->opts;
-  return o->host == NULL || o->host(o->arg, obs_stream_address(s), host);
+  return o->refuses != NULL ? o->refuses(o->arg, obs_stream_address(s), host, origin) : 0;
 }
 
 static void read_request(obs_stream *s) {
@@ -157,7 +157,7 @@ static void read_request(obs_stream *s) {
     obs_stream_close(s);
     return;
   } else {
-    const obs_websocket_site site = {obs_stream_address(s)->path, obs_sp_name_of(sp_of(s)->opts.own), answers_to, s};
+    const obs_websocket_site site = {obs_stream_address(s)->path, obs_sp_name_of(sp_of(s)->opts.own), refuses, s};
     status = obs_websocket_handshake(&site, head.p, head.len, &answer);
   }
   obs_buf_fini(&head);

@@ -36,7 +36,8 @@ typedef struct {
   size_t message_bytes;
   uint32_t max_connections; /* 0: the stream's default */
   const char *tls_cert, *tls_key, *tls_ca;
-  bool (*host)(void *arg, const obs_address *at, obs_str host); /* of ws: whether a request's Host is answered to */
+  /* Of ws: what a request from this Host and Origin (p NULL: none) is refused with, 421 or 403; 0: it is answered. */
+  unsigned (*refuses)(void *arg, const obs_address *at, obs_str host, obs_str origin);
 } obs_sp_opts;
 
 typedef struct {

@@ -13,6 +13,8 @@ static const char *text_of_status(unsigned status) {
   switch (status) {
   case 400:
     return "Bad Request";
+  case 403:
+    return "Forbidden";
   case 404:
     return "Not Found";
   case 405:
@@ -116,8 +118,11 @@ unsigned obs_websocket_handshake(const obs_websocket_site *site, char *bytes, si
   obs_str head = {bytes, (uint32_t)len, 0}, key = {0}, version = {0};
   char protocol[32];
   if (!obs_httpd_head_parse(&h, bytes, len, &why)) return refuse(answer, why.status, why.text);
-  if (site->host != NULL && !site->host(site->host_arg, h.host))
-    return refuse(answer, 421, "host: not one that this listener answers to");
+  unsigned wrong = site->refuses != NULL ? site->refuses(site->refuses_arg, h.host, h.origin) : 0;
+  if (wrong != 0)
+    return refuse(answer, wrong,
+                  wrong == 421 ? "host: not one that this listener answers to"
+                               : "origin: pages of this site may not connect; --http-origin allows one");
   if (!obs_str_is(h.path, site->path)) return refuse(answer, 404, "no such path");
   if (!obs_str_is(h.method, "GET")) return refuse(answer, 405, "only GET");
   if (h.old || h.chunked || h.length > 0) return refuse(answer, 400, "not a WebSocket request");

@@ -12,9 +12,9 @@
 typedef struct {
   const char *path; /* of the listener's URL */
   const char *name; /* of the protocol: "pull" */
-  /* Whether a request with this Host is answered; NULL: every one is. */
-  bool (*host)(void *arg, obs_str host);
-  void *host_arg;
+  /* What a request from this Host and Origin is refused with, 421 or 403; 0: it is answered. NULL: every one is. */
+  unsigned (*refuses)(void *arg, obs_str host, obs_str origin);
+  void *refuses_arg;
 } obs_websocket_site;
 
 /* Reads the whole head of a request, changing its bytes, and appends the answer: 101, or why not, after which the

@@ -47,25 +47,22 @@ static void ended(obs_stream_listener *l, bool silent) {
   atomic_fetch_sub(&l->server->probing, 1);
 }
 
-/* What a peer says first. Where the protocol's own side does, TLS and WebSocket still wait for a word: any one that
- * they refuse will do. */
-static const char *question_of(const obs_stream_listener *l, size_t *len) {
-  static const char refused[] = "GET / HTTP/1.1\r\n\r\n";
+/* Says what a peer says first; false: it did not go out. Where the protocol's own side speaks first, TLS and WebSocket
+ * still wait for a word: their peers' end will do, which they answer with their own. */
+static bool ask(const obs_stream_listener *l) {
   const obs_stream_protocol *p = l->server->opts.protocol;
-  bool silent = p->probe_len == 0 && (l->address.tls || l->address.kind == OBS_ADDRESS_WS);
-  *len = silent ? sizeof refused - 1 : p->probe_len;
-  return silent ? refused : p->probe;
+  if (p->probe_len > 0) return send(l->probe_fd, p->probe, p->probe_len, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+  bool waits = l->address.tls || l->address.kind == OBS_ADDRESS_WS;
+  return !waits || shutdown(l->probe_fd, SHUT_WR) == 0;
 }
 
 /* Says what there is to say, once connected, and looks whether a word has come. */
 static void look(obs_stream_listener *l, uint64_t now) {
-  size_t len;
-  const char *question = question_of(l, &len);
   struct pollfd wait = {.fd = l->probe_fd, .events = l->probe_said ? POLLIN : POLLOUT};
   if (l->probe_fd < 0) return;
   if (poll(&wait, 1, 0) > 0 && !l->probe_said && (wait.revents & POLLOUT) != 0) {
     /* A few bytes into an empty socket go at once. TLS answers them with an alert, or closes. */
-    l->probe_said = len == 0 || send(l->probe_fd, question, len, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+    l->probe_said = ask(l);
     wait.events = POLLIN;
     wait.revents = 0;
     (void)poll(&wait, 1, 0);

@@ -65,14 +65,14 @@ static void frames(bool ipc, const uint8_t *p, size_t size, size_t max) {
 
 /* ---- WebSocket ---- */
 
-static bool host(void *arg, obs_str name) {
+static unsigned refuses(void *arg, obs_str host, obs_str origin) {
   (void)arg;
-  return !obs_str_is(name, "evil");
+  return obs_str_is(host, "evil") ? 421 : origin.p != NULL && obs_str_is(origin, "null") ? 403 : 0;
 }
 
 static void handshake(const uint8_t *p, size_t size) {
   static const char start[] = "HTTP/1.1 ";
-  const obs_websocket_site site = {.path = "/p", .name = "pull", .host = host};
+  const obs_websocket_site site = {.path = "/p", .name = "pull", .refuses = refuses};
   obs_buf answer = {0};
   char *head = (char *)fuzz_copy(p, size);
   unsigned status = obs_websocket_handshake(&site, head, size, &answer);

@@ -24,7 +24,7 @@ import unittest
 from urllib.parse import urlsplit
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.environ.get("OBSERVER_BUILD") or os.path.join(ROOT, "build")
+BUILD = os.path.abspath(os.environ.get("OBSERVER_BUILD") or os.path.join(ROOT, "build"))
 OBSERVERD = os.path.join(BUILD, "observerd")
 SLOW = float(os.environ.get("OBSERVER_SLOW", "1"))
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:")

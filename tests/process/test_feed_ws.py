@@ -153,10 +153,15 @@ class WebSocketTest(DaemonTest):
             client = WebSocket(url, host=host)
             self.assertEqual((host, client.status), (host, status))
             client.close()
-        # Nothing looks at the origin: why ws is off by default.
-        client = WebSocket(url, headers="Origin: http://elsewhere.example\r\n")
-        self.assertEqual(client.status, 101)
-        client.close()
+
+    def test_pages_of_other_sites(self):
+        daemon = self.start(None, feed="ws://127.0.0.1:0/feed", args=["--http-origin", "https://desk.example"])
+        for origin, status in (("http://127.0.0.1:8080", 101), ("HTTPS://DESK.EXAMPLE", 101), ("https://desk.example:444", 403),
+                               ("http://evil.example", 403), ("http://127.0.0.1.evil.example", 403), ("null", 403),
+                               ("file://", 403)):
+            client = WebSocket(daemon.url("feed"), headers="Origin: %s\r\n" % origin)
+            self.assertEqual((origin, client.status), (origin, status))
+            client.close()
 
     def test_a_host_that_is_allowed(self):
         daemon = self.start(None, feed="ws://127.0.0.1:0/feed", args=["--http-host", "Observer.Example"])

@@ -247,6 +247,17 @@ class WebSockets(SpTest):
             self.assertEqual(ws.status, 404)
 
 
+    def test_the_daemon_finds_that_these_listeners_serve(self):
+        daemon = self.start_ws(args=["--cycle", "100ms"])
+
+        def probed():
+            connections = daemon.get("/health").json["connections"]
+            return all(connections[kind]["accepted"] >= 3 and connections[kind]["open"] == 0 for kind in PEERS)
+
+        wait_until(probed, 20, "three probes of each listener")
+        self.assertEqual(daemon.get("/readyz").status, 200)
+
+
 class Programs(SpTest):
     def run_client(self, *command):
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20 * SLOW)
