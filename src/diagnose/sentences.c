@@ -1,53 +1,141 @@
 #include "diagnose/sentences.h"
 
 #include "base/clock.h"
-#include "base/number.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
-static const char *const cause_names[OBS_CAUSE_COUNT] = {
-#define CAUSE_NAME(kind, name) name,
-    OBS_CAUSES(CAUSE_NAME)
-#undef CAUSE_NAME
-};
-
-static const char *const verdict_names[] = {"unknown", "better", "worse", "same"};
-
-/* What is likely behind each kind of error, what to do about it, and whether an agent can avoid it. */
+/* What is likely behind each kind of error, what to do about it, what not to do. */
 static const obs_sentences_kind by_error[OBS_ERROR_KIND_COUNT] = {
-    [OBS_ERROR_UNKNOWN] = {"the error texts do not say what failed", "look at the cited ops before trying again",
-                           false},
+    [OBS_ERROR_UNKNOWN] = {"the error texts match no built-in kind", "look at the cited ops before trying again", NULL},
     [OBS_ERROR_RATE_LIMIT] = {"more calls are made than the other side allows",
-                              "spread calls out, and back off when refused", true},
+                              "spread calls out, and wait longer after each refusal",
+                              "do not retry a refused call at once"},
     [OBS_ERROR_TIMEOUT] = {"the other side answers too slowly or not at all",
-                           "try again later with a longer pause each time, or go elsewhere", false},
-    [OBS_ERROR_REFUSED] = {"the other side is down or cannot be reached",
-                           "check that it is up before calling it, or go elsewhere", false},
+                           "try again later, with a longer pause each time", NULL},
+    [OBS_ERROR_REFUSED] = {"the other side is down or cannot be reached", "check that it is up before calling it",
+                           NULL},
     [OBS_ERROR_AUTH] = {"credentials are missing, expired or not sufficient",
-                        "do not repeat the call; have the credentials renewed or the permission granted", true},
+                        "have the credentials renewed or the permission granted",
+                        "do not repeat a call with the same credentials"},
     [OBS_ERROR_RESOURCE] = {"memory, disk, context or capacity is exhausted",
-                            "ask for less at a time, or have the capacity raised", true},
-    [OBS_ERROR_CRASH] = {"the program that was called crashes", "do not repeat the same call; report the cited ops",
-                         false},
-    [OBS_ERROR_NOT_FOUND] = {"the names or ids used do not exist", "look the name up before using it", true},
+                            "ask for less at a time, or have the capacity raised",
+                            "do not repeat a request of the same size"},
+    [OBS_ERROR_CRASH] = {"the program that was called crashes", "report the cited ops to whoever maintains it",
+                         "do not repeat the call that made it crash"},
+    [OBS_ERROR_NOT_FOUND] = {"the names or ids used do not exist", "look the name up before using it",
+                             "do not guess names or ids"},
     [OBS_ERROR_VALIDATION] = {"the input does not have the required form",
-                              "check the input against the schema before the call", true},
+                              "check the input against the schema before the call", "do not send the same input again"},
 };
+
+/* What ops do that fail so: of many, of one ("a staffer ..."), and in the past. */
+typedef struct {
+  const char *past, *one, *many;
+} verb;
+static const verb fails = {"failed", "fails", "fail"};
+static const verb verbs[OBS_ERROR_KIND_COUNT] = {
+    [OBS_ERROR_UNKNOWN] = {"failed", "fails", "fail"},
+    [OBS_ERROR_RATE_LIMIT] = {"met a rate limit", "meets a rate limit", "meet a rate limit"},
+    [OBS_ERROR_TIMEOUT] = {"timed out", "times out", "time out"},
+    [OBS_ERROR_REFUSED] = {"could not connect", "cannot connect", "cannot connect"},
+    [OBS_ERROR_AUTH] = {"were denied access", "is denied access", "are denied access"},
+    [OBS_ERROR_RESOURCE] = {"ran out of a resource", "runs out of a resource", "run out of a resource"},
+    [OBS_ERROR_CRASH] = {"crashed", "crashes", "crash"},
+    [OBS_ERROR_NOT_FOUND] = {"asked for what does not exist", "asks for what does not exist",
+                             "ask for what does not exist"},
+    [OBS_ERROR_VALIDATION] = {"had their input rejected", "has its input rejected", "have their input rejected"},
+};
+_Static_assert(OBS_ERROR_KIND_COUNT == 9, "each kind has its words");
 
 const obs_sentences_kind *obs_sentences_of_kind(obs_error_kind kind) {
   return &by_error[kind];
 }
 
-static const char *const relation_names[OBS_RELATION_COUNT] = {
-#define RELATION_NAME(kind, name) name,
-    OBS_RELATIONS(RELATION_NAME)
-#undef RELATION_NAME
-};
+/* ---- numbers ---- */
 
-static void put_condition(obs_buf *out, const obs_diagnose_condition *c) {
+/* 1,234,567 */
+static void put_count(obs_buf *out, uint64_t n) {
+  char digits[24];
+  int len = snprintf(digits, sizeof(digits), "%" PRIu64, n);
+  for (int i = 0; i < len; i++) {
+    if (i > 0 && (len - i) % 3 == 0) obs_buf_putc(out, ',');
+    obs_buf_putc(out, digits[i]);
+  }
+}
+
+static void put_ops(obs_buf *out, uint64_t n) {
+  put_count(out, n);
+  obs_buf_puts(out, n == 1 ? " op" : " ops");
+}
+
+/* To two digits; what is not none is not 0 %, what is not all is not 100 %. */
+static void put_percent(obs_buf *out, uint64_t part, uint64_t all) {
+  double percent = all > 0 ? 100.0 * (double)part / (double)all : 0;
+  if (part < all && percent > 99)
+    obs_buf_puts(out, "over 99 %");
+  else if (part > 0 && percent < 0.01)
+    obs_buf_puts(out, "under 0.01 %");
+  else
+    obs_buf_printf(out, percent < 10 ? "%.2g %%" : "%.0f %%", percent);
+}
+
+/* `12:04 UTC`, with the date before it when that is not the day of `now_ms`; INT64_MIN: always. */
+static void put_time(obs_buf *out, int64_t ms, int64_t now_ms) {
+  char time[OBS_ISO8601_LEN + 1], now[OBS_ISO8601_LEN + 1] = "";
+  obs_clock_format(ms, time);
+  if (now_ms != INT64_MIN) obs_clock_format(now_ms, now);
+  if (strncmp(time, now, 10) != 0) obs_buf_printf(out, "%.10s ", time);
+  obs_buf_printf(out, "%.5s UTC", time + 11);
+}
+
+/* ---- what is blamed ---- */
+
+/* Fields that are no member of an op; what is said around their values. */
+static const struct {
+  const char *field, *before, *after;
+} moments[] = {{"hour", "hour", " of the day (UTC)"}, {"minute", "minute", " of the hour"}};
+enum { MOMENTS = sizeof(moments) / sizeof(*moments) };
+
+/* Its place in `moments`; MOMENTS: it is a member. */
+static size_t moment_of(const char *field) {
+  size_t i = 0;
+  while (i < MOMENTS && strcmp(moments[i].field, field) != 0) i++;
+  return i;
+}
+
+static bool is_word(const char *value) {
+  for (const char *p = value; *p != '\0'; p++)
+    if ((*p < '0' || *p > '9') && (*p < 'A' || *p > 'Z') && (*p < 'a' || *p > 'z') && strchr("_-./:@", *p) == NULL)
+      return false;
+  return *value != '\0';
+}
+
+/* `bare`: without quotes where they are not needed to see where a value ends. */
+static void put_values(obs_buf *out, const obs_diagnose_condition *c, bool bare) {
+  for (uint32_t i = 0; i < c->nvalues; i++) {
+    bool last = i + 1 == c->nvalues && c->more == 0;
+    if (i > 0) obs_buf_puts(out, last ? " or " : ", ");
+    if (bare && is_word(c->values[i]))
+      obs_buf_puts(out, c->values[i]);
+    else
+      obs_buf_json_cstr(out, c->values[i]);
+  }
+  if (c->more > 0) obs_buf_printf(out, " or one of %u more", c->more);
+}
+
+/* What stands between "ops" and the condition. */
+static const char *preposition_of(const obs_diagnose_condition *c) {
+  if (c->relation == OBS_RELATION_ABSENT) return "without";
+  return c->relation == OBS_RELATION_IS && moment_of(c->field) < MOMENTS ? "in" : "with";
+}
+
+/* `city "Toledo"`, `city` (which is absent), `count above 7`, `hour 3 of the day (UTC)` */
+static void put_condition(obs_buf *out, const obs_diagnose_condition *c, bool bare) {
+  size_t moment = moment_of(c->field);
   switch (c->relation) {
   case OBS_RELATION_ABSENT:
-    obs_buf_printf(out, "no %s", c->field);
+    obs_buf_puts(out, c->field);
     return;
   case OBS_RELATION_ABOVE:
     obs_buf_printf(out, "%s above %.15g", c->field, c->number);
@@ -59,258 +147,377 @@ static void put_condition(obs_buf *out, const obs_diagnose_condition *c) {
   case OBS_RELATION_COUNT:
     break;
   }
-  obs_buf_puts(out, c->field);
-  for (uint32_t i = 0; i < c->nvalues; i++) {
-    if (i > 0) obs_buf_puts(out, i + 1 < c->nvalues || c->more > 0 ? "," : " or");
-    obs_buf_putc(out, ' ');
-    obs_buf_json_cstr(out, c->values[i]);
-  }
-  if (c->more > 0) obs_buf_printf(out, " or %u more", c->more);
+  obs_buf_printf(out, "%s ", moment < MOMENTS ? moments[moment].before : c->field);
+  put_values(out, c, bare || moment < MOMENTS);
+  if (moment < MOMENTS) obs_buf_puts(out, moments[moment].after);
 }
 
-static void put_who(obs_buf *out, const obs_diagnose_finding *f) {
-  if (f->nconditions == 0) obs_buf_puts(out, "everything");
+/* ` with city "Toledo" and role "Welder"`, but for the condition `but` (< 0: none); nothing for everything. */
+static void put_conditions(obs_buf *out, const obs_diagnose_finding *f, int but, bool bare) {
+  const char *last = NULL;
   for (uint32_t k = 0; k < f->nconditions; k++) {
-    if (k > 0) obs_buf_puts(out, " together with ");
-    put_condition(out, &f->conditions[k]);
+    if ((int)k == but) continue;
+    const char *preposition = preposition_of(&f->conditions[k]);
+    obs_buf_puts(out, last != NULL ? " and " : " ");
+    if (last == NULL || strcmp(last, preposition) != 0) obs_buf_printf(out, "%s ", preposition);
+    put_condition(out, &f->conditions[k], bare);
+    last = preposition;
   }
 }
 
-static bool blames_field(const obs_diagnose_finding *f, const char *field) {
-  return f->nconditions > 0 && strcmp(f->conditions[0].field, field) == 0;
+/* ---- what was found ---- */
+
+static const verb *verb_of(const obs_diagnose_finding *f) {
+  return f->by_kind ? &verbs[f->error] : &fails;
 }
 
-static double percent(uint64_t part, uint64_t all) {
-  return all > 0 ? 100.0 * (double)part / (double)all : 0;
+/* When it began, at the start of the sentence. */
+static void put_range(obs_buf *out, const obs_diagnose_finding *f) {
+  if (f->cause == OBS_CAUSE_REGRESSION) {
+    obs_buf_printf(out, "Since the correction of op %" PRIu64 ", ", f->correction_seq);
+    return;
+  }
+  if (f->cause == OBS_CAUSE_SHARE) {
+    if (f->until_seq > 0) obs_buf_printf(out, "Until op %" PRIu64 ", ", f->until_seq);
+    return;
+  }
+  obs_buf_puts(out, f->until_seq > 0 ? "From " : "Since ");
+  put_time(out, f->from_ms, INT64_MIN);
+  obs_buf_printf(out, " (op %" PRIu64 ")", f->from_seq);
+  if (f->until_seq > 0) obs_buf_printf(out, " until op %" PRIu64, f->until_seq);
+  obs_buf_puts(out, ", ");
 }
 
-static void put_since(obs_buf *out, const obs_diagnose_finding *f) {
-  char time[OBS_ISO8601_LEN + 1];
-  obs_clock_format(f->from_ms, time);
-  obs_buf_printf(out, " since op %llu (%s)", (unsigned long long)f->from_seq, time);
-  if (f->until_seq) obs_buf_printf(out, " until op %llu", (unsigned long long)f->until_seq);
+/* `41 of 102 ops with staffer_id "qwen3-coder" failed (40 %); of the other 3,898, 0.3 %` */
+static void put_shares(obs_buf *out, const obs_diagnose_finding *f) {
+  bool always = f->nconditions == 0 && f->until_seq == 0; /* what is not of it came before */
+  put_count(out, f->failures);
+  obs_buf_puts(out, " of ");
+  put_ops(out, f->ops);
+  put_conditions(out, f, -1, false);
+  obs_buf_printf(out, " %s (", verb_of(f)->past);
+  put_percent(out, f->failures, f->ops);
+  obs_buf_putc(out, ')');
+  if (f->rest_ops == 0) return;
+  obs_buf_puts(out, always ? "; of the " : "; of the other ");
+  put_count(out, f->rest_ops);
+  obs_buf_puts(out, always ? " before, " : ", ");
+  put_percent(out, f->rest_failures, f->rest_ops);
 }
 
 void obs_sentences_finding(const obs_diagnose_finding *f, obs_buf *out) {
-  put_who(out, f);
-  switch (f->cause) {
-  case OBS_CAUSE_SLOW:
-    obs_buf_puts(out, " has been slow");
-    put_since(out, f);
-    obs_buf_printf(out, ": typically %u ms, before %u ms; ", f->ms_after, f->ms_before);
-    break;
-  case OBS_CAUSE_ONSET:
-    obs_buf_puts(out, " has failed more");
-    put_since(out, f);
-    obs_buf_puts(out, ": ");
-    break;
-  case OBS_CAUSE_REGRESSION:
-    obs_buf_printf(out, " has failed more since its correction, op %llu: ", (unsigned long long)f->correction_seq);
-    break;
-  case OBS_CAUSE_SHARE:
-  case OBS_CAUSE_COUNT:
-    obs_buf_puts(out, " fails more than others");
-    if (f->until_seq) obs_buf_printf(out, ", until op %llu", (unsigned long long)f->until_seq);
-    obs_buf_puts(out, ": ");
+  put_range(out, f);
+  if (f->cause == OBS_CAUSE_SLOW) {
+    obs_buf_puts(out, "ops");
+    put_conditions(out, f, -1, false);
+    obs_buf_puts(out, " take ");
+    put_count(out, f->ms_after);
+    obs_buf_puts(out, " ms, typically; ");
+    put_count(out, f->ms_before);
+    obs_buf_puts(out, " ms before. ");
   }
-  obs_buf_printf(out, "%.3g %% of its %llu ops failed, %.3g %% of the others", percent(f->failures, f->ops),
-                 (unsigned long long)f->ops, percent(f->rest_failures, f->rest_ops));
-  if (f->failures > 0 && f->error != OBS_ERROR_UNKNOWN)
-    obs_buf_printf(out, ", mostly %s", obs_error_kind_phrases[f->error]);
-  if (f->at_ms) obs_buf_printf(out, ", most after about %u ms", f->at_ms);
-  if (f->per_minute) obs_buf_printf(out, ", in minutes with %u or more of them", f->per_minute);
-  if (f->deploy_seq) {
+  put_shares(out, f);
+  if (f->failures > 0 && f->error != OBS_ERROR_UNKNOWN && !f->by_kind)
+    obs_buf_printf(out, "; mostly %s", obs_error_kind_phrases[f->error]);
+  if (f->at_ms > 0) {
+    obs_buf_puts(out, "; most after about ");
+    put_count(out, f->at_ms);
+    obs_buf_puts(out, " ms");
+  }
+  if (f->per_minute > 0) {
+    obs_buf_puts(out, "; in minutes with ");
+    put_count(out, f->per_minute);
+    obs_buf_puts(out, " or more of them");
+  }
+  if (f->deploy_seq > 0) {
     obs_buf_puts(out, "; it began shortly after ");
     obs_buf_json_cstr(out, f->deploy);
-    obs_buf_printf(out, ", op %llu", (unsigned long long)f->deploy_seq);
+    obs_buf_printf(out, " (op %" PRIu64 ")", f->deploy_seq);
   }
   if (f->same.field[0] != '\0') {
-    obs_buf_printf(out, "; it always comes with %s ", f->same.field);
+    obs_buf_printf(out, "; %s ", f->same.field);
     obs_buf_json_cstr(out, f->same.name);
-    obs_buf_puts(out, ", which may be the cause as well");
+    obs_buf_puts(out, " always comes with it, and may be the cause as well");
   }
   obs_buf_putc(out, '.');
+}
+
+/* A part of a sentence begins one. */
+static void put_capital(obs_buf *out, const char *part) {
+  obs_buf_putc(out, part[0] >= 'a' && part[0] <= 'z' ? (char)(part[0] - 'a' + 'A') : part[0]);
+  obs_buf_puts(out, part + 1);
 }
 
 void obs_sentences_cause(const obs_diagnose_finding *f, obs_buf *out) {
+  size_t at = out->len;
   if (f->cause == OBS_CAUSE_REGRESSION) {
-    obs_buf_printf(out, "The correction of op %llu made it worse", (unsigned long long)f->correction_seq);
-  } else if (f->deploy_seq) {
+    obs_buf_printf(out, "The correction of op %" PRIu64 " made it worse", f->correction_seq);
+  } else if (f->deploy_seq > 0) {
     obs_buf_puts(out, "A change shortly before, ");
     obs_buf_json_cstr(out, f->deploy);
   } else if (f->cause == OBS_CAUSE_SLOW) {
-    obs_buf_puts(out, "What ");
-    put_who(out, f);
-    obs_buf_puts(out, " depends on has become slow");
-  } else {
-    obs_buf_puts(out, "Something in ");
-    put_who(out, f);
-    obs_buf_puts(out, f->cause == OBS_CAUSE_ONSET ? " changed" : " itself");
+    obs_buf_puts(out, "What ops");
+    put_conditions(out, f, -1, false);
+    obs_buf_puts(out, " depend on has become slow");
   }
-  if (f->failures > 0) obs_buf_printf(out, "; %s", by_error[f->error].cause);
+  if (out->len > at && f->failures > 0)
+    obs_buf_printf(out, "; %s", by_error[f->error].cause);
+  else if (out->len == at)
+    put_capital(out, by_error[f->error].cause);
   obs_buf_putc(out, '.');
+}
+
+/* ---- what to do ---- */
+
+/* What to do about a condition, the first that applies. */
+typedef enum { TO_ANOTHER, WITHIN, OUTSIDE, SET, ELSEWHERE, EXPECT } deed;
+
+static deed deed_of(const obs_diagnose_condition *c) {
+  if (c->relation == OBS_RELATION_ABOVE || c->relation == OBS_RELATION_AT_MOST) return WITHIN;
+  if (c->relation == OBS_RELATION_ABSENT) return SET;
+  if (strcmp(c->field, "staffer_id") == 0) return TO_ANOTHER;
+  if (moment_of(c->field) < MOMENTS) return OUTSIDE;
+  return strcmp(c->field, "endpoint") == 0 ? ELSEWHERE : EXPECT;
+}
+
+/* The condition that an agent can do most about. */
+static int chosen_of(const obs_diagnose_finding *f) {
+  int best = -1;
+  for (uint32_t k = 0; k < f->nconditions; k++)
+    if (best < 0 || deed_of(&f->conditions[k]) < deed_of(&f->conditions[best])) best = (int)k;
+  return best;
+}
+
+/* A part of a sentence. */
+static void put_deed(obs_buf *out, const obs_diagnose_finding *f, bool whole) {
+  int chosen = chosen_of(f);
+  const obs_diagnose_condition *c = chosen >= 0 ? &f->conditions[chosen] : NULL;
+  if (whole && f->nconditions > 1 && deed_of(c) != EXPECT && deed_of(c) != ELSEWHERE) {
+    obs_buf_puts(out, "for ops");
+    put_conditions(out, f, chosen, false);
+    obs_buf_puts(out, ", ");
+  }
+  if (c == NULL) {
+    obs_buf_puts(out, "all ops are affected: put off what can wait");
+    return;
+  }
+  switch (deed_of(c)) {
+  case TO_ANOTHER:
+    obs_buf_puts(out, "give the work");
+    if (whole) obs_buf_puts(out, " of staffer_id ");
+    if (whole) put_values(out, c, false);
+    obs_buf_puts(out, " to another");
+    break;
+  case WITHIN:
+    obs_buf_printf(out, c->relation == OBS_RELATION_ABOVE ? "keep %s at %.15g or less" : "keep %s above %.15g",
+                   c->field, c->number);
+    break;
+  case OUTSIDE:
+    obs_buf_puts(out, "call outside ");
+    obs_buf_puts(out, moments[moment_of(c->field)].before);
+    obs_buf_putc(out, ' ');
+    put_values(out, c, true);
+    obs_buf_puts(out, moments[moment_of(c->field)].after);
+    break;
+  case SET:
+    obs_buf_printf(out, "set %s", c->field);
+    return;
+  case ELSEWHERE:
+  case EXPECT:
+    obs_buf_puts(out, "expect failures");
+    if (whole) obs_buf_puts(out, " of ops");
+    if (whole) put_conditions(out, f, -1, false);
+  }
+  obs_buf_puts(out, " until this is fixed");
+}
+
+static void put_action(obs_buf *out, const obs_diagnose_finding *f) {
+  if (f->cause == OBS_CAUSE_REGRESSION) {
+    obs_buf_printf(out, "work without the correction of op %" PRIu64 ", or correct it", f->correction_seq);
+  } else if (f->per_minute > 0) {
+    obs_buf_puts(out, "keep ops");
+    put_conditions(out, f, -1, false);
+    obs_buf_puts(out, " below ");
+    put_count(out, f->per_minute);
+    obs_buf_puts(out, " a minute");
+  } else if (f->cause == OBS_CAUSE_SLOW) {
+    obs_buf_puts(out, "allow ops");
+    put_conditions(out, f, -1, false);
+    obs_buf_putc(out, ' ');
+    put_count(out, f->ms_after);
+    obs_buf_puts(out, " ms or more until this is fixed");
+  } else {
+    put_deed(out, f, true);
+  }
+}
+
+static void put_whole(obs_buf *out, const obs_diagnose_finding *f, bool kind) {
+  size_t at = out->len;
+  put_action(out, f);
+  if (!out->oom && out->len > at) out->p[at] = (char)(out->p[at] - 'a' + 'A'); /* each begins with a small letter */
+  if (kind) obs_buf_printf(out, "; %s", by_error[f->error].advice);
+  obs_buf_putc(out, '.');
+}
+
+void obs_sentences_action(const obs_diagnose_finding *f, obs_buf *out) {
+  put_whole(out, f, false);
 }
 
 void obs_sentences_advice(const obs_diagnose_finding *f, obs_buf *out) {
-  if (f->cause == OBS_CAUSE_REGRESSION) {
-    obs_buf_printf(out, "Do not apply the correction of op %llu any more", (unsigned long long)f->correction_seq);
-  } else if (f->per_minute) {
-    obs_buf_puts(out, "Keep ");
-    put_who(out, f);
-    obs_buf_printf(out, " below %u ops a minute", f->per_minute);
-  } else {
-    obs_buf_puts(out, "With ");
-    put_who(out, f);
-    obs_buf_puts(out, blames_field(f, "staffer_id") ? ", give the work to someone else until it is fixed"
-                                                    : ", expect failures until it is fixed");
-    if (f->cause == OBS_CAUSE_SLOW) obs_buf_printf(out, " and allow for %u ms or more", f->ms_after);
-  }
-  obs_buf_printf(out, "; %s.", by_error[f->error].advice);
+  put_whole(out, f, f->failures > 0);
 }
 
 bool obs_sentences_is_dont(const obs_diagnose_finding *f) {
-  if (f->nconditions == 0) return false;
-  return f->cause == OBS_CAUSE_REGRESSION || f->nconditions > 1 || by_error[f->error].dont;
+  return f->nconditions > 0 && f->failures > 0 && by_error[f->error].dont != NULL;
 }
 
-void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
+void obs_sentences_dont(const obs_diagnose_finding *f, obs_buf *out) {
+  if (!obs_sentences_is_dont(f)) return;
+  obs_buf_puts(out, "For ops");
+  put_conditions(out, f, -1, false);
+  obs_buf_printf(out, ", %s.", by_error[f->error].dont);
+}
+
+/* ---- in brief ---- */
+
+static bool blames_place(const obs_diagnose_condition *c, const obs_diagnose_place *place) {
+  if (place == NULL || c->relation != OBS_RELATION_IS || strcmp(c->field, "endpoint") != 0) return false;
+  for (uint32_t i = 0; i < c->nvalues; i++)
+    if (strcmp(c->values[i], place->endpoint) == 0) return true;
+  return false;
+}
+
+/* What a field is called where one of its values stands for those who have it. */
+static const char *noun_of(const char *field) {
+  static const char *const nouns[][2] = {{"staffer_id", "staffer"},    {"task_class", "task class"},
+                                         {"event_kind", "event kind"}, {"session_id", "session"},
+                                         {"cycle_id", "cycle"},        {"sig_hash", "the task of sig_hash"}};
+  for (size_t i = 0; i < sizeof(nouns) / sizeof(*nouns); i++)
+    if (strcmp(nouns[i][0], field) == 0) return nouns[i][1];
+  return field;
+}
+
+/* `staffer qwen3-coder`, `ops without city`, `/v1/chat`. True: one, false: many. */
+static bool put_subject(obs_buf *out, const obs_diagnose_finding *f, const obs_diagnose_place *place) {
+  int here = -1;
+  for (uint32_t k = 0; k < f->nconditions; k++)
+    if (blames_place(&f->conditions[k], place)) here = (int)k;
+  uint32_t others = f->nconditions - (here >= 0);
+  if (f->nconditions == 0) {
+    obs_buf_puts(out, "everything");
+    return true;
+  }
+  if (others == 0) {
+    obs_buf_puts(out, place->endpoint);
+    return true;
+  }
+  const obs_diagnose_condition *c = &f->conditions[here == 0 ? 1 : 0];
+  if (others == 1 && c->relation == OBS_RELATION_IS && c->nvalues == 1 && c->more == 0 &&
+      moment_of(c->field) == MOMENTS) {
+    obs_buf_puts(out, noun_of(c->field));
+    obs_buf_putc(out, ' ');
+    put_values(out, c, true);
+    return true;
+  }
+  obs_buf_puts(out, "ops");
+  put_conditions(out, f, here, true);
+  return false;
+}
+
+/* The share, and what it is compared with: of the others there, of before, or of the others elsewhere. */
+static void put_brief_shares(obs_buf *out, const obs_diagnose_finding *f, const obs_diagnose_place *place) {
+  bool endpoint = f->nconditions == 1 && blames_place(&f->conditions[0], place); /* it is all there is there */
+  bool before = f->nconditions == 0 || endpoint;
+  if (place != NULL && place->rest_ops > 0) {
+    obs_buf_puts(out, before ? ", before " : ", others ");
+    put_percent(out, place->rest_failures, place->rest_ops);
+  } else if (f->rest_ops > 0 && f->nconditions > 0) {
+    obs_buf_puts(out, place == NULL || endpoint ? ", others " : ", others elsewhere ");
+    put_percent(out, f->rest_failures, f->rest_ops);
+  }
+}
+
+void obs_sentences_brief(const obs_diagnose_finding *f, const obs_diagnose_place *place, int64_t now_ms, obs_buf *out) {
+  bool one = put_subject(out, f, place);
+  const uint64_t ops = place != NULL ? place->ops : f->ops, failures = place != NULL ? place->failures : f->failures;
+  bool slow = f->cause == OBS_CAUSE_SLOW;
+  bool here = place != NULL && f->nconditions > 0 && !(f->nconditions == 1 && blames_place(&f->conditions[0], place));
+  if (slow) {
+    obs_buf_puts(out, one ? " takes " : " take ");
+    put_count(out, f->ms_after);
+    obs_buf_puts(out, " ms, before ");
+    put_count(out, f->ms_before);
+    obs_buf_puts(out, " ms,");
+  }
+  if (!slow || failures > 0) {
+    const verb *v = verb_of(f);
+    obs_buf_printf(out, "%s %s%s ", slow ? " and" : "", one ? v->one : v->many, v == &fails ? "" : " in");
+    put_percent(out, failures, ops);
+    if (here) obs_buf_puts(out, " here");
+  }
+  if (f->cause == OBS_CAUSE_ONSET || slow) {
+    obs_buf_puts(out, " since ");
+    put_time(out, f->from_ms, now_ms);
+  } else if (f->cause == OBS_CAUSE_REGRESSION) {
+    obs_buf_printf(out, " since the correction of op %" PRIu64, f->correction_seq);
+  }
+  if (!slow || failures > 0) put_brief_shares(out, f, place);
+  obs_buf_puts(out, ": ");
+  if (f->cause == OBS_CAUSE_REGRESSION) {
+    obs_buf_puts(out, "work without it, or correct it");
+  } else if (f->per_minute > 0) {
+    obs_buf_puts(out, "keep below ");
+    put_count(out, f->per_minute);
+    obs_buf_puts(out, " a minute");
+  } else if (slow) {
+    obs_buf_puts(out, "allow for it");
+  } else {
+    int chosen = chosen_of(f);
+    deed d = chosen >= 0 ? deed_of(&f->conditions[chosen]) : EXPECT;
+    if (d < ELSEWHERE)
+      put_deed(out, f, false);
+    else
+      obs_buf_puts(out, by_error[f->error].advice);
+  }
+}
+
+/* ---- the failures as a whole ---- */
+
+obs_error_kind obs_sentences_most(const obs_diagnose_report *r) {
   obs_error_kind most = OBS_ERROR_UNKNOWN;
   for (int k = 1; k < OBS_ERROR_KIND_COUNT; k++)
     if (r->kinds[k] > r->kinds[most]) most = (obs_error_kind)k;
-  obs_buf_printf(out, "%llu of %llu ops failed", (unsigned long long)r->failures, (unsigned long long)r->ops);
-  if (r->failures > 0)
-    obs_buf_printf(out, ", ops %llu to %llu, %.3g %% of them %s", (unsigned long long)r->first_seq,
-                   (unsigned long long)r->last_seq, percent(r->kinds[most], r->failures), obs_error_kind_phrases[most]);
-  if (r->failures > 0 && r->nfindings == 0)
-    obs_buf_puts(out, r->failures < OBS_DIAGNOSE_LEAST ? "; too few to tell whether a field or moment stands out"
-                                                       : "; no field or moment stands out");
-  obs_buf_putc(out, '.');
+  return most;
 }
 
-/* ---- as JSON ---- */
-
-/* A member that is left out when it is 0. */
-static void put_u64_if(obs_json_writer *w, const char *name, uint64_t value) {
-  if (value != 0) obs_json_u64(w, name, value);
-}
-
-static void put_number(obs_json_writer *w, const char *name, double value) {
-  char text[OBS_NUMBER_MAX];
-  int n = snprintf(text, sizeof(text), "%.15g", value);
-  obs_json_raw(w, name, (obs_str){text, (uint32_t)n, 1});
-}
-
-static void put_value_json(obs_json_writer *w, const char *name, const char *field, const char *value) {
-  obs_json_object(w, name);
-  obs_json_cstr(w, "field", field);
-  obs_json_cstr(w, "value", value);
-  obs_json_end(w);
-}
-
-/* The first two conditions as version 1 wrote them, which had two values at most, and all of them. */
-static void put_blame(obs_json_writer *w, const obs_diagnose_finding *f) {
-  const obs_diagnose_condition *c = f->conditions;
-  put_value_json(w, "blames", f->nconditions > 0 ? c[0].field : "*", f->nconditions > 0 ? c[0].values[0] : "");
-  if (f->nconditions > 1) put_value_json(w, "with", c[1].field, c[1].values[0]);
-  obs_json_array(w, "conditions");
-  for (uint32_t k = 0; k < f->nconditions; k++, c++) {
-    obs_json_object(w, NULL);
-    obs_json_cstr(w, "field", c->field);
-    obs_json_cstr(w, "relation", relation_names[c->relation]);
-    if (c->relation == OBS_RELATION_IS) {
-      obs_json_array(w, "values");
-      for (uint32_t i = 0; i < c->nvalues; i++) obs_json_cstr(w, NULL, c->values[i]);
-      obs_json_end(w);
-      put_u64_if(w, "more", c->more);
-    } else if (c->relation != OBS_RELATION_ABSENT) {
-      put_number(w, "number", c->number);
+void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
+  const obs_error_kind most = obs_sentences_most(r);
+  if (r->failures > 0 && r->failures == r->ops) {
+    if (r->failures > 1) obs_buf_puts(out, "All ");
+    put_ops(out, r->ops);
+  } else {
+    put_count(out, r->failures);
+    obs_buf_puts(out, " of ");
+    put_ops(out, r->ops);
+  }
+  obs_buf_puts(out, " failed");
+  if (r->failures > 0) {
+    if (r->first_seq == r->last_seq)
+      obs_buf_printf(out, " (seq %" PRIu64 ")", r->first_seq);
+    else
+      obs_buf_printf(out, " (seq %" PRIu64 " to %" PRIu64 ")", r->first_seq, r->last_seq);
+    const bool all = r->kinds[most] == r->failures;
+    const char *phrase = most != OBS_ERROR_UNKNOWN ? obs_error_kind_phrases[most] : "unknown kind";
+    bool many = r->failures > 1 && most != OBS_ERROR_UNKNOWN;
+    obs_buf_printf(out, ", %s%s", !many ? "" : all ? "all " : "mostly ", phrase);
+    if (many && !all) {
+      obs_buf_puts(out, " (");
+      put_percent(out, r->kinds[most], r->failures);
+      obs_buf_puts(out, " of the failures)");
     }
-    obs_json_end(w);
   }
-  obs_json_end(w);
-  if (f->same.field[0] != '\0') put_value_json(w, "same_as", f->same.field, f->same.name);
-  obs_json_array(w, "places");
-  for (uint32_t i = 0; i < f->nplaces; i++) {
-    obs_json_object(w, NULL);
-    obs_json_cstr(w, "endpoint", f->places[i].endpoint);
-    obs_json_u64(w, "ops", f->places[i].ops);
-    obs_json_u64(w, "failures", f->places[i].failures);
-    obs_json_end(w);
-  }
-  obs_json_end(w);
-}
-
-static void put_tenths(obs_json_writer *w, const char *name, double value) {
-  char text[OBS_NUMBER_MAX];
-  int n = snprintf(text, sizeof(text), "%.1f", value);
-  obs_json_raw(w, name, (obs_str){text, (uint32_t)n, 1});
-}
-
-static void put_sentence(obs_json_writer *w, const char *name, void (*say)(const obs_diagnose_finding *, obs_buf *),
-                         const obs_diagnose_finding *f) {
-  obs_buf text = {0};
-  say(f, &text);
-  if (text.oom) w->out->oom = true;
-  obs_json_text(w, name, obs_buf_view(&text));
-  obs_buf_fini(&text);
-}
-
-static void put_finding(obs_json_writer *w, const obs_diagnose_finding *f) {
-  obs_json_object(w, NULL);
-  obs_json_cstr(w, "cause", cause_names[f->cause]);
-  obs_json_cstr(w, "error_kind", obs_error_kind_names[f->error]);
-  put_blame(w, f);
-  obs_json_u64(w, "ops", f->ops);
-  obs_json_u64(w, "failures", f->failures);
-  obs_json_u64(w, "rest_ops", f->rest_ops);
-  obs_json_u64(w, "rest_failures", f->rest_failures);
-  put_tenths(w, "expected_failures", f->expected);
-  put_tenths(w, "log10_p", f->log10_p);
-  obs_json_u64(w, "from_seq", f->from_seq);
-  obs_json_time(w, "from", f->from_ms);
-  put_u64_if(w, "until_seq", f->until_seq);
-  put_u64_if(w, "ms_before", f->ms_before);
-  put_u64_if(w, "ms_after", f->ms_after);
-  put_u64_if(w, "failures_at_ms", f->at_ms);
-  put_u64_if(w, "limit_per_minute", f->per_minute);
-  put_u64_if(w, "correction_seq", f->correction_seq);
-  put_u64_if(w, "deploy_seq", f->deploy_seq);
-  put_sentence(w, "finding", obs_sentences_finding, f);
-  put_sentence(w, "likely_cause", obs_sentences_cause, f);
-  put_sentence(w, "advice", obs_sentences_advice, f);
-  obs_json_bool(w, "dont", obs_sentences_is_dont(f));
-  obs_json_u64s(w, "evidence", f->evidence, f->nevidence);
-  obs_json_end(w);
-}
-
-void obs_sentences_json(obs_json_writer *w, const obs_diagnose_report *r) {
-  obs_buf summary = {0};
-  obs_sentences_summary(r, &summary);
-  if (summary.oom) w->out->oom = true;
-  obs_json_object(w, NULL);
-  obs_json_u64(w, "ops", r->ops);
-  obs_json_u64(w, "failures", r->failures);
-  obs_json_text(w, "summary", obs_buf_view(&summary));
-  obs_json_object(w, "error_kinds");
-  for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++) put_u64_if(w, obs_error_kind_names[k], r->kinds[k]);
-  obs_json_end(w);
-  obs_json_array(w, "findings");
-  for (uint32_t i = 0; i < r->nfindings; i++) put_finding(w, &r->findings[i]);
-  obs_json_end(w);
-  obs_json_array(w, "corrections");
-  for (uint32_t i = 0; i < r->ncorrections; i++) {
-    const obs_diagnose_correction *c = &r->corrections[i];
-    obs_json_object(w, NULL);
-    obs_json_u64(w, "seq", c->seq);
-    put_value_json(w, "of", c->value.field, c->value.name);
-    obs_json_u64(w, "ops_before", c->ops_before);
-    obs_json_u64(w, "failures_before", c->failures_before);
-    obs_json_u64(w, "ops_after", c->ops_after);
-    obs_json_u64(w, "failures_after", c->failures_after);
-    obs_json_cstr(w, "verdict", verdict_names[c->verdict]);
-    obs_json_end(w);
-  }
-  obs_json_end(w);
-  obs_json_end(w);
-  obs_buf_fini(&summary);
+  obs_buf_putc(out, '.');
+  if (r->failures > 0 && r->nfindings == 0)
+    obs_buf_puts(out, r->failures < OBS_DIAGNOSE_LEAST ? " Too few failures to find a common factor."
+                                                       : " No field or moment stands out.");
 }

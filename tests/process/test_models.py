@@ -8,6 +8,7 @@ import subprocess
 import time
 
 from harness import BUILD, learning_rows, main, wait_until
+from taught import wait_cycles
 from test_analyses import AnalysesTest, failure
 
 GENERATE, CHAT = "/ai/generate", "/v1/chat/completions"
@@ -232,8 +233,8 @@ class Models(AnalysesTest):
             self.post(daemon, [failure(sig_hash=c) for c in "abcdefgh"[i:i + 3] for _ in range(3)])
             time.sleep(0.4 * i)
             daemon.restart(kill=True)
-        wait_until(lambda: sum(r["failures"] for r in learning_rows(daemon, "analyses.jsonl") if r["scope"] == "cluster") == 45, 40,
-                   "all failures analysed")
+        wait_until(lambda: daemon.get("/health").json["learn"]["analysed_through"] == 45, 40, "all failures analysed")
+        wait_cycles(daemon, 12)
         rows = [r for r in learning_rows(daemon, "analyses.jsonl") if r["scope"] == "cluster"]
         taken = {}
         for r in rows:

@@ -16,7 +16,8 @@ enum { LEAST = 3, FLEET_REST = 4 };
 
 typedef struct {
   obs_cluster_brief brief;
-  uint64_t since, untaken;
+  obs_analysis_entry last; /* zeroed: there is none */
+  uint64_t untaken, unseen;
   bool fresh; /* new or regressed */
 } due;
 
@@ -25,25 +26,32 @@ static void join(void *into, const void *former) {
   obs_analysis_entry *e = into;
   const obs_analysis_entry *f = former;
   e->taken += f->taken;
+  e->seen += f->seen;
   e->settled_at += f->taken;
   if (f->last_seq > e->last_seq) e->last_seq = f->last_seq;
+  if (f->seen_seq > e->seen_seq) e->seen_seq = f->seen_seq;
 }
 
-/* New or back again; or half as many failures as were taken, LEAST at least; or some, and the last analysis is old. */
+/* What came behind `last_seq`, the last one of `taken` failures. The table of clusters forgets one that did not fail
+ * for long; when it fails again it counts from there, and its first failure is behind the last one that was taken. A
+ * count that is smaller all the same lost parts of the journal: then there is one at least. */
+static uint64_t count_behind(const obs_cluster_brief *m, uint64_t taken, uint64_t last_seq) {
+  if (m->first_seq > last_seq) return m->count;
+  if (m->last_seq <= last_seq) return 0;
+  return m->count > taken ? m->count - taken : 1;
+}
+
+/* New or back again; or half as many failures as were seen, LEAST at least; or some, and the last look is old. */
 static bool is_due(const obs_cluster_brief *m, const obs_analysis_entry *e, uint64_t cycle, due *d) {
-  *d = (due){.brief = *m, .since = e != NULL ? e->last_seq : 0};
-  /* Untaken is the cluster's count less what was taken, where both count from the same first failure. The table of
-   * clusters forgets one that did not fail for long; when it fails again it counts from there, and its first failure is
-   * behind the last one that was taken. A count that is smaller all the same lost parts of the journal: then there is
-   * one at least. */
-  if (e == NULL || m->first_seq > e->last_seq)
-    d->untaken = m->count;
-  else if (m->last_seq > e->last_seq)
-    d->untaken = m->count > e->taken ? m->count - e->taken : 1;
-  d->fresh = e == NULL || m->episode > e->episode || m->first_seq > e->last_seq;
-  if (d->untaken == 0) return false;
+  *d = (due){.brief = *m};
+  if (e != NULL) d->last = *e;
+  e = &d->last;
+  d->untaken = count_behind(m, e->taken, e->last_seq);
+  d->unseen = count_behind(m, e->seen, e->seen_seq);
+  d->fresh = e->head.number == 0 || m->episode > e->episode || m->first_seq > e->seen_seq;
+  if (d->unseen == 0) return false;
   if (d->fresh || cycle >= e->cycle + OBS_ANALYSES_AGAIN) return true;
-  return d->untaken >= LEAST && d->untaken >= e->taken - e->taken / 2;
+  return d->unseen >= LEAST && d->unseen >= e->seen - e->seen / 2;
 }
 
 static int by_urgency(const void *x, const void *y) {
@@ -55,34 +63,64 @@ static int by_urgency(const void *x, const void *y) {
 
 /* ---- one analysis ---- */
 
-/* False: no more in this cycle. A model that hangs holds corrections and advice up for one question, not for all. */
+/* The conclusion is that of the last row: nothing is written, and the failures stay untaken. */
+static void look_over(obs_analyses *a, const due *d, uint64_t cycle) {
+  pthread_mutex_lock(&a->lock);
+  obs_analysis_entry *e = obs_cluster_memory_find(&a->table, d->brief.id);
+  if (e != NULL) {
+    e->seen = d->brief.count;
+    e->seen_seq = d->brief.last_seq;
+    e->cycle = cycle;
+  }
+  pthread_mutex_unlock(&a->lock);
+}
+
+static void write_down(obs_analyses *a, const obs_analysis *x, uint64_t cycle) {
+  uint64_t number;
+  if (!obs_analysis_record(a, x, &number)) return;
+  const obs_analysis_entry last = {.head.number = number,
+                                   .taken = x->taken,
+                                   .last_seq = x->brief.last_seq,
+                                   .seen = x->taken,
+                                   .seen_seq = x->brief.last_seq,
+                                   .cycle = cycle,
+                                   .print = x->print,
+                                   .episode = x->brief.episode,
+                                   .time_ms = x->time_ms,
+                                   .grounded = x->said.grounded,
+                                   .settled = obs_prompt_settles(&x->said),
+                                   .by_model = x->by_model};
+  pthread_mutex_lock(&a->lock);
+  bool remembered = obs_analyses_enter(a, x->brief.id, &last) != NULL;
+  pthread_mutex_unlock(&a->lock);
+  if (!remembered)
+    obs_log_error("learn", "analysis %" PRIu64 " is not remembered and will be repeated: %s", number,
+                  observer_strerror(OBSERVER_E_NOMEM));
+  obs_log_info("learn", "analysis %" PRIu64 " of cluster %016" PRIx64 ", %" PRIu64 " failure%s: %.*s", number,
+               x->brief.id, x->untaken, x->untaken == 1 ? "" : "s", (int)x->said.cause.len,
+               x->said.cause.p != NULL ? x->said.cause.p : "");
+}
+
+/* A model whose answer held is not asked again about what the diagnosis finds once more; one that failed is. False: no
+ * more in this cycle. A model that hangs holds corrections and advice up for one question, not for all. */
 static bool analyse(obs_analyses *a, const due *d, uint64_t cycle) {
   obs_analysis x = {.brief = d->brief,
-                    .since = d->since,
+                    .since = d->last.last_seq,
                     .untaken = d->untaken,
                     .taken = d->brief.count,
                     .time_ms = obs_clock_wall_ms(),
                     .started = obs_clock_mono_ms()};
-  uint64_t number;
-  if (obs_analysis_gather(a, &x) && obs_analysis_diagnose(a, &x) && obs_analysis_explain(a, &x) &&
-      obs_analysis_record(a, &x, &number)) {
-    const obs_analysis_entry last = {.head.number = number,
-                                     .taken = x.taken,
-                                     .last_seq = x.brief.last_seq,
-                                     .cycle = cycle,
-                                     .episode = x.brief.episode,
-                                     .time_ms = x.time_ms,
-                                     .grounded = x.said.grounded,
-                                     .settled = obs_prompt_settles(&x.said)};
-    pthread_mutex_lock(&a->lock);
-    bool remembered = obs_analyses_enter(a, x.brief.id, &last) != NULL;
-    pthread_mutex_unlock(&a->lock);
-    if (!remembered)
-      obs_log_error("learn", "analysis %" PRIu64 " is not remembered and will be repeated: %s", number,
-                    observer_strerror(OBSERVER_E_NOMEM));
-    obs_log_info("learn", "analysis %" PRIu64 " of cluster %016" PRIx64 ", %" PRIu64 " failure%s: %.*s", number,
-                 x.brief.id, x.untaken, x.untaken == 1 ? "" : "s", (int)x.said.cause.len,
-                 x.said.cause.p != NULL ? x.said.cause.p : "");
+  if (obs_analysis_meet(a, &x) && obs_analysis_diagnose(a, &x)) {
+    bool same = !d->fresh && x.print == d->last.print;
+    bool asks = a->tools->model != NULL && !(d->last.by_model && d->last.grounded);
+    if (same && !asks)
+      look_over(a, d, cycle);
+    else if (!obs_analysis_gather(a, &x) || !obs_analysis_explain(a, &x))
+      ; /* the next cycle tries again */
+    else if (same && !x.by_model)
+      look_over(a, d, cycle);
+    else
+      write_down(a, &x, cycle);
   }
   bool go_on = !x.late;
   obs_analysis_fini(&x);
@@ -90,27 +128,32 @@ static bool analyse(obs_analyses *a, const due *d, uint64_t cycle) {
 }
 
 /* All failures together, for a fifth of the time at most: with short cycles and a full window it would go on without
- * end. `last_seq`: the last failure. */
-static void analyse_fleet(obs_analyses *a, uint64_t last_seq) {
+ * end. `last_seq`: the last failure; `last_op`: the last op. */
+static void analyse_fleet(obs_analyses *a, uint64_t last_seq, uint64_t last_op) {
   const obs_facts_view *v = &a->view;
   obs_analysis x = {.fleet = true, .time_ms = obs_clock_wall_ms(), .started = obs_clock_mono_ms()};
   if (x.started < a->fleet_rests_until) return;
   if (obs_analysis_diagnose(a, &x)) {
-    uint64_t print = obs_analyses_print(&a->report), number;
+    uint64_t number;
     for (uint32_t i = 0; i < v->n; i++)
-      if ((v->flags[i] & OBS_FACT_FAILED) != 0 && v->seq[i] > a->fleet_seq) x.untaken++;
+      if ((v->flags[i] & OBS_FACT_FAILED) != 0 && v->seq[i] > a->fleet_taken) x.untaken++;
     x.taken = a->report.failures;
     x.first_seq = a->report.first_seq;
     x.last_seq = a->report.last_seq;
-    if (print != a->fleet_print && obs_analysis_explain(a, &x) && obs_analysis_record(a, &x, &number)) {
+    obs_analyses_keep(a, &a->report);
+    if (x.print != a->fleet_print && obs_analysis_explain(a, &x) && obs_analysis_record(a, &x, &number)) {
       pthread_mutex_lock(&a->lock);
-      a->fleet_print = print;
+      a->fleet_print = x.print;
       a->fleet_number = number;
+      a->fleet_taken = x.last_seq;
       pthread_mutex_unlock(&a->lock);
       obs_log_info("learn", "analysis %" PRIu64 " of all failures: %.*s", number, (int)x.said.cause.len,
                    x.said.cause.p != NULL ? x.said.cause.p : "");
     }
-    if (print == a->fleet_print) atomic_store(&a->fleet_seq, last_seq);
+    if (x.print == a->fleet_print) {
+      atomic_store(&a->fleet_seq, last_seq);
+      a->fleet_looked = last_op;
+    }
   }
   uint64_t now = obs_clock_mono_ms();
   a->fleet_rests_until = now + FLEET_REST * (now - x.started);
@@ -145,7 +188,9 @@ static void run_cycle(void *analyses, const obs_loop_turn *turn) {
     if (is_due(m, obs_cluster_memory_find(&a->table, m->id), turn->cycle, &list[n])) n++;
     if (m->last_seq > last) last = m->last_seq;
   }
-  bool any = n > 0 || last > a->fleet_seq;
+  /* Successes alone can end what stands. */
+  bool fleet = last > a->fleet_seq || (a->nstanding > 0 && turn->last_seq > a->fleet_looked);
+  bool any = n > 0 || fleet;
   if (list == NULL)
     err = OBSERVER_E_NOMEM;
   else if (any)
@@ -156,7 +201,7 @@ static void run_cycle(void *analyses, const obs_loop_turn *turn) {
     qsort(list, n, sizeof(*list), by_urgency);
     for (uint32_t i = 0; i < n && i < OBS_ANALYSES_EACH && !atomic_load(turn->stop); i++)
       if (!analyse(a, &list[i], turn->cycle)) break;
-    if (last > a->fleet_seq && !atomic_load(turn->stop)) analyse_fleet(a, last);
+    if (fleet && !atomic_load(turn->stop)) analyse_fleet(a, last, turn->last_seq);
     obs_facts_view_fini(&a->view);
   }
   if (list != NULL) atomic_store(&a->looked, last); /* when what is analysed is remembered */

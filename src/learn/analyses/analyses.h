@@ -1,10 +1,11 @@
-/* Analyses: each failure is explained once, with those of its cluster; and all of them together (proto/learning.md).
+/* Analyses: failures are explained with those of their cluster, and all of them together (proto/learning.md).
  *
  * In:  the clusters, the facts and sample ops, once a cycle.
  * Out: rows of analyses.jsonl, the feed's topic `analysis`, posts to the gateway, don'ts for the playbooks.
- * A cluster's analysis takes all failures that it has by then: none is analysed twice, none is left out. How many were
- * taken is folded from the rows at open; when clusters are merged it adds up. An analysis of all failures, of scope
- * `fleet`, is written only when it finds something else than the last one.
+ * A row takes all failures that its cluster has by then: none is taken twice, none is left out. How many were taken is
+ * folded from the rows at open; when clusters are merged it adds up. A look whose conclusion is that of the last row is
+ * not written, so that what is listed, logged and announced is news: its failures are taken by the next row. What the
+ * last look at all failures found and what still stands of it is in memory.
  * The builtin diagnosis is always made; with a model that is asked once an analysis, and its claims are checked against
  * the ops that it was shown. When it fails the builtin diagnosis stands alone. After kill -9 between the question and
  * the row the cluster is analysed again, by the builtin alone: the ledger knows that the question was asked.
@@ -12,7 +13,9 @@
 #ifndef OBS_LEARN_ANALYSES_ANALYSES_H
 #define OBS_LEARN_ANALYSES_ANALYSES_H
 
+#include "base/json.h"
 #include "cluster/clusters.h"
+#include "diagnose/diagnose.h"
 #include "learn/kept_rows.h"
 #include "learn/loop.h"
 
@@ -31,6 +34,20 @@ extern const obs_loop obs_analyses_loop;
 uint64_t obs_analyses_through(obs_analyses *a);
 /* The last failure that was there when the last cycle chose what to analyse; 0: no cycle yet. Any thread. */
 uint64_t obs_analyses_looked(obs_analyses *a);
+
+/* Gives the findings of the last analysis of all failures that still stand, the weightiest first, to `fn`, under no
+ * lock, until it returns false. One stands unless it has an end, or has had so many successes in a row since its last
+ * failure that its rate of failures would not let through. Any thread. NOMEM: `fn` was not called. */
+observer_err obs_analyses_findings(obs_analyses *a, bool (*fn)(void *arg, const obs_diagnose_finding *f), void *arg);
+/* Whether it holds at an endpoint (p NULL: anywhere), and for a task class (p NULL: any): it names it, or its failures
+ * are there too, in about the share that it has in all, or it says nothing of endpoints and has failures at too many to
+ * list. *place: the endpoint's part of it; NULL: it is not among its places. */
+bool obs_analyses_concerns(const obs_diagnose_finding *f, obs_str endpoint, obs_str task_class,
+                           const obs_diagnose_place **place);
+/* Writes an array of what stands there: {"text","ops","failures","evidence"}, as advice gives it, for who packs
+ * evidence. */
+void obs_analyses_findings_json(obs_analyses *a, obs_str endpoint, obs_str task_class, int64_t now_ms,
+                                obs_json_writer *w, const char *name);
 
 /* The last analysis of a cluster, for the escalations. */
 typedef struct {

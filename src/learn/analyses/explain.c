@@ -13,7 +13,7 @@
 
 /* FIRST: of the samples this many are the first untaken failures, the others the last. LINE_TEXT: bytes of a text in
  * the older observer's lines. PATTERN: from so many failures on, what they are is a pattern to avoid. */
-enum { FIRST = 2, QUOTE_TEXT = 600, LINE_TEXT = 1000, PATTERN = 3 };
+enum { FIRST = 2, QUOTE_TEXT = 600, LINE_TEXT = 1000, PATTERN = 3, PRINT_SEED = 0x6b696e64 };
 
 static const obs_str none = {NULL, 0, 0};
 
@@ -22,8 +22,6 @@ static const obs_str none = {NULL, 0, 0};
 typedef struct {
   obs_facts_view *facts;
   obs_analysis *x;
-  uint64_t samples[OBS_CLUSTER_SAMPLES]; /* the cluster's */
-  uint32_t nsamples;
 } gathering;
 
 static obs_str keep_text(obs_analysis *x, obs_str text) {
@@ -43,8 +41,8 @@ static void read_cluster(void *arg, const obs_cluster_view *c) {
   if (c->endpoints.n > 0) x->endpoint = keep_text(x, c->endpoints.v[0].value);
   if (c->task_classes.n == 1 && c->task_classes.other == 0) x->task_class = keep_text(x, c->task_classes.v[0].value);
   x->given = c->sig_hash.p != NULL ? 1u << OBS_FACT_sig_hash : 1u << OBS_FACT_endpoint | 1u << OBS_FACT_event_kind;
-  memcpy(g->samples, c->samples, sizeof(g->samples));
-  g->nsamples = c->nsamples;
+  memcpy(x->samples, c->samples, sizeof(x->samples));
+  x->nsamples = c->nsamples;
   for (uint32_t k = 0; k < c->nformer_ids; k++)
     for (uint32_t i = 0; i < g->facts->n; i++)
       if (g->facts->cluster[i] == c->former_ids[k]) g->facts->cluster[i] = x->brief.id;
@@ -72,13 +70,15 @@ static void on_sample(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
   }
 }
 
+bool obs_analysis_meet(obs_analyses *a, obs_analysis *x) {
+  gathering g = {.facts = &a->view, .x = x};
+  return obs_clusters_one(a->opts->clusters, x->brief.id, obs_clock_wall_ms(), read_cluster, &g) && !x->cluster.oom;
+}
+
 bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
   const obs_facts_view *v = &a->view;
-  gathering g = {.facts = &a->view, .x = x};
   uint64_t last[OBS_ANALYSES_OPS];
   uint32_t nlast = 0, i = 0;
-  if (!obs_clusters_one(a->opts->clusters, x->brief.id, obs_clock_wall_ms(), read_cluster, &g) || x->cluster.oom)
-    return false;
 
   /* The first few of the untaken failures and the last ones. */
   for (; i < v->n && x->nseqs < FIRST; i++)
@@ -87,9 +87,9 @@ bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
     if (is_taken_now(v, k - 1, x)) last[nlast++] = v->seq[k - 1];
   while (nlast > 0) x->seqs[x->nseqs++] = last[--nlast];
   /* The facts reach back only so far; the cluster's own samples stay. */
-  uint32_t own = x->nseqs == 0 ? g.nsamples : 0;
+  uint32_t own = x->nseqs == 0 ? x->nsamples : 0;
   for (uint32_t k = 0; k < own && x->nseqs < OBS_ANALYSES_OPS; k++)
-    if (g.samples[k] > x->since && g.samples[k] <= x->brief.last_seq) x->seqs[x->nseqs++] = g.samples[k];
+    if (x->samples[k] > x->since && x->samples[k] <= x->brief.last_seq) x->seqs[x->nseqs++] = x->samples[k];
 
   (void)obs_evidence_rows(&a->tools->evidence, x->seqs, x->nseqs, on_sample, x);
   x->first_seq = x->nseqs > 0 ? x->seqs[0] : x->brief.first_seq;
@@ -99,6 +99,10 @@ bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
 
 /* ---- the builtin diagnosis ---- */
 
+obs_error_kind obs_analysis_kind(const obs_diagnose_report *r, const obs_analysis *x) {
+  return r->failures == 0 && x->template.p != NULL ? obs_error_kinds_of(x->template) : obs_sentences_most(r);
+}
+
 bool obs_analysis_diagnose(obs_analyses *a, obs_analysis *x) {
   const obs_diagnose_request request = {
       .cluster = x->fleet ? 0 : x->brief.id, .since = x->fleet ? 0 : x->since + 1, .given = x->given};
@@ -107,19 +111,31 @@ bool obs_analysis_diagnose(obs_analyses *a, obs_analysis *x) {
     obs_log_error("learn", "diagnosis: %s", observer_strerror(err));
     return false;
   }
-  obs_json_writer w = obs_json_write(&x->diagnosis);
-  obs_sentences_json(&w, &a->report);
-  return !x->diagnosis.oom;
+  x->print = obs_analyses_print(&a->report);
+  if (!x->fleet && x->print == 0) { /* what the failures are, whether they are a pattern, and too few to tell more */
+    const uint64_t parts[] = {obs_analysis_kind(&a->report, x), x->taken >= PATTERN,
+                              a->report.failures < OBS_DIAGNOSE_LEAST};
+    x->print = XXH64(parts, sizeof(parts), PRINT_SEED);
+  }
+  return true;
 }
 
-static void add_sentence(obs_buf *out, void (*say)(const obs_diagnose_finding *, obs_buf *),
-                         const obs_diagnose_finding *f) {
+/* Whole sentences, as many as there is room for. False: there was none for this one. */
+static bool add_sentence(obs_buf *out, const obs_buf *text) {
+  if (text->oom) out->oom = true;
+  if (out->oom || out->len + text->len + 1 > OBS_ANALYSES_TEXT) return false;
+  if (out->len > 0 && text->len > 0) obs_buf_putc(out, ' ');
+  obs_buf_append(out, text->p, text->len);
+  return true;
+}
+
+static bool say(obs_buf *out, void (*sentence)(const obs_diagnose_finding *, obs_buf *),
+                const obs_diagnose_finding *f) {
   obs_buf text = {0};
-  say(f, &text);
-  if (text.oom) out->oom = true;
-  if (out->len > 0) obs_buf_putc(out, ' ');
-  if (out->len < OBS_ANALYSES_TEXT) obs_prompt_put(out, obs_buf_view(&text), OBS_ANALYSES_TEXT - (uint32_t)out->len);
+  sentence(f, &text);
+  bool said = add_sentence(out, &text);
   obs_buf_fini(&text);
+  return said;
 }
 
 /* Makes a part of a sentence a whole one: capital letter, full stop. */
@@ -145,45 +161,57 @@ static void rest_dont_on(obs_prompt_explanation *e, const uint64_t *seqs, uint32
     e->dont_seqs[e->ndont_seqs] = seqs[e->ndont_seqs];
 }
 
-static void say_findings(const obs_diagnose_report *r, bool fleet, obs_prompt_explanation *e) {
+/* Each finding, the first one's likely cause, and what to do about each; what helps against a kind of error once. */
+static void say_findings(const obs_diagnose_report *r, obs_prompt_explanation *e) {
+  uint32_t kinds = 0, left_out = 0; /* kinds: bits of those that advice was given about */
   for (uint32_t i = 0; i < r->nfindings; i++) {
     const obs_diagnose_finding *f = &r->findings[i];
+    const uint32_t kind = 1u << f->error;
     obs_buf text = {0};
     obs_sentences_finding(f, &text);
-    if (fleet || i == 0) add_sentence(&e->cause, obs_sentences_finding, f);
-    if (i == 0) add_sentence(&e->cause, obs_sentences_cause, f);
-    if (i == 0) add_sentence(&e->adjust, obs_sentences_advice, f);
     add_claim(e, obs_buf_view(&text), f->evidence, f->nevidence);
+    if (add_sentence(&e->cause, &text)) {
+      if (i == 0) (void)say(&e->cause, obs_sentences_cause, f);
+      (void)say(&e->adjust, (kinds & kind) != 0 ? obs_sentences_action : obs_sentences_advice, f);
+      kinds |= kind;
+    } else {
+      left_out++;
+    }
     obs_buf_fini(&text);
     if (e->dont.len > 0 || !obs_sentences_is_dont(f)) continue;
-    add_sentence(&e->dont, obs_sentences_advice, f);
+    (void)say(&e->dont, obs_sentences_dont, f);
     rest_dont_on(e, f->evidence, f->nevidence);
   }
+  if (left_out > 0)
+    obs_buf_printf(&e->cause, " The diagnosis has %" PRIu32 " more finding%s.", left_out, left_out == 1 ? "" : "s");
 }
 
 /* Nothing stands out: what the failures are is all there is to say. */
 static void say_kind(const obs_diagnose_report *r, const obs_analysis *x, obs_prompt_explanation *e) {
-  obs_error_kind kind = OBS_ERROR_UNKNOWN; /* what most failures are */
-  for (int k = 0; k < OBS_ERROR_KIND_COUNT; k++)
-    if (r->kinds[k] > r->kinds[kind]) kind = (obs_error_kind)k;
-  if (r->failures == 0 && x->template.p != NULL) kind = obs_error_kinds_of(x->template);
+  const obs_error_kind kind = obs_analysis_kind(r, x);
   const obs_sentences_kind *words = obs_sentences_of_kind(kind);
   obs_buf text = {0};
   if (r->failures > 0)
     obs_sentences_summary(r, &text);
   else
-    obs_buf_printf(&text, "%" PRIu64 " failure%s; the facts no longer reach back to %s.", x->untaken,
-                   x->untaken == 1 ? "" : "s", x->untaken == 1 ? "it" : "them");
+    obs_buf_printf(&text, "%" PRIu64 " failure%s, older than what is kept for a diagnosis.", x->untaken,
+                   x->untaken == 1 ? "" : "s");
   obs_prompt_put(&e->cause, obs_buf_view(&text), OBS_ANALYSES_TEXT);
-  add_part(&e->cause, words->cause);
+  if (kind == OBS_ERROR_UNKNOWN && x->template.p != NULL) {
+    obs_buf_puts(&e->cause, " No built-in error kind matches: ");
+    obs_buf_json_str(&e->cause, obs_utf8_cut_str(x->template, OBS_PROMPT_TEMPLATE));
+    obs_buf_putc(&e->cause, '.');
+  } else {
+    add_part(&e->cause, words->cause);
+  }
   add_part(&e->adjust, words->advice);
   add_claim(e, obs_buf_view(&text), x->shown, x->nshown);
   e->vague = kind == OBS_ERROR_UNKNOWN;
   obs_buf_fini(&text);
-  if (!words->dont || x->fleet || x->taken < PATTERN || x->nshown == 0 || x->template.p == NULL) return;
+  if (words->dont == NULL || x->fleet || x->taken < PATTERN || x->nshown == 0 || x->template.p == NULL) return;
   if (x->endpoint.p != NULL) obs_buf_printf(&e->dont, "%.*s: ", (int)x->endpoint.len, x->endpoint.p);
   obs_prompt_put(&e->dont, x->template, OBS_PROMPT_TEMPLATE);
-  obs_buf_printf(&e->dont, ": %s.", words->advice);
+  obs_buf_printf(&e->dont, ": %s.", words->dont);
   rest_dont_on(e, x->shown, x->nshown);
 }
 
@@ -227,8 +255,10 @@ bool obs_analysis_explain(obs_analyses *a, obs_analysis *x) {
   const obs_diagnose_report *report = &a->report;
   obs_prompt_explanation model = {0};
   bool going_on = true;
+  obs_json_writer w = obs_json_write(&x->diagnosis);
+  obs_sentences_json(&w, report);
   if (report->nfindings > 0)
-    say_findings(report, x->fleet, &x->said);
+    say_findings(report, &x->said);
   else
     say_kind(report, x, &x->said);
 

@@ -7,9 +7,8 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
-#include <xxhash.h>
 
-enum { GATEWAY_UNITS = 500, PRINT_SEED = 0x6f627361 };
+enum { GATEWAY_UNITS = 500 };
 
 static const obs_str none = {NULL, 0, 0};
 
@@ -65,6 +64,7 @@ static void put_members(const obs_analyses *a, const obs_analysis *x, obs_json_w
   obs_json_bool(w, "settled", obs_prompt_settles(e));
   obs_json_cstr(w, "model_error", x->model_error[0] != '\0' ? x->model_error : NULL);
   obs_json_u64(w, "ms", obs_clock_mono_ms() - x->started);
+  obs_json_id(w, "conclusion", x->print);
 }
 
 /* In the older observer's words. */
@@ -133,46 +133,6 @@ bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *numbe
 
 /* ---- folding ---- */
 
-static uint64_t print_of(const obs_str *texts, size_t n) {
-  uint64_t h = PRINT_SEED;
-  for (size_t i = 0; i < n; i++) h = XXH64(texts[i].p, texts[i].len, h);
-  return h;
-}
-
-/* The same of a report and of its row, so that an analysis of all failures that finds nothing new is not written. A
- * sum, so that the order does not matter. */
-uint64_t obs_analyses_print(const obs_diagnose_report *report) {
-  static const char *const causes[] = {
-#define CAUSE_NAME(kind, name) name,
-      OBS_CAUSES(CAUSE_NAME)
-#undef CAUSE_NAME
-  };
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < report->nfindings; i++) {
-    const obs_diagnose_finding *f = &report->findings[i];
-    const obs_diagnose_condition *c = f->conditions;
-    const uint32_t n = f->nconditions;
-    const obs_str texts[] = {obs_str_of(causes[f->cause]), obs_str_of(n > 0 ? c[0].field : "*"),
-                             obs_str_of(n > 0 ? c[0].values[0] : ""), n > 1 ? obs_str_of(c[1].field) : none,
-                             n > 1 ? obs_str_of(c[1].values[0]) : none};
-    sum += print_of(texts, sizeof(texts) / sizeof(*texts));
-  }
-  return sum;
-}
-
-static uint64_t print_of_row(const cJSON *row) {
-  const cJSON *each, *diagnosis = cJSON_GetObjectItemCaseSensitive(row, "diagnosis");
-  uint64_t sum = 0;
-  cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(diagnosis, "findings")) {
-    const cJSON *blames = cJSON_GetObjectItemCaseSensitive(each, "blames");
-    const cJSON *with = cJSON_GetObjectItemCaseSensitive(each, "with");
-    const obs_str texts[] = {obs_row_text(each, "cause"), obs_row_text(blames, "field"), obs_row_text(blames, "value"),
-                             obs_row_text(with, "field"), obs_row_text(with, "value")};
-    sum += print_of(texts, sizeof(texts) / sizeof(*texts));
-  }
-  return sum;
-}
-
 obs_analysis_entry *obs_analyses_enter(obs_analyses *a, uint64_t cluster, const obs_analysis_entry *last) {
   obs_analysis_entry *e = obs_cluster_memory_put(&a->table, cluster, last->head.number);
   if (e == NULL) return NULL;
@@ -186,7 +146,7 @@ obs_analysis_entry *obs_analyses_enter(obs_analyses *a, uint64_t cluster, const 
   return e;
 }
 
-/* A row with the members that are counted; carried rows have no others but settled_at and print. */
+/* A row with the members that are counted; carried rows have no others but settled_at. */
 bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why) {
   obs_analyses *a = analyses;
   obs_str scope = obs_row_text(row, "scope");
@@ -197,15 +157,21 @@ bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why) {
       !obs_row_u64(row, "last_seq", &last.last_seq))
     return false;
   (void)obs_row_bool(row, "grounded", &last.grounded);
+  (void)obs_row_id(row, "conclusion",
+                   &last.print); /* none in rows of before 0.2: the conclusion is written once more */
   if (obs_str_is(scope, "fleet")) {
     atomic_store(&a->fleet_seq, last.last_seq);
-    if (!obs_row_id(row, "print", &a->fleet_print)) a->fleet_print = print_of_row(row);
+    a->fleet_print = last.print;
     a->fleet_number = last.head.number;
+    a->fleet_taken = last.last_seq;
   } else {
     if (!obs_str_is(scope, "cluster") || !obs_row_id(row, "cluster", &cluster) ||
         !obs_row_u64(row, "taken", &last.taken) || !obs_row_u64(row, "episode", &episode))
       return false;
     last.episode = (uint32_t)episode;
+    last.seen = last.taken;
+    last.seen_seq = last.last_seq;
+    last.by_model = !obs_str_is(obs_row_text(row, "backend"), "builtin");
     (void)obs_row_bool(row, "settled", &last.settled);
     obs_analysis_entry *e = obs_analyses_enter(a, cluster, &last);
     if (e != NULL) (void)obs_row_u64(row, "settled_at", &e->settled_at);
@@ -238,6 +204,8 @@ void obs_analyses_carry(void *analyses, obs_buf *out) {
     obs_json_u64(&w, "settled_at", e->settled_at);
     obs_json_bool(&w, "grounded", e->grounded);
     obs_json_bool(&w, "settled", e->settled);
+    obs_json_id(&w, "conclusion", e->print);
+    if (!e->by_model) obs_json_cstr(&w, "backend", "builtin");
     obs_json_end(&w);
     obs_buf_putc(out, '\n');
   }
@@ -248,8 +216,8 @@ void obs_analyses_carry(void *analyses, obs_buf *out) {
     obs_json_time(&w, "time", obs_clock_wall_ms());
     obs_json_cstr(&w, "scope", "fleet");
     obs_json_bool(&w, "carried", true);
-    obs_json_u64(&w, "last_seq", atomic_load(&a->fleet_seq));
-    obs_json_id(&w, "print", a->fleet_print);
+    obs_json_u64(&w, "last_seq", a->fleet_taken);
+    obs_json_id(&w, "conclusion", a->fleet_print);
     obs_json_end(&w);
     obs_buf_putc(out, '\n');
   }
