@@ -303,8 +303,19 @@ static bool starts_payload(uint8_t c) {
   return c == '{' || c == '[' || (c & 0xe0) == 0x80 || (c >= 0xdc && c <= 0xdf);
 }
 
+/* Behind a byte order mark and white space, where JSON follows them: editors and shells write those. Else `data`. */
+static const uint8_t *skip_mark(const uint8_t *data, size_t size) {
+  static const char mark[] = "\xef\xbb\xbf";
+  const uint8_t *p = data, *end = data + size;
+  if (size >= 3 && memcmp(p, mark, 3) == 0) p += 3;
+  while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')) p++;
+  return p < end && (*p == '{' || *p == '[') ? p : data;
+}
+
 const uint8_t *obs_batch_payload(const uint8_t *data, size_t size, obs_str *topic) {
-  if (size == 0 || starts_payload(*data)) return size > 0 ? data : NULL;
+  if (size == 0) return NULL;
+  data = skip_mark(data, size);
+  if (starts_payload(*data)) return data;
   const uint8_t *nul = memchr(data, 0, size);
   if (nul == NULL || nul + 1 == data + size) return NULL;
   *topic = (obs_str){(const char *)data, (uint32_t)(nul - data), 0};
@@ -338,6 +349,7 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
       return;
     }
   }
+  d.r.in.p = skip_mark(d.r.in.p, (size_t)(d.r.in.end - d.r.in.p));
   for (uint32_t i = 0; b->topic.p != NULL && b->kinds != NULL && i < b->kinds->n; i++) {
     if (obs_str_is(b->topic, b->kinds->at[i].topic)) d.only = &b->kinds->at[i];
   }

@@ -155,11 +155,49 @@ static void test_topics_are_the_bus_own(void **state) {
   }
 }
 
+/* A mark or white space before JSON is nothing, with and without a topic; before anything else it begins a topic. */
+static void test_a_mark_before_json(void **state) {
+  (void)state;
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
+#define OP "{\"endpoint\":\"/a\"}"
+  static const struct {
+    const char *bytes;
+    size_t size;
+    bool json; /* of any transport */
+    bool bus;
+    const char *topic;
+  } cases[] = {
+#define CASE(bytes, json, bus, topic) {bytes, sizeof(bytes) - 1, json, bus, topic}
+      CASE(OP, true, true, ""),
+      CASE("\xef\xbb\xbf" OP, true, true, ""),
+      CASE(" \r\n\t[" OP "]", true, true, ""),
+      CASE("\xef\xbb\xbf\n" OP, true, true, ""),
+      CASE("op.x\0\xef\xbb\xbf" OP, false, true, "op.x"),
+      CASE("\xef\xbb\xbf\0" OP, false, true, "\xef\xbb\xbf"),
+      CASE(" x\0" OP, false, true, " x"),
+      CASE("\xef\xbb" OP, false, false, ""),
+      CASE("\xef\xbb\xbf\xef\xbb\xbf" OP, false, false, ""),
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (obs_transport t = 0; t < OBS_TRANSPORT_COUNT; t++) {
+      obs_batch b;
+      bool bus = obs_transport_policies[t].topics;
+      decode(&b, (const uint8_t *)cases[i].bytes, cases[i].size);
+      b.transport = t;
+      obs_batch_decode(&b, OBS_FORMAT_ANY, &limits, 0);
+      assert_int_equal(b.nops, bus ? cases[i].bus : cases[i].json);
+      if (b.nops > 0) assert_true(obs_str_is(b.topic, cases[i].topic));
+      obs_batch_fini(&b);
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_several_are_as_each_alone),
       cmocka_unit_test(test_limits_are_of_each),
       cmocka_unit_test(test_topics_are_the_bus_own),
+      cmocka_unit_test(test_a_mark_before_json),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
