@@ -39,16 +39,11 @@ static bool parse_number(const char *s, size_t len, uint64_t max, uint64_t *out)
   return v <= max;
 }
 
-static observer_err parse_uids(obs_address *a, const char *value, size_t len, char *why, size_t size) {
-  for (size_t at = 0; at <= len;) {
-    const char *comma = memchr(value + at, ',', len - at);
-    size_t n = comma != NULL ? (size_t)(comma - value) - at : len - at;
-    uint64_t uid;
-    if (!parse_number(value + at, n, UINT32_MAX - 1, &uid)) return wrong(why, size, "uid: must be numbers with commas");
-    if (a->nuids == OBS_ADDRESS_UIDS) return wrong(why, size, "uid: more than %d", OBS_ADDRESS_UIDS);
-    a->uids[a->nuids++] = (uint32_t)uid;
-    at += n + 1;
-  }
+static observer_err parse_uid(obs_address *a, const char *value, size_t len, char *why, size_t size) {
+  uint64_t uid;
+  if (!parse_number(value, len, UINT32_MAX - 1, &uid)) return wrong(why, size, "uid: must be a number");
+  if (a->nuids == OBS_ADDRESS_UIDS) return wrong(why, size, "uid: more than %d", OBS_ADDRESS_UIDS);
+  a->uids[a->nuids++] = (uint32_t)uid;
   return OBSERVER_E_OK;
 }
 
@@ -70,7 +65,7 @@ static observer_err parse_params(obs_address *a, const char *params, char *why, 
     size_t len = strcspn(p, ";");
     observer_err err;
     if (strncmp(p, "uid=", 4) == 0)
-      err = parse_uids(a, p + 4, len - 4, why, size);
+      err = parse_uid(a, p + 4, len - 4, why, size);
     else if (strncmp(p, "key=", 4) == 0 && a->key[0] == '\0')
       err = parse_key(a, p + 4, len - 4, why, size);
     else

@@ -38,6 +38,29 @@ class ConfigTest(DaemonTest):
         return path
 
 
+class Urls(ConfigTest):
+    def test_what_a_start_would_refuse_a_check_refuses(self):
+        for option, url, why in (
+                ("http", "http://127.0.0.1:0/x", "must be http://HOST:PORT without a path"),
+                ("http", "https://127.0.0.1:0", "needs --tls-cert and --tls-key"),
+                ("http", "dial:http://127.0.0.1:9", "dial: HTTP only listens"),
+                ("http", "http://user@127.0.0.1:0", "user and password: not allowed"),
+                ("pull", "tcp://127.0.0.1", "port: required"),
+                ("pull", "tcp://127.0.0.1:99999", "port: must be 0 to 65535"),
+                ("sub", "tcp://127.0.0.1:0/path", "must be tcp://HOST:PORT without a path"),
+                ("rep", "tcp://127.0.0.1:0;key=a", "key: there is no key file"),
+                ("rep", "tcp://127.0.0.1:0;uid=0", "uid: only an ipc listener knows its peers' users"),
+                ("feed", "tcp://127.0.0.1:0;foo=1", "parameter foo=1: must be ;uid=NUMBER, or ;key=ID once"),
+                ("feed", "wss://127.0.0.1:0/x", "needs --tls-cert and --tls-key"),
+                ("feed", "ipc:///tmp/x;uid=x", "uid: must be a number")):
+            for check in (["--check-config"], ["--ephemeral"]):
+                self.assertEqual(self.refused(*check, "--" + option, url), ["%s %s: %s" % (option, url, why)])
+
+    def test_all_wrong_ones_are_named(self):
+        self.assertEqual(self.refused("--pull", "tcp://a", "--pull", "tcp://127.0.0.1:1", "--sub", "tcp://b"),
+                         ["pull tcp://a: port: required", "sub tcp://b: port: required"])
+
+
 class Precedence(ConfigTest):
     def test_defaults(self):
         values = self.effective()

@@ -794,7 +794,7 @@ class Tls(DaemonTest):
 
     def test_files_that_are_missing(self):
         code, stderr = self.make(None, http="https://127.0.0.1:0").run_to_exit()
-        self.assertEqual(code, 1)
+        self.assertEqual(code, 2)
         self.assertIn("https://127.0.0.1:0: needs --tls-cert and --tls-key", stderr)
         code, stderr = self.make(None, args=["--tls-cert", "/nope", "--tls-key", "/nope"], http="https://127.0.0.1:0").run_to_exit()
         self.assertEqual(code, 1)
