@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <stdatomic.h>
 #include <time.h>
 
 static uint64_t read_ns(clockid_t id) {
@@ -17,6 +18,33 @@ uint64_t obs_clock_mono_ms(void) {
 uint64_t obs_clock_mono_ns(void) {
   return read_ns(CLOCK_MONOTONIC);
 }
+
+/* ---- receipt ---- */
+
+enum { DAY_MS = 24 * 60 * 60 * 1000 };
+
+static _Atomic int64_t receipt_base; /* receipt at the machine's start; 0: nobody has asked yet */
+
+static int64_t boot_ms(void) {
+  return (int64_t)(read_ns(CLOCK_BOOTTIME) / 1000000u);
+}
+
+void obs_clock_receipt_begin(int64_t last_ms) {
+  int64_t now = obs_clock_wall_ms(), none = 0;
+  if (last_ms > now && last_ms - now <= DAY_MS) now = last_ms;
+  (void)atomic_compare_exchange_strong(&receipt_base, &none, now - boot_ms());
+}
+
+int64_t obs_clock_receipt_ms(void) {
+  int64_t base = atomic_load_explicit(&receipt_base, memory_order_relaxed);
+  if (base == 0) {
+    obs_clock_receipt_begin(0);
+    base = atomic_load(&receipt_base);
+  }
+  return base + boot_ms();
+}
+
+/* ---- ISO 8601 ---- */
 
 /* Days since 1970-01-01 of a civil date and back (H. Hinnant's algorithms, proleptic Gregorian). */
 static int64_t days_from_civil(int64_t y, unsigned m, unsigned d) {

@@ -1,4 +1,5 @@
-/* Time: wall clock in milliseconds since the epoch (UTC), monotonic milliseconds and nanoseconds, ISO 8601 text. */
+/* Time: wall clock in milliseconds since the epoch (UTC), monotonic milliseconds and nanoseconds, receipt, ISO 8601
+ * text. */
 #ifndef OBS_BASE_CLOCK_H
 #define OBS_BASE_CLOCK_H
 
@@ -9,6 +10,14 @@
 int64_t obs_clock_wall_ms(void);
 uint64_t obs_clock_mono_ms(void);
 uint64_t obs_clock_mono_ns(void);
+
+/* Receipt: the wall clock as it stood when the process first asked, and what has passed since, so that it never goes
+ * back, stands still or jumps when somebody sets the clock. What the machine slept counts. Windows, rates, retention
+ * and whatever is called recent go by it. */
+int64_t obs_clock_receipt_ms(void);
+/* Before the first look: what an earlier process received last. When the wall clock has been set back since, receipt
+ * goes on from there; not when that is more than a day ahead, for then it was that clock which was wrong. */
+void obs_clock_receipt_begin(int64_t last_ms);
 
 /* Years 0 and 9999: what ISO 8601 can say in four digits. */
 #define OBS_CLOCK_MIN_MS INT64_C(-62167219200000)

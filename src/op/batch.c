@@ -2,10 +2,12 @@
 
 #include "base/json_cursor.h"
 #include "base/msgpack_cursor.h"
+#include "base/stamp.h"
 #include "base/vec.h"
 #include "op/decoder.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -78,6 +80,7 @@ void obs_batch_reset(obs_batch *b) {
   b->messages = 0;
   b->message_bytes = 0;
   b->kinds = NULL;
+  b->producer = 0;
   b->only = NULL;
   b->nops = b->nrecords = b->nunknown = b->nrejects = 0;
   b->error = OBSERVER_E_OK;
@@ -322,12 +325,18 @@ const uint8_t *obs_batch_payload(const uint8_t *data, size_t size, obs_str *topi
   return nul + 1;
 }
 
+uint64_t obs_batch_new_producer(void) {
+  static _Atomic uint64_t last;
+  return atomic_fetch_add(&last, 1) + 1;
+}
+
 void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_format format, const obs_op_limits *limits,
                            int64_t now_ms) {
   obs_decoder d = {.r = {.in = obs_cursor_of(b->data + off, size), .limits = limits, .arena = &b->arena},
                    .b = b,
                    .profile = b->profile,
                    .now_ms = now_ms,
+                   .producer = b->producer,
                    .offset = (uint32_t)off,
                    .only = b->only};
   b->messages++;
@@ -348,6 +357,7 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
       obs_batch_reject(b, 0, d.offset, (uint32_t)size, "message: no payload after the topic");
       return;
     }
+    b->topic.len = obs_stamp_read(b->topic, &d.sent_ms, &d.producer);
   }
   d.r.in.p = skip_mark(d.r.in.p, (size_t)(d.r.in.end - d.r.in.p));
   for (uint32_t i = 0; b->topic.p != NULL && b->kinds != NULL && i < b->kinds->n; i++) {

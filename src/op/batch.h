@@ -38,13 +38,14 @@ struct obs_batch {
   obs_transport transport;
   obs_op_profile profile;
   const obs_record_kinds *kinds; /* what a map can be besides an op; NULL: nothing */
+  uint64_t producer;             /* whose connection it came by (obs_batch_new_producer); 0: not known */
   const obs_record_kind *only;   /* of `kinds`: every map is one, as behind a kind's topic. NULL: any */
   void *owner;                   /* the source's own */
   void (*done)(obs_batch *batch);
 
   /* Decoded; the first three are of the last message. */
-  obs_str topic;
-  bool single; /* the payload was one op, not an array and not several concatenated */
+  obs_str topic; /* without the stamp (base/stamp.h) */
+  bool single;   /* the payload was one op, not an array and not several concatenated */
   bool msgpack;
   uint32_t messages;
   uint64_t message_bytes; /* of them all */
@@ -68,6 +69,7 @@ struct obs_batch {
   char error_text[160];          /* why, when error is set */
   uint32_t recorded, duplicates; /* ops and records */
   uint32_t recorded_ops;         /* ops alone */
+  uint32_t late;                 /* of them */
   uint64_t last_seq;             /* of the last recorded op; 0 when none was recorded */
   uint32_t ring_size;            /* after this batch */
 
@@ -93,6 +95,8 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
                            int64_t now_ms);
 /* Where the payload of a message of the bus begins, behind *topic (as it was when there is none). NULL: nowhere. */
 const uint8_t *obs_batch_payload(const uint8_t *data, size_t size, obs_str *topic);
+/* A number that no connection has had: for `producer`. Any thread. */
+uint64_t obs_batch_new_producer(void);
 /* Memory used, bytes: what the queue is bounded by. The same until the batch is reset. */
 size_t obs_batch_bytes(const obs_batch *b);
 /* `clusters`, all zero at the first call after a reset. NULL: no memory (or no ops). Of the follower that sets them. */

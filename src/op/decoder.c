@@ -21,7 +21,9 @@ obs_reader_result obs_decoder_begin(obs_decoder *d) {
   }
   d->op = &b->ops[b->nops];
   d->op->present = 0; /* members without their bit are not read: no need to clear them */
-  d->op->time_ms = d->op->received_ms = d->op->event_ms = 0;
+  d->op->time_ms = d->op->received_ms = d->op->skew_ms = d->op->event_ms = 0;
+  d->op->sent_ms = d->sent_ms;
+  d->op->producer = d->producer;
   d->op->late = false;
   d->op->unknown_first = b->nunknown;
   d->op->unknown_count = 0;

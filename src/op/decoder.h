@@ -14,8 +14,10 @@ typedef struct {
   obs_batch *b;
   obs_op_profile profile;
   int64_t now_ms;
-  uint32_t offset; /* of the message, in the batch's data */
-  uint32_t index;  /* of the op, in the message */
+  int64_t sent_ms;   /* of the message (base/stamp.h); 0: it does not say */
+  uint64_t producer; /* of the message; 0: not known */
+  uint32_t offset;   /* of the message, in the batch's data */
+  uint32_t index;    /* of the op, in the message */
   const obs_record_kind *only;
   bool look_for_schema;
   /* The op being read. */

@@ -44,9 +44,12 @@ typedef struct {
   uint32_t present;                      /* bit per obs_op_field */
   uint32_t unknown_first, unknown_count; /* into the batch's unknown[] */
   int64_t time_ms;                       /* `timestamp`, milliseconds since the epoch, as its producer wrote it */
+  int64_t sent_ms;                       /* its message left then, by its producer's clock; 0: not said */
+  uint64_t producer;                     /* who sent it, a number for a producer or its connection; 0: not known */
   /* The commit thread sets these before anybody sees the op (obs_op_set_times). */
-  int64_t received_ms; /* receipt, by the daemon's clock: what rates, windows, states and alarms go by */
-  int64_t event_ms;    /* `timestamp` without its producer's skew, never behind receipt: what orders the diagnosis */
+  int64_t received_ms; /* receipt, by the daemon's clock: what rates, windows, states and alarms go by; 0: not set */
+  int64_t skew_ms;     /* by how much its producer's clock is behind the daemon's */
+  int64_t event_ms;    /* `timestamp` without the skew, never behind receipt: what orders the diagnosis */
   bool late;           /* event_ms is more than OBS_OP_LATE_MS before received_ms: a spool, a backfill */
 #define OBS_OP_MEMBER(name, kind, required, rule) obs_op_member_##kind name;
   OBSERVER_OP_FIELDS(OBS_OP_MEMBER)
@@ -75,6 +78,7 @@ enum { OBS_OP_LATE_MS = 10 * 60 * 1000 };
 static inline void obs_op_set_times(obs_op *op, int64_t received_ms, int64_t skew_ms) {
   int64_t event_ms = op->time_ms + skew_ms;
   op->received_ms = received_ms;
+  op->skew_ms = skew_ms;
   op->event_ms = event_ms < received_ms ? event_ms : received_ms;
   op->late = received_ms - op->event_ms > OBS_OP_LATE_MS;
 }
