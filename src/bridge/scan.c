@@ -24,8 +24,11 @@ static void put_cursor(obs_json_writer *w, uint64_t next, bool complete) {
 
 /* ---- which ops ---- */
 
-static const obs_scan_filter all_ops = {
-    .success = -1, .since_ms = INT64_MIN, .until_ms = INT64_MAX, .limit = OBS_PARAMS_LIMIT};
+static const obs_scan_filter all_ops = {.success = -1,
+                                        .since_ms = INT64_MIN,
+                                        .until_ms = INT64_MAX,
+                                        .received_since_ms = INT64_MIN,
+                                        .limit = OBS_PARAMS_LIMIT};
 static const obs_param ops_params[] = {
     OBS_PARAM("source", BYTES, obs_scan_filter, text[OBS_F_source]),
     OBS_PARAM("endpoint", BYTES, obs_scan_filter, text[OBS_F_endpoint]),
@@ -37,6 +40,7 @@ static const obs_param ops_params[] = {
     OBS_PARAM("success", EITHER, obs_scan_filter, success),
     OBS_PARAM("since", TIME, obs_scan_filter, since_ms),
     OBS_PARAM("until", TIME, obs_scan_filter, until_ms),
+    OBS_PARAM("received_since", TIME, obs_scan_filter, received_since_ms),
     OBS_PARAM("q", BYTES, obs_scan_filter, q),
     OBS_PARAM("cluster", CLUSTER, obs_scan_filter, cluster),
     OBS_PARAM("limit", LIMIT, obs_scan_filter, limit),
@@ -70,7 +74,7 @@ bool obs_scan_may_match(const obs_scan_filter *f, obs_str row) {
 }
 
 bool obs_scan_match(const obs_scan_filter *f, const obs_op *op) {
-  if (op->time_ms < f->since_ms || op->time_ms > f->until_ms) return false;
+  if (op->event_ms < f->since_ms || op->event_ms > f->until_ms || op->received_ms < f->received_since_ms) return false;
   if (f->success >= 0 && op->success != (f->success > 0)) return false;
   for (size_t i = 0; i < OBS_F_COUNT; i++) {
     if (f->text[i].p == NULL) continue;
@@ -95,19 +99,25 @@ typedef struct {
   bool full;         /* the page */
 } search;
 
-/* Looks at one row; false when the page is full. A row of the ring and one of the journal look alike. */
-static bool look(search *q, uint64_t seq, obs_str row) {
+/* Looks at one row; false when the page is full. A row of the ring and one of the journal look alike, but for the
+ * receipt, which may have to be made up from the row's own time. */
+static bool look(search *q, uint64_t seq, obs_str row, const obs_journal_row *times) {
   while (row.len > 0 && (row.p[row.len - 1] == '\n' || row.p[row.len - 1] == '\r')) row.len--;
   q->last_seq = seq;
   if (!obs_scan_may_match(&q->filter, row)) return true;
   const char *reason;
   obs_batch_reset(q->rows);
   if (!obs_batch_decode_row(q->rows, row.p, row.len, &reason)) return true;
-  const obs_op *op = &q->rows->ops[0];
+  obs_op *op = &q->rows->ops[0];
+  obs_op_set_times(op, obs_journal_received(times, op->time_ms), times->skew_ms);
   if (!obs_scan_match(&q->filter, op)) return true;
   if (q->clusters != NULL && obs_clusters_of(q->clusters, op) != q->cluster) return true;
   obs_json_object(q->out, NULL);
   obs_json_u64(q->out, "seq", seq);
+  if (q->filter.received_since_ms != INT64_MIN) { /* who asks by receipt is told it, which the row does not say */
+    obs_json_time(q->out, "received", op->received_ms);
+    if (op->late) obs_json_bool(q->out, "late", true);
+  }
   obs_json_raw(q->out, "op", row);
   obs_json_end(q->out);
   q->found++;
@@ -115,12 +125,13 @@ static bool look(search *q, uint64_t seq, obs_str row) {
   return !q->full;
 }
 
-static bool on_ring_row(void *arg, uint64_t seq, obs_str line) {
-  return look(arg, seq, line);
+static bool on_ring_row(void *arg, const obs_state_row *row) {
+  const obs_journal_row times = {.received_ms = row->received_ms, .skew_ms = row->skew_ms};
+  return look(arg, row->seq, row->line, &times);
 }
 
-static bool on_journal_row(void *arg, uint64_t seq, const char *line, size_t len) {
-  return look(arg, seq, (obs_str){line, (uint32_t)len, 0});
+static bool on_journal_row(void *arg, const obs_journal_row *row) {
+  return look(arg, row->seq, (obs_str){row->line, (uint32_t)row->len, 0}, row);
 }
 
 void obs_bridge_get_ops(obs_connection *s, const void *filter) {
@@ -149,7 +160,11 @@ void obs_bridge_get_ops(obs_connection *s, const void *filter) {
   uint64_t oldest = obs_state_ring_rows(o->state, before, on_ring_row, &q);
   if (oldest != 0 && (before == 0 || oldest < before)) before = oldest;
   if (!q.full && o->journal != NULL && before != 1) {
-    obs_journal_range range = {before, q.filter.since_ms, q.filter.until_ms, SCAN_BYTES};
+    obs_journal_range range = {.before_seq = before,
+                               .since_ms = q.filter.since_ms,
+                               .until_ms = q.filter.until_ms,
+                               .max_bytes = SCAN_BYTES,
+                               .received_since_ms = q.filter.received_since_ms};
     bool more = false;
     uint64_t stopped_at = 0;
     observer_err err = obs_journal_scan(o->journal, &range, on_journal_row, &q, &more, &stopped_at);

@@ -31,9 +31,10 @@ observer_err obs_commit_open(const obs_commit_opts *opts, obs_commit **out) {
   observer_err err = obs_dedupe_open(o->dedupe, OBS_COMMIT_GROUP_OPS, &c->dedupe);
   if (err != OBSERVER_E_OK) goto fail;
   err = OBSERVER_E_NOMEM;
+  c->skew = obs_skew_open();
   c->lock_made = pthread_mutex_init(&c->lock, NULL) == 0;
   c->wake_made = obs_thread_cond_init(&c->wake) == OBSERVER_E_OK;
-  if (!c->lock_made || !c->wake_made) goto fail;
+  if (c->skew == NULL || !c->lock_made || !c->wake_made) goto fail;
   *out = c;
   return OBSERVER_E_OK;
 fail:
@@ -45,6 +46,7 @@ void obs_commit_close(obs_commit *c) {
   if (c == NULL) return;
   obs_checkpoint_close(c->checkpoint);
   obs_dedupe_close(c->dedupe);
+  obs_skew_close(c->skew);
   OBS_VEC_FINI(&c->iov);
   OBS_VEC_FINI(&c->records);
   free(c->seen);

@@ -20,11 +20,22 @@ static bool add_row(obs_commit *c, void *p, size_t n) {
   return piece != NULL;
 }
 
+/* Receipt is when the op's turn came first: while the disk fails it keeps it. */
+static void set_times(obs_commit *c, obs_op *op) {
+  if (op->received_ms == 0) {
+    int64_t skew_ms = obs_skew_of(c->skew, op, c->received_ms, c->step_ms);
+    obs_op_set_times(op, c->received_ms, skew_ms);
+  }
+  c->same_times &= op->received_ms == c->received_ms && op->skew_ms == 0;
+  if (op->event_ms < c->min_ms) c->min_ms = op->event_ms;
+  if (op->event_ms > c->max_ms) c->max_ms = op->event_ms;
+}
+
 /* Marks the ops that were seen before and lists the rows of the others. False: no memory. */
 static bool plan_ops(obs_commit *c, obs_batch *b) {
-  b->duplicates = b->recorded = 0;
+  b->duplicates = b->recorded = b->late = 0;
   for (uint32_t i = 0; i < b->nops; i++) {
-    const obs_op *op = &b->ops[i];
+    obs_op *op = &b->ops[i];
     obs_batch_line *line = &b->lines[i];
     line->duplicate = OBS_HAS(op, op_id) && op->op_id.len > 0 && !obs_dedupe_add(c->dedupe, op->op_id);
     if (line->duplicate) {
@@ -33,8 +44,8 @@ static bool plan_ops(obs_commit *c, obs_batch *b) {
     }
     if (!add_row(c, b->json.p + line->off, line->len)) return false;
     b->recorded++;
-    if (op->time_ms < c->min_ms) c->min_ms = op->time_ms;
-    if (op->time_ms > c->max_ms) c->max_ms = op->time_ms;
+    set_times(c, op);
+    b->late += op->late;
   }
   b->recorded_ops = b->recorded;
   c->rows += b->recorded;
@@ -64,6 +75,9 @@ static observer_err plan_group(obs_commit *c) {
   c->rows = 0;
   c->min_ms = INT64_MAX;
   c->max_ms = INT64_MIN;
+  c->received_ms = obs_clock_receipt_ms();
+  c->step_ms = c->received_ms - obs_clock_wall_ms();
+  c->same_times = true;
   for (obs_batch *b = c->group.first; b != NULL; b = b->next) {
     if (!plan_ops(c, b)) return OBSERVER_E_NOMEM;
   }
@@ -169,14 +183,25 @@ static void give_back(obs_commit *c, obs_batch *b) {
   if (tell && c->opts.room != NULL) c->opts.room(c->opts.room_arg);
 }
 
-static void set_times(obs_batch *b, int64_t now_ms) {
-  for (uint32_t i = 0; i < b->nops; i++) obs_op_set_times(&b->ops[i], now_ms, 0);
+/* Tells the journal when the group's rows came. */
+static void note_times(obs_commit *c) {
+  uint64_t seq = c->next_seq;
+  if (c->opts.journal == NULL || c->rows == 0) return;
+  if (c->same_times) {
+    obs_journal_note_times(c->opts.journal, seq, c->rows, c->received_ms, 0);
+    return;
+  }
+  for (const obs_batch *b = c->group.first; b != NULL; b = b->next) {
+    for (uint32_t i = 0; i < b->nops; i++) {
+      if (b->lines[i].duplicate) continue;
+      obs_journal_note_times(c->opts.journal, seq++, 1, b->ops[i].received_ms, b->ops[i].skew_ms);
+    }
+  }
 }
 
 /* The batch is on disk: everything that counts ops sees it before its source does, so that an answered op shows. */
 static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   obs_commit_atomics *n = &c->counts[b->transport];
-  set_times(b, now_ms);
   obs_state_apply(c->opts.state, b, c->next_seq, now_ms);
   b->last_seq = b->recorded_ops > 0 ? c->next_seq + b->recorded_ops - 1 : 0;
   for (uint32_t i = 0; b->recorded_ops > 0 && i < c->opts.nfollowers; i++) {
@@ -188,6 +213,7 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   atomic_fetch_add(&n->recorded, b->recorded);
   atomic_fetch_add(&n->duplicate, b->duplicates);
   atomic_fetch_add(&n->rejected, b->nrejects);
+  if (b->late > 0) atomic_fetch_add(&c->late, b->late);
   give_back(c, b);
 }
 
@@ -256,6 +282,7 @@ void obs_commit_write_group(obs_commit *c) {
   if (c->failing != OBSERVER_E_OK) obs_commit_set_health(c, OBSERVER_E_OK, "");
   settle_records(c);
   note_pace(c, start_ns);
-  int64_t now_ms = obs_clock_wall_ms();
+  note_times(c);
+  int64_t now_ms = obs_clock_receipt_ms();
   for (obs_batch *b; (b = obs_commit_list_pop(&c->group)) != NULL;) finish_batch(c, b, now_ms);
 }

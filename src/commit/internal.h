@@ -5,6 +5,7 @@
 #include "base/vec.h"
 #include "commit/checkpoint.h"
 #include "commit/commit.h"
+#include "commit/skew.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,6 +28,7 @@ struct obs_commit {
   obs_commit_follower followers[OBS_FOLLOWERS];
   obs_record_kinds kinds;
   obs_dedupe *dedupe;
+  obs_skew *skew;
   pthread_t thread;
   bool started;
 
@@ -45,6 +47,7 @@ struct obs_commit {
   char failing_text[160];
 
   obs_commit_atomics counts[OBS_TRANSPORT_COUNT];
+  _Atomic uint64_t late;
 
   /* The commit thread's own. */
   obs_commit_list group, held; /* held: waits for the disk */
@@ -61,7 +64,10 @@ struct obs_commit {
     uint32_t skip, skips; /* groups without waiting still to come; how many after the next wait in vain */
   } pace;
   uint64_t next_seq, rows; /* rows: ops of the group */
-  int64_t min_ms, max_ms;  /* of their times */
+  int64_t min_ms, max_ms;  /* of their event times */
+  int64_t received_ms;     /* the group's receipt */
+  int64_t step_ms;         /* by how much receipt is ahead of the wall clock, which somebody has set back */
+  bool same_times;         /* all of its ops have that receipt, and no skew */
   uint64_t retry_at;       /* after a failure: not before that time an op is tried */
   uint64_t probe_at;       /* and the disk is probed, should none come */
   uint64_t maintain_at;

@@ -8,6 +8,7 @@
 typedef struct {
   const obs_commit_opts *opts;
   obs_dedupe *dedupe;
+  obs_skew *skew;
   uint64_t checkpoint_seq;
   bool loaded[OBS_FOLLOWERS]; /* which followers have the rows up to there */
   int64_t now_ms;
@@ -15,14 +16,19 @@ typedef struct {
   uint64_t replayed;
 } recovery;
 
-static bool take_row(void *arg, uint64_t seq, const char *line, size_t len, int64_t *time_ms, const char **reason) {
+/* The times are those that the op had when it came. */
+static bool take_row(void *arg, const obs_journal_row *row, int64_t *event_ms, const char **reason) {
   recovery *r = arg;
+  const char *line = row->line;
+  size_t len = row->len;
+  uint64_t seq = row->seq;
   obs_batch_reset(&r->row);
   if (!obs_batch_decode_row(&r->row, line, len, reason)) return false;
   obs_op *op = &r->row.ops[0];
   bool counted = seq <= r->checkpoint_seq;
-  *time_ms = op->time_ms;
-  obs_op_set_times(op, op->time_ms < r->now_ms ? op->time_ms : r->now_ms, 0);
+  obs_op_set_times(op, obs_journal_received(row, op->time_ms), row->skew_ms);
+  *event_ms = op->event_ms;
+  if (op->skew_ms != 0 && OBS_HAS(op, source)) obs_skew_recall(r->skew, op->source, op->received_ms, op->skew_ms);
   obs_state_apply_row(r->opts->state, op, line, len, seq, counted, r->now_ms);
   for (uint32_t i = 0; i < r->opts->nfollowers; i++) {
     const obs_commit_follower *f = &r->opts->followers[i];
@@ -58,7 +64,7 @@ static uint64_t first_row(const recovery *r) {
 }
 
 observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out) {
-  recovery r = {.opts = &c->opts, .dedupe = c->dedupe, .now_ms = obs_clock_wall_ms()};
+  recovery r = {.opts = &c->opts, .dedupe = c->dedupe, .skew = c->skew, .now_ms = obs_clock_receipt_ms()};
   obs_journal_replayed replayed = {0};
   *out = (obs_commit_recovered){0};
   if (c->opts.journal == NULL) return OBSERVER_E_OK;

@@ -141,8 +141,8 @@ static level *weakest(producer *p, int64_t now_ms) {
   return w;
 }
 
-/* The skew of a producer that has one clock, for an op that tells nothing of it: one of its spool. What it showed lately
- * counts, by when it was last heard of: it may have been cut off for hours. */
+/* The skew of a producer that has one clock, for an op that tells nothing of it: one of its spool. What it showed
+ * lately counts, by when it was last heard of: it may have been cut off for hours. */
 static int64_t only_skew(const producer *p) {
   int64_t latest_ms = p->right_ms, skew = UNKNOWN;
   for (const level *l = p->levels; l < p->levels + LEVELS; l++) {

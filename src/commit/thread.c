@@ -86,6 +86,14 @@ static void take_queued(obs_commit *c, obs_commit_list *fresh) {
   }
 }
 
+/* Times that wait for company are written before the thread waits, too. */
+static void flush_before_idle(obs_commit *c) {
+  pthread_mutex_lock(&c->lock);
+  bool idle = c->queue.first == NULL && c->asks.first == NULL;
+  pthread_mutex_unlock(&c->lock);
+  if (idle && c->opts.journal != NULL) obs_journal_flush_times(c->opts.journal);
+}
+
 /* Waits for work and takes what there is. False when the thread has to end. */
 static bool take_work(obs_commit *c, obs_commit_list *fresh) {
   pthread_mutex_lock(&c->lock);
@@ -196,7 +204,7 @@ static void housekeeping(obs_commit *c) {
       obs_commit_set_failing(c, err, obs_journal_error(c->opts.journal));
       return;
     }
-    obs_journal_maintain(c->opts.journal, obs_clock_wall_ms());
+    obs_journal_maintain(c->opts.journal, obs_clock_receipt_ms());
     c->maintain_at = now + MAINTAIN_MS;
   }
   begin_checkpoint(c, now);
@@ -220,7 +228,7 @@ void *obs_commit_run(void *arg) {
   obs_commit_list fresh;
   /* Of this thread alone: its short waits end when they should. Where it is not allowed they end a little later. */
   (void)prctl(PR_SET_TIMERSLACK, 1000UL);
-  while (take_work(c, &fresh)) {
+  while (flush_before_idle(c), take_work(c, &fresh)) {
     if (c->failing != OBSERVER_E_OK && obs_clock_mono_ms() < c->retry_at)
       answer_while_failing(c, &fresh);
     else

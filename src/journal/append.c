@@ -144,12 +144,15 @@ void obs_journal_activate(obs_journal *j, int fd, bool keep) {
   pthread_mutex_lock(&j->lock);
   obs_journal_segment *old = obs_journal_active(j);
   uint64_t next_seq = obs_index_next_seq(&old->index);
+  int64_t old_newest_ms = old->newest_ms; /* the next row is not received before it */
   old->size = old->index.indexed;
+  old->mtime_ms = obs_clock_receipt_ms();
   if (!keep) {
     obs_index_fini(&old->index);
     j->nsegments--;
   }
   obs_index_init(&j->segments[j->nsegments].index, next_seq);
+  j->segments[j->nsegments].newest_ms = old_newest_ms;
   j->segments[j->nsegments++].size = 0;
   j->fd = fd;
   j->committed = 0;
@@ -234,6 +237,36 @@ observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov
   return OBSERVER_E_OK;
 }
 
+/* ---- times ---- */
+
+static void times_failed(obs_journal *j) {
+  obs_journal_file_name name;
+  obs_journal_times_name(j, j->times.first_seq, name);
+  obs_log_warn("journal", "write %s/%s: %s (after a restart the timestamps of these rows stand for their receipt)",
+               j->dir, name, strerror(errno));
+  obs_times_close(&j->times); /* until the next segment */
+}
+
+void obs_journal_flush_times(obs_journal *j) {
+  if (j->times.n > 0 && j->times.fd >= 0 && !obs_times_flush(&j->times)) times_failed(j);
+}
+
+/* At most one write a millisecond, however small the groups are. */
+void obs_journal_note_times(obs_journal *j, uint64_t seq, uint64_t n, int64_t received_ms, int64_t skew_ms) {
+  const obs_index *x = &obs_journal_active(j)->index;
+  if (j->times.receipt.value != received_ms || j->times.first_seq != x->first_seq) obs_journal_flush_times(j);
+  if (j->times.first_seq != x->first_seq) {
+    obs_journal_file_name name;
+    obs_journal_times_name(j, x->first_seq, name);
+    obs_times_close(&j->times);
+    if (!obs_times_create(&j->times, j->dir_fd, name, j->fd, x->first_seq, seq, j->boot)) times_failed(j);
+  }
+  if (j->times.fd >= 0 && !obs_times_note(&j->times, seq, n, received_ms, skew_ms)) times_failed(j);
+  pthread_mutex_lock(&j->lock);
+  obs_journal_active(j)->newest_ms = received_ms;
+  pthread_mutex_unlock(&j->lock);
+}
+
 /* Writes blank lines: should the cut fail, replay skips them and the next append cuts again. */
 observer_err obs_journal_probe(obs_journal *j) {
   char blank[4096];
@@ -277,8 +310,9 @@ static bool oldest_must_go(const obs_journal *j, int64_t now_ms) {
   for (size_t i = 0; i + 1 < j->nsegments; i++) rotated += j->segments[i].size;
   if (o->retain_bytes > 0 && rotated > o->retain_bytes) return true;
   if (o->retain_seconds == 0 || o->retain_seconds > INT64_MAX / 1000) return false;
-  int64_t newest = j->segments[0].index.max_ms, kept = (int64_t)o->retain_seconds * 1000;
-  return newest < now_ms - kept;
+  const obs_journal_segment *s = &j->segments[0];
+  int64_t newest = s->newest_ms != INT64_MIN ? s->newest_ms : s->index.max_ms; /* nobody noted it */
+  return newest < now_ms - (int64_t)o->retain_seconds * 1000;
 }
 
 static void delete_file(const obs_journal *j, const char *name) {
@@ -288,7 +322,7 @@ static void delete_file(const obs_journal *j, const char *name) {
 
 void obs_journal_maintain(obs_journal *j, int64_t now_ms) {
   while (j->replayed && oldest_must_go(j, now_ms)) {
-    obs_journal_file_name segment, sidecar;
+    obs_journal_file_name segment, sidecar, times;
     if (j->nsegments == 2) {
       /* The name of the last rotated segment is the only place that gives the active one's first seq: before it goes,
        * the seq is written to the active one's sidecar. */
@@ -302,6 +336,7 @@ void obs_journal_maintain(obs_journal *j, int64_t now_ms) {
     }
     obs_journal_segment_name(j, 0, segment);
     obs_journal_sidecar_name(j, j->segments[0].index.first_seq, sidecar);
+    obs_journal_times_name(j, j->segments[0].index.first_seq, times);
     /* Removed from the list first: new readers skip it, and one in the middle of it has its own descriptor. */
     pthread_mutex_lock(&j->lock);
     obs_index_fini(&j->segments[0].index);
@@ -310,6 +345,7 @@ void obs_journal_maintain(obs_journal *j, int64_t now_ms) {
     pthread_mutex_unlock(&j->lock);
     delete_file(j, segment);
     delete_file(j, sidecar);
+    delete_file(j, times);
     obs_log_info("journal", "deleted %s/%s: retention", j->dir, segment);
   }
   obs_journal_maintain_rejected(j);

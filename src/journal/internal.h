@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "journal/index.h"
 #include "journal/journal.h"
+#include "journal/times.h"
 #include "jsonl/log.h"
 
 #include <limits.h>
@@ -27,7 +28,9 @@ enum { OBS_JOURNAL_GROUP_FILES = 4 };
 
 typedef struct {
   obs_index index;
-  uint64_t size; /* of the file when it was opened; the active segment's is index.indexed after replay */
+  uint64_t size;     /* of the file when it was opened; the active segment's is index.indexed after replay */
+  int64_t mtime_ms;  /* of the file then, or when it was rotated; not in the future */
+  int64_t newest_ms; /* receipt of its newest row; INT64_MIN: not known yet */
 } obs_journal_segment;
 
 /* The last point that is known to be on the disk: where a failed sync goes back to. */
@@ -62,6 +65,8 @@ struct obs_journal {
   uint64_t pending_since_ms;
   bool rotation_failed; /* logged already */
   obs_jsonl_log rejected;
+  obs_times_writer times; /* of the active segment once there is something to note; its first_seq 0: not opened yet */
+  uint64_t boot;          /* marks this run in it */
   /* A group for several journals (group.c). Of the main one: the note's file, the journals beside that take part, and
    * how many of them were neither kept nor taken back yet; all but the file are 0 between groups. */
   int group_fd; /* -1: no note was ever needed */
@@ -92,6 +97,7 @@ typedef char obs_journal_file_name[NAME_MAX + 1];
 /* File names of the segment with that first seq. */
 void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out);
 void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out);
+void obs_journal_times_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out);
 void obs_journal_active_sidecar_name(const obs_journal *j, obs_journal_file_name out);
 void obs_journal_segment_name(const obs_journal *j, size_t i, obs_journal_file_name out);
 
@@ -99,6 +105,8 @@ void obs_journal_segment_name(const obs_journal *j, size_t i, obs_journal_file_n
 observer_err obs_journal_fail(obs_journal *j, const char *verb, const char *name);
 observer_err obs_journal_fail_nomem(obs_journal *j, const char *verb);
 
+/* Opens the times of segment i, whose file is `fd`. */
+void obs_journal_open_times(const obs_journal *j, size_t i, int fd, obs_times_reader *r);
 /* Opens the directory, which is made when it is missing, and locks it and its lock file; again when another directory
  * stands in its place. LOCKED: another daemon has it. */
 observer_err obs_journal_open_dir(obs_journal *j);

@@ -1,6 +1,7 @@
 /* Opening, locking, closing; file names; errors and counters. */
 #include "journal/journal.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "journal/internal.h"
 #include "jsonl/file.h"
@@ -27,6 +28,10 @@ void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_jour
 
 void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out) {
   numbered_name(j, first_seq, ".idx", out);
+}
+
+void obs_journal_times_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out) {
+  numbered_name(j, first_seq, ".times", out);
 }
 
 void obs_journal_active_sidecar_name(const obs_journal *j, obs_journal_file_name out) {
@@ -82,6 +87,12 @@ int obs_journal_open_segment(obs_journal *j, size_t i) {
   return openat(j->dir_fd, name, O_RDONLY | O_CLOEXEC);
 }
 
+void obs_journal_open_times(const obs_journal *j, size_t i, int fd, obs_times_reader *r) {
+  obs_journal_file_name name;
+  obs_journal_times_name(j, j->segments[i].index.first_seq, name);
+  obs_times_open(r, j->dir_fd, name, fd, j->segments[i].index.first_seq);
+}
+
 void obs_journal_save_sidecar(obs_journal *j, size_t i) {
   obs_journal_file_name name;
   obs_journal_sidecar_name(j, j->segments[i].index.first_seq, name);
@@ -113,14 +124,14 @@ static observer_err set_names(obs_journal *j) {
   /* A bare file name, with room for a seq and an extension. */
   const char *ext = j->name + stem;
   bool bare = stem > 0 && strchr(j->name, '/') == NULL && strlen(j->name) <= NAME_MAX - NAME_SPARE &&
-              strcmp(ext, ".idx") != 0 && strcmp(ext, ".new") != 0;
+              strcmp(ext, ".idx") != 0 && strcmp(ext, ".times") != 0 && strcmp(ext, ".new") != 0;
   if (bare && (j->opts.beside || (is_journals(j->name, stem) && !is_rotated_or_found(j->name, stem)))) {
     return OBSERVER_E_OK;
   }
   (void)snprintf(j->error, sizeof(j->error),
                  "%s: cannot be the name of a journal: it must be a file name with \"ops\" or \"obs\" in it, which the "
-                 "other files of the directory do not have, and end neither in a number nor in .idx or .new",
-                 j->name);
+                 "other files of the directory do not have, and end neither in a number nor in .idx%s or .new",
+                 j->name, strcmp(ext, ".times") == 0 ? ", .times" : "");
   return OBSERVER_E_INVALID;
 }
 
@@ -184,12 +195,12 @@ observer_err obs_journal_open_dir(obs_journal *j) {
   return err;
 }
 
-/* First seq in the name of a rotated segment, 0 when `name` is not one. */
-static uint64_t rotated_seq(const obs_journal *j, const char *name) {
+/* First seq in the name of a rotated segment (or, by `ext`, of a sidecar), 0 when `name` is not one. */
+static uint64_t seq_in_name(const obs_journal *j, const char *name, const char *ext) {
   if (strncmp(name, j->name, (size_t)j->stem_len) != 0 || name[j->stem_len] != '-') return 0;
   const char *digits = name + j->stem_len + 1;
   size_t n = strspn(digits, "0123456789");
-  if (n == 0 || n > 19 || digits[0] == '0' || strcmp(digits + n, j->name + j->stem_len) != 0) return 0;
+  if (n == 0 || n > 19 || digits[0] == '0' || strcmp(digits + n, ext) != 0) return 0;
   return strtoull(digits, NULL, 10);
 }
 
@@ -205,6 +216,9 @@ static observer_err add_segment(obs_journal *j, const char *name, int fd, uint64
   j->segments = s;
   s += j->nsegments++;
   s->size = (uint64_t)st.st_size;
+  s->mtime_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+  if (s->mtime_ms > obs_clock_receipt_ms()) s->mtime_ms = obs_clock_receipt_ms();
+  s->newest_ms = INT64_MIN;
   obs_index_init(&s->index, first_seq);
   return OBSERVER_E_OK;
 }
@@ -214,13 +228,28 @@ static int by_first_seq(const void *a, const void *b) {
   return (x->index.first_seq > y->index.first_seq) - (x->index.first_seq < y->index.first_seq);
 }
 
+/* Receipt goes on from what the last run received last, by the sidecar of the newest rows; it is all that is known
+ * before the segments are. */
+static void begin_receipt(const obs_journal *j) {
+  DIR *d = opendir(j->dir);
+  uint64_t newest = 0;
+  for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+    uint64_t seq = seq_in_name(j, e->d_name, ".times");
+    if (seq > newest) newest = seq;
+  }
+  if (d != NULL) (void)closedir(d);
+  obs_journal_file_name name;
+  obs_journal_times_name(j, newest, name);
+  obs_clock_receipt_begin(newest == 0 ? INT64_MIN : obs_times_newest_in(j->dir_fd, name));
+}
+
 static observer_err list_rotated(obs_journal *j) {
   DIR *d = opendir(j->dir);
   if (d == NULL) return obs_journal_fail(j, "list", "");
   observer_err err = OBSERVER_E_OK;
   errno = 0;
   for (struct dirent *e; err == OBSERVER_E_OK && (e = readdir(d)) != NULL; errno = 0) {
-    uint64_t first_seq = rotated_seq(j, e->d_name);
+    uint64_t first_seq = seq_in_name(j, e->d_name, j->name + j->stem_len);
     if (first_seq != 0) err = add_segment(j, e->d_name, -1, first_seq);
   }
   if (err == OBSERVER_E_OK && errno != 0) err = obs_journal_fail(j, "list", "");
@@ -272,12 +301,14 @@ observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, c
   j->opts = *opts;
   if (j->opts.block_bytes == 0) j->opts.block_bytes = DEFAULT_BLOCK;
   if (j->opts.rejected_bytes == 0) j->opts.rejected_bytes = DEFAULT_REJECTED;
-  j->dir_fd = j->lock_fd = j->fd = j->group_fd = -1;
+  j->dir_fd = j->lock_fd = j->fd = j->group_fd = j->times.fd = -1;
+  j->boot = obs_clock_mono_ns() ^ (uint64_t)getpid() << 32;
   j->rejected = OBS_JSONL_LOG_CLOSED;
   j->datasync = fdatasync;
   j->truncate = ftruncate;
   observer_err err = set_names(j);
   if (err == OBSERVER_E_OK) err = obs_journal_open_dir(j);
+  if (err == OBSERVER_E_OK && !j->opts.beside) begin_receipt(j);
   if (err == OBSERVER_E_OK && !j->opts.beside) err = list_rotated(j); /* a journal beside another is not rotated */
   if (err == OBSERVER_E_OK) err = open_active(j);
   if (err == OBSERVER_E_OK && !j->opts.beside) err = obs_journal_group_settle(j);
@@ -295,6 +326,8 @@ void obs_journal_close(obs_journal *j) {
   if (j->dirty) obs_journal_cut(j);
   if (j->dirty) obs_log_error("journal", "truncate %s/%s: %s", j->dir, j->name, strerror(errno));
   if (j->pending && obs_journal_flush(j) != OBSERVER_E_OK) obs_log_error("journal", "%s", j->error);
+  obs_journal_flush_times(j);
+  obs_times_close(&j->times);
   obs_journal_group_leave(j);
   obs_jsonl_log_close(&j->rejected);
   for (size_t i = 0; i < j->nsegments; i++) obs_index_fini(&j->segments[i].index);

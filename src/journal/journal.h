@@ -3,6 +3,7 @@
  *   ops.jsonl              the active segment            ops-<first seq>.jsonl   rotated segments
  *   ops-<first seq>.idx    sidecar of a rotated segment  checkpoint              aggregates up to a seq
  *   rejected.jsonl         what was refused, with bytes  bad-rows.jsonl          rows that did not replay, kept aside
+ *   ops-<first seq>.times  when a segment's rows were received (times.h), also the active one's
  *   ops.idx                first seq of the active segment, once no rotated one is left to tell it
  *   group                  a group that goes to several journals, while it is written (group.c)
  *   ops-found-*.jsonl      what stood in the active segment's place when that was lost (lost.c)
@@ -21,7 +22,7 @@
  *   the next append or probe makes a new segment, which goes on with the seq.
  * Failure: a failed append or sync leaves the file as it was before it (truncated back; retried before the next append
  *   when even that fails), so what is in the file is exactly what was reported as written.
- * Formats and their versions are written beside their code (index.c, checkpoint.c, group.c, aside.c). */
+ * Formats and their versions are written beside their code (index.c, times.c, checkpoint.c, group.c, aside.c). */
 #ifndef OBS_JOURNAL_JOURNAL_H
 #define OBS_JOURNAL_JOURNAL_H
 
@@ -44,7 +45,7 @@ typedef struct {
   uint64_t segment_bytes;   /* rotate at this size; 0: never (the daemon says 256 MiB) */
   uint32_t retain_segments; /* rotated segments kept; 0: all */
   uint64_t retain_bytes;    /* of rotated segments kept; 0: all */
-  uint64_t retain_seconds;  /* a rotated segment goes when its newest row is older; 0: never */
+  uint64_t retain_seconds;  /* a rotated segment goes when its newest row was received longer ago; 0: never */
   uint64_t rejected_bytes;  /* rejected.jsonl is turned over to rejected.1.jsonl at this size; 0: 64 MiB */
   uint32_t block_bytes;     /* granularity of the index that readers skip by; 0: 1 MiB */
   bool beside; /* of a journal that holds the directory's lock: takes none, has one segment, appends are tentative */
@@ -59,28 +60,52 @@ void obs_journal_close(obs_journal *j);
 /* Of the next row; 0 before replay. Any thread. */
 uint64_t obs_journal_next_seq(const obs_journal *j);
 
-/* Replay. `good` decides whether a row is an op (false: with the reason; it is counted, logged with file and line, and
- * kept aside once) and takes it. `len` is without the newline; blank lines are skipped. Starts at the first row
- * with seq >= from_seq that is cheaply reachable, so `good` may see earlier rows, with gaps between them; seqs only
- * ascend. A last row without a newline is completed when `good` takes it; else it is torn: cut off, kept aside and
- * logged. Must run once, before the first append: it is what finds the next seq. */
-typedef bool (*obs_journal_row)(void *arg, uint64_t seq, const char *line, size_t len, int64_t *time_ms,
-                                const char **reason);
+/* A row, and what its journal knows of when it came. */
+typedef struct {
+  uint64_t seq;
+  const char *line;
+  size_t len;
+  int64_t received_ms; /* its receipt; INT64_MIN: not known */
+  int64_t skew_ms;     /* of its producer's clock then */
+  int64_t earliest_ms; /* an earlier row's receipt */
+  int64_t latest_ms;   /* when the file was written last */
+} obs_journal_row;
+
+/* Receipt of a row whose event was at `event_ms`: where it is not known, the event's time or that of the file,
+ * whichever is smaller, but not before earlier rows. */
+static inline int64_t obs_journal_received(const obs_journal_row *row, int64_t event_ms) {
+  if (row->received_ms != INT64_MIN) return row->received_ms;
+  int64_t ms = event_ms < row->latest_ms ? event_ms : row->latest_ms;
+  return ms > row->earliest_ms ? ms : row->earliest_ms;
+}
+
+/* Replay. `take` decides whether a row is an op (false: with the reason; it is counted, logged with file and line, and
+ * kept aside once), says when its event was, and takes it. `len` is without the newline; blank lines are skipped.
+ * Starts at the first row with seq >= from_seq that is cheaply reachable, so `take` may see earlier rows, with gaps
+ * between them; seqs only ascend, and so do receipts that are not known. A last row without a newline is completed when
+ * `take` takes it; else it is torn: cut off, kept aside and logged. Must run once, before the first append: it is what
+ * finds the next seq. */
+typedef bool (*obs_journal_take)(void *arg, const obs_journal_row *row, int64_t *event_ms, const char **reason);
 typedef struct {
   uint64_t rows, bad_rows;
   bool torn; /* a torn last row was cut off */
 } obs_journal_replayed;
-observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_row good, void *arg,
+observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_take take, void *arg,
                                 obs_journal_replayed *out);
 
 /* Appends `rows` rows (each line ends in a newline), rotating first when the segment is full, with one writev per
- * IOV_MAX; min/max are of the rows' times. Uses `iov` up. On failure nothing of it is in the file. */
+ * IOV_MAX; min/max are of the rows' event times. Uses `iov` up. On failure nothing of it is in the file. */
 observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov, uint64_t rows, int64_t min_ms,
                                 int64_t max_ms);
 /* Makes what was appended durable as the mode says: ALWAYS syncs now; INTERVAL when due; NEVER does nothing. On failure
  * ALWAYS takes back everything since the last successful sync, as append does; INTERVAL keeps it (it was acknowledged)
  * and tries again a period later. */
 observer_err obs_journal_sync(obs_journal *j);
+/* The next `n` rows of those that stand, from `seq` on, were received then, with that skew. Best effort: a failure is
+ * logged. Commit thread. */
+void obs_journal_note_times(obs_journal *j, uint64_t seq, uint64_t n, int64_t received_ms, int64_t skew_ms);
+/* Writes what was noted, which is otherwise done when the next millisecond's rows come. */
+void obs_journal_flush_times(obs_journal *j);
 /* Rows that will be appended to a journal. */
 typedef struct obs_journal_group {
   obs_journal *journal;
@@ -144,15 +169,17 @@ typedef struct {
 void obs_journal_get_counts(obs_journal *j, obs_journal_counts *out);
 
 /* Reading back, newest first: rows with seq < before_seq (0: from the newest synced), skipping segments and blocks of
- * segments whose time range cannot meet [since_ms, until_ms]; of a block that is read, every row is given, whatever its
- * time. `fn` returns false to stop after the row it was given. Reads at most `max_bytes` (0: no limit; one block at
- * least), then stops with *more = true and *next_before_seq where to go on; also set when `fn` stopped and older rows
- * exist. Blocks on disk: not for NNG's threads. Any number of threads may scan while the commit thread appends. */
-typedef bool (*obs_journal_scan_row)(void *arg, uint64_t seq, const char *line, size_t len);
+ * segments whose event times cannot meet [since_ms, until_ms], or that were received before received_since_ms; of a
+ * block that is read, every row is given, whatever its times. `fn` returns false to stop after the row it was given.
+ * Reads at most `max_bytes` (0: no limit; one block at least), then stops with *more = true and *next_before_seq where
+ * to go on; also set when `fn` stopped and older rows exist. Blocks on disk: not for NNG's threads. Any number of
+ * threads may scan while the commit thread appends. */
+typedef bool (*obs_journal_scan_row)(void *arg, const obs_journal_row *row);
 typedef struct {
   uint64_t before_seq;
   int64_t since_ms, until_ms; /* INT64_MIN / INT64_MAX when open */
   uint64_t max_bytes;
+  int64_t received_since_ms; /* 0 when open */
 } obs_journal_range;
 observer_err obs_journal_scan(obs_journal *j, const obs_journal_range *range, obs_journal_scan_row fn, void *arg,
                               bool *more, uint64_t *next_before_seq);

@@ -4,6 +4,7 @@
  * that was good when it was indexed and is not any more (the disk changed it) keeps its seq, so that the seqs after it
  * stay what they were. Only what no index covers is checked again and added to the index: the rows after the checkpoint
  * and segments whose sidecar is missing. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "journal/internal.h"
 #include "jsonl/file.h"
@@ -18,7 +19,7 @@
 typedef struct {
   obs_journal *j;
   uint64_t from_seq;
-  obs_journal_row good;
+  obs_journal_take take;
   void *arg;
   obs_journal_replayed *out;
   obs_journal_bad_rows aside;
@@ -31,6 +32,9 @@ typedef struct {
   size_t block;   /* next known block */
   uint64_t line;  /* number of the line; 0: reading began in the middle of the file */
   uint64_t seq;
+  obs_times_reader times;
+  int64_t now_ms, mtime_ms;
+  int64_t floor_ms; /* the newest receipt so far */
 } replay;
 
 static bool keep_aside(replay *r, const obs_line_view *row, const char *reason) {
@@ -52,7 +56,18 @@ static bool ask(replay *r, const obs_line_view *row, int64_t *time_ms, const cha
   *reason = "longer than 16 MiB";
   if (row->oversize) return false;
   *reason = "not an op";
-  return r->good(r->arg, r->seq, row->p, row->len, time_ms, reason);
+  obs_journal_row given = {.seq = r->seq,
+                           .line = row->p,
+                           .len = row->len,
+                           .received_ms = INT64_MIN,
+                           .earliest_ms = r->floor_ms,
+                           .latest_ms = r->mtime_ms};
+  if (r->times.fd >= 0) given.received_ms = obs_times_of(&r->times, r->seq, &given.skew_ms);
+  if (given.received_ms > r->now_ms) given.received_ms = INT64_MIN; /* a clock was wrong then */
+  if (!r->take(r->arg, &given, time_ms, reason)) return false;
+  int64_t received_ms = obs_journal_received(&given, *time_ms);
+  if (received_ms > r->floor_ms) r->floor_ms = received_ms;
+  return true;
 }
 
 /* A row that the index covers. */
@@ -142,6 +157,9 @@ static observer_err replay_segment(replay *r, size_t i) {
   obs_lines lines;
   obs_line_view row;
   obs_lines_init(&lines, fd, offset);
+  obs_journal_open_times(j, i, fd, &r->times);
+  obs_times_seek(&r->times, r->seq);
+  r->mtime_ms = s->mtime_ms;
   observer_err err;
   while ((err = obs_lines_next(&lines, &row)) == OBSERVER_E_OK) {
     if (r->line > 0 || row.offset == 0) r->line++;
@@ -155,6 +173,7 @@ static observer_err replay_segment(replay *r, size_t i) {
   if (err == OBSERVER_E_IO && j->error[0] == 0) err = obs_journal_fail(j, "read", r->name);
   if (err == OBSERVER_E_NOMEM) err = obs_journal_fail_nomem(j, "replay");
   obs_lines_fini(&lines);
+  obs_times_reader_close(&r->times);
   if (close(fd) != 0 && err == OBSERVER_E_OK) err = obs_journal_fail(j, "close", r->name);
   if (err == OBSERVER_E_OK && !r->active && r->known < x->indexed) obs_journal_save_sidecar(j, i);
   return err;
@@ -173,21 +192,46 @@ static void settle_first_seq(obs_journal *j, size_t i) {
   obs_log_warn("journal", "%s/%s begins at seq %" PRIu64 ", expected %" PRIu64, j->dir, name, *first, expected);
 }
 
-observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_row good, void *arg,
+/* Its newest receipt, whether or not its rows were read: rows behind the last one known came with the file's last
+ * write, or before. */
+static void settle_newest(replay *r, size_t i) {
+  obs_journal_segment *s = &r->j->segments[i];
+  const obs_index *x = &s->index;
+  uint64_t next_seq = 0;
+  obs_times_reader times;
+  int fd = obs_journal_open_segment(r->j, i);
+  int64_t newest = INT64_MIN;
+  if (fd >= 0) {
+    obs_journal_open_times(r->j, i, fd, &times);
+    newest = obs_times_newest(&times, &next_seq);
+    obs_times_reader_close(&times);
+    (void)close(fd); /* read only */
+  }
+  if (newest > r->now_ms) newest = INT64_MIN;
+  int64_t last = x->max_ms < s->mtime_ms ? x->max_ms : s->mtime_ms;
+  if (next_seq < obs_index_next_seq(x) && last > newest) newest = last;
+  if (newest > r->floor_ms) r->floor_ms = newest;
+  s->newest_ms = r->floor_ms;
+}
+
+observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_take take, void *arg,
                                 obs_journal_replayed *out) {
   assert(!j->replayed);
   *out = (obs_journal_replayed){0};
   replay r = {.j = j,
               .from_seq = from_seq,
-              .good = good,
+              .take = take,
               .arg = arg,
               .out = out,
+              .now_ms = obs_clock_receipt_ms(),
+              .floor_ms = INT64_MIN,
               .aside = {.journal = j, .file = OBS_JSONL_LOG_CLOSED}};
   observer_err err = OBSERVER_E_OK;
   j->error[0] = 0;
   for (size_t i = 0; i < j->nsegments && err == OBSERVER_E_OK; i++) {
     settle_first_seq(j, i);
     err = replay_segment(&r, i);
+    if (!j->opts.beside) settle_newest(&r, i);
   }
   obs_journal_bad_rows_fini(&r.aside);
   if (err != OBSERVER_E_OK) return err;

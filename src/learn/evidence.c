@@ -38,10 +38,10 @@ static void keep(search *s, wanted *w, const char *p, size_t len) {
   w->found = !s->text.oom;
 }
 
-static bool on_ring_row(void *arg, uint64_t seq, obs_str line) {
+static bool on_ring_row(void *arg, const obs_state_row *row) {
   search *s = arg;
   wanted *w = &s->rows[s->next - 1];
-  if (seq == w->seq) keep(s, w, line.p, line.len);
+  if (row->seq == w->seq) keep(s, w, row->line.p, row->line.len);
   return false;
 }
 
@@ -49,12 +49,13 @@ static void skip_found(search *s) {
   while (s->next > 0 && s->rows[s->next - 1].found) s->next--;
 }
 
-static bool on_journal_row(void *arg, uint64_t seq, const char *line, size_t len) {
+static bool on_journal_row(void *arg, const obs_journal_row *row) {
   search *s = arg;
+  uint64_t seq = row->seq;
   /* Those above this row are no more. */
   while (s->next > 0 && (s->rows[s->next - 1].found || s->rows[s->next - 1].seq > seq)) s->next--;
   if (s->next > 0 && s->rows[s->next - 1].seq == seq) {
-    keep(s, &s->rows[s->next - 1], line, len);
+    keep(s, &s->rows[s->next - 1], row->line, row->len);
     s->next--;
     skip_found(s);
   }
@@ -67,7 +68,7 @@ static void look_in_journal(search *s, obs_journal *journal) {
   s->next = s->n;
   for (skip_found(s); s->next > 0; skip_found(s)) {
     uint32_t at = s->next;
-    obs_journal_range range = {s->rows[at - 1].seq + 1, INT64_MIN, INT64_MAX, 0};
+    obs_journal_range range = {.before_seq = s->rows[at - 1].seq + 1, .since_ms = INT64_MIN, .until_ms = INT64_MAX};
     bool more;
     uint64_t before;
     observer_err err = obs_journal_scan(journal, &range, on_journal_row, s, &more, &before);
@@ -116,15 +117,17 @@ typedef struct {
   obs_batch row;
 } recent;
 
-static bool on_recent_row(void *arg, uint64_t seq, obs_str line) {
+static bool on_recent_row(void *arg, const obs_state_row *row) {
   recent *r = arg;
+  obs_str line = row->line;
   const char *reason;
   while (line.len > 0 && (line.p[line.len - 1] == '\n' || line.p[line.len - 1] == '\r')) line.len--;
   r->left--;
   obs_batch_reset(&r->row);
-  if (obs_batch_decode_row(&r->row, line.p, line.len, &reason) && !r->fn(r->arg, seq, &r->row.ops[0], line))
-    return false;
-  return r->left > 0;
+  if (!obs_batch_decode_row(&r->row, line.p, line.len, &reason)) return r->left > 0;
+  obs_op *op = &r->row.ops[0];
+  obs_op_set_times(op, row->received_ms, row->skew_ms);
+  return r->fn(r->arg, row->seq, op, line) && r->left > 0;
 }
 
 void obs_evidence_recent(const obs_evidence *e, uint32_t limit, obs_evidence_recent_row fn, void *arg) {

@@ -15,13 +15,12 @@ enum { WINDOW = 65536, PENDING = 65536, BLOCK_BYTES = 256 << 10, SCAN_BYTES = 64
 
 /* ---- open and close ---- */
 
-static bool take_row(void *arg, uint64_t seq, const char *line, size_t len, int64_t *time_ms, const char **reason) {
+static bool take_row(void *arg, const obs_journal_row *given, int64_t *event_ms, const char **reason) {
   obs_sessions *s = arg;
   obs_session_record record;
-  obs_str row = {line, (uint32_t)len, 0};
-  (void)seq;
+  obs_str row = {given->line, (uint32_t)given->len, 0};
   if (!obs_session_parse(&s->reader, row, &record, reason)) return false;
-  *time_ms = record.head.time_ms;
+  *event_ms = record.head.time_ms;
   obs_session_stats_add(&s->stats, &s->reader, &record);
   (void)obs_dedupe_add(s->dedupe, row); /* the validator's logger may have written one twice */
   obs_dedupe_commit(s->dedupe);
@@ -220,6 +219,10 @@ static bool look(void *arg, uint64_t number, const char *line, size_t len) {
   return !q->full;
 }
 
+static bool look_at_row(void *arg, const obs_journal_row *row) {
+  return look(arg, row->seq, row->line, row->len);
+}
+
 observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filter, obs_buf *out, uint64_t *next,
                                bool *complete) {
   search q = {.filter = filter, .out = obs_json_write(out)};
@@ -238,10 +241,13 @@ observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filte
     }
     pthread_mutex_unlock(&s->lock);
   } else if (filter->before != 1) { /* nothing is before the first */
-    obs_journal_range range = {filter->before, filter->since_ms, filter->until_ms, SCAN_BYTES};
+    obs_journal_range range = {.before_seq = filter->before,
+                               .since_ms = filter->since_ms,
+                               .until_ms = filter->until_ms,
+                               .max_bytes = SCAN_BYTES};
     bool more = false;
     uint64_t below = 0;
-    err = obs_journal_scan(s->journal, &range, look, &q, &more, &below);
+    err = obs_journal_scan(s->journal, &range, look_at_row, &q, &more, &below);
     if (err != OBSERVER_E_OK)
       obs_log_warn("sessions", "reading below record %" PRIu64 ": %s", filter->before, observer_strerror(err));
     if (more && !q.full) *next = below; /* SCAN_BYTES were read: the caller asks again */

@@ -114,7 +114,13 @@ void obs_ring_push(obs_ring *r, const obs_op *op, uint64_t seq, obs_str line, bo
   r->sources.names[source].refs++;
   uint64_t text = r->head;
   text_append(r, line);
-  *row = (obs_ring_row){.seq = seq, .text = text, .len = line.len, .source = source, .success = op->success};
+  *row = (obs_ring_row){.seq = seq,
+                        .received_ms = op->received_ms,
+                        .skew_ms = op->skew_ms,
+                        .text = text,
+                        .len = line.len,
+                        .source = source,
+                        .success = op->success};
   r->successes += op->success;
   r->next = r->next + 1 == r->cap ? 0 : r->next + 1;
   r->count++;

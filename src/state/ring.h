@@ -4,7 +4,7 @@
  * grows up to `text_bytes`; exactly the newest rows whose texts fit together have theirs. Totals and by_source are kept
  * by adding what comes and subtracting what goes. Not thread-safe: the state's lock covers it.
  *
- * Memory at worst: 24 bytes a row, the arena (while it grows, half of it more), OBS_RING_NAME_BYTES and about 60 bytes
+ * Memory at worst: 40 bytes a row, the arena (while it grows, half of it more), OBS_RING_NAME_BYTES and about 60 bytes
  * a name for distinct sources (beyond that sources count as OBS_NAMES_OTHER), and ten digests of four strings each. */
 #ifndef OBS_STATE_RING_H
 #define OBS_STATE_RING_H
@@ -16,6 +16,7 @@ enum { OBS_RING_DIGESTS = 10, OBS_RING_NAME_BYTES = 2 << 20 };
 
 typedef struct {
   uint64_t seq;
+  int64_t received_ms, skew_ms;
   uint64_t text; /* where its text starts among all the bytes ever put in the arena */
   uint32_t len;
   uint32_t source : 31; /* id in `sources` */

@@ -86,8 +86,8 @@ void obs_state_apply_row(obs_state *s, const obs_op *op, const char *line, size_
   obs_totals *t = &s->totals;
   obs_ring_push(&s->ring, op, seq, without_newline(line, len), obs_ring_is_scenario(op));
   if (!ring_only) {
-    int64_t now = obs_totals_clock(t, now_ms), time = op->time_ms;
-    /* Windows go by the op's own time; what is older than the longest window counts in the lifetime alone. */
+    int64_t now = obs_totals_clock(t, now_ms), time = op->received_ms;
+    /* Windows go by receipt; what came before the longest window counts in the lifetime alone. */
     bool recent = time >= 0 && time <= now && now - time <= OBS_HOUR_MS;
     if (time <= now && time < t->since) t->since = time > 0 ? time : 0;
     obs_totals_sweep(t);
@@ -151,14 +151,14 @@ static uint32_t newest_from(const obs_ring *r, uint64_t from, bool texts) {
   return low;
 }
 
-uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void *arg, uint64_t seq, obs_str line),
+uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void *arg, const obs_state_row *row),
                              void *arg) {
   /* A few rows at a time are copied under the lock, and `fn` gets them without it: it may be slow. */
   const obs_ring *r = &s->ring;
   obs_buf text = {0};
   struct {
-    uint64_t seq;
-    size_t off, len;
+    size_t off;
+    obs_state_row row;
   } rows[ROWS_CHUNK];
   uint64_t before = before_seq, oldest = 0;
   bool more = true;
@@ -172,16 +172,16 @@ uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void 
     uint32_t i = before == 0 ? 0 : newest_from(r, before, false);
     for (; i < with_text && n < ROWS_CHUNK && text.len < ROWS_CHUNK_BYTES; i++, n++) {
       const obs_ring_row *row = obs_ring_row_at(r, i);
-      rows[n].seq = row->seq;
       rows[n].off = text.len;
-      rows[n].len = row->len;
+      rows[n].row = (obs_state_row){row->seq, {NULL, row->len, 0}, row->received_ms, row->skew_ms};
       obs_ring_text(r, row, &text);
     }
     obs_state_unlock(s);
     more = n > 0 && !text.oom;
     for (i = 0; i < n && more; i++) {
-      before = rows[i].seq;
-      more = fn(arg, rows[i].seq, (obs_str){text.p + rows[i].off, (uint32_t)rows[i].len, 0});
+      before = rows[i].row.seq;
+      rows[i].row.line.p = text.p + rows[i].off;
+      more = fn(arg, &rows[i].row);
     }
   }
   /* Without memory nothing below `before` was visited. */

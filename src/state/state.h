@@ -64,7 +64,12 @@ void obs_state_summary_json(obs_state *s, int64_t now_ms, obs_buf *out);
 
 /* Visits ring rows newest first, from below `before_seq` (0: the newest), until `fn` returns false. `fn` runs without
  * the lock on a copy. Returns the seq of the oldest row whose text the ring still has (0: none). */
-uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void *arg, uint64_t seq, obs_str line),
+typedef struct {
+  uint64_t seq;
+  obs_str line;
+  int64_t received_ms, skew_ms; /* as the op's */
+} obs_state_row;
+uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void *arg, const obs_state_row *row),
                              void *arg);
 
 /* Lifetime and windows as bytes for the checkpoint (its own format version inside); the ring is not part of it. */

@@ -67,8 +67,8 @@ static void bench_decode_encode(bench *x) {
   report(x, "encode", encode);
 }
 
-static bool take_row(void *arg, uint64_t seq, const char *line, size_t len, int64_t *time_ms, const char **reason) {
-  (void)arg, (void)seq, (void)line, (void)len, (void)time_ms, (void)reason;
+static bool take_row(void *arg, const obs_journal_row *row, int64_t *time_ms, const char **reason) {
+  (void)arg, (void)row, (void)time_ms, (void)reason;
   return true;
 }
 

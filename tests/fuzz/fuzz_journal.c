@@ -46,13 +46,11 @@ static int take_part(const uint8_t **p, const uint8_t *end, part *out) {
   return -1;
 }
 
-static bool any_row(void *arg, uint64_t seq, const char *line, size_t len, int64_t *time_ms, const char **reason) {
+static bool any_row(void *arg, const obs_journal_row *row, int64_t *time_ms, const char **reason) {
   (void)arg;
-  (void)seq;
-  (void)line;
   (void)time_ms;
   *reason = "empty";
-  return len > 0 && line[len - 1] == '}';
+  return row->len > 0 && row->line[row->len - 1] == '}';
 }
 
 static void save(obs_journal *j, uint64_t seq, const part *blob) {

@@ -104,8 +104,11 @@ static inline unsigned count_lines(const char *file) {
   return n;
 }
 
-static inline bool good(void *arg, uint64_t seq, const char *line, size_t len, int64_t *time_ms, const char **reason) {
+static inline bool good(void *arg, const obs_journal_row *row, int64_t *time_ms, const char **reason) {
   fixture *f = arg;
+  uint64_t seq = row->seq;
+  const char *line = row->line;
+  size_t len = row->len;
   char text[64] = {0};
   memcpy(text, line, len < 63 ? len : 63);
   uint64_t n;
@@ -183,8 +186,11 @@ typedef struct {
   bool descending_by_one;
 } collector;
 
-static inline bool collect(void *arg, uint64_t seq, const char *line, size_t len) {
+static inline bool collect(void *arg, const obs_journal_row *row) {
   collector *c = arg;
+  uint64_t seq = row->seq;
+  const char *line = row->line;
+  size_t len = row->len;
   uint64_t n = 0;
   char text[32] = {0};
   memcpy(text, line, len < 31 ? len : 31);
@@ -196,7 +202,7 @@ static inline bool collect(void *arg, uint64_t seq, const char *line, size_t len
   return c->rows != c->stop_after;
 }
 
-static const obs_journal_range everything = {0, INT64_MIN, INT64_MAX, 0};
+static const obs_journal_range everything = {0, INT64_MIN, INT64_MAX, 0, 0};
 
 /* As the commit thread and the checkpoint's do it. */
 static inline observer_err save_checkpoint(obs_journal *j, uint64_t seq, const void *blob, size_t len) {

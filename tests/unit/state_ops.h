@@ -53,6 +53,7 @@ static inline obs_op test_make_op(const test_op *t) {
   if (t->staffer) op.present |= OBS_BIT(OBS_F_staffer_id);
   if (t->kind) op.present |= OBS_BIT(OBS_F_event_kind);
   if (t->role) op.present |= OBS_BIT(OBS_F_role);
+  obs_op_set_times(&op, t->time, 0);
   return op;
 }
 

@@ -174,10 +174,10 @@ static void scan_pages(void **state) {
   page_through(f, 150, 0, 0);
 }
 
-static bool count_bytes(void *arg, uint64_t seq, const char *line, size_t len) {
-  (void)line;
+static bool count_bytes(void *arg, const obs_journal_row *row) {
+  uint64_t seq = row->seq;
   uint64_t *c = arg;
-  c[0] += len + 1;
+  c[0] += row->len + 1;
   if (c[1] == 0 || seq < c[1]) c[1] = seq;
   if (seq > c[2]) c[2] = seq;
   return true;
@@ -189,18 +189,18 @@ static void scan_skips_by_time(void **state) {
   o.segment_bytes = 4000;
   open_with(f, &o);
   fill(f, 1000); /* time = seq */
-  obs_journal_range range = {0, 300, 310, 0};
+  obs_journal_range range = {0, 300, 310, 0, 0};
   uint64_t seen[3] = {0}, next;
   bool more;
   assert_int_equal(obs_journal_scan(f->j, &range, count_bytes, seen, &more, &next), OBSERVER_E_OK);
   assert_false(more);
   assert_true(seen[1] <= 300 && seen[2] >= 310);
   assert_true(seen[0] <= 5 * 256); /* of about 45,000 */
-  range = (obs_journal_range){305, 300, 310, 0};
+  range = (obs_journal_range){305, 300, 310, 0, 0};
   memset(seen, 0, sizeof(seen));
   assert_int_equal(obs_journal_scan(f->j, &range, count_bytes, seen, &more, &next), OBSERVER_E_OK);
   assert_int_equal(seen[2], 304);
-  range = (obs_journal_range){0, 2000, INT64_MAX, 0};
+  range = (obs_journal_range){0, 2000, INT64_MAX, 0, 0};
   memset(seen, 0, sizeof(seen));
   assert_int_equal(obs_journal_scan(f->j, &range, count_bytes, seen, &more, &next), OBSERVER_E_OK);
   assert_int_equal(seen[0], 0);
@@ -257,8 +257,11 @@ typedef struct {
   _Atomic bool stop;
 } reader;
 
-static bool see(void *arg, uint64_t seq, const char *line, size_t len) {
+static bool see(void *arg, const obs_journal_row *row) {
   collector *c = arg;
+  uint64_t seq = row->seq;
+  const char *line = row->line;
+  size_t len = row->len;
   char text[32] = {0};
   uint64_t n = 0;
   memcpy(text, line, len < 31 ? len : 31);

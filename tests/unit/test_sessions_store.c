@@ -586,11 +586,11 @@ static int watching_sync(int fd) {
   return fdatasync(fd);
 }
 
-static bool any_row(void *arg, uint64_t seq, const char *line, size_t len, int64_t *time_ms, const char **reason) {
+static bool any_row(void *arg, const obs_journal_row *row, int64_t *time_ms, const char **reason) {
   *reason = "cut";
-  *(uint64_t *)arg = seq;
+  *(uint64_t *)arg = row->seq;
   *time_ms = 0;
-  return line[len - 1] == '}';
+  return row->line[row->len - 1] == '}';
 }
 
 static void record_all(setup *s, const char *json, unsigned recorded) {

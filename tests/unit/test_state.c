@@ -125,8 +125,10 @@ typedef struct {
   uint32_t visits, stop_after;
 } visit;
 
-static bool see_row(void *arg, uint64_t seq, obs_str line) {
+static bool see_row(void *arg, const obs_state_row *row) {
   visit *v = arg;
+  uint64_t seq = row->seq;
+  obs_str line = row->line;
   assert_int_equal(seq, v->next--);
   const char *want = v->h->lines[seq - 1];
   assert_int_equal(line.len, strlen(want));
@@ -285,7 +287,9 @@ typedef struct {
   uint64_t reads;
 } reader;
 
-static bool take_row(void *arg, uint64_t seq, obs_str line) {
+static bool take_row(void *arg, const obs_state_row *row) {
+  uint64_t seq = row->seq;
+  obs_str line = row->line;
   uint64_t *before = arg;
   assert_true(*before == 0 || seq < *before);
   assert_int_equal(line.len, 2);
