@@ -79,7 +79,7 @@ class Learned(CtlTest):
         for line, e in zip(lines[1:], told, strict=True):
             difference = e["effect"]["difference"]
             cells = [e["id"], "do" if e["kind"] == "do" else "don't", e["endpoint"], e["task_class"],
-                     None if difference is None else "%+.1f %%" % (100 * difference), e["text"]]
+                     None if difference is None else "failure rate %+.1f points since" % (100 * difference), e["text"]]
             self.assertRegex(line, "^" + " +".join(re.escape(cell) for cell in cells if cell) + "$")
 
     def check_one_entry(self):

@@ -106,7 +106,7 @@ class Playbooks(DaemonTest):
         self.assertTrue(1 <= len(entry["evidence"]) <= 5)
         journal = daemon.journal_rows()
         self.assertTrue(all(not journal[seq - 1]["success"] for seq in entry["evidence"]))
-        self.assertEqual((entry["effect"]["before"]["ops"], entry["effect"]["before"]["failures"]), (12, 12))
+        self.assertEqual((entry["effect"]["before"]["ops"], entry["effect"]["before"]["failures"]), (40, 0))
         cluster = get(daemon, "clusters/" + entry["cluster"])
         self.assertEqual(cluster["count"], 12)
         one = get(daemon, "playbooks/" + entry["id"])
@@ -120,18 +120,17 @@ class Playbooks(DaemonTest):
         self.assertEqual(advice["clusters"][0]["id"], entry["cluster"])
         self.assertLess(len(json.dumps(advice, separators=(",", ":"))), 1001)
 
-    def test_what_does_harm_is_retired(self):
+    def test_what_changed_since_is_no_effect(self):
+        """Nobody asked for advice: whatever happens since an entry was made is not its doing."""
         daemon = self.start(args=ARGS)
         post(daemon, [success("/a")] * 60)
         wait_entry(daemon, endpoint="/a", kind="do")
-        post(daemon, [failure("/a")] * 40)
-        retired = wait_until(lambda: [e for e in playbooks(daemon, retired="true", kind="do") if e["retired"]], 20, "retirement")
-        self.assertEqual(retired[0]["effect"]["after"]["failures"], 40)
-        self.assertGreater(retired[0]["effect"]["low"], 0)
-        self.assertEqual(playbooks(daemon, kind="do"), [])
-        wait_until(lambda: not any(e["kind"] == "do" for e in get(daemon, "advice?endpoint=/a")["entries"]), 10, "the advice")
-        daemon.restart(kill=True)
-        self.assertEqual([e["id"] for e in playbooks(daemon, retired="true", kind="do") if e["retired"]], [retired[0]["id"]])
+        post(daemon, [failure("/a")] * 400)
+        entry = wait_until(lambda: [e for e in playbooks(daemon, kind="do") if e["effect"]["after"]["failures"] == 400], 20, "the count")[0]
+        self.assertEqual((entry["effect"]["basis"], entry["effect"]["uplift"]), ("since", None))
+        self.assertEqual(entry["effect"]["before"], {"ops": 60, "failures": 0, "rate": 0})
+        self.assertGreater(entry["effect"]["low"], 0.9)
+        self.assertFalse(entry["retired"])
 
     def test_kill_at_any_moment(self):
         seed = int(os.environ.get("OBSERVER_SEED") or time.time())

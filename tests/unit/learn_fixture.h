@@ -6,6 +6,7 @@
 #include "cluster/clusters.h"
 #include "diagnose/facts.h"
 #include "learn/evidence.h"
+#include "learn/exposure/exposure.h"
 #include "state/state.h"
 
 #include <setjmp.h>
@@ -24,6 +25,7 @@ typedef struct {
   obs_state *state;
   obs_facts *facts;
   obs_clusters *clusters;
+  obs_exposure *exposure;
   uint64_t seq;
   int64_t now;
 } learn_fixture;
@@ -35,12 +37,14 @@ static inline void learn_open(learn_fixture *f, uint32_t ring) {
   assert_int_equal(obs_state_open(&state, &f->state), OBSERVER_E_OK);
   assert_int_equal(obs_facts_open(&(obs_facts_opts){20000}, &f->facts), OBSERVER_E_OK);
   assert_int_equal(obs_clusters_open(&(obs_clusters_opts){.clusters = 2000}, &f->clusters), OBSERVER_E_OK);
+  assert_int_equal(obs_exposure_open(0, &f->exposure), OBSERVER_E_OK);
 }
 
 static inline void learn_close(learn_fixture *f) {
   obs_state_close(f->state);
   obs_facts_close(f->facts);
   obs_clusters_close(f->clusters);
+  obs_exposure_close(f->exposure);
 }
 
 /* One op of these members: printf's form of what stands between the braces. */
@@ -67,6 +71,7 @@ static inline uint64_t learn_record(learn_fixture *f, const char *fmt, ...) {
   obs_state_apply(f->state, &b, f->seq, f->now);
   obs_clusters_apply(f->clusters, &b, f->seq, f->now);
   obs_facts_apply(f->facts, &b, f->seq, b.clusters);
+  obs_exposure_apply(f->exposure, &b, f->seq, f->now);
   obs_batch_fini(&b);
   obs_buf_fini(&text);
   f->now += 10;

@@ -17,7 +17,7 @@ typedef struct {
   obs_playbooks *p;
   char dir[64];
   cJSON *told[TOLD]; /* what the feed got */
-  uint32_t ntold;
+  uint32_t ntold, sessions;
 } fixture;
 
 static const _Atomic bool go_on = false;
@@ -34,6 +34,7 @@ static inline void open_playbooks(fixture *x) {
   char error[256] = "";
   obs_playbooks_opts opts = {.dir = x->dir[0] != '\0' ? x->dir : NULL,
                              .facts = x->f.facts,
+                             .exposure = x->f.exposure,
                              .evidence = {x->f.state, NULL},
                              .announce = {on_publish, x}};
   if (obs_playbooks_open(&opts, &x->p, error, sizeof(error)) != OBSERVER_E_OK) fail_msg("%s", error);
@@ -74,6 +75,19 @@ static inline void work(fixture *x, int n, const char *endpoint, int ms, bool ok
                  "\"endpoint\":\"%s\",\"success\":%s,\"duration_ms\":%d,\"input_summary\":\"fill %d of %d\","
                  "\"output_summary\":\"done\",\"staffer_id\":\"ann\",\"task_class\":\"fill\"",
                  endpoint, ok ? "true" : "false", ms, i, n);
+}
+
+/* One op each of n sessions that never were before; asked: about the endpoint, before they act. */
+static inline void sessions(fixture *x, int n, const char *endpoint, bool asked, bool ok) {
+  char name[32];
+  for (int i = 0; i < n; i++) {
+    snprintf(name, sizeof(name), "s%u", ++x->sessions);
+    if (asked) (void)obs_exposure_asked(x->f.exposure, obs_str_of(name), obs_str_of(endpoint), x->f.now);
+    learn_record(&x->f,
+                 "\"endpoint\":\"%s\",\"success\":%s,\"duration_ms\":10,\"input_summary\":\"fill %d of %d\","
+                 "\"output_summary\":\"done\",\"staffer_id\":\"ann\",\"task_class\":\"fill\",\"session_id\":\"%s\"",
+                 endpoint, ok ? "true" : "false", i, n, name);
+  }
 }
 
 static inline cJSON *list(fixture *x, obs_playbooks_filter filter, uint32_t *total) {

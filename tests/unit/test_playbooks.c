@@ -181,7 +181,9 @@ static void test_an_entry_for_what_does_not(void **state) {
   learn_expect(e, "pattern", "null");
   learn_expect(e, "successes", "null");
   learn_expect(e, "staffers", "[]");
-  learn_expect(e, "effect.before", "{\"ops\":4,\"failures\":4,\"rate\":1}"); /* since its first failure */
+  learn_expect(e, "effect.before", "{\"ops\":50,\"failures\":0,\"rate\":0}"); /* until its failures began */
+  learn_expect(e, "effect.basis", "\"since\"");
+  learn_expect(e, "effect.uplift", "null");
   cJSON_Delete(e);
   dont(x, 77, "/a", NULL, "Do not call /a at all.", 52);
   e = only(x, (obs_playbooks_filter){DONT});

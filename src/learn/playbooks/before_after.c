@@ -24,6 +24,13 @@ static uint16_t find(const obs_facts_view *view, obs_fact_field field, obs_str t
   return OBS_FACT_ABSENT;
 }
 
+uint64_t obs_before_after_last(const obs_facts_view *view) {
+  uint64_t last = 0;
+  for (uint32_t row = 0; row < view->n; row++)
+    if (view->seq[row] > last) last = view->seq[row];
+  return last;
+}
+
 static uint32_t *make_heads(uint32_t n) {
   uint32_t *heads = malloc(((size_t)n + 1) * sizeof(*heads));
   for (uint32_t i = 0; heads != NULL && i <= n; i++) heads[i] = NONE;
@@ -36,7 +43,8 @@ static void note(const counting *c, uint32_t scope, uint32_t row) {
     obs_before_after *e = c->scopes[scope].effect;
     if (c->class[scope] != OBS_FACT_ABSENT && c->class[scope] != v->id[OBS_FACT_task_class][row]) continue;
     if (v->seq[row] <= e->through_seq) continue;
-    obs_before_after_side *side = v->seq[row] <= e->since_seq ? &e->before : &e->after;
+    if (v->seq[row] <= e->since_seq || (v->flags[row] & OBS_FACT_LATE) != 0) continue;
+    obs_before_after_side *side = &e->windows[e->ended % OBS_SINCE_WINDOWS];
     side->ops++;
     if ((v->flags[row] & OBS_FACT_FAILED) != 0) side->failures++;
   }
@@ -68,9 +76,13 @@ observer_err obs_before_after_count(const obs_facts_view *view, const obs_before
       note(&c, c.by_endpoint[view->id[OBS_FACT_endpoint][row]], row);
       note(&c, c.by_class[view->id[OBS_FACT_task_class][row]], row);
     }
+    uint64_t last = obs_before_after_last(view);
     for (uint32_t i = 0; i < n; i++) {
-      uint64_t last = view->seq[view->n - 1];
-      if (scopes[i].effect->through_seq < last) scopes[i].effect->through_seq = last;
+      obs_before_after *e = scopes[i].effect;
+      if (e->through_seq < last) e->through_seq = last;
+      if (e->windows[e->ended % OBS_SINCE_WINDOWS].ops < OBS_SINCE_WINDOW_OPS) continue;
+      e->ended++;
+      e->windows[e->ended % OBS_SINCE_WINDOWS] = (obs_before_after_side){0, 0};
     }
   }
   free(c.by_endpoint);
@@ -80,30 +92,222 @@ observer_err obs_before_after_count(const obs_facts_view *view, const obs_before
   return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
-uint64_t obs_before_after_first_failure(const obs_facts_view *view, uint64_t cluster) {
-  for (uint32_t row = 0; row < view->n; row++)
-    if (view->cluster[row] == cluster && (view->flags[row] & OBS_FACT_FAILED) != 0) return view->seq[row];
-  return 0;
+obs_before_after_side obs_before_after_since(const obs_before_after *e) {
+  obs_before_after_side sum = {0, 0};
+  for (uint32_t i = 0; i < OBS_SINCE_WINDOWS; i++) {
+    sum.ops += e->windows[i].ops;
+    sum.failures += e->windows[i].failures;
+  }
+  return sum;
 }
 
-/* Wilson's score interval of a share p of n: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n). Unlike p ± z·s it stays
- * within 0 and 1, and is not empty when none or all failed. The ends are exact there, free of rounding. */
-static void wilson(obs_before_after_side s, double z, double *low, double *high) {
-  double n = (double)s.ops, p = (double)s.failures / n, zz = z * z;
-  double middle = (p + zz / (2 * n)) / (1 + zz / n);
-  double half = z / (1 + zz / n) * sqrt(p * (1 - p) / n + zz / (4 * n * n));
-  *low = s.failures == 0 ? 0 : fmax(0, middle - half);
-  *high = s.failures == s.ops ? 1 : fmin(1, middle + half);
+/* ---- the episode ---- */
+
+/* ln of the likelihood of k failures in n ops at the rate k / n. */
+static double log_likelihood(double k, double n) {
+  return (k > 0 ? k * log(k / n) : 0) + (k < n ? (n - k) * log(1 - k / n) : 0);
 }
 
-obs_before_after_interval obs_before_after_compare(const obs_before_after *e, double z) {
-  double before = (double)e->before.failures / (double)e->before.ops;
-  double after = (double)e->after.failures / (double)e->after.ops;
-  double before_low, before_high, after_low, after_high, d = after - before;
-  /* Newcombe's method 10: of each side, the distance to the end of its interval that faces the other one, added as
-   * independent errors are. */
-  wilson(e->before, z, &before_low, &before_high);
-  wilson(e->after, z, &after_low, &after_high);
-  return (obs_before_after_interval){d, d - hypot(after - after_low, before_high - before),
-                                     d + hypot(after_high - after, before - before_low)};
+typedef struct {
+  const bool *failed;
+  uint32_t n, failures;
+  uint32_t from, to; /* the best so far; equal: none */
+  double gain;       /* in log likelihood, over one rate for all */
+} episode_search;
+
+/* The stretch whose outcomes speak most for the rate `in` against the rate `out`: the largest sum of a part (Kadane).
+ */
+static void find_stretch(const episode_search *s, double in, double out, uint32_t *from, uint32_t *to) {
+  double if_failed = log(in / out), if_not = log((1 - in) / (1 - out)), sum = 0, most = 0;
+  uint32_t start = 0;
+  *from = *to = 0;
+  for (uint32_t i = 0; i < s->n; i++) {
+    if (sum <= 0) {
+      sum = 0;
+      start = i;
+    }
+    sum += s->failed[i] ? if_failed : if_not;
+    if (sum <= most) continue;
+    most = sum;
+    *from = start;
+    *to = i + 1;
+  }
+}
+
+/* Looks for the stretch, and with the rates in it and outside once more, until it stays. */
+static void refine(episode_search *s, double in, double out) {
+  enum { ROUNDS = 4 };
+  for (int round = 0; round < ROUNDS; round++) {
+    uint32_t from, to, k = 0;
+    find_stretch(s, in, out, &from, &to);
+    if (to == from) return;
+    for (uint32_t i = from; i < to; i++) k += s->failed[i];
+    double inside = to - from, outside = s->n - inside, rest = s->failures - k;
+    in = (k + 0.5) / (inside + 1);
+    out = (rest + 0.5) / (outside + 1);
+    if (in <= out) return;
+    double gain = log_likelihood(k, inside) + (outside > 0 ? log_likelihood(rest, outside) : 0) -
+                  log_likelihood(s->failures, s->n);
+    bool twice = in * (1 - out) >= 2 * out * (1 - in); /* the odds */
+    if (!twice || gain <= s->gain) continue;
+    s->gain = gain;
+    s->from = from;
+    s->to = to;
+  }
+}
+
+/* The third lowest of the failure rates of 16 parts: the usual rate, when the episode takes up to three quarters. */
+static double usual_rate(const bool *failed, uint32_t n) {
+  enum { PARTS = 16 };
+  double rates[PARTS];
+  for (uint32_t part = 0; part < PARTS; part++) {
+    uint32_t from = (uint32_t)((uint64_t)n * part / PARTS), to = (uint32_t)((uint64_t)n * (part + 1) / PARTS), k = 0;
+    for (uint32_t i = from; i < to; i++) k += failed[i];
+    double rate = (k + 0.5) / (to - from + 1);
+    uint32_t at = part;
+    for (; at > 0 && rates[at - 1] > rate; at--) rates[at] = rates[at - 1];
+    rates[at] = rate;
+  }
+  return rates[2];
+}
+
+/* How much n ops with k failures speak for the rate outside against that of the episode. */
+static double speaks_for_outside(double k, double n, double in, double out) {
+  return k * log(out / in) + (n - k) * log((1 - out) / (1 - in));
+}
+
+/* Ops at an end of the window that hardly show that the episode is not there yet, or over, are taken to it. */
+static void take_ends(episode_search *s) {
+  static const double enough = 3;
+  double k = 0, before = 0, behind = 0;
+  for (uint32_t i = 0; i < s->n; i++) {
+    if (!s->failed[i]) continue;
+    *(i < s->from ? &before : i < s->to ? &k : &behind) += 1;
+  }
+  double inside = s->to - s->from, outside = s->n - inside;
+  double in = (k + 0.5) / (inside + 1), out = (before + behind + 0.5) / (outside + 1);
+  if (speaks_for_outside(before, s->from, in, out) < enough) s->from = 0;
+  if (speaks_for_outside(behind, s->n - s->to, in, out) < enough) s->to = s->n;
+}
+
+bool obs_before_after_episode(const bool *failed, uint32_t n, uint32_t *from, uint32_t *to) {
+  /* There are fewer than n² stretches, and the gain of each exceeds x with a probability of about e^-x: of all windows
+   * without an episode, e^-chance have a stretch that is taken for one, at most. */
+  static const double chance = 4, odds[] = {3, 10, 100};
+  episode_search s = {.failed = failed, .n = n};
+  for (uint32_t i = 0; i < n; i++) s.failures += failed[i];
+  if (n == 0 || s.failures == 0 || s.failures == n) return false;
+  const double starts[] = {(s.failures + 0.5) / (n + 1.0), usual_rate(failed, n)};
+  for (size_t i = 0; i < sizeof(starts) / sizeof(*starts); i++) {
+    for (size_t k = 0; k < sizeof(odds) / sizeof(*odds); k++) {
+      double more = odds[k] * starts[i] / (1 - starts[i]);
+      refine(&s, more / (1 + more), starts[i]);
+    }
+  }
+  bool found = s.to > s.from && s.gain > 2 * log(n) + chance;
+  if (found) take_ends(&s);
+  *from = s.from;
+  *to = s.to;
+  return found;
+}
+
+observer_err obs_before_after_begin(const obs_facts_view *view, const obs_before_after_scope *scope) {
+  obs_before_after *e = scope->effect;
+  uint64_t last = obs_before_after_last(view);
+  uint32_t n = 0, from = 0, to = 0;
+  *e = (obs_before_after){.since_seq = last, .through_seq = last};
+  bool of_endpoint = scope->endpoint.len > 0, of_class = scope->task_class.len > 0;
+  uint16_t endpoint = of_endpoint ? find(view, OBS_FACT_endpoint, scope->endpoint) : OBS_FACT_ABSENT;
+  uint16_t class = of_class ? find(view, OBS_FACT_task_class, scope->task_class) : OBS_FACT_ABSENT;
+  if ((!of_endpoint && !of_class) || (of_endpoint && endpoint == OBS_FACT_ABSENT) ||
+      (of_class && class == OBS_FACT_ABSENT))
+    return OBSERVER_E_OK;
+  bool *failed = calloc((size_t)view->n + 1, sizeof(*failed));
+  if (failed == NULL) return OBSERVER_E_NOMEM;
+  for (uint32_t row = 0; row < view->n; row++) {
+    if (of_endpoint && view->id[OBS_FACT_endpoint][row] != endpoint) continue;
+    if (of_class && view->id[OBS_FACT_task_class][row] != class) continue;
+    failed[n++] = (view->flags[row] & OBS_FACT_FAILED) != 0;
+  }
+  if (!obs_before_after_episode(failed, n, &from, &to)) from = to = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    if (i >= from && i < to) continue;
+    e->before.ops++;
+    e->before.failures += failed[i];
+  }
+  /* What fails more often than not, and was never better on record, is an episode all along: there is no before. */
+  if (2 * e->before.failures > e->before.ops) e->before = (obs_before_after_side){0, 0};
+  free(failed);
+  return OBSERVER_E_OK;
+}
+
+/* ---- the interval ---- */
+
+/* ln of the probability of ops with k failures among n, in their order, when all rates are possible (the beta-binomial
+ * mixture with Jeffreys' prior): B(k + 1/2, n - k + 1/2) / π. */
+static double log_mixture(obs_before_after_side s) {
+  double k = (double)s.failures, n = (double)s.ops;
+  int sign; /* lgamma's own is a global */
+  return lgamma_r(k + 0.5, &sign) + lgamma_r(n - k + 0.5, &sign) - lgamma_r(n + 1, &sign) - log(M_PI);
+}
+
+static double slope(obs_before_after_side s, double p) {
+  double k = (double)s.failures, n = (double)s.ops;
+  return (k > 0 ? k / p : 0) - (k < n ? (n - k) / (1 - p) : 0);
+}
+
+static double log_likelihood_at(obs_before_after_side s, double p) {
+  double k = (double)s.failures, n = (double)s.ops;
+  return (k > 0 ? k * log(p) : 0) + (k < n ? (n - k) * log(1 - p) : 0);
+}
+
+/* The largest log likelihood with a rate p before and p + d since: it is concave in p, so its slope is followed. */
+static double log_likelihood_of(obs_before_after_side before, obs_before_after_side since, double d) {
+  double low = fmax(0, -d), high = fmin(1, 1 - d);
+  for (int i = 0; i < 50; i++) {
+    double p = (low + high) / 2;
+    if (slope(before, p) + slope(since, p + d) > 0)
+      low = p;
+    else
+      high = p;
+  }
+  double p = (low + high) / 2;
+  return log_likelihood_at(before, p) + log_likelihood_at(since, p + d);
+}
+
+void obs_before_after_rates(obs_before_after_side s, double alpha, double *low, double *high) {
+  double ends[2], least = log_mixture(s) + log(alpha), rate = (double)s.failures / (double)s.ops;
+  for (int side = 0; side < 2; side++) {
+    double in = rate, out = side == 0 ? 0 : 1;
+    for (int i = 0; i < 40; i++) {
+      double p = (in + out) / 2;
+      if (log_likelihood_at(s, p) > least)
+        in = p;
+      else
+        out = p;
+    }
+    ends[side] = (in + out) / 2;
+  }
+  *low = ends[0];
+  *high = ends[1];
+}
+
+/* The two-sample e-process: of a difference d it is the mixture's likelihood over the largest that rates with that
+ * difference give the data, E(d) = M(before) M(since) / max over p of L(before; p) L(since; p + d). Its mean is at most
+ * 1 whatever the rates are, after each op, so that d is ever excluded, E(d) >= 20, with 5 % at most. */
+obs_before_after_interval obs_before_after_compare(obs_before_after_side before, obs_before_after_side since) {
+  double difference = (double)since.failures / (double)since.ops - (double)before.failures / (double)before.ops;
+  double least = log_mixture(before) + log_mixture(since) - log(20), ends[2];
+  for (int side = 0; side < 2; side++) {
+    double in = difference, out = side == 0 ? -1 : 1;
+    for (int i = 0; i < 40; i++) {
+      double d = (in + out) / 2;
+      if (log_likelihood_of(before, since, d) > least)
+        in = d;
+      else
+        out = d;
+    }
+    ends[side] = (in + out) / 2;
+  }
+  return (obs_before_after_interval){difference, ends[0], ends[1]};
 }

@@ -47,12 +47,16 @@ struct obs_playbooks {
 /* At most `max` bytes of a text (p NULL: none), whole characters, without NUL; `to` holds max + 1. */
 void obs_playbook_put(char *to, obs_str text, uint32_t max);
 
+/* Grows with the ops that are counted since. */
+uint64_t obs_playbook_counted(const obs_before_after *e);
+
 /* ---- row.c ---- */
 
 /* Of the last edit; zeros when there was none. */
 obs_playbook_edit obs_playbook_last_edit(const obs_playbook_view *e);
-/* Writes all members of an entry but its ids; returns where the history, which comes last, begins in the buffer. */
-size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, obs_json_writer *w);
+/* Writes all members of an entry but its ids; returns where those begin in the buffer that the feed does not get.
+ * `kept`: also what only the file needs, to go on with. */
+size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, bool kept, obs_json_writer *w);
 /* Reads a row. False: it is not one of an entry; *why is the reason. */
 bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why);
 

@@ -81,7 +81,7 @@ static void carry(void *arg, obs_buf *out) {
     obs_json_object(&w, NULL);
     obs_json_u64(&w, "id", list[i]->number);
     obs_json_id(&w, "entry", list[i]->id);
-    obs_playbook_write(list[i], change_of(list[i]), &w);
+    obs_playbook_write(list[i], change_of(list[i]), true, &w);
     obs_json_end(&w);
     obs_buf_putc(out, '\n');
   }
@@ -119,6 +119,10 @@ void obs_playbooks_close(void *playbooks) {
 
 /* ---- edits ---- */
 
+uint64_t obs_playbook_counted(const obs_before_after *e) {
+  return e->ended * OBS_SINCE_WINDOW_OPS + e->windows[e->ended % OBS_SINCE_WINDOWS].ops;
+}
+
 /* Writes an edited copy of an entry (or a new one), then puts it in its place and publishes it. False: it could not be
  * written, all is as it was. */
 static bool edit(obs_playbooks *p, obs_playbook_view *edited, obs_playbook_change change, uint32_t fields,
@@ -134,9 +138,10 @@ static bool edit(obs_playbooks *p, obs_playbook_view *edited, obs_playbook_chang
     edited->history[edited->nhistory++] = (obs_playbook_edit){version, change, fields, now_ms};
   }
   edited->written_seq = edited->effect.through_seq;
-  edited->written_ops = edited->effect.before.ops + edited->effect.after.ops;
+  edited->written_ops = obs_playbook_counted(&edited->effect);
+  edited->written_blocks = edited->uplift.blocks;
   obs_json_id(&w, "entry", edited->id);
-  size_t announced = obs_playbook_write(edited, change, &w);
+  size_t announced = obs_playbook_write(edited, change, true, &w);
   bool ok = obs_records_append(p->records, &members, &edited->number) == OBSERVER_E_OK && store(p, edited);
   if (ok && change != OBS_PLAYBOOK_COUNTED)
     obs_announce_row(&p->opts.announce, "playbook", edited->number, (obs_str){members.p, (uint32_t)announced, 0});
@@ -144,15 +149,12 @@ static bool edit(obs_playbooks *p, obs_playbook_view *edited, obs_playbook_chang
   return ok;
 }
 
-static uint64_t last_seq(const obs_facts_view *view) {
-  return view->n > 0 ? view->seq[view->n - 1] : 0;
-}
-
-/* Begins an entry's effect: `view` is before, counted from `from_seq`; what comes later is after. */
-static void begin_effect(obs_playbook_view *e, const obs_facts_view *view, uint64_t from_seq) {
+/* Begins an entry's effect: `view` is before, what comes later is since. */
+static void begin_effect(obs_playbook_view *e, const obs_facts_view *view) {
   obs_before_after_scope scope = {obs_str_of(e->endpoint), obs_str_of(e->task_class), &e->effect};
-  e->effect = (obs_before_after){.since_seq = last_seq(view), .through_seq = from_seq > 0 ? from_seq - 1 : 0};
-  if (obs_before_after_count(view, &scope, 1) != OBSERVER_E_OK) e->effect.through_seq = e->effect.since_seq;
+  if (obs_before_after_begin(view, &scope) != OBSERVER_E_OK)
+    obs_log_warn("learn", "playbooks: what was before an entry not read: %s", observer_strerror(OBSERVER_E_NOMEM));
+  e->uplift = (obs_uplift){0};
 }
 
 /* ---- the cycle ---- */
@@ -181,22 +183,118 @@ static void count_effects(obs_playbooks *p, const obs_facts_view *view) {
   free(scopes);
 }
 
-/* Retires what does harm: more fail than before, with 99.9 % certainty, since it is looked at again and again. Revives
- * what does none any more: no more fail than before. Both need enough ops on both sides. */
-static void judge(obs_playbooks *p, const _Atomic bool *stop, int64_t now_ms) {
-  /* Edits put an entry where it was. */
+/* Has the trials of the entries that are advised counted, and those of the others no more. */
+static void watch(obs_playbooks *p) {
+  obs_exposure_scope *scopes = calloc((size_t)p->n + 1, sizeof(*scopes));
+  observer_err err = scopes != NULL ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+  uint32_t n = 0;
+  for (uint32_t i = 0; scopes != NULL && i < p->n; i++) {
+    const obs_playbook_view *e = p->entries[i];
+    if (!e->retired) scopes[n++] = (obs_exposure_scope){e->id, obs_str_of(e->endpoint), obs_str_of(e->task_class)};
+  }
+  if (err == OBSERVER_E_OK) err = obs_exposure_watch(p->opts.exposure, scopes, n);
+  if (err != OBSERVER_E_OK) obs_log_warn("learn", "playbooks: trials not counted: %s", observer_strerror(err));
+  free(scopes);
+}
+
+/* Takes the blocks of trials that are complete. With a holdout the others are those who asked too, and only chance has
+ * parted them; without, they are those who did not ask. */
+static void take_trials(obs_playbooks *p, int64_t now_ms) {
+  bool holdout = obs_exposure_holdout(p->opts.exposure) > 0;
+  obs_exposure_arm others = holdout ? OBS_EXPOSURE_HELD : OBS_EXPOSURE_NONE;
+  for (uint32_t i = 0; i < p->n; i++) {
+    obs_playbook_view *e = p->entries[i];
+    obs_uplift u = e->holdout == holdout ? e->uplift : (obs_uplift){0};
+    obs_exposure_block b;
+    bool taken = e->holdout != holdout;
+    while (obs_exposure_take(p->opts.exposure, e->id, now_ms, &b)) {
+      obs_uplift_add(&u, (obs_uplift_arm){b.trials[OBS_EXPOSURE_SERVED], b.failures[OBS_EXPOSURE_SERVED]},
+                     (obs_uplift_arm){b.trials[others], b.failures[others]});
+      taken = true;
+    }
+    if (!taken) continue;
+    pthread_mutex_lock(&p->lock);
+    e->uplift = u;
+    e->holdout = holdout;
+    pthread_mutex_unlock(&p->lock);
+  }
+}
+
+/* Whether both are of some op. */
+static bool overlap(const obs_playbook_view *a, const obs_playbook_view *b) {
+  bool endpoints = a->endpoint[0] == '\0' || b->endpoint[0] == '\0' || strcmp(a->endpoint, b->endpoint) == 0;
+  bool classes = a->task_class[0] == '\0' || b->task_class[0] == '\0' || strcmp(a->task_class, b->task_class) == 0;
+  return endpoints && classes;
+}
+
+/* The e-values of all entries that have evidence, and the least one that is acted on. */
+static double least_e_value(const obs_playbooks *p) {
+  double log_e[OBS_PLAYBOOK_ENTRIES];
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < p->n; i++)
+    if (!p->entries[i]->retired && p->entries[i]->uplift.blocks > 0)
+      log_e[n++] = obs_uplift_worse(&p->entries[i]->uplift);
+  return obs_uplift_threshold(log_e, n);
+}
+
+/* Retires what does harm. What sessions are told changes with it, so for the entries beside it the evidence begins
+ * anew: one at a time, the last edited first, until the rest does no harm. */
+static void retire(obs_playbooks *p, const _Atomic bool *stop, int64_t now_ms) {
+  double least = least_e_value(p);
+  while (!atomic_load(stop)) {
+    uint32_t worst = p->n;
+    for (uint32_t i = 0; i < p->n; i++) {
+      const obs_playbook_view *e = p->entries[i];
+      if (!e->retired && e->uplift.blocks > 0 && obs_uplift_worse(&e->uplift) >= least &&
+          (worst == p->n || is_older(p->entries[worst], e)))
+        worst = i;
+    }
+    if (worst == p->n) return;
+    obs_playbook_view e = *p->entries[worst];
+    e.retired = true;
+    memset(e.effect.windows, 0, sizeof(e.effect.windows));
+    e.effect.ended = 0;
+    if (!edit(p, &e, OBS_PLAYBOOK_RETIRED, OBS_PLAYBOOK_BIT(effect), now_ms)) return;
+    pthread_mutex_lock(&p->lock);
+    for (uint32_t i = 0; i < p->n; i++)
+      if (!p->entries[i]->retired && overlap(&e, p->entries[i])) p->entries[i]->uplift = (obs_uplift){0};
+    pthread_mutex_unlock(&p->lock);
+  }
+}
+
+/* Whether its endpoint has been as well as before for long enough: the windows that ended since it was retired count.
+ */
+static bool is_over(const obs_playbook_view *e) {
+  enum { MOST = OBS_SINCE_WINDOWS - 1 }; /* one is open */
+  uint32_t retired = 0, rest = 1;
+  obs_before_after_side sum = {0, 0};
+  for (uint32_t i = 0; i < e->nhistory; i++) retired += e->history[i].change == OBS_PLAYBOOK_RETIRED;
+  for (; retired > 1 && rest < MOST; retired--) rest = 2 * rest < MOST ? 2 * rest : MOST;
+  if (e->effect.ended < rest) return false;
+  for (uint32_t i = 1; i <= rest; i++) {
+    const obs_before_after_side *w = &e->effect.windows[(e->effect.ended - i) % OBS_SINCE_WINDOWS];
+    sum.ops += w->ops;
+    sum.failures += w->failures;
+  }
+  const obs_before_after_side *before = &e->effect.before;
+  return before->ops == 0 || (double)sum.failures * (double)before->ops <= (double)before->failures * (double)sum.ops;
+}
+
+/* Revives what may come back, and writes counts that have gone far: half way to the end of the window of facts, or a
+ * tenth more blocks than were written, so that a restart loses little. Edits put an entry where it was. */
+static void keep(obs_playbooks *p, const _Atomic bool *stop, int64_t now_ms) {
   for (uint32_t i = 0; i < p->n && !atomic_load(stop); i++) {
     obs_playbook_view e = *p->entries[i];
+    bool far = obs_playbook_counted(&e.effect) != e.written_ops && e.effect.through_seq >= e.written_seq + COUNTED_OPS;
+    bool more = e.uplift.blocks < e.written_blocks || e.uplift.blocks > e.written_blocks + e.written_blocks / 10;
     obs_playbook_change change = OBS_PLAYBOOK_COUNTED;
-    uint64_t ops = e.effect.before.ops + e.effect.after.ops;
-    bool known = e.effect.before.ops >= OBS_PLAYBOOK_PROOF && e.effect.after.ops >= OBS_PLAYBOOK_PROOF;
-    if (known && !e.retired && obs_before_after_compare(&e.effect, OBS_BEFORE_AFTER_PROVEN).low > 0)
-      change = OBS_PLAYBOOK_RETIRED;
-    else if (known && e.retired && obs_before_after_compare(&e.effect, OBS_BEFORE_AFTER_SHOWN).difference <= 0)
+    if (e.retired && is_over(&e)) {
       change = OBS_PLAYBOOK_REVIVED;
-    else if (ops == e.written_ops || e.effect.through_seq < e.written_seq + COUNTED_OPS)
+      e.retired = false;
+      e.uplift = (obs_uplift){0};
+    } else if (!far && !more) {
       continue;
-    if (change != OBS_PLAYBOOK_COUNTED) e.retired = change == OBS_PLAYBOOK_RETIRED;
+    }
     (void)edit(p, &e, change, OBS_PLAYBOOK_BIT(effect), now_ms);
   }
 }
@@ -213,17 +311,18 @@ static void consolidate(obs_playbooks *p, const obs_facts_view *view, const _Ato
     if (g->ms.n < SUCCESSES_EACH) break;
     uint64_t id = XXH3_64bits_withSeed(g->endpoint, strlen(g->endpoint), SEED_DO);
     uint32_t at = place_of(p, id), fields = 0;
-    obs_playbook_view e = {.id = id, .created_ms = now_ms, .created_seq = last_seq(view)};
+    obs_playbook_view e = {.id = id, .created_ms = now_ms, .created_seq = obs_before_after_last(view)};
     obs_playbook_change change = OBS_PLAYBOOK_CREATED;
     if (at < p->n) {
       e = *p->entries[at];
       fields = obs_playbook_news(&ring, g, &e);
-      if (fields == 0) continue;
+      /* More of the same does not make a retired entry another one. */
+      if (fields == 0 || (e.retired && (fields & OBS_PLAYBOOK_BIT(pattern)) == 0)) continue;
       change = e.retired ? OBS_PLAYBOOK_REVIVED : OBS_PLAYBOOK_UPDATED;
     }
     obs_playbook_describe(&ring, g, &e);
-    /* An effect begins anew for an entry that is new, revived, or was never judged. */
-    if (change != OBS_PLAYBOOK_UPDATED || e.effect.before.ops < OBS_PLAYBOOK_PROOF) begin_effect(&e, view, 0);
+    /* An effect begins anew for an entry that is new, revived, or of which too little was known before. */
+    if (change != OBS_PLAYBOOK_UPDATED || e.effect.before.ops < OBS_PLAYBOOK_PROOF) begin_effect(&e, view);
     e.retired = false;
     if (!edit(p, &e, change, fields, now_ms)) continue;
     obs_playbook_log(p->opts.gateway, g);
@@ -238,8 +337,11 @@ void obs_playbooks_cycle(obs_playbooks *p, const _Atomic bool *stop) {
   observer_err err = obs_facts_snapshot(p->opts.facts, &view);
   if (err == OBSERVER_E_OK) {
     count_effects(p, &view);
-    judge(p, stop, now_ms);
+    if (p->opts.exposure != NULL) take_trials(p, now_ms);
+    retire(p, stop, now_ms);
+    keep(p, stop, now_ms);
     consolidate(p, &view, stop, now_ms);
+    if (p->opts.exposure != NULL) watch(p);
   } else {
     obs_log_warn("learn", "playbooks: the window of facts not read: %s", observer_strerror(err));
   }
@@ -285,11 +387,8 @@ void obs_playbooks_dont(void *playbooks, const obs_loop_dont *d) {
     observer_err err = d->facts == NULL ? obs_facts_snapshot(p->opts.facts, &own) : OBSERVER_E_OK;
     const obs_facts_view *view = d->facts != NULL ? d->facts : &own;
     if (err == OBSERVER_E_OK) {
-      /* The entry is to mend what began with its cluster's first failure: that is where "before" begins. */
-      uint64_t first = obs_before_after_first_failure(view, e.cluster);
-      if (e.nevidence > 0 && (first == 0 || e.evidence[0] < first)) first = e.evidence[0];
-      begin_effect(&e, view, first);
-      if (e.created_seq == 0) e.created_seq = last_seq(view);
+      begin_effect(&e, view);
+      if (e.created_seq == 0) e.created_seq = obs_before_after_last(view);
     } else {
       obs_log_warn("learn", "playbooks: the effect of an entry not begun: %s", observer_strerror(err));
     }
@@ -347,7 +446,7 @@ static bool put_entry(void *writer, const obs_playbook_view *e) {
   obs_json_writer *w = writer;
   obs_json_object(w, NULL);
   obs_json_id(w, "id", e->id);
-  obs_playbook_write(e, change_of(e), w);
+  obs_playbook_write(e, change_of(e), false, w);
   obs_json_end(w);
   return true;
 }
@@ -379,6 +478,7 @@ static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_te
   obs_playbooks *p = NULL;
   obs_playbooks_opts opts = {.dir = tools->opts->dir,
                              .facts = tools->facts,
+                             .exposure = tools->exposure,
                              .evidence = tools->evidence,
                              .gateway = tools->gateway,
                              .announce = tools->opts->announce};

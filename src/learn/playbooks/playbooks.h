@@ -4,23 +4,27 @@
  * In:  every OBS_PLAYBOOK_CYCLES cycles the successes in the ring (evidence.h); "don't"s of analyses.
  * Out: entries; each edit is a row and, without its history, goes to the feed's topic `playbook`; of a `do` also to
  *   the gateway's log. An entry is edited only when it says something new.
- * Effect (before_after.h): failures of all ops of the entry's endpoint and task class before its creation and since. An
- *   entry that does harm is retired: kept, but never advised. It is revived when no more fail than before, or when it
- *   says something new.
- * Threads: cycle and dont on the learning thread, which alone changes entries; views on any; one mutex, never across
- *   I/O. */
+ * Since (before_after.h): failures of all ops of the entry's endpoint and task class before it was made and since. It
+ * is shown, and nothing is decided on it. Uplift (uplift.h): sessions that asked for advice there beside sessions that
+ * did not, or whose advice was held back (learn/exposure). Evidence that the advised fail more retires the entry: it is
+ * kept, but never advised. Of several entries of one endpoint the one edited last is retired, and the others' evidence
+ * begins anew, as the advice is another one then. Return: a retired entry is revived when it says something new, or
+ * when the ops of its endpoint fail no more than before in the windows that ended since: 1, 2, 4, at most 7 of them,
+ * twice as many with each time it was retired. Threads: cycle and dont on the learning thread, which alone changes
+ * entries; views on any; one mutex, never across I/O. */
 #ifndef OBS_LEARN_PLAYBOOKS_PLAYBOOKS_H
 #define OBS_LEARN_PLAYBOOKS_PLAYBOOKS_H
 
 #include "learn/loop.h"
 #include "learn/playbooks/before_after.h"
+#include "learn/playbooks/uplift.h"
 
 enum {
   OBS_PLAYBOOK_CYCLES = 5,
   OBS_PLAYBOOK_ENTRIES = 512,        /* the one edited longest ago makes room */
   OBS_PLAYBOOK_EACH = 32,            /* edits of `do`s a cycle, the endpoints with most successes first */
   OBS_PLAYBOOK_HISTORY = 20,         /* edits that are kept of an entry */
-  OBS_PLAYBOOK_PROOF = 30,           /* ops on both sides of an effect that is acted on */
+  OBS_PLAYBOOK_PROOF = 30,           /* ops before it: with fewer an edit looks again what was before */
   OBS_PLAYBOOK_NAME = OBS_FACT_NAME, /* bytes of an endpoint, a task class, a staffer: cut as the facts do */
   OBS_PLAYBOOK_TEXT = 240,
   OBS_PLAYBOOK_SUMMARY = 200, /* bytes of a summary */
@@ -35,6 +39,7 @@ extern const obs_loop obs_playbooks_loop;
 typedef struct {
   const char *dir; /* NULL: ephemeral */
   obs_facts *facts;
+  obs_exposure *exposure; /* NULL: none */
   obs_evidence evidence;
   obs_gateway *gateway; /* NULL: none */
   obs_announce announce;
@@ -49,7 +54,7 @@ void obs_playbooks_dont(void *playbooks, const obs_loop_dont *d);
 
 /* ---- entries ---- */
 
-/* The kind of a row. COUNTED is no edit: only the effect has gone on. */
+/* The kind of a row. COUNTED is no edit: only effect and uplift have gone on. */
 #define OBS_PLAYBOOK_CHANGES(X)                                                                                        \
   X(CREATED, "created")                                                                                                \
   X(UPDATED, "updated")                                                                                                \
@@ -95,8 +100,11 @@ typedef struct {
   int64_t created_ms;
   uint64_t created_seq;
   obs_before_after effect;
-  uint64_t written_seq; /* the effect's through_seq in its last row */
-  uint64_t written_ops; /* and how many ops were counted */
+  obs_uplift uplift;
+  bool holdout;            /* the others are sessions whose advice was held back */
+  uint64_t written_seq;    /* the effect's through_seq in its last row, */
+  uint64_t written_ops;    /* how many ops were counted since it began, */
+  uint32_t written_blocks; /* and how many blocks its uplift had */
 
   uint64_t cluster, analysis; /* of a `dont` */
 

@@ -59,7 +59,68 @@ static void put_side(obs_json_writer *w, const char *name, obs_before_after_side
   obs_json_end(w);
 }
 
-size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, obs_json_writer *w) {
+static obs_before_after_side side_of(obs_uplift_arm a) {
+  return (obs_before_after_side){a.trials, a.failures};
+}
+
+/* null: nobody asked, or there is nobody to compare them with. */
+static void put_uplift(const obs_playbook_view *e, bool kept, obs_json_writer *w) {
+  const obs_uplift *u = &e->uplift;
+  if (u->blocks == 0) {
+    obs_json_null(w, "uplift");
+    return;
+  }
+  obs_uplift_interval i = obs_uplift_change(u);
+  obs_json_object(w, "uplift");
+  put_side(w, "advised", side_of(u->advised));
+  put_side(w, "others", side_of(u->others));
+  put_number(w, "difference", true, i.difference);
+  put_number(w, "low", true, i.low);
+  put_number(w, "high", true, i.high);
+  put_number(w, "log_e_worse", true, obs_uplift_worse(u));
+  put_number(w, "log_e_better", true, obs_uplift_better(u));
+  obs_json_u64(w, "blocks", u->blocks);
+  if (kept) {
+    const double sums[] = {u->weight, u->advised_sum, u->others_sum};
+    obs_json_array(w, "sums");
+    for (int k = 0; k < 3; k++) obs_json_double(w, NULL, round(sums[k] * 1e9) / 1e9);
+    obs_json_end(w);
+    obs_json_array(w, "log_lr");
+    for (int k = 0; k < OBS_UPLIFT_GRID; k++) obs_json_double(w, NULL, round(u->log_lr[k] * 1e9) / 1e9);
+    obs_json_end(w);
+  }
+  obs_json_end(w);
+}
+
+static void put_effect(const obs_playbook_view *e, bool kept, obs_json_writer *w) {
+  const obs_before_after *f = &e->effect;
+  const obs_before_after_side since = obs_before_after_since(f);
+  bool both = f->before.ops > 0 && since.ops > 0;
+  obs_before_after_interval i = {0};
+  if (both) i = obs_before_after_compare(f->before, since);
+  obs_json_object(w, "effect");
+  put_side(w, "before", f->before);
+  put_side(w, "after", since);
+  put_number(w, "difference", both, i.difference);
+  put_number(w, "low", both, i.low);
+  put_number(w, "high", both, i.high);
+  obs_json_u64(w, "since_seq", f->since_seq);
+  obs_json_u64(w, "through_seq", f->through_seq);
+  obs_json_cstr(w, "basis", e->uplift.blocks == 0 ? "since" : e->holdout ? "holdout" : "exposure");
+  put_uplift(e, kept, w);
+  if (kept) {
+    obs_json_u64(w, "ended", f->ended);
+    obs_json_array(w, "windows"); /* the ring as it is */
+    for (int k = 0; k < OBS_SINCE_WINDOWS; k++) {
+      const uint64_t counts[] = {f->windows[k].ops, f->windows[k].failures};
+      obs_json_u64s(w, NULL, counts, 2);
+    }
+    obs_json_end(w);
+  }
+  obs_json_end(w);
+}
+
+size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, bool kept, obs_json_writer *w) {
   const obs_playbook_edit last = obs_playbook_last_edit(e);
   obs_json_u64(w, "version", last.version);
   obs_json_time(w, "time", last.time_ms);
@@ -87,18 +148,7 @@ size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change
   obs_json_u64s(w, "evidence", e->evidence, e->nevidence);
   obs_json_time(w, "created", e->created_ms);
   obs_json_u64(w, "created_seq", e->created_seq);
-  bool both = e->effect.before.ops > 0 && e->effect.after.ops > 0;
-  obs_before_after_interval i = {0};
-  if (both) i = obs_before_after_compare(&e->effect, OBS_BEFORE_AFTER_SHOWN);
-  obs_json_object(w, "effect");
-  put_side(w, "before", e->effect.before);
-  put_side(w, "after", e->effect.after);
-  put_number(w, "difference", both, i.difference);
-  put_number(w, "low", both, i.low);
-  put_number(w, "high", both, i.high);
-  obs_json_u64(w, "since_seq", e->effect.since_seq);
-  obs_json_u64(w, "through_seq", e->effect.through_seq);
-  obs_json_end(w);
+  put_effect(e, kept, w);
   obs_json_bool(w, "retired", e->retired);
   size_t announced = w->out->len; /* the feed gets all but the history */
   obs_json_array(w, "history");
@@ -163,6 +213,50 @@ static obs_before_after_side read_side(const cJSON *map) {
   return s;
 }
 
+static void read_numbers(const cJSON *list, double *out, int n) {
+  const cJSON *item;
+  int at = 0;
+  cJSON_ArrayForEach(item, list) {
+    if (at == n) return;
+    out[at++] = cJSON_IsNumber(item) ? item->valuedouble : 0;
+  }
+}
+
+/* Of a row of 0.1 there are no windows: what was counted since is the first one. */
+static obs_before_after read_effect(const cJSON *map) {
+  const cJSON *windows = member(map, "windows"), *item;
+  obs_before_after f = {.before = read_side(member(map, "before")),
+                        .ended = number(map, "ended"),
+                        .since_seq = number(map, "since_seq"),
+                        .through_seq = number(map, "through_seq")};
+  int at = 0;
+  cJSON_ArrayForEach(item, windows) {
+    double counts[2] = {0, 0};
+    if (at == OBS_SINCE_WINDOWS) break;
+    read_numbers(item, counts, 2);
+    if (counts[0] >= 0 && counts[1] >= 0 && counts[1] <= counts[0] && counts[0] <= 0x1p53)
+      f.windows[at] = (obs_before_after_side){(uint64_t)counts[0], (uint64_t)counts[1]};
+    at++;
+  }
+  if (windows == NULL) f.windows[f.ended % OBS_SINCE_WINDOWS] = read_side(member(map, "after"));
+  return f;
+}
+
+static obs_uplift read_uplift(const cJSON *map) {
+  obs_before_after_side advised = read_side(member(map, "advised")), others = read_side(member(map, "others"));
+  double sums[3] = {0, 0, 0};
+  obs_uplift u = {.advised = {advised.ops, advised.failures},
+                  .others = {others.ops, others.failures},
+                  .blocks = (uint32_t)number(map, "blocks")};
+  read_numbers(member(map, "sums"), sums, 3);
+  read_numbers(member(map, "log_lr"), u.log_lr, OBS_UPLIFT_GRID);
+  u.weight = sums[0]; /* all three are rounded in the row */
+  u.advised_sum = fmin(fmax(sums[1], 0), u.weight);
+  u.others_sum = fmin(fmax(sums[2], 0), u.weight);
+  bool possible = u.blocks > 0 && u.weight > 0 && u.advised.trials > 0 && u.others.trials > 0;
+  return possible ? u : (obs_uplift){0};
+}
+
 bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why) {
   static const char *const kinds[] = {"do", "dont"};
   obs_str endpoint = obs_row_text(row, "endpoint");
@@ -203,13 +297,13 @@ bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why)
   }
   read_values(member(row, "staffers"), &e->staffers);
   read_values(member(row, "task_classes"), &e->task_classes);
-  e->effect = (obs_before_after){.before = read_side(member(effect, "before")),
-                                 .after = read_side(member(effect, "after")),
-                                 .since_seq = number(effect, "since_seq"),
-                                 .through_seq = number(effect, "through_seq")};
+  e->effect = read_effect(effect);
+  e->uplift = read_uplift(member(effect, "uplift"));
+  e->holdout = obs_str_is(obs_row_text(effect, "basis"), "holdout");
   /* What is counted from here on is not in a row yet. */
   e->written_seq = e->effect.through_seq;
-  e->written_ops = e->effect.before.ops + e->effect.after.ops;
+  e->written_ops = obs_playbook_counted(&e->effect);
+  e->written_blocks = e->uplift.blocks;
   const cJSON *history = member(row, "history"), *field;
   int skip = cJSON_GetArraySize(history) - OBS_PLAYBOOK_HISTORY; /* the oldest, if a later version kept more */
   cJSON_ArrayForEach(item, history) {

@@ -28,36 +28,64 @@ static void make_retired_why(const cJSON *entry, obs_buf *out) {
   if (is_retired(entry)) obs_buf_puts(out, "yes: it did harm");
 }
 
-/* The change of the failure rate since the entry, in points; nothing before there are ops on both sides. */
+/* How the effect is known, as words behind the change. */
+static const char *words_of(const cJSON *effect) {
+  static const struct {
+    const char *basis, *words;
+  } known[] = {{"exposure", " of those that asked"}, {"holdout", " by the holdout"}, {"since", " since"}};
+  const char *basis = obs_show_text(effect, "basis");
+  for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+    if (strcmp(basis, known[i].basis) == 0) return known[i].words;
+  return "";
+}
+
+/* What the change is of: sessions that were advised beside others where there are any, else since beside before. */
+static const cJSON *comparison_of(const cJSON *effect) {
+  const cJSON *uplift = obs_show_member(effect, "uplift");
+  return cJSON_IsObject(uplift) ? uplift : effect;
+}
+
+/* The change of the failure rate in points; nothing before there are ops on both sides. */
 static void make_effect(const cJSON *entry, obs_buf *out) {
-  const cJSON *difference = obs_show_member(obs_show_member(entry, "effect"), "difference");
-  if (cJSON_IsNumber(difference)) obs_buf_printf(out, "%+.1f %%", 100 * difference->valuedouble);
+  const cJSON *effect = obs_show_member(entry, "effect");
+  const cJSON *difference = obs_show_member(comparison_of(effect), "difference");
+  if (cJSON_IsNumber(difference))
+    obs_buf_printf(out, "failure rate %+.1f points%s", 100 * difference->valuedouble, words_of(effect));
 }
 
 static void make_effect_range(const cJSON *entry, obs_buf *out) {
-  const cJSON *effect = obs_show_member(entry, "effect");
+  const cJSON *from = comparison_of(obs_show_member(entry, "effect"));
   make_effect(entry, out);
   if (out->len > 0)
-    obs_buf_printf(out, " (95 %%: %+.1f to %+.1f)", 100 * obs_show_number(effect, "low"),
-                   100 * obs_show_number(effect, "high"));
+    obs_buf_printf(out, " (95 %%: %+.1f to %+.1f)", 100 * obs_show_number(from, "low"),
+                   100 * obs_show_number(from, "high"));
 }
 
 /* "12 of 340 ops failed (3.5 %)" */
-static void make_rate(const cJSON *entry, const char *side, obs_buf *out) {
-  const cJSON *counts = obs_show_member(obs_show_member(entry, "effect"), side);
+static void put_rate(const cJSON *counts, const char *what, obs_buf *out) {
   char failures[OBS_TEXT_NUMBER], ops[OBS_TEXT_NUMBER], share[OBS_TEXT_NUMBER];
   double n = obs_show_number(counts, "ops"), failed = obs_show_number(counts, "failures");
   if (n <= 0) return;
-  obs_buf_printf(out, "%s of %s ops failed (%s)", obs_text_count(failures, (uint64_t)failed),
-                 obs_text_count(ops, (uint64_t)n), obs_show_share(share, failed, n));
+  obs_buf_printf(out, "%s of %s %s failed (%s)", obs_text_count(failures, (uint64_t)failed),
+                 obs_text_count(ops, (uint64_t)n), what, obs_show_share(share, failed, n));
 }
 
 static void make_before(const cJSON *entry, obs_buf *out) {
-  make_rate(entry, "before", out);
+  put_rate(obs_show_member(obs_show_member(entry, "effect"), "before"), "ops", out);
 }
 
 static void make_since(const cJSON *entry, obs_buf *out) {
-  make_rate(entry, "after", out);
+  put_rate(obs_show_member(obs_show_member(entry, "effect"), "after"), "ops", out);
+}
+
+static void make_advised(const cJSON *entry, obs_buf *out) {
+  const cJSON *uplift = obs_show_member(obs_show_member(entry, "effect"), "uplift");
+  put_rate(obs_show_member(uplift, "advised"), "sessions", out);
+}
+
+static void make_others(const cJSON *entry, obs_buf *out) {
+  const cJSON *uplift = obs_show_member(obs_show_member(entry, "effect"), "uplift");
+  put_rate(obs_show_member(uplift, "others"), "sessions", out);
 }
 
 static void make_successes(const cJSON *entry, obs_buf *out) {
@@ -71,7 +99,7 @@ static const obs_show_field columns[] = {
     {"RETIRED", .make = make_retired},
     {"ENDPOINT", .key = "endpoint", .gives = true},
     {"TASK CLASS", .key = "task_class", .gives = true},
-    {"EFFECT", .make = make_effect, .right = true},
+    {"EFFECT", .make = make_effect},
     {"TEXT", .key = "text", .gives = true},
 };
 
@@ -95,6 +123,8 @@ static const obs_show_field facts[] = {
     {"evidence (seq)", OBS_SHOW_VALUES, .key = "evidence"},
     {"before", .make = make_before},
     {"since", .make = make_since},
+    {"advised", .make = make_advised},
+    {"others", .make = make_others},
     {"effect", .make = make_effect_range},
 };
 
@@ -143,11 +173,13 @@ OBS_COMMAND(playbooks) = {
     .summary = "what works and what does not, with its evidence and its effect",
     .description =
         "Lists the entries of the playbook, the most recently edited first: id, kind (do: what succeeds; don't: "
-        "what an analysis warns of), endpoint, class of task, by how much the failure rate changed since "
-        "the entry was made, and its text.\n\n"
+        "what an analysis warns of), endpoint, class of task, by how much the failure rate changed, and its "
+        "text. The change is that of sessions that asked for advice beside others, where there are such "
+        "sessions; else it is what changed since the entry was made, for whatever reason.\n\n"
         "With an ID it shows one in full: its figures, the numbers of the ops that are its evidence, the "
-        "failure rates before and since with a 95 % interval, and its last edits. An entry that does harm is "
-        "retired: --retired lists those too.\n\n"
+        "failure rates before and since, those of the advised and the others, the change with an interval, and "
+        "its last edits. An entry with which the advised fail more than others is retired: --retired lists those "
+        "too.\n\n"
         "--json prints the daemon's answer as it is.",
     .examples = "observerctl playbooks --endpoint /v1/chat\nobserverctl playbooks --kind dont\n"
                 "observerctl playbooks 4f1d2c3b4a596877",
