@@ -227,32 +227,27 @@ static bool index_scopes(watch_list *list, obs_map *by_scope) {
   return true;
 }
 
-/* All but the copies of the blocks is done without the lock, which the commit thread waits for. */
+/* All but the copies of the blocks is made without the lock, which the commit thread waits for. */
 observer_err obs_exposure_watch(obs_exposure *x, const obs_exposure_scope *scopes, uint32_t n) {
   watch_list list = {0};
   obs_map by_scope = {0}, former = {0};
-  OBS_VEC(uint32_t) from = {0}; /* for each, its former place */
   bool ok = true;
   for (uint32_t i = 0; i < x->scopes.n && ok; i++) ok = obs_map_put(&former, x->scopes.at[i].id, i);
   for (uint32_t i = 0; i < n && list.n < OBS_EXPOSURE_SCOPES && ok; i++) {
     uint64_t key = key_of(&scopes[i]);
     if (key == 0) continue;
     watched *w = OBS_VEC_PUSH(&list);
-    uint32_t *place = OBS_VEC_PUSH(&from), at = NONE;
-    ok = w != NULL && place != NULL;
-    if (!ok) break;
-    *w = (watched){.id = scopes[i].id, .key = key};
-    if (!obs_map_get(&former, w->id, &at) || x->scopes.at[at].key != key) at = NONE;
-    *place = at;
+    ok = w != NULL;
+    if (ok) *w = (watched){.id = scopes[i].id, .key = key};
   }
   ok = ok && index_scopes(&list, &by_scope);
   if (ok) {
     watch_list old = x->scopes;
     obs_map old_map = x->by_scope;
     pthread_mutex_lock(&x->lock);
-    for (uint32_t i = 0; i < list.n; i++) {
-      if (from.at[i] == NONE) continue;
-      const watched *w = &old.at[from.at[i]];
+    for (uint32_t i = 0, at = 0; i < list.n; i++) {
+      if (!obs_map_get(&former, list.at[i].id, &at) || old.at[at].key != list.at[i].key) continue;
+      const watched *w = &old.at[at];
       list.at[i].hour = w->hour;
       list.at[i].open = w->open;
       list.at[i].closed = w->closed;
@@ -264,7 +259,6 @@ observer_err obs_exposure_watch(obs_exposure *x, const obs_exposure_scope *scope
     by_scope = old_map;
   }
   OBS_VEC_FINI(&list);
-  OBS_VEC_FINI(&from);
   obs_map_fini(&by_scope);
   obs_map_fini(&former);
   return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;

@@ -53,7 +53,8 @@ void obs_uplift_add(obs_uplift *u, obs_uplift_arm advised, obs_uplift_arm others
    * (n1-j)(k-j) / ((j+1)(n0-k+j+1)). */
   log_sum sums[OBS_UPLIFT_GRID] = {{0, 0}};
   double log_term = 0;
-  for (double j = least; j <= most; j++) {
+  for (uint64_t step = 0, steps_up = (uint64_t)(most - least); step <= steps_up; step++) {
+    double j = least + (double)step;
     for (int i = 0; i < OBS_UPLIFT_GRID; i++) add_log(&sums[i], log_term + j * log_odds_ratio(i));
     log_term += log((n1 - j) * (k - j) / ((j + 1) * (n0 - k + j + 1)));
   }
