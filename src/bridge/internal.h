@@ -2,6 +2,7 @@
 #ifndef OBS_BRIDGE_INTERNAL_H
 #define OBS_BRIDGE_INTERNAL_H
 
+#include "base/json.h"
 #include "bridge/bridge.h"
 #include "bridge/connection.h"
 #include "bridge/guard.h"
@@ -44,16 +45,19 @@ bool obs_bridge_get_advice(obs_connection *s, const void *filter);
 void obs_bridge_get_summary(obs_connection *s, const void *filter);
 void obs_bridge_get_clusters(obs_connection *s, const void *filter);
 void obs_bridge_get_cluster(obs_connection *s, const void *filter);
+void obs_bridge_get_repeats(obs_connection *s, const void *filter);
 /* Any loop's list, and one of its rows. */
 void obs_bridge_get_page(obs_connection *s, const void *filter);
 void obs_bridge_get_one(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs_bridge_clusters_params,
-    obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
+    obs_bridge_repeats_params, obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
 
 /* scan.c */
 void obs_bridge_get_ops(obs_connection *s, const void *filter);
 void obs_bridge_get_sessions(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_ops_params, obs_bridge_sessions_params;
+/* The end of a page: the next one's cursor (0: none), and whether all was read that the page is about. */
+void obs_bridge_put_cursor(obs_json_writer *w, uint64_t next, bool complete);
 
 /* post.c */
 bool obs_bridge_post_event(obs_connection *s, const void *filter);

@@ -36,6 +36,7 @@ static const obs_route routes[] = {
     {"GET", "sessions/stats", OWN, READ, PLAIN, NEEDS(SESSIONS), .handle = obs_bridge_get_sessions_stats},
     {"GET", "clusters", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(clusters), .work = obs_bridge_get_clusters},
     {"GET", "clusters/{id}", OWN, READ, ONE, NEEDS(CLUSTERS), .id = OBS_ROUTE_HEX_ID, .work = obs_bridge_get_cluster},
+    {"GET", "repeats", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(repeats), .work = obs_bridge_get_repeats},
     {"GET", "analyses", OWN, READ, PLAIN, NEEDS(LEARN), FROM(analyses), .loop = &obs_analyses_loop,
      .work = obs_bridge_get_page},
     {"GET", "analyses/{id}", OWN, READ, ONE, NEEDS(LEARN), .id = OBS_ROUTE_NUMBER_ID, .loop = &obs_analyses_loop,

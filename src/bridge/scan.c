@@ -14,7 +14,7 @@
 /* What one request reads and answers at most; the next page goes on from there. */
 enum { SCAN_BYTES = 64 << 20, PAGE_BYTES = 1 << 20 };
 
-static void put_cursor(obs_json_writer *w, uint64_t next, bool complete) {
+void obs_bridge_put_cursor(obs_json_writer *w, uint64_t next, bool complete) {
   char cursor[OBS_PARAMS_CURSOR_LEN + 1];
   obs_params_cursor_format(next, cursor);
   obs_json_cstr(w, "next_cursor", next != 0 ? cursor : NULL);
@@ -177,7 +177,7 @@ void obs_bridge_get_ops(obs_connection *s, const void *filter) {
   }
   if (q.full) next = q.last_seq > 1 ? q.last_seq : 0;
   obs_json_end(&w);
-  put_cursor(&w, next, next == 0 || q.found == q.filter.limit);
+  obs_bridge_put_cursor(&w, next, next == 0 || q.found == q.filter.limit);
 }
 
 /* ---- session records ---- */
@@ -206,5 +206,5 @@ void obs_bridge_get_sessions(obs_connection *s, const void *filter) {
     return;
   }
   obs_json_writer w = obs_json_write_members(&s->http.out);
-  put_cursor(&w, next, complete);
+  obs_bridge_put_cursor(&w, next, complete);
 }

@@ -95,6 +95,7 @@ static const obs_param clusters_params[] = {
     OBS_PARAM("staffer_id", BYTES, obs_clusters_filter, staffer_id),
     OBS_PARAM("task_class", BYTES, obs_clusters_filter, task_class),
     OBS_PARAM("sig_hash", BYTES, obs_clusters_filter, sig_hash),
+    OBS_PARAM("session_id", BYTES, obs_clusters_filter, session_id),
     OBS_PARAM("event_kind", BYTES, obs_clusters_filter, event_kind),
     OBS_PARAM("q", BYTES, obs_clusters_filter, q),
     OBS_PARAM_OF("state", CHOICE, obs_clusters_filter, state, obs_cluster_state_names),
@@ -135,6 +136,40 @@ void obs_bridge_get_cluster(obs_connection *s, const void *filter) {
   obs_json_writer w = obs_json_write(&s->http.out);
   if (!obs_clusters_one(s->bridge->opts.clusters, s->id, obs_clock_wall_ms(), put_whole, &w))
     obs_answer_error(&s->http.answer, &s->http.out, 404, "no cluster %016" PRIx64, s->id);
+}
+
+/* ---- tasks that fail again and again ---- */
+
+static const obs_repeats_filter all_repeats = {.least = 3, .limit = OBS_PARAMS_LIMIT};
+static const obs_param repeats_params[] = {
+    OBS_PARAM("sig_hash", BYTES, obs_repeats_filter, sig_hash),
+    OBS_PARAM("session_id", BYTES, obs_repeats_filter, session_id),
+    OBS_PARAM("endpoint", BYTES, obs_repeats_filter, endpoint),
+    OBS_PARAM("staffer_id", BYTES, obs_repeats_filter, staffer_id),
+    OBS_PARAM("least", LIMIT, obs_repeats_filter, least),
+    OBS_PARAM("limit", LIMIT, obs_repeats_filter, limit),
+    OBS_PARAM("cursor", NEXT_CURSOR, obs_repeats_filter, before),
+};
+const obs_params obs_bridge_repeats_params = OBS_PARAMS(repeats_params, all_repeats);
+
+static bool put_repeat(void *writer, const obs_repeat_view *x) {
+  obs_json_writer *w = writer;
+  obs_repeat_view_json(w, x);
+  return w->out->len < CLUSTERS_BYTES;
+}
+
+void obs_bridge_get_repeats(obs_connection *s, const void *filter) {
+  uint64_t next = 0;
+  obs_json_writer w = obs_json_write(&s->http.out);
+  obs_json_object(&w, NULL);
+  obs_json_array(&w, "repeats");
+  observer_err err = obs_clusters_repeats(s->bridge->opts.clusters, filter, put_repeat, &w, &next);
+  if (err != OBSERVER_E_OK || s->http.out.oom) {
+    obs_answer_no_memory(&s->http.answer, &s->http.out);
+    return;
+  }
+  obs_json_end(&w);
+  obs_bridge_put_cursor(&w, next, next == 0 || s->http.out.len < CLUSTERS_BYTES);
 }
 
 /* ---- what is learned ---- */

@@ -1,18 +1,21 @@
 /* Failure clusters: every recorded failure belongs to one, found as it is recorded.
  *
  * In:  recorded ops in journal order, as a follower of the commit stage (commit.h); the end of each cycle.
- * Out: views of the clusters; events of new and regressed ones; the clusters of a batch's ops, in the batch.
- * Identity: a failure with a sig_hash belongs to the cluster of that hash, any other to the one that the miner
- *   (miner.h) gives to its error text among the failures of the same endpoint and event_kind. The id is a hash of that,
- *   so the same journal gives the same ids on every machine. Clusters that the miner merges add up; the older id stays,
- *   and the younger one is a former id that leads to it (the last OBS_CLUSTERS_ALIASES).
- * Restart: the checkpoint holds all of it, and the journal's rows behind it bring the rest. Only the moment when a
- *   cluster was resolved is not in the journal, so ask for a checkpoint when obs_clusters_cycle resolved some. With
- *   another `clusters` than the checkpoint's, the whole journal is read once.
- * Memory: the `clusters` that failed last stay. One is 2 KB, and at worst 8 KB of texts; the miner adds 6 KB at worst,
- *   corrections 0.7 MB in all. 2,000: at worst 29 MB, usually 8.
- * Threads: apply, apply_row, save, load on the commit thread (or before it starts); everything else on any. One mutex,
- *   held for one batch, one save, or one look through the table, never across I/O; views are copies. */
+ * Out: views of the clusters and of repeats; events of new, regressed and spreading ones; the clusters of a batch's
+ * ops, in the batch. Identity: a cluster is a kind of failure, and its kind is the template of its text, which the
+ * miner (miner.h) makes. endpoint, event_kind, source, staffer_id, task_class, session_id and sig_hash are dimensions
+ * of it: counted in its sets, never part of its identity. The id is a hash of the template, so the same journal gives
+ * the same ids on every machine. When the miner joins kinds, the narrower ids lead to the joined one (the last
+ * OBS_CLUSTERS_ALIASES), and so do the ids of the rule before version 2 (former.h). Times: rates, states and quiet go
+ * by receipt, what is shown as seen by event time (op.h). A late failure counts in its cluster, and makes nothing new,
+ * regressed or spread: a kind known from late ones alone is RESOLVED. Restart: the checkpoint holds all of it, and the
+ * journal's rows behind it bring the rest. Only the moment when a cluster was resolved is not in the journal, so ask
+ * for a checkpoint when obs_clusters_cycle resolved some. With another `clusters` than the checkpoint's, or of another
+ * version, the whole journal is read once. Memory: the `clusters` that failed last stay. One is 3.5 KB, with 350 bytes
+ * an endpoint (16 at most), and at worst 15 KB of texts and endpoints; the miner adds 6 KB at worst; corrections 0.7
+ * MB, repeats 1 to 3 MB, ids that lead on 1.3 MB in all. 2,000: at worst 55 MB, usually 14. Threads: apply, apply_row,
+ * save, load on the commit thread (or before it starts); everything else on any. One mutex, held for one batch, one
+ * save, or one look through the table, never across I/O; views are copies. */
 #ifndef OBS_CLUSTER_CLUSTERS_H
 #define OBS_CLUSTER_CLUSTERS_H
 
@@ -26,6 +29,7 @@ enum {
   OBS_CLUSTERS_FRESH_MS = 600000,
   OBS_CLUSTERS_ALIASES = 1024,
   OBS_CLUSTERS_LATE = 64,    /* so many that failed last are looked at for a correction of their task_class */
+  OBS_CLUSTER_PLACES = 16,   /* endpoints with states and rates of their own; those that failed last stay */
   OBS_CLUSTERS_EVENTS = 100, /* a second */
   OBS_CLUSTER_TOP = 8,       /* values of a set; of more, those that come often stay (top_set.h) */
   OBS_CLUSTER_SAMPLES = 5,   /* the first two failures and the last three */
@@ -35,7 +39,8 @@ enum {
   OBS_CORRECTIONS_EACH = 5,
   OBS_CORRECTION_NEXT = 20, /* ops after a correction that are counted for it, until the next one of the same */
   OBS_CORRECTION_TEXT_MAX = 400,
-  OBS_CLUSTERS_VERSION = 1 /* of the bytes that save makes (clusters.c) */
+  OBS_REPEAT_KINDS = 4,    /* of a task that fails again and again, those it failed with last */
+  OBS_CLUSTERS_VERSION = 2 /* of the bytes that save makes (saved.c) */
 };
 
 /* Milliseconds: beyond any date that an op can have. */
@@ -43,9 +48,9 @@ enum {
 
 typedef struct obs_clusters obs_clusters;
 
-/* NEW at the first failure; ONGOING from the first one that comes OBS_CLUSTERS_FRESH_MS after that; RESOLVED after
- * `quiet` cycles without one (cycles in which the daemon runs: an outage resolves nothing); REGRESSED when it fails
- * again then, and ONGOING again OBS_CLUSTERS_FRESH_MS later. */
+/* NEW at the first failure (that is not late); ONGOING from the first one that comes OBS_CLUSTERS_FRESH_MS after that;
+ * RESOLVED after `quiet` cycles without one (cycles in which the daemon runs: an outage resolves nothing); REGRESSED
+ * when it fails again then, and ONGOING again OBS_CLUSTERS_FRESH_MS later. */
 #define OBS_CLUSTER_STATE_MAP(X)                                                                                       \
   X(NEW, "new")                                                                                                        \
   X(ONGOING, "ongoing")                                                                                                \
@@ -61,9 +66,25 @@ typedef enum {
 
 extern const char *const obs_cluster_state_names[OBS_CLUSTER_STATES];
 
-/* A cluster is new, or has regressed. Texts live as long as the call. */
+/* NEW: the first failure of its kind. REGRESSED: the first one after its cluster was resolved. SPREAD: it is known and
+ * open, and begins to fail at an endpoint where it never failed, or had been resolved. */
+#define OBS_CLUSTER_EVENT_MAP(X)                                                                                       \
+  X(NEW, "new")                                                                                                        \
+  X(REGRESSED, "regressed")                                                                                            \
+  X(SPREAD, "spread")
+
+typedef enum {
+#define OBS_CLUSTER_EVENT_ENUM(name, text) OBS_CLUSTER_EVENT_##name,
+  OBS_CLUSTER_EVENT_MAP(OBS_CLUSTER_EVENT_ENUM)
+#undef OBS_CLUSTER_EVENT_ENUM
+      OBS_CLUSTER_EVENT_KINDS
+} obs_cluster_event_kind;
+
+extern const char *const obs_cluster_event_names[OBS_CLUSTER_EVENT_KINDS];
+
+/* Texts live as long as the call. */
 typedef struct {
-  obs_cluster_state state;            /* NEW or REGRESSED */
+  obs_cluster_event_kind kind;
   uint64_t id, count, op_seq, missed; /* missed: such events before this one that were beyond the limit */
   int64_t first_ms, last_ms;
   obs_str template, sig_hash, endpoint, source, event_kind, task_class; /* of the op; p NULL: it has none */
@@ -89,7 +110,7 @@ observer_err obs_clusters_save(void *clusters, obs_buf *out);
 /* Before any apply. CORRUPT leaves the table empty. */
 observer_err obs_clusters_load(void *clusters, const void *data, size_t len);
 
-/* A cycle is over: returns how many clusters it resolved. */
+/* A cycle is over: returns how many clusters it resolved, wholly or at some of their endpoints. */
 uint32_t obs_clusters_cycle(obs_clusters *c, int64_t now_ms);
 
 typedef struct {
@@ -97,7 +118,9 @@ typedef struct {
   uint64_t failures;  /* in all, also of clusters that are no more */
   uint64_t forgotten; /* clusters that went to make room */
   uint64_t merged;
-  uint64_t lost; /* failures without a cluster, for lack of memory */
+  uint64_t lost;              /* failures without a cluster, for lack of memory */
+  uint32_t repeats;           /* tasks that failed again and again, and have not succeeded since */
+  uint64_t repeats_forgotten; /* such that went to make room */
 } obs_clusters_counts;
 void obs_clusters_get_counts(obs_clusters *c, obs_clusters_counts *out);
 
@@ -110,8 +133,8 @@ typedef enum {
 
 /* Which clusters; a text with p NULL: any. All of them must hold. */
 typedef struct {
-  obs_str endpoint, source, staffer_id, task_class; /* is in the cluster's set */
-  obs_str sig_hash, event_kind;
+  obs_str endpoint, source, staffer_id, task_class, event_kind, session_id; /* is in the cluster's set */
+  obs_str sig_hash;         /* is in the set, or failed with it lately (repeats.h) */
   obs_str q;                /* part of the template */
   int state;                /* -1: any */
   int64_t since_ms;         /* last seen not before; INT64_MIN: any */
@@ -131,6 +154,21 @@ typedef struct {
   uint64_t other; /* how often values came that are not listed */
 } obs_cluster_values;
 
+/* A set of which there may be as many values as failures. */
+typedef struct {
+  uint64_t failures; /* that have one */
+  uint64_t distinct; /* different ones, an estimate (distinct.h) */
+  obs_cluster_values top;
+} obs_cluster_many;
+
+/* The cluster at one endpoint. */
+typedef struct {
+  obs_str endpoint;
+  uint64_t count, last_minute, last_hour;
+  obs_cluster_state state;
+  int64_t state_ms, first_ms, last_ms;
+} obs_cluster_place;
+
 typedef struct {
   uint64_t seq;
   int64_t time_ms;
@@ -143,15 +181,21 @@ typedef struct {
 /* A cluster as it is at one moment: a copy, which lives as long as the call. */
 typedef struct {
   uint64_t id, count, last_minute, last_hour, first_seq, last_seq;
+  uint64_t late; /* of `count` */
   obs_cluster_state state;
   int64_t state_ms, first_ms, last_ms;
-  obs_str template, sig_hash, event_kind; /* p NULL: none */
-  obs_cluster_values endpoints, sources, staffers, task_classes;
+  obs_str template;             /* p NULL: its failures have no text */
+  obs_str sig_hash, event_kind; /* that all failures have; p NULL: they have several, or some have none */
+  obs_cluster_values endpoints, sources, staffers, task_classes, event_kinds;
+  obs_cluster_many sessions, sig_hashes;
+  obs_cluster_place places[OBS_CLUSTER_PLACES]; /* the one that failed last first */
+  uint32_t nplaces;
+  uint64_t places_forgotten;             /* endpoints that went to make room */
   uint64_t samples[OBS_CLUSTER_SAMPLES]; /* seqs */
   uint32_t nsamples;
-  uint64_t corrected;                /* corrections that came after it */
-  uint32_t regressions, resolutions; /* how often; 0: the times below are none */
-  int64_t regressed_ms, resolved_ms;
+  uint64_t corrected;                         /* corrections that came after it */
+  uint32_t regressions, resolutions, spreads; /* how often; 0: the times below are none */
+  int64_t regressed_ms, resolved_ms, spread_ms;
   obs_cluster_correction corrections[OBS_CORRECTIONS_EACH]; /* the latest, oldest first */
   uint32_t ncorrections;
   const uint64_t *former_ids; /* of obs_clusters_one alone */
@@ -177,6 +221,32 @@ typedef struct {
 uint32_t obs_clusters_briefs(obs_clusters *c, int64_t now_ms, obs_cluster_brief *out, uint32_t max);
 /* A cluster's failures of the last `ms`, at most an hour, to the exactness of rate.h. */
 uint64_t obs_clusters_within(obs_clusters *c, uint64_t id, uint64_t ms, int64_t now_ms);
+/* ---- repeats: tasks that fail again and again (repeats.h) ---- */
+
+/* Which; a text with p NULL: any. All of them must hold. */
+typedef struct {
+  obs_str sig_hash, session_id, endpoint, staffer_id;
+  uint32_t least;  /* failures */
+  uint64_t before; /* last_seq is below; 0: any */
+  uint32_t limit;
+} obs_repeats_filter;
+
+/* A run of failures without a success between. Texts are those of its first failure; p NULL: it had none. */
+typedef struct {
+  obs_str sig_hash, session_id, endpoint, staffer_id;
+  uint64_t failures, first_seq, last_seq;
+  int64_t first_ms, last_ms;
+  uint64_t kinds[OBS_REPEAT_KINDS]; /* ids of the clusters it failed with last, the latest first */
+  uint32_t nkinds;
+} obs_repeat_view;
+
+/* Gives the runs that match to `fn`, the one that failed last first, under no lock, until it returns false. *next:
+ * `before` of the next page; 0: there is none. */
+observer_err obs_clusters_repeats(obs_clusters *c, const obs_repeats_filter *f,
+                                  bool (*fn)(void *arg, const obs_repeat_view *x), void *arg, uint64_t *next);
+
+/* ---- ids ---- */
+
 /* The id that a former id leads to; any other as it is. */
 uint64_t obs_clusters_now(obs_clusters *c, uint64_t id);
 /* The id of the cluster that a recorded op belongs to now; 0: none. */

@@ -4,8 +4,8 @@
 
 static const struct {
   int64_t ms;
-  int slices;
-} spans[OBS_RATE_SPANS] = {{10000, 6}, {60000, 60}};
+  int slices, first; /* of `n` */
+} spans[OBS_RATE_SPANS] = {{10000, 6, 0}, {60000, 60, 6}};
 
 /* Times before the epoch are all the same one: nothing is counted so late. */
 static int64_t tick_of(int span, int64_t ms) {
@@ -15,12 +15,13 @@ static int64_t tick_of(int span, int64_t ms) {
 /* Slices that time has passed over since the newest one are emptied first: they hold the last round. */
 static void add(obs_rate *r, int span, int64_t tick, uint32_t n) {
   int slices = spans[span].slices;
-  if (tick > r->span[span].tick) {
-    int64_t steps = tick - r->span[span].tick;
-    for (int64_t i = 1; i <= steps && i <= slices; i++) r->span[span].n[(r->span[span].tick + i) % slices] = 0;
-    r->span[span].tick = tick;
+  uint32_t *list = r->n + spans[span].first;
+  if (tick > r->tick[span]) {
+    int64_t steps = tick - r->tick[span];
+    for (int64_t i = 1; i <= steps && i <= slices; i++) list[(r->tick[span] + i) % slices] = 0;
+    r->tick[span] = tick;
   }
-  if (tick > r->span[span].tick - slices) r->span[span].n[tick % slices] += n;
+  if (tick > r->tick[span] - slices) list[tick % slices] += n;
 }
 
 void obs_rate_add(obs_rate *r, int64_t ms) {
@@ -29,11 +30,12 @@ void obs_rate_add(obs_rate *r, int64_t ms) {
 
 /* Of the last `slices` slices. */
 static uint64_t sum_of(const obs_rate *r, int span, int64_t slices, int64_t now_ms) {
-  int64_t newest = r->span[span].tick, now = tick_of(span, now_ms);
+  const uint32_t *list = r->n + spans[span].first;
+  int64_t newest = r->tick[span], now = tick_of(span, now_ms);
   uint64_t sum = 0;
   for (int i = 0; i < spans[span].slices && i <= newest; i++) {
     int64_t tick = newest - i;
-    if (tick > now - slices && tick <= now) sum += r->span[span].n[tick % spans[span].slices];
+    if (tick > now - slices && tick <= now) sum += list[tick % spans[span].slices];
   }
   return sum;
 }
@@ -53,22 +55,19 @@ uint64_t obs_rate_within(const obs_rate *r, uint64_t ms, int64_t now_ms) {
 void obs_rate_merge(obs_rate *r, const obs_rate *from) {
   for (int s = 0; s < OBS_RATE_SPANS; s++) {
     for (int i = spans[s].slices - 1; i >= 0; i--) {
-      int64_t tick = from->span[s].tick - i; /* the oldest first: `add` only moves on */
-      if (tick >= 0) add(r, s, tick, from->span[s].n[tick % spans[s].slices]);
+      int64_t tick = from->tick[s] - i; /* the oldest first: `add` only moves on */
+      if (tick >= 0) add(r, s, tick, from->n[spans[s].first + tick % spans[s].slices]);
     }
   }
 }
 
 void obs_rate_save(const obs_rate *r, obs_buf *out) {
-  for (int s = 0; s < OBS_RATE_SPANS; s++) {
-    obs_pack_u64(out, (uint64_t)r->span[s].tick);
-    for (int i = 0; i < spans[s].slices; i++) obs_pack_u64(out, r->span[s].n[i]);
-  }
+  for (int s = 0; s < OBS_RATE_SPANS; s++) obs_pack_u64(out, (uint64_t)r->tick[s]);
+  for (int i = 0; i < OBS_RATE_SLICES; i++) obs_pack_u64(out, r->n[i]);
 }
 
 void obs_rate_load(obs_rate *r, obs_pack_reader *in) {
-  for (int s = 0; s < OBS_RATE_SPANS; s++) {
-    r->span[s].tick = (int64_t)obs_pack_read_u64(in, (uint64_t)(TIME_MAX / spans[s].ms));
-    for (int i = 0; i < spans[s].slices; i++) r->span[s].n[i] = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
-  }
+  for (int s = 0; s < OBS_RATE_SPANS; s++)
+    r->tick[s] = (int64_t)obs_pack_read_u64(in, (uint64_t)(TIME_MAX / spans[s].ms));
+  for (int i = 0; i < OBS_RATE_SLICES; i++) r->n[i] = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
 }

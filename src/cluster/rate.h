@@ -5,13 +5,11 @@
 
 #include "base/pack.h"
 
-enum { OBS_RATE_MINUTE, OBS_RATE_HOUR, OBS_RATE_SPANS, OBS_RATE_SLICES = 60 };
+enum { OBS_RATE_MINUTE, OBS_RATE_HOUR, OBS_RATE_SPANS, OBS_RATE_SLICES = 66 };
 
 typedef struct {
-  struct {
-    int64_t tick; /* of the newest slice */
-    uint32_t n[OBS_RATE_SLICES];
-  } span[OBS_RATE_SPANS];
+  int64_t tick[OBS_RATE_SPANS]; /* of the newest slice */
+  uint32_t n[OBS_RATE_SLICES];  /* the minute's 6, then the hour's 60 */
 } obs_rate;
 
 /* Times are milliseconds; one before the oldest slice is not counted. */

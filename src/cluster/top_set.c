@@ -6,104 +6,118 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+enum { TEXT_LEAST = 24 }; /* bytes taken for a text: most texts that take its place later fit too */
+
 void obs_top_set_fini(obs_top_set *s) {
-  for (uint32_t i = 0; i < s->n; i++) free(s->e[i].p);
+  for (uint32_t i = 0; i < s->n; i++) free(s->text[i].p);
   *s = (obs_top_set){0};
 }
 
-static obs_top_set_entry *find(const obs_top_set *s, uint64_t hash, obs_str v) {
-  for (uint32_t i = 0; i < s->n; i++) {
-    const obs_top_set_entry *e = &s->e[i];
-    if (e->hash == hash && obs_str_eq((obs_str){e->p, e->len, 0}, v)) return (obs_top_set_entry *)e;
-  }
-  return NULL;
+/* n when there is none. */
+static uint32_t find(const obs_top_set *s, uint64_t hash) {
+  uint32_t i = 0;
+  while (i < s->n && s->hash[i] != hash) i++;
+  return i;
 }
 
-static obs_top_set_entry *rarest(obs_top_set *s) {
-  obs_top_set_entry *least = &s->e[0];
+static uint32_t rarest(const obs_top_set *s) {
+  uint32_t least = 0;
   for (uint32_t i = 1; i < s->n; i++) {
-    if (s->e[i].count < least->count) least = &s->e[i];
+    if (s->count[i] < s->count[least]) least = i;
   }
   return least;
 }
 
-static char *copy_of(obs_str v) {
-  char *p = malloc((size_t)v.len + 1);
-  if (p != NULL && v.len > 0) memcpy(p, v.p, v.len);
-  return p;
+/* Puts a text where another one was, or none. False: no memory, nothing has changed. */
+static bool set_text(obs_top_set *s, uint32_t i, obs_str v) {
+  if (s->text[i].p == NULL || v.len > s->text[i].cap) {
+    uint32_t cap = v.len > TEXT_LEAST ? v.len : TEXT_LEAST;
+    char *p = realloc(s->text[i].p, cap);
+    if (p == NULL) return false;
+    s->text[i].p = p;
+    s->text[i].cap = (uint16_t)cap;
+  }
+  if (v.len > 0) memcpy(s->text[i].p, v.p, v.len);
+  s->text[i].len = (uint16_t)v.len;
+  return true;
 }
 
-void obs_top_set_add(obs_top_set *s, obs_str value) {
+uint64_t obs_top_set_add(obs_top_set *s, obs_str value) {
   obs_str v = obs_utf8_cut_str(value, OBS_CLUSTER_TEXT_MAX);
   uint64_t hash = XXH3_64bits(v.p, v.len);
-  obs_top_set_entry *e = find(s, hash, v);
+  uint32_t i = find(s, hash);
   s->total++;
-  if (e != NULL) {
-    e->count++;
-    return;
+  if (i < s->n) {
+    s->count[i]++;
+    return hash;
   }
-  char *p = obs_str_eq(v, OBS_STR(OBS_NAMES_OTHER)) ? NULL : copy_of(v);
-  if (p == NULL) return; /* it counts as other */
-  if (s->n < OBS_CLUSTER_TOP) {
-    s->e[s->n++] = (obs_top_set_entry){hash, 1, 0, p, v.len};
-    return;
-  }
-  e = rarest(s); /* the new value may have come as often before, unlisted: that is its error */
-  free(e->p);
-  *e = (obs_top_set_entry){hash, e->count + 1, e->count, p, v.len};
+  if (obs_str_eq(v, OBS_STR(OBS_NAMES_OTHER))) return hash; /* it counts as other */
+  bool full = s->n == OBS_CLUSTER_TOP;
+  i = full ? rarest(s) : s->n;
+  if (!set_text(s, i, v)) return hash; /* so does what there is no memory for */
+  s->hash[i] = hash;
+  s->error[i] = full ? s->count[i] : 0; /* it may have come as often before, unlisted */
+  s->count[i] = s->error[i] + 1;
+  if (!full) s->n++;
+  return hash;
 }
 
 bool obs_top_set_has(const obs_top_set *s, obs_str value) {
   obs_str v = obs_utf8_cut_str(value, OBS_CLUSTER_TEXT_MAX);
-  return s->n > 0 && find(s, XXH3_64bits(v.p, v.len), v) != NULL;
+  return find(s, XXH3_64bits(v.p, v.len)) < s->n;
+}
+
+/* Takes an entry of another set over, with its text. */
+static void move_entry(obs_top_set *s, uint32_t i, obs_top_set *from, uint32_t k) {
+  free(s->text[i].p);
+  s->hash[i] = from->hash[k];
+  s->count[i] = from->count[k];
+  s->error[i] = from->error[k];
+  s->text[i] = from->text[k];
+  from->text[k].p = NULL;
 }
 
 void obs_top_set_merge(obs_top_set *s, obs_top_set *from) {
   s->total += from->total;
-  for (uint32_t i = 0; i < from->n; i++) {
-    obs_top_set_entry *other = &from->e[i], *e = find(s, other->hash, (obs_str){other->p, other->len, 0});
-    if (e != NULL) {
-      e->count += other->count;
-      e->error += other->error;
+  for (uint32_t k = 0; k < from->n; k++) {
+    uint32_t i = find(s, from->hash[k]);
+    if (i < s->n) {
+      s->count[i] += from->count[k];
+      s->error[i] += from->error[k];
     } else if (s->n < OBS_CLUSTER_TOP) {
-      s->e[s->n++] = *other;
-      continue; /* with its text */
-    } else if ((e = rarest(s))->count < other->count) {
-      free(e->p);
-      *e = *other;
-      continue;
+      move_entry(s, s->n++, from, k);
+    } else if (s->count[i = rarest(s)] < from->count[k]) {
+      move_entry(s, i, from, k);
     }
-    free(other->p);
   }
-  *from = (obs_top_set){0};
+  obs_top_set_fini(from);
 }
 
 /* By what is sure: the error is what the entry took over from the one before it. */
 static int by_count(const void *a, const void *b) {
-  const obs_top_set_entry *x = *(const obs_top_set_entry *const *)a, *y = *(const obs_top_set_entry *const *)b;
-  uint64_t nx = x->count - x->error, ny = y->count - y->error;
-  if (nx != ny) return nx < ny ? 1 : -1;
-  int c = memcmp(x->p, y->p, x->len < y->len ? x->len : y->len);
-  return c != 0 ? c : (x->len > y->len) - (x->len < y->len);
+  const obs_cluster_value *x = a, *y = b;
+  if (x->count != y->count) return x->count < y->count ? 1 : -1;
+  int c = memcmp(x->value.p, y->value.p, x->value.len < y->value.len ? x->value.len : y->value.len);
+  return c != 0 ? c : (x->value.len > y->value.len) - (x->value.len < y->value.len);
 }
 
-uint32_t obs_top_set_order(const obs_top_set *s, const obs_top_set_entry *order[OBS_CLUSTER_TOP], uint64_t *other) {
-  *other = s->total;
+void obs_top_set_list(const obs_top_set *s, obs_cluster_values *out) {
+  out->n = s->n;
+  out->other = s->total;
   for (uint32_t i = 0; i < s->n; i++) {
-    order[i] = &s->e[i];
-    *other -= s->e[i].count - s->e[i].error;
+    out->v[i] = (obs_cluster_value){{s->text[i].p, s->text[i].len, 0}, s->count[i] - s->error[i]};
+    out->other -= out->v[i].count;
   }
-  qsort(order, s->n, sizeof(*order), by_count);
-  return s->n;
+  qsort(out->v, out->n, sizeof(out->v[0]), by_count);
 }
 
 void obs_top_set_save(const obs_top_set *s, obs_buf *out) {
   obs_pack_u64(out, s->total);
   obs_pack_u64(out, s->n);
   for (uint32_t i = 0; i < s->n; i++) {
-    obs_pack_u64(out, s->e[i].count);
-    obs_pack_u64(out, s->e[i].error);
-    obs_pack_str(out, (obs_str){s->e[i].p, s->e[i].len, 0});
+    obs_pack_u64(out, s->count[i]);
+    obs_pack_u64(out, s->error[i]);
+    obs_pack_str(out, (obs_str){s->text[i].p, s->text[i].len, 0});
   }
 }
 
@@ -112,16 +126,17 @@ void obs_top_set_load(obs_top_set *s, obs_pack_reader *in) {
   uint64_t left = s->total; /* what entries say they counted cannot be more */
   uint32_t n = (uint32_t)obs_pack_read_u64(in, OBS_CLUSTER_TOP);
   for (uint32_t i = 0; i < n && !in->bad; i++) {
-    obs_top_set_entry e = {.count = obs_pack_read_u64(in, UINT64_MAX)};
-    e.error = obs_pack_read_u64(in, e.count);
+    uint64_t count = obs_pack_read_u64(in, UINT64_MAX), error = obs_pack_read_u64(in, count);
     obs_str v = obs_pack_read_str(in, OBS_CLUSTER_TEXT_MAX);
-    e.hash = XXH3_64bits(v.p, v.len);
-    e.len = v.len;
-    if (in->bad || e.count - e.error > left || find(s, e.hash, v) != NULL || (e.p = copy_of(v)) == NULL) {
+    uint64_t hash = XXH3_64bits(v.p, v.len);
+    if (in->bad || count - error > left || find(s, hash) < s->n || !set_text(s, i, v)) {
       in->bad = true;
       return;
     }
-    left -= e.count - e.error;
-    s->e[s->n++] = e;
+    left -= count - error;
+    s->hash[i] = hash;
+    s->count[i] = count;
+    s->error[i] = error;
+    s->n++;
   }
 }

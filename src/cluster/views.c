@@ -1,5 +1,6 @@
 /* Views of the table: pages of clusters, one cluster, counts. Any thread. The lock is held for one look through the
  * table or one cluster's copy, so the commit thread waits no longer than that. */
+#include "base/utf8.h"
 #include "cluster/internal.h"
 
 #include <stdlib.h>
@@ -7,12 +8,11 @@
 /* ---- one cluster, copied with the lock ---- */
 
 enum {
-  VIEW_TEXT = OBS_CLUSTER_TEMPLATE_MAX + 2 * OBS_CLUSTER_TEXT_MAX +
-              OBS_CLUSTER_SET_COUNT * OBS_CLUSTER_TOP * OBS_CLUSTER_TEXT_MAX +
-              OBS_CORRECTIONS_EACH * OBS_CORRECTION_TEXT_MAX
+  NAMES = (OBS_CLUSTER_SET_COUNT + OBS_CLUSTER_MANY_COUNT) * OBS_CLUSTER_TOP + OBS_CLUSTER_PLACES,
+  VIEW_TEXT = OBS_CLUSTER_TEMPLATE_MAX + NAMES * OBS_CLUSTER_TEXT_MAX + OBS_CORRECTIONS_EACH * OBS_CORRECTION_TEXT_MAX
 };
 
-/* A view with the texts it shows; some 17 KB, for the stack. */
+/* A view with the texts it shows; some 23 KB, for the stack. */
 typedef struct {
   obs_cluster_view view;
   uint64_t former_ids[OBS_CLUSTERS_ALIASES];
@@ -29,10 +29,44 @@ static obs_str copy_text(copy *to, const char *p, uint32_t len) {
 }
 
 static void copy_set(copy *to, obs_cluster_values *values, const obs_top_set *set) {
-  const obs_top_set_entry *order[OBS_CLUSTER_TOP];
-  values->n = obs_top_set_order(set, order, &values->other);
+  obs_top_set_list(set, values);
   for (uint32_t i = 0; i < values->n; i++)
-    values->v[i] = (obs_cluster_value){copy_text(to, order[i]->p, order[i]->len), order[i]->count - order[i]->error};
+    values->v[i].value = copy_text(to, values->v[i].value.p, values->v[i].value.len);
+}
+
+/* What all failures have alike; p NULL: nothing. */
+static obs_str only_value(const obs_cluster_values *values, uint64_t failures) {
+  bool only = values->n == 1 && values->v[0].count == failures;
+  return only ? values->v[0].value : (obs_str){NULL, 0, 0};
+}
+
+/* While all values are listed, they are counted, not estimated; and there are no more than failures. */
+static void copy_many(copy *to, obs_cluster_many *many, const obs_cluster_many_set *set) {
+  copy_set(to, &many->top, &set->top);
+  many->failures = set->top.total;
+  many->distinct = many->top.other == 0 ? many->top.n : obs_distinct_estimate(&set->distinct);
+  if (many->distinct > many->failures) many->distinct = many->failures;
+}
+
+static void copy_places(copy *to, const obs_places *places, int64_t now_ms) {
+  obs_cluster_view *v = &to->view;
+  const obs_place *list[OBS_CLUSTER_PLACES];
+  for (uint32_t n = 0; n < places->n; n++) { /* by insertion: there are few */
+    uint32_t i = n;
+    for (; i > 0 && list[i - 1]->last_seq < places->at[n].last_seq; i--) list[i] = list[i - 1];
+    list[i] = &places->at[n];
+  }
+  v->nplaces = places->n;
+  v->places_forgotten = places->forgotten;
+  for (uint32_t i = 0; i < v->nplaces; i++)
+    v->places[i] = (obs_cluster_place){.endpoint = copy_text(to, list[i]->name, list[i]->len),
+                                       .count = list[i]->count,
+                                       .last_minute = obs_rate_sum(&list[i]->rate, OBS_RATE_MINUTE, now_ms),
+                                       .last_hour = obs_rate_sum(&list[i]->rate, OBS_RATE_HOUR, now_ms),
+                                       .state = list[i]->state,
+                                       .state_ms = list[i]->state_ms,
+                                       .first_ms = list[i]->first_ms,
+                                       .last_ms = list[i]->last_ms};
 }
 
 static void copy_samples(obs_cluster_view *v, const uint64_t *list, uint32_t n) {
@@ -45,6 +79,7 @@ static void copy_cluster(const obs_clusters *c, const obs_cluster *x, int64_t no
   to->used = 0;
   *v = (obs_cluster_view){.id = x->id,
                           .count = x->count,
+                          .late = x->late,
                           .last_minute = obs_rate_sum(&x->rate, OBS_RATE_MINUTE, now_ms),
                           .last_hour = obs_rate_sum(&x->rate, OBS_RATE_HOUR, now_ms),
                           .first_seq = x->first_seq,
@@ -54,17 +89,23 @@ static void copy_cluster(const obs_clusters *c, const obs_cluster *x, int64_t no
                           .first_ms = x->first_ms,
                           .last_ms = x->last_ms,
                           .template = copy_text(to, x->template.p, x->template.len),
-                          .sig_hash = copy_text(to, x->sig_hash.p, x->sig_hash.len),
-                          .event_kind = copy_text(to, x->event_kind.p, x->event_kind.len),
                           .corrected = x->corrected,
                           .regressions = x->regressions,
                           .resolutions = x->resolutions,
+                          .spreads = x->spreads,
                           .regressed_ms = x->regressed_ms,
-                          .resolved_ms = x->resolved_ms};
+                          .resolved_ms = x->resolved_ms,
+                          .spread_ms = x->spread_ms};
   copy_set(to, &v->endpoints, &x->sets[OBS_CLUSTER_SET_endpoint]);
   copy_set(to, &v->sources, &x->sets[OBS_CLUSTER_SET_source]);
   copy_set(to, &v->staffers, &x->sets[OBS_CLUSTER_SET_staffer_id]);
   copy_set(to, &v->task_classes, &x->sets[OBS_CLUSTER_SET_task_class]);
+  copy_set(to, &v->event_kinds, &x->sets[OBS_CLUSTER_SET_event_kind]);
+  copy_many(to, &v->sessions, &x->many[OBS_CLUSTER_SET_session_id]);
+  copy_many(to, &v->sig_hashes, &x->many[OBS_CLUSTER_SET_sig_hash]);
+  v->sig_hash = only_value(&v->sig_hashes.top, x->count);
+  v->event_kind = only_value(&v->event_kinds, x->count);
+  copy_places(to, &x->places, now_ms);
   copy_samples(v, x->first, OBS_CLUSTER_FIRST);
   copy_samples(v, x->latest, OBS_CLUSTER_LATEST);
   for (uint32_t i = 0; i < OBS_CORRECTIONS_EACH; i++) {
@@ -89,8 +130,7 @@ bool obs_clusters_one(obs_clusters *c, uint64_t id, int64_t now_ms, void (*fn)(v
   if (slot != OBS_CLUSTER_NONE) {
     copy_cluster(c, &c->all[slot], now_ms, &x);
     x.view.former_ids = x.former_ids;
-    for (uint32_t i = 0; i < c->naliases && i < OBS_CLUSTERS_ALIASES; i++)
-      if (c->aliases[i].to == x.view.id) x.former_ids[x.view.nformer_ids++] = c->aliases[i].from;
+    x.view.nformer_ids = obs_aliases_of(&c->aliases, x.view.id, x.former_ids);
   }
   pthread_mutex_unlock(&c->lock);
   if (slot != OBS_CLUSTER_NONE) fn(arg, &x.view);
@@ -107,17 +147,28 @@ static bool in_set(const obs_cluster *x, int set, obs_str want) {
   return want.p == NULL || obs_top_set_has(&x->sets[set], want);
 }
 
-static bool is_text(obs_cluster_text have, obs_str want) {
-  return want.p == NULL || (have.p != NULL && obs_str_eq(obs_cluster_str(have), want));
+static bool in_many(const obs_cluster *x, int many, obs_str want) {
+  return want.p == NULL || obs_top_set_has(&x->many[many].top, want);
 }
 
-static bool matches(const obs_cluster *x, const obs_clusters_filter *f) {
+/* Whether a task failed with that kind lately: of many sig_hashes few are in the set. */
+static bool failed_with(const obs_clusters *c, const obs_repeat_entry *task, uint64_t id) {
+  for (uint32_t i = 0; task != NULL && i < OBS_REPEAT_KINDS && task->kinds[i] != 0; i++)
+    if (obs_cluster_resolve(c, task->kinds[i]) == id) return true;
+  return false;
+}
+
+/* `task`: of the filter's sig_hash. */
+static bool matches(const obs_clusters *c, const obs_cluster *x, const obs_clusters_filter *f,
+                    const obs_repeat_entry *task) {
   return (f->state < 0 || (int)x->state == f->state) && x->last_ms >= f->since_ms &&
-         is_text(x->sig_hash, f->sig_hash) && is_text(x->event_kind, f->event_kind) &&
          (f->q.p == NULL ||
           (x->template.p != NULL && memmem(x->template.p, x->template.len, f->q.p, f->q.len) != NULL)) &&
-         in_set(x, OBS_CLUSTER_SET_endpoint, f->endpoint) && in_set(x, OBS_CLUSTER_SET_source, f->source) &&
-         in_set(x, OBS_CLUSTER_SET_staffer_id, f->staffer_id) && in_set(x, OBS_CLUSTER_SET_task_class, f->task_class);
+         (in_set(x, OBS_CLUSTER_SET_endpoint, f->endpoint) || obs_places_has(&x->places, f->endpoint)) &&
+         in_set(x, OBS_CLUSTER_SET_source, f->source) && in_set(x, OBS_CLUSTER_SET_staffer_id, f->staffer_id) &&
+         in_set(x, OBS_CLUSTER_SET_task_class, f->task_class) && in_set(x, OBS_CLUSTER_SET_event_kind, f->event_kind) &&
+         in_many(x, OBS_CLUSTER_SET_session_id, f->session_id) &&
+         (in_many(x, OBS_CLUSTER_SET_sig_hash, f->sig_hash) || failed_with(c, task, x->id));
 }
 
 static int by_key(const void *a, const void *b) {
@@ -134,9 +185,11 @@ observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, in
   if (list == NULL) return OBSERVER_E_NOMEM;
   uint32_t n = 0;
   pthread_mutex_lock(&c->lock);
+  const obs_repeat_entry *task =
+      f->sig_hash.p != NULL ? obs_repeats_find(&c->repeats, obs_repeats_sig_key(f->sig_hash)) : NULL;
   for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE; slot = c->order[slot].older) {
     const obs_cluster *x = &c->all[slot];
-    if (!matches(x, f)) continue;
+    if (!matches(c, x, f, task)) continue;
     candidate *k = &list[n++];
     *k = (candidate){x->id, x->last_seq, x->last_seq};
     if (f->order == OBS_CLUSTERS_BY_FIRST_SEEN) k->key = x->first_seq;
@@ -157,6 +210,78 @@ observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, in
     if (slot != OBS_CLUSTER_NONE) copy_cluster(c, &c->all[slot], now_ms, &x);
     pthread_mutex_unlock(&c->lock);
     if (slot != OBS_CLUSTER_NONE) go_on = fn(arg, &x.view);
+  }
+  free(list);
+  return OBSERVER_E_OK;
+}
+
+/* ---- repeats ---- */
+
+static bool is_text(const obs_repeat_entry *e, int text, obs_str want) {
+  obs_str have = obs_repeats_text(e, text);
+  return want.p == NULL || (have.p != NULL && obs_str_eq(have, obs_utf8_cut_str(want, OBS_CLUSTER_TEXT_MAX)));
+}
+
+static bool repeat_matches(const obs_repeat_entry *e, const obs_repeats_filter *f) {
+  return e->failures > 0 && e->failures >= f->least && (f->before == 0 || e->last_seq < f->before) &&
+         is_text(e, OBS_REPEATS_sig_hash, f->sig_hash) && is_text(e, OBS_REPEATS_session_id, f->session_id) &&
+         is_text(e, OBS_REPEATS_endpoint, f->endpoint) && is_text(e, OBS_REPEATS_staffer_id, f->staffer_id);
+}
+
+typedef struct {
+  obs_repeat_view view;
+  char text[OBS_REPEATS_TEXTS * OBS_CLUSTER_TEXT_MAX];
+} repeat_copy;
+
+static void copy_repeat(const obs_clusters *c, const obs_repeat_entry *e, repeat_copy *to) {
+  obs_repeat_view *v = &to->view;
+  *v = (obs_repeat_view){.failures = e->failures,
+                         .first_seq = e->first_seq,
+                         .last_seq = e->last_seq,
+                         .first_ms = e->first_ms,
+                         .last_ms = e->last_ms};
+  char *at = to->text;
+#define COPY_TEXT(field)                                                                                               \
+  v->field = obs_repeats_text(e, OBS_REPEATS_##field);                                                                 \
+  if (v->field.len > 0) v->field.p = memcpy(at, v->field.p, v->field.len);                                             \
+  at += v->field.len;
+  OBS_REPEATS_TEXT_MAP(COPY_TEXT)
+#undef COPY_TEXT
+  for (uint32_t i = 0; i < OBS_REPEAT_KINDS && e->kinds[i] != 0; i++) {
+    uint64_t id = obs_cluster_resolve(c, e->kinds[i]);
+    uint32_t k = 0;
+    while (k < v->nkinds && v->kinds[k] != id) k++;
+    if (k == v->nkinds) v->kinds[v->nkinds++] = id; /* joined kinds are one */
+  }
+}
+
+observer_err obs_clusters_repeats(obs_clusters *c, const obs_repeats_filter *f,
+                                  bool (*fn)(void *arg, const obs_repeat_view *x), void *arg, uint64_t *next) {
+  candidate *list = calloc(OBS_REPEATS, sizeof(*list));
+  *next = 0;
+  if (list == NULL) return OBSERVER_E_NOMEM;
+  uint32_t n = 0;
+  pthread_mutex_lock(&c->lock);
+  for (uint32_t slot = 0; slot < c->repeats.used; slot++) {
+    const obs_repeat_entry *e = &c->repeats.all[slot];
+    if (repeat_matches(e, f)) list[n++] = (candidate){e->key, e->last_seq, e->last_seq};
+  }
+  pthread_mutex_unlock(&c->lock);
+  qsort(list, n, sizeof(*list), by_key);
+  bool go_on = true;
+  for (uint32_t i = 0; i < n && go_on; i++) {
+    if (i == f->limit) {
+      *next = list[i - 1].key;
+      break;
+    }
+    repeat_copy x;
+    pthread_mutex_lock(&c->lock);
+    const obs_repeat_entry *e = obs_repeats_find(&c->repeats, list[i].id);
+    bool shown = e != NULL && e->failures > 0; /* it may have ended meanwhile */
+    if (shown) copy_repeat(c, e, &x);
+    pthread_mutex_unlock(&c->lock);
+    if (shown) go_on = fn(arg, &x.view);
+    if (!go_on && i + 1 < n) *next = list[i].key;
   }
   free(list);
   return OBSERVER_E_OK;
@@ -200,7 +325,6 @@ uint64_t obs_clusters_now(obs_clusters *c, uint64_t id) {
 
 uint64_t obs_clusters_of(obs_clusters *c, const obs_op *op) {
   if (op->success) return 0;
-  if (OBS_HAS(op, sig_hash) && op->sig_hash.len > 0) return obs_cluster_sig_id(op->sig_hash);
   pthread_mutex_lock(&c->lock);
   uint32_t kind = obs_miner_peek(c->miner, obs_cluster_message(op));
   uint64_t id = kind != OBS_MINER_NONE ? obs_miner_id(c->miner, kind) : 0;
@@ -216,6 +340,8 @@ void obs_clusters_get_counts(obs_clusters *c, obs_clusters_counts *out) {
   out->forgotten = c->forgotten;
   out->merged = c->merged;
   out->lost = c->lost;
+  out->repeats = c->repeats.again.n;
+  out->repeats_forgotten = c->repeats.forgotten;
   memcpy(out->states, c->states, sizeof(out->states));
   pthread_mutex_unlock(&c->lock);
 }

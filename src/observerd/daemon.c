@@ -64,14 +64,14 @@ static void on_recorded(void *arg, obs_batch *b, uint64_t first_seq, int64_t now
   obs_feed_recorded(d->feed, b, first_seq);
 }
 
-/* A cluster is new or has regressed. Nothing is recorded before the feed is there. */
+/* A cluster is new, has regressed, or spreads. Nothing is recorded before the feed is there. */
 static void on_cluster(void *arg, const obs_cluster_event *e) {
   const obs_daemon *d = arg;
   obs_buf row = {0};
   obs_json_writer w = obs_json_write(&row);
   obs_json_object(&w, NULL);
   obs_json_id(&w, "id", e->id);
-  obs_json_cstr(&w, "state", obs_cluster_state_names[e->state]);
+  obs_json_cstr(&w, "state", obs_cluster_event_names[e->kind]);
   obs_json_text_if(&w, "template", e->template);
   obs_json_u64(&w, "count", e->count);
   obs_json_time(&w, "first_seen", e->first_ms);

@@ -1,6 +1,7 @@
 /* What each stage of recording costs, ns an op, each alone on one thread: decode, JSON encode, journal write, journal
- * write with its sync, apply, facts; and what a table of 1,000 failure clusters costs for a success, for a failure with
- * a sig_hash, and for one that is told by its text.
+ * write with its sync, apply, facts; and what a table of 2,000 failure clusters costs for a success, and for a failure
+ * without a sig_hash, with one of 2,000, with one of its own, with one that four failures in a row have; and a failure
+ * of one text at twelve endpoints.
  *
  *   bench_stage DIR BATCH ROUNDS     DIR: where the journal is written; prints `stage ns` lines */
 #include "bench_op.h"
@@ -104,55 +105,81 @@ static void bench_apply(bench *x) {
 
 /* ---- failure clusters ---- */
 
-enum { KINDS = 1000, FAILURES = 8000 };
+enum { KINDS = 2000, FAILURES = 16000, ROUNDS = 5 };
+
+typedef enum { NO_SIG, SIG_OF_KIND, SIG_EACH, SIG_IN_FOURS } sig_use;
+
+typedef struct {
+  const char *stage;
+  bool success;
+  sig_use sig;
+  uint32_t kinds, endpoints; /* endpoints: 0: one a kind */
+} load;
 
 typedef struct {
   obs_op ops[FAILURES];
   obs_batch_line lines[FAILURES];
-  char texts[FAILURES][96], sigs[FAILURES][20], staffers[FAILURES][12];
+  char texts[FAILURES][128], sigs[FAILURES][20], staffers[FAILURES][12], sessions[FAILURES][16],
+      endpoints[FAILURES][16];
 } failures;
 
 static obs_str text_of(const char *s) {
   return (obs_str){s, (uint32_t)strlen(s), 1};
 }
 
-/* Letters, so that kinds differ in words; each in several places, so that they stay apart. */
-static void name_kind(uint32_t kind, char out[5]) {
-  for (int i = 0; i < 4; i++, kind = kind * 7 / 3 + 11) out[i] = (char)('a' + kind % 26);
-  out[4] = '\0';
+/* Letters; most words of a kind are no other kind's, so that kinds stay apart. */
+static void name_kind(uint64_t kind, char out[7]) {
+  kind = (kind + 1) * 0x9E3779B97F4A7C15u;
+  for (int i = 0; i < 6; i++, kind = kind * 0xD6E8FEB86659FD93u + 11) out[i] = (char)('a' + (kind >> 40) % 26);
+  out[6] = '\0';
 }
 
-static void make_failure(failures *f, uint32_t i, bool success, bool sig) {
-  static const char *const endpoints[] = {"/v1/chat", "/v1/search", "/v1/embed", "/v1/plan", "scenario:fill"};
-  uint32_t kind = (i * 2654435761u >> 8) % KINDS;
-  char a[5], b[5], c[5];
+static void make_failure(failures *f, uint32_t i, const load *l, int64_t now_ms) {
+  uint32_t kind = (i * 2654435761u >> 8) % l->kinds;
+  char a[7], b[7], c[7], d[7];
   name_kind(kind, a);
-  name_kind(kind * 31 + 7, b);
-  name_kind(kind * 131 + 3, c);
-  snprintf(f->texts[i], sizeof(f->texts[i]), "%s: worker %s-%u lost %s of request %u after %u ms", a, b, i % 7, c, i,
+  name_kind(kind * 31 + 70000, b);
+  name_kind(kind * 131 + 900000, c);
+  name_kind(kind * 17 + 8000000, d);
+  snprintf(f->texts[i], sizeof(f->texts[i]), "%s: %s worker-%u lost %s of request %u %s %u ms", a, b, i % 7, c, i, d,
            i % 977);
-  snprintf(f->sigs[i], sizeof(f->sigs[i]), "%016x", kind * 2654435761u);
   snprintf(f->staffers[i], sizeof(f->staffers[i]), "agent-%03u", i % 40);
+  snprintf(f->sessions[i], sizeof(f->sessions[i]), "session-%u", i / 20);
+  snprintf(f->endpoints[i], sizeof(f->endpoints[i]), "/v1/e%u", (l->endpoints > 0 ? i : kind) % 12);
   obs_op *op = &f->ops[i];
-  *op = (obs_op){.success = success, .time_ms = 1790000000000};
+  *op = (obs_op){.success = l->success, .time_ms = now_ms};
+  obs_op_set_times(op, now_ms, 0);
   op->present = OBS_BIT(OBS_F_endpoint) | OBS_BIT(OBS_F_source) | OBS_BIT(OBS_F_staffer_id) | OBS_BIT(OBS_F_error) |
-                OBS_BIT(OBS_F_task_class) | (sig ? OBS_BIT(OBS_F_sig_hash) : 0);
-  op->endpoint = text_of(endpoints[kind % 5]);
+                OBS_BIT(OBS_F_task_class) | OBS_BIT(OBS_F_session_id) | OBS_BIT(OBS_F_event_kind) |
+                (l->sig != NO_SIG ? OBS_BIT(OBS_F_sig_hash) : 0);
+  op->endpoint = text_of(f->endpoints[i]);
   op->source = text_of(i % 5 == 4 ? "scenario" : "mcp");
+  op->event_kind = text_of("task");
   op->staffer_id = text_of(f->staffers[i]);
+  op->session_id = text_of(f->sessions[i]);
   op->error = text_of(f->texts[i]);
   op->task_class = text_of("fill");
   op->sig_hash = text_of(f->sigs[i]);
 }
 
-static void bench_clusters(const bench *x, bool success, bool sig, const char *stage) {
+/* Between rounds: a hash of its own is new in each. */
+static void name_sigs(failures *f, const load *l, uint32_t round) {
+  for (uint32_t i = 0; i < FAILURES; i++) {
+    uint32_t n = l->sig == SIG_OF_KIND ? (i * 2654435761u >> 8) % l->kinds : round * FAILURES + i;
+    if (l->sig == SIG_IN_FOURS) n /= 4;
+    snprintf(f->sigs[i], sizeof(f->sigs[i]), "%016x", n * 2654435761u);
+  }
+}
+
+static void bench_clusters(const bench *x, const load *l) {
   obs_clusters *c;
   obs_clusters_counts n;
   failures *f = calloc(1, sizeof(*f));
   check(f != NULL ? obs_clusters_open(&(obs_clusters_opts){0}, &c) : OBSERVER_E_NOMEM, "clusters");
-  for (uint32_t i = 0; i < FAILURES; i++) make_failure(f, i, success, sig);
+  for (uint32_t i = 0; i < FAILURES; i++) make_failure(f, i, l, x->now_ms);
   uint64_t seq = 1, ns = 0, done = 0;
-  for (uint32_t r = 0; r <= 10; r++) {
+  for (uint32_t r = 0; r <= ROUNDS; r++) {
+    name_sigs(f, l, r);
     uint64_t start = obs_clock_mono_ns();
     for (uint32_t i = 0; i + x->batch <= FAILURES; i += x->batch, seq += x->batch) {
       obs_batch b = {.ops = f->ops + i, .lines = f->lines + i, .nops = x->batch};
@@ -162,13 +189,25 @@ static void bench_clusters(const bench *x, bool success, bool sig, const char *s
     if (r > 0) done += FAILURES / x->batch * x->batch;
   }
   obs_clusters_get_counts(c, &n);
-  if (!success && (n.held < KINDS * 9 / 10 || n.held > KINDS)) {
-    fprintf(stderr, "bench_stage: %s: %u clusters\n", stage, n.held);
+  if (!l->success && (n.held < l->kinds * 9 / 10 || n.held > l->kinds)) {
+    fprintf(stderr, "bench_stage: %s: %u clusters\n", l->stage, n.held);
     exit(1);
   }
-  if (done > 0) printf("%s %.1f\n", stage, (double)ns / (double)done);
+  if (done > 0) printf("%s %.1f\n", l->stage, (double)ns / (double)done);
   obs_clusters_close(c);
   free(f);
+}
+
+static void bench_all_clusters(const bench *x) {
+  static const load loads[] = {
+      {"clusters_success", true, NO_SIG, KINDS, 0},
+      {"clusters_no_sig", false, NO_SIG, KINDS, 0},
+      {"clusters_sig_of_kind", false, SIG_OF_KIND, KINDS, 0},
+      {"clusters_sig_each", false, SIG_EACH, KINDS, 0},
+      {"clusters_sig_in_fours", false, SIG_IN_FOURS, KINDS, 0},
+      {"clusters_one_text", false, SIG_EACH, 1, 12},
+  };
+  for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) bench_clusters(x, &loads[i]);
 }
 
 static void bench_facts(bench *x) {
@@ -196,9 +235,7 @@ int main(int argc, char **argv) {
   bench_journal(&x, argv[1], OBS_FSYNC_NEVER, "journal_write");
   bench_journal(&x, argv[1], OBS_FSYNC_ALWAYS, "journal_write_sync");
   bench_apply(&x);
-  bench_clusters(&x, true, false, "clusters_success");
-  bench_clusters(&x, false, true, "clusters_sig_hash");
-  bench_clusters(&x, false, false, "clusters_text");
+  bench_all_clusters(&x);
   bench_facts(&x);
   obs_batch_fini(&x.b);
   msgpack_sbuffer_destroy(&x.payload);

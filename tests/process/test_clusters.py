@@ -10,15 +10,22 @@ import random
 import re
 import shutil
 import time
+from datetime import datetime
 from urllib.parse import quote
 
 from ctl import CtlTest
 from feed_client import Follower
-from harness import SLOW, main, wait_until
+from harness import ROOT, SLOW, DaemonTest, main, wait_until
 from recount import Producers, RecoveryTest
 
 ROUTE = "/v1/observer/clusters"
-SETS = (("endpoints", "endpoint"), ("sources", "source"), ("staffers", "staffer_id"), ("task_classes", "task_class"))
+REPEATS = "/v1/observer/repeats"
+SETS = (("endpoints", "endpoint"), ("sources", "source"), ("staffers", "staffer_id"), ("task_classes", "task_class"),
+        ("event_kinds", "event_kind"))
+
+
+def parse_time(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def failure(**fields):
@@ -32,10 +39,8 @@ def clusters(daemon, **params):
 
 
 def key_of(row):
-    """What makes failures one kind, for texts in which only numbers vary."""
-    if row.get("sig_hash"):
-        return ("sig", row["sig_hash"])
-    return ("text", re.sub(r"\d+", "<*>", row.get("error") or row["output_summary"]))
+    """The kind of a failure, for texts in which only numbers vary."""
+    return re.sub(r"\d+", "<*>", row.get("error") or row["output_summary"])
 
 
 def recount(rows):
@@ -44,10 +49,11 @@ def recount(rows):
     for seq, row in enumerate(rows, 1):
         if row["success"]:
             continue
-        c = out.setdefault(key_of(row), {"count": 0, "first_seen": row["timestamp"], "first_seq": seq, "seqs": [],
-                                         **{name: {} for name, _ in SETS}})
+        c = out.setdefault(key_of(row), {"count": 0, "first_seen": row["timestamp"], "last_seen": row["timestamp"],
+                                         "first_seq": seq, "seqs": [], **{name: {} for name, _ in SETS}})
         c["count"] += 1
-        c.update(last_seen=row["timestamp"], last_seq=seq)
+        c.update(first_seen=min(c["first_seen"], row["timestamp"]), last_seen=max(c["last_seen"], row["timestamp"]),
+                 last_seq=seq)
         c["seqs"].append(seq)
         for name, field in SETS:
             if field in row:
@@ -55,6 +61,7 @@ def recount(rows):
     for c in out.values():
         seqs = c.pop("seqs")
         c["samples"] = seqs if len(seqs) <= 5 else seqs[:2] + seqs[-3:]
+        c["places"] = c["endpoints"]
     return out
 
 
@@ -62,13 +69,34 @@ def shown(daemon):
     """The same of the daemon's answer, and the ids by key."""
     out, ids = {}, {}
     for c in clusters(daemon):
-        sig = c["sig_hash"]
-        key = ("sig", sig) if sig else ("text", c["template"])
+        key = c["template"]
         assert key not in out, key
         ids[key] = c["id"]
         out[key] = {k: c[k] for k in ("count", "first_seen", "first_seq", "last_seen", "last_seq", "samples",
                                       *(name for name, _ in SETS))}
+        out[key]["places"] = {p["endpoint"]: p["count"] for p in c["places"]}
     return out, ids
+
+
+def runs(rows):
+    """The repeats of these journal rows, the one that failed last first."""
+    open_runs = {}
+    for seq, row in enumerate(rows, 1):
+        key = row.get("sig_hash") or (row.get("session_id"), row["endpoint"])
+        if row["success"]:
+            open_runs.pop(key, None)
+        elif row.get("sig_hash") or row.get("session_id"):
+            open_runs.setdefault(key, []).append(seq)
+    return sorted(((r[-1], r[0], len(r)) for r in open_runs.values()), reverse=True)
+
+
+def shown_runs(daemon):
+    out, cursor = [], ""
+    while cursor is not None:
+        page = daemon.get("%s?least=1&limit=7%s" % (REPEATS, cursor and "&cursor=" + cursor)).json
+        out += [(r["last_seq"], r["first_seq"], r["failures"]) for r in page["repeats"]]
+        cursor = page["next_cursor"]
+    return out
 
 
 class Failures(Producers):
@@ -78,8 +106,10 @@ class Failures(Producers):
         for op in super().ops(name, rng, count):
             op.update(endpoint="/e%d" % rng.randrange(3), staffer_id="s%d" % rng.randrange(6))
             kind = rng.randrange(40)
-            if kind % 4 == 0:
-                op["sig_hash"] = "sig%d" % kind
+            if rng.randrange(4) == 0:
+                op["sig_hash"] = "sig%d" % rng.randrange(30)
+            if rng.randrange(4) == 0:
+                op["session_id"] = "session%d" % rng.randrange(20)
             if kind % 3 == 0:
                 op.update(event_kind="k%d" % (kind % 5), task_class="t%d" % (kind % 7))
             # kinds have no word in common, so that no word is taken to vary
@@ -95,7 +125,12 @@ class Survives(RecoveryTest):
         got, ids = shown(daemon)
         self.assertEqual(sorted(map(str, got)), sorted(map(str, want)))
         for key, cluster in want.items():
+            times = [[c.pop(name) for name in ("first_seen", "last_seen")] for c in (got[key], cluster)]
             self.assertEqual(got[key], cluster, key)
+            # No op happens after it is received, and its timestamp may be made a moment after the clock is read for that.
+            for seen, row in zip(*times):
+                self.assertTrue(0 <= (parse_time(row) - parse_time(seen)).total_seconds() < SLOW, (key, seen, row))
+        self.assertEqual(shown_runs(daemon), runs(daemon.journal_rows()))
         return ids
 
     def test_kill_9_under_load(self):
@@ -175,16 +210,82 @@ class Survives(RecoveryTest):
 
     def test_another_number_of_clusters(self):
         daemon = self.start(args=["--clusters", "100"])
-        daemon.post("/v1/observer/event", [failure(sig_hash="s%d" % i) for i in range(60)])
+        texts = ["%s%s lost %s%s" % (a, b, b + "x", a + "y") for a in "abcdefgh" for b in "stuvwxyz"][:60]
+        daemon.post("/v1/observer/event", [failure(error=text) for text in texts])
         self.assertEqual(len(clusters(daemon)), 60)
         daemon.stop()
         daemon.args = ["--clusters", "20"]
         daemon.start()
-        self.assertEqual([c["sig_hash"] for c in clusters(daemon)], ["s%d" % i for i in range(59, 39, -1)])
+        self.assertEqual([c["template"] for c in clusters(daemon)], texts[:39:-1])
         self.assertEqual(daemon.get("/health").json["clusters"]["forgotten"], 40)
-        daemon.post("/v1/observer/event", failure(sig_hash="s0"))
+        daemon.post("/v1/observer/event", failure(error=texts[0]))
         daemon.restart(kill=True)
-        self.assertEqual(clusters(daemon)[0]["sig_hash"], "s0")
+        self.assertEqual(clusters(daemon)[0]["template"], texts[0])
+
+
+class Outage(DaemonTest):
+    def test_is_one_line(self):
+        """Whatever the tasks' hashes do."""
+        n = 12000
+        for tasks, pattern, repeats in ((None, None, 0), (lambda i: i, "each", 0), (lambda i: i // 4, "some", n // 4),
+                                        (lambda i: i % 60, "some", 60), (lambda i: 0, "one", 1)):
+            daemon = self.start(None)
+            for at in range(0, n, 2000):
+                ops = [failure(error="connect ECONNREFUSED 10.0.%d.7:8080" % (i % 200), endpoint="/e%d" % (i % 12),
+                               event_kind="k%d" % (i % 8), session_id="s%d" % (i // 5)) for i in range(at, at + 2000)]
+                for i, op in enumerate(ops, at):
+                    if tasks is not None:
+                        op["sig_hash"] = "task-%d" % tasks(i)
+                self.assertEqual(daemon.post("/v1/observer/event", ops).json["accepted"], True)
+            [c] = clusters(daemon)
+            self.assertEqual((c["count"], c["sig_hashes"]["pattern"], c["spreads"]), (n, pattern, 11))
+            self.assertEqual(sorted((p["endpoint"], p["count"]) for p in c["places"]),
+                             sorted(("/e%d" % e, n // 12) for e in range(12)))
+            if tasks is not None:
+                want = len(set(map(tasks, range(n))))
+                self.assertTrue(want * 0.75 <= c["sig_hashes"]["distinct"] <= want * 1.25, c["sig_hashes"]["distinct"])
+                page = daemon.get(REPEATS + "?limit=1000").json
+                self.assertEqual(len(page["repeats"]), min(repeats, 1000))
+                self.assertEqual({tuple(r["clusters"]) for r in page["repeats"]}, {(c["id"],)} if repeats else set())
+                self.assertEqual([x["id"] for x in clusters(daemon, sig_hash="task-%d" % tasks(n - 1))], [c["id"]])
+            daemon.stop()
+
+
+class Version1(DaemonTest):
+    """A data directory that an observer wrote when clusters were sig_hashes and endpoints (version1/, of a74440d)."""
+
+    def test_opens_and_ids_lead_on(self):
+        shutil.copytree(os.path.join(ROOT, "tests", "process", "version1"), os.path.join(self.tmp, "data"))
+        daemon = self.start(args=["--cycle", "3600"])
+        rows = {}
+        for name in ("analyses", "playbooks", "escalations"):
+            with open(os.path.join(self.tmp, "data", name + ".jsonl"), encoding="utf-8") as f:
+                rows[name] = [json.loads(line) for line in f]
+        old = {r["cluster"] for rs in rows.values() for r in rs if r["cluster"]}
+        self.assertEqual(len(old), 7)
+        for restarted in range(2):
+            kinds = {c["id"]: c for c in clusters(daemon)}
+            self.assertEqual(sorted(c["count"] for c in kinds.values()), [4, 5, 16, 17])
+            self.assertEqual(set(kinds) & old, set())
+            leads = {}
+            for ident in sorted(old):
+                one = daemon.get("%s/%s" % (ROUTE, ident))
+                self.assertEqual(one.status, 200, ident)
+                leads[ident] = one.json["id"]
+            self.assertEqual(set(leads.values()), set(kinds))
+            for r in rows["analyses"]:  # each row's examples are failures of the kind that its id leads to
+                if r["cluster"]:
+                    ops = daemon.get("/v1/observer/ops?limit=1000&cluster=" + r["cluster"]).json["ops"]
+                    self.assertEqual(len(ops), kinds[leads[r["cluster"]]]["count"])
+                    self.assertIn(r["last_seq"], [op["seq"] for op in ops])
+            for name in ("analyses", "escalations"):
+                for kind in kinds:
+                    shown = daemon.get("/v1/observer/%s?cluster=%s" % (name, kind)).json[name]
+                    self.assertEqual(sorted(r["id"] for r in shown),
+                                     sorted(r["id"] for r in rows[name] if leads.get(r["cluster"]) == kind), (name, kind))
+            [tied] = [c for c in kinds.values() if c["corrected"]]  # the correction was for a sig_hash
+            self.assertEqual((tied["count"], tied["endpoints"]), (17, {"/v1/plan": 17}))
+            daemon.restart(kill=restarted == 1)  # then from a checkpoint of this version
 
 
 class States(CtlTest):
@@ -193,22 +294,24 @@ class States(CtlTest):
 
     def event(self, follower):
         """The next event of the feed."""
-        while not follower.others:
-            follower.take()
-        topic, event = follower.others.pop(0)
-        self.assertEqual(topic, b"failure.cluster")
-        return event
+        while True:
+            while not follower.others:
+                follower.take()
+            topic, event = follower.others.pop(0)
+            if topic == b"failure.cluster":
+                return event
 
     def test_from_new_to_regressed(self):
         daemon = self.start(args=["--cycle", "100ms", "--cluster-quiet", "1", "--checkpoint", "0"], feed="tcp://127.0.0.1:0")
         with Follower(daemon.subscribe()) as follower:
-            op = failure(error="quota of 5 GB is used up", task_class="fill", timestamp="2026-01-02T03:04:05.678Z")
+            op = failure(error="quota of 5 GB is used up", task_class="fill")
             daemon.post("/v1/observer/event", [op, op])
             ident = clusters(daemon)[0]["id"]
             event = self.event(follower)
+            first = daemon.journal_rows()[0]["timestamp"]
             self.assertEqual({k: v for k, v in event.items() if k not in ("seq", "topic_seq")},
-                             {"id": ident, "state": "new", "template": "quota of <*> is used up", "count": 1, "first_seen": "2026-01-02T03:04:05.678Z",
-                              "last_seen": "2026-01-02T03:04:05.678Z", "op_seq": 1, "endpoint": "/v1/chat",
+                             {"id": ident, "state": "new", "template": "quota of <*> is used up", "count": 1,
+                              "first_seen": first, "last_seen": first, "op_seq": 1, "endpoint": "/v1/chat",
                               "source": "mcp", "task_class": "fill", "missed": 0})
             resolved = self.wait_state(daemon, ident, "resolved")
             self.assertEqual(resolved["state_since"], resolved["resolved_at"])
@@ -223,26 +326,92 @@ class States(CtlTest):
                              (ident, "regressed", 3, 3, 1))
         daemon.restart(kill=True)  # the checkpoint says resolved, the journal that it failed again
         one = daemon.get("%s/%s" % (ROUTE, ident)).json
-        self.assertEqual((one["regressions"], one["regressed_at"]), (1, "2026-01-02T03:04:05.678Z"))
+        self.assertEqual(one["regressions"], 1)
+        self.assertGreaterEqual(one["regressed_at"], one["resolved_at"] if one["state"] != "resolved" else one["last_seen"])
+
+    def test_spread(self):
+        daemon = self.start(args=["--cycle", "100ms", "--cluster-quiet", "10000"], feed="tcp://127.0.0.1:0")
+        with Follower(daemon.subscribe()) as follower:
+            for endpoint in ("/a", "/a", "/b", "/a", "/b", "/c"):
+                daemon.post("/v1/observer/event", failure(error="connection refused", endpoint=endpoint))
+            events = [self.event(follower) for _ in range(3)]
+        [c] = clusters(daemon)
+        self.assertEqual([(e["id"], e["state"], e["endpoint"], e["count"], e["op_seq"]) for e in events],
+                         [(c["id"], "new", "/a", 1, 1), (c["id"], "spread", "/b", 3, 3), (c["id"], "spread", "/c", 6, 6)])
+        self.assertEqual((c["state"], c["spreads"]), ("new", 2))
+        self.assertEqual([(p["endpoint"], p["state"], p["count"], p["last_hour"]) for p in c["places"]],
+                         [("/c", "new", 1, 1), ("/b", "new", 2, 2), ("/a", "new", 3, 3)])
+        out = self.ctl("clusters", c["id"], "--utc", "--url", daemon.url("http")).stdout
+        self.assertRegex(out, r"(?m)^ENDPOINT +STATE +COUNT +1H +FIRST SEEN +LAST SEEN$")
+        self.assertRegex(out, r"(?m)^/a +new +3 +3 ")
+
+    def test_late(self):
+        """A spool of January makes nothing new."""
+        daemon = self.start(feed="tcp://127.0.0.1:0")
+        with Follower(daemon.subscribe()) as follower:
+            old = "2026-01-02T03:04:05.678Z"
+            daemon.post("/v1/observer/event", [failure(error="disk is full", timestamp=old)] * 3)
+            daemon.post("/v1/observer/event", failure(error="something else"))
+            self.assertEqual(self.event(follower)["template"], "something else")
+        [c] = clusters(daemon, q="disk")
+        self.assertEqual((c["state"], c["count"], c["late"], c["last_hour"], c["first_seen"], c["last_seen"]),
+                         ("resolved", 3, 3, 0, old, old))
 
     def test_corrections(self):
         daemon = self.start()
         correction = {"endpoint": "overseer:m", "source": "overseer_correction", "success": True}
         daemon.post("/v1/observer/event", [
-            failure(sig_hash="x"), failure(error="no shift at all", task_class="fill"),
+            failure(sig_hash="x", error="tool is unknown"), failure(error="no shift at all", task_class="fill"),
             {**correction, "sig_hash": "x", "correction": "ask first"},
             {**correction, "task_class": "fill", "correction": "look again"},
-            {**failure(sig_hash="x"), "success": True}, failure(sig_hash="x"), {**failure(task_class="fill"), "success": True}])
-        want = {"x": ("ask first", "sig_hash", True, 1, 1), None: ("look again", "task_class", True, 1, 0)}
+            {**failure(sig_hash="x"), "success": True}, failure(sig_hash="x", error="tool is unknown"),
+            {**failure(task_class="fill"), "success": True}])
+        want = {"tool is unknown": ("ask first", "sig_hash", True, 1, 1), "no shift at all": ("look again", "task_class", True, 1, 0)}
         for kill in (False, True):
             for c in clusters(daemon):
                 [r] = daemon.get("%s/%s" % (ROUTE, c["id"])).json["corrections"]
-                self.assertEqual((r["text"], r["for"], r["next"], r["succeeded"], r["failed"]), want[c["sig_hash"]])
+                self.assertEqual((r["text"], r["for"], r["next"], r["succeeded"], r["failed"]), want[c["template"]])
             daemon.restart(kill=kill)
         one = clusters(daemon, sig_hash="x")[0]["id"]
         out = self.ctl("clusters", one, "--url", daemon.url("http")).stdout
         self.assertRegex(out, r"(?m)^corrections +1$")
         self.assertRegex(out, r"(?m) ok +1 +1 +sig_hash +ask first$")
+
+    def test_repeats(self):
+        daemon = self.start()
+        url = ("--url", daemon.url("http"))
+        self.assertEqual(daemon.get(REPEATS).json, {"repeats": [], "next_cursor": None, "complete": True})
+        self.assertEqual(self.ctl("repeats", *url).stdout, "")
+        daemon.post("/v1/observer/event",
+                    [failure(error="no %d" % i, sig_hash="x", staffer_id="ann", endpoint="/e%d" % i) for i in range(3)] +
+                    [failure(error="broken %d" % i, session_id="s", endpoint="/a") for i in range(4)] +
+                    [failure(error="once", sig_hash="y")] * 2 + [{**failure(sig_hash="z"), "success": True}])
+        x, s = sorted(daemon.get(REPEATS).json["repeats"], key=lambda r: r["first_seq"])
+        [no] = clusters(daemon, q="no ")
+        self.assertEqual({k: v for k, v in x.items() if not k.endswith("_seen")},
+                         {"sig_hash": "x", "session_id": None, "endpoint": "/e0", "staffer_id": "ann", "failures": 3,
+                          "first_seq": 1, "last_seq": 3, "clusters": [no["id"]]})
+        self.assertEqual((s["sig_hash"], s["session_id"], s["endpoint"], s["failures"]), (None, "s", "/a", 4))
+        for query, want in (("least=4", [7]), ("least=1", [9, 7, 3]), ("sig_hash=x", [3]), ("session_id=s", [7]), ("endpoint=/a", [7]),
+                            ("staffer_id=ann", [3]), ("staffer_id=bob", []), ("limit=1", [7])):
+            for family in ("/observer/", "/v1/observer/"):
+                page = daemon.get(family + "repeats?" + query).json
+                self.assertEqual([r["last_seq"] for r in page["repeats"]], want, query)
+        page = daemon.get(REPEATS + "?limit=1&cursor=" + page["next_cursor"]).json
+        self.assertEqual(([r["last_seq"] for r in page["repeats"]], page["next_cursor"], page["complete"]), ([3], None, True))
+        for query, error in (("least=0", "least: must be a number from 1 to 1000"), ("x=1", "x: unknown parameter"),
+                             ("cursor=x", "cursor: must be a next_cursor of an earlier answer")):
+            answer = daemon.get(REPEATS + "?" + query)
+            self.assertEqual((answer.status, answer.json), (400, {"error": error}))
+        lines = self.ctl("repeats", "--utc", *url).stdout.split("\n")
+        self.assertEqual(lines[0].split(), ["TASK", "FAILURES", "SINCE", "LAST", "SEEN", "ENDPOINT", "STAFFER", "CLUSTERS"])
+        self.assertEqual([line.split()[:2] for line in lines[1:-1]], [["s", "4"], ["x", "3"]])
+        self.assertEqual(json.loads(self.ctl("repeats", "--json", "--sig-hash", "x", *url).stdout)["repeats"], [x])
+        daemon.restart(kill=True)
+        self.assertEqual(daemon.get(REPEATS + "?sig_hash=x").json["repeats"], [x])
+        daemon.restart()
+        daemon.post("/v1/observer/event", {**failure(sig_hash="x"), "success": True})
+        self.assertEqual([r["session_id"] for r in daemon.get(REPEATS).json["repeats"]], ["s"])
 
     def test_routes_and_filters(self):
         daemon = self.start()
@@ -252,7 +421,7 @@ class States(CtlTest):
         for params, want in (({}, [b, a]), ({"sort": "count"}, [b, a]), ({"sort": "rate"}, [b, a]), ({"sig_hash": "a"}, [a]),
                              ({"endpoint": "/b"}, [b]), ({"q": "keys"}, [b]), ({"state": "new"}, [b, a]),
                              ({"state": "resolved"}, []), ({"source": "mcp", "limit": 1}, [b]),
-                             ({"since": "2100-01-01"}, []), ({"event_kind": "x"}, [])):
+                             ({"since": "2100-01-01"}, []), ({"event_kind": "x"}, []), ({"session_id": "x"}, [])):
             self.assertEqual([c["id"] for c in clusters(daemon, **params)], [c["id"] for c in want], params)
         self.assertEqual([r["seq"] for r in daemon.get("/observer/ops?cluster=" + b["id"]).json["ops"]], [3, 2])
         self.assertEqual([r["seq"] for r in daemon.get("/observer/ops?cluster=" + a["id"]).json["ops"]], [1])
@@ -278,7 +447,7 @@ class States(CtlTest):
         a, b = clusters(daemon)
         lines = self.ctl("clusters", "--utc", *url).stdout.split("\n")
         self.assertEqual(lines[0].split(), ["ID", "STATE", "COUNT", "1H", "LAST", "SEEN", "ENDPOINT", "FAILURE"])
-        self.assertEqual(lines[1].split()[:4] + lines[1].split()[6:], [a["id"], "new", "1", "1", "/c", "abc"])
+        self.assertEqual(lines[1].split()[:4] + lines[1].split()[6:], [a["id"], "new", "1", "1", "/c", "(no", "text)"])
         self.assertEqual(lines[2].split()[:4] + lines[2].split()[6:8], [b["id"], "new", "3", "3", "/b", "lost"])
         self.assertNotIn("\x1b", lines[2])
         self.assertEqual(len(lines), 4)
@@ -289,6 +458,13 @@ class States(CtlTest):
         out = self.ctl("clusters", b["id"], *url).stdout
         self.assertRegex(out, r"(?m)^samples \(seq\) +1, 2, 3$")
         self.assertRegex(out, r"(?m)^endpoints +/b 3$")
+        self.assertNotRegex(out, r"(?m)^tasks ")
+        for first, words in ((lambda i: "t", "1 in 20 failures: one task is stuck"),
+                             (lambda i: "u%d" % i, "about [12][0-9] in 20 failures: every task fails"),
+                             (lambda i: "v%d" % (i // 4), "5 in 20 failures: tasks fail again and again, 4 times each")):
+            daemon.post("/v1/observer/event", [failure(error="kind of %s" % words[-9:], sig_hash=first(i)) for i in range(20)])
+            out = self.ctl("clusters", clusters(daemon)[0]["id"], *url).stdout
+            self.assertRegex(out, r"(?m)^tasks +%s$" % words)
         self.assertIn('"x" is no id of a cluster', self.ctl("clusters", "x", *url, code=2).stderr)
         self.assertIn("no cluster", self.ctl("clusters", "0" * 16, *url, code=1).stderr)
 

@@ -80,7 +80,7 @@ class CorrectionsTest(DaemonTest):
         self.write({"sig_hash": "s1", "task_class": "fill", "correction": "ask for fewer"})
         self.wait(daemon, ["ask for fewer"])
         daemon.post("/v1/observer/event", [{**op, "success": True}] * 2 + [{**op, "success": False, "error": "none"}])
-        [c] = daemon.get("/v1/observer/clusters").json["clusters"]
+        [c] = daemon.get("/v1/observer/clusters?q=candidates").json["clusters"]
         [r] = daemon.get("/v1/observer/clusters/" + c["id"]).json["corrections"]
         self.assertEqual({k: r[k] for k in ("seq", "text", "succeeded", "failed")},
                          {"seq": 4, "text": "ask for fewer", "succeeded": 2, "failed": 1})

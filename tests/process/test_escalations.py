@@ -102,14 +102,14 @@ class EscalationsTest(DaemonTest):
         self.assertIn("404", row["error"])
         # Bytes that are no text do not spoil the row.
         self.team.set(RUN, big=40000)
-        self.post(daemon, [failure(sig_hash="s")] * 3)
+        self.post(daemon, [failure(error="quite another kind")] * 3)
         row = self.escalated(daemon, 2)[1]
         self.assertEqual(len(row["answer"]), 16384)
         self.assertEqual(len(self.team.requests(RUN)), 2)
 
     def test_no_storm(self):
         daemon = self.daemon("--escalate-per-hour", "3")
-        self.post(daemon, [failure(sig_hash="s%d" % i) for i in range(30) for _ in range(3)])
+        self.post(daemon, [failure(error="%c%c broke %c%c" % (97 + i % 5, 97 + i, 98 + i, 99 + i % 5)) for i in range(20) for _ in range(3)])
         self.escalated(daemon, 3)
         daemon.restart(kill=True)
         wait_cycles(daemon, 1)

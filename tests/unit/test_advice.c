@@ -283,7 +283,11 @@ static void test_short_names(void **state) {
   char name[16];
   for (int i = 0; i < NAMES; i++) {
     snprintf(name, sizeof(name), "/%d", i);
-    fails(x, 1, name, "a", name);
+    /* A kind each: no two share a word. */
+    char kind[40];
+    int a = 'a' + i % 26, b = 'a' + i / 26;
+    snprintf(kind, sizeof(kind), "up%c%c down%c%c left%c%c right%c%c", a, b, a, b, a, b, a, b);
+    fails(x, 1, name, "a", kind);
     snprintf(name, sizeof(name), "/%d", i + NAMES);
     dont(x, (uint64_t)i + 1, name, NULL, name);
   }
@@ -347,8 +351,9 @@ static void test_what_it_costs(void **state) {
   for (int i = 0; i < CLUSTERS; i++)
     learn_record(&x->f,
                  "\"endpoint\":\"/a%d\",\"success\":false,\"input_summary\":\"\",\"output_summary\":\"\","
-                 "\"error\":\"it failed so\",\"sig_hash\":\"s%d\",\"task_class\":\"t%d\"",
-                 i % 20, i, i % 7);
+                 "\"error\":\"%c%c%c failed %c%c%c so\",\"task_class\":\"t%d\"",
+                 i % 20, 'a' + i % 26, 'a' + i / 26 % 26, 'a' + i / 676, 'z' - i / 676, 'a' + i / 26 % 26, 'z' - i % 26,
+                 i % 7);
   for (int i = 0; i < OBS_PLAYBOOK_ENTRIES; i++) {
     char endpoint[16];
     snprintf(endpoint, sizeof(endpoint), "/a%d", i % 20);

@@ -1,7 +1,9 @@
-/* The table of failure clusters: which cluster, what is kept, states, merges, corrections, bounds, the checkpoint. */
+/* The table of failure clusters: which cluster, what is kept, states, endpoints, merges, corrections, repeats, late
+ * ops, former ids, bounds, the checkpoint. */
 #include "cluster_rows.h"
 
 #include "base/hex.h"
+#include "cluster/repeats.h"
 #include "state_ops.h"
 
 #include <cjson/cJSON.h>
@@ -9,9 +11,10 @@
 
 /* NULL: the field is not set. */
 typedef struct {
-  const char *endpoint, *error, *sig, *kind, *source, *staffer, *task_class, *correction;
+  const char *endpoint, *error, *sig, *kind, *source, *staffer, *task_class, *correction, *session;
   bool ok;
-  int64_t time;
+  int64_t time; /* of receipt; default T0 */
+  int64_t age;  /* so much older is the op */
 } op_spec;
 
 enum { EVENTS_MAX = 400 };
@@ -21,9 +24,9 @@ typedef struct {
   uint64_t seq;
   uint32_t nevents;
   struct {
-    obs_cluster_state state;
+    obs_cluster_event_kind kind;
     uint64_t id, count, op_seq, missed;
-    char template[200];
+    char template[200], endpoint[40];
   } events[EVENTS_MAX];
 } fixture;
 
@@ -32,12 +35,13 @@ static const int64_t T0 = INT64_C(1790000000000);
 static void on_event(void *arg, const obs_cluster_event *e) {
   fixture *f = arg;
   assert_true(f->nevents < EVENTS_MAX);
-  f->events[f->nevents].state = e->state;
+  f->events[f->nevents].kind = e->kind;
   f->events[f->nevents].id = e->id;
   f->events[f->nevents].count = e->count;
   f->events[f->nevents].op_seq = e->op_seq;
   f->events[f->nevents].missed = e->missed;
   snprintf(f->events[f->nevents].template, sizeof(f->events[0].template), "%.*s", (int)e->template.len, e->template.p);
+  snprintf(f->events[f->nevents].endpoint, sizeof(f->events[0].endpoint), "%.*s", (int)e->endpoint.len, e->endpoint.p);
   f->nevents++;
 }
 
@@ -54,7 +58,9 @@ static void set(obs_op *op, obs_op_field field, obs_str *member, const char *tex
 }
 
 static obs_op make_op(const op_spec *s) {
-  obs_op op = {.time_ms = s->time != 0 ? s->time : T0, .success = s->ok};
+  int64_t received_ms = s->time != 0 ? s->time : T0;
+  obs_op op = {.time_ms = received_ms - s->age, .success = s->ok};
+  obs_op_set_times(&op, received_ms, 0);
   op.present = OBS_BIT(OBS_F_timestamp) | OBS_BIT(OBS_F_success);
   set(&op, OBS_F_endpoint, &op.endpoint, s->endpoint != NULL ? s->endpoint : "/v1/chat");
   set(&op, OBS_F_source, &op.source, s->source != NULL ? s->source : "mcp");
@@ -65,16 +71,17 @@ static obs_op make_op(const op_spec *s) {
   set(&op, OBS_F_staffer_id, &op.staffer_id, s->staffer);
   set(&op, OBS_F_task_class, &op.task_class, s->task_class);
   set(&op, OBS_F_correction, &op.correction, s->correction);
+  set(&op, OBS_F_session_id, &op.session_id, s->session);
   return op;
 }
 
-/* Records one op, as a batch of its own; its time is the clock's. */
+/* Records one op, as a batch of its own. */
 static void record(fixture *f, const op_spec *s) {
   obs_op op = make_op(s);
   obs_batch_line line = {0};
   uint64_t cluster = 0;
   obs_batch b = {.ops = &op, .lines = &line, .clusters = &cluster, .nops = 1};
-  obs_clusters_apply(f->c, &b, ++f->seq, op.time_ms);
+  obs_clusters_apply(f->c, &b, ++f->seq, op.received_ms);
 }
 #define RECORD(f, ...) record(f, &(op_spec){__VA_ARGS__})
 
@@ -128,6 +135,18 @@ static obs_clusters_counts counts(fixture *f) {
 
 /* ---- */
 
+/* A text that shares no word with another one. */
+static const char *text_of_kind(uint32_t kind, char text[64]) {
+  uint64_t seed = kind * UINT64_C(0x9E3779B97F4A7C15) + 1;
+  char *at = text;
+  for (int word = 0; word < 5; word++) {
+    for (int k = 0; k < 6; k++) *at++ = (char)('a' + test_random(&seed) % 26);
+    *at++ = ' ';
+  }
+  at[-1] = '\0';
+  return text;
+}
+
 static void test_which_cluster(void **state) {
   (void)state;
   fixture f;
@@ -138,28 +157,80 @@ static void test_which_cluster(void **state) {
   RECORD(&f, .error = "upstream timed out after 31 s", .kind = "fill");
   RECORD(&f, .error = "upstream timed out after 9 s", .sig = "abc");
   RECORD(&f, .error = "something else entirely", .sig = "abc", .endpoint = "/other");
+  RECORD(&f, .sig = "abc");
+  RECORD(&f, .sig = "def", .endpoint = "/other");
   RECORD(&f, .error = "fine", .ok = true);
   obs_clusters_counts n = counts(&f);
-  assert_int_equal(n.held, 2);
-  assert_int_equal(n.failures, 6);
-  cJSON *json = one(&f, ID_OF(&f, .error = "upstream timed out after 77 s"));
-  assert_member(json, "count", "4");
+  assert_int_equal(n.held, 3);
+  assert_int_equal(n.failures, 8);
+  cJSON *json = one(&f, ID_OF(&f, .error = "upstream timed out after 77 s", .sig = "any", .endpoint = "/any"));
+  assert_member(json, "count", "5");
   assert_member(json, "template", "\"upstream timed out after <*>\"");
   assert_member(json, "sig_hash", "null");
-  assert_member(json, "samples", "[1,2,3,4]");
+  assert_member(json, "event_kind", "null");
+  assert_member(json, "event_kinds", "{\"fill\":1}");
+  assert_member(json, "endpoints", "{\"/v1/chat\":4,\"/other\":1}");
+  assert_member(json, "sig_hashes", "{\"failures\":1,\"distinct\":1,\"pattern\":null,\"top\":{\"abc\":1}}");
+  assert_member(json, "samples", "[1,2,3,4,5]");
+  assert_member(json, "last_minute", "5");
+  assert_member(json, "last_hour", "5");
   cJSON_Delete(json);
-  json = one(&f, ID_OF(&f, .sig = "abc"));
-  assert_member(json, "count", "2");
+  json = one(&f, ID_OF(&f, .error = "something else entirely"));
+  assert_member(json, "count", "1");
   assert_member(json, "sig_hash", "\"abc\"");
-  assert_member(json, "template", "\"upstream timed out after <*>\"");
-  assert_member(json, "endpoints", "{\"/other\":1,\"/v1/chat\":1}");
-  assert_member(json, "last_minute", "2");
-  assert_member(json, "last_hour", "2");
+  cJSON_Delete(json);
+  json = one(&f, ID_OF(&f, .sig = "ghi"));
+  assert_member(json, "template", "null");
+  assert_member(json, "count", "2");
   cJSON_Delete(json);
   obs_op known = make_op(&(op_spec){.error = "nothing of the kind was seen"});
   assert_int_equal(obs_clusters_of(f.c, &known), 0);
   assert_false(cluster_row(f.c, 12345, T0, &(obs_buf){0}));
   obs_clusters_close(f.c);
+}
+
+/* One outage is one cluster, whatever the tasks' hashes do; and the table says which of them it is. */
+static void test_an_outage_is_one_line(void **state) {
+  (void)state;
+  enum { FAILURES = 200000 };
+  static const struct {
+    uint32_t tries, tasks; /* tries of a task, one after the other; tasks: 0: ever new ones, 1: no hash */
+    const char *pattern;
+    uint64_t least, most; /* distinct */
+  } cases[] = {{0, 1, "null", 0, 0},
+               {1, 0, "\"each\"", 160000, FAILURES},
+               {4, 0, "\"some\"", 40000, 60000},
+               {1, 60, "\"some\"", 52, 68},
+               {FAILURES, 0, "\"one\"", 1, 1}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    fixture f;
+    char sig[24], text[80], endpoint[16], session[24];
+    open_fixture(&f, 0, 0);
+    for (uint32_t k = 0; k < FAILURES; k++) {
+      uint32_t task = cases[i].tasks > 1 ? k % cases[i].tasks : cases[i].tries > 0 ? k / cases[i].tries : 0;
+      snprintf(sig, sizeof(sig), "%016x", task * 2654435761u);
+      snprintf(session, sizeof(session), "s-%u", k / 10);
+      snprintf(text, sizeof(text), "connect ECONNREFUSED 10.0.0.%u:8080", k % 250);
+      snprintf(endpoint, sizeof(endpoint), "/e%u", k % 12);
+      RECORD(&f, .error = text, .sig = cases[i].tasks == 1 ? NULL : sig, .endpoint = endpoint, .session = session,
+             .kind = k % 3 == 0 ? "ask" : "plan", .time = T0 + k / 100);
+    }
+    obs_clusters_counts n = counts(&f);
+    assert_int_equal(n.held, 1);
+    assert_int_equal(n.forgotten, 0);
+    assert_int_equal(f.nevents, 12); /* new, and eleven endpoints that it spread to */
+    cJSON *json = one(&f, ID_OF(&f, .error = text)), *many = cJSON_GetObjectItem(json, "sig_hashes");
+    assert_member(json, "count", "200000");
+    assert_member(many, "failures", cases[i].tasks == 1 ? "0" : "200000");
+    assert_member(many, "pattern", cases[i].pattern);
+    double distinct = cJSON_GetObjectItem(many, "distinct")->valuedouble;
+    if (distinct < (double)cases[i].least || distinct > (double)cases[i].most) fail_msg("case %zu: %.0f", i, distinct);
+    distinct = cJSON_GetObjectItem(cJSON_GetObjectItem(json, "sessions"), "distinct")->valuedouble;
+    if (distinct < 17000 || distinct > 23000) fail_msg("case %zu: %.0f sessions", i, distinct);
+    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(json, "places")), 12);
+    cJSON_Delete(json);
+    obs_clusters_close(f.c);
+  }
 }
 
 static void test_sets_and_samples(void **state) {
@@ -169,9 +240,10 @@ static void test_sets_and_samples(void **state) {
   open_fixture(&f, 0, 0);
   for (int i = 0; i < 100; i++) {
     snprintf(staffer, sizeof(staffer), "s%d", i % 2 == 0 ? 0 : i);
-    RECORD(&f, .sig = "x", .staffer = staffer, .task_class = i < 3 ? "a" : NULL, .source = i < 98 ? "mcp" : "(other)");
+    RECORD(&f, .error = "x", .staffer = staffer, .task_class = i < 3 ? "a" : NULL,
+           .source = i < 98 ? "mcp" : "(other)");
   }
-  cJSON *json = one(&f, ID_OF(&f, .sig = "x"));
+  cJSON *json = one(&f, ID_OF(&f, .error = "x"));
   assert_member(json, "samples", "[1,2,98,99,100]");
   assert_member(json, "task_classes", "{\"a\":3}");
   assert_member(json, "sources", "{\"mcp\":98,\"(other)\":2}");
@@ -194,9 +266,9 @@ static void test_late_and_frequent(void **state) {
   open_fixture(&f, 0, 0);
   for (int i = 0; i < 1000; i++) {
     snprintf(staffer, sizeof(staffer), "s%d", i);
-    RECORD(&f, .sig = "x", .staffer = i >= 500 && i % 2 == 0 ? "late" : staffer);
+    RECORD(&f, .error = "x", .staffer = i >= 500 && i % 2 == 0 ? "late" : staffer);
   }
-  cJSON *json = one(&f, ID_OF(&f, .sig = "x"));
+  cJSON *json = one(&f, ID_OF(&f, .error = "x"));
   const cJSON *first = cJSON_GetObjectItemCaseSensitive(json, "staffers")->child;
   assert_string_equal(first->string, "late");
   assert_true(first->valuedouble <= 250 && first->valuedouble > 125);
@@ -208,14 +280,14 @@ static void test_states(void **state) {
   (void)state;
   fixture f;
   open_fixture(&f, 0, 3);
-  RECORD(&f, .sig = "x", .time = T0);
-  uint64_t id = ID_OF(&f, .sig = "x");
+  RECORD(&f, .error = "x", .time = T0);
+  uint64_t id = ID_OF(&f, .error = "x");
   assert_int_equal(f.nevents, 1);
-  assert_int_equal(f.events[0].state, OBS_CLUSTER_NEW);
+  assert_int_equal(f.events[0].kind, OBS_CLUSTER_EVENT_NEW);
   assert_true(f.events[0].id == id && f.events[0].op_seq == 1 && f.events[0].count == 1);
-  RECORD(&f, .sig = "x", .time = T0 + OBS_CLUSTERS_FRESH_MS - 1);
+  RECORD(&f, .error = "x", .time = T0 + OBS_CLUSTERS_FRESH_MS - 1);
   assert_int_equal(counts(&f).states[OBS_CLUSTER_NEW], 1);
-  RECORD(&f, .sig = "x", .time = T0 + OBS_CLUSTERS_FRESH_MS);
+  RECORD(&f, .error = "x", .time = T0 + OBS_CLUSTERS_FRESH_MS);
   assert_int_equal(counts(&f).states[OBS_CLUSTER_ONGOING], 1);
   for (int i = 0; i < 3; i++) assert_int_equal(obs_clusters_cycle(f.c, T0 + 1000000 + i), 0);
   assert_int_equal(obs_clusters_cycle(f.c, T0 + 1000003), 1);
@@ -226,17 +298,170 @@ static void test_states(void **state) {
   assert_member(json, "resolved_at", "\"2026-09-21T14:30:00.003Z\"");
   assert_member(json, "regressed_at", "null");
   cJSON_Delete(json);
-  RECORD(&f, .sig = "x", .time = T0 + 2000000);
-  RECORD(&f, .sig = "x", .time = T0 + 2000001);
+  RECORD(&f, .error = "x", .time = T0 + 2000000);
+  RECORD(&f, .error = "x", .time = T0 + 2000001);
   assert_int_equal(f.nevents, 2);
-  assert_int_equal(f.events[1].state, OBS_CLUSTER_REGRESSED);
+  assert_int_equal(f.events[1].kind, OBS_CLUSTER_EVENT_REGRESSED);
   assert_true(f.events[1].id == id && f.events[1].op_seq == 4 && f.events[1].count == 4);
-  RECORD(&f, .sig = "x", .time = T0 + 2000000 + OBS_CLUSTERS_FRESH_MS);
+  RECORD(&f, .error = "x", .time = T0 + 2000000 + OBS_CLUSTERS_FRESH_MS);
   json = one(&f, id);
   assert_member(json, "state", "\"ongoing\"");
   assert_member(json, "regressions", "1");
   assert_member(json, "regressed_at", "\"2026-09-21T14:46:40.000Z\"");
   cJSON_Delete(json);
+  obs_clusters_close(f.c);
+}
+
+static void assert_event(const fixture *f, uint32_t i, obs_cluster_event_kind kind, const char *endpoint) {
+  assert_true(i < f->nevents);
+  assert_int_equal(f->events[i].kind, kind);
+  assert_string_equal(f->events[i].endpoint, endpoint);
+}
+
+/* `endpoint state count,...` of a cluster, the one that failed last first. */
+static void assert_places(fixture *f, uint64_t id, const char *want) {
+  char got[600] = "";
+  cJSON *json = one(f, id), *p;
+  cJSON_ArrayForEach(p, cJSON_GetObjectItem(json, "places")) {
+    size_t n = strlen(got);
+    snprintf(got + n, sizeof(got) - n, "%s%s %s %.0f", n > 0 ? "," : "",
+             cJSON_GetObjectItem(p, "endpoint")->valuestring, cJSON_GetObjectItem(p, "state")->valuestring,
+             cJSON_GetObjectItem(p, "count")->valuedouble);
+  }
+  assert_string_equal(got, want);
+  cJSON_Delete(json);
+}
+
+static void test_spread(void **state) {
+  (void)state;
+  fixture f;
+  open_fixture(&f, 0, 2);
+  RECORD(&f, .error = "x", .endpoint = "/a");
+  RECORD(&f, .error = "x", .endpoint = "/a");
+  RECORD(&f, .error = "x", .endpoint = "/b", .time = T0 + 5);
+  RECORD(&f, .error = "x", .endpoint = "/b", .time = T0 + 5);
+  uint64_t id = ID_OF(&f, .error = "x");
+  assert_int_equal(f.nevents, 2);
+  assert_event(&f, 0, OBS_CLUSTER_EVENT_NEW, "/a");
+  assert_event(&f, 1, OBS_CLUSTER_EVENT_SPREAD, "/b");
+  assert_true(f.events[1].id == id && f.events[1].count == 3 && f.events[1].op_seq == 3);
+  cJSON *json = one(&f, id);
+  assert_member(json, "state", "\"new\"");
+  assert_member(json, "spreads", "1");
+  assert_member(json, "spread_at", "\"2026-09-21T14:13:20.005Z\"");
+  cJSON_Delete(json);
+
+  /* /a becomes quiet while /b goes on: resolved there, and an event when it returns there. */
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(obs_clusters_cycle(f.c, T0 + 10 + i), i == 2);
+    RECORD(&f, .error = "x", .endpoint = "/b", .time = T0 + 20);
+  }
+  assert_places(&f, id, "/b new 5,/a resolved 2");
+  RECORD(&f, .error = "x", .endpoint = "/a", .time = T0 + 30);
+  assert_int_equal(f.nevents, 3);
+  assert_event(&f, 2, OBS_CLUSTER_EVENT_SPREAD, "/a");
+  assert_places(&f, id, "/a regressed 3,/b new 5");
+
+  /* All of it is resolved: what comes first is a regression, wherever it is; the others spread from there. */
+  for (int i = 0; i < 3; i++) assert_int_equal(obs_clusters_cycle(f.c, T0 + 100 + i), i == 2);
+  assert_places(&f, id, "/a resolved 3,/b resolved 5");
+  RECORD(&f, .error = "x", .endpoint = "/c", .time = T0 + 200);
+  RECORD(&f, .error = "x", .endpoint = "/b", .time = T0 + 201);
+  RECORD(&f, .error = "x", .endpoint = "/b", .time = T0 + 200 + OBS_CLUSTERS_FRESH_MS);
+  assert_int_equal(f.nevents, 5);
+  assert_event(&f, 3, OBS_CLUSTER_EVENT_REGRESSED, "/c");
+  assert_event(&f, 4, OBS_CLUSTER_EVENT_SPREAD, "/b");
+  assert_places(&f, id, "/b regressed 7,/c new 1,/a resolved 3");
+  json = one(&f, id);
+  assert_member(json, "state", "\"ongoing\"");
+  assert_member(json, "spreads", "3");
+  assert_member(json, "regressions", "1");
+  cJSON_Delete(json);
+  obs_clusters_close(f.c);
+}
+
+/* Endpoints that take turns: those that failed last are shown, and each has begun once. */
+static void test_many_endpoints(void **state) {
+  (void)state;
+  enum { ENDPOINTS = 40 };
+  fixture f;
+  char endpoint[16];
+  open_fixture(&f, 0, 0);
+  for (int i = 0; i < ENDPOINTS * 10; i++) {
+    snprintf(endpoint, sizeof(endpoint), "/e%d", i % ENDPOINTS);
+    RECORD(&f, .error = "x", .endpoint = endpoint);
+  }
+  assert_true(f.nevents <= ENDPOINTS && f.nevents >= ENDPOINTS - 2); /* a Bloom filter may take a new one for an old */
+  cJSON *json = one(&f, ID_OF(&f, .error = "x")), *places = cJSON_GetObjectItem(json, "places");
+  assert_int_equal(cJSON_GetArraySize(places), OBS_CLUSTER_PLACES);
+  assert_member(cJSON_GetArrayItem(places, 0), "endpoint", "\"/e39\"");
+  assert_member(cJSON_GetArrayItem(places, OBS_CLUSTER_PLACES - 1), "endpoint", "\"/e24\"");
+  assert_member(json, "places_forgotten", "384");
+  cJSON_Delete(json);
+  uint32_t total;
+  obs_clusters_filter filter = {.state = -1, .since_ms = INT64_MIN, .endpoint = OBS_STR("/e30")};
+  cJSON_Delete(list(&f, filter, &total));
+  assert_int_equal(total, 1);
+  obs_clusters_close(f.c);
+}
+
+/* A spool of last week: it counts, and makes nothing new, regressed or spread. */
+static void test_late(void **state) {
+  (void)state;
+  enum { WEEK = 7 * 24 * 3600 * 1000 };
+  fixture f;
+  open_fixture(&f, 2, 1);
+  RECORD(&f, .error = "x", .age = WEEK);
+  RECORD(&f, .error = "x", .age = WEEK - 1000, .endpoint = "/b");
+  uint64_t id = ID_OF(&f, .error = "x");
+  cJSON *json = one(&f, id);
+  assert_int_equal(f.nevents, 0);
+  assert_member(json, "state", "\"resolved\"");
+  assert_member(json, "resolved_at", "null");
+  assert_member(json, "count", "2");
+  assert_member(json, "late", "2");
+  assert_member(json, "last_hour", "0");
+  assert_member(json, "first_seen", "\"2026-09-14T14:13:20.000Z\"");
+  assert_member(json, "last_seen", "\"2026-09-14T14:13:21.000Z\"");
+  cJSON_Delete(json);
+  assert_places(&f, id, "/b resolved 1,/v1/chat resolved 1");
+
+  /* One that is not late is its first: 10 minutes are not late. */
+  RECORD(&f, .error = "x", .age = OBS_OP_LATE_MS);
+  assert_int_equal(f.nevents, 1);
+  assert_event(&f, 0, OBS_CLUSTER_EVENT_NEW, "/v1/chat");
+  assert_places(&f, id, "/v1/chat new 2,/b resolved 1");
+  RECORD(&f, .error = "x", .age = WEEK, .endpoint = "/c");
+  assert_int_equal(f.nevents, 1);
+
+  /* A late one does not keep it open, and does not open it again. */
+  assert_int_equal(obs_clusters_cycle(f.c, T0), 0);
+  RECORD(&f, .error = "x", .age = WEEK);
+  assert_int_equal(obs_clusters_cycle(f.c, T0), 1);
+  RECORD(&f, .error = "x", .age = WEEK);
+  json = one(&f, id);
+  assert_member(json, "state", "\"resolved\"");
+  assert_member(json, "regressions", "0");
+  assert_member(json, "last_hour", "1");
+  cJSON_Delete(json);
+  RECORD(&f, .error = "x");
+  assert_int_equal(f.nevents, 2);
+  assert_event(&f, 1, OBS_CLUSTER_EVENT_REGRESSED, "/v1/chat");
+
+  /* Of a full table old kinds displace each other, never one that fails now. */
+  char text[64];
+  for (uint32_t i = 0; i < 50; i++) RECORD(&f, .error = text_of_kind(i, text), .age = WEEK);
+  assert_int_equal(counts(&f).held, 2);
+  json = one(&f, id);
+  assert_member(json, "late", "5");
+  cJSON_Delete(json);
+
+  /* A late failure or success changes no run. */
+  RECORD(&f, .error = "x", .sig = "task", .age = WEEK);
+  assert_int_equal(counts(&f).repeats, 0);
+  for (int i = 0; i < 3; i++) RECORD(&f, .error = "x", .sig = "task");
+  RECORD(&f, .sig = "task", .ok = true, .age = WEEK);
+  assert_int_equal(counts(&f).repeats, 1);
   obs_clusters_close(f.c);
 }
 
@@ -267,7 +492,7 @@ static void test_merge(void **state) {
   assert_member(json, "last_seq", "8");
   assert_member(json, "staffers", "{\"cyrus\":2,\"news\":2,\"root\":2,\"test\":2}");
   assert_member(json, "last_minute", "8");
-  assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "former_ids")), 3);
+  assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "former_ids")), 4);
   cJSON_Delete(json);
   obs_clusters_close(f.c);
 }
@@ -277,17 +502,17 @@ static void test_corrections(void **state) {
   fixture f;
   open_fixture(&f, 0, 0);
   RECORD(&f, .source = "overseer_correction", .ok = true, .sig = "x", .correction = "too early");
-  RECORD(&f, .sig = "x", .task_class = "fill");
+  RECORD(&f, .error = "tool is unknown", .sig = "x", .task_class = "fill");
   RECORD(&f, .error = "no shift found", .task_class = "fill");
-  RECORD(&f, .error = "no letter found", .task_class = "mail");
+  RECORD(&f, .error = "no letter found", .task_class = "mail", .sig = "z");
   RECORD(&f, .source = "overseer_correction", .ok = true, .sig = "x", .correction = "ask for the date first");
   RECORD(&f, .source = "overseer_correction", .ok = true, .task_class = "fill", .correction = "look at all sites");
   RECORD(&f, .sig = "y", .ok = true);
   RECORD(&f, .sig = "x", .ok = true);
-  RECORD(&f, .sig = "x");
+  RECORD(&f, .error = "tool is unknown", .sig = "x");
   RECORD(&f, .task_class = "fill", .error = "no shift found");
   for (int i = 0; i < 100; i++) RECORD(&f, .sig = "x", .ok = true);
-  cJSON *json = one(&f, ID_OF(&f, .sig = "x"));
+  cJSON *json = one(&f, ID_OF(&f, .error = "tool is unknown"));
   assert_member(json, "corrected", "2");
   assert_member(json, "corrections",
                 "[{\"seq\":5,\"time\":\"2026-09-21T14:13:20.000Z\",\"text\":\"ask for the date first\","
@@ -301,6 +526,161 @@ static void test_corrections(void **state) {
   json = one(&f, ID_OF(&f, .error = "no letter found"));
   assert_member(json, "corrections", "[]");
   cJSON_Delete(json);
+
+  /* A task that failed with several kinds, of which two become one: its correction is for each kind once, also after
+   * the task has succeeded. */
+  static const char *const users[] = {"cyrus", "news", "root", "test"};
+  char text[64];
+  for (int i = 0; i < 4; i++) {
+    snprintf(text, sizeof(text), "session broken for user %s", users[i]);
+    RECORD(&f, .error = text, .sig = i % 2 == 0 ? "w" : NULL);
+  }
+  RECORD(&f, .error = "no letter found", .sig = "w");
+  RECORD(&f, .sig = "w", .ok = true);
+  RECORD(&f, .source = "overseer_correction", .ok = true, .sig = "w", .correction = "log in again");
+  json = one(&f, ID_OF(&f, .error = "session broken for user eve"));
+  assert_member(json, "count", "4");
+  assert_member(json, "corrected", "1");
+  cJSON_Delete(json);
+  json = one(&f, ID_OF(&f, .error = "no letter found"));
+  assert_member(json, "corrected", "1");
+  cJSON_Delete(json);
+  obs_clusters_close(f.c);
+}
+
+/* ---- repeats ---- */
+
+typedef struct {
+  char text[4000];
+  uint32_t n, stop;
+} repeat_rows;
+
+static bool on_repeat(void *arg, const obs_repeat_view *x) {
+  repeat_rows *r = arg;
+  size_t n = strlen(r->text);
+  snprintf(r->text + n, sizeof(r->text) - n, "%.*s|%.*s|%.*s %u %u-%u; ", (int)x->sig_hash.len, x->sig_hash.p,
+           (int)x->session_id.len, x->session_id.p, (int)x->endpoint.len, x->endpoint.p, (unsigned)x->failures,
+           (unsigned)x->first_seq, (unsigned)x->last_seq);
+  return ++r->n != r->stop;
+}
+
+static uint64_t assert_repeats(fixture *f, obs_repeats_filter filter, const char *want) {
+  repeat_rows rows = {.n = 0};
+  uint64_t next;
+  if (filter.limit == 0) filter.limit = 100;
+  assert_int_equal(obs_clusters_repeats(f->c, &filter, on_repeat, &rows, &next), OBSERVER_E_OK);
+  assert_string_equal(rows.text, want);
+  return next;
+}
+#define ASSERT_REPEATS(f, want, ...) assert_repeats(f, (obs_repeats_filter){__VA_ARGS__}, want)
+
+static void test_repeats(void **state) {
+  (void)state;
+  fixture f;
+  open_fixture(&f, 0, 0);
+  for (int i = 0; i < 3; i++) RECORD(&f, .error = "a", .sig = "x", .endpoint = i < 2 ? "/a" : "/b"); /* seq 1 to 3 */
+  ASSERT_REPEATS(&f, "x||/a 3 1-3; ", .least = 3);
+  ASSERT_REPEATS(&f, "", .least = 4);
+  for (int i = 0; i < 4; i++) RECORD(&f, .error = "b", .session = "s1", .endpoint = "/a"); /* 4 to 7 */
+  for (int i = 0; i < 2; i++) RECORD(&f, .error = "b", .session = "s1", .endpoint = "/b"); /* 8, 9 */
+  for (int i = 0; i < 9; i++) RECORD(&f, .error = "b", .endpoint = "/a");                  /* 10 to 18: of no task */
+  RECORD(&f, .error = "b", .sig = "y", .session = "s1", .endpoint = "/a");                 /* 19: the hash's */
+  ASSERT_REPEATS(&f, "|s1|/a 4 4-7; x||/a 3 1-3; ", .least = 3);
+  ASSERT_REPEATS(&f, "y|s1|/a 1 19-19; |s1|/b 2 8-9; |s1|/a 4 4-7; x||/a 3 1-3; ", .least = 1);
+  ASSERT_REPEATS(&f, "y|s1|/a 1 19-19; |s1|/a 4 4-7; ", .least = 1, .session_id = OBS_STR("s1"),
+                 .endpoint = OBS_STR("/a"));
+  ASSERT_REPEATS(&f, "x||/a 3 1-3; ", .sig_hash = OBS_STR("x"));
+  ASSERT_REPEATS(&f, "", .staffer_id = OBS_STR("x"));
+  assert_int_equal(counts(&f).repeats, 3);
+
+  /* Pages. */
+  assert_int_equal(ASSERT_REPEATS(&f, "y|s1|/a 1 19-19; |s1|/b 2 8-9; ", .least = 1, .limit = 2), 9);
+  assert_int_equal(ASSERT_REPEATS(&f, "|s1|/a 4 4-7; x||/a 3 1-3; ", .least = 1, .limit = 2, .before = 9), 0);
+
+  /* A correction is no attempt; a success of another endpoint is another task's; of the same it ends the run. */
+  RECORD(&f, .source = "overseer_correction", .ok = true, .sig = "x", .correction = "ask");
+  RECORD(&f, .session = "s1", .endpoint = "/c", .ok = true);
+  ASSERT_REPEATS(&f, "|s1|/a 4 4-7; x||/a 3 1-3; ", .least = 3);
+  RECORD(&f, .session = "s1", .endpoint = "/a", .ok = true);
+  RECORD(&f, .sig = "x", .endpoint = "/elsewhere", .ok = true); /* 23 */
+  ASSERT_REPEATS(&f, "y|s1|/a 1 19-19; |s1|/b 2 8-9; ", .least = 1);
+  RECORD(&f, .error = "a", .sig = "x"); /* another run */
+  ASSERT_REPEATS(&f, "x||/v1/chat 1 24-24; ", .least = 1, .sig_hash = OBS_STR("x"));
+  obs_clusters_close(f.c);
+}
+
+/* A task that is stuck stays, whatever flood of tasks that fail once passes; and new runs can begin in a full table. */
+static void test_repeats_are_bounded(void **state) {
+  (void)state;
+  fixture f;
+  char sig[24];
+  open_fixture(&f, 0, 0);
+  for (int i = 0; i < 3; i++) RECORD(&f, .error = "a", .sig = "stuck");
+  for (int i = 0; i < 20000; i++) {
+    snprintf(sig, sizeof(sig), "once-%d", i);
+    RECORD(&f, .error = "a", .sig = sig);
+  }
+  ASSERT_REPEATS(&f, "stuck||/v1/chat 3 1-3; ", .least = 2);
+  for (int i = 0; i < 4 * 6000; i++) {
+    snprintf(sig, sizeof(sig), "four-%d", i / 4);
+    RECORD(&f, .error = "a", .sig = sig);
+  }
+  ASSERT_REPEATS(&f, "four-5999||/v1/chat 4 44000-44003; ", .least = 3, .limit = 1);
+  assert_int_equal(counts(&f).repeats, 3072);
+  assert_int_equal(counts(&f).repeats_forgotten, 6001 - 3072);
+  obs_clusters_close(f.c);
+}
+
+/* ---- ids of the rule before ---- */
+
+/* Ids that version 1 gave out: a hash of the sig_hash, or of the first form of a text at an endpoint and event_kind. */
+static void test_former_ids(void **state) {
+  (void)state;
+  static char many_words[401], long_word[3001];
+  for (int i = 0; i < 200; i++) memcpy(many_words + 2 * i, "x ", 2);
+  for (int i = 0; i < 1500; i++) memcpy(long_word + 2 * i, "é", 2);
+  const struct {
+    op_spec op;
+    uint64_t id;
+  } cases[] = {
+      {{.error = "upstream timed out after 30 s"}, UINT64_C(0xddb8e44961d58f79)},
+      {{.error = "upstream timed out after 30 s", .endpoint = "/other"}, UINT64_C(0x600d09c8090169fa)},
+      {{.error = "upstream timed out after 30 s", .kind = "fill"}, UINT64_C(0x399be5d3edadd363)},
+      {{.error = "user \"ann\" (id=7) not found at https://a.example/x?y=1, retry in 5s"},
+       UINT64_C(0xe81914472b7fbffe)},
+      {{.error = "Benutzer „müller“ fehlt: Zeile 12 von /var/log/x.log"}, UINT64_C(0xcae2828e3827af5d)},
+      {{.error = "ENOENT: no such file or directory, open '/tmp/a b/c.txt'"}, UINT64_C(0x65bec2e34473a81d)},
+      {{.error = "{\"type\":\"error\",\"code\":529} overloaded"}, UINT64_C(0x7c498a35b259d0b6)},
+      {{.error = many_words}, UINT64_C(0xec643cc71d7fc928)},
+      {{.error = long_word}, UINT64_C(0xa2c4eaa9d13ea0ce)},
+      {{.sig = "8f14e45fceea167a"}, UINT64_C(0x2166b77c2c6c537c)},
+      {{.sig = "8f14e45fceea167b", .error = "anything at all"}, UINT64_C(0x4429b488936ef336)},
+      {{.error = NULL}, UINT64_C(0xae37d5737b81950b)},
+  };
+  fixture f;
+  open_fixture(&f, 0, 0);
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    op_spec s = cases[i].op;
+    replay(&f, &s, T0 + 1000);
+  }
+  obs_buf saved = {0};
+  assert_int_equal(obs_clusters_save(f.c, &saved), OBSERVER_E_OK);
+  for (int loaded = 0; loaded < 2; loaded++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+      op_spec s = cases[i].op;
+      uint64_t now = obs_clusters_now(f.c, cases[i].id);
+      if (now != id_of(&f, &s)) fail_msg("case %zu", i);
+      cJSON_Delete(one(&f, cases[i].id));
+    }
+    obs_clusters_close(f.c);
+    open_fixture(&f, 0, 0);
+    assert_int_equal(obs_clusters_load(f.c, saved.p, saved.len), OBSERVER_E_OK);
+  }
+  obs_buf_fini(&saved);
+  /* What comes live has had no former id. */
+  RECORD(&f, .error = "never seen", .sig = "live");
+  uint64_t id = obs_repeats_sig_key(OBS_STR("live")); /* it would have been this */
+  assert_true(obs_clusters_now(f.c, id) == id);
   obs_clusters_close(f.c);
 }
 
@@ -309,10 +689,11 @@ static void test_filters_and_order(void **state) {
   fixture f;
   uint32_t total;
   open_fixture(&f, 0, 1);
-  RECORD(&f, .sig = "a", .endpoint = "/a", .time = T0);
-  for (int i = 0; i < 3; i++) RECORD(&f, .sig = "b", .endpoint = "/b", .staffer = "s", .time = T0 + 1);
+  RECORD(&f, .error = "task lost", .sig = "a", .endpoint = "/a", .time = T0);
+  for (int i = 0; i < 3; i++)
+    RECORD(&f, .error = "site gone", .sig = "b", .endpoint = "/b", .staffer = "s", .time = T0 + 1);
   RECORD(&f, .error = "letter lost", .endpoint = "/a", .kind = "mail", .task_class = "t", .time = T0 + 2);
-  RECORD(&f, .sig = "a", .endpoint = "/b", .time = T0 + 3);
+  RECORD(&f, .error = "task lost", .sig = "a", .endpoint = "/b", .time = T0 + 3);
   struct {
     obs_clusters_filter filter;
     const char *want; /* counts */
@@ -328,8 +709,9 @@ static void test_filters_and_order(void **state) {
       {{.state = -1, .since_ms = INT64_MIN, .staffer_id = OBS_STR("s")}, "3 "},
       {{.state = -1, .since_ms = INT64_MIN, .task_class = OBS_STR("t")}, "1 "},
       {{.state = -1, .since_ms = INT64_MIN, .sig_hash = OBS_STR("b")}, "3 "},
+      {{.state = -1, .since_ms = INT64_MIN, .session_id = OBS_STR("none")}, ""},
       {{.state = -1, .since_ms = INT64_MIN, .event_kind = OBS_STR("mail")}, "1 "},
-      {{.state = -1, .since_ms = INT64_MIN, .source = OBS_STR("mcp"), .q = OBS_STR("lost")}, "1 "},
+      {{.state = -1, .since_ms = INT64_MIN, .source = OBS_STR("mcp"), .q = OBS_STR("lost")}, "2 1 "},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     char got[64] = "";
@@ -349,22 +731,21 @@ static void test_bounds(void **state) {
   (void)state;
   enum { ROOM = 32, KINDS = 5000 };
   fixture f;
-  char sig[16];
+  char text[64];
   open_fixture(&f, ROOM, 0);
   for (int i = 0; i < KINDS; i++) {
-    snprintf(sig, sizeof(sig), "k%d", i);
-    RECORD(&f, .sig = sig, .time = T0);
-    RECORD(&f, .sig = "always", .time = T0);
+    RECORD(&f, .error = text_of_kind((uint32_t)i, text), .time = T0);
+    RECORD(&f, .error = "always", .time = T0);
   }
   obs_clusters_counts n = counts(&f);
   assert_int_equal(n.held, ROOM);
   assert_int_equal(n.failures, 2 * KINDS);
   assert_int_equal(n.forgotten, KINDS + 1 - ROOM);
   assert_int_equal(f.nevents, OBS_CLUSTERS_EVENTS); /* all in one second */
-  cJSON *json = one(&f, ID_OF(&f, .sig = "always"));
+  cJSON *json = one(&f, ID_OF(&f, .error = "always"));
   assert_member(json, "count", "5000");
   cJSON_Delete(json);
-  RECORD(&f, .sig = "the next second", .time = T0 + 1000);
+  RECORD(&f, .error = "the next second", .time = T0 + 1000);
   assert_int_equal(f.nevents, OBS_CLUSTERS_EVENTS + 1);
   assert_int_equal(f.events[OBS_CLUSTERS_EVENTS].missed, KINDS + 1 - OBS_CLUSTERS_EVENTS);
   obs_clusters_close(f.c);
@@ -372,7 +753,7 @@ static void test_bounds(void **state) {
 
 /* ---- a random day: what a checkpoint and replay bring is what never stopped ---- */
 
-static op_spec random_op(uint64_t *seed, char text[5][120]) {
+static op_spec random_op(uint64_t *seed, char text[6][120]) {
   static const char *const words[] = {"alpha", "beta", "gamma", "delta", "omega", "kappa", "up", "down", "lost", "17"};
   uint64_t r = test_random(seed);
   op_spec s = {.time = T0 + (int64_t)(r % 3000000)};
@@ -385,7 +766,11 @@ static op_spec random_op(uint64_t *seed, char text[5][120]) {
   s.ok = r % 3 == 0;
   s.endpoint = text[2];
   s.error = text[0];
+  snprintf(text[5], 120, "session%d", (int)(r / 23 % 20));
   if (r % 5 == 0) s.sig = text[1];
+  if (r % 7 == 0) s.session = text[5];
+  if (r % 3 == 1) s.kind = text[4];
+  if (r % 11 == 0) s.age = 3600000;
   if (r % 4 == 0) s.staffer = text[3];
   if (r % 2 == 0) s.task_class = text[4];
   if (r % 37 == 0) {
@@ -408,6 +793,11 @@ static obs_buf dump(fixture *f) {
     assert_true(cluster_row(f->c, id, T0 + 3000000, &out));
   }
   cJSON_Delete(list_json);
+  repeat_rows rows = {.n = 0};
+  uint64_t next;
+  assert_int_equal(obs_clusters_repeats(f->c, &(obs_repeats_filter){.least = 1, .limit = 60}, on_repeat, &rows, &next),
+                   OBSERVER_E_OK);
+  obs_buf_puts(&out, rows.text);
   obs_clusters_counts n = counts(f);
   obs_buf_append(&out, &n, sizeof(n));
   return out;
@@ -426,7 +816,7 @@ static void test_checkpoint_and_replay(void **state) {
   enum { OPS = 6000, CLUSTERS = 60 };
   fixture live;
   uint64_t seed = 7, marks[4], seqs[4];
-  char text[5][120];
+  char text[6][120];
   obs_buf saved[4] = {{0}};
   open_fixture(&live, CLUSTERS, 2);
   for (int i = 0; i < OPS; i++) {
@@ -463,7 +853,7 @@ static void test_damaged_bytes(void **state) {
   (void)state;
   fixture f;
   uint64_t seed = 3;
-  char text[5][120];
+  char text[6][120];
   obs_buf saved = {0};
   open_fixture(&f, 40, 2);
   for (int i = 0; i < 400; i++) {
@@ -549,11 +939,18 @@ static void test_ids_are_text(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_which_cluster),
+      cmocka_unit_test(test_an_outage_is_one_line),
       cmocka_unit_test(test_sets_and_samples),
       cmocka_unit_test(test_late_and_frequent),
       cmocka_unit_test(test_states),
+      cmocka_unit_test(test_spread),
+      cmocka_unit_test(test_many_endpoints),
+      cmocka_unit_test(test_late),
       cmocka_unit_test(test_merge),
       cmocka_unit_test(test_corrections),
+      cmocka_unit_test(test_repeats),
+      cmocka_unit_test(test_repeats_are_bounded),
+      cmocka_unit_test(test_former_ids),
       cmocka_unit_test(test_filters_and_order),
       cmocka_unit_test(test_bounds),
       cmocka_unit_test(test_checkpoint_and_replay),

@@ -40,7 +40,7 @@ static void read_cluster(void *arg, const obs_cluster_view *c) {
   x->template = keep_text(x, c->template);
   if (c->endpoints.n > 0) x->endpoint = keep_text(x, c->endpoints.v[0].value);
   if (c->task_classes.n == 1 && c->task_classes.other == 0) x->task_class = keep_text(x, c->task_classes.v[0].value);
-  x->given = c->sig_hash.p != NULL ? 1u << OBS_FACT_sig_hash : 1u << OBS_FACT_endpoint | 1u << OBS_FACT_event_kind;
+  x->given = 0; /* a kind is no field: where it fails is what is asked */
   memcpy(x->samples, c->samples, sizeof(x->samples));
   x->nsamples = c->nsamples;
   for (uint32_t k = 0; k < c->nformer_ids; k++)

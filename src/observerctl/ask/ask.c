@@ -87,6 +87,7 @@ static bool show_listed(const obs_args *args, const cJSON *answer, const void *a
   const cJSON *entries = obs_show_member(answer, l->entries);
   bool ok = obs_show_rows(entries, l->columns, l->ncolumns, utc, NULL);
   obs_show_more(cJSON_IsString(obs_show_member(answer, "next")) ||
+                cJSON_IsString(obs_show_member(answer, "next_cursor")) ||
                 obs_show_number(answer, "total") > cJSON_GetArraySize(entries));
   return ok;
 }

@@ -17,6 +17,7 @@
   X(ops)                                                                                                               \
   X(sessions)                                                                                                          \
   X(clusters)                                                                                                          \
+  X(repeats)                                                                                                           \
   X(analyses)                                                                                                          \
   X(playbooks)                                                                                                         \
   X(escalations)                                                                                                       \

@@ -17,10 +17,34 @@ static void make_endpoint(const cJSON *cluster, obs_buf *out) {
   if (endpoints != NULL && endpoints->child != NULL) obs_buf_puts(out, endpoints->child->string);
 }
 
-/* The template; without one the hash. */
 static void make_failure(const cJSON *cluster, obs_buf *out) {
   const char *template = obs_show_text(cluster, "template");
-  obs_buf_puts(out, *template != '\0' ? template : obs_show_text(cluster, "sig_hash"));
+  obs_buf_puts(out, *template != '\0' ? template : "(no text)");
+}
+
+/* How many different ones the failures have, in words: `about 2,000 in 2,012 failures: every task fails`. */
+static void put_many(const cJSON *cluster, const char *name, const char *const words[3], obs_buf *out) {
+  const cJSON *many = obs_show_member(cluster, name);
+  double distinct = obs_show_number(many, "distinct"), failures = obs_show_number(many, "failures");
+  const char *pattern = obs_show_text(many, "pattern");
+  char a[OBS_TEXT_NUMBER], b[OBS_TEXT_NUMBER];
+  if (failures < 1) return;
+  obs_buf_printf(out, "%s%s in %s failures",
+                 distinct > cJSON_GetArraySize(obs_show_member(many, "top")) ? "about " : "",
+                 obs_text_count(a, (uint64_t)distinct), obs_text_count(b, (uint64_t)failures));
+  if (strcmp(pattern, "one") == 0) obs_buf_printf(out, ": %s", words[0]);
+  if (strcmp(pattern, "each") == 0) obs_buf_printf(out, ": %s", words[1]);
+  if (strcmp(pattern, "some") == 0) obs_buf_printf(out, ": %s, %.0f times each", words[2], failures / distinct);
+}
+
+static void make_tasks(const cJSON *cluster, obs_buf *out) {
+  static const char *const words[] = {"one task is stuck", "every task fails", "tasks fail again and again"};
+  put_many(cluster, "sig_hashes", words, out);
+}
+
+static void make_sessions(const cJSON *cluster, obs_buf *out) {
+  static const char *const words[] = {"one session", "each another session", "sessions fail again and again"};
+  put_many(cluster, "sessions", words, out);
 }
 
 static void make_next(const cJSON *correction, obs_buf *out) {
@@ -42,24 +66,38 @@ static const obs_show_field facts[] = {
     {"id", .key = "id"},
     {"former ids", OBS_SHOW_VALUES, .key = "former_ids"},
     {"failure", .key = "template"},
-    {"sig_hash", .key = "sig_hash"},
-    {"event_kind", .key = "event_kind"},
     {"state", .key = "state"},
     {"since", OBS_SHOW_WHEN, .key = "state_since"},
     {"count", OBS_SHOW_COUNT, .key = "count"},
+    {"came late", OBS_SHOW_COUNT, .key = "late"},
     {"last minute", OBS_SHOW_COUNT, .key = "last_minute"},
     {"last hour", OBS_SHOW_COUNT, .key = "last_hour"},
     {"first seen", OBS_SHOW_WHEN, .key = "first_seen"},
     {"last seen", OBS_SHOW_WHEN, .key = "last_seen"},
     {"resolved", OBS_SHOW_WHEN, .key = "resolved_at"},
     {"regressed", OBS_SHOW_WHEN, .key = "regressed_at"},
+    {"spread", OBS_SHOW_WHEN, .key = "spread_at"},
+    {"tasks", .make = make_tasks},
+    {"sessions", .make = make_sessions},
     {"endpoints", OBS_SHOW_VALUES, .key = "endpoints"},
     {"sources", OBS_SHOW_VALUES, .key = "sources"},
     {"staffers", OBS_SHOW_VALUES, .key = "staffers"},
     {"task classes", OBS_SHOW_VALUES, .key = "task_classes"},
+    {"event kinds", OBS_SHOW_VALUES, .key = "event_kinds"},
     {"samples (seq)", OBS_SHOW_VALUES, .key = "samples"},
     {"corrections", OBS_SHOW_COUNT, .key = "corrected"},
 };
+
+/* Where it fails, when that is in several places. */
+static bool show_places(const obs_args *args, const cJSON *cluster) {
+  static const obs_show_field places[] = {
+      {"ENDPOINT", .key = "endpoint", .gives = true},     {"STATE", .key = "state", .style = style_of_state},
+      {"COUNT", OBS_SHOW_COUNT, .key = "count"},          {"1H", OBS_SHOW_COUNT, .key = "last_hour"},
+      {"FIRST SEEN", OBS_SHOW_WHEN, .key = "first_seen"}, {"LAST SEEN", OBS_SHOW_WHEN, .key = "last_seen"},
+  };
+  const cJSON *rows = obs_show_member(cluster, "places");
+  return cJSON_GetArraySize(rows) < 2 || obs_show_rows(rows, OBS_TABLE(places), obs_args_given(args, "utc"), "");
+}
 
 static bool show_corrections(const obs_args *args, const cJSON *cluster, const void *arg) {
   static const obs_show_field corrections[] = {
@@ -71,13 +109,13 @@ static bool show_corrections(const obs_args *args, const cJSON *cluster, const v
       {"TEXT", .key = "text", .gives = true},
   };
   (void)arg;
-  return obs_show_rows(obs_show_member(cluster, "corrections"), OBS_TABLE(corrections), obs_args_given(args, "utc"),
-                       "");
+  return show_places(args, cluster) && obs_show_rows(obs_show_member(cluster, "corrections"), OBS_TABLE(corrections),
+                                                     obs_args_given(args, "utc"), "");
 }
 
 static int run_clusters(const obs_args *args) {
-  static const char *const filters[] = {"state",    "sort",       "endpoint", "source", "staffer-id", "task-class",
-                                        "sig-hash", "event-kind", "q",        "since",  "limit"};
+  static const char *const filters[] = {"state",    "sort",       "endpoint",   "source", "staffer-id", "task-class",
+                                        "sig-hash", "session-id", "event-kind", "q",      "since",      "limit"};
   static const obs_ask_listing listing = {
       .route = "/v1/observer/clusters",
       .entries = "clusters",
@@ -100,8 +138,9 @@ static const obs_option flags[] = {
     {"source", 0, "NAME", .help = "only clusters with failures of this source"},
     {"staffer-id", 0, "ID", .help = "only clusters with failures of this agent, person or model"},
     {"task-class", 0, "CLASS", .help = "only clusters with failures of this class of task"},
-    {"sig-hash", 0, "HASH", .help = "only the cluster of this situation"},
-    {"event-kind", 0, "KIND", .help = "only clusters of this kind of event"},
+    {"sig-hash", 0, "HASH", .help = "only clusters that this task failed with"},
+    {"session-id", 0, "ID", .help = "only clusters with failures of this session"},
+    {"event-kind", 0, "KIND", .help = "only clusters with failures of this kind of event"},
     {"q", 'q', "TEXT", .help = "only clusters whose template has this text"},
     {"since", 's', "TIME", .help = "only clusters that failed since: ISO 8601, or an age: 90s 15m 2h 3d 1w"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
@@ -116,9 +155,10 @@ OBS_COMMAND(clusters) = {
     .summary = "failures by kind: what fails, how often, since when, where",
     .description = "Lists failure clusters, the one that failed last first: id, state, failures in all and in the last "
                    "hour, when it failed last, its most frequent endpoint, and the template of its text, in which <*> "
-                   "stands for what varies.\n\n"
-                   "With an ID it shows one cluster in full: its endpoints, sources, staffers and task classes with "
-                   "counts, the numbers of sample ops, the corrections that came after it and how the next ops went. "
+                   "stands for what varies. A cluster is one kind of failure, wherever it happens.\n\n"
+                   "With an ID it shows one cluster in full: whether one task is stuck or every task fails, its "
+                   "endpoints, sources, staffers, task classes and kinds of events with counts, its state at each "
+                   "endpoint, the numbers of sample ops, the corrections that came after it and how the next ops went. "
                    "The id of a cluster that has been merged into another one leads to that one.\n\n"
                    "--json prints the daemon's answer as it is.",
     .examples = "observerctl clusters --state regressed\nobserverctl clusters --sort count --limit 10\n"

@@ -148,21 +148,20 @@ static void take_groups(obs_top_data *d) {
   if (d->groups == NULL) return;
   cJSON_ArrayForEach(c, list) {
     const char *template = text_of(c, "template");
-    bool textless = template == NULL || *template == '\0';
+    if (template == NULL || *template == '\0') template = "(no text)";
     /* The first of its endpoints: a list of names, or a map of them to counts. */
     const cJSON *all = member(c, "endpoints");
     const char *endpoint = all == NULL || all->child == NULL ? text_of(c, "endpoint")
                            : cJSON_IsObject(all)             ? all->child->string
                                                              : cJSON_GetStringValue(all->child);
-    count_group(d, endpoint, textless ? text_of(c, "sig_hash") : template, false, or_zero(obs_top_number(c, "count")),
-                text_of(c, "last_seen"));
+    count_group(d, endpoint, template, false, or_zero(obs_top_number(c, "count")), text_of(c, "last_seen"));
   }
   /* Newest first, so that the first of a kind is its last. */
   cJSON_ArrayForEach(row, failures) {
     const cJSON *op = member(row, "op");
-    const char *hash = text_of(op, "sig_hash"), *error = text_of(op, "error");
-    const char *what = hash != NULL ? hash : error != NULL ? error : text_of(op, "output_summary");
-    count_group(d, text_of(op, "endpoint"), what, hash == NULL, 1, text_of(op, "timestamp"));
+    const char *error = text_of(op, "error");
+    const char *what = error != NULL ? error : text_of(op, "output_summary");
+    count_group(d, text_of(op, "endpoint"), what, true, 1, text_of(op, "timestamp"));
   }
   qsort(d->groups, d->ngroups, sizeof(*d->groups), by_count);
 }
