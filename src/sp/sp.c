@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 /* JOINED_BYTES: of messages that came in WebSocket frames and are not taken yet, of all connections. PONGS_BYTES: a
- * peer that does not read gets no more of them. */
-enum { JOINED_BYTES = 64 << 20, PONGS_BYTES = 64 << 10 };
+ * peer that does not read gets no more of them. GOING_MS: for the last word to those that read. */
+enum { JOINED_BYTES = 64 << 20, PONGS_BYTES = 64 << 10, GOING_MS = 100 };
 
 struct obs_sp {
   obs_sp_opts opts;
@@ -465,8 +465,19 @@ void obs_sp_get_counts(obs_sp *sp, obs_sp_counts *out) {
   out->misfits = atomic_load(&sp->misfits);
 }
 
+static void say_going(obs_stream *s, void *arg) {
+  const connection *c = obs_stream_own(s);
+  (void)arg;
+  if (c->ws && c->ready) end_websocket(s, OBS_WEBSOCKET_GOING);
+}
+
 bool obs_sp_close(obs_sp *sp) {
   if (sp == NULL) return true;
+  if (sp->server != NULL) {
+    obs_stream_server_stop_accept(sp->server);
+    obs_stream_server_each(sp->server, say_going, NULL);
+    obs_stream_server_drain(sp->server, GOING_MS);
+  }
   if (!obs_stream_server_close(sp->server)) return false;
   obs_stream_chunk_unref(sp->greeting);
   free(sp);

@@ -154,6 +154,17 @@ class WebSocketTest(DaemonTest):
             self.assertEqual((host, client.status), (host, status))
             client.close()
 
+    def test_a_stop_says_so(self):
+        daemon = self.start_feed()
+        client = WebSocket(daemon.url("feed"))
+        daemon.post("/v1/observer/event", {"endpoint": "/a", "success": True})
+        daemon.stop()
+        frames = [client.frame()]
+        while frames[-1][0] != CLOSE:
+            frames.append(client.frame())
+        self.assertEqual(frames[-1][2][:2], struct.pack(">H", 1001))
+        client.close()
+
     def test_pages_of_other_sites(self):
         daemon = self.start(None, feed="ws://127.0.0.1:0/feed", args=["--http-origin", "https://desk.example"])
         for origin, status in (("http://127.0.0.1:8080", 101), ("HTTPS://DESK.EXAMPLE", 101), ("https://desk.example:444", 403),

@@ -534,6 +534,10 @@ class Connections(DaemonTest):
         for raw in late[3:]:  # a body has 30 s
             raw.sock.settimeout(0.1)
             self.assertRaises(socket.timeout, raw.answer)
+        for raw in late[3:]:
+            raw.sock.settimeout(60 * SLOW)
+            self.assertEqual([(a[0], json.loads(a[2])) for a in raw.rest(half_close=False)],
+                             [(408, {"error": "the request did not come in time"})])
         for raw in late + [idle]:
             raw.sock.close()
 

@@ -52,6 +52,29 @@ class SpTest(DaemonTest):
         return [row["endpoint"] for row in daemon.journal_rows()]
 
 
+class Patience(SpTest):
+    def test_what_never_becomes_whole(self):
+        daemon = self.start()
+        halves = [self.connect(daemon, kind) for kind in PEERS]
+        for sp, kind in zip(halves, PEERS):
+            sp.sock.settimeout(60 * SLOW)
+            sp.send(self.message(kind, pack(op("/whole"))))
+            sp.sock.sendall(framed(self.message(kind, pack(op())))[:-1])
+        silent = self.connect(daemon, "pull")
+        parts = urlsplit(daemon.url("pull"))
+        greeting = socket.create_connection((parts.hostname, parts.port), 60 * SLOW)
+        self.addCleanup(greeting.close)
+        greeting.sendall(b"\0SP\0\0")
+        while greeting.recv(64):  # the daemon's own greeting, then the end: a handshake has 10 s
+            pass
+        for sp, kind in zip(halves, PEERS):  # a message has 30 s
+            if kind == "rep":
+                self.assertEqual(unpack(sp.recv()[4:])["accepted"], 1)
+            self.check_closed(sp)
+        silent.send(pack(op("/later")))  # one that has sent nothing may wait as long as it likes
+        daemon.wait_total(4)
+
+
 class Frames(SpTest):
     def test_messages_of_no_bytes(self):
         daemon = self.start()
