@@ -284,5 +284,11 @@ void obs_commit_write_group(obs_commit *c) {
   note_pace(c, start_ns);
   note_times(c);
   int64_t now_ms = obs_clock_receipt_ms();
-  for (obs_batch *b; (b = obs_commit_list_pop(&c->group)) != NULL;) finish_batch(c, b, now_ms);
+  uint64_t begun_ns = obs_clock_mono_ns(), bytes = 0;
+  for (obs_batch *b; (b = obs_commit_list_pop(&c->group)) != NULL;) {
+    bytes += b->json.len;
+    finish_batch(c, b, now_ms);
+  }
+  uint64_t kib_ns = (obs_clock_mono_ns() - begun_ns) * 1024 / (bytes + 1);
+  c->pace.kib_ns += kib_ns / 8 - c->pace.kib_ns / 8; /* unsigned: wraps to a subtraction */
 }

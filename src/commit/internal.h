@@ -62,6 +62,8 @@ struct obs_commit {
     uint32_t asks;        /* that were under way when the last group was durable, its own among them */
     uint64_t write_ns;    /* what its write and sync took */
     uint32_t skip, skips; /* groups without waiting still to come; how many after the next wait in vain */
+    uint64_t asked_ms;    /* when the last request was taken, monotonic; 0: none yet */
+    uint64_t kib_ns;      /* what 1 KiB of rows takes to be applied, about */
   } pace;
   uint64_t next_seq, rows; /* rows: ops of the group */
   int64_t min_ms, max_ms;  /* of their event times */

@@ -12,7 +12,9 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-enum { MAINTAIN_MS = 1000, CHECKPOINT_RETRY_MS = 10000, BESIDE_ASKS = 512 << 10 /* bytes of rows */ };
+enum { MAINTAIN_MS = 1000, CHECKPOINT_RETRY_MS = 10000 };
+/* Of room_beside_asks: bytes of rows, how long they take to be applied, and how long requests are remembered. */
+enum { BESIDE_MIN = 64 << 10, BESIDE_MAX = 512 << 10, BESIDE_NS = 1000000, ASKED_MS = 1000 };
 enum { GATHER_NS = 200000, SKIPS_MAX = 256 };
 
 /* Moves batches over until the group is full. One batch alone may be larger: a message is never split. */
@@ -72,10 +74,22 @@ static void gather(obs_commit *c) {
   c->pace.skip = c->pace.skips;
 }
 
-/* Those whose peers wait for an answer go first, and beside them only so much of the others that a peer that comes now
- * waits for a short write: a flood of messages that nobody waits for does not delay them. With the lock. */
+/* How many bytes of the rows that nobody waits for go into a group. A peer that asks once in a while comes when no
+ * other does, and waits for the group under way: so, as long as there was a request lately, only for about BESIDE_NS.
+ */
+static size_t room_beside_asks(const obs_commit *c, uint64_t now) {
+  bool asked = c->pace.asked_ms > 0 && now - c->pace.asked_ms < ASKED_MS;
+  if (!asked) return c->opts.group_bytes;
+  uint64_t bytes = (uint64_t)BESIDE_NS * 1024 / (c->pace.kib_ns + 1);
+  return bytes < BESIDE_MIN ? BESIDE_MIN : bytes < BESIDE_MAX ? (size_t)bytes : BESIDE_MAX;
+}
+
+/* Those whose peers wait for an answer go first, and beside them only a part of the others: a flood of messages that
+ * nobody waits for does not delay them. With the lock. */
 static void take_queued(obs_commit *c, obs_commit_list *fresh) {
-  size_t most = c->queued_asks > 0 || c->pace.asks > 0 ? BESIDE_ASKS : c->opts.group_bytes, bytes = 0;
+  uint64_t now = obs_clock_mono_ms();
+  if (c->queued_asks > 0) c->pace.asked_ms = now;
+  size_t most = room_beside_asks(c, now), bytes = 0;
   obs_commit_list_init(fresh);
   if (c->asks.first != NULL) *fresh = c->asks;
   obs_commit_list_init(&c->asks);

@@ -3,7 +3,8 @@ cardinality of every field at full speed, peers that come and go, beside one pro
 
   hostile_load.py [--seconds N] [--connections N]
 
-Prints the daemon's memory over time and the healthy producer's times, alone and beside them. Fails when the counts do not
+Prints the daemon's memory over time and the healthy producer's times: alone, while they are at another daemon of this
+machine, and beside them. Fails when the counts do not
 balance, an acknowledged op is not in the journal, a connection is left behind, or the daemon does not end in order.
 """
 
@@ -269,12 +270,21 @@ def check_acknowledged(daemon, acked):
     return len(found)
 
 
+def urls_of(daemon):
+    return {kind: daemon.url(kind) for kind in ("http", "pull", "sub", "rep", "feed")}
+
+
+def start(work, name):
+    return harness.Daemon(work, os.path.join(work, name), feed="tcp://127.0.0.1:0",
+                          args=["--segment-bytes", "64M", "--retain-bytes", RETAINED]).start()
+
+
 class Load:
     """A daemon, the hostile ones, and what was seen."""
 
     def __init__(self, daemon, connections):
         self.daemon, self.connections = daemon, connections
-        self.urls = {kind: daemon.url(kind) for kind in ("http", "pull", "sub", "rep", "feed")}
+        self.urls = urls_of(daemon)
         self.healthy = Healthy(self.urls["rep"])
         self.rss = []
         self.begin = time.monotonic()
@@ -287,19 +297,24 @@ class Load:
         if not self.rss or time.monotonic() - self.begin - self.rss[-1][0] >= 0.2:
             self.rss.append((time.monotonic() - self.begin, self.daemon.rss()))
 
-    def run(self, seconds, alone):
-        """Returns the healthy one's times, alone and beside them."""
-        before = self.healthy.work(alone)
+    def alone(self, seconds):
+        """The healthy one's times when nobody else is there."""
+        times = self.healthy.work(seconds)
         harness.wait_until(lambda: self.descriptors() <= self.fewest, 30, "the healthy one's connection is closed")
+        return times
+
+    def beside(self, seconds, other=None):
+        """The healthy one's times while the hostile ones are at work: here, or at another daemon, which shows what the
+        processors that they share cost."""
         context = multiprocessing.get_context("fork")
         stop = context.Event()
-        peers = [context.Process(target=hostile, args=(role, stop, self.urls, self.connections), daemon=True)
-                 for role in HOSTILE]
+        urls = urls_of(other) if other else self.urls
+        peers = [context.Process(target=hostile, args=(role, stop, urls, self.connections), daemon=True) for role in HOSTILE]
         self.begin = time.monotonic()
         for p in peers:
             p.start()
         try:
-            beside = self.healthy.work(seconds, self.watch)
+            times = self.healthy.work(seconds, None if other else self.watch)
         finally:
             stop.set()
             for p in peers:
@@ -308,14 +323,14 @@ class Load:
                     p.terminate()
                     p.join(30)
         harness.wait_until(lambda: self.descriptors() <= self.fewest, 60, "no connection is left behind")
-        return before, beside
+        return times
 
     def peak(self):
         return max(size for _, size in self.rss)
 
 
 def say(what, times):
-    print("healthy producer, %-7s %6d ops  p50 %7.2f ms  p99 %7.2f ms  most %7.2f ms" % (
+    print("healthy producer, %-26s %6d ops  p50 %7.2f ms  p99 %7.2f ms  most %7.2f ms" % (
         what + ":", len(times), quantile(times, 0.5), quantile(times, 0.99), times[-1]), flush=True)
 
 
@@ -324,23 +339,30 @@ def main():
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--connections", type=int, default=2000)
     args = parser.parse_args()
+    short = min(20.0, args.seconds)
     work = tempfile.mkdtemp(prefix="obs-load-")
-    daemon = harness.Daemon(work, os.path.join(work, "data"), feed="tcp://127.0.0.1:0",
-                            args=["--segment-bytes", "64M", "--retain-bytes", RETAINED])
+    daemons = []
     try:
-        daemon.start()
+        daemons = [start(work, "data")]
+        daemon = daemons[0]
         load = Load(daemon, args.connections)
         print("%d connections a socket, %g s; memory at the start %d MB" % (
             args.connections, args.seconds, daemon.rss() >> 20), flush=True)
-        before, beside = load.run(args.seconds, min(20.0, args.seconds))
+        before = load.alone(short)
+        daemons.append(start(work, "other"))
+        shared = load.beside(short, daemons[1])
+        daemons[1].stop()
+        beside = load.beside(args.seconds)
         step = max(1, len(load.rss) // 20)
         for at, size in load.rss[::step]:
             print("  %5.0f s  %5d MB" % (at, size >> 20))
         print("memory: at most %d MB" % (load.peak() >> 20))
         say("alone", before)
-        say("beside", beside)
-        print("p99 beside them is %.1f of its own; asked to retry: %d" % (
-            quantile(beside, 0.99) / quantile(before, 0.99), load.healthy.retries))
+        say("they are at another daemon", shared)
+        say("beside them", beside)
+        print("p99 beside them is %.1f of its own alone, and %.1f of its own on processors as busy; asked to retry: %d" % (
+            quantile(beside, 0.99) / quantile(before, 0.99), quantile(beside, 0.99) / quantile(shared, 0.99),
+            load.healthy.retries))
         rows = check_conservation(daemon)
         for name, n in counts(daemon).items():
             print("  %-5s %s" % (name, " ".join("%s %d" % pair for pair in n.items())))
@@ -349,7 +371,8 @@ def main():
         print("balanced: %d ops recorded; %d of %d acknowledged ones are still retained, none is missing" % (
             rows, kept, len(load.healthy.acked)))
     finally:
-        daemon.end()
+        for each in daemons:
+            each.end()
         shutil.rmtree(work, ignore_errors=True)
 
 
