@@ -5,6 +5,7 @@
 #include "learn/reviews/reviews.h"
 #include "learn/reviews/rules.h"
 #include "model_server.h"
+#include "review_texts.h"
 
 #include <inttypes.h>
 #include <sys/stat.h>
@@ -116,6 +117,7 @@ static uint64_t record(fixture *f, const char *json) {
   b.transport = OBS_TRANSPORT_HTTP;
   obs_batch_decode(&b, OBS_FORMAT_JSON, &limits, obs_clock_wall_ms());
   assert_int_equal(b.nops, 1);
+  obs_op_set_times(&b.ops[0], obs_clock_wall_ms(), 0);
   obs_state_apply(f->state, &b, ++f->seq, obs_clock_wall_ms());
   obs_clusters_apply(f->clusters, &b, f->seq, obs_clock_wall_ms());
   obs_batch_fini(&b);
@@ -243,6 +245,39 @@ static void test_texts(void **state) {
     cJSON_free(text);
     cJSON_Delete(body);
   }
+}
+
+/* The rules that speak against a text in any way. */
+static const char *const against[] = {"refusal", "hedge", "error_page", "cut_off", "loop"};
+
+static cJSON *judge_text(fixture *f, const char *text) {
+  cJSON *body = cJSON_CreateObject();
+  cJSON_AddStringToObject(body, "text", text);
+  char *printed = cJSON_PrintUnformatted(body);
+  cJSON *json = review(f, printed);
+  cJSON_free(printed);
+  cJSON_Delete(body);
+  return json;
+}
+
+static void test_careful_reader(void **state) {
+  fixture *f = *state;
+  int wrong = 0;
+  for (size_t i = 0; i < sizeof(review_texts) / sizeof(*review_texts); i++) {
+    const review_text *c = &review_texts[i];
+    cJSON *json = judge_text(f, c->text);
+    bool ok = strcmp(text_of(json, "verdict"), c->verdict) == 0 && (c->rule == NULL || rule_of(json, c->rule) != NULL);
+    for (size_t k = 0; k < sizeof(against) / sizeof(*against) && c->rule == NULL; k++)
+      ok = ok && rule_of(json, against[k]) == NULL;
+    if (!ok) {
+      char *shown = cJSON_PrintUnformatted(json);
+      print_error("%s %s: `%s`: %s\n", c->verdict, c->rule != NULL ? c->rule : "-", c->text, shown);
+      cJSON_free(shown);
+      wrong++;
+    }
+    cJSON_Delete(json);
+  }
+  assert_int_equal(wrong, 0);
 }
 
 static const struct {
@@ -377,6 +412,7 @@ static void test_outcomes(void **state) {
 
 static void assert_review(fixture *f, const char *body, const char *verdict, bool repeated) {
   cJSON *json = review(f, body);
+  if ((rule_of(json, "repeated") != NULL) != repeated) print_error("%s\n", body);
   assert_string_equal(text_of(json, "verdict"), verdict);
   assert_int_equal(rule_of(json, "repeated") != NULL, repeated);
   cJSON_Delete(json);
@@ -413,7 +449,86 @@ static void test_repetition(void **state) {
                 "{\"op\":{\"endpoint\":\"/fill\",\"session_id\":\"s\",\"op_id\":\"o1\",\"success\":false,"
                 "\"output_summary\":\"called 9 people\"}}",
                 "cycle", false);
+  /* the same op once more: somebody did not get the answer */
+#define OF_OP "\"context\":{\"session_id\":\"u\",\"op_id\":"
+  assert_review(f, "{\"text\":\"3 are found\"," OF_OP "\"a\"}}", "accept", false);
+  assert_review(f, "{\"text\":\"3 are found\"," OF_OP "\"a\"}}", "accept", false);
+  assert_review(f, "{\"text\":\"3 are found\"," OF_OP "\"b\"}}", "cycle", true); /* another attempt of the session */
+#undef OF_OP
 #undef ROUTE
+}
+
+/* Who does not say that it is the same asker gives no repetition: a daily report, a right answer that several give. */
+static void test_same_text_of_somebody_else(void **state) {
+  fixture *f = *state;
+  for (int day = 0; day < 3; day++) assert_review(f, "{\"text\":\"12 shifts, all filled\"}", "accept", false);
+  for (int i = 0; i < 3; i++)
+    assert_review(f, "{\"text\":\"it is 41 ms\",\"context\":{\"endpoint\":\"/fill\",\"sig_hash\":\"h\"}}", "accept",
+                  false);
+  assert_review(f, "{\"text\":\"it is 41 ms\",\"context\":{\"staffer_id\":\"mei\"}}", "accept", false);
+  assert_review(f, "{\"text\":\"it is 41 ms\",\"context\":{\"staffer_id\":\"bob\"}}", "accept", false);
+  assert_review(f, "{\"text\":\"it is 41 ms\",\"context\":{\"staffer_id\":\"bob\"}}", "cycle", true);
+  assert_review(f, "{\"text\":\"it is 41 ms\",\"context\":\"of Monday\",\"attempt\":1}", "accept", false);
+  assert_review(f, "{\"text\":\"it is 41 ms\",\"context\":\"of Monday\",\"attempt\":1}", "accept", false);
+  assert_review(f, "{\"text\":\"it is 41 ms\",\"context\":\"of Monday\",\"attempt\":2}", "cycle", true);
+  assert_review(f, "{\"text\":\"it is 41 ms\",\"context\":\"of Monday\",\"attempt\":1}", "accept", false);
+  /* failures of others with the same text */
+  for (int i = 0; i < 3; i++)
+    record(f, "{\"endpoint\":\"/fill\",\"session_id\":\"x\",\"success\":false,\"output_summary\":\"called 8 people\"}");
+  cJSON *json = review(f, "{\"text\":\"called 8 people\",\"context\":{\"task_class\":\"fill\"}}");
+  assert_null(rule_of(json, "repeated"));
+  cJSON_Delete(json);
+}
+
+/* What was reviewed an hour and more ago is no attempt of today, also after a restart. */
+static void test_same_text_another_day(void **state) {
+  fixture *f = *state;
+  static const struct {
+    int64_t ago_ms;
+    bool repeated;
+  } ages[] = {{OBS_REVIEW_CHAIN_MS / 2, true}, {OBS_REVIEW_CHAIN_MS + 60000, false}, {24 * 3600000LL, false}};
+  char path[64], body[160], id[OBS_HEX_LEN + 1];
+  snprintf(path, sizeof(path), "%s/reviews.jsonl", f->dir);
+  for (size_t i = 0; i < sizeof(ages) / sizeof(*ages); i++) {
+    snprintf(body, sizeof(body), "{\"text\":\"found %zu welders\",\"context\":{\"session_id\":\"d%zu\"}}", i, i);
+    assert_review(f, body, "accept", false);
+    close_reviews(f);
+    /* the last row becomes one of then: its id is its time */
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    char row[2048] = "", *at = NULL;
+    long where = 0, last = 0;
+    while (where = ftell(file), fgets(row, sizeof(row), file) != NULL) last = where;
+    assert_int_equal(fseek(file, last, SEEK_SET), 0);
+    assert_non_null(fgets(row, sizeof(row), file));
+    at = strstr(row, "\"review\":\"");
+    assert_non_null(at);
+    obs_hex_format((uint64_t)(obs_clock_wall_ms() - ages[i].ago_ms) << 16, id);
+    memcpy(at + strlen("\"review\":\""), id, OBS_HEX_LEN);
+    assert_int_equal(fseek(file, last, SEEK_SET), 0);
+    fputs(row, file);
+    assert_int_equal(fclose(file), 0);
+    open_reviews(f);
+    assert_review(f, body, ages[i].repeated ? "cycle" : "accept", ages[i].repeated);
+  }
+}
+
+static void test_notes(void **state) {
+  fixture *f = *state;
+  static const struct {
+    const char *text, *notes;
+  } cases[] = {
+      {"The shift is covered.", "No rule applies, and no model is configured to judge further."},
+      {"All tests pass.",
+       "It makes claims without figures; ask what was measured, and where. The rules alone do not decide "
+       "it, and no model is configured to judge further."},
+      {"ok ok ok ok ok ok ok ok ok ok", "It repeats itself instead of answering: ask again."},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+    cJSON *json = judge_text(f, cases[i].text);
+    assert_string_equal(text_of(json, "notes"), cases[i].notes);
+    cJSON_Delete(json);
+  }
 }
 
 /* ---- with a model ---- */
@@ -660,10 +775,14 @@ static int make_ephemeral(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_texts, make_with_rules, clear),
+      cmocka_unit_test_setup_teardown(test_careful_reader, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_bad, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_known_failures, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_outcomes, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_repetition, make_with_rules, clear),
+      cmocka_unit_test_setup_teardown(test_same_text_of_somebody_else, make_with_rules, clear),
+      cmocka_unit_test_setup_teardown(test_same_text_another_day, make_with_rules, clear),
+      cmocka_unit_test_setup_teardown(test_notes, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_model, make_with_model, clear),
       cmocka_unit_test_setup_teardown(test_what_rules_decide_is_not_asked, make_with_model, clear),
       cmocka_unit_test_setup_teardown(test_waiting, make_with_model, clear),

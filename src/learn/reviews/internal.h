@@ -11,6 +11,13 @@ enum { OBS_REVIEW_NOTES = 1000, OBS_REVIEW_MEMBER = 1024, OBS_REVIEW_SAID = 1000
 
 /* ---- request.c ---- */
 
+/* What makes attempts one chain: the context but for which op it is. `asker`: it says who asks (session, cycle or
+ * staffer). */
+typedef struct {
+  uint64_t hash;
+  bool asker;
+} obs_review_chain;
+
 typedef struct {
   obs_review_subject subject; /* views of what follows */
   cJSON *json;
@@ -19,12 +26,15 @@ typedef struct {
   bool batch_made;
   obs_buf context; /* all known members, as JSON */
   uint64_t context_hash;
+  obs_review_chain chain;
 } obs_review_request;
 
 /* `req` zeroed; fini in either case. False: `error` names the member and what is wrong with it. */
 bool obs_review_request_read(obs_review_request *req, obs_str body, const obs_op_limits *limits, char *error,
                              size_t size);
 void obs_review_request_fini(obs_review_request *req);
+/* Of a context that was written (obs_review_request.context), or NULL. */
+obs_review_chain obs_review_chain_of(const cJSON *context);
 
 /* ---- reviews.c ---- */
 
@@ -40,6 +50,8 @@ struct obs_review_waiter {
 typedef struct obs_review_job obs_review_job;
 struct obs_review_job {
   uint64_t id, text_hash, context_hash;
+  obs_review_chain chain;
+  bool of_op;        /* the context names the op */
   uint32_t attempt;  /* 0: not given */
   uint64_t began_ms; /* monotonic */
   obs_review_judgement judgement;

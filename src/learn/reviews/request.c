@@ -7,15 +7,18 @@
 #include <stdio.h>
 #include <xxhash.h>
 
-/* Members of a context, and what of the subject they are; an op has the same. */
+/* X(member of a context, what of the subject it is, what it says of a chain of attempts); an op has the same members.
+ * A task (sig_hash) is no asker: several may give the same right answer to it. */
 #define CONTEXT_MEMBERS(X)                                                                                             \
-  X(endpoint, endpoint)                                                                                                \
-  X(task_class, task_class)                                                                                            \
-  X(staffer_id, staffer_id)                                                                                            \
-  X(op_id, keys[OBS_REVIEW_KEY_op_id])                                                                                 \
-  X(cycle_id, keys[OBS_REVIEW_KEY_cycle_id])                                                                           \
-  X(session_id, keys[OBS_REVIEW_KEY_session_id])                                                                       \
-  X(sig_hash, keys[OBS_REVIEW_KEY_sig_hash])
+  X(endpoint, endpoint, PLACE)                                                                                         \
+  X(task_class, task_class, PLACE)                                                                                     \
+  X(staffer_id, staffer_id, ASKER)                                                                                     \
+  X(op_id, keys[OBS_REVIEW_KEY_op_id], ATTEMPT)                                                                        \
+  X(cycle_id, keys[OBS_REVIEW_KEY_cycle_id], ASKER)                                                                    \
+  X(session_id, keys[OBS_REVIEW_KEY_session_id], ASKER)                                                                \
+  X(sig_hash, keys[OBS_REVIEW_KEY_sig_hash], PLACE)
+
+typedef enum { PLACE, ASKER, ATTEMPT } chain_part;
 
 static bool wrong(char *error, size_t size, const char *name, const char *what) {
   (void)snprintf(error, size, "%s: %s", name, what);
@@ -58,7 +61,7 @@ static bool take_op(obs_review_request *req, const cJSON *json, const obs_op_lim
   if (s->text.p == NULL) s->text = OBS_STR("");
   if (member(json, "success") != NULL || member(json, "ok") != NULL) s->success = op->success ? 1 : 0;
   if (member(json, "timestamp") != NULL) s->time_ms = op->time_ms;
-#define TAKE_OF_OP(name, to)                                                                                           \
+#define TAKE_OF_OP(name, to, part)                                                                                     \
   if (OBS_HAS(op, name)) s->to = op->name;
   CONTEXT_MEMBERS(TAKE_OF_OP)
 #undef TAKE_OF_OP
@@ -77,6 +80,24 @@ static bool take_member(const cJSON *context, const char *name, obs_str *to, cha
   if (to->len <= OBS_REVIEW_MEMBER) return true;
   (void)snprintf(error, size, "context.%s: longer than %d bytes", name, OBS_REVIEW_MEMBER);
   return false;
+}
+
+static void add_to_chain(obs_review_chain *chain, chain_part part, obs_str value) {
+  if (part == ATTEMPT && value.p != NULL) value = OBS_STR(""); /* each attempt has its own: only that there is one */
+  uint64_t len = value.p != NULL ? value.len : UINT64_MAX;
+  chain->hash = XXH3_64bits_withSeed(&len, sizeof(len), chain->hash);
+  if (value.p == NULL) return;
+  chain->hash = XXH3_64bits_withSeed(value.p, value.len, chain->hash);
+  if (part == ASKER) chain->asker = true;
+}
+
+obs_review_chain obs_review_chain_of(const cJSON *context) {
+  obs_review_chain chain = {0};
+#define ADD_MEMBER(name, of, part) add_to_chain(&chain, part, obs_row_text(context, #name));
+  CONTEXT_MEMBERS(ADD_MEMBER)
+#undef ADD_MEMBER
+  add_to_chain(&chain, PLACE, obs_row_text(context, "text"));
+  return chain;
 }
 
 /* Writes a member, cut at `max` bytes, and adds it to the hash; an absent one counts by its absence. */
@@ -121,7 +142,7 @@ bool obs_review_request_read(obs_review_request *req, obs_str body, const obs_op
     if (s->said.len > limits->string_bytes) return wrong(error, size, "context", "too long");
   } else if (context != NULL) {
     if (!cJSON_IsObject(context)) return wrong(error, size, "context", "must be an object or a string");
-#define TAKE_OF_CONTEXT(name, to)                                                                                      \
+#define TAKE_OF_CONTEXT(name, to, part)                                                                                \
   if (!take_member(context, #name, &s->to, error, size)) return false;
     CONTEXT_MEMBERS(TAKE_OF_CONTEXT)
 #undef TAKE_OF_CONTEXT
@@ -135,10 +156,13 @@ bool obs_review_request_read(obs_review_request *req, obs_str body, const obs_op
 
   obs_json_writer w = obs_json_write(&req->context);
   obs_json_object(&w, NULL);
-#define PUT_MEMBER(name, of) put_member(req, &w, #name, s->of, OBS_REVIEW_MEMBER);
+#define PUT_MEMBER(name, of, part)                                                                                     \
+  put_member(req, &w, #name, s->of, OBS_REVIEW_MEMBER);                                                                \
+  add_to_chain(&req->chain, part, s->of);
   CONTEXT_MEMBERS(PUT_MEMBER)
 #undef PUT_MEMBER
   put_member(req, &w, "text", s->said, OBS_REVIEW_SAID);
+  add_to_chain(&req->chain, PLACE, obs_utf8_cut_str(s->said, OBS_REVIEW_SAID));
   obs_json_end(&w);
   return !req->context.oom || wrong(error, size, "review", observer_strerror(OBSERVER_E_NOMEM));
 }

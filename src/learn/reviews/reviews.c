@@ -17,6 +17,7 @@ enum { ID_BITS = 16 };
 
 typedef struct {
   uint64_t id, text_hash, context_hash;
+  obs_review_chain chain;
   uint32_t attempt;
   obs_review_verdict verdict;
   uint32_t len;
@@ -45,7 +46,8 @@ struct obs_reviews {
 typedef struct {
   const obs_review_opinion *opinion; /* NULL: the rules' alone */
   const char *model;                 /* of the opinion */
-  const char *undecided;             /* why the rules' leaning stands; NULL: they decided */
+  const char *undecided;             /* why the rules' leaning stands; NULL: they decided, or there is no model */
+  bool no_model;                     /* the rules' leaning stands as nobody else can be asked */
 } reason;
 
 static void put_evidence(obs_json_writer *w, const char *rule, const char *text, const uint64_t *seqs, uint32_t n,
@@ -61,6 +63,17 @@ static void put_evidence(obs_json_writer *w, const char *rule, const char *text,
   obs_json_end(w);
 }
 
+/* Why the rules' leaning stands, behind their notes. */
+static void put_undecided(const obs_review_judgement *j, const reason *why, obs_buf *notes) {
+  if (!why->no_model && why->undecided == NULL) return;
+  if (notes->len > 0) obs_buf_putc(notes, ' ');
+  obs_buf_puts(notes, j->n == 0 ? "No rule applies" : "The rules alone do not decide it");
+  if (why->no_model)
+    obs_buf_puts(notes, ", and no model is configured to judge further.");
+  else
+    obs_buf_printf(notes, "%s: %s.", j->n == 0 ? ". The rules alone do not decide it" : "", why->undecided);
+}
+
 /* The members from `verdict` to `evidence`. */
 static void put_result(const obs_review_judgement *j, const reason *why, obs_json_writer *w) {
   const obs_review_opinion *o = why->opinion;
@@ -70,7 +83,7 @@ static void put_result(const obs_review_judgement *j, const reason *why, obs_jso
     obs_buf_append(&notes, o->notes.p, o->notes.len);
   else
     obs_review_notes(j, &notes);
-  if (why->undecided != NULL) obs_buf_printf(&notes, " The rules alone do not decide it: %s.", why->undecided);
+  put_undecided(j, why, &notes);
   w->out->oom = w->out->oom || notes.oom;
   (void)snprintf(confidence, sizeof(confidence), "%.2f", o != NULL ? o->confidence : j->confidence);
   obs_json_cstr(w, "verdict", obs_review_verdict_names[o != NULL ? o->verdict : j->verdict]);
@@ -108,11 +121,25 @@ static const kept *kept_at(const obs_reviews *r, uint64_t i) {
   return i < r->nkept && i < OBS_REVIEWS_KEPT ? &r->last[(r->nkept - 1 - i) % OBS_REVIEWS_KEPT] : NULL;
 }
 
+/* The same text is a repetition in one chain of attempts: the same asker, or attempts that are numbered, and not long
+ * after the one before. The same report tomorrow, or the same right answer of somebody else, is none. */
+static bool is_repeated(const obs_review_job *job, const kept *k) {
+  uint64_t passed = (job->id >> ID_BITS) - (k->id >> ID_BITS);
+  if (k->text_hash != job->text_hash || k->chain.hash != job->chain.hash || passed > OBS_REVIEW_CHAIN_MS) return false;
+  return job->chain.asker || (k->attempt > 0 && job->attempt > k->attempt);
+}
+
 static void find_earlier(const obs_reviews *r, const obs_review_job *job, obs_review_earlier *out) {
-  *out = (obs_review_earlier){0};
+  uint64_t context = job->context_hash; /* of the attempt after it */
+  uint32_t attempt = job->attempt;
   const kept *k;
+  *out = (obs_review_earlier){0};
   for (uint64_t i = 0; (k = kept_at(r, i)) != NULL; i++) {
-    if (k->text_hash != job->text_hash || k->context_hash != job->context_hash) continue;
+    if (!is_repeated(job, k)) continue;
+    /* The same op once more: somebody did not get the answer. */
+    if (job->of_op && k->context_hash == context && k->attempt == attempt) continue;
+    context = k->context_hash;
+    attempt = k->attempt;
     if (out->count++ > 0) continue; /* the latest says how it went */
     out->last = k->id;
     out->verdict = k->verdict;
@@ -142,6 +169,7 @@ static bool fold(void *arg, const cJSON *row, const char **why) {
   if (!cJSON_IsNull(item) && (!obs_row_u64(row, "attempt", &attempt) || attempt < 1 || attempt > UINT32_MAX))
     return false;
   k.attempt = (uint32_t)attempt;
+  k.chain = obs_review_chain_of(cJSON_GetObjectItemCaseSensitive(row, "context"));
   obs_buf text = {0};
   obs_json_writer w = obs_json_write(&text);
   obs_json_object(&w, NULL);
@@ -284,7 +312,14 @@ static void finish(obs_reviews *r, obs_review_job *job, const reason *why, obs_b
     out->oom = out->oom || text.oom;
   }
   obs_review_verdict verdict = o != NULL ? o->verdict : job->judgement.verdict;
-  const kept k = {job->id, job->text_hash, job->context_hash, job->attempt, verdict, (uint32_t)text.len, text.p};
+  const kept k = {.id = job->id,
+                  .text_hash = job->text_hash,
+                  .context_hash = job->context_hash,
+                  .chain = job->chain,
+                  .attempt = job->attempt,
+                  .verdict = verdict,
+                  .len = (uint32_t)text.len,
+                  .text = text.p};
   pthread_mutex_lock(&r->lock);
   if (!text.oom) {
     keep(r, &k);
@@ -400,6 +435,8 @@ obs_review_state obs_reviews_begin(obs_reviews *r, obs_str body, void (*done)(vo
   job->began_ms = obs_clock_mono_ms();
   job->text_hash = obs_review_text_hash(req.subject.text);
   job->context_hash = req.context_hash;
+  job->chain = req.chain;
+  job->of_op = req.subject.keys[OBS_REVIEW_KEY_op_id].p != NULL;
   job->attempt = req.subject.attempt;
   job->context = req.context;
   req.context = (obs_buf){0};
@@ -430,12 +467,12 @@ obs_review_state obs_reviews_begin(obs_reviews *r, obs_str body, void (*done)(vo
   obs_review_case c = {&req.subject, r->opts.clusters, &record, &earlier};
   observer_err err = obs_review_judge(&c, &job->judgement);
   bool asks = err == OBSERVER_E_OK && !job->judgement.decisive && r->opts.model != NULL;
-  if (err == OBSERVER_E_OK && !job->judgement.decisive) why.undecided = "no model is configured";
+  why.no_model = err == OBSERVER_E_OK && !job->judgement.decisive && !asks;
   if (asks) err = obs_review_question(&req.subject, &record, &r->opts.evidence, job);
   if (asks && err == OBSERVER_E_OK) {
     pthread_mutex_lock(&r->lock);
     if (r->stop)
-      why.undecided = "the observer stops";
+      why.undecided = "the observer is stopping";
     else if (r->nwaiting >= OBS_REVIEWS_WAITING)
       why.undecided = "too many reviews wait for the model";
     else if (!add_waiter(job, done, arg))

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "cluster/mask.h"
+#include "learn/reviews/words.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -72,24 +73,26 @@ static void copy_text(char *out, size_t size, obs_str s) {
   out[n] = '\0';
 }
 
-/* All that is known of the context is so of the op too, and something is known. */
-static bool in_context(const obs_review_subject *s, const obs_op *op) {
+/* All that is known of the context is so of the op too, it says who asks, and it is not long ago: the op is of the same
+ * chain of attempts. */
+static bool in_chain(const obs_review_subject *s, const obs_op *op) {
   const struct {
     obs_op_field field;
     obs_str have, want;
-  } parts[] = {{OBS_F_endpoint, op->endpoint, s->endpoint},
-               {OBS_F_task_class, op->task_class, s->task_class},
-               {OBS_F_staffer_id, op->staffer_id, s->staffer_id},
-               {OBS_F_cycle_id, op->cycle_id, s->keys[OBS_REVIEW_KEY_cycle_id]},
-               {OBS_F_session_id, op->session_id, s->keys[OBS_REVIEW_KEY_session_id]},
-               {OBS_F_sig_hash, op->sig_hash, s->keys[OBS_REVIEW_KEY_sig_hash]}};
-  bool any = false;
+    bool asker;
+  } parts[] = {{OBS_F_endpoint, op->endpoint, s->endpoint, false},
+               {OBS_F_task_class, op->task_class, s->task_class, false},
+               {OBS_F_staffer_id, op->staffer_id, s->staffer_id, true},
+               {OBS_F_cycle_id, op->cycle_id, s->keys[OBS_REVIEW_KEY_cycle_id], true},
+               {OBS_F_session_id, op->session_id, s->keys[OBS_REVIEW_KEY_session_id], true},
+               {OBS_F_sig_hash, op->sig_hash, s->keys[OBS_REVIEW_KEY_sig_hash], false}};
+  bool asker = false;
   for (size_t i = 0; i < COUNT(parts); i++) {
     if (parts[i].want.p == NULL) continue;
     if (!has(op, parts[i].field, parts[i].have, parts[i].want)) return false;
-    any = true;
+    asker = asker || parts[i].asker;
   }
-  return any;
+  return asker && obs_clock_wall_ms() - op->received_ms <= OBS_REVIEW_CHAIN_MS;
 }
 
 /* Newest first. */
@@ -114,7 +117,7 @@ static bool on_op(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
       (at_endpoint || has(op, OBS_F_task_class, op->task_class, s->task_class)))
     l->by_place[l->nby_place++] = seq;
   bool is_subject = s->is_op && (has_key(op, s, OBS_REVIEW_KEY_op_id) || (op->time_ms == s->time_ms && at_endpoint));
-  if (r->nrepeats < OBS_REVIEW_SEQS && !op->success && !is_subject && in_context(s, op) &&
+  if (r->nrepeats < OBS_REVIEW_SEQS && !op->success && !is_subject && in_chain(s, op) &&
       obs_review_same_text(op->output_summary, s->text))
     r->repeats[r->nrepeats++] = seq;
   return true;
@@ -317,10 +320,35 @@ static observer_err check_known(const obs_review_case *c, obs_review_judgement *
   return OBSERVER_E_OK;
 }
 
+/* A summary of an op is cut by its nature, so that it breaks off says nothing. */
+static void check_shape(const obs_review_case *c, obs_str low, obs_str own, obs_review_judgement *j) {
+  obs_buf lines = {0};
+  obs_words_lower(c->subject->text, true, &lines);
+  obs_review_hit page = obs_review_page(low, obs_buf_view(&lines)), loop = obs_review_loop(own);
+  add_hit(j, OBS_REVIEW_RULE_ERROR_PAGE, page);
+  obs_buf_fini(&lines);
+  if (loop.count > 0) (void)add(j, OBS_REVIEW_RULE_LOOP, "says the same %" PRIu32 " times", loop.count);
+  if (c->subject->is_op || page.count > 0 || loop.count > 0) return;
+  obs_review_cut cut = obs_review_breaks_off(c->subject->text, own);
+  if (cut.part <= 0) return;
+  obs_review_finding *f = add(j, OBS_REVIEW_RULE_CUT_OFF, "ends in `%.*s`", (int)cut.end.len, cut.end.p);
+  f->weight *= cut.part;
+}
+
+static void check_hedges(obs_str own, obs_review_judgement *j) {
+  const double little = 0.3; /* of its weight, for a guess */
+  obs_review_hedge hedge = obs_review_hedges(own);
+  if (hedge.kind == OBS_REVIEW_NO_HEDGE) return;
+  add_hit(j, OBS_REVIEW_RULE_HEDGE, hedge.hit);
+  if (hedge.kind == OBS_REVIEW_GUESSED) j->findings[j->n - 1].weight *= little;
+}
+
 /* Every rule that a text which says something is held against. */
-static observer_err check_all(const obs_review_case *c, obs_str low, obs_review_judgement *j) {
+static observer_err check_all(const obs_review_case *c, obs_str low, obs_str own, obs_review_judgement *j) {
   enum { MOST = 3 }; /* unsupported claims that add up */
-  add_hit(j, OBS_REVIEW_RULE_REFUSAL, obs_review_refusal(low));
+  add_hit(j, OBS_REVIEW_RULE_REFUSAL, obs_review_refusal(own));
+  check_shape(c, low, own, j);
+  check_hedges(own, j);
   add_hit(j, OBS_REVIEW_RULE_INSTRUCTIONS, obs_review_orders(low));
   if (c->subject->success == 0)
     (void)add(j, OBS_REVIEW_RULE_FAILED, "the op says success is false");
@@ -341,17 +369,19 @@ static observer_err check_all(const obs_review_case *c, obs_str low, obs_review_
 }
 
 observer_err obs_review_judge(const obs_review_case *c, obs_review_judgement *out) {
-  obs_buf low = {0};
+  obs_buf low = {0}, own = {0};
   observer_err err = OBSERVER_E_OK;
   *out = (obs_review_judgement){.n = 0};
   obs_review_lower(c->subject->text, &low);
+  obs_review_voice(c->subject->text, &own);
   obs_str text = obs_buf_view(&low);
-  if (low.oom)
+  if (low.oom || own.oom)
     err = OBSERVER_E_NOMEM;
   else if (obs_review_is_empty(text))
     (void)add(out, OBS_REVIEW_RULE_EMPTY, "the text says nothing");
   else
-    err = check_all(c, text, out);
+    err = check_all(c, text, obs_buf_view(&own), out);
+  obs_buf_fini(&own);
   obs_buf_fini(&low);
 
   const obs_review_finding *worst = NULL;
@@ -379,5 +409,4 @@ void obs_review_notes(const obs_review_judgement *j, obs_buf *out) {
     named[best] = true;
     obs_buf_printf(out, "%s%s", n > 0 ? " " : "", obs_review_rules[j->findings[best].rule].note);
   }
-  if (!named[0] && out->len == 0) obs_buf_puts(out, "No rule speaks for it or against it.");
 }

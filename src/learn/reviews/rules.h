@@ -13,9 +13,10 @@
 enum {
   OBS_REVIEW_LOOK = 2000,
   OBS_REVIEW_SEQS = 5,      /* of a finding */
-  OBS_REVIEW_FINDINGS = 12, /* one a rule at most */
+  OBS_REVIEW_FINDINGS = 16, /* one a rule at most */
   OBS_REVIEW_OPS = 8,       /* recorded ops that bear on a text, for a model */
-  OBS_REVIEW_FINDING_TEXT = 240
+  OBS_REVIEW_FINDING_TEXT = 240,
+  OBS_REVIEW_CHAIN_MS = 3600000 /* the same text of the same asker later than this is no repetition */
 };
 
 #define OBS_REVIEW_DECISIVE 2.0
@@ -41,12 +42,16 @@ bool obs_review_verdict_parse(obs_str text, obs_review_verdict *out);
   X(EMPTY, "empty", -6.0, REJECT, "There is no answer to judge.")                                                      \
   X(REFUSAL, "refusal", -4.5, REJECT, "It refuses the task: give it to another, or ask for another.")                  \
   X(INSTRUCTIONS, "instructions", -3.5, REJECT, "It gives its reader orders instead of an answer.")                    \
-  X(KNOWN_FAILURE, "known_failure", -4.0, REJECT, "It is a failure that this endpoint is known for.")                  \
+  X(KNOWN_FAILURE, "known_failure", -4.0, REJECT, "It is a known failure of this endpoint.")                           \
   X(FAILED, "failed", -3.0, CYCLE, "It says itself that it failed.")                                                   \
+  X(ERROR_PAGE, "error_page", -4.0, CYCLE, "It is an error page, not an answer: find out why the call failed.")        \
+  X(CUT_OFF, "cut_off", -2.5, CYCLE, "It breaks off: ask for the whole answer.")                                       \
+  X(LOOP, "loop", -4.0, CYCLE, "It repeats itself instead of answering: ask again.")                                   \
+  X(HEDGE, "hedge", -2.5, CYCLE, "Nobody checked it, as it says itself: have it run or verified first.")               \
   X(CONTRADICTION, "contradiction", -4.0, REJECT, "It contradicts what was recorded.")                                 \
-  X(REPEATED, "repeated", -4.5, CYCLE, "It is what was tried before: change something before the next attempt.")       \
-  X(PLACEHOLDER, "placeholder", -3.0, CYCLE, "It holds placeholders: have them filled in.")                            \
-  X(UNSUPPORTED, "unsupported", -1.2, CYCLE, "It claims without a number: ask for what was measured, and where.")      \
+  X(REPEATED, "repeated", -4.5, CYCLE, "The same was tried before: change something before the next attempt.")         \
+  X(PLACEHOLDER, "placeholder", -3.0, CYCLE, "It contains placeholders: have them filled in.")                         \
+  X(UNSUPPORTED, "unsupported", -1.2, CYCLE, "It makes claims without figures; ask what was measured, and where.")     \
   X(CONFIRMED, "confirmed", 1.5, ACCEPT, "What was recorded agrees with it.")                                          \
   X(CONCRETE, "concrete", 1.0, ACCEPT, "It gives numbers or places that can be checked.")
 
@@ -91,7 +96,7 @@ typedef struct {
   int64_t time_ms;  /* of the op; INT64_MIN: not given */
 } obs_review_subject;
 
-/* Reviews of the same text in the same context. */
+/* Reviews of the same text in the same chain of attempts. */
 typedef struct {
   uint32_t count;
   uint64_t last;              /* id of the latest; 0: it is still open */
@@ -144,7 +149,7 @@ typedef struct {
 void obs_review_look(const obs_evidence *e, const obs_review_subject *s, obs_review_record *out);
 /* NOMEM: no judgement. */
 observer_err obs_review_judge(const obs_review_case *c, obs_review_judgement *out);
-/* The notes of the findings that speak for the verdict, at most three sentences. */
+/* The notes of the findings that speak for the verdict, at most three sentences; nothing where no rule applies. */
 void obs_review_notes(const obs_review_judgement *j, obs_buf *out);
 
 /* ---- of texts (text.c) ---- */
@@ -163,16 +168,55 @@ typedef struct {
 /* `low` is the text as obs_review_lower gives it: ASCII in lower case, white space as one space. */
 void obs_review_lower(obs_str text, obs_buf *low);
 bool obs_review_is_empty(obs_str low);
-obs_review_hit obs_review_refusal(obs_str low);
 obs_review_hit obs_review_orders(obs_str low);
 obs_review_hit obs_review_placeholder(obs_str text, obs_str low);
 /* How an error message begins, where the text is one. */
 obs_review_hit obs_review_error(obs_str low);
 /* Claims in sentences that neither hold a number or a path nor stand beside one that does. */
 obs_review_hit obs_review_unsupported(obs_str low);
-/* The first number or path. */
+/* The first number or path; the same between `from` and `end`. p NULL: there is none. */
 obs_str obs_review_concrete(obs_str low);
+obs_str obs_review_support(obs_str low, size_t from, size_t end);
 /* 1: it claims success; -1: failure; 0: neither, or both. */
 int obs_review_claim(obs_str low);
+
+/* ---- in its own voice (voice.c, phrases.c) ---- */
+
+/* `own` is the text without what it quotes, in lower case, a line end where a paragraph or a list item begins. */
+void obs_review_voice(obs_str text, obs_buf *own);
+/* Whether a code block of the text is not closed. */
+bool obs_review_block_is_open(obs_str text);
+
+/* It refuses: in the first sentence that says something; elsewhere only the task as a whole, and where the text gives
+ * nothing that can be used. */
+obs_review_hit obs_review_refusal(obs_str own);
+
+typedef enum {
+  OBS_REVIEW_NO_HEDGE,
+  OBS_REVIEW_GUESSED,   /* doubt, in a text without a number or path */
+  OBS_REVIEW_BELIEVED,  /* `should work`, with nothing in the sentence to check it by */
+  OBS_REVIEW_UNCHECKED, /* `I did not run it` */
+} obs_review_hedge_kind;
+
+typedef struct {
+  obs_review_hedge_kind kind;
+  obs_review_hit hit;
+} obs_review_hedge;
+
+obs_review_hedge obs_review_hedges(obs_str own);
+
+/* ---- by its shape (shape.c) ---- */
+
+/* An error page or a status line in place of an answer. `lines`: the text in lower case with its line ends. */
+obs_review_hit obs_review_page(obs_str low, obs_str lines);
+
+typedef struct {
+  double part; /* how sure it is, 0: it does not break off */
+  obs_str end; /* the text's last characters */
+} obs_review_cut;
+
+obs_review_cut obs_review_breaks_off(obs_str text, obs_str own);
+/* The same words again and again; `count` says how often. */
+obs_review_hit obs_review_loop(obs_str own);
 
 #endif

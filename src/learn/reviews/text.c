@@ -1,28 +1,16 @@
-/* What a text shows by itself. Phrases are looked for in lower case, between word boundaries. A list of phrases or
- * words is one text with `|` between them. */
+/* What a text shows by itself: whether it is empty, gives orders, holds placeholders, begins as an error does, what it
+ * claims. */
 #include "learn/reviews/rules.h"
+#include "learn/reviews/words.h"
 
 #include <strings.h>
 #include <xxhash.h>
-
-static bool is_space(char c) {
-  return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
-/* Bytes beyond ASCII are letters. */
-static bool is_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' || (unsigned char)c >= 0x80;
-}
 
 /* ---- the same text ---- */
 
 /* The next byte that is no white space, from *at on; -1: none. */
 static int next_byte(obs_str s, uint32_t *at) {
-  while (*at < s.len && is_space(s.p[*at])) (*at)++;
+  while (*at < s.len && obs_words_is_space(s.p[*at])) (*at)++;
   return *at < s.len ? (unsigned char)s.p[(*at)++] : -1;
 }
 
@@ -52,87 +40,20 @@ uint64_t obs_review_text_hash(obs_str text) {
 /* ---- phrases ---- */
 
 void obs_review_lower(obs_str text, obs_buf *low) {
-  if (!obs_buf_reserve(low, text.len + 1)) return;
-  for (uint32_t i = 0; i < text.len; i++) {
-    char c = text.p[i];
-    if (is_space(c)) {
-      if (low->len > 0 && low->p[low->len - 1] != ' ') obs_buf_putc(low, ' ');
-    } else if (text.len - i >= 3 && memcmp(text.p + i, "\xe2\x80\x99", 3) == 0) { /* the typographic apostrophe */
-      obs_buf_putc(low, '\'');
-      i += 2;
-    } else {
-      obs_buf_putc(low, c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c);
-    }
-  }
-  if (low->len > 0 && low->p[low->len - 1] == ' ') low->len--;
-}
-
-static bool at_boundary(obs_str low, size_t at, obs_str what) {
-  size_t end = at + what.len;
-  return (at == 0 || !is_word(what.p[0]) || !is_word(low.p[at - 1])) &&
-         (end == low.len || !is_word(what.p[what.len - 1]) || !is_word(low.p[end]));
-}
-
-/* Where `what` stands as whole words at or after `from`; low.len: nowhere. */
-static size_t find(obs_str low, size_t from, obs_str what) {
-  while (from < low.len) {
-    const char *p = memmem(low.p + from, low.len - from, what.p, what.len);
-    if (p == NULL) break;
-    size_t at = (size_t)(p - low.p);
-    if (at_boundary(low, at, what)) return at;
-    from = at + 1;
-  }
-  return low.len;
-}
-
-/* Takes the next phrase off a list; false: there is none. */
-static bool next(const char **list, obs_str *phrase) {
-  *phrase = (obs_str){*list, (uint32_t)strcspn(*list, "|"), 0};
-  *list += phrase->len + ((*list)[phrase->len] == '|' ? 1 : 0);
-  return phrase->len > 0;
+  obs_words_lower(text, false, low);
 }
 
 /* The first phrase of the list that the text holds. */
 static obs_review_hit first_of(obs_str low, const char *list) {
-  for (obs_str p; next(&list, &p);) {
-    size_t at = find(low, 0, p);
-    if (at < low.len) return (obs_review_hit){{low.p + at, p.len, 0}, 1};
-  }
-  return (obs_review_hit){0};
-}
-
-static bool is_one_of(obs_str text, const char *list) {
-  for (obs_str p; next(&list, &p);)
-    if (obs_str_eq(text, p)) return true;
-  return false;
+  obs_words_span found = obs_words_anywhere(low, list);
+  return found.end > 0 ? (obs_review_hit){obs_words_of(low, found), 1} : (obs_review_hit){0};
 }
 
 bool obs_review_is_empty(obs_str low) {
   uint32_t words = 0;
-  for (uint32_t i = 0; i < low.len; i++) words += is_word(low.p[i]) ? 1 : 0;
-  return words == 0 || is_one_of(low, "null|none|nil|n/a|undefined|(empty)|nan|no output|no answer|no response");
-}
-
-/* A refusal opens an answer; further on such words may be quoted. What cannot be done must be the task itself: `I
- * cannot reproduce it` is an answer. */
-obs_review_hit obs_review_refusal(obs_str low) {
-  const char *refusals = "i must decline|i have to decline|unable to assist|unable to help|as an ai,|as an ai i|"
-                         "as an ai model|as an ai language|as an ai assistant|as a language model|"
-                         "as a large language model|against my guidelines";
-  const char *starts = "i cannot |i can't |i can not |i am unable to |i'm unable to |i won't |i am not able to |"
-                       "i'm not able to |i will not |i won't be able to |i will not be able to ";
-  const char *tasks = "help|assist|comply|do that|do this|provide|fulfill|answer|complete|perform|continue|generate|"
-                      "engage|discuss|process|support";
-  enum { OPENING = 240 };
-  const obs_str opening = obs_str_slice(low, 0, OPENING);
-  for (obs_str start, task; next(&starts, &start);) {
-    size_t at = find(opening, 0, start);
-    obs_str rest = obs_str_slice(opening, (uint32_t)at + start.len, UINT32_MAX);
-    for (const char *list = tasks; at < opening.len && next(&list, &task);)
-      if (obs_str_eq(obs_str_slice(rest, 0, task.len), task) && at_boundary(rest, 0, task))
-        return (obs_review_hit){{opening.p + at, start.len + task.len, 0}, 1};
-  }
-  return first_of(opening, refusals);
+  for (uint32_t i = 0; i < low.len; i++) words += obs_words_is_word(low.p[i]) ? 1 : 0;
+  return words == 0 ||
+         obs_words_is_one_of(low, "null|none|nil|n/a|undefined|(empty)|nan|no output|no answer|no response");
 }
 
 obs_review_hit obs_review_orders(obs_str low) {
@@ -152,13 +73,12 @@ obs_review_hit obs_review_placeholder(obs_str text, obs_str low) {
                         "<placeholder|[placeholder|placeholder text|implement me|to be filled in|to be determined|"
                         "your code here|rest of the code|rest of code|goes here";
   const char *before = "the |a |all |every |no |any |old |each ";
-  for (obs_str mark, word; next(&marks, &mark);) {
-    size_t at = find(text, 0, mark);
-    if (at == text.len) continue;
+  for (obs_words_span at = {0}; (at = obs_words_find(text, at.end, text.len, marks)).end > 0;) {
     bool spoken_of = false;
-    for (const char *list = before; next(&list, &word);)
-      spoken_of |= at >= word.len && strncasecmp(text.p + at - word.len, word.p, word.len) == 0;
-    if (!spoken_of) return (obs_review_hit){{text.p + at, mark.len, 0}, 1};
+    const char *list = before;
+    for (obs_str word; obs_words_next(&list, &word);)
+      spoken_of |= at.at >= word.len && strncasecmp(text.p + at.at - word.len, word.p, word.len) == 0;
+    if (!spoken_of) return (obs_review_hit){obs_words_of(text, at), 1};
   }
   return first_of(low, fillers);
 }
@@ -168,7 +88,7 @@ obs_review_hit obs_review_error(obs_str low) {
   const char *opens = "error:|fatal:|panic:|fatal error:|internal server error|uncaught exception|unhandled exception|"
                       "exception in thread|traceback (most recent call last)|{\"error\":\"|{\"error\": \"|{\"error\":{|"
                       "{\"error\": {";
-  for (obs_str p; next(&opens, &p);)
+  for (obs_str p; obs_words_next(&opens, &p);)
     if (obs_str_eq(obs_str_slice(low, 0, p.len), p)) return (obs_review_hit){{low.p, p.len, 0}, 1};
   return (obs_review_hit){0};
 }
@@ -183,16 +103,15 @@ static bool is_path(obs_str w) {
     if (w.p[i] == '.' && i + 1 < w.len) dot = i;
   }
   if (slashes > 0 && w.len > 2) return w.p[0] == '/' || w.p[0] == '~' || slashes > 1 || dot > 0;
-  return dot >= 2 && w.len - dot - 1 <= 4 && is_word(w.p[dot - 1]) && is_word(w.p[w.len - 1]);
+  return dot >= 2 && w.len - dot - 1 <= 4 && obs_words_is_word(w.p[dot - 1]) && obs_words_is_word(w.p[w.len - 1]);
 }
 
-/* The first number or path between `from` and `end`. */
-static obs_str support_in(obs_str low, size_t from, size_t end) {
+obs_str obs_review_support(obs_str low, size_t from, size_t end) {
   while (from < end) {
-    while (from < end && low.p[from] == ' ') from++;
+    while (from < end && obs_words_is_space(low.p[from])) from++;
     size_t stop = from;
     bool number = false;
-    for (; stop < end && low.p[stop] != ' '; stop++) number |= is_digit(low.p[stop]);
+    for (; stop < end && !obs_words_is_space(low.p[stop]); stop++) number |= obs_words_is_digit(low.p[stop]);
     obs_str w = {low.p + from, (uint32_t)(stop - from), 0};
     while (w.len > 0 && strchr(".,;:!?)\"'`", w.p[w.len - 1]) != NULL) w.len--;
     if (w.len > 0 && (number || is_path(w))) return w;
@@ -202,16 +121,7 @@ static obs_str support_in(obs_str low, size_t from, size_t end) {
 }
 
 obs_str obs_review_concrete(obs_str low) {
-  return support_in(low, 0, low.len);
-}
-
-/* Where the sentence that begins at `from` ends: behind its mark, before a space. */
-static size_t sentence_end(obs_str low, size_t from) {
-  for (size_t i = from; i < low.len; i++) {
-    char c = low.p[i];
-    if ((c == '.' || c == '!' || c == '?' || c == ';') && (i + 1 == low.len || low.p[i + 1] == ' ')) return i + 1;
-  }
-  return low.len;
+  return obs_review_support(low, 0, low.len);
 }
 
 obs_review_hit obs_review_unsupported(obs_str low) {
@@ -227,9 +137,9 @@ obs_review_hit obs_review_unsupported(obs_str low) {
   obs_review_hit out = {0};
   size_t before = 0; /* where the sentence before begins */
   for (size_t from = 0, end; from < low.len; before = from, from = end) {
-    end = sentence_end(low, from);
+    end = obs_words_sentence_end(low, from);
     obs_review_hit hit = first_of(obs_str_slice(low, (uint32_t)from, (uint32_t)(end - from)), claims);
-    if (hit.count == 0 || support_in(low, before, sentence_end(low, end)).p != NULL) continue;
+    if (hit.count == 0 || obs_review_support(low, before, obs_words_sentence_end(low, end)).p != NULL) continue;
     if (out.count++ == 0) out.phrase = hit.phrase;
   }
   return out;
@@ -250,17 +160,17 @@ int obs_review_claim(obs_str low) {
   uint32_t denied = 0, at = 0;
   while (at < low.len) {
     uint32_t from = at++;
-    if (!is_word(low.p[from])) continue;
-    while (at < low.len && (is_word(low.p[at]) || low.p[at] == '\'')) at++;
+    if (!obs_words_is_word(low.p[from])) continue;
+    while (at < low.len && (obs_words_is_word(low.p[at]) || low.p[at] == '\'')) at++;
     obs_str w = obs_str_slice(low, from, at - from);
-    bool success = is_one_of(w, successes);
+    bool success = obs_words_is_one_of(w, successes);
     if (denied == 0) {
       good |= success;
-      bad |= is_one_of(w, failures);
+      bad |= obs_words_is_one_of(w, failures);
     } else {
       bad |= success; /* `not done` is a claim of failure; `no errors` is no claim by itself */
     }
-    if (is_one_of(w, denials) || (w.len > 3 && memcmp(w.p + w.len - 3, "n't", 3) == 0))
+    if (obs_words_is_one_of(w, denials) || (w.len > 3 && memcmp(w.p + w.len - 3, "n't", 3) == 0))
       denied = REACH;
     else if (denied > 0)
       denied--;
