@@ -394,7 +394,7 @@ static uint64_t take(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t no
   }
   uint64_t id = take_failure(c, op, seq, now_ms, live);
   if (id != 0 && !correction) obs_repeats_fail(&c->repeats, op, seq, id);
-  if (id != 0 && c->rebuilding) obs_former_note(&c->former, op, id);
+  if (id != 0 && c->rebuilding) obs_former_note(&c->former, op, seq, id);
   return id;
 }
 

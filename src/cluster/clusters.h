@@ -2,20 +2,22 @@
  *
  * In:  recorded ops in journal order, as a follower of the commit stage (commit.h); the end of each cycle.
  * Out: views of the clusters and of repeats; events of new, regressed and spreading ones; the clusters of a batch's
- * ops, in the batch. Identity: a cluster is a kind of failure, and its kind is the template of its text, which the
- * miner (miner.h) makes. endpoint, event_kind, source, staffer_id, task_class, session_id and sig_hash are dimensions
- * of it: counted in its sets, never part of its identity. The id is a hash of the template, so the same journal gives
- * the same ids on every machine. When the miner joins kinds, the narrower ids lead to the joined one (the last
- * OBS_CLUSTERS_ALIASES), and so do the ids of the rule before version 2 (former.h). Times: rates, states and quiet go
- * by receipt, what is shown as seen by event time (op.h). A late failure counts in its cluster, and makes nothing new,
- * regressed or spread: a kind known from late ones alone is RESOLVED. Restart: the checkpoint holds all of it, and the
- * journal's rows behind it bring the rest. Only the moment when a cluster was resolved is not in the journal, so ask
- * for a checkpoint when obs_clusters_cycle resolved some. With another `clusters` than the checkpoint's, or of another
- * version, the whole journal is read once. Memory: the `clusters` that failed last stay. One is 3.5 KB, with 350 bytes
- * an endpoint (16 at most), and at worst 15 KB of texts and endpoints; the miner adds 6 KB at worst; corrections 0.7
- * MB, repeats 1 to 3 MB, ids that lead on 1.3 MB in all. 2,000: at worst 55 MB, usually 14. Threads: apply, apply_row,
- * save, load on the commit thread (or before it starts); everything else on any. One mutex, held for one batch, one
- * save, or one look through the table, never across I/O; views are copies. */
+ *   ops, in the batch.
+ * Identity: a cluster is a kind of failure, and its kind is the template of its text, which the miner (miner.h) makes.
+ *   endpoint, event_kind, source, staffer_id, task_class, session_id and sig_hash are dimensions of it: counted in its
+ *   sets, never part of its identity. The id is a hash of the template, so the same journal gives the same ids on every
+ *   machine. When the miner joins kinds, the narrower ids lead to the joined one (the last OBS_CLUSTERS_ALIASES), and
+ *   so do the ids of older rules (former.h).
+ * Times: rates, states and quiet go by receipt, what is shown as seen by event time (op.h). A late failure counts in
+ *   its cluster, and makes nothing new, regressed or spread: a kind known from late ones alone is RESOLVED.
+ * Restart: the checkpoint holds all of it, and the journal's rows behind it bring the rest. Only the moment when a
+ *   cluster was resolved is not in the journal, so ask for a checkpoint when obs_clusters_cycle resolved some. With
+ *   another `clusters` than the checkpoint's, or another version or rule, the whole journal is read once.
+ * Memory: the `clusters` that failed last stay. One is 3.6 KB, with 350 bytes an endpoint (16 at most), and at worst 16
+ *   KB of texts and endpoints; the miner adds 6 KB at worst; corrections 0.7 MB, repeats 1 to 3 MB, ids that lead on 1
+ *   MB in all. 2,000: at worst 60 MB, usually 15.
+ * Threads: apply, apply_row, save, load on the commit thread (or before it starts); everything else on any. One mutex,
+ *   held for one batch, one save, or one look through the table, never across I/O; views are copies. */
 #ifndef OBS_CLUSTER_CLUSTERS_H
 #define OBS_CLUSTER_CLUSTERS_H
 

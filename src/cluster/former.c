@@ -2,10 +2,12 @@
 
 #include "cluster/former_rule.h"
 
+#include <stdlib.h>
+
 void obs_former_fini(obs_former *f) {
   obs_aliases_fini(&f->by_sig);
   obs_aliases_fini(&f->by_text);
-  obs_map_fini(&f->forms);
+  obs_former_end(f);
 }
 
 static bool make(obs_aliases *a) {
@@ -24,7 +26,29 @@ static bool is_early_form(obs_former *f, uint64_t scope, uint64_t kind) {
   return obs_map_put(&f->forms, key, n + 1);
 }
 
-void obs_former_note(obs_former *f, const obs_op *op, uint64_t kind) {
+void obs_former_await(obs_former *f, uint64_t seq, uint64_t id) {
+  obs_former_awaited *x = f->awaited.n < OBS_FORMER ? OBS_VEC_PUSH(&f->awaited) : NULL;
+  if (x != NULL) *x = (obs_former_awaited){seq, id};
+}
+
+static int by_seq(const void *a, const void *b) {
+  const obs_former_awaited *x = a, *y = b;
+  return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+void obs_former_await_end(obs_former *f) {
+  if (f->awaited.n > 0) qsort(f->awaited.at, f->awaited.n, sizeof(f->awaited.at[0]), by_seq);
+}
+
+static void note_awaited(obs_former *f, uint64_t seq, uint64_t kind) {
+  for (; f->next < f->awaited.n && f->awaited.at[f->next].seq <= seq; f->next++) {
+    const obs_former_awaited *x = &f->awaited.at[f->next];
+    if (x->seq == seq && make(&f->by_text)) obs_aliases_put(&f->by_text, x->id, kind);
+  }
+}
+
+void obs_former_note(obs_former *f, const obs_op *op, uint64_t seq, uint64_t kind) {
+  note_awaited(f, seq, kind);
   if (OBS_HAS(op, sig_hash) && op->sig_hash.len > 0) {
     uint64_t id = obs_former_rule_sig(op->sig_hash);
     if (make(&f->by_sig) && !obs_aliases_renew(&f->by_sig, id)) obs_aliases_put(&f->by_sig, id, kind);
@@ -37,6 +61,8 @@ void obs_former_note(obs_former *f, const obs_op *op, uint64_t kind) {
 
 void obs_former_end(obs_former *f) {
   obs_map_fini(&f->forms);
+  OBS_VEC_FINI(&f->awaited);
+  f->next = 0;
 }
 
 bool obs_former_get(const obs_former *f, uint64_t id, uint64_t *kind) {

@@ -7,7 +7,7 @@
  *
  * Bounds: OBS_REPEATS keys. What failed once, or has ended, makes room before what failed again, the longest ago first,
  * so that a flood of tasks that fail once each displaces no task that is stuck; but OBS_REPEATS_ONCE of them stay, for
- * every run begins with one failure. An entry is 136 bytes and its texts, 512 at most. Not thread-safe. */
+ * every run begins with one failure. An entry is 112 bytes and its texts, 512 at most. Not thread-safe. */
 #ifndef OBS_CLUSTER_REPEATS_H
 #define OBS_CLUSTER_REPEATS_H
 

@@ -1,15 +1,16 @@
 /* The table as bytes (base/pack.h), version OBS_CLUSTERS_VERSION, which the checkpoint holds beside them:
  *
- *   table       rule clusters_max cycle failures forgotten merged lost miner corrections repeats aliases former
+ *   table       rule ids clusters_max cycle failures forgotten merged lost miner corrections repeats aliases former
  *               held { cluster, the one that failed longest ago first }
  *   cluster     id count late first_seq last_seq last_cycle first_ms last_ms state state_ms resolved_ms regressed_ms
  *               spread_ms resolutions regressions spreads template sets { set distinct } places rate first latest
  *               corrected corrections
  *   rule        OBS_MINER_VERSION
+ *   ids         n { id last_seq }: of each cluster, and of each id that leads to one
  *   template    0 (none), or 1 and the text
  *
  * Version 1 had clusters of sig_hashes and of endpoints, and bytes of another rule have other kinds: with either the
- * whole journal is replayed, and the ids of version 1 lead on (former.h). The bytes are not trusted. */
+ * whole journal is replayed, and their ids lead on (former.h). The bytes are not trusted. */
 #include "cluster/internal.h"
 
 static void put_list(obs_buf *out, const uint64_t *list, uint32_t n) {
@@ -48,10 +49,41 @@ static void put_cluster(obs_buf *out, const obs_cluster *x) {
   put_list(out, x->corrections, OBS_CORRECTIONS_EACH);
 }
 
+/* What a newer rule needs to find these clusters again. */
+static void put_ids(obs_buf *out, const obs_clusters *c) {
+  obs_buf ids = {0};
+  uint64_t n = 0;
+  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE; slot = c->order[slot].older, n++) {
+    obs_pack_id(&ids, c->all[slot].id);
+    obs_pack_u64(&ids, c->all[slot].last_seq);
+  }
+  for (uint32_t i = 0; i < obs_aliases_held(&c->aliases); i++) {
+    uint32_t slot = obs_cluster_find(c, c->aliases.ring[i].to);
+    if (slot == OBS_CLUSTER_NONE) continue;
+    obs_pack_id(&ids, c->aliases.ring[i].from);
+    obs_pack_u64(&ids, c->all[slot].last_seq);
+    n++;
+  }
+  obs_pack_u64(out, n);
+  obs_buf_append(out, ids.p, ids.len);
+  if (ids.oom) out->oom = true;
+  obs_buf_fini(&ids);
+}
+
+static void get_ids(obs_pack_reader *in, obs_former *awaited) {
+  uint64_t n = obs_pack_read_u64(in, UINT32_MAX);
+  for (uint64_t i = 0; i < n && !in->bad; i++) {
+    uint64_t id = obs_pack_read_id(in), seq = obs_pack_read_u64(in, UINT64_MAX);
+    if (!in->bad) obs_former_await(awaited, seq, id);
+  }
+  obs_former_await_end(awaited);
+}
+
 observer_err obs_clusters_save(void *clusters, obs_buf *out) {
   obs_clusters *c = clusters;
   pthread_mutex_lock(&c->lock);
   obs_pack_u64(out, OBS_MINER_VERSION);
+  put_ids(out, c);
   obs_pack_u64(out, c->opts.clusters);
   obs_pack_u64(out, c->cycle);
   obs_pack_u64(out, c->failures);
@@ -117,8 +149,12 @@ static void get_cluster(obs_clusters *c, obs_pack_reader *in) {
 observer_err obs_clusters_load(void *clusters, const void *data, size_t len) {
   obs_clusters *c = clusters;
   obs_pack_reader r = {.p = data, .end = (const uint8_t *)data + len}, *in = &r;
+  obs_former awaited = {0};
   pthread_mutex_lock(&c->lock);
-  if (obs_pack_read_u64(in, UINT32_MAX) != OBS_MINER_VERSION) in->bad = true;
+  bool same_rule = obs_pack_read_u64(in, UINT32_MAX) == OBS_MINER_VERSION;
+  get_ids(in, &awaited);
+  bool has_ids = !in->bad;
+  if (!same_rule) in->bad = true;
   if (obs_pack_read_u64(in, UINT32_MAX) != c->opts.clusters) in->bad = true;
   c->cycle = obs_pack_read_u64(in, UINT64_MAX);
   c->failures = obs_pack_read_u64(in, UINT64_MAX);
@@ -139,7 +175,12 @@ observer_err obs_clusters_load(void *clusters, const void *data, size_t len) {
     if (obs_clusters_open_miner(c, &fresh) != OBSERVER_E_OK) err = OBSERVER_E_NOMEM;
     obs_miner_close(c->miner);
     c->miner = fresh;
+    if (has_ids) {
+      c->former = awaited;
+      awaited = (obs_former){0};
+    }
   }
+  obs_former_fini(&awaited);
   c->rebuilding = err != OBSERVER_E_OK;
   pthread_mutex_unlock(&c->lock);
   return err;

@@ -684,6 +684,41 @@ static void test_former_ids(void **state) {
   obs_clusters_close(f.c);
 }
 
+/* A checkpoint of another rule: its ids lead to the kinds that their last ops are of. Here the rule is the same but for
+ * its number, and for the ids, which are changed in the bytes. */
+static void test_another_rule(void **state) {
+  (void)state;
+  static const char *const texts[] = {"disk is full", "session broken for user cyrus", "session broken for user news",
+                                      "session broken for user root", "session broken for user test"};
+  fixture f, again;
+  uint64_t ids[6];
+  obs_buf saved = {0};
+  open_fixture(&f, 100, 0);
+  for (int i = 0; i < 5; i++) RECORD(&f, .error = texts[i]);
+  uint64_t disk = ids[0] = ID_OF(&f, .error = texts[0]), joined = ids[1] = ID_OF(&f, .error = texts[1]);
+  cJSON *json = one(&f, joined), *former = cJSON_GetObjectItem(json, "former_ids");
+  assert_int_equal(cJSON_GetArraySize(former), 4);
+  for (int i = 0; i < 4; i++) ids[2 + i] = strtoull(cJSON_GetArrayItem(former, i)->valuestring, NULL, 16);
+  cJSON_Delete(json);
+  assert_int_equal(obs_clusters_save(f.c, &saved), OBSERVER_E_OK);
+  saved.p[0]++;
+  for (size_t i = 0; i < 6; i++) {
+    char *at = memmem(saved.p, saved.len, &ids[i], sizeof(ids[i]));
+    assert_non_null(at);
+    ids[i] ^= UINT64_C(0x5555555555555555);
+    memcpy(at, &ids[i], sizeof(ids[i]));
+  }
+  open_fixture(&again, 100, 0);
+  assert_int_equal(obs_clusters_load(again.c, saved.p, saved.len), OBSERVER_E_CORRUPT);
+  for (int i = 0; i < 5; i++) replay(&again, &(op_spec){.error = texts[i]}, T0 + 1000);
+  RECORD(&again, .error = "live");
+  assert_true(obs_clusters_now(again.c, ids[0]) == disk);
+  for (size_t i = 1; i < 6; i++) assert_true(obs_clusters_now(again.c, ids[i]) == joined);
+  obs_buf_fini(&saved);
+  obs_clusters_close(again.c);
+  obs_clusters_close(f.c);
+}
+
 static void test_filters_and_order(void **state) {
   (void)state;
   fixture f;
@@ -951,6 +986,7 @@ int main(void) {
       cmocka_unit_test(test_repeats),
       cmocka_unit_test(test_repeats_are_bounded),
       cmocka_unit_test(test_former_ids),
+      cmocka_unit_test(test_another_rule),
       cmocka_unit_test(test_filters_and_order),
       cmocka_unit_test(test_bounds),
       cmocka_unit_test(test_checkpoint_and_replay),
