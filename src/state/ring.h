@@ -46,6 +46,11 @@ typedef struct {
 
   obs_ring_digest digests[OBS_RING_DIGESTS];
   uint32_t next_digest;
+
+  struct {
+    uint64_t pushed; /* as of when */
+    obs_buf text;    /* empty: there is none */
+  } stats[2];        /* the last answer of obs_ring_stats_json, in either form */
 } obs_ring;
 
 observer_err obs_ring_init(obs_ring *r, uint32_t rows, uint32_t text_bytes);
