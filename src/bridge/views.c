@@ -241,20 +241,18 @@ void obs_bridge_get_one(obs_connection *s, const void *filter) {
 
 /* ---- advice ---- */
 
-typedef struct {
-  obs_str endpoint, task_class; /* p NULL: any */
-} question;
-static const question any_advice = {{0}, {0}};
-static const obs_param advice_params[] = {OBS_PARAM("endpoint", TEXT, question, endpoint),
-                                          OBS_PARAM("task_class", TEXT, question, task_class)};
+static const obs_advice_question any_advice = {{0}, {0}, {0}};
+static const obs_param advice_params[] = {OBS_PARAM("endpoint", TEXT, obs_advice_question, endpoint),
+                                          OBS_PARAM("task_class", TEXT, obs_advice_question, task_class),
+                                          OBS_PARAM("session_id", TEXT, obs_advice_question, session_id)};
 const obs_params obs_bridge_advice_params = OBS_PARAMS(advice_params, any_advice);
 
 bool obs_bridge_get_advice(obs_connection *s, const void *filter) {
-  const question *q = filter;
+  const obs_advice_question *q = filter;
   obs_advice *advice = obs_learn_loop(s->bridge->opts.learn, &obs_advice_loop);
   if (q->endpoint.p == NULL && q->task_class.p == NULL)
     obs_answer_error(&s->http.answer, &s->http.out, 400, "advice: needs endpoint or task_class");
-  else if (obs_advice_ask(advice, q->endpoint, q->task_class, OBS_ADVICE_JSON, &s->http.out) != OBSERVER_E_OK)
+  else if (obs_advice_ask(advice, q, OBS_ADVICE_JSON, &s->http.out) != OBSERVER_E_OK)
     obs_answer_no_memory(&s->http.answer, &s->http.out);
   return true;
 }

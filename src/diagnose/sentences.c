@@ -94,7 +94,7 @@ static void put_time(obs_buf *out, int64_t ms, int64_t now_ms) {
 /* Fields that are no member of an op; what is said around their values. */
 static const struct {
   const char *field, *before, *after;
-} moments[] = {{"hour", "hour", " of the day (UTC)"}, {"minute", "minute", " of the hour"}};
+} moments[] = {{"hour_of_day", "hour", " of the day (UTC)"}, {"minute_of_hour", "minute", " of the hour"}};
 enum { MOMENTS = sizeof(moments) / sizeof(*moments) };
 
 /* Its place in `moments`; MOMENTS: it is a member. */
@@ -132,24 +132,26 @@ static const char *preposition_of(const obs_diagnose_condition *c) {
 
 /* `city "Toledo"`, `city` (which is absent), `count above 7`, `hour 3 of the day (UTC)` */
 static void put_condition(obs_buf *out, const obs_diagnose_condition *c, bool bare) {
-  size_t moment = moment_of(c->field);
+  const size_t moment = moment_of(c->field);
+  const char *name = moment < MOMENTS ? moments[moment].before : c->field;
+  const char *after = moment < MOMENTS ? moments[moment].after : "";
   switch (c->relation) {
   case OBS_RELATION_ABSENT:
-    obs_buf_puts(out, c->field);
+    obs_buf_puts(out, name);
     return;
   case OBS_RELATION_ABOVE:
-    obs_buf_printf(out, "%s above %.15g", c->field, c->number);
+    obs_buf_printf(out, "%s%s above %.15g", name, after, c->number);
     return;
   case OBS_RELATION_AT_MOST:
-    obs_buf_printf(out, "%s up to %.15g", c->field, c->number);
+    obs_buf_printf(out, "%s%s up to %.15g", name, after, c->number);
     return;
   case OBS_RELATION_IS:
   case OBS_RELATION_COUNT:
     break;
   }
-  obs_buf_printf(out, "%s ", moment < MOMENTS ? moments[moment].before : c->field);
+  obs_buf_printf(out, "%s ", name);
   put_values(out, c, bare || moment < MOMENTS);
-  if (moment < MOMENTS) obs_buf_puts(out, moments[moment].after);
+  obs_buf_puts(out, after);
 }
 
 /* ` with city "Toledo" and role "Welder"`, but for the condition `but` (< 0: none); nothing for everything. */
@@ -214,9 +216,9 @@ void obs_sentences_finding(const obs_diagnose_finding *f, obs_buf *out) {
     put_count(out, f->ms_after);
     obs_buf_puts(out, " ms, typically; ");
     put_count(out, f->ms_before);
-    obs_buf_puts(out, " ms before. ");
+    obs_buf_puts(out, f->failures > 0 ? " ms before; " : " ms before");
   }
-  put_shares(out, f);
+  if (f->cause != OBS_CAUSE_SLOW || f->failures > 0) put_shares(out, f);
   if (f->failures > 0 && f->error != OBS_ERROR_UNKNOWN && !f->by_kind)
     obs_buf_printf(out, "; mostly %s", obs_error_kind_phrases[f->error]);
   if (f->at_ms > 0) {
@@ -273,10 +275,10 @@ void obs_sentences_cause(const obs_diagnose_finding *f, obs_buf *out) {
 typedef enum { TO_ANOTHER, WITHIN, OUTSIDE, SET, ELSEWHERE, EXPECT } deed;
 
 static deed deed_of(const obs_diagnose_condition *c) {
+  if (moment_of(c->field) < MOMENTS) return OUTSIDE;
   if (c->relation == OBS_RELATION_ABOVE || c->relation == OBS_RELATION_AT_MOST) return WITHIN;
   if (c->relation == OBS_RELATION_ABSENT) return SET;
   if (strcmp(c->field, "staffer_id") == 0) return TO_ANOTHER;
-  if (moment_of(c->field) < MOMENTS) return OUTSIDE;
   return strcmp(c->field, "endpoint") == 0 ? ELSEWHERE : EXPECT;
 }
 
@@ -288,7 +290,7 @@ static int chosen_of(const obs_diagnose_finding *f) {
   return best;
 }
 
-/* A part of a sentence. */
+/* A part of a sentence. `whole`: it says of what, and until when. */
 static void put_deed(obs_buf *out, const obs_diagnose_finding *f, bool whole) {
   int chosen = chosen_of(f);
   const obs_diagnose_condition *c = chosen >= 0 ? &f->conditions[chosen] : NULL;
@@ -313,11 +315,8 @@ static void put_deed(obs_buf *out, const obs_diagnose_finding *f, bool whole) {
                    c->field, c->number);
     break;
   case OUTSIDE:
-    obs_buf_puts(out, "call outside ");
-    obs_buf_puts(out, moments[moment_of(c->field)].before);
-    obs_buf_putc(out, ' ');
-    put_values(out, c, true);
-    obs_buf_puts(out, moments[moment_of(c->field)].after);
+    obs_buf_printf(out, "move the calls to another %s%s", moments[moment_of(c->field)].before,
+                   moments[moment_of(c->field)].after);
     break;
   case SET:
     obs_buf_printf(out, "set %s", c->field);
@@ -328,7 +327,7 @@ static void put_deed(obs_buf *out, const obs_diagnose_finding *f, bool whole) {
     if (whole) obs_buf_puts(out, " of ops");
     if (whole) put_conditions(out, f, -1, false);
   }
-  obs_buf_puts(out, " until this is fixed");
+  if (whole) obs_buf_puts(out, " until this is fixed");
 }
 
 static void put_action(obs_buf *out, const obs_diagnose_finding *f) {
@@ -445,9 +444,9 @@ void obs_sentences_brief(const obs_diagnose_finding *f, const obs_diagnose_place
   if (slow) {
     obs_buf_puts(out, one ? " takes " : " take ");
     put_count(out, f->ms_after);
-    obs_buf_puts(out, " ms, before ");
+    obs_buf_puts(out, " ms (before: ");
     put_count(out, f->ms_before);
-    obs_buf_puts(out, " ms,");
+    obs_buf_puts(out, " ms)");
   }
   if (!slow || failures > 0) {
     const verb *v = verb_of(f);

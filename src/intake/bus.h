@@ -31,6 +31,11 @@ typedef struct {
   obs_bus_url_list urls;
 } obs_bus_socket;
 
+/* A question for advice (question.h); p NULL: not given. */
+typedef struct {
+  obs_str endpoint, task_class, session_id;
+} obs_bus_question;
+
 typedef struct {
   obs_commit *commit;
   obs_op_limits limits;
@@ -41,10 +46,9 @@ typedef struct {
   const char *tls_cert, *tls_key, *tls_ca;
   unsigned (*refuses)(void *arg, const obs_address *at, obs_str host, obs_str origin); /* as obs_sp_opts */
   void *refuses_arg;
-  /* Appends the msgpack map that answers a question for advice (question.h); p NULL: not asked for. On NNG's threads;
-   * must not block, not called once obs_bus_stop_intake has returned. False: there was no memory. NULL: REP answers
-   * that there is no advice here. */
-  bool (*advise)(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out);
+  /* Appends the msgpack map that answers a question. On NNG's threads; must not block, not called once
+   * obs_bus_stop_intake has returned. False: there was no memory. NULL: REP answers that there is no advice here. */
+  bool (*advise)(void *arg, const obs_bus_question *q, obs_buf *out);
   void *advise_arg;
 } obs_bus_opts;
 

@@ -5,16 +5,13 @@
 #include "intake/reply.h"
 #include "op/reader.h"
 
-typedef struct {
-  obs_str endpoint, task_class; /* p NULL: not asked for */
-} question;
-
 static const struct {
   obs_str name;
   size_t place; /* in the question */
 } members[] = {
-    {{"endpoint", 8, 1}, offsetof(question, endpoint)},
-    {{"task_class", 10, 1}, offsetof(question, task_class)},
+    {{"endpoint", 8, 1}, offsetof(obs_bus_question, endpoint)},
+    {{"task_class", 10, 1}, offsetof(obs_bus_question, task_class)},
+    {{"session_id", 10, 1}, offsetof(obs_bus_question, session_id)},
 };
 enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
 
@@ -48,14 +45,14 @@ static bool is_json(obs_reader r) {
 
 /* ---- what is asked ---- */
 
-static obs_reader_result read_member(obs_reader *r, question *q, uint32_t *seen) {
+static obs_reader_result read_member(obs_reader *r, obs_bus_question *q, uint32_t *seen) {
   obs_str key;
   obs_cursor_value v;
   uint32_t i = 0;
   obs_reader_result rc = obs_reader_json_key(r, &key);
   if (rc != OBS_READ_OK) return rc;
   while (i < MEMBERS && !obs_str_eq(key, members[i].name)) i++;
-  if (i == MEMBERS) return obs_reader_wrong(r, key, "advice has only endpoint and task_class");
+  if (i == MEMBERS) return obs_reader_wrong(r, key, "advice has only endpoint, task_class and session_id");
   if (*seen & 1u << i) return obs_reader_wrong(r, key, "duplicate key");
   *seen |= 1u << i;
   rc = obs_reader_json_value(r, key, &v);
@@ -66,7 +63,7 @@ static obs_reader_result read_member(obs_reader *r, question *q, uint32_t *seen)
 }
 
 /* Reads a message that was seen to be a question. Of both formats: msgpack is read as the JSON that says the same. */
-static obs_reader_result read_question(obs_reader *r, bool msgpack, obs_buf *json, question *q) {
+static obs_reader_result read_question(obs_reader *r, bool msgpack, obs_buf *json, obs_bus_question *q) {
   const obs_str name = OBS_STR("advice");
   obs_cursor *c = &r->in;
   obs_str key;
@@ -96,17 +93,17 @@ static obs_reader_result read_question(obs_reader *r, bool msgpack, obs_buf *jso
 
 /* ---- the answer ---- */
 
-static void ask(const obs_bus_opts *opts, const question *q, obs_buf *reply) {
+static void ask(const obs_bus_opts *opts, const obs_bus_question *q, obs_buf *reply) {
   if (opts->advise == NULL)
     obs_reply_error("advice: there is none here", reply);
-  else if (!opts->advise(opts->advise_arg, q->endpoint, q->task_class, reply))
+  else if (!opts->advise(opts->advise_arg, q, reply))
     reply->oom = true;
 }
 
 bool obs_question_answer(const obs_bus_opts *opts, obs_batch *b, const void *data, size_t size, obs_buf *reply) {
   obs_str topic;
   obs_buf json = {0};
-  question q = {0};
+  obs_bus_question q = {0};
   const uint8_t *payload = size <= opts->limits.message_bytes ? obs_batch_payload(data, size, &topic) : NULL;
   if (payload == NULL) return false;
   obs_reader r = {.in = obs_cursor_of(payload, (size_t)((const uint8_t *)data + size - payload)),

@@ -106,10 +106,11 @@ static unsigned refuses_site(void *arg, const obs_address *at, obs_str host, obs
                                                                                                                : 403;
 }
 
-static bool on_question(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out) {
+static bool on_question(void *arg, const obs_bus_question *q, obs_buf *out) {
   const obs_daemon *d = arg;
   obs_advice *advice = obs_learn_loop(d->learn, &obs_advice_loop);
-  return obs_advice_ask(advice, endpoint, task_class, OBS_ADVICE_MSGPACK, out) == OBSERVER_E_OK;
+  const obs_advice_question question = {q->endpoint, q->task_class, q->session_id};
+  return obs_advice_ask(advice, &question, OBS_ADVICE_MSGPACK, out) == OBSERVER_E_OK;
 }
 
 /* ---- what the daemon tells about itself ---- */

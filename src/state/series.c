@@ -154,19 +154,29 @@ static bool see(const obs_series_slice *s, obs_series_figures *out, obs_sketch_f
   return !s->refused;
 }
 
+/* What each span is the sum of is written in series.h. These are its slices, but for the current one, which is in no
+ * minute yet, and its minute, which is in no five minutes. */
+static const struct {
+  uint32_t from, n;
+} slices[OBS_SPANS] = {[OBS_SPAN_1M] = {0, OBS_SLICES_TEN},
+                       [OBS_SPAN_5M] = {OBS_SLICES_TEN, OBS_SLICES_MINUTE},
+                       [OBS_SPAN_1H] = {OBS_SLICES_TEN + OBS_SLICES_MINUTE, OBS_SLICES_FIVE}};
+
+obs_series_tally obs_series_within(obs_series *se, obs_series_span span) {
+  obs_series_tally n = {0};
+  for (uint32_t i = 0; i < slices[span].n; i++) join(&n, &se->slices[slices[span].from + i].n);
+  if (span != OBS_SPAN_1M) join(&n, &obs_series_current(se)->n);
+  if (span == OBS_SPAN_1H) join(&n, &minute(se, se->tick)->n);
+  if (span == OBS_SPAN_LIFETIME) join(&n, &se->n);
+  return n;
+}
+
 void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_series_span span, obs_series_figures *out) {
-  /* What each span is the sum of is written in series.h. These are its slices, but for those added below: */
-  static const struct {
-    uint32_t from, n;
-  } slices[OBS_SPANS] = {[OBS_SPAN_1M] = {0, OBS_SLICES_TEN},
-                         [OBS_SPAN_5M] = {OBS_SLICES_TEN, OBS_SLICES_MINUTE},
-                         [OBS_SPAN_1H] = {OBS_SLICES_TEN + OBS_SLICES_MINUTE, OBS_SLICES_FIVE}};
   obs_sketch_flat flat;
   memset(&flat, 0, sizeof flat);
   *out = (obs_series_figures){0};
   bool whole = true;
   for (uint32_t i = 0; i < slices[span].n; i++) whole &= see(&se->slices[slices[span].from + i], out, &flat);
-  /* The current slice is in no minute yet, and its minute in no five minutes. */
   if (span == OBS_SPAN_5M || span == OBS_SPAN_1H) whole &= see(obs_series_current(se), out, &flat);
   if (span == OBS_SPAN_1H) whole &= see(minute(se, se->tick), out, &flat);
   if (span == OBS_SPAN_LIFETIME) {

@@ -110,6 +110,8 @@ typedef struct {
 
 uint64_t obs_series_count(obs_series *se);
 uint64_t obs_series_failures(obs_series *se);
+/* The counts of a window alone. */
+obs_series_tally obs_series_within(obs_series *se, obs_series_span span);
 void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_series_span span, obs_series_figures *out);
 /* When the oldest slice of a window began, ms, seen from `tick`. */
 int64_t obs_series_span_start(obs_series_span span, int64_t tick);

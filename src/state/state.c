@@ -130,6 +130,26 @@ void obs_state_sources(obs_state *s, void (*fn)(void *arg, obs_str name, uint64_
   obs_state_unlock(s);
 }
 
+void obs_state_endpoints(obs_state *s, int64_t now_ms,
+                         void (*fn)(void *arg, obs_str name, uint64_t ops, uint64_t failures), void *arg) {
+  const obs_totals_keys *k = &s->totals.endpoints;
+  obs_state_lock(s);
+  int64_t tick = obs_totals_clock(&s->totals, now_ms) / OBS_TICK_MS;
+  uint32_t ids = k->names.ids;
+  obs_state_unlock(s);
+  for (uint32_t id = 0; id < ids; id++) {
+    obs_state_lock(s);
+    obs_series *se = obs_totals_key_at(k, id);
+    if (se != NULL && k->names.names[id].p != NULL) {
+      obs_series_roll(se, &s->totals.pool, tick);
+      obs_series_tally n = obs_series_within(se, OBS_SPAN_5M);
+      if (n.count < OBS_STATE_FEW) n = obs_series_within(se, OBS_SPAN_1H);
+      fn(arg, obs_names_text(&k->names, id), n.count, n.failures);
+    }
+    obs_state_unlock(s);
+  }
+}
+
 void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out) {
   obs_state_lock(s);
   obs_ring_stats_json(&s->ring, omit_unset, out);

@@ -56,6 +56,11 @@ void obs_state_get_counts(obs_state *s, obs_state_counts *out);
 /* The lifetime's ops by source, in no order; one moment's counts, so that their sum is the total then. `fn` runs under
  * the state's lock: it is brief and does not call the state. */
 void obs_state_sources(obs_state *s, void (*fn)(void *arg, obs_str name, uint64_t ops, uint64_t failures), void *arg);
+/* How each endpoint did lately: its ops of the last five minutes, or of the last hour where those are fewer than
+ * OBS_STATE_FEW. `fn` as above. */
+enum { OBS_STATE_FEW = 10 };
+void obs_state_endpoints(obs_state *s, int64_t now_ms,
+                         void (*fn)(void *arg, obs_str name, uint64_t ops, uint64_t failures), void *arg);
 /* The body of /stats: total successes failures by_source recent_scenario_ops, over the ring. `omit_unset`: an unset
  * digest field is left out (legacy), else "". by_source is sorted by name. */
 void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out);

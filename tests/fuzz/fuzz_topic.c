@@ -23,9 +23,9 @@ static void check_payload(const uint8_t *data, size_t size) {
   FUZZ_CHECK(memchr(data, 0, topic.len) == NULL && payload == data + topic.len + 1 && payload < data + size);
 }
 
-static bool advise(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out) {
+static bool advise(void *arg, const obs_bus_question *q, obs_buf *out) {
   (void)arg;
-  FUZZ_CHECK(endpoint.p != NULL || task_class.p != NULL);
+  FUZZ_CHECK(q->endpoint.p != NULL || q->task_class.p != NULL);
   obs_buf_putc(out, (char)0x80);
   return true;
 }

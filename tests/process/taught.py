@@ -25,6 +25,9 @@ def lesson():
     ops += [{"endpoint": EMBED, "success": False, "error": "connection to shard %d refused" % i} for i in range(4)]
     ops.append({"endpoint": "overseer:m", "source": "overseer_correction", "success": True, "task_class": "fill",
                 "correction": "wait a minute after a 429"})
+    # After it more of the same task class succeed than fail; too few at an endpoint for a `do`.
+    ops += [{"endpoint": "/v1/part/%s" % "abc"[i // 2], "success": True, "input_summary": "part", "task_class": "fill"}
+            for i in range(6)]
     return ops
 
 

@@ -110,14 +110,18 @@ class Learned(CtlTest):
     def check_advice(self):
         told = get(self.daemon, "advice?endpoint=%s&task_class=fill" % CHAT)
         words = {"do": "do", "dont": "don't"}
-        want = ["%s: %s (playbook %s)" % (words[e["kind"]], e["text"], e["id"]) for e in told["entries"]]
+        want = ["found: %s (%d of %d ops; see op %d)" % (f["text"], f["failures"], f["ops"], f["evidence"][0])
+                for f in told["findings"]]
         want += ["fails: %s (%s, %d failures, cluster %s)" % (c["template"], c["state"], c["count"], c["id"])
                  for c in told["clusters"]]
         want += ["corrected: %s (op %d; since then %d succeeded, %d failed)" % (c["text"], c["seq"], c["succeeded"], c["failed"])
                  for c in told["corrections"]]
+        want += ["%s: %s (playbook %s)" % (words[e["kind"]], e["text"], e["id"]) for e in told["entries"]]
         self.assertEqual(self.show("advice", "-e", CHAT, "-t", "fill").splitlines(), want)
-        self.assertEqual(len(want), 4)
-        self.assertEqual(self.show("advice", "-e", "/nothing"), "nothing is known there\n")
+        self.assertEqual(len(want), 3 + len(told["findings"]))
+        self.assertEqual(self.show("advice", "-e", "/nothing"), "nothing is known about /nothing yet\n")
+        self.assertEqual(self.show("advice", "-e", "/nothing", "-t", "none", "--session-id", "s"),
+                         "nothing is known about /nothing and none yet\n")
 
     def check_filters(self):
         cluster = get(self.daemon, "escalations")["escalations"][0]["cluster"]

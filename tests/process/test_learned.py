@@ -147,7 +147,8 @@ class Unlearned(DaemonTest):
         self.assertEqual(get(daemon, "analyses"), {"analyses": [], "next": None})
         self.assertEqual(get(daemon, "playbooks"), {"playbooks": [], "total": 0})
         self.assertEqual(get(daemon, "escalations"), {"escalations": [], "next": None})
-        empty = {"endpoint": "/a", "task_class": None, "entries": [], "clusters": [], "corrections": [], "as_of": 0}
+        empty = {"endpoint": "/a", "task_class": None, "findings": [], "entries": [], "clusters": [], "corrections": [],
+                 "as_of": 0}
         self.assertEqual(get(daemon, "advice?endpoint=/a"), empty)
         with daemon.req() as req:
             self.assertEqual(req.request({"advice": {"endpoint": "/a"}}), empty)
@@ -156,7 +157,7 @@ class Unlearned(DaemonTest):
 class Questions(DaemonTest):
     """Over REP: which messages are questions, and that nothing else changes for ops."""
 
-    GOOD = {"endpoint": "/a", "task_class": None, "entries": [], "clusters": [], "corrections": [], "as_of": 0}
+    GOOD = {"endpoint": "/a", "task_class": None, "findings": [], "entries": [], "clusters": [], "corrections": [], "as_of": 0}
 
     def counters(self, daemon):
         return daemon.get("/health").json["transports"]["rep"]
@@ -173,7 +174,7 @@ class Questions(DaemonTest):
                     ({"advice": "/a"}, "advice: must be a map of endpoint and task_class"),
                     ({"advice": {"endpoint": 5}}, "endpoint: must be a string"),
                     ({"advice": {"endpoint": ""}}, "endpoint: must not be empty"),
-                    ({"advice": {"endpoint": "/a", "city": "x"}}, "city: advice has only endpoint and task_class")):
+                    ({"advice": {"endpoint": "/a", "city": "x"}}, "city: advice has only endpoint, task_class and session_id")):
                 self.assertEqual(req.request(message), {"error": error})
                 self.assertEqual(req.request(json.dumps(message).encode()), {"error": error})
         self.assertEqual(set(self.counters(daemon).values()), {0})

@@ -112,6 +112,11 @@ class Playbooks(DaemonTest):
         one = get(daemon, "playbooks/" + entry["id"])
         self.assertEqual((one["id"], one["text"]), (entry["id"], entry["text"]))
 
+        # While it fails nothing says to call it.
+        advice = wait_until(lambda: (a := get(daemon, "advice?endpoint=/a&task_class=fill"))["entries"] and a, 20, "the don't")
+        self.assertEqual([e["kind"] for e in advice["entries"]], ["dont"])
+        post(daemon, [success("/a", task_class="fill")] * 100)
+
         def advised():
             advice = get(daemon, "advice?endpoint=/a&task_class=fill")
             return advice if len(advice["entries"]) == 2 else None

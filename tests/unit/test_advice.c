@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/msgpack_cursor.h"
 #include "learn/advice/advice.h"
+#include "learn/analyses/internal.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -12,6 +13,11 @@
 typedef struct {
   learn_fixture f;
   obs_playbooks *p;
+  obs_exposure *exposure;
+  obs_learn_opts learn;
+  obs_loop_tools tools;
+  obs_analyses *analyses;
+  uint64_t cycles;
   obs_advice *a;
 } fixture;
 
@@ -24,12 +30,21 @@ static fixture *open_fixture(void) {
   learn_open(&x->f, 0);
   obs_playbooks_opts opts = {.facts = x->f.facts, .evidence = {x->f.state, NULL}};
   assert_int_equal(obs_playbooks_open(&opts, &x->p, error, sizeof(error)), OBSERVER_E_OK);
-  assert_int_equal(obs_advice_open(x->f.clusters, x->p, &x->a), OBSERVER_E_OK);
+  assert_int_equal(obs_exposure_open(0.5, &x->exposure), OBSERVER_E_OK);
+  x->learn = (obs_learn_opts){.clusters = x->f.clusters, .state = x->f.state};
+  x->tools = (obs_loop_tools){.opts = &x->learn, .facts = x->f.facts, .evidence = {x->f.state, NULL}};
+  void *analyses;
+  assert_int_equal(obs_analyses_loop.open(&x->tools, &analyses, error, sizeof(error)), OBSERVER_E_OK);
+  x->analyses = analyses;
+  const obs_advice_opts from = {x->f.clusters, x->p, x->analyses, x->f.state, x->exposure};
+  assert_int_equal(obs_advice_open(&from, &x->a), OBSERVER_E_OK);
   return x;
 }
 
 static void close_fixture(fixture *x) {
   obs_advice_close(x->a);
+  obs_analyses_loop.close(x->analyses);
+  obs_exposure_close(x->exposure);
   obs_playbooks_close(x->p);
   learn_close(&x->f);
   free(x);
@@ -72,12 +87,19 @@ static void correct(fixture *x, const char *class, const char *text) {
                class, text);
 }
 
+static void analyse(fixture *x) {
+  x->analyses->fleet_rests_until = 0;
+  const obs_loop_turn turn = {.cycle = ++x->cycles, .last_seq = x->f.seq, .stop = &go_on};
+  obs_analyses_loop.cycle(x->analyses, &turn);
+}
+
 static void build(fixture *x) {
   assert_int_equal(obs_advice_build(x->a, x->f.now, x->f.seq), OBSERVER_E_OK);
 }
 
 static void ask_text(fixture *x, const char *endpoint, const char *class, obs_advice_form form, obs_buf *out) {
-  assert_int_equal(obs_advice_ask(x->a, str(endpoint), str(class), form, out), OBSERVER_E_OK);
+  const obs_advice_question q = {str(endpoint), str(class), str(NULL)};
+  assert_int_equal(obs_advice_ask(x->a, &q, form, out), OBSERVER_E_OK);
   assert_true(out->len <= OBS_ADVICE_MAX);
 }
 
@@ -114,10 +136,11 @@ static void test_nothing_is_known(void **state) {
   obs_buf out = {0};
   ask_text(x, "/a", NULL, OBS_ADVICE_JSON, &out);
   obs_buf_putc(&out, '\0');
-  assert_string_equal(out.p, "{\"endpoint\":\"/a\",\"task_class\":null,\"entries\":[],\"clusters\":[],"
+  assert_string_equal(out.p, "{\"endpoint\":\"/a\",\"task_class\":null,\"findings\":[],\"entries\":[],\"clusters\":[],"
                              "\"corrections\":[],\"as_of\":0}");
   obs_buf_fini(&out);
-  assert_int_equal(obs_advice_ask(x->a, str(NULL), str(NULL), OBS_ADVICE_JSON, &out), OBSERVER_E_INVALID);
+  const obs_advice_question none = {str(NULL), str(NULL), str("s")};
+  assert_int_equal(obs_advice_ask(x->a, &none, OBS_ADVICE_JSON, &out), OBSERVER_E_INVALID);
   assert_int_equal(out.len, 0);
   build(x);
   cJSON_Delete(ask(x, NULL, ""));
@@ -224,8 +247,13 @@ static void fill_up(fixture *x, const char *unit) {
     assert_true(asprintf(&all, "%s %s", error, escaped) > 0);
     fails(x, 3 + i, "/a", "fill", all);
     free(all);
-    correct(x, "fill", escaped);
-    dont(x, (uint64_t)i + 1, "/a", NULL, text);
+    snprintf(error, sizeof(error), "%d", i);
+    assert_true(asprintf(&all, "%s%s", error, escaped) > 0);
+    correct(x, "fill", all);
+    free(all);
+    assert_true(asprintf(&all, "%s%s", error, text) > 0);
+    dont(x, (uint64_t)i + 1, "/a", NULL, all);
+    free(all);
   }
 }
 
@@ -303,6 +331,211 @@ static void test_short_names(void **state) {
   close_fixture(x);
 }
 
+/* ---- findings ---- */
+
+static void record(fixture *x, const char *endpoint, const char *staffer, const char *error) {
+  learn_record(&x->f,
+               "\"endpoint\":\"%s\",\"staffer_id\":\"%s\",\"success\":%s,\"duration_ms\":5,\"input_summary\":\"x\","
+               "\"output_summary\":\"\"%s%s%s",
+               endpoint, staffer, error == NULL ? "true" : "false", error != NULL ? ",\"error\":\"" : "",
+               error != NULL ? error : "", error != NULL ? "\"" : "");
+}
+
+/* A staffer fails two in five at one of two endpoints, where another one works, too. */
+static void one_staffer_fails(fixture *x) {
+  for (int i = 0; i < 200; i++) {
+    record(x, "/v1/chat", "ann", NULL);
+    record(x, "/v1/embed", "bob", NULL);
+    record(x, "/v1/chat", "qwen3-coder", i % 5 < 2 ? "upstream timed out" : NULL);
+  }
+}
+
+static void test_the_culprit_and_what_to_do(void **state) {
+  (void)state;
+  fixture *x = open_fixture();
+  one_staffer_fails(x);
+  obs_playbooks_cycle(x->p, &go_on);
+  analyse(x);
+  build(x);
+  cJSON *json = ask(x, "/v1/chat", NULL);
+  EXPECT_TEXTS(json, "findings", "text", "staffer qwen3-coder fails 40 % here, others 0 %: give the work to another");
+  learn_expect(json, "findings.0.ops", "200");
+  learn_expect(json, "findings.0.failures", "80");
+  assert_int_equal(cJSON_GetArraySize(learn_at(json, "findings.0.evidence")), 2);
+  EXPECT_TEXTS(json, "clusters", "template", "upstream timed out");
+  cJSON_Delete(json);
+  json = ask(x, "/v1/embed", NULL); /* it does not work there */
+  assert_int_equal(cJSON_GetArraySize(learn_at(json, "findings")), 0);
+  assert_int_equal(cJSON_GetArraySize(learn_at(json, "entries")), 1);
+  cJSON_Delete(json);
+  json = ask(x, NULL, "fill"); /* wherever */
+  EXPECT_TEXTS(json, "findings", "text", "staffer qwen3-coder fails 40 %, others 0 %: give the work to another");
+  cJSON_Delete(json);
+  /* It succeeds again: so often in a row that it is over. */
+  for (int i = 0; i < 60; i++) record(x, "/v1/chat", "qwen3-coder", NULL);
+  analyse(x);
+  build(x);
+  json = ask(x, "/v1/chat", NULL);
+  assert_int_equal(cJSON_GetArraySize(learn_at(json, "findings")), 0);
+  cJSON_Delete(json);
+  close_fixture(x);
+}
+
+static int count_dos(const cJSON *json) {
+  int n = 0;
+  const cJSON *e;
+  cJSON_ArrayForEach(e, learn_at(json, "entries")) {
+    n += strcmp(learn_at(e, "kind")->valuestring, "do") == 0;
+  }
+  return n;
+}
+
+/* While an endpoint fails nothing says to call it, by whichever way that is known; the others are as they were. */
+static void test_no_do_while_it_fails(void **state) {
+  (void)state;
+  fixture *x = open_fixture();
+  for (int i = 0; i < 300; i++)
+    for (int k = 0; k < 3; k++) record(x, k == 0 ? "/a" : k == 1 ? "/b" : "/c", "ann", NULL);
+  obs_playbooks_cycle(x->p, &go_on);
+  build(x);
+  cJSON *json = ask(x, "/a", NULL);
+  assert_int_equal(count_dos(json), 1);
+  cJSON_Delete(json);
+  for (int i = 0; i < 100; i++)
+    for (int k = 0; k < 3; k++)
+      record(x, k == 0 ? "/a" : k == 1 ? "/b" : "/c", "ann", k == 0 ? "connect ECONNREFUSED" : NULL);
+  build(x); /* of its last 400 ops 100 failed */
+  json = ask(x, "/a", NULL);
+  assert_int_equal(count_dos(json), 0);
+  cJSON_Delete(json);
+  for (int i = 0; i < 900; i++) record(x, "/a", "ann", i < 890 ? NULL : "connect ECONNREFUSED");
+  build(x); /* of 1300, 110 */
+  json = ask(x, "/a", NULL);
+  assert_int_equal(count_dos(json), 1);
+  cJSON_Delete(json);
+  json = ask(x, "/b", NULL);
+  assert_int_equal(count_dos(json), 1);
+  cJSON_Delete(json);
+  close_fixture(x);
+}
+
+/* An endpoint that a finding blames. */
+static void test_an_outage(void **state) {
+  (void)state;
+  fixture *x = open_fixture();
+  for (int i = 0; i < 400; i++)
+    for (int k = 0; k < 12; k++) {
+      char endpoint[4] = {'/', (char)('a' + k), '\0'};
+      record(x, endpoint, "ann", k == 1 && i >= 340 ? "connect ECONNREFUSED 10.0.0.1:80" : NULL);
+    }
+  obs_playbooks_cycle(x->p, &go_on);
+  analyse(x);
+  build(x);
+  cJSON *json = ask(x, "/b", NULL);
+  const char *text = learn_at(json, "findings.0.text")->valuestring;
+  const char *const parts[] = {"/b fails 100 % since ", " UTC, before 0 %: check that it is up before calling it"};
+  if (strncmp(text, parts[0], strlen(parts[0])) != 0) fail_msg("%s", text);
+  assert_string_equal(strstr(text, " UTC"), parts[1]);
+  assert_int_equal(cJSON_GetArraySize(learn_at(json, "findings")), 1);
+  assert_int_equal(count_dos(json), 0);
+  cJSON_Delete(json);
+  json = ask(x, "/a", NULL);
+  assert_int_equal(cJSON_GetArraySize(learn_at(json, "findings")), 0);
+  assert_int_equal(count_dos(json), 1);
+  cJSON_Delete(json);
+  close_fixture(x);
+}
+
+/* ---- what is left out ---- */
+
+static void test_an_overseer_is_no_endpoint_to_call(void **state) {
+  (void)state;
+  fixture *x = open_fixture();
+  for (int i = 0; i < 10; i++) correct(x, "fill", "wait longer");
+  succeed(x, 6, "/a", "fill");
+  obs_playbooks_cycle(x->p, &go_on);
+  build(x);
+  cJSON *json = ask(x, NULL, "fill");
+  assert_int_equal(count_dos(json), 1);
+  assert_non_null(strstr(learn_at(json, "entries.0.text")->valuestring, "/a"));
+  cJSON_Delete(json);
+  json = ask(x, "overseer:m", NULL);
+  assert_int_equal(cJSON_GetArraySize(learn_at(json, "entries")), 0);
+  cJSON_Delete(json);
+  close_fixture(x);
+}
+
+static void test_corrections_that_helped(void **state) {
+  (void)state;
+  fixture *x = open_fixture();
+  fails(x, 3, "/a", "fill", "no roster");
+  correct(x, "fill", "it got worse");
+  fails(x, 3, "/a", "fill", "no roster");
+  correct(x, "fill", "it helped");
+  succeed(x, 3, "/a", "fill");
+  correct(x, "fill", "nobody tried");
+  build(x);
+  cJSON *json = ask(x, "/a", "fill");
+  EXPECT_TEXTS(json, "corrections", "text", "it helped", "nobody tried");
+  cJSON_Delete(json);
+  close_fixture(x);
+}
+
+static void test_nothing_is_said_twice(void **state) {
+  (void)state;
+  fixture *x = open_fixture();
+  fails(x, 3, "/a", "fill", "no such file");
+  fails(x, 3, "/a", "fill", "permission denied");
+  correct(x, "fill", "ask first");
+  correct(x, "fill", "ask first");
+  build(x);
+  uint64_t file = 0;
+  cJSON *json = ask(x, "/a", "fill");
+  EXPECT_TEXTS(json, "corrections", "text", "ask first");
+  for (int i = 0; i < 2; i++) {
+    char path[24];
+    snprintf(path, sizeof(path), "clusters.%d", i);
+    if (strstr(learn_at(learn_at(json, path), "template")->valuestring, "file") != NULL)
+      file = strtoull(learn_at(learn_at(json, path), "id")->valuestring, NULL, 16);
+  }
+  cJSON_Delete(json);
+  dont(x, file, "/a", NULL, "/a: no such file: do not guess names or ids.");
+  dont(x, 9, "/a", NULL, "ask first");
+  dont(x, 10, "/a", NULL, "not so");
+  dont(x, 11, "/a", NULL, "not so");
+  build(x);
+  json = ask(x, "/a", "fill"); /* the kind's text stands above */
+  EXPECT_TEXTS(json, "entries", "text", "not so", "Do not guess names or ids.");
+  cJSON_Delete(json);
+  close_fixture(x);
+}
+
+/* ---- holding back ---- */
+
+static void test_held_back(void **state) {
+  (void)state;
+  fixture *x = open_fixture();
+  int held = 0;
+  fails(x, 3, "/a", "fill", "no such file");
+  build(x);
+  for (int i = 0; i < 40; i++) {
+    char session[8];
+    obs_buf out = {0};
+    snprintf(session, sizeof(session), "s-%d", i);
+    const obs_advice_question q = {str("/a"), str(NULL), str(session)};
+    assert_int_equal(obs_advice_ask(x->a, &q, OBS_ADVICE_JSON, &out), OBSERVER_E_OK);
+    obs_buf_putc(&out, '\0');
+    bool none = strcmp(out.p, "{\"endpoint\":\"/a\",\"task_class\":null,\"findings\":[],\"entries\":[],\"clusters\":[],"
+                              "\"corrections\":[],\"as_of\":3,\"held_back\":true}") == 0;
+    held += none;
+    assert_true(none || strstr(out.p, "no such file") != NULL);
+    assert_int_equal(none, strstr(out.p, "held_back") != NULL);
+    obs_buf_fini(&out);
+  }
+  assert_true(held > 5 && held < 35);
+  close_fixture(x);
+}
+
 /* ---- while it is built ---- */
 
 typedef struct {
@@ -314,7 +547,8 @@ static void *ask_on(void *arg) {
   asking *k = arg;
   while (!atomic_load(&k->stop)) {
     obs_buf out = {0};
-    if (obs_advice_ask(k->x->a, str("/a"), str("fill"), OBS_ADVICE_JSON, &out) != OBSERVER_E_OK) return k;
+    const obs_advice_question q = {str("/a"), str("fill"), str(NULL)};
+    if (obs_advice_ask(k->x->a, &q, OBS_ADVICE_JSON, &out) != OBSERVER_E_OK) return k;
     cJSON *json = cJSON_ParseWithLength(out.p, out.len);
     bool ok = json != NULL && cJSON_GetArraySize(cJSON_GetObjectItem(json, "entries")) > 0;
     cJSON_Delete(json);
@@ -384,6 +618,13 @@ int main(void) {
       cmocka_unit_test(test_it_fits),
       cmocka_unit_test(test_long_names),
       cmocka_unit_test(test_short_names),
+      cmocka_unit_test(test_the_culprit_and_what_to_do),
+      cmocka_unit_test(test_no_do_while_it_fails),
+      cmocka_unit_test(test_an_outage),
+      cmocka_unit_test(test_an_overseer_is_no_endpoint_to_call),
+      cmocka_unit_test(test_corrections_that_helped),
+      cmocka_unit_test(test_nothing_is_said_twice),
+      cmocka_unit_test(test_held_back),
       cmocka_unit_test(test_asking_while_building),
       cmocka_unit_test(test_what_it_costs),
   };

@@ -50,6 +50,51 @@ static void test_an_entry_for_what_worked(void **state) {
   close_fixture(x);
 }
 
+/* An input that failures have as often is none to recommend; that is seen when it comes, and forgotten when it goes. */
+static void test_an_input_that_failures_have_too(void **state) {
+  (void)state;
+  fixture *x = open_fixture(100, false);
+  work(x, 20, "/a", 10, true);
+  cycle(x);
+  cJSON *e = only(x, (obs_playbooks_filter){DO});
+  assert_non_null(strstr(learn_at(e, "text")->valuestring, " with input like "));
+  cJSON_Delete(e);
+  work(x, 2, "/a", 10, false); /* two may be chance */
+  cycle(x);
+  assert_int_equal(x->ntold, 1);
+  work(x, 3, "/a", 10, false);
+  cycle(x);
+  e = only(x, (obs_playbooks_filter){DO});
+  learn_expect(e, "text", "\"Calls of /a work: 20 successes; expect 10 ms, allow 10 ms.\"");
+  learn_expect(e, "history.1.fields", "[\"text\"]");
+  cJSON_Delete(e);
+  cycle(x);
+  assert_int_equal(x->ntold, 2);
+  /* Failures of another input say nothing against this one. */
+  fixture *y = open_fixture(100, false);
+  for (int i = 0; i < 5; i++)
+    learn_record(
+        &y->f, "\"endpoint\":\"/a\",\"success\":false,\"input_summary\":\"drop table %d\",\"output_summary\":\"\"", i);
+  work(y, 20, "/a", 10, true);
+  cycle(y);
+  e = only(y, (obs_playbooks_filter){DO});
+  assert_non_null(strstr(learn_at(e, "text")->valuestring, " with input like "));
+  cJSON_Delete(e);
+  close_fixture(y);
+  close_fixture(x);
+}
+
+static void test_corrections_are_no_calls_that_worked(void **state) {
+  (void)state;
+  fixture *x = open_fixture(0, false);
+  for (int i = 0; i < 10; i++)
+    learn_record(&x->f, "\"endpoint\":\"overseer:m\",\"source\":\"overseer_correction\",\"success\":true,"
+                        "\"input_summary\":\"fill: wrong\",\"output_summary\":\"\",\"correction\":\"c\"");
+  cycle(x);
+  assert_int_equal(count(x, (obs_playbooks_filter){0}), 0);
+  close_fixture(x);
+}
+
 static void test_nothing_new_is_not_told(void **state) {
   (void)state;
   fixture *x = open_fixture(0, false);
@@ -254,6 +299,8 @@ static void test_the_oldest_makes_room(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_an_entry_for_what_worked),
+      cmocka_unit_test(test_an_input_that_failures_have_too),
+      cmocka_unit_test(test_corrections_are_no_calls_that_worked),
       cmocka_unit_test(test_nothing_new_is_not_told),
       cmocka_unit_test(test_what_is_new_is_told),
       cmocka_unit_test(test_noise_is_not_new),

@@ -15,13 +15,14 @@
 static const obs_op_limits limits = {
     .message_bytes = 4096, .message_ops = 100, .op_bytes = 2048, .string_bytes = 64, .unknown_fields = 8, .depth = 4};
 
-/* Answers with what was asked, as a msgpack text: "endpoint|task_class", - for what was not. */
-static bool advise(void *arg, obs_str endpoint, obs_str task_class, obs_buf *out) {
+/* Answers with what was asked, as a msgpack text: "endpoint|task_class", - for what was not; and "|session_id". */
+static bool advise(void *arg, const obs_bus_question *q, obs_buf *out) {
   char text[128];
   const bool *good = arg;
-  int n = snprintf(text, sizeof(text), "%.*s|%.*s", endpoint.p != NULL ? (int)endpoint.len : 1,
-                   endpoint.p != NULL ? endpoint.p : "-", task_class.p != NULL ? (int)task_class.len : 1,
-                   task_class.p != NULL ? task_class.p : "-");
+  int n = snprintf(text, sizeof(text), "%.*s|%.*s%s%.*s", q->endpoint.p != NULL ? (int)q->endpoint.len : 1,
+                   q->endpoint.p != NULL ? q->endpoint.p : "-", q->task_class.p != NULL ? (int)q->task_class.len : 1,
+                   q->task_class.p != NULL ? q->task_class.p : "-", q->session_id.p != NULL ? "|" : "",
+                   (int)q->session_id.len, q->session_id.p != NULL ? q->session_id.p : "");
   obs_buf_putc(out, (char)0xd9);
   obs_buf_putc(out, (char)n);
   obs_buf_append(out, text, (size_t)n);
@@ -33,7 +34,7 @@ typedef struct {
   char answer[512]; /* as JSON; "": none */
 } outcome;
 
-static outcome ask(const void *data, size_t size, bool (*fn)(void *, obs_str, obs_str, obs_buf *), bool good) {
+static outcome ask(const void *data, size_t size, bool (*fn)(void *, const obs_bus_question *, obs_buf *), bool good) {
   obs_bus_opts opts = {.limits = limits, .advise = fn, .advise_arg = &good};
   obs_batch batch;
   obs_buf json = {0};
@@ -66,6 +67,7 @@ static void test_questions(void **state) {
       {M("{\"advice\":{\"endpoint\":\"/a\"}}"), "\"/a|-\""},
       {M("{\"advice\":{\"task_class\":\"t\"}}"), "\"-|t\""},
       {M("{\"advice\":{\"task_class\":\"t\",\"endpoint\":\"/a\"}}"), "\"/a|t\""},
+      {M("{\"advice\":{\"endpoint\":\"/a\",\"session_id\":\"s-1\"}}"), "\"/a|-|s-1\""},
       {M(" \n"), NULL},
       {M("{ \"advice\" : { \"endpoint\" : \"/a\" } }\n"), "\"/a|-\""},
       {M("{\"advice\":{\"endpoint\":\"\\u002fa\\n\"}}"), "\"/a\\n|-\""},
@@ -93,6 +95,7 @@ static void test_questions(void **state) {
        "\"/a|-\""},
       /* not good, each with what is wrong */
       {M("{\"advice\":{}}"), "{\"error\":\"advice: needs endpoint or task_class\"}"},
+      {M("{\"advice\":{\"session_id\":\"s-1\"}}"), "{\"error\":\"advice: needs endpoint or task_class\"}"},
       {M("{\"advice\":{\"endpoint\":null}}"), "{\"error\":\"advice: needs endpoint or task_class\"}"},
       {M("{\"advice\":\"/a\"}"), "{\"error\":\"advice: must be a map of endpoint and task_class\"}"},
       {M("{\"advice\":null}"), "{\"error\":\"advice: must be a map of endpoint and task_class\"}"},
@@ -101,7 +104,7 @@ static void test_questions(void **state) {
       {M("{\"advice\":{\"task_class\":[\"t\"]}}"), "{\"error\":\"task_class: must be a string\"}"},
       {M("{\"advice\":{\"endpoint\":\"\"}}"), "{\"error\":\"endpoint: must not be empty\"}"},
       {M("{\"advice\":{\"endpoint\":\"/a\",\"limit\":3}}"),
-       "{\"error\":\"limit: advice has only endpoint and task_class\"}"},
+       "{\"error\":\"limit: advice has only endpoint, task_class and session_id\"}"},
       {M("{\"advice\":{\"endpoint\":\"/a\",\"endpoint\":\"/b\"}}"), "{\"error\":\"endpoint: duplicate key\"}"},
       {M("{\"advice\":{\"endpoint\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}}"),
        "{\"error\":\"endpoint: longer than 64 bytes\"}"},

@@ -88,6 +88,7 @@ typedef struct {
 typedef struct {
   OBS_VEC(obs_playbook_group) groups; /* those with most successes first, when gathered */
   obs_map by_endpoint;                /* their places, while it gathers */
+  obs_map failed;                     /* failures of an endpoint, and of it with a pattern (successes.c) */
   uint64_t successes;
   obs_buf text;
   bool oom;

@@ -23,6 +23,8 @@ enum {
 };
 /* A pattern that fewer of the successes share is none to follow. */
 #define PATTERN_SHARE 0.2
+/* Of so many failures on their inputs are compared with the successes'. */
+enum { FAILURES = 3 };
 
 /* ---- gathering ---- */
 
@@ -44,19 +46,47 @@ static void tally(obs_playbook_ring *r, obs_playbook_tally *t, obs_str value, ui
   obs_buf_append(&r->text, value.p, value.len);
 }
 
+static void put_pattern(const obs_op *op, obs_buf *out) {
+  obs_mask_token tokens[OBS_MASK_TOKENS];
+  obs_mask_template(tokens, obs_mask(obs_utf8_cut_str(op->input_summary, OBS_MASK_BYTES), tokens), out);
+}
+
+/* `pattern` 0: of any. */
+static uint64_t failed_key(uint64_t endpoint, uint64_t pattern) {
+  const uint64_t parts[] = {endpoint, pattern};
+  return XXH3_64bits(parts, sizeof(parts));
+}
+
+static uint32_t failed(const obs_playbook_ring *r, uint64_t endpoint, uint64_t pattern) {
+  uint32_t n = 0;
+  (void)obs_map_get(&r->failed, failed_key(endpoint, pattern), &n);
+  return n;
+}
+
+static bool add_failure(obs_playbook_ring *r, const obs_op *op, uint64_t endpoint) {
+  obs_buf pattern = {0};
+  put_pattern(op, &pattern);
+  uint64_t hash = pattern.len > 0 ? XXH3_64bits(pattern.p, pattern.len) : 0;
+  r->oom = r->oom || pattern.oom || !obs_map_put(&r->failed, failed_key(endpoint, 0), failed(r, endpoint, 0) + 1) ||
+           (hash != 0 && !obs_map_put(&r->failed, failed_key(endpoint, hash), failed(r, endpoint, hash) + 1));
+  obs_buf_fini(&pattern);
+  return !r->oom;
+}
+
+/* What an overseer gave is no call that worked. */
 static bool add(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
   (void)line;
   obs_playbook_ring *r = arg;
-  obs_mask_token tokens[OBS_MASK_TOKENS];
   obs_buf pattern = {0};
-  if (!op->success) return true;
-  r->successes++;
+  if (OBS_HAS(op, source) && obs_str_is(op->source, "overseer_correction")) return true;
+  r->successes += op->success;
   if (op->endpoint.len == 0) return true;
 
   char name[OBS_PLAYBOOK_NAME + 1];
   uint32_t place;
   obs_playbook_put(name, op->endpoint, OBS_PLAYBOOK_NAME);
   uint64_t hash = XXH3_64bits(name, strlen(name));
+  if (!op->success) return add_failure(r, op, hash);
   if (!obs_map_get(&r->by_endpoint, hash, &place)) {
     place = r->groups.n;
     if (place == GROUPS) return true;
@@ -82,7 +112,7 @@ static bool add(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
     obs_buf_append(recent, cut.p, cut.len);
     r->oom = r->oom || recent->oom;
   }
-  obs_mask_template(tokens, obs_mask(obs_utf8_cut_str(op->input_summary, OBS_MASK_BYTES), tokens), &pattern);
+  put_pattern(op, &pattern);
   if (pattern.len > 0) tally(r, &g->patterns, obs_buf_view(&pattern), OBS_PLAYBOOK_TEXT);
   r->oom = r->oom || pattern.oom;
   obs_buf_fini(&pattern);
@@ -140,6 +170,7 @@ void obs_playbook_ring_fini(obs_playbook_ring *r) {
   }
   OBS_VEC_FINI(&r->groups);
   obs_map_fini(&r->by_endpoint);
+  obs_map_fini(&r->failed);
   obs_buf_fini(&r->text);
   *r = (obs_playbook_ring){0};
 }
@@ -195,6 +226,23 @@ static const obs_playbook_tally_value *choose_pattern(const obs_playbook_ring *r
   return t->n > 0 ? &t->at[0] : NULL;
 }
 
+/* Whether successes have the pattern rather than failures: else to call with such an input says nothing. An entry that
+ * `said` so stops when failures have it half as often as successes, and begins when they have it a quarter as often, so
+ * that chance does not edit it at each look. */
+static bool distinguishes(const obs_playbook_ring *r, const obs_playbook_group *g,
+                          const obs_playbook_tally_value *pattern, bool said) {
+  uint64_t endpoint = XXH3_64bits(g->endpoint, strlen(g->endpoint));
+  double all = failed(r, endpoint, 0), such = failed(r, endpoint, pattern->hash);
+  double share = (double)pattern->count / (double)g->ms.n;
+  return share >= PATTERN_SHARE && (all < FAILURES || such / all < share * (said ? 0.5 : 0.25));
+}
+
+static const char with_input[] = " with input like \"";
+
+static bool says_input(const obs_playbook_view *e) {
+  return strstr(e->text, with_input) != NULL;
+}
+
 /* The nearest rank. */
 static uint64_t quantile(const obs_playbook_group *g, uint32_t percent) {
   uint64_t rank = ((uint64_t)g->ms.n * percent + 99) / 100;
@@ -214,6 +262,7 @@ void obs_playbook_describe(const obs_playbook_ring *r, const obs_playbook_group 
   char endpoint[SENTENCE_ENDPOINT + 1], pattern[SENTENCE_PATTERN + 1], sentence[512];
   memcpy(e->endpoint, g->endpoint, sizeof(e->endpoint));
   const obs_playbook_tally_value *chosen = choose_pattern(r, g, e->pattern);
+  bool tells = chosen != NULL && distinguishes(r, g, chosen, e->text[0] == '\0' || says_input(e));
   e->pattern[0] = '\0';
   if (chosen != NULL) put_value(r, chosen, e->pattern, OBS_PLAYBOOK_TEXT);
   e->pattern_share = chosen != NULL ? (double)chosen->count / (double)g->ms.n : 0;
@@ -231,11 +280,11 @@ void obs_playbook_describe(const obs_playbook_ring *r, const obs_playbook_group 
 
   put_quoted(endpoint, e->endpoint, SENTENCE_ENDPOINT);
   put_quoted(pattern, e->pattern, SENTENCE_PATTERN);
-  if (pattern[0] != '\0' && e->pattern_share >= PATTERN_SHARE)
+  if (tells && pattern[0] != '\0')
     (void)snprintf(sentence, sizeof(sentence),
-                   "Call %s with input like \"%s\", as %.0f%% of %" PRIu64 " successes did; expect %" PRIu64
-                   " ms, allow %" PRIu64 " ms.",
-                   endpoint, pattern, 100 * e->pattern_share, e->successes, e->p50_ms, e->p95_ms);
+                   "Call %s%s%s\", as %.0f%% of %" PRIu64 " successes did; expect %" PRIu64 " ms, allow %" PRIu64
+                   " ms.",
+                   endpoint, with_input, pattern, 100 * e->pattern_share, e->successes, e->p50_ms, e->p95_ms);
   else
     (void)snprintf(sentence, sizeof(sentence),
                    "Calls of %s work: %" PRIu64 " successes; expect %" PRIu64 " ms, allow %" PRIu64 " ms.", endpoint,
@@ -267,6 +316,8 @@ static bool is_far(double now, double had) {
 uint32_t obs_playbook_news(const obs_playbook_ring *r, const obs_playbook_group *g, const obs_playbook_view *e) {
   const obs_playbook_tally *patterns = &g->patterns;
   uint32_t fields = 0, n = g->ms.n, above = 0;
+  const obs_playbook_tally_value *chosen = choose_pattern(r, g, e->pattern);
+  if (chosen != NULL && says_input(e) && !distinguishes(r, g, chosen, true)) fields |= OBS_PLAYBOOK_BIT(text);
   if (patterns->n > 0 && is_ahead(patterns->at[0].count, count_text(r, patterns, e->pattern, OBS_PLAYBOOK_TEXT)))
     fields |= OBS_PLAYBOOK_BIT(pattern);
   if (has_other_values(r, &g->staffers, &e->staffers)) fields |= OBS_PLAYBOOK_BIT(staffers);

@@ -8,38 +8,64 @@ static void put_word(obs_term_look style, const char *word) {
   printf("%s%s:%s ", obs_term_style(stdout, style), word, obs_term_style(stdout, OBS_STYLE_PLAIN));
 }
 
+static void put_entry(const cJSON *entry) {
+  bool dont = strcmp(obs_show_text(entry, "kind"), "dont") == 0;
+  put_word(dont ? OBS_STYLE_YELLOW : OBS_STYLE_GREEN, dont ? "don't" : "do");
+  obs_text_printf(stdout, "%s (playbook %s)", obs_show_text(entry, "text"), obs_show_text(entry, "id"));
+}
+
+static void put_finding(const cJSON *finding) {
+  const cJSON *evidence = obs_show_member(finding, "evidence");
+  put_word(OBS_STYLE_RED, "found");
+  obs_text_printf(stdout, "%s (%.0f of %.0f ops", obs_show_text(finding, "text"), obs_show_number(finding, "failures"),
+                  obs_show_number(finding, "ops"));
+  if (cJSON_GetArraySize(evidence) > 0) printf("; see op %.0f", cJSON_GetNumberValue(cJSON_GetArrayItem(evidence, 0)));
+  putchar(')');
+}
+
+static void put_cluster(const cJSON *cluster) {
+  put_word(OBS_STYLE_RED, "fails");
+  obs_text_printf(stdout, "%s (%s, %.0f failure%s, cluster %s)", obs_show_text(cluster, "template"),
+                  obs_show_text(cluster, "state"), obs_show_number(cluster, "count"),
+                  obs_show_number(cluster, "count") > 1 ? "s" : "", obs_show_text(cluster, "id"));
+}
+
+static void put_correction(const cJSON *correction) {
+  put_word(OBS_STYLE_BOLD, "corrected");
+  obs_text_printf(stdout, "%s (op %.0f; since then %.0f succeeded, %.0f failed)", obs_show_text(correction, "text"),
+                  obs_show_number(correction, "seq"), obs_show_number(correction, "succeeded"),
+                  obs_show_number(correction, "failed"));
+}
+
 static bool show(const obs_args *args, const cJSON *answer, const void *arg) {
+  static const struct {
+    const char *list;
+    void (*put)(const cJSON *item);
+  } lists[] = {
+      {"findings", put_finding}, {"clusters", put_cluster}, {"corrections", put_correction}, {"entries", put_entry}};
   const cJSON *item;
   bool any = false;
-  (void)args;
   (void)arg;
-  cJSON_ArrayForEach(item, obs_show_member(answer, "entries")) {
-    bool dont = strcmp(obs_show_text(item, "kind"), "dont") == 0;
-    any = true;
-    put_word(dont ? OBS_STYLE_YELLOW : OBS_STYLE_GREEN, dont ? "don't" : "do");
-    obs_text_printf(stdout, "%s (playbook %s)", obs_show_text(item, "text"), obs_show_text(item, "id"));
+  for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
+    cJSON_ArrayForEach(item, obs_show_member(answer, lists[i].list)) {
+      any = true;
+      lists[i].put(item);
+      putchar('\n');
+    }
+  if (cJSON_IsTrue(obs_show_member(answer, "held_back"))) {
+    puts("advice is held back from this session (--advice-holdout)");
+  } else if (!any) {
+    const char *endpoint = obs_args_text(args, "endpoint"), *class = obs_args_text(args, "task-class");
+    bool both = endpoint != NULL && class != NULL;
+    obs_text_printf(stdout, "nothing is known about %s%s%s yet", endpoint != NULL ? endpoint : class,
+                    both ? " and " : "", both ? class : "");
     putchar('\n');
   }
-  cJSON_ArrayForEach(item, obs_show_member(answer, "clusters")) {
-    any = true;
-    put_word(OBS_STYLE_RED, "fails");
-    obs_text_printf(stdout, "%s (%s, %.0f failures, cluster %s)", obs_show_text(item, "template"),
-                    obs_show_text(item, "state"), obs_show_number(item, "count"), obs_show_text(item, "id"));
-    putchar('\n');
-  }
-  cJSON_ArrayForEach(item, obs_show_member(answer, "corrections")) {
-    any = true;
-    put_word(OBS_STYLE_BOLD, "corrected");
-    obs_text_printf(stdout, "%s (op %.0f; since then %.0f succeeded, %.0f failed)", obs_show_text(item, "text"),
-                    obs_show_number(item, "seq"), obs_show_number(item, "succeeded"), obs_show_number(item, "failed"));
-    putchar('\n');
-  }
-  if (!any) puts("nothing is known there");
   return true;
 }
 
 static int run_advice(const obs_args *args) {
-  static const char *const filters[] = {"endpoint", "task-class"};
+  static const char *const filters[] = {"endpoint", "task-class", "session-id"};
   obs_buf path = {0};
   int status = OBS_COMMAND_USAGE;
   obs_buf_puts(&path, "/v1/observer/advice");
@@ -57,15 +83,17 @@ static const obs_option flags[] = {
     OBS_FLAG_URL,
     {"endpoint", 'e', "NAME", .help = "the endpoint that will be called"},
     {"task-class", 't', "CLASS", .help = "the class of the task"},
+    {"session-id", 0, "ID", .help = "who asks: how its ops go is compared with those of who did not ask"},
     OBS_FLAG_JSON,
 };
 
 OBS_COMMAND(advice) = {
     .name = "advice",
-    .summary = "what to know before acting: what works there, what does not, what fails",
-    .description = "Prints what is known about an endpoint, a class of task, or both: entries of the "
-                   "playbook, open failure clusters, and the corrections that overseers gave, with how the next ops "
-                   "went. One line each, at most three of a kind.\n\n"
+    .summary = "what to know before acting: what fails there and why, what helped, what works",
+    .description = "Prints what is known about an endpoint, a class of task, or both: what was found to fail there "
+                   "and what to do about it, open failure clusters, the corrections that helped, with how the next ops "
+                   "went, and entries of the playbook, with one to follow at most, and none while the endpoint fails. "
+                   "One line each, at most three of a kind.\n\n"
                    "--json prints the daemon's answer, of at most a kilobyte, as it is.",
     .examples = "observerctl advice --endpoint /v1/chat\nobserverctl advice -e scenario:fill -t staffing_fill --json",
     .flags = OBS_TABLE(flags),
