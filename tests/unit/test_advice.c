@@ -220,6 +220,31 @@ static void test_which_clusters_and_corrections(void **state) {
   close_fixture(x);
 }
 
+/* One kind at two endpoints: at each it has its own count and state. */
+static void test_a_kind_at_each_endpoint(void **state) {
+  (void)state;
+  fixture *x = open_fixture();
+  fails(x, 7, "/a", "fill", "upstream timed out");
+  for (int i = 0; i < OBS_CLUSTERS_QUIET + 1; i++) {
+    fails(x, 1, "/b", "fill", "upstream timed out");
+    obs_clusters_cycle(x->f.clusters, x->f.now);
+  }
+  fails(x, 2, "/b", "fill", "disk full");
+  build(x);
+  cJSON *json = ask(x, "/b", NULL);
+  EXPECT_TEXTS(json, "clusters", "template", "upstream timed out", "disk full");
+  learn_expect(json, "clusters.0.count", "21");
+  cJSON_Delete(json);
+  json = ask(x, "/a", NULL); /* resolved there */
+  assert_int_equal(cJSON_GetArraySize(learn_at(json, "clusters")), 0);
+  cJSON_Delete(json);
+  json = ask(x, NULL, "fill");
+  EXPECT_TEXTS(json, "clusters", "template", "upstream timed out", "disk full");
+  learn_expect(json, "clusters.0.count", "28");
+  cJSON_Delete(json);
+  close_fixture(x);
+}
+
 static void test_the_latest_corrections_once(void **state) {
   (void)state;
   fixture *x = open_fixture();
@@ -614,6 +639,7 @@ int main(void) {
       cmocka_unit_test(test_nothing_is_known),
       cmocka_unit_test(test_which_entries),
       cmocka_unit_test(test_which_clusters_and_corrections),
+      cmocka_unit_test(test_a_kind_at_each_endpoint),
       cmocka_unit_test(test_the_latest_corrections_once),
       cmocka_unit_test(test_it_fits),
       cmocka_unit_test(test_long_names),

@@ -133,14 +133,16 @@ static void note_failing(void *arg, obs_str name, uint64_t ops, uint64_t failure
 
 /* ---- kinds of failure, and corrections ---- */
 
+/* Returns its index, before kinds are sorted. */
 static uint32_t add_kind(builder *x, const obs_advice_cluster *kind) {
   obs_advice_built *b = x->b;
   obs_advice_cluster *c = OBS_VEC_PUSH(&b->clusters);
-  if (c != NULL)
-    *c = *kind;
-  else
+  if (c == NULL) {
     b->text.oom = true;
-  return b->clusters.n - 1;
+    return 0;
+  }
+  *c = *kind;
+  return c->at = b->clusters.n - 1;
 }
 
 /* A correction of several clusters comes with each of them. Its postings have its seq until all are sorted. */
@@ -157,17 +159,59 @@ static void add_corrections(obs_advice_built *b, const obs_cluster_view *x) {
   }
 }
 
+/* One item for each endpoint where it is open, with the failures and the state there; then one as a whole. */
 static bool add_cluster(void *arg, const obs_cluster_view *v) {
   builder *x = arg;
   obs_advice_built *b = x->b;
   if (v->state == OBS_CLUSTER_RESOLVED) return true;
-  obs_advice_cluster kind = {.id = v->id, .count = v->count, .state = v->state, .template = keep(b, v->template)};
-  uint32_t whole = add_kind(x, &kind);
-  post_values(b, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, &v->endpoints, whole);
+  const obs_advice_text template = keep(b, v->template);
+  for (uint32_t i = 0; i < v->nplaces && !b->text.oom; i++) {
+    const obs_cluster_place *p = &v->places[i];
+    if (p->state == OBS_CLUSTER_RESOLVED) continue;
+    const obs_advice_cluster here = {.id = v->id,
+                                     .count = p->count,
+                                     .recent = p->last_hour,
+                                     .placed = true,
+                                     .state = p->state,
+                                     .template = template};
+    uint32_t index = add_kind(x, &here);
+    post(b, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, obs_advice_name(p->endpoint), index);
+    post_values(b, OBS_ADVICE_CLUSTERS_OF_CLASS, &v->task_classes, index);
+  }
+  const obs_advice_cluster all = {
+      .id = v->id, .count = v->count, .recent = v->last_hour, .state = v->state, .template = template};
+  uint32_t whole = add_kind(x, &all);
+  if (v->endpoints.other > 0) post(b, OBS_ADVICE_CLUSTERS_OF_ENDPOINT, OBS_STR("(other)"), whole);
   post_values(b, OBS_ADVICE_CLUSTERS_OF_CLASS, &v->task_classes, whole);
-  if (!obs_map_put(&x->clusters, v->id, whole)) b->text.oom = true;
   add_corrections(b, v);
   return !b->text.oom;
+}
+
+static int by_recent(const void *a, const void *b) {
+  const obs_advice_cluster *x = a, *y = b;
+  if (x->recent != y->recent) return x->recent < y->recent ? 1 : -1;
+  if (x->count != y->count) return x->count < y->count ? 1 : -1;
+  return (x->at > y->at) - (x->at < y->at);
+}
+
+/* Those with most failures of the last hour first; their postings follow, and the templates by id. False: no memory. */
+static bool sort_kinds(builder *x) {
+  obs_advice_built *b = x->b;
+  uint32_t *rank = calloc((size_t)b->clusters.n + 1, sizeof(*rank));
+  bool ok = rank != NULL;
+  if (b->clusters.n > 1) qsort(b->clusters.at, b->clusters.n, sizeof(*b->clusters.at), by_recent);
+  for (uint32_t i = 0; ok && i < b->clusters.n; i++) {
+    const obs_advice_cluster *c = &b->clusters.at[i];
+    rank[c->at] = i;
+    ok = c->placed || obs_map_put(&x->clusters, c->id, i);
+  }
+  for (uint32_t i = 0; ok && i < b->postings.n; i++) {
+    obs_advice_posting *p = &b->postings.at[i];
+    if (p->list == OBS_ADVICE_CLUSTERS_OF_ENDPOINT || p->list == OBS_ADVICE_CLUSTERS_OF_CLASS)
+      p->index = rank[p->index];
+  }
+  free(rank);
+  return ok;
 }
 
 /* ---- entries ---- */
@@ -255,14 +299,14 @@ bool obs_advice_gather(const obs_advice_opts *from, int64_t now_ms, obs_advice_b
   const obs_playbooks_filter donts = {.kind = OBS_STR("dont"), .limit = OBS_PLAYBOOK_ENTRIES};
   const obs_playbooks_filter dos = {.kind = OBS_STR("do"), .limit = OBS_PLAYBOOK_ENTRIES};
   const obs_clusters_filter all = {
-      .state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_RATE, .limit = UINT32_MAX};
+      .state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_COUNT, .limit = UINT32_MAX};
   builder x = {.b = b, .from = from, .now_ms = now_ms};
   uint32_t total;
   bool ok = obs_buf_reserve(&b->text, TEXT_ROOM); /* so that an empty text is somewhere too */
   if (ok && from->analyses != NULL) ok = obs_analyses_findings(from->analyses, add_finding, &x) == OBSERVER_E_OK;
   if (ok && from->state != NULL) obs_state_endpoints(from->state, now_ms, note_failing, &x);
   ok = ok && obs_clusters_each(from->clusters, &all, now_ms, add_cluster, &x, &total) == OBSERVER_E_OK &&
-       obs_playbooks_each(from->playbooks, &donts, add_entry, &x, NULL) == OBSERVER_E_OK &&
+       sort_kinds(&x) && obs_playbooks_each(from->playbooks, &donts, add_entry, &x, NULL) == OBSERVER_E_OK &&
        obs_playbooks_each(from->playbooks, &dos, add_entry, &x, NULL) == OBSERVER_E_OK;
   if (ok) sort_corrections(b);
   ok = ok && !b->text.oom;

@@ -34,7 +34,8 @@ typedef struct {
 
 /* A kind of failure as it is at one endpoint (placed), or as a whole. */
 typedef struct {
-  uint64_t id, count;
+  uint64_t id, count, recent; /* recent: of the last hour */
+  uint32_t at;                /* in which order it was met */
   bool placed;
   obs_cluster_state state;
   obs_advice_text template;
