@@ -100,10 +100,18 @@ void days_plan_several(days_world *w, const days_kind *k) {
   days_cond *c = days_plant_cond(p, k->attrs[0]);
   int first = days_below(w, (int)k->y);
   while (c->nvalues < (int)k->x) {
-    c->values[c->nvalues] = (first + c->nvalues * 5) % (int)k->y; /* 5 and neither 12 nor 2 have a common divisor */
+    c->values[c->nvalues] = (first + c->nvalues * 5) % (int)k->y; /* 12, 3 and 2 have no common divisor with 5 */
     if (k->y == 5) c->values[c->nvalues] = (first + c->nvalues * 2) % 5;
     c->nvalues++;
   }
+}
+
+/* What they all need breaks at some time. */
+void days_plan_several_since(days_world *w, const days_kind *k) {
+  days_plan_several(w, k);
+  w->base = 0.012;
+  w->plants[0].error = DAYS_ERROR_REFUSED;
+  w->plants[0].from = days_between(w, 0.3, 0.8);
 }
 
 void days_plan_limit_then_outage(days_world *w, const days_kind *k) {
@@ -161,11 +169,21 @@ void days_plan_threshold(days_world *w, const days_kind *k) {
   }
 }
 
-/* Ops without the field. */
+/* Ops without the field, all or of one value of another. */
 void days_plan_absence(days_world *w, const days_kind *k) {
-  w->absent[k->attrs[0]] = days_between(w, 0.05, 0.15);
-  days_plant_cond(days_plant_new(w, days_between(w, 0.2, 0.5), DAYS_ERROR_SCHEMA), k->attrs[0])->relation =
-      DAYS_IS_ABSENT;
+  w->absent[k->attrs[0]] = k->nattrs > 1 ? 0.2 : days_between(w, 0.05, 0.15);
+  days_plant *p = days_plant_new(w, days_between(w, 0.2, 0.5), DAYS_ERROR_SCHEMA);
+  days_plant_cond(p, k->attrs[0])->relation = DAYS_IS_ABSENT;
+  if (k->nattrs > 1) {
+    p->rate = days_between(w, 0.5, 0.8);
+    days_plant_are(w, p, &k->attrs[1], 1, 8 * DAYS_ENOUGH);
+  }
+}
+
+/* A number of the producers' own in extra. */
+void days_plan_tokens(days_world *w, const days_kind *k) {
+  w->n[DAYS_TOKENS] = 9000;
+  days_plan_threshold(w, k);
 }
 
 /* A value is often missing: no cause of its own, but another field is. */
@@ -176,7 +194,7 @@ void days_plan_absence_elsewhere(days_world *w, const days_kind *k) {
   days_plan_one_value(w, k);
 }
 
-/* x minutes of each hour, or one hour of each of several days. */
+/* x minutes of each hour, or one hour of each of several days; of all ops, or of one value of another field. */
 void days_plan_clockwork(days_world *w, const days_kind *k) {
   days_plant *p = days_plant_new(w, days_between(w, 0.25, 0.5), DAYS_ERROR_TIMEOUT);
   if (k->attrs[0] == DAYS_HOUR) {
@@ -186,6 +204,10 @@ void days_plan_clockwork(days_world *w, const days_kind *k) {
   int first = days_below(w, k->attrs[0] == DAYS_HOUR ? 24 : 56);
   days_cond *c = days_plant_cond(p, k->attrs[0]);
   for (; c->nvalues < (int)k->x; c->nvalues++) c->values[c->nvalues] = first + c->nvalues;
+  if (k->nattrs == 1) return;
+  w->ops = 120000;
+  p->rate = days_between(w, 0.5, 0.8);
+  days_plant_are(w, p, &k->attrs[1], 1, 40 * DAYS_ENOUGH);
 }
 
 /* As many causes as there are attributes, each on its own. */

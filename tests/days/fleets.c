@@ -252,6 +252,12 @@ void days_plan_only_chains(days_world *w, const days_kind *k) {
   if (k->y > 0) w->n[DAYS_ENDPOINT] = w->n[DAYS_SOURCE] = (int)k->y;
 }
 
+/* Who tries again succeeds for the most part. */
+void days_plan_healing(days_world *w, const days_kind *k) {
+  days_plan_only_chains(w, k);
+  w->stuck = 0.3;
+}
+
 void days_plan_chatter(days_world *w, const days_kind *k) {
   (void)k;
   w->chatter = 12;

@@ -20,12 +20,14 @@
   X(helped)                                                                                                            \
   X(slow)                                                                                                              \
   X(several)                                                                                                           \
+  X(several_since)                                                                                                     \
   X(limit_then_outage)                                                                                                 \
   X(outage_then_limit)                                                                                                 \
   X(load_limit)                                                                                                        \
   X(nested)                                                                                                            \
   X(threshold)                                                                                                         \
   X(absence)                                                                                                           \
+  X(tokens)                                                                                                            \
   X(absence_elsewhere)                                                                                                 \
   X(clockwork)                                                                                                         \
   X(independent)                                                                                                       \
@@ -61,6 +63,7 @@
   X(bursts)                                                                                                            \
   X(sampled)                                                                                                           \
   X(only_chains)                                                                                                       \
+  X(healing)                                                                                                           \
   X(chatter)                                                                                                           \
   X(backfill)                                                                                                          \
   X(shift)                                                                                                             \

@@ -26,11 +26,12 @@ static void write_texts(obs_json_writer *w, const days_world *world, const days_
 }
 
 static void write_extra(obs_json_writer *w, const days_world *world, const days_row *r) {
-  int some = 0;
+  int some = r->v[DAYS_TOKENS] != DAYS_ABSENT;
   for (int a = DAYS_MODEL; a <= DAYS_TRACE; a++) some += r->v[a] != DAYS_ABSENT;
   if (some == 0) return;
   obs_json_object(w, "extra");
   write_texts(w, world, r, DAYS_MODEL, DAYS_TRACE);
+  if (r->v[DAYS_TOKENS] != DAYS_ABSENT) obs_json_i64(w, "tokens", r->v[DAYS_TOKENS]);
   obs_json_end(w);
 }
 

@@ -175,6 +175,7 @@ static void draw_place(days_world *w, days_row *r) {
 static void draw_numbers(days_world *w, days_row *r) {
   r->v[DAYS_COUNT] = 1 + days_below(w, size(w, DAYS_COUNT));
   r->v[DAYS_TURNS] = 1 + (int)(24 * days_uniform(w) * days_uniform(w));
+  if (w->n[DAYS_TOKENS] > 0) r->v[DAYS_TOKENS] = 1 + days_below(w, w->n[DAYS_TOKENS]);
   r->v[DAYS_LENGTH] = (int32_t)fmin(9000, fmax(12, 180 * exp(0.9 * normal(w))));
 }
 

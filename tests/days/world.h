@@ -34,6 +34,7 @@
   X(RESCUE, "rescue_attempted", "%d")                                                                                  \
   X(COUNT, "count", "")                                                                                                \
   X(TURNS, "turns", "")                                                                                                \
+  X(TOKENS, "extra.tokens", "")                                                                                        \
   X(LENGTH, "input_length", "")                                                                                        \
   X(HOUR, "hour", "")                                                                                                  \
   X(MINUTE, "minute", "")
