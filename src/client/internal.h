@@ -24,7 +24,8 @@ enum {
   OBS_CLIENT_URLS_MAX = 16,
   OBS_CLIENT_CHANNELS_MAX = 16,
   OBS_CLIENT_PREFIX_MAX = 300,
-  OBS_CLIENT_TROUBLE_MAX = 256
+  OBS_CLIENT_TROUBLE_MAX = 256,
+  OBS_CLIENT_MESSAGE_MAX = 4 * 1024 * 1024
 };
 /* What failed for want of memory, or of a disk, rests so long. */
 enum { OBS_CLIENT_PAUSE_MS = 100 };
@@ -36,7 +37,10 @@ typedef struct obs_client_packet {
   size_t len, cap;
   size_t memory; /* as counted in the client's */
   uint32_t nops, tries;
-  uint32_t topic_size; /* with its NUL; 0: none, or read back from the spool */
+  uint32_t topic_size; /* with its stamp and NUL; 0: none, or read back from the spool */
+  uint32_t name_size;  /* of it, the caller's, with a NUL; 0: none */
+  uint32_t stamp_at;   /* where in the body the stamp is (base/stamp.h) */
+  bool stamped;        /* there is one */
   bool raw;            /* no msgpack array of ops: JSON, or a message of another kind */
   bool whole;          /* one message that may hold any number of records, but counts as one op */
   bool taken;          /* by a channel, or being settled */
@@ -179,6 +183,13 @@ void obs_client_list_remove(obs_client_list *list, obs_client_packet *p);
 obs_client_packet *obs_client_packet_new(size_t cap, uint32_t ntags);
 /* The same around a message that exists. The caller keeps the message when it is NULL. */
 obs_client_packet *obs_client_packet_wrap(nng_msg *msg, uint32_t ntags);
+/* Bytes that a message's topic takes, with its stamp and NUL, before `need` bytes of payload. 0: it has none.
+ * `name_size`: of `name`, the caller's topic, with its NUL; 0: none. */
+size_t obs_client_topic_size(const char *name, size_t name_size, size_t need);
+/* Writes it to the beginning of the body, which has room for it. */
+void obs_client_topic_write(obs_client_packet *p, const char *name, size_t name_size, size_t topic_size);
+/* Finds the stamp of a message that exists. */
+void obs_client_topic_find(obs_client_packet *p);
 void obs_client_packet_free(obs_client_packet *p);
 
 /* Room for `need` bytes of one op in an open packet of that form, waiting `block_ms` at most. FULL, CLOSED, NOMEM. */

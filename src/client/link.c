@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/stamp.h"
 #include "client/internal.h"
 
 #include <nng/protocol/pipeline0/push.h>
@@ -106,6 +107,7 @@ observer_err obs_client_link_open(observer_client *c, char *text, size_t size) {
 bool obs_client_link_send(obs_client_channel *l) {
   observer_client *c = l->client;
   nng_msg *msg = l->packet->msg;
+  if (l->packet->stamped) obs_stamp_write(l->packet->body + l->packet->stamp_at, obs_clock_wall_ms(), c->instance);
   nng_aio_set_timeout(l->aio, NNG_DURATION_INFINITE);
   if (c->o.mode != OBSERVER_ACKNOWLEDGED) {
     l->packet->msg = NULL;

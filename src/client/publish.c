@@ -4,7 +4,7 @@
 #include "client/internal.h"
 #include "client/mp.h"
 
-enum { MAP_HEAD = 3, DIGITS_MAX = 20, MESSAGE_MAX = 4 * 1024 * 1024, TOPIC_MAX = 64 * 1024 };
+enum { MAP_HEAD = 3, DIGITS_MAX = 20, TOPIC_MAX = 64 * 1024 };
 
 #define KEY(p, name) obs_mp_str(p, name, sizeof(name) - 1)
 
@@ -97,10 +97,13 @@ static bool topic_valid(const char *topic) {
 /* Queues `topic`, its NUL and the payload as one message. */
 static observer_err publish_message(observer_client *c, const char *topic, const void *payload, size_t len, bool whole,
                                     int32_t block_ms, void *tag) {
-  size_t n = topic != NULL ? strlen(topic) + 1 : 0;
+  size_t name_size = topic != NULL ? strlen(topic) + 1 : 0;
+  /* One that holds its topic itself, or that is no op's, stays as it is. */
+  bool ops = whole && (topic != NULL || is_payload_start(*(const unsigned char *)payload));
+  size_t n = ops ? obs_client_topic_size(topic, name_size, len) : name_size;
   obs_client_packet *p = obs_client_packet_new(n + len, c->o.on_delivery != NULL);
   if (p == NULL) return obs_client_refuse(c, OBSERVER_E_NOMEM);
-  if (n > 0) memcpy(p->body, topic, n);
+  obs_client_topic_write(p, topic, name_size, n);
   memcpy(p->body + n, payload, len);
   p->len = n + len;
   p->raw = true;
@@ -117,7 +120,7 @@ observer_err observer_publish_message(observer_client *client, const char *topic
                                       int32_t block_ms, void *tag) {
   if (client == NULL) return OBSERVER_E_INVALID;
   if (client->generation != obs_client_generation()) return OBSERVER_E_FORKED;
-  if (payload == NULL || len == 0 || len > MESSAGE_MAX || !topic_valid(topic) ||
+  if (payload == NULL || len == 0 || len > OBS_CLIENT_MESSAGE_MAX || !topic_valid(topic) ||
       (topic == NULL && !is_payload_start(*(const unsigned char *)payload)))
     return obs_client_refuse(client, OBSERVER_E_INVALID);
   return publish_message(client, topic, payload, len, false, block_ms, tag);
@@ -133,7 +136,7 @@ observer_err observer_publish_encoded(observer_client *client, const observer_en
   if (record == NULL) return obs_client_refuse(c, OBSERVER_E_INVALID);
   const char *bytes = record->bytes;
   size_t len = record->len;
-  if (bytes == NULL || len == 0 || len > MESSAGE_MAX || !topic_valid(record->topic))
+  if (bytes == NULL || len == 0 || len > OBS_CLIENT_MESSAGE_MAX || !topic_valid(record->topic))
     return obs_client_refuse(c, OBSERVER_E_INVALID);
   if (record->whole) return publish_message(c, record->topic, bytes, len, true, block_ms, tag);
   obs_client_form form = {.topic = record->topic, .json = bytes[0] == '{'};

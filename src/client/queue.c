@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/stamp.h"
 #include "base/thread.h"
 #include "client/internal.h"
 #include "client/mp.h"
@@ -54,6 +55,41 @@ obs_client_packet *obs_client_packet_new(size_t cap, uint32_t ntags) {
   else
     p->len = 0;
   return p;
+}
+
+/* ---- topics ---- */
+
+/* Not where the daemon's limit leaves no room for it, and not behind the name of another kind of record, which daemons
+ * that do not know the stamp look for as it is. */
+static bool has_stamp(const char *name, size_t name_size, size_t need) {
+  bool is_kind = name_size > 0 && strcmp(name, "session") == 0;
+  return !is_kind && name_size + OBS_STAMP_BYTES + 1 + need <= OBS_CLIENT_MESSAGE_MAX;
+}
+
+size_t obs_client_topic_size(const char *name, size_t name_size, size_t need) {
+  if (!has_stamp(name, name_size, need)) return name_size;
+  return (name_size > 0 ? name_size - 1 : 0) + OBS_STAMP_BYTES + 1;
+}
+
+void obs_client_topic_write(obs_client_packet *p, const char *name, size_t name_size, size_t topic_size) {
+  if (topic_size == 0) return;
+  if (name_size > 0) memcpy(p->body, name, name_size - 1);
+  p->name_size = (uint32_t)name_size;
+  p->topic_size = (uint32_t)topic_size;
+  p->stamped = topic_size > name_size;
+  p->stamp_at = name_size > 0 ? p->name_size - 1 : 0;
+  if (p->stamped) obs_stamp_write(p->body + p->stamp_at, 0, 0);
+  p->body[topic_size - 1] = '\0';
+}
+
+void obs_client_topic_find(obs_client_packet *p) {
+  int64_t sent_ms;
+  uint64_t by;
+  const char *end = p->len > 0 && (unsigned char)*p->body < 0x80 ? memchr(p->body, '\0', p->len) : NULL;
+  if (end == NULL || *p->body == '{' || *p->body == '[') return; /* it begins with its payload */
+  uint32_t size = (uint32_t)(end - p->body);
+  p->stamp_at = obs_stamp_read((obs_str){p->body, size, 0}, &sent_ms, &by);
+  p->stamped = p->stamp_at < size;
 }
 
 void obs_client_packet_free(obs_client_packet *p) {
@@ -124,15 +160,15 @@ static bool spool_has(const observer_client *c, size_t more) {
 
 static observer_err open_packet(observer_client *c, const obs_client_form *form, size_t need) {
   uint32_t ntags = c->o.on_delivery != NULL ? c->o.batch_ops : 0;
-  size_t head = form->topic_size + (form->json ? 0 : OBS_MP_ARRAY_HEAD);
+  size_t topic_size = obs_client_topic_size(form->topic, form->topic_size, need + OBS_MP_ARRAY_HEAD);
+  size_t head = topic_size + (form->json ? 0 : OBS_MP_ARRAY_HEAD);
   size_t least = head + need, cap = c->typical > FIRST_BYTES ? c->typical : FIRST_BYTES;
   size_t own = sizeof(obs_client_packet) + ntags * sizeof(void *);
   if (cap < least || !memory_has(c, own + cap)) cap = least;
   if (!memory_has(c, own + cap)) return OBSERVER_E_FULL;
   obs_client_packet *p = obs_client_packet_new(cap, ntags);
   if (p == NULL) return OBSERVER_E_NOMEM;
-  if (form->topic_size > 0) memcpy(p->body, form->topic, form->topic_size);
-  p->topic_size = form->topic_size;
+  obs_client_topic_write(p, form->topic, form->topic_size, topic_size);
   p->raw = form->json;
   p->len = head;
   c->memory += p->memory;
@@ -161,8 +197,8 @@ static observer_err try_reserve(observer_client *c, const obs_client_form *form,
   const obs_client_packet *p = c->open;
   if (!spool_has(c, need)) return OBSERVER_E_FULL;
   bool fits = p != NULL && p->len + need <= c->o.batch_bytes && p->raw == form->json &&
-              p->topic_size == form->topic_size &&
-              (form->topic_size == 0 || memcmp(p->body, form->topic, form->topic_size) == 0);
+              p->name_size == form->topic_size &&
+              (form->topic_size == 0 || memcmp(p->body, form->topic, form->topic_size - 1) == 0);
   if (!fits) obs_client_seal(c);
   observer_err err = OBSERVER_E_OK;
   if (c->open == NULL)

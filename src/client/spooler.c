@@ -56,6 +56,7 @@ static bool load(observer_client *c) {
   p->nops = r.nops;
   p->raw = r.raw;
   p->whole = r.whole;
+  obs_client_topic_find(p);
   p->at = r.at;
   p->size = r.size;
   p->serial = r.instance == c->instance ? r.serial : 0;

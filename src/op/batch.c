@@ -330,6 +330,16 @@ uint64_t obs_batch_new_producer(void) {
   return atomic_fetch_add(&last, 1) + 1;
 }
 
+/* Places in a message that has a stamp count from its payload: its sender does not know the stamp. */
+static void take_stamp(obs_decoder *d) {
+  obs_cursor *in = &d->r.in;
+  uint32_t len = obs_stamp_read(d->b->topic, &d->sent_ms, &d->producer);
+  if (len == d->b->topic.len) return;
+  d->b->topic.len = len;
+  d->offset += (uint32_t)(in->p - in->base);
+  *in = obs_cursor_of(in->p, (size_t)(in->end - in->p));
+}
+
 void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_format format, const obs_op_limits *limits,
                            int64_t now_ms) {
   obs_decoder d = {.r = {.in = obs_cursor_of(b->data + off, size), .limits = limits, .arena = &b->arena},
@@ -357,7 +367,7 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
       obs_batch_reject(b, 0, d.offset, (uint32_t)size, "message: no payload after the topic");
       return;
     }
-    b->topic.len = obs_stamp_read(b->topic, &d.sent_ms, &d.producer);
+    take_stamp(&d);
   }
   d.r.in.p = skip_mark(d.r.in.p, (size_t)(d.r.in.end - d.r.in.p));
   for (uint32_t i = 0; b->topic.p != NULL && b->kinds != NULL && i < b->kinds->n; i++) {

@@ -116,6 +116,12 @@ def unpack(data):
     return value
 
 
+def unstamped(message):
+    """The payload of a message from libobserver, whose topic ends in a stamp (proto/framing.md)."""
+    topic, nul, payload = message.partition(b"\0")
+    return payload if nul and re.search(rb";sent_at=[0-9]{13};by=[0-9a-f]{16}$", topic) else message
+
+
 def unpack_all(data):
     """The values that stand in `data` one after another."""
     values, at = [], 0

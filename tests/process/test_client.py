@@ -7,7 +7,7 @@ import threading
 import time
 
 from client_harness import ClientTest, free_ports
-from harness import PULL, PUSH, SLOW, Sp, main, unpack, wait_until
+from harness import PULL, PUSH, SLOW, Sp, main, unpack, unstamped, wait_until
 
 # Ops of the large runs: a million, as producers see them, where the build is fast enough for it.
 MANY = int(os.environ.get("OBSERVER_ROUNDS", "0")) * 100_000 or (1_000_000 if SLOW == 1 else 60_000)
@@ -107,7 +107,7 @@ class Delivery(ClientTest):
             self.assertEqual((result["flush"], result["close"], result["taken"]), ("timed out", "ok", 1000))
             self.assertEqual(result["flushed"]["delivered"], 1000)
             wait_until(lambda: received, 10, "the message")
-            self.assertEqual(len(unpack(received[0])), 1000)
+            self.assertEqual(len(unpack(unstamped(received[0]))), 1000)
             receiver.close()
 
     def test_acknowledged_through_five_kills(self):

@@ -7,6 +7,9 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "base/stamp.h"
+
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <msgpack.h>
@@ -57,6 +60,18 @@ static void on_delivery(void *arg, const observer_delivery *d) {
   snprintf(one->op_id, sizeof(one->op_id), "%s", d->op_id);
   snprintf(one->reason, sizeof(one->reason), "%s", d->reason != NULL ? d->reason : "");
   pthread_mutex_unlock(&r->lock);
+}
+
+/* What stands behind the topic, which ends in a stamp of now. */
+static obs_str payload_of(nng_msg *msg) {
+  const char *p = nng_msg_body(msg), *end = memchr(p, '\0', nng_msg_len(msg));
+  int64_t sent_ms = 0;
+  uint64_t by = 0;
+  assert_non_null(end);
+  (void)obs_stamp_read((obs_str){p, (uint32_t)(end - p), 0}, &sent_ms, &by);
+  assert_in_range(sent_ms, obs_clock_wall_ms() - 60000, obs_clock_wall_ms());
+  assert_true(by != 0);
+  return (obs_str){end + 1, (uint32_t)(nng_msg_len(msg) - (size_t)(end + 1 - p)), 0};
 }
 
 static reports *make_reports(void) {
@@ -236,7 +251,7 @@ static void test_message_broken_off(void **state) {
   free(got);
 }
 
-/* The whole message is sent again, byte for byte, when the answer asks for it. */
+/* The whole message is sent again, byte for byte but for its stamp, when the answer asks for it. */
 static void test_retry(void **state) {
   (void)state;
   static const answer answers[] = {ANSWER("\x86\xa8"
@@ -257,8 +272,9 @@ static void test_retry(void **state) {
   assert_int_equal(got->all[0].outcome, OBSERVER_RECORDED);
   assert_int_equal(n.retried, 2);
   assert_int_equal(r.asked, 2);
-  assert_int_equal(nng_msg_len(r.msg), nng_msg_len(r.before));
-  assert_memory_equal(nng_msg_body(r.msg), nng_msg_body(r.before), nng_msg_len(r.msg));
+  obs_str again = payload_of(r.msg), before = payload_of(r.before);
+  assert_int_equal(again.len, before.len);
+  assert_memory_equal(again.p, before.p, again.len);
   stop_replier(&r);
   free(got);
 }
@@ -687,8 +703,8 @@ static void start_puller(puller *p, const char *url, observer_options o) {
 static const msgpack_object_array *pull(puller *p) {
   assert_int_equal(nng_recvmsg(p->socket, &p->msg, 0), 0);
   msgpack_unpacked_init(&p->ops);
-  assert_int_equal(msgpack_unpack_next(&p->ops, nng_msg_body(p->msg), nng_msg_len(p->msg), NULL),
-                   MSGPACK_UNPACK_SUCCESS);
+  obs_str ops = payload_of(p->msg);
+  assert_int_equal(msgpack_unpack_next(&p->ops, ops.p, ops.len, NULL), MSGPACK_UNPACK_SUCCESS);
   assert_int_equal(p->ops.data.type, MSGPACK_OBJECT_ARRAY);
   return &p->ops.data.via.array;
 }
@@ -844,7 +860,7 @@ static void test_encoded_json(void **state) {
   static const answer answers[] = {ANSWER(COUNTS("\x01", "\x00", "\x01",
                                                  "\x91\x82\xa5index\x01\xa5"
                                                  "error\xa6no way"))};
-  static const char expected[] = "t\0{\"endpoint\":\"/a\"}\n{ \"op_id\": \"x\" }\n";
+  static const char expected[] = "{\"endpoint\":\"/a\"}\n{ \"op_id\": \"x\" }\n";
   static char tags[2];
   dialogue d;
   start_dialogue(&d, "inproc://encoded-json", answers, 1, 1);
@@ -855,8 +871,10 @@ static void test_encoded_json(void **state) {
   assert_int_equal(observer_publish_encoded(d.client, &two, 0, &tags[1]), OBSERVER_E_OK);
   assert_int_equal(observer_flush(d.client, MS), OBSERVER_E_OK);
   assert_int_equal(d.replier.asked, 1);
-  assert_int_equal(nng_msg_len(d.replier.msg), sizeof(expected) - 1);
-  assert_memory_equal(nng_msg_body(d.replier.msg), expected, sizeof(expected) - 1);
+  obs_str sent = payload_of(d.replier.msg);
+  assert_int_equal(sent.len, sizeof(expected) - 1);
+  assert_memory_equal(sent.p, expected, sizeof(expected) - 1);
+  assert_memory_equal(nng_msg_body(d.replier.msg), "t;sent_at=", 10);
   assert_int_equal(d.got->n, 2);
   for (unsigned i = 0; i < 2; i++) {
     const reported *r = &d.got->all[i];
@@ -923,8 +941,10 @@ static void test_encoded_msgpack(void **state) {
   check_text(&ops->ptr[1], "endpoint", "/b");
   end_pull(&p);
   assert_int_equal(nng_recvmsg(p.socket, &p.msg, 0), 0);
-  assert_int_equal(nng_msg_len(p.msg), 11);
-  assert_memory_equal(nng_msg_body(p.msg), "op.x\0\xdd\0\0\0\x01\x80", 11);
+  assert_memory_equal(nng_msg_body(p.msg), "op.x;sent_at=", 13);
+  obs_str payload = payload_of(p.msg);
+  assert_int_equal(payload.len, 6);
+  assert_memory_equal(payload.p, "\xdd\0\0\0\x01\x80", 6);
   nng_msg_free(p.msg);
   stop_puller(&p);
 }

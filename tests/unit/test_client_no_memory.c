@@ -48,6 +48,11 @@ typedef struct {
 
 static uint32_t count_records(const unsigned char *p, size_t len) {
   uint32_t lines = 0;
+  const unsigned char *nul = p[0] == ';' ? memchr(p, 0, len) : NULL; /* behind the stamp */
+  if (nul != NULL) {
+    len -= (size_t)(nul + 1 - p);
+    p = nul + 1;
+  }
   if (p[0] == 0xdd) return (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 8 | p[4];
   for (size_t i = 0; i < len; i++) lines += p[i] == '\n';
   return lines == 0 ? 1 : lines;
