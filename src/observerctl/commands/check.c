@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "journal/index.h"
+#include "journal/times.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
@@ -178,14 +179,29 @@ static bool check_open(checker *c, int fd, const char *path, obs_verify_totals *
   return true;
 }
 
-/* False: nothing was counted. */
-static bool check_file(checker *c, const char *path, bool may_be_gone, obs_verify_totals *counts) {
+/* The name of a rotated segment's sidecar. False: it is too long. */
+static bool beside(const char *path, const char *extension, char name[PATH_MAX]) {
+  const char *slash = strrchr(path, '/'), *dot = strrchr(slash != NULL ? slash : path, '.');
+  int stem = dot != NULL ? (int)(dot - path) : (int)strlen(path);
+  int n = snprintf(name, PATH_MAX, "%.*s%s", stem, path, extension);
+  return n > 0 && n < PATH_MAX;
+}
+
+/* `first_seq` 0: of a file that may be any. False: nothing was counted. */
+static bool check_file(checker *c, const char *path, uint64_t first_seq, bool may_be_gone, obs_verify_totals *counts) {
+  char name[PATH_MAX];
+  obs_times_reader times = {.fd = -1};
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
     if (!may_be_gone || errno != ENOENT) unreadable(c, path, strerror(errno));
     return false;
   }
+  if (first_seq > 0 && beside(path, ".times", name)) obs_times_open(&times, AT_FDCWD, name, fd, first_seq);
+  c->verify.times = &times;
+  c->verify.first_seq = first_seq;
   bool ok = check_open(c, fd, path, counts);
+  c->verify.times = NULL;
+  obs_times_reader_close(&times);
   (void)close(fd);
   return ok;
 }
@@ -196,18 +212,21 @@ static void misplaced(checker *c, const char *path, const char *reason) {
   on_fault(c, &fault);
 }
 
-/* Whether the index that was written when the segment was rotated is of these rows. */
+/* Whether the index that was written when the segment was rotated is of these rows. It has the times of their events,
+ * which are those of the rows where nothing is known of their receipt. */
 static bool is_of_index(const char *path, const obs_verify_totals *file) {
   obs_index x = {0};
   char name[PATH_MAX];
-  const char *dot = strrchr(path, '.');
-  int n = snprintf(name, sizeof(name), "%.*s.idx", (int)(dot - path), path);
-  if (n < 0 || (size_t)n >= sizeof(name) || !obs_index_read_sidecar(&x, AT_FDCWD, name))
-    return true; /* there is none */
+  if (!beside(path, ".idx", name) || !obs_index_read_sidecar(&x, AT_FDCWD, name)) return true; /* there is none */
   bool same = x.indexed == file->bytes;
   /* A row that went bad since is reported as such. */
-  if (file->bad_rows == 0 && file->rows > 0)
-    same = same && x.rows == file->rows && x.min_ms == file->first_ms && x.max_ms == file->last_ms;
+  if (file->bad_rows == 0 && file->rows > 0) {
+    same = same && x.rows == file->rows;
+    if (file->untimed == file->rows)
+      same = same && x.min_ms == file->first_ms && x.max_ms == file->last_ms;
+    else if (file->untimed == 0)
+      same = same && x.min_ms == file->event_first_ms && x.max_ms == file->event_last_ms;
+  }
   obs_index_fini(&x);
   return same;
 }
@@ -248,7 +267,8 @@ static void check_directory(checker *c, const char *dir) {
     obs_verify_totals file;
     bool active = i + 1 == s.n && s.active_fd >= 0;
     /* Retention may have deleted it since it was listed. */
-    if (active ? !check_open(c, s.active_fd, s.paths[i], &file) : !check_file(c, s.paths[i], true, &file)) {
+    if (active ? !check_open(c, s.active_fd, s.paths[i], &file)
+               : !check_file(c, s.paths[i], s.first_seqs[i], true, &file)) {
       expected = 0;
       continue;
     }
@@ -282,7 +302,7 @@ static int run_check(const obs_args *args) {
       if (is_directory)
         check_directory(&c, args->rest[i]);
       else
-        (void)check_file(&c, args->rest[i], false, &(obs_verify_totals){0}); /* what is wrong was said */
+        (void)check_file(&c, args->rest[i], 0, false, &(obs_verify_totals){0}); /* what is wrong was said */
     }
     status = report(&c);
   }

@@ -85,6 +85,20 @@ static observer_err read_again(obs_lines *lines, obs_line_view *row) {
   return err;
 }
 
+/* Its event's time, as the daemon reckons it. */
+static void count_event(obs_verify *v, obs_op *op, obs_verify_totals *out) {
+  int64_t skew_ms = 0, received_ms = OBS_TIMES_NONE;
+  if (v->times != NULL && v->times->fd >= 0) received_ms = obs_times_of(v->times, v->first_seq + out->rows, &skew_ms);
+  if (received_ms == OBS_TIMES_NONE) {
+    out->untimed++;
+    return;
+  }
+  obs_op_set_times(op, received_ms, skew_ms);
+  bool first = out->untimed == out->rows;
+  out->event_first_ms = first || op->event_ms < out->event_first_ms ? op->event_ms : out->event_first_ms;
+  out->event_last_ms = first || op->event_ms > out->event_last_ms ? op->event_ms : out->event_last_ms;
+}
+
 bool obs_verify_file(obs_verify *v, int fd, uint64_t offset, const char *path, obs_verify_totals *out) {
   struct stat st;
   obs_lines lines;
@@ -106,7 +120,8 @@ bool obs_verify_file(obs_verify *v, int fd, uint64_t offset, const char *path, o
     bool blank = obs_line_blank(row.p, row.len);
     obs_batch_reset(&v->rows);
     if (!blank && !row.oversize && obs_batch_decode_row(&v->rows, row.p, row.len, &reason)) {
-      const obs_op *op = &v->rows.ops[0];
+      obs_op *op = &v->rows.ops[0];
+      count_event(v, op, out);
       out->first_ms = out->rows == 0 || op->time_ms < out->first_ms ? op->time_ms : out->first_ms;
       out->last_ms = out->rows == 0 || op->time_ms > out->last_ms ? op->time_ms : out->last_ms;
       out->out_of_order += op->time_ms < v->above_ms;

@@ -5,14 +5,17 @@
 #ifndef OBS_OBSERVERCTL_VERIFY_H
 #define OBS_OBSERVERCTL_VERIFY_H
 
+#include "journal/times.h"
 #include "op/batch.h"
 
 typedef struct {
-  uint64_t bytes, rows, bad_rows, torn; /* torn: last rows without their end */
-  uint64_t unended;                     /* last rows that are whole but for their newline */
-  uint64_t op_ids, duplicates;          /* op_ids that an earlier row has */
-  uint64_t out_of_order;                /* rows with a timestamp before that of the row above */
-  int64_t first_ms, last_ms;            /* the earliest and the latest; of no meaning without a row */
+  uint64_t bytes, rows, bad_rows, torn;  /* torn: last rows without their end */
+  uint64_t unended;                      /* last rows that are whole but for their newline */
+  uint64_t op_ids, duplicates;           /* op_ids that an earlier row has */
+  uint64_t out_of_order;                 /* rows with a timestamp before that of the row above */
+  int64_t first_ms, last_ms;             /* the earliest and the latest; of no meaning without a row */
+  uint64_t untimed;                      /* rows whose receipt is not known */
+  int64_t event_first_ms, event_last_ms; /* the same of event times, of rows whose receipt is known */
 } obs_verify_totals;
 
 /* A row that is not sound. */
@@ -38,6 +41,9 @@ typedef struct {
   obs_batch rows; /* scratch */
   obs_verify_ids ids;
   int64_t above_ms; /* timestamp of the row above */
+  /* The caller's: times of the file's rows (NULL: none), and the seq of its first row. */
+  obs_times_reader *times;
+  uint64_t first_seq;
   void (*fault)(void *arg, const obs_verify_fault *fault);
   void (*progress)(void *arg, uint64_t bytes); /* now and then: `bytes` more were read */
   void *arg;
