@@ -21,18 +21,16 @@ uint64_t obs_clock_mono_ns(void) {
 
 /* ---- receipt ---- */
 
-enum { DAY_MS = 24 * 60 * 60 * 1000 };
+enum { DAY_MS = 24 * 60 * 60 * 1000, MS_NS = 1000000 };
 
-static _Atomic int64_t receipt_base; /* receipt at the machine's start; 0: nobody has asked yet */
-
-static int64_t boot_ms(void) {
-  return (int64_t)(read_ns(CLOCK_BOOTTIME) / 1000000u);
-}
+/* Receipt at the machine's start, ns, so that it turns to the next millisecond with the wall clock; 0: nobody has asked
+ * yet. */
+static _Atomic int64_t receipt_base;
 
 void obs_clock_receipt_begin(int64_t last_ms) {
-  int64_t now = obs_clock_wall_ms(), none = 0;
-  if (last_ms > now && last_ms - now <= DAY_MS) now = last_ms;
-  (void)atomic_compare_exchange_strong(&receipt_base, &none, now - boot_ms());
+  int64_t now = (int64_t)read_ns(CLOCK_REALTIME), none = 0;
+  if (last_ms > now / MS_NS && last_ms - now / MS_NS <= DAY_MS) now = last_ms * MS_NS;
+  (void)atomic_compare_exchange_strong(&receipt_base, &none, now - (int64_t)read_ns(CLOCK_BOOTTIME));
 }
 
 int64_t obs_clock_receipt_ms(void) {
@@ -41,7 +39,7 @@ int64_t obs_clock_receipt_ms(void) {
     obs_clock_receipt_begin(0);
     base = atomic_load(&receipt_base);
   }
-  return base + boot_ms();
+  return (base + (int64_t)read_ns(CLOCK_BOOTTIME)) / MS_NS;
 }
 
 /* ---- ISO 8601 ---- */

@@ -37,6 +37,8 @@ static bool post(obs_connection *s, const obs_record_kind *kind) {
   batch->profile = s->family == OBS_FAMILY_ROOT ? OBS_PROFILE_LEGACY : OBS_PROFILE_V1;
   batch->kinds = kind != NULL ? obs_commit_kinds(o->commit) : NULL;
   batch->only = kind;
+  if (s->producer == 0) s->producer = obs_batch_new_producer();
+  batch->producer = s->producer;
   batch->owner = s;
   batch->done = batch_done;
   obs_batch_format format = OBS_FORMAT_ANY; /* curl sends a form's type by itself: then the first byte tells */

@@ -79,7 +79,7 @@ const obs_params obs_bridge_summary_params = OBS_PARAMS(summary_params, any_summ
 
 void obs_bridge_get_summary(obs_connection *s, const void *filter) {
   (void)filter; /* there is one scope */
-  obs_state_summary_json(s->bridge->opts.state, obs_clock_wall_ms(), &s->http.out);
+  obs_state_summary_json(s->bridge->opts.state, obs_clock_receipt_ms(), &s->http.out);
 }
 
 /* ---- failure clusters ---- */
@@ -117,7 +117,8 @@ void obs_bridge_get_clusters(obs_connection *s, const void *filter) {
   obs_json_writer w = obs_json_write(&s->http.out);
   obs_json_object(&w, NULL);
   obs_json_array(&w, "clusters");
-  observer_err err = obs_clusters_each(s->bridge->opts.clusters, filter, obs_clock_wall_ms(), put_cluster, &w, &total);
+  observer_err err =
+      obs_clusters_each(s->bridge->opts.clusters, filter, obs_clock_receipt_ms(), put_cluster, &w, &total);
   if (err != OBSERVER_E_OK || s->http.out.oom) {
     obs_answer_no_memory(&s->http.answer, &s->http.out);
     return;
@@ -134,7 +135,7 @@ static void put_whole(void *writer, const obs_cluster_view *x) {
 void obs_bridge_get_cluster(obs_connection *s, const void *filter) {
   (void)filter;
   obs_json_writer w = obs_json_write(&s->http.out);
-  if (!obs_clusters_one(s->bridge->opts.clusters, s->id, obs_clock_wall_ms(), put_whole, &w))
+  if (!obs_clusters_one(s->bridge->opts.clusters, s->id, obs_clock_receipt_ms(), put_whole, &w))
     obs_answer_error(&s->http.answer, &s->http.out, 404, "no cluster %016" PRIx64, s->id);
 }
 

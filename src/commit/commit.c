@@ -154,6 +154,12 @@ void obs_commit_count_lost(obs_commit *c, obs_transport transport) {
   atomic_fetch_add(&c->counts[transport].rejected, 1);
 }
 
+void obs_commit_get_times(obs_commit *c, obs_commit_times *out) {
+  out->late = atomic_load(&c->late);
+  out->skewed = atomic_load(&c->skewed);
+  out->clock_step_ms = atomic_load(&c->clock_step_ms);
+}
+
 void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_counts *out) {
   obs_commit_atomics *n = &c->counts[transport];
   /* What has left is read before what has come, so that in_flight is never negative. */

@@ -60,6 +60,13 @@ typedef struct {
   uint64_t messages, bytes;
 } obs_commit_counts;
 
+/* What is told of times: ops that were late, ops whose producer's clock was off, and by how much the wall clock has
+ * been set back (ahead when negative) since receipt began. */
+typedef struct {
+  uint64_t late, skewed;
+  int64_t clock_step_ms;
+} obs_commit_times;
+
 observer_err obs_commit_open(const obs_commit_opts *opts, obs_commit **out);
 
 typedef struct {
@@ -90,6 +97,8 @@ observer_err obs_commit_health(obs_commit *c, char *text, size_t size);
 /* A message was lost before it became a batch (no memory): received and rejected, as one op. */
 void obs_commit_count_lost(obs_commit *c, obs_transport transport);
 void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_counts *out);
+
+void obs_commit_get_times(obs_commit *c, obs_commit_times *out);
 
 /* Has a checkpoint written soon, also when no op came since the last one: a follower changed by itself. While the disk
  * fails, as soon as it is well again. Any thread. */

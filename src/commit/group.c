@@ -27,13 +27,15 @@ static void set_times(obs_commit *c, obs_op *op) {
     obs_op_set_times(op, c->received_ms, skew_ms);
   }
   c->same_times &= op->received_ms == c->received_ms && op->skew_ms == 0;
+  c->group_late += op->late;
+  c->group_skewed += op->skew_ms != 0;
   if (op->event_ms < c->min_ms) c->min_ms = op->event_ms;
   if (op->event_ms > c->max_ms) c->max_ms = op->event_ms;
 }
 
 /* Marks the ops that were seen before and lists the rows of the others. False: no memory. */
 static bool plan_ops(obs_commit *c, obs_batch *b) {
-  b->duplicates = b->recorded = b->late = 0;
+  b->duplicates = b->recorded = 0;
   for (uint32_t i = 0; i < b->nops; i++) {
     obs_op *op = &b->ops[i];
     obs_batch_line *line = &b->lines[i];
@@ -45,7 +47,6 @@ static bool plan_ops(obs_commit *c, obs_batch *b) {
     if (!add_row(c, b->json.p + line->off, line->len)) return false;
     b->recorded++;
     set_times(c, op);
-    b->late += op->late;
   }
   b->recorded_ops = b->recorded;
   c->rows += b->recorded;
@@ -78,6 +79,7 @@ static observer_err plan_group(obs_commit *c) {
   c->received_ms = obs_clock_receipt_ms();
   c->step_ms = c->received_ms - obs_clock_wall_ms();
   c->same_times = true;
+  c->group_late = c->group_skewed = 0;
   for (obs_batch *b = c->group.first; b != NULL; b = b->next) {
     if (!plan_ops(c, b)) return OBSERVER_E_NOMEM;
   }
@@ -183,9 +185,11 @@ static void give_back(obs_commit *c, obs_batch *b) {
   if (tell && c->opts.room != NULL) c->opts.room(c->opts.room_arg);
 }
 
-/* Tells the journal when the group's rows came. */
+/* Counts the group by its times, and tells the journal when its rows came. */
 static void note_times(obs_commit *c) {
   uint64_t seq = c->next_seq;
+  if (c->group_late > 0) atomic_fetch_add(&c->late, c->group_late);
+  if (c->group_skewed > 0) atomic_fetch_add(&c->skewed, c->group_skewed);
   if (c->opts.journal == NULL || c->rows == 0) return;
   if (c->same_times) {
     obs_journal_note_times(c->opts.journal, seq, c->rows, c->received_ms, 0);
@@ -213,7 +217,6 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   atomic_fetch_add(&n->recorded, b->recorded);
   atomic_fetch_add(&n->duplicate, b->duplicates);
   atomic_fetch_add(&n->rejected, b->nrejects);
-  if (b->late > 0) atomic_fetch_add(&c->late, b->late);
   give_back(c, b);
 }
 

@@ -47,7 +47,8 @@ struct obs_commit {
   char failing_text[160];
 
   obs_commit_atomics counts[OBS_TRANSPORT_COUNT];
-  _Atomic uint64_t late;
+  _Atomic uint64_t late, skewed;
+  _Atomic int64_t clock_step_ms; /* as last looked at */
 
   /* The commit thread's own. */
   obs_commit_list group, held; /* held: waits for the disk */
@@ -70,9 +71,10 @@ struct obs_commit {
   int64_t received_ms;     /* the group's receipt */
   int64_t step_ms;         /* by how much receipt is ahead of the wall clock, which somebody has set back */
   bool same_times;         /* all of its ops have that receipt, and no skew */
-  uint64_t retry_at;       /* after a failure: not before that time an op is tried */
-  uint64_t probe_at;       /* and the disk is probed, should none come */
-  uint64_t maintain_at;
+  uint64_t group_late, group_skewed;
+  uint64_t retry_at; /* after a failure: not before that time an op is tried */
+  uint64_t probe_at; /* and the disk is probed, should none come */
+  uint64_t maintain_at, clock_at;
   obs_checkpoint *checkpoint; /* NULL: ephemeral */
   bool checkpoint_due;        /* asked for, or could not be written: written whether or not ops came */
   uint64_t checkpoint_seq;    /* of the last one on disk */

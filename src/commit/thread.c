@@ -12,7 +12,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-enum { MAINTAIN_MS = 1000, CHECKPOINT_RETRY_MS = 10000 };
+enum { MAINTAIN_MS = 1000, CHECKPOINT_RETRY_MS = 10000, CLOCK_MS = 2000 };
 /* Of room_beside_asks: bytes of rows, how long they take to be applied, and how long requests are remembered. */
 enum { BESIDE_MIN = 64 << 10, BESIDE_MAX = 512 << 10, BESIDE_NS = 1000000, ASKED_MS = 1000 };
 enum { GATHER_NS = 200000, SKIPS_MAX = 256 };
@@ -200,10 +200,24 @@ static void probe(obs_commit *c) {
   if (well) obs_commit_set_health(c, OBSERVER_E_OK, "");
 }
 
+/* Somebody has set the wall clock: told once for each time. */
+static void look_at_clock(obs_commit *c) {
+  int64_t step_ms = obs_clock_receipt_ms() - obs_clock_wall_ms(), before_ms = atomic_load(&c->clock_step_ms);
+  if (step_ms > before_ms - CLOCK_MS && step_ms < before_ms + CLOCK_MS) return;
+  atomic_store(&c->clock_step_ms, step_ms);
+  obs_log_warn("commit",
+               "the wall clock was set; it is %" PRId64 " s %s receipt, which goes on as before until a restart",
+               (step_ms < 0 ? -step_ms : step_ms) / 1000, step_ms < 0 ? "ahead of" : "behind");
+}
+
 /* What is due now and then: an interval's sync, retention, the checkpoint. */
 static void housekeeping(obs_commit *c) {
   uint64_t now = obs_clock_mono_ms();
   look_at_checkpoint(c, now);
+  if (now >= c->clock_at) {
+    look_at_clock(c);
+    c->clock_at = now + MAINTAIN_MS;
+  }
   if (c->opts.journal == NULL || c->failing != OBSERVER_E_OK) return;
   if (obs_journal_sync_due(c->opts.journal) == 0) {
     observer_err err = obs_journal_sync(c->opts.journal);

@@ -156,7 +156,9 @@ static void on_message(receiver *r, nng_msg *msg) {
   }
   obs_buf_fini(&reply);
   if (answers) (void)set_phase(r, COMMITTING);
-  obs_intake_message_begin(m, in->transport, body, size, answers ? request_done : producer_done);
+  /* NNG has numbers of its own for connections; those of streams.c count up from 1. */
+  uint64_t producer = UINT64_C(1) << 63 | (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
+  obs_intake_message_begin(m, in->transport, producer, body, size, answers ? request_done : producer_done);
   obs_intake_message_add(m, 0, size, obs_clock_wall_ms());
   obs_intake_message_submit(m);
   if (!answers) next_with_room(r); /* else when the answer is out */

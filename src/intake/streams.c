@@ -24,14 +24,25 @@ typedef struct {
   _Atomic uint32_t taking; /* callbacks that take messages now */
 } streams;
 
+/* A producer's part of its connection. */
+typedef struct {
+  uint64_t number; /* 0: it has sent nothing yet */
+} producer;
+
 /* A requester's part of its connection. */
 typedef struct {
+  producer producer;
   _Atomic uint32_t requests; /* under way */
   _Atomic size_t promised;   /* about the bytes of their answers */
   _Atomic bool waits;        /* is kicked when one is answered, or all that was is written */
 } requester;
 
 /* ---- producers: PULL and SUB ---- */
+
+static uint64_t number_of(producer *p) {
+  if (p->number == 0) p->number = obs_batch_new_producer();
+  return p->number;
+}
 
 static void producer_done(obs_batch *b) {
   obs_intake_message_free((obs_intake_message *)b);
@@ -64,7 +75,7 @@ static void take_messages(streams *in, obs_stream *s, size_t n) {
   }
   int64_t now_ms = obs_clock_wall_ms();
   const uint8_t *bytes = (const uint8_t *)m->bytes.p;
-  obs_intake_message_begin(m, in->transport, bytes, n, producer_done);
+  obs_intake_message_begin(m, in->transport, number_of(obs_sp_own(s)), bytes, n, producer_done);
   for (size_t at = 0; at < n;) {
     obs_sp_frame f = obs_sp_read(s, bytes + at);
     if (!filters || is_wanted(o, bytes + at + f.head, f.size)) obs_intake_message_add(m, at + f.head, f.size, now_ms);
@@ -154,7 +165,7 @@ static bool take_request(streams *in, obs_stream *s, const uint8_t *body, size_t
   m->way_bytes = (uint8_t)way;
   m->from = s;
   obs_stream_hold(s);
-  obs_intake_message_begin(m, in->transport, m->bytes.p, m->bytes.len, request_done);
+  obs_intake_message_begin(m, in->transport, number_of(&r->producer), m->bytes.p, m->bytes.len, request_done);
   obs_intake_message_add(m, 0, m->bytes.len, obs_clock_wall_ms());
   m->promised = obs_reply_size(&m->batch);
   atomic_fetch_add(&r->promised, m->promised);
@@ -209,8 +220,8 @@ static const struct row {
   void (*written)(obs_stream *s);
   bool (*busy)(obs_stream *s);
 } rows[] = {
-    {OBS_TRANSPORT_PULL, OBS_SP_PULL, 0, false, on_messages, NULL, NULL},
-    {OBS_TRANSPORT_SUB, OBS_SP_SUB, 0, true, on_messages, NULL, NULL},
+    {OBS_TRANSPORT_PULL, OBS_SP_PULL, sizeof(producer), false, on_messages, NULL, NULL},
+    {OBS_TRANSPORT_SUB, OBS_SP_SUB, sizeof(producer), true, on_messages, NULL, NULL},
     {OBS_TRANSPORT_REP, OBS_SP_REP, sizeof(requester), false, on_requests, on_answers_written, has_requests},
 };
 

@@ -123,6 +123,6 @@ bool obs_cluster_memory_briefs_take(obs_cluster_memory_briefs *m, obs_clusters *
   obs_clusters_counts counts;
   obs_clusters_get_counts(clusters, &counts);
   if (!OBS_VEC_RESERVE(m, counts.held + counts.held / 4 + 16)) return false; /* some are met in between */
-  m->n = obs_clusters_briefs(clusters, obs_clock_wall_ms(), m->at, m->cap);
+  m->n = obs_clusters_briefs(clusters, obs_clock_receipt_ms(), m->at, m->cap);
   return true;
 }

@@ -145,6 +145,11 @@ static const obs_metric table[] = {
     PLAIN("state/overflow", "ops_overflow_total", COUNTER, state.overflow, "ops counted under (other)"),
     PLAIN("state/sketch_pages_refused", "sketch_pages_refused_total", COUNTER, state.sketch_pages_refused,
           "windows without quantiles for lack of memory"),
+    PLAIN("state/late", "ops_late_total", COUNTER, times.late,
+          "ops recorded more than 10 minutes after their event: a spool, a backfill"),
+    PLAIN("state/skewed", "ops_skewed_total", COUNTER, times.skewed, "ops whose producer's clock was off"),
+    PLAIN("state/clock_off_s", "clock_off_seconds", GAUGE, clock_off_s,
+          "by how much the wall clock was set while the daemon ran"),
 };
 enum { METRICS = sizeof(table) / sizeof(*table) };
 
@@ -177,6 +182,9 @@ void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) 
   if (from->state != NULL) obs_state_get_counts(from->state, &out->state);
   for (obs_transport t = 0; t < OBS_TRANSPORT_COUNT && from->commit != NULL; t++)
     obs_commit_get_counts(from->commit, t, &out->transports[t]);
+  if (from->commit != NULL) obs_commit_get_times(from->commit, &out->times);
+  int64_t off_ms = out->times.clock_step_ms;
+  out->clock_off_s = (uint64_t)(off_ms < 0 ? -off_ms : off_ms) / 1000;
   if (from->sockets != NULL) from->sockets(from->sockets_arg, out->sockets);
   if (from->feed != NULL) obs_feed_get_counts(from->feed, &out->feed);
   if (from->clusters != NULL) obs_clusters_get_counts(from->clusters, &out->clusters);

@@ -58,6 +58,8 @@ typedef struct {
   obs_buf urls;
   uint64_t uptime_s, sessions;
   obs_state_counts state;
+  uint64_t clock_off_s; /* between the wall clock and receipt */
+  obs_commit_times times;
   obs_commit_counts transports[OBS_TRANSPORT_COUNT];
   obs_stream_counts sockets[OBS_METRICS_SOCKETS];
   obs_feed_counts feed;

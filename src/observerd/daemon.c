@@ -433,7 +433,7 @@ static void probe_listeners(obs_daemon *d) {
 void obs_daemon_cycle(obs_daemon *d) {
   probe_listeners(d);
   /* The journal does not say that a cluster was resolved: the checkpoint does. */
-  if (obs_clusters_cycle(d->clusters, obs_clock_wall_ms()) > 0) obs_commit_checkpoint(d->commit);
+  if (obs_clusters_cycle(d->clusters, obs_clock_receipt_ms()) > 0) obs_commit_checkpoint(d->commit);
   obs_state_counts c;
   obs_buf line = {0};
   obs_state_get_counts(d->state, &c);

@@ -69,7 +69,6 @@ struct obs_batch {
   char error_text[160];          /* why, when error is set */
   uint32_t recorded, duplicates; /* ops and records */
   uint32_t recorded_ops;         /* ops alone */
-  uint32_t late;                 /* of them */
   uint64_t last_seq;             /* of the last recorded op; 0 when none was recorded */
   uint32_t ring_size;            /* after this batch */
 

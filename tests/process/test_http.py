@@ -115,7 +115,8 @@ class Contract(DaemonTest):
         d = self.start(None)
         with open(os.path.join(ROOT, "proto", "openapi.json"), encoding="utf-8") as f:
             document = json.load(f)
-        samples = {"success": "true", "since": "2026-01-01", "until": "1700000000000", "limit": "5", "least": "5", "cursor": "a5",
+        samples = {"success": "true", "since": "2026-01-01", "received_since": "2026-01-01",
+                   "until": "1700000000000", "limit": "5", "least": "5", "cursor": "a5",
                    "scope": "instance", "grounded": "true", "retired": "true", "cluster": "0" * 16}
         for path, item in document["paths"].items():
             for parameter in item.get("get", {}).get("parameters", []):

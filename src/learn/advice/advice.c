@@ -267,7 +267,7 @@ static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_te
 }
 
 static void build(void *loop, const obs_loop_turn *turn) {
-  observer_err err = obs_advice_build(loop, obs_clock_wall_ms(), turn->last_seq);
+  observer_err err = obs_advice_build(loop, obs_clock_receipt_ms(), turn->last_seq);
   if (err != OBSERVER_E_OK) obs_log_error("learn", "advice not updated: %s", observer_strerror(err));
 }
 

@@ -72,7 +72,7 @@ static void on_sample(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
 
 bool obs_analysis_meet(obs_analyses *a, obs_analysis *x) {
   gathering g = {.facts = &a->view, .x = x};
-  return obs_clusters_one(a->opts->clusters, x->brief.id, obs_clock_wall_ms(), read_cluster, &g) && !x->cluster.oom;
+  return obs_clusters_one(a->opts->clusters, x->brief.id, obs_clock_receipt_ms(), read_cluster, &g) && !x->cluster.oom;
 }
 
 bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {

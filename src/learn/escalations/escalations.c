@@ -178,7 +178,7 @@ static void take_cluster(void *arg, const obs_cluster_view *c) {
 bool obs_escalation_pack(const obs_escalations *e, const obs_escalation *x, obs_buf *out) {
   pack p = {.clusters = e->opts->clusters, .cluster = x->brief.id};
   obs_buf prompt = {0}, known = {0}, cause = {0}, analysis = {0};
-  bool found = obs_clusters_one(p.clusters, p.cluster, obs_clock_wall_ms(), take_cluster, &p);
+  bool found = obs_clusters_one(p.clusters, p.cluster, obs_clock_receipt_ms(), take_cluster, &p);
   if (found) {
     obs_evidence_recent(&e->tools->evidence, RECENT, on_recent, &p);
     (void)obs_evidence_rows(&e->tools->evidence, p.seqs, p.n, on_op, &p);

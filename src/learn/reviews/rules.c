@@ -311,7 +311,7 @@ static observer_err check_known(const obs_review_case *c, obs_review_judgement *
   template_search search = {
       .text = &masked, .least = s->success == 0 ? 2 : 1 /* one may be this very op */, .out = &found};
   if (err == OBSERVER_E_OK)
-    err = obs_clusters_each(c->clusters, &filter, obs_clock_wall_ms(), look_at, &search, &total);
+    err = obs_clusters_each(c->clusters, &filter, obs_clock_receipt_ms(), look_at, &search, &total);
   free(masked.tokens);
   if (err != OBSERVER_E_OK || search.share <= 0) return err;
   found.weight = obs_review_rules[found.rule].weight * (search.share >= most ? 1 : part);

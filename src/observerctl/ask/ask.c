@@ -50,12 +50,20 @@ int obs_ask_show(const obs_args *args, const char *path, obs_ask_answer show, co
 
 /* ---- filters ---- */
 
+static bool is_time(const char *flag) {
+  static const char *const times[] = {"since", "until", "received-since"};
+  for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+    if (strcmp(flag, times[i]) == 0) return true;
+  }
+  return false;
+}
+
 bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nflags, obs_buf *path) {
   for (size_t i = 0; i < nflags; i++) {
     const char *text = obs_args_text(args, flags[i]);
     char name[NAME_MAX_LEN], iso[OBS_ISO8601_LEN + 1];
     if (text == NULL) continue;
-    if (strcmp(flags[i], "since") == 0 || strcmp(flags[i], "until") == 0) {
+    if (is_time(flags[i])) {
       int64_t ms = 0;
       if (!obs_when_range_end(args, flags[i], &ms)) return false;
       obs_clock_format(ms, iso);

@@ -33,7 +33,7 @@ static bool print_row(void *arg, uint64_t number, const char *row, size_t len) {
 }
 
 static int run_ops(const obs_args *args) {
-  static const char *const filters[] = {"since", "until", "cluster"};
+  static const char *const filters[] = {"since", "until", "received-since", "cluster"};
   obs_match match;
   obs_buf path = {0};
   int status = OBS_COMMAND_USAGE;
@@ -62,6 +62,8 @@ static const obs_option flags[] = {
     {"cluster", 0, "ID", .help = "only failures of this cluster (observerctl clusters)"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
+    {"received-since", 0, "TIME",
+     .help = "only what the daemon got since, whenever it happened: a time, or an age: 90s 15m 2h 3d 1w"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
      .help = "show at most N"},
     {"all", 'a', .help = "show all that match, whatever --limit is"},
