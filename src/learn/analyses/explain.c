@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/utf8.h"
 #include "cluster/cluster_json.h"
 #include "diagnose/sentences.h"
@@ -43,9 +44,12 @@ static void read_cluster(void *arg, const obs_cluster_view *c) {
   x->given = 0; /* a kind is no field: where it fails is what is asked */
   memcpy(x->samples, c->samples, sizeof(x->samples));
   x->nsamples = c->nsamples;
+  obs_map former = {0};
   for (uint32_t k = 0; k < c->nformer_ids; k++)
-    for (uint32_t i = 0; i < g->facts->n; i++)
-      if (g->facts->cluster[i] == c->former_ids[k]) g->facts->cluster[i] = x->brief.id;
+    if (!obs_map_put(&former, c->former_ids[k], 0)) x->cluster.oom = true;
+  for (uint32_t i = 0; former.n > 0 && i < g->facts->n; i++)
+    if (obs_map_get(&former, g->facts->cluster[i], NULL)) g->facts->cluster[i] = x->brief.id;
+  obs_map_fini(&former);
 }
 
 static bool is_taken_now(const obs_facts_view *v, uint32_t i, const obs_analysis *x) {
