@@ -328,6 +328,33 @@ static void test_long_names(void **state) {
   close_fixture(x);
 }
 
+/* A kind that fails at many endpoints is told at each where it is open. */
+static void test_a_kind_at_many_endpoints(void **state) {
+  (void)state;
+  enum { ENDPOINTS = 14, OPEN = 12 };
+  fixture *x = open_fixture();
+  char name[16];
+  for (int i = 0; i < ENDPOINTS; i++) {
+    snprintf(name, sizeof(name), "/e%d", i);
+    fails(x, 1 + i, name, "a", "connection refused");
+  }
+  for (int k = 0; k < OBS_CLUSTERS_QUIET + 1; k++) { /* the last two become quiet */
+    obs_clusters_cycle(x->f.clusters, x->f.now);
+    for (int i = 0; i < OPEN; i++) {
+      snprintf(name, sizeof(name), "/e%d", i);
+      fails(x, 1, name, "a", "connection refused");
+    }
+  }
+  build(x);
+  for (int i = 0; i < ENDPOINTS; i++) {
+    snprintf(name, sizeof(name), "/e%d", i);
+    cJSON *json = ask(x, name, NULL);
+    assert_int_equal(cJSON_GetArraySize(learn_at(json, "clusters")), i < OPEN);
+    cJSON_Delete(json);
+  }
+  close_fixture(x);
+}
+
 /* Names of few letters, of which some might be taken for others: each is told its own. */
 static void test_short_names(void **state) {
   (void)state;
@@ -643,6 +670,7 @@ int main(void) {
       cmocka_unit_test(test_the_latest_corrections_once),
       cmocka_unit_test(test_it_fits),
       cmocka_unit_test(test_long_names),
+      cmocka_unit_test(test_a_kind_at_many_endpoints),
       cmocka_unit_test(test_short_names),
       cmocka_unit_test(test_the_culprit_and_what_to_do),
       cmocka_unit_test(test_no_do_while_it_fails),
