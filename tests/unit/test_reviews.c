@@ -280,6 +280,53 @@ static void test_careful_reader(void **state) {
   assert_int_equal(wrong, 0);
 }
 
+/* Pieces of all of them in any order, up to the longest text: each gets some verdict (the sanitizers watch). */
+static void test_any_text(void **state) {
+  enum { ROUNDS = 300, LONGEST = 65536 };
+  static const char *const marks[] = {"\"",
+                                      "'",
+                                      "`",
+                                      "```",
+                                      "\n",
+                                      "\n\n",
+                                      " ",
+                                      "(",
+                                      "<",
+                                      "<p ",
+                                      ":",
+                                      ", ",
+                                      ". ",
+                                      "\xe2\x80\x9c",
+                                      "\xc2\xab",
+                                      "\xe3\x80\x8c",
+                                      "\xe3\x80\x82",
+                                      "\xc3\xa9",
+                                      "i ",
+                                      "> ",
+                                      "{",
+                                      "1"};
+  fixture *f = *state;
+  uint64_t seed = 11;
+  char *text = test_malloc(LONGEST + 1);
+  for (int round = 0; round < ROUNDS; round++) {
+    size_t most = round % 50 == 0 ? LONGEST - 2 : 1 + (seed >> 33) % 400, len = 0;
+    while (len < most) {
+      seed = seed * 6364136223846793005u + 1442695040888963407u;
+      uint32_t r = (uint32_t)(seed >> 33);
+      const char *piece = r % 2 ? marks[(r >> 1) % (sizeof(marks) / sizeof(*marks))]
+                                : review_texts[(r >> 1) % (sizeof(review_texts) / sizeof(*review_texts))].text;
+      size_t n = strlen(piece), part = (seed >> 12) % (n + 1);
+      while (part > 0 && ((unsigned char)piece[part] & 0xc0) == 0x80) part--;
+      if (len + part > most) break;
+      memcpy(text + len, piece, part);
+      len += part;
+    }
+    text[len] = '\0';
+    cJSON_Delete(judge_text(f, text));
+  }
+  test_free(text);
+}
+
 static const struct {
   const char *body, *error;
 } bad[] = {
@@ -776,6 +823,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_texts, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_careful_reader, make_with_rules, clear),
+      cmocka_unit_test_setup_teardown(test_any_text, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_bad, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_known_failures, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_outcomes, make_with_rules, clear),

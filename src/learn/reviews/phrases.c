@@ -38,6 +38,16 @@ static bool is_reported(obs_str own, size_t from, size_t at) {
   return false;
 }
 
+/* Whether a clause before `at` begins with a condition. */
+static bool is_conditional(obs_str own, size_t from, size_t at) {
+  for (obs_words_span w = {from, from}; (w = obs_words_find(own, w.end, at, obs_phrase_if)).end > 0;) {
+    size_t before = w.at;
+    while (before > from && own.p[before - 1] == ' ') before--;
+    if (before == from || !obs_words_is_word(own.p[before - 1]) || obs_words_is_wide(own.p[w.at])) return true;
+  }
+  return false;
+}
+
 /* The row's lists after the first, which stands at `first`. end 0: they do not follow. */
 static obs_words_span follow(obs_str own, range s, const obs_phrase_row *row, obs_words_span first) {
   obs_str text = until(own, s.end);
@@ -50,6 +60,8 @@ static obs_words_span follow(obs_str own, range s, const obs_phrase_row *row, ob
     if (next.end == 0 || apart || obs_words_at(text, behind, obs_phrase_only).end > 0) return (obs_words_span){0, 0};
     last = next;
   }
+  size_t behind = last.end < s.end && own.p[last.end] == ' ' ? last.end + 1 : last.end;
+  if (row->unless != NULL && obs_words_at(text, behind, row->unless).end > 0) return (obs_words_span){0, 0};
   return (obs_words_span){first.at, last.end};
 }
 
@@ -64,9 +76,7 @@ static obs_words_span says(obs_str own, range s, const obs_phrase_row *row) {
     if (first.end == 0) break;
     at = first.at;
     obs_words_span found = follow(own, s, row, first);
-    if (found.end > 0 && obs_words_find(text, s.from, found.at, obs_phrase_if).end == 0 &&
-        !is_reported(own, s.from, found.at))
-      return found;
+    if (found.end > 0 && !is_conditional(text, s.from, found.at) && !is_reported(own, s.from, found.at)) return found;
     if (row->starts) break;
   }
   return (obs_words_span){0, 0};
@@ -120,6 +130,7 @@ static bool believes(obs_str own, range s, const obs_phrase_hedge *row, obs_word
 obs_review_hedge obs_review_hedges(obs_str own) {
   obs_words_span at;
   obs_review_hit guess = {0};
+  bool bare = obs_review_support(own, 0, own.len).p == NULL;
   for (size_t from = 0, end; from < own.len; from = end) {
     end = obs_words_sentence_end(own, from);
     range s = {from, end};
@@ -127,6 +138,8 @@ obs_review_hedge obs_review_hedges(obs_str own) {
       at = says(own, s, &obs_unchecked[i]);
       if (at.end > 0) return (obs_review_hedge){OBS_REVIEW_UNCHECKED, {obs_words_of(own, at), 1}};
     }
+    at = bare ? says(own, s, &obs_unchecked_part) : (obs_words_span){0, 0};
+    if (at.end > 0) return (obs_review_hedge){OBS_REVIEW_UNCHECKED, {obs_words_of(own, at), 1}};
     for (size_t i = 0; i < COUNT(obs_hedges); i++) {
       const obs_phrase_hedge *row = &obs_hedges[i];
       if (believes(own, s, row, &at)) return (obs_review_hedge){OBS_REVIEW_BELIEVED, {obs_words_of(own, at), 1}};
@@ -134,7 +147,6 @@ obs_review_hedge obs_review_hedges(obs_str own) {
       if (at.end > 0 && guess.count == 0) guess = (obs_review_hit){obs_words_of(own, at), 1};
     }
   }
-  if (guess.count > 0 && obs_review_support(own, 0, own.len).p == NULL)
-    return (obs_review_hedge){OBS_REVIEW_GUESSED, guess};
+  if (guess.count > 0 && bare) return (obs_review_hedge){OBS_REVIEW_GUESSED, guess};
   return (obs_review_hedge){OBS_REVIEW_NO_HEDGE, {{NULL, 0, 0}, 0}};
 }

@@ -77,6 +77,7 @@ static obs_review_hit page_error(obs_str low, size_t from) {
     if (low.p[at] != '<') continue;
     obs_words_span name = obs_words_at(low, at + 1, page_elements);
     const char *close = name.end > 0 ? memchr(low.p + name.end, '>', low.len - name.end) : NULL;
+    if (name.end > 0 && close == NULL) break;
     if (close == NULL) continue;
     size_t begin = (size_t)(close - low.p) + 1, end = begin;
     while (end < low.len && low.p[end] != '<') end++;
@@ -133,7 +134,7 @@ static const ends_row languages[] = {
      "until|were|be|been|will|would|could|into|onto|nor|neither|either|every|each|these|those|such",
      "to|with|by|for|that|as|at|when|is|are|was|has|have|had|in|on|it|this|not|can|should|may|who|after|before|about|"
      "his|"
-     "her|through|via|per|between|without|during|then|so|also|only"},
+     "her|through|via|per|between|without|during|then|so|also|only|i|we|they|he|she"},
     {"der|dem|den|des|eine|einen|einem|einer|eines|und|oder|aber|weil|dass|ob|von|zum|zur|für|im|am|ins|vom|deren|"
      "dessen|"
      "sowie|sondern|damit|obwohl|falls|wenn|bei|durch|ohne|gegen|zwischen|wegen",
@@ -148,8 +149,9 @@ static const ends_row languages[] = {
      "en|sur|est|sont|a|ont|pas|plus|très|se|à"},
 };
 static const char joined_ends[] =
-    "and then|and finally|and also|and therefore|and thus|und dann|und schließlich|y luego|"
-    "y finalmente|et puis|et enfin|et finalement";
+    "and then|and finally|and also|and therefore|and thus|and afterwards|the new|the old|the following|the current|"
+    "the main|a new|a few|one of the|und dann|und danach|und schließlich|y luego|y después|y finalmente|y entonces|"
+    "et puis|et ensuite|et enfin|et finalement";
 static const char wide_ends[] =
     "并且|而且|因为|因此|所以|但是|如果|以及|和|与|或|或者|把|被|对|从|向|为了|由于|並且|因為|"
     "は|が|を|に|と|ため|また|および|ので|ながら";
@@ -252,41 +254,60 @@ static obs_review_cut cut(double part, obs_str own) {
   return (obs_review_cut){part, obs_str_slice(own, (uint32_t)from, UINT32_MAX)};
 }
 
+/* The end as one mark shows it: how sure. `last` is no letter. */
+static double part_of_mark(char last, const last_sentence *s) {
+  if (last == ',' || (last == '(' && s->words > 1)) return 1;
+  return last == ':' && s->words >= 4 ? 0.6 : 0; /* what it announces is missing */
+}
+
+/* A script without spaces ends in a comma, or a word that another must follow. */
+static bool ends_wide(obs_str own) {
+  static const char commas[] = "\xef\xbc\x8c|\xe3\x80\x81"; /* ， 、 */
+  if (own.len >= 3 && obs_words_at(own, own.len - 3, commas).end > 0) return true;
+  for (uint32_t n = 3; n <= 6 && n <= own.len; n += 3) {
+    obs_str end = obs_str_slice(own, own.len - n, UINT32_MAX);
+    if (obs_words_is_wide(end.p[0]) && obs_words_is_one_of(end, wide_ends)) return true;
+  }
+  return false;
+}
+
+/* The last word is one that another must follow. `marked`: sentences that end in their mark. */
+static bool ends_in_word(obs_str own, const last_sentence *s, uint32_t marked) {
+  enum { SHORT = 20, LONG_SENTENCE = 8 };
+  const ends_row *language = language_of(own);
+  const char *list = joined_ends;
+  obs_str word = word_before(own, own.len);
+  bool among_others = s->words > 2 || marked > 0 || s->from > SHORT;
+  if (among_others && obs_words_is_one_of(word, language->end)) return true;
+  if (s->words < 3) return false;
+  for (obs_str p; obs_words_next(&list, &p);)
+    if (p.len < own.len && obs_str_eq(obs_str_slice(own, own.len - p.len, p.len), p)) return true;
+  return (marked > 0 || s->words >= LONG_SENTENCE) && obs_words_is_one_of(word, language->rarely);
+}
+
+/* The mark of the last sentence is missing: as telling as others have theirs. */
+static double part_of_missing(obs_str own, const last_sentence *s, uint32_t marked) {
+  static const double parts[] = {0, 0, 0.35, 0.5, 0.75, 1};
+  const uint32_t most = sizeof(parts) / sizeof(parts[0]) - 1, least = marked > 2 ? 4 : 8;
+  bool wide = own.len >= 3 && obs_words_is_wide(own.p[own.len - 3]);
+  return s->plain && !wide && s->words >= least ? parts[marked < most ? marked : most] : 0;
+}
+
 obs_review_cut obs_review_breaks_off(obs_str text, obs_str own) {
-  enum { SHORT = 20 };
   const obs_review_cut no = {0, {NULL, 0, 0}};
   while (text.len > 0 && obs_words_is_space(text.p[0])) text = obs_str_slice(text, 1, UINT32_MAX);
   if (obs_review_block_is_open(text) || is_open_json(text)) return cut(1, text);
   if (own.len == 0 || text.p[0] == '<') return no;
-  char last = own.p[own.len - 1];
   last_sentence s = find_last(own);
   uint32_t marked = marked_sentences(own);
-  bool long_one = s.words >= 8 || marked > 0;
-  if (!obs_words_is_word(last)) {
-    bool comma = last == ',' || (last == '(' && s.words > 1);
-    bool announces = last == ':' && s.words >= 4;
-    return comma ? cut(1, own) : announces ? cut(0.6, own) : no;
-  }
-  static const char wide_comma[] = "\xef\xbc\x8c|\xe3\x80\x81"; /* ， 、 */
-  if (own.len >= 3 && obs_words_at(own, own.len - 3, wide_comma).end > 0) return cut(1, own);
-  for (size_t n = 3; n <= 6 && n <= own.len; n += 3) {
-    obs_str end = obs_str_slice(own, own.len - (uint32_t)n, UINT32_MAX);
-    if (obs_words_is_wide(end.p[0]) && obs_words_is_one_of(end, wide_ends)) return cut(1, own);
-  }
-  if (open_bracket(own) < own.len && long_one) return cut(1, own);
-  const ends_row *language = language_of(own);
-  obs_str word = word_before(own, own.len);
-  bool among_others = s.words > 2 || marked > 0 || s.from > SHORT;
-  if (among_others && obs_words_is_one_of(word, language->end)) return cut(1, own);
-  const char *list = joined_ends;
-  for (obs_str p; obs_words_next(&list, &p);)
-    if (s.words > 3 && p.len < own.len && obs_str_eq(obs_str_slice(own, own.len - p.len, p.len), p)) return cut(1, own);
-  if (long_one && s.words > 2 && obs_words_is_one_of(word, language->rarely)) return cut(1, own);
-  /* The mark is missing: as telling as others have theirs. */
-  enum { FEW = 3, MANY = 5 };
-  bool wide = ((unsigned char)last & 0x80) != 0 && obs_words_is_wide(own.p[own.len - 3]);
-  if (!s.plain || wide || s.words < 4 || marked < FEW) return no;
-  return cut(0.5 + 0.5 * ((marked < MANY ? marked : MANY) - FEW) / (double)(MANY - FEW), own);
+  double part = 0;
+  if (!obs_words_is_word(own.p[own.len - 1]))
+    part = part_of_mark(own.p[own.len - 1], &s);
+  else if (ends_wide(own) || ends_in_word(own, &s, marked) || (open_bracket(own) < own.len && s.words + marked >= 8))
+    part = 1;
+  else
+    part = part_of_missing(own, &s, marked);
+  return part > 0 ? cut(part, own) : no;
 }
 
 /* ---- texts that go in circles ----

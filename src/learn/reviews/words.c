@@ -96,8 +96,9 @@ static bool is_mark(char c) {
 
 /* Whether a clause may end at `at`: what follows is a mark, or with `$` a word that begins another one. */
 static bool ends_clause(obs_str low, size_t at, char mark) {
-  static const char words[] = "yet|so far|though|but|and|now|again|too|either|however|aber|und|jetzt|pero|ya|mais|et|"
-                              "already|on my|here";
+  static const char words[] =
+      "yet|so far|though|but|and|now|again|too|either|however|ahora|maintenant|aber|und|jetzt|pero|ya|mais|et|"
+      "already|on my|here";
   while (at < low.len && low.p[at] == ' ') at++;
   if (at == low.len || !letter_at(low, at)) return at == low.len || !obs_words_is_digit(low.p[at]);
   const char *list = words;
@@ -133,7 +134,8 @@ obs_words_span obs_words_find(obs_str low, size_t from, size_t limit, const char
   for (obs_str p; obs_words_next(&list, &p);) {
     char mark = p.p[p.len - 1];
     size_t len = p.len - (is_mark(mark) ? 1 : 0);
-    size_t hay = low.len - limit > len ? limit + len : low.len;
+    size_t first = best.end > 0 ? best.at + 1 : limit; /* it must begin before this */
+    size_t hay = low.len - first > len ? first + len : low.len;
     for (size_t at = from; at < limit; at++) {
       const char *found = memmem(low.p + at, hay - at, p.p, len);
       if (found == NULL) break;
@@ -154,8 +156,14 @@ obs_words_span obs_words_anywhere(obs_str low, const char *list) {
 
 size_t obs_words_sentence_end(obs_str low, size_t from) {
   static const char wide[] = "\xe3\x80\x82|\xef\xbc\x81|\xef\xbc\x9f|\xef\xbc\x9b"; /* 。 ！ ？ ； */
+  enum {
+    LONG = 2000,
+    LONGEST = 4000
+  }; /* what looks for several phrases in one sentence must not take a page for one */
   for (size_t i = from; i < low.len; i++) {
     char c = low.p[i];
+    bool too_long = i - from > LONG && (c == ' ' || (i - from > LONGEST && ((unsigned char)c & 0xc0) != 0x80));
+    if (too_long) return i;
     if (c == '\n') return i + 1;
     if (strchr(".!?;", c) != NULL && (i + 1 == low.len || low.p[i + 1] == ' ' || low.p[i + 1] == '\n')) return i + 1;
     if (!obs_words_is_wide(c)) continue;

@@ -35,7 +35,8 @@ obs_words_span obs_words_at(obs_str low, size_t at, const char *list);
 /* The first phrase of the list that stands anywhere. */
 obs_words_span obs_words_anywhere(obs_str low, const char *list);
 
-/* Where the sentence that begins at `from` ends: behind its mark. */
+/* Where the sentence that begins at `from` ends: behind its mark, or at a space when it goes on for some 2,000 bytes.
+ */
 size_t obs_words_sentence_end(obs_str low, size_t from);
 
 static inline obs_str obs_words_of(obs_str low, obs_words_span s) {
