@@ -1,5 +1,6 @@
 #include "observerd/config.h"
 
+#include "observerd/older.h"
 #include "stream/address.h"
 
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #define NUMBER(unit, from, to) .meta = (unit), .type = OBS_OPTION_NUMBER, .min = (from), .max = (to)
 #define BYTES(unit, from, to) .meta = (unit), .type = OBS_OPTION_BYTES, .min = (from), .max = (to)
 #define TIME(unit, from, to) .meta = (unit), .type = OBS_OPTION_TIME, .min = (from), .max = (to)
+#define TIME_IN(unit, ms, from, to) NUMBER(unit, from, to), .bare = (ms)
 #define BUS_SCHEMES "tcp tls+tcp ipc ws wss inproc"
 #define KIB UINT64_C(1024)
 /* A row is at most six times as long as its op, and has to be read again: jsonl/lines.h. */
@@ -70,7 +72,7 @@ static const obs_option rows[] = {
      .help = "web origin, as https://example.org, whose pages may write; repeatable"},
     {"http-connections", NUMBER("N", 1, 60000), .initial = "1024", IN("http", http_connections),
      .help = "HTTP connections open at once; others get a 503"},
-    {"http-idle", NUMBER("SECONDS", 1, 86400), .initial = "75", IN("http", http_idle_s),
+    {"http-idle", TIME_IN("SECONDS", 1000, 1, 86400), .initial = "75", IN("http", http_idle_s),
      .help = "close an idle HTTP connection after so long"},
     {"pull", URLS(BUS_SCHEMES), .initial = "tcp://127.0.0.1:3801", IN("bus", pull),
      .help = "PULL socket, [listen:|dial:]URL; repeatable; none"},
@@ -98,9 +100,9 @@ static const obs_option rows[] = {
      .help = "rotated segments kept; 0: all"},
     {"retain-bytes", BYTES("BYTES", 0, UINT64_MAX), .initial = "0", IN("journal", retain_bytes),
      .help = "bytes of rotated segments kept; 0: all"},
-    {"retain-hours", NUMBER("HOURS", 0, 1000000), .initial = "0", IN("journal", retain_hours),
+    {"retain-hours", TIME_IN("HOURS", 3600000, 0, 1000000), .initial = "0", IN("journal", retain_hours),
      .help = "age of rotated segments kept; 0: any"},
-    {"checkpoint", NUMBER("SECONDS", 0, 86400), .initial = "60", IN("journal", checkpoint_s),
+    {"checkpoint", TIME_IN("SECONDS", 1000, 0, 86400), .initial = "60", IN("journal", checkpoint_s),
      .help = "time between two checkpoints; 0: only at the end"},
     {"ring", NUMBER("N", 1, 1000000), .initial = "2000", IN("observerd", ring), .help = "last ops that /stats counts"},
     {"endpoints", NUMBER("N", 1, 100000), .initial = "1000", IN("observerd", endpoints),
@@ -138,7 +140,7 @@ static const obs_option rows[] = {
      .help = "the language model to ask for"},
     {"openai-key-file", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("learn", openai_key_file),
      .help = "file whose first line is the key; without it, OPENAI_API_KEY of the environment is used"},
-    {"llm-timeout", NUMBER("SECONDS", 1, 3600), .initial = "60", IN("learn", llm_timeout_s),
+    {"llm-timeout", TIME_IN("SECONDS", 1000, 1, 3600), .initial = "60", IN("learn", llm_timeout_s),
      .help = "longest wait for an answer of a model"},
     {"llm-calls-per-hour", NUMBER("N", 0, 1000000), .initial = "120", IN("learn", llm_calls_per_hour),
      .help = "most questions to models and teams; 0: no limit"},
@@ -156,9 +158,9 @@ static const obs_option rows[] = {
      .help = "the team of models that gets escalated clusters, at /api/run"},
     {"escalate-failures", NUMBER("N", 1, 1000000), .initial = "3", IN("learn", escalate_failures),
      .help = "a cluster with so many failures within the window is escalated"},
-    {"escalate-window", NUMBER("SECONDS", 1, 86400), .initial = "600", IN("learn", escalate_window_s),
+    {"escalate-window", TIME_IN("SECONDS", 1000, 1, 86400), .initial = "600", IN("learn", escalate_window_s),
      .help = "the window in which failures are counted for an escalation"},
-    {"escalate-cooldown", NUMBER("SECONDS", 0, 31536000), .initial = "3600", IN("learn", escalate_cooldown_s),
+    {"escalate-cooldown", TIME_IN("SECONDS", 1000, 0, 31536000), .initial = "3600", IN("learn", escalate_cooldown_s),
      .help = "shortest time between two escalations of a cluster"},
     {"escalate-per-hour", NUMBER("N", 1, 10000), .initial = "12", IN("learn", escalate_per_hour),
      .help = "most escalations in an hour"},
@@ -190,36 +192,6 @@ static const obs_option rows[] = {
 };
 
 static const obs_option_table table = {rows, sizeof(rows) / sizeof(rows[0]), "OBSERVER_"};
-
-/* ---- names of the older observers ---- */
-
-/* Variables; `format` makes an option's value of theirs, NULL: it is taken as it is. */
-static const struct {
-  const char *env, *name, *format;
-} older[] = {
-    {"OBSERVER_PORT", "http", "http://127.0.0.1:%s"},
-    {"GATEWAY_URL", "gateway-url", NULL},
-    {"LAKEHOUSE_URL", "lakehouse-url", NULL},
-    {"LLM_TEAM_URL", "llm-team-url", NULL},
-    {"OVERSEER_CORRECTIONS_PATH", "overseer-corrections-path", NULL},
-};
-
-/* Keys of the older file: an address for HTTP, the path of the journal. */
-static bool load_older_key(obs_options *o, const char *section, const char *key, const char *text, const char *where) {
-  char value[640] = ".";
-  if (strcmp(section, "observerd") != 0) return false;
-  if (strcmp(key, "bind") == 0) {
-    snprintf(value, sizeof(value), "http://%s", text);
-    obs_options_set(o, "http", value, OBS_OPTION_FILE, where);
-    return true;
-  }
-  if (strcmp(key, "persist_path") != 0) return false;
-  const char *slash = strrchr(text, '/');
-  if (slash != NULL) snprintf(value, sizeof(value), "%.*s", slash == text ? 1 : (int)(slash - text), text);
-  obs_options_set(o, "data-dir", value, OBS_OPTION_FILE, where);
-  obs_options_set(o, "journal-name", slash != NULL ? slash + 1 : text, OBS_OPTION_FILE, where);
-  return true;
-}
 
 /* ---- loading ---- */
 
@@ -298,17 +270,8 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   const char *file = find_file(argc, argv);
   *out = (obs_config){0};
   if (!obs_options_open(o, table, report, error)) return OBSERVER_E_NOMEM;
-  if (file != NULL) obs_options_file(o, file, load_older_key);
-  for (size_t i = 0; i < sizeof(older) / sizeof(older[0]); i++) {
-    const char *text = getenv(older[i].env);
-    obs_buf value = {0};
-    if (text == NULL || *text == '\0') continue;
-    obs_buf_printf(&value, older[i].format != NULL ? older[i].format : "%s", text);
-    obs_buf_putc(&value, '\0');
-    if (!value.oom) obs_options_set(o, older[i].name, value.p, OBS_OPTION_ENV, older[i].env);
-    o->oom = o->oom || value.oom;
-    obs_buf_fini(&value);
-  }
+  obs_older older = {0};
+  if (file != NULL) obs_options_file(o, file, obs_older_key, &older);
   obs_options_environment(o);
   for (int i = 1; i < argc; i++) {
     if (strncmp(argv[i], "--", 2) == 0)
@@ -316,7 +279,10 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
     else
       obs_options_complain(o, argv[i], "not an option (see --help)");
   }
-  if (o->oom || error->oom) return OBSERVER_E_NOMEM;
+  obs_older_apply(&older, o, &out->notes);
+  obs_older_fini(&older);
+  obs_older_look(table, &out->notes);
+  if (o->oom || error->oom || out->notes.oom) return OBSERVER_E_NOMEM;
   if (o->failed) return OBSERVER_E_INVALID;
   derive(out);
   if (!check_urls(out, error)) return OBSERVER_E_INVALID;
@@ -327,6 +293,7 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
 
 void obs_config_fini(obs_config *c) {
   obs_options_close(&c->options);
+  obs_buf_fini(&c->notes);
 }
 
 void obs_config_print(const obs_config *c, FILE *out) {
@@ -337,7 +304,12 @@ void obs_config_print(const obs_config *c, FILE *out) {
 void obs_config_help(FILE *out) {
   fputs("usage: observerd [OPTION]...\n\nRecords what a fleet of agents and services did.\n\n", out);
   obs_options_help(table, out);
-  fputs("\nEach is also OBSERVER_<OPTION> in the environment and a key of the file; flag > environment > file.\n", out);
+  fputs("\nEach is also OBSERVER_<OPTION> in the environment and a key of the file; flag > environment > file.\n"
+        "Names of the older observers, which yield to these:\n",
+        out);
+  for (size_t i = 0; i < OBS_OLDER_VARIABLES; i++)
+    fprintf(out, "  %-26s %s\n", obs_older_variables[i].env, obs_older_variables[i].help);
+  fputs("  [observerd] bind           an address for --http; persist_path: the journal's file\n", out);
 }
 
 obs_option_table obs_config_table(void) {

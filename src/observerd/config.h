@@ -17,6 +17,7 @@ typedef enum { OBS_CONFIG_LLM_NONE, OBS_CONFIG_LLM_LAKEHOUSE, OBS_CONFIG_LLM_OPE
 
 typedef struct {
   obs_options options; /* owns the texts and lists */
+  obs_buf notes;       /* a line for each variable of the environment that was passed over */
   obs_option_list http, http_host, http_origin, pull, sub, rep, feed, topic;
   char *data_dir, *journal_name;
   bool ephemeral;

@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -62,6 +64,28 @@ static void cycle_until_signal(obs_daemon *d, int argc, char **argv, obs_config 
   }
 }
 
+/* Calls `say` with each line of the text, without its end. */
+static void each_line(const obs_buf *text, void (*say)(const char *line)) {
+  for (size_t at = 0; at < text->len;) {
+    char line[1024];
+    const char *end = memchr(text->p + at, '\n', text->len - at);
+    size_t n = end != NULL ? (size_t)(end - text->p) - at : text->len - at;
+    (void)snprintf(line, sizeof(line), "%.*s", (int)(n < sizeof(line) ? n : sizeof(line)), text->p + at);
+    say(line);
+    at += n + 1;
+  }
+}
+
+static void complain(const char *line) {
+  char said[1100];
+  (void)snprintf(said, sizeof(said), "observerd: %s\n", line);
+  obs_log_plain(said);
+}
+
+static void warn(const char *line) {
+  obs_log_warn("observerd", "%s", line);
+}
+
 /* --help, --man, --version, --routes and --check-config. False when the daemon is to run. */
 static bool answer_only(const obs_config *o) {
   if (o->help)
@@ -72,11 +96,39 @@ static bool answer_only(const obs_config *o) {
     puts("observerd " OBSERVER_VERSION);
   else if (o->routes)
     obs_bridge_print_routes(stdout);
-  else if (o->check_config)
+  else if (o->check_config) {
     obs_config_print(o, stdout);
-  else
+    each_line(&o->notes, complain);
+  } else
     return false;
   return true;
+}
+
+/* What an operator wants to know first: what runs, with what, and what is sent to others. */
+static void log_start(const obs_config *o) {
+  static const char *const origins[] = {"default", "file", "environment", "flag"};
+  char dir[PATH_MAX + 1] = "", cwd[PATH_MAX] = "";
+  if (o->ephemeral)
+    (void)snprintf(dir, sizeof(dir), "none (ephemeral)");
+  else if (o->data_dir[0] == '/' || getcwd(cwd, sizeof(cwd)) == NULL)
+    (void)snprintf(dir, sizeof(dir), "%s", o->data_dir);
+  else
+    (void)snprintf(dir, sizeof(dir), "%.*s/%s", (int)(sizeof(dir) - strlen(o->data_dir) - 2), cwd, o->data_dir);
+  const char *analyser = o->llm == OBS_CONFIG_LLM_OPENAI      ? "openai"
+                         : o->llm == OBS_CONFIG_LLM_LAKEHOUSE ? "lakehouse"
+                                                              : "builtin";
+  obs_log_info("observerd", "observerd %s, pid %d, configuration file %s, data directory %s, analyser %s (%s)",
+               OBSERVER_VERSION, (int)getpid(), o->config != NULL ? o->config : "none", dir, analyser,
+               origins[obs_options_origin(&o->options, "analyser")]);
+  const struct {
+    const char *option, *url, *what;
+  } sent[] = {{o->llm == OBS_CONFIG_LLM_OPENAI ? "openai-url" : "lakehouse-url", o->llm_url, "texts of failures"},
+              {"llm-team-url", o->team_url, "texts of failures that are escalated"},
+              {"gateway-url", o->gateway_url, "what is learned"}};
+  for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++)
+    if (sent[i].url != NULL)
+      obs_log_info("observerd", "%s: sent to the URL of --%s (%s)", sent[i].what, sent[i].option,
+                   origins[obs_options_origin(&o->options, sent[i].option)]);
 }
 
 /* Recovers, takes part in the fleet until a signal, drains. */
@@ -94,6 +146,8 @@ static int serve(int argc, char **argv, obs_config *o) {
    * their memory goes back when they are freed. */
   (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
   (void)mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BYTES);
+  log_start(o);
+  each_line(&o->notes, warn);
   observer_err err = obs_daemon_open(o, &d, text, sizeof(text));
 
   /* From here on, before the first thread, signals are read. */
@@ -138,8 +192,10 @@ int main(int argc, char **argv) {
   signal(SIGHUP, SIG_IGN);
 
   if (obs_config_load(argc, argv, &options, &error) != OBSERVER_E_OK) {
-    obs_buf_putc(&error, '\0');
-    obs_log_plain(error.oom || error.len == 1 ? "out of memory\n" : error.p);
+    if (error.oom || error.len == 0)
+      complain("out of memory");
+    else
+      each_line(&error, complain);
     status = EXIT_BAD_CONFIG;
   } else if (answer_only(&options)) {
     status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_CANNOT_RUN;

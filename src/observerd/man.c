@@ -2,6 +2,7 @@
 
 #include "base/roff.h"
 #include "observerd/config.h"
+#include "observerd/older.h"
 
 static const char about[] =
     "observerd is the third-party witness of a fleet of agents and services. Producers publish what they did "
@@ -25,14 +26,6 @@ static const char example_file[] = "[http]\nhttp = http://127.0.0.1:3800\n\n[jou
 typedef struct {
   const char *tag, *text;
 } entry;
-
-static const entry names_of_older[] = {
-    {"OBSERVER_PORT", "the port of --http, on 127.0.0.1"},
-    {"OBSERVER_CYCLE", "as --cycle"},
-    {"GATEWAY_URL, LAKEHOUSE_URL, OVERSEER_CORRECTIONS_PATH",
-     "as the options of that name, for installations of the older "
-     "observers"},
-};
 
 static const entry files[] = {
     {"DATA_DIR/ops.jsonl", "the journal: the active segment, one op a line"},
@@ -81,7 +74,10 @@ void obs_man_print(FILE *out) {
     obs_roff_tag(out, env, NULL);
     obs_roff_text(out, text);
   }
-  put_entries(out, names_of_older, sizeof(names_of_older) / sizeof(names_of_older[0]));
+  for (size_t i = 0; i < OBS_OLDER_VARIABLES; i++) {
+    obs_roff_tag(out, obs_older_variables[i].env, NULL);
+    obs_roff_text(out, obs_older_variables[i].help);
+  }
   obs_roff_section(out, "FILES");
   put_entries(out, files, sizeof(files) / sizeof(files[0]));
   obs_roff_section(out, "EXIT STATUS");

@@ -39,6 +39,8 @@ void obs_options_complain(obs_options *o, const char *where, const char *what) {
 
 static void clear(obs_option_value *v) {
   for (uint32_t i = 0; i < v->texts.n; i++) free(v->texts.at[i]);
+  free(v->where);
+  v->where = NULL;
   v->texts.n = 0;
   v->number = 0;
 }
@@ -63,6 +65,7 @@ static void assign(obs_options *o, int row, const char *text, obs_option_origin 
    * stronger origin drops what weaker ones gave. The order of loading is the order of strength. */
   if (v->origin != origin) clear(v);
   v->origin = origin;
+  if (v->where == NULL && origin != OBS_OPTION_DEFAULT) v->where = strdup(where); /* without memory it is not shown */
   if (obs_option_read(&o->table.at[row], text, v, must)) return;
   char *shown = without_password(text);
   obs_option_fault fault = {&o->table.at[row], shown != NULL ? shown : "", must, origin, where};
@@ -102,6 +105,7 @@ typedef struct {
   obs_options *o;
   const char *path;
   obs_options_other other;
+  void *arg; /* its */
   FILE *file;
   char *line; /* getline's */
   size_t line_size;
@@ -147,12 +151,47 @@ static bool key_is(const char *name, const char *key) {
   return *name == *key;
 }
 
+/* A value without its quotes (the older port's file is TOML) and without the comment behind it. */
+static void read_value(const char *raw, char text[FILE_LINE]) {
+  size_t n = strlen(raw);
+  bool outer = n >= 2 && raw[0] == '"' && raw[n - 1] == '"'; /* it may have others within */
+  const char *end = outer         ? raw + n - 1
+                    : *raw == '"' ? strchr(raw + 1, '"')
+                                  : NULL,
+             *rest = end != NULL ? end + 1 : "x";
+  rest += strspn(rest, " \t");
+  bool quoted = end != NULL && (*rest == '\0' || *rest == '#' || *rest == ';');
+  for (size_t i = 1; !quoted && i < n; i++)
+    if (raw[i] == '#' && (raw[i - 1] == ' ' || raw[i - 1] == '\t')) n = i;
+  while (!quoted && n > 0 && (raw[n - 1] == ' ' || raw[n - 1] == '\t')) n--;
+  snprintf(text, FILE_LINE, "%.*s", (int)(quoted ? (size_t)(end - raw) - 1 : n), raw + quoted);
+}
+
+/* A key that no section, or another one, has. */
+static void complain_key(const reading *r, const char *section, const char *key) {
+  char where[320], what[512];
+  const char *belongs = NULL;
+  for (size_t i = 0; i < r->o->table.n; i++)
+    if (r->o->table.at[i].section != NULL && key_is(r->o->table.at[i].name, key)) belongs = r->o->table.at[i].section;
+  const char *near = obs_options_near(r->o->table, key);
+  if (*section == '\0')
+    snprintf(where, sizeof(where), "%s, line %d, %s", r->path, r->number, key);
+  else
+    snprintf(where, sizeof(where), "%s, line %d, [%s] %s", r->path, r->number, section, key);
+  if (belongs != NULL)
+    snprintf(what, sizeof(what), "%s it belongs to [%s]",
+             *section == '\0' ? "stands before any section;" : "no such option;", belongs);
+  else if (near != NULL)
+    snprintf(what, sizeof(what), "no such option; did you mean %s?", near);
+  else
+    snprintf(what, sizeof(what), "no such option");
+  obs_options_complain(r->o, where, what);
+}
+
 static int on_key(void *arg, const char *section, const char *key, const char *raw) {
   const reading *r = arg;
   char where[320], text[FILE_LINE];
-  size_t n = strlen(raw);
-  bool quoted = n >= 2 && raw[0] == '"' && raw[n - 1] == '"'; /* the older port's file is TOML */
-  snprintf(text, sizeof(text), "%.*s", (int)(quoted ? n - 2 : n), raw + quoted);
+  read_value(raw, text);
   snprintf(where, sizeof(where), "%s, [%s] %s", r->path, section, key);
   /* An unknown key is an error: a typing error would silently leave the default. */
   for (size_t i = 0; i < r->o->table.n; i++) {
@@ -161,16 +200,12 @@ static int on_key(void *arg, const char *section, const char *key, const char *r
     assign(r->o, (int)i, text, OBS_OPTION_FILE, where);
     return 1;
   }
-  if (r->other != NULL && r->other(r->o, section, key, text, where)) return 1;
-  char what[320];
-  snprintf(where, sizeof(where), "[%s] %s", section, key);
-  snprintf(what, sizeof(what), "no such option (file %s)", r->path);
-  obs_options_complain(r->o, where, what);
+  if (r->other == NULL || !r->other(r->arg, section, key, text, where)) complain_key(r, section, key);
   return 1;
 }
 
-void obs_options_file(obs_options *o, const char *path, obs_options_other other) {
-  reading r = {.o = o, .path = path, .other = other, .file = fopen(path, "re")};
+void obs_options_file(obs_options *o, const char *path, obs_options_other other, void *arg) {
+  reading r = {.o = o, .path = path, .other = other, .arg = arg, .file = fopen(path, "re")};
   char what[320];
   int rc = r.file != NULL ? ini_parse_stream(read_line, &r, on_key, &r) : -1;
   if (r.file != NULL && ferror(r.file)) rc = -1; /* a directory */
@@ -186,6 +221,60 @@ void obs_options_file(obs_options *o, const char *path, obs_options_other other)
   obs_options_complain(o, "config", what);
 }
 
+/* ---- names that are nearly right ---- */
+
+enum { NEAR_NAME = 64 };
+
+/* As they stand in the table. */
+static size_t fold_name(const char *name, char out[NEAR_NAME]) {
+  size_t n = 0;
+  for (; name[n] != '\0' && n + 1 < NEAR_NAME; n++)
+    out[n] = name[n] == '_' ? '-' : (char)tolower((unsigned char)name[n]);
+  out[n] = '\0';
+  return n;
+}
+
+/* Damerau and Levenshtein's, where no letter is swapped twice. */
+unsigned obs_option_distance(const char *a, const char *b, unsigned most) {
+  unsigned rows[3][NEAR_NAME], *before = rows[0], *last = rows[1], *now = rows[2];
+  size_t na = strlen(a), nb = strlen(b);
+  if (na >= NEAR_NAME || nb >= NEAR_NAME) return most + 1;
+  for (size_t k = 0; k <= nb; k++) last[k] = before[k] = (unsigned)k;
+  for (size_t i = 1; i <= na; i++) {
+    now[0] = (unsigned)i;
+    for (size_t k = 1; k <= nb; k++) {
+      unsigned least = last[k - 1] + (a[i - 1] != b[k - 1]);
+      if (last[k] + 1 < least) least = last[k] + 1;
+      if (now[k - 1] + 1 < least) least = now[k - 1] + 1;
+      if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] && before[k - 2] + 1 < least)
+        least = before[k - 2] + 1;
+      now[k] = least;
+    }
+    unsigned *spare = before;
+    before = last;
+    last = now;
+    now = spare;
+  }
+  return last[nb] <= most ? last[nb] : most + 1;
+}
+
+/* Short names are near only by one letter. */
+const char *obs_options_near(obs_option_table table, const char *name) {
+  enum { SHORT = 5 };
+  char folded[NEAR_NAME];
+  size_t n = fold_name(name, folded);
+  unsigned least = n <= SHORT ? 2 : 3;
+  const char *near = NULL;
+  for (size_t i = 0; n > 1 && i < table.n; i++) {
+    unsigned far = obs_option_distance(folded, table.at[i].name, least - 1);
+    if (far >= least) continue;
+    least = far;
+    near = table.at[i].name;
+    if (least == 0) break;
+  }
+  return near;
+}
+
 /* ---- environment and flags ---- */
 
 void obs_options_environment(obs_options *o) {
@@ -194,8 +283,12 @@ void obs_options_environment(obs_options *o) {
     const char *name = obs_option_env(o->table, &o->table.at[i], space);
     const char *text = name != NULL ? getenv(name) : NULL;
     if (text == NULL || *text == '\0') continue;
-    o->values[i].origin = OBS_OPTION_DEFAULT; /* the option's own variable replaces what an older name gave */
-    assign(o, (int)i, text, OBS_OPTION_ENV, name);
+    size_t n = strlen(text);
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r')) n--;
+    char *value = strndup(text, n);
+    if (value != NULL && n > 0) assign(o, (int)i, value, OBS_OPTION_ENV, name);
+    o->oom = o->oom || value == NULL;
+    free(value);
   }
 }
 
@@ -206,7 +299,14 @@ void obs_options_flag(obs_options *o, int argc, char **argv, int *i) {
   for (size_t k = 0; !is_long && row == NOT_FOUND && k < o->table.n; k++)
     if (o->table.at[k].letter == arg[1]) row = (int)k;
   if (row == NOT_FOUND || arg[1] == '\0') {
-    obs_options_complain(o, arg, "no such option (see --help)");
+    char what[96], name[64];
+    snprintf(name, sizeof(name), "%.*s", (int)(is_long ? strcspn(arg + 2, "=") : 0), is_long ? arg + 2 : "");
+    const char *near = obs_options_near(o->table, name);
+    if (near != NULL)
+      snprintf(what, sizeof(what), "no such option; did you mean --%s?", near);
+    else
+      snprintf(what, sizeof(what), "no such option (see --help)");
+    obs_options_complain(o, arg, what);
     return;
   }
   const obs_option *option = &o->table.at[row];
@@ -247,6 +347,10 @@ uint64_t obs_options_number(const obs_options *o, const char *name) {
 
 bool obs_options_given(const obs_options *o, const char *name) {
   return value_of(o, name)->origin != OBS_OPTION_DEFAULT;
+}
+
+obs_option_origin obs_options_origin(const obs_options *o, const char *name) {
+  return value_of(o, name)->origin;
 }
 
 /* Every row has a member; a table without members is read by name only. */

@@ -15,15 +15,15 @@
 typedef enum {
   OBS_OPTION_ANY,    /* any text; a switch without `meta`, and with `choices` one that may be given a value of them
                         and is "true" without */
-  OBS_OPTION_SWITCH, /* --name, --name=yes; true false yes no on off 1 0 */
+  OBS_OPTION_SWITCH, /* --name, --name=yes; true false yes no on off 1 0, in any case */
   OBS_OPTION_TEXT,   /* not empty */
   OBS_OPTION_NAME,   /* of a file, without a slash */
   OBS_OPTION_CHOICE, /* one of `choices` */
   OBS_OPTION_URL,    /* of one of the schemes in `choices` */
   OBS_OPTION_FORM,   /* what `check` accepts, which `choices` describes */
-  OBS_OPTION_NUMBER, /* min to max */
-  OBS_OPTION_BYTES,  /* the same, with K, M or G for powers of 1024 */
-  OBS_OPTION_TIME,   /* milliseconds: 50ms, 2s; a bare number is seconds */
+  OBS_OPTION_NUMBER, /* min to max; with `bare` a time in that unit */
+  OBS_OPTION_BYTES,  /* the same, with K, M, G or T (KB, KiB: the same) for powers of 1024: 1.5G */
+  OBS_OPTION_TIME,   /* milliseconds: 50ms, 1.5s, 2m, 1h30m, 7d; a bare number is seconds */
   OBS_OPTION_TEXTS,  /* a list of texts that are not empty */
   OBS_OPTION_URLS    /* a list; several in one value separated by commas; each [listen:|dial:]URL; `none` empties it */
 } obs_option_type;
@@ -44,6 +44,7 @@ typedef struct {
   const char *help;    /* without a full stop */
   obs_option_type type;
   uint64_t min, max;
+  uint64_t bare; /* of a NUMBER: the milliseconds of its unit, of which a time given with units must be a multiple */
   bool (*check)(const char *text);
   const char *section; /* of the file; NULL: no key of it */
   size_t offset;       /* of the member that obs_options_store fills: char *, bool, uint64_t or obs_option_list */
@@ -69,6 +70,7 @@ typedef struct {
 
 typedef struct {
   obs_option_origin origin;
+  char *where;     /* as in a fault; NULL: a default */
   uint64_t number; /* of NUMBER, BYTES and TIME; 1: a SWITCH is on */
   OBS_VEC(char *) texts;
 } obs_option_value;
@@ -88,11 +90,17 @@ void obs_options_close(obs_options *o);
 
 /* Gives the option of that name a value; a list gets it added. */
 void obs_options_set(obs_options *o, const char *name, const char *text, obs_option_origin origin, const char *where);
-/* Reads an INI file. `other` gets keys that the table does not have; false: it does not know it either. NULL: none. */
-typedef bool (*obs_options_other)(obs_options *o, const char *section, const char *key, const char *text,
-                                  const char *where);
-void obs_options_file(obs_options *o, const char *path, obs_options_other other);
+/* Reads an INI file. A comment begins a line with ; or #, or follows a value after white space. `other` gets keys that
+ * the table does not have; false: it does not know it either. NULL: none. */
+typedef bool (*obs_options_other)(void *arg, const char *section, const char *key, const char *text, const char *where);
+void obs_options_file(obs_options *o, const char *path, obs_options_other other, void *arg);
+/* Values lose the line ends that a file leaves at their end. */
 void obs_options_environment(obs_options *o);
+/* The option's name that `name`, in whatever case and with _ or -, is likely meant to be; NULL: none is near. */
+const char *obs_options_near(obs_option_table table, const char *name);
+/* How many letters have to be changed, added, left out or swapped with the next one to make `b` of `a`; more than
+ * `most`: most + 1. */
+unsigned obs_option_distance(const char *a, const char *b, unsigned most);
 /* The flag at argv[*i], which begins with a dash; moves *i over a value in the next argument. */
 void obs_options_flag(obs_options *o, int argc, char **argv, int *i);
 /* Reports what is not about a single value: "analyser: openai needs openai-url". */
@@ -101,6 +109,8 @@ void obs_options_complain(obs_options *o, const char *where, const char *what);
 /* The value of an option of the table (asking for another is a fault of the program). NULL: it has none; "" for a
  * switch of ANY that is set. */
 const char *obs_options_text(const obs_options *o, const char *name);
+/* Where the value came from. */
+obs_option_origin obs_options_origin(const obs_options *o, const char *name);
 uint64_t obs_options_number(const obs_options *o, const char *name);
 bool obs_options_given(const obs_options *o, const char *name);
 
@@ -111,7 +121,8 @@ void obs_options_swap_live(obs_options *a, obs_options *b);
 /* Appends the names of the others that differ, separated by spaces. */
 void obs_options_differing(const obs_options *a, const obs_options *b, obs_buf *names);
 
-/* The values as a file, its sections in the given order. */
+/* The values as a file, its sections in the given order; what is no default under a comment that says where it came
+ * from. */
 void obs_options_print(const obs_options *o, const char *const *sections, size_t n, FILE *out);
 /* A line for each option. */
 void obs_options_help(obs_option_table table, FILE *out);

@@ -6,10 +6,20 @@
 #include <string.h>
 
 /* A value that the file's reader would not take as it stands (options.c): it begins like a comment, or in quotes, or
- * with or before white space. */
+ * with or before white space, or has a comment's sign behind white space. */
 static bool needs_quotes(const char *value) {
   size_t n = strlen(value);
+  if (strstr(value, " #") != NULL || strstr(value, "\t#") != NULL) return true;
   return n > 0 && (strchr("\"; \t\v\f\r", *value) != NULL || strchr(" \t\v\f\r", value[n - 1]) != NULL);
+}
+
+static void print_origin(const obs_option_value *v, FILE *out) {
+  static const char *const origins[] = {"default", "file ", "environment ", "flag "};
+  if (v->origin == OBS_OPTION_DEFAULT) return;
+  fprintf(out, "# %s", origins[v->origin]);
+  for (const char *p = v->where != NULL ? v->where : ""; *p != '\0'; p++)
+    fputc(*p == '\n' || *p == '\r' ? ' ' : *p, out);
+  fputc('\n', out);
 }
 
 static void print_line(const char *name, const char *value, FILE *out) {
@@ -26,6 +36,7 @@ void obs_options_print(const obs_options *o, const char *const *sections, size_t
       const obs_option *option = &o->table.at[i];
       const obs_option_value *v = &o->values[i];
       if (option->section == NULL || strcmp(option->section, sections[s]) != 0) continue;
+      print_origin(v, out);
       if (obs_option_is_number(option)) { /* in its unit, however it was given */
         char number[32];
         bool time = option->type == OBS_OPTION_TIME, whole = time && v->number % 1000 == 0;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { ITEMS_MAX = 32, URLS_MAX = 1024 };
 
@@ -35,26 +36,79 @@ bool obs_option_read_number(const char *text, uint64_t min, uint64_t max, uint64
   return read_digits(text, out, &end) && *end == '\0' && *out >= min && *out <= max;
 }
 
+typedef struct {
+  const char *name; /* in small letters */
+  uint64_t times;
+} unit;
+
+static const unit time_units[] = {{"ms", 1},      {"s", 1000},    {"sec", 1000},   {"m", 60000},
+                                  {"min", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
+#define KIB UINT64_C(1024)
+static const unit byte_units[] = {{"b", 1},
+                                  {"k", KIB},
+                                  {"kb", KIB},
+                                  {"kib", KIB},
+                                  {"m", KIB *KIB},
+                                  {"mb", KIB *KIB},
+                                  {"mib", KIB *KIB},
+                                  {"g", KIB *KIB *KIB},
+                                  {"gb", KIB *KIB *KIB},
+                                  {"gib", KIB *KIB *KIB},
+                                  {"t", KIB *KIB *KIB *KIB},
+                                  {"tb", KIB *KIB *KIB *KIB},
+                                  {"tib", KIB *KIB *KIB *KIB},
+                                  {NULL, 0}};
+
+/* One part, as `1.5G`: moves *text behind it. Nothing wraps around: 17179869184G is refused. */
+static bool read_part(const char **text, const unit *units, uint64_t *out) {
+  enum { FRACTION_DIGITS = 9 };
+  char *p;
+  uint64_t whole, part = 0, scale = 1, times = 0;
+  if (!read_digits(*text, &whole, &p)) return false;
+  if (*p == '.') {
+    if (!isdigit((unsigned char)*++p)) return false;
+    for (int n = 0; isdigit((unsigned char)*p); p++, n++) {
+      if (n == FRACTION_DIGITS) return false;
+      part = part * 10 + (uint64_t)(*p - '0');
+      scale *= 10;
+    }
+  }
+  size_t len = strspn(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+  for (const unit *u = units; u->name != NULL; u++)
+    if (strlen(u->name) == len && strncasecmp(u->name, p, len) == 0) times = u->times;
+  if (times == 0 || whole > UINT64_MAX / times || part > UINT64_MAX / times) return false;
+  *text = p + len;
+  *out = whole * times;
+  if (*out > UINT64_MAX - part * times / scale) return false;
+  *out += part * times / scale;
+  return true;
+}
+
+/* Part after part, each in a smaller unit than the one before: `1h30m`. */
+static bool read_with_units(const char *text, const unit *units, uint64_t *out) {
+  uint64_t last = UINT64_MAX, part;
+  for (*out = 0; *text != '\0'; last = part) {
+    if (!read_part(&text, units, &part) || part >= last || *out > UINT64_MAX - part) return false;
+    *out += part;
+  }
+  return true;
+}
+
 static bool read_number(const obs_option *option, const char *text, uint64_t *out) {
-  char *unit;
-  uint64_t v, times = 1;
-  if (!read_digits(text, &v, &unit)) return false;
-  if (option->type == OBS_OPTION_TIME) {
-    if (strcmp(unit, "s") == 0 || *unit == '\0')
-      times = 1000;
-    else if (strcmp(unit, "ms") != 0)
-      return false;
-  } else if (option->type == OBS_OPTION_BYTES && *unit != '\0') {
-    static const char units[] = "KMG";
-    const char *p = strchr(units, toupper((unsigned char)*unit));
-    if (p == NULL || unit[1] != '\0') return false;
-    times = UINT64_C(1) << 10 * (1 + (p - units));
-  } else if (*unit != '\0') {
+  bool time = option->type == OBS_OPTION_TIME, bytes = option->type == OBS_OPTION_BYTES;
+  uint64_t bare = time ? 1000 : option->bare, v;
+  if (obs_option_read_number(text, 0, UINT64_MAX, &v)) {
+    if (time && v > UINT64_MAX / bare) return false;
+    *out = time ? v * bare : v;
+  } else if (bytes) {
+    if (!read_with_units(text, byte_units, out)) return false;
+  } else if (bare > 0) {
+    if (!read_with_units(text, time_units, &v) || (!time && v % bare != 0)) return false;
+    *out = time ? v : v / bare;
+  } else {
     return false;
   }
-  if (v > UINT64_MAX / times) return false; /* 17179869184G would wrap around to 0 */
-  *out = v * times;
-  return *out >= option->min && *out <= option->max;
+  return *text != '\0' && *out >= option->min && *out <= option->max;
 }
 
 static bool is_url(const obs_option *option, const char *text) {
@@ -116,6 +170,23 @@ static void drop_texts(obs_option_value *v, uint32_t n) {
   if (n > 0) memmove(v->texts.at, v->texts.at + n, v->texts.n * sizeof(*v->texts.at));
 }
 
+/* In the largest unit that it is a whole number of. */
+static void put_time(uint64_t ms, char out[24]) {
+  static const unit units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+  const unit *u = units;
+  while (ms % u->times != 0) u++;
+  snprintf(out, 24, "%" PRIu64 "%s", ms / u->times, ms == 0 ? "" : u->name);
+}
+
+static void refuse_time(uint64_t min, uint64_t max, uint64_t bare, char must[OBS_OPTION_MUST_MAX]) {
+  char from[24], to[24], of[24] = "";
+  put_time(min, from);
+  put_time(max, to);
+  if (bare > 0) put_time(bare, of);
+  snprintf(must, OBS_OPTION_MUST_MAX, "must be a time (ms s m h d) from %s to %s%s%s", from, to,
+           bare > 0 ? ", a multiple of " : "", of);
+}
+
 bool obs_option_read(const obs_option *option, const char *text, obs_option_value *v, char must[OBS_OPTION_MUST_MAX]) {
   if (option->type == OBS_OPTION_TEXTS) return add_text(option, text, v, must);
   if (option->type == OBS_OPTION_URLS) {
@@ -130,16 +201,20 @@ bool obs_option_read(const obs_option *option, const char *text, obs_option_valu
     return any || refuse(must, "must not be empty");
   }
   if (option->type == OBS_OPTION_SWITCH) {
-    bool on = obs_option_among("true yes on 1", text, strlen(text));
-    if (!on && !obs_option_among("false no off 0", text, strlen(text))) return refuse(must, "must be true or false");
+    char word[8] = "";
+    for (size_t i = 0; text[i] != '\0' && i < sizeof(word) - 1; i++) word[i] = (char)tolower((unsigned char)text[i]);
+    size_t len = strlen(text) < sizeof(word) ? strlen(text) : 0; /* a longer one is none of them */
+    bool on = obs_option_among("true yes on 1", word, len);
+    if (!on && !obs_option_among("false no off 0", word, len)) return refuse(must, "must be true or false");
     v->number = on;
   } else if (obs_option_is_number(option)) {
     const char *what = option->type == OBS_OPTION_BYTES ? "a size (K, M, G)" : "an integer";
     uint64_t n;
     if (!read_number(option, text, &n)) {
-      if (option->type == OBS_OPTION_TIME)
-        snprintf(must, OBS_OPTION_MUST_MAX, "must be a time from %" PRIu64 "ms to %" PRIu64 "s", option->min,
-                 option->max / 1000);
+      uint64_t unit_ms = option->type == OBS_OPTION_TIME ? 1 : option->bare;
+      if (unit_ms > 0 && option->max < UINT64_MAX / unit_ms)
+        refuse_time(option->min * unit_ms, option->max * unit_ms, option->type == OBS_OPTION_TIME ? 0 : option->bare,
+                    must);
       else if (option->max == UINT64_MAX)
         snprintf(must, OBS_OPTION_MUST_MAX, "must be %s of at least %" PRIu64, what, option->min);
       else

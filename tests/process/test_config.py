@@ -29,7 +29,9 @@ class ConfigTest(DaemonTest):
     def refused(self, *args, **env):
         done = self.observerd(*args, **env)
         self.assertEqual((done.returncode, done.stdout), (2, ""))
-        return done.stderr.splitlines()
+        lines = done.stderr.splitlines()
+        self.assertEqual([line for line in lines if not line.startswith("observerd: ")], [])
+        return [line[len("observerd: "):] for line in lines]
 
     def file(self, text):
         path = os.path.join(self.tmp, "observer.ini")
@@ -81,8 +83,9 @@ class Precedence(ConfigTest):
         self.assertEqual(self.effective("--cycle", "7")["cycle"], "7")
         self.assertEqual(self.effective("--cycle", "2s")["cycle"], "2")
         self.assertEqual(self.effective("--cycle=50ms")["cycle"], "50ms")
-        self.assertEqual(self.refused("--cycle", "2m"),
-                         ['cycle: must be a time from 10ms to 86400s, not "2m" (flag --cycle)'])
+        self.assertEqual(self.effective("--cycle", "1h30m", "--http-idle", "2m")["http_idle"], "120")
+        self.assertEqual(self.refused("--cycle", "2d"),
+                         ['cycle: must be a time (ms s m h d) from 10ms to 1d, not "2d" (flag --cycle)'])
 
     def test_a_list_is_replaced_by_a_stronger_one(self):
         path = self.file("[bus]\npull = tcp://127.0.0.1:1\npull = tcp://127.0.0.1:2\n")
@@ -97,7 +100,16 @@ class Precedence(ConfigTest):
     def test_printed_configuration_is_a_configuration(self):
         printed = self.observerd("--check-config", "--ring", "99", "--topic", "op.", "--topic", "x").stdout
         again = self.observerd("--check-config", "--config", self.file(printed)).stdout
-        self.assertEqual(again, printed)
+        values = [[line for line in text.splitlines() if not line.startswith("#")] for text in (printed, again)]
+        self.assertEqual(values[0], values[1])
+
+    def test_where_values_come_from(self):
+        path = self.file("[observerd]\nring = 10\n")
+        printed = self.observerd("--check-config", "--config", path, "--topic", "x", OBSERVER_ENDPOINTS="21").stdout
+        self.assertIn("# file %s, [observerd] ring\nring = 10\n" % path, printed)
+        self.assertIn("# environment OBSERVER_ENDPOINTS\nendpoints = 21\n", printed)
+        self.assertIn("# flag --topic\ntopic = x\n", printed)
+        self.assertNotIn("OBSERVER_DATA_DIR", printed)
 
     def test_sizes(self):
         self.assertEqual(self.effective("--segment-bytes", "2K")["segment_bytes"], "2048")
@@ -139,6 +151,55 @@ class OlderNames(ConfigTest):
         daemon.stop()
 
 
+class Environment(ConfigTest):
+    def notes(self, *args, **env):
+        done = self.observerd("--check-config", *args, **env)
+        self.assertEqual(done.returncode, 0)
+        return done.stderr.splitlines()
+
+    def test_what_kubernetes_sets_for_a_service(self):
+        service = {"OBSERVER_PORT": "tcp://10.43.0.17:3800", "OBSERVER_SERVICE_HOST": "10.43.0.17", "OBSERVER_SERVICE_PORT": "3800",
+                   "OBSERVER_SERVICE_PORT_HTTP": "3800", "OBSERVER_PORT_3800_TCP": "tcp://10.43.0.17:3800",
+                   "OBSERVER_PORT_3800_TCP_PROTO": "tcp", "OBSERVER_PORT_3800_TCP_PORT": "3800",
+                   "OBSERVER_PORT_3800_TCP_ADDR": "10.43.0.17", "OBSERVER_FEED_PORT": "tcp://10.43.0.18:3804"}
+        note = ["observerd: OBSERVER_PORT=tcp://10.43.0.17:3800 is ignored: Kubernetes sets it for a Service; the port is given "
+                "by --http"]
+        self.assertEqual(self.notes(**service), note)
+        self.assertEqual(self.notes("--http", "http://127.0.0.1:1", **service), [])
+
+    def test_an_older_name_yields(self):
+        self.assertEqual(self.effective("--http", "http://127.0.0.1:1", OBSERVER_PORT="abc")["http"], "http://127.0.0.1:1")
+        path = self.file("[observerd]\nbind = :5800\n[http]\nhttp = http://127.0.0.1:2\n")
+        self.assertEqual(self.effective("--config", path)["http"], "http://127.0.0.1:2")
+        path = self.file("[observerd]\nbind = :5800\n")
+        self.assertEqual(self.effective("--config", path)["http"], "http://0.0.0.0:5800")
+        self.assertEqual(self.effective("--config", path, OBSERVER_PORT="9\n")["http"], "http://127.0.0.1:9")
+
+    def test_names_that_are_nobodys(self):
+        self.assertEqual(self.notes(OBSERVER_HTPP="x", OBSERVER_URL="http://h", OVERSEER_CORECTIONS_PATH="/x"),
+                         ["observerd: OBSERVER_HTPP of the environment is unknown; did you mean OBSERVER_HTTP?",
+                          "observerd: OVERSEER_CORECTIONS_PATH of the environment is unknown; did you mean "
+                          "OVERSEER_CORRECTIONS_PATH?"])
+        self.assertEqual(self.notes(OBSERVER_SOMETHING_ELSE="x"),
+                         ["observerd: OBSERVER_SOMETHING_ELSE of the environment is unknown"])
+
+    def test_values_as_files_and_people_write_them(self):
+        values = self.effective(OBSERVER_EPHEMERAL="TRUE\n", OBSERVER_RING="7\r\n")
+        self.assertEqual((values["ephemeral"], values["ring"]), ("true", "7"))
+
+    def test_the_start_says_what_runs(self):
+        daemon = self.start(args=["--config", self.file("[learn]\ngateway_url = http://127.0.0.1:1\n")],
+                            env={"LAKEHOUSE_URL": "http://127.0.0.1:2", "OBSERVER_HTPP": "x"})
+        daemon.stop()
+        log = daemon.stderr()
+        self.assertRegex(log, r"info observerd: observerd \d+\.\d+\.\d+, pid %d, configuration file %s, data directory %s, "
+                              r"analyser lakehouse \(default\)\n" % (daemon.process.pid, os.path.join(self.tmp, "observer.ini"),
+                                                                    daemon.data_dir))
+        self.assertIn("texts of failures: sent to the URL of --lakehouse-url (environment)", log)
+        self.assertIn("what is learned: sent to the URL of --gateway-url (file)", log)
+        self.assertIn("warn observerd: OBSERVER_HTPP of the environment is unknown; did you mean OBSERVER_HTTP?", log)
+
+
 class BadValues(ConfigTest):
     def test_each_is_named_with_where_it_came_from(self):
         path = self.file("[observerd]\nring = many\n[journal]\nfsync = sometimes\n[nonsense]\nx = 1\n")
@@ -147,9 +208,9 @@ class BadValues(ConfigTest):
             ['ring: must be an integer from 1 to 1000000, not "many" (file %s, [observerd] ring)' % path,
              'fsync: must be always, interval:MS (1 to 3600000) or never, not "sometimes" (file %s, [journal] fsync)'
              % path,
-             "[nonsense] x: no such option (file %s)" % path,
+             "%s, line 6, [nonsense] x: no such option" % path,
              'endpoints: must be an integer from 1 to 100000, not "-1" (environment OBSERVER_ENDPOINTS)',
-             'cycle: must be a time from 10ms to 86400s, not "0" (flag --cycle)',
+             'cycle: must be a time (ms s m h d) from 10ms to 1d, not "0" (flag --cycle)',
              'http: must be a URL of: http https ipc, not "ftp://x" (flag --http)'])
 
     def test_flags(self):

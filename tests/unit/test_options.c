@@ -26,6 +26,7 @@ static const obs_option rows[] = {
     {"number", 'n', "N", .type = OBS_OPTION_NUMBER, .min = 2, .max = 9, .initial = "5", .section = "s"},
     {"bytes", 0, "B", .type = OBS_OPTION_BYTES, .max = UINT64_MAX, .section = "s"},
     {"time", 0, "T", .type = OBS_OPTION_TIME, .min = 10, .max = 60000, .initial = "30", .section = "s"},
+    {"idle", 0, "MINUTES", .type = OBS_OPTION_NUMBER, .max = 120, .bare = 60000, .section = "s"},
     {"texts", 0, "T", .type = OBS_OPTION_TEXTS, .section = "s"},
     {"bus-urls", 0, "U", .type = OBS_OPTION_URLS, .choices = "tcp ipc", .initial = "tcp://a:1", .section = "s"},
 };
@@ -88,14 +89,20 @@ static void types_accept_and_reject(void **state) {
       {"number", "99999999999999999999", "must be an integer from 2 to 9"},
       {"bytes", "3k", NULL},
       {"bytes", "17179869184G", "must be a size (K, M, G) of at least 0"},
-      {"bytes", "3KB", "must be a size (K, M, G) of at least 0"},
+      {"bytes", "3X", "must be a size (K, M, G) of at least 0"},
+      {"bytes", "1.5", "must be a size (K, M, G) of at least 0"},
+      {"bytes", "1K2M", "must be a size (K, M, G) of at least 0"},
       {"time", "50ms", NULL},
       {"time", "2s", NULL},
       {"time", "60", NULL},
-      {"time", "9ms", "must be a time from 10ms to 60s"},
-      {"time", "61", "must be a time from 10ms to 60s"},
-      {"time", "2m", "must be a time from 10ms to 60s"},
-      {"switch", "off", NULL},
+      {"time", "9ms", "must be a time (ms s m h d) from 10ms to 1m"},
+      {"time", "61", "must be a time (ms s m h d) from 10ms to 1m"},
+      {"time", "2m", "must be a time (ms s m h d) from 10ms to 1m"},
+      {"idle", "90s", "must be a time (ms s m h d) from 0 to 2h, a multiple of 1m"},
+      {"idle", "3h", "must be a time (ms s m h d) from 0 to 2h, a multiple of 1m"},
+      {"switch", "TRUE", NULL},
+      {"switch", "Off", NULL},
+      {"switch", "truetrue", "must be true or false"},
       {"switch", "maybe", "must be true or false"},
       {"bus-urls", "listen:tcp://a:1, dial:ipc:///x", NULL},
       {"bus-urls", "http://a", "must be a URL of: tcp ipc"},
@@ -115,6 +122,87 @@ static void types_accept_and_reject(void **state) {
   assert_int_equal(obs_options_number(&x.o, "bytes"), 3072);
   assert_int_equal(obs_options_number(&x.o, "time"), 60000);
   close_options(&x);
+}
+
+static void times_and_sizes_have_units(void **state) {
+  static const struct {
+    const char *name, *text;
+    uint64_t number;
+  } cases[] = {{"bytes", "7", 7},
+               {"bytes", "1.5G", UINT64_C(3) << 29},
+               {"bytes", "10GB", UINT64_C(10) << 30},
+               {"bytes", "2 MiB", 0},
+               {"bytes", "2MiB", 2 << 20},
+               {"bytes", "1G512M", UINT64_C(3) << 29},
+               {"bytes", "0.25k", 256},
+               {"time", "1.5s", 1500},
+               {"time", "1s500ms", 1500},
+               {"time", "0.5m", 30000},
+               {"idle", "7", 7},
+               {"idle", "1h30m", 90},
+               {"idle", "0.5h", 30},
+               {"idle", "120s", 2}};
+  (void)state;
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    fixture x;
+    open_options(&x);
+    obs_options_set(&x.o, cases[i].name, cases[i].text, OBS_OPTION_FLAG, "here");
+    bool refused = cases[i].number == 0;
+    assert_int_equal(x.o.failed, refused);
+    if (!refused) assert_int_equal(obs_options_number(&x.o, cases[i].name), cases[i].number);
+    close_options(&x);
+  }
+}
+
+static void names_that_are_nearly_right(void **state) {
+  (void)state;
+  assert_string_equal(obs_options_near(table, "nubmer"), "number");
+  assert_string_equal(obs_options_near(table, "BUS_URL"), "bus-urls");
+  assert_string_equal(obs_options_near(table, "txt"), "text");
+  assert_null(obs_options_near(table, "quite-another"));
+  assert_null(obs_options_near(table, "x"));
+  fixture x;
+  open_options(&x);
+  char *argv[] = {"p", "--numbr=3", "--nothing-like-it"};
+  for (int i = 1; i < 3; i++) obs_options_flag(&x.o, 3, argv, &i);
+  assert_faults(
+      &x, "||no such option; did you mean --number?|--numbr=3\n||no such option (see --help)|--nothing-like-it\n");
+  close_options(&x);
+}
+
+static void what_stands_behind_a_value(void **state) {
+  (void)state;
+  char path[] = "/tmp/test_options.XXXXXX";
+  int fd = mkstemp(path);
+  FILE *f = fdopen(fd, "w");
+  assert_non_null(f);
+  fputs("number = 3\n[s]\ntext = /tmp/a # a comment\nname = a#b   \nform = \"a # b;\" # quoted\nnumbr = 4\n[t]\nnumber "
+        "= 4\n",
+        f);
+  fclose(f);
+  fixture x;
+  char want[512];
+  open_options(&x);
+  obs_options_file(&x.o, path, NULL, NULL);
+  (void)snprintf(want, sizeof(want),
+                 "||stands before any section; it belongs to [s]|%s, line 1, number\n"
+                 "||no such option; did you mean number?|%s, line 6, [s] numbr\n"
+                 "||no such option; it belongs to [s]|%s, line 8, [t] number\n",
+                 path, path, path);
+  assert_faults(&x, want);
+  assert_string_equal(obs_options_text(&x.o, "text"), "/tmp/a");
+  assert_string_equal(obs_options_text(&x.o, "name"), "a#b");
+  assert_string_equal(obs_options_text(&x.o, "form"), "a # b;");
+  close_options(&x);
+  setenv("TST_NAME", "mounted\r\n", 1);
+  open_options(&x);
+  obs_options_environment(&x.o);
+  assert_string_equal(obs_options_text(&x.o, "name"), "mounted");
+  assert_int_equal(obs_options_origin(&x.o, "name"), OBS_OPTION_ENV);
+  assert_int_equal(obs_options_origin(&x.o, "form"), OBS_OPTION_DEFAULT);
+  close_options(&x);
+  unsetenv("TST_NAME");
+  unlink(path);
 }
 
 static void flags_are_read_in_every_form(void **state) {
@@ -143,7 +231,7 @@ static void flags_are_read_in_every_form(void **state) {
   close_options(&x);
 }
 
-static bool older_key(obs_options *o, const char *section, const char *key, const char *text, const char *where) {
+static bool older_key(void *o, const char *section, const char *key, const char *text, const char *where) {
   if (strcmp(section, "old") != 0 || strcmp(key, "n") != 0) return false;
   obs_options_set(o, "number", text, OBS_OPTION_FILE, where);
   return true;
@@ -166,7 +254,7 @@ static void a_long_line_is_an_error(void **state) {
   fclose(f);
   fixture x;
   open_options(&x);
-  obs_options_file(&x.o, path, NULL);
+  obs_options_file(&x.o, path, NULL, NULL);
   size_t n = (size_t)snprintf(want, sizeof(want),
                               "||%s, line 5, [s] text: longer than 198 bytes|config\n"
                               "||%s, line 6, [s] number: longer than 198 bytes|config\n",
@@ -192,10 +280,10 @@ static void the_stronger_origin_wins(void **state) {
   fclose(f);
   fixture x;
   open_options(&x);
-  obs_options_file(&x.o, path, older_key);
+  obs_options_file(&x.o, path, older_key, &x.o);
   obs_buf_putc(&x.faults, '\0');
-  assert_non_null(strstr(x.faults.p, "||no such option (file /tmp/test_options."));
-  assert_non_null(strstr(x.faults.p, "|[x] y\n"));
+  assert_non_null(strstr(x.faults.p, "||no such option|/tmp/test_options."));
+  assert_non_null(strstr(x.faults.p, ", line 9, [x] y\n"));
   obs_buf_reset(&x.faults, SIZE_MAX);
   assert_int_equal(obs_options_number(&x.o, "number"), 4);
   assert_string_equal(obs_options_text(&x.o, "text"), "quoted");
@@ -207,8 +295,8 @@ static void the_stronger_origin_wins(void **state) {
   assert_string_equal(obs_options_text(&x.o, "text"), "from the environment");
   char *argv[] = {"p", "--bus-urls", "tcp://c:1", "--bus-urls", "tcp://c:2"};
   for (int i = 1; i < 5; i++) obs_options_flag(&x.o, 5, argv, &i);
-  assert_int_equal(x.o.values[13].texts.n, 2);
-  assert_string_equal(x.o.values[13].texts.at[1], "tcp://c:2");
+  assert_int_equal(x.o.values[14].texts.n, 2);
+  assert_string_equal(x.o.values[14].texts.at[1], "tcp://c:2");
   obs_options_set(&x.o, "bus-urls", "none", OBS_OPTION_FLAG, "");
   assert_null(obs_options_text(&x.o, "bus-urls"));
   assert_faults(&x, "");
@@ -246,13 +334,14 @@ static void texts_come_from_the_rows(void **state) {
   size_t size;
   fixture x;
   open_options(&x);
-  obs_options_set(&x.o, "time", "50ms", OBS_OPTION_FLAG, "");
-  obs_options_set(&x.o, "bytes", "1M", OBS_OPTION_FLAG, "");
+  obs_options_set(&x.o, "time", "50ms", OBS_OPTION_FLAG, "--time");
+  obs_options_set(&x.o, "bytes", "1M", OBS_OPTION_FLAG, "--bytes");
   FILE *out = open_memstream(&text, &size);
   obs_options_print(&x.o, sections, 1, out);
   fclose(out);
-  assert_string_equal(text, "[s]\nswitch = false\n# text =\n# name =\n# choice =\n# url =\n# form =\nnumber = 5\n"
-                            "bytes = 1048576\ntime = 50ms\n# texts =\nbus_urls = tcp://a:1\n");
+  assert_string_equal(
+      text, "[s]\nswitch = false\n# text =\n# name =\n# choice =\n# url =\n# form =\nnumber = 5\n"
+            "# flag --bytes\nbytes = 1048576\n# flag --time\ntime = 50ms\nidle = 0\n# texts =\nbus_urls = tcp://a:1\n");
   free(text);
   static const obs_option few[] = {{"url", 'u', "URL", .initial = "x", .env = "E", .help = "where"},
                                    {"maybe", .choices = "true false", .help = "may be"},
@@ -269,7 +358,8 @@ static void texts_come_from_the_rows(void **state) {
 static void printed_values_are_read_as_they_were(void **state) {
   (void)state;
   static const char *const sections[] = {"s"};
-  static const char *const values[] = {";not a comment", "\"quoted\"", " spaced ", "a;b", "\"", "\t", "\va\v", "a\f"};
+  static const char *const values[] = {";not a comment", "\"quoted\"", " spaced ", "a;b", "\"", "\t",
+                                       "\va\v",          "a\f",        "a # b",    "a#b"};
   for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
     char file[] = "/tmp/obs-options-XXXXXX";
     int fd = mkstemp(file);
@@ -281,7 +371,7 @@ static void printed_values_are_read_as_they_were(void **state) {
     obs_options_print(&x.o, sections, 1, out);
     assert_int_equal(fclose(out), 0);
     open_options(&y);
-    obs_options_file(&y.o, file, NULL);
+    obs_options_file(&y.o, file, NULL, NULL);
     assert_false(y.o.failed);
     assert_string_equal(obs_options_text(&y.o, "text"), values[i]);
     close_options(&x);
@@ -294,6 +384,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(printed_values_are_read_as_they_were),
       cmocka_unit_test(types_accept_and_reject),
+      cmocka_unit_test(times_and_sizes_have_units),
+      cmocka_unit_test(names_that_are_nearly_right),
+      cmocka_unit_test(what_stands_behind_a_value),
       cmocka_unit_test(flags_are_read_in_every_form),
       cmocka_unit_test(the_stronger_origin_wins),
       cmocka_unit_test(a_reload_takes_what_is_live),
