@@ -28,7 +28,8 @@ static const obs_error_words_row obs_error_words[] = {
 
     {OBS_ERROR_TIMEOUT, false,
      "timeout|time out|timed out|timedout|deadline exceeded|etimedout$|esockettimedout$|took too long|gateway time|"
-     "no response within|no answer within|did not respond in time|exceeded its time|exceeded the time|time limit "
+     "no response within|no answer within|did not respond in time|did not respond within|did not answer within|no "
+     "reply within|exceeded its time|exceeded the time|time limit "
      "exceeded|"
      "zeitüberschreitung|zeitlimit|dauert~zu lange|zu lange gedauert|nicht rechtzeitig|"
      "tiempo de espera|se agotó el tiempo|tiempo agotado|demasiado tiempo|"
@@ -42,13 +43,15 @@ static const obs_error_words_row obs_error_words[] = {
      "could not connect|cannot connect|can't connect|failed to connect|unable to connect|"
      "failed to establish a new connection|broken pipe|bad gateway|refused|hang up|no route|no healthy upstream|"
      "host unreachable|network unreachable|network is unreachable|unreachable|unavailable|temporarily down|"
-     "temporary failure in name resolution|name or service not known|name resolution|could not resolve|dns error|"
+     "temporary failure in name resolution|name not resolved|no brokers|no available server|no servers available|name "
+     "or service not known|name resolution|could not resolve|dns error|"
      "dns lookup|dns resolution|dns "
      "failure|dns~failed|econnrefused$|econnreset$|econnaborted$|ehostunreach$|enetunreach$|enotfound$|eai "
      "again$|epipe$|"
      "server disconnected|peer closed|unexpected eof|premature close|network error|fetch failed|"
      "verbindung~abgelehnt|verbindung~verweigert|verbindung~getrennt|verbindung~zurückgesetzt|verbindung~abgebrochen|"
-     "verbindung~unterbrochen|verbindung~fehlgeschlagen|verbindungsfehler|keine verbindung|nicht erreichbar|nicht "
+     "verbindung~unterbrochen|verbindung~verloren|verbindung~fehlgeschlagen|verbindungsfehler|keine verbindung|nicht "
+     "erreichbar|nicht "
      "verfügbar|unerreichbar|"
      "conexión~rechazada|conexión~cerrada|conexión~perdida|conexión~restablecida|perdió~conexión|error de conexión|"
      "no se pudo~conectar|no disponible|no está disponible|inalcanzable|"
@@ -65,7 +68,8 @@ static const obs_error_words_row obs_error_words[] = {
      "access denied|authentic|authoriz|authoris|api key|apikey|credential|certificate|denied|eacces$|eperm$|forbidden|"
      "insufficient permission|insufficient privilege|insufficient scope|not authorized|not permitted|not allowed|"
      "permission|token~expired|token~revoked|session~expired|jwt expired|expired~token|invalid token|invalid grant|"
-     "invalid x api key|unauthor|unauthenticated|login required|log in first|not logged in|"
+     "invalid x api key|unauthor|unauthenticated|login required|log in first|not logged in|not have access|no access "
+     "to|bad cert|cert date|cert authority|"
      "wrong password|incorrect password|invalid password|password~incorrect|password~wrong|bad credentials|invalid "
      "signature|"
      "zugriff~verweigert|kein zugriff|nicht berechtigt|berechtigung|keine~rechte|anmeldung~fehlgeschlagen|nicht "
@@ -75,10 +79,11 @@ static const obs_error_words_row obs_error_words[] = {
      "accès refusé|accès interdit|non autorisé|droits insuffisants|pas les droits|mot de passe|certificat|identifiants|"
      "authentification|"
      "权限|未授权|访问被拒|拒绝访问|认证失败|身份验证|密码错误|证书|禁止访问|權限|未授權|存取被拒|拒絕存取|驗證失敗|"
-     "アクセスが拒否|アクセス拒否|権限|認証|証明書|許可されて|パスワード|ログインが必要|ログインして"},
+     "アクセスが拒否|アクセス拒否|権限|認証|アクセス権|証明書|許可されて|パスワード|ログインが必要|ログインして"},
 
     {OBS_ERROR_RESOURCE, false,
-     "out of memory|outofmemory|cannot allocate|could not allocate|bad alloc|not enough~memory|not "
+     "out of memory|outofmemory|cannot allocate|could not allocate|unable to allocate|failed to allocate|allocation "
+     "failed|not allowed when used memory|bad alloc|not enough~memory|not "
      "enough~space|memoryerror|memory limit|oom$|enomem$|enospc$|"
      "emfile$|enfile$|edquot$|disk full|disk is full|file system full|filesystem full|low on resource|evicted|disk "
      "quota|out of disk|no space|exhausted|overload|capacity|"
@@ -97,13 +102,15 @@ static const obs_error_words_row obs_error_words[] = {
      "voll|festplatte voll|überlastet|"
      "zu viele verbindungen|zu viele clients|zu viele offene|gesperrt|bereits belegt|verklemmung|kontext zu lang|"
      "kontextlänge|"
-     "sin memoria|memoria insuficiente|memoria agotada|sin espacio|espacio insuficiente|disco lleno|sobrecarg|"
+     "sin memoria|memoria insuficiente|memoria agotada|sin espacio|espacio en disco|espacio insuficiente|disco "
+     "lleno|sobrecarg|"
      "demasiadas conexiones|demasiados clientes|demasiados archivos|bloqueada|bloqueado|interbloqueo|"
      "recursos insuficientes|longitud del contexto|"
-     "mémoire insuffisante|plus de mémoire|espace insuffisant|plus d'espace|disque plein|surcharg|"
+     "mémoire insuffisante|plus de mémoire|espace~insuffisant|plus d'espace|disque plein|surcharg|"
      "trop de connexions|trop de clients|trop de fichiers|verrouillée|verrouillé|interblocage|"
      "ressources insuffisantes|longueur du contexte|"
-     "内存~不足|内存溢出|空间~不足|磁盘~满|资源~不足|资源耗尽|过载|连接数过多|连接过多|被锁定|已锁定|死锁|超出上下文|"
+     "内存~不足|内存溢出|显存~不足|空间~不足|磁盘~满|资源~不足|资源耗尽|过载|连接数过多|连接过多|被锁定|已锁定|死锁|"
+     "超出上下文|"
      "上下文长度|余额不足|記憶體不足|空間不足|磁碟已滿|鎖定|"
      "メモリ~不足|容量~不足|空き容量|ディスクがいっぱい|過負荷|接続数が|ロックされ|デッドロック|"
      "リソース不足|コンテキスト長|残高不足"},
@@ -112,13 +119,14 @@ static const obs_error_words_row obs_error_words[] = {
      "crash|core dump|segmentation|segfault|sigsegv$|sigkill$|sigabrt$|sigbus$|signal 6$|signal 9$|signal "
      "11$|killed$|panic|null pointer|nullpointer|"
      "nil pointer|stack overflow|double free|use after free|heap corruption|bus error|illegal instruction|"
-     "back off restarting|restarting failed container|typeerror|attributeerror|indexerror|nameerror|zerodivisionerror|"
+     "terminated unexpectedly|exited unexpectedly|quit unexpectedly|unexpectedly terminated|back off "
+     "restarting|restarting failed container|typeerror|attributeerror|indexerror|nameerror|zerodivisionerror|"
      "referenceerror|rangeerror|recursionerror|unboundlocalerror|assertionerror|assertion failed|"
      "classcastexception|illegalstateexception|indexoutofbounds|index out of range|division by zero|divide by zero|"
      "speicherzugriffsfehler|abgestürzt|absturz|"
-     "violación de segmento|se ha bloqueado|fallo de segmentación|"
-     "erreur de segmentation|plantage|"
-     "段错误|崩溃|空指针|クラッシュ|異常終了|強制終了|セグメンテーション"},
+     "violación de segmento|terminó inesperadamente|se ha bloqueado|fallo de segmentación|"
+     "erreur de segmentation|planté$|plantage|"
+     "段错误|异常退出|异常终止|崩溃|空指针|クラッシュ|異常終了|強制終了|セグメンテーション"},
     {OBS_ERROR_CRASH, true,
      "fatal|abort|assert|unhandled|uncaught|stack trace|internal server error|internal error|server error|"
      "unexpected error|"
@@ -128,7 +136,8 @@ static const obs_error_words_row obs_error_words[] = {
      "内部错误|服务器错误|內部錯誤|伺服器錯誤|内部サーバー|内部エラー|サーバーエラー"},
 
     {OBS_ERROR_NOT_FOUND, false,
-     "not found|notfound|not~found|cannot find|can't find|could not find|couldn't find|no such|does not exist|doesn't "
+     "not found|notfound|not~found|cannot find|can't find|could not find|couldn't find|no such|does not exist or you "
+     "do not have access|does not exist|doesn't "
      "exist|do not exist|did not exist|not exist|enoent$|"
      "unknown tool|unknown function|unknown method|unknown command|unknown model|unknown host|unknown user|"
      "unknown table|unknown column|unknown database|unknown resource|unknown id|unrecognized tool|unrecognized command|"
