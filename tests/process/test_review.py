@@ -42,6 +42,20 @@ class Rules(DaemonTest):
                     self.assertEqual(daemon.get("%s/review/%s" % (family, got["id"])).json, got)
         self.assertEqual([row["verdict"] for row in rows_of(daemon)], ["reject", "reject", "cycle", "cycle", "accept"])
 
+    def test_a_report_that_is_the_same_each_day(self):
+        daemon = self.start()
+        for _ in range(3):
+            got = self.review(daemon, {"text": "All shifts of the day are covered."})
+            self.assertEqual((got["verdict"], got["confidence"], got["evidence"]), ("accept", 0.5, []))
+            self.assertEqual(got["notes"], "No rule applies, and no model is configured to judge further.")
+        context = {"session_id": "s1", "endpoint": "/fill"}
+        for verdict in ("accept", "cycle", "reject"):  # the same asker
+            got = self.review(daemon, {"text": "All shifts of the day are covered.", "context": context})
+            self.assertEqual(got["verdict"], verdict)
+        daemon.restart()
+        got = self.review(daemon, {"text": "All shifts of the day are covered.", "context": context})
+        self.assertEqual(rules_of(got), ["repeated"])
+
     def test_recorded_outcomes(self):
         daemon = self.start()
         op = {"endpoint": "/fill", "session_id": "s1", "success": False, "error": "no forklift driver in Dayton"}
