@@ -180,12 +180,11 @@ static uint64_t class_key(obs_str task_class) {
   return XXH3_64bits_withSeed(task_class.p, task_class.len, SEED_CLASS);
 }
 
-/* The error text, else the output's. Cut where masking would cut it, but between two characters: templates are text. */
+/* The error text, else the output's, whole: what says its kind may stand at its end. */
 obs_str obs_cluster_message(const obs_op *op) {
   bool error = OBS_HAS(op, error) && op->error.len > 0;
   if (!error && !OBS_HAS(op, output_summary)) return OBS_STR("");
-  obs_str s = error ? op->error : op->output_summary;
-  return (obs_str){s.p, (uint32_t)obs_utf8_cut(s.p, s.len, OBS_MASK_BYTES), s.plain};
+  return error ? op->error : op->output_summary;
 }
 
 /* The cluster of a failure, a new one when it is the first of its kind; NONE: no memory. */

@@ -1,187 +1,491 @@
 #include "cluster/mask.h"
 
-#include <strings.h>
+#include "cluster/reading.h"
+#include "cluster/words.h"
 
-/* What a byte is, and what a word has that holds it. */
-enum {
-  LETTER = 1, /* a to z, _ and bytes beyond ASCII */
-  UPPER = 2,
-  DIGIT = 4,
-  DOT = 8,
-  SLASH = 16,
-  AT = 32,
-  OTHER = 64,  /* stands in words, is no letter: - + * $ and so on */
-  SPACE = 128, /* control characters too */
-  SPLIT = 256  /* punctuation that is a token of its own */
-};
+/* TEXT_TOKENS: a longer message quotes something, behind the last colon of its first PREFIX tokens. GROUP: of a group
+ * that repeats. QUOTED: of what is in single quotes, which are apostrophes too. */
+enum { TEXT_TOKENS = 72, PREFIX_TOKENS = 32, GROUP_TOKENS = 6, QUOTED_MAX = 200 };
 
 typedef struct {
   obs_mask_token *t;
   size_t n;
+  const char *end;     /* of the message */
+  const char *request; /* the quote that ends a request line */
+  bool commas;
 } mask;
 
-static const uint16_t classes[256] = {
-    [0 ... ' '] = SPACE,
-    ['!'] = OTHER,
-    ['"' ... '#'] = SPLIT,
-    ['$' ... '&'] = OTHER,
-    ['\'' ... ')'] = SPLIT,
-    ['*' ... '+'] = OTHER,
-    [','] = SPLIT,
-    ['-'] = OTHER,
-    ['.'] = DOT,
-    ['/'] = SLASH,
-    ['0' ... '9'] = DIGIT,
-    [':' ... '>'] = SPLIT,
-    ['?'] = OTHER,
-    ['@'] = AT,
-    ['A' ... 'Z'] = UPPER,
-    ['['] = SPLIT,
-    ['\\'] = OTHER,
-    [']'] = SPLIT,
-    ['^'] = OTHER,
-    ['_'] = LETTER,
-    ['`'] = OTHER,
-    ['a' ... 'z'] = LETTER,
-    ['{' ... '}'] = SPLIT,
-    ['~'] = OTHER,
-    [127] = SPACE,
-    [128 ... 255] = LETTER,
-};
-
-static unsigned class_of(char c) {
-  return classes[(unsigned char)c];
-}
-
-static bool is_one_of(const char *const *list, size_t n, const obs_mask_token *t) {
-  char first = (char)(t->p[0] | 0x20); /* most words are told apart by it; the lists are in lower case */
-  for (size_t i = 0; i < n; i++) {
-    if (list[i][0] == first && strlen(list[i]) == t->len && strncasecmp(list[i], t->p, t->len) == 0) return true;
-  }
-  return false;
-}
-#define IS_ONE_OF(list, t) is_one_of(list, sizeof(list) / sizeof((list)[0]), t)
-
-/* A day or a month. */
-static bool is_date(const obs_mask_token *t) {
-  static const char *const names[] = {"mon",      "tue",     "wed",       "thu",      "fri",    "sat",       "sun",
-                                      "monday",   "tuesday", "wednesday", "thursday", "friday", "saturday",  "sunday",
-                                      "jan",      "feb",     "mar",       "apr",      "may",    "jun",       "jul",
-                                      "aug",      "sep",     "oct",       "nov",      "dec",    "january",   "february",
-                                      "march",    "april",   "june",      "july",     "august", "september", "october",
-                                      "november", "december"};
-  return t->len >= 3 && t->len <= 9 && IS_ONE_OF(names, t);
-}
-
-static bool is_unit(const obs_mask_token *t) {
-  static const char *const units[] = {"ns",    "us",   "ms",     "s",       "sec", "secs",   "second", "seconds",
-                                      "min",   "mins", "minute", "minutes", "h",   "hr",     "hrs",    "hour",
-                                      "hours", "day",  "days",   "b",       "kb",  "mb",     "gb",     "tb",
-                                      "kib",   "mib",  "gib",    "tib",     "%",   "percent"};
-  return t->len <= 7 && IS_ONE_OF(units, t);
+/* The next token, not counted yet. Written in place: a copy of what was just written in single bytes would wait. */
+static obs_mask_token *begin_token(mask *m, const char *p, size_t len, bool glued) {
+  obs_mask_token *t = &m->t[m->n];
+  *t = (obs_mask_token){.p = p, .len = (uint16_t)len, .glued = glued};
+  return t;
 }
 
 static bool is(const obs_mask_token *t, char c) {
-  return !t->value && t->len == 1 && t->p[0] == c;
+  return t->sign == c;
+}
+
+static bool is_word(const obs_mask_token *t, const char *word) {
+  return !t->value && t->len == strlen(word) && memcmp(t->p, word, t->len) == 0;
+}
+
+/* ---- values ---- */
+
+/* What a value begins with: like things in a list begin alike. */
+static unsigned first_class(const obs_mask_token *t) {
+  unsigned class = obs_word_class(t->p[0]);
+  bool number = class == OBS_WORD_DIGIT || class == OBS_WORD_OTHER; /* -1, $3 */
+  return number ? OBS_WORD_DIGIT : class == OBS_WORD_UPPER ? OBS_WORD_LETTER : class;
 }
 
 /* Between two values `t[0]` and `t[2]`: one with the value behind it, or the comma of a list. */
 static bool is_joint(const obs_mask_token *t) {
-  if (t->value || t->len != 1 || !t->glued) return false;
-  return t->p[0] == ',' || (t[1].glued && strchr(":#|=-", t->p[0]) != NULL);
+  if (t->sign == 0 || !t->glued) return false;
+  if (t->sign == ',' && !t[1].glued) return first_class(&t[-1]) == first_class(&t[1]);
+  bool joins = is(t, ':') || is(t, '#') || is(t, '|') || is(t, '=') || is(t, '-');
+  return t->sign == ',' || (t[1].glued && joins);
 }
 
-/* Whether a word varies from one message of a kind to the next. */
-static bool is_value(const obs_mask_token *t, unsigned has) {
-  static const char *const nothing[] = {"null", "nil", "undefined", "nan"}; /* stand where a value would */
-  const char *p = t->p;
-  size_t len = t->len;
-  if ((has & DIGIT) != 0) return true;
-  if ((has & SLASH) != 0) { /* a path begins at the root, or has three parts: `read/write` is none */
-    const char *first = memchr(p, '/', len);
-    if (first == p && len > 1) return true;
-    if (first != NULL && memchr(first + 1, '/', len - (size_t)(first + 1 - p)) != NULL) return true;
-  }
-  if ((has & AT) != 0 && len > 2 && memchr(p + 1, '@', len - 2) != NULL) return true;
-  /* A host: labels in lower case with dots between them. The dot at the end of a sentence is none. */
-  if ((has & (UPPER | SLASH | AT)) == 0 && (has & DOT) != 0) {
-    size_t n = p[len - 1] == '.' ? len - 1 : len;
-    if (p[0] != '.' && memchr(p, '.', n) != NULL && memmem(p, n, "..", 2) == NULL) return true;
-  }
-  return len <= 9 && IS_ONE_OF(nothing, t);
+static bool is_quoted(const obs_mask_token *t) {
+  return t->value && strchr("\"'`", t->p[0]) != NULL;
+}
+
+/* `'a', 'b', and 'c'`: how many tokens stand between the last value and the one before it, 0 when it ends no list. */
+static size_t and_between(const mask *m) {
+  const obs_mask_token *last = &m->t[m->n - 1];
+  if (m->n < 3 || !is_quoted(last) || last[-1].value || !last[-1].word || !obs_word_is_and(&last[-1])) return 0;
+  if (is_quoted(&last[-2])) return 1;
+  return m->n >= 4 && is(&last[-2], ',') && is_quoted(&last[-3]) ? 2 : 0;
+}
+
+/* `name==1.2`, `name>=1.2`: with the last value, what version of something. */
+static bool is_requirement(const mask *m) {
+  const obs_mask_token *last = &m->t[m->n - 1];
+  return m->n >= 4 && last->glued && is(&last[-1], '=') && last[-1].glued && last[-2].glued &&
+         (is(&last[-2], '=') || is(&last[-2], '>') || is(&last[-2], '<')) && last[-3].word;
 }
 
 /* A value that follows another one, or almost. */
 static void settle_value(mask *m) {
   for (;;) {
     obs_mask_token *last = &m->t[m->n - 1];
+    size_t between;
     if (m->n >= 2 && last[-1].value) {
       m->n--;
-    } else if (m->n >= 2 && !last[-1].value && is_date(&last[-1])) {
+    } else if (m->n >= 2 && last[-1].word && obs_word_is_date(&last[-1])) {
       last[-1].value = true;
-    } else if (m->n >= 2 && last->glued && last[-1].len == 1 && strchr("<>~+-", last[-1].p[0]) != NULL) {
+    } else if (m->n >= 2 && last->glued && (last[-1].len == 1 && strchr("<>~+-#", last[-1].p[0]) != NULL)) {
       last[-1].value = last[-1].word = true;
+      last[-1].sign = 0;
       m->n--;
     } else if (m->n >= 3 && is_joint(&last[-1]) && last[-2].value) {
       m->n -= 2;
+    } else if (is_requirement(m)) {
+      last[-3].value = true;
+      m->n -= 3;
+    } else if ((between = and_between(m)) > 0) {
+      m->n -= between + 1;
     } else {
       return;
     }
   }
 }
 
+/* What a host, a module or a file is called. */
 static bool is_name(const obs_mask_token *t) {
+  enum { NAME = OBS_WORD_LETTER | OBS_WORD_UPPER | OBS_WORD_DOT };
   for (uint16_t i = 0; i < t->len; i++) {
-    if ((class_of(t->p[i]) & (LETTER | UPPER)) == 0) return false;
+    if ((obs_word_class(t->p[i]) & NAME) == 0) return false;
   }
   return t->word;
 }
 
 /* name:443 names a host, and name://... what is at it. */
 static bool is_address(const mask *m, const obs_mask_token *t, unsigned has) {
-  bool port = has == DIGIT && t->len <= 5, authority = t->len > 2 && memcmp(t->p, "//", 2) == 0;
+  bool port = has == OBS_WORD_DIGIT && t->len <= 5, authority = t->len > 2 && memcmp(t->p, "//", 2) == 0;
   if (!(port || authority) || !t->glued || m->n < 2) return false;
   const obs_mask_token *colon = &m->t[m->n - 1];
   return is(colon, ':') && colon->glued && is_name(&colon[-1]);
 }
 
-static void push_word(mask *m, obs_mask_token t, unsigned has) {
-  t.value = is_value(&t, has);
-  if (!t.value && m->n > 0 && m->t[m->n - 1].value && is_unit(&t)) return; /* it belongs to the value */
-  if (t.value && is_address(m, &t, has)) { /* so does the name, and the colon between them */
-    m->t[m->n - 2].value = true;
+/* ---- codes ---- */
+
+/* What stands before the next token names it as a code: `status: `, `(code=`, `exited with `, `HTTP/1.1 `. */
+static int names_code(const mask *m) {
+  size_t i = m->n;
+  for (int signs = 0; i > 0 && m->t[i - 1].sign != 0; i--) {
+    if (++signs > 2 || strchr(":=([#\"'", m->t[i - 1].sign) == NULL) return 0;
+  }
+  if (i == 0) return 0;
+  const obs_mask_token *t = &m->t[i - 1];
+  if (t->value) return t->len > 5 && memcmp(t->p, "HTTP/", 5) == 0 ? OBS_WORD_STATUS : 0;
+  if (is_word(t, "with") && i > 1) return is_word(&t[-1], "exited") ? OBS_WORD_NUMBERED : 0;
+  int kind = obs_word_names_code(t);
+  if (kind == OBS_WORD_NUMBERED && i > 1 && t[-1].word && obs_word_names_code(&t[-1]) == OBS_WORD_STATUS)
+    return OBS_WORD_STATUS; /* status code */
+  /* An error's own number stands right behind the word; a colon begins what the error is. */
+  bool is_error = t->len >= 5 && (t->p[t->len - 5] | 0x20) == 'e' && (t->p[t->len - 1] | 0x20) == 'r';
+  return is_error && i < m->n ? 0 : kind;
+}
+
+/* 4xx and 5xx without a name: at the begin, or behind `returned` and the like, when no counted thing follows. */
+static bool is_bare_status(const mask *m, const obs_mask_token *t) {
+  static const char *const verbs[] = {"returned", "with",      "got",      "response",
+                                      "received", "responded", "answered", "said"};
+  if (t->len != 3 || (t->p[0] != '4' && t->p[0] != '5')) return false;
+  const char *p = t->p + t->len;
+  if (p < m->end && *p == ' ') {
+    p++;
+    if (p < m->end && *p >= 'a' && *p <= 'z' && (m->n == 0 || strchr("sm", *p) != NULL)) return false;
+  } else if (p < m->end && strchr(":,;.)\"", *p) == NULL && *p != '\n') {
+    return false;
+  }
+  if (m->n == 0) return true;
+  for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+    if (is_word(&m->t[m->n - 1], verbs[i])) return true;
+  }
+  return false;
+}
+
+/* A number that tells kinds apart. How many went well by a status under 400 does not. */
+static bool is_code(const mask *m, const obs_mask_token *t) {
+  if (!obs_word_is_number(t->p, t->len)) return false;
+  int kind = names_code(m);
+  if (kind == OBS_WORD_STATUS && t->len == 3 && t->p[0] >= '1' && t->p[0] <= '3') return false;
+  return kind != 0 || is_bare_status(m, t);
+}
+
+/* ---- words ---- */
+
+/* `tickTime set to 2000`: a name that something is set to is a constant, whatever it looks like. */
+static void note_setting(mask *m) {
+  static const char *const verbs[] = {"set", "changed", "reset", "defaults"};
+  if (m->n < 2) return;
+  obs_mask_token *verb = &m->t[m->n - 1], *name = &verb[-1];
+  for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+    if (!is_word(verb, verbs[i]) || !name->word || (name->value && !name->soft)) continue;
+    name->value = false;
+    name->fixed = true;
+  }
+}
+
+/* The word that was begun behind the last token. */
+static void push_word(mask *m, unsigned has) {
+  obs_mask_token *t = &m->t[m->n];
+  t->word = true;
+  if ((has & OBS_WORD_DIGIT) != 0) {
+    bool stop = t->p[t->len - 1] == '.' && t->len > 1;
+    t->len -= stop; /* of the sentence */
+    t->fixed = is_code(m, t);
+    if (!t->fixed) t->len += stop;
+  }
+  int varies = t->fixed ? 0 : obs_word_varies(t->p, t->len, has);
+  if (varies == 0) {
+    if (m->n > 0 && t[-1].value && obs_word_is_unit(t)) return; /* it belongs to the value */
+    if (t->len == 2 && t->p[0] == 't' && t->p[1] == 'o') note_setting(m);
+    m->n++;
+    return;
+  }
+  t->value = true;
+  t->soft = varies == OBS_WORD_SOFT;
+  if (is_address(m, t, has)) { /* so does the name, and the colon between them */
+    t[-2].value = true;
     m->n--;
   } else {
-    m->t[m->n++] = t;
+    m->n++;
   }
-  if (t.value) settle_value(m);
+  settle_value(m);
 }
 
-static void push_split(mask *m, obs_mask_token t) {
-  static const char pairs[] = "()[]{}";
-  if (t.p[0] == '#' && m->n > 0 && is(&m->t[m->n - 1], '#')) return;
-  m->t[m->n++] = t;
-  const char *close = strchr(pairs, t.p[0]);
-  if (close == NULL || (close - pairs) % 2 == 0) return;
-  /* `()`, and `(<*>)` or `name{<*>}` behind something, tell nothing of the kind. */
-  char open = close[-1];
-  if (m->n >= 2 && is(&m->t[m->n - 2], open))
+/* Behind `A.b`, `()` says that it is a function, which can be searched for in source; so does `::`. */
+static const char *end_of_function(const char *p, const char *q, const char *end) {
+  if (q + 1 < end && q[0] == '(' && q[1] == ')' && (obs_word_class(*p) & (OBS_WORD_LETTER | OBS_WORD_UPPER)) != 0)
+    return q + 2;
+  return NULL;
+}
+
+/* ---- signs ---- */
+
+/* `[type=missing, input_value=3]` behind a text: its details, which the text stands for. */
+static bool drop_details(mask *m, char open) {
+  size_t i = m->n, pairs = 0, commas = 0;
+  while (i > 0 && !is(&m->t[i - 1], open)) {
+    i--;
+    pairs += is(&m->t[i], '=');
+    commas += is(&m->t[i], ',');
+  }
+  if (i < 3 || m->t[i - 1].glued || pairs < 2 || commas == 0) return false;
+  m->n = i - 1;
+  return true;
+}
+
+/* At a bracket that closes: whether it and all that it holds are dropped. `()`, and `(<*>)` or `name{<*>}` behind
+ * something, tell nothing of the kind. */
+static bool close_bracket(mask *m, char open) {
+  obs_mask_token *last = &m->t[m->n - 1];
+  if (is(last, open)) {
+    m->n--;
+    return true;
+  }
+  if (m->n > 2 && last->value && is(&last[-1], open) && (open == '(' || last[-1].glued)) {
     m->n -= 2;
-  else if (m->n > 3 && m->t[m->n - 2].value && is(&m->t[m->n - 3], open) && (open == '(' || m->t[m->n - 3].glued))
-    m->n -= 3;
+    return true;
+  }
+  if (open != '{' && drop_details(m, open)) return true;
+  bool label = open == '(' && m->n >= 2 && last->word && is(&last[-1], open); /* (NotFound) */
+  if (label && (obs_word_class(last->p[0]) & OBS_WORD_UPPER) != 0) last->fixed = true;
+  return false;
 }
 
-/* The end of what is quoted from `p` (at a quote) on; NULL when it is no quotation of a value: too long, across a
- * line, or an apostrophe. */
-static const char *quote_end(const char *p, const char *end, bool glued) {
-  enum { QUOTED_MAX = 200 };
-  if (glued && *p == '\'') return NULL;
-  size_t n = (size_t)(end - p) - 1;
-  const char *q = memchr(p + 1, *p, n < QUOTED_MAX ? n : QUOTED_MAX);
-  if (q == NULL || q == p + 1) return NULL;
-  bool ends = q + 1 == end || (class_of(q[1]) & (LETTER | UPPER | DIGIT)) == 0;
-  return ends ? q : NULL;
+/* `Unexpected token }`: the sign is what is spoken of. */
+static bool names_sign(const obs_mask_token *t) {
+  static const char *const names[] = {"token", "character", "char", "symbol", "delimiter", "byte"};
+  if (t->len < 4 || t->len > 9) return false;
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    if (is_word(t, names[i])) return true;
+  }
+  return false;
 }
+
+static void push_sign(mask *m, char sign) {
+  obs_mask_token *t = &m->t[m->n], *last = m->n > 0 ? t - 1 : t;
+  t->sign = sign;
+  if (m->n == 0) {
+    m->n++;
+    return;
+  }
+  char open = 0;
+  switch (sign) {
+  case '#':
+    if (t->glued && (last->value || is(last, '#'))) return;
+    break;
+  case '=':
+    if (!last->soft) break;
+    last->value = false; /* a setting's name */
+    last->fixed = true;
+    break;
+  case ',':
+    m->commas = true;
+    break;
+  case ')':
+    open = '(';
+    break;
+  case ']':
+    open = '[';
+    break;
+  case '}':
+    open = '{';
+    break;
+  default:
+    break;
+  }
+  if (!t->glued && sign != ':' && last->word && names_sign(last)) {
+    t->sign = 0;
+    t->value = t->word = true;
+  } else if (open != 0 && close_bracket(m, open)) {
+    return;
+  }
+  m->n++;
+}
+
+/* ---- quotations ---- */
+
+static bool is_wordly(char c) {
+  return (obs_word_class(c) & (OBS_WORD_LETTER | OBS_WORD_UPPER | OBS_WORD_DIGIT)) != 0;
+}
+
+/* The quote that ends what begins at `p`; NULL when it is no quotation: an apostrophe, or a request line. */
+static const char *quote_end(const char *p, const char *end, bool glued) {
+  if (glued && *p == '\'' && is_wordly(p[-1])) return NULL;
+  size_t n = (size_t)(end - p) - 1;
+  if (*p == '\'' && n > QUOTED_MAX) n = QUOTED_MAX;
+  for (const char *q = p + 1; (q = memchr(q, *p, n - (size_t)(q - p - 1))) != NULL; q++) {
+    if (q == p + 1 && q + 1 < end && (q[1] == *p || glued)) return NULL;
+    bool ends = (q + 1 == end || !is_wordly(q[1])) && q[-1] != '\\';
+    if (ends) return q;
+  }
+  if (*p != '`') return NULL;
+  const char *q = memchr(p + 1, '\'', n < QUOTED_MAX ? n : QUOTED_MAX); /* `as it was done once' */
+  return q != NULL && q > p + 1 && (q + 1 == end || !is_wordly(q[1])) ? q : NULL;
+}
+
+/* `"GET /path HTTP/1.1"` */
+static bool is_request(const char *p, const char *q) {
+  const char *space = memchr(p + 1, ' ', (size_t)(q - p - 1));
+  return space != NULL && obs_word_is_method(p + 1, (size_t)(space - p - 1));
+}
+
+static bool is_one_word(const char *p, const char *q) {
+  for (const char *c = p + 1; c < q; c++) {
+    if ((obs_word_class(*c) & (OBS_WORD_LETTER | OBS_WORD_UPPER)) == 0) return false;
+  }
+  return true;
+}
+
+/* The quotation that was begun behind the last token. */
+static void push_quoted(mask *m) {
+  obs_mask_token *t = &m->t[m->n];
+  const char *last = t->p + t->len - 1;
+  const obs_mask_token *before = m->n > 0 ? t - 1 : NULL;
+  if (before != NULL && m->n > 1 && (is(before, ':') || is(before, '='))) before--;
+  bool state =
+      before != NULL && before->word && !before->value && is_one_word(t->p, last) && obs_word_names_state(before);
+  t->word = true;
+  t->fixed = state || (obs_word_is_number(t->p + 1, (size_t)(last - t->p - 1)) && names_code(m) != 0);
+  t->value = !t->fixed;
+  m->n++;
+  if (t->value) settle_value(m);
+}
+
+/* ---- addresses ---- */
+
+static bool is_hex(char c) {
+  char l = (char)(c | 0x20);
+  return (c >= '0' && c <= '9') || (l >= 'a' && l <= 'f');
+}
+
+/* The end of an IPv6 address in any form, or of a hardware address, that begins at `p`; NULL: there is none. */
+static const char *address_end(const char *p, const char *end) {
+  size_t groups = 0, pairs = 0, colons = 0, doubles = 0, digits = 0, full = 0;
+  const char *q = p;
+  while (q < end) {
+    const char *begin = q;
+    while (q < end && is_hex(*q)) digits += *q >= '0' && *q <= '9', q++;
+    size_t n = (size_t)(q - begin);
+    if (n > 4) return NULL;
+    groups += n > 0;
+    pairs += n == 2;
+    full += n == 4;
+    if (q >= end || *q != ':') break;
+    if (n == 0 && colons > 0 && q[-1] != ':') return NULL;
+    q++;
+    colons++;
+    if (q < end && *q == ':') {
+      q++;
+      colons++;
+      doubles++;
+    }
+  }
+  if (q < end && *q == '.' && groups > 0 && colons > 1) { /* ::ffff:10.0.0.1 */
+    while (q < end && ((*q >= '0' && *q <= '9') || *q == '.')) q++;
+    if (q[-1] == '.') q--;
+  }
+  if (colons < 2 || doubles > 1) return NULL;
+  if (q[-1] == ':' && q[-2] != ':') { /* `::1: refused` */
+    q--;
+    colons--;
+  }
+  if (q < end && *q == '%') {
+    while (q < end && (is_wordly(*q) || *q == '%')) q++;
+  }
+  if (q < end && *q == '/' && q + 1 < end && q[1] >= '0' && q[1] <= '9') {
+    for (q++; q < end && *q >= '0' && *q <= '9';) q++;
+  }
+  if (q < end && is_wordly(*q)) return NULL;
+  bool v6 = doubles == 1 ? digits > 0 || full == groups : colons == 7;
+  bool hardware = doubles == 0 && pairs == groups && groups >= 6;
+  return v6 || hardware ? q : NULL;
+}
+
+/* An address, with the brackets and the port around it. */
+static bool push_address(mask *m, const char *p, const char *end, bool glued, const char **after) {
+  const char *q = address_end(p, end);
+  if (q == NULL) return false;
+  if (m->n > 0 && is(&m->t[m->n - 1], '[') && m->t[m->n - 1].p + 1 == p && q < end && *q == ']') {
+    glued = m->t[m->n - 1].glued;
+    p--;
+    q++;
+    m->n--;
+  }
+  obs_mask_token *t = begin_token(m, p, (size_t)(q - p), glued);
+  t->value = t->word = true;
+  m->n++;
+  settle_value(m);
+  *after = q;
+  return true;
+}
+
+/* ---- lists and repeats ---- */
+
+/* The last token of `a, b and c` from `i` on; `i` itself when there is no list. Each item is one word. */
+static size_t end_of_list(const obs_mask_token *t, size_t n, size_t i) {
+  size_t last = i;
+  while (last + 2 < n && t[last].word && t[last + 1].sign == ',' && t[last + 2].word) {
+    last += 2;
+    if (last + 1 < n && obs_word_is_and(&t[last]) && t[last + 1].word) last++; /* , and c */
+  }
+  if (last > i && last + 2 < n && t[last + 1].word && obs_word_is_and(&t[last + 1]) && t[last + 2].word) last += 2;
+  return last;
+}
+
+/* A list stands in brackets, or behind a plural and a colon, up to the end of the sentence. */
+static bool is_list(const obs_mask_token *t, size_t n, size_t i, size_t last) {
+  if (last == i || i == 0) return false;
+  char before = t[i - 1].sign, behind = last + 1 < n ? t[last + 1].sign : 0;
+  if (before == '[') return behind == ']';
+  if (before == '(') return behind == ')';
+  if (before == '{') return behind == '}';
+  if (before != ':' || i < 2 || !t[i - 2].word) return false;
+  const obs_mask_token *head = &t[i - 2];
+  bool plural = head->len > 3 && head->p[head->len - 1] == 's' && head->p[head->len - 2] != 's';
+  bool ends = last + 1 == n || t[last].p[t[last].len - 1] == '.' || behind == ';' || behind == ')' || behind == '.';
+  return plural && ends;
+}
+
+static size_t join_lists(obs_mask_token *t, size_t n) {
+  size_t out = 0;
+  for (size_t i = 0; i < n; i++) {
+    size_t last = i + 2 < n && t[i].word && t[i + 1].sign != 0 ? end_of_list(t, n, i) : i;
+    if (last > i && is_list(t, n, i, last)) {
+      obs_mask_token list = t[i];
+      list.len = (uint16_t)(t[last].p + t[last].len - t[i].p);
+      list.value = true;
+      list.fixed = false;
+      t[out++] = list;
+      i = last;
+    } else {
+      if (out != i) t[out] = t[i];
+      out++;
+    }
+  }
+  return out;
+}
+
+static bool same_tokens(const obs_mask_token *a, const obs_mask_token *b, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    if (a[i].hash != b[i].hash || a[i].value != b[i].value) return false;
+  }
+  return true;
+}
+
+static bool is_group(const obs_mask_token *t, size_t n) {
+  bool holds = false;
+  for (size_t i = 0; i < n; i++) holds = holds || t[i].value;
+  return holds && !is(t, ')') && !is(t, ']');
+}
+
+/* `a <*> ok a <*> ok`: what repeats, values and all, is one; a comma or the like may stand between. */
+static size_t join_repeats(obs_mask_token *t, size_t n) {
+  size_t out = 0;
+  for (size_t i = 0; i < n;) {
+    if (out != i) t[out] = t[i];
+    out++;
+    i++;
+    if (!t[out - 1].value && t[out - 1].sign == 0) continue; /* a group ends with a value, or with what closes it */
+    for (size_t g = 2; g <= GROUP_TOKENS && g <= out; g++) {
+      size_t skip = i < n && (t[i].sign == ',' || t[i].sign == ';') ? 1 : 0;
+      while (i + skip + g <= n && t[out - g].hash == t[i + skip].hash && is_group(&t[out - g], g) &&
+             same_tokens(&t[out - g], &t[i + skip], g)) {
+        i += skip + g;
+        skip = i < n && (t[i].sign == ',' || t[i].sign == ';') ? 1 : 0;
+      }
+    }
+  }
+  return out;
+}
+
+/* ---- hashes ---- */
 
 /* The last `len` bytes, under eight, as memcpy into a zeroed number gives them. In loads that may overlap: a copy byte
  * by byte would make the number wait for its bytes' stores, a tenth of all that a failure costs here. */
@@ -210,38 +514,189 @@ static uint32_t hash_bytes(const char *p, size_t len) {
   return (uint32_t)(h ^ (h >> 32));
 }
 
+/* Words are the same with and without the dot of a sentence, in singular and plural. */
+static uint32_t hash_token(const obs_mask_token *t) {
+  if (t->value) return 1;
+  if (t->sign != 0) return 2 + (uint32_t)(unsigned char)t->sign;
+  size_t len = t->len;
+  while (len > 1 && t->p[len - 1] == '.') len--;
+  if (len > 3 && t->p[len - 1] == 's' && strchr("sui", t->p[len - 2]) == NULL) len--;
+  return hash_bytes(t->p, len);
+}
+
+/* ---- all together ---- */
+
+/* A character beyond ASCII that begins no ordinary word. Returns what is behind the token. */
+static const char *push_wide(mask *m, const char *p, const char *end, bool *glued) {
+  obs_word_wide_char w = obs_word_wide(p, end);
+  obs_mask_token *t = begin_token(m, p, w.len, *glued);
+  const char *q = p + w.len;
+  *glued = w.kind != OBS_WIDE_SPACE;
+  if (w.kind == OBS_WIDE_SPACE) return q;
+  if (w.kind == OBS_WIDE_SIGN) {
+    push_sign(m, w.sign);
+    return q;
+  }
+  if (w.kind == OBS_WIDE_QUOTE) {
+    const char *close = memmem(q, (size_t)(end - q), w.close, strlen(w.close));
+    if (close != NULL) {
+      q = close + strlen(w.close);
+      t->len = (uint16_t)(q - p);
+      t->value = t->word = true;
+      m->n++;
+      settle_value(m);
+      return q;
+    }
+    push_sign(m, '"');
+    return q;
+  }
+  while (q < end && obs_word_class(*q) == OBS_WORD_WIDE) { /* a run of one kind */
+    obs_word_wide_char next = obs_word_wide(q, end);
+    if (next.kind != w.kind) break;
+    q += next.len;
+  }
+  t->len = (uint16_t)(q - p);
+  push_word(m, w.kind == OBS_WIDE_DIGIT ? OBS_WORD_DIGIT : OBS_WORD_LETTER);
+  return q;
+}
+
+/* The end of the word at `p`, and what it has. */
+static const char *word_end(const char *p, const char *end, unsigned *has) {
+  const char *q = p;
+  for (unsigned c; q < end && ((c = obs_word_class(*q)) & (OBS_WORD_SPACE | OBS_WORD_SPLIT)) == 0; q++) {
+    if (c == OBS_WORD_WIDE) {
+      obs_word_wide_char w = obs_word_wide(q, end);
+      if (w.kind != OBS_WIDE_WORD && !(w.kind == OBS_WIDE_SIGN && w.len < 3)) break;
+      c = OBS_WORD_LETTER;
+      q += w.len - 1;
+    }
+    *has |= c;
+  }
+  return q;
+}
+
+/* `C:\Program Files\x`: the words of a path of Windows, with the spaces between them. */
+static const char *path_end(const char *q, const char *end) {
+  unsigned has = 0;
+  q = word_end(q, end, &has);
+  while (q + 1 < end && *q == ' ') {
+    has = 0;
+    const char *next = word_end(q + 1, end, &has);
+    if ((has & OBS_WORD_BACK) == 0) break;
+    q = next;
+  }
+  return q;
+}
+
+static const char *push_plain(mask *m, const char *p, const char *end, bool glued) {
+  unsigned has = 0;
+  const char *q = word_end(p, end, &has), *after;
+  bool function = false;
+  if (q < end && (*q == ':' || *q == '(')) {
+    if (*q == ':' && q - p <= 4 && is_hex(*p) && push_address(m, p, end, glued, &after)) return after;
+    if (q + 1 < end && q - p == 1 && q[0] == ':' && q[1] == '\\') {
+      q = path_end(q + 1, end); /* C:\ */
+      has |= OBS_WORD_BACK;
+    }
+    while (q + 2 < end && q[0] == ':' && q[1] == ':' && is_wordly(q[2])) {
+      q = word_end(q + 2, end, &has);
+      function = true;
+    }
+    const char *call = end_of_function(p, q, end);
+    if (call != NULL) {
+      q = call;
+      function = true;
+    }
+  } else if ((has & OBS_WORD_BACK) != 0) {
+    q = path_end(q, end);
+  }
+  obs_mask_token *t = begin_token(m, p, (size_t)(q - p), glued);
+  if (!function) {
+    push_word(m, has);
+  } else {
+    t->word = t->fixed = true;
+    m->n++;
+  }
+  return q;
+}
+
+/* A word that reading marked as a constant. */
+static const char *push_constant(mask *m, const char *p, const char *end, bool glued) {
+  const char *q = p;
+  while (q < end && obs_word_class(*q) != OBS_WORD_SPACE) q++;
+  if (q == p) return q;
+  obs_mask_token *t = begin_token(m, p, (size_t)(q - p), glued);
+  t->word = t->fixed = true;
+  m->n++;
+  return q;
+}
+
+/* The colour codes of a terminal. */
+static const char *skip_escape(const char *p, const char *end) {
+  const char *q = p + 2;
+  while (q < end && ((*q >= '0' && *q <= '9') || *q == ';')) q++;
+  return q < end && ((*q | 0x20) >= 'a' && (*q | 0x20) <= 'z') ? q + 1 : p + 1;
+}
+
+/* What is quoted at length, behind a colon: one value. */
+static void cut_text(mask *m) {
+  size_t colon = 0;
+  for (size_t i = 1; i + 1 < m->n && i < PREFIX_TOKENS; i++) {
+    if (is(&m->t[i], ':') && !m->t[i + 1].glued) colon = i;
+  }
+  if (colon == 0) return;
+  obs_mask_token *text = &m->t[colon + 1];
+  *text = (obs_mask_token){.p = text->p, .len = (uint16_t)(m->end - text->p), .value = true, .word = true};
+  m->n = colon + 2;
+}
+
+/* What begins with an ASCII sign: a quotation, an address, or the sign itself. Returns what is behind it. */
+static const char *push_split(mask *m, const char *p, bool glued) {
+  const char *end = m->end, *after;
+  bool mark = (*p == '"' || *p == '\'' || *p == '`') && p != m->request;
+  const char *quote = mark ? quote_end(p, end, glued) : NULL;
+  if (mark && quote == NULL && *p == '`' && !glued && m->n > 0 && is(&m->t[m->n - 1], ':'))
+    quote = end - 1; /* cut off */
+  if (quote != NULL && is_request(p, quote)) {
+    m->request = quote;
+    quote = NULL;
+  }
+  if (*p == ':' && p + 1 < end && p[1] == ':' && !glued && push_address(m, p, end, glued, &after)) return after;
+  (void)begin_token(m, p, quote != NULL ? (size_t)(quote + 1 - p) : 1, glued);
+  if (quote == NULL)
+    push_sign(m, *p);
+  else
+    push_quoted(m);
+  return quote != NULL ? quote + 1 : p + 1;
+}
+
 size_t obs_mask(obs_str message, obs_mask_token tokens[OBS_MASK_TOKENS]) {
-  mask m = {tokens, 0};
   const char *p = message.p, *end = p + (message.len < OBS_MASK_BYTES ? message.len : OBS_MASK_BYTES);
+  mask m = {.t = tokens, .end = end};
   bool glued = false;
   while (p < end && m.n < OBS_MASK_TOKENS) {
-    unsigned has = class_of(*p);
-    if (has == SPACE) {
-      p++;
+    unsigned class = obs_word_class(*p);
+    if (class == OBS_WORD_SPACE) {
+      if (*p == OBS_READING_CONSTANT) {
+        p = push_constant(&m, p + 1, end, glued);
+        continue;
+      }
+      p = *p == '\x1b' && p + 1 < end && p[1] == '[' ? skip_escape(p, end) : p + 1;
       glued = false;
-      continue;
-    }
-    obs_mask_token t = {.p = p, .len = 1, .glued = glued};
-    const char *quote = has == SPLIT && (*p == '"' || *p == '\'') ? quote_end(p, end, glued) : NULL;
-    if (quote != NULL) {
-      t.len = (uint16_t)(quote + 1 - p);
-      t.value = t.word = true;
-      m.t[m.n++] = t;
-      settle_value(&m);
-    } else if (has == SPLIT) {
-      push_split(&m, t);
+    } else if (class == OBS_WORD_SPLIT) {
+      p = push_split(&m, p, glued);
+      glued = true;
+    } else if (class == OBS_WORD_WIDE && obs_word_wide(p, end).kind != OBS_WIDE_WORD) {
+      p = push_wide(&m, p, end, &glued);
     } else {
-      const char *q = p + 1;
-      for (unsigned c; q < end && ((c = class_of(*q)) & (SPACE | SPLIT)) == 0; q++) has |= c;
-      t.len = (uint16_t)(q - p);
-      t.word = true;
-      push_word(&m, t, has);
+      p = push_plain(&m, p, end, glued);
+      glued = true;
     }
-    p += t.len;
-    glued = true;
   }
-  for (size_t i = 0; i < m.n; i++) tokens[i].hash = tokens[i].value ? 1 : hash_bytes(tokens[i].p, tokens[i].len);
-  return m.n;
+  if (m.n > TEXT_TOKENS) cut_text(&m);
+  if (m.commas) m.n = join_lists(tokens, m.n);
+  for (size_t i = 0; i < m.n; i++) tokens[i].hash = hash_token(&tokens[i]);
+  return join_repeats(tokens, m.n);
 }
 
 void obs_mask_template(const obs_mask_token *tokens, size_t n, obs_buf *out) {

@@ -1,21 +1,14 @@
 #include "cluster/miner.h"
 
+#include "cluster/alike.h"
+#include "cluster/reading.h"
 #include "cluster/recent.h"
 
 #include <stdlib.h>
-#include <strings.h>
 
-/* CONSTANT_WORDS: of a frame, at least so many words stay. FRAME_WORDS: so many different words in one place are
- * values.
- */
-enum { CLUSTERS = 4096, CONSTANT_WORDS = 2, FRAME_WORDS = 4 };
-
-typedef struct {
-  uint32_t words[FRAME_WORDS - 1]; /* hashes */
-  obs_miner_ref clusters[FRAME_WORDS - 1];
-  uint32_t n;
-  bool open; /* its word is a value */
-} frame;
+/* LOOKED_AT: clusters of a shape that a new form is compared with, the latest first. COMPARED: of them, those with most
+ * words in common. STEPS: in which a form may widen. */
+enum { CLUSTERS = 4096, LOOKED_AT = 512, COMPARED = 64, STEPS = 8 };
 
 typedef struct {
   uint64_t id;
@@ -23,66 +16,59 @@ typedef struct {
   uint32_t merged_into;  /* NONE: it stands for itself */
   uint32_t newer, older; /* by last use; NONE at the ends */
   uint32_t rank;         /* while loading: its place in that order */
+  uint32_t len, nwords;
   char *text;
-  uint32_t len;
+  obs_alike_word *words;
 } cluster;
+
+/* Of a cluster's slot, apart from it, because a new form walks along many of them: which clusters have the same shape.
+ */
+typedef struct {
+  uint64_t shape, bits;
+  uint32_t next, previous; /* in the list of its bucket; NONE at the ends */
+  bool listed;
+} neighbour;
 
 struct obs_miner {
   cluster *clusters;
-  uint32_t capacity, used, newest, oldest;
-  obs_recent forms;  /* of obs_miner_ref */
-  obs_recent frames; /* of `frame` */
+  neighbour *near;
+  uint32_t *buckets; /* the latest of each; NONE: empty */
+  uint32_t capacity, used, newest, oldest, bucket_mask;
+  obs_recent forms; /* of obs_miner_ref */
   void (*merged)(void *arg, uint64_t to, uint64_t from);
   void *merged_arg;
 };
 
-/* ---- words ---- */
+/* ---- clusters of one shape ---- */
 
-/* Each pair is a difference that matters. */
-static const char *const opposites[] = {
-    "start",        "stop",     "started",  "stopped", "starting",  "stopping",  "open",     "close",     "opened",
-    "closed",       "opening",  "closing",  "allow",   "deny",      "allowed",   "denied",   "accept",    "reject",
-    "accepted",     "rejected", "refused",  "success", "failure",   "succeeded", "failed",   "up",        "down",
-    "on",           "off",      "enable",   "disable", "enabled",   "disabled",  "connect",  "connected", "disconnect",
-    "disconnected", "true",     "false",    "startup", "shutdown",  "login",     "logout",   "added",     "removed",
-    "enter",        "exit",     "entering", "leaving", "begin",     "end",       "online",   "offline",   "yes",
-    "no",           "read",     "write",    "send",    "receive",   "sent",      "received", "acquired",  "released",
-    "valid",        "invalid",  "known",    "unknown", "created",   "deleted",   "attached", "detached",  "mounted",
-    "unmounted",    "locked",   "unlocked", "passed",  "granted",   "revoked",   "lost",     "restored",  "not",
-    "timeout",      "full",     "empty",    "healthy", "unhealthy", "pass",      "fail",
-};
-
-static bool has_opposite(const obs_mask_token *t) {
-  char first = (char)(t->p[0] | 0x20); /* most words are told apart by it */
-  for (size_t i = 0; i < sizeof(opposites) / sizeof(opposites[0]); i++) {
-    if (opposites[i][0] == first && strlen(opposites[i]) == t->len && strncasecmp(opposites[i], t->p, t->len) == 0)
-      return true;
-  }
-  return false;
+static void list_near(obs_miner *m, uint32_t slot) {
+  neighbour *x = &m->near[slot];
+  uint32_t *head = &m->buckets[x->shape & m->bucket_mask];
+  x->next = *head;
+  x->previous = OBS_MINER_NONE;
+  if (*head != OBS_MINER_NONE) m->near[*head].previous = slot;
+  *head = slot;
+  x->listed = true;
 }
 
-static uint64_t mix(uint64_t h, uint64_t v) {
-  h = (h ^ v) * 0x9FB21C651E98DF25u;
-  return h ^ (h >> 29);
+static void unlist_near(obs_miner *m, uint32_t slot) {
+  neighbour *x = &m->near[slot];
+  if (!x->listed) return;
+  if (x->previous != OBS_MINER_NONE)
+    m->near[x->previous].next = x->next;
+  else
+    m->buckets[x->shape & m->bucket_mask] = x->next;
+  if (x->next != OBS_MINER_NONE) m->near[x->next].previous = x->previous;
+  x->listed = false;
 }
 
-/* A form's hash is made of a sum, so that the frames of a form, which differ from it in one word, cost one step each.
- */
-static uint64_t word_in_place(size_t i, uint64_t word) {
-  return mix(mix(0x9E3779B97F4A7C15u, i), word);
+static void enter_near(obs_miner *m, uint32_t slot, const obs_alike_form *f) {
+  m->near[slot].shape = obs_alike_shape(f);
+  m->near[slot].bits = obs_alike_bits(f);
+  list_near(m, slot);
 }
 
-static uint64_t sum_words(const obs_mask_token *t, size_t n) {
-  uint64_t sum = 0;
-  for (size_t i = 0; i < n; i++) sum += word_in_place(i, ((uint64_t)t[i].hash << 1) | 1);
-  return sum;
-}
-
-static uint64_t hash_sum(size_t n, uint64_t sum) {
-  return mix(mix(OBS_MINER_VERSION + 0x9E3779B97F4A7C15u, n), sum);
-}
-
-/* ---- clusters ---- */
+/* ---- clusters by last use ---- */
 
 static void unlink_cluster(obs_miner *m, uint32_t slot) {
   cluster *c = &m->clusters[slot];
@@ -111,27 +97,37 @@ static void touch(obs_miner *m, uint32_t slot) {
   link_newest(m, slot);
 }
 
-static uint32_t create(obs_miner *m, uint64_t id, const obs_mask_token *t, size_t n) {
+/* A cluster of this form, whose template is the tokens with `<*>` where the form has values. NONE: no memory. */
+static uint32_t create(obs_miner *m, uint64_t id, const obs_alike_form *f, const obs_mask_token *t) {
   bool fresh = m->used < m->capacity;
   uint32_t slot = fresh ? m->used : m->oldest;
   cluster *c = &m->clusters[slot];
   obs_buf text = {0};
-  obs_mask_template(t, n, &text);
-  if (text.oom) {
+  obs_alike_word *words = malloc((f->n + 1) * sizeof(*words));
+  obs_mask_template(t, f->n, &text);
+  if (text.oom || words == NULL) {
     obs_buf_fini(&text);
+    free(words);
     return OBS_MINER_NONE;
   }
+  memcpy(words, f->word, f->n * sizeof(*words));
   free(c->text);
+  free(c->words);
   c->text = text.p;
   c->len = (uint32_t)text.len;
-  if (fresh)
+  c->words = words;
+  c->nwords = f->n;
+  if (fresh) {
     m->used++;
-  else
+  } else {
     unlink_cluster(m, slot);
+    unlist_near(m, slot);
+  }
   c->id = id;
   c->tenant++;
   c->merged_into = OBS_MINER_NONE;
   link_newest(m, slot);
+  enter_near(m, slot, f);
   return slot;
 }
 
@@ -151,82 +147,11 @@ uint32_t obs_miner_find(const obs_miner *m, obs_miner_ref ref) {
 static void merge(obs_miner *m, uint32_t to, uint32_t from) {
   if (to == from) return;
   m->clusters[from].merged_into = to;
+  unlist_near(m, from);
   if (m->merged != NULL) m->merged(m->merged_arg, m->clusters[to].id, m->clusters[from].id);
 }
 
 /* ---- learning ---- */
-
-typedef struct {
-  obs_miner *m;
-  const void *(*frame_of)(obs_recent *frames, uint64_t key);
-  obs_mask_token *t;
-  size_t n;
-  uint64_t sum;       /* of its words */
-  uint32_t constants; /* words that are no values */
-  obs_miner_ref peers[FRAME_WORDS];
-  uint32_t npeers; /* clusters that turned out to be this one */
-} lesson;
-
-/* The message's tokens are what they are now. */
-static uint64_t look_again(lesson *l) {
-  l->sum = sum_words(l->t, l->n);
-  l->constants = 0;
-  for (size_t i = 0; i < l->n; i++) l->constants += l->t[i].word && !l->t[i].value;
-  return hash_sum(l->n, l->sum);
-}
-
-/* Of the frame with the word at `p` open. */
-static uint64_t hash_frame(const lesson *l, size_t p) {
-  uint64_t word = word_in_place(p, ((uint64_t)l->t[p].hash << 1) | 1);
-  return hash_sum(l->n, l->sum - word + word_in_place(p, 0));
-}
-
-static bool may_open(const lesson *l, size_t p) {
-  const obs_mask_token *t = &l->t[p];
-  if (!t->word || l->constants < CONSTANT_WORDS + (t->value ? 0u : 1u)) return false;
-  return t->value || !has_opposite(t);
-}
-
-/* The word at `p` is a value; values side by side are one. */
-static void open_word(lesson *l, size_t p) {
-  l->t[p].value = true;
-  l->t[p].hash = 1;
-  size_t n = 0;
-  for (size_t i = 0; i < l->n; i++) {
-    if (!(n > 0 && l->t[i].value && l->t[n - 1].value)) l->t[n++] = l->t[i];
-  }
-  l->n = n;
-}
-
-/* A word whose frame is known to hold a value there; n when there is none. */
-static size_t find_open(lesson *l) {
-  for (size_t p = 0; p < l->n; p++) {
-    if (l->t[p].value || !may_open(l, p)) continue;
-    const frame *f = l->frame_of(&l->m->frames, hash_frame(l, p));
-    if (f != NULL && f->open) return p;
-  }
-  return l->n;
-}
-
-/* Enters one word into its frame; true when that opens it: the frame's clusters are then peers. */
-static bool enter_word(lesson *l, size_t p, uint32_t slot) {
-  frame *f = obs_recent_put(&l->m->frames, hash_frame(l, p));
-  for (uint32_t i = 0; i < f->n; i++) {
-    if (f->words[i] == l->t[p].hash) return false;
-  }
-  bool was_open = f->open;
-  f->open = was_open || l->t[p].value || f->n == FRAME_WORDS - 1;
-  if (f->open && !was_open && f->n > 0) {
-    memcpy(l->peers, f->clusters, f->n * sizeof(obs_miner_ref));
-    l->npeers = f->n;
-    return true;
-  }
-  if (!f->open) {
-    f->words[f->n] = l->t[p].hash;
-    f->clusters[f->n++] = ref_of(l->m, slot);
-  }
-  return false;
-}
 
 static uint32_t known(obs_miner *m, uint64_t form) {
   const obs_miner_ref *r = obs_recent_get(&m->forms, form);
@@ -238,56 +163,106 @@ static void remember(obs_miner *m, uint64_t form, uint32_t slot) {
   *r = ref_of(m, slot);
 }
 
-static void join_peers(lesson *l, uint32_t slot) {
-  for (uint32_t i = 0; i < l->npeers; i++) {
-    uint32_t peer = obs_miner_find(l->m, l->peers[i]);
-    if (peer != OBS_MINER_NONE) merge(l->m, slot, peer);
+/* Clusters that a form may be of one kind with. */
+typedef struct {
+  uint32_t slot[COMPARED];
+  obs_alike_places differs[COMPARED];
+  uint32_t n;
+} candidates;
+
+/* Returns the cluster that the form is a case of, and no candidates; else NONE and the candidates. */
+static uint32_t look_around(const obs_miner *m, const obs_alike_form *f, candidates *out) {
+  uint64_t shape = obs_alike_shape(f), bits = obs_alike_bits(f);
+  uint32_t slot = m->buckets[shape & m->bucket_mask];
+  out->n = 0;
+  for (int i = 0; i < LOOKED_AT && slot != OBS_MINER_NONE && out->n < COMPARED; i++, slot = m->near[slot].next) {
+    const neighbour *x = &m->near[slot];
+    const cluster *c = &m->clusters[slot];
+    if (x->shape != shape || !obs_alike_may_be(bits, x->bits) || c->nwords != f->n) continue;
+    obs_alike_places d;
+    if (!obs_alike_compare(f, c->words, &d)) continue;
+    if (d == 0 || obs_alike_is_case_of(f, c->words, d)) return slot;
+    out->slot[out->n] = slot;
+    out->differs[out->n++] = d;
   }
-  l->npeers = 0;
+  return OBS_MINER_NONE;
 }
 
-/* A form that was not seen before: opens what is known to vary until a known form is left, or makes a cluster. */
-static uint32_t learn(lesson *l, uint64_t first) {
-  obs_miner *m = l->m;
+/* Whether the candidates show that the places of `d` vary. */
+static bool opens(const obs_miner *m, const obs_alike_form *f, const candidates *all, obs_alike_places d) {
+  const obs_alike_word *others[COMPARED];
+  size_t n = 0;
+  for (uint32_t i = 0; i < all->n; i++) {
+    if (obs_alike_within(all->differs[i], d)) others[n++] = m->clusters[all->slot[i]].words;
+  }
+  return obs_alike_varies(f, others, n, d);
+}
+
+static bool is_wider(const obs_alike_form *f, obs_alike_places d) {
+  for (; d != 0; d >>= 8) {
+    if ((f->word[(d & 255) - 1].is & OBS_ALIKE_VALUE) == 0) return false;
+  }
+  return true;
+}
+
+/* The places that vary, as far as the candidates show it: the fewest, of as many the first. 0: none. The order in which
+ * candidates were found does not matter. */
+static obs_alike_places find_varying(const obs_miner *m, const obs_alike_form *f, const candidates *all) {
+  obs_alike_places best = 0;
+  for (uint32_t i = 0; i < all->n; i++) {
+    obs_alike_places d = all->differs[i];
+    if (d == best || (best != 0 && d > best) || is_wider(f, d)) continue; /* more places make a larger number */
+    if (opens(m, f, all, d)) best = d;
+  }
+  return best;
+}
+
+/* A form that was not seen before: opens what is known to vary until a known form is left, or makes a cluster, into
+ * which all go that are cases of it. */
+static uint32_t learn(obs_miner *m, obs_mask_token *t, obs_alike_form *f, uint64_t first) {
+  candidates near;
+  uint64_t form = first, narrower[STEPS];
+  uint32_t slot, steps = 0;
   for (;;) {
-    uint64_t form = look_again(l);
-    uint32_t slot = known(m, form);
-    size_t p = slot == OBS_MINER_NONE ? find_open(l) : l->n;
-    if (slot == OBS_MINER_NONE && p == l->n) {
-      slot = create(m, form, l->t, l->n);
-      if (slot == OBS_MINER_NONE) return slot;
-      remember(m, form, slot);
-      join_peers(l, slot);
-      for (p = 0; p < l->n; p++) { /* the new form enters all its frames, until one opens */
-        if (may_open(l, p) && enter_word(l, p, slot)) break;
-      }
-      if (p < l->n) l->peers[l->npeers++] = ref_of(m, slot);
-    }
-    if (p == l->n) {
-      join_peers(l, slot);
-      remember(m, first, slot);
-      return slot;
-    }
-    open_word(l, p);
+    slot = look_around(m, f, &near);
+    if (slot != OBS_MINER_NONE) break;
+    obs_alike_places d = find_varying(m, f, &near);
+    if (d == 0) break;
+    if (steps < STEPS) narrower[steps++] = form;
+    obs_alike_open(f, d);
+    for (; d != 0; d >>= 8) t[(d & 255) - 1].value = true;
+    form = obs_alike_hash(f);
+    slot = known(m, form);
+    if (slot != OBS_MINER_NONE) break;
   }
-}
-
-static const void *use_frame(obs_recent *frames, uint64_t key) {
-  return obs_recent_get(frames, key);
-}
-
-static const void *look_at_frame(obs_recent *frames, uint64_t key) {
-  return obs_recent_peek(frames, key);
+  if (slot == OBS_MINER_NONE) {
+    slot = create(m, form, f, t);
+    if (slot == OBS_MINER_NONE) return slot;
+    for (uint32_t i = 0; i < near.n; i++) {
+      uint32_t other = near.slot[i];
+      if (is_wider(f, near.differs[i]) && opens(m, f, &near, near.differs[i]) && other != slot) merge(m, slot, other);
+    }
+    remember(m, form, slot);
+  } else if (m->near[slot].previous != OBS_MINER_NONE) { /* others of its kind will be looked for soon */
+    unlist_near(m, slot);
+    list_near(m, slot);
+  }
+  if (form != first) remember(m, first, slot);
+  /* Who has seen less may have taken it for a kind of its own. */
+  for (uint32_t i = 0; m->merged != NULL && i < steps; i++) m->merged(m->merged_arg, m->clusters[slot].id, narrower[i]);
+  return slot;
 }
 
 obs_miner_ref obs_miner_add(obs_miner *m, obs_str message) {
   obs_mask_token tokens[OBS_MASK_TOKENS];
-  size_t n = obs_mask(message, tokens);
-  uint64_t form = hash_sum(n, sum_words(tokens, n));
+  char room[OBS_READING_BYTES];
+  size_t n = obs_mask(obs_reading_of(message, room), tokens);
+  uint64_t form = obs_alike_hash_tokens(tokens, n);
   uint32_t slot = known(m, form);
   if (slot == OBS_MINER_NONE) {
-    lesson l = {.m = m, .frame_of = use_frame, .t = tokens, .n = n};
-    slot = learn(&l, form);
+    obs_alike_form f;
+    obs_alike_form_of(tokens, n, &f);
+    slot = learn(m, tokens, &f, form);
   }
   if (slot == OBS_MINER_NONE) return (obs_miner_ref){OBS_MINER_NONE, 0};
   touch(m, slot);
@@ -296,16 +271,15 @@ obs_miner_ref obs_miner_add(obs_miner *m, obs_str message) {
 
 uint32_t obs_miner_peek(obs_miner *m, obs_str message) {
   obs_mask_token tokens[OBS_MASK_TOKENS];
-  lesson l = {.m = m, .frame_of = look_at_frame, .t = tokens};
-  l.n = obs_mask(message, tokens);
-  for (;;) {
-    const obs_miner_ref *r = obs_recent_peek(&m->forms, look_again(&l));
-    uint32_t slot = r != NULL ? obs_miner_find(m, *r) : OBS_MINER_NONE;
-    if (slot != OBS_MINER_NONE) return slot;
-    size_t p = find_open(&l);
-    if (p == l.n) return OBS_MINER_NONE;
-    open_word(&l, p);
-  }
+  char room[OBS_READING_BYTES];
+  size_t n = obs_mask(obs_reading_of(message, room), tokens);
+  const obs_miner_ref *r = obs_recent_peek(&m->forms, obs_alike_hash_tokens(tokens, n));
+  uint32_t slot = r != NULL ? obs_miner_find(m, *r) : OBS_MINER_NONE;
+  if (slot != OBS_MINER_NONE) return slot;
+  obs_alike_form f;
+  candidates near;
+  obs_alike_form_of(tokens, n, &f);
+  return look_around(m, &f, &near);
 }
 
 uint64_t obs_miner_id(const obs_miner *m, uint32_t slot) {
@@ -326,8 +300,14 @@ observer_err obs_miner_open(const obs_miner_opts *opts, obs_miner **out) {
   m->merged = opts->merged;
   m->merged_arg = opts->merged_arg;
   m->clusters = calloc(m->capacity, sizeof(*m->clusters));
-  if (m->clusters != NULL && obs_recent_init(&m->forms, forms, sizeof(obs_miner_ref)) &&
-      obs_recent_init(&m->frames, forms * 4, sizeof(frame)))
+  m->near = calloc(m->capacity, sizeof(*m->near));
+  uint32_t buckets = 16;
+  while (buckets < m->capacity) buckets *= 2;
+  m->bucket_mask = buckets - 1;
+  m->buckets = malloc(buckets * sizeof(*m->buckets));
+  if (m->buckets != NULL) memset(m->buckets, 0xFF, buckets * sizeof(*m->buckets)); /* NONE */
+  if (m->clusters != NULL && m->near != NULL && m->buckets != NULL &&
+      obs_recent_init(&m->forms, forms, sizeof(obs_miner_ref)))
     return OBSERVER_E_OK;
   obs_miner_close(m);
   *out = NULL;
@@ -336,10 +316,14 @@ observer_err obs_miner_open(const obs_miner_opts *opts, obs_miner **out) {
 
 void obs_miner_close(obs_miner *m) {
   if (m == NULL) return;
-  for (uint32_t i = 0; i < m->used; i++) free(m->clusters[i].text);
+  for (uint32_t i = 0; i < m->used; i++) {
+    free(m->clusters[i].text);
+    free(m->clusters[i].words);
+  }
   obs_recent_fini(&m->forms);
-  obs_recent_fini(&m->frames);
   free(m->clusters);
+  free(m->near);
+  free(m->buckets);
   free(m);
 }
 
@@ -347,9 +331,9 @@ void obs_miner_close(obs_miner *m) {
 
 /* What the miner has learned as bytes (base/pack.h):
  *
- *   miner    clusters_max forms_max used { cluster, the least recently used first } forms frames
- *   cluster  slot id tenant 1 + merged_into (0: not merged) template
- *   forms    two generations of { hash, ref }, 0      frames  two of { hash, open n { word, ref } }, 0
+ *   miner    OBS_MINER_VERSION clusters_max forms_max used { cluster, the least recently used first } forms
+ *   cluster  slot id tenant 1 + merged_into (0: not merged) template words { hash is }
+ *   forms    two generations of { hash, ref }, 0
  *   ref      1 + slot tenant
  *
  * Templates are bytes, not text: a message may have been cut in the middle of a character. */
@@ -365,17 +349,8 @@ static void put_form(obs_buf *out, const void *value) {
   put_ref(out, *(const obs_miner_ref *)value);
 }
 
-static void put_frame(obs_buf *out, const void *value) {
-  const frame *f = value;
-  obs_pack_u64(out, f->open);
-  obs_pack_u64(out, f->n);
-  for (uint32_t i = 0; i < f->n; i++) {
-    obs_pack_u64(out, f->words[i]);
-    put_ref(out, f->clusters[i]);
-  }
-}
-
 void obs_miner_save(const obs_miner *m, obs_buf *out) {
+  obs_pack_u64(out, OBS_MINER_VERSION);
   obs_pack_u64(out, m->capacity);
   obs_pack_u64(out, m->forms.capacity);
   obs_pack_u64(out, m->used);
@@ -387,9 +362,13 @@ void obs_miner_save(const obs_miner *m, obs_buf *out) {
     obs_pack_u64(out, c->merged_into != OBS_MINER_NONE ? (uint64_t)c->merged_into + 1 : 0);
     obs_pack_u64(out, c->len);
     obs_buf_append(out, c->text, c->len);
+    obs_pack_u64(out, c->nwords);
+    for (uint32_t i = 0; i < c->nwords; i++) {
+      obs_pack_u64(out, c->words[i].hash);
+      obs_pack_u64(out, c->words[i].is);
+    }
   }
   obs_recent_save(&m->forms, out, put_form);
-  obs_recent_save(&m->frames, out, put_frame);
 }
 
 static bool get_ref(const obs_miner *m, obs_pack_reader *in, obs_miner_ref *r) {
@@ -400,17 +379,6 @@ static bool get_ref(const obs_miner *m, obs_pack_reader *in, obs_miner_ref *r) {
 
 static bool get_form(void *arg, obs_pack_reader *in, void *value) {
   return get_ref(arg, in, value);
-}
-
-static bool get_frame(void *arg, obs_pack_reader *in, void *value) {
-  frame *f = value;
-  f->open = obs_pack_read_u64(in, 1) != 0;
-  f->n = (uint32_t)obs_pack_read_u64(in, FRAME_WORDS - 1);
-  for (uint32_t i = 0; i < f->n; i++) {
-    f->words[i] = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
-    if (!get_ref(arg, in, &f->clusters[i])) return false;
-  }
-  return !in->bad;
 }
 
 /* One cluster; it must be of a slot that has none yet. */
@@ -428,12 +396,23 @@ static bool get_cluster(obs_miner *m, obs_pack_reader *in, uint32_t rank) {
   memcpy(c->text, in->p, len);
   c->len = len;
   in->p += len;
+  obs_alike_form f = {.n = (uint32_t)obs_pack_read_u64(in, OBS_MASK_TOKENS)};
+  for (uint32_t i = 0; i < f.n; i++) {
+    f.word[i].hash = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
+    f.word[i].is = (uint8_t)obs_pack_read_u64(in, UINT8_MAX);
+  }
+  c->words = malloc((f.n + 1) * sizeof(*c->words));
+  if (in->bad || c->words == NULL) return false;
+  memcpy(c->words, f.word, f.n * sizeof(*c->words));
+  c->nwords = f.n;
   link_newest(m, slot);
+  if (c->merged_into == OBS_MINER_NONE) enter_near(m, slot, &f);
   return true;
 }
 
 bool obs_miner_load(obs_miner *m, obs_pack_reader *in) {
-  if (obs_pack_read_u64(in, UINT32_MAX) != m->capacity || obs_pack_read_u64(in, UINT32_MAX) != m->forms.capacity)
+  if (obs_pack_read_u64(in, UINT32_MAX) != OBS_MINER_VERSION || obs_pack_read_u64(in, UINT32_MAX) != m->capacity ||
+      obs_pack_read_u64(in, UINT32_MAX) != m->forms.capacity)
     return false;
   m->used = (uint32_t)obs_pack_read_u64(in, m->capacity);
   for (uint32_t i = 0; i < m->used; i++) {
@@ -444,5 +423,5 @@ bool obs_miner_load(obs_miner *m, obs_pack_reader *in) {
     uint32_t into = m->clusters[i].merged_into;
     if (into != OBS_MINER_NONE && m->clusters[into].rank <= m->clusters[i].rank) return false;
   }
-  return !in->bad && obs_recent_load(&m->forms, in, get_form, m) && obs_recent_load(&m->frames, in, get_frame, m);
+  return !in->bad && obs_recent_load(&m->forms, in, get_form, m);
 }

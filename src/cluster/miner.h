@@ -1,11 +1,10 @@
 /* The miner: gives each message the cluster of messages of its kind, online.
  *
- * A message is masked (mask.h); the tokens that are left are its form. A form seen before names its cluster: that is
- * the fast way, one look-up. A new form is compared with what differs from it in one word: such forms share a frame,
- * the form with that word left open. When a frame has shown FRAME_WORDS different words there, the word is taken for a
- * value too, and the clusters of these forms become one. So `session opened for user cyrus` and the same for the fourth
- * user end in one cluster, `session opened for user <*>`, and the two of `state is up`, `state is down` never do. Words
- * that have an opposite (started, denied, up ...) are never taken for values.
+ * A message is read (reading.h) and masked (mask.h); the tokens that are left are its form. A form seen before names
+ * its cluster: that is the fast way, one look-up. A new one is compared with the clusters whose signs stand in the same
+ * places (alike.h): it is a case of one of them, or it shows with others that words in some places vary, so that they
+ * become one, or it is a cluster of its own. So `session opened for user cyrus by (uid=0)` and the same for two others
+ * end in `session opened for user <*> by (uid=<*>)`, and `state is up`, `state is down` never do.
  *
  * Ids: a cluster's id is a hash of its template, with the rules' version in the seed, and of nothing else: the same
  * text gets the same id on every machine and after every restart. When clusters become one, the id is that of the

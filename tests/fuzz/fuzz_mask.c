@@ -1,6 +1,8 @@
-/* Masking of an error's text, and the miner that clusters by it: the lines of the input are messages. */
+/* Reading and masking of an error's text, and the miner that clusters by it: the lines of the input are messages, and
+ * so is all of it. */
 #include "cluster/mask.h"
 #include "cluster/miner.h"
+#include "cluster/reading.h"
 
 #include "fuzz.h"
 
@@ -25,6 +27,16 @@ static void check_tokens(obs_str message) {
   obs_mask_template(tokens, n, &out);
   FUZZ_CHECK(!out.oom && out.len <= (size_t)OBS_MASK_BYTES + 4 * n);
   obs_buf_fini(&out);
+}
+
+/* What is read is a part of the message, or stands in the room. */
+static void check_reading(obs_str message) {
+  char room[OBS_READING_BYTES];
+  obs_str read = obs_reading_of(message, room);
+  bool composed = read.p == room;
+  FUZZ_CHECK(read.len <= OBS_READING_BYTES);
+  FUZZ_CHECK(composed || (read.p >= message.p && read.p + read.len <= message.p + message.len));
+  check_tokens(read);
 }
 
 typedef struct {
@@ -53,11 +65,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   obs_str message;
   for (lines l = all; next_line(&l, &message);) {
     check_tokens(message);
+    check_reading(message);
     obs_miner_ref ref = obs_miner_add(m, message);
     uint32_t slot = obs_miner_find(m, ref);
     FUZZ_CHECK(ref.slot != OBS_MINER_NONE && slot != OBS_MINER_NONE);
     FUZZ_CHECK(obs_miner_peek(m, message) == slot); /* what was added is known */
   }
+  const obs_str whole = {(const char *)copy, (uint32_t)size, 0};
+  check_reading(whole);
+  FUZZ_CHECK(obs_miner_find(m, obs_miner_add(m, whole)) != OBS_MINER_NONE);
   obs_buf saved = {0};
   obs_miner_save(m, &saved);
   const uint8_t *bytes = (const uint8_t *)saved.p;

@@ -1,0 +1,61 @@
+/* Which forms are of one kind: what the miner compares, and when a word is taken for one that varies.
+ *
+ * Forms are compared when their signs are the same and stand in the same places. Where two differ, a word stands
+ * against a word or a value. A value tells that words in its place vary too; words alone do when enough different ones
+ * have stood there, the fewer the more words of the message stay the same, and one less where they are names that
+ * somebody gave (get_weather). Several places may vary at once. Words that have an opposite, codes, labels and
+ * exceptions never vary; words in capitals only where values were, and others behind a `=` only there or when four were
+ * seen.
+ *
+ * Pure functions of their input: any thread, nothing is allocated. */
+#ifndef OBS_CLUSTER_ALIKE_H
+#define OBS_CLUSTER_ALIKE_H
+
+#include "cluster/mask.h"
+
+enum {
+  OBS_ALIKE_WORD = 1,   /* no sign */
+  OBS_ALIKE_VALUE = 2,  /* shown as <*> */
+  OBS_ALIKE_FIXED = 4,  /* never varies */
+  OBS_ALIKE_NAMED = 8,  /* behind `=` */
+  OBS_ALIKE_NAME = 16,  /* an identifier */
+  OBS_ALIKE_LABEL = 32, /* in capitals: varies where values were */
+};
+
+/* A token of a form. */
+typedef struct {
+  uint32_t hash;
+  uint8_t is;
+} obs_alike_word;
+
+typedef struct {
+  uint32_t n;
+  obs_alike_word word[OBS_MASK_TOKENS];
+} obs_alike_form;
+
+/* Where two forms differ: places + 1, ascending, a byte each, the first one lowest; 0: nowhere. */
+typedef uint64_t obs_alike_places;
+enum { OBS_ALIKE_PLACES = 8 };
+
+void obs_alike_form_of(const obs_mask_token *tokens, size_t n, obs_alike_form *out);
+/* Of its words and their order; with the rules' version. */
+uint64_t obs_alike_hash(const obs_alike_form *f);
+uint64_t obs_alike_hash_tokens(const obs_mask_token *tokens, size_t n); /* without making the form */
+/* Equal for forms that can be compared. */
+uint64_t obs_alike_shape(const obs_alike_form *f);
+/* A bit for each word that is no value, for a quick look whether two forms can be alike. */
+uint64_t obs_alike_bits(const obs_alike_form *f);
+bool obs_alike_may_be(uint64_t bits, uint64_t others);
+
+/* False: they are of different kinds, whatever else is seen. `other` has `f->n` words of the same shape. */
+bool obs_alike_compare(const obs_alike_form *f, const obs_alike_word *other, obs_alike_places *out);
+/* Whether `part` names places of `whole` only. */
+bool obs_alike_within(obs_alike_places part, obs_alike_places whole);
+/* Whether `f` and the `n` others, which differ from it in places of `d` only, show that these places vary. */
+bool obs_alike_varies(const obs_alike_form *f, const obs_alike_word *const *others, size_t n, obs_alike_places d);
+/* Makes these places values. */
+void obs_alike_open(obs_alike_form *f, obs_alike_places d);
+/* Whether `f` is `other` with words where that has values in all places of `d`. */
+bool obs_alike_is_case_of(const obs_alike_form *f, const obs_alike_word *other, obs_alike_places d);
+
+#endif
