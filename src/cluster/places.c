@@ -88,6 +88,10 @@ bool obs_places_add(obs_places *p, const obs_op *op, uint64_t seq, uint64_t cycl
   uint64_t hash = XXH3_64bits(name.p, name.len);
   uint32_t i = find(p, hash);
   bool back = false;
+  if (i == p->n && op->late && p->n == OBS_CLUSTER_PLACES) { /* what failed long ago displaces none that fails now */
+    p->forgotten++;
+    return false;
+  }
   if (i == p->n) {
     char *copy = malloc((size_t)name.len + 1);
     back = was_here(p, hash);

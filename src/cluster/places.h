@@ -3,7 +3,7 @@
  * A kind that is known begins to fail at an endpoint when it was never seen there, or had been resolved there. At most
  * OBS_CLUSTER_PLACES endpoints are kept; the one that failed longest ago makes room and is counted. Of those that went
  * a few bits stay (a Bloom filter of 512), so that of many endpoints that take turns each begins once; what comes back
- * counts anew. Late failures (op.h) count, and change no state. Not thread-safe. */
+ * counts anew. Late failures (op.h) count, change no state, and make no endpoint go. Not thread-safe. */
 #ifndef OBS_CLUSTER_PLACES_H
 #define OBS_CLUSTER_PLACES_H
 

@@ -398,6 +398,11 @@ static void test_many_endpoints(void **state) {
   assert_member(cJSON_GetArrayItem(places, OBS_CLUSTER_PLACES - 1), "endpoint", "\"/e24\"");
   assert_member(json, "places_forgotten", "384");
   cJSON_Delete(json);
+  RECORD(&f, .error = "x", .endpoint = "/of last week", .age = 7 * 24 * 3600 * 1000);
+  json = one(&f, ID_OF(&f, .error = "x"));
+  assert_member(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "places"), OBS_CLUSTER_PLACES - 1), "endpoint",
+                "\"/e24\"");
+  cJSON_Delete(json);
   uint32_t total;
   obs_clusters_filter filter = {.state = -1, .since_ms = INT64_MIN, .endpoint = OBS_STR("/e30")};
   cJSON_Delete(list(&f, filter, &total));
