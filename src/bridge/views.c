@@ -10,7 +10,7 @@
 
 #include <inttypes.h>
 
-enum { CLUSTERS_BYTES = 1 << 20 };
+enum { CLUSTERS_BYTES = 4 << 20, REPEATS_BYTES = 1 << 20 }; /* of an answer; a cluster takes 1 to 5 KB */
 
 /* ---- the daemon ---- */
 
@@ -156,7 +156,7 @@ const obs_params obs_bridge_repeats_params = OBS_PARAMS(repeats_params, all_repe
 static bool put_repeat(void *writer, const obs_repeat_view *x) {
   obs_json_writer *w = writer;
   obs_repeat_view_json(w, x);
-  return w->out->len < CLUSTERS_BYTES;
+  return w->out->len < REPEATS_BYTES;
 }
 
 void obs_bridge_get_repeats(obs_connection *s, const void *filter) {
@@ -170,7 +170,7 @@ void obs_bridge_get_repeats(obs_connection *s, const void *filter) {
     return;
   }
   obs_json_end(&w);
-  obs_bridge_put_cursor(&w, next, next == 0 || s->http.out.len < CLUSTERS_BYTES);
+  obs_bridge_put_cursor(&w, next, next == 0 || s->http.out.len < REPEATS_BYTES);
 }
 
 /* ---- what is learned ---- */
