@@ -33,7 +33,7 @@ class Learned(CtlTest):
     def test_what_is_shown(self):
         self.daemon = taught(self)
         self.url = ("--url", self.daemon.url("http"))
-        for check in (self.check_json, self.check_analyses, self.check_one_analysis, self.check_playbooks,
+        for check in (self.check_json, self.check_analyses, self.check_a_cluster, self.check_one_analysis, self.check_playbooks,
                       self.check_one_entry, self.check_escalations, self.check_advice, self.check_filters,
                       self.check_limits, self.check_wrong_use, self.check_url_of_the_environment):
             with self.subTest(check=check.__name__):
@@ -52,12 +52,29 @@ class Learned(CtlTest):
             self.assertEqual(self.show(*args, "--json"), body + "\n", args)
 
     def check_analyses(self):
-        rows = columns(self.show("analyses", "--utc"), "ID", "TIME", "CLUSTER", "FAILURES", "BY", "GROUNDED", "ENDPOINT", "CAUSE")
+        """A row, and below it the cause, whole: nothing wraps or is cut where there is no terminal."""
         told = get(self.daemon, "analyses")["analyses"]
-        want = [{"ID": str(a["id"]), "TIME": a["time"].replace("T", " ")[:-1], "CLUSTER": a["cluster"] or "fleet",
-                 "FAILURES": str(a["failures"]), "BY": a["backend"], "GROUNDED": "yes" if a["grounded"] else "no",
-                 "ENDPOINT": a["endpoint"] or "", "CAUSE": a["cause"]} for a in told]
-        self.assertEqual(rows, want)
+        for args, title, when in ((("--utc",), "AGE", lambda a: a["time"].replace("T", " ")[:-1]), ((), "AGE", None)):
+            lines = self.show("analyses", *args).rstrip("\n").split("\n")
+            self.assertEqual(lines[0].split(), ["ID", title, "CLUSTER", "FAILURES", "ENDPOINT", "FAILURE"])
+            self.assertEqual(len(lines), 1 + 2 * len(told))
+            rows = columns("\n".join(lines[:1] + lines[1::2]), "ID", "AGE", "CLUSTER", "FAILURES", "ENDPOINT", "FAILURE")
+            for row, cause, a in zip(rows, lines[2::2], told, strict=True):
+                self.assertEqual(cause, "    " + a["cause"])
+                if when:
+                    self.assertEqual(row["AGE"], when(a))
+                else:
+                    self.assertRegex(row["AGE"], r"^\d+[sm]$")
+                self.assertEqual((row["ID"], row["CLUSTER"], row["FAILURES"], row["ENDPOINT"], row["FAILURE"]),
+                                 (str(a["id"]), a["cluster"] or "fleet", str(a["failures"]), a["endpoint"] or "", a["template"] or ""))
+
+    def check_a_cluster(self):
+        """With what its last analysis says."""
+        cluster = get(self.daemon, "escalations")["escalations"][0]["cluster"]
+        analysis = get(self.daemon, "analyses?cluster=" + cluster)["analyses"][0]
+        text = self.show("clusters", cluster)
+        self.assertRegex(text, re.compile(r"^CAUSE \(analysis %d, \d+[sm] ago\)\n%s$" % (analysis["id"], re.escape(analysis["cause"])), re.M))
+        self.assertRegex(text, re.compile(r"^WHAT TO DO\n%s$" % re.escape(analysis["adjust"]), re.M))
 
     def check_one_analysis(self):
         row = next(a for a in get(self.daemon, "analyses?endpoint=" + CHAT)["analyses"] if a["failures"] == 12)
@@ -130,13 +147,13 @@ class Learned(CtlTest):
                      ("analyses", "--cluster", "0" * 16), ("escalations", "-c", "0" * 16),
                      ("playbooks", "--endpoint", "/nothing"), ("playbooks", "--task-class", "x")):
             self.assertEqual(self.show(*args), "", args)
-        self.assertEqual(len(self.show("analyses", "--cluster", cluster, "--since", "1h").splitlines()), 2)
+        self.assertEqual(len(self.show("analyses", "--cluster", cluster, "--since", "1h").splitlines()), 3)
         self.assertEqual(len(self.show("playbooks", "--kind", "dont").splitlines()), 3)
         self.assertEqual(len(self.show("playbooks", "--retired").splitlines()), 5)
 
     def check_limits(self):
-        for args in (("analyses",), ("playbooks",)):
-            self.assertEqual(len(self.show(*args, "-n", "1").splitlines()), 2)
+        for args, lines in ((("analyses",), 3), (("playbooks",), 2)):
+            self.assertEqual(len(self.show(*args, "-n", "1").splitlines()), lines)
             done = self.ctl(*args, "--limit", "1", *self.url)
             self.assertEqual(done.stderr, "")  # a pipe wants no hint
             self.assertEqual(self.hint(*args, "--limit", "1"), "... there are more: --limit N\n")

@@ -479,6 +479,180 @@ static void test_pages_and_rows(void **state) {
   assert_false(last.settled);
 }
 
+/* ---- what stands, and where ---- */
+
+#define HAS(name, value)                                                                                               \
+  {                                                                                                                    \
+    .field = name, .relation = OBS_RELATION_IS, .nvalues = 1, .values = { value }                                      \
+  }
+
+static void test_where_a_finding_holds(void **state) {
+  (void)state;
+  static const struct {
+    obs_diagnose_finding f;
+    const char *endpoint, *class; /* NULL: any */
+    bool holds, placed;
+  } rows[] = {
+      /* Its ops fail more than the others there: by all of it, by half, by less. */
+      {{.nconditions = 1,
+        .conditions = {HAS("staffer_id", "q")},
+        .ops = 200,
+        .failures = 80,
+        .rest_ops = 1000,
+        .nplaces = 3,
+        .places = {{"/a", 100, 40, 400, 0}, {"/b", 50, 31, 100, 40}, {"/c", 50, 10, 100, 15}}},
+       "/a",
+       NULL,
+       true,
+       true},
+      {{.nconditions = 1,
+        .conditions = {HAS("staffer_id", "q")},
+        .ops = 200,
+        .failures = 80,
+        .rest_ops = 1000,
+        .nplaces = 3,
+        .places = {{"/a", 100, 40, 400, 0}, {"/b", 50, 31, 100, 40}, {"/c", 50, 10, 100, 15}}},
+       "/b",
+       NULL,
+       true,
+       true},
+      {{.nconditions = 1,
+        .conditions = {HAS("staffer_id", "q")},
+        .ops = 200,
+        .failures = 80,
+        .rest_ops = 1000,
+        .nplaces = 3,
+        .places = {{"/a", 100, 40, 400, 0}, {"/b", 50, 31, 100, 40}, {"/c", 50, 10, 100, 15}}},
+       "/c",
+       NULL,
+       false,
+       true},
+      /* It has no failures there; it has some at more endpoints than it lists; it is anywhere. */
+      {{.nconditions = 1, .conditions = {HAS("staffer_id", "q")}, .ops = 200, .failures = 80, .nplaces = 7},
+       "/z",
+       NULL,
+       false,
+       false},
+      {{.nconditions = 1, .conditions = {HAS("staffer_id", "q")}, .ops = 200, .failures = 80, .nplaces = 8},
+       "/z",
+       NULL,
+       true,
+       false},
+      {{.nconditions = 1, .conditions = {HAS("staffer_id", "q")}}, NULL, "fill", true, false},
+      /* It names endpoints. */
+      {{.nconditions = 1, .conditions = {HAS("endpoint", "/a")}, .nplaces = 1, .places = {{"/a", 9, 1, 0, 0}}},
+       "/a",
+       NULL,
+       true,
+       true},
+      {{.nconditions = 1, .conditions = {HAS("endpoint", "/a")}, .nplaces = 8}, "/b", NULL, false, false},
+      {{.nconditions = 1, .conditions = {HAS("endpoint", "/a")}}, NULL, "fill", false, false},
+      /* It names a task class. */
+      {{.nconditions = 1, .conditions = {HAS("task_class", "fill")}}, NULL, "fill", true, false},
+      {{.nconditions = 1, .conditions = {HAS("task_class", "fill")}}, NULL, "ask", false, false},
+      {{.nconditions = 1, .conditions = {HAS("task_class", "fill")}, .nplaces = 1, .places = {{"/a", 9, 1, 0, 0}}},
+       "/a",
+       "ask",
+       false,
+       false},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+    const obs_str none = {NULL, 0, 0};
+    const obs_diagnose_place *place;
+    obs_str endpoint = rows[i].endpoint != NULL ? obs_str_of(rows[i].endpoint) : none;
+    obs_str class = rows[i].class != NULL ? obs_str_of(rows[i].class) : none;
+    if (obs_analyses_concerns(&rows[i].f, endpoint, class, &place) != rows[i].holds) fail_msg("row %zu", i);
+    if ((place != NULL) != rows[i].placed) fail_msg("row %zu: place", i);
+  }
+}
+
+static bool count_finding(void *arg, const obs_diagnose_finding *f) {
+  uint32_t *n = arg;
+  (void)f;
+  ++*n;
+  return true;
+}
+
+static uint32_t standing(fixture *x) {
+  uint32_t n = 0;
+  assert_int_equal(obs_analyses_findings(x->a, count_finding, &n), OBSERVER_E_OK);
+  return n;
+}
+
+/* A finding stands until it has an end, or successes in a row contradict it. */
+static void test_what_stands(void **state) {
+  fixture *x = *state;
+  obs_diagnose_report r = {.nfindings = 1};
+  obs_diagnose_finding *f = &r.findings[0];
+  static const struct {
+    uint64_t ops, failures, since, until;
+    bool stands;
+  } rows[] = {
+      {100, 40, 0, 0, true},    {100, 40, 0, 900, false},                        /* it is over */
+      {110, 40, 10, 0, true},   {115, 40, 15, 0, false},                         /* 0.6^10 and 0.6^15 */
+      {501, 500, 1, 0, true},   {502, 500, 2, 0, false},                         /* a success may slip through */
+      {1200, 20, 200, 0, true}, {1400, 20, 400, 0, false}, {50, 0, 50, 0, true}, /* durations */
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+    *f = (obs_diagnose_finding){
+        .ops = rows[i].ops, .failures = rows[i].failures, .ops_since = rows[i].since, .until_seq = rows[i].until};
+    obs_analyses_keep(x->a, &r);
+    if (standing(x) != rows[i].stands) fail_msg("row %zu", i);
+  }
+}
+
+/* Evidence packs have what stands at an endpoint. */
+static void test_findings_as_evidence(void **state) {
+  fixture *x = *state;
+  obs_buf text = {0};
+  fail_among_others(x, "bob", "connection refused", 60);
+  (void)cycle(x);
+  assert_int_equal(standing(x), 1);
+  obs_json_writer w = obs_json_write(&text);
+  obs_json_object(&w, NULL);
+  obs_analyses_findings_json(x->a, OBS_STR("/a"), (obs_str){NULL, 0, 0}, obs_clock_wall_ms(), &w, "findings");
+  obs_analyses_findings_json(x->a, OBS_STR("/c"), (obs_str){NULL, 0, 0}, obs_clock_wall_ms(), &w, "elsewhere");
+  obs_json_end(&w);
+  cJSON *json = fed_parse(&text);
+  fed_assert(fed_at(json, "findings")->child, "text",
+             "\"staffer bob fails 67 % here, others 0 %: give the work to another\"");
+  fed_assert(fed_at(json, "findings")->child, "failures", "30");
+  fed_assert(json, "elsewhere", "[]");
+  cJSON_Delete(json);
+}
+
+/* Two reports conclude the same when only numbers differ, or the order. */
+static void test_conclusions(void **state) {
+  (void)state;
+  const obs_diagnose_finding a = {.cause = OBS_CAUSE_SHARE,
+                                  .nconditions = 1,
+                                  .conditions = {HAS("city", "x")},
+                                  .ops = 9},
+                             b = {.cause = OBS_CAUSE_ONSET,
+                                  .nconditions = 1,
+                                  .conditions = {{.field = "count", .relation = OBS_RELATION_ABOVE, .number = 7}}};
+  obs_diagnose_report r = {.nfindings = 2, .findings = {a, b}}, s = {.nfindings = 2, .findings = {b, a}};
+  uint64_t print = obs_analyses_print(&r);
+  s.findings[0].conditions[0].number = 8;
+  s.findings[1].ops = 10;
+  s.findings[1].failures = 5;
+  assert_true(obs_analyses_print(&s) == print);
+  assert_true(obs_analyses_print(&(obs_diagnose_report){0}) == 0);
+  s.nfindings = 1;
+  assert_true(obs_analyses_print(&s) != print);
+  for (int i = 0; i < 6; i++) {
+    s = r;
+    obs_diagnose_condition *c = &s.findings[0].conditions[0];
+    if (i == 0) snprintf(c->values[0], sizeof(c->values[0]), "y");
+    if (i == 1) snprintf(c->field, sizeof(c->field), "role");
+    if (i == 2) c->relation = OBS_RELATION_ABSENT;
+    if (i == 3) s.findings[0].until_seq = 5;
+    if (i == 4) s.findings[0].error = OBS_ERROR_AUTH;
+    if (i == 5) s.findings[0].cause = OBS_CAUSE_SLOW;
+    if (obs_analyses_print(&s) == print) fail_msg("change %d", i);
+  }
+}
+
 typedef struct {
   obs_cluster_memory_head head;
   uint64_t value;
@@ -848,6 +1022,10 @@ int main(void) {
       TEST(test_a_dont_has_its_evidence),
       TEST(test_findings_are_told_of_cluster_and_fleet),
       TEST(test_pages_and_rows),
+      cmocka_unit_test(test_where_a_finding_holds),
+      TEST(test_what_stands),
+      TEST(test_findings_as_evidence),
+      cmocka_unit_test(test_conclusions),
       TEST(test_merged_clusters_are_not_taken_twice),
       cmocka_unit_test(test_the_table_keeps_the_latest),
       cmocka_unit_test(test_answers_that_are_of_use),

@@ -39,9 +39,9 @@ uint64_t obs_analyses_looked(obs_analyses *a);
  * lock, until it returns false. One stands unless it has an end, or has had so many successes in a row since its last
  * failure that its rate of failures would not let through. Any thread. NOMEM: `fn` was not called. */
 observer_err obs_analyses_findings(obs_analyses *a, bool (*fn)(void *arg, const obs_diagnose_finding *f), void *arg);
-/* Whether it holds at an endpoint (p NULL: anywhere), and for a task class (p NULL: any): it names it, or its failures
- * are there too, in about the share that it has in all, or it says nothing of endpoints and has failures at too many to
- * list. *place: the endpoint's part of it; NULL: it is not among its places. */
+/* Whether it holds at an endpoint (p NULL: anywhere), and for a task class (p NULL: any): it names it; or its ops fail
+ * more than the others there, by at least half of what it is in all; or it says nothing of endpoints and has failures
+ * at more than it lists. *place: the endpoint's part of it; NULL: it is not among its places. */
 bool obs_analyses_concerns(const obs_diagnose_finding *f, obs_str endpoint, obs_str task_class,
                            const obs_diagnose_place **place);
 /* Writes an array of what stands there: {"text","ops","failures","evidence"}, as advice gives it, for who packs

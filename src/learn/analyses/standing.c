@@ -102,9 +102,10 @@ bool obs_analyses_concerns(const obs_diagnose_finding *f, obs_str endpoint, obs_
   *place = find_place(f, endpoint);
   if (of_endpoint != NULL) return meets(of_endpoint, endpoint) || (of_endpoint->more > 0 && *place != NULL);
   if (*place == NULL) return f->nplaces == OBS_FINDING_PLACES;
-  /* There when its share there is nearer to its own than to that of all others. */
-  double whole = share(f->failures, f->ops), others = share(f->rest_failures, f->rest_ops);
-  return share((*place)->failures, (*place)->ops) * 2 >= whole + others;
+  const obs_diagnose_place *p = *place;
+  double others = share(f->rest_failures, f->rest_ops), excess = share(f->failures, f->ops) - others;
+  double there = share(p->failures, p->ops) - (p->rest_ops > 0 ? share(p->rest_failures, p->rest_ops) : others);
+  return there * 2 >= excess;
 }
 
 /* ---- as JSON ---- */

@@ -65,6 +65,13 @@ static void make(const obs_show_field *f, const cJSON *object, bool utc, obs_buf
   case OBS_SHOW_COUNT:
     obs_buf_puts(out, obs_text_count(text, (uint64_t)obs_show_number(object, f->key)));
     break;
+  case OBS_SHOW_AGE:
+    if (utc)
+      obs_when_text(obs_show_text(object, f->key), true, when);
+    else
+      obs_when_age(obs_show_text(object, f->key), when);
+    obs_buf_puts(out, when);
+    break;
   case OBS_SHOW_WHEN:
     obs_when_text(obs_show_text(object, f->key), utc, when);
     obs_buf_puts(out, when);
@@ -83,6 +90,8 @@ static void make(const obs_show_field *f, const cJSON *object, bool utc, obs_buf
 void obs_show_list_init(obs_show_list *l, const obs_show_field *fields, unsigned nfields, bool utc) {
   l->fields = fields;
   l->utc = utc;
+  l->noted = nfields > 0 && fields[nfields - 1].note;
+  if (l->noted) nfields--;
   for (unsigned i = 0; i < nfields; i++) {
     bool right = fields[i].right || fields[i].kind == OBS_SHOW_COUNT || fields[i].kind == OBS_SHOW_DURATION;
     l->columns[i] = (obs_table_column){fields[i].title, right, fields[i].gives};
@@ -95,10 +104,15 @@ bool obs_show_list_add(obs_show_list *l, const cJSON *object) {
   obs_buf text = {0};
   for (unsigned i = 0; i < t->ncolumns; i++) {
     const obs_show_field *f = &l->fields[i];
-    obs_term_look style = f->kind == OBS_SHOW_WHEN ? OBS_STYLE_DIM : OBS_STYLE_PLAIN;
+    obs_term_look style = f->kind == OBS_SHOW_WHEN || f->kind == OBS_SHOW_AGE ? OBS_STYLE_DIM : OBS_STYLE_PLAIN;
     if (f->style != NULL) style = f->style(object);
     make(f, object, l->utc, &text);
     obs_table_put(t, style, text.len > 0 ? text.p : "", text.len);
+    t->text.oom = t->text.oom || text.oom;
+  }
+  if (l->noted) {
+    make(&l->fields[t->ncolumns], object, l->utc, &text);
+    obs_table_note(t, text.len > 0 ? text.p : "", text.len);
     t->text.oom = t->text.oom || text.oom;
   }
   obs_buf_fini(&text);

@@ -24,17 +24,19 @@ typedef enum {
   OBS_SHOW_TEXT,
   OBS_SHOW_COUNT,
   OBS_SHOW_WHEN,
+  OBS_SHOW_AGE,      /* how long ago, and when where times in UTC were asked for */
   OBS_SHOW_DURATION, /* of milliseconds */
   OBS_SHOW_YES_NO,   /* - for what is neither */
   OBS_SHOW_VALUES    /* a list of numbers, texts or {"value","count"}, or a map of counts */
 } obs_show_kind;
 
-/* A column of a list of objects, or a line of one object in full. */
+/* A column of a list of objects, a note below its rows, or a line of one object in full. */
 typedef struct {
   const char *title;
   obs_show_kind kind;
   const char *key;
   bool gives;                                      /* a column that is cut first when the terminal is narrow */
+  bool note;                                       /* no column, but the row's note: of one field at most, the last */
   bool right;                                      /* one of numbers; counts and durations are anyway */
   void (*make)(const cJSON *object, obs_buf *out); /* what it shows when no single member has it */
   obs_term_look (*style)(const cJSON *object);     /* NULL: plain, a time dim */
@@ -45,7 +47,7 @@ typedef struct {
   obs_table table;
   obs_table_column columns[OBS_TABLE_MAX];
   const obs_show_field *fields;
-  bool utc;
+  bool utc, noted;
 } obs_show_list;
 void obs_show_list_init(obs_show_list *l, const obs_show_field *fields, unsigned nfields, bool utc);
 /* False: there is no memory. */

@@ -2,7 +2,7 @@
 
 #include "observerctl/cli/text.h"
 
-enum { GAP = 2, LEAST = 6 };
+enum { GAP = 2, LEAST = 6, NOTE_INDENT = 4 };
 
 void obs_table_init(obs_table *t, const obs_table_column *columns, unsigned ncolumns) {
   *t = (obs_table){.columns = columns, .ncolumns = ncolumns};
@@ -11,6 +11,13 @@ void obs_table_init(obs_table *t, const obs_table_column *columns, unsigned ncol
 void obs_table_fini(obs_table *t) {
   obs_buf_fini(&t->text);
   obs_buf_fini(&t->cells);
+  obs_buf_fini(&t->notes);
+}
+
+void obs_table_note(obs_table *t, const char *text, size_t len) {
+  obs_table_cell cell = {t->text.len, len, OBS_STYLE_PLAIN};
+  obs_buf_append(&t->text, text, len);
+  obs_buf_append(&t->notes, &cell, sizeof(cell));
 }
 
 void obs_table_put(obs_table *t, obs_term_look style, const char *text, size_t len) {
@@ -79,10 +86,11 @@ static void put_cell(line *l, const obs_table_column *column, unsigned width, bo
 
 bool obs_table_print(const obs_table *t, FILE *out) {
   const obs_table_cell *cells = (const obs_table_cell *)(const void *)t->cells.p;
+  const obs_table_cell *notes = (const obs_table_cell *)(const void *)t->notes.p;
   size_t nrows = t->cells.len / sizeof(obs_table_cell) / t->ncolumns;
   unsigned widths[OBS_TABLE_MAX], width = obs_term_width(out);
   obs_buf scratch = {0};
-  if (t->text.oom || t->cells.oom || !obs_buf_reserve(&scratch, 1)) return false;
+  if (t->text.oom || t->cells.oom || t->notes.oom || !obs_buf_reserve(&scratch, 1)) return false;
   measure(t, nrows, width, &scratch, widths);
   for (size_t row = 0; nrows > 0 && row <= nrows; row++) {
     line l = {out, &scratch, width, width > 0};
@@ -94,6 +102,11 @@ bool obs_table_print(const obs_table *t, FILE *out) {
                cell != NULL ? cell->len : strlen(text));
     }
     fputc('\n', out);
+    if (row == 0 || t->notes.len < row * sizeof(*notes)) continue;
+    scratch.len = 0;
+    obs_text_wrap(&scratch, t->text.p + notes[row - 1].at, notes[row - 1].len, NOTE_INDENT,
+                  width > 0 ? width : OBS_TEXT_ALL);
+    (void)fwrite(scratch.p, 1, scratch.len, out);
   }
   bool ok = !scratch.oom;
   obs_buf_fini(&scratch);

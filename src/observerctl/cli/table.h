@@ -1,4 +1,5 @@
-/* Aligned columns, as wide as they need and no wider than the terminal: what does not fit is cut, nothing wraps. */
+/* Aligned columns, as wide as they need and no wider than the terminal: what does not fit is cut. A row may have a
+ * note, a text on lines of its own below it, which wraps. */
 #ifndef OBS_OBSERVERCTL_TABLE_H
 #define OBS_OBSERVERCTL_TABLE_H
 
@@ -20,6 +21,7 @@ typedef struct {
   const obs_table_column *columns;
   unsigned ncolumns;
   obs_buf text, cells; /* obs_table_cell, row by row */
+  obs_buf notes;       /* likewise, one a row; empty: no row has one */
 } obs_table;
 
 enum { OBS_TABLE_MAX = 16 }; /* columns */
@@ -29,6 +31,8 @@ void obs_table_fini(obs_table *t);
 /* The next cell, row by row. */
 void obs_table_put(obs_table *t, obs_term_look style, const char *text, size_t len);
 void obs_table_puts(obs_table *t, obs_term_look style, const char *text);
+/* The note of the row whose cells were put last: of each row, or of none. */
+void obs_table_note(obs_table *t, const char *text, size_t len);
 /* With the titles; nothing at all without a row. False: there was no memory. */
 bool obs_table_print(const obs_table *t, FILE *out);
 

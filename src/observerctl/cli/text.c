@@ -111,6 +111,28 @@ void obs_text_pad(obs_buf *out, const char *s, size_t len, unsigned columns) {
   for (unsigned used = obs_text_put(out, s, len, columns); used < columns; used++) obs_buf_putc(out, ' ');
 }
 
+void obs_text_wrap(obs_buf *out, const char *s, size_t len, unsigned indent, unsigned columns) {
+  obs_buf word = {0};
+  unsigned used = 0; /* columns of the line; 0: it has not begun */
+  for (size_t at = 0, end; at < len; at = end) {
+    while (at < len && s[at] == ' ') at++;
+    /* A number stays with its per cent sign. */
+    for (end = at; end < len && (s[end] != ' ' || (end + 1 < len && s[end + 1] == '%'));) end++;
+    word.len = 0;
+    unsigned w = obs_text_put(&word, s + at, end - at, OBS_TEXT_ALL);
+    if (used > 0 && used + 1 + w > columns) {
+      obs_buf_putc(out, '\n');
+      used = 0;
+    }
+    for (unsigned i = 0; i < (used > 0 ? 1 : indent); i++) obs_buf_putc(out, ' ');
+    obs_buf_append(out, word.p, word.len);
+    used += (used > 0 ? 1 : indent) + w;
+  }
+  if (used > 0) obs_buf_putc(out, '\n');
+  if (word.oom) out->oom = true;
+  obs_buf_fini(&word);
+}
+
 char *obs_text_count(char out[OBS_TEXT_NUMBER], uint64_t n) {
   char digits[24], *p = out;
   int len = snprintf(digits, sizeof(digits), "%" PRIu64, n);

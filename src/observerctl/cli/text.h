@@ -25,6 +25,10 @@ void obs_text_vprintf(FILE *out, const char *fmt, va_list ap);
 /* The same as obs_text_put, filled up with spaces. */
 void obs_text_pad(obs_buf *out, const char *s, size_t len, unsigned columns);
 
+/* Appends the text as lines of at most `columns` columns, broken at spaces, each begun with `indent` of them and ended
+ * with a newline. A word that is longer than a line is on one that is. Nothing for an empty text. */
+void obs_text_wrap(obs_buf *out, const char *s, size_t len, unsigned indent, unsigned columns);
+
 /* Appends equivalent JSON text in which characters that could act on a terminal are escaped (\u009b). */
 void obs_text_json(obs_buf *out, const char *json, size_t len);
 

@@ -42,6 +42,24 @@ void obs_when_text(const char *iso, bool utc, char out[OBS_WHEN_LEN]) {
     snprintf(out, OBS_WHEN_LEN, "%s", iso);
 }
 
+void obs_when_age(const char *iso, char out[OBS_WHEN_LEN]) {
+  int64_t ms;
+  if (!obs_clock_parse(iso, strlen(iso), &ms)) {
+    snprintf(out, OBS_WHEN_LEN, "%s", iso);
+    return;
+  }
+  int64_t s = (obs_clock_wall_ms() - ms) / 1000;
+  if (s < 0) s = 0; /* the daemon's clock is a little ahead */
+  if (s < 60)
+    snprintf(out, OBS_WHEN_LEN, "%llds", (long long)s);
+  else if (s < 3600)
+    snprintf(out, OBS_WHEN_LEN, "%lldm", (long long)s / 60);
+  else if (s < 86400)
+    snprintf(out, OBS_WHEN_LEN, "%lldh", (long long)s / 3600);
+  else
+    snprintf(out, OBS_WHEN_LEN, "%lldd", (long long)s / 86400);
+}
+
 bool obs_when_range_end(const obs_args *args, const char *flag, int64_t *out) {
   const char *text = obs_args_text(args, flag);
   if (text == NULL || parse(text, obs_clock_wall_ms(), out)) return true;

@@ -18,6 +18,9 @@ void obs_when_format(int64_t ms, bool utc, char out[OBS_WHEN_LEN]);
 /* The same of an ISO 8601 text; one that is none is taken as it is, as far as it fits. */
 void obs_when_text(const char *iso, bool utc, char out[OBS_WHEN_LEN]);
 
+/* How long ago an ISO 8601 text was, to one unit: 12s, 4m, 3h, 5d; one that is no time is taken as it is. */
+void obs_when_age(const char *iso, char out[OBS_WHEN_LEN]);
+
 /* ---- --since and --until ---- */
 
 /* Both ends included; all of time where one is not given. */

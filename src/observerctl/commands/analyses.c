@@ -9,25 +9,21 @@ static void make_cluster(const cJSON *analysis, obs_buf *out) {
   obs_buf_puts(out, *cluster != '\0' ? cluster : obs_show_text(analysis, "scope"));
 }
 
-static obs_term_look style_of_grounded(const cJSON *analysis) {
-  return cJSON_IsTrue(obs_show_member(analysis, "grounded")) ? OBS_STYLE_GREEN : OBS_STYLE_YELLOW;
-}
-
+/* Without separators: what can be looked up is copied. */
 static void make_ops(const cJSON *analysis, obs_buf *out) {
-  char first[OBS_TEXT_NUMBER], last[OBS_TEXT_NUMBER];
-  obs_buf_printf(out, "%s to %s", obs_text_count(first, (uint64_t)obs_show_number(analysis, "first_seq")),
-                 obs_text_count(last, (uint64_t)obs_show_number(analysis, "last_seq")));
+  double first = obs_show_number(analysis, "first_seq"), last = obs_show_number(analysis, "last_seq");
+  obs_buf_printf(out, "%.0f", first);
+  if (last > first) obs_buf_printf(out, " to %.0f", last);
 }
 
 static const obs_show_field columns[] = {
     {"ID", OBS_SHOW_COUNT, .key = "id"},
-    {"TIME", OBS_SHOW_WHEN, .key = "time"},
+    {"AGE", OBS_SHOW_AGE, .key = "time"},
     {"CLUSTER", .make = make_cluster},
     {"FAILURES", OBS_SHOW_COUNT, .key = "failures"},
-    {"BY", .key = "backend"},
-    {"GROUNDED", OBS_SHOW_YES_NO, .key = "grounded", .style = style_of_grounded},
     {"ENDPOINT", .key = "endpoint", .gives = true},
-    {"CAUSE", .key = "cause", .gives = true},
+    {"FAILURE", .key = "template", .gives = true},
+    {"CAUSE", .key = "cause", .note = true},
 };
 
 static const obs_show_field facts[] = {
@@ -106,9 +102,9 @@ OBS_COMMAND(analyses) = {
     .name = "analyses",
     .arguments = "[ID]",
     .summary = "why things fail: diagnoses of failures, newest first",
-    .description = "Lists what the daemon found out about failures, the newest first: the number, when, the cluster "
-                   "(fleet: all failures together), how many failures were analysed, by which analyser, whether "
-                   "recorded ops support it, and the likely cause.\n\n"
+    .description = "Lists what the daemon found out about failures, the newest first: the number, how long ago, the "
+                   "cluster (fleet: all failures together), how many failures it is the first to explain, where, and "
+                   "the likely cause, on lines of its own. One is listed when it concludes something new.\n\n"
                    "With an ID it shows one in full: cause, what to do, what not to do, and each claim with the "
                    "numbers of the ops that it cites.\n\n"
                    "--json prints the daemon's answer as it is.",

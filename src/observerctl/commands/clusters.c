@@ -4,6 +4,8 @@
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/when.h"
 
+enum { ANALYSIS_TIMEOUT_MS = 10000 };
+
 static obs_term_look style_of_state(const cJSON *cluster) {
   const char *state = obs_show_text(cluster, "state");
   return strcmp(state, "resolved") == 0    ? OBS_STYLE_GREEN
@@ -113,6 +115,33 @@ static bool show_corrections(const obs_args *args, const cJSON *cluster, const v
                                                      obs_args_given(args, "utc"), "");
 }
 
+/* Its last analysis; none when there is none, or the daemon does not answer a second time. */
+static void show_analysis(const obs_args *args, const cJSON *cluster) {
+  obs_fetch_answer answer = {0};
+  obs_buf path = {0};
+  char age[OBS_WHEN_LEN], title[64];
+  obs_buf_printf(&path, "/v1/observer/analyses?limit=1&cluster=%s", obs_show_text(cluster, "id"));
+  obs_buf_putc(&path, '\0');
+  bool ok = !path.oom && obs_fetch_get(obs_args_text(args, "url"), path.p, ANALYSIS_TIMEOUT_MS, &answer);
+  cJSON *json = ok ? cJSON_ParseWithLength(answer.body.p, answer.body.len) : NULL;
+  const cJSON *analysis = cJSON_GetArrayItem(obs_show_member(json, "analyses"), 0);
+  if (analysis != NULL) {
+    obs_when_age(obs_show_text(analysis, "time"), age);
+    snprintf(title, sizeof(title), "CAUSE (analysis %.0f, %s ago)", obs_show_number(analysis, "id"), age);
+    obs_show_paragraph(title, obs_show_text(analysis, "cause"));
+    obs_show_paragraph("WHAT TO DO", obs_show_text(analysis, "adjust"));
+    obs_show_paragraph("DON'T", obs_show_text(analysis, "dont"));
+  }
+  cJSON_Delete(json);
+  obs_fetch_answer_fini(&answer);
+  obs_buf_fini(&path);
+}
+
+static bool show_rest(const obs_args *args, const cJSON *cluster, const void *arg) {
+  show_analysis(args, cluster);
+  return show_corrections(args, cluster, arg);
+}
+
 static int run_clusters(const obs_args *args) {
   static const char *const filters[] = {"state",    "sort",       "endpoint",   "source", "staffer-id", "task-class",
                                         "sig-hash", "session-id", "event-kind", "q",      "since",      "limit"};
@@ -124,7 +153,7 @@ static int run_clusters(const obs_args *args) {
       .id_of = "a cluster",
       .title = "CLUSTER",
       .facts = OBS_TABLE(facts),
-      .show_rest = show_corrections,
+      .show_rest = show_rest,
   };
   return obs_ask_list(args, &listing);
 }
@@ -153,14 +182,16 @@ OBS_COMMAND(clusters) = {
     .name = "clusters",
     .arguments = "[ID]",
     .summary = "failures by kind: what fails, how often, since when, where",
-    .description = "Lists failure clusters, the one that failed last first: id, state, failures in all and in the last "
-                   "hour, when it failed last, its most frequent endpoint, and the template of its text, in which <*> "
-                   "stands for what varies. A cluster is one kind of failure, wherever it happens.\n\n"
-                   "With an ID it shows one cluster in full: whether one task is stuck or every task fails, its "
-                   "endpoints, sources, staffers, task classes and kinds of events with counts, its state at each "
-                   "endpoint, the numbers of sample ops, the corrections that came after it and how the next ops went. "
-                   "The id of a cluster that has been merged into another one leads to that one.\n\n"
-                   "--json prints the daemon's answer as it is.",
+    .description =
+        "Lists failure clusters, the one that failed last first: id, state, failures in all and in the last "
+        "hour, when it failed last, its most frequent endpoint, and the template of its text, in which <*> "
+        "stands for what varies. A cluster is one kind of failure, wherever it happens.\n\n"
+        "With an ID it shows one cluster in full: whether one task is stuck or every task fails, its "
+        "endpoints, sources, staffers, task classes and kinds of events with counts, its state at each "
+        "endpoint, what its last analysis says, the numbers of sample ops, the corrections that came after it "
+        "and how the next ops went. "
+        "The id of a cluster that has been merged into another one leads to that one.\n\n"
+        "--json prints the daemon's answer as it is.",
     .examples = "observerctl clusters --state regressed\nobserverctl clusters --sort count --limit 10\n"
                 "observerctl clusters 4f1d2c3b4a596877\nobserverctl ops --cluster 4f1d2c3b4a596877 --since 1h",
     .flags = OBS_TABLE(flags),
