@@ -150,6 +150,25 @@ void obs_state_endpoints(obs_state *s, int64_t now_ms,
   }
 }
 
+void obs_state_endpoint_totals(obs_state *s, void (*fn)(void *arg, const obs_state_endpoint *e), void *arg) {
+  enum { AT_ONCE = 64 };
+  const obs_totals_keys *k = &s->totals.endpoints;
+  uint32_t ids = 1;
+  for (uint32_t id = 0; id < ids;) {
+    obs_state_lock(s);
+    ids = k->names.ids;
+    for (uint32_t end = id + AT_ONCE; id < end && id < ids; id++) {
+      obs_series *se = obs_totals_key_at(k, id);
+      if (se == NULL || obs_series_count(se) == 0) continue;
+      obs_series_roll(se, &s->totals.pool, s->totals.clock / OBS_TICK_MS);
+      obs_series_tally hour = obs_series_within(se, OBS_SPAN_1H);
+      fn(arg, &(obs_state_endpoint){obs_names_text(&k->names, id), obs_series_count(se), obs_series_failures(se),
+                                    hour.count, hour.failures});
+    }
+    obs_state_unlock(s);
+  }
+}
+
 void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out) {
   obs_state_lock(s);
   obs_ring_stats_json(&s->ring, omit_unset, out);

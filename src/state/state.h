@@ -61,6 +61,13 @@ void obs_state_sources(obs_state *s, void (*fn)(void *arg, obs_str name, uint64_
 enum { OBS_STATE_FEW = 10 };
 void obs_state_endpoints(obs_state *s, int64_t now_ms,
                          void (*fn)(void *arg, obs_str name, uint64_t ops, uint64_t failures), void *arg);
+/* The ops of an endpoint: the lifetime's, and those of the last hour (series.h). */
+typedef struct {
+  obs_str name;
+  uint64_t ops, failures, hour_ops, hour_failures;
+} obs_state_endpoint;
+/* Each endpoint; as in obs_state_sources, but the lock is given back now and then. */
+void obs_state_endpoint_totals(obs_state *s, void (*fn)(void *arg, const obs_state_endpoint *e), void *arg);
 /* The body of /stats: total successes failures by_source recent_scenario_ops, over the ring. `omit_unset`: an unset
  * digest field is left out (legacy), else "". by_source is sorted by name. */
 void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out);

@@ -123,13 +123,33 @@ class EscalationsTest(DaemonTest):
         self.assertEqual((row["sent"], row["status"], row["answer"], row["error"]), (False, None, None, None))
 
     def test_threshold_and_what_is_settled(self):
+        """Settled is what has a named cause, here the endpoint where it fails; then it is escalated when it goes on."""
         daemon = self.daemon("--escalate-failures", "5")
+        self.post(daemon, [{**failure(), "success": True, "endpoint": "/v1/%d" % (i % 3)} for i in range(300)])
         self.post(daemon, [failure()] * 4)
-        self.post(daemon, [failure(error="no such file", sig_hash="s")] * 6)
-        wait_cycles(daemon, 1)
+        self.post(daemon, [failure(error="no such file", endpoint="/v1/files", sig_hash="s")] * 20)
+        wait_cycles(daemon, 2)
         self.assertEqual(self.rows(daemon), [])
-        self.post(daemon, [failure(error="no such file", sig_hash="s")] * 5)
+        self.post(daemon, [failure(error="no such file", endpoint="/v1/files", sig_hash="s")] * 5)
         self.assertEqual(self.escalated(daemon, 1)[0]["reason"], "continues")
+
+    def test_noise_is_not_escalated_and_an_outage_once(self):
+        """2 % of ops fail, in three ways: nothing. 2,000 failures of one of them, each with a sig_hash of its own: once."""
+        daemon = self.daemon()
+        words = ("stale handle", "odd checksum", "lost reply")
+        noise = [failure(error=words[i % 3], endpoint="/e%d" % (i % 4), success=i % 50 != 7) for i in range(1000)]
+        noise = [{k: v for k, v in op.items() if k != "error" or not op["success"]} for op in noise]
+        for _ in range(4):
+            self.post(daemon, noise)
+            wait_cycles(daemon, 1)
+        self.assertEqual(self.rows(daemon), [])
+        self.post(daemon, [failure(error="stale handle", endpoint="/e1", sig_hash="h%d" % i) for i in range(2000)])
+        row = self.escalated(daemon, 1)[0]
+        self.assertEqual((row["template"], row["episode"]), ("stale handle", 1))
+        self.assertGreater(row["rate"], 5 * (row["usual_rate"] or 0.02))
+        self.post(daemon, noise)
+        wait_cycles(daemon, 2)
+        self.escalated(daemon, 1)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ typedef struct {
   uint64_t number, taken;
   uint64_t settled_at; /* `taken` of the first one in a row, of this episode, that was settled */
   int64_t time_ms;
-  bool grounded, settled; /* settled: grounded, and it says what to do about it */
+  bool grounded, settled; /* settled: grounded, it names a cause, and says what to do about it */
 } obs_analysis_last;
 bool obs_analyses_last(obs_analyses *a, uint64_t cluster, obs_analysis_last *out);
 /* Appends the text of its cause; false: none. */

@@ -168,9 +168,11 @@ static void rest_dont_on(obs_prompt_explanation *e, const uint64_t *seqs, uint32
 /* Each finding, the first one's likely cause, and what to do about each; what helps against a kind of error once. */
 static void say_findings(const obs_diagnose_report *r, obs_prompt_explanation *e) {
   uint32_t kinds = 0, left_out = 0; /* kinds: bits of those that advice was given about */
+  bool named = false;
   for (uint32_t i = 0; i < r->nfindings; i++) {
     const obs_diagnose_finding *f = &r->findings[i];
     const uint32_t kind = 1u << f->error;
+    named = named || f->nconditions > 0;
     obs_buf text = {0};
     obs_sentences_finding(f, &text);
     add_claim(e, obs_buf_view(&text), f->evidence, f->nevidence);
@@ -186,6 +188,7 @@ static void say_findings(const obs_diagnose_report *r, obs_prompt_explanation *e
     (void)say(&e->dont, obs_sentences_dont, f);
     rest_dont_on(e, f->evidence, f->nevidence);
   }
+  e->vague = !named;
   if (left_out > 0)
     obs_buf_printf(&e->cause, " The diagnosis has %" PRIu32 " more finding%s.", left_out, left_out == 1 ? "" : "s");
 }
@@ -210,7 +213,7 @@ static void say_kind(const obs_diagnose_report *r, const obs_analysis *x, obs_pr
   }
   add_part(&e->adjust, words->advice);
   add_claim(e, obs_buf_view(&text), x->shown, x->nshown);
-  e->vague = kind == OBS_ERROR_UNKNOWN;
+  e->vague = true; /* what a kind of failure asks for is no cause of these */
   obs_buf_fini(&text);
   if (words->dont == NULL || x->fleet || x->taken < PATTERN || x->nshown == 0 || x->template.p == NULL) return;
   if (x->endpoint.p != NULL) obs_buf_printf(&e->dont, "%.*s: ", (int)x->endpoint.len, x->endpoint.p);

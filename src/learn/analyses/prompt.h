@@ -39,11 +39,11 @@ typedef struct {
   uint32_t ndont_seqs;
   bool grounded; /* a claim is */
   bool prose;    /* a model's text without form */
-  bool vague;    /* it says no more than that something failed */
+  bool vague;    /* it names no cause: no more than that something failed, and in which way */
 } obs_prompt_explanation;
 
 void obs_prompt_explanation_fini(obs_prompt_explanation *e);
-/* It is grounded and says what to do. */
+/* It is grounded, names a cause and says what to do. */
 static inline bool obs_prompt_settles(const obs_prompt_explanation *e) {
   return e->grounded && !e->vague && e->adjust.len > 0;
 }

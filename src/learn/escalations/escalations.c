@@ -10,12 +10,16 @@
 #include "learn/escalations/internal.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
-/* CLUSTERS: whose last escalation is known. RECENT: of the ring's ops this many are looked through for failures. */
+/* CLUSTERS: whose last escalation is known. RECENT: of the ring's ops this many are looked through for failures.
+ * BEYOND: escalations above the hour's budget that are remembered; each has more failures than all before it together.
+ */
 enum {
+  BEYOND = 64,
   ANSWER_TEXT = 16 << 10,
   OPS = 10,
   RECENT = 2000,
@@ -39,12 +43,14 @@ static const char *const reasons[OBS_ESCALATION_REASON_COUNT] = {
 
 /* Counts one that was made. */
 static void remember(obs_escalations *e, uint64_t cluster, const obs_escalation_entry *entry) {
-  e->times[e->ntimes++ % e->per_hour] = entry->time_ms;
+  e->spent[e->nspent++ % e->kept_spent] = (obs_escalation_spent){entry->time_ms, entry->failures};
   obs_escalation_entry *there = obs_cluster_memory_put(&e->table, cluster, entry->head.number);
   if (there == NULL) return; /* the ledger still knows the question */
   there->last_seq = entry->last_seq;
+  there->failures = entry->failures;
   there->episode = entry->episode;
   there->time_ms = entry->time_ms;
+  there->over = false;
 }
 
 static bool fold(void *escalations, const cJSON *row, const char **why) {
@@ -56,6 +62,7 @@ static bool fold(void *escalations, const cJSON *row, const char **why) {
       !obs_row_u64(row, "last_seq", &entry.last_seq))
     return false;
   entry.episode = (uint32_t)episode;
+  (void)obs_row_u64(row, "recent", &entry.failures);
   remember(escalations, id, &entry);
   if (!cJSON_HasObjectItem(row, "carried"))
     obs_kept_rows_add(&((obs_escalations *)escalations)->kept, &(obs_escalation_view){entry.head.number, id, {0}});
@@ -74,6 +81,7 @@ static void carry(void *escalations, obs_buf *out) {
     obs_json_bool(&w, "carried", true);
     obs_json_u64(&w, "episode", entry->episode);
     obs_json_u64(&w, "last_seq", entry->last_seq);
+    obs_json_u64(&w, "recent", entry->failures);
     obs_json_end(&w);
     obs_buf_putc(out, '\n');
   }
@@ -87,6 +95,25 @@ static void join(void *into, const void *former) {
   if (f->time_ms > e->time_ms) e->time_ms = f->time_ms;
   if (f->last_seq > e->last_seq) e->last_seq = f->last_seq;
   if (f->episode > e->episode) e->episode = f->episode;
+  e->over = e->over && f->over;
+}
+
+/* Where a cluster fails. */
+typedef struct {
+  char endpoints[OBS_CLUSTER_PLACES][OBS_CLUSTER_TEXT_MAX];
+  obs_str names[OBS_CLUSTER_PLACES]; /* of its endpoints, where it failed last first */
+  uint32_t n;
+  bool all; /* there are more */
+} whereabouts;
+
+static void take_places(void *arg, const obs_cluster_view *c) {
+  whereabouts *w = arg;
+  w->all = c->places_forgotten > 0 || c->nplaces == 0;
+  for (; w->n < c->nplaces; w->n++) {
+    obs_str name = obs_utf8_cut_str(c->places[w->n].endpoint, OBS_CLUSTER_TEXT_MAX);
+    if (name.len > 0) memcpy(w->endpoints[w->n], name.p, name.len);
+    w->names[w->n] = (obs_str){w->endpoints[w->n], name.len, 0};
+  }
 }
 
 /* What an escalation would be for; NONE: the last analysis has settled it. */
@@ -104,21 +131,42 @@ static obs_escalation_reason reason_of(const obs_escalations *e, const obs_clust
   return continues ? OBS_ESCALATION_CONTINUES : OBS_ESCALATION_NONE;
 }
 
+/* The cluster's failures now and usually among the ops of its endpoints. */
+static obs_base_rate_sides rates_of(const obs_escalations *e, uint64_t cluster, const whereabouts *w, uint64_t recent,
+                                    int64_t now_ms) {
+  obs_base_rate_sides s = obs_base_rate_of(&e->rates, cluster, w->names, w->all ? 0 : w->n, now_ms);
+  /* Others are in its total that are none of now: late ones, and those of clusters that were merged into it. */
+  uint64_t beyond = s.now.failures > recent ? s.now.failures - recent : 0;
+  s.now.failures -= beyond;
+  s.now.ops -= beyond;
+  return s;
+}
+
 /* Whether it is due but for cooldown and limits. */
 static bool is_due(const obs_escalations *e, const obs_cluster_brief *m, int64_t now_ms, obs_escalation *x) {
-  const obs_escalation_entry *entry = obs_cluster_memory_find(&e->table, m->id);
+  whereabouts w = {.n = 0};
+  obs_escalation_entry *entry = obs_cluster_memory_find(&e->table, m->id);
   /* A cluster that the table forgot and met again begins anew. */
-  bool escalated = entry != NULL && m->episode <= entry->episode && m->first_seq <= entry->last_seq;
-  if (m->state == OBS_CLUSTER_RESOLVED || m->count < e->failures || escalated) return false;
+  bool escalated = entry != NULL && m->episode <= entry->episode && m->first_seq <= entry->last_seq && !entry->over;
+  if (m->state == OBS_CLUSTER_RESOLVED || m->count < e->failures) return false;
+  uint64_t recent = obs_clusters_within(e->opts->clusters, m->id, (uint64_t)e->window_s * 1000, now_ms);
+  bool cools = escalated && now_ms - entry->time_ms < (int64_t)e->window_s * 1000;
+  if ((recent < e->failures && !escalated) || cools) return false;
+  if (!obs_clusters_one(e->opts->clusters, m->id, now_ms, take_places, &w)) return false;
+  obs_base_rate_sides rates = rates_of(e, m->id, &w, recent, now_ms);
+  bool exceeds = obs_base_rate_exceeds(&rates, w.all ? 1 : w.n);
+  if (escalated) { /* what always fails a little is never resolved: it is over when it fails as usual */
+    entry->over = !exceeds;
+    return false;
+  }
+  if (!exceeds) return false;
   /* What is asked, for the ledger: the same after a restart between the post and the row, another with the next
    * episode. 0 would be no key. */
   const uint64_t parts[] = {m->id, m->episode, entry != NULL ? entry->last_seq : 0};
   uint64_t key = XXH64(parts, sizeof(parts), KEY_SEED);
-  *x = (obs_escalation){.brief = *m, .time_ms = now_ms, .key = key != 0 ? key : 1};
+  *x = (obs_escalation){.brief = *m, .time_ms = now_ms, .recent = recent, .rates = rates, .key = key != 0 ? key : 1};
   x->reason = reason_of(e, m, &x->analysis);
-  if (x->reason == OBS_ESCALATION_NONE) return false;
-  x->recent = obs_clusters_within(e->opts->clusters, m->id, (uint64_t)e->window_s * 1000, now_ms);
-  return x->recent >= e->failures;
+  return x->reason != OBS_ESCALATION_NONE;
 }
 
 static int by_failures(const void *x, const void *y) {
@@ -221,6 +269,14 @@ static void put_names(void *writer, const obs_cluster_view *c) {
   obs_json_text(writer, "endpoint", c->endpoints.n > 0 ? c->endpoints.v[0].value : (obs_str){NULL, 0, 0});
 }
 
+/* Of no ops: null. */
+static void put_rate(obs_json_writer *w, const char *name, obs_base_rate_side s) {
+  if (s.ops > 0)
+    obs_json_double(w, name, round(1e6 * (double)s.failures / (double)s.ops) / 1e6);
+  else
+    obs_json_null(w, name);
+}
+
 /* All members but the id. */
 static void put_row(const obs_escalations *e, const obs_escalation *x, obs_buf *out) {
   obs_json_writer w = {.out = out, .depth = 1};
@@ -231,6 +287,8 @@ static void put_row(const obs_escalations *e, const obs_escalation *x, obs_buf *
     put_names(&w, &(obs_cluster_view){0});
   obs_json_u64(&w, "count", x->brief.count);
   obs_json_u64(&w, "recent", x->recent);
+  put_rate(&w, "rate", x->rates.now);
+  put_rate(&w, "usual_rate", x->rates.usual);
   obs_json_u64(&w, "last_seq", x->brief.last_seq);
   obs_json_cstr(&w, "reason", reasons[x->reason]);
   if (x->analysis != 0)
@@ -271,17 +329,20 @@ static bool escalate(obs_escalations *e, obs_escalation *x) {
     ok = x->sent;
   }
   if (ok) put_row(e, x, &members);
-  obs_escalation_entry entry = {.last_seq = x->brief.last_seq, .episode = x->brief.episode, .time_ms = x->time_ms};
+  obs_escalation_entry entry = {
+      .last_seq = x->brief.last_seq, .failures = x->recent, .episode = x->brief.episode, .time_ms = x->time_ms};
   ok = ok && !members.oom && obs_records_append(e->records, &members, &entry.head.number) == OBSERVER_E_OK;
   if (ok) {
     remember(e, x->brief.id, &entry);
     obs_kept_rows_add(&e->kept, &(obs_escalation_view){entry.head.number, x->brief.id, {0}});
     obs_announce_row(&e->opts->announce, "alert.escalation", entry.head.number, obs_buf_view(&members));
-    obs_log_warn("learn", "cluster %016" PRIx64 " is escalated (%s): %" PRIu64 " failure%s, %s", x->brief.id,
-                 reasons[x->reason], x->recent, x->recent == 1 ? "" : "s",
-                 !x->sent           ? "no team is configured"
-                 : x->error != NULL ? x->error
-                                    : "the team has answered");
+    /* Without a team nobody is asked to do anything: the row and the feed have it. */
+    OBS_LOG(x->sent ? OBS_LOG_WARN : OBS_LOG_DEBUG, "learn",
+            "cluster %016" PRIx64 " is escalated (%s): %" PRIu64 " failure%s, %s", x->brief.id, reasons[x->reason],
+            x->recent, x->recent == 1 ? "" : "s",
+            !x->sent           ? "no team is configured"
+            : x->error != NULL ? x->error
+                               : "the team has answered");
   }
   obs_call_answer_fini(&x->answer);
   obs_buf_fini(&body);
@@ -292,14 +353,42 @@ static bool escalate(obs_escalations *e, obs_escalation *x) {
 
 /* ---- the cycle ---- */
 
+static void on_endpoint(void *rates, const obs_state_endpoint *e) {
+  obs_base_rate_endpoint(rates, e->name, (obs_base_rate_side){e->ops, e->failures},
+                         (obs_base_rate_side){e->hour_ops, e->hour_failures});
+}
+
+/* Looks at all running totals; clusters first, so that no failure is without its op. False: no memory. */
+static bool look(obs_escalations *e, int64_t now_ms) {
+  obs_base_rate_begin(&e->rates, now_ms);
+  if (!obs_cluster_memory_briefs_take(&e->briefs, e->opts->clusters)) return false;
+  for (uint32_t i = 0; i < e->briefs.n; i++) {
+    const obs_cluster_brief *m = &e->briefs.at[i];
+    obs_base_rate_cluster(&e->rates, m->id, m->count, m->recent);
+  }
+  obs_state_endpoint_totals(e->opts->state, on_endpoint, &e->rates);
+  return true;
+}
+
+/* What the hour's budget went to: failures, and how many escalations are left. */
+static uint32_t count_left(const obs_escalations *e, int64_t now_ms, uint64_t *failures) {
+  uint32_t left = e->per_hour;
+  *failures = 0;
+  for (uint32_t i = 0; i < e->kept_spent && i < e->nspent; i++) {
+    if (now_ms - e->spent[i].time_ms >= HOUR_MS) continue;
+    *failures += e->spent[i].failures;
+    if (left > 0) left--;
+  }
+  return left;
+}
+
 static void run_cycle(void *escalations, const obs_loop_turn *turn) {
   obs_escalations *e = escalations;
   int64_t now_ms = obs_clock_wall_ms();
-  uint32_t n = 0;
-  uint64_t held = 0;
+  uint32_t n = 0, made = 0;
+  uint64_t held = 0, spent;
   obs_cluster_memory_follow(&e->table, e->opts->clusters, join, NULL);
-  bool taken = obs_cluster_memory_briefs_take(&e->briefs, e->opts->clusters);
-  obs_escalation *list = taken ? calloc((size_t)e->briefs.n + 1, sizeof(*list)) : NULL;
+  obs_escalation *list = look(e, now_ms) ? calloc((size_t)e->briefs.n + 1, sizeof(*list)) : NULL;
   if (list == NULL) {
     obs_log_error("learn", "escalations wait for the next cycle: %s", observer_strerror(OBSERVER_E_NOMEM));
     return;
@@ -308,22 +397,21 @@ static void run_cycle(void *escalations, const obs_loop_turn *turn) {
     if (is_due(e, &e->briefs.at[i], now_ms, &list[n])) n++;
   qsort(list, n, sizeof(*list), by_failures);
 
-  /* `times` is a ring of as many as an hour allows, so it has all that count. */
-  uint32_t left = e->per_hour;
-  for (uint32_t i = 0; i < e->per_hour && i < e->ntimes; i++)
-    if (now_ms - e->times[i] < HOUR_MS) left--;
-  if (left > OBS_ESCALATIONS_EACH) left = OBS_ESCALATIONS_EACH;
+  uint32_t left = count_left(e, now_ms, &spent);
+  bool stuck = false; /* what held one holds the others too */
   for (uint32_t i = 0; i < n && !atomic_load(turn->stop); i++) {
     const obs_escalation_entry *last = obs_cluster_memory_find(&e->table, list[i].brief.id);
     bool cools = last != NULL && now_ms - last->time_ms < (int64_t)e->opts->escalate_cooldown_s * 1000;
-    if (left == 0 || cools) {
+    /* The budget goes by failures: many small clusters do not keep a large one from what they had. */
+    bool may = !cools && made < OBS_ESCALATIONS_EACH && !stuck && (left > 0 || list[i].recent > spent);
+    if (!may || !escalate(e, &list[i])) {
+      stuck = stuck || may;
       held++;
-    } else if (escalate(e, &list[i])) {
-      left--;
-    } else {
-      left = 0; /* what held this one holds the others too */
-      held++;
+      continue;
     }
+    made++;
+    if (left > 0) left--;
+    spent += list[i].recent;
   }
   atomic_store(&e->held, held);
   free(list);
@@ -360,7 +448,8 @@ static void close_escalations(void *escalations) {
   obs_records_close(e->records);
   obs_kept_rows_fini(&e->kept);
   obs_cluster_memory_fini(&e->table);
-  free(e->times);
+  free(e->spent);
+  obs_base_rate_fini(&e->rates);
   OBS_VEC_FINI(&e->briefs);
   free(e);
 }
@@ -378,8 +467,10 @@ static observer_err open_escalations(obs_loop_tools *tools, void **out, char *er
   e->window_s = o->escalate_window_s != 0 ? o->escalate_window_s : WINDOW_S;
   e->per_hour = o->escalate_per_hour != 0 ? o->escalate_per_hour : PER_HOUR;
   e->table = OBS_CLUSTER_MEMORY(obs_escalation_entry, CLUSTERS);
-  e->times = calloc(e->per_hour, sizeof(*e->times));
-  if (e->times != NULL && obs_kept_rows_init(&e->kept, sizeof(obs_escalation_view))) {
+  e->kept_spent = e->per_hour + BEYOND;
+  e->spent = calloc(e->kept_spent, sizeof(*e->spent));
+  obs_base_rate_init(&e->rates, e->window_s);
+  if (e->spent != NULL && obs_kept_rows_init(&e->kept, sizeof(obs_escalation_view))) {
     obs_records_opts records = {
         .dir = o->dir, .name = "escalations.jsonl", .kept = OBS_KEPT_ROWS, .fold = fold, .carry = carry, .arg = e};
     err = obs_records_open(&records, &e->records, error_text, size);

@@ -2,14 +2,15 @@
  * (proto/learning.md).
  *
  * In:  once a cycle, after the analyses: clusters with at least `failures` failures in the last `window_s` seconds (an
- *      hour at most), whose last analysis is not settled, or is, and `failures` more came since.
- * Out: a POST to the team, a row of escalations.jsonl, the feed's topic `alert.escalation`. Without a URL nothing is
- *      posted, and the row says so.
- * An episode, from a cluster's first failure or its regression until it is resolved, is escalated once, whatever came
- * of it. At most OBS_ESCALATIONS_EACH a cycle and `per_hour` an hour, those with most failures first. What these
- * limits, the breaker or the budget hold back is counted and comes later if it still holds. The call's key in the
- * ledger holds even when the daemon is killed between the post and the row: then the row, written at the next cycle,
- * says "interrupted". Threads: the cycle on the escalating thread; everything else on any. */
+ *      hour at most) that fail more than is usual for them (base_rate.h), whose last analysis is not settled, or is,
+ * and `failures` more came since. Out: a POST to the team, a row of escalations.jsonl, the feed's topic
+ * `alert.escalation`. Without a URL nothing is posted, and the row says so. Once: an episode, from a cluster's first
+ * failure or its regression until it is resolved or back at its usual rate, whatever came of it. Limits:
+ * OBS_ESCALATIONS_EACH a cycle, those with most failures first, and `per_hour` an hour; beyond those only one with more
+ * failures than all of the hour's together, so that many small ones do not keep it back. What these, the breaker or the
+ * budget hold back is counted and comes later if it still holds. The call's key in the ledger holds even when the
+ * daemon is killed between the post and the row: then the row, written at the next cycle, says "interrupted". Threads:
+ * the cycle on the escalating thread; everything else on any. */
 #ifndef OBS_LEARN_ESCALATIONS_ESCALATIONS_H
 #define OBS_LEARN_ESCALATIONS_ESCALATIONS_H
 

@@ -3,15 +3,24 @@
 #define OBS_LEARN_ESCALATIONS_INTERNAL_H
 
 #include "learn/cluster_memory.h"
+#include "learn/escalations/base_rate.h"
 #include "learn/escalations/escalations.h"
 
 /* What is remembered of a cluster's last escalation. */
 typedef struct {
   obs_cluster_memory_head head;
   uint64_t last_seq; /* its last failure then */
+  uint64_t failures; /* within the window then */
   uint32_t episode;
   int64_t time_ms;
+  bool over; /* it was back at its usual rate since; of this process */
 } obs_escalation_entry;
+
+/* One that was made: what the hour's budget went to. */
+typedef struct {
+  int64_t time_ms;
+  uint64_t failures;
+} obs_escalation_spent;
 
 struct obs_escalations {
   const obs_loop_tools *tools;
@@ -22,8 +31,10 @@ struct obs_escalations {
   obs_kept_rows kept; /* obs_escalation_view */
   /* The escalating thread's; it alone appends, so what is carried is its own too. */
   obs_cluster_memory table;
-  int64_t *times; /* of the last `per_hour` ones, a ring */
-  uint64_t ntimes;
+  obs_escalation_spent *spent; /* the last `kept_spent` ones, a ring */
+  uint64_t nspent;
+  uint32_t kept_spent;
+  obs_base_rate rates;
   obs_cluster_memory_briefs briefs;
   _Atomic uint64_t held; /* back, by the last cycle */
 };
@@ -32,7 +43,7 @@ struct obs_escalations {
   X(NONE, "")                                                                                                          \
   X(UNANALYSED, "unanalysed")                                                                                          \
   X(UNGROUNDED, "ungrounded") /* its analysis cites nothing */                                                         \
-  X(UNSETTLED, "unsettled")   /* its analysis does not say what to do */                                               \
+  X(UNSETTLED, "unsettled")   /* no cause is named, or not what to do */                                               \
   X(CONTINUES, "continues")   /* it goes on failing */
 
 typedef enum {
@@ -45,7 +56,8 @@ typedef enum {
 /* One that is due, and what came of it. */
 typedef struct {
   obs_cluster_brief brief;
-  uint64_t recent;   /* failures in the window */
+  uint64_t recent; /* failures in the window */
+  obs_base_rate_sides rates;
   uint64_t analysis; /* 0: none */
   obs_escalation_reason reason;
   uint64_t key;
