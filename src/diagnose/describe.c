@@ -18,40 +18,28 @@ enum {
 /* The rows of the view that a finding is about. */
 typedef struct {
   const obs_describe_scope *s;
-  int field, field2;
-  uint16_t id, id2;
+  obs_where where;
   uint32_t from, until;
 } rows;
 
 static bool has_value(const rows *r, uint32_t i) {
-  const obs_facts_view *v = r->s->view;
-  return r->s->takes[i] && (r->field < 0 || v->id[r->field][i] == r->id) &&
-         (r->field2 < 0 || v->id[r->field2][i] == r->id2);
+  return r->s->takes[i] && obs_where_has(&r->where, r->s->columns, i);
 }
 
-static void put_name(char to[OBS_FACT_NAME + 1], const obs_facts_view *v, int field, uint16_t id) {
-  obs_str name = obs_facts_view_name(v, (obs_fact_field)field, id);
-  size_t n = name.len < OBS_FACT_NAME ? name.len : OBS_FACT_NAME;
-  if (n > 0) memcpy(to, name.p, n);
-  to[n] = '\0';
-}
-
-static obs_diagnose_value value_of(const obs_facts_view *v, int field, uint16_t id) {
+static obs_diagnose_value value_of(const obs_describe_scope *s, int column, uint16_t id) {
   obs_diagnose_value out = {0};
-  if (field < 0) return out;
-  (void)snprintf(out.field, sizeof(out.field), "%s", obs_fact_names[field]);
-  put_name(out.name, v, field, id);
+  if (column < 0) return out;
+  (void)snprintf(out.field, sizeof(out.field), "%s", s->columns->at[column].name);
+  obs_columns_text(s->columns, column, id, out.name);
   return out;
 }
 
-/* One more condition: the field has this value. */
-static void blame(obs_diagnose_finding *f, const obs_facts_view *v, int field, uint16_t id) {
-  if (field < 0) return;
-  obs_diagnose_condition *c = &f->conditions[f->nconditions++];
-  (void)snprintf(c->field, sizeof(c->field), "%s", obs_fact_names[field]);
-  c->relation = OBS_RELATION_IS;
-  c->nvalues = 1;
-  put_name(c->values[0], v, field, id);
+/* Conditions in the order of columns. */
+static void blame(const rows *r, obs_diagnose_finding *f) {
+  for (int column = 0; column < OBS_COLUMNS; column++)
+    for (uint32_t k = 0; k < r->where.n; k++)
+      if (r->where.terms[k].column == column)
+        obs_columns_describe(r->s->columns, &r->where.terms[k], &f->conditions[f->nconditions++]);
 }
 
 bool obs_describe_same(const obs_diagnose_finding *a, const obs_diagnose_finding *b) {
@@ -88,7 +76,7 @@ static void count_places(const rows *r, obs_diagnose_finding *f) {
   for (uint32_t id = OBS_FACT_NAMED; id < values; id++) {
     if (all[id].failures == 0) continue;
     all[n] = all[id];
-    put_name(all[n++].endpoint, v, OBS_FACT_endpoint, (uint16_t)id);
+    obs_columns_text(r->s->columns, OBS_FACT_endpoint, (uint16_t)id, all[n++].endpoint);
   }
   qsort(all, n, sizeof *all, by_failures);
   f->nplaces = n < OBS_FINDING_PLACES ? n : OBS_FINDING_PLACES;
@@ -125,6 +113,11 @@ static uint64_t count(const rows *r, obs_diagnose_finding *f) {
   return recent;
 }
 
+static int by_seq(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
 /* Evenly spread among what shows it, at or behind `since` where there is enough. `slow`: ops that took long show it. */
 static void pick_evidence(const rows *r, uint32_t slow_ms, obs_diagnose_finding *f) {
   const obs_facts_view *v = r->s->view;
@@ -144,6 +137,7 @@ static void pick_evidence(const rows *r, uint32_t slow_ms, obs_diagnose_finding 
           f->evidence[f->nevidence++] = v->seq[i];
       }
   }
+  qsort(f->evidence, f->nevidence, sizeof f->evidence[0], by_seq); /* rows are in the order of event time */
 }
 
 /* The duration within 2 % of which at least half of the failures lie: a timeout's. */
@@ -206,7 +200,8 @@ static bool is_rare(const obs_facts_view *v, uint32_t row) {
 }
 
 /* The last deploy-like op shortly before row `from`. */
-static void find_deploy(const obs_facts_view *v, uint32_t from, obs_diagnose_finding *f) {
+static void find_deploy(const obs_describe_scope *s, uint32_t from, obs_diagnose_finding *f) {
+  const obs_facts_view *v = s->view;
   uint32_t last = from;
   while (last + 1 < v->n && v->time_ms[last + 1] <= v->time_ms[from] + DEPLOY_AFTER_MS) last++;
   int looked = 0;
@@ -218,9 +213,9 @@ static void find_deploy(const obs_facts_view *v, uint32_t from, obs_diagnose_fin
       continue;
     }
     f->deploy_seq = v->seq[i];
-    obs_diagnose_value name = value_of(v, OBS_FACT_endpoint, v->id[OBS_FACT_endpoint][i]);
+    obs_diagnose_value name = value_of(s, OBS_FACT_endpoint, v->id[OBS_FACT_endpoint][i]);
     if (!obs_error_kinds_is_deploy((obs_str){name.name, (uint32_t)strlen(name.name), 0}))
-      name = value_of(v, OBS_FACT_event_kind, v->id[OBS_FACT_event_kind][i]);
+      name = value_of(s, OBS_FACT_event_kind, v->id[OBS_FACT_event_kind][i]);
     memcpy(f->deploy, name.name, sizeof f->deploy);
     return;
   }
@@ -233,18 +228,30 @@ static void set_range(const rows *r, obs_diagnose_finding *f) {
   f->until_seq = r->until < v->n ? v->seq[r->until] : 0;
 }
 
-/* Failures that the model, where the factor is the last, expects of the factor's rows without it; for the whole view.
- */
-static double expected_of(const obs_logit *m, uint64_t failures) {
-  const obs_logit_factor *c = &m->factors[m->nfactors - 1];
-  const double let = exp(c->hazard);
+/* Failures that the model expects of factor k's rows without it; for the whole view. */
+static double expected_of(const obs_logit *m, uint32_t k, uint64_t failures) {
+  const obs_logit_factor *c = &m->factors[k];
+  const float let = (float)exp(c->hazard);
   double seen = 0, expected = 0;
-  for (uint32_t i = c->from; i < c->until; i++) {
-    if (!obs_logit_factor_has(c, m, i)) continue;
+  for (uint32_t j = 0; j < c->n; j++) {
+    uint32_t i = c->rows[j];
     seen += m->failed[i];
-    expected += 1 - (1 - obs_logit_rate(m, i, c->field < 0 ? 0 : m->effect[c->field][c->id])) * let;
+    expected += obs_logit_rate(m, i, obs_logit_effect(m, &c->where, i), let).rate;
   }
-  return seen > 0 ? expected * (double)failures / seen : expected;
+  if (seen <= 0) return expected;
+  /* Of n rows, e are expected to fail and s did; of all ops there are more that did not. */
+  double others = (c->n - seen) / m->thinned, rate = expected / c->n;
+  rate = rate * m->thinned / (1 - rate + rate * m->thinned);
+  return fmin(1, rate * (seen + others) / seen) * (double)failures;
+}
+
+/* What always comes with the value, when the term is of one. */
+static obs_diagnose_value same_as(const obs_describe_scope *s, const obs_logit *m, const obs_term *t) {
+  bool one = (t->relation == OBS_RELATION_IS && t->n == 1) || t->relation == OBS_RELATION_ABSENT;
+  if (!one || m->codes[t->column]) return (obs_diagnose_value){0};
+  obs_logit_alias same = m->alias[t->column][t->relation == OBS_RELATION_IS ? t->ids[0] : OBS_FACT_ABSENT];
+  if (same.column < 0 || same.id < OBS_FACT_NAMED) return (obs_diagnose_value){0};
+  return value_of(s, same.column, same.id);
 }
 
 static double log10_of(double log_p) {
@@ -252,41 +259,45 @@ static double log10_of(double log_p) {
   return p < -300 ? -300 : p;
 }
 
-bool obs_describe(const obs_describe_scope *s, const obs_search *search, const obs_search_candidate *c,
+bool obs_describe(const obs_describe_scope *s, const obs_search *search, uint32_t k, const obs_search_candidate *c,
                   obs_diagnose_finding *out) {
   const obs_logit *m = search->model;
-  const obs_logit_factor *x = &c->factor;
   const uint32_t n = s->view->n;
-  rows r = {s, x->field, x->field2, x->id, x->id2, x->from > 0 ? m->row[x->from] : 0, n};
-  if (x->until < m->n) r.until = m->row[x->until];
+  rows r = {s, c->where, c->from > 0 ? m->row[c->from] : 0, n};
+  if (c->until < m->n) r.until = m->row[c->until];
   if (c->cause == OBS_CAUSE_REGRESSION) r.from = search->corrections[c->correction].view_row;
   *out = (obs_diagnose_finding){.cause = c->cause, .by_kind = s->by_kind, .log10_p = log10_of(c->log_p)};
-  blame(out, s->view, x->field, x->id);
-  blame(out, s->view, x->field2, x->id2);
-  obs_logit_alias same = x->field < 0 ? (obs_logit_alias){-1, 0} : m->alias[x->field][x->id];
-  out->same = value_of(s->view, same.field, same.id);
+  blame(&r, out);
+  if (c->where.n == 1) out->same = same_as(s, m, &c->where.terms[0]);
   if (count(&r, out) == 0) return false;
-  set_range(&r, out);
-  out->expected = expected_of(m, out->failures);
-  out->at_ms = same_duration(&r, out->failures);
   if (out->error == OBS_ERROR_RATE_LIMIT) {
     rows always = r;
     always.from = 0;
     always.until = n;
-    out->per_minute = find_load(&always);
+    uint32_t load = find_load(&always);
+    if (load > 0) { /* a limit that the load hits did not begin: the load came */
+      r = always;
+      *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SHARE, .by_kind = s->by_kind, .log10_p = log10_of(c->log_p)};
+      blame(&r, out);
+      (void)count(&r, out);
+    }
+    out->per_minute = load;
   }
+  set_range(&r, out);
+  out->expected = expected_of(m, k, out->failures);
+  out->at_ms = same_duration(&r, out->failures);
   if (c->cause == OBS_CAUSE_REGRESSION) out->correction_seq = s->view->seq[r.from];
-  if (c->cause == OBS_CAUSE_ONSET) find_deploy(s->view, r.from, out);
+  if (out->cause == OBS_CAUSE_ONSET) find_deploy(s, r.from, out);
   count_places(&r, out);
   pick_evidence(&r, 0, out);
   return true;
 }
 
 bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *few, obs_diagnose_finding *out) {
-  rows r = {s, few->field, -1, few->id, 0, 0, s->view->n};
+  rows r = {s, obs_where_is(few->column, few->id), 0, s->view->n};
   *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SHARE, .log10_p = log10_of(few->log_p), .expected = few->expected};
-  blame(out, s->view, few->field, few->id);
-  out->same = value_of(s->view, few->same, few->same_id);
+  blame(&r, out);
+  out->same = value_of(s, few->same, few->same_id);
   if (count(&r, out) == 0) return false;
   set_range(&r, out);
   out->at_ms = same_duration(&r, out->failures);
@@ -296,16 +307,16 @@ bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *fe
 }
 
 bool obs_describe_slow(const obs_describe_scope *s, const obs_slow *slow, obs_diagnose_finding *out) {
-  rows r = {s, slow->field, -1, slow->id, 0, slow->row, s->view->n};
+  rows r = {s, obs_where_is(slow->field, slow->id), slow->row, s->view->n};
   *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SLOW, .log10_p = log10_of(slow->log_p)};
-  blame(out, s->view, slow->field, slow->id);
+  blame(&r, out);
   count(&r, out);
   if (s->view->seq[s->view->n - 1] < s->request->since) return false;
   set_range(&r, out);
   out->ms_before = slow->ms_before;
   out->ms_after = slow->ms_after;
   out->at_ms = same_duration(&r, out->failures);
-  find_deploy(s->view, r.from, out);
+  find_deploy(s, r.from, out);
   count_places(&r, out);
   pick_evidence(&r, slow->ms_after, out);
   return true;
@@ -323,10 +334,11 @@ void obs_describe_merge(obs_diagnose_finding *failures, const obs_diagnose_findi
   failures->from_ms = slow->from_ms;
 }
 
-void obs_describe_correction(const obs_search *search, uint32_t k, obs_diagnose_correction *out) {
+void obs_describe_correction(const obs_describe_scope *s, const obs_search *search, uint32_t k,
+                             obs_diagnose_correction *out) {
   const obs_search_correction *c = &search->corrections[k];
   const obs_facts_view *v = search->model->view;
-  *out = (obs_diagnose_correction){.seq = v->seq[c->view_row], .value = value_of(v, c->field, c->id)};
+  *out = (obs_diagnose_correction){.seq = v->seq[c->view_row], .value = value_of(s, c->field, c->id)};
   out->ops_before = (uint32_t)c->ops_before;
   out->failures_before = (uint32_t)c->seen_before;
   out->ops_after = (uint32_t)c->ops_after;

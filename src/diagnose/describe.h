@@ -8,8 +8,10 @@
 /* The rows that are compared, and which of their failures count. */
 typedef struct {
   const obs_facts_view *view;
+  const obs_columns *columns;
   const obs_diagnose_request *request;
   uint8_t *takes; /* by row of the view: it is compared */
+  uint8_t *again; /* by row: an attempt that had just failed goes on (retries.h) */
   bool by_kind;
   obs_error_kind kind; /* by_kind: only failures of this kind count */
 } obs_describe_scope;
@@ -22,20 +24,21 @@ static inline bool obs_describe_is_failure(const obs_describe_scope *s, uint32_t
 
 /* The value that few failures share. */
 typedef struct {
-  int field, same; /* same < 0: none */
+  int column, same; /* same < 0: none */
   uint16_t id, same_id;
   double expected, log_p; /* natural, corrected */
 } obs_describe_shared;
 
 /* Whether two findings blame the same ops, whenever. */
 bool obs_describe_same(const obs_diagnose_finding *a, const obs_diagnose_finding *b);
-/* The candidate is the model's last factor. False: none of its failures is at or behind the request's `since`. */
-bool obs_describe(const obs_describe_scope *s, const obs_search *search, const obs_search_candidate *c,
+/* The candidate is the model's factor `k`. False: none of its failures is at or behind the request's `since`. */
+bool obs_describe(const obs_describe_scope *s, const obs_search *search, uint32_t k, const obs_search_candidate *c,
                   obs_diagnose_finding *out);
 bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *few, obs_diagnose_finding *out);
 bool obs_describe_slow(const obs_describe_scope *s, const obs_slow *slow, obs_diagnose_finding *out);
 /* A finding about failures and one about durations of the same value become one. */
 void obs_describe_merge(obs_diagnose_finding *failures, const obs_diagnose_finding *slow);
-void obs_describe_correction(const obs_search *search, uint32_t k, obs_diagnose_correction *out);
+void obs_describe_correction(const obs_describe_scope *s, const obs_search *search, uint32_t k,
+                             obs_diagnose_correction *out);
 
 #endif

@@ -1,6 +1,7 @@
 #include "diagnose/diagnose.h"
 
 #include "diagnose/describe.h"
+#include "diagnose/retries.h"
 #include "diagnose/search.h"
 #include "diagnose/slow.h"
 #include "diagnose/stats.h"
@@ -8,45 +9,34 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const double alpha = 0.001; /* family-wise */
+static const double alpha = 0.001;      /* family-wise */
+static const double least_effect = 1.2; /* of a share that all ops were counted for: times that of the others */
+static const double least_worth = 8;    /* log likelihood that a cause adds to the others, beyond the tests */
+static const double least_limit = 4;    /* of rate limits that no load explains: times the share of the others */
 
 /* Chooses the rows that are compared and counts their failures. False: no memory. */
 static bool choose_rows(obs_describe_scope *s, obs_diagnose_report *r) {
   const obs_facts_view *v = s->view;
-  uint16_t given[OBS_FACT_COUNT] = {0}; /* the cluster's own values of the fields that make its key */
   s->takes = calloc(v->n + 1, 1);
-  if (!s->takes) return false;
-  for (uint32_t i = v->n; i-- > 0;) {
-    if (!obs_describe_is_failure(s, i)) continue;
-    for (int f = 0; f < OBS_FACT_COUNT; f++) given[f] = v->id[f][i];
-    break;
-  }
+  s->again = calloc(v->n + 1, 1);
+  if (!s->takes || !s->again) return false;
   for (uint32_t i = 0; i < v->n; i++) {
-    bool in = !(v->flags[i] & OBS_FACT_CORRECTION);
-    for (int f = 0; in && f < OBS_FACT_COUNT; f++) in = !(s->request->given >> f & 1) || v->id[f][i] == given[f];
-    s->takes[i] = in;
-    if (!in) continue;
+    s->takes[i] = !(v->flags[i] & OBS_FACT_CORRECTION);
+    if (!s->takes[i]) continue;
     r->ops++;
     if (!obs_describe_is_failure(s, i)) continue;
-    if (r->failures++ == 0) r->first_seq = v->seq[i];
-    r->last_seq = v->seq[i];
+    if (r->failures++ == 0 || v->seq[i] < r->first_seq) r->first_seq = v->seq[i];
+    if (v->seq[i] > r->last_seq) r->last_seq = v->seq[i];
     r->kinds[v->kind[i]]++;
   }
   return true;
 }
 
-static obs_diagnose_finding *find_known(obs_diagnose_report *r, const obs_diagnose_finding *f) {
-  for (uint32_t i = 0; i < r->nfindings; i++) {
-    if (obs_describe_same(&r->findings[i], f)) return &r->findings[i];
-  }
-  return NULL;
-}
-
 /* ---- failures, by the model of all fields ---- */
 
-/* The shares that one model found, for the next one. */
+/* What one search found: causes, each the model's factor of the same place. */
 typedef struct {
-  obs_logit_factor factors[OBS_LOGIT_FACTORS];
+  obs_search_candidate causes[OBS_LOGIT_FACTORS + 1]; /* one more is looked for */
   uint32_t n;
 } found;
 
@@ -54,35 +44,79 @@ static bool takes(const void *scope, const obs_facts_view *view, uint32_t i, boo
   const obs_describe_scope *s = scope;
   (void)view;
   *failed = s->takes[i] && obs_describe_is_failure(s, i);
-  return s->takes[i];
+  return s->takes[i] && !s->again[i];
 }
 
-static observer_err find_failures(const obs_describe_scope *s, bool by_time, found *before, obs_diagnose_report *r) {
+/* Causes are found one by one, each beside those before it; one that the later ones explain as well goes again. */
+static void eliminate(obs_logit *m, double tests, found *f) {
+  while (f->n > 1) {
+    uint32_t least = 0;
+    double worth = INFINITY;
+    for (uint32_t k = 0; k < f->n; k++) {
+      double here = obs_logit_worth(m, k);
+      if (here >= worth) continue;
+      worth = here;
+      least = k;
+    }
+    if (worth >= least_worth + log(tests)) return;
+    obs_logit_drop(m, least);
+    obs_logit_fit(m);
+    memmove(&f->causes[least], &f->causes[least + 1], (--f->n - least) * sizeof f->causes[0]);
+  }
+}
+
+static obs_diagnose_finding *find_known(obs_diagnose_report *r, const obs_diagnose_finding *f) {
+  for (uint32_t i = 0; i < r->nfindings; i++)
+    if (obs_describe_same(&r->findings[i], f)) return &r->findings[i];
+  return NULL;
+}
+
+/* The same value, cause and error is one finding, unless one was over before the other began. */
+static bool is_said(const obs_diagnose_report *r, const obs_diagnose_finding *f) {
+  for (uint32_t i = 0; i < r->nfindings; i++) {
+    const obs_diagnose_finding *k = &r->findings[i];
+    bool apart =
+        (k->until_seq != 0 && k->until_seq <= f->from_seq) || (f->until_seq != 0 && f->until_seq <= k->from_seq);
+    if (obs_describe_same(k, f) && k->error == f->error && !apart) return true;
+  }
+  return false;
+}
+
+static double share(uint64_t failures, uint64_t ops) {
+  return ops > 0 ? (double)failures / (double)ops : 0;
+}
+
+/* Whether a reader of its numbers would take it for a cause. Few failures of a limit are one when they come with the
+ * load, when they began, or when the others meet the limit much less. */
+static bool is_plain(const obs_diagnose_finding *f) {
+  if (f->cause != OBS_CAUSE_SHARE || f->rest_ops == 0) return true;
+  double least = f->by_kind && f->per_minute == 0 ? least_limit : least_effect;
+  return share(f->failures, f->ops) >= least * share(f->rest_failures, f->rest_ops);
+}
+
+static observer_err find_failures(const obs_describe_scope *s, bool by_time, found *f, obs_diagnose_report *r) {
   obs_logit m;
   obs_search search;
   const obs_logit_opts opts = {takes, s, by_time};
-  observer_err err = obs_logit_open(s->view, &opts, &m);
+  f->n = 0;
+  observer_err err = obs_logit_open(s->columns, &opts, &m);
   if (err != OBSERVER_E_OK) return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
-  err = obs_search_open(&search, &m, s->request->given, s->by_kind);
+  err = obs_search_open(&search, &m, s->by_kind);
   if (err != OBSERVER_E_OK) goto out;
-  for (uint32_t k = 0; k < before->n; k++) {
-    before->factors[k].until = m.n;
-    obs_logit_explain(&m, &before->factors[k]);
-  }
   /* Corrections are judged before causes are looked for: a cause that is in the model would excuse a correction. */
   if (!s->by_kind) {
-    obs_logit_rates(&m, false);
+    obs_logit_rates(&m);
     obs_search_count_corrections(&search);
     uint32_t first = search.ncorrections > OBS_REPORT_CORRECTIONS ? search.ncorrections - OBS_REPORT_CORRECTIONS : 0;
     for (uint32_t k = first; k < search.ncorrections; k++)
-      obs_describe_correction(&search, k, &r->corrections[r->ncorrections++]);
+      obs_describe_correction(s, &search, k, &r->corrections[r->ncorrections++]);
   }
-  for (obs_search_candidate c; obs_search_next(&search, &c);) {
-    if (r->nfindings < OBS_FINDINGS) {
-      obs_diagnose_finding *f = &r->findings[r->nfindings];
-      if (obs_describe(s, &search, &c, f) && !find_known(r, f)) r->nfindings++; /* else it is over */
-    }
-    if (s->by_kind) before->factors[before->n++] = c.factor;
+  while (obs_search_next(&search, &f->causes[f->n])) f->n++;
+  eliminate(&m, search.tests, f);
+  for (uint32_t k = 0; k < f->n && r->nfindings < OBS_FINDINGS; k++) {
+    obs_diagnose_finding *finding = &r->findings[r->nfindings];
+    if (obs_describe(s, &search, k, &f->causes[k], finding) && is_plain(finding) && !is_said(r, finding))
+      r->nfindings++; /* else it is over, or said */
   }
 out:
   obs_search_close(&search);
@@ -108,28 +142,29 @@ static observer_err find_few(const obs_describe_scope *s, obs_diagnose_report *r
   tally *by = malloc((UINT16_MAX + 1) * sizeof(*by));
   if (!by) return OBSERVER_E_NOMEM;
   const double ops = (double)r->ops, failures = (double)r->failures;
-  obs_describe_shared best = {.field = -1, .same = -1};
+  obs_describe_shared best = {.column = -1, .same = -1};
   uint32_t tried = 0;
-  for (int f = 0; f < OBS_FACT_COUNT; f++) {
-    if (s->request->given >> f & 1) continue;
-    memset(by, 0, v->values[f] * sizeof(*by));
+  for (int f = 0; f < OBS_COLUMNS; f++) {
+    const obs_column *column = &s->columns->at[f];
+    if (!column->id || column->number) continue;
+    memset(by, 0, column->values * sizeof(*by));
     for (uint32_t i = 0; i < v->n; i++) {
       if (!s->takes[i]) continue;
-      tally *t = &by[v->id[f][i]];
+      tally *t = &by[column->id[i]];
       t->ops++;
       t->failures += obs_describe_is_failure(s, i);
     }
-    for (uint32_t id = OBS_FACT_NAMED; id < v->values[f]; id++) {
+    for (uint32_t id = OBS_FACT_NAMED; id < column->values; id++) {
       const tally *t = &by[id];
       tried += t->ops > 0;
       if (t->failures < FEW_LEAST || t->failures * 2 < failures) continue;
       double rest_ops = ops - t->ops, rest = rest_ops > 0 ? (failures - t->failures) / rest_ops : 1;
       if ((double)t->failures / t->ops < 2 * rest) continue;
       double p = obs_stats_hypergeometric(t->failures, t->ops, failures, ops);
-      if (best.field < 0 || p < best.log_p - 1e-9) {
+      if (best.column < 0 || p < best.log_p - 1e-9) {
         best = (obs_describe_shared){
-            .field = f, .same = -1, .id = (uint16_t)id, .expected = failures * t->ops / ops, .log_p = p};
-      } else if (best.same < 0 && best.field != f && fabs(p - best.log_p) <= 1e-9) {
+            .column = f, .same = -1, .id = (uint16_t)id, .expected = failures * t->ops / ops, .log_p = p};
+      } else if (best.same < 0 && best.column != f && fabs(p - best.log_p) <= 1e-9) {
         best.same = f;
         best.same_id = (uint16_t)id;
       }
@@ -137,7 +172,7 @@ static observer_err find_few(const obs_describe_scope *s, obs_diagnose_report *r
   }
   free(by);
   best.log_p += log(tried);
-  if (best.field >= 0 && best.log_p < log(alpha)) r->nfindings += obs_describe_few(s, &best, &r->findings[0]);
+  if (best.column >= 0 && best.log_p < log(alpha)) r->nfindings += obs_describe_few(s, &best, &r->findings[0]);
   return OBSERVER_E_OK;
 }
 
@@ -168,25 +203,56 @@ static observer_err find_slow(const obs_describe_scope *s, bool by_time, obs_dia
   return OBSERVER_E_OK;
 }
 
+/* ---- all of them ---- */
+
+/* Failures above the expected ones; what is over counts half. */
+static double weight(const obs_diagnose_finding *f) {
+  double more = (double)f->failures - f->expected;
+  return f->until_seq != 0 ? more / 2 : more;
+}
+
+static int by_weight(const void *a, const void *b) {
+  double x = weight(a), y = weight(b);
+  return (x < y) - (x > y);
+}
+
+/* Failures of the limit that causes of the whole did not show: a limit that is hit is a cause by itself, however few
+ * its failures are among all. */
+static observer_err find_limits(obs_describe_scope *s, bool by_time, obs_diagnose_report *r) {
+  enum { LEAST = OBS_DIAGNOSE_LEAST };
+  const uint64_t limits = r->kinds[OBS_ERROR_RATE_LIMIT];
+  if (s->request->cluster != 0 || limits < LEAST || limits == r->failures) return OBSERVER_E_OK;
+  found *f = malloc(sizeof *f);
+  if (!f) return OBSERVER_E_NOMEM;
+  s->by_kind = true;
+  s->kind = OBS_ERROR_RATE_LIMIT;
+  observer_err err = find_failures(s, by_time, f, r);
+  s->by_kind = false;
+  free(f);
+  return err;
+}
+
 observer_err obs_diagnose(const obs_facts_view *view, const obs_diagnose_request *request,
                           obs_diagnose_report *report) {
   *report = (obs_diagnose_report){0};
-  obs_describe_scope s = {.view = view, .request = request};
-  if (!choose_rows(&s, report)) return OBSERVER_E_NOMEM;
-  /* With so many endpoints a daily rhythm that all share can be told from what befell one of them. */
-  bool by_time = request->given == 0 && view->values[OBS_FACT_endpoint] >= OBS_FACT_NAMED + 3;
-  found before = {.n = 0};
-  observer_err err = OBSERVER_E_OK;
-  if (request->cluster == 0) {
-    /* A limit that is hit is a cause by itself, however few its failures are among all. */
-    s.by_kind = true;
-    s.kind = OBS_ERROR_RATE_LIMIT;
-    err = find_failures(&s, by_time, &before, report);
-    s.by_kind = false;
+  obs_columns columns;
+  if (!obs_columns_open(view, &columns)) return OBSERVER_E_NOMEM;
+  obs_describe_scope s = {.view = view, .columns = &columns, .request = request};
+  found *whole = malloc(sizeof *whole);
+  observer_err err = OBSERVER_E_NOMEM;
+  if (whole && choose_rows(&s, report) && obs_columns_drop_outcomes(&columns, s.takes) &&
+      obs_retries_find(view, s.takes, s.again)) {
+    /* With so many endpoints a daily rhythm that all share can be told from what befell one of them. */
+    bool by_time = view->values[OBS_FACT_endpoint] >= OBS_FACT_NAMED + 3;
+    err = find_failures(&s, by_time, whole, report);
+    if (err == OBSERVER_E_OK) err = find_limits(&s, by_time, report);
+    if (err == OBSERVER_E_OK) err = find_few(&s, report);
+    if (err == OBSERVER_E_OK) err = find_slow(&s, by_time, report);
+    qsort(report->findings, report->nfindings, sizeof report->findings[0], by_weight);
   }
-  if (err == OBSERVER_E_OK) err = find_failures(&s, by_time, &before, report);
-  if (err == OBSERVER_E_OK) err = find_few(&s, report);
-  if (err == OBSERVER_E_OK) err = find_slow(&s, by_time, report);
+  free(whole);
   free(s.takes);
+  free(s.again);
+  obs_columns_close(&columns);
   return err;
 }

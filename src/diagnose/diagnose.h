@@ -118,7 +118,6 @@ typedef struct {
 typedef struct {
   uint64_t cluster; /* its failures; 0: all */
   uint64_t since;   /* a cause is reported if it concerns a failure of this seq or a later one */
-  uint32_t given;   /* bits of the fields that make the cluster's key: only ops that share them are compared */
 } obs_diagnose_request;
 
 typedef struct {

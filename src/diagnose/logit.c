@@ -7,13 +7,6 @@
 
 enum { FIRST_SWEEPS = 4, SWEEPS = 2, MORE_SWEEPS = 3 };
 
-static const double usual_spread[OBS_LOGIT_FIELDS] = {
-#define MODEL_SPREAD(name, max, spread) (spread),
-    OBS_FACT_FIELDS(MODEL_SPREAD)
-#undef MODEL_SPREAD
-        [OBS_LOGIT_TIME] = 0.3,
-};
-
 /* 2^x to 5 digits, made so that a compiler can do several at once; |x| < 120. */
 static inline float power_of_2(float x) {
   int32_t whole = (int32_t)(x + 128) - 128;
@@ -33,8 +26,10 @@ static inline float logistic(float odds) {
 
 /* P(failed) = 1 - (1 - logistic(intercept + sum of the effects of the row's values)) * product of exp(-hazard) of its
  * factors: a factor makes an op fail that would not have failed otherwise. */
-float obs_logit_rate(const obs_logit *m, uint32_t i, float less) {
-  return 1 - (1 - logistic(m->odds[i] - less)) * m->through[i];
+obs_logit_rates_of obs_logit_rate(const obs_logit *m, uint32_t i, float less, float let) {
+  float own = logistic(m->odds[i] - less);
+  float all = own + (1 - own) * (1 - m->through[i] * let); /* of small ones no digit is lost */
+  return (obs_logit_rates_of){obs_logit_thinned(m, all), obs_logit_thinned(m, own)};
 }
 
 static uint64_t mix(uint64_t x) {
@@ -69,72 +64,139 @@ static observer_err sample(obs_logit *m, const obs_logit_opts *o) {
     m->failed[m->n++] = failed;
     m->cases += failed;
   }
+  m->thinned = (float)((double)(m->n - m->cases) / others * cases / (m->cases ? m->cases : 1));
   return m->cases > 0 && m->cases < m->n ? OBSERVER_E_OK : OBSERVER_E_NOTFOUND;
 }
 
 static bool allocate(obs_logit *m) {
-  uint32_t most = 1;
   if (m->n == 0) return false;
-  bool ok = (m->odds = calloc(m->n, sizeof *m->odds)) && (m->rate = calloc(m->n, sizeof *m->rate)) &&
-            (m->through = calloc(m->n, sizeof *m->through)) && (m->slope = calloc(m->n, sizeof *m->slope)) &&
-            (m->bend = calloc(m->n, sizeof *m->bend));
-  for (int f = 0; ok && f < OBS_LOGIT_FIELDS; f++) {
-    uint32_t values = f == OBS_LOGIT_TIME ? OBS_LOGIT_PARTS : m->view->values[f] + 1; /* never none */
-    if (values > most) most = values;
-    m->values[f] = values;
-    ok = (m->id[f] = malloc(m->n * sizeof *m->id[f])) && (m->effect[f] = calloc(values, sizeof *m->effect[f])) &&
-         (m->ops[f] = calloc(values, sizeof *m->ops[f])) && (m->seen[f] = calloc(values, sizeof *m->seen[f])) &&
-         (m->expected[f] = calloc(values, sizeof *m->expected[f])) &&
-         (m->plain[f] = calloc(values, sizeof *m->plain[f])) &&
-         (f == OBS_LOGIT_TIME || (m->alias[f] = malloc(values * sizeof *m->alias[f])));
-  }
-  return ok && (m->gradient = malloc(most * sizeof *m->gradient)) &&
-         (m->curvature = malloc(most * sizeof *m->curvature));
+  return (m->odds = calloc(m->n, sizeof *m->odds)) && (m->rate = calloc(m->n, sizeof *m->rate)) &&
+         (m->still = calloc(m->n, sizeof *m->still)) && (m->plain = calloc(m->n, sizeof *m->plain)) &&
+         (m->through = calloc(m->n, sizeof *m->through)) && (m->slope = calloc(m->n, sizeof *m->slope)) &&
+         (m->bend = calloc(m->n, sizeof *m->bend)) && (m->gradient = malloc((UINT16_MAX + 1) * sizeof *m->gradient)) &&
+         (m->curvature = malloc((UINT16_MAX + 1) * sizeof *m->curvature));
 }
 
-/* For each value of field `a`, the one of field `b` that it always comes with, or ABSENT. */
-static bool companions(const obs_logit *m, int a, int b, uint16_t *with) {
-  enum { UNSEEN = UINT16_MAX };
-  for (uint32_t v = 0; v < m->values[a]; v++) with[v] = UNSEEN;
-  uint32_t left = 0;
-  for (uint32_t i = 0; i < m->n; i++) {
-    uint16_t va = m->id[a][i], vb = m->id[b][i];
-    if (with[va] == UNSEEN) {
-      with[va] = vb;
-      left++;
-    } else if (with[va] != vb && with[va] != OBS_FACT_ABSENT) {
-      with[va] = OBS_FACT_ABSENT;
-      if (--left == 0) return false;
-    }
+/* The numbers that occur get ids in their order, without gaps. */
+static bool rank_numbers(obs_logit *m, int f) {
+  uint16_t *rank = calloc(UINT16_MAX + 1, sizeof *rank);
+  uint32_t next = OBS_FACT_NAMED;
+  if (!rank || !(m->codes[f] = malloc((UINT16_MAX + 1) * sizeof *m->codes[f]))) {
+    free(rank);
+    return false;
   }
+  for (uint32_t i = 0; i < m->n; i++) rank[m->id[f][i]] = 1;
+  for (uint32_t code = OBS_FACT_NAMED; code <= UINT16_MAX; code++) {
+    if (!rank[code]) continue;
+    m->codes[f][next] = (uint16_t)code;
+    rank[code] = (uint16_t)next++;
+  }
+  rank[OBS_FACT_OTHER] = OBS_FACT_OTHER;
+  rank[OBS_FACT_ABSENT] = OBS_FACT_ABSENT;
+  for (uint32_t i = 0; i < m->n; i++) m->id[f][i] = rank[m->id[f][i]];
+  m->values[f] = next;
+  free(rank);
   return true;
 }
 
+/* The column's values by row; one that says the same of all rows is not tried. */
+static bool fill(obs_logit *m, int f) {
+  const obs_column *c = &m->columns->at[f];
+  if (!c->id || c->values == 0) return true;
+  uint32_t i = 1;
+  while (i < m->n && c->id[m->row[i]] == c->id[m->row[0]]) i++;
+  if (i >= m->n) return true;
+  if (!(m->id[f] = malloc(m->n * sizeof *m->id[f]))) return false;
+  for (i = 0; i < m->n; i++) m->id[f][i] = c->id[m->row[i]];
+  m->values[f] = c->values;
+  if (c->number && !rank_numbers(m, f)) return false;
+  const uint32_t values = m->values[f];
+  m->spread[f] = c->spread;
+  return (!c->model || (m->effect[f] = calloc(values, sizeof *m->effect[f]))) &&
+         (m->ops[f] = calloc(values, sizeof *m->ops[f])) && (m->seen[f] = calloc(values, sizeof *m->seen[f])) &&
+         (m->expected[f] = calloc(values, sizeof *m->expected[f])) &&
+         (m->unexplained[f] = calloc(values, sizeof *m->unexplained[f])) &&
+         (m->alias[f] = malloc(values * sizeof *m->alias[f]));
+}
+
+static bool fill_time(obs_logit *m) {
+  const int f = OBS_LOGIT_TIME;
+  m->values[f] = OBS_LOGIT_PARTS;
+  m->spread[f] = 0.3;
+  if (!(m->id[f] = malloc(m->n * sizeof *m->id[f])) || !(m->effect[f] = calloc(OBS_LOGIT_PARTS, sizeof *m->effect[f])))
+    return false;
+  for (uint32_t i = 0; i < m->n; i++) m->id[f][i] = m->by_time ? (uint16_t)((uint64_t)i * OBS_LOGIT_PARTS / m->n) : 0;
+  return true;
+}
+
+/* ---- values that always come together ---- */
+
+enum { UNSEEN = UINT16_MAX - 1, MANY = UINT16_MAX };
+
+/* For each value of column `a` (of which `present` occur), the one of column `b` that it always comes with, or MANY.
+ * False: all come with several. */
+static bool companions(const obs_logit *m, int a, int b, uint32_t present, uint16_t *with) {
+  for (uint32_t v = 0; v < m->values[a]; v++) with[v] = UNSEEN;
+  for (uint32_t i = 0; i < m->n && present > 0; i++) {
+    uint16_t va = m->id[a][i], vb = m->id[b][i];
+    if (with[va] == UNSEEN) {
+      with[va] = vb;
+    } else if (with[va] != vb && with[va] != MANY) {
+      with[va] = MANY;
+      present--;
+    }
+  }
+  return present > 0;
+}
+
+static uint32_t count_present(const obs_logit *m, int f) {
+  uint32_t present = 0;
+  memset(m->gradient, 0, m->values[f] * sizeof *m->gradient);
+  for (uint32_t i = 0; i < m->n; i++) m->gradient[m->id[f][i]] = 1;
+  for (uint32_t v = 0; v < m->values[f]; v++) present += m->gradient[v] > 0;
+  return present;
+}
+
+/* Each is the other's alias. That a field is absent is no name for a thing that has one. */
 static void note_aliases(obs_logit *m, int a, int b, const uint16_t *a_with, const uint16_t *b_with) {
-  for (uint32_t v = OBS_FACT_NAMED; v < m->values[b]; v++) {
+  for (uint32_t v = 0; v < m->values[b]; v++) {
     uint16_t w = b_with[v];
-    if (w == UINT16_MAX || w < OBS_FACT_NAMED || a_with[w] != v || m->alias[b][v].field >= 0) continue;
+    if (v == OBS_FACT_OTHER || w >= UNSEEN || w == OBS_FACT_OTHER || a_with[w] != v) continue;
+    if (m->alias[b][v].column >= 0) continue;
     m->alias[b][v] = (obs_logit_alias){a, w};
-    if (m->alias[a][w].field < 0) m->alias[a][w] = (obs_logit_alias){b, (uint16_t)v};
+    if (m->alias[a][w].column < 0) m->alias[a][w] = (obs_logit_alias){b, (uint16_t)v};
   }
 }
 
-/* Values that always come together are one: the later field's becomes absent. */
+static bool is_named_by_other(const obs_logit *m, int f, uint16_t v) {
+  obs_logit_alias other = m->alias[f][v];
+  if (other.column < 0) return false;
+  if ((v == OBS_FACT_ABSENT) != (other.id == OBS_FACT_ABSENT)) return v == OBS_FACT_ABSENT;
+  return other.column < f;
+}
+
+/* Values that always come together are one: that of the later column is not looked at. */
 static bool fold_aliases(obs_logit *m) {
   uint16_t *with = malloc((size_t)2 * (UINT16_MAX + 1) * sizeof *with);
+  uint32_t present[OBS_COLUMNS] = {0};
   if (!with) return false;
-  for (int f = 0; f < OBS_FACT_COUNT; f++)
+  for (int f = 0; f < OBS_COLUMNS; f++) {
+    if (!m->id[f]) continue;
+    present[f] = count_present(m, f);
     for (uint32_t v = 0; v < m->values[f]; v++) m->alias[f][v] = (obs_logit_alias){-1, 0};
-  for (int b = 1; b < OBS_FACT_COUNT; b++)
-    for (int a = 0; a < b; a++) {
-      if (!companions(m, a, b, with) || !companions(m, b, a, with + UINT16_MAX + 1)) continue;
+  }
+  for (int b = 1; b < OBS_COLUMNS; b++)
+    for (int a = 0; m->id[b] && !m->codes[b] && a < b; a++) {
+      if (!m->id[a] || m->codes[a] || !companions(m, a, b, present[a], with) ||
+          !companions(m, b, a, present[b], with + UINT16_MAX + 1))
+        continue;
       note_aliases(m, a, b, with, with + UINT16_MAX + 1);
     }
-  for (int f = 1; f < OBS_FACT_COUNT; f++)
-    for (uint32_t i = 0; i < m->n; i++) {
-      obs_logit_alias other = m->alias[f][m->id[f][i]];
-      if (other.field >= 0 && other.field < f) m->id[f][i] = OBS_FACT_ABSENT;
-    }
+  for (int f = 0; f < OBS_COLUMNS; f++) {
+    if (!m->id[f] || m->codes[f]) continue;
+    for (uint32_t i = 0; i < m->n; i++)
+      if (is_named_by_other(m, f, m->id[f][i])) m->id[f][i] = OBS_FACT_OTHER;
+  }
   free(with);
   return true;
 }
@@ -146,13 +208,14 @@ static double bounded(double step) {
 
 /* What each row says about its log odds: first and second derivative of its likelihood. */
 static void derive(obs_logit *m) {
-  const float *restrict odds = m->odds, *restrict through = m->through;
+  const float *restrict odds = m->odds, *restrict through = m->through, thinned = m->thinned;
   const uint8_t *restrict failed = m->failed;
   float *restrict slope = m->slope, *restrict bend = m->bend;
   for (uint32_t i = 0; i < m->n; i++) {
-    float own = logistic(odds[i]), p = 1 - (1 - own) * through[i], part = own / p;
-    slope[i] = ((float)failed[i] - p) * part;
-    bend[i] = part * own * (1 - p);
+    float own = logistic(odds[i]), p = own + (1 - own) * (1 - through[i]), part = own / p,
+          seen = p / (p + thinned * (1 - p));
+    slope[i] = ((float)failed[i] - seen) * part;
+    bend[i] = part * part * seen * (1 - seen);
   }
 }
 
@@ -190,18 +253,17 @@ static void fit_field(obs_logit *m, int f) {
 static void change_factor(obs_logit *m, obs_logit_factor *factor, double step) {
   factor->hazard += step;
   float more = (float)exp(-step);
-  for (uint32_t i = factor->from; i < factor->until; i++)
-    if (obs_logit_factor_has(factor, m, i)) m->through[i] *= more;
+  for (uint32_t k = 0; k < factor->n; k++) m->through[factor->rows[k]] *= more;
 }
 
 /* One Newton step for a factor's hazard, without a prior. */
 static void fit_factor(obs_logit *m, obs_logit_factor *factor) {
   double gradient = 0, curvature = 1e-9;
-  for (uint32_t i = factor->from; i < factor->until; i++) {
-    if (!obs_logit_factor_has(factor, m, i)) continue;
-    double p = obs_logit_rate(m, i, 0);
-    gradient += m->failed[i] / p - 1;
-    curvature += (1 - p) / p;
+  for (uint32_t k = 0; k < factor->n; k++) {
+    uint32_t i = factor->rows[k];
+    float own = logistic(m->odds[i]), p = own + (1 - own) * (1 - m->through[i]), seen = obs_logit_thinned(m, p);
+    gradient += ((float)m->failed[i] - seen) / p;
+    curvature += seen * (1 - seen) / (p * p);
   }
   const double most = 0.7, highest = 5; /* a step; nothing fails more surely than that */
   double step = gradient / curvature;
@@ -213,77 +275,106 @@ static void fit(obs_logit *m, int sweeps) {
   for (int s = 0; s < sweeps; s++) {
     for (uint32_t k = 0; k < 2 * m->nfactors; k++) fit_factor(m, &m->factors[k % m->nfactors]);
     fit_intercept(m);
-    for (int f = OBS_LOGIT_FIELDS - 1; f >= 0; f--) {
-      if (f == OBS_LOGIT_TIME && !m->by_time) continue;
-      fit_field(m, f);
-    }
+    for (int f = OBS_LOGIT_FIELDS - 1; f >= 0; f--)
+      if (m->effect[f] && (f != OBS_LOGIT_TIME || m->by_time)) fit_field(m, f);
   }
 }
 
-void obs_logit_count(obs_logit *m) {
-  for (int f = 0; f < OBS_FACT_COUNT; f++) {
-    memset(m->ops[f], 0, m->values[f] * sizeof *m->ops[f]);
-    memset(m->seen[f], 0, m->values[f] * sizeof *m->seen[f]);
-    memset(m->expected[f], 0, m->values[f] * sizeof *m->expected[f]);
-    memset(m->plain[f], 0, m->values[f] * sizeof *m->plain[f]);
-    for (uint32_t i = 0; i < m->n; i++) {
-      uint16_t v = m->id[f][i];
-      m->ops[f][v]++;
-      m->seen[f][v] += m->failed[i];
-      float rate = obs_logit_rate(m, i, m->effect[f][v]);
-      m->expected[f][v] += rate;
-      m->plain[f][v] += obs_logit_plain(m, i, rate);
-    }
-  }
-}
-
-void obs_logit_rates(obs_logit *m, bool timeless) {
+void obs_logit_rates(obs_logit *m) {
   const uint16_t *part = m->id[OBS_LOGIT_TIME];
   const float *effect = m->effect[OBS_LOGIT_TIME];
-  for (uint32_t i = 0; i < m->n; i++) m->rate[i] = obs_logit_rate(m, i, timeless ? effect[part[i]] : 0);
-}
-
-/* No value differs from another; the factors stay. */
-static void reset(obs_logit *m) {
-  double odds = log((double)m->cases / (m->n - m->cases));
-  for (int f = 0; f < OBS_LOGIT_FIELDS; f++) memset(m->effect[f], 0, m->values[f] * sizeof *m->effect[f]);
-  for (uint32_t i = 0; i < m->n; i++) m->odds[i] = (float)odds;
-}
-
-/* How far the values of each field lie apart, from a first fit. */
-static bool estimate_spreads(obs_logit *m) {
-  obs_logit_count(m);
-  for (int f = 0; f < OBS_FACT_COUNT; f++) {
-    uint32_t values = m->values[f];
-    double *scratch = malloc(3 * ((size_t)values + 6) * sizeof *scratch);
-    if (!scratch) return false;
-    m->seen[f][OBS_FACT_ABSENT] = -1;
-    double spread = obs_stats_spread(m->seen[f], m->expected[f], values, usual_spread[f], scratch);
-    m->spread[f] = spread < 0.1 ? 0.1 : spread;
-    free(scratch);
+  for (uint32_t i = 0; i < m->n; i++) {
+    obs_logit_rates_of r = obs_logit_rate(m, i, 0, 1);
+    m->rate[i] = r.rate;
+    m->plain[i] = r.plain;
+    m->still[i] = m->by_time ? obs_logit_rate(m, i, effect[part[i]], 1).rate : r.rate;
   }
-  /* Where values are nested, what all parts show is the whole's. */
-  m->spread[OBS_FACT_sig_hash] = fmin(m->spread[OBS_FACT_sig_hash], m->spread[OBS_FACT_task_class]);
-  m->spread[OBS_FACT_city] = fmin(m->spread[OBS_FACT_city], m->spread[OBS_FACT_state]);
+}
+
+static void count_column(obs_logit *m, int f) {
+  const uint16_t *id = m->id[f];
+  const uint32_t values = m->values[f];
+  memset(m->ops[f], 0, values * sizeof *m->ops[f]);
+  memset(m->seen[f], 0, values * sizeof *m->seen[f]);
+  memset(m->expected[f], 0, values * sizeof *m->expected[f]);
+  memset(m->unexplained[f], 0, values * sizeof *m->unexplained[f]);
+  for (uint32_t i = 0; i < m->n; i++) {
+    uint16_t v = id[i];
+    obs_logit_rates_of r = {m->rate[i], m->plain[i]};
+    if (m->effect[f]) r = obs_logit_rate(m, i, m->effect[f][v], 1);
+    m->ops[f][v]++;
+    m->seen[f][v] += m->failed[i];
+    m->expected[f][v] += r.rate;
+    m->unexplained[f][v] += r.plain;
+  }
+}
+
+/* How far the values of a column lie apart, and what is usual among them: where they fall into two groups, the lower
+ * one (obs_stats_spread). */
+static bool estimate(obs_logit *m, int f, bool spreads) {
+  const uint32_t values = m->values[f];
+  double *scratch = malloc(OBS_STATS_SCRATCH(values) * sizeof *scratch), usual;
+  if (!scratch) return false;
+  double spread = obs_stats_spread(m->seen[f], m->expected[f], values, m->columns->at[f].spread, scratch, &usual);
+  free(scratch);
+  if (spreads) m->spread[f] = fmax(spread, 0.1);
+  for (uint32_t v = 0; usual < 1 && v < values; v++) {
+    m->expected[f][v] *= usual;
+    m->unexplained[f][v] *= usual;
+  }
   return true;
 }
 
-observer_err obs_logit_open(const obs_facts_view *view, const obs_logit_opts *opts, obs_logit *m) {
-  *m = (obs_logit){.view = view, .by_time = opts->by_time};
-  memcpy(m->spread, usual_spread, sizeof m->spread);
+static bool count_all(obs_logit *m, bool fitted_spreads) {
+  obs_logit_rates(m);
+  bool ok = true;
+  for (int f = 0; ok && f < OBS_COLUMNS; f++) {
+    if (!m->id[f]) continue;
+    count_column(m, f);
+    ok = estimate(m, f, !m->effect[f] || fitted_spreads);
+  }
+  return ok;
+}
+
+observer_err obs_logit_count(obs_logit *m) {
+  return count_all(m, false) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+}
+
+/* No value differs from another; the factors stay. What is usual is what rows show that no factor concerns. */
+static void reset(obs_logit *m) {
+  double failures = 0.5, others = 0.5;
+  memset(m->bend, 0, m->n * sizeof *m->bend); /* between fits: whether a factor concerns the row */
+  for (uint32_t k = 0; k < m->nfactors; k++)
+    for (uint32_t j = 0; j < m->factors[k].n; j++) m->bend[m->factors[k].rows[j]] = 1;
+  for (uint32_t i = 0; i < m->n; i++) *(m->failed[i] ? &failures : &others) += m->bend[i] < 1;
+  double odds = log(failures / others * m->thinned);
+  for (int f = 0; f < OBS_LOGIT_FIELDS; f++)
+    if (m->effect[f]) memset(m->effect[f], 0, m->values[f] * sizeof *m->effect[f]);
+  for (uint32_t i = 0; i < m->n; i++) m->odds[i] = (float)odds;
+}
+
+/* Where values are nested, what all parts show is the whole's. */
+static void nest_spreads(obs_logit *m) {
+  if (m->effect[OBS_FACT_sig_hash] && m->effect[OBS_FACT_task_class])
+    m->spread[OBS_FACT_sig_hash] = fmin(m->spread[OBS_FACT_sig_hash], m->spread[OBS_FACT_task_class]);
+  if (m->effect[OBS_FACT_city] && m->effect[OBS_FACT_state])
+    m->spread[OBS_FACT_city] = fmin(m->spread[OBS_FACT_city], m->spread[OBS_FACT_state]);
+}
+
+observer_err obs_logit_open(const obs_columns *columns, const obs_logit_opts *opts, obs_logit *m) {
+  *m = (obs_logit){.view = columns->view, .columns = columns, .by_time = opts->by_time};
   observer_err err = sample(m, opts);
   if (err != OBSERVER_E_OK) goto fail;
   err = OBSERVER_E_NOMEM;
-  if (!allocate(m)) goto fail;
+  if (!allocate(m) || !fill_time(m)) goto fail;
   for (uint32_t i = 0; i < m->n; i++) m->through[i] = 1;
-  for (int f = 0; f < OBS_FACT_COUNT; f++)
-    for (uint32_t i = 0; i < m->n; i++) m->id[f][i] = view->id[f][m->row[i]];
-  for (uint32_t i = 0; i < m->n; i++)
-    m->id[OBS_LOGIT_TIME][i] = m->by_time ? (uint16_t)((uint64_t)i * OBS_LOGIT_PARTS / m->n) : 0;
+  for (int f = 0; f < OBS_COLUMNS; f++)
+    if (!fill(m, f)) goto fail;
   if (!fold_aliases(m)) goto fail;
   reset(m);
   fit(m, FIRST_SWEEPS);
-  if (!estimate_spreads(m)) goto fail;
+  if (!count_all(m, true)) goto fail;
+  nest_spreads(m);
   fit(m, SWEEPS);
   return OBSERVER_E_OK;
 fail:
@@ -296,35 +387,95 @@ void obs_logit_close(obs_logit *m) {
   free(m->failed);
   free(m->odds);
   free(m->rate);
+  free(m->still);
+  free(m->plain);
   free(m->through);
   free(m->slope);
   free(m->bend);
   for (int f = 0; f < OBS_LOGIT_FIELDS; f++) {
     free(m->id[f]);
     free(m->effect[f]);
+    if (f == OBS_LOGIT_TIME) continue;
+    free(m->codes[f]);
     free(m->ops[f]);
     free(m->seen[f]);
     free(m->expected[f]);
-    free(m->plain[f]);
-    if (f < OBS_FACT_COUNT) free(m->alias[f]);
+    free(m->unexplained[f]);
+    free(m->alias[f]);
   }
+  for (uint32_t k = 0; k < m->nfactors; k++) free(m->factors[k].rows);
   free(m->gradient);
   free(m->curvature);
   *m = (obs_logit){0};
 }
 
+uint32_t *obs_logit_rows(const obs_logit *m, const obs_where *where, uint32_t from, uint32_t until, uint32_t *n) {
+  uint32_t *rows = malloc((until > from ? until - from : 1) * sizeof *rows);
+  *n = 0;
+  for (uint32_t i = from; rows && i < until; i++)
+    if (obs_where_has(where, m->columns, m->row[i])) rows[(*n)++] = i;
+  return rows;
+}
+
 bool obs_logit_explain(obs_logit *m, const obs_logit_factor *factor) {
   if (m->nfactors == OBS_LOGIT_FACTORS) return false;
-  m->factors[m->nfactors] = *factor;
-  m->factors[m->nfactors++].hazard = 0;
+  obs_logit_factor *f = &m->factors[m->nfactors];
+  *f = *factor;
+  f->hazard = 0;
+  f->rows = obs_logit_rows(m, &f->where, f->from, f->until, &f->n);
+  if (!f->rows || f->n == 0) {
+    free(f->rows);
+    return false;
+  }
+  m->nfactors++;
   reset(m); /* the factor comes first: what was put down to the values that go with it goes to it */
   fit(m, MORE_SWEEPS);
   return true;
 }
 
-void obs_logit_forget(obs_logit *m) {
-  obs_logit_factor *last = &m->factors[m->nfactors - 1];
-  change_factor(m, last, -last->hazard);
-  m->nfactors--;
+void obs_logit_drop(obs_logit *m, uint32_t k) {
+  change_factor(m, &m->factors[k], -m->factors[k].hazard);
+  free(m->factors[k].rows);
+  memmove(&m->factors[k], &m->factors[k + 1], (--m->nfactors - k) * sizeof m->factors[k]);
+}
+
+void obs_logit_fit(obs_logit *m) {
   fit(m, SWEEPS);
+}
+
+static double likelihood(const obs_logit *m) {
+  double sum = 0;
+  for (uint32_t i = 0; i < m->n; i++) {
+    float p = obs_logit_rate(m, i, 0, 1).rate;
+    sum += logf(fmaxf(m->failed[i] ? p : 1 - p, 1e-9F));
+  }
+  return sum;
+}
+
+/* The others' hazards and the rate of all move; the values' effects stay. */
+double obs_logit_worth(obs_logit *m, uint32_t k) {
+  enum { ROUNDS = 3 };
+  double with = likelihood(m), hazards[OBS_LOGIT_FACTORS];
+  float *through = malloc(m->n * sizeof *through), *odds = malloc(m->n * sizeof *odds);
+  if (!through || !odds) {
+    free(through);
+    free(odds);
+    return INFINITY;
+  }
+  memcpy(through, m->through, m->n * sizeof *through);
+  memcpy(odds, m->odds, m->n * sizeof *odds);
+  for (uint32_t j = 0; j < m->nfactors; j++) hazards[j] = m->factors[j].hazard;
+  change_factor(m, &m->factors[k], -m->factors[k].hazard);
+  for (int round = 0; round < ROUNDS; round++) {
+    for (uint32_t j = 0; j < m->nfactors; j++)
+      if (j != k) fit_factor(m, &m->factors[j]);
+    fit_intercept(m);
+  }
+  double worth = with - likelihood(m);
+  memcpy(m->through, through, m->n * sizeof *through);
+  memcpy(m->odds, odds, m->n * sizeof *odds);
+  for (uint32_t j = 0; j < m->nfactors; j++) m->factors[j].hazard = hazards[j];
+  free(through);
+  free(odds);
+  return worth;
 }

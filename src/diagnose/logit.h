@@ -1,22 +1,25 @@
 /* The model: what failure rate each op would be expected to have if each value of each field had its usual share in it.
  *
- * A logistic regression over the values of all fields at once, and of the time of day where that is asked for. Values
- * are draws from a population whose spread is estimated for each field (obs_stats_spread), so an endpoint that merely
- * fails somewhat more than the next is nothing special, and a staffer who has to work with it is not blamed. A cause
- * that was found is a factor: it is fitted freely, and then explains what only went with it.
+ * A logistic regression over the values of the op's own fields at once, and of the time of day where that is asked for.
+ * Values are draws from a population whose spread is estimated for each field (obs_stats_spread), so an endpoint that
+ * merely fails somewhat more than the next is nothing special, and a staffer who has to work with it is not blamed. A
+ * cause that was found is a factor: it is fitted freely, and then explains what only went with it.
  *
- * Rows are a sample: all failures up to a bound, and as many others, thinned evenly. That shifts the intercept and
- * nothing else. Of two values that always come together only the first field's is kept (obs_logit.alias). Not
- * thread-safe; reads the view only. */
+ * Rows are a sample: all failures up to a bound, and as many others, thinned evenly. A rate p among all ops is
+ * p / (p + t (1 - p)) among rows when t of the others are left for each failure that is; the fit is of all ops' rates
+ * by rows' outcomes, so that what causes add to each other is right. Of two values that always come together only the
+ * first column's is kept (obs_logit.alias); the other one is not looked at any more. Numbers have ids of their own
+ * here: their ranks. Not thread-safe; reads the view only.
+ */
 #ifndef OBS_DIAGNOSE_LOGIT_H
 #define OBS_DIAGNOSE_LOGIT_H
 
-#include "diagnose/facts.h"
+#include "diagnose/columns.h"
 
 #include <observer/error.h>
 
 enum {
-  OBS_LOGIT_TIME = OBS_FACT_COUNT, /* a field like the others: which part of the window */
+  OBS_LOGIT_TIME = OBS_COLUMNS, /* a field like the others: which part of the window */
   OBS_LOGIT_FIELDS,
   OBS_LOGIT_PARTS = 96,
   OBS_LOGIT_FACTORS = 32,
@@ -24,39 +27,42 @@ enum {
   OBS_LOGIT_CASES = 32768, /* most failures among them */
 };
 
-/* A cause: these rows, from row `from` to before row `until`. */
+/* A cause: the rows for which `where` holds, from row `from` to before row `until`. */
 typedef struct {
-  int field, field2; /* field2 < 0: one value alone */
-  uint16_t id, id2;
+  obs_where where;
   uint32_t from, until;
-  double hazard; /* -log of the share that it lets through */
+  double hazard;     /* -log of the share that it lets through */
+  uint32_t *rows, n; /* which they are; of the model, from obs_logit_explain on */
 } obs_logit_factor;
 
 /* A value that always comes with another. */
 typedef struct {
-  int field; /* < 0: none */
+  int column; /* < 0: none */
   uint16_t id;
 } obs_logit_alias;
 
 typedef struct {
   const obs_facts_view *view;
+  const obs_columns *columns;
   uint32_t n, cases;
   uint32_t *row; /* of the view, ascending */
   uint8_t *failed;
   float *odds; /* log odds of the fit, without the factors */
   float *slope, *bend;
-  float *through; /* share that the factors let through */
-  float *rate;    /* what scans use: see obs_logit_rates */
-  uint16_t *id[OBS_LOGIT_FIELDS];
+  float thinned;                  /* of the others, how many are rows for each failure that is one; 1: all */
+  float *through;                 /* share that the factors let through */
+  float *rate, *still, *plain;    /* see obs_logit_rates */
+  uint16_t *id[OBS_LOGIT_FIELDS]; /* NULL: not tried */
   uint32_t values[OBS_LOGIT_FIELDS];
-  float *effect[OBS_LOGIT_FIELDS];
-  double *ops[OBS_LOGIT_FIELDS];      /* rows of each value ... */
-  double *seen[OBS_LOGIT_FIELDS];     /* ... failures among them ... */
-  double *expected[OBS_LOGIT_FIELDS]; /* ... how many there would be if the value were like the others ... */
-  double *plain[OBS_LOGIT_FIELDS];    /* ... and how many of these are not the factors' */
-  double *gradient, *curvature;       /* by value, for whichever field is at work */
+  uint16_t *codes[OBS_COLUMNS];     /* of a number's ids, what they are in the view */
+  float *effect[OBS_LOGIT_FIELDS];  /* NULL: the column takes no part in the fit */
+  double *ops[OBS_COLUMNS];         /* rows of each value ... */
+  double *seen[OBS_COLUMNS];        /* ... failures among them ... */
+  double *expected[OBS_COLUMNS];    /* ... how many there would be if the value were like the usual ones ... */
+  double *unexplained[OBS_COLUMNS]; /* ... and how many of these are not the factors' */
+  double *gradient, *curvature;     /* by value, for whichever field is at work */
   double spread[OBS_LOGIT_FIELDS];
-  obs_logit_alias *alias[OBS_FACT_COUNT];
+  obs_logit_alias *alias[OBS_COLUMNS];
   obs_logit_factor factors[OBS_LOGIT_FACTORS];
   uint32_t nfactors;
   bool by_time;
@@ -70,26 +76,45 @@ typedef struct {
 } obs_logit_opts;
 
 /* Fitted. NOTFOUND: there are no failures, or nothing but failures. */
-observer_err obs_logit_open(const obs_facts_view *view, const obs_logit_opts *opts, obs_logit *m);
+observer_err obs_logit_open(const obs_columns *columns, const obs_logit_opts *opts, obs_logit *m);
 void obs_logit_close(obs_logit *m);
-/* Adds a factor and fits again. False: there are too many. */
+/* The rows of a factor, ascending; free them. NULL: no memory. */
+uint32_t *obs_logit_rows(const obs_logit *m, const obs_where *where, uint32_t from, uint32_t until, uint32_t *n);
+/* Adds a factor and fits again. False: there are too many, it has no rows, or there is no memory. */
 bool obs_logit_explain(obs_logit *m, const obs_logit_factor *factor);
-/* Takes the last factor back. */
-void obs_logit_forget(obs_logit *m);
-/* Fills `rate`: the fitted rate of each row, without the effect of time if `timeless`. */
-void obs_logit_rates(obs_logit *m, bool timeless);
-/* Fills ops, seen, expected and plain. */
-void obs_logit_count(obs_logit *m);
+/* Takes factor `k` back. The fit is as it was with it, until obs_logit_explain or obs_logit_fit. */
+void obs_logit_drop(obs_logit *m, uint32_t k);
+void obs_logit_fit(obs_logit *m);
+/* How much less likely the failures are without factor `k`, when the others may take its place (log likelihood). */
+double obs_logit_worth(obs_logit *m, uint32_t k);
+/* Fills `rate`: the fitted rate of each row; `still`: without the effect of time; `plain`: what of `rate` is not the
+ * factors'. */
+void obs_logit_rates(obs_logit *m);
+/* Fills ops, seen, expected and unexplained, and what is in obs_logit_rates, and the spread of each column. */
+observer_err obs_logit_count(obs_logit *m);
 
-static inline bool obs_logit_factor_has(const obs_logit_factor *f, const obs_logit *m, uint32_t i) {
-  return i >= f->from && i < f->until && (f->field < 0 || m->id[f->field][i] == f->id) &&
-         (f->field2 < 0 || m->id[f->field2][i] == f->id2);
+/* The rate among the rows, which are thinned, of what has this rate among all ops. */
+static inline float obs_logit_thinned(const obs_logit *m, float rate) {
+  return rate / (rate + m->thinned * (1 - rate));
 }
-/* What of a row's rate is not the factors'. */
-static inline float obs_logit_plain(const obs_logit *m, uint32_t i, float rate) {
-  return 1 - (1 - rate) / m->through[i];
+/* The rate of a row, and what of it is not the factors', when its log odds were `less` smaller and its factors let
+ * `let` times as much through. */
+typedef struct {
+  float rate, plain;
+} obs_logit_rates_of;
+obs_logit_rates_of obs_logit_rate(const obs_logit *m, uint32_t i, float less, float let);
+/* Of a row's log odds, the part of what `where` speaks of. */
+static inline float obs_logit_effect(const obs_logit *m, const obs_where *where, uint32_t i) {
+  float effect = 0;
+  for (uint32_t k = 0; k < where->n; k++) {
+    int f = where->terms[k].column;
+    if (m->effect[f]) effect += m->effect[f][m->id[f][i]];
+  }
+  return effect;
 }
-/* The rate of a row when its log odds were `less` smaller. */
-float obs_logit_rate(const obs_logit *m, uint32_t i, float less);
+/* The id in the view of a value of the model. */
+static inline uint16_t obs_logit_view_id(const obs_logit *m, int column, uint16_t id) {
+  return m->codes[column] && id >= OBS_FACT_NAMED ? m->codes[column][id] : id;
+}
 
 #endif

@@ -5,7 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { PARTS = 96, SWEEPS = 3, LEAST_OPS = 20, FIELDS = OBS_FACT_COUNT + 1, TIME = OBS_FACT_COUNT };
+/* TEXTS: of the op, but for those that name one run of it. */
+enum { PARTS = 96, SWEEPS = 3, LEAST_OPS = 20, TEXTS = OBS_FACT_session_id, TIME = TEXTS, FIELDS };
 
 static const double alpha = 0.001;      /* family-wise */
 static const double least_rise = 0.405; /* of the logarithm: half as long again */
@@ -136,7 +137,7 @@ static uint32_t median(const slow *s, const obs_slow *of, uint32_t from, uint32_
  * correction for the values tried. `at` is its row of the sample. */
 static bool strongest(slow *s, obs_slow *best, uint32_t *at) {
   double tests = 1, ratio = 0;
-  for (int f = 0; f < OBS_FACT_COUNT; f++) {
+  for (int f = 0; f < TEXTS; f++) {
     scan(s, f);
     for (uint32_t v = OBS_FACT_NAMED; v < values_of(s, f); v++) {
       const step *t = &s->steps[v];

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 static double log_gamma(double x) {
   int sign; /* lgamma's own sign is a global */
@@ -50,6 +51,13 @@ double obs_stats_excess(double seen, double expected, double spread) {
   double variance = spread * spread < 1e-6 ? 1e-6 : spread * spread;
   double shape = 1 / variance;
   return log_beta(seen, shape, expected / (expected + shape));
+}
+
+double obs_stats_gain(double seen, double expected, double n) {
+  if (seen <= expected || n <= 0) return 0;
+  double own = seen / n, usual = fmin(fmax(expected / n, 1e-9), 1 - 1e-9);
+  double gain = seen * log(own / usual);
+  return seen < n ? gain + (n - seen) * log((1 - own) / (1 - usual)) : gain;
 }
 
 double obs_stats_shortfall(double seen, double expected) {
@@ -120,31 +128,96 @@ static double scatter(const double *rate, const double *noise, size_t n, double 
   return n % 2 ? scratch[n / 2] : (scratch[n / 2 - 1] + scratch[n / 2]) / 2;
 }
 
-double obs_stats_spread(const double *seen, const double *expected, size_t n, double prior, double *scratch) {
-  static const double normal[] = {-1.15, -0.67, -0.32, 0.32, 0.67, 1.15};
-  enum { PRIOR = 6 };
-  const double enough = 3, median_chi = 0.4549;
-  double *rate = scratch, *noise = scratch + n + PRIOR, *work = noise + n + PRIOR;
-  size_t used = 0;
-  for (size_t i = 0; i < n; i++) {
-    if (seen[i] < 0 || expected[i] < enough) continue;
-    rate[used] = log((seen[i] + 0.5) / (expected[i] + 0.5));
-    noise[used++] = 1 / (expected[i] + 0.5);
+typedef struct {
+  double *rate, *noise;
+  size_t n;
+} rates;
+
+/* By rate; of few. */
+static void sort_rates(rates *r) {
+  for (size_t i = 1; i < r->n; i++) {
+    double rate = r->rate[i], noise = r->noise[i];
+    size_t k = i;
+    for (; k > 0 && r->rate[k - 1] > rate; k--) {
+      r->rate[k] = r->rate[k - 1];
+      r->noise[k] = r->noise[k - 1];
+    }
+    r->rate[k] = rate;
+    r->noise[k] = noise;
   }
-  double centre = 0;
-  if (used >= 3) {
-    for (size_t i = 0; i < used; i++) work[i] = rate[i];
-    qsort(work, used, sizeof *work, by_value);
-    centre = work[used / 2];
+}
+
+static double mean_of(const rates *r, size_t from, size_t until, double *weight) {
+  double sum = 0;
+  *weight = 0;
+  for (size_t i = from; i < until; i++) {
+    sum += r->rate[i] / r->noise[i];
+    *weight += 1 / r->noise[i];
+  }
+  return sum / *weight;
+}
+
+/* Where the sorted rates fall into two groups: the first of the upper one, 0: they do not. The gap between them is a
+ * factor of three at least and four times their scatter; the lower group is no exception: it has a fifth of what is
+ * expected, and, where the upper one has most of the values, two of them. */
+static size_t find_gap(const rates *r, double *low_mean, double *high_mean) {
+  const double least = 1.1, clear = 4, share = 0.2;
+  size_t at = 0;
+  double gap = least, low_weight, high_weight, squares = 0;
+  for (size_t i = 1; i < r->n; i++) {
+    if (r->rate[i] - r->rate[i - 1] <= gap) continue;
+    gap = r->rate[i] - r->rate[i - 1];
+    at = i;
+  }
+  if (at == 0) return 0;
+  *low_mean = mean_of(r, 0, at, &low_weight);
+  *high_mean = mean_of(r, at, r->n, &high_weight);
+  if (low_weight < share * (low_weight + high_weight)) return 0;
+  if (2 * (r->n - at) > r->n && at < 2) return 0;
+  for (size_t i = 0; i < r->n; i++) {
+    double far = r->rate[i] - (i < at ? *low_mean : *high_mean);
+    squares += far * far;
+  }
+  double scatter_within = r->n > 2 ? sqrt(squares / (double)(r->n - 2)) : 0;
+  double noise = sqrt(r->noise[at - 1] + r->noise[at]);
+  return gap > clear * scatter_within && gap > 2 * noise ? at : 0;
+}
+
+double obs_stats_spread(const double *seen, const double *expected, size_t n, double prior, double *scratch,
+                        double *usual) {
+  static const double normal[] = {-1.15, -0.67, -0.32, 0.32, 0.67, 1.15};
+  enum { PRIOR = 6, SORTED = 512 };
+  const double enough = 3, median_chi = 0.4549;
+  rates r = {scratch, scratch + n + PRIOR, 0};
+  double *work = r.noise + n + PRIOR;
+  for (size_t i = 0; i < n; i++) {
+    if (expected[i] < enough) continue;
+    r.rate[r.n] = log((seen[i] + 0.5) / (expected[i] + 0.5));
+    r.noise[r.n++] = 1 / (expected[i] + 0.5);
+  }
+  *usual = 1;
+  double centre = 0, low_mean, high_mean;
+  size_t gap = 0;
+  if (r.n >= 2 && r.n <= SORTED) {
+    sort_rates(&r);
+    gap = find_gap(&r, &low_mean, &high_mean);
+  }
+  if (gap > 0) {
+    *usual = fmin(1, exp(low_mean));
+    for (size_t i = 0; i < r.n; i++) r.rate[i] -= i < gap ? low_mean : high_mean;
+  } else if (r.n >= 3) {
+    memcpy(work, r.rate, r.n * sizeof *work);
+    qsort(work, r.n, sizeof *work, by_value);
+    centre = work[r.n / 2];
   }
   for (size_t i = 0; i < PRIOR; i++) {
-    rate[used + i] = centre + normal[i] * prior;
-    noise[used + i] = 0;
+    r.rate[r.n + i] = centre + normal[i] * prior;
+    r.noise[r.n + i] = 0;
   }
   double low = 0.02, high = 3;
   for (int i = 0; i < 24; i++) {
     double middle = (low + high) / 2;
-    if (scatter(rate, noise, used + PRIOR, centre, middle, work) > median_chi)
+    if (scatter(r.rate, r.noise, r.n + PRIOR, centre, middle, work) > median_chi)
       low = middle;
     else
       high = middle;

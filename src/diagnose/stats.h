@@ -7,6 +7,9 @@
 /* P(X >= seen) where X is counted from a Poisson process whose mean is `expected` times a gamma of mean 1 and standard
  * deviation `spread`: a negative binomial. With spread 0 it is a Poisson. */
 double obs_stats_excess(double seen, double expected, double spread);
+/* How much more likely `seen` failures of `n` are at their own rate than at the expected one, where that is lower: the
+ * log likelihood ratio of two binomials. */
+double obs_stats_gain(double seen, double expected, double n);
 /* P(X <= seen) of a Poisson of this mean. */
 double obs_stats_shortfall(double seen, double expected);
 /* P(X >= seen) of a binomial. */
@@ -24,8 +27,11 @@ double obs_stats_change(double seen_before, double expected_before, double seen_
  * change; 0 < edge < 0.5 (Csorgo and Horvath's tail of the supremum of a normalised Brownian bridge). */
 double obs_stats_sup(double ratio, double edge);
 /* Standard deviation of the log rates behind `n` counts beyond what counting explains, robust: values that stand out
- * do not widen it. `prior` counts as six values. seen[i] < 0: not looked at. */
-double obs_stats_spread(const double *seen, const double *expected, size_t n, double prior, double *scratch);
+ * do not widen it, and where the values fall into two groups far apart, it is that within them. `prior` counts as six
+ * values. *usual: the rate of the lower group, in units of what is expected; 1 where there is but one. */
+double obs_stats_spread(const double *seen, const double *expected, size_t n, double prior, double *scratch,
+                        double *usual);
+#define OBS_STATS_SCRATCH(n) (3 * ((size_t)(n) + 6)) /* doubles */
 
 /* qsort's order of uint32_t, ascending. */
 int obs_stats_by_number(const void *a, const void *b);

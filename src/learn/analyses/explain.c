@@ -41,7 +41,6 @@ static void read_cluster(void *arg, const obs_cluster_view *c) {
   x->template = keep_text(x, c->template);
   if (c->endpoints.n > 0) x->endpoint = keep_text(x, c->endpoints.v[0].value);
   if (c->task_classes.n == 1 && c->task_classes.other == 0) x->task_class = keep_text(x, c->task_classes.v[0].value);
-  x->given = 0; /* a kind is no field: where it fails is what is asked */
   memcpy(x->samples, c->samples, sizeof(x->samples));
   x->nsamples = c->nsamples;
   obs_map former = {0};
@@ -108,8 +107,7 @@ obs_error_kind obs_analysis_kind(const obs_diagnose_report *r, const obs_analysi
 }
 
 bool obs_analysis_diagnose(obs_analyses *a, obs_analysis *x) {
-  const obs_diagnose_request request = {
-      .cluster = x->fleet ? 0 : x->brief.id, .since = x->fleet ? 0 : x->since + 1, .given = x->given};
+  const obs_diagnose_request request = {.cluster = x->fleet ? 0 : x->brief.id, .since = x->fleet ? 0 : x->since + 1};
   observer_err err = obs_diagnose(&a->view, &request, &a->report);
   if (err != OBSERVER_E_OK) {
     obs_log_error("learn", "diagnosis: %s", observer_strerror(err));

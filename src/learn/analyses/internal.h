@@ -61,7 +61,6 @@ typedef struct {
   char texts[OBS_CLUSTER_TEMPLATE_MAX + 2 * OBS_CLUSTER_TEXT_MAX];
   uint32_t ntexts;
   obs_str template, endpoint, task_class; /* p NULL: none */
-  uint32_t given;                         /* obs_diagnose_request */
   uint64_t samples[OBS_CLUSTER_SAMPLES];  /* the cluster's */
   uint32_t nsamples;
   uint64_t print;                  /* obs_analyses_print */

@@ -1,0 +1,187 @@
+#include "diagnose/search_steps.h"
+
+#include "diagnose/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const double least_for_all = 3; /* the lift of an onset of all rows: a daily rhythm rises too */
+
+typedef struct {
+  double seen, expected, still, plain, ops;
+} sums;
+
+static void add(sums *to, const sums *x) {
+  to->seen += x->seen;
+  to->expected += x->expected;
+  to->still += x->still;
+  to->plain += x->plain;
+  to->ops += x->ops;
+}
+
+static void add_row(const obs_logit *m, sums *to, uint32_t i) {
+  to->seen += m->failed[i];
+  to->expected += m->rate[i];
+  to->still += m->still[i];
+  to->plain += m->plain[i];
+  to->ops++;
+}
+
+/* Whether the rate rose by enough at this point: seen / expected of before, half a failure added, is what was usual. */
+static bool rose(const sums *all, const sums *before, bool still, double least) {
+  double seen = all->seen - before->seen;
+  double expected = still ? all->still - before->still : all->expected - before->expected;
+  if (seen < OBS_SEARCH_MORE || expected <= 0) return false;
+  double usual = (before->seen + 0.5) / ((still ? before->still : before->expected) + 0.5);
+  double more = seen - expected * usual, plain = (all->plain - before->plain) * usual;
+  if (seen / (all->ops - before->ops) < OBS_SEARCH_PLAINLY * (before->seen + 0.5) / (before->ops + 1)) return false;
+  return more >= OBS_SEARCH_MORE && more >= (least - 1) * (plain + 0.5);
+}
+
+static double ratio_of(const sums *all, const sums *before, bool still) {
+  return still ? obs_stats_change(before->seen, before->still, all->seen - before->seen, all->still - before->still)
+               : obs_stats_change(before->seen, before->expected, all->seen - before->seen,
+                                  all->expected - before->expected);
+}
+
+/* The change points nearest the ends are left out: the maximum is over [edge, 1 - edge] of the failures, and a failure
+ * is the least step that can be seen. */
+static double sup_p(double ratio, double seen) {
+  return ratio > 0 ? obs_stats_sup(ratio, 1 / fmax(seen, 20)) : 0;
+}
+
+double obs_search_rise(const obs_search *s, const uint32_t *rows, uint32_t n, bool still, double least, uint32_t *at) {
+  const obs_logit *m = s->model;
+  sums all = {0}, before = {0};
+  double most = 0;
+  for (uint32_t k = 0; k < n; k++) add_row(m, &all, rows ? rows[k] : k);
+  for (uint32_t k = 0; k < n; k++) {
+    uint32_t i = rows ? rows[k] : k;
+    if (m->failed[i] && rose(&all, &before, still, least)) {
+      double ratio = ratio_of(&all, &before, still);
+      if (ratio > most) {
+        most = ratio;
+        *at = i;
+      }
+    }
+    add_row(m, &before, i);
+  }
+  return sup_p(most, all.seen);
+}
+
+double obs_search_fall(const obs_search *s, const uint32_t *rows, uint32_t n, uint32_t *at) {
+  const obs_logit *m = s->model;
+  sums all = {0}, before = {0};
+  double most = 0;
+  for (uint32_t k = 0; k < n; k++) add_row(m, &all, rows[k]);
+  for (uint32_t k = 0; k < n; k++) {
+    add_row(m, &before, rows[k]);
+    double seen = all.seen - before.seen, expected = all.expected - before.expected;
+    if (!m->failed[rows[k]] || before.seen < OBS_SEARCH_SEEN || expected <= 0) continue;
+    if ((seen + 0.5) / (expected + 0.5) * 3 > before.seen / before.expected) continue;
+    double ratio = ratio_of(&all, &before, false);
+    if (ratio <= most) continue;
+    most = ratio;
+    *at = rows[k] + 1;
+  }
+  return sup_p(most, all.seen);
+}
+
+/* ---- each value of a column ---- */
+
+enum { RISERS = 512 };
+
+typedef struct {
+  uint16_t id;
+  uint32_t at;
+  double p, rank; /* at all, and whatever all rows do */
+} riser;
+
+/* The values of a column that rose, by parts of the window: sums of each value and part first, then every border
+ * between two parts is tried. Risers are written to the scratch's begin. */
+static uint32_t scan(const obs_search *s, int f) {
+  const obs_logit *m = s->model;
+  riser *risers = s->scratch;
+  uint16_t *place = (uint16_t *)(risers + RISERS);
+  sums *parts = (sums *)(place + UINT16_MAX + 1);
+  const size_t room =
+      (OBS_SEARCH_SCRATCH - (size_t)((char *)parts - (char *)s->scratch)) / (OBS_SEARCH_PARTS * sizeof *parts);
+  double least = OBS_SEARCH_SEEN;
+  uint32_t n;
+  do { /* those with the most failures, where there are too many */
+    n = 0;
+    memset(place, 0, m->values[f] * sizeof *place);
+    for (uint32_t v = 0; v < m->values[f]; v++) {
+      if (m->seen[f][v] < least || !obs_search_tries(s, f, v)) continue;
+      if (n < RISERS && n < room) risers[n] = (riser){.id = (uint16_t)v};
+      place[v] = (uint16_t)++n;
+    }
+    least *= 1.5;
+  } while (n > RISERS || n > room);
+  memset(parts, 0, n * OBS_SEARCH_PARTS * sizeof *parts);
+  for (uint32_t i = 0; n > 0 && i < m->n; i++) {
+    uint16_t at = place[m->id[f][i]];
+    if (at) add_row(m, &parts[(at - 1) * OBS_SEARCH_PARTS + s->part[i]], i);
+  }
+  for (uint32_t k = 0; k < n; k++) {
+    sums all = {0}, before = {0};
+    double most = 0, most_still = 0;
+    for (int p = 0; p < OBS_SEARCH_PARTS; p++) add(&all, &parts[k * OBS_SEARCH_PARTS + (uint32_t)p]);
+    for (uint32_t p = 0; p < OBS_SEARCH_PARTS; p++) {
+      if (p > 0 && rose(&all, &before, false, OBS_SEARCH_TRY)) {
+        double ratio = ratio_of(&all, &before, false);
+        if (ratio > most) {
+          most = ratio;
+          most_still = ratio_of(&all, &before, true);
+          risers[k].at = s->part_from[p];
+        }
+      }
+      add(&before, &parts[k * OBS_SEARCH_PARTS + p]);
+    }
+    risers[k].p = sup_p(most, all.seen) + log(s->tests);
+    risers[k].rank = fmin(0, sup_p(fmax(most, most_still), all.seen) + log(s->tests));
+  }
+  return n;
+}
+
+void obs_search_onsets(const obs_search *s, int f, obs_search_candidate *best) {
+  const obs_logit *m = s->model;
+  const riser *risers = s->scratch;
+  uint32_t n = scan(s, f);
+  for (uint32_t k = 0; k < n; k++) {
+    const riser *r = &risers[k];
+    if (r->p >= log(OBS_SEARCH_ALPHA)) continue;
+    obs_search_candidate c = {
+        OBS_CAUSE_ONSET, obs_where_is(f, obs_logit_view_id(m, f, r->id)), r->at, m->n, r->p, r->rank, -1};
+    obs_search_offer(s, best, &c);
+  }
+}
+
+void obs_search_onset_of_all(const obs_search *s, obs_search_candidate *best) {
+  const obs_logit *m = s->model;
+  uint32_t at = 0;
+  double p = obs_search_rise(s, NULL, m->n, true, least_for_all, &at) + log(s->tests);
+  obs_search_candidate c = {OBS_CAUSE_ONSET, {0}, at, m->n, p, p, -1};
+  obs_search_offer(s, best, &c);
+}
+
+void obs_search_grow_onset(const obs_search *s, obs_search_candidate *c) {
+  const obs_logit *m = s->model;
+  obs_term *term = &c->where.terms[0];
+  if (c->cause != OBS_CAUSE_ONSET || c->where.n != 1 || term->relation != OBS_RELATION_IS || term->n != 1) return;
+  const uint32_t near = m->n / 50;
+  const riser *risers = s->scratch;
+  uint32_t n = scan(s, term->column);
+  for (uint32_t k = 0; k < n && term->n < OBS_TERM_VALUES; k++) {
+    uint16_t id = obs_logit_view_id(m, term->column, risers[k].id);
+    if (id == term->ids[0] || id < OBS_FACT_NAMED || risers[k].p >= log(OBS_SEARCH_ALPHA)) continue;
+    if (risers[k].at + near < c->from || risers[k].at > c->from + near) continue;
+    term->ids[term->n++] = id;
+  }
+  for (uint32_t k = 1; k < term->n; k++) /* ascending */
+    for (uint32_t j = k; j > 0 && term->ids[j] < term->ids[j - 1]; j--) {
+      uint16_t id = term->ids[j];
+      term->ids[j] = term->ids[j - 1];
+      term->ids[j - 1] = id;
+    }
+}
