@@ -131,7 +131,7 @@ static bool fill_time(obs_logit *m) {
 
 /* ---- values that always come together ---- */
 
-enum { UNSEEN = UINT16_MAX - 1, MANY = UINT16_MAX };
+enum { UNSEEN = UINT16_MAX - 1, MANY = UINT16_MAX, MOST_NUMBERS = 64 };
 
 /* For each value of column `a` (of which `present` occur), the one of column `b` that it always comes with, or MANY.
  * False: all come with several. */
@@ -175,6 +175,11 @@ static bool is_named_by_other(const obs_logit *m, int f, uint16_t v) {
   return other.column < f;
 }
 
+/* Of many numbers one is no name. */
+static bool has_names(const obs_logit *m, int f) {
+  return m->id[f] && (!m->codes[f] || m->values[f] <= MOST_NUMBERS + OBS_FACT_NAMED);
+}
+
 /* Values that always come together are one: that of the later column is not looked at. */
 static bool fold_aliases(obs_logit *m) {
   uint16_t *with = malloc((size_t)2 * (UINT16_MAX + 1) * sizeof *with);
@@ -186,14 +191,14 @@ static bool fold_aliases(obs_logit *m) {
     for (uint32_t v = 0; v < m->values[f]; v++) m->alias[f][v] = (obs_logit_alias){-1, 0};
   }
   for (int b = 1; b < OBS_COLUMNS; b++)
-    for (int a = 0; m->id[b] && !m->codes[b] && a < b; a++) {
-      if (!m->id[a] || m->codes[a] || !companions(m, a, b, present[a], with) ||
+    for (int a = 0; has_names(m, b) && a < b; a++) {
+      if (!has_names(m, a) || !companions(m, a, b, present[a], with) ||
           !companions(m, b, a, present[b], with + UINT16_MAX + 1))
         continue;
       note_aliases(m, a, b, with, with + UINT16_MAX + 1);
     }
   for (int f = 0; f < OBS_COLUMNS; f++) {
-    if (!m->id[f] || m->codes[f]) continue;
+    if (!has_names(m, f)) continue;
     for (uint32_t i = 0; i < m->n; i++)
       if (is_named_by_other(m, f, m->id[f][i])) m->id[f][i] = OBS_FACT_OTHER;
   }

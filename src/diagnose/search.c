@@ -91,8 +91,15 @@ bool obs_search_recurs(const obs_search *s, const obs_where *where) {
   return more >= LEAST_PERIODS && more * 3 >= periods * 2;
 }
 
+/* What a value of a later column must be clearer by: where two tell the failures nearly as well, that of the earlier
+ * column is named, and so the order of columns decides and not chance. */
+static double margin(const obs_search_candidate *best, const obs_search_candidate *candidate) {
+  if (best->rank > 0 || best->where.n != 1 || candidate->where.n != 1) return 0;
+  return candidate->where.terms[0].column > best->where.terms[0].column ? fmax(1, -0.01 * best->rank) : 0;
+}
+
 void obs_search_offer(const obs_search *s, obs_search_candidate *best, const obs_search_candidate *candidate) {
-  if (candidate->rank >= log(OBS_SEARCH_ALPHA) || candidate->rank >= best->rank) return;
+  if (candidate->rank >= log(OBS_SEARCH_ALPHA) || candidate->rank >= best->rank - margin(best, candidate)) return;
   if (!is_open(s->model, &candidate->where) || is_refuted(s, candidate) || !obs_search_recurs(s, &candidate->where))
     return;
   *best = *candidate;
