@@ -234,7 +234,7 @@ void obs_bridge_get_one(obs_connection *s, const void *filter) {
   const obs_loop *loop = s->route->loop;
   if (loop->one(obs_learn_loop(s->bridge->opts.learn, loop), s->id, &s->http.out)) return;
   if (s->route->id == OBS_ROUTE_NUMBER_ID)
-    obs_answer_error(&s->http.answer, &s->http.out, 404, "no %s %" PRIu64 ", or it is kept no longer", s->route->one,
+    obs_answer_error(&s->http.answer, &s->http.out, 404, "%s %" PRIu64 " does not exist or has expired", s->route->one,
                      s->id);
   else
     obs_answer_error(&s->http.answer, &s->http.out, 404, "no %s %016" PRIx64, s->route->one, s->id);

@@ -81,6 +81,7 @@ typedef struct {
   obs_diagnose_cause cause;
   obs_error_kind error;                                      /* what most of the failures are */
   bool by_kind;                                              /* all counts of failures are of that kind alone */
+  bool of_cluster;                                           /* all counts of failures are of one cluster\'s alone */
   obs_diagnose_condition conditions[OBS_FINDING_CONDITIONS]; /* what is to blame: ops for which all of them hold */
   uint32_t nconditions;                                      /* 0: everything */
   obs_diagnose_value same; /* always comes together with the first condition: the data cannot tell them apart */
@@ -122,6 +123,7 @@ typedef struct {
 
 typedef struct {
   uint64_t ops, failures; /* that were looked at */
+  bool of_cluster;        /* failures are one cluster's */
   uint64_t kinds[OBS_ERROR_KIND_COUNT];
   uint64_t first_seq, last_seq; /* failures */
   obs_diagnose_finding findings[OBS_FINDINGS];

@@ -91,6 +91,7 @@ static void put_finding(obs_json_writer *w, const obs_diagnose_finding *f) {
   obs_json_cstr(w, "cause", cause_names[f->cause]);
   obs_json_cstr(w, "error_kind", obs_error_kind_names[f->error]);
   if (f->by_kind) obs_json_bool(w, "of_error_kind", true);
+  if (f->of_cluster) obs_json_bool(w, "of_cluster", true);
   put_blame(w, f);
   obs_json_u64(w, "ops", f->ops);
   obs_json_u64(w, "failures", f->failures);

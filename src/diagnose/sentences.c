@@ -33,7 +33,7 @@ static const obs_sentences_kind by_error[OBS_ERROR_KIND_COUNT] = {
 typedef struct {
   const char *past, *one, *many;
 } verb;
-static const verb fails = {"failed", "fails", "fail"};
+static const verb fails = {"failed", "fails", "fail"}, fails_so = {"failed so", "fails so", "fail so"};
 static const verb verbs[OBS_ERROR_KIND_COUNT] = {
     [OBS_ERROR_UNKNOWN] = {"failed", "fails", "fail"},
     [OBS_ERROR_RATE_LIMIT] = {"met a rate limit", "meets a rate limit", "meet a rate limit"},
@@ -170,7 +170,7 @@ static void put_conditions(obs_buf *out, const obs_diagnose_finding *f, int but,
 /* ---- what was found ---- */
 
 static const verb *verb_of(const obs_diagnose_finding *f) {
-  return f->by_kind ? &verbs[f->error] : &fails;
+  return f->by_kind ? &verbs[f->error] : f->of_cluster ? &fails_so : &fails;
 }
 
 /* When it began, at the start of the sentence. */
@@ -450,7 +450,7 @@ void obs_sentences_brief(const obs_diagnose_finding *f, const obs_diagnose_place
   }
   if (!slow || failures > 0) {
     const verb *v = verb_of(f);
-    obs_buf_printf(out, "%s %s%s ", slow ? " and" : "", one ? v->one : v->many, v == &fails ? "" : " in");
+    obs_buf_printf(out, "%s %s%s ", slow ? " and" : "", one ? v->one : v->many, f->by_kind ? " in" : "");
     put_percent(out, failures, ops);
     if (here) obs_buf_puts(out, " here");
   }
@@ -499,7 +499,7 @@ void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
     obs_buf_puts(out, " of ");
     put_ops(out, r->ops);
   }
-  obs_buf_puts(out, " failed");
+  obs_buf_puts(out, r->of_cluster ? " failed so" : " failed");
   if (r->failures > 0) {
     if (r->first_seq == r->last_seq)
       obs_buf_printf(out, " (seq %" PRIu64 ")", r->first_seq);

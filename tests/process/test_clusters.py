@@ -465,7 +465,7 @@ class States(CtlTest):
             daemon.post("/v1/observer/event", [failure(error="kind of %s" % words[-9:], sig_hash=first(i)) for i in range(20)])
             out = self.ctl("clusters", clusters(daemon)[0]["id"], *url).stdout
             self.assertRegex(out, r"(?m)^tasks +%s$" % words)
-        self.assertIn('"x" is no id of a cluster', self.ctl("clusters", "x", *url, code=2).stderr)
+        self.assertIn('"x" is not the id of a cluster (16 hex digits)', self.ctl("clusters", "x", *url, code=2).stderr)
         self.assertIn("no cluster", self.ctl("clusters", "0" * 16, *url, code=1).stderr)
 
 

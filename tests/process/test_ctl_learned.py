@@ -179,7 +179,7 @@ class Learned(CtlTest):
                 (("analyses", "x"), 'analyses: "x" is not the number of an analysis\n'),
                 (("analyses", "0"), 'analyses: "0" is not the number of an analysis\n'),
                 (("analyses", "1/../2"), 'analyses: "1/../2" is not the number of an analysis\n'),
-                (("playbooks", "12"), 'playbooks: "12" is no id of a playbook entry: 16 hex digits\n'),
+                (("playbooks", "12"), 'playbooks: "12" is not the id of a playbook entry (16 hex digits)\n'),
                 (("analyses", "--endpoint", ""), "analyses: --endpoint: must not be empty\n"),
                 (("analyses", "--since", "soon"),
                  'analyses: --since: "soon" is neither an ISO 8601 time nor an age such as 15m\n'),
@@ -190,7 +190,7 @@ class Learned(CtlTest):
                 (("review", "a", "b"), "review: b: only one file at a time\n")):
             done = self.ctl(*args, *self.url, code=2)
             self.assertEqual((done.stdout, done.stderr), ("", "observerctl " + error), args)
-        for args, error in ((("analyses", "99"), "/v1/observer/analyses/99: no analysis 99, or it is kept no longer\n"),
+        for args, error in ((("analyses", "99"), "/v1/observer/analyses/99: analysis 99 does not exist or has expired\n"),
                             (("playbooks", "0" * 16), "/v1/observer/playbooks/%s: no playbook entry %s\n" % (("0" * 16,) * 2))):
             done = self.ctl(*args, *self.url, code=1)
             self.assertEqual(done.stderr, "observerctl %s: %s%s" % (args[0], self.daemon.url("http"), error))

@@ -83,7 +83,7 @@ class Routes(DaemonTest):
         for row in self.rows(daemon, "playbooks"):
             self.assertEqual(get(daemon, "playbooks/" + row["id"]), row)
         for path, status, error in (
-                ("analyses/999999", 404, "no analysis 999999, or it is kept no longer"),
+                ("analyses/999999", 404, "analysis 999999 does not exist or has expired"),
                 ("analyses/0", 400, "id: must be a number, of at least 1"),
                 ("analyses/x", 400, "id: must be a number, of at least 1"),
                 ("analyses/-1", 400, "id: must be a number, of at least 1"),

@@ -113,6 +113,8 @@ bool obs_analysis_diagnose(obs_analyses *a, obs_analysis *x) {
     obs_log_error("learn", "diagnosis: %s", observer_strerror(err));
     return false;
   }
+  a->report.of_cluster = !x->fleet;
+  for (uint32_t i = 0; i < a->report.nfindings; i++) a->report.findings[i].of_cluster = !x->fleet;
   x->print = obs_analyses_print(&a->report);
   if (!x->fleet && x->print == 0) { /* what the failures are, whether they are a pattern, and too few to tell more */
     const uint64_t parts[] = {obs_analysis_kind(&a->report, x), x->taken >= PATTERN,

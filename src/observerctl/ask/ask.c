@@ -104,8 +104,8 @@ static bool show_listed(const obs_args *args, const cJSON *answer, const void *a
 static bool is_id(const obs_args *args, const obs_ask_listing *l, const char *text) {
   size_t n = strlen(text), digits = strspn(text, l->numbered ? "0123456789" : "0123456789abcdef");
   if (digits == n && (l->numbered ? n > 0 && n <= 18 && *text != '0' : n == 16)) return true;
-  obs_args_error(args, l->numbered ? "\"%s\" is not the number of %s" : "\"%s\" is no id of %s: 16 hex digits", text,
-                 l->id_of);
+  obs_args_error(args, l->numbered ? "\"%s\" is not the number of %s" : "\"%s\" is not the id of %s (16 hex digits)",
+                 text, l->id_of);
   return false;
 }
 
