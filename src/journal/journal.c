@@ -195,12 +195,12 @@ observer_err obs_journal_open_dir(obs_journal *j) {
   return err;
 }
 
-/* First seq in the name of a rotated segment (or, by `ext`, of a sidecar), 0 when `name` is not one. */
-static uint64_t seq_in_name(const obs_journal *j, const char *name, const char *ext) {
+/* First seq in the name of a rotated segment, 0 when `name` is not one. */
+static uint64_t rotated_seq(const obs_journal *j, const char *name) {
   if (strncmp(name, j->name, (size_t)j->stem_len) != 0 || name[j->stem_len] != '-') return 0;
   const char *digits = name + j->stem_len + 1;
   size_t n = strspn(digits, "0123456789");
-  if (n == 0 || n > 19 || digits[0] == '0' || strcmp(digits + n, ext) != 0) return 0;
+  if (n == 0 || n > 19 || digits[0] == '0' || strcmp(digits + n, j->name + j->stem_len) != 0) return 0;
   return strtoull(digits, NULL, 10);
 }
 
@@ -228,28 +228,13 @@ static int by_first_seq(const void *a, const void *b) {
   return (x->index.first_seq > y->index.first_seq) - (x->index.first_seq < y->index.first_seq);
 }
 
-/* Receipt goes on from what the last run received last, by the sidecar of the newest rows; it is all that is known
- * before the segments are. */
-static void begin_receipt(const obs_journal *j) {
-  DIR *d = opendir(j->dir);
-  uint64_t newest = 0;
-  for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-    uint64_t seq = seq_in_name(j, e->d_name, ".times");
-    if (seq > newest) newest = seq;
-  }
-  if (d != NULL) (void)closedir(d);
-  obs_journal_file_name name;
-  obs_journal_times_name(j, newest, name);
-  obs_clock_receipt_begin(newest == 0 ? INT64_MIN : obs_times_newest_in(j->dir_fd, name));
-}
-
 static observer_err list_rotated(obs_journal *j) {
   DIR *d = opendir(j->dir);
   if (d == NULL) return obs_journal_fail(j, "list", "");
   observer_err err = OBSERVER_E_OK;
   errno = 0;
   for (struct dirent *e; err == OBSERVER_E_OK && (e = readdir(d)) != NULL; errno = 0) {
-    uint64_t first_seq = seq_in_name(j, e->d_name, j->name + j->stem_len);
+    uint64_t first_seq = rotated_seq(j, e->d_name);
     if (first_seq != 0) err = add_segment(j, e->d_name, -1, first_seq);
   }
   if (err == OBSERVER_E_OK && errno != 0) err = obs_journal_fail(j, "list", "");
@@ -308,7 +293,9 @@ observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, c
   j->truncate = ftruncate;
   observer_err err = set_names(j);
   if (err == OBSERVER_E_OK) err = obs_journal_open_dir(j);
-  if (err == OBSERVER_E_OK && !j->opts.beside) begin_receipt(j);
+  /* Receipt goes on from what the last run received last. */
+  if (err == OBSERVER_E_OK && !j->opts.beside)
+    obs_clock_receipt_begin(obs_times_newest_in(j->dir, j->name, j->stem_len));
   if (err == OBSERVER_E_OK && !j->opts.beside) err = list_rotated(j); /* a journal beside another is not rotated */
   if (err == OBSERVER_E_OK) err = open_active(j);
   if (err == OBSERVER_E_OK && !j->opts.beside) err = obs_journal_group_settle(j);

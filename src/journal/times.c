@@ -9,8 +9,13 @@
 
 #include "jsonl/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -182,13 +187,25 @@ bool obs_times_next(obs_times_reader *r, obs_times_kind *kind, obs_times_run *ru
   return ok;
 }
 
-int64_t obs_times_newest_in(int dir_fd, const char *name) {
+int64_t obs_times_newest_in(const char *dir, const char *stem, int stem_len) {
   unsigned char head[OBS_TIMES_HEAD];
-  obs_times_reader r;
-  uint64_t next;
-  int64_t newest = open_file(&r, dir_fd, name, head) ? obs_times_newest(&r, &next) : OBS_TIMES_NONE;
+  char name[NAME_MAX + 1];
+  obs_times_reader r = {.fd = -1};
+  uint64_t newest_seq = 0, next;
+  int64_t newest_ms = OBS_TIMES_NONE;
+  DIR *d = opendir(dir);
+  if (d == NULL) return newest_ms;
+  for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+    char *end;
+    if (strncmp(e->d_name, stem, (size_t)stem_len) != 0 || e->d_name[stem_len] != '-') continue;
+    uint64_t seq = strtoull(e->d_name + stem_len + 1, &end, 10);
+    if (seq > newest_seq && strcmp(end, ".times") == 0) newest_seq = seq;
+  }
+  (void)snprintf(name, sizeof(name), "%.*s-%" PRIu64 ".times", stem_len, stem, newest_seq);
+  if (newest_seq > 0 && open_file(&r, dirfd(d), name, head)) newest_ms = obs_times_newest(&r, &next);
   obs_times_reader_close(&r);
-  return newest;
+  (void)closedir(d);
+  return newest_ms;
 }
 
 /* ---- writing ---- */

@@ -70,7 +70,8 @@ int64_t obs_times_newest(obs_times_reader *r, uint64_t *next_seq);
  */
 typedef enum { OBS_TIMES_RECEIPT = 1, OBS_TIMES_BOOT, OBS_TIMES_SKEW } obs_times_kind;
 bool obs_times_next(obs_times_reader *r, obs_times_kind *kind, obs_times_run *run, bool *damaged);
-/* The newest receipt in the file `name` alone, whatever its rows are; NONE: it has none, or cannot be read. */
-int64_t obs_times_newest_in(int dir_fd, const char *name);
+/* The newest receipt of the journal whose files are `dir`/STEM..., by the sidecar of its last segment, whatever its
+ * rows are; NONE: it has none, or cannot be read. `stem` need not end where STEM does. */
+int64_t obs_times_newest_in(const char *dir, const char *stem, int stem_len);
 
 #endif

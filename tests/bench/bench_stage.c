@@ -1,13 +1,14 @@
 /* What each stage of recording costs, ns an op, each alone on one thread: decode, JSON encode, journal write, journal
- * write with its sync, apply, facts; and what a table of 2,000 failure clusters costs for a success, and for a failure
- * without a sig_hash, with one of 2,000, with one of its own, with one that four failures in a row have; and a failure
- * of one text at twelve endpoints.
+ * write with its sync, times, apply, facts; and what a table of 2,000 failure clusters costs for a success, and for a
+ * failure without a sig_hash, with one of 2,000, with one of its own, with one that four failures in a row have; and a
+ * failure of one text at twelve endpoints.
  *
  *   bench_stage DIR BATCH ROUNDS     DIR: where the journal is written; prints `stage ns` lines */
 #include "bench_op.h"
 
 #include "base/clock.h"
 #include "cluster/clusters.h"
+#include "commit/skew.h"
 #include "diagnose/facts.h"
 #include "journal/journal.h"
 #include "op/decoder.h"
@@ -91,6 +92,22 @@ static void bench_journal(bench *x, const char *dir, obs_journal_fsync mode, con
   }
   report(x, stage, obs_clock_mono_ns() - start);
   obs_journal_close(j);
+}
+
+/* Each op's times: of producers whose clocks are right, and of some that are two hours off. */
+static void bench_times(bench *x, int64_t behind_ms, const char *stage) {
+  obs_skew *s = obs_skew_open();
+  if (s == NULL) check(OBSERVER_E_NOMEM, "skew");
+  uint64_t start = obs_clock_mono_ns();
+  for (uint32_t r = 0; r < x->rounds; r++) {
+    int64_t now_ms = x->now_ms + (int64_t)r * 50;
+    for (uint32_t i = 0; i < x->b.nops; i++) {
+      x->b.ops[i].time_ms = now_ms - behind_ms;
+      obs_op_set_times(&x->b.ops[i], now_ms, obs_skew_of(s, &x->b.ops[i], now_ms, 0));
+    }
+  }
+  report(x, stage, obs_clock_mono_ns() - start);
+  obs_skew_close(s);
 }
 
 static void bench_apply(bench *x) {
@@ -234,6 +251,8 @@ int main(int argc, char **argv) {
   bench_decode_encode(&x);
   bench_journal(&x, argv[1], OBS_FSYNC_NEVER, "journal_write");
   bench_journal(&x, argv[1], OBS_FSYNC_ALWAYS, "journal_write_sync");
+  bench_times(&x, 0, "times");
+  bench_times(&x, 7200000, "times_skewed");
   bench_apply(&x);
   bench_all_clusters(&x);
   bench_facts(&x);

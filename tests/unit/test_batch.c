@@ -155,6 +155,32 @@ static void test_topics_are_the_bus_own(void **state) {
   }
 }
 
+/* Each op knows when its message was sent and by whom: by its stamp, else its connection. */
+static void test_stamps(void **state) {
+  (void)state;
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
+  static const char with[] =
+      "op.x;sent_at=1767225600123;by=0123456789abcdef\0[{\"endpoint\":\"/a\"},{\"endpoint\":\"\"}]";
+  static const char without[] = "{\"endpoint\":\"/b\"}";
+  char data[sizeof(with) + sizeof(without)];
+  obs_batch b;
+  memcpy(data, with, sizeof(with) - 1);
+  memcpy(data + sizeof(with) - 1, without, sizeof(without) - 1);
+  decode(&b, (const uint8_t *)data, sizeof(data));
+  b.producer = 7;
+  obs_batch_add_message(&b, 0, sizeof(with) - 1, OBS_FORMAT_ANY, &limits, 0);
+  assert_true(obs_str_is(b.topic, "op.x"));
+  obs_batch_add_message(&b, sizeof(with) - 1, sizeof(without) - 1, OBS_FORMAT_ANY, &limits, 0);
+  assert_int_equal(b.nops, 2);
+  assert_int_equal(b.ops[0].sent_ms, INT64_C(1767225600123));
+  assert_int_equal(b.ops[0].producer, 0x0123456789abcdef);
+  assert_int_equal(b.ops[1].sent_ms, 0);
+  assert_int_equal(b.ops[1].producer, 7);
+  assert_int_equal(b.nrejects, 1);
+  assert_memory_equal(data + b.rejects[0].offset, "{\"endpoint\":\"\"}", b.rejects[0].length);
+  obs_batch_fini(&b);
+}
+
 /* A mark or white space before JSON is nothing, with and without a topic; before anything else it begins a topic. */
 static void test_a_mark_before_json(void **state) {
   (void)state;
@@ -194,9 +220,8 @@ static void test_a_mark_before_json(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_several_are_as_each_alone),
-      cmocka_unit_test(test_limits_are_of_each),
-      cmocka_unit_test(test_topics_are_the_bus_own),
+      cmocka_unit_test(test_several_are_as_each_alone), cmocka_unit_test(test_limits_are_of_each),
+      cmocka_unit_test(test_topics_are_the_bus_own),    cmocka_unit_test(test_stamps),
       cmocka_unit_test(test_a_mark_before_json),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
  */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/stamp.h"
 #include "op/batch.h"
 
 #include <cjson/cJSON.h>
@@ -223,9 +224,14 @@ static bool is_boundary(const vector *v, size_t cut) {
   return false;
 }
 
+static bool is_stamped(const vector *v) {
+  return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(v->json, "stamped"));
+}
+
 /* The reason that a message cut to `cut` bytes must be refused with; empty when the cut falls between two ops. */
 static void reason_of_cut(const obs_batch *b, const vector *v, long topic, size_t cut, char out[64]) {
-  size_t space = (size_t)(topic + 1); /* past the NUL */
+  size_t from = is_stamped(v) ? (size_t)(topic += OBS_STAMP_BYTES) + 1 : 0; /* what places count from */
+  size_t space = (size_t)(topic + 1);                                       /* past the NUL */
   while (space < cut && strchr(" \t\r\n", v->input.p[space]) != NULL && v->input.p[space] != '\0') space++;
   if (topic >= 0 && cut <= (size_t)topic + 1) {
     snprintf(out, 64, "message: no payload after the topic");
@@ -234,7 +240,7 @@ static void reason_of_cut(const obs_batch *b, const vector *v, long topic, size_
   } else if (is_boundary(v, cut)) {
     out[0] = '\0';
   } else {
-    snprintf(out, 64, "%s: truncated at byte %zu", b->msgpack ? "msgpack" : "json", cut);
+    snprintf(out, 64, "%s: truncated at byte %zu", b->msgpack ? "msgpack" : "json", cut - from);
   }
 }
 

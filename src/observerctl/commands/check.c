@@ -28,7 +28,8 @@ typedef struct {
   obs_json_writer list_json, faults_json;
   bool json, unreadable;
   obs_term_progress progress;
-  uint64_t read; /* bytes, for the progress line */
+  uint64_t read;     /* bytes, for the progress line */
+  const char *times; /* the sidecar that should have the times of the file at hand; NULL: there is none */
 } checker;
 
 static void on_fault(void *arg, const obs_verify_fault *f) {
@@ -159,12 +160,14 @@ static bool check_open(checker *c, int fd, const char *path, obs_verify_totals *
     return false;
   }
   const obs_verify_totals file = *counts;
+  uint64_t missing = c->times != NULL ? file.untimed : 0;
   c->files++;
   obs_verify_totals_add(&c->sum, &file);
   if (c->json) {
     obs_json_object(&c->list_json, NULL);
     obs_json_cstr(&c->list_json, "file", path);
     json_counts(&c->list_json, &file);
+    if (missing > 0) obs_json_u64(&c->list_json, "receipts_missing", missing);
     obs_json_end(&c->list_json);
     return true;
   }
@@ -176,6 +179,9 @@ static bool check_open(checker *c, int fd, const char *path, obs_verify_totals *
     printf("sound%s\n", file.unended > 0 ? " (the last row lacks its newline; observerd adds it)" : "");
   else
     printf("%s%s\n", obs_text_counted(rows, file.bad_rows, "bad row"), file.torn > 0 ? ", a torn tail" : "");
+  if (missing > 0)
+    obs_text_printf(stdout, "%s: lacks the receipt of %s; timestamps stand for it\n", c->times,
+                    obs_text_counted(rows, missing, "row"));
   return true;
 }
 
@@ -189,7 +195,7 @@ static bool beside(const char *path, const char *extension, char name[PATH_MAX])
 
 /* `first_seq` 0: of a file that may be any. False: nothing was counted. */
 static bool check_file(checker *c, const char *path, uint64_t first_seq, bool may_be_gone, obs_verify_totals *counts) {
-  char name[PATH_MAX];
+  char name[PATH_MAX] = "";
   obs_times_reader times = {.fd = -1};
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
@@ -197,10 +203,12 @@ static bool check_file(checker *c, const char *path, uint64_t first_seq, bool ma
     return false;
   }
   if (first_seq > 0 && beside(path, ".times", name)) obs_times_open(&times, AT_FDCWD, name, fd, first_seq);
+  c->times = access(name, F_OK) == 0 ? name : NULL;
   c->verify.times = &times;
   c->verify.first_seq = first_seq;
   bool ok = check_open(c, fd, path, counts);
   c->verify.times = NULL;
+  c->times = NULL;
   obs_times_reader_close(&times);
   (void)close(fd);
   return ok;
@@ -334,7 +342,8 @@ OBS_COMMAND(check) = {
         "keep writing: only what existed at the start is checked.\n\n"
         "Duplicate op_ids and rows out of order are counted but are not faults: producers repeat an op_id after a long "
         "while, and timestamps are theirs. Nor is a whole last row without its newline; observerd adds the "
-        "newline when it starts. Status 1 is also that of a file that cannot be read.",
+        "newline when it starts. Nor are receipts that a segment's sidecar (ops-<first seq>.times) does not have. "
+        "Status 1 is also that of a file that cannot be read.",
     .examples = "observerctl check data/_observer\n"
                 "observerctl check --all /var/lib/observerd/ops-1.jsonl\n"
                 "observerctl check --json data/_observer | jq .faults",

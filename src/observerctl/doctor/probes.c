@@ -28,6 +28,7 @@
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 
+enum { AHEAD_S = 5 };
 enum { TIMEOUT_MS = 3000, FILES_ENOUGH = 4096, FILES_LEAST = 256, VERSION = 32 };
 
 static const char rebuild[] = "scripts/deps.sh build && cmake --preset release && cmake --build --preset release "
@@ -340,9 +341,15 @@ void obs_doctor_clock(obs_doctor *d) {
   static const int64_t oldest = INT64_C(1767225600000); /* 2026: before this program */
   char now[OBS_ISO8601_LEN + 1];
   struct timex state = {0};
+  int64_t received_ms = obs_times_newest_in(d->data_dir, "ops", 3);
+  int64_t ahead_s = received_ms != OBS_TIMES_NONE ? (received_ms - obs_clock_wall_ms()) / 1000 : 0;
   obs_clock_format(obs_clock_wall_ms(), now);
   if (obs_clock_wall_ms() < oldest)
     obs_doctor_say(d, OBS_DOCTOR_FAIL, name, "sudo timedatectl set-ntp true", "it says %s, which is in the past", now);
+  else if (ahead_s > AHEAD_S)
+    obs_doctor_say(d, OBS_DOCTOR_WARN, name, "sudo timedatectl set-ntp true",
+                   "%s; the last op of %s was received %" PRId64 " s later: the clock was set back", now, d->data_dir,
+                   ahead_s);
   else if (adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) != 0)
     obs_doctor_say(d, OBS_DOCTOR_WARN, name, "sudo apt-get install systemd-timesyncd && sudo timedatectl set-ntp true",
                    "%s; the kernel reports that it is not synchronised", now);
