@@ -72,6 +72,7 @@ observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out) {
   if (err != OBSERVER_E_OK) return err;
   obs_checkpoint_load(r.opts, r.dedupe, r.now_ms, &r.checkpoint_seq, r.loaded);
   err = obs_journal_replay(c->opts.journal, first_row(&r), take_row, &r, &replayed);
+  if (err == OBSERVER_E_OK) err = obs_journal_skip_lost(c->opts.journal);
   obs_batch_fini(&r.row);
   *out = (obs_commit_recovered){r.checkpoint_seq, r.replayed, replayed.bad_rows, replayed.torn, lacks_part(&r)};
   /* Nothing has changed since: the checkpoint on disk is still the newest there can be. */

@@ -107,7 +107,7 @@ void obs_journal_take_back(obs_journal *j) {
 
 int obs_journal_open_fresh(obs_journal *j, obs_journal_file_name name) {
   (void)snprintf(name, sizeof(obs_journal_file_name), "%s.new", j->name);
-  return openat(j->dir_fd, name, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+  return openat(j->dir_fd, name, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, OBS_FILE_MODE);
 }
 
 /* Puts an empty file in the active one's place. The new file exists before the old one moves, so a full disk cannot
@@ -164,7 +164,7 @@ void obs_journal_activate(obs_journal *j, int fd, bool keep) {
 }
 
 /* A rotation that fails is no reason not to record: the segment grows and the next append tries again. */
-static observer_err rotate(obs_journal *j) {
+observer_err obs_journal_rotate(obs_journal *j) {
   if (j->pending && j->opts.fsync != OBS_FSYNC_NEVER) {
     observer_err err = obs_journal_flush(j);
     if (err != OBSERVER_E_OK) return err;
@@ -196,7 +196,7 @@ observer_err obs_journal_make_ready(obs_journal *j, size_t len) {
    * says a group goes to. */
   const obs_index *x = &obs_journal_active(j)->index;
   bool full = j->opts.segment_bytes > 0 && x->indexed + len > j->opts.segment_bytes;
-  if (full && x->rows > 0 && j->group_open == 0) err = rotate(j);
+  if (full && x->rows > 0 && j->group_open == 0) err = obs_journal_rotate(j);
   if (err != OBSERVER_E_OK) return err;
   pthread_mutex_lock(&j->lock);
   bool room = obs_index_reserve(&obs_journal_active(j)->index);

@@ -111,8 +111,10 @@ static bool adopt(obs_journal *j, parts *c) {
   while (i + 1 < j->nsegments && j->segments[i].index.first_seq < wanted) i++;
   if (i + 1 < j->nsegments && c->index.indexed > 0 && is_the_same(j, j->nsegments - 1, c)) leave_out_from(j, i);
   obs_index *x = &j->segments[i].index;
-  if (i + 1 < j->nsegments ? x->first_seq != wanted : x->first_seq > wanted) {
-    obs_log_warn("journal", "the rows that follow the checkpoint (seq %" PRIu64 ") were deleted in part", c->seq);
+  bool active = i + 1 == j->nsegments, emptied = active && j->segments[i].size == 0 && c->index.indexed > 0;
+  if (emptied || (active ? x->first_seq > wanted : x->first_seq != wanted)) {
+    obs_log_warn("journal", "rows that the checkpoint (seq %" PRIu64 ") has counted, or that follow it, were deleted",
+                 c->seq);
     return true;
   }
   if (!is_the_same(j, i, c)) return false;
@@ -139,6 +141,7 @@ observer_err obs_journal_checkpoint_load(obs_journal *j, uint64_t *seq, obs_buf 
     if (err == OBSERVER_E_CORRUPT) err = unusable(j, "damaged");
     if (err == OBSERVER_E_NOMEM) err = obs_journal_fail_nomem(j, "checkpoint");
   }
+  if (err == OBSERVER_E_OK) j->counted_seq = c.seq;
   if (err == OBSERVER_E_OK && !adopt(j, &c)) err = unusable(j, "the rows are not those it was made of");
   if (err == OBSERVER_E_OK) {
     *seq = c.seq;

@@ -61,7 +61,7 @@ static observer_err write_note(obs_journal *j, const obs_journal_group *g, size_
   observer_err err = out.oom ? obs_journal_fail_nomem(j, "group") : OBSERVER_E_OK;
   bool sync = j->opts.fsync == OBS_FSYNC_ALWAYS;
   if (err == OBSERVER_E_OK && j->group_fd < 0) {
-    j->group_fd = openat(j->dir_fd, OBS_JOURNAL_GROUP, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    j->group_fd = openat(j->dir_fd, OBS_JOURNAL_GROUP, O_RDWR | O_CREAT | O_CLOEXEC, OBS_FILE_MODE);
     if (j->group_fd < 0 || (sync && fsync(j->dir_fd) != 0)) {
       err = obs_journal_fail(j, "open", OBS_JOURNAL_GROUP);
       if (j->group_fd >= 0) (void)close(j->group_fd); /* the next group makes its name durable */

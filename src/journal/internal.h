@@ -50,8 +50,9 @@ typedef enum {
 struct obs_journal {
   obs_journal_opts opts; /* dir and name are the journal's own copies */
   char *dir, *name;
-  int stem_len;       /* of name, up to its extension */
-  uint64_t noted_seq; /* at open: the active segment's first seq, as its sidecar says; 0: it has none */
+  int stem_len;         /* of name, up to its extension */
+  uint64_t noted_seq;   /* at open: the active segment's first seq, as its sidecar says; 0: it has none */
+  uint64_t counted_seq; /* the last row that the checkpoint counted, used or not; 0: there is none */
   int dir_fd, lock_fd;
 
   obs_journal_mark mark;
@@ -118,6 +119,8 @@ observer_err obs_journal_replace(obs_journal *j);
 /* The new file `fd`, which has the active segment's name, is the active segment from now on. The one before becomes a
  * rotated one or, without `keep`, is forgotten. Memory for one more segment is reserved. */
 void obs_journal_activate(obs_journal *j, int fd, bool keep);
+/* The active segment, which has rows, becomes a rotated one. OK also when its name could not be changed: it stays. */
+observer_err obs_journal_rotate(obs_journal *j);
 bool obs_journal_reserve_segment(obs_journal *j);
 /* Opens NAME.new, empty, in the directory; `name` gets that name. -1 and errno. */
 int obs_journal_open_fresh(obs_journal *j, obs_journal_file_name name);

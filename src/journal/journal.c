@@ -153,7 +153,7 @@ static observer_err take_locks(obs_journal *j, int dir_fd, int *lock_fd) {
     /* Some network file systems lock no directories. */
     obs_log_warn("journal", "lock the directory %s: %s (only its lock file is locked)", j->dir, strerror(errno));
   }
-  *lock_fd = openat(dir_fd, OBS_JOURNAL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  *lock_fd = openat(dir_fd, OBS_JOURNAL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, OBS_FILE_MODE);
   if (*lock_fd < 0) return obs_journal_fail(j, "open", OBS_JOURNAL_LOCK);
   if (flock(*lock_fd, LOCK_EX | LOCK_NB) != 0) {
     return errno == EWOULDBLOCK ? in_use(j, dir_fd) : obs_journal_fail(j, "lock", OBS_JOURNAL_LOCK);
@@ -258,7 +258,7 @@ static observer_err open_active(obs_journal *j) {
   j->fd = openat(j->dir_fd, j->name,
                  O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK); /* a pipe of that name must not stop the start */
   if (j->fd < 0 && errno == ENOENT) {
-    j->fd = openat(j->dir_fd, j->name, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    j->fd = openat(j->dir_fd, j->name, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, OBS_FILE_MODE);
     if (j->fd >= 0 && fsync(j->dir_fd) != 0) return obs_journal_fail(j, "sync", "");
   }
   if (j->fd < 0) return obs_journal_fail(j, "open", j->name);

@@ -92,6 +92,9 @@ typedef struct {
 } obs_journal_replayed;
 observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_take take, void *arg,
                                 obs_journal_replayed *out);
+/* After replay: when rows that a checkpoint had counted are not there any more, the next seq follows the last of them
+ * in a segment of its own, so that none is given out twice. Failure: as obs_journal_append. */
+observer_err obs_journal_skip_lost(obs_journal *j);
 
 /* Appends `rows` rows (each line ends in a newline), rotating first when the segment is full, with one writev per
  * IOV_MAX; min/max are of the rows' event times. Uses `iov` up. On failure nothing of it is in the file. */

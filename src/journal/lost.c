@@ -6,7 +6,8 @@
  * the old file alone had are lost, as whoever took it away wanted changed   the file becomes a rotated segment; the
  * next start reads again what is in it
  *
- * The sidecar of the new segment notes its first seq, so that the seq goes on also after a restart. */
+ * The sidecar of the new segment notes its first seq, so that the seq goes on also after a restart. The checkpoint
+ * knows of rows that were taken away while no daemon ran. */
 #include "base/log.h"
 #include "journal/internal.h"
 #include "jsonl/file.h"
@@ -125,5 +126,28 @@ observer_err obs_journal_replace(obs_journal *j) {
   j->dirty = false;
   obs_log_warn("journal", "%s/%s: recording goes on in a new file, at seq %" PRIu64, j->dir, j->name,
                obs_journal_next_seq(j));
+  return OBSERVER_E_OK;
+}
+
+observer_err obs_journal_skip_lost(obs_journal *j) {
+  uint64_t next = obs_journal_next_seq(j), wanted = j->counted_seq + 1;
+  if (j->opts.beside || next >= wanted) return OBSERVER_E_OK;
+  if (obs_journal_active(j)->index.rows > 0) {
+    observer_err err = obs_journal_rotate(j);
+    if (err != OBSERVER_E_OK) return err;
+  }
+  obs_index *x = &obs_journal_active(j)->index;
+  if (x->rows > 0) return obs_journal_fail(j, "rotate", j->name);
+  pthread_mutex_lock(&j->lock);
+  obs_index_fini(x);
+  obs_index_init(x, wanted);
+  pthread_mutex_unlock(&j->lock);
+  if (!note_seq(j)) return obs_journal_fail(j, "write", "the index");
+  atomic_store_explicit(&j->next_seq, wanted, memory_order_release);
+  obs_journal_publish(j);
+  obs_log_error("journal",
+                "%s: rows %" PRIu64 " to %" PRIu64
+                " were recorded and are not there any more: recording goes on at seq %" PRIu64,
+                j->dir, next, wanted - 1, wanted);
   return OBSERVER_E_OK;
 }

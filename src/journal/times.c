@@ -240,9 +240,10 @@ bool obs_times_create(obs_times_writer *w, int dir_fd, const char *name, int seg
   unsigned char head[OBS_TIMES_HEAD];
   obs_times_run rest = {0};
   uint32_t at;
-  *w = (obs_times_writer){.fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644),
-                          .first_seq = first_seq,
-                          .boot = boot};
+  *w = (obs_times_writer){
+      .fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, OBS_FILE_MODE),
+      .first_seq = first_seq,
+      .boot = boot};
   if (w->fd < 0 || fstat(segment_fd, &st) != 0) goto fail;
   obs_times_open(&r, dir_fd, name, segment_fd, first_seq);
   bool known = r.fd >= 0;

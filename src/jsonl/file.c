@@ -31,7 +31,7 @@ bool obs_file_make_dirs(const char *path) {
     if (i < len && (i == 0 || path[i] != '/')) continue;
     struct stat st;
     copy[i] = '\0';
-    if (mkdir(copy, 0755) != 0) {
+    if (mkdir(copy, OBS_FILE_DIR_MODE) != 0) {
       ok = errno == EEXIST && stat(copy, &st) == 0;
       if (ok && !S_ISDIR(st.st_mode)) {
         errno = ENOTDIR;
@@ -121,7 +121,7 @@ bool obs_file_replace(int dir_fd, const char *name, const obs_buf *content, bool
     errno = ENAMETOOLONG;
     return false;
   }
-  int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, OBS_FILE_MODE);
   struct iovec iov = {content->p, content->len};
   /* Synced before the rename: else a power cut may leave the new name on an
    * empty file. */

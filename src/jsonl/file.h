@@ -10,9 +10,12 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+/* Of files and directories that are made: the process's umask takes from it. */
+enum { OBS_FILE_MODE = 0666, OBS_FILE_DIR_MODE = 0777 };
+
 /* ENOSPC, EDQUOT and EFBIG are NOSPC; ENOMEM is NOMEM; ENOENT is NOTFOUND; everything else is IO. */
 observer_err obs_file_err(int errnum);
-/* Makes `path` and its parents (0755). errno is set on failure. */
+/* Makes `path` and its parents. errno is set on failure. */
 bool obs_file_make_dirs(const char *path);
 /* Whether `name` in the directory still is the file that is open as `fd`; the name may be a link to it. */
 bool obs_file_in_place(int dir_fd, const char *name, int fd);

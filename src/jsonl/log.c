@@ -26,7 +26,7 @@ static bool find_end(obs_jsonl_log *l) {
 /* With `sync` the file's name is durable before the first line is. */
 bool obs_jsonl_log_open(obs_jsonl_log *l, int dir_fd, const char *name, bool sync) {
   *l = (obs_jsonl_log){.dir_fd = dir_fd, .name = name, .sync = sync, .datasync = fdatasync};
-  l->fd = openat(dir_fd, name, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  l->fd = openat(dir_fd, name, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, OBS_FILE_MODE);
   if (l->fd < 0) return false;
   bool ok = (!sync || fsync(dir_fd) == 0) && find_end(l);
   if (ok) return true;
@@ -123,7 +123,7 @@ static bool link_old(const obs_jsonl_log *l) {
 bool obs_jsonl_log_turn(obs_jsonl_log *l, const obs_buf *first) {
   file_name fresh;
   if (!make_name(l->name, "", ".new", fresh)) return false;
-  int fd = openat(l->dir_fd, fresh, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  int fd = openat(l->dir_fd, fresh, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC, OBS_FILE_MODE);
   if (fd < 0) return false;
   struct iovec iov = {first->p, first->len};
   /* On the disk first, then under the name: a crash in between leaves NAME.new,

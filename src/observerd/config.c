@@ -41,6 +41,19 @@ static bool is_fsync(const char *text) {
   return read_fsync(text, &mode, &ms);
 }
 
+/* The owner's own rights cannot be taken from the daemon. */
+static bool read_mode(const char *text, uint32_t *mode) {
+  char *end;
+  long v = strtol(text, &end, 8);
+  *mode = (uint32_t)v;
+  return *text >= '0' && *text <= '7' && *end == '\0' && v >= 0700 && v <= 0777;
+}
+
+static bool is_mode(const char *text) {
+  uint32_t mode;
+  return read_mode(text, &mode);
+}
+
 /* "0.1" or "10%". */
 static bool read_share(const char *text, double *share) {
   char *end = NULL;
@@ -87,6 +100,10 @@ static const obs_option rows[] = {
      .help = "topic prefix that SUB takes; repeatable; default all"},
     {"data-dir", .meta = "DIR", .type = OBS_OPTION_TEXT, .initial = "data/_observer", IN("journal", data_dir),
      .help = "directory of the journal and of all other files"},
+    {"data-mode", .meta = "MODE", .type = OBS_OPTION_FORM, .initial = "0700", .choices = "0700 to 0777, in octal",
+     .check = is_mode, IN("journal", data_mode),
+     .help = "permissions of a data directory that is made; its files have them without the right to execute; one that "
+             "is there keeps its own, and so do its files"},
     {"journal-name", .meta = "NAME", .type = OBS_OPTION_NAME, .initial = "ops.jsonl", IN("journal", journal_name),
      .help = "file name of the active segment; it has \"ops\" or \"obs\" in it, as no other file of the directory has"},
     {"ephemeral", .type = OBS_OPTION_SWITCH, .initial = "false", IN("journal", ephemeral),
@@ -220,6 +237,7 @@ static void derive(obs_config *c) {
   obs_options_store(&c->options, c);
   (void)read_fsync(c->fsync, &c->fsync_mode, &c->fsync_ms);
   (void)read_share(c->advice_holdout, &c->holdout);
+  (void)read_mode(c->data_mode, &c->data_mode_bits);
   for (int i = 0; i < 4; i++) {
     if (strcmp(c->log_level, levels[i]) == 0) c->level = (obs_log_level)i;
   }

@@ -19,7 +19,7 @@ typedef struct {
   obs_options options; /* owns the texts and lists */
   obs_buf notes;       /* a line for each variable of the environment that was passed over */
   obs_option_list http, http_host, http_origin, pull, sub, rep, feed, topic;
-  char *data_dir, *journal_name;
+  char *data_dir, *data_mode, *journal_name;
   bool ephemeral;
   char *fsync;
   uint64_t ring, endpoints, segment_bytes, retain_segments, retain_bytes, retain_hours, checkpoint_s, queue_bytes;
@@ -41,6 +41,7 @@ typedef struct {
   obs_journal_fsync fsync_mode;
   uint32_t fsync_ms;
   double holdout; /* 0 to 1 */
+  uint32_t data_mode_bits;
   obs_log_level level;
   obs_log_format format;
   obs_config_llm llm;

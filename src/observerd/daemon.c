@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500 };
@@ -218,6 +219,21 @@ static void find_pull(void *arg, const char *kind, const char *url) {
   if (*first == NULL && reachable && strcmp(kind, "pull") == 0) *first = url;
 }
 
+/* Before the first file is made, and before there are other threads: what is made has the data directory's permissions,
+ * through the umask. */
+static void set_permissions(const obs_config *o) {
+  struct stat st;
+  mode_t mode = o->data_mode_bits;
+  if (stat(o->data_dir, &st) == 0 && S_ISDIR(st.st_mode)) {
+    mode = st.st_mode & 0777;
+    if ((mode & 0077) != 0)
+      obs_log_warn("observerd",
+                   "%s keeps its permissions %04o: other users may read what is recorded; chmod 0700 ends that",
+                   o->data_dir, (unsigned)mode);
+  }
+  (void)umask(~mode & 0777);
+}
+
 /* ---- construction: each stage gets those that were built before it ---- */
 
 observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
@@ -233,6 +249,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   state.ring = (uint32_t)o->ring;
   state.endpoints = (uint32_t)o->endpoints;
   if ((err = obs_state_open(&state, &d->state)) != OBSERVER_E_OK) goto fail;
+  if (dir != NULL) set_permissions(o);
 
   /* It locks the directory; all files that are opened after it stand under that lock. */
   const obs_journal_opts journal = {.dir = dir,

@@ -401,6 +401,9 @@ observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address 
     (void)nng_stream_listener_set_bool(l->nng, NNG_OPT_TCP_NODELAY, true);
     (void)nng_stream_listener_set_bool(l->nng, NNG_OPT_TCP_KEEPALIVE, true);
   }
+  /* Who may connect is in the address: the file's permissions must let them come as far. */
+  if (rv == 0 && a->kind == OBS_ADDRESS_IPC && a->nuids > 0)
+    rv = nng_stream_listener_set_int(l->nng, NNG_OPT_IPC_PERMISSIONS, 0666);
   if (rv == 0 && a->tls) rv = nng_stream_listener_set_ptr(l->nng, NNG_OPT_TLS_CONFIG, srv->tls);
   if (rv == 0) rv = nng_stream_listener_listen(l->nng);
   if (rv != 0) {

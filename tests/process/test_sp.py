@@ -347,6 +347,27 @@ class Programs(SpTest):
             Req(other).request(op())
         self.assertEqual(daemon.stats()["total"], 1)
 
+    @unittest.skipUnless(os.getuid() == 0, "another user is needed")
+    def test_another_user_of_ipc(self):
+        nobody = 65534
+        os.chmod(self.tmp, 0o711)
+        path = os.path.join(self.tmp, "rep")
+        daemon = self.start(rep="ipc://%s;uid=%d" % (path, nobody))
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o666)
+        pid = os.fork()
+        if pid == 0:  # the child is the other user
+            try:
+                os.setgid(nobody)
+                os.setuid(nobody)
+                with Req("ipc://" + path) as req:
+                    os._exit(0 if req.request(op())["accepted"] == 1 else 1)
+            finally:
+                os._exit(2)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
+        with self.assertRaises((SpError, ConnectionError)):
+            Req("ipc://" + path).request(op())
+        self.assertEqual(daemon.stats()["total"], 1)
+
 
 if __name__ == "__main__":
     main()

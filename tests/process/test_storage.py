@@ -213,7 +213,7 @@ class OlderRows(RecoveryTest):
     ]
 
     def write(self, lines, name="data"):
-        os.mkdir(os.path.join(self.tmp, name))
+        os.mkdir(os.path.join(self.tmp, name), 0o700)
         path = os.path.join(self.tmp, name, "ops.jsonl")
         with open(path, "w", encoding="utf-8") as f:
             f.write("".join(line + "\n" for line in lines))

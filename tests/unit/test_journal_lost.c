@@ -169,6 +169,50 @@ static void lost_behind_a_rotated_one(void **state) {
   goes_on(f, &o, gone, rotated);
 }
 
+/* Opens it as a start does; the checkpoint is found not to fit. */
+static void start(fixture *f, const obs_journal_opts *o, observer_err checkpoint) {
+  uint64_t seq = 0;
+  open_only(f, o);
+  assert_int_equal(load(f, &seq), checkpoint);
+  replay_from(f, seq + 1);
+  assert_int_equal(obs_journal_skip_lost(f->j), OBSERVER_E_OK);
+}
+
+/* Taken away while no daemon ran: the checkpoint has counted the rows, and their seqs are not given out again. */
+static void taken_away_between_two_starts(void **state) {
+  fixture *f = *state;
+  const obs_journal_opts o = options(f);
+  open_with(f, &o);
+  fill(f, 5);
+  save(f, "blob");
+  shut(f);
+  take_file(f);
+  start(f, &o, OBSERVER_E_OK);
+  assert_int_equal(obs_journal_next_seq(f->j), 6);
+  shut(f); /* without a row: what was noted holds */
+  start(f, &o, OBSERVER_E_OK);
+  fill(f, 2);
+  assert_int_equal(obs_journal_next_seq(f->j), 8);
+  save(f, "blob");
+  shut(f);
+  start(f, &o, OBSERVER_E_OK);
+  assert_int_equal(obs_journal_next_seq(f->j), 8);
+  shut(f);
+
+  /* An older copy in its place keeps its rows, as a segment of its own. */
+  spill_text(path(f, "ops.jsonl"), "{\"n\":6,\"t\":6}\n");
+  start(f, &o, OBSERVER_E_CORRUPT);
+  assert_int_equal(f->replayed.rows, 1);
+  assert_int_equal(obs_journal_next_seq(f->j), 8);
+  fill(f, 1);
+  assert_int_equal(count_lines(path(f, "ops-6.jsonl")), 1);
+  assert_int_equal(count_lines(path(f, "ops.jsonl")), 1);
+  shut(f);
+  open_with(f, &o);
+  assert_int_equal(f->replayed.rows, 2);
+  assert_int_equal(obs_journal_next_seq(f->j), 9);
+}
+
 static uint64_t written_bytes(void) {
   char line[128];
   uint64_t n = 0;
@@ -333,6 +377,7 @@ int main(void) {
       JOURNAL_TEST(written_to_by_another),
       JOURNAL_TEST(cut_by_another),
       JOURNAL_TEST(lost_behind_a_rotated_one),
+      JOURNAL_TEST(taken_away_between_two_starts),
       JOURNAL_TEST(failed_sync_is_not_tried_again_as_if_it_had_worked),
       JOURNAL_TEST(lock_file_removed),
       JOURNAL_TEST(rows_are_appended),

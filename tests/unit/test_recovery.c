@@ -112,6 +112,8 @@ static void cut_at_every_byte(void **state) {
     /* `rows` are whole; the last of them may lack its newline */
     size_t whole = rows;
     bool torn = cut > ends[whole];
+    /* Rows that the checkpoint had counted are gone: their seqs are not given out again. */
+    bool skipped = cut % 2 != 0 && whole < ROWS;
     spill(path(r.f, "ops.jsonl"), journal, cut);
     if (cut % 2 != 0)
       spill(path(r.f, "checkpoint"), checkpoint, checkpoint_len);
@@ -120,16 +122,18 @@ static void cut_at_every_byte(void **state) {
     open_recovered(&r);
     assert_int_equal(r.recovered.torn, torn);
     assert_int_equal(r.recovered.bad_rows, 0);
-    assert_int_equal(obs_journal_next_seq(r.f->j), whole + 1);
+    assert_int_equal(obs_journal_next_seq(r.f->j), skipped ? ROWS + 1 : whole + 1);
     char *got = seen(&r);
     assert_string_equal(got, want[whole]);
     free(got);
     close_recovered(&r);
     size_t left;
-    char *after = slurp(path(r.f, "ops.jsonl"), &left);
+    char *after = slurp(path(r.f, skipped ? "ops-1.jsonl" : "ops.jsonl"), &left);
     assert_int_equal(left, ends[whole]);
     assert_memory_equal(after, journal, left);
     free(after);
+    static const char *const rest[] = {"ops-1.jsonl", "ops-1.idx", "ops-1.times", "ops.idx"};
+    for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++) (void)unlink(path(r.f, rest[i]));
     (void)unlink(path(r.f, "bad-rows.jsonl"));
   }
   for (size_t n = 0; n <= ROWS; n++) free(want[n]);
