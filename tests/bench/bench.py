@@ -74,9 +74,9 @@ class Process:
         self.child.communicate(timeout=30)
 
 
-def timed_send(build, url, batch, ops, receiver_cpu, finished):
+def timed_send(build, url, batch, ops, receiver_cpu, finished, *tasks):
     """Sends, waits until `finished()`: (ops a second, receiver's CPU us an op, sender's CPU us an op)."""
-    with Process("start", build / "tests/bench_bus", "send", url, str(batch), str(ops // batch)) as sender:
+    with Process("start", build / "tests/bench_bus", "send", url, str(batch), str(ops // batch), *tasks) as sender:
         cpu, start = receiver_cpu(), time.perf_counter()
         finished()
         elapsed = time.perf_counter() - start
@@ -89,7 +89,16 @@ def raw_round(build, batch, ops):
         return timed_send(build, url, batch, ops, sink.cpu, lambda: sink.wait_line("done"))
 
 
-def daemon_round(build, daemon, batch, ops):
+def floor_round(build, work, batch, ops):
+    """Messages that are appended and synced as they come, not decoded."""
+    url = f"tcp://127.0.0.1:{free_port()}"
+    with Process("ready", build / "tests/bench_bus", "sink", url, str(ops // batch), work / "floor") as sink:
+        out = timed_send(build, url, batch, ops, sink.cpu, lambda: sink.wait_line("done"))
+    (work / "floor").unlink()
+    return out
+
+
+def daemon_round(build, daemon, batch, ops, *tasks):
     health = daemon.url("http") + "/v1/observer/health"
     target = json.loads(get(health))["seq"] + ops // batch * batch
 
@@ -100,7 +109,7 @@ def daemon_round(build, daemon, batch, ops):
                 raise SystemExit(f"bench: observerd did not record {ops} ops in {DEADLINE_S} s")
             time.sleep(0.005)
 
-    return timed_send(build, daemon.url("pull"), batch, ops, daemon.cpu, finished)
+    return timed_send(build, daemon.url("pull"), batch, ops, daemon.cpu, finished, *tasks)
 
 
 class Tool:
@@ -139,6 +148,17 @@ def measure_bus(build, disk, memory):
         (raw_rate, raw_cpu, _), (rate, cpu, sender), (top, _, _) = medians(raw), medians(durable), medians(volatile)
         print(f"{batch:<22}{raw_rate:>15,.0f}{rate:>15,.0f}{rate / raw_rate:>8.2f}{top:>13,.0f}{top / raw_rate:>8.2f}"
               f"{cpu:>14.2f}{raw_cpu:>11.2f}{sender:>14.2f}", flush=True)
+
+
+def measure_failures(build, daemon, work):
+    """One op in five fails. What a failure costs must not hang on how many different tasks fail."""
+    batch, ops = BUS[-1]
+    print(f"\n{'PULL, 20 % failures':<22}{'ops/s':>15}{'daemon us/op':>15}")
+    for name, round_ in (("only append and sync", lambda: floor_round(build, work, batch, ops)),
+                         ("repeated sig_hashes", lambda: daemon_round(build, daemon, batch, ops, "repeated")),
+                         ("unique sig_hashes", lambda: daemon_round(build, daemon, batch, ops, "unique"))):
+        rate, cpu, _ = medians([round_() for _ in range(ROUNDS)])
+        print(f"{name:<22}{rate:>15,.0f}{cpu:>15.2f}", flush=True)
 
 
 def seq(daemon):
@@ -327,6 +347,7 @@ def main(build):
             with daemon_on(build, pathlib.Path(in_memory) / "data") as memory:
                 measure_bus(build, disk, memory)
                 measure_frames(build, disk, memory)
+            measure_failures(build, disk, work)
             print(f"\nobserverd after the bus: {resident(disk):.1f} MB resident at most")
             measure_http(build, disk)
             measure_acknowledged(build, disk, work)

@@ -71,7 +71,7 @@ static size_t make_frame(uint8_t *frame, size_t size, size_t prefix, uint32_t i)
   msgpack_packer pk;
   msgpack_sbuffer_init(&op);
   msgpack_packer_init(&pk, &op, msgpack_sbuffer_write);
-  bench_pack_op(&pk, i);
+  bench_pack_op(&pk, i, 10, false);
   size_t body = prefix + op.size;
   check(HEAD + body <= size, "frame");
   for (int k = 0; k < HEAD; k++) frame[k] = (uint8_t)(body >> (8 * (7 - k)));
