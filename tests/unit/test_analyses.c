@@ -1063,6 +1063,25 @@ static void test_the_pack_has_the_evidence(void **state) {
   cJSON_Delete(json);
 }
 
+/* What stands where the cluster fails is told to the team as it is to agents. */
+static void test_the_pack_has_what_stands(void **state) {
+  fixture *x = *state;
+  obs_buf body = {0};
+  obs_cluster_brief brief;
+  open_escalations(x, &(obs_learn_opts){0});
+  fail_among_others(x, "bob", "something odd", 61);
+  analyse(x);
+  assert_int_equal(obs_clusters_briefs(x->f.clusters, obs_clock_wall_ms(), &brief, 1), 1);
+  const obs_escalation e = {.brief = brief, .analysis = 1, .reason = OBS_ESCALATION_CONTINUES};
+  assert_true(obs_escalation_pack(x->e, &e, &body));
+  cJSON *json = fed_parse(&body);
+  const cJSON *findings = fed_at(fed_at(json, "evidence"), "findings");
+  assert_int_equal(cJSON_GetArraySize(findings), 1);
+  assert_non_null(strstr(fed_at(findings->child, "text")->valuestring, "staffer bob fails "));
+  assert_non_null(strstr(fed_at(json, "prompt")->valuestring, "staffer bob fails "));
+  cJSON_Delete(json);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, make, clear)
 
 int main(void) {
@@ -1098,6 +1117,7 @@ int main(void) {
       TEST(test_noise_is_not_escalated),
       TEST(test_old_failures_are_not_escalated),
       TEST(test_the_pack_has_the_evidence),
+      TEST(test_the_pack_has_what_stands),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,6 +189,7 @@ typedef struct {
   uint64_t seqs[OPS];
   uint32_t n;
   obs_buf text;        /* the cluster, as JSON */
+  obs_buf endpoint;    /* where it failed most; empty: there is none */
   obs_buf lines, list; /* quoted ops, a line each; the same as members of an array */
 } pack;
 
@@ -220,22 +221,28 @@ static void take_cluster(void *arg, const obs_cluster_view *c) {
   pack *p = arg;
   obs_json_writer w = obs_json_write(&p->text);
   obs_cluster_view_json(&w, c, true);
+  if (c->endpoints.n > 0) obs_buf_append(&p->endpoint, c->endpoints.v[0].value.p, c->endpoints.v[0].value.len);
   for (uint32_t i = 0; i < c->nsamples; i++) add_seq(p, c->samples[i]);
 }
 
 bool obs_escalation_pack(const obs_escalations *e, const obs_escalation *x, obs_buf *out) {
   pack p = {.clusters = e->opts->clusters, .cluster = x->brief.id};
-  obs_buf prompt = {0}, known = {0}, cause = {0}, analysis = {0};
+  const obs_str any = {NULL, 0, 0};
+  obs_buf prompt = {0}, known = {0}, cause = {0}, analysis = {0}, findings = {0};
   bool found = obs_clusters_one(p.clusters, p.cluster, obs_clock_receipt_ms(), take_cluster, &p);
   if (found) {
     obs_evidence_recent(&e->tools->evidence, RECENT, on_recent, &p);
     (void)obs_evidence_rows(&e->tools->evidence, p.seqs, p.n, on_op, &p);
 
     if (!obs_analyses_cause(e->analyses, x->brief.id, &cause)) obs_buf_puts(&cause, "not known");
-    obs_json_writer w = obs_json_write(&known);
+    obs_json_writer w = obs_json_write(&findings);
+    obs_analyses_findings_json(e->analyses, p.endpoint.len > 0 ? obs_buf_view(&p.endpoint) : any, any,
+                               obs_clock_wall_ms(), &w, NULL);
+    w = obs_json_write(&known);
     obs_json_object(&w, NULL);
     obs_json_text(&w, "cause", obs_buf_view(&cause));
     obs_json_cstr(&w, "escalated_because", reasons[x->reason]);
+    obs_json_raw(&w, "findings", obs_buf_view(&findings));
     obs_json_end(&w);
     obs_prompt_question((obs_str){asked, sizeof(asked) - 1, 0}, obs_buf_view(&p.text), obs_buf_view(&known),
                         obs_buf_view(&p.lines), &prompt);
@@ -248,13 +255,14 @@ bool obs_escalation_pack(const obs_escalations *e, const obs_escalation *x, obs_
     obs_json_object(&w, "evidence");
     obs_json_raw(&w, "cluster", obs_buf_view(&p.text));
     obs_json_raw(&w, "analysis", obs_buf_view(&analysis));
+    obs_json_raw(&w, "findings", obs_buf_view(&findings));
     obs_json_array(&w, "ops");
     if (p.list.len > 0) obs_json_raw(&w, NULL, obs_buf_view(&p.list));
     obs_json_end(&w);
     obs_json_end(&w);
     obs_json_end(&w);
   }
-  obs_buf *parts[] = {&prompt, &known, &cause, &analysis, &p.text, &p.lines, &p.list};
+  obs_buf *parts[] = {&prompt, &known, &cause, &analysis, &findings, &p.text, &p.endpoint, &p.lines, &p.list};
   for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
     if (parts[i]->oom) out->oom = true;
     obs_buf_fini(parts[i]);
