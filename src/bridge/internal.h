@@ -54,6 +54,7 @@ extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs
 
 /* scan.c */
 void obs_bridge_get_ops(obs_connection *s, const void *filter);
+void obs_bridge_get_op(obs_connection *s, const void *filter);
 void obs_bridge_get_sessions(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_ops_params, obs_bridge_sessions_params;
 /* The end of a page: the next one's cursor (0: none), and whether all was read that the page is about. */

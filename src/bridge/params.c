@@ -61,8 +61,6 @@ bool obs_params_decode(obs_params_query *q, obs_str text, char *error, size_t si
     obs_str raw_name = cut(&pair, '=');
     if (!unescape(&q->bytes, raw_name, &name) || !unescape(&q->bytes, pair, &value))
       return refuse(error, size, raw_name, "broken percent-escape");
-    for (size_t i = 0; i < q->count; i++)
-      if (obs_str_eq(q->params[i].name, name)) return refuse(error, size, name, "given twice");
     if (value.len == 0) return refuse(error, size, name, "must not be empty");
     if (q->count == OBS_PARAMS_MAX) return refuse(error, size, name, "one parameter too many");
     q->params[q->count].name = name;
@@ -111,6 +109,23 @@ bool obs_params_number_parse(obs_str text, uint64_t *out) {
   int64_t n;
   if (!parse_i64(text, &n) || n <= 0) return false;
   *out = (uint64_t)n;
+  return true;
+}
+
+/* Adds the numbers of `v` to those that are there, each at its place. */
+static bool add_seqs(obs_params_seqs *seqs, obs_str v) {
+  while (v.len > 0) {
+    bool last = memchr(v.p, ',', v.len) == NULL;
+    uint64_t seq;
+    if (!obs_params_number_parse(cut(&v, ','), &seq) || (v.len == 0 && !last)) return false;
+    uint32_t i = seqs->n;
+    while (i > 0 && seqs->at[i - 1] < seq) i--;
+    if (i > 0 && seqs->at[i - 1] == seq) continue;
+    if (seqs->n == OBS_PARAMS_SEQS) return false;
+    memmove(&seqs->at[i + 1], &seqs->at[i], (seqs->n - i) * sizeof(seqs->at[0]));
+    seqs->at[i] = seq;
+    seqs->n++;
+  }
   return true;
 }
 
@@ -172,6 +187,9 @@ static bool store(const obs_param *p, obs_str v, void *at, char *why, size_t siz
   case OBS_PARAM_NEXT:
     if (!obs_params_cursor_parse(v, at)) wrong = "must be the `next` of an earlier answer";
     break;
+  case OBS_PARAM_SEQS:
+    if (!add_seqs(at, v)) wrong = "must be numbers of ops, at most 100, with commas between them";
+    break;
   }
   if (wrong != NULL) (void)snprintf(why, size, "%s", wrong);
   return wrong == NULL;
@@ -184,6 +202,9 @@ bool obs_params_read(const obs_params *params, const obs_params_query *q, void *
     char why[160];
     while (p < end && !obs_str_is(q->params[i].name, p->name)) p++;
     if (p == end) return refuse(error, size, q->params[i].name, "unknown parameter");
+    for (size_t k = 0; k < i && p->kind != OBS_PARAM_SEQS; k++)
+      if (obs_str_eq(q->params[k].name, q->params[i].name))
+        return refuse(error, size, q->params[i].name, "given twice");
     if (!store(p, q->params[i].value, (char *)filter + p->at, why, sizeof why))
       return refuse(error, size, q->params[i].name, why);
   }

@@ -14,8 +14,15 @@ enum {
   OBS_PARAMS_FILTER_BYTES = 2048, /* of the largest filter */
   OBS_PARAMS_LIMIT = 100,         /* rows in a page, when `limit` is not given */
   OBS_PARAMS_LIMIT_MAX = 1000,
+  OBS_PARAMS_SEQS = 100, /* that one request names at most */
   OBS_PARAMS_CURSOR_LEN = 17
 };
+
+/* Numbers of ops. */
+typedef struct {
+  uint32_t n; /* 0: not given */
+  uint64_t at[OBS_PARAMS_SEQS];
+} obs_params_seqs;
 
 /* The kinds, and the type of the filter's member. Texts have p NULL when they are not given. */
 typedef enum {
@@ -29,7 +36,8 @@ typedef enum {
   OBS_PARAM_TIME,        /* int64_t, wall milliseconds */
   OBS_PARAM_LIMIT,       /* uint32_t */
   OBS_PARAM_NEXT_CURSOR, /* uint64_t, from `next_cursor` of an earlier answer */
-  OBS_PARAM_NEXT         /* uint64_t, from `next` of an earlier answer */
+  OBS_PARAM_NEXT,        /* uint64_t, from `next` of an earlier answer */
+  OBS_PARAM_SEQS         /* obs_params_seqs: with commas between them, or given again; highest first, none twice */
 } obs_param_kind;
 
 typedef struct {
@@ -51,6 +59,7 @@ typedef struct {
 #define OBS_PARAM_TYPE_LIMIT uint32_t
 #define OBS_PARAM_TYPE_NEXT_CURSOR uint64_t
 #define OBS_PARAM_TYPE_NEXT uint64_t
+#define OBS_PARAM_TYPE_SEQS obs_params_seqs
 
 /* Place of a member; does not compile when the member is of another size than the kind wants. */
 #define OBS_PARAM_AT(filter, member, type)                                                                             \
@@ -85,11 +94,12 @@ typedef struct {
   size_t count;
 } obs_params_query;
 
-/* Percent-escapes and `+` are decoded. False: `error` says which parameter and why (twice, a broken escape, empty, too
- * many). Fini in either case. */
+/* Percent-escapes and `+` are decoded. False: `error` says which parameter and why (a broken escape, empty, too many).
+ * Fini in either case. */
 bool obs_params_decode(obs_params_query *q, obs_str text, char *error, size_t size);
 void obs_params_query_fini(obs_params_query *q);
-/* Fills the filter; its texts point into `q`. False: `error` names the parameter and what is wrong with it. */
+/* Fills the filter; its texts point into `q`. False: `error` names the parameter and what is wrong with it, such as
+ * that it is given twice. */
 bool obs_params_read(const obs_params *params, const obs_params_query *q, void *filter, char *error, size_t size);
 
 /* The opaque cursor for "rows below this seq or number" (not 0): a format letter and the number in hexadecimal. */

@@ -29,6 +29,8 @@ static const obs_route routes[] = {
     {"POST", "event", EVERY, INGEST, POST, .handle = obs_bridge_post_event, .finish = obs_bridge_finish_post},
     {"GET", "summary", OWN, READ, PLAIN, FROM(summary), .work = obs_bridge_get_summary},
     {"GET", "ops", OWN, READ, DISK, FROM(ops), .work = obs_bridge_get_ops, .thread = OBS_ROUTE_SCAN},
+    {"GET", "ops/{seq}", OWN, READ, ONE | DISK, .id = OBS_ROUTE_NUMBER_ID, .work = obs_bridge_get_op,
+     .thread = OBS_ROUTE_SCAN},
     {"POST", "session", OWN, INGEST, POST, NEEDS(SESSIONS), .handle = obs_bridge_post_session,
      .finish = obs_bridge_finish_post},
     {"GET", "sessions", OWN, READ, DISK, NEEDS(SESSIONS), FROM(sessions), .work = obs_bridge_get_sessions,
@@ -135,7 +137,9 @@ bool obs_route_run(obs_connection *s) {
   } else if (r->id == OBS_ROUTE_HEX_ID && !obs_hex_parse(s->part, &s->id)) {
     obs_answer_error(&s->http.answer, &s->http.out, 400, "id: must be 16 hex digits");
   } else if (r->id == OBS_ROUTE_NUMBER_ID && !obs_params_number_parse(s->part, &s->id)) {
-    obs_answer_error(&s->http.answer, &s->http.out, 400, "id: must be a number, of at least 1");
+    obs_str name = obs_str_of(strchr(r->name, '{') + 1);
+    obs_answer_error(&s->http.answer, &s->http.out, 400, "%.*s: must be a number, of at least 1", (int)name.len - 1,
+                     name.p);
   } else if (r->params != NULL && (!obs_params_decode(&query, s->http.head.query, error, sizeof error) ||
                                    !obs_params_read(r->params, &query, filter, error, sizeof error))) {
     obs_answer_error(&s->http.answer, &s->http.out, 400, "%s", error);

@@ -37,6 +37,8 @@ static const obs_param ops_params[] = {
     OBS_PARAM("event_kind", BYTES, obs_scan_filter, text[OBS_F_event_kind]),
     OBS_PARAM("task_class", BYTES, obs_scan_filter, text[OBS_F_task_class]),
     OBS_PARAM("session_id", BYTES, obs_scan_filter, text[OBS_F_session_id]),
+    OBS_PARAM("op_id", BYTES, obs_scan_filter, text[OBS_F_op_id]),
+    OBS_PARAM("seq", SEQS, obs_scan_filter, seqs),
     OBS_PARAM("success", EITHER, obs_scan_filter, success),
     OBS_PARAM("since", TIME, obs_scan_filter, since_ms),
     OBS_PARAM("until", TIME, obs_scan_filter, until_ms),
@@ -90,36 +92,58 @@ bool obs_scan_match(const obs_scan_filter *f, const obs_op *op) {
 
 typedef struct {
   obs_scan_filter filter;
-  obs_clusters *clusters; /* NULL: no cluster is asked for */
-  uint64_t cluster;
-  obs_batch *rows; /* scratch, to decode one row at a time */
+  obs_clusters *clusters; /* NULL: none are kept */
+  uint64_t cluster;       /* that is asked for */
+  obs_batch *rows;        /* scratch, to decode one row at a time */
   obs_json_writer *out;
+  bool by_number; /* asked for by seq or op_id: all that is known of each is told */
   uint32_t found;
   uint64_t last_seq; /* the oldest row looked at */
   bool full;         /* the page */
+
+  /* Of the seqs asked for: the place of the highest that is not looked for yet, and which are recorded. */
+  uint32_t at;
+  bool there[OBS_PARAMS_SEQS];
 } search;
+
+/* Rows come newest first. */
+static bool is_asked_for(search *q, uint64_t seq) {
+  const obs_params_seqs *seqs = &q->filter.seqs;
+  if (seqs->n == 0) return true;
+  while (q->at < seqs->n && seqs->at[q->at] > seq) q->at++;
+  if (q->at == seqs->n || seqs->at[q->at] != seq) return false;
+  q->there[q->at++] = true;
+  return true;
+}
+
+static void put_row(search *q, uint64_t seq, const obs_op *op, obs_str row) {
+  obs_json_object(q->out, NULL);
+  obs_json_u64(q->out, "seq", seq);
+  /* Who asks by receipt or for an op of its own is told what the row does not say. */
+  if (q->by_number || q->filter.received_since_ms != INT64_MIN) {
+    obs_json_time(q->out, "received", op->received_ms);
+    if (op->late) obs_json_bool(q->out, "late", true);
+  }
+  uint64_t cluster = q->by_number && q->clusters != NULL ? obs_clusters_of(q->clusters, op) : 0;
+  if (cluster != 0) obs_json_id(q->out, "cluster", cluster);
+  obs_json_raw(q->out, "op", row);
+  obs_json_end(q->out);
+}
 
 /* Looks at one row; false when the page is full. A row of the ring and one of the journal look alike, but for the
  * receipt, which may have to be made up from the row's own time. */
 static bool look(search *q, uint64_t seq, obs_str row, const obs_journal_row *times) {
   while (row.len > 0 && (row.p[row.len - 1] == '\n' || row.p[row.len - 1] == '\r')) row.len--;
   q->last_seq = seq;
-  if (!obs_scan_may_match(&q->filter, row)) return true;
+  if (!is_asked_for(q, seq) || !obs_scan_may_match(&q->filter, row)) return true;
   const char *reason;
   obs_batch_reset(q->rows);
   if (!obs_batch_decode_row(q->rows, row.p, row.len, &reason)) return true;
   obs_op *op = &q->rows->ops[0];
   obs_op_set_times(op, obs_journal_received(times, op->time_ms), times->skew_ms);
   if (!obs_scan_match(&q->filter, op)) return true;
-  if (q->clusters != NULL && obs_clusters_of(q->clusters, op) != q->cluster) return true;
-  obs_json_object(q->out, NULL);
-  obs_json_u64(q->out, "seq", seq);
-  if (q->filter.received_since_ms != INT64_MIN) { /* who asks by receipt is told it, which the row does not say */
-    obs_json_time(q->out, "received", op->received_ms);
-    if (op->late) obs_json_bool(q->out, "late", true);
-  }
-  obs_json_raw(q->out, "op", row);
-  obs_json_end(q->out);
+  if (q->filter.cluster.p != NULL && obs_clusters_of(q->clusters, op) != q->cluster) return true;
+  put_row(q, seq, op, row);
   q->found++;
   q->full = q->found == q->filter.limit || q->out->out->len >= PAGE_BYTES;
   return !q->full;
@@ -134,17 +158,68 @@ static bool on_journal_row(void *arg, const obs_journal_row *row) {
   return look(arg, row->seq, (obs_str){row->line, (uint32_t)row->len, 0}, row);
 }
 
+/* The rows below `before` that may match. *next: the seq below which there are more of them; 0: all were read. */
+static observer_err look_in_journal(search *q, obs_journal *j, uint64_t before, uint64_t *next) {
+  obs_journal_range range = {.before_seq = before,
+                             .since_ms = q->filter.since_ms,
+                             .until_ms = q->filter.until_ms,
+                             .max_bytes = SCAN_BYTES,
+                             .received_since_ms = q->filter.received_since_ms};
+  bool more = false;
+  uint64_t stopped_at = 0;
+  observer_err err = obs_journal_scan(j, &range, on_journal_row, q, &more, &stopped_at);
+  if (more) *next = stopped_at;
+  return err;
+}
+
+/* The rows below `before` that are asked for by seq: the journal's index says which block has each of them. */
+static observer_err look_up(search *q, obs_journal *j, uint64_t before) {
+  const obs_params_seqs *seqs = &q->filter.seqs;
+  observer_err err = OBSERVER_E_OK;
+  while (q->at < seqs->n && before != 0 && seqs->at[q->at] >= before) q->at++;
+  while (err == OBSERVER_E_OK && !q->full && q->at < seqs->n) {
+    uint32_t at = q->at;
+    obs_journal_range range = {
+        .before_seq = seqs->at[at] + 1, .since_ms = INT64_MIN, .until_ms = INT64_MAX, .max_bytes = 1 /* one block */};
+    bool more;
+    uint64_t stopped_at;
+    err = obs_journal_scan(j, &range, on_journal_row, q, &more, &stopped_at);
+    if (q->at == at) q->at++; /* nothing that old is kept */
+  }
+  return err;
+}
+
+/* Fills the page. *next: the seq below which the next page goes on; 0: there is none. False: answered with an error. */
+static bool run(search *q, obs_connection *s, uint64_t *next) {
+  const obs_bridge_opts *o = &s->bridge->opts;
+  uint64_t before = q->filter.before_seq;
+  obs_scan_prepare(&q->filter);
+  *next = 0;
+  uint64_t oldest = obs_state_ring_rows(o->state, before, on_ring_row, q);
+  if (oldest != 0 && (before == 0 || oldest < before)) before = oldest;
+  bool by_seq = q->filter.seqs.n > 0;
+  if (!q->full && o->journal != NULL && before != 1) {
+    observer_err err = by_seq ? look_up(q, o->journal, before) : look_in_journal(q, o->journal, before, next);
+    if (err != OBSERVER_E_OK) {
+      obs_log_warn("bridge", "ops: reading the journal below seq %" PRIu64 ": %s", before, observer_strerror(err));
+      obs_answer_error(&s->http.answer, &s->http.out, 500, "ops: the journal could not be read");
+      return false;
+    }
+  }
+  if (q->full) *next = q->last_seq > 1 && (!by_seq || q->at < q->filter.seqs.n) ? q->last_seq : 0;
+  return true;
+}
+
 void obs_bridge_get_ops(obs_connection *s, const void *filter) {
   const obs_bridge_opts *o = &s->bridge->opts;
   obs_json_writer w = obs_json_write(&s->http.out);
-  search q = {.filter = *(const obs_scan_filter *)filter, .rows = obs_connection_batch(s), .out = &w};
+  search q = {
+      .filter = *(const obs_scan_filter *)filter, .clusters = o->clusters, .rows = obs_connection_batch(s), .out = &w};
   if (q.rows == NULL) {
     obs_answer_no_memory(&s->http.answer, &s->http.out);
     return;
   }
-  obs_scan_prepare(&q.filter);
   if (q.filter.cluster.p != NULL) {
-    q.clusters = o->clusters;
     if (q.clusters == NULL) {
       obs_answer_error(&s->http.answer, &s->http.out, 503, "clusters are not kept here");
       return;
@@ -152,32 +227,45 @@ void obs_bridge_get_ops(obs_connection *s, const void *filter) {
     (void)obs_hex_parse(q.filter.cluster, &q.cluster);
     q.cluster = obs_clusters_now(q.clusters, q.cluster); /* it may have been merged since */
   }
+  q.by_number = q.filter.seqs.n > 0 || q.filter.text[OBS_F_op_id].p != NULL;
   obs_json_object(&w, NULL);
   obs_json_array(&w, "ops");
-
-  /* `next`: the seq below which the next page goes on; 0: all was seen. */
-  uint64_t before = q.filter.before_seq, next = 0;
-  uint64_t oldest = obs_state_ring_rows(o->state, before, on_ring_row, &q);
-  if (oldest != 0 && (before == 0 || oldest < before)) before = oldest;
-  if (!q.full && o->journal != NULL && before != 1) {
-    obs_journal_range range = {.before_seq = before,
-                               .since_ms = q.filter.since_ms,
-                               .until_ms = q.filter.until_ms,
-                               .max_bytes = SCAN_BYTES,
-                               .received_since_ms = q.filter.received_since_ms};
-    bool more = false;
-    uint64_t stopped_at = 0;
-    observer_err err = obs_journal_scan(o->journal, &range, on_journal_row, &q, &more, &stopped_at);
-    if (err != OBSERVER_E_OK) {
-      obs_log_warn("bridge", "ops: reading the journal below seq %" PRIu64 ": %s", before, observer_strerror(err));
-      obs_answer_error(&s->http.answer, &s->http.out, 500, "ops: the journal could not be read");
-      return;
-    }
-    if (more) next = stopped_at;
-  }
-  if (q.full) next = q.last_seq > 1 ? q.last_seq : 0;
+  uint64_t next;
+  if (!run(&q, s, &next)) return;
   obs_json_end(&w);
+  if (q.filter.seqs.n > 0) {
+    uint64_t before = q.filter.before_seq != 0 ? q.filter.before_seq : UINT64_MAX;
+    obs_json_array(&w, "missing"); /* of those that this page is about */
+    for (uint32_t i = 0; i < (q.full ? q.at : q.filter.seqs.n); i++)
+      if (!q.there[i] && q.filter.seqs.at[i] < before) obs_json_u64(&w, NULL, q.filter.seqs.at[i]);
+    obs_json_end(&w);
+  }
   obs_bridge_put_cursor(&w, next, next == 0 || q.found == q.filter.limit);
+}
+
+void obs_bridge_get_op(obs_connection *s, const void *filter) {
+  (void)filter;
+  const obs_bridge_opts *o = &s->bridge->opts;
+  obs_json_writer w = obs_json_write(&s->http.out);
+  search q = {
+      .filter = all_ops, .clusters = o->clusters, .rows = obs_connection_batch(s), .out = &w, .by_number = true};
+  obs_state_counts counts;
+  uint64_t next;
+  q.filter.limit = 1;
+  q.filter.seqs.n = 1;
+  q.filter.seqs.at[0] = s->id;
+  if (q.rows == NULL) {
+    obs_answer_no_memory(&s->http.answer, &s->http.out);
+    return;
+  }
+  if (!run(&q, s, &next) || q.found > 0) return;
+  obs_state_get_counts(o->state, &counts);
+  if (s->id > counts.last_seq)
+    obs_answer_error(&s->http.answer, &s->http.out, 404, "no op %" PRIu64 ": the last one recorded is %" PRIu64, s->id,
+                     counts.last_seq);
+  else /* it is lost where older rows are there */
+    obs_answer_error(&s->http.answer, &s->http.out, 404, "no op %" PRIu64 ": %s", s->id,
+                     q.last_seq < s->id ? "its row is lost" : "it is no longer kept");
 }
 
 /* ---- session records ---- */

@@ -1,8 +1,11 @@
 """GET ops: filters, pages that stay put while ops arrive, and bad parameters, in the ring and in the journal."""
 
+import glob
+import os
+import re
 from urllib.parse import quote
 
-from harness import DaemonTest, main
+from harness import DaemonTest, main, wait_until
 
 OP = {"endpoint": "/a", "success": True}
 
@@ -120,6 +123,79 @@ class Ops(DaemonTest):
             self.assertEqual([o["seq"] for o in body["ops"]], list(range(120, 20, -1)))
             self.assertEqual(body["next_cursor"], "a15")
 
+    def evidence(self, d, ops, first_kept=1):
+        """Ops by seq: what is there word for word, in the page's order, and what is missing."""
+        seqs = lambda body: [o["seq"] for o in body["ops"]]
+        ops = [{**op, "duration_ms": 0, "output_summary": ""} for op in ops]
+        newest = len(ops)
+        for seq in (first_kept, first_kept + 40, newest - 1, newest):
+            for path in ("/v1/observer/ops/%d", "/observer/ops/%d"):
+                status, _, body = d.get(path % seq)
+                self.assertEqual((status, body["seq"], body["op"]), (200, seq, ops[seq - 1]))
+                self.assertEqual(set(body) - {"late", "cluster"}, {"seq", "received", "op"})
+                self.assertEqual("cluster" in body, not body["op"]["success"])
+        a, b, c = first_kept, first_kept + 70, newest
+        for query in ("seq=%d,%d,%d" % (b, a, c), "seq=%d&seq=%d,%d" % (a, c, b), "seq=%d&seq=%d&seq=%d" % (c, c, a) + ",%d" % b):
+            body = d.get("/v1/observer/ops?" + query).json
+            self.assertEqual((seqs(body), body["missing"], body["next_cursor"], body["complete"]), ([c, b, a], [], None, True))
+            self.assertEqual([o["op"] for o in body["ops"]], [ops[c - 1], ops[b - 1], ops[a - 1]])
+        body = d.get("/v1/observer/ops?seq=%d,%d,%d,99999" % (a, c + 1, c)).json
+        self.assertEqual((seqs(body), body["missing"]), ([c, a], [99999, c + 1]))
+        # Other filters count, too; what they leave out is not missing.
+        failed = next(s for s in range(b, 0, -1) if not ops[s - 1]["success"])
+        body = d.get("/v1/observer/ops?success=false&seq=%d,%d" % (failed, failed + 1)).json
+        self.assertEqual((seqs(body), body["missing"]), ([failed], []))
+        # Pages, and what is below the first is not missing there.
+        body = d.get("/v1/observer/ops?limit=2&seq=%d,%d,%d" % (a, b, c)).json
+        self.assertEqual((seqs(body), body["missing"], body["complete"]), ([c, b], [], True))
+        body = d.get("/v1/observer/ops?limit=2&seq=%d,%d,%d&cursor=%s" % (a, b, c, body["next_cursor"])).json
+        self.assertEqual((seqs(body), body["missing"], body["next_cursor"]), ([a], [], None))
+        answer = d.get("/v1/observer/ops/%d" % (newest + 1))
+        self.assertEqual((answer.status, answer.json),
+                         (404, {"error": "no op %d: the last one recorded is %d" % (newest + 1, newest)}))
+        for bad in ("0", "x", "-1", "1,2", "%31e3", "9" * 19):
+            answer = d.get("/v1/observer/ops/" + bad)
+            self.assertEqual((answer.status, answer.json), (400, {"error": "seq: must be a number, of at least 1"}), bad)
+        self.assertEqual(d.get("/v1/observer/ops/1/2").status, 404)
+
+    def test_evidence_in_the_ring(self):
+        d = self.start(None)
+        self.evidence(d, self.fill(d, 120))
+
+    def test_evidence_in_the_journal(self):
+        d = self.start(args=["--ring", "10"])
+        ops = self.fill(d, 120)
+        self.evidence(d, ops)
+        d.restart()
+        self.evidence(d, ops)
+
+    def test_evidence_in_segments_and_beyond_what_is_kept(self):
+        d = self.start(args=["--ring", "10", "--segment-bytes", "64K", "--retain-bytes", "192K"])
+        ops = []
+        for i in range(20):
+            ops += self.fill(d, 100, 100 * i)
+        rotated = lambda: glob.glob(os.path.join(d.data_dir, "ops-*.jsonl"))
+        wait_until(lambda: sum(os.path.getsize(p) for p in rotated()) <= 192 << 10, 20, "retention")
+        first = min(int(re.search(r"ops-0*(\d+)\.jsonl", p).group(1)) for p in rotated())
+        self.assertGreater(first, 1)
+        self.evidence(d, ops, first)
+        answer = d.get("/v1/observer/ops/%d" % (first - 1))
+        self.assertEqual((answer.status, answer.json), (404, {"error": "no op %d: it is no longer kept" % (first - 1)}))
+        body = d.get("/v1/observer/ops?seq=1,%d,%d" % (first - 1, first)).json
+        self.assertEqual(([o["seq"] for o in body["ops"]], body["missing"]), ([first], [first - 1, 1]))
+
+    def test_evidence_by_op_id(self):
+        for args in ([], ["--ring", "10"]):
+            d = self.start(args=args) if args else self.start(None)
+            ops = self.fill(d, 60)
+            body = d.get(ops_url(op_id="n17", source="bot")).json
+            self.assertEqual([o["op"] for o in body["ops"]], [{**ops[17], "duration_ms": 0, "output_summary": ""}])
+            self.assertEqual(set(body["ops"][0]) - {"late"}, {"seq", "received", "op"})
+            self.assertEqual((body["next_cursor"], body["complete"]), (None, True))
+            self.assertEqual(d.get(ops_url(op_id="n17", source="mcp")).json["ops"], [])
+            self.assertEqual(d.get(ops_url(op_id="n1")).json["ops"][0]["op"]["input_summary"], "row 1.")
+            self.assertEqual(d.get(ops_url(op_id="n")).json["ops"], [])
+
     def test_bad_parameters(self):
         d = self.start(None)
         limit_error = "limit: must be a number from 1 to 1000"
@@ -131,6 +207,7 @@ class Ops(DaemonTest):
                 ("limit=ten", limit_error), ("limit=", "limit: must not be empty"),
                 ("source", "source: must not be empty"), ("success=yes", "success: must be true or false"),
                 ("since=soon", "since: " + time_error), ("until=2026-13-01", "until: " + time_error),
+                ("seq=0", "seq: must be numbers of ops, at most 100, with commas between them"),
                 ("cursor=5", cursor_error),
                 ("cursor=a0", cursor_error),
                 ("cursor=a05", cursor_error),
