@@ -244,6 +244,7 @@ void days_plan_rare(days_world *w, const days_kind *k) {
 
 void days_plan_one_cluster(days_world *w, const days_kind *k) {
   days_plan_one_value(w, k);
+  w->plants[0].error = DAYS_ERROR_GATE; /* which no noise has */
   w->ask_cluster = true;
 }
 

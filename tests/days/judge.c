@@ -253,6 +253,11 @@ static uint32_t finding_of(const days_world *w, const obs_diagnose_report *r, co
   return found;
 }
 
+/* What comes and goes may be told time by time. */
+static void take_parts(const days_world *w, const obs_diagnose_report *r, const days_plant *p, bool *taken) {
+  for (uint32_t i = 0; i < r->nfindings; i++) taken[i] = taken[i] || names(w, &r->findings[i], p);
+}
+
 static bool is_called_better(const days_world *w, const obs_diagnose_report *r) {
   for (uint32_t i = 0; i < r->ncorrections; i++) {
     const days_row *row = row_of(w, r->corrections[i].seq);
@@ -271,6 +276,7 @@ days_verdict days_judge(const days_world *w, const obs_diagnose_report *report, 
     v.planted += !p->optional;
     uint32_t f = finding_of(w, report, p, i + 1 < w->nplants && w->plants[i + 1].joined, taken, &why);
     if (f != UINT32_MAX) taken[f] = true;
+    if (i + 1 < w->nplants && w->plants[i + 1].joined) take_parts(w, report, p, taken);
     if (p->optional) continue;
     if (f != UINT32_MAX && why == NULL && p->helped && !is_called_better(w, report)) why = "that the correction helped";
     if (f != UINT32_MAX && why == NULL && p->first && f != 0) why = "that it comes first";

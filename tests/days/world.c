@@ -179,6 +179,12 @@ static void draw_numbers(days_world *w, days_row *r) {
   r->v[DAYS_LENGTH] = (int32_t)fmin(9000, fmax(12, 180 * exp(0.9 * normal(w))));
 }
 
+/* Endpoints take from 60 ms to 700. */
+static void draw_duration(days_world *w, days_row *r) {
+  r->duration_ms =
+      (int32_t)(60 * exp(2.5 * unit(own(w, DAYS_ENDPOINT, 1000 + r->v[DAYS_ENDPOINT]))) * exp(0.4 * normal(w)));
+}
+
 static void set_time(days_row *r, int64_t event_ms) {
   int64_t minutes = event_ms / 60000;
   r->event_ms = r->received_ms = r->stamp_ms = event_ms;
@@ -198,8 +204,7 @@ static void draw(days_world *w, int64_t event_ms, days_row *r) {
     if (w->n[a] == 0 || (w->absent[a] > 0 && days_uniform(w) < w->absent[a])) r->v[a] = DAYS_ABSENT;
   set_time(r, event_ms);
   if (w->shape != NULL) w->shape(w, r);
-  r->duration_ms =
-      (int32_t)(60 * exp(2.5 * unit(own(w, DAYS_ENDPOINT, 1000 + r->v[DAYS_ENDPOINT]))) * exp(0.4 * normal(w)));
+  draw_duration(w, r);
 }
 
 static double part_of(const days_world *w, int64_t event_ms) {
@@ -361,6 +366,7 @@ static void retry_due(days_world *w, pending *retries, int64_t now_ms) {
     retries->row[i] = retries->row[--retries->n];
     days_error before = (days_error)r.error;
     r.error = DAYS_ERROR_NONE;
+    draw_duration(w, &r);
     if (days_uniform(w) < w->stuck)
       fail(w, &r, before);
     else
