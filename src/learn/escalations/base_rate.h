@@ -1,12 +1,13 @@
 /* Base rates: how often the ops of some endpoints usually fail in a cluster's way, and whether they now do so more
  * often.
  *
- * In:  at each look the running totals: ops and failures of each endpoint, failures of each cluster.
- * Kept: what they were at marks: some within the window that counts as now, and one an hour for a day. After a start
- *   there is one mark, an hour before it, and what was earlier is one long part.
- * Usual is what was before the window, but for hours that stand out, up to a quarter of the ops: an outage of before
- * does not make the next one usual. What is older than a day counts where the day has few ops. Memory:
- * OBS_BASE_RATE_KEYS of endpoints and clusters, 4.6 MB; those that were in no look go first. Not thread-safe. */
+ * In: at each look the running totals: ops and failures of each endpoint, failures of each cluster.
+ * Kept: what they were at marks: some within the window that counts as now, and one an hour for a day. After a
+ *   start there is one mark, an hour before it, and what was earlier is one long part.
+ * Usual is what was before the window, but for hours that stand out, up to a quarter of the ops: an outage of
+ *   before does not make the next one usual. What is older than a day counts where the day has few ops.
+ * Memory: OBS_BASE_RATE_KEYS of endpoints and clusters, 4.6 MB; those that were in no look go first. Not thread-
+ *   safe. */
 #ifndef OBS_LEARN_ESCALATIONS_BASE_RATE_H
 #define OBS_LEARN_ESCALATIONS_BASE_RATE_H
 

@@ -17,9 +17,10 @@
 
 /* CLUSTERS: whose last escalation is known. RECENT: of the ring's ops this many are looked through for failures.
  * BEYOND: escalations above the hour's budget that are remembered; each has more failures than all before it together.
- */
+ * OUTAGE: so many failures in the window are many. */
 enum {
   BEYOND = 64,
+  OUTAGE = 100,
   ANSWER_TEXT = 16 << 10,
   OPS = 10,
   RECENT = 2000,
@@ -117,7 +118,8 @@ static void take_places(void *arg, const obs_cluster_view *c) {
 }
 
 /* What an escalation would be for; NONE: the last analysis has settled it. */
-static obs_escalation_reason reason_of(const obs_escalations *e, const obs_cluster_brief *m, uint64_t *analysis) {
+static obs_escalation_reason reason_of(const obs_escalations *e, const obs_cluster_brief *m,
+                                       const obs_base_rate_side *now, uint64_t *analysis) {
   obs_analysis_last last;
   uint64_t looked = obs_analyses_looked(e->analyses);
   *analysis = 0;
@@ -127,8 +129,10 @@ static obs_escalation_reason reason_of(const obs_escalations *e, const obs_clust
   *analysis = last.number;
   if (!last.grounded) return OBS_ESCALATION_UNGROUNDED;
   if (!last.settled) return OBS_ESCALATION_UNSETTLED;
-  bool continues = m->count >= last.settled_at && m->count - last.settled_at >= e->failures;
-  return continues ? OBS_ESCALATION_CONTINUES : OBS_ESCALATION_NONE;
+  if (m->count >= last.settled_at && m->count - last.settled_at >= e->failures) return OBS_ESCALATION_CONTINUES;
+  /* Something is down: that is told once, though it may be over and its cause be named before anybody looked. */
+  bool most = 2 * now->failures > now->ops && now->failures >= OUTAGE;
+  return most ? OBS_ESCALATION_OUTAGE : OBS_ESCALATION_NONE;
 }
 
 /* The cluster's failures now and usually among the ops of its endpoints. */
@@ -165,7 +169,7 @@ static bool is_due(const obs_escalations *e, const obs_cluster_brief *m, int64_t
   const uint64_t parts[] = {m->id, m->episode, entry != NULL ? entry->last_seq : 0};
   uint64_t key = XXH64(parts, sizeof(parts), KEY_SEED);
   *x = (obs_escalation){.brief = *m, .time_ms = now_ms, .recent = recent, .rates = rates, .key = key != 0 ? key : 1};
-  x->reason = reason_of(e, m, &x->analysis);
+  x->reason = reason_of(e, m, &rates.now, &x->analysis);
   return x->reason != OBS_ESCALATION_NONE;
 }
 

@@ -1,16 +1,19 @@
 /* Escalations: a cluster that its analysis has not settled is put before a team of models, once an episode
  * (proto/learning.md).
  *
- * In:  once a cycle, after the analyses: clusters with at least `failures` failures in the last `window_s` seconds (an
- *      hour at most) that fail more than is usual for them (base_rate.h), whose last analysis is not settled, or is,
- * and `failures` more came since. Out: a POST to the team, a row of escalations.jsonl, the feed's topic
- * `alert.escalation`. Without a URL nothing is posted, and the row says so. Once: an episode, from a cluster's first
- * failure or its regression until it is resolved or back at its usual rate, whatever came of it. Limits:
- * OBS_ESCALATIONS_EACH a cycle, those with most failures first, and `per_hour` an hour; beyond those only one with more
- * failures than all of the hour's together, so that many small ones do not keep it back. What these, the breaker or the
- * budget hold back is counted and comes later if it still holds. The call's key in the ledger holds even when the
- * daemon is killed between the post and the row: then the row, written at the next cycle, says "interrupted". Threads:
- * the cycle on the escalating thread; everything else on any. */
+ * In: once a cycle, after the analyses: clusters with at least `failures` failures in the last `window_s` seconds
+ *   (an hour at most) that fail more than is usual for them (base_rate.h), whose last analysis is not settled; or
+ *   is, and `failures` more came since, or it is an outage.
+ * Out: a POST to the team, a row of escalations.jsonl, the feed's topic `alert.escalation`. Without a URL nothing
+ *   is posted, and the row says so.
+ * Once: an episode, from a cluster's first failure or its regression until it is resolved or back at its usual
+ *   rate, whatever came of it.
+ * Limits: OBS_ESCALATIONS_EACH a cycle, those with most failures first, and `per_hour` an hour; beyond those only
+ *   one with more failures than all of the hour's together, so that many small ones do not keep it back. What
+ *   these, the breaker or the budget hold back is counted and comes later if it still holds.
+ * Restart: the call's key in the ledger holds even when the daemon is killed between the post and the row: then
+ *   the row, written at the next cycle, says "interrupted".
+ * Threads: the cycle on the escalating thread; everything else on any. */
 #ifndef OBS_LEARN_ESCALATIONS_ESCALATIONS_H
 #define OBS_LEARN_ESCALATIONS_ESCALATIONS_H
 

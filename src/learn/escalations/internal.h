@@ -44,7 +44,8 @@ struct obs_escalations {
   X(UNANALYSED, "unanalysed")                                                                                          \
   X(UNGROUNDED, "ungrounded") /* its analysis cites nothing */                                                         \
   X(UNSETTLED, "unsettled")   /* no cause is named, or not what to do */                                               \
-  X(CONTINUES, "continues")   /* it goes on failing */
+  X(CONTINUES, "continues")   /* it goes on failing */                                                                 \
+  X(OUTAGE, "outage")         /* it has failed most ops of its endpoints, and many */
 
 typedef enum {
 #define OBS_ESCALATION_ENUM(name, text) OBS_ESCALATION_##name,

@@ -1,24 +1,24 @@
 /* Exposure: who asked for advice before acting, and how that went beside those who did not, or were not given any.
  *
- * In:  questions for advice with their session, from any thread; recorded ops, as a follower of the commit stage.
- * Out: whether a question's advice is held back; for each scope that is watched (a playbook entry's endpoint and task
- *   class), blocks of trials for a test that compares the arms (playbooks/uplift.h).
- * A trial is a session's first op of the scope within an hour, in the arm in which the session then is: later ops of
- *   the same session hang together with it (a task that fails is tried again), so they are not counted as more trials.
- *   An op without a session_id, a late one and an overseer's correction belong to no arm.
- * Arms: SERVED asked about the op's endpoint within OBS_EXPOSURE_LASTS_MS, and was answered; HELD asked, and the advice
- *   was held back; NONE did not ask. Which sessions are held back is a hash of the session_id, the same on every
- *   machine and after every restart, so nothing about a session has any influence on it.
- * A block is of one scope and one hour, so that both arms of it met the same circumstances. It is given out when the
- *   hour is over, or when two arms have OBS_EXPOSURE_FULL trials: this hangs on how many trials there are, never on how
- *   they went, which the test needs.
- * Memory: at most OBS_EXPOSURE_PAIRS of session and endpoint (1.3 MB), OBS_EXPOSURE_SEEN trials of this hour (2 MB);
- *   beyond the first the question asked longest ago is forgotten, beyond the second the hour's further sessions are not
- *   counted. Nothing is counted, and an op costs nothing, before somebody asked.
- * Restart: the checkpoint has the questions and the open blocks; what a crash loses is those since the last checkpoint.
- *   Rows that are replayed are not counted: their questions are not in the journal.
- * Threads: asked on any; apply, save, load on the commit thread (or before it starts); watch and take on the learning
- *   thread. One mutex, never across I/O, held for a batch at most. */
+ * In: questions for advice with their session, from any thread; recorded ops, as a follower of the commit stage.
+ * Out: whether a question's advice is held back; for each scope that is watched (a playbook entry's endpoint and
+ *   task class), blocks of trials for a test that compares the arms (playbooks/uplift.h).
+ * A trial is a session's first op of the scope within an hour, in the arm in which the session then is: later ops
+ *   of the same session hang together with it (a task that fails is tried again), so they are not counted as more
+ *   trials. An op without a session_id, a late one and an overseer's correction belong to no arm.
+ * Arms: SERVED asked about the op's endpoint within OBS_EXPOSURE_LASTS_MS, and was answered; HELD asked, and the
+ *   advice was held back; NONE did not ask. Which sessions are held back is a hash of the session_id, the same on
+ *   every machine and after every restart, so nothing about a session has any influence on it.
+ * A block is of one scope and one hour, so that both arms of it met the same circumstances. It is given out when
+ *   the hour is over, or when two arms have OBS_EXPOSURE_FULL trials: this hangs on how many trials there are,
+ *   never on how they went, which the test needs.
+ * Memory: at most OBS_EXPOSURE_PAIRS of session and endpoint (1.3 MB), OBS_EXPOSURE_SEEN trials of this hour (2
+ *   MB); beyond the first the question asked longest ago is forgotten, beyond the second the hour's further
+ *   sessions are not counted. Nothing is counted, and an op costs nothing, before somebody asked.
+ * Restart: the checkpoint has the questions and the open blocks; what a crash loses is those since the last
+ *   checkpoint. Rows that are replayed are not counted: their questions are not in the journal.
+ * Threads: asked on any; apply, save, load on the commit thread (or before it starts); watch and take on the
+ *   learning thread. One mutex, never across I/O, held for a batch at most. */
 #ifndef OBS_LEARN_EXPOSURE_EXPOSURE_H
 #define OBS_LEARN_EXPOSURE_EXPOSURE_H
 

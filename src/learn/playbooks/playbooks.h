@@ -4,14 +4,16 @@
  * In:  every OBS_PLAYBOOK_CYCLES cycles the successes in the ring (evidence.h); "don't"s of analyses.
  * Out: entries; each edit is a row and, without its history, goes to the feed's topic `playbook`; of a `do` also to
  *   the gateway's log. An entry is edited only when it says something new.
- * Since (before_after.h): failures of all ops of the entry's endpoint and task class before it was made and since. It
- * is shown, and nothing is decided on it. Uplift (uplift.h): sessions that asked for advice there beside sessions that
- * did not, or whose advice was held back (learn/exposure). Evidence that the advised fail more retires the entry: it is
- * kept, but never advised. Of several entries of one endpoint the one edited last is retired, and the others' evidence
- * begins anew, as the advice is another one then. Return: a retired entry is revived when it says something new, or
- * when the ops of its endpoint fail no more than before in the windows that ended since: 1, 2, 4, at most 7 of them,
- * twice as many with each time it was retired. Threads: cycle and dont on the learning thread, which alone changes
- * entries; views on any; one mutex, never across I/O. */
+ * Since (before_after.h): failures of all ops of the entry's endpoint and task class before it was made and since.
+ *   It is shown, and nothing is decided on it.
+ * Uplift (uplift.h): sessions that asked for advice there beside sessions that did not, or whose advice was held
+ *   back (learn/exposure). Evidence that the advised fail more retires the entry: it is kept, but never advised.
+ *   Of several entries of one endpoint the one edited last is retired, and the others' evidence begins anew, as
+ *   the advice is another one then.
+ * Return: a retired entry is revived when it says something new, or when the ops of its endpoint fail no more than
+ *   before in the windows that ended since: 1, 2, 4, at most 7 of them, more with each time it was retired.
+ * Threads: cycle and dont on the learning thread, which alone changes entries; views on any; one mutex, never
+ *   across I/O. */
 #ifndef OBS_LEARN_PLAYBOOKS_PLAYBOOKS_H
 #define OBS_LEARN_PLAYBOOKS_PLAYBOOKS_H
 

@@ -56,8 +56,8 @@ OBS_COMMAND(escalations) = {
     .summary = "failures that were escalated to a team of models, newest first",
     .description = "Lists the failure clusters that their analysis did not settle, the newest first: when, the "
                    "cluster, its failures by then, why it was escalated (unanalysed, ungrounded: no analysis that "
-                   "recorded ops support; unsettled: none that says what to do; continues: it kept failing after one), "
-                   "what came of it, and the answer.\n\n"
+                   "recorded ops support; unsettled: none that names a cause and says what to do; continues: it kept "
+                   "failing after one; outage: most ops of its endpoints failed), what came of it, and the answer.\n\n"
                    "--json prints the daemon's answer as it is, with all of the answers.",
     .examples = "observerctl escalations\nobserverctl escalations --cluster 4f1d2c3b4a596877 --json | jq -r "
                 "'.escalations[].answer'",
