@@ -225,11 +225,12 @@ class Survives(RecoveryTest):
 
 class Outage(DaemonTest):
     def test_is_one_line(self):
-        """Whatever the tasks' hashes do."""
+        """One cluster, one escalation, one culprit in the advice, whatever the tasks' hashes do."""
         n = 12000
-        for tasks, pattern, repeats in ((None, None, 0), (lambda i: i, "each", 0), (lambda i: i // 4, "some", n // 4),
-                                        (lambda i: i % 60, "some", 60), (lambda i: 0, "one", 1)):
-            daemon = self.start(None)
+        for k, (tasks, pattern, repeats) in enumerate(((None, None, 0), (lambda i: i, "each", 0), (lambda i: i // 4, "some", n // 4),
+                                                       (lambda i: i % 60, "some", 60), (lambda i: 0, "one", 1))):
+            daemon = self.start(data_dir="data%d" % k, args=["--cycle", "1s"])
+            daemon.post("/v1/observer/event", [{"endpoint": "/e%d" % (i % 12), "success": True} for i in range(4000)])
             for at in range(0, n, 2000):
                 ops = [failure(error="connect ECONNREFUSED 10.0.%d.7:8080" % (i % 200), endpoint="/e%d" % (i % 12),
                                event_kind="k%d" % (i % 8), session_id="s%d" % (i // 5)) for i in range(at, at + 2000)]
@@ -248,7 +249,16 @@ class Outage(DaemonTest):
                 self.assertEqual(len(page["repeats"]), min(repeats, 1000))
                 self.assertEqual({tuple(r["clusters"]) for r in page["repeats"]}, {(c["id"],)} if repeats else set())
                 self.assertEqual([x["id"] for x in clusters(daemon, sig_hash="task-%d" % tasks(n - 1))], [c["id"]])
-            daemon.stop()
+            advice = lambda: daemon.get("/v1/observer/advice?endpoint=/e3").json
+            told = wait_until(lambda: (lambda a: a["findings"] and a)(advice()), 20, "a culprit")
+            self.assertEqual(([x["id"] for x in told["clusters"]], len(told["findings"])), ([c["id"]], 1), told)
+            escalations = lambda: [x["cluster"] for x in daemon.get("/v1/observer/escalations").json["escalations"]]
+            if pattern == "one":  # the task is named: that settles it
+                self.assertIn("task-0", told["findings"][0]["text"])
+            else:
+                wait_until(escalations, 20, "an escalation")
+            self.assertEqual(escalations(), [c["id"]] * (pattern != "one"))
+            daemon.kill()
 
 
 class Version1(DaemonTest):
