@@ -203,7 +203,7 @@ observer_err observer_builder_publish(observer_builder *b, observer_client *clie
 typedef struct {
   const void *bytes; /* one JSON object as UTF-8 text, or one msgpack map, of at most 4 MiB */
   size_t len;
-  const char *topic; /* of its message; NULL: none */
+  const char *topic; /* of its message, before the stamp that says when it is sent; NULL: none */
   bool whole;        /* send the bytes as one message, whatever they hold */
 } observer_encoded;
 

@@ -9,7 +9,7 @@
  * Whose clock it is: that of a source on a connection, where the connection is known, and of a source in all. Behind
  * either may stand several producers with clocks of their own, so each has a few offsets at a time.
  *
- * Bounds: a table of fixed size, about 500 KB; what was used longest ago makes way. Not thread-safe: the commit
+ * Bounds: a table of fixed size, about 360 KB; what was used longest ago makes way. Not thread-safe: the commit
  * thread's. */
 #ifndef OBS_COMMIT_SKEW_H
 #define OBS_COMMIT_SKEW_H
