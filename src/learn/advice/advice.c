@@ -231,7 +231,7 @@ observer_err obs_advice_ask(obs_advice *a, const obs_advice_question *q, obs_adv
   if (q->endpoint.p == NULL && q->task_class.p == NULL) return OBSERVER_E_INVALID;
   obs_advice_answer answer = {0};
   if (a->opts.exposure != NULL && q->session_id.p != NULL)
-    answer.held_back = obs_exposure_asked(a->opts.exposure, q->session_id, q->endpoint, obs_clock_wall_ms());
+    answer.held_back = obs_exposure_asked(a->opts.exposure, q->session_id, q->endpoint, obs_clock_receipt_ms());
   /* The reference must be taken under the lock: a build could free it between the read and the count. */
   pthread_mutex_lock(&a->lock);
   obs_advice_built *b = a->built;

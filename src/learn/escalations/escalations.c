@@ -241,7 +241,7 @@ bool obs_escalation_pack(const obs_escalations *e, const obs_escalation *x, obs_
     if (!obs_analyses_cause(e->analyses, x->brief.id, &cause)) obs_buf_puts(&cause, "not known");
     obs_json_writer w = obs_json_write(&findings);
     obs_analyses_findings_json(e->analyses, p.endpoint.len > 0 ? obs_buf_view(&p.endpoint) : any, any,
-                               obs_clock_wall_ms(), &w, NULL);
+                               obs_clock_receipt_ms(), &w, NULL);
     w = obs_json_write(&known);
     obs_json_object(&w, NULL);
     obs_json_text(&w, "cause", obs_buf_view(&cause));
@@ -396,7 +396,7 @@ static uint32_t count_left(const obs_escalations *e, int64_t now_ms, uint64_t *f
 
 static void run_cycle(void *escalations, const obs_loop_turn *turn) {
   obs_escalations *e = escalations;
-  int64_t now_ms = obs_clock_wall_ms();
+  int64_t now_ms = obs_clock_receipt_ms();
   uint32_t n = 0, made = 0;
   uint64_t held = 0, spent;
   obs_cluster_memory_follow(&e->table, e->opts->clusters, join, NULL);

@@ -333,7 +333,7 @@ static void consolidate(obs_playbooks *p, const obs_facts_view *view, const _Ato
 
 void obs_playbooks_cycle(obs_playbooks *p, const _Atomic bool *stop) {
   obs_facts_view view = {0};
-  int64_t now_ms = obs_clock_wall_ms();
+  int64_t now_ms = obs_clock_receipt_ms();
   observer_err err = obs_facts_snapshot(p->opts.facts, &view);
   if (err == OBSERVER_E_OK) {
     count_effects(p, &view);

@@ -92,7 +92,7 @@ static bool in_chain(const obs_review_subject *s, const obs_op *op) {
     if (!has(op, parts[i].field, parts[i].have, parts[i].want)) return false;
     asker = asker || parts[i].asker;
   }
-  return asker && obs_clock_wall_ms() - op->received_ms <= OBS_REVIEW_CHAIN_MS;
+  return asker && obs_clock_receipt_ms() - op->received_ms <= OBS_REVIEW_CHAIN_MS;
 }
 
 /* Newest first. */
