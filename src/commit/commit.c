@@ -120,6 +120,13 @@ void obs_commit_checkpoint(obs_commit *c) {
   pthread_mutex_unlock(&c->lock);
 }
 
+void obs_commit_look(obs_commit *c) {
+  pthread_mutex_lock(&c->lock);
+  c->look_wanted = true;
+  pthread_cond_signal(&c->wake);
+  pthread_mutex_unlock(&c->lock);
+}
+
 void obs_commit_stop(obs_commit *c, uint32_t deadline_ms) {
   if (!c->started) return;
   pthread_mutex_lock(&c->lock);

@@ -41,7 +41,7 @@ struct obs_commit {
   uint32_t queued_asks;  /* batches in the queue whose peers wait for an answer */
   uint32_t gather;       /* the thread waits until these are so many; 0: it does not */
   size_t room_at;        /* who asked in vain waits for fewer bytes than these; 0: nobody does */
-  bool stopping, checkpoint_wanted;
+  bool stopping, checkpoint_wanted, look_wanted;
   uint64_t stop_at; /* monotonic ms */
   observer_err failing;
   char failing_text[160];

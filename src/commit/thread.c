@@ -112,7 +112,7 @@ static void flush_before_idle(obs_commit *c) {
 static bool take_work(obs_commit *c, obs_commit_list *fresh) {
   pthread_mutex_lock(&c->lock);
   uint64_t now = obs_clock_mono_ms();
-  bool idle = c->queue.first == NULL && c->asks.first == NULL && !c->checkpoint_wanted;
+  bool idle = c->queue.first == NULL && c->asks.first == NULL && !c->checkpoint_wanted && !c->look_wanted;
   /* While stopping, only what is held for the disk is worth a wait. */
   if (idle && (!c->stopping || c->held.first != NULL)) {
     uint64_t ms = wait_ms(c, now);
@@ -156,7 +156,8 @@ static void look_at_checkpoint(obs_commit *c, uint64_t now) {
   uint64_t seq;
   pthread_mutex_lock(&c->lock);
   c->checkpoint_due |= c->checkpoint_wanted;
-  c->checkpoint_wanted = false;
+  if (c->look_wanted) c->maintain_at = now;
+  c->checkpoint_wanted = c->look_wanted = false;
   pthread_mutex_unlock(&c->lock);
   if (c->checkpoint == NULL || !obs_checkpoint_ended(c->checkpoint, &err, &seq)) return;
   if (err == OBSERVER_E_OK) {

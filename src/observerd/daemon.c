@@ -472,6 +472,10 @@ void obs_daemon_cycle(obs_daemon *d) {
   obs_learn_cycle(d->learn);
 }
 
+void obs_daemon_reopen(obs_daemon *d) {
+  obs_commit_look(d->commit);
+}
+
 void obs_daemon_stop(obs_daemon *d) {
   if (d == NULL) return;
   obs_task_threads_close(d->task_threads); /* so that a stop finds them all */

@@ -19,7 +19,7 @@
 enum { EXIT_CANNOT_RUN = 1, EXIT_BAD_CONFIG = 2 };
 enum { ECHO_MS = 50, WAIT_MAX_MS = 1 << 30, LARGE_BYTES = 1 << 20 };
 
-static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+static const int signals[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
 enum { SIGNALS = sizeof(signals) / sizeof(signals[0]) };
 
 /* Takes from a valid new configuration what a running daemon can change. */
@@ -42,7 +42,8 @@ static void reload(int argc, char **argv, obs_config *o) {
   obs_buf_fini(&restart);
 }
 
-/* Runs the cycles and reloads on SIGHUP, until SIGINT or SIGTERM. */
+/* Runs the cycles, reloads on SIGHUP and looks at its files on that and on SIGUSR1, until SIGINT, SIGTERM or SIGQUIT.
+ * SIGUSR2 means nothing, and must not end the process. */
 static void cycle_until_signal(obs_daemon *d, int argc, char **argv, obs_config *o, int signal_fd) {
   uint64_t next_cycle = obs_clock_mono_ms() + o->cycle_ms;
   for (;;) {
@@ -50,10 +51,11 @@ static void cycle_until_signal(obs_daemon *d, int argc, char **argv, obs_config 
     uint64_t ms = next_cycle > now ? next_cycle - now : 0;
     (void)obs_signal_fd_wait(signal_fd, ms < WAIT_MAX_MS ? (int)ms : WAIT_MAX_MS);
     int sig = obs_signal_fd_read(signal_fd, NULL);
-    if (sig == SIGINT || sig == SIGTERM) {
-      obs_log_info("observerd", "%s: stopping", sig == SIGINT ? "SIGINT" : "SIGTERM");
+    if (sig == SIGINT || sig == SIGTERM || sig == SIGQUIT) {
+      obs_log_info("observerd", "SIG%s: stopping", sigabbrev_np(sig));
       return;
     }
+    if (sig == SIGHUP || sig == SIGUSR1) obs_daemon_reopen(d);
     if (sig == SIGHUP) {
       reload(argc, argv, o);
       next_cycle = obs_clock_mono_ms() + o->cycle_ms;

@@ -202,7 +202,7 @@ bool obs_option_read(const obs_option *option, const char *text, obs_option_valu
   }
   if (option->type == OBS_OPTION_SWITCH) {
     char word[8] = "";
-    for (size_t i = 0; text[i] != '\0' && i < sizeof(word) - 1; i++) word[i] = (char)tolower((unsigned char)text[i]);
+    for (size_t i = 0; i < sizeof(word) - 1 && text[i] != '\0'; i++) word[i] = (char)tolower((unsigned char)text[i]);
     size_t len = strlen(text) < sizeof(word) ? strlen(text) : 0; /* a longer one is none of them */
     bool on = obs_option_among("true yes on 1", word, len);
     if (!on && !obs_option_among("false no off 0", word, len)) return refuse(must, "must be true or false");

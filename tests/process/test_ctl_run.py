@@ -216,6 +216,16 @@ class Run(CtlTest):
         finally:
             os.kill(pid, signal.SIGKILL)
 
+    def test_what_is_inherited_is_waited_for(self):
+        """As a container's first process it gets the children of those that have ended."""
+        script = "(sleep 0.1 &); sleep 0.3; while cat /proc/[0-9]*/stat 2>/dev/null | grep -q ') Z '$PPID' '; do sleep 0.05; done; echo none"
+        prctl = ("import ctypes, os, sys; assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0; "  # PR_SET_CHILD_SUBREAPER
+                 "os.execv(sys.argv[1], sys.argv[1:])")
+        done = subprocess.run([sys.executable, "-c", prctl, OBSERVERCTL, "run", "--req", self.daemon.url("rep"), SH, "-c", script],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30 * SLOW, env=self.environment())
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "none\n", ""))
+        self.assertTrue(self.op()["success"])
+
     # -- in a terminal
 
     def terminal(self, *command):

@@ -283,6 +283,19 @@ class Life(RecoveryTest):
             self.assertEqual(daemon.wait(), 0)
             self.assertIn("stopped", daemon.stderr())
 
+    def test_other_signals(self):
+        daemon = self.start()
+        daemon.post("/event", {})
+        os.rename(os.path.join(daemon.data_dir, "ops.jsonl"), os.path.join(self.tmp, "moved"))
+        daemon.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: "recording goes on in a new file, at seq 2" in daemon.stderr(), 10, "the new file")
+        daemon.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: daemon.post("/event", {}).status == 200, 10, "recording")
+        daemon.process.send_signal(signal.SIGQUIT)
+        self.assertEqual(daemon.wait(), 0)
+        self.assertIn("SIGQUIT: stopping", daemon.stderr())
+        self.assertEqual(len(daemon.journal_rows()), 1)
+
     def test_sigint_is_as_good(self):
         daemon = self.start()
         daemon.post("/event", {})

@@ -80,7 +80,7 @@ bool obs_analysis_meet(obs_analyses *a, obs_analysis *x) {
 
 bool obs_analysis_gather(obs_analyses *a, obs_analysis *x) {
   const obs_facts_view *v = &a->view;
-  uint64_t last[OBS_ANALYSES_OPS];
+  uint64_t last[OBS_ANALYSES_OPS] = {0};
   uint32_t nlast = 0, i = 0;
 
   /* The first few of the untaken failures and the last ones. */

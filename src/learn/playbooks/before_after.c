@@ -159,7 +159,7 @@ static void refine(episode_search *s, double in, double out) {
 /* The third lowest of the failure rates of 16 parts: the usual rate, when the episode takes up to three quarters. */
 static double usual_rate(const bool *failed, uint32_t n) {
   enum { PARTS = 16 };
-  double rates[PARTS];
+  double rates[PARTS] = {0};
   for (uint32_t part = 0; part < PARTS; part++) {
     uint32_t from = (uint32_t)((uint64_t)n * part / PARTS), to = (uint32_t)((uint64_t)n * (part + 1) / PARTS), k = 0;
     for (uint32_t i = from; i < to; i++) k += failed[i];

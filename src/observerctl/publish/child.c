@@ -100,22 +100,33 @@ static void write_stderr(run *r) {
 
 /* ---- signals ---- */
 
-static void read_signal(run *r) {
-  obs_signal_fd_sender from;
-  int status, number = obs_signal_fd_read(r->signal_fd, &from);
-  if (number == 0) return;
-  if (number != SIGCHLD) { /* a terminal signals the command itself, and what the command sends is not for it */
-    if (!from.kernel && from.pid != r->pid) (void)kill(r->pid, number);
-  } else if (wait4(r->pid, &status, WNOHANG | WUNTRACED, &r->out->usage) != r->pid) {
-    return;
-  } else if (WIFSTOPPED(status)) {
-    int by = WSTOPSIG(status);
-    if (by == SIGTSTP || by == SIGTTIN || by == SIGTTOU) (void)kill(getpid(), SIGSTOP);
-  } else {
+/* The command's end or pause. As a container's first process this one also inherits what the command left behind: all
+ * that have ended are waited for, or they would stay as zombies. One signal may stand for several. */
+static void reap(run *r) {
+  struct rusage usage;
+  int status;
+  for (pid_t pid; (pid = wait4(-1, &status, WNOHANG | WUNTRACED, &usage)) > 0;) {
+    if (pid != r->pid) continue;
+    if (WIFSTOPPED(status)) {
+      int by = WSTOPSIG(status);
+      if (by == SIGTSTP || by == SIGTTIN || by == SIGTTOU) (void)kill(getpid(), SIGSTOP);
+      continue;
+    }
     r->ended = true;
+    r->out->usage = usage;
     r->out->signaled = WIFSIGNALED(status);
     r->out->code = r->out->signaled ? WTERMSIG(status) : WEXITSTATUS(status);
   }
+}
+
+static void read_signal(run *r) {
+  obs_signal_fd_sender from;
+  int number = obs_signal_fd_read(r->signal_fd, &from);
+  if (number == SIGCHLD)
+    reap(r);
+  else if (number != 0 && !from.kernel && from.pid != r->pid) /* a terminal signals the command itself, and what the
+                                                               * command sends is not for it */
+    (void)kill(r->pid, number);
 }
 
 /* ---- running ---- */
