@@ -222,7 +222,7 @@ static void test_a_day_of_noise(void **state) {
 static void test_bounds(void **state) {
   (void)state;
   obs_base_rate b;
-  char name[16];
+  char name[32];
   obs_base_rate_init(&b, WINDOW_S);
   for (int l = 0; l < 4; l++) {
     obs_base_rate_begin(&b, T0 + l * MINUTE);
