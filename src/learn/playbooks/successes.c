@@ -73,14 +73,14 @@ static bool add_failure(obs_playbook_ring *r, const obs_op *op, uint64_t endpoin
   return !r->oom;
 }
 
-/* What an overseer gave is no call that worked. */
+/* What an overseer gave is no call that worked; it only counts among the successes in all, as with the older observer.
+ */
 static bool add(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
   (void)line;
   obs_playbook_ring *r = arg;
   obs_buf pattern = {0};
-  if (OBS_HAS(op, source) && obs_str_is(op->source, "overseer_correction")) return true;
   r->successes += op->success;
-  if (op->endpoint.len == 0) return true;
+  if (op->endpoint.len == 0 || (OBS_HAS(op, source) && obs_str_is(op->source, "overseer_correction"))) return true;
 
   char name[OBS_PLAYBOOK_NAME + 1];
   uint32_t place;
