@@ -131,9 +131,9 @@ static bool enough_constants(unsigned constants, unsigned places) {
 static unsigned words_needed(unsigned constants, unsigned places, uint8_t all, uint8_t any) {
   bool names = (all & OBS_ALIKE_NAME) != 0;
   if ((any & OBS_ALIKE_NAMED) != 0) return constants >= 3 + 2 * places ? 4 : 0;
-  if (names && constants >= 4 + places) return 2;
+  if (names && constants >= 3 + places) return 2;
   if (names && constants >= 2 + places) return 3;
-  if (constants >= 4 + places) return 3;
+  if (constants >= 3 + places) return 3;
   return constants >= 2 + places ? 4 : 0;
 }
 

@@ -5,7 +5,7 @@
 
 /* TEXT_TOKENS: a longer message quotes something, behind the last colon of its first PREFIX tokens. GROUP: of a group
  * that repeats. QUOTED: of what is in single quotes, which are apostrophes too. */
-enum { TEXT_TOKENS = 72, PREFIX_TOKENS = 32, GROUP_TOKENS = 6, QUOTED_MAX = 200 };
+enum { TEXT_TOKENS = 60, PREFIX_TOKENS = 32, GROUP_TOKENS = 6, QUOTED_MAX = 200 };
 
 typedef struct {
   obs_mask_token *t;
@@ -48,7 +48,12 @@ static bool is_joint(const obs_mask_token *t) {
 }
 
 static bool is_quoted(const obs_mask_token *t) {
-  return t->value && strchr("\"'`", t->p[0]) != NULL;
+  return t->value && (t->p[0] == '"' || t->p[0] == '\'' || t->p[0] == '`');
+}
+
+/* Belongs to the value that it stands before: <1, #42. */
+static bool is_prefix(char c) {
+  return c == '<' || c == '>' || c == '~' || c == '+' || c == '-' || c == '#';
 }
 
 /* `'a', 'b', and 'c'`: how many tokens stand between the last value and the one before it, 0 when it ends no list. */
@@ -75,7 +80,7 @@ static void settle_value(mask *m) {
       m->n--;
     } else if (m->n >= 2 && last[-1].word && obs_word_is_date(&last[-1])) {
       last[-1].value = true;
-    } else if (m->n >= 2 && last->glued && (last[-1].len == 1 && strchr("<>~+-#", last[-1].p[0]) != NULL)) {
+    } else if (m->n >= 2 && last->glued && last[-1].len == 1 && is_prefix(last[-1].p[0])) {
       last[-1].value = last[-1].word = true;
       last[-1].sign = 0;
       m->n--;
@@ -111,11 +116,15 @@ static bool is_address(const mask *m, const obs_mask_token *t, unsigned has) {
 
 /* ---- codes ---- */
 
+static bool leads_to_code(char sign) {
+  return sign == ':' || sign == '=' || sign == '(' || sign == '[' || sign == '#' || sign == '"' || sign == '\'';
+}
+
 /* What stands before the next token names it as a code: `status: `, `(code=`, `exited with `, `HTTP/1.1 `. */
 static int names_code(const mask *m) {
   size_t i = m->n;
   for (int signs = 0; i > 0 && m->t[i - 1].sign != 0; i--) {
-    if (++signs > 2 || strchr(":=([#\"'", m->t[i - 1].sign) == NULL) return 0;
+    if (++signs > 2 || !leads_to_code(m->t[i - 1].sign)) return 0;
   }
   if (i == 0) return 0;
   const obs_mask_token *t = &m->t[i - 1];
@@ -153,6 +162,7 @@ static bool is_code(const mask *m, const obs_mask_token *t) {
   if (!obs_word_is_number(t->p, t->len)) return false;
   int kind = names_code(m);
   if (kind == OBS_WORD_STATUS && t->len == 3 && t->p[0] >= '1' && t->p[0] <= '3') return false;
+  if (kind == OBS_WORD_STATUS && t->len > 3 && (t->p[1] | 0x20) != 'x') return false; /* no status is that long */
   return kind != 0 || is_bare_status(m, t);
 }
 
@@ -220,6 +230,25 @@ static bool drop_details(mask *m, char open) {
   return true;
 }
 
+/* `{ email: <*> }`: names with values, none of which says what failed, are one value. */
+static bool join_members(mask *m) {
+  static const char *const telling[] = {"code", "status", "error", "message", "msg", "type", "kind", "reason", "errno"};
+  size_t i = m->n;
+  while (i >= 3 && m->t[i - 1].value && is(&m->t[i - 2], ':') && m->t[i - 3].word) {
+    for (size_t k = 0; k < sizeof(telling) / sizeof(telling[0]); k++) {
+      if (is_word(&m->t[i - 3], telling[k])) return false;
+    }
+    i -= 3;
+    if (i > 0 && is(&m->t[i - 1], ',')) i--;
+  }
+  if (i == m->n || i == 0 || !is(&m->t[i - 1], '{')) return false;
+  m->n = i;
+  m->t[i - 1].sign = 0;
+  m->t[i - 1].word = m->t[i - 1].value = true;
+  settle_value(m);
+  return true;
+}
+
 /* At a bracket that closes: whether it and all that it holds are dropped. `()`, and `(<*>)` or `name{<*>}` behind
  * something, tell nothing of the kind. */
 static bool close_bracket(mask *m, char open) {
@@ -232,7 +261,7 @@ static bool close_bracket(mask *m, char open) {
     m->n -= 2;
     return true;
   }
-  if (open != '{' && drop_details(m, open)) return true;
+  if (open == '{' ? join_members(m) : drop_details(m, open)) return true;
   bool label = open == '(' && m->n >= 2 && last->word && is(&last[-1], open); /* (NotFound) */
   if (label && (obs_word_class(last->p[0]) & OBS_WORD_UPPER) != 0) last->fixed = true;
   return false;
@@ -562,16 +591,21 @@ static const char *push_wide(mask *m, const char *p, const char *end, bool *glue
 
 /* The end of the word at `p`, and what it has. */
 static const char *word_end(const char *p, const char *end, unsigned *has) {
+  enum { STOPS = OBS_WORD_SPACE | OBS_WORD_SPLIT | OBS_WORD_WIDE };
   const char *q = p;
-  for (unsigned c; q < end && ((c = obs_word_class(*q)) & (OBS_WORD_SPACE | OBS_WORD_SPLIT)) == 0; q++) {
-    if (c == OBS_WORD_WIDE) {
-      obs_word_wide_char w = obs_word_wide(q, end);
-      if (w.kind != OBS_WIDE_WORD && !(w.kind == OBS_WIDE_SIGN && w.len < 3)) break;
-      c = OBS_WORD_LETTER;
-      q += w.len - 1;
+  unsigned all = *has, c = 0;
+  for (;;) {
+    while (q < end && ((c = obs_word_class(*q)) & STOPS) == 0) {
+      all |= c;
+      q++;
     }
-    *has |= c;
+    if (q == end || c != OBS_WORD_WIDE) break;
+    obs_word_wide_char w = obs_word_wide(q, end);
+    if (w.kind != OBS_WIDE_WORD && !(w.kind == OBS_WIDE_SIGN && w.len < 3)) break;
+    all |= OBS_WORD_LETTER;
+    q += w.len;
   }
+  *has = all;
   return q;
 }
 
@@ -661,7 +695,8 @@ static const char *push_split(mask *m, const char *p, bool glued) {
     m->request = quote;
     quote = NULL;
   }
-  if (*p == ':' && p + 1 < end && p[1] == ':' && !glued && push_address(m, p, end, glued, &after)) return after;
+  bool begins = !glued || !is_wordly(p[-1]);
+  if (*p == ':' && p + 1 < end && p[1] == ':' && begins && push_address(m, p, end, glued, &after)) return after;
   (void)begin_token(m, p, quote != NULL ? (size_t)(quote + 1 - p) : 1, glued);
   if (quote == NULL)
     push_sign(m, *p);

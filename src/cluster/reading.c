@@ -2,6 +2,7 @@
 
 #include "base/utf8.h"
 #include "cluster/record.h"
+#include "cluster/words.h"
 
 #include <strings.h>
 
@@ -231,10 +232,12 @@ static obs_str view(span s) {
 
 /* A code or a type is one word; else it is text. */
 static bool is_word(span s) {
+  if (length(s) == 0 || length(s) > 120) return false;
   for (const char *p = s.p; p < s.end; p++) {
-    if ((unsigned char)*p <= ' ' || strchr("\"'`,;(){}[]<>", *p) != NULL) return false;
+    unsigned class = obs_word_class(*p);
+    if (class == OBS_WORD_SPACE || (class == OBS_WORD_SPLIT && *p != ':' && *p != '=' && *p != '#')) return false;
   }
-  return length(s) > 0 && length(s) <= 120;
+  return true;
 }
 
 static obs_str read_text(span text, char *room, int depth);

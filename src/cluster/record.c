@@ -58,10 +58,18 @@ static bool is_quote(char c) {
 /* A string, from behind its quote on; the view is without quotes. */
 static obs_str take_string(parser *x) {
   char quote = *x->p++;
-  const char *begin = x->p;
-  while (x->p < x->end && *x->p != quote) x->p += *x->p == '\\' && x->p + 1 < x->end ? 2 : 1;
-  obs_str s = {begin, (uint32_t)(x->p - begin), 0};
-  if (x->p < x->end) x->p++;
+  const char *begin = x->p, *p = begin, *close = NULL;
+  while (close == NULL && p < x->end) { /* each byte is looked at twice at most */
+    const char *next = memchr(p, quote, (size_t)(x->end - p)), *until = next != NULL ? next : x->end, *escape;
+    while ((escape = memchr(p, '\\', (size_t)(until - p))) != NULL && escape + 1 < until) p = escape + 2;
+    if (escape == NULL)
+      close = until;
+    else
+      p = until < x->end ? until + 1 : until; /* the quote itself is escaped */
+  }
+  if (close == NULL) close = x->end;
+  obs_str s = {begin, (uint32_t)(close - begin), 0};
+  x->p = close < x->end ? close + 1 : x->end;
   return s;
 }
 
@@ -111,7 +119,7 @@ static int find_key(obs_str key) {
   }
   name[n] = '\0';
   for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-    if (strcmp(keys[i].key, name) == 0) return (int)i;
+    if (keys[i].key[0] == name[0] && strcmp(keys[i].key, name) == 0) return (int)i;
   }
   return -1;
 }
@@ -266,6 +274,10 @@ static uint32_t take_unicode(const char **p, const char *end) {
 size_t obs_record_unescape(obs_str raw, char *out, size_t max) {
   const char *p = raw.p, *end = raw.p + raw.len;
   size_t n = 0;
+  if (raw.len <= max && memchr(p, '\\', raw.len) == NULL) {
+    memcpy(out, p, raw.len);
+    return raw.len;
+  }
   while (p < end && n + 4 <= max) {
     if (*p != '\\' || p + 1 == end) {
       out[n++] = *p++;

@@ -106,14 +106,28 @@ static bool is_one_of(const char *const *list, size_t n, const char *p, size_t l
 }
 #define IS_ONE_OF(list, p, len) is_one_of(list, sizeof(list) / sizeof((list)[0]), p, len)
 
+/* Three letters in lower case, as a number. */
+#define LETTERS(a, b, c) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16)
+
 bool obs_word_is_date(const obs_mask_token *t) {
-  static const char *const names[] = {"mon",      "tue",     "wed",       "thu",      "fri",    "sat",       "sun",
-                                      "monday",   "tuesday", "wednesday", "thursday", "friday", "saturday",  "sunday",
-                                      "jan",      "feb",     "mar",       "apr",      "may",    "jun",       "jul",
-                                      "aug",      "sep",     "oct",       "nov",      "dec",    "january",   "february",
-                                      "march",    "april",   "june",      "july",     "august", "september", "october",
-                                      "november", "december"};
-  return t->len >= 3 && t->len <= 9 && IS_ONE_OF(names, t->p, t->len);
+  static const struct {
+    uint32_t first;
+    const char *rest;
+  } names[] = {{LETTERS('m', 'o', 'n'), "day"},    {LETTERS('t', 'u', 'e'), "sday"}, {LETTERS('w', 'e', 'd'), "nesday"},
+               {LETTERS('t', 'h', 'u'), "rsday"},  {LETTERS('f', 'r', 'i'), "day"},  {LETTERS('s', 'a', 't'), "urday"},
+               {LETTERS('s', 'u', 'n'), "day"},    {LETTERS('j', 'a', 'n'), "uary"}, {LETTERS('f', 'e', 'b'), "ruary"},
+               {LETTERS('m', 'a', 'r'), "ch"},     {LETTERS('a', 'p', 'r'), "il"},   {LETTERS('m', 'a', 'y'), ""},
+               {LETTERS('j', 'u', 'n'), "e"},      {LETTERS('j', 'u', 'l'), "y"},    {LETTERS('a', 'u', 'g'), "ust"},
+               {LETTERS('s', 'e', 'p'), "tember"}, {LETTERS('o', 'c', 't'), "ober"}, {LETTERS('n', 'o', 'v'), "ember"},
+               {LETTERS('d', 'e', 'c'), "ember"}};
+  if (t->len < 3 || t->len > 9) return false;
+  uint32_t first = LETTERS(t->p[0] | 0x20, t->p[1] | 0x20, t->p[2] | 0x20);
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    if (names[i].first != first) continue;
+    size_t rest = strlen(names[i].rest);
+    return t->len == 3 || (t->len == 3 + rest && strncasecmp(t->p + 3, names[i].rest, rest) == 0);
+  }
+  return false;
 }
 
 bool obs_word_is_unit(const obs_mask_token *t) {
@@ -142,19 +156,24 @@ static bool ends_with_word(const obs_mask_token *t, const char *name) {
 }
 
 int obs_word_names_code(const obs_mask_token *t) {
+  /* The last four letters tell nearly all words apart from them. */
   static const struct {
+    char tail[4];
     const char *name;
     int kind;
-  } names[] = {{"code", OBS_WORD_NUMBERED},      {"status", OBS_WORD_STATUS},       {"http", OBS_WORD_STATUS},
-               {"error", OBS_WORD_NUMBERED},     {"errno", OBS_WORD_NUMBERED},      {"exit", OBS_WORD_NUMBERED},
-               {"grpc", OBS_WORD_NUMBERED},      {"signal", OBS_WORD_NUMBERED},     {"sqlstate", OBS_WORD_NUMBERED},
-               {"hresult", OBS_WORD_NUMBERED},   {"returncode", OBS_WORD_NUMBERED}, {"exitcode", OBS_WORD_NUMBERED},
-               {"errorcode", OBS_WORD_NUMBERED}, {"statuscode", OBS_WORD_STATUS},   {"exited", OBS_WORD_NUMBERED}};
+  } names[] = {{"code", "code", OBS_WORD_NUMBERED},       {"atus", "status", OBS_WORD_STATUS},
+               {"http", "http", OBS_WORD_STATUS},         {"rror", "error", OBS_WORD_NUMBERED},
+               {"rrno", "errno", OBS_WORD_NUMBERED},      {"exit", "exit", OBS_WORD_NUMBERED},
+               {"grpc", "grpc", OBS_WORD_NUMBERED},       {"gnal", "signal", OBS_WORD_NUMBERED},
+               {"tate", "sqlstate", OBS_WORD_NUMBERED},   {"sult", "hresult", OBS_WORD_NUMBERED},
+               {"code", "returncode", OBS_WORD_NUMBERED}, {"code", "exitcode", OBS_WORD_NUMBERED},
+               {"code", "errorcode", OBS_WORD_NUMBERED},  {"code", "statuscode", OBS_WORD_STATUS},
+               {"ited", "exited", OBS_WORD_NUMBERED}};
   if (t->len < 4 || t->value) return 0;
-  char last = (char)(t->p[t->len - 1] | 0x20);
-  if (strchr("esproctl", last) == NULL && last != 'd') return 0;
+  char tail[4];
+  for (int i = 0; i < 4; i++) tail[i] = (char)(t->p[t->len - 4 + i] | 0x20);
   for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-    if (ends_with_word(t, names[i].name)) return names[i].kind;
+    if (memcmp(names[i].tail, tail, 4) == 0 && ends_with_word(t, names[i].name)) return names[i].kind;
   }
   return 0;
 }
@@ -297,15 +316,35 @@ static bool is_data_type(const obs_mask_token *t) {
   return IS_ONE_OF(names, t->p, t->len);
 }
 
-/* Words before which a name stands rather than the begin of a sentence. */
-static bool is_preposition(const obs_mask_token *t) {
-  static const char *const words[] = {"for", "of", "in", "to", "from", "by", "near", "with", "at", "on"};
+/* Words behind which a capital begins a name rather than a sentence. */
+static bool is_before_name(const obs_mask_token *t) {
+  static const char *const words[] = {"for", "of", "in", "to", "from", "by", "near", "with", "at", "on", "the"};
   return !t->value && t->word && IS_ONE_OF(words, t->p, t->len);
+}
+
+/* What has a name, which stands right behind: `user alice`. */
+static bool has_name(const obs_mask_token *t) {
+  static const char *const things[] = {
+      "user",   "agent",   "tool",      "container", "pod",      "node",      "host",    "server",    "service",
+      "model",  "project", "table",     "column",    "field",    "function",  "method",  "queue",     "topic",
+      "bucket", "role",    "group",     "worker",    "database", "device",    "city",    "customer",  "plugin",
+      "module", "package", "partition", "shard",     "cluster",  "namespace", "account", "collection"};
+  return !t->value && t->word && IS_ONE_OF(things, t->p, t->len);
+}
+
+/* A verb or an adjective, which is no name: it says what became of the thing. */
+static bool is_said_of(const obs_mask_token *t) {
+  static const char *const verbs[] = {"is",  "was",   "has",  "had",   "does", "did",
+                                      "can", "could", "will", "would", "may",  "must"};
+  const char *end = t->p + t->len;
+  return IS_ONE_OF(verbs, t->p, t->len) ||
+         (t->len > 4 && (memcmp(end - 2, "ed", 2) == 0 || memcmp(end - 3, "ing", 3) == 0));
 }
 
 bool obs_word_is_name(const obs_mask_token *t, const obs_mask_token *before) {
   bool capital = t->p[0] >= 'A' && t->p[0] <= 'Z';
-  if (is_data_type(t) || (capital && before != NULL && is_preposition(before))) return true;
+  if (is_data_type(t) || (capital && before != NULL && is_before_name(before))) return true;
+  if (before != NULL && has_name(before) && !is_said_of(t)) return true;
   for (uint16_t i = 1; i + 1 < t->len; i++) {
     if (strchr("_./*@", t->p[i]) != NULL) return true;
     bool upper = t->p[i] >= 'A' && t->p[i] <= 'Z', after_lower = t->p[i - 1] >= 'a' && t->p[i - 1] <= 'z';

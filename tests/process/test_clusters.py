@@ -170,7 +170,7 @@ class Survives(RecoveryTest):
         users = ["cyrus", "news", "root", "test", "bob", "eve"]
 
         def fail(user):
-            body = [failure(error="session broken for user %s" % user), failure(error="%s has no disk space" % user)]
+            body = [failure(error="broken because of %s" % user), failure(error="%s has no disk space" % user)]
             self.assertEqual(daemon.post("/v1/observer/event", body).status, 200)
 
         for user in users[:2]:
@@ -185,7 +185,7 @@ class Survives(RecoveryTest):
         daemon.restart(kill=True)
         merged = clusters(daemon, sort="first_seen")
         self.assertEqual([(c["template"], c["count"]) for c in merged],
-                         [("<*> has no disk space", 6), ("session broken for user <*>", 6)])
+                         [("<*> has no disk space", 6), ("broken because of <*>", 6)])
         for old, new in ((first[0], merged[0]), (first[1], merged[1])):
             one = daemon.get("%s/%s" % (ROUTE, old["id"])).json
             self.assertEqual(one["id"], new["id"])

@@ -478,7 +478,7 @@ static void test_merge(void **state) {
   uint64_t ids[4];
   open_fixture(&f, 0, 0);
   for (int i = 0; i < 4; i++) {
-    snprintf(text, sizeof(text), "session broken for user %s", users[i]);
+    snprintf(text, sizeof(text), "broken because of %s", users[i]);
     RECORD(&f, .error = text, .staffer = users[i], .time = T0 + i);
     RECORD(&f, .error = text, .staffer = users[i], .time = T0 + i);
     ids[i] = ID_OF(&f, .error = text);
@@ -491,7 +491,7 @@ static void test_merge(void **state) {
   for (int i = 0; i < 3; i++) assert_true(ids[3] != ids[i] && obs_clusters_now(f.c, ids[i]) == ids[3]);
   cJSON *json = one(&f, ids[2]);
   assert_member(json, "count", "8");
-  assert_member(json, "template", "\"session broken for user <*>\"");
+  assert_member(json, "template", "\"broken because of <*>\"");
   assert_member(json, "samples", "[1,2,6,7,8]");
   assert_member(json, "first_seq", "1");
   assert_member(json, "last_seq", "8");
@@ -537,13 +537,13 @@ static void test_corrections(void **state) {
   static const char *const users[] = {"cyrus", "news", "root", "test"};
   char text[64];
   for (int i = 0; i < 4; i++) {
-    snprintf(text, sizeof(text), "session broken for user %s", users[i]);
+    snprintf(text, sizeof(text), "broken because of %s", users[i]);
     RECORD(&f, .error = text, .sig = i % 2 == 0 ? "w" : NULL);
   }
   RECORD(&f, .error = "no letter found", .sig = "w");
   RECORD(&f, .sig = "w", .ok = true);
   RECORD(&f, .source = "overseer_correction", .ok = true, .sig = "w", .correction = "log in again");
-  json = one(&f, ID_OF(&f, .error = "session broken for user eve"));
+  json = one(&f, ID_OF(&f, .error = "broken because of eve"));
   assert_member(json, "count", "4");
   assert_member(json, "corrected", "1");
   cJSON_Delete(json);
@@ -693,8 +693,8 @@ static void test_former_ids(void **state) {
  * its number, and for the ids, which are changed in the bytes. */
 static void test_another_rule(void **state) {
   (void)state;
-  static const char *const texts[] = {"disk is full", "session broken for user cyrus", "session broken for user news",
-                                      "session broken for user root", "session broken for user test"};
+  static const char *const texts[] = {"disk is full", "broken because of cyrus", "broken because of news",
+                                      "broken because of root", "broken because of test"};
   fixture f, again;
   uint64_t ids[6];
   obs_buf saved = {0};

@@ -99,12 +99,12 @@ static void test_a_word_that_varies(void **state) {
   char text[80];
   open_fixture(&f, 0);
   for (size_t i = 0; i < 5; i++) {
-    snprintf(text, sizeof(text), "session broken for user %s by pid %zu", users[i], i);
+    snprintf(text, sizeof(text), "session broken because of %s by pid %zu", users[i], i);
     f.refs[i] = obs_miner_add(f.miner, str(text));
     if (i == 1) assert_true(id_of(&f, 0) != id_of(&f, 1));
   }
   for (size_t i = 1; i < 5; i++) assert_true(id_of(&f, i) == id_of(&f, 0));
-  assert_template(&f, 0, "session broken for user <*> by pid <*>");
+  assert_template(&f, 0, "session broken because of <*> by pid <*>");
   obs_miner_close(f.miner);
 }
 
