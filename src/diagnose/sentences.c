@@ -1,6 +1,6 @@
 #include "diagnose/sentences.h"
 
-#include "base/clock.h"
+#include "diagnose/words.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,9 +18,9 @@ static const obs_sentences_kind by_error[OBS_ERROR_KIND_COUNT] = {
     [OBS_ERROR_AUTH] = {"credentials are missing, expired or not sufficient",
                         "have the credentials renewed or the permission granted",
                         "do not repeat a call with the same credentials"},
-    [OBS_ERROR_RESOURCE] = {"memory, disk, context or capacity is exhausted",
-                            "ask for less at a time, or have the capacity raised",
-                            "do not repeat a request of the same size"},
+    [OBS_ERROR_RESOURCE] = {"a resource is exhausted or locked: memory, disk, context, connections, a database",
+                            "ask for less at a time and wait between tries, or have the capacity raised",
+                            "do not repeat the same request at once"},
     [OBS_ERROR_CRASH] = {"the program that was called crashes", "report the cited ops to whoever maintains it",
                          "do not repeat the call that made it crash"},
     [OBS_ERROR_NOT_FOUND] = {"the names or ids used do not exist", "look the name up before using it",
@@ -52,125 +52,15 @@ const obs_sentences_kind *obs_sentences_of_kind(obs_error_kind kind) {
   return &by_error[kind];
 }
 
-/* ---- numbers ---- */
-
-/* 1,234,567 */
-static void put_count(obs_buf *out, uint64_t n) {
-  char digits[24];
-  int len = snprintf(digits, sizeof(digits), "%" PRIu64, n);
-  for (int i = 0; i < len; i++) {
-    if (i > 0 && (len - i) % 3 == 0) obs_buf_putc(out, ',');
-    obs_buf_putc(out, digits[i]);
-  }
-}
-
-static void put_ops(obs_buf *out, uint64_t n) {
-  put_count(out, n);
-  obs_buf_puts(out, n == 1 ? " op" : " ops");
-}
-
-/* To two digits; what is not none is not 0 %, what is not all is not 100 %. */
-static void put_percent(obs_buf *out, uint64_t part, uint64_t all) {
-  double percent = all > 0 ? 100.0 * (double)part / (double)all : 0;
-  if (part < all && percent > 99)
-    obs_buf_puts(out, "over 99 %");
-  else if (part > 0 && percent < 0.01)
-    obs_buf_puts(out, "under 0.01 %");
-  else
-    obs_buf_printf(out, percent < 10 ? "%.2g %%" : "%.0f %%", percent);
-}
-
-/* `12:04 UTC`, with the date before it when that is not the day of `now_ms`; INT64_MIN: always. */
-static void put_time(obs_buf *out, int64_t ms, int64_t now_ms) {
-  char time[OBS_ISO8601_LEN + 1], now[OBS_ISO8601_LEN + 1] = "";
-  obs_clock_format(ms, time);
-  if (now_ms != INT64_MIN) obs_clock_format(now_ms, now);
-  if (strncmp(time, now, 10) != 0) obs_buf_printf(out, "%.10s ", time);
-  obs_buf_printf(out, "%.5s UTC", time + 11);
-}
-
-/* ---- what is blamed ---- */
-
-/* Fields that are no member of an op; what is said around their values. */
-static const struct {
-  const char *field, *before, *after;
-} moments[] = {{"hour_of_day", "hour", " of the day (UTC)"}, {"minute_of_hour", "minute", " of the hour"}};
-enum { MOMENTS = sizeof(moments) / sizeof(*moments) };
-
-/* Its place in `moments`; MOMENTS: it is a member. */
-static size_t moment_of(const char *field) {
-  size_t i = 0;
-  while (i < MOMENTS && strcmp(moments[i].field, field) != 0) i++;
-  return i;
-}
-
-static bool is_word(const char *value) {
-  for (const char *p = value; *p != '\0'; p++)
-    if ((*p < '0' || *p > '9') && (*p < 'A' || *p > 'Z') && (*p < 'a' || *p > 'z') && strchr("_-./:@", *p) == NULL)
-      return false;
-  return *value != '\0';
-}
-
-/* `bare`: without quotes where they are not needed to see where a value ends. */
-static void put_values(obs_buf *out, const obs_diagnose_condition *c, bool bare) {
-  for (uint32_t i = 0; i < c->nvalues; i++) {
-    bool last = i + 1 == c->nvalues && c->more == 0;
-    if (i > 0) obs_buf_puts(out, last ? " or " : ", ");
-    if (bare && is_word(c->values[i]))
-      obs_buf_puts(out, c->values[i]);
-    else
-      obs_buf_json_cstr(out, c->values[i]);
-  }
-  if (c->more > 0) obs_buf_printf(out, " or one of %u more", c->more);
-}
-
-/* What stands between "ops" and the condition. */
-static const char *preposition_of(const obs_diagnose_condition *c) {
-  if (c->relation == OBS_RELATION_ABSENT) return "without";
-  return c->relation == OBS_RELATION_IS && moment_of(c->field) < MOMENTS ? "in" : "with";
-}
-
-/* `city "Toledo"`, `city` (which is absent), `count above 7`, `hour 3 of the day (UTC)` */
-static void put_condition(obs_buf *out, const obs_diagnose_condition *c, bool bare) {
-  const size_t moment = moment_of(c->field);
-  const char *name = moment < MOMENTS ? moments[moment].before : c->field;
-  const char *after = moment < MOMENTS ? moments[moment].after : "";
-  switch (c->relation) {
-  case OBS_RELATION_ABSENT:
-    obs_buf_puts(out, name);
-    return;
-  case OBS_RELATION_ABOVE:
-    obs_buf_printf(out, "%s%s above %.15g", name, after, c->number);
-    return;
-  case OBS_RELATION_AT_MOST:
-    obs_buf_printf(out, "%s%s up to %.15g", name, after, c->number);
-    return;
-  case OBS_RELATION_IS:
-  case OBS_RELATION_COUNT:
-    break;
-  }
-  obs_buf_printf(out, "%s ", name);
-  put_values(out, c, bare || moment < MOMENTS);
-  obs_buf_puts(out, after);
-}
-
-/* ` with city "Toledo" and role "Welder"`, but for the condition `but` (< 0: none); nothing for everything. */
-static void put_conditions(obs_buf *out, const obs_diagnose_finding *f, int but, bool bare) {
-  const char *last = NULL;
-  for (uint32_t k = 0; k < f->nconditions; k++) {
-    if ((int)k == but) continue;
-    const char *preposition = preposition_of(&f->conditions[k]);
-    obs_buf_puts(out, last != NULL ? " and " : " ");
-    if (last == NULL || strcmp(last, preposition) != 0) obs_buf_printf(out, "%s ", preposition);
-    put_condition(out, &f->conditions[k], bare);
-    last = preposition;
-  }
-}
-
 /* ---- what was found ---- */
 
+/* Of one kind alone its verb says which; so does that of a cluster of refusals, which are one kind. */
+static bool names_kind(const obs_diagnose_finding *f) {
+  return f->by_kind || (f->of_cluster && f->error == OBS_ERROR_RATE_LIMIT);
+}
+
 static const verb *verb_of(const obs_diagnose_finding *f) {
-  return f->by_kind ? &verbs[f->error] : f->of_cluster ? &fails_so : &fails;
+  return names_kind(f) ? &verbs[f->error] : f->of_cluster ? &fails_so : &fails;
 }
 
 /* When it began, at the start of the sentence. */
@@ -184,7 +74,7 @@ static void put_range(obs_buf *out, const obs_diagnose_finding *f) {
     return;
   }
   obs_buf_puts(out, f->until_seq > 0 ? "From " : "Since ");
-  put_time(out, f->from_ms, INT64_MIN);
+  obs_words_time(out, f->from_ms, INT64_MIN);
   obs_buf_printf(out, " (op %" PRIu64 ")", f->from_seq);
   if (f->until_seq > 0) obs_buf_printf(out, " until op %" PRIu64, f->until_seq);
   obs_buf_puts(out, ", ");
@@ -193,42 +83,42 @@ static void put_range(obs_buf *out, const obs_diagnose_finding *f) {
 /* `41 of 102 ops with staffer_id "qwen3-coder" failed (40 %); of the other 3,898, 0.3 %` */
 static void put_shares(obs_buf *out, const obs_diagnose_finding *f) {
   bool always = f->nconditions == 0 && f->until_seq == 0; /* what is not of it came before */
-  put_count(out, f->failures);
+  obs_words_count(out, f->failures);
   obs_buf_puts(out, " of ");
-  put_ops(out, f->ops);
-  put_conditions(out, f, -1, false);
+  obs_words_ops(out, f->ops);
+  obs_words_conditions(out, f, -1, false);
   obs_buf_printf(out, " %s (", verb_of(f)->past);
-  put_percent(out, f->failures, f->ops);
+  obs_words_percent(out, f->failures, f->ops);
   obs_buf_putc(out, ')');
   if (f->rest_ops == 0) return;
   obs_buf_puts(out, always ? "; of the " : "; of the other ");
-  put_count(out, f->rest_ops);
+  obs_words_count(out, f->rest_ops);
   obs_buf_puts(out, always ? " before, " : ", ");
-  put_percent(out, f->rest_failures, f->rest_ops);
+  obs_words_percent(out, f->rest_failures, f->rest_ops);
 }
 
 void obs_sentences_finding(const obs_diagnose_finding *f, obs_buf *out) {
   put_range(out, f);
   if (f->cause == OBS_CAUSE_SLOW) {
     obs_buf_puts(out, "ops");
-    put_conditions(out, f, -1, false);
+    obs_words_conditions(out, f, -1, false);
     obs_buf_puts(out, " take ");
-    put_count(out, f->ms_after);
+    obs_words_count(out, f->ms_after);
     obs_buf_puts(out, " ms, typically; ");
-    put_count(out, f->ms_before);
+    obs_words_count(out, f->ms_before);
     obs_buf_puts(out, f->failures > 0 ? " ms before; " : " ms before");
   }
   if (f->cause != OBS_CAUSE_SLOW || f->failures > 0) put_shares(out, f);
-  if (f->failures > 0 && f->error != OBS_ERROR_UNKNOWN && !f->by_kind)
+  if (f->failures > 0 && f->error != OBS_ERROR_UNKNOWN && !names_kind(f))
     obs_buf_printf(out, "; mostly %s", obs_error_kind_phrases[f->error]);
   if (f->at_ms > 0) {
     obs_buf_puts(out, "; most after about ");
-    put_count(out, f->at_ms);
+    obs_words_count(out, f->at_ms);
     obs_buf_puts(out, " ms");
   }
   if (f->per_minute > 0) {
     obs_buf_puts(out, "; in minutes with ");
-    put_count(out, f->per_minute);
+    obs_words_count(out, f->per_minute);
     obs_buf_puts(out, " or more of them");
   }
   if (f->deploy_seq > 0) {
@@ -259,7 +149,7 @@ void obs_sentences_cause(const obs_diagnose_finding *f, obs_buf *out) {
     obs_buf_json_cstr(out, f->deploy);
   } else if (f->cause == OBS_CAUSE_SLOW) {
     obs_buf_puts(out, "What ops");
-    put_conditions(out, f, -1, false);
+    obs_words_conditions(out, f, -1, false);
     obs_buf_puts(out, " depend on has become slow");
   }
   if (out->len > at && f->failures > 0)
@@ -275,7 +165,7 @@ void obs_sentences_cause(const obs_diagnose_finding *f, obs_buf *out) {
 typedef enum { TO_ANOTHER, WITHIN, OUTSIDE, SET, ELSEWHERE, EXPECT } deed;
 
 static deed deed_of(const obs_diagnose_condition *c) {
-  if (moment_of(c->field) < MOMENTS) return OUTSIDE;
+  if (obs_words_moment_of(c->field) != NULL) return OUTSIDE;
   if (c->relation == OBS_RELATION_ABOVE || c->relation == OBS_RELATION_AT_MOST) return WITHIN;
   if (c->relation == OBS_RELATION_ABSENT) return SET;
   if (strcmp(c->field, "staffer_id") == 0) return TO_ANOTHER;
@@ -296,7 +186,7 @@ static void put_deed(obs_buf *out, const obs_diagnose_finding *f, bool whole) {
   const obs_diagnose_condition *c = chosen >= 0 ? &f->conditions[chosen] : NULL;
   if (whole && f->nconditions > 1 && deed_of(c) != EXPECT && deed_of(c) != ELSEWHERE) {
     obs_buf_puts(out, "for ops");
-    put_conditions(out, f, chosen, false);
+    obs_words_conditions(out, f, chosen, false);
     obs_buf_puts(out, ", ");
   }
   if (c == NULL) {
@@ -307,7 +197,7 @@ static void put_deed(obs_buf *out, const obs_diagnose_finding *f, bool whole) {
   case TO_ANOTHER:
     obs_buf_puts(out, "give the work");
     if (whole) obs_buf_puts(out, " of staffer_id ");
-    if (whole) put_values(out, c, false);
+    if (whole) obs_words_values(out, c, false);
     obs_buf_puts(out, " to another");
     break;
   case WITHIN:
@@ -315,8 +205,8 @@ static void put_deed(obs_buf *out, const obs_diagnose_finding *f, bool whole) {
                    c->field, c->number);
     break;
   case OUTSIDE:
-    obs_buf_printf(out, "move the calls to another %s%s", moments[moment_of(c->field)].before,
-                   moments[moment_of(c->field)].after);
+    obs_buf_printf(out, "move the calls to another %s%s", obs_words_moment_of(c->field)->before,
+                   obs_words_moment_of(c->field)->after);
     break;
   case SET:
     obs_buf_printf(out, "set %s", c->field);
@@ -325,7 +215,7 @@ static void put_deed(obs_buf *out, const obs_diagnose_finding *f, bool whole) {
   case EXPECT:
     obs_buf_puts(out, "expect failures");
     if (whole) obs_buf_puts(out, " of ops");
-    if (whole) put_conditions(out, f, -1, false);
+    if (whole) obs_words_conditions(out, f, -1, false);
   }
   if (whole) obs_buf_puts(out, " until this is fixed");
 }
@@ -335,15 +225,15 @@ static void put_action(obs_buf *out, const obs_diagnose_finding *f) {
     obs_buf_printf(out, "work without the correction of op %" PRIu64 ", or correct it", f->correction_seq);
   } else if (f->per_minute > 0) {
     obs_buf_puts(out, "keep ops");
-    put_conditions(out, f, -1, false);
+    obs_words_conditions(out, f, -1, false);
     obs_buf_puts(out, " below ");
-    put_count(out, f->per_minute);
+    obs_words_count(out, f->per_minute);
     obs_buf_puts(out, " a minute");
   } else if (f->cause == OBS_CAUSE_SLOW) {
     obs_buf_puts(out, "allow ops");
-    put_conditions(out, f, -1, false);
+    obs_words_conditions(out, f, -1, false);
     obs_buf_putc(out, ' ');
-    put_count(out, f->ms_after);
+    obs_words_count(out, f->ms_after);
     obs_buf_puts(out, " ms or more until this is fixed");
   } else {
     put_deed(out, f, true);
@@ -373,7 +263,7 @@ bool obs_sentences_is_dont(const obs_diagnose_finding *f) {
 void obs_sentences_dont(const obs_diagnose_finding *f, obs_buf *out) {
   if (!obs_sentences_is_dont(f)) return;
   obs_buf_puts(out, "For ops");
-  put_conditions(out, f, -1, false);
+  obs_words_conditions(out, f, -1, false);
   obs_buf_printf(out, ", %s.", by_error[f->error].dont);
 }
 
@@ -407,19 +297,19 @@ static bool put_subject(obs_buf *out, const obs_diagnose_finding *f, const obs_d
     return true;
   }
   if (others == 0) {
-    obs_buf_puts(out, place->endpoint);
+    obs_words_value(out, place->endpoint, true);
     return true;
   }
   const obs_diagnose_condition *c = &f->conditions[here == 0 ? 1 : 0];
   if (others == 1 && c->relation == OBS_RELATION_IS && c->nvalues == 1 && c->more == 0 &&
-      moment_of(c->field) == MOMENTS) {
+      obs_words_moment_of(c->field) == NULL) {
     obs_buf_puts(out, noun_of(c->field));
     obs_buf_putc(out, ' ');
-    put_values(out, c, true);
+    obs_words_values(out, c, true);
     return true;
   }
   obs_buf_puts(out, "ops");
-  put_conditions(out, f, here, true);
+  obs_words_conditions(out, f, here, true);
   return false;
 }
 
@@ -429,10 +319,10 @@ static void put_brief_shares(obs_buf *out, const obs_diagnose_finding *f, const 
   bool before = f->nconditions == 0 || endpoint;
   if (place != NULL && place->rest_ops > 0) {
     obs_buf_puts(out, before ? ", before " : ", others ");
-    put_percent(out, place->rest_failures, place->rest_ops);
+    obs_words_percent(out, place->rest_failures, place->rest_ops);
   } else if (f->rest_ops > 0 && f->nconditions > 0) {
     obs_buf_puts(out, place == NULL || endpoint ? ", others " : ", others elsewhere ");
-    put_percent(out, f->rest_failures, f->rest_ops);
+    obs_words_percent(out, f->rest_failures, f->rest_ops);
   }
 }
 
@@ -443,20 +333,20 @@ void obs_sentences_brief(const obs_diagnose_finding *f, const obs_diagnose_place
   bool here = place != NULL && f->nconditions > 0 && !(f->nconditions == 1 && blames_place(&f->conditions[0], place));
   if (slow) {
     obs_buf_puts(out, one ? " takes " : " take ");
-    put_count(out, f->ms_after);
+    obs_words_count(out, f->ms_after);
     obs_buf_puts(out, " ms (before: ");
-    put_count(out, f->ms_before);
+    obs_words_count(out, f->ms_before);
     obs_buf_puts(out, " ms)");
   }
   if (!slow || failures > 0) {
     const verb *v = verb_of(f);
-    obs_buf_printf(out, "%s %s%s ", slow ? " and" : "", one ? v->one : v->many, f->by_kind ? " in" : "");
-    put_percent(out, failures, ops);
+    obs_buf_printf(out, "%s %s%s ", slow ? " and" : "", one ? v->one : v->many, names_kind(f) ? " in" : "");
+    obs_words_percent(out, failures, ops);
     if (here) obs_buf_puts(out, " here");
   }
   if (f->cause == OBS_CAUSE_ONSET || slow) {
     obs_buf_puts(out, " since ");
-    put_time(out, f->from_ms, now_ms);
+    obs_words_time(out, f->from_ms, now_ms);
   } else if (f->cause == OBS_CAUSE_REGRESSION) {
     obs_buf_printf(out, " since the correction of op %" PRIu64, f->correction_seq);
   }
@@ -466,7 +356,7 @@ void obs_sentences_brief(const obs_diagnose_finding *f, const obs_diagnose_place
     obs_buf_puts(out, "work without it, or correct it");
   } else if (f->per_minute > 0) {
     obs_buf_puts(out, "keep below ");
-    put_count(out, f->per_minute);
+    obs_words_count(out, f->per_minute);
     obs_buf_puts(out, " a minute");
   } else if (slow) {
     obs_buf_puts(out, "allow for it");
@@ -493,11 +383,11 @@ void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
   const obs_error_kind most = obs_sentences_most(r);
   if (r->failures > 0 && r->failures == r->ops) {
     if (r->failures > 1) obs_buf_puts(out, "All ");
-    put_ops(out, r->ops);
+    obs_words_ops(out, r->ops);
   } else {
-    put_count(out, r->failures);
+    obs_words_count(out, r->failures);
     obs_buf_puts(out, " of ");
-    put_ops(out, r->ops);
+    obs_words_ops(out, r->ops);
   }
   obs_buf_puts(out, r->of_cluster ? " failed so" : " failed");
   if (r->failures > 0) {
@@ -511,7 +401,7 @@ void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
     obs_buf_printf(out, ", %s%s", !many ? "" : all ? "all " : "mostly ", phrase);
     if (many && !all) {
       obs_buf_puts(out, " (");
-      put_percent(out, r->kinds[most], r->failures);
+      obs_words_percent(out, r->kinds[most], r->failures);
       obs_buf_puts(out, " of the failures)");
     }
   }

@@ -355,6 +355,29 @@ static void test_a_kind_at_many_endpoints(void **state) {
   close_fixture(x);
 }
 
+/* Findings of long names, each byte of which is escaped, beside as much else as there can be. */
+static void test_long_findings_fit(void **state) {
+  (void)state;
+  fixture *x = open_fixture();
+  char unit[] = "\\u0001\\u0002\\u0003\\u0004\\u0005", name[1200] = "", staffer[1300];
+  for (int i = 0; i < 25; i++) snprintf(name + strlen(name), sizeof(name) - strlen(name), "%s", unit);
+  fill_up(x, "\x01");
+  for (int i = 0; i < 600; i++)
+    for (int k = 0; k < 6; k++) {
+      snprintf(staffer, sizeof(staffer), "%d%s", k, name);
+      learn_record(
+          &x->f,
+          "\"endpoint\":\"/a\",\"staffer_id\":\"%s\",\"success\":%s,\"input_summary\":\"x\",\"output_summary\":\"no\"",
+          staffer, k < 3 && (i + k) % (k + 2) == 0 ? "false" : "true");
+    }
+  analyse(x);
+  build(x);
+  cJSON *json = ask(x, "/a", "fill");
+  assert_true(cJSON_GetArraySize(learn_at(json, "findings")) >= 1);
+  cJSON_Delete(json);
+  close_fixture(x);
+}
+
 /* Names of few letters, of which some might be taken for others: each is told its own. */
 static void test_short_names(void **state) {
   (void)state;
@@ -670,6 +693,7 @@ int main(void) {
       cmocka_unit_test(test_the_latest_corrections_once),
       cmocka_unit_test(test_it_fits),
       cmocka_unit_test(test_long_names),
+      cmocka_unit_test(test_long_findings_fit),
       cmocka_unit_test(test_a_kind_at_many_endpoints),
       cmocka_unit_test(test_short_names),
       cmocka_unit_test(test_the_culprit_and_what_to_do),

@@ -611,6 +611,11 @@ static void test_findings_as_evidence(void **state) {
   fail_among_others(x, "bob", "connection refused", 60);
   (void)cycle(x);
   assert_int_equal(standing(x), 1);
+  restart(x); /* it is found again, and written no second time */
+  assert_int_equal(standing(x), 0);
+  (void)cycle(x);
+  assert_int_equal(standing(x), 1);
+  assert_int_equal(count(x, (obs_analyses_filter){.scope = OBS_STR("fleet")}), 1);
   obs_json_writer w = obs_json_write(&text);
   obs_json_object(&w, NULL);
   obs_analyses_findings_json(x->a, OBS_STR("/a"), (obs_str){NULL, 0, 0}, obs_clock_wall_ms(), &w, "findings");

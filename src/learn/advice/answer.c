@@ -8,7 +8,13 @@
 
 /* Most bytes of a text, then while there are items that can be left out instead, and at last; the least of the names
  * that are repeated. */
-enum { TEXT_MAX = OBS_PLAYBOOK_TEXT, TEXT_SMALL = 60, TEXT_LEAST = 12, NAME_LEAST = 24 };
+enum {
+  TEXT_MAX = OBS_ADVICE_TEXT,
+  FINDING_MAX = OBS_ADVICE_FINDING,
+  TEXT_SMALL = 60,
+  TEXT_LEAST = 12,
+  NAME_LEAST = 24
+};
 #define CUT "\xe2\x80\xa6" /* an ellipsis, where a text was cut */
 
 /* How long things may be. Findings are whole as long as possible: what to do stands at their end. */
@@ -73,7 +79,7 @@ static void put_text(writer *w, const char *name, obs_str s) {
 
 static void put_cut(writer *w, const char *name, const obs_advice_built *b, obs_advice_text t, uint32_t max) {
   obs_str text = obs_advice_text_of(b, t);
-  char room[TEXT_MAX + sizeof(CUT)];
+  char room[FINDING_MAX + sizeof(CUT)];
   if (text.len > max) {
     uint32_t n = (uint32_t)obs_utf8_cut(text.p, text.len, max - (uint32_t)strlen(CUT));
     memcpy(room, text.p, n);
@@ -209,7 +215,7 @@ static bool shrink(obs_advice_answer *a, limits *most) {
 /* What does not fit with texts of TEXT_SMALL shrinks until it does. Then the texts grow as far as they fit. */
 void obs_advice_write(obs_advice_answer *a, obs_advice_form form, obs_buf *out) {
   size_t at = out->len;
-  limits most = {OBS_ADVICE_NAME, TEXT_MAX, TEXT_MAX};
+  limits most = {OBS_ADVICE_NAME, TEXT_MAX, FINDING_MAX};
   if (!obs_buf_reserve(out, OBS_ADVICE_MAX)) return;
   bool whole = try(a, &most, out, at);
   if (!whole) most.text = TEXT_SMALL;

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-/* TEXT: bytes of one that are kept. LEAST_OPS: of an endpoint's last ones that say how it does. */
-enum { TEXT = OBS_PLAYBOOK_TEXT, TEXT_ROOM = 4096, LEAST_OPS = 3 };
+/* LEAST_OPS: of an endpoint's last ones that say how it does. */
+enum { TEXT_ROOM = 4096, LEAST_OPS = 3 };
 #define OVERSEER "overseer:" /* begins the endpoints of corrections */
 
 typedef struct {
@@ -31,10 +31,14 @@ static obs_str id_bytes(const uint64_t *id) {
   return (obs_str){(const char *)id, sizeof(*id), 0};
 }
 
-static obs_advice_text keep(obs_advice_built *b, obs_str text) {
-  obs_advice_text t = {(uint32_t)b->text.len, (uint32_t)obs_utf8_cut(text.p, text.len, TEXT)};
+static obs_advice_text keep_most(obs_advice_built *b, obs_str text, uint32_t most) {
+  obs_advice_text t = {(uint32_t)b->text.len, (uint32_t)obs_utf8_cut(text.p, text.len, most)};
   obs_buf_append(&b->text, text.p, t.len);
   return t;
+}
+
+static obs_advice_text keep(obs_advice_built *b, obs_str text) {
+  return keep_most(b, text, OBS_ADVICE_TEXT);
 }
 
 static void post(obs_advice_built *b, obs_advice_list list, obs_str name, uint64_t index) {
@@ -72,7 +76,7 @@ static uint32_t add_item(builder *x, const obs_diagnose_finding *f, const obs_di
                                  .has_class = condition_of(f, "task_class") != NULL,
                                  .ops = place != NULL ? place->ops : f->ops,
                                  .failures = place != NULL ? place->failures : f->failures,
-                                 .text = keep(b, obs_buf_view(&text))};
+                                 .text = keep_most(b, obs_buf_view(&text), OBS_ADVICE_FINDING)};
     for (uint32_t i = 0; i < f->nevidence && item->nseqs < OBS_ADVICE_SEQS; i++)
       item->seqs[item->nseqs++] = f->evidence[i];
   }

@@ -8,7 +8,13 @@
 
 #include <stdatomic.h>
 
-enum { OBS_ADVICE_NAME = OBS_FACT_NAME, OBS_ADVICE_SEQS = 2 };
+/* TEXT, FINDING: bytes of one that are kept. */
+enum {
+  OBS_ADVICE_NAME = OBS_FACT_NAME,
+  OBS_ADVICE_SEQS = 2,
+  OBS_ADVICE_TEXT = OBS_PLAYBOOK_TEXT,
+  OBS_ADVICE_FINDING = 480
+};
 
 /* A text of what was built: where it is in `text`. */
 typedef struct {

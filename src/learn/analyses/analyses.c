@@ -188,8 +188,9 @@ static void run_cycle(void *analyses, const obs_loop_turn *turn) {
     if (is_due(m, obs_cluster_memory_find(&a->table, m->id), turn->cycle, &list[n])) n++;
     if (m->last_seq > last) last = m->last_seq;
   }
-  /* Successes alone can end what stands. */
-  bool fleet = last > a->fleet_seq || (a->nstanding > 0 && turn->last_seq > a->fleet_looked);
+  /* After a restart what stands is found again; successes alone can end it. */
+  bool fleet =
+      last > a->fleet_seq || (last > 0 && !a->looked_at_all) || (a->nstanding > 0 && turn->last_seq > a->fleet_looked);
   bool any = n > 0 || fleet;
   if (list == NULL)
     err = OBSERVER_E_NOMEM;

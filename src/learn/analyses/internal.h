@@ -41,6 +41,7 @@ struct obs_analyses {
   obs_kept_rows kept;                          /* obs_analysis_view */
   obs_diagnose_finding standing[OBS_FINDINGS]; /* of the last analysis of all; under the lock */
   uint32_t nstanding;
+  bool looked_at_all; /* at all failures, in this process; the learning thread's */
 
   /* The learning thread's. */
   bool offered;               /* the last don't, once more */

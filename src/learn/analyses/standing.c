@@ -54,6 +54,7 @@ void obs_analyses_keep(obs_analyses *a, const obs_diagnose_report *report) {
   for (uint32_t i = 0; i < report->nfindings; i++)
     if (stands(&report->findings[i])) a->standing[a->nstanding++] = report->findings[i];
   pthread_mutex_unlock(&a->lock);
+  a->looked_at_all = true;
 }
 
 observer_err obs_analyses_findings(obs_analyses *a, bool (*fn)(void *arg, const obs_diagnose_finding *f), void *arg) {
