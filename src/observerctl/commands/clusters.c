@@ -13,10 +13,12 @@ static obs_term_look style_of_state(const cJSON *cluster) {
                                            : OBS_STYLE_YELLOW;
 }
 
-/* The most frequent comes first. */
+/* The most frequent, and how many others: `/v1/chat +11`. */
 static void make_endpoint(const cJSON *cluster, obs_buf *out) {
   const cJSON *endpoints = obs_show_member(cluster, "endpoints");
+  int others = cJSON_GetArraySize(obs_show_member(cluster, "places")) - 1;
   if (endpoints != NULL && endpoints->child != NULL) obs_buf_puts(out, endpoints->child->string);
+  if (others > 0) obs_buf_printf(out, " +%d", others);
 }
 
 static void make_failure(const cJSON *cluster, obs_buf *out) {
@@ -184,8 +186,8 @@ OBS_COMMAND(clusters) = {
     .summary = "failures by kind: what fails, how often, since when, where",
     .description =
         "Lists failure clusters, the one that failed last first: id, state, failures in all and in the last "
-        "hour, when it failed last, its most frequent endpoint, and the template of its text, in which <*> "
-        "stands for what varies. A cluster is one kind of failure, wherever it happens.\n\n"
+        "hour, when it failed last, its most frequent endpoint (and how many others), and the template of its text, in "
+        "which <*> stands for what varies. A cluster is one kind of failure, wherever it happens.\n\n"
         "With an ID it shows one cluster in full: whether one task is stuck or every task fails, its "
         "endpoints, sources, staffers, task classes and kinds of events with counts, its state at each "
         "endpoint, what its last analysis says, the numbers of sample ops, the corrections that came after it "
