@@ -5,6 +5,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* OLD_MS: a finding whose last failure is older says when that was. */
+enum { OLD_MS = 3600000 };
+
 /* What is likely behind each kind of error, what to do about it, what not to do. */
 static const obs_sentences_kind by_error[OBS_ERROR_KIND_COUNT] = {
     [OBS_ERROR_UNKNOWN] = {"the error texts match no built-in kind", "look at the cited ops before trying again", NULL},
@@ -351,6 +354,11 @@ void obs_sentences_brief(const obs_diagnose_finding *f, const obs_diagnose_place
     obs_buf_printf(out, " since the correction of op %" PRIu64, f->correction_seq);
   }
   if (!slow || failures > 0) put_brief_shares(out, f, place);
+  if (f->last_ms > 0 && now_ms - f->last_ms > OLD_MS) { /* nobody has tried since, or it may be over */
+    obs_buf_puts(out, " (last at ");
+    obs_words_time(out, f->last_ms, now_ms);
+    obs_buf_putc(out, ')');
+  }
   obs_buf_puts(out, ": ");
   if (f->cause == OBS_CAUSE_REGRESSION) {
     obs_buf_puts(out, "work without it, or correct it");

@@ -116,8 +116,9 @@ bool obs_analysis_diagnose(obs_analyses *a, obs_analysis *x) {
   a->report.of_cluster = !x->fleet;
   for (uint32_t i = 0; i < a->report.nfindings; i++) a->report.findings[i].of_cluster = !x->fleet;
   x->print = obs_analyses_print(&a->report);
-  if (!x->fleet && x->print == 0) { /* what the failures are, whether they are a pattern, and too few to tell more */
-    const uint64_t parts[] = {obs_analysis_kind(&a->report, x), x->taken >= PATTERN,
+  if (!x->fleet && x->print == 0) { /* what the failures are, whether there is a don't, and too few to tell more */
+    const obs_error_kind kind = obs_analysis_kind(&a->report, x);
+    const uint64_t parts[] = {kind, obs_sentences_of_kind(kind)->dont != NULL && x->taken >= PATTERN,
                               a->report.failures < OBS_DIAGNOSE_LEAST};
     x->print = XXH64(parts, sizeof(parts), PRINT_SEED);
   }
