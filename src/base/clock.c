@@ -174,3 +174,33 @@ bool obs_clock_parse(const char *s, size_t len, int64_t *wall_ms) {
   *wall_ms = days * 86400000 + ms - offset;
   return c.p == c.end;
 }
+
+/* ---- numbers since the epoch ---- */
+
+enum { SECONDS_DIGITS = 10, MILLISECONDS_DIGITS = 13 };
+
+bool obs_clock_parse_epoch(const char *s, size_t len, int64_t *wall_ms) {
+  cursor c = {s, s + len};
+  int64_t whole = 0, fraction_ms = 0;
+  for (; c.p < c.end && c.p - s <= MILLISECONDS_DIGITS && *c.p >= '0' && *c.p <= '9'; c.p++)
+    whole = whole * 10 + (*c.p - '0');
+  int64_t n = c.p - s;
+  bool seconds = n == SECONDS_DIGITS;
+  if ((!seconds && n != MILLISECONDS_DIGITS) || *s == '0') return false;
+  if (take(&c, '.')) {
+    const char *start = c.p;
+    for (int64_t unit = 100; c.p < c.end && *c.p >= '0' && *c.p <= '9'; c.p++, unit /= 10)
+      fraction_ms += (*c.p - '0') * unit;
+    if (c.p == start) return false;
+  }
+  *wall_ms = seconds ? whole * 1000 + fraction_ms : whole;
+  return c.p == c.end;
+}
+
+bool obs_clock_of_epoch(double number, int64_t *wall_ms) {
+  bool seconds = number >= 1e9 && number < 1e10;
+  if (!seconds && !(number >= 1e12 && number < 1e13)) return false;
+  /* The nearest double of 1763697250.29 is a little less: without the fraction of a microsecond it were 289 ms. */
+  *wall_ms = (int64_t)(seconds ? number * 1000 + 1e-3 : number);
+  return true;
+}

@@ -28,5 +28,10 @@ void obs_clock_format(int64_t wall_ms, char out[OBS_ISO8601_LEN + 1]);
 /* Reads ISO 8601 / RFC 3339: date, optional `T` or space and time (seconds and fraction optional), optional zone (`Z`,
  * `+hh:mm`, `+hhmm`, `+hh`); without a zone it is UTC. False when `s` is not such a time. */
 bool obs_clock_parse(const char *s, size_t len, int64_t *wall_ms);
+/* A time as a number since the epoch, as text or as the number itself: ten digits before the point are seconds,
+ * thirteen are milliseconds, which are the years 2001 to 2286 either way. What is finer than milliseconds is cut off.
+ * False: it is neither. */
+bool obs_clock_parse_epoch(const char *s, size_t len, int64_t *wall_ms);
+bool obs_clock_of_epoch(double number, int64_t *wall_ms);
 
 #endif

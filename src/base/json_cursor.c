@@ -13,8 +13,33 @@ static bool truncated(obs_cursor *c) {
   return obs_cursor_fail(c, "json: truncated", c->end);
 }
 
+static bool comes(const obs_cursor *c, const char *bytes) {
+  size_t n = strlen(bytes);
+  return obs_cursor_left(c) >= n && memcmp(c->p, bytes, n) == 0;
+}
+
+static const char byte_order_mark[] = "\xef\xbb\xbf";
+
+/* What an editor does not show is named. */
 bool obs_json_cursor_unexpected(obs_cursor *c) {
-  return c->p >= c->end ? truncated(c) : obs_cursor_fail(c, "json: unexpected character", c->p);
+  static const char *const spaces[] = {"\v",           "\f",           "\xc2\x85",    "\xc2\xa0",
+                                       "\xe2\x80\x8b", "\xe2\x81\xa0", "\xe3\x80\x80"};
+  if (c->p >= c->end) return truncated(c);
+  if (comes(c, byte_order_mark)) return obs_cursor_fail(c, "json: unexpected byte order mark", c->p);
+  for (size_t i = 0; i < sizeof spaces / sizeof spaces[0]; i++)
+    if (comes(c, spaces[i])) return obs_cursor_fail(c, "json: unexpected space that is not JSON's", c->p);
+  return obs_cursor_fail(c, *c->p < 0x20 ? "json: unexpected control character" : "json: unexpected character", c->p);
+}
+
+bool obs_json_cursor_mark(obs_cursor *c) {
+  bool there = comes(c, byte_order_mark);
+  if (there) c->p += sizeof byte_order_mark - 1;
+  return there;
+}
+
+void obs_json_cursor_margin(obs_cursor *c) {
+  do obs_json_cursor_space(c);
+  while (obs_json_cursor_mark(c));
 }
 
 /* ---- strings ---- */

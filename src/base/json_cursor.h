@@ -13,6 +13,12 @@ static inline void obs_json_cursor_space(obs_cursor *c) {
   while (c->p < c->end && obs_json_cursor_is_space(*c->p)) c->p++;
 }
 
+/* Moves over a byte order mark when it comes next. */
+bool obs_json_cursor_mark(obs_cursor *c);
+/* Moves over white space and byte order marks: what stands between texts that editors and shells wrote and somebody
+ * joined. */
+void obs_json_cursor_margin(obs_cursor *c);
+
 /* Moves over `ch` when it comes next. */
 static inline bool obs_json_cursor_take(obs_cursor *c, char ch) {
   if (c->p >= c->end || *c->p != (uint8_t)ch) return false;

@@ -129,6 +129,13 @@ static bool add_seqs(obs_params_seqs *seqs, obs_str v) {
   return true;
 }
 
+/* Numbers of other lengths are milliseconds, as they always were here. */
+static bool parse_time(obs_str v, int64_t *out) {
+  enum { MILLISECONDS_DIGITS = 13 };
+  return obs_clock_parse_epoch(v.p, v.len, out) || (v.len < MILLISECONDS_DIGITS && parse_i64(v, out)) ||
+         obs_clock_parse(v.p, v.len, out);
+}
+
 /* The place of the choice that `v` is; -1, with `why` naming them all: none. */
 static int choose(const obs_param *p, obs_str v, char *why, size_t size) {
   for (size_t i = 0; i < p->nchoices; i++)
@@ -174,8 +181,8 @@ static bool store(const obs_param *p, obs_str v, void *at, char *why, size_t siz
       *(int8_t *)at = v.p[0] == 't';
     break;
   case OBS_PARAM_TIME:
-    if (!parse_i64(v, at) && !obs_clock_parse(v.p, v.len, at))
-      wrong = "must be an ISO 8601 time (with + sent as %2B) or epoch milliseconds";
+    if (!parse_time(v, at))
+      wrong = "must be an ISO 8601 time (with + sent as %2B), epoch seconds (10 digits) or milliseconds (13)";
     break;
   case OBS_PARAM_LIMIT:
     if (!parse_i64(v, &n) || n < 1 || n > OBS_PARAMS_LIMIT_MAX) wrong = "must be a number from 1 to 1000";

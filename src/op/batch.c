@@ -266,16 +266,17 @@ static obs_reader_result decode_json_value(obs_decoder *d, bool *array) {
   }
 }
 
-/* One op a line: behind a broken line the next one that starts an op is as good as ever. */
+/* One op a line: behind a broken line the next one that starts an op is as good as ever. White space before it means
+ * that it is inside of something. */
 static bool next_line(obs_cursor *in) {
   const uint8_t *p = in->p > in->base ? in->p - 1 : in->p;
   while (in->end - p >= 2) {
     p = memchr(p, '\n', (size_t)(in->end - p) - 1);
     if (p == NULL) return false;
-    p++;
-    if (*p != '{') continue;
-    in->p = p;
-    return true;
+    in->p = ++p;
+    while (obs_json_cursor_mark(in)) {
+    }
+    if (in->p < in->end && *in->p == '{') return true;
   }
   return false;
 }
@@ -286,7 +287,7 @@ static void decode_payload(obs_decoder *d, bool msgpack) {
   uint32_t values = 0;
   bool array = false;
   for (;; values++) {
-    if (!msgpack) obs_json_cursor_space(in);
+    if (!msgpack) obs_json_cursor_margin(in);
     if (in->p >= in->end) break;
     const uint8_t *start = in->p;
     obs_reader_result rc = msgpack ? decode_msgpack_value(d, &array) : decode_json_value(d, &array);
@@ -306,13 +307,27 @@ static bool starts_payload(uint8_t c) {
   return c == '{' || c == '[' || (c & 0xe0) == 0x80 || (c >= 0xdc && c <= 0xdf);
 }
 
-/* Behind a byte order mark and white space, where JSON follows them: editors and shells write those. Else `data`. */
+/* Behind byte order marks and white space, where JSON follows them: editors and shells write those. Else `data`. */
 static const uint8_t *skip_mark(const uint8_t *data, size_t size) {
-  static const char mark[] = "\xef\xbb\xbf";
-  const uint8_t *p = data, *end = data + size;
-  if (size >= 3 && memcmp(p, mark, 3) == 0) p += 3;
-  while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')) p++;
-  return p < end && (*p == '{' || *p == '[') ? p : data;
+  obs_cursor c = obs_cursor_of(data, size);
+  obs_json_cursor_margin(&c);
+  return c.p < c.end && (*c.p == '{' || *c.p == '[') ? c.p : data;
+}
+
+/* Nothing but such marks and white space. */
+static bool is_blank(const uint8_t *data, size_t size) {
+  obs_cursor c = obs_cursor_of(data, size);
+  obs_json_cursor_margin(&c);
+  return c.p == c.end;
+}
+
+/* JSON behind a mark, in either order of its bytes. */
+static bool is_utf16(const uint8_t *data, size_t size) {
+  static const char starts[][4] = {
+      {'\xff', '\xfe', '{', 0}, {'\xff', '\xfe', '[', 0}, {'\xfe', '\xff', 0, '{'}, {'\xfe', '\xff', 0, '['}};
+  for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
+    if (size >= sizeof starts[i] && memcmp(data, starts[i], sizeof starts[i]) == 0) return true;
+  return false;
 }
 
 const uint8_t *obs_batch_payload(const uint8_t *data, size_t size, obs_str *topic) {
@@ -353,12 +368,16 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
   b->message_bytes += size;
   b->single = b->msgpack = false;
   b->topic = (obs_str){0};
-  if (size == 0) {
-    obs_batch_reject(b, 0, d.offset, 0, "message: empty");
-    return;
-  }
   if (size > limits->message_bytes) {
     obs_batch_reject(b, 0, d.offset, limits->message_bytes, "message: larger than %u bytes", limits->message_bytes);
+    return;
+  }
+  if (is_blank(d.r.in.p, size)) {
+    obs_batch_reject(b, 0, d.offset, (uint32_t)size, "message: empty");
+    return;
+  }
+  if (is_utf16(d.r.in.p, size)) {
+    obs_batch_reject(b, 0, d.offset, (uint32_t)size, "message: UTF-16, must be UTF-8");
     return;
   }
   if (obs_transport_policies[b->transport].topics) {

@@ -66,8 +66,7 @@ static obs_reader_result read_known(obs_decoder *d, uint32_t field) {
   obs_cursor_value v;
   int64_t ms;
   if (obs_op_fields[field].kind == OBS_KIND_TIME && obs_msgpack_cursor_time(&d->r.in, &ms)) {
-    if (ms < OBS_CLOCK_MIN_MS || ms > OBS_CLOCK_MAX_MS)
-      return obs_reader_wrong(&d->r, name, "must be an ISO 8601 time");
+    if (ms < OBS_CLOCK_MIN_MS || ms > OBS_CLOCK_MAX_MS) return obs_reader_wrong(&d->r, name, OBS_READER_NO_TIME);
     char *text = obs_arena_alloc(&d->b->arena, OBS_ISO8601_LEN + 1);
     if (text == NULL) return obs_reader_no_memory(&d->r, name);
     obs_clock_format(ms, text);

@@ -122,11 +122,8 @@ obs_reader_result obs_decoder_set(obs_decoder *d, uint32_t field, const obs_curs
     rc = obs_reader_text(&d->r, name, v->s, member);
     break;
   case OBS_KIND_TIME:
-    if (v->kind != OBS_VALUE_TEXT) return obs_reader_wrong(&d->r, name, "must be a string");
-    if (v->s.len == 0) return OBS_READ_OK; /* as good as absent */
-    rc = obs_reader_text(&d->r, name, v->s, member);
-    if (rc == OBS_READ_OK && !obs_clock_parse(v->s.p, v->s.len, &d->op->time_ms) && !d->r.lax)
-      return obs_reader_wrong(&d->r, name, "must be an ISO 8601 time");
+    if (v->kind == OBS_VALUE_TEXT && v->s.len == 0) return OBS_READ_OK; /* as good as absent */
+    rc = obs_reader_time(&d->r, name, v, member, &d->op->time_ms);
     break;
   case OBS_KIND_BOOL:
     if (v->kind != OBS_VALUE_BOOL && !legacy) return obs_reader_wrong(&d->r, name, "must be a boolean");

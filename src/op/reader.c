@@ -1,5 +1,6 @@
 #include "op/reader.h"
 
+#include "base/clock.h"
 #include "base/json_cursor.h"
 #include "base/utf8.h"
 
@@ -73,6 +74,24 @@ obs_reader_result obs_reader_int(obs_reader *r, obs_str name, const obs_cursor_v
 obs_reader_result obs_reader_duration(obs_reader *r, obs_str name, const obs_cursor_value *v, int64_t *out) {
   obs_reader_result rc = obs_reader_int(r, name, v, true, out);
   return rc == OBS_READ_OK && *out < 0 ? obs_reader_wrong(r, name, "must not be negative") : rc;
+}
+
+obs_reader_result obs_reader_time(obs_reader *r, obs_str name, const obs_cursor_value *v, obs_str *out, int64_t *ms) {
+  bool epoch = false;
+  if (v->kind == OBS_VALUE_TEXT) {
+    obs_reader_result rc = obs_reader_text(r, name, v->s, out);
+    if (rc != OBS_READ_OK || obs_clock_parse(v->s.p, v->s.len, ms)) return rc;
+    epoch = obs_clock_parse_epoch(v->s.p, v->s.len, ms);
+    if (!epoch && r->lax) return OBS_READ_OK;
+  } else if (v->kind == OBS_VALUE_INT || v->kind == OBS_VALUE_FLOAT) {
+    epoch = obs_clock_of_epoch(v->kind == OBS_VALUE_INT ? (double)v->i : v->d, ms);
+  }
+  if (!epoch) return obs_reader_wrong(r, name, OBS_READER_NO_TIME);
+  char *text = obs_arena_alloc(r->arena, OBS_ISO8601_LEN + 1);
+  if (text == NULL) return obs_reader_no_memory(r, name);
+  obs_clock_format(*ms, text);
+  *out = (obs_str){text, OBS_ISO8601_LEN, 1};
+  return OBS_READ_OK;
 }
 
 /* ---- JSON ---- */

@@ -36,6 +36,11 @@ obs_reader_result obs_reader_int(obs_reader *r, obs_str name, const obs_cursor_v
 /* A duration: rounded, not negative. */
 obs_reader_result obs_reader_duration(obs_reader *r, obs_str name, const obs_cursor_value *v, int64_t *out);
 
+/* A time, as ISO 8601: a number since the epoch (base/clock.h) is written so, in the arena. A row's text that is no
+ * time stays as it is, and *ms too. */
+#define OBS_READER_NO_TIME "must be a time: ISO 8601, epoch seconds (10 digits) or milliseconds (13)"
+obs_reader_result obs_reader_time(obs_reader *r, obs_str name, const obs_cursor_value *v, obs_str *out, int64_t *ms);
+
 /* The same for the key of the member being read, which has no name yet: `key 3: longer than 65536 bytes`. */
 obs_reader_result obs_reader_wrong_key(obs_reader *r, const char *fmt);
 

@@ -134,5 +134,7 @@ const char *obs_option_env(obs_option_table table, const obs_option *option, cha
 
 /* Digits within min and max; for programs that read a number inside of a FORM. */
 bool obs_option_read_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+/* A duration with its units, as TIME takes them: 90s, 1h30m, 2w. */
+bool obs_option_read_duration(const char *text, uint64_t *ms);
 
 #endif

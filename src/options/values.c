@@ -41,8 +41,8 @@ typedef struct {
   uint64_t times;
 } unit;
 
-static const unit time_units[] = {{"ms", 1},      {"s", 1000},    {"sec", 1000},   {"m", 60000},
-                                  {"min", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
+static const unit time_units[] = {{"ms", 1},      {"s", 1000},     {"sec", 1000},    {"m", 60000}, {"min", 60000},
+                                  {"h", 3600000}, {"d", 86400000}, {"w", 604800000}, {NULL, 0}};
 #define KIB UINT64_C(1024)
 static const unit byte_units[] = {{"b", 1},
                                   {"k", KIB},
@@ -92,6 +92,10 @@ static bool read_with_units(const char *text, const unit *units, uint64_t *out) 
     *out += part;
   }
   return true;
+}
+
+bool obs_option_read_duration(const char *text, uint64_t *ms) {
+  return *text != '\0' && read_with_units(text, time_units, ms);
 }
 
 static bool read_number(const obs_option *option, const char *text, uint64_t *out) {

@@ -52,16 +52,12 @@ static obs_reader_result unexpected(obs_reader *r) {
 static obs_reader_result set_field(obs_reader *r, const obs_session_field *f, const obs_cursor_value *v,
                                    const uint8_t *start, obs_session_head *record) {
   void *member = (char *)record + f->offset;
-  obs_reader_result rc;
   switch (f->kind) {
   case OBS_SESSION_TEXT:
     if (v->kind != OBS_VALUE_TEXT) return obs_reader_wrong(r, f->name, "must be a string");
     return obs_reader_text(r, f->name, v->s, member);
   case OBS_SESSION_TIME:
-    if (v->kind != OBS_VALUE_TEXT) return obs_reader_wrong(r, f->name, "must be a string");
-    rc = obs_reader_text(r, f->name, v->s, member);
-    if (rc != OBS_READ_OK || obs_clock_parse(v->s.p, v->s.len, &record->time_ms) || r->lax) return rc;
-    return obs_reader_wrong(r, f->name, "must be an ISO 8601 time");
+    return obs_reader_time(r, f->name, v, member, &record->time_ms);
   case OBS_SESSION_INT:
     return obs_reader_int(r, f->name, v, false, member);
   case OBS_SESSION_DURATION:

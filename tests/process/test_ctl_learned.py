@@ -182,7 +182,7 @@ class Learned(CtlTest):
                 (("playbooks", "12"), 'playbooks: "12" is not the id of a playbook entry (16 hex digits)\n'),
                 (("analyses", "--endpoint", ""), "analyses: --endpoint: must not be empty\n"),
                 (("analyses", "--since", "soon"),
-                 'analyses: --since: "soon" is neither an ISO 8601 time nor an age such as 15m\n'),
+                 'analyses: --since: "soon" is neither an ISO 8601 time, epoch seconds or milliseconds, nor an age such as 15m\n'),
                 (("analyses", "-n", "0"), 'analyses: --limit: "0" is not a number from 1 to 1000\n'),
                 (("playbooks", "--kind", "maybe"), 'playbooks: --kind: "maybe" is none of: do dont\n'),
                 (("advice",), "advice: about what? --endpoint, --task-class or both\n"),

@@ -134,7 +134,7 @@ class Pub(CtlTest):
             (["--duration-ms", "-1"], '--duration-ms: "-1" must not be negative'),
             (["--count", "x"], '--count: "x" must be an integer'),
             (["--turns", "9223372036854775808"], "out of range"),
-            (["--timestamp", "soon"], "must be an ISO 8601 time"),
+            (["--timestamp", "soon"], "must be a time: ISO 8601, epoch seconds (10 digits) or milliseconds (13)"),
             (["--extra", "{"], '--extra: "{" must be JSON'),
             (["--success=maybe"], '"maybe" is none of: true false'),
             (["--endpoint", b"\xff"], "must be valid UTF-8"),

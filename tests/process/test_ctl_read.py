@@ -130,6 +130,10 @@ class Reading(DaemonTest):
                 (("--session-id", "z9"), lambda op: op["session_id"] == "z9"),
                 (("--since", "2026-01-02T03:00:10Z"), lambda op: op["timestamp"] >= "2026-01-02T03:00:10"),
                 (("--until", "2026-01-02T05:00:10+02:00"), lambda op: op["timestamp"] <= "2026-01-02T03:00:10.000Z"),
+                (("--since", "1767322810"), lambda op: op["timestamp"] >= "2026-01-02T03:00:10"),
+                (("--since", "1767322810000", "--until", "1767322812.5"),
+                 lambda op: "2026-01-02T03:00:10" <= op["timestamp"] <= "2026-01-02T03:00:12.500Z"),
+                (("--until", "1h30m"), lambda op: True), (("--until", "1w2d3h"), lambda op: True),
                 (("--until", "1s", "--since", "9999w"), lambda op: True), (("--since", "1s"), lambda op: False),
                 (("-q", "ask 17"), lambda op: op["input_summary"] == "ask 17"),
                 (("--source", "mcp", "--failed", "--limit", "2"), lambda op: op["source"] == "mcp" and not op["success"])):

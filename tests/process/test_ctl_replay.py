@@ -77,7 +77,7 @@ class Replay(CtlTest):
         last = daemon.journal_rows()[-1]
         self.assertGreaterEqual(last["timestamp"], before)
         self.assertEqual({**last, "timestamp": rows[0]["timestamp"]}, rows[0])
-        for args, words in ((["--since", "soon"], "neither an ISO 8601 time nor an age"), (["--speed", "0"], "above 0"),
+        for args, words in ((["--since", "soon"], "nor an age such as 15m"), (["--speed", "0"], "above 0"),
                             (["--speed", "2", "--rate", "5"], "one of them"), (["--rate", "x"], "not a number")):
             self.assertIn(words, self.ctl("replay", *args, path, code=2).stderr)
         self.assertIn("which FILE?", self.ctl("replay", code=2).stderr)

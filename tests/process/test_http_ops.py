@@ -43,6 +43,9 @@ class Ops(DaemonTest):
                 ({"until": "2026-01-01T00:01:10Z"}, lambda op: op["timestamp"] <= "2026-01-01T00:01:10.000Z"),
                 ({"since": 1767225610000, "until": "2026-01-01T02:00:12+02:00"},
                  lambda op: "2026-01-01T00:00:10" <= op["timestamp"] <= "2026-01-01T00:00:12.000Z"),
+                ({"since": 1767225610, "until": "1767225612.0"},
+                 lambda op: "2026-01-01T00:00:10" <= op["timestamp"] <= "2026-01-01T00:00:12.000Z"),
+                ({"since": "0"}, lambda op: True), ({"until": "-5"}, lambda op: False),
                 ({"q": "row 17."}, lambda op: op["input_summary"] == "row 17."), ({"q": "é"}, lambda op: True),
                 ({"q": "nowhere"}, lambda op: False),
                 ({"source": "bot", "success": "false", "endpoint": "/e0"},
@@ -200,13 +203,14 @@ class Ops(DaemonTest):
         d = self.start(None)
         limit_error = "limit: must be a number from 1 to 1000"
         cursor_error = "cursor: must be a next_cursor of an earlier answer"
-        time_error = "must be an ISO 8601 time (with + sent as %2B) or epoch milliseconds"
+        time_error = "must be an ISO 8601 time (with + sent as %2B), epoch seconds (10 digits) or milliseconds (13)"
         for query, error in (
                 ("nope=1", "nope: unknown parameter"), ("cluster=1", "cluster: must be the id of a cluster: 16 hex digits"),
                 ("limit=0", limit_error), ("limit=1001", limit_error),
                 ("limit=ten", limit_error), ("limit=", "limit: must not be empty"),
                 ("source", "source: must not be empty"), ("success=yes", "success: must be true or false"),
                 ("since=soon", "since: " + time_error), ("until=2026-13-01", "until: " + time_error),
+                ("since=1767225610123456", "since: " + time_error),  # microseconds
                 ("seq=0", "seq: must be numbers of ops, at most 100, with commas between them"),
                 ("cursor=5", cursor_error),
                 ("cursor=a0", cursor_error),

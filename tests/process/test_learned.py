@@ -99,7 +99,7 @@ class Routes(DaemonTest):
                 ("analyses?backend=gpt", "backend: must be builtin, lakehouse or openai"),
                 ("analyses?cluster=12", "cluster: must be the id of a cluster: 16 hex digits"),
                 ("analyses?grounded=yes", "grounded: must be true or false"),
-                ("analyses?since=soon", "since: must be an ISO 8601 time (with + sent as %2B) or epoch milliseconds"),
+                ("analyses?since=soon", "since: must be an ISO 8601 time (with + sent as %2B), epoch seconds (10 digits) or milliseconds (13)"),
                 ("analyses?limit=0", "limit: must be a number from 1 to 1000"),
                 ("analyses?limit=1001", "limit: must be a number from 1 to 1000"),
                 ("analyses?cursor=b1", "cursor: must be the `next` of an earlier answer"),

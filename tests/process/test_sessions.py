@@ -275,7 +275,7 @@ class Questions(SessionTest):
         daemon = self.start(None)
         limit = "limit: must be a number from 1 to 1000"
         cursor = "cursor: must be a next_cursor of an earlier answer"
-        when = "must be an ISO 8601 time (with + sent as %2B) or epoch milliseconds"
+        when = "must be an ISO 8601 time (with + sent as %2B), epoch seconds (10 digits) or milliseconds (13)"
         for query, error in (("nope=1", "nope: unknown parameter"), ("source=mcp", "source: unknown parameter"),
                              ("limit=0", limit), ("limit=1001", limit), ("cursor=5", cursor), ("cursor=a0", cursor),
                              ("grounded=yes", "grounded: must be true or false"), ("kind=", "kind: must not be empty"),

@@ -189,8 +189,47 @@ static void test_time_round_trip(void **state) {
   assert_string_equal(out, "0000-01-01T00:00:00.000Z");
 }
 
+static void test_numbers_since_the_epoch(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    double number;
+    int64_t ms; /* -1: refused */
+  } cases[] = {
+      {"1763697250", 1763697250, INT64_C(1763697250000)},
+      {"1763697250123", 1763697250123, INT64_C(1763697250123)},
+      {"1763697250.123", 1763697250.123, INT64_C(1763697250123)},
+      {"1763697250.29", 1763697250.29, INT64_C(1763697250290)}, /* the double is a little less */
+      {"1763697250123.9", 1763697250123.9, INT64_C(1763697250123)},
+      {"1000000000", 1e9, INT64_C(1000000000000)},
+      {"9999999999", 9999999999, INT64_C(9999999999000)},
+      {"9999999999999", 9999999999999, INT64_C(9999999999999)},
+      {"999999999", 999999999, -1},
+      {"10000000000", 1e10, -1},
+      {"999999999999", 999999999999, -1},
+      {"10000000000000", 1e13, -1},
+      {"1763697250123456", 1763697250123456, -1},
+      {"-1763697250", -1763697250, -1},
+      {"0", 0, -1},
+  };
+  static const char *const bad[] = {
+      "",           " 1763697250", "1763697250 ", "1763697250.",  "1763697250.x",  "1763697250Z",
+      "0763697250", "1.763697e9",  "+1763697250", "1763697250,5", "1763697250.1.2"};
+  int64_t ms;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    ms = -1;
+    assert_int_equal(obs_clock_parse_epoch(cases[i].text, strlen(cases[i].text), &ms), cases[i].ms >= 0);
+    if (cases[i].ms >= 0) assert_int_equal(ms, cases[i].ms);
+    assert_int_equal(obs_clock_of_epoch(cases[i].number, &ms), cases[i].ms >= 0);
+    if (cases[i].ms >= 0) assert_int_equal(ms, cases[i].ms);
+  }
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    assert_false(obs_clock_parse_epoch(bad[i], strlen(bad[i]), &ms));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_numbers_since_the_epoch),
       cmocka_unit_test(test_json_text),
       cmocka_unit_test(test_plain_prefix),
       cmocka_unit_test(test_untrusted_json_text),

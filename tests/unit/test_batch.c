@@ -202,7 +202,8 @@ static void test_a_mark_before_json(void **state) {
       CASE("\xef\xbb\xbf\0" OP, false, true, "\xef\xbb\xbf"),
       CASE(" x\0" OP, false, true, " x"),
       CASE("\xef\xbb" OP, false, false, ""),
-      CASE("\xef\xbb\xbf\xef\xbb\xbf" OP, false, false, ""),
+      CASE("\xef\xbb\xbf\xef\xbb\xbf" OP, true, true, ""),
+      CASE("op.x\0 \xef\xbb\xbf\t\xef\xbb\xbf" OP, false, true, "op.x"),
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     for (obs_transport t = 0; t < OBS_TRANSPORT_COUNT; t++) {

@@ -62,6 +62,12 @@ static const json_case json_cases[] = {
     {"[{},{}]", "1@1/1={}\n2@1/4={}\n"},
     {"[\n {\"a\":[1,{}]} ,\n {}\n]\n[{}] {}", "1@2/3={\"a\":[1,{}]}\n2@3/19={}\n3@5/25={}\n4@5/29={}\n"},
     {"\xef\xbb\xbf{}", "1@1/3={}\n"},
+    {"\xef\xbb\xbf", ""},
+    {"{}\n\xef\xbb\xbf{}\xef\xbb\xbf\n \xef\xbb\xbf\n[{}]", "1@1/0={}\n2@2/6={}\n3@4/18={}\n"},
+    {"{\"a\":tru}\n\xef\xbb\xbf{}\n", "1@1/0!json: unexpected character at byte 8\n2@2/13={}\n"},
+    {"{}\n\xef\xbb", "1@1/0={}\n2@2/3!json: unexpected character at byte 0\n"},
+    {"[\xef\xbb\xbf{}]\n{}", "1@1/1!json: unexpected byte order mark at byte 0\n2@2/8={}\n"},
+    {"{}\xc2\xa0{}\n{}", "1@1/0={}\n2@1/2!json: unexpected space that is not JSON's at byte 0\n3@2/7={}\n"},
     /* No maps. */
     {"12", "1@1/0!must be a map\n"},
     {"[12, \"x\", [1], null, {}]",

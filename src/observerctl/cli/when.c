@@ -4,25 +4,17 @@
 #include "observerctl/cli/args.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-/* An ISO 8601 time, or an age before `now_ms`: a number and s, m, h, d or w. False: neither. */
+/* An ISO 8601 time, a number since the epoch, or an age before `now_ms`. False: none of them. */
 static bool parse(const char *text, int64_t now_ms, int64_t *out) {
-  static const struct {
-    char unit;
-    int64_t ms;
-  } units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}, {'w', 604800000}};
-  size_t digits = strspn(text, "0123456789"), len = strlen(text);
-  if (digits > 0 && digits <= 9 && len == digits + 1) { /* an age; more digits would not fit */
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-      if (text[digits] != units[i].unit) continue;
-      *out = now_ms - strtoll(text, NULL, 10) * units[i].ms;
-      return true;
-    }
-  }
-  return obs_clock_parse(text, len, out);
+  size_t len = strlen(text);
+  uint64_t age_ms;
+  if (obs_clock_parse(text, len, out) || obs_clock_parse_epoch(text, len, out)) return true;
+  if (!obs_option_read_duration(text, &age_ms) || age_ms > INT64_MAX / 2) return false;
+  *out = now_ms - (int64_t)age_ms;
+  return true;
 }
 
 void obs_when_format(int64_t ms, bool utc, char out[OBS_WHEN_LEN]) {
@@ -63,7 +55,9 @@ void obs_when_age(const char *iso, char out[OBS_WHEN_LEN]) {
 bool obs_when_range_end(const obs_args *args, const char *flag, int64_t *out) {
   const char *text = obs_args_text(args, flag);
   if (text == NULL || parse(text, obs_clock_wall_ms(), out)) return true;
-  obs_args_error(args, "--%s: \"%s\" is neither an ISO 8601 time nor an age such as 15m", flag, text);
+  obs_args_error(args,
+                 "--%s: \"%s\" is neither an ISO 8601 time, epoch seconds or milliseconds, nor an age such as 15m",
+                 flag, text);
   return false;
 }
 

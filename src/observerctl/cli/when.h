@@ -5,7 +5,11 @@
 #include "observerctl/cli/command.h"
 
 #define OBS_FLAG_SINCE                                                                                                 \
-  { "since", 's', "TIME", .help = "not before: ISO 8601 (UTC without a zone), or an age: 90s 15m 2h 3d 1w" }
+  {                                                                                                                    \
+    "since", 's', "TIME",                                                                                              \
+        .help =                                                                                                        \
+            "not before: ISO 8601 (UTC without a zone), epoch seconds or milliseconds, or an age: 90s 15m 1h30m 3d 1w" \
+  }
 #define OBS_FLAG_UNTIL                                                                                                 \
   { "until", 0, "TIME", .help = "not after, in the same forms" }
 #define OBS_FLAG_UTC                                                                                                   \

@@ -91,7 +91,7 @@ static const obs_option flags[] = {
     {"task-class", 0, "CLASS", .help = "only of this class of task"},
     {"backend", 0, "NAME", .choices = "builtin lakehouse openai", .help = "only by this analyser"},
     {"grounded", 0, "BOOL", .choices = "true false", .help = "only those whose claims recorded ops support, or do not"},
-    {"since", 's', "TIME", .help = "not before: ISO 8601, or an age: 90s 15m 2h 3d 1w"},
+    {"since", 's', "TIME", .help = "not before: a time, or an age: 90s 15m 1h30m 3d 1w"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
      .help = "show at most N, up to 1000"},
     OBS_FLAG_UTC,

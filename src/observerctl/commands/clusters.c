@@ -173,7 +173,7 @@ static const obs_option flags[] = {
     {"session-id", 0, "ID", .help = "only clusters with failures of this session"},
     {"event-kind", 0, "KIND", .help = "only clusters with failures of this kind of event"},
     {"q", 'q', "TEXT", .help = "only clusters whose template has this text"},
-    {"since", 's', "TIME", .help = "only clusters that failed since: ISO 8601, or an age: 90s 15m 2h 3d 1w"},
+    {"since", 's', "TIME", .help = "only clusters that failed since: a time, or an age: 90s 15m 1h30m 3d 1w"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
      .help = "show at most N, up to 1000"},
     OBS_FLAG_UTC,

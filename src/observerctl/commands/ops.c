@@ -63,7 +63,7 @@ static const obs_option flags[] = {
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
     {"received-since", 0, "TIME",
-     .help = "only what the daemon got since, whenever it happened: a time, or an age: 90s 15m 2h 3d 1w"},
+     .help = "only what the daemon got since, whenever it happened: a time, or an age: 90s 15m 1h30m 3d 1w"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
      .help = "show at most N"},
     {"all", 'a', .help = "show all that match, whatever --limit is"},

@@ -4,6 +4,7 @@
 #include "base/json_cursor.h"
 #include "base/utf8.h"
 #include "observerctl/cli/args.h"
+#include "op/reader.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +21,9 @@ static const char *check(obs_op_kind kind, obs_opflag *v) {
   char *end;
   switch (kind) {
   case OBS_KIND_TIME:
-    return obs_clock_parse(v->text, len, &v->number) ? NULL : "must be an ISO 8601 time";
+    return obs_clock_parse(v->text, len, &v->number) || obs_clock_parse_epoch(v->text, len, &v->number)
+               ? NULL
+               : OBS_READER_NO_TIME;
   case OBS_KIND_TEXT:
     return obs_utf8_valid(v->text, len) ? NULL : "must be valid UTF-8";
   case OBS_KIND_BOOL: /* its choices are checked already */

@@ -5,6 +5,9 @@
 
 #include <stdio.h>
 
+enum { CHARACTER_MAX = 4 }; /* bytes */
+static const char mark[] = {'\xef', '\xbb', '\xbf'};
+
 void obs_stream_init(obs_stream *s) {
   *s = (obs_stream){.line = 1};
 }
@@ -85,6 +88,19 @@ static obs_stream_result broken(obs_stream *s, obs_stream_item *out, const obs_c
 
 /* ---- JSON ---- */
 
+/* A byte order mark that is whole, at s->at. */
+static bool pass_mark(obs_stream *s) {
+  obs_cursor c = cursor_at(s);
+  bool there = obs_json_cursor_mark(&c);
+  if (there) pass(s, s->at + (size_t)(c.p - c.base));
+  return there;
+}
+
+/* The rest may be the beginning of one. */
+static bool is_part_of_mark(const obs_stream *s) {
+  return rest(s) > 0 && rest(s) < sizeof(mark) && !s->ended && memcmp(s->buf.p + s->at, mark, rest(s)) == 0;
+}
+
 /* True when a line that starts with `{` was found. */
 static bool resume(obs_stream *s) {
   while (rest(s) > 0) {
@@ -94,8 +110,9 @@ static bool resume(obs_stream *s) {
       return false;
     }
     pass(s, (size_t)(newline - s->buf.p));
-    if (rest(s) < 2 && !s->ended) return false;
+    if (rest(s) < 1 + sizeof(mark) + 1 && !s->ended) return false;
     pass(s, s->at + 1);
+    pass_mark(s);
     if (rest(s) == 0 || s->buf.p[s->at] != '{') continue;
     s->skipping = false;
     if (s->array != OBS_ARRAY_NONE) s->array = OBS_ARRAY_BROKEN;
@@ -129,6 +146,8 @@ static bool take_punctuation(obs_stream *s) {
 
 static obs_stream_result json_value(obs_stream *s, obs_stream_item *out) {
   char first = s->buf.p[s->at];
+  if ((unsigned char)first >= 0x80 && rest(s) < CHARACTER_MAX && !s->ended)
+    return OBS_STREAM_MORE; /* to name it whole */
   begin(s, out);
   /* Only bytes that came since the last look can have ended the object. */
   if (first == '{' && s->tried > 0 && rest(s) <= OBS_STREAM_HELD_BYTES && !s->ended &&
@@ -160,7 +179,9 @@ static obs_stream_result json_next(obs_stream *s, obs_stream_item *out) {
     return OBS_STREAM_MORE;
   }
   do {
-    pass_space(s);
+    do pass_space(s);
+    while (s->array == OBS_ARRAY_NONE && pass_mark(s)); /* of files that were joined */
+    if (s->array == OBS_ARRAY_NONE && is_part_of_mark(s)) return OBS_STREAM_MORE;
     if (rest(s) == 0) {
       begin(s, out);
       bool open = s->ended && s->array != OBS_ARRAY_NONE && s->array != OBS_ARRAY_BROKEN;
@@ -210,15 +231,9 @@ static obs_stream_result msgpack_next(obs_stream *s, obs_stream_item *out) {
 
 /* A byte-order mark is passed over: its first byte would be msgpack. */
 static bool recognise(obs_stream *s) {
-  static const char mark[] = "\xef\xbb\xbf";
   if (s->format != OBS_STREAM_UNKNOWN) return true;
-  size_t n = rest(s) < sizeof(mark) - 1 ? rest(s) : sizeof(mark) - 1;
-  if (n == 0) return false;
-  bool marked = memcmp(s->buf.p, mark, n) == 0;
-  if (marked && n < sizeof(mark) - 1 && !s->ended) return false;
-  s->format =
-      (unsigned char)s->buf.p[0] < 0x80 || (marked && n == sizeof(mark) - 1) ? OBS_STREAM_JSON : OBS_STREAM_MSGPACK;
-  if (s->format == OBS_STREAM_JSON && marked) pass(s, n);
+  if (rest(s) == 0 || is_part_of_mark(s)) return false;
+  s->format = pass_mark(s) || (unsigned char)s->buf.p[0] < 0x80 ? OBS_STREAM_JSON : OBS_STREAM_MSGPACK;
   return true;
 }
 
