@@ -39,7 +39,8 @@ static bool plan_ops(obs_commit *c, obs_batch *b) {
   for (uint32_t i = 0; i < b->nops; i++) {
     obs_op *op = &b->ops[i];
     obs_batch_line *line = &b->lines[i];
-    line->duplicate = OBS_HAS(op, op_id) && op->op_id.len > 0 && !obs_dedupe_add(c->dedupe, op->op_id);
+    obs_str source = OBS_HAS(op, source) ? op->source : (obs_str){0};
+    line->duplicate = OBS_HAS(op, op_id) && op->op_id.len > 0 && !obs_dedupe_add(c->dedupe, source, op->op_id);
     if (line->duplicate) {
       b->duplicates++;
       continue;

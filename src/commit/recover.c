@@ -37,7 +37,8 @@ static bool take_row(void *arg, const obs_journal_row *row, int64_t *event_ms, c
   if (counted) return true; /* the dedupe window came with the checkpoint */
   r->replayed++;
   if (OBS_HAS(op, op_id) && op->op_id.len > 0) {
-    (void)obs_dedupe_add(r->dedupe, op->op_id); /* an older observer's rows may repeat one */
+    obs_str source = OBS_HAS(op, source) ? op->source : (obs_str){0};
+    (void)obs_dedupe_add(r->dedupe, source, op->op_id); /* an older observer's rows may repeat one */
     obs_dedupe_commit(r->dedupe);
   }
   return true;

@@ -55,7 +55,7 @@ static bool is_own(obs_str origin, obs_str host, bool any_port) {
          (any_port || same_port(port, own_port, tls));
 }
 
-bool obs_origin_is_served(obs_str origin, obs_str host, bool any_port, const char *const *allowed, size_t nallowed) {
+bool obs_host_serves_origin(obs_str origin, obs_str host, bool any_port, const char *const *allowed, size_t nallowed) {
   if (origin.p == NULL || is_own(origin, host, any_port)) return true;
   for (size_t i = 0; i < nallowed; i++)
     if (is_text(origin, allowed[i])) return true;

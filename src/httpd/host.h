@@ -13,7 +13,7 @@ void obs_host_split(obs_str host, obs_str *name, obs_str *port);
 /* Whether an Origin is the Host's own, as `scheme://name:port` against `name:port`, or one of `allowed`. `any_port`:
  * the port may differ, where the listener has no pages of its own. Both p NULL: there was none, and it is no browser.
  */
-bool obs_origin_is_served(obs_str origin, obs_str host, bool any_port, const char *const *allowed, size_t nallowed);
+bool obs_host_serves_origin(obs_str origin, obs_str host, bool any_port, const char *const *allowed, size_t nallowed);
 /* p NULL: there was none. */
 bool obs_host_is_served(const obs_address *at, obs_str host, const char *const *allowed, size_t nallowed);
 

@@ -103,8 +103,8 @@ static void on_learned(void *arg, const char *topic, obs_str row) {
 static unsigned refuses_site(void *arg, const obs_address *at, obs_str host, obs_str origin) {
   const obs_config *o = arg;
   if (!obs_host_is_served(at, host, (const char *const *)o->http_host.items, o->http_host.n)) return 421;
-  return obs_origin_is_served(origin, host, true, (const char *const *)o->http_origin.items, o->http_origin.n) ? 0
-                                                                                                               : 403;
+  return obs_host_serves_origin(origin, host, true, (const char *const *)o->http_origin.items, o->http_origin.n) ? 0
+                                                                                                                 : 403;
 }
 
 static bool on_question(void *arg, const obs_bus_question *q, obs_buf *out) {

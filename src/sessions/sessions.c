@@ -22,7 +22,7 @@ static bool take_row(void *arg, const obs_journal_row *given, int64_t *event_ms,
   if (!obs_session_parse(&s->reader, row, &record, reason)) return false;
   *event_ms = record.head.time_ms;
   obs_session_stats_add(&s->stats, &s->reader, &record);
-  (void)obs_dedupe_add(s->dedupe, row); /* the validator's logger may have written one twice */
+  (void)obs_dedupe_add(s->dedupe, (obs_str){0}, row); /* the validator's logger may have written one twice */
   obs_dedupe_commit(s->dedupe);
   return true;
 }
@@ -95,7 +95,7 @@ observer_err obs_sessions_append(void *sessions, const obs_str *rows, uint32_t n
   for (uint32_t i = 0; i < n; i++) {
     obs_session_record record;
     const char *reason;
-    duplicate[i] = !obs_dedupe_add(s->dedupe, without_newline(rows[i]));
+    duplicate[i] = !obs_dedupe_add(s->dedupe, (obs_str){0}, without_newline(rows[i]));
     if (duplicate[i]) continue;
     s->iov.at[s->fresh++] = (struct iovec){(void *)(uintptr_t)rows[i].p, rows[i].len};
     int64_t ms = obs_session_parse(&s->reader, rows[i], &record, &reason) ? record.head.time_ms : 0;

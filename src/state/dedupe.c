@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <xxhash.h>
@@ -15,6 +16,7 @@ struct obs_dedupe {
   uint32_t window, pending_max;
   uint32_t fifo_mask, table_mask;
   uint64_t head, committed, tail; /* ids [head, committed) stand, [committed, tail) are tentative */
+  uint64_t unscoped;              /* those before it were saved by version 1 */
   uint64_t seed;
 };
 
@@ -77,9 +79,11 @@ static bool add_hash(obs_dedupe *d, XXH128_hash_t h) {
   return true;
 }
 
-bool obs_dedupe_add(obs_dedupe *d, obs_str id) {
+bool obs_dedupe_add(obs_dedupe *d, obs_str scope, obs_str id) {
   assert(obs_dedupe_pending(d) < d->pending_max);
-  return add_hash(d, XXH3_128bits_withSeed(id.p, id.len, d->seed));
+  uint64_t seed = scope.p != NULL ? XXH3_64bits_withSeed(scope.p, scope.len, d->seed) : d->seed;
+  bool seen_without = d->head < d->unscoped && d->table[find(d, XXH3_128bits_withSeed(id.p, id.len, d->seed))] != 0;
+  return !seen_without && add_hash(d, XXH3_128bits_withSeed(id.p, id.len, seed));
 }
 
 uint32_t obs_dedupe_pending(const obs_dedupe *d) {
@@ -97,11 +101,13 @@ void obs_dedupe_rollback(obs_dedupe *d) {
 
 typedef struct {
   uint32_t version, ids;
-  uint64_t seed;
+  uint64_t seed, unscoped;
 } saved_header;
+enum { HEADER_1 = offsetof(saved_header, unscoped) };
 
 void obs_dedupe_save(const obs_dedupe *d, obs_buf *out) {
-  saved_header header = {1, (uint32_t)(d->committed - d->head), d->seed};
+  uint64_t unscoped = d->unscoped > d->head ? d->unscoped - d->head : 0;
+  saved_header header = {2, (uint32_t)(d->committed - d->head), d->seed, unscoped};
   obs_buf_append(out, &header, sizeof(header));
   for (uint64_t i = d->head; i < d->committed; i++) {
     obs_buf_append(out, &d->fifo[i & d->fifo_mask], sizeof(*d->fifo));
@@ -109,12 +115,18 @@ void obs_dedupe_save(const obs_dedupe *d, obs_buf *out) {
 }
 
 observer_err obs_dedupe_load(obs_dedupe *d, const void *data, size_t len) {
-  saved_header header;
-  if (len < sizeof(header)) return OBSERVER_E_CORRUPT;
-  memcpy(&header, data, sizeof(header));
-  if (header.version != 1 || len - sizeof(header) != (size_t)header.ids * sizeof(*d->fifo)) return OBSERVER_E_CORRUPT;
-  const char *p = (const char *)data + sizeof(header);
+  saved_header header = {0};
+  if (len < HEADER_1) return OBSERVER_E_CORRUPT;
+  memcpy(&header, data, HEADER_1);
+  size_t size = header.version == 1 ? HEADER_1 : sizeof(header);
+  if (header.version < 1 || header.version > 2 || len < size || len - size != (size_t)header.ids * sizeof(*d->fifo))
+    return OBSERVER_E_CORRUPT;
+  memcpy(&header, data, size);
+  uint64_t unscoped = header.version == 1 ? header.ids : header.unscoped;
+  if (unscoped > header.ids) return OBSERVER_E_CORRUPT;
+  const char *p = (const char *)data + size;
   d->seed = header.seed;
+  d->unscoped = unscoped; /* the first id gets place 0 */
   for (uint32_t i = 0; i < header.ids; i++, p += sizeof(*d->fifo)) {
     XXH128_hash_t h;
     memcpy(&h, p, sizeof(h));

@@ -330,11 +330,12 @@ class Requests(DaemonTest):
             self.assertEqual((again["duplicate_ops"], mixed["duplicate_ops"]), ([0], [0, 2]))
             self.assertNotIn("retry", mixed)
             self.assertEqual(req.request(op(op_id=""))["accepted"], 1)
-            self.assertEqual(daemon.post("/event", op(op_id="b")).json["accepted"], True)
+            self.assertEqual(daemon.post("/event", op(op_id="b")).json["accepted"], True)  # of another source: another op
+            self.assertEqual(req.request(op(op_id="b", source="scenario"))["duplicates"], 1)
         daemon.restart()
         with daemon.req() as req:
             self.assertEqual(req.request(op(op_id="b"))["duplicates"], 1)
-        self.assertEqual([r.get("op_id") for r in daemon.journal_rows()], ["a", "b", None, ""])
+        self.assertEqual([r.get("op_id") for r in daemon.journal_rows()], ["a", "b", None, "", "b"])
 
     def test_malformed_requests_are_answered(self):
         daemon = self.start()

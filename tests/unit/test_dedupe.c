@@ -36,7 +36,7 @@ static void model_commit(model *m) {
 static bool add(obs_dedupe *d, int id) {
   char text[16];
   int n = snprintf(text, sizeof(text), "op-%d", id);
-  return obs_dedupe_add(d, (obs_str){text, (uint32_t)n, 1});
+  return obs_dedupe_add(d, OBS_STR("mcp"), (obs_str){text, (uint32_t)n, 1});
 }
 
 /* The window goes through a checkpoint. */
@@ -115,10 +115,66 @@ static void test_a_smaller_window_keeps_the_newest(void **state) {
   obs_buf_fini(&saved);
 }
 
+static bool add_of(obs_dedupe *d, const char *source, const char *id) {
+  bool fresh = obs_dedupe_add(d, (obs_str){source, source != NULL ? (uint32_t)strlen(source) : 0, 0}, obs_str_of(id));
+  obs_dedupe_commit(d);
+  return fresh;
+}
+
+static void test_an_id_is_its_scopes_own(void **state) {
+  (void)state;
+  obs_dedupe *d;
+  assert_int_equal(obs_dedupe_open(WINDOW, PENDING, &d), OBSERVER_E_OK);
+  assert_true(add_of(d, "mcp", "1"));
+  assert_true(add_of(d, "bot", "1"));
+  assert_true(add_of(d, NULL, "1"));
+  assert_true(add_of(d, "", "1"));
+  for (int i = 0; i < 2; i++) {
+    assert_false(add_of(d, "mcp", "1"));
+    assert_false(add_of(d, "bot", "1"));
+    assert_false(add_of(d, NULL, "1"));
+    assert_false(add_of(d, "", "1"));
+    d = reopened(d);
+  }
+  obs_dedupe_close(d);
+}
+
+/* What version 1 saved is found whatever the source, until it has left the window. */
+static void test_ids_of_version_1(void **state) {
+  (void)state;
+  obs_buf saved = {0}, old = {0};
+  obs_dedupe *d;
+  assert_int_equal(obs_dedupe_open(WINDOW, PENDING, &d), OBSERVER_E_OK);
+  assert_true(add_of(d, NULL, "a"));
+  assert_true(add_of(d, NULL, "b"));
+  obs_dedupe_save(d, &saved);
+  obs_dedupe_close(d);
+  uint32_t version = 1;
+  obs_buf_append(&old, &version, sizeof(version)); /* then ids and seed, and no count of those without a scope */
+  obs_buf_append(&old, saved.p + 4, 12);
+  obs_buf_append(&old, saved.p + 24, saved.len - 24);
+  assert_int_equal(obs_dedupe_open(WINDOW, PENDING, &d), OBSERVER_E_OK);
+  assert_int_equal(obs_dedupe_load(d, old.p, old.len), OBSERVER_E_OK);
+  assert_false(add_of(d, "mcp", "a"));
+  d = reopened(d);
+  assert_false(add_of(d, "bot", "b"));
+  for (int i = 0; i < WINDOW; i++) {
+    assert_true(add(d, i));
+    obs_dedupe_commit(d);
+  }
+  assert_true(add_of(d, "mcp", "a"));
+  assert_true(add_of(d, "bot", "a"));
+  obs_dedupe_close(d);
+  obs_buf_fini(&saved);
+  obs_buf_fini(&old);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_against_a_model),
       cmocka_unit_test(test_damaged_bytes),
+      cmocka_unit_test(test_an_id_is_its_scopes_own),
+      cmocka_unit_test(test_ids_of_version_1),
       cmocka_unit_test(test_a_smaller_window_keeps_the_newest),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

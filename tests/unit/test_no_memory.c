@@ -210,8 +210,8 @@ static void dedupe(void **state) {
     alloc_fault_arm(n);
     observer_err err = obs_dedupe_open(10, 10, &d);
     if (err == OBSERVER_E_OK) {
-      fresh = obs_dedupe_add(d, OBS_STR("a"));
-      again = obs_dedupe_add(d, OBS_STR("a"));
+      fresh = obs_dedupe_add(d, (obs_str){0}, OBS_STR("a"));
+      again = obs_dedupe_add(d, (obs_str){0}, OBS_STR("a"));
     }
     fired = alloc_fault_disarm();
     if (err != OBSERVER_E_OK) assert_int_equal(err, OBSERVER_E_NOMEM);
