@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-enum { WINDOW_S = 600, MINUTE = 60000, HOUR = 3600000 };
+enum { FLEETS = 1000, WINDOW_S = 600, MINUTE = 60000, HOUR = 3600000 };
 #define T0 INT64_C(1790000000000)
 
 typedef struct {
@@ -38,8 +38,16 @@ static void pass(world *w, int minutes, uint64_t ops, uint64_t failures) {
   }
 }
 
+static obs_base_rate_sides sides_of(const obs_base_rate *b, uint64_t cluster, const obs_str *endpoints, uint32_t n,
+                                    int64_t now) {
+  const obs_base_rate_query q = {cluster, UINT64_MAX, endpoints, n, 0};
+  obs_base_rate_sides s;
+  (void)obs_base_rate_stands_out(b, &q, now, &s);
+  return s;
+}
+
 static obs_base_rate_sides sides(const world *w) {
-  return obs_base_rate_of(&w->b, 1, &OBS_STR("/a"), 1, w->now);
+  return sides_of(&w->b, 1, &OBS_STR("/a"), 1, w->now);
 }
 
 static void expect(obs_base_rate_side s, uint64_t ops, uint64_t failures) {
@@ -65,9 +73,9 @@ static void test_all_is_now_at_first(void **state) {
   obs_base_rate_sides s = sides(&w);
   expect(s.now, 80, 7); /* 20 failed in another way */
   expect(s.usual, 0, 0);
-  s = obs_base_rate_of(&w.b, 1, NULL, 0, w.now);
-  expect(s.now, 1080, 7);                                  /* of all endpoints */
-  s = obs_base_rate_of(&w.b, 2, &OBS_STR("/c"), 1, w.now); /* nothing is known of either */
+  s = sides_of(&w.b, 1, NULL, 0, w.now);
+  expect(s.now, 1080, 7);                          /* of all endpoints */
+  s = sides_of(&w.b, 2, &OBS_STR("/c"), 1, w.now); /* nothing is known of either */
   expect(s.now, 0, 0);
   expect(s.usual, 0, 0);
   obs_base_rate_fini(&w.b);
@@ -119,18 +127,44 @@ static void test_an_outage_of_before(void **state) {
   w.ops = 100000;
   w.failures = 50000;
   look(&w);
-  pass(&w, 10 * 60, 100, 1);
+  pass(&w, 5 * 60, 100, 1);
   pass(&w, 2 * 60, 100, 80);
-  pass(&w, 8 * 60, 100, 1);
+  pass(&w, 4 * 60, 100, 1);
   obs_base_rate_sides s = sides(&w);
   assert_true((double)s.usual.failures < 0.012 * (double)s.usual.ops);
-  assert_in_range(s.usual.ops, 80000, 120000);
+  assert_true(s.clumps < 1.2);
+  assert_in_range(s.usual.ops, 50000, 72000);
   obs_base_rate_fini(&w.b);
 }
 
+/* What begins in the first minutes is seen beside what was before it, though both are within the window. */
+static void test_a_young_fleet(void **state) {
+  (void)state;
+  static const struct {
+    uint64_t before, failures;
+    bool stands_out;
+  } cases[] = {{1000, 50, true}, {300, 30, true}, {1000, 5, false}, {0, 3, true}, {0, 2, false}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+    world w;
+    start(&w);
+    look(&w);
+    w.now += 1000;
+    w.ops = w.hour = cases[i].before;
+    look(&w);
+    w.now += 1000;
+    w.ops += cases[i].failures;
+    w.failures = cases[i].failures;
+    look(&w);
+    const obs_base_rate_query q = {1, w.failures, &OBS_STR("/a"), 1, 0};
+    obs_base_rate_sides s;
+    assert_int_equal(obs_base_rate_stands_out(&w.b, &q, w.now, &s), cases[i].stands_out);
+    obs_base_rate_fini(&w.b);
+  }
+}
+
 static bool exceeds(uint64_t now_ops, uint64_t now_failures, uint64_t usual_ops, uint64_t usual_failures) {
-  const obs_base_rate_sides s = {{now_ops, now_failures}, {usual_ops, usual_failures}};
-  return obs_base_rate_exceeds(&s, 1);
+  const obs_base_rate_sides s = {{now_ops, now_failures}, {usual_ops, usual_failures}, 1};
+  return obs_base_rate_exceeds(&s, 1, 1);
 }
 
 static void test_what_exceeds(void **state) {
@@ -150,8 +184,8 @@ static void test_what_exceeds(void **state) {
   assert_true(exceeds(1000, 950, 1000, 600));
   assert_false(exceeds(0, 0, 0, 0));
   /* Of endpoints that are looked at because it failed there, once each. */
-  const obs_base_rate_sides scattered = {{100, 12}, {0, 0}};
-  assert_false(obs_base_rate_exceeds(&scattered, 12));
+  const obs_base_rate_sides scattered = {{100, 12}, {0, 0}, 1};
+  assert_false(obs_base_rate_exceeds(&scattered, 12, 1));
 }
 
 static uint64_t random_state = 1;
@@ -171,12 +205,12 @@ static uint32_t pick(uint32_t n) {
   return (uint32_t)(next_random() >> 40) % n;
 }
 
-/* Noise of 2 % in 1 to 8 ways, by endpoint and in all, from the first op on, with busier and quieter hours: 200 fleets
- * of a day. And an outage of one endpoint in each: it is noticed within two looks. */
-static void test_a_day_of_noise(void **state) {
-  (void)state;
-  enum { FLEETS = 1000, ENDPOINTS = 4, WAYS = 8, LOOKS = 24 * 12 };
-  uint32_t wrong = 0, noticed = 0;
+/* Noise of 2 to 3 % in 1 to 8 ways, by endpoint and in all, from the first op on, with busier and quieter hours: 200
+ * fleets of a day. And an outage of one endpoint in each: it is noticed within two looks. */
+/* `again`: who failed tries again with this probability, and fails again in nine of ten tries. */
+static void run_days(double again, uint32_t *wrong, uint32_t *noticed) {
+  enum { ENDPOINTS = 4, WAYS = 8, LOOKS = 24 * 12 };
+  *wrong = *noticed = 0;
   for (int fleet = 0; fleet < FLEETS; fleet++) {
     static const char *const names[ENDPOINTS] = {"/a", "/b", "/c", "/d"};
     uint64_t ops[ENDPOINTS] = {0}, failures[ENDPOINTS] = {0}, ways[WAYS] = {0};
@@ -191,9 +225,14 @@ static void test_a_day_of_noise(void **state) {
       for (int e = 0; e < ENDPOINTS; e++) {
         for (int i = 0; i < (l / 12 % 3 + 1) * traffic; i++) {
           ops[e]++;
-          if (!happens(outage && e == 2 ? 0.9 : rate)) continue;
-          failures[e]++;
-          ways[outage && e == 2 ? 0 : pick((uint32_t)kinds)]++;
+          if (!happens(outage && e == 2 ? 0.9 : rate * (1 - again))) continue;
+          uint32_t way = outage && e == 2 ? 0 : pick((uint32_t)kinds);
+          for (bool failed = true; failed; failed = happens(0.9)) {
+            failures[e]++;
+            ways[way]++;
+            if (!happens(again)) break;
+            ops[e]++;
+          }
         }
       }
       obs_base_rate_begin(&b, now);
@@ -203,20 +242,31 @@ static void test_a_day_of_noise(void **state) {
         obs_base_rate_endpoint(&b, obs_str_of(names[e]), all, all);
       }
       for (int k = 0; k < kinds; k++) {
-        obs_base_rate_sides s = obs_base_rate_of(&b, (uint64_t)k, NULL, 0, now);
-        if (s.now.failures < 3 || !obs_base_rate_exceeds(&s, 1)) continue;
+        const obs_base_rate_query q = {(uint64_t)k, UINT64_MAX, NULL, 0, 0};
+        obs_base_rate_sides s;
+        if (!obs_base_rate_stands_out(&b, &q, now, &s) || s.now.failures < 3) continue;
         any = any || !outage;
         seen = seen || (outage && k == 0);
       }
     }
-    wrong += any;
-    noticed += seen;
+    *wrong += any;
+    *noticed += seen;
     obs_base_rate_fini(&b);
   }
-  print_message("a day of noise: something exceeds in %u of %d fleets; an outage noticed in %u\n", wrong, FLEETS,
-                noticed);
-  assert_true(wrong <= 5);
-  assert_true(noticed >= FLEETS * 92 / 100);
+}
+
+static void test_a_day_of_noise(void **state) {
+  (void)state;
+  static const double retries[] = {0, 0.8};
+  for (int i = 0; i < 2; i++) {
+    uint32_t wrong, noticed;
+    run_days(retries[i], &wrong, &noticed);
+    print_message(
+        "a day of noise, tried again in %.0f %%: something exceeds in %u of %d fleets; an outage noticed in %u\n",
+        100 * retries[i], wrong, FLEETS, noticed);
+    assert_true(wrong <= FLEETS * (i == 0 ? 1 : 6) / 100);
+    assert_true(noticed >= FLEETS * 80 / 100);
+  }
 }
 
 static void test_bounds(void **state) {
@@ -234,20 +284,17 @@ static void test_bounds(void **state) {
     }
     assert_true(b.totals.n <= OBS_BASE_RATE_KEYS);
   }
-  obs_base_rate_sides s = obs_base_rate_of(&b, 1, &OBS_STR("/always"), 1, T0 + 3 * MINUTE);
+  obs_base_rate_sides s = sides_of(&b, 1, &OBS_STR("/always"), 1, T0 + 3 * MINUTE);
   assert_int_equal(s.now.ops, 30);
   obs_base_rate_fini(&b);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_all_is_now_at_first),
-      cmocka_unit_test(test_the_window_moves),
-      cmocka_unit_test(test_a_restart),
-      cmocka_unit_test(test_an_outage_of_before),
-      cmocka_unit_test(test_what_exceeds),
-      cmocka_unit_test(test_a_day_of_noise),
-      cmocka_unit_test(test_bounds),
+      cmocka_unit_test(test_all_is_now_at_first), cmocka_unit_test(test_the_window_moves),
+      cmocka_unit_test(test_a_restart),           cmocka_unit_test(test_an_outage_of_before),
+      cmocka_unit_test(test_a_young_fleet),       cmocka_unit_test(test_what_exceeds),
+      cmocka_unit_test(test_a_day_of_noise),      cmocka_unit_test(test_bounds),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

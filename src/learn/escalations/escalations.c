@@ -104,11 +104,22 @@ typedef struct {
   char endpoints[OBS_CLUSTER_PLACES][OBS_CLUSTER_TEXT_MAX];
   obs_str names[OBS_CLUSTER_PLACES]; /* of its endpoints, where it failed last first */
   uint32_t n;
-  bool all; /* there are more */
+  bool all;      /* there are more */
+  double clumps; /* as its sessions have it */
 } whereabouts;
+
+/* Of a session's m failures in a row on average, as retries make them, the variance is that of 2 m - 1 times as many. A
+ * session that is stuck for long counts as six at most. */
+static double clumps_of(const obs_cluster_many *sessions, uint64_t count) {
+  enum { MOST = 6 };
+  if (2 * sessions->failures < count || sessions->distinct == 0) return 1; /* most are of no session */
+  double each = (double)sessions->failures / (double)sessions->distinct;
+  return fmin(fmax(2 * each - 1, 1), MOST);
+}
 
 static void take_places(void *arg, const obs_cluster_view *c) {
   whereabouts *w = arg;
+  w->clumps = clumps_of(&c->sessions, c->count);
   w->all = c->places_forgotten > 0 || c->nplaces == 0;
   for (; w->n < c->nplaces; w->n++) {
     obs_str name = obs_utf8_cut_str(c->places[w->n].endpoint, OBS_CLUSTER_TEXT_MAX);
@@ -135,17 +146,6 @@ static obs_escalation_reason reason_of(const obs_escalations *e, const obs_clust
   return most ? OBS_ESCALATION_OUTAGE : OBS_ESCALATION_NONE;
 }
 
-/* The cluster's failures now and usually among the ops of its endpoints. */
-static obs_base_rate_sides rates_of(const obs_escalations *e, uint64_t cluster, const whereabouts *w, uint64_t recent,
-                                    int64_t now_ms) {
-  obs_base_rate_sides s = obs_base_rate_of(&e->rates, cluster, w->names, w->all ? 0 : w->n, now_ms);
-  /* Others are in its total that are none of now: late ones, and those of clusters that were merged into it. */
-  uint64_t beyond = s.now.failures > recent ? s.now.failures - recent : 0;
-  s.now.failures -= beyond;
-  s.now.ops -= beyond;
-  return s;
-}
-
 /* Whether it is due but for cooldown and limits. */
 static bool is_due(const obs_escalations *e, const obs_cluster_brief *m, int64_t now_ms, obs_escalation *x) {
   whereabouts w = {.n = 0};
@@ -157,8 +157,9 @@ static bool is_due(const obs_escalations *e, const obs_cluster_brief *m, int64_t
   bool cools = escalated && now_ms - entry->time_ms < (int64_t)e->window_s * 1000;
   if ((recent < e->failures && !escalated) || cools) return false;
   if (!obs_clusters_one(e->opts->clusters, m->id, now_ms, take_places, &w)) return false;
-  obs_base_rate_sides rates = rates_of(e, m->id, &w, recent, now_ms);
-  bool exceeds = obs_base_rate_exceeds(&rates, w.all ? 1 : w.n);
+  obs_base_rate_sides rates;
+  const obs_base_rate_query q = {m->id, recent, w.names, w.all ? 0 : w.n, w.clumps};
+  bool exceeds = obs_base_rate_stands_out(&e->rates, &q, now_ms, &rates);
   if (escalated) { /* what always fails a little is never resolved: it is over when it fails as usual */
     entry->over = !exceeds;
     return false;
