@@ -8,7 +8,6 @@
 #include "cluster/clusters.h"
 #include "sessions/sessions.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 
 /* What one request reads and answers at most; the next page goes on from there. */
@@ -50,18 +49,10 @@ static const obs_param ops_params[] = {
 };
 const obs_params obs_bridge_ops_params = OBS_PARAMS(ops_params, all_ops);
 
-/* A needle is the longest run of characters that no JSON writer escapes; older observers wrote some of the rows. */
 void obs_scan_prepare(obs_scan_filter *f) {
-  for (size_t k = 0; k < OBS_F_COUNT; k++) {
-    obs_str v = f->text[k];
-    for (uint32_t i = 0, start = 0; v.p != NULL && i <= v.len; i++) {
-      if (i < v.len && (unsigned char)v.p[i] < 0x80 && v.p[i] != '\0' &&
-          (isalnum((unsigned char)v.p[i]) || strchr("_-.: ", v.p[i]) != NULL))
-        continue;
-      if (i - start > f->needle[k].len) f->needle[k] = (obs_str){v.p + start, i - start, 0};
-      start = i + 1;
-    }
-  }
+  for (size_t k = 0; k < OBS_F_COUNT; k++)
+    if (f->text[k].p != NULL) f->needle[k] = obs_json_search_for(f->text[k]).needle;
+  if (f->q.p != NULL) f->search = obs_json_search_for(f->q);
 }
 
 static bool contains(obs_str row, obs_str part) {
@@ -72,10 +63,10 @@ bool obs_scan_may_match(const obs_scan_filter *f, obs_str row) {
   for (size_t i = 0; i < OBS_F_COUNT; i++)
     if (!contains(row, f->needle[i])) return false;
   if (f->cluster.p != NULL && !contains(row, OBS_STR("false"))) return false;
-  return contains(row, f->q);
+  return f->q.p == NULL || obs_json_search_may(&f->search, row);
 }
 
-bool obs_scan_match(const obs_scan_filter *f, const obs_op *op) {
+bool obs_scan_match(const obs_scan_filter *f, const obs_op *op, obs_str row, obs_buf *scratch) {
   if (op->event_ms < f->since_ms || op->event_ms > f->until_ms || op->received_ms < f->received_since_ms) return false;
   if (f->success >= 0 && op->success != (f->success > 0)) return false;
   for (size_t i = 0; i < OBS_F_COUNT; i++) {
@@ -85,7 +76,7 @@ bool obs_scan_match(const obs_scan_filter *f, const obs_op *op) {
     memcpy(&have, (const char *)op + obs_op_fields[i].offset, sizeof have);
     if (!obs_str_eq(have, f->text[i])) return false;
   }
-  return true;
+  return f->q.p == NULL || obs_json_search_in(&f->search, row, scratch);
 }
 
 /* ---- the search: from the ring, then back through the journal ---- */
@@ -95,6 +86,7 @@ typedef struct {
   obs_clusters *clusters; /* NULL: none are kept */
   uint64_t cluster;       /* that is asked for */
   obs_batch *rows;        /* scratch, to decode one row at a time */
+  obs_buf scratch;        /* for a text without its escapes */
   obs_json_writer *out;
   bool by_number; /* asked for by seq or op_id: all that is known of each is told */
   uint32_t found;
@@ -141,7 +133,7 @@ static bool look(search *q, uint64_t seq, obs_str row, const obs_journal_row *ti
   if (!obs_batch_decode_row(q->rows, row.p, row.len, &reason)) return true;
   obs_op *op = &q->rows->ops[0];
   obs_op_set_times(op, obs_journal_received(times, op->time_ms), times->skew_ms);
-  if (!obs_scan_match(&q->filter, op)) return true;
+  if (!obs_scan_match(&q->filter, op, row, &q->scratch)) return true;
   if (q->filter.cluster.p != NULL && obs_clusters_of(q->clusters, op) != q->cluster) return true;
   put_row(q, seq, op, row);
   q->found++;
@@ -231,7 +223,9 @@ void obs_bridge_get_ops(obs_connection *s, const void *filter) {
   obs_json_object(&w, NULL);
   obs_json_array(&w, "ops");
   uint64_t next;
-  if (!run(&q, s, &next)) return;
+  bool ok = run(&q, s, &next);
+  obs_buf_fini(&q.scratch);
+  if (!ok) return;
   obs_json_end(&w);
   if (q.filter.seqs.n > 0) {
     uint64_t before = q.filter.before_seq != 0 ? q.filter.before_seq : UINT64_MAX;

@@ -135,7 +135,9 @@ class Reading(DaemonTest):
                  lambda op: "2026-01-02T03:00:10" <= op["timestamp"] <= "2026-01-02T03:00:12.500Z"),
                 (("--until", "1h30m"), lambda op: True), (("--until", "1w2d3h"), lambda op: True),
                 (("--until", "1s", "--since", "9999w"), lambda op: True), (("--since", "1s"), lambda op: False),
-                (("-q", "ask 17"), lambda op: op["input_summary"] == "ask 17"),
+                (("-q", "ask 17"), lambda op: op["input_summary"] == "ask 17"), (("-q", "output_summary"), lambda op: False),
+                (("--op-id", "n17"), lambda op: op["op_id"] == "n17"),
+                (("--op-id", "n17", "--source", "mcp"), lambda op: False),
                 (("--source", "mcp", "--failed", "--limit", "2"), lambda op: op["source"] == "mcp" and not op["success"])):
             rows = [json.loads(line) for line in self.ok("ops", "--json", *args, *url).split("\n")[:-1]]
             want = [op for op in reversed(ops) if keep(op)][: 2 if "--limit" in args else 100]

@@ -67,6 +67,17 @@ class Ops(DaemonTest):
         body = d.get(ops_url(limit=1000)).json
         self.assertEqual([o["seq"] for o in body["ops"]], list(range(120, 0, -1)))
 
+    def test_search_reads_as_people_do(self):
+        for d, more in ((self.start(None), 0), (self.start(args=["--ring", "10"]), 20)):
+            texts = ['cannot open "C:\\tmp"', "line one\nline two", "café", "plain", "\u009b\u202e", "a/b", "\U0001f600"]
+            d.post("/v1/observer/event", [{**OP, "error": text, "extra": {"why": [text, {"nested_name": i}]}}
+                                          for i, text in enumerate(texts)] + [OP] * more)
+            for i, text in enumerate(texts):
+                body = d.get(ops_url(q=text)).json
+                self.assertEqual([o["op"]["error"] for o in body["ops"]], [text])
+            for nothing in ("output_summary", "nested_name", '\\"C:', "\\n", "u009b", "true", '":"', "Plain"):
+                self.assertEqual(d.get(ops_url(q=nothing)).json["ops"], [], nothing)
+
     def test_rows_are_verbatim(self):
         d = self.start()
         self.fill(d, 3)

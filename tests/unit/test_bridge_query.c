@@ -80,7 +80,9 @@ static int takes(const char *query, const char *row) {
   assert_int_equal(obs_batch_init(&b), OBSERVER_E_OK);
   assert_true(obs_batch_decode_row(&b, row, strlen(row), &reason));
   obs_op_set_times(&b.ops[0], b.ops[0].time_ms, 0);
-  bool whole = obs_scan_match(&f, &b.ops[0]);
+  obs_buf scratch = {0};
+  bool whole = obs_scan_match(&f, &b.ops[0], str(row), &scratch);
+  obs_buf_fini(&scratch);
   bool quick = obs_scan_may_match(&f, str(row));
   obs_batch_fini(&b);
   obs_params_query_fini(&q);
@@ -115,11 +117,62 @@ static void filter_matches(void **state) {
       {"until=2026-01-02T03:04:05.677Z", 0},
       {"since=1767323045678&until=1767323045678", 1},
       {"since=2026-01-02T05:04:05%2B02:00", 1},
-      {"q=input_summary%22:%22hi", 1},
+      {"q=hi", 1},
+      {"q=input_summary%22:%22hi", 0},
+      {"q=input_summary", 0},
       {"q=nowhere", -1},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
     if (takes(cases[i].query, row) != cases[i].takes) fail_msg("%s", cases[i].query);
+}
+
+/* Texts as they read, however they are written; never names, and nothing across two values. */
+static void search_reads_values(void **state) {
+  (void)state;
+  const char *row = "{\"timestamp\":\"2026-01-02T03:04:05.678Z\",\"endpoint\":\"\\/v1\\/"
+                    "chat\",\"input_summary\":\"caf\\u00e9 \xc3\xa9\","
+                    "\"success\":false,\"duration_ms\":1234,\"output_summary\":\"\",\"error\":\"cannot open "
+                    "\\\"C:\\\\tmp\\\"\\nagain\","
+                    "\"source\":\"mcp\",\"extra\":{\"retry_policy\":[\"\\ud83d\\ude00 "
+                    "smile\",null,-1.5e3,{\"deep\":\"a\\tb\"}],\"empty\":\"\"},"
+                    "\"order id\":98765}";
+  static const struct {
+    const char *query;
+    int takes;
+  } cases[] = {
+      {"q=cannot+open+%22C:%5Ctmp%22", 1},
+      {"q=cannot+open+%5C%22C:%5C%5Ctmp%5C%22", 0}, /* as JSON escapes it */
+      {"q=tmp%22%0Aagain", 1},
+      {"q=%5Cn", 0},
+      {"q=%5C", 1},
+      {"q=%22", 1},
+      {"q=/v1/chat", 1},
+      {"q=caf%C3%A9+%C3%A9", 1},
+      {"q=%F0%9F%98%80", 1},
+      {"q=ud83d", 0},
+      {"q=a%09b", 1},
+      {"q=1234", 1},
+      {"q=-1.5e3", 1},
+      {"q=98765", 1},
+      {"q=false", 0},
+      {"q=null", 0},
+      {"q=output_summary", 0},
+      {"q=retry_policy", 0},
+      {"q=deep", 0},
+      {"q=order+id", 0},
+      {"q=mcp%22,%22", 0},
+      {"q=1234,", 0},
+      {"q=%C3%A8", 0},
+      {"q=Cannot", -1},
+      {"q=cannot+open+%22D:", 0},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    if (takes(cases[i].query, row) != cases[i].takes) fail_msg("%s", cases[i].query);
+  /* A row without escapes is judged by its bytes alone. */
+  const char *bare = "{\"endpoint\":\"/a\",\"success\":true,\"error\":\"\xc3\xa9\"}";
+  assert_int_equal(takes("q=%C3%A9", bare), 1);
+  assert_int_equal(takes("q=%C3%A8", bare), -1);
+  assert_int_equal(takes("q=say+%22hi%22", bare), -1);
 }
 
 static void cursor_round_trip(void **state) {
@@ -270,9 +323,11 @@ static void routes_are_whole(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(query_decodes),    cmocka_unit_test(query_refuses),     cmocka_unit_test(query_takes_32),
-      cmocka_unit_test(filter_matches),   cmocka_unit_test(cursor_round_trip), cmocka_unit_test(params_of_every_kind),
-      cmocka_unit_test(seqs_are_bounded), cmocka_unit_test(routes_are_whole),
+      cmocka_unit_test(query_decodes),       cmocka_unit_test(query_refuses),
+      cmocka_unit_test(query_takes_32),      cmocka_unit_test(filter_matches),
+      cmocka_unit_test(cursor_round_trip),   cmocka_unit_test(params_of_every_kind),
+      cmocka_unit_test(search_reads_values), cmocka_unit_test(seqs_are_bounded),
+      cmocka_unit_test(routes_are_whole),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

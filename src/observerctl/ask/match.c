@@ -7,12 +7,13 @@ static const struct {
   const char *flag, *field;
 } texts[OBS_MATCH_TEXTS] = {
     {"source", "source"},         {"endpoint", "endpoint"},     {"staffer-id", "staffer_id"}, {"sig-hash", "sig_hash"},
-    {"event-kind", "event_kind"}, {"task-class", "task_class"}, {"session-id", "session_id"},
+    {"event-kind", "event_kind"}, {"task-class", "task_class"}, {"session-id", "session_id"}, {"op-id", "op_id"},
 };
 
 bool obs_match_parse(obs_match *m, const obs_args *args) {
   *m = (obs_match){.q = obs_args_text(args, "q")};
   bool ok = m->q == NULL || *m->q != '\0';
+  if (m->q != NULL) m->search = obs_json_search_for(obs_str_of(m->q));
   if (!ok) obs_args_error(args, "--q: must not be empty");
   for (size_t i = 0; i < OBS_MATCH_TEXTS; i++) {
     m->texts[i] = obs_args_text(args, texts[i].flag);
@@ -46,5 +47,9 @@ bool obs_match_op(const obs_match *m, obs_str row, const cJSON *op) {
     const char *have = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(op, texts[i].field));
     if (have == NULL || strcmp(have, m->texts[i]) != 0) return false;
   }
-  return m->q == NULL || memmem(row.p, row.len, m->q, strlen(m->q)) != NULL;
+  if (m->q == NULL) return true;
+  obs_buf scratch = {0};
+  bool found = obs_json_search_may(&m->search, row) && obs_json_search_in(&m->search, row, &scratch);
+  obs_buf_fini(&scratch);
+  return found;
 }

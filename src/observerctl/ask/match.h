@@ -3,7 +3,7 @@
 #ifndef OBS_OBSERVERCTL_MATCH_H
 #define OBS_OBSERVERCTL_MATCH_H
 
-#include "base/buf.h"
+#include "base/json_search.h"
 #include "observerctl/cli/command.h"
 
 #include <cjson/cJSON.h>
@@ -17,15 +17,17 @@
       {"sig-hash", 0, "HASH", .help = "only ops of this situation"},                                                   \
       {"event-kind", 0, "KIND", .help = "only ops of this kind of event"},                                             \
       {"task-class", 0, "CLASS", .help = "only ops of this class of task"},                                            \
-      {"session-id", 0, "ID", .help = "only ops of this session"}, {                                                   \
-    "q", 'q', "TEXT", .help = "only ops whose recorded row has this text"                                              \
+      {"session-id", 0, "ID", .help = "only ops of this session"},                                                     \
+      {"op-id", 0, "ID", .help = "only ops with this op_id, which is its source's own"}, {                             \
+    "q", 'q', "TEXT", .help = "only ops with this text in a value, as it reads"                                        \
   }
 
-enum { OBS_MATCH_TEXTS = 7 };
+enum { OBS_MATCH_TEXTS = 8 };
 
 typedef struct {
   const char *texts[OBS_MATCH_TEXTS]; /* wanted, in the order of the table in match.c; NULL: any */
   const char *q;                      /* NULL: any */
+  obs_json_search search;             /* for it */
   bool only_success, only_failed;
 } obs_match;
 
