@@ -9,10 +9,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const double alpha = 0.001;      /* family-wise */
-static const double least_effect = 1.2; /* of a share that all ops were counted for: times that of the others */
-static const double least_worth = 8;    /* log likelihood that a cause adds to the others, beyond the tests */
-static const double least_limit = 4;    /* of rate limits that no load explains: times the share of the others */
+static const double alpha = 0.001;   /* family-wise */
+static const double least_worth = 8; /* log likelihood that a cause adds to the others, beyond the tests */
+static const double least_limit = 4; /* of rate limits that no load explains: times the share of the others */
 
 /* Chooses the rows that are compared and counts their failures. False: no memory. */
 static bool choose_rows(obs_describe_scope *s, obs_diagnose_report *r) {
@@ -65,6 +64,18 @@ static void eliminate(obs_logit *m, double tests, found *f) {
   }
 }
 
+/* What came, went and came again is one cause, from when it first came until it last went. */
+static void join_spells(found *f) {
+  for (uint32_t k = 0; k < f->n; k++)
+    for (uint32_t j = k + 1; f->causes[k].cause == OBS_CAUSE_ONSET && j < f->n; j++) {
+      obs_search_candidate *a = &f->causes[k], *b = &f->causes[j];
+      if (b->cause != OBS_CAUSE_ONSET || !obs_where_same(&a->where, &b->where)) continue;
+      if (b->from < a->from) a->from = b->from;
+      if (b->until > a->until) a->until = b->until;
+      b->cause = OBS_CAUSE_COUNT;
+    }
+}
+
 static obs_diagnose_finding *find_known(obs_diagnose_report *r, const obs_diagnose_finding *f) {
   for (uint32_t i = 0; i < r->nfindings; i++)
     if (obs_describe_same(&r->findings[i], f)) return &r->findings[i];
@@ -86,12 +97,11 @@ static double share(uint64_t failures, uint64_t ops) {
   return ops > 0 ? (double)failures / (double)ops : 0;
 }
 
-/* Whether a reader of its numbers would take it for a cause. Few failures of a limit are one when they come with the
- * load, when they began, or when the others meet the limit much less. */
+/* Failures of a limit are a cause by themselves when they come with the load, when they began, or when the others meet
+ * the limit much less. */
 static bool is_plain(const obs_diagnose_finding *f) {
-  if (f->cause != OBS_CAUSE_SHARE || f->rest_ops == 0) return true;
-  double least = f->by_kind && f->per_minute == 0 ? least_limit : least_effect;
-  return share(f->failures, f->ops) >= least * share(f->rest_failures, f->rest_ops);
+  if (f->cause != OBS_CAUSE_SHARE || !f->by_kind || f->per_minute > 0) return true;
+  return share(f->failures, f->ops) >= least_limit * share(f->rest_failures, f->rest_ops);
 }
 
 static observer_err find_failures(const obs_describe_scope *s, bool by_time, found *f, obs_diagnose_report *r) {
@@ -113,8 +123,10 @@ static observer_err find_failures(const obs_describe_scope *s, bool by_time, fou
   }
   while (obs_search_next(&search, &f->causes[f->n])) f->n++;
   eliminate(&m, search.tests, f);
+  join_spells(f);
   for (uint32_t k = 0; k < f->n && r->nfindings < OBS_FINDINGS; k++) {
     obs_diagnose_finding *finding = &r->findings[r->nfindings];
+    if (f->causes[k].cause == OBS_CAUSE_COUNT) continue;
     if (obs_describe(s, &search, k, &f->causes[k], finding) && is_plain(finding) && !is_said(r, finding))
       r->nfindings++; /* else it is over, or said */
   }
@@ -188,7 +200,11 @@ static bool concerns(const obs_describe_scope *s, const obs_diagnose_finding *f)
 
 static observer_err find_slow(const obs_describe_scope *s, bool by_time, obs_diagnose_report *r) {
   obs_slow slow[OBS_SLOWS];
-  int n = obs_slow_find(s->view, s->takes, by_time, slow);
+  uint8_t *trials = malloc(s->view->n + 1);
+  if (!trials) return OBSERVER_E_NOMEM;
+  for (uint32_t i = 0; i < s->view->n; i++) trials[i] = s->takes[i] && !s->again[i];
+  int n = obs_slow_find(s->view, trials, by_time, slow);
+  free(trials);
   if (n < 0) return OBSERVER_E_NOMEM;
   for (int i = 0; i < n; i++) {
     obs_diagnose_finding f;

@@ -51,6 +51,11 @@ static obs_tally tally_column(const obs_search *s, const obs_search_candidate *c
   return all;
 }
 
+/* Sessions and cycles come one after another, so one of them is but a time of what is blamed: they are causes alone. */
+static bool is_run(int column) {
+  return column == OBS_FACT_session_id || column == OBS_FACT_cycle_id;
+}
+
 static bool speaks_of(const obs_where *w, int column) {
   for (uint32_t k = 0; k < w->n; k++)
     if (w->terms[k].column == column) return true;
@@ -65,7 +70,7 @@ static double best_condition(const obs_search *s, const obs_search_candidate *c,
   double most = -INFINITY;
   fill_rates(s, c, rows, n);
   for (int f = 0; f < OBS_COLUMNS; f++) {
-    if (!m->id[f] || speaks_of(&c->where, f)) continue;
+    if (!m->id[f] || is_run(f) || speaks_of(&c->where, f)) continue;
     obs_split split;
     obs_tally all = tally_column(s, c, f, rows, n, s->scratch);
     if (!obs_splits_best(m, f, s->scratch, &split)) continue;
@@ -77,18 +82,18 @@ static double best_condition(const obs_search *s, const obs_search_candidate *c,
   return most;
 }
 
-static double gain_of(const obs_search *s, const obs_search_candidate *c, const uint32_t *rows, uint32_t n) {
+static double gain_of(const obs_search *s, const uint32_t *rows, uint32_t n) {
   obs_tally t = {0, 0, 0};
   for (uint32_t k = 0; k < n; k++) {
     t.seen += s->model->failed[rows[k]];
     t.expected += s->rates[rows[k]];
     t.ops++;
   }
-  (void)c;
   return obs_stats_gain(t.seen, t.expected, t.ops);
 }
 
-/* Takes away a condition that the others say already: without it the rows are hardly more, and explain as much. */
+/* Takes away a condition that the others say already: without it the rows are hardly more, and explain as much; or one
+ * value or bound alone explains clearly more. */
 static void simplify(const obs_search *s, obs_search_candidate *c) {
   const obs_logit *m = s->model;
   for (uint32_t k = 0; c->where.n > 1 && k < c->where.n;) {
@@ -98,9 +103,11 @@ static void simplify(const obs_search *s, obs_search_candidate *c) {
     uint32_t *rows = obs_logit_rows(m, &less.where, c->from, c->until, &n);
     uint32_t *with = obs_logit_rows(m, &c->where, c->from, c->until, &nwith);
     bool same = false;
-    if (rows && with && n <= nwith + nwith / 8) {
+    if (rows && with) {
       fill_rates(s, c, rows, n);
-      same = gain_of(s, c, rows, n) >= gain_of(s, c, with, nwith) - 2;
+      double more = gain_of(s, rows, n) - gain_of(s, with, nwith);
+      bool alone = less.where.n == 1 && less.where.terms[0].n <= 1;
+      same = n <= nwith + nwith / 8 ? more >= -2 : alone && more >= price_of_column(s);
     }
     free(rows);
     free(with);
@@ -113,7 +120,7 @@ static void simplify(const obs_search *s, obs_search_candidate *c) {
 
 void obs_search_narrow(const obs_search *s, obs_search_candidate *c) {
   const obs_logit *m = s->model;
-  if (c->cause == OBS_CAUSE_REGRESSION) return;
+  if (c->cause == OBS_CAUSE_REGRESSION || (c->where.n == 1 && is_run(c->where.terms[0].column))) return;
   const double price = price_of_column(s);
   uint32_t before = c->where.n;
   while (c->where.n < OBS_FINDING_CONDITIONS) {
@@ -182,7 +189,7 @@ static uint32_t find_seeds(const obs_search *s, seed *seeds) {
   for (int f = 0; f < OBS_COLUMNS; f++) {
     seed own[SEEDS_OF_COLUMN];
     uint32_t nown = 0;
-    if (!m->id[f]) continue;
+    if (!m->id[f] || is_run(f)) continue;
     for (uint32_t v = 0; v < m->values[f]; v++) {
       if (!obs_search_tries(s, f, v) || m->seen[f][v] < OBS_SEARCH_MORE) continue;
       double gain = obs_stats_gain(m->seen[f][v], m->expected[f][v], m->ops[f][v]);

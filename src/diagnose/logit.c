@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { FIRST_SWEEPS = 4, SWEEPS = 2, MORE_SWEEPS = 3 };
+enum { FIRST_SWEEPS = 4, SWEEPS = 2, MORE_SWEEPS = 3, MORE_FITTED = 8, MORE_VALUES = 256 };
 
 /* 2^x to 5 digits, made so that a compiler can do several at once; |x| < 120. */
 static inline float power_of_2(float x) {
@@ -72,8 +72,9 @@ static bool allocate(obs_logit *m) {
   if (m->n == 0) return false;
   return (m->odds = calloc(m->n, sizeof *m->odds)) && (m->rate = calloc(m->n, sizeof *m->rate)) &&
          (m->still = calloc(m->n, sizeof *m->still)) && (m->plain = calloc(m->n, sizeof *m->plain)) &&
-         (m->through = calloc(m->n, sizeof *m->through)) && (m->slope = calloc(m->n, sizeof *m->slope)) &&
-         (m->bend = calloc(m->n, sizeof *m->bend)) && (m->gradient = malloc((UINT16_MAX + 1) * sizeof *m->gradient)) &&
+         (m->still_plain = calloc(m->n, sizeof *m->still_plain)) && (m->through = calloc(m->n, sizeof *m->through)) &&
+         (m->slope = calloc(m->n, sizeof *m->slope)) && (m->bend = calloc(m->n, sizeof *m->bend)) &&
+         (m->gradient = malloc((UINT16_MAX + 1) * sizeof *m->gradient)) &&
          (m->curvature = malloc((UINT16_MAX + 1) * sizeof *m->curvature));
 }
 
@@ -100,7 +101,7 @@ static bool rank_numbers(obs_logit *m, int f) {
 }
 
 /* The column's values by row; one that says the same of all rows is not tried. */
-static bool fill(obs_logit *m, int f) {
+static bool fill(obs_logit *m, int f, int *more) {
   const obs_column *c = &m->columns->at[f];
   if (!c->id || c->values == 0) return true;
   uint32_t i = 1;
@@ -111,8 +112,11 @@ static bool fill(obs_logit *m, int f) {
   m->values[f] = c->values;
   if (c->number && !rank_numbers(m, f)) return false;
   const uint32_t values = m->values[f];
+  /* Members of the producers' own take part, too, as long as that costs little. */
+  bool fitted = c->model || (f >= OBS_FACT_COUNT && !c->number && values <= MORE_VALUES && *more < MORE_FITTED);
+  if (fitted && !c->model) (*more)++;
   m->spread[f] = c->spread;
-  return (!c->model || (m->effect[f] = calloc(values, sizeof *m->effect[f]))) &&
+  return (!fitted || (m->effect[f] = calloc(values, sizeof *m->effect[f]))) &&
          (m->ops[f] = calloc(values, sizeof *m->ops[f])) && (m->seen[f] = calloc(values, sizeof *m->seen[f])) &&
          (m->expected[f] = calloc(values, sizeof *m->expected[f])) &&
          (m->unexplained[f] = calloc(values, sizeof *m->unexplained[f])) &&
@@ -292,7 +296,9 @@ void obs_logit_rates(obs_logit *m) {
     obs_logit_rates_of r = obs_logit_rate(m, i, 0, 1);
     m->rate[i] = r.rate;
     m->plain[i] = r.plain;
-    m->still[i] = m->by_time ? obs_logit_rate(m, i, effect[part[i]], 1).rate : r.rate;
+    if (m->by_time) r = obs_logit_rate(m, i, effect[part[i]], 1);
+    m->still[i] = r.rate;
+    m->still_plain[i] = r.plain;
   }
 }
 
@@ -314,15 +320,41 @@ static void count_column(obs_logit *m, int f) {
   }
 }
 
+/* The same of many values with few failures each, of which none tells much: how much more their counts scatter than
+ * counting explains, in all; the two in a hundred that stand out the most are left out. */
+static double scatter_of_many(const obs_logit *m, int f, double *scratch) {
+  enum { LEAST = 50 };
+  const double least = 0.5, kept = 0.98;
+  uint32_t n = 0;
+  for (uint32_t v = 0; v < m->values[f]; v++) n += m->expected[f][v] >= least;
+  if (n < LEAST) return 0;
+  double cut = INFINITY, more = 0, squares = 0;
+  for (int pass = 0; pass < 2; pass++) {
+    uint32_t k = 0;
+    for (uint32_t v = 0; v < m->values[f]; v++) {
+      double e = m->expected[f][v], off = m->seen[f][v] - e, excess = (off * off - e) / e;
+      if (e < least) continue;
+      if (pass == 0) scratch[k++] = excess;
+      if (pass == 0 || excess > cut) continue;
+      more += off * off - e;
+      squares += e * e;
+    }
+    if (pass == 0) cut = obs_stats_quantile(scratch, n, kept);
+  }
+  return more > 0 ? sqrt(more / squares) : 0;
+}
+
 /* How far the values of a column lie apart, and what is usual among them: where they fall into two groups, the lower
  * one (obs_stats_spread). */
 static bool estimate(obs_logit *m, int f, bool spreads) {
   const uint32_t values = m->values[f];
+  const double much = 0.2; /* where so much fails, what does not is no exception */
   double *scratch = malloc(OBS_STATS_SCRATCH(values) * sizeof *scratch), usual;
   if (!scratch) return false;
-  double spread = obs_stats_spread(m->seen[f], m->expected[f], values, m->columns->at[f].spread, scratch, &usual);
+  bool lone = m->cases > much * (m->cases + (m->n - m->cases) / m->thinned);
+  double spread = obs_stats_spread(m->seen[f], m->expected[f], values, m->columns->at[f].spread, lone, scratch, &usual);
+  if (spreads && !m->codes[f]) m->spread[f] = fmax(fmax(spread, scatter_of_many(m, f, scratch)), 0.1);
   free(scratch);
-  if (spreads) m->spread[f] = fmax(spread, 0.1);
   for (uint32_t v = 0; usual < 1 && v < values; v++) {
     m->expected[f][v] *= usual;
     m->unexplained[f][v] *= usual;
@@ -373,8 +405,8 @@ observer_err obs_logit_open(const obs_columns *columns, const obs_logit_opts *op
   err = OBSERVER_E_NOMEM;
   if (!allocate(m) || !fill_time(m)) goto fail;
   for (uint32_t i = 0; i < m->n; i++) m->through[i] = 1;
-  for (int f = 0; f < OBS_COLUMNS; f++)
-    if (!fill(m, f)) goto fail;
+  for (int f = 0, more = 0; f < OBS_COLUMNS; f++)
+    if (!fill(m, f, &more)) goto fail;
   if (!fold_aliases(m)) goto fail;
   reset(m);
   fit(m, FIRST_SWEEPS);
@@ -394,6 +426,7 @@ void obs_logit_close(obs_logit *m) {
   free(m->rate);
   free(m->still);
   free(m->plain);
+  free(m->still_plain);
   free(m->through);
   free(m->slope);
   free(m->bend);

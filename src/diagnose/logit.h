@@ -49,10 +49,10 @@ typedef struct {
   uint8_t *failed;
   float *odds; /* log odds of the fit, without the factors */
   float *slope, *bend;
-  float thinned;                  /* of the others, how many are rows for each failure that is one; 1: all */
-  float *through;                 /* share that the factors let through */
-  float *rate, *still, *plain;    /* see obs_logit_rates */
-  uint16_t *id[OBS_LOGIT_FIELDS]; /* NULL: not tried */
+  float thinned;                             /* of the others, how many are rows for each failure that is one; 1: all */
+  float *through;                            /* share that the factors let through */
+  float *rate, *plain, *still, *still_plain; /* see obs_logit_rates */
+  uint16_t *id[OBS_LOGIT_FIELDS];            /* NULL: not tried */
   uint32_t values[OBS_LOGIT_FIELDS];
   uint16_t *codes[OBS_COLUMNS];     /* of a number's ids, what they are in the view */
   float *effect[OBS_LOGIT_FIELDS];  /* NULL: the column takes no part in the fit */
@@ -87,8 +87,8 @@ void obs_logit_drop(obs_logit *m, uint32_t k);
 void obs_logit_fit(obs_logit *m);
 /* How much less likely the failures are without factor `k`, when the others may take its place (log likelihood). */
 double obs_logit_worth(obs_logit *m, uint32_t k);
-/* Fills `rate`: the fitted rate of each row; `still`: without the effect of time; `plain`: what of `rate` is not the
- * factors'. */
+/* Fills `rate`: the fitted rate of each row; `plain`: what of it is not the factors'; `still`, `still_plain`: the same
+ * without the effect of time. */
 void obs_logit_rates(obs_logit *m);
 /* Fills ops, seen, expected and unexplained, and what is in obs_logit_rates, and the spread of each column. */
 observer_err obs_logit_count(obs_logit *m);

@@ -8,22 +8,24 @@
 static const double least_for_all = 3; /* the lift of an onset of all rows: a daily rhythm rises too */
 
 typedef struct {
-  double seen, expected, still, plain, ops;
+  double seen, expected, plain, still, still_plain, ops;
 } sums;
 
 static void add(sums *to, const sums *x) {
   to->seen += x->seen;
   to->expected += x->expected;
-  to->still += x->still;
   to->plain += x->plain;
+  to->still += x->still;
+  to->still_plain += x->still_plain;
   to->ops += x->ops;
 }
 
 static void add_row(const obs_logit *m, sums *to, uint32_t i) {
   to->seen += m->failed[i];
   to->expected += m->rate[i];
-  to->still += m->still[i];
   to->plain += m->plain[i];
+  to->still += m->still[i];
+  to->still_plain += m->still_plain[i];
   to->ops++;
 }
 
@@ -33,7 +35,8 @@ static bool rose(const sums *all, const sums *before, bool still, double least) 
   double expected = still ? all->still - before->still : all->expected - before->expected;
   if (seen < OBS_SEARCH_MORE || expected <= 0) return false;
   double usual = (before->seen + 0.5) / ((still ? before->still : before->expected) + 0.5);
-  double more = seen - expected * usual, plain = (all->plain - before->plain) * usual;
+  double more = seen - expected * usual;
+  double plain = (still ? all->still_plain - before->still_plain : all->plain - before->plain) * usual;
   if (seen / (all->ops - before->ops) < OBS_SEARCH_PLAINLY * (before->seen + 0.5) / (before->ops + 1)) return false;
   return more >= OBS_SEARCH_MORE && more >= (least - 1) * (plain + 0.5);
 }
@@ -69,17 +72,17 @@ double obs_search_rise(const obs_search *s, const uint32_t *rows, uint32_t n, bo
   return sup_p(most, all.seen);
 }
 
-double obs_search_fall(const obs_search *s, const uint32_t *rows, uint32_t n, uint32_t *at) {
+double obs_search_fall(const obs_search *s, const uint32_t *rows, uint32_t n, bool still, uint32_t *at) {
   const obs_logit *m = s->model;
   sums all = {0}, before = {0};
   double most = 0;
   for (uint32_t k = 0; k < n; k++) add_row(m, &all, rows[k]);
   for (uint32_t k = 0; k < n; k++) {
     add_row(m, &before, rows[k]);
-    double seen = all.seen - before.seen, expected = all.expected - before.expected;
+    double seen = all.seen - before.seen, expected = still ? all.still - before.still : all.expected - before.expected;
     if (!m->failed[rows[k]] || before.seen < OBS_SEARCH_SEEN || expected <= 0) continue;
-    if ((seen + 0.5) / (expected + 0.5) * 3 > before.seen / before.expected) continue;
-    double ratio = ratio_of(&all, &before, false);
+    if ((seen + 0.5) / (expected + 0.5) * 3 > before.seen / (still ? before.still : before.expected)) continue;
+    double ratio = ratio_of(&all, &before, still);
     if (ratio <= most) continue;
     most = ratio;
     *at = rows[k] + 1;

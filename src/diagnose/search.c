@@ -50,16 +50,23 @@ double obs_search_lift(double seen, double expected, double plain, double n) {
   return fmax(odds, 1 + (seen - expected) / (plain + 0.5));
 }
 
-/* What two factors did not explain, a third will not. */
-static bool is_open(const obs_logit *m, const obs_where *where) {
+/* What two factors did not explain, a third will not; but an outage may come again. */
+static bool is_open(const obs_logit *m, const obs_search_candidate *c) {
   int factors = 0;
-  for (uint32_t k = 0; k < m->nfactors; k++) factors += obs_where_same(&m->factors[k].where, where);
-  return factors < 2;
+  for (uint32_t k = 0; k < m->nfactors; k++) factors += obs_where_same(&m->factors[k].where, &c->where);
+  return factors < (c->cause == OBS_CAUSE_ONSET ? 4 : 2);
 }
 
+/* Of one bound that was refuted, those next to it are no better. */
 static bool is_refuted(const obs_search *s, const obs_search_candidate *c) {
-  for (uint32_t k = 0; k < s->nrefuted; k++)
-    if (s->refuted[k].cause == c->cause && obs_where_same(&s->refuted[k].where, &c->where)) return true;
+  for (uint32_t k = 0; k < s->nrefuted; k++) {
+    const obs_search_candidate *r = &s->refuted[k];
+    if (r->cause != c->cause) continue;
+    const obs_term *a = &r->where.terms[0], *b = &c->where.terms[0];
+    bool bounds = r->where.n == 1 && c->where.n == 1 && a->column == b->column && a->relation == b->relation &&
+                  (a->relation == OBS_RELATION_ABOVE || a->relation == OBS_RELATION_AT_MOST);
+    if (bounds || obs_where_same(&r->where, &c->where)) return true;
+  }
   return false;
 }
 
@@ -100,8 +107,7 @@ static double margin(const obs_search_candidate *best, const obs_search_candidat
 
 void obs_search_offer(const obs_search *s, obs_search_candidate *best, const obs_search_candidate *candidate) {
   if (candidate->rank >= log(OBS_SEARCH_ALPHA) || candidate->rank >= best->rank - margin(best, candidate)) return;
-  if (!is_open(s->model, &candidate->where) || is_refuted(s, candidate) || !obs_search_recurs(s, &candidate->where))
-    return;
+  if (!is_open(s->model, candidate) || is_refuted(s, candidate) || !obs_search_recurs(s, &candidate->where)) return;
   *best = *candidate;
 }
 
@@ -111,6 +117,15 @@ bool obs_search_tries(const obs_search *s, int column, uint32_t id) {
       (m->codes[column] && id != OBS_FACT_ABSENT && m->values[column] > OBS_SEARCH_DISTINCT + 2))
     return false;
   return m->ops[column][id] > 0;
+}
+
+/* Whether a value stands out of its column's is asked of as many as that has, in as many columns as there are. */
+double obs_search_tests_of(const obs_search *s, int column) {
+  double values = 0, columns = 0;
+  for (uint32_t v = 0; v < s->model->values[column]; v++)
+    values += s->model->ops[column][v] >= OBS_SEARCH_SEEN && obs_search_tries(s, column, v);
+  for (int f = 0; f < OBS_COLUMNS; f++) columns += s->model->id[f] != NULL;
+  return fmin(s->tests, 2 * fmax(values, 1) * columns);
 }
 
 /* The number of tests of share and onset: two for each value with enough rows to be found at all. */
@@ -143,8 +158,10 @@ static bool try_out(obs_search *s, obs_search_candidate *c) {
   }
   if (usual) {
     double spread = f->where.n > 1 ? joint_spread : 0;
+    double tests = f->where.n > 1 ? s->tests : obs_search_tests_of(s, f->where.terms[0].column);
     for (uint32_t k = 0; k < f->where.n; k++) spread = fmax(spread, m->spread[f->where.terms[k].column]);
-    c->log_p = obs_stats_excess(seen, expected, spread * plain / expected) + log(s->tests);
+    c->log_p = fmax(obs_stats_excess(seen, expected, spread * plain / expected) + log(tests),
+                    obs_stats_excess(seen, expected, 0) + log(s->tests));
   }
   if (c->log_p < log(OBS_SEARCH_ALPHA) && obs_search_lift(seen, expected, plain, f->n) >= OBS_SEARCH_LIFT &&
       seen >= least_in_all * expected)
@@ -175,6 +192,8 @@ static bool find_best(obs_search *s, obs_search_candidate *best) {
 static void date(const obs_search *s, bool in, obs_search_candidate *c) {
   const obs_logit *m = s->model;
   uint32_t n, at = 0;
+  for (uint32_t k = 0; k < c->where.n; k++) /* what comes again each hour or day did not begin */
+    if (c->where.terms[k].column >= OBS_COLUMN_MINUTE) return;
   uint32_t *rows = obs_logit_rows(m, &c->where, 0, c->until, &n);
   bool still = !in && c->cause == OBS_CAUSE_ONSET;
   double p = rows ? obs_search_rise(s, rows, n, still, in ? OBS_SEARCH_LIFT : OBS_SEARCH_TRY, &at) + log(s->tests) : 0;
@@ -185,7 +204,7 @@ static void date(const obs_search *s, bool in, obs_search_candidate *c) {
   }
   free(rows);
   rows = obs_logit_rows(m, &c->where, c->from, c->until, &n);
-  if (rows && obs_search_fall(s, rows, n, &at) + log(s->tests) < log(OBS_SEARCH_ALPHA)) c->until = at;
+  if (rows && obs_search_fall(s, rows, n, still, &at) + log(s->tests) < log(OBS_SEARCH_ALPHA)) c->until = at;
   free(rows);
 }
 
@@ -206,6 +225,39 @@ static void refine(obs_search *s, obs_search_candidate *c) {
   obs_logit_explain(m, &factor);
 }
 
+static int commonest(const uint32_t kinds[OBS_ERROR_KIND_COUNT]) {
+  int most = 0;
+  for (int k = 1; k < OBS_ERROR_KIND_COUNT; k++)
+    if (kinds[k] > kinds[most]) most = k;
+  return most;
+}
+
+/* Whether the candidate is but a part of a known cause that is not the same in all of it: four in five of its failures
+ * are that one's, and of the same error. */
+static bool is_part(const obs_search *s, const obs_search_candidate *c) {
+  const obs_logit *m = s->model;
+  uint32_t kinds[OBS_ERROR_KIND_COUNT] = {0}, n, failures = 0;
+  uint32_t *rows = obs_logit_rows(m, &c->where, c->from, c->until, &n);
+  bool part = false;
+  for (uint32_t k = 0; rows && k < n; k++)
+    if (m->failed[rows[k]]) rows[failures++] = rows[k];
+  for (uint32_t k = 0; k < failures; k++) kinds[m->view->kind[m->row[rows[k]]]]++;
+  for (uint32_t f = 0; rows && !part && f < m->nfactors; f++) {
+    const obs_logit_factor *x = &m->factors[f];
+    uint32_t in = 0, own[OBS_ERROR_KIND_COUNT] = {0};
+    for (uint32_t k = 0, at = 0; k < failures; k++) {
+      while (at < x->n && x->rows[at] < rows[k]) at++;
+      in += at < x->n && x->rows[at] == rows[k];
+    }
+    if (in * 5 < failures * 4 || x->n <= n) continue;
+    for (uint32_t k = 0; k < x->n; k++)
+      if (m->failed[x->rows[k]]) own[m->view->kind[m->row[x->rows[k]]]]++;
+    part = commonest(own) == commonest(kinds);
+  }
+  free(rows);
+  return part;
+}
+
 /* What else is to be said of a candidate: its like, its time, a correction, conditions more. */
 static void look_closer(obs_search *s, obs_search_candidate *c) {
   const obs_search_candidate plain = *c;
@@ -224,6 +276,15 @@ static void look_closer(obs_search *s, obs_search_candidate *c) {
   if (c->where.n > plain.where.n) date(s, false, c);
 }
 
+/* With one cause more in the model another look is worth it at what chance is far from explaining. */
+static void reconsider(obs_search *s) {
+  const double far = -100;
+  uint32_t kept = 0;
+  for (uint32_t k = 0; k < s->nrefuted; k++)
+    if (s->refuted[k].rank > far) s->refuted[kept++] = s->refuted[k];
+  s->nrefuted = kept;
+}
+
 /* A candidate that fails the second test, with what else was said of it and without, is refuted: it is not tried again,
  * and its place goes to the next one. */
 bool obs_search_next(obs_search *s, obs_search_candidate *out) {
@@ -234,13 +295,14 @@ bool obs_search_next(obs_search *s, obs_search_candidate *out) {
     obs_search_candidate plain = *out;
     look_closer(s, out);
     bool closer = out->cause != plain.cause || !obs_where_same(&out->where, &plain.where);
-    bool stands = try_out(s, out);
-    if (!stands && closer) {
+    bool part = is_part(s, out), stands = !part && try_out(s, out);
+    if (!stands && !part && closer) {
       *out = plain;
       stands = try_out(s, out);
     }
     if (stands) {
       refine(s, out);
+      reconsider(s);
       return true;
     }
     if (s->nrefuted == OBS_SEARCH_REFUTED) return false;

@@ -26,6 +26,8 @@
 #define OBS_SEARCH_PLAINLY 1.25            /* times the share of before, whatever the model expects */
 #define OBS_SEARCH_DISTINCT 64u            /* a number of so few values is also tried as each of them */
 
+enum { OBS_SEARCH_RUN = OBS_FINDING_VALUES }; /* numbers next to each other that are tried together, at most */
+
 typedef struct {
   double seen, expected, ops;
 } obs_tally;
@@ -39,13 +41,14 @@ void obs_search_offer(const obs_search *s, obs_search_candidate *best, const obs
 /* Whether a value alone is tried: whether it is one, and whether there is more to say than two factors did. */
 bool obs_search_tries(const obs_search *s, int column, uint32_t id);
 
+double obs_search_tests_of(const obs_search *s, int column);
 /* A minute or an hour is a cause only where it comes again: two in three of its times must show it. Failures come in
  * bursts, and a burst is of some minute. Of other columns: true. */
 bool obs_search_recurs(const obs_search *s, const obs_where *where);
 
 /* ---- values.c ---- */
 
-/* Values that fail more than others do, thresholds. */
+/* Values that fail more than others do, thresholds, a few numbers next to each other. */
 void obs_search_shares(const obs_search *s, int column, obs_search_candidate *best);
 /* Puts other values of the column to that of a share that fail as it does: as often, of the same error, all along. */
 void obs_search_grow(const obs_search *s, obs_search_candidate *c);
@@ -61,7 +64,7 @@ void obs_search_onset_of_all(const obs_search *s, obs_search_candidate *best);
  * rows do. */
 double obs_search_rise(const obs_search *s, const uint32_t *rows, uint32_t n, bool still, double least, uint32_t *at);
 /* The same of their fall to a third or less. */
-double obs_search_fall(const obs_search *s, const uint32_t *rows, uint32_t n, uint32_t *at);
+double obs_search_fall(const obs_search *s, const uint32_t *rows, uint32_t n, bool still, uint32_t *at);
 /* Puts other values of the column to that of an onset that fail as it does from about then on. */
 void obs_search_grow_onset(const obs_search *s, obs_search_candidate *c);
 

@@ -103,6 +103,24 @@ static void try_bounds(const obs_logit *m, int f, const obs_tally *by, const obs
   }
 }
 
+static void try_runs(const obs_logit *m, int f, const obs_tally *by, const obs_tally *whole, uint32_t present,
+                     obs_split *best) {
+  const uint32_t values = m->values[f];
+  if (values > OBS_SEARCH_DISTINCT + OBS_FACT_NAMED) return;
+  const double price = log((double)OBS_SEARCH_RUN * present);
+  for (uint32_t first = OBS_FACT_NAMED; first < values; first++) {
+    obs_tally t = {0, 0, 0};
+    obs_term term = {.column = f, .relation = OBS_RELATION_IS};
+    for (uint32_t v = first; v < values && v < first + OBS_SEARCH_RUN; v++) {
+      t.seen += by[v].seen;
+      t.expected += by[v].expected;
+      t.ops += by[v].ops;
+      term.ids[term.n++] = obs_logit_view_id(m, f, (uint16_t)v);
+      if (t.seen > 0 && is_better(m, best, &t, whole, price)) best->term = term;
+    }
+  }
+}
+
 bool obs_splits_best(const obs_logit *m, int f, const obs_tally *by, obs_split *out) {
   obs_tally named = {0, 0, 0};
   uint32_t present = 0;
@@ -121,9 +139,11 @@ bool obs_splits_best(const obs_logit *m, int f, const obs_tally *by, obs_split *
     present++; /* the others are a choice, too */
   }
   if (present < 2) return false;
-  if (m->codes[f])
+  if (m->codes[f]) {
     try_bounds(m, f, by, &named, &whole, present, out);
-  else
+    try_runs(m, f, by, &whole, present, out);
+  } else {
     try_sets(m, f, by, &whole, present, out);
+  }
   return out->net > 0;
 }

@@ -160,7 +160,7 @@ static double mean_of(const rates *r, size_t from, size_t until, double *weight)
 /* Where the sorted rates fall into two groups: the first of the upper one, 0: they do not. The gap between them is a
  * factor of three at least and four times their scatter; the lower group is no exception: it has a fifth of what is
  * expected, and, where the upper one has most of the values, two of them. */
-static size_t find_gap(const rates *r, double *low_mean, double *high_mean) {
+static size_t find_gap(const rates *r, bool lone, double *low_mean, double *high_mean) {
   const double least = 1.1, clear = 4, share = 0.2;
   size_t at = 0;
   double gap = least, low_weight, high_weight, squares = 0;
@@ -173,7 +173,7 @@ static size_t find_gap(const rates *r, double *low_mean, double *high_mean) {
   *low_mean = mean_of(r, 0, at, &low_weight);
   *high_mean = mean_of(r, at, r->n, &high_weight);
   if (low_weight < share * (low_weight + high_weight)) return 0;
-  if (2 * (r->n - at) > r->n && at < 2) return 0;
+  if (2 * (r->n - at) > r->n && at < 2 && !lone) return 0;
   for (size_t i = 0; i < r->n; i++) {
     double far = r->rate[i] - (i < at ? *low_mean : *high_mean);
     squares += far * far;
@@ -183,7 +183,7 @@ static size_t find_gap(const rates *r, double *low_mean, double *high_mean) {
   return gap > clear * scatter_within && gap > 2 * noise ? at : 0;
 }
 
-double obs_stats_spread(const double *seen, const double *expected, size_t n, double prior, double *scratch,
+double obs_stats_spread(const double *seen, const double *expected, size_t n, double prior, bool lone, double *scratch,
                         double *usual) {
   static const double normal[] = {-1.15, -0.67, -0.32, 0.32, 0.67, 1.15};
   enum { PRIOR = 6, SORTED = 512 };
@@ -200,7 +200,7 @@ double obs_stats_spread(const double *seen, const double *expected, size_t n, do
   size_t gap = 0;
   if (r.n >= 2 && r.n <= SORTED) {
     sort_rates(&r);
-    gap = find_gap(&r, &low_mean, &high_mean);
+    gap = find_gap(&r, lone, &low_mean, &high_mean);
   }
   if (gap > 0) {
     *usual = fmin(1, exp(low_mean));
@@ -223,6 +223,11 @@ double obs_stats_spread(const double *seen, const double *expected, size_t n, do
       high = middle;
   }
   return (low + high) / 2;
+}
+
+double obs_stats_quantile(double *values, size_t n, double part) {
+  qsort(values, n, sizeof *values, by_value);
+  return values[(size_t)(part * (double)(n - 1))];
 }
 
 int obs_stats_by_number(const void *a, const void *b) {

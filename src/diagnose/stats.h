@@ -2,6 +2,7 @@
 #ifndef OBS_DIAGNOSE_STATS_H
 #define OBS_DIAGNOSE_STATS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* P(X >= seen) where X is counted from a Poisson process whose mean is `expected` times a gamma of mean 1 and standard
@@ -28,10 +29,14 @@ double obs_stats_change(double seen_before, double expected_before, double seen_
 double obs_stats_sup(double ratio, double edge);
 /* Standard deviation of the log rates behind `n` counts beyond what counting explains, robust: values that stand out
  * do not widen it, and where the values fall into two groups far apart, it is that within them. `prior` counts as six
- * values. *usual: the rate of the lower group, in units of what is expected; 1 where there is but one. */
-double obs_stats_spread(const double *seen, const double *expected, size_t n, double prior, double *scratch,
+ * values. *usual: the rate of the lower group, in units of what is expected; 1 where there is but one. `lone`: one
+ * value alone may be the lower group though most are above it. */
+double obs_stats_spread(const double *seen, const double *expected, size_t n, double prior, bool lone, double *scratch,
                         double *usual);
 #define OBS_STATS_SCRATCH(n) (3 * ((size_t)(n) + 6)) /* doubles */
+
+/* The value below which this part of them lies; they are put in order. n > 0. */
+double obs_stats_quantile(double *values, size_t n, double part);
 
 /* qsort's order of uint32_t, ascending. */
 int obs_stats_by_number(const void *a, const void *b);

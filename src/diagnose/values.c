@@ -43,6 +43,26 @@ static void try_bounds(const obs_search *s, int f, obs_search_candidate *best) {
   }
 }
 
+/* A few numbers next to each other: minutes. */
+static void try_runs(const obs_search *s, int f, obs_search_candidate *best) {
+  const obs_logit *m = s->model;
+  const uint32_t values = m->values[f];
+  if (values > OBS_SEARCH_DISTINCT + OBS_FACT_NAMED) return;
+  const double tests = s->tests + (double)OBS_SEARCH_RUN * values;
+  for (uint32_t first = OBS_FACT_NAMED; first < values; first++) {
+    double seen = 0, expected = 0, plain = 0, ops = 0;
+    obs_where where = {.n = 1, .terms = {{.column = f, .relation = OBS_RELATION_IS}}};
+    for (uint32_t v = first; v < values && v < first + OBS_SEARCH_RUN; v++) {
+      seen += m->seen[f][v];
+      expected += m->expected[f][v];
+      plain += m->unexplained[f][v];
+      ops += m->ops[f][v];
+      where.terms[0].ids[where.terms[0].n++] = obs_logit_view_id(m, f, (uint16_t)v);
+      if (v > first) offer_share(s, &where, seen, expected, plain, ops, tests, best);
+    }
+  }
+}
+
 void obs_search_shares(const obs_search *s, int f, obs_search_candidate *best) {
   const obs_logit *m = s->model;
   for (uint32_t v = 0; v < m->values[f]; v++) {
@@ -50,7 +70,10 @@ void obs_search_shares(const obs_search *s, int f, obs_search_candidate *best) {
     obs_where where = obs_where_is(f, obs_logit_view_id(m, f, (uint16_t)v));
     offer_share(s, &where, m->seen[f][v], m->expected[f][v], m->unexplained[f][v], m->ops[f][v], s->tests, best);
   }
-  if (m->codes[f]) try_bounds(s, f, best);
+  if (m->codes[f]) {
+    try_bounds(s, f, best);
+    try_runs(s, f, best);
+  }
 }
 
 /* ---- values that fail alike ---- */

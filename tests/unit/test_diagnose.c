@@ -319,7 +319,7 @@ static void test_statistics(void **state) {
     expected[i] = 10000;
     seen[i] = 10000 * exp(i < 2 ? 4 : 0.3 * (i % 2 ? 1 : -1));
   }
-  assert_near(obs_stats_spread(seen, expected, 40, 0.3, scratch, &usual), 0.44, 0.1); /* 0.3 / 0.674 */
+  assert_near(obs_stats_spread(seen, expected, 40, 0.3, false, scratch, &usual), 0.44, 0.1); /* 0.3 / 0.674 */
 }
 
 int main(void) {
