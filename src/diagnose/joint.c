@@ -138,6 +138,40 @@ void obs_search_narrow(const obs_search *s, obs_search_candidate *c) {
   if (c->where.n > before) simplify(s, c);
 }
 
+/* Parts of something whose other parts fail as well, or which has no others, are not the cause: the whole is. */
+void obs_search_widen(const obs_search *s, obs_search_candidate *c) {
+  const obs_logit *m = s->model;
+  const double nearly_all = 0.98, little = 0.05;
+  if (c->cause == OBS_CAUSE_REGRESSION || c->where.n != 1 || c->where.terms[0].relation != OBS_RELATION_IS) return;
+  uint32_t n;
+  uint32_t *rows = obs_logit_rows(m, &c->where, c->from, c->until, &n);
+  for (int f = 0; rows && n > 0 && f < OBS_COLUMNS; f++) {
+    if (!m->id[f] || m->codes[f] || speaks_of(&c->where, f)) continue;
+    uint32_t *ops = s->scratch, whole = OBS_FACT_ABSENT;
+    memset(ops, 0, m->values[f] * sizeof *ops);
+    for (uint32_t k = 0; k < n; k++) ops[m->id[f][rows[k]]]++;
+    for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++)
+      if (ops[v] >= nearly_all * n) whole = v;
+    if (whole == OBS_FACT_ABSENT) continue;
+    obs_tally rest = {0, 0, 0};
+    for (uint32_t i = c->from; i < c->until; i++) {
+      if (m->id[f][i] != whole || obs_where_has(&c->where, m->columns, m->row[i])) continue;
+      float less = obs_logit_effect(m, &c->where, i) + (m->effect[f] ? m->effect[f][whole] : 0);
+      rest.seen += m->failed[i];
+      rest.expected += c->cause == OBS_CAUSE_ONSET ? m->still[i] : obs_logit_rate(m, i, less, 1).rate;
+      rest.ops++;
+    }
+    bool others_fail = rest.seen - rest.expected >= OBS_SEARCH_MORE &&
+                       obs_search_lift(rest.seen, rest.expected, rest.expected, rest.ops) >= OBS_SEARCH_TRY &&
+                       obs_stats_excess(rest.seen, rest.expected, 0) + log(s->tests) < log(OBS_SEARCH_ALPHA);
+    bool parts_are_all = c->where.terms[0].n > 1 && rest.ops <= little * n;
+    if (!others_fail && !parts_are_all) continue;
+    c->where = obs_where_is(f, obs_logit_view_id(m, f, (uint16_t)whole));
+    break;
+  }
+  free(rows);
+}
+
 /* What began may be that others came: where all rows since then share a value that is much rarer before than what is
  * blamed, it is the value that is blamed. */
 void obs_search_specify(const obs_search *s, obs_search_candidate *c) {

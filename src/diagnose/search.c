@@ -269,6 +269,7 @@ static void look_closer(obs_search *s, obs_search_candidate *c) {
     date(s, false, c);
   }
   obs_search_grow(s, c);
+  obs_search_widen(s, c);
   obs_search_blame_correction(s, c);
   obs_search_narrow(s, c);
   obs_search_keep_alike(s, c);

@@ -72,6 +72,7 @@ void obs_search_grow_onset(const obs_search *s, obs_search_candidate *c);
 
 /* Adds conditions to the cause as long as fewer rows explain the failures better; takes away those that say nothing. */
 void obs_search_narrow(const obs_search *s, obs_search_candidate *c);
+void obs_search_widen(const obs_search *s, obs_search_candidate *c);
 void obs_search_specify(const obs_search *s, obs_search_candidate *c);
 /* Conditions that are a cause only together: from each value with some excess. */
 void obs_search_joint(const obs_search *s, obs_search_candidate *best);
