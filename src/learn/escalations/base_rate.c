@@ -74,8 +74,8 @@ void obs_base_rate_begin(obs_base_rate *b, int64_t now_ms) {
   }
   if (near) b->at.near[b->near = (b->near + 1) % OBS_BASE_RATE_NEAR] = now_ms;
   if (quarter) b->at.quarters[b->quarters = (b->quarters + 1) % OBS_BASE_RATE_QUARTERS] = now_ms;
-  for (uint32_t i = 0; i < b->totals.n; i++) {
-    obs_base_rate_total *t = &b->totals.at[i];
+  obs_base_rate_total *t = b->totals.at;
+  for (uint32_t i = 0; t != NULL && i < b->totals.n; i++, t++) {
     if (near) t->near[b->near] = t->now;
     if (quarter) t->quarters[b->quarters] = t->now;
   }
