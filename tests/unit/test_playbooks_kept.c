@@ -176,6 +176,25 @@ static void test_a_spell_that_ends_by_itself(void **state) {
   close_fixture(x);
 }
 
+/* A task that is tried again and again is no episode: what it fails is before, as all else. */
+static void test_retries_are_no_episode(void **state) {
+  (void)state;
+  fixture *x = open_fixture(0, false);
+  for (int i = 0; i < 600; i++) {
+    bool fails = i % 60 == 30;
+    for (int n = 0; n < (fails ? 12 : 1); n++)
+      learn_record(&x->f,
+                   "\"endpoint\":\"/a\",\"success\":%s,\"input_summary\":\"task %d\",\"output_summary\":\"\","
+                   "\"sig_hash\":\"h%d\",\"session_id\":\"s%d\"",
+                   fails && n < 11 ? "false" : "true", i, i, i);
+  }
+  cycle(x);
+  cJSON *e = only(x, (obs_playbooks_filter){DO});
+  learn_expect(e, "effect.before", "{\"ops\":710,\"failures\":110,\"rate\":0.15493}");
+  cJSON_Delete(e);
+  close_fixture(x);
+}
+
 /* Before is the window that the don't follows from: no other one is taken for it. */
 static void test_the_facts_of_a_dont(void **state) {
   (void)state;
@@ -391,6 +410,7 @@ int main(void) {
       cmocka_unit_test(test_one_at_a_time),
       cmocka_unit_test(test_a_holdout),
       cmocka_unit_test(test_a_spell_that_ends_by_itself),
+      cmocka_unit_test(test_retries_are_no_episode),
       cmocka_unit_test(test_the_facts_of_a_dont),
       cmocka_unit_test(test_whose_ops_are_counted),
       cmocka_unit_test(test_a_restart),

@@ -1,6 +1,7 @@
 #include "learn/playbooks/before_after.h"
 
 #include "base/utf8.h"
+#include "diagnose/retries.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -211,34 +212,65 @@ bool obs_before_after_episode(const bool *failed, uint32_t n, uint32_t *from, ui
   return found;
 }
 
-observer_err obs_before_after_begin(const obs_facts_view *view, const obs_before_after_scope *scope) {
-  obs_before_after *e = scope->effect;
-  uint64_t last = obs_before_after_last(view);
-  uint32_t n = 0, from = 0, to = 0;
-  *e = (obs_before_after){.since_seq = last, .through_seq = last};
+/* The scope's ops of a view, in order. */
+typedef struct {
+  uint8_t *takes, *again; /* of each row: whether it is of the scope; whether it goes on with a failed attempt */
+  bool *failed;           /* of each trial, ... */
+  uint32_t *rows;         /* ... and where it is */
+  uint32_t n;
+} trials;
+
+static bool make_trials(const obs_facts_view *view, const obs_before_after_scope *scope, trials *t) {
   bool of_endpoint = scope->endpoint.len > 0, of_class = scope->task_class.len > 0;
   uint16_t endpoint = of_endpoint ? find(view, OBS_FACT_endpoint, scope->endpoint) : OBS_FACT_ABSENT;
   uint16_t class = of_class ? find(view, OBS_FACT_task_class, scope->task_class) : OBS_FACT_ABSENT;
-  if ((!of_endpoint && !of_class) || (of_endpoint && endpoint == OBS_FACT_ABSENT) ||
-      (of_class && class == OBS_FACT_ABSENT))
-    return OBSERVER_E_OK;
-  bool *failed = calloc((size_t)view->n + 1, sizeof(*failed));
-  if (failed == NULL) return OBSERVER_E_NOMEM;
+  size_t rows = (size_t)view->n + 1;
+  *t = (trials){calloc(rows, 1), calloc(rows, 1), calloc(rows, sizeof(bool)), calloc(rows, sizeof(uint32_t)), 0};
+  if (t->takes == NULL || t->again == NULL || t->failed == NULL || t->rows == NULL) return false;
+  bool known = (of_endpoint || of_class) && (!of_endpoint || endpoint != OBS_FACT_ABSENT) &&
+               (!of_class || class != OBS_FACT_ABSENT);
+  for (uint32_t row = 0; row < view->n && known; row++)
+    t->takes[row] = (!of_endpoint || view->id[OBS_FACT_endpoint][row] == endpoint) &&
+                    (!of_class || view->id[OBS_FACT_task_class][row] == class);
+  if (!obs_retries_find(view, t->takes, t->again)) return false;
   for (uint32_t row = 0; row < view->n; row++) {
-    if (of_endpoint && view->id[OBS_FACT_endpoint][row] != endpoint) continue;
-    if (of_class && view->id[OBS_FACT_task_class][row] != class) continue;
-    failed[n++] = (view->flags[row] & OBS_FACT_FAILED) != 0;
+    if (!t->takes[row] || t->again[row]) continue;
+    t->failed[t->n] = (view->flags[row] & OBS_FACT_FAILED) != 0;
+    t->rows[t->n++] = row;
   }
-  if (!obs_before_after_episode(failed, n, &from, &to)) from = to = 0;
-  for (uint32_t i = 0; i < n; i++) {
-    if (i >= from && i < to) continue;
-    e->before.ops++;
-    e->before.failures += failed[i];
+  return true;
+}
+
+static void free_trials(trials *t) {
+  free(t->takes);
+  free(t->again);
+  free(t->failed);
+  free(t->rows);
+}
+
+observer_err obs_before_after_begin(const obs_facts_view *view, const obs_before_after_scope *scope) {
+  obs_before_after *e = scope->effect;
+  uint64_t last = obs_before_after_last(view);
+  trials t;
+  *e = (obs_before_after){.since_seq = last, .through_seq = last};
+  bool ok = make_trials(view, scope, &t);
+  if (ok) {
+    /* A task that is tried again and again is one failure here: else its run would be taken for an episode. */
+    uint32_t from = 0, to = 0, begins = view->n, ends = view->n;
+    if (obs_before_after_episode(t.failed, t.n, &from, &to)) {
+      begins = t.rows[from];
+      if (to < t.n) ends = t.rows[to];
+    }
+    for (uint32_t row = 0; row < view->n; row++) {
+      if (!t.takes[row] || (row >= begins && row < ends)) continue;
+      e->before.ops++;
+      e->before.failures += (view->flags[row] & OBS_FACT_FAILED) != 0;
+    }
+    /* What fails more often than not, and was never better on record, is an episode all along: there is no before. */
+    if (2 * e->before.failures > e->before.ops) e->before = (obs_before_after_side){0, 0};
   }
-  /* What fails more often than not, and was never better on record, is an episode all along: there is no before. */
-  if (2 * e->before.failures > e->before.ops) e->before = (obs_before_after_side){0, 0};
-  free(failed);
-  return OBSERVER_E_OK;
+  free_trials(&t);
+  return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
 /* ---- the interval ---- */
