@@ -10,8 +10,8 @@ enum { TEXT_TOKENS = 60, PREFIX_TOKENS = 32, GROUP_TOKENS = 6, QUOTED_MAX = 200 
 typedef struct {
   obs_mask_token *t;
   size_t n;
-  const char *end;     /* of the message */
-  const char *request; /* the quote that ends a request line */
+  const char *end;      /* of the message */
+  const char *unquoted; /* the quote that ends a request line or a message */
   bool commas;
 } mask;
 
@@ -157,10 +157,22 @@ static bool is_bare_status(const mask *m, const obs_mask_token *t) {
   return false;
 }
 
+/* P2002, 42P01: a code of capitals and digits. */
+static bool is_code_word(const obs_mask_token *t) {
+  if (t->len > 10 || t->len < 2) return false;
+  for (uint16_t i = 0; i < t->len; i++) {
+    if ((obs_word_class(t->p[i]) & (OBS_WORD_UPPER | OBS_WORD_DIGIT)) == 0 && t->p[i] != '-' && t->p[i] != '_')
+      return false;
+  }
+  return true;
+}
+
 /* A number that tells kinds apart. How many went well by a status under 400 does not. */
 static bool is_code(const mask *m, const obs_mask_token *t) {
-  if (!obs_word_is_number(t->p, t->len)) return false;
+  bool number = obs_word_is_number(t->p, t->len);
+  if (!number && !is_code_word(t)) return false;
   int kind = names_code(m);
+  if (!number) return kind == OBS_WORD_NUMBERED;
   if (kind == OBS_WORD_STATUS && t->len == 3 && t->p[0] >= '1' && t->p[0] <= '3') return false;
   if (kind == OBS_WORD_STATUS && t->len > 3 && (t->p[1] | 0x20) != 'x') return false; /* no status is that long */
   return kind != 0 || is_bare_status(m, t);
@@ -343,6 +355,17 @@ static const char *quote_end(const char *p, const char *end, bool glued) {
 static bool is_request(const char *p, const char *q) {
   const char *space = memchr(p + 1, ' ', (size_t)(q - p - 1));
   return space != NULL && obs_word_is_method(p + 1, (size_t)(space - p - 1));
+}
+
+/* `msg="connection lost"`: it is quoted as the format wants it, and says what failed. */
+static bool is_message(const mask *m, const char *p, const char *q) {
+  static const char *const keys[] = {"msg", "message", "error", "err", "errmsg"};
+  if (m->n < 2 || memchr(p, ' ', (size_t)(q - p)) == NULL) return false;
+  const obs_mask_token *sign = &m->t[m->n - 1], *key = &sign[-1];
+  for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+    if (is_word(key, keys[i])) return is(sign, '=') || (is(sign, ':') && i == 1);
+  }
+  return false;
 }
 
 static bool is_one_word(const char *p, const char *q) {
@@ -687,12 +710,12 @@ static void cut_text(mask *m) {
 /* What begins with an ASCII sign: a quotation, an address, or the sign itself. Returns what is behind it. */
 static const char *push_split(mask *m, const char *p, bool glued) {
   const char *end = m->end, *after;
-  bool mark = (*p == '"' || *p == '\'' || *p == '`') && p != m->request;
+  bool mark = (*p == '"' || *p == '\'' || *p == '`') && p != m->unquoted;
   const char *quote = mark ? quote_end(p, end, glued) : NULL;
   if (mark && quote == NULL && *p == '`' && !glued && m->n > 0 && is(&m->t[m->n - 1], ':'))
     quote = end - 1; /* cut off */
-  if (quote != NULL && is_request(p, quote)) {
-    m->request = quote;
+  if (quote != NULL && (is_request(p, quote) || is_message(m, p, quote))) {
+    m->unquoted = quote;
     quote = NULL;
   }
   bool begins = !glued || !is_wordly(p[-1]);

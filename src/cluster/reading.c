@@ -117,11 +117,29 @@ static bool counts_errors(span line) {
   return line.p < line.end && is_digit(*line.p) && (find(line, " error") != NULL || find(line, " Error") != NULL);
 }
 
+/* `fatal: ...`, or a line of a log of that level. */
 static bool says_error(span line) {
+  enum { LEVEL_BYTES = 48 };
   static const char *const words[] = {"fatal", "error", "stderr", "panic"};
+  static const char *const levels[] = {"ERROR", "FATAL", "CRITICAL"};
   for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
     size_t n = strlen(words[i]);
     if (begins_any_case(line, words[i]) && length(line) > n && line.p[n] == ':') return true;
+  }
+  span begin = {line.p, length(line) < LEVEL_BYTES ? line.end : line.p + LEVEL_BYTES};
+  for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+    if (find(begin, levels[i]) != NULL) return true;
+  }
+  return false;
+}
+
+/* A line of a log that is of a lower level. */
+static bool says_all_is_well(span line) {
+  enum { LEVEL_BYTES = 48 };
+  static const char *const levels[] = {"INFO", "DEBUG", "WARN", "TRACE", "NOTICE"};
+  span begin = {line.p, length(line) < LEVEL_BYTES ? line.end : line.p + LEVEL_BYTES};
+  for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+    if (find(begin, levels[i]) != NULL) return true;
   }
   return false;
 }
@@ -179,6 +197,7 @@ static lines choose_lines(span text) {
     l.second = announced(rest, counted);
   else if (find(l.first, "rror") == NULL)
     l.second = named_error(rest);
+  if (length(l.second) > 0 && says_all_is_well(l.first)) l = (lines){l.second, {rest.end, rest.end}};
   return l;
 }
 

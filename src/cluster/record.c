@@ -25,6 +25,8 @@ static const struct {
     {"httpstatus", OBS_RECORD_STATUS, 1, false},
     {"error", OBS_RECORD_ERROR, 0, true},
     {"errors", OBS_RECORD_ERROR, 1, true},
+    {"err", OBS_RECORD_ERROR, 1, true},
+    {"innererror", OBS_RECORD_ERROR, 2, true},
     {"exception", OBS_RECORD_ERROR, 1, true},
     {"fault", OBS_RECORD_ERROR, 1, true},
     {"message", OBS_RECORD_MESSAGE, 0, true},
@@ -39,6 +41,7 @@ static const struct {
     {"description", OBS_RECORD_MESSAGE, 5, false},
     {"faultstring", OBS_RECORD_MESSAGE, 1, false},
     {"body", -1, 0, true},
+    {"extensions", -1, 0, true},
     {"response", -1, 0, true},
 };
 
@@ -135,8 +138,10 @@ static void keep(parser *x, int key, obs_str value, bool quoted, int depth) {
   /* Truth is no code, and what follows from `error: true` is said elsewhere. */
   if (!quoted && (strncasecmp(value.p, "true", value.len) == 0 || strncasecmp(value.p, "false", value.len) == 0))
     return;
-  bool better = r->field[f].p == NULL || depth > r->depth[f] || (depth == r->depth[f] && rank < r->rank[f]);
-  if (!better) return;
+  bool deeper = depth > r->depth[f], same = depth == r->depth[f], text = f >= OBS_RECORD_ERROR;
+  /* The inner type or code is the exact one; of texts the one that is called so. */
+  bool better = text ? rank < r->rank[f] || (rank == r->rank[f] && deeper) : deeper || (same && rank < r->rank[f]);
+  if (r->field[f].p != NULL && !better) return;
   r->field[f] = value;
   r->depth[f] = depth;
   r->rank[f] = rank;

@@ -23,7 +23,7 @@ extern const char *const obs_record_names[OBS_RECORD_FIELDS];
 /* Views of the text, escapes and all; p NULL: absent. */
 typedef struct {
   obs_str field[OBS_RECORD_FIELDS];
-  int depth[OBS_RECORD_FIELDS], rank[OBS_RECORD_FIELDS]; /* of what is in the field: deeper is better, lower rank too */
+  int depth[OBS_RECORD_FIELDS], rank[OBS_RECORD_FIELDS]; /* of what is in the field */
 } obs_record;
 
 /* Reads the object that begins at `p` (a brace). Returns what is behind it, `end` when it is cut off, NULL when it is

@@ -179,8 +179,8 @@ int obs_word_names_code(const obs_mask_token *t) {
 }
 
 bool obs_word_names_state(const obs_mask_token *t) {
-  static const char *const names[] = {"state",  "phase",     "mode",  "type",     "kind",    "reason", "level",
-                                      "result", "condition", "stage", "severity", "outcome", "status", "code"};
+  static const char *const names[] = {"state",     "phase", "mode",     "reason",  "level",  "result",
+                                      "condition", "stage", "severity", "outcome", "status", "code"};
   for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
     if (ends_with_word(t, names[i])) return true;
   }

@@ -652,6 +652,118 @@ static const kind_case service_cases[] = {
     {"retries of some", "aa", {"attempt 2/5 failed, next in 400 ms", "attempt 4/10 failed, next in 3 s"}},
 };
 
+/* Lines of programs' logs, and services that say it their own way. */
+static const kind_case log_cases[] = {
+    {"logfmt",
+     "aabc",
+     {"level=error msg=\"connection lost\" err=\"dial tcp 10.0.0.1:5432: connect: connection refused\" attempt=3",
+      "level=error msg=\"connection lost\" err=\"dial tcp 10.0.0.7:5432: connect: connection refused\" attempt=17",
+      "level=error msg=\"connection lost\" err=\"unexpected end of file\" attempt=1",
+      "level=error msg=\"cannot write the snapshot\" err=\"disk is full\" attempt=1"}},
+    {"a log in JSON",
+     "aab",
+     {"{\"level\":\"error\",\"ts\":1700000000.1,\"msg\":\"lease of job 17 was lost\",\"caller\":\"x.go:12\"}",
+      "{\"level\":\"error\",\"ts\":1700000009.4,\"msg\":\"lease of job 3 was lost\",\"caller\":\"x.go:12\"}",
+      "{\"level\":\"error\",\"ts\":1700000009.4,\"msg\":\"no job was found\",\"caller\":\"y.go:7\"}"}},
+    {"an error in a log in JSON",
+     "aab",
+     {"{\"level\":50,\"time\":1,\"err\":{\"type\":\"TypeError\",\"message\":\"x is not a "
+      "function\",\"stack\":\"TypeError: x\\n    at "
+      "f (/a.js:1:2)\"},\"msg\":\"request failed\"}",
+      "{\"level\":50,\"time\":2,\"err\":{\"type\":\"TypeError\",\"message\":\"x is not a "
+      "function\",\"stack\":\"TypeError: x\\n    at "
+      "g (/b.js:7:2)\"},\"msg\":\"request failed\"}",
+      "{\"level\":50,\"time\":3,\"err\":{\"type\":\"RangeError\",\"message\":\"too deep\"},\"msg\":\"request "
+      "failed\"}"}},
+    {"codes that are words",
+     "aabc",
+     {"query of user 17 failed, code: P2002", "query of user 3 failed, code: P2002",
+      "query of user 3 failed, code: P2025", "query of user 3 failed, code: 42P01"}},
+    {"graphql",
+     "aab",
+     {"{\"errors\":[{\"message\":\"Cannot query field \\\"foo\\\" on type \\\"Query\\\".\",\"extensions\":{\"code\":"
+      "\"GRAPHQL_VALIDATION_FAILED\"}}]}",
+      "{\"errors\":[{\"message\":\"Cannot query field \\\"bar\\\" on type \\\"User\\\".\",\"extensions\":{\"code\":"
+      "\"GRAPHQL_VALIDATION_FAILED\"}}]}",
+      "{\"errors\":[{\"message\":\"Not signed in\",\"extensions\":{\"code\":\"UNAUTHENTICATED\"}}]}"}},
+    {"details do not stand for the message",
+     "aab",
+     {"{\"error\":{\"code\":400,\"message\":\"API key not "
+      "valid.\",\"status\":\"INVALID_ARGUMENT\",\"details\":[{\"@type\":\"t/ErrorInfo\","
+      "\"reason\":\"API_KEY_INVALID\",\"domain\":\"a.example.com\"}]}}",
+      "{\"error\":{\"code\":400,\"message\":\"API key not valid.\",\"status\":\"INVALID_ARGUMENT\"}}",
+      "{\"error\":{\"code\":400,\"message\":\"Request contains an invalid "
+      "argument.\",\"status\":\"INVALID_ARGUMENT\"}}"}},
+    {"lines of a log: the one that is an error",
+     "aab",
+     {"2026-01-02 10:00:00 INFO starting job 5\n2026-01-02 10:00:01 ERROR cannot open the feed of 17\n2026-01-02 "
+      "10:00:02 INFO done",
+      "2026-01-02 11:00:00 INFO starting job 9\n2026-01-02 11:20:01 ERROR cannot open the feed of 3",
+      "2026-01-02 11:00:00 INFO starting job 9\n2026-01-02 11:20:01 ERROR feed is empty"}},
+    {"php",
+     "aa",
+     {"PHP Fatal error:  Uncaught RuntimeException: no rows in /srv/a.php:12\nStack trace:\n#0 {main}\n  thrown in "
+      "/srv/a.php on "
+      "line 12",
+      "PHP Fatal error:  Uncaught RuntimeException: no rows in /srv/b/c.php:99\nStack trace:\n#0 /srv/b/c.php(3): "
+      "f()\n#1 {main}\n  "
+      "thrown in /srv/b/c.php on line 99"}},
+    {"perl",
+     "aa",
+     {"Can't locate Foo/Bar.pm in @INC at x.pl line 3.", "Can't locate Baz/Qux/Z.pm in @INC at /srv/y.pl line 33."}},
+    {"sanitizers",
+     "aa",
+     {"==17==ERROR: AddressSanitizer: heap-use-after-free on address 0x602000000010 at pc 0x55d\nREAD of size 4 at "
+      "0x6020 thread T0\n"
+      "    #0 0x55d in main a.c:5",
+      "==4242==ERROR: AddressSanitizer: heap-use-after-free on address 0x61f at pc 0x4ff\nWRITE of size 1 at 0x61f "
+      "thread T3"}},
+    {"compilers",
+     "aab",
+     {"src/main.rs:5:1: error[E0382]: use of moved value: `x`",
+      "src/lib.rs:55:11: error[E0382]: use of moved value: `conn`",
+      "src/lib.rs:55:11: error[E0499]: cannot borrow `y` as mutable more than once at a time"}},
+    {"typescript",
+     "aab",
+     {"src/a.ts(12,5): error TS2304: Cannot find name 'foo'.",
+      "src/b/c.ts(7,15): error TS2304: Cannot find name 'bar'.",
+      "src/b/c.ts(7,15): error TS2339: Property 'x' does not exist on type 'Y'."}},
+    {"mail",
+     "aab",
+     {"550 5.1.1 <bob@example.org>: Recipient address rejected: User unknown in virtual mailbox table",
+      "550 5.1.1 <carol.b@example.com>: Recipient address rejected: User unknown in virtual mailbox table",
+      "421 4.7.0 Try again later, closing connection."}},
+    {"curl",
+     "aab",
+     {"curl: (7) Failed to connect to localhost port 8080 after 0 ms: Connection refused",
+      "curl: (7) Failed to connect to localhost port 3000 after 12 ms: Connection refused",
+      "curl: (28) Operation timed out after 30001 milliseconds with 0 bytes received"}},
+    {"ssh",
+     "aab",
+     {"ssh: connect to host 10.0.0.5 port 22: No route to host",
+      "ssh: connect to host build7.example.org port 2222: No route to host",
+      "git@example.org: Permission denied (publickey)."}},
+    {"systemd",
+     "aab",
+     {"web.service: Main process exited, code=exited, status=1/FAILURE",
+      "api.service: Main process exited, code=exited, status=1/FAILURE",
+      "web.service: Failed with result 'oom-kill'."}},
+    {"apt", "aa", {"E: Unable to locate package foo1", "E: Unable to locate package libbar-2.0"}},
+    {"arrow functions and generics",
+     "aa",
+     {"Cannot cast java.util.List<String> to java.util.Map<K, V> in step 3", "Cannot cast java.util.List<String> to "
+                                                                             "java.util.Map<K, V> in step 17"}},
+    {"thai and arabic",
+     "aabb",
+     {"\u0e44\u0e21\u0e48\u0e1e\u0e1a\u0e44\u0e1f\u0e25\u0e4c 'a.txt' 3",
+      "\u0e44\u0e21\u0e48\u0e1e\u0e1a\u0e44\u0e1f\u0e25\u0e4c 'b c.txt' 17",
+      "\u062e\u0637\u0623 \u0641\u064a \u0627\u0644\u0627\u062a\u0635\u0627\u0644 10.0.0.1",
+      "\u062e\u0637\u0623 \u0641\u064a "
+      "\u0627\u0644\u0627\u062a\u0635\u0627\u0644 10.7.0.9"}},
+    {"emoji and boxes", "aa", {"\u274c build 17 failed \u2014 3 errors", "\u274c build 4 failed \u2014 12 errors"}},
+    {"empty and blank", "aab", {"", "   \n\t ", "x"}},
+};
+
 /* Lines of the kind that system logs hold, with the same letters. */
 static const kind_case line_cases[] = {
     {"spark",

@@ -81,6 +81,7 @@ static void test_texts_of_services(void **state) {
 
 static void test_lines_of_logs(void **state) {
   (void)state;
+  check_cases(log_cases, sizeof(log_cases) / sizeof(log_cases[0]));
   check_cases(line_cases, sizeof(line_cases) / sizeof(line_cases[0]));
 }
 
@@ -180,6 +181,7 @@ static void test_no_order_matters(void **state) {
   TAKE(right_values)
   TAKE(kind_cases)
   TAKE(service_cases)
+  TAKE(log_cases)
   TAKE(line_cases)
 #undef TAKE
   assert_in_range(n, 300, MOST);
