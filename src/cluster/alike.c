@@ -1,6 +1,7 @@
 #include "cluster/alike.h"
 
 #include "cluster/miner.h"
+#include "cluster/traits.h"
 #include "cluster/words.h"
 
 /* WORDS: places where two words stand against each other, at most. */
@@ -11,13 +12,13 @@ static uint8_t kind_of(const obs_mask_token *t, size_t i) {
   if (t[i].word) is |= OBS_ALIKE_WORD;
   if (t[i].value) return (uint8_t)(is | OBS_ALIKE_VALUE);
   if (!t[i].word) return (uint8_t)is;
-  if (t[i].fixed || obs_word_has_opposite(&t[i])) is |= OBS_ALIKE_FIXED;
-  if (obs_word_is_label(&t[i])) is |= OBS_ALIKE_LABEL;
+  if (t[i].fixed || obs_trait_has_opposite(&t[i])) is |= OBS_ALIKE_FIXED;
+  if (obs_trait_is_label(&t[i])) is |= OBS_ALIKE_LABEL;
   if (i > 0 && t[i - 1].sign == '=') {
     bool state = i > 1 && t[i - 2].word && !t[i - 2].value && obs_word_names_state(&t[i - 2]);
     is |= state ? OBS_ALIKE_FIXED : OBS_ALIKE_NAMED;
   }
-  if (obs_word_is_name(&t[i], i > 0 ? &t[i - 1] : NULL)) is |= OBS_ALIKE_NAME;
+  if (obs_trait_is_name(&t[i], i > 0 ? &t[i - 1] : NULL)) is |= OBS_ALIKE_NAME;
   return (uint8_t)is;
 }
 

@@ -1,11 +1,11 @@
 #include "cluster/mask.h"
 
+#include "cluster/groups.h"
 #include "cluster/reading.h"
 #include "cluster/words.h"
 
-/* TEXT_TOKENS: a longer message quotes something, behind the last colon of its first PREFIX tokens. GROUP: of a group
- * that repeats. QUOTED: of what is in single quotes, which are apostrophes too. */
-enum { TEXT_TOKENS = 60, PREFIX_TOKENS = 32, GROUP_TOKENS = 6, QUOTED_MAX = 200 };
+/* TEXT_TOKENS: a longer message quotes something, behind the last colon of its first PREFIX tokens. */
+enum { TEXT_TOKENS = 60, PREFIX_TOKENS = 32 };
 
 typedef struct {
   obs_mask_token *t;
@@ -336,21 +336,6 @@ static bool is_wordly(char c) {
   return (obs_word_class(c) & (OBS_WORD_LETTER | OBS_WORD_UPPER | OBS_WORD_DIGIT)) != 0;
 }
 
-/* The quote that ends what begins at `p`; NULL when it is no quotation: an apostrophe, or a request line. */
-static const char *quote_end(const char *p, const char *end, bool glued) {
-  if (glued && *p == '\'' && is_wordly(p[-1])) return NULL;
-  size_t n = (size_t)(end - p) - 1;
-  if (*p == '\'' && n > QUOTED_MAX) n = QUOTED_MAX;
-  for (const char *q = p + 1; (q = memchr(q, *p, n - (size_t)(q - p - 1))) != NULL; q++) {
-    if (q == p + 1 && q + 1 < end && (q[1] == *p || glued)) return NULL;
-    bool ends = (q + 1 == end || !is_wordly(q[1])) && q[-1] != '\\';
-    if (ends) return q;
-  }
-  if (*p != '`') return NULL;
-  const char *q = memchr(p + 1, '\'', n < QUOTED_MAX ? n : QUOTED_MAX); /* `as it was done once' */
-  return q != NULL && q > p + 1 && (q + 1 == end || !is_wordly(q[1])) ? q : NULL;
-}
-
 /* `"GET /path HTTP/1.1"` */
 static bool is_request(const char *p, const char *q) {
   const char *space = memchr(p + 1, ' ', (size_t)(q - p - 1));
@@ -392,57 +377,9 @@ static void push_quoted(mask *m) {
 
 /* ---- addresses ---- */
 
-static bool is_hex(char c) {
-  char l = (char)(c | 0x20);
-  return (c >= '0' && c <= '9') || (l >= 'a' && l <= 'f');
-}
-
-/* The end of an IPv6 address in any form, or of a hardware address, that begins at `p`; NULL: there is none. */
-static const char *address_end(const char *p, const char *end) {
-  size_t groups = 0, pairs = 0, colons = 0, doubles = 0, digits = 0, full = 0;
-  const char *q = p;
-  while (q < end) {
-    const char *begin = q;
-    while (q < end && is_hex(*q)) digits += *q >= '0' && *q <= '9', q++;
-    size_t n = (size_t)(q - begin);
-    if (n > 4) return NULL;
-    groups += n > 0;
-    pairs += n == 2;
-    full += n == 4;
-    if (q >= end || *q != ':') break;
-    if (n == 0 && colons > 0 && q[-1] != ':') return NULL;
-    q++;
-    colons++;
-    if (q < end && *q == ':') {
-      q++;
-      colons++;
-      doubles++;
-    }
-  }
-  if (q < end && *q == '.' && groups > 0 && colons > 1) { /* ::ffff:10.0.0.1 */
-    while (q < end && ((*q >= '0' && *q <= '9') || *q == '.')) q++;
-    if (q[-1] == '.') q--;
-  }
-  if (colons < 2 || doubles > 1) return NULL;
-  if (q[-1] == ':' && q[-2] != ':') { /* `::1: refused` */
-    q--;
-    colons--;
-  }
-  if (q < end && *q == '%') {
-    while (q < end && (is_wordly(*q) || *q == '%')) q++;
-  }
-  if (q < end && *q == '/' && q + 1 < end && q[1] >= '0' && q[1] <= '9') {
-    for (q++; q < end && *q >= '0' && *q <= '9';) q++;
-  }
-  if (q < end && is_wordly(*q)) return NULL;
-  bool v6 = doubles == 1 ? digits > 0 || full == groups : colons == 7;
-  bool hardware = doubles == 0 && pairs == groups && groups >= 6;
-  return v6 || hardware ? q : NULL;
-}
-
 /* An address, with the brackets and the port around it. */
 static bool push_address(mask *m, const char *p, const char *end, bool glued, const char **after) {
-  const char *q = address_end(p, end);
+  const char *q = obs_word_address_end(p, end);
   if (q == NULL) return false;
   if (m->n > 0 && is(&m->t[m->n - 1], '[') && m->t[m->n - 1].p + 1 == p && q < end && *q == ']') {
     glued = m->t[m->n - 1].glued;
@@ -456,124 +393,6 @@ static bool push_address(mask *m, const char *p, const char *end, bool glued, co
   settle_value(m);
   *after = q;
   return true;
-}
-
-/* ---- lists and repeats ---- */
-
-/* The last token of `a, b and c` from `i` on; `i` itself when there is no list. Each item is one word. */
-static size_t end_of_list(const obs_mask_token *t, size_t n, size_t i) {
-  size_t last = i;
-  while (last + 2 < n && t[last].word && t[last + 1].sign == ',' && t[last + 2].word) {
-    last += 2;
-    if (last + 1 < n && obs_word_is_and(&t[last]) && t[last + 1].word) last++; /* , and c */
-  }
-  if (last > i && last + 2 < n && t[last + 1].word && obs_word_is_and(&t[last + 1]) && t[last + 2].word) last += 2;
-  return last;
-}
-
-/* A list stands in brackets, or behind a plural and a colon, up to the end of the sentence. */
-static bool is_list(const obs_mask_token *t, size_t n, size_t i, size_t last) {
-  if (last == i || i == 0) return false;
-  char before = t[i - 1].sign, behind = last + 1 < n ? t[last + 1].sign : 0;
-  if (before == '[') return behind == ']';
-  if (before == '(') return behind == ')';
-  if (before == '{') return behind == '}';
-  if (before != ':' || i < 2 || !t[i - 2].word) return false;
-  const obs_mask_token *head = &t[i - 2];
-  bool plural = head->len > 3 && head->p[head->len - 1] == 's' && head->p[head->len - 2] != 's';
-  bool ends = last + 1 == n || t[last].p[t[last].len - 1] == '.' || behind == ';' || behind == ')' || behind == '.';
-  return plural && ends;
-}
-
-static size_t join_lists(obs_mask_token *t, size_t n) {
-  size_t out = 0;
-  for (size_t i = 0; i < n; i++) {
-    size_t last = i + 2 < n && t[i].word && t[i + 1].sign != 0 ? end_of_list(t, n, i) : i;
-    if (last > i && is_list(t, n, i, last)) {
-      obs_mask_token list = t[i];
-      list.len = (uint16_t)(t[last].p + t[last].len - t[i].p);
-      list.value = true;
-      list.fixed = false;
-      t[out++] = list;
-      i = last;
-    } else {
-      if (out != i) t[out] = t[i];
-      out++;
-    }
-  }
-  return out;
-}
-
-static bool same_tokens(const obs_mask_token *a, const obs_mask_token *b, size_t n) {
-  for (size_t i = 0; i < n; i++) {
-    if (a[i].hash != b[i].hash || a[i].value != b[i].value) return false;
-  }
-  return true;
-}
-
-static bool is_group(const obs_mask_token *t, size_t n) {
-  bool holds = false;
-  for (size_t i = 0; i < n; i++) holds = holds || t[i].value;
-  return holds && !is(t, ')') && !is(t, ']');
-}
-
-/* `a <*> ok a <*> ok`: what repeats, values and all, is one; a comma or the like may stand between. */
-static size_t join_repeats(obs_mask_token *t, size_t n) {
-  size_t out = 0;
-  for (size_t i = 0; i < n;) {
-    if (out != i) t[out] = t[i];
-    out++;
-    i++;
-    if (!t[out - 1].value && t[out - 1].sign == 0) continue; /* a group ends with a value, or with what closes it */
-    for (size_t g = 2; g <= GROUP_TOKENS && g <= out; g++) {
-      size_t skip = i < n && (t[i].sign == ',' || t[i].sign == ';') ? 1 : 0;
-      while (i + skip + g <= n && t[out - g].hash == t[i + skip].hash && is_group(&t[out - g], g) &&
-             same_tokens(&t[out - g], &t[i + skip], g)) {
-        i += skip + g;
-        skip = i < n && (t[i].sign == ',' || t[i].sign == ';') ? 1 : 0;
-      }
-    }
-  }
-  return out;
-}
-
-/* ---- hashes ---- */
-
-/* The last `len` bytes, under eight, as memcpy into a zeroed number gives them. In loads that may overlap: a copy byte
- * by byte would make the number wait for its bytes' stores, a tenth of all that a failure costs here. */
-static uint64_t tail_bytes(const char *p, size_t len) {
-  uint32_t low, high;
-  if (len >= 4) {
-    memcpy(&low, p, 4);
-    memcpy(&high, p + len - 4, 4);
-    return low | (uint64_t)high << 8 * (len - 4);
-  }
-  if (len == 0) return 0;
-  const uint8_t *b = (const uint8_t *)p;
-  return b[0] | (uint64_t)b[len / 2] << 8 * (len / 2) | (uint64_t)b[len - 1] << 8 * (len - 1);
-}
-
-/* Of a word; eight bytes a step, as every word of every failure comes here. */
-static uint32_t hash_bytes(const char *p, size_t len) {
-  uint64_t h = 0x9E3779B97F4A7C15u ^ len;
-  for (; len >= 8; p += 8, len -= 8) {
-    uint64_t v;
-    memcpy(&v, p, 8);
-    h = (h ^ v) * 0xD6E8FEB86659FD93u;
-    h ^= h >> 32;
-  }
-  h = (h ^ tail_bytes(p, len)) * 0xD6E8FEB86659FD93u;
-  return (uint32_t)(h ^ (h >> 32));
-}
-
-/* Words are the same with and without the dot of a sentence, in singular and plural. */
-static uint32_t hash_token(const obs_mask_token *t) {
-  if (t->value) return 1;
-  if (t->sign != 0) return 2 + (uint32_t)(unsigned char)t->sign;
-  size_t len = t->len;
-  while (len > 1 && t->p[len - 1] == '.') len--;
-  if (len > 3 && t->p[len - 1] == 's' && strchr("sui", t->p[len - 2]) == NULL) len--;
-  return hash_bytes(t->p, len);
 }
 
 /* ---- all together ---- */
@@ -650,7 +469,7 @@ static const char *push_plain(mask *m, const char *p, const char *end, bool glue
   const char *q = word_end(p, end, &has), *after;
   bool function = false;
   if (q < end && (*q == ':' || *q == '(')) {
-    if (*q == ':' && q - p <= 4 && is_hex(*p) && push_address(m, p, end, glued, &after)) return after;
+    if (*q == ':' && q - p <= 4 && obs_word_is_hex(*p) && push_address(m, p, end, glued, &after)) return after;
     if (q + 1 < end && q - p == 1 && q[0] == ':' && q[1] == '\\') {
       q = path_end(q + 1, end); /* C:\ */
       has |= OBS_WORD_BACK;
@@ -711,7 +530,7 @@ static void cut_text(mask *m) {
 static const char *push_split(mask *m, const char *p, bool glued) {
   const char *end = m->end, *after;
   bool mark = (*p == '"' || *p == '\'' || *p == '`') && p != m->unquoted;
-  const char *quote = mark ? quote_end(p, end, glued) : NULL;
+  const char *quote = mark ? obs_word_quote_end(p, end, glued) : NULL;
   if (mark && quote == NULL && *p == '`' && !glued && m->n > 0 && is(&m->t[m->n - 1], ':'))
     quote = end - 1; /* cut off */
   if (quote != NULL && (is_request(p, quote) || is_message(m, p, quote))) {
@@ -752,9 +571,9 @@ size_t obs_mask(obs_str message, obs_mask_token tokens[OBS_MASK_TOKENS]) {
     }
   }
   if (m.n > TEXT_TOKENS) cut_text(&m);
-  if (m.commas) m.n = join_lists(tokens, m.n);
-  for (size_t i = 0; i < m.n; i++) tokens[i].hash = hash_token(&tokens[i]);
-  return join_repeats(tokens, m.n);
+  if (m.commas) m.n = obs_group_join_lists(tokens, m.n);
+  for (size_t i = 0; i < m.n; i++) tokens[i].hash = obs_word_hash(&tokens[i]);
+  return obs_group_join_repeats(tokens, m.n);
 }
 
 void obs_mask_template(const obs_mask_token *tokens, size_t n, obs_buf *out) {

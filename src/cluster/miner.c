@@ -351,7 +351,7 @@ observer_err obs_miner_open(const obs_miner_opts *opts, obs_miner **out) {
 
 void obs_miner_close(obs_miner *m) {
   if (m == NULL) return;
-  for (uint32_t i = 0; i < m->used; i++) {
+  for (uint32_t i = 0; m->clusters != NULL && i < m->used; i++) {
     free(m->clusters[i].text);
     free(m->clusters[i].words);
   }

@@ -2,6 +2,9 @@
 
 #include <strings.h>
 
+/* QUOTED: of what is in single quotes, which are apostrophes too. */
+enum { QUOTED_MAX = 200 };
+
 const uint16_t obs_word_classes[256] = {
     [0 ... ' '] = OBS_WORD_SPACE,
     ['!'] = OBS_WORD_OTHER,
@@ -97,14 +100,13 @@ obs_word_wide_char obs_word_wide(const char *p, const char *end) {
 
 /* ---- lists of words ---- */
 
-static bool is_one_of(const char *const *list, size_t n, const char *p, size_t len) {
+bool obs_word_is_one_of(const char *const *list, size_t n, const char *p, size_t len) {
   char first = (char)(p[0] | 0x20); /* most words are told apart by it; the lists are in lower case */
   for (size_t i = 0; i < n; i++) {
     if (list[i][0] == first && strlen(list[i]) == len && strncasecmp(list[i], p, len) == 0) return true;
   }
   return false;
 }
-#define IS_ONE_OF(list, p, len) is_one_of(list, sizeof(list) / sizeof((list)[0]), p, len)
 
 /* Three letters in lower case, as a number. */
 #define LETTERS(a, b, c) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16)
@@ -135,12 +137,12 @@ bool obs_word_is_unit(const obs_mask_token *t) {
                                       "min",   "mins", "minute", "minutes", "h",   "hr",     "hrs",    "hour",
                                       "hours", "day",  "days",   "b",       "kb",  "mb",     "gb",     "tb",
                                       "kib",   "mib",  "gib",    "tib",     "%",   "percent"};
-  return t->len <= 7 && IS_ONE_OF(units, t->p, t->len);
+  return t->len <= 7 && OBS_WORD_IS_ONE_OF(units, t->p, t->len);
 }
 
 bool obs_word_is_and(const obs_mask_token *t) {
   static const char *const words[] = {"and", "or", "und", "oder", "et", "ou", "y", "o"};
-  return t->len <= 4 && IS_ONE_OF(words, t->p, t->len);
+  return t->len <= 4 && OBS_WORD_IS_ONE_OF(words, t->p, t->len);
 }
 
 /* ---- codes and states ---- */
@@ -202,7 +204,7 @@ bool obs_word_is_number(const char *p, size_t len) {
 bool obs_word_is_method(const char *p, size_t len) {
   static const char *const names[] = {"get", "put", "post", "head", "patch", "delete", "options", "connect", "trace"};
   return len >= 3 && len <= 7 && p[0] >= 'A' && p[0] <= 'Z' && p[len - 1] >= 'A' && p[len - 1] <= 'Z' &&
-         IS_ONE_OF(names, p, len);
+         OBS_WORD_IS_ONE_OF(names, p, len);
 }
 
 /* ---- what varies ---- */
@@ -217,7 +219,7 @@ static bool is_host_or_file(const char *p, size_t len) {
   bool backwards =
       len > 4 && p[3] == '.' && (memcmp(p, "com", 3) == 0 || memcmp(p, "org", 3) == 0 || memcmp(p, "net", 3) == 0);
   return (n >= 2 && n <= 4 && len > 3) || (backwards && memchr(p + 4, '.', len - 4) != NULL) ||
-         IS_ONE_OF(names, dot + 1, n);
+         OBS_WORD_IS_ONE_OF(names, dot + 1, n);
 }
 
 static bool is_dashed_mac(const char *p, size_t len) {
@@ -230,7 +232,7 @@ static bool is_dashed_mac(const char *p, size_t len) {
 }
 
 /* deadbeef: eight letters and more, all of them hex digits. */
-static bool is_hex(const char *p, size_t len) {
+static bool is_hex_word(const char *p, size_t len) {
   for (size_t i = 0; i < len; i++) {
     char c = (char)(p[i] | 0x20);
     if (c < 'a' || c > 'f') return false;
@@ -251,8 +253,9 @@ int obs_word_varies(const char *p, size_t len, unsigned has) {
   static const char *const nothing[] = {"null", "nil", "undefined", "nan"}; /* stand where a value would */
   if ((has & OBS_WORD_DIGIT) != 0) return OBS_WORD_VARIES;
   if ((has & ~(unsigned)(OBS_WORD_LETTER | OBS_WORD_UPPER)) == 0) /* most words */
-    return (len >= 8 && is_hex(p, len)) || (len <= 9 && (p[0] | 0x20) == 'n' && IS_ONE_OF(nothing, p, len)) ||
-                   (len == 9 && IS_ONE_OF(nothing, p, len))
+    return (len >= 8 && is_hex_word(p, len)) ||
+                   (len <= 9 && (p[0] | 0x20) == 'n' && OBS_WORD_IS_ONE_OF(nothing, p, len)) ||
+                   (len == 9 && OBS_WORD_IS_ONE_OF(nothing, p, len))
                ? OBS_WORD_VARIES
                : 0;
   if ((has & OBS_WORD_SLASH) != 0 && is_path(p, len)) return OBS_WORD_VARIES;
@@ -268,87 +271,108 @@ int obs_word_varies(const char *p, size_t len, unsigned has) {
   return 0;
 }
 
-/* ---- for the miner ---- */
+/* ---- quotations and addresses ---- */
 
-/* Each pair is a difference that matters. */
-static const char *const opposites[] = {
-    "start",     "stop",      "started",   "stopped",    "starting",     "stopping",  "open",     "close",
-    "opened",    "closed",    "opening",   "closing",    "allow",        "deny",      "allowed",  "denied",
-    "accept",    "reject",    "accepted",  "rejected",   "refused",      "success",   "failure",  "succeeded",
-    "failed",    "up",        "down",      "on",         "off",          "enable",    "disable",  "enabled",
-    "disabled",  "connect",   "connected", "disconnect", "disconnected", "true",      "false",    "startup",
-    "shutdown",  "login",     "logout",    "added",      "removed",      "enter",     "exit",     "entering",
-    "leaving",   "begin",     "end",       "online",     "offline",      "yes",       "no",       "read",
-    "write",     "send",      "receive",   "sent",       "received",     "acquired",  "released", "valid",
-    "invalid",   "known",     "unknown",   "created",    "deleted",      "attached",  "detached", "mounted",
-    "unmounted", "locked",    "unlocked",  "passed",     "granted",      "revoked",   "lost",     "restored",
-    "not",       "timeout",   "full",      "empty",      "healthy",      "unhealthy", "pass",     "fail",
-    "active",    "inactive",  "push",      "pull",       "upload",       "download",  "create",   "delete",
-    "add",       "remove",    "lock",      "unlock",     "insert",       "update",    "reading",  "writing",
-    "sending",   "receiving", "minimum",   "maximum",
-};
-
-bool obs_word_has_opposite(const obs_mask_token *t) {
-  return IS_ONE_OF(opposites, t->p, t->len);
+static bool is_wordly(char c) {
+  return (obs_word_class(c) & (OBS_WORD_LETTER | OBS_WORD_UPPER | OBS_WORD_DIGIT)) != 0;
 }
 
-bool obs_word_is_label(const obs_mask_token *t) {
-  static const char *const classes[] = {"Error", "Exception", "Fault", "Failure", "Warning"};
-  size_t upper = 0, lower = 0;
-  for (uint16_t i = 0; i < t->len; i++) {
-    upper += t->p[i] >= 'A' && t->p[i] <= 'Z';
-    lower += (unsigned char)t->p[i] >= 'a';
+const char *obs_word_quote_end(const char *p, const char *end, bool glued) {
+  if (glued && *p == '\'' && is_wordly(p[-1])) return NULL;
+  size_t n = (size_t)(end - p) - 1;
+  if (*p == '\'' && n > QUOTED_MAX) n = QUOTED_MAX;
+  for (const char *q = p + 1; (q = memchr(q, *p, n - (size_t)(q - p - 1))) != NULL; q++) {
+    if (q == p + 1 && q + 1 < end && (q[1] == *p || glued)) return NULL;
+    bool ends = (q + 1 == end || !is_wordly(q[1])) && q[-1] != '\\';
+    if (ends) return q;
   }
-  if (upper >= 2 && lower == 0) return true;
-  for (size_t i = 0; upper > 0 && i < sizeof(classes) / sizeof(classes[0]); i++) {
-    size_t n = strlen(classes[i]);
-    if (t->len > n && memcmp(t->p + t->len - n, classes[i], n) == 0) return true;
+  if (*p != '`') return NULL;
+  const char *q = memchr(p + 1, '\'', n < QUOTED_MAX ? n : QUOTED_MAX); /* `as it was done once' */
+  return q != NULL && q > p + 1 && (q + 1 == end || !is_wordly(q[1])) ? q : NULL;
+}
+
+bool obs_word_is_hex(char c) {
+  char l = (char)(c | 0x20);
+  return (c >= '0' && c <= '9') || (l >= 'a' && l <= 'f');
+}
+
+const char *obs_word_address_end(const char *p, const char *end) {
+  size_t groups = 0, pairs = 0, colons = 0, doubles = 0, digits = 0, full = 0;
+  const char *q = p;
+  while (q < end) {
+    const char *begin = q;
+    while (q < end && obs_word_is_hex(*q)) digits += *q >= '0' && *q <= '9', q++;
+    size_t n = (size_t)(q - begin);
+    if (n > 4) return NULL;
+    groups += n > 0;
+    pairs += n == 2;
+    full += n == 4;
+    if (q >= end || *q != ':') break;
+    if (n == 0 && colons > 0 && q[-1] != ':') return NULL;
+    q++;
+    colons++;
+    if (q < end && *q == ':') {
+      q++;
+      colons++;
+      doubles++;
+    }
   }
-  return false;
-}
-
-/* Of data; which one was expected or found is a value. */
-static bool is_data_type(const obs_mask_token *t) {
-  static const char *const names[] = {"integer", "int",     "string",   "str",        "boolean", "bool",
-                                      "number",  "float",   "double",   "list",       "array",   "object",
-                                      "dict",    "map",     "tuple",    "dictionary", "date",    "bytes",
-                                      "long",    "decimal", "datetime", "set",        "uuid",    "url"};
-  return IS_ONE_OF(names, t->p, t->len);
-}
-
-/* Words behind which a capital begins a name rather than a sentence. */
-static bool is_before_name(const obs_mask_token *t) {
-  static const char *const words[] = {"for", "of", "in", "to", "from", "by", "near", "with", "at", "on", "the"};
-  return !t->value && t->word && IS_ONE_OF(words, t->p, t->len);
-}
-
-/* What has a name, which stands right behind: `user alice`. */
-static bool has_name(const obs_mask_token *t) {
-  static const char *const things[] = {
-      "user",   "agent",   "tool",      "container", "pod",      "node",      "host",    "server",    "service",
-      "model",  "project", "table",     "column",    "field",    "function",  "method",  "queue",     "topic",
-      "bucket", "role",    "group",     "worker",    "database", "device",    "city",    "customer",  "plugin",
-      "module", "package", "partition", "shard",     "cluster",  "namespace", "account", "collection"};
-  return !t->value && t->word && IS_ONE_OF(things, t->p, t->len);
-}
-
-/* A verb or an adjective, which is no name: it says what became of the thing. */
-static bool is_said_of(const obs_mask_token *t) {
-  static const char *const verbs[] = {"is",  "was",   "has",  "had",   "does", "did",
-                                      "can", "could", "will", "would", "may",  "must"};
-  const char *end = t->p + t->len;
-  return IS_ONE_OF(verbs, t->p, t->len) ||
-         (t->len > 4 && (memcmp(end - 2, "ed", 2) == 0 || memcmp(end - 3, "ing", 3) == 0));
-}
-
-bool obs_word_is_name(const obs_mask_token *t, const obs_mask_token *before) {
-  bool capital = t->p[0] >= 'A' && t->p[0] <= 'Z';
-  if (is_data_type(t) || (capital && before != NULL && is_before_name(before))) return true;
-  if (before != NULL && has_name(before) && !is_said_of(t)) return true;
-  for (uint16_t i = 1; i + 1 < t->len; i++) {
-    if (strchr("_./*@", t->p[i]) != NULL) return true;
-    bool upper = t->p[i] >= 'A' && t->p[i] <= 'Z', after_lower = t->p[i - 1] >= 'a' && t->p[i - 1] <= 'z';
-    if (upper && after_lower) return true;
+  if (q < end && *q == '.' && groups > 0 && colons > 1) { /* ::ffff:10.0.0.1 */
+    while (q < end && ((*q >= '0' && *q <= '9') || *q == '.')) q++;
+    if (q[-1] == '.') q--;
   }
-  return false;
+  if (colons < 2 || doubles > 1) return NULL;
+  if (q[-1] == ':' && q[-2] != ':') { /* `::1: refused` */
+    q--;
+    colons--;
+  }
+  if (q < end && *q == '%') {
+    while (q < end && (is_wordly(*q) || *q == '%')) q++;
+  }
+  if (q < end && *q == '/' && q + 1 < end && q[1] >= '0' && q[1] <= '9') {
+    for (q++; q < end && *q >= '0' && *q <= '9';) q++;
+  }
+  if (q < end && is_wordly(*q)) return NULL;
+  bool v6 = doubles == 1 ? digits > 0 || full == groups : colons == 7;
+  bool hardware = doubles == 0 && pairs == groups && groups >= 6;
+  return v6 || hardware ? q : NULL;
+}
+
+/* ---- hashes ---- */
+
+/* The last `len` bytes, under eight, as memcpy into a zeroed number gives them. In loads that may overlap: a copy byte
+ * by byte would make the number wait for its bytes' stores, a tenth of all that a failure costs here. */
+static uint64_t tail_bytes(const char *p, size_t len) {
+  uint32_t low, high;
+  if (len >= 4) {
+    memcpy(&low, p, 4);
+    memcpy(&high, p + len - 4, 4);
+    return low | (uint64_t)high << 8 * (len - 4);
+  }
+  if (len == 0) return 0;
+  const uint8_t *b = (const uint8_t *)p;
+  return b[0] | (uint64_t)b[len / 2] << 8 * (len / 2) | (uint64_t)b[len - 1] << 8 * (len - 1);
+}
+
+/* Of a word; eight bytes a step, as every word of every failure comes here. */
+static uint32_t hash_bytes(const char *p, size_t len) {
+  uint64_t h = 0x9E3779B97F4A7C15u ^ len;
+  for (; len >= 8; p += 8, len -= 8) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    h = (h ^ v) * 0xD6E8FEB86659FD93u;
+    h ^= h >> 32;
+  }
+  h = (h ^ tail_bytes(p, len)) * 0xD6E8FEB86659FD93u;
+  return (uint32_t)(h ^ (h >> 32));
+}
+
+/* Words are the same with and without the dot of a sentence, in singular and plural. */
+uint32_t obs_word_hash(const obs_mask_token *t) {
+  if (t->value) return 1;
+  if (t->sign != 0) return 2 + (uint32_t)(unsigned char)t->sign;
+  size_t len = t->len;
+  while (len > 1 && t->p[len - 1] == '.') len--;
+  if (len > 3 && t->p[len - 1] == 's' && strchr("sui", t->p[len - 2]) == NULL) len--;
+  return hash_bytes(t->p, len);
 }

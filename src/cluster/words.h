@@ -1,4 +1,4 @@
-/* What words and signs are: the tables of masking (mask.h), and of the miner, which asks whether a word may vary.
+/* What words and signs are: the tables of masking (mask.h). traits.h has those of the miner.
  * Pure functions of their input: any thread. */
 #ifndef OBS_CLUSTER_WORDS_H
 #define OBS_CLUSTER_WORDS_H
@@ -60,13 +60,18 @@ bool obs_word_is_number(const char *p, size_t len);
 /* GET, POST: the method of a request line. */
 bool obs_word_is_method(const char *p, size_t len);
 
-/* ---- for the miner ---- */
+/* The quote that ends what begins at the quote `p`; NULL when it is no quotation, but an apostrophe. `glued`: something
+ * stands right before it. */
+const char *obs_word_quote_end(const char *p, const char *end, bool glued);
+bool obs_word_is_hex(char c);
+/* The end of an IPv6 address in any form, or of a hardware address, that begins at `p`; NULL: there is none. */
+const char *obs_word_address_end(const char *p, const char *end);
 
-/* It has a word that says the contrary (up, denied, started): a difference that matters. */
-bool obs_word_has_opposite(const obs_mask_token *t);
-/* LOOKING, ECONNREFUSED, an exception's class: one of a few that code knows by name. */
-bool obs_word_is_label(const obs_mask_token *t);
-/* get_weather, SearchArgs, (in) Berlin, integer: a name, hardly a word of the sentence. `before`: NULL at the begin. */
-bool obs_word_is_name(const obs_mask_token *t, const obs_mask_token *before);
+/* Of a token as it counts for its kind: the same for all values, for a sign in any script, for singular and plural. */
+uint32_t obs_word_hash(const obs_mask_token *t);
+
+/* Whether the word is in a list of words in lower case, whatever its own case. */
+bool obs_word_is_one_of(const char *const *list, size_t n, const char *p, size_t len);
+#define OBS_WORD_IS_ONE_OF(list, p, len) obs_word_is_one_of(list, sizeof(list) / sizeof((list)[0]), p, len)
 
 #endif
