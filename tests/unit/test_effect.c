@@ -164,7 +164,7 @@ static void test_several_entries(void **state) {
 
 /* In how many of `runs` the verdict came within `sessions` of each arm, and the median of those it took. */
 static double run_power(double advised, double others, uint32_t runs, uint32_t sessions, bool worse, uint32_t *median) {
-  enum { BLOCK = 20, RUNS = 1000 };
+  enum { BLOCK = 8, RUNS = 1000 };
   uint32_t took[RUNS], n = 0;
   for (uint32_t run = 0; run < runs && run < RUNS; run++) {
     obs_uplift u = {0};

@@ -1,6 +1,8 @@
 /* Exposure: who asked, what is held back, trials and blocks, and what a restart keeps. */
 #include "learn/exposure/exposure.h"
+#include "learn/playbooks/uplift.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -181,6 +183,61 @@ static void test_what_is_held_back(void **state) {
   obs_exposure_close(all);
 }
 
+static uint64_t random_state = 1;
+
+static double draw(void) {
+  uint64_t z = (random_state += UINT64_C(0x9e3779b97f4a7c15)); /* splitmix64 */
+  z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+  z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+  return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
+}
+
+/* Sessions differ: one in ten fails nearly always, and tries again and again. Its ops are no independent trials: were
+ * each counted, advice that changes nothing would be retired again and again. */
+static void test_sessions_that_differ(void **state) {
+  (void)state;
+  enum { RUNS = 200, SESSIONS = 240, TRIES = 8 };
+  uint32_t by_session = 0, by_op = 0;
+  for (int run = 0; run < RUNS; run++) {
+    obs_exposure *x = open_exposure(0);
+    obs_exposure_block b;
+    obs_uplift sessions = {0}, ops = {0};
+    obs_uplift_arm arms[2] = {{0, 0}, {0, 0}}; /* of all ops: asked, others */
+    bool wrong = false, wrong_by_op = false;
+    char name[32];
+    watch(x, 1, "/a", NULL);
+    for (int s = 0; s < SESSIONS; s++) {
+      int64_t now = T0 + s * (int64_t)MINUTE;
+      bool asks = draw() < 0.5;
+      double fails = draw() < 0.1 ? 0.95 : 0.02;
+      snprintf(name, sizeof(name), "%d-%d", run, s);
+      if (asks) ask(x, name, "/a", now);
+      for (int i = 0; i < TRIES; i++) {
+        bool ok = draw() >= fails;
+        op_at(x, now, name, "/a", NULL, ok);
+        arms[!asks].trials++;
+        arms[!asks].failures += !ok;
+      }
+      while (obs_exposure_take(x, 1, now, &b))
+        obs_uplift_add(&sessions, (obs_uplift_arm){b.trials[OBS_EXPOSURE_SERVED], b.failures[OBS_EXPOSURE_SERVED]},
+                       (obs_uplift_arm){b.trials[OBS_EXPOSURE_NONE], b.failures[OBS_EXPOSURE_NONE]});
+      wrong = wrong || obs_uplift_worse(&sessions) >= log(1 / OBS_UPLIFT_ALPHA);
+      if (s % 20 != 19) continue;
+      obs_uplift_add(&ops, arms[0], arms[1]);
+      memset(arms, 0, sizeof(arms));
+      wrong_by_op = wrong_by_op || obs_uplift_worse(&ops) >= log(1 / OBS_UPLIFT_ALPHA);
+    }
+    by_session += wrong;
+    by_op += wrong_by_op;
+    obs_exposure_close(x);
+  }
+  print_message(
+      "sessions that differ, advice that changes nothing: retired in %u of %d runs; were each op a trial, in %u\n",
+      by_session, RUNS, by_op);
+  assert_true(by_session <= 4);
+  assert_true(by_op > 10 * by_session);
+}
+
 /* What is watched anew begins with nothing; what stays keeps its trials. */
 static void test_watching_on(void **state) {
   (void)state;
@@ -250,6 +307,7 @@ int main(void) {
       cmocka_unit_test(test_what_was_asked_about),
       cmocka_unit_test(test_a_full_block),
       cmocka_unit_test(test_what_is_held_back),
+      cmocka_unit_test(test_sessions_that_differ),
       cmocka_unit_test(test_watching_on),
       cmocka_unit_test(test_bounds),
       cmocka_unit_test(test_a_restart),
