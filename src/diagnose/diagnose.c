@@ -107,7 +107,7 @@ static bool is_plain(const obs_diagnose_finding *f) {
 static observer_err find_failures(const obs_describe_scope *s, bool by_time, found *f, obs_diagnose_report *r) {
   obs_logit m;
   obs_search search;
-  const obs_logit_opts opts = {takes, s, by_time};
+  const obs_logit_opts opts = {takes, s, by_time, s->by_kind || s->request->cluster != 0};
   f->n = 0;
   observer_err err = obs_logit_open(s->columns, &opts, &m);
   if (err != OBSERVER_E_OK) return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;

@@ -100,6 +100,11 @@ static bool rank_numbers(obs_logit *m, int f) {
   return true;
 }
 
+static double usual_spread(const obs_logit *m, int f) {
+  const double of_kinds = 2;
+  return m->columns->at[f].spread * (m->one_kind ? of_kinds : 1);
+}
+
 /* The column's values by row; one that says the same of all rows is not tried. */
 static bool fill(obs_logit *m, int f, int *more) {
   const obs_column *c = &m->columns->at[f];
@@ -115,7 +120,7 @@ static bool fill(obs_logit *m, int f, int *more) {
   /* Members of the producers' own take part, too, as long as that costs little. */
   bool fitted = c->model || (f >= OBS_FACT_COUNT && !c->number && values <= MORE_VALUES && *more < MORE_FITTED);
   if (fitted && !c->model) (*more)++;
-  m->spread[f] = c->spread;
+  m->spread[f] = usual_spread(m, f);
   return (!fitted || (m->effect[f] = calloc(values, sizeof *m->effect[f]))) &&
          (m->ops[f] = calloc(values, sizeof *m->ops[f])) && (m->seen[f] = calloc(values, sizeof *m->seen[f])) &&
          (m->expected[f] = calloc(values, sizeof *m->expected[f])) &&
@@ -352,7 +357,7 @@ static bool estimate(obs_logit *m, int f, bool spreads) {
   double *scratch = malloc(OBS_STATS_SCRATCH(values) * sizeof *scratch), usual;
   if (!scratch) return false;
   bool lone = m->cases > much * (m->cases + (m->n - m->cases) / m->thinned);
-  double spread = obs_stats_spread(m->seen[f], m->expected[f], values, m->columns->at[f].spread, lone, scratch, &usual);
+  double spread = obs_stats_spread(m->seen[f], m->expected[f], values, usual_spread(m, f), lone, scratch, &usual);
   if (spreads && !m->codes[f]) m->spread[f] = fmax(fmax(spread, scatter_of_many(m, f, scratch)), 0.1);
   free(scratch);
   for (uint32_t v = 0; usual < 1 && v < values; v++) {
@@ -399,7 +404,7 @@ static void nest_spreads(obs_logit *m) {
 }
 
 observer_err obs_logit_open(const obs_columns *columns, const obs_logit_opts *opts, obs_logit *m) {
-  *m = (obs_logit){.view = columns->view, .columns = columns, .by_time = opts->by_time};
+  *m = (obs_logit){.view = columns->view, .columns = columns, .by_time = opts->by_time, .one_kind = opts->one_kind};
   observer_err err = sample(m, opts);
   if (err != OBSERVER_E_OK) goto fail;
   err = OBSERVER_E_NOMEM;

@@ -23,8 +23,8 @@ enum {
   OBS_LOGIT_FIELDS,
   OBS_LOGIT_PARTS = 96,
   OBS_LOGIT_FACTORS = 32,
-  OBS_LOGIT_ROWS = 98304,  /* most rows */
-  OBS_LOGIT_CASES = 32768, /* most failures among them */
+  OBS_LOGIT_ROWS = 65536,  /* most rows */
+  OBS_LOGIT_CASES = 24576, /* most failures among them */
 };
 
 /* A cause: the rows for which `where` holds, from row `from` to before row `until`. */
@@ -65,14 +65,15 @@ typedef struct {
   obs_logit_alias *alias[OBS_COLUMNS];
   obs_logit_factor factors[OBS_LOGIT_FACTORS];
   uint32_t nfactors;
-  bool by_time;
+  bool by_time, one_kind;
 } obs_logit;
 
 typedef struct {
   /* Whether op `i` of the view is looked at, and whether it is a failure of the kind in question. */
   bool (*takes)(const void *arg, const obs_facts_view *view, uint32_t i, bool *failed);
   const void *arg;
-  bool by_time; /* the rate may vary over time for all alike */
+  bool by_time;  /* the rate may vary over time for all alike */
+  bool one_kind; /* failures of one kind alone: values differ more in how they fail than in how often */
 } obs_logit_opts;
 
 /* Fitted. NOTFOUND: there are no failures, or nothing but failures. */

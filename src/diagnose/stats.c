@@ -113,9 +113,36 @@ double obs_stats_sup(double ratio, double edge) {
   return p < 0 ? p : 0;
 }
 
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
+/* The value of this rank, by quickselect; values of lower rank are before it then. */
+static double select_rank(double *v, size_t n, size_t rank) {
+  for (size_t low = 0, high = n - 1; low < high;) {
+    double pivot = v[low + (high - low) / 2];
+    size_t i = low, j = high;
+    while (i <= j) {
+      while (v[i] < pivot) i++;
+      while (v[j] > pivot) j--;
+      if (i > j) break;
+      double x = v[i];
+      v[i++] = v[j];
+      v[j] = x;
+      if (j == 0) break;
+      j--;
+    }
+    if (rank <= j)
+      high = j;
+    else if (rank >= i)
+      low = i;
+    else
+      break;
+  }
+  return v[rank];
+}
+
+static double median(double *v, size_t n) {
+  double upper = select_rank(v, n, n / 2), lower = -INFINITY;
+  if (n % 2) return upper;
+  for (size_t i = 0; i < n / 2; i++) lower = fmax(lower, v[i]);
+  return (lower + upper) / 2;
 }
 
 /* Median of how far log rates lie from `centre`, squared and in units of their variance when the spread is `s`. */
@@ -124,8 +151,7 @@ static double scatter(const double *rate, const double *noise, size_t n, double 
     double far = rate[i] - centre;
     scratch[i] = far * far / (noise[i] + s * s);
   }
-  qsort(scratch, n, sizeof *scratch, by_value);
-  return n % 2 ? scratch[n / 2] : (scratch[n / 2 - 1] + scratch[n / 2]) / 2;
+  return median(scratch, n);
 }
 
 typedef struct {
@@ -207,8 +233,7 @@ double obs_stats_spread(const double *seen, const double *expected, size_t n, do
     for (size_t i = 0; i < r.n; i++) r.rate[i] -= i < gap ? low_mean : high_mean;
   } else if (r.n >= 3) {
     memcpy(work, r.rate, r.n * sizeof *work);
-    qsort(work, r.n, sizeof *work, by_value);
-    centre = work[r.n / 2];
+    centre = select_rank(work, r.n, r.n / 2);
   }
   for (size_t i = 0; i < PRIOR; i++) {
     r.rate[r.n + i] = centre + normal[i] * prior;
@@ -226,8 +251,7 @@ double obs_stats_spread(const double *seen, const double *expected, size_t n, do
 }
 
 double obs_stats_quantile(double *values, size_t n, double part) {
-  qsort(values, n, sizeof *values, by_value);
-  return values[(size_t)(part * (double)(n - 1))];
+  return select_rank(values, n, (size_t)(part * (double)(n - 1)));
 }
 
 int obs_stats_by_number(const void *a, const void *b) {

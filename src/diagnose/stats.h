@@ -35,7 +35,7 @@ double obs_stats_spread(const double *seen, const double *expected, size_t n, do
                         double *usual);
 #define OBS_STATS_SCRATCH(n) (3 * ((size_t)(n) + 6)) /* doubles */
 
-/* The value below which this part of them lies; they are put in order. n > 0. */
+/* The value below which this part of them lies; their order changes. n > 0. */
 double obs_stats_quantile(double *values, size_t n, double part);
 
 /* qsort's order of uint32_t, ascending. */
