@@ -426,7 +426,9 @@ void obs_clusters_apply(void *clusters, obs_batch *b, uint64_t first_seq, int64_
   c->npending = 0;
 }
 
-void obs_clusters_apply_row(void *clusters, const obs_op *op, uint64_t seq, int64_t now_ms) {
+void obs_clusters_apply_row(void *clusters, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq,
+                            int64_t now_ms) {
+  (void)unknown;
   obs_clusters *c = clusters;
   if (!concerns(c, op)) return;
   pthread_mutex_lock(&c->lock);

@@ -107,7 +107,8 @@ void obs_clusters_close(obs_clusters *c);
 
 /* The follower of the commit stage (commit.h). `clusters` is the obs_clusters. */
 void obs_clusters_apply(void *clusters, obs_batch *b, uint64_t first_seq, int64_t now_ms);
-void obs_clusters_apply_row(void *clusters, const obs_op *op, uint64_t seq, int64_t now_ms);
+void obs_clusters_apply_row(void *clusters, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq,
+                            int64_t now_ms);
 observer_err obs_clusters_save(void *clusters, obs_buf *out);
 /* Before any apply. CORRUPT leaves the table empty. */
 observer_err obs_clusters_load(void *clusters, const void *data, size_t len);

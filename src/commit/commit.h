@@ -30,8 +30,9 @@ typedef struct {
   void (*apply)(void *arg, obs_batch *b, uint64_t first_seq, int64_t now_ms);
   /* Replay: a row of the past. One that was loaded gets the rows behind the checkpoint; one that keeps nothing (`load`
    * is NULL) or has no usable part gets every row that is read: all rows if somebody lacks its part, else at least as
-   * many as the ring holds, and as `rows` says. NULL: rows of the past bring it nothing, and none are read for it. */
-  void (*apply_row)(void *arg, const obs_op *op, uint64_t seq, int64_t now_ms);
+   * many as the ring holds, and as `rows` says. NULL: rows of the past bring it nothing, and none are read for it.
+   * `unknown`: the op's own, op->unknown_count. */
+  void (*apply_row)(void *arg, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq, int64_t now_ms);
   observer_err (*save)(void *arg, obs_buf *out);
   /* Before any apply_row. When it is not OK, the follower is as it was before, and all rows are replayed to it. */
   observer_err (*load)(void *arg, const void *data, size_t len);

@@ -32,7 +32,8 @@ static bool take_row(void *arg, const obs_journal_row *row, int64_t *event_ms, c
   obs_state_apply_row(r->opts->state, op, line, len, seq, counted, r->now_ms);
   for (uint32_t i = 0; i < r->opts->nfollowers; i++) {
     const obs_commit_follower *f = &r->opts->followers[i];
-    if (f->apply_row != NULL && !(counted && r->loaded[i])) f->apply_row(f->arg, op, seq, r->now_ms);
+    if (f->apply_row != NULL && !(counted && r->loaded[i]))
+      f->apply_row(f->arg, op, r->row.unknown + op->unknown_first, seq, r->now_ms);
   }
   if (counted) return true; /* the dedupe window came with the checkpoint */
   r->replayed++;

@@ -145,22 +145,28 @@ static void give(obs_facts_more *m, uint32_t own, obs_str key, bool extra, bool 
 }
 
 /* Counts a member without a column. Its own count rises; a new one takes the place of the least and goes on from
- * there (space-saving). Returns the count. */
+ * there (space-saving). Returns how often it came at least. */
 static uint32_t count_candidate(obs_facts_more *m, obs_str key, bool extra, bool number) {
   uint64_t hash = XXH3_64bits_withSeed(key.p, key.len, (extra ? 2 : 0) + (number ? 1 : 0));
-  uint32_t least = 0;
+  uint32_t at = 0;
   for (uint32_t i = 0; i < OBS_FACTS_CANDIDATES; i++) {
-    if (m->candidates[i].hash == hash) return ++m->candidates[i].uses;
-    if (m->candidates[i].uses < m->candidates[least].uses) least = i;
+    if (m->candidates[i].uses < m->candidates[at].uses) at = i;
+    if (m->candidates[i].hash != hash) continue;
+    at = i;
+    break;
   }
-  m->candidates[least].hash = hash;
-  return ++m->candidates[least].uses;
+  if (m->candidates[at].hash != hash) {
+    m->candidates[at].hash = hash;
+    m->candidates[at].taken_over = m->candidates[at].uses;
+  }
+  return ++m->candidates[at].uses - m->candidates[at].taken_over;
 }
 
 /* The column of a member; NO_COLUMN: none. `place`: which of the op's members it is. */
 static uint8_t find_column(obs_facts_more *m, uint32_t place, obs_str key, bool extra, bool number, uint32_t rows,
                            bool reading) {
   uint8_t own = m->order[place];
+  uint32_t uses = 0;
   if (own != NO_COLUMN && is_member(&m->own[own], key, extra, number)) return own;
   if (key.len == 0 || key.len > OBS_FACT_KEY || memchr(key.p, '\\', key.len)) return NO_COLUMN;
   for (uint32_t k = 0; k < m->nown; k++)
@@ -168,13 +174,15 @@ static uint8_t find_column(obs_facts_more *m, uint32_t place, obs_str key, bool 
   if (m->nown < OBS_FACT_OWN) {
     own = (uint8_t)m->nown++;
   } else {
-    uint32_t least = 0, uses = count_candidate(m, key, extra, number);
+    uint32_t least = 0;
+    uses = count_candidate(m, key, extra, number);
     for (uint32_t k = 1; k < OBS_FACT_OWN; k++)
       if (m->uses[k] < m->uses[least]) least = k;
     if (reading || uses < LEAST_USES || uses / 2 < m->uses[least]) return NO_COLUMN;
     own = (uint8_t)least;
   }
   give(m, own, key, extra, number, rows);
+  m->uses[own] = uses;
   return m->order[place] = own;
 }
 
@@ -252,7 +260,7 @@ void obs_facts_more_take(obs_facts_more *m, const obs_op *op, const obs_op_unkno
   if (m->nown > 0 || unknown || OBS_HAS(op, extra)) take_own(m, op, unknown, at, rows, reading);
   if (++m->taken % FORGET_OPS) return;
   for (uint32_t k = 0; k < m->nown; k++) m->uses[k] /= 2;
-  for (uint32_t i = 0; i < OBS_FACTS_CANDIDATES; i++) m->candidates[i].uses /= 2;
+  for (uint32_t i = 0; i < OBS_FACTS_CANDIDATES; i++) m->candidates[i].uses /= 2, m->candidates[i].taken_over /= 2;
 }
 
 /* ---- order ---- */

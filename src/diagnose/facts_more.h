@@ -31,7 +31,7 @@ typedef struct {
       order[OBS_FACTS_MEMBERS]; /* the columns of the last op's members, one after another: the next op's are alike */
   struct {
     uint64_t hash;
-    uint32_t uses;
+    uint32_t uses, taken_over; /* how many of them may have been others' */
   } candidates[OBS_FACTS_CANDIDATES];
   uint32_t taken;
 } obs_facts_more;

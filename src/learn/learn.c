@@ -117,11 +117,11 @@ static void facts_apply(void *arg, obs_batch *b, uint64_t first_seq, int64_t now
   obs_facts_apply(t->facts, b, first_seq, b->clusters);
 }
 
-static void facts_apply_row(void *arg, const obs_op *op, uint64_t seq, int64_t now_ms) {
+static void facts_apply_row(void *arg, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq, int64_t now_ms) {
   const obs_loop_tools *t = arg;
   uint64_t cluster = op->success ? 0 : obs_clusters_of(t->opts->clusters, op);
   (void)now_ms;
-  obs_facts_apply_op(t->facts, op, NULL, seq, cluster);
+  obs_facts_apply_op(t->facts, op, unknown, seq, cluster);
 }
 
 void obs_learn_followers(obs_learn *l, obs_commit_follower *list, uint32_t *n) {

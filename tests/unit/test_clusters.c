@@ -87,7 +87,7 @@ static void record(fixture *f, const op_spec *s) {
 
 static void replay(fixture *f, const op_spec *s, int64_t now_ms) {
   obs_op op = make_op(s);
-  obs_clusters_apply_row(f->c, &op, ++f->seq, now_ms);
+  obs_clusters_apply_row(f->c, &op, NULL, ++f->seq, now_ms);
 }
 
 static uint64_t id_of(fixture *f, const op_spec *s) {

@@ -406,7 +406,8 @@ static void diary_apply(void *arg, obs_batch *b, uint64_t first_seq, int64_t now
   }
 }
 
-static void diary_apply_row(void *arg, const obs_op *op, uint64_t seq, int64_t now_ms) {
+static void diary_apply_row(void *arg, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq, int64_t now_ms) {
+  (void)unknown;
   assert_true(op->time_ms <= now_ms);
   note(arg, "(%u) ", seq);
 }
@@ -486,7 +487,8 @@ static void test_followers(void **state) {
 }
 
 /* [0]: rows; [1]: the last one's seq. */
-static void count_row(void *arg, const obs_op *op, uint64_t seq, int64_t now_ms) {
+static void count_row(void *arg, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq, int64_t now_ms) {
+  (void)unknown;
   uint64_t *seen = arg;
   (void)now_ms;
   assert_int_equal(op->output_summary.len, 1000);

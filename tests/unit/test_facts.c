@@ -64,6 +64,138 @@ static void test_a_batch(void **state) {
   obs_facts_close(f);
 }
 
+static const obs_facts_column *find_column(const obs_facts_view *v, const char *name, bool number) {
+  for (int c = 0; c < OBS_FACT_MORE; c++)
+    if (v->more[c].id && strcmp(v->more[c].name, name) == 0 && v->more[c].number == number) return &v->more[c];
+  return NULL;
+}
+
+static void assert_text(const obs_facts_view *v, const char *column, uint32_t row, const char *want) {
+  const obs_facts_column *c = find_column(v, column, false);
+  assert_non_null(c);
+  obs_str name = obs_facts_column_name(v, c, c->id[row]);
+  assert_int_equal(name.len, strlen(want));
+  assert_memory_equal(name.p, want, name.len);
+}
+
+static void assert_number(const obs_facts_view *v, const char *column, uint32_t row, double want) {
+  const obs_facts_column *c = find_column(v, column, true);
+  assert_non_null(c);
+  assert_int_equal(c->id[row], obs_facts_code(want));
+}
+
+/* Whole numbers below 1024 are told apart, others to 1 in 512; order is kept. */
+static void test_numbers_keep_their_order(void **state) {
+  (void)state;
+  uint16_t last = obs_facts_code(-1e300);
+  static const double some[] = {-5e9,  -1025, -1024, -1,   -0.5, -1e-9, 0,    1e-9,
+                                0.001, 0.5,   1,     1023, 1024, 1030,  5e13, 1e300};
+  assert_true(last >= OBS_FACT_NAMED);
+  for (size_t i = 0; i < sizeof(some) / sizeof(*some); i++) {
+    assert_true(obs_facts_code(some[i]) >= last);
+    last = obs_facts_code(some[i]);
+  }
+  for (int i = -1024; i < 1024; i++) {
+    assert_true(obs_facts_number(obs_facts_code(i)) >= i && obs_facts_number(obs_facts_code(i)) <= i);
+    assert_true(obs_facts_code(i) < obs_facts_code(i + 1));
+  }
+  for (double x = 0.001; x < 1e12; x *= 1.37) {
+    double back = obs_facts_number(obs_facts_code(x));
+    assert_true(back <= x && back > x * (1 - 1.0 / 500));
+  }
+}
+
+static void test_members_of_the_producers_own(void **state) {
+  (void)state;
+  obs_facts *f = open_facts(100);
+  obs_facts_view v = {0};
+  obs_op plain = make("/a", "bob", true);
+  obs_facts_apply_op(f, &plain, NULL, 1, 0);
+  obs_op op = make("/a", "bob", true);
+  SET(&op, extra, "{\"model\":\"m\\u0031\",\"tokens\":1500,\"deep\":{\"x\":1},\"no\":null,\"fast\":true,\"odd\":2}");
+  op.count = 7;
+  op.rescue_attempted = false;
+  op.present |= OBS_BIT(OBS_F_count) | OBS_BIT(OBS_F_rescue_attempted);
+  op.unknown_count = 2;
+  const obs_op_unknown unknown[] = {{OBS_STR("queue"), OBS_STR("\"q1\"")}, {OBS_STR("list"), OBS_STR("[1]")}};
+  obs_facts_apply_op(f, &op, unknown, 2, 0);
+  SET(&op, extra, "{\"odd\":\"two\",\"model\":\"m2\"}");
+  op.unknown_count = 0;
+  obs_facts_apply_op(f, &op, NULL, 3, 0);
+  SET(&op, extra, "no JSON");
+  obs_facts_apply_op(f, &op, NULL, 4, 0);
+  assert_int_equal(obs_facts_snapshot(f, &v), OBSERVER_E_OK);
+  assert_text(&v, "extra.model", 1, "m1");
+  assert_text(&v, "extra.model", 2, "m2");
+  assert_text(&v, "extra.fast", 1, "true");
+  assert_text(&v, "queue", 1, "q1");
+  assert_text(&v, "rescue_attempted", 1, "false");
+  assert_text(&v, "extra.odd", 2, "two");
+  assert_number(&v, "extra.odd", 1, 2);
+  assert_number(&v, "extra.tokens", 1, 1500);
+  assert_number(&v, "count", 1, 7);
+  assert_null(find_column(&v, "extra.deep", false));
+  assert_null(find_column(&v, "extra.no", false));
+  assert_null(find_column(&v, "list", false));
+  /* What ops had before a member was known is not known; fields of the op's own are absent. */
+  assert_int_equal(find_column(&v, "extra.model", false)->id[0], OBS_FACT_OTHER);
+  assert_int_equal(find_column(&v, "extra.model", false)->id[3], OBS_FACT_ABSENT);
+  assert_int_equal(find_column(&v, "count", true)->id[0], OBS_FACT_ABSENT);
+  obs_facts_view_fini(&v);
+  obs_facts_close(f);
+}
+
+/* There are OBS_FACT_OWN columns: the members that come most often have them, whenever they began to come. */
+static void test_the_commonest_members_have_columns(void **state) {
+  (void)state;
+  obs_facts *f = open_facts(5000);
+  obs_facts_view v = {0};
+  char extra[128];
+  for (uint32_t i = 0; i < 40000; i++) {
+    obs_op op = make("/a", "bob", true);
+    snprintf(extra, sizeof extra, "{\"rare%d\":1,\"id\":\"%d\"%s}", (int)(i % 500), (int)i,
+             i > 20000 ? ",\"late\":\"x\"" : "");
+    SET(&op, extra, extra);
+    obs_facts_apply_op(f, &op, NULL, i + 1, 0);
+  }
+  assert_int_equal(obs_facts_snapshot(f, &v), OBSERVER_E_OK);
+  assert_text(&v, "extra.late", 4999, "x");
+  assert_non_null(find_column(&v, "extra.id", false));
+  assert_true(find_column(&v, "extra.id", false)->values <= OBS_FACT_MORE_NAMES + 2);
+  obs_facts_view_fini(&v);
+  obs_facts_close(f);
+}
+
+static void test_rows_are_in_event_time(void **state) {
+  (void)state;
+  static const int64_t times[] = {50, 10, 10, 70, 20};
+  static const uint64_t seqs[] = {2, 3, 5, 1, 4};
+  obs_facts *f = open_facts(5);
+  obs_facts_view v = {0};
+  for (uint32_t i = 0; i < 5; i++) {
+    char name[8];
+    snprintf(name, sizeof name, "s%d", (int)i + 1);
+    obs_op op = make("/a", name, true);
+    op.event_ms = times[i];
+    op.late = i == 1;
+    op.count = (int64_t)i + 1;
+    op.present |= OBS_BIT(OBS_F_count);
+    obs_facts_apply_op(f, &op, NULL, i + 1, 0);
+  }
+  assert_int_equal(obs_facts_snapshot(f, &v), OBSERVER_E_OK);
+  for (uint32_t i = 0; i < 5; i++) {
+    char name[8];
+    assert_int_equal(v.seq[i], seqs[i]);
+    assert_int_equal(v.time_ms[i], times[seqs[i] - 1]);
+    snprintf(name, sizeof name, "s%d", (int)seqs[i]);
+    assert_name(&v, OBS_FACT_staffer_id, i, name);
+    assert_number(&v, "count", i, (double)seqs[i]);
+    assert_int_equal((v.flags[i] & OBS_FACT_LATE) != 0, seqs[i] == 2);
+  }
+  obs_facts_view_fini(&v);
+  obs_facts_close(f);
+}
+
 static void test_the_window_slides_and_names_make_room(void **state) {
   (void)state;
   obs_facts *f = open_facts(500);
@@ -302,6 +434,10 @@ static void test_verdicts_on_corrections(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_batch),
+      cmocka_unit_test(test_numbers_keep_their_order),
+      cmocka_unit_test(test_members_of_the_producers_own),
+      cmocka_unit_test(test_the_commonest_members_have_columns),
+      cmocka_unit_test(test_rows_are_in_event_time),
       cmocka_unit_test(test_the_window_slides_and_names_make_room),
       cmocka_unit_test(test_too_many_and_too_long_names),
       cmocka_unit_test(test_a_copy_while_it_is_written),

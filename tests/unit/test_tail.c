@@ -540,17 +540,17 @@ static void test_others(void **state) {
   obs_batch_line line = {0};
   obs_batch b = {.transport = OBS_TRANSPORT_REP, .ops = &op, .lines = &line, .nops = 1};
   obs_corrections_file_apply(s.t, &b, 1, 0);
-  obs_corrections_file_apply_row(s.t, &op, 1, 0);
+  obs_corrections_file_apply_row(s.t, &op, NULL, 1, 0);
   obs_corrections_file_get_counts(s.t, &n);
   assert_int_equal(n.cursor, 0);
   op.source = OBS_STR("overseer_correction");
-  obs_corrections_file_apply_row(s.t, &op, 1, 0);
+  obs_corrections_file_apply_row(s.t, &op, NULL, 1, 0);
   obs_corrections_file_get_counts(s.t, &n);
   assert_int_equal(n.cursor, 9);
   assert_int_equal(obs_corrections_file_save(s.t, &part), OBSERVER_E_OK);
   add_rows(s.path, "a"); /* now the file says that no such row is in it */
   op.op_id = OBS_STR("correction:0-8:00000000000000ab");
-  obs_corrections_file_apply_row(s.t, &op, 2, 0);
+  obs_corrections_file_apply_row(s.t, &op, NULL, 2, 0);
   obs_corrections_file_get_counts(s.t, &n);
   assert_int_equal(n.cursor, 9);
   for (size_t len = 0; len < part.len; len++)

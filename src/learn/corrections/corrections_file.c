@@ -349,7 +349,9 @@ static file_state open_file(obs_corrections_file *t, const char *path, int *fd) 
 
 /* The journal does not tell who sent an op: one that anybody made up in the form of the tail's must not move the place,
  * for then the file would be read again from its start. So PATH or PATH.1 has the row, or neither can be read. */
-void obs_corrections_file_apply_row(void *tail, const obs_op *op, uint64_t seq, int64_t now_ms) {
+void obs_corrections_file_apply_row(void *tail, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq,
+                                    int64_t now_ms) {
+  (void)unknown;
   obs_corrections_file *t = tail;
   const char *paths[] = {t->path, t->former};
   obs_corrections_file_place place;

@@ -28,7 +28,8 @@ void obs_corrections_file_close(void *tail); /* NULL is allowed */
 
 /* The follower `tail` of commit. */
 void obs_corrections_file_apply(void *tail, obs_batch *b, uint64_t first_seq, int64_t now_ms);
-void obs_corrections_file_apply_row(void *tail, const obs_op *op, uint64_t seq, int64_t now_ms);
+void obs_corrections_file_apply_row(void *tail, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq,
+                                    int64_t now_ms);
 observer_err obs_corrections_file_save(void *tail, obs_buf *out);
 observer_err obs_corrections_file_load(void *tail, const void *data, size_t len);
 
