@@ -108,7 +108,7 @@ static bool is_name(const obs_mask_token *t) {
 
 /* name:443 names a host, and name://... what is at it. */
 static bool is_address(const mask *m, const obs_mask_token *t, unsigned has) {
-  bool port = has == OBS_WORD_DIGIT && t->len <= 5, authority = t->len > 2 && memcmp(t->p, "//", 2) == 0;
+  bool port = has == OBS_WORD_DIGIT && t->len <= 5, authority = t->len >= 2 && memcmp(t->p, "//", 2) == 0;
   if (!(port || authority) || !t->glued || m->n < 2) return false;
   const obs_mask_token *colon = &m->t[m->n - 1];
   return is(colon, ':') && colon->glued && is_name(&colon[-1]);

@@ -168,16 +168,23 @@ static void test_narrower_ids_lead_on(void **state) {
   obs_miner_close(other);
 }
 
-/* All cases' texts in one miner: each order gives each text the same id. */
+/* All cases' texts in one miner: each order gives each text the same id, and what is of two kinds alone is so among
+ * others. */
 static void test_no_order_matters(void **state) {
   (void)state;
   enum { MOST = 1024 };
   const char *texts[MOST];
+  const kind_case *of[MOST];
+  char letter[MOST];
   uint64_t first[MOST];
   size_t n = 0;
 #define TAKE(cases)                                                                                                    \
   for (size_t i = 0; i < sizeof(cases) / sizeof((cases)[0]); i++)                                                      \
-    for (size_t k = 0; k < strlen((cases)[i].letters); k++) texts[n++] = (cases)[i].texts[k];
+    for (size_t k = 0; k < strlen((cases)[i].letters); k++, n++) {                                                     \
+      texts[n] = (cases)[i].texts[k];                                                                                  \
+      letter[n] = (cases)[i].letters[k];                                                                               \
+      of[n] = &(cases)[i];                                                                                             \
+    }
   TAKE(right_values)
   TAKE(kind_cases)
   TAKE(service_cases)
@@ -206,6 +213,15 @@ static void test_no_order_matters(void **state) {
     }
     obs_miner_close(m);
   }
+  size_t wrong = 0;
+  for (size_t i = 0; i < n; i++) {
+    for (size_t k = 0; k < i; k++) {
+      if (of[i] != of[k] || (letter[i] == letter[k]) == (first[i] == first[k])) continue;
+      print_message("%s, %c and %c: %s\n", of[i]->about, letter[k], letter[i], texts[i]);
+      wrong++;
+    }
+  }
+  assert_int_equal(wrong, 0);
 }
 
 /* Texts that cost most to read: each is done in far less than a second. */

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/thread.h"
 #include "cluster/mask.h"
+#include "cluster/reading.h"
 #include "observerctl/ask/fetch.h"
 #include "observerctl/top/top.h"
 
@@ -109,7 +110,8 @@ static void count_group(obs_top_data *d, const char *where, const char *what, bo
   size_t at = key.len;
   if (masked && len > 0) { /* what varies from one failure to the next becomes `<*>`, as the daemon groups failures */
     obs_mask_token tokens[OBS_MASK_TOKENS];
-    obs_str text = {what, (uint32_t)(len < OBS_MASK_BYTES ? len : OBS_MASK_BYTES), 0};
+    char room[OBS_READING_BYTES];
+    obs_str text = obs_reading_of(obs_str_of(what), room);
     obs_mask_template(tokens, obs_mask(text, tokens), &key);
   } else {
     obs_buf_puts(&key, what != NULL ? what : "");
