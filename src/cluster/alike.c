@@ -13,7 +13,7 @@ static uint8_t kind_of(const obs_mask_token *t, size_t i) {
   if (t[i].value) return (uint8_t)(is | OBS_ALIKE_VALUE);
   if (!t[i].word) return (uint8_t)is;
   if (t[i].fixed || obs_trait_has_opposite(&t[i])) is |= OBS_ALIKE_FIXED;
-  if (obs_trait_is_label(&t[i])) is |= OBS_ALIKE_LABEL;
+  if (obs_trait_is_label(&t[i]) || obs_trait_is_said(&t[i])) is |= OBS_ALIKE_LABEL;
   if (i > 0 && t[i - 1].sign == '=') {
     bool state = i > 1 && t[i - 2].word && !t[i - 2].value && obs_word_names_state(&t[i - 2]);
     is |= state ? OBS_ALIKE_FIXED : OBS_ALIKE_NAMED;

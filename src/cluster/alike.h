@@ -19,7 +19,7 @@ enum {
   OBS_ALIKE_FIXED = 4,  /* never varies */
   OBS_ALIKE_NAMED = 8,  /* behind `=` */
   OBS_ALIKE_NAME = 16,  /* an identifier */
-  OBS_ALIKE_LABEL = 32, /* in capitals: varies where values were */
+  OBS_ALIKE_LABEL = 32, /* in capitals, or says what happened: varies where values were */
 };
 
 /* A token of a form. */

@@ -48,6 +48,19 @@ static bool is_data_type(const obs_mask_token *t) {
   return OBS_WORD_IS_ONE_OF(names, t->p, t->len);
 }
 
+bool obs_trait_is_said(const obs_mask_token *t) {
+  static const char *const verbs[] = {"is",  "was", "are",   "were", "has",   "had", "have", "does",
+                                      "did", "can", "could", "will", "would", "may", "must", "should"};
+  static const char *const ends[] = {"ed", "ing", "able", "ible", "ive", "ful", "less", "ly"};
+  if (OBS_WORD_IS_ONE_OF(verbs, t->p, t->len)) return true;
+  if (is_data_type(t)) return false; /* string */
+  for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+    size_t n = strlen(ends[i]);
+    if (t->len > n + 2 && memcmp(t->p + t->len - n, ends[i], n) == 0) return true;
+  }
+  return t->len > 5 && memcmp(t->p, "un", 2) == 0;
+}
+
 /* Words behind which a capital begins a name rather than a sentence. */
 static bool is_before_name(const obs_mask_token *t) {
   static const char *const words[] = {"for", "of", "in", "to", "from", "by", "near", "with", "at", "on", "the"};
@@ -65,19 +78,10 @@ static bool has_name(const obs_mask_token *t) {
   return !t->value && t->word && OBS_WORD_IS_ONE_OF(things, t->p, t->len);
 }
 
-/* A verb or an adjective, which is no name: it says what became of the thing. */
-static bool is_said_of(const obs_mask_token *t) {
-  static const char *const verbs[] = {"is",  "was",   "has",  "had",   "does", "did",
-                                      "can", "could", "will", "would", "may",  "must"};
-  const char *end = t->p + t->len;
-  return OBS_WORD_IS_ONE_OF(verbs, t->p, t->len) ||
-         (t->len > 4 && (memcmp(end - 2, "ed", 2) == 0 || memcmp(end - 3, "ing", 3) == 0));
-}
-
 bool obs_trait_is_name(const obs_mask_token *t, const obs_mask_token *before) {
   bool capital = t->p[0] >= 'A' && t->p[0] <= 'Z';
   if (is_data_type(t) || (capital && before != NULL && is_before_name(before))) return true;
-  if (before != NULL && has_name(before) && !is_said_of(t)) return true;
+  if (before != NULL && has_name(before) && !obs_trait_is_said(t)) return true;
   for (uint16_t i = 1; i + 1 < t->len; i++) {
     if (strchr("_./*@", t->p[i]) != NULL) return true;
     bool upper = t->p[i] >= 'A' && t->p[i] <= 'Z', after_lower = t->p[i - 1] >= 'a' && t->p[i - 1] <= 'z';
