@@ -24,7 +24,16 @@ static uint8_t kind_of(const obs_mask_token *t, size_t i) {
 
 void obs_alike_form_of(const obs_mask_token *tokens, size_t n, obs_alike_form *out) {
   out->n = (uint32_t)n;
-  for (size_t i = 0; i < n; i++) out->word[i] = (obs_alike_word){tokens[i].hash, kind_of(tokens, i)};
+  out->judged = false;
+  for (size_t i = 0; i < n; i++) {
+    unsigned is = (tokens[i].word ? OBS_ALIKE_WORD : 0u) | (tokens[i].value ? OBS_ALIKE_VALUE : 0u);
+    out->word[i] = (obs_alike_word){tokens[i].hash, (uint8_t)is};
+  }
+}
+
+void obs_alike_judge(const obs_mask_token *tokens, obs_alike_form *f) {
+  for (uint32_t i = 0; i < f->n; i++) f->word[i].is = kind_of(tokens, i);
+  f->judged = true;
 }
 
 static uint64_t mix(uint64_t h, uint64_t v) {
@@ -68,9 +77,8 @@ uint64_t obs_alike_bits(const obs_alike_form *f) {
 
 /* Constants are at least twice the places that differ, less one (enough_constants): two thirds of the words are the
  * same, or nearly. */
-bool obs_alike_may_be(uint64_t bits, uint64_t others) {
-  int both = __builtin_popcountll(bits & others), all = __builtin_popcountll(bits);
-  return both * 3 + 3 >= all * 2;
+unsigned obs_alike_missing(uint64_t bits) {
+  return ((unsigned)__builtin_popcountll(bits) + 3) / 3;
 }
 
 /* Whether words that differ like this leave it open that the messages are of one kind. */
@@ -166,17 +174,24 @@ bool obs_alike_varies(const obs_alike_form *f, const obs_alike_word *const *othe
   return true;
 }
 
+bool obs_alike_is_case(const obs_mask_token *tokens, const obs_alike_form *f, const obs_alike_word *other) {
+  unsigned places = 0, constants = 0;
+  for (uint32_t i = 0; i < f->n; i++) {
+    if (f->word[i].hash == other[i].hash) {
+      constants += is_constant(&f->word[i]);
+      continue;
+    }
+    if ((other[i].is & OBS_ALIKE_VALUE) == 0 || ++places > OBS_ALIKE_PLACES) return false;
+    obs_alike_word w = {f->word[i].hash, f->judged ? f->word[i].is : kind_of(tokens, i)};
+    if (!may_differ(&w, &other[i])) return false;
+  }
+  return places == 0 || enough_constants(constants, places);
+}
+
 void obs_alike_open(obs_alike_form *f, obs_alike_places d) {
   for (; d != 0; d >>= 8) {
     obs_alike_word *w = &f->word[(d & 255) - 1];
     w->hash = 1; /* of values (mask.c) */
     w->is = OBS_ALIKE_WORD | OBS_ALIKE_VALUE;
   }
-}
-
-bool obs_alike_is_case_of(const obs_alike_form *f, const obs_alike_word *other, obs_alike_places d) {
-  for (obs_alike_places rest = d; rest != 0; rest >>= 8) {
-    if ((other[(rest & 255) - 1].is & OBS_ALIKE_VALUE) == 0) return false;
-  }
-  return enough_constants(count_constants(f, d), count_places(d));
 }

@@ -30,6 +30,7 @@ typedef struct {
 
 typedef struct {
   uint32_t n;
+  bool judged;
   obs_alike_word word[OBS_MASK_TOKENS];
 } obs_alike_form;
 
@@ -37,7 +38,10 @@ typedef struct {
 typedef uint64_t obs_alike_places;
 enum { OBS_ALIKE_PLACES = 8 };
 
+/* A form of which only words and values are told apart: enough for hash, shape, bits and is_case. */
 void obs_alike_form_of(const obs_mask_token *tokens, size_t n, obs_alike_form *out);
+/* And all else of it, which costs more than the rest of an op's clustering: only for forms that nothing knows. */
+void obs_alike_judge(const obs_mask_token *tokens, obs_alike_form *f);
 /* Of its words and their order; with the rules' version. */
 uint64_t obs_alike_hash(const obs_alike_form *f);
 uint64_t obs_alike_hash_tokens(const obs_mask_token *tokens, size_t n); /* without making the form */
@@ -45,7 +49,13 @@ uint64_t obs_alike_hash_tokens(const obs_mask_token *tokens, size_t n); /* witho
 uint64_t obs_alike_shape(const obs_alike_form *f);
 /* A bit for each word that is no value, for a quick look whether two forms can be alike. */
 uint64_t obs_alike_bits(const obs_alike_form *f);
-bool obs_alike_may_be(uint64_t bits, uint64_t others);
+/* How many of them may be missing in those of a form of the same kind. */
+unsigned obs_alike_missing(uint64_t bits);
+static inline bool obs_alike_may_be(uint64_t bits, uint64_t others, unsigned missing) {
+  uint64_t gone = bits & ~others;
+  for (; gone != 0 && missing > 0; missing--) gone &= gone - 1; /* the lowest bit */
+  return gone == 0;
+}
 
 /* False: they are of different kinds, whatever else is seen. `other` has `f->n` words of the same shape. */
 bool obs_alike_compare(const obs_alike_form *f, const obs_alike_word *other, obs_alike_places *out);
@@ -55,7 +65,7 @@ bool obs_alike_within(obs_alike_places part, obs_alike_places whole);
 bool obs_alike_varies(const obs_alike_form *f, const obs_alike_word *const *others, size_t n, obs_alike_places d);
 /* Makes these places values. */
 void obs_alike_open(obs_alike_form *f, obs_alike_places d);
-/* Whether `f` is `other` with words where that has values in all places of `d`. */
-bool obs_alike_is_case_of(const obs_alike_form *f, const obs_alike_word *other, obs_alike_places d);
+/* Whether `f` is `other`, or that with words where it has values. */
+bool obs_alike_is_case(const obs_mask_token *tokens, const obs_alike_form *f, const obs_alike_word *other);
 
 #endif

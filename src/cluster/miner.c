@@ -11,7 +11,7 @@
 
 /* LOOKED_AT: clusters of a shape that a new form is compared with, the latest first. COMPARED: of them, those with most
  * words in common. STEPS: in which a form may widen. REREAD: texts that are not read again when they come again. */
-enum { CLUSTERS = 4096, LOOKED_AT = 512, COMPARED = 64, STEPS = 8, REREAD = 1024 };
+enum { CLUSTERS = 4096, LOOKED_AT = 256, COMPARED = 64, STEPS = 8, REREAD = 1024 };
 
 typedef struct {
   uint64_t id;
@@ -180,22 +180,56 @@ typedef struct {
   uint32_t n;
 } candidates;
 
-/* Returns the cluster that the form is a case of, and no candidates; else NONE and the candidates. */
-static uint32_t look_around(const obs_miner *m, const obs_alike_form *f, candidates *out) {
-  uint64_t shape = obs_alike_shape(f), bits = obs_alike_bits(f);
-  uint32_t slot = m->buckets[shape & m->bucket_mask];
+/* A walk along the clusters that a form may be of one kind with. */
+typedef struct {
+  const obs_miner *m;
+  uint32_t slot, nwords;
+  uint64_t shape, bits;
+  unsigned missing;
+  int left;
+} walk;
+
+static walk begin_walk(const obs_miner *m, const obs_alike_form *f) {
+  walk w = {.m = m, .nwords = f->n, .shape = obs_alike_shape(f), .bits = obs_alike_bits(f), .left = LOOKED_AT};
+  w.missing = obs_alike_missing(w.bits);
+  w.slot = m->buckets[w.shape & m->bucket_mask];
+  return w;
+}
+
+/* NONE: there are no more. */
+static uint32_t next_near(walk *w) {
+  while (w->slot != OBS_MINER_NONE && w->left-- > 0) {
+    uint32_t slot = w->slot;
+    const neighbour *x = &w->m->near[slot];
+    w->slot = x->next;
+    if (x->shape == w->shape && obs_alike_may_be(w->bits, x->bits, w->missing) &&
+        w->m->clusters[slot].nwords == w->nwords)
+      return slot;
+  }
+  return OBS_MINER_NONE;
+}
+
+/* The cluster that the form is a case of. */
+static uint32_t find_case(const obs_miner *m, const obs_mask_token *t, const obs_alike_form *f) {
+  walk w = begin_walk(m, f);
+  uint32_t slot;
+  while ((slot = next_near(&w)) != OBS_MINER_NONE) {
+    if (obs_alike_is_case(t, f, m->clusters[slot].words)) return slot;
+  }
+  return OBS_MINER_NONE;
+}
+
+/* Clusters that the form is no case of, but differs little from. */
+static void find_candidates(const obs_miner *m, const obs_alike_form *f, candidates *out) {
+  walk w = begin_walk(m, f);
+  uint32_t slot;
   out->n = 0;
-  for (int i = 0; i < LOOKED_AT && slot != OBS_MINER_NONE && out->n < COMPARED; i++, slot = m->near[slot].next) {
-    const neighbour *x = &m->near[slot];
-    const cluster *c = &m->clusters[slot];
-    if (x->shape != shape || !obs_alike_may_be(bits, x->bits) || c->nwords != f->n) continue;
+  while (out->n < COMPARED && (slot = next_near(&w)) != OBS_MINER_NONE) {
     obs_alike_places d;
-    if (!obs_alike_compare(f, c->words, &d)) continue;
-    if (d == 0 || obs_alike_is_case_of(f, c->words, d)) return slot;
+    if (!obs_alike_compare(f, m->clusters[slot].words, &d)) continue;
     out->slot[out->n] = slot;
     out->differs[out->n++] = d;
   }
-  return OBS_MINER_NONE;
 }
 
 /* Whether the candidates show that the places of `d` vary. */
@@ -229,13 +263,17 @@ static obs_alike_places find_varying(const obs_miner *m, const obs_alike_form *f
 
 /* A form that was not seen before: opens what is known to vary until a known form is left, or makes a cluster, into
  * which all go that are cases of it. */
-static uint32_t learn(obs_miner *m, obs_mask_token *t, obs_alike_form *f, uint64_t first) {
+static uint32_t learn(obs_miner *m, obs_mask_token *t, size_t n, uint64_t first) {
+  obs_alike_form form_of_t, *f = &form_of_t;
   candidates near;
   uint64_t form = first, narrower[STEPS];
   uint32_t slot, steps = 0;
+  obs_alike_form_of(t, n, f);
   for (;;) {
-    slot = look_around(m, f, &near);
+    slot = find_case(m, t, f);
     if (slot != OBS_MINER_NONE) break;
+    if (steps == 0) obs_alike_judge(t, f);
+    find_candidates(m, f, &near);
     obs_alike_places d = find_varying(m, f, &near);
     if (d == 0) break;
     if (steps < STEPS) narrower[steps++] = form;
@@ -277,9 +315,7 @@ static uint32_t read_and_add(obs_miner *m, obs_str message, uint64_t *form) {
   *form = obs_alike_hash_tokens(tokens, n);
   uint32_t slot = known(m, *form);
   if (slot != OBS_MINER_NONE) return slot;
-  obs_alike_form f;
-  obs_alike_form_of(tokens, n, &f);
-  return learn(m, tokens, &f, *form);
+  return learn(m, tokens, n, *form);
 }
 
 obs_miner_ref obs_miner_add(obs_miner *m, obs_str message) {
@@ -311,9 +347,8 @@ uint32_t obs_miner_peek(obs_miner *m, obs_str message) {
   *r = (reread){text, obs_alike_hash_tokens(tokens, n)};
   if ((slot = peek_form(m, r->form)) != OBS_MINER_NONE) return slot;
   obs_alike_form f;
-  candidates near;
   obs_alike_form_of(tokens, n, &f);
-  return look_around(m, &f, &near);
+  return find_case(m, tokens, &f);
 }
 
 uint64_t obs_miner_id(const obs_miner *m, uint32_t slot) {
