@@ -115,6 +115,7 @@ class Builtin(AnalysesTest):
         rows = self.analysed(daemon, 2)
         self.assertEqual([(r["failures"], r["taken"]) for r in rows], [(5, 5), (7, 12)])
         self.assertEqual([(r["first_seq"], r["last_seq"]) for r in rows], [(1, 5), (6, 12)])
+        wait_until(lambda: " of cluster " in daemon.stderr(), 10, "the log's line")
         self.assertEqual(daemon.stderr().count(" of cluster "), 1)
 
 
