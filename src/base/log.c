@@ -99,14 +99,14 @@ void obs_log_plain(const char *text) {
 }
 
 void obs_log_raw(const char *line) {
-  obs_buf b = {0};
+  obs_buf b = {0}, shown = {0};
   if (!obs_log_enabled(OBS_LOG_INFO)) return;
-  if (atomic_load(&log_format) == OBS_LOG_JSON) {
-    render(&b, OBS_LOG_INFO, "observerd", line, 0);
-  } else {
-    obs_terminal_put(&b, line, strlen(line), false);
-    obs_buf_putc(&b, '\n');
-  }
-  if (!b.oom) write_all(b.p, b.len);
+  bool json = atomic_load(&log_format) == OBS_LOG_JSON;
+  obs_terminal_put(&shown, line, strlen(line), false);
+  obs_buf_putc(&shown, json ? '\0' : '\n');
+  if (json && !shown.oom) render(&b, OBS_LOG_INFO, "observerd", shown.p, 0);
+  const obs_buf *out = json ? &b : &shown;
+  if (!shown.oom && !out->oom) write_all(out->p, out->len);
   obs_buf_fini(&b);
+  obs_buf_fini(&shown);
 }

@@ -49,7 +49,7 @@ class Learned(CtlTest):
                            (("playbooks", entry), "playbooks/" + entry), (("escalations",), "escalations"),
                            (("advice", "--endpoint", CHAT), "advice?endpoint=" + CHAT)):
             body = self.daemon.get("/v1/observer/" + path).body.decode()
-            self.assertEqual(self.show(*args, "--json"), body + "\n", args)
+            self.assertEqual(self.show(*args, "--json"), body, args)
 
     def check_analyses(self):
         """A row, and below it the cause, whole: nothing wraps or is cut where there is no terminal."""
@@ -127,14 +127,20 @@ class Learned(CtlTest):
     def check_advice(self):
         told = get(self.daemon, "advice?endpoint=%s&task_class=fill" % CHAT)
         words = {"do": "do", "dont": "don't"}
-        want = ["found: %s (%d of %d ops; see op %d)" % (f["text"], f["failures"], f["ops"], f["evidence"][0])
+        want = ["found: %s (%d of %d ops)" % (f["text"], f["failures"], f["ops"])
                 for f in told["findings"]]
         want += ["fails: %s (%s, %d failures, cluster %s)" % (c["template"], c["state"], c["count"], c["id"])
                  for c in told["clusters"]]
         want += ["corrected: %s (op %d; since then %d succeeded, %d failed)" % (c["text"], c["seq"], c["succeeded"], c["failed"])
                  for c in told["corrections"]]
         want += ["%s: %s (playbook %s)" % (words[e["kind"]], e["text"], e["id"]) for e in told["entries"]]
-        self.assertEqual(self.show("advice", "-e", CHAT, "-t", "fill").splitlines(), want)
+        lines = self.show("advice", "-e", CHAT, "-t", "fill").splitlines()
+        self.assertEqual(lines[:-2], want)
+        self.assertRegex(lines[-1], "^evidence: observerctl op .* --url http:")
+        shown = [int(word) for word in lines[-1].split(" --url")[0].split()[3:]]
+        self.assertEqual((lines[-2], len(shown)), ("", min(5, len(set(shown)))))
+        self.assertIn(told["corrections"][0]["seq"], shown)
+        self.assertEqual(self.ctl("op", *map(str, shown), "--url", self.daemon.url("http")).returncode, 0)
         self.assertEqual(len(want), 3 + len(told["findings"]))
         self.assertEqual(self.show("advice", "-e", "/nothing"), "nothing is known about /nothing yet\n")
         self.assertEqual(self.show("advice", "-e", "/nothing", "-t", "none", "--session-id", "s"),
@@ -199,7 +205,7 @@ class Learned(CtlTest):
 
     def check_url_of_the_environment(self):
         env = {**self.environment(), "OBSERVER_URL": self.daemon.url("http")}
-        self.assertEqual(self.ctl("analyses", env=env).stdout, self.show("analyses"))
+        self.assertEqual(self.ctl("analyses", "--utc", env=env).stdout, self.show("analyses", "--utc"))
 
 
 class Hostile(CtlTest):

@@ -33,7 +33,8 @@ def on_terminal(columns, *args, **more):
     """Runs observerctl with a terminal of that width as its output; returns (exit status, what the terminal got)."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen([CTL, *args], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL,
+    to_terminal = slave if more.pop("stderr", False) else subprocess.DEVNULL
+    process = subprocess.Popen([CTL, *args], stdin=slave, stdout=slave, stderr=to_terminal,
                                env=environment(TERM="xterm", **more))
     os.close(slave)
     data = b""
@@ -139,16 +140,27 @@ class Reading(DaemonTest):
                 (("--op-id", "n17"), lambda op: op["op_id"] == "n17"),
                 (("--op-id", "n17", "--source", "mcp"), lambda op: False),
                 (("--source", "mcp", "--failed", "--limit", "2"), lambda op: op["source"] == "mcp" and not op["success"])):
-            rows = [json.loads(line) for line in self.ok("ops", "--json", *args, *url).split("\n")[:-1]]
+            done = ctl("ops", "--json", *args, *url)
+            rows = [json.loads(line) for line in done.stdout.split("\n")[:-1]]
+            self.assertEqual((done.returncode, done.stderr), (0, "" if rows else "no ops match\n"), args)
             want = [op for op in reversed(ops) if keep(op)][: 2 if "--limit" in args else 100]
             self.assertEqual([row["op_id"] for row in rows], [op["op_id"] for op in want], args)
+            self.assertEqual([row["seq"] for row in rows], [ops.index(op) + 1 for op in want], args)
 
     def test_ops_are_as_recorded(self):
         d = self.start()
         d.post("/v1/observer/event", '[{"endpoint":"/a","success":true,"extra":{"n":1.50,"big":123456789012345678901,'
                                      '"t":"\\u00e9\\u0001"},"odd":1e2},{"endpoint":"/b","success":true}]')
         lines = [line.decode() for line in d.journal_lines()]
-        self.assertEqual(self.ok("ops", "--json", "--url", d.url("http")), lines[1] + "\n" + lines[0] + "\n")
+        self.assertEqual(self.ok("ops", "--json", "--url", d.url("http")),
+                         '{"seq":2,' + lines[1][1:] + '\n{"seq":1,' + lines[0][1:] + "\n")
+        # replay takes them for the rows that they are.
+        path = os.path.join(self.tmp, "rows.jsonl")
+        with open(path, "w") as f:
+            f.write(self.ok("ops", "--json", "--url", d.url("http")))
+        other = self.start(os.path.join(self.tmp, "other"))
+        self.assertEqual(ctl("replay", "--req", other.url("rep"), path).returncode, 0)
+        self.assertEqual([line.decode() for line in other.journal_lines()], lines[::-1])
 
     def test_ops_over_pages(self):
         d = self.start(args=["--ring", "50"])
@@ -172,8 +184,8 @@ class Reading(DaemonTest):
         self.assertEqual(line.count("\n"), 1)
         for part in ("FAIL scenario ", " /v1/chat ", " 120 ms ", "a\\tb", "upstream \\x1b[31mtimed\\nout\\u009b \\u202e 你"):
             self.assertIn(part, line)
-        self.assertTrue(line.startswith("01-02 03:04"), line)
-        self.assertTrue(self.ok("ops", *url, env=environment(TZ="XYZ-2")).startswith("01-02 05:04"), line)
+        self.assertTrue(line.startswith("1 01-02 03:04"), line)
+        self.assertTrue(self.ok("ops", *url, env=environment(TZ="XYZ-2")).startswith("1 01-02 05:04"), line)
         self.assertEqual(self.ok("ops", "--utc", *url, env=environment(TZ="XYZ-2")), line)
         for args in ((), ("--wide",)):
             status, text = on_terminal(60, "ops", *args, *url)
@@ -185,7 +197,103 @@ class Reading(DaemonTest):
         today = time.gmtime().tm_yday
         line = self.ok("ops", "-n1", *url)
         if time.gmtime().tm_yday == today:
-            self.assertRegex(line, r"^\d\d:\d\d:\d\d\.\d{3} ok   mcp +/now +7 ms")
+            self.assertRegex(line, r"^2 \d\d:\d\d:\d\d\.\d{3} ok   mcp +/now +7 ms")
+        d.post("/v1/observer/event", [{"endpoint": "/now", "success": True}] * 8)
+        self.assertEqual([line.split(" ", 1)[0] or line.split()[0] for line in self.ok("ops", "-n4", *url).split("\n")[:-1]],
+                         ["10", "9", "8", "7"])
+        self.assertTrue(self.ok("ops", "-n2", *url).split("\n")[1].startswith(" 9 "))
+        self.assertIn("one in full: observerctl op SEQ", plain(on_terminal(100, "ops", *url, stderr=True)[1]))
+
+    def test_an_op_in_full(self):
+        d = self.start(args=["--ring", "10"])
+        d.post("/v1/observer/event", [
+            {"timestamp": DAY % (4, 5, 123), "endpoint": "/v1/chat", "success": False, "duration_ms": 120, "staffer_id": "m7",
+             "error": "upstream \x1b[31mtimed\nout\u009b\u202e", "input_summary": "ask", "output_summary": "nothing",
+             "extra": {"tries": [1, 2.50]}, "big": 123456789012345678901, "\u202ename": "x\u2028y", "op_id": "p-1"}]
+            + [{"endpoint": "/b", "success": True, "input_summary": "second"}] * 30)
+        url = ("--url", d.url("http"))
+        lines = self.ok("op", "1", *url).split("\n")
+        self.assertEqual(lines[:14], [
+            "op 1  FAIL",
+            "  error             upstream \\x1b[31mtimed\\nout\\u009b\\u202e",
+            "  input_summary     ask",
+            "  output_summary    nothing",
+            "  timestamp         2026-01-02T03:04:05.123Z",
+            "  endpoint          /v1/chat",
+            "  duration_ms       120",
+            "  source            mcp",
+            "  staffer_id        m7",
+            "  op_id             p-1",
+            '  extra             {"tries":[1,2.5]}',
+            "  big               123456789012345678901",
+            "  \\u202ename        x\\u2028y",
+            "  received          " + d.get("/v1/observer/ops/1").json["received"]])
+        self.assertEqual(lines[14:], ["  late              true", "  cluster           " + d.get("/v1/observer/ops/1").json["cluster"],
+                                      ""])
+        lines = self.ok("op", "31", *url).split("\n")
+        self.assertEqual((lines[0], lines[1]), ("op 31  ok", "  input_summary     second"))
+        self.assertNotIn("cluster", "".join(lines))
+        # Several, in the order asked for; commas do; what is not there is named, and the status says so.
+        blocks = self.ok("op", "31,1", "2", *url).split("\n\n")
+        self.assertEqual([block.split("\n")[0] for block in blocks], ["op 31  ok", "op 1  FAIL", "op 2  ok"])
+        done = ctl("op", "99", "1", *url)
+        self.assertEqual((done.returncode, done.stderr), (1, "observerctl op: no op 99: the last one recorded is 31\n"))
+        self.assertTrue(done.stdout.startswith("op 1  FAIL\n"))
+        rows = [json.loads(line) for line in self.ok("op", "--json", "2", "1", *url).split("\n")[:-1]]
+        self.assertEqual(rows, [d.get("/v1/observer/ops/2").json, d.get("/v1/observer/ops/1").json])
+        for wrong, words in (((), "which SEQ? (observerctl ops shows them)"), (("x",), '"x" is not the number of an op, such as 421'),
+                             (("0",), '"0" is not the number of an op, such as 421'),
+                             (("1,,2",), '"1,,2" is not the number of an op, such as 421'),
+                             (("-1",), None), (("1.5",), '"1.5" is not the number of an op, such as 421')):
+            done = ctl("op", *wrong, *url)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), wrong)
+            if words is not None:
+                self.assertEqual(done.stderr, "observerctl op: %s\n" % words)
+
+    def test_json_on_a_terminal_does_not_act(self):
+        evil = "\u0085\u009b31m\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029\x7f"
+        d = self.start(feed="tcp://127.0.0.1:0")
+        d.post("/v1/observer/event", [{"endpoint": "/a" + evil, "success": False, "error": "lost " + evil, "source": "s" + evil,
+                                       "sig_hash": "h" + evil}] * 4)
+        d.post("/v1/observer/session", dict(SESSION, session_id="z" + evil, kind=evil))
+        d.post("/v1/observer/event", '{"endpoint":5,"x":"%s"}' % evil)
+        url = ("--url", d.url("http"))
+        cluster = d.get("/v1/observer/clusters").json["clusters"][0]["id"]
+        for args in (("ops", "--json"), ("op", "1", "--json"), ("clusters", "--json"), ("clusters", cluster, "--json"),
+                     ("repeats", "--json"), ("sessions", "--json"), ("stats", "--json"), ("summary", "--json"),
+                     ("advice", "-e", "/a" + evil, "--json"), ("top", "--json"), ("tail", "-n", "5", "-c", "1", "--json"),
+                     ("ops",), ("op", "1"), ("clusters",), ("clusters", cluster), ("repeats",), ("sessions",), ("stats",),
+                     ("summary",), ("advice", "-e", "/a" + evil), ("tail", "-n", "5", "-c", "1")):
+            status, shown = on_terminal(500, *args, *url, stderr=True)
+            self.assertEqual(status, 0, (args, shown))
+            for c in evil.replace("31m", ""):
+                self.assertNotIn(c, shown, args)
+            if "--json" in args:  # the same, but for the escapes
+                piped = self.ok(*args, *url)
+                self.assertTrue(any(c in piped for c in "\u009b"), args)
+                if args[0] not in ("top", "summary"):  # those change from moment to moment
+                    self.assertEqual([json.loads(line) for line in shown.replace("\r", "").split("\n") if line.startswith("{")],
+                                     [json.loads(line) for line in piped.split("\n")[:-1]], args)
+
+    def test_empty_lists_say_so(self):
+        d = self.start()
+        url = ("--url", d.url("http"))
+        none = {"ops": "ops", "sessions": "session records", "clusters": "clusters", "repeats": "repeats",
+                "analyses": "analyses", "playbooks": "playbook entries", "escalations": "escalations"}
+        some = {"ops": ("--failed",), "sessions": ("--kind", "x"), "clusters": ("-q", "x"), "repeats": ("--sig-hash", "x"),
+                "analyses": ("--since", "1h"), "playbooks": ("--kind", "do"), "escalations": ("-c", "0" * 16)}
+        for command, what in none.items():
+            done = ctl(command, "--limit", "5", *url)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", "no %s yet\n" % what))
+            done = ctl(command, *some[command], *url)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", "no %s match\n" % what))
+        for command in ("ops", "sessions"):  # where --json prints nothing at all
+            self.assertEqual(ctl(command, "--json", *url).stderr, "no %s yet\n" % none[command])
+        self.assertEqual(ctl("clusters", "--json", *url).stderr, "")
+        done = ctl("rejected", "list", "-D", d.data_dir)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", "no rejected ops or messages yet\n"))
+        done = ctl("rejected", "list", "-D", d.data_dir, "--reason", "x")
+        self.assertEqual(done.stderr, "no rejected ops or messages match\n")
 
     def test_tables_on_a_terminal(self):
         d = self.start(None)
@@ -310,7 +418,7 @@ class Sessions(DaemonTest):
                            (("--since", "2026-01-02T03:02:00Z", "--until", "2026-01-02T03:03:00Z"), "32"),
                            (("--since", "5m"), ""), (("--all",), "543210")):
             done = ctl("sessions", "--json", *args, *url)
-            self.assertEqual((done.returncode, done.stderr), (0, ""), args)
+            self.assertEqual((done.returncode, done.stderr), (0, "" if want else "no session records match\n"), args)
             rows = [json.loads(line) for line in done.stdout.split("\n")[:-1]]
             self.assertEqual([row["session_id"] for row in rows], ["z" + c for c in want], args)
 

@@ -8,7 +8,7 @@
 
 enum { TIMEOUT_MS = 60000, NAME_MAX_LEN = 32 };
 
-static bool report(const obs_args *args, bool ok, const obs_fetch_answer *answer) {
+bool obs_ask_report(const obs_args *args, bool ok, const obs_fetch_answer *answer) {
   if (!ok && answer->status == 0)
     obs_args_error(args,
                    "%s (is observerd running there? `observerctl doctor` checks; --url or OBSERVER_URL selects another "
@@ -20,12 +20,12 @@ static bool report(const obs_args *args, bool ok, const obs_fetch_answer *answer
 }
 
 bool obs_ask(const obs_args *args, const char *path, obs_fetch_answer *out) {
-  return report(args, obs_fetch_get(obs_args_text(args, "url"), path, TIMEOUT_MS, out), out);
+  return obs_ask_report(args, obs_fetch_get(obs_args_text(args, "url"), path, TIMEOUT_MS, out), out);
 }
 
 bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_fetch_answer *out) {
   const char *url = obs_args_text(args, "url");
-  return report(args, obs_fetch_post(url, path, body, TIMEOUT_MS, out), out);
+  return obs_ask_report(args, obs_fetch_post(url, path, body, TIMEOUT_MS, out), out);
 }
 
 int obs_ask_show(const obs_args *args, const char *path, obs_ask_answer show, const void *arg) {
@@ -33,8 +33,7 @@ int obs_ask_show(const obs_args *args, const char *path, obs_ask_answer show, co
   bool ok = path != NULL && obs_ask(args, path, &answer);
   if (path == NULL) obs_args_error(args, "out of memory");
   if (ok && obs_args_given(args, "json")) {
-    (void)fwrite(answer.body.p, 1, answer.body.len, stdout);
-    putchar('\n');
+    obs_text_print_json(stdout, answer.body.p, answer.body.len);
   } else if (ok) {
     cJSON *json = cJSON_ParseWithLength(answer.body.p, answer.body.len);
     ok = json != NULL && show(args, json, arg);
@@ -86,14 +85,46 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
 
 /* ---- lists ---- */
 
+void obs_ask_none(const obs_args *args, const char *what) {
+  /* Which daemon, how many, in which order, how shown. */
+  static const char *const no_filters[] = {"url", "data-dir", "limit", "all", "sort", "least", "json", "utc", "wide"};
+  bool filtered = false;
+  for (size_t i = 0; i < args->command->nflags; i++) {
+    const char *name = args->command->flags[i].name;
+    bool filter = obs_args_given(args, name);
+    for (size_t k = 0; k < sizeof(no_filters) / sizeof(no_filters[0]); k++)
+      filter = filter && strcmp(name, no_filters[k]) != 0;
+    filtered = filtered || filter;
+  }
+  fprintf(stderr, filtered ? "no %s match\n" : "no %s yet\n", what);
+}
+
+/* The ops in the daemon's own sentences; other texts may name anything. */
+static void cite_columns(obs_cite *c, const cJSON *entries, const obs_ask_listing *l) {
+  const cJSON *entry;
+  cJSON_ArrayForEach(entry, entries) {
+    for (size_t i = 0; i < l->ncolumns; i++)
+      if (l->columns[i].note) obs_cite_text(c, obs_show_text(entry, l->columns[i].key));
+  }
+}
+
 static bool show_listed(const obs_args *args, const cJSON *answer, const void *arg) {
   const obs_ask_listing *l = arg;
   bool utc = obs_args_given(args, "utc");
-  if (args->nrest > 0)
-    return obs_show_facts(l->title, answer, l->facts, l->nfacts, utc) &&
-           (l->show_rest == NULL || l->show_rest(args, answer, NULL));
+  if (args->nrest > 0) {
+    obs_cite cited = {0};
+    bool ok = obs_show_facts(l->title, answer, l->facts, l->nfacts, utc) &&
+              (l->show_rest == NULL || l->show_rest(args, answer, &cited));
+    obs_cite_numbers(&cited, l->evidence != NULL ? obs_show_member(answer, l->evidence) : NULL);
+    obs_cite_end(&cited, args);
+    return ok;
+  }
   const cJSON *entries = obs_show_member(answer, l->entries);
+  if (cJSON_GetArraySize(entries) == 0) obs_ask_none(args, l->what);
   bool ok = obs_show_rows(entries, l->columns, l->ncolumns, utc, NULL);
+  obs_cite cited = {0};
+  cite_columns(&cited, entries, l);
+  obs_cite_end(&cited, args);
   obs_show_more(cJSON_IsString(obs_show_member(answer, "next")) ||
                 cJSON_IsString(obs_show_member(answer, "next_cursor")) ||
                 obs_show_number(answer, "total") > cJSON_GetArraySize(entries));
@@ -128,7 +159,7 @@ int obs_ask_list(const obs_args *args, const obs_ask_listing *l) {
 int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_fetch_row fn, void *arg, bool *more) {
   obs_fetch_answer answer;
   bool ok = obs_fetch_pages(obs_args_text(args, "url"), path, limit, 0, TIMEOUT_MS, fn, arg, more, &answer);
-  (void)report(args, ok, &answer);
+  (void)obs_ask_report(args, ok, &answer);
   obs_fetch_answer_fini(&answer);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }

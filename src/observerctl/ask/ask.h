@@ -2,18 +2,24 @@
 #ifndef OBS_OBSERVERCTL_ASK_H
 #define OBS_OBSERVERCTL_ASK_H
 
+#include "observerctl/ask/cite.h"
 #include "observerctl/ask/fetch.h"
 #include "observerctl/cli/command.h"
 #include "observerctl/cli/show.h"
 
 /* GET of the command's --url; reports what went wrong and what to do about it. Fini in either case. */
 bool obs_ask(const obs_args *args, const char *path, obs_fetch_answer *out);
+/* Reports an answer that is not `ok`. Returns `ok`. */
+bool obs_ask_report(const obs_args *args, bool ok, const obs_fetch_answer *answer);
 /* POST of a JSON text, likewise. */
 bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_fetch_answer *out);
 
 /* Adds the flags that are given as parameters of the same name (- is _ there): --since and --until as times in the
  * daemon's form, a switch as true. False: one is empty or no time, which was reported. */
 bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nflags, obs_buf *path);
+
+/* Reports on standard error that a list is empty: `no ops match`, or `no ops yet` where no filter is given. */
+void obs_ask_none(const obs_args *args, const char *what);
 
 /* Asks for `path` (NULL: there was no memory for it) and prints the answer as it came with --json; else `show` shows it
  * (false: there was no memory). The exit status; failures were reported. */
@@ -23,6 +29,7 @@ int obs_ask_show(const obs_args *args, const char *path, obs_ask_answer show, co
 /* A command that lists the entries of `route`, or shows the one whose id is its argument. */
 typedef struct {
   const char *route, *entries; /* and the member of its answer that has them */
+  const char *what;            /* they are: "clusters" in "no clusters match" */
   const char *const *filters;  /* flags of the list, as obs_ask_filters takes them */
   size_t nfilters;
   const obs_show_field *columns; /* of the list */
@@ -33,7 +40,9 @@ typedef struct {
   const char *title;
   const obs_show_field *facts;
   size_t nfacts;
-  obs_ask_answer show_rest; /* what follows the facts; NULL: nothing */
+  /* What follows the facts; NULL: nothing. Adds the ops that it cites. False: there is no memory. */
+  bool (*show_rest)(const obs_args *args, const cJSON *answer, obs_cite *cited);
+  const char *evidence; /* the member with the seqs that the facts cite; NULL: none */
 } obs_ask_listing;
 /* The exit status; failures were reported. */
 int obs_ask_list(const obs_args *args, const obs_ask_listing *l);

@@ -120,7 +120,7 @@ static bool take(obs_cursor *c, char ch) {
   return taken;
 }
 
-/* {"seq":N,"op":{...}}: the member that is an object is the row, the one before it its number. */
+/* {"seq":N,"received":"...","op":{...}}: the member that is an object is the row, the number before it its own. */
 static bool take_row(reader *r) {
   obs_cursor_value key;
   uint64_t number = 0;
@@ -129,9 +129,9 @@ static bool take_row(reader *r) {
     if (!obs_json_cursor_key(&r->c, &key)) return false;
     const uint8_t *start = r->c.p;
     if (!obs_json_cursor_skip(&r->c)) return false;
-    if (*start != '{')
+    if (*start >= '0' && *start <= '9')
       number = strtoull((const char *)start, NULL, 10);
-    else if (!r->stopped)
+    else if (*start == '{' && !r->stopped)
       r->stopped = !r->fn(r->arg, number, (const char *)start, (size_t)(r->c.p - start)) || ++r->given == r->limit;
   } while (take(&r->c, ','));
   return take(&r->c, '}');

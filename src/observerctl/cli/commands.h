@@ -15,6 +15,7 @@
   X(stats)                                                                                                             \
   X(summary)                                                                                                           \
   X(ops)                                                                                                               \
+  X(op)                                                                                                                \
   X(sessions)                                                                                                          \
   X(clusters)                                                                                                          \
   X(repeats)                                                                                                           \

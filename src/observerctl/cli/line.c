@@ -5,6 +5,7 @@
 #include "observerctl/cli/text.h"
 #include "observerctl/cli/when.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 enum { TIME_COLUMNS = 12, SOURCE_COLUMNS = 12, ENDPOINT_COLUMNS = 26, DURATION_COLUMNS = 8, NARROW = 100 };
@@ -75,6 +76,11 @@ void obs_line_put(obs_buf *out, const obs_line_op *op, const obs_line_look *look
   writer w = {out, look, look->columns > 0 ? look->columns : OBS_TEXT_ALL};
   bool narrow = look->columns > 0 && look->columns < NARROW;
 
+  if (op->seq > 0) {
+    char seq[OBS_TEXT_NUMBER];
+    snprintf(seq, sizeof(seq), "%*" PRIu64, (int)look->seq_columns, op->seq);
+    put_column(&w, seq, look->seq_columns);
+  }
   /* A timestamp is ISO 8601; anything else is shown as it is. The day only when it is not today's. */
   const char *when = op->timestamp;
   char now[OBS_WHEN_LEN], then[OBS_WHEN_LEN]; /* 2026-11-21 12:03:04.123 */

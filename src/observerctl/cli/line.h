@@ -18,6 +18,7 @@ typedef struct {
   const char *timestamp, *source, *endpoint, *staffer_id, *input_summary, *output_summary, *error;
   double duration_ms;
   bool success;
+  uint64_t seq; /* shown in front; 0: it is not */
 } obs_line_op;
 
 /* How it is written. */
@@ -25,7 +26,8 @@ typedef struct {
   bool colour;
   unsigned columns; /* the line is cut there; 0: nothing is cut */
   bool utc;
-  int64_t now_ms; /* which day is today */
+  int64_t now_ms;       /* which day is today */
+  unsigned seq_columns; /* of the seq */
 } obs_line_look;
 
 /* Takes the fields out of a recorded op (an object as in a journal row). */

@@ -92,7 +92,10 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < obs_command_count && c == NULL; i++)
     if (strcmp(obs_commands[i]->name, name) == 0) c = obs_commands[i];
   if (c == NULL) {
-    if (*name != '\0') fprintf(stderr, "observerctl: %s: no such command\n", name);
+    if (*name != '\0') {
+      obs_text_printf(stderr, "observerctl: %s: no such command", name);
+      fputc('\n', stderr);
+    }
     print_commands(stderr);
     return OBS_COMMAND_USAGE;
   }

@@ -65,6 +65,9 @@ static void make(const obs_show_field *f, const cJSON *object, bool utc, obs_buf
   case OBS_SHOW_COUNT:
     obs_buf_puts(out, obs_text_count(text, (uint64_t)obs_show_number(object, f->key)));
     break;
+  case OBS_SHOW_NUMBER:
+    obs_buf_printf(out, "%.0f", obs_show_number(object, f->key));
+    break;
   case OBS_SHOW_AGE:
     if (utc)
       obs_when_text(obs_show_text(object, f->key), true, when);
@@ -93,7 +96,8 @@ void obs_show_list_init(obs_show_list *l, const obs_show_field *fields, unsigned
   l->noted = nfields > 0 && fields[nfields - 1].note;
   if (l->noted) nfields--;
   for (unsigned i = 0; i < nfields; i++) {
-    bool right = fields[i].right || fields[i].kind == OBS_SHOW_COUNT || fields[i].kind == OBS_SHOW_DURATION;
+    bool right = fields[i].right || fields[i].kind == OBS_SHOW_COUNT || fields[i].kind == OBS_SHOW_NUMBER ||
+                 fields[i].kind == OBS_SHOW_DURATION;
     l->columns[i] = (obs_table_column){fields[i].title, right, fields[i].gives};
   }
   obs_table_init(&l->table, l->columns, nfields);

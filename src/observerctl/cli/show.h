@@ -23,6 +23,7 @@ bool obs_show_table(obs_table *t, const char *title);
 typedef enum {
   OBS_SHOW_TEXT,
   OBS_SHOW_COUNT,
+  OBS_SHOW_NUMBER, /* that names something: without separators */
   OBS_SHOW_WHEN,
   OBS_SHOW_AGE,      /* how long ago, and when where times in UTC were asked for */
   OBS_SHOW_DURATION, /* of milliseconds */

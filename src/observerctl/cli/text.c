@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <wchar.h>
 
 /* What stands for one character. */
@@ -65,6 +66,19 @@ void obs_text_json(obs_buf *out, const char *json, size_t len) {
       obs_buf_append(out, json + at, n > 0 ? n : 1);
     at += n > 0 ? n : 1;
   }
+}
+
+void obs_text_print_json(FILE *out, const char *json, size_t len) {
+  obs_buf shown = {0};
+  while (len > 0 && strchr("\r\n", json[len - 1]) != NULL) len--;
+  if (isatty(fileno(out))) {
+    obs_text_json(&shown, json, len);
+    json = shown.oom ? "" : shown.p;
+    len = shown.oom ? 0 : shown.len;
+  }
+  if (len > 0) (void)fwrite(json, 1, len, out);
+  fputc('\n', out);
+  obs_buf_fini(&shown);
 }
 
 unsigned obs_text_put(obs_buf *out, const char *s, size_t len, unsigned columns) {

@@ -29,6 +29,8 @@ void obs_text_pad(obs_buf *out, const char *s, size_t len, unsigned columns);
  * with a newline. A word that is longer than a line is on one that is. Nothing for an empty text. */
 void obs_text_wrap(obs_buf *out, const char *s, size_t len, unsigned indent, unsigned columns);
 
+/* Prints JSON text and one newline: as it is, or as obs_text_json makes it where `out` is a terminal. */
+void obs_text_print_json(FILE *out, const char *json, size_t len);
 /* Appends equivalent JSON text in which characters that could act on a terminal are escaped (\u009b). */
 void obs_text_json(obs_buf *out, const char *json, size_t len);
 

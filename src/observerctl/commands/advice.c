@@ -15,12 +15,9 @@ static void put_entry(const cJSON *entry) {
 }
 
 static void put_finding(const cJSON *finding) {
-  const cJSON *evidence = obs_show_member(finding, "evidence");
   put_word(OBS_STYLE_RED, "found");
-  obs_text_printf(stdout, "%s (%.0f of %.0f ops", obs_show_text(finding, "text"), obs_show_number(finding, "failures"),
+  obs_text_printf(stdout, "%s (%.0f of %.0f ops)", obs_show_text(finding, "text"), obs_show_number(finding, "failures"),
                   obs_show_number(finding, "ops"));
-  if (cJSON_GetArraySize(evidence) > 0) printf("; see op %.0f", cJSON_GetNumberValue(cJSON_GetArrayItem(evidence, 0)));
-  putchar(')');
 }
 
 static void put_cluster(const cJSON *cluster) {
@@ -45,11 +42,15 @@ static bool show(const obs_args *args, const cJSON *answer, const void *arg) {
       {"findings", put_finding}, {"clusters", put_cluster}, {"corrections", put_correction}, {"entries", put_entry}};
   const cJSON *item;
   bool any = false;
+  obs_cite cited = {0};
   (void)arg;
   for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
     cJSON_ArrayForEach(item, obs_show_member(answer, lists[i].list)) {
       any = true;
       lists[i].put(item);
+      obs_cite_text(&cited, obs_show_text(item, "text"));
+      obs_cite_numbers(&cited, obs_show_member(item, "evidence"));
+      obs_cite_numbers(&cited, obs_show_member(item, "seq"));
       putchar('\n');
     }
   if (cJSON_IsTrue(obs_show_member(answer, "held_back"))) {
@@ -61,6 +62,7 @@ static bool show(const obs_args *args, const cJSON *answer, const void *arg) {
                     both ? " and " : "", both ? class : "");
     putchar('\n');
   }
+  obs_cite_end(&cited, args);
   return true;
 }
 

@@ -17,7 +17,7 @@ static void make_ops(const cJSON *analysis, obs_buf *out) {
 }
 
 static const obs_show_field columns[] = {
-    {"ID", OBS_SHOW_COUNT, .key = "id"},
+    {"ID", OBS_SHOW_NUMBER, .key = "id"},
     {"AGE", OBS_SHOW_AGE, .key = "time"},
     {"CLUSTER", .make = make_cluster},
     {"FAILURES", OBS_SHOW_COUNT, .key = "failures"},
@@ -27,7 +27,7 @@ static const obs_show_field columns[] = {
 };
 
 static const obs_show_field facts[] = {
-    {"id", OBS_SHOW_COUNT, .key = "id"},
+    {"id", OBS_SHOW_NUMBER, .key = "id"},
     {"time", OBS_SHOW_WHEN, .key = "time"},
     {"scope", .key = "scope"},
     {"cluster", .key = "cluster"},
@@ -45,16 +45,17 @@ static const obs_show_field facts[] = {
     {"settled", OBS_SHOW_YES_NO, .key = "settled"},
 };
 
-static bool show_texts(const obs_args *args, const cJSON *analysis, const void *arg) {
+static bool show_texts(const obs_args *args, const cJSON *analysis, obs_cite *cited) {
   const cJSON *claims = obs_show_member(analysis, "claims"), *claim;
   (void)args;
-  (void)arg;
+  obs_cite_text(cited, obs_show_text(analysis, "cause"));
   obs_show_paragraph("CAUSE", obs_show_text(analysis, "cause"));
   obs_show_paragraph("WHAT TO DO", obs_show_text(analysis, "adjust"));
   obs_show_paragraph("DON'T", obs_show_text(analysis, "dont"));
   if (cJSON_GetArraySize(claims) > 0) obs_show_title("CLAIMS");
   cJSON_ArrayForEach(claim, claims) {
     obs_buf seqs = {0};
+    obs_cite_numbers(cited, obs_show_member(claim, "seqs"));
     obs_show_join(&seqs, obs_show_member(claim, "seqs"));
     obs_buf_putc(&seqs, '\0');
     obs_text_printf(stdout, "- %s (%s%s%s)", obs_show_text(claim, "text"),
@@ -72,6 +73,7 @@ static int run_analyses(const obs_args *args) {
   static const obs_ask_listing listing = {
       .route = "/v1/observer/analyses",
       .entries = "analyses",
+      .what = "analyses",
       .filters = OBS_TABLE(filters),
       .columns = OBS_TABLE(columns),
       .id_of = "an analysis",
@@ -79,6 +81,7 @@ static int run_analyses(const obs_args *args) {
       .title = "ANALYSIS",
       .facts = OBS_TABLE(facts),
       .show_rest = show_texts,
+      .evidence = "first_seq",
   };
   return obs_ask_list(args, &listing);
 }

@@ -126,7 +126,7 @@ static int report(checker *c) {
     obs_buf_putc(&out, '\n');
     bool ok = !out.oom && !c->list.oom && !c->faults.oom;
     if (ok)
-      (void)fwrite(out.p, 1, out.len, stdout);
+      obs_text_print_json(stdout, out.p, out.len);
     else
       obs_args_error(c->args, "out of memory");
     obs_buf_fini(&out);

@@ -103,7 +103,7 @@ static bool show_places(const obs_args *args, const cJSON *cluster) {
   return cJSON_GetArraySize(rows) < 2 || obs_show_rows(rows, OBS_TABLE(places), obs_args_given(args, "utc"), "");
 }
 
-static bool show_corrections(const obs_args *args, const cJSON *cluster, const void *arg) {
+static bool show_corrections(const obs_args *args, const cJSON *cluster) {
   static const obs_show_field corrections[] = {
       {"CORRECTED", OBS_SHOW_WHEN, .key = "time"},
       {"NEXT", .make = make_next},
@@ -112,13 +112,12 @@ static bool show_corrections(const obs_args *args, const cJSON *cluster, const v
       {"FOR", .key = "for"},
       {"TEXT", .key = "text", .gives = true},
   };
-  (void)arg;
   return show_places(args, cluster) && obs_show_rows(obs_show_member(cluster, "corrections"), OBS_TABLE(corrections),
                                                      obs_args_given(args, "utc"), "");
 }
 
 /* Its last analysis; none when there is none, or the daemon does not answer a second time. */
-static void show_analysis(const obs_args *args, const cJSON *cluster) {
+static void show_analysis(const obs_args *args, const cJSON *cluster, obs_cite *cited) {
   obs_fetch_answer answer = {0};
   obs_buf path = {0};
   char age[OBS_WHEN_LEN], title[64];
@@ -131,6 +130,7 @@ static void show_analysis(const obs_args *args, const cJSON *cluster) {
     obs_when_age(obs_show_text(analysis, "time"), age);
     snprintf(title, sizeof(title), "CAUSE (analysis %.0f, %s ago)", obs_show_number(analysis, "id"), age);
     obs_show_paragraph(title, obs_show_text(analysis, "cause"));
+    obs_cite_text(cited, obs_show_text(analysis, "cause"));
     obs_show_paragraph("WHAT TO DO", obs_show_text(analysis, "adjust"));
     obs_show_paragraph("DON'T", obs_show_text(analysis, "dont"));
   }
@@ -139,9 +139,9 @@ static void show_analysis(const obs_args *args, const cJSON *cluster) {
   obs_buf_fini(&path);
 }
 
-static bool show_rest(const obs_args *args, const cJSON *cluster, const void *arg) {
-  show_analysis(args, cluster);
-  return show_corrections(args, cluster, arg);
+static bool show_rest(const obs_args *args, const cJSON *cluster, obs_cite *cited) {
+  show_analysis(args, cluster, cited);
+  return show_corrections(args, cluster);
 }
 
 static int run_clusters(const obs_args *args) {
@@ -150,12 +150,14 @@ static int run_clusters(const obs_args *args) {
   static const obs_ask_listing listing = {
       .route = "/v1/observer/clusters",
       .entries = "clusters",
+      .what = "clusters",
       .filters = OBS_TABLE(filters),
       .columns = OBS_TABLE(columns),
       .id_of = "a cluster",
       .title = "CLUSTER",
       .facts = OBS_TABLE(facts),
       .show_rest = show_rest,
+      .evidence = "samples",
   };
   return obs_ask_list(args, &listing);
 }

@@ -23,7 +23,7 @@ static void make_answer(const cJSON *e, obs_buf *out) {
 static int run_escalations(const obs_args *args) {
   static const char *const filters[] = {"cluster", "limit"};
   static const obs_show_field columns[] = {
-      {"ID", OBS_SHOW_COUNT, .key = "id"},
+      {"ID", OBS_SHOW_NUMBER, .key = "id"},
       {"TIME", OBS_SHOW_WHEN, .key = "time"},
       {"CLUSTER", .key = "cluster"},
       {"FAILURES", OBS_SHOW_COUNT, .key = "count"},
@@ -36,6 +36,7 @@ static int run_escalations(const obs_args *args) {
   static const obs_ask_listing listing = {
       .route = "/v1/observer/escalations",
       .entries = "escalations",
+      .what = "escalations",
       .filters = OBS_TABLE(filters),
       .columns = OBS_TABLE(columns),
   };

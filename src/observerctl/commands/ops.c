@@ -1,4 +1,5 @@
 /* ops: recorded ops, newest first, page after page. */
+#include "base/json.h"
 #include "observerctl/ask/ask.h"
 #include "observerctl/ask/match.h"
 #include "observerctl/cli/args.h"
@@ -6,30 +7,44 @@
 #include "observerctl/cli/line.h"
 #include "observerctl/cli/when.h"
 
+#include <inttypes.h>
 #include <unistd.h>
 
 typedef struct {
   obs_line_look look;
   obs_buf line;
   bool json;
+  uint64_t rows;
 } printer;
+
+/* The row with its seq in front, as tail --json has it. */
+static void print_json(printer *p, uint64_t seq, const char *row, size_t len) {
+  obs_json_writer w = obs_json_write(&p->line);
+  obs_json_object(&w, NULL);
+  obs_json_u64(&w, "seq", seq);
+  obs_json_members(&w, (obs_str){row + 1, len > 2 ? (uint32_t)len - 2 : 0, 0});
+  obs_json_end(&w);
+  if (!p->line.oom) obs_text_print_json(stdout, p->line.p, p->line.len);
+}
 
 static bool print_row(void *arg, uint64_t number, const char *row, size_t len) {
   printer *p = arg;
-  (void)number;
+  p->line.len = 0;
+  /* The first row is the newest: no later one has a longer number. */
+  if (p->rows++ == 0) p->look.seq_columns = (unsigned)snprintf(NULL, 0, "%" PRIu64, number);
   if (p->json) {
-    (void)fwrite(row, 1, len, stdout);
+    print_json(p, number, row, len);
   } else {
     obs_line_op op;
     cJSON *json = cJSON_ParseWithLength(row, len);
-    p->line.len = 0;
     obs_line_of_json(json, &op);
+    op.seq = number;
     obs_line_put(&p->line, &op, &p->look);
+    obs_buf_putc(&p->line, '\n');
     cJSON_Delete(json);
-    if (p->line.oom) return false;
-    (void)fwrite(p->line.p, 1, p->line.len, stdout);
+    if (!p->line.oom) (void)fwrite(p->line.p, 1, p->line.len, stdout);
   }
-  return putchar('\n') != EOF;
+  return !p->line.oom && !ferror(stdout);
 }
 
 static int run_ops(const obs_args *args) {
@@ -49,7 +64,10 @@ static int run_ops(const obs_args *args) {
       obs_args_error(args, "out of memory");
       status = OBS_COMMAND_FAILED;
     }
-    if (more && !p.json && isatty(STDOUT_FILENO)) fprintf(stderr, "... there are more: --limit N or --all\n");
+    bool terminal = !p.json && isatty(STDOUT_FILENO);
+    if (status == OBS_COMMAND_OK && p.rows == 0) obs_ask_none(args, "ops");
+    if (terminal && p.rows > 0) fprintf(stderr, "one in full: observerctl op SEQ\n");
+    if (more && terminal) fprintf(stderr, "... there are more: --limit N or --all\n");
     obs_buf_fini(&p.line);
   }
   obs_buf_fini(&path);
@@ -69,17 +87,19 @@ static const obs_option flags[] = {
     {"all", 'a', .help = "show all that match, whatever --limit is"},
     {"wide", .help = "do not cut lines at the width of the terminal"},
     OBS_FLAG_UTC,
-    {"json", 'j', .help = "the rows as recorded, one per line (NDJSON)"},
+    {"json", 'j', .help = "the rows as recorded, one per line (NDJSON), with their seq in front"},
 };
 
 OBS_COMMAND(ops) = {
     .name = "ops",
     .summary = "recorded ops, newest first, with filters",
-    .description = "Lists recorded ops, newest first, one a line: time, outcome, source, endpoint, duration, what was "
-                   "asked and what came of it. On a terminal a line is cut at its width. Filters compare whole "
-                   "values; all that are given must hold.\n\n"
-                   "Pages are asked for until --limit is reached, so that any number can be had; ops recorded "
-                   "meanwhile do not shift them.",
+    .description =
+        "Lists recorded ops, newest first, one a line: seq, time, outcome, source, endpoint, duration, what was "
+        "asked and what came of it. `observerctl op SEQ` shows one in full. On a terminal a line is cut at its width. "
+        "Filters compare whole "
+        "values; all that are given must hold.\n\n"
+        "Pages are asked for until --limit is reached, so that any number can be had; ops recorded "
+        "meanwhile do not shift them.",
     .examples = "observerctl ops --failed --since 15m\n"
                 "observerctl ops --endpoint /v1/chat --since 2026-11-21T06:00:00Z --limit 1000\n"
                 "observerctl ops --all --json --source scenario > scenario.jsonl",

@@ -128,14 +128,14 @@ static const obs_show_field facts[] = {
     {"effect", .make = make_effect_range},
 };
 
-static bool show_rest(const obs_args *args, const cJSON *entry, const void *arg) {
+static bool show_rest(const obs_args *args, const cJSON *entry, obs_cite *cited) {
   static const obs_show_field history[] = {
       {"VERSION", OBS_SHOW_COUNT, .key = "version"},
       {"EDITED", OBS_SHOW_WHEN, .key = "time"},
       {"CHANGE", .key = "change"},
       {"FIELDS", OBS_SHOW_VALUES, .key = "fields", .gives = true},
   };
-  (void)arg;
+  obs_cite_text(cited, obs_show_text(entry, "text"));
   obs_show_paragraph("TEXT", obs_show_text(entry, "text"));
   return obs_show_rows(obs_show_member(entry, "history"), OBS_TABLE(history), obs_args_given(args, "utc"), "");
 }
@@ -145,12 +145,14 @@ static int run_playbooks(const obs_args *args) {
   static const obs_ask_listing listing = {
       .route = "/v1/observer/playbooks",
       .entries = "playbooks",
+      .what = "playbook entries",
       .filters = OBS_TABLE(filters),
       .columns = OBS_TABLE(columns),
       .id_of = "a playbook entry",
       .title = "ENTRY",
       .facts = OBS_TABLE(facts),
       .show_rest = show_rest,
+      .evidence = "evidence",
   };
   return obs_ask_list(args, &listing);
 }

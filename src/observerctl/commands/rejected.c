@@ -1,5 +1,6 @@
 /* rejected list, export, replay: what the daemon refused, with its bytes. */
 #include "base/json.h"
+#include "observerctl/ask/ask.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
@@ -21,6 +22,7 @@ typedef struct {
   const obs_args *args;
   obs_reject_rows_filter filter;
   bool json, failed;
+  uint64_t listed;
   const char *out; /* export: the folder; NULL: standard output */
   obs_buf line;
   /* replay */
@@ -51,7 +53,12 @@ static bool walk(work *w, bool (*row)(void *arg, const obs_reject_row *row)) {
 /* True while standard output takes what is written. */
 static bool put_line(work *w) {
   obs_buf_putc(&w->line, '\n');
-  bool ok = !w->line.oom && fwrite(w->line.p, 1, w->line.len, stdout) == w->line.len;
+  bool ok = !w->line.oom;
+  if (ok && w->json)
+    obs_text_print_json(stdout, w->line.p, w->line.len);
+  else if (ok)
+    (void)fwrite(w->line.p, 1, w->line.len, stdout);
+  ok = ok && !ferror(stdout);
   obs_buf_reset(&w->line, SIZE_MAX);
   return ok;
 }
@@ -61,6 +68,7 @@ static bool put_line(work *w) {
 static bool list_row(void *arg, const obs_reject_row *row) {
   work *w = arg;
   char when[OBS_WHEN_LEN];
+  w->listed++;
   if (w->json) {
     obs_json_writer json = obs_json_write(&w->line);
     obs_json_object(&json, NULL);
@@ -87,11 +95,28 @@ static bool list_row(void *arg, const obs_reject_row *row) {
 
 static int list(work *w) {
   obs_text_setup();
-  (void)walk(w, list_row);
+  bool walked = walk(w, list_row);
+  if (walked && !w->failed && w->listed == 0) obs_ask_none(w->args, "rejected ops or messages");
   return w->failed ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
 }
 
 /* ---- export ---- */
+
+static void put_path(const char *path) {
+  obs_text_printf(stdout, "%s", path);
+  putchar('\n');
+}
+
+/* On a terminal the bytes are shown, not sent: they are what somebody sent who may have meant ill. */
+static bool put_bytes(obs_str bytes) {
+  if (!isatty(STDOUT_FILENO)) return fwrite(bytes.p, 1, bytes.len, stdout) == bytes.len;
+  obs_buf shown = {0};
+  (void)obs_text_put(&shown, bytes.p, bytes.len, OBS_TEXT_ALL);
+  obs_buf_putc(&shown, '\n');
+  bool ok = !shown.oom && fwrite(shown.p, 1, shown.len, stdout) == shown.len;
+  obs_buf_fini(&shown);
+  return ok;
+}
 
 static bool export_row(void *arg, const obs_reject_row *row) {
   work *w = arg;
@@ -100,7 +125,7 @@ static bool export_row(void *arg, const obs_reject_row *row) {
   if (row->truncated)
     obs_args_error(w->args, "row %" PRIu64 ": only %" PRIu32 " of its %" PRIu64 " bytes were kept", row->number,
                    bytes.len, row->size);
-  if (w->out == NULL) return fwrite(bytes.p, 1, bytes.len, stdout) == bytes.len;
+  if (w->out == NULL) return put_bytes(bytes);
 
   bool json = bytes.len > 0 && (bytes.p[0] == '{' || bytes.p[0] == '[');
   bool msgpack = bytes.len > 0 && (unsigned char)bytes.p[0] >= 0x80;
@@ -117,7 +142,7 @@ static bool export_row(void *arg, const obs_reject_row *row) {
   }
   if (f == NULL && fd >= 0) (void)close(fd);
   if (ok)
-    puts(path);
+    put_path(path);
   else
     obs_args_error(w->args, "%s: %s", path != NULL ? path : w->out, strerror(saved));
   obs_buf_reset(&w->line, SIZE_MAX);

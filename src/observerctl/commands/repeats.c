@@ -25,6 +25,7 @@ static int run_repeats(const obs_args *args) {
   static const obs_ask_listing listing = {
       .route = "/v1/observer/repeats",
       .entries = "repeats",
+      .what = "repeats",
       .filters = OBS_TABLE(filters),
       .columns = OBS_TABLE(columns),
   };

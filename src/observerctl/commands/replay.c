@@ -17,6 +17,7 @@ typedef struct {
   obs_rows lines;
   obs_batch batch; /* decodes a row */
   obs_buf row;     /* one with another timestamp */
+  obs_buf bare;    /* one without its seq */
 
   /* Which rows, and when. */
   obs_when_range range;
@@ -49,12 +50,28 @@ static bool await_time(replay *r, int64_t time_ms) {
   return true;
 }
 
+/* `ops --json` and `tail --json` put a row's seq in front of it, where no row has one: it is no field of the op. */
+static bool drop_seq(replay *r, const char **line, size_t *len) {
+  static const char start[] = "{\"seq\":";
+  size_t at = sizeof(start) - 1;
+  if (*len < at || memcmp(*line, start, at) != 0) return true;
+  while (at < *len && (*line)[at] >= '0' && (*line)[at] <= '9') at++;
+  if (at == *len || (*line)[at] != ',') return true;
+  obs_buf_reset(&r->bare, SIZE_MAX);
+  obs_buf_putc(&r->bare, '{');
+  obs_buf_append(&r->bare, *line + at + 1, *len - at - 1);
+  *line = r->bare.p;
+  *len = r->bare.len;
+  return !r->bare.oom;
+}
+
 /* `last`: no newline ends it, so a broken one is torn, not a bad row. False: stop. */
 static bool take_row(replay *r, const char *line, size_t len, bool last) {
   const char *reason;
   obs_publisher_origin origin = {.file = r->lines.name, .line = r->lines.number};
   while (len > 0 && (*line == ' ' || *line == '\t')) line++, len--;
   if (len == 0 || (len == 1 && *line == '\r')) return true;
+  if (!drop_seq(r, &line, &len)) return obs_post_fail(&r->post, r->lines.name, "out of memory");
   obs_batch_reset(&r->batch);
   if (!obs_batch_decode_row(&r->batch, line, len, &reason)) {
     if (last) {
@@ -149,6 +166,7 @@ static int run_replay(const obs_args *args) {
   }
   obs_batch_fini(&r.batch);
   obs_buf_fini(&r.row);
+  obs_buf_fini(&r.bare);
   return obs_post_end(&r.post);
 }
 

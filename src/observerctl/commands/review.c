@@ -106,6 +106,7 @@ static const struct {
 static int show(const obs_args *args, const obs_fetch_answer *answer, const cJSON *review) {
   const char *verdict = obs_show_text(review, "verdict");
   const cJSON *item;
+  obs_cite cited = {0};
   size_t i = 0, n = sizeof(verdicts) / sizeof(verdicts[0]);
   while (i < n && strcmp(verdicts[i].verdict, verdict) != 0) i++;
   if (i == n) {
@@ -113,8 +114,7 @@ static int show(const obs_args *args, const obs_fetch_answer *answer, const cJSO
     return OBS_COMMAND_FAILED;
   }
   if (obs_args_given(args, "json")) {
-    (void)fwrite(answer->body.p, 1, answer->body.len, stdout);
-    putchar('\n');
+    obs_text_print_json(stdout, answer->body.p, answer->body.len);
     return verdicts[i].status;
   }
   printf("%s%s%s", obs_term_style(stdout, verdicts[i].style), verdict, obs_term_style(stdout, OBS_STYLE_PLAIN));
@@ -123,6 +123,8 @@ static int show(const obs_args *args, const obs_fetch_answer *answer, const cJSO
   putchar('\n');
   cJSON_ArrayForEach(item, obs_show_member(review, "evidence")) {
     obs_buf seqs = {0};
+    obs_cite_text(&cited, obs_show_text(item, "text"));
+    obs_cite_numbers(&cited, obs_show_member(item, "seqs"));
     const char *cluster = obs_show_text(item, "cluster");
     obs_show_join(&seqs, obs_show_member(item, "seqs"));
     obs_buf_putc(&seqs, '\0');
@@ -132,6 +134,7 @@ static int show(const obs_args *args, const obs_fetch_answer *answer, const cJSO
     putchar('\n');
     obs_buf_fini(&seqs);
   }
+  obs_cite_end(&cited, args);
   return verdicts[i].status;
 }
 

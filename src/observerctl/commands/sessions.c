@@ -33,17 +33,23 @@ static const obs_show_field columns[] = {
     {"SESSION", .key = "session_id", .gives = true},
 };
 
+typedef struct {
+  obs_show_list list;
+  uint64_t rows;
+} shown;
+
 static bool print_row(void *arg, uint64_t number, const char *row, size_t len) {
-  (void)arg;
   (void)number;
-  (void)fwrite(row, 1, len, stdout);
-  return putchar('\n') != EOF;
+  ((shown *)arg)->rows++;
+  obs_text_print_json(stdout, row, len);
+  return !ferror(stdout);
 }
 
 static bool add_row(void *arg, uint64_t number, const char *row, size_t len) {
   (void)number;
   cJSON *session = cJSON_ParseWithLength(row, len);
-  bool ok = obs_show_list_add(arg, session);
+  ((shown *)arg)->rows++;
+  bool ok = obs_show_list_add(&((shown *)arg)->list, session);
   cJSON_Delete(session);
   return ok;
 }
@@ -98,11 +104,12 @@ static int run_sessions(const obs_args *args) {
   obs_buf_puts(&path, "/v1/observer/sessions");
   if (obs_ask_filters(args, OBS_TABLE(filters), &path)) {
     bool more = false, json = obs_args_given(args, "json");
-    obs_show_list list;
-    obs_show_list_init(&list, OBS_TABLE(columns), obs_args_given(args, "utc"));
+    shown s = {.rows = 0};
+    obs_show_list_init(&s.list, OBS_TABLE(columns), obs_args_given(args, "utc"));
     status = obs_ask_rows(args, &path, obs_args_given(args, "all") ? 0 : obs_args_u64(args, "limit"),
-                          json ? print_row : add_row, &list, &more);
-    if (!obs_show_list_end(&list, NULL)) {
+                          json ? print_row : add_row, &s, &more);
+    if (status == OBS_COMMAND_OK && s.rows == 0) obs_ask_none(args, "session records");
+    if (!obs_show_list_end(&s.list, NULL)) {
       obs_args_error(args, "out of memory");
       status = OBS_COMMAND_FAILED;
     }

@@ -220,7 +220,7 @@ static void on_op(tail *t, obs_str topic, obs_str json) {
 }
 
 static void on_heartbeat(tail *t, obs_str json) {
-  static const char *const shown[] = {"seq", "total", "successes", "failures"};
+  static const char *const shown[] = {"total", "successes", "failures"};
   char text[OBS_TEXT_COUNTED];
   cJSON *map = cJSON_ParseWithLength(json.p, json.len);
   bool other = obs_gaps_heartbeat(&t->gaps, (uint64_t)number(map, "boot"));
@@ -232,7 +232,7 @@ static void on_heartbeat(tail *t, obs_str json) {
     show_other(t, OBS_STR("stats"), json);
   } else if (t->stats) {
     put_prefix(t);
-    obs_buf_puts(&t->out.buf, "stats");
+    obs_buf_printf(&t->out.buf, "stats  seq %.0f", number(map, "seq"));
     for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
       obs_buf_printf(&t->out.buf, "  %s %s", shown[i], obs_text_count(text, (uint64_t)number(map, shown[i])));
     end_dim(t);

@@ -85,7 +85,10 @@ static bool report(const obs_doctor *d) {
     obs_buf_printf(&out, "\n%u failed, %u warning%s\n", d->failed, d->warned, d->warned == 1 ? "" : "s");
   }
   bool ok = !out.oom;
-  if (ok) (void)fwrite(out.p, 1, out.len, stdout);
+  if (ok && json)
+    obs_text_print_json(stdout, out.p, out.len);
+  else if (ok)
+    (void)fwrite(out.p, 1, out.len, stdout);
   obs_buf_fini(&out);
   return ok;
 }

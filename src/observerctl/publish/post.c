@@ -109,7 +109,7 @@ static void put_json(const obs_post *p, bool acknowledged, const char *failure) 
   if (failure != NULL) obs_json_cstr(&w, "failure", failure);
   obs_json_end(&w);
   obs_buf_putc(&out, '\n');
-  (void)fwrite(out.p, 1, out.len, stdout); /* main looks at stdout's state */
+  obs_text_print_json(stdout, out.p, out.len); /* main looks at stdout's state */
   obs_buf_fini(&out);
 }
 

@@ -4,6 +4,7 @@
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
+#include "observerctl/cli/text.h"
 
 #include <curses.h>
 #include <errno.h>
@@ -197,7 +198,8 @@ static int run_once(top *t, const obs_args *args) {
     obs_buf json = {0};
     obs_top_data_json(t->data, t->view.url, &json);
     obs_buf_putc(&json, '\n');
-    bool ok = !json.oom && fwrite(json.p, 1, json.len, stdout) == json.len;
+    bool ok = !json.oom;
+    if (ok) obs_text_print_json(stdout, json.p, json.len);
     obs_buf_fini(&json);
     return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
   }

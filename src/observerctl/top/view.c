@@ -243,7 +243,7 @@ static void draw_header(const obs_top_view *v, obs_top_frame *f) {
   if (version != NULL) obs_top_printf(f, OBS_TOP_BOLD, " %s", version);
   obs_top_word(f, OBS_TOP_PLAIN, "%s", v->url);
   if (!isnan(uptime)) obs_top_word(f, OBS_TOP_PLAIN, "up %s", obs_text_duration(a, uptime * 1000));
-  if (!isnan(seq)) obs_top_word(f, OBS_TOP_PLAIN, "seq %s", obs_text_count(a, (uint64_t)seq));
+  if (!isnan(seq)) obs_top_word(f, OBS_TOP_PLAIN, "seq %.0f", seq);
   if (v->error == NULL) {
     const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(v->data->ready, "status"));
     bool ready = status != NULL && strcmp(status, "ready") == 0;
