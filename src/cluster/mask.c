@@ -531,7 +531,7 @@ static const char *push_split(mask *m, const char *p, bool glued) {
   const char *end = m->end, *after;
   bool mark = (*p == '"' || *p == '\'' || *p == '`') && p != m->unquoted;
   const char *quote = mark ? obs_word_quote_end(p, end, glued) : NULL;
-  if (mark && quote == NULL && *p == '`' && !glued && m->n > 0 && is(&m->t[m->n - 1], ':'))
+  if (mark && quote == NULL && *p == '`' && p + 1 < end && !glued && m->n > 0 && is(&m->t[m->n - 1], ':'))
     quote = end - 1; /* cut off */
   if (quote != NULL && (is_request(p, quote) || is_message(m, p, quote))) {
     m->unquoted = quote;
