@@ -87,7 +87,7 @@ void days_plan_helped(days_world *w, const days_kind *k) {
 
 /* Durations rise; x of the ops time out. */
 void days_plan_slow(days_world *w, const days_kind *k) {
-  days_plant *p = days_plant_one(w, DAYS_ENDPOINT, k->x > 0 ? days_between(w, 0.05, 0.15) : 0, DAYS_ERROR_TIMEOUT);
+  days_plant *p = days_plant_one(w, k->attrs[0], k->x > 0 ? days_between(w, 0.05, 0.15) : 0, DAYS_ERROR_TIMEOUT);
   p->slower = days_between(w, 3, 5);
   p->from = days_between(w, 0.3, 0.7);
 }
@@ -155,6 +155,17 @@ void days_plan_load_limit(days_world *w, const days_kind *k) {
 void days_plan_nested(days_world *w, const days_kind *k) {
   w->n[DAYS_STATE] = 6 + days_below(w, 3);
   days_plant_one(w, k->attrs[0], days_between(w, 0.15, 0.4), DAYS_ERROR_MISSING);
+}
+
+/* Numbers from x to y. */
+void days_plan_range(days_world *w, const days_kind *k) {
+  days_plant *p = days_plant_new(w, days_between(w, 0.2, 0.5), DAYS_ERROR_SCHEMA);
+  for (int n = (int)k->x; n <= (int)k->y; n++) {
+    if (p->nconds == 0)
+      days_plant_is(p, k->attrs[0], n);
+    else
+      p->conds[0].values[p->conds[0].nvalues++] = n;
+  }
 }
 
 /* A number above or below a limit. */
@@ -264,4 +275,47 @@ void days_plan_silent(days_world *w, const days_kind *k) {
 void days_plan_dead(days_world *w, const days_kind *k) {
   days_plan_one_value(w, k);
   w->plants[0].rate = 1;
+}
+
+/* Few of its ops fail more than others do. */
+void days_plan_weak(days_world *w, const days_kind *k) {
+  w->ops = 120000;
+  w->n[DAYS_STAFFER] = 20;
+  days_plant_one(w, k->attrs[0], days_between(w, 0.04, 0.06), DAYS_ERROR_SCHEMA);
+}
+
+/* Two pairs of values, each bad only together. */
+void days_plan_two_pairs(days_world *w, const days_kind *k) {
+  static const days_attr pairs[2][2] = {{DAYS_CITY, DAYS_ROLE}, {DAYS_SOURCE, DAYS_EVENT}};
+  static const days_error errors[2] = {DAYS_ERROR_SCHEMA, DAYS_ERROR_PANIC};
+  (void)k;
+  w->ops = 90000;
+  for (int i = 0; i < 2; i++)
+    days_plant_are(w, days_plant_new(w, days_between(w, 0.5, 0.8), errors[i]), pairs[i], 2, DAYS_ENOUGH);
+}
+
+/* One endpoint goes down twice, each time with another error. */
+void days_plan_down_twice(days_world *w, const days_kind *k) {
+  days_plan_onset(w, k);
+  days_plant *first = &w->plants[0], *second = &w->plants[w->nplants++];
+  first->until = first->from + 0.1;
+  *second = *first;
+  second->from += 0.4;
+  second->until = 0;
+  second->error = DAYS_ERROR_AUTH;
+}
+
+/* A quota: it is a rate limit, and load does not explain it. */
+void days_plan_quota(days_world *w, const days_kind *k) {
+  if (k->x > 0)
+    days_plan_onset(w, k);
+  else
+    days_plan_one_value(w, k);
+  w->plants[0].error = DAYS_ERROR_LIMIT;
+}
+
+/* It is down altogether, and has only just gone. */
+void days_plan_just_now(days_world *w, const days_kind *k) {
+  days_plan_onset(w, k);
+  w->plants[0].rate = days_between(w, 0.8, 1);
 }

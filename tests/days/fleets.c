@@ -314,3 +314,56 @@ void days_plan_no_failures(days_world *w, const days_kind *k) {
   (void)k;
   w->base = 0.0002;
 }
+
+void days_plan_chained_onset(days_world *w, const days_kind *k) {
+  chains(w);
+  w->base = 0.008;
+  days_plan_onset(w, k);
+}
+
+void days_plan_chained_pair(days_world *w, const days_kind *k) {
+  chains(w);
+  w->base = 0.008;
+  days_plan_together(w, k);
+}
+
+/* A week with its rhythm; an outage of some hours in it. */
+void days_plan_week(days_world *w, const days_kind *k) {
+  days_plan_rhythm(w, &(days_kind){0});
+  w->days = 7;
+  w->ops = 150000;
+  if (k->nattrs > 0) days_plan_recovered(w, k);
+}
+
+void days_plan_odd_names(days_world *w, const days_kind *k) {
+  w->format[k->attrs[0]] = "Sankt \"Pölten\" %d \\ 北京";
+  days_plan_one_value(w, k);
+}
+
+/* More ops than the window keeps. */
+void days_plan_overflow(days_world *w, const days_kind *k) {
+  if (k->nattrs > 0) days_plan_one_value(w, k);
+  w->ops = 330000;
+}
+
+void days_plan_skewed_and_late(days_world *w, const days_kind *k) {
+  days_plan_skewed(w, &(days_kind){0});
+  days_plan_late_spool(w, k);
+  if (k->nattrs == 0) chains(w);
+}
+
+static void bare_shape(days_world *w, days_row *r) {
+  (void)w;
+  for (int a = 0; a < DAYS_ATTR_COUNT; a++)
+    if (a != DAYS_ENDPOINT && a != DAYS_SOURCE && a != DAYS_HOUR && a != DAYS_MINUTE) r->v[a] = DAYS_ABSENT;
+}
+/* Ops that say little. */
+void days_plan_bare(days_world *w, const days_kind *k) {
+  w->shape = bare_shape;
+  if (k->nattrs > 0) days_plan_onset(w, k);
+}
+
+void days_plan_tenth(days_world *w, const days_kind *k) {
+  days_plan_unequal(w, k);
+  w->base = 0.1;
+}

@@ -38,6 +38,12 @@
   X(loud)                                                                                                              \
   X(silent)                                                                                                            \
   X(dead)                                                                                                              \
+  X(weak)                                                                                                              \
+  X(just_now)                                                                                                          \
+  X(range)                                                                                                             \
+  X(two_pairs)                                                                                                         \
+  X(down_twice)                                                                                                        \
+  X(quota)                                                                                                             \
   X(bot)                                                                                                               \
   X(outcome_field)                                                                                                     \
   X(simpson_hidden)                                                                                                    \
@@ -69,6 +75,14 @@
   X(shift)                                                                                                             \
   X(newcomers)                                                                                                         \
   X(busy)                                                                                                              \
+  X(chained_onset)                                                                                                     \
+  X(chained_pair)                                                                                                      \
+  X(week)                                                                                                              \
+  X(odd_names)                                                                                                         \
+  X(overflow)                                                                                                          \
+  X(skewed_and_late)                                                                                                   \
+  X(bare)                                                                                                              \
+  X(tenth)                                                                                                             \
   X(near)                                                                                                              \
   X(no_failures)
 
