@@ -68,6 +68,17 @@ class Learned(CtlTest):
                 self.assertEqual((row["ID"], row["CLUSTER"], row["FAILURES"], row["ENDPOINT"], row["FAILURE"]),
                                  (str(a["id"]), a["cluster"] or "fleet", str(a["failures"]), a["endpoint"] or "", a["template"] or ""))
 
+    def check_opens(self, text, *cited):
+        """The last line opens what was cited."""
+        lines = text.splitlines()
+        self.assertEqual(lines[-2], "")
+        match = re.fullmatch(r"evidence: observerctl (op( \d+){1,5}) --url (\S+)", lines[-1])
+        self.assertTrue(match, lines[-1])
+        seqs = [int(word) for word in match.group(1).split()[1:]]
+        self.assertEqual(seqs, list(dict.fromkeys(cited))[:5])
+        shown = self.ctl(*match.group(1).split(), "--url", match.group(3)).stdout
+        self.assertEqual([int(n) for n in re.findall(r"^op (\d+) ", shown, re.M)], seqs)
+
     def check_a_cluster(self):
         """With what its last analysis says."""
         cluster = get(self.daemon, "escalations")["escalations"][0]["cluster"]
@@ -75,6 +86,7 @@ class Learned(CtlTest):
         text = self.show("clusters", cluster)
         self.assertRegex(text, re.compile(r"^CAUSE \(analysis %d, \d+[sm] ago\)\n%s$" % (analysis["id"], re.escape(analysis["cause"])), re.M))
         self.assertRegex(text, re.compile(r"^WHAT TO DO\n%s$" % re.escape(analysis["adjust"]), re.M))
+        self.check_opens(text, *get(self.daemon, "clusters/" + cluster)["samples"])
 
     def check_one_analysis(self):
         row = next(a for a in get(self.daemon, "analyses?endpoint=" + CHAT)["analyses"] if a["failures"] == 12)
@@ -87,6 +99,7 @@ class Learned(CtlTest):
                         r"^CLAIMS\n- %s \(grounded: ops %s\)$" % (row["claims"][0]["text"], seqs)):
             self.assertRegex(text, re.compile(pattern, re.M))
         self.assertNotIn("model failed", text)
+        self.check_opens(text, *row["claims"][0]["seqs"], row["first_seq"])
 
     def check_playbooks(self):
         lines = self.show("playbooks").splitlines()
@@ -110,6 +123,7 @@ class Learned(CtlTest):
                         r"^before +%d of %d ops failed \(%.1f %%\)$" % (before["failures"], before["ops"], 100 * before["rate"]),
                         r"^TEXT\n%s$" % re.escape(row["text"]), r"^VERSION +EDITED +CHANGE +FIELDS *\n +1 .* created"):
             self.assertRegex(text, re.compile(pattern, re.M))
+        self.check_opens(text, *row["evidence"])
         self.assertNotIn("cluster ", text)
         dont = get(self.daemon, "playbooks?kind=dont&endpoint=" + CHAT)["playbooks"][0]
         text = self.show("playbooks", dont["id"])
@@ -134,13 +148,10 @@ class Learned(CtlTest):
         want += ["corrected: %s (op %d; since then %d succeeded, %d failed)" % (c["text"], c["seq"], c["succeeded"], c["failed"])
                  for c in told["corrections"]]
         want += ["%s: %s (playbook %s)" % (words[e["kind"]], e["text"], e["id"]) for e in told["entries"]]
-        lines = self.show("advice", "-e", CHAT, "-t", "fill").splitlines()
-        self.assertEqual(lines[:-2], want)
-        self.assertRegex(lines[-1], "^evidence: observerctl op .* --url http:")
-        shown = [int(word) for word in lines[-1].split(" --url")[0].split()[3:]]
-        self.assertEqual((lines[-2], len(shown)), ("", min(5, len(set(shown)))))
-        self.assertIn(told["corrections"][0]["seq"], shown)
-        self.assertEqual(self.ctl("op", *map(str, shown), "--url", self.daemon.url("http")).returncode, 0)
+        text = self.show("advice", "-e", CHAT, "-t", "fill")
+        self.assertEqual(text.splitlines()[:-2], want)
+        self.check_opens(text, *(seq for f in told["findings"] for seq in f["evidence"]),
+                         *(c["seq"] for c in told["corrections"]))
         self.assertEqual(len(want), 3 + len(told["findings"]))
         self.assertEqual(self.show("advice", "-e", "/nothing"), "nothing is known about /nothing yet\n")
         self.assertEqual(self.show("advice", "-e", "/nothing", "-t", "none", "--session-id", "s"),

@@ -207,6 +207,9 @@ class Ops(DaemonTest):
             self.assertEqual(set(body["ops"][0]) - {"late"}, {"seq", "received", "op"})
             self.assertEqual((body["next_cursor"], body["complete"]), (None, True))
             self.assertEqual(d.get(ops_url(op_id="n17", source="mcp")).json["ops"], [])
+            d.post("/v1/observer/event", {**OP, "source": "other", "op_id": "n17"})  # an op_id is its source's own
+            self.assertEqual([o["op"]["source"] for o in d.get(ops_url(op_id="n17")).json["ops"]], ["other", "bot"])
+            self.assertEqual([o["op"]["source"] for o in d.get(ops_url(op_id="n17", source="bot")).json["ops"]], ["bot"])
             self.assertEqual(d.get(ops_url(op_id="n1")).json["ops"][0]["op"]["input_summary"], "row 1.")
             self.assertEqual(d.get(ops_url(op_id="n")).json["ops"], [])
 

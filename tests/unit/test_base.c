@@ -1,7 +1,8 @@
-/* Buffers and JSON text, base64, UTF-8, time. */
+/* Buffers and JSON text, base64, UTF-8, time, log lines. */
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/utf8.h"
 
 #include <setjmp.h>
@@ -9,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -227,8 +230,40 @@ static void test_numbers_since_the_epoch(void **state) {
     assert_false(obs_clock_parse_epoch(bad[i], strlen(bad[i]), &ms));
 }
 
+/* What a log line quotes shows as escapes, whatever the format. */
+static void test_log_lines_do_not_act(void **state) {
+  (void)state;
+  static const char hostile[] = "a\xc2\x9b"
+                                "31m \xe2\x80\xae \xe2\x81\xa6 \xe2\x80\xa8 \x1b[2J";
+  static const char shown[] = "a\\u009b31m \\u202e \\u2066 \\u2028  [2J";
+  for (int json = 0; json < 2; json++) {
+    int fds[2], saved = dup(STDERR_FILENO);
+    char out[1024];
+    assert_int_equal(pipe(fds), 0);
+    assert_true(saved >= 0 && dup2(fds[1], STDERR_FILENO) >= 0);
+    obs_log_setup(OBS_LOG_INFO, json ? OBS_LOG_JSON : OBS_LOG_TEXT);
+    obs_log_raw(hostile);
+    obs_log_info("test", "%s", hostile);
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    close(saved);
+    close(fds[1]);
+    ssize_t n = read(fds[0], out, sizeof out - 1);
+    close(fds[0]);
+    assert_true(n > 0);
+    out[n] = '\0';
+    for (const char *p = out; *p != '\0'; p++) assert_true((*p >= 0x20 && *p < 0x7f) || *p == '\n');
+    /* Twice; in JSON each backslash is one of the text, so it is escaped. */
+    const char *want = json ? "a\\\\u009b31m \\\\u202e \\\\u2066 \\\\u2028  [2J" : shown;
+    const char *first = strstr(out, want);
+    assert_non_null(first);
+    assert_non_null(strstr(first + 1, want));
+  }
+  obs_log_setup(OBS_LOG_INFO, OBS_LOG_TEXT);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_log_lines_do_not_act),
       cmocka_unit_test(test_numbers_since_the_epoch),
       cmocka_unit_test(test_json_text),
       cmocka_unit_test(test_plain_prefix),
