@@ -7,21 +7,18 @@
 
 enum { FIRST_SWEEPS = 4, SWEEPS = 2, MORE_SWEEPS = 3, MORE_FITTED = 8, MORE_VALUES = 256 };
 
-/* 2^x to 5 digits, made so that a compiler can do several at once; |x| < 120. */
-static inline float power_of_2(float x) {
-  int32_t whole = (int32_t)(x + 128) - 128;
-  float part = x - (float)whole;
-  float fraction = 1 + part * (0.69314F + part * (0.24022F + part * (0.0555F + part * 0.00996F)));
-  int32_t bits = (whole + 127) * (1 << 23);
-  float scale;
-  memcpy(&scale, &bits, sizeof scale);
-  return fraction * scale;
-}
-
+/* 1 / (1 + exp(-odds)) to 4 digits, |odds| < 20,000. Whole numbers are compared and not floats, which may be no number:
+ * so a compiler does several at once. */
 static inline float logistic(float odds) {
-  float x = odds * -1.442695F;
-  x = x > 60 ? 60 : x < -60 ? -60 : x;
-  return 1 / (1 + power_of_2(x));
+  enum { ONE = 1 << 16, MOST = 60 * ONE };
+  int32_t x = (int32_t)(odds * (-1.442695F * ONE)); /* of 2^x */
+  x = x > MOST ? MOST : x;
+  x = x < -MOST ? -MOST : x;
+  int32_t whole = (x + MOST + ONE / 2) / ONE - MOST / ONE, bits = (whole + 127) * (1 << 23);
+  float part = (float)(x - whole * ONE) * (1.0F / ONE), scale;
+  float fraction = 1 + part * (0.69314F + part * (0.24022F + part * (0.0555F + part * 0.00996F)));
+  memcpy(&scale, &bits, sizeof scale);
+  return 1 / (1 + fraction * scale);
 }
 
 /* P(failed) = 1 - (1 - logistic(intercept + sum of the effects of the row's values)) * product of exp(-hazard) of its
@@ -225,7 +222,8 @@ static void derive(obs_logit *m) {
   const float *restrict odds = m->odds, *restrict through = m->through, thinned = m->thinned;
   const uint8_t *restrict failed = m->failed;
   float *restrict slope = m->slope, *restrict bend = m->bend;
-  for (uint32_t i = 0; i < m->n; i++) {
+  const uint32_t n = m->n;
+  for (uint32_t i = 0; i < n; i++) {
     float own = logistic(odds[i]), p = own + (1 - own) * (1 - through[i]), part = own / p,
           seen = p / (p + thinned * (1 - p));
     slope[i] = ((float)failed[i] - seen) * part;
