@@ -9,6 +9,7 @@
 enum {
   DEPLOY_MS = 30 * 60000, /* before a change */
   DEPLOY_AFTER_MS = 60000,
+  UNSURE = 5,          /* failures that may have been before what began */
   LEAST_SAME_MS = 500, /* shorter durations agree by chance */
   LEAST_SAME = 5,
   MINUTE_MS = 60000,
@@ -199,11 +200,20 @@ static bool is_rare(const obs_facts_view *v, uint32_t row) {
   return same <= 20 || same <= v->n / 2000;
 }
 
-/* The last deploy-like op shortly before row `from`. */
-static void find_deploy(const obs_describe_scope *s, uint32_t from, obs_diagnose_finding *f) {
+/* The last deploy-like op shortly before it began. When that was is known to some failures only: the first ones may
+ * have been others'. */
+static void find_deploy(const rows *r, obs_diagnose_finding *f) {
+  const obs_describe_scope *s = r->s;
   const obs_facts_view *v = s->view;
-  uint32_t last = from;
+  const uint32_t from = r->from;
+  uint32_t last = from, failures = 0, sure = from;
   while (last + 1 < v->n && v->time_ms[last + 1] <= v->time_ms[from] + DEPLOY_AFTER_MS) last++;
+  for (uint32_t i = from; i < r->until && failures < UNSURE; i++) {
+    if (!has_value(r, i) || !obs_describe_is_failure(s, i)) continue;
+    failures++;
+    sure = i;
+  }
+  if (sure > last && v->time_ms[sure] <= v->time_ms[from] + DEPLOY_MS) last = sure;
   int looked = 0;
   for (uint32_t i = last + 1; i-- > 0;) {
     if (v->time_ms[i] < v->time_ms[from] - DEPLOY_MS) break;
@@ -287,7 +297,7 @@ bool obs_describe(const obs_describe_scope *s, const obs_search *search, uint32_
   out->expected = expected_of(m, k, out->failures);
   out->at_ms = same_duration(&r, out->failures);
   if (c->cause == OBS_CAUSE_REGRESSION) out->correction_seq = s->view->seq[r.from];
-  if (out->cause == OBS_CAUSE_ONSET) find_deploy(s, r.from, out);
+  if (out->cause == OBS_CAUSE_ONSET) find_deploy(&r, out);
   count_places(&r, out);
   pick_evidence(&r, 0, out);
   return true;
@@ -316,7 +326,7 @@ bool obs_describe_slow(const obs_describe_scope *s, const obs_slow *slow, obs_di
   out->ms_before = slow->ms_before;
   out->ms_after = slow->ms_after;
   out->at_ms = same_duration(&r, out->failures);
-  find_deploy(s, r.from, out);
+  find_deploy(&r, out);
   count_places(&r, out);
   pick_evidence(&r, slow->ms_after, out);
   return true;

@@ -13,34 +13,37 @@ static double price_of_column(const obs_search *s) {
   return log(columns) + 6;
 }
 
-/* What the rows of a cause would be expected to show without it: of a share, without what its values do; of an onset,
- * as before, whatever time does. */
-static void fill_rates(const obs_search *s, const obs_search_candidate *c, const uint32_t *rows, uint32_t n) {
-  const obs_logit *m = s->model;
-  const bool onset = c->cause == OBS_CAUSE_ONSET;
-  for (uint32_t k = 0; k < n; k++) {
-    uint32_t i = rows[k];
-    s->rates[i] = onset ? m->still[i] : obs_logit_rate(m, i, obs_logit_effect(m, &c->where, i), 1).rate;
-  }
+/* What rows are expected to show: of a share, without what the cause's values do; of an onset, as before, whatever time
+ * does; of conditions that may be one only together, with all that each of them does alone. */
+typedef enum { WITHOUT, BEFORE, WITH } expecting;
+
+static expecting expecting_of(const obs_search_candidate *c) {
+  return c->cause == OBS_CAUSE_ONSET ? BEFORE : WITHOUT;
 }
 
-/* Sums of the rows by value of the column, whose own effect is taken out. */
-static obs_tally tally_column(const obs_search *s, const obs_search_candidate *c, int f, const uint32_t *rows,
-                              uint32_t n, obs_tally *by) {
+/* What of a row's log odds is left out. */
+static float less_of(const obs_logit *m, const obs_search_candidate *c, expecting as, uint32_t i) {
+  if (as == WITHOUT) return obs_logit_effect(m, &c->where, i);
+  return as == BEFORE && m->by_time ? m->effect[OBS_LOGIT_TIME][m->id[OBS_LOGIT_TIME][i]] : 0;
+}
+
+static void fill_rates(const obs_search *s, const obs_search_candidate *c, expecting as, const uint32_t *rows,
+                       uint32_t n) {
   const obs_logit *m = s->model;
-  const bool onset = c->cause == OBS_CAUSE_ONSET;
-  const uint16_t *part = m->id[OBS_LOGIT_TIME];
+  for (uint32_t k = 0; k < n; k++) s->rates[rows[k]] = obs_logit_rate(m, rows[k], less_of(m, c, as, rows[k]), 1).rate;
+}
+
+/* Sums of the rows by value of the column, whose own effect is taken out as well. */
+static obs_tally tally_column(const obs_search *s, const obs_search_candidate *c, expecting as, int f,
+                              const uint32_t *rows, uint32_t n, obs_tally *by) {
+  const obs_logit *m = s->model;
   obs_tally all = {0, 0, 0};
   memset(by, 0, m->values[f] * sizeof *by);
   for (uint32_t k = 0; k < n; k++) {
     uint32_t i = rows[k];
     uint16_t v = m->id[f][i];
     float rate = s->rates[i];
-    if (m->effect[f]) {
-      float less = m->effect[f][v];
-      less += onset ? m->by_time ? m->effect[OBS_LOGIT_TIME][part[i]] : 0 : obs_logit_effect(m, &c->where, i);
-      rate = obs_logit_rate(m, i, less, 1).rate;
-    }
+    if (m->effect[f] && as != WITH) rate = obs_logit_rate(m, i, less_of(m, c, as, i) + m->effect[f][v], 1).rate;
     by[v].seen += m->failed[i];
     by[v].expected += rate;
     by[v].ops++;
@@ -64,15 +67,16 @@ static bool speaks_of(const obs_where *w, int column) {
 
 /* The condition on another column that explains the rows' failures best. Returns what it gains beyond all of the rows.
  */
-static double best_condition(const obs_search *s, const obs_search_candidate *c, const uint32_t *rows, uint32_t n,
-                             obs_split *best) {
+static double best_condition(const obs_search *s, const obs_search_candidate *c, expecting as, const uint32_t *rows,
+                             uint32_t n, obs_split *best) {
   const obs_logit *m = s->model;
   double most = -INFINITY;
-  fill_rates(s, c, rows, n);
+  *best = (obs_split){.net = 0};
+  fill_rates(s, c, as, rows, n);
   for (int f = 0; f < OBS_COLUMNS; f++) {
     if (!m->id[f] || is_run(f) || speaks_of(&c->where, f)) continue;
     obs_split split;
-    obs_tally all = tally_column(s, c, f, rows, n, s->scratch);
+    obs_tally all = tally_column(s, c, as, f, rows, n, s->scratch);
     if (!obs_splits_best(m, f, s->scratch, &split)) continue;
     double more = split.net - obs_stats_gain(all.seen, all.expected, all.ops);
     if (more <= most) continue;
@@ -104,7 +108,7 @@ static void simplify(const obs_search *s, obs_search_candidate *c) {
     uint32_t *with = obs_logit_rows(m, &c->where, c->from, c->until, &nwith);
     bool same = false;
     if (rows && with) {
-      fill_rates(s, c, rows, n);
+      fill_rates(s, c, expecting_of(c), rows, n);
       double more = gain_of(s, rows, n) - gain_of(s, with, nwith);
       bool alone = less.where.n == 1 && less.where.terms[0].n <= 1;
       same = n <= nwith + nwith / 8 ? more >= -2 : alone && more >= price_of_column(s);
@@ -127,7 +131,7 @@ void obs_search_narrow(const obs_search *s, obs_search_candidate *c) {
     uint32_t n;
     uint32_t *rows = obs_logit_rows(m, &c->where, c->from, c->until, &n);
     obs_split split;
-    double more = rows ? best_condition(s, c, rows, n, &split) : 0;
+    double more = rows ? best_condition(s, c, expecting_of(c), rows, n, &split) : 0;
     free(rows);
     if (more <= price) break;
     c->where.terms[c->where.n++] = split.term;
@@ -256,7 +260,7 @@ void obs_search_joint(const obs_search *s, obs_search_candidate *best) {
     uint32_t nrows;
     uint32_t *rows = obs_logit_rows(m, &c.where, 0, m->n, &nrows);
     obs_split split;
-    if (rows && best_condition(s, &c, rows, nrows, &split) > price_of_column(s)) {
+    if (rows && best_condition(s, &c, WITH, rows, nrows, &split) > price_of_column(s)) {
       c.where.terms[c.where.n++] = split.term;
       c.rank = c.log_p = fmin(0, tests - split.net);
       obs_search_offer(s, best, &c);

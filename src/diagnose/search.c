@@ -5,8 +5,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const double least_in_all = 1.3; /* times the failures that known causes and all explain */
-static const double joint_spread = 0.4; /* standard deviation of log rates between sets of conditions */
+static const double least_in_all = 1.3;   /* times the failures that known causes and all explain */
+static const uint32_t most_in_a_row = 10; /* candidates that fail the second test: what comes then is no clearer */
+static const double joint_spread = 0.4;   /* standard deviation of log rates between sets of conditions */
 
 /* Parts of the window with as many failures each. */
 static bool divide(obs_search *s) {
@@ -289,7 +290,7 @@ static void reconsider(obs_search *s) {
 /* A candidate that fails the second test, with what else was said of it and without, is refuted: it is not tried again,
  * and its place goes to the next one. */
 bool obs_search_next(obs_search *s, obs_search_candidate *out) {
-  while (s->tries++ < OBS_SEARCH_TRIES) {
+  for (uint32_t row = 0; s->tries < OBS_SEARCH_TRIES && row < most_in_a_row; s->tries++, row++) {
     if (obs_logit_count(s->model) != OBSERVER_E_OK) return false;
     s->tests = count_tests(s);
     if (!find_best(s, out)) return false;
