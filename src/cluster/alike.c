@@ -142,6 +142,7 @@ static unsigned words_needed(unsigned constants, unsigned places, uint8_t all, u
   if ((any & OBS_ALIKE_NAMED) != 0) return constants >= 3 + 2 * places ? 4 : 0;
   if (names && constants >= 3 + places) return 2;
   if (names && constants >= 2 + places) return 3;
+  if (constants >= 12 + 2 * places) return 2; /* a long message, but for a word */
   if (constants >= 3 + places) return 3;
   return constants >= 2 + places ? 4 : 0;
 }

@@ -32,17 +32,20 @@ static bool is_word(const obs_mask_token *t, const char *word) {
 
 /* ---- values ---- */
 
-/* What a value begins with: like things in a list begin alike. */
-static unsigned first_class(const obs_mask_token *t) {
+/* What a value is like, for the list that it stands in. */
+static unsigned likeness(const obs_mask_token *t) {
   unsigned class = obs_word_class(t->p[0]);
-  bool number = class == OBS_WORD_DIGIT || class == OBS_WORD_OTHER; /* -1, $3 */
-  return number ? OBS_WORD_DIGIT : class == OBS_WORD_UPPER ? OBS_WORD_LETTER : class;
+  bool hex = true;
+  for (uint16_t i = 0; i < t->len; i++) hex = hex && obs_word_is_hex(t->p[i]);
+  if (hex || class == OBS_WORD_DIGIT || class == OBS_WORD_OTHER) return OBS_WORD_DIGIT; /* 17, -1, $3, 9f */
+  if (class != OBS_WORD_LETTER && class != OBS_WORD_UPPER) return class;
+  return memchr(t->p, '.', t->len) != NULL ? OBS_WORD_DOT : 0x10000u + (unsigned char)t->p[0]; /* hosts; node1, node2 */
 }
 
 /* Between two values `t[0]` and `t[2]`: one with the value behind it, or the comma of a list. */
 static bool is_joint(const obs_mask_token *t) {
   if (t->sign == 0 || !t->glued) return false;
-  if (t->sign == ',' && !t[1].glued) return first_class(&t[-1]) == first_class(&t[1]);
+  if (t->sign == ',' && !t[1].glued) return likeness(&t[-1]) == likeness(&t[1]);
   bool joins = is(t, ':') || is(t, '#') || is(t, '|') || is(t, '=') || is(t, '-');
   return t->sign == ',' || (t[1].glued && joins);
 }
@@ -201,6 +204,7 @@ static void push_word(mask *m, unsigned has) {
     t->len -= stop; /* of the sentence */
     t->fixed = is_code(m, t);
     if (!t->fixed) t->len += stop;
+    if (stop && memchr(t->p, '.', t->len - 1u) == NULL) has &= ~(unsigned)OBS_WORD_DOT;
   }
   int varies = t->fixed ? 0 : obs_word_varies(t->p, t->len, has);
   if (varies == 0) {
@@ -275,7 +279,8 @@ static bool close_bracket(mask *m, char open) {
   }
   if (open == '{' ? join_members(m) : drop_details(m, open)) return true;
   bool label = open == '(' && m->n >= 2 && last->word && is(&last[-1], open); /* (NotFound) */
-  if (label && (obs_word_class(last->p[0]) & OBS_WORD_UPPER) != 0) last->fixed = true;
+  bool capital = (obs_word_class(last->p[0]) & OBS_WORD_UPPER) != 0;
+  if (label && capital && memchr(last->p, '.', last->len) == NULL) last->fixed = true;
   return false;
 }
 
@@ -474,7 +479,7 @@ static const char *push_plain(mask *m, const char *p, const char *end, bool glue
       q = path_end(q + 1, end); /* C:\ */
       has |= OBS_WORD_BACK;
     }
-    while (q + 2 < end && q[0] == ':' && q[1] == ':' && is_wordly(q[2])) {
+    while (q + 2 < end && q[0] == ':' && q[1] == ':' && is_wordly(q[2]) && (has & OBS_WORD_SLASH) == 0) {
       q = word_end(q + 2, end, &has);
       function = true;
     }

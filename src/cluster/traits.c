@@ -26,12 +26,13 @@ bool obs_trait_has_opposite(const obs_mask_token *t) {
 
 bool obs_trait_is_label(const obs_mask_token *t) {
   static const char *const classes[] = {"Error", "Exception", "Fault", "Failure", "Warning"};
-  size_t upper = 0, lower = 0;
+  size_t upper = 0, lower = 0, dots = 0;
   for (uint16_t i = 0; i < t->len; i++) {
     upper += t->p[i] >= 'A' && t->p[i] <= 'Z';
     lower += (unsigned char)t->p[i] >= 'a';
+    dots += t->p[i] == '.' && i + 1 < t->len;
   }
-  if (upper >= 2 && lower == 0) return true;
+  if (upper >= 2 && lower == 0 && dots == 0) return true; /* APP.USERS is a name */
   for (size_t i = 0; upper > 0 && i < sizeof(classes) / sizeof(classes[0]); i++) {
     size_t n = strlen(classes[i]);
     if (t->len > n && memcmp(t->p + t->len - n, classes[i], n) == 0) return true;
@@ -70,11 +71,14 @@ static bool is_before_name(const obs_mask_token *t) {
 /* What has a name, which stands right behind: `user alice`. */
 static bool has_name(const obs_mask_token *t) {
   static const char *const things[] = {
-      "user",   "agent",   "tool",      "container",   "pod",      "node",      "host",    "server",     "service",
-      "model",  "project", "table",     "column",      "field",    "function",  "method",  "queue",      "topic",
-      "bucket", "role",    "group",     "worker",      "database", "device",    "city",    "customer",   "plugin",
-      "module", "package", "partition", "shard",       "cluster",  "namespace", "account", "collection", "benutzer",
-      "nutzer", "datei",   "usuario",   "utilisateur", "fichier",  "archivo"};
+      "user",      "agent",    "tool",       "container", "pod",          "node",      "host",      "server",
+      "service",   "model",    "project",    "table",     "column",       "field",     "function",  "method",
+      "queue",     "topic",    "bucket",     "role",      "group",        "worker",    "database",  "device",
+      "city",      "customer", "plugin",     "module",    "package",      "partition", "shard",     "cluster",
+      "namespace", "account",  "collection", "benutzer",  "nutzer",       "datei",     "usuario",   "utilisateur",
+      "fichier",   "archivo",  "team",       "tenant",    "organization", "region",    "zone",      "volume",
+      "image",     "branch",   "repository", "resource",  "property",     "attribute", "parameter", "argument",
+      "variable"};
   return !t->value && t->word && OBS_WORD_IS_ONE_OF(things, t->p, t->len);
 }
 

@@ -643,6 +643,31 @@ static const kind_case service_cases[] = {
      {"Error: creating S3 Bucket (my-logs): BucketAlreadyExists: status code: 409, request id: XYZ1",
       "Error: creating S3 Bucket (build-cache): BucketAlreadyExists: status code: 409, request id: QQ0",
       "Error: creating S3 Bucket (site): BucketAlreadyExists: status code: 409, request id: 77AB"}},
+    {"tests that failed",
+     "aa",
+     {"FAILED tests/test_api.py::test_get - AssertionError: assert 3 == 4", "FAILED tests/unit/test_db.py::test_list - "
+                                                                            "AssertionError: assert 17 == 0"}},
+    {"constraints of schemas",
+     "aaa",
+     {"ORA-00001: unique constraint (APP.PK_USERS) violated", "ORA-00001: unique constraint (HR.UQ_MAIL) violated",
+      "ORA-00001: unique constraint (SALES.PK_ORDERS) violated"}},
+    {"a port at the end of a sentence",
+     "aaa",
+     {"Error 111 connecting to redis:6379. Connection refused.",
+      "Error 111 connecting to 10.0.0.3:6379. Connection refused.",
+      "Error 111 connecting to cache-1.internal:6380. Connection refused."}},
+    {"unlike things are no list",
+     "aa",
+     {"bind failed: error code 49 - 80090308: comment: AcceptSecurityContext error, data 52e, v1db1",
+      "bind failed: error code 49 - 80090308: comment: AcceptSecurityContext error, data 775, v23f0"}},
+    {"a long message but for a word",
+     "aa",
+     {"The node was low on resource: memory. Threshold quantity: 100Mi, available: 7Ki. Container web was using 5Ki, "
+      "request is 0, "
+      "has larger consumption of memory.",
+      "The node was low on resource: disk. Threshold quantity: 200Mi, available: 9Ki. Container web was using 77Ki, "
+      "request is 0, "
+      "has larger consumption of disk."}},
     {"times and levels in front",
      "aab",
      {"2026-11-21T07:00:00.123Z ERROR [worker-3] cannot lease job 17",
