@@ -7,13 +7,18 @@
 /* WORDS: places where two words stand against each other, at most. */
 enum { WORDS = 4, DISTINCT_MAX = 4 };
 
-static uint8_t kind_of(const obs_mask_token *t, size_t i) {
+/* `getTasks: ...`: where it was said. */
+static bool is_place(const obs_mask_token *t, size_t n, size_t i) {
+  return i == 0 && n > 1 && t[1].sign == ':' && t[1].glued && memchr(t->p, '.', t->len) == NULL;
+}
+
+static uint8_t kind_of(const obs_mask_token *t, size_t n, size_t i) {
   unsigned is = 0;
   if (t[i].word) is |= OBS_ALIKE_WORD;
   if (t[i].value) return (uint8_t)(is | OBS_ALIKE_VALUE);
   if (!t[i].word) return (uint8_t)is;
   if (t[i].fixed || obs_trait_has_opposite(&t[i])) is |= OBS_ALIKE_FIXED;
-  if (obs_trait_is_label(&t[i]) || obs_trait_is_said(&t[i])) is |= OBS_ALIKE_LABEL;
+  if (obs_trait_is_label(&t[i]) || obs_trait_is_said(&t[i]) || is_place(t, n, i)) is |= OBS_ALIKE_LABEL;
   if (i > 0 && t[i - 1].sign == '=') {
     bool state = i > 1 && t[i - 2].word && !t[i - 2].value && obs_word_names_state(&t[i - 2]);
     is |= state ? OBS_ALIKE_FIXED : OBS_ALIKE_NAMED;
@@ -32,7 +37,7 @@ void obs_alike_form_of(const obs_mask_token *tokens, size_t n, obs_alike_form *o
 }
 
 void obs_alike_judge(const obs_mask_token *tokens, obs_alike_form *f) {
-  for (uint32_t i = 0; i < f->n; i++) f->word[i].is = kind_of(tokens, i);
+  for (uint32_t i = 0; i < f->n; i++) f->word[i].is = kind_of(tokens, f->n, i);
   f->judged = true;
 }
 
@@ -183,7 +188,7 @@ bool obs_alike_is_case(const obs_mask_token *tokens, const obs_alike_form *f, co
       continue;
     }
     if ((other[i].is & OBS_ALIKE_VALUE) == 0 || ++places > OBS_ALIKE_PLACES) return false;
-    obs_alike_word w = {f->word[i].hash, f->judged ? f->word[i].is : kind_of(tokens, i)};
+    obs_alike_word w = {f->word[i].hash, f->judged ? f->word[i].is : kind_of(tokens, f->n, i)};
     if (!may_differ(&w, &other[i])) return false;
   }
   return places == 0 || enough_constants(constants, places);

@@ -176,6 +176,7 @@ static bool is_code(const mask *m, const obs_mask_token *t) {
   if (!number && !is_code_word(t)) return false;
   int kind = names_code(m);
   if (!number) return kind == OBS_WORD_NUMBERED;
+  if (kind == OBS_WORD_SIGNAL) return t->len <= 2 && t->p[0] != '-'; /* that of a radio is larger, or negative */
   if (kind == OBS_WORD_STATUS && t->len == 3 && t->p[0] >= '1' && t->p[0] <= '3') return false;
   if (kind == OBS_WORD_STATUS && t->len > 3 && (t->p[1] | 0x20) != 'x') return false; /* no status is that long */
   return kind != 0 || is_bare_status(m, t);
@@ -195,6 +196,11 @@ static void note_setting(mask *m) {
   }
 }
 
+/* Data like a number, behind a `=`. */
+static bool is_flag(const obs_mask_token *t) {
+  return is_word(t, "true") || is_word(t, "false") || is_word(t, "True") || is_word(t, "False");
+}
+
 /* The word that was begun behind the last token. */
 static void push_word(mask *m, unsigned has) {
   obs_mask_token *t = &m->t[m->n];
@@ -207,6 +213,7 @@ static void push_word(mask *m, unsigned has) {
     if (stop && memchr(t->p, '.', t->len - 1u) == NULL) has &= ~(unsigned)OBS_WORD_DOT;
   }
   int varies = t->fixed ? 0 : obs_word_varies(t->p, t->len, has);
+  if (varies == 0 && m->n > 1 && is(&t[-1], '=') && is_flag(t)) varies = OBS_WORD_VARIES;
   if (varies == 0) {
     if (m->n > 0 && t[-1].value && obs_word_is_unit(t)) return; /* it belongs to the value */
     if (t->len == 2 && t->p[0] == 't' && t->p[1] == 'o') note_setting(m);

@@ -157,6 +157,20 @@ static bool ends_with_word(const obs_mask_token *t, const char *name) {
   return before == '_' || before == '-' || (upper && !before_upper);
 }
 
+/* Of an identifier that ends in one of these, what stands before: exitStatus is one, keyCode and battery_status are
+ * not. */
+static bool is_code_of(const char *p, size_t len) {
+  static const char *const kinds[] = {"error",    "err",    "exit", "status", "return", "ret",
+                                      "response", "result", "http", "grpc",   "reply",  "fault"};
+  while (len > 0 && (p[len - 1] == '_' || p[len - 1] == '-')) len--;
+  if (len == 0) return true;
+  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+    size_t n = strlen(kinds[i]);
+    if (len >= n && strncasecmp(p + len - n, kinds[i], n) == 0) return true;
+  }
+  return false;
+}
+
 int obs_word_names_code(const obs_mask_token *t) {
   /* The last four letters tell nearly all words apart from them. */
   static const struct {
@@ -166,7 +180,7 @@ int obs_word_names_code(const obs_mask_token *t) {
   } names[] = {{"code", "code", OBS_WORD_NUMBERED},       {"atus", "status", OBS_WORD_STATUS},
                {"http", "http", OBS_WORD_STATUS},         {"rror", "error", OBS_WORD_NUMBERED},
                {"rrno", "errno", OBS_WORD_NUMBERED},      {"exit", "exit", OBS_WORD_NUMBERED},
-               {"grpc", "grpc", OBS_WORD_NUMBERED},       {"gnal", "signal", OBS_WORD_NUMBERED},
+               {"grpc", "grpc", OBS_WORD_NUMBERED},       {"gnal", "signal", OBS_WORD_SIGNAL},
                {"tate", "sqlstate", OBS_WORD_NUMBERED},   {"sult", "hresult", OBS_WORD_NUMBERED},
                {"code", "returncode", OBS_WORD_NUMBERED}, {"code", "exitcode", OBS_WORD_NUMBERED},
                {"code", "errorcode", OBS_WORD_NUMBERED},  {"code", "statuscode", OBS_WORD_STATUS},
@@ -175,7 +189,9 @@ int obs_word_names_code(const obs_mask_token *t) {
   char tail[4];
   for (int i = 0; i < 4; i++) tail[i] = (char)(t->p[t->len - 4 + i] | 0x20);
   for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-    if (memcmp(names[i].tail, tail, 4) == 0 && ends_with_word(t, names[i].name)) return names[i].kind;
+    if (memcmp(names[i].tail, tail, 4) != 0 || !ends_with_word(t, names[i].name)) continue;
+    bool any = i > 1; /* a code or a status may be of anything */
+    if (any || is_code_of(t->p, t->len - strlen(names[i].name))) return names[i].kind;
   }
   return 0;
 }

@@ -50,7 +50,7 @@ bool obs_word_is_unit(const obs_mask_token *t);
 /* and, or: between the last two of a list. */
 bool obs_word_is_and(const obs_mask_token *t);
 
-enum { OBS_WORD_NUMBERED = 1, OBS_WORD_STATUS };
+enum { OBS_WORD_NUMBERED = 1, OBS_WORD_STATUS, OBS_WORD_SIGNAL };
 /* What names the number behind it: `exit`, `errorCode`; STATUS: of HTTP. 0: nothing. */
 int obs_word_names_code(const obs_mask_token *t);
 /* `state`, `phase`, `reason` and the names of codes: what follows is one of a few words that matter. */
