@@ -319,3 +319,47 @@ void days_plan_just_now(days_world *w, const days_kind *k) {
   days_plan_onset(w, k);
   w->plants[0].rate = days_between(w, 0.8, 1);
 }
+
+/* Of a value: from some time on, or all day. */
+static void mix_value(days_world *w, days_plant *p, const days_attr *attrs) {
+  days_plant_are(w, p, attrs, 1, 4 * DAYS_ENOUGH);
+  if (days_uniform(w) < 0.4) p->from = days_between(w, 0.2, 0.8);
+}
+
+static void mix_pair(days_world *w, days_plant *p, const days_attr *attrs) {
+  p->rate += 0.4;
+  days_plant_are(w, p, attrs, 2, DAYS_ENOUGH);
+}
+
+static void mix_above(days_world *w, days_plant *p, const days_attr *attrs) {
+  days_cond *c = days_plant_cond(p, attrs[0]);
+  c->relation = DAYS_ABOVE;
+  c->number = attrs[0] == DAYS_LENGTH ? 700 : 9 + days_below(w, 2);
+}
+
+static void mix_absent(days_world *w, days_plant *p, const days_attr *attrs) {
+  w->absent[attrs[0]] = 0.08;
+  days_plant_cond(p, attrs[0])->relation = DAYS_IS_ABSENT;
+}
+
+/* x causes of any sorts at once, each of fields of its own; the last one may be a quota. */
+void days_plan_mixed(days_world *w, const days_kind *k) {
+  static const struct {
+    void (*plant)(days_world *w, days_plant *p, const days_attr *attrs);
+    days_attr attrs[2];
+  } sorts[] = {
+      {mix_value, {DAYS_ENDPOINT, 0}},     {mix_value, {DAYS_STAFFER, 0}},        {mix_value, {DAYS_CITY, 0}},
+      {mix_value, {DAYS_MODEL, 0}},        {mix_value, {DAYS_SOURCE, 0}},         {mix_above, {DAYS_COUNT, 0}},
+      {mix_above, {DAYS_TURNS, 0}},        {mix_above, {DAYS_LENGTH, 0}},         {mix_absent, {DAYS_VERSION, 0}},
+      {mix_pair, {DAYS_ROLE, DAYS_EVENT}}, {mix_pair, {DAYS_QUEUE, DAYS_REGION}},
+  };
+  static const days_error errors[] = {DAYS_ERROR_GATE, DAYS_ERROR_AUTH, DAYS_ERROR_MEMORY, DAYS_ERROR_PANIC};
+  enum { SORTS = sizeof(sorts) / sizeof(sorts[0]) };
+  w->ops = 120000;
+  int first = days_below(w, SORTS), step = 1 + days_below(w, SORTS - 1); /* SORTS is a prime */
+  for (int i = 0; i < (int)k->x; i++) {
+    int sort = (first + i * step) % SORTS;
+    days_error error = k->y > 0 && i == (int)k->x - 1 ? DAYS_ERROR_LIMIT : errors[i];
+    sorts[sort].plant(w, days_plant_new(w, days_between(w, 0.15, 0.4), error), sorts[sort].attrs);
+  }
+}

@@ -367,3 +367,13 @@ void days_plan_tenth(days_world *w, const days_kind *k) {
   days_plan_unequal(w, k);
   w->base = 0.1;
 }
+
+/* A few agents at a few endpoints. */
+void days_plan_small(days_world *w, const days_kind *k) {
+  w->ops = 10000;
+  w->n[DAYS_ENDPOINT] = 2;
+  w->n[DAYS_STAFFER] = 4;
+  w->n[DAYS_TASK] = 3;
+  w->n[DAYS_SOURCE] = 1;
+  if (k->nattrs > 0) days_plan_one_value(w, k);
+}

@@ -4,6 +4,7 @@
 #define ONE(a) {DAYS_##a}, 1
 #define TWO(a, b) {DAYS_##a, DAYS_##b}, 2
 #define THREE(a, b, c) {DAYS_##a, DAYS_##b, DAYS_##c}, 3
+#define NONE {DAYS_ENDPOINT}, 0
 
 const days_kind days_causes[] = {
     {"an endpoint", days_plan_one_value, ONE(ENDPOINT), 0, 0},
@@ -117,10 +118,12 @@ const days_kind days_causes[] = {
     {"a staffer's quota", days_plan_quota, ONE(STAFFER), 0, 0},
     {"a model's quota runs out", days_plan_quota, ONE(MODEL), 0.4, 0.8},
     {"ops that say little", days_plan_bare, ONE(ENDPOINT), 0.4, 0.8},
+    {"two causes of any sorts", days_plan_mixed, NONE, 2, 0},
+    {"three causes, one a quota", days_plan_mixed, NONE, 3, 1},
+    {"four causes of any sorts", days_plan_mixed, NONE, 4, 0},
+    {"4 staffers, 2 endpoints", days_plan_small, ONE(STAFFER), 0, 0},
     {0},
 };
-
-#define NONE {DAYS_ENDPOINT}, 0
 
 const days_kind days_quiet[] = {
     {"plain noise", days_plan_plain, NONE, 0, 0},
@@ -149,6 +152,7 @@ const days_kind days_quiet[] = {
     {"hardly any failures", days_plan_no_failures, NONE, 0, 0},
     {"a week", days_plan_week, NONE, 0, 0},
     {"a tenth fails", days_plan_tenth, NONE, 0, 0},
+    {"4 staffers, 2 endpoints", days_plan_small, NONE, 0, 0},
     {"more ops than the window", days_plan_overflow, NONE, 0, 0},
     {"clock, spool and retry chains", days_plan_skewed_and_late, NONE, 0, 0},
     {"ops that say little", days_plan_bare, NONE, 0, 0},

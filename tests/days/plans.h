@@ -39,6 +39,7 @@
   X(silent)                                                                                                            \
   X(dead)                                                                                                              \
   X(weak)                                                                                                              \
+  X(mixed)                                                                                                             \
   X(just_now)                                                                                                          \
   X(range)                                                                                                             \
   X(two_pairs)                                                                                                         \
@@ -82,6 +83,7 @@
   X(overflow)                                                                                                          \
   X(skewed_and_late)                                                                                                   \
   X(bare)                                                                                                              \
+  X(small)                                                                                                             \
   X(tenth)                                                                                                             \
   X(near)                                                                                                              \
   X(no_failures)
