@@ -29,8 +29,10 @@ static bool is_list(const obs_mask_token *t, size_t n, size_t i, size_t last) {
   if (before != ':' || i < 2 || !t[i - 2].word) return false;
   const obs_mask_token *head = &t[i - 2];
   bool plural = head->len > 3 && head->p[head->len - 1] == 's' && head->p[head->len - 2] != 's';
-  bool ends = last + 1 == n || t[last].p[t[last].len - 1] == '.' || behind == ';' || behind == ')' || behind == '.';
-  return plural && ends;
+  bool one_of = head->len == 2 && memcmp(head->p, "of", 2) == 0;
+  char stop = t[last].p[t[last].len - 1];
+  bool ends = last + 1 == n || stop == '.' || stop == '?' || behind == ';' || behind == ')' || behind == '.';
+  return (plural || one_of) && ends;
 }
 
 size_t obs_group_join_lists(obs_mask_token *t, size_t n) {

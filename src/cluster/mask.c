@@ -10,8 +10,8 @@ enum { TEXT_TOKENS = 60, PREFIX_TOKENS = 32 };
 typedef struct {
   obs_mask_token *t;
   size_t n;
-  const char *end;      /* of the message */
-  const char *unquoted; /* the quote that ends a request line or a message */
+  const char *begin, *end; /* of the message */
+  const char *unquoted;    /* the quote that ends a request line or a message */
   bool commas;
 } mask;
 
@@ -123,6 +123,13 @@ static bool leads_to_code(char sign) {
   return sign == ':' || sign == '=' || sign == '(' || sign == '[' || sign == '#' || sign == '"' || sign == '\'';
 }
 
+/* Behind `HTTP/1.1`, or the request line that it ends. */
+static bool follows_http(const mask *m, const char *p) {
+  while (p > m->begin && (p[-1] == ' ' || p[-1] == '"')) p--;
+  while (p > m->begin && (obs_word_class(p[-1]) & (OBS_WORD_DIGIT | OBS_WORD_DOT)) != 0) p--;
+  return p - m->begin >= 5 && memcmp(p - 5, "HTTP/", 5) == 0;
+}
+
 /* What stands before the next token names it as a code: `status: `, `(code=`, `exited with `, `HTTP/1.1 `. */
 static int names_code(const mask *m) {
   size_t i = m->n;
@@ -131,7 +138,7 @@ static int names_code(const mask *m) {
   }
   if (i == 0) return 0;
   const obs_mask_token *t = &m->t[i - 1];
-  if (t->value) return t->len > 5 && memcmp(t->p, "HTTP/", 5) == 0 ? OBS_WORD_STATUS : 0;
+  if (t->value) return follows_http(m, m->t[m->n].p) ? OBS_WORD_STATUS : 0;
   if (is_word(t, "with") && i > 1) return is_word(&t[-1], "exited") ? OBS_WORD_NUMBERED : 0;
   int kind = obs_word_names_code(t);
   if (kind == OBS_WORD_NUMBERED && i > 1 && t[-1].word && obs_word_names_code(&t[-1]) == OBS_WORD_STATUS)
@@ -160,11 +167,11 @@ static bool is_bare_status(const mask *m, const obs_mask_token *t) {
   return false;
 }
 
-/* P2002, 42P01: a code of capitals and digits. */
+/* P2002, 42P01, 203/EXEC: a code of capitals and digits. */
 static bool is_code_word(const obs_mask_token *t) {
   if (t->len > 10 || t->len < 2) return false;
   for (uint16_t i = 0; i < t->len; i++) {
-    if ((obs_word_class(t->p[i]) & (OBS_WORD_UPPER | OBS_WORD_DIGIT)) == 0 && t->p[i] != '-' && t->p[i] != '_')
+    if ((obs_word_class(t->p[i]) & (OBS_WORD_UPPER | OBS_WORD_DIGIT)) == 0 && strchr("-_/", t->p[i]) == NULL)
       return false;
   }
   return true;
@@ -175,7 +182,7 @@ static bool is_code(const mask *m, const obs_mask_token *t) {
   bool number = obs_word_is_number(t->p, t->len);
   if (!number && !is_code_word(t)) return false;
   int kind = names_code(m);
-  if (!number) return kind == OBS_WORD_NUMBERED;
+  if (!number) return kind != 0 && kind != OBS_WORD_SIGNAL;
   if (kind == OBS_WORD_SIGNAL) return t->len <= 2 && t->p[0] != '-'; /* that of a radio is larger, or negative */
   if (kind == OBS_WORD_STATUS && t->len == 3 && t->p[0] >= '1' && t->p[0] <= '3') return false;
   if (kind == OBS_WORD_STATUS && t->len > 3 && (t->p[1] | 0x20) != 'x') return false; /* no status is that long */
@@ -561,7 +568,7 @@ static const char *push_split(mask *m, const char *p, bool glued) {
 
 size_t obs_mask(obs_str message, obs_mask_token tokens[OBS_MASK_TOKENS]) {
   const char *p = message.p, *end = p + (message.len < OBS_MASK_BYTES ? message.len : OBS_MASK_BYTES);
-  mask m = {.t = tokens, .end = end};
+  mask m = {.t = tokens, .begin = p, .end = end};
   bool glued = false;
   while (p < end && m.n < OBS_MASK_TOKENS) {
     unsigned class = obs_word_class(*p);

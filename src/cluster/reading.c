@@ -169,18 +169,24 @@ static span named_error(span rest) {
   return (span){rest.end, rest.end};
 }
 
-/* A text that begins with quoted source: its error is behind the line that points into it. */
+/* A text that begins with quoted source, or in the middle of a traceback: its error is behind the line that points into
+ * it, else behind all that is indented. */
 static span behind_source(span text) {
-  span rest = text, line;
-  bool pointed = false;
+  span rest = text, line, error = text;
+  bool pointed = false, found = false;
+  (void)next_line(&rest, &line);
   while (next_line(&rest, &line)) {
+    bool counts = length(trim(line)) > 0 && !is_frame(line) && !is_pointer(line);
     if (is_pointer(line)) {
       pointed = true;
-    } else if (pointed && length(trim(line)) > 0 && !is_frame(line)) {
+    } else if (counts && pointed) {
       return (span){line.p, text.end};
+    } else if (counts && !found && !is_indented(line)) {
+      error = (span){line.p, text.end};
+      found = true;
     }
   }
-  return text;
+  return error;
 }
 
 static lines choose_lines(span text) {
