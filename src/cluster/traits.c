@@ -32,7 +32,7 @@ bool obs_trait_is_label(const obs_mask_token *t) {
     lower += (unsigned char)t->p[i] >= 'a';
     dots += t->p[i] == '.' && i + 1 < t->len;
   }
-  if (upper >= 2 && lower == 0 && dots == 0) return true; /* APP.USERS is a name */
+  if (upper > 2 && lower == 0 && dots == 0) return true; /* APP.USERS is a name, and OH one of a few */
   for (size_t i = 0; upper > 0 && i < sizeof(classes) / sizeof(classes[0]); i++) {
     size_t n = strlen(classes[i]);
     if (t->len > n && memcmp(t->p + t->len - n, classes[i], n) == 0) return true;
@@ -50,8 +50,10 @@ static bool is_data_type(const obs_mask_token *t) {
 }
 
 bool obs_trait_is_said(const obs_mask_token *t) {
-  static const char *const verbs[] = {"is",  "was", "are",   "were", "has",   "had", "have", "does",
-                                      "did", "can", "could", "will", "would", "may", "must", "should"};
+  static const char *const verbs[] = {"is",   "was",   "are",  "were",  "has",  "had",  "have",   "does",    "did",
+                                      "can",  "could", "will", "would", "may",  "must", "should", "already", "still",
+                                      "only", "too",   "no",   "not",   "and",  "or",   "at",     "in",      "on",
+                                      "for",  "of",    "to",   "with",  "from", "by",   "a",      "an",      "the"};
   static const char *const ends[] = {"ed", "ing", "able", "ible", "ive", "ful", "less", "ly"};
   if (OBS_WORD_IS_ONE_OF(verbs, t->p, t->len)) return true;
   if (is_data_type(t)) return false; /* string */
@@ -71,14 +73,15 @@ static bool is_before_name(const obs_mask_token *t) {
 /* What has a name, which stands right behind: `user alice`. */
 static bool has_name(const obs_mask_token *t) {
   static const char *const things[] = {
-      "user",      "agent",    "tool",       "container", "pod",          "node",      "host",      "server",
-      "service",   "model",    "project",    "table",     "column",       "field",     "function",  "method",
-      "queue",     "topic",    "bucket",     "role",      "group",        "worker",    "database",  "device",
-      "city",      "customer", "plugin",     "module",    "package",      "partition", "shard",     "cluster",
-      "namespace", "account",  "collection", "benutzer",  "nutzer",       "datei",     "usuario",   "utilisateur",
-      "fichier",   "archivo",  "team",       "tenant",    "organization", "region",    "zone",      "volume",
-      "image",     "branch",   "repository", "resource",  "property",     "attribute", "parameter", "argument",
-      "variable"};
+      "user",      "agent",      "tool",       "container", "pod",          "node",      "host",      "server",
+      "service",   "model",      "project",    "table",     "column",       "field",     "function",  "method",
+      "queue",     "topic",      "bucket",     "role",      "group",        "worker",    "database",  "device",
+      "city",      "customer",   "plugin",     "module",    "package",      "partition", "shard",     "cluster",
+      "namespace", "account",    "collection", "benutzer",  "nutzer",       "datei",     "usuario",   "utilisateur",
+      "fichier",   "archivo",    "team",       "tenant",    "organization", "region",    "zone",      "volume",
+      "image",     "branch",     "repository", "resource",  "property",     "attribute", "parameter", "argument",
+      "variable",  "client",     "company",    "vendor",    "supplier",     "order",     "shift",     "site",
+      "store",     "department", "channel"};
   return !t->value && t->word && OBS_WORD_IS_ONE_OF(things, t->p, t->len);
 }
 
