@@ -145,20 +145,21 @@ static uint64_t hash_of(const obs_facts *f, int field, uint32_t at, obs_str text
 }
 
 /* Who tries what, where: a failed op and the same again after it are one attempt that went on. Who is the session, else
- * the staffer; what is the sig_hash, else, within a session, the input. */
+ * the staffer; what is the sig_hash, else the input, which may be the same of many attempts. */
 static uint32_t chain_of(const obs_facts *f, const obs_op *op, uint32_t at) {
-  const bool session = OBS_HAS(op, session_id) && op->session_id.len > 0;
   const bool sig_hash = OBS_HAS(op, sig_hash) && op->sig_hash.len > 0;
-  if (!session && !sig_hash) return 0;
   uint64_t who = 0, where = hash_of(f, OBS_FACT_endpoint, at, op->endpoint);
-  if (session)
+  if (OBS_HAS(op, session_id) && op->session_id.len > 0)
     who = hash_of(f, OBS_FACT_session_id, at, op->session_id);
-  else if (OBS_HAS(op, staffer_id))
+  else if (OBS_HAS(op, staffer_id) && op->staffer_id.len > 0)
     who = hash_of(f, OBS_FACT_staffer_id, at, op->staffer_id);
+  else if (!sig_hash)
+    return 0;
   uint64_t what = sig_hash ? hash_of(f, OBS_FACT_sig_hash, at, op->sig_hash)
                            : XXH3_64bits(op->input_summary.p, op->input_summary.len);
   uint64_t all = (who * UINT64_C(0x9e3779b97f4a7c15) ^ what) * UINT64_C(0xc2b2ae3d27d4eb4f) ^ where;
-  return (uint32_t)(all ^ all >> 32) | 1;
+  uint32_t chain = (uint32_t)(all ^ all >> 32) & ~(uint32_t)OBS_FACT_TASK;
+  return (chain != 0 ? chain : 2) | (sig_hash ? OBS_FACT_TASK : 0);
 }
 
 static void take(obs_facts *f, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq, uint64_t cluster) {

@@ -59,7 +59,7 @@ enum {
   OBS_FACT_OWN = 32, /* columns of producers' own members: the commonest */
   OBS_FACT_MORE = OBS_FACT_MORE_OWN + OBS_FACT_OWN,
   OBS_FACT_MORE_NAMES = 1024, /* of one such column */
-  OBS_FACT_KEY = 63,          /* bytes of such a member's name; longer ones have no column */
+  OBS_FACT_KEY = 58,          /* bytes of such a member's name; longer ones have no column */
   OBS_FACT_NAME = 128,        /* bytes of a name */
   /* Ids of values; real names begin with NAMED. */
   OBS_FACT_ABSENT = 0,
@@ -72,6 +72,8 @@ enum {
   OBS_FACT_CORRECTION = 2, /* an overseer's correction, of its sig_hash and task_class */
   OBS_FACT_DEPLOY = 4,     /* its endpoint or event_kind speaks of a deploy, restart, configuration ... */
   OBS_FACT_LATE = 8,       /* it came long after it happened: obs_op.late */
+  /* Bit of a chain: it is of one task, by its sig_hash; else of one input, which tasks may share. */
+  OBS_FACT_TASK = 1,
 };
 
 /* Numbers as ids: in the same order, whole numbers below 1024 each with its own, others to 1 in 512. */

@@ -33,7 +33,8 @@ static void fill_rates(const obs_search *s, const obs_search_candidate *c, expec
   for (uint32_t k = 0; k < n; k++) s->rates[rows[k]] = obs_logit_rate(m, rows[k], less_of(m, c, as, rows[k]), 1).rate;
 }
 
-/* Sums of the rows by value of the column, whose own effect is taken out as well. */
+/* Sums of the rows by value of the column. Before an onset its values did not do what they do now, so their effect is
+ * taken out as well; that they differ from each other anyway explains nothing. */
 static obs_tally tally_column(const obs_search *s, const obs_search_candidate *c, expecting as, int f,
                               const uint32_t *rows, uint32_t n, obs_tally *by) {
   const obs_logit *m = s->model;
@@ -43,7 +44,7 @@ static obs_tally tally_column(const obs_search *s, const obs_search_candidate *c
     uint32_t i = rows[k];
     uint16_t v = m->id[f][i];
     float rate = s->rates[i];
-    if (m->effect[f] && as != WITH) rate = obs_logit_rate(m, i, less_of(m, c, as, i) + m->effect[f][v], 1).rate;
+    if (m->effect[f] && as == BEFORE) rate = obs_logit_rate(m, i, less_of(m, c, as, i) + m->effect[f][v], 1).rate;
     by[v].seen += m->failed[i];
     by[v].expected += rate;
     by[v].ops++;

@@ -6,8 +6,9 @@
  * Whether an op is one is known from the ops before it, so those that remain are trials as before.
  *
  * That is done only where repeating makes failures likelier by itself: where ops after a failure of their own attempt
- * fail more often than the last op of somebody else at the same endpoint does. In an outage both fail, and each op
- * stays a trial. */
+ * fail more often than the last op of somebody else at the same endpoint does (in an outage both fail, and each op
+ * stays a trial), and, where an input is all that is known of a task and most are the same, more often than their own
+ * ops after a success do (of somebody who fails half of the time both are alike). Tasks and inputs are judged apart. */
 #ifndef OBS_DIAGNOSE_RETRIES_H
 #define OBS_DIAGNOSE_RETRIES_H
 

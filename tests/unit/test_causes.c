@@ -347,7 +347,7 @@ WORLD(a_long_input, "input_length above 2000") {
 /* ---- no cause ---- */
 
 /* An op fails in 2 % and is tried again with p .8, in vain as long as it is: agents, sessions, tasks as in noise. */
-static void retry(world *w, bool session) {
+static void retry(world *w, bool session, bool task) {
   int64_t at = START;
   for (int i = 0; i < 20000; i++) {
     int agent = below(w, 20), e = below(w, 6), sig = below(w, 2000), again = chance(w) < 0.02 ? 1 : 0;
@@ -357,7 +357,7 @@ static void retry(world *w, bool session) {
       SET(w, staffer_id, text(w, "ann%d", agent));
       SET(w, role, text(w, "role %d", sig % 8));
       if (session) SET(w, session_id, text(w, "s-%d", i / 40 * 20 + agent));
-      SET(w, sig_hash, text(w, "sig-%d", sig));
+      if (task) SET(w, sig_hash, text(w, "sig-%d", sig));
       if (again) broken(w, "it broke");
       at += 2 * SECOND;
       end(w, at);
@@ -365,10 +365,31 @@ static void retry(world *w, bool session) {
   }
 }
 WORLD(retries, "") {
-  retry(w, false);
+  retry(w, false, true);
 }
 WORLD(retries_in_sessions, "") {
-  retry(w, true);
+  retry(w, true, true);
+}
+
+WORLD(retries_of_an_input, "") {
+  retry(w, false, false);
+}
+
+/* Somebody who fails always, or half of the time, is one, however alike the inputs are. */
+static void bad_worker(world *w, double rate) {
+  for (int i = 0; i < 12000; i++) {
+    int staffer = below(w, 6);
+    begin(w, 1);
+    SET(w, staffer_id, text(w, "ann%d", staffer));
+    if (chance(w) < (staffer == 2 ? rate : 0.05)) broken(w, "it broke");
+    end(w, START + i * 4 * SECOND);
+  }
+}
+WORLD(always_fails, "staffer_id is ann2") {
+  bad_worker(w, 1);
+}
+WORLD(half_fails, "staffer_id is ann2") {
+  bad_worker(w, 0.5);
 }
 
 WORLD(no_difference, "") {
@@ -451,26 +472,49 @@ WORLD(simpson, "task_class is hard") {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(outcome),         TEST(outcome_in_extra),
-      TEST(three_sources),   TEST(six_endpoints),
-      TEST(a_new_region),    TEST(one_of_four),
-      TEST(one_of_five),     TEST(one_of_six),
-      TEST(all_of_six),      TEST(limit_and_outage),
-      TEST(a_city),          TEST(a_city_in_other_order),
-      TEST(a_state),         TEST(city_and_role),
-      TEST(source_and_city), TEST(role_and_kind),
-      TEST(three_fields),    TEST(a_weak_pair),
-      TEST(a_session),       TEST(a_cycle),
-      TEST(a_count),         TEST(few_turns),
-      TEST(one_count),       TEST(a_rescue),
-      TEST(no_city),         TEST(a_model),
-      TEST(many_tokens),     TEST(no_version),
-      TEST(unknown_field),   TEST(the_top_of_the_hour),
-      TEST(an_hour),         TEST(a_long_input),
-      TEST(retries),         TEST(retries_in_sessions),
-      TEST(no_difference),   TEST(noise),
-      TEST(a_late_spool),    TEST(eight_of_many),
-      TEST(two_causes),      TEST(simpson),
+      TEST(outcome),
+      TEST(outcome_in_extra),
+      TEST(three_sources),
+      TEST(six_endpoints),
+      TEST(a_new_region),
+      TEST(one_of_four),
+      TEST(one_of_five),
+      TEST(one_of_six),
+      TEST(all_of_six),
+      TEST(limit_and_outage),
+      TEST(a_city),
+      TEST(a_city_in_other_order),
+      TEST(a_state),
+      TEST(city_and_role),
+      TEST(source_and_city),
+      TEST(role_and_kind),
+      TEST(three_fields),
+      TEST(a_weak_pair),
+      TEST(a_session),
+      TEST(a_cycle),
+      TEST(a_count),
+      TEST(few_turns),
+      TEST(one_count),
+      TEST(a_rescue),
+      TEST(no_city),
+      TEST(a_model),
+      TEST(many_tokens),
+      TEST(no_version),
+      TEST(unknown_field),
+      TEST(the_top_of_the_hour),
+      TEST(an_hour),
+      TEST(a_long_input),
+      TEST(retries),
+      TEST(retries_in_sessions),
+      TEST(retries_of_an_input),
+      TEST(always_fails),
+      TEST(half_fails),
+      TEST(no_difference),
+      TEST(noise),
+      TEST(a_late_spool),
+      TEST(eight_of_many),
+      TEST(two_causes),
+      TEST(simpson),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
