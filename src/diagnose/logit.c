@@ -359,6 +359,7 @@ static bool estimate(obs_logit *m, int f, bool spreads) {
   double spread = obs_stats_spread(m->seen[f], m->expected[f], values, usual_spread(m, f), lone, scratch, &usual);
   if (spreads && !m->codes[f]) m->spread[f] = fmax(fmax(spread, scatter_of_many(m, f, scratch)), 0.1);
   free(scratch);
+  m->usual[f] = usual;
   for (uint32_t v = 0; usual < 1 && v < values; v++) {
     m->expected[f][v] *= usual;
     m->unexplained[f][v] *= usual;

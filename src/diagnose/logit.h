@@ -62,6 +62,7 @@ typedef struct {
   double *unexplained[OBS_COLUMNS]; /* ... and how many of these are not the factors' */
   double *gradient, *curvature;     /* by value, for whichever field is at work */
   double spread[OBS_LOGIT_FIELDS];
+  double usual[OBS_COLUMNS]; /* how much `expected` was lowered because the values fall into two groups; 1: not */
   obs_logit_alias *alias[OBS_COLUMNS];
   obs_logit_factor factors[OBS_LOGIT_FACTORS];
   uint32_t nfactors;

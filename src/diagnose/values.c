@@ -11,7 +11,11 @@ static void offer_share(const obs_search *s, const obs_where *where, double seen
   if (seen < OBS_SEARCH_SEEN || seen - expected < OBS_SEARCH_MORE) return;
   if (obs_search_lift(seen, expected, plain, ops) < OBS_SEARCH_TRY) return;
   double spread = m->spread[where->terms[0].column] * plain / expected; /* what known causes explain does not vary */
-  double rank = obs_stats_excess(seen, expected, 0) + log(tests);
+  double chance = obs_stats_excess(seen, expected, 0) + log(tests), least = log(OBS_SEARCH_ALPHA) - 1e-3;
+  /* Columns are compared by what all of their values would be expected to show alike. Where that does not tell, most
+   * values being bad, the lower group still does. */
+  double rank = obs_stats_excess(seen, expected / m->usual[where->terms[0].column], 0) + log(tests);
+  if (rank > least) rank = chance > least ? chance : least;
   double p = obs_stats_excess(seen, expected, spread) + log(tests);
   obs_search_candidate c = {OBS_CAUSE_SHARE, *where, 0, m->n, p, rank, -1};
   obs_search_offer(s, best, &c);

@@ -344,6 +344,18 @@ WORLD(a_long_input, "input_length above 2000") {
   }
 }
 
+/* Two endpoints, three staffers, of whom one fails in turns: no other value has all of it. */
+WORLD(one_of_three, "staffer_id is cid") {
+  static const char *const names[] = {"ann", "bob", "cid"};
+  for (int i = 0; i < 600; i++) {
+    begin(w, 1);
+    SET(w, endpoint, i % 3 == 1 ? OBS_STR("/embed") : OBS_STR("/chat"));
+    SET(w, staffer_id, test_str(names[i % 3]));
+    if (i % 3 == 2 && i / 3 % 5 < 2) broken(w, "timed out");
+    end(w, START + i * 10);
+  }
+}
+
 /* ---- no cause ---- */
 
 /* An op fails in 2 % and is tried again with p .8, in vain as long as it is: agents, sessions, tasks as in noise. */
@@ -515,6 +527,7 @@ int main(void) {
       TEST(eight_of_many),
       TEST(two_causes),
       TEST(simpson),
+      TEST(one_of_three),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
