@@ -230,7 +230,7 @@ static void say_finding(const days_world *w, const obs_diagnose_finding *f, obs_
   obs_buf_putc(out, ')');
 }
 
-void days_say(const days_world *w, const obs_diagnose_report *report, obs_buf *out) {
+static void say_findings(const days_world *w, const obs_diagnose_report *report, obs_buf *out) {
   for (uint32_t i = 0; i < report->nfindings; i++) {
     if (i > 0) obs_buf_puts(out, "; ");
     say_finding(w, &report->findings[i], out);
@@ -291,6 +291,6 @@ days_verdict days_judge(const days_world *w, const obs_diagnose_report *report, 
   v.exact = good && v.others == 0;
   if (v.exact) return v;
   obs_buf_puts(said, said->len > 0 ? " -- said: " : "said: ");
-  days_say(w, report, said);
+  say_findings(w, report, said);
   return v;
 }

@@ -4,7 +4,8 @@
  * fields and no more values than the plant has: so of two fields that always come together either is right. A
  * threshold may differ by 3 % of the ops. What else must be right: the kind of cause and the time it began (within 45
  * minutes of a day) and ended, the error's kind, the deploy or correction, that a rate limit is told by its load, that
- * the evidence exists. A finding that names no planted cause, or one again, is a false one. */
+ * the evidence exists. A finding that names no planted cause, or one again, is a false one; only what comes and goes
+ * may be told time by time. */
 #ifndef TESTS_DAYS_JUDGE_H
 #define TESTS_DAYS_JUDGE_H
 
@@ -18,7 +19,5 @@ typedef struct {
 
 /* `said`: what is planted and not named or named wrongly, and what was said instead; empty when all is right. */
 days_verdict days_judge(const days_world *w, const obs_diagnose_report *report, obs_buf *said);
-/* The findings in short. */
-void days_say(const days_world *w, const obs_diagnose_report *report, obs_buf *out);
 
 #endif
