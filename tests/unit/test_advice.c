@@ -594,7 +594,7 @@ static void test_held_back(void **state) {
   fails(x, 3, "/a", "fill", "no such file");
   build(x);
   for (int i = 0; i < 40; i++) {
-    char session[8];
+    char session[16];
     obs_buf out = {0};
     snprintf(session, sizeof(session), "s-%d", i);
     const obs_advice_question q = {str("/a"), str(NULL), str(session)};

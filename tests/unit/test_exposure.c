@@ -157,7 +157,7 @@ static void test_a_full_block(void **state) {
 static void test_what_is_held_back(void **state) {
   (void)state;
   obs_exposure *x = open_exposure(0.2), *y = open_exposure(0.2), *all = open_exposure(1);
-  char name[16];
+  char name[32];
   int held = 0;
   watch(x, 1, "/a", NULL);
   for (int i = 0; i < 10000; i++) {
