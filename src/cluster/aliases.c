@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 bool obs_aliases_init(obs_aliases *a, uint32_t max) {
-  *a = (obs_aliases){.ring = calloc(max, sizeof(obs_alias)), .max = max};
+  *a = (obs_aliases){.ring = calloc(max, sizeof(obs_aliases_pair)), .max = max};
   return a->ring != NULL && obs_map_init(&a->places, max);
 }
 
@@ -24,7 +24,7 @@ static void push(obs_aliases *a, uint64_t from, uint64_t to) {
   uint32_t head = (uint32_t)(a->ever % a->max), at;
   if (a->ever >= a->max && obs_map_get(&a->places, a->ring[head].from, &at) && at == head)
     obs_map_remove(&a->places, a->ring[head].from);
-  a->ring[head] = (obs_alias){from, to};
+  a->ring[head] = (obs_aliases_pair){from, to};
   (void)obs_map_put(&a->places, from, head); /* it has room for all */
   a->ever++;
 }
@@ -56,7 +56,7 @@ void obs_aliases_retarget(obs_aliases *a, uint64_t was, uint64_t is) {
 uint32_t obs_aliases_of(const obs_aliases *a, uint64_t to, uint64_t *out) {
   uint32_t n = 0, at;
   for (uint32_t i = 0; i < obs_aliases_held(a); i++) {
-    const obs_alias *x = &a->ring[i];
+    const obs_aliases_pair *x = &a->ring[i];
     if (x->to == to && obs_map_get(&a->places, x->from, &at) && at == i) out[n++] = x->from;
   }
   return n;
@@ -67,7 +67,7 @@ bool obs_aliases_renew(obs_aliases *a, uint64_t from) {
   if (!obs_map_get(&a->places, from, &at)) return false;
   uint64_t behind = (a->ever - at - 1) % a->max; /* how many were entered after it */
   if (behind >= a->max / 2) {
-    obs_alias entry = a->ring[at];
+    obs_aliases_pair entry = a->ring[at];
     obs_map_remove(&a->places, from);
     push(a, entry.from, entry.to);
   }
@@ -78,7 +78,7 @@ bool obs_aliases_renew(obs_aliases *a, uint64_t from) {
 void obs_aliases_save(const obs_aliases *a, obs_buf *out) {
   obs_pack_u64(out, a->places.n);
   for (uint64_t i = a->ever - obs_aliases_held(a); i < a->ever; i++) {
-    const obs_alias *x = &a->ring[i % a->max];
+    const obs_aliases_pair *x = &a->ring[i % a->max];
     uint32_t at;
     if (!obs_map_get(&a->places, x->from, &at) || at != i % a->max) continue;
     obs_pack_id(out, x->from);

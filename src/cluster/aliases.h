@@ -10,11 +10,11 @@
 
 typedef struct {
   uint64_t from, to;
-} obs_alias;
+} obs_aliases_pair;
 
 /* Zeroed: none, and room for none. */
 typedef struct {
-  obs_alias *ring;
+  obs_aliases_pair *ring;
   uint32_t max;
   uint64_t ever; /* the next goes to ever % max */
   obs_map places;
