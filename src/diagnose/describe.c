@@ -317,7 +317,7 @@ bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *fe
 }
 
 bool obs_describe_slow(const obs_describe_scope *s, const obs_slow *slow, obs_diagnose_finding *out) {
-  rows r = {s, obs_where_is(slow->field, slow->id), slow->row, s->view->n};
+  rows r = {s, obs_where_is(slow->column, slow->id), slow->row, s->view->n};
   *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SLOW, .log10_p = log10_of(slow->log_p)};
   blame(&r, out);
   count(&r, out);

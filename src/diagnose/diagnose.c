@@ -64,16 +64,22 @@ static void eliminate(obs_logit *m, double tests, found *f) {
   }
 }
 
-/* What came, went and came again is one cause, from when it first came until it last went. */
+/* What comes and goes (three times or more) is one cause, from when it first came until it last went. */
 static void join_spells(found *f) {
-  for (uint32_t k = 0; k < f->n; k++)
-    for (uint32_t j = k + 1; f->causes[k].cause == OBS_CAUSE_ONSET && j < f->n; j++) {
-      obs_search_candidate *a = &f->causes[k], *b = &f->causes[j];
+  enum { SPELLS = 3 };
+  for (uint32_t k = 0; k < f->n; k++) {
+    obs_search_candidate *a = &f->causes[k];
+    uint32_t spells = 0;
+    for (uint32_t j = k; j < f->n; j++)
+      spells += f->causes[j].cause == OBS_CAUSE_ONSET && obs_where_same(&a->where, &f->causes[j].where);
+    for (uint32_t j = k + 1; a->cause == OBS_CAUSE_ONSET && spells >= SPELLS && j < f->n; j++) {
+      obs_search_candidate *b = &f->causes[j];
       if (b->cause != OBS_CAUSE_ONSET || !obs_where_same(&a->where, &b->where)) continue;
       if (b->from < a->from) a->from = b->from;
       if (b->until > a->until) a->until = b->until;
       b->cause = OBS_CAUSE_COUNT;
     }
+  }
 }
 
 static obs_diagnose_finding *find_known(obs_diagnose_report *r, const obs_diagnose_finding *f) {
@@ -202,8 +208,10 @@ static observer_err find_slow(const obs_describe_scope *s, bool by_time, obs_dia
   obs_slow slow[OBS_SLOWS];
   uint8_t *trials = malloc(s->view->n + 1);
   if (!trials) return OBSERVER_E_NOMEM;
-  for (uint32_t i = 0; i < s->view->n; i++) trials[i] = s->takes[i] && !s->again[i];
-  int n = obs_slow_find(s->view, trials, by_time, slow);
+  /* How long what failed took is another thing: a refusal is quick, a timeout is not. */
+  for (uint32_t i = 0; i < s->view->n; i++)
+    trials[i] = s->takes[i] && !s->again[i] && !(s->view->flags[i] & OBS_FACT_FAILED);
+  int n = obs_slow_find(s->columns, trials, by_time, slow);
   free(trials);
   if (n < 0) return OBSERVER_E_NOMEM;
   for (int i = 0; i < n; i++) {

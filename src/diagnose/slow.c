@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* TEXTS: of the op, but for those that name one run of it. */
-enum { PARTS = 96, SWEEPS = 3, LEAST_OPS = 20, TEXTS = OBS_FACT_session_id, TIME = TEXTS, FIELDS };
+/* MORE: columns of members of the producers' own that are looked at, of at most MORE_VALUES values each. */
+enum { PARTS = 96, SWEEPS = 3, LEAST_OPS = 20, MORE = 8, MORE_VALUES = 256, TIME = OBS_FACT_COUNT + MORE, FIELDS };
 
 static const double alpha = 0.001;      /* family-wise */
 static const double least_rise = 0.405; /* of the logarithm: half as long again */
@@ -21,6 +21,8 @@ typedef struct {
 
 typedef struct {
   const obs_facts_view *view;
+  const obs_columns *columns;
+  int column[FIELDS]; /* which is which of the columns; < 0: none */
   bool by_time;
   uint32_t n, *row;
   float *rest; /* log duration, less the means */
@@ -30,13 +32,24 @@ typedef struct {
 } slow;
 
 static const uint16_t *ids_of(const slow *s, int f) {
-  return f == TIME ? s->part : s->view->id[f];
+  return f == TIME ? s->part : s->columns->at[s->column[f]].id;
 }
 static uint16_t id_at(const slow *s, const uint16_t *ids, int f, uint32_t i) {
   return f == TIME ? ids[i] : ids[s->row[i]];
 }
 static uint32_t values_of(const slow *s, int f) {
-  return f == TIME ? PARTS : s->view->values[f];
+  return f == TIME ? PARTS : s->columns->at[s->column[f]].values;
+}
+
+/* The op's own texts, but for those that name one run of it, and its producer's. */
+static void choose_columns(slow *s) {
+  int n = 0;
+  for (int c = 0; c < OBS_COLUMN_MINUTE && n < TIME; c++) {
+    const obs_column *column = &s->columns->at[c];
+    if (column->id && !column->number && (column->model || (c >= OBS_FACT_COUNT && column->values <= MORE_VALUES)))
+      s->column[n++] = c;
+  }
+  while (n < FIELDS) s->column[n++] = -1;
 }
 
 static bool sample(slow *s, const uint8_t *takes) {
@@ -95,7 +108,7 @@ static void measure(slow *s) {
 static void settle(slow *s, int sweeps) {
   for (int k = 0; k < sweeps; k++) {
     for (int f = 0; f < FIELDS; f++)
-      if (f != TIME || s->by_time) centre(s, f);
+      if (f == TIME ? s->by_time : s->column[f] >= 0) centre(s, f);
     measure(s);
   }
 }
@@ -127,7 +140,7 @@ static void scan(slow *s, int f) {
 static uint32_t median(const slow *s, const obs_slow *of, uint32_t from, uint32_t until, uint32_t *scratch) {
   uint32_t n = 0;
   for (uint32_t i = from; i < until; i++)
-    if (s->view->id[of->field][s->row[i]] == of->id) scratch[n++] = s->view->ms[s->row[i]];
+    if (s->columns->at[of->column].id[s->row[i]] == of->id) scratch[n++] = s->view->ms[s->row[i]];
   if (n == 0) return 0;
   qsort(scratch, n, sizeof *scratch, obs_stats_by_number);
   return scratch[n / 2];
@@ -137,7 +150,7 @@ static uint32_t median(const slow *s, const obs_slow *of, uint32_t from, uint32_
  * correction for the values tried. `at` is its row of the sample. */
 static bool strongest(slow *s, obs_slow *best, uint32_t *at) {
   double tests = 1, ratio = 0;
-  for (int f = 0; f < TEXTS; f++) {
+  for (int f = 0; f < TIME && s->column[f] >= 0; f++) {
     scan(s, f);
     for (uint32_t v = OBS_FACT_NAMED; v < values_of(s, f); v++) {
       const step *t = &s->steps[v];
@@ -145,7 +158,7 @@ static bool strongest(slow *s, obs_slow *best, uint32_t *at) {
       if (t->ratio <= ratio) continue;
       ratio = t->ratio;
       *at = t->at;
-      *best = (obs_slow){.field = f, .id = (uint16_t)v, .row = s->row[t->at]};
+      *best = (obs_slow){.column = s->column[f], .id = (uint16_t)v, .row = s->row[t->at]};
     }
   }
   best->log_p = obs_stats_sup(ratio / (s->sigma * s->sigma), 0.001) + log(tests);
@@ -156,12 +169,12 @@ static void take_out(slow *s, const obs_slow *found, uint32_t at) {
   double before = 0, after = 0;
   uint32_t nbefore = 0, nafter = 0;
   for (uint32_t i = 0; i < s->n; i++) {
-    if (s->view->id[found->field][s->row[i]] != found->id) continue;
+    if (s->columns->at[found->column].id[s->row[i]] != found->id) continue;
     *(i < at ? &before : &after) += s->rest[i];
     *(i < at ? &nbefore : &nafter) += 1;
   }
   for (uint32_t i = 0; i < s->n; i++) {
-    if (s->view->id[found->field][s->row[i]] != found->id) continue;
+    if (s->columns->at[found->column].id[s->row[i]] != found->id) continue;
     s->rest[i] -= (float)(i < at ? before / nbefore : after / nafter);
   }
 }
@@ -185,12 +198,13 @@ static int search(slow *s, obs_slow out[OBS_SLOWS]) {
   return found;
 }
 
-int obs_slow_find(const obs_facts_view *view, const uint8_t *takes, bool by_time, obs_slow out[OBS_SLOWS]) {
-  slow s = {.view = view, .by_time = by_time, .sigma = 10};
+int obs_slow_find(const obs_columns *columns, const uint8_t *takes, bool by_time, obs_slow out[OBS_SLOWS]) {
+  slow s = {.view = columns->view, .columns = columns, .by_time = by_time, .sigma = 10};
   int found = -1;
   if (sample(&s, takes)) {
     found = 0;
     if (s.n >= 2 * LEAST_OPS) {
+      choose_columns(&s);
       settle(&s, SWEEPS);
       found = search(&s, out);
     }
