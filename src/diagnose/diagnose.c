@@ -156,10 +156,15 @@ typedef struct {
  * always come together the first field's, with the other one as `same`. */
 static observer_err find_few(const obs_describe_scope *s, obs_diagnose_report *r) {
   const obs_facts_view *v = s->view;
+  double ops = 0, failures = 0;
   if (r->nfindings > 0 || r->failures < FEW_LEAST || r->failures > FEW_MOST) return OBSERVER_E_OK;
   tally *by = malloc((UINT16_MAX + 1) * sizeof(*by));
   if (!by) return OBSERVER_E_NOMEM;
-  const double ops = (double)r->ops, failures = (double)r->failures;
+  for (uint32_t i = 0; i < v->n; i++) {
+    if (!s->takes[i] || s->again[i]) continue;
+    ops++;
+    failures += obs_describe_is_failure(s, i);
+  }
   obs_describe_shared best = {.column = -1, .same = -1};
   uint32_t tried = 0;
   for (int f = 0; f < OBS_COLUMNS; f++) {
@@ -167,7 +172,7 @@ static observer_err find_few(const obs_describe_scope *s, obs_diagnose_report *r
     if (!column->id || column->number) continue;
     memset(by, 0, column->values * sizeof(*by));
     for (uint32_t i = 0; i < v->n; i++) {
-      if (!s->takes[i]) continue;
+      if (!s->takes[i] || s->again[i]) continue;
       tally *t = &by[column->id[i]];
       t->ops++;
       t->failures += obs_describe_is_failure(s, i);
