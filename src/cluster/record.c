@@ -40,7 +40,9 @@ static const struct {
     {"reason", OBS_RECORD_MESSAGE, 5, false},
     {"description", OBS_RECORD_MESSAGE, 5, false},
     {"faultstring", OBS_RECORD_MESSAGE, 1, false},
+    {"text", OBS_RECORD_MESSAGE, 7, false},
     {"body", -1, 0, true},
+    {"content", -1, 0, true},
     {"extensions", -1, 0, true},
     {"response", -1, 0, true},
 };

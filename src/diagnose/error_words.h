@@ -24,13 +24,14 @@ static const obs_error_words_row obs_error_words[] = {
      "demasiadas solicitudes|demasiadas peticiones|límite de solicitudes|límite de peticiones|cuota|"
      "trop de requêtes|limite de requêtes|limite de débit|"
      "请求过多|请求过于频繁|请求太频繁|请求太多|频率限制|限流|速率限制|配额|額度|請求過多|請求過於頻繁|速率限制|"
-     "リクエストが多すぎ|リクエスト数が|レート制限|利用制限|割り当て"},
+     "リクエストが多すぎ|リクエスト数が|レート制限|利用制限|割り当て|クォータ"},
 
     {OBS_ERROR_TIMEOUT, false,
      "timeout|time out|timed out|timedout|deadline exceeded|etimedout$|esockettimedout$|took too long|gateway time|"
      "no response within|no answer within|did not respond in time|did not respond within|did not answer within|no "
      "reply within|exceeded its time|exceeded the time|time limit "
-     "exceeded|"
+     "exceeded|not responding|antwortet nicht|no responde|ne répond "
+     "pas|无响应|未响应|没有响应|応答しません|応答がありません|"
      "zeitüberschreitung|zeitlimit|dauert~zu lange|zu lange gedauert|nicht rechtzeitig|"
      "tiempo de espera|se agotó el tiempo|tiempo agotado|demasiado tiempo|"
      "délai d'attente|délai dépassé|délai expiré|délai imparti|temps d'attente|trop de temps|"
@@ -102,7 +103,8 @@ static const obs_error_words_row obs_error_words[] = {
      "voll|festplatte voll|überlastet|"
      "zu viele verbindungen|zu viele clients|zu viele offene|gesperrt|bereits belegt|verklemmung|kontext zu lang|"
      "kontextlänge|"
-     "sin memoria|memoria insuficiente|memoria agotada|sin espacio|espacio en disco|espacio insuficiente|disco "
+     "sin memoria|memoria insuficiente|memoria agotada|sin espacio|espacio en disco|queda espacio|espacio "
+     "insuficiente|disco "
      "lleno|sobrecarg|"
      "demasiadas conexiones|demasiados clientes|demasiados archivos|bloqueada|bloqueado|interbloqueo|"
      "recursos insuficientes|longitud del contexto|"

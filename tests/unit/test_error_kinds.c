@@ -88,6 +88,13 @@ static const kind_case cases[] = {
     {"délai d'attente dépassé", OBS_ERROR_TIMEOUT},
     {"请求超时", OBS_ERROR_TIMEOUT},
     {"タイムアウトしました", OBS_ERROR_TIMEOUT},
+    {"Der Server antwortet nicht", OBS_ERROR_TIMEOUT},
+    {"El servidor no responde", OBS_ERROR_TIMEOUT},
+    {"Erreur : le serveur ne répond pas", OBS_ERROR_TIMEOUT},
+    {"服务器无响应", OBS_ERROR_TIMEOUT},
+    {"サーバーが応答しません", OBS_ERROR_TIMEOUT},
+    {"クォータを超えました", OBS_ERROR_RATE_LIMIT},
+    {"no queda espacio en el disco", OBS_ERROR_RESOURCE},
 
     /* ---- connections ---- */
     {"connect ECONNREFUSED 127.0.0.1:80", OBS_ERROR_REFUSED},

@@ -57,16 +57,21 @@ static bool is_status(obs_str s) {
   return s.len == 3 && (s.p[0] == '4' || s.p[0] == '5') && obs_words_is_digit(s.p[1]) && obs_words_is_digit(s.p[2]);
 }
 
+/* The status that an element begins with: `503`, `HTTP 413 Request Entity Too Large`, and not `500 welders`,
+ * `555-1234`. */
+static obs_review_hit bad_status(obs_str text) {
+  size_t at = skip_spaces(text, 0), end;
+  if (begins_with(text, at, "http ")) at = skip_spaces(text, at + 5);
+  if (at + 3 > text.len || !is_status(obs_str_slice(text, (uint32_t)at, 3))) return (obs_review_hit){0};
+  for (end = at + 3; end < text.len && strchr(" :-|.\r\n\t", text.p[end]) != NULL;) end++;
+  if (end < text.len && (end == at + 3 || obs_words_at(text, end, reasons).end == 0)) return (obs_review_hit){0};
+  return (obs_review_hit){obs_str_slice(text, (uint32_t)at, 3), 1};
+}
+
 /* The first words of an element that speak of an error. */
 static obs_review_hit bad_words(obs_str text) {
   obs_words_span at = obs_words_anywhere(text, page_says);
-  if (at.end > 0) return (obs_review_hit){obs_words_of(text, at), 1};
-  for (uint32_t i = 0; i + 3 <= text.len; i++) {
-    bool alone =
-        (i == 0 || !obs_words_is_word(text.p[i - 1])) && (i + 3 == text.len || !obs_words_is_word(text.p[i + 3]));
-    if (alone && is_status(obs_str_slice(text, i, 3))) return (obs_review_hit){obs_str_slice(text, i, 3), 1};
-  }
-  return (obs_review_hit){0};
+  return at.end > 0 ? (obs_review_hit){obs_words_of(text, at), 1} : bad_status(text);
 }
 
 /* What the elements of a page say. */
