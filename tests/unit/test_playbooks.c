@@ -84,6 +84,23 @@ static void test_an_input_that_failures_have_too(void **state) {
   close_fixture(x);
 }
 
+/* A bot's default input begins with how its cycle ended: nobody can call with that. Nor is 0 ms a time to expect. */
+static void test_the_outcome_of_a_bot_is_no_input(void **state) {
+  (void)state;
+  fixture *x = open_fixture(100, false);
+  for (int i = 0; i < 20; i++)
+    learn_record(&x->f,
+                 "\"endpoint\":\"bot:cycle\",\"source\":\"bot\",\"success\":%s,\"event_kind\":\"%s\","
+                 "\"input_summary\":\"%s c%d\",\"output_summary\":\"\"",
+                 i % 4 ? "true" : "false", i % 4 ? "ok" : "tests_failed", i % 4 ? "ok" : "tests_failed", i);
+  cycle(x);
+  cJSON *e = only(x, (obs_playbooks_filter){DO});
+  learn_expect(e, "text", "\"Calls of bot:cycle work: 15 successes.\"");
+  learn_expect(e, "pattern", "null");
+  cJSON_Delete(e);
+  close_fixture(x);
+}
+
 static void test_corrections_are_no_calls_that_worked(void **state) {
   (void)state;
   fixture *x = open_fixture(0, false);
@@ -300,6 +317,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_an_entry_for_what_worked),
       cmocka_unit_test(test_an_input_that_failures_have_too),
+      cmocka_unit_test(test_the_outcome_of_a_bot_is_no_input),
       cmocka_unit_test(test_corrections_are_no_calls_that_worked),
       cmocka_unit_test(test_nothing_new_is_not_told),
       cmocka_unit_test(test_what_is_new_is_told),

@@ -46,8 +46,13 @@ static void tally(obs_playbook_ring *r, obs_playbook_tally *t, obs_str value, ui
   obs_buf_append(&r->text, value.p, value.len);
 }
 
+/* Nothing of a bot's default, which begins with the event_kind: that says how the op ended, not what was asked. */
 static void put_pattern(const obs_op *op, obs_buf *out) {
   obs_mask_token tokens[OBS_MASK_TOKENS];
+  if (OBS_HAS(op, source) && obs_str_is(op->source, "bot") && OBS_HAS(op, event_kind) && op->event_kind.len > 0 &&
+      op->input_summary.len > op->event_kind.len &&
+      memcmp(op->input_summary.p, op->event_kind.p, op->event_kind.len) == 0)
+    return;
   obs_mask_template(tokens, obs_mask(obs_utf8_cut_str(op->input_summary, OBS_MASK_BYTES), tokens), out);
 }
 
@@ -280,15 +285,15 @@ void obs_playbook_describe(const obs_playbook_ring *r, const obs_playbook_group 
 
   put_quoted(endpoint, e->endpoint, SENTENCE_ENDPOINT);
   put_quoted(pattern, e->pattern, SENTENCE_PATTERN);
+  char times[64] = ""; /* 0 ms: nobody said how long the calls took */
+  if (e->p95_ms > 0)
+    (void)snprintf(times, sizeof(times), "; expect %" PRIu64 " ms, allow %" PRIu64 " ms", e->p50_ms, e->p95_ms);
   if (tells && pattern[0] != '\0')
-    (void)snprintf(sentence, sizeof(sentence),
-                   "Call %s%s%s\", as %.0f%% of %" PRIu64 " successes did; expect %" PRIu64 " ms, allow %" PRIu64
-                   " ms.",
-                   endpoint, with_input, pattern, 100 * e->pattern_share, e->successes, e->p50_ms, e->p95_ms);
+    (void)snprintf(sentence, sizeof(sentence), "Call %s%s%s\", as %.0f%% of %" PRIu64 " successes did%s.", endpoint,
+                   with_input, pattern, 100 * e->pattern_share, e->successes, times);
   else
-    (void)snprintf(sentence, sizeof(sentence),
-                   "Calls of %s work: %" PRIu64 " successes; expect %" PRIu64 " ms, allow %" PRIu64 " ms.", endpoint,
-                   e->successes, e->p50_ms, e->p95_ms);
+    (void)snprintf(sentence, sizeof(sentence), "Calls of %s work: %" PRIu64 " successes%s.", endpoint, e->successes,
+                   times);
   obs_playbook_put(e->text, obs_str_of(sentence), OBS_PLAYBOOK_TEXT);
 }
 
@@ -317,7 +322,7 @@ uint32_t obs_playbook_news(const obs_playbook_ring *r, const obs_playbook_group 
   const obs_playbook_tally *patterns = &g->patterns;
   uint32_t fields = 0, n = g->ms.n, above = 0;
   const obs_playbook_tally_value *chosen = choose_pattern(r, g, e->pattern);
-  if (chosen != NULL && says_input(e) && !distinguishes(r, g, chosen, true)) fields |= OBS_PLAYBOOK_BIT(text);
+  if (says_input(e) && (chosen == NULL || !distinguishes(r, g, chosen, true))) fields |= OBS_PLAYBOOK_BIT(text);
   if (patterns->n > 0 && is_ahead(patterns->at[0].count, count_text(r, patterns, e->pattern, OBS_PLAYBOOK_TEXT)))
     fields |= OBS_PLAYBOOK_BIT(pattern);
   if (has_other_values(r, &g->staffers, &e->staffers)) fields |= OBS_PLAYBOOK_BIT(staffers);
