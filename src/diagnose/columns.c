@@ -134,7 +134,7 @@ bool obs_columns_drop_outcomes(obs_columns *c, const uint8_t *takes) {
 
 /* ---- terms ---- */
 
-bool obs_term_has(const obs_term *t, uint16_t id) {
+bool obs_columns_term_has(const obs_columns_term *t, uint16_t id) {
   switch (t->relation) {
   case OBS_RELATION_IS:
     for (uint32_t k = 0; k < t->n; k++)
@@ -151,17 +151,17 @@ bool obs_term_has(const obs_term *t, uint16_t id) {
   }
 }
 
-bool obs_where_is_value(const obs_where *w, int column, uint16_t id) {
+bool obs_columns_where_is_value(const obs_columns_where *w, int column, uint16_t id) {
   if (w->n != 1 || w->terms[0].column != column) return false;
-  const obs_term *t = &w->terms[0];
+  const obs_columns_term *t = &w->terms[0];
   return id == OBS_FACT_ABSENT ? t->relation == OBS_RELATION_ABSENT
                                : t->relation == OBS_RELATION_IS && t->n == 1 && t->ids[0] == id;
 }
 
-bool obs_where_same(const obs_where *a, const obs_where *b) {
+bool obs_columns_where_same(const obs_columns_where *a, const obs_columns_where *b) {
   if (a->n != b->n) return false;
   for (uint32_t k = 0; k < a->n; k++) {
-    const obs_term *x = &a->terms[k], *y = &b->terms[k];
+    const obs_columns_term *x = &a->terms[k], *y = &b->terms[k];
     if (x->column != y->column || x->relation != y->relation || x->bound != y->bound || x->n != y->n ||
         memcmp(x->ids, y->ids, x->n * sizeof *x->ids) != 0)
       return false;
@@ -203,7 +203,7 @@ static int by_text(const void *a, const void *b) {
   return strcmp(a, b);
 }
 
-void obs_columns_describe(const obs_columns *c, const obs_term *t, obs_diagnose_condition *out) {
+void obs_columns_describe(const obs_columns *c, const obs_columns_term *t, obs_diagnose_condition *out) {
   (void)snprintf(out->field, sizeof(out->field), "%s", c->at[t->column].name);
   out->relation = t->relation;
   if (t->relation == OBS_RELATION_ABOVE || t->relation == OBS_RELATION_AT_MOST) out->number = plain_number(t->bound);

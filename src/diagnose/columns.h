@@ -45,33 +45,33 @@ typedef struct {
   uint16_t bound; /* ABOVE, AT_MOST: the greatest id that is not above */
   uint32_t n;     /* IS: any of these */
   uint16_t ids[OBS_TERM_VALUES];
-} obs_term;
+} obs_columns_term;
 
 /* Ops for which all of them hold; none: every op. */
 typedef struct {
   uint32_t n;
-  obs_term terms[OBS_FINDING_CONDITIONS];
-} obs_where;
+  obs_columns_term terms[OBS_FINDING_CONDITIONS];
+} obs_columns_where;
 
-bool obs_term_has(const obs_term *t, uint16_t id);
-static inline bool obs_where_has(const obs_where *w, const obs_columns *c, uint32_t row) {
+bool obs_columns_term_has(const obs_columns_term *t, uint16_t id);
+static inline bool obs_columns_where_has(const obs_columns_where *w, const obs_columns *c, uint32_t row) {
   for (uint32_t k = 0; k < w->n; k++)
-    if (!obs_term_has(&w->terms[k], c->at[w->terms[k].column].id[row])) return false;
+    if (!obs_columns_term_has(&w->terms[k], c->at[w->terms[k].column].id[row])) return false;
   return true;
 }
-static inline obs_where obs_where_is(int column, uint16_t id) {
-  obs_where w = {.n = 1};
-  w.terms[0] = (obs_term){.column = column,
-                          .relation = id == OBS_FACT_ABSENT ? OBS_RELATION_ABSENT : OBS_RELATION_IS,
-                          .n = id != OBS_FACT_ABSENT,
-                          .ids = {id}};
+static inline obs_columns_where obs_columns_where_is(int column, uint16_t id) {
+  obs_columns_where w = {.n = 1};
+  w.terms[0] = (obs_columns_term){.column = column,
+                                  .relation = id == OBS_FACT_ABSENT ? OBS_RELATION_ABSENT : OBS_RELATION_IS,
+                                  .n = id != OBS_FACT_ABSENT,
+                                  .ids = {id}};
   return w;
 }
 /* Whether it is that one value and nothing else. */
-bool obs_where_is_value(const obs_where *w, int column, uint16_t id);
-bool obs_where_same(const obs_where *a, const obs_where *b);
+bool obs_columns_where_is_value(const obs_columns_where *w, int column, uint16_t id);
+bool obs_columns_where_same(const obs_columns_where *a, const obs_columns_where *b);
 /* As text: of names their own, of numbers their digits. */
 void obs_columns_text(const obs_columns *c, int column, uint16_t id, char out[OBS_FACT_NAME + 1]);
-void obs_columns_describe(const obs_columns *c, const obs_term *t, obs_diagnose_condition *out);
+void obs_columns_describe(const obs_columns *c, const obs_columns_term *t, obs_diagnose_condition *out);
 
 #endif

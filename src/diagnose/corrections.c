@@ -100,7 +100,8 @@ void obs_search_regressions(obs_search *s, obs_search_candidate *best) {
   for (uint32_t k = 0; k < s->ncorrections; k++) {
     const obs_search_correction *c = &s->corrections[k];
     double p = regression_p(c) + log(s->ncorrections);
-    obs_search_candidate found = {OBS_CAUSE_REGRESSION, obs_where_is(c->field, c->id), c->at, c->until, p, p, (int)k};
+    obs_search_candidate found = {
+        OBS_CAUSE_REGRESSION, obs_columns_where_is(c->field, c->id), c->at, c->until, p, p, (int)k};
     obs_search_offer(s, best, &found);
   }
 }
@@ -112,7 +113,7 @@ void obs_search_blame_correction(obs_search *s, obs_search_candidate *c) {
   double strongest = log(OBS_SEARCH_ALPHA);
   for (uint32_t k = 0; k < s->ncorrections; k++) {
     const obs_search_correction *r = &s->corrections[k];
-    if (!obs_where_is_value(&c->where, r->field, r->id)) continue;
+    if (!obs_columns_where_is_value(&c->where, r->field, r->id)) continue;
     double p = regression_p(r) + log(s->ncorrections);
     if (p >= strongest) continue;
     strongest = p;

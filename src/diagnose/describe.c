@@ -19,12 +19,12 @@ enum {
 /* The rows of the view that a finding is about. */
 typedef struct {
   const obs_describe_scope *s;
-  obs_where where;
+  obs_columns_where where;
   uint32_t from, until;
 } rows;
 
 static bool has_value(const rows *r, uint32_t i) {
-  return r->s->takes[i] && obs_where_has(&r->where, r->s->columns, i);
+  return r->s->takes[i] && obs_columns_where_has(&r->where, r->s->columns, i);
 }
 
 static obs_diagnose_value value_of(const obs_describe_scope *s, int column, uint16_t id) {
@@ -256,7 +256,7 @@ static double expected_of(const obs_logit *m, uint32_t k, uint64_t failures) {
 }
 
 /* What always comes with the value, when the term is of one. */
-static obs_diagnose_value same_as(const obs_describe_scope *s, const obs_logit *m, const obs_term *t) {
+static obs_diagnose_value same_as(const obs_describe_scope *s, const obs_logit *m, const obs_columns_term *t) {
   bool one = (t->relation == OBS_RELATION_IS && t->n == 1) || t->relation == OBS_RELATION_ABSENT;
   if (!one || m->codes[t->column]) return (obs_diagnose_value){0};
   obs_logit_alias same = m->alias[t->column][t->relation == OBS_RELATION_IS ? t->ids[0] : OBS_FACT_ABSENT];
@@ -304,7 +304,7 @@ bool obs_describe(const obs_describe_scope *s, const obs_search *search, uint32_
 }
 
 bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *few, obs_diagnose_finding *out) {
-  rows r = {s, obs_where_is(few->column, few->id), 0, s->view->n};
+  rows r = {s, obs_columns_where_is(few->column, few->id), 0, s->view->n};
   *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SHARE, .log10_p = log10_of(few->log_p), .expected = few->expected};
   blame(&r, out);
   out->same = value_of(s, few->same, few->same_id);
@@ -317,7 +317,7 @@ bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *fe
 }
 
 bool obs_describe_slow(const obs_describe_scope *s, const obs_slow *slow, obs_diagnose_finding *out) {
-  rows r = {s, obs_where_is(slow->column, slow->id), slow->row, s->view->n};
+  rows r = {s, obs_columns_where_is(slow->column, slow->id), slow->row, s->view->n};
   *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SLOW, .log10_p = log10_of(slow->log_p)};
   blame(&r, out);
   count(&r, out);

@@ -71,10 +71,10 @@ static void join_spells(found *f) {
     obs_search_candidate *a = &f->causes[k];
     uint32_t spells = 0;
     for (uint32_t j = k; j < f->n; j++)
-      spells += f->causes[j].cause == OBS_CAUSE_ONSET && obs_where_same(&a->where, &f->causes[j].where);
+      spells += f->causes[j].cause == OBS_CAUSE_ONSET && obs_columns_where_same(&a->where, &f->causes[j].where);
     for (uint32_t j = k + 1; a->cause == OBS_CAUSE_ONSET && spells >= SPELLS && j < f->n; j++) {
       obs_search_candidate *b = &f->causes[j];
-      if (b->cause != OBS_CAUSE_ONSET || !obs_where_same(&a->where, &b->where)) continue;
+      if (b->cause != OBS_CAUSE_ONSET || !obs_columns_where_same(&a->where, &b->where)) continue;
       if (b->from < a->from) a->from = b->from;
       if (b->until > a->until) a->until = b->until;
       b->cause = OBS_CAUSE_COUNT;

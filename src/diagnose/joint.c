@@ -35,10 +35,10 @@ static void fill_rates(const obs_search *s, const obs_search_candidate *c, expec
 
 /* Sums of the rows by value of the column. Before an onset its values did not do what they do now, so their effect is
  * taken out as well; that they differ from each other anyway explains nothing. */
-static obs_tally tally_column(const obs_search *s, const obs_search_candidate *c, expecting as, int f,
-                              const uint32_t *rows, uint32_t n, obs_tally *by) {
+static obs_search_tally tally_column(const obs_search *s, const obs_search_candidate *c, expecting as, int f,
+                                     const uint32_t *rows, uint32_t n, obs_search_tally *by) {
   const obs_logit *m = s->model;
-  obs_tally all = {0, 0, 0};
+  obs_search_tally all = {0, 0, 0};
   memset(by, 0, m->values[f] * sizeof *by);
   for (uint32_t k = 0; k < n; k++) {
     uint32_t i = rows[k];
@@ -60,7 +60,7 @@ static bool is_run(int column) {
   return column == OBS_FACT_session_id || column == OBS_FACT_cycle_id;
 }
 
-static bool speaks_of(const obs_where *w, int column) {
+static bool speaks_of(const obs_columns_where *w, int column) {
   for (uint32_t k = 0; k < w->n; k++)
     if (w->terms[k].column == column) return true;
   return false;
@@ -77,7 +77,7 @@ static double best_condition(const obs_search *s, const obs_search_candidate *c,
   for (int f = 0; f < OBS_COLUMNS; f++) {
     if (!m->id[f] || is_run(f) || speaks_of(&c->where, f)) continue;
     obs_split split;
-    obs_tally all = tally_column(s, c, as, f, rows, n, s->scratch);
+    obs_search_tally all = tally_column(s, c, as, f, rows, n, s->scratch);
     if (!obs_splits_best(m, f, s->scratch, &split)) continue;
     double more = split.net - obs_stats_gain(all.seen, all.expected, all.ops);
     if (more <= most) continue;
@@ -88,7 +88,7 @@ static double best_condition(const obs_search *s, const obs_search_candidate *c,
 }
 
 static double gain_of(const obs_search *s, const uint32_t *rows, uint32_t n) {
-  obs_tally t = {0, 0, 0};
+  obs_search_tally t = {0, 0, 0};
   for (uint32_t k = 0; k < n; k++) {
     t.seen += s->model->failed[rows[k]];
     t.expected += s->rates[rows[k]];
@@ -158,9 +158,9 @@ void obs_search_widen(const obs_search *s, obs_search_candidate *c) {
     for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++)
       if (ops[v] >= nearly_all * n) whole = v;
     if (whole == OBS_FACT_ABSENT) continue;
-    obs_tally rest = {0, 0, 0};
+    obs_search_tally rest = {0, 0, 0};
     for (uint32_t i = c->from; i < c->until; i++) {
-      if (m->id[f][i] != whole || obs_where_has(&c->where, m->columns, m->row[i])) continue;
+      if (m->id[f][i] != whole || obs_columns_where_has(&c->where, m->columns, m->row[i])) continue;
       float less = obs_logit_effect(m, &c->where, i) + (m->effect[f] ? m->effect[f][whole] : 0);
       rest.seen += m->failed[i];
       rest.expected += c->cause == OBS_CAUSE_ONSET ? m->still[i] : obs_logit_rate(m, i, less, 1).rate;
@@ -171,7 +171,7 @@ void obs_search_widen(const obs_search *s, obs_search_candidate *c) {
                        obs_stats_excess(rest.seen, rest.expected, 0) + log(s->tests) < log(OBS_SEARCH_ALPHA);
     bool parts_are_all = c->where.terms[0].n > 1 && rest.ops <= little * n;
     if (!others_fail && !parts_are_all) continue;
-    c->where = obs_where_is(f, obs_logit_view_id(m, f, (uint16_t)whole));
+    c->where = obs_columns_where_is(f, obs_logit_view_id(m, f, (uint16_t)whole));
     break;
   }
   free(rows);
@@ -195,7 +195,7 @@ void obs_search_specify(const obs_search *s, obs_search_candidate *c) {
     for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
       if (ops[v] < all_but * n || m->ops[f][v] - ops[v] >= least) continue;
       least = m->ops[f][v] - ops[v];
-      c->where = obs_where_is(f, obs_logit_view_id(m, f, (uint16_t)v));
+      c->where = obs_columns_where_is(f, obs_logit_view_id(m, f, (uint16_t)v));
     }
   }
   free(rows);
@@ -207,11 +207,11 @@ void obs_search_specify(const obs_search *s, obs_search_candidate *c) {
 enum { SEEDS_OF_COLUMN = 6, SEEDS = 32 };
 
 typedef struct {
-  obs_where where;
+  obs_columns_where where;
   double gain;
 } seed;
 
-static void add_seed(seed *seeds, uint32_t *n, uint32_t most, const obs_where *where, double gain) {
+static void add_seed(seed *seeds, uint32_t *n, uint32_t most, const obs_columns_where *where, double gain) {
   uint32_t at = *n;
   if (at == most && seeds[at - 1].gain >= gain) return;
   if (at < most) (*n)++, at++;
@@ -232,15 +232,16 @@ static uint32_t find_seeds(const obs_search *s, seed *seeds) {
     for (uint32_t v = 0; v < m->values[f]; v++) {
       if (!obs_search_tries(s, f, v) || m->seen[f][v] < OBS_SEARCH_MORE) continue;
       double gain = obs_stats_gain(m->seen[f][v], m->expected[f][v], m->ops[f][v]);
-      obs_where where = obs_where_is(f, obs_logit_view_id(m, f, (uint16_t)v));
+      obs_columns_where where = obs_columns_where_is(f, obs_logit_view_id(m, f, (uint16_t)v));
       if (gain >= least) add_seed(own, &nown, SEEDS_OF_COLUMN, &where, gain);
     }
     if (m->codes[f]) {
-      obs_tally *by = s->scratch;
-      for (uint32_t v = 0; v < m->values[f]; v++) by[v] = (obs_tally){m->seen[f][v], m->expected[f][v], m->ops[f][v]};
+      obs_search_tally *by = s->scratch;
+      for (uint32_t v = 0; v < m->values[f]; v++)
+        by[v] = (obs_search_tally){m->seen[f][v], m->expected[f][v], m->ops[f][v]};
       obs_split split;
       if (obs_splits_best(m, f, by, &split) && split.gain >= least) {
-        obs_where where = {.n = 1, .terms = {split.term}};
+        obs_columns_where where = {.n = 1, .terms = {split.term}};
         add_seed(own, &nown, SEEDS_OF_COLUMN, &where, split.gain);
       }
     }

@@ -265,11 +265,12 @@ void obs_logit_close(obs_logit *m) {
   *m = (obs_logit){0};
 }
 
-uint32_t *obs_logit_rows(const obs_logit *m, const obs_where *where, uint32_t from, uint32_t until, uint32_t *n) {
+uint32_t *obs_logit_rows(const obs_logit *m, const obs_columns_where *where, uint32_t from, uint32_t until,
+                         uint32_t *n) {
   uint32_t *rows = malloc((until > from ? until - from : 1) * sizeof *rows);
   *n = 0;
   for (uint32_t i = from; rows && i < until; i++)
-    if (obs_where_has(where, m->columns, m->row[i])) rows[(*n)++] = i;
+    if (obs_columns_where_has(where, m->columns, m->row[i])) rows[(*n)++] = i;
   return rows;
 }
 

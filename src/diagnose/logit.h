@@ -29,7 +29,7 @@ enum {
 
 /* A cause: the rows for which `where` holds, from row `from` to before row `until`. */
 typedef struct {
-  obs_where where;
+  obs_columns_where where;
   uint32_t from, until;
   double hazard;     /* -log of the share that it lets through */
   uint32_t *rows, n; /* which they are; of the model, from obs_logit_explain on */
@@ -81,7 +81,8 @@ typedef struct {
 observer_err obs_logit_open(const obs_columns *columns, const obs_logit_opts *opts, obs_logit *m);
 void obs_logit_close(obs_logit *m);
 /* The rows of a factor, ascending; free them. NULL: no memory. */
-uint32_t *obs_logit_rows(const obs_logit *m, const obs_where *where, uint32_t from, uint32_t until, uint32_t *n);
+uint32_t *obs_logit_rows(const obs_logit *m, const obs_columns_where *where, uint32_t from, uint32_t until,
+                         uint32_t *n);
 /* Adds a factor and fits again. False: there are too many, it has no rows, or there is no memory. */
 bool obs_logit_explain(obs_logit *m, const obs_logit_factor *factor);
 /* Takes factor `k` back. The fit is as it was with it, until obs_logit_explain or obs_logit_fit. */
@@ -106,7 +107,7 @@ typedef struct {
 } obs_logit_rates_of;
 obs_logit_rates_of obs_logit_rate(const obs_logit *m, uint32_t i, float less, float let);
 /* Of a row's log odds, the part of what `where` speaks of. */
-static inline float obs_logit_effect(const obs_logit *m, const obs_where *where, uint32_t i) {
+static inline float obs_logit_effect(const obs_logit *m, const obs_columns_where *where, uint32_t i) {
   float effect = 0;
   for (uint32_t k = 0; k < where->n; k++) {
     int f = where->terms[k].column;

@@ -155,7 +155,7 @@ void obs_search_onsets(const obs_search *s, int f, obs_search_candidate *best) {
     const riser *r = &risers[k];
     if (r->p >= log(OBS_SEARCH_ALPHA)) continue;
     obs_search_candidate c = {
-        OBS_CAUSE_ONSET, obs_where_is(f, obs_logit_view_id(m, f, r->id)), r->at, m->n, r->p, r->rank, -1};
+        OBS_CAUSE_ONSET, obs_columns_where_is(f, obs_logit_view_id(m, f, r->id)), r->at, m->n, r->p, r->rank, -1};
     obs_search_offer(s, best, &c);
   }
 }
@@ -170,7 +170,7 @@ void obs_search_onset_of_all(const obs_search *s, obs_search_candidate *best) {
 
 void obs_search_grow_onset(const obs_search *s, obs_search_candidate *c) {
   const obs_logit *m = s->model;
-  obs_term *term = &c->where.terms[0];
+  obs_columns_term *term = &c->where.terms[0];
   if (c->cause != OBS_CAUSE_ONSET || c->where.n != 1 || term->relation != OBS_RELATION_IS || term->n != 1) return;
   const uint32_t near = m->n / 50;
   const riser *risers = s->scratch;

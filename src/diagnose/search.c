@@ -54,7 +54,7 @@ double obs_search_lift(double seen, double expected, double plain, double n) {
 /* What two factors did not explain, a third will not; but an outage may come again. */
 static bool is_open(const obs_logit *m, const obs_search_candidate *c) {
   int factors = 0;
-  for (uint32_t k = 0; k < m->nfactors; k++) factors += obs_where_same(&m->factors[k].where, &c->where);
+  for (uint32_t k = 0; k < m->nfactors; k++) factors += obs_columns_where_same(&m->factors[k].where, &c->where);
   return factors < (c->cause == OBS_CAUSE_ONSET ? 4 : 2);
 }
 
@@ -63,15 +63,15 @@ static bool is_refuted(const obs_search *s, const obs_search_candidate *c) {
   for (uint32_t k = 0; k < s->nrefuted; k++) {
     const obs_search_candidate *r = &s->refuted[k];
     if (r->cause != c->cause) continue;
-    const obs_term *a = &r->where.terms[0], *b = &c->where.terms[0];
+    const obs_columns_term *a = &r->where.terms[0], *b = &c->where.terms[0];
     bool bounds = r->where.n == 1 && c->where.n == 1 && a->column == b->column && a->relation == b->relation &&
                   (a->relation == OBS_RELATION_ABOVE || a->relation == OBS_RELATION_AT_MOST);
-    if (bounds || obs_where_same(&r->where, &c->where)) return true;
+    if (bounds || obs_columns_where_same(&r->where, &c->where)) return true;
   }
   return false;
 }
 
-bool obs_search_recurs(const obs_search *s, const obs_where *where) {
+bool obs_search_recurs(const obs_search *s, const obs_columns_where *where) {
   enum { PERIODS = 1024, LEAST_PERIODS = 2 };
   const obs_logit *m = s->model;
   int64_t unit = 0;
@@ -85,7 +85,7 @@ bool obs_search_recurs(const obs_search *s, const obs_where *where) {
   } of[PERIODS] = {{0}};
   const int64_t first = m->view->time_ms[m->row[0]] / unit;
   for (uint32_t i = 0; i < m->n; i++) {
-    if (!obs_where_has(where, m->columns, m->row[i])) continue;
+    if (!obs_columns_where_has(where, m->columns, m->row[i])) continue;
     int64_t period = m->view->time_ms[m->row[i]] / unit - first;
     if (period >= PERIODS) period = PERIODS - 1;
     of[period].seen += m->failed[i];
@@ -296,7 +296,7 @@ bool obs_search_next(obs_search *s, obs_search_candidate *out) {
     if (!find_best(s, out)) return false;
     obs_search_candidate plain = *out;
     look_closer(s, out);
-    bool closer = out->cause != plain.cause || !obs_where_same(&out->where, &plain.where);
+    bool closer = out->cause != plain.cause || !obs_columns_where_same(&out->where, &plain.where);
     bool part = is_part(s, out), stands = !part && try_out(s, out);
     if (!stands && !part && closer) {
       *out = plain;

@@ -9,7 +9,7 @@ enum { OBS_SEARCH_CORRECTIONS = 512, OBS_SEARCH_REFUTED = 24, OBS_SEARCH_TRIES =
 
 typedef struct {
   obs_diagnose_cause cause;
-  obs_where where;
+  obs_columns_where where;
   uint32_t from, until; /* rows of the model */
   double log_p;         /* natural, corrected */
   double rank;          /* the same without the spread of values: candidates are ordered by it */

@@ -30,7 +30,7 @@ enum { OBS_SEARCH_RUN = OBS_FINDING_VALUES }; /* numbers next to each other that
 
 typedef struct {
   double seen, expected, ops;
-} obs_tally;
+} obs_search_tally;
 
 /* How large a share is: the ratio of its odds to the expected ones, or of its failures to `plain`, the expected ones
  * without those of known causes, if that is more. Half a failure is added to each count, so that none is 0. */
@@ -44,7 +44,7 @@ bool obs_search_tries(const obs_search *s, int column, uint32_t id);
 double obs_search_tests_of(const obs_search *s, int column);
 /* A minute or an hour is a cause only where it comes again: two in three of its times must show it. Failures come in
  * bursts, and a burst is of some minute. Of other columns: true. */
-bool obs_search_recurs(const obs_search *s, const obs_where *where);
+bool obs_search_recurs(const obs_search *s, const obs_columns_where *where);
 
 /* ---- values.c ---- */
 

@@ -24,28 +24,29 @@ static int by_rate(const void *a, const void *b) {
 }
 
 /* The hazard that is added to what is expected: of all ops, of which the others than failures are thinned. */
-static double expected_rate(const obs_logit *m, const obs_tally *t) {
+static double expected_rate(const obs_logit *m, const obs_search_tally *t) {
   double expected = (t->expected + 0.5) * m->thinned;
   return expected / (t->ops - t->expected + 0.5 + expected);
 }
 
-static double added(const obs_logit *m, const obs_tally *t) {
+static double added(const obs_logit *m, const obs_search_tally *t) {
   double others = (t->ops - t->seen + 0.5) / m->thinned;
   return log((t->seen + 0.5 + others) / others * (1 - expected_rate(m, t)));
 }
 
 /* Whether the rows fail clearly less than they would if this hazard were added. */
-static bool lacks(const obs_logit *m, const obs_tally *t, double hazard) {
+static bool lacks(const obs_logit *m, const obs_search_tally *t, double hazard) {
   double rate = 1 - (1 - expected_rate(m, t)) * exp(-hazard);
   return obs_stats_shortfall(t->seen, t->ops * obs_logit_thinned(m, (float)rate)) < log(0.001);
 }
 
 /* The rows explain more, and the others of those in question fail at most a third as much beyond what is expected, and
  * clearly less: else the condition only picks the worst of what is bad. */
-static bool is_better(const obs_logit *m, obs_split *best, const obs_tally *t, const obs_tally *all, double price) {
+static bool is_better(const obs_logit *m, obs_split *best, const obs_search_tally *t, const obs_search_tally *all,
+                      double price) {
   double gain = obs_stats_gain(t->seen, t->expected, t->ops);
   if (gain - price <= best->net) return false;
-  const obs_tally rest = {all->seen - t->seen, all->expected - t->expected, all->ops - t->ops};
+  const obs_search_tally rest = {all->seen - t->seen, all->expected - t->expected, all->ops - t->ops};
   double hazard = added(m, t);
   if (3 * added(m, &rest) > hazard || !lacks(m, &rest, hazard)) return false;
   best->gain = gain;
@@ -54,8 +55,8 @@ static bool is_better(const obs_logit *m, obs_split *best, const obs_tally *t, c
 }
 
 /* Sets of j of k values cost the logarithm of how many such sets there are. */
-static void try_sets(const obs_logit *m, int f, const obs_tally *by, const obs_tally *whole, uint32_t present,
-                     obs_split *best) {
+static void try_sets(const obs_logit *m, int f, const obs_search_tally *by, const obs_search_tally *whole,
+                     uint32_t present, obs_split *best) {
   static _Thread_local rated values[MOST_VALUES];
   uint32_t n = 0;
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[f] && n < MOST_VALUES; v++) {
@@ -63,10 +64,10 @@ static void try_sets(const obs_logit *m, int f, const obs_tally *by, const obs_t
     values[n++] = (rated){(by[v].seen + 0.5) / (by[v].expected + 0.5), (uint16_t)v};
   }
   qsort(values, n, sizeof *values, by_rate);
-  obs_tally all = {0, 0, 0};
+  obs_search_tally all = {0, 0, 0};
   uint32_t taken = 0;
   for (uint32_t j = 0; j < n && j < OBS_TERM_VALUES; j++) {
-    const obs_tally *t = &by[values[j].id];
+    const obs_search_tally *t = &by[values[j].id];
     all.seen += t->seen;
     all.expected += t->expected;
     all.ops += t->ops;
@@ -74,7 +75,7 @@ static void try_sets(const obs_logit *m, int f, const obs_tally *by, const obs_t
     if (is_better(m, best, &all, whole, log_choose(present, j + 1) + log(present))) taken = j + 1;
   }
   if (taken == 0) return;
-  best->term = (obs_term){.column = f, .relation = OBS_RELATION_IS, .n = taken};
+  best->term = (obs_columns_term){.column = f, .relation = OBS_RELATION_IS, .n = taken};
   for (uint32_t j = 0; j < taken; j++) best->term.ids[j] = obs_logit_view_id(m, f, values[j].id);
   for (uint32_t k = 1; k < taken; k++) /* ascending */
     for (uint32_t j = k; j > 0 && best->term.ids[j] < best->term.ids[j - 1]; j--) {
@@ -84,33 +85,33 @@ static void try_sets(const obs_logit *m, int f, const obs_tally *by, const obs_t
     }
 }
 
-static void try_bounds(const obs_logit *m, int f, const obs_tally *by, const obs_tally *all, const obs_tally *whole,
-                       uint32_t present, obs_split *best) {
-  obs_tally below = {0, 0, 0};
+static void try_bounds(const obs_logit *m, int f, const obs_search_tally *by, const obs_search_tally *all,
+                       const obs_search_tally *whole, uint32_t present, obs_split *best) {
+  obs_search_tally below = {0, 0, 0};
   const double price = log(2.0 * present);
   for (uint32_t v = OBS_FACT_NAMED; v + 1 < m->values[f]; v++) {
     if (by[v].ops <= 0) continue;
     below.seen += by[v].seen;
     below.expected += by[v].expected;
     below.ops += by[v].ops;
-    obs_tally above = {all->seen - below.seen, all->expected - below.expected, all->ops - below.ops};
+    obs_search_tally above = {all->seen - below.seen, all->expected - below.expected, all->ops - below.ops};
     if (above.ops < 0.5) break;
     const uint16_t bound = obs_logit_view_id(m, f, (uint16_t)v);
     if (is_better(m, best, &above, whole, price))
-      best->term = (obs_term){.column = f, .relation = OBS_RELATION_ABOVE, .bound = bound};
+      best->term = (obs_columns_term){.column = f, .relation = OBS_RELATION_ABOVE, .bound = bound};
     if (is_better(m, best, &below, whole, price))
-      best->term = (obs_term){.column = f, .relation = OBS_RELATION_AT_MOST, .bound = bound};
+      best->term = (obs_columns_term){.column = f, .relation = OBS_RELATION_AT_MOST, .bound = bound};
   }
 }
 
-static void try_runs(const obs_logit *m, int f, const obs_tally *by, const obs_tally *whole, uint32_t present,
-                     obs_split *best) {
+static void try_runs(const obs_logit *m, int f, const obs_search_tally *by, const obs_search_tally *whole,
+                     uint32_t present, obs_split *best) {
   const uint32_t values = m->values[f];
   if (values > OBS_SEARCH_DISTINCT + OBS_FACT_NAMED) return;
   const double price = log((double)OBS_SEARCH_RUN * present);
   for (uint32_t first = OBS_FACT_NAMED; first < values; first++) {
-    obs_tally t = {0, 0, 0};
-    obs_term term = {.column = f, .relation = OBS_RELATION_IS};
+    obs_search_tally t = {0, 0, 0};
+    obs_columns_term term = {.column = f, .relation = OBS_RELATION_IS};
     for (uint32_t v = first; v < values && v < first + OBS_SEARCH_RUN; v++) {
       t.seen += by[v].seen;
       t.expected += by[v].expected;
@@ -121,8 +122,8 @@ static void try_runs(const obs_logit *m, int f, const obs_tally *by, const obs_t
   }
 }
 
-bool obs_splits_best(const obs_logit *m, int f, const obs_tally *by, obs_split *out) {
-  obs_tally named = {0, 0, 0};
+bool obs_splits_best(const obs_logit *m, int f, const obs_search_tally *by, obs_split *out) {
+  obs_search_tally named = {0, 0, 0};
   uint32_t present = 0;
   *out = (obs_split){.net = 0};
   for (uint32_t v = OBS_FACT_NAMED; v < m->values[f]; v++) {
@@ -132,10 +133,12 @@ bool obs_splits_best(const obs_logit *m, int f, const obs_tally *by, obs_split *
     named.expected += by[v].expected;
     named.ops += by[v].ops;
   }
-  const obs_tally *absent = &by[OBS_FACT_ABSENT];
-  const obs_tally whole = {named.seen + absent->seen, named.expected + absent->expected, named.ops + absent->ops};
+  const obs_search_tally *absent = &by[OBS_FACT_ABSENT];
+  const obs_search_tally whole = {named.seen + absent->seen, named.expected + absent->expected,
+                                  named.ops + absent->ops};
   if (absent->ops > 0 && named.ops > 0) {
-    if (is_better(m, out, absent, &whole, 1)) out->term = (obs_term){.column = f, .relation = OBS_RELATION_ABSENT};
+    if (is_better(m, out, absent, &whole, 1))
+      out->term = (obs_columns_term){.column = f, .relation = OBS_RELATION_ABSENT};
     present++; /* the others are a choice, too */
   }
   if (present < 2) return false;

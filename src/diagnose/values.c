@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-static void offer_share(const obs_search *s, const obs_where *where, double seen, double expected, double plain,
+static void offer_share(const obs_search *s, const obs_columns_where *where, double seen, double expected, double plain,
                         double ops, double tests, obs_search_candidate *best) {
   const obs_logit *m = s->model;
   if (seen < OBS_SEARCH_SEEN || seen - expected < OBS_SEARCH_MORE) return;
@@ -38,9 +38,9 @@ static void try_bounds(const obs_search *s, int f, obs_search_candidate *best) {
     expected += m->expected[f][v];
     plain += m->unexplained[f][v];
     ops += m->ops[f][v];
-    obs_where where = {.n = 1};
+    obs_columns_where where = {.n = 1};
     where.terms[0] =
-        (obs_term){.column = f, .relation = OBS_RELATION_ABOVE, .bound = obs_logit_view_id(m, f, (uint16_t)v)};
+        (obs_columns_term){.column = f, .relation = OBS_RELATION_ABOVE, .bound = obs_logit_view_id(m, f, (uint16_t)v)};
     offer_share(s, &where, all_seen - seen, all_expected - expected, all_plain - plain, all_ops - ops, tests, best);
     where.terms[0].relation = OBS_RELATION_AT_MOST;
     offer_share(s, &where, seen, expected, plain, ops, tests, best);
@@ -55,7 +55,7 @@ static void try_runs(const obs_search *s, int f, obs_search_candidate *best) {
   const double tests = s->tests + (double)OBS_SEARCH_RUN * values;
   for (uint32_t first = OBS_FACT_NAMED; first < values; first++) {
     double seen = 0, expected = 0, plain = 0, ops = 0;
-    obs_where where = {.n = 1, .terms = {{.column = f, .relation = OBS_RELATION_IS}}};
+    obs_columns_where where = {.n = 1, .terms = {{.column = f, .relation = OBS_RELATION_IS}}};
     for (uint32_t v = first; v < values && v < first + OBS_SEARCH_RUN; v++) {
       seen += m->seen[f][v];
       expected += m->expected[f][v];
@@ -71,7 +71,7 @@ void obs_search_shares(const obs_search *s, int f, obs_search_candidate *best) {
   const obs_logit *m = s->model;
   for (uint32_t v = 0; v < m->values[f]; v++) {
     if (!obs_search_tries(s, f, v)) continue;
-    obs_where where = obs_where_is(f, obs_logit_view_id(m, f, (uint16_t)v));
+    obs_columns_where where = obs_columns_where_is(f, obs_logit_view_id(m, f, (uint16_t)v));
     offer_share(s, &where, m->seen[f][v], m->expected[f][v], m->unexplained[f][v], m->ops[f][v], s->tests, best);
   }
   if (m->codes[f]) {
@@ -129,7 +129,7 @@ static void count_members(const obs_logit *m, int f, const uint16_t *place, cons
 }
 
 /* Of the members, in the order of their ids, those that fail as `first` does. */
-static void keep_alike(const obs_logit *m, const member *members, uint32_t n, int first, obs_term *term) {
+static void keep_alike(const obs_logit *m, const member *members, uint32_t n, int first, obs_columns_term *term) {
   term->n = 0;
   for (uint32_t k = 0; k < n && term->n < OBS_TERM_VALUES; k++)
     if ((int)k == first || (members[k].seen > 0 && is_alike(&members[first], &members[k])))
@@ -138,7 +138,7 @@ static void keep_alike(const obs_logit *m, const member *members, uint32_t n, in
 
 void obs_search_grow(const obs_search *s, obs_search_candidate *c) {
   const obs_logit *m = s->model;
-  obs_term *term = &c->where.terms[0];
+  obs_columns_term *term = &c->where.terms[0];
   if (c->cause != OBS_CAUSE_SHARE || c->where.n != 1 || term->relation != OBS_RELATION_IS || term->n != 1) return;
   const int f = term->column;
   member *members = s->scratch;
@@ -164,7 +164,7 @@ void obs_search_grow(const obs_search *s, obs_search_candidate *c) {
 void obs_search_keep_alike(const obs_search *s, obs_search_candidate *c) {
   const obs_logit *m = s->model;
   for (uint32_t t = 0; t < c->where.n; t++) {
-    obs_term *term = &c->where.terms[t];
+    obs_columns_term *term = &c->where.terms[t];
     if (term->relation != OBS_RELATION_IS || term->n < 2 || m->codes[term->column]) continue;
     member *members = s->scratch;
     uint16_t *place = (uint16_t *)(members + MEMBERS);
