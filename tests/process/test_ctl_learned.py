@@ -236,6 +236,14 @@ class Hostile(CtlTest):
                 self.assertIn("\\x1b", text, args)
 
 
+class Silent(CtlTest):
+    def test_failures_without_a_text(self):
+        daemon = self.start(args=["--cycle", "100ms"])
+        daemon.post("/v1/observer/event", [{"endpoint": "/a", "success": False}] * 3)
+        wait_until(lambda: get(daemon, "advice?endpoint=/a")["clusters"], 20, "advice")
+        self.assertIn("fails: (no text) (", self.ctl("advice", "-e", "/a", "--url", daemon.url("http")).stdout)
+
+
 class Review(CtlTest):
     REFUSAL = "As an AI I cannot help with that."
 

@@ -21,8 +21,9 @@ static void put_finding(const cJSON *finding) {
 }
 
 static void put_cluster(const cJSON *cluster) {
+  const char *template = obs_show_text(cluster, "template");
   put_word(OBS_STYLE_RED, "fails");
-  obs_text_printf(stdout, "%s (%s, %.0f failure%s, cluster %s)", obs_show_text(cluster, "template"),
+  obs_text_printf(stdout, "%s (%s, %.0f failure%s, cluster %s)", *template != '\0' ? template : "(no text)",
                   obs_show_text(cluster, "state"), obs_show_number(cluster, "count"),
                   obs_show_number(cluster, "count") > 1 ? "s" : "", obs_show_text(cluster, "id"));
 }
