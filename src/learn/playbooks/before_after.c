@@ -256,7 +256,7 @@ observer_err obs_before_after_begin(const obs_facts_view *view, const obs_before
   bool ok = make_trials(view, scope, &t);
   if (ok) {
     /* A task that is tried again and again is one failure here: else its run would be taken for an episode. */
-    uint32_t from = 0, to = 0, begins = view->n, ends = view->n;
+    uint32_t from = 0, to = 0, ends = view->n, begins = ends;
     if (obs_before_after_episode(t.failed, t.n, &from, &to)) {
       begins = t.rows[from];
       if (to < t.n) ends = t.rows[to];
