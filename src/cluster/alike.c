@@ -4,8 +4,10 @@
 #include "cluster/traits.h"
 #include "cluster/words.h"
 
-/* WORDS: places where two words stand against each other, at most. */
-enum { WORDS = 4, DISTINCT_MAX = 4 };
+/* WORDS: places where two words stand against each other, at most. LEAST: words that tell a case of what is known to
+ * vary.
+ */
+enum { WORDS = 4, DISTINCT_MAX = 4, LEAST = 4 };
 
 /* `getTasks: ...`: where it was said. */
 static bool is_place(const obs_mask_token *t, size_t n, size_t i) {
@@ -80,10 +82,11 @@ uint64_t obs_alike_bits(const obs_alike_form *f) {
   return bits;
 }
 
-/* Constants are at least twice the places that differ, less one (enough_constants): two thirds of the words are the
- * same, or nearly. */
+/* Constants are at least twice the places that differ, less one (enough_constants), two thirds of the words or nearly;
+ * of a case with LEAST of them half. */
 unsigned obs_alike_missing(uint64_t bits) {
-  return ((unsigned)__builtin_popcountll(bits) + 3) / 3;
+  unsigned words = (unsigned)__builtin_popcountll(bits);
+  return words < LEAST + 3 ? (words + 3) / 3 : (words + 1) / 2;
 }
 
 /* Whether words that differ like this leave it open that the messages are of one kind. */
@@ -191,7 +194,7 @@ bool obs_alike_is_case(const obs_mask_token *tokens, const obs_alike_form *f, co
     obs_alike_word w = {f->word[i].hash, f->judged ? f->word[i].is : kind_of(tokens, f->n, i)};
     if (!may_differ(&w, &other[i])) return false;
   }
-  return places == 0 || enough_constants(constants, places);
+  return places == 0 || enough_constants(constants, places) || (constants >= LEAST && constants + 1 >= places);
 }
 
 void obs_alike_open(obs_alike_form *f, obs_alike_places d) {

@@ -212,11 +212,12 @@ static uint32_t next_near(walk *w) {
 /* The cluster that the form is a case of. */
 static uint32_t find_case(const obs_miner *m, const obs_mask_token *t, const obs_alike_form *f) {
   walk w = begin_walk(m, f);
-  uint32_t slot;
+  uint32_t slot, least = OBS_MINER_NONE; /* of several the one with the least id: a restart changes their order here */
   while ((slot = next_near(&w)) != OBS_MINER_NONE) {
-    if (obs_alike_is_case(t, f, m->clusters[slot].words)) return slot;
+    if (least != OBS_MINER_NONE && m->clusters[slot].id > m->clusters[least].id) continue;
+    if (obs_alike_is_case(t, f, m->clusters[slot].words)) least = slot;
   }
-  return OBS_MINER_NONE;
+  return least;
 }
 
 /* Clusters that the form is no case of, but differs little from. */
@@ -261,6 +262,33 @@ static obs_alike_places find_varying(const obs_miner *m, const obs_alike_form *f
   return best;
 }
 
+/* Clusters to be merged, by id: their neighbours' order would not be the same after a restart. */
+typedef struct {
+  uint32_t slot[LOOKED_AT + COMPARED], n;
+} merging;
+
+static void note_merging(const obs_miner *m, merging *all, uint32_t slot) {
+  uint32_t at = all->n;
+  while (at > 0 && m->clusters[all->slot[at - 1]].id > m->clusters[slot].id) at--;
+  if (at > 0 && all->slot[at - 1] == slot) return;
+  memmove(&all->slot[at + 1], &all->slot[at], (all->n++ - at) * sizeof(all->slot[0]));
+  all->slot[at] = slot;
+}
+
+/* What came before the places of `f` were known to vary, and is a case of it. */
+static void note_cases(const obs_miner *m, const obs_alike_form *f, uint32_t except, merging *all) {
+  walk w = begin_walk(m, f);
+  uint32_t slot;
+  w.missing = 0;
+  while ((slot = next_near(&w)) != OBS_MINER_NONE) {
+    obs_alike_form narrow;
+    narrow.n = f->n;
+    narrow.judged = true;
+    memcpy(narrow.word, m->clusters[slot].words, f->n * sizeof(narrow.word[0]));
+    if (slot != except && obs_alike_is_case(NULL, &narrow, f->word)) note_merging(m, all, slot);
+  }
+}
+
 /* A form that was not seen before: opens what is known to vary until a known form is left, or makes a cluster, into
  * which all go that are cases of it. */
 static uint32_t learn(obs_miner *m, obs_mask_token *t, size_t n, uint64_t first) {
@@ -286,10 +314,14 @@ static uint32_t learn(obs_miner *m, obs_mask_token *t, size_t n, uint64_t first)
   if (slot == OBS_MINER_NONE) {
     slot = create(m, form, f, t);
     if (slot == OBS_MINER_NONE) return slot;
+    merging all = {.n = 0};
     for (uint32_t i = 0; i < near.n; i++) {
       uint32_t other = near.slot[i];
-      if (is_wider(f, near.differs[i]) && opens(m, f, &near, near.differs[i]) && other != slot) merge(m, slot, other);
+      if (is_wider(f, near.differs[i]) && opens(m, f, &near, near.differs[i]) && other != slot)
+        note_merging(m, &all, other);
     }
+    if (steps > 0) note_cases(m, f, slot, &all);
+    for (uint32_t i = 0; i < all.n; i++) merge(m, slot, all.slot[i]);
     remember(m, form, slot);
   } else if (m->near[slot].previous != OBS_MINER_NONE) { /* others of its kind will be looked for soon */
     unlist_near(m, slot);

@@ -243,13 +243,6 @@ static void take_own(obs_facts_more *m, const obs_op *op, const obs_op_unknown *
   }
 }
 
-/* Without the event_kind that a default begins with: where that is the outcome, so would the length be. */
-static double input_length(const obs_op *op) {
-  obs_str input = op->input_summary, kind = op->event_kind;
-  bool begins = OBS_HAS(op, event_kind) && kind.len < input.len && memcmp(input.p, kind.p, kind.len) == 0;
-  return (double)(input.len - (begins && input.p[kind.len] == ' ' ? kind.len : 0));
-}
-
 void obs_facts_more_take(obs_facts_more *m, const obs_op *op, const obs_op_unknown *unknown, uint32_t at, uint32_t rows,
                          bool reading) {
   put(m, OBS_FACT_MORE_rescue_attempted, at,
@@ -263,7 +256,7 @@ void obs_facts_more_take(obs_facts_more *m, const obs_op *op, const obs_op_unkno
   put(m, OBS_FACT_MORE_count, at, OBS_HAS(op, count) ? obs_facts_code((double)op->count) : OBS_FACT_ABSENT);
   put(m, OBS_FACT_MORE_turns, at, OBS_HAS(op, turns) ? obs_facts_code((double)op->turns) : OBS_FACT_ABSENT);
   put(m, OBS_FACT_MORE_input_length, at,
-      OBS_HAS(op, input_summary) ? obs_facts_code(input_length(op)) : OBS_FACT_ABSENT);
+      OBS_HAS(op, input_summary) ? obs_facts_code((double)op->input_summary.len) : OBS_FACT_ABSENT);
   if (m->nown > 0 || unknown || OBS_HAS(op, extra)) take_own(m, op, unknown, at, rows, reading);
   if (++m->taken % FORGET_OPS) return;
   for (uint32_t k = 0; k < m->nown; k++) m->uses[k] /= 2;

@@ -184,10 +184,10 @@ static double mean_of(const rates *r, size_t from, size_t until, double *weight)
 }
 
 /* Where the sorted rates fall into two groups: the first of the upper one, 0: they do not. The gap between them is a
- * factor of three at least and four times their scatter; the lower group is no exception: it has a tenth of what is
+ * factor of three at least and four times their scatter; the lower group is no exception: it has a fifth of what is
  * expected, and, where the upper one has most of the values, two of them. */
 static size_t find_gap(const rates *r, bool lone, double *low_mean, double *high_mean) {
-  const double least = 1.1, clear = 4, share = 0.1;
+  const double least = 1.1, clear = 4, share = 0.2;
   size_t at = 0;
   double gap = least, low_weight, high_weight, squares = 0;
   for (size_t i = 1; i < r->n; i++) {

@@ -132,23 +132,7 @@ WORLD(outcome, "staffer_id is qwen3") {
       broken(w, "tests failed");
       w->op.event_kind = below(w, 2) ? OBS_STR("tests_failed") : OBS_STR("build_failed");
     }
-    /* as a bot's default input has it */
-    char input[32];
-    (void)snprintf(input, sizeof input, "%.*s c%%d", (int)w->op.event_kind.len, w->op.event_kind.p);
-    SET(w, input_summary, text(w, input, 1000 + i));
     end(w, START + i * 20 * SECOND);
-  }
-}
-
-/* Of five sources the three that fail have 85 % of the work. */
-WORLD(most_of_the_work, "source is cron mcp scrum") {
-  static const char *const sources[] = {"mcp", "cron", "scrum", "bot", "web"};
-  for (int i = 0; i < 12000; i++) {
-    int x = below(w, 100), s = x < 40 ? 0 : x < 70 ? 1 : x < 85 ? 2 : x < 93 ? 3 : 4;
-    begin(w, 5);
-    SET(w, source, test_str(sources[s]));
-    if (chance(w) < (s < 3 ? 0.6 : 0.02)) broken(w, "it broke");
-    end(w, START + i * 3 * SECOND);
   }
 }
 
@@ -532,7 +516,6 @@ int main(void) {
       TEST(the_top_of_the_hour),
       TEST(an_hour),
       TEST(a_long_input),
-      TEST(most_of_the_work),
       TEST(retries),
       TEST(retries_in_sessions),
       TEST(retries_of_an_input),

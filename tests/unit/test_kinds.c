@@ -125,6 +125,36 @@ static void test_names_by_the_thousand(void **state) {
   assert_true(ids[0] == ids[1]);
 }
 
+/* Few names in many places: those that came before it was known that they vary are not left behind. */
+static void test_first_ones_join(void **state) {
+  (void)state;
+  enum { FAILURES = 400 };
+  static const char *const who[] = {"Ann", "Bob", "Carla", "Mei", "Olu"},
+                           *const family[] = {"Lee", "Stone", "Petrov", "Picard"},
+                           *const role[] = {"Welder", "Cook", "Nurse", "Baker"},
+                           *const city[] = {"Gary", "Erie", "Flint", "Toledo", "Dayton"};
+  uint64_t ids[4];
+  const obs_miner_opts o = {0};
+  for (uint32_t order = 0; order < 4; order++) {
+    obs_miner *m = NULL;
+    obs_miner_ref refs[FAILURES];
+    uint32_t seed = 7 + order;
+    assert_int_equal(obs_miner_open(&o, &m), OBSERVER_E_OK);
+    for (int i = 0; i < FAILURES; i++) {
+      char text[96];
+      uint32_t r = next_random(&seed) >> 8;
+      snprintf(text, sizeof(text), "%s %s declined the %s shift at %s", who[r % 5], family[r / 5 % 4], role[r / 20 % 4],
+               city[r / 80 % 5]);
+      refs[i] = obs_miner_add(m, obs_str_of(text));
+    }
+    uint32_t slot = obs_miner_find(m, refs[0]);
+    for (int i = 1; i < FAILURES; i++) assert_int_equal(obs_miner_find(m, refs[i]), slot);
+    ids[order] = obs_miner_id(m, slot);
+    assert_true(ids[order] == ids[0]);
+    obs_miner_close(m);
+  }
+}
+
 typedef struct {
   uint64_t from[64], to[64];
   size_t n;
@@ -263,7 +293,7 @@ int main(void) {
       cmocka_unit_test(test_right_values),         cmocka_unit_test(test_texts_of_services),
       cmocka_unit_test(test_lines_of_logs),        cmocka_unit_test(test_names_by_the_thousand),
       cmocka_unit_test(test_narrower_ids_lead_on), cmocka_unit_test(test_no_order_matters),
-      cmocka_unit_test(test_hostile_texts_end),
+      cmocka_unit_test(test_hostile_texts_end),    cmocka_unit_test(test_first_ones_join),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
