@@ -234,14 +234,11 @@ static observer_err find_slow(const obs_describe_scope *s, bool by_time, obs_dia
 
 /* ---- all of them ---- */
 
-/* Failures above the expected ones; what is over counts half. */
-static double weight(const obs_diagnose_finding *f) {
-  double more = (double)f->failures - f->expected;
-  return f->until_seq != 0 ? more / 2 : more;
-}
-
+/* What is over comes last; else by failures above the expected ones. */
 static int by_weight(const void *a, const void *b) {
-  double x = weight(a), y = weight(b);
+  const obs_diagnose_finding *f = a, *g = b;
+  if ((f->until_seq != 0) != (g->until_seq != 0)) return f->until_seq != 0 ? 1 : -1;
+  double x = (double)f->failures - f->expected, y = (double)g->failures - g->expected;
   return (x < y) - (x > y);
 }
 

@@ -73,13 +73,20 @@ static void put_range(obs_buf *out, const obs_diagnose_finding *f) {
     return;
   }
   if (f->cause == OBS_CAUSE_SHARE) {
-    if (f->until_seq > 0) obs_buf_printf(out, "Until op %" PRIu64 ", ", f->until_seq);
+    if (f->until_seq > 0) {
+      obs_buf_puts(out, "Until ");
+      obs_words_time(out, f->last_ms, INT64_MIN);
+      obs_buf_puts(out, ", ");
+    }
     return;
   }
   obs_buf_puts(out, f->until_seq > 0 ? "From " : "Since ");
   obs_words_time(out, f->from_ms, INT64_MIN);
   obs_buf_printf(out, " (op %" PRIu64 ")", f->from_seq);
-  if (f->until_seq > 0) obs_buf_printf(out, " until op %" PRIu64, f->until_seq);
+  if (f->until_seq > 0) { /* a time: of a spool that came late, the first op behind it may have a lower number */
+    obs_buf_puts(out, " until ");
+    obs_words_time(out, f->last_ms, f->from_ms);
+  }
   obs_buf_puts(out, ", ");
 }
 
@@ -245,6 +252,10 @@ static void put_action(obs_buf *out, const obs_diagnose_finding *f) {
 
 static void put_whole(obs_buf *out, const obs_diagnose_finding *f, bool kind) {
   size_t at = out->len;
+  if (f->until_seq > 0) {
+    obs_buf_puts(out, "Nothing to do now: it is over.");
+    return;
+  }
   put_action(out, f);
   if (!out->oom && out->len > at) out->p[at] = (char)(out->p[at] - 'a' + 'A'); /* each begins with a small letter */
   if (kind) obs_buf_printf(out, "; %s", by_error[f->error].advice);

@@ -233,7 +233,7 @@ static void test_numbers_since_the_epoch(void **state) {
 /* What a log line quotes shows as escapes, whatever the format. */
 static void test_log_lines_do_not_act(void **state) {
   (void)state;
-  static const char hostile[] = "a\xc2\x9b"
+  static const char hostile[] = "a\xc2\x9b" /* NOLINT(misc-misleading-bidirectional): what it is about */
                                 "31m \xe2\x80\xae \xe2\x81\xa6 \xe2\x80\xa8 \x1b[2J";
   static const char shown[] = "a\\u009b31m \\u202e \\u2066 \\u2028  [2J";
   for (int json = 0; json < 2; json++) {

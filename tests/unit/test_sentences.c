@@ -66,16 +66,18 @@ static const struct {
       .from_seq = 421,
       .from_ms = NOON,
       .until_seq = 900,
+      .last_ms = NOON + 30 * 60000,
       .nconditions = 1,
       .conditions = {IS("endpoint", "/a")},
       COUNTS(30, 40, 0, 1),
       .deploy_seq = 419,
       .deploy = "ops:deploy/payments"},
-     "From 2026-09-22 12:04 UTC (op 421) until op 900, 30 of 40 ops with endpoint \"/a\" failed (75 %); of the other "
+     "From 2026-09-22 12:04 UTC (op 421) until 12:34 UTC, 30 of 40 ops with endpoint \"/a\" failed (75 %); of the "
+     "other "
      "1, 0 %; "
      "it began shortly after \"ops:deploy/payments\" (op 419).",
      "A change shortly before, \"ops:deploy/payments\"; the error texts match no built-in kind.",
-     "Expect failures of ops with endpoint \"/a\" until this is fixed; look at the cited ops before trying again.",
+     "Nothing to do now: it is over.",
      ""},
     {"two conditions together, all of several values",
      {.cause = OBS_CAUSE_SHARE,
