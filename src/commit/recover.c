@@ -30,10 +30,10 @@ static bool take_row(void *arg, const obs_journal_row *row, int64_t *event_ms, c
   *event_ms = op->event_ms;
   if (op->skew_ms != 0 && OBS_HAS(op, source)) obs_skew_recall(r->skew, op->source, op->received_ms, op->skew_ms);
   obs_state_apply_row(r->opts->state, op, line, len, seq, counted, r->now_ms);
+  const obs_op_unknown *unknown = op->unknown_count > 0 ? r->row.unknown + op->unknown_first : NULL;
   for (uint32_t i = 0; i < r->opts->nfollowers; i++) {
     const obs_commit_follower *f = &r->opts->followers[i];
-    if (f->apply_row != NULL && !(counted && r->loaded[i]))
-      f->apply_row(f->arg, op, r->row.unknown + op->unknown_first, seq, r->now_ms);
+    if (f->apply_row != NULL && !(counted && r->loaded[i])) f->apply_row(f->arg, op, unknown, seq, r->now_ms);
   }
   if (counted) return true; /* the dedupe window came with the checkpoint */
   r->replayed++;

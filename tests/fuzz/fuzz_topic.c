@@ -11,7 +11,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   return 0;
 }
 
-/* As the design says it: a map or array of msgpack, `{` or `[` begins a payload, anything else a topic up to a NUL. */
+/* As the design says it: a map or array of msgpack, `{` or `[` begins a payload, and so do byte order marks and white
+ * space before these two; anything else a topic up to a NUL. */
 static void check_payload(const uint8_t *data, size_t size) {
   obs_str topic = {0};
   const uint8_t *payload = obs_batch_payload(data, size, &topic);
@@ -19,6 +20,11 @@ static void check_payload(const uint8_t *data, size_t size) {
       size > 0 && ((*data >= 0x80 && *data < 0xa0) || (*data >= 0xdc && *data < 0xe0) || *data == '{' || *data == '[');
   FUZZ_CHECK((payload == data) == begins);
   if (payload == NULL || begins) return;
+  if (topic.p == NULL) {
+    FUZZ_CHECK(payload > data && payload < data + size && (*payload == '{' || *payload == '['));
+    for (const uint8_t *p = data; p < payload; p++) FUZZ_CHECK(strchr("\xef\xbb\xbf \t\r\n", *p) != NULL && *p != 0);
+    return;
+  }
   FUZZ_CHECK(topic.p == (const char *)data && topic.len < size && data[topic.len] == 0);
   FUZZ_CHECK(memchr(data, 0, topic.len) == NULL && payload == data + topic.len + 1 && payload < data + size);
 }
