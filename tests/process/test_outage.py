@@ -9,7 +9,7 @@ import json
 import os
 import random
 
-from harness import DaemonTest, main
+from harness import DaemonTest, main, wait_until
 from taught import Schemas, get, wait_cycles
 
 FAILURES = int(os.environ.get("OBSERVER_OUTAGE", "5000"))
@@ -59,6 +59,7 @@ class Outage(DaemonTest):
 
         clusters = [c for c in get(daemon, "clusters?limit=1000")["clusters"] if "ECONNREFUSED" in c["template"]]
         self.assertEqual([c["count"] for c in clusters], [FAILURES])
+        wait_until(lambda: get(daemon, "advice?endpoint=" + CULPRIT)["findings"], 20, "the finding")
         advice = get(daemon, "advice?endpoint=" + CULPRIT)
         Schemas().check(advice, "Advice")
         text = [f["text"] for f in advice["findings"]]
