@@ -82,7 +82,7 @@ static const obs_option rows[] = {
          "host name by which HTTP is asked for, besides localhost and loopback addresses; repeatable; elsewhere than "
          "on loopback any name is, unless one is given"},
     {"http-origin", .meta = "ORIGIN", .type = OBS_OPTION_TEXTS, IN("http", http_origin),
-     .help = "web origin, as https://example.org, whose pages may write; repeatable"},
+     .help = "web origin, as https://example.org, whose pages may write, and connect to ws; repeatable"},
     {"http-connections", NUMBER("N", 1, 60000), .initial = "1024", IN("http", http_connections),
      .help = "HTTP connections open at once; others get a 503"},
     {"http-idle", TIME_IN("SECONDS", 1000, 1, 86400), .initial = "75", IN("http", http_idle_s),
@@ -94,8 +94,9 @@ static const obs_option rows[] = {
     {"rep", URLS(BUS_SCHEMES), .initial = "tcp://127.0.0.1:3803", IN("bus", rep),
      .help = "REP socket, [listen:|dial:]URL; repeatable; none"},
     {"feed", URLS(BUS_SCHEMES), .initial = "tcp://127.0.0.1:3804", IN("bus", feed),
-     .help = "PUB socket that subscribers follow, [listen:|dial:]URL; repeatable; none; with ws, any web page in a "
-             "browser on this machine can read it"},
+     .help = "PUB socket that subscribers follow, [listen:|dial:]URL; repeatable; none; ws serves pages of the same "
+             "host and "
+             "of --http-origin"},
     {"topic", .meta = "PREFIX", .type = OBS_OPTION_TEXTS, IN("bus", topic),
      .help = "topic prefix that SUB takes; repeatable; default all"},
     {"data-dir", .meta = "DIR", .type = OBS_OPTION_TEXT, .initial = "data/_observer", IN("journal", data_dir),
