@@ -372,11 +372,13 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
     obs_batch_reject(b, 0, d.offset, limits->message_bytes, "message: larger than %u bytes", limits->message_bytes);
     return;
   }
-  if (is_blank(d.r.in.p, size)) {
+  /* Space and marks are of text: declared msgpack starts with its first byte, whatever that is. */
+  bool may_be_text = format != OBS_FORMAT_MSGPACK;
+  if (size == 0 || (may_be_text && is_blank(d.r.in.p, size))) {
     obs_batch_reject(b, 0, d.offset, (uint32_t)size, "message: empty");
     return;
   }
-  if (is_utf16(d.r.in.p, size)) {
+  if (may_be_text && is_utf16(d.r.in.p, size)) {
     obs_batch_reject(b, 0, d.offset, (uint32_t)size, "message: UTF-16, must be UTF-8");
     return;
   }
@@ -388,7 +390,7 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
     }
     take_stamp(&d);
   }
-  d.r.in.p = skip_mark(d.r.in.p, (size_t)(d.r.in.end - d.r.in.p));
+  if (may_be_text) d.r.in.p = skip_mark(d.r.in.p, (size_t)(d.r.in.end - d.r.in.p));
   for (uint32_t i = 0; b->topic.p != NULL && b->kinds != NULL && i < b->kinds->n; i++) {
     if (obs_str_is(b->topic, b->kinds->at[i].topic)) d.only = &b->kinds->at[i];
   }

@@ -219,11 +219,54 @@ static void test_a_mark_before_json(void **state) {
   }
 }
 
+/* Behind a mark or white space stands no text when the body was declared as msgpack: those bytes are numbers and
+ * strings, and the places of the values behind them count them. */
+static void test_declared_msgpack_is_read_from_its_first_byte(void **state) {
+  (void)state;
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
+#define MAP                                                                                                            \
+  "\x81\xa8"                                                                                                           \
+  "endpoint"                                                                                                           \
+  "\xa2"                                                                                                               \
+  "/a"
+  static const struct {
+    const char *bytes;
+    size_t size;
+    uint32_t ops;
+    uint32_t rejects;
+    uint32_t at; /* the place of the op */
+  } cases[] = {
+#define CASE_OF(bytes, ops, rejects, at) {bytes, sizeof(bytes) - 1, ops, rejects, at}
+      CASE_OF(MAP, 1, 0, 0),
+      CASE_OF(" \n", 0, 2, 0),
+      CASE_OF(" [" MAP, 1, 2, 2),
+      CASE_OF("\xff\xfe{\0" MAP, 1, 4, 4),
+      /* a mark is a number and a string of 27 bytes, its own last byte the first of them */
+      CASE_OF("\xef\xbb\xbf"
+              "abcdefghijklmnopqrstuvwxyz" MAP,
+              1, 2, 2),
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    obs_batch b;
+    decode(&b, (const uint8_t *)cases[i].bytes, cases[i].size);
+    b.transport = OBS_TRANSPORT_HTTP;
+    obs_batch_decode(&b, OBS_FORMAT_MSGPACK, &limits, 0);
+    assert_true(b.msgpack);
+    assert_int_equal(b.nops, cases[i].ops);
+    assert_int_equal(b.nrejects, cases[i].rejects);
+    if (b.nops > 0) assert_int_equal(b.lines[0].index, cases[i].at);
+    obs_batch_fini(&b);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_several_are_as_each_alone), cmocka_unit_test(test_limits_are_of_each),
-      cmocka_unit_test(test_topics_are_the_bus_own),    cmocka_unit_test(test_stamps),
+      cmocka_unit_test(test_several_are_as_each_alone),
+      cmocka_unit_test(test_limits_are_of_each),
+      cmocka_unit_test(test_topics_are_the_bus_own),
+      cmocka_unit_test(test_stamps),
       cmocka_unit_test(test_a_mark_before_json),
+      cmocka_unit_test(test_declared_msgpack_is_read_from_its_first_byte),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
