@@ -206,7 +206,7 @@ static const obs_option rows[] = {
      .help = "print the manual page (roff) and exit"},
     {"version", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(version),
      .help = "print the version and exit"},
-    {"help", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(help), .help = "print this and exit"},
+    {"help", 'h', .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(help), .help = "print this and exit"},
 };
 
 static const obs_option_table table = {rows, sizeof(rows) / sizeof(rows[0]), "OBSERVER_"};
@@ -228,8 +228,8 @@ static void report(void *arg, const obs_option_fault *f) {
   if (f->option == NULL)
     obs_buf_printf(arg, "%s: %s\n", f->where, f->must);
   else
-    obs_buf_printf(arg, "%s: %s, not \"%.80s\" (%s%s)\n", f->option->name, f->must, f->value, origins[f->origin],
-                   f->origin == OBS_OPTION_FLAG ? f->option->name : f->where);
+    obs_buf_printf(arg, *f->value != '\0' ? "%s: %s, not \"%.80s\" (%s%s)\n" : "%s: %s%.80s (%s%s)\n", f->option->name,
+                   f->must, f->value, origins[f->origin], f->origin == OBS_OPTION_FLAG ? f->option->name : f->where);
 }
 
 /* The members, from the options. */
@@ -293,10 +293,10 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   if (file != NULL) obs_options_file(o, file, obs_older_key, &older);
   obs_options_environment(o);
   for (int i = 1; i < argc; i++) {
-    if (strncmp(argv[i], "--", 2) == 0)
+    if (argv[i][0] == '-' && argv[i][1] != '\0')
       obs_options_flag(o, argc, argv, &i);
     else
-      obs_options_complain(o, argv[i], "not an option (see --help)");
+      obs_options_complain(o, argv[i], "unexpected argument: options begin with -- (see --help)");
   }
   obs_older_apply(&older, o, &out->notes);
   obs_older_fini(&older);

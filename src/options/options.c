@@ -223,16 +223,7 @@ void obs_options_file(obs_options *o, const char *path, obs_options_other other,
 
 /* ---- names that are nearly right ---- */
 
-enum { NEAR_NAME = 64 };
-
-/* As they stand in the table. */
-static size_t fold_name(const char *name, char out[NEAR_NAME]) {
-  size_t n = 0;
-  for (; name[n] != '\0' && n + 1 < NEAR_NAME; n++)
-    out[n] = name[n] == '_' ? '-' : (char)tolower((unsigned char)name[n]);
-  out[n] = '\0';
-  return n;
-}
+enum { NEAR_NAME = OBS_OPTION_NAME_MAX };
 
 /* Damerau and Levenshtein's, where no letter is swapped twice. */
 unsigned obs_option_distance(const char *a, const char *b, unsigned most) {
@@ -258,21 +249,32 @@ unsigned obs_option_distance(const char *a, const char *b, unsigned most) {
   return last[nb] <= most ? last[nb] : most + 1;
 }
 
-/* Short names are near only by one letter. */
-const char *obs_options_near(obs_option_table table, const char *name) {
+/* Short names are near only by one letter. A name that was cut off is as near as one letter. */
+obs_option_near obs_option_near_begin(const char *name) {
   enum { SHORT = 5 };
-  char folded[NEAR_NAME];
-  size_t n = fold_name(name, folded);
-  unsigned least = n <= SHORT ? 2 : 3;
-  const char *near = NULL;
-  for (size_t i = 0; n > 1 && i < table.n; i++) {
-    unsigned far = obs_option_distance(folded, table.at[i].name, least - 1);
-    if (far >= least) continue;
-    least = far;
-    near = table.at[i].name;
-    if (least == 0) break;
-  }
+  obs_option_near near = {.best = NULL};
+  size_t n = 0;
+  for (; name[n] != '\0' && n + 1 < sizeof(near.name); n++)
+    near.name[n] = name[n] == '_' ? '-' : (char)tolower((unsigned char)name[n]);
+  near.least = n < 2 ? 0 : n <= SHORT ? 2 : 3;
   return near;
+}
+
+void obs_option_near_try(obs_option_near *near, const char *candidate) {
+  enum { CUT_MIN = 3 };
+  size_t n = strlen(near->name);
+  if (near->least == 0) return;
+  unsigned far = obs_option_distance(near->name, candidate, near->least - 1);
+  if (far > 1 && n >= CUT_MIN && strncmp(near->name, candidate, n) == 0) far = 1;
+  if (far >= near->least) return;
+  near->least = far;
+  near->best = candidate;
+}
+
+const char *obs_options_near(obs_option_table table, const char *name) {
+  obs_option_near near = obs_option_near_begin(name);
+  for (size_t i = 0; i < table.n; i++) obs_option_near_try(&near, table.at[i].name);
+  return near.best;
 }
 
 /* ---- environment and flags ---- */

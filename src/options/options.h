@@ -96,7 +96,17 @@ typedef bool (*obs_options_other)(void *arg, const char *section, const char *ke
 void obs_options_file(obs_options *o, const char *path, obs_options_other other, void *arg);
 /* Values lose the line ends that a file leaves at their end. */
 void obs_options_environment(obs_options *o);
-/* The option's name that `name`, in whatever case and with _ or -, is likely meant to be; NULL: none is near. */
+/* Looks for what a name, in whatever case and with _ or -, is likely meant to be: begin, try each that there is; then
+ * `best` is the nearest one, or NULL. */
+enum { OBS_OPTION_NAME_MAX = 64 };
+typedef struct {
+  char name[OBS_OPTION_NAME_MAX]; /* in small letters, with - */
+  unsigned least;                 /* a nearer one has to be less far away than that */
+  const char *best;
+} obs_option_near;
+obs_option_near obs_option_near_begin(const char *name);
+void obs_option_near_try(obs_option_near *near, const char *candidate);
+/* The option's name that `name` is likely meant to be; NULL: none is near. */
 const char *obs_options_near(obs_option_table table, const char *name);
 /* How many letters have to be changed, added, left out or swapped with the next one to make `b` of `a`; more than
  * `most`: most + 1. */

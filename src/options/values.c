@@ -115,17 +115,32 @@ static bool read_number(const obs_option *option, const char *text, uint64_t *ou
   return *text != '\0' && *out >= option->min && *out <= option->max;
 }
 
-static bool is_url(const obs_option *option, const char *text) {
+/* "must begin with http://, https:// or ipc://" */
+static bool refuse_scheme(const char *schemes, char must[OBS_OPTION_MUST_MAX]) {
+  size_t n = (size_t)snprintf(must, OBS_OPTION_MUST_MAX, "must begin with ");
+  for (const char *p = schemes; *p != '\0' && n < OBS_OPTION_MUST_MAX;) {
+    size_t len = strcspn(p, " ");
+    const char *next = p + len + strspn(p + len, " ");
+    const char *between = *next == '\0' ? "" : strchr(next, ' ') == NULL ? " or " : ", ";
+    n += (size_t)snprintf(must + n, OBS_OPTION_MUST_MAX - n, "%.*s://%s", (int)len, p, between);
+    p = next;
+  }
+  return false;
+}
+
+static bool is_url(const obs_option *option, const char *text, char must[OBS_OPTION_MUST_MAX]) {
+  if (*text == '\0') return refuse(must, "must not be empty");
   if (option->type == OBS_OPTION_URLS && strncmp(text, "listen:", 7) == 0)
     text += 7;
   else if (option->type == OBS_OPTION_URLS && strncmp(text, "dial:", 5) == 0)
     text += 5;
   const char *colon = strstr(text, "://");
   if (colon == NULL || colon[3] == '\0' || !obs_option_among(option->choices, text, (size_t)(colon - text)))
-    return false;
+    return refuse_scheme(option->choices, must);
   /* NNG checks its own URLs when it listens or dials; HTTP ones would fail much later, at the first request: there must
    * be a host, and may be a port and a path. */
   if (strncmp(text, "http", 4) != 0) return true;
+  refuse(must, "must be a URL such as http://host:8080/path");
   const char *host = colon + 3, *p = host + strcspn(host, *host == '[' ? "]" : ":/");
   if (p == host || (*host == '[' && *p++ == '\0')) return false;
   if (*p == ':') {
@@ -150,8 +165,7 @@ static bool is_wanted(const obs_option *option, const char *text, char must[OBS_
     return option->check(text);
   case OBS_OPTION_URL:
   case OBS_OPTION_URLS:
-    snprintf(must, OBS_OPTION_MUST_MAX, "must be a URL of: %s", option->choices);
-    return is_url(option, text);
+    return is_url(option, text, must);
   default:
     return *text != '\0' || refuse(must, "must not be empty");
   }

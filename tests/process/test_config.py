@@ -211,24 +211,29 @@ class BadValues(ConfigTest):
              "%s, line 6, [nonsense] x: no such option" % path,
              'endpoints: must be an integer from 1 to 100000, not "-1" (environment OBSERVER_ENDPOINTS)',
              'cycle: must be a time (ms s m h d) from 10ms to 1d, not "0" (flag --cycle)',
-             'http: must be a URL of: http https ipc, not "ftp://x" (flag --http)'])
+             'http: must begin with http://, https:// or ipc://, not "ftp://x" (flag --http)'])
 
     def test_flags(self):
         self.assertEqual(self.refused("--nope"), ["--nope: no such option (see --help)"])
-        self.assertEqual(self.refused("nope"), ["nope: not an option (see --help)"])
+        self.assertEqual(self.refused("nope"), ["nope: unexpected argument: options begin with -- (see --help)"])
+        self.assertEqual(self.refused("-x"), ["-x: no such option (see --help)"])
+        self.assertEqual(self.refused("--data", "x")[0], "--data: no such option; did you mean --data-dir?")
+        self.assertEqual(self.refused("--data-dir", ""), ["data-dir: must not be empty (flag --data-dir)"])
+        self.assertEqual(self.refused("--http", "localhost:80"),
+                         ['http: must begin with http://, https:// or ipc://, not "localhost:80" (flag --http)'])
         self.assertEqual(self.refused("--ring"), ["--ring: needs a value"])
         self.assertEqual(self.refused("--log-format", "xml"),
                          ['log-format: must be one of: text json, not "xml" (flag --log-format)'])
         self.assertEqual(self.refused("--pull", "tcp//x"),
-                         ['pull: must be a URL of: tcp tls+tcp ipc ws wss inproc, not "tcp//x" (flag --pull)'])
+                         ['pull: must begin with tcp://, tls+tcp://, ipc://, ws://, wss:// or inproc://, not "tcp//x" (flag --pull)'])
         self.assertEqual(self.refused("--http", "http://127.0.0.1:70000"),
-                         ['http: must be a URL of: http https ipc, not "http://127.0.0.1:70000" (flag --http)'])
+                         ['http: must be a URL such as http://host:8080/path, not "http://127.0.0.1:70000" (flag --http)'])
         self.assertEqual(self.refused("--max-op-bytes", "3M")[0][:34], "max-op-bytes: must be a size (K, M")
         self.assertEqual(self.refused("--segment-bytes", "5X")[0][:33], "segment-bytes: must be a size (K,")
 
     def test_urls(self):
         self.assertEqual(self.refused("--gateway-url", "http://["),
-                         ['gateway-url: must be a URL of: http https, not "http://[" (flag --gateway-url)'])
+                         ['gateway-url: must be a URL such as http://host:8080/path, not "http://[" (flag --gateway-url)'])
         self.assertEqual(self.effective("--gateway-url", "http://[::1]:80/x")["gateway_url"], "http://[::1]:80/x")
         many = ",".join("ipc:///tmp/%060d" % n for n in range(20))
         self.assertIn("pull: must be shorter than 1024 bytes (it may be given again)", self.refused("--pull", many)[0])
@@ -237,8 +242,9 @@ class BadValues(ConfigTest):
         for given, shown in (("http://user:secret@host/", "http://***@host/"), ("http://s:ecret@b@host/x", "http://***@host/x"),
                              ("ftp://secret@host", "ftp://***@host"), ("http://u:sec/ret@h", "http://***@h"),
                              ("http://:s@h", "http://**@h")):
+            must = "must begin with http:// or https://" if given.startswith("ftp") else "must be a URL such as http://host:8080/path"
             self.assertEqual(self.refused("--openai-url", given),
-                             ['openai-url: must be a URL of: http https, not "%s" (flag --openai-url)' % shown])
+                             ['openai-url: %s, not "%s" (flag --openai-url)' % (must, shown)])
         done = subprocess.run([os.path.join(BUILD, "observerctl"), "stats", "--url", "http://user:secret@127.0.0.1:1/"],
                               capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 1)
@@ -251,7 +257,7 @@ class BadValues(ConfigTest):
 
     def test_older_names(self):
         self.assertEqual(self.refused(OBSERVER_PORT="abc"),
-                         ['http: must be a URL of: http https ipc, not "http://127.0.0.1:abc" (environment OBSERVER_PORT)'])
+                         ['http: must be a URL such as http://host:8080/path, not "http://127.0.0.1:abc" (environment OBSERVER_PORT)'])
 
     def test_files(self):
         self.assertEqual(self.refused("--config", "/no/such/file"), ['config: cannot read "/no/such/file"'])
@@ -274,8 +280,9 @@ class Questions(ConfigTest):
         text = self.observerd("--help").stdout
         for flag in ("--http URL", "--pull URL", "--sub URL", "--rep URL", "--feed URL", "--topic PREFIX",
                      "--data-dir DIR", "--ephemeral", "--fsync MODE", "--ring N", "--config FILE", "--check-config",
-                     "--log-level LEVEL", "--log-format FORMAT", "--version", "--help"):
+                     "--log-level LEVEL", "--log-format FORMAT", "--version", "-h, --help"):
             self.assertIn("  %s " % flag, text)
+        self.assertEqual(self.observerd("-h").stdout, text)
 
 
 class Reload(ConfigTest):

@@ -52,17 +52,30 @@ class Help(DaemonTest):
             self.assertRegex(last, r"^Exit status: 0 done, 1 failed, 2 used wrongly(, \d+ [^,]+)*\.$", name)
             self.assertEqual(ctl(name, "-h").stdout, done.stdout)
             self.assertEqual(ctl(name, "--no-such-thing", "--help").returncode, 0)
+            self.assertEqual(ctl("help", name).stdout, done.stdout)
+        self.assertEqual(ctl("help").stdout, ctl("--help").stdout)
         self.assertIn(", 3 bad rows or a torn tail or misplaced segments were found.\n", ctl("check", "--help").stdout)
         self.assertIn("(OBSERVER_URL)", ctl("stats", "--help").stdout)
 
     def test_wrong_use(self):
         for args, error in (
-                (("nothing",), "observerctl: nothing: no such command\n" + ctl("--help").stdout),
+                (("nothing",), "observerctl: nothing: no such command\n`observerctl help` lists the commands.\n"),
+                (("statz",), "observerctl: statz: no such command; did you mean stats?\n"
+                             "`observerctl help` lists the commands.\n"),
+                (("help", "tial"), "observerctl help: tial: no such command; did you mean tail?\n"
+                                   "`observerctl help` lists the commands.\n"),
+                (("help", "tail", "top"), 'observerctl help: unexpected argument "top"\n'),
+                (("ops", "--staffer"), "observerctl ops: --staffer: no such option; did you mean --staffer-id?\n"),
+                (("ops", "--sorce=x"), "observerctl ops: --sorce=x: no such option; did you mean --source?\n"),
+                (("clusters", "x", "extra"), 'observerctl clusters: unexpected argument "extra"\n'),
+                (("rejected", "list", "extra"), 'observerctl rejected: unexpected argument "extra"\n'),
+                (("review", "a", "b"), 'observerctl review: unexpected argument "b"\n'),
+                (("review", "--text", "x", "file"), "observerctl review: give either --text or a file, not both\n"),
                 (("stats", "--nope"), "observerctl stats: --nope: no such option (see --help)\n"),
                 (("stats", "--nope=1"), "observerctl stats: --nope=1: no such option (see --help)\n"),
                 (("stats", "-Z"), "observerctl stats: -Z: no such option (see --help)\n"),
-                (("stats", "more"), "observerctl stats: more: takes no arguments\n"),
-                (("stats", "--", "--json"), "observerctl stats: --json: takes no arguments\n"),
+                (("stats", "more"), 'observerctl stats: unexpected argument "more"\n'),
+                (("stats", "--", "--json"), 'observerctl stats: unexpected argument "--json"\n'),
                 (("stats", "--json=yes"), "observerctl stats: --json=yes: takes no value\n"),
                 (("stats", "--url"), "observerctl stats: --url: needs a value\n"),
                 (("summary", "--window", "2m"),
@@ -94,8 +107,8 @@ class Help(DaemonTest):
                 (("completion", "zsh"),
                  "observerctl completion: which shell? Only bash is supported: observerctl completion bash\n"),
                 (("pub", "--data", ""), "observerctl pub: --data: must not be empty\n"),
-                (("stats", "\x1b[31m\u009b1m"), "observerctl stats: \\x1b[31m\\u009b1m: takes no arguments\n"),
-                (("man", "observerd"), "observerctl man: observerd: takes no arguments\n")):
+                (("stats", "\x1b[31m\u009b1m"), 'observerctl stats: unexpected argument "\\x1b[31m\\u009b1m"\n'),
+                (("man", "observerd"), 'observerctl man: unexpected argument "observerd"\n')):
             done = ctl(*args)
             self.assertEqual((done.returncode, done.stdout, done.stderr), (2, "", error), args)
 
@@ -164,11 +177,11 @@ class Pages(DaemonTest):
         text = self.format(done.stdout)
         self.assertEqual(self.sections(text), ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "CONFIGURATION",
                                                "ENVIRONMENT", "FILES", "EXIT STATUS", "EXAMPLES", "SEE ALSO"])
-        flags = re.findall(r"^  (--[a-z-]+)(?: ([A-Z]+))? ", run(DAEMON, "--help").stdout, re.M)
+        flags = re.findall(r"^  (?:-h, |    )(--[a-z-]+)(?: ([A-Z]+))? ", run(DAEMON, "--help").stdout, re.M)
         self.assertIn(("--data-dir", "DIR"), flags)
         self.assertIn(("--man", ""), flags)
         for flag, meta in flags:
-            self.assertRegex(text, r"(?m)^       %s( |$)" % re.escape(flag + (" " + meta if meta else "")))
+            self.assertRegex(text, r"(?m)^       (-h, )?%s( |$)" % re.escape(flag + (" " + meta if meta else "")))
         self.assertIn("       OBSERVER_RETAIN_BYTES\n", text)
         self.assertNotIn("OBSERVER_HELP", text)
 

@@ -374,8 +374,8 @@ class Configuration(FeedTest):
         both = run("--feed", "ipc:///tmp/x", "--feed", "dial:ws://h:1/x", "--check-config").stdout
         self.assertIn("\nfeed = ipc:///tmp/x\nfeed = dial:ws://h:1/x\n", both)
         refused = run("--feed", "http://127.0.0.1:1")
-        self.assertEqual((refused.returncode, refused.stderr), (2, 'observerd: feed: must be a URL of: tcp tls+tcp ipc ws wss '
-                                                                'inproc, not "http://127.0.0.1:1" (flag --feed)\n'))
+        self.assertEqual((refused.returncode, refused.stderr), (2, 'observerd: feed: must begin with tcp://, tls+tcp://, ipc://, ws://, wss:// or '
+                                                                'inproc://, not "http://127.0.0.1:1" (flag --feed)\n'))
 
 
 if __name__ == "__main__":

@@ -74,9 +74,10 @@ static void types_accept_and_reject(void **state) {
       {"choice", "", "must be one of: red green"},
       {"url", "https://h:1/x", NULL},
       {"url", "http://[::1]", NULL},
-      {"url", "http://[", "must be a URL of: http https"},
-      {"url", "http://h:70000", "must be a URL of: http https"},
-      {"url", "ftp://h", "must be a URL of: http https"},
+      {"url", "http://[", "must be a URL such as http://host:8080/path"},
+      {"url", "http://h:70000", "must be a URL such as http://host:8080/path"},
+      {"url", "ftp://h", "must begin with http:// or https://"},
+      {"url", "", "must not be empty"},
       {"form", "ab", NULL},
       {"form", "abc", "must be of even length"},
       {"number", "2", NULL},
@@ -105,7 +106,7 @@ static void types_accept_and_reject(void **state) {
       {"switch", "truetrue", "must be true or false"},
       {"switch", "maybe", "must be true or false"},
       {"bus-urls", "listen:tcp://a:1, dial:ipc:///x", NULL},
-      {"bus-urls", "http://a", "must be a URL of: tcp ipc"},
+      {"bus-urls", "http://a", "must begin with tcp:// or ipc://"},
       {"bus-urls", ",", "must not be empty"},
   };
   (void)state;
@@ -160,6 +161,7 @@ static void names_that_are_nearly_right(void **state) {
   assert_string_equal(obs_options_near(table, "BUS_URL"), "bus-urls");
   assert_string_equal(obs_options_near(table, "txt"), "text");
   assert_null(obs_options_near(table, "quite-another"));
+  assert_string_equal(obs_options_near(table, "bus"), "bus-urls"); /* cut off */
   assert_null(obs_options_near(table, "x"));
   fixture x;
   open_options(&x);

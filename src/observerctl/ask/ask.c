@@ -28,6 +28,12 @@ bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, o
   return obs_ask_report(args, obs_fetch_post(url, path, body, TIMEOUT_MS, out), out);
 }
 
+/* A value that the daemon refuses was given on the command line. */
+static int status_of(bool ok, const obs_fetch_answer *answer) {
+  enum { BAD_REQUEST = 400 };
+  return ok ? OBS_COMMAND_OK : answer->status == BAD_REQUEST ? OBS_COMMAND_USAGE : OBS_COMMAND_FAILED;
+}
+
 int obs_ask_show(const obs_args *args, const char *path, obs_ask_answer show, const void *arg) {
   obs_fetch_answer answer = {0};
   bool ok = path != NULL && obs_ask(args, path, &answer);
@@ -43,8 +49,9 @@ int obs_ask_show(const obs_args *args, const char *path, obs_ask_answer show, co
       obs_args_error(args, "out of memory");
     cJSON_Delete(json);
   }
+  int status = status_of(ok, &answer);
   obs_fetch_answer_fini(&answer);
-  return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
+  return status;
 }
 
 /* ---- filters ---- */
@@ -160,6 +167,7 @@ int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_
   obs_fetch_answer answer;
   bool ok = obs_fetch_pages(obs_args_text(args, "url"), path, limit, 0, TIMEOUT_MS, fn, arg, more, &answer);
   (void)obs_ask_report(args, ok, &answer);
+  int status = status_of(ok, &answer);
   obs_fetch_answer_fini(&answer);
-  return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
+  return status;
 }

@@ -3,6 +3,7 @@
 #include "observerctl/cli/text.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +24,20 @@ static void report(void *arg, const obs_option_fault *f) {
   else if (f->option->type == OBS_OPTION_NUMBER)
     obs_args_error(a, "--%s: \"%s\" is not a number from %" PRIu64 " to %" PRIu64, f->option->name, f->value,
                    f->option->min, f->option->max);
-  else if (f->option->choices != NULL)
+  else if (f->option->choices != NULL && (f->option->type == OBS_OPTION_CHOICE || f->option->type == OBS_OPTION_ANY))
     obs_args_error(a, "%s: \"%s\" is none of: %s", f->where, f->value, f->option->choices);
+  else if (*f->value == '\0')
+    obs_args_error(a, "--%s: %s", f->option->name, f->must);
   else
-    obs_args_error(a, "%s: %s, not \"%s\"", f->where, f->must, f->value);
+    obs_args_error(a, "--%s: %s, not \"%s\"", f->option->name, f->must, f->value);
+}
+
+/* The usage line says it: a word for each, and ... for any number. */
+static int most_arguments(const obs_command *command) {
+  int n = command->arguments != NULL ? 1 : 0;
+  if (n > 0 && strstr(command->arguments, "...") != NULL) return INT_MAX;
+  for (const char *p = command->arguments; p != NULL && *p != '\0'; p++) n += *p == ' ';
+  return n;
 }
 
 bool obs_args_parse(obs_args *a, const obs_command *command, int argc, char **argv) {
@@ -50,8 +61,11 @@ bool obs_args_parse(obs_args *a, const obs_command *command, int argc, char **ar
       if (command->verbatim) flags = false;
     }
   }
-  if (!o->failed && a->nrest > 0 && command->arguments == NULL)
-    obs_options_complain(o, a->rest[0], "takes no arguments");
+  int most = most_arguments(command);
+  if (!o->failed && a->nrest > most) {
+    obs_args_error(a, "unexpected argument \"%s\"", a->rest[most]);
+    return false;
+  }
   return !o->failed;
 }
 

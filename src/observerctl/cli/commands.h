@@ -31,7 +31,8 @@
   X(cluster)                                                                                                           \
   X(fields)                                                                                                            \
   X(completion)                                                                                                        \
-  X(man)
+  X(man)                                                                                                               \
+  X(help)
 
 #define OBS_COMMANDS_DECLARE(command) extern const obs_command obs_command_##command;
 #define OBS_COMMANDS_ROW(command) OBS_COMMANDS_ROW_##command,

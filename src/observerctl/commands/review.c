@@ -21,9 +21,8 @@ static const char route[] = "/v1/observer/review";
 static bool read_input(const obs_args *args, obs_buf *out) {
   const char *text = obs_args_text(args, "text"), *name = args->nrest > 0 ? args->rest[0] : "-";
   if (text != NULL) {
-    if (args->nrest > 0) obs_args_error(args, "give either --text or a file, not both");
     obs_buf_puts(out, text);
-    return args->nrest == 0;
+    return true;
   }
   bool standard = strcmp(name, "-") == 0;
   FILE *in = standard ? stdin : fopen(name, "r");
@@ -171,8 +170,8 @@ static int ask(const obs_args *args, const obs_buf *body) {
 
 static int run_review(const obs_args *args) {
   obs_buf input = {0}, body = {0};
-  if (args->nrest > 1) {
-    obs_args_error(args, "%s: only one file at a time", args->rest[1]);
+  if (args->nrest > 0 && obs_args_given(args, "text")) {
+    obs_args_error(args, "give either --text or a file, not both");
     return OBS_COMMAND_USAGE;
   }
   bool ok = read_input(args, &input) && make_body(args, &input, &body);
