@@ -7,14 +7,27 @@ void obs_hex_format(uint64_t id, char out[OBS_HEX_LEN + 1]) {
   out[OBS_HEX_LEN] = '\0';
 }
 
-bool obs_hex_parse(obs_str text, uint64_t *id) {
+/* At most OBS_HEX_LEN of them. */
+static bool parse_digits(obs_str text, uint64_t *out) {
   uint64_t v = 0;
-  if (text.len != OBS_HEX_LEN) return false;
   for (uint32_t i = 0; i < text.len; i++) {
     const char *at = memchr(digits, text.p[i], sizeof(digits) - 1);
     if (at == NULL) return false;
     v = v << 4 | (uint64_t)(at - digits);
   }
-  *id = v;
+  *out = v;
+  return true;
+}
+
+bool obs_hex_parse(obs_str text, uint64_t *id) {
+  return text.len == OBS_HEX_LEN && parse_digits(text, id);
+}
+
+bool obs_hex_parse_prefix(obs_str text, obs_hex_range *out) {
+  uint64_t v;
+  if (text.len < OBS_HEX_PREFIX_MIN || text.len > OBS_HEX_LEN || !parse_digits(text, &v)) return false;
+  uint32_t free_bits = 4 * (OBS_HEX_LEN - text.len); /* 48 at most */
+  out->first = v << free_bits;
+  out->last = out->first | ((UINT64_C(1) << free_bits) - 1);
   return true;
 }

@@ -5,6 +5,7 @@
 #ifndef OBS_BRIDGE_CONNECTION_H
 #define OBS_BRIDGE_CONNECTION_H
 
+#include "base/hex.h"
 #include "bridge/route.h"
 #include "bridge/worker.h"
 #include "httpd/httpd.h"
@@ -19,13 +20,14 @@ struct obs_connection {
   struct obs_bridge *bridge;
   const obs_route *route;
   obs_route_family family;
-  obs_str part;       /* of the path, where the route has `{...}` */
-  uint64_t id;        /* which that is */
-  obs_batch *batch;   /* of a post */
-  obs_worker_job job; /* its work, in a thread's queue */
-  uint32_t wait_ms;   /* what a route's work asks for (obs_connection_wait); 0: nothing */
-  uint64_t producer;  /* a number of the connection's own (obs_batch_new_producer); 0: it has posted nothing yet */
-  uint64_t review;    /* that the answer waits for; 0: none */
+  obs_str part;                  /* of the path, where the route has `{...}` */
+  uint64_t id;                   /* which that is */
+  char cluster[OBS_HEX_LEN + 1]; /* the parameter of a cluster, whole */
+  obs_batch *batch;              /* of a post */
+  obs_worker_job job;            /* its work, in a thread's queue */
+  uint32_t wait_ms;              /* what a route's work asks for (obs_connection_wait); 0: nothing */
+  uint64_t producer; /* a number of the connection's own (obs_batch_new_producer); 0: it has posted nothing yet */
+  uint64_t review;   /* that the answer waits for; 0: none */
 
   /* Under the bridge's mutex. */
   struct obs_waiter *waiter; /* that holds it; NULL: none */

@@ -149,7 +149,7 @@ static int choose(const obs_param *p, obs_str v, char *why, size_t size) {
 /* Stores the value in its member. False: `why` says what is wrong with it. */
 static bool store(const obs_param *p, obs_str v, void *at, char *why, size_t size) {
   const char *wrong = NULL;
-  uint64_t id;
+  obs_hex_range ids;
   int64_t n = 0;
   int place;
   switch (p->kind) {
@@ -162,7 +162,7 @@ static bool store(const obs_param *p, obs_str v, void *at, char *why, size_t siz
     break;
   case OBS_PARAM_CLUSTER:
     *(obs_str *)at = v;
-    if (!obs_hex_parse(v, &id)) wrong = "must be the id of a cluster: 16 hex digits";
+    if (!obs_hex_parse_prefix(v, &ids)) wrong = "must be a cluster id (16 hex digits) or its first 4 digits or more";
     break;
   case OBS_PARAM_WORD:
     *(obs_str *)at = v;

@@ -28,7 +28,7 @@ typedef struct {
 typedef enum {
   OBS_PARAM_BYTES,       /* obs_str: compared with as it is */
   OBS_PARAM_TEXT,        /* obs_str: valid UTF-8 */
-  OBS_PARAM_CLUSTER,     /* obs_str: the id of a cluster */
+  OBS_PARAM_CLUSTER,     /* obs_str: the id of a cluster, or how it begins (ids.h makes it whole) */
   OBS_PARAM_WORD,        /* obs_str: one of the choices */
   OBS_PARAM_CHOICE,      /* int: place of the choice */
   OBS_PARAM_BOOL,        /* bool */

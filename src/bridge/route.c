@@ -1,6 +1,6 @@
 #include "bridge/route.h"
 
-#include "base/hex.h"
+#include "bridge/ids.h"
 #include "bridge/internal.h"
 #include "learn/analyses/analyses.h"
 #include "learn/escalations/escalations.h"
@@ -37,7 +37,8 @@ static const obs_route routes[] = {
      .thread = OBS_ROUTE_SCAN},
     {"GET", "sessions/stats", OWN, READ, PLAIN, NEEDS(SESSIONS), .handle = obs_bridge_get_sessions_stats},
     {"GET", "clusters", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(clusters), .work = obs_bridge_get_clusters},
-    {"GET", "clusters/{id}", OWN, READ, ONE, NEEDS(CLUSTERS), .id = OBS_ROUTE_HEX_ID, .work = obs_bridge_get_cluster},
+    {"GET", "clusters/{id}", OWN, READ, ONE, NEEDS(CLUSTERS), .id = OBS_ROUTE_HEX_ID, .one = "cluster",
+     .ids = obs_ids_of_clusters, .work = obs_bridge_get_cluster},
     {"GET", "repeats", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(repeats), .work = obs_bridge_get_repeats},
     {"GET", "analyses", OWN, READ, PLAIN, NEEDS(LEARN), FROM(analyses), .loop = &obs_analyses_loop,
      .work = obs_bridge_get_page},
@@ -46,7 +47,7 @@ static const obs_route routes[] = {
     {"GET", "playbooks", OWN, READ, PLAIN, NEEDS(LEARN), FROM(playbooks), .loop = &obs_playbooks_loop,
      .work = obs_bridge_get_page},
     {"GET", "playbooks/{id}", OWN, READ, ONE, NEEDS(LEARN), .id = OBS_ROUTE_HEX_ID, .loop = &obs_playbooks_loop,
-     .one = "playbook entry", .work = obs_bridge_get_one},
+     .one = "playbook entry", .ids = obs_ids_of_loop, .work = obs_bridge_get_one},
     {"GET", "escalations", OWN, READ, PLAIN, NEEDS(LEARN), FROM(escalations), .loop = &obs_escalations_loop,
      .work = obs_bridge_get_page},
     {"GET", "advice", OWN, INGEST | READ, PLAIN, NEEDS(LEARN), FROM(advice), .handle = obs_bridge_get_advice},
@@ -134,8 +135,8 @@ bool obs_route_run(obs_connection *s) {
   bool ready = true;
   if (needs[r->needs].module == NULL) {
     obs_answer_error(&s->http.answer, &s->http.out, 503, "%s", needs[r->needs].missing);
-  } else if (r->id == OBS_ROUTE_HEX_ID && !obs_hex_parse(s->part, &s->id)) {
-    obs_answer_error(&s->http.answer, &s->http.out, 400, "id: must be 16 hex digits");
+  } else if (r->id == OBS_ROUTE_HEX_ID && !obs_ids_take_part(s)) {
+    ; /* answered */
   } else if (r->id == OBS_ROUTE_NUMBER_ID && !obs_params_number_parse(s->part, &s->id)) {
     obs_str name = obs_str_of(strchr(r->name, '{') + 1);
     obs_answer_error(&s->http.answer, &s->http.out, 400, "%.*s: must be a number, of at least 1", (int)name.len - 1,
@@ -143,6 +144,8 @@ bool obs_route_run(obs_connection *s) {
   } else if (r->params != NULL && (!obs_params_decode(&query, s->http.head.query, error, sizeof error) ||
                                    !obs_params_read(r->params, &query, filter, error, sizeof error))) {
     obs_answer_error(&s->http.answer, &s->http.out, 400, "%s", error);
+  } else if (r->params != NULL && !obs_ids_take_params(s, r->params, filter)) {
+    ; /* answered */
   } else if (r->handle != NULL) {
     ready = r->handle(s, r->params != NULL ? filter : NULL);
   } else {

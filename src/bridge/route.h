@@ -49,7 +49,9 @@ struct obs_route {
   obs_route_id id;
   const obs_params *params; /* NULL: the query string is ignored */
   const obs_loop *loop;     /* whose rows are shown */
-  const char *one;          /* a row of it, for 404: "analysis" in "no analysis 7" */
+  const char *one;          /* what an id is of, for 404: "analysis" in "no analysis 7" */
+  /* The ids within `r`, at most `max`: with it, the first digits of a hexadecimal id will do. NULL: they will not. */
+  uint32_t (*ids)(struct obs_connection *s, const obs_hex_range *r, uint64_t *out, uint32_t max);
 
   /* Either handle or work. `filter` is what the query string says, NULL without params.
    * On NNG's thread; must not block. True: `answer` and `out` are ready; false: obs_connection_resume comes. */

@@ -62,6 +62,18 @@ uint32_t obs_aliases_of(const obs_aliases *a, uint64_t to, uint64_t *out) {
   return n;
 }
 
+uint32_t obs_aliases_within(const obs_aliases *a, const obs_hex_range *r, uint64_t *out, uint32_t max) {
+  uint32_t n = 0, at;
+  for (uint32_t i = 0; i < obs_aliases_held(a) && n < max; i++) {
+    const obs_aliases_pair *x = &a->ring[i];
+    if (!obs_hex_within(r, x->from) || !obs_map_get(&a->places, x->from, &at) || at != i) continue;
+    uint32_t k = 0;
+    while (k < n && out[k] != x->to) k++;
+    if (k == n) out[n++] = x->to;
+  }
+  return n;
+}
+
 bool obs_aliases_renew(obs_aliases *a, uint64_t from) {
   uint32_t at;
   if (!obs_map_get(&a->places, from, &at)) return false;

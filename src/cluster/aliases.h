@@ -5,6 +5,7 @@
 #ifndef OBS_CLUSTER_ALIASES_H
 #define OBS_CLUSTER_ALIASES_H
 
+#include "base/hex.h"
 #include "base/map.h"
 #include "base/pack.h"
 
@@ -35,6 +36,8 @@ bool obs_aliases_get(const obs_aliases *a, uint64_t from, uint64_t *to);
 void obs_aliases_retarget(obs_aliases *a, uint64_t was, uint64_t is);
 /* What leads to `to`, at most a->max. */
 uint32_t obs_aliases_of(const obs_aliases *a, uint64_t to, uint64_t *out);
+/* The targets of the ids within `r`, each once, at most `max`; returns how many. */
+uint32_t obs_aliases_within(const obs_aliases *a, const obs_hex_range *r, uint64_t *out, uint32_t max);
 /* As if it had been entered just now, when it is among the older half; false: it has no entry. */
 bool obs_aliases_renew(obs_aliases *a, uint64_t from);
 void obs_aliases_save(const obs_aliases *a, obs_buf *out);

@@ -21,6 +21,7 @@
 #ifndef OBS_CLUSTER_CLUSTERS_H
 #define OBS_CLUSTER_CLUSTERS_H
 
+#include "base/hex.h"
 #include "op/batch.h"
 
 #include <observer/error.h>
@@ -250,6 +251,8 @@ observer_err obs_clusters_repeats(obs_clusters *c, const obs_repeats_filter *f,
 
 /* ---- ids ---- */
 
+/* The clusters whose id, or a former id, is within `r`: each once, at most `max`; returns how many. */
+uint32_t obs_clusters_ids(obs_clusters *c, const obs_hex_range *r, uint64_t *out, uint32_t max);
 /* The id that a former id leads to; any other as it is. */
 uint64_t obs_clusters_now(obs_clusters *c, uint64_t id);
 /* The id of the cluster that a recorded op belongs to now; 0: none. */

@@ -316,6 +316,31 @@ uint64_t obs_clusters_within(obs_clusters *c, uint64_t id, uint64_t ms, int64_t 
   return n;
 }
 
+static uint32_t add_held(const obs_clusters *c, uint64_t id, uint64_t *out, uint32_t n, uint32_t max) {
+  uint32_t i = 0;
+  id = obs_cluster_resolve(c, id);
+  if (obs_cluster_find(c, id) == OBS_CLUSTER_NONE) return n;
+  while (i < n && out[i] != id) i++;
+  if (i == n && n < max) out[n++] = id;
+  return n;
+}
+
+uint32_t obs_clusters_ids(obs_clusters *c, const obs_hex_range *r, uint64_t *out, uint32_t max) {
+  enum { MOST = 16 }; /* former ids that begin alike */
+  const obs_aliases *former[] = {&c->aliases, &c->former.by_sig, &c->former.by_text};
+  uint64_t led_to[MOST];
+  uint32_t n = 0;
+  pthread_mutex_lock(&c->lock);
+  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE && n < max; slot = c->order[slot].older)
+    if (obs_hex_within(r, c->all[slot].id)) n = add_held(c, c->all[slot].id, out, n, max);
+  for (size_t i = 0; i < sizeof(former) / sizeof(*former); i++) {
+    uint32_t targets = obs_aliases_within(former[i], r, led_to, MOST);
+    for (uint32_t k = 0; k < targets; k++) n = add_held(c, led_to[k], out, n, max);
+  }
+  pthread_mutex_unlock(&c->lock);
+  return n;
+}
+
 uint64_t obs_clusters_now(obs_clusters *c, uint64_t id) {
   pthread_mutex_lock(&c->lock);
   uint64_t now = obs_cluster_resolve(c, id);

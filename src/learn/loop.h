@@ -88,6 +88,8 @@ typedef struct {
   observer_err (*page)(void *loop, const void *filter, obs_buf *out, obs_loop_end *end);
   /* Appends the row with that id. False: there is none. */
   bool (*one)(void *loop, uint64_t id, obs_buf *out);
+  /* The ids within `r`, at most `max`; returns how many. NULL: rows have numbers, or no view of one. */
+  uint32_t (*ids)(void *loop, const obs_hex_range *r, uint64_t *out, uint32_t max);
   obs_records *(*records)(void *loop); /* its file, for the metrics */
 } obs_loop;
 

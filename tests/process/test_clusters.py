@@ -440,7 +440,7 @@ class States(CtlTest):
         self.assertEqual(daemon.get("/observer/ops?success=true&cluster=" + a["id"]).json["ops"], [])
         one = daemon.get("/observer/clusters/" + a["id"])
         self.assertEqual({k: v for k, v in one.json.items() if k in a}, a)
-        for path, status, error in (("/" + "0" * 16, 404, "no cluster 0000000000000000"), ("/A", 400, "id: must be 16 hex digits"),
+        for path, status, error in (("/" + "0" * 16, 404, "no cluster 0000000000000000"), ("/A", 400, "id: must be 16 hex digits, or the first 4 or more of them"),
                                     ("/a/b", 404, "not found"), ("/", 404, "not found"), ("?state=old", 400, "state: must be new, "
                                      "ongoing, regressed or resolved"), ("?limit=0", 400, "limit: must be a number from 1 to 1000"),
                                     ("?sort=x", 400, "sort: must be last_seen, first_seen, count or rate"),
@@ -449,6 +449,32 @@ class States(CtlTest):
             self.assertEqual((answer.status, answer.json), (status, {"error": error}), path)
         answer = daemon.post(ROUTE + "/" + a["id"], {})
         self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD"))
+
+    def test_ids_by_their_first_digits(self):
+        daemon = self.start()
+        alike = ("ladder copper", "mirror jungle")  # texts whose ids begin with the same four digits
+        daemon.post("/v1/observer/event", [failure(error=text) for text in (*alike, "disk full")])
+        disk, jungle, ladder = (c["id"] for c in clusters(daemon))
+        self.assertEqual(ladder[:4], jungle[:4])
+        for name in (disk[:4], disk[:9], ladder[:5], jungle[:15]):
+            self.assertIn(daemon.get(ROUTE + "/" + name).json["id"], (disk, ladder, jungle))
+            self.assertEqual(daemon.get(ROUTE + "/" + name).json["id"][:len(name)], name)
+        self.assertEqual([r["seq"] for r in daemon.get("/v1/observer/ops?cluster=" + disk[:4]).json["ops"]], [3])
+        self.assertEqual(daemon.get("/v1/observer/escalations?cluster=" + disk[:8]).json["escalations"], [])
+        for path, name in ((ROUTE + "/", "id"), ("/v1/observer/ops?cluster=", "cluster"),
+                           ("/v1/observer/analyses?cluster=", "cluster")):
+            answer = daemon.get(path + ladder[:4])
+            self.assertEqual((answer.status, answer.json),
+                             (400, {"error": "%s: %s is ambiguous: %s, %s" % (name, ladder[:4], jungle, ladder),
+                                    "candidates": [jungle, ladder]}), path)
+        for path, status, error in ((ROUTE + "/ffff", 404, "no cluster whose id begins with ffff"),
+                                    (ROUTE + "/" + disk[:3], 400, "id: must be 16 hex digits, or the first 4 or more of them"),
+                                    (ROUTE + "/" + disk + "0", 400, "id: must be 16 hex digits, or the first 4 or more of them"),
+                                    (ROUTE + "/" + disk[:4].upper() + "A", 400,
+                                     "id: must be 16 hex digits, or the first 4 or more of them"),
+                                    ("/v1/observer/ops?cluster=ffff", 400, "cluster: no cluster whose id begins with ffff")):
+            answer = daemon.get(path)
+            self.assertEqual((answer.status, answer.json), (status, {"error": error}), path)
 
     def test_on_the_terminal(self):
         daemon = self.start()

@@ -212,7 +212,7 @@ class Learned(CtlTest):
             done = self.ctl(*args, *self.url, code=1)
             self.assertEqual(done.stderr, "observerctl %s: %s%s" % (args[0], self.daemon.url("http"), error))
         done = self.ctl("escalations", "--cluster", "x", *self.url, code=2)
-        self.assertEqual(done.stderr, "observerctl escalations: cluster: must be the id of a cluster: 16 hex digits\n")
+        self.assertEqual(done.stderr, "observerctl escalations: cluster: must be a cluster id (16 hex digits) or its first 4 digits or more\n")
 
     def check_url_of_the_environment(self):
         env = {**self.environment(), "OBSERVER_URL": self.daemon.url("http")}

@@ -219,7 +219,7 @@ class Ops(DaemonTest):
         cursor_error = "cursor: must be a next_cursor of an earlier answer"
         time_error = "must be an ISO 8601 time (with + sent as %2B), epoch seconds (10 digits) or milliseconds (13)"
         for query, error in (
-                ("nope=1", "nope: unknown parameter"), ("cluster=1", "cluster: must be the id of a cluster: 16 hex digits"),
+                ("nope=1", "nope: unknown parameter"), ("cluster=1", "cluster: must be a cluster id (16 hex digits) or its first 4 digits or more"),
                 ("limit=0", limit_error), ("limit=1001", limit_error),
                 ("limit=ten", limit_error), ("limit=", "limit: must not be empty"),
                 ("source", "source: must not be empty"), ("success=yes", "success: must be true or false"),

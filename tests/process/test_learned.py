@@ -82,13 +82,15 @@ class Routes(DaemonTest):
             self.assertEqual(get(daemon, "analyses/%d" % row["id"]), row)
         for row in self.rows(daemon, "playbooks"):
             self.assertEqual(get(daemon, "playbooks/" + row["id"]), row)
+            self.assertEqual(get(daemon, "playbooks/" + row["id"][:12]), row)
         for path, status, error in (
                 ("analyses/999999", 404, "analysis 999999 does not exist or has expired"),
                 ("analyses/0", 400, "id: must be a number, of at least 1"),
                 ("analyses/x", 400, "id: must be a number, of at least 1"),
                 ("analyses/-1", 400, "id: must be a number, of at least 1"),
                 ("playbooks/" + NO_CLUSTER, 404, "no playbook entry " + NO_CLUSTER),
-                ("playbooks/12", 400, "id: must be 16 hex digits")):
+                ("playbooks/12", 400, "id: must be 16 hex digits, or the first 4 or more of them"),
+                ("playbooks/" + NO_CLUSTER[:4], 404, "no playbook entry whose id begins with " + NO_CLUSTER[:4])):
             self.assertEqual(get(daemon, path, status), {"error": error}, path)
 
     def check_wrong(self, daemon):
@@ -97,7 +99,7 @@ class Routes(DaemonTest):
                 ("analyses?scope=or", "scope: must be cluster or fleet"),
                 ("analyses?scope=cluster,", "scope: must be cluster or fleet"),
                 ("analyses?backend=gpt", "backend: must be builtin, lakehouse or openai"),
-                ("analyses?cluster=12", "cluster: must be the id of a cluster: 16 hex digits"),
+                ("analyses?cluster=12", "cluster: must be a cluster id (16 hex digits) or its first 4 digits or more"),
                 ("analyses?grounded=yes", "grounded: must be true or false"),
                 ("analyses?since=soon", "since: must be an ISO 8601 time (with + sent as %2B), epoch seconds (10 digits) or milliseconds (13)"),
                 ("analyses?limit=0", "limit: must be a number from 1 to 1000"),
@@ -109,7 +111,7 @@ class Routes(DaemonTest):
                 ("playbooks?kind=maybe", "kind: must be do or dont"),
                 ("playbooks?retired=1", "retired: must be true or false"),
                 ("playbooks?cursor=a1", "cursor: unknown parameter"),
-                ("escalations?cluster=x", "cluster: must be the id of a cluster: 16 hex digits"),
+                ("escalations?cluster=x", "cluster: must be a cluster id (16 hex digits) or its first 4 digits or more"),
                 ("escalations?endpoint=/a", "endpoint: unknown parameter"),
                 ("advice", "advice: needs endpoint or task_class"),
                 ("advice?endpoint=", "endpoint: must not be empty"),

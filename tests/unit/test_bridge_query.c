@@ -229,7 +229,7 @@ static void params_of_every_kind(void **state) {
        NULL},
       {"no=1", "no: unknown parameter"},
       {"text=%ff", "text: must be valid UTF-8"},
-      {"cluster=1", "cluster: must be the id of a cluster: 16 hex digits"},
+      {"cluster=1", "cluster: must be a cluster id (16 hex digits) or its first 4 digits or more"},
       {"word=two", "word: must be one, or or three"},
       {"word=one,", "word: must be one, or or three"},
       {"only=x", "only: only `alone` is served"},

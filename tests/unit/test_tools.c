@@ -79,6 +79,18 @@ static void ids_are_16_lower_case_digits(void **state) {
   assert_false(obs_hex_parse(OBS_STR("0123456789abcdeF"), &id));
   assert_false(obs_hex_parse(OBS_STR("0123456789abcde"), &id));
   assert_false(obs_hex_parse(OBS_STR("0123456789abcdef0"), &id));
+
+  obs_hex_range r;
+  assert_true(obs_hex_parse_prefix(OBS_STR("01ab"), &r));
+  assert_true(r.first == UINT64_C(0x01ab000000000000) && r.last == UINT64_C(0x01abffffffffffff));
+  assert_true(obs_hex_within(&r, r.first) && obs_hex_within(&r, r.last) && !obs_hex_within(&r, r.last + 1));
+  assert_true(obs_hex_parse_prefix(OBS_STR("ffffffffffffffff"), &r));
+  assert_true(r.first == UINT64_MAX && r.last == UINT64_MAX);
+  assert_true(obs_hex_parse_prefix(OBS_STR("000000000000000"), &r));
+  assert_true(r.first == 0 && r.last == 15);
+  assert_false(obs_hex_parse_prefix(OBS_STR("01a"), &r));
+  assert_false(obs_hex_parse_prefix(OBS_STR("01aB"), &r));
+  assert_false(obs_hex_parse_prefix(OBS_STR("01234567890123456"), &r));
 }
 
 static void numbers_are_shortest_and_read_back(void **state) {

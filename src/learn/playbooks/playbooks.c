@@ -472,6 +472,16 @@ bool obs_playbooks_one_json(void *playbooks, uint64_t id, obs_buf *out) {
   return found;
 }
 
+static uint32_t list_ids(void *playbooks, const obs_hex_range *r, uint64_t *out, uint32_t max) {
+  obs_playbooks *p = playbooks;
+  uint32_t n = 0;
+  pthread_mutex_lock(&p->lock);
+  for (uint32_t i = 0; i < p->n && n < max; i++)
+    if (obs_hex_within(r, p->entries[i]->id)) out[n++] = p->entries[i]->id;
+  pthread_mutex_unlock(&p->lock);
+  return n;
+}
+
 /* ---- the loop ---- */
 
 static observer_err open_loop(obs_loop_tools *tools, void **loop, char *error_text, size_t size) {
@@ -515,4 +525,5 @@ const obs_loop obs_playbooks_loop = {.name = "playbooks",
                                      .close = obs_playbooks_close,
                                      .page = put_page,
                                      .one = obs_playbooks_one_json,
+                                     .ids = list_ids,
                                      .records = records_of};
