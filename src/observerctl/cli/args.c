@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { URL_MAX = 512 };
+
 void obs_args_error(const obs_args *a, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
@@ -40,6 +42,36 @@ static int most_arguments(const obs_command *command) {
   return n;
 }
 
+/* The bridge that observerd's own variable names (the first that can be dialled): in the environment that a daemon has
+ * OBSERVER_URL need not be set as well. */
+static void take_listener(obs_options *o) {
+  static const char *const any[] = {"0.0.0.0", "[::]", "*"};
+  const char *list = getenv("OBSERVER_HTTP"), *listen = "listen:";
+  char url[URL_MAX];
+  for (size_t n; list != NULL && *list != '\0'; list += n + (list[n] == ',')) {
+    n = strcspn(list, ",\r\n");
+    const char *p = strncmp(list, listen, strlen(listen)) == 0 ? list + strlen(listen) : list;
+    const char *host = strncmp(p, "http://", 7) == 0 ? p + 7 : strncmp(p, "https://", 8) == 0 ? p + 8 : NULL;
+    int len = (int)(list + n - p);
+    if (host != NULL && len < URL_MAX) {
+      size_t wild = 0;
+      for (size_t i = 0; i < sizeof(any) / sizeof(any[0]); i++)
+        if (strncmp(host, any[i], strlen(any[i])) == 0) wild = strlen(any[i]);
+      snprintf(url, sizeof(url), "%.*s%s%.*s", (int)(host - p), p, wild > 0 ? "127.0.0.1" : "",
+               len - (int)(host - p) - (int)wild, host + wild);
+      obs_options_set(o, "url", url, OBS_OPTION_ENV, "OBSERVER_HTTP");
+      return;
+    }
+    if (list[n] != ',') return;
+  }
+}
+
+static bool has_flag(const obs_command *c, const char *name) {
+  for (size_t i = 0; i < c->nflags; i++)
+    if (strcmp(c->flags[i].name, name) == 0) return true;
+  return false;
+}
+
 bool obs_args_parse(obs_args *a, const obs_command *command, int argc, char **argv) {
   *a = (obs_args){.command = command};
   obs_options *o = &a->options;
@@ -49,6 +81,7 @@ bool obs_args_parse(obs_args *a, const obs_command *command, int argc, char **ar
     return false;
   }
   obs_options_environment(o);
+  if (has_flag(command, "url") && obs_options_origin(o, "url") == OBS_OPTION_DEFAULT) take_listener(o);
   bool flags = true;
   for (int i = 1; i < argc && !o->failed; i++) {
     bool is_flag = flags && argv[i][0] == '-' && argv[i][1] != '\0';

@@ -34,7 +34,10 @@ typedef struct {
 
 /* Flags that several commands share. */
 #define OBS_FLAG_URL                                                                                                   \
-  { "url", 'u', "URL", .initial = "http://127.0.0.1:3800", .env = "OBSERVER_URL", .help = "the daemon's HTTP bridge" }
+  {                                                                                                                    \
+    "url", 'u', "URL", .initial = "http://127.0.0.1:3800", .env = "OBSERVER_URL",                                      \
+                       .help = "the daemon's HTTP address, which leads to its other sockets"                           \
+  }
 #define OBS_FLAG_JSON                                                                                                  \
   { "json", 'j', .help = "JSON for programs instead of text for people" }
 

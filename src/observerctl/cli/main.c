@@ -21,6 +21,22 @@ static int finish(const char *name, int status) {
   return status == OBS_COMMAND_OK ? OBS_COMMAND_FAILED : status;
 }
 
+/* Options that stand before the command are its own: `observerctl --url URL stats`. They go behind its name. */
+static void move_options(int argc, char **argv) {
+  static const char *const valued[] = {"--url", "-u"}; /* whose value is the next argument */
+  int at = 1;
+  while (at < argc && argv[at][0] == '-' && argv[at][1] != '\0') {
+    int n = 1;
+    for (size_t i = 0; i < sizeof(valued) / sizeof(valued[0]); i++)
+      if (strcmp(argv[at], valued[i]) == 0) n = 2;
+    at += n;
+  }
+  if (at == 1 || at >= argc) return;
+  char *command = argv[at];
+  memmove(&argv[2], &argv[1], (size_t)(at - 1) * sizeof(*argv));
+  argv[1] = command;
+}
+
 int main(int argc, char **argv) {
   /* With descriptor 0, 1 or 2 closed a socket would get its number, and texts would be written into it. /dev/null takes
    * its place, opened so that reading or writing still fails. */
@@ -29,6 +45,7 @@ int main(int argc, char **argv) {
   }
   obs_text_setup();
 
+  move_options(argc, argv);
   const char *name = argc > 1 ? argv[1] : "";
   if (strcmp(name, "--version") == 0) {
     puts("observerctl " OBSERVER_VERSION);

@@ -69,6 +69,7 @@ static int run_demo(const obs_args *args) {
   }
   obs_publisher p = {.mode = OBSERVER_PUSH,
                      .url = obs_args_text(args, "push"),
+                     .args = args,
                      .timeout_ms = TIMEOUT_MS,
                      .interrupt = &interrupt,
                      .batch_ops = OBS_PUBLISHER_BATCH_OPS};
@@ -84,7 +85,8 @@ static int run_demo(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    {"push", 0, "URL", .initial = "tcp://127.0.0.1:3801", .help = "the daemon's PULL socket"},
+    OBS_FLAG_URL,
+    {"push", 0, "URL", .help = "the daemon's PULL socket; default: asked of the daemon at --url"},
     {"rate", 'r', "N", .initial = "50", .type = OBS_OPTION_NUMBER, .min = 1, .max = RATE_MAX,
      .help = "ops a second, 1 to 5120"},
 };

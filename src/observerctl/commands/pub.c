@@ -143,7 +143,8 @@ static int run_pub(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    {"push", 0, "URL", .initial = "tcp://127.0.0.1:3801", .help = "send to the daemon's PULL socket"},
+    OBS_FLAG_URL,
+    {"push", 0, "URL", .help = "send to the daemon's PULL socket; default: asked of the daemon at --url"},
     {"pub", 0, "URL", .help = "publish to the daemon's SUB socket, which drops what it cannot keep up with"},
     {"req", 0, "URL", .help = "ask the daemon's REP socket, which answers when the ops are durable"},
     {"topic", 0, "TOPIC", .help = "topic of the messages"},

@@ -215,7 +215,6 @@ static bool replay_row(void *arg, const obs_reject_row *row) {
 }
 
 static int replay(work *w) {
-  const char *url = obs_args_text(w->args, "req");
   w->dry_run = obs_args_text(w->args, "dry-run") != NULL;
   obs_text_setup();
   if (!obs_interrupt_open(&w->interrupt)) {
@@ -223,7 +222,8 @@ static int replay(work *w) {
     return OBS_COMMAND_FAILED;
   }
   w->publisher = (obs_publisher){.mode = OBSERVER_ACKNOWLEDGED,
-                                 .url = url,
+                                 .url = obs_args_text(w->args, "req"),
+                                 .args = w->args,
                                  .timeout_ms = (uint32_t)obs_args_u64(w->args, "timeout"),
                                  .interrupt = &w->interrupt,
                                  .batch_ops = 1};
@@ -249,13 +249,13 @@ static int replay(work *w) {
 typedef struct {
   const char *name;
   int (*run)(work *w);
-  const char *flags[4];
+  const char *flags[5];
 } action;
 
 static const action actions[] = {
     {"list", list, {"json", "utc"}},
     {"export", export, {"out"}},
-    {"replay", replay, {"json", "req", "timeout", "dry-run"}},
+    {"replay", replay, {"json", "url", "req", "timeout", "dry-run"}},
 };
 
 static const char *const common[] = {"data-dir", "number", "reason", "transport", "since", "until", "limit"};
@@ -312,7 +312,8 @@ static const obs_option flags[] = {
     OBS_FLAG_JSON,
     OBS_FLAG_UTC,
     {"out", 'o', "DIR", .help = "export: the directory for the files"},
-    {"req", 0, "URL", .initial = "tcp://127.0.0.1:3803", .help = "replay: the daemon's REP socket"},
+    OBS_FLAG_URL,
+    {"req", 0, "URL", .help = "replay: the daemon's REP socket; default: asked of the daemon at --url"},
     {"timeout", 0, "MS", .initial = "5000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS,
      .help = "replay: longest wait for the daemon, at the start and for each row"},
     {"dry-run", .help = "replay: show what would be sent, and send nothing"},

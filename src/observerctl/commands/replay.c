@@ -171,8 +171,9 @@ static int run_replay(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    {"req", 0, "URL", .initial = "tcp://127.0.0.1:3803",
-     .help = "ask the daemon's REP socket, which acknowledges every op"},
+    OBS_FLAG_URL,
+    {"req", 0, "URL",
+     .help = "ask the daemon's REP socket, which acknowledges every op; default: asked of the daemon at --url"},
     {"push", 0, "URL", .help = "send to the daemon's PULL socket instead, without acknowledgement"},
     {"speed", 0, "X", .help = "pace by the rows' timestamps, X times as fast as they were"},
     OBS_FLAG_SINCE,

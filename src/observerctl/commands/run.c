@@ -175,7 +175,18 @@ static void warn(const way *w, const char *what, const char *why) {
 }
 
 static void publish(way *w, observer_builder *b) {
-  const char *urls[] = {w->url, NULL}, *spool = obs_args_text(w->args, "spool");
+  char found[OBS_SOCKETS_URL_MAX], error[OBS_SOCKETS_ERROR_MAX];
+  const char *spool = obs_args_text(w->args, "spool");
+  if (w->url == NULL && obs_publisher_find(w->args, w->mode, w->timeout_ms, found, error, sizeof(error))) {
+    w->url = found;
+  } else if (w->url == NULL && spool != NULL) { /* it goes there, as it does when nobody listens */
+    w->url = "inproc://away";
+    warn(w, "kept in the spool", error);
+  } else if (w->url == NULL) {
+    warn(w, "not published", error);
+    return;
+  }
+  const char *urls[] = {w->url, NULL};
   observer_client *client;
   observer_options options = {
       .mode = w->mode, .urls = urls, .linger_ms = -1, .on_delivery = delivered, .delivery_arg = w, .spool = spool};
@@ -237,7 +248,9 @@ static int run_and_publish(const obs_args *args) {
 #define RUN_FLAG(name, kind, required, rule) RUN_##kind(name, kind, required, rule)
 
 static const obs_option flags[] = {
-    {"req", 0, "URL", .initial = "tcp://127.0.0.1:3803", .help = "the daemon's REP socket, which acknowledges the op"},
+    OBS_FLAG_URL,
+    {"req", 0, "URL",
+     .help = "the daemon's REP socket, which acknowledges the op; default: asked of the daemon at --url"},
     {"push", 0, "URL", .help = "the daemon's PULL socket instead, without acknowledgement"},
     {"spool", 0, "FILE", .help = "file that keeps the op while the daemon is away, for the next run with this file"},
     {"timeout", 0, "MS", .initial = "2000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS,

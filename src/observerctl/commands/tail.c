@@ -5,6 +5,7 @@
 #include "base/vec.h"
 #include "observerctl/ask/fetch.h"
 #include "observerctl/ask/match.h"
+#include "observerctl/ask/sockets.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/line.h"
@@ -22,21 +23,21 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TICK_MS = 250, AWAY_MS = 3000, ASK_MS = 2000, MESSAGES = 64, TOPIC_MAX = 100 };
+enum { TICK_MS = 250, AWAY_MS = 3000, ASK_MS = 2000, FIRST_ASK_MS = 5000, MESSAGES = 64, TOPIC_MAX = 100 };
 enum { HISTORY_MAX = 10000, HISTORY_MS = 5000, HISTORY_ASK_MS = 10000 }; /* rows */
 
 typedef struct {
   const obs_args *args;
   const char *url, *feed, *topic; /* feed: as given, else NULL; topic: other than ops, else NULL */
   uint64_t lines, count, timeout_ms;
-  bool json, stats;
+  bool json, stats, wait;
   obs_match match;
   obs_line_look look;
   obs_subscriber sub;
   obs_gaps gaps;
   obs_outlet out;
-  obs_buf row, line; /* scratch */
-  char feed_url[OBS_SUBSCRIBER_URL_MAX];
+  obs_buf row, line;                  /* scratch */
+  char feed_url[OBS_SOCKETS_URL_MAX]; /* "": not known yet */
   uint64_t started_ms;
   uint64_t heard_ms, asked_ms; /* of the daemon; when it was last asked where its feed is */
   bool heard, away;            /* a message came, ever; none for AWAY_MS */
@@ -266,7 +267,45 @@ static bool dial(tail *t, const char *url) {
   return rv == 0;
 }
 
-/* False: the daemon's new feed cannot be dialled. */
+/* What was recorded is asked of the daemon at --url: is it the one whose feed this is? */
+static bool has_history(tail *t, const obs_sockets *found) {
+  if (t->lines == 0 || t->topic != NULL) return false;
+  if (!found->answered) tell(t, "observerctl tail: no recorded ops: %s", found->error);
+  if (!found->answered || t->feed == NULL || obs_args_given(t->args, "url")) return found->answered;
+  bool same = strcmp(found->url[OBS_SOCKET_FEED], t->feed) == 0;
+  if (!same) tell(t, "observerctl tail: no recorded ops: the daemon at %s has another feed (--url URL)", t->url);
+  return same;
+}
+
+/* Dials the daemon's feed, shows what was recorded; then what comes is to be shown. */
+static bool join(tail *t, const obs_sockets *found) {
+  char url[OBS_SOCKETS_URL_MAX], error[OBS_SOCKETS_ERROR_MAX];
+  if (t->feed == NULL && !obs_sockets_choose(t->args, found, OBS_SOCKET_FEED, url, error, sizeof(error))) {
+    obs_args_error(t->args, "%s", error);
+    return false;
+  }
+  t->heard_ms = obs_clock_mono_ms();
+  if (!dial(t, t->feed != NULL ? t->feed : url)) return false;
+  if (!has_history(t, found)) return true;
+  /* Ops recorded between this look and the first message of the feed are fetched when that message comes. */
+  t->behind = true;
+  t->shown_seq = found->seq;
+  show_history(t, 0, t->count > 0 && t->count < t->lines ? t->count : t->lines);
+  return true;
+}
+
+/* The daemon may have come, or may have its feed at another URL now. False: that cannot be dialled. */
+static bool ask_again(tail *t) {
+  obs_sockets found;
+  if (obs_clock_mono_ms() - t->asked_ms < ASK_MS) return true;
+  obs_sockets_ask(t->url, ASK_MS, &found);
+  t->asked_ms = obs_clock_mono_ms();
+  if (!found.answered) return true;
+  if (t->feed_url[0] == '\0') return join(t, &found);
+  const char *url = found.url[OBS_SOCKET_FEED];
+  return *url == '\0' || strcmp(url, t->feed_url) == 0 || dial(t, url);
+}
+
 static bool check_away(tail *t) {
   if (obs_clock_mono_ms() - t->heard_ms < AWAY_MS) return true;
   if (!t->away)
@@ -275,11 +314,7 @@ static bool check_away(tail *t) {
                   : "observerctl tail: %s: waiting for the daemon",
          t->feed_url);
   t->away = true;
-  if (t->feed != NULL || obs_clock_mono_ms() - t->asked_ms < ASK_MS) return true;
-  obs_subscriber_place place; /* a daemon that was restarted may have its feed at another URL */
-  obs_subscriber_find(t->url, &place);
-  t->asked_ms = obs_clock_mono_ms();
-  return !place.answered || !place.has_feed || strcmp(place.url, t->feed_url) == 0 || dial(t, place.url);
+  return t->feed != NULL || ask_again(t);
 }
 
 /* ---- the command ---- */
@@ -311,23 +346,13 @@ static int follow(tail *t) {
   return is_late(t) && t->count > 0 && !enough(t) ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
 }
 
-/* Dials, shows what was recorded; then what comes is to be shown. */
 static bool start(tail *t) {
-  obs_subscriber_place place = {0};
-  bool history = t->lines > 0 && t->topic == NULL;
-  if (t->feed == NULL || history) obs_subscriber_find(t->url, &place);
-  t->asked_ms = t->heard_ms = obs_clock_mono_ms();
-  if (t->feed == NULL && place.answered && !place.has_feed) {
-    obs_args_error(t->args, "%s: the daemon has no feed (it was started with --feed none)", t->url);
-    return false;
-  }
-  if (!dial(t, t->feed != NULL ? t->feed : place.url)) return false;
-  if (history && !place.answered) tell(t, "observerctl tail: no recorded ops: %s", place.error);
-  if (!history || !place.answered) return true;
-  /* Ops recorded between this look and the first message of the feed are fetched when that message comes. */
-  t->behind = true;
-  t->shown_seq = place.seq;
-  show_history(t, 0, t->count > 0 && t->count < t->lines ? t->count : t->lines);
+  obs_sockets found = {0};
+  t->asked_ms = obs_clock_mono_ms();
+  if (t->feed == NULL || (t->lines > 0 && t->topic == NULL)) obs_sockets_ask(t->url, FIRST_ASK_MS, &found);
+  if (t->feed != NULL || found.answered || !t->wait) return join(t, &found);
+  tell(t, "observerctl tail: %s: waiting for the daemon", found.error);
+  t->away = true;
   return true;
 }
 
@@ -351,6 +376,7 @@ static int run_tail(const obs_args *args) {
       .timeout_ms = obs_args_u64(args, "timeout"),
       .json = obs_args_given(args, "json"),
       .stats = obs_args_given(args, "stats"),
+      .wait = obs_args_given(args, "wait"),
       .look = obs_line_look_for(stdout, obs_args_given(args, "wide"), obs_args_given(args, "utc")),
       .out = {.fd = STDOUT_FILENO, .stop_fd = -1},
   };
@@ -382,7 +408,8 @@ static int run_tail(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"feed", 0, "URL", .env = "OBSERVER_FEED_URL", .help = "the daemon's feed; default: asked of the daemon"},
+    {"feed", 0, "URL", .env = "OBSERVER_FEED_URL", .help = "the daemon's feed; default: asked of the daemon at --url"},
+    {"wait", .help = "wait for a daemon that does not answer yet"},
     {"lines", 'n', "N", .initial = "10", .type = OBS_OPTION_NUMBER, .min = 0, .max = HISTORY_MAX,
      .help = "show the last N recorded ops first, 0 to 10000"},
     {"count", 'c', "N", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
@@ -404,7 +431,9 @@ OBS_COMMAND(tail) = {
         "Shows the last recorded ops, then each op as it is recorded, until it is interrupted (status 0) or the "
         "reader of its output exits. With --json a line is the op as recorded, with its seq in front.\n\n"
         "Ops missed because the daemon or the connection could not keep up are reported on standard error; so is a "
-        "daemon that goes away (nothing received for 3 s) and comes back: tail continues by itself.",
+        "daemon that goes away (nothing received for 3 s) and comes back: tail continues by itself. A daemon of "
+        "--url or OBSERVER_URL that does not answer at the start is an error, or is waited for with --wait; no other "
+        "one takes its found.",
     .examples = "observerctl tail --failed\n"
                 "observerctl tail -n 100 --source scenario\n"
                 "observerctl tail --json --endpoint /v1/chat | jq .duration_ms\n"

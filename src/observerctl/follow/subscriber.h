@@ -10,19 +10,6 @@
 
 #include <nng/nng.h>
 
-enum { OBS_SUBSCRIBER_URL_MAX = 256 };
-
-typedef struct {
-  bool answered;                    /* the daemon did, by HTTP */
-  bool has_feed;                    /* false when it answered that it has none */
-  uint64_t seq;                     /* of the last recorded op */
-  char url[OBS_SUBSCRIBER_URL_MAX]; /* of the feed; the default one when the daemon does not tell */
-  char error[256];                  /* not answered: why */
-} obs_subscriber_place;
-
-/* Asks GET base/v1/observer/health. */
-void obs_subscriber_find(const char *base, obs_subscriber_place *out);
-
 typedef struct {
   nng_socket socket;
   nng_dialer dialer;

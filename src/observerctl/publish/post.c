@@ -47,6 +47,7 @@ bool obs_post_parse(obs_post *p, const obs_args *args) {
   *p = (obs_post){.args = args, .interrupt = {.fd = -1}};
   obs_publisher *out = &p->publisher;
   if (!obs_publisher_choose(args, &out->mode, &out->url)) return false;
+  out->args = args;
   out->timeout_ms = (uint32_t)obs_args_u64(args, "timeout");
   out->batch_ops = (uint32_t)obs_args_u64(args, "batch");
   out->rate = obs_args_u64(args, "rate");

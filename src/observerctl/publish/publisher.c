@@ -1,6 +1,7 @@
 #include "observerctl/publish/publisher.h"
 
 #include "base/clock.h"
+#include "observerctl/ask/fetch.h"
 #include "observerctl/cli/args.h"
 
 #include <nng/nng.h>
@@ -8,9 +9,10 @@
 
 /* SLICE_MS: libobserver knows no signals, so they are looked for that often; PUB needs a quiet moment that is shorter.
  * GRACE_MS: what is under way when a signal comes may take so long. At a rate, a batch is sent MESSAGES_A_SECOND times
- * a second, so that the flow is even. MESSAGE_OPS: libobserver's limit. */
+ * a second, so that the flow is even. MESSAGE_OPS: libobserver's limit. ASK_MS: for the daemon's answer where its
+ * sockets are. */
 enum { SLICE_MS = 200, GRACE_MS = 300, PROBE_MS = 1000, MESSAGES_A_SECOND = 10, MESSAGE_OPS = 1000 };
-enum { MESSAGE_BYTES = 1 << 20 };
+enum { MESSAGE_BYTES = 1 << 20, ASK_MS = 5000 };
 
 struct obs_publisher_item {
   obs_publisher_origin origin;
@@ -21,32 +23,40 @@ struct obs_publisher_item {
 
 static const struct {
   const char *flag, *peer;
+  obs_socket_kind socket;
 } modes[] = {
-    [OBSERVER_PUSH] = {"push", "PULL"},
-    [OBSERVER_PUB] = {"pub", "SUB"},
-    [OBSERVER_ACKNOWLEDGED] = {"req", "REP"},
+    [OBSERVER_PUSH] = {"push", "PULL", OBS_SOCKET_PULL},
+    [OBSERVER_PUB] = {"pub", "SUB", OBS_SOCKET_SUB},
+    [OBSERVER_ACKNOWLEDGED] = {"req", "REP", OBS_SOCKET_REP},
 };
 
 bool obs_publisher_choose(const obs_args *args, observer_mode *mode, const char **url) {
   const char *given = NULL;
+  bool chosen = false;
   *url = NULL;
-  for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-    const char *flag = modes[i].flag;
-    bool known = false;
-    for (size_t k = 0; k < args->command->nflags; k++) known |= strcmp(args->command->flags[k].name, flag) == 0;
-    if (!known) continue;
-    bool this_one = obs_args_given(args, flag);
-    if (this_one && given != NULL) {
-      obs_args_error(args, "--%s, --%s: one of them, not both", given, flag);
-      return false;
-    }
-    if (this_one) given = flag;
-    if (this_one || (given == NULL && obs_args_text(args, flag) != NULL)) {
+  for (size_t k = 0; k < args->command->nflags; k++) {
+    const char *flag = args->command->flags[k].name;
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+      if (strcmp(modes[i].flag, flag) != 0) continue;
+      bool this_one = obs_args_given(args, flag);
+      if (this_one && given != NULL) {
+        obs_args_error(args, "--%s, --%s: one of them, not both", given, flag);
+        return false;
+      }
+      if (!this_one && chosen) continue;
       *mode = (observer_mode)i;
+      chosen = true;
+      if (!this_one) continue;
+      given = flag;
       *url = obs_args_text(args, flag);
     }
   }
   return true;
+}
+
+bool obs_publisher_find(const obs_args *args, observer_mode mode, uint32_t timeout_ms, char url[OBS_SOCKETS_URL_MAX],
+                        char *error, size_t size) {
+  return obs_sockets_find(args, modes[mode].socket, timeout_ms < ASK_MS ? timeout_ms : ASK_MS, url, error, size);
 }
 
 static bool fail(obs_publisher *p, const char *reason, bool timed_out) {
@@ -146,7 +156,23 @@ static bool fail_to_connect(obs_publisher *p) {
   return fail(p, rv == 0 ? text : nng_strerror(rv), true);
 }
 
+static bool is_interrupted(void *arg) {
+  const obs_publisher *p = arg;
+  return obs_interrupt_pending(p->interrupt);
+}
+
+static bool find(obs_publisher *p) {
+  obs_fetch_set_stop(is_interrupted, p);
+  bool ok = obs_publisher_find(p->args, p->mode, p->timeout_ms, p->found, p->error, sizeof(p->error));
+  obs_fetch_set_stop(NULL, NULL);
+  p->url = p->found;
+  p->stopped = !ok && is_interrupted(p);
+  p->failed = !ok && !p->stopped;
+  return ok;
+}
+
 bool obs_publisher_open(obs_publisher *p) {
+  if (p->url == NULL && !find(p)) return false;
   uint64_t even = p->rate / MESSAGES_A_SECOND;
   if (p->rate > 0 && even < p->batch_ops) p->batch_ops = even > 0 ? (uint32_t)even : 1;
   p->items = calloc(p->batch_ops, sizeof(*p->items));

@@ -6,6 +6,7 @@
 #define OBS_OBSERVERCTL_PUBLISHER_H
 
 #include "base/buf.h"
+#include "observerctl/ask/sockets.h"
 #include "observerctl/cli/command.h"
 #include "observerctl/cli/interrupt.h"
 
@@ -31,7 +32,8 @@ typedef struct obs_publisher_item obs_publisher_item;
 typedef struct {
   /* Set by the caller. */
   observer_mode mode;
-  const char *url;
+  const char *url;      /* NULL: the one of the mode of the daemon that the command's --url names */
+  const obs_args *args; /* of the command */
   uint32_t timeout_ms;
   obs_interrupt *interrupt; /* open */
   const char *topic;        /* NULL: none */
@@ -51,12 +53,16 @@ typedef struct {
   observer_client *client;
   obs_publisher_item *items; /* one for each gathered record */
   uint64_t started_ns, paced;
+  char found[OBS_SOCKETS_URL_MAX];
   char reason[520]; /* of obs_publisher_ask */
 } obs_publisher;
 
-/* Which of --push, --pub and --req is meant; the first that the command's table has when none was given. False and a
- * message on stderr when more than one was. */
+/* Which of --push, --pub and --req is meant; the first that the command's table has when none was given, and then
+ * *url is NULL. False and a message on stderr when more than one was. */
 bool obs_publisher_choose(const obs_args *args, observer_mode *mode, const char **url);
+/* The daemon's URL for a mode, as obs_sockets_find has it. False: `error` has the reason. */
+bool obs_publisher_find(const obs_args *args, observer_mode mode, uint32_t timeout_ms, char url[OBS_SOCKETS_URL_MAX],
+                        char *error, size_t size);
 /* Connects, trying until the timeout. False: `stopped` or `failed`. Close in either case. */
 bool obs_publisher_open(obs_publisher *p);
 /* Takes one record, a JSON object or a msgpack map, and sends the batch when it is full. False: `stopped` or
