@@ -38,6 +38,10 @@ apt() { # package mirrors fail now and then: a few tries, and nobody is asked an
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 "$@"
 }
 
+count_new() { # how many packages an installation adds, with what these depend on
+  apt-get -s --no-install-recommends install "$@" 2>/dev/null | grep -c '^Inst ' || true
+}
+
 # The proxies that tests start themselves must not serve this machine: neither when they are installed nor at its next start.
 install() {
   local policy=/usr/sbin/policy-rc.d done=0 service
@@ -74,14 +78,23 @@ missing=()
 for package in "${wanted[@]}"; do is_installed "$package" || missing+=("$package"); done
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 
-echo "deps: installing with apt-get: ${missing[*]}"
 if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
-  echo "deps: that needs root. As root, run: apt-get install ${missing[*]}" >&2
+  echo "deps: packages are missing, and installing them needs root. As root, run:" >&2
+  echo "  apt-get update" >&2
+  echo "  apt-get install --no-install-recommends ${missing[*]}" >&2
   exit 1
 fi
+if [ "$(id -u)" != 0 ]; then sudo -v || exit 1; fi # its question is not to stand in the log
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 for try in 1 2 3; do
-  if apt update && install "${missing[@]}"; then exit 0; fi
+  echo "reading the package lists ..." >&2
+  if apt update >"$log" 2>&1; then
+    echo "installing $(count_new "${missing[@]}") packages: ${missing[*]}, and what they need ..." >&2
+    if install "${missing[@]}" >"$log" 2>&1; then exit 0; fi
+  fi
   [ "$try" = 3 ] || { echo "deps: apt-get failed, trying again" >&2; sleep $((try * 5)); }
 done
+tail -n 30 "$log" >&2
 echo "deps: apt-get could not install: ${missing[*]}" >&2
 exit 1
