@@ -11,8 +11,10 @@
 #include "learn/advice/advice.h"
 #include "learn/learn.h"
 #include "metrics/metrics.h"
+#include "observerd/banner.h"
 #include "stream/task_threads.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -422,9 +424,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   const char *pull = NULL;
   each_url(d, print_url, stdout);
   each_url(d, find_pull, &pull);
-  if (pull != NULL)
-    printf("publish:  nngcat --push --dial=%s --data='{\"endpoint\":\"/v1/chat\",\"success\":true}'\n", pull);
-  if (obs_bridge_url(d->bridge, 0) != NULL) printf("read:     curl %s/stats\n", obs_bridge_url(d->bridge, 0));
+  obs_banner_print(stdout, program_invocation_name, obs_bridge_url(d->bridge, 0), pull);
   puts("ready");
   fflush(stdout);
   return OBSERVER_E_OK;

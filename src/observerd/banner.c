@@ -1,0 +1,39 @@
+#include "observerd/banner.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_on_path(const char *dir, size_t len) {
+  const char *at = getenv("PATH");
+  while (at != NULL && *at != '\0') {
+    size_t n = strcspn(at, ":");
+    if (n == len && memcmp(at, dir, n) == 0) return true;
+    at += n + (at[n] == ':');
+  }
+  return false;
+}
+
+/* The directory to be put in front of a program's name, with its slash; its length, 0: none. */
+static size_t directory_of(const char *program) {
+  const char *slash = strrchr(program, '/');
+  if (slash == NULL || is_on_path(program, (size_t)(slash - program))) return 0;
+  return (size_t)(slash + 1 - program);
+}
+
+void obs_banner_print(FILE *out, const char *program, const char *http, const char *pull) {
+  int n = (int)directory_of(program);
+  bool has_http = http != NULL && strncmp(http, "http", 4) == 0;
+  bool usual = has_http && strcmp(http, "http://127.0.0.1:3800") == 0; /* where observerctl looks by itself */
+  const char *option = usual ? "" : " --url ", *url = usual ? "" : http;
+  if (has_http) {
+    fprintf(out, "publish:  %.*sobserverctl pub --endpoint /v1/chat --success%s%s\n", n, program, option, url);
+    fprintf(out, "watch:    %.*sobserverctl top%s%s\n", n, program, option, url);
+    fprintf(out, "          curl %s/stats    (package curl)\n", http);
+  }
+  if (pull != NULL)
+    fprintf(
+        out,
+        "%s  nngcat --push --dial=%s --data='{\"endpoint\":\"/v1/chat\",\"success\":true}'    (package nng-utils)\n",
+        has_http ? "        " : "publish:", pull);
+}
