@@ -201,7 +201,8 @@ static bool join(connection *c, const obs_websocket_frame *f) {
   return true;
 }
 
-/* Frame after frame until the bytes end, or the connection does: false. */
+/* Frame after frame until the bytes end, or the connection does: false. Whole messages are handed over before a frame
+ * that may end it: what was sent before the end counts, as it does on tcp. */
 static bool read_frames(obs_stream *s) {
   connection *c = obs_stream_own(s);
   obs_sp *sp = sp_of(s);
@@ -210,6 +211,8 @@ static bool read_frames(obs_stream *s) {
     obs_buf out = {0};
     size_t n;
     uint8_t *p = (uint8_t *)obs_stream_bytes(s, &n); /* this connection's own, to be unmasked in place */
+    /* It is read once only: reading unmasks it. */
+    if (c->whole > 0 && n > 0 && obs_websocket_is_control(p[0])) return true;
     obs_websocket_step step = obs_websocket_read(&c->reader, p, n, sp->opts.message_bytes, &f);
     switch (step) {
     case OBS_WEBSOCKET_MORE:
@@ -227,6 +230,7 @@ static bool read_frames(obs_stream *s) {
       obs_stream_consume(s, f.used);
       charge(s);
       if (atomic_load(&sp->joined) <= JOINED_BYTES) continue;
+      if (c->whole > 0) return true; /* handing it over makes room */
       f.code = OBS_WEBSOCKET_LATER;
       break;
     case OBS_WEBSOCKET_PING:
@@ -243,6 +247,7 @@ static bool read_frames(obs_stream *s) {
       end_websocket(s, f.code);
       return false;
     case OBS_WEBSOCKET_REFUSED:
+      if (c->whole > 0) return true; /* it is refused again, after what came before it */
       break;
     }
     atomic_fetch_add_explicit(&sp->misfits, 1, memory_order_relaxed);

@@ -150,6 +150,10 @@ unsigned obs_websocket_handshake(const obs_websocket_site *site, char *bytes, si
 enum { CONTINUED = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
 enum { FIN = 0x80, MASKED = 0x80, CONTROL_MAX = 125 };
 
+bool obs_websocket_is_control(uint8_t first) {
+  return (first & 0x0f) >= CLOSE;
+}
+
 static obs_websocket_step refused(obs_websocket_frame *f, uint16_t code) {
   f->code = code;
   return OBS_WEBSOCKET_REFUSED;
@@ -188,7 +192,7 @@ obs_websocket_step obs_websocket_read(obs_websocket_reader *r, uint8_t *p, size_
   *f = (obs_websocket_frame){0};
   if (n < 2) return OBS_WEBSOCKET_MORE;
   unsigned opcode = p[0] & 0x0f;
-  bool is_control = opcode >= CLOSE;
+  bool is_control = obs_websocket_is_control(p[0]);
   uint64_t size = p[1] & 0x7f;
   size_t wide = size == 126 ? 2 : size == 127 ? 8 : 0, head = 2 + wide + 4;
   f->last = (p[0] & FIN) != 0;

@@ -58,6 +58,8 @@ typedef struct {
   bool last;
 } obs_websocket_frame;
 
+/* Whether a frame that begins so is about the connection, not a part of a message. */
+bool obs_websocket_is_control(uint8_t first);
 /* The frame at `p`; `max`: bytes of a whole message. */
 obs_websocket_step obs_websocket_read(obs_websocket_reader *r, uint8_t *p, size_t n, size_t max,
                                       obs_websocket_frame *frame);

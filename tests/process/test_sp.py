@@ -259,6 +259,28 @@ class WebSockets(SpTest):
         self.check_refused(ws, 1009)
         self.assertEqual(daemon.stats()["total"], 0)
 
+    def test_what_came_before_the_end_counts(self):
+        """However the connection ends, and though all of it came at once."""
+        daemon = self.start_ws()
+        ends = ((self.frame(0x80 | CLOSE, struct.pack(">H", 1000)), 1000), (self.frame(0x80 | CLOSE, b""), None),
+                (self.frame(0x80 | PING, b"p") + self.frame(0x80 | CLOSE, struct.pack(">H", 3000)), 3000),
+                (self.frame(0x80 | TEXT, b"{}"), 1003), (self.frame(0x80 | 3, b""), 1002),
+                (bytes([0x80 | BINARY, 0xFF]) + struct.pack(">Q", 1 << 40) + b"mask", 1009))
+        total = 0
+        for kind in PEERS:
+            messages = self.frame(0x80 | BINARY, self.message(kind, pack(op("/1"))))
+            messages += self.frame(0x80 | BINARY, self.message(kind, pack(op("/2"))))
+            for end, code in ends:
+                ws = self.open(daemon, kind)
+                ws.sock.sendall(messages + end)
+                opcode, _, data = ws.frame()
+                while opcode != CLOSE:
+                    opcode, _, data = ws.frame()
+                self.assertEqual(data[:2], b"" if code is None else struct.pack(">H", code))
+                total += 2
+                daemon.wait_total(total)
+        self.assertEqual(self.endpoints(daemon), ["/1", "/2"] * (total // 2))
+
     def test_handshakes_that_are_refused(self):
         daemon = self.start_ws()
         for kind in PEERS:
@@ -268,7 +290,6 @@ class WebSockets(SpTest):
             ws = WebSocket(daemon.url(kind) + "x", kind + ".sp.nanomsg.org")
             self.addCleanup(ws.close)
             self.assertEqual(ws.status, 404)
-
 
     def test_the_daemon_finds_that_these_listeners_serve(self):
         daemon = self.start_ws(args=["--cycle", "100ms"])
