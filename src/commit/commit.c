@@ -70,14 +70,15 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   obs_commit_atomics *n = &c->counts[b->transport];
   atomic_fetch_add(&n->messages, b->messages);
   atomic_fetch_add(&n->bytes, b->message_bytes);
-  atomic_fetch_add(&n->received, obs_batch_items(b));
+  bool ask = obs_commit_is_ask(b);
+  if (!ask) atomic_fetch_add(&n->received, obs_batch_items(b));
   size_t bytes = obs_batch_bytes(b);
   bool pauses = obs_transport_policies[b->transport].full == OBS_TRANSPORT_PAUSES;
   size_t room = pauses ? SIZE_MAX : share_of(c, b->transport);
   pthread_mutex_lock(&c->lock);
   observer_err err = c->stopping ? OBSERVER_E_CLOSED : c->queued >= room ? OBSERVER_E_FULL : OBSERVER_E_OK;
   if (err == OBSERVER_E_OK) {
-    bool was_empty = c->queue.first == NULL && c->asks.first == NULL, ask = obs_commit_is_ask(b);
+    bool was_empty = c->queue.first == NULL && c->asks.first == NULL;
     obs_commit_list_push(ask ? &c->asks : &c->queue, b);
     c->queued += bytes;
     c->queued_asks += ask;
@@ -85,7 +86,7 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   }
   pthread_mutex_unlock(&c->lock);
   if (err == OBSERVER_E_OK) return err;
-  atomic_fetch_add(&n->rejected, obs_batch_items(b));
+  atomic_fetch_add(ask ? &n->refused : &n->rejected, obs_batch_items(b));
   b->error = err;
   snprintf(b->error_text, sizeof(b->error_text), "%s", err == OBSERVER_E_FULL ? "queue full" : "shutting down");
   return err;
@@ -174,6 +175,7 @@ void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_co
   out->duplicate = atomic_load(&n->duplicate);
   out->rejected = atomic_load(&n->rejected);
   out->received = atomic_load(&n->received);
+  out->refused = atomic_load(&n->refused);
   out->messages = atomic_load(&n->messages);
   out->bytes = atomic_load(&n->bytes);
   out->in_flight = out->received - out->recorded - out->duplicate - out->rejected;

@@ -6,10 +6,15 @@
  *   journal append -> journal sync -> state -> followers -> done. A failure takes the whole group back, so what is
  *   acknowledged is in the journal and what is in the state is in the journal.
  * Failure of the disk: batches of PULL and SUB wait and are tried again (the queue fills, intake stops reading); those
- *   of REP and HTTP are answered with the error at once. Recording resumes by itself (obs_commit_health).
+ *   of REP and HTTP are answered with the error at once. Recording resumes by itself (obs_commit_health): when a write
+ *   as large as the largest that failed succeeded, so that a disk which takes small writes only does not look well.
+ * Loss: an idle daemon looks each second whether its files stand where a start will look for them. When they do not,
+ *   new ones are made, and it is not ready until the next batch was recorded or a signal came (obs_commit_look), or for
+ *   some seconds.
  * Who may fill the queue how far, and what follows: op/transport.h, a row a transport.
  * Counts, of ops and records together: received = recorded + duplicate + rejected + in flight, per transport, at every
- *   moment. */
+ *   moment. What a peer was told to send again (the disk fails, the queue is full) is `refused` and nothing else: it
+ *   counts as received when it comes and can be recorded. So what peers wait for is received when it is answered. */
 #ifndef OBS_COMMIT_COMMIT_H
 #define OBS_COMMIT_COMMIT_H
 
@@ -58,6 +63,7 @@ typedef struct {
 
 typedef struct {
   uint64_t received, recorded, duplicate, rejected, in_flight; /* ops and records */
+  uint64_t refused;                                            /* not among those received */
   uint64_t messages, bytes;
 } obs_commit_counts;
 
@@ -88,7 +94,8 @@ const obs_record_kinds *obs_commit_kinds(const obs_commit *c);
 
 /* Hands a decoded batch over. Where its transport's share of the queue is used, one that pauses is taken all the same
  * (the source looks at obs_commit_has_room before it reads on), the others get FULL; all get CLOSED when stopping. Then
- * the batch stays the caller's, b->error says why and its ops count as rejected. Never blocks. */
+ * the batch stays the caller's, b->error says why and its ops count as refused where the peer is told, else as
+ * rejected. Never blocks. */
 observer_err obs_commit_submit(obs_commit *c, obs_batch *b);
 /* Whether the transport's share has room. False: opts.room is called when it has. */
 bool obs_commit_has_room(obs_commit *c, obs_transport transport);

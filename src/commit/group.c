@@ -5,6 +5,9 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <string.h>
+
+enum { SAY_AGAIN_MS = 10000 };
 
 /* ---- the plan: what is new, and where it goes ---- */
 
@@ -89,6 +92,12 @@ static observer_err plan_group(obs_commit *c) {
 
 /* ---- writing ---- */
 
+/* More than what failed, as files beside the journal grow with it. A bound keeps a probe of a huge message short. */
+static uint64_t probe_bytes(const obs_commit *c) {
+  const uint64_t most = UINT64_C(64) << 20;
+  return c->refused_bytes < most / 2 ? c->refused_bytes * 2 : most;
+}
+
 /* With nothing to write, success would tell nothing of the disk: while it fails, it is probed, unless the journal fails
  * too, which is then the reason to tell. */
 static observer_err append_records(obs_commit *c, uint32_t k) {
@@ -100,14 +109,15 @@ static observer_err append_records(obs_commit *c, uint32_t k) {
     return kind->write->append(kind->sink, c->records.at + first, n, c->seen + first,
                                j != NULL && c->rows > 0 ? &ops : NULL);
   }
-  if (c->failing == OBSERVER_E_OK || (j != NULL && obs_journal_probe(j) != OBSERVER_E_OK)) return OBSERVER_E_OK;
-  return kind->write->probe(kind->sink);
+  if (c->failing == OBSERVER_E_OK || (j != NULL && obs_journal_probe(j, probe_bytes(c)) != OBSERVER_E_OK))
+    return OBSERVER_E_OK;
+  return kind->write->probe(kind->sink, probe_bytes(c));
 }
 
 static observer_err append_ops(obs_commit *c) {
   obs_journal *j = c->opts.journal;
   if (j == NULL) return OBSERVER_E_OK;
-  if (c->rows == 0) return c->failing != OBSERVER_E_OK ? obs_journal_probe(j) : OBSERVER_E_OK;
+  if (c->rows == 0) return c->failing != OBSERVER_E_OK ? obs_journal_probe(j, probe_bytes(c)) : OBSERVER_E_OK;
   observer_err err = obs_journal_append(j, c->iov.at, c->iov.n, c->rows, c->min_ms, c->max_ms);
   /* INTERVAL keeps what a failed sync could not sync: that is housekeeping's, the group stands. */
   return err == OBSERVER_E_OK && obs_journal_sync_due(j) == UINT32_MAX ? obs_journal_sync(j) : err;
@@ -215,6 +225,7 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   }
   c->next_seq += b->recorded_ops;
   keep_rejects(c, b, now_ms);
+  if (obs_commit_is_ask(b)) atomic_fetch_add(&n->received, obs_batch_items(b));
   atomic_fetch_add(&n->recorded, b->recorded);
   atomic_fetch_add(&n->duplicate, b->duplicates);
   atomic_fetch_add(&n->rejected, b->nrejects);
@@ -225,20 +236,29 @@ void obs_commit_fail_batch(obs_commit *c, obs_batch *b, observer_err err, const 
   b->error = err;
   snprintf(b->error_text, sizeof(b->error_text), "%s", text);
   b->recorded = b->recorded_ops = b->duplicates = 0;
-  atomic_fetch_add(&c->counts[b->transport].rejected, obs_batch_items(b));
+  obs_commit_atomics *n = &c->counts[b->transport];
+  atomic_fetch_add(obs_commit_is_ask(b) ? &n->refused : &n->rejected, obs_batch_items(b));
   give_back(c, b);
 }
 
 void obs_commit_set_health(obs_commit *c, observer_err err, const char *text) {
   pthread_mutex_lock(&c->lock);
   observer_err before = c->failing;
+  bool other = strcmp(c->failing_text, text) != 0;
+  uint64_t now = obs_clock_mono_ms();
+  /* One failure has several words: that of a write, of a sync, of a probe. Of another kind, it is news. */
+  bool news = before != err || (other && now >= c->said_at + SAY_AGAIN_MS);
   c->failing = err;
   snprintf(c->failing_text, sizeof(c->failing_text), "%s", text);
   pthread_mutex_unlock(&c->lock);
-  if (err != OBSERVER_E_OK)
+  if (err == OBSERVER_E_OK) {
+    c->refused_bytes = 0;
+    c->shown_until = 0;
+    if (before != OBSERVER_E_OK) obs_log_info("commit", "recording again");
+  } else if (news) {
+    c->said_at = now;
     obs_log_error("commit", "not recording: %s", text);
-  else if (before != OBSERVER_E_OK)
-    obs_log_info("commit", "recording again");
+  }
 }
 
 void obs_commit_set_failing(obs_commit *c, observer_err err, const char *text) {
@@ -247,11 +267,31 @@ void obs_commit_set_failing(obs_commit *c, observer_err err, const char *text) {
   c->retry_at = c->probe_at = obs_clock_mono_ms() + OBS_COMMIT_RETRY_MS;
 }
 
+static uint64_t group_bytes(const obs_commit *c) {
+  uint64_t bytes = 0;
+  for (const obs_batch *b = c->group.first; b != NULL; b = b->next) bytes += b->json.len;
+  return bytes;
+}
+
+observer_err obs_commit_probe(obs_commit *c, const char **why) {
+  obs_journal *j = c->opts.journal;
+  observer_err err = j == NULL ? OBSERVER_E_OK : obs_journal_probe(j, probe_bytes(c));
+  if (err != OBSERVER_E_OK) *why = obs_journal_error(j);
+  for (uint32_t k = 0; err == OBSERVER_E_OK && k < c->kinds.n; k++) {
+    const obs_record_kind *kind = &c->kinds.at[k];
+    err = kind->write->probe(kind->sink, probe_bytes(c));
+    if (err != OBSERVER_E_OK) *why = kind->write->error(kind->sink);
+  }
+  return err;
+}
+
 /* The group could not be written: batches whose peer waits for an answer get the error, the others wait for the disk,
  * ahead of those that came after them. */
 static void postpone_group(obs_commit *c, observer_err err, const char *text) {
   obs_commit_list waiting;
   obs_commit_list_init(&waiting);
+  uint64_t bytes = group_bytes(c);
+  if (bytes > c->refused_bytes) c->refused_bytes = bytes;
   obs_commit_set_failing(c, err, text);
   for (obs_batch *b; (b = obs_commit_list_pop(&c->group)) != NULL;) {
     if (obs_commit_waits_for_disk(b))
@@ -283,7 +323,12 @@ void obs_commit_write_group(obs_commit *c) {
     postpone_group(c, err, text);
     return;
   }
-  if (c->failing != OBSERVER_E_OK) obs_commit_set_health(c, OBSERVER_E_OK, "");
+  if (c->failing != OBSERVER_E_OK) {
+    if (group_bytes(c) >= c->refused_bytes)
+      obs_commit_set_health(c, OBSERVER_E_OK, "");
+    else
+      c->probe_at = 0; /* a smaller one succeeded: the disk may be well again */
+  }
   settle_records(c);
   note_pace(c, start_ns);
   note_times(c);

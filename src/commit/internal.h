@@ -12,11 +12,12 @@
 
 enum {
   OBS_COMMIT_GROUP_OPS = 65536, /* a group ends before it could hold more new op_ids than this */
-  OBS_COMMIT_RETRY_MS = 250     /* between attempts while the disk fails */
+  OBS_COMMIT_RETRY_MS = 250,    /* between attempts while the disk fails */
+  OBS_COMMIT_SHOWN_MS = 5000    /* for so long an idle daemon is not ready after its files were lost */
 };
 
 typedef struct {
-  _Atomic uint64_t received, recorded, duplicate, rejected, messages, bytes;
+  _Atomic uint64_t received, recorded, duplicate, rejected, refused, messages, bytes;
 } obs_commit_atomics;
 
 typedef struct {
@@ -72,8 +73,11 @@ struct obs_commit {
   int64_t step_ms;         /* by how much receipt is ahead of the wall clock, which somebody has set back */
   bool same_times;         /* all of its ops have that receipt, and no skew */
   uint64_t group_late, group_skewed;
-  uint64_t retry_at; /* after a failure: not before that time an op is tried */
-  uint64_t probe_at; /* and the disk is probed, should none come */
+  uint64_t retry_at;      /* after a failure: not before that time an op is tried */
+  uint64_t probe_at;      /* and the disk is probed, should none come */
+  uint64_t shown_until;   /* what was lost is seen: until then only a write or a signal makes it well */
+  uint64_t refused_bytes; /* the largest group that could not be written since recording failed */
+  uint64_t said_at;       /* when it was logged last why */
   uint64_t maintain_at, clock_at;
   obs_checkpoint *checkpoint; /* NULL: ephemeral */
   bool checkpoint_due;        /* asked for, or could not be written: written whether or not ops came */
@@ -119,6 +123,9 @@ void obs_commit_fail_batch(obs_commit *c, obs_batch *b, observer_err err, const 
 void obs_commit_set_health(obs_commit *c, observer_err err, const char *text);
 /* The same for a failure, which also puts off the next attempt. */
 void obs_commit_set_failing(obs_commit *c, observer_err err, const char *text);
+/* Whether all files take a write as large as the largest that failed, with some room behind it; of those that were
+ * lost, new ones are made. *why: what is wrong. */
+observer_err obs_commit_probe(obs_commit *c, const char **why);
 
 /* The thread (thread.c). */
 void *obs_commit_run(void *commit);

@@ -156,7 +156,10 @@ static void look_at_checkpoint(obs_commit *c, uint64_t now) {
   uint64_t seq;
   pthread_mutex_lock(&c->lock);
   c->checkpoint_due |= c->checkpoint_wanted;
-  if (c->look_wanted) c->maintain_at = now;
+  if (c->look_wanted) {
+    c->maintain_at = c->probe_at = now;
+    c->shown_until = 0;
+  }
   c->checkpoint_wanted = c->look_wanted = false;
   pthread_mutex_unlock(&c->lock);
   if (c->checkpoint == NULL || !obs_checkpoint_ended(c->checkpoint, &err, &seq)) return;
@@ -194,11 +197,30 @@ static void probe(obs_commit *c) {
   uint64_t now = obs_clock_mono_ms();
   if (c->failing == OBSERVER_E_OK || c->held.first != NULL || now < c->probe_at) return;
   c->probe_at = now + OBS_COMMIT_RETRY_MS;
-  bool well = c->opts.journal == NULL || obs_journal_probe(c->opts.journal) == OBSERVER_E_OK;
-  for (uint32_t k = 0; well && k < c->kinds.n; k++) {
-    well = c->kinds.at[k].write->probe(c->kinds.at[k].sink) == OBSERVER_E_OK;
+  const char *why = "";
+  observer_err err = obs_commit_probe(c, &why);
+  if (err == OBSERVER_E_OK && now < c->shown_until)
+    c->probe_at = c->shown_until;
+  else
+    obs_commit_set_health(c, err, why);
+}
+
+/* Whether all files stand where a start will look for them. When they do not, new ones are made at once, so that no
+ * other daemon takes the place and what was lost is saved; readiness stays off until a write or a signal came, or some
+ * seconds went by: somebody is to see it. */
+static bool look_at_files(obs_commit *c) {
+  observer_err err = obs_journal_check(c->opts.journal);
+  const char *why = obs_journal_error(c->opts.journal);
+  for (uint32_t k = 0; err == OBSERVER_E_OK && k < c->kinds.n; k++) {
+    const obs_record_kind *kind = &c->kinds.at[k];
+    err = kind->write->check(kind->sink);
+    why = kind->write->error(kind->sink);
   }
-  if (well) obs_commit_set_health(c, OBSERVER_E_OK, "");
+  if (err == OBSERVER_E_OK) return true;
+  obs_commit_set_failing(c, err, why);
+  c->retry_at = c->probe_at = obs_clock_mono_ms();
+  c->shown_until = c->retry_at + OBS_COMMIT_SHOWN_MS;
+  return false;
 }
 
 /* Somebody has set the wall clock: told once for each time. */
@@ -228,11 +250,7 @@ static void housekeeping(obs_commit *c) {
     }
   }
   if (now >= c->maintain_at) {
-    observer_err err = obs_journal_check(c->opts.journal);
-    if (err != OBSERVER_E_OK) {
-      obs_commit_set_failing(c, err, obs_journal_error(c->opts.journal));
-      return;
-    }
+    if (!look_at_files(c)) return;
     obs_journal_maintain(c->opts.journal, obs_clock_receipt_ms());
     c->maintain_at = now + MAINTAIN_MS;
   }
@@ -266,6 +284,11 @@ void *obs_commit_run(void *arg) {
     housekeeping(c);
   }
   give_up_held(c);
+  /* Rows of a file that somebody has just removed are saved while it is still open. */
+  const char *why = "";
+  if (c->opts.journal != NULL && (c->failing != OBSERVER_E_OK || !look_at_files(c)) &&
+      obs_commit_probe(c, &why) != OBSERVER_E_OK)
+    obs_log_error("commit", "not recording at the end: %s", why);
   last_checkpoint(c);
   return NULL;
 }

@@ -268,15 +268,26 @@ void obs_journal_note_times(obs_journal *j, uint64_t seq, uint64_t n, int64_t re
 }
 
 /* Writes blank lines: should the cut fail, replay skips them and the next append cuts again. */
-observer_err obs_journal_probe(obs_journal *j) {
+observer_err obs_journal_probe(obs_journal *j, uint64_t bytes) {
+  enum { AT_ONCE = 64 };
   char blank[4096];
   memset(blank, '\n', sizeof(blank));
-  struct iovec iov = {blank, sizeof(blank)};
+  (void)obs_journal_check(j); /* of one that was lost, and nobody has noticed yet */
   observer_err err = obs_journal_make_ready(j, 0);
   if (err != OBSERVER_E_OK) return err;
-  uint64_t end = obs_journal_active(j)->index.indexed;
-  bool written = obs_file_write_at(j->fd, &iov, 1, end) && j->datasync(j->fd) == 0;
-  err = written ? obs_journal_look(j, end + sizeof(blank)) : obs_journal_fail(j, "write", j->name);
+  uint64_t begin = obs_journal_active(j)->index.indexed, end = begin;
+  bool written = true;
+  do {
+    struct iovec iov[AT_ONCE];
+    uint32_t n = 0;
+    uint64_t part = 0;
+    for (; n < AT_ONCE && (n == 0 || end - begin + part < bytes); n++, part += sizeof(blank))
+      iov[n] = (struct iovec){blank, sizeof(blank)};
+    written = obs_file_write_at(j->fd, iov, n, end);
+    end += part;
+  } while (written && end - begin < bytes);
+  written = written && j->datasync(j->fd) == 0;
+  err = written ? obs_journal_look(j, end) : obs_journal_fail(j, "write", j->name);
   obs_journal_cut(j);
   return err != OBSERVER_E_OK ? err : j->dirty ? obs_journal_fail(j, "truncate", j->name) : OBSERVER_E_OK;
 }

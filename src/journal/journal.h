@@ -127,8 +127,9 @@ void obs_journal_take_back(obs_journal *j);
 /* Whether the active segment stands where a start will look for it: now and then, when nothing is appended that would
  * tell. IO: it was lost, as after a failed append. */
 observer_err obs_journal_check(obs_journal *j);
-/* After a failure: whether the disk takes a write and a sync again, tried behind the last row and cut off again. */
-observer_err obs_journal_probe(obs_journal *j);
+/* After a failure: whether the disk takes a write of `bytes` (a page at least) and a sync again, tried behind the last
+ * row and cut off again. */
+observer_err obs_journal_probe(obs_journal *j, uint64_t bytes);
 /* INTERVAL: milliseconds until a sync is due; UINT32_MAX when none is pending. */
 uint32_t obs_journal_sync_due(const obs_journal *j);
 /* What the last failure was: "write ops.jsonl: No space left on device". Commit thread only. */

@@ -2,9 +2,10 @@
  * cut or written to. Rows in it may not be found by the next start, so nothing is acknowledged that went there: the
  * append or sync that notices fails, and the next one begins a new segment.
  *
- *   gone      whatever stands under the name now is set aside as STEM-found-<seq>-<n>, never overwritten; the rows that
- * the old file alone had are lost, as whoever took it away wanted changed   the file becomes a rotated segment; the
- * next start reads again what is in it
+ *   gone      whatever stands under the name now is set aside as STEM-found-<seq>-<n>, never overwritten. The rows of a
+ *             file that was removed are read through its descriptor and kept as a rotated segment; one that was moved
+ *             has them where it is now, and the log says where
+ *   changed   the file becomes a rotated segment; the next start reads again what is in it
  *
  * The sidecar of the new segment notes its first seq, so that the seq goes on also after a restart. The checkpoint
  * knows of rows that were taken away while no daemon ran. */
@@ -87,13 +88,71 @@ static void found_name(obs_journal *j, obs_journal_file_name name) {
   } while (n < UINT32_MAX && !is_free(j, name));
 }
 
-/* Clears the active segment's name. *keep: the file that stood there is a rotated segment now. */
+/* Copies the rows of the file that is open, whatever has become of its name. False and errno; nothing is left then. */
+static bool copy_rows(const obs_journal *j, obs_journal_file_name name, uint64_t end) {
+  char chunk[64 << 10];
+  int fd = openat(j->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, OBS_FILE_MODE);
+  bool ok = fd >= 0;
+  for (uint64_t at = 0; ok && at < end;) {
+    size_t want = end - at < sizeof(chunk) ? (size_t)(end - at) : sizeof(chunk);
+    ssize_t got = obs_file_read_at(j->fd, chunk, want, at);
+    if (got == 0) errno = EIO;
+    struct iovec iov = {chunk, got > 0 ? (size_t)got : 0};
+    ok = got > 0 && obs_file_write_at(fd, &iov, 1, at);
+    at += got > 0 ? (uint64_t)got : 0;
+  }
+  ok = ok && fsync(fd) == 0;
+  int saved = errno;
+  if (fd >= 0 && close(fd) != 0 && ok) {
+    saved = errno;
+    ok = false;
+  }
+  if (!ok && fd >= 0) (void)unlinkat(j->dir_fd, name, 0);
+  errno = saved;
+  return ok;
+}
+
+/* What becomes of the rows of a file that is gone. True: they are in `name`. */
+static bool save_rows(obs_journal *j, obs_journal_file_name name) {
+  const obs_index *x = &obs_journal_active(j)->index;
+  struct stat st;
+  if (x->rows == 0 || fstat(j->fd, &st) != 0) return false;
+  if (st.st_nlink > 0) {
+    char link[64], now_at[PATH_MAX];
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", j->fd);
+    ssize_t n = readlink(link, now_at, sizeof(now_at) - 1);
+    obs_log_error("journal", "%s/%s: rows %" PRIu64 " to %" PRIu64 " are in the file that was moved away, now %.*s",
+                  j->dir, j->name, x->first_seq, obs_index_next_seq(x) - 1, n > 0 ? (int)n : 7,
+                  n > 0 ? now_at : "unknown");
+    return false;
+  }
+  if (!copy_rows(j, name, x->indexed)) {
+    obs_log_error("journal",
+                  "%s/%s: rows %" PRIu64 " to %" PRIu64 " were in the file that was removed, and are lost: %s", j->dir,
+                  j->name, x->first_seq, obs_index_next_seq(x) - 1, strerror(errno));
+    return false;
+  }
+  obs_log_warn("journal", "%s/%s: rows %" PRIu64 " to %" PRIu64 " of the file that was removed are saved in %s", j->dir,
+               j->name, x->first_seq, obs_index_next_seq(x) - 1, name);
+  return true;
+}
+
+/* Clears the active segment's name. *keep: the rows that it had are a rotated segment now. */
 static bool set_aside(obs_journal *j, bool *keep) {
   obs_journal_file_name name;
   const obs_index *x = &obs_journal_active(j)->index;
   obs_journal_rotated_name(j, x->first_seq, name);
+  if (j->place == OBS_JOURNAL_GONE) {
+    /* A journal beside another has one segment only: its rows are saved under a name that no start reads. */
+    if (j->opts.beside) found_name(j, name);
+    *keep = is_free(j, name) && save_rows(j, name) && !j->opts.beside;
+    found_name(j, name);
+    if (renameat(j->dir_fd, j->name, j->dir_fd, name) != 0) return errno == ENOENT;
+    obs_log_warn("journal", "%s/%s: what stood there is now %s", j->dir, j->name, name);
+    return true;
+  }
   /* Without a row of ours it is none: the next one would have the same name. */
-  *keep = j->place == OBS_JOURNAL_CHANGED && x->rows > 0 && is_free(j, name);
+  *keep = x->rows > 0 && is_free(j, name);
   if (!*keep) found_name(j, name);
   if (renameat(j->dir_fd, j->name, j->dir_fd, name) != 0) return errno == ENOENT;
   obs_log_warn("journal", "%s/%s: what stood there is now %s", j->dir, j->name, name);
@@ -121,6 +180,7 @@ observer_err obs_journal_replace(obs_journal *j) {
     j->group_fd = -1;
   }
   obs_journal_activate(j, fd, keep);
+  if (keep && j->place == OBS_JOURNAL_GONE) obs_journal_save_sidecar(j, j->nsegments - 2);
   forget_missing(j);
   j->place = OBS_JOURNAL_IN_PLACE;
   j->dirty = false;

@@ -51,6 +51,8 @@ static const obs_metric table[] = {
     TRANSPORT(rejected, "rejected_total", "of them, rejected"),
     EACH("transports/{transport}/in_flight", "in_flight", GAUGE, transports, .in_flight, "transport",
          obs_transport_names, "of them, still on their way"),
+    TRANSPORT(refused, "refused_total",
+              "not among them: refused while the disk failed or the queue was full, to be sent again"),
     {"urls", "observer_urls", "where the daemon listens or dials, by kind", OBS_METRIC_JSON, .at = AT(urls)},
     {"feed/ops", "observer_feed_ops_total", "ops sent on the feed, once however many subscribers", OBS_METRIC_COUNTER,
      WIDE(feed.ops), .beat = "feed/ops"},

@@ -22,8 +22,11 @@ typedef struct {
                          const struct obs_journal_group *ops);
   void (*commit)(void *sink);
   void (*rollback)(void *sink);
-  observer_err (*probe)(void *sink);      /* after a failure: whether the disk takes rows again */
-  const char *(*error)(const void *sink); /* why the last append or probe failed, with the path */
+  /* After a failure: whether the disk takes as many bytes as could not be written. */
+  observer_err (*probe)(void *sink, uint64_t bytes);
+  /* Now and then: whether the rows still stand where a start will look for them. */
+  observer_err (*check)(void *sink);
+  const char *(*error)(const void *sink); /* why the last append, probe or check failed, with the path */
 } obs_record_sink;
 
 typedef struct {

@@ -156,9 +156,14 @@ void obs_sessions_commit(void *sessions) {
   forget(s);
 }
 
-observer_err obs_sessions_probe(void *sessions) {
+observer_err obs_sessions_probe(void *sessions, uint64_t bytes) {
   obs_sessions *s = sessions;
-  return s->journal == NULL ? OBSERVER_E_OK : obs_journal_probe(s->journal);
+  return s->journal == NULL ? OBSERVER_E_OK : obs_journal_probe(s->journal, bytes);
+}
+
+static observer_err check(void *sessions) {
+  obs_sessions *s = sessions;
+  return s->journal == NULL ? OBSERVER_E_OK : obs_journal_check(s->journal);
 }
 
 const char *obs_sessions_error(const void *sessions) {
@@ -169,8 +174,8 @@ const char *obs_sessions_error(const void *sessions) {
 }
 
 obs_record_kind obs_sessions_kind(obs_sessions *s) {
-  static const obs_record_sink sink = {obs_sessions_append, obs_sessions_commit, obs_sessions_rollback,
-                                       obs_sessions_probe, obs_sessions_error};
+  static const obs_record_sink sink = {
+      obs_sessions_append, obs_sessions_commit, obs_sessions_rollback, obs_sessions_probe, check, obs_sessions_error};
   return (obs_record_kind){.name = "session",
                            .schema = OBSERVER_SESSION_SCHEMA,
                            .topic = OBSERVER_SESSION_TOPIC,

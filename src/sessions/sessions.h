@@ -45,7 +45,7 @@ observer_err obs_sessions_append(void *sessions, const obs_str *rows, uint32_t n
                                  const obs_journal_group *ops);
 void obs_sessions_commit(void *sessions);
 void obs_sessions_rollback(void *sessions);
-observer_err obs_sessions_probe(void *sessions);
+observer_err obs_sessions_probe(void *sessions, uint64_t bytes);
 const char *obs_sessions_error(const void *sessions);
 
 /* ---- views: any thread ---- */

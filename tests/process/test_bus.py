@@ -468,7 +468,9 @@ class Misbehaviour(DaemonTest):
         counts = daemon.get("/v1/observer/health").json["transports"]
         for n in counts.values():
             self.assertEqual(n["received"], n["recorded"] + n["duplicate"] + n["rejected"] + n["in_flight"])
-        return {name: tuple(n.values()) for name, n in counts.items()}
+            self.assertEqual(n["refused"], 0)
+        return {name: tuple(n[of] for of in ("received", "recorded", "duplicate", "rejected", "in_flight"))
+                for name, n in counts.items()}
 
     def test_counts_balance(self):
         """Every op sent over PULL and REP is a row, a duplicate or a reject."""

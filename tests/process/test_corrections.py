@@ -69,7 +69,7 @@ class CorrectionsTest(DaemonTest):
         self.assertEqual([row["op"]["correction"] for row in daemon.get(OPS).json["ops"]], ["b", "Widen the radius. " * 20])
         health = daemon.get("/health").json
         self.assertEqual(health["transports"]["tail"],
-                         {"received": 2, "recorded": 2, "duplicate": 0, "rejected": 0, "in_flight": 0})
+                         {"received": 2, "recorded": 2, "duplicate": 0, "rejected": 0, "in_flight": 0, "refused": 0})
         wait_until(lambda: '"overseer_corrections":2}' in daemon.stderr(), 20, "the cycle line")
         self.assertIn("[observer] pulled ", daemon.stderr())
 

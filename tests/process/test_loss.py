@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 
 from harness import DaemonTest, main, wait_until
 
@@ -32,8 +33,10 @@ class Loss(DaemonTest):
         wait_until(recorded, 10, "recording to resume")
         return refused
 
-    def lose(self, take):
-        """What was recorded before is lost with the file; nothing that is acknowledged afterwards is."""
+    def lose(self, take, saved=0):
+        """What was recorded before is lost with a file that was moved, and saved of one that was removed; nothing that is
+        acknowledged afterwards is lost."""
+        saved = ["/before"] * saved
         daemon = self.start(args=["--cycle", "1"])
         self.assertEqual(self.record(daemon, "/before"), 500)
         take(daemon.data_dir)
@@ -50,13 +53,14 @@ class Loss(DaemonTest):
         self.assertIn(GONE, log)
         self.assertIn("recording goes on in a new file, at seq 501", log)
         self.assertIn("recording again", log)
-        self.assertEqual(self.endpoints(daemon), ["/again"] + ["/after"] * 500)
+        self.assertEqual(self.endpoints(daemon), saved + ["/again"] + ["/after"] * 500)
         daemon.restart(kill=True)
-        self.assertEqual(self.endpoints(daemon), ["/again"] + ["/after"] * 500)
+        self.assertEqual(self.endpoints(daemon), saved + ["/again"] + ["/after"] * 500)
+        self.assertEqual(daemon.get("/v1/observer/summary").json["lifetime"]["total"], len(saved) + 501)
         self.assertEqual(self.record(daemon, "/later", 1), 1002)
 
     def test_the_file_is_removed(self):
-        self.lose(lambda data: os.unlink(os.path.join(data, "ops.jsonl")))
+        self.lose(lambda data: os.unlink(os.path.join(data, "ops.jsonl")), saved=500)
 
     def test_the_file_is_renamed_and_a_link_stands_there(self):
         def take(data):
@@ -66,10 +70,82 @@ class Loss(DaemonTest):
         self.assertFalse(os.path.exists(os.path.join(self.tmp, "nowhere")))
 
     def test_the_directory_is_removed(self):
-        self.lose(shutil.rmtree)
+        self.lose(shutil.rmtree, saved=500)
 
     def test_the_directory_is_renamed(self):
         self.lose(lambda data: os.rename(data, data + ".taken"))
+
+    def idle(self, take):
+        """Nobody writes: a look finds it, and it stays to be seen until somebody writes or signals."""
+        daemon = self.start()
+        self.assertEqual(self.record(daemon, "/before"), 500)
+        take(daemon.data_dir)
+        ready = wait_until(lambda: (lambda a: a if a.status == 503 else None)(daemon.get("/readyz")), 10, "no readiness")
+        self.assertIn(GONE, ready.json["reasons"][0])
+        # Its place is taken again, so that no other daemon gets it.
+        wait_until(lambda: "recording goes on in a new file, at seq 501" in daemon.stderr(), 10, "a new file")
+        code, stderr = self.make().run_to_exit()
+        self.assertEqual(code, 1)
+        self.assertIn("in use by another observerd (pid %d)" % daemon.pid, stderr)
+        return daemon
+
+    def test_it_is_seen_while_nobody_writes(self):
+        daemon = self.idle(shutil.rmtree)
+        self.assertEqual(daemon.get("/readyz").status, 503)
+        self.assertEqual(daemon.post("/v1/observer/event", {"endpoint": "/after"}).status, 200)
+        self.assertEqual(daemon.get("/readyz").status, 200)
+        self.assertEqual(self.endpoints(daemon), ["/before"] * 500 + ["/after"])
+
+    def test_a_signal_makes_it_well(self):
+        moved = os.path.join(self.tmp, "moved.jsonl")
+        daemon = self.idle(lambda data: os.rename(os.path.join(data, "ops.jsonl"), moved))
+        self.assertIn("rows 1 to 500 are in the file that was moved away, now " + moved, daemon.stderr())
+        daemon.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: daemon.get("/readyz").status == 200, 10, "readiness")
+        self.assertEqual(daemon.stderr().count("not recording"), 1)
+        self.assertEqual(daemon.stderr().count("recording again"), 1)
+
+    def test_nobody_comes(self):
+        daemon = self.idle(shutil.rmtree)
+        wait_until(lambda: daemon.get("/readyz").status == 200, 20, "readiness")
+
+    def test_removed_just_before_the_stop(self):
+        daemon = self.start()
+        self.assertEqual(self.record(daemon, "/before"), 500)
+        shutil.rmtree(daemon.data_dir)
+        daemon.stop()
+        self.assertEqual(self.endpoints(daemon), ["/before"] * 500)
+        daemon.start()
+        self.assertEqual(self.record(daemon, "/after", 1), 501)
+
+    def test_another_daemon_has_taken_the_place(self):
+        """It is said who, and nothing is acknowledged meanwhile."""
+        daemon = self.start()
+        self.assertEqual(self.record(daemon, "/before"), 500)
+        daemon.process.send_signal(signal.SIGSTOP)
+        shutil.rmtree(daemon.data_dir)
+        other = self.make()
+        other.data_dir = daemon.data_dir
+        other.start()
+        daemon.process.send_signal(signal.SIGCONT)
+        taken = "%s/lock: in use by another observerd (pid %d)" % (daemon.data_dir, other.pid)
+        wait_until(lambda: taken in daemon.stderr(), 10, "the other one to be named")
+        answer = daemon.post("/v1/observer/event", {"endpoint": "/after"})
+        self.assertEqual((answer.status, answer.json["error"]), (503, taken))
+        self.assertEqual(daemon.get("/readyz").json["reasons"], [taken])
+        other.stop()
+        self.try_again(daemon)
+        self.assertEqual(daemon.get("/readyz").status, 200)
+        self.assertEqual([row["endpoint"] for row in daemon.journal_rows()], ["/before"] * 500 + ["/again"])
+
+    def test_the_sessions_are_moved(self):
+        daemon = self.start()
+        name = os.path.join(daemon.data_dir, "coordinator_sessions.jsonl")
+        os.rename(name, name + ".1")
+        wait_until(lambda: daemon.get("/readyz").status == 503, 10, "no readiness")
+        self.assertIn("coordinator_sessions.jsonl: " + GONE, daemon.get("/readyz").json["reasons"][0])
+        self.assertEqual(daemon.post("/v1/observer/event", {"endpoint": "/after"}).status, 200)
+        self.assertTrue(os.path.exists(name))
 
     def test_readiness_turns_off_meanwhile(self):
         """While no new file can be made, nothing is acknowledged, and what nobody waits for is not lost."""

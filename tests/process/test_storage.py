@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import signal
+import subprocess
 import threading
 import time
 
@@ -185,6 +186,80 @@ class FullDisk(RecoveryTest):
             daemon.wait(15)
         daemon.start()
         self.assertEqual(len(self.check_recount(daemon)), 1000)
+
+
+class Room(RecoveryTest):
+    """A file system of its own, really full, in a mount namespace of the daemon's."""
+    BYTES = 4 << 20
+
+    def setUp(self):
+        super().setUp()
+        self.mounted = os.path.join(self.tmp, "mounted")
+        os.mkdir(self.mounted)
+        probe = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", self.mounted], capture_output=True,
+                               text=True, check=False)
+        if probe.returncode != 0:
+            self.skipTest("no mounts in a namespace here: " + probe.stderr.strip())
+
+    def started(self):
+        daemon = self.make()
+        daemon.data_dir = os.path.join(self.mounted, "data")
+        plain = daemon.command()
+        script = 'mount -t tmpfs -o size=%d none "$0" && exec "$@"' % self.BYTES
+        daemon.command = lambda: ["unshare", "-rm", "sh", "-c", script, self.mounted] + plain
+        daemon.start()
+        return daemon
+
+    def fill(self, daemon, left):
+        """A file that leaves so many bytes."""
+        ballast = "/proc/%d/root%s/ballast" % (daemon.pid, self.mounted)
+        room = os.statvfs(os.path.dirname(ballast))
+        with open(ballast, "wb") as f:
+            f.write(b"x" * (room.f_bavail * room.f_frsize - left))
+        return ballast
+
+    def test_nothing_flaps_while_a_producer_tries_again(self):
+        """Not ready from the first refusal to the first success, however often it is tried, and whatever smaller fits."""
+        daemon = self.started()
+        ballast = self.fill(daemon, 128 << 10)
+        batch = [{"endpoint": "/large", "input_summary": "x" * 100, "op_id": "l%d" % n} for n in range(3000)]
+        said, small = [], 0
+        first = daemon.post("/v1/observer/event", batch)
+        self.assertEqual(first.status, 503)
+        self.assertIn("No space left on device", first.json["error"])
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            said.append(daemon.get("/readyz").status)
+            self.assertEqual(daemon.post("/v1/observer/event", batch).status, 503)
+            said.append(daemon.get("/readyz").status)
+            if daemon.post("/v1/observer/event", {"endpoint": "/small"}).status == 200:
+                small += 1
+        self.assertGreater(len(said), 20)
+        self.assertEqual(set(said), {503})
+        counts = daemon.get("/health").json["transports"]["http"]
+        self.assertEqual((counts["received"], counts["recorded"], counts["rejected"]), (small, small, 0))
+        self.assertGreaterEqual(counts["refused"], 3000 * len(said) // 2)
+        os.unlink(ballast)
+        wait_until(lambda: daemon.post("/v1/observer/event", batch).status == 200, 10, "the batch")
+        self.assertEqual(daemon.get("/readyz").status, 200)
+        log = daemon.stderr()
+        self.assertEqual((log.count("commit: not recording: "), log.count("commit: recording again")), (1, 1))
+        self.assertEqual(daemon.get("/health").json["transports"]["http"]["recorded"], 3000 + small)
+
+    def test_it_is_ready_again_without_a_producer(self):
+        """Who was kept away by /readyz does not come to find out: a probe as large as what failed does."""
+        daemon = self.started()
+        ballast = self.fill(daemon, 64 << 10)
+        batch = [{"endpoint": "/large", "input_summary": "x" * 100} for n in range(3000)]
+        self.assertEqual(daemon.post("/v1/observer/event", batch).status, 503)
+        end = time.monotonic() + 1  # several probes, none of which is taken for room
+        while time.monotonic() < end:
+            self.assertEqual(daemon.get("/readyz").status, 503)
+        os.unlink(ballast)
+        wait_until(lambda: daemon.get("/readyz").status == 200, 10, "readiness")
+        self.assertEqual(daemon.post("/v1/observer/event", batch).status, 200)
+        log = daemon.stderr()
+        self.assertEqual((log.count("commit: not recording: "), log.count("commit: recording again")), (1, 1))
 
 
 class OlderRows(RecoveryTest):

@@ -108,6 +108,14 @@ static void check_counts(setup *s, obs_transport t, uint64_t recorded, uint64_t 
   assert_int_equal(n.in_flight, 0);
 }
 
+/* Asked to send it again: that is neither received nor rejected. */
+static void check_refused(setup *s, obs_transport t, uint64_t refused) {
+  obs_commit_counts n;
+  obs_commit_get_counts(s->c, t, &n);
+  assert_int_equal(n.refused, refused);
+  assert_int_equal(n.received, n.recorded + n.duplicate + n.rejected);
+}
+
 /* What an interval's failed sync could not sync was recorded and stays recorded: once. */
 static void test_interval_records_once(void **state) {
   setup s = {.f = *state};
@@ -162,7 +170,9 @@ static void test_always_holds_and_resumes(void **state) {
   assert_int_equal(retry.last_seq, 4);
   assert_int_equal(rows_with(&s, ""), 4);
   check_counts(&s, OBS_TRANSPORT_PULL, 3, 1, 0);
-  check_counts(&s, OBS_TRANSPORT_REP, 1, 0, 1);
+  check_counts(&s, OBS_TRANSPORT_REP, 1, 0, 0);
+  check_refused(&s, OBS_TRANSPORT_PULL, 0);
+  check_refused(&s, OBS_TRANSPORT_REP, 1);
   close_all(&s);
   for (int i = 0; i < 3; i++) obs_batch_fini(&pull[i]);
   obs_batch_fini(&rep);
@@ -247,8 +257,14 @@ static void sink_rollback(void *arg) {
   log_event(arg, "<");
 }
 
-static observer_err sink_probe(void *arg) {
+static observer_err sink_probe(void *arg, uint64_t bytes) {
+  (void)bytes;
   return ((const sink *)arg)->fails ? OBSERVER_E_NOSPC : OBSERVER_E_OK;
+}
+
+static observer_err sink_check(void *arg) {
+  (void)arg;
+  return OBSERVER_E_OK;
 }
 
 static const char *sink_error(const void *arg) {
@@ -267,7 +283,7 @@ static bool make_row(obs_str json, const obs_op_limits *limits, int64_t now_ms, 
 static void test_kinds(void **state) {
   static const char mixed[] = "[{\"schema\":\"test.b\"},{\"endpoint\":\"/o\"},{\"schema\":\"test.a\"},"
                               "{\"schema\":\"test.b\",\"again\":1},{\"schema\":\"test.c\"}]";
-  static const obs_record_sink write = {sink_append, sink_commit, sink_rollback, sink_probe, sink_error};
+  static const obs_record_sink write = {sink_append, sink_commit, sink_rollback, sink_probe, sink_check, sink_error};
   char log[LOG_BYTES] = "";
   sink a = {'a', false, log}, b = {'b', false, log};
   const obs_record_kinds kinds = {

@@ -102,7 +102,7 @@ static void group_cannot_be_cut(void **state) {
   assert_int_equal(append_only(f, 1, 1, 1), OBSERVER_E_IO);
   f->j->datasync = fdatasync;
   f->j->truncate = ftruncate;
-  assert_int_equal(obs_journal_probe(f->j), OBSERVER_E_OK);
+  assert_int_equal(obs_journal_probe(f->j, 0), OBSERVER_E_OK);
   assert_int_equal(count_lines(path(f, "ops.jsonl")), 0);
   assert_int_equal(count_lines(path(f, "beside.jsonl")), 0);
   obs_journal_close(beside);

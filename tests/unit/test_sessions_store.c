@@ -175,10 +175,10 @@ static void test_failed_append_leaves_the_file(void **state) {
   atomic_store(&disk_fails, true);
   assert_int_equal(append_one(s, 1, NULL), OBSERVER_E_IO);
   assert_non_null(strstr(obs_sessions_error(s), FILE_NAME ": Input/output error"));
-  assert_int_equal(obs_sessions_probe(s), OBSERVER_E_IO);
+  assert_int_equal(obs_sessions_probe(s, 0), OBSERVER_E_IO);
   assert_int_equal(size_of(path(f, FILE_NAME)), size);
   atomic_store(&disk_fails, false);
-  assert_int_equal(obs_sessions_probe(s), OBSERVER_E_OK);
+  assert_int_equal(obs_sessions_probe(s, 0), OBSERVER_E_OK);
   assert_int_equal(append_one(s, 1, &duplicate), OBSERVER_E_OK);
   assert_false(duplicate);
   obs_sessions_commit(s);
@@ -485,7 +485,8 @@ static void wait_health(setup *s, bool well) {
   }
 }
 
-static void check_counts(setup *s, obs_transport t, uint64_t received, uint64_t recorded, uint64_t duplicate) {
+static void check_counts(setup *s, obs_transport t, uint64_t received, uint64_t recorded, uint64_t duplicate,
+                         uint64_t refused) {
   obs_commit_counts n;
   obs_commit_get_counts(s->c, t, &n);
   assert_int_equal(n.received, received);
@@ -493,6 +494,7 @@ static void check_counts(setup *s, obs_transport t, uint64_t received, uint64_t 
   assert_int_equal(n.duplicate, duplicate);
   assert_int_equal(n.rejected, received - recorded - duplicate);
   assert_int_equal(n.in_flight, 0);
+  assert_int_equal(n.refused, refused);
 }
 
 static void test_whole_or_not_at_all(void **state) {
@@ -541,9 +543,9 @@ static void test_whole_or_not_at_all(void **state) {
   assert_int_equal(b[3].last_seq, 3);
   assert_int_equal(file_rows(s.f), 3);
   assert_int_equal(count_lines(path(s.f, "ops.jsonl")), 3);
-  check_counts(&s, OBS_TRANSPORT_REP, 20, 5, 3);
-  check_counts(&s, OBS_TRANSPORT_PULL, 1, 1, 0);
-  check_counts(&s, OBS_TRANSPORT_HTTP, 1, 0, 0);
+  check_counts(&s, OBS_TRANSPORT_REP, 10, 5, 3, 10);
+  check_counts(&s, OBS_TRANSPORT_PULL, 1, 1, 0, 0);
+  check_counts(&s, OBS_TRANSPORT_HTTP, 0, 0, 0, 1);
   assert_int_equal(obs_sessions_total(s.sessions), 3);
   close_all(&s);
   for (int i = 0; i < 4; i++) obs_batch_fini(&b[i]);
