@@ -1,28 +1,38 @@
-# What the programs say of themselves, made from their own tables: manual pages and the bash completion, in build/man and
+# What the programs say of themselves, made from their own tables: manual pages and completions, in build/man and
 # build/completions. A build with sanitizers is not installed, and may not run outside of its tests: it makes none.
 if(NOT CMAKE_C_FLAGS MATCHES "-fsanitize" AND NOT CMAKE_CROSSCOMPILING)
   include(GNUInstallDirs)
 
   # The output appears only when the program has made all of it.
-  function(obs_text output program)
+  function(obs_text output folder program)
     set(file ${CMAKE_BINARY_DIR}/${output})
-    get_filename_component(folder ${file} DIRECTORY)
-    file(MAKE_DIRECTORY ${folder})
+    get_filename_component(parent ${file} DIRECTORY)
+    file(MAKE_DIRECTORY ${parent})
     add_custom_command(OUTPUT ${file}
                        COMMAND ${program} ${ARGN} > ${file}.new
                        COMMAND ${CMAKE_COMMAND} -E rename ${file}.new ${file}
                        DEPENDS ${program} VERBATIM)
     set_property(GLOBAL APPEND PROPERTY obs_texts ${file})
+    install(FILES ${file} DESTINATION ${folder})
   endfunction()
 
-  obs_text(man/observerd.1 observerd --man)
-  obs_text(man/observerctl.1 observerctl man)
-  obs_text(completions/observerctl observerctl completion bash)
+  # A page for each command: the rows of the one table.
+  set(commands_table ${CMAKE_SOURCE_DIR}/src/observerctl/cli/commands.h)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${commands_table})
+  file(READ ${commands_table} table)
+  string(REGEX MATCHALL "\n  X\\([a-z]+\\)" rows "${table}")
+  foreach(row IN LISTS rows)
+    string(REGEX REPLACE "\n  X\\(([a-z]+)\\)" "\\1" command "${row}")
+    obs_text(man/observerctl-${command}.1 ${CMAKE_INSTALL_MANDIR}/man1 observerctl man ${command})
+  endforeach()
+  obs_text(man/observerctl.1 ${CMAKE_INSTALL_MANDIR}/man1 observerctl man)
+  obs_text(man/observerd.8 ${CMAKE_INSTALL_MANDIR}/man8 observerd --man)
+
+  # Where each shell looks for those of packages.
+  obs_text(completions/observerctl ${CMAKE_INSTALL_DATADIR}/bash-completion/completions observerctl completion bash)
+  obs_text(completions/_observerctl ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions observerctl completion zsh)
+  obs_text(completions/observerctl.fish ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d observerctl completion fish)
+
   get_property(texts GLOBAL PROPERTY obs_texts)
   add_custom_target(texts ALL DEPENDS ${texts})
-
-  install(FILES ${CMAKE_BINARY_DIR}/man/observerd.1 ${CMAKE_BINARY_DIR}/man/observerctl.1
-          DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-  install(FILES ${CMAKE_BINARY_DIR}/completions/observerctl
-          DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 endif()

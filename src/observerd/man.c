@@ -15,9 +15,13 @@ static const char about[] =
     "runs, a bad one is refused.";
 
 static const char configuration[] =
-    "Every option of a section is also a key of that section of the file given with --config, with _ for -, and a "
-    "variable of the environment: OBSERVER_ and the option in capitals. A flag wins over the environment, which wins "
-    "over the file, which wins over the default. --check-config prints the effective values.";
+    "Each option but those that print something is also a key of the file given with --config, with _ for -, in the "
+    "section in which --check-config prints it. A flag wins over the environment, which wins over the file, which wins "
+    "over the default. --check-config prints the effective values, and where each comes from.";
+
+static const char variables[] =
+    "Each key of the configuration file is also a variable: OBSERVER_ and the key in capitals. OBSERVER_DATA_DIR is "
+    "--data-dir. OBSERVER_CONFIG names the file. Variables of the older observers yield to these:";
 
 static const char example_file[] = "[http]\nhttp = http://127.0.0.1:3800\n\n[journal]\ndata_dir = /var/lib/observerd\n"
                                    "fsync = interval:50\nretain_bytes = 10G";
@@ -29,12 +33,21 @@ typedef struct {
 
 static const entry files[] = {
     {"DATA_DIR/ops.jsonl", "the journal: the active segment, one op a line"},
-    {"DATA_DIR/ops-N.jsonl, ops-N.idx", "rotated segments, N the sequence number of their first op, and their indexes"},
+    {"DATA_DIR/ops-N.jsonl, ops-N.idx",
+     "rotated segments, N the seq of their first op, and their indexes, which are made "
+     "again when they are missing"},
+    {"DATA_DIR/ops-N.times", "when each op of a segment was received"},
+    {"DATA_DIR/ops-found-*.jsonl", "files that stood in the journal's place after that was taken away"},
     {"DATA_DIR/coordinator_sessions.jsonl", "session records, one a line"},
-    {"DATA_DIR/rejected.jsonl", "rejected messages and ops, with the reason and the bytes"},
+    {"DATA_DIR/analyses.jsonl", "explanations of failures"},
+    {"DATA_DIR/playbooks.jsonl", "what works and what does not, with the effect of each entry"},
+    {"DATA_DIR/escalations.jsonl", "failures that were escalated to a team of models"},
+    {"DATA_DIR/reviews.jsonl", "answers that were judged, with the verdicts"},
+    {"DATA_DIR/calls.jsonl", "every call to a model or another service"},
+    {"DATA_DIR/rejected.jsonl, rejected.1.jsonl", "rejected messages and ops, with the reason and the bytes"},
     {"DATA_DIR/bad-rows.jsonl", "rows that could not be read, set aside"},
     {"DATA_DIR/group", "ops and session records of one message while they are written"},
-    {"DATA_DIR/checkpoint", "aggregates up to a sequence number, so that the daemon starts quickly"},
+    {"DATA_DIR/checkpoint", "aggregates up to a seq, so that the daemon starts quickly"},
     {"DATA_DIR/lock", "locked by the daemon that writes there; contains its process id"},
 };
 
@@ -53,7 +66,7 @@ static void put_entries(FILE *out, const entry *entries, size_t n) {
 
 void obs_man_print(FILE *out) {
   const obs_option_table table = obs_config_table();
-  obs_roff_begin(out, "observerd", 1, OBSERVER_VERSION);
+  obs_roff_begin(out, "observerd", 8, OBSERVER_VERSION);
   obs_roff_section(out, "NAME");
   obs_roff_text(out, "observerd - records what a fleet of agents and services did");
   obs_roff_section(out, "SYNOPSIS");
@@ -66,14 +79,7 @@ void obs_man_print(FILE *out) {
   obs_roff_text(out, configuration);
   obs_roff_example(out, example_file);
   obs_roff_section(out, "ENVIRONMENT");
-  for (size_t i = 0; i < table.n; i++) {
-    char space[OBS_OPTION_ENV_MAX], text[80];
-    const char *env = obs_option_env(table, &table.at[i], space);
-    if (env == NULL) continue;
-    snprintf(text, sizeof(text), "as --%s", table.at[i].name);
-    obs_roff_tag(out, env, NULL);
-    obs_roff_text(out, text);
-  }
+  obs_roff_text(out, variables);
   for (size_t i = 0; i < OBS_OLDER_VARIABLES; i++) {
     obs_roff_tag(out, obs_older_variables[i].env, NULL);
     obs_roff_text(out, obs_older_variables[i].help);

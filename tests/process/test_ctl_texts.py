@@ -1,4 +1,4 @@
-"""What the programs say of themselves: --help of every command, messages of wrong use, man pages, bash completion."""
+"""What the programs say of themselves: --help of every command, messages of wrong use, man pages."""
 
 import json
 import os
@@ -103,12 +103,14 @@ class Help(DaemonTest):
                  'observerctl doctor: --ports: "3800," is not a list of ports such as 3800,3801\n'),
                 (("doctor", "--ports", "70000"),
                  'observerctl doctor: --ports: "70000" is not a list of ports such as 3800,3801\n'),
-                (("completion",), "observerctl completion: which shell? Only bash is supported: observerctl completion bash\n"),
-                (("completion", "zsh"),
-                 "observerctl completion: which shell? Only bash is supported: observerctl completion bash\n"),
+                (("completion",), "observerctl completion: which shell? bash, zsh or fish\n"),
+                (("completion", "bash", "zsh"), "observerctl completion: which shell? bash, zsh or fish\n"),
+                (("completion", "tcsh"), "observerctl completion: which shell? bash, zsh or fish\n"),
                 (("pub", "--data", ""), "observerctl pub: --data: must not be empty\n"),
                 (("stats", "\x1b[31m\u009b1m"), 'observerctl stats: unexpected argument "\\x1b[31m\\u009b1m"\n'),
-                (("man", "observerd"), 'observerctl man: unexpected argument "observerd"\n')):
+                (("man", "observerd"), "observerctl man: observerd: no such command\n"
+                                       "`observerctl help` lists the commands.\n"),
+                (("man", "tail", "top"), 'observerctl man: unexpected argument "top"\n')):
             done = ctl(*args)
             self.assertEqual((done.returncode, done.stdout, done.stderr), (2, "", error), args)
 
@@ -155,21 +157,35 @@ class Pages(DaemonTest):
         return re.findall(r"^([A-Z][A-Z ]+)$", text, re.M)
 
     def test_observerctl(self):
-        page = ctl("man").stdout
-        text = self.format(page)
-        self.assertEqual(self.sections(text), ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "ENVIRONMENT", "FILES",
+        text = self.format(ctl("man").stdout)
+        self.assertEqual(self.sections(text), ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "VALUES", "ENVIRONMENT", "FILES",
                                                "EXIT STATUS", "EXAMPLES", "SEE ALSO"])
         for name in commands():
-            self.assertRegex(text, r"(?m)^   observerctl %s( |$)" % name)
-            part = re.search(r"(?ms)^   observerctl %s\b.*?(?=^   observerctl |^ENVIRONMENT)" % name, text).group()
-            for letter, flag, meta in flags_of(name):
-                tag = ("-%s, " % letter if letter else "") + "--" + flag + (" " + meta if meta else "")
-                self.assertRegex(part, r"(?m)^       %s( |$)" % re.escape(tag))
+            self.assertRegex(text, r"(?m)^       observerctl-%s\(1\)$" % name)
         self.assertIn("OBSERVER_URL", text)
-        self.assertIn("3 (check)", text)
         self.assertIn("observerctl ops --failed --since 15m", text)
-        self.assertNotIn("\\", "".join(line for line in text.split("\n") if "observerd --" not in line
-                                       and "printf" not in line and not line.rstrip().endswith("\\")))
+        self.assertIn("observerd(8)", text)
+        self.assertLess(text.count("\n"), 220)
+
+    def test_each_command(self):
+        for name in commands():
+            done = ctl("man", name)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            text = self.format(done.stdout)
+            wanted = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]
+            flags = flags_of(name)
+            if not flags:
+                wanted.remove("OPTIONS")
+            if "Examples:" not in ctl("help", name).stdout:
+                wanted.remove("EXAMPLES")
+            self.assertEqual(self.sections(text), wanted, name)
+            self.assertRegex(text, r"(?m)^       observerctl-%s - \S" % name)
+            self.assertRegex(text, r"(?m)^       observerctl %s( |$)" % name)
+            for letter, flag, meta in flags:
+                tag = ("-%s, " % letter if letter else "") + "--" + flag + (" " + meta if meta else "")
+                self.assertRegex(text, r"(?m)^       %s( |$)" % re.escape(tag), name)
+            self.assertNotIn("\\", "".join(line for line in text.split("\n") if "printf" not in line and not line.rstrip().endswith("\\")))
+        self.assertRegex(self.format(ctl("man", "check").stdout), r"(?m)^       3 +bad rows")
 
     def test_observerd(self):
         done = run(DAEMON, "--man")
@@ -182,13 +198,26 @@ class Pages(DaemonTest):
         self.assertIn(("--man", ""), flags)
         for flag, meta in flags:
             self.assertRegex(text, r"(?m)^       (-h, )?%s( |$)" % re.escape(flag + (" " + meta if meta else "")))
-        self.assertIn("       OBSERVER_RETAIN_BYTES\n", text)
-        self.assertNotIn("OBSERVER_HELP", text)
+        self.assertIn("OBSERVERD(8)", text)
+        self.assertIn("OBSERVER_DATA_DIR is --data-dir", text)
+        self.assertIn("       GATEWAY_URL\n", text)
+        self.assertLess(text.count("\n              as --"), 5)  # the older observers' names, not each option's variable
+        daemon = self.start(args=["--segment-bytes", "4K"])
+        for n in range(40):
+            daemon.post("/v1/observer/event", {"endpoint": "/a", "input_summary": "x" * 200, "extra": n})
+        daemon.post("/v1/observer/event", {"endpoint": 5})
+        daemon.stop()
+        files = text[text.index("\nFILES\n"):text.index("\nEXIT STATUS\n")]
+        for name in os.listdir(daemon.data_dir):  # the page knows every file that a daemon writes
+            self.assertIn(re.sub(r"ops-\d+", "ops-N", name), files)
 
     def test_pages_of_the_build(self):
         """What is installed is what the programs print."""
-        made = ((("man/observerctl.1"), (CTL, "man")), (("man/observerd.1"), (DAEMON, "--man")),
-                (("completions/observerctl"), (CTL, "completion", "bash")))
+        made = [("man/observerctl.1", (CTL, "man")), ("man/observerd.8", (DAEMON, "--man")),
+                ("completions/observerctl", (CTL, "completion", "bash")),
+                ("completions/_observerctl", (CTL, "completion", "zsh")),
+                ("completions/observerctl.fish", (CTL, "completion", "fish"))]
+        made += [("man/observerctl-%s.1" % name, (CTL, "man", name)) for name in commands()]
         if not os.path.exists(os.path.join(BUILD, "man")):
             self.skipTest("this build makes no pages")
         for name, command in made:
@@ -197,76 +226,12 @@ class Pages(DaemonTest):
 
     def test_text_is_not_roff(self):
         """What roff would take for its own is escaped: nothing of the tables gets lost."""
-        page = ctl("man").stdout
-        for line in page.split("\n"):
+        pages = [ctl("man").stdout, run(DAEMON, "--man").stdout] + [ctl("man", name).stdout for name in commands()]
+        for line in "".join(pages).split("\n"):
             if line.startswith("."):
                 self.assertRegex(line, r"^\.(TH|SH|SS|PP|TP|RS 4|RE|nf|fi|nh|ad l)\b")
             self.assertNotRegex(re.sub(r"\\(\(..|\[u[0-9A-F]{4,6}\]|-|&|f[BIR])", "", line), r"\\")
             self.assertTrue(line.isascii())
-
-
-class Completion(DaemonTest):
-    def complete(self, *words, cwd=None):
-        """What is offered for the last of the words."""
-        script = ('source <("$1" completion bash) || exit 9; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1));'
-                  ' _observerctl; printf "%s\\n" "${COMPREPLY[@]}"')
-        done = run("bash", "--norc", "-c", script, "bash", CTL, "observerctl", *words, cwd=cwd or ROOT)
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        return [line for line in done.stdout.split("\n") if line]
-
-    def test_it_is_registered(self):
-        done = run("bash", "--norc", "-c", 'source <("$1" completion bash); complete -p observerctl', "bash", CTL)
-        self.assertEqual(done.stdout, "complete -F _observerctl observerctl\n")
-
-    def test_commands(self):
-        self.assertEqual(self.complete(""), ["--help", "--version"] + commands())
-        self.assertEqual(self.complete("su"), ["summary"])
-        self.assertEqual(self.complete("s"), [name for name in commands() if name.startswith("s")])
-        self.assertEqual(self.complete("--v"), ["--version"])
-        self.assertEqual(self.complete("zzz"), [])
-        self.assertEqual(self.complete("zzz", ""), [])
-
-    def test_flags(self):
-        for name in commands():
-            self.assertEqual(self.complete(name, "--"), ["--help"] + ["--" + flag.replace("[=BOOL]", "") for _, flag, _ in flags_of(name)], name)
-        self.assertEqual(self.complete("ops", "--s"), ["--source", "--success", "--staffer-id", "--sig-hash",
-                                                       "--session-id", "--since"])
-        self.assertEqual(self.complete("ops", "--limit", "5", "--un"), ["--until"])
-
-    def test_choices(self):
-        windows = ["lifetime", "1m", "5m", "1h"]
-        self.assertEqual(self.complete("summary", "--window", ""), windows)
-        self.assertEqual(self.complete("summary", "-w", "5"), ["5m"])
-        self.assertEqual(self.complete("summary", "--window", "="), windows)
-        self.assertEqual(self.complete("summary", "--window", "=", "l"), ["lifetime"])
-        self.assertEqual(self.complete("summary", "--sort", "p9"), ["p90", "p99"])
-        self.assertEqual(self.complete("summary", "--limit", ""), [])
-        self.assertEqual(self.complete("completion", ""), ["bash"])
-        self.assertEqual(self.complete("stats", ""), [])
-        self.assertEqual(self.complete("sessions", "--grounded", "t"), ["true"])
-        self.assertEqual(self.complete("pub", "--success", "=", "f"), ["false"])
-        self.assertEqual(self.complete("pub", "--success", "--to"), ["--topic"])
-
-    def test_files(self):
-        for name in ("ops.jsonl", "ops 1.jsonl", "other"):
-            with open(os.path.join(self.tmp, name), "w"):
-                pass
-        os.mkdir(os.path.join(self.tmp, "operations"))
-        self.assertEqual(sorted(self.complete("check", "op", cwd=self.tmp)), ["operations", "ops 1.jsonl", "ops.jsonl"])
-        self.assertEqual(self.complete("doctor", "--data-dir", "o", cwd=self.tmp), ["operations"])
-        self.assertEqual(self.complete("doctor", "o", cwd=self.tmp), [])
-        self.assertEqual(self.complete("check", "--limit", "o", cwd=self.tmp), [])
-        self.assertEqual(self.complete("check", os.path.join(self.tmp, "ot")), [os.path.join(self.tmp, "other")])
-
-    def test_another_command(self):
-        for before in (("run",), ("run", "--"), ("run", "--url", "http://x", "--")):
-            if "run" not in commands() or ("--url" in before and "url" not in [f for _, f, _ in flags_of("run")]):
-                continue
-            self.assertIn("sleep", self.complete(*before, "slee"), before)
-            with open(os.path.join(self.tmp, "input"), "w"):
-                pass
-            self.assertEqual(self.complete(*before, "cat", "in", cwd=self.tmp), ["input"])
-            self.assertEqual(self.complete(*before, "cat", "--", cwd=self.tmp), [])
 
 
 class Terminal(DaemonTest):

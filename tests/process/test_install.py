@@ -70,6 +70,10 @@ class Install(DaemonTest):
                                                       "cmake/observer/observer-config-version.cmake")]
         wanted += ["share/doc/observer/" + name for name in ("README.md", "LICENSE", "proto/framing.md",
                                                              "proto/observed_op.md")]
+        if os.path.exists(os.path.join(BUILD, "man")):  # a build with sanitizers makes no pages
+            wanted += ["share/man/man1/observerctl.1", "share/man/man1/observerctl-tail.1", "share/man/man8/observerd.8",
+                       "share/bash-completion/completions/observerctl", "share/zsh/vendor-completions/_observerctl",
+                       "share/fish/vendor_completions.d/observerctl.fish"]
         for name in wanted:
             self.assertTrue(os.path.exists(self.path(name)), name)
         self.assertEqual(sorted(os.listdir(self.path("include/observer"))), sorted(HEADERS))
