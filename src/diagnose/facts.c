@@ -2,6 +2,7 @@
 
 #include "base/names.h"
 #include "base/utf8.h"
+#include "diagnose/tries.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -52,6 +53,7 @@ static void free_columns(obs_facts_view *v) {
   free(v->cluster);
   free(v->flags);
   free(v->kind);
+  free(v->task);
   free(v->chain);
   for (int f = 0; f < OBS_FACT_COUNT; f++) free(v->id[f]);
   for (int c = 0; c < OBS_FACT_MORE; c++) {
@@ -65,7 +67,7 @@ static bool make_columns(obs_facts_view *v, uint32_t cap) {
   bool ok = (v->seq = calloc(cap, sizeof *v->seq)) && (v->time_ms = calloc(cap, sizeof *v->time_ms)) &&
             (v->ms = calloc(cap, sizeof *v->ms)) && (v->cluster = calloc(cap, sizeof *v->cluster)) &&
             (v->flags = calloc(cap, sizeof *v->flags)) && (v->kind = calloc(cap, sizeof *v->kind)) &&
-            (v->chain = calloc(cap, sizeof *v->chain));
+            (v->task = calloc(cap, sizeof *v->task)) && (v->chain = calloc(cap, sizeof *v->chain));
   for (int f = 0; ok && f < OBS_FACT_COUNT; f++) ok = (v->id[f] = calloc(cap, sizeof *v->id[f])) != NULL;
   return ok;
 }
@@ -144,22 +146,28 @@ static uint64_t hash_of(const obs_facts *f, int field, uint32_t at, obs_str text
   return XXH3_64bits(text.p, text.len);
 }
 
-/* Who tries what, where: a failed op and the same again after it are one attempt that went on. Who is the session, else
- * the staffer; what is the sig_hash, else the input, which may be the same of many attempts. */
-static uint32_t chain_of(const obs_facts *f, const obs_op *op, uint32_t at) {
-  const bool sig_hash = OBS_HAS(op, sig_hash) && op->sig_hash.len > 0;
+static uint32_t key_of(uint64_t hash, bool hashed) {
+  uint32_t key = (uint32_t)(hash ^ hash >> 32) & ~(uint32_t)OBS_FACT_HASHED;
+  return (key != 0 ? key : 2) | (hashed ? OBS_FACT_HASHED : 0);
+}
+
+/* What is tried: the sig_hash, else the input. And who tries it where: who is the session, else the staffer. */
+static void set_task(obs_facts *f, const obs_op *op, uint32_t at) {
+  const bool hashed = OBS_HAS(op, sig_hash) && op->sig_hash.len > 0;
+  const obs_tries tries = obs_tries_of(op->input_summary);
+  const uint64_t what = hashed ? hash_of(f, OBS_FACT_sig_hash, at, op->sig_hash) : tries.hash;
   uint64_t who = 0, where = hash_of(f, OBS_FACT_endpoint, at, op->endpoint);
+  bool asked = true;
   if (OBS_HAS(op, session_id) && op->session_id.len > 0)
     who = hash_of(f, OBS_FACT_session_id, at, op->session_id);
   else if (OBS_HAS(op, staffer_id) && op->staffer_id.len > 0)
     who = hash_of(f, OBS_FACT_staffer_id, at, op->staffer_id);
-  else if (!sig_hash)
-    return 0;
-  uint64_t what = sig_hash ? hash_of(f, OBS_FACT_sig_hash, at, op->sig_hash)
-                           : XXH3_64bits(op->input_summary.p, op->input_summary.len);
-  uint64_t all = (who * UINT64_C(0x9e3779b97f4a7c15) ^ what) * UINT64_C(0xc2b2ae3d27d4eb4f) ^ where;
-  uint32_t chain = (uint32_t)(all ^ all >> 32) & ~(uint32_t)OBS_FACT_TASK;
-  return (chain != 0 ? chain : 2) | (sig_hash ? OBS_FACT_TASK : 0);
+  else
+    asked = hashed;
+  const uint64_t all = (who * UINT64_C(0x9e3779b97f4a7c15) ^ what) * UINT64_C(0xc2b2ae3d27d4eb4f) ^ where;
+  f->ring.task[at] = hashed || op->input_summary.len > 0 ? key_of(what, hashed) : 0;
+  f->ring.chain[at] = asked ? key_of(all, hashed) : 0;
+  if (tries.again) f->ring.flags[at] |= OBS_FACT_AGAIN;
 }
 
 static void take(obs_facts *f, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq, uint64_t cluster) {
@@ -180,7 +188,7 @@ static void take(obs_facts *f, const obs_op *op, const obs_op_unknown *unknown, 
   r->flags[at] = flags_of(f, op, at);
   r->kind[at] = 0;
   if (!op->success) r->kind[at] = (uint8_t)obs_error_kinds_of(OBS_HAS(op, error) ? op->error : op->output_summary);
-  r->chain[at] = chain_of(f, op, at);
+  set_task(f, op, at);
   obs_facts_more_take(&f->more, op, unknown, at, full ? r->cap : at, f->reading);
   f->head++;
 }
@@ -210,6 +218,7 @@ static void copy_rows(const obs_facts_view *r, obs_facts_view *v, uint32_t from,
   memcpy(v->cluster + to, r->cluster + from, n * sizeof *v->cluster);
   memcpy(v->flags + to, r->flags + from, n * sizeof *v->flags);
   memcpy(v->kind + to, r->kind + from, n * sizeof *v->kind);
+  memcpy(v->task + to, r->task + from, n * sizeof *v->task);
   memcpy(v->chain + to, r->chain + from, n * sizeof *v->chain);
   for (int f = 0; f < OBS_FACT_COUNT; f++) memcpy(v->id[f] + to, r->id[f] + from, n * sizeof *v->id[f]);
   for (int c = 0; c < OBS_FACT_MORE; c++)

@@ -6,7 +6,7 @@
  *   snapshot never keeps the writer waiting for longer than that (about 20 us). Rows that leave the window meanwhile
  *   are missing from the copy, and names that nobody uses any more stay until it is done, so an id means the same in
  *   all of it.
- * Memory: 58 bytes an op, and 2 for each column of OBS_FACT_MORE that is in use, so 15.2 MB with the default, and 34 MB
+ * Memory: 62 bytes an op, and 2 for each column of OBS_FACT_MORE that is in use, so 16.3 MB with the default, and 35 MB
  *   when ops have 32 members of their own; and the names: at most the numbers of OBS_FACT_FIELDS and
  * OBS_FACT_MORE_NAMES for each column more, each of at most OBS_FACT_NAME bytes, about 9 MB at the worst, and 4 MB. A
  * view takes as much again. A name is counted as (other) when its field is full; longer names that agree in their first
@@ -72,8 +72,9 @@ enum {
   OBS_FACT_CORRECTION = 2, /* an overseer's correction, of its sig_hash and task_class */
   OBS_FACT_DEPLOY = 4,     /* its endpoint or event_kind speaks of a deploy, restart, configuration ... */
   OBS_FACT_LATE = 8,       /* it came long after it happened: obs_op.late */
-  /* Bit of a chain: it is of one task, by its sig_hash; else of one input, which tasks may share. */
-  OBS_FACT_TASK = 1,
+  OBS_FACT_AGAIN = 16,     /* its input says that it is not the first try: obs_tries_of */
+  /* Bit of a task and of a chain: the sig_hash says which task it is; else the input, which tasks may share. */
+  OBS_FACT_HASHED = 1,
 };
 
 /* Numbers as ids: in the same order, whole numbers below 1024 each with its own, others to 1 in 512. */
@@ -117,6 +118,7 @@ typedef struct {
   uint64_t *cluster;
   uint8_t *flags;
   uint8_t *kind;   /* obs_error_kind of a failure, 0 otherwise */
+  uint32_t *task;  /* the same for ops of one sig_hash, else of one input but for the number of the try; 0: not known */
   uint32_t *chain; /* the same for ops of one agent and task at one endpoint, 0: not known */
   uint16_t *id[OBS_FACT_COUNT];
   obs_facts_column more[OBS_FACT_MORE];

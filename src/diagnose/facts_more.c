@@ -306,6 +306,7 @@ bool obs_facts_sort(obs_facts_view *v) {
     permute(v->cluster, sizeof *v->cluster, order, work, v->n);
     permute(v->flags, sizeof *v->flags, order, work, v->n);
     permute(v->kind, sizeof *v->kind, order, work, v->n);
+    permute(v->task, sizeof *v->task, order, work, v->n);
     permute(v->chain, sizeof *v->chain, order, work, v->n);
     for (int f = 0; f < OBS_FACT_COUNT; f++) permute(v->id[f], sizeof *v->id[f], order, work, v->n);
     for (int c = 0; c < OBS_FACT_MORE; c++) permute(v->more[c].id, sizeof *v->more[c].id, order, work, v->n);

@@ -141,6 +141,17 @@ void days_plan_chained(days_world *w, const days_kind *k) {
   days_plant_one(w, k->attrs[0], days_between(w, 0.12, 0.25), DAYS_ERROR_SCHEMA);
 }
 
+/* Whoever is free takes up what failed, wherever it can; the sig_hash says that it is the same task. */
+void days_plan_handed_on(days_world *w, const days_kind *k) {
+  chains(w);
+  w->base = 0.008;
+  w->handed_on = true;
+  w->n[DAYS_SIG] = 4000; /* of each task */
+  w->sd[DAYS_SIG] = 0;
+  w->absent[DAYS_SESSION] = 1;
+  if (k->nattrs > 0) days_plant_one(w, k->attrs[0], days_between(w, 0.15, 0.3), DAYS_ERROR_SCHEMA);
+}
+
 /* An endpoint down, and everybody tries again and again. */
 void days_plan_storm(days_world *w, const days_kind *k) {
   days_plan_onset(w, k);

@@ -55,6 +55,7 @@
   X(giant)                                                                                                             \
   X(met)                                                                                                               \
   X(chained)                                                                                                           \
+  X(handed_on)                                                                                                         \
   X(storm)                                                                                                             \
   X(late_spool)                                                                                                        \
   X(skewed)                                                                                                            \

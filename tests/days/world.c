@@ -365,6 +365,11 @@ static void retry_due(days_world *w, pending *retries, int64_t now_ms) {
     days_row r = retries->row[i];
     retries->row[i] = retries->row[--retries->n];
     days_error before = (days_error)r.error;
+    if (w->handed_on) {
+      r.v[DAYS_STAFFER] = days_below(w, w->n[DAYS_STAFFER]);
+      r.v[DAYS_ENDPOINT] = days_below(w, w->n[DAYS_ENDPOINT]);
+      r.v[DAYS_SESSION] = DAYS_ABSENT;
+    }
     r.error = DAYS_ERROR_NONE;
     draw_duration(w, &r);
     if (days_uniform(w) < w->stuck)

@@ -127,6 +127,7 @@ struct days_world {
   double base;                               /* odds of failure of the noise */
   double rhythm_load, rhythm_odds;           /* how far load and log odds swing over the day */
   double retry, stuck;                       /* a failure is tried again, and then fails again */
+  bool handed_on;                            /* ... by another staffer, at another endpoint */
   double sampled;                            /* share of successes that is recorded */
   int bursts;                                /* short times in which all fail more */
   int busy;                                  /* 1 + an endpoint that gets most of the load in some minutes */

@@ -387,6 +387,165 @@ WORLD(retries_of_an_input, "") {
   retry(w, false, false);
 }
 
+/* How the next try of a task differs from the one before. */
+typedef enum {
+  TRY_OTHER_STAFFER = 1,  /* a fallback model takes over */
+  TRY_OTHER_ENDPOINT = 2, /* a fallback provider */
+  TRY_OTHER_SESSION = 4,  /* each try is a session of its own */
+  TRY_NUMBERED = 8,       /* its input says which try it is */
+  TRY_NEW_HASH = 16,      /* its sig_hash is of the input with that number */
+  TRY_NO_HASH = 32,       /* there is no sig_hash; the input tells the task */
+  TRY_OFTEN = 64,         /* tasks come again, hours later */
+} try_shape;
+
+static void retry_elsewhere(world *w, int shape) {
+  static const char *const numbered[] = {"answer ticket %d (attempt %d)", "answer ticket %d - retry %d of 9",
+                                         "answer ticket %d, try #%d", "answer ticket %d [Versuch %d/9]"};
+  int64_t at = START;
+  for (int i = 0; i < 20000; i++) {
+    int agent = below(w, 20), e = below(w, 6), style = below(w, 4), tries = 1;
+    int sig = below(w, shape & TRY_OFTEN ? 1500 : 18000);
+    bool again = chance(w) < 0.02;
+    do {
+      char input[64];
+      begin(w, 1);
+      if (shape & TRY_OTHER_STAFFER && tries > 1) agent = below(w, 20);
+      if (shape & TRY_OTHER_ENDPOINT && tries > 1) e = below(w, 6);
+      SET(w, endpoint, text(w, "/e%d", e));
+      SET(w, staffer_id, text(w, "ann%d", agent));
+      SET(w, role, text(w, "role %d", sig % 8));
+      if (shape & TRY_OTHER_SESSION) SET(w, session_id, text(w, "s-%d", i * 40 + tries));
+      (void)snprintf(input, sizeof input, "answer ticket %d", sig);
+      if (shape & TRY_NUMBERED && tries > 1) (void)snprintf(input, sizeof input, numbered[style], sig, tries);
+      if (shape & TRY_NEW_HASH)
+        SET(w, sig_hash, text(w, "sig-%d", sig * 40 + tries));
+      else if (!(shape & TRY_NO_HASH))
+        SET(w, sig_hash, text(w, "sig-%d", sig));
+      SET(w, input_summary, test_str(input));
+      if (again) broken(w, "it broke");
+      at += 2 * SECOND;
+      end(w, at);
+      tries++;
+    } while (again && chance(w) < 0.85);
+  }
+}
+WORLD(retries_by_others, "") {
+  retry_elsewhere(w, TRY_OTHER_STAFFER);
+}
+WORLD(retries_by_others_of_tasks_that_recur, "") {
+  retry_elsewhere(w, TRY_OTHER_STAFFER | TRY_OFTEN);
+}
+WORLD(retries_elsewhere_of_tasks_that_recur, "") {
+  retry_elsewhere(w, TRY_OTHER_STAFFER | TRY_OTHER_ENDPOINT | TRY_OTHER_SESSION | TRY_OFTEN);
+}
+WORLD(retries_by_others_of_inputs_that_recur, "") {
+  retry_elsewhere(w, TRY_OTHER_STAFFER | TRY_OTHER_ENDPOINT | TRY_NO_HASH | TRY_OFTEN);
+}
+WORLD(retries_elsewhere, "") {
+  retry_elsewhere(w, TRY_OTHER_ENDPOINT);
+}
+WORLD(retries_by_others_elsewhere, "") {
+  retry_elsewhere(w, TRY_OTHER_STAFFER | TRY_OTHER_ENDPOINT | TRY_OTHER_SESSION);
+}
+WORLD(retries_by_others_of_an_input, "") {
+  retry_elsewhere(w, TRY_OTHER_STAFFER | TRY_OTHER_ENDPOINT | TRY_NO_HASH);
+}
+WORLD(numbered_retries, "") {
+  retry_elsewhere(w, TRY_NUMBERED | TRY_NO_HASH);
+}
+WORLD(numbered_retries_by_others, "") {
+  retry_elsewhere(w, TRY_NUMBERED | TRY_NEW_HASH | TRY_OTHER_STAFFER);
+}
+
+/* Tasks of which a failure is tried again by others until it works: `bad` says how often an op fails by itself. */
+static void with_retries(world *w, int tasks, int stuck, double (*bad)(int agent, int e)) {
+  int64_t at = START;
+  for (int i = 0; i < 12000; i++) {
+    int agent = below(w, 12), e = below(w, 4), sig = below(w, tasks), tries = 0;
+    bool hard, failed;
+    if (i % 120 == 7 && stuck) sig = tasks + 1;
+    do {
+      begin(w, 1);
+      SET(w, endpoint, text(w, "/e%d", e));
+      SET(w, staffer_id, text(w, "ann%d", agent));
+      SET(w, sig_hash, text(w, "sig-%d", sig));
+      hard = tries > 0 && chance(w) < 0.5;
+      failed = hard || sig == tasks + 1 || chance(w) < bad(agent, e);
+      if (failed) broken(w, "it broke");
+      at += 5 * SECOND;
+      end(w, at);
+      agent = below(w, 12);
+    } while (failed && ++tries < 4);
+  }
+}
+static double bad_agent(int agent, int e) {
+  (void)e;
+  return agent == 4 ? 0.25 : 0.02;
+}
+static double bad_endpoint(int agent, int e) {
+  (void)agent;
+  return e == 2 ? 0.2 : 0.02;
+}
+static double all_well(int agent, int e) {
+  (void)agent, (void)e;
+  return 0.02;
+}
+WORLD(a_bad_staffer_and_retries, "staffer_id is ann4") {
+  with_retries(w, 11000, 0, bad_agent);
+}
+WORLD(a_bad_endpoint_and_retries, "endpoint is /e2") {
+  with_retries(w, 11000, 0, bad_endpoint);
+}
+/* It comes back every ten minutes or so, and fails whoever tries it. */
+WORLD(a_stuck_task, "sig_hash is sig-11001") {
+  with_retries(w, 11000, 1, all_well);
+}
+
+/* It is tried every half minute for hours, by one after the other, and never works: far longer than others are tried.
+ */
+WORLD(a_task_that_is_tried_on_and_on, "sig_hash is sig-stuck") {
+  int64_t at = START;
+  for (int i = 0; i < 12000; i++) {
+    int agent = below(w, 12), e = below(w, 4), sig = below(w, 9000);
+    bool again = chance(w) < 0.02;
+    do {
+      begin(w, 1);
+      SET(w, endpoint, text(w, "/e%d", e));
+      SET(w, staffer_id, text(w, "ann%d", agent));
+      SET(w, sig_hash, text(w, "sig-%d", sig));
+      if (again) broken(w, "it broke");
+      at += 2 * SECOND;
+      end(w, at);
+    } while (again && chance(w) < 0.6);
+    if (i < 6000 || i % 12 != 0) continue;
+    begin(w, 4);
+    SET(w, staffer_id, text(w, "ann%d", below(w, 12)));
+    SET(w, sig_hash, OBS_STR("sig-stuck"));
+    broken(w, "it broke");
+    end(w, at);
+  }
+}
+
+/* Who only gets what failed elsewhere is judged by that: this one never makes it, the others do in most cases. */
+WORLD(a_fallback_that_is_broken, "staffer_id is fallback") {
+  int64_t at = START;
+  for (int i = 0; i < 20000; i++) {
+    int agent = below(w, 12), tries = 0;
+    bool failed = chance(w) < 0.03;
+    for (;;) {
+      begin(w, 1);
+      SET(w, staffer_id, text(w, "ann%d", agent));
+      if (tries > 0 && tries % 2) w->op.staffer_id = OBS_STR("fallback");
+      SET(w, sig_hash, text(w, "sig-%d", i));
+      if (tries > 0) failed = tries % 2 || chance(w) < 0.3;
+      if (failed) broken(w, "it broke");
+      at += 2 * SECOND;
+      end(w, at);
+      if (!failed || ++tries == 5) break;
+    }
+  }
+}
+
 /* Somebody who fails always, or half of the time, is one, however alike the inputs are. */
 static void bad_worker(world *w, double rate) {
   for (int i = 0; i < 12000; i++) {
@@ -519,6 +678,20 @@ int main(void) {
       TEST(retries),
       TEST(retries_in_sessions),
       TEST(retries_of_an_input),
+      TEST(retries_by_others),
+      TEST(retries_by_others_of_tasks_that_recur),
+      TEST(retries_elsewhere_of_tasks_that_recur),
+      TEST(retries_by_others_of_inputs_that_recur),
+      TEST(retries_elsewhere),
+      TEST(retries_by_others_elsewhere),
+      TEST(retries_by_others_of_an_input),
+      TEST(numbered_retries),
+      TEST(numbered_retries_by_others),
+      TEST(a_bad_staffer_and_retries),
+      TEST(a_bad_endpoint_and_retries),
+      TEST(a_stuck_task),
+      TEST(a_task_that_is_tried_on_and_on),
+      TEST(a_fallback_that_is_broken),
       TEST(always_fails),
       TEST(half_fails),
       TEST(no_difference),

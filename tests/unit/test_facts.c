@@ -2,6 +2,7 @@
 
 #include "diagnose/diagnose.h"
 #include "diagnose/sentences.h"
+#include "diagnose/tries.h"
 
 #include <pthread.h>
 
@@ -432,10 +433,56 @@ static void test_verdicts_on_corrections(void **state) {
   leave(&w);
 }
 
+/* All of one row are tries of the same task; those behind the first one say so. */
+static void test_which_try_an_input_speaks_of(void **state) {
+  (void)state;
+  static const char *const same[][12] = {
+      {"answer ticket 12", "answer ticket 12 (attempt 2)", "answer ticket 12 [retry 1/5]", "answer ticket 12, try #3",
+       "answer ticket 12 - retry 2 of 5", "answer ticket 12 attempt 2", "Attempt 2: answer ticket 12",
+       "[retry 3/5] answer ticket 12", "(2nd attempt) answer ticket 12", "answer ticket 12 (3rd try)."},
+      {"Ticket 7 beantworten", "Ticket 7 beantworten (Versuch 2 von 3)", "Ticket 7 beantworten, 2. Versuch",
+       "Versuch 2: Ticket 7 beantworten"},
+      {"répondre au ticket 7", "répondre au ticket 7 (tentative n° 2)", "répondre au ticket 7 – 2e tentative",
+       "répondre au ticket 7 (essai 3 sur 5)"},
+      {"responder el ticket 7", "responder el ticket 7 (intento 2 de 3)", "responder el ticket 7, reintento 1"},
+      {"回复工单7。", "回复工单7。（第2次尝试）", "回复工单7。（重试 1）"},
+      {"チケット7に返信", "チケット7に返信（試行2）", "チケット7に返信（リトライ 1/3）", "チケット7に返信（2回目）"},
+      {"\xe7\xb4", "\xe7\xb4 try 2"}, /* bytes that are no text */
+  };
+  static const char *const others[] = {
+      "",
+      "2",
+      "retry",
+      "attempt 2",
+      "retry 3 failed payments",
+      "fix entry 2",
+      "country 2",
+      "attempt 1 of what is long to do",
+      "try 12345",
+      "2 tries",
+      "write an essay about attempt 2 of 3 and more",
+  };
+  for (size_t row = 0; row < sizeof(same) / sizeof(same[0]); row++) {
+    const obs_tries first = obs_tries_of(test_str(same[row][0]));
+    assert_false(first.again);
+    for (int k = 1; k < 12 && same[row][k] != NULL; k++) {
+      const obs_tries t = obs_tries_of(test_str(same[row][k]));
+      if (t.hash != first.hash || !t.again) fail_msg("\"%s\" is no try of \"%s\"", same[row][k], same[row][0]);
+    }
+  }
+  for (size_t k = 0; k < sizeof(others) / sizeof(others[0]); k++)
+    if (obs_tries_of(test_str(others[k])).again) fail_msg("\"%s\" is no second try", others[k]);
+  const obs_tries first = obs_tries_of(test_str("answer ticket 12 (attempt 1 of 3)"));
+  assert_false(first.again);
+  assert_int_equal(first.hash, obs_tries_of(test_str("answer ticket 12")).hash);
+  assert_int_not_equal(first.hash, obs_tries_of(test_str("answer ticket 13")).hash);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_batch),
       cmocka_unit_test(test_numbers_keep_their_order),
+      cmocka_unit_test(test_which_try_an_input_speaks_of),
       cmocka_unit_test(test_members_of_the_producers_own),
       cmocka_unit_test(test_the_commonest_members_have_columns),
       cmocka_unit_test(test_rows_are_in_event_time),
