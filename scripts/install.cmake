@@ -7,7 +7,7 @@ install(TARGETS observer observer_shared
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/observer DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
-install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES README.md LICENSE SECURITY.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY proto DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "openapi.json"
         PATTERN vectors EXCLUDE)
 install(DIRECTORY tests/examples DESTINATION ${CMAKE_INSTALL_DOCDIR} USE_SOURCE_PERMISSIONS
@@ -24,8 +24,10 @@ install(FILES ${CMAKE_BINARY_DIR}/observerd.service DESTINATION lib/systemd/syst
 # named plainly: Debian's NNG has no pkg-config file, and libcurl's own asks for the development files of all it is made
 # of, which a program that links libcurl.so does not need.
 file(RELATIVE_PATH OBSERVER_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
-configure_file(scripts/observer.pc.in observer.pc @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/observer.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+foreach(package observer observer-static)
+  configure_file(scripts/${package}.pc.in ${package}.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/${package}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()
 
 configure_package_config_file(scripts/observer-config.cmake.in observer-config.cmake
                               INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/observer

@@ -49,16 +49,14 @@ class Installed:
     def remove(self):
         shutil.rmtree(self.tmp, True)
 
-    def pkg_config(self, *args):
+    def pkg_config(self, *args, package="observer"):
         env = dict(os.environ, PKG_CONFIG_PATH=os.path.join(self.libdir, "pkgconfig"))
-        return run("pkg-config", *args, "observer", env=env).split()
+        return run("pkg-config", *args, package, env=env).split()
 
     def compile_example(self, name, static=False):
         """Builds an installed example with the installed library and returns the program's path."""
         program = os.path.join(self.work, name + ("-static" if static else ""))
-        flags = self.pkg_config("--cflags", "--libs", *(["--static"] if static else []))
-        if static:
-            flags = ["-l:libobserver.a" if flag == "-lobserver" else flag for flag in flags]
+        flags = self.pkg_config("--cflags", "--libs", package="observer-static" if static else "observer")
         run("cc", "-std=c11", "-Wall", "-Wextra", "-Werror", *build_flags(), os.path.join(self.examples, name + ".c"),
             "-o", program, *flags)
         return program

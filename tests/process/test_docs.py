@@ -18,11 +18,11 @@ class Docs(DaemonTest):
         self.assertEqual(done.returncode, 0)
         self.assertIn(done.stdout, self.read("proto/observed_op.md"))
 
-    def test_every_flag_in_the_readme_is_one(self):
+    def test_every_flag_in_the_documents_is_one(self):
         help_text = subprocess.run([os.path.join(BUILD, "observerd"), "--help"], capture_output=True, text=True,
                                    timeout=60).stdout
         known = {word for word in help_text.split() if word.startswith("--")}
-        rows = [line for line in self.read("README.md").splitlines() if line.startswith("| `--")]
+        rows = [line for line in self.read("proto/configuration.md").splitlines() if line.startswith("| `--")]
         self.assertTrue(rows)
         for row in rows:
             for word in row.split("|")[1].replace("`", " ").replace(",", " ").split():

@@ -3,15 +3,13 @@ claims that no example needs."""
 
 import json
 import os
-import re
 import struct
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
 
-from harness import BUILD, PUSH, ROOT, SLOW, DaemonTest, Req, Sp, SpError, main, pack, unpack
-from installed import EXAMPLES, Installed, build_flags, node_folder, run
+from harness import PUSH, SLOW, DaemonTest, Req, Sp, SpError, main, pack, unpack
+from installed import EXAMPLES, Installed, node_folder, run
 
 
 class Gateway(ThreadingHTTPServer):
@@ -39,18 +37,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Readme:
-    """The snippets of the README, each for the ports of a test's daemon."""
-
-    def readme(self, language, daemon, at=0):
-        with open(os.path.join(ROOT, "README.md")) as f:
-            text = re.findall(r"```%s\n(.*?)```" % language, f.read(), re.S)[at]
-        for kind, port in (("http", 3800), ("pull", 3801), ("rep", 3803)):
-            text = re.sub(r"\b%d\b" % port, str(urlsplit(daemon.url(kind)).port), text)
-        return text
-
-
-class C(DaemonTest, Readme):
+class C(DaemonTest):
     @classmethod
     def setUpClass(cls):
         cls.tree = Installed()
@@ -71,17 +58,6 @@ class C(DaemonTest, Readme):
         self.assertEqual([row["duration_ms"] for row in rows], [100 + i % 7 for i in range(1000)])
         self.assertEqual({row["error"] for row in rows if not row["success"]}, {"timeout"})
         daemon.stop()
-
-    def test_readme_c(self):
-        daemon = self.start(rep="tcp://127.0.0.1:0")
-        source = os.path.join(self.tmp, "readme.c")
-        text = self.readme("c", daemon).replace("{.mode", '{.urls = (const char *[]){"%s", NULL}, .mode' % daemon.url("rep"))
-        with open(source, "w") as f:
-            f.write(text)
-        program = os.path.join(self.tmp, "readme")
-        run("cc", *build_flags(), source, "-o", program, *self.tree.pkg_config("--cflags", "--libs"))
-        run(program, cwd=self.tmp, env=self.tree.env())
-        self.assertEqual([r["duration_ms"] for r in daemon.journal_rows()], [120])
 
     def test_publish_needs_a_good_url(self):
         done = subprocess.run([self.tree.compile_example("publish"), "tcp:/nowhere"], env=self.tree.env(), text=True,
@@ -166,19 +142,7 @@ class C(DaemonTest, Readme):
         daemon.stop()
 
 
-class WithoutTheLibrary(DaemonTest, Readme):
-    def test_readme(self):
-        daemon = self.start()
-        run("/usr/bin/python3", "-c", self.readme("python", daemon))
-        daemon.wait_total(1)
-        run("node", "-e", self.readme("js", daemon))
-        daemon.wait_total(2)
-        run("sh", "-ec", self.readme("sh", daemon, 2), env=dict(os.environ, PATH=BUILD + ":" + os.environ["PATH"]))
-        daemon.wait_total(6)
-        rows = sorted((r["endpoint"], r["success"], r["duration_ms"]) for r in daemon.journal_rows())
-        chat = [("/v1/chat", False, 0), ("/v1/chat", True, 0), ("/v1/chat", True, 42), ("/v1/chat", True, 120)]
-        self.assertEqual(rows, [("/a", True, 0), ("/b", False, 0)] + chat)
-
+class WithoutTheLibrary(DaemonTest):
     def test_shell(self):
         daemon = self.start()
         said = run(os.path.join(EXAMPLES, "publish.sh"), daemon.url("pull"), daemon.url("rep"), daemon.url("http"))

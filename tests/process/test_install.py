@@ -66,10 +66,11 @@ class Install(DaemonTest):
         wanted = ["bin/observerd", "bin/observerctl", "lib/systemd/system/observerd.service"]
         wanted += ["include/observer/" + name for name in HEADERS]
         wanted += ["%s/%s" % (lib, name) for name in ("libobserver.a", "libobserver.so", "libobserver.so.0",
-                                                      "pkgconfig/observer.pc", "cmake/observer/observer-config.cmake",
+                                                      "pkgconfig/observer.pc", "pkgconfig/observer-static.pc",
+                                                      "cmake/observer/observer-config.cmake",
                                                       "cmake/observer/observer-config-version.cmake")]
-        wanted += ["share/doc/observer/" + name for name in ("README.md", "LICENSE", "proto/framing.md",
-                                                             "proto/observed_op.md")]
+        wanted += ["share/doc/observer/" + name for name in ("README.md", "LICENSE", "SECURITY.md", "CHANGELOG.md",
+                                                             "proto/framing.md", "proto/observed_op.md")]
         if os.path.exists(os.path.join(BUILD, "man")):  # a build with sanitizers makes no pages
             wanted += ["share/man/man1/observerctl.1", "share/man/man1/observerctl-tail.1", "share/man/man8/observerd.8",
                        "share/bash-completion/completions/observerctl", "share/zsh/vendor-completions/_observerctl",
@@ -134,6 +135,7 @@ class Install(DaemonTest):
         self.check_publish(self.tree.compile_example("publish"))
 
     def test_pkg_config_static(self):
+        self.assertIn("-lnng", self.tree.pkg_config("--libs", "--static"))  # for who adds -l:libobserver.a by hand
         program = self.tree.compile_example("publish", static=True)
         self.assertNotIn("libobserver", run("readelf", "-d", program))
         self.check_publish(program)
