@@ -53,24 +53,34 @@ static void write_all(const char *p, size_t n) {
   }
 }
 
+static void begin_json(obs_json_writer *w, obs_log_level level, const char *module, const char *text) {
+  obs_json_object(w, NULL);
+  obs_json_time(w, "time", obs_clock_wall_ms());
+  obs_json_cstr(w, "level", level_names[level]);
+  obs_json_cstr(w, "module", module);
+  obs_json_cstr(w, "message", text);
+}
+
+static void begin_text(obs_buf *b, obs_log_level level, const char *module, const char *text) {
+  char now[OBS_ISO8601_LEN + 1];
+  obs_clock_format(obs_clock_wall_ms(), now);
+  obs_buf_printf(b, "%s %s %s: %s", now, level_names[level], module, text);
+}
+
+static bool is_json(void) {
+  return atomic_load(&log_format) == OBS_LOG_JSON;
+}
+
 static void render(obs_buf *b, obs_log_level level, const char *module, const char *text, uint32_t left_out) {
-  int64_t wall_ms = obs_clock_wall_ms();
-  if (atomic_load(&log_format) == OBS_LOG_JSON) {
+  if (is_json()) {
     obs_json_writer w = obs_json_write(b);
-    obs_json_object(&w, NULL);
-    obs_json_time(&w, "time", wall_ms);
-    obs_json_cstr(&w, "level", level_names[level]);
-    obs_json_cstr(&w, "module", module);
-    obs_json_cstr(&w, "message", text);
+    begin_json(&w, level, module, text);
     if (left_out > 0) obs_json_u64(&w, "left_out", left_out);
     obs_json_end(&w);
-    obs_buf_putc(b, '\n');
-    return;
+  } else {
+    begin_text(b, level, module, text);
+    if (left_out > 0) obs_buf_printf(b, " (%u more like this left out)", left_out);
   }
-  char now[OBS_ISO8601_LEN + 1];
-  obs_clock_format(wall_ms, now);
-  obs_buf_printf(b, "%s %s %s: %s", now, level_names[level], module, text);
-  if (left_out > 0) obs_buf_printf(b, " (%u more like this left out)", left_out);
   obs_buf_putc(b, '\n');
 }
 
@@ -91,22 +101,35 @@ void obs_log_write(obs_log_site *site, obs_log_level level, const char *module, 
   obs_buf_fini(&shown);
 }
 
-void obs_log_plain(const char *text) {
-  obs_buf b = {0};
-  obs_terminal_put(&b, text, strlen(text), true);
-  if (!b.oom) write_all(b.p, b.len);
-  obs_buf_fini(&b);
-}
-
-void obs_log_raw(const char *line) {
+void obs_log_members(const char *module, const char *message, obs_str object) {
   obs_buf b = {0}, shown = {0};
   if (!obs_log_enabled(OBS_LOG_INFO)) return;
-  bool json = atomic_load(&log_format) == OBS_LOG_JSON;
+  obs_terminal_put(&shown, object.p, object.len, false);
+  if (is_json() && !shown.oom) {
+    obs_json_writer w = obs_json_write(&b);
+    begin_json(&w, OBS_LOG_INFO, module, message);
+    obs_buf_putc(&b, ',');
+    obs_buf_append(&b, shown.p + 1, shown.len - 1); /* its members, and the end of both */
+  } else if (!shown.oom) {
+    begin_text(&b, OBS_LOG_INFO, module, message);
+    obs_buf_puts(&b, ": ");
+    obs_buf_append(&b, shown.p, shown.len);
+  }
+  obs_buf_putc(&b, '\n');
+  if (!shown.oom && !b.oom) write_all(b.p, b.len);
+  obs_buf_fini(&b);
+  obs_buf_fini(&shown);
+}
+
+void obs_log_fatal(const char *program, const char *line) {
+  obs_buf b = {0}, shown = {0};
   obs_terminal_put(&shown, line, strlen(line), false);
-  obs_buf_putc(&shown, json ? '\0' : '\n');
-  if (json && !shown.oom) render(&b, OBS_LOG_INFO, "observerd", shown.p, 0);
-  const obs_buf *out = json ? &b : &shown;
-  if (!shown.oom && !out->oom) write_all(out->p, out->len);
+  obs_buf_putc(&shown, '\0');
+  if (is_json() && !shown.oom)
+    render(&b, OBS_LOG_ERROR, program, shown.p, 0);
+  else if (!shown.oom)
+    obs_buf_printf(&b, "%s: %s\n", program, shown.p);
+  if (!shown.oom && !b.oom) write_all(b.p, b.len);
   obs_buf_fini(&b);
   obs_buf_fini(&shown);
 }

@@ -5,6 +5,8 @@
 #ifndef OBS_BASE_LOG_H
 #define OBS_BASE_LOG_H
 
+#include "base/buf.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,11 +26,11 @@ bool obs_log_enabled(obs_log_level level);
 /* `module` is the folder's name: "journal", "bridge" ... */
 void obs_log_write(obs_log_site *site, obs_log_level level, const char *module, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* A line as given, not limited, at level info: the cycle line that older readers parse. As JSON it is a record
- * with the line as its message. */
-void obs_log_raw(const char *line);
-/* A text as given, of several lines perhaps: what is said before there is a log, whatever the level. */
-void obs_log_plain(const char *text);
+/* A record at level info, not limited, that has members: as text the message, a colon and the object; as JSON the
+ * message with the object's members behind it. `object` is a JSON object that is not empty. */
+void obs_log_members(const char *module, const char *message, obs_str object);
+/* What ends the program, whatever the level: as text the line behind `PROGRAM: `, as JSON a record of level error. */
+void obs_log_fatal(const char *program, const char *line);
 
 #define OBS_LOG(level, module, ...)                                                                                    \
   do {                                                                                                                 \

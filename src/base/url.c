@@ -65,7 +65,10 @@ static int dial_to(nng_socket socket, const char *url, char bound[OBS_URL_MAX]) 
 observer_err obs_url_open(nng_socket socket, bool dial, const char *url, char bound[OBS_URL_MAX], char *why,
                           size_t why_size) {
   int rv = dial ? dial_to(socket, url, bound) : listen_on(socket, url, bound);
-  if (rv != 0) (void)snprintf(why, why_size, "%s", nng_strerror(rv));
+  if (rv == NNG_EADDRINUSE)
+    (void)snprintf(why, why_size, "%s", observer_strerror(OBSERVER_E_ADDRINUSE));
+  else if (rv != 0)
+    (void)snprintf(why, why_size, "%s", nng_strerror(rv));
   return obs_url_error(rv);
 }
 

@@ -108,7 +108,7 @@ observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size
     char why[200];
     observer_err err = obs_httpd_listen(b->httpd, &l->address, l->url, why, sizeof why);
     if (err == OBSERVER_E_OK) continue;
-    (void)snprintf(error_text, error_size, "%s: %s", b->opts.urls[i], why);
+    (void)snprintf(error_text, error_size, "http %s: %s", b->opts.urls[i], why);
     return err;
   }
   obs_httpd_start(b->httpd);

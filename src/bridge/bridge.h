@@ -44,7 +44,7 @@ typedef struct {
 /* Checks the URLs and the routes and starts the threads; nothing listens yet. The modules in `opts` outlive the bridge.
  * `error_text` names the URL and what is wrong with it. */
 observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char *error_text, size_t error_size);
-/* Listens. On failure nothing listens: `http://127.0.0.1:3800: address in use`. */
+/* Listens. On failure nothing listens: `http http://127.0.0.1:3800: address in use by nginx (pid 12)`. */
 observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size);
 /* The listeners' URLs, with the real port once started. NULL beyond the last. */
 const char *obs_bridge_url(const obs_bridge *b, size_t index);

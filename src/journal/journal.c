@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { TELL_BYTES = 32 << 20, TELL_MS = 2000 };
 enum { DEFAULT_BLOCK = 1 << 20, DEFAULT_REJECTED = 64 << 20, NAME_SPARE = 32 };
 
 static void numbered_name(const obs_journal *j, uint64_t first_seq, const char *ext, obs_journal_file_name out) {
@@ -170,10 +171,12 @@ static observer_err take_locks(obs_journal *j, int dir_fd, int *lock_fd) {
 
 observer_err obs_journal_open_dir(obs_journal *j) {
   int lock_fd = -1;
-  int fd = obs_file_make_dirs(j->dir) ? open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  bool made = obs_file_make_dirs(j->dir);
+  int fd = made ? open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
   if (fd < 0) {
     int errnum = errno;
-    (void)snprintf(j->error, sizeof(j->error), "%s: %s", j->dir, strerror(errnum));
+    (void)snprintf(j->error, sizeof(j->error), "cannot %s data directory %s: %s", made ? "open" : "create", j->dir,
+                   strerror(errnum));
     observer_err err = obs_file_err(errnum);
     return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_IO : err;
   }
@@ -291,6 +294,8 @@ observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, c
   j->rejected = OBS_JSONL_LOG_CLOSED;
   j->datasync = fdatasync;
   j->truncate = ftruncate;
+  j->tell_bytes = TELL_BYTES;
+  j->tell_ms = TELL_MS;
   observer_err err = set_names(j);
   if (err == OBSERVER_E_OK) err = obs_journal_open_dir(j);
   /* Receipt goes on from what the last run received last. */

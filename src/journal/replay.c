@@ -35,7 +35,66 @@ typedef struct {
   obs_times_reader times;
   int64_t now_ms, mtime_ms;
   int64_t floor_ms; /* the newest receipt so far */
+
+  /* For whom waits: bytes to read in all and of those segments that are read, and when it is told again. */
+  uint64_t bytes, bytes_before, tell_at;
 } replay;
+
+/* Where the reading of a segment begins: at the block of from_seq, or behind what the index covers. */
+typedef struct {
+  uint64_t offset, seq;
+  size_t block;
+} beginning;
+
+static beginning begin_of(const replay *r, const obs_index *x) {
+  beginning b = {x->indexed, obs_index_next_seq(x), x->blocks.n};
+  if (r->from_seq >= b.seq || x->blocks.n == 0) return b;
+  size_t below = obs_index_below(x, r->from_seq + 1);
+  b.block = below == 0 ? 0 : below - 1;
+  b.seq = x->blocks.at[b.block].first_seq;
+  b.offset = x->blocks.at[b.block].offset;
+  return b;
+}
+
+/* ---- progress ---- */
+
+static const char *size_text(uint64_t bytes, char out[32]) {
+  const uint64_t gib = UINT64_C(1) << 30, mib = UINT64_C(1) << 20;
+  if (bytes >= gib)
+    (void)snprintf(out, 32, "%.1f GiB", (double)bytes / (double)gib);
+  else
+    (void)snprintf(out, 32, "%.1f MiB", (double)bytes / (double)mib);
+  return out;
+}
+
+static void tell_begin(replay *r) {
+  const obs_journal *j = r->j;
+  size_t files = 0;
+  char size[32];
+  for (size_t i = 0; i < j->nsegments; i++) {
+    const obs_journal_segment *s = &j->segments[i];
+    uint64_t from = begin_of(r, &s->index).offset;
+    files += from < s->size;
+    r->bytes += from < s->size ? s->size - from : 0;
+  }
+  r->tell_at = obs_clock_mono_ms() + j->tell_ms;
+  if (r->bytes < j->tell_bytes)
+    r->tell_at = UINT64_MAX;
+  else if (files == 1)
+    obs_log_info("journal", "reading %s of %s", size_text(r->bytes, size), j->name);
+  else
+    obs_log_info("journal", "reading %s of %s and %zu older segments", size_text(r->bytes, size), j->name, files - 1);
+}
+
+/* `read`: bytes of the segment at hand. */
+static void tell_progress(replay *r, uint64_t read) {
+  uint64_t now = obs_clock_mono_ms(), done = r->bytes_before + read;
+  if (now < r->tell_at) return;
+  r->tell_at = now + r->j->tell_ms;
+  obs_log_info("journal", "reading: %" PRIu64 " rows, %.0f %%", r->out->rows, 100 * (double)done / (double)r->bytes);
+}
+
+/* ---- rows ---- */
 
 static bool keep_aside(replay *r, const obs_line_view *row, const char *reason) {
   obs_journal_bad_row bad = {r->index->first_seq, r->name, row->offset, reason, row->p, row->len};
@@ -141,16 +200,10 @@ static observer_err replay_segment(replay *r, size_t i) {
   r->active = i + 1 == j->nsegments;
   r->known = x->indexed;
   r->line = 0;
-  /* Where to begin: at the block of from_seq, or behind what the index covers. */
-  uint64_t offset = x->indexed;
-  r->seq = obs_index_next_seq(x);
-  r->block = x->blocks.n;
-  if (r->from_seq < r->seq && x->blocks.n > 0) {
-    size_t below = obs_index_below(x, r->from_seq + 1);
-    r->block = below == 0 ? 0 : below - 1;
-    r->seq = x->blocks.at[r->block].first_seq;
-    offset = x->blocks.at[r->block].offset;
-  }
+  const beginning begin = begin_of(r, x);
+  const uint64_t offset = begin.offset;
+  r->seq = begin.seq;
+  r->block = begin.block;
   if (!r->active && offset == s->size && x->indexed == s->size) return OBSERVER_E_OK;
   int fd = obs_journal_open_segment(j, i);
   if (fd < 0) return obs_journal_fail(j, "open", r->name);
@@ -161,7 +214,10 @@ static observer_err replay_segment(replay *r, size_t i) {
   obs_times_seek(&r->times, r->seq);
   r->mtime_ms = s->mtime_ms;
   observer_err err;
+  uint32_t rows = 0;
   while ((err = obs_lines_next(&lines, &row)) == OBSERVER_E_OK) {
+    enum { BETWEEN_LOOKS = 256 }; /* rows, at the clock */
+    if (r->tell_at != UINT64_MAX && ++rows % BETWEEN_LOOKS == 0) tell_progress(r, row.offset - offset);
     if (r->line > 0 || row.offset == 0) r->line++;
     if (row.offset < r->known)
       take_known(r, &row);
@@ -172,6 +228,7 @@ static observer_err replay_segment(replay *r, size_t i) {
   if (err == OBSERVER_E_NOTFOUND) err = OBSERVER_E_OK;
   if (err == OBSERVER_E_IO && j->error[0] == 0) err = obs_journal_fail(j, "read", r->name);
   if (err == OBSERVER_E_NOMEM) err = obs_journal_fail_nomem(j, "replay");
+  if (s->size > offset) r->bytes_before += s->size - offset;
   obs_lines_fini(&lines);
   obs_times_reader_close(&r->times);
   if (close(fd) != 0 && err == OBSERVER_E_OK) err = obs_journal_fail(j, "close", r->name);
@@ -228,6 +285,7 @@ observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_t
               .aside = {.journal = j, .file = OBS_JSONL_LOG_CLOSED}};
   observer_err err = OBSERVER_E_OK;
   j->error[0] = 0;
+  tell_begin(&r);
   for (size_t i = 0; i < j->nsegments && err == OBSERVER_E_OK; i++) {
     settle_first_seq(j, i);
     err = replay_segment(&r, i);

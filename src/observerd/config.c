@@ -232,17 +232,23 @@ static void report(void *arg, const obs_option_fault *f) {
                    f->must, f->value, origins[f->origin], f->origin == OBS_OPTION_FLAG ? f->option->name : f->where);
 }
 
+/* How it is logged: known also when something else is wrong. */
+static void derive_log(obs_config *c) {
+  static const char *const levels[] = {"debug", "info", "warn", "error"};
+  const char *level = obs_options_text(&c->options, "log-level"), *format = obs_options_text(&c->options, "log-format");
+  for (int i = 0; level != NULL && i < 4; i++) {
+    if (strcmp(level, levels[i]) == 0) c->level = (obs_log_level)i;
+  }
+  c->format = format != NULL && strcmp(format, "json") == 0 ? OBS_LOG_JSON : OBS_LOG_TEXT;
+}
+
 /* The members, from the options. */
 static void derive(obs_config *c) {
-  static const char *const levels[] = {"debug", "info", "warn", "error"};
   obs_options_store(&c->options, c);
   (void)read_fsync(c->fsync, &c->fsync_mode, &c->fsync_ms);
   (void)read_share(c->advice_holdout, &c->holdout);
   (void)read_mode(c->data_mode, &c->data_mode_bits);
-  for (int i = 0; i < 4; i++) {
-    if (strcmp(c->log_level, levels[i]) == 0) c->level = (obs_log_level)i;
-  }
-  c->format = strcmp(c->log_format, "json") == 0 ? OBS_LOG_JSON : OBS_LOG_TEXT;
+  derive_log(c);
   /* Which model explains failures, and where it is. */
   bool is_auto = strcmp(c->analyser, "auto") == 0;
   bool openai = strcmp(c->analyser, "openai") == 0 || (is_auto && c->openai_url != NULL);
@@ -287,7 +293,7 @@ static bool check_urls(const obs_config *c, obs_buf *error) {
 observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *error) {
   obs_options *o = &out->options;
   const char *file = find_file(argc, argv);
-  *out = (obs_config){0};
+  *out = (obs_config){.level = OBS_LOG_INFO};
   if (!obs_options_open(o, table, report, error)) return OBSERVER_E_NOMEM;
   obs_older older = {0};
   if (file != NULL) obs_options_file(o, file, obs_older_key, &older);
@@ -301,6 +307,7 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   obs_older_apply(&older, o, &out->notes);
   obs_older_fini(&older);
   obs_older_look(table, &out->notes);
+  derive_log(out);
   if (o->oom || error->oom || out->notes.oom) return OBSERVER_E_NOMEM;
   if (o->failed) return OBSERVER_E_INVALID;
   derive(out);

@@ -48,7 +48,8 @@ typedef struct {
   const char *llm_url; /* one of the URLs above; NULL: NONE */
 } obs_config;
 
-/* Reads everything. On failure `error` has a line for each bad value. Fini in either case. */
+/* Reads everything. On failure `error` has a line for each bad value, and level and format are as far as they are
+ * known. Fini in either case. */
 observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *error);
 void obs_config_fini(obs_config *c);
 /* The effective values in the file's format. */

@@ -12,6 +12,7 @@
 #include "learn/learn.h"
 #include "metrics/metrics.h"
 #include "observerd/banner.h"
+#include "stream/place.h"
 #include "stream/task_threads.h"
 
 #include <errno.h>
@@ -35,10 +36,10 @@ struct obs_daemon {
   obs_feed *feed;
   obs_bridge *bridge;
   obs_task_threads *task_threads;
-  uint64_t started_ms; /* monotonic */
-  _Atomic bool ready;  /* all URLs are bound */
-  bool silent;         /* a listener did not serve when it was last asked */
-  uint64_t cycle;
+  uint64_t started_ms;        /* monotonic */
+  _Atomic bool ready;         /* all URLs are bound */
+  bool silent;                /* a listener did not serve when it was last asked */
+  uint64_t cycle, logged_seq; /* the last seq that a cycle's line counted */
 };
 
 static obs_bus_url_list urls_of(const obs_option_list *list) {
@@ -236,6 +237,27 @@ static void set_permissions(const obs_config *o) {
   (void)umask(~mode & 0777);
 }
 
+/* Before anything is made or read: what cannot be listened at ends the start, and leaves nothing behind. */
+static observer_err try_places(const obs_config *o, char *error, size_t size) {
+  const struct {
+    const char *kind;
+    const obs_option_list *urls;
+  } all[] = {{"http", &o->http}, {"pull", &o->pull}, {"sub", &o->sub}, {"rep", &o->rep}, {"feed", &o->feed}};
+  obs_places places = {0};
+  observer_err err = OBSERVER_E_OK;
+  for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && err == OBSERVER_E_OK; i++) {
+    for (size_t k = 0; k < all[i].urls->n && err == OBSERVER_E_OK; k++) {
+      obs_address a;
+      char why[400];
+      err = obs_address_parse(all[i].urls->items[k], &a, why, sizeof(why));
+      if (err == OBSERVER_E_OK) err = obs_places_try(&places, &a, why, sizeof(why));
+      if (err != OBSERVER_E_OK) (void)snprintf(error, size, "%s %s: %s", all[i].kind, all[i].urls->items[k], why);
+    }
+  }
+  obs_places_free(&places);
+  return err;
+}
+
 /* ---- construction: each stage gets those that were built before it ---- */
 
 observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
@@ -246,6 +268,8 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   error[0] = '\0';
   *out = d;
   if (d == NULL) goto fail;
+
+  if ((err = try_places(o, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   obs_state_opts state = OBS_STATE_OPTS_DEFAULT;
   state.ring = (uint32_t)o->ring;
@@ -355,6 +379,9 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   observer_err err;
   error[0] = '\0';
   d->started_ms = obs_clock_mono_ms();
+  obs_state_counts counts;
+  obs_state_get_counts(d->state, &counts);
+  d->logged_seq = counts.last_seq; /* what was replayed is told already */
 
   /* Sockets are opened before threads start: an address in use ends the start before anything is taken. */
   const obs_bridge_opts bridge = {.urls = (const char *const *)o->http.items,
@@ -447,16 +474,15 @@ static void probe_listeners(obs_daemon *d) {
   obs_bridge_probe(d->bridge);
 }
 
-void obs_daemon_cycle(obs_daemon *d) {
-  probe_listeners(d);
-  /* The journal does not say that a cluster was resolved: the checkpoint does. */
-  if (obs_clusters_cycle(d->clusters, obs_clock_receipt_ms()) > 0) obs_commit_checkpoint(d->commit);
+/* The line is the older observer's, which wrote it each cycle. It comes only when something was recorded. */
+static void log_cycle(obs_daemon *d) {
   obs_state_counts c;
-  obs_buf line = {0};
+  char message[48];
+  obs_buf row = {0};
   obs_state_get_counts(d->state, &c);
-  d->cycle++;
-  obs_buf_printf(&line, "[observer] cycle %" PRIu64 ": ", d->cycle);
-  obs_json_writer w = obs_json_write(&line);
+  if (c.last_seq == d->logged_seq) return;
+  d->logged_seq = c.last_seq;
+  obs_json_writer w = obs_json_write(&row);
   obs_json_object(&w, NULL);
   obs_json_u64(&w, "cycle", d->cycle);
   obs_json_u64(&w, "total_ops", c.ring);
@@ -466,9 +492,17 @@ void obs_daemon_cycle(obs_daemon *d) {
   obs_json_u64(&w, "langfuse_ops", c.langfuse);
   obs_json_u64(&w, "overseer_corrections", c.corrections);
   obs_json_end(&w);
-  obs_buf_putc(&line, '\0');
-  if (!line.oom) obs_log_raw(line.p);
-  obs_buf_fini(&line);
+  (void)snprintf(message, sizeof(message), "[observer] cycle %" PRIu64, d->cycle);
+  if (!row.oom) obs_log_members("observerd", message, obs_buf_view(&row));
+  obs_buf_fini(&row);
+}
+
+void obs_daemon_cycle(obs_daemon *d) {
+  probe_listeners(d);
+  /* The journal does not say that a cluster was resolved: the checkpoint does. */
+  if (obs_clusters_cycle(d->clusters, obs_clock_receipt_ms()) > 0) obs_commit_checkpoint(d->commit);
+  d->cycle++;
+  log_cycle(d);
   obs_learn_cycle(d->learn);
 }
 

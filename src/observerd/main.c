@@ -79,9 +79,7 @@ static void each_line(const obs_buf *text, void (*say)(const char *line)) {
 }
 
 static void complain(const char *line) {
-  char said[1100];
-  (void)snprintf(said, sizeof(said), "observerd: %s\n", line);
-  obs_log_plain(said);
+  obs_log_fatal("observerd", line);
 }
 
 static void warn(const char *line) {
@@ -119,9 +117,13 @@ static void log_start(const obs_config *o) {
   const char *analyser = o->llm == OBS_CONFIG_LLM_OPENAI      ? "openai"
                          : o->llm == OBS_CONFIG_LLM_LAKEHOUSE ? "lakehouse"
                                                               : "builtin";
+  /* With `auto` it is the URL that was given which decides. */
+  const char *decided = strcmp(o->analyser, "auto") != 0 || o->llm_url == NULL ? "analyser"
+                        : o->llm == OBS_CONFIG_LLM_OPENAI                      ? "openai-url"
+                                                                               : "lakehouse-url";
   obs_log_info("observerd", "observerd %s, pid %d, configuration file %s, data directory %s, analyser %s (%s)",
                OBSERVER_VERSION, (int)getpid(), o->config != NULL ? o->config : "none", dir, analyser,
-               origins[obs_options_origin(&o->options, "analyser")]);
+               origins[obs_options_origin(&o->options, decided)]);
   const struct {
     const char *option, *url, *what;
   } sent[] = {{o->llm == OBS_CONFIG_LLM_OPENAI ? "openai-url" : "lakehouse-url", o->llm_url, "texts of failures"},
@@ -162,9 +164,7 @@ static int serve(int argc, char **argv, obs_config *o) {
   signal(SIGHUP, SIG_DFL); /* an ignored one would not come */
   if (err == OBSERVER_E_OK) err = obs_daemon_start(d, o, text, sizeof(text));
   if (err != OBSERVER_E_OK) {
-    char said[sizeof(text) + 16];
-    snprintf(said, sizeof(said), "observerd: %s\n", text);
-    obs_log_plain(said);
+    complain(text);
     return EXIT_CANNOT_RUN;
   }
   cycle_until_signal(d, argc, argv, o, signal_fd);
@@ -193,7 +193,9 @@ int main(int argc, char **argv) {
   signal(SIGXFSZ, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
 
-  if (obs_config_load(argc, argv, &options, &error) != OBSERVER_E_OK) {
+  observer_err err = obs_config_load(argc, argv, &options, &error);
+  obs_log_setup(options.level, options.format); /* also of one that is refused, as far as it was read */
+  if (err != OBSERVER_E_OK) {
     if (error.oom || error.len == 0)
       complain("out of memory");
     else
@@ -202,7 +204,6 @@ int main(int argc, char **argv) {
   } else if (answer_only(&options)) {
     status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_CANNOT_RUN;
   } else {
-    obs_log_setup(options.level, options.format);
     status = serve(argc, argv, &options);
   }
   obs_config_fini(&options);

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "stream/internal.h"
+#include "stream/place.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -408,7 +409,10 @@ observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address 
   if (rv == 0) rv = nng_stream_listener_listen(l->nng);
   if (rv != 0) {
     err = of_nng(rv);
-    (void)snprintf(why, why_size, "%s", err == OBSERVER_E_ADDRINUSE ? observer_strerror(err) : nng_strerror(rv));
+    if (err == OBSERVER_E_ADDRINUSE)
+      obs_place_taken_text(a, why, why_size);
+    else
+      (void)snprintf(why, why_size, "cannot listen there: %s", nng_strerror(rv));
     listener_free(l);
     return err;
   }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -193,7 +194,7 @@ class Environment(ConfigTest):
         daemon.stop()
         log = daemon.stderr()
         self.assertRegex(log, r"info observerd: observerd \d+\.\d+\.\d+, pid %d, configuration file %s, data directory %s, "
-                              r"analyser lakehouse \(default\)\n" % (daemon.process.pid, os.path.join(self.tmp, "observer.ini"),
+                              r"analyser lakehouse \(environment\)\n" % (daemon.process.pid, os.path.join(self.tmp, "observer.ini"),
                                                                     daemon.data_dir))
         self.assertIn("texts of failures: sent to the URL of --lakehouse-url (environment)", log)
         self.assertIn("what is learned: sent to the URL of --gateway-url (file)", log)
@@ -307,20 +308,60 @@ class Reload(ConfigTest):
 
 
 class Logs(ConfigTest):
-    def test_cycle_line(self):
-        daemon = self.start(args=["--cycle", "100ms"])
+    TOTALS = {"total_ops": 3, "successes": 2, "failures": 1, "scenario_ops": 1, "langfuse_ops": 1,
+              "overseer_corrections": 1}
+
+    def record(self, daemon):
         daemon.post("/event", {"success": True})
         daemon.post("/event", {"success": False, "source": "langfuse"})
         daemon.post("/v1/observer/event", {"endpoint": "overseer:x", "success": True, "source": "overseer_correction"})
-        want = ('"total_ops":3,"successes":2,"failures":1,"scenario_ops":1,"langfuse_ops":1,"overseer_corrections":1}')
-        wait_until(lambda: want in daemon.stderr(), 10, "a cycle line")
-        self.assertRegex(daemon.stderr(), r'(?m)^\[observer\] cycle (\d+): \{"cycle":\1,"total_ops":')
-        daemon.stop()
+
+    def totals(self, daemon):
+        """Of the lines of cycles, as text or JSON."""
+        rows = []
+        for line in daemon.stderr().splitlines():
+            text = re.fullmatch(r"\S+Z info observerd: \[observer\] cycle (\d+): (\{.*\})", line)
+            if text:
+                row = json.loads(text[2])
+                self.assertEqual(row.pop("cycle"), int(text[1]))
+                rows.append(row)
+            elif line.startswith("{") and "[observer] cycle" in line:
+                row = json.loads(line)
+                self.assertEqual((row.pop("level"), row.pop("module")), ("info", "observerd"))
+                self.assertEqual(row.pop("message"), "[observer] cycle %d" % row.pop("cycle"))
+                self.assertRegex(row.pop("time"), r"Z$")
+                rows.append(row)
+        self.assertEqual(daemon.stderr().count("[observer] cycle"), len(rows))
+        return rows
+
+    def test_cycle_line(self):
+        for form in ("text", "json"):
+            daemon = self.start(args=["--cycle", "100ms", "--log-format", form], data_dir=form)
+            self.record(daemon)
+            wait_until(lambda d=daemon: self.TOTALS in self.totals(d), 10, "a cycle line")
+            before = len(self.totals(daemon))
+            cycles = lambda d=daemon: d.get("/health").json["learn"]["cycles"]
+            begun = cycles()
+            wait_until(lambda: cycles() > begun + 5, 10, "cycles in which nothing came")
+            self.assertEqual(len(self.totals(daemon)), before)
+            daemon.stop()
+
+    def test_what_ends_the_start_has_the_form_of_the_log(self):
+        path = self.file("[observerd]\nlog_format = json\nrign = 1\n")
+        for args, env in ((["--config", path], {}), (["--rign", "1", "--log-format=json"], {}),
+                          (["--http", "x"], {"OBSERVER_LOG_FORMAT": "json"})):
+            done = self.observerd(*args, **env)
+            self.assertEqual(done.returncode, 2)
+            for line in done.stderr.splitlines():
+                row = json.loads(line)
+                self.assertEqual((row["level"], row["module"]), ("error", "observerd"))
+        self.assertRegex(self.observerd("--rign", "1").stderr, r"^observerd: --rign: no such option")
 
     def test_every_json_line_is_json(self):
         daemon = self.start(args=["--log-format", "json", "--cycle", "100ms", "--log-level", "debug"])
         daemon.post("/v1/observer/event", {"endpoint": 'x"\n\x01', "duration_ms": "no"})
-        wait_until(lambda: "cycle 1" in daemon.stderr(), 10, "a cycle line")
+        daemon.post("/v1/observer/event", {"endpoint": "/x"})
+        wait_until(lambda: "[observer] cycle" in daemon.stderr(), 10, "a cycle line")
         daemon.stop()
         for line in daemon.stderr().splitlines():
             self.assertLessEqual({"time", "level", "module", "message"}, set(json.loads(line)))

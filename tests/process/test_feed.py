@@ -2,6 +2,7 @@
 misses and nothing else happens."""
 
 import os
+import re
 import signal
 import socket
 import struct
@@ -362,7 +363,8 @@ class Configuration(FeedTest):
             url = "tcp://127.0.0.1:%d" % taken.getsockname()[1]
             code, text = self.make(None, feed=url).run_to_exit()
         self.assertNotEqual(code, 0)
-        self.assertIn("observerd: feed %s: address in use\n" % url, text)
+        self.assertIn("observerd: feed %s: address in use by python3 (pid %d)\n" % (url, os.getpid()),
+                      re.sub(r"by python[\d.]* ", "by python3 ", text))
 
     def test_options(self):
         def run(*args):

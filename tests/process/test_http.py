@@ -85,7 +85,7 @@ class Views(DaemonTest):
         url = d.url("http")
         code, stderr = self.make(None, http=url).run_to_exit()
         self.assertEqual(code, 1)
-        self.assertIn(url + ": address in use", stderr)
+        self.assertIn("observerd: http %s: address in use by observerd (pid %d)\n" % (url, d.pid), stderr)
 
 
 class Contract(DaemonTest):

@@ -18,7 +18,7 @@ import subprocess
 import threading
 import time
 
-from harness import OBSERVERD, SLOW, Push, Req, journal_lines, main, wait_until
+from harness import OBSERVERD, SLOW, Push, Req, free_port, journal_lines, main, wait_until
 from recount import SOURCES, Producers, RecoveryTest, lifetime_of, recount
 
 
@@ -320,15 +320,43 @@ class Life(RecoveryTest):
         self.assertEqual(len(self.check_recount(daemon)), 2)
 
     def test_port_in_use(self):
-        daemon = self.start()
-        for kind in ("http", "pull", "sub", "rep"):
+        daemon = self.start(feed="tcp://127.0.0.1:0")
+        for kind in ("http", "pull", "sub", "rep", "feed"):
             url = daemon.url(kind)
-            self.refuses("(?i)" + re.escape(url.split("//")[1]) + ".*in use", data_dir=kind, **{kind: url})
+            said = "observerd: %s %s: address in use by observerd (pid %d)\n" % (kind, url, daemon.pid)
+            self.refuses(re.escape(said), data_dir=kind, **{kind: url})
+            self.assertFalse(os.path.exists(os.path.join(self.tmp, kind)))
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             s.listen()
-            self.refuses("(?i)in use", data_dir="x", http="http://127.0.0.1:%d" % s.getsockname()[1])
+            self.refuses(r"address in use by python[\d.]* \(pid %d\)\n" % os.getpid(), data_dir="x",
+                         http="http://127.0.0.1:%d" % s.getsockname()[1])
         self.assertEqual(daemon.post("/event", {}).status, 200)
+
+    def test_places_that_cannot_be_had(self):
+        """Nothing is left of such a start, not even a directory."""
+        socket_file = os.path.join(self.tmp, "s")
+        daemon = self.start(rep="ipc://" + socket_file)
+        port = "tcp://127.0.0.1:%d" % free_port()
+        long = "ipc://" + os.path.join(self.tmp, "x" * 110)
+        for more, said in (
+                ({"pull": "ipc://" + socket_file}, "pull ipc://%s: address in use by observerd (pid %d)" %
+                 (socket_file, daemon.pid)),
+                ({"pull": "ipc://%s/no/s" % self.tmp}, "pull ipc://%s/no/s: cannot make a socket in %s/no: No such file or "
+                 "directory" % (self.tmp, self.tmp)),
+                ({"pull": long}, "pull %s: %s: a path of more than 107 bytes is too long for a socket" % (long, long[6:])),
+                ({"pull": port, "rep": port}, "rep %s: address in use by this process itself" % port),
+                ({"http": "http://192.0.2.1:%d" % free_port()}, "cannot listen there: Cannot assign requested address")):
+            self.refuses(re.escape(said), data_dir="none", **more)
+            self.assertFalse(os.path.exists(os.path.join(self.tmp, "none")))
+        self.assertEqual(daemon.post("/event", {}).status, 200)
+
+    def test_data_directory_that_cannot_be_made(self):
+        said = "cannot create data directory /proc/none: No such file or directory"
+        self.refuses("observerd: " + said + "\n", data_dir="/proc/none")
+        stderr = self.refuses(re.escape(said), data_dir="/proc/none", args=["--log-format", "json"])
+        rows = [json.loads(line) for line in stderr.splitlines()]
+        self.assertEqual((rows[-1]["level"], rows[-1]["module"], rows[-1]["message"]), ("error", "observerd", said))
 
     def test_data_directory_that_cannot_be_one(self):
         in_the_way = os.path.join(self.tmp, "file")

@@ -242,7 +242,7 @@ static void test_log_lines_do_not_act(void **state) {
     assert_int_equal(pipe(fds), 0);
     assert_true(saved >= 0 && dup2(fds[1], STDERR_FILENO) >= 0);
     obs_log_setup(OBS_LOG_INFO, json ? OBS_LOG_JSON : OBS_LOG_TEXT);
-    obs_log_raw(hostile);
+    obs_log_fatal("test", hostile);
     obs_log_info("test", "%s", hostile);
     assert_true(dup2(saved, STDERR_FILENO) >= 0);
     close(saved);

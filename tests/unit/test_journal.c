@@ -290,7 +290,7 @@ static void refused_directories(void **state) {
   const char *file = path(f, "file"), *below = path(f, "file/data");
   o.dir = file;
   assert_int_equal(obs_journal_open(&o, &f->j, error, sizeof(error)), OBSERVER_E_IO);
-  snprintf(want, sizeof(want), "%s: Not a directory", file);
+  snprintf(want, sizeof(want), "cannot create data directory %s: Not a directory", file);
   assert_string_equal(error, want);
   o.dir = below;
   assert_int_equal(obs_journal_open(&o, &f->j, error, sizeof(error)), OBSERVER_E_IO);
@@ -364,6 +364,50 @@ static void groups_of_three_files(void **state) {
   }
 }
 
+/* What a long replay says while it reads. */
+static void progress_is_told(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  o.segment_bytes = 40000;
+  open_with(f, &o);
+  fill(f, 6000);
+  uint64_t files = segments(f);
+  assert_true(files > 2);
+  shut(f);
+  for (int quiet = 0; quiet < 2; quiet++) {
+    char text[8192] = "";
+    const char *said;
+    open_only(f, &o);
+    if (!quiet) f->j->tell_bytes = 1;
+    f->j->tell_ms = 0;
+    FILE *log = tmpfile();
+    int kept = dup(STDERR_FILENO);
+    assert_true(log != NULL && kept >= 0 && dup2(fileno(log), STDERR_FILENO) >= 0);
+    obs_log_setup(OBS_LOG_INFO, OBS_LOG_TEXT);
+    f->last = 0;
+    replay_from(f, 1);
+    obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
+    assert_true(dup2(kept, STDERR_FILENO) >= 0);
+    rewind(log);
+    text[fread(text, 1, sizeof(text) - 1, log)] = '\0';
+    assert_int_equal(fclose(log), 0);
+    close(kept);
+    assert_int_equal(f->replayed.rows, 6000);
+    said = strstr(text, "reading");
+    if (quiet) {
+      assert_null(said);
+    } else {
+      char want[96];
+      snprintf(want, sizeof(want), "info journal: reading 0.3 MiB of ops.jsonl and %u older segments\n",
+               (unsigned)files - 1);
+      assert_non_null(strstr(text, want));
+      assert_non_null(strstr(text, "info journal: reading: 255 rows, 4 %\n"));
+      assert_null(strstr(text, "100 %"));
+    }
+    shut(f);
+  }
+}
+
 int main(void) {
   obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
   const struct CMUnitTest tests[] = {
@@ -380,6 +424,7 @@ int main(void) {
       JOURNAL_TEST(groups_of_three_files),
       JOURNAL_TEST(refused_directories),
       JOURNAL_TEST(lock_is_exclusive),
+      JOURNAL_TEST(progress_is_told),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -294,9 +294,9 @@ static bool is_there(const fixture *f, const char *name) {
   return access(path(f, name), F_OK) == 0;
 }
 
-/* A backfill of old rows is young; it goes when its receipt is old enough, and its times with it. */
-static void retention_goes_by_receipt(void **state) {
-  fixture *f = *state;
+/* A backfill of old rows is young, and rows of a clock that is in the year 9999 grow old: a segment goes when its
+ * receipt is old enough, and its times with it. */
+static void retention_of(fixture *f, int64_t event_ms) {
   obs_journal_opts o = options(f);
   o.segment_bytes = 100;
   o.retain_seconds = 3600;
@@ -306,7 +306,7 @@ static void retention_goes_by_receipt(void **state) {
     if (restart == 0) {
       open_with(f, &o);
       for (uint64_t n = 1; n <= 3; n++) {
-        append(f, n, 3, now - INT64_C(7) * 86400000);
+        append(f, n, 3, event_ms);
         obs_journal_note_times(f->j, n * 3 - 2, 3, now - 10000 + (int64_t)n, 0);
         f->last = 0;
       }
@@ -326,6 +326,14 @@ static void retention_goes_by_receipt(void **state) {
   assert_int_equal(segments(f), 1);
   assert_false(is_there(f, "ops-4.times"));
   assert_true(is_there(f, "ops-7.times"));
+}
+
+static void retention_goes_by_receipt(void **state) {
+  retention_of(*state, obs_clock_wall_ms() - INT64_C(7) * 86400000);
+}
+
+static void retention_of_what_is_far_ahead(void **state) {
+  retention_of(*state, INT64_C(253402300799999));
 }
 
 /* One write a millisecond, but nothing stays behind for long. */
@@ -367,6 +375,7 @@ int main(void) {
       JOURNAL_TEST(rows_of_others),
       JOURNAL_TEST(a_clock_that_was_wrong),
       JOURNAL_TEST(retention_goes_by_receipt),
+      JOURNAL_TEST(retention_of_what_is_far_ahead),
       JOURNAL_TEST(few_writes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

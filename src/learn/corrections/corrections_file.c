@@ -453,11 +453,8 @@ static observer_err start_loop(void *loop, obs_commit *commit) {
 /* The line is the older observer's. */
 static void run_loop(void *loop, const obs_loop_turn *turn) {
   obs_corrections_file *t = loop;
-  char line[96];
   uint32_t taken = obs_corrections_file_cycle(t, t->commit, turn->stop);
-  if (taken == 0) return;
-  snprintf(line, sizeof(line), "[observer] pulled %" PRIu32 " new overseer correction(s) into ring", taken);
-  obs_log_raw(line);
+  if (taken > 0) obs_log_info("learn", "[observer] pulled %" PRIu32 " new overseer correction(s) into ring", taken);
 }
 
 const obs_loop obs_corrections_loop = {.name = "corrections",

@@ -2,9 +2,9 @@
 #ifndef OBS_OBSERVERCTL_DOCTOR_H
 #define OBS_OBSERVERCTL_DOCTOR_H
 
+#include "base/owner.h"
 #include "base/vec.h"
 #include "observerctl/cli/command.h"
-#include "observerctl/doctor/owner.h"
 
 #include <cjson/cJSON.h>
 

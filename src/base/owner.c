@@ -1,4 +1,4 @@
-#include "observerctl/doctor/owner.h"
+#include "base/owner.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -22,7 +22,7 @@ static void name_program(obs_owner *o) {
   (void)fclose(f);
 }
 
-/* ---- ports ---- */
+/* ---- sockets ---- */
 
 /* The inode of the socket of a listener on `port`; 0: there is none. False: the file is not there. */
 static bool find_listener(const char *table, uint16_t port, uint64_t *inode) {
@@ -56,20 +56,45 @@ static bool has_socket(const char *pid, uint64_t inode) {
   return found;
 }
 
-bool obs_owner_of_port(uint16_t port, bool *taken, obs_owner *out) {
-  uint64_t inode = 0;
-  bool readable = find_listener("/proc/net/tcp", port, &inode);
-  readable = find_listener("/proc/net/tcp6", port, &inode) || readable;
+/* 0: there is none. */
+static void find_holder(uint64_t inode, obs_owner *out) {
   *out = (obs_owner){0};
-  *taken = inode != 0;
   DIR *d = inode != 0 ? opendir("/proc") : NULL;
-  if (d == NULL) return readable;
+  if (d == NULL) return;
   for (const struct dirent *e; out->pid == 0 && (e = readdir(d)) != NULL;) {
     if (isdigit((unsigned char)e->d_name[0]) && has_socket(e->d_name, inode)) out->pid = atoi(e->d_name);
   }
   (void)closedir(d);
   if (out->pid != 0) name_program(out);
+}
+
+bool obs_owner_of_port(uint16_t port, bool *taken, obs_owner *out) {
+  uint64_t inode = 0;
+  bool readable = find_listener("/proc/net/tcp", port, &inode);
+  readable = find_listener("/proc/net/tcp6", port, &inode) || readable;
+  *taken = inode != 0;
+  find_holder(inode, out);
   return readable;
+}
+
+/* `Num RefCount Protocol Flags Type St Inode Path`; of those that are connected to it the path is the same, the flags
+ * are not. */
+bool obs_owner_of_socket(const char *path, bool *taken, obs_owner *out) {
+  enum { ACCEPTS = 0x10000 };
+  char line[LINE];
+  uint64_t inode = 0;
+  FILE *f = fopen("/proc/net/unix", "re");
+  while (f != NULL && inode == 0 && fgets(line, sizeof(line), f) != NULL) {
+    unsigned flags = 0;
+    uint64_t found = 0;
+    int at = 0, n = sscanf(line, "%*s %*x %*x %x %*x %*x %" SCNu64 " %n", &flags, &found, &at);
+    line[strcspn(line, "\n")] = '\0';
+    if (n == 2 && at > 0 && (flags & ACCEPTS) != 0 && strcmp(line + at, path) == 0) inode = found;
+  }
+  if (f != NULL) (void)fclose(f);
+  *taken = inode != 0;
+  find_holder(inode, out);
+  return f != NULL;
 }
 
 /* ---- locks ---- */
@@ -110,4 +135,14 @@ bool obs_owner_of_lock(const char *path, bool *held, obs_owner *out) {
   *held = out->pid != 0;
   if (*held) name_program(out);
   return true;
+}
+
+const char *obs_owner_text(const obs_owner *o, char *out, size_t size) {
+  if (o->pid == 0)
+    (void)snprintf(out, size, "a process that this user cannot see");
+  else if (o->pid == (int)getpid())
+    (void)snprintf(out, size, "this process itself");
+  else
+    (void)snprintf(out, size, "%s (pid %d)", o->program[0] != '\0' ? o->program : "a process", o->pid);
+  return out;
 }
