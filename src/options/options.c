@@ -326,6 +326,8 @@ void obs_options_flag(obs_options *o, int argc, char **argv, int *i) {
       return;
     }
     text = "";
+  } else if (option->type == OBS_OPTION_MAYBE) {
+    if (text == NULL) text = next != NULL && *next != '-' && strstr(next, "://") != NULL ? argv[++*i] : "";
   } else if (text == NULL) {
     if (next == NULL) {
       obs_options_complain(o, arg, "needs a value");

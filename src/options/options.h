@@ -20,6 +20,7 @@ typedef enum {
   OBS_OPTION_NAME,   /* of a file, without a slash */
   OBS_OPTION_CHOICE, /* one of `choices` */
   OBS_OPTION_URL,    /* of one of the schemes in `choices` */
+  OBS_OPTION_MAYBE,  /* a URL behind = or in the next argument, if that has ://; else "" */
   OBS_OPTION_FORM,   /* what `check` accepts, which `choices` describes */
   OBS_OPTION_NUMBER, /* min to max; with `bare` a time in that unit */
   OBS_OPTION_BYTES,  /* the same, with K, M, G or T (KB, KiB: the same) for powers of 1024: 1.5G */

@@ -166,6 +166,8 @@ static bool is_wanted(const obs_option *option, const char *text, char must[OBS_
   case OBS_OPTION_URL:
   case OBS_OPTION_URLS:
     return is_url(option, text, must);
+  case OBS_OPTION_MAYBE:
+    return true;
   default:
     return *text != '\0' || refuse(must, "must not be empty");
   }

@@ -47,7 +47,7 @@ class Replay(CtlTest):
                 + "x" * (5 << 20) + "\n" + jsonl([row(3)]) + '{"timestamp":"2026-01-01T00')
         path = self.path("some.jsonl", text)
         done = self.ctl("replay", "--req", daemon.url("rep"), path, code=1)
-        self.assertEqual(done.stdout, "4 sent: 3 accepted, 0 duplicates, 1 rejected, 3 bad\n")
+        self.assertEqual(done.stdout, "3 recorded, 1 rejected, 3 not readable\n")
         self.assertEqual(sorted(done.stderr.splitlines()), sorted("observerctl replay: %s:%s" % (path, what) for what in (
             "2: op: must be a map", "4: success: must be a boolean", "6: json: truncated at byte 21",
             "7: the line is longer than 4 MiB", "9: the last line is torn, and passed over")))
@@ -93,7 +93,7 @@ class Replay(CtlTest):
         self.assertGreater(time.monotonic() - started, 0.15)
         replay.send_signal(signal.SIGINT)
         out, err = replay.communicate(timeout=30 * SLOW)
-        self.assertEqual((replay.returncode, out, err), (130, b"3 sent: 3 accepted, 0 duplicates, 0 rejected\n", b""))
+        self.assertEqual((replay.returncode, out, err), (130, b"3 recorded\n", b""))
         daemon.stop()
 
     def test_a_live_stream(self):
@@ -104,7 +104,7 @@ class Replay(CtlTest):
         wait_until(lambda: len(daemon.journal_lines()) == 1, 20, "the row is sent while more may come")
         replay.send_signal(signal.SIGTERM)
         out, _ = replay.communicate(timeout=30 * SLOW)
-        self.assertEqual((replay.returncode, out), (143, b"1 sent: 1 accepted, 0 duplicates, 0 rejected\n"))
+        self.assertEqual((replay.returncode, out), (143, b"1 recorded\n"))
         daemon.stop()
 
     def test_files_and_daemons_that_are_not_there(self):
@@ -143,8 +143,9 @@ class Rejected(CtlTest):
         self.assertEqual(self.rejected("list").stdout, "")
         self.fill()
         lines = self.rejected("list", "--utc").stdout.splitlines()
+        self.assertRegex(lines.pop(0), r"^   ROW  TIME {21}BY    WHAT {16}REASON, BYTES$")
         self.assertEqual(len(lines), len(self.daemon.rejected_rows()))
-        self.assertRegex(lines[0], r'^ +1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  rep   op 0, 15 bytes  endpoint: required  '
+        self.assertRegex(lines[0], r'^ +1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  rep   op 0, 15 bytes      endpoint: required  '
                                    r'\{"endpoint":""\}$')
         self.assertNotIn("\x1b", "".join(lines))
         self.assertIn("(truncated)", lines[-2])

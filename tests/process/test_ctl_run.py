@@ -39,7 +39,7 @@ class Run(CtlTest):
         self.assertEqual((done.stdout, done.stderr), ("through\n", "to stderr\n"))
         op = self.op()
         self.assertEqual((op["endpoint"], op["input_summary"], op["output_summary"], op["success"], op["source"]),
-                         ("run:sh", SH + " -c cat; echo to stderr >&2", "exit 0", True, "mcp"))
+                         ("run:sh", SH + " -c cat; echo to stderr >&2", "exit 0", True, "run"))
         self.assertNotIn("error", op)
         self.assertEqual(list(op["extra"]), ["exit_status", "max_rss_kb", "user_ms", "system_ms"])
         self.assertEqual(op["extra"]["exit_status"], 0)
@@ -96,7 +96,7 @@ class Run(CtlTest):
                          [(False, "exit 127", "no-such-command: No such file or directory", {"exit_status": 127}),
                           (False, "exit 126", self.path("plain") + ": Permission denied", {"exit_status": 126})])
         self.assertIn("which COMMAND?", self.ctl("run", code=2).stderr)
-        self.assertIn("needs acknowledgements", self.ctl("run", "--push", "x", "--spool", "y", "true", code=2).stderr)
+        self.assertIn("needs acknowledgements", self.ctl("run", "--push=x", "--spool", "y", "true", code=2).stderr)
         self.assertIn("must be an integer", self.ctl("run", "--turns", "x", "true", code=2).stderr)
 
     # -- the observer's absence
@@ -109,7 +109,7 @@ class Run(CtlTest):
                              ("out\n", "observerctl run: %s: not %s within 200 ms, given up\n" % (url, verb)))
         done = self.ctl("run", "-q", "--req", free_url(), "--timeout", "200", "true")
         self.assertEqual(done.stderr, "")
-        done = self.ctl("run", "--req", "nonsense", "false", code=1)
+        done = self.ctl("run", "--req=nonsense", "false", code=1)
         self.assertIn("observerctl run: not published: ", done.stderr)
 
     def test_push(self):

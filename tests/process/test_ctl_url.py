@@ -61,7 +61,8 @@ class Url(CtlTest):
         daemon = self.start("other", feed="none", rep="none", pull="none")
         url = daemon.url("http")
         for args, what in ((("tail",), "feed that can be reached from here (--feed URL"),
-                           (("pub", "--endpoint", "/e"), "PULL socket that can be reached from here (--push URL"),
+                           (("pub", "--endpoint", "/e"), "REP socket that can be reached from here (--req URL"),
+                           (("pub", "--no-ack", "--endpoint", "/e"), "PULL socket that can be reached from here (--push URL"),
                            (("replay", self.path("x", "{}\n")), "REP socket that can be reached from here (--req URL")):
             self.assertEqual(self.ctl(*args, "--url", url, code=1).stderr,
                              "observerctl %s: %s: the daemon has no %s names one)\n" % (args[0], url, what))

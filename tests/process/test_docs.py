@@ -57,7 +57,7 @@ class Command(DaemonTest):
         daemon.wait_total(1)
         done = self.observerctl("pub", "--req", daemon.url("rep"), "-", input='{"endpoint":"/b"}\n{"endpoint":""}\n')
         self.assertEqual(done.returncode, 1)  # something was rejected
-        self.assertEqual(done.stdout, "2 sent: 1 accepted, 0 duplicates, 1 rejected\n")
+        self.assertEqual(done.stdout, "1 recorded, 1 rejected\n")
         self.assertIn("record 2 (line 2): endpoint: required", done.stderr)
         done = self.observerctl("pub", "--req", daemon.url("rep"), "--data", '{"endpoint":"/b"}')
         self.assertEqual(done.returncode, 0)

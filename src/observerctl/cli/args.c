@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { URL_MAX = 512 };
 
@@ -19,11 +20,15 @@ void obs_args_error(const obs_args *a, const char *fmt, ...) {
   va_end(ap);
 }
 
+void obs_args_reading(const obs_args *a, const char *what) {
+  if (isatty(STDIN_FILENO)) obs_args_error(a, "reading %s from standard input; end with Ctrl-D", what);
+}
+
 static void report(void *arg, const obs_option_fault *f) {
   const obs_args *a = arg;
   if (f->option == NULL)
     obs_args_error(a, "%s: %s", f->where, f->must);
-  else if (f->option->type == OBS_OPTION_NUMBER)
+  else if (f->option->type == OBS_OPTION_NUMBER && f->option->bare == 0)
     obs_args_error(a, "--%s: \"%s\" is not a number from %" PRIu64 " to %" PRIu64, f->option->name, f->value,
                    f->option->min, f->option->max);
   else if (f->option->choices != NULL && (f->option->type == OBS_OPTION_CHOICE || f->option->type == OBS_OPTION_ANY))

@@ -20,6 +20,9 @@ const char *obs_args_text(const obs_args *a, const char *flag);
 uint64_t obs_args_u64(const obs_args *a, const char *flag); /* of type NUMBER; 0 without a value */
 /* On the command line or in the environment. */
 bool obs_args_given(const obs_args *a, const char *flag);
+/* Before a command reads standard input because nothing else was given: reports that on a terminal, where it would seem
+ * to hang. `what`: it reads. */
+void obs_args_reading(const obs_args *a, const char *what);
 /* Reports `observerctl NAME: ...` on stderr, with nothing in it that could act on a terminal. */
 void obs_args_error(const obs_args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

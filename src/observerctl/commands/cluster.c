@@ -33,6 +33,7 @@ static bool read_message(const char *text, size_t n, cJSON **json, obs_str *out)
 static int run_cluster(const obs_args *args) {
   const char *name = args->nrest > 0 ? args->rest[0] : "-";
   bool standard = name[0] == '-' && name[1] == '\0';
+  if (args->nrest == 0) obs_args_reading(args, "messages");
   FILE *in = standard ? stdin : fopen(name, "r");
   if (in == NULL) {
     obs_args_error(args, "%s: %s", name, strerror(errno));

@@ -151,7 +151,7 @@ static void complete(offer *o, int n, char *const *words) {
       options = false;
     } else if (options && words[i][0] == '-' && words[i][1] != '\0') {
       if (f != NULL && strncmp(words[i], "--url=", 6) == 0) o->url = words[i] + 6;
-      if (f != NULL && f->meta != NULL && strchr(words[i], '=') == NULL) open = f;
+      if (f != NULL && f->meta != NULL && f->type != OBS_OPTION_MAYBE && strchr(words[i], '=') == NULL) open = f;
     } else {
       arguments++;
       if (c->verbatim) options = false;

@@ -128,10 +128,12 @@ static int run_pub(const obs_args *args) {
     if (!obs_post_open(&p)) {
       /* obs_post_end reports why */
     } else if (op.len > 0) {
+      p.alone = true;
       (void)publish_text(&p, op.p, op.len);
     } else if (data != NULL) {
       (void)publish_text(&p, data, strlen(data));
     } else if (args->nrest == 0) {
+      obs_args_reading(args, "ops");
       (void)publish_fd(&p, NULL, STDIN_FILENO);
     } else {
       for (int i = 0; i < args->nrest && publish_file(&p, args->rest[i]); i++) continue;
@@ -144,9 +146,9 @@ static int run_pub(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"push", 0, "URL", .help = "send to the daemon's PULL socket; default: asked of the daemon at --url"},
-    {"pub", 0, "URL", .help = "publish to the daemon's SUB socket, which drops what it cannot keep up with"},
-    {"req", 0, "URL", .help = "ask the daemon's REP socket, which answers when the ops are durable"},
+    OBS_FLAGS_WAY,
+    {"pub", 0, "[URL]", .type = OBS_OPTION_MAYBE,
+     .help = "published to the daemon's SUB socket, which drops what it cannot keep up with"},
     {"topic", 0, "TOPIC", .help = "topic of the messages"},
     {"data", 'd', "JSON", .help = "one or more ops"},
     OBS_FLAGS_POST,
@@ -166,11 +168,15 @@ OBS_COMMAND(pub) = {
         "A record that is broken, is not a map, or is larger than 256 KiB is reported with its number and line, "
         "and not sent. After broken JSON, reading continues at the next line that starts with {; after broken "
         "msgpack it stops.\n\n"
-        "With --req every op is acknowledged: ops that the daemon rejects are reported with their reasons, and a "
-        "message that it cannot record now (a full disk) is sent again until --timeout. Without --req the totals "
-        "show what was sent. Exit status 1: something was not sent or not accepted.",
+        "Every op is acknowledged when it is recorded for good: ops that the daemon rejects are reported with their "
+        "reasons, and a message that it cannot record now (a full disk) is sent again until --timeout. The daemon at "
+        "--url says where its sockets are; a URL after --req, --push or --pub names one. With --no-ack, --push and "
+        "--pub "
+        "nothing is acknowledged, and the total counts what was sent. Exit status 1: an op was not sent, or was "
+        "rejected.",
     .examples = "observerctl pub --endpoint /v1/chat --success --duration-ms 120 --source mcp\n"
-                "observerctl pub --req tcp://127.0.0.1:3803 ops.jsonl\n"
+                "observerctl pub ops.jsonl\n"
+                "observerctl pub --push tcp://10.0.0.5:3801 ops.jsonl\n"
                 "tail -f app.ndjson | observerctl pub --topic op.app\n",
     .flags = OBS_TABLE(flags),
     .exits = OBS_TABLE(exits),

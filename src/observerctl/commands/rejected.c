@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* PREVIEW: columns of the bytes where there is no terminal. */
-enum { PREVIEW = 60, TIMEOUT_MAX_MS = 3600000 };
+/* PREVIEW: columns of the bytes where there is no terminal. PLACE: of which op of a message, and its size. */
+enum { PREVIEW = 60, PLACE = 18, TIMEOUT_MAX_MS = 3600000 };
 
 typedef struct {
   const obs_args *args;
@@ -67,7 +67,7 @@ static bool put_line(work *w) {
 
 static bool list_row(void *arg, const obs_reject_row *row) {
   work *w = arg;
-  char when[OBS_WHEN_LEN];
+  char when[OBS_WHEN_LEN], place[80];
   w->listed++;
   if (w->json) {
     obs_json_writer json = obs_json_write(&w->line);
@@ -81,8 +81,11 @@ static bool list_row(void *arg, const obs_reject_row *row) {
     return put_line(w);
   }
   obs_when_text(row->time, obs_args_text(w->args, "utc") != NULL, when);
-  obs_buf_printf(&w->line, "%6" PRIu64 "  %s  %-4s  op %" PRIu64 ", %" PRIu64 " bytes%s  ", row->number, when,
-                 row->transport, row->index, row->size, row->truncated ? " (truncated)" : "");
+  if (w->listed == 1)
+    printf("%6s  %-*s  %-4s  %-*s  REASON, BYTES\n", "ROW", (int)strlen(when), "TIME", "BY", PLACE, "WHAT");
+  snprintf(place, sizeof(place), "op %" PRIu64 ", %" PRIu64 " bytes%s", row->index, row->size,
+           row->truncated ? " (truncated)" : "");
+  obs_buf_printf(&w->line, "%6" PRIu64 "  %s  %-4s  %-*s  ", row->number, when, row->transport, PLACE, place);
   unsigned width = obs_term_width(stdout), used = (unsigned)w->line.len;
   obs_buf_puts(&w->line, obs_term_style(stdout, OBS_STYLE_RED));
   used += obs_text_put(&w->line, row->reason, strlen(row->reason), OBS_TEXT_ALL) + 2;
@@ -221,8 +224,9 @@ static int replay(work *w) {
     obs_args_error(w->args, "signals: %s", strerror(errno));
     return OBS_COMMAND_FAILED;
   }
+  const char *req = obs_args_text(w->args, "req");
   w->publisher = (obs_publisher){.mode = OBSERVER_ACKNOWLEDGED,
-                                 .url = obs_args_text(w->args, "req"),
+                                 .url = req != NULL && *req != '\0' ? req : NULL,
                                  .args = w->args,
                                  .timeout_ms = (uint32_t)obs_args_u64(w->args, "timeout"),
                                  .interrupt = &w->interrupt,
@@ -313,9 +317,10 @@ static const obs_option flags[] = {
     OBS_FLAG_UTC,
     {"out", 'o', "DIR", .help = "export: the directory for the files"},
     OBS_FLAG_URL,
-    {"req", 0, "URL", .help = "replay: the daemon's REP socket; default: asked of the daemon at --url"},
-    {"timeout", 0, "MS", .initial = "5000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS,
-     .help = "replay: longest wait for the daemon, at the start and for each row"},
+    {"req", 0, "[URL]", .type = OBS_OPTION_MAYBE,
+     .help = "replay: to the daemon's REP socket (the default); URL: that one"},
+    {"timeout", 0, "TIME", .initial = "5000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS, .bare = 1,
+     .help = "replay: longest wait for the daemon, at the start and for each row: 5s, or milliseconds"},
     {"dry-run", .help = "replay: show what would be sent, and send nothing"},
 };
 

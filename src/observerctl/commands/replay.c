@@ -172,9 +172,7 @@ static int run_replay(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"req", 0, "URL",
-     .help = "ask the daemon's REP socket, which acknowledges every op; default: asked of the daemon at --url"},
-    {"push", 0, "URL", .help = "send to the daemon's PULL socket instead, without acknowledgement"},
+    OBS_FLAGS_WAY,
     {"speed", 0, "X", .help = "pace by the rows' timestamps, X times as fast as they were"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,

@@ -25,6 +25,7 @@ static bool read_input(const obs_args *args, obs_buf *out) {
     return true;
   }
   bool standard = strcmp(name, "-") == 0;
+  if (args->nrest == 0) obs_args_reading(args, "the text");
   FILE *in = standard ? stdin : fopen(name, "r");
   if (in == NULL) {
     obs_args_error(args, "%s: %s", name, strerror(errno));

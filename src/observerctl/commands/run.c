@@ -5,7 +5,7 @@
 #include "observerctl/cli/commands.h"
 #include "observerctl/publish/child.h"
 #include "observerctl/publish/opflags.h"
-#include "observerctl/publish/publisher.h"
+#include "observerctl/publish/post.h"
 
 #include <errno.h>
 #include <msgpack.h>
@@ -123,6 +123,7 @@ static void set_measured(observer_builder *b, const obs_args *a, const obs_child
   if (error.len == 0) obs_buf_append(&error, outcome.p, outcome.len);
 
   observer_builder_text(b, "timestamp", now);
+  observer_builder_text(b, "source", "run");
   observer_builder_bool(b, "success", status == 0);
   observer_builder_int(b, "duration_ms", (int64_t)c->duration_ms);
   set_text(b, "endpoint", &endpoint);
@@ -218,7 +219,7 @@ static int run_and_publish(const obs_args *args) {
   if (!obs_publisher_choose(args, &w.mode, &w.url)) return OBS_COMMAND_USAGE;
   bool no_spool = w.mode != OBSERVER_ACKNOWLEDGED && obs_args_given(args, "spool");
   if (args->nrest == 0) obs_args_error(args, "which COMMAND?");
-  if (no_spool) obs_args_error(args, "--push, --spool: a spool needs acknowledgements (--req)");
+  if (no_spool) obs_args_error(args, "--spool needs acknowledgements: not with --push or --no-ack");
   if (args->nrest == 0 || no_spool) return OBS_COMMAND_USAGE;
 
   obs_child_run(args->rest, &child); /* before NNG, which does not survive a fork */
@@ -249,12 +250,10 @@ static int run_and_publish(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
-    {"req", 0, "URL",
-     .help = "the daemon's REP socket, which acknowledges the op; default: asked of the daemon at --url"},
-    {"push", 0, "URL", .help = "the daemon's PULL socket instead, without acknowledgement"},
+    OBS_FLAGS_WAY,
     {"spool", 0, "FILE", .help = "file that keeps the op while the daemon is away, for the next run with this file"},
-    {"timeout", 0, "MS", .initial = "2000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS,
-     .help = "longest wait for the daemon when the command has ended"},
+    {"timeout", 0, "TIME", .initial = "2000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS, .bare = 1,
+     .help = "longest wait for the daemon when the command has ended: 5s, or milliseconds"},
     {"quiet", 'q', .help = "no warning when the op could not be published"},
     OBSERVER_OP_FIELDS(RUN_FLAG)};
 
@@ -271,7 +270,8 @@ OBS_COMMAND(run) = {
     .summary = "run a command and publish the result as an op",
     .description =
         "Runs the command with this one's input, output, terminal and process group, and publishes one op when it "
-        "has ended: endpoint run:COMMAND, the command line (200 characters) as input_summary, exit N or signal "
+        "has ended: source run, endpoint run:COMMAND, the command line (200 characters) as input_summary, exit N or "
+        "signal "
         "NAME as output_summary, the time it took, whether it exited with 0, and, if not, the last 2 KiB of its "
         "standard error as error; extra has exit_status or signal, max_rss_kb, user_ms and system_ms. The field "
         "flags below replace these.\n\n"

@@ -9,19 +9,23 @@
 
 /* ---- records that were not taken ---- */
 
+static void put_origin(const obs_publisher_origin *o) {
+  if (o->file != NULL && o->number > 0) obs_text_printf(stderr, "%s: ", o->file);
+  if (o->number == 0)
+    obs_text_printf(stderr, "%s:%" PRIu64 ": ", o->file, o->line);
+  else if (o->line > 0)
+    fprintf(stderr, "record %" PRIu64 " (line %" PRIu64 "): ", o->number, o->line);
+  else
+    fprintf(stderr, "record %" PRIu64 " (byte %" PRIu64 "): ", o->number, o->offset);
+}
+
 /* A record that the daemon rejected; `arg` is the post. */
 static void rejected(void *arg, const obs_publisher_origin *o, obs_str reason) {
   obs_post *p = arg;
   if (!p->json) {
     obs_term_progress_end(&p->progress);
     fprintf(stderr, "observerctl %s: ", p->args->command->name);
-    if (o->file != NULL && o->number > 0) obs_text_printf(stderr, "%s: ", o->file);
-    if (o->number == 0)
-      obs_text_printf(stderr, "%s:%" PRIu64 ": ", o->file, o->line);
-    else if (o->line > 0)
-      fprintf(stderr, "record %" PRIu64 " (line %" PRIu64 "): ", o->number, o->line);
-    else
-      fprintf(stderr, "record %" PRIu64 " (byte %" PRIu64 "): ", o->number, o->offset);
+    if (!p->alone) put_origin(o);
     obs_text_printf(stderr, "%.*s", (int)reason.len, reason.p);
     fputc('\n', stderr);
   } else if (p->nerrors++ < OBS_POST_ERRORS) {
@@ -81,13 +85,19 @@ void obs_post_progress(obs_post *p, uint64_t bytes) {
 
 /* ---- the result ---- */
 
+static void put_count(const char *before, uint64_t n, const char *what) {
+  if (n > 0) printf("%s%" PRIu64 " %s", before, n, what);
+}
+
+/* "3 recorded, 1 duplicate, 2 rejected"; what there is none of is left out, but for the first. */
 static void put_text(const obs_post *p, bool acknowledged) {
   const obs_publisher_totals *t = &p->publisher.totals;
-  printf("%" PRIu64 " sent", t->sent);
-  if (acknowledged)
-    printf(": %" PRIu64 " accepted, %" PRIu64 " duplicate%s, %" PRIu64 " rejected", t->accepted, t->duplicates,
-           t->duplicates == 1 ? "" : "s", t->rejected);
-  if (p->bad > 0) printf(", %" PRIu64 " bad", p->bad);
+  printf("%" PRIu64 " %s", acknowledged ? t->accepted : t->sent, acknowledged ? "recorded" : "sent, not acknowledged");
+  if (acknowledged) {
+    put_count(", ", t->duplicates, t->duplicates == 1 ? "duplicate" : "duplicates");
+    put_count(", ", t->rejected, "rejected");
+  }
+  put_count(", ", p->bad, "not readable");
   putchar('\n');
 }
 

@@ -6,6 +6,16 @@
 #include "observerctl/cli/term.h"
 #include "observerctl/publish/publisher.h"
 
+/* How it is published, of every command that publishes: acknowledged, unless told otherwise. */
+#define OBS_FLAGS_WAY                                                                                                  \
+  {"req", 0, "[URL]", .type = OBS_OPTION_MAYBE,                                                                        \
+   .help = "acknowledged by the daemon's REP socket (the default); URL: that one"},                                    \
+      {"push", 0, "[URL]", .type = OBS_OPTION_MAYBE,                                                                   \
+       .help = "sent to the daemon's PULL socket, without acknowledgement"},                                           \
+  {                                                                                                                    \
+    "no-ack", .help = "do not wait for acknowledgements: as --push"                                                    \
+  }
+
 /* Flags that go with it, beside those of the sockets. */
 #define OBS_FLAGS_POST                                                                                                 \
   {"batch",                                                                                                            \
@@ -25,12 +35,13 @@
        .help = "ops a second; 0: as fast as it goes"},                                                                 \
       {"timeout",                                                                                                      \
        0,                                                                                                              \
-       "MS",                                                                                                           \
+       "TIME",                                                                                                         \
        .initial = "5000",                                                                                              \
        .type = OBS_OPTION_NUMBER,                                                                                      \
        .min = 1,                                                                                                       \
        .max = OBS_POST_TIMEOUT_MAX_MS,                                                                                 \
-       .help = "longest wait for the daemon, at the start and for each message"},                                      \
+       .bare = 1,                                                                                                      \
+       .help = "longest wait for the daemon, at the start and for each message: 5s, or milliseconds"},                 \
       OBS_FLAG_JSON
 
 enum { OBS_POST_RATE_MAX = 10000000, OBS_POST_TIMEOUT_MAX_MS = 3600000 };
@@ -45,6 +56,7 @@ typedef struct {
   obs_term_progress progress;
   char failure[512]; /* of the input; "": none */
   bool json;         /* one object at the end, instead of lines */
+  bool alone;        /* the one op that the command line gives: reports do not number it */
   uint64_t bad;      /* records that could not be read, and were not sent */
   obs_buf errors;    /* JSON: members of the array, the first OBS_POST_ERRORS */
   uint64_t nerrors;

@@ -49,7 +49,16 @@ bool obs_publisher_choose(const obs_args *args, observer_mode *mode, const char 
       if (!this_one) continue;
       given = flag;
       *url = obs_args_text(args, flag);
+      if (**url == '\0') *url = NULL;
     }
+  }
+  for (size_t k = 0; k < args->command->nflags; k++) {
+    if (strcmp(args->command->flags[k].name, "no-ack") != 0 || !obs_args_given(args, "no-ack")) continue;
+    if (given != NULL && *mode == OBSERVER_ACKNOWLEDGED) {
+      obs_args_error(args, "--%s, --no-ack: one of them, not both", given);
+      return false;
+    }
+    if (given == NULL) *mode = OBSERVER_PUSH;
   }
   return true;
 }
@@ -140,8 +149,7 @@ static bool fail_to_connect(obs_publisher *p) {
   nng_stream_dialer *dialer = NULL;
   nng_aio *aio = NULL;
   char text[128];
-  snprintf(text, sizeof(text), "what listens there does not answer as a %s socket: another one, or a daemon that hangs",
-           modes[p->mode].peer);
+  snprintf(text, sizeof(text), "the listener there is not a %s socket (wrong port?), or it hangs", modes[p->mode].peer);
   int rv = nng_aio_alloc(&aio, NULL, NULL);
   if (rv == 0) rv = nng_stream_dialer_alloc(&dialer, p->url);
   if (rv == 0) {

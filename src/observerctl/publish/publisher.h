@@ -57,8 +57,8 @@ typedef struct {
   char reason[520]; /* of obs_publisher_ask */
 } obs_publisher;
 
-/* Which of --push, --pub and --req is meant; the first that the command's table has when none was given, and then
- * *url is NULL. False and a message on stderr when more than one was. */
+/* Which of --push, --pub and --req is meant; the first that the command's table has when none was given, or --push with
+ * --no-ack. *url is NULL where none was given. False and a message on stderr when more than one was. */
 bool obs_publisher_choose(const obs_args *args, observer_mode *mode, const char **url);
 /* The daemon's URL for a mode, as obs_sockets_find has it. False: `error` has the reason. */
 bool obs_publisher_find(const obs_args *args, observer_mode mode, uint32_t timeout_ms, char url[OBS_SOCKETS_URL_MAX],
