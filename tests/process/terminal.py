@@ -18,6 +18,7 @@ class Terminal:
         if shutil.which("tmux") is None:
             raise AssertionError("these tests need tmux: apt-get install tmux (scripts/deps.sh test installs it)")
         self.asked = 0
+        os.makedirs(tmp, exist_ok=True)
         self.socket = os.path.join(tmp, "tmux")
         keep = {k: v for k, v in os.environ.items() if k == "PATH" or k.endswith("SAN_OPTIONS")}
         self.env = {**keep, "LANG": "C.UTF-8", "TERM": "screen-256color", "HOME": tmp, "TMUX_TMPDIR": tmp,

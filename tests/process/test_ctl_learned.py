@@ -56,17 +56,19 @@ class Learned(CtlTest):
         told = get(self.daemon, "analyses")["analyses"]
         for args, title, when in ((("--utc",), "AGE", lambda a: a["time"].replace("T", " ")[:-1]), ((), "AGE", None)):
             lines = self.show("analyses", *args).rstrip("\n").split("\n")
-            self.assertEqual(lines[0].split(), ["ID", title, "CLUSTER", "FAILURES", "ENDPOINT", "FAILURE"])
+            names = ["FAILURE", "ENDPOINT", "FAILURES", title, "CLUSTER", "ID"]
+            self.assertEqual(lines[0].split(), names)
             self.assertEqual(len(lines), 1 + 2 * len(told))
-            rows = columns("\n".join(lines[:1] + lines[1::2]), "ID", "AGE", "CLUSTER", "FAILURES", "ENDPOINT", "FAILURE")
+            rows = columns("\n".join(lines[:1] + lines[1::2]), *names)
             for row, cause, a in zip(rows, lines[2::2], told, strict=True):
                 self.assertEqual(cause, "    " + a["cause"])
                 if when:
                     self.assertEqual(row["AGE"], when(a))
                 else:
-                    self.assertRegex(row["AGE"], r"^\d+[sm]$")
+                    self.assertRegex(row["AGE"], r"^\d+ (s|min)$")
                 self.assertEqual((row["ID"], row["CLUSTER"], row["FAILURES"], row["ENDPOINT"], row["FAILURE"]),
-                                 (str(a["id"]), a["cluster"] or "fleet", str(a["failures"]), a["endpoint"] or "", a["template"] or ""))
+                                 (str(a["id"]), (a["cluster"] or "")[:8], str(a["failures"]), a["endpoint"] or "",
+                                  a["template"] or "all failures together"))
 
     def check_opens(self, text, *cited):
         """The last line opens what was cited."""
@@ -84,7 +86,7 @@ class Learned(CtlTest):
         cluster = get(self.daemon, "escalations")["escalations"][0]["cluster"]
         analysis = get(self.daemon, "analyses?cluster=" + cluster)["analyses"][0]
         text = self.show("clusters", cluster)
-        self.assertRegex(text, re.compile(r"^CAUSE \(analysis %d, \d+[sm] ago\)\n%s$" % (analysis["id"], re.escape(analysis["cause"])), re.M))
+        self.assertRegex(text, re.compile(r"^CAUSE \(analysis %d, \d+ (?:s|min) ago\)\n%s$" % (analysis["id"], re.escape(analysis["cause"])), re.M))
         self.assertRegex(text, re.compile(r"^WHAT TO DO\n%s$" % re.escape(analysis["adjust"]), re.M))
         self.check_opens(text, *get(self.daemon, "clusters/" + cluster)["samples"])
 
@@ -104,12 +106,13 @@ class Learned(CtlTest):
     def check_playbooks(self):
         lines = self.show("playbooks").splitlines()
         told = get(self.daemon, "playbooks")["playbooks"]
-        self.assertEqual(lines[0].split(), "ID KIND RETIRED ENDPOINT TASK CLASS EFFECT TEXT".split())
+        self.assertEqual(lines[0].split(), "TEXT ENDPOINT TASK CLASS EFFECT KIND ID".split())
         self.assertEqual(sorted(e["kind"] for e in told), ["do", "do", "dont", "dont"])
         for line, e in zip(lines[1:], told, strict=True):
             difference = e["effect"]["difference"]
-            cells = [e["id"], "do" if e["kind"] == "do" else "don't", e["endpoint"], e["task_class"],
-                     None if difference is None else "failure rate %+.1f points since" % (100 * difference), e["text"]]
+            cells = [e["text"], e["endpoint"], e["task_class"],
+                     None if difference is None else "failure rate %+.1f points since" % (100 * difference),
+                     "do" if e["kind"] == "do" else "don't", e["id"][:8]]
             self.assertRegex(line, "^" + " +".join(re.escape(cell) for cell in cells if cell) + "$")
 
     def check_one_entry(self):
@@ -132,22 +135,22 @@ class Learned(CtlTest):
 
     def check_escalations(self):
         told = get(self.daemon, "escalations")["escalations"][0]
-        row = columns(self.show("escalations"), "ID", "TIME", "CLUSTER", "FAILURES", "REASON", "OUTCOME", "ENDPOINT", "FAILURE",
-                      "ANSWER")[0]
+        shown, answer = self.show("escalations").rsplit("\n", 2)[:2]
+        row = columns(shown, "FAILURE", "ENDPOINT", "OUTCOME", "REASON", "FAILURES", "AGE", "CLUSTER", "ID")[0]
         self.assertEqual((row["ID"], row["CLUSTER"], row["FAILURES"], row["REASON"], row["OUTCOME"], row["ENDPOINT"]),
-                         ("1", told["cluster"], "16", "continues", "answered", CHAT))
-        self.assertEqual((row["FAILURE"], row["ANSWER"]), (told["template"], told["answer"]))
+                         ("1", told["cluster"][:8], "16", "continues", "answered", CHAT))
+        self.assertEqual((row["FAILURE"], answer), (told["template"], "    " + told["answer"]))
 
     def check_advice(self):
         told = get(self.daemon, "advice?endpoint=%s&task_class=fill" % CHAT)
         words = {"do": "do", "dont": "don't"}
         want = ["found: %s (%d of %d ops)" % (f["text"], f["failures"], f["ops"])
                 for f in told["findings"]]
-        want += ["fails: %s (%s, %d failures, cluster %s)" % (c["template"], c["state"], c["count"], c["id"])
+        want += ["fails: %s (%s, %d failures, cluster %s)" % (c["template"], c["state"], c["count"], c["id"][:8])
                  for c in told["clusters"]]
         want += ["corrected: %s (op %d; since then %d succeeded, %d failed)" % (c["text"], c["seq"], c["succeeded"], c["failed"])
                  for c in told["corrections"]]
-        want += ["%s: %s (playbook %s)" % (words[e["kind"]], e["text"], e["id"]) for e in told["entries"]]
+        want += ["%s: %s (playbook %s)" % (words[e["kind"]], e["text"], e["id"][:8]) for e in told["entries"]]
         text = self.show("advice", "-e", CHAT, "-t", "fill")
         self.assertEqual(text.splitlines()[:-2], want)
         self.check_opens(text, *(seq for f in told["findings"] for seq in f["evidence"]),
@@ -196,7 +199,7 @@ class Learned(CtlTest):
                 (("analyses", "x"), 'analyses: "x" is not the number of an analysis\n'),
                 (("analyses", "0"), 'analyses: "0" is not the number of an analysis\n'),
                 (("analyses", "1/../2"), 'analyses: "1/../2" is not the number of an analysis\n'),
-                (("playbooks", "12"), 'playbooks: "12" is not the id of a playbook entry (16 hex digits)\n'),
+                (("playbooks", "12"), 'playbooks: "12" is not the id of a playbook entry (16 hex digits, or at least the first 4)\n'),
                 (("analyses", "--endpoint", ""), "analyses: --endpoint: must not be empty\n"),
                 (("analyses", "--since", "soon"),
                  'analyses: --since: "soon" is neither an ISO 8601 time, epoch seconds or milliseconds, nor an age such as 15m\n'),

@@ -79,17 +79,16 @@ class Reading(DaemonTest):
         url = ("--url", d.url("http"))
         self.assertEqual(self.ok("stats", *url), "the last 0 ops: 0 successes, 0 failures\n")
         self.fill(d)
-        self.assertEqual(self.ok("stats", *url).split("\n")[:8], [
+        self.assertEqual(self.ok("stats", "--utc", *url).split("\n")[:8], [
             "the last 30 ops: 24 successes, 6 failures (20.0 %)", "", "SOURCE    OPS   SHARE", "mcp        15  50.0 %",
-            "scenario   15  50.0 %", "", "the last scenario ops", "TIME                           STAFFER  KIND  ROLE"])
-        rows = self.ok("stats", *url).split("\n")[8:]
+            "scenario   15  50.0 %", "", "the last scenario ops", "AGE                            STAFFER  KIND  ROLE"])
+        rows = self.ok("stats", "--utc", *url).split("\n")[8:]
         self.assertEqual(rows[0], "2026-01-02 03:00:11.011  ok    s3       k1    welder")
         self.assertEqual(rows[2], "2026-01-02 03:00:15.015  FAIL  s3       k1    welder")
         self.assertEqual(len(rows), 11)
         self.assertEqual(json.loads(self.ok("stats", "--json", *url)), d.get("/v1/observer/stats").json)
-        local = self.ok("stats", *url, env=environment(TZ="XYZ-2"))
-        self.assertIn("2026-01-02 05:00:11.011  ok", local)
-        self.assertEqual(self.ok("stats", "--utc", *url, env=environment(TZ="XYZ-2")), self.ok("stats", *url))
+        self.assertRegex(self.ok("stats", *url), r"(?m)^\d+ d  ok    s3 ")
+        self.assertEqual(self.ok("stats", "--utc", *url, env=environment(TZ="XYZ-2")), self.ok("stats", "--utc", *url))
 
     def test_summary(self):
         d = self.start(None)
@@ -191,7 +190,7 @@ class Reading(DaemonTest):
             status, text = on_terminal(60, "ops", *args, *url)
             self.assertEqual(status, 0)
             self.assertIn("\x1b[", text)
-            self.assertEqual(len(plain(text).rstrip("\r\n")) <= 60, not args, text)
+            self.assertEqual(max(map(len, plain(text).splitlines())) <= 60, not args, text)
             self.assertNotIn("\x1b[31mtimed", text)
         d.post("/v1/observer/event", {"endpoint": "/now", "success": True, "duration_ms": 7})
         today = time.gmtime().tm_yday
@@ -409,8 +408,8 @@ class Sessions(DaemonTest):
         d = self.start()
         self.fill(d)
         url = ("--url", d.url("http"))
-        lines = ctl("sessions", *url).stdout.split("\n")
-        self.assertEqual(lines[0].split(), ["TIME", "VERDICT", "KIND", "MODEL", "PROVIDER", "TRIES", "GROUNDED", "TOOK",
+        lines = ctl("sessions", "--utc", *url).stdout.split("\n")
+        self.assertEqual(lines[0].split(), ["AGE", "VERDICT", "KIND", "MODEL", "PROVIDER", "TRIES", "GROUNDED", "TOOK",
                                             "SESSION"])
         self.assertEqual(lines[1].split(), ["2026-01-02", "03:05:00.000", "infra_error", "fill", "m2", "p1", "0/3", "no",
                                             "1.50", "s", "z5"])

@@ -209,10 +209,10 @@ class Tail(CtlTest):
         feed.op(success=False, error="bad \x1b[31m\n\x9b \u202e", staffer_id="p")
         feed.op(endpoint="日本語", duration_ms=123456)
         out = self.lines(tail, 3)
-        self.assertEqual(out[0], "2020-01-02   ok   mcp          /e                             5 ms  asked -> came")
-        self.assertEqual(out[1].split("  ")[-1], "[p] asked -> bad \\x1b[31m\\n\\u009b \\u202e")
+        self.assertEqual(out[0], "2020-01-02   ok   mcp          /e                            5 ms  asked -> came")
+        self.assertEqual(out[1].split("  ")[-1], "bad \\x1b[31m\\n\\u009b \\u202e <- [p] asked")
         self.assertIn("FAIL mcp", out[1])
-        self.assertEqual(out[2], "2020-01-02   ok   mcp          日本語                        2m03s  asked -> came")
+        self.assertEqual(out[2], "2020-01-02   ok   mcp          日本語                       2m03s  asked -> came")
         self.end(tail)
         self.assertEqual(tail.err, [])
 

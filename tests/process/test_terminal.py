@@ -12,8 +12,8 @@ from terminal import Terminal
 
 
 class TerminalTest(CtlTest):
-    def terminal(self, **kw):
-        terminal = Terminal(self.tmp, **kw)
+    def terminal(self, name="tmux", **kw):
+        terminal = Terminal(os.path.join(self.tmp, name), **kw)
         self.addCleanup(terminal.close)
         return terminal
 
@@ -68,7 +68,7 @@ class Top(TerminalTest):
         self.wait_endpoints(("/e", "5"))
         self.term.wait(r"^/e .* 40% ")
         self.term.wait(r"^ +2 /e +upstream <\*> timed out")
-        self.term.wait(r"FAIL mcp .*asked -> upstream 17 timed out")
+        self.term.wait(r"FAIL mcp .* upstream 17 timed out <- asked$")
         self.term.wait(r"^http 5 recorded 0 duplicate 0 rejected")
         self.term.wait(r"^ops/s .* now .* 1m .*in flight 0  feed 0 subscribers")
         self.term.keys("q")
@@ -227,7 +227,7 @@ class Lines(TerminalTest):
         self.observe(1, endpoint="/other", input_summary="hidden")
         self.observe(1, input_summary="after")
         self.term.wait(r" ok +mcp +/e +7 ms  after$")
-        self.term.wait(r" FAIL mcp +/e +7 ms  asked -> broken \\x1b\[7mx+…$")
+        self.term.wait(r" FAIL mcp +/e +7 ms  broken\n {67}\\x1b\[7mx+\n {67}x+\n {67}x+…$")
         self.term.wait("\x1b\\[31m\\S*FAIL", colours=True)
         self.assertNotIn("hidden", self.term.text())
         self.term.keys("C-c")
@@ -263,6 +263,106 @@ class Lines(TerminalTest):
         self.assertEqual(self.term.status(), 0)
         self.assertNotRegex(self.term.text(), r"\[#+\.*\]")
         self.daemon.wait_total(2000)
+
+
+class Tables(TerminalTest):
+    """What an operator sees of planted failures: a bad city, a bad model, refused calls, answers that are no JSON."""
+
+    ERRORS = {"scenario:fill": "no roster for city Toledo (lookup %d)", "/v1/chat": "upstream %d timed out after 30000 ms",
+              "/v1/search": "429 Too Many Requests: rate limit of 60 a minute exceeded, and the next try is refused as well",
+              "bot:cycle": "JSON parse error: unexpected token '<' at position %d"}
+
+    def plant(self):
+        ops = []
+        for i in range(400):
+            city, model = ("Akron", "Dayton", "Toledo", "Lima")[i % 4], ("gpt-oss", "llama", "qwen3-coder")[i % 3]
+            for endpoint, fields, bad in (
+                    ("scenario:fill", {"city": city, "source": "scenario", "input_summary": "welder×2 in %s, OH" % city}, city == "Toledo"),
+                    ("/v1/chat", {"staffer_id": model, "input_summary": "answer"}, model == "qwen3-coder" and i % 2 == 0),
+                    ("/v1/search", {"input_summary": "search"}, i % 9 == 0),
+                    ("bot:cycle", {"source": "bot", "input_summary": "propose"}, i % 7 == 0)):
+                op = {"endpoint": endpoint, "success": not bad, "duration_ms": 30000 if bad else 90 + i, "output_summary": "done", **fields}
+                if bad:
+                    error = self.ERRORS[endpoint]
+                    op.update(error=error % i if "%d" in error else error)
+                ops.append(op)
+        self.daemon = self.start(args=["--cycle", "200ms"], feed="tcp://127.0.0.1:0")
+        for at in range(0, len(ops), 200):
+            self.assertEqual(self.daemon.post("/v1/observer/event", ops[at:at + 200]).status, 200)
+        wait_until(lambda: len({a["cluster"] for a in self.daemon.get("/v1/observer/analyses").json["analyses"]}) == 5, 30,
+                   "an analysis of each kind and of all")
+        self.ids = {next(iter(c["endpoints"])): c["id"] for c in self.daemon.get("/v1/observer/clusters").json["clusters"]}
+
+    def shown(self, term, *args):
+        """What a command prints, as the screen has it."""
+        term.asked += 1
+        term.keys("-l", "clear; %s; echo end%d" % (" ".join((OBSERVERCTL, *args)), term.asked))
+        term.keys("Enter")
+        term.wait(r"^end%d$" % term.asked)
+        return term.text().split("end%d\n" % term.asked)[0]
+
+    def test_the_culprit_is_on_the_screen(self):
+        self.plant()
+        env = {"OBSERVER_URL": self.daemon.url("http")}
+        for columns in (80, 120):
+            term = self.terminal(columns=columns, rows=48, env=env, name="tmux%d" % columns)
+            wide = columns >= 100
+            text = self.shown(term, "clusters")
+            self.assertRegex(text, r"(?m)^FAILURE .*STATE +SINCE +1H +COUNT +LAST +ID$")
+            if wide:
+                self.assertRegex(text, r"(?m)^no roster for city Toledo \(lookup <\*>\) .*scenario:fill +new +\d+ s +100 +100 +\d+ s +%s$"
+                                 % self.ids["scenario:fill"][:8])
+            else:
+                self.assertRegex(text, r"(?m)^no roster for city Toledo .* new +\d+ s +100 +100 +\d+ s +%s$"
+                                 r"(\n\S.*)?\n  scenario:fill$" % self.ids["scenario:fill"][:8])
+            words = " ".join(text.split())
+            self.assertIn("the next try is refused as well", words)
+            self.assertNotIn("…", text)  # what fails wraps
+
+            text = " ".join(self.shown(term, "clusters", self.ids["scenario:fill"][:4]).split())
+            for part in ("failure no roster for city Toledo (lookup <*>)", "endpoints scenario:fill 100", "state new for ",
+                         "failures 100 in all, 100 in the last hour", '100 of 100 ops with city "Toledo" failed so (100 %)',
+                         "WHAT TO DO ", "evidence: observerctl op "):
+                self.assertIn(part, text)
+            opened = self.shown(term, *re.findall(r"observerctl (op \d+)", text)[0].split())
+            self.assertRegex(opened, r"op \d+  FAIL\n  error +no roster for city Toledo \(lookup \d+\)\n  input_summary +welder×2 in Toledo")
+
+            text = " ".join(self.shown(term, "analyses").split())
+            self.assertIn('ops with staffer_id "qwen3-coder" failed so', text)
+            self.assertIn('100 of 100 ops with city "Toledo" failed so (100 %)', text)
+            self.assertRegex(text, r"all failures together")
+
+            text = self.shown(term, "tail", "--failed", "-n", "12", "--timeout", "300")
+            self.assertRegex(text, r"(?m) FAIL .*scenario:fill +30\.0 s  no roster for city Toledo")
+            self.assertRegex(" ".join(text.split()), r"30\.0 s upstream \d+ timed out after 30000 ms <- \[qwen3-coder\] answer")
+            self.assertIn("429 Too Many Requests: rate limit of 60 a minute exceeded, and the next try is refused as well <- ",
+                          " ".join(text.split()))
+
+    def test_a_locale_without_utf8(self):
+        self.plant()
+        term = self.terminal(columns=80, rows=40, env={"OBSERVER_URL": self.daemon.url("http"), "LC_ALL": "C"})
+        for args in (("clusters",), ("tail", "-n", "9", "--failed", "--timeout", "300"), ("ops", "-n", "9"), ("top", "--once")):
+            text = self.shown(term, *args)
+            self.assertTrue(text.isascii(), text)
+        self.assertRegex(self.shown(term, "op", re.findall(r"(?m)^(\d+) .*scenario", self.shown(term, "ops", "-n", "9"))[0]),
+                         r"input_summary +welderx2 in ")
+        self.observe(1, input_summary="long " * 20)
+        self.assertRegex(self.shown(term, "ops", "-n", "1"), r"(?m)long~$")
+
+    def test_colours(self):
+        self.daemon = self.start()
+        self.observe(1, success=False, error="broken")
+        url = ("--url", self.daemon.url("http"))
+        for args in (("ops",), ("clusters",), ("op", "1"), ("summary",)):
+            for words, env, coloured in (((), {}, False), (("--color=always",), {}, True), (("--color", "always"), {"NO_COLOR": "1"}, True),
+                                         (("--color=never",), {}, False)):
+                text = self.ctl(*args, *words, *url, env={**self.environment(), **env}).stdout
+                self.assertEqual("\x1b[" in text, coloured, (args, words))
+        self.assertIn("--color", self.ctl("ops", "--color=maybe", *url, code=2).stderr)
+        term = self.terminal(env={"OBSERVER_URL": self.daemon.url("http")})
+        for words, coloured in ((("ops",), True), (("ops", "--color=never"), False), (("--color=never", "ops"), False)):
+            self.shown(term, *words)
+            self.assertEqual("\x1b[" in term.text(colours=True).split("\n", 1)[0], coloured, words)
 
 
 if __name__ == "__main__":

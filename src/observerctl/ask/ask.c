@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-enum { TIMEOUT_MS = 60000, NAME_MAX_LEN = 32 };
+enum { TIMEOUT_MS = 60000, NAME_MAX_LEN = 32, ID_LEAST = 4, ID_DIGITS = 16 };
 
 bool obs_ask_report(const obs_args *args, bool ok, const obs_fetch_answer *answer) {
   if (!ok && answer->status == 0)
@@ -94,7 +94,8 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
 
 void obs_ask_none(const obs_args *args, const char *what) {
   /* Which daemon, how many, in which order, how shown. */
-  static const char *const no_filters[] = {"url", "data-dir", "limit", "all", "sort", "least", "json", "utc", "wide"};
+  static const char *const no_filters[] = {"url",   "data-dir", "limit", "all",  "sort",
+                                           "least", "json",     "utc",   "wide", "color"};
   bool filtered = false;
   for (size_t i = 0; i < args->command->nflags; i++) {
     const char *name = args->command->flags[i].name;
@@ -141,8 +142,10 @@ static bool show_listed(const obs_args *args, const cJSON *answer, const void *a
 /* It becomes part of a path. */
 static bool is_id(const obs_args *args, const obs_ask_listing *l, const char *text) {
   size_t n = strlen(text), digits = strspn(text, l->numbered ? "0123456789" : "0123456789abcdef");
-  if (digits == n && (l->numbered ? n > 0 && n <= 18 && *text != '0' : n == 16)) return true;
-  obs_args_error(args, l->numbered ? "\"%s\" is not the number of %s" : "\"%s\" is not the id of %s (16 hex digits)",
+  if (digits == n && (l->numbered ? n > 0 && n <= 18 && *text != '0' : n >= ID_LEAST && n <= ID_DIGITS)) return true;
+  obs_args_error(args,
+                 l->numbered ? "\"%s\" is not the number of %s"
+                             : "\"%s\" is not the id of %s (16 hex digits, or at least the first 4)",
                  text, l->id_of);
   return false;
 }

@@ -36,7 +36,7 @@ typedef struct {
   size_t ncolumns;
   /* One in full; a command without an argument has none of these. */
   const char *id_of; /* "a cluster" */
-  bool numbered;     /* its id is a number, else 16 hex digits */
+  bool numbered;     /* its id is a number, else 16 hex digits or the first of them */
   const char *title;
   const obs_show_field *facts;
   size_t nfacts;

@@ -61,6 +61,7 @@ void obs_cite_end(const obs_cite *c, const obs_args *args) {
   printf("\n%sevidence:%s observerctl op", obs_term_style(stdout, OBS_STYLE_DIM),
          obs_term_style(stdout, OBS_STYLE_PLAIN));
   for (unsigned i = 0; i < c->n; i++) printf(" %" PRIu64, c->seqs[i]);
-  if (obs_args_given(args, "url")) obs_text_printf(stdout, " --url %s", obs_args_text(args, "url"));
+  if (obs_options_origin(&args->options, "url") == OBS_OPTION_FLAG)
+    obs_text_printf(stdout, " --url %s", obs_args_text(args, "url"));
   putchar('\n');
 }

@@ -1,5 +1,6 @@
 #include "observerctl/cli/args.h"
 
+#include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"
 
 #include <inttypes.h>
@@ -12,12 +13,19 @@
 enum { URL_MAX = 512 };
 
 void obs_args_error(const obs_args *a, const char *fmt, ...) {
+  obs_buf text = {0}, lines = {0};
+  char *words = NULL;
   va_list ap;
   va_start(ap, fmt);
-  fprintf(stderr, "observerctl %s: ", a->command->name);
-  obs_text_vprintf(stderr, fmt, ap);
-  fputc('\n', stderr);
+  int len = vasprintf(&words, fmt, ap);
   va_end(ap);
+  if (len < 0) return;
+  obs_buf_printf(&text, "observerctl %s: %s", a->command->name, words);
+  free(words);
+  obs_text_wrap(&lines, text.p, text.len, 0, obs_term_text_width(stderr));
+  if (!lines.oom && lines.len > 0) (void)fwrite(lines.p, 1, lines.len, stderr);
+  obs_buf_fini(&text);
+  obs_buf_fini(&lines);
 }
 
 void obs_args_reading(const obs_args *a, const char *what) {
@@ -99,6 +107,7 @@ bool obs_args_parse(obs_args *a, const obs_command *command, int argc, char **ar
       if (command->verbatim) flags = false;
     }
   }
+  if (!o->failed && has_flag(command, "color")) obs_term_set_colour(obs_options_text(o, "color"));
   int most = most_arguments(command);
   if (!o->failed && a->nrest > most) {
     obs_args_error(a, "unexpected argument \"%s\"", a->rest[most]);

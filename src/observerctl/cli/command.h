@@ -38,6 +38,11 @@ typedef struct {
     "url", 'u', "URL", .initial = "http://127.0.0.1:3800", .env = "OBSERVER_URL",                                      \
                        .help = "the daemon's HTTP address, which leads to its other sockets"                           \
   }
+#define OBS_FLAG_COLOR                                                                                                 \
+  {                                                                                                                    \
+    "color", 0, "WHEN", .initial = "auto", .choices = "auto always never",                                             \
+                        .help = "colours: on a terminal unless NO_COLOR is set, always, or never"                      \
+  }
 #define OBS_FLAG_JSON                                                                                                  \
   { "json", 'j', .help = "JSON for programs instead of text for people" }
 

@@ -1,10 +1,11 @@
 /* One op as one readable line, the same in every command that lists ops:
  *
- *   07:15:02.123 ok   mcp          /v1/chat                     812 ms  [planner-a] answer a question -> answered
- *   11-20 07:15  FAIL scenario     scenario:fill                220 ms  welder×2 in Cleveland, OH -> upstream timed out
+ *   07:15:02.123 ok   mcp          /v1/chat                    812 ms  [planner-a] answer a question -> answered
+ *   11-20 07:15  FAIL scenario     scenario:fill               220 ms  upstream timed out <- welder×2 in Cleveland, OH
  *
- * Time is UTC or local; of an op of another day the date stands before it. Behind the arrow is what came of it: the
- * error, else output_summary. The op's text never acts on the terminal (text.h). */
+ * Time is UTC or local; of an op of another day the date stands before it. Of a failure what went wrong comes first
+ * (the error, else output_summary), and wraps. On a terminal of less than 100 columns the source is left out. The op's
+ * text never acts on the terminal (text.h). */
 #ifndef OBS_OBSERVERCTL_LINE_H
 #define OBS_OBSERVERCTL_LINE_H
 
@@ -28,6 +29,7 @@ typedef struct {
   bool utc;
   int64_t now_ms;       /* which day is today */
   unsigned seq_columns; /* of the seq */
+  unsigned error_lines; /* lines that an error may take; the last one is cut */
 } obs_line_look;
 
 /* Takes the fields out of a recorded op (an object as in a journal row). */

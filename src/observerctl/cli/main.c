@@ -23,7 +23,7 @@ static int finish(const char *name, int status) {
 
 /* Options that stand before the command are its own: `observerctl --url URL stats`. They go behind its name. */
 static void move_options(int argc, char **argv) {
-  static const char *const valued[] = {"--url", "-u"}; /* whose value is the next argument */
+  static const char *const valued[] = {"--url", "-u", "--color"}; /* whose value is the next argument */
   int at = 1;
   while (at < argc && argv[at][0] == '-' && argv[at][1] != '\0') {
     int n = 1;

@@ -68,16 +68,17 @@ static void make(const obs_show_field *f, const cJSON *object, bool utc, obs_buf
   case OBS_SHOW_NUMBER:
     obs_buf_printf(out, "%.0f", obs_show_number(object, f->key));
     break;
-  case OBS_SHOW_AGE:
-    if (utc)
-      obs_when_text(obs_show_text(object, f->key), true, when);
-    else
-      obs_when_age(obs_show_text(object, f->key), when);
-    obs_buf_puts(out, when);
+  case OBS_SHOW_ID:
+    obs_buf_printf(out, "%.*s", OBS_SHOW_ID_DIGITS, obs_show_text(object, f->key));
     break;
-  case OBS_SHOW_WHEN:
+  case OBS_SHOW_AGE:
+  case OBS_SHOW_AGO:
+    if (*obs_show_text(object, f->key) == '\0') break;
+    obs_when_age(obs_show_text(object, f->key), when);
+    if (!utc) obs_buf_puts(out, when);
+    if (!utc && f->kind == OBS_SHOW_AGE) break;
     obs_when_text(obs_show_text(object, f->key), utc, when);
-    obs_buf_puts(out, when);
+    obs_buf_printf(out, utc ? "%s" : " ago (%.19s)", when);
     break;
   case OBS_SHOW_DURATION:
     if (cJSON_IsNumber(member)) obs_buf_puts(out, obs_text_duration(text, obs_show_number(object, f->key)));
@@ -98,7 +99,7 @@ void obs_show_list_init(obs_show_list *l, const obs_show_field *fields, unsigned
   for (unsigned i = 0; i < nfields; i++) {
     bool right = fields[i].right || fields[i].kind == OBS_SHOW_COUNT || fields[i].kind == OBS_SHOW_NUMBER ||
                  fields[i].kind == OBS_SHOW_DURATION;
-    l->columns[i] = (obs_table_column){fields[i].title, right, fields[i].gives};
+    l->columns[i] = (obs_table_column){fields[i].title, right, fields[i].gives, fields[i].wraps, fields[i].below};
   }
   obs_table_init(&l->table, l->columns, nfields);
 }
@@ -108,7 +109,7 @@ bool obs_show_list_add(obs_show_list *l, const cJSON *object) {
   obs_buf text = {0};
   for (unsigned i = 0; i < t->ncolumns; i++) {
     const obs_show_field *f = &l->fields[i];
-    obs_term_look style = f->kind == OBS_SHOW_WHEN || f->kind == OBS_SHOW_AGE ? OBS_STYLE_DIM : OBS_STYLE_PLAIN;
+    obs_term_look style = f->kind == OBS_SHOW_AGE || f->below ? OBS_STYLE_DIM : OBS_STYLE_PLAIN;
     if (f->style != NULL) style = f->style(object);
     make(f, object, l->utc, &text);
     obs_table_put(t, style, text.len > 0 ? text.p : "", text.len);
@@ -138,7 +139,7 @@ bool obs_show_rows(const cJSON *rows, const obs_show_field *fields, unsigned nfi
 }
 
 bool obs_show_facts(const char *title, const cJSON *object, const obs_show_field *fields, unsigned nfields, bool utc) {
-  const obs_table_column columns[] = {{title, false, false}, {"", false, true}};
+  const obs_table_column columns[] = {{.title = title}, {.title = "", .wraps = true}};
   obs_table t;
   obs_buf text = {0};
   obs_table_init(&t, columns, 2);
@@ -157,11 +158,17 @@ void obs_show_title(const char *title) {
   printf("\n%s%s%s\n", obs_term_style(stdout, OBS_STYLE_BOLD), title, obs_term_style(stdout, OBS_STYLE_PLAIN));
 }
 
+void obs_show_wrapped(const char *text, size_t len) {
+  obs_buf lines = {0};
+  obs_text_wrap(&lines, text, len, 0, obs_term_text_width(stdout));
+  if (!lines.oom && lines.len > 0) (void)fwrite(lines.p, 1, lines.len, stdout);
+  obs_buf_fini(&lines);
+}
+
 void obs_show_paragraph(const char *title, const char *text) {
   if (*text == '\0') return;
   obs_show_title(title);
-  obs_text_printf(stdout, "%s", text);
-  putchar('\n');
+  obs_show_wrapped(text, strlen(text));
 }
 
 void obs_show_more(bool more) {

@@ -19,13 +19,16 @@ char *obs_show_share(char out[OBS_TEXT_NUMBER], double part, double whole);
  * empty table is nothing. False: there was no memory. */
 bool obs_show_table(obs_table *t, const char *title);
 
+enum { OBS_SHOW_ID_DIGITS = 8 };
+
 /* How a member of an object is shown; one that is missing is empty, except a count, which is 0. */
 typedef enum {
   OBS_SHOW_TEXT,
   OBS_SHOW_COUNT,
-  OBS_SHOW_NUMBER, /* that names something: without separators */
-  OBS_SHOW_WHEN,
-  OBS_SHOW_AGE,      /* how long ago, and when where times in UTC were asked for */
+  OBS_SHOW_NUMBER,   /* that names something: without separators */
+  OBS_SHOW_ID,       /* its first eight digits, by which the daemon finds it */
+  OBS_SHOW_AGE,      /* how long ago, or when where times in UTC were asked for */
+  OBS_SHOW_AGO,      /* both */
   OBS_SHOW_DURATION, /* of milliseconds */
   OBS_SHOW_YES_NO,   /* - for what is neither */
   OBS_SHOW_VALUES    /* a list of numbers, texts or {"value","count"}, or a map of counts */
@@ -37,6 +40,7 @@ typedef struct {
   obs_show_kind kind;
   const char *key;
   bool gives;                                      /* a column that is cut first when the terminal is narrow */
+  bool wraps, below;                               /* a column of that kind (table.h) */
   bool note;                                       /* no column, but the row's note: of one field at most, the last */
   bool right;                                      /* one of numbers; counts and durations are anyway */
   void (*make)(const cJSON *object, obs_buf *out); /* what it shows when no single member has it */
@@ -62,9 +66,11 @@ bool obs_show_facts(const char *title, const cJSON *object, const obs_show_field
 
 /* Appends what OBS_SHOW_VALUES shows. */
 void obs_show_join(obs_buf *out, const cJSON *values);
+/* Prints a text on lines of its own, which end between words where `out` is a terminal. */
+void obs_show_wrapped(const char *text, size_t len);
 /* An empty line and the title of what follows. */
 void obs_show_title(const char *title);
-/* The title and a text, whole: what wraps is the terminal's to wrap. Without a text it is nothing. */
+/* The title and a text, which wraps at the terminal's width. Without a text it is nothing. */
 void obs_show_paragraph(const char *title, const char *text);
 
 /* Reports on a terminal that there is more than was shown. */

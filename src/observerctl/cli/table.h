@@ -1,5 +1,6 @@
-/* Aligned columns, as wide as they need and no wider than the terminal: what does not fit is cut. A row may have a
- * note, a text on lines of its own below it, which wraps. */
+/* Aligned columns, as wide as they need and no wider than the terminal: what does not fit is cut, or wraps within its
+ * column. A row may have a note, a text on lines of its own below it, which wraps. Where the output is no terminal, a
+ * row is one line and its note another. */
 #ifndef OBS_OBSERVERCTL_TABLE_H
 #define OBS_OBSERVERCTL_TABLE_H
 
@@ -10,6 +11,8 @@ typedef struct {
   const char *title;
   bool right; /* aligned: numbers */
   bool gives; /* is cut first when the terminal is narrow */
+  bool wraps; /* takes more lines instead of being cut */
+  bool below; /* where the terminal has less than 100 columns: stands below the first cell */
 } obs_table_column;
 
 typedef struct {

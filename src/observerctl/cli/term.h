@@ -1,4 +1,4 @@
-/* What a terminal gets and a pipe does not: colours, the width, a progress line. */
+/* What a terminal gets and a pipe does not: colours, the width, a progress line; and what it cannot show. */
 #ifndef OBS_OBSERVERCTL_TERM_H
 #define OBS_OBSERVERCTL_TERM_H
 
@@ -15,10 +15,21 @@ typedef enum {
   OBS_STYLE_YELLOW
 } obs_term_look;
 
-/* The escape that starts a style, "" where `out` is not a terminal, NO_COLOR is set or TERM is dumb. PLAIN ends all. */
+/* "always", "never", or "auto": on a terminal that is not dumb, unless NO_COLOR is set. Once, before the others. */
+void obs_term_set_colour(const char *when);
+/* Whether colours are wanted where `terminal` says that it is one that has them. */
+bool obs_term_wants_colour(bool terminal);
+/* The escape that starts a style, "" without colours. PLAIN ends all. */
 const char *obs_term_style(FILE *out, obs_term_look style);
+/* Whether the locale's characters are UTF-8. */
+bool obs_term_is_utf8(void);
+/* What stands for a character where they are not: "x" for the multiplication sign. NULL: there is nothing like it. */
+const char *obs_term_ascii(uint32_t character);
 /* Columns of the terminal behind `out`; 0: it is none. */
 unsigned obs_term_width(FILE *out);
+
+/* Columns in which sentences wrap: the terminal's, as far as a line can be read at a glance; UINT_MAX: it is none. */
+unsigned obs_term_text_width(FILE *out);
 
 /* A progress line on stderr, redrawn at most 10 times a second; silent when stderr is not a terminal. */
 typedef struct {

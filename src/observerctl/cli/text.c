@@ -2,9 +2,9 @@
 
 #include "base/terminal.h"
 #include "base/utf8.h"
+#include "observerctl/cli/term.h"
 
 #include <inttypes.h>
-#include <langinfo.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -37,20 +37,29 @@ static void escape(piece *out, const char *fmt, unsigned c) {
 /* Reads the character at `p`; returns its bytes. */
 static size_t next_piece(const char *p, size_t len, piece *out) {
   static const char letters[] = "abtnvfr";
+  enum { REPLACEMENT = 0xfffd };
   size_t n = obs_utf8_char(p, len);
-  uint32_t c = n > 0 ? obs_terminal_character(p, n) : 0;
-  int columns = n > 0 ? wcwidth((wchar_t)c) : 1;
+  uint32_t c = n > 0 ? obs_terminal_character(p, n) : REPLACEMENT;
   if (n == 0) {
-    *out = (piece){"\xef\xbf\xbd", 3, 1};
+    p = "\xef\xbf\xbd";
+    len = 3;
+  }
+  bool narrow = c >= 0x80 && !obs_term_is_utf8();
+  const char *ascii = narrow ? obs_term_ascii(c) : NULL;
+  int columns = c == REPLACEMENT ? 1 : wcwidth((wchar_t)c);
+  if (ascii != NULL) {
+    out->len = strlen(ascii);
+    memcpy(out->text, ascii, out->len);
+    out->columns = (unsigned)out->len;
   } else if (c >= 7 && c < 7 + sizeof(letters) - 1) {
     escape(out, "\\%c", (unsigned char)letters[c - 7]);
   } else if (c < 0x20 || c == 0x7f) {
     escape(out, "\\x%02x", c);
-  } else if (columns < 0 || obs_terminal_acts(c) || (c >= 0x80 && strcmp(nl_langinfo(CODESET), "UTF-8") != 0)) {
+  } else if (columns < 0 || obs_terminal_acts(c) || narrow) {
     escape(out, "\\u%04x", c);
   } else {
-    memcpy(out->text, p, n);
-    out->len = n;
+    out->len = n > 0 ? n : len;
+    memcpy(out->text, p, out->len);
     out->columns = (unsigned)columns;
   }
   return n > 0 ? n : 1;
@@ -83,14 +92,14 @@ void obs_text_print_json(FILE *out, const char *json, size_t len) {
 
 unsigned obs_text_put(obs_buf *out, const char *s, size_t len, unsigned columns) {
   unsigned used = 0, kept_used = 0;
-  size_t kept = out->len; /* where … still has room behind it */
+  size_t kept = out->len; /* where the mark still has room behind it */
   piece c;
   for (size_t i = 0; i < len;) {
     i += next_piece(s + i, len - i, &c);
     if (used + c.columns > columns) {
       if (out->oom || columns == 0) return 0;
       out->len = kept;
-      obs_buf_puts(out, "\xe2\x80\xa6");
+      obs_buf_puts(out, obs_term_is_utf8() ? "\xe2\x80\xa6" : "~");
       return kept_used + 1;
     }
     obs_buf_append(out, c.text, c.len);
@@ -125,26 +134,53 @@ void obs_text_pad(obs_buf *out, const char *s, size_t len, unsigned columns) {
   for (unsigned used = obs_text_put(out, s, len, columns); used < columns; used++) obs_buf_putc(out, ' ');
 }
 
-void obs_text_wrap(obs_buf *out, const char *s, size_t len, unsigned indent, unsigned columns) {
-  obs_buf word = {0};
-  unsigned used = 0; /* columns of the line; 0: it has not begun */
-  for (size_t at = 0, end; at < len; at = end) {
-    while (at < len && s[at] == ' ') at++;
+size_t obs_text_line(obs_buf *out, const char *s, size_t len, unsigned columns, unsigned *used) {
+  size_t at = 0, start = out->len;
+  struct {
+    size_t at, len;
+    unsigned used;
+  } broken = {0}; /* where the line can end: before the last space */
+  piece c;
+  *used = 0;
+  while (at < len && s[at] == ' ') at++;
+  for (size_t n; at < len; at += n) {
+    n = next_piece(s + at, len - at, &c);
     /* A number stays with its per cent sign. */
-    for (end = at; end < len && (s[end] != ' ' || (end + 1 < len && s[end + 1] == '%'));) end++;
-    word.len = 0;
-    unsigned w = obs_text_put(&word, s + at, end - at, OBS_TEXT_ALL);
-    if (used > 0 && used + 1 + w > columns) {
-      obs_buf_putc(out, '\n');
-      used = 0;
+    if (s[at] == ' ' && s[at - 1] != ' ' && (at + 1 == len || s[at + 1] != '%')) {
+      broken.at = at;
+      broken.len = out->len;
+      broken.used = *used;
     }
-    for (unsigned i = 0; i < (used > 0 ? 1 : indent); i++) obs_buf_putc(out, ' ');
-    obs_buf_append(out, word.p, word.len);
-    used += (used > 0 ? 1 : indent) + w;
+    if (*used + c.columns > columns && *used > 0) {
+      if (broken.used > 0) {
+        at = broken.at;
+        if (!out->oom) out->len = broken.len;
+        *used = broken.used;
+      } /* else one word is longer than the line, and goes on in the next */
+      break;
+    }
+    obs_buf_append(out, c.text, c.len);
+    *used += c.columns;
   }
-  if (used > 0) obs_buf_putc(out, '\n');
-  if (word.oom) out->oom = true;
-  obs_buf_fini(&word);
+  while (at < len && s[at] == ' ') at++;
+  while (at == len && out->len > start && out->p[out->len - 1] == ' ') {
+    out->len--;
+    --*used;
+  }
+  return at;
+}
+
+void obs_text_wrap(obs_buf *out, const char *s, size_t len, unsigned indent, unsigned columns) {
+  unsigned room = columns == OBS_TEXT_ALL ? columns : columns > indent ? columns - indent : 1, used;
+  for (size_t at = 0; at < len;) {
+    size_t start = out->len;
+    for (unsigned i = 0; i < indent; i++) obs_buf_putc(out, ' ');
+    at += obs_text_line(out, s + at, len - at, room, &used);
+    if (used > 0)
+      obs_buf_putc(out, '\n');
+    else if (!out->oom)
+      out->len = start; /* nothing but spaces */
+  }
 }
 
 char *obs_text_count(char out[OBS_TEXT_NUMBER], uint64_t n) {

@@ -43,13 +43,13 @@ void obs_when_age(const char *iso, char out[OBS_WHEN_LEN]) {
   int64_t s = (obs_clock_wall_ms() - ms) / 1000;
   if (s < 0) s = 0; /* the daemon's clock is a little ahead */
   if (s < 60)
-    snprintf(out, OBS_WHEN_LEN, "%llds", (long long)s);
+    snprintf(out, OBS_WHEN_LEN, "%lld s", (long long)s);
   else if (s < 3600)
-    snprintf(out, OBS_WHEN_LEN, "%lldm", (long long)s / 60);
+    snprintf(out, OBS_WHEN_LEN, "%lld min", (long long)s / 60);
   else if (s < 86400)
-    snprintf(out, OBS_WHEN_LEN, "%lldh", (long long)s / 3600);
+    snprintf(out, OBS_WHEN_LEN, "%lld h", (long long)s / 3600);
   else
-    snprintf(out, OBS_WHEN_LEN, "%lldd", (long long)s / 86400);
+    snprintf(out, OBS_WHEN_LEN, "%lld d", (long long)s / 86400);
 }
 
 bool obs_when_range_end(const obs_args *args, const char *flag, int64_t *out) {

@@ -4,35 +4,51 @@
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/show.h"
 
-static void put_word(obs_term_look style, const char *word) {
-  printf("%s%s:%s ", obs_term_style(stdout, style), word, obs_term_style(stdout, OBS_STYLE_PLAIN));
+#include <stdlib.h>
+
+/* `found: ...`, wrapped; the word in its style. */
+__attribute__((format(printf, 3, 4))) static void put(obs_term_look style, const char *word, const char *fmt, ...) {
+  obs_buf text = {0}, lines = {0};
+  char *rest = NULL;
+  va_list ap;
+  va_start(ap, fmt);
+  int len = vasprintf(&rest, fmt, ap);
+  va_end(ap);
+  if (len >= 0) obs_buf_printf(&text, "%s: %s", word, rest);
+  if (len >= 0) free(rest);
+  obs_text_wrap(&lines, text.p, text.len, 0, obs_term_text_width(stdout));
+  size_t n = strlen(word) + 1; /* the word and its colon stand at the beginning */
+  if (!lines.oom && lines.len > n)
+    printf("%s%.*s%s%.*s", obs_term_style(stdout, style), (int)n, lines.p, obs_term_style(stdout, OBS_STYLE_PLAIN),
+           (int)(lines.len - n), lines.p + n);
+  obs_buf_fini(&text);
+  obs_buf_fini(&lines);
 }
 
 static void put_entry(const cJSON *entry) {
   bool dont = strcmp(obs_show_text(entry, "kind"), "dont") == 0;
-  put_word(dont ? OBS_STYLE_YELLOW : OBS_STYLE_GREEN, dont ? "don't" : "do");
-  obs_text_printf(stdout, "%s (playbook %s)", obs_show_text(entry, "text"), obs_show_text(entry, "id"));
+  put(dont ? OBS_STYLE_YELLOW : OBS_STYLE_GREEN, dont ? "don't" : "do", "%s (playbook %.*s)",
+      obs_show_text(entry, "text"), OBS_SHOW_ID_DIGITS, obs_show_text(entry, "id"));
 }
 
 static void put_finding(const cJSON *finding) {
-  put_word(OBS_STYLE_RED, "found");
-  obs_text_printf(stdout, "%s (%.0f of %.0f ops)", obs_show_text(finding, "text"), obs_show_number(finding, "failures"),
-                  obs_show_number(finding, "ops"));
+  put(OBS_STYLE_RED, "found", "%s (%.0f of %.0f ops)", obs_show_text(finding, "text"),
+      obs_show_number(finding, "failures"), obs_show_number(finding, "ops"));
 }
 
 static void put_cluster(const cJSON *cluster) {
   const char *template = obs_show_text(cluster, "template");
-  put_word(OBS_STYLE_RED, "fails");
-  obs_text_printf(stdout, "%s (%s, %.0f failure%s, cluster %s)", *template != '\0' ? template : "(no text)",
-                  obs_show_text(cluster, "state"), obs_show_number(cluster, "count"),
-                  obs_show_number(cluster, "count") > 1 ? "s" : "", obs_show_text(cluster, "id"));
+  char failures[OBS_TEXT_COUNTED];
+  put(OBS_STYLE_RED, "fails", "%s (%s, %s, cluster %.*s)", *template != '\0' ? template : "(no text)",
+      obs_show_text(cluster, "state"),
+      obs_text_counted(failures, (uint64_t)obs_show_number(cluster, "count"), "failure"), OBS_SHOW_ID_DIGITS,
+      obs_show_text(cluster, "id"));
 }
 
 static void put_correction(const cJSON *correction) {
-  put_word(OBS_STYLE_BOLD, "corrected");
-  obs_text_printf(stdout, "%s (op %.0f; since then %.0f succeeded, %.0f failed)", obs_show_text(correction, "text"),
-                  obs_show_number(correction, "seq"), obs_show_number(correction, "succeeded"),
-                  obs_show_number(correction, "failed"));
+  put(OBS_STYLE_BOLD, "corrected", "%s (op %.0f; since then %.0f succeeded, %.0f failed)",
+      obs_show_text(correction, "text"), obs_show_number(correction, "seq"), obs_show_number(correction, "succeeded"),
+      obs_show_number(correction, "failed"));
 }
 
 static bool show(const obs_args *args, const cJSON *answer, const void *arg) {
@@ -52,7 +68,6 @@ static bool show(const obs_args *args, const cJSON *answer, const void *arg) {
       obs_cite_text(&cited, obs_show_text(item, "text"));
       obs_cite_numbers(&cited, obs_show_member(item, "evidence"));
       obs_cite_numbers(&cited, obs_show_member(item, "seq"));
-      putchar('\n');
     }
   if (cJSON_IsTrue(obs_show_member(answer, "held_back"))) {
     puts("advice is held back from this session (--advice-holdout)");
@@ -84,6 +99,7 @@ static int run_advice(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"endpoint", 'e', "NAME", .help = "the endpoint that will be called"},
     {"task-class", 't', "CLASS", .help = "the class of the task"},
     {"session-id", 0, "ID", .help = "who asks: how its ops go is compared with those of who did not ask"},

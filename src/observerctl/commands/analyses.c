@@ -4,9 +4,10 @@
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/when.h"
 
-static void make_cluster(const cJSON *analysis, obs_buf *out) {
-  const char *cluster = obs_show_text(analysis, "cluster");
-  obs_buf_puts(out, *cluster != '\0' ? cluster : obs_show_text(analysis, "scope"));
+static void make_failure(const cJSON *analysis, obs_buf *out) {
+  const char *template = obs_show_text(analysis, "template");
+  bool fleet = strcmp(obs_show_text(analysis, "scope"), "fleet") == 0;
+  obs_buf_puts(out, *template != '\0' ? template : fleet ? "all failures together" : "(no text)");
 }
 
 /* Without separators: what can be looked up is copied. */
@@ -17,22 +18,19 @@ static void make_ops(const cJSON *analysis, obs_buf *out) {
 }
 
 static const obs_show_field columns[] = {
-    {"ID", OBS_SHOW_NUMBER, .key = "id"},
-    {"AGE", OBS_SHOW_AGE, .key = "time"},
-    {"CLUSTER", .make = make_cluster},
-    {"FAILURES", OBS_SHOW_COUNT, .key = "failures"},
-    {"ENDPOINT", .key = "endpoint", .gives = true},
-    {"FAILURE", .key = "template", .gives = true},
+    {"FAILURE", .make = make_failure, .wraps = true}, {"ENDPOINT", .key = "endpoint", .gives = true, .below = true},
+    {"FAILURES", OBS_SHOW_COUNT, .key = "failures"},  {"AGE", OBS_SHOW_AGE, .key = "time"},
+    {"CLUSTER", OBS_SHOW_ID, .key = "cluster"},       {"ID", OBS_SHOW_NUMBER, .key = "id"},
     {"CAUSE", .key = "cause", .note = true},
 };
 
 static const obs_show_field facts[] = {
+    {"failure", .make = make_failure},
+    {"endpoint", .key = "endpoint"},
+    {"made", OBS_SHOW_AGO, .key = "time"},
     {"id", OBS_SHOW_NUMBER, .key = "id"},
-    {"time", OBS_SHOW_WHEN, .key = "time"},
     {"scope", .key = "scope"},
     {"cluster", .key = "cluster"},
-    {"failure", .key = "template"},
-    {"endpoint", .key = "endpoint"},
     {"task_class", .key = "task_class"},
     {"state", .key = "state"},
     {"failures", OBS_SHOW_COUNT, .key = "failures"},
@@ -58,10 +56,12 @@ static bool show_texts(const obs_args *args, const cJSON *analysis, obs_cite *ci
     obs_cite_numbers(cited, obs_show_member(claim, "seqs"));
     obs_show_join(&seqs, obs_show_member(claim, "seqs"));
     obs_buf_putc(&seqs, '\0');
-    obs_text_printf(stdout, "- %s (%s%s%s)", obs_show_text(claim, "text"),
-                    cJSON_IsTrue(obs_show_member(claim, "grounded")) ? "grounded" : "ungrounded",
-                    seqs.len > 1 ? ": ops " : "", seqs.oom ? "" : seqs.p);
-    putchar('\n');
+    obs_buf line = {0};
+    obs_buf_printf(&line, "- %s (%s%s%s)", obs_show_text(claim, "text"),
+                   cJSON_IsTrue(obs_show_member(claim, "grounded")) ? "grounded" : "ungrounded",
+                   seqs.len > 1 ? ": ops " : "", seqs.oom ? "" : seqs.p);
+    if (!line.oom) obs_show_wrapped(line.p, line.len);
+    obs_buf_fini(&line);
     obs_buf_fini(&seqs);
   }
   return true;
@@ -88,6 +88,7 @@ static int run_analyses(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"scope", 0, "SCOPE", .choices = "cluster fleet", .help = "only of single clusters, or of all failures together"},
     {"cluster", 'c', "ID", .help = "only of this failure cluster"},
     {"endpoint", 'e', "NAME", .help = "only of this endpoint"},
@@ -105,14 +106,16 @@ OBS_COMMAND(analyses) = {
     .name = "analyses",
     .arguments = "[ID]",
     .summary = "why things fail: diagnoses of failures, newest first",
-    .description = "Lists what the daemon found out about failures, the newest first: the number, how long ago, the "
-                   "cluster (fleet: all failures together), how many failures it is the first to explain, where, and "
-                   "the likely cause, on lines of its own. One is listed when it concludes something new.\n\n"
+    .description = "Lists what the daemon found out about failures, the newest first: what fails and where, how many "
+                   "failures it is the "
+                   "first to explain, how long ago, the cluster, its number, and the likely cause, on lines of its "
+                   "own. One is listed when "
+                   "it concludes something new.\n\n"
                    "With an ID it shows one in full: cause, what to do, what not to do, and each claim with the "
                    "numbers of the ops that it cites.\n\n"
                    "--json prints the daemon's answer as it is.",
     .examples = "observerctl analyses --since 1h\nobserverctl analyses --scope fleet --limit 1\n"
-                "observerctl analyses 12\nobserverctl analyses --cluster 4f1d2c3b4a596877",
+                "observerctl analyses 12\nobserverctl analyses --cluster 4f1d2c3b",
     .flags = OBS_TABLE(flags),
     .run = run_analyses,
 };

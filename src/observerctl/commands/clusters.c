@@ -56,48 +56,76 @@ static void make_next(const cJSON *correction, obs_buf *out) {
   obs_buf_puts(out, cJSON_IsTrue(next) ? "ok" : cJSON_IsFalse(next) ? "FAIL" : "-");
 }
 
+/* `new for 5 min`, and how often it came back. */
+static void make_state(const cJSON *cluster, obs_buf *out) {
+  char age[OBS_WHEN_LEN], times[OBS_TEXT_COUNTED];
+  double regressions = obs_show_number(cluster, "regressions");
+  obs_when_age(obs_show_text(cluster, "state_since"), age);
+  obs_buf_printf(out, "%s for %s", obs_show_text(cluster, "state"), age);
+  if (regressions > 0) obs_buf_printf(out, ", came back %s", obs_text_counted(times, (uint64_t)regressions, "time"));
+}
+
+static void make_counts(const cJSON *cluster, obs_buf *out) {
+  char all[OBS_TEXT_NUMBER], hour[OBS_TEXT_NUMBER], minute[OBS_TEXT_NUMBER];
+  obs_buf_printf(out, "%s in all, %s in the last hour, %s in the last minute",
+                 obs_text_count(all, (uint64_t)obs_show_number(cluster, "count")),
+                 obs_text_count(hour, (uint64_t)obs_show_number(cluster, "last_hour")),
+                 obs_text_count(minute, (uint64_t)obs_show_number(cluster, "last_minute")));
+  if (obs_show_number(cluster, "late") > 0)
+    obs_buf_printf(out, "; %s came late", obs_text_count(all, (uint64_t)obs_show_number(cluster, "late")));
+}
+
+static void make_corrections(const cJSON *cluster, obs_buf *out) {
+  double n = obs_show_number(cluster, "corrected");
+  if (n > 0) obs_buf_printf(out, "%.0f", n);
+}
+
+/* All of its failures: more than the evidence below. */
+static void make_ops(const cJSON *cluster, obs_buf *out) {
+  obs_buf_printf(out, "observerctl ops --cluster %.*s", OBS_SHOW_ID_DIGITS, obs_show_text(cluster, "id"));
+}
+
 static const obs_show_field columns[] = {
-    {"ID", .key = "id"},
+    {"FAILURE", .make = make_failure, .wraps = true},
+    {"ENDPOINT", .make = make_endpoint, .gives = true, .below = true},
     {"STATE", .key = "state", .style = style_of_state},
-    {"COUNT", OBS_SHOW_COUNT, .key = "count"},
+    {"SINCE", OBS_SHOW_AGE, .key = "state_since"},
     {"1H", OBS_SHOW_COUNT, .key = "last_hour"},
-    {"LAST SEEN", OBS_SHOW_WHEN, .key = "last_seen"},
-    {"ENDPOINT", .make = make_endpoint, .gives = true},
-    {"FAILURE", .make = make_failure, .gives = true},
+    {"COUNT", OBS_SHOW_COUNT, .key = "count"},
+    {"LAST", OBS_SHOW_AGE, .key = "last_seen"},
+    {"ID", OBS_SHOW_ID, .key = "id"},
 };
 
+/* What, where, since when. Why and what to do follow them, and the evidence ends it. */
 static const obs_show_field facts[] = {
-    {"id", .key = "id"},
-    {"former ids", OBS_SHOW_VALUES, .key = "former_ids"},
-    {"failure", .key = "template"},
-    {"state", .key = "state"},
-    {"since", OBS_SHOW_WHEN, .key = "state_since"},
-    {"count", OBS_SHOW_COUNT, .key = "count"},
-    {"came late", OBS_SHOW_COUNT, .key = "late"},
-    {"last minute", OBS_SHOW_COUNT, .key = "last_minute"},
-    {"last hour", OBS_SHOW_COUNT, .key = "last_hour"},
-    {"first seen", OBS_SHOW_WHEN, .key = "first_seen"},
-    {"last seen", OBS_SHOW_WHEN, .key = "last_seen"},
-    {"resolved", OBS_SHOW_WHEN, .key = "resolved_at"},
-    {"regressed", OBS_SHOW_WHEN, .key = "regressed_at"},
-    {"spread", OBS_SHOW_WHEN, .key = "spread_at"},
+    {"failure", .make = make_failure},
+    {"endpoints", OBS_SHOW_VALUES, .key = "endpoints"},
+    {"state", .make = make_state},
+    {"first seen", OBS_SHOW_AGO, .key = "first_seen"},
+    {"last seen", OBS_SHOW_AGO, .key = "last_seen"},
+    {"resolved", OBS_SHOW_AGO, .key = "resolved_at"},
+    {"regressed", OBS_SHOW_AGO, .key = "regressed_at"},
+    {"spread", OBS_SHOW_AGO, .key = "spread_at"},
+    {"failures", .make = make_counts},
     {"tasks", .make = make_tasks},
     {"sessions", .make = make_sessions},
-    {"endpoints", OBS_SHOW_VALUES, .key = "endpoints"},
-    {"sources", OBS_SHOW_VALUES, .key = "sources"},
     {"staffers", OBS_SHOW_VALUES, .key = "staffers"},
+    {"sources", OBS_SHOW_VALUES, .key = "sources"},
     {"task classes", OBS_SHOW_VALUES, .key = "task_classes"},
     {"event kinds", OBS_SHOW_VALUES, .key = "event_kinds"},
+    {"corrections", .make = make_corrections},
     {"samples (seq)", OBS_SHOW_VALUES, .key = "samples"},
-    {"corrections", OBS_SHOW_COUNT, .key = "corrected"},
+    {"all of them", .make = make_ops},
+    {"id", .key = "id"},
+    {"former ids", OBS_SHOW_VALUES, .key = "former_ids"},
 };
 
 /* Where it fails, when that is in several places. */
 static bool show_places(const obs_args *args, const cJSON *cluster) {
   static const obs_show_field places[] = {
-      {"ENDPOINT", .key = "endpoint", .gives = true},     {"STATE", .key = "state", .style = style_of_state},
-      {"COUNT", OBS_SHOW_COUNT, .key = "count"},          {"1H", OBS_SHOW_COUNT, .key = "last_hour"},
-      {"FIRST SEEN", OBS_SHOW_WHEN, .key = "first_seen"}, {"LAST SEEN", OBS_SHOW_WHEN, .key = "last_seen"},
+      {"ENDPOINT", .key = "endpoint", .gives = true}, {"STATE", .key = "state", .style = style_of_state},
+      {"1H", OBS_SHOW_COUNT, .key = "last_hour"},     {"COUNT", OBS_SHOW_COUNT, .key = "count"},
+      {"FIRST", OBS_SHOW_AGE, .key = "first_seen"},   {"LAST", OBS_SHOW_AGE, .key = "last_seen"},
   };
   const cJSON *rows = obs_show_member(cluster, "places");
   return cJSON_GetArraySize(rows) < 2 || obs_show_rows(rows, OBS_TABLE(places), obs_args_given(args, "utc"), "");
@@ -105,12 +133,12 @@ static bool show_places(const obs_args *args, const cJSON *cluster) {
 
 static bool show_corrections(const obs_args *args, const cJSON *cluster) {
   static const obs_show_field corrections[] = {
-      {"CORRECTED", OBS_SHOW_WHEN, .key = "time"},
+      {"CORRECTED", OBS_SHOW_AGE, .key = "time"},
       {"NEXT", .make = make_next},
       {"OK", OBS_SHOW_COUNT, .key = "succeeded"},
       {"FAILED", OBS_SHOW_COUNT, .key = "failed"},
       {"FOR", .key = "for"},
-      {"TEXT", .key = "text", .gives = true},
+      {"TEXT", .key = "text", .wraps = true},
   };
   return show_places(args, cluster) && obs_show_rows(obs_show_member(cluster, "corrections"), OBS_TABLE(corrections),
                                                      obs_args_given(args, "utc"), "");
@@ -164,6 +192,7 @@ static int run_clusters(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"state", 0, "STATE", .choices = "new ongoing regressed resolved", .help = "only clusters in this state"},
     {"sort", 0, "ORDER", .initial = "last_seen", .choices = "last_seen first_seen count rate",
      .help = "what comes first"},
@@ -187,17 +216,20 @@ OBS_COMMAND(clusters) = {
     .arguments = "[ID]",
     .summary = "failures by kind: what fails, how often, since when, where",
     .description =
-        "Lists failure clusters, the one that failed last first: id, state, failures in all and in the last "
-        "hour, when it failed last, its most frequent endpoint (and how many others), and the template of its text, in "
-        "which <*> stands for what varies. A cluster is one kind of failure, wherever it happens.\n\n"
-        "With an ID it shows one cluster in full: whether one task is stuck or every task fails, its "
-        "endpoints, sources, staffers, task classes and kinds of events with counts, its state at each "
-        "endpoint, what its last analysis says, the numbers of sample ops, the corrections that came after it "
-        "and how the next ops went. "
+        "Lists failure clusters, the one that failed last first: the template of its text, in which <*> stands for "
+        "what "
+        "varies, its most frequent endpoint (and how many others), its state and since when it has it, failures in the "
+        "last hour and in all, how long ago the last one was, and the first eight digits of its id. A cluster is one "
+        "kind of failure, wherever it happens.\n\n"
+        "With an ID, or as many of its first digits as tell it from others, it shows one cluster in full: what fails, "
+        "where, since when and how often, whether one task is stuck or every task fails, who and what has to do with "
+        "it, "
+        "why and what to do about it as its last analysis says, its state at each endpoint, the corrections that came "
+        "after it and how the next ops went, and at the end the command that shows sample ops. "
         "The id of a cluster that has been merged into another one leads to that one.\n\n"
         "--json prints the daemon's answer as it is.",
     .examples = "observerctl clusters --state regressed\nobserverctl clusters --sort count --limit 10\n"
-                "observerctl clusters 4f1d2c3b4a596877\nobserverctl ops --cluster 4f1d2c3b4a596877 --since 1h",
+                "observerctl clusters 4f1d2c3b\nobserverctl ops --cluster 4f1d2c3b --since 1h",
     .flags = OBS_TABLE(flags),
     .run = run_clusters,
 };

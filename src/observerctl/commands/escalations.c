@@ -23,15 +23,15 @@ static void make_answer(const cJSON *e, obs_buf *out) {
 static int run_escalations(const obs_args *args) {
   static const char *const filters[] = {"cluster", "limit"};
   static const obs_show_field columns[] = {
-      {"ID", OBS_SHOW_NUMBER, .key = "id"},
-      {"TIME", OBS_SHOW_WHEN, .key = "time"},
-      {"CLUSTER", .key = "cluster"},
-      {"FAILURES", OBS_SHOW_COUNT, .key = "count"},
-      {"REASON", .key = "reason"},
+      {"FAILURE", .key = "template", .wraps = true},
+      {"ENDPOINT", .key = "endpoint", .gives = true, .below = true},
       {"OUTCOME", .make = make_outcome, .style = style_of_outcome},
-      {"ENDPOINT", .key = "endpoint", .gives = true},
-      {"FAILURE", .key = "template", .gives = true},
-      {"ANSWER", .make = make_answer, .gives = true},
+      {"REASON", .key = "reason"},
+      {"FAILURES", OBS_SHOW_COUNT, .key = "count"},
+      {"AGE", OBS_SHOW_AGE, .key = "time"},
+      {"CLUSTER", OBS_SHOW_ID, .key = "cluster"},
+      {"ID", OBS_SHOW_NUMBER, .key = "id"},
+      {"ANSWER", .make = make_answer, .note = true},
   };
   static const obs_ask_listing listing = {
       .route = "/v1/observer/escalations",
@@ -45,6 +45,7 @@ static int run_escalations(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"cluster", 'c', "ID", .help = "only of this failure cluster"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
      .help = "show at most N, up to 1000"},

@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-enum { NAME_COLUMNS = 16, TIMEOUT_MS = 60000, SEQ_DIGITS = 18 };
+enum { TEXT_COLUMN = 20, TEXT_LEAST = 20, TIMEOUT_MS = 60000, SEQ_DIGITS = 18 };
 
 /* ---- one op ---- */
 
@@ -52,11 +52,14 @@ static void put_fact(obs_buf *out, obs_str name, obs_str value) {
   obs_str text = read_value(value, &scratch);
   if (text.len > 0) {
     obs_buf_puts(out, "  ");
-    for (unsigned used = obs_text_put(out, name.p, name.len, OBS_TEXT_ALL); used < NAME_COLUMNS; used++)
-      obs_buf_putc(out, ' ');
-    obs_buf_puts(out, "  ");
-    (void)obs_text_put(out, text.p, text.len, OBS_TEXT_ALL);
-    obs_buf_putc(out, '\n');
+    unsigned width = obs_term_width(stdout), used = obs_text_put(out, name.p, name.len, OBS_TEXT_ALL);
+    unsigned room = width == 0 ? OBS_TEXT_ALL : width > TEXT_COLUMN + TEXT_LEAST ? width - TEXT_COLUMN : TEXT_LEAST;
+    for (used += 2; used < TEXT_COLUMN - 2; used++) obs_buf_putc(out, ' ');
+    for (size_t at = 0; at < text.len;) { /* a long one in lines below each other */
+      for (unsigned i = 0; i < (at == 0 ? 2 : TEXT_COLUMN); i++) obs_buf_putc(out, ' ');
+      at += obs_text_line(out, text.p + at, text.len - at, room, &used);
+      obs_buf_putc(out, '\n');
+    }
   }
   obs_buf_fini(&scratch);
 }
@@ -153,6 +156,7 @@ static int run_op(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"json", 'j', .help = "the daemon's answers, one a line: {\"seq\",\"received\",\"op\"}, the op as recorded"},
 };
 

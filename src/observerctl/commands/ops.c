@@ -76,6 +76,7 @@ static int run_ops(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     OBS_FLAGS_MATCH,
     {"cluster", 0, "ID", .help = "only failures of this cluster (observerctl clusters)"},
     OBS_FLAG_SINCE,
@@ -95,7 +96,11 @@ OBS_COMMAND(ops) = {
     .summary = "recorded ops, newest first, with filters",
     .description =
         "Lists recorded ops, newest first, one a line: seq, time, outcome, source, endpoint, duration, what was "
-        "asked and what came of it. `observerctl op SEQ` shows one in full. On a terminal a line is cut at its width. "
+        "asked and what came of it, and of a failure what went wrong before what was asked. `observerctl op SEQ` shows "
+        "one "
+        "in full. On a terminal a line is cut at its width, but an error goes on below, for up to four lines; where it "
+        "has "
+        "less than 100 columns the source is left out. "
         "Filters compare whole "
         "values; all that are given must hold.\n\n"
         "Pages are asked for until --limit is reached, so that any number can be had; ops recorded "

@@ -16,12 +16,13 @@ static void make_kind(const cJSON *entry, obs_buf *out) {
   obs_buf_puts(out, is_dont(entry) ? "don't" : "do");
 }
 
-static obs_term_look style_of_kind(const cJSON *entry) {
-  return is_retired(entry) ? OBS_STYLE_DIM : is_dont(entry) ? OBS_STYLE_YELLOW : OBS_STYLE_GREEN;
+static void make_kind_now(const cJSON *entry, obs_buf *out) {
+  make_kind(entry, out);
+  if (is_retired(entry)) obs_buf_puts(out, ", retired");
 }
 
-static void make_retired(const cJSON *entry, obs_buf *out) {
-  if (is_retired(entry)) obs_buf_puts(out, "yes");
+static obs_term_look style_of_kind(const cJSON *entry) {
+  return is_retired(entry) ? OBS_STYLE_DIM : is_dont(entry) ? OBS_STYLE_YELLOW : OBS_STYLE_GREEN;
 }
 
 static void make_retired_why(const cJSON *entry, obs_buf *out) {
@@ -94,13 +95,12 @@ static void make_successes(const cJSON *entry, obs_buf *out) {
 }
 
 static const obs_show_field columns[] = {
-    {"ID", .key = "id"},
-    {"KIND", .make = make_kind, .style = style_of_kind},
-    {"RETIRED", .make = make_retired},
-    {"ENDPOINT", .key = "endpoint", .gives = true},
-    {"TASK CLASS", .key = "task_class", .gives = true},
-    {"EFFECT", .make = make_effect},
-    {"TEXT", .key = "text", .gives = true},
+    {"TEXT", .key = "text", .wraps = true},
+    {"ENDPOINT", .key = "endpoint", .gives = true, .below = true},
+    {"TASK CLASS", .key = "task_class", .gives = true, .below = true},
+    {"EFFECT", .make = make_effect, .below = true},
+    {"KIND", .make = make_kind_now, .style = style_of_kind},
+    {"ID", OBS_SHOW_ID, .key = "id"},
 };
 
 static const obs_show_field facts[] = {
@@ -108,8 +108,8 @@ static const obs_show_field facts[] = {
     {"kind", .make = make_kind},
     {"version", OBS_SHOW_COUNT, .key = "version"},
     {"retired", .make = make_retired_why},
-    {"created", OBS_SHOW_WHEN, .key = "created"},
-    {"edited", OBS_SHOW_WHEN, .key = "time"},
+    {"created", OBS_SHOW_AGO, .key = "created"},
+    {"edited", OBS_SHOW_AGO, .key = "time"},
     {"endpoint", .key = "endpoint"},
     {"task_class", .key = "task_class"},
     {"cluster", .key = "cluster"},
@@ -131,7 +131,7 @@ static const obs_show_field facts[] = {
 static bool show_rest(const obs_args *args, const cJSON *entry, obs_cite *cited) {
   static const obs_show_field history[] = {
       {"VERSION", OBS_SHOW_COUNT, .key = "version"},
-      {"EDITED", OBS_SHOW_WHEN, .key = "time"},
+      {"EDITED", OBS_SHOW_AGE, .key = "time"},
       {"CHANGE", .key = "change"},
       {"FIELDS", OBS_SHOW_VALUES, .key = "fields", .gives = true},
   };
@@ -159,6 +159,7 @@ static int run_playbooks(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"endpoint", 'e', "NAME", .help = "only entries of this endpoint"},
     {"task-class", 0, "CLASS", .help = "only entries of this class of task"},
     {"kind", 'k', "KIND", .choices = "do dont", .help = "only what works (do), or what does not (dont)"},

@@ -262,7 +262,7 @@ static const action actions[] = {
     {"replay", replay, {"json", "url", "req", "timeout", "dry-run"}},
 };
 
-static const char *const common[] = {"data-dir", "number", "reason", "transport", "since", "until", "limit"};
+static const char *const common[] = {"data-dir", "number", "reason", "transport", "since", "until", "limit", "color"};
 
 static bool is_listed(const char *flag, const char *const *names, size_t n) {
   for (size_t i = 0; i < n; i++) {
@@ -314,6 +314,7 @@ static const obs_option flags[] = {
     {"limit", 'n', "N", .initial = "0", .type = OBS_OPTION_NUMBER, .min = 0, .max = UINT64_MAX,
      .help = "at most N rows, oldest first; 0: all"},
     OBS_FLAG_JSON,
+    OBS_FLAG_COLOR,
     OBS_FLAG_UTC,
     {"out", 'o', "DIR", .help = "export: the directory for the files"},
     OBS_FLAG_URL,

@@ -11,15 +11,22 @@ static void make_task(const cJSON *repeat, obs_buf *out) {
 }
 
 static void make_clusters(const cJSON *repeat, obs_buf *out) {
-  obs_show_join(out, obs_show_member(repeat, "clusters"));
+  const cJSON *id;
+  cJSON_ArrayForEach(id, obs_show_member(repeat, "clusters")) {
+    const char *text = cJSON_GetStringValue(id);
+    if (text != NULL) obs_buf_printf(out, "%s%.*s", out->len > 0 ? " " : "", OBS_SHOW_ID_DIGITS, text);
+  }
 }
 
 static int run_repeats(const obs_args *args) {
   static const char *const filters[] = {"least", "sig-hash", "session-id", "endpoint", "staffer-id", "limit"};
   static const obs_show_field columns[] = {
-      {"TASK", .make = make_task, .gives = true},         {"FAILURES", OBS_SHOW_COUNT, .key = "failures"},
-      {"SINCE", OBS_SHOW_WHEN, .key = "first_seen"},      {"LAST SEEN", OBS_SHOW_WHEN, .key = "last_seen"},
-      {"ENDPOINT", .key = "endpoint", .gives = true},     {"STAFFER", .key = "staffer_id", .gives = true},
+      {"TASK", .make = make_task, .wraps = true},
+      {"ENDPOINT", .key = "endpoint", .gives = true, .below = true},
+      {"STAFFER", .key = "staffer_id", .gives = true, .below = true},
+      {"FAILURES", OBS_SHOW_COUNT, .key = "failures"},
+      {"SINCE", OBS_SHOW_AGE, .key = "first_seen"},
+      {"LAST", OBS_SHOW_AGE, .key = "last_seen"},
       {"CLUSTERS", .make = make_clusters, .gives = true},
   };
   static const obs_ask_listing listing = {
@@ -34,6 +41,7 @@ static int run_repeats(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"least", 0, "N", .initial = "3", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
      .help = "only tasks that failed N times or more"},
     {"sig-hash", 0, "HASH", .help = "only the task of this sig_hash"},

@@ -22,7 +22,7 @@ static void make_tries(const cJSON *session, obs_buf *out) {
 }
 
 static const obs_show_field columns[] = {
-    {"TIME", OBS_SHOW_WHEN, .key = "timestamp"},
+    {"AGE", OBS_SHOW_AGE, .key = "timestamp"},
     {"VERDICT", .key = "final_verdict", .gives = true, .style = style_of_verdict},
     {"KIND", .key = "kind", .gives = true},
     {"MODEL", .key = "model", .gives = true},
@@ -87,7 +87,7 @@ static void put_members(obs_table *t, const cJSON *object, const char *before, i
 }
 
 static bool show_stats(const obs_args *args, const cJSON *stats, const void *arg) {
-  static const obs_table_column names[] = {{"STATISTIC", false, true}, {"VALUE", true, false}};
+  static const obs_table_column names[] = {{.title = "STATISTIC", .gives = true}, {.title = "VALUE", .right = true}};
   obs_table t;
   (void)args;
   (void)arg;
@@ -121,6 +121,7 @@ static int run_sessions(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"stats", .help = "the statistics over all sessions instead of the list"},
     {"kind", 'k', "KIND", .help = "only of this kind: fill, email, playbook, ..."},
     {"model", 'm', "MODEL", .help = "only of this model"},
@@ -140,9 +141,10 @@ static const obs_option flags[] = {
 OBS_COMMAND(sessions) = {
     .name = "sessions",
     .summary = "session records, newest first, or statistics over them",
-    .description = "Lists the records of iterate sessions, newest first: when each ended, its verdict, kind, model and "
-                   "provider, tries made and allowed, whether the roster confirms the artifact, and how long it "
-                   "took.\n\n--stats shows the statistics over all of them; filters do not apply to it.",
+    .description =
+        "Lists the records of iterate sessions, newest first: how long ago each ended, its verdict, kind, model and "
+        "provider, tries made and allowed, whether the roster confirms the artifact, and how long it "
+        "took.\n\n--stats shows the statistics over all of them; filters do not apply to it.",
     .examples = "observerctl sessions --final-verdict max_iter_exhausted --since 1d\n"
                 "observerctl sessions --stats\nobserverctl sessions --all --json | jq -r .model | sort | uniq -c",
     .flags = OBS_TABLE(flags),

@@ -13,9 +13,10 @@ static obs_term_look style_of_outcome(const cJSON *op) {
 }
 
 static bool show(const obs_args *args, const cJSON *stats, const void *arg) {
-  static const obs_table_column columns[] = {{"SOURCE", false, true}, {"OPS", true, false}, {"SHARE", true, false}};
+  static const obs_table_column columns[] = {
+      {.title = "SOURCE", .gives = true}, {.title = "OPS", .right = true}, {.title = "SHARE", .right = true}};
   static const obs_show_field scenarios[] = {
-      {"TIME", OBS_SHOW_WHEN, .key = "ts"},         {"", .make = make_outcome, .style = style_of_outcome},
+      {"AGE", OBS_SHOW_AGE, .key = "ts"},           {"", .make = make_outcome, .style = style_of_outcome},
       {"STAFFER", .key = "staffer", .gives = true}, {"KIND", .key = "kind", .gives = true},
       {"ROLE", .key = "role", .gives = true},
   };
@@ -45,7 +46,7 @@ static int run_stats(const obs_args *args) {
   return obs_ask_show(args, "/v1/observer/stats", show, NULL);
 }
 
-static const obs_option flags[] = {OBS_FLAG_URL, OBS_FLAG_UTC, OBS_FLAG_JSON};
+static const obs_option flags[] = {OBS_FLAG_URL, OBS_FLAG_COLOR, OBS_FLAG_UTC, OBS_FLAG_JSON};
 
 OBS_COMMAND(stats) = {
     .name = "stats",

@@ -81,9 +81,10 @@ static void put_count(obs_table *t, obs_term_look style, double n) {
 
 /* A row for each member of an object of counts. False: no memory. */
 static bool put_rows(const cJSON *object, const char *what, size_t limit, sort_key order) {
-  const obs_table_column columns[] = {{what, false, true},    {"COUNT", true, false}, {"FAILED", true, false},
-                                      {"SHARE", true, false}, {"P50", true, false},   {"P90", true, false},
-                                      {"P99", true, false},   {"MAX", true, false}};
+  const obs_table_column columns[] = {{.title = what, .gives = true},     {.title = "COUNT", .right = true},
+                                      {.title = "FAILED", .right = true}, {.title = "SHARE", .right = true},
+                                      {.title = "P50", .right = true},    {.title = "P90", .right = true},
+                                      {.title = "P99", .right = true},    {.title = "MAX", .right = true}};
   const cJSON *item;
   size_t n = 0;
   row *rows = calloc((size_t)cJSON_GetArraySize(object) + 1, sizeof(*rows));
@@ -136,6 +137,7 @@ static int run_summary(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"window", 'w', "WINDOW", .initial = "lifetime", .choices = "lifetime 1m 5m 1h", .help = "what is counted"},
     {"sort", 's', "COLUMN", .initial = "count", .choices = "count failures share p50 p90 p99 max name",
      .help = "largest first; name from A"},

@@ -408,6 +408,7 @@ static int run_tail(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"feed", 0, "URL", .env = "OBSERVER_FEED_URL", .help = "the daemon's feed; default: asked of the daemon at --url"},
     {"wait", .help = "wait for a daemon that does not answer yet"},
     {"lines", 'n', "N", .initial = "10", .type = OBS_OPTION_NUMBER, .min = 0, .max = HISTORY_MAX,

@@ -132,6 +132,7 @@ static int run_doctor(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"data-dir", 'd', "DIR", .initial = "data/_observer", .env = "OBSERVER_DATA_DIR",
      .help = "observerd's data directory"},
     {"ports", 'p', "LIST", .initial = "3800,3801,3802,3803,3804", .help = "the TCP ports that observerd needs"},

@@ -1,5 +1,6 @@
 /* Rows of styled text, and ncurses that shows them: nothing of it is elsewhere but the names of keys. Its own signal
  * handlers never run: the caller blocks those signals and reads them from a descriptor. */
+#include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"
 #include "observerctl/top/top.h"
 
@@ -134,6 +135,7 @@ static const struct {
 };
 
 static SCREEN *screen;
+static bool coloured; /* the screen has colours, and they are wanted */
 
 bool obs_top_screen_open(char *error, size_t size) {
   const char *term = getenv("TERM");
@@ -152,8 +154,8 @@ bool obs_top_screen_open(char *error, size_t size) {
   keypad(stdscr, TRUE);
   nodelay(stdscr, TRUE);
   (void)curs_set(0);
-  const char *no_color = getenv("NO_COLOR");
-  if (!has_colors() || (no_color != NULL && *no_color != '\0') || start_color() == ERR) return true;
+  coloured = obs_term_wants_colour(has_colors()) && has_colors() && start_color() == OK;
+  if (!coloured) return true;
   short background = use_default_colors() == OK ? -1 : COLOR_BLACK;
   for (int i = 0; i < OBS_TOP_STYLES; i++)
     if (styles[i].colour >= 0) (void)init_pair((short)(i + 1), styles[i].colour, background);
@@ -173,8 +175,8 @@ void obs_top_screen_paint(const obs_top_frame *f) {
     const obs_top_span *s = obs_top_span_at(f, i);
     if (s->row >= (unsigned)rows) break;
     if (i == 0 || s->row != obs_top_span_at(f, i - 1)->row) (void)wmove(stdscr, (int)s->row, 0);
-    bool coloured = styles[s->style].colour >= 0 && has_colors();
-    wattrset(stdscr, (int)(styles[s->style].attributes | (coloured ? (attr_t)COLOR_PAIR(s->style + 1) : 0)));
+    bool painted = styles[s->style].colour >= 0 && coloured;
+    wattrset(stdscr, (int)(styles[s->style].attributes | (painted ? (attr_t)COLOR_PAIR(s->style + 1) : 0)));
     (void)waddnstr(stdscr, f->text.p + s->at, (int)s->len);
   }
   wattrset(stdscr, A_NORMAL);

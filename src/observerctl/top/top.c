@@ -238,6 +238,7 @@ static int run_top(const obs_args *args) {
 
 static const obs_option flags[] = {
     OBS_FLAG_URL,
+    OBS_FLAG_COLOR,
     {"interval", 'i', "SECONDS", .initial = "1", .help = "how often to ask the daemon, 0.1 to 3600"},
     {"once", '1', .help = "print one frame as text and exit; the default without a terminal"},
     {"json", 'j', .help = "print the data of one frame as JSON and exit"},
