@@ -1,5 +1,5 @@
-# What the programs say of themselves, made from their own tables: manual pages and completions, in build/man and
-# build/completions. A build with sanitizers is not installed, and may not run outside of its tests: it makes none.
+# What the programs say of themselves, made from their own tables: manual pages, completions and a sample configuration,
+# in build/man, build/completions and build/observerd.conf.sample. A build with sanitizers is not installed, and may not run outside of its tests: it makes none.
 if(NOT CMAKE_C_FLAGS MATCHES "-fsanitize" AND NOT CMAKE_CROSSCOMPILING)
   include(GNUInstallDirs)
 
@@ -27,6 +27,8 @@ if(NOT CMAKE_C_FLAGS MATCHES "-fsanitize" AND NOT CMAKE_CROSSCOMPILING)
   endforeach()
   obs_text(man/observerctl.1 ${CMAKE_INSTALL_MANDIR}/man1 observerctl man)
   obs_text(man/observerd.8 ${CMAKE_INSTALL_MANDIR}/man8 observerd --man)
+
+  obs_text(observerd.conf.sample ${CMAKE_INSTALL_DOCDIR} observerd --sample-config)
 
   # Where each shell looks for those of packages.
   obs_text(completions/observerctl ${CMAKE_INSTALL_DATADIR}/bash-completion/completions observerctl completion bash)

@@ -78,128 +78,133 @@ static const obs_option rows[] = {
     {"http", URLS("http https ipc"), .initial = "http://127.0.0.1:3800", IN("http", http),
      .help = "HTTP listener; repeatable; none switches it off"},
     {"http-host", .meta = "NAME", .type = OBS_OPTION_TEXTS, IN("http", http_host),
-     .help =
-         "host name by which HTTP is asked for, besides localhost and loopback addresses; repeatable; elsewhere than "
-         "on loopback any name is, unless one is given"},
+     .help = "host name under which clients may ask for HTTP, besides localhost and loopback addresses; repeatable; "
+             "beyond loopback, every name is accepted unless one is given"},
     {"http-origin", .meta = "ORIGIN", .type = OBS_OPTION_TEXTS, IN("http", http_origin),
-     .help = "web origin, as https://example.org, whose pages may write, and connect to ws; repeatable"},
+     .help = "web origin, such as https://example.org, whose pages may write and open WebSockets; repeatable"},
     {"http-connections", NUMBER("N", 1, 60000), .initial = "1024", IN("http", http_connections),
-     .help = "HTTP connections open at once; others get a 503"},
+     .help = "most HTTP connections open at once; further ones get a 503"},
     {"http-idle", TIME_IN("SECONDS", 1000, 1, 86400), .initial = "75", IN("http", http_idle_s),
-     .help = "close an idle HTTP connection after so long"},
+     .help = "time until an idle keep-alive connection is closed"},
     {"pull", URLS(BUS_SCHEMES), .initial = "tcp://127.0.0.1:3801", IN("bus", pull),
-     .help = "PULL socket, [listen:|dial:]URL; repeatable; none"},
+     .help = "PULL socket, [listen:|dial:]URL; repeatable; none switches it off"},
     {"sub", URLS(BUS_SCHEMES), .initial = "tcp://127.0.0.1:3802", IN("bus", sub),
-     .help = "SUB socket, [listen:|dial:]URL; repeatable; none"},
+     .help = "SUB socket, [listen:|dial:]URL; repeatable; none switches it off"},
     {"rep", URLS(BUS_SCHEMES), .initial = "tcp://127.0.0.1:3803", IN("bus", rep),
-     .help = "REP socket, [listen:|dial:]URL; repeatable; none"},
+     .help = "REP socket, [listen:|dial:]URL; repeatable; none switches it off"},
     {"feed", URLS(BUS_SCHEMES), .initial = "tcp://127.0.0.1:3804", IN("bus", feed),
-     .help = "PUB socket that subscribers follow, [listen:|dial:]URL; repeatable; none; ws serves pages of the same "
-             "host and "
-             "of --http-origin"},
+     .help = "PUB socket that subscribers connect to, [listen:|dial:]URL; repeatable; none switches it off; ws serves "
+             "pages of the same host and of --http-origin"},
     {"topic", .meta = "PREFIX", .type = OBS_OPTION_TEXTS, IN("bus", topic),
-     .help = "topic prefix that SUB takes; repeatable; default all"},
+     .help = "topic prefix that SUB subscribes to; repeatable; all by default"},
     {"data-dir", .meta = "DIR", .type = OBS_OPTION_TEXT, .initial = "data/_observer", IN("journal", data_dir),
      .help = "directory of the journal and of all other files"},
     {"data-mode", .meta = "MODE", .type = OBS_OPTION_FORM, .initial = "0700", .choices = "0700 to 0777, in octal",
      .check = is_mode, IN("journal", data_mode),
-     .help = "permissions of a data directory that is made; its files have them without the right to execute; one that "
-             "is there keeps its own, and so do its files"},
+     .help = "permissions of the data directory when it is created; its files get the same without the execute bits; "
+             "an existing directory keeps its own, and its files follow them"},
     {"journal-name", .meta = "NAME", .type = OBS_OPTION_NAME, .initial = "ops.jsonl", IN("journal", journal_name),
-     .help = "file name of the active segment; it has \"ops\" or \"obs\" in it, as no other file of the directory has"},
+     .help = "file name of the active segment; it must contain \"ops\" or \"obs\", which no other file of the "
+             "directory does"},
     {"ephemeral", .type = OBS_OPTION_SWITCH, .initial = "false", IN("journal", ephemeral),
      .help = "keep no files at all"},
     {"fsync", .meta = "MODE", .type = OBS_OPTION_FORM, .initial = "always",
      .choices = "always, interval:MS (1 to 3600000) or never", .check = is_fsync, IN("journal", fsync),
-     .help = "always, interval:MS or never"},
+     .help = "when the journal is synced: always (before each acknowledgement), interval:MS, or never"},
     {"segment-bytes", BYTES("BYTES", 0, UINT64_MAX), .initial = "256M", IN("journal", segment_bytes),
-     .help = "rotate the journal at this size; 0: never"},
+     .help = "size at which the journal is rotated; 0: never"},
     {"retain-segments", NUMBER("N", 0, UINT32_MAX), .initial = "0", IN("journal", retain_segments),
-     .help = "rotated segments kept; 0: all"},
+     .help = "most rotated segments to keep; 0: all"},
     {"retain-bytes", BYTES("BYTES", 0, UINT64_MAX), .initial = "0", IN("journal", retain_bytes),
-     .help = "bytes of rotated segments kept; 0: all"},
+     .help = "most bytes of rotated segments to keep; 0: all"},
     {"retain-hours", TIME_IN("HOURS", 3600000, 0, 1000000), .initial = "0", IN("journal", retain_hours),
-     .help = "age of rotated segments kept; 0: any"},
+     .help = "how long a rotated segment is kept after its last op was received; 0: for ever"},
     {"checkpoint", TIME_IN("SECONDS", 1000, 0, 86400), .initial = "60", IN("journal", checkpoint_s),
-     .help = "time between two checkpoints; 0: only at the end"},
-    {"ring", NUMBER("N", 1, 1000000), .initial = "2000", IN("observerd", ring), .help = "last ops that /stats counts"},
+     .help = "time between two checkpoints, which shorten the next start; 0: only when stopping"},
+    {"ring", NUMBER("N", 1, 1000000), .initial = "2000", IN("observerd", ring),
+     .help = "number of last ops that /stats covers"},
     {"endpoints", NUMBER("N", 1, 100000), .initial = "1000", IN("observerd", endpoints),
-     .help = "endpoints counted by name; others count as one"},
+     .help = "most endpoints counted by name; all others are counted together"},
     {"queue-bytes", BYTES("BYTES", 64 * KIB, 64 * KIB * KIB), .initial = "8M", IN("observerd", queue_bytes),
-     .help = "most bytes of decoded ops that wait for the disk"},
+     .help = "most bytes of decoded ops that may wait for the disk"},
     {"bus-connections", NUMBER("N", 1, 60000), .initial = "4096", IN("bus", bus_connections),
-     .help = "connections of a bus socket open at once; more are closed"},
+     .help = "most connections open at once on a bus socket; further ones are closed"},
     {"max-message-bytes", BYTES("BYTES", KIB, 256 * KIB * KIB), .initial = "4M", IN("bus", message_bytes),
-     .help = "largest message or HTTP body"},
+     .help = "size of the largest message or HTTP body accepted"},
     {"max-message-ops", NUMBER("N", 1, 65536), .initial = "10000", IN("bus", message_ops),
-     .help = "most ops in a message"},
-    {"max-op-bytes", BYTES("BYTES", 256, LARGEST_OP), .initial = "256K", IN("bus", op_bytes), .help = "largest op"},
+     .help = "most ops accepted in one message"},
+    {"max-op-bytes", BYTES("BYTES", 256, LARGEST_OP), .initial = "256K", IN("bus", op_bytes),
+     .help = "size of the largest op accepted"},
     {"max-string-bytes", BYTES("BYTES", 16, KIB *KIB *KIB), .initial = "64K", IN("bus", string_bytes),
-     .help = "longest string"},
+     .help = "length of the longest string accepted"},
     {"max-unknown-fields", NUMBER("N", 0, 10000), .initial = "64", IN("bus", unknown_fields),
-     .help = "most unknown fields in an op"},
-    {"max-depth", NUMBER("N", 1, 64), .initial = "8", IN("bus", depth), .help = "deepest nesting below an op"},
+     .help = "most unknown fields accepted in an op"},
+    {"max-depth", NUMBER("N", 1, 64), .initial = "8", IN("bus", depth),
+     .help = "deepest nesting accepted within an op"},
     {"cycle", TIME("TIME", 10, 86400000), .initial = "30", .live = true, IN("observerd", cycle_ms),
-     .help = "time between two rounds of learning, each with a line of totals: 50ms, 30s, or seconds"},
+     .help = "time between two rounds of learning: 50ms, 30s, or seconds"},
     {"clusters", NUMBER("N", 16, 100000), .initial = "2000", IN("learn", clusters),
-     .help = "failure clusters kept, those that failed last; after a change the next start reads the whole journal"},
+     .help = "most failure clusters kept, those that failed last; after a change the next start reads the whole "
+             "journal once"},
     {"cluster-quiet", NUMBER("CYCLES", 1, 1000000), .initial = "20", IN("learn", cluster_quiet),
-     .help = "a cluster without a failure for so many cycles is resolved"},
+     .help = "cycles without a failure after which a cluster is resolved"},
     {"overseer-corrections-path", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("learn", corrections_path),
      .help = "file to which overseers write corrections, one JSON object a line"},
     {"analyser", .meta = "NAME", .type = OBS_OPTION_CHOICE, .initial = "auto",
      .choices = "auto builtin lakehouse openai", IN("learn", analyser),
-     .help = "what explains failures; builtin needs no network; auto takes openai when its URL is given, else "
-             "lakehouse when its URL is given, else builtin"},
+     .help = "what explains failures; builtin needs no network; auto takes openai if its URL is given, else lakehouse "
+             "if its URL is given, else builtin"},
     {"lakehouse-url", URL("http https"), IN("learn", lakehouse_url),
-     .help = "the lakehouse, whose /ai/generate is asked"},
-    {"openai-url", URL("http https"), IN("learn", openai_url), .help = "a server with /v1/chat/completions"},
+     .help = "lakehouse that is asked at /ai/generate; texts of failures are sent there"},
+    {"openai-url", URL("http https"), IN("learn", openai_url),
+     .help = "OpenAI-compatible server that is asked at /v1/chat/completions; texts of failures are sent there"},
     {"model", .meta = "NAME", .type = OBS_OPTION_TEXT, .initial = "qwen2.5", IN("learn", model),
-     .help = "the language model to ask for"},
+     .help = "language model to ask for"},
     {"openai-key-file", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("learn", openai_key_file),
      .help = "file whose first line is the key; without it, OPENAI_API_KEY of the environment is used"},
     {"llm-timeout", TIME_IN("SECONDS", 1000, 1, 3600), .initial = "60", IN("learn", llm_timeout_s),
-     .help = "longest wait for an answer of a model"},
+     .help = "longest wait for a model to answer"},
     {"llm-calls-per-hour", NUMBER("N", 0, 1000000), .initial = "120", IN("learn", llm_calls_per_hour),
-     .help = "most questions to models and teams; 0: no limit"},
+     .help = "most questions an hour to models and teams; 0: no limit"},
     {"llm-tokens-per-day", NUMBER("N", 0, UINT32_MAX), .initial = "0", IN("learn", llm_tokens_per_day),
-     .help = "most tokens of models; 0: no limit"},
+     .help = "most tokens a day used by models; 0: no limit"},
     {"gateway-url", URL("http https"), IN("learn", gateway_url),
-     .help = "the agents' gateway, whose /log gets what was learned"},
+     .help = "gateway of the agents; what is learned is posted to its /log"},
     {"playbook-cycles", NUMBER("CYCLES", 1, 86400), .initial = "5", IN("learn", playbook_cycles),
      .help = "cycles between two looks at what succeeded"},
     {"advice-holdout", .meta = "SHARE", .type = OBS_OPTION_FORM, .initial = "0",
      .choices = "a share from 0 to 1, or a percentage", .check = is_share, IN("learn", advice_holdout),
-     .help = "hold advice back from this share of the sessions that ask, chosen by a hash, so that what it brings can "
-             "be measured: 0.1 or 10%"},
+     .help =
+         "share of the sessions, chosen by a hash, that get no advice, so that its effect can be measured: 0.1 or 10%"},
     {"llm-team-url", URL("http https"), IN("learn", team_url),
-     .help = "the team of models that gets escalated clusters, at /api/run"},
+     .help = "team of models to which clusters are escalated, at /api/run; texts of failures are sent there"},
     {"escalate-failures", NUMBER("N", 1, 1000000), .initial = "3", IN("learn", escalate_failures),
-     .help = "a cluster with so many failures within the window is escalated"},
+     .help = "failures within --escalate-window from which on a cluster is escalated"},
     {"escalate-window", TIME_IN("SECONDS", 1000, 1, 86400), .initial = "600", IN("learn", escalate_window_s),
-     .help = "the window in which failures are counted for an escalation"},
+     .help = "window in which failures are counted for an escalation"},
     {"escalate-cooldown", TIME_IN("SECONDS", 1000, 0, 31536000), .initial = "3600", IN("learn", escalate_cooldown_s),
      .help = "shortest time between two escalations of a cluster"},
     {"escalate-per-hour", NUMBER("N", 1, 10000), .initial = "12", IN("learn", escalate_per_hour),
-     .help = "most escalations in an hour"},
+     .help = "most escalations an hour"},
     {"tls-cert", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_cert),
-     .help = "certificate, with its chain (PEM), of listeners with TLS: https, tls+tcp, wss"},
+     .help = "certificate (PEM, with its chain) of listeners with TLS: https, tls+tcp, wss"},
     {"tls-key", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_key),
      .help = "private key (PEM) of the certificate"},
     {"tls-ca", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_ca),
-     .help = "certificates (PEM), by one of which a client of a listener with TLS must have its own signed; without it "
-             "none is asked for"},
+     .help = "CA certificates (PEM): clients of listeners with TLS must present a certificate signed by one of them; "
+             "without this option none is requested"},
     {"allow-old-nng", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_old_nng),
-     .help = "taken for the sake of older configurations; it has no effect: nothing listens through NNG's HTTP server "
-             "any more"},
+     .help = "accepted from older configurations; has no effect"},
     {"log-level", .meta = "LEVEL", .type = OBS_OPTION_CHOICE, .initial = "info", .choices = "debug info warn error",
-     .live = true, IN("observerd", log_level), .help = "the least severe messages that are logged"},
+     .live = true, IN("observerd", log_level), .help = "least severe level that is logged"},
     {"log-format", .meta = "FORMAT", .type = OBS_OPTION_CHOICE, .initial = "text", .choices = "text json", .live = true,
-     IN("observerd", log_format), .help = "the form of log lines"},
+     IN("observerd", log_format), .help = "format of log lines"},
     {"config", .env = "OBSERVER_CONFIG", .meta = "FILE", .type = OBS_OPTION_TEXT, .offset = AT(config),
      .help = "configuration file (INI)"},
     {"check-config", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(check_config),
-     .help = "print the effective configuration and exit"},
+     .help = "check the configuration, print its effective values and where each comes from, and exit"},
+    {"sample-config", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(sample_config),
+     .help = "print a configuration file with every option, its default and what it does, and exit"},
     {"routes", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(routes),
      .help = "print the HTTP routes and exit"},
     {"man", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(man),
@@ -312,6 +317,9 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   if (o->failed) return OBSERVER_E_INVALID;
   derive(out);
   if (!check_urls(out, error)) return OBSERVER_E_INVALID;
+  if (out->http.n + out->pull.n + out->sub.n + out->rep.n == 0 && out->corrections_path == NULL)
+    obs_buf_puts(&out->notes, "nothing to do: http, pull, sub and rep are all none, so no op can come in\n");
+  if (out->notes.oom) return OBSERVER_E_NOMEM;
   if (out->llm == OBS_CONFIG_LLM_NONE || out->llm_url != NULL) return OBSERVER_E_OK;
   obs_buf_printf(error, "analyser: %s needs %s-url\n", out->analyser, out->analyser);
   return OBSERVER_E_INVALID;
@@ -322,9 +330,27 @@ void obs_config_fini(obs_config *c) {
   obs_buf_fini(&c->notes);
 }
 
+static const char *const sections[] = {"observerd", "http", "bus", "journal", "learn", "security"};
+enum { SECTIONS = sizeof(sections) / sizeof(sections[0]) };
+
 void obs_config_print(const obs_config *c, FILE *out) {
-  static const char *const sections[] = {"observerd", "http", "bus", "journal", "learn", "security"};
-  obs_options_print(&c->options, sections, sizeof(sections) / sizeof(sections[0]), out);
+  obs_options_print(&c->options, sections, SECTIONS, out);
+}
+
+void obs_config_sample(FILE *out) {
+  fputs(
+      "# observerd " OBSERVER_VERSION
+      ": a sample configuration file. Every option is here, with its default; remove the # in\n"
+      "# front of those that you change. Start with: observerd --config FILE, or OBSERVER_CONFIG=FILE.\n"
+      "#\n"
+      "# Each option is also a flag (--data-dir) and a variable of the environment (OBSERVER_DATA_DIR): a flag wins "
+      "over\n"
+      "# the environment, which wins over this file. observerd --check-config checks the file and prints what holds.\n"
+      "# What is marked (reload) can be changed while observerd runs: send it SIGHUP.\n"
+      "#\n"
+      "# Comments begin with # or ;. Lists are repeated lines. Times: 50ms, 30s, 1h30m; sizes: 64K, 1.5G.\n",
+      out);
+  obs_options_sample(table, sections, SECTIONS, out);
 }
 
 void obs_config_help(FILE *out) {

@@ -35,7 +35,7 @@ typedef struct {
   bool allow_old_nng;
   char *tls_cert, *tls_key, *tls_ca;
   char *config;
-  bool check_config, version, help, routes, man;
+  bool check_config, sample_config, version, help, routes, man;
 
   /* Derived from the above. */
   obs_journal_fsync fsync_mode;
@@ -54,6 +54,8 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
 void obs_config_fini(obs_config *c);
 /* The effective values in the file's format. */
 void obs_config_print(const obs_config *c, FILE *out);
+/* A file with every option as a comment: what it does, and its default. */
+void obs_config_sample(FILE *out);
 void obs_config_help(FILE *out);
 /* Its rows, for the manual page. */
 obs_option_table obs_config_table(void);

@@ -231,7 +231,7 @@ static void set_permissions(const obs_config *o) {
     mode = st.st_mode & 0777;
     if ((mode & 0077) != 0)
       obs_log_warn("observerd",
-                   "%s keeps its permissions %04o: other users may read what is recorded; chmod 0700 ends that",
+                   "%s keeps its permissions %04o: other users can read what is recorded (chmod 0700 prevents it)",
                    o->data_dir, (unsigned)mode);
   }
   (void)umask(~mode & 0777);
@@ -370,8 +370,9 @@ static uint32_t fit_connections(const char *option, uint64_t wanted) {
     most = files.rlim_cur > KEPT ? (files.rlim_cur - KEPT) / OBS_METRICS_SOCKETS : 0;
   if (most < FEWEST) most = FEWEST;
   if (wanted <= most) return (uint32_t)wanted;
-  obs_log_info("observerd", "%s: %" PRIu64 " instead of %" PRIu64 ": only %" PRIu64 " files may be open", option, most,
-               wanted, (uint64_t)files.rlim_cur);
+  obs_log_info("observerd",
+               "%s: limited to %" PRIu64 " instead of %" PRIu64 ", because only %" PRIu64 " files may be open", option,
+               most, wanted, (uint64_t)files.rlim_cur);
   return (uint32_t)most;
 }
 

@@ -86,12 +86,14 @@ static void warn(const char *line) {
   obs_log_warn("observerd", "%s", line);
 }
 
-/* --help, --man, --version, --routes and --check-config. False when the daemon is to run. */
+/* --help, --man, --version, --routes, --sample-config and --check-config. False when the daemon is to run. */
 static bool answer_only(const obs_config *o) {
   if (o->help)
     obs_config_help(stdout);
   else if (o->man)
     obs_man_print(stdout);
+  else if (o->sample_config)
+    obs_config_sample(stdout);
   else if (o->version)
     puts("observerd " OBSERVER_VERSION);
   else if (o->routes)
@@ -128,10 +130,10 @@ static void log_start(const obs_config *o) {
     const char *option, *url, *what;
   } sent[] = {{o->llm == OBS_CONFIG_LLM_OPENAI ? "openai-url" : "lakehouse-url", o->llm_url, "texts of failures"},
               {"llm-team-url", o->team_url, "texts of failures that are escalated"},
-              {"gateway-url", o->gateway_url, "what is learned"}};
+              {"gateway-url", o->gateway_url, "findings and playbooks"}};
   for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++)
     if (sent[i].url != NULL)
-      obs_log_info("observerd", "%s: sent to the URL of --%s (%s)", sent[i].what, sent[i].option,
+      obs_log_info("observerd", "%s are sent to the URL of --%s (%s)", sent[i].what, sent[i].option,
                    origins[obs_options_origin(&o->options, sent[i].option)]);
 }
 

@@ -31,23 +31,7 @@ const char *obs_option_env(obs_option_table table, const obs_option *option, cha
   return space;
 }
 
-void obs_options_complain(obs_options *o, const char *where, const char *what) {
-  obs_option_fault fault = {.must = what, .where = where};
-  o->failed = true;
-  o->report(o->arg, &fault);
-}
-
-static void clear(obs_option_value *v) {
-  for (uint32_t i = 0; i < v->texts.n; i++) free(v->texts.at[i]);
-  free(v->where);
-  v->where = NULL;
-  v->texts.n = 0;
-  v->number = 0;
-}
-
-/* A value as complaints quote it: what stands between a URL's scheme and its host may be a password. NULL: no memory.
- */
-static char *without_password(const char *text) {
+char *obs_option_without_password(const char *text) {
   char *shown = strdup(text), *colon = shown != NULL ? strstr(shown, "://") : NULL;
   char *at = colon != NULL ? strrchr(colon, '@') : NULL;
   if (at == NULL) return shown;
@@ -56,6 +40,23 @@ static char *without_password(const char *text) {
   memset(from, '*', room < 3 ? room : 3);
   if (room > 3) memmove(from + 3, at, strlen(at) + 1);
   return shown;
+}
+
+void obs_options_complain(obs_options *o, const char *where, const char *what) {
+  char *shown = obs_option_without_password(where);
+  obs_option_fault fault = {.must = what, .where = shown != NULL ? shown : ""};
+  o->failed = true;
+  o->oom = o->oom || shown == NULL;
+  o->report(o->arg, &fault);
+  free(shown);
+}
+
+static void clear(obs_option_value *v) {
+  for (uint32_t i = 0; i < v->texts.n; i++) free(v->texts.at[i]);
+  free(v->where);
+  v->where = NULL;
+  v->texts.n = 0;
+  v->number = 0;
 }
 
 static void assign(obs_options *o, int row, const char *text, obs_option_origin origin, const char *where) {
@@ -67,7 +68,7 @@ static void assign(obs_options *o, int row, const char *text, obs_option_origin 
   v->origin = origin;
   if (v->where == NULL && origin != OBS_OPTION_DEFAULT) v->where = strdup(where); /* without memory it is not shown */
   if (obs_option_read(&o->table.at[row], text, v, must)) return;
-  char *shown = without_password(text);
+  char *shown = obs_option_without_password(text);
   obs_option_fault fault = {&o->table.at[row], shown != NULL ? shown : "", must, origin, where};
   o->failed = true;
   o->oom = o->oom || strcmp(must, OBS_OPTION_NO_MEMORY) == 0;

@@ -135,6 +135,8 @@ void obs_options_differing(const obs_options *a, const obs_options *b, obs_buf *
 /* The values as a file, its sections in the given order; what is no default under a comment that says where it came
  * from. */
 void obs_options_print(const obs_options *o, const char *const *sections, size_t n, FILE *out);
+/* A file in which each option of those sections is a comment: its help, and a line with its default. */
+void obs_options_sample(obs_option_table table, const char *const *sections, size_t n, FILE *out);
 /* A line for each option. */
 void obs_options_help(obs_option_table table, FILE *out);
 /* A tagged paragraph of the manual page for each. */

@@ -3,6 +3,7 @@
 #include "options/internal.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A value that the file's reader would not take as it stands (options.c): it begins like a comment, or in quotes, or
@@ -29,6 +30,14 @@ static void print_line(const char *name, const char *value, FILE *out) {
   fprintf(out, " =%s%s%s%s\n", value != NULL ? " " : "", quote, value != NULL ? value : "", quote);
 }
 
+/* Of a URL without what may be a password. */
+static void print_text(const obs_option *option, const char *value, FILE *out) {
+  bool url = option->type == OBS_OPTION_URL || option->type == OBS_OPTION_URLS;
+  char *shown = url ? obs_option_without_password(value) : NULL;
+  print_line(option->name, !url ? value : shown != NULL ? shown : "(no memory)", out);
+  free(shown);
+}
+
 void obs_options_print(const obs_options *o, const char *const *sections, size_t n, FILE *out) {
   for (size_t s = 0; s < n; s++) {
     fprintf(out, "%s[%s]\n", s > 0 ? "\n" : "", sections[s]);
@@ -47,7 +56,7 @@ void obs_options_print(const obs_options *o, const char *const *sections, size_t
         print_line(option->name, v->number != 0 ? "true" : "false", out);
       } else {
         if (v->texts.n == 0) print_line(option->name, option->type == OBS_OPTION_URLS ? "none" : NULL, out);
-        for (uint32_t k = 0; k < v->texts.n; k++) print_line(option->name, v->texts.at[k], out);
+        for (uint32_t k = 0; k < v->texts.n; k++) print_text(option, v->texts.at[k], out);
       }
     }
   }
@@ -77,6 +86,43 @@ static int put_left(const obs_option *option, bool letters, char *out, size_t si
   if (letters) snprintf(letter, sizeof(letter), "    ");
   if (option->letter != 0) snprintf(letter, sizeof(letter), "-%c, ", option->letter);
   return snprintf(out, size, "%s--%s%s%s%s", letter, option->name, value_shown(option), before, meta);
+}
+
+/* The text in lines of a comment. */
+static void put_comment(const char *text, FILE *out) {
+  enum { WIDTH = 100 };
+  while (*text != '\0') {
+    size_t n = strlen(text), fits = n;
+    if (n > WIDTH)
+      for (fits = WIDTH; fits > 0 && text[fits] != ' ';) fits--;
+    if (fits == 0) fits = n;
+    fprintf(out, "# %.*s\n", (int)fits, text);
+    text += fits;
+    text += strspn(text, " ");
+  }
+}
+
+void obs_options_sample(obs_option_table table, const char *const *sections, size_t n, FILE *out) {
+  char text[640];
+  for (size_t s = 0; s < n; s++) {
+    fprintf(out, "\n[%s]\n", sections[s]);
+    for (size_t i = 0; i < table.n; i++) {
+      const obs_option *option = &table.at[i];
+      if (option->section == NULL || strcmp(option->section, sections[s]) != 0) continue;
+      const char *choices = choices_shown(option);
+      snprintf(text, sizeof(text), "%s%s%s%s", option->help, choices != NULL ? ": " : "",
+               choices != NULL ? choices : "", option->live ? " (reload)" : "");
+      fputc('\n', out);
+      put_comment(text, out);
+      fputs("#", out);
+      if (option->initial != NULL) {
+        print_line(option->name, option->initial, out);
+      } else {
+        for (const char *p = option->name; *p != '\0'; p++) fputc(*p == '-' ? '_' : *p, out);
+        fprintf(out, " = %s\n", option->meta);
+      }
+    }
+  }
 }
 
 void obs_options_help(obs_option_table table, FILE *out) {

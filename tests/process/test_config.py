@@ -196,8 +196,8 @@ class Environment(ConfigTest):
         self.assertRegex(log, r"info observerd: observerd \d+\.\d+\.\d+, pid %d, configuration file %s, data directory %s, "
                               r"analyser lakehouse \(environment\)\n" % (daemon.process.pid, os.path.join(self.tmp, "observer.ini"),
                                                                     daemon.data_dir))
-        self.assertIn("texts of failures: sent to the URL of --lakehouse-url (environment)", log)
-        self.assertIn("what is learned: sent to the URL of --gateway-url (file)", log)
+        self.assertIn("texts of failures are sent to the URL of --lakehouse-url (environment)", log)
+        self.assertIn("findings and playbooks are sent to the URL of --gateway-url (file)", log)
         self.assertIn("warn observerd: OBSERVER_HTPP of the environment is unknown; did you mean OBSERVER_HTTP?", log)
 
 
@@ -252,6 +252,30 @@ class BadValues(ConfigTest):
         self.assertIn("http://127.0.0.1:1: Connection refused", done.stderr)
         self.assertNotIn("secret", done.stderr)
 
+    def test_a_password_is_in_nothing_that_is_printed(self):
+        secret = "http://sekret@gw.example/x"
+        done = self.observerd("--check-config", "--openai-url", secret, "--gateway-url", secret, LLM_TEAM_URL=secret)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.stdout.count("_url = http://***@gw.example/x\n"), 3)
+        self.assertNotIn("sekret", done.stdout + done.stderr)
+        for args in (["--rign=http://u:sekret@h"], ["http://u:sekret@h"], ["--gateway-url", "http://u:sekret@h"]):
+            self.assertNotIn("sekret", "".join(self.refused(*args)))
+
+    def test_a_directory_is_no_file(self):
+        self.assertEqual(self.refused("--config", self.tmp), ['config: cannot read "%s"' % self.tmp])
+
+    def test_nothing_to_do(self):
+        none = [a for kind in ("http", "pull", "sub", "rep") for a in ("--" + kind, "none")]
+        said = "nothing to do: http, pull, sub and rep are all none, so no op can come in"
+        self.assertEqual(self.observerd("--check-config", *none).stderr, "observerd: %s\n" % said)
+        self.assertEqual(self.observerd("--check-config", *none, OVERSEER_CORRECTIONS_PATH="/c").stderr, "")
+        self.assertEqual(self.observerd("--check-config", *none[2:]).stderr, "")
+        daemon = self.make(args=none)
+        daemon.spawn()
+        wait_until(lambda: "ready\n" in daemon.stdout(), 10, "the start")
+        self.assertIn("warn observerd: " + said, daemon.stderr())
+        daemon.stop()
+
     def test_standard_output_that_cannot_be_written(self):
         with open("/dev/full", "w") as full:
             self.assertEqual(subprocess.run([OBSERVERD, "--check-config"], stdout=full, timeout=60).returncode, 1)
@@ -284,6 +308,31 @@ class Questions(ConfigTest):
                      "--log-level LEVEL", "--log-format FORMAT", "--version", "-h, --help"):
             self.assertIn("  %s " % flag, text)
         self.assertEqual(self.observerd("-h").stdout, text)
+
+
+class Sample(ConfigTest):
+    """The file is printed from the table of options; what it says holds."""
+
+    def test_it_is_the_defaults(self):
+        sample = self.observerd("--sample-config").stdout
+        self.assertEqual(self.values(self.file(sample)), self.values(None))
+        given = "".join(re.sub(r"^#(?=[a-z])", "", line) + "\n" for line in sample.splitlines()
+                        if not re.match(r"#[a-z_]+ = [A-Z]+$", line))
+        self.assertEqual(self.values(self.file(given)), self.values(None))
+
+    def test_it_has_every_option(self):
+        sample = self.observerd("--sample-config").stdout
+        options = re.findall(r"^(?:# )?([a-z_]+) =", self.observerd("--check-config").stdout, re.M)
+        self.assertGreater(len(options), 50)
+        self.assertEqual(re.findall(r"^#([a-z_]+) =", sample, re.M), options)
+        for name in options:  # each is explained by the words of --help
+            self.assertRegex(sample, r"\n# [^\n]+\n#%s =" % name)
+        self.assertLessEqual(max(map(len, sample.splitlines())), 120)
+
+    def values(self, path):
+        done = self.observerd("--check-config", *(["--config", path] if path else []))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return [line for line in done.stdout.splitlines() if not line.startswith("# file ")]
 
 
 class Reload(ConfigTest):

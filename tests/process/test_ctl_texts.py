@@ -213,7 +213,7 @@ class Pages(DaemonTest):
 
     def test_pages_of_the_build(self):
         """What is installed is what the programs print."""
-        made = [("man/observerctl.1", (CTL, "man")), ("man/observerd.8", (DAEMON, "--man")),
+        made = [("observerd.conf.sample", (DAEMON, "--sample-config")), ("man/observerctl.1", (CTL, "man")), ("man/observerd.8", (DAEMON, "--man")),
                 ("completions/observerctl", (CTL, "completion", "bash")),
                 ("completions/_observerctl", (CTL, "completion", "zsh")),
                 ("completions/observerctl.fish", (CTL, "completion", "fish"))]

@@ -72,7 +72,7 @@ class Install(DaemonTest):
         wanted += ["share/doc/observer/" + name for name in ("README.md", "LICENSE", "SECURITY.md", "CHANGELOG.md",
                                                              "proto/framing.md", "proto/observed_op.md")]
         if os.path.exists(os.path.join(BUILD, "man")):  # a build with sanitizers makes no pages
-            wanted += ["share/man/man1/observerctl.1", "share/man/man1/observerctl-tail.1", "share/man/man8/observerd.8",
+            wanted += ["share/doc/observer/observerd.conf.sample", "share/man/man1/observerctl.1", "share/man/man1/observerctl-tail.1", "share/man/man8/observerd.8",
                        "share/bash-completion/completions/observerctl", "share/zsh/vendor-completions/_observerctl",
                        "share/fish/vendor_completions.d/observerctl.fish"]
         for name in wanted:

@@ -390,7 +390,7 @@ class Life(RecoveryTest):
         daemon.stop()
         self.assertEqual(oct(os.stat(daemon.data_dir).st_mode & 0o777), "0o755")
         self.assertEqual(modes(daemon.data_dir), {"0o644"})
-        self.assertIn("%s keeps its permissions 0755: other users may read what is recorded" % daemon.data_dir, daemon.stderr())
+        self.assertIn("%s keeps its permissions 0755: other users can read what is recorded" % daemon.data_dir, daemon.stderr())
         code, stderr = self.make(args=["--data-mode", "644"]).run_to_exit()
         self.assertEqual((code, stderr.strip()), (2, 'observerd: data-mode: must be 0700 to 0777, in octal, not "644" (flag '
                                                      '--data-mode)'))
