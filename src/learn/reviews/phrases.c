@@ -1,7 +1,9 @@
-/* What a text says of itself in its own voice (voice.c): that it refuses, or that nobody checked it. */
+/* What a text says of itself in its own voice (voice.c): that it refuses, that nobody checked it, or that the work was
+ * not done. */
 #include "learn/reviews/phrases.h"
 
 #include "learn/reviews/rules.h"
+#include "learn/reviews/undone.h"
 #include "learn/reviews/words.h"
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
@@ -12,6 +14,34 @@ typedef struct {
 
 static obs_str until(obs_str own, size_t end) {
   return (obs_str){own.p, (uint32_t)end, 0};
+}
+
+/* ---- how it ended ---- */
+
+static bool stands_in(obs_str own, range s, const char *list) {
+  return obs_words_find(until(own, s.end), s.from, s.end, list).end > 0;
+}
+
+/* Whether the sentence tells of a success: a word for one, with no denial close before it. */
+static bool tells_success(obs_str own, range s) {
+  enum { DENIAL = 16 }; /* bytes before it */
+  for (obs_words_span w = {s.from, s.from};
+       (w = obs_words_find(until(own, s.end), w.end, s.end, obs_undone_success)).end > 0;) {
+    size_t near = w.at > s.from + DENIAL ? w.at - DENIAL : s.from;
+    while (near < w.at && ((unsigned char)own.p[near] & 0xc0) == 0x80) near++;
+    if (!stands_in(own, (range){near, w.at}, obs_undone_denied)) return true;
+  }
+  return false;
+}
+
+/* Whether what stands between `from` and `end` tells of a success; `after`: as of what came in the end. */
+static bool ends_well(obs_str own, size_t from, size_t end, bool after) {
+  for (size_t at = from, next; at < end; at = next) {
+    next = obs_words_sentence_end(own, at);
+    const range s = {at, next < end ? next : end};
+    if (tells_success(own, s) && (!after || stands_in(own, s, obs_undone_after))) return true;
+  }
+  return false;
 }
 
 /* ---- refusals ---- */
@@ -95,6 +125,11 @@ static bool refuses(obs_str own, range s, refusal *out) {
   return false;
 }
 
+/* What could not be done at first, and was done then, is no refusal. */
+static bool is_overcome(obs_str own, range s, size_t from) {
+  return stands_in(own, s, obs_undone_before) && ends_well(own, from, own.len, true);
+}
+
 obs_review_hit obs_review_refusal(obs_str own) {
   enum { COURTESY = 100 };
   size_t opening = 0; /* where the first sentence begins, with the courtesies before it */
@@ -103,7 +138,7 @@ obs_review_hit obs_review_refusal(obs_str own) {
   for (size_t from = 0, end; from < own.len; from = end) {
     end = obs_words_sentence_end(own, from);
     range s = {opens ? opening : from, end};
-    if (refuses(own, s, &r)) {
+    if (refuses(own, s, &r) && !is_overcome(own, s, r.at.end)) {
       bool partly =
           obs_review_support(own, clause_end(own, r.at.end, end), own.len).p != NULL; /* it goes on with more */
       bool nothing = obs_review_support(own, 0, own.len).p == NULL;
@@ -149,4 +184,37 @@ obs_review_hedge obs_review_hedges(obs_str own) {
   }
   if (guess.count > 0 && bare) return (obs_review_hedge){OBS_REVIEW_GUESSED, guess};
   return (obs_review_hedge){OBS_REVIEW_NO_HEDGE, {{NULL, 0, 0}, 0}};
+}
+
+/* ---- work that was not done ---- */
+
+/* Whether the words at `at` are the text's own conclusion: not of an earlier time, not a question, and no success came
+ * after them. Where it is not said of the whole task, any success makes it a part. */
+static bool concludes(obs_str own, range s, obs_words_span at, obs_undone_what what) {
+  enum { NEAR = 2 };
+  const size_t clause = clause_end(own, at.end, s.end);
+  const range near = {at.at, at.end + NEAR < s.end ? at.end + NEAR : s.end};
+  const bool whole = what == OBS_UNDONE_ALL || stands_in(own, (range){at.at, s.end}, obs_undone_task) ||
+                     stands_in(own, near, obs_undone_it);
+  size_t begin = s.from;
+  while (begin < s.end && obs_words_is_space(own.p[begin])) begin++;
+  if (obs_words_at(own, begin, obs_undone_general).end > 0) return false;
+  if (stands_in(own, s, obs_undone_before) || memchr(own.p + at.end, '?', s.end - at.end) != NULL) return false;
+  if (ends_well(own, at.end, own.len, true)) return false;
+  if (whole) return true;
+  return what != OBS_UNDONE_TASK && obs_review_support(own, at.end, clause).p == NULL &&
+         !stands_in(own, (range){at.at, s.end}, obs_undone_part) && !ends_well(own, 0, s.from, false) &&
+         !ends_well(own, at.end, own.len, false);
+}
+
+obs_review_hit obs_review_undone(obs_str own) {
+  for (size_t from = 0, end; from < own.len; from = end) {
+    end = obs_words_sentence_end(own, from);
+    const range s = {from, end};
+    for (size_t i = 0; i < COUNT(obs_undone); i++) {
+      const obs_words_span at = says(own, s, &obs_undone[i].row);
+      if (at.end > 0 && concludes(own, s, at, obs_undone[i].what)) return (obs_review_hit){obs_words_of(own, at), 1};
+    }
+  }
+  return (obs_review_hit){0};
 }

@@ -10,8 +10,8 @@
  * without a mark between them. `starts`: the first begins the sentence. `unless`: not where one of these follows at
  * once. */
 typedef struct {
-  const char *words[3];
-  uint8_t reach[2];
+  const char *words[4];
+  uint8_t reach[3];
   bool starts;
   const char *unless;
 } obs_phrase_row;

@@ -343,20 +343,30 @@ static void check_hedges(obs_str own, obs_review_judgement *j) {
   if (hedge.kind == OBS_REVIEW_GUESSED) j->findings[j->n - 1].weight *= little;
 }
 
+/* Who refuses says that it is not done, too: that is said once. */
+static void check_failed(const obs_review_case *c, obs_str low, obs_str own, bool refused, obs_review_judgement *j) {
+  if (c->subject->success == 0) {
+    (void)add(j, OBS_REVIEW_RULE_FAILED, "the op says success is false");
+    return;
+  }
+  obs_review_hit hit = obs_review_error(low);
+  if (hit.count == 0 && !refused) hit = obs_review_undone(own);
+  add_hit(j, OBS_REVIEW_RULE_FAILED, hit);
+}
+
 /* Every rule that a text which says something is held against. */
-static observer_err check_all(const obs_review_case *c, obs_str low, obs_str own, obs_review_judgement *j) {
+static observer_err check_all(const obs_review_case *c, obs_str low, obs_str said, obs_str own,
+                              obs_review_judgement *j) {
   enum { MOST = 3 }; /* unsupported claims that add up */
-  add_hit(j, OBS_REVIEW_RULE_REFUSAL, obs_review_refusal(own));
+  const obs_review_hit refused = obs_review_refusal(own);
+  add_hit(j, OBS_REVIEW_RULE_REFUSAL, refused);
   check_shape(c, low, own, j);
   check_hedges(own, j);
   add_hit(j, OBS_REVIEW_RULE_INSTRUCTIONS, obs_review_orders(low));
-  if (c->subject->success == 0)
-    (void)add(j, OBS_REVIEW_RULE_FAILED, "the op says success is false");
-  else
-    add_hit(j, OBS_REVIEW_RULE_FAILED, obs_review_error(low));
+  check_failed(c, low, own, refused.count > 0, j);
   check_outcome(c, low, j);
   check_repeated(c, j);
-  add_hit(j, OBS_REVIEW_RULE_PLACEHOLDER, obs_review_placeholder(c->subject->text, low));
+  add_hit(j, OBS_REVIEW_RULE_PLACEHOLDER, obs_review_placeholder(said, own, low));
   obs_review_hit claim = obs_review_unsupported(low);
   if (claim.count > 0) {
     obs_review_finding *f = add(j, OBS_REVIEW_RULE_UNSUPPORTED, "claims `%.*s`%s without a number or a place",
@@ -369,19 +379,21 @@ static observer_err check_all(const obs_review_case *c, obs_str low, obs_str own
 }
 
 observer_err obs_review_judge(const obs_review_case *c, obs_review_judgement *out) {
-  obs_buf low = {0}, own = {0};
+  obs_buf low = {0}, said = {0}, own = {0};
   observer_err err = OBSERVER_E_OK;
   *out = (obs_review_judgement){.n = 0};
   obs_review_lower(c->subject->text, &low);
-  obs_review_voice(c->subject->text, &own);
+  obs_review_said(c->subject->text, &said);
+  obs_words_lower(obs_buf_view(&said), true, &own);
   obs_str text = obs_buf_view(&low);
-  if (low.oom || own.oom)
+  if (low.oom || said.oom || own.oom)
     err = OBSERVER_E_NOMEM;
   else if (obs_review_is_empty(text))
     (void)add(out, OBS_REVIEW_RULE_EMPTY, "the text says nothing");
   else
-    err = check_all(c, text, obs_buf_view(&own), out);
+    err = check_all(c, text, obs_buf_view(&said), obs_buf_view(&own), out);
   obs_buf_fini(&own);
+  obs_buf_fini(&said);
   obs_buf_fini(&low);
 
   const obs_review_finding *worst = NULL;

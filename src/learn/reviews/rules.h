@@ -169,7 +169,9 @@ typedef struct {
 void obs_review_lower(obs_str text, obs_buf *low);
 bool obs_review_is_empty(obs_str low);
 obs_review_hit obs_review_orders(obs_str low);
-obs_review_hit obs_review_placeholder(obs_str text, obs_str low);
+/* `said` and `own`: the text in its own voice (below); `low` is all of it, with code, whose gaps are gaps of the
+ * answer. */
+obs_review_hit obs_review_placeholder(obs_str said, obs_str own, obs_str low);
 /* How an error message begins, where the text is one. */
 obs_review_hit obs_review_error(obs_str low);
 /* Claims in sentences that neither hold a number or a path nor stand beside one that does. */
@@ -182,14 +184,18 @@ int obs_review_claim(obs_str low);
 
 /* ---- in its own voice (voice.c, phrases.c) ---- */
 
-/* `own` is the text without what it quotes, in lower case, a line end where a paragraph or a list item begins. */
-void obs_review_voice(obs_str text, obs_buf *own);
+/* `said` is the text without what it quotes, a line end where a paragraph or a list item begins; `own` is the same in
+ * lower case (obs_words_lower, with lines). */
+void obs_review_said(obs_str text, obs_buf *said);
 /* Whether a code block of the text is not closed. */
 bool obs_review_block_is_open(obs_str text);
 
 /* It refuses: in the first sentence that says something; elsewhere only the task as a whole, and where the text gives
  * nothing that can be used. */
 obs_review_hit obs_review_refusal(obs_str own);
+
+/* It concludes that the work was not done: no success is told after that. */
+obs_review_hit obs_review_undone(obs_str own);
 
 typedef enum {
   OBS_REVIEW_NO_HEDGE,

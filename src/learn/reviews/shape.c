@@ -223,14 +223,38 @@ static bool is_open_json(obs_str text) {
   return true;
 }
 
-/* Sentences of more than three words that end in their mark. */
+static bool ends_in_wide_mark(obs_str own, size_t end) {
+  static const char marks[] = "\xe3\x80\x82|\xef\xbc\x81|\xef\xbc\x9f"; /* 。 ！ ？ */
+  return end >= 3 && obs_words_at(own, end - 3, marks).end == end;
+}
+
+/* Where a quotation begins that is never closed (those that are stand as `""`), in the last paragraph; own.len: none.
+ */
+static size_t open_quotation(obs_str own) {
+  static const char wide[] = "\xe2\x80\x9c|\xe2\x80\x9e|\xc2\xab|\xe3\x80\x8c|\xe3\x80\x8e"; /* “ „ « 「 『 */
+  size_t from = own.len;
+  while (from > 0 && own.p[from - 1] != '\n') from--;
+  for (size_t i = from; i + 1 < own.len; i++) {
+    const bool begins = i == from || strchr(" (:", own.p[i - 1]) != NULL;
+    if (own.p[i] == '"' && own.p[i + 1] == '"')
+      i++;
+    else if (own.p[i] == '"' && begins && !obs_words_is_space(own.p[i + 1]))
+      return i;
+    else if ((unsigned char)own.p[i] >= 0xc2 && obs_words_at(own, i, wide).end > 0)
+      return i;
+  }
+  return own.len;
+}
+
+/* Sentences of more than three words that end in their mark; of a script without spaces, of more than three characters.
+ */
 static uint32_t marked_sentences(obs_str own) {
   uint32_t n = 0;
   for (size_t from = 0, end; from < own.len; from = end) {
     end = obs_words_sentence_end(own, from);
     uint32_t words = 0;
-    for (size_t i = from; i < end; i++) words += own.p[i] == ' ' ? 1 : 0;
-    if (words >= 3 && strchr(".!?", own.p[end - 1]) != NULL) n++;
+    for (size_t i = from; i < end; i++) words += own.p[i] == ' ' || obs_words_is_wide(own.p[i]) ? 1 : 0;
+    if (words >= 3 && (strchr(".!?", own.p[end - 1]) != NULL || ends_in_wide_mark(own, end))) n++;
   }
   return n;
 }
@@ -238,17 +262,21 @@ static uint32_t marked_sentences(obs_str own) {
 typedef struct {
   size_t from; /* where the last sentence begins */
   uint32_t words;
-  bool plain; /* it is prose: no list, table, path or number */
+  bool prose; /* no list or table, and it does not end in a number or path */
+  bool plain; /* ... nor holds one */
 } last_sentence;
 
 static last_sentence find_last(obs_str own) {
   last_sentence s = {0};
   for (size_t end; (end = obs_words_sentence_end(own, s.from)) < own.len;) s.from = end;
   s.from = skip_spaces(own, s.from);
-  for (size_t i = s.from; i < own.len; i++) s.words += own.p[i] == ' ' ? 1 : 0;
+  size_t word = own.len; /* the last one */
+  while (word > s.from && !obs_words_is_space(own.p[word - 1])) word--;
+  for (size_t i = s.from; i < own.len; i++) s.words += own.p[i] == ' ' || obs_words_is_wide(own.p[i]) ? 1 : 0;
   s.words++;
-  s.plain = s.from < own.len && strchr("-*#|>+\"", own.p[s.from]) == NULL &&
-            obs_review_support(own, s.from, own.len).p == NULL;
+  s.prose =
+      s.from < own.len && strchr("-*#|>+\"", own.p[s.from]) == NULL && obs_review_support(own, word, own.len).p == NULL;
+  s.plain = s.prose && obs_review_support(own, s.from, own.len).p == NULL;
   return s;
 }
 
@@ -292,10 +320,13 @@ static bool ends_in_word(obs_str own, const last_sentence *s, uint32_t marked) {
 
 /* The mark of the last sentence is missing: as telling as others have theirs. */
 static double part_of_missing(obs_str own, const last_sentence *s, uint32_t marked) {
+  enum { LONG_WITH_NUMBER = 10, LONG_WIDE = 12, MARKED = 3 };
   static const double parts[] = {0, 0, 0.35, 0.5, 0.75, 1};
   const uint32_t most = sizeof(parts) / sizeof(parts[0]) - 1, least = marked > 2 ? 4 : 8;
-  bool wide = own.len >= 3 && obs_words_is_wide(own.p[own.len - 3]);
-  return s->plain && !wide && s->words >= least ? parts[marked < most ? marked : most] : 0;
+  const bool wide = own.len >= 3 && obs_words_is_wide(own.p[own.len - 3]);
+  if (wide) return s->prose && s->words >= LONG_WIDE && marked >= MARKED ? 1 : 0;
+  if (s->prose && !s->plain) return s->words >= LONG_WITH_NUMBER && marked >= MARKED ? 1 : 0;
+  return s->plain && s->words >= least ? parts[marked < most ? marked : most] : 0;
 }
 
 obs_review_cut obs_review_breaks_off(obs_str text, obs_str own) {
@@ -308,7 +339,8 @@ obs_review_cut obs_review_breaks_off(obs_str text, obs_str own) {
   double part = 0;
   if (!obs_words_is_word(own.p[own.len - 1]))
     part = part_of_mark(own.p[own.len - 1], &s);
-  else if (ends_wide(own) || ends_in_word(own, &s, marked) || (open_bracket(own) < own.len && s.words + marked >= 8))
+  else if (ends_wide(own) || ends_in_word(own, &s, marked) ||
+           ((open_bracket(own) < own.len || open_quotation(own) < own.len) && s.words + marked >= 8))
     part = 1;
   else
     part = part_of_missing(own, &s, marked);

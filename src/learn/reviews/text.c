@@ -3,7 +3,6 @@
 #include "learn/reviews/rules.h"
 #include "learn/reviews/words.h"
 
-#include <strings.h>
 #include <xxhash.h>
 
 /* ---- the same text ---- */
@@ -66,21 +65,129 @@ obs_review_hit obs_review_orders(obs_str low) {
   return first_of(low, orders);
 }
 
-/* TODO and the like count in capitals only, and not where they are spoken of (`removed the TODO`). */
-obs_review_hit obs_review_placeholder(obs_str text, obs_str low) {
-  const char *marks = "TODO|FIXME|TBD";
-  const char *fillers = "lorem ipsum|<your |<your_|<your-|<insert |[insert |[your |your_api_key|your-api-key|"
-                        "<placeholder|[placeholder|placeholder text|implement me|to be filled in|to be determined|"
-                        "your code here|rest of the code|rest of code|goes here";
-  const char *before = "the |a |all |every |no |any |old |each ";
-  for (obs_words_span at = {0}; (at = obs_words_find(text, at.end, text.len, marks)).end > 0;) {
-    bool spoken_of = false;
-    const char *list = before;
-    for (obs_str word; obs_words_next(&list, &word);)
-      spoken_of |= at.at >= word.len && strncasecmp(text.p + at.at - word.len, word.p, word.len) == 0;
-    if (!spoken_of) return (obs_review_hit){obs_words_of(text, at), 1};
+/* ---- placeholders ---- */
+
+/* Words before a placeholder that is spoken of, and words that go on behind one. */
+static const char spoken_before[] = "the|a|an|all|every|each|no|any|old|one|two|three|replaced|replace|replaces|uses|"
+                                    "use|used|fills|fill|removed|remove|"
+                                    "renders|placeholder|placeholders|variable|template|die|der|das|alle|drei|zwei|les|"
+                                    "le|la|los|las|el|todos|header|headers|"
+                                    "column|field|label|labels|key|section|levels|spalte|colonne|columna";
+static const char spoken_behind[] = "item|items|list|lists|comment|comments|entry|entries|marker|markers|note|notes";
+
+static bool is_spoken_of(obs_str said, obs_words_span at) {
+  size_t end = at.at, next = at.end;
+  while (end > 0 && said.p[end - 1] == ' ') end--;
+  size_t from = end;
+  while (from > 0 && obs_words_is_word(said.p[from - 1])) from--;
+  obs_buf word = {0};
+  obs_words_lower(obs_str_slice(said, (uint32_t)from, (uint32_t)(end - from)), false, &word);
+  bool spoken = end < at.at && word.len > 0 && obs_words_is_one_of(obs_buf_view(&word), spoken_before);
+  obs_buf_fini(&word);
+  if (next < said.len && said.p[next] == '-') return true;
+  while (next < said.len && said.p[next] == ' ') next++;
+  return spoken || (next < said.len && obs_words_at(said, next, spoken_behind).end > 0);
+}
+
+/* TODO and the like, in capitals; not as a part of something longer (`555-XXX-1234`). */
+static obs_review_hit find_mark(obs_str said) {
+  static const char marks[] = "TODO|FIXME|TBD|XXX|XXXX";
+  for (obs_words_span at = {0}; (at = obs_words_find(said, at.end, said.len, marks)).end > 0;) {
+    const bool joined = at.at > 0 && strchr("-/._", said.p[at.at - 1]) != NULL;
+    if (!joined && !is_spoken_of(said, at)) return (obs_review_hit){obs_words_of(said, at), 1};
   }
-  return first_of(low, fillers);
+  return (obs_review_hit){0};
+}
+
+/* What a template has a slot for. */
+static const char slot_names[] =
+    "name|names|first name|last name|full name|date|time|company|client|customer|customer_name|client_name|recipient|"
+    "sender|title|address|email|phone|city|position|product|amount|user|username|user_name|first_name|last_name|"
+    "firma|datum|vorname|nachname|adresse|betrag|kunde*|empfänger|nom|prénom|société|destinataire|nombre|fecha|empresa|"
+    "cliente|destinatario|"
+    "姓名|名字|日期|公司|客户|お名前|名前|氏名|日付|会社";
+static const char slot_orders[] = "your|insert|enter|ihr|ihren|votre|su|tu";
+static const char greetings[] =
+    "dear|hi|hello|hey|hallo|liebe|lieber|geehrte|geehrter|frau|herr|bonjour|cher|chère|hola|estimado|estimada|"
+    "querido|querida|señor|señora";
+
+static bool is_capital(char c) {
+  return (c >= 'A' && c <= 'Z') || (unsigned char)c >= 0x80;
+}
+
+/* Whether a word of greeting stands before `at`. */
+static bool is_greeted(obs_str said, size_t at) {
+  while (at > 0 && said.p[at - 1] == ' ') at--;
+  size_t from = at;
+  while (from > 0 && obs_words_is_word(said.p[from - 1])) from--;
+  obs_buf word = {0};
+  obs_words_lower(obs_str_slice(said, (uint32_t)from, (uint32_t)(at - from)), false, &word);
+  const bool greeted = word.len > 0 && obs_words_is_one_of(obs_buf_view(&word), greetings);
+  obs_buf_fini(&word);
+  return greeted;
+}
+
+/* Whether what stands between the marks is the name of a slot: `[Customer Name]`, `<your name>`; `{name}` and `%NAME%`
+ * behind a greeting only; of `{{customer}}` any name. */
+static bool is_slot(obs_str said, size_t at, obs_str inner, char open) {
+  bool digits = false, spaces = false, small = false, other = false;
+  for (uint32_t i = 0; i < inner.len; i++) {
+    const char c = inner.p[i];
+    digits |= obs_words_is_digit(c);
+    spaces |= c == ' ' || c == '_';
+    small |= c >= 'a' && c <= 'z';
+    other |= !obs_words_is_word(c) && strchr(" .'-|", c) == NULL;
+  }
+  if (inner.len == 0 || other) return false;
+  if (open == '2') return true;
+  obs_buf low = {0};
+  obs_words_lower(inner, false, &low);
+  const bool names = obs_words_anywhere(obs_buf_view(&low), slot_names).end > 0;
+  const bool asks = low.len > 0 && obs_words_at(obs_buf_view(&low), 0, slot_orders).end > 0;
+  obs_buf_fini(&low);
+  if (digits || !names) return false;
+  if (open == '[') return asks || is_capital(inner.p[0]);
+  if (open == '<') return asks || spaces || !small;
+  return is_greeted(said, at);
+}
+
+/* Where the slot that begins at `at` ends; 0: none begins there. */
+static size_t slot_end(obs_str said, size_t at) {
+  enum { LONGEST = 40 };
+  static const char opens[] = "[<{%", closes[] = "]>}%";
+  const char *open = memchr(opens, said.p[at], sizeof(opens) - 1);
+  if (open == NULL || (at > 0 && (obs_words_is_word(said.p[at - 1]) || strchr("$/\\[", said.p[at - 1]) != NULL) &&
+                       !obs_words_is_wide(said.p[at > 2 ? at - 3 : 0])))
+    return 0;
+  const bool twice = *open == '{' && at + 1 < said.len && said.p[at + 1] == '{';
+  const size_t from = at + (twice ? 2 : 1);
+  size_t end = from;
+  while (end < said.len && end - from < LONGEST && said.p[end] != closes[open - opens] && said.p[end] != '\n') end++;
+  if (end >= said.len || said.p[end] != closes[open - opens]) return 0;
+  if (twice && (end + 1 >= said.len || said.p[end + 1] != '}')) return 0;
+  const size_t behind = end + (twice ? 2 : 1);
+  if (behind < said.len && strchr("([", said.p[behind]) != NULL) return 0; /* a link */
+  return is_slot(said, at, obs_str_slice(said, (uint32_t)from, (uint32_t)(end - from)), twice ? '2' : *open) ? behind
+                                                                                                             : 0;
+}
+
+static obs_review_hit find_slot(obs_str said) {
+  for (size_t at = 0; at < said.len; at++) {
+    const obs_words_span span = {at, slot_end(said, at)};
+    if (span.end > 0 && !is_spoken_of(said, span)) return (obs_review_hit){obs_words_of(said, span), 1};
+  }
+  return (obs_review_hit){0};
+}
+
+obs_review_hit obs_review_placeholder(obs_str said, obs_str own, obs_str low) {
+  static const char fillers[] = "<your |<your_|<your-|<insert |[insert |[your |your_api_key|your-api-key|<placeholder|"
+                                "[placeholder|placeholder text|implement me|to be filled in|to be determined|"
+                                "your code here|rest of the code|rest of code|goes here";
+  obs_review_hit hit = find_mark(said);
+  if (hit.count == 0) hit = find_slot(said);
+  if (hit.count > 0) return hit;
+  hit = first_of(low, fillers);
+  return hit.count > 0 || first_of(own, "lorem ipsum").count == 0 ? hit : first_of(low, "lorem ipsum");
 }
 
 /* What opens an error message rather than an answer that speaks of one. */

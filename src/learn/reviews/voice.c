@@ -139,28 +139,26 @@ static bool begins_block(obs_str s, size_t at) {
   return digits > at && digits < s.len && (s.p[digits] == '.' || s.p[digits] == ')');
 }
 
-void obs_review_voice(obs_str text, obs_buf *own) {
-  obs_buf outer = {0}, inner = {0}, said = {0};
+void obs_review_said(obs_str text, obs_buf *said) {
+  obs_buf outer = {0}, inner = {0};
   obs_str s = unwrap(unwrap(text, &outer), &inner);
   for (size_t at = 0, end; at < s.len; at = end) {
     bool begins = at == 0 || s.p[at - 1] == '\n';
     if (begins && is_fence(s, at)) {
       end = block_end(s, at);
-      obs_buf_puts(&said, "\"\"\n");
+      obs_buf_puts(said, "\"\"\n");
     } else if (begins && s.p[at] == '>') {
       end = line_end(s, at);
-      obs_buf_puts(&said, "\"\"\n");
+      obs_buf_puts(said, "\"\"\n");
     } else if ((end = quotation_end(s, at)) > 0) {
-      obs_buf_puts(&said, "\"\"");
+      obs_buf_puts(said, "\"\"");
     } else {
       end = at + 1;
       bool breaks = s.p[at] == '\n' && begins_block(s, end);
-      obs_buf_putc(&said, s.p[at] == '\n' && !breaks ? ' ' : s.p[at]);
+      obs_buf_putc(said, s.p[at] == '\n' && !breaks ? ' ' : s.p[at]);
     }
   }
-  obs_words_lower(obs_buf_view(&said), true, own);
-  own->oom = own->oom || said.oom || outer.oom || inner.oom;
-  obs_buf_fini(&said);
+  said->oom = said->oom || outer.oom || inner.oom;
   obs_buf_fini(&inner);
   obs_buf_fini(&outer);
 }
