@@ -245,6 +245,18 @@ static void rest(observer_client *c) {
   c->wake_ms = 0;
 }
 
+/* Its packet goes back to the window. What is under way is cancelled, and its callback waited for: nng_aio_stop can
+ * return before that has run (nng#2208, up to 1.10.1). */
+static void end_channel(obs_client_channel *l) {
+  observer_client *c = l->client;
+  while (l->state == OBS_CHANNEL_SENDS || l->state == OBS_CHANNEL_AWAITS) {
+    if (!l->done) cancel(l);
+    while (!l->done) pthread_cond_wait(&c->work, &c->lock);
+    collect_channel(l);
+  }
+  if (l->packet != NULL) release(l);
+}
+
 /* ---- life ---- */
 
 void *obs_client_run(void *client) {
@@ -267,14 +279,7 @@ void *obs_client_run(void *client) {
     give_out(c, now);
   }
 
-  for (size_t i = 0; i < c->nchannels; i++) { /* all packets go back to the window */
-    obs_client_channel *l = &c->channels[i];
-    pthread_mutex_unlock(&c->lock);
-    nng_aio_stop(l->aio);
-    pthread_mutex_lock(&c->lock);
-    if (l->done) collect_channel(l);
-    if (l->packet != NULL) release(l);
-  }
+  for (size_t i = 0; i < c->nchannels; i++) end_channel(&c->channels[i]);
   obs_client_seal(c);
   obs_client_spooler_step(c);
   for (obs_client_packet *p = c->window.head, *next; p != NULL; p = next) { /* what is in the spool stays there */

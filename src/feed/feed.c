@@ -514,8 +514,8 @@ void obs_feed_stop(obs_feed *f, uint32_t deadline_ms) {
 void obs_feed_close(obs_feed *f) {
   if (f == NULL) return;
   obs_feed_stop(f, 0);
+  if (f->beat != NULL) nng_aio_free(f->beat);       /* waits for its callback, which nng_aio_stop may not (nng#2208) */
   if (!obs_feed_sockets_close(&f->sockets)) return; /* left behind, so that a stop ends */
-  if (f->beat != NULL) nng_aio_free(f->beat);
   for (uint32_t i = 0; i < f->noutbox; i++) obs_stream_chunk_unref(f->outbox[i]);
   obs_feed_encoder_fini(&f->encoder);
   obs_feed_queue_fini(&f->rows);

@@ -84,7 +84,8 @@ struct obs_stream_server {
 
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  bool stopping, sweeping;
+  bool stopping, sweeping; /* sweeping: `sweep` sleeps or its callback runs */
+  bool closing;            /* no sweep any more */
   obs_stream *live, *spare;
   uint32_t nlive;
 };

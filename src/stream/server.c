@@ -43,7 +43,6 @@ static void expire(obs_stream *s, uint64_t now) {
 static void on_sweep(void *arg) {
   obs_stream_server *srv = arg;
   uint32_t n;
-  if (nng_aio_result(srv->sweep) != 0) return; /* closing */
   uint64_t now = obs_clock_mono_ms();
   do {
     obs_stream *late[SWEPT_AT_ONCE];
@@ -60,8 +59,12 @@ static void on_sweep(void *arg) {
   } while (n == SWEPT_AT_ONCE);
   pthread_mutex_lock(&srv->lock);
   obs_stream_probe_look(srv);
-  srv->sweeping = srv->nlive > 0; /* also while stopping: connections go on, and so do their deadlines */
-  if (srv->sweeping) nng_sleep_aio(OBS_STREAM_SWEEP_MS, srv->sweep);
+  /* Also while stopping: connections go on, and so do their deadlines. */
+  srv->sweeping = srv->nlive > 0 && !srv->closing;
+  if (srv->sweeping)
+    nng_sleep_aio(OBS_STREAM_SWEEP_MS, srv->sweep);
+  else
+    pthread_cond_broadcast(&srv->changed);
   pthread_mutex_unlock(&srv->lock);
 }
 
@@ -486,13 +489,22 @@ static void close_one(obs_stream *s, void *arg) {
   obs_stream_close(s);
 }
 
-/* Waits until no connection and no accept is left. */
+/* NNG's own nng_aio_stop will not do: up to 1.10.1 it can return before the callback of a sleep that is just over has
+ * begun (nng#2208). */
+static void stop_sweep(obs_stream_server *srv) {
+  pthread_mutex_lock(&srv->lock);
+  srv->closing = true;
+  if (srv->sweeping) nng_aio_cancel(srv->sweep);
+  pthread_mutex_unlock(&srv->lock);
+}
+
+/* Waits until no connection, no accept and no sweep is left. */
 static bool wait_until_empty(obs_stream_server *srv) {
   uint64_t until = obs_clock_mono_ms() + CLOSE_MS;
   bool empty = false;
   pthread_mutex_lock(&srv->lock);
   for (uint64_t now; !empty && (now = obs_clock_mono_ms()) < until;) {
-    empty = srv->nlive == 0;
+    empty = srv->nlive == 0 && !srv->sweeping;
     for (uint32_t i = 0; i < srv->nlisteners; i++) empty = empty && !srv->listeners[i]->busy;
     if (!empty) obs_thread_cond_wait_ms(&srv->changed, &srv->lock, until - now);
   }
@@ -503,8 +515,8 @@ static bool wait_until_empty(obs_stream_server *srv) {
 bool obs_stream_server_close(obs_stream_server *srv) {
   if (srv == NULL) return true;
   obs_stream_server_stop_accept(srv);
-  nng_aio_stop(srv->sweep);
   obs_stream_server_each(srv, close_one, NULL);
+  stop_sweep(srv);
   if (!wait_until_empty(srv)) {
     obs_log_warn("stream", "%s: connections were not given back in time: %u; left without freeing them",
                  srv->opts.protocol->name, srv->nlive);

@@ -642,6 +642,27 @@ static void addresses(void **state) {
   assert_false(obs_address_is_local(&a));
 }
 
+/* A stop waits for a sweep that has just begun, or is just about to. */
+static void a_stop_at_the_moment_of_a_sweep(void **state) {
+  (void)state;
+  enum { SERVERS = 24, ROUNDS = 8 };
+  for (int round = 0; round < ROUNDS; round++) {
+    fixture f[SERVERS];
+    int fds[SERVERS];
+    uint64_t begun = obs_clock_mono_ms();
+    for (int i = 0; i < SERVERS; i++) {
+      start(&f[i], (obs_stream_opts){0});
+      fds[i] = dial(&f[i]);
+      wait_open(&f[i], 1);
+    }
+    for (uint64_t at = begun + OBS_STREAM_SWEEP_MS + (uint64_t)round; obs_clock_mono_ms() < at;) usleep(200);
+    for (int i = 0; i < SERVERS; i++) {
+      assert_true(obs_stream_server_close(f[i].server));
+      close(fds[i]);
+    }
+  }
+}
+
 /* ---- the threads that callbacks run on ---- */
 
 typedef struct {
@@ -715,6 +736,7 @@ int main(void) {
       cmocka_unit_test(unix_sockets_know_their_users),
       cmocka_unit_test(a_listener_that_does_not_serve_is_named),
       cmocka_unit_test(a_stop_ends_whatever_goes_on),
+      cmocka_unit_test(a_stop_at_the_moment_of_a_sweep),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
