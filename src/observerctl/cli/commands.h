@@ -5,8 +5,10 @@
 
 #include "observerctl/cli/command.h"
 
-/* In the order of --help: publish, read, what was learned, follow, look after. */
+/* In the order of --help: how it is, publish, read, what was learned, follow, look after. */
 #define OBS_COMMANDS(X)                                                                                                \
+  X(status)                                                                                                            \
+  X(ping)                                                                                                              \
   X(demo)                                                                                                              \
   X(pub)                                                                                                               \
   X(run)                                                                                                               \
@@ -28,6 +30,7 @@
   X(top)                                                                                                               \
   X(check)                                                                                                             \
   X(doctor)                                                                                                            \
+  X(bench)                                                                                                             \
   X(cluster)                                                                                                           \
   X(fields)                                                                                                            \
   X(completion)                                                                                                        \
