@@ -213,9 +213,9 @@ static observer_err find_slow(const obs_describe_scope *s, bool by_time, obs_dia
   obs_slow slow[OBS_SLOWS];
   uint8_t *trials = malloc(s->view->n + 1);
   if (!trials) return OBSERVER_E_NOMEM;
-  /* How long what failed took is another thing: a refusal is quick, a timeout is not. */
+  /* How long what failed took is another thing: a refusal is quick, a timeout is not. 0: nobody measured it. */
   for (uint32_t i = 0; i < s->view->n; i++)
-    trials[i] = s->takes[i] && !s->again[i] && !(s->view->flags[i] & OBS_FACT_FAILED);
+    trials[i] = s->takes[i] && !s->again[i] && !(s->view->flags[i] & OBS_FACT_FAILED) && s->view->ms[i] > 0;
   int n = obs_slow_find(s->columns, trials, by_time, slow);
   free(trials);
   if (n < 0) return OBSERVER_E_NOMEM;

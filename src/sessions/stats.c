@@ -61,7 +61,7 @@ void obs_session_stats_add(obs_session_stats *s, obs_session_reader *reader, con
     s->grounded += r->grounded_in_roster;
     s->say_so++;
   }
-  if (OBS_SESSION_HAS(r, duration_ms) &&
+  if (OBS_SESSION_HAS(r, duration_ms) && r->duration_ms > 0 &&                             /* 0: nobody measured it */
       obs_sketch_sum_add(&s->durations, obs_sketch_index(&s->scale, r->duration_ms), 1)) { /* no memory: not counted */
     if (s->with_duration == 0 || r->duration_ms > s->longest) s->longest = r->duration_ms;
     s->with_duration++;

@@ -185,11 +185,14 @@ void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_series_s
     obs_sketch_flat_add_sum(&flat, &se->sum);
     whole = !se->refused;
   }
-  out->quantiles = whole && out->n.count > 0;
+  /* Of a duration of 0 nobody knows how long it was. */
+  uint64_t timed = out->n.count > flat.n[0] ? out->n.count - flat.n[0] : 0;
+  flat.n[0] = 0;
+  out->quantiles = whole && timed > 0;
   if (!out->quantiles) return;
-  out->p50 = obs_sketch_quantile(scale, &flat, out->n.count, out->n.max, 50);
-  out->p90 = obs_sketch_quantile(scale, &flat, out->n.count, out->n.max, 90);
-  out->p99 = obs_sketch_quantile(scale, &flat, out->n.count, out->n.max, 99);
+  out->p50 = obs_sketch_quantile(scale, &flat, timed, out->n.max, 50);
+  out->p90 = obs_sketch_quantile(scale, &flat, timed, out->n.max, 90);
+  out->p99 = obs_sketch_quantile(scale, &flat, timed, out->n.max, 99);
 }
 
 int64_t obs_series_span_start(obs_series_span span, int64_t tick) {

@@ -290,7 +290,7 @@ static void put_figures(obs_json_writer *w, const obs_series_figures *v) {
   number_or_null(w, "p50", v->quantiles, v->p50);
   number_or_null(w, "p90", v->quantiles, v->p90);
   number_or_null(w, "p99", v->quantiles, v->p99);
-  number_or_null(w, "max", v->n.count > 0, v->n.max);
+  number_or_null(w, "max", v->n.max > 0, v->n.max);
   obs_json_end(w);
 }
 

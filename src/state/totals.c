@@ -75,10 +75,15 @@ int64_t obs_totals_clock(obs_totals *t, int64_t now_ms) {
   return t->clock = now_ms;
 }
 
+/* A name that reads as the bucket is another one: it counts under its own, in quotes. */
+static obs_str name_of(obs_str name) {
+  return obs_str_is(name, OBS_NAMES_OTHER) ? OBS_STR("\"" OBS_NAMES_OTHER "\"") : name;
+}
+
 void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *op, int64_t tick) {
   /* Rows of older observers may lack a source; those were the gateway's. */
-  obs_str source = OBS_HAS(op, source) ? op->source : OBS_STR("mcp");
-  obs_str endpoint = OBS_HAS(op, endpoint) ? op->endpoint : OBS_STR(OBS_NAMES_OTHER);
+  obs_str source = OBS_HAS(op, source) ? name_of(op->source) : OBS_STR("mcp");
+  obs_str endpoint = OBS_HAS(op, endpoint) ? name_of(op->endpoint) : OBS_STR(OBS_NAMES_OTHER);
   int64_t ms = OBS_HAS(op, duration_ms) && op->duration_ms > 0 ? op->duration_ms : 0;
   obs_series_sample sample = {obs_sketch_index(scale, ms), !op->success, ms};
 
@@ -89,9 +94,8 @@ void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *
   obs_series_add(&t->all, &t->pool, tick, &sample);
   obs_series_add(by_source, &t->pool, tick, &sample);
   obs_series_add(by_endpoint, &t->pool, tick, &sample);
-  /* An op may be published under that very name: then nothing was lost. */
-  bool lost_source = by_source == t->sources.series[OBS_NAME_OTHER] && !obs_str_is(source, OBS_NAMES_OTHER);
-  bool lost_endpoint = by_endpoint == t->endpoints.series[OBS_NAME_OTHER] && !obs_str_is(endpoint, OBS_NAMES_OTHER);
+  bool lost_source = by_source == t->sources.series[OBS_NAME_OTHER];
+  bool lost_endpoint = by_endpoint == t->endpoints.series[OBS_NAME_OTHER] && OBS_HAS(op, endpoint);
   t->overflow += lost_source || lost_endpoint;
 }
 

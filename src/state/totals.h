@@ -1,8 +1,9 @@
 /* Aggregates: everything in total, by source and by endpoint; and the clock their windows go by.
  *
- * The number of keys and the bytes of their names are capped; further names count under OBS_NAMES_OTHER. A key, once
- * there, stays. The clock never runs back: steps back of up to five minutes wait until time has caught up, a larger one
- * is taken as a clock set right, and the windows start again from there, every key at once (the lifetime stays).
+ * The number of keys and the bytes of their names are capped; further names count under OBS_NAMES_OTHER, and a name
+ * that reads so under itself in quotes. A key, once there, stays. The clock never runs back: steps back of up to five
+ * minutes wait until time has caught up, a larger one is taken as a clock set right, and the windows start again from
+ * there, every key at once (the lifetime stays).
  *
  * Memory at worst, with 1000 endpoints and 100 sources (1103 series): 4.1 MB of series, 7.6 MB of lifetime pages, the
  * pool's budget, and OBS_TOTALS_NAME_BYTES of names twice. Not thread-safe: the state's lock covers it. */

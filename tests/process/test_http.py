@@ -66,6 +66,26 @@ class Views(DaemonTest):
                              ("scope=instance&scope=instance", "scope: given twice")):
             self.assertEqual(tuple(d.get("/v1/observer/summary?" + query))[::2], (400, {"error": error}))
 
+    def test_what_was_not_measured_is_no_zero(self):
+        """The row says 0, statistics leave it out. A name that reads as the bucket `(other)` is not the bucket."""
+        d = self.start()
+        d.post("/v1/observer/event", [{"endpoint": "/a", "duration_ms": 120}, {"endpoint": "/a"}, {"endpoint": "/a"},
+                                      {"endpoint": "(other)", "source": "(other)"}])
+        self.assertEqual([row["duration_ms"] for row in d.journal_rows()], [120, 0, 0, 0])
+        for again in range(2):
+            life = d.get("/v1/observer/summary").json["lifetime"]
+            self.assertEqual(life["by_endpoint"]["/a"]["total"], 3)
+            for of in (life, life["by_endpoint"]["/a"]):
+                for key in ("p50", "p90", "p99", "max"):
+                    self.assertAlmostEqual(of["duration_ms"][key], 120, delta=1.2)
+            self.assertEqual(set(life["by_endpoint"]), {"/a", '"(other)"'})
+            self.assertEqual(set(life["by_source"]), {"mcp", '"(other)"'})
+            unknown = {"p50": None, "p90": None, "p99": None, "max": None}
+            self.assertEqual(life["by_source"]['"(other)"'], {"total": 1, "successes": 0, "failures": 1,
+                                                            "duration_ms": unknown})
+            self.assertEqual(d.get("/stats").json["by_source"], {"mcp": 3, "(other)": 1})  # as it always was
+            d.restart()
+
     def test_queries_of_plain_routes_are_ignored(self):
         d = self.start(None)
         for path in ("/health", "/stats", "/livez", "/readyz"):

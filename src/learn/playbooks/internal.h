@@ -74,8 +74,9 @@ typedef OBS_VEC(obs_playbook_tally_value) obs_playbook_tally; /* the most freque
 /* The successes of an endpoint. */
 typedef struct {
   char endpoint[OBS_PLAYBOOK_NAME + 1];
-  obs_buf whole;        /* the endpoint, of whatever length */
-  OBS_VEC(uint64_t) ms; /* ascending, when gathered */
+  obs_buf whole; /* the endpoint, of whatever length */
+  uint32_t successes;
+  OBS_VEC(uint64_t) ms; /* of those that were measured; ascending, when gathered */
   double sum_ms, squares_ms;
   uint64_t first_seq;
   obs_playbook_tally patterns, staffers, task_classes;

@@ -308,7 +308,7 @@ static void consolidate(obs_playbooks *p, const obs_facts_view *view, const _Ato
   if (!read || ring.successes < SUCCESSES) places = 0;
   for (uint32_t i = 0; i < ring.groups.n && i < places && edits < OBS_PLAYBOOK_EACH && !atomic_load(stop); i++) {
     const obs_playbook_group *g = &ring.groups.at[i];
-    if (g->ms.n < SUCCESSES_EACH) break;
+    if (g->successes < SUCCESSES_EACH) break;
     uint64_t id = XXH3_64bits_withSeed(g->endpoint, strlen(g->endpoint), SEED_DO);
     uint32_t at = place_of(p, id), fields = 0;
     obs_playbook_view e = {.id = id, .created_ms = now_ms, .created_seq = obs_before_after_last(view)};

@@ -140,9 +140,9 @@ size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change
   for (uint32_t i = 0; i < e->nrecent; i++) obs_json_text(w, NULL, obs_str_of(e->recent[i]));
   obs_json_end(w);
   put_count(w, "successes", !e->dont, e->successes);
-  put_number(w, "avg_ms", !e->dont, e->avg_ms);
-  put_count(w, "p50_ms", !e->dont, e->p50_ms);
-  put_count(w, "p95_ms", !e->dont, e->p95_ms);
+  put_number(w, "avg_ms", !e->dont && e->p95_ms > 0, e->avg_ms); /* else nobody measured */
+  put_count(w, "p50_ms", !e->dont && e->p95_ms > 0, e->p50_ms);
+  put_count(w, "p95_ms", !e->dont && e->p95_ms > 0, e->p95_ms);
   put_values(w, "staffers", &e->staffers);
   put_values(w, "task_classes", &e->task_classes);
   obs_json_u64s(w, "evidence", e->evidence, e->nevidence);

@@ -103,12 +103,15 @@ static bool add(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
     r->oom = fresh->whole.oom;
   }
   obs_playbook_group *g = &r->groups.at[place];
-  uint64_t *ms = OBS_VEC_PUSH(&g->ms);
-  r->oom = r->oom || ms == NULL;
-  if (r->oom) return false;
-  *ms = (uint64_t)op->duration_ms;
-  g->sum_ms += (double)op->duration_ms;
-  g->squares_ms += (double)op->duration_ms * (double)op->duration_ms;
+  g->successes++;
+  if (op->duration_ms > 0) { /* 0: nobody measured it */
+    uint64_t *ms = OBS_VEC_PUSH(&g->ms);
+    r->oom = r->oom || ms == NULL;
+    if (r->oom) return false;
+    *ms = (uint64_t)op->duration_ms;
+    g->sum_ms += (double)op->duration_ms;
+    g->squares_ms += (double)op->duration_ms * (double)op->duration_ms;
+  }
   g->first_seq = seq;
   if (g->nevidence < OBS_PLAYBOOK_EVIDENCE) g->evidence[g->nevidence++] = seq;
   if (g->nrecent < OBS_PLAYBOOK_RECENT) {
@@ -144,7 +147,7 @@ static void sort_tally(obs_playbook_tally *t) {
 
 static int by_successes(const void *a, const void *b) {
   const obs_playbook_group *x = a, *y = b;
-  if (x->ms.n != y->ms.n) return x->ms.n < y->ms.n ? 1 : -1;
+  if (x->successes != y->successes) return x->successes < y->successes ? 1 : -1;
   return (x->first_seq > y->first_seq) - (x->first_seq < y->first_seq);
 }
 
@@ -238,7 +241,7 @@ static bool distinguishes(const obs_playbook_ring *r, const obs_playbook_group *
                           const obs_playbook_tally_value *pattern, bool said) {
   uint64_t endpoint = XXH3_64bits(g->endpoint, strlen(g->endpoint));
   double all = failed(r, endpoint, 0), such = failed(r, endpoint, pattern->hash);
-  double share = (double)pattern->count / (double)g->ms.n;
+  double share = (double)pattern->count / (double)g->successes;
   return share >= PATTERN_SHARE && (all < FAILURES || such / all < share * (said ? 0.5 : 0.25));
 }
 
@@ -248,8 +251,14 @@ static bool says_input(const obs_playbook_view *e) {
   return strstr(e->text, with_input) != NULL;
 }
 
-/* The nearest rank. */
+/* 0: none was measured. */
+static double mean_of(const obs_playbook_group *g) {
+  return g->ms.n > 0 ? g->sum_ms / g->ms.n : 0;
+}
+
+/* The nearest rank of those that were measured; 0: none was. */
 static uint64_t quantile(const obs_playbook_group *g, uint32_t percent) {
+  if (g->ms.n == 0) return 0;
   uint64_t rank = ((uint64_t)g->ms.n * percent + 99) / 100;
   return g->ms.at[rank > 0 ? rank - 1 : 0];
 }
@@ -270,14 +279,14 @@ void obs_playbook_describe(const obs_playbook_ring *r, const obs_playbook_group 
   bool tells = chosen != NULL && distinguishes(r, g, chosen, e->text[0] == '\0' || says_input(e));
   e->pattern[0] = '\0';
   if (chosen != NULL) put_value(r, chosen, e->pattern, OBS_PLAYBOOK_TEXT);
-  e->pattern_share = chosen != NULL ? (double)chosen->count / (double)g->ms.n : 0;
+  e->pattern_share = chosen != NULL ? (double)chosen->count / (double)g->successes : 0;
   e->nrecent = g->nrecent;
   for (uint32_t i = 0; i < g->nrecent; i++)
     obs_playbook_put(e->recent[i], obs_buf_view(&g->recent[g->nrecent - 1 - i]), OBS_PLAYBOOK_SUMMARY);
   e->nevidence = g->nevidence;
   for (uint32_t i = 0; i < g->nevidence; i++) e->evidence[i] = g->evidence[g->nevidence - 1 - i];
-  e->successes = g->ms.n;
-  e->avg_ms = g->sum_ms / g->ms.n;
+  e->successes = g->successes;
+  e->avg_ms = mean_of(g);
   e->p50_ms = quantile(g, 50);
   e->p95_ms = quantile(g, 95);
   e->staffers = list_values(r, &g->staffers);
@@ -328,14 +337,15 @@ uint32_t obs_playbook_news(const obs_playbook_ring *r, const obs_playbook_group 
   if (has_other_values(r, &g->staffers, &e->staffers)) fields |= OBS_PLAYBOOK_BIT(staffers);
   if (has_other_values(r, &g->task_classes, &e->task_classes)) fields |= OBS_PLAYBOOK_BIT(task_classes);
   /* By more than two standard errors of the mean. */
-  double mean = g->sum_ms / n, variance = fmax(0, g->squares_ms / n - mean * mean);
-  if (is_far(mean, e->avg_ms) && fabs(mean - e->avg_ms) > 2 * sqrt(variance / n)) fields |= OBS_PLAYBOOK_BIT(avg_ms);
+  double mean = mean_of(g), variance = n > 0 ? fmax(0, g->squares_ms / n - mean * mean) : 0;
+  if (n > 0 && is_far(mean, e->avg_ms) && fabs(mean - e->avg_ms) > 2 * sqrt(variance / n))
+    fields |= OBS_PLAYBOOK_BIT(avg_ms);
   /* The durations above the p95 of before are binomial with p = 0.05 when nothing has changed. */
   while (above < n && g->ms.at[n - 1 - above] > e->p95_ms) above++;
   double expected = 0.05 * n, slack = 2 * sqrt(0.95 * expected);
-  if (is_far((double)quantile(g, 95), (double)e->p95_ms) && fabs(above - expected) > slack)
+  if (n > 0 && is_far((double)quantile(g, 95), (double)e->p95_ms) && fabs(above - expected) > slack)
     fields |= OBS_PLAYBOOK_BIT(p95_ms);
-  if (n >= 2 * e->successes) fields |= OBS_PLAYBOOK_BIT(successes);
+  if (g->successes >= 2 * e->successes) fields |= OBS_PLAYBOOK_BIT(successes);
   return fields;
 }
 
@@ -344,8 +354,8 @@ uint32_t obs_playbook_news(const obs_playbook_ring *r, const obs_playbook_group 
 void obs_playbook_log(obs_gateway *gateway, const obs_playbook_group *g) {
   obs_buf recent = {0}, operation = {0}, approach = {0}, result = {0}, context = {0};
   obs_buf *const all[] = {&recent, &operation, &approach, &result, &context};
-  uint32_t n = g->ms.n;
-  double mean = g->sum_ms / n, whole = floor(mean);
+  uint32_t n = g->successes;
+  double mean = mean_of(g), whole = floor(mean);
   bool oom = false;
   obs_buf_printf(&operation, "consolidated: %" PRIu32 " successful ", n);
   obs_buf_append(&operation, g->whole.p, g->whole.len);
