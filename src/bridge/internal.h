@@ -57,8 +57,9 @@ void obs_bridge_get_ops(obs_connection *s, const void *filter);
 void obs_bridge_get_op(obs_connection *s, const void *filter);
 void obs_bridge_get_sessions(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_ops_params, obs_bridge_sessions_params;
-/* The end of a page: the next one's cursor (0: none), and whether all was read that the page is about. */
-void obs_bridge_put_cursor(obs_json_writer *w, uint64_t next, bool complete);
+/* The end of a page's object: how many rows match, where that is known, the next page's cursor, of a walk or of a
+ * number, and whether the page is as long as it may be. */
+void obs_bridge_put_end(obs_json_writer *w, const obs_page_end *end, bool walked);
 
 /* post.c */
 bool obs_bridge_post_event(obs_connection *s, const void *filter);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 /* The first letter of a cursor: its format. */
-static const char cursor_format = 'a';
+static const char cursor_format = 'a', walk_format = 'w';
 
 static bool refuse(char *error, size_t size, obs_str name, const char *why) {
   (void)snprintf(error, size, "%.*s: %s", (int)(name.len < 64 ? name.len : 64), name.p, why);
@@ -91,6 +91,35 @@ bool obs_params_cursor_parse(obs_str text, uint64_t *below) {
   obs_params_cursor_format(v, again); /* one spelling only: no leading zeros, no capitals */
   *below = v;
   return v != 0 && obs_str_is(text, again);
+}
+
+void obs_params_walk_format(const obs_page_walk *w, char out[OBS_PARAMS_WALK_LEN + 1]) {
+  (void)snprintf(out, OBS_PARAMS_WALK_LEN + 1, "%c%" PRIx64 "-%" PRIx64 "-%x-%" PRIx64 "-%" PRIx64 "-%" PRIx64 "-%d",
+                 walk_format, w->through, (uint64_t)w->began_ms, w->order, w->at.key, w->at.then, w->at.id,
+                 w->at.changed ? 1 : 0);
+}
+
+bool obs_params_walk_parse(obs_str text, obs_page_walk *out) {
+  enum { MEMBERS = 7, DIGITS = 16 };
+  char again[OBS_PARAMS_WALK_LEN + 1];
+  uint64_t v[MEMBERS] = {0};
+  obs_str rest = obs_str_slice(text, 1, UINT32_MAX);
+  if (text.len == 0 || text.len > OBS_PARAMS_WALK_LEN || text.p[0] != walk_format) return false;
+  for (int i = 0; i < MEMBERS; i++) {
+    obs_str digits = cut(&rest, '-');
+    if (digits.len > DIGITS) return false;
+    for (uint32_t k = 0; k < digits.len; k++) {
+      int digit = hex_digit(digits.p[k]);
+      if (digit < 0) return false;
+      v[i] = v[i] << 4 | (uint64_t)digit;
+    }
+  }
+  *out = (obs_page_walk){.through = v[0],
+                         .began_ms = (int64_t)v[1],
+                         .order = (uint32_t)v[2],
+                         .at = {.key = v[3], .then = v[4], .id = v[5], .changed = v[6] != 0}};
+  obs_params_walk_format(out, again); /* one spelling only */
+  return out->through != 0 && obs_str_is(text, again);
 }
 
 static bool parse_i64(obs_str v, int64_t *out) {
@@ -191,8 +220,8 @@ static bool store(const obs_param *p, obs_str v, void *at, char *why, size_t siz
   case OBS_PARAM_NEXT_CURSOR:
     if (!obs_params_cursor_parse(v, at)) wrong = "must be a next_cursor of an earlier answer";
     break;
-  case OBS_PARAM_NEXT:
-    if (!obs_params_cursor_parse(v, at)) wrong = "must be the `next` of an earlier answer";
+  case OBS_PARAM_WALK:
+    if (!obs_params_walk_parse(v, at)) wrong = "must be a next_cursor of an earlier answer";
     break;
   case OBS_PARAM_SEQS:
     if (!add_seqs(at, v)) wrong = "must be numbers of ops, at most 100, with commas between them";

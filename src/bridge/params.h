@@ -6,16 +6,17 @@
 #define OBS_BRIDGE_PARAMS_H
 
 #include "base/buf.h"
+#include "base/page.h"
 
 #include <stddef.h>
 
 enum {
   OBS_PARAMS_MAX = 32,            /* in one query */
   OBS_PARAMS_FILTER_BYTES = 2048, /* of the largest filter */
-  OBS_PARAMS_LIMIT = 100,         /* rows in a page, when `limit` is not given */
   OBS_PARAMS_LIMIT_MAX = 1000,
   OBS_PARAMS_SEQS = 100, /* that one request names at most */
-  OBS_PARAMS_CURSOR_LEN = 17
+  OBS_PARAMS_CURSOR_LEN = 17,
+  OBS_PARAMS_WALK_LEN = 112
 };
 
 /* Numbers of ops. */
@@ -36,7 +37,7 @@ typedef enum {
   OBS_PARAM_TIME,        /* int64_t, wall milliseconds */
   OBS_PARAM_LIMIT,       /* uint32_t */
   OBS_PARAM_NEXT_CURSOR, /* uint64_t, from `next_cursor` of an earlier answer */
-  OBS_PARAM_NEXT,        /* uint64_t, from `next` of an earlier answer */
+  OBS_PARAM_WALK,        /* obs_page_walk, likewise */
   OBS_PARAM_SEQS         /* obs_params_seqs: with commas between them, or given again; highest first, none twice */
 } obs_param_kind;
 
@@ -58,7 +59,7 @@ typedef struct {
 #define OBS_PARAM_TYPE_TIME int64_t
 #define OBS_PARAM_TYPE_LIMIT uint32_t
 #define OBS_PARAM_TYPE_NEXT_CURSOR uint64_t
-#define OBS_PARAM_TYPE_NEXT uint64_t
+#define OBS_PARAM_TYPE_WALK obs_page_walk
 #define OBS_PARAM_TYPE_SEQS obs_params_seqs
 
 /* Place of a member; does not compile when the member is of another size than the kind wants. */
@@ -105,6 +106,9 @@ bool obs_params_read(const obs_params *params, const obs_params_query *q, void *
 /* The opaque cursor for "rows below this seq or number" (not 0): a format letter and the number in hexadecimal. */
 void obs_params_cursor_format(uint64_t below, char out[OBS_PARAMS_CURSOR_LEN + 1]);
 bool obs_params_cursor_parse(obs_str text, uint64_t *below);
+/* The opaque cursor of a walk that has begun: another format letter, and its members in hexadecimal. */
+void obs_params_walk_format(const obs_page_walk *w, char out[OBS_PARAMS_WALK_LEN + 1]);
+bool obs_params_walk_parse(obs_str text, obs_page_walk *out);
 /* A decimal number from 1 to 10^18 - 1. */
 bool obs_params_number_parse(obs_str text, uint64_t *out);
 

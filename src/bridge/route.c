@@ -9,11 +9,11 @@
 enum { EVERY = OBS_FAMILY_ROOT | OBS_FAMILY_OBSERVER | OBS_FAMILY_V1, OWN = OBS_FAMILY_OBSERVER | OBS_FAMILY_V1 };
 enum { INGEST = OBS_SCOPE_INGEST, READ = OBS_SCOPE_READ, PUBLIC = OBS_SCOPE_PUBLIC };
 
-/* Every route can answer these: to a request that is malformed, late or too large, while stopping, beyond a limit on
- * connections, bodies or answers. */
+/* Every path can answer these: to a request that is malformed, late, too large or of another method, while stopping,
+ * beyond a limit on connections, bodies or answers. */
 enum {
-  PLAIN = OBS_ANSWER_200 | OBS_ANSWER_400 | OBS_ANSWER_408 | OBS_ANSWER_413 | OBS_ANSWER_415 | OBS_ANSWER_417 |
-          OBS_ANSWER_421 | OBS_ANSWER_431 | OBS_ANSWER_501 | OBS_ANSWER_503 | OBS_ANSWER_505,
+  PLAIN = OBS_ANSWER_200 | OBS_ANSWER_400 | OBS_ANSWER_405 | OBS_ANSWER_408 | OBS_ANSWER_413 | OBS_ANSWER_415 |
+          OBS_ANSWER_417 | OBS_ANSWER_421 | OBS_ANSWER_431 | OBS_ANSWER_501 | OBS_ANSWER_503 | OBS_ANSWER_505,
   POST = PLAIN | OBS_ANSWER_403 | OBS_ANSWER_411,
   ONE = PLAIN | OBS_ANSWER_404,
   DISK = PLAIN | OBS_ANSWER_500,
@@ -50,6 +50,8 @@ static const obs_route routes[] = {
      .one = "playbook entry", .ids = obs_ids_of_loop, .work = obs_bridge_get_one},
     {"GET", "escalations", OWN, READ, PLAIN, NEEDS(LEARN), FROM(escalations), .loop = &obs_escalations_loop,
      .work = obs_bridge_get_page},
+    {"GET", "escalations/{id}", OWN, READ, ONE, NEEDS(LEARN), .id = OBS_ROUTE_NUMBER_ID, .loop = &obs_escalations_loop,
+     .one = "escalation", .work = obs_bridge_get_one},
     {"GET", "advice", OWN, INGEST | READ, PLAIN, NEEDS(LEARN), FROM(advice), .handle = obs_bridge_get_advice},
     {"POST", "review", OWN, INGEST | READ, POST | LATER, NEEDS(REVIEWS), .work = obs_bridge_post_review,
      .thread = OBS_ROUTE_JUDGE, .finish = obs_bridge_finish_review},

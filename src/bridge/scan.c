@@ -10,24 +10,25 @@
 
 #include <inttypes.h>
 
-/* What one request reads and answers at most; the next page goes on from there. */
-enum { SCAN_BYTES = 64 << 20, PAGE_BYTES = 1 << 20 };
+/* What one request reads at most; the next page goes on from there. */
+enum { SCAN_BYTES = 64 << 20 };
 
-void obs_bridge_put_cursor(obs_json_writer *w, uint64_t next, bool complete) {
-  char cursor[OBS_PARAMS_CURSOR_LEN + 1];
-  obs_params_cursor_format(next, cursor);
-  obs_json_cstr(w, "next_cursor", next != 0 ? cursor : NULL);
-  obs_json_bool(w, "complete", complete);
+void obs_bridge_put_end(obs_json_writer *w, const obs_page_end *end, bool walked) {
+  char cursor[OBS_PARAMS_WALK_LEN + 1];
+  if (end->more && walked)
+    obs_params_walk_format(&end->walk, cursor);
+  else if (end->more)
+    obs_params_cursor_format(end->next, cursor);
+  if (end->counted) obs_json_u64(w, "total", end->total);
+  obs_json_cstr(w, "next_cursor", end->more ? cursor : NULL);
+  obs_json_bool(w, "complete", end->complete);
   obs_json_end(w);
 }
 
 /* ---- which ops ---- */
 
-static const obs_scan_filter all_ops = {.success = -1,
-                                        .since_ms = INT64_MIN,
-                                        .until_ms = INT64_MAX,
-                                        .received_since_ms = INT64_MIN,
-                                        .limit = OBS_PARAMS_LIMIT};
+static const obs_scan_filter all_ops = {
+    .success = -1, .since_ms = INT64_MIN, .until_ms = INT64_MAX, .received_since_ms = INT64_MIN};
 static const obs_param ops_params[] = {
     OBS_PARAM("source", BYTES, obs_scan_filter, text[OBS_F_source]),
     OBS_PARAM("endpoint", BYTES, obs_scan_filter, text[OBS_F_endpoint]),
@@ -44,8 +45,8 @@ static const obs_param ops_params[] = {
     OBS_PARAM("received_since", TIME, obs_scan_filter, received_since_ms),
     OBS_PARAM("q", BYTES, obs_scan_filter, q),
     OBS_PARAM("cluster", CLUSTER, obs_scan_filter, cluster),
-    OBS_PARAM("limit", LIMIT, obs_scan_filter, limit),
-    OBS_PARAM("cursor", NEXT_CURSOR, obs_scan_filter, before_seq),
+    OBS_PARAM("limit", LIMIT, obs_scan_filter, page.limit),
+    OBS_PARAM("cursor", NEXT_CURSOR, obs_scan_filter, page.before),
 };
 const obs_params obs_bridge_ops_params = OBS_PARAMS(ops_params, all_ops);
 
@@ -87,10 +88,9 @@ typedef struct {
   uint64_t cluster;       /* that is asked for */
   obs_batch *rows;        /* scratch, to decode one row at a time */
   obs_buf scratch;        /* for a text without its escapes */
-  obs_json_writer *out;
-  bool by_number; /* asked for by seq or op_id: all that is known of each is told */
-  uint32_t found;
-  uint64_t last_seq; /* the oldest row looked at */
+  obs_page_fill page;
+  bool by_number;    /* asked for by seq or op_id: all that is known of each is told */
+  uint64_t last_seq; /* the oldest row looked at; what is below it may match, too */
   bool full;         /* the page */
 
   /* Of the seqs asked for: the place of the highest that is not looked for yet, and which are recorded. */
@@ -108,18 +108,22 @@ static bool is_asked_for(search *q, uint64_t seq) {
   return true;
 }
 
-static void put_row(search *q, uint64_t seq, const obs_op *op, obs_str row) {
-  obs_json_object(q->out, NULL);
-  obs_json_u64(q->out, "seq", seq);
+/* False: the page has no room for it. */
+static bool put_row(search *q, uint64_t seq, const obs_op *op, obs_str row) {
+  obs_json_writer *w = q->page.w;
+  obs_page_begin_row(&q->page);
+  obs_json_object(w, NULL);
+  obs_json_u64(w, "seq", seq);
   /* Who asks by receipt or for an op of its own is told what the row does not say. */
   if (q->by_number || q->filter.received_since_ms != INT64_MIN) {
-    obs_json_time(q->out, "received", op->received_ms);
-    if (op->late) obs_json_bool(q->out, "late", true);
+    obs_json_time(w, "received", op->received_ms);
+    if (op->late) obs_json_bool(w, "late", true);
   }
   uint64_t cluster = q->by_number && q->clusters != NULL ? obs_clusters_of(q->clusters, op) : 0;
-  if (cluster != 0) obs_json_id(q->out, "cluster", cluster);
-  obs_json_raw(q->out, "op", row);
-  obs_json_end(q->out);
+  if (cluster != 0) obs_json_id(w, "cluster", cluster);
+  obs_json_raw(w, "op", row);
+  obs_json_end(w);
+  return obs_page_end_row(&q->page);
 }
 
 /* Looks at one row; false when the page is full. A row of the ring and one of the journal look alike, but for the
@@ -135,9 +139,13 @@ static bool look(search *q, uint64_t seq, obs_str row, const obs_journal_row *ti
   obs_op_set_times(op, obs_journal_received(times, op->time_ms), times->skew_ms);
   if (!obs_scan_match(&q->filter, op, row, &q->scratch)) return true;
   if (q->filter.cluster.p != NULL && obs_clusters_of(q->clusters, op) != q->cluster) return true;
-  put_row(q, seq, op, row);
-  q->found++;
-  q->full = q->found == q->filter.limit || q->out->out->len >= PAGE_BYTES;
+  if (!put_row(q, seq, op, row)) { /* it is the next page's first one */
+    q->last_seq = seq + 1;
+    q->full = true;
+    if (q->filter.seqs.n > 0) q->there[--q->at] = false;
+  } else {
+    q->full = q->page.rows == q->page.limit;
+  }
   return !q->full;
 }
 
@@ -176,37 +184,36 @@ static observer_err look_up(search *q, obs_journal *j, uint64_t before) {
     bool more;
     uint64_t stopped_at;
     err = obs_journal_scan(j, &range, on_journal_row, q, &more, &stopped_at);
-    if (q->at == at) q->at++; /* nothing that old is kept */
+    if (q->at == at && !q->full) q->at++; /* nothing that old is kept */
   }
   return err;
 }
 
-/* Fills the page. *next: the seq below which the next page goes on; 0: there is none. False: answered with an error. */
-static bool run(search *q, obs_connection *s, uint64_t *next) {
+/* Fills the page. False: answered with an error. */
+static bool run(search *q, obs_connection *s, obs_page_end *end) {
   const obs_bridge_opts *o = &s->bridge->opts;
-  uint64_t before = q->filter.before_seq;
+  uint64_t before = q->filter.page.before, next = 0;
   obs_scan_prepare(&q->filter);
-  *next = 0;
   uint64_t oldest = obs_state_ring_rows(o->state, before, on_ring_row, q);
   if (oldest != 0 && (before == 0 || oldest < before)) before = oldest;
   bool by_seq = q->filter.seqs.n > 0;
   if (!q->full && o->journal != NULL && before != 1) {
-    observer_err err = by_seq ? look_up(q, o->journal, before) : look_in_journal(q, o->journal, before, next);
+    observer_err err = by_seq ? look_up(q, o->journal, before) : look_in_journal(q, o->journal, before, &next);
     if (err != OBSERVER_E_OK) {
       obs_log_warn("bridge", "ops: reading the journal below seq %" PRIu64 ": %s", before, observer_strerror(err));
       obs_answer_error(&s->http.answer, &s->http.out, 500, "ops: the journal could not be read");
       return false;
     }
   }
-  if (q->full) *next = q->last_seq > 1 && (!by_seq || q->at < q->filter.seqs.n) ? q->last_seq : 0;
+  if (q->full) next = q->last_seq > 1 && (!by_seq || q->at < q->filter.seqs.n) ? q->last_seq : 0;
+  *end = (obs_page_end){.more = next != 0, .next = next, .complete = next == 0 || q->page.rows == q->page.limit};
   return true;
 }
 
 void obs_bridge_get_ops(obs_connection *s, const void *filter) {
   const obs_bridge_opts *o = &s->bridge->opts;
   obs_json_writer w = obs_json_write(&s->http.out);
-  search q = {
-      .filter = *(const obs_scan_filter *)filter, .clusters = o->clusters, .rows = obs_connection_batch(s), .out = &w};
+  search q = {.filter = *(const obs_scan_filter *)filter, .clusters = o->clusters, .rows = obs_connection_batch(s)};
   if (q.rows == NULL) {
     obs_answer_no_memory(&s->http.answer, &s->http.out);
     return;
@@ -222,37 +229,38 @@ void obs_bridge_get_ops(obs_connection *s, const void *filter) {
   q.by_number = q.filter.seqs.n > 0 || q.filter.text[OBS_F_op_id].p != NULL;
   obs_json_object(&w, NULL);
   obs_json_array(&w, "ops");
-  uint64_t next;
-  bool ok = run(&q, s, &next);
+  q.page = obs_page_fill_begin(&q.filter.page, &w);
+  obs_page_end end;
+  bool ok = run(&q, s, &end);
   obs_buf_fini(&q.scratch);
   if (!ok) return;
   obs_json_end(&w);
   if (q.filter.seqs.n > 0) {
-    uint64_t before = q.filter.before_seq != 0 ? q.filter.before_seq : UINT64_MAX;
+    uint64_t before = q.filter.page.before != 0 ? q.filter.page.before : UINT64_MAX;
     obs_json_array(&w, "missing"); /* of those that this page is about */
     for (uint32_t i = 0; i < (q.full ? q.at : q.filter.seqs.n); i++)
       if (!q.there[i] && q.filter.seqs.at[i] < before) obs_json_u64(&w, NULL, q.filter.seqs.at[i]);
     obs_json_end(&w);
   }
-  obs_bridge_put_cursor(&w, next, next == 0 || q.found == q.filter.limit);
+  obs_bridge_put_end(&w, &end, false);
 }
 
 void obs_bridge_get_op(obs_connection *s, const void *filter) {
   (void)filter;
   const obs_bridge_opts *o = &s->bridge->opts;
   obs_json_writer w = obs_json_write(&s->http.out);
-  search q = {
-      .filter = all_ops, .clusters = o->clusters, .rows = obs_connection_batch(s), .out = &w, .by_number = true};
+  search q = {.filter = all_ops, .clusters = o->clusters, .rows = obs_connection_batch(s), .by_number = true};
   obs_state_counts counts;
-  uint64_t next;
-  q.filter.limit = 1;
+  obs_page_end end;
+  q.filter.page.limit = 1;
+  q.page = obs_page_fill_begin(&q.filter.page, &w);
   q.filter.seqs.n = 1;
   q.filter.seqs.at[0] = s->id;
   if (q.rows == NULL) {
     obs_answer_no_memory(&s->http.answer, &s->http.out);
     return;
   }
-  if (!run(&q, s, &next) || q.found > 0) return;
+  if (!run(&q, s, &end) || q.page.rows > 0) return;
   obs_state_get_counts(o->state, &counts);
   if (s->id > counts.last_seq)
     obs_answer_error(&s->http.answer, &s->http.out, 404, "no op %" PRIu64 ": the last one recorded is %" PRIu64, s->id,
@@ -264,8 +272,7 @@ void obs_bridge_get_op(obs_connection *s, const void *filter) {
 
 /* ---- session records ---- */
 
-static const obs_sessions_filter all_sessions = {
-    .grounded = -1, .since_ms = INT64_MIN, .until_ms = INT64_MAX, .limit = OBS_PARAMS_LIMIT};
+static const obs_sessions_filter all_sessions = {.grounded = -1, .since_ms = INT64_MIN, .until_ms = INT64_MAX};
 static const obs_param sessions_params[] = {
     OBS_PARAM("kind", BYTES, obs_sessions_filter, kind),
     OBS_PARAM("model", BYTES, obs_sessions_filter, model),
@@ -274,19 +281,18 @@ static const obs_param sessions_params[] = {
     OBS_PARAM("grounded", EITHER, obs_sessions_filter, grounded),
     OBS_PARAM("since", TIME, obs_sessions_filter, since_ms),
     OBS_PARAM("until", TIME, obs_sessions_filter, until_ms),
-    OBS_PARAM("limit", LIMIT, obs_sessions_filter, limit),
-    OBS_PARAM("cursor", NEXT_CURSOR, obs_sessions_filter, before),
+    OBS_PARAM("limit", LIMIT, obs_sessions_filter, page.limit),
+    OBS_PARAM("cursor", NEXT_CURSOR, obs_sessions_filter, page.before),
 };
 const obs_params obs_bridge_sessions_params = OBS_PARAMS(sessions_params, all_sessions);
 
 void obs_bridge_get_sessions(obs_connection *s, const void *filter) {
-  uint64_t next;
-  bool complete;
+  obs_page_end end;
   obs_buf_puts(&s->http.out, "{\"sessions\":");
-  if (obs_sessions_page(s->bridge->opts.sessions, filter, &s->http.out, &next, &complete) != OBSERVER_E_OK) {
+  if (obs_sessions_page(s->bridge->opts.sessions, filter, &s->http.out, &end) != OBSERVER_E_OK) {
     obs_answer_error(&s->http.answer, &s->http.out, 500, "sessions: the file could not be read");
     return;
   }
   obs_json_writer w = obs_json_write_members(&s->http.out);
-  obs_bridge_put_cursor(&w, next, complete);
+  obs_bridge_put_end(&w, &end, false);
 }

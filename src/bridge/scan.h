@@ -15,9 +15,8 @@ typedef struct {
   int64_t since_ms, until_ms;  /* event time, inclusive; INT64_MIN, INT64_MAX when open */
   int64_t received_since_ms;   /* receipt; INT64_MIN when open */
   obs_str cluster;             /* the caller's to compare: a row does not show it. Only failures have one */
-  uint32_t limit;
-  uint64_t before_seq;  /* from the cursor; 0: the newest */
-  obs_params_seqs seqs; /* the caller's to look up: only these ops */
+  obs_page page;               /* the caller's */
+  obs_params_seqs seqs;        /* the caller's to look up: only these ops */
 } obs_scan_filter;
 
 /* Sets the needles of the texts and the search. */

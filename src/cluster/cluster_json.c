@@ -55,8 +55,27 @@ static void put_time_if(obs_json_writer *w, const char *name, bool known, int64_
     obs_json_null(w, name);
 }
 
-void obs_cluster_view_json(obs_json_writer *w, const obs_cluster_view *x, bool whole) {
-  obs_json_object(w, NULL);
+static void put_corrections(obs_json_writer *w, const obs_cluster_view *x) {
+  obs_json_array(w, "corrections");
+  for (uint32_t i = 0; i < x->ncorrections; i++) {
+    const obs_cluster_correction *r = &x->corrections[i];
+    obs_json_object(w, NULL);
+    obs_json_u64(w, "seq", r->seq);
+    obs_json_time(w, "time", r->time_ms);
+    obs_json_text(w, "text", r->text);
+    obs_json_cstr(w, "for", r->by_class ? "task_class" : "sig_hash");
+    if (r->came)
+      obs_json_bool(w, "next", r->next);
+    else
+      obs_json_null(w, "next");
+    obs_json_u64(w, "succeeded", r->succeeded);
+    obs_json_u64(w, "failed", r->failed);
+    obs_json_end(w);
+  }
+  obs_json_end(w);
+}
+
+void obs_cluster_members_json(obs_json_writer *w, const obs_cluster_view *x, obs_cluster_form form) {
   obs_json_id(w, "id", x->id);
   obs_json_cstr(w, "state", obs_cluster_state_names[x->state]);
   obs_json_time(w, "state_since", x->state_ms);
@@ -71,14 +90,18 @@ void obs_cluster_view_json(obs_json_writer *w, const obs_cluster_view *x, bool w
   obs_json_u64(w, "first_seq", x->first_seq);
   obs_json_time(w, "last_seen", x->last_ms);
   obs_json_u64(w, "last_seq", x->last_seq);
+  obs_json_time(w, "last_received", x->received_ms);
   put_values(w, "endpoints", &x->endpoints);
   put_values(w, "sources", &x->sources);
   put_values(w, "staffers", &x->staffers);
   put_values(w, "task_classes", &x->task_classes);
   put_values(w, "event_kinds", &x->event_kinds);
-  put_many(w, "sessions", &x->sessions);
-  put_many(w, "sig_hashes", &x->sig_hashes);
-  put_places(w, x);
+  obs_json_u64(w, "places_known", x->nplaces);
+  if (form != OBS_CLUSTER_BRIEF) {
+    put_many(w, "sessions", &x->sessions);
+    put_many(w, "sig_hashes", &x->sig_hashes);
+    put_places(w, x);
+  }
   obs_json_u64s(w, "samples", x->samples, x->nsamples);
   obs_json_u64(w, "corrected", x->corrected);
   obs_json_u64(w, "regressions", x->regressions);
@@ -86,28 +109,16 @@ void obs_cluster_view_json(obs_json_writer *w, const obs_cluster_view *x, bool w
   put_time_if(w, "resolved_at", x->resolutions > 0, x->resolved_ms);
   obs_json_u64(w, "spreads", x->spreads);
   put_time_if(w, "spread_at", x->spreads > 0, x->spread_ms);
-  if (whole) {
-    obs_json_array(w, "corrections");
-    for (uint32_t i = 0; i < x->ncorrections; i++) {
-      const obs_cluster_correction *r = &x->corrections[i];
-      obs_json_object(w, NULL);
-      obs_json_u64(w, "seq", r->seq);
-      obs_json_time(w, "time", r->time_ms);
-      obs_json_text(w, "text", r->text);
-      obs_json_cstr(w, "for", r->by_class ? "task_class" : "sig_hash");
-      if (r->came)
-        obs_json_bool(w, "next", r->next);
-      else
-        obs_json_null(w, "next");
-      obs_json_u64(w, "succeeded", r->succeeded);
-      obs_json_u64(w, "failed", r->failed);
-      obs_json_end(w);
-    }
-    obs_json_end(w);
-    obs_json_array(w, "former_ids");
-    for (uint32_t i = 0; i < x->nformer_ids; i++) obs_json_id(w, NULL, x->former_ids[i]);
-    obs_json_end(w);
-  }
+  if (form != OBS_CLUSTER_WHOLE) return;
+  put_corrections(w, x);
+  obs_json_array(w, "former_ids");
+  for (uint32_t i = 0; i < x->nformer_ids; i++) obs_json_id(w, NULL, x->former_ids[i]);
+  obs_json_end(w);
+}
+
+void obs_cluster_view_json(obs_json_writer *w, const obs_cluster_view *x, obs_cluster_form form) {
+  obs_json_object(w, NULL);
+  obs_cluster_members_json(w, x, form);
   obs_json_end(w);
 }
 

@@ -292,6 +292,7 @@ static void keep_event(obs_clusters *c, obs_cluster_event_kind kind, const obs_c
 static void count(obs_cluster *x, const obs_op *op, uint64_t seq) {
   x->count++;
   x->last_seq = seq;
+  x->received_ms = op->received_ms;
   if (op->event_ms < x->first_ms) x->first_ms = op->event_ms;
   if (op->event_ms > x->last_ms) x->last_ms = op->event_ms;
 #define ADD_TO_SET(field)                                                                                              \

@@ -8,20 +8,21 @@
  *   sets, never part of its identity. The id is a hash of the template, so the same journal gives the same ids on every
  *   machine. When the miner joins kinds, the narrower ids lead to the joined one (the last OBS_CLUSTERS_ALIASES), and
  *   so do the ids of older rules (former.h).
- * Times: rates, states and quiet go by receipt, what is shown as seen by event time (op.h). A late failure counts in
- *   its cluster, and makes nothing new, regressed or spread: a kind known from late ones alone is RESOLVED.
- * Restart: the checkpoint holds all of it, and the journal's rows behind it bring the rest. Only the moment when a
- *   cluster was resolved is not in the journal, so ask for a checkpoint when obs_clusters_cycle resolved some. With
- *   another `clusters` than the checkpoint's, or another version or rule, the whole journal is read once.
- * Memory: the `clusters` that failed last stay. One is 3.6 KB, with 350 bytes an endpoint (16 at most), and at worst 16
- *   KB of texts and endpoints; the miner adds 6 KB at worst; corrections 0.7 MB, repeats 1 to 3 MB, ids that lead on 1
- *   MB in all. 2,000: at worst 60 MB, usually 15.
- * Threads: apply, apply_row, save, load on the commit thread (or before it starts); everything else on any. One mutex,
- *   held for one batch, one save, or one look through the table, never across I/O; views are copies. */
+ * Times: rates, states, quiet and what is recent go by receipt, what is shown as seen by event time (op.h). A late
+ * failure counts in its cluster, and makes nothing new, regressed or spread: a kind known from late ones alone is
+ * RESOLVED. Restart: the checkpoint holds all of it, and the journal's rows behind it bring the rest. Only the moment
+ * when a cluster was resolved is not in the journal, so ask for a checkpoint when obs_clusters_cycle resolved some.
+ * With another `clusters` than the checkpoint's, or another version or rule, the whole journal is read once. Memory:
+ * the `clusters` that failed last stay. One is 3.6 KB, with 350 bytes an endpoint (16 at most), and at worst 16 KB of
+ * texts and endpoints; the miner adds 6 KB at worst; corrections 0.7 MB, repeats 1 to 3 MB, ids that lead on 1 MB in
+ * all. 2,000: at worst 60 MB, usually 15. Threads: apply, apply_row, save, load on the commit thread (or before it
+ * starts); everything else on any. One mutex, held for one batch, one save, or one look through the table, never across
+ * I/O; views are copies. */
 #ifndef OBS_CLUSTER_CLUSTERS_H
 #define OBS_CLUSTER_CLUSTERS_H
 
 #include "base/hex.h"
+#include "base/page.h"
 #include "op/batch.h"
 
 #include <observer/error.h>
@@ -141,9 +142,9 @@ typedef struct {
   obs_str sig_hash;         /* is in the set, or failed with it lately (repeats.h) */
   obs_str q;                /* part of the template */
   int state;                /* -1: any */
-  int64_t since_ms;         /* last seen not before; INT64_MIN: any */
+  int64_t since_ms;         /* a failure was received then or later; INT64_MIN: any */
   obs_clusters_order order; /* largest first; ties by id */
-  uint32_t limit;
+  obs_page page;            /* walked */
 } obs_clusters_filter;
 
 /* A value of a cluster's set and how often it came. */
@@ -188,6 +189,7 @@ typedef struct {
   uint64_t late; /* of `count` */
   obs_cluster_state state;
   int64_t state_ms, first_ms, last_ms;
+  int64_t received_ms;          /* the receipt of the last failure */
   obs_str template;             /* p NULL: its failures have no text */
   obs_str sig_hash, event_kind; /* that all failures have; p NULL: they have several, or some have none */
   obs_cluster_values endpoints, sources, staffers, task_classes, event_kinds;
@@ -206,10 +208,10 @@ typedef struct {
   uint32_t nformer_ids;
 } obs_cluster_view;
 
-/* Gives the clusters that match to `fn` in the filter's order, under no lock, until it returns false; one that went
- * meanwhile is left out. *total: how many match. */
+/* Gives a page of the clusters that match to `fn` in the filter's order, under no lock, until it returns false, which
+ * says that it has not taken that one; one that went meanwhile is left out. */
 observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, int64_t now_ms,
-                               bool (*fn)(void *arg, const obs_cluster_view *x), void *arg, uint32_t *total);
+                               bool (*fn)(void *arg, const obs_cluster_view *x), void *arg, obs_page_end *end);
 /* One cluster, with its former ids. `id` may be a former one. False: there is none. */
 bool obs_clusters_one(obs_clusters *c, uint64_t id, int64_t now_ms, void (*fn)(void *arg, const obs_cluster_view *x),
                       void *arg);
@@ -230,9 +232,8 @@ uint64_t obs_clusters_within(obs_clusters *c, uint64_t id, uint64_t ms, int64_t 
 /* Which; a text with p NULL: any. All of them must hold. */
 typedef struct {
   obs_str sig_hash, session_id, endpoint, staffer_id;
-  uint32_t least;  /* failures */
-  uint64_t before; /* last_seq is below; 0: any */
-  uint32_t limit;
+  uint32_t least; /* failures */
+  obs_page page;  /* walked */
 } obs_repeats_filter;
 
 /* A run of failures without a success between. Texts are those of its first failure; p NULL: it had none. */
@@ -244,10 +245,11 @@ typedef struct {
   uint32_t nkinds;
 } obs_repeat_view;
 
-/* Gives the runs that match to `fn`, the one that failed last first, under no lock, until it returns false. *next:
- * `before` of the next page; 0: there is none. */
+/* The order of a walk through them. */
+enum { OBS_REPEATS_ORDER = 16 };
+/* Gives a page of the runs that match to `fn`, the one that failed last first, likewise. */
 observer_err obs_clusters_repeats(obs_clusters *c, const obs_repeats_filter *f,
-                                  bool (*fn)(void *arg, const obs_repeat_view *x), void *arg, uint64_t *next);
+                                  bool (*fn)(void *arg, const obs_repeat_view *x), void *arg, obs_page_end *end);
 
 /* ---- ids ---- */
 

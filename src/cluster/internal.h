@@ -45,6 +45,7 @@ typedef struct {
   uint64_t id, count, late;
   uint64_t first_seq, last_seq, last_cycle;
   int64_t first_ms, last_ms;
+  int64_t received_ms; /* the receipt of the last failure */
   obs_cluster_state state;
   int64_t state_ms, resolved_ms, regressed_ms, spread_ms; /* the latter three: last time, with the counts below */
   uint32_t resolutions, regressions, spreads;

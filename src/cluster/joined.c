@@ -50,6 +50,7 @@ static void join(obs_cluster *x, obs_cluster *y) {
   if (y->first_ms < x->first_ms) x->first_ms = y->first_ms;
   if (y->last_seq > x->last_seq) x->last_seq = y->last_seq;
   x->last_ms = later(x->last_ms, y->last_ms);
+  x->received_ms = later(x->received_ms, y->received_ms);
   if (y->last_cycle > x->last_cycle) x->last_cycle = y->last_cycle;
   x->state_ms = later(x->state_ms, y->state_ms);
   x->resolved_ms = later(x->resolved_ms, y->resolved_ms);

@@ -2,8 +2,8 @@
  *
  *   table       rule ids clusters_max cycle failures forgotten merged lost miner corrections repeats aliases former
  *               held { cluster, the one that failed longest ago first }
- *   cluster     id count late first_seq last_seq last_cycle first_ms last_ms state state_ms resolved_ms regressed_ms
- *               spread_ms resolutions regressions spreads template sets { set distinct } places rate first latest
+ *   cluster     id count late first_seq last_seq last_cycle first_ms last_ms received_ms state state_ms resolved_ms
+ * regressed_ms spread_ms resolutions regressions spreads template sets { set distinct } places rate first latest
  *               corrected corrections
  *   rule        OBS_MINER_VERSION
  *   ids         n { id last_seq }: of each cluster, and of each id that leads to one
@@ -26,6 +26,7 @@ static void put_cluster(obs_buf *out, const obs_cluster *x) {
   obs_pack_u64(out, x->last_cycle);
   obs_pack_i64(out, x->first_ms);
   obs_pack_i64(out, x->last_ms);
+  obs_pack_i64(out, x->received_ms);
   obs_pack_u64(out, x->state);
   obs_pack_i64(out, x->state_ms);
   obs_pack_i64(out, x->resolved_ms);
@@ -121,6 +122,7 @@ static void get_cluster(obs_clusters *c, obs_pack_reader *in) {
   x->last_cycle = obs_pack_read_u64(in, c->cycle);
   x->first_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
   x->last_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
+  x->received_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
   obs_cluster_set_state(c, x, (obs_cluster_state)obs_pack_read_u64(in, OBS_CLUSTER_STATES - 1));
   x->state_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);
   x->resolved_ms = obs_pack_read_i64(in, OBS_CLUSTER_TIME_MAX);

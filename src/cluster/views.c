@@ -88,6 +88,7 @@ static void copy_cluster(const obs_clusters *c, const obs_cluster *x, int64_t no
                           .state_ms = x->state_ms,
                           .first_ms = x->first_ms,
                           .last_ms = x->last_ms,
+                          .received_ms = x->received_ms,
                           .template = copy_text(to, x->template.p, x->template.len),
                           .corrected = x->corrected,
                           .regressions = x->regressions,
@@ -139,10 +140,6 @@ bool obs_clusters_one(obs_clusters *c, uint64_t id, int64_t now_ms, void (*fn)(v
 
 /* ---- pages ---- */
 
-typedef struct {
-  uint64_t id, key, then; /* larger comes first; then by `then` */
-} candidate;
-
 static bool in_set(const obs_cluster *x, int set, obs_str want) {
   return want.p == NULL || obs_top_set_has(&x->sets[set], want);
 }
@@ -161,7 +158,7 @@ static bool failed_with(const obs_clusters *c, const obs_repeat_entry *task, uin
 /* `task`: of the filter's sig_hash. */
 static bool matches(const obs_clusters *c, const obs_cluster *x, const obs_clusters_filter *f,
                     const obs_repeat_entry *task) {
-  return (f->state < 0 || (int)x->state == f->state) && x->last_ms >= f->since_ms &&
+  return (f->state < 0 || (int)x->state == f->state) && x->received_ms >= f->since_ms &&
          (f->q.p == NULL ||
           (x->template.p != NULL && memmem(x->template.p, x->template.len, f->q.p, f->q.len) != NULL)) &&
          (in_set(x, OBS_CLUSTER_SET_endpoint, f->endpoint) || obs_places_has(&x->places, f->endpoint)) &&
@@ -171,46 +168,54 @@ static bool matches(const obs_clusters *c, const obs_cluster *x, const obs_clust
          (in_many(x, OBS_CLUSTER_SET_sig_hash, f->sig_hash) || failed_with(c, task, x->id));
 }
 
-static int by_key(const void *a, const void *b) {
-  const candidate *x = a, *y = b;
-  if (x->key != y->key) return x->key < y->key ? 1 : -1;
-  if (x->then != y->then) return x->then < y->then ? 1 : -1;
-  return (x->id > y->id) - (x->id < y->id);
+/* Where a cluster stands in a list that was begun at `began_ms`. */
+static obs_page_place place_of(const obs_cluster *x, obs_clusters_order order, int64_t began_ms) {
+  obs_page_place p = {.id = x->id, .key = x->last_seq, .then = x->last_seq};
+  if (order == OBS_CLUSTERS_BY_FIRST_SEEN) p.key = x->first_seq;
+  if (order == OBS_CLUSTERS_BY_COUNT) p.key = x->count;
+  if (order == OBS_CLUSTERS_BY_RATE) {
+    p.key = obs_rate_sum(&x->rate, OBS_RATE_MINUTE, began_ms);
+    p.then = obs_rate_sum(&x->rate, OBS_RATE_HOUR, began_ms);
+  }
+  return p;
 }
 
 observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, int64_t now_ms,
-                               bool (*fn)(void *arg, const obs_cluster_view *x), void *arg, uint32_t *total) {
+                               bool (*fn)(void *arg, const obs_cluster_view *x), void *arg, obs_page_end *end) {
   /* Two steps: all are looked at with the lock once, and those of the page are copied one by one. */
-  candidate *list = calloc(c->opts.clusters, sizeof(*list));
+  obs_page_place *list = calloc(c->opts.clusters, sizeof(*list));
+  const uint32_t rows = obs_page_rows(&f->page);
+  obs_page_walk walk = f->page.walk;
+  uint32_t n = 0, i = 0;
+  *end = (obs_page_end){.counted = true};
   if (list == NULL) return OBSERVER_E_NOMEM;
-  uint32_t n = 0;
+  if (walk.through == 0) walk = (obs_page_walk){.began_ms = now_ms, .order = f->order};
   pthread_mutex_lock(&c->lock);
   const obs_repeat_entry *task =
       f->sig_hash.p != NULL ? obs_repeats_find(&c->repeats, obs_repeats_sig_key(f->sig_hash)) : NULL;
   for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE; slot = c->order[slot].older) {
     const obs_cluster *x = &c->all[slot];
+    if (f->page.walk.through == 0 && x->last_seq > walk.through) walk.through = x->last_seq;
     if (!matches(c, x, f, task)) continue;
-    candidate *k = &list[n++];
-    *k = (candidate){x->id, x->last_seq, x->last_seq};
-    if (f->order == OBS_CLUSTERS_BY_FIRST_SEEN) k->key = x->first_seq;
-    if (f->order == OBS_CLUSTERS_BY_COUNT) k->key = x->count;
-    if (f->order == OBS_CLUSTERS_BY_RATE) {
-      k->key = obs_rate_sum(&x->rate, OBS_RATE_MINUTE, now_ms);
-      k->then = obs_rate_sum(&x->rate, OBS_RATE_HOUR, now_ms);
-    }
+    end->total++;
+    list[n] = place_of(x, f->order, walk.began_ms);
+    if (obs_page_walk_has(&f->page.walk, x->first_seq, x->last_seq, &list[n])) n++;
   }
   pthread_mutex_unlock(&c->lock);
-  qsort(list, n, sizeof(*list), by_key);
-  *total = n;
-  bool go_on = true;
-  for (uint32_t i = 0; i < n && i < f->limit && go_on; i++) {
+  qsort(list, n, sizeof(*list), obs_page_compare);
+  for (bool taken = true; i < n && i < rows; i++) {
     copy x;
     pthread_mutex_lock(&c->lock);
     uint32_t slot = obs_cluster_find(c, list[i].id);
     if (slot != OBS_CLUSTER_NONE) copy_cluster(c, &c->all[slot], now_ms, &x);
     pthread_mutex_unlock(&c->lock);
-    if (slot != OBS_CLUSTER_NONE) go_on = fn(arg, &x.view);
+    if (slot != OBS_CLUSTER_NONE) taken = fn(arg, &x.view);
+    if (!taken) break;
+    walk.at = list[i];
   }
+  end->more = i > 0 && i < n;
+  end->walk = walk;
+  end->complete = !end->more || i == rows;
   free(list);
   return OBSERVER_E_OK;
 }
@@ -223,9 +228,9 @@ static bool is_text(const obs_repeat_entry *e, int text, obs_str want) {
 }
 
 static bool repeat_matches(const obs_repeat_entry *e, const obs_repeats_filter *f) {
-  return e->failures > 0 && e->failures >= f->least && (f->before == 0 || e->last_seq < f->before) &&
-         is_text(e, OBS_REPEATS_sig_hash, f->sig_hash) && is_text(e, OBS_REPEATS_session_id, f->session_id) &&
-         is_text(e, OBS_REPEATS_endpoint, f->endpoint) && is_text(e, OBS_REPEATS_staffer_id, f->staffer_id);
+  return e->failures > 0 && e->failures >= f->least && is_text(e, OBS_REPEATS_sig_hash, f->sig_hash) &&
+         is_text(e, OBS_REPEATS_session_id, f->session_id) && is_text(e, OBS_REPEATS_endpoint, f->endpoint) &&
+         is_text(e, OBS_REPEATS_staffer_id, f->staffer_id);
 }
 
 typedef struct {
@@ -256,33 +261,38 @@ static void copy_repeat(const obs_clusters *c, const obs_repeat_entry *e, repeat
 }
 
 observer_err obs_clusters_repeats(obs_clusters *c, const obs_repeats_filter *f,
-                                  bool (*fn)(void *arg, const obs_repeat_view *x), void *arg, uint64_t *next) {
-  candidate *list = calloc(OBS_REPEATS, sizeof(*list));
-  *next = 0;
+                                  bool (*fn)(void *arg, const obs_repeat_view *x), void *arg, obs_page_end *end) {
+  obs_page_place *list = calloc(OBS_REPEATS, sizeof(*list));
+  const uint32_t rows = obs_page_rows(&f->page);
+  obs_page_walk walk = f->page.walk;
+  uint32_t n = 0, i = 0;
+  *end = (obs_page_end){0};
   if (list == NULL) return OBSERVER_E_NOMEM;
-  uint32_t n = 0;
+  walk.order = OBS_REPEATS_ORDER;
   pthread_mutex_lock(&c->lock);
   for (uint32_t slot = 0; slot < c->repeats.used; slot++) {
     const obs_repeat_entry *e = &c->repeats.all[slot];
-    if (repeat_matches(e, f)) list[n++] = (candidate){e->key, e->last_seq, e->last_seq};
+    if (f->page.walk.through == 0 && e->last_seq > walk.through) walk.through = e->last_seq;
+    if (!repeat_matches(e, f)) continue;
+    list[n] = (obs_page_place){.id = e->key, .key = e->last_seq};
+    if (obs_page_walk_has(&f->page.walk, e->first_seq, e->last_seq, &list[n])) n++;
   }
   pthread_mutex_unlock(&c->lock);
-  qsort(list, n, sizeof(*list), by_key);
-  bool go_on = true;
-  for (uint32_t i = 0; i < n && go_on; i++) {
-    if (i == f->limit) {
-      *next = list[i - 1].key;
-      break;
-    }
+  qsort(list, n, sizeof(*list), obs_page_compare);
+  for (bool taken = true; i < n && i < rows; i++) {
     repeat_copy x;
     pthread_mutex_lock(&c->lock);
     const obs_repeat_entry *e = obs_repeats_find(&c->repeats, list[i].id);
     bool shown = e != NULL && e->failures > 0; /* it may have ended meanwhile */
     if (shown) copy_repeat(c, e, &x);
     pthread_mutex_unlock(&c->lock);
-    if (shown) go_on = fn(arg, &x.view);
-    if (!go_on && i + 1 < n) *next = list[i].key;
+    if (shown) taken = fn(arg, &x.view);
+    if (!taken) break;
+    walk.at = list[i];
   }
+  end->more = i > 0 && i < n;
+  end->walk = walk;
+  end->complete = !end->more || i == rows;
   free(list);
   return OBSERVER_E_OK;
 }

@@ -7,6 +7,7 @@
 #ifndef OBS_LEARN_KEPT_ROWS_H
 #define OBS_LEARN_KEPT_ROWS_H
 
+#include "base/page.h"
 #include "cluster/clusters.h"
 #include "jsonl/records.h"
 
@@ -38,18 +39,21 @@ bool obs_kept_rows_has(obs_kept_rows *k, uint64_t number);
 typedef struct {
   obs_records *records; /* whose rows they are */
   obs_clusters *clusters;
-  uint64_t before; /* number; 0: the newest */
-  uint32_t limit;
+  const obs_page *page;
   obs_str cluster;                                       /* an id in hexadecimal; p NULL: any */
   bool (*matches)(const void *filter, const void *view); /* called under the lock; NULL: all do */
   const void *filter;
 } obs_kept_rows_query;
 
-/* Gives the views that match to `fn`, newest first, outside the lock. *next: `before` of the next page, 0: there is
- * none. */
-observer_err obs_kept_rows_each(obs_kept_rows *k, const obs_kept_rows_query *q, void (*fn)(void *arg, const void *view),
-                                void *arg, uint64_t *next);
-/* An `fn` whose `arg` is an obs_json_writer in an array: writes the row. */
-void obs_kept_rows_put(void *writer, const void *view);
+/* Gives a page of the views that match to `fn`, newest first, outside the lock, until it returns false, which says that
+ * it has not taken that one. */
+observer_err obs_kept_rows_each(obs_kept_rows *k, const obs_kept_rows_query *q, bool (*fn)(void *arg, const void *view),
+                                void *arg, obs_page_end *end);
+
+/* A page as a JSON array. `put` writes a member's value in a light row, or leaves the member out; NULL, or a page of
+ * whole rows: they are written as they are. */
+typedef void (*obs_kept_rows_put)(obs_json_writer *w, obs_str name, obs_str value);
+observer_err obs_kept_rows_page(obs_kept_rows *k, const obs_kept_rows_query *q, obs_kept_rows_put put, obs_buf *out,
+                                obs_page_end *end);
 
 #endif

@@ -6,6 +6,7 @@
 #ifndef OBS_LEARN_LOOP_H
 #define OBS_LEARN_LOOP_H
 
+#include "base/page.h"
 #include "cluster/clusters.h"
 #include "commit/commit.h"
 #include "diagnose/facts.h"
@@ -65,13 +66,6 @@ typedef struct {
   const _Atomic bool *stop; /* end early */
 } obs_loop_turn;
 
-/* How a page ends: lists with a cursor say where the next page begins, the others how many rows match. */
-typedef struct {
-  bool counted;
-  uint64_t next;  /* 0: this was the last page */
-  uint64_t total; /* when `counted` */
-} obs_loop_end;
-
 typedef struct {
   const char *name;   /* of the folder, and of the list in a page */
   const char *thread; /* its cycle runs there, when the loops before it are done; NULL: obs:learn */
@@ -84,8 +78,10 @@ typedef struct {
   void (*stop)(void *loop); /* outgoing calls and cycles have ended */
   void (*close)(void *loop);
   obs_commit_follower follower; /* of commit, without `arg`, which is the loop; no name: none */
-  /* Appends a JSON array of the rows that match, newest first. `filter` is the loop's own struct. */
-  observer_err (*page)(void *loop, const void *filter, obs_buf *out, obs_loop_end *end);
+  /* Appends a JSON array of the rows that match, newest first. `filter` is the loop's own struct, which begins with
+   * the obs_page that is asked for. */
+  observer_err (*page)(void *loop, const void *filter, obs_buf *out, obs_page_end *end);
+  uint32_t walk; /* the order of walks through it; 0: its rows have numbers, and pages go on below one */
   /* Appends the row with that id. False: there is none. */
   bool (*one)(void *loop, uint64_t id, obs_buf *out);
   /* The ids within `r`, at most `max`; returns how many. NULL: rows have numbers, or no view of one. */

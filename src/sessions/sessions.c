@@ -10,8 +10,8 @@
 #include <stdlib.h>
 
 /* WINDOW: not less than a message can have records, so that a large one sent again is known. PENDING: most rows of one
- * group. BLOCK_BYTES: what a question reads at a time; SCAN_BYTES: at most; PAGE_BYTES: of its answer. */
-enum { WINDOW = 65536, PENDING = 65536, BLOCK_BYTES = 256 << 10, SCAN_BYTES = 64 << 20, PAGE_BYTES = 1 << 20 };
+ * group. BLOCK_BYTES: what a question reads at a time; SCAN_BYTES: at most. */
+enum { WINDOW = 65536, PENDING = 65536, BLOCK_BYTES = 256 << 10, SCAN_BYTES = 64 << 20 };
 
 /* ---- open and close ---- */
 
@@ -189,9 +189,8 @@ obs_record_kind obs_sessions_kind(obs_sessions *s) {
 typedef struct {
   const obs_sessions_filter *filter;
   obs_session_reader reader;
-  obs_json_writer out;
-  uint32_t found;
-  uint64_t last; /* the row looked at last */
+  obs_page_fill page;
+  uint64_t last; /* what is below it may match, too */
   bool full;     /* the page */
 } search;
 
@@ -215,12 +214,14 @@ static bool look(void *arg, uint64_t number, const char *line, size_t len) {
   q->last = number;
   while (row.len > 0 && row.p[row.len - 1] == '\r') row.len--;
   if (!obs_session_parse(&q->reader, row, &record, &reason) || !matches(q->filter, &record)) return true;
-  obs_json_object(&q->out, NULL);
-  obs_json_u64(&q->out, "number", number);
-  obs_json_raw(&q->out, "session", row);
-  obs_json_end(&q->out);
-  q->found++;
-  q->full = q->found == q->filter->limit || q->out.out->len >= PAGE_BYTES;
+  obs_page_begin_row(&q->page);
+  obs_json_object(q->page.w, NULL);
+  obs_json_u64(q->page.w, "number", number);
+  obs_json_raw(q->page.w, "session", row);
+  obs_json_end(q->page.w);
+  bool fits = obs_page_end_row(&q->page);
+  if (!fits) q->last = number + 1; /* it is the next page's first one */
+  q->full = !fits || q->page.rows == q->page.limit;
   return !q->full;
 }
 
@@ -228,25 +229,26 @@ static bool look_at_row(void *arg, const obs_journal_row *row) {
   return look(arg, row->seq, row->line, row->len);
 }
 
-observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filter, obs_buf *out, uint64_t *next,
-                               bool *complete) {
-  search q = {.filter = filter, .out = obs_json_write(out)};
+observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filter, obs_buf *out, obs_page_end *end) {
+  obs_json_writer w = obs_json_write(out);
+  search q = {.filter = filter};
   observer_err err = OBSERVER_E_OK;
-  *next = 0;
-  obs_json_array(&q.out, NULL);
+  uint64_t next = 0;
+  obs_json_array(&w, NULL);
+  q.page = obs_page_fill_begin(&filter->page, &w);
   if (s->journal == NULL) {
     /* Under the lock: at most OBS_SESSIONS_RING_BYTES are looked at. */
     pthread_mutex_lock(&s->lock);
     for (uint32_t i = s->kept; i-- > 0;) {
       const obs_sessions_kept *row = &s->ring[(s->first + i) % OBS_SESSIONS_RING];
-      if (filter->before != 0 && row->number >= filter->before) continue;
+      if (filter->page.before != 0 && row->number >= filter->page.before) continue;
       if (look(&q, row->number, row->p, row->len)) continue;
-      if (i == 0) q.last = 1; /* nothing older is kept */
+      if (i == 0 && q.last == row->number) q.last = 1; /* nothing older is kept */
       break;
     }
     pthread_mutex_unlock(&s->lock);
-  } else if (filter->before != 1) { /* nothing is before the first */
-    obs_journal_range range = {.before_seq = filter->before,
+  } else if (filter->page.before != 1) { /* nothing is before the first */
+    obs_journal_range range = {.before_seq = filter->page.before,
                                .since_ms = filter->since_ms,
                                .until_ms = filter->until_ms,
                                .max_bytes = SCAN_BYTES};
@@ -254,12 +256,12 @@ observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filte
     uint64_t below = 0;
     err = obs_journal_scan(s->journal, &range, look_at_row, &q, &more, &below);
     if (err != OBSERVER_E_OK)
-      obs_log_warn("sessions", "reading below record %" PRIu64 ": %s", filter->before, observer_strerror(err));
-    if (more && !q.full) *next = below; /* SCAN_BYTES were read: the caller asks again */
+      obs_log_warn("sessions", "reading below record %" PRIu64 ": %s", filter->page.before, observer_strerror(err));
+    if (more && !q.full) next = below; /* SCAN_BYTES were read: the caller asks again */
   }
-  obs_json_end(&q.out);
-  if (q.full) *next = q.last > 1 ? q.last : 0;
-  *complete = *next == 0 || q.found == filter->limit;
+  obs_json_end(&w);
+  if (q.full) next = q.last > 1 ? q.last : 0;
+  *end = (obs_page_end){.more = next != 0, .next = next, .complete = next == 0 || q.page.rows == q.page.limit};
   obs_session_reader_fini(&q.reader);
   return err;
 }

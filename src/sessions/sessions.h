@@ -14,6 +14,7 @@
 #ifndef OBS_SESSIONS_SESSIONS_H
 #define OBS_SESSIONS_SESSIONS_H
 
+#include "base/page.h"
 #include "journal/journal.h"
 #include "op/record.h"
 
@@ -54,14 +55,11 @@ typedef struct {
   obs_str kind, model, provider, final_verdict; /* p NULL: any */
   int8_t grounded;                              /* -1: any */
   int64_t since_ms, until_ms;                   /* inclusive; INT64_MIN, INT64_MAX when open */
-  uint32_t limit;
-  uint64_t before; /* number of a row: those below it; 0: the newest. Rows are numbered from 1 in the file's order */
+  obs_page page;                                /* rows are numbered from 1 in the file's order */
 } obs_sessions_filter;
 
-/* A page of rows, newest first, as a JSON array: [{"number":N,"session":{...}},...]. *next: `before` of the page that
- * follows, 0 when all was looked at; *complete: false when the page ended early, before its limit. Reads the disk. */
-observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filter, obs_buf *out, uint64_t *next,
-                               bool *complete);
+/* A page of rows, newest first, as a JSON array: [{"number":N,"session":{...}},...]. Reads the disk. */
+observer_err obs_sessions_page(obs_sessions *s, const obs_sessions_filter *filter, obs_buf *out, obs_page_end *end);
 /* Body of GET sessions/stats. */
 void obs_sessions_stats_json(obs_sessions *s, obs_buf *out);
 /* Records counted; 0 for NULL. */

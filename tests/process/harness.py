@@ -23,6 +23,8 @@ import time
 import unittest
 from urllib.parse import urlsplit
 
+from described import check_answer
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("OBSERVER_BUILD") or os.path.join(ROOT, "build"))
 OBSERVERD = os.path.join(BUILD, "observerd")
@@ -468,8 +470,9 @@ class Daemon:
         try:
             conn.request(method, path, body, headers)
             resp = conn.getresponse()
-            data = resp.read()
-            return Answer(resp.status, {k.lower(): v for k, v in resp.getheaders()}, data)
+            answer = Answer(resp.status, {k.lower(): v for k, v in resp.getheaders()}, resp.read())
+            check_answer(method, path, answer.status, answer.headers, answer.body)
+            return answer
         finally:
             conn.close()
 

@@ -1,10 +1,6 @@
 """A daemon that has learned something: what the tests of its routes and of observerctl's commands look at."""
 
-import json
-import os
-import re
-
-from harness import ROOT, wait_until
+from harness import wait_until
 from model_server import ModelServer
 
 V1 = "/v1/observer/"
@@ -32,6 +28,9 @@ def lesson():
 
 
 def get(daemon, path, status=200):
+    """The answer; of lists the whole rows."""
+    if path.partition("?")[0] in ("analyses", "playbooks", "escalations", "clusters") and status == 200:
+        path += ("&" if "?" in path else "?") + "full=true"
     answer = daemon.get(V1 + path)
     assert answer.status == status, (path, answer)
     return answer.json
@@ -70,56 +69,3 @@ def taught(test):
     daemon.start()
     wait_until(lambda: get(daemon, "advice?endpoint=" + CHAT)["clusters"], 20, "advice")
     return daemon
-
-
-def document():
-    with open(os.path.join(ROOT, "proto", "openapi.json"), encoding="utf-8") as f:
-        return json.load(f)
-
-
-TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float),
-         "null": type(None)}
-
-
-class Schemas:
-    """What openapi.json says of answers, and whether they are so: the part of JSON Schema that it uses. Members that it does
-    not name are wrong, too, where it names some."""
-
-    def __init__(self):
-        self.all = document()["components"]["schemas"]
-
-    def check(self, value, name):
-        self.check_as(value, self.all[name], name)
-
-    def check_as(self, value, schema, where):
-        if "$ref" in schema:
-            schema = self.all[schema["$ref"].split("/")[-1]]
-        if "enum" in schema:
-            assert value in schema["enum"], (where, value)
-        if "const" in schema:
-            assert value == schema["const"], (where, value)
-        if "type" in schema:
-            self.check_type(value, schema, where)
-        if isinstance(value, str) and "pattern" in schema:
-            assert re.search(schema["pattern"], value), (where, value)
-        if isinstance(value, (int, float)):
-            assert schema.get("minimum", value) <= value <= schema.get("maximum", value), (where, value)
-        if isinstance(value, list):
-            for i, item in enumerate(value):
-                self.check_as(item, schema.get("items", {}), "%s[%d]" % (where, i))
-        if isinstance(value, dict):
-            self.check_members(value, schema, where)
-
-    def check_type(self, value, schema, where):
-        types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        fits = [t for t in types if isinstance(value, TYPES[t]) and (t == "boolean" or not isinstance(value, bool))]
-        assert fits, (where, value, types)
-
-    def check_members(self, value, schema, where):
-        missing = set(schema.get("required", [])) - set(value)
-        assert not missing, (where, "missing", missing)
-        known = schema.get("properties")
-        for name, member in value.items():
-            assert known is None or name in known or "additionalProperties" in schema, (where, "unknown", name)
-            described = (known or {}).get(name, schema.get("additionalProperties", {}))
-            self.check_as(member, described, "%s.%s" % (where, name))

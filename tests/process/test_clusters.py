@@ -33,7 +33,7 @@ def failure(**fields):
 
 
 def clusters(daemon, **params):
-    answer = daemon.get(ROUTE + "?" + "&".join("%s=%s" % (k, quote(str(v))) for k, v in {"limit": 1000, **params}.items()))
+    answer = daemon.get(ROUTE + "?" + "&".join("%s=%s" % (k, quote(str(v))) for k, v in {"limit": 1000, "full": "true", **params}.items()))
     assert answer.status == 200, answer
     return answer.json["clusters"]
 

@@ -59,7 +59,7 @@ class Demo(DaemonTest):
             self.assertRegex(said, r"(?m)^demo (%s)  .*%s" % (at, re.escape(words)))
 
         # Nobody else is blamed: the noise has no cause.
-        blamed = {value for row in daemon.get("/v1/observer/analyses?scope=fleet&limit=100").json["analyses"]
+        blamed = {value for row in daemon.get("/v1/observer/analyses?scope=fleet&limit=100&full=true").json["analyses"]
                   for value in re.findall(r'(\S+) "([^"]+)"', row["cause"]) if value[0] not in ("endpoint", "task_class")}
         self.assertEqual(blamed, {("staffer_id", "qwen3-coder"), ("city", "Dayton"), ("extra.version", "2.15.0")})
         daemon.stop()

@@ -135,7 +135,12 @@ class Contract(DaemonTest):
         d = self.start(None)
         with open(os.path.join(ROOT, "proto", "openapi.json"), encoding="utf-8") as f:
             document = json.load(f)
-        samples = {"success": "true", "since": "2026-01-01", "received_since": "2026-01-01",
+        d.post("/v1/observer/event", [{"endpoint": "/a", "error": "lost", "sig_hash": s, "success": False} for s in "aabb"] +
+               [{"endpoint": "/a", "error": "one more kind", "success": False}])
+        walks = {name: d.get("/v1/observer/%s?least=1&limit=1" % name if name == "repeats" else "/v1/observer/%s?limit=1" % name)
+                 .json["next_cursor"] for name in ("clusters", "repeats")}
+        walks["playbooks"] = "w1-0-20-0-0-0-0"
+        samples = {"success": "true", "full": "true", "since": "2026-01-01", "received_since": "2026-01-01",
                    "until": "1700000000000", "limit": "5", "least": "5", "cursor": "a5", "seq": "5",
                    "scope": "instance", "grounded": "true", "retired": "true", "cluster": "0" * 16}
         for path, item in document["paths"].items():
@@ -145,6 +150,8 @@ class Contract(DaemonTest):
                     continue
                 for sample in parameter["schema"].get("enum", [samples.get(name, "x")]):
                     needed = "endpoint=/a&" if path.endswith("/advice") and name == "session_id" else ""
+                    if name == "cursor":
+                        sample = walks.get(path.rsplit("/", 1)[1], sample)
                     answer = d.get("%s?%s%s=%s" % (path, needed, name, sample))
                     self.assertEqual(answer.status, 200, (path, name, answer))
 
@@ -168,8 +175,10 @@ class Contract(DaemonTest):
         schemas = document["components"]["schemas"]
         d.post("/event", OP)
         d.post("/v1/observer/event", {"endpoint": "/a", "error": "lost"})
-        cluster = d.get("/v1/observer/clusters").json["clusters"][0]
+        cluster = d.get("/v1/observer/clusters?full=true").json["clusters"][0]
         self.assertEqual(list(cluster), list(schemas["Cluster"]["properties"]))
+        light = d.get("/v1/observer/clusters").json["clusters"][0]
+        self.assertEqual(list(light), schemas["Cluster"]["required"])
         for path, item in document["paths"].items():
             if "get" in item and ("{" not in path or "clusters" in path or "ops" in path):  # the others: test_learned.py
                 schema = item["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]

@@ -4,9 +4,10 @@ import json
 import threading
 import time
 
+from described import Schemas
 from feed_client import Follower
 from harness import DaemonTest, main, pack, unpack, wait_until
-from taught import CHAT, EMBED, V1, Schemas, get, post, taught, wait_cycles
+from taught import CHAT, EMBED, V1, get, post, taught, wait_cycles
 
 NO_CLUSTER = "0" * 16
 LISTS = {"analyses": "Analysis", "playbooks": "Playbook", "escalations": "Escalation"}
@@ -17,7 +18,7 @@ class Routes(DaemonTest):
 
     def test_what_is_answered(self):
         daemon = taught(self)
-        for check in (self.check_described, self.check_filters, self.check_pages, self.check_one, self.check_wrong,
+        for check in (self.check_described, self.check_filters, self.check_pages, self.check_light, self.check_one, self.check_wrong,
                       self.check_advice):
             with self.subTest(check=check.__name__):
                 check(daemon)
@@ -28,8 +29,8 @@ class Routes(DaemonTest):
         for name in LISTS:
             answer = get(daemon, name)
             schemas.check(answer, name.title())
-            self.assertEqual(daemon.get("/observer/" + name).json, answer)
-            self.assertEqual(list(answer), [name, "total" if name == "playbooks" else "next"])
+            self.assertEqual(daemon.get("/observer/" + name + "?full=true").json, answer)
+            self.assertEqual(list(answer), [name, "total" if name == "playbooks" else "next", "next_cursor", "complete"])
             self.assertGreater(len(answer[name]), 0)
         schemas.check(get(daemon, "advice?endpoint=" + CHAT), "Advice")
 
@@ -65,17 +66,31 @@ class Routes(DaemonTest):
             self.assertEqual(self.rows(daemon, "playbooks", retired=retired), self.rows(daemon, "playbooks"))
 
     def check_pages(self, daemon):
-        for name in ("analyses", "escalations"):
+        for name in LISTS:
             whole, seen, cursor = self.rows(daemon, name), [], None
             while True:
                 page = get(daemon, name + "?limit=1" + ("&cursor=" + cursor if cursor else ""))
                 seen += page[name]
-                cursor = page["next"]
+                cursor = page["next_cursor"]
+                self.assertEqual((len(page[name]), page["complete"]), (1, True))
+                if name != "playbooks":
+                    self.assertEqual(page["next"], cursor)  # its older name
                 if cursor is None:
                     break
-                self.assertEqual(len(page[name]), 1)
             self.assertEqual(seen, whole)
         self.assertGreaterEqual(len(self.rows(daemon, "analyses")), 2)
+
+    def check_light(self, daemon):
+        """What a list leaves out, one row has."""
+        heavy = {"analyses": {"dont_seqs", "claims", "model_error", "ms", "conclusion", "diagnosis"}, "escalations": set(),
+                 "playbooks": {"pattern", "pattern_share", "recent", "avg_ms", "p50_ms", "p95_ms", "staffers", "task_classes",
+                               "created_seq", "history"}}
+        for name in LISTS:
+            light, whole = daemon.get(V1 + name).json[name], self.rows(daemon, name)
+            self.assertEqual(daemon.get(V1 + name + "?full=false").json[name], light)
+            for few, all_of_it in zip(light, whole, strict=True):
+                self.assertEqual(set(all_of_it) - set(few), heavy[name])
+                self.assertEqual({k: v for k, v in all_of_it.items() if k in few}, few)
 
     def check_one(self, daemon):
         for row in self.rows(daemon, "analyses"):
@@ -83,8 +98,11 @@ class Routes(DaemonTest):
         for row in self.rows(daemon, "playbooks"):
             self.assertEqual(get(daemon, "playbooks/" + row["id"]), row)
             self.assertEqual(get(daemon, "playbooks/" + row["id"][:12]), row)
+        for row in self.rows(daemon, "escalations"):
+            self.assertEqual(get(daemon, "escalations/%d" % row["id"]), row)
         for path, status, error in (
                 ("analyses/999999", 404, "analysis 999999 does not exist or has expired"),
+                ("escalations/999999", 404, "escalation 999999 does not exist or has expired"),
                 ("analyses/0", 400, "id: must be a number, of at least 1"),
                 ("analyses/x", 400, "id: must be a number, of at least 1"),
                 ("analyses/-1", 400, "id: must be a number, of at least 1"),
@@ -104,13 +122,15 @@ class Routes(DaemonTest):
                 ("analyses?since=soon", "since: must be an ISO 8601 time (with + sent as %2B), epoch seconds (10 digits) or milliseconds (13)"),
                 ("analyses?limit=0", "limit: must be a number from 1 to 1000"),
                 ("analyses?limit=1001", "limit: must be a number from 1 to 1000"),
-                ("analyses?cursor=b1", "cursor: must be the `next` of an earlier answer"),
+                ("analyses?cursor=b1", "cursor: must be a next_cursor of an earlier answer"),
+                ("analyses?full=1", "full: must be true or false"),
                 ("analyses?endpoint=", "endpoint: must not be empty"),
                 ("analyses?endpoint=%ff", "endpoint: must be valid UTF-8"),
                 ("analyses?kind=do", "kind: unknown parameter"),
                 ("playbooks?kind=maybe", "kind: must be do or dont"),
                 ("playbooks?retired=1", "retired: must be true or false"),
-                ("playbooks?cursor=a1", "cursor: unknown parameter"),
+                ("playbooks?cursor=a1", "cursor: must be a next_cursor of an earlier answer"),
+                ("playbooks?cursor=w1-2-3-4-5-6-0", "cursor: must be a next_cursor of an earlier answer of this list, in the same order"),
                 ("escalations?cluster=x", "cluster: must be a cluster id (16 hex digits) or its first 4 digits or more"),
                 ("escalations?endpoint=/a", "endpoint: unknown parameter"),
                 ("advice", "advice: needs endpoint or task_class"),
@@ -146,9 +166,9 @@ class Routes(DaemonTest):
 class Unlearned(DaemonTest):
     def test_before_anything_is_known(self):
         daemon = self.start(data_dir=None)
-        self.assertEqual(get(daemon, "analyses"), {"analyses": [], "next": None})
-        self.assertEqual(get(daemon, "playbooks"), {"playbooks": [], "total": 0})
-        self.assertEqual(get(daemon, "escalations"), {"escalations": [], "next": None})
+        self.assertEqual(get(daemon, "analyses"), {"analyses": [], "next": None, "next_cursor": None, "complete": True})
+        self.assertEqual(get(daemon, "playbooks"), {"playbooks": [], "total": 0, "next_cursor": None, "complete": True})
+        self.assertEqual(get(daemon, "escalations"), {"escalations": [], "next": None, "next_cursor": None, "complete": True})
         empty = {"endpoint": "/a", "task_class": None, "findings": [], "entries": [], "clusters": [], "corrections": [],
                  "as_of": 0}
         self.assertEqual(get(daemon, "advice?endpoint=/a"), empty)

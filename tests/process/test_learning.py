@@ -44,11 +44,11 @@ def pages(daemon, name, **params):
     """All rows of a list route, oldest first."""
     rows, cursor = [], None
     while True:
-        query = dict(params, limit=1000, **({"cursor": cursor} if cursor else {}))
+        query = dict(params, limit=1000, full="true", **({"cursor": cursor} if cursor else {}))
         answer = daemon.get("/v1/observer/%s?%s" % (name, "&".join("%s=%s" % kv for kv in query.items())))
         assert answer.status == 200, answer
         rows += answer.json[name]
-        cursor = answer.json.get("next")
+        cursor = answer.json["next_cursor"]
         if not cursor:
             return rows[::-1]
 

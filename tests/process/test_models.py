@@ -62,7 +62,7 @@ class Models(AnalysesTest):
         self.model.set(text=json.dumps(said))
         row = self.one(daemon, [failure()] * 4)
         self.assertIn("(key)", json.dumps(row))
-        shown = json.dumps([daemon.get("/v1/observer/" + path).json for path in ("analyses", "playbooks", "clusters")])
+        shown = json.dumps([daemon.get("/v1/observer/%s?full=true" % path).json for path in ("analyses", "playbooks", "clusters")])
         self.assertNotIn(KEY, shown + daemon.stderr() + daemon.stdout())
         daemon.stop()
         for name in os.listdir(daemon.data_dir):

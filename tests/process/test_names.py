@@ -43,8 +43,8 @@ class Names(DaemonTest):
 
     def check_all(self, daemon):
         for path in ("/stats", "/v1/observer/stats", "/v1/observer/summary", "/v1/observer/ops?limit=1000",
-                     "/v1/observer/clusters?limit=1000", "/v1/observer/sessions/stats", "/v1/observer/playbooks",
-                     "/v1/observer/analyses?limit=1000", "/health", "/v1/observer/sessions?limit=1000"):
+                     "/v1/observer/clusters?limit=1000&full=true", "/v1/observer/sessions/stats", "/v1/observer/playbooks?full=true",
+                     "/v1/observer/analyses?limit=1000&full=true", "/health", "/v1/observer/sessions?limit=1000"):
             answer = daemon.get(path)
             self.assertEqual(answer.status, 200, path)
             self.assertLess(len(json.dumps(answer.json)), LIMIT * (1 + path.startswith("/v1/observer/ops")), path)

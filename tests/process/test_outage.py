@@ -10,7 +10,7 @@ import os
 import random
 
 from harness import DaemonTest, main, wait_until
-from taught import Schemas, get, wait_cycles
+from taught import get, wait_cycles
 
 FAILURES = int(os.environ.get("OBSERVER_OUTAGE", "5000"))
 ENDPOINTS = ["/v1/chat", "/v1/embed", "/v1/search", "/v1/pay", "/v1/mail", "/v1/rank"]
@@ -61,7 +61,6 @@ class Outage(DaemonTest):
         self.assertEqual([c["count"] for c in clusters], [FAILURES])
         wait_until(lambda: get(daemon, "advice?endpoint=" + CULPRIT)["findings"], 20, "the finding")
         advice = get(daemon, "advice?endpoint=" + CULPRIT)
-        Schemas().check(advice, "Advice")
         text = [f["text"] for f in advice["findings"]]
         self.assertEqual(len(text), 1, text)
         # A window that is full of the outage has nothing of before.

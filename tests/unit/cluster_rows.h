@@ -5,19 +5,21 @@
 #include "cluster/cluster_json.h"
 
 static inline bool cluster_rows_put(void *writer, const obs_cluster_view *x) {
-  obs_cluster_view_json(writer, x, false);
+  obs_cluster_view_json(writer, x, OBS_CLUSTER_ROW);
   return true;
 }
 
 static inline void cluster_rows_put_whole(void *writer, const obs_cluster_view *x) {
-  obs_cluster_view_json(writer, x, true);
+  obs_cluster_view_json(writer, x, OBS_CLUSTER_WHOLE);
 }
 
 static inline observer_err cluster_rows(obs_clusters *c, const obs_clusters_filter *f, int64_t now_ms, obs_buf *out,
                                         uint32_t *total) {
   obs_json_writer w = obs_json_write(out);
   obs_json_array(&w, NULL);
-  observer_err err = obs_clusters_each(c, f, now_ms, cluster_rows_put, &w, total);
+  obs_page_end end;
+  observer_err err = obs_clusters_each(c, f, now_ms, cluster_rows_put, &w, &end);
+  *total = (uint32_t)end.total;
   obs_json_end(&w);
   return err;
 }

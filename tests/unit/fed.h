@@ -173,7 +173,7 @@ static inline void fed_assert(const cJSON *json, const char *name, const char *w
 
 /* The id of the only cluster with this in its template. */
 static inline uint64_t fed_cluster(fed *f, const char *template) {
-  obs_clusters_filter filter = {.state = -1, .since_ms = INT64_MIN, .limit = 10};
+  obs_clusters_filter filter = {.state = -1, .since_ms = INT64_MIN, .page.limit = 10};
   filter.q = (obs_str){template, (uint32_t)strlen(template), 0};
   obs_buf text = {0};
   uint32_t total;

@@ -92,8 +92,11 @@ static inline void sessions(fixture *x, int n, const char *endpoint, bool asked,
 
 static inline cJSON *list(fixture *x, obs_playbooks_filter filter, uint32_t *total) {
   obs_buf text = {0};
-  if (filter.limit == 0) filter.limit = 1000;
-  assert_int_equal(obs_playbooks_list_json(x->p, &filter, &text, total), OBSERVER_E_OK);
+  obs_page_end end;
+  filter.page.full = true;
+  if (filter.page.limit == 0) filter.page.limit = 1000;
+  assert_int_equal(obs_playbooks_list_json(x->p, &filter, &text, &end), OBSERVER_E_OK);
+  *total = (uint32_t)end.total;
   return learn_parse(&text);
 }
 

@@ -109,8 +109,9 @@ static void restart(fixture *x) {
 
 static cJSON *page(fixture *x, obs_analyses_filter filter) {
   obs_buf text = {0};
-  obs_loop_end end;
-  if (filter.limit == 0) filter.limit = 1000;
+  obs_page_end end;
+  filter.page.full = true;
+  if (filter.page.limit == 0) filter.page.limit = 1000;
   if (filter.grounded == 0) filter.grounded = -1;
   if (filter.since_ms == 0) filter.since_ms = INT64_MIN;
   assert_int_equal(obs_analyses_loop.page(x->a, &filter, &text, &end), OBSERVER_E_OK);
@@ -464,7 +465,7 @@ static void test_pages_and_rows(void **state) {
   assert_int_equal(count(x, (obs_analyses_filter){.backend = OBS_STR("openai")}), 0);
   assert_int_equal(count(x, (obs_analyses_filter){.grounded = 1}), 2);
   assert_int_equal(count(x, (obs_analyses_filter){.since_ms = obs_clock_wall_ms() + 60000}), 0);
-  assert_int_equal(count(x, (obs_analyses_filter){.before = 2}), 1);
+  assert_int_equal(count(x, (obs_analyses_filter){.page.before = 2}), 1);
   assert_true(obs_analyses_one(x->a, 1, &text));
   cJSON *row = fed_parse(&text);
   fed_assert(row, "id", "1");
@@ -847,8 +848,8 @@ static void test_nothing_quoted_ends_the_quotation(void **state) {
 
 static cJSON *escalations(fixture *x) {
   obs_buf text = {0};
-  obs_loop_end end;
-  const obs_escalations_filter filter = {.limit = 1000};
+  obs_page_end end;
+  const obs_escalations_filter filter = {.page.limit = 1000, .page.full = true};
   assert_int_equal(obs_escalations_loop.page(x->e, &filter, &text, &end), OBSERVER_E_OK);
   return fed_parse(&text);
 }

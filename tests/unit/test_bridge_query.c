@@ -185,6 +185,11 @@ static void cursor_round_trip(void **state) {
     assert_true(obs_params_cursor_parse(str(text), &seq));
     assert_int_equal(seq, seqs[i]);
   }
+  obs_page_walk all = {UINT64_MAX, -1, UINT32_MAX, {UINT64_MAX, UINT64_MAX, UINT64_MAX, true}}, same;
+  char walk[OBS_PARAMS_WALK_LEN + 1];
+  obs_params_walk_format(&all, walk);
+  assert_true(strlen(walk) < OBS_PARAMS_WALK_LEN && obs_params_walk_parse(str(walk), &same));
+  assert_true(same.through == all.through && same.began_ms == -1 && same.at.id == UINT64_MAX);
   static const char *const bad[] = {"", "a", "a0", "a01", "aF", "b1", "1", "a1g", "a1 ", "-1", "a11112222333344445"};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_false(obs_params_cursor_parse(str(bad[i]), &seq));
 }
@@ -199,7 +204,8 @@ static void params_of_every_kind(void **state) {
     int8_t either;
     int64_t time_ms;
     uint32_t limit;
-    uint64_t cursor, next;
+    uint64_t cursor;
+    obs_page_walk walk;
     obs_params_seqs seqs;
   } every;
   static const char *const words[] = {"one", "or", "three"}, *const alone[] = {"alone"};
@@ -216,7 +222,7 @@ static void params_of_every_kind(void **state) {
       OBS_PARAM("time", TIME, every, time_ms),
       OBS_PARAM("limit", LIMIT, every, limit),
       OBS_PARAM("cursor", NEXT_CURSOR, every, cursor),
-      OBS_PARAM("next", NEXT, every, next),
+      OBS_PARAM("walk", WALK, every, walk),
       OBS_PARAM("seq", SEQS, every, seqs),
   };
   static const obs_params params = OBS_PARAMS(list, defaults);
@@ -225,7 +231,7 @@ static void params_of_every_kind(void **state) {
   } cases[] = {
       {"", NULL},
       {"bytes=%ff&text=%C3%A9&cluster=00112233445566ff&word=or&only=alone&choice=three&yes=true&either=false&time=-5"
-       "&limit=1000&cursor=a10&next=aff&seq=7,12,7&%73eq=999999999999999999&seq=9",
+       "&limit=1000&cursor=a10&walk=w5-6-7-8-9-a-1&seq=7,12,7&%73eq=999999999999999999&seq=9",
        NULL},
       {"no=1", "no: unknown parameter"},
       {"text=%ff", "text: must be valid UTF-8"},
@@ -241,7 +247,13 @@ static void params_of_every_kind(void **state) {
       {"limit=0", "limit: must be a number from 1 to 1000"},
       {"limit=1001", "limit: must be a number from 1 to 1000"},
       {"cursor=aF", "cursor: must be a next_cursor of an earlier answer"},
-      {"next=b1", "next: must be the `next` of an earlier answer"},
+      {"walk=a10", "walk: must be a next_cursor of an earlier answer"},
+      {"walk=w0-6-7-8-9-a-1", "walk: must be a next_cursor of an earlier answer"},
+      {"walk=w5-6-7-8-9-a", "walk: must be a next_cursor of an earlier answer"},
+      {"walk=w5-6-7-8-9-a-2", "walk: must be a next_cursor of an earlier answer"},
+      {"walk=w05-6-7-8-9-a-1", "walk: must be a next_cursor of an earlier answer"},
+      {"walk=w5-6-7-8-9-a-1-", "walk: must be a next_cursor of an earlier answer"},
+      {"walk=w5-6-7-8-9-11111111111111111-1", "walk: must be a next_cursor of an earlier answer"},
       {"seq=0", "seq: must be numbers of ops, at most 100, with commas between them"},
       {"seq=1,", "seq: must be numbers of ops, at most 100, with commas between them"},
       {"seq=,1", "seq: must be numbers of ops, at most 100, with commas between them"},
@@ -268,7 +280,8 @@ static void params_of_every_kind(void **state) {
       assert_int_equal(f.time_ms, -5);
       assert_int_equal(f.limit, 1000);
       assert_int_equal(f.cursor, 16);
-      assert_int_equal(f.next, 255);
+      assert_true(f.walk.through == 5 && f.walk.began_ms == 6 && f.walk.order == 7 && f.walk.at.key == 8 &&
+                  f.walk.at.then == 9 && f.walk.at.id == 10 && f.walk.at.changed);
       assert_true(f.yes && f.either == 0);
       static const uint64_t seqs[] = {999999999999999999, 12, 9, 7};
       assert_int_equal(f.seqs.n, 4);

@@ -122,7 +122,7 @@ static void assert_member(const cJSON *json, const char *name, const char *want)
 /* All ids in the order of the answer. */
 static cJSON *list(fixture *f, obs_clusters_filter filter, uint32_t *total) {
   obs_buf text = {0};
-  if (filter.limit == 0) filter.limit = 1000;
+  if (filter.page.limit == 0) filter.page.limit = 1000;
   assert_int_equal(cluster_rows(f->c, &filter, T0, &text, total), OBSERVER_E_OK);
   return parse(&text);
 }
@@ -569,13 +569,12 @@ static bool on_repeat(void *arg, const obs_repeat_view *x) {
   return ++r->n != r->stop;
 }
 
-static uint64_t assert_repeats(fixture *f, obs_repeats_filter filter, const char *want) {
+static obs_page_end assert_repeats(fixture *f, obs_repeats_filter filter, const char *want) {
   repeat_rows rows = {.n = 0};
-  uint64_t next;
-  if (filter.limit == 0) filter.limit = 100;
-  assert_int_equal(obs_clusters_repeats(f->c, &filter, on_repeat, &rows, &next), OBSERVER_E_OK);
+  obs_page_end end;
+  assert_int_equal(obs_clusters_repeats(f->c, &filter, on_repeat, &rows, &end), OBSERVER_E_OK);
   assert_string_equal(rows.text, want);
-  return next;
+  return end;
 }
 #define ASSERT_REPEATS(f, want, ...) assert_repeats(f, (obs_repeats_filter){__VA_ARGS__}, want)
 
@@ -599,8 +598,10 @@ static void test_repeats(void **state) {
   assert_int_equal(counts(&f).repeats, 3);
 
   /* Pages. */
-  assert_int_equal(ASSERT_REPEATS(&f, "y|s1|/a 1 19-19; |s1|/b 2 8-9; ", .least = 1, .limit = 2), 9);
-  assert_int_equal(ASSERT_REPEATS(&f, "|s1|/a 4 4-7; x||/a 3 1-3; ", .least = 1, .limit = 2, .before = 9), 0);
+  obs_page_end end = ASSERT_REPEATS(&f, "y|s1|/a 1 19-19; |s1|/b 2 8-9; ", .least = 1, .page.limit = 2);
+  assert_true(end.more && end.complete);
+  end = ASSERT_REPEATS(&f, "|s1|/a 4 4-7; x||/a 3 1-3; ", .least = 1, .page = {.limit = 2, .walk = end.walk});
+  assert_true(!end.more && end.complete);
 
   /* A correction is no attempt; a success of another endpoint is another task's; of the same it ends the run. */
   RECORD(&f, .source = "overseer_correction", .ok = true, .sig = "x", .correction = "ask");
@@ -630,7 +631,7 @@ static void test_repeats_are_bounded(void **state) {
     snprintf(sig, sizeof(sig), "four-%d", i / 4);
     RECORD(&f, .error = "a", .sig = sig);
   }
-  ASSERT_REPEATS(&f, "four-5999||/v1/chat 4 44000-44003; ", .least = 3, .limit = 1);
+  ASSERT_REPEATS(&f, "four-5999||/v1/chat 4 44000-44003; ", .least = 3, .page.limit = 1);
   assert_int_equal(counts(&f).repeats, 3072);
   assert_int_equal(counts(&f).repeats_forgotten, 6001 - 3072);
   obs_clusters_close(f.c);
@@ -741,7 +742,7 @@ static void test_filters_and_order(void **state) {
       {{.state = -1, .since_ms = INT64_MIN}, "2 1 3 "},
       {{.state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_FIRST_SEEN}, "1 3 2 "},
       {{.state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_COUNT}, "3 2 1 "},
-      {{.state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_RATE, .limit = 1}, "3 "},
+      {{.state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_RATE, .page.limit = 1}, "3 "},
       {{.state = OBS_CLUSTER_RESOLVED, .since_ms = INT64_MIN}, ""},
       {{.state = OBS_CLUSTER_NEW, .since_ms = T0 + 2}, "2 1 "},
       {{.state = -1, .since_ms = INT64_MIN, .endpoint = OBS_STR("/a")}, "2 1 "},
@@ -761,7 +762,7 @@ static void test_filters_and_order(void **state) {
       snprintf(got + n, sizeof(got) - n, "%.0f ", cJSON_GetObjectItem(c, "count")->valuedouble);
     }
     assert_string_equal(got, cases[i].want);
-    if (cases[i].filter.limit == 0) assert_int_equal(total, cJSON_GetArraySize(all));
+    if (cases[i].filter.page.limit == 0) assert_int_equal(total, cJSON_GetArraySize(all));
     cJSON_Delete(all);
   }
   obs_clusters_close(f.c);
@@ -823,7 +824,7 @@ static op_spec random_op(uint64_t *seed, char text[6][120]) {
 
 static obs_buf dump(fixture *f) {
   obs_buf out = {0};
-  obs_clusters_filter all = {.state = -1, .since_ms = INT64_MIN, .limit = 100000};
+  obs_clusters_filter all = {.state = -1, .since_ms = INT64_MIN, .page.limit = 100000};
   uint32_t total;
   assert_int_equal(cluster_rows(f->c, &all, T0 + 3000000, &out, &total), OBSERVER_E_OK);
   cJSON *list_json = cJSON_ParseWithLength(out.p, out.len), *c;
@@ -834,9 +835,9 @@ static obs_buf dump(fixture *f) {
   }
   cJSON_Delete(list_json);
   repeat_rows rows = {.n = 0};
-  uint64_t next;
-  assert_int_equal(obs_clusters_repeats(f->c, &(obs_repeats_filter){.least = 1, .limit = 60}, on_repeat, &rows, &next),
-                   OBSERVER_E_OK);
+  obs_page_end end;
+  const obs_repeats_filter most = {.least = 1, .page.limit = 60};
+  assert_int_equal(obs_clusters_repeats(f->c, &most, on_repeat, &rows, &end), OBSERVER_E_OK);
   obs_buf_puts(&out, rows.text);
   obs_clusters_counts n = counts(f);
   obs_buf_append(&out, &n, sizeof(n));

@@ -266,7 +266,7 @@ static void test_filters(void **state) {
   dont(x, 3, NULL, "ask", "three", 1);
   dont(x, 4, NULL, NULL, "four", 1);
   uint32_t total;
-  cJSON *all = list(x, (obs_playbooks_filter){.limit = 2}, &total);
+  cJSON *all = list(x, (obs_playbooks_filter){.page.limit = 2}, &total);
   assert_int_equal(total, 5);
   assert_int_equal(cJSON_GetArraySize(all), 2);
   cJSON_Delete(all);

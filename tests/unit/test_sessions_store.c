@@ -86,7 +86,7 @@ static void record_many(obs_sessions *s, unsigned from, unsigned to) {
 }
 
 static obs_sessions_filter any(uint32_t limit) {
-  return (obs_sessions_filter){.grounded = -1, .since_ms = INT64_MIN, .until_ms = INT64_MAX, .limit = limit};
+  return (obs_sessions_filter){.grounded = -1, .since_ms = INT64_MIN, .until_ms = INT64_MAX, .page.limit = limit};
 }
 
 /* Goes through all pages: numbers come in descending order, and those of `keep` only. */
@@ -95,10 +95,9 @@ static unsigned walk(obs_sessions *s, obs_sessions_filter filter) {
   uint64_t below = UINT64_MAX;
   do {
     obs_buf out = {0};
-    uint64_t next;
-    bool complete;
-    assert_int_equal(obs_sessions_page(s, &filter, &out, &next, &complete), OBSERVER_E_OK);
-    assert_true(complete);
+    obs_page_end end;
+    assert_int_equal(obs_sessions_page(s, &filter, &out, &end), OBSERVER_E_OK);
+    assert_true(end.complete && end.more == (end.next != 0));
     obs_buf_putc(&out, '\0');
     unsigned here = 0;
     for (const char *p = out.p; (p = strstr(p, "{\"number\":")) != NULL; here++) {
@@ -109,11 +108,11 @@ static unsigned walk(obs_sessions *s, obs_sessions_filter filter) {
       below = number;
       assert_ptr_equal(strstr(p, "\"session_id\":"), strstr(p, id)); /* the row has its own number */
     }
-    assert_true(here <= filter.limit);
+    assert_true(here <= filter.page.limit);
     rows += here;
-    filter.before = next;
+    filter.page.before = end.next;
     obs_buf_fini(&out);
-  } while (filter.before != 0);
+  } while (filter.page.before != 0);
   return rows;
 }
 
@@ -253,8 +252,7 @@ static void test_rows_of_others(void **state) {
   for (int run = 0; run < 2; run++) {
     obs_sessions *s = open_store(f, true);
     obs_buf out = {0};
-    uint64_t next;
-    bool complete;
+    obs_page_end end;
     obs_sessions_filter filter = any(10);
     assert_int_equal(obs_sessions_total(s), 3);
     obs_sessions_stats_json(s, &out);
@@ -266,16 +264,16 @@ static void test_rows_of_others(void **state) {
                "\"grounded_share\":1,\"duration_ms\":{\"p50\":7,\"p90\":9,\"p99\":9,\"max\":9},"
                "\"relative_error\":0.01}");
     out.len = 0;
-    assert_int_equal(obs_sessions_page(s, &filter, &out, &next, &complete), OBSERVER_E_OK);
+    assert_int_equal(obs_sessions_page(s, &filter, &out, &end), OBSERVER_E_OK);
     obs_buf_putc(&out, '\0');
     assert_non_null(strstr(out.p, "[{\"number\":3,\"session\":{\"final_verdict\":\"accepted\",\"kind\":5,"));
     assert_non_null(strstr(out.p, "\"whenever\"}},{\"number\":2,\"session\":{\"schema\""));
     assert_non_null(strstr(out.p, "\"newer\":{}}},{\"number\":1,\"session\":{\"schema\":\"session.iterate.v1\","));
-    assert_int_equal(next, 0);
+    assert_false(end.more);
     out.len = 0;
     assert_true(obs_clock_parse("2026-03-01T08:00:00.123Z", 24, &filter.since_ms));
     filter.until_ms = filter.since_ms;
-    assert_int_equal(obs_sessions_page(s, &filter, &out, &next, &complete), OBSERVER_E_OK);
+    assert_int_equal(obs_sessions_page(s, &filter, &out, &end), OBSERVER_E_OK);
     obs_buf_putc(&out, '\0');
     assert_ptr_equal(strstr(out.p, "{\"number\":1,"), out.p + 1);
     obs_buf_fini(&out);
@@ -317,9 +315,9 @@ static void test_pages_and_filters(void **state) {
       assert_int_equal(walk(s, filter), 60);
       filter.since_ms += 10000;
       assert_int_equal(walk(s, filter), 50);
-      filter.before = 31; /* number 31 is second 30 */
+      filter.page.before = 31; /* number 31 is second 30 */
       assert_int_equal(walk(s, filter), 20);
-      filter.before = 1;
+      filter.page.before = 1;
       assert_int_equal(walk(s, filter), 0);
       if (!file) break;
       obs_sessions_close(s);

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/number.h"
+#include "base/page.h"
 #include "base/row.h"
 #include "base/signal_fd.h"
 #include "base/utf8.h"
@@ -91,6 +92,91 @@ static void ids_are_16_lower_case_digits(void **state) {
   assert_false(obs_hex_parse_prefix(OBS_STR("01a"), &r));
   assert_false(obs_hex_parse_prefix(OBS_STR("01aB"), &r));
   assert_false(obs_hex_parse_prefix(OBS_STR("01234567890123456"), &r));
+}
+
+/* ---- pages ---- */
+
+typedef struct {
+  uint64_t first, last, key; /* numbers of changes; what it is sorted by */
+} listed;
+
+/* A page of two from a list whose ids are places; the ids, as text. */
+static void walk_on(const listed *rows, uint64_t n, uint64_t through, obs_page_walk *walk, char *ids) {
+  obs_page_place places[8];
+  uint32_t found = 0, i = 0;
+  obs_page_walk at = *walk;
+  if (at.through == 0) at.through = through;
+  for (uint64_t id = 0; id < n; id++) {
+    places[found] = (obs_page_place){.id = id, .key = rows[id].key};
+    if (obs_page_walk_has(walk, rows[id].first, rows[id].last, &places[found])) found++;
+  }
+  qsort(places, found, sizeof(*places), obs_page_compare);
+  for (; i < found && i < 2; i++) {
+    size_t len = strlen(ids);
+    (void)snprintf(ids + len, 16 - len, "%u", (unsigned)places[i].id);
+    at.at = places[i];
+  }
+  size_t len = strlen(ids);
+  if (i < found) (void)snprintf(ids + len, 16 - len, "+");
+  *walk = at;
+}
+
+/* What goes ahead of a walk comes at its end, what is new not at all, and the walk ends though all go on changing. */
+static void walks_leave_nothing_out(void **state) {
+  (void)state;
+  listed rows[8] = {{1, 1, 10}, {2, 2, 50}, {3, 3, 40}, {4, 4, 30}, {5, 5, 20}};
+  obs_page_walk walk = {0};
+  char ids[16] = "";
+  walk_on(rows, 5, 5, &walk, ids);
+  assert_string_equal(ids, "12+");
+  rows[0] = (listed){1, 6, 60}; /* ahead of the walk */
+  rows[5] = (listed){7, 7, 35}; /* new */
+  ids[0] = '\0';
+  walk_on(rows, 6, 7, &walk, ids);
+  assert_string_equal(ids, "34+");
+  rows[2] = (listed){3, 8, 70}; /* once more */
+  ids[0] = '\0';
+  walk_on(rows, 6, 8, &walk, ids);
+  assert_string_equal(ids, "02");
+  for (uint64_t i = 0; i < 6; i++) rows[i].last = 9;
+  ids[0] = '\0';
+  walk_on(rows, 6, 9, &walk, ids);
+  assert_string_equal(ids, "34"); /* they changed, too; behind them is nothing */
+  ids[0] = '\0';
+  walk_on(rows, 6, 9, &walk, ids);
+  assert_string_equal(ids, "");
+}
+
+static void pages_end_before_they_are_too_large(void **state) {
+  (void)state;
+  static char large[OBS_PAGE_BYTES];
+  obs_buf b = {0};
+  obs_json_writer w = obs_json_write(&b);
+  memset(large, 'x', sizeof(large));
+  obs_json_array(&w, NULL);
+  obs_page_fill f = obs_page_fill_begin(&(obs_page){0}, &w);
+  assert_int_equal(f.limit, OBS_PAGE_ROWS);
+  obs_page_begin_row(&f);
+  obs_json_text(&w, NULL, (obs_str){large, sizeof(large), 0});
+  assert_true(obs_page_end_row(&f)); /* the first fits in any case */
+  size_t len = b.len;
+  obs_page_begin_row(&f);
+  obs_json_u64(&w, NULL, 1);
+  assert_false(obs_page_end_row(&f));
+  assert_int_equal(b.len, len);
+  obs_json_end(&w);
+  assert_int_equal(b.p[len], ']');
+  obs_buf_reset(&b, SIZE_MAX);
+  w = obs_json_write(&b);
+  obs_json_array(&w, NULL);
+  f = obs_page_fill_begin(&(obs_page){.limit = 2}, &w); /* who names a limit takes more */
+  for (int i = 0; i < 2; i++) {
+    obs_page_begin_row(&f);
+    obs_json_text(&w, NULL, (obs_str){large, sizeof(large), 0});
+    assert_true(obs_page_end_row(&f));
+  }
+  assert_int_equal(f.rows, 2);
+  obs_buf_fini(&b);
 }
 
 static void numbers_are_shortest_and_read_back(void **state) {
@@ -280,6 +366,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(json_writer_places_commas_and_nulls),
       cmocka_unit_test(ids_are_16_lower_case_digits),
+      cmocka_unit_test(walks_leave_nothing_out),
+      cmocka_unit_test(pages_end_before_they_are_too_large),
       cmocka_unit_test(numbers_are_shortest_and_read_back),
       cmocka_unit_test(base64_goes_both_ways),
       cmocka_unit_test(array_grows_and_is_zeroed),

@@ -300,18 +300,18 @@ static void sort_corrections(obs_advice_built *b) {
 }
 
 bool obs_advice_gather(const obs_advice_opts *from, int64_t now_ms, obs_advice_built *b) {
-  const obs_playbooks_filter donts = {.kind = OBS_STR("dont"), .limit = OBS_PLAYBOOK_ENTRIES};
-  const obs_playbooks_filter dos = {.kind = OBS_STR("do"), .limit = OBS_PLAYBOOK_ENTRIES};
+  const obs_playbooks_filter donts = {.kind = OBS_STR("dont"), .page.limit = OBS_PLAYBOOK_ENTRIES};
+  const obs_playbooks_filter dos = {.kind = OBS_STR("do"), .page.limit = OBS_PLAYBOOK_ENTRIES};
   const obs_clusters_filter all = {
-      .state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_COUNT, .limit = UINT32_MAX};
+      .state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_COUNT, .page.limit = UINT32_MAX};
   builder x = {.b = b, .from = from, .now_ms = now_ms};
-  uint32_t total;
+  obs_page_end end;
   bool ok = obs_buf_reserve(&b->text, TEXT_ROOM); /* so that an empty text is somewhere too */
   if (ok && from->analyses != NULL) ok = obs_analyses_findings(from->analyses, add_finding, &x) == OBSERVER_E_OK;
   if (ok && from->state != NULL) obs_state_endpoints(from->state, now_ms, note_failing, &x);
-  ok = ok && obs_clusters_each(from->clusters, &all, now_ms, add_cluster, &x, &total) == OBSERVER_E_OK &&
-       sort_kinds(&x) && obs_playbooks_each(from->playbooks, &donts, add_entry, &x, NULL) == OBSERVER_E_OK &&
-       obs_playbooks_each(from->playbooks, &dos, add_entry, &x, NULL) == OBSERVER_E_OK;
+  ok = ok && obs_clusters_each(from->clusters, &all, now_ms, add_cluster, &x, &end) == OBSERVER_E_OK &&
+       sort_kinds(&x) && obs_playbooks_each(from->playbooks, &donts, add_entry, &x, &end) == OBSERVER_E_OK &&
+       obs_playbooks_each(from->playbooks, &dos, add_entry, &x, &end) == OBSERVER_E_OK;
   if (ok) sort_corrections(b);
   ok = ok && !b->text.oom;
   if (ok && b->postings.n > 1) qsort(b->postings.at, b->postings.n, sizeof(*b->postings.at), by_list);

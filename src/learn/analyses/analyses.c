@@ -108,7 +108,7 @@ static bool analyse(obs_analyses *a, const due *d, uint64_t cycle) {
                     .since = d->last.last_seq,
                     .untaken = d->untaken,
                     .taken = d->brief.count,
-                    .time_ms = obs_clock_wall_ms(),
+                    .time_ms = obs_clock_receipt_ms(),
                     .started = obs_clock_mono_ms()};
   if (obs_analysis_meet(a, &x) && obs_analysis_diagnose(a, &x)) {
     bool same = !d->fresh && x.print == d->last.print;
@@ -131,7 +131,7 @@ static bool analyse(obs_analyses *a, const due *d, uint64_t cycle) {
  * end. `last_seq`: the last failure; `last_op`: the last op. */
 static void analyse_fleet(obs_analyses *a, uint64_t last_seq, uint64_t last_op) {
   const obs_facts_view *v = &a->view;
-  obs_analysis x = {.fleet = true, .time_ms = obs_clock_wall_ms(), .started = obs_clock_mono_ms()};
+  obs_analysis x = {.fleet = true, .time_ms = obs_clock_receipt_ms(), .started = obs_clock_mono_ms()};
   if (x.started < a->fleet_rests_until) return;
   if (obs_analysis_diagnose(a, &x)) {
     uint64_t number;

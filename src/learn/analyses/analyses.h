@@ -24,6 +24,7 @@ enum {
   OBS_ANALYSES_EACH = 8,
   OBS_ANALYSES_OPS = 10,
   OBS_ANALYSES_TEXT = 1000,
+  OBS_ANALYSES_EVIDENCE = 20,  /* seqs that obs_analyses_last_json lists */
   OBS_ANALYSES_CLUSTERS = 8192 /* whose last analysis is known */
 };
 
@@ -57,15 +58,17 @@ typedef struct {
   bool grounded, settled; /* settled: grounded, it names a cause, and says what to do about it */
 } obs_analysis_last;
 bool obs_analyses_last(obs_analyses *a, uint64_t cluster, obs_analysis_last *out);
+/* Writes the member `name`: what that analysis says, {"analysis","time","cause","adjust","dont","grounded","settled",
+ * "evidence"}; null when there is none, or its row is no longer in memory. */
+void obs_analyses_last_json(obs_analyses *a, uint64_t cluster, obs_json_writer *w, const char *name);
 /* Appends the text of its cause; false: none. */
 bool obs_analyses_cause(obs_analyses *a, uint64_t cluster, obs_buf *out);
 
 typedef struct {
+  obs_page page;
   obs_str scope, cluster, endpoint, task_class, backend; /* p NULL: any */
   int8_t grounded;                                       /* -1: any */
   int64_t since_ms;                                      /* INT64_MIN: any */
-  uint32_t limit;
-  uint64_t before; /* number; 0: the newest */
 } obs_analyses_filter;
 
 /* A name of a row, or none. */
@@ -83,10 +86,6 @@ typedef struct {
   obs_analysis_name endpoint, task_class, backend;
 } obs_analysis_view;
 
-/* Gives the rows that match, each an obs_analysis_view, to `fn`, newest first, under no lock; *next: `before` of the
- * next page, 0: there is none. */
-observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f, void (*fn)(void *arg, const void *view),
-                               void *arg, uint64_t *next);
 /* Appends the row of that number; the obs_analyses as the table's row has it. False: there is none in memory. */
 bool obs_analyses_one(void *analyses, uint64_t number, obs_buf *out);
 

@@ -37,7 +37,7 @@ static void read_cluster(void *arg, const obs_cluster_view *c) {
   gathering *g = arg;
   obs_analysis *x = g->x;
   obs_json_writer w = obs_json_write(&x->cluster);
-  obs_cluster_view_json(&w, c, true);
+  obs_cluster_view_json(&w, c, OBS_CLUSTER_WHOLE);
   x->template = keep_text(x, c->template);
   if (c->endpoints.n > 0) x->endpoint = keep_text(x, c->endpoints.v[0].value);
   if (c->task_classes.n == 1 && c->task_classes.other == 0) x->task_class = keep_text(x, c->task_classes.v[0].value);

@@ -111,7 +111,7 @@ void obs_analyses_offer_last(obs_analyses *a);
 /* Puts an analysis into the table, under the lock or before there are threads; NULL: no memory, it is done again. */
 obs_analysis_entry *obs_analyses_enter(obs_analyses *a, uint64_t cluster, const obs_analysis_entry *last);
 /* The page of the row. */
-observer_err obs_analyses_page(void *analyses, const void *filter, obs_buf *out, obs_loop_end *end);
+observer_err obs_analyses_page(void *analyses, const void *filter, obs_buf *out, obs_page_end *end);
 /* The records' hooks. */
 bool obs_analyses_fold(void *analyses, const cJSON *row, const char **why);
 void obs_analyses_carry(void *analyses, obs_buf *out);

@@ -278,6 +278,44 @@ bool obs_analyses_cause(obs_analyses *a, uint64_t cluster, obs_buf *out) {
   return known;
 }
 
+/* The seqs that its claims cite, each once, as they come. */
+static uint32_t list_evidence(const cJSON *row, uint64_t seqs[OBS_ANALYSES_EVIDENCE]) {
+  const cJSON *claim, *each;
+  uint32_t n = 0;
+  cJSON_ArrayForEach(claim, cJSON_GetObjectItemCaseSensitive(row, "claims")) {
+    cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(claim, "seqs")) {
+      uint64_t seq = cJSON_IsNumber(each) && each->valuedouble >= 1 ? (uint64_t)each->valuedouble : 0;
+      uint32_t i = 0;
+      while (i < n && seqs[i] != seq) i++;
+      if (seq != 0 && i == n && n < OBS_ANALYSES_EVIDENCE) seqs[n++] = seq;
+    }
+  }
+  return n;
+}
+
+void obs_analyses_last_json(obs_analyses *a, uint64_t cluster, obs_json_writer *w, const char *name) {
+  obs_analysis_last last;
+  cJSON *row = NULL;
+  if (obs_analyses_last(a, cluster, &last) && obs_kept_rows_has(&a->kept, last.number)) row = parse_row(a, last.number);
+  if (row == NULL) {
+    obs_json_null(w, name);
+    return;
+  }
+  uint64_t seqs[OBS_ANALYSES_EVIDENCE];
+  uint32_t n = list_evidence(row, seqs);
+  obs_json_object(w, name);
+  obs_json_u64(w, "analysis", last.number);
+  obs_json_time(w, "time", last.time_ms);
+  obs_json_text(w, "cause", obs_row_text(row, "cause"));
+  obs_json_text(w, "adjust", obs_row_text(row, "adjust"));
+  obs_json_text(w, "dont", obs_row_text(row, "dont"));
+  obs_json_bool(w, "grounded", last.grounded);
+  obs_json_bool(w, "settled", last.settled);
+  obs_json_u64s(w, "evidence", seqs, n);
+  obs_json_end(w);
+  cJSON_Delete(row);
+}
+
 static bool matches(const void *filter, const void *view) {
   const obs_analyses_filter *f = filter;
   const obs_analysis_view *v = view;
@@ -288,22 +326,23 @@ static bool matches(const void *filter, const void *view) {
          is_name(&v->backend, f->backend);
 }
 
-observer_err obs_analyses_each(obs_analyses *a, const obs_analyses_filter *f, void (*fn)(void *arg, const void *view),
-                               void *arg, uint64_t *next) {
+/* What is left out of light rows: what supports the text. */
+static void put_light(obs_json_writer *w, obs_str name, obs_str value) {
+  static const char *const heavy[] = {"dont_seqs", "claims", "model_error", "ms", "conclusion", "diagnosis"};
+  for (size_t i = 0; i < sizeof(heavy) / sizeof(*heavy); i++)
+    if (obs_str_is(name, heavy[i])) return;
+  obs_json_key(w, name);
+  obs_json_raw(w, NULL, value);
+}
+
+observer_err obs_analyses_page(void *analyses, const void *filter, obs_buf *out, obs_page_end *end) {
+  obs_analyses *a = analyses;
+  const obs_analyses_filter *f = filter;
   const obs_kept_rows_query q = {.records = a->records,
                                  .clusters = a->opts->clusters,
-                                 .before = f->before,
-                                 .limit = f->limit,
+                                 .page = &f->page,
                                  .cluster = f->cluster,
                                  .matches = matches,
                                  .filter = f};
-  return obs_kept_rows_each(&a->kept, &q, fn, arg, next);
-}
-
-observer_err obs_analyses_page(void *analyses, const void *filter, obs_buf *out, obs_loop_end *end) {
-  obs_json_writer w = obs_json_write(out);
-  obs_json_array(&w, NULL);
-  observer_err err = obs_analyses_each(analyses, filter, obs_kept_rows_put, &w, &end->next);
-  obs_json_end(&w);
-  return out->oom ? OBSERVER_E_NOMEM : err;
+  return obs_kept_rows_page(&a->kept, &q, put_light, out, end);
 }

@@ -22,6 +22,7 @@ enum {
   BEYOND = 64,
   OUTAGE = 100,
   ANSWER_TEXT = 16 << 10,
+  ANSWER_LIGHT = 200, /* of it, in a list */
   OPS = 10,
   RECENT = 2000,
   QUOTE_TEXT = 1000,
@@ -225,7 +226,7 @@ static void on_op(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
 static void take_cluster(void *arg, const obs_cluster_view *c) {
   pack *p = arg;
   obs_json_writer w = obs_json_write(&p->text);
-  obs_cluster_view_json(&w, c, true);
+  obs_cluster_view_json(&w, c, OBS_CLUSTER_WHOLE);
   if (c->endpoints.n > 0) obs_buf_append(&p->endpoint, c->endpoints.v[0].value.p, c->endpoints.v[0].value.len);
   for (uint32_t i = 0; i < c->nsamples; i++) add_seq(p, c->samples[i]);
 }
@@ -432,22 +433,29 @@ static void run_cycle(void *escalations, const obs_loop_turn *turn) {
 
 /* ---- reading ---- */
 
-observer_err obs_escalations_each(obs_escalations *e, const obs_escalations_filter *f,
-                                  void (*fn)(void *arg, const void *view), void *arg, uint64_t *next) {
-  const obs_kept_rows_query q = {.records = e->records,
-                                 .clusters = e->opts->clusters,
-                                 .before = f->before,
-                                 .limit = f->limit,
-                                 .cluster = f->cluster};
-  return obs_kept_rows_each(&e->kept, &q, fn, arg, next);
+/* In light rows of the answer there is the beginning. */
+static void put_light(obs_json_writer *w, obs_str name, obs_str value) {
+  cJSON *answer = obs_str_is(name, "answer") ? cJSON_ParseWithLength(value.p, value.len) : NULL;
+  obs_json_key(w, name);
+  obs_str text = obs_row_item_text(answer);
+  if (text.p != NULL)
+    obs_json_text(w, NULL, obs_utf8_cut_str(text, ANSWER_LIGHT));
+  else
+    obs_json_raw(w, NULL, value);
+  cJSON_Delete(answer);
 }
 
-static observer_err put_page(void *escalations, const void *filter, obs_buf *out, obs_loop_end *end) {
-  obs_json_writer w = obs_json_write(out);
-  obs_json_array(&w, NULL);
-  observer_err err = obs_escalations_each(escalations, filter, obs_kept_rows_put, &w, &end->next);
-  obs_json_end(&w);
-  return out->oom ? OBSERVER_E_NOMEM : err;
+static observer_err put_page(void *escalations, const void *filter, obs_buf *out, obs_page_end *end) {
+  obs_escalations *e = escalations;
+  const obs_escalations_filter *f = filter;
+  const obs_kept_rows_query q = {
+      .records = e->records, .clusters = e->opts->clusters, .page = &f->page, .cluster = f->cluster};
+  return obs_kept_rows_page(&e->kept, &q, put_light, out, end);
+}
+
+static bool put_one(void *escalations, uint64_t number, obs_buf *out) {
+  obs_escalations *e = escalations;
+  return obs_kept_rows_has(&e->kept, number) && obs_records_one(e->records, number, out);
 }
 
 uint64_t obs_escalations_held(const obs_escalations *e) {
@@ -505,4 +513,5 @@ const obs_loop obs_escalations_loop = {.name = "escalations",
                                        .cycle = run_cycle,
                                        .close = close_escalations,
                                        .page = put_page,
+                                       .one = put_one,
                                        .records = records_of};

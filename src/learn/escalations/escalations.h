@@ -28,16 +28,10 @@ extern const obs_loop obs_escalations_loop;
 uint64_t obs_escalations_held(const obs_escalations *e);
 
 typedef struct {
+  obs_page page;
   obs_str cluster; /* p NULL: any */
-  uint32_t limit;
-  uint64_t before; /* number; 0: the newest */
 } obs_escalations_filter;
 /* A row: what it is found by, and its text. */
 typedef obs_kept_rows_head obs_escalation_view;
-
-/* Gives the rows that match, each an obs_escalation_view, to `fn`, newest first, under no lock; *next: `before` of the
- * next page, 0: there is none. */
-observer_err obs_escalations_each(obs_escalations *e, const obs_escalations_filter *f,
-                                  void (*fn)(void *arg, const void *view), void *arg, uint64_t *next);
 
 #endif

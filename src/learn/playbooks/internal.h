@@ -57,6 +57,8 @@ obs_playbook_edit obs_playbook_last_edit(const obs_playbook_view *e);
 /* Writes all members of an entry but its ids; returns where those begin in the buffer that the feed does not get.
  * `kept`: also what only the file needs, to go on with. */
 size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, bool kept, obs_json_writer *w);
+/* Without what is behind the text: how it came about, and its history. */
+void obs_playbook_write_light(const obs_playbook_view *e, obs_playbook_change change, obs_json_writer *w);
 /* Reads a row. False: it is not one of an entry; *why is the reason. */
 bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why);
 

@@ -416,45 +416,66 @@ static bool matches(const obs_playbook_view *e, const obs_playbooks_filter *f) {
   return of_class;
 }
 
-static int by_edit(const void *a, const void *b) {
-  const obs_playbook_view *x = *(obs_playbook_view *const *)a, *y = *(obs_playbook_view *const *)b;
-  return is_older(x, y) ? 1 : is_older(y, x) ? -1 : 0;
-}
-
 observer_err obs_playbooks_each(obs_playbooks *p, const obs_playbooks_filter *f,
-                                bool (*fn)(void *arg, const obs_playbook_view *entry), void *arg, uint32_t *total) {
-  const obs_playbook_view *list[OBS_PLAYBOOK_ENTRIES] = {NULL};
-  uint32_t n = 0, all = 0;
+                                bool (*fn)(void *arg, const obs_playbook_view *entry), void *arg, obs_page_end *end) {
+  const uint32_t rows = obs_page_rows(&f->page);
+  obs_page_place list[OBS_PLAYBOOK_ENTRIES];
+  obs_page_walk walk = f->page.walk;
+  uint32_t n = 0, i = 0;
+  *end = (obs_page_end){.counted = true};
+  walk.order = OBS_PLAYBOOK_ORDER;
   pthread_mutex_lock(&p->lock);
-  for (uint32_t i = 0; i < p->n; i++)
-    if (matches(p->entries[i], f)) list[all++] = p->entries[i];
-  if (all > 1) qsort(list, all, sizeof(*list), by_edit);
-  n = all < f->limit ? all : f->limit;
+  for (uint32_t k = 0; k < p->n; k++) {
+    const obs_playbook_view *e = p->entries[k];
+    if (f->page.walk.through == 0 && e->number > walk.through) walk.through = e->number;
+    if (!matches(e, f)) continue;
+    end->total++;
+    int64_t edited_ms = obs_playbook_last_edit(e).time_ms;
+    list[n] = (obs_page_place){.id = e->id, .key = edited_ms > 0 ? (uint64_t)edited_ms : 0, .then = e->number};
+    if (obs_page_walk_has(&f->page.walk, 0, e->number, &list[n])) n++;
+  }
+  if (n > 1) qsort(list, n, sizeof(*list), obs_page_compare);
   /* Copies of some 4 KB each, so that `fn` may print, or call back, while the learning thread edits. */
-  obs_playbook_view *copies = calloc((size_t)n + 1, sizeof(*copies));
-  for (uint32_t i = 0; copies != NULL && i < n; i++) copies[i] = *list[i];
+  uint32_t most = n < rows ? n : rows;
+  obs_playbook_view *copies = calloc((size_t)most + 1, sizeof(*copies));
+  for (uint32_t k = 0; copies != NULL && k < most; k++) copies[k] = *p->entries[place_of(p, list[k].id)];
   pthread_mutex_unlock(&p->lock);
-  if (total != NULL) *total = all;
   if (copies == NULL) return OBSERVER_E_NOMEM;
-  bool more = true;
-  for (uint32_t i = 0; i < n && more; i++) more = fn(arg, &copies[i]);
+  for (; i < most && fn(arg, &copies[i]); i++) walk.at = list[i];
+  end->more = i > 0 && i < n;
+  end->walk = walk;
+  end->complete = !end->more || i == rows;
   free(copies);
   return OBSERVER_E_OK;
 }
 
-static bool put_entry(void *writer, const obs_playbook_view *e) {
-  obs_json_writer *w = writer;
+static void put_entry(obs_json_writer *w, const obs_playbook_view *e, bool light) {
   obs_json_object(w, NULL);
   obs_json_id(w, "id", e->id);
-  obs_playbook_write(e, change_of(e), false, w);
+  if (light)
+    obs_playbook_write_light(e, change_of(e), w);
+  else
+    obs_playbook_write(e, change_of(e), false, w);
   obs_json_end(w);
-  return true;
 }
 
-observer_err obs_playbooks_list_json(obs_playbooks *p, const obs_playbooks_filter *f, obs_buf *out, uint32_t *total) {
+typedef struct {
+  obs_page_fill fill;
+  bool light;
+} page_writer;
+
+static bool put_listed(void *arg, const obs_playbook_view *e) {
+  page_writer *p = arg;
+  obs_page_begin_row(&p->fill);
+  put_entry(p->fill.w, e, p->light);
+  return obs_page_end_row(&p->fill);
+}
+
+observer_err obs_playbooks_list_json(obs_playbooks *p, const obs_playbooks_filter *f, obs_buf *out, obs_page_end *end) {
   obs_json_writer w = obs_json_write(out);
   obs_json_array(&w, NULL);
-  observer_err err = obs_playbooks_each(p, f, put_entry, &w, total);
+  page_writer page = {obs_page_fill_begin(&f->page, &w), !f->page.full};
+  observer_err err = obs_playbooks_each(p, f, put_listed, &page, end);
   obs_json_end(&w);
   return out->oom ? OBSERVER_E_NOMEM : err;
 }
@@ -468,7 +489,7 @@ bool obs_playbooks_one_json(void *playbooks, uint64_t id, obs_buf *out) {
   bool found = at < p->n;
   if (found) e = *p->entries[at];
   pthread_mutex_unlock(&p->lock);
-  if (found) (void)put_entry(&w, &e);
+  if (found) put_entry(&w, &e, false);
   return found;
 }
 
@@ -508,11 +529,8 @@ static void run_loop(void *loop, const obs_loop_turn *turn) {
   obs_playbooks_cycle(p, turn->stop);
 }
 
-static observer_err put_page(void *loop, const void *filter, obs_buf *out, obs_loop_end *end) {
-  uint32_t total = 0;
-  observer_err err = obs_playbooks_list_json(loop, filter, out, &total);
-  *end = (obs_loop_end){.counted = true, .total = total};
-  return err;
+static observer_err put_page(void *loop, const void *filter, obs_buf *out, obs_page_end *end) {
+  return obs_playbooks_list_json(loop, filter, out, end);
 }
 
 static obs_records *records_of(void *loop) {
@@ -524,6 +542,7 @@ const obs_loop obs_playbooks_loop = {.name = "playbooks",
                                      .cycle = run_loop,
                                      .close = obs_playbooks_close,
                                      .page = put_page,
+                                     .walk = OBS_PLAYBOOK_ORDER,
                                      .one = obs_playbooks_one_json,
                                      .ids = list_ids,
                                      .records = records_of};

@@ -22,6 +22,7 @@
 #include "learn/playbooks/uplift.h"
 
 enum {
+  OBS_PLAYBOOK_ORDER = 32, /* of walks through the entries */
   OBS_PLAYBOOK_CYCLES = 5,
   OBS_PLAYBOOK_ENTRIES = 512,        /* the one edited longest ago makes room */
   OBS_PLAYBOOK_EACH = 32,            /* edits of `do`s a cycle, the endpoints with most successes first */
@@ -121,19 +122,19 @@ typedef struct {
 } obs_playbook_view;
 
 typedef struct {
+  obs_page page; /* walked */
   /* p NULL: any; an entry without one matches only NULL. A `do` is of the task classes in its list. */
   obs_str endpoint, task_class;
   obs_str kind; /* "do", "dont"; p NULL: both */
   bool retired; /* those too */
-  uint32_t limit;
 } obs_playbooks_filter;
 
-/* Calls `fn` with a copy of each entry that matches, at most `limit`, the last edited first, under no lock, until it
- * returns false; *total (may be NULL) says how many match. NOMEM: `fn` was not called. */
+/* Calls `fn` with a copy of each entry of the page that is asked for, the last edited first, under no lock, until it
+ * returns false, which says that it has not taken that one. NOMEM: `fn` was not called. */
 observer_err obs_playbooks_each(obs_playbooks *p, const obs_playbooks_filter *f,
-                                bool (*fn)(void *arg, const obs_playbook_view *entry), void *arg, uint32_t *total);
-/* Entries as a JSON array (the row's form, `id` being the entry's id). */
-observer_err obs_playbooks_list_json(obs_playbooks *p, const obs_playbooks_filter *f, obs_buf *out, uint32_t *total);
+                                bool (*fn)(void *arg, const obs_playbook_view *entry), void *arg, obs_page_end *end);
+/* A page of entries as a JSON array (the row's form, `id` being the entry's id; light ones have no details). */
+observer_err obs_playbooks_list_json(obs_playbooks *p, const obs_playbooks_filter *f, obs_buf *out, obs_page_end *end);
 bool obs_playbooks_one_json(void *playbooks, uint64_t id, obs_buf *out);
 
 #endif

@@ -120,7 +120,7 @@ static void put_effect(const obs_playbook_view *e, bool kept, obs_json_writer *w
   obs_json_end(w);
 }
 
-size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, bool kept, obs_json_writer *w) {
+static void put_head(const obs_playbook_view *e, obs_playbook_change change, obs_json_writer *w) {
   const obs_playbook_edit last = obs_playbook_last_edit(e);
   obs_json_u64(w, "version", last.version);
   obs_json_time(w, "time", last.time_ms);
@@ -134,6 +134,19 @@ size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change
     obs_json_null(w, "cluster");
   put_count(w, "analysis", e->dont, e->analysis);
   put_text(w, "text", e->text);
+}
+
+void obs_playbook_write_light(const obs_playbook_view *e, obs_playbook_change change, obs_json_writer *w) {
+  put_head(e, change, w);
+  put_count(w, "successes", !e->dont, e->successes);
+  obs_json_u64s(w, "evidence", e->evidence, e->nevidence);
+  obs_json_time(w, "created", e->created_ms);
+  put_effect(e, false, w);
+  obs_json_bool(w, "retired", e->retired);
+}
+
+size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change, bool kept, obs_json_writer *w) {
+  put_head(e, change, w);
   put_text(w, "pattern", e->pattern);
   put_number(w, "pattern_share", !e->dont && e->pattern[0] != '\0', e->pattern_share);
   obs_json_array(w, "recent");

@@ -303,15 +303,15 @@ static observer_err check_known(const obs_review_case *c, obs_review_judgement *
   const double most = 0.5, part = 0.35; /* a message quoted in a longer text weighs less */
   const obs_review_subject *s = c->subject;
   if (c->clusters == NULL || s->endpoint.p == NULL) return OBSERVER_E_OK;
-  obs_clusters_filter filter = {.endpoint = s->endpoint, .state = -1, .since_ms = INT64_MIN, .limit = TEMPLATES};
+  obs_clusters_filter filter = {.endpoint = s->endpoint, .state = -1, .since_ms = INT64_MIN, .page.limit = TEMPLATES};
   masked_text masked = {0};
   obs_review_finding found = {.rule = OBS_REVIEW_RULE_KNOWN_FAILURE};
-  uint32_t total;
+  obs_page_end end;
   observer_err err = mask_lines(s->text, &masked);
   template_search search = {
       .text = &masked, .least = s->success == 0 ? 2 : 1 /* one may be this very op */, .out = &found};
   if (err == OBSERVER_E_OK)
-    err = obs_clusters_each(c->clusters, &filter, obs_clock_receipt_ms(), look_at, &search, &total);
+    err = obs_clusters_each(c->clusters, &filter, obs_clock_receipt_ms(), look_at, &search, &end);
   free(masked.tokens);
   if (err != OBSERVER_E_OK || search.share <= 0) return err;
   found.weight = obs_review_rules[found.rule].weight * (search.share >= most ? 1 : part);

@@ -34,6 +34,14 @@ static int status_of(bool ok, const obs_fetch_answer *answer) {
   return ok ? OBS_COMMAND_OK : answer->status == BAD_REQUEST ? OBS_COMMAND_USAGE : OBS_COMMAND_FAILED;
 }
 
+/* Reports an answer that is not JSON. */
+static cJSON *read_json(const obs_args *args, const char *path, const obs_fetch_answer *answer) {
+  cJSON *json = cJSON_ParseWithLength(answer->body.p, answer->body.len);
+  if (json == NULL)
+    obs_args_error(args, "%s%s: the answer is not JSON: is this observerd?", obs_args_text(args, "url"), path);
+  return json;
+}
+
 int obs_ask_show(const obs_args *args, const char *path, obs_ask_answer show, const void *arg) {
   obs_fetch_answer answer = {0};
   bool ok = path != NULL && obs_ask(args, path, &answer);
@@ -41,12 +49,9 @@ int obs_ask_show(const obs_args *args, const char *path, obs_ask_answer show, co
   if (ok && obs_args_given(args, "json")) {
     obs_text_print_json(stdout, answer.body.p, answer.body.len);
   } else if (ok) {
-    cJSON *json = cJSON_ParseWithLength(answer.body.p, answer.body.len);
+    cJSON *json = read_json(args, path, &answer);
     ok = json != NULL && show(args, json, arg);
-    if (json == NULL)
-      obs_args_error(args, "%s%s: the answer is not JSON: is this observerd?", obs_args_text(args, "url"), path);
-    else if (!ok)
-      obs_args_error(args, "out of memory");
+    if (json != NULL && !ok) obs_args_error(args, "out of memory");
     cJSON_Delete(json);
   }
   int status = status_of(ok, &answer);
@@ -116,27 +121,111 @@ static void cite_columns(obs_cite *c, const cJSON *entries, const obs_ask_listin
   }
 }
 
-static bool show_listed(const obs_args *args, const cJSON *answer, const void *arg) {
+static bool show_one(const obs_args *args, const cJSON *answer, const void *arg) {
   const obs_ask_listing *l = arg;
-  bool utc = obs_args_given(args, "utc");
-  if (args->nrest > 0) {
-    obs_cite cited = {0};
-    bool ok = obs_show_facts(l->title, answer, l->facts, l->nfacts, utc) &&
-              (l->show_rest == NULL || l->show_rest(args, answer, &cited));
-    obs_cite_numbers(&cited, l->evidence != NULL ? obs_show_member(answer, l->evidence) : NULL);
-    obs_cite_end(&cited, args);
-    return ok;
-  }
+  obs_cite cited = {0};
+  bool ok = obs_show_facts(l->title, answer, l->facts, l->nfacts, obs_args_given(args, "utc")) &&
+            (l->show_rest == NULL || l->show_rest(args, answer, &cited));
+  obs_cite_numbers(&cited, l->evidence != NULL ? obs_show_member(answer, l->evidence) : NULL);
+  obs_cite_end(&cited, args);
+  return ok;
+}
+
+/* Where the next page begins; NULL: there is none. */
+static const char *next_cursor(const cJSON *page) {
+  return cJSON_GetStringValue(obs_show_member(page, "next_cursor"));
+}
+
+static bool show_list(const obs_args *args, const cJSON *answer, const obs_ask_listing *l) {
   const cJSON *entries = obs_show_member(answer, l->entries);
   if (cJSON_GetArraySize(entries) == 0) obs_ask_none(args, l->what);
-  bool ok = obs_show_rows(entries, l->columns, l->ncolumns, utc, NULL);
+  bool ok = obs_show_rows(entries, l->columns, l->ncolumns, obs_args_given(args, "utc"), NULL);
   obs_cite cited = {0};
   cite_columns(&cited, entries, l);
   obs_cite_end(&cited, args);
-  obs_show_more(cJSON_IsString(obs_show_member(answer, "next")) ||
-                cJSON_IsString(obs_show_member(answer, "next_cursor")) ||
-                obs_show_number(answer, "total") > cJSON_GetArraySize(entries));
+  obs_show_more(next_cursor(answer) != NULL);
   return ok;
+}
+
+/* ---- a list, page after page ---- */
+
+/* Moves the entries of `page` to the end of those of `list`, whose other members become the page's: they say how the
+ * list ends. */
+static void join_page(cJSON *list, cJSON *page, const char *entries) {
+  cJSON *from = cJSON_GetObjectItemCaseSensitive(page, entries), *to = cJSON_GetObjectItemCaseSensitive(list, entries);
+  cJSON *item;
+  while (to != NULL && from != NULL && (item = cJSON_DetachItemFromArray(from, 0)) != NULL)
+    (void)cJSON_AddItemToArray(to, item);
+  cJSON_DeleteItemFromObjectCaseSensitive(page, entries);
+  while ((item = page->child) != NULL) {
+    (void)cJSON_DetachItemViaPointer(page, item);
+    if (!cJSON_ReplaceItemInObjectCaseSensitive(list, item->string, item)) cJSON_Delete(item);
+  }
+}
+
+/* Asks for pages until there are `limit` entries, or no more. *list is NULL when nothing came; `text` gets the answer
+ * as it came when that was all. */
+static int fetch_list(const obs_args *args, const obs_ask_listing *l, const obs_buf *path, cJSON **list,
+                      obs_buf *text) {
+  enum { PAGE_ROWS = 1000 };
+  uint64_t limit = obs_args_u64(args, "limit"), got = 0;
+  int status = OBS_COMMAND_OK;
+  const char *cursor = "";
+  while (status == OBS_COMMAND_OK && cursor != NULL && got < limit) {
+    obs_fetch_answer answer = {0};
+    obs_buf asked = {0};
+    char number[24];
+    obs_buf_append(&asked, path->p, path->len);
+    snprintf(number, sizeof(number), "%" PRIu64, limit - got < PAGE_ROWS ? limit - got : PAGE_ROWS);
+    obs_fetch_param(&asked, "limit", number);
+    if (*cursor != '\0') obs_fetch_param(&asked, "cursor", cursor);
+    obs_buf_putc(&asked, '\0');
+    bool ok = !asked.oom && obs_ask(args, asked.p, &answer);
+    if (asked.oom) obs_args_error(args, "out of memory");
+    status = status_of(ok, &answer);
+    cJSON *page = ok ? read_json(args, l->route, &answer) : NULL;
+    if (ok && page == NULL) status = OBS_COMMAND_FAILED;
+    if (*list == NULL) {
+      *list = page;
+      *text = answer.body; /* moved */
+      answer.body = (obs_buf){0};
+    } else if (page != NULL) {
+      join_page(*list, page, l->entries);
+      obs_buf_fini(text);
+    }
+    if (page != *list) cJSON_Delete(page);
+    got = (uint64_t)cJSON_GetArraySize(obs_show_member(*list, l->entries));
+    cursor = next_cursor(*list);
+    obs_buf_fini(&asked);
+    obs_fetch_answer_fini(&answer);
+  }
+  return status;
+}
+
+static int show_pages(const obs_args *args, const obs_ask_listing *l, obs_buf *path) {
+  cJSON *list = NULL;
+  obs_buf came = {0};
+  bool json = obs_args_given(args, "json");
+  if (json && l->light) obs_fetch_param(path, "full", "true");
+  int status = fetch_list(args, l, path, &list, &came);
+  bool shown = true;
+  if (status == OBS_COMMAND_OK && json && came.len > 0) {
+    obs_text_print_json(stdout, came.p, came.len);
+  } else if (status == OBS_COMMAND_OK && json) {
+    char *joined = cJSON_PrintUnformatted(list);
+    shown = joined != NULL;
+    if (shown) obs_text_print_json(stdout, joined, strlen(joined));
+    cJSON_free(joined);
+  } else if (status == OBS_COMMAND_OK) {
+    shown = show_list(args, list, l);
+  }
+  if (!shown) {
+    obs_args_error(args, "out of memory");
+    status = OBS_COMMAND_FAILED;
+  }
+  cJSON_Delete(list);
+  obs_buf_fini(&came);
+  return status;
 }
 
 /* It becomes part of a path. */
@@ -155,10 +244,12 @@ int obs_ask_list(const obs_args *args, const obs_ask_listing *l) {
   obs_buf path = {0};
   int status = OBS_COMMAND_USAGE;
   obs_buf_puts(&path, l->route);
-  if (id != NULL ? is_id(args, l, id) : obs_ask_filters(args, l->filters, l->nfilters, &path)) {
-    if (id != NULL) obs_buf_printf(&path, "/%s", id);
+  if (id != NULL && is_id(args, l, id)) {
+    obs_buf_printf(&path, "/%s", id);
     obs_buf_putc(&path, '\0');
-    status = obs_ask_show(args, path.oom ? NULL : path.p, show_listed, l);
+    status = obs_ask_show(args, path.oom ? NULL : path.p, show_one, l);
+  } else if (id == NULL && obs_ask_filters(args, l->filters, l->nfilters, &path)) {
+    status = show_pages(args, l, &path);
   }
   obs_buf_fini(&path);
   return status;

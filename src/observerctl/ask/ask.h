@@ -30,8 +30,9 @@ int obs_ask_show(const obs_args *args, const char *path, obs_ask_answer show, co
 typedef struct {
   const char *route, *entries; /* and the member of its answer that has them */
   const char *what;            /* they are: "clusters" in "no clusters match" */
-  const char *const *filters;  /* flags of the list, as obs_ask_filters takes them */
+  const char *const *filters;  /* flags of the list but --limit, as obs_ask_filters takes them */
   size_t nfilters;
+  bool light;                    /* its rows have no details, unless they are asked for, as --json does */
   const obs_show_field *columns; /* of the list */
   size_t ncolumns;
   /* One in full; a command without an argument has none of these. */

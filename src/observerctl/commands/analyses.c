@@ -68,13 +68,13 @@ static bool show_texts(const obs_args *args, const cJSON *analysis, obs_cite *ci
 }
 
 static int run_analyses(const obs_args *args) {
-  static const char *const filters[] = {"scope",   "cluster",  "endpoint", "task-class",
-                                        "backend", "grounded", "since",    "limit"};
+  static const char *const filters[] = {"scope", "cluster", "endpoint", "task-class", "backend", "grounded", "since"};
   static const obs_ask_listing listing = {
       .route = "/v1/observer/analyses",
       .entries = "analyses",
       .what = "analyses",
       .filters = OBS_TABLE(filters),
+      .light = true,
       .columns = OBS_TABLE(columns),
       .id_of = "an analysis",
       .numbered = true,
@@ -96,8 +96,7 @@ static const obs_option flags[] = {
     {"backend", 0, "NAME", .choices = "builtin lakehouse openai", .help = "only by this analyser"},
     {"grounded", 0, "BOOL", .choices = "true false", .help = "only those whose claims recorded ops support, or do not"},
     {"since", 's', "TIME", .help = "not before: a time, or an age: 90s 15m 1h30m 3d 1w"},
-    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
-     .help = "show at most N, up to 1000"},
+    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 100000, .help = "show at most N"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };

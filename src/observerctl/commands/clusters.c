@@ -16,7 +16,7 @@ static obs_term_look style_of_state(const cJSON *cluster) {
 /* The most frequent, and how many others: `/v1/chat +11`. */
 static void make_endpoint(const cJSON *cluster, obs_buf *out) {
   const cJSON *endpoints = obs_show_member(cluster, "endpoints");
-  int others = cJSON_GetArraySize(obs_show_member(cluster, "places")) - 1;
+  int others = (int)obs_show_number(cluster, "places_known") - 1;
   if (endpoints != NULL && endpoints->child != NULL) obs_buf_puts(out, endpoints->child->string);
   if (others > 0) obs_buf_printf(out, " +%d", others);
 }
@@ -174,12 +174,13 @@ static bool show_rest(const obs_args *args, const cJSON *cluster, obs_cite *cite
 
 static int run_clusters(const obs_args *args) {
   static const char *const filters[] = {"state",    "sort",       "endpoint",   "source", "staffer-id", "task-class",
-                                        "sig-hash", "session-id", "event-kind", "q",      "since",      "limit"};
+                                        "sig-hash", "session-id", "event-kind", "q",      "since"};
   static const obs_ask_listing listing = {
       .route = "/v1/observer/clusters",
       .entries = "clusters",
       .what = "clusters",
       .filters = OBS_TABLE(filters),
+      .light = true,
       .columns = OBS_TABLE(columns),
       .id_of = "a cluster",
       .title = "CLUSTER",
@@ -205,8 +206,7 @@ static const obs_option flags[] = {
     {"event-kind", 0, "KIND", .help = "only clusters with failures of this kind of event"},
     {"q", 'q', "TEXT", .help = "only clusters whose template has this text"},
     {"since", 's', "TIME", .help = "only clusters that failed since: a time, or an age: 90s 15m 1h30m 3d 1w"},
-    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
-     .help = "show at most N, up to 1000"},
+    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 100000, .help = "show at most N"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };

@@ -21,7 +21,7 @@ static void make_answer(const cJSON *e, obs_buf *out) {
 }
 
 static int run_escalations(const obs_args *args) {
-  static const char *const filters[] = {"cluster", "limit"};
+  static const char *const filters[] = {"cluster"};
   static const obs_show_field columns[] = {
       {"FAILURE", .key = "template", .wraps = true},
       {"ENDPOINT", .key = "endpoint", .gives = true, .below = true},
@@ -38,6 +38,7 @@ static int run_escalations(const obs_args *args) {
       .entries = "escalations",
       .what = "escalations",
       .filters = OBS_TABLE(filters),
+      .light = true,
       .columns = OBS_TABLE(columns),
   };
   return obs_ask_list(args, &listing);
@@ -47,8 +48,7 @@ static const obs_option flags[] = {
     OBS_FLAG_URL,
     OBS_FLAG_COLOR,
     {"cluster", 'c', "ID", .help = "only of this failure cluster"},
-    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
-     .help = "show at most N, up to 1000"},
+    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 100000, .help = "show at most N"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };

@@ -141,12 +141,13 @@ static bool show_rest(const obs_args *args, const cJSON *entry, obs_cite *cited)
 }
 
 static int run_playbooks(const obs_args *args) {
-  static const char *const filters[] = {"endpoint", "task-class", "kind", "retired", "limit"};
+  static const char *const filters[] = {"endpoint", "task-class", "kind", "retired"};
   static const obs_ask_listing listing = {
       .route = "/v1/observer/playbooks",
       .entries = "playbooks",
       .what = "playbook entries",
       .filters = OBS_TABLE(filters),
+      .light = true,
       .columns = OBS_TABLE(columns),
       .id_of = "a playbook entry",
       .title = "ENTRY",
@@ -164,8 +165,7 @@ static const obs_option flags[] = {
     {"task-class", 0, "CLASS", .help = "only entries of this class of task"},
     {"kind", 'k', "KIND", .choices = "do dont", .help = "only what works (do), or what does not (dont)"},
     {"retired", .help = "also retired entries"},
-    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
-     .help = "show at most N, up to 1000"},
+    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 100000, .help = "show at most N"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };

@@ -19,7 +19,7 @@ static void make_clusters(const cJSON *repeat, obs_buf *out) {
 }
 
 static int run_repeats(const obs_args *args) {
-  static const char *const filters[] = {"least", "sig-hash", "session-id", "endpoint", "staffer-id", "limit"};
+  static const char *const filters[] = {"least", "sig-hash", "session-id", "endpoint", "staffer-id"};
   static const obs_show_field columns[] = {
       {"TASK", .make = make_task, .wraps = true},
       {"ENDPOINT", .key = "endpoint", .gives = true, .below = true},
@@ -48,8 +48,7 @@ static const obs_option flags[] = {
     {"session-id", 0, "ID", .help = "only tasks of this session"},
     {"endpoint", 'e', "NAME", .help = "only tasks that failed first at this endpoint"},
     {"staffer-id", 0, "ID", .help = "only tasks that failed first with this agent, person or model"},
-    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
-     .help = "show at most N, up to 1000"},
+    {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 100000, .help = "show at most N"},
     OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };
