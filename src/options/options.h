@@ -24,7 +24,7 @@ typedef enum {
   OBS_OPTION_FORM,   /* what `check` accepts, which `choices` describes */
   OBS_OPTION_NUMBER, /* min to max; with `bare` a time in that unit */
   OBS_OPTION_BYTES,  /* the same, with K, M, G or T (KB, KiB: the same) for powers of 1024: 1.5G */
-  OBS_OPTION_TIME,   /* milliseconds: 50ms, 1.5s, 2m, 1h30m, 7d; a bare number is seconds */
+  OBS_OPTION_TIME,   /* milliseconds: 50ms, 1.5s, 2m, 1h30m, 7d; a bare number (2, 0.5) is seconds */
   OBS_OPTION_TEXTS,  /* a list of texts that are not empty */
   OBS_OPTION_URLS    /* a list; several in one value separated by commas; each [listen:|dial:]URL; `none` empties it */
 } obs_option_type;

@@ -43,6 +43,7 @@ typedef struct {
 
 static const unit time_units[] = {{"ms", 1},      {"s", 1000},     {"sec", 1000},    {"m", 60000}, {"min", 60000},
                                   {"h", 3600000}, {"d", 86400000}, {"w", 604800000}, {NULL, 0}};
+static const unit second[] = {{"", 1000}, {NULL, 0}};
 #define KIB UINT64_C(1024)
 static const unit byte_units[] = {{"b", 1},
                                   {"k", KIB},
@@ -107,7 +108,8 @@ static bool read_number(const obs_option *option, const char *text, uint64_t *ou
   } else if (bytes) {
     if (!read_with_units(text, byte_units, out)) return false;
   } else if (bare > 0) {
-    if (!read_with_units(text, time_units, &v) || (!time && v % bare != 0)) return false;
+    bool part = time && text[strspn(text, "0123456789.")] == '\0'; /* of a second: 0.5 */
+    if (!read_with_units(text, part ? second : time_units, &v) || (!time && v % bare != 0)) return false;
     *out = time ? v : v / bare;
   } else {
     return false;

@@ -301,7 +301,7 @@ class Review(CtlTest):
         self.assertEqual(len(server.requests("/ai/generate")), 1)
         late = self.review(daemon, "--text", "Perhaps it went badly.", "-e", "/a", "--timeout", "0", code=1)
         self.assertRegex(late.stderr, r"\Aobserverctl review: review [0-9a-f]{16} is not decided yet: GET /v1/observer/review/"
-                                      r"[0-9a-f]{16} later, or --timeout SECONDS\n\Z")
+                                      r"[0-9a-f]{16} later, or allow more time with --timeout\n\Z")
         pending = daemon.get("/v1/observer/review/" + late.stderr.split()[3])
         self.assertEqual((pending.status, pending.headers["retry-after"]), (202, "1"))
         Schemas().check(pending.json, "ReviewPending")

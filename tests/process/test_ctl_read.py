@@ -428,8 +428,17 @@ class Sessions(DaemonTest):
         d = self.start()
         self.fill(d)
         url = ("--url", d.url("http"))
-        rows = dict(re.split(r"  +", line) for line in ctl("sessions", "--stats", *url).stdout.split("\n")[1:-1])
-        self.assertEqual((rows["total"], rows["by_verdict accepted"], rows["by_kind fill"]), ("6", "3", "6"))
+        text = ctl("sessions", "--stats", *url).stdout
+        parts = [part.splitlines() for part in text.split("\n\n")]
+        stats = d.get("/v1/observer/sessions/stats").json
+        self.assertEqual(parts[0], [
+            "6 sessions, %d attempts, %.1f tries a session on average" % (stats["attempts"], stats["mean_iterations"]),
+            "grounded: %d of the %d that were checked against the roster (%.1f %%)" % (stats["grounded"], stats["grounded_of"], 100 * stats["grounded_share"]),
+            "took: p50 1.49 s, p90 1.49 s, p99 1.49 s, max 1.50 s"])  # within 1 %
+        tables = {re.split(r"  +", lines[0])[0]: [re.split(r"  +", line) for line in lines[1:]] for lines in parts[1:]}
+        self.assertIn(["accepted", "3", "50.0 %"], tables["VERDICT"])
+        self.assertEqual(tables["KIND"], [["fill", "6", "100.0 %"]])
+        self.assertEqual(set(tables), {"VERDICT", "KIND", "MODEL", "PROVIDER"} | ({"VERDICT OF AN ATTEMPT"} if stats["attempt_verdicts"] else set()))
         self.assertEqual(json.loads(ctl("sessions", "--stats", "--json", *url).stdout),
                          d.get("/v1/observer/sessions/stats").json)
 

@@ -262,6 +262,14 @@ class Tail(CtlTest):
                                {"topic": "stats", "seq": 7, "topic_seq": 1, "boot": 1, "total": 2},
                                {"topic": "alert.disk", "seq": 7, "topic_seq": 1, "text": "full"}])
 
+    def test_a_topic_that_nobody_sends_is_named(self):
+        feed = self.feed()
+        for topic, said in (("nonsense", True), ("opx", True), ("failure.x", True), ("failure", False), ("alert.disk", False),
+                            ("op.mcp", False), ("playbook", False)):
+            done = self.ctl("tail", "--feed", feed.url, "-n", "0", "--timeout", "50ms", "--topic", topic)
+            self.assertEqual(done.stderr, 'observerctl tail: no known topic begins with "%s"; there are: op.SOURCE stats failure.cluster '
+                                          "playbook analysis alert.NAME\n" % topic if said else "")
+
     def test_what_is_no_feed_is_said_once(self):
         feed = self.feed()
         tail = self.of(feed)

@@ -81,9 +81,13 @@ class Help(DaemonTest):
                 (("summary", "--window", "2m"),
                  'observerctl summary: --window: "2m" is none of: lifetime 1m 5m 1h\n'),
                 (("summary", "--sort="),
-                 'observerctl summary: --sort=: "" is none of: count failures share p50 p90 p99 max name\n'),
+                 'observerctl summary: --sort: "" is none of: count failures share p50 p90 p99 max name\n'),
                 (("summary", "-n", "0"), 'observerctl summary: --limit: "0" is not a number from 1 to 4294967295\n'),
                 (("summary", "-n", "ten"), 'observerctl summary: --limit: "ten" is not a number from 1 to 4294967295\n'),
+                (("stats", "--url", "tcp://127.0.0.1:3801"), "observerctl stats: --url: must be an http:// or https:// URL such as "
+                 'http://127.0.0.1:3800, not "tcp://127.0.0.1:3801"\n'),
+                (("stats", "--url", ":4800"), "observerctl stats: --url: must be an http:// or https:// URL such as "
+                 'http://127.0.0.1:3800, not ":4800"\n'),
                 (("ops", "--limit", "-1"),
                  'observerctl ops: --limit: "-1" is not a number from 1 to 9223372036854775807\n'),
                 (("ops", "--since", "soon"),

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum { URL_MAX = 512 };
@@ -32,19 +33,32 @@ void obs_args_reading(const obs_args *a, const char *what) {
   if (isatty(STDIN_FILENO)) obs_args_error(a, "reading %s from standard input; end with Ctrl-D", what);
 }
 
+bool obs_args_is_url(const char *text) {
+  const char *scheme = strstr(text, "://"), *host = scheme != NULL ? scheme + 3 : text;
+  size_t n = scheme != NULL ? (size_t)(scheme - text) : 0;
+  bool http =
+      scheme == NULL || (n == 4 && strncasecmp(text, "http", n) == 0) || (n == 5 && strncasecmp(text, "https", n) == 0);
+  return http && *host != '\0' && strchr(":/?#", *host) == NULL;
+}
+
 static void report(void *arg, const obs_option_fault *f) {
   const obs_args *a = arg;
+  char name[80] = "";
+  if (f->option != NULL && f->origin == OBS_OPTION_ENV)
+    snprintf(name, sizeof(name), "%s", f->where);
+  else if (f->option != NULL)
+    snprintf(name, sizeof(name), "--%s", f->option->name);
   if (f->option == NULL)
     obs_args_error(a, "%s: %s", f->where, f->must);
   else if (f->option->type == OBS_OPTION_NUMBER && f->option->bare == 0)
-    obs_args_error(a, "--%s: \"%s\" is not a number from %" PRIu64 " to %" PRIu64, f->option->name, f->value,
-                   f->option->min, f->option->max);
+    obs_args_error(a, "%s: \"%s\" is not a number from %" PRIu64 " to %" PRIu64, name, f->value, f->option->min,
+                   f->option->max);
   else if (f->option->choices != NULL && (f->option->type == OBS_OPTION_CHOICE || f->option->type == OBS_OPTION_ANY))
-    obs_args_error(a, "%s: \"%s\" is none of: %s", f->where, f->value, f->option->choices);
+    obs_args_error(a, "%s: \"%s\" is none of: %s", name, f->value, f->option->choices);
   else if (*f->value == '\0')
-    obs_args_error(a, "--%s: %s", f->option->name, f->must);
+    obs_args_error(a, "%s: %s", name, f->must);
   else
-    obs_args_error(a, "--%s: %s, not \"%s\"", f->option->name, f->must, f->value);
+    obs_args_error(a, "%s: %s, not \"%s\"", name, f->must, f->value);
 }
 
 /* The usage line says it: a word for each, and ... for any number. */

@@ -152,7 +152,7 @@ static int ask(const obs_args *args, const obs_buf *body) {
   bool has_id = strlen(id) == 16 && strspn(id, "0123456789abcdef") == 16; /* without one, show() reports it */
   while (ok && has_id && strcmp(obs_show_text(review, "status"), "pending") == 0) {
     if (obs_clock_mono_ms() >= until_ms) {
-      obs_args_error(args, "review %s is not decided yet: GET %s later, or --timeout SECONDS", id, path);
+      obs_args_error(args, "review %s is not decided yet: GET %s later, or allow more time with --timeout", id, path);
       ok = false;
       break;
     }
@@ -195,8 +195,8 @@ static const obs_option flags[] = {
     {"staffer-id", 0, "ID", .help = "the agent, person or model that made it"},
     {"attempt", 'a', "N", .initial = "1", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT32_MAX,
      .help = "which attempt it is"},
-    {"timeout", 0, "SECONDS", .initial = "120", .type = OBS_OPTION_NUMBER, .min = 0, .max = TIMEOUT_MAX_S,
-     .help = "longest wait for a model's verdict"},
+    {"timeout", 0, "TIME", .initial = "120", .type = OBS_OPTION_NUMBER, .min = 0, .max = TIMEOUT_MAX_S, .bare = 1000,
+     .help = "longest wait for a model's verdict: 2m, or seconds"},
     OBS_FLAG_JSON,
 };
 

@@ -4,10 +4,6 @@
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/when.h"
 
-#include <math.h>
-
-enum { DEPTH_MAX = 8 };
-
 /* ---- the list ---- */
 
 static obs_term_look style_of_verdict(const cJSON *session) {
@@ -54,46 +50,65 @@ static bool add_row(void *arg, uint64_t number, const char *row, size_t len) {
   return ok;
 }
 
-/* ---- statistics: every value of the answer with the names that lead to it ---- */
+/* ---- statistics ---- */
 
-static void put_members(obs_table *t, const cJSON *object, const char *before, int depth) {
-  const cJSON *item;
-  cJSON_ArrayForEach(item, object) {
-    obs_buf name = {0};
-    char number[OBS_TEXT_NUMBER];
-    const char *text = cJSON_IsTrue(item) ? "yes" : cJSON_IsFalse(item) ? "no" : "-";
-    const char *own = item->string != NULL && *item->string != '\0' ? item->string : "(empty)";
-    double v = item->valuedouble;
-    obs_buf_printf(&name, "%s%s%s", before, *before != '\0' ? " " : "", own);
-    obs_buf_putc(&name, '\0');
-    if (name.oom) {
-      t->text.oom = true;
-    } else if ((cJSON_IsObject(item) || cJSON_IsArray(item)) && depth < DEPTH_MAX) {
-      put_members(t, item, name.p, depth + 1);
-    } else {
-      if (cJSON_IsString(item)) {
-        text = item->valuestring;
-      } else if (cJSON_IsNumber(item) && floor(v) == v && v >= 0 && v < 1e15) {
-        text = obs_text_count(number, (uint64_t)v);
-      } else if (cJSON_IsNumber(item)) {
-        snprintf(number, sizeof(number), "%.3f", v);
-        text = number;
-      }
-      obs_table_puts(t, OBS_STYLE_PLAIN, name.p);
-      obs_table_puts(t, OBS_STYLE_PLAIN, text);
-    }
-    obs_buf_fini(&name);
+/* Counts by name as a table with their shares; one that is empty is nothing. False: there was no memory. */
+static bool show_counts(const cJSON *counts, const char *title, const char *counted) {
+  const obs_table_column columns_of[] = {
+      {.title = title, .gives = true}, {.title = counted, .right = true}, {.title = "SHARE", .right = true}};
+  const cJSON *count;
+  double total = 0;
+  obs_table t;
+  obs_table_init(&t, columns_of, 3);
+  cJSON_ArrayForEach(count, counts) {
+    total += cJSON_GetNumberValue(count);
   }
+  cJSON_ArrayForEach(count, counts) {
+    char text[OBS_TEXT_NUMBER];
+    double n = cJSON_GetNumberValue(count);
+    obs_table_puts(&t, OBS_STYLE_PLAIN, *count->string != '\0' ? count->string : "(empty)");
+    obs_table_puts(&t, OBS_STYLE_PLAIN, obs_text_count(text, (uint64_t)n));
+    obs_table_puts(&t, OBS_STYLE_PLAIN, obs_show_share(text, n, total));
+  }
+  return obs_show_table(&t, cJSON_GetArraySize(counts) > 0 ? "" : NULL);
 }
 
 static bool show_stats(const obs_args *args, const cJSON *stats, const void *arg) {
-  static const obs_table_column names[] = {{.title = "STATISTIC", .gives = true}, {.title = "VALUE", .right = true}};
-  obs_table t;
-  (void)args;
+  static const struct {
+    const char *key, *title, *counted;
+  } groups[] = {{"by_verdict", "VERDICT", "SESSIONS"},
+                {"by_kind", "KIND", "SESSIONS"},
+                {"by_model", "MODEL", "SESSIONS"},
+                {"by_provider", "PROVIDER", "SESSIONS"},
+                {"attempt_verdicts", "VERDICT OF AN ATTEMPT", "ATTEMPTS"}};
+  static const char *const quantiles[] = {"p50", "p90", "p99", "max"};
+  char sessions[OBS_TEXT_COUNTED], attempts[OBS_TEXT_COUNTED], text[OBS_TEXT_NUMBER], of[OBS_TEXT_NUMBER];
+  const cJSON *mean = obs_show_member(stats, "mean_iterations"), *took = obs_show_member(stats, "duration_ms");
+  double grounded_of = obs_show_number(stats, "grounded_of"), grounded = obs_show_number(stats, "grounded");
+  bool ok = true;
   (void)arg;
-  obs_table_init(&t, names, 2);
-  put_members(&t, stats, "", 0);
-  return obs_show_table(&t, NULL);
+  if (obs_show_number(stats, "total") == 0) {
+    obs_ask_none(args, "session records");
+    return true;
+  }
+  printf("%s, %s", obs_text_counted(sessions, (uint64_t)obs_show_number(stats, "total"), "session"),
+         obs_text_counted(attempts, (uint64_t)obs_show_number(stats, "attempts"), "attempt"));
+  if (cJSON_IsNumber(mean)) printf(", %.1f tries a session on average", cJSON_GetNumberValue(mean));
+  if (grounded_of > 0) {
+    printf("\ngrounded: %s of the ", obs_text_count(text, (uint64_t)grounded));
+    printf("%s that were checked against the roster (%s)", obs_text_count(of, (uint64_t)grounded_of),
+           obs_show_share(text, grounded, grounded_of));
+  }
+  fputs("\ntook: ", stdout);
+  for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
+    const cJSON *ms = obs_show_member(took, quantiles[i]);
+    printf("%s%s %s", i > 0 ? ", " : "", quantiles[i],
+           cJSON_IsNumber(ms) ? obs_text_duration(text, cJSON_GetNumberValue(ms)) : "-");
+  }
+  putchar('\n');
+  for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+    ok = show_counts(obs_show_member(stats, groups[i].key), groups[i].title, groups[i].counted) && ok;
+  return ok;
 }
 
 static int run_sessions(const obs_args *args) {

@@ -363,6 +363,20 @@ static bool is_time_to_end(void *arg) {
   return is_late(t) || poll(&fd, 1, 0) > 0;
 }
 
+/* The daemon may send topics that this program does not know, so one is not refused; but a slip of the finger would
+ * wait for ever. */
+static void note_topic(const obs_args *args, const char *topic) {
+  static const char *const known[] = {"op.", "stats", "failure.cluster", "playbook", "analysis", "alert."};
+  for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+    size_t n = strlen(known[i]), len = strlen(topic);
+    if (strncmp(known[i], topic, n < len ? n : len) == 0) return;
+  }
+  obs_args_error(args,
+                 "no known topic begins with \"%s\"; there are: op.SOURCE stats failure.cluster playbook analysis "
+                 "alert.NAME",
+                 topic);
+}
+
 static int run_tail(const obs_args *args) {
   static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
   tail t = {
@@ -381,6 +395,7 @@ static int run_tail(const obs_args *args) {
       .out = {.fd = STDOUT_FILENO, .stop_fd = -1},
   };
   if (!obs_match_parse(&t.match, args)) return OBS_COMMAND_USAGE;
+  if (t.topic != NULL) note_topic(args, t.topic);
   int status = OBS_COMMAND_FAILED;
   (void)signal(SIGPIPE, SIG_IGN);
   t.out.stop_fd = obs_signal_fd_open(signals, sizeof(signals) / sizeof(signals[0])); /* before any thread starts */
@@ -415,8 +430,8 @@ static const obs_option flags[] = {
      .help = "show the last N recorded ops first, 0 to 10000"},
     {"count", 'c', "N", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
      .help = "stop after N ops, including recorded ones"},
-    {"timeout", 't', "MS", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT32_MAX,
-     .help = "stop after this time; status 1 if --count was not reached"},
+    {"timeout", 't', "TIME", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT32_MAX, .bare = 1,
+     .help = "stop after this time: 30s, or milliseconds; status 1 if --count was not reached"},
     {"topic", 0, "PREFIX", .help = "follow topics other than ops: failure. playbook analysis alert."},
     {"stats", 's', .help = "show the heartbeats too"},
     {"wide", 'w', .help = "do not cut lines at the terminal's width"},
@@ -434,7 +449,7 @@ OBS_COMMAND(tail) = {
         "Ops missed because the daemon or the connection could not keep up are reported on standard error; so is a "
         "daemon that goes away (nothing received for 3 s) and comes back: tail continues by itself. A daemon of "
         "--url or OBSERVER_URL that does not answer at the start is an error, or is waited for with --wait; no other "
-        "one takes its found.",
+        "one takes its place.",
     .examples = "observerctl tail --failed\n"
                 "observerctl tail -n 100 --source scenario\n"
                 "observerctl tail --json --endpoint /v1/chat | jq .duration_ms\n"
