@@ -67,10 +67,12 @@ class Top(TerminalTest):
         self.observe(2, success=False, error="upstream 17 timed out")
         self.wait_endpoints(("/e", "5"))
         self.term.wait(r"^/e .* 40% ")
-        self.term.wait(r"^ +2 /e +upstream <\*> timed out")
+        self.term.wait(r"^FAILING 1 \(open clusters\) +where +state +1m +1h +since id$")
+        self.term.wait(r"^upstream <\*> timed out +/e +new +2 +2 +\d+ s [0-9a-f]{8}$")
         self.term.wait(r"FAIL mcp .* upstream 17 timed out <- asked$")
         self.term.wait(r"^http 5 recorded 0 duplicate 0 rejected")
-        self.term.wait(r"^ops/s .* now .* 1m .*in flight 0  feed 0 subscribers")
+        self.term.wait(r"^now \S+ ops/s, \S+ failures/s  last minute \S+ ops/s, \S+ failures/s")
+        self.term.wait(r"in flight 0\s+feed 0 subscribers$")
         self.term.keys("q")
         self.assertEqual(self.term.status(), 0)
         self.assert_restored()
@@ -88,7 +90,10 @@ class Top(TerminalTest):
         self.term.wait(r"sort:p50")
         self.term.keys("/", "b", "u", "s", "y", "Enter")
         self.wait_endpoints(("/busy", "3"))
-        self.term.keys("/", "Escape")
+        self.term.keys("Escape")  # drops the filter
+        self.term.wait(r"^ENDPOINTS 3 \(1m\)")
+        self.term.keys("/", "b", "u", "s", "y", "Escape")
+        self.term.wait(r"^ENDPOINTS 3 \(1m\)")
         self.term.keys("w")
         self.term.wait(r"^ENDPOINTS 3 \(5m\)")
         self.term.keys("w", "w")
@@ -122,6 +127,7 @@ class Top(TerminalTest):
                 self.assertLessEqual(max(map(len, self.term.screen())), columns)
         self.term.keys("End")
         self.term.wait(r"^/e39 ")
+        self.term.wait("\x1b\\[[0;]*7m\\S*/e39 ", colours=True)  # the selected row
         self.term.keys("Up", "Up", "Home")
         self.term.wait(r"^/e00 ")
         self.term.keys("Tab")
@@ -179,22 +185,111 @@ class Top(TerminalTest):
         self.assertEqual(self.term.status(), 0)
         self.assert_restored()
 
+    def test_details(self):
+        """From an endpoint and from a failure to its cluster, its analysis and the ops that it cites, and back."""
+        self.daemon.end()
+        self.daemon = self.start(feed="tcp://127.0.0.1:0", args=["--cycle", "200ms"])
+        for i in range(60):
+            city = ("Akron", "Dayton", "Toledo")[i % 3]
+            self.observe(1, endpoint="scenario:fill", city=city, input_summary="welder in " + city, success=city != "Toledo",
+                         error="no roster for city Toledo (lookup %d)" % i if city == "Toledo" else None)
+        self.observe(1, endpoint="/other")
+        wait_until(lambda: self.daemon.get("/v1/observer/analyses?scope=cluster").json["analyses"], 20, "an analysis")
+        cluster = self.daemon.get("/v1/observer/clusters").json["clusters"][0]["id"]
+        for columns in (80, 120):
+            self.term.resize(columns, 40)
+            self.top()
+            self.term.keys("Enter")  # the busiest endpoint
+            self.term.wait(r"^  endpoint scenario:fill$")
+            self.term.wait(r"^  last minute: 60 ops, 20 failed \(33\.3 %\), p50 ")
+            self.term.wait("^\u25b8 no roster for city Toledo \\(lookup <\\*>\\) \\(new, 20 in the last hour\\)$")
+            self.term.keys("Enter")  # what fails there
+            self.term.wait(r"^  at: scenario:fill 20$")
+            self.term.wait(r"cluster %s$" % cluster[:8])
+            self.term.wait("^\u25b8 analysis \\d+, ")
+            self.assertIn('ops with city "Toledo" failed so (100 %)', " ".join(self.term.text().split()))
+            self.assertIn("WHAT TO DO", self.term.text())
+            self.term.keys("Enter")  # why
+            self.term.wait(r"^  EVIDENCE$")
+            self.term.wait("^\u25b8 cluster %s$" % cluster[:8])
+            self.term.keys("Tab", "Enter")  # the first op that it cites
+            self.term.wait(r"^  op \d+  FAIL$")
+            self.term.wait(r"^  error: no roster for city Toledo \(lookup \d+\)$")
+            self.term.wait(r"^  city: Toledo$")
+            self.term.keys("Escape")
+            self.term.wait(r"^  EVIDENCE$")
+            self.term.keys("BSpace")
+            self.term.wait(r"^  at: scenario:fill 20$")
+            self.term.keys("Left")
+            self.term.wait(r"^  endpoint scenario:fill$")
+            self.term.keys("Escape")
+            self.term.wait(r"^ENDPOINTS 2 ")
+            self.term.keys("j", "Enter")  # the other endpoint
+            self.term.wait(r"^  endpoint /other$")
+            self.term.keys("Escape")
+            self.term.wait(r"^ENDPOINTS 2 ")
+            self.term.keys("Tab", "Enter")  # the cluster, from its pane
+            self.term.wait(r"^  at: scenario:fill 20$")
+            self.term.keys("q")
+            self.assertEqual(self.term.status(), 0)
+            self.assert_restored()
+
+    def test_resolved_clusters_are_not_failing(self):
+        self.daemon.end()
+        self.daemon = self.start(feed="tcp://127.0.0.1:0", args=["--cluster-quiet", "1"])
+        self.observe(1, success=False, error="old failure")
+        wait_until(lambda: self.daemon.get("/v1/observer/clusters").json["clusters"][0]["state"] == "resolved", 90, "resolved")
+        self.observe(1, success=False, error="connection reset")
+        self.top()
+        self.term.wait(r"^FAILING 1 \(open clusters\)")
+        self.term.wait(r"^connection reset +/e +new +1 +1 +\d+ s [0-9a-f]{8}$")
+        self.assertNotRegex(self.term.text(), r"(?m)^old failure")
+
+    def test_wide_terminals_keep_numbers_near_names(self):
+        self.term.resize(200, 50)
+        self.observe(3)
+        self.top()
+        self.wait_endpoints(("/e", "3"))
+        row = next(row for row in self.term.screen() if row.startswith("/e "))
+        self.assertLess(row.index("3"), 50)
+        self.assertLess(len(row), 100)
+
+    def test_a_terminal_that_shows_lines_only(self):
+        self.term.run("env", "TERM=dumb", OBSERVERCTL, "top", "--url", self.daemon.url("http"))
+        self.term.wait(r"TERM=dumb: this terminal shows lines only \(--once prints one$|TERM=dumb: this terminal shows lines only \(--once")
+        self.assertEqual(self.term.status(), 1)
+        self.term.run("env", "TERM=dumb", OBSERVERCTL, "top", "--once", "--url", self.daemon.url("http"))
+        self.term.wait(r"^ENDPOINTS 0 \(1m\) ")
+        self.assertEqual(self.term.status(), 0)
+
+    def test_ascii(self):
+        """In a locale without UTF-8; and the header keeps its end."""
+        self.term = self.terminal(name="ascii", env={"LC_ALL": "C"})
+        self.observe(1, success=False, error="welder×2 … " + "x" * 200)
+        self.top()
+        self.term.wait(r"^ENDPOINTS 1 \(1m\) +countv +rate/s +failed +p50 +p99 +max$")
+        self.term.wait(r" FAIL mcp .* welderx2 \.\.\. x+~$")
+        self.assertTrue(self.term.text().isascii())
+        self.term.keys("Enter")
+        self.term.wait(r"^> .* FAIL /e .* welderx2 \.\.\. x+~$")
+        self.assertTrue(self.term.text().isascii())
+
     def test_a_terminal_that_is_not_known(self):
         self.term.run("env", "TERM=nonsense", OBSERVERCTL, "top")
         self.term.wait(r"TERM=nonsense: not a terminal that is known here")
         self.assertEqual(self.term.status(), 1)
 
-    def uptime(self):
-        return self.daemon.get("/v1/observer/health").json["uptime_s"]
-
     def once(self, *args):
-        """What `top` prints for three ops. Rates fall with the seconds since the start: they are checked here, and are RATE
-        in the answer."""
-        before = self.uptime()
+        """What `top` prints for three ops. Rates fall with the seconds that the daemon's window has: they are checked here, and
+        are RATE in the answer."""
+        def seconds():
+            return self.daemon.get("/v1/observer/summary").json["windows"]["1m"]["seconds"]
+
+        before = seconds()
         text = self.ctl("top", *args, "--url", self.daemon.url("http")).stdout
-        possible = [3 / u if 1 <= u < 60 else 3 / 60 for u in range(before, self.uptime() + 1)]
-        rates = re.findall(r"(?m)^(?:mcp|/e) +3 +(\S+) ", text)
-        self.assertEqual(len(rates), 2, text)
+        possible = [3 / max(s, 1) for s in range(before, seconds() + 1)]
+        rates = re.findall(r"(?m)^(?:mcp|/e) +3 +(\S+) ", text) + re.findall(r"(?m)^last minute (\S+) ops/s", text)
+        self.assertEqual(len(rates), 3, text)
         for rate in rates:
             self.assertTrue(any(abs(float(rate) - p) < 0.006 for p in possible), (rate, possible))
         return re.sub(r"(?m)^((?:mcp|/e) +3) +\S+ ", r"\1 RATE ", text)

@@ -93,6 +93,10 @@ cJSON *obs_fetch_json(const char *base, const char *path, uint32_t timeout_ms, c
 void obs_fetch_param(obs_buf *path, const char *name, const char *value) {
   bool first = path->len == 0 || memchr(path->p, '?', path->len) == NULL;
   obs_buf_printf(path, "%c%s=", first ? '?' : '&', name);
+  obs_fetch_value(path, value);
+}
+
+void obs_fetch_value(obs_buf *path, const char *value) {
   for (const unsigned char *p = (const unsigned char *)value; *p != '\0'; p++) {
     bool plain = (*p >= '0' && *p <= '9') || ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z') || strchr("-._~", *p) != NULL;
     if (plain)

@@ -25,6 +25,8 @@ cJSON *obs_fetch_json(const char *base, const char *path, uint32_t timeout_ms, c
 /* Called about once a second during a request; true gives the request up. NULL: requests are not given up. */
 void obs_fetch_set_stop(bool (*stop)(void *arg), void *arg);
 
+/* Appends a value to a path, escaped. */
+void obs_fetch_value(obs_buf *path, const char *value);
 /* Appends `name=value` to a path, escaped, with `?` or `&` before it. */
 void obs_fetch_param(obs_buf *path, const char *name, const char *value);
 

@@ -16,7 +16,6 @@
 enum { TIMEOUT_MS = 10000, GROUPS_MAX = 1000 };
 
 const char *const obs_top_period_names[OBS_TOP_PERIODS] = {"1m", "5m", "1h", "lifetime"};
-static const double period_seconds[OBS_TOP_PERIODS] = {60, 300, 3600, 0};
 
 static const cJSON *member(const cJSON *json, const char *name) {
   return cJSON_GetObjectItemCaseSensitive(json, name);
@@ -78,13 +77,12 @@ static void lend_rates(obs_top_series *to, size_t nto, obs_top_series *from, siz
 }
 
 static void take_summary(obs_top_data *d) {
-  double uptime = obs_top_number(d->health, "uptime_s");
   for (unsigned i = 0; i < OBS_TOP_PERIODS; i++) {
     const cJSON *json = i == OBS_TOP_LIFETIME ? member(d->summary, "lifetime")
                                               : member(member(d->summary, "windows"), obs_top_period_names[i]);
-    /* A daemon that is younger than the window has had less time for its ops. */
-    double seconds = period_seconds[i];
-    if (uptime >= 1 && uptime < seconds) seconds = uptime;
+    /* Those that the window has had; the lifetime says none, and of a new daemon's first second there are 0. */
+    double seconds = obs_top_number(json, "seconds");
+    if (seconds < 1) seconds = 1;
     obs_top_period *p = &d->periods[i];
     p->total = or_zero(obs_top_number(json, "total"));
     p->failures = or_zero(obs_top_number(json, "failures"));
@@ -100,21 +98,21 @@ static void take_summary(obs_top_data *d) {
 
 /* ---- failures of one kind ---- */
 
-static void count_group(obs_top_data *d, const char *where, const char *what, bool masked, double count,
-                        const char *last) {
+/* What varies from one failure to the next becomes `<*>`, as the daemon groups failures. */
+static void count_group(obs_top_data *d, const char *where, const char *what, const char *last) {
   /* The key is `where NUL what NUL`. */
   obs_buf key = {0};
   size_t len = what != NULL ? strlen(what) : 0;
   obs_buf_puts(&key, where != NULL ? where : "");
   obs_buf_putc(&key, '\0');
   size_t at = key.len;
-  if (masked && len > 0) { /* what varies from one failure to the next becomes `<*>`, as the daemon groups failures */
+  if (len > 0) {
     obs_mask_token tokens[OBS_MASK_TOKENS];
     char room[OBS_READING_BYTES];
     obs_str text = obs_reading_of(obs_str_of(what), room);
     obs_mask_template(tokens, obs_mask(text, tokens), &key);
   } else {
-    obs_buf_puts(&key, what != NULL ? what : "");
+    obs_buf_puts(&key, "(no text)");
   }
   obs_buf_putc(&key, '\0');
   if (key.oom) {
@@ -124,53 +122,100 @@ static void count_group(obs_top_data *d, const char *where, const char *what, bo
   obs_top_group *g = NULL;
   for (size_t i = 0; i < d->ngroups && g == NULL; i++) {
     obs_top_group *other = &d->groups[i];
-    if (other->key != NULL && strcmp(other->key, key.p) == 0 && strcmp(other->what, key.p + at) == 0) g = other;
+    if (other->key != NULL && strcmp(other->where, key.p) == 0 && strcmp(other->what, key.p + at) == 0) g = other;
   }
   if (g == NULL && d->ngroups < GROUPS_MAX) {
     g = &d->groups[d->ngroups++];
-    *g = (obs_top_group){.key = key.p, .where = key.p, .what = key.p + at, .last = last};
+    *g = (obs_top_group){.key = key.p, .where = key.p, .what = key.p + at, .last = last, .minute = NAN, .hour = NAN};
     key = (obs_buf){0}; /* the group's now */
   }
-  if (g != NULL) g->count += count;
+  if (g != NULL) g->count++;
   obs_buf_fini(&key);
 }
 
+/* What fails now comes first. */
 static int by_count(const void *a, const void *b) {
   const obs_top_group *x = a, *y = b;
+  if (x->minute < y->minute || x->minute > y->minute)
+    return x->minute < y->minute ? 1 : -1; /* not where they are NaN */
+  if (x->hour < y->hour || x->hour > y->hour) return x->hour < y->hour ? 1 : -1;
   if (x->count != y->count) return x->count < y->count ? 1 : -1;
   int c = strcmp(x->where, y->where);
   return c != 0 ? c : strcmp(x->what, y->what);
 }
 
+static void take_cluster(obs_top_data *d, const cJSON *c) {
+  const char *template = text_of(c, "template"), *state = text_of(c, "state");
+  const cJSON *endpoints = member(c, "endpoints");
+  if (d->ngroups == GROUPS_MAX || state == NULL || strcmp(state, "resolved") == 0) return;
+  d->groups[d->ngroups++] = (obs_top_group){
+      .what = template != NULL && *template != '\0' ? template : "(no text)",
+      .where = endpoints != NULL && endpoints->child != NULL ? endpoints->child->string : "",
+      .id = text_of(c, "id"),
+      .state = state,
+      .since = text_of(c, "state_since"),
+      .last = text_of(c, "last_seen"),
+      .count = or_zero(obs_top_number(c, "count")),
+      .minute = or_zero(obs_top_number(c, "last_minute")),
+      .hour = or_zero(obs_top_number(c, "last_hour")),
+  };
+}
+
 /* Of the daemon's clusters; without them, of the last failures. */
 static void take_groups(obs_top_data *d) {
-  const cJSON *list = cJSON_IsArray(d->clusters) ? d->clusters : member(d->clusters, "clusters"), *c, *row;
-  const cJSON *failures = d->clusters == NULL ? member(d->failures, "ops") : NULL;
+  const cJSON *failures = d->clusters == NULL ? member(d->failures, "ops") : NULL, *c, *row;
   d->groups = calloc(GROUPS_MAX, sizeof(*d->groups));
   if (d->groups == NULL) return;
-  cJSON_ArrayForEach(c, list) {
-    const char *template = text_of(c, "template");
-    if (template == NULL || *template == '\0') template = "(no text)";
-    /* The first of its endpoints: a list of names, or a map of them to counts. */
-    const cJSON *all = member(c, "endpoints");
-    const char *endpoint = all == NULL || all->child == NULL ? text_of(c, "endpoint")
-                           : cJSON_IsObject(all)             ? all->child->string
-                                                             : cJSON_GetStringValue(all->child);
-    count_group(d, endpoint, template, false, or_zero(obs_top_number(c, "count")), text_of(c, "last_seen"));
+  cJSON_ArrayForEach(c, member(d->clusters, "clusters")) {
+    take_cluster(d, c);
   }
   /* Newest first, so that the first of a kind is its last. */
   cJSON_ArrayForEach(row, failures) {
     const cJSON *op = member(row, "op");
     const char *error = text_of(op, "error");
-    const char *what = error != NULL ? error : text_of(op, "output_summary");
-    count_group(d, text_of(op, "endpoint"), what, true, 1, text_of(op, "timestamp"));
+    count_group(d, text_of(op, "endpoint"), error != NULL ? error : text_of(op, "output_summary"),
+                text_of(op, "timestamp"));
   }
   qsort(d->groups, d->ngroups, sizeof(*d->groups), by_count);
 }
 
+/* ---- a page ---- */
+
+/* The paths that a page is made of, before its id. */
+static const char *const parts_of[][OBS_TOP_PARTS] = {
+    [OBS_TOP_SOURCE] = {"clusters?limit=50&source=", "ops?success=false&limit=50&source="},
+    [OBS_TOP_ENDPOINT] = {"clusters?limit=50&endpoint=", "ops?success=false&limit=50&endpoint="},
+    [OBS_TOP_CLUSTER] = {"clusters/", "analyses?limit=5&cluster=", "ops?limit=20&cluster="},
+    [OBS_TOP_ANALYSIS] = {"analyses/"},
+    [OBS_TOP_OP] = {"ops/"},
+};
+
+static void ask_page(const char *url, const obs_top_target *target, obs_top_answer *out) {
+  *out = (obs_top_answer){.target = *target};
+  for (int i = 0; target->id[0] != '\0' && i < OBS_TOP_PARTS && parts_of[target->kind][i] != NULL; i++) {
+    obs_buf path = {0};
+    char error[256] = "out of memory";
+    obs_buf_printf(&path, "/v1/observer/%s", parts_of[target->kind][i]);
+    obs_fetch_value(&path, target->id);
+    obs_buf_putc(&path, '\0');
+    if (!path.oom) out->parts[i] = obs_fetch_json(url, path.p, TIMEOUT_MS, error, sizeof(error));
+    if (out->parts[i] == NULL && i == 0) snprintf(out->error, sizeof(out->error), "%s", error);
+    obs_buf_fini(&path);
+  }
+}
+
+void obs_top_answer_fini(obs_top_answer *a) {
+  for (int i = 0; i < OBS_TOP_PARTS; i++) cJSON_Delete(a->parts[i]);
+  *a = (obs_top_answer){0};
+}
+
+bool obs_top_same(const obs_top_target *a, const obs_top_target *b) {
+  return a->kind == b->kind && strcmp(a->id, b->id) == 0;
+}
+
 /* ---- asking ---- */
 
-obs_top_data *obs_top_data_get(const char *url, bool *ask_clusters) {
+obs_top_data *obs_top_data_get(const char *url, bool *ask_clusters, const obs_top_target *page) {
   char ignored[256];
   obs_fetch_answer answer;
   obs_top_data *d = calloc(1, sizeof(*d));
@@ -184,11 +229,12 @@ obs_top_data *obs_top_data_get(const char *url, bool *ask_clusters) {
   d->summary = obs_fetch_json(url, "/v1/observer/summary", TIMEOUT_MS, d->error, sizeof(d->error));
   d->failures = obs_fetch_json(url, "/v1/observer/ops?success=false&limit=200", TIMEOUT_MS, ignored, sizeof(ignored));
   if (*ask_clusters) {
-    if (obs_fetch_get(url, "/v1/observer/clusters", TIMEOUT_MS, &answer))
+    if (obs_fetch_get(url, "/v1/observer/clusters?limit=500", TIMEOUT_MS, &answer))
       d->clusters = cJSON_ParseWithLength(answer.body.p, answer.body.len);
     *ask_clusters = answer.status != 404;
     obs_fetch_answer_fini(&answer);
   }
+  ask_page(url, page, &d->page);
   take_summary(d);
   take_groups(d);
   return d;
@@ -207,6 +253,7 @@ void obs_top_data_free(obs_top_data *d) {
   cJSON_Delete(d->summary);
   cJSON_Delete(d->failures);
   cJSON_Delete(d->clusters);
+  obs_top_answer_fini(&d->page);
   free(d);
 }
 
@@ -234,6 +281,12 @@ void obs_top_data_json(const obs_top_data *d, const char *url, obs_buf *out) {
     obs_json_cstr(&w, "what", d->groups[i].what);
     obs_json_double(&w, "count", d->groups[i].count);
     if (d->groups[i].last != NULL) obs_json_cstr(&w, "last", d->groups[i].last);
+    if (d->groups[i].id != NULL) {
+      obs_json_cstr(&w, "id", d->groups[i].id);
+      obs_json_cstr(&w, "state", d->groups[i].state);
+      obs_json_double(&w, "last_minute", d->groups[i].minute);
+      obs_json_double(&w, "last_hour", d->groups[i].hour);
+    }
     obs_json_end(&w);
   }
   obs_json_end(&w);
@@ -251,14 +304,17 @@ static void *fetch(void *arg) {
   obs_top_fetch *f = arg;
   bool ask_clusters = true;
   while (!is_stopped(f)) {
-    obs_top_data *data = obs_top_data_get(f->url, &ask_clusters);
+    pthread_mutex_lock(&f->mutex);
+    obs_top_target page = f->page;
+    pthread_mutex_unlock(&f->mutex);
+    obs_top_data *data = obs_top_data_get(f->url, &ask_clusters, &page);
     pthread_mutex_lock(&f->mutex);
     if (data != NULL) {
       obs_top_data_free(f->data); /* not taken in time: only the newest is worth drawing */
       f->data = data;
       (void)eventfd_write(f->event_fd, 1);
     }
-    if (!is_stopped(f)) obs_thread_cond_wait_ms(&f->cond, &f->mutex, f->interval_ms);
+    if (!is_stopped(f) && obs_top_same(&page, &f->page)) obs_thread_cond_wait_ms(&f->cond, &f->mutex, f->interval_ms);
     pthread_mutex_unlock(&f->mutex);
   }
   return NULL;
@@ -282,6 +338,13 @@ obs_top_data *obs_top_fetch_take(obs_top_fetch *f) {
   f->data = NULL;
   pthread_mutex_unlock(&f->mutex);
   return data;
+}
+
+void obs_top_fetch_page(obs_top_fetch *f, const obs_top_target *page) {
+  pthread_mutex_lock(&f->mutex);
+  f->page = *page;
+  pthread_cond_signal(&f->cond);
+  pthread_mutex_unlock(&f->mutex);
 }
 
 void obs_top_fetch_close(obs_top_fetch *f) {

@@ -147,6 +147,12 @@ bool obs_top_screen_open(char *error, size_t size) {
     return false;
   }
   set_term(screen);
+  if (tigetstr("cup") == NULL) { /* the cursor cannot be moved */
+    obs_top_screen_close();
+    snprintf(error, size, "TERM=%s: this terminal shows lines only (--once prints one frame)",
+             term != NULL ? term : "");
+    return false;
+  }
   cbreak();
   noecho();
   nonl();

@@ -20,6 +20,7 @@ enum { CTRL_L = 12, ESCAPE = 27, DELETE = 127, DEFAULT_COLUMNS = 120, WHEEL = 1 
 typedef struct {
   obs_top_view view;
   obs_top_data *data;
+  obs_top_answer answer; /* to the page that is open */
   obs_top_frame frame;
   obs_top_fetch fetch;
   int signal_fd;
@@ -33,6 +34,12 @@ typedef struct {
 static void take_data(top *t) {
   obs_top_data *now = obs_top_fetch_take(&t->fetch), *before = t->data;
   if (now == NULL) return;
+  if (now->page.target.id[0] != '\0' && now->health != NULL) { /* also while paused: the page was just opened */
+    obs_top_answer_fini(&t->answer);
+    t->answer = now->page;
+    now->page = (obs_top_answer){0};
+    t->view.answer = &t->answer;
+  }
   t->view.error = now->error[0] != '\0' ? t->error : NULL;
   if (t->view.error != NULL) snprintf(t->error, sizeof(t->error), "%s", now->error);
   if (now->summary == NULL || t->view.paused) {
@@ -54,11 +61,6 @@ static void take_data(top *t) {
 
 /* ---- keys ---- */
 
-static void scroll_by(obs_top_view *v, long rows) {
-  long to = (long)v->scroll[v->focus] + rows, last = (long)obs_top_pane_size(v, v->focus);
-  v->scroll[v->focus] = to < 0 ? 0 : (unsigned)(to > last ? last : to); /* drawing keeps the page full */
-}
-
 static void filter_key(obs_top_view *v, int key) {
   size_t n = strlen(v->filter);
   if (key == ESCAPE) v->filter[0] = '\0';
@@ -71,12 +73,53 @@ static void filter_key(obs_top_view *v, int key) {
     v->filter[n] = (char)key;
     v->filter[n + 1] = '\0';
   }
-  v->scroll[OBS_TOP_ENDPOINTS] = 0;
+  v->cursors[OBS_TOP_ENDPOINTS] = (obs_top_cursor){0};
+}
+
+/* ---- pages ---- */
+
+/* What the last page is about, or nothing, is asked for from now on. */
+static void ask_page(top *t) {
+  const obs_top_target nothing = {0};
+  obs_top_fetch_page(&t->fetch, t->view.depth > 0 ? &t->view.pages[t->view.depth - 1].target : &nothing);
+}
+
+static void open_selected(top *t) {
+  obs_top_view *v = &t->view;
+  obs_top_target target = {0};
+  if (v->depth == OBS_TOP_DEPTH) return;
+  if (!(v->depth > 0 ? obs_top_page_selected(v, &target) : obs_top_selected(v, &target))) return;
+  v->pages[v->depth++] = (obs_top_page){.target = target};
+  ask_page(t);
+}
+
+static void go_back(top *t) {
+  obs_top_view *v = &t->view;
+  if (v->depth == 0) {
+    v->filter[0] = '\0';
+    return;
+  }
+  v->depth--;
+  ask_page(t);
+}
+
+static void move_selection(obs_top_view *v, long rows) {
+  if (v->depth > 0)
+    obs_top_page_select(v, rows);
+  else
+    obs_top_select(v, rows);
+}
+
+static void move_on(obs_top_view *v, unsigned panes) {
+  if (v->depth > 0)
+    obs_top_page_next(v);
+  else
+    v->focus = (v->focus + panes) % OBS_TOP_PANES;
 }
 
 static void plain_key(top *t, int key) {
   obs_top_view *v = &t->view;
-  long page = v->page > 1 ? v->page - 1 : 1; /* one row of the page before stays */
+  long page = v->page > 1 ? v->page - 1 : 1, all = INT32_MAX; /* one row of the page before stays */
   const char *letter = key > 0 && key < 0x80 ? strchr(obs_top_sort_letters, key) : NULL;
   switch (key) {
   case 'q':
@@ -104,37 +147,50 @@ static void plain_key(top *t, int key) {
     v->period = (v->period + 1) % OBS_TOP_PERIODS;
     break;
   case '/':
-    v->filtering = true;
-    v->focus = OBS_TOP_ENDPOINTS;
+    v->filtering = v->depth == 0;
+    v->focus = v->depth == 0 ? OBS_TOP_ENDPOINTS : v->focus;
     break;
-  /* the pane, and where it is scrolled to */
+  /* what is selected, and what it is about */
   case '\t':
-    v->focus = (v->focus + 1) % OBS_TOP_PANES;
+    move_on(v, 1);
     break;
   case KEY_BTAB:
-    v->focus = (v->focus + OBS_TOP_PANES - 1) % OBS_TOP_PANES;
+    move_on(v, OBS_TOP_PANES - 1);
     break;
   case KEY_UP:
   case 'k':
-    scroll_by(v, -WHEEL);
+    move_selection(v, -WHEEL);
     break;
   case KEY_DOWN:
   case 'j':
-    scroll_by(v, WHEEL);
+    move_selection(v, WHEEL);
     break;
   case KEY_PPAGE:
-    scroll_by(v, -page);
+    move_selection(v, -page);
     break;
   case KEY_NPAGE:
-    scroll_by(v, page);
+    move_selection(v, page);
     break;
   case KEY_HOME:
   case 'g':
-    v->scroll[v->focus] = 0;
+    move_selection(v, -all);
     break;
   case KEY_END:
   case 'G':
-    scroll_by(v, (long)obs_top_pane_size(v, v->focus));
+    move_selection(v, all);
+    break;
+  case '\r':
+  case '\n':
+  case KEY_ENTER:
+  case KEY_RIGHT:
+    open_selected(t);
+    break;
+  case ESCAPE:
+  case KEY_BACKSPACE:
+  case DELETE:
+  case '\b':
+  case KEY_LEFT:
+    go_back(t);
     break;
   default:
     if (letter != NULL) v->sort = (unsigned)(letter - obs_top_sort_letters);
@@ -189,7 +245,8 @@ static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
 
 static int run_once(top *t, const obs_args *args) {
   bool ask_clusters = true;
-  t->data = obs_top_data_get(t->view.url, &ask_clusters);
+  const obs_top_target nothing = {0};
+  t->data = obs_top_data_get(t->view.url, &ask_clusters, &nothing);
   if (t->data == NULL || t->data->error[0] != '\0') {
     obs_args_error(args, "%s", t->data != NULL ? t->data->error : "out of memory");
     return OBS_COMMAND_FAILED;
@@ -231,6 +288,8 @@ static int run_top(const obs_args *args) {
       obs_args_given(args, "once") || obs_args_given(args, "json") || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO);
   int status = once ? run_once(&t, args) : run_screen(&t, args, (uint64_t)llround(seconds * 1000));
   obs_top_data_free(t.data);
+  obs_top_answer_fini(&t.answer);
+  obs_top_view_fini(&t.view);
   obs_top_frame_fini(&t.frame);
   if (t.signal_fd >= 0) close(t.signal_fd);
   return status;
@@ -248,10 +307,13 @@ OBS_COMMAND(top) = {
     .name = "top",
     .summary = "the daemon at a glance, full-screen",
     .description =
-        "Shows rates, transports, sources, endpoints with their durations and share of failures, the failure "
+        "Shows rates, transports, sources, endpoints with their durations and share of failures, the open failure "
         "clusters and the last failures, and asks the daemon for them again and again. The last row shows the "
         "keys; h lists all. While the daemon is away, the first row says so and the last numbers stay, dimmed; "
-        "top continues by itself.",
+        "top continues by itself.\n\n"
+        "Arrow keys select a row and Enter shows what it is about: an endpoint or source with what fails there, a "
+        "cluster "
+        "with its cause and what to do, an analysis with the ops that it cites, an op as recorded. Escape goes back.",
     .examples = "observerctl top\n"
                 "observerctl top --url http://10.0.0.7:3800 --interval 5\n"
                 "observerctl top --once --json | jq .failing",

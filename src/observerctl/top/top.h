@@ -1,10 +1,11 @@
 /* top: what its parts share. A thread asks the daemon and makes each answer a snapshot (data.c); the main thread draws
- * the last one as rows of styled text (view.c), which go to the screen or, with --once, to standard output (screen.c).
- */
+ * the last one as rows of styled text, as panes (view.c) or as a page about one thing (page.c), which go to the screen
+ * or, with --once, to standard output (screen.c). */
 #ifndef OBS_OBSERVERCTL_TOP_H
 #define OBS_OBSERVERCTL_TOP_H
 
 #include "base/buf.h"
+#include "base/vec.h"
 
 #include <cjson/cJSON.h>
 #include <pthread.h>
@@ -28,12 +29,31 @@ typedef struct {
   size_t nsources, nendpoints;
 } obs_top_period;
 
-/* Failures of one kind. */
+/* Failures of one kind: an open cluster. Of a daemon without clusters, the last failures by endpoint and error; then
+ * there are no id, state and since. */
 typedef struct {
-  char *key; /* what makes it one kind: where, and the rest */
+  char *key; /* what makes it one kind: where, and the rest; NULL: the cluster's id does */
   const char *where, *what, *last;
-  double count;
+  const char *id, *state, *since;
+  double count, minute, hour;
 } obs_top_group;
+
+/* What a page is about. */
+typedef enum { OBS_TOP_SOURCE, OBS_TOP_ENDPOINT, OBS_TOP_CLUSTER, OBS_TOP_ANALYSIS, OBS_TOP_OP } obs_top_kind;
+enum { OBS_TOP_ID = 256, OBS_TOP_PARTS = 3 };
+typedef struct {
+  obs_top_kind kind;
+  char id[OBS_TOP_ID]; /* a name, an id or a number; "": of nothing */
+} obs_top_target;
+
+/* What the daemon says of it. */
+typedef struct {
+  obs_top_target target;
+  cJSON *parts[OBS_TOP_PARTS]; /* NULL: no answer */
+  char error[256];             /* no first part: why */
+} obs_top_answer;
+void obs_top_answer_fini(obs_top_answer *a);
+bool obs_top_same(const obs_top_target *a, const obs_top_target *b);
 
 /* Texts are views into the answers. */
 typedef struct {
@@ -41,12 +61,14 @@ typedef struct {
   obs_top_period periods[OBS_TOP_PERIODS];
   obs_top_group *groups;
   size_t ngroups;
+  obs_top_answer page; /* of the target that was asked for */
   uint64_t mono_ms;
   char error[256]; /* no health: why */
 } obs_top_data;
 
-/* Asks the daemon. `ask_clusters` is cleared when it has no such route. NULL: no memory. */
-obs_top_data *obs_top_data_get(const char *url, bool *ask_clusters);
+/* Asks the daemon, and for a page unless the target's id is "". `ask_clusters` is cleared when it has no such route.
+ * NULL: no memory. */
+obs_top_data *obs_top_data_get(const char *url, bool *ask_clusters, const obs_top_target *page);
 /* NULL is allowed. */
 void obs_top_data_free(obs_top_data *d);
 /* Appends one JSON object: the answers, and the failures by kind that were made of them. */
@@ -63,7 +85,8 @@ typedef struct {
   pthread_t thread;
   pthread_mutex_t mutex;
   pthread_cond_t cond;
-  obs_top_data *data; /* the newest, not taken yet */
+  obs_top_data *data;  /* the newest, not taken yet */
+  obs_top_target page; /* to be asked for, too */
   bool running;
   atomic_bool stop;
 } obs_top_fetch;
@@ -72,6 +95,8 @@ typedef struct {
 bool obs_top_fetch_open(obs_top_fetch *f, const char *url, uint64_t interval_ms);
 /* The newest snapshot, the caller's now; NULL: none since the last call. */
 obs_top_data *obs_top_fetch_take(obs_top_fetch *f);
+/* What to ask for besides, from now on; at once. */
+void obs_top_fetch_page(obs_top_fetch *f, const obs_top_target *page);
 /* Gives up a request under way (within a second). */
 void obs_top_fetch_close(obs_top_fetch *f);
 
@@ -120,7 +145,33 @@ static inline const obs_top_span *obs_top_span_at(const obs_top_frame *f, size_t
 /* ---- what is shown (view.c) ---- */
 
 enum { OBS_TOP_SOURCES, OBS_TOP_ENDPOINTS, OBS_TOP_GROUPS, OBS_TOP_RECENT, OBS_TOP_PANES };
-enum { OBS_TOP_FILTER = 64 };
+enum { OBS_TOP_FILTER = 64, OBS_TOP_DEPTH = 16 };
+
+/* The selected row of a pane: it keeps its row when others come before it. */
+typedef struct {
+  char key[OBS_TOP_ID]; /* "": none is selected, and the first is shown so */
+  unsigned at, first;   /* where it is, and the first row that is drawn */
+} obs_top_cursor;
+
+/* An open page. */
+typedef struct {
+  obs_top_target target;
+  unsigned at, first;      /* the selected line, and the first that is drawn */
+  obs_top_target selected; /* where that line leads: it stays selected when the page changes */
+  bool placed;             /* the selection is at a line that leads on, or was moved */
+} obs_top_page;
+
+/* A line of the page as last drawn. */
+typedef struct {
+  size_t at, len; /* in `text` */
+  obs_top_style style;
+  obs_top_target target; /* where Enter leads; an id of "": nowhere */
+} obs_top_line;
+typedef struct {
+  obs_buf text;
+  OBS_VEC(obs_top_line) lines;
+  unsigned columns;
+} obs_top_text;
 
 typedef struct {
   const char *url;
@@ -130,8 +181,12 @@ typedef struct {
   unsigned rows, columns; /* rows 0: as many as it takes */
   unsigned period, focus, sort;
   bool reverse, paused, help, filtering;
-  unsigned scroll[OBS_TOP_PANES];
-  unsigned page; /* rows of the focused pane, as last drawn */
+  obs_top_cursor cursors[OBS_TOP_PANES];
+  unsigned page;                     /* rows of the focused pane or page, as last drawn */
+  obs_top_page pages[OBS_TOP_DEPTH]; /* the last one is shown */
+  unsigned depth;                    /* 0: the panes are */
+  const obs_top_answer *answer;      /* to the last page; NULL: none yet */
+  obs_top_text text;                 /* of it */
   char filter[OBS_TOP_FILTER];
 } obs_top_view;
 
@@ -139,8 +194,20 @@ void obs_top_draw(obs_top_view *v, obs_top_frame *f);
 /* Columns of the tables that can be sorted by; NUL-terminated letters, in their order. */
 extern const char obs_top_sort_letters[];
 
-/* Rows that a pane has, its title not counted. */
-size_t obs_top_pane_size(const obs_top_view *v, unsigned pane);
+/* Moves the selection of the focused pane, as far as there are rows. */
+void obs_top_select(obs_top_view *v, long rows);
+/* What the selected row of the focused pane is about. False: nothing that can be opened. */
+bool obs_top_selected(const obs_top_view *v, obs_top_target *out);
+
+/* ---- a page (page.c) ---- */
+
+/* At most `rows` rows of the last page. */
+void obs_top_page_draw(obs_top_view *v, obs_top_frame *f, unsigned rows);
+/* Moves its selection by lines, or to the next line that leads on. */
+void obs_top_page_select(obs_top_view *v, long lines);
+void obs_top_page_next(obs_top_view *v);
+bool obs_top_page_selected(const obs_top_view *v, obs_top_target *out);
+void obs_top_view_fini(obs_top_view *v);
 
 /* ---- the screen (screen.c) ---- */
 

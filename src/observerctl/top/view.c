@@ -3,13 +3,14 @@
 #include "base/clock.h"
 #include "observerctl/cli/line.h"
 #include "observerctl/cli/text.h"
+#include "observerctl/cli/when.h"
 #include "observerctl/top/top.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NAME_LEAST = 14, COUNT_COLUMNS = 7, PLACE_COLUMNS = 24 };
+enum { NAME_LEAST = 14, NAME_WIDE = 28, WHAT_LEAST = 26, WHAT_WIDE = 40 };
 
 /* ---- tables ---- */
 
@@ -82,6 +83,123 @@ static int by_sort(const void *a, const void *b, void *arg) {
   return v->reverse ? -c : c;
 }
 
+/* The rows of a table in their order; the caller frees them. NULL: no memory. */
+static obs_top_series **sorted_rows(const obs_top_view *v, unsigned pane, size_t *n) {
+  size_t all;
+  obs_top_series *list = list_of(v, pane, &all);
+  obs_top_series **sorted = calloc(all + 1, sizeof(obs_top_series *));
+  *n = 0;
+  if (sorted == NULL) return NULL;
+  for (size_t i = 0; i < all; i++)
+    if (passes(v, pane, &list[i])) sorted[(*n)++] = &list[i];
+  qsort_r(sorted, *n, sizeof(obs_top_series *), by_sort, (void *)v);
+  return sorted;
+}
+
+/* ---- the selection ---- */
+
+static const cJSON *recent_of(const obs_top_view *v) {
+  return v->data != NULL ? cJSON_GetObjectItemCaseSensitive(v->data->failures, "ops") : NULL;
+}
+
+static size_t pane_size(const obs_top_view *v, unsigned pane) {
+  size_t n = 0, all;
+  if (v->data == NULL) return 0;
+  if (pane == OBS_TOP_GROUPS) return v->data->ngroups;
+  if (pane == OBS_TOP_RECENT) return (size_t)cJSON_GetArraySize(recent_of(v));
+  const obs_top_series *list = list_of(v, pane, &all);
+  for (size_t i = 0; list != NULL && i < all; i++) n += passes(v, pane, &list[i]);
+  return n;
+}
+
+/* What tells the rows of a pane apart. */
+static void key_of(const obs_top_view *v, unsigned pane, size_t row, obs_top_series *const *sorted,
+                   char out[OBS_TOP_ID]) {
+  if (pane == OBS_TOP_GROUPS) {
+    const obs_top_group *g = &v->data->groups[row];
+    snprintf(out, OBS_TOP_ID, "%s", g->id != NULL ? g->id : g->what);
+  } else if (pane == OBS_TOP_RECENT) {
+    snprintf(out, OBS_TOP_ID, "%.0f", obs_top_number(cJSON_GetArrayItem(recent_of(v), (int)row), "seq"));
+  } else {
+    snprintf(out, OBS_TOP_ID, "%s", sorted != NULL ? sorted[row]->name : "");
+  }
+}
+
+/* Finds the selected row again, and scrolls to it. */
+static void place_cursor(obs_top_view *v, unsigned pane, obs_top_series *const *sorted, size_t n, unsigned rows) {
+  obs_top_cursor *c = &v->cursors[pane];
+  char key[OBS_TOP_ID];
+  for (size_t i = 0; c->key[0] != '\0' && i < n; i++) {
+    key_of(v, pane, i, sorted, key);
+    if (strcmp(key, c->key) != 0) continue;
+    c->at = (unsigned)i;
+    break;
+  }
+  if (c->at >= n) c->at = n > 0 ? (unsigned)n - 1 : 0;
+  if (c->key[0] == '\0') c->at = 0;
+  if (c->first > c->at) c->first = c->at;
+  if (rows > 0 && c->at >= c->first + rows) c->first = c->at - rows + 1;
+  unsigned most = n > rows ? (unsigned)n - rows : 0;
+  if (c->first > most) c->first = most;
+}
+
+void obs_top_select(obs_top_view *v, long rows) {
+  obs_top_cursor *c = &v->cursors[v->focus];
+  size_t n = pane_size(v, v->focus), ignored;
+  long to = (long)c->at + rows;
+  if (n == 0) return;
+  c->at = to < 0 ? 0 : to >= (long)n ? (unsigned)n - 1 : (unsigned)to;
+  bool table = v->focus == OBS_TOP_SOURCES || v->focus == OBS_TOP_ENDPOINTS;
+  obs_top_series **sorted = table ? sorted_rows(v, v->focus, &ignored) : NULL;
+  key_of(v, v->focus, c->at, sorted, c->key);
+  if (c->at == 0) c->key[0] = '\0'; /* the first, whichever that is */
+  free(sorted);
+}
+
+bool obs_top_selected(const obs_top_view *v, obs_top_target *out) {
+  static const obs_top_kind kinds[] = {[OBS_TOP_SOURCES] = OBS_TOP_SOURCE,
+                                       [OBS_TOP_ENDPOINTS] = OBS_TOP_ENDPOINT,
+                                       [OBS_TOP_GROUPS] = OBS_TOP_CLUSTER,
+                                       [OBS_TOP_RECENT] = OBS_TOP_OP};
+  size_t n = pane_size(v, v->focus), at = v->cursors[v->focus].at, ignored;
+  if (at >= n || (v->focus == OBS_TOP_GROUPS && v->data->groups[at].id == NULL)) return false;
+  bool table = v->focus == OBS_TOP_SOURCES || v->focus == OBS_TOP_ENDPOINTS;
+  obs_top_series **sorted = table ? sorted_rows(v, v->focus, &ignored) : NULL;
+  bool ok = !table || (sorted != NULL && strlen(sorted[at]->name) < OBS_TOP_ID);
+  out->kind = kinds[v->focus];
+  if (ok) key_of(v, v->focus, at, sorted, out->id);
+  free(sorted);
+  return ok && out->id[0] != '\0';
+}
+
+static bool is_selected(const obs_top_view *v, unsigned pane, size_t row) {
+  return v->rows > 0 && pane == v->focus && row == v->cursors[pane].at;
+}
+
+/* ---- tables ---- */
+
+static unsigned columns_of(const char *text) {
+  obs_buf shown = {0};
+  unsigned used = obs_text_put(&shown, text, strlen(text), OBS_TEXT_ALL);
+  obs_buf_fini(&shown);
+  return used;
+}
+
+/* As wide as the longest name of both tables, so that their columns stand below each other; not wider than there is
+ * room. */
+static unsigned name_columns(const obs_top_view *v, unsigned room) {
+  unsigned widest = NAME_WIDE;
+  for (unsigned pane = OBS_TOP_SOURCES; pane <= OBS_TOP_ENDPOINTS; pane++) {
+    size_t n;
+    const obs_top_series *list = list_of(v, pane, &n);
+    for (size_t i = 0; list != NULL && i < n && widest < room; i++) {
+      unsigned w = columns_of(list[i].name);
+      if (w > widest) widest = w;
+    }
+  }
+  return widest < room ? widest : room;
+}
+
 static void draw_table(obs_top_view *v, obs_top_frame *f, unsigned pane, const char *title, obs_top_style style,
                        unsigned rows) {
   /* Which columns fit, and what is left for the name. */
@@ -95,6 +213,7 @@ static void draw_table(obs_top_view *v, obs_top_frame *f, unsigned pane, const c
     }
     name = f->columns > used + 1 ? f->columns - used - 1 : 0;
   } while (name < NAME_LEAST && --worst > 0);
+  name = name_columns(v, name);
 
   obs_top_cell(f, style, title, name, false);
   for (unsigned i = 1; i < NCOLUMNS; i++) {
@@ -106,21 +225,21 @@ static void draw_table(obs_top_view *v, obs_top_frame *f, unsigned pane, const c
   }
   obs_top_next_row(f);
 
-  size_t all, n = 0;
-  obs_top_series *list = list_of(v, pane, &all);
-  obs_top_series **sorted = calloc(all + 1, sizeof(obs_top_series *));
+  size_t n;
+  obs_top_series **sorted = sorted_rows(v, pane, &n);
   if (sorted == NULL) return;
-  for (size_t i = 0; i < all; i++)
-    if (passes(v, pane, &list[i])) sorted[n++] = &list[i];
-  qsort_r(sorted, n, sizeof(obs_top_series *), by_sort, v);
-  for (size_t i = v->scroll[pane]; i < n && i - v->scroll[pane] < rows; i++) {
+  place_cursor(v, pane, sorted, n, rows);
+  unsigned first = v->cursors[pane].first;
+  for (size_t i = first; i < n && i - first < rows; i++) {
+    bool selected = is_selected(v, pane, i);
     double share = share_of(sorted[i]);
-    obs_top_style judged = share <= 0 ? OBS_TOP_DIM : share < 5 ? OBS_TOP_YELLOW : OBS_TOP_RED;
-    obs_top_cell(f, OBS_TOP_PLAIN, sorted[i]->name, name, false);
+    obs_top_style plain = selected ? OBS_TOP_REVERSE : OBS_TOP_PLAIN;
+    obs_top_style judged = selected ? plain : share <= 0 ? OBS_TOP_DIM : share < 5 ? OBS_TOP_YELLOW : OBS_TOP_RED;
+    obs_top_cell(f, plain, sorted[i]->name, name, false);
     for (unsigned c = 1; c < NCOLUMNS; c++) {
       char text[OBS_TEXT_NUMBER];
       if (!shown[c]) continue;
-      obs_top_cell(f, columns[c].value == share_of ? judged : OBS_TOP_PLAIN,
+      obs_top_cell(f, columns[c].value == share_of ? judged : plain,
                    columns[c].format(text, columns[c].value(sorted[i])), columns[c].columns, true);
     }
     obs_top_next_row(f);
@@ -130,30 +249,82 @@ static void draw_table(obs_top_view *v, obs_top_frame *f, unsigned pane, const c
 
 /* ---- failures ---- */
 
-static void draw_groups(obs_top_view *v, obs_top_frame *f, const char *title, obs_top_style style, unsigned rows) {
-  unsigned place = f->columns / 3 < PLACE_COLUMNS ? f->columns / 3 : PLACE_COLUMNS;
-  unsigned head = COUNT_COLUMNS + 1 + place + 1;
-  obs_top_cell(f, style, title, f->columns - 1, false);
-  obs_top_next_row(f);
-  for (size_t i = v->scroll[OBS_TOP_GROUPS]; i < v->data->ngroups && i - v->scroll[OBS_TOP_GROUPS] < rows; i++) {
-    char text[OBS_TEXT_NUMBER];
-    const obs_top_group *g = &v->data->groups[i];
-    obs_top_cell(f, OBS_TOP_RED, obs_text_short(text, g->count), COUNT_COLUMNS, true);
-    obs_top_cell(f, OBS_TOP_PLAIN, g->where, place, false);
-    if (f->columns > head) obs_top_put(f, OBS_TOP_PLAIN, g->what[0] != '\0' ? g->what : "(no error text)");
-    obs_top_next_row(f);
+/* What fails, then these, of which the highest leave first when it is narrow. */
+static const struct {
+  const char *title;
+  unsigned columns, gives;
+  bool right;
+} group_columns[] = {{"where", 24, 6, false}, {"state", 9, 5, false}, {"1m", 5, 2, true},
+                     {"1h", 6, 3, true},      {"since", 6, 4, true},  {"id", 8, 1, false}};
+enum { GROUP_COLUMNS = sizeof(group_columns) / sizeof(group_columns[0]) };
+
+static const char *group_cell(const obs_top_group *g, unsigned c, char out[OBS_WHEN_LEN]) {
+  char number[OBS_TEXT_NUMBER];
+  switch (c) {
+  case 0:
+    return g->where;
+  case 1:
+    return g->state != NULL ? g->state : "";
+  case 2:
+  case 3:
+    snprintf(out, OBS_WHEN_LEN, "%.31s",
+             obs_text_short(number, c == 2           ? g->minute
+                                    : isnan(g->hour) ? g->count
+                                                     : g->hour));
+    return out;
+  case 4:
+    if (g->since == NULL) return "";
+    obs_when_age(g->since, out);
+    return out;
+  default:
+    snprintf(out, OBS_WHEN_LEN, "%.8s", g->id != NULL ? g->id : "");
+    return out;
   }
 }
 
-static const cJSON *recent_of(const obs_top_view *v) {
-  return v->data != NULL ? cJSON_GetObjectItemCaseSensitive(v->data->failures, "ops") : NULL;
+static void draw_groups(obs_top_view *v, obs_top_frame *f, const char *title, obs_top_style style, unsigned rows) {
+  size_t n = v->data->ngroups;
+  unsigned worst = GROUP_COLUMNS, what;
+  for (;; worst--) {
+    unsigned used = 0;
+    for (unsigned c = 0; c < GROUP_COLUMNS; c++)
+      if (group_columns[c].gives <= worst) used += group_columns[c].columns + 1;
+    what = f->columns > used + 1 ? f->columns - used - 1 : 0;
+    if (what >= WHAT_LEAST || worst == 0) break;
+  }
+  unsigned widest = WHAT_WIDE;
+  for (size_t i = 0; i < n && widest < what; i++) {
+    unsigned w = columns_of(v->data->groups[i].what);
+    if (w > widest) widest = w;
+  }
+  if (what > widest) what = widest;
+
+  obs_top_cell(f, style, title, what, false);
+  for (unsigned c = 0; c < GROUP_COLUMNS; c++)
+    if (group_columns[c].gives <= worst)
+      obs_top_cell(f, style, group_columns[c].title, group_columns[c].columns, group_columns[c].right);
+  obs_top_next_row(f);
+  place_cursor(v, OBS_TOP_GROUPS, NULL, n, rows);
+  unsigned first = v->cursors[OBS_TOP_GROUPS].first;
+  for (size_t i = first; i < n && i - first < rows; i++) {
+    char text[OBS_WHEN_LEN];
+    const obs_top_group *g = &v->data->groups[i];
+    bool selected = is_selected(v, OBS_TOP_GROUPS, i), bad = g->minute > 0;
+    obs_top_cell(f, selected ? OBS_TOP_REVERSE : bad ? OBS_TOP_RED : OBS_TOP_YELLOW, g->what, what, false);
+    for (unsigned c = 0; c < GROUP_COLUMNS; c++)
+      if (group_columns[c].gives <= worst)
+        obs_top_cell(f, selected ? OBS_TOP_REVERSE : OBS_TOP_PLAIN, group_cell(g, c, text), group_columns[c].columns,
+                     group_columns[c].right);
+    obs_top_next_row(f);
+  }
 }
 
 static void draw_recent(obs_top_view *v, obs_top_frame *f, const char *title, obs_top_style style, unsigned rows) {
   obs_line_look look = {.columns = f->columns, .now_ms = obs_clock_wall_ms()};
   const cJSON *row;
-  size_t at = 0, first = v->scroll[OBS_TOP_RECENT];
-  obs_top_cell(f, style, title, f->columns - 1, false);
+  place_cursor(v, OBS_TOP_RECENT, NULL, pane_size(v, OBS_TOP_RECENT), rows);
+  size_t at = 0, first = v->cursors[OBS_TOP_RECENT].first;
+  obs_top_put(f, style, title);
   obs_top_next_row(f);
   cJSON_ArrayForEach(row, recent_of(v)) {
     if (at++ < first) continue;
@@ -163,7 +334,7 @@ static void draw_recent(obs_top_view *v, obs_top_frame *f, const char *title, ob
     obs_line_of_json(cJSON_GetObjectItemCaseSensitive(row, "op"), &op);
     obs_line_put(&line, &op, &look);
     obs_buf_putc(&line, '\0');
-    if (!line.oom) obs_top_put(f, OBS_TOP_PLAIN, line.p);
+    if (!line.oom) obs_top_put(f, is_selected(v, OBS_TOP_RECENT, at - 1) ? OBS_TOP_REVERSE : OBS_TOP_PLAIN, line.p);
     obs_buf_fini(&line);
     obs_top_next_row(f);
   }
@@ -171,23 +342,11 @@ static void draw_recent(obs_top_view *v, obs_top_frame *f, const char *title, ob
 
 /* ---- any pane ---- */
 
-size_t obs_top_pane_size(const obs_top_view *v, unsigned pane) {
-  size_t n = 0, all;
-  if (v->data == NULL) return 0;
-  if (pane == OBS_TOP_GROUPS) return v->data->ngroups;
-  if (pane == OBS_TOP_RECENT) return (size_t)cJSON_GetArraySize(recent_of(v));
-  const obs_top_series *list = list_of(v, pane, &all);
-  for (size_t i = 0; list != NULL && i < all; i++) n += passes(v, pane, &list[i]);
-  return n;
-}
-
 /* The title and `rows` rows. */
 static void draw_pane(obs_top_view *v, obs_top_frame *f, unsigned pane, unsigned rows) {
   char title[160];
-  size_t n = obs_top_pane_size(v, pane);
-  obs_top_style style = pane == v->focus && v->rows > 0 ? OBS_TOP_REVERSE : OBS_TOP_BOLD;
-  unsigned most = n > rows ? (unsigned)(n - rows) : 0;
-  if (v->scroll[pane] > most) v->scroll[pane] = most;
+  size_t n = pane_size(v, pane);
+  obs_top_style style = OBS_TOP_BOLD;
   if (pane == v->focus) v->page = rows;
   const char *period = obs_top_period_names[v->period];
   char count[OBS_TEXT_NUMBER];
@@ -198,7 +357,7 @@ static void draw_pane(obs_top_view *v, obs_top_frame *f, unsigned pane, unsigned
     snprintf(title, sizeof(title), "ENDPOINTS %s (%s)%s%s", count, period, v->filter[0] != '\0' ? " /" : "", v->filter);
   else if (pane == OBS_TOP_GROUPS)
     snprintf(title, sizeof(title), "FAILING %s (%s)", count,
-             v->data->clusters != NULL ? "clusters" : "the last 200 failures, by endpoint and error");
+             v->data->clusters != NULL ? "open clusters" : "the last 200 failures, by endpoint and error");
   else
     snprintf(title, sizeof(title), "RECENT FAILURES %s", count);
   if (pane == OBS_TOP_GROUPS)
@@ -214,9 +373,11 @@ static void draw_pane(obs_top_view *v, obs_top_frame *f, unsigned pane, unsigned
 
 /* ---- the header ---- */
 
-static void put_rate(obs_top_frame *f, obs_top_style style, const char *name, double now, double minute) {
+/* `now 151 ops/s, 12 failures/s`; nothing before it is known. */
+static void put_rates(obs_top_frame *f, obs_top_style style, const char *when, double ops, double failures) {
   char a[OBS_TEXT_NUMBER], b[OBS_TEXT_NUMBER];
-  obs_top_word(f, style, "%s %s now %s 1m", name, obs_text_short(a, now), obs_text_short(b, minute));
+  if (!isnan(ops))
+    obs_top_word(f, style, "%s %s ops/s, %s failures/s", when, obs_text_short(a, ops), obs_text_short(b, failures));
 }
 
 static void end_row(obs_top_frame *f) {
@@ -263,8 +424,8 @@ static void draw_header(const obs_top_view *v, obs_top_frame *f) {
     double one = obs_top_number(t, "in_flight");
     if (!isnan(one)) in_flight += one;
   }
-  put_rate(f, OBS_TOP_BOLD, "ops/s", v->ops_rate, minute->rate);
-  put_rate(f, minute->failures > 0 ? OBS_TOP_RED : OBS_TOP_PLAIN, "failures/s", v->failure_rate, minute->failure_rate);
+  put_rates(f, OBS_TOP_BOLD, "now", v->ops_rate, v->failure_rate);
+  put_rates(f, minute->failures > 0 ? OBS_TOP_RED : OBS_TOP_PLAIN, "last minute", minute->rate, minute->failure_rate);
   obs_top_word(f, OBS_TOP_PLAIN, "in flight %s", obs_text_short(a, in_flight));
   if (!isnan(subscribers))
     obs_top_word(f, OBS_TOP_PLAIN, "feed %s subscriber%s", obs_text_short(a, subscribers), subscribers == 1 ? "" : "s");
@@ -306,7 +467,7 @@ static void share_rows(const obs_top_view *v, unsigned rows, unsigned got[OBS_TO
     more = false;
     for (unsigned i = 0; i < OBS_TOP_PANES && rows > 0; i++) {
       unsigned pane = (v->focus + i) % OBS_TOP_PANES;
-      if (got[pane] < PANE_LEAST || got[pane] > obs_top_pane_size(v, pane)) continue; /* has none, or all it has */
+      if (got[pane] < PANE_LEAST || got[pane] > pane_size(v, pane)) continue; /* has none, or all it has */
       got[pane]++;
       rows--;
       more = true;
@@ -320,9 +481,11 @@ static const char *const help[] = {
     "s          sort by the next column; n c t f 5 9 m: name, count, rate, failed, p50, p99, max",
     "r          reverse the order",
     "w          window: 1 minute, 5 minutes, 1 hour, lifetime",
-    "/          show only endpoints with a text; Enter keeps it, Escape clears it",
-    "Tab        the next pane; Shift-Tab: the one before",
-    "arrows     scroll; also j k, Page Up, Page Down, Home, End",
+    "/          show only endpoints with a text; Enter keeps it, Escape drops it, then or later",
+    "Tab        the next pane, or what leads on from a page; Shift-Tab: the pane before",
+    "arrows     select a row; also j k, Page Up, Page Down, Home, End",
+    "Enter      what the row is about: from a failure to its cluster, its analysis and the ops that it cites",
+    "Escape     back; also Backspace and the left arrow",
     "space      pause; again: continue",
     "Ctrl-L     redraw everything",
     "q          quit",
@@ -341,7 +504,11 @@ void obs_top_draw(obs_top_view *v, obs_top_frame *f) {
     unsigned got[OBS_TOP_PANES] = {0};
     draw_header(v, f);
     cut_rows(f, v->rows == 0 ? UNBOUNDED : v->rows > 8 ? v->rows / 2 : 1);
-    if (v->data != NULL) share_rows(v, body > f->row ? body - f->row : 0, got);
+    unsigned left = body > f->row ? body - f->row : 0;
+    if (v->depth > 0)
+      obs_top_page_draw(v, f, left);
+    else if (v->data != NULL)
+      share_rows(v, left, got);
     for (unsigned i = 0; i < OBS_TOP_PANES; i++)
       if (got[i] >= PANE_LEAST) draw_pane(v, f, i, got[i] - 1);
   }
@@ -352,7 +519,9 @@ void obs_top_draw(obs_top_view *v, obs_top_frame *f) {
   f->dim = false;
   if (v->filtering)
     obs_top_printf(f, OBS_TOP_BOLD, "/%s_", v->filter);
+  else if (v->depth > 0)
+    obs_top_put(f, OBS_TOP_DIM, "q quit  Escape back  Enter open  arrows select  Tab next  space pause  h help");
   else
-    obs_top_printf(f, OBS_TOP_DIM, "q quit  s sort:%s  r reverse  w window:%s  / filter  Tab pane  space %s  h help",
-                   columns[v->sort].title, obs_top_period_names[v->period], v->paused ? "go on" : "pause");
+    obs_top_printf(f, OBS_TOP_DIM, "q quit  Enter details  Tab pane  s sort:%s  w window:%s  / filter  h help",
+                   columns[v->sort].title, obs_top_period_names[v->period]);
 }
