@@ -12,7 +12,7 @@
 #include "learn/learn.h"
 #include "metrics/metrics.h"
 #include "observerd/banner.h"
-#include "stream/place.h"
+#include "stream/bind_check.h"
 #include "stream/task_threads.h"
 
 #include <errno.h>
@@ -238,23 +238,23 @@ static void set_permissions(const obs_config *o) {
 }
 
 /* Before anything is made or read: what cannot be listened at ends the start, and leaves nothing behind. */
-static observer_err try_places(const obs_config *o, char *error, size_t size) {
+static observer_err check_binds(const obs_config *o, char *error, size_t size) {
   const struct {
     const char *kind;
     const obs_option_list *urls;
   } all[] = {{"http", &o->http}, {"pull", &o->pull}, {"sub", &o->sub}, {"rep", &o->rep}, {"feed", &o->feed}};
-  obs_places places = {0};
+  obs_bind_check check = {0};
   observer_err err = OBSERVER_E_OK;
   for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && err == OBSERVER_E_OK; i++) {
     for (size_t k = 0; k < all[i].urls->n && err == OBSERVER_E_OK; k++) {
       obs_address a;
       char why[400];
       err = obs_address_parse(all[i].urls->items[k], &a, why, sizeof(why));
-      if (err == OBSERVER_E_OK) err = obs_places_try(&places, &a, why, sizeof(why));
+      if (err == OBSERVER_E_OK) err = obs_bind_check_try(&check, &a, why, sizeof(why));
       if (err != OBSERVER_E_OK) (void)snprintf(error, size, "%s %s: %s", all[i].kind, all[i].urls->items[k], why);
     }
   }
-  obs_places_free(&places);
+  obs_bind_check_free(&check);
   return err;
 }
 
@@ -269,7 +269,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   *out = d;
   if (d == NULL) goto fail;
 
-  if ((err = try_places(o, error, error_size)) != OBSERVER_E_OK) goto fail;
+  if ((err = check_binds(o, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   obs_state_opts state = OBS_STATE_OPTS_DEFAULT;
   state.ring = (uint32_t)o->ring;

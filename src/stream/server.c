@@ -2,7 +2,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "stream/internal.h"
-#include "stream/place.h"
+#include "stream/bind_check.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -413,7 +413,7 @@ observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address 
   if (rv != 0) {
     err = of_nng(rv);
     if (err == OBSERVER_E_ADDRINUSE)
-      obs_place_taken_text(a, why, why_size);
+      obs_bind_check_taken_text(a, why, why_size);
     else
       (void)snprintf(why, why_size, "cannot listen there: %s", nng_strerror(rv));
     listener_free(l);

@@ -133,9 +133,9 @@ static void a_port_in_use_is_named(void **state) {
   assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof any), 0);
   assert_int_equal(listen(fd, 1), 0);
   assert_int_equal(getsockname(fd, (struct sockaddr *)&any, &size), 0);
-  char taken[64], text[256], want[128];
+  char taken[64], text[256], want[160];
   (void)snprintf(taken, sizeof taken, "http://127.0.0.1:%d", ntohs(any.sin_port));
-  (void)snprintf(want, sizeof want, "%s: address in use", taken);
+  (void)snprintf(want, sizeof want, "http %s: address in use by this process itself", taken);
   for (int i = 0; i < 2; i++) { /* by another server, and by our own */
     const char *both[] = {"http://127.0.0.1:0", i == 0 ? taken : obs_bridge_url(f->bridge, 0)};
     obs_bridge *b;

@@ -1,4 +1,4 @@
-#include "stream/place.h"
+#include "stream/bind_check.h"
 
 #include "base/owner.h"
 
@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-void obs_place_taken_text(const obs_address *a, char *why, size_t size) {
+void obs_bind_check_taken_text(const obs_address *a, char *why, size_t size) {
   obs_owner owner;
   bool taken, known = a->kind == OBS_ADDRESS_IPC ? obs_owner_of_socket(a->path, &taken, &owner)
                                                  : obs_owner_of_port(a->port, &taken, &owner);
@@ -24,14 +24,14 @@ void obs_place_taken_text(const obs_address *a, char *why, size_t size) {
 
 static observer_err fail(const obs_address *a, int errnum, char *why, size_t size) {
   if (errnum == EADDRINUSE) {
-    obs_place_taken_text(a, why, size);
+    obs_bind_check_taken_text(a, why, size);
     return OBSERVER_E_ADDRINUSE;
   }
   (void)snprintf(why, size, "cannot listen there: %s", strerror(errnum));
   return OBSERVER_E_NET;
 }
 
-static observer_err try_tcp(obs_places *p, const obs_address *a, char *why, size_t size) {
+static observer_err try_tcp(obs_bind_check *p, const obs_address *a, char *why, size_t size) {
   const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
   struct addrinfo *found = NULL;
   char port[8];
@@ -76,14 +76,14 @@ static observer_err try_ipc(const obs_address *a, char *why, size_t size) {
   return OBSERVER_E_NET;
 }
 
-observer_err obs_places_try(obs_places *p, const obs_address *a, char *why, size_t size) {
+observer_err obs_bind_check_try(obs_bind_check *p, const obs_address *a, char *why, size_t size) {
   if (a->dial || a->kind == OBS_ADDRESS_INPROC) return OBSERVER_E_OK;
   if (a->kind == OBS_ADDRESS_IPC) return try_ipc(a, why, size);
-  if (a->port == 0 || p->n == OBS_PLACES_MAX) return OBSERVER_E_OK;
+  if (a->port == 0 || p->n == OBS_BIND_CHECKS_MAX) return OBSERVER_E_OK;
   return try_tcp(p, a, why, size);
 }
 
-void obs_places_free(obs_places *p) {
+void obs_bind_check_free(obs_bind_check *p) {
   for (uint32_t i = 0; i < p->n; i++) (void)close(p->fds[i]);
   p->n = 0;
 }
