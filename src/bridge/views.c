@@ -75,9 +75,31 @@ static const summary_filter any_summary = {{0}};
 static const obs_param summary_params[] = {OBS_PARAM_OF("scope", WORD, summary_filter, scope, summary_scopes)};
 const obs_params obs_bridge_summary_params = OBS_PARAMS(summary_params, any_summary);
 
+/* Producers whose clock is off. */
+static void put_clocks(obs_json_writer *w, obs_commit *commit, int64_t now_ms) {
+  obs_clock_off off[OBS_CLOCKS];
+  uint32_t n = obs_commit_get_clocks(commit, now_ms, off);
+  obs_json_array(w, "clocks");
+  for (uint32_t i = 0; i < n; i++) {
+    obs_json_object(w, NULL);
+    obs_json_cstr(w, "source", off[i].source);
+    obs_json_i64(w, "behind_ms", off[i].behind_ms);
+    obs_json_time(w, "since", off[i].since_ms);
+    obs_json_time(w, "last", off[i].last_ms);
+    obs_json_u64(w, "ops", off[i].ops);
+    obs_json_end(w);
+  }
+  obs_json_end(w);
+}
+
 void obs_bridge_get_summary(obs_connection *s, const void *filter) {
   (void)filter; /* there is one scope */
-  obs_state_summary_json(s->bridge->opts.state, obs_clock_receipt_ms(), &s->http.out);
+  int64_t now_ms = obs_clock_receipt_ms();
+  obs_json_writer w = obs_json_write(&s->http.out);
+  obs_json_object(&w, NULL);
+  obs_state_put_summary(s->bridge->opts.state, now_ms, &w);
+  put_clocks(&w, s->bridge->opts.commit, now_ms);
+  obs_json_end(&w);
 }
 
 /* ---- lists that are walked ---- */

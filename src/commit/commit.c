@@ -32,9 +32,10 @@ observer_err obs_commit_open(const obs_commit_opts *opts, obs_commit **out) {
   if (err != OBSERVER_E_OK) goto fail;
   err = OBSERVER_E_NOMEM;
   c->skew = obs_skew_open();
+  c->clocks = obs_clocks_open();
   c->lock_made = pthread_mutex_init(&c->lock, NULL) == 0;
   c->wake_made = obs_thread_cond_init(&c->wake) == OBSERVER_E_OK;
-  if (c->skew == NULL || !c->lock_made || !c->wake_made) goto fail;
+  if (c->skew == NULL || c->clocks == NULL || !c->lock_made || !c->wake_made) goto fail;
   *out = c;
   return OBSERVER_E_OK;
 fail:
@@ -47,6 +48,7 @@ void obs_commit_close(obs_commit *c) {
   obs_checkpoint_close(c->checkpoint);
   obs_dedupe_close(c->dedupe);
   obs_skew_close(c->skew);
+  obs_clocks_close(c->clocks);
   OBS_VEC_FINI(&c->iov);
   OBS_VEC_FINI(&c->records);
   free(c->seen);
@@ -166,6 +168,10 @@ void obs_commit_get_times(obs_commit *c, obs_commit_times *out) {
   out->late = atomic_load(&c->late);
   out->skewed = atomic_load(&c->skewed);
   out->clock_step_ms = atomic_load(&c->clock_step_ms);
+}
+
+uint32_t obs_commit_get_clocks(obs_commit *c, int64_t now_ms, obs_clock_off out[OBS_CLOCKS]) {
+  return obs_clocks_read(c->clocks, now_ms, out);
 }
 
 void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_counts *out) {

@@ -18,6 +18,7 @@
 #ifndef OBS_COMMIT_COMMIT_H
 #define OBS_COMMIT_COMMIT_H
 
+#include "commit/clocks.h"
 #include "journal/journal.h"
 #include "op/batch.h"
 #include "state/state.h"
@@ -107,6 +108,8 @@ void obs_commit_count_lost(obs_commit *c, obs_transport transport);
 void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_counts *out);
 
 void obs_commit_get_times(obs_commit *c, obs_commit_times *out);
+/* Producers whose clock is off (clocks.h). */
+uint32_t obs_commit_get_clocks(obs_commit *c, int64_t now_ms, obs_clock_off out[OBS_CLOCKS]);
 
 /* Has a checkpoint written soon, also when no op came since the last one: a follower changed by itself. While the disk
  * fails, as soon as it is well again. Any thread. */

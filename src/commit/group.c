@@ -196,11 +196,25 @@ static void give_back(obs_commit *c, obs_batch *b) {
   if (tell && c->opts.room != NULL) c->opts.room(c->opts.room_arg);
 }
 
+/* Whose clocks are off; not where it is the daemon's own that was set. */
+static void note_clocks(obs_commit *c) {
+  for (const obs_batch *b = c->group.first; b != NULL; b = b->next) {
+    for (uint32_t i = 0; i < b->nops; i++) {
+      const obs_op *op = &b->ops[i];
+      if (b->lines[i].duplicate || op->skew_ms == 0 || op->skew_ms == c->step_ms || !OBS_HAS(op, source)) continue;
+      obs_clocks_note(c->clocks, op->source, op->skew_ms, op->received_ms);
+    }
+  }
+}
+
 /* Counts the group by its times, and tells the journal when its rows came. */
 static void note_times(obs_commit *c) {
   uint64_t seq = c->next_seq;
   if (c->group_late > 0) atomic_fetch_add(&c->late, c->group_late);
-  if (c->group_skewed > 0) atomic_fetch_add(&c->skewed, c->group_skewed);
+  if (c->group_skewed > 0) {
+    atomic_fetch_add(&c->skewed, c->group_skewed);
+    note_clocks(c);
+  }
   if (c->opts.journal == NULL || c->rows == 0) return;
   if (c->same_times) {
     obs_journal_note_times(c->opts.journal, seq, c->rows, c->received_ms, 0);

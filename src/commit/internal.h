@@ -4,6 +4,7 @@
 
 #include "base/vec.h"
 #include "commit/checkpoint.h"
+#include "commit/clocks.h"
 #include "commit/commit.h"
 #include "commit/skew.h"
 
@@ -30,6 +31,7 @@ struct obs_commit {
   obs_record_kinds kinds;
   obs_dedupe *dedupe;
   obs_skew *skew;
+  obs_clocks *clocks;
   pthread_t thread;
   bool started;
 

@@ -9,6 +9,7 @@ typedef struct {
   const obs_commit_opts *opts;
   obs_dedupe *dedupe;
   obs_skew *skew;
+  obs_clocks *clocks;
   uint64_t checkpoint_seq;
   bool loaded[OBS_FOLLOWERS]; /* which followers have the rows up to there */
   int64_t now_ms;
@@ -28,7 +29,10 @@ static bool take_row(void *arg, const obs_journal_row *row, int64_t *event_ms, c
   bool counted = seq <= r->checkpoint_seq;
   obs_op_set_times(op, obs_journal_received(row, op->time_ms), row->skew_ms);
   *event_ms = op->event_ms;
-  if (op->skew_ms != 0 && OBS_HAS(op, source)) obs_skew_recall(r->skew, op->source, op->received_ms, op->skew_ms);
+  if (op->skew_ms != 0 && OBS_HAS(op, source)) {
+    obs_skew_recall(r->skew, op->source, op->received_ms, op->skew_ms);
+    obs_clocks_note(r->clocks, op->source, op->skew_ms, op->received_ms);
+  }
   obs_state_apply_row(r->opts->state, op, line, len, seq, counted, r->now_ms);
   const obs_op_unknown *unknown = op->unknown_count > 0 ? r->row.unknown + op->unknown_first : NULL;
   for (uint32_t i = 0; i < r->opts->nfollowers; i++) {
@@ -66,7 +70,8 @@ static uint64_t first_row(const recovery *r) {
 }
 
 observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out) {
-  recovery r = {.opts = &c->opts, .dedupe = c->dedupe, .skew = c->skew, .now_ms = obs_clock_receipt_ms()};
+  recovery r = {
+      .opts = &c->opts, .dedupe = c->dedupe, .skew = c->skew, .clocks = c->clocks, .now_ms = obs_clock_receipt_ms()};
   obs_journal_replayed replayed = {0};
   *out = (obs_commit_recovered){0};
   if (c->opts.journal == NULL) return OBSERVER_E_OK;

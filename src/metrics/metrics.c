@@ -42,6 +42,9 @@ static const obs_metric table[] = {
     {"status", "observer_status", "ok while the daemon answers", OBS_METRIC_TEXT, .at = AT(status)},
     {"ops_in_ring", "observer_ring_ops", "ops that /stats covers", OBS_METRIC_GAUGE, WIDE(state.ring), .beat = "ring"},
     {"version", "observer_version", "version of the daemon", OBS_METRIC_TEXT, .at = AT(version)},
+    {"data_dir", "observer_data_dir", "the data directory; null: ephemeral", OBS_METRIC_TEXT, .at = AT(data_dir)},
+    {"journal_name", "observer_journal_name", "name of the journal's active segment in it", OBS_METRIC_TEXT,
+     .at = AT(journal_name)},
     PLAIN("seq", "last_seq", GAUGE, state.last_seq, "sequence number of the last recorded op; 0: none"),
     PLAIN("sessions", "sessions", GAUGE, sessions, "session records in the file"),
     PLAIN("uptime_s", "uptime_seconds", GAUGE, uptime_s, "seconds since the start"),
@@ -182,7 +185,8 @@ void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) 
                                             [OBS_METRICS_PLAYBOOKS] = &obs_playbooks_loop,
                                             [OBS_METRICS_ESCALATIONS] = &obs_escalations_loop,
                                             [OBS_METRICS_REVIEWS] = &obs_reviews_loop};
-  *out = (obs_metrics_values){.status = "ok", .version = from->version};
+  *out = (obs_metrics_values){
+      .status = "ok", .version = from->version, .data_dir = from->data_dir, .journal_name = from->journal_name};
   out->uptime_s = (obs_clock_mono_ms() - from->started_ms) / 1000;
   out->sessions = obs_sessions_total(from->sessions);
   if (from->state != NULL) obs_state_get_counts(from->state, &out->state);

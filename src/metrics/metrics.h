@@ -26,6 +26,8 @@ typedef enum {
 /* Where the numbers come from. NULL: not there, its numbers are 0. All outlive whoever reads. */
 typedef struct {
   const char *version;
+  const char *data_dir,
+      *journal_name;   /* the directory's absolute path and the active segment's name; NULL: ephemeral */
   uint64_t started_ms; /* monotonic */
   obs_state *state;
   obs_commit *commit;
@@ -54,7 +56,7 @@ typedef enum {
 
 /* One moment's numbers. */
 typedef struct {
-  const char *status, *version;
+  const char *status, *version, *data_dir, *journal_name;
   obs_buf urls;
   uint64_t uptime_s, sessions;
   obs_state_counts state;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define AT(member) offsetof(obs_config, member)
 #define IN(file_section, member) .section = (file_section), .offset = AT(member)
@@ -323,6 +324,15 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   if (out->llm == OBS_CONFIG_LLM_NONE || out->llm_url != NULL) return OBSERVER_E_OK;
   obs_buf_printf(error, "analyser: %s needs %s-url\n", out->analyser, out->analyser);
   return OBSERVER_E_INVALID;
+}
+
+char *obs_config_data_dir(const obs_config *c) {
+  char *path = NULL, *cwd = NULL;
+  if (c->ephemeral) return NULL;
+  if (c->data_dir[0] != '/') cwd = getcwd(NULL, 0); /* without it, it stays relative */
+  if (asprintf(&path, "%s%s%s", cwd != NULL ? cwd : "", cwd != NULL ? "/" : "", c->data_dir) < 0) path = NULL;
+  free(cwd);
+  return path;
 }
 
 void obs_config_fini(obs_config *c) {

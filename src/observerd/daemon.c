@@ -36,6 +36,8 @@ struct obs_daemon {
   obs_feed *feed;
   obs_bridge *bridge;
   obs_task_threads *task_threads;
+  char *data_dir;             /* absolute; NULL: ephemeral */
+  const char *journal_name;   /* the configuration's */
   uint64_t started_ms;        /* monotonic */
   _Atomic bool ready;         /* all URLs are bound */
   bool silent;                /* a listener did not serve when it was last asked */
@@ -180,6 +182,8 @@ static void count_connections(void *arg, obs_stream_counts out[OBS_METRICS_SOCKE
 
 static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
   return (obs_metrics_sources){.version = OBSERVER_VERSION,
+                               .data_dir = d->data_dir,
+                               .journal_name = d->journal_name,
                                .started_ms = d->started_ms,
                                .state = d->state,
                                .commit = d->commit,
@@ -270,6 +274,8 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   if (d == NULL) goto fail;
 
   if ((err = check_binds(o, error, error_size)) != OBSERVER_E_OK) goto fail;
+  if (dir != NULL && (err = OBSERVER_E_NOMEM, d->data_dir = obs_config_data_dir(o)) == NULL) goto fail;
+  d->journal_name = dir != NULL ? o->journal_name : NULL;
 
   obs_state_opts state = OBS_STATE_OPTS_DEFAULT;
   state.ring = (uint32_t)o->ring;
@@ -528,5 +534,6 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_feed_close(d->feed);
   obs_state_close(d->state);
   obs_bus_close(d->bus, BUS_CLOSE_MS);
+  free(d->data_dir);
   free(d);
 }

@@ -109,13 +109,7 @@ static bool answer_only(const obs_config *o) {
 /* What an operator wants to know first: what runs, with what, and what is sent to others. */
 static void log_start(const obs_config *o) {
   static const char *const origins[] = {"default", "file", "environment", "flag"};
-  char dir[PATH_MAX + 1] = "", cwd[PATH_MAX] = "";
-  if (o->ephemeral)
-    (void)snprintf(dir, sizeof(dir), "none (ephemeral)");
-  else if (o->data_dir[0] == '/' || getcwd(cwd, sizeof(cwd)) == NULL)
-    (void)snprintf(dir, sizeof(dir), "%s", o->data_dir);
-  else
-    (void)snprintf(dir, sizeof(dir), "%.*s/%s", (int)(sizeof(dir) - strlen(o->data_dir) - 2), cwd, o->data_dir);
+  char *dir = obs_config_data_dir(o);
   const char *analyser = o->llm == OBS_CONFIG_LLM_OPENAI      ? "openai"
                          : o->llm == OBS_CONFIG_LLM_LAKEHOUSE ? "lakehouse"
                                                               : "builtin";
@@ -124,8 +118,9 @@ static void log_start(const obs_config *o) {
                         : o->llm == OBS_CONFIG_LLM_OPENAI                      ? "openai-url"
                                                                                : "lakehouse-url";
   obs_log_info("observerd", "observerd %s, pid %d, configuration file %s, data directory %s, analyser %s (%s)",
-               OBSERVER_VERSION, (int)getpid(), o->config != NULL ? o->config : "none", dir, analyser,
-               origins[obs_options_origin(&o->options, decided)]);
+               OBSERVER_VERSION, (int)getpid(), o->config != NULL ? o->config : "none",
+               dir != NULL ? dir : "none (ephemeral)", analyser, origins[obs_options_origin(&o->options, decided)]);
+  free(dir);
   const struct {
     const char *option, *url, *what;
   } sent[] = {{o->llm == OBS_CONFIG_LLM_OPENAI ? "openai-url" : "lakehouse-url", o->llm_url, "texts of failures"},

@@ -357,7 +357,7 @@ static void put_span(obs_json_writer *w, const char *name, const summary *sum, o
   obs_json_end(w);
 }
 
-void obs_state_summary_json(obs_state *s, int64_t now_ms, obs_buf *out) {
+void obs_state_put_summary(obs_state *s, int64_t now_ms, obs_json_writer *w) {
   summary sum = {0};
   obs_totals *t = &s->totals;
   obs_state_lock(s);
@@ -370,20 +370,24 @@ void obs_state_summary_json(obs_state *s, int64_t now_ms, obs_buf *out) {
   sum.sorted = calloc(sources > endpoints ? sources : endpoints, sizeof(void *));
   if (sum.sorted && look_keys(s, &t->sources, sources, &sum.sources) &&
       look_keys(s, &t->endpoints, endpoints, &sum.endpoints)) {
-    obs_json_writer w = obs_json_write(out);
-    obs_json_object(&w, NULL);
-    put_span(&w, "lifetime", &sum, OBS_SPAN_LIFETIME);
-    obs_json_object(&w, "windows");
-    put_span(&w, "1m", &sum, OBS_SPAN_1M);
-    put_span(&w, "5m", &sum, OBS_SPAN_5M);
-    put_span(&w, "1h", &sum, OBS_SPAN_1H);
-    obs_json_end(&w);
-    obs_json_double(&w, "relative_error", 0.01);
-    obs_json_end(&w);
+    put_span(w, "lifetime", &sum, OBS_SPAN_LIFETIME);
+    obs_json_object(w, "windows");
+    put_span(w, "1m", &sum, OBS_SPAN_1M);
+    put_span(w, "5m", &sum, OBS_SPAN_5M);
+    put_span(w, "1h", &sum, OBS_SPAN_1H);
+    obs_json_end(w);
+    obs_json_double(w, "relative_error", 0.01);
   } else {
-    out->oom = true;
+    w->out->oom = true;
   }
   free(sum.sorted);
   free(sum.sources.keys);
   free(sum.endpoints.keys);
+}
+
+void obs_state_summary_json(obs_state *s, int64_t now_ms, obs_buf *out) {
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
+  obs_state_put_summary(s, now_ms, &w);
+  obs_json_end(&w);
 }

@@ -12,6 +12,7 @@
 #ifndef OBS_STATE_STATE_H
 #define OBS_STATE_STATE_H
 
+#include "base/json.h"
 #include "op/batch.h"
 
 #include <observer/error.h>
@@ -73,6 +74,8 @@ void obs_state_endpoint_totals(obs_state *s, void (*fn)(void *arg, const obs_sta
 void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out);
 /* The body of /v1/observer/summary. */
 void obs_state_summary_json(obs_state *s, int64_t now_ms, obs_buf *out);
+/* Its members alone, into an object that is open. */
+void obs_state_put_summary(obs_state *s, int64_t now_ms, obs_json_writer *w);
 
 /* Visits ring rows newest first, from below `before_seq` (0: the newest), until `fn` returns false. `fn` runs without
  * the lock on a copy. Returns the seq of the oldest row whose text the ring still has (0: none). */

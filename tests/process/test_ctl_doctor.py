@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import threading
@@ -40,6 +41,57 @@ class Doctor(DaemonTest):
             self.assertEqual(set(c), {"check", "status", "text", "fix"})
             self.assertEqual(c["fix"] is None, c["status"] == "ok", c)
         return {c["check"]: (c["status"], c["text"], c["fix"]) for c in report["checks"]}
+
+    def restart(self, url):
+        if os.path.exists("/run/systemd/system") and os.path.exists("/etc/systemd/system/observerd.service"):
+            return "sudo systemctl restart observerd"
+        return "stop the observerd that answers at %s; then scripts/run.sh" % url
+
+    def test_the_daemons_own_directory(self):
+        """Without --data-dir it is that of the daemon which answers, wherever doctor runs."""
+        d = self.start(args=["--journal-name", "my-ops.jsonl"])
+        d.post("/v1/observer/event", {"endpoint": "/a"})
+        health = d.get("/health").json
+        self.assertEqual((health["data_dir"], health["journal_name"]), (d.data_dir, "my-ops.jsonl"))
+        os.mkdir(os.path.join(self.tmp, "elsewhere"))
+        got = self.doctor("--url", d.url("http"), cwd=os.path.join(self.tmp, "elsewhere"))
+        self.assertEqual(got["data dir"][0], "ok")
+        self.assertIn(d.data_dir, got["data dir"][1])
+        self.assertIn("held by observerd (pid %d)" % d.pid, got["data lock"][1])
+        self.assertIn(os.path.join(d.data_dir, "my-ops.jsonl"), got["journal"][1])
+        self.assertEqual(got["producers"], ("ok", "no clock that is off was seen within the last hour", None))
+        got = self.doctor("--url", d.url("http"), "--data-dir", self.tmp)
+        self.assertIn(self.tmp + ", owned by", got["data dir"][1])
+
+    def test_a_relative_directory_is_told_whole(self):
+        d = self.make()
+        d.data_dir = "here"
+        d.start()
+        self.assertEqual(d.get("/health").json["data_dir"], os.path.join(os.path.realpath(d.work_dir), "here"))
+
+    def test_an_ephemeral_daemon(self):
+        d = self.start(data_dir=None)
+        self.assertEqual((d.get("/health").json["data_dir"], d.get("/health").json["journal_name"]), (None, None))
+        got = self.doctor("--url", d.url("http"))
+        self.assertEqual(got["data dir"],
+                         ("ok", "none: the observerd that answers at %s is ephemeral" % d.url("http"), None))
+        self.assertFalse({"data lock", "journal", "disk space"} & set(got))
+
+    def test_a_journal_that_was_taken_away(self):
+        d = self.start()
+        d.post("/v1/observer/event", {"endpoint": "/a"})
+        d.process.send_signal(signal.SIGSTOP)  # before it notices
+        path = os.path.join(d.data_dir, "ops.jsonl")
+        os.rename(path, path + ".1")
+        got = self.doctor("--data-dir", d.data_dir, "--url", "http://127.0.0.1:1", status=1)
+        d.process.send_signal(signal.SIGCONT)
+        self.assertEqual(got["journal"], (
+            "fail", path + " was removed or renamed while observerd records (use --segment-bytes and --retain-*, not "
+            "logrotate)", "kill -USR1 %d; its log says where the rows are" % d.pid))
+        wait_until(lambda: d.get("/readyz").status == 503, 10, "not ready")
+        got = self.doctor("--url", d.url("http"), status=1)
+        self.assertEqual(got["readyz"][2], "do not move, rotate or write to its files (--segment-bytes and --retain-* rotate "
+                         "them); recording goes on in a new file with the next op")
 
     def test_libraries(self):
         got = self.doctor("--data-dir", self.tmp)
@@ -233,7 +285,7 @@ class Doctor(DaemonTest):
         try:
             url = "http://127.0.0.1:%d" % server.server_port
             got = self.doctor("--data-dir", self.tmp, "--url", url)
-            self.assertEqual((got["daemon"][0], got["daemon"][2]), ("warn", "sudo systemctl restart observerd"))
+            self.assertEqual((got["daemon"][0], got["daemon"][2]), ("warn", self.restart(url)))
             self.assertIn("version 9.9.9", got["daemon"][1])
             self.assertNotIn("\x1b", self.run_doctor("--data-dir", self.tmp, "--url", url).stdout)
         finally:

@@ -114,7 +114,7 @@ class Reading(DaemonTest):
         self.assertEqual(names("--sort", "count")[-1], "/a")
         self.assertEqual(names("--limit", "2"), ["/e0", "/e1", "..."])
         self.assertIn("... and 2 more (--limit)\n", self.ok("summary", "-n2", *url))
-        self.assertEqual(set(json.loads(self.ok("summary", "--json", *url))), {"lifetime", "windows", "relative_error"})
+        self.assertEqual(set(json.loads(self.ok("summary", "--json", *url))), {"lifetime", "windows", "relative_error", "clocks"})
 
     def test_ops_filters(self):
         d = self.start(args=["--ring", "10"])

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/stamp.h"
+#include "commit/clocks.h"
 #include "commit/skew.h"
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
@@ -310,6 +311,35 @@ static void stamps(void **unused) {
   assert_int_equal(sent, 1);
 }
 
+/* What is shown of it: an entry for each clock, the most wrong first, for an hour; a flood of sources does not grow it.
+ */
+static void clocks_are_shown(void **state) {
+  (void)state;
+  obs_clock_off off[OBS_CLOCKS];
+  obs_clocks *c = obs_clocks_open();
+  assert_non_null(c);
+  assert_int_equal(obs_clocks_read(c, 0, off), 0);
+  obs_clocks_note(c, OBS_STR("slow"), 60000, 1000);
+  obs_clocks_note(c, OBS_STR("slow"), 61000, 2000);  /* it drifts */
+  obs_clocks_note(c, OBS_STR("slow"), -90000, 3000); /* another producer of the same source */
+  obs_clocks_note(c, OBS_STR("fast"), -5000, 4000);
+  assert_int_equal(obs_clocks_read(c, 5000, off), 3);
+  assert_string_equal(off[0].source, "slow");
+  assert_true(off[0].behind_ms == -90000 && off[0].ops == 1);
+  assert_true(off[1].behind_ms == 61000 && off[1].ops == 2 && off[1].since_ms == 1000 && off[1].last_ms == 2000);
+  assert_string_equal(off[2].source, "fast");
+  assert_int_equal(obs_clocks_read(c, 2001 + OBS_CLOCKS_FRESH_MS, off), 2); /* the first one was put right */
+  for (int i = 0; i < 1000; i++) {
+    char name[300];
+    int n = snprintf(name, sizeof(name), "%0*d", i % 2 == 0 ? 280 : 3, i);
+    obs_clocks_note(c, (obs_str){name, (uint32_t)n, 0}, 10000 + i, 10000 + i);
+  }
+  assert_int_equal(obs_clocks_read(c, 12000, off), OBS_CLOCKS);
+  assert_true(off[0].behind_ms == 10999 && strcmp(off[0].source, "999") == 0);
+  assert_int_equal(strlen(off[1].source), OBS_NAMES_SHOWN);
+  obs_clocks_close(c);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_constant_offset),
@@ -325,6 +355,7 @@ int main(void) {
       cmocka_unit_test(the_table_is_bounded),
       cmocka_unit_test(recalled),
       cmocka_unit_test(stamps),
+      cmocka_unit_test(clocks_are_shown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,6 +111,23 @@ static bool put_rows(const cJSON *object, const char *what, size_t limit, sort_k
   return ok;
 }
 
+/* In one line: whose producers' clocks are off, the most wrong first. */
+static void put_clocks(const cJSON *clocks) {
+  const cJSON *clock;
+  cJSON_ArrayForEach(clock, clocks) {
+    char text[OBS_TEXT_NUMBER];
+    const char *source = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(clock, "source"));
+    double behind = obs_show_number(clock, "behind_ms");
+    obs_buf name = {0};
+    (void)obs_text_put(&name, source != NULL ? source : "", source != NULL ? strlen(source) : 0, OBS_TEXT_ALL);
+    obs_buf_putc(&name, '\0');
+    printf("%s%s %s %s", clock == clocks->child ? "clocks off: " : ", ", name.oom ? "" : name.p,
+           obs_text_duration(text, fabs(behind)), behind > 0 ? "behind" : "ahead");
+    obs_buf_fini(&name);
+  }
+  if (cJSON_GetArraySize(clocks) > 0) puts(" (their ops are corrected)");
+}
+
 static bool show(const obs_args *args, const cJSON *summary, const void *arg) {
   const char *name = obs_args_text(args, "window"), *sort = obs_args_text(args, "sort");
   const cJSON *windows = strcmp(name, "lifetime") == 0 ? summary : obs_show_member(summary, "windows");
@@ -127,6 +144,7 @@ static bool show(const obs_args *args, const cJSON *summary, const void *arg) {
   if (all.count > 0) printf(" (%s)", obs_show_share(text, all.failures, all.count));
   for (int i = 0; i < QUANTILES; i++) printf(", %s %s", quantiles[i], obs_text_duration(text, all.ms[i]));
   putchar('\n');
+  put_clocks(cJSON_GetObjectItemCaseSensitive(summary, "clocks"));
   return put_rows(obs_show_member(window, "by_source"), "SOURCE", limit, orders[order].key) &&
          put_rows(obs_show_member(window, "by_endpoint"), "ENDPOINT", limit, orders[order].key);
 }

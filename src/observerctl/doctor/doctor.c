@@ -41,7 +41,7 @@ void obs_doctor_say(obs_doctor *d, obs_doctor_status status, const char *check, 
 
 static void (*const probes[])(obs_doctor *d) = {
     obs_doctor_libraries, obs_doctor_ports, obs_doctor_data_dir, obs_doctor_journal, obs_doctor_disk,
-    obs_doctor_files,     obs_doctor_clock, obs_doctor_unit,     obs_doctor_daemon,
+    obs_doctor_files,     obs_doctor_clock, obs_doctor_unit,     obs_doctor_daemon,  obs_doctor_producers,
 };
 
 /* False: no memory. */
@@ -108,15 +108,35 @@ static bool ports_ok(const obs_args *args) {
   return true;
 }
 
+static bool is_this_machine(const char *url) {
+  static const char *const hosts[] = {"://127.", "://localhost", "://[::1]"};
+  for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+    if (strstr(url, hosts[i]) != NULL) return true;
+  return false;
+}
+
+/* The directory that the daemon says it uses, unless another one was given. */
+static void find_data_dir(obs_doctor *d) {
+  const cJSON *dir = cJSON_GetObjectItemCaseSensitive(d->health, "data_dir");
+  const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(d->health, "journal_name"));
+  if (obs_args_given(d->args, "data-dir") || dir == NULL) return; /* nobody answers, or an older daemon */
+  d->ephemeral = cJSON_IsNull(dir);
+  d->elsewhere = !d->ephemeral && !is_this_machine(d->url);
+  if (cJSON_IsString(dir)) d->data_dir = dir->valuestring;
+  if (name != NULL) d->journal_name = name;
+}
+
 static int run_doctor(const obs_args *args) {
   if (!ports_ok(args)) return OBS_COMMAND_USAGE;
   obs_doctor d = {.args = args,
                   .url = obs_args_text(args, "url"),
                   .data_dir = obs_args_text(args, "data-dir"),
+                  .journal_name = "ops.jsonl",
                   .url_given = obs_args_given(args, "url")};
   char lock[4096];
-  snprintf(lock, sizeof(lock), "%s/lock", d.data_dir);
   d.health = obs_fetch_json(d.url, "/v1/observer/health", TIMEOUT_MS, d.error, sizeof(d.error));
+  find_data_dir(&d);
+  snprintf(lock, sizeof(lock), "%s/lock", d.data_dir);
   (void)obs_owner_of_lock(lock, &d.lock_held, &d.lock_owner);
   for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) probes[i](&d);
   bool ok = !d.oom && report(&d);
@@ -134,7 +154,7 @@ static const obs_option flags[] = {
     OBS_FLAG_URL,
     OBS_FLAG_COLOR,
     {"data-dir", 'd', "DIR", .initial = "data/_observer", .env = "OBSERVER_DATA_DIR",
-     .help = "observerd's data directory"},
+     .help = "observerd's data directory; without it, that of the daemon which answers"},
     {"ports", 'p', "LIST", .initial = "3800,3801,3802,3803,3804", .help = "the TCP ports that observerd needs"},
     OBS_FLAG_JSON,
 };

@@ -18,11 +18,13 @@ typedef struct {
 
 typedef struct {
   const obs_args *args;
-  const char *url, *data_dir;
+  const char *url, *data_dir, *journal_name;
   bool url_given;  /* by the user: then somebody has to answer there */
   cJSON *health;   /* the daemon's answer; NULL: none */
   char error[256]; /* then why */
-  bool lock_held;  /* on the data directory */
+  /* The daemon's data directory is not here: it keeps no files, or runs on another machine. */
+  bool ephemeral, elsewhere;
+  bool lock_held; /* on the data directory */
   obs_owner lock_owner;
   OBS_VEC(obs_doctor_finding) findings;
   unsigned failed, warned;
@@ -43,5 +45,6 @@ void obs_doctor_files(obs_doctor *d);
 void obs_doctor_clock(obs_doctor *d);
 void obs_doctor_daemon(obs_doctor *d);
 void obs_doctor_unit(obs_doctor *d);
+void obs_doctor_producers(obs_doctor *d);
 
 #endif

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <msgpack.h>
 #include <nng/nng.h>
 #include <pwd.h>
@@ -31,14 +32,73 @@
 enum { AHEAD_S = 5 };
 enum { TIMEOUT_MS = 3000, FILES_ENOUGH = 4096, FILES_LEAST = 256, VERSION = 32 };
 
-static const char rebuild[] = "scripts/deps.sh build && cmake --preset release && cmake --build --preset release "
-                              "--clean-first";
-
 #define MIB (UINT64_C(1) << 20)
 
 enum { PATH_SIZE = 4096, TAIL = 1 << 20 };
 
 static const uint64_t bytes_least = 64 * MIB, bytes_enough = 1024 * MIB, inodes_least = 64, inodes_enough = 1000;
+
+/* ---- what fixes it here ---- */
+
+/* Where this program was built, and not installed. */
+static bool in_build_tree(void) {
+  char path[PATH_SIZE];
+  ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("CMakeCache.txt"));
+  if (n <= 0) return false;
+  path[n] = '\0';
+  char *slash = strrchr(path, '/');
+  if (slash == NULL) return false;
+  memcpy(slash + 1, "CMakeCache.txt", sizeof("CMakeCache.txt"));
+  return access(path, F_OK) == 0;
+}
+
+static const char *fix_libraries(void) {
+  return in_build_tree()
+             ? "scripts/deps.sh build && cmake --preset release && cmake --build --preset release --clean-first"
+             : "install observerd and observerctl again, built with the libraries of this system";
+}
+
+static bool is_systemd(void) {
+  return access("/run/systemd/system", F_OK) == 0;
+}
+
+/* The directories in which systemd looks for a unit, the first that has it. */
+static bool find_unit(char *path, size_t size) {
+  static const char *const dirs[] = {"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system",
+                                     "/usr/lib/systemd/system", "/lib/systemd/system"};
+  for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+    snprintf(path, size, "%s/observerd.service", dirs[i]);
+    if (access(path, F_OK) == 0) return true;
+  }
+  return false;
+}
+
+static bool has_unit(void) {
+  char path[128];
+  return is_systemd() && find_unit(path, sizeof(path));
+}
+
+static const char *fix_start(const obs_doctor *d, char *out, size_t size) {
+  if (has_unit())
+    snprintf(out, size, "sudo systemctl start observerd");
+  else if (in_build_tree())
+    snprintf(out, size, "scripts/run.sh");
+  else
+    snprintf(out, size, "observerd --data-dir '%.1000s'", d->data_dir);
+  return out;
+}
+
+static const char *fix_restart(const obs_doctor *d, char *out, size_t size) {
+  char start[PATH_SIZE];
+  if (has_unit())
+    snprintf(out, size, "sudo systemctl restart observerd");
+  else if (d->lock_held)
+    snprintf(out, size, "kill %d; then %s", d->lock_owner.pid, fix_start(d, start, sizeof(start)));
+  else
+    snprintf(out, size, "stop the observerd that answers at %.500s; then %s", d->url,
+             fix_start(d, start, sizeof(start)));
+  return out;
+}
 
 /* ---- the data directory ---- */
 
@@ -76,9 +136,17 @@ static void fix_owner(const char *dir, char *out, size_t size) {
 }
 
 void obs_doctor_data_dir(obs_doctor *d) {
-  static const char *const names[] = {"lock", "ops.jsonl"};
+  const char *const names[] = {"lock", d->journal_name};
   struct stat st;
   char fix[PATH_SIZE], path[PATH_SIZE], user[64];
+  if (d->ephemeral || d->elsewhere) {
+    if (d->ephemeral)
+      obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "none: the observerd that answers at %s is ephemeral", d->url);
+    else
+      obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "%s on the machine of %s; observerctl doctor looks at it there",
+                     d->data_dir, d->url);
+    return;
+  }
   fix_owner(d->data_dir, fix, sizeof(fix));
   if (stat(d->data_dir, &st) != 0) {
     int saved = errno;
@@ -140,10 +208,19 @@ static void on_fault(void *arg, const obs_verify_fault *f) {
 
 void obs_doctor_journal(obs_doctor *d) {
   char path[PATH_SIZE], fix[PATH_SIZE];
-  snprintf(path, sizeof(path), "%s/ops.jsonl", d->data_dir);
+  if (d->ephemeral || d->elsewhere) return;
+  snprintf(path, sizeof(path), "%s/%s", d->data_dir, d->journal_name);
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0 && errno == ENOENT) {
-    obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s does not exist yet", path);
+    /* A daemon has made it when it started. */
+    snprintf(fix, sizeof(fix), "kill -USR1 %d; its log says where the rows are", d->lock_owner.pid);
+    if (d->lock_held)
+      obs_doctor_say(
+          d, OBS_DOCTOR_FAIL, "journal", fix,
+          "%s was removed or renamed while observerd records (use --segment-bytes and --retain-*, not logrotate)",
+          path);
+    else
+      obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s does not exist yet", path);
     return;
   }
   if (fd < 0) {
@@ -200,6 +277,7 @@ static obs_doctor_status judge(uint64_t have, uint64_t least, uint64_t enough) {
 void obs_doctor_disk(obs_doctor *d) {
   char where[PATH_SIZE], fix[PATH_SIZE], left[32], number[OBS_TEXT_NUMBER];
   struct statvfs fs;
+  if (d->ephemeral || d->elsewhere) return;
   nearest(d->data_dir, where);
   if (statvfs(where, &fs) != 0) {
     obs_doctor_say(d, OBS_DOCTOR_FAIL, "disk space", "df -h", "%s: %s", where, strerror(errno));
@@ -255,8 +333,8 @@ void obs_doctor_libraries(obs_doctor *d) {
     if (alike(built, runs))
       obs_doctor_say(d, OBS_DOCTOR_OK, libraries[i].name, "", "version %s", runs);
     else
-      obs_doctor_say(d, OBS_DOCTOR_WARN, libraries[i].name, rebuild, "built with version %s, runs with %s", built,
-                     runs);
+      obs_doctor_say(d, OBS_DOCTOR_WARN, libraries[i].name, fix_libraries(), "built with version %s, runs with %s",
+                     built, runs);
   }
 }
 
@@ -341,7 +419,7 @@ void obs_doctor_clock(obs_doctor *d) {
   static const int64_t oldest = INT64_C(1767225600000); /* 2026: before this program */
   char now[OBS_ISO8601_LEN + 1];
   struct timex state = {0};
-  int64_t received_ms = obs_times_newest_in(d->data_dir, "ops", 3);
+  int64_t received_ms = d->elsewhere ? OBS_TIMES_NONE : obs_times_newest_in(d->data_dir, "ops", 3);
   int64_t ahead_s = received_ms != OBS_TIMES_NONE ? (received_ms - obs_clock_wall_ms()) / 1000 : 0;
   obs_clock_format(obs_clock_wall_ms(), now);
   if (obs_clock_wall_ms() < oldest)
@@ -350,22 +428,14 @@ void obs_doctor_clock(obs_doctor *d) {
     obs_doctor_say(d, OBS_DOCTOR_WARN, name, "sudo timedatectl set-ntp true",
                    "%s; the last op of %s was received %" PRId64 " s later: the clock was set back", now, d->data_dir,
                    ahead_s);
-  else if (adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) != 0)
+  else if (adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) != 0 && is_systemd())
     obs_doctor_say(d, OBS_DOCTOR_WARN, name, "sudo apt-get install systemd-timesyncd && sudo timedatectl set-ntp true",
                    "%s; the kernel reports that it is not synchronised", now);
+  else if ((state.status & STA_UNSYNC) != 0) /* a container's is its host's */
+    obs_doctor_say(d, OBS_DOCTOR_OK, name, "",
+                   "%s; the kernel does not know it to be synchronised (in a container, the host sees to that)", now);
   else
     obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "%s", now);
-}
-
-/* The directories in which systemd looks for a unit, the first that has it. */
-static bool find_unit(char *path, size_t size) {
-  static const char *const dirs[] = {"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system",
-                                     "/usr/lib/systemd/system", "/lib/systemd/system"};
-  for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-    snprintf(path, size, "%s/observerd.service", dirs[i]);
-    if (access(path, F_OK) == 0) return true;
-  }
-  return false;
 }
 
 void obs_doctor_unit(obs_doctor *d) {
@@ -376,7 +446,7 @@ void obs_doctor_unit(obs_doctor *d) {
   bool active = access(groups[0], F_OK) == 0 || access(groups[1], F_OK) == 0;
   if (!find_unit(path, sizeof(path)))
     obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "none installed");
-  else if (access("/run/systemd/system", F_OK) != 0)
+  else if (!is_systemd())
     obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "%s, but systemd does not run this machine", path);
   else if (active)
     obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "%s, active", path);
@@ -402,11 +472,19 @@ static void check_probe(obs_doctor *d, const char *path, const char *good) {
     cJSON_Delete(json);
     if (reasons.len == 0) obs_buf_puts(&reasons, "no reason given");
     obs_buf_putc(&reasons, '\0');
-    snprintf(fix, sizeof(fix), "df -h '%.300s'; fix what the reason names; recording then resumes by itself",
-             d->data_dir);
+    if (reasons.oom || strstr(reasons.p, "while it was written") != NULL ||
+        strstr(reasons.p, "another program") != NULL)
+      snprintf(
+          fix, sizeof(fix),
+          "do not move, rotate or write to its files (--segment-bytes and --retain-* rotate them); recording goes on "
+          "in a new file with the next op");
+    else
+      snprintf(fix, sizeof(fix), "df -h '%.300s'; fix what the reason names; recording then resumes by itself",
+               d->data_dir);
     obs_doctor_say(d, OBS_DOCTOR_FAIL, path + 1, fix, "not ready to record: %s", reasons.oom ? "" : reasons.p);
   } else {
-    obs_doctor_say(d, OBS_DOCTOR_FAIL, path + 1, "observerctl doctor --url http://127.0.0.1:3800", "%s", answer.error);
+    char restart[2 * PATH_SIZE];
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, path + 1, fix_restart(d, restart, sizeof(restart)), "%s", answer.error);
   }
   obs_buf_fini(&reasons);
   obs_fetch_answer_fini(&answer);
@@ -414,21 +492,46 @@ static void check_probe(obs_doctor *d, const char *path, const char *good) {
 
 void obs_doctor_daemon(obs_doctor *d) {
   if (d->health == NULL) {
-    char path[128];
+    char fix[PATH_SIZE];
     bool expected = d->url_given || d->lock_held;
-    const char *fix = find_unit(path, sizeof(path)) ? "sudo systemctl start observerd" : "scripts/run.sh";
-    obs_doctor_say(d, expected ? OBS_DOCTOR_FAIL : OBS_DOCTOR_WARN, "daemon", fix, "does not answer: %s", d->error);
+    obs_doctor_say(d, expected ? OBS_DOCTOR_FAIL : OBS_DOCTOR_WARN, "daemon", fix_start(d, fix, sizeof(fix)),
+                   "does not answer: %s", d->error);
     return;
   }
   const cJSON *version = cJSON_GetObjectItemCaseSensitive(d->health, "version");
+  char fix[2 * PATH_SIZE];
   const char *theirs = cJSON_IsString(version) ? version->valuestring : "unknown";
   if (strcmp(theirs, OBSERVER_VERSION) == 0)
     obs_doctor_say(d, OBS_DOCTOR_OK, "daemon", "", "version %s answers at %s", theirs, d->url);
   else
-    obs_doctor_say(d, OBS_DOCTOR_WARN, "daemon", "sudo systemctl restart observerd",
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "daemon", fix_restart(d, fix, sizeof(fix)),
                    "version %s answers at %s, and this is observerctl %s: an older one still runs, or two are "
                    "installed",
                    theirs, d->url, OBSERVER_VERSION);
   check_probe(d, "/livez", "the process is alive");
   check_probe(d, "/readyz", "able to record");
+}
+
+/* ---- the producers' clocks ---- */
+
+void obs_doctor_producers(obs_doctor *d) {
+  static const char name[] = "producers";
+  char error[256];
+  cJSON *summary =
+      d->health != NULL ? obs_fetch_json(d->url, "/v1/observer/summary", TIMEOUT_MS, error, sizeof(error)) : NULL;
+  const cJSON *clocks = cJSON_GetObjectItemCaseSensitive(summary, "clocks"), *clock;
+  cJSON_ArrayForEach(clock, clocks) {
+    char fix[512], off[OBS_TEXT_NUMBER];
+    const char *source = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(clock, "source"));
+    const char *since = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(clock, "since"));
+    double behind = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(clock, "behind_ms"));
+    if (source == NULL || since == NULL || isnan(behind)) continue;
+    snprintf(fix, sizeof(fix), "on the machine that sends as %s: sudo timedatectl set-ntp true", source);
+    obs_doctor_say(d, OBS_DOCTOR_WARN, name, fix,
+                   "a clock of source %s is %s %s this daemon's since %s; its ops are corrected", source,
+                   obs_text_duration(off, fabs(behind)), behind > 0 ? "behind" : "ahead of", since);
+  }
+  if (cJSON_IsArray(clocks) && clocks->child == NULL)
+    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "no clock that is off was seen within the last hour");
+  cJSON_Delete(summary);
 }
