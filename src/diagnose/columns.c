@@ -107,6 +107,87 @@ static bool is_cut_outcome(const tally *by, uint32_t values, uint32_t failures, 
   return false;
 }
 
+/* ---- consequences ---- */
+
+enum { KINDS = 64, LEAST_OF_KIND = 10 };
+
+/* Failures of one kind, and how many of them are beyond a bound. */
+typedef struct {
+  uint64_t cluster;
+  uint32_t failures, beyond;
+} kind_of_failure;
+
+/* A bound that parts failures from successes best. */
+typedef struct {
+  uint16_t bound;
+  bool above;            /* failures are above it, else at most it */
+  double failed, worked; /* shares of those that are beyond it */
+} parting;
+
+static parting part(const tally *by, uint32_t values, uint32_t failures, uint32_t successes) {
+  parting best = {0, true, 0, 0};
+  uint32_t failed = 0, worked = 0;
+  for (uint32_t v = OBS_FACT_NAMED; v + 1 < values; v++) {
+    failed += by[v].failures;
+    worked += by[v].ops - by[v].failures;
+    const double f = (double)failed / failures, w = (double)worked / successes;
+    if (fabs(f - w) <= fabs(best.failed - best.worked)) continue;
+    best = f > w ? (parting){(uint16_t)v, false, f, w} : (parting){(uint16_t)v, true, 1 - f, 1 - w};
+  }
+  return best;
+}
+
+static bool is_beyond(const parting *p, uint16_t id) {
+  return id >= OBS_FACT_NAMED && (id > p->bound) == p->above;
+}
+
+/* Whether a number that is known at the end is what failing makes of it: failures of every kind have it, and not those
+ * of one kind that it would cause. Of one kind alone that cannot be told; `alone`: then it is taken for one. */
+static bool is_consequence(const obs_columns *c, const obs_column *column, const uint8_t *takes, const tally *by,
+                           bool alone) {
+  const double clearly = 0.3, most = 0.9; /* of the shares; of the failures that are of a kind that is known */
+  const obs_facts_view *v = c->view;
+  kind_of_failure kinds[KINDS] = {{0, 0, 0}};
+  uint32_t failures = 0, successes = 0;
+  for (uint32_t k = OBS_FACT_NAMED; k < column->values; k++) {
+    failures += by[k].failures;
+    successes += by[k].ops - by[k].failures;
+  }
+  if (failures < LEAST_OF_KIND || successes == 0) return false;
+  const parting p = part(by, column->values, failures, successes);
+  if (p.failed - p.worked < clearly) return false;
+  for (uint32_t i = 0; i < v->n; i++) {
+    if (!takes[i] || !(v->flags[i] & OBS_FACT_FAILED) || column->id[i] < OBS_FACT_NAMED) continue;
+    uint32_t at = (uint32_t)(v->cluster[i] % KINDS), tried = 0;
+    while (kinds[at].failures > 0 && kinds[at].cluster != v->cluster[i] && ++tried < KINDS) at = (at + 1) % KINDS;
+    if (tried == KINDS) continue;
+    kinds[at].cluster = v->cluster[i];
+    kinds[at].failures++;
+    kinds[at].beyond += is_beyond(&p, column->id[i]);
+  }
+  uint32_t known = 0, n = 0;
+  for (uint32_t k = 0; k < KINDS; k++) {
+    if (kinds[k].failures < LEAST_OF_KIND) continue;
+    if ((double)kinds[k].beyond / kinds[k].failures < (p.failed + p.worked) / 2) return false;
+    known += kinds[k].failures;
+    n++;
+  }
+  return n >= (alone ? 1 : 2) && known >= most * failures;
+}
+
+/* Whether bots' cycles are what has turns: they are counted until the cycle has ended, well or not. */
+static bool is_of_bots(const obs_columns *c, const obs_column *column) {
+  const obs_facts_view *v = c->view;
+  uint64_t ops = 0, bots = 0;
+  if (column != &c->at[OBS_FACT_COUNT + OBS_FACT_MORE_turns]) return false;
+  for (uint32_t i = 0; i < v->n; i++) {
+    if (column->id[i] < OBS_FACT_NAMED) continue;
+    ops++;
+    bots += obs_str_eq(obs_facts_view_name(v, OBS_FACT_source, v->id[OBS_FACT_source][i]), OBS_STR("bot"));
+  }
+  return bots * 20 >= ops * 19;
+}
+
 bool obs_columns_drop_outcomes(obs_columns *c, const uint8_t *takes) {
   const obs_facts_view *v = c->view;
   tally *by = malloc((UINT16_MAX + 1) * sizeof *by);
@@ -125,7 +206,8 @@ bool obs_columns_drop_outcomes(obs_columns *c, const uint8_t *takes) {
     }
     if (failures == 0 || successes == 0) continue;
     if (is_outcome(by, column->values, failures, successes) ||
-        (column->number && is_cut_outcome(by, column->values, failures, successes)))
+        (column->number && (is_cut_outcome(by, column->values, failures, successes) ||
+                            is_consequence(c, column, takes, by, is_of_bots(c, column)))))
       column->id = NULL;
   }
   free(by);

@@ -35,7 +35,8 @@ typedef struct {
 bool obs_columns_open(const obs_facts_view *view, obs_columns *c);
 void obs_columns_close(obs_columns *c);
 /* Drops columns that say what came of an op. `takes`: which ops are looked at. A field whose values tell failures from
- * successes all but exactly says what failed and not why. */
+ * successes all but exactly says what failed and not why; so does a number that failures of every kind have (a cause
+ * makes failures of its own kind). */
 bool obs_columns_drop_outcomes(obs_columns *c, const uint8_t *takes);
 
 /* One thing that an op must be like. */

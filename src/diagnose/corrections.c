@@ -101,7 +101,7 @@ void obs_search_regressions(obs_search *s, obs_search_candidate *best) {
     const obs_search_correction *c = &s->corrections[k];
     double p = regression_p(c) + log(s->ncorrections);
     obs_search_candidate found = {
-        OBS_CAUSE_REGRESSION, obs_columns_where_is(c->field, c->id), c->at, c->until, p, p, (int)k};
+        OBS_CAUSE_REGRESSION, obs_columns_where_is(c->field, c->id), c->at, c->until, p, p, (int)k, false};
     obs_search_offer(s, best, &found);
   }
 }

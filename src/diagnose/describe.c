@@ -269,6 +269,14 @@ static double log10_of(double log_p) {
   return p < -300 ? -300 : p;
 }
 
+/* A limit that the load hits is not of the minutes in which the load comes. */
+static void drop_moments(obs_columns_where *w) {
+  uint32_t kept = 0;
+  for (uint32_t k = 0; k < w->n; k++)
+    if (w->terms[k].column < OBS_COLUMN_MINUTE) w->terms[kept++] = w->terms[k];
+  if (kept > 0) w->n = kept;
+}
+
 bool obs_describe(const obs_describe_scope *s, const obs_search *search, uint32_t k, const obs_search_candidate *c,
                   obs_diagnose_finding *out) {
   const obs_logit *m = search->model;
@@ -282,6 +290,7 @@ bool obs_describe(const obs_describe_scope *s, const obs_search *search, uint32_
   if (count(&r, out) == 0) return false;
   if (out->error == OBS_ERROR_RATE_LIMIT) {
     rows always = r;
+    drop_moments(&always.where);
     always.from = 0;
     always.until = n;
     uint32_t load = find_load(&always);

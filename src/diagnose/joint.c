@@ -258,7 +258,7 @@ void obs_search_joint(const obs_search *s, obs_search_candidate *best) {
   uint32_t n = find_seeds(s, seeds);
   const double tests = 2 * log(s->tests);
   for (uint32_t k = 0; k < n; k++) {
-    obs_search_candidate c = {OBS_CAUSE_SHARE, seeds[k].where, 0, m->n, 0, 0, -1};
+    obs_search_candidate c = {OBS_CAUSE_SHARE, seeds[k].where, 0, m->n, 0, 0, -1, false};
     uint32_t nrows;
     uint32_t *rows = obs_logit_rows(m, &c.where, 0, m->n, &nrows);
     obs_split split;

@@ -90,6 +90,73 @@ double obs_search_fall(const obs_search *s, const uint32_t *rows, uint32_t n, bo
   return sup_p(most, all.seen);
 }
 
+/* ---- what comes and goes ---- */
+
+typedef struct {
+  double good, bad; /* shares of failures */
+} two_shares;
+
+/* The likeliest course of rows between good and bad times (Viterbi); each change costs log(n), for it may be at any
+ * row. `state`: by row, the way back; then whether it is bad. */
+static void follow_course(const obs_logit *m, const uint32_t *rows, uint32_t n, two_shares p, uint8_t *state) {
+  enum { FROM_BAD_TO_GOOD = 1, FROM_GOOD_TO_BAD = 2 };
+  const double change = log((double)n + 1), fail[2] = {log(p.good), log(p.bad)},
+               work[2] = {log(1 - p.good), log(1 - p.bad)};
+  double good = 0, bad = -change;
+  for (uint32_t k = 0; k < n; k++) {
+    const bool failed = m->failed[rows[k]];
+    state[k] = (uint8_t)((bad - change > good ? FROM_BAD_TO_GOOD : 0) | (good - change > bad ? FROM_GOOD_TO_BAD : 0));
+    const double was_good = good;
+    good = fmax(good, bad - change) + (failed ? fail[0] : work[0]);
+    bad = fmax(bad, was_good - change) + (failed ? fail[1] : work[1]);
+  }
+  bool is_bad = bad > good;
+  for (uint32_t k = n; k-- > 0;) {
+    const uint8_t back = state[k];
+    state[k] = is_bad;
+    if (back & (is_bad ? FROM_GOOD_TO_BAD : FROM_BAD_TO_GOOD)) is_bad = !is_bad;
+  }
+}
+
+static double between(double least, double x, double most) {
+  return x < least ? least : x > most ? most : x;
+}
+
+/* Spells of at least LEAST failures in the course, once the shares of both times are learned from it. */
+static uint32_t count_spells(const obs_logit *m, const uint32_t *rows, uint32_t n, uint8_t *state) {
+  enum { ROUNDS = 4, LEAST = 5, TIMES = 4 };
+  double all = 0;
+  for (uint32_t k = 0; k < n; k++) all += m->failed[rows[k]];
+  two_shares p = {between(0.001, all / n / 4, 0.2), between(0.05, all / n * 4, 0.9)};
+  uint32_t spells = 0;
+  for (int round = 0; round < ROUNDS; round++) {
+    double ops[2] = {1, 1}, failures[2] = {0.02, 0.5}; /* a little of what is usual, so that none is 0 */
+    uint32_t run = 0;
+    follow_course(m, rows, n, p, state);
+    spells = 0;
+    for (uint32_t k = 0; k < n; k++) {
+      run = state[k] ? run + m->failed[rows[k]] : 0;
+      ops[state[k]]++;
+      failures[state[k]] += m->failed[rows[k]];
+      spells += state[k] && (k + 1 == n || !state[k + 1]) && run >= LEAST;
+    }
+    p = (two_shares){between(0.001, failures[0] / ops[0], 0.5), between(0.02, failures[1] / ops[1], 0.99)};
+    if (p.bad < TIMES * p.good) return 0;
+  }
+  return spells;
+}
+
+bool obs_search_comes_and_goes(const obs_search *s, const obs_columns_where *where) {
+  enum { SPELLS = 3, LEAST_ROWS = 50 };
+  uint32_t n;
+  uint32_t *rows = obs_logit_rows(s->model, where, 0, s->model->n, &n);
+  uint8_t *state = rows && n >= LEAST_ROWS ? malloc(n) : NULL;
+  const bool spells = state && count_spells(s->model, rows, n, state) >= SPELLS;
+  free(state);
+  free(rows);
+  return spells;
+}
+
 /* ---- each value of a column ---- */
 
 enum { RISERS = 512 };
@@ -154,8 +221,14 @@ void obs_search_onsets(const obs_search *s, int f, obs_search_candidate *best) {
   for (uint32_t k = 0; k < n; k++) {
     const riser *r = &risers[k];
     if (r->p >= log(OBS_SEARCH_ALPHA)) continue;
-    obs_search_candidate c = {
-        OBS_CAUSE_ONSET, obs_columns_where_is(f, obs_logit_view_id(m, f, r->id)), r->at, m->n, r->p, r->rank, -1};
+    obs_search_candidate c = {OBS_CAUSE_ONSET,
+                              obs_columns_where_is(f, obs_logit_view_id(m, f, r->id)),
+                              r->at,
+                              m->n,
+                              r->p,
+                              r->rank,
+                              -1,
+                              false};
     obs_search_offer(s, best, &c);
   }
 }
@@ -164,7 +237,7 @@ void obs_search_onset_of_all(const obs_search *s, obs_search_candidate *best) {
   const obs_logit *m = s->model;
   uint32_t at = 0;
   double p = obs_search_rise(s, NULL, m->n, true, least_for_all, &at) + log(s->tests);
-  obs_search_candidate c = {OBS_CAUSE_ONSET, {0}, at, m->n, p, p, -1};
+  obs_search_candidate c = {OBS_CAUSE_ONSET, {0}, at, m->n, p, p, -1, false};
   obs_search_offer(s, best, &c);
 }
 

@@ -149,7 +149,8 @@ static bool try_out(obs_search *s, obs_search_candidate *c) {
   double seen = 0, expected = 1e-3, plain = 1e-3; /* not 0 */
   const obs_logit_factor *f = &m->factors[m->nfactors - 1];
   const float let = (float)exp(f->hazard);
-  const bool usual = c->cause == OBS_CAUSE_SHARE; /* compared with what is usual, else with how it was before */
+  const bool usual =
+      c->cause == OBS_CAUSE_SHARE && !c->spells; /* compared with what is usual, else with how it was before */
   for (uint32_t k = 0; k < f->n; k++) {
     uint32_t i = f->rows[k];
     obs_logit_rates_of r = obs_logit_rate(m, i, usual ? obs_logit_effect(m, &f->where, i) : 0, let);
@@ -188,13 +189,18 @@ static bool find_best(obs_search *s, obs_search_candidate *best) {
   return best->rank <= 0;
 }
 
+static bool has_moment(const obs_columns_where *w) {
+  for (uint32_t k = 0; k < w->n; k++)
+    if (w->terms[k].column >= OBS_COLUMN_MINUTE) return true;
+  return false;
+}
+
 /* Since when and until when the cause's rows fail so. `in`: it is in the model, as a cause of all the time, so its rows
  * are compared with failing alike all the time. */
 static void date(const obs_search *s, bool in, obs_search_candidate *c) {
   const obs_logit *m = s->model;
   uint32_t n, at = 0;
-  for (uint32_t k = 0; k < c->where.n; k++) /* what comes again each hour or day did not begin */
-    if (c->where.terms[k].column >= OBS_COLUMN_MINUTE) return;
+  if (has_moment(&c->where) || c->spells) return; /* what comes again did not begin */
   uint32_t *rows = obs_logit_rows(m, &c->where, 0, c->until, &n);
   bool still = !in && c->cause == OBS_CAUSE_ONSET;
   double p = rows ? obs_search_rise(s, rows, n, still, in ? OBS_SEARCH_LIFT : OBS_SEARCH_TRY, &at) + log(s->tests) : 0;
@@ -237,6 +243,10 @@ static int commonest(const uint32_t kinds[OBS_ERROR_KIND_COUNT]) {
  * are that one's, and of the same error. */
 static bool is_part(const obs_search *s, const obs_search_candidate *c) {
   const obs_logit *m = s->model;
+  for (uint32_t k = 0; c->cause == OBS_CAUSE_SHARE && k < m->nfactors; k++) /* all the time has it all */
+    if (m->factors[k].from == 0 && m->factors[k].until == m->n &&
+        obs_columns_where_same(&m->factors[k].where, &c->where))
+      return true;
   uint32_t kinds[OBS_ERROR_KIND_COUNT] = {0}, n, failures = 0;
   uint32_t *rows = obs_logit_rows(m, &c->where, c->from, c->until, &n);
   bool part = false;
@@ -259,10 +269,26 @@ static bool is_part(const obs_search *s, const obs_search_candidate *c) {
   return part;
 }
 
-/* What else is to be said of a candidate: its like, its time, a correction, conditions more. */
-static void look_closer(obs_search *s, obs_search_candidate *c) {
+/* What comes and goes is a cause of all the time, by how its failures stand in it. */
+static void take_spells(const obs_search *s, obs_search_candidate *c) {
+  uint32_t n, at;
+  if (c->where.n == 0 || has_moment(&c->where) || !obs_search_comes_and_goes(s, &c->where)) return;
+  uint32_t *rows = obs_logit_rows(s->model, &c->where, 0, s->model->n, &n);
+  const double p = rows ? obs_search_rise(s, rows, n, false, OBS_SEARCH_TRY, &at) + log(s->tests) : 0;
+  free(rows);
+  c->spells = true;
+  c->cause = OBS_CAUSE_SHARE;
+  c->from = 0;
+  c->until = s->model->n;
+  c->log_p = fmin(c->log_p, p);
+}
+
+/* What else is to be said of a candidate: its like, its time, a correction, conditions more. `in_spells`: that it comes
+ * and goes. */
+static void look_closer(obs_search *s, obs_search_candidate *c, bool in_spells) {
   const obs_search_candidate plain = *c;
   if (s->shares_only || c->cause == OBS_CAUSE_REGRESSION) return;
+  if (in_spells) take_spells(s, c);
   obs_search_grow_onset(s, c);
   date(s, false, c);
   if (c->cause != plain.cause) {
@@ -272,9 +298,11 @@ static void look_closer(obs_search *s, obs_search_candidate *c) {
   obs_search_grow(s, c);
   obs_search_widen(s, c);
   obs_search_blame_correction(s, c);
+  const obs_search_candidate wide = *c; /* what comes and goes comes not of a moment that it does not keep to */
   obs_search_narrow(s, c);
   obs_search_keep_alike(s, c);
   obs_search_specify(s, c);
+  if (has_moment(&c->where) && !has_moment(&wide.where) && obs_search_comes_and_goes(s, &c->where)) *c = wide;
   if (c->where.n > plain.where.n) date(s, false, c);
 }
 
@@ -294,10 +322,16 @@ bool obs_search_next(obs_search *s, obs_search_candidate *out) {
     if (obs_logit_count(s->model) != OBSERVER_E_OK) return false;
     s->tests = count_tests(s);
     if (!find_best(s, out)) return false;
-    obs_search_candidate plain = *out;
-    look_closer(s, out);
-    bool closer = out->cause != plain.cause || !obs_columns_where_same(&out->where, &plain.where);
+    const obs_search_candidate plain = *out;
+    look_closer(s, out, true);
     bool part = is_part(s, out), stands = !part && try_out(s, out);
+    if (!stands && !part && out->spells) {
+      *out = plain;
+      look_closer(s, out, false);
+      part = is_part(s, out);
+      stands = !part && try_out(s, out);
+    }
+    bool closer = out->cause != plain.cause || !obs_columns_where_same(&out->where, &plain.where);
     if (!stands && !part && closer) {
       *out = plain;
       stands = try_out(s, out);

@@ -14,6 +14,7 @@ typedef struct {
   double log_p;         /* natural, corrected */
   double rank;          /* the same without the spread of values: candidates are ordered by it */
   int correction;       /* REGRESSION: which */
+  bool spells;          /* SHARE: it comes and goes */
 } obs_search_candidate;
 
 /* A correction as a point in the model's rows. Counts are filled by each search. */

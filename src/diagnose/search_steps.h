@@ -65,6 +65,9 @@ void obs_search_onset_of_all(const obs_search *s, obs_search_candidate *best);
 double obs_search_rise(const obs_search *s, const uint32_t *rows, uint32_t n, bool still, double least, uint32_t *at);
 /* The same of their fall to a third or less. */
 double obs_search_fall(const obs_search *s, const uint32_t *rows, uint32_t n, bool still, uint32_t *at);
+/* Whether the rows fail in spells (three or more) with times between in which they hardly do: then none of these is
+ * when it began. */
+bool obs_search_comes_and_goes(const obs_search *s, const obs_columns_where *where);
 /* Puts other values of the column to that of an onset that fail as it does from about then on. */
 void obs_search_grow_onset(const obs_search *s, obs_search_candidate *c);
 

@@ -17,7 +17,7 @@ static void offer_share(const obs_search *s, const obs_columns_where *where, dou
   double rank = obs_stats_excess(seen, expected / m->usual[where->terms[0].column], 0) + log(tests);
   if (rank > least) rank = chance > least ? chance : least;
   double p = obs_stats_excess(seen, expected, spread) + log(tests);
-  obs_search_candidate c = {OBS_CAUSE_SHARE, *where, 0, m->n, p, rank, -1};
+  obs_search_candidate c = {OBS_CAUSE_SHARE, *where, 0, m->n, p, rank, -1, false};
   obs_search_offer(s, best, &c);
 }
 

@@ -64,7 +64,9 @@ static void end(world *w, int64_t time_ms) {
   w->op.time_ms = time_ms;
   if (w->extra[0]) SET(w, extra, test_str(w->extra));
   obs_op_set_times(&w->op, time_ms, 0);
-  obs_facts_apply_op(w->facts, &w->op, w->op.unknown_count ? w->unknown : NULL, ++w->seq, 1);
+  /* The kind of the failure: its first byte. */
+  const uint64_t kind = OBS_HAS(&w->op, error) ? (uint64_t)w->op.error.p[0] : 1;
+  obs_facts_apply_op(w->facts, &w->op, w->op.unknown_count ? w->unknown : NULL, ++w->seq, kind);
 }
 
 /* ---- what was found, as text ---- */
@@ -353,6 +355,108 @@ WORLD(one_of_three, "staffer_id is cid") {
     SET(w, staffer_id, test_str(names[i % 3]));
     if (i % 3 == 2 && i / 3 % 5 < 2) broken(w, "timed out");
     end(w, START + i * 10);
+  }
+}
+
+/* ---- what comes and goes, comes with the load, or comes of failing ---- */
+
+/* /e2 is down for seven minutes of every forty; it did not begin at any of them. */
+static void flap(world *w, int every, int down, double rate) {
+  const int phase = below(w, every);
+  for (int i = 0; i < 20000; i++) {
+    const int minute = i / 40;
+    int e = begin(w, 6);
+    bool is_down = e == 2 && (minute + phase) % every < down;
+    if (chance(w) < (is_down ? rate : 0.01)) broken(w, "connect ECONNREFUSED 10.0.0.2:80");
+    end(w, START + 9 * HOUR + i * 1500);
+  }
+}
+WORLD(flapping, "endpoint is /e2") {
+  flap(w, 40, 7, 0.9);
+}
+WORLD(flapping_slowly, "endpoint is /e2") {
+  flap(w, 90, 20, 0.6);
+}
+WORLD(flapping_fast, "endpoint is /e2") {
+  flap(w, 17, 3, 1);
+}
+
+/* What is more than 30 a minute fails at /e1; jobs send 60 in some minutes of each hour. */
+static void overload(world *w, int bursts, const char *error) {
+  int64_t at = START + 8 * HOUR;
+  for (int minute = 0; minute < 600; minute++) {
+    const bool busy = bursts == 2 ? minute % 30 == 0 : minute % 60 < bursts;
+    int served = 0;
+    for (int i = 0; i < (busy ? 110 : 40); i++) {
+      int e = begin(w, 4);
+      if (busy && below(w, 3)) e = 1, SET(w, endpoint, OBS_STR("/e1"));
+      if (e == 1 && ++served > 30) broken(w, error);
+      if (chance(w) < 0.005) broken(w, "it broke");
+      end(w, at + minute * MINUTE + i * 500);
+    }
+  }
+}
+WORLD(overload_of_some_minutes, "endpoint is /e1") {
+  overload(w, 3, "HTTP 429 Too Many Requests");
+}
+WORLD(overload_at_two_minutes, "endpoint is /e1") {
+  overload(w, 2, "HTTP 429 Too Many Requests");
+}
+
+/* A job fails at the hour and at half past. */
+WORLD(two_minutes, "minute_of_hour is 0 30") {
+  for (int i = 0; i < 24000; i++) {
+    const int minute = i / 40;
+    begin(w, 5);
+    if (chance(w) < (minute % 30 == 0 ? 0.5 : 0.01)) broken(w, "it broke");
+    end(w, START + 7 * HOUR + i * 1500);
+  }
+}
+WORLD(two_minutes_of_an_endpoint, "endpoint is /e3 and minute_of_hour is 15 45") {
+  for (int i = 0; i < 40000; i++) {
+    const int minute = i / 60;
+    int e = begin(w, 5);
+    if (chance(w) < (minute % 30 == 15 && e == 3 ? 0.7 : 0.01)) broken(w, "it broke");
+    end(w, START + 7 * HOUR + i * 1000);
+  }
+}
+
+/* A cycle that fails has tried for longer: its turns say how it ended. */
+static void cycles(world *w, const char *source, const char *first, const char *second) {
+  static const char *const models[] = {"gpt", "llama", "qwen3"};
+  for (int i = 0; i < 6000; i++) {
+    int m = below(w, 3);
+    begin(w, 1);
+    SET(w, endpoint, OBS_STR("bot:cycle"));
+    SET(w, source, test_str(source));
+    SET(w, staffer_id, test_str(models[m]));
+    bool failed = chance(w) < (m == 2 ? 0.5 : 0.1);
+    SET_INT(w, turns, failed ? 10 + below(w, 11) : 2 + below(w, 13));
+    if (strcmp(first, second) != 0)
+      (void)snprintf(w->extra, sizeof w->extra, "{\"spent\":%d}", failed ? 500 + below(w, 500) : 50 + below(w, 650));
+    if (failed) broken(w, below(w, 2) ? first : second);
+    end(w, START + i * 20 * SECOND);
+  }
+}
+WORLD(turns_of_failed_cycles, "staffer_id is qwen3") {
+  cycles(w, "bot", "tests failed", "build failed");
+}
+WORLD(turns_of_cycles_that_fail_alike, "staffer_id is qwen3") {
+  cycles(w, "bot", "tests failed", "tests failed");
+}
+WORLD(turns_of_failed_sessions, "staffer_id is qwen3") {
+  cycles(w, "mcp", "tests failed", "build failed");
+}
+
+/* Many turns are a cause where failures of another sort have as few as what succeeds. */
+WORLD(too_many_turns, "turns above 14") {
+  for (int i = 0; i < 12000; i++) {
+    int turns = 1 + below(w, 18);
+    begin(w, 4);
+    SET_INT(w, turns, turns);
+    if (chance(w) < 0.02) broken(w, "connect ECONNREFUSED 10.0.0.2:80");
+    if (turns > 14 && chance(w) < 0.5) broken(w, "prompt is too long: 210000 tokens");
+    end(w, START + i * 10 * SECOND);
   }
 }
 
@@ -675,6 +779,17 @@ int main(void) {
       TEST(the_top_of_the_hour),
       TEST(an_hour),
       TEST(a_long_input),
+      TEST(flapping),
+      TEST(flapping_slowly),
+      TEST(flapping_fast),
+      TEST(overload_of_some_minutes),
+      TEST(overload_at_two_minutes),
+      TEST(two_minutes),
+      TEST(two_minutes_of_an_endpoint),
+      TEST(turns_of_failed_cycles),
+      TEST(turns_of_cycles_that_fail_alike),
+      TEST(turns_of_failed_sessions),
+      TEST(too_many_turns),
       TEST(retries),
       TEST(retries_in_sessions),
       TEST(retries_of_an_input),
