@@ -229,7 +229,8 @@ static void look_at_clock(obs_commit *c) {
   if (step_ms > before_ms - CLOCK_MS && step_ms < before_ms + CLOCK_MS) return;
   atomic_store(&c->clock_step_ms, step_ms);
   obs_log_warn("commit",
-               "the wall clock was set; it is %" PRId64 " s %s receipt, which goes on as before until a restart",
+               "the wall clock was set; it is %" PRId64
+               " s %s the clock of receipts, which keeps its pace until a restart",
                (step_ms < 0 ? -step_ms : step_ms) / 1000, step_ms < 0 ? "ahead of" : "behind");
 }
 
@@ -288,7 +289,7 @@ void *obs_commit_run(void *arg) {
   const char *why = "";
   if (c->opts.journal != NULL && (c->failing != OBSERVER_E_OK || !look_at_files(c)) &&
       obs_commit_probe(c, &why) != OBSERVER_E_OK)
-    obs_log_error("commit", "not recording at the end: %s", why);
+    obs_log_error("commit", "not recording when stopping: %s", why);
   last_checkpoint(c);
   return NULL;
 }

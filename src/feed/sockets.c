@@ -28,7 +28,8 @@ static void on_closed(obs_stream *s) {
   obs_feed *f = obs_sp_arg(s);
   uint64_t lost = obs_fanout_leave(f->sockets.fanout, s);
   obs_feed_dismiss(f);
-  if (lost > 0) obs_log_info("feed", "%s has gone; it was too slow for %" PRIu64 " messages", obs_stream_peer(s), lost);
+  if (lost > 0)
+    obs_log_info("feed", "%s disconnected; it was too slow and missed %" PRIu64 " messages", obs_stream_peer(s), lost);
 }
 
 static unsigned refuses(void *feed, const obs_address *at, obs_str host, obs_str origin) {

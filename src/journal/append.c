@@ -175,8 +175,8 @@ observer_err obs_journal_rotate(obs_journal *j) {
   int fd;
   if (!swap_files(j, name, &fd)) {
     if (!j->rotation_failed) {
-      obs_log_warn("journal", "rotate %s/%s to %s: %s (recording goes on in the same file)", j->dir, j->name, name,
-                   strerror(errno));
+      obs_log_warn("journal", "cannot rotate %s/%s to %s: %s; recording continues in the same file", j->dir, j->name,
+                   name, strerror(errno));
     }
     j->rotation_failed = true;
     return OBSERVER_E_OK;
@@ -242,7 +242,7 @@ observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov
 static void times_failed(obs_journal *j) {
   obs_journal_file_name name;
   obs_journal_times_name(j, j->times.first_seq, name);
-  obs_log_warn("journal", "write %s/%s: %s (after a restart the timestamps of these rows stand for their receipt)",
+  obs_log_warn("journal", "cannot write %s/%s: %s; after a restart these rows count as received at their timestamps",
                j->dir, name, strerror(errno));
   obs_times_close(&j->times); /* until the next segment */
 }
@@ -328,7 +328,7 @@ static bool oldest_must_go(const obs_journal *j, int64_t now_ms) {
 
 static void delete_file(const obs_journal *j, const char *name) {
   if (unlinkat(j->dir_fd, name, 0) == 0 || errno == ENOENT) return;
-  obs_log_warn("journal", "delete %s/%s: %s", j->dir, name, strerror(errno));
+  obs_log_warn("journal", "cannot delete %s/%s: %s", j->dir, name, strerror(errno));
 }
 
 void obs_journal_maintain(obs_journal *j, int64_t now_ms) {
@@ -341,7 +341,7 @@ void obs_journal_maintain(obs_journal *j, int64_t now_ms) {
       obs_index_init(&x, obs_journal_active(j)->index.first_seq);
       obs_journal_active_sidecar_name(j, sidecar);
       if (!obs_index_write_sidecar(&x, j->dir_fd, sidecar, true)) {
-        obs_log_warn("journal", "write %s/%s: %s (nothing is deleted)", j->dir, sidecar, strerror(errno));
+        obs_log_warn("journal", "cannot write %s/%s: %s; no segment is deleted", j->dir, sidecar, strerror(errno));
         break;
       }
     }

@@ -31,7 +31,7 @@ enum { ID_PREFIX = sizeof(id_prefix) - 1 };
 
 void obs_journal_bad_rows_fini(obs_journal_bad_rows *b) {
   if (b->file.fd >= 0 && fdatasync(b->file.fd) != 0) {
-    obs_log_warn("journal", "sync %s/%s: %s", b->journal->dir, OBS_JOURNAL_BAD_ROWS, strerror(errno));
+    obs_log_warn("journal", "cannot sync %s/%s: %s", b->journal->dir, OBS_JOURNAL_BAD_ROWS, strerror(errno));
   }
   obs_jsonl_log_close(&b->file);
   obs_map_fini(&b->seen);
@@ -42,7 +42,7 @@ static void open_once(obs_journal_bad_rows *b) {
   if (b->opened) return;
   b->opened = true;
   if (!obs_jsonl_log_open(&b->file, b->journal->dir_fd, OBS_JOURNAL_BAD_ROWS, false)) {
-    obs_log_warn("journal", "open %s/%s: %s (bad rows are not kept aside)", b->journal->dir, OBS_JOURNAL_BAD_ROWS,
+    obs_log_warn("journal", "cannot open %s/%s: %s; bad rows are not kept", b->journal->dir, OBS_JOURNAL_BAD_ROWS,
                  strerror(errno));
     return;
   }
@@ -60,8 +60,8 @@ static void open_once(obs_journal_bad_rows *b) {
   }
   obs_lines_fini(&lines);
   if (err == OBSERVER_E_NOTFOUND) return;
-  obs_log_warn("journal", "read %s/%s: %s (some rows may be kept aside twice)", b->journal->dir, OBS_JOURNAL_BAD_ROWS,
-               observer_strerror(err));
+  obs_log_warn("journal", "cannot read %s/%s: %s; some bad rows may be kept twice", b->journal->dir,
+               OBS_JOURNAL_BAD_ROWS, observer_strerror(err));
 }
 
 bool obs_journal_bad_rows_keep(obs_journal_bad_rows *b, const obs_journal_bad_row *row) {
@@ -73,7 +73,7 @@ bool obs_journal_bad_rows_keep(obs_journal_bad_rows *b, const obs_journal_bad_ro
   if (obs_map_get(&b->seen, id, NULL)) return true;
   if (b->file.size > BAD_ROWS_BYTES) {
     if (!b->full)
-      obs_log_warn("journal", "%s/%s is full: no more rows are kept aside", b->journal->dir, OBS_JOURNAL_BAD_ROWS);
+      obs_log_warn("journal", "%s/%s is full: no more bad rows are kept", b->journal->dir, OBS_JOURNAL_BAD_ROWS);
     b->full = true;
     return false;
   }
@@ -90,7 +90,7 @@ bool obs_journal_bad_rows_keep(obs_journal_bad_rows *b, const obs_journal_bad_ro
   obs_buf_putc(&out, '\n');
   bool ok = !out.oom && obs_jsonl_log_append(&b->file, &out);
   if (!ok)
-    obs_log_warn("journal", "write %s/%s: %s (the row is not kept aside)", b->journal->dir, OBS_JOURNAL_BAD_ROWS,
+    obs_log_warn("journal", "cannot write %s/%s: %s; the bad row is not kept", b->journal->dir, OBS_JOURNAL_BAD_ROWS,
                  strerror(out.oom ? ENOMEM : errno));
   obs_buf_fini(&out);
   return ok;
@@ -154,6 +154,6 @@ void obs_journal_maintain_rejected(obs_journal *j) {
   static const obs_buf nothing = {0};
   if (j->rejected.fd < 0 || j->rejected.size < j->opts.rejected_bytes) return;
   if (obs_jsonl_log_turn(&j->rejected, &nothing)) return;
-  obs_log_warn("journal", "turn over %s/%s: %s (the file goes on growing)", j->dir, OBS_JOURNAL_REJECTED,
+  obs_log_warn("journal", "cannot rotate %s/%s: %s; the file keeps growing", j->dir, OBS_JOURNAL_REJECTED,
                strerror(errno));
 }

@@ -91,8 +91,8 @@ static void leave_out_from(obs_journal *j, size_t i) {
   size_t active = j->nsegments - 1;
   for (size_t k = i; k < active; k++) {
     obs_journal_segment_name(j, k, name);
-    obs_log_error("journal", "%s/%s is left out: it would begin within %s (see `observerctl check`)", j->dir, name,
-                  j->name);
+    obs_log_error("journal", "%s/%s is ignored: its rows would overlap those of %s (see `observerctl check`)", j->dir,
+                  name, j->name);
     obs_index_fini(&j->segments[k].index);
   }
   pthread_mutex_lock(&j->lock);

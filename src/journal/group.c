@@ -185,7 +185,7 @@ static observer_err cut_back(obs_journal *j, int fd, const char *name, uint64_t 
   if (end < 0) return obs_journal_fail(j, "seek", name);
   if ((uint64_t)end <= size) return OBSERVER_E_OK;
   if (ftruncate(fd, (off_t)size) != 0 || fdatasync(fd) != 0) return obs_journal_fail(j, "truncate", name);
-  obs_log_warn("journal", "%s/%s: %" PRIu64 " bytes of a group that was not written whole cut off", j->dir, name,
+  obs_log_warn("journal", "%s/%s: %" PRIu64 " bytes cut off, of a group that was not completely written", j->dir, name,
                (uint64_t)end - size);
   return OBSERVER_E_OK;
 }

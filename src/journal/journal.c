@@ -98,7 +98,7 @@ void obs_journal_save_sidecar(obs_journal *j, size_t i) {
   obs_journal_file_name name;
   obs_journal_sidecar_name(j, j->segments[i].index.first_seq, name);
   if (obs_index_write_sidecar(&j->segments[i].index, j->dir_fd, name, false)) return;
-  obs_log_warn("journal", "write %s/%s: %s (made again at the next start)", j->dir, name, strerror(errno));
+  obs_log_warn("journal", "cannot write %s/%s: %s; it is made again at the next start", j->dir, name, strerror(errno));
 }
 
 /* No other file of the directory has these letters in its name (journal.h). */
@@ -152,7 +152,7 @@ static observer_err take_locks(obs_journal *j, int dir_fd, int *lock_fd) {
   if (flock(dir_fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) return in_use(j, dir_fd);
     /* Some network file systems lock no directories. */
-    obs_log_warn("journal", "lock the directory %s: %s (only its lock file is locked)", j->dir, strerror(errno));
+    obs_log_warn("journal", "cannot lock the directory %s: %s; only its lock file is locked", j->dir, strerror(errno));
   }
   *lock_fd = openat(dir_fd, OBS_JOURNAL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, OBS_FILE_MODE);
   if (*lock_fd < 0) return obs_journal_fail(j, "open", OBS_JOURNAL_LOCK);
@@ -163,7 +163,7 @@ static observer_err take_locks(obs_journal *j, int dir_fd, int *lock_fd) {
   int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
   struct iovec iov = {pid, (size_t)n};
   if (ftruncate(*lock_fd, 0) != 0 || !obs_file_write_at(*lock_fd, &iov, 1, 0)) {
-    obs_log_warn("journal", "write %s/%s: %s (the lock holds, without the pid)", j->dir, OBS_JOURNAL_LOCK,
+    obs_log_warn("journal", "cannot write the pid to %s/%s: %s; the lock holds", j->dir, OBS_JOURNAL_LOCK,
                  strerror(errno));
   }
   return OBSERVER_E_OK;

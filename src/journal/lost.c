@@ -23,8 +23,8 @@
 
 static observer_err lost(obs_journal *j, obs_journal_place place) {
   static const char *const texts[] = {[OBS_JOURNAL_GONE] =
-                                          "it or its directory was removed, renamed or replaced while it was written",
-                                      [OBS_JOURNAL_CHANGED] = "another program wrote to it or cut it"};
+                                          "it or its directory was removed, renamed or replaced while in use",
+                                      [OBS_JOURNAL_CHANGED] = "another program wrote to it or truncated it"};
   j->place = place;
   (void)snprintf(j->error, sizeof(j->error), "%s/%s: %s", j->dir, j->name, texts[place]);
   pthread_mutex_lock(&j->lock);
@@ -121,7 +121,7 @@ static bool save_rows(obs_journal *j, obs_journal_file_name name) {
     char link[64], now_at[PATH_MAX];
     (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", j->fd);
     ssize_t n = readlink(link, now_at, sizeof(now_at) - 1);
-    obs_log_error("journal", "%s/%s: rows %" PRIu64 " to %" PRIu64 " are in the file that was moved away, now %.*s",
+    obs_log_error("journal", "%s/%s: rows %" PRIu64 " to %" PRIu64 " are in the file that was moved, which is now %.*s",
                   j->dir, j->name, x->first_seq, obs_index_next_seq(x) - 1, n > 0 ? (int)n : 7,
                   n > 0 ? now_at : "unknown");
     return false;
@@ -148,14 +148,14 @@ static bool set_aside(obs_journal *j, bool *keep) {
     *keep = is_free(j, name) && save_rows(j, name) && !j->opts.beside;
     found_name(j, name);
     if (renameat(j->dir_fd, j->name, j->dir_fd, name) != 0) return errno == ENOENT;
-    obs_log_warn("journal", "%s/%s: what stood there is now %s", j->dir, j->name, name);
+    obs_log_warn("journal", "%s/%s: the file found in its place is now %s", j->dir, j->name, name);
     return true;
   }
   /* Without a row of ours it is none: the next one would have the same name. */
   *keep = x->rows > 0 && is_free(j, name);
   if (!*keep) found_name(j, name);
   if (renameat(j->dir_fd, j->name, j->dir_fd, name) != 0) return errno == ENOENT;
-  obs_log_warn("journal", "%s/%s: what stood there is now %s", j->dir, j->name, name);
+  obs_log_warn("journal", "%s/%s: the file found in its place is now %s", j->dir, j->name, name);
   return true;
 }
 
@@ -184,7 +184,7 @@ observer_err obs_journal_replace(obs_journal *j) {
   forget_missing(j);
   j->place = OBS_JOURNAL_IN_PLACE;
   j->dirty = false;
-  obs_log_warn("journal", "%s/%s: recording goes on in a new file, at seq %" PRIu64, j->dir, j->name,
+  obs_log_warn("journal", "%s/%s: recording continues in a new file at seq %" PRIu64, j->dir, j->name,
                obs_journal_next_seq(j));
   return OBSERVER_E_OK;
 }
@@ -207,7 +207,7 @@ observer_err obs_journal_skip_lost(obs_journal *j) {
   obs_journal_publish(j);
   obs_log_error("journal",
                 "%s: rows %" PRIu64 " to %" PRIu64
-                " were recorded and are not there any more: recording goes on at seq %" PRIu64,
+                " were recorded but are missing: recording continues at seq %" PRIu64,
                 j->dir, next, wanted - 1, wanted);
   return OBSERVER_E_OK;
 }

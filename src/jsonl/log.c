@@ -53,12 +53,12 @@ static bool find_again(obs_jsonl_log *l) {
   struct stat st;
   if (obs_file_in_place(l->dir_fd, l->name, l->fd)) {
     if (l->dirty || (fstat(l->fd, &st) == 0 && (uint64_t)st.st_size == l->size)) return true;
-    obs_log_warn("files", "%s: another program wrote to it or cut it", l->name);
+    obs_log_warn("files", "%s: another program wrote to it or truncated it", l->name);
     return find_end(l);
   }
   obs_jsonl_log now;
   if (!obs_jsonl_log_open(&now, l->dir_fd, l->name, l->sync)) return false;
-  obs_log_warn("files", "%s was removed, renamed or replaced while it was written: writing goes on in %s", l->name,
+  obs_log_warn("files", "%s was removed, renamed or replaced while in use: writing continues in %s", l->name,
                now.size == 0 ? "a new file" : "the one that is there now");
   now.datasync = l->datasync;
   obs_jsonl_log_close(l);

@@ -248,7 +248,7 @@ static void turn_over(obs_records *r) {
      * each append would be of no use. */
     r->turn_at = 2 * r->log.size > r->opts.turn_bytes ? 2 * r->log.size : r->opts.turn_bytes;
   } else {
-    obs_log_warn("records", "turn over %s/%s: %s (the file goes on growing)", r->dir, r->name, strerror(errno));
+    obs_log_warn("records", "cannot rotate %s/%s: %s; the file keeps growing", r->dir, r->name, strerror(errno));
     r->turn_at = r->log.size + r->opts.turn_bytes; /* tried again then */
   }
   obs_buf_fini(&first);

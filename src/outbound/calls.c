@@ -71,7 +71,7 @@ observer_err obs_calls_open(const obs_calls_opts *opts, obs_calls **out, char *e
 void obs_calls_stop(obs_calls *c) {
   atomic_store(&c->stopped, true);
   if (eventfd_write(c->stop_fd, 1) != 0 && errno != EAGAIN) /* EAGAIN: it is readable already */
-    obs_log_warn("calls", "wake the calls under way: %s (they end by themselves)", strerror(errno));
+    obs_log_warn("calls", "cannot interrupt the calls in progress: %s; they end by themselves", strerror(errno));
 }
 
 void obs_calls_close(obs_calls *c) {

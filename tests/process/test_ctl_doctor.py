@@ -91,7 +91,7 @@ class Doctor(DaemonTest):
         wait_until(lambda: d.get("/readyz").status == 503, 10, "not ready")
         got = self.doctor("--url", d.url("http"), status=1)
         self.assertEqual(got["readyz"][2], "do not move, rotate or write to its files (--segment-bytes and --retain-* rotate "
-                         "them); recording goes on in a new file with the next op")
+                         "them); recording continues in a new file with the next op")
 
     def test_libraries(self):
         got = self.doctor("--data-dir", self.tmp)

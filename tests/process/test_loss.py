@@ -7,7 +7,7 @@ import signal
 
 from harness import DaemonTest, main, wait_until
 
-GONE = "it or its directory was removed, renamed or replaced while it was written"
+GONE = "it or its directory was removed, renamed or replaced while in use"
 
 
 class Loss(DaemonTest):
@@ -51,7 +51,7 @@ class Loss(DaemonTest):
         log = daemon.stderr()
         self.assertIn("not recording: ", log)
         self.assertIn(GONE, log)
-        self.assertIn("recording goes on in a new file, at seq 501", log)
+        self.assertIn("recording continues in a new file at seq 501", log)
         self.assertIn("recording again", log)
         self.assertEqual(self.endpoints(daemon), saved + ["/again"] + ["/after"] * 500)
         daemon.restart(kill=True)
@@ -83,7 +83,7 @@ class Loss(DaemonTest):
         ready = wait_until(lambda: (lambda a: a if a.status == 503 else None)(daemon.get("/readyz")), 10, "no readiness")
         self.assertIn(GONE, ready.json["reasons"][0])
         # Its place is taken again, so that no other daemon gets it.
-        wait_until(lambda: "recording goes on in a new file, at seq 501" in daemon.stderr(), 10, "a new file")
+        wait_until(lambda: "recording continues in a new file at seq 501" in daemon.stderr(), 10, "a new file")
         code, stderr = self.make().run_to_exit()
         self.assertEqual(code, 1)
         self.assertIn("in use by another observerd (pid %d)" % daemon.pid, stderr)
@@ -99,7 +99,7 @@ class Loss(DaemonTest):
     def test_a_signal_makes_it_well(self):
         moved = os.path.join(self.tmp, "moved.jsonl")
         daemon = self.idle(lambda data: os.rename(os.path.join(data, "ops.jsonl"), moved))
-        self.assertIn("rows 1 to 500 are in the file that was moved away, now " + moved, daemon.stderr())
+        self.assertIn("rows 1 to 500 are in the file that was moved, which is now " + moved, daemon.stderr())
         daemon.process.send_signal(signal.SIGUSR1)
         wait_until(lambda: daemon.get("/readyz").status == 200, 10, "readiness")
         self.assertEqual(daemon.stderr().count("not recording"), 1)

@@ -288,7 +288,7 @@ class Life(RecoveryTest):
         daemon.post("/event", {})
         os.rename(os.path.join(daemon.data_dir, "ops.jsonl"), os.path.join(self.tmp, "moved"))
         daemon.process.send_signal(signal.SIGUSR1)
-        wait_until(lambda: "recording goes on in a new file, at seq 2" in daemon.stderr(), 10, "the new file")
+        wait_until(lambda: "recording continues in a new file at seq 2" in daemon.stderr(), 10, "the new file")
         daemon.process.send_signal(signal.SIGUSR2)
         wait_until(lambda: daemon.post("/event", {}).status == 200, 10, "recording")
         daemon.process.send_signal(signal.SIGQUIT)
@@ -407,7 +407,7 @@ class Life(RecoveryTest):
             self.assertEqual(daemon.get("/v1/observer/ops").json["ops"][0]["seq"], last)
             daemon.stop()
         with open(os.path.join(daemon.work_dir, "stderr.2")) as f:
-            self.assertIn("rows 1 to 5 were recorded and are not there any more: recording goes on at seq 6", f.read())
+            self.assertIn("rows 1 to 5 were recorded but are missing: recording continues at seq 6", f.read())
 
     def test_directory_is_made_with_its_parents(self):
         daemon = self.start(data_dir="a/b/c")

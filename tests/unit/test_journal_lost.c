@@ -4,8 +4,8 @@
 #include "jsonl/log.h"
 #include "jsonl/records.h"
 
-static const char gone[] = "/ops.jsonl: it or its directory was removed, renamed or replaced while it was written";
-static const char changed[] = "/ops.jsonl: another program wrote to it or cut it";
+static const char gone[] = "/ops.jsonl: it or its directory was removed, renamed or replaced while in use";
+static const char changed[] = "/ops.jsonl: another program wrote to it or truncated it";
 
 static void remove_tree(const char *dir) {
   DIR *d = opendir(dir);

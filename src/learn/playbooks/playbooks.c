@@ -153,7 +153,7 @@ static bool edit(obs_playbooks *p, obs_playbook_view *edited, obs_playbook_chang
 static void begin_effect(obs_playbook_view *e, const obs_facts_view *view) {
   obs_before_after_scope scope = {obs_str_of(e->endpoint), obs_str_of(e->task_class), &e->effect};
   if (obs_before_after_begin(view, &scope) != OBSERVER_E_OK)
-    obs_log_warn("learn", "playbooks: what was before an entry not read: %s", observer_strerror(OBSERVER_E_NOMEM));
+    obs_log_warn("learn", "playbooks: cannot read what preceded an entry: %s", observer_strerror(OBSERVER_E_NOMEM));
   e->uplift = (obs_uplift){0};
 }
 
@@ -177,7 +177,7 @@ static void count_effects(obs_playbooks *p, const obs_facts_view *view) {
     for (uint32_t i = 0; i < p->n; i++) p->entries[i]->effect = effects[i];
     pthread_mutex_unlock(&p->lock);
   } else {
-    obs_log_warn("learn", "playbooks: effects not counted: %s", observer_strerror(err));
+    obs_log_warn("learn", "playbooks: cannot count effects: %s", observer_strerror(err));
   }
   free(effects);
   free(scopes);
@@ -193,7 +193,7 @@ static void watch(obs_playbooks *p) {
     if (!e->retired) scopes[n++] = (obs_exposure_scope){e->id, obs_str_of(e->endpoint), obs_str_of(e->task_class)};
   }
   if (err == OBSERVER_E_OK) err = obs_exposure_watch(p->opts.exposure, scopes, n);
-  if (err != OBSERVER_E_OK) obs_log_warn("learn", "playbooks: trials not counted: %s", observer_strerror(err));
+  if (err != OBSERVER_E_OK) obs_log_warn("learn", "playbooks: cannot count trials: %s", observer_strerror(err));
   free(scopes);
 }
 
@@ -304,7 +304,8 @@ static void consolidate(obs_playbooks *p, const obs_facts_view *view, const _Ato
   obs_playbook_ring ring;
   uint32_t edits = 0, places = OBS_PLAYBOOK_ENTRIES / 2; /* the other half is for "don't"s */
   bool read = obs_playbook_ring_gather(&p->opts.evidence, &ring);
-  if (!read) obs_log_warn("learn", "playbooks: the ring's successes not read: %s", observer_strerror(OBSERVER_E_NOMEM));
+  if (!read)
+    obs_log_warn("learn", "playbooks: cannot read the ring's successes: %s", observer_strerror(OBSERVER_E_NOMEM));
   if (!read || ring.successes < SUCCESSES) places = 0;
   for (uint32_t i = 0; i < ring.groups.n && i < places && edits < OBS_PLAYBOOK_EACH && !atomic_load(stop); i++) {
     const obs_playbook_group *g = &ring.groups.at[i];
@@ -343,7 +344,7 @@ void obs_playbooks_cycle(obs_playbooks *p, const _Atomic bool *stop) {
     consolidate(p, &view, stop, now_ms);
     if (p->opts.exposure != NULL) watch(p);
   } else {
-    obs_log_warn("learn", "playbooks: the window of facts not read: %s", observer_strerror(err));
+    obs_log_warn("learn", "playbooks: cannot read the window of facts: %s", observer_strerror(err));
   }
   obs_facts_view_fini(&view);
 }
@@ -390,7 +391,7 @@ void obs_playbooks_dont(void *playbooks, const obs_loop_dont *d) {
       begin_effect(&e, view);
       if (e.created_seq == 0) e.created_seq = obs_before_after_last(view);
     } else {
-      obs_log_warn("learn", "playbooks: the effect of an entry not begun: %s", observer_strerror(err));
+      obs_log_warn("learn", "playbooks: cannot begin to measure the effect of an entry: %s", observer_strerror(err));
     }
     obs_facts_view_fini(&own);
   }

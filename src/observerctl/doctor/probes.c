@@ -472,12 +472,11 @@ static void check_probe(obs_doctor *d, const char *path, const char *good) {
     cJSON_Delete(json);
     if (reasons.len == 0) obs_buf_puts(&reasons, "no reason given");
     obs_buf_putc(&reasons, '\0');
-    if (reasons.oom || strstr(reasons.p, "while it was written") != NULL ||
+    if (reasons.oom || strstr(reasons.p, "replaced while in use") != NULL ||
         strstr(reasons.p, "another program") != NULL)
-      snprintf(
-          fix, sizeof(fix),
-          "do not move, rotate or write to its files (--segment-bytes and --retain-* rotate them); recording goes on "
-          "in a new file with the next op");
+      snprintf(fix, sizeof(fix),
+               "do not move, rotate or write to its files (--segment-bytes and --retain-* rotate them); recording "
+               "continues in a new file with the next op");
     else
       snprintf(fix, sizeof(fix), "df -h '%.300s'; fix what the reason names; recording then resumes by itself",
                d->data_dir);
