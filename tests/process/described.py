@@ -30,6 +30,8 @@ class Schemas:
     def check_as(self, value, schema, where):
         if "$ref" in schema:
             schema = self.all[schema["$ref"].split("/")[-1]]
+        if "allOf" in schema:
+            schema = self.joined(schema)
         if "anyOf" in schema:
             self.check_any(value, schema["anyOf"], where)
         if "enum" in schema:
@@ -48,6 +50,16 @@ class Schemas:
                 self.check_as(item, schema.get("items", {}), "%s[%d]" % (where, i))
         if isinstance(value, dict):
             self.check_members(value, schema, where)
+
+    def joined(self, schema):
+        """An object that is several: the members of all of them."""
+        parts = [self.all[part["$ref"].split("/")[-1]] if "$ref" in part else part for part in schema["allOf"]]
+        parts = [self.joined(part) if "allOf" in part else part for part in parts] + [schema]
+        out = {"type": "object", "properties": {k: v for part in parts for k, v in part.get("properties", {}).items()},
+               "required": [name for part in parts for name in part.get("required", [])]}
+        if any(part.get("additionalProperties") for part in parts):
+            out["additionalProperties"] = {}
+        return out
 
     def check_any(self, value, schemas, where):
         wrong = []
@@ -69,7 +81,8 @@ class Schemas:
         known = schema.get("properties")
         for name, member in value.items():
             assert known is None or name in known or "additionalProperties" in schema, (where, "unknown", name)
-            described = (known or {}).get(name, schema.get("additionalProperties", {}))
+            other = schema.get("additionalProperties", {})
+            described = (known or {}).get(name, {} if other is True else other)
             self.check_as(member, described, "%s.%s" % (where, name))
 
 

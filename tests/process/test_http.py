@@ -19,8 +19,9 @@ class Views(DaemonTest):
             status, headers, body = d.get(family + "/health")
             self.assertEqual(status, 200)
             self.assertEqual(headers["content-type"], "application/json")
-            self.assertEqual(list(body), ["status", "ops_in_ring", "version", "seq", "sessions", "uptime_s", "transports",
-                                          "urls", "feed", "clusters", "learn", "journal", "files", "traffic", "connections", "state"])
+            self.assertEqual(list(body), ["status", "ops_in_ring", "version", "data_dir", "journal_name", "seq", "sessions", "uptime_s",
+                                          "transports", "urls", "feed", "clusters", "learn", "journal", "files", "traffic",
+                                          "connections", "state"])
             self.assertEqual((body["status"], body["ops_in_ring"], body["seq"]), ("ok", n, n))
             self.assertEqual(d.post("/event", {"ok": True}).status, 200)
 
