@@ -38,7 +38,7 @@
   X(correction, TEXT, 0, "advice that an overseer gave")                                                               \
   X(applied_at_turn, INT, 0, "turn at which the correction was applied")                                               \
   X(op_id, TEXT, 0,                                                                                                    \
-    "the producer's idempotency key, its source's own: a repeated one is acknowledged, not recorded again")            \
+    "the producer's idempotency key, unique within its source: a repeated one is acknowledged, not recorded again")    \
   X(session_id, TEXT, 0, "session the op belongs to")                                                                  \
   X(cycle_id, TEXT, 0, "cycle the op belongs to")                                                                      \
   X(turns, INT, 0, "number of turns or calls used")                                                                    \

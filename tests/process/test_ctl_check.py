@@ -158,7 +158,7 @@ class Check(CheckTest):
         fifo = os.path.join(self.tmp, "fifo")
         os.mkfifo(fifo)
         for path, why in ((os.path.join(self.tmp, "none"), "No such file or directory"),
-                          (empty, "no journal called ops.jsonl there"), (fifo, "is not a regular file")):
+                          (empty, "there is no journal called ops.jsonl"), (fifo, "is not a regular file")):
             done = check(path, good, bad)
             self.assertEqual((done.returncode, done.stderr), (1, "observerctl check: %s: %s\n" % (path, why)))
             self.assertIn(good + ": 1 row, ", done.stdout)
@@ -282,14 +282,14 @@ class Misplaced(CheckTest):
         self.assertEqual(os.path.getsize(a), os.path.getsize(b))
         for old, new in ((a, aside), (b, a), (aside, b)):
             os.rename(old, new)
-        why = "its index was made of other rows: files changed places, or it was changed"
+        why = "its index was made from other rows: files were swapped, or it was modified"
         self.assertEqual(self.misplaced(daemon), [("ops-201.jsonl", why), ("ops-501.jsonl", why)])
 
     def test_one_is_missing(self):
         daemon = self.recorded()
         os.unlink(self.path(daemon, 401))
         self.assertEqual(self.misplaced(daemon),
-                         [("ops-501.jsonl", "it begins at seq 501, expected 401: rows between are missing")])
+                         [("ops-501.jsonl", "it begins at seq 501, expected 401: rows are missing in between")])
 
     def test_copies(self):
         """Wherever they would stand, they do not count again at each start."""
@@ -299,7 +299,7 @@ class Misplaced(CheckTest):
                 copy = self.path(daemon, first)
                 shutil.copy(self.path(daemon, 301), copy)
                 if first != 1101:  # nothing but the checkpoint tells that this one is not the last rotated
-                    names = [name for name, why in self.misplaced(daemon) if "twice" in why or "missing" in why]
+                    names = [name for name, why in self.misplaced(daemon) if "duplicated" in why or "missing" in why]
                     self.assertIn(os.path.basename(copy) if first != 50 else "ops-101.jsonl", names)
                 for _ in range(3):
                     daemon.start()

@@ -207,7 +207,7 @@ class Learned(CtlTest):
                  'analyses: --since: "soon" is neither an ISO 8601 time, epoch seconds or milliseconds, nor an age such as 15m\n'),
                 (("analyses", "-n", "0"), 'analyses: --limit: "0" is not a number from 1 to 100000\n'),
                 (("playbooks", "--kind", "maybe"), 'playbooks: --kind: "maybe" is none of: do dont\n'),
-                (("advice",), "advice: about what? --endpoint, --task-class or both\n"),
+                (("advice",), "advice: about what? Give --endpoint, --task-class or both\n"),
                 (("review", "--attempt", "0", "--text", "x"), 'review: --attempt: "0" is not a number from 1 to 2147483647\n'),
                 (("review", "a", "b"), 'review: unexpected argument "b"\n')):
             done = self.ctl(*args, *self.url, code=2)

@@ -179,8 +179,8 @@ class Pub(CtlTest):
             (["--extra", "{"], '--extra: "{" must be JSON'),
             (["--success=maybe"], '"maybe" is none of: true false'),
             (["--endpoint", b"\xff"], "must be valid UTF-8"),
-            (["--endpoint", "/a", "--data", "{}"], "one of them"),
-            (["--endpoint", "/a", "file"], "one of them"),
+            (["--endpoint", "/a", "--data", "{}"], "one of them, not several"),
+            (["--endpoint", "/a", "file"], "one of them, not several"),
             (["--push", "x", "--req", "y"], "--req, --push: one of them, not both"),
             (["--batch", "0"], "not a number from 1 to 10000"),
         ):

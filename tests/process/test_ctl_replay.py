@@ -50,7 +50,7 @@ class Replay(CtlTest):
         self.assertEqual(done.stdout, "3 recorded, 1 rejected, 3 not readable\n")
         self.assertEqual(sorted(done.stderr.splitlines()), sorted("observerctl replay: %s:%s" % (path, what) for what in (
             "2: op: must be a map", "4: success: must be a boolean", "6: json: truncated at byte 21",
-            "7: the line is longer than 4 MiB", "9: the last line is torn, and passed over")))
+            "7: the line is longer than 4 MiB", "9: the last line is torn, skipped")))
         self.assertEqual([r["timestamp"] for r in daemon.journal_rows()], [row(i)["timestamp"] for i in (0, 2, 3)])
         result = self.result("replay", "--req", daemon.url("rep"), path, code=1)
         self.assertEqual((result["sent"], result["accepted"], result["rejected"], result["bad"]), (4, 3, 1, 3))
@@ -143,7 +143,7 @@ class Rejected(CtlTest):
         self.assertEqual(self.rejected("list").stdout, "")
         self.fill()
         lines = self.rejected("list", "--utc").stdout.splitlines()
-        self.assertRegex(lines.pop(0), r"^   ROW  TIME {21}BY    WHAT {16}REASON, BYTES$")
+        self.assertRegex(lines.pop(0), r"^   ROW  TIME {21}VIA   WHAT {16}REASON, BYTES$")
         self.assertEqual(len(lines), len(self.daemon.rejected_rows()))
         self.assertRegex(lines[0], r'^ +1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  rep   op 0, 15 bytes      endpoint: required  '
                                    r'\{"endpoint":""\}$')
@@ -159,8 +159,8 @@ class Rejected(CtlTest):
         self.assertEqual(len(self.lines("list", "--since", "1h")), len(got))
 
     def test_usage(self):
-        for args, words in (([], "one of list, export, replay"), (["show"], "one of list, export, replay"),
-                            (["list", "--out", "x"], "--out: not an option of list"),
+        for args, words in (([], "which action? list, export or replay"), (["show"], "which action? list, export or replay"),
+                            (["list", "--out", "x"], "--out does not apply to list"),
                             (["list", "--transport", "pigeon"], "none of: pull sub rep http tail"),
                             (["export"], "--out DIR for files, or --number N"), (["list", "--number", "0"], "not a number")):
             self.assertIn(words, self.ctl("rejected", *args, code=2).stderr)
@@ -184,7 +184,7 @@ class Rejected(CtlTest):
         self.assertIn("000001.json: File exists", self.rejected("export", "--out", out, code=1).stderr)
         done = self.rejected("export", "--number", "2", text=False)
         self.assertEqual(done.stdout, pack({"endpoint": "/a", "duration_ms": -1}))
-        self.assertIn("row 99: there is none", self.rejected("export", "--number", "99", code=1).stderr)
+        self.assertIn("there is no row 99", self.rejected("export", "--number", "99", code=1).stderr)
 
     def test_replay(self):
         self.fill()

@@ -94,8 +94,8 @@ class Bench(CtlTest):
         self.assertEqual({(row["source"], row["success"], len(row["input_summary"])) for row in rows}, {("bench", True, 1024)})
         self.assertEqual({row["endpoint"] for row in rows}, {"/bench/%d" % n for n in range(10)})
         done = self.ctl("bench", "-n", "20", "-b", "1", *url)
-        self.assertEqual(done.stderr, "20 ops of source bench will be recorded, and stay in the journal of the daemon\n")
-        self.assertRegex(done.stdout, r"\A20 ops recorded in %s: req, 1 connection, 1 op a message, 200 bytes of text an op\n"
+        self.assertEqual(done.stderr, "20 ops of source bench will be recorded and stay in the daemon's journal\n")
+        self.assertRegex(done.stdout, r"\A20 ops recorded in %s \(req, 1 connection, 1 op per message, 200 bytes of text per op\)\n"
                                       r"\S+ ops/s, \S+ MB/s\nacknowledged requests: p50 %s, p99 %s, longest %s\n\Z" % ((DURATION,) * 4))
         d.stop()
 
@@ -104,8 +104,8 @@ class Bench(CtlTest):
         url = ("--url", d.url("http"))
         d.post("/v1/observer/event", {"endpoint": "/a", "source": "mcp"})
         done = self.ctl("bench", "-n", "10", *url, code=1)
-        self.assertEqual((done.stdout, done.stderr), ("", "observerctl bench: the daemon at %s has 1 op of other sources, and what bench "
-                                                          "sends would stay among them; --yes goes on\n" % d.url("http")))
+        self.assertEqual((done.stdout, done.stderr), ("", "observerctl bench: the daemon at %s has 1 op of other sources, and those of "
+                                                          "bench would stay among them; --yes goes on\n" % d.url("http")))
         self.assertEqual(len(d.journal_lines()), 1)
         self.ctl("bench", "-n", "10", "--yes", *url)
         self.assertEqual(len(d.journal_lines()), 11)

@@ -53,8 +53,8 @@ class Url(CtlTest):
         for args in (("pub", "--endpoint", "/e", "--success"), ("replay", self.path("x", "{}\n")), ("tail", "-n", "0")):
             for words, env in ((("--url", away), {}), ((), {"OBSERVER_URL": away}), ((), {"OBSERVER_HTTP": away})):
                 done = self.ctl(*args, *words, env=self.env(**env), code=1)
-                self.assertRegex(done.stderr, r"^observerctl %s: %s: .*[Cc]onnect.* \(is observerd running there\? It is asked "
-                                 r"where its (PULL socket|REP socket|feed) is; --(push|req|feed) URL names one\)\n$" % (args[0], away))
+                self.assertRegex(done.stderr, r"^observerctl %s: %s: .*[Cc]onnect.* \(is observerd running there\? It would say "
+                                 r"where its (PULL socket|REP socket|feed) is; --(push|req|feed) URL gives the address directly\)\n$" % (args[0], away))
         self.assertEqual(self.total(), 0)
 
     def test_a_socket_that_the_daemon_does_not_have(self):
@@ -65,7 +65,7 @@ class Url(CtlTest):
                            (("pub", "--no-ack", "--endpoint", "/e"), "PULL socket that can be reached from here (--push URL"),
                            (("replay", self.path("x", "{}\n")), "REP socket that can be reached from here (--req URL")):
             self.assertEqual(self.ctl(*args, "--url", url, code=1).stderr,
-                             "observerctl %s: %s: the daemon has no %s names one)\n" % (args[0], url, what))
+                             "observerctl %s: %s: the daemon has no %s gives the address of one)\n" % (args[0], url, what))
 
     def test_the_spool_keeps_what_a_daemon_that_is_away_does_not_get(self):
         away = "http://127.0.0.1:%d" % free_port()

@@ -139,7 +139,7 @@ class Receipt(TimesTest):
                     f.seek(0, os.SEEK_END)
                     f.write(bytes(100))
         checked = self.ctl("check", daemon.data_dir).stdout
-        self.assertRegex(checked, r"ops-1\.times: lacks the receipt of [0-9]+ rows; timestamps stand for it")
+        self.assertRegex(checked, r"ops-1\.times: has no receipt time for [0-9]+ rows; their timestamps are used instead")
         self.assertTrue(checked.endswith("\nsound\n"))
         files = self.result("check", daemon.data_dir)["files"]
         self.assertEqual(files[0]["receipts_missing"], files[0]["rows"])

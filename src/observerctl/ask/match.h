@@ -18,8 +18,8 @@
       {"event-kind", 0, "KIND", .help = "only ops of this kind of event"},                                             \
       {"task-class", 0, "CLASS", .help = "only ops of this class of task"},                                            \
       {"session-id", 0, "ID", .help = "only ops of this session"},                                                     \
-      {"op-id", 0, "ID", .help = "only ops with this op_id, which is its source's own"}, {                             \
-    "q", 'q', "TEXT", .help = "only ops with this text in a value, as it reads"                                        \
+      {"op-id", 0, "ID", .help = "only ops with this op_id; two sources may use the same one"}, {                      \
+    "q", 'q', "TEXT", .help = "only ops with this text in one of their values"                                         \
   }
 
 enum { OBS_MATCH_TEXTS = 8 };

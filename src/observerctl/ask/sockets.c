@@ -108,13 +108,14 @@ bool obs_sockets_choose(const obs_args *args, const obs_sockets *found, obs_sock
     return true;
   }
   if (!found->answered)
-    snprintf(error, size, "%s (is observerd running there? It is asked where its %s is; %s names one)", found->error,
-             sockets[socket].what, sockets[socket].option);
+    snprintf(error, size,
+             "%s (is observerd running there? It would say where its %s is; %s gives the address directly)",
+             found->error, sockets[socket].what, sockets[socket].option);
   else if (!found->tells)
-    snprintf(error, size, "%s: the answer does not say where its %s is: is this observerd? (%s names it)", base,
-             sockets[socket].what, sockets[socket].option);
+    snprintf(error, size, "%s: the answer does not say where its %s is: is this observerd? (%s gives its address)",
+             base, sockets[socket].what, sockets[socket].option);
   else
-    snprintf(error, size, "%s: the daemon has no %s that can be reached from here (%s names one)", base,
+    snprintf(error, size, "%s: the daemon has no %s that can be reached from here (%s gives the address of one)", base,
              sockets[socket].what, sockets[socket].option);
   return false;
 }

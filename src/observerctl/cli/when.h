@@ -7,8 +7,7 @@
 #define OBS_FLAG_SINCE                                                                                                 \
   {                                                                                                                    \
     "since", 's', "TIME",                                                                                              \
-        .help =                                                                                                        \
-            "not before: ISO 8601 (UTC without a zone), epoch seconds or milliseconds, or an age: 90s 15m 1h30m 3d 1w" \
+        .help = "not before: ISO 8601 (UTC if no zone), epoch seconds or milliseconds, or an age: 90s 15m 1h30m 3d 1w" \
   }
 #define OBS_FLAG_UNTIL                                                                                                 \
   { "until", 0, "TIME", .help = "not after, in the same forms" }

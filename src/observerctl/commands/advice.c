@@ -88,7 +88,7 @@ static int run_advice(const obs_args *args) {
   int status = OBS_COMMAND_USAGE;
   obs_buf_puts(&path, "/v1/observer/advice");
   if (!obs_args_given(args, "endpoint") && !obs_args_given(args, "task-class")) {
-    obs_args_error(args, "about what? --endpoint, --task-class or both");
+    obs_args_error(args, "about what? Give --endpoint, --task-class or both");
   } else if (obs_ask_filters(args, OBS_TABLE(filters), &path)) {
     obs_buf_putc(&path, '\0');
     status = obs_ask_show(args, path.oom ? NULL : path.p, show, NULL);
@@ -102,13 +102,14 @@ static const obs_option flags[] = {
     OBS_FLAG_COLOR,
     {"endpoint", 'e', "NAME", .help = "the endpoint that will be called"},
     {"task-class", 't', "CLASS", .help = "the class of the task"},
-    {"session-id", 0, "ID", .help = "who asks: how its ops go is compared with those of who did not ask"},
+    {"session-id", 0, "ID",
+     .help = "who is asking: later its ops are compared with those of sessions that did not ask"},
     OBS_FLAG_JSON,
 };
 
 OBS_COMMAND(advice) = {
     .name = "advice",
-    .summary = "what to know before acting: what fails there and why, what helped, what works",
+    .summary = "show what to know before acting: what fails and why, what helped, what works",
     .description = "Prints what is known about an endpoint, a class of task, or both: what was found to fail there "
                    "and what to do about it, open failure clusters, the corrections that helped, with how the next ops "
                    "went, and entries of the playbook, with one to follow at most, and none while the endpoint fails. "

@@ -104,7 +104,7 @@ static const obs_option flags[] = {
 OBS_COMMAND(analyses) = {
     .name = "analyses",
     .arguments = "[ID]",
-    .summary = "why things fail: diagnoses of failures, newest first",
+    .summary = "list diagnoses: why things fail, newest first",
     .description = "Lists what the daemon found out about failures, the newest first: what fails and where, how many "
                    "failures it is the "
                    "first to explain, how long ago, the cluster, its number, and the likely cause, on lines of its "

@@ -67,7 +67,7 @@ static void put_text(const obs_load_plan *plan, const obs_load_result *r) {
   char ops[OBS_TEXT_COUNTED], connections[OBS_TEXT_COUNTED], batch[OBS_TEXT_COUNTED];
   char a[OBS_TEXT_NUMBER], b[OBS_TEXT_NUMBER], c[OBS_TEXT_NUMBER];
   double seconds = r->seconds > 0 ? r->seconds : 1e-9;
-  printf("%s recorded in %s: %s, %s, %s a message, %" PRIu32 " bytes of text an op\n",
+  printf("%s recorded in %s (%s, %s, %s per message, %" PRIu32 " bytes of text per op)\n",
          obs_text_counted(ops, r->recorded, "op"), obs_text_duration(a, r->seconds * 1000),
          transports[plan->transport].name, obs_text_counted(connections, plan->connections, "connection"),
          obs_text_counted(batch, plan->batch, "op"), plan->size);
@@ -129,9 +129,9 @@ static int run_bench(const obs_args *args) {
   double foreign = count_foreign(args);
   if (foreign < 0) return OBS_COMMAND_FAILED;
   if (foreign > 0 && !obs_args_given(args, "yes")) {
-    obs_args_error(
-        args, "the daemon at %s has %s of other sources, and what bench sends would stay among them; --yes goes on",
-        obs_args_text(args, "url"), obs_text_counted(ops, (uint64_t)foreign, "op"));
+    obs_args_error(args,
+                   "the daemon at %s has %s of other sources, and those of bench would stay among them; --yes goes on",
+                   obs_args_text(args, "url"), obs_text_counted(ops, (uint64_t)foreign, "op"));
     return OBS_COMMAND_FAILED;
   }
   obs_interrupt interrupt = {.fd = -1};
@@ -144,7 +144,7 @@ static int run_bench(const obs_args *args) {
     obs_load_result r;
     double before = plan.transport == OBS_LOAD_PUSH ? count_pulled(args) : 0;
     uint64_t rounded = (plan.ops + plan.batch - 1) / plan.batch * plan.batch;
-    fprintf(stderr, "%s of source bench will be recorded, and stay in the journal of the daemon\n",
+    fprintf(stderr, "%s of source bench will be recorded and stay in the daemon's journal\n",
             obs_text_counted(ops, rounded, "op"));
     bool ran = obs_load_run(&plan, &interrupt, &r);
     if (ran && plan.transport == OBS_LOAD_PUSH && r.error[0] == '\0') await_recorded(args, before, &interrupt, &r);
@@ -167,14 +167,14 @@ static const obs_option flags[] = {
     {"ops", 'n', "N", .initial = "100000", .type = OBS_OPTION_NUMBER, .min = 1, .max = OPS_MAX,
      .help = "ops to send, rounded up to whole messages"},
     {"batch", 'b', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = BATCH_MAX,
-     .help = "ops a message"},
+     .help = "ops in each message"},
     {"size", 0, "BYTES", .initial = "200", .type = OBS_OPTION_BYTES, .min = 0, .max = SIZE_MAX_BYTES,
-     .help = "text in each op: 200, or 4K"},
+     .help = "bytes of text in each op: 200 or 4K"},
     {"connections", 0, "N", .initial = "1", .type = OBS_OPTION_NUMBER, .min = 1, .max = OBS_LOAD_CONNECTIONS_MAX,
-     .help = "connections that send at the same time, each one message after the other"},
+     .help = "connections that send at the same time"},
     {"transport", 0, "NAME", .initial = "req", .type = OBS_OPTION_CHOICE, .choices = "req push http",
-     .help = "the way in"},
-    {"yes", 'y', .help = "also where the daemon has ops of others"},
+     .help = "how the ops are sent"},
+    {"yes", 'y', .help = "go on although the daemon has ops of other sources"},
     OBS_FLAG_JSON,
 };
 
@@ -182,18 +182,15 @@ static const obs_command_exit exits[] = {OBS_EXIT_INTERRUPTED};
 
 OBS_COMMAND(bench) = {
     .name = "bench",
-    .summary = "measure how much a daemon of your own takes",
-    .description =
-        "Sends ops as fast as the daemon takes them, each connection one message after the other, and prints ops and "
-        "megabytes a second and, where requests are acknowledged (req, http), how long those took. The ops have the "
-        "source "
-        "bench and ten endpoints, and all succeed. With push the time counts until the daemon says that it has "
-        "recorded "
-        "them.\n\n"
-        "They are recorded like all others and stay in the journal: a daemon that has ops of other sources is refused "
-        "unless --yes is given. Better, start one for it: observerd --ephemeral, or with a --data-dir that can be "
-        "removed.\n\n"
-        "Exit status 1: refused, or not all ops were recorded.",
+    .summary = "measure how many ops per second a daemon of your own takes",
+    .description = "Sends ops as fast as the daemon takes them, and prints ops and megabytes per second and, where "
+                   "requests are acknowledged (req, http), how long they took. Each connection sends one message after "
+                   "the other. All ops succeed, have the source bench, and spread over ten endpoints. With push, the "
+                   "time runs until the daemon reports that it has recorded them.\n\n"
+                   "The ops are recorded like any others and stay in the journal, so bench refuses a daemon that has "
+                   "ops of other sources, unless --yes is given. It is better to start a daemon for it, with "
+                   "--ephemeral or with a --data-dir that can be deleted.\n\n"
+                   "Exit status 1: refused, or not all ops were recorded.",
     .examples = "observerctl bench\n"
                 "observerctl bench --ops 1000000 --connections 4 --batch 500\n"
                 "observerctl bench --transport http --batch 1 --size 1K --json",

@@ -180,7 +180,7 @@ static bool check_open(checker *c, int fd, const char *path, obs_verify_totals *
   else
     printf("%s%s\n", obs_text_counted(rows, file.bad_rows, "bad row"), file.torn > 0 ? ", a torn tail" : "");
   if (missing > 0)
-    obs_text_printf(stdout, "%s: lacks the receipt of %s; timestamps stand for it\n", c->times,
+    obs_text_printf(stdout, "%s: has no receipt time for %s; their timestamps are used instead\n", c->times,
                     obs_text_counted(rows, missing, "row"));
   return true;
 }
@@ -248,15 +248,15 @@ static void check_place(checker *c, const char *path, uint64_t first_seq, uint64
   if (expected > 0 && first_seq < expected) {
     snprintf(reason, sizeof(reason),
              "it begins at seq %" PRIu64 ", but the segments before it reach seq %" PRIu64
-             ": rows are there twice, or files changed places",
+             ": rows are duplicated, or files were swapped",
              first_seq, expected - 1);
     misplaced(c, path, reason);
   } else if (expected > 0 && first_seq > expected + bad_before) {
-    snprintf(reason, sizeof(reason), "it begins at seq %" PRIu64 ", expected %" PRIu64 ": rows between are missing",
+    snprintf(reason, sizeof(reason), "it begins at seq %" PRIu64 ", expected %" PRIu64 ": rows are missing in between",
              first_seq, expected);
     misplaced(c, path, reason);
   } else if (!is_of_index(path, file)) {
-    misplaced(c, path, "its index was made of other rows: files changed places, or it was changed");
+    misplaced(c, path, "its index was made from other rows: files were swapped, or it was modified");
   }
 }
 
@@ -267,7 +267,7 @@ static void check_directory(checker *c, const char *dir) {
   if (!obs_segments_list(&s, dir, name)) {
     unreadable(c, dir, strerror(errno));
   } else if (s.n == 0) {
-    snprintf(why, sizeof(why), "no journal called %.80s there", name);
+    snprintf(why, sizeof(why), "there is no journal called %.80s", name);
     unreadable(c, dir, why);
   }
   uint64_t expected = 0, bad_before = 0;
@@ -322,9 +322,9 @@ static int run_check(const obs_args *args) {
 
 static const obs_option flags[] = {
     {"limit", 'n', "N", .initial = "20", .type = OBS_OPTION_NUMBER, .min = 0, .max = UINT32_MAX,
-     .help = "bad rows listed"},
+     .help = "most bad rows to list"},
     {"all", 'a', .help = "list every bad row"},
-    {"journal-name", 0, "NAME", .initial = "ops.jsonl", .help = "of the active segment, in directories"},
+    {"journal-name", 0, "NAME", .initial = "ops.jsonl", .help = "name of the active segment in a directory"},
     OBS_FLAG_JSON,
 };
 
@@ -334,16 +334,15 @@ OBS_COMMAND(check) = {
     .name = "check",
     .arguments = "FILE|DIR...",
     .summary = "verify a journal: bad rows, torn tail, misplaced segments, duplicate op_ids",
-    .description =
-        "Reads journal files row by row with the daemon's own decoder and reports what is not sound, as "
-        "file:line: reason. In a directory, all segments are read, oldest first, and each must begin where the one "
-        "before it ends and be the one of its index: else files changed places, are there twice or are missing. "
-        "Nothing is modified, and a daemon may "
-        "keep writing: only what existed at the start is checked.\n\n"
-        "Duplicate op_ids and rows out of order are counted but are not faults: producers repeat an op_id after a long "
-        "while, and timestamps are theirs. Nor is a whole last row without its newline; observerd adds the "
-        "newline when it starts. Nor are receipts that a segment's sidecar (ops-<first seq>.times) does not have. "
-        "Status 1 is also that of a file that cannot be read.",
+    .description = "Reads journal files row by row with the daemon's own decoder and reports what is wrong, as "
+                   "file:line: reason. In a directory, all segments are read, oldest first: each must begin where the "
+                   "one before it ends and match its index. If not, files were swapped, duplicated or lost. Nothing is "
+                   "modified, and a daemon may go on writing: only what existed at the start is checked.\n\n"
+                   "Some things are counted but are not faults: duplicate op_ids (producers may use one again after a "
+                   "long time) and rows out of order (timestamps are the producers' own). A complete last row without "
+                   "a newline is no fault either (observerd adds it when it starts), nor are receipt times that a "
+                   "segment's sidecar (ops-<first seq>.times) does not have.\n\n"
+                   "Exit status 1 also means that a file could not be read.",
     .examples = "observerctl check data/_observer\n"
                 "observerctl check --all /var/lib/observerd/ops-1.jsonl\n"
                 "observerctl check --json data/_observer | jq .faults",

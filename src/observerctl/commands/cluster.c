@@ -86,16 +86,17 @@ static int run_cluster(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    {"json", 'j', NULL, .help = "each line is a JSON string, so that messages may have several lines"},
+    {"json", 'j', NULL, .help = "read each line as a JSON string, so that a message may have several lines"},
 };
 
 OBS_COMMAND(cluster) = {
     .name = "cluster",
     .arguments = "[FILE]",
     .summary = "group messages by kind, as the daemon groups failures",
-    .description = "Reads messages, one a line, and prints for each the id of its cluster, a tab, and the cluster's "
+    .description = "Reads messages, one per line, and prints for each the id of its cluster, a tab, and the cluster's "
                    "template, in which <*> stands for what varies. The same kind of message has the same id in every "
-                   "run. It prints when all is read, because later messages show what varies in earlier ones.",
+                   "run. Output begins when all input has been read, because later messages show what varies in "
+                   "earlier ones.",
     .examples = "observerctl cluster /var/log/app.log | cut -f2 | sort | uniq -c | sort -rn | head\n"
                 "observerctl ops --failed --json | jq .error | observerctl cluster --json",
     .flags = OBS_TABLE(flags),

@@ -214,7 +214,7 @@ static const obs_option flags[] = {
 OBS_COMMAND(clusters) = {
     .name = "clusters",
     .arguments = "[ID]",
-    .summary = "failures by kind: what fails, how often, since when, where",
+    .summary = "list failures by kind: what fails, how often, since when, where",
     .description =
         "Lists failure clusters, the one that failed last first: the template of its text, in which <*> stands for "
         "what "

@@ -286,15 +286,13 @@ OBS_COMMAND(completion) = {
     .name = "completion",
     .arguments = "bash|zsh|fish|words [WORD]...",
     .summary = "print a completion script for the shell",
-    .description =
-        "Prints a script that completes observerctl's commands, options, their values and file names in that shell, "
-        "and what the daemon knows now: endpoints, sources, agents, sessions, clusters, analyses, playbook entries and "
-        "the latest failures. A daemon that does not answer at once has none of these. An installed package has the "
-        "scripts in place.\n\n"
-        "The scripts ask `observerctl completion words -- WORD...` for what completes the last word: the first line "
-        "of the answer is files, dirs, commands or empty, for what the shell adds itself; each further one is a value, "
-        "a "
-        "tab, and what it is.",
+    .description = "Prints a script that completes observerctl's commands, options, their values and file names in "
+                   "that shell, and names that the daemon knows: endpoints, sources, agents, sessions, clusters, "
+                   "analyses, playbook entries and the latest failures. If the daemon does not answer at once, those "
+                   "are left out. An installed package comes with the scripts in place.\n\n"
+                   "The scripts run `observerctl completion words -- WORD...` to learn what completes the last word. "
+                   "The first line of its output says what the shell itself should add (files, dirs, commands or "
+                   "nothing); each further line is a value, a tab, and what it means.",
     .examples = "source <(observerctl completion bash)\n"
                 "source <(observerctl completion zsh)\n"
                 "observerctl completion fish | source",

@@ -123,7 +123,7 @@ static const obs_option flags[] = {
 
 OBS_COMMAND(demo) = {
     .name = "demo",
-    .summary = "plays a small fleet whose failures have known causes, until interrupted",
+    .summary = "play a small fleet whose failures have known causes, until interrupted",
     .description =
         "Agents chat, search, fill shifts and send mail. Some of that fails for a reason that the demo plants and "
         "tells: a model that times out, a city without a roster, a correction that helps after 45 seconds, a "

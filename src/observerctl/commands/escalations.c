@@ -55,7 +55,7 @@ static const obs_option flags[] = {
 
 OBS_COMMAND(escalations) = {
     .name = "escalations",
-    .summary = "failures that were escalated to a team of models, newest first",
+    .summary = "list failures that were escalated to a team of models, newest first",
     .description = "Lists the failure clusters that their analysis did not settle, the newest first: when, the "
                    "cluster, its failures by then, why it was escalated (unanalysed, ungrounded: no analysis that "
                    "recorded ops support; unsettled: none that names a cause and says what to do; continues: it kept "

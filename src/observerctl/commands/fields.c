@@ -20,6 +20,6 @@ static int run_fields(const obs_args *args) {
 
 OBS_COMMAND(fields) = {
     .name = "fields",
-    .summary = "the ObservedOp's fields as a Markdown table",
+    .summary = "print the fields of an op as a Markdown table",
     .run = run_fields,
 };

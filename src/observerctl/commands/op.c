@@ -163,12 +163,11 @@ static const obs_option flags[] = {
 OBS_COMMAND(op) = {
     .name = "op",
     .arguments = "SEQ...",
-    .summary = "recorded ops in full, by seq: the evidence that is cited",
-    .description =
-        "Shows each op with that number in full: whether it failed, the error first, what was asked and what "
-        "came of it, every other field as recorded, when the daemon received it, and the failure cluster "
-        "that it belongs to. Numbers may have commas between them.\n\n"
-        "Status 1 when one of them is not there: not recorded yet, or no longer kept.",
+    .summary = "show recorded ops in full, by seq: the evidence that is cited",
+    .description = "Shows each op with that number in full: whether it failed, the error first, what was asked and "
+                   "what came of it, every other field as recorded, when the daemon received it, and the failure "
+                   "cluster that it belongs to. Numbers may be separated by commas.\n\n"
+                   "Exit status 1: one of them is not there, because it is not recorded yet or no longer kept.",
     .examples = "observerctl op 421\nobserverctl op 421 924 1853 --json",
     .flags = OBS_TABLE(flags),
     .run = run_op,

@@ -66,7 +66,7 @@ static int run_ops(const obs_args *args) {
     }
     bool terminal = !p.json && isatty(STDOUT_FILENO);
     if (status == OBS_COMMAND_OK && p.rows == 0) obs_ask_none(args, "ops");
-    if (terminal && p.rows > 0) fprintf(stderr, "one in full: observerctl op SEQ\n");
+    if (terminal && p.rows > 0) fprintf(stderr, "to see one in full: observerctl op SEQ\n");
     if (more && terminal) fprintf(stderr, "... there are more: --limit N or --all\n");
     obs_buf_fini(&p.line);
   }
@@ -82,10 +82,11 @@ static const obs_option flags[] = {
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
     {"received-since", 0, "TIME",
-     .help = "only what the daemon got since, whenever it happened: a time, or an age: 90s 15m 1h30m 3d 1w"},
+     .help = "only ops that the daemon received since then, whenever they happened: a time, or an age: 90s 15m 1h30m "
+             "3d 1w"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
      .help = "show at most N"},
-    {"all", 'a', .help = "show all that match, whatever --limit is"},
+    {"all", 'a', .help = "show all that match, without a limit"},
     {"wide", .help = "do not cut lines at the width of the terminal"},
     OBS_FLAG_UTC,
     {"json", 'j', .help = "the rows as recorded, one per line (NDJSON), with their seq in front"},
@@ -93,7 +94,7 @@ static const obs_option flags[] = {
 
 OBS_COMMAND(ops) = {
     .name = "ops",
-    .summary = "recorded ops, newest first, with filters",
+    .summary = "list recorded ops, newest first, with filters",
     .description =
         "Lists recorded ops, newest first, one a line: seq, time, outcome, source, endpoint, duration, what was "
         "asked and what came of it, and of a failure what went wrong before what was asked. `observerctl op SEQ` shows "

@@ -104,21 +104,22 @@ static int run_ping(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAG_URL,
     {"count", 'c', "N", .initial = "1", .type = OBS_OPTION_NUMBER, .min = 0, .max = UINT32_MAX,
-     .help = "ask so often, and sum up; 0: until interrupted"},
+     .help = "number of rounds; 0: until interrupted"},
     {"interval", 'i', "TIME", .initial = "1000", .type = OBS_OPTION_NUMBER, .min = 1, .max = INTERVAL_MAX_MS, .bare = 1,
-     .help = "time between two rounds: 1s, or milliseconds"},
+     .help = "time between two rounds: 1s, or a number of milliseconds"},
     {"timeout", 't', "TIME", .initial = "5000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS, .bare = 1,
-     .help = "longest wait for an answer: 5s, or milliseconds"},
+     .help = "longest wait for an answer: 5s, or a number of milliseconds"},
 };
 
 static const obs_command_exit exits[] = {OBS_EXIT_INTERRUPTED};
 
 OBS_COMMAND(ping) = {
     .name = "ping",
-    .summary = "how long the daemon takes to answer, over HTTP and over REP",
+    .summary = "measure how long the daemon takes to answer, over HTTP and REP",
     .description = "Asks the daemon over HTTP and over its REP socket, and prints a line for each: how long the answer "
-                   "took, and from where. The connections are open already when it asks. Nothing is recorded. With "
-                   "--count other than 1 the last lines sum up.\n\nExit status 1: an answer did not come.",
+                   "took, and which address it came from. The connections are opened beforehand, so the times are pure "
+                   "round trips. Nothing is recorded. With a --count other than 1 a summary follows.\n\n"
+                   "Exit status 1: an answer did not come.",
     .examples = "observerctl ping\nobserverctl ping -c 10 -i 200ms",
     .flags = OBS_TABLE(flags),
     .exits = OBS_TABLE(exits),

@@ -173,7 +173,7 @@ static const obs_option flags[] = {
 OBS_COMMAND(playbooks) = {
     .name = "playbooks",
     .arguments = "[ID]",
-    .summary = "what works and what does not, with its evidence and its effect",
+    .summary = "list what works and what does not, with evidence and effect",
     .description =
         "Lists the entries of the playbook, the most recently edited first: id, kind (do: what succeeds; don't: "
         "what an analysis warns of), endpoint, class of task, by how much the failure rate changed, and its "

@@ -120,7 +120,7 @@ static int run_pub(const obs_args *args) {
     obs_args_error(args, "--data: must not be empty");
     ok = false;
   } else if (ok && (op.len > 0) + (data != NULL) + (args->nrest > 0) > 1) {
-    obs_args_error(args, "an op by flags, --data, or files: one of them");
+    obs_args_error(args, "give an op by field options, --data, or files: one of them, not several");
     ok = false;
   }
   int status = OBS_COMMAND_USAGE;
@@ -148,9 +148,9 @@ static const obs_option flags[] = {
     OBS_FLAG_URL,
     OBS_FLAGS_WAY,
     {"pub", 0, "[URL]", .type = OBS_OPTION_MAYBE,
-     .help = "published to the daemon's SUB socket, which drops what it cannot keep up with"},
-    {"topic", 0, "TOPIC", .help = "topic of the messages"},
-    {"data", 'd', "JSON", .help = "one or more ops"},
+     .help = "use the daemon's SUB socket, which drops ops when it cannot keep up, or the one at URL"},
+    {"topic", 0, "TOPIC", .help = "topic to send the messages under"},
+    {"data", 'd', "JSON", .help = "one or more ops, as JSON"},
     OBS_FLAGS_POST,
     OBSERVER_OP_FIELDS(OBS_OPFLAG)};
 
@@ -161,19 +161,18 @@ OBS_COMMAND(pub) = {
     .arguments = "[FILE]...",
     .summary = "publish ops",
     .description =
-        "Publishes ops: one made of the field flags below, those of --data, or those of the files; standard input "
-        "is read when there is no file or the file is -. Input is JSON (one object after the other, one per line, "
-        "or arrays of objects) or msgpack (maps or arrays of maps); the first byte decides. It may be of any "
-        "length and is sent as it is read.\n\n"
-        "A record that is broken, is not a map, or is larger than 256 KiB is reported with its number and line, "
-        "and not sent. After broken JSON, reading continues at the next line that starts with {; after broken "
-        "msgpack it stops.\n\n"
-        "Every op is acknowledged when it is recorded for good: ops that the daemon rejects are reported with their "
-        "reasons, and a message that it cannot record now (a full disk) is sent again until --timeout. The daemon at "
-        "--url says where its sockets are; a URL after --req, --push or --pub names one. With --no-ack, --push and "
-        "--pub "
-        "nothing is acknowledged, and the total counts what was sent. Exit status 1: an op was not sent, or was "
-        "rejected.",
+        "Publishes ops: one made from the field options below, those of --data, or those of the files. "
+        "Without any of these, or with the file -, it reads standard input. Input is JSON (one object after "
+        "the other, one per line, or arrays of objects) or msgpack (maps or arrays of maps); the first byte "
+        "decides which. It may be of any length, and is sent while it is read.\n\n"
+        "A record that is broken, is not a map, or is larger than 256 KiB is reported with its number and "
+        "line, and is not sent. After broken JSON, reading continues at the next line that starts with {; "
+        "after broken msgpack it stops.\n\n"
+        "The daemon acknowledges each op once it is safely recorded. Ops that it rejects are reported with "
+        "the reason; a message that it cannot record now (the disk is full) is sent again until --timeout. "
+        "The sockets are those of the daemon at --url; a URL after --req, --push or --pub names another "
+        "one. With --no-ack, --push or --pub nothing is acknowledged, and the total counts what was sent.\n\n"
+        "Exit status 1: an op was rejected, was not sent, or could not be read.",
     .examples = "observerctl pub --endpoint /v1/chat --success --duration-ms 120 --source mcp\n"
                 "observerctl pub ops.jsonl\n"
                 "observerctl pub --push tcp://10.0.0.5:3801 ops.jsonl\n"

@@ -82,7 +82,7 @@ static bool list_row(void *arg, const obs_reject_row *row) {
   }
   obs_when_text(row->time, obs_args_text(w->args, "utc") != NULL, when);
   if (w->listed == 1)
-    printf("%6s  %-*s  %-4s  %-*s  REASON, BYTES\n", "ROW", (int)strlen(when), "TIME", "BY", PLACE, "WHAT");
+    printf("%6s  %-*s  %-4s  %-*s  REASON, BYTES\n", "ROW", (int)strlen(when), "TIME", "VIA", PLACE, "WHAT");
   snprintf(place, sizeof(place), "op %" PRIu64 ", %" PRIu64 " bytes%s", row->index, row->size,
            row->truncated ? " (truncated)" : "");
   obs_buf_printf(&w->line, "%6" PRIu64 "  %s  %-4s  %-*s  ", row->number, when, row->transport, PLACE, place);
@@ -155,7 +155,7 @@ static bool export_row(void *arg, const obs_reject_row *row) {
 
 static int export(work *w) {
   if (w->out == NULL && w->filter.number == 0) {
-    obs_args_error(w->args, "export: --out DIR for files, or --number N for one row on standard output");
+    obs_args_error(w->args, "export needs --out DIR for files, or --number N for one row on standard output");
     return OBS_COMMAND_USAGE;
   }
   if (w->out != NULL && mkdir(w->out, 0777) != 0 && errno != EEXIST) {
@@ -163,7 +163,7 @@ static int export(work *w) {
     return OBS_COMMAND_FAILED;
   }
   if (walk(w, export_row) && w->filter.number > 0 && w->accepted == 0) {
-    obs_args_error(w->args, "row %" PRIu64 ": there is none", w->filter.number);
+    obs_args_error(w->args, "there is no row %" PRIu64, w->filter.number);
     w->failed = true;
   }
   return w->failed ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
@@ -276,14 +276,14 @@ static int run_rejected(const obs_args *args) {
   for (size_t i = 0; args->nrest == 1 && i < sizeof(actions) / sizeof(actions[0]); i++)
     if (strcmp(args->rest[0], actions[i].name) == 0) act = &actions[i];
   if (act == NULL) {
-    obs_args_error(args, "one of list, export, replay (see --help)");
+    obs_args_error(args, "which action? list, export or replay");
     return OBS_COMMAND_USAGE;
   }
   for (size_t i = 0; i < args->command->nflags; i++) {
     const char *name = args->command->flags[i].name;
     if (!obs_args_given(args, name) || is_listed(name, OBS_TABLE(common)) || is_listed(name, OBS_TABLE(act->flags)))
       continue;
-    obs_args_error(args, "--%s: not an option of %s", name, act->name);
+    obs_args_error(args, "--%s does not apply to %s", name, act->name);
     return OBS_COMMAND_USAGE;
   }
   work w = {
@@ -319,9 +319,9 @@ static const obs_option flags[] = {
     {"out", 'o', "DIR", .help = "export: the directory for the files"},
     OBS_FLAG_URL,
     {"req", 0, "[URL]", .type = OBS_OPTION_MAYBE,
-     .help = "replay: to the daemon's REP socket (the default); URL: that one"},
+     .help = "replay: use the daemon's REP socket (the default), or the one at URL"},
     {"timeout", 0, "TIME", .initial = "5000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS, .bare = 1,
-     .help = "replay: longest wait for the daemon, at the start and for each row: 5s, or milliseconds"},
+     .help = "replay: longest wait for the daemon, at the start and for each row: 5s, or a number of milliseconds"},
     {"dry-run", .help = "replay: show what would be sent, and send nothing"},
 };
 
@@ -331,17 +331,18 @@ OBS_COMMAND(rejected) = {
     .name = "rejected",
     .arguments = "list|export|replay",
     .summary = "list, export or replay what the daemon rejected",
-    .description =
-        "Reads rejected.1.jsonl and rejected.jsonl in the data directory, oldest first, where the daemon keeps "
-        "what it rejected. The rows are numbered across both files; the numbers change when the daemon rotates "
-        "the file.\n\n"
-        "list: a line for each row: number, time, transport, index in its message, size, reason, and the first "
-        "bytes. With --json the rows as they are, one per line, with their number.\n\n"
-        "export: the bytes of each row as a file in --out DIR, named by its number (.json, .msgpack or .bin); or "
-        "those of the one row of --number, on standard output. Existing files are not overwritten.\n\n"
-        "replay: sends the bytes as they are to the daemon's REP socket, each row as one message, and shows the "
-        "result. Of a row of more than 64 KiB only the beginning was kept; it is not sent. What is rejected again "
-        "becomes a new row. Exit status 1: a row was rejected, or not sent, or could not be read.",
+    .description = "Reads rejected.1.jsonl and rejected.jsonl in the data directory, oldest row first: that is where "
+                   "the daemon keeps what it rejected. The rows are numbered across both files; the numbers change "
+                   "when the daemon rotates the file.\n\n"
+                   "list: a line for each row: its number, time, transport, index in its message, size, the reason, "
+                   "and the first bytes. With --json, the rows as they are, one per line, with their numbers.\n\n"
+                   "export: writes the bytes of each row to a file in --out DIR, named by its number (.json, .msgpack "
+                   "or .bin), or those of the one row of --number to standard output. Existing files are not "
+                   "overwritten.\n\n"
+                   "replay: sends the bytes as they are to the daemon's REP socket, each row as one message, and shows "
+                   "the result. Of a row of more than 64 KiB only the beginning was kept, so it is not sent. What is "
+                   "rejected again becomes a new row. Exit status 1: a row was rejected, was not sent, or could not be "
+                   "read.",
     .examples = "observerctl rejected list --since 1h --reason endpoint\n"
                 "observerctl rejected export --number 3 | jq .\n"
                 "observerctl rejected replay --reason 'must be a string' --dry-run\n",

@@ -55,7 +55,7 @@ static const obs_option flags[] = {
 
 OBS_COMMAND(repeats) = {
     .name = "repeats",
-    .summary = "tasks that fail again and again, and have not succeeded since",
+    .summary = "list tasks that fail again and again, without a success in between",
     .description = "Lists the tasks that failed several times in a row, the one that failed last first: the task's "
                    "sig_hash (of ops without one the session, at one endpoint), how often it failed without a success "
                    "between, since when, and the failure clusters that it failed with last.\n\n"

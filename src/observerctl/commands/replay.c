@@ -76,7 +76,7 @@ static bool take_row(replay *r, const char *line, size_t len, bool last) {
   if (!obs_batch_decode_row(&r->batch, line, len, &reason)) {
     if (last) {
       obs_term_progress_end(&r->post.progress);
-      obs_args_error(r->post.args, "%s:%" PRIu64 ": the last line is torn, and passed over", origin.file, origin.line);
+      obs_args_error(r->post.args, "%s:%" PRIu64 ": the last line is torn, skipped", origin.file, origin.line);
     } else {
       obs_post_bad(&r->post, &origin, reason);
     }
@@ -173,13 +173,13 @@ static int run_replay(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAG_URL,
     OBS_FLAGS_WAY,
-    {"speed", 0, "X", .help = "pace by the rows' timestamps, X times as fast as they were"},
+    {"speed", 0, "X", .help = "follow the rows' timestamps, X times as fast"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
     {"source", 0, "NAME", .help = "only rows of this source"},
     {"limit", 'n', "N", .initial = "0", .type = OBS_OPTION_NUMBER, .min = 0, .max = UINT64_MAX,
      .help = "at most N rows; 0: all"},
-    {"shift-time", .help = "set timestamps to the time of sending; otherwise they are kept"},
+    {"shift-time", .help = "replace timestamps by the time of sending"},
     OBS_FLAGS_POST,
 };
 
@@ -189,13 +189,13 @@ OBS_COMMAND(replay) = {
     .name = "replay",
     .arguments = "FILE...",
     .summary = "publish the rows of journal files again",
-    .description =
-        "Publishes the rows of journal files (JSONL, one op per line; - is standard input) in their order, as "
-        "fast as they are acknowledged, or at the pace of --speed or --rate. A file is read up to its size at the "
-        "start, so a daemon's own journal can be replayed into it.\n\n"
-        "Rows that are not ops are reported with file and line and skipped; a torn last line is skipped with a "
-        "note. At the end, or when interrupted, the totals show what happened to the others: rows whose op_id the "
-        "daemon has recorded recently are duplicates. Exit status 1: a row was bad, rejected or not sent.",
+    .description = "Publishes the rows of journal files (JSONL, one op per line; - is standard input) in their order, "
+                   "as fast as they are acknowledged, or at the pace of --speed or --rate. A file is read up to the "
+                   "size that it has at the start, so a daemon's own journal can be replayed into it.\n\n"
+                   "Rows that are not ops are reported with file and line and skipped; a torn last line is skipped "
+                   "with a note. At the end, or when interrupted, the totals say what became of the others. A row "
+                   "whose op_id the daemon has recorded recently is a duplicate.\n\n"
+                   "Exit status 1: a row was bad, rejected or not sent.",
     .examples = "observerctl replay data/_observer/ops.jsonl\n"
                 "observerctl replay --since 2h --source bot --speed 10 --shift-time ops.jsonl\n"
                 "zcat ops.jsonl.gz | observerctl replay -\n",

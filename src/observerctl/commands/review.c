@@ -110,7 +110,7 @@ static int show(const obs_args *args, const obs_fetch_answer *answer, const cJSO
   size_t i = 0, n = sizeof(verdicts) / sizeof(verdicts[0]);
   while (i < n && strcmp(verdicts[i].verdict, verdict) != 0) i++;
   if (i == n) {
-    obs_args_error(args, "%s%s: the answer has no verdict: no observerd?", obs_args_text(args, "url"), route);
+    obs_args_error(args, "%s%s: the answer has no verdict: is this observerd?", obs_args_text(args, "url"), route);
     return OBS_COMMAND_FAILED;
   }
   if (obs_args_given(args, "json")) {
@@ -191,12 +191,12 @@ static const obs_option flags[] = {
     {"op-id", 0, "ID", .help = "the op it belongs to"},
     {"session-id", 0, "ID", .help = "the session it belongs to"},
     {"cycle-id", 0, "ID", .help = "the cycle it belongs to"},
-    {"sig-hash", 0, "HASH", .help = "the situation"},
+    {"sig-hash", 0, "HASH", .help = "hash of the situation"},
     {"staffer-id", 0, "ID", .help = "the agent, person or model that made it"},
     {"attempt", 'a', "N", .initial = "1", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT32_MAX,
-     .help = "which attempt it is"},
+     .help = "number of the attempt that produced it"},
     {"timeout", 0, "TIME", .initial = "120", .type = OBS_OPTION_NUMBER, .min = 0, .max = TIMEOUT_MAX_S, .bare = 1000,
-     .help = "longest wait for a model's verdict: 2m, or seconds"},
+     .help = "longest wait for a model's verdict: 2m, or a number of seconds"},
     OBS_FLAG_JSON,
 };
 

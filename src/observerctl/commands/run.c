@@ -219,7 +219,7 @@ static int run_and_publish(const obs_args *args) {
   if (!obs_publisher_choose(args, &w.mode, &w.url)) return OBS_COMMAND_USAGE;
   bool no_spool = w.mode != OBSERVER_ACKNOWLEDGED && obs_args_given(args, "spool");
   if (args->nrest == 0) obs_args_error(args, "which COMMAND?");
-  if (no_spool) obs_args_error(args, "--spool needs acknowledgements: not with --push or --no-ack");
+  if (no_spool) obs_args_error(args, "--spool needs acknowledgements, so it does not go with --push or --no-ack");
   if (args->nrest == 0 || no_spool) return OBS_COMMAND_USAGE;
 
   obs_child_run(args->rest, &child); /* before NNG, which does not survive a fork */
@@ -251,33 +251,33 @@ static int run_and_publish(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAG_URL,
     OBS_FLAGS_WAY,
-    {"spool", 0, "FILE", .help = "file that keeps the op while the daemon is away, for the next run with this file"},
+    {"spool", 0, "FILE",
+     .help = "file that keeps the op while the daemon is away; the next run with this file sends it"},
     {"timeout", 0, "TIME", .initial = "2000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS, .bare = 1,
-     .help = "longest wait for the daemon when the command has ended: 5s, or milliseconds"},
-    {"quiet", 'q', .help = "no warning when the op could not be published"},
+     .help = "longest wait for the daemon after the command has ended: 5s, or a number of milliseconds"},
+    {"quiet", 'q', .help = "do not warn when the op cannot be published"},
     OBSERVER_OP_FIELDS(RUN_FLAG)};
 
 static const obs_command_exit exits[] = {
     {126, "the command cannot be executed"},
     {127, "the command is not found"},
-    {128, "and the signal's number when a signal ended the command; else its own"},
+    {128, "plus the number of the signal that ended the command; otherwise the command's own status"},
 };
 
 OBS_COMMAND(run) = {
     .name = "run",
     .arguments = "[--] COMMAND [ARGUMENT]...",
     .verbatim = true,
-    .summary = "run a command and publish the result as an op",
-    .description =
-        "Runs the command with this one's input, output, terminal and process group, and publishes one op when it "
-        "has ended: source run, endpoint run:COMMAND, the command line (200 characters) as input_summary, exit N or "
-        "signal "
-        "NAME as output_summary, the time it took, whether it exited with 0, and, if not, the last 2 KiB of its "
-        "standard error as error; extra has exit_status or signal, max_rss_kb, user_ms and system_ms. The field "
-        "flags below replace these.\n\n"
-        "Signals sent to this process are passed on to the command. Its standard error is a pipe, not a terminal. "
-        "Publishing never changes the result of the command: when the op cannot be published within --timeout, "
-        "one line on standard error reports it.",
+    .summary = "run a command and publish its outcome as an op",
+    .description = "Runs the command with this process's input, output, terminal and process group, and publishes one "
+                   "op when it ends. The op has source run, endpoint run:COMMAND, the command line (its first 200 "
+                   "characters) as input_summary, `exit N` or `signal NAME` as output_summary, how long the command "
+                   "took, whether it exited with 0 and, if not, the last 2 KiB of its standard error as error. Its "
+                   "extra has exit_status or signal, max_rss_kb, user_ms and system_ms. The field options below "
+                   "replace these.\n\n"
+                   "Signals sent to this process are passed on to the command. The command's standard error is a pipe, "
+                   "not a terminal. Publishing never changes the exit status: when the op cannot be published within "
+                   "--timeout, one line on standard error says so.",
     .examples = "observerctl run -- make test\n"
                 "observerctl run --endpoint nightly:backup --task-class backup -- rsync -a /srv host:/backup\n"
                 "observerctl run --spool ~/.cache/observer.spool -q -- ./job.sh\n",

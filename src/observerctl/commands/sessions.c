@@ -137,25 +137,25 @@ static int run_sessions(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAG_URL,
     OBS_FLAG_COLOR,
-    {"stats", .help = "the statistics over all sessions instead of the list"},
+    {"stats", .help = "statistics over all sessions instead of the list"},
     {"kind", 'k', "KIND", .help = "only of this kind: fill, email, playbook, ..."},
     {"model", 'm', "MODEL", .help = "only of this model"},
     {"provider", 0, "NAME", .help = "only of this provider"},
     {"final-verdict", 0, "VERDICT", .help = "accepted, max_iter_exhausted or infra_error"},
     {"grounded", 0, "BOOL", .choices = "true false",
-     .help = "only those whose artifact the roster confirms, or does not"},
+     .help = "only those whose artifact the roster confirms (true), or does not (false)"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
      .help = "show at most N"},
-    {"all", 'a', .help = "show all that match, whatever --limit is"},
+    {"all", 'a', .help = "show all that match, without a limit"},
     OBS_FLAG_UTC,
     {"json", 'j', .help = "the records, one per line (NDJSON); with --stats the daemon's answer"},
 };
 
 OBS_COMMAND(sessions) = {
     .name = "sessions",
-    .summary = "session records, newest first, or statistics over them",
+    .summary = "list session records, newest first, or show statistics over them",
     .description =
         "Lists the records of iterate sessions, newest first: how long ago each ended, its verdict, kind, model and "
         "provider, tries made and allowed, whether the roster confirms the artifact, and how long it "

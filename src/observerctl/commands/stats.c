@@ -50,7 +50,7 @@ static const obs_option flags[] = {OBS_FLAG_URL, OBS_FLAG_COLOR, OBS_FLAG_UTC, O
 
 OBS_COMMAND(stats) = {
     .name = "stats",
-    .summary = "counts over the last ops: by outcome, by source, the last scenario ops",
+    .summary = "show counts over the last ops, by outcome and source, and the last scenario ops",
     .description = "Counts over the ops that the daemon's ring holds (the last 2,000 by default): by "
                    "outcome and by source, and the last ten scenario ops, oldest first.\n\n"
                    "--json prints the daemon's answer to GET /v1/observer/stats as it is.",

@@ -37,7 +37,7 @@ static void put_line(const obs_args *args, const report *r) {
   printf(", %s ops/s", obs_text_short(rate, per_second(r)));
   if (r->total > 0) printf(", %s failed", obs_show_share(share, r->failures, r->total));
   printf(", %s recorded", obs_text_counted(ops, (uint64_t)r->ops, "op"));
-  if (r->waiting > 0) printf(", %s waiting to be", obs_text_counted(waiting, (uint64_t)r->waiting, "op"));
+  if (r->waiting > 0) printf(", %s waiting", obs_text_counted(waiting, (uint64_t)r->waiting, "op"));
   obs_text_printf(stdout, ", %s", obs_args_text(args, "url"));
   putchar('\n');
 }
@@ -114,12 +114,11 @@ static const obs_option flags[] = {OBS_FLAG_URL, OBS_FLAG_JSON};
 
 OBS_COMMAND(status) = {
     .name = "status",
-    .summary = "one line: up since when, ready or why not, ops a second, share failed",
-    .description =
-        "Prints one line about the daemon: how long it has been up, its version, whether it can record and, if "
-        "not, why, ops a second and the share that failed (both of the last minute), ops ever recorded, and "
-        "those that wait to be.\n\n"
-        "Exit status 0: it is up and ready. 1: it is away, or not ready.",
+    .summary = "show in one line how the daemon is: uptime, readiness, rate, failures",
+    .description = "Prints one line about the daemon: how long it has been up, its version, whether it can record and, "
+                   "if not, why, ops per second and the share that failed (both over the last minute), how many ops it "
+                   "has ever recorded, and how many are waiting to be recorded.\n\n"
+                   "Exit status 0: it is up and ready. 1: it is away, or not ready.",
     .examples = "observerctl status\nobserverctl --url http://10.0.0.5:3800 status || echo not ready",
     .flags = OBS_TABLE(flags),
     .run = run_status,

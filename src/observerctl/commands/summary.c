@@ -166,7 +166,7 @@ static const obs_option flags[] = {
 
 OBS_COMMAND(summary) = {
     .name = "summary",
-    .summary = "counts, failures and durations by source and endpoint, over a window",
+    .summary = "show counts, failures and durations by source and endpoint, over a window",
     .description =
         "For each source and each endpoint: ops, failures, the share that failed, and quantiles of the "
         "duration (within 1 %), over all that was ever recorded or over the last minute, 5 minutes or hour.\n\n"

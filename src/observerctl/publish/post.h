@@ -9,11 +9,11 @@
 /* How it is published, of every command that publishes: acknowledged, unless told otherwise. */
 #define OBS_FLAGS_WAY                                                                                                  \
   {"req", 0, "[URL]", .type = OBS_OPTION_MAYBE,                                                                        \
-   .help = "acknowledged by the daemon's REP socket (the default); URL: that one"},                                    \
+   .help = "use the daemon's REP socket, which acknowledges ops (the default), or the one at URL"},                    \
       {"push", 0, "[URL]", .type = OBS_OPTION_MAYBE,                                                                   \
-       .help = "sent to the daemon's PULL socket, without acknowledgement"},                                           \
+       .help = "use the daemon's PULL socket, which does not acknowledge, or the one at URL"},                         \
   {                                                                                                                    \
-    "no-ack", .help = "do not wait for acknowledgements: as --push"                                                    \
+    "no-ack", .help = "do not wait for acknowledgements; the same as --push"                                           \
   }
 
 /* Flags that go with it, beside those of the sockets. */
@@ -25,14 +25,14 @@
    .type = OBS_OPTION_NUMBER,                                                                                          \
    .min = 1,                                                                                                           \
    .max = OBS_PUBLISHER_BATCH_OPS_MAX,                                                                                 \
-   .help = "most ops sent at once, 1 to 10000 (a message holds up to 1000)"},                                          \
+   .help = "most ops to send at once, 1 to 10000 (a message holds up to 1000)"},                                       \
       {"rate",                                                                                                         \
        'r',                                                                                                            \
        "N",                                                                                                            \
        .initial = "0",                                                                                                 \
        .type = OBS_OPTION_NUMBER,                                                                                      \
        .max = OBS_POST_RATE_MAX,                                                                                       \
-       .help = "ops a second; 0: as fast as it goes"},                                                                 \
+       .help = "ops per second; 0: as fast as possible"},                                                              \
       {"timeout",                                                                                                      \
        0,                                                                                                              \
        "TIME",                                                                                                         \
@@ -41,7 +41,7 @@
        .min = 1,                                                                                                       \
        .max = OBS_POST_TIMEOUT_MAX_MS,                                                                                 \
        .bare = 1,                                                                                                      \
-       .help = "longest wait for the daemon, at the start and for each message: 5s, or milliseconds"},                 \
+       .help = "longest wait for the daemon, at the start and for each message: 5s, or a number of milliseconds"},     \
       OBS_FLAG_JSON
 
 enum { OBS_POST_RATE_MAX = 10000000, OBS_POST_TIMEOUT_MAX_MS = 3600000 };
