@@ -306,7 +306,7 @@ class Misplaced(CheckTest):
                     self.assertEqual(daemon.get("/v1/observer/summary").json["lifetime"]["total"], self.OPS)
                     self.assertEqual(daemon.get("/health").json["seq"], self.OPS)
                     if first > 1100:
-                        self.assertIn("%s is left out: it would begin within ops.jsonl" % copy, daemon.stderr())
+                        self.assertIn("%s is ignored: its rows would overlap those of ops.jsonl" % copy, daemon.stderr())
                     daemon.stop()
                 os.unlink(copy)
                 sidecar = copy[:-len("jsonl")] + "idx"
