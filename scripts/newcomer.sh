@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Follows the README as a newcomer does, in a bare Debian 13 in which nothing is installed by hand: its commands under Start,
+# the demo with the three commands that it names, and those under Install. They are taken from the README as they stand there.
+# Fails when one of them does, and prints how long it took from the copy of the files to the first op on the screen.
+# Needs root or sudo, and may mount.
+#
+#   scripts/newcomer.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'newcomer: %s\n' "$1"; }
+fail() {
+  say "FAIL: $1" >&2
+  [ -z "${2:-}" ] || tail -n 40 "$2" >&2
+  exit 1
+}
+
+# ---- inside the tree ----
+
+block() { # HEADING PLACE: the block of code at that place, from 1, below the heading; without remarks
+  awk -v heading="## $1" -v place="$2" '
+    /^## / { here = $0 == heading; n = 0 }
+    here && /^```/ { inside = !inside; if (inside) n++; next }
+    here && inside && n == place' README.md | sed 's/  *#.*//'
+}
+
+await() { # PATTERN FILE WHAT: until what runs has written the pattern, a minute at most
+  local i
+  for ((i = 0; i < 600; i++)); do
+    if grep -q "$1" "$2"; then return; fi
+    kill -0 "$running" 2>/dev/null || break
+    sleep 0.1
+  done
+  fail "no $3, or not within a minute" "$2"
+}
+
+type_in() { # COMMAND PATTERN: in a terminal, where a full-screen one is left alone for three seconds. It must show the pattern
+  local command="stty rows 30 cols 100; timeout --foreground 3 $1 || [ \$? = 124 ]"
+  printf '$ %s\n' "$1"
+  timeout 30 script -qec "$command" /dev/null >typed.out 2>&1 < <(sleep 4) || fail "$1" typed.out
+  grep -q "$2" typed.out || fail "$1 does not show $2" typed.out
+}
+
+stop() { # STATUS: ends what `start` started as Ctrl-C does
+  local status=0
+  kill -INT "$running"
+  wait "$running" || status=$?
+  running=
+  [ "$status" = "$1" ] || fail "it ended with $status, not $1" run.out
+}
+
+start() { # COMMAND: in a shell of its own
+  printf '$ %s\n' "$1"
+  : >run.out
+  set -m # job control: a background job without it ignores Ctrl-C
+  bash -c "exec $1" >run.out 2>&1 &
+  running=$!
+  set +m
+}
+
+first_op() {
+  local run publish watch
+  run=$(block Start 1 | sed -n 1p)
+  { read -r publish && read -r watch; } < <(block Start 2)
+  start "$run"
+  await '^ready$' run.out 'ready'
+  type_in "$publish" '^1 sent\|accepted'
+  type_in "$watch" /v1/chat
+  say "first op seen $((($(date +%s%N) - CLONED_AT) / 1000000)) ms after the files were there"
+  stop 0
+}
+
+demo() {
+  local command i=0 shows=(/v1/chat 'no roster for Dayton' qwen3-coder)
+  start "$(block Start 1 | sed -n 2p)"
+  await '^The first causes are found\.' run.out 'cause found'
+  while read -r command; do
+    type_in "$command" "${shows[i++]}"
+  done < <(grep -o '^  [^ ]*observerctl .*' run.out | head -n 3)
+  [ "$i" = 3 ] || fail "the demo names $i commands, not 3" run.out
+  stop 130
+}
+
+installation() {
+  block Install 1 >install.sh
+  sh -ec "$(cat install.sh)" >install.out 2>&1 || fail 'the installation' install.out
+  block Publish 2 >publish.c
+  start 'observerd --ephemeral'
+  await '^ready$' run.out 'ready'
+  sh -ec "$(block Publish 5 | grep publish.c -A 1)" || fail 'publish.c is not compiled, or does not publish'
+  stop 0
+  sh -ec "$(block Install 2)"
+  while read -r name; do
+    [ ! -e "$name" ] || fail "$name is left"
+  done <build/install_manifest.txt
+  say 'installed, and taken away again'
+}
+
+# Ports are those of the README, so they are the tree's own: without a network but its loopback.
+if [ "${1:-}" = --inside ]; then
+  # shellcheck disable=SC2016  # these are Perl's
+  perl -e '$up = pack("a16sx22", "lo", 1); socket(S, 2, 2, 0) && ioctl(S, 0x8914, $up) or die "loopback: $!\n"'
+  trap '[ -z "${running:-}" ] || kill -TERM "$running"' EXIT
+  first_op
+  demo
+  installation
+  exit
+fi
+
+# ---- outside ----
+
+. scripts/debian13_tree.sh
+tree_as_root "$@"
+here=$(mktemp -d "$tree-newcomer.XXXXXX")
+trap 'rm -rf --one-file-system "$here"' EXIT
+tree_unpack "$here"
+tree_network "$here"
+CLONED_AT=$(date +%s%N)
+tree_source "$here"
+# What run.sh does first, while there is a network: packages and build.
+tree_run "$here" TERM=xterm bash -c 'cd /src/observer && scripts/run.sh --version'
+say "installed and built after $((($(date +%s%N) - CLONED_AT) / 1000000)) ms"
+export -f tree_run
+unshare --net bash -euo pipefail -c 'tree_run "$@"' _ "$here" TERM=xterm CLONED_AT="$CLONED_AT" bash /src/observer/scripts/newcomer.sh --inside
