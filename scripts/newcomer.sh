@@ -64,7 +64,7 @@ first_op() {
   { read -r publish && read -r watch; } < <(block Start 2)
   start "$run"
   await '^ready$' run.out 'ready'
-  type_in "$publish" '^1 sent\|accepted'
+  type_in "$publish" '1 recorded'
   type_in "$watch" /v1/chat
   say "first op seen $((($(date +%s%N) - CLONED_AT) / 1000000)) ms after the files were there"
   stop 0
