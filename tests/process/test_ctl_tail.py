@@ -200,6 +200,70 @@ class Tail(CtlTest):
         done = self.ctl("tail", "--url", daemon.url("http"), code=1)
         self.assertIn("the daemon has no feed", done.stderr)
 
+    def test_since(self):
+        daemon = self.start(feed="tcp://127.0.0.1:0")
+        self.publish(daemon, 1, 2, timestamp="2026-01-02T03:04:05Z")
+        self.publish(daemon, 3, 20)
+        for since, first, last in (("1h", 3, 22), ("2026-01-01", 1, 23)):
+            tail = self.follow("--url", daemon.url("http"), "--since", since, "--json")
+            want = ["op %d" % i for i in range(first, last + 1)]
+            wait_until(lambda: len(tail.out) >= len(want), 20, "the recorded ops")
+            self.assertEqual([json.loads(line)["input_summary"] for line in tail.out], want)
+            self.publish(daemon, 23, 1)
+            wait_until(lambda: len(tail.out) > len(want), 20, "the next op")
+            self.end(tail)
+        self.assertIn('--since: "soon" is neither', self.ctl("tail", "--since", "soon", code=2).stderr)
+
+    def test_a_cluster(self):
+        daemon = self.start(feed="tcp://127.0.0.1:0")
+
+        def fail(error):
+            daemon.post("/v1/observer/event", {"endpoint": "/e", "success": False, "error": error})
+
+        fail("no roster for Toledo")
+        fail("connection refused")
+        cluster = next(c["id"] for c in daemon.get("/v1/observer/clusters").json["clusters"] if "roster" in c["template"])
+        tail = self.follow("--url", daemon.url("http"), "--cluster", cluster[:8], "--json")
+        self.lines(tail, 1)
+        wait_until(lambda: daemon.get("/v1/observer/health").json["feed"]["subscribers"] == 1, 10, "subscribed")
+        self.publish(daemon, 1, 3)
+        fail("connection refused")
+        fail("no roster for Toledo")
+        self.lines(tail, 2)
+        fail("no roster for Toledo")
+        self.lines(tail, 3)
+        self.end(tail)
+        rows = [json.loads(line) for line in tail.out]
+        self.assertEqual([(row["seq"], row["error"]) for row in rows], [(n, "no roster for Toledo") for n in (1, 7, 8)])
+        url = ("--url", daemon.url("http"))
+        self.assertIn("no recorded ops: cluster: ", self.ctl("tail", "--cluster", "zz", *url, code=1).stderr)
+        self.assertEqual(self.ctl("tail", "--cluster", cluster, "--topic", "analysis", *url, code=2).stderr,
+                         "observerctl tail: --topic, --cluster: events are not recorded\n")
+        other = self.feed()
+        self.assertIn("--cluster: only the daemon knows", self.ctl("tail", "--feed", other.url, "--cluster", cluster, code=1).stderr)
+
+    def test_events_read_as_sentences(self):
+        daemon = self.start(feed="tcp://127.0.0.1:0", args=["--cycle", "200ms", "--playbook-cycles", "1"])
+        url = ("--url", daemon.url("http"))
+        failures, analyses, playbooks, raw = tails = [
+            self.follow("--topic", topic, *url, *args)
+            for topic, args in (("failure.", ()), ("analysis", ()), ("playbook", ()), ("failure.cluster", ("--json", "--count", "1")))]
+        wait_until(lambda: daemon.get("/v1/observer/health").json["feed"]["subscribers"] == 4, 20, "subscribed")
+        daemon.post("/v1/observer/event", [
+            {"endpoint": "/v1/chat", "success": i % 4 > 0, "staffer_id": "good" if i % 4 else "bad", "duration_ms": 5,
+             "input_summary": "ask", **({} if i % 4 else {"error": "no model \x1b[31m"})} for i in range(200)])
+        wait_until(lambda: all(t.out for t in tails), 30, "an event of each")
+        cluster = daemon.get("/v1/observer/clusters").json["clusters"][0]["id"]
+        time_ = r"\d\d:\d\d:\d\d\.\d{3} "
+        self.assertRegex(failures.out[0], "^" + time_ + r"new        no model at /v1/chat, 1 failure \(observerctl clusters %s\)$" % cluster[:8])
+        self.assertRegex(analyses.out[0], "^" + time_ + r'analysis   .*staffer_id "bad".* \(observerctl analyses \d+\)$')
+        self.assertRegex(playbooks.out[0], "^" + time_ + r"playbook   (do|don't): .* \(observerctl playbooks [0-9a-f]{8}\)$")
+        self.end(raw, number=None)
+        self.assertEqual([json.loads(line)["id"] for line in raw.out], [cluster])
+        for tail in (failures, analyses, playbooks):
+            self.end(tail)
+            self.assertNotIn("\x1b", "".join(tail.out))
+
     # -- with a feed of the test's own
 
     def test_lines(self):

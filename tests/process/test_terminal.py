@@ -140,6 +140,13 @@ class Top(TerminalTest):
         self.top()
         self.term.wait(r"^\\x1b\]0;owned\\a\\x1b\[2J日本語.*… ")
         self.term.wait(r"\\u009b31m\\u202e\\n")
+        self.term.keys("Enter")  # the page of the endpoint, then of the cluster, then of the op
+        self.term.wait(r"^  \\x1b\]0;owned\\a")
+        self.term.keys("Escape", "Tab", "Enter")
+        self.term.wait(r"^  at:( |\n  )\\x1b\]0;owned\\a")
+        self.term.keys("End", "Enter")
+        self.term.wait(r"^  op 1  FAIL$")
+        self.term.wait(r"^  error: \\u009b31m\\u202e\\n")
         self.assertNotIn("owned", self.term.tmux("display-message", "-p", "#{pane_title}"))
 
     def test_signals_restore_the_terminal(self):

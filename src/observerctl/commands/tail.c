@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "base/signal_fd.h"
 #include "base/vec.h"
-#include "observerctl/ask/fetch.h"
+#include "observerctl/ask/ask.h"
 #include "observerctl/ask/match.h"
 #include "observerctl/ask/sockets.h"
 #include "observerctl/cli/args.h"
@@ -12,6 +12,7 @@
 #include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"
 #include "observerctl/cli/when.h"
+#include "observerctl/follow/event.h"
 #include "observerctl/follow/gaps.h"
 #include "observerctl/follow/outlet.h"
 #include "observerctl/follow/subscriber.h"
@@ -24,11 +25,13 @@
 #include <unistd.h>
 
 enum { TICK_MS = 250, AWAY_MS = 3000, ASK_MS = 2000, FIRST_ASK_MS = 5000, MESSAGES = 64, TOPIC_MAX = 100 };
+enum { LOOKS = 2 }; /* heartbeats after a failure until its cluster is surely known */
 enum { HISTORY_MAX = 10000, HISTORY_MS = 5000, HISTORY_ASK_MS = 10000 }; /* rows */
 
 typedef struct {
   const obs_args *args;
-  const char *url, *feed, *topic; /* feed: as given, else NULL; topic: other than ops, else NULL */
+  const char *url, *feed, *topic, *cluster; /* feed: as given, else NULL; topic: other than ops, else NULL */
+  obs_buf filters;                          /* of recorded ops: the route with its parameters */
   uint64_t lines, count, timeout_ms;
   bool json, stats, wait;
   obs_match match;
@@ -41,6 +44,7 @@ typedef struct {
   uint64_t started_ms;
   uint64_t heard_ms, asked_ms; /* of the daemon; when it was last asked where its feed is */
   bool heard, away;            /* a message came, ever; none for AWAY_MS */
+  unsigned looks;              /* at the next heartbeats, for failures of the cluster */
   bool behind;                 /* what was recorded before the subscription stood is still to be asked for */
   uint64_t shown_seq;          /* up to here, HTTP has shown all */
   uint64_t shown;              /* ops */
@@ -114,12 +118,24 @@ static void show_other(tail *t, obs_str topic, obs_str json) {
     obs_buf_putc(b, '\n');
     return;
   }
+  cJSON *map = cJSON_ParseWithLength(json.p, json.len);
+  bool known = map != NULL && obs_event_put(b, topic, map, &t->look);
+  cJSON_Delete(map);
+  if (known) {
+    obs_buf_putc(b, '\n');
+    return;
+  }
   put_prefix(t);
   unsigned room = t->look.columns > 14 ? t->look.columns - 14 : t->look.columns > 0 ? 1 : OBS_TEXT_ALL;
   unsigned used = obs_text_put(b, topic.p, topic.len, room);
   obs_buf_putc(b, ' ');
   (void)obs_text_put(b, json.p, json.len, used < room ? room - used : 0);
   end_dim(t);
+}
+
+static void show_event(tail *t, obs_str topic, obs_str json) {
+  show_other(t, topic, json);
+  t->shown++;
 }
 
 static double number(const cJSON *map, const char *name) {
@@ -164,16 +180,13 @@ static bool on_past_row(void *arg, uint64_t seq, const char *text, size_t len) {
   return !p->oom;
 }
 
-/* Oldest first. `after`: only what HTTP has not shown yet. */
-static void show_history(tail *t, uint64_t after, uint64_t limit) {
+/* Oldest first. `after`: only what HTTP has not shown yet. False: the daemon refused, which was reported. */
+static bool show_history(tail *t, uint64_t after, uint64_t limit) {
   past_rows p = {.after = after};
-  obs_buf path = {0};
   obs_fetch_answer answer = {0};
   bool more;
-  obs_buf_puts(&path, "/v1/observer/ops");
-  obs_match_path(&t->match, &path);
-  if (limit > 0 && !obs_fetch_pages(t->url, &path, limit, obs_clock_mono_ms() + HISTORY_MS, HISTORY_ASK_MS, on_past_row,
-                                    &p, &more, &answer))
+  if (limit > 0 && !obs_fetch_pages(t->url, &t->filters, limit, obs_clock_mono_ms() + HISTORY_MS, HISTORY_ASK_MS,
+                                    on_past_row, &p, &more, &answer))
     tell(t, "observerctl tail: no recorded ops: %s", answer.error);
   if (p.oom) tell(t, "observerctl tail: out of memory: not all recorded ops are shown");
   for (uint32_t i = p.rows.n; i-- > 0 && !enough(t);) {
@@ -184,10 +197,11 @@ static void show_history(tail *t, uint64_t after, uint64_t limit) {
     cJSON_Delete(op);
   }
   if (p.rows.n > 0 && p.rows.at[0].seq > t->shown_seq) t->shown_seq = p.rows.at[0].seq;
+  bool refused = answer.status / 100 == 4;
   obs_fetch_answer_fini(&answer);
-  obs_buf_fini(&path);
   obs_buf_fini(&p.text);
   OBS_VEC_FINI(&p.rows);
+  return !refused;
 }
 
 /* ---- the feed ---- */
@@ -216,7 +230,12 @@ static void on_op(tail *t, obs_str topic, obs_str json) {
   if (seq <= t->shown_seq) return; /* HTTP has shown it already */
   obs_str row = obs_buf_view(&t->row);
   cJSON *op = cJSON_ParseWithLength(row.p, row.len);
-  if (op != NULL && obs_match_op(&t->match, row, op)) show_op(t, seq, row, op);
+  bool matches = op != NULL && obs_match_op(&t->match, row, op);
+  /* Only the daemon knows which cluster a failure belongs to, a moment after it has recorded it. */
+  if (t->cluster != NULL && matches)
+    t->looks = LOOKS;
+  else if (matches)
+    show_op(t, seq, row, op);
   cJSON_Delete(op);
 }
 
@@ -229,6 +248,10 @@ static void on_heartbeat(tail *t, obs_str json) {
   if (other) tell(t, "observerctl tail: the daemon was restarted");
   if (other && number(map, "seq") < (double)t->shown_seq) t->shown_seq = 0; /* it counts from 1 again */
   if (missed > 0) tell(t, "... %s missed", obs_text_counted(text, missed, "op"));
+  if (t->looks > 0) {
+    t->looks--;
+    (void)show_history(t, t->shown_seq, HISTORY_MAX);
+  }
   if (t->stats && t->json) {
     show_other(t, OBS_STR("stats"), json);
   } else if (t->stats) {
@@ -248,7 +271,7 @@ static bool on_map(void *arg, obs_str topic, obs_str json) {
   t->heard = true;
   t->heard_ms = obs_clock_mono_ms();
   /* The subscription is in place now: what HTTP has beyond shown_seq closes the gap before it. */
-  if (t->behind) show_history(t, t->shown_seq, HISTORY_MAX);
+  if (t->behind) (void)show_history(t, t->shown_seq, HISTORY_MAX);
   t->behind = false;
   if (enough(t)) return false;
   if (obs_str_eq(topic, OBS_STR("stats")))
@@ -256,7 +279,7 @@ static bool on_map(void *arg, obs_str topic, obs_str json) {
   else if (topic.len >= 3 && memcmp(topic.p, "op.", 3) == 0)
     on_op(t, topic, json);
   else
-    show_other(t, topic, json);
+    show_event(t, topic, json);
   return !enough(t) && t->out.state == OBS_OUTLET_OK;
 }
 
@@ -268,8 +291,8 @@ static bool dial(tail *t, const char *url) {
 }
 
 /* What was recorded is asked of the daemon at --url: is it the one whose feed this is? */
-static bool has_history(tail *t, const obs_sockets *found) {
-  if (t->lines == 0 || t->topic != NULL) return false;
+static bool is_known(tail *t, const obs_sockets *found) {
+  if ((t->lines == 0 && t->cluster == NULL) || t->topic != NULL) return false;
   if (!found->answered) tell(t, "observerctl tail: no recorded ops: %s", found->error);
   if (!found->answered || t->feed == NULL || obs_args_given(t->args, "url")) return found->answered;
   bool same = strcmp(found->url[OBS_SOCKET_FEED], t->feed) == 0;
@@ -286,12 +309,14 @@ static bool join(tail *t, const obs_sockets *found) {
   }
   t->heard_ms = obs_clock_mono_ms();
   if (!dial(t, t->feed != NULL ? t->feed : url)) return false;
-  if (!has_history(t, found)) return true;
+  bool known = is_known(t, found);
+  if (!known && t->cluster != NULL)
+    obs_args_error(t->args, "--cluster: only the daemon knows which ops are of the cluster (--url URL)");
+  if (!known) return t->cluster == NULL;
   /* Ops recorded between this look and the first message of the feed are fetched when that message comes. */
   t->behind = true;
   t->shown_seq = found->seq;
-  show_history(t, 0, t->count > 0 && t->count < t->lines ? t->count : t->lines);
-  return true;
+  return show_history(t, 0, t->count > 0 && t->count < t->lines ? t->count : t->lines);
 }
 
 /* The daemon may have come, or may have its feed at another URL now. False: that cannot be dialled. */
@@ -349,7 +374,8 @@ static int follow(tail *t) {
 static bool start(tail *t) {
   obs_sockets found = {0};
   t->asked_ms = obs_clock_mono_ms();
-  if (t->feed == NULL || (t->lines > 0 && t->topic == NULL)) obs_sockets_ask(t->url, FIRST_ASK_MS, &found);
+  if (t->feed == NULL || ((t->lines > 0 || t->cluster != NULL) && t->topic == NULL))
+    obs_sockets_ask(t->url, FIRST_ASK_MS, &found);
   if (t->feed != NULL || found.answered || !t->wait) return join(t, &found);
   tell(t, "observerctl tail: %s: waiting for the daemon", found.error);
   t->away = true;
@@ -377,6 +403,21 @@ static void note_topic(const obs_args *args, const char *topic) {
                  topic);
 }
 
+/* False: wrong use, which was reported. */
+static bool parse_filters(tail *t) {
+  static const char *const filters[] = {"since", "cluster"};
+  bool since = obs_args_given(t->args, "since");
+  if (t->topic != NULL && (since || t->cluster != NULL)) {
+    obs_args_error(t->args, "--topic, --%s: events are not recorded", since ? "since" : "cluster");
+    return false;
+  }
+  if (since && !obs_args_given(t->args, "lines")) t->lines = HISTORY_MAX;
+  if (t->cluster != NULL && !t->match.only_success) t->match.only_failed = true; /* no others are of one */
+  obs_buf_puts(&t->filters, "/v1/observer/ops");
+  obs_match_path(&t->match, &t->filters);
+  return obs_ask_filters(t->args, OBS_TABLE(filters), &t->filters);
+}
+
 static int run_tail(const obs_args *args) {
   static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
   tail t = {
@@ -385,6 +426,7 @@ static int run_tail(const obs_args *args) {
       .url = obs_args_text(args, "url"),
       .feed = obs_args_text(args, "feed"),
       .topic = obs_args_text(args, "topic"),
+      .cluster = obs_args_text(args, "cluster"),
       .lines = obs_args_u64(args, "lines"),
       .count = obs_args_u64(args, "count"),
       .timeout_ms = obs_args_u64(args, "timeout"),
@@ -394,7 +436,10 @@ static int run_tail(const obs_args *args) {
       .look = obs_line_look_for(stdout, obs_args_given(args, "wide"), obs_args_given(args, "utc")),
       .out = {.fd = STDOUT_FILENO, .stop_fd = -1},
   };
-  if (!obs_match_parse(&t.match, args)) return OBS_COMMAND_USAGE;
+  if (!obs_match_parse(&t.match, args) || !parse_filters(&t)) {
+    obs_buf_fini(&t.filters);
+    return OBS_COMMAND_USAGE;
+  }
   if (t.topic != NULL) note_topic(args, t.topic);
   int status = OBS_COMMAND_FAILED;
   (void)signal(SIGPIPE, SIG_IGN);
@@ -415,6 +460,7 @@ static int run_tail(const obs_args *args) {
   obs_subscriber_fini(&t.sub);
   obs_gaps_fini(&t.gaps);
   obs_outlet_fini(&t.out);
+  obs_buf_fini(&t.filters);
   obs_buf_fini(&t.row);
   obs_buf_fini(&t.line);
   if (t.out.stop_fd >= 0) close(t.out.stop_fd);
@@ -430,9 +476,12 @@ static const obs_option flags[] = {
     {"lines", 'n', "N", .initial = "10", .type = OBS_OPTION_NUMBER, .min = 0, .max = HISTORY_MAX,
      .help = "show the last N recorded ops first, 0 to 10000"},
     {"count", 'c', "N", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT64_MAX,
-     .help = "stop after N ops, including recorded ones"},
+     .help = "stop after N ops, including recorded ones, or N events of --topic"},
     {"timeout", 't', "TIME", .type = OBS_OPTION_NUMBER, .min = 1, .max = INT32_MAX, .bare = 1,
      .help = "stop after this time: 30s, or a number of milliseconds; exit status 1 if --count was not reached"},
+    {"since", 0, "TIME",
+     .help = "show recorded ops from then on first, up to 10000: a time, or an age: 90s 15m 1h30m 3d 1w"},
+    {"cluster", 0, "ID", .help = "only failures of this cluster (observerctl clusters)"},
     {"topic", 0, "PREFIX", .help = "follow topics other than ops: failure. playbook analysis alert."},
     {"stats", 's', .help = "show the heartbeats too"},
     {"wide", 'w', .help = "do not cut lines at the terminal's width"},
@@ -446,12 +495,16 @@ OBS_COMMAND(tail) = {
     .summary = "follow ops as they are recorded, one line each",
     .description =
         "Shows the last recorded ops, then each op as it is recorded, until it is interrupted (status 0) or the "
-        "reader of its output exits. With --json a line is the op as recorded, with its seq in front.\n\n"
+        "reader of its output exits. With --json a line is the op as recorded, with its seq in front. --topic shows "
+        "events "
+        "instead: failure clusters that are new, come back or spread, analyses, edits of the playbook, escalations.\n\n"
         "Ops missed because the daemon or the connection could not keep up are reported on standard error; so is a "
         "daemon that goes away (nothing received for 3 s) and comes back: tail continues by itself. A daemon of "
         "--url or OBSERVER_URL that does not answer at the start is an error, or is waited for with --wait; no other "
         "one takes its place.",
     .examples = "observerctl tail --failed\n"
+                "observerctl tail --since 15m --cluster 4f1d2c3b\n"
+                "observerctl tail --topic failure.\n"
                 "observerctl tail -n 100 --source scenario\n"
                 "observerctl tail --json --endpoint /v1/chat | jq .duration_ms\n"
                 "observerctl tail -n 0 --count 1 --timeout 60000 --q 'job 17'",
