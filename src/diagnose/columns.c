@@ -293,5 +293,5 @@ void obs_columns_describe(const obs_columns *c, const obs_columns_term *t, obs_d
   for (uint32_t k = 0; k < t->n && k < OBS_FINDING_VALUES; k++)
     obs_columns_text(c, t->column, t->ids[k], out->values[out->nvalues++]);
   out->more = t->n - out->nvalues;
-  qsort(out->values, out->nvalues, sizeof out->values[0], by_text);
+  if (!c->at[t->column].number) qsort(out->values, out->nvalues, sizeof out->values[0], by_text);
 }

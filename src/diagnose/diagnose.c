@@ -82,6 +82,53 @@ static void join_spells(found *f) {
   }
 }
 
+/* Whether both are of some numbers of one column (two minutes), and alike else. `at`: which term that is. */
+static bool differ_in_numbers(const obs_columns *columns, const obs_search_candidate *a, const obs_search_candidate *b,
+                              uint32_t *at) {
+  uint32_t differ = 0;
+  if (a->cause != OBS_CAUSE_SHARE || b->cause != OBS_CAUSE_SHARE || a->where.n != b->where.n) return false;
+  if (a->from != b->from || a->until != b->until) return false;
+  for (uint32_t k = 0; k < a->where.n; k++) {
+    const obs_columns_where x = {1, {a->where.terms[k]}}, y = {1, {b->where.terms[k]}};
+    if (obs_columns_where_same(&x, &y)) continue;
+    differ++;
+    *at = k;
+  }
+  if (differ != 1) return false;
+  const obs_columns_term *x = &a->where.terms[*at], *y = &b->where.terms[*at];
+  return x->column == y->column && columns->at[x->column].number && x->relation == OBS_RELATION_IS &&
+         y->relation == OBS_RELATION_IS && x->n + y->n <= OBS_FINDING_VALUES;
+}
+
+static int by_id(const void *a, const void *b) {
+  return *(const uint16_t *)a - *(const uint16_t *)b;
+}
+
+/* Numbers of one column that fail, each found by itself, are one cause: a job of minutes 7 and 41. */
+static void join_numbers(const obs_describe_scope *s, obs_logit *m, found *f) {
+  for (uint32_t k = 0; k < f->n; k++) {
+    uint32_t j = k + 1, at = 0;
+    while (j < f->n && !differ_in_numbers(s->columns, &f->causes[k], &f->causes[j], &at)) j++;
+    if (j >= f->n) continue;
+    obs_search_candidate both = f->causes[k];
+    obs_columns_term *to = &both.where.terms[at];
+    const obs_columns_term *from = &f->causes[j].where.terms[at];
+    memcpy(&to->ids[to->n], from->ids, from->n * sizeof *from->ids);
+    to->n += from->n;
+    qsort(to->ids, to->n, sizeof *to->ids, by_id);
+    const obs_logit_factor factor = {.where = both.where, .from = both.from, .until = both.until};
+    if (!obs_logit_explain(m, &factor)) continue;
+    obs_logit_drop(m, j); /* the later one first: factors and causes are in the same order */
+    obs_logit_drop(m, k);
+    memmove(&f->causes[j], &f->causes[j + 1], (f->n - 1 - j) * sizeof f->causes[0]);
+    memmove(&f->causes[k], &f->causes[k + 1], (f->n - 2 - k) * sizeof f->causes[0]);
+    f->causes[f->n - 2] = both;
+    f->n--;
+    obs_logit_fit(m);
+    k = UINT32_MAX; /* from the first on */
+  }
+}
+
 static obs_diagnose_finding *find_known(obs_diagnose_report *r, const obs_diagnose_finding *f) {
   for (uint32_t i = 0; i < r->nfindings; i++)
     if (obs_describe_same(&r->findings[i], f)) return &r->findings[i];
@@ -129,6 +176,7 @@ static observer_err find_failures(const obs_describe_scope *s, bool by_time, fou
   }
   while (obs_search_next(&search, &f->causes[f->n])) f->n++;
   eliminate(&m, search.tests, f);
+  join_numbers(s, &m, f);
   join_spells(f);
   for (uint32_t k = 0; k < f->n && r->nfindings < OBS_FINDINGS; k++) {
     obs_diagnose_finding *finding = &r->findings[r->nfindings];

@@ -412,6 +412,23 @@ WORLD(two_minutes, "minute_of_hour is 0 30") {
     end(w, START + 7 * HOUR + i * 1500);
   }
 }
+WORLD(two_minutes_of_which_one_is_worse, "minute_of_hour is 7 41") {
+  for (int i = 0; i < 24000; i++) {
+    const int minute = i / 40;
+    begin(w, 5);
+    if (chance(w) < (minute % 60 == 7 ? 0.7 : minute % 60 == 41 ? 0.35 : 0.01)) broken(w, "it broke");
+    end(w, START + 7 * HOUR + i * 1500);
+  }
+}
+WORLD(two_minutes_of_a_busy_day, "minute_of_hour is 0 30") {
+  for (int i = 0; i < 60000; i++) {
+    const int minute = i / 60;
+    begin(w, 8);
+    SET(w, staffer_id, text(w, "ann%d", below(w, 20)));
+    if (chance(w) < (minute % 30 == 0 ? 0.15 : 0.015)) broken(w, "it broke");
+    end(w, START + i * 1000);
+  }
+}
 WORLD(two_minutes_of_an_endpoint, "endpoint is /e3 and minute_of_hour is 15 45") {
   for (int i = 0; i < 40000; i++) {
     const int minute = i / 60;
@@ -785,6 +802,8 @@ int main(void) {
       TEST(overload_of_some_minutes),
       TEST(overload_at_two_minutes),
       TEST(two_minutes),
+      TEST(two_minutes_of_which_one_is_worse),
+      TEST(two_minutes_of_a_busy_day),
       TEST(two_minutes_of_an_endpoint),
       TEST(turns_of_failed_cycles),
       TEST(turns_of_cycles_that_fail_alike),
