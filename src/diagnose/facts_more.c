@@ -10,6 +10,8 @@ enum {
   FIRST_NAMED = 1,    /* the id that obs_names gives first; ours are one higher */
   FORGET_OPS = 65536, /* uses count half after so many ops */
   LEAST_USES = 100,   /* of a member before it takes another's column */
+  RESERVED = 256,     /* names of a column that only values of failures get */
+  SWEEP_OPS = 16384,  /* between two times that a full column is swept */
   NO_COLUMN = UINT8_MAX,
 };
 
@@ -95,6 +97,71 @@ static uint16_t intern(obs_facts_more *m, int column, obs_str text) {
   return (uint16_t)(id + FIRST_NAMED);
 }
 
+/* ---- values that keep their names ----
+ *
+ * A column has room for OBS_FACT_MORE_NAMES values, and the window may hold many more: hosts, requests. What is
+ * frequent among failures must not be left out because it came late. So the last RESERVED names are for values of
+ * failures alone, and when all are taken, a failure's new value has the column swept: values without a second failure
+ * and with the fewest ops lose their names, until half of them are free. To the ops that had them they are not known
+ * any more. */
+
+typedef struct {
+  uint32_t id, ops, failures;
+} named_value;
+
+static uint32_t weight_of(const named_value *v) {
+  enum { FAILURE = 16 }; /* a failure beyond the first weighs as so many ops */
+  return v->ops + (v->failures > 1 ? FAILURE * (v->failures - 1) : 0);
+}
+
+static int by_weight(const void *a, const void *b) {
+  const uint32_t x = weight_of(a), y = weight_of(b);
+  return (x > y) - (x < y);
+}
+
+static void sweep(obs_facts_more *m, int c, uint32_t rows) {
+  obs_names *names = &m->names[c];
+  uint16_t *ids = m->ring->more[c].id;
+  named_value *values = calloc((size_t)names->ids + FIRST_NAMED, sizeof *values);
+  uint8_t *gone = calloc((size_t)names->ids + FIRST_NAMED, 1);
+  if (values && gone) {
+    const uint32_t n = names->ids + FIRST_NAMED;
+    for (uint32_t i = 0; i < rows; i++) {
+      values[ids[i]].ops++;
+      values[ids[i]].failures += m->ring->flags[i] & OBS_FACT_FAILED;
+    }
+    for (uint32_t k = 0; k < n; k++) values[k].id = k;
+    qsort(values, n, sizeof *values, by_weight);
+    uint32_t left = OBS_FACT_MORE_NAMES / 2;
+    for (uint32_t k = 0; k < n && left > 0; k++) {
+      if (values[k].id < OBS_FACT_NAMED || values[k].ops == 0) continue;
+      gone[values[k].id] = 1;
+      obs_names_remove(names, values[k].id - FIRST_NAMED);
+      left--;
+    }
+    for (uint32_t i = 0; i < rows; i++)
+      if (gone[ids[i]]) ids[i] = OBS_FACT_OTHER;
+  }
+  free(values);
+  free(gone);
+}
+
+/* The id of a value of a producers' own member. */
+static uint16_t intern_own(obs_facts_more *m, uint32_t own, obs_str text, bool failed, uint32_t rows, bool reading) {
+  const int c = OBS_FACT_MORE_OWN + (int)own;
+  obs_names *names = &m->names[c];
+  const bool full = names->used > OBS_FACT_MORE_NAMES, nearly = names->used > OBS_FACT_MORE_NAMES - RESERVED;
+  if (nearly && obs_names_find(names, obs_utf8_cut_str(text, OBS_FACT_NAME)) == UINT32_MAX) {
+    if (!failed) return OBS_FACT_OTHER;
+    if (full && (reading || (int32_t)(m->taken - m->sweeps_at[own]) < 0)) return OBS_FACT_OTHER;
+    if (full) {
+      m->sweeps_at[own] = m->taken + SWEEP_OPS;
+      sweep(m, c, rows);
+    }
+  }
+  return intern(m, c, text);
+}
+
 /* A column of the op's own fields comes into use: the ops before did not have it. */
 static bool use(obs_facts_more *m, int c) {
   obs_facts_column *column = &m->ring->more[c];
@@ -135,6 +202,7 @@ static void give(obs_facts_more *m, uint32_t own, obs_str key, bool extra, bool 
   memcpy(column->name + prefix, member->key, key.len + 1);
   column->number = number;
   m->uses[own] = 0;
+  m->sweeps_at[own] = m->taken;
   if (!use(m, c)) {
     member->len = 0;
     free(column->id);
@@ -190,6 +258,7 @@ static uint8_t find_column(obs_facts_more *m, uint32_t place, obs_str key, bool 
 typedef struct {
   uint16_t id[OBS_FACT_OWN];
   uint32_t place;
+  bool failed; /* the op did */
 } gathered;
 
 static void take_member(obs_facts_more *m, gathered *g, obs_str key, bool extra, const obs_cursor_value *v,
@@ -208,7 +277,7 @@ static void take_member(obs_facts_more *m, gathered *g, obs_str key, bool extra,
   if (v->kind == OBS_VALUE_TEXT && v->escaped && text.len <= sizeof plain)
     text = (obs_str){plain, (uint32_t)obs_json_cursor_unescape(text, plain), 0};
   if (v->kind == OBS_VALUE_BIG || text.len == 0) return;
-  g->id[own] = intern(m, OBS_FACT_MORE_OWN + own, text);
+  g->id[own] = intern_own(m, own, text, g->failed, rows, reading);
 }
 
 static void take_extra(obs_facts_more *m, gathered *g, obs_str extra, uint32_t rows, bool reading) {
@@ -228,6 +297,7 @@ static void take_own(obs_facts_more *m, const obs_op *op, const obs_op_unknown *
   gathered g;
   memset(g.id, 0, sizeof g.id);
   g.place = 0;
+  g.failed = !op->success;
   if (OBS_HAS(op, extra)) take_extra(m, &g, op->extra, rows, reading);
   for (uint32_t i = 0; unknown && i < op->unknown_count; i++) {
     obs_cursor c = obs_cursor_of(unknown[i].value.p, unknown[i].value.len);

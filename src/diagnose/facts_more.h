@@ -34,6 +34,7 @@ typedef struct {
     uint32_t uses, taken_over; /* how many of them may have been others' */
   } candidates[OBS_FACTS_CANDIDATES];
   uint32_t taken;
+  uint32_t sweeps_at[OBS_FACT_OWN]; /* `taken` from which on a full column may be swept of rare values */
 } obs_facts_more;
 
 void obs_facts_more_init(obs_facts_more *m, obs_facts_view *ring);

@@ -508,6 +508,27 @@ WORLD(retries_of_an_input, "") {
   retry(w, false, false);
 }
 
+/* A host comes up behind thousands of others, and is bad; requests have names that never come twice. */
+static void late_host(world *w, int hosts, int from) {
+  for (int i = 0; i < 60000; i++) {
+    const bool late = i >= from && chance(w) < 0.01;
+    begin(w, 4);
+    (void)snprintf(w->extra, sizeof w->extra, "{\"request\":\"r-%d\",\"host\":\"%s-%d\"}", i, late ? "late" : "host",
+                   late ? 7 : below(w, hosts));
+    if (chance(w) < (late ? 0.6 : 0.02)) broken(w, "it broke");
+    end(w, START + i * SECOND);
+  }
+}
+WORLD(a_value_behind_a_thousand_others, "extra.host is late-7") {
+  late_host(w, 1500, 10000);
+}
+WORLD(a_value_behind_many_others, "extra.host is late-7") {
+  late_host(w, 20000, 30000);
+}
+WORLD(many_values_and_no_cause, "") {
+  late_host(w, 5000, 60000);
+}
+
 /* How the next try of a task differs from the one before. */
 typedef enum {
   TRY_OTHER_STAFFER = 1,  /* a fallback model takes over */
@@ -812,6 +833,9 @@ int main(void) {
       TEST(retries),
       TEST(retries_in_sessions),
       TEST(retries_of_an_input),
+      TEST(a_value_behind_a_thousand_others),
+      TEST(a_value_behind_many_others),
+      TEST(many_values_and_no_cause),
       TEST(retries_by_others),
       TEST(retries_by_others_of_tasks_that_recur),
       TEST(retries_elsewhere_of_tasks_that_recur),
