@@ -369,7 +369,7 @@ static void test_stats(void **state) {
                         "\"v6\":8},\"by_kind\":{\"k0\":30,\"k1\":30},\"by_model\":{\"m0\":20,\"m1\":20,\"m2\":20},"
                         "\"by_provider\":{\"p0\":12,\"p1\":12,\"p2\":12,\"p3\":12,\"p4\":12},"
                         "\"mean_iterations\":1.5,\"attempts\":0,\"attempt_verdicts\":{},\"grounded\":20,"
-                        "\"grounded_of\":40,\"grounded_share\":0.5,\"duration_ms\":{\"p50\":29,\"p90\":53,"
+                        "\"grounded_of\":40,\"grounded_share\":0.5,\"duration_ms\":{\"p50\":30,\"p90\":54,"
                         "\"p99\":59,\"max\":59},\"relative_error\":0.01}");
     obs_sessions_close(s);
     s = open_store(f, true);
