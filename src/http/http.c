@@ -142,6 +142,7 @@ bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply 
     curl_easy_setopt(h->easy, CURLOPT_URL, request->url);
     curl_easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(h->easy, CURLOPT_NOPROXY, no_proxy.p); /* copied */
+    if (request->unix_path != NULL) curl_easy_setopt(h->easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_path);
     curl_easy_setopt(h->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h->easy, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server that hangs */
     curl_easy_setopt(h->easy, CURLOPT_TIMEOUT_MS, timeout);

@@ -16,6 +16,7 @@ void obs_http_close(obs_http *h);
 typedef struct {
   const char *method; /* NULL: POST with a body, else GET */
   const char *url;
+  const char *unix_path;      /* of the socket to connect to, whatever host the URL names; NULL: the URL's host */
   const char *const *headers; /* "name: value" each, then NULL; NULL: none */
   obs_str body;               /* p NULL: none */
   uint32_t timeout_ms;        /* of the whole request */

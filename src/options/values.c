@@ -108,8 +108,11 @@ static bool read_number(const obs_option *option, const char *text, uint64_t *ou
   } else if (bytes) {
     if (!read_with_units(text, byte_units, out)) return false;
   } else if (bare > 0) {
-    bool part = time && text[strspn(text, "0123456789.")] == '\0'; /* of a second: 0.5 */
-    if (!read_with_units(text, part ? second : time_units, &v) || (!time && v % bare != 0)) return false;
+    bool part = time && text[strspn(text, "0123456789.")] == '\0'; /* of a second: 0.5, .5 */
+    char padded[32];
+    if (part && (size_t)snprintf(padded, sizeof(padded), "0%s", text) >= sizeof(padded)) return false;
+    if (!read_with_units(part ? padded : text, part ? second : time_units, &v) || (!time && v % bare != 0))
+      return false;
     *out = time ? v : v / bare;
   } else {
     return false;

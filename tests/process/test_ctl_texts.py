@@ -84,9 +84,12 @@ class Help(DaemonTest):
                  'observerctl summary: --sort: "" is none of: count failures share p50 p90 p99 max name\n'),
                 (("summary", "-n", "0"), 'observerctl summary: --limit: "0" is not a number from 1 to 4294967295\n'),
                 (("summary", "-n", "ten"), 'observerctl summary: --limit: "ten" is not a number from 1 to 4294967295\n'),
-                (("stats", "--url", "tcp://127.0.0.1:3801"), "observerctl stats: --url: must be an http:// or https:// URL such as "
+                (("stats", "--url", "tcp://127.0.0.1:3801"), "observerctl stats: --url: must be an http://, https:// or ipc:// URL such as "
                  'http://127.0.0.1:3800, not "tcp://127.0.0.1:3801"\n'),
-                (("stats", "--url", ":4800"), "observerctl stats: --url: must be an http:// or https:// URL such as "
+                (("--nope",), "observerctl: --nope: no such option\n`observerctl help` lists the commands.\n"),
+                (("--url", "http://x"), "observerctl: --url: which command?\n`observerctl help` lists the commands.\n"),
+                (("top", "--interval", "x"), 'observerctl top: --interval: must be a time (ms s m h d) from 100ms to 1h, not "x"\n'),
+                (("stats", "--url", ":4800"), "observerctl stats: --url: must be an http://, https:// or ipc:// URL such as "
                  'http://127.0.0.1:3800, not ":4800"\n'),
                 (("ops", "--limit", "-1"),
                  'observerctl ops: --limit: "-1" is not a number from 1 to 9223372036854775807\n'),

@@ -48,6 +48,16 @@ class Url(CtlTest):
         self.assertIn("http://127.0.0.1:9: ",
                       self.ctl("stats", "--url", "http://127.0.0.1:9", env=self.env(OBSERVER_HTTP=self.url), code=1).stderr)
 
+    def test_a_unix_socket(self):
+        url = "ipc://" + self.path("http.sock")
+        d = self.start("unix", http=url, feed="tcp://127.0.0.1:0")
+        self.ctl("pub", "--url", url, "--endpoint", "/e", "--success")
+        self.assertEqual(json.loads(self.ctl("--url", url, "stats", "--json").stdout)["total"], 1)
+        self.assertTrue(self.ctl("status", "--url", url).stdout.endswith(", " + url + "\n"))
+        self.assertEqual(self.result("bench", "--yes", "-n", "10", "--batch", "5", "--transport", "http", "--url", url)["recorded"], 10)
+        d.kill()
+        self.assertIn("observerctl stats: %s: " % url, self.ctl("stats", "--url", url, code=1).stderr)
+
     def test_a_daemon_that_is_away_is_an_error(self):
         away = free_url().replace("tcp:", "http:")
         for args in (("pub", "--endpoint", "/e", "--success"), ("replay", self.path("x", "{}\n")), ("tail", "-n", "0")):

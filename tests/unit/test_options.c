@@ -99,7 +99,7 @@ static void types_accept_and_reject(void **state) {
       {"time", "0.5", NULL},
       {"time", "59.9999", NULL},
       {"time", "1.2.3", "must be a time (ms s m h d) from 10ms to 1m"},
-      {"time", ".5", "must be a time (ms s m h d) from 10ms to 1m"},
+      {"time", ".5", NULL},
       {"time", "0.001", "must be a time (ms s m h d) from 10ms to 1m"},
       {"time", "60", NULL},
       {"time", "9ms", "must be a time (ms s m h d) from 10ms to 1m"},

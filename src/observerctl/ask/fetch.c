@@ -21,18 +21,26 @@ void obs_fetch_set_stop(bool (*fn)(void *arg), void *arg) {
   stop.arg = arg;
 }
 
+const char *obs_fetch_url(const char *base, const char *path, obs_buf *url) {
+  const char *unix_path = strncmp(base, "ipc://", 6) == 0 ? base + 6 : NULL;
+  if (unix_path != NULL) base = "http://localhost";
+  size_t n = strlen(base);
+  while (n > 0 && base[n - 1] == '/') n--;
+  obs_buf_append(url, base, n);
+  obs_buf_puts(url, path);
+  obs_buf_putc(url, '\0');
+  return unix_path;
+}
+
 bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
                     obs_fetch_answer *out) {
   static const char *const headers[] = {"content-type: application/json", NULL};
   static obs_http *http; /* one for the process: the connection stays open for `top` and for page after page */
   if (http == NULL) http = obs_http_open();
   obs_buf url = {0};
-  size_t n = strlen(base);
-  while (n > 0 && base[n - 1] == '/') n--;
-  obs_buf_append(&url, base, n);
-  obs_buf_puts(&url, path);
-  obs_buf_putc(&url, '\0');
+  const char *unix_path = obs_fetch_url(base, path, &url);
   obs_http_request request = {.url = url.p,
+                              .unix_path = unix_path,
                               .headers = json != NULL ? headers : NULL,
                               .timeout_ms = timeout_ms,
                               .reply_max = BODY_MAX,
@@ -43,7 +51,8 @@ bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uin
   obs_http_reply reply = {0};
   obs_http_url named; /* without a password */
   *out = (obs_fetch_answer){0};
-  if (obs_http_url_read(base, &named) != NULL) snprintf(named.shown, sizeof(named.shown), "the URL");
+  if (obs_http_url_read(base, &named) != NULL)
+    snprintf(named.shown, sizeof(named.shown), "%s", strchr(base, '@') != NULL ? "the URL" : base);
   if (url.oom || http == NULL) {
     snprintf(out->error, sizeof(out->error), url.oom ? "out of memory" : "libcurl does not start");
   } else if (!obs_http_send(http, &request, &reply)) {

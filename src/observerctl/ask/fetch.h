@@ -13,6 +13,10 @@ typedef struct {
                       the daemon's own words, which are to be shown by text.h only */
 } obs_fetch_answer;
 
+/* Appends base + path with a NUL, as libcurl takes it. `base` is http://, https://, HOST[:PORT], or ipc:///PATH: then
+ * the result is the path of the Unix socket, else NULL. */
+const char *obs_fetch_url(const char *base, const char *path, obs_buf *url);
+
 /* GET base + path; `path` starts with a slash. True: status is 2xx. Fini in either case. */
 bool obs_fetch_get(const char *base, const char *path, uint32_t timeout_ms, obs_fetch_answer *out);
 /* POST of JSON text; NULL: GET. */

@@ -34,6 +34,7 @@ void obs_args_reading(const obs_args *a, const char *what) {
 }
 
 bool obs_args_is_url(const char *text) {
+  if (strncmp(text, "ipc:///", 7) == 0) return text[7] != '\0';
   const char *scheme = strstr(text, "://"), *host = scheme != NULL ? scheme + 3 : text;
   size_t n = scheme != NULL ? (size_t)(scheme - text) : 0;
   bool http =

@@ -32,7 +32,7 @@ typedef struct {
 
 #define OBS_TABLE(array) (array), sizeof(array) / sizeof((array)[0])
 
-/* Whether the daemon can be asked there: http, https, or HOST[:PORT] alone. */
+/* Whether the daemon can be asked there: http, https, ipc, or HOST[:PORT] alone. */
 bool obs_args_is_url(const char *text);
 
 /* Flags that several commands share. */
@@ -40,7 +40,7 @@ bool obs_args_is_url(const char *text);
   {                                                                                                                    \
     "url", 'u', "URL", .initial = "http://127.0.0.1:3800", .env = "OBSERVER_URL", .type = OBS_OPTION_FORM,             \
                        .check = obs_args_is_url,                                                                       \
-                       .choices = "an http:// or https:// URL such as http://127.0.0.1:3800",                          \
+                       .choices = "an http://, https:// or ipc:// URL such as http://127.0.0.1:3800",                  \
                        .help = "the daemon's HTTP address, which leads to its other sockets"                           \
   }
 #define OBS_FLAG_COLOR                                                                                                 \

@@ -58,6 +58,12 @@ void obs_help_list(FILE *out) {
 }
 
 int obs_help_unknown(const char *before, const char *name) {
+  if (*name == '-') { /* an option, and no command behind it */
+    obs_text_printf(stderr, "%s: %s: %s", before, name,
+                    strncmp(name, "--url", 5) == 0 || strcmp(name, "-u") == 0 ? "which command?" : "no such option");
+    fputs("\n`observerctl help` lists the commands.\n", stderr);
+    return OBS_COMMAND_USAGE;
+  }
   obs_option_near near = obs_option_near_begin(name);
   for (size_t i = 0; i < obs_command_count; i++) obs_option_near_try(&near, obs_commands[i]->name);
   obs_text_printf(stderr, "%s: %s: no such command", before, name);

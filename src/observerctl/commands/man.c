@@ -10,9 +10,10 @@ static const char about[] =
     "observerctl publishes to observerd, reads from it, follows it live, and checks its journal and its machine. Each "
     "command has a manual page of its own: that of tail is observerctl-tail(1). `observerctl help COMMAND` is the "
     "short form.\n\n"
-    "Options are written --name VALUE, --name=VALUE or, where they have a letter, -n VALUE; -- ends them. A letter is "
-    "an option's own within its command; the long names mean the same in all of them. Colours and progress lines "
-    "appear on a terminal only.";
+    "Options are written --name VALUE, --name=VALUE or, where they have a letter, -n VALUE; -- ends them. --url may "
+    "also "
+    "stand before the command. A letter belongs to its command; long names mean the same in all of them. Colours and "
+    "progress lines appear on a terminal only.";
 
 static const char values[] =
     "Durations take units: 500ms, 90s, 15m, 1h30m, 7d, 2w. A bare number is in the unit that the option's help "
@@ -71,6 +72,8 @@ static void put_overview(FILE *out) {
       obs_roff_text(out, f->help);
     }
   }
+  obs_roff_tag(out, "OBSERVER_HTTP", NULL);
+  obs_roff_text(out, "observerd's own variable; its first address is used where OBSERVER_URL is not set");
   obs_roff_tag(out, "NO_COLOR", NULL);
   obs_roff_text(out, "when set, no colours");
   obs_roff_section(out, "FILES");

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "http/http.h"
+#include "observerctl/ask/fetch.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
@@ -29,6 +30,7 @@ typedef struct {
   uint64_t started_ns, ended_ns; /* of its messages, without the time that connecting took; 0: none */
   uint64_t buckets[BUCKETS];
   double most_ms;
+  char rejected[200]; /* why; written by the client's thread, read when it has answered */
   char error[256];
 } connection;
 
@@ -99,8 +101,8 @@ static void note_time(connection *c, uint64_t started_ns) {
 static void delivered(void *arg, const observer_delivery *d) {
   connection *c = arg;
   if (d->outcome != OBSERVER_EXPIRED) c->recorded += d->accepted;
-  if (d->outcome == OBSERVER_REJECTED && c->error[0] == '\0')
-    snprintf(c->error, sizeof(c->error), "%s", d->reason != NULL ? d->reason : "rejected");
+  if (d->outcome == OBSERVER_REJECTED)
+    snprintf(c->rejected, sizeof(c->rejected), "%s", d->reason != NULL ? d->reason : "rejected");
 }
 
 /* Waits in slices, so that a signal ends it. False: stopped, or it took longer than the plan allows. */
@@ -150,6 +152,7 @@ static void send_over_bus(connection *c) {
     } else if (flush(c, client)) {
       c->sent += c->plan->batch;
       note_time(c, started);
+      snprintf(c->error, sizeof(c->error), "%s", c->rejected);
     }
   }
   if (!acknowledged && c->error[0] == '\0') (void)flush(c, client);
@@ -159,17 +162,17 @@ static void send_over_bus(connection *c) {
 static void send_over_http(connection *c) {
   static const char *const headers[] = {"content-type: application/msgpack", NULL};
   obs_http *http = obs_http_open();
-  char url[512];
-  size_t base = strlen(c->plan->url);
-  while (base > 0 && c->plan->url[base - 1] == '/') base--;
-  snprintf(url, sizeof(url), "%.*s/v1/observer/event", (int)base, c->plan->url);
-  const obs_http_request request = {.url = url,
+  obs_buf url = {0};
+  const char *unix_path = obs_fetch_url(c->plan->url, "/v1/observer/event", &url);
+  const obs_http_request request = {.url = url.p,
+                                    .unix_path = unix_path,
                                     .headers = headers,
                                     .body = {c->message->p, (uint32_t)c->message->len, 0},
                                     .timeout_ms = c->plan->timeout_ms,
                                     .reply_max = 1 << 20,
                                     .stop_fd = -1};
-  if (http == NULL) snprintf(c->error, sizeof(c->error), "libcurl does not start");
+  if (http == NULL || url.oom)
+    snprintf(c->error, sizeof(c->error), http == NULL ? "libcurl does not start" : "out of memory");
   c->started_ns = obs_clock_mono_ns();
   for (uint64_t n = 0; n < c->messages && c->error[0] == '\0' && !atomic_load(c->stop); n++) {
     obs_http_reply reply = {0};
@@ -190,6 +193,7 @@ static void send_over_http(connection *c) {
     obs_http_reply_fini(&reply);
   }
   obs_http_close(http);
+  obs_buf_fini(&url);
 }
 
 static void *run_connection(void *arg) {

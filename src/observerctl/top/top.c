@@ -269,13 +269,6 @@ static int run_once(top *t, const obs_args *args) {
 }
 
 static int run_top(const obs_args *args) {
-  const char *interval = obs_args_text(args, "interval");
-  char *end;
-  double seconds = strtod(interval, &end);
-  if (*interval == '\0' || *end != '\0' || !(seconds >= 0.1 && seconds <= 3600)) {
-    obs_args_error(args, "--interval: \"%s\" is not a number of seconds from 0.1 to 3600", interval);
-    return OBS_COMMAND_USAGE;
-  }
   top t = {
       .view = {.url = obs_args_text(args, "url"),
                .ops_rate = NAN,
@@ -286,7 +279,7 @@ static int run_top(const obs_args *args) {
   };
   bool once =
       obs_args_given(args, "once") || obs_args_given(args, "json") || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO);
-  int status = once ? run_once(&t, args) : run_screen(&t, args, (uint64_t)llround(seconds * 1000));
+  int status = once ? run_once(&t, args) : run_screen(&t, args, obs_args_u64(args, "interval"));
   obs_top_data_free(t.data);
   obs_top_answer_fini(&t.answer);
   obs_top_view_fini(&t.view);
@@ -298,7 +291,8 @@ static int run_top(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAG_URL,
     OBS_FLAG_COLOR,
-    {"interval", 'i', "SECONDS", .initial = "1", .help = "how often to ask the daemon, 0.1 to 3600"},
+    {"interval", 'i', "TIME", .initial = "1", .type = OBS_OPTION_TIME, .min = 100, .max = 3600000,
+     .help = "how often to ask the daemon: 500ms, or a number of seconds"},
     {"once", '1', .help = "print one frame as text and exit; the default without a terminal"},
     {"json", 'j', .help = "print the data of one frame as JSON and exit"},
 };
