@@ -10,6 +10,8 @@ from harness import DaemonTest, main, pack, unpack, wait_until
 from taught import CHAT, EMBED, V1, get, post, taught, wait_cycles
 
 NO_CLUSTER = "0" * 16
+NOT_YET = ("nothing has been learned yet: nothing was recorded when the daemon last looked (it looks once a cycle, and soon after a "
+           "new kind of failure begins)")
 LISTS = {"analyses": "Analysis", "playbooks": "Playbook", "escalations": "Escalation"}
 
 
@@ -161,6 +163,11 @@ class Routes(DaemonTest):
         self.assertEqual([c["text"] for c in advice["corrections"]], ["wait a minute after a 429"])
         nothing = get(daemon, "advice?endpoint=/nothing")
         self.assertEqual([nothing["entries"], nothing["clusters"]], [[], []])
+        known = "no open failures, findings, corrections or playbook entries there, as of op %d" % nothing["as_of"]
+        self.assertEqual(nothing["note"], "nothing is known about /nothing yet: " + known)
+        for query, about in (("task_class=none", "task class none"), ("endpoint=/n&task_class=none", "/n for task class none")):
+            self.assertEqual(get(daemon, "advice?" + query)["note"], "nothing is known about %s yet: %s" % (about, known))
+        self.assertNotIn("note", advice)
 
 
 class Unlearned(DaemonTest):
@@ -170,7 +177,7 @@ class Unlearned(DaemonTest):
         self.assertEqual(get(daemon, "playbooks"), {"playbooks": [], "total": 0, "next_cursor": None, "complete": True})
         self.assertEqual(get(daemon, "escalations"), {"escalations": [], "next": None, "next_cursor": None, "complete": True})
         empty = {"endpoint": "/a", "task_class": None, "findings": [], "entries": [], "clusters": [], "corrections": [],
-                 "as_of": 0}
+                 "as_of": 0, "note": NOT_YET}
         self.assertEqual(get(daemon, "advice?endpoint=/a"), empty)
         with daemon.req() as req:
             self.assertEqual(req.request({"advice": {"endpoint": "/a"}}), empty)
@@ -179,7 +186,8 @@ class Unlearned(DaemonTest):
 class Questions(DaemonTest):
     """Over REP: which messages are questions, and that nothing else changes for ops."""
 
-    GOOD = {"endpoint": "/a", "task_class": None, "findings": [], "entries": [], "clusters": [], "corrections": [], "as_of": 0}
+    GOOD = {"endpoint": "/a", "task_class": None, "findings": [], "entries": [], "clusters": [], "corrections": [], "as_of": 0,
+            "note": NOT_YET}
 
     def counters(self, daemon):
         return daemon.get("/health").json["transports"]["rep"]

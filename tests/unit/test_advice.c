@@ -136,8 +136,11 @@ static void test_nothing_is_known(void **state) {
   obs_buf out = {0};
   ask_text(x, "/a", NULL, OBS_ADVICE_JSON, &out);
   obs_buf_putc(&out, '\0');
-  assert_string_equal(out.p, "{\"endpoint\":\"/a\",\"task_class\":null,\"findings\":[],\"entries\":[],\"clusters\":[],"
-                             "\"corrections\":[],\"as_of\":0}");
+  assert_string_equal(out.p,
+                      "{\"endpoint\":\"/a\",\"task_class\":null,\"findings\":[],\"entries\":[],\"clusters\":[],"
+                      "\"corrections\":[],\"as_of\":0,\"note\":\"nothing has been learned yet: nothing was recorded "
+                      "when the daemon last looked (it looks once a cycle, and soon after a new kind of failure "
+                      "begins)\"}");
   obs_buf_fini(&out);
   const obs_advice_question none = {str(NULL), str(NULL), str("s")};
   assert_int_equal(obs_advice_ask(x->a, &none, OBS_ADVICE_JSON, &out), OBSERVER_E_INVALID);

@@ -4,7 +4,9 @@
 #include "base/utf8.h"
 #include "learn/advice/internal.h"
 
+#include <inttypes.h>
 #include <msgpack.h>
+#include <stdio.h>
 
 /* Most bytes of a text, then while there are items that can be left out instead, and at last; the least of the names
  * that are repeated. */
@@ -130,12 +132,38 @@ static void put_findings(writer *w, const obs_advice_answer *a, uint32_t text_ma
   put_end(w);
 }
 
+static bool is_empty(const obs_advice_answer *a) {
+  return a->nfindings + a->nentries + a->nclusters + a->ncorrections == 0;
+}
+
+/* Why there is nothing to say: so that empty lists do not look like a fault. */
+static void put_note(writer *w, const obs_advice_answer *a, uint32_t name_max) {
+  obs_str endpoint = obs_utf8_cut_str(a->endpoint, name_max), class = obs_utf8_cut_str(a->task_class, name_max);
+  char text[2 * OBS_ADVICE_NAME + 256];
+  int n;
+  if (a->built->as_of == 0)
+    n = snprintf(text, sizeof(text),
+                 "nothing has been learned yet: nothing was recorded when the daemon last looked (it "
+                 "looks once a cycle, and soon after a new kind of failure begins)");
+  else
+    n = snprintf(text, sizeof(text),
+                 "nothing is known about %.*s%s%.*s yet: no open failures, findings, corrections or playbook entries "
+                 "there, as of op %" PRIu64,
+                 (int)endpoint.len, endpoint.p != NULL ? endpoint.p : "",
+                 class.p == NULL      ? ""
+                 : endpoint.p == NULL ? "task class "
+                                      : " for task class ",
+                 (int)class.len, class.p != NULL ? class.p : "", a->built->as_of);
+  put_text(w, "note", (obs_str){text, n > 0 ? (uint32_t)n : 0, 0});
+}
+
 static void put_answer(const obs_advice_answer *a, obs_advice_form form, const limits *most, obs_buf *out) {
   const obs_advice_built *b = a->built;
   const uint32_t text_max = most->text;
+  const bool noted = is_empty(a) && !a->held_back;
   writer w = {.packs = form == OBS_ADVICE_MSGPACK, .json = obs_json_write(out)};
   msgpack_packer_init(&w.pk, out, append);
-  put_map(&w, a->held_back ? 8 : 7);
+  put_map(&w, a->held_back || noted ? 8 : 7);
   put_text(&w, "endpoint", obs_utf8_cut_str(a->endpoint, most->name));
   put_text(&w, "task_class", obs_utf8_cut_str(a->task_class, most->name));
   put_findings(&w, a, most->finding);
@@ -173,6 +201,7 @@ static void put_answer(const obs_advice_answer *a, obs_advice_form form, const l
   put_end(&w);
   put_u64(&w, "as_of", b->as_of);
   if (a->held_back) put_true(&w, "held_back");
+  if (noted) put_note(&w, a, most->name);
   put_end(&w);
 }
 
