@@ -178,7 +178,7 @@ bool obs_connection_admit(obs_httpd_request *r) {
   if (strcmp(m.route->method, "POST") != 0) return true;
   if (!obs_guard_origin(s->bridge->guard, s)) return false;
   if (h->has_length || h->chunked) return true;
-  obs_answer_error(&r->answer, &r->out, 411, "content-length: required, or chunks");
+  obs_answer_error(&r->answer, &r->out, 411, "content-length: required (or transfer-encoding: chunked)");
   return false;
 }
 
@@ -199,6 +199,6 @@ void obs_connection_handle(obs_httpd_request *r) {
   }
   s->job.run = run_job;
   if (obs_worker_submit(s->bridge->workers[s->route->thread], &s->job)) return;
-  obs_answer_error(&r->answer, &r->out, 503, "too many queries wait");
+  obs_answer_error(&r->answer, &r->out, 503, "too many queries are waiting");
   answer(s);
 }

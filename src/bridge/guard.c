@@ -65,6 +65,7 @@ bool obs_guard_host(obs_guard *g, obs_connection *s) {
 
 bool obs_guard_origin(obs_guard *g, obs_connection *s) {
   if (obs_host_serves_origin(s->http.head.origin, s->http.head.host, false, g->origins, g->norigins)) return true;
-  obs_answer_error(&s->http.answer, &s->http.out, 403, "origin: may not write here; --http-origin allows one");
+  obs_answer_error(&s->http.answer, &s->http.out, 403,
+                   "origin: pages of other origins may not write here; --http-origin allows one");
   return false;
 }

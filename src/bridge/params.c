@@ -60,9 +60,9 @@ bool obs_params_decode(obs_params_query *q, obs_str text, char *error, size_t si
     if (pair.len == 0) continue;
     obs_str raw_name = cut(&pair, '=');
     if (!unescape(&q->bytes, raw_name, &name) || !unescape(&q->bytes, pair, &value))
-      return refuse(error, size, raw_name, "broken percent-escape");
+      return refuse(error, size, raw_name, "invalid percent-escape");
     if (value.len == 0) return refuse(error, size, name, "must not be empty");
-    if (q->count == OBS_PARAMS_MAX) return refuse(error, size, name, "one parameter too many");
+    if (q->count == OBS_PARAMS_MAX) return refuse(error, size, name, "too many parameters: at most 32");
     q->params[q->count].name = name;
     q->params[q->count++].value = value;
   }
@@ -169,7 +169,7 @@ static bool parse_time(obs_str v, int64_t *out) {
 static int choose(const obs_param *p, obs_str v, char *why, size_t size) {
   for (size_t i = 0; i < p->nchoices; i++)
     if (obs_str_is(v, p->choices[i])) return (int)i;
-  size_t n = (size_t)snprintf(why, size, p->nchoices == 1 ? "only `%s` is served" : "must be %s", p->choices[0]);
+  size_t n = (size_t)snprintf(why, size, p->nchoices == 1 ? "only `%s` is supported" : "must be %s", p->choices[0]);
   for (size_t i = 1; i < p->nchoices && n < size; i++)
     n += (size_t)snprintf(why + n, size - n, i + 1 < p->nchoices ? ", %s" : " or %s", p->choices[i]);
   return -1;
@@ -224,7 +224,7 @@ static bool store(const obs_param *p, obs_str v, void *at, char *why, size_t siz
     if (!obs_params_walk_parse(v, at)) wrong = "must be a next_cursor of an earlier answer";
     break;
   case OBS_PARAM_SEQS:
-    if (!add_seqs(at, v)) wrong = "must be numbers of ops, at most 100, with commas between them";
+    if (!add_seqs(at, v)) wrong = "must be op numbers (seqs) separated by commas, at most 100";
     break;
   }
   if (wrong != NULL) (void)snprintf(why, size, "%s", wrong);

@@ -141,7 +141,7 @@ bool obs_route_run(obs_connection *s) {
     ; /* answered */
   } else if (r->id == OBS_ROUTE_NUMBER_ID && !obs_params_number_parse(s->part, &s->id)) {
     obs_str name = obs_str_of(strchr(r->name, '{') + 1);
-    obs_answer_error(&s->http.answer, &s->http.out, 400, "%.*s: must be a number, of at least 1", (int)name.len - 1,
+    obs_answer_error(&s->http.answer, &s->http.out, 400, "%.*s: must be a whole number, 1 or more", (int)name.len - 1,
                      name.p);
   } else if (r->params != NULL && (!obs_params_decode(&query, s->http.head.query, error, sizeof error) ||
                                    !obs_params_read(r->params, &query, filter, error, sizeof error))) {

@@ -52,7 +52,7 @@ bool obs_bridge_get_readyz(obs_connection *s, const void *filter) {
     obs_json_array(&w, "reasons");
     if (!records) obs_json_cstr(&w, NULL, why);
     if (silent != NULL) {
-      (void)snprintf(why, sizeof why, "%s does not serve", silent);
+      (void)snprintf(why, sizeof why, "%s is not serving", silent);
       obs_json_cstr(&w, NULL, why);
     }
     obs_json_end(&w);

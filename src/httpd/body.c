@@ -56,7 +56,8 @@ static bool decompress(obs_httpd_body *b, const uint8_t *p, size_t len, obs_buf 
   do {
     if (b->ended) { /* gzip may come in several members, one behind the other */
       if (b->coding != OBS_HTTPD_GZIP || inflateReset(z) != Z_OK)
-        return obs_httpd_refuse(why, 400, "content-encoding: bytes behind the end of the %s data", coding_name(b));
+        return obs_httpd_refuse(why, 400, "content-encoding: unexpected bytes after the end of the %s data",
+                                coding_name(b));
       b->ended = false;
     }
     size_t left = b->limit - out->len,
@@ -70,7 +71,7 @@ static bool decompress(obs_httpd_body *b, const uint8_t *p, size_t len, obs_buf 
     if (out->len > b->limit) return too_large(b, why);
     if (rv == Z_MEM_ERROR) return no_memory(why);
     if (rv != Z_OK && rv != Z_STREAM_END && rv != Z_BUF_ERROR)
-      return obs_httpd_refuse(why, 400, "content-encoding: broken %s data", coding_name(b));
+      return obs_httpd_refuse(why, 400, "content-encoding: invalid %s data", coding_name(b));
     b->ended = rv == Z_STREAM_END;
   } while (z->avail_in > 0 || (full && !b->ended));
   return true;
@@ -87,7 +88,7 @@ static bool put(obs_httpd_body *b, const uint8_t *p, size_t len, obs_buf *out, o
 
 static obs_httpd_step finish(const obs_httpd_body *b, obs_httpd_fault *why) {
   if (b->inflate == NULL || b->ended) return OBS_HTTPD_DONE;
-  (void)obs_httpd_refuse(why, 400, "content-encoding: the %s data is cut off", coding_name(b));
+  (void)obs_httpd_refuse(why, 400, "content-encoding: the %s data ends too early", coding_name(b));
   return OBS_HTTPD_WRONG;
 }
 

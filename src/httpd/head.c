@@ -92,7 +92,7 @@ obs_httpd_step obs_httpd_scan_head(obs_httpd_scan *s, const uint8_t *p, size_t l
       s->line += (uint32_t)(i - from);
       if (i == end) break;
       if (p[i] == '\n') return wrong(why, 400, "head: a line must end in CR LF");
-      if (p[i] != '\r') return wrong(why, 400, "head: a control byte");
+      if (p[i] != '\r') return wrong(why, 400, "head: contains a control byte");
       s->cr = true;
       i++;
       continue;
@@ -194,7 +194,7 @@ static bool decode_path(obs_str *path, obs_httpd_fault *why) {
     char c = bytes[i];
     if (c == '%') {
       int high = path->len - i > 2 ? hex_digit(bytes[i + 1]) : -1, low = high >= 0 ? hex_digit(bytes[i + 2]) : -1;
-      if (low < 0) return obs_httpd_refuse(why, 400, "request target: broken percent-escape");
+      if (low < 0) return obs_httpd_refuse(why, 400, "request target: invalid percent-escape");
       char plain = (char)(high << 4 | low);
       if (is(plain, UNRESERVED)) {
         c = plain;
@@ -223,7 +223,7 @@ static bool read_target(obs_httpd_head *h, obs_str target, obs_httpd_fault *why)
   if (target.len == 0) return obs_httpd_refuse(why, 400, "request target: missing");
   for (uint32_t i = 0; i < target.len; i++) {
     if ((uint8_t)target.p[i] <= ' ' || (uint8_t)target.p[i] >= 0x7f || target.p[i] == '#')
-      return obs_httpd_refuse(why, 400, "request target: must be ASCII without white space and #");
+      return obs_httpd_refuse(why, 400, "request target: must be ASCII, without white space or #");
   }
   if (obs_str_is(target, "*") && obs_str_is(h->method, "OPTIONS")) {
     h->path = target;
@@ -235,7 +235,7 @@ static bool read_target(obs_httpd_head *h, obs_str target, obs_httpd_fault *why)
   if (scheme > 0) {
     target = obs_str_slice(target, scheme, UINT32_MAX);
     const char *slash = memchr(target.p, '/', target.len);
-    if (slash == NULL) return obs_httpd_refuse(why, 400, "request target: needs a slash behind the host");
+    if (slash == NULL) return obs_httpd_refuse(why, 400, "request target: needs a slash after the host");
     h->host = obs_str_slice(target, 0, (uint32_t)(slash - target.p));
     if (!is_host(h->host)) return obs_httpd_refuse(why, 400, "request target: its host is malformed");
     target = obs_str_slice(target, h->host.len, UINT32_MAX);
@@ -249,7 +249,7 @@ static bool read_target(obs_httpd_head *h, obs_str target, obs_httpd_fault *why)
     h->query = target;
   }
   if (!decode_path(&h->path, why)) return false;
-  if (has_dot_part(h->path)) return obs_httpd_refuse(why, 400, "request target: no . or .. parts");
+  if (has_dot_part(h->path)) return obs_httpd_refuse(why, 400, "request target: must not contain . or .. segments");
   return true;
 }
 
@@ -366,7 +366,7 @@ static bool read_field(fields *f, obs_str name, obs_str v, obs_httpd_fault *why)
   case 6:
     if (same(name, "origin")) return read_text(&f->h->origin, "origin", v, why);
     if (same(name, "expect")) {
-      if (!same(v, "100-continue")) return obs_httpd_refuse(why, 417, "expect: only 100-continue is met");
+      if (!same(v, "100-continue")) return obs_httpd_refuse(why, 417, "expect: only 100-continue is supported");
       f->h->expects_continue = !f->h->old;
     }
     break;
@@ -401,8 +401,9 @@ static bool read_line(fields *f, obs_str line, obs_httpd_fault *why) {
   obs_str name;
   if (line.p[0] == ' ' || line.p[0] == '\t') return obs_httpd_refuse(why, 400, "header: must not be folded");
   if (!cut(&line, ':', &name)) return obs_httpd_refuse(why, 400, "header: needs a colon");
-  if (name.len == 0) return obs_httpd_refuse(why, 400, "header: its name is missing");
-  if (!all(name, TOKEN)) return obs_httpd_refuse(why, 400, "header: a name must be a token right before its colon");
+  if (name.len == 0) return obs_httpd_refuse(why, 400, "header: the name is missing");
+  if (!all(name, TOKEN))
+    return obs_httpd_refuse(why, 400, "header: the name must be a token, directly followed by a colon");
   return read_field(f, name, trim(line), why);
 }
 
@@ -412,8 +413,8 @@ static bool read_line(fields *f, obs_str line, obs_httpd_fault *why) {
 static bool settle_framing(fields *f, obs_httpd_fault *why) {
   obs_httpd_head *h = f->h;
   if (!f->has_encoding) return true;
-  if (h->old) return obs_httpd_refuse(why, 400, "transfer-encoding: not in HTTP/1.0");
-  if (h->has_length) return obs_httpd_refuse(why, 400, "transfer-encoding: not together with content-length");
+  if (h->old) return obs_httpd_refuse(why, 400, "transfer-encoding: not allowed in HTTP/1.0");
+  if (h->has_length) return obs_httpd_refuse(why, 400, "transfer-encoding: not allowed together with content-length");
   h->chunked = same(f->encoding, "chunked");
   if (h->chunked) return true;
   obs_str rest = f->encoding, coding;
@@ -423,7 +424,7 @@ static bool settle_framing(fields *f, obs_httpd_fault *why) {
     ended |= same(coding, "chunked");
   }
   if (bad) return obs_httpd_refuse(why, 400, "transfer-encoding: chunked must be the last and only coding");
-  return obs_httpd_refuse(why, 501, "transfer-encoding: only chunked is served");
+  return obs_httpd_refuse(why, 501, "transfer-encoding: only chunked is supported");
 }
 
 static bool settle_host(fields *f, obs_httpd_fault *why) {

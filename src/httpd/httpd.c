@@ -151,7 +151,7 @@ static void send_answer(connection *c) {
   pack(r, &f);
   if (r->out.len > SMALL && !charge_answer(c, r->out.len)) {
     f = (obs_answer_frame){0};
-    obs_answer_error(a, &r->out, 503, "too many answers wait to be read");
+    obs_answer_error(a, &r->out, 503, "too many answers are waiting to be read");
     obs_buf_putc(&r->out, '\n');
   }
   f.length = r->out.len;
@@ -319,7 +319,7 @@ static void give_up(connection *c, bool late) {
   obs_httpd_fault why;
   bool begun = c->phase == BODY || (c->phase == HEAD && (c->head.len > 0 || !c->used));
   if (late && begun)
-    (void)obs_httpd_refuse(&why, 408, "the request did not come in time");
+    (void)obs_httpd_refuse(&why, 408, "the request did not arrive in time");
   else if (!obs_stream_ended(c->stream) && begun && (c->used || c->head.len > 0))
     (void)obs_httpd_refuse(&why, 503, "stopping");
   else {

@@ -473,7 +473,7 @@ fail:
 /* Whether each listener still serves, as the last cycle's probe found; and the next one. */
 static void probe_listeners(obs_daemon *d) {
   const char *silent = find_silent(d);
-  if (silent != NULL && !d->silent) obs_log_error("observerd", "not ready: %s does not serve", silent);
+  if (silent != NULL && !d->silent) obs_log_error("observerd", "not ready: %s is not serving", silent);
   if (silent == NULL && d->silent) obs_log_info("observerd", "every listener serves again");
   d->silent = silent != NULL;
   obs_bus_probe(d->bus);

@@ -63,7 +63,7 @@ class Views(DaemonTest):
                 got = period["by_endpoint"]["/a"]
                 self.assertEqual((got["total"], got["successes"], got["failures"]), (4, 3, 1))
                 self.assertAlmostEqual(got["duration_ms"]["p50"], 100, delta=1.0)
-        for query, error in (("scope=cluster", "scope: only `instance` is served"), ("x=1", "x: unknown parameter"),
+        for query, error in (("scope=cluster", "scope: only `instance` is supported"), ("x=1", "x: unknown parameter"),
                              ("scope=instance&scope=instance", "scope: given twice")):
             self.assertEqual(tuple(d.get("/v1/observer/summary?" + query))[::2], (400, {"error": error}))
 

@@ -94,16 +94,16 @@ class Raw:
 
 LINE = "request line: must be METHOD TARGET HTTP/1.1"
 END = "head: a line must end in CR LF"
-CONTROL = "head: a control byte"
-TARGET = "request target: must be ASCII without white space and #"
+CONTROL = "head: contains a control byte"
+TARGET = "request target: must be ASCII, without white space or #"
 SLASH = "request target: must start with a slash"
-DOTS = "request target: no . or .. parts"
-NAME = "header: a name must be a token right before its colon"
+DOTS = "request target: must not contain . or .. segments"
+NAME = "header: the name must be a token, directly followed by a colon"
 FOLD = "header: must not be folded"
 LENGTH = "content-length: must be a number of bytes"
 CODING = "transfer-encoding: chunked must be the last and only coding"
-OTHER_CODING = "transfer-encoding: only chunked is served"
-BOTH = "transfer-encoding: not together with content-length"
+OTHER_CODING = "transfer-encoding: only chunked is supported"
+BOTH = "transfer-encoding: not allowed together with content-length"
 SIZE = "chunk: its size must be 1 to 16 hex digits"
 CHUNK_LINE = "chunk: a line must end in CR LF"
 CHUNK_DATA = "chunk: its data must end in CR LF"
@@ -138,7 +138,7 @@ REFUSED = (
     ("GET /health HTTP/1.1\r\n" + H + "Transfer-Encoding  : chunked\r\n\r\n", 400, NAME),
     ("GET /health HTTP/1.1\r\n" + H + "X: y\r\n Content-Length: %d\r\n\r\n" % N, 400, FOLD),
     ("GET /health HTTP/1.1\r\n" + H + "Content-Length %d\r\n\r\n" % N, 400, "header: needs a colon"),
-    ("GET /health HTTP/1.1\r\n" + H + ": %d\r\n\r\n" % N, 400, "header: its name is missing"),
+    ("GET /health HTTP/1.1\r\n" + H + ": %d\r\n\r\n" % N, 400, "header: the name is missing"),
     ("GET /health HTTP/1.1\r\n" + H + "Content-Length\x00: %d\r\n\r\n" % N, 400, CONTROL),
     ("GET /health HTTP/1.1\r\n" + H + "X(Y): z\r\n\r\n", 400, NAME),
     # lengths
@@ -154,7 +154,7 @@ REFUSED = (
     (POST + "Content-Length: 18446744073709551616\r\n\r\n", 400, LENGTH),
     (POST + "Content-Length: 4194305\r\n\r\n", 413, TOO_LARGE),
     (POST + "Content-Length: 9223372036854775807\r\n\r\n", 413, TOO_LARGE),
-    (POST + "\r\n", 411, "content-length: required, or chunks"),
+    (POST + "\r\n", 411, "content-length: required (or transfer-encoding: chunked)"),
     # chunks and lengths
     (POST + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400, BOTH),
     (POST + "Content-Length: 3\r\nTransfer-Encoding: identity\r\n\r\n", 400, BOTH),
@@ -168,7 +168,7 @@ REFUSED = (
     (POST + "Transfer-Encoding: \x0bchunked\r\n\r\n", 400, CONTROL),
     (POST + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n", 400, "transfer-encoding: given twice"),
     (POST.replace("1.1", "1.0") + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
-     "transfer-encoding: not in HTTP/1.0"),
+     "transfer-encoding: not allowed in HTTP/1.0"),
     # chunks
     (POST + "Transfer-Encoding: chunked\r\n\r\n 5\r\nhello\r\n0\r\n\r\n", 400, SIZE),
     (POST + "Transfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n", 400, SIZE),
@@ -200,18 +200,18 @@ REFUSED = (
     ("GET /\xe9 HTTP/1.1\r\n".encode("latin1") + H.encode() + b"\r\n", 400, TARGET),
     ("GET /a/../livez HTTP/1.1\r\n" + H + "\r\n", 400, DOTS),
     ("GET /%2e%2e/livez HTTP/1.1\r\n" + H + "\r\n", 400, DOTS),
-    ("GET /livez%7 HTTP/1.1\r\n" + H + "\r\n", 400, "request target: broken percent-escape"),
+    ("GET /livez%7 HTTP/1.1\r\n" + H + "\r\n", 400, "request target: invalid percent-escape"),
     ("GET http://u@localhost/livez HTTP/1.1\r\n" + H + "\r\n", 400, "request target: its host is malformed"),
-    ("GET http://localhost HTTP/1.1\r\n" + H + "\r\n", 400, "request target: needs a slash behind the host"),
+    ("GET http://localhost HTTP/1.1\r\n" + H + "\r\n", 400, "request target: needs a slash after the host"),
     (POST + "Host: localhost\r\nContent-Length: 0\r\n\r\n", 400, "host: given twice"),
     ("GET /livez HTTP/1.1\r\nHost: a, b\r\n\r\n", 400, "host: malformed"),
     ("GET /livez HTTP/1.1\r\nHost:\r\n\r\n", 400, "host: malformed"),
     # expectations, codings, limits
-    (POST + "Expect: payment\r\nContent-Length: 0\r\n\r\n", 417, "expect: only 100-continue is met"),
+    (POST + "Expect: payment\r\nContent-Length: 0\r\n\r\n", 417, "expect: only 100-continue is supported"),
     (POST + "Content-Encoding: br\r\nContent-Length: 5\r\n\r\n", 415, "content-encoding: must be gzip, deflate or identity"),
     (POST + "Content-Encoding: gzip, gzip\r\nContent-Length: 5\r\n\r\n", 415,
      "content-encoding: must be gzip, deflate or identity"),
-    (POST + "Content-Encoding: gzip\r\nContent-Length: 7\r\n\r\nrubbish", 400, "content-encoding: broken gzip data"),
+    (POST + "Content-Encoding: gzip\r\nContent-Length: 7\r\n\r\nrubbish", 400, "content-encoding: invalid gzip data"),
     ("GET /livez HTTP/1.1\r\n" + H + "X: %s\r\n\r\n" % ("x" * 20000), 431, "head: larger than 16384 bytes"),
     ("GET /livez HTTP/1.1\r\n" + H + "X: y\r\n" * 100 + "\r\n", 431, "head: more than 100 headers"),
     ("GET /%s HTTP/1.1\r\n" % ("x" * 20000) + H + "\r\n", 431, "head: larger than 16384 bytes"),
@@ -348,7 +348,7 @@ class Taken(DaemonTest):
             self.assertEqual([a[0] for a in self.answers(d, head.encode() + framed)], [200])
             if coding != "identity":
                 cut = d.request("POST", "/event", data[:-3], {"content-encoding": coding})
-                self.assertEqual((cut.status, cut.json), (400, {"error": "content-encoding: the %s data is cut off"
+                self.assertEqual((cut.status, cut.json), (400, {"error": "content-encoding: the %s data ends too early"
                                                                 % ("deflate" if coding == "Deflate" else "gzip")}))
 
     def test_a_bomb(self):
@@ -530,14 +530,14 @@ class Connections(DaemonTest):
         for raw in late[:3]:
             raw.sock.settimeout(60 * SLOW)
             self.assertEqual([(a[0], json.loads(a[2])) for a in raw.rest(half_close=False)],
-                             [(408, {"error": "the request did not come in time"})])
+                             [(408, {"error": "the request did not arrive in time"})])
         for raw in late[3:]:  # a body has 30 s
             raw.sock.settimeout(0.1)
             self.assertRaises(socket.timeout, raw.answer)
         for raw in late[3:]:
             raw.sock.settimeout(60 * SLOW)
             self.assertEqual([(a[0], json.loads(a[2])) for a in raw.rest(half_close=False)],
-                             [(408, {"error": "the request did not come in time"})])
+                             [(408, {"error": "the request did not arrive in time"})])
         for raw in late + [idle]:
             raw.sock.close()
 
@@ -734,7 +734,7 @@ class Browsers(DaemonTest):
                 answer = raw.answer()
                 self.assertEqual(answer[0], status, origin)
                 if status == 403:
-                    self.assertEqual(json.loads(answer[2]), {"error": "origin: may not write here; --http-origin allows one"})
+                    self.assertEqual(json.loads(answer[2]), {"error": "origin: pages of other origins may not write here; --http-origin allows one"})
         with Raw(d) as raw:  # it may look
             raw.send("GET /stats HTTP/1.1\r\nHost: %s\r\nOrigin: http://evil.example\r\n\r\n" % host)
             self.assertEqual(json.loads(raw.answer()[2])["total"], 4)

@@ -169,7 +169,7 @@ class Ops(DaemonTest):
                          (404, {"error": "no op %d: the last one recorded is %d" % (newest + 1, newest)}))
         for bad in ("0", "x", "-1", "1,2", "%31e3", "9" * 19):
             answer = d.get("/v1/observer/ops/" + bad)
-            self.assertEqual((answer.status, answer.json), (400, {"error": "seq: must be a number, of at least 1"}), bad)
+            self.assertEqual((answer.status, answer.json), (400, {"error": "seq: must be a whole number, 1 or more"}), bad)
         self.assertEqual(d.get("/v1/observer/ops/1/2").status, 404)
 
     def test_evidence_in_the_ring(self):
@@ -225,14 +225,14 @@ class Ops(DaemonTest):
                 ("source", "source: must not be empty"), ("success=yes", "success: must be true or false"),
                 ("since=soon", "since: " + time_error), ("until=2026-13-01", "until: " + time_error),
                 ("since=1767225610123456", "since: " + time_error),  # microseconds
-                ("seq=0", "seq: must be numbers of ops, at most 100, with commas between them"),
+                ("seq=0", "seq: must be op numbers (seqs) separated by commas, at most 100"),
                 ("cursor=5", cursor_error),
                 ("cursor=a0", cursor_error),
                 ("cursor=a05", cursor_error),
                 ("cursor=aFF", cursor_error),
-                ("source=a&source=b", "source: given twice"), ("q=%2", "q: broken percent-escape"),
-                ("q=%zz", "q: broken percent-escape"),
-                ("&".join("p%d=1" % i for i in range(40)), "p32: one parameter too many")):
+                ("source=a&source=b", "source: given twice"), ("q=%2", "q: invalid percent-escape"),
+                ("q=%zz", "q: invalid percent-escape"),
+                ("&".join("p%d=1" % i for i in range(40)), "p32: too many parameters: at most 32")):
             answer = d.get("/v1/observer/ops?" + query)
             self.assertEqual((answer.status, answer.json), (400, {"error": error}), query)
 

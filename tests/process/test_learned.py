@@ -105,9 +105,9 @@ class Routes(DaemonTest):
         for path, status, error in (
                 ("analyses/999999", 404, "analysis 999999 does not exist or has expired"),
                 ("escalations/999999", 404, "escalation 999999 does not exist or has expired"),
-                ("analyses/0", 400, "id: must be a number, of at least 1"),
-                ("analyses/x", 400, "id: must be a number, of at least 1"),
-                ("analyses/-1", 400, "id: must be a number, of at least 1"),
+                ("analyses/0", 400, "id: must be a whole number, 1 or more"),
+                ("analyses/x", 400, "id: must be a whole number, 1 or more"),
+                ("analyses/-1", 400, "id: must be a whole number, 1 or more"),
                 ("playbooks/" + NO_CLUSTER, 404, "no playbook entry " + NO_CLUSTER),
                 ("playbooks/12", 400, "id: must be 16 hex digits, or the first 4 or more of them"),
                 ("playbooks/" + NO_CLUSTER[:4], 404, "no playbook entry whose id begins with " + NO_CLUSTER[:4])):

@@ -148,7 +148,7 @@ class Model(DaemonTest):
                 self.server.set(**behaviour)
                 got = self.judged(daemon, {**OPEN, "context": {"session_id": str(n)}})
                 self.assertEqual((got["verdict"], got["confidence"], got["source"]), ("accept", 0.5, "heuristic"))
-                self.assertIn("The rules alone do not decide it", got["notes"])
+                self.assertIn("The rules alone cannot decide", got["notes"])
                 self.assertIn(why, got["notes"] + " model")
                 self.assertIsNotNone(rows_of(daemon)[-1]["model_error"])
 

@@ -280,7 +280,7 @@ class Questions(SessionTest):
                              ("limit=0", limit), ("limit=1001", limit), ("cursor=5", cursor), ("cursor=a0", cursor),
                              ("grounded=yes", "grounded: must be true or false"), ("kind=", "kind: must not be empty"),
                              ("since=soon", "since: " + when), ("until=2026-13-01", "until: " + when),
-                             ("kind=a&kind=b", "kind: given twice"), ("model=%2", "model: broken percent-escape")):
+                             ("kind=a&kind=b", "kind: given twice"), ("model=%2", "model: invalid percent-escape")):
             answer = daemon.get("/v1/observer/sessions?" + query)
             self.assertEqual((answer.status, answer.json), (400, {"error": error}), query)
 

@@ -313,7 +313,7 @@ class OlderRows(RecoveryTest):
             self.assertEqual(f.read()[: len(before)], before)
         daemon.start()
         self.assertEqual(daemon.stats()["total"], 7)
-        ops = daemon.get("/v1/observer/ops?limit=10").json["ops"]
+        ops = daemon.request("GET", "/v1/observer/ops?limit=10", described=False).json["ops"]
         self.assertEqual(len(ops), 7)
         self.assertEqual([entry["op"] for entry in ops[::-1][:6]], [json.loads(row) for row in self.ROWS])
 

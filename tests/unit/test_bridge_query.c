@@ -41,9 +41,9 @@ static void query_refuses(void **state) {
   static const struct {
     const char *text, *error;
   } cases[] = {
-      {"a=%", "a: broken percent-escape"},   {"a=%4", "a: broken percent-escape"},
-      {"a=%4g", "a: broken percent-escape"}, {"a%=1", "a%: broken percent-escape"},
-      {"a", "a: must not be empty"},         {"b=1&a=", "a: must not be empty"},
+      {"a=%", "a: invalid percent-escape"},   {"a=%4", "a: invalid percent-escape"},
+      {"a=%4g", "a: invalid percent-escape"}, {"a%=1", "a%: invalid percent-escape"},
+      {"a", "a: must not be empty"},          {"b=1&a=", "a: must not be empty"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     char error[160];
@@ -64,7 +64,7 @@ static void query_takes_32(void **state) {
     assert_int_equal(ok, i < 32);
     obs_params_query_fini(&q);
   }
-  assert_string_equal(error, "p32: one parameter too many");
+  assert_string_equal(error, "p32: too many parameters: at most 32");
 }
 
 /* Whether `query` takes `row`: 1, 0, or -1 when the quick test alone says no. */
@@ -238,7 +238,7 @@ static void params_of_every_kind(void **state) {
       {"cluster=1", "cluster: must be a cluster id (16 hex digits) or its first 4 digits or more"},
       {"word=two", "word: must be one, or or three"},
       {"word=one,", "word: must be one, or or three"},
-      {"only=x", "only: only `alone` is served"},
+      {"only=x", "only: only `alone` is supported"},
       {"choice=on", "choice: must be one, or or three"},
       {"yes=1", "yes: must be true or false"},
       {"either=TRUE", "either: must be true or false"},
@@ -254,12 +254,12 @@ static void params_of_every_kind(void **state) {
       {"walk=w05-6-7-8-9-a-1", "walk: must be a next_cursor of an earlier answer"},
       {"walk=w5-6-7-8-9-a-1-", "walk: must be a next_cursor of an earlier answer"},
       {"walk=w5-6-7-8-9-11111111111111111-1", "walk: must be a next_cursor of an earlier answer"},
-      {"seq=0", "seq: must be numbers of ops, at most 100, with commas between them"},
-      {"seq=1,", "seq: must be numbers of ops, at most 100, with commas between them"},
-      {"seq=,1", "seq: must be numbers of ops, at most 100, with commas between them"},
-      {"seq=1,,2", "seq: must be numbers of ops, at most 100, with commas between them"},
-      {"seq=1&seq=x", "seq: must be numbers of ops, at most 100, with commas between them"},
-      {"seq=1,234%20", "seq: must be numbers of ops, at most 100, with commas between them"},
+      {"seq=0", "seq: must be op numbers (seqs) separated by commas, at most 100"},
+      {"seq=1,", "seq: must be op numbers (seqs) separated by commas, at most 100"},
+      {"seq=,1", "seq: must be op numbers (seqs) separated by commas, at most 100"},
+      {"seq=1,,2", "seq: must be op numbers (seqs) separated by commas, at most 100"},
+      {"seq=1&seq=x", "seq: must be op numbers (seqs) separated by commas, at most 100"},
+      {"seq=1,234%20", "seq: must be op numbers (seqs) separated by commas, at most 100"},
       {"limit=1&limit=1", "limit: given twice"},
       {"bytes=a&limit=1&%62ytes=a", "bytes: given twice"},
   };

@@ -67,15 +67,15 @@ static void refused(const char *text, size_t len, uint16_t status, const char *w
 
 static const char bad_line[] = "request line: must be METHOD TARGET HTTP/1.1";
 static const char bad_end[] = "head: a line must end in CR LF";
-static const char control[] = "head: a control byte";
+static const char control[] = "head: contains a control byte";
 static const char no_target[] = "request target: missing";
-static const char bad_target[] = "request target: must be ASCII without white space and #";
+static const char bad_target[] = "request target: must be ASCII, without white space or #";
 static const char no_slash[] = "request target: must start with a slash";
-static const char bad_name[] = "header: a name must be a token right before its colon";
+static const char bad_name[] = "header: the name must be a token, directly followed by a colon";
 static const char folded[] = "header: must not be folded";
 static const char bad_length[] = "content-length: must be a number of bytes";
 static const char bad_coding[] = "transfer-encoding: chunked must be the last and only coding";
-static const char other_coding[] = "transfer-encoding: only chunked is served";
+static const char other_coding[] = "transfer-encoding: only chunked is supported";
 static const char no_host[] = "host: required";
 static const char bad_host[] = "host: malformed";
 static const char bad_absolute[] = "request target: its host is malformed";
@@ -125,22 +125,22 @@ static const struct {
     {"GET /a#b HTTP/1.1\r\n" HOST, 400, bad_target},
     {"GET http://h/#b HTTP/1.1\r\n" HOST, 400, bad_target},
     {"GET /\xc3\xa4 HTTP/1.1\r\n" HOST, 400, bad_target},
-    {"GET http://h HTTP/1.1\r\n" HOST, 400, "request target: needs a slash behind the host"},
-    {"GET http://h?a HTTP/1.1\r\n" HOST, 400, "request target: needs a slash behind the host"},
+    {"GET http://h HTTP/1.1\r\n" HOST, 400, "request target: needs a slash after the host"},
+    {"GET http://h?a HTTP/1.1\r\n" HOST, 400, "request target: needs a slash after the host"},
     {"GET http://u@h/ HTTP/1.1\r\n" HOST, 400, bad_absolute},
     {"GET http://u:p@h/ HTTP/1.1\r\n" HOST, 400, bad_absolute},
     {"GET http:///x HTTP/1.1\r\n" HOST, 400, bad_absolute},
     {"GET http://h:/x HTTP/1.1\r\n" HOST, 400, bad_absolute},
     {"GET http://h?@x/ HTTP/1.1\r\n" HOST, 400, bad_absolute},
-    {"GET /%7 HTTP/1.1\r\n" HOST, 400, "request target: broken percent-escape"},
-    {"GET /% HTTP/1.1\r\n" HOST, 400, "request target: broken percent-escape"},
-    {"GET /%zz HTTP/1.1\r\n" HOST, 400, "request target: broken percent-escape"},
-    {"GET /%7?a HTTP/1.1\r\n" HOST, 400, "request target: broken percent-escape"},
-    {"GET /a/../stats HTTP/1.1\r\n" HOST, 400, "request target: no . or .. parts"},
-    {"GET /.. HTTP/1.1\r\n" HOST, 400, "request target: no . or .. parts"},
-    {"GET /./stats HTTP/1.1\r\n" HOST, 400, "request target: no . or .. parts"},
-    {"GET /%2e%2E/stats HTTP/1.1\r\n" HOST, 400, "request target: no . or .. parts"},
-    {"GET http://h/x/%2e HTTP/1.1\r\n" HOST, 400, "request target: no . or .. parts"},
+    {"GET /%7 HTTP/1.1\r\n" HOST, 400, "request target: invalid percent-escape"},
+    {"GET /% HTTP/1.1\r\n" HOST, 400, "request target: invalid percent-escape"},
+    {"GET /%zz HTTP/1.1\r\n" HOST, 400, "request target: invalid percent-escape"},
+    {"GET /%7?a HTTP/1.1\r\n" HOST, 400, "request target: invalid percent-escape"},
+    {"GET /a/../stats HTTP/1.1\r\n" HOST, 400, "request target: must not contain . or .. segments"},
+    {"GET /.. HTTP/1.1\r\n" HOST, 400, "request target: must not contain . or .. segments"},
+    {"GET /./stats HTTP/1.1\r\n" HOST, 400, "request target: must not contain . or .. segments"},
+    {"GET /%2e%2E/stats HTTP/1.1\r\n" HOST, 400, "request target: must not contain . or .. segments"},
+    {"GET http://h/x/%2e HTTP/1.1\r\n" HOST, 400, "request target: must not contain . or .. segments"},
     /* line ends and bytes */
     {"GET / HTTP/1.1\n" HOST, 400, bad_end},
     {"GET / HTTP/1.1\r\nHost: a\n", 400, bad_end},
@@ -175,7 +175,7 @@ static const struct {
     {GET "X: y\r\n z\r\n", 400, folded},
     {GET "X: y\r\n\tz\r\n", 400, folded},
     {"GET / HTTP/1.1\r\n " HOST, 400, folded},
-    {GET ": y\r\n", 400, "header: its name is missing"},
+    {GET ": y\r\n", 400, "header: the name is missing"},
     {GET "novalue\r\n", 400, "header: needs a colon"},
     {GET "Transfer-Encoding chunked\r\n", 400, "header: needs a colon"},
     /* lengths */
@@ -195,12 +195,13 @@ static const struct {
     {POST "Content-Length: 99999999999999999999999\r\n", 400, bad_length},
     /* codings of the transfer */
     {POST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", 400,
-     "transfer-encoding: not together with content-length"},
+     "transfer-encoding: not allowed together with content-length"},
     {POST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", 400,
-     "transfer-encoding: not together with content-length"},
+     "transfer-encoding: not allowed together with content-length"},
     {POST "Content-Length: 0\r\nTransfer-Encoding: identity\r\n", 400,
-     "transfer-encoding: not together with content-length"},
-    {"POST /event HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n", 400, "transfer-encoding: not in HTTP/1.0"},
+     "transfer-encoding: not allowed together with content-length"},
+    {"POST /event HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n", 400,
+     "transfer-encoding: not allowed in HTTP/1.0"},
     {POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 400, "transfer-encoding: given twice"},
     {POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n", 400, "transfer-encoding: given twice"},
     {POST "Transfer-Encoding: chunked, chunked\r\n", 400, bad_coding},
@@ -238,8 +239,8 @@ static const struct {
     {"GET / HTTP/1.1\r\nHost: \xc3\xa4\r\n", 400, bad_host},
     {"GET / HTTP/1.0\r\nHost: a b\r\n", 400, bad_host},
     /* others */
-    {POST "Expect: payment\r\n", 417, "expect: only 100-continue is met"},
-    {POST "Expect: 100-continue, x\r\n", 417, "expect: only 100-continue is met"},
+    {POST "Expect: payment\r\n", 417, "expect: only 100-continue is supported"},
+    {POST "Expect: 100-continue, x\r\n", 417, "expect: only 100-continue is supported"},
     {GET "Origin: http://a\r\nOrigin: http://b\r\n", 400, "origin: given twice"},
     {GET "Content-Type: a\r\nContent-Type: b\r\n", 400, "content-type: given twice"},
 };

@@ -343,7 +343,7 @@ static const struct {
     {"[]", "body: must be a JSON object"},
     {"{\"text\":\"a\"} x", "body: must be a JSON object"},
     {"{\"text\":\"\xff\"}", "body: must be valid UTF-8"},
-    {"{\"text\":\"fine\\u0000I cannot help\"}", "body: must hold no NUL characters"},
+    {"{\"text\":\"fine\\u0000I cannot help\"}", "body: must not contain NUL characters"},
     {"{}", "op, text: one of them is required"},
     {"{\"text\":null}", "op, text: one of them is required"},
     {"{\"text\":\"a\",\"op\":{}}", "op, text: only one of them can be judged"},
@@ -576,8 +576,8 @@ static void test_notes(void **state) {
   } cases[] = {
       {"The shift is covered.", "No rule applies, and no model is configured to judge further."},
       {"All tests pass.",
-       "It makes claims without figures; ask what was measured, and where. The rules alone do not decide "
-       "it, and no model is configured to judge further."},
+       "It makes claims without figures; ask what was measured, and where. The rules alone cannot decide, "
+       "and no model is configured to judge further."},
       {"ok ok ok ok ok ok ok ok ok ok", "It repeats itself instead of answering: ask again."},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -654,8 +654,8 @@ static const model_case answers[] = {
     {"{\"text\":\"{\\\"verdict\\\":\\\"accept\\\",\\\"confidence\\\":1}\"}", "cycle", "heuristic", "has no `notes`",
      0.77},
     {"{\"status\":500}", "cycle", "heuristic", "HTTP status 500", 0.77},
-    {"{\"close\":true}", "cycle", "heuristic", "The rules alone do not decide it: ", 0.77},
-    {"{\"raw\":\"not json\"}", "cycle", "heuristic", "The rules alone do not decide it: ", 0.77},
+    {"{\"close\":true}", "cycle", "heuristic", "The rules alone cannot decide: ", 0.77},
+    {"{\"raw\":\"not json\"}", "cycle", "heuristic", "The rules alone cannot decide: ", 0.77},
 };
 
 static void test_model(void **state) {

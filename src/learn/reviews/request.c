@@ -117,7 +117,7 @@ bool obs_review_request_read(obs_review_request *req, obs_str body, const obs_op
   s->time_ms = INT64_MIN;
   if (body.len == 0) return wrong(error, size, "body", "must be a JSON object");
   if (!obs_utf8_valid(body.p, body.len)) return wrong(error, size, "body", "must be valid UTF-8");
-  if (has_nul(body)) return wrong(error, size, "body", "must hold no NUL characters");
+  if (has_nul(body)) return wrong(error, size, "body", "must not contain NUL characters");
   req->json = cJSON_ParseWithLengthOpts(body.p, body.len, &end, false);
   while (req->json != NULL && end < body.p + body.len && strchr(" \t\r\n", *end) != NULL) end++;
   if (!cJSON_IsObject(req->json) || end != body.p + body.len)

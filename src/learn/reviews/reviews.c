@@ -67,11 +67,11 @@ static void put_evidence(obs_json_writer *w, const char *rule, const char *text,
 static void put_undecided(const obs_review_judgement *j, const reason *why, obs_buf *notes) {
   if (!why->no_model && why->undecided == NULL) return;
   if (notes->len > 0) obs_buf_putc(notes, ' ');
-  obs_buf_puts(notes, j->n == 0 ? "No rule applies" : "The rules alone do not decide it");
+  obs_buf_puts(notes, j->n == 0 ? "No rule applies" : "The rules alone cannot decide");
   if (why->no_model)
     obs_buf_puts(notes, ", and no model is configured to judge further.");
   else
-    obs_buf_printf(notes, "%s: %s.", j->n == 0 ? ". The rules alone do not decide it" : "", why->undecided);
+    obs_buf_printf(notes, "%s: %s.", j->n == 0 ? ". The rules alone cannot decide" : "", why->undecided);
 }
 
 /* The members from `verdict` to `evidence`. */

@@ -327,7 +327,7 @@ static void check_shape(const obs_review_case *c, obs_str low, obs_str own, obs_
   obs_review_hit page = obs_review_page(low, obs_buf_view(&lines)), loop = obs_review_loop(own);
   add_hit(j, OBS_REVIEW_RULE_ERROR_PAGE, page);
   obs_buf_fini(&lines);
-  if (loop.count > 0) (void)add(j, OBS_REVIEW_RULE_LOOP, "says the same %" PRIu32 " times", loop.count);
+  if (loop.count > 0) (void)add(j, OBS_REVIEW_RULE_LOOP, "says the same thing %" PRIu32 " times", loop.count);
   if (c->subject->is_op || page.count > 0 || loop.count > 0) return;
   obs_review_cut cut = obs_review_breaks_off(c->subject->text, own);
   if (cut.part <= 0) return;

@@ -40,14 +40,14 @@ bool obs_review_verdict_parse(obs_str text, obs_review_verdict *out);
 /* X(rule, name, weight, verdict it leads to, its sentence in the notes) */
 #define OBS_REVIEW_RULES(X)                                                                                            \
   X(EMPTY, "empty", -6.0, REJECT, "There is no answer to judge.")                                                      \
-  X(REFUSAL, "refusal", -4.5, REJECT, "It refuses the task: give it to another, or ask for another.")                  \
+  X(REFUSAL, "refusal", -4.5, REJECT, "It refuses the task: give the task to another agent, or change the request.")   \
   X(INSTRUCTIONS, "instructions", -3.5, REJECT, "It gives its reader orders instead of an answer.")                    \
   X(KNOWN_FAILURE, "known_failure", -4.0, REJECT, "It is a known failure of this endpoint.")                           \
-  X(FAILED, "failed", -3.0, CYCLE, "It says itself that it failed.")                                                   \
+  X(FAILED, "failed", -3.0, CYCLE, "It says that it failed.")                                                          \
   X(ERROR_PAGE, "error_page", -4.0, CYCLE, "It is an error page, not an answer: find out why the call failed.")        \
   X(CUT_OFF, "cut_off", -2.5, CYCLE, "It breaks off: ask for the whole answer.")                                       \
   X(LOOP, "loop", -4.0, CYCLE, "It repeats itself instead of answering: ask again.")                                   \
-  X(HEDGE, "hedge", -2.5, CYCLE, "Nobody checked it, as it says itself: have it run or verified first.")               \
+  X(HEDGE, "hedge", -2.5, CYCLE, "By its own words nobody checked it: have it run or verified first.")                 \
   X(CONTRADICTION, "contradiction", -4.0, REJECT, "It contradicts what was recorded.")                                 \
   X(REPEATED, "repeated", -4.5, CYCLE, "The same was tried before: change something before the next attempt.")         \
   X(PLACEHOLDER, "placeholder", -3.0, CYCLE, "It contains placeholders: have them filled in.")                         \
