@@ -9,9 +9,19 @@
  */
 enum { WORDS = 4, DISTINCT_MAX = 4, LEAST = 4 };
 
+static bool is_text(const obs_mask_token *t, const char *text) {
+  return !t->value && t->len == strlen(text) && memcmp(t->p, text, t->len) == 0;
+}
+
+/* `jq: command not found`: what stands before the colon is what is missing. */
+static bool is_missing(const obs_mask_token *t, size_t n) {
+  enum { MOST = 5 };
+  return n >= 4 && n <= MOST && is_text(&t[n - 2], "not") && is_text(&t[n - 1], "found");
+}
+
 /* `getTasks: ...`: where it was said. */
 static bool is_place(const obs_mask_token *t, size_t n, size_t i) {
-  return i == 0 && n > 1 && t[1].sign == ':' && t[1].glued && memchr(t->p, '.', t->len) == NULL;
+  return i == 0 && n > 1 && t[1].sign == ':' && t[1].glued && memchr(t->p, '.', t->len) == NULL && !is_missing(t, n);
 }
 
 static uint8_t kind_of(const obs_mask_token *t, size_t n, size_t i) {

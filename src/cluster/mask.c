@@ -148,6 +148,32 @@ static int names_code(const mask *m) {
   return is_error && i < m->n ? 0 : kind;
 }
 
+static bool begins_with(const char *p, const char *end, const char *word) {
+  size_t n = strlen(word);
+  return (size_t)(end - p) >= n && memcmp(p, word, n) == 0 && (p + n == end || !(p[n] >= 'a' && p[n] <= 'z'));
+}
+
+/* Small letters behind a number: of a status they say why (`not found`) or go on (`from`, `after`); of a count they say
+ * of what (`rows`). */
+static bool counts_things(const char *p, const char *end) {
+  static const char *const of_status[] = {
+      "from",         "for",      "after",         "while",       "when",    "on",        "in",       "at",
+      "by",           "and",      "but",           "or",          "as",      "because",   "via",      "to",
+      "with",         "is",       "was",           "response",    "status",  "error",     "code",     "bad",
+      "not",          "too",      "gone",          "page",        "service", "gateway",   "internal", "forbidden",
+      "unauthorized", "conflict", "unprocessable", "unavailable", "payment", "method",    "request",  "payload",
+      "resource",     "server",   "temporarily",   "upstream",    "timeout", "overloaded"};
+  static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB", "Hz", "MHz", "GHz"};
+  for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+    if (begins_with(p, end, units[i])) return true;
+  }
+  if (p == end || *p < 'a' || *p > 'z') return false;
+  for (size_t i = 0; i < sizeof(of_status) / sizeof(of_status[0]); i++) {
+    if (begins_with(p, end, of_status[i])) return false;
+  }
+  return true;
+}
+
 /* 4xx and 5xx without a name: at the begin, or behind `returned` and the like, when no counted thing follows. */
 static bool is_bare_status(const mask *m, const obs_mask_token *t) {
   static const char *const verbs[] = {"returned", "with",      "got",      "response",
@@ -156,7 +182,8 @@ static bool is_bare_status(const mask *m, const obs_mask_token *t) {
   const char *p = t->p + t->len;
   if (p < m->end && *p == ' ') {
     p++;
-    if (p < m->end && *p >= 'a' && *p <= 'z' && (m->n == 0 || strchr("sm", *p) != NULL)) return false;
+    if (counts_things(p, m->end)) return false;
+    if (p < m->end && *p >= 'a' && *p <= 'z' && m->n == 0) return false;
   } else if (p < m->end && strchr(":,;.)\"", *p) == NULL && *p != '\n') {
     return false;
   }

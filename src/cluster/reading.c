@@ -267,18 +267,37 @@ static bool is_word(span s) {
 
 static obs_str read_text(span text, char *room, int depth);
 
+static bool has_digit(span s) {
+  for (const char *p = s.p; p < s.end; p++) {
+    if (is_digit(*p)) return true;
+  }
+  return false;
+}
+
+/* `{"status":"failed","step":"deploy"}`: nothing but the step says what failed. */
+static bool is_told_by_step(const obs_record *r) {
+  for (int i = 0; i < OBS_RECORD_STEP; i++) {
+    if ((i == OBS_RECORD_STATUS) != (r->field[i].p != NULL)) return false;
+  }
+  return r->field[OBS_RECORD_STATUS].len > 0 && !is_digit(r->field[OBS_RECORD_STATUS].p[0]);
+}
+
 static void put_record(writer *w, const obs_record *r, int depth) {
   char text[OBS_READING_BYTES], room[OBS_READING_BYTES];
   for (int i = 0; i < OBS_RECORD_FIELDS; i++) {
     obs_str raw = r->field[i];
-    if (raw.p == NULL) continue;
+    if (raw.p == NULL || (i == OBS_RECORD_STEP && !is_told_by_step(r))) continue;
     size_t n = obs_record_unescape(raw, text, sizeof(text));
     span value = trim((span){text, text + n});
     if (w->n > 0 && !is_blank(w->p[w->n - 1])) put_text(w, " ");
     put_text(w, obs_record_names[i]);
-    if (i < OBS_RECORD_ERROR && is_word(value)) {
+    const bool name = i == OBS_RECORD_STEP && is_word(value) && !has_digit(value); /* else it is an id */
+    if (name || (i < OBS_RECORD_ERROR && is_word(value))) {
       static const char constant[] = {'=', OBS_READING_CONSTANT, '\0'};
       put_text(w, constant);
+      put(w, value);
+    } else if (i == OBS_RECORD_STEP && is_word(value)) {
+      put_text(w, "=");
       put(w, value);
     } else {
       put_text(w, ": ");

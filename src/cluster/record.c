@@ -4,7 +4,7 @@
 
 enum { NESTING = 12, KEY_MAX = 32 };
 
-const char *const obs_record_names[OBS_RECORD_FIELDS] = {"type", "code", "status", "error", "message"};
+const char *const obs_record_names[OBS_RECORD_FIELDS] = {"type", "code", "status", "error", "message", "step"};
 
 /* Keys without case, `_` and `-`. A lower rank is the better word for the field; `inner`: an object there is part of
  * the error, and its own keys count. */
@@ -41,6 +41,12 @@ static const struct {
     {"description", OBS_RECORD_MESSAGE, 5, false},
     {"faultstring", OBS_RECORD_MESSAGE, 1, false},
     {"text", OBS_RECORD_MESSAGE, 7, false},
+    {"step", OBS_RECORD_STEP, 0, false},
+    {"stage", OBS_RECORD_STEP, 1, false},
+    {"phase", OBS_RECORD_STEP, 1, false},
+    {"operation", OBS_RECORD_STEP, 2, false},
+    {"action", OBS_RECORD_STEP, 3, false},
+    {"tool", OBS_RECORD_STEP, 4, false},
     {"body", -1, 0, true},
     {"content", -1, 0, true},
     {"extensions", -1, 0, true},

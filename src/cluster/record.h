@@ -15,6 +15,7 @@ enum {
   OBS_RECORD_STATUS,
   OBS_RECORD_ERROR, /* from here on they are text */
   OBS_RECORD_MESSAGE,
+  OBS_RECORD_STEP, /* what was being done: tells the kind where the rest is but a status in words (failed) */
   OBS_RECORD_FIELDS
 };
 
