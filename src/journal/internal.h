@@ -103,7 +103,8 @@ void obs_journal_times_name(const obs_journal *j, uint64_t first_seq, obs_journa
 void obs_journal_active_sidecar_name(const obs_journal *j, obs_journal_file_name out);
 void obs_journal_segment_name(const obs_journal *j, size_t i, obs_journal_file_name out);
 
-/* Keeps the error text from errno, "<verb> <dir>/<name>: <errno's text>", counts the failure and returns its code. */
+/* Keeps the error text from errno, "cannot <verb> <dir>/<name>: <errno's text>", counts the failure and returns its
+ * code. */
 observer_err obs_journal_fail(obs_journal *j, const char *verb, const char *name);
 observer_err obs_journal_fail_nomem(obs_journal *j, const char *verb);
 

@@ -48,7 +48,7 @@ void obs_journal_segment_name(const obs_journal *j, size_t i, obs_journal_file_n
 }
 
 static observer_err failed(obs_journal *j, const char *verb, const char *name, int errnum) {
-  (void)snprintf(j->error, sizeof(j->error), "%s %s/%s: %s", verb, j->dir, name, strerror(errnum));
+  (void)snprintf(j->error, sizeof(j->error), "cannot %s %s/%s: %s", verb, j->dir, name, strerror(errnum));
   pthread_mutex_lock(&j->lock);
   j->counts.failures++;
   pthread_mutex_unlock(&j->lock);

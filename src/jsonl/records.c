@@ -93,7 +93,7 @@ static void put_row(obs_buf *out, const char *row, size_t len) {
 
 static observer_err cannot(const obs_records *r, const char *verb, char *text, size_t size) {
   int saved = errno;
-  snprintf(text, size, "%s %s/%s: %s", verb, r->dir, r->name, strerror(saved));
+  snprintf(text, size, "cannot %s %s/%s: %s", verb, r->dir, r->name, strerror(saved));
   return obs_file_err(saved);
 }
 
@@ -303,8 +303,8 @@ observer_err obs_records_append(obs_records *r, const obs_buf *members, uint64_t
     free(copy);
     r->counts.failures++;
     if (!r->failing) /* once: a full disk would fill the log too */
-      obs_log_error("records", "write %s%s%s: %s", r->dir != NULL ? r->dir : "", r->dir != NULL ? "/" : "", r->name,
-                    why != NULL ? why : observer_strerror(err));
+      obs_log_error("records", "cannot write %s%s%s: %s", r->dir != NULL ? r->dir : "", r->dir != NULL ? "/" : "",
+                    r->name, why != NULL ? why : observer_strerror(err));
     r->failing = true;
   }
   pthread_mutex_unlock(&r->writing);

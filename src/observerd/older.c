@@ -96,8 +96,8 @@ static void apply_variable(const obs_older_variable *v, obs_options *o, obs_buf 
   obs_buf value = {0};
   if (text == NULL || *text == '\0' || obs_options_origin(o, v->name) > OBS_OPTION_FILE) return;
   if (v->format != NULL && is_service_address(text)) {
-    obs_buf_printf(notes, "%s=%s is ignored: Kubernetes sets it for a Service; the port is given by --%s\n", v->env,
-                   text, v->name);
+    obs_buf_printf(notes, "%s=%s is ignored, as Kubernetes sets it for a Service; --%s sets the port\n", v->env, text,
+                   v->name);
     return;
   }
   int len = (int)strcspn(text, "\r\n");
@@ -143,7 +143,7 @@ static void look_at(obs_option_table table, const char *name, const char *text, 
   if (is_known(table, name)) return;
   if (strncmp(name, prefix, sizeof(prefix) - 1) != 0) {
     const char *older = near_older(name);
-    if (older != NULL) obs_buf_printf(notes, "%s of the environment is unknown; did you mean %s?\n", name, older);
+    if (older != NULL) obs_buf_printf(notes, "unknown environment variable %s; did you mean %s?\n", name, older);
     return;
   }
   if (is_service_variable(name, text)) return;
@@ -151,7 +151,7 @@ static void look_at(obs_option_table table, const char *name, const char *text, 
   for (size_t i = 0; near != NULL && i < table.n; i++)
     if (strcmp(table.at[i].name, near) == 0) env = obs_option_env(table, &table.at[i], space);
   if (env == NULL) env = near_older(name);
-  obs_buf_printf(notes, "%s of the environment is unknown%s%s%s\n", name, env != NULL ? "; did you mean " : "",
+  obs_buf_printf(notes, "unknown environment variable %s%s%s%s\n", name, env != NULL ? "; did you mean " : "",
                  env != NULL ? env : "", env != NULL ? "?" : "");
 }
 

@@ -3,6 +3,7 @@
 #include "options/internal.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,13 +209,13 @@ static int on_key(void *arg, const char *section, const char *key, const char *r
 void obs_options_file(obs_options *o, const char *path, obs_options_other other, void *arg) {
   reading r = {.o = o, .path = path, .other = other, .arg = arg, .file = fopen(path, "re")};
   char what[320];
-  int rc = r.file != NULL ? ini_parse_stream(read_line, &r, on_key, &r) : -1;
+  int rc = r.file != NULL ? ini_parse_stream(read_line, &r, on_key, &r) : -1, errnum = errno;
   if (r.file != NULL && ferror(r.file)) rc = -1; /* a directory */
   if (r.file != NULL) (void)fclose(r.file);
   free(r.line);
   if (rc == 0) return;
   if (rc == -1)
-    snprintf(what, sizeof(what), "cannot read \"%s\"", path);
+    snprintf(what, sizeof(what), "cannot read \"%s\": %s", path, strerror(errnum));
   else if (rc < 0)
     snprintf(what, sizeof(what), "out of memory");
   else

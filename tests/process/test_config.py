@@ -163,8 +163,8 @@ class Environment(ConfigTest):
                    "OBSERVER_SERVICE_PORT_HTTP": "3800", "OBSERVER_PORT_3800_TCP": "tcp://10.43.0.17:3800",
                    "OBSERVER_PORT_3800_TCP_PROTO": "tcp", "OBSERVER_PORT_3800_TCP_PORT": "3800",
                    "OBSERVER_PORT_3800_TCP_ADDR": "10.43.0.17", "OBSERVER_FEED_PORT": "tcp://10.43.0.18:3804"}
-        note = ["observerd: OBSERVER_PORT=tcp://10.43.0.17:3800 is ignored: Kubernetes sets it for a Service; the port is given "
-                "by --http"]
+        note = ["observerd: OBSERVER_PORT=tcp://10.43.0.17:3800 is ignored, as Kubernetes sets it for a Service; --http "
+                "sets the port"]
         self.assertEqual(self.notes(**service), note)
         self.assertEqual(self.notes("--http", "http://127.0.0.1:1", **service), [])
 
@@ -178,11 +178,11 @@ class Environment(ConfigTest):
 
     def test_names_that_are_nobodys(self):
         self.assertEqual(self.notes(OBSERVER_HTPP="x", OBSERVER_URL="http://h", OVERSEER_CORECTIONS_PATH="/x"),
-                         ["observerd: OBSERVER_HTPP of the environment is unknown; did you mean OBSERVER_HTTP?",
-                          "observerd: OVERSEER_CORECTIONS_PATH of the environment is unknown; did you mean "
+                         ["observerd: unknown environment variable OBSERVER_HTPP; did you mean OBSERVER_HTTP?",
+                          "observerd: unknown environment variable OVERSEER_CORECTIONS_PATH; did you mean "
                           "OVERSEER_CORRECTIONS_PATH?"])
         self.assertEqual(self.notes(OBSERVER_SOMETHING_ELSE="x"),
-                         ["observerd: OBSERVER_SOMETHING_ELSE of the environment is unknown"])
+                         ["observerd: unknown environment variable OBSERVER_SOMETHING_ELSE"])
 
     def test_values_as_files_and_people_write_them(self):
         values = self.effective(OBSERVER_EPHEMERAL="TRUE\n", OBSERVER_RING="7\r\n")
@@ -198,7 +198,7 @@ class Environment(ConfigTest):
                                                                     daemon.data_dir))
         self.assertIn("texts of failures are sent to the URL of --lakehouse-url (environment)", log)
         self.assertIn("findings and playbooks are sent to the URL of --gateway-url (file)", log)
-        self.assertIn("warn observerd: OBSERVER_HTPP of the environment is unknown; did you mean OBSERVER_HTTP?", log)
+        self.assertIn("warn observerd: unknown environment variable OBSERVER_HTPP; did you mean OBSERVER_HTTP?", log)
 
 
 class BadValues(ConfigTest):
@@ -262,7 +262,7 @@ class BadValues(ConfigTest):
             self.assertNotIn("sekret", "".join(self.refused(*args)))
 
     def test_a_directory_is_no_file(self):
-        self.assertEqual(self.refused("--config", self.tmp), ['config: cannot read "%s"' % self.tmp])
+        self.assertEqual(self.refused("--config", self.tmp), ['config: cannot read "%s": Is a directory' % self.tmp])
 
     def test_nothing_to_do(self):
         none = [a for kind in ("http", "pull", "sub", "rep") for a in ("--" + kind, "none")]
@@ -285,11 +285,11 @@ class BadValues(ConfigTest):
                          ['http: must be a URL such as http://host:8080/path, not "http://127.0.0.1:abc" (environment OBSERVER_PORT)'])
 
     def test_files(self):
-        self.assertEqual(self.refused("--config", "/no/such/file"), ['config: cannot read "/no/such/file"'])
+        self.assertEqual(self.refused("--config", "/no/such/file"), ['config: cannot read "/no/such/file": No such file or directory'])
         path = self.file("[observerd]\nring = 5\nthis is no line\n")
         self.assertEqual(self.refused("--config", path),
                          ["config: %s, line 3: not a section, a key or a comment" % path])
-        self.assertEqual(self.refused("--config", self.tmp), ['config: cannot read "%s"' % self.tmp])
+        self.assertEqual(self.refused("--config", self.tmp), ['config: cannot read "%s": Is a directory' % self.tmp])
         path = self.file("[bus]\npull = ipc:///tmp/%s\n" % ("x" * 600))
         self.assertEqual(self.refused("--config", path),
                          ["config: %s, line 2, [bus] pull: longer than 198 bytes" % path])

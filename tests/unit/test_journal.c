@@ -297,7 +297,7 @@ static void refused_directories(void **state) {
   o.dir = f->dir;
   assert_int_equal(mkdir(path(f, "ops.jsonl"), 0755), 0);
   assert_int_equal(obs_journal_open(&o, &f->j, error, sizeof(error)), OBSERVER_E_IO);
-  snprintf(want, sizeof(want), "open %s: Is a directory", path(f, "ops.jsonl"));
+  snprintf(want, sizeof(want), "cannot open %s: Is a directory", path(f, "ops.jsonl"));
   assert_string_equal(error, want);
   assert_int_equal(rmdir(path(f, "ops.jsonl")), 0);
 }

@@ -17,7 +17,7 @@ static void disk_full(void **state) {
   uint64_t before = size_of(path(f, "ops.jsonl"));
   char want[200];
   static const char blob[4096];
-  snprintf(want, sizeof(want), "write %s/ops.jsonl: File too large", f->dir);
+  snprintf(want, sizeof(want), "cannot write %s/ops.jsonl: File too large", f->dir);
   set_file_limit(before + 20);
   for (int i = 0; i < 3; i++) {
     assert_int_equal(append_only(f, 11, 2, 11), OBSERVER_E_NOSPC);

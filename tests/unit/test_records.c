@@ -414,7 +414,7 @@ static void test_open_fails(void **state) {
   char text[256], want[256];
   assert_int_equal(mkdir(path(f, "rows.jsonl"), 0700), 0);
   assert_int_equal(obs_records_open(&opts, &r, text, sizeof(text)), OBSERVER_E_IO);
-  snprintf(want, sizeof(want), "open %s/rows.jsonl: Is a directory", f->dir);
+  snprintf(want, sizeof(want), "cannot open %s/rows.jsonl: Is a directory", f->dir);
   assert_string_equal(text, want);
   assert_null(r);
   assert_int_equal(rmdir(path(f, "rows.jsonl")), 0);
