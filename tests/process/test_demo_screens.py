@@ -45,7 +45,7 @@ class DemoScreens(DaemonTest):
             terminal = self.terminal(columns)
             terminal.run(CTL, "top")
             self.shows(terminal, "/v1/chat", "scenario:fill", "mailer:send", "no roster for Dayton", "upstream timed out",
-                       "MAILER_PASSWORD")
+                       "authentication failed: no key")
             terminal.keys("q")
             self.assertEqual(terminal.status(), 0)
 

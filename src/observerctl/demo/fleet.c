@@ -73,12 +73,11 @@ typedef struct {
 static const fault faults[] = {
     {"/v1/chat", offsetof(scene, staffer), "qwen3-coder", 0, 0, 380, 30000, "upstream timed out after 30000 ms"},
     {"scenario:fill", offsetof(scene, city), "Dayton", 0, 0, 900, 15, "no roster for {city} (lookup {number})"},
-    {"/v1/extract", 0, NULL, 0, CORRECTED_MS, 450, 0, "JSON parse error at column {number}: unexpected word"},
-    {"mailer:send", offsetof(scene, version), "2.15.0", DEPLOYED_MS, 0, 600, 5,
-     "authentication failed: MAILER_PASSWORD is not set"},
-    {"/v1/search", 0, NULL, 0, 0, 12, 5, "429 Too Many Requests: try again in {few} s"},
-    {"/v1/chat", 0, NULL, 0, 0, 6, 5, "429 Too Many Requests: try again in {few} s"},
-    {"bot:cycle", 0, NULL, 0, 0, 20, 0, "cannot parse the plan: unexpected end of input"},
+    {"/v1/extract", 0, NULL, 0, CORRECTED_MS, 450, 0, "JSON parse error at column {number}"},
+    {"mailer:send", offsetof(scene, version), "2.15.0", DEPLOYED_MS, 0, 600, 5, "authentication failed: no key"},
+    {"/v1/search", 0, NULL, 0, 0, 12, 5, "429 Too Many Requests"},
+    {"/v1/chat", 0, NULL, 0, 0, 6, 5, "429 Too Many Requests"},
+    {"bot:cycle", 0, NULL, 0, 0, 20, 0, "cannot parse the plan"},
 };
 
 /* ---- what happens when ---- */
