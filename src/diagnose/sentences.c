@@ -36,7 +36,8 @@ static const obs_sentences_kind by_error[OBS_ERROR_KIND_COUNT] = {
 typedef struct {
   const char *past, *one, *many;
 } verb;
-static const verb fails = {"failed", "fails", "fail"}, fails_so = {"failed so", "fails so", "fail so"};
+static const verb fails = {"failed", "fails", "fail"},
+                  fails_so = {"failed this way", "fails this way", "fail this way"};
 static const verb verbs[OBS_ERROR_KIND_COUNT] = {
     [OBS_ERROR_UNKNOWN] = {"failed", "fails", "fail"},
     [OBS_ERROR_RATE_LIMIT] = {"met a rate limit", "meets a rate limit", "meet a rate limit"},
@@ -408,7 +409,7 @@ void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
     obs_buf_puts(out, " of ");
     obs_words_ops(out, r->ops);
   }
-  obs_buf_puts(out, r->of_cluster ? " failed so" : " failed");
+  obs_buf_puts(out, r->of_cluster ? " failed this way" : " failed");
   if (r->failures > 0) {
     if (r->first_seq == r->last_seq)
       obs_buf_printf(out, " (seq %" PRIu64 ")", r->first_seq);

@@ -63,7 +63,7 @@ class Builtin(AnalysesTest):
     def test_a_missing_error_is_undefined_in_the_older_lines(self):
         daemon = self.daemon("--gateway-url", self.model.url)
         row = self.one(daemon, [{"endpoint": "/v1/fill", "input_summary": "fill 1", "success": False, "output_summary": "no candidates"}])
-        self.assertEqual(row["cause"], "1 op failed so (seq 1), unknown kind. Too few failures to find a common factor. "
+        self.assertEqual(row["cause"], "1 op failed this way (seq 1), unknown kind. Too few failures to find a common factor. "
                          'No built-in error kind matches: "no candidates".')
         wait_until(lambda: self.model.requests("/log"), 10, "the gateway's log")
         self.assertEqual(self.model.requests("/log")[0]["body"]["context"], "[/v1/fill] fill 1: undefined")

@@ -59,7 +59,7 @@ class Doctor(DaemonTest):
         self.assertIn(d.data_dir, got["data dir"][1])
         self.assertIn("held by observerd (pid %d)" % d.pid, got["data lock"][1])
         self.assertIn(os.path.join(d.data_dir, "my-ops.jsonl"), got["journal"][1])
-        self.assertEqual(got["producers"], ("ok", "no clock that is off was seen within the last hour", None))
+        self.assertEqual(got["producers"], ("ok", "no producer had a clock that was off within the last hour", None))
         got = self.doctor("--url", d.url("http"), "--data-dir", self.tmp)
         self.assertIn(self.tmp + ", owned by", got["data dir"][1])
 

@@ -289,6 +289,8 @@ class Reading(DaemonTest):
         for command in ("ops", "sessions"):  # where --json prints nothing at all
             self.assertEqual(ctl(command, "--json", *url).stderr, "no %s yet\n" % none[command])
         self.assertEqual(ctl("clusters", "--json", *url).stderr, "")
+        done = ctl("sessions", "--stats", *url)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", "no session records yet\n"))
         refused = ctl("ops", "--cluster", "zzz", *url)  # by the daemon, and wrong use all the same
         self.assertEqual(refused.returncode, 2)
         self.assertRegex(refused.stderr, r"\Aobserverctl ops: cluster: .*\n\Z")

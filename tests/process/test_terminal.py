@@ -214,7 +214,7 @@ class Top(TerminalTest):
             self.term.wait(r"^  at: scenario:fill 20$")
             self.term.wait(r"cluster %s$" % cluster[:8])
             self.term.wait("^\u25b8 analysis \\d+, ")
-            self.assertIn('ops with city "Toledo" failed so (100 %)', " ".join(self.term.text().split()))
+            self.assertIn('ops with city "Toledo" failed this way (100 %)', " ".join(self.term.text().split()))
             self.assertIn("WHAT TO DO", self.term.text())
             self.term.keys("Enter")  # why
             self.term.wait(r"^  EVIDENCE$")
@@ -423,15 +423,15 @@ class Tables(TerminalTest):
 
             text = " ".join(self.shown(term, "clusters", self.ids["scenario:fill"][:4]).split())
             for part in ("failure no roster for city Toledo (lookup <*>)", "endpoints scenario:fill 100", "state new for ",
-                         "failures 100 in all, 100 in the last hour", '100 of 100 ops with city "Toledo" failed so (100 %)',
+                         "failures 100 in all, 100 in the last hour", '100 of 100 ops with city "Toledo" failed this way (100 %)',
                          "WHAT TO DO ", "evidence: observerctl op "):
                 self.assertIn(part, text)
             opened = self.shown(term, *re.findall(r"observerctl (op \d+)", text)[0].split())
             self.assertRegex(opened, r"op \d+  FAIL\n  error +no roster for city Toledo \(lookup \d+\)\n  input_summary +welder×2 in Toledo")
 
             text = " ".join(self.shown(term, "analyses").split())
-            self.assertIn('ops with staffer_id "qwen3-coder" failed so', text)
-            self.assertIn('100 of 100 ops with city "Toledo" failed so (100 %)', text)
+            self.assertIn('ops with staffer_id "qwen3-coder" failed this way', text)
+            self.assertIn('100 of 100 ops with city "Toledo" failed this way (100 %)', text)
             self.assertRegex(text, r"all failures together")
 
             text = self.shown(term, "tail", "--failed", "-n", "12", "--timeout", "300")

@@ -158,7 +158,7 @@ static const struct {
       .nconditions = 1,
       .conditions = {IS("city", "Toledo")},
       COUNTS(20, 40, 0, 90)},
-     "20 of 40 ops with city \"Toledo\" failed so (50 %); of the other 90, 0 %; mostly timeouts.",
+     "20 of 40 ops with city \"Toledo\" failed this way (50 %); of the other 90, 0 %; mostly timeouts.",
      "The other side answers too slowly or not at all.",
      "Expect failures of ops with city \"Toledo\" until this is fixed; try again later, with a longer pause each time.",
      ""},
@@ -348,7 +348,7 @@ static const struct {
       .kinds = {[OBS_ERROR_AUTH] = 13},
       .first_seq = 1,
       .last_seq = 20},
-     "13 of 4,000 ops failed so (seq 1 to 20), all denied access. No field or moment stands out."},
+     "13 of 4,000 ops failed this way (seq 1 to 20), all denied access. No field or moment stands out."},
     {{.ops = 4000, .failures = 1000, .kinds = {1000}, .first_seq = 1, .last_seq = 20, .nfindings = 1},
      "1,000 of 4,000 ops failed (seq 1 to 20), unknown kind."},
 };

@@ -99,7 +99,7 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
 
 void obs_ask_none(const obs_args *args, const char *what) {
   /* Which daemon, how many, in which order, how shown. */
-  static const char *const no_filters[] = {"url",   "data-dir", "limit", "all",  "sort",
+  static const char *const no_filters[] = {"url",   "data-dir", "limit", "all",  "sort", "stats",
                                            "least", "json",     "utc",   "wide", "color"};
   bool filtered = false;
   for (size_t i = 0; i < args->command->nflags; i++) {

@@ -433,7 +433,7 @@ void obs_doctor_clock(obs_doctor *d) {
                    "%s; the kernel reports that it is not synchronised", now);
   else if ((state.status & STA_UNSYNC) != 0) /* a container's is its host's */
     obs_doctor_say(d, OBS_DOCTOR_OK, name, "",
-                   "%s; the kernel does not know it to be synchronised (in a container, the host sees to that)", now);
+                   "%s; the kernel does not report it as synchronised (in a container, the host sees to that)", now);
   else
     obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "%s", now);
 }
@@ -531,6 +531,6 @@ void obs_doctor_producers(obs_doctor *d) {
                    obs_text_duration(off, fabs(behind)), behind > 0 ? "behind" : "ahead of", since);
   }
   if (cJSON_IsArray(clocks) && clocks->child == NULL)
-    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "no clock that is off was seen within the last hour");
+    obs_doctor_say(d, OBS_DOCTOR_OK, name, "", "no producer had a clock that was off within the last hour");
   cJSON_Delete(summary);
 }

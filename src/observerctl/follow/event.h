@@ -1,7 +1,7 @@
 /* Events of the feed, beside ops, as lines for a person:
  *
  *   09:53:35.122 new        no roster for city <*> at scenario:fill, 1 failure (observerctl clusters 06aa676d)
- *   09:53:38.004 analysis   24 of 24 ops with city "Toledo" failed so (100 %) ... (observerctl analyses 7)
+ *   09:53:38.004 analysis   24 of 24 ops with city "Toledo" failed this way (100 %) ... (observerctl analyses 7)
  *
  * What an event holds never acts on the terminal (cli/text.h). */
 #ifndef OBS_OBSERVERCTL_EVENT_H
