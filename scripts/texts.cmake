@@ -30,9 +30,14 @@ if(NOT CMAKE_C_FLAGS MATCHES "-fsanitize" AND NOT CMAKE_CROSSCOMPILING)
 
   obs_text(observerd.conf.sample ${CMAKE_INSTALL_DOCDIR} observerd --sample-config)
 
-  # Where each shell looks for those of packages.
+  # Where each shell looks for those of packages. Debian's zsh looks elsewhere below /usr than below /usr/local.
+  if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+    set(zsh_folder ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+  else()
+    set(zsh_folder ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+  endif()
   obs_text(completions/observerctl ${CMAKE_INSTALL_DATADIR}/bash-completion/completions observerctl completion bash)
-  obs_text(completions/_observerctl ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions observerctl completion zsh)
+  obs_text(completions/_observerctl ${zsh_folder} observerctl completion zsh)
   obs_text(completions/observerctl.fish ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d observerctl completion fish)
 
   get_property(texts GLOBAL PROPERTY obs_texts)

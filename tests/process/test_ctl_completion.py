@@ -62,6 +62,9 @@ class Shell(DaemonTest):
         "zsh": (["zsh", "-f", "-i"],
                 "PS1=@@; autoload -Uz compinit && compinit -u -D; source <(observerctl completion zsh);"
                 " observerctl() { printf '<%s>' \"$@\"; echo END; }; echo RE''ADY"),
+        "zsh as installed": (["zsh", "-f", "-i"],
+                             "PS1=@@; mkdir functions; observerctl completion zsh >functions/_observerctl; fpath=($PWD/functions $fpath);"
+                             " autoload -Uz compinit && compinit -u -D; observerctl() { printf '<%s>' \"$@\"; echo END; }; echo RE''ADY"),
         "fish": (["fish", "--no-config", "-i"],
                  "function fish_prompt; echo @@; end; observerctl completion fish | source;"
                  " function observerctl; printf '<%s>' $argv; echo END; end; echo RE''ADY"),
@@ -90,7 +93,7 @@ class Shell(DaemonTest):
         self.addCleanup(os.waitpid, pid, 0)
         self.addCleanup(os.kill, pid, signal.SIGKILL)
         self.shown = b""
-        self.read({"bash": b"$ ", "zsh": b"% ", "fish": b"> "}[shell] if os.getuid() else {"bash": b"# ", "zsh": b"# ", "fish": b"# "}[shell])
+        self.read({"bash": b"$ ", "zsh": b"% ", "fish": b"> "}[argv[0]] if os.getuid() else b"# ")
         os.write(self.fd, setup.encode() + b"\n")
         self.read(b"READY\r\n")
         self.read(b"@@")
@@ -131,6 +134,10 @@ class Shell(DaemonTest):
 
     def test_zsh(self):
         self.check("zsh")
+
+    def test_zsh_as_installed(self):
+        """Loaded by its name, as a function of the completion system."""
+        self.check("zsh as installed")
 
     def test_fish(self):
         self.check("fish")

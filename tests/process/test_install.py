@@ -73,7 +73,7 @@ class Install(DaemonTest):
                                                              "proto/framing.md", "proto/observed_op.md")]
         if os.path.exists(os.path.join(BUILD, "man")):  # a build with sanitizers makes no pages
             wanted += ["share/doc/observer/observerd.conf.sample", "share/man/man1/observerctl.1", "share/man/man1/observerctl-tail.1", "share/man/man8/observerd.8",
-                       "share/bash-completion/completions/observerctl", "share/zsh/vendor-completions/_observerctl",
+                       "share/bash-completion/completions/observerctl", "share/zsh/site-functions/_observerctl",
                        "share/fish/vendor_completions.d/observerctl.fish"]
         for name in wanted:
             self.assertTrue(os.path.exists(self.path(name)), name)
