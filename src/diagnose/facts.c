@@ -155,7 +155,8 @@ static uint32_t key_of(uint64_t hash, bool hashed) {
 static void set_task(obs_facts *f, const obs_op *op, uint32_t at) {
   const bool hashed = OBS_HAS(op, sig_hash) && op->sig_hash.len > 0;
   const obs_tries tries = obs_tries_of(op->input_summary);
-  const uint64_t what = hashed ? hash_of(f, OBS_FACT_sig_hash, at, op->sig_hash) : tries.hash;
+  const uint64_t what =
+      hashed ? hash_of(f, OBS_FACT_sig_hash, at, op->sig_hash) : XXH3_64bits(tries.task.p, tries.task.len);
   uint64_t who = 0, where = hash_of(f, OBS_FACT_endpoint, at, op->endpoint);
   bool asked = true;
   if (OBS_HAS(op, session_id) && op->session_id.len > 0)

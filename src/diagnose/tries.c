@@ -2,7 +2,6 @@
 
 #include <string.h>
 #include <strings.h>
-#include <xxhash.h>
 
 enum {
   NEAR = 48,      /* bytes of an input's head and end that are looked at */
@@ -39,6 +38,17 @@ static const struct {
 typedef struct {
   const char *p, *end;
 } span;
+
+/* Bytes that the words, or the number before one, begin with: all else is passed over at once. */
+static const bool begins[256] = {
+    ['0' ... '9'] = true, ['a'] = true, ['A'] = true, ['t'] = true,  ['T'] = true, ['r'] = true,
+    ['R'] = true,         ['v'] = true, ['V'] = true, ['w'] = true,  ['W'] = true, ['e'] = true,
+    ['E'] = true,         ['i'] = true, ['I'] = true, [0xe3] = true, /* リ */
+    [0xe5] = true,                                                   /* 尝 再 回 */
+    [0xe7] = true,                                                   /* 第 */
+    [0xe8] = true,                                                   /* 試 */
+    [0xe9] = true,                                                   /* 重 */
+};
 
 static bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -131,7 +141,7 @@ static bool find_head(obs_str input, span *left, bool *again) {
   span s = {input.p, input.p + (input.len < NEAR ? input.len : NEAR)};
   skip(&s, spaces);
   skip(&s, openers);
-  if (!take_try(&s, again)) return false;
+  if (s.p == s.end || !begins[(unsigned char)*s.p] || !take_try(&s, again)) return false;
   skip(&s, spaces);
   if (!take_any(&s, separators)) return false; /* "retry 3 failed payments" */
   s.end = input.p + input.len;
@@ -161,7 +171,7 @@ static bool find_end(obs_str input, span *left, bool *again) {
   const char *const end = input.p + input.len;
   const char *p = input.len > NEAR ? end - NEAR : input.p;
   for (; p < end; p++) {
-    if (((unsigned char)*p & 0xc0) == 0x80) continue; /* inside of a character */
+    if (!begins[(unsigned char)*p]) continue;
     if (p > input.p && ((is_letter(p[-1]) && is_letter(*p)) || (is_digit(p[-1]) && is_digit(*p)))) continue;
     span s = {p, end};
     if (!take_try(&s, again)) continue;
@@ -179,24 +189,27 @@ static bool find_end(obs_str input, span *left, bool *again) {
   return true;
 }
 
-/* Most inputs end in what no such words end in: a letter that is no last one of a word. */
+/* Most inputs end in what no such words end in: a letter, and no word of these. */
 static bool may_end(obs_str input) {
   span s = {input.p, input.p + input.len};
-  while (trim(&s, closers) || trim(&s, spaces)) {
+  while (s.p < s.end && !is_letter(s.end[-1]) && !is_digit(s.end[-1]) && (trim(&s, closers) || trim(&s, spaces))) {
   }
   if (s.p == s.end) return false;
   if (is_digit(s.end[-1])) return true;
-  for (size_t k = 0; k < sizeof words / sizeof words[0]; k++)
-    if ((s.end[-1] | 0x20) == (words[k].text[words[k].len - 1] | 0x20)) return true;
+  for (size_t k = 0; k < sizeof words / sizeof words[0]; k++) {
+    const size_t len = words[k].len;
+    if ((s.end[-1] | 0x20) != (words[k].text[len - 1] | 0x20) || (size_t)(s.end - s.p) < len) continue;
+    if (strncasecmp(s.end - len, words[k].text, len) == 0) return true;
+  }
   return false;
 }
 
 obs_tries obs_tries_of(obs_str input) {
-  obs_tries t = {0, false};
+  obs_tries t = {{NULL, 0, 0}, false};
   bool again = false;
   span left = {input.p, input.p + input.len};
   if (input.len > 0 && (find_head(input, &left, &again) || (may_end(input) && find_end(input, &left, &again))))
     t.again = again;
-  t.hash = XXH3_64bits(left.p, (size_t)(left.end - left.p));
+  t.task = (obs_str){left.p, (uint32_t)(left.end - left.p), 0};
   return t;
 }

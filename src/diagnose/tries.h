@@ -6,8 +6,8 @@
 #include "op/op.h"
 
 typedef struct {
-  uint64_t hash; /* of the input without these words, so that all tries of it have the same */
-  bool again;    /* they say that it is not the first try */
+  obs_str task; /* the input without these words: of all its tries the same */
+  bool again;   /* they say that it is not the first try */
 } obs_tries;
 
 obs_tries obs_tries_of(obs_str input);
