@@ -17,7 +17,8 @@ static const char about[] =
 static const char configuration[] =
     "Each option but those that print something is also a key of the file given with --config, with _ for -, in the "
     "section in which --check-config prints it. A flag wins over the environment, which wins over the file, which wins "
-    "over the default. --check-config prints the effective values, and where each comes from.";
+    "over the default. --sample-config prints a file that explains every option; --check-config prints the effective "
+    "values, and where each comes from.";
 
 static const char variables[] =
     "Each key of the configuration file is also a variable: OBSERVER_ and the key in capitals. OBSERVER_DATA_DIR is "
