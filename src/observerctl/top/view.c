@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NAME_LEAST = 14, NAME_WIDE = 28, WHAT_LEAST = 26, WHAT_WIDE = 40 };
+enum { NAME_LEAST = 14, NAME_WIDE = 28, WHERE_LEAST = 8, WHAT_LEAST = 34, WHAT_WIDE = 40 };
 
 /* ---- tables ---- */
 
@@ -254,7 +254,7 @@ static const struct {
   const char *title;
   unsigned columns, gives;
   bool right;
-} group_columns[] = {{"where", 24, 6, false}, {"state", 9, 5, false}, {"1m", 5, 2, true},
+} group_columns[] = {{"where", 24, 5, false}, {"state", 9, 6, false}, {"1m", 5, 2, true},
                      {"1h", 6, 3, true},      {"since", 6, 4, true},  {"id", 8, 1, false}};
 enum { GROUP_COLUMNS = sizeof(group_columns) / sizeof(group_columns[0]) };
 
@@ -282,27 +282,33 @@ static const char *group_cell(const obs_top_group *g, unsigned c, char out[OBS_W
   }
 }
 
+/* As wide as the longest text of the column, within these bounds. */
+static unsigned fit(const obs_top_data *d, bool where, unsigned least, unsigned most) {
+  for (size_t i = 0; i < d->ngroups && least < most; i++) {
+    unsigned w = columns_of(where ? d->groups[i].where : d->groups[i].what);
+    if (w > least) least = w;
+  }
+  return least < most ? least : most;
+}
+
 static void draw_groups(obs_top_view *v, obs_top_frame *f, const char *title, obs_top_style style, unsigned rows) {
   size_t n = v->data->ngroups;
-  unsigned worst = GROUP_COLUMNS, what;
+  unsigned worst = GROUP_COLUMNS, what, widths[GROUP_COLUMNS];
+  for (unsigned c = 0; c < GROUP_COLUMNS; c++) widths[c] = group_columns[c].columns;
+  widths[0] = fit(v->data, true, WHERE_LEAST, widths[0]);
   for (;; worst--) {
     unsigned used = 0;
     for (unsigned c = 0; c < GROUP_COLUMNS; c++)
-      if (group_columns[c].gives <= worst) used += group_columns[c].columns + 1;
+      if (group_columns[c].gives <= worst) used += widths[c] + 1;
     what = f->columns > used + 1 ? f->columns - used - 1 : 0;
     if (what >= WHAT_LEAST || worst == 0) break;
   }
-  unsigned widest = WHAT_WIDE;
-  for (size_t i = 0; i < n && widest < what; i++) {
-    unsigned w = columns_of(v->data->groups[i].what);
-    if (w > widest) widest = w;
-  }
-  if (what > widest) what = widest;
+  what = fit(v->data, false, WHAT_WIDE, what);
 
   obs_top_cell(f, style, title, what, false);
   for (unsigned c = 0; c < GROUP_COLUMNS; c++)
     if (group_columns[c].gives <= worst)
-      obs_top_cell(f, style, group_columns[c].title, group_columns[c].columns, group_columns[c].right);
+      obs_top_cell(f, style, group_columns[c].title, widths[c], group_columns[c].right);
   obs_top_next_row(f);
   place_cursor(v, OBS_TOP_GROUPS, NULL, n, rows);
   unsigned first = v->cursors[OBS_TOP_GROUPS].first;
@@ -313,7 +319,7 @@ static void draw_groups(obs_top_view *v, obs_top_frame *f, const char *title, ob
     obs_top_cell(f, selected ? OBS_TOP_REVERSE : bad ? OBS_TOP_RED : OBS_TOP_YELLOW, g->what, what, false);
     for (unsigned c = 0; c < GROUP_COLUMNS; c++)
       if (group_columns[c].gives <= worst)
-        obs_top_cell(f, selected ? OBS_TOP_REVERSE : OBS_TOP_PLAIN, group_cell(g, c, text), group_columns[c].columns,
+        obs_top_cell(f, selected ? OBS_TOP_REVERSE : OBS_TOP_PLAIN, group_cell(g, c, text), widths[c],
                      group_columns[c].right);
     obs_top_next_row(f);
   }
