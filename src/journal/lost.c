@@ -155,7 +155,7 @@ static bool set_aside(obs_journal *j, bool *keep) {
   *keep = x->rows > 0 && is_free(j, name);
   if (!*keep) found_name(j, name);
   if (renameat(j->dir_fd, j->name, j->dir_fd, name) != 0) return errno == ENOENT;
-  obs_log_warn("journal", "%s/%s: the file found in its place is now %s", j->dir, j->name, name);
+  obs_log_warn("journal", "%s/%s: the file that was changed is now %s", j->dir, j->name, name);
   return true;
 }
 
