@@ -157,8 +157,8 @@ static void print_titles(printer *p) {
  */
 static void print_row(printer *p, size_t row) {
   const obs_table *t = p->t;
-  rest cells[OBS_TABLE_MAX];
-  unsigned below = 1; /* the next column that may stand below the first cell */
+  rest cells[OBS_TABLE_MAX] = {{0}}; /* a table has a column at least */
+  unsigned below = 1;                /* the next column that may stand below the first cell */
   bool more = true;
   for (unsigned c = 0; c < t->ncolumns; c++) cells[c] = rest_of(p, row, c);
   while (more) {
