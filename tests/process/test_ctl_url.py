@@ -1,9 +1,10 @@
 """One --url leads to everything of a daemon, and to nothing of another one."""
 
+import http.server
 import json
-import os
 import signal
 import subprocess
+import threading
 
 from ctl import CtlTest, free_url
 from harness import SLOW, free_port, main, wait_until
@@ -76,6 +77,35 @@ class Url(CtlTest):
                            (("replay", self.path("x", "{}\n")), "REP socket that can be reached from here (--req URL")):
             self.assertEqual(self.ctl(*args, "--url", url, code=1).stderr,
                              "observerctl %s: %s: the daemon has no %s gives the address of one)\n" % (args[0], url, what))
+
+    def test_another_machine_is_asked_for_its_sockets_at_its_own_address(self):
+        """What listens on every address, or on loopback only, is looked for where the daemon answers."""
+        urls = {"rep": ["tcp://127.0.0.1:1"], "pull": ["ipc:///nowhere/pull", "tcp://0.0.0.0:2"], "feed": ["ipc:///nowhere/feed"]}
+
+        class Health(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = json.dumps({"status": "ok", "seq": 0, "urls": urls}).encode()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        server = http.server.HTTPServer(("127.0.0.1", 0), Health)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        port = server.server_address[1]
+        # libcurl takes any name below localhost for this machine; for observerctl it is another one.
+        for host, words, peer in (("far.localhost", (), "tcp://far.localhost:1"), ("far.localhost", ("--no-ack",), "tcp://far.localhost:2"),
+                                  ("127.0.0.1", (), "tcp://127.0.0.1:1"), ("127.0.0.1", ("--no-ack",), "ipc:///nowhere/pull")):
+            done = self.ctl("pub", "--url", "http://%s:%d" % (host, port), "--endpoint", "/e", "--timeout", "300", *words, code=1)
+            self.assertTrue(done.stderr.startswith("observerctl pub: %s: " % peer), done.stderr)
+        self.assertIn("has no feed that can be reached from here", self.ctl("tail", "--url", "http://far.localhost:%d" % port, code=1).stderr)
 
     def test_the_spool_keeps_what_a_daemon_that_is_away_does_not_get(self):
         away = "http://127.0.0.1:%d" % free_port()

@@ -81,7 +81,8 @@ static void take_listener(obs_options *o) {
     const char *p = strncmp(list, listen, strlen(listen)) == 0 ? list + strlen(listen) : list;
     const char *host = strncmp(p, "http://", 7) == 0 ? p + 7 : strncmp(p, "https://", 8) == 0 ? p + 8 : NULL;
     int len = (int)(list + n - p);
-    if (host != NULL && len < URL_MAX) {
+    bool any_port = len >= 2 && memcmp(p + len - 2, ":0", 2) == 0; /* which one it became, only the daemon knows */
+    if (host != NULL && len < URL_MAX && !any_port) {
       size_t wild = 0;
       for (size_t i = 0; i < sizeof(any) / sizeof(any[0]); i++)
         if (strncmp(host, any[i], strlen(any[i])) == 0) wild = strlen(any[i]);
