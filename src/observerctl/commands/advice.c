@@ -110,11 +110,11 @@ static const obs_option flags[] = {
 OBS_COMMAND(advice) = {
     .name = "advice",
     .summary = "show what to know before acting: what fails and why, what helped, what works",
-    .description = "Prints what is known about an endpoint, a class of task, or both: what was found to fail there "
-                   "and what to do about it, open failure clusters, the corrections that helped, with how the next ops "
-                   "went, and entries of the playbook, with one to follow at most, and none while the endpoint fails. "
-                   "One line each, at most three of a kind.\n\n"
-                   "--json prints the daemon's answer, of at most a kilobyte, as it is.",
+    .description = "Prints what is known about an endpoint, a class of task, or both: what was found to fail there and "
+                   "what to do about it, open failure clusters, corrections that helped and how the next ops went, and "
+                   "entries of the playbook. It recommends one thing to do at most, and none while the endpoint fails. "
+                   "Each item is one line, and there are at most three of a kind.\n\n"
+                   "--json prints the daemon's answer, which has at most a kilobyte, as it is.",
     .examples = "observerctl advice --endpoint /v1/chat\nobserverctl advice -e scenario:fill -t staffing_fill --json",
     .flags = OBS_TABLE(flags),
     .run = run_advice,

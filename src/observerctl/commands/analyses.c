@@ -105,11 +105,10 @@ OBS_COMMAND(analyses) = {
     .name = "analyses",
     .arguments = "[ID]",
     .summary = "list diagnoses: why things fail, newest first",
-    .description = "Lists what the daemon found out about failures, the newest first: what fails and where, how many "
-                   "failures it is the "
-                   "first to explain, how long ago, the cluster, its number, and the likely cause, on lines of its "
-                   "own. One is listed when "
-                   "it concludes something new.\n\n"
+    .description = "Lists what the daemon found out about failures, newest first: what fails and where, how many "
+                   "failures are explained here for the first time, how long ago, the cluster, the number of the "
+                   "analysis, and the likely cause on lines of its own. An analysis is listed when it concludes "
+                   "something new.\n\n"
                    "With an ID it shows one in full: cause, what to do, what not to do, and each claim with the "
                    "numbers of the ops that it cites.\n\n"
                    "--json prints the daemon's answer as it is.",

@@ -215,19 +215,16 @@ OBS_COMMAND(clusters) = {
     .name = "clusters",
     .arguments = "[ID]",
     .summary = "list failures by kind: what fails, how often, since when, where",
-    .description =
-        "Lists failure clusters, the one that failed last first: the template of its text, in which <*> stands for "
-        "what "
-        "varies, its most frequent endpoint (and how many others), its state and since when it has it, failures in the "
-        "last hour and in all, how long ago the last one was, and the first eight digits of its id. A cluster is one "
-        "kind of failure, wherever it happens.\n\n"
-        "With an ID, or as many of its first digits as tell it from others, it shows one cluster in full: what fails, "
-        "where, since when and how often, whether one task is stuck or every task fails, who and what has to do with "
-        "it, "
-        "why and what to do about it as its last analysis says, its state at each endpoint, the corrections that came "
-        "after it and how the next ops went, and at the end the command that shows sample ops. "
-        "The id of a cluster that has been merged into another one leads to that one.\n\n"
-        "--json prints the daemon's answer as it is.",
+    .description = "Lists failure clusters, the most recent failure first: the template of its text, in which <*> "
+                   "stands for what varies, its most frequent endpoint (and how many others), its state and since when "
+                   "it has been in it, failures in the last hour and in total, how long ago the last one was, and the "
+                   "first eight digits of its id. A cluster is one kind of failure, wherever it happens.\n\n"
+                   "With an ID, or enough of its first digits to be unique, it shows one cluster in full: what fails, "
+                   "where, since when and how often, whether one task is stuck or every task fails, who and what is "
+                   "involved, why and what to do about it according to its last analysis, its state at each endpoint, "
+                   "the corrections that followed and how the next ops went, and finally the command that lists sample "
+                   "ops. The id of a cluster that was merged into another one leads to that one.\n\n"
+                   "--json prints the daemon's answer as it is.",
     .examples = "observerctl clusters --state regressed\nobserverctl clusters --sort count --limit 10\n"
                 "observerctl clusters 4f1d2c3b\nobserverctl ops --cluster 4f1d2c3b --since 1h",
     .flags = OBS_TABLE(flags),

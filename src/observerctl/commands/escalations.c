@@ -56,11 +56,12 @@ static const obs_option flags[] = {
 OBS_COMMAND(escalations) = {
     .name = "escalations",
     .summary = "list failures that were escalated to a team of models, newest first",
-    .description = "Lists the failure clusters that their analysis did not settle, the newest first: when, the "
-                   "cluster, its failures by then, why it was escalated (unanalysed, ungrounded: no analysis that "
-                   "recorded ops support; unsettled: none that names a cause and says what to do; continues: it kept "
-                   "failing after one; outage: most ops of its endpoints failed), what came of it, and the answer.\n\n"
-                   "--json prints the daemon's answer as it is, with all of the answers.",
+    .description = "Lists the failure clusters whose analysis did not settle them, newest first: how long ago, the "
+                   "cluster, its failures by then, why it was escalated, what came of it, and the answer. Reasons are "
+                   "unanalysed and ungrounded (there is no analysis that recorded ops support), unsettled (none names "
+                   "a cause and says what to do), continues (it kept failing after one that does) and outage (most ops "
+                   "of its endpoints failed).\n\n"
+                   "--json prints the daemon's answer as it is, with the answers in full.",
     .examples = "observerctl escalations\nobserverctl escalations --cluster 4f1d2c3b4a596877 --json | jq -r "
                 "'.escalations[].answer'",
     .flags = OBS_TABLE(flags),

@@ -95,17 +95,13 @@ static const obs_option flags[] = {
 OBS_COMMAND(ops) = {
     .name = "ops",
     .summary = "list recorded ops, newest first, with filters",
-    .description =
-        "Lists recorded ops, newest first, one a line: seq, time, outcome, source, endpoint, duration, what was "
-        "asked and what came of it, and of a failure what went wrong before what was asked. `observerctl op SEQ` shows "
-        "one "
-        "in full. On a terminal a line is cut at its width, but an error goes on below, for up to four lines; where it "
-        "has "
-        "less than 100 columns the source is left out. "
-        "Filters compare whole "
-        "values; all that are given must hold.\n\n"
-        "Pages are asked for until --limit is reached, so that any number can be had; ops recorded "
-        "meanwhile do not shift them.",
+    .description = "Lists recorded ops, newest first, one per line: seq, time, outcome, source, endpoint, duration, "
+                   "what was asked and what came of it; of a failure, what went wrong stands before what was asked. "
+                   "`observerctl op SEQ` shows one in full. On a terminal a line is cut at its width, but an error "
+                   "continues below, for up to four lines; on fewer than 100 columns the source is left out. Filters "
+                   "compare whole values, and an op must match all of them.\n\n"
+                   "Pages are requested until --limit is reached, so --limit may be any number; ops recorded meanwhile "
+                   "do not shift them.",
     .examples = "observerctl ops --failed --since 15m\n"
                 "observerctl ops --endpoint /v1/chat --since 2026-11-21T06:00:00Z --limit 1000\n"
                 "observerctl ops --all --json --source scenario > scenario.jsonl",

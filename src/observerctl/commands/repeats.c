@@ -56,9 +56,9 @@ static const obs_option flags[] = {
 OBS_COMMAND(repeats) = {
     .name = "repeats",
     .summary = "list tasks that fail again and again, without a success in between",
-    .description = "Lists the tasks that failed several times in a row, the one that failed last first: the task's "
-                   "sig_hash (of ops without one the session, at one endpoint), how often it failed without a success "
-                   "between, since when, and the failure clusters that it failed with last.\n\n"
+    .description = "Lists the tasks that failed several times in a row, the most recent failure first: the task's "
+                   "sig_hash (or, for ops without one, the session and endpoint), how often it failed without a "
+                   "success in between, since when, and the failure clusters of its latest failures.\n\n"
                    "--json prints the daemon's answer as it is.",
     .examples = "observerctl repeats\nobserverctl repeats --least 10 --endpoint /v1/chat\n"
                 "observerctl repeats --json | jq -r '.repeats[].sig_hash'",

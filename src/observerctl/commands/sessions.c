@@ -156,10 +156,10 @@ static const obs_option flags[] = {
 OBS_COMMAND(sessions) = {
     .name = "sessions",
     .summary = "list session records, newest first, or show statistics over them",
-    .description =
-        "Lists the records of iterate sessions, newest first: how long ago each ended, its verdict, kind, model and "
-        "provider, tries made and allowed, whether the roster confirms the artifact, and how long it "
-        "took.\n\n--stats shows the statistics over all of them; filters do not apply to it.",
+    .description = "Lists the records of iterate sessions, newest first: how long ago each ended, its verdict, kind, "
+                   "model and provider, tries made and allowed, whether the roster confirms the artifact, and how long "
+                   "it took.\n\n"
+                   "--stats shows statistics over all of them; filters do not apply to it.",
     .examples = "observerctl sessions --final-verdict max_iter_exhausted --since 1d\n"
                 "observerctl sessions --stats\nobserverctl sessions --all --json | jq -r .model | sort | uniq -c",
     .flags = OBS_TABLE(flags),

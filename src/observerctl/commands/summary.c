@@ -167,11 +167,10 @@ static const obs_option flags[] = {
 OBS_COMMAND(summary) = {
     .name = "summary",
     .summary = "show counts, failures and durations by source and endpoint, over a window",
-    .description =
-        "For each source and each endpoint: ops, failures, the share that failed, and quantiles of the "
-        "duration (within 1 %), over all that was ever recorded or over the last minute, 5 minutes or hour.\n\n"
-        "--json prints the daemon's answer to GET /v1/observer/summary as it is, with every window and "
-        "row.",
+    .description = "Shows for each source and each endpoint the number of ops and failures, the share that failed, and "
+                   "quantiles of the duration (within 1 %), over everything ever recorded or over the last minute, 5 "
+                   "minutes or hour.\n\n"
+                   "--json prints the daemon's answer to GET /v1/observer/summary as it is, with every window and row.",
     .examples = "observerctl summary\nobserverctl summary --window 5m --sort p99 --limit 10",
     .flags = OBS_TABLE(flags),
     .run = run_summary,

@@ -493,15 +493,14 @@ static const obs_option flags[] = {
 OBS_COMMAND(tail) = {
     .name = "tail",
     .summary = "follow ops as they are recorded, one line each",
-    .description =
-        "Shows the last recorded ops, then each op as it is recorded, until it is interrupted (status 0) or the "
-        "reader of its output exits. With --json a line is the op as recorded, with its seq in front. --topic shows "
-        "events "
-        "instead: failure clusters that are new, come back or spread, analyses, edits of the playbook, escalations.\n\n"
-        "Ops missed because the daemon or the connection could not keep up are reported on standard error; so is a "
-        "daemon that goes away (nothing received for 3 s) and comes back: tail continues by itself. A daemon of "
-        "--url or OBSERVER_URL that does not answer at the start is an error, or is waited for with --wait; no other "
-        "one takes its place.",
+    .description = "Shows the last recorded ops, then each op as it is recorded, until it is interrupted (exit status "
+                   "0) or the reader of its output exits. With --json, each line is the op as recorded, with its seq "
+                   "in front. --topic shows events instead: failure clusters that are new, come back or spread, "
+                   "analyses, edits of the playbook, escalations.\n\n"
+                   "On standard error it reports ops that were missed because the daemon or the connection could not "
+                   "keep up, and a daemon that goes away (nothing received for 3 s) and comes back; then tail "
+                   "continues by itself. If the daemon at --url or OBSERVER_URL does not answer at the start, tail "
+                   "fails, or waits for it with --wait; it never follows another daemon.",
     .examples = "observerctl tail --failed\n"
                 "observerctl tail --since 15m --cluster 4f1d2c3b\n"
                 "observerctl tail --topic failure.\n"

@@ -300,14 +300,13 @@ static const obs_option flags[] = {
 OBS_COMMAND(top) = {
     .name = "top",
     .summary = "the daemon at a glance, full-screen",
-    .description =
-        "Shows rates, transports, sources, endpoints with their durations and share of failures, the open failure "
-        "clusters and the last failures, and asks the daemon for them again and again. The last row shows the "
-        "keys; h lists all. While the daemon is away, the first row says so and the last numbers stay, dimmed; "
-        "top continues by itself.\n\n"
-        "Arrow keys select a row and Enter shows what it is about: an endpoint or source with what fails there, a "
-        "cluster "
-        "with its cause and what to do, an analysis with the ops that it cites, an op as recorded. Escape goes back.",
+    .description = "Shows rates, transports, sources, endpoints with their durations and share of failures, the open "
+                   "failure clusters and the latest failures, and refreshes them every --interval. The last row shows "
+                   "the keys; h lists all. While the daemon is away, the first row says so and the last numbers stay, "
+                   "dimmed; top continues by itself.\n\n"
+                   "Arrow keys select a row, and Enter shows its details: what fails at an endpoint or source, the "
+                   "cause of a cluster and what to do about it, the ops that an analysis cites, an op as recorded. "
+                   "Escape goes back.",
     .examples = "observerctl top\n"
                 "observerctl top --url http://10.0.0.7:3800 --interval 5\n"
                 "observerctl top --once --json | jq .failing",
