@@ -73,7 +73,12 @@ static int run_ping(const obs_args *args) {
   /* Asking opens the connection of HTTP, so that no round trip has that in it; REP's is opened here. */
   obs_publisher publisher = {
       .mode = OBSERVER_ACKNOWLEDGED, .args = args, .timeout_ms = timeout_ms, .interrupt = &interrupt, .batch_ops = 1};
-  bool has_rep = obs_publisher_find(args, OBSERVER_ACKNOWLEDGED, timeout_ms, found, error, sizeof(error));
+  obs_sockets sockets;
+  obs_sockets_ask(http.url, timeout_ms, &sockets);
+  bool absent =
+      sockets.tells && sockets.url[OBS_SOCKET_REP][0] == '\0'; /* by its configuration: no fault of an answer */
+  bool has_rep = obs_sockets_choose(args, &sockets, OBS_SOCKET_REP, found, error, sizeof(error));
+  if (absent) obs_args_error(args, "%s", error);
   if (has_rep) {
     rep.url = publisher.url = found;
     if (!obs_publisher_open(&publisher)) snprintf(error, sizeof(error), "%s", publisher.error);
@@ -86,13 +91,13 @@ static int run_ping(const obs_args *args) {
     ping_http(&http, timeout_ms);
     if (has_rep && !publisher.failed)
       ping_rep(&rep, &publisher);
-    else
+    else if (!absent)
       count(&rep, false, 0, has_rep ? publisher.error : error);
     (void)fflush(stdout);
   }
   if (wanted != 1) {
     put_summary(&http);
-    put_summary(&rep);
+    if (!absent) put_summary(&rep);
   }
   bool ok = http.answered == http.asked && rep.answered == rep.asked;
   int status = obs_interrupt_status(&interrupt, ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED);
@@ -119,7 +124,7 @@ OBS_COMMAND(ping) = {
     .description = "Asks the daemon over HTTP and over its REP socket, and prints a line for each: how long the answer "
                    "took, and which address it came from. The connections are opened beforehand, so the times are pure "
                    "round trips. Nothing is recorded. With a --count other than 1 a summary follows.\n\n"
-                   "Exit status 1: an answer did not come.",
+                   "A daemon without a REP socket is asked over HTTP only. Exit status 1: an answer did not come.",
     .examples = "observerctl ping\nobserverctl ping -c 10 -i 200ms",
     .flags = OBS_TABLE(flags),
     .exits = OBS_TABLE(exits),
