@@ -1,8 +1,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "stream/internal.h"
 #include "stream/bind_check.h"
+#include "stream/internal.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -102,7 +102,7 @@ typedef struct {
 
 /* A page of two from a list whose ids are places; the ids, as text. */
 static void walk_on(const listed *rows, uint64_t n, uint64_t through, obs_page_walk *walk, char *ids) {
-  obs_page_place places[8];
+  obs_page_place places[8] = {{0}};
   uint32_t found = 0, i = 0;
   obs_page_walk at = *walk;
   if (at.through == 0) at.through = through;
