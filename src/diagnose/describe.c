@@ -264,6 +264,21 @@ static obs_diagnose_value same_as(const obs_describe_scope *s, const obs_logit *
   return value_of(s, same.column, same.id);
 }
 
+static bool has_factor(const obs_describe_scope *s, const obs_logit *m, const obs_logit_factor *x, uint32_t i) {
+  const uint32_t from = x->from > 0 ? m->row[x->from] : 0, until = x->until < m->n ? m->row[x->until] : s->view->n;
+  return i >= from && i < until && obs_columns_where_has(&x->where, s->columns, i);
+}
+
+/* Counts the rest that has none of the other factors either. */
+static void count_unexplained(const rows *r, const obs_logit *m, uint32_t k, obs_diagnose_finding *f) {
+  for (uint32_t i = 0; i < r->s->view->n; i++) {
+    bool rest = r->s->takes[i] && !(i >= r->from && i < r->until && has_value(r, i));
+    for (uint32_t j = 0; rest && j < m->nfactors; j++) rest = j == k || !has_factor(r->s, m, &m->factors[j], i);
+    f->unexplained_ops += rest;
+    f->unexplained_failures += rest && obs_describe_is_failure(r->s, i);
+  }
+}
+
 static double log10_of(double log_p) {
   double p = log_p / M_LN10;
   return p < -300 ? -300 : p;
@@ -303,6 +318,7 @@ bool obs_describe(const obs_describe_scope *s, const obs_search *search, uint32_
     out->per_minute = load;
   }
   set_range(&r, out);
+  count_unexplained(&r, m, k, out);
   out->expected = expected_of(m, k, out->failures);
   out->at_ms = same_duration(&r, out->failures);
   if (c->cause == OBS_CAUSE_REGRESSION) out->correction_seq = s->view->seq[r.from];

@@ -88,6 +88,7 @@ typedef struct {
   obs_diagnose_value same; /* always comes together with the first condition: the data cannot tell them apart */
   uint64_t ops, failures;  /* of what is to blame, while it lasted */
   uint64_t rest_ops, rest_failures;
+  uint64_t unexplained_ops, unexplained_failures; /* of the rest: of what no other cause was found for */
   double expected;              /* failures that there would be without the cause, all other things equal */
   double log10_p;               /* after correction for all that was tried */
   uint64_t from_seq, until_seq; /* first op it concerns; first op after it, 0: it lasts */

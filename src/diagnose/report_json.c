@@ -97,6 +97,8 @@ static void put_finding(obs_json_writer *w, const obs_diagnose_finding *f) {
   obs_json_u64(w, "failures", f->failures);
   obs_json_u64(w, "rest_ops", f->rest_ops);
   obs_json_u64(w, "rest_failures", f->rest_failures);
+  obs_json_u64(w, "unexplained_ops", f->unexplained_ops);
+  obs_json_u64(w, "unexplained_failures", f->unexplained_failures);
   put_tenths(w, "expected_failures", f->expected);
   put_tenths(w, "log10_p", f->log10_p);
   obs_json_u64(w, "from_seq", f->from_seq);

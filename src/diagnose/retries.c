@@ -27,8 +27,9 @@ typedef struct {
 
 /* The last op of an endpoint, and the last one of another attempt before it. */
 typedef struct {
-  uint32_t row, other; /* + 1; 0: none */
-} last;
+  uint32_t row, other;          /* + 1; 0: none */
+  uint32_t seldom[2], often[2]; /* inputs and sig_hashes there that come back seldom, or often */
+} place;
 
 typedef struct {
   double repeats, failures, others_failures, own_failures;
@@ -39,7 +40,7 @@ typedef struct {
 typedef struct {
   const obs_facts_view *v;
   attempts tasks, chains;
-  last *endpoints;
+  place *endpoints;
   uint32_t *keys;      /* of each op; 0: none */
   bool told[2];        /* of inputs and of sig_hashes: they tell one task from another, for the most part */
   bool inputs_tell;    /* an agent seldom comes back with the same input */
@@ -78,10 +79,10 @@ static bool is_said(const obs_facts_view *v, uint32_t i) {
   return (v->flags[i] & OBS_FACT_AGAIN) != 0;
 }
 
-/* Counts how soon each task comes back after a success. */
+/* Counts how soon each task comes back after a success, and by that the tasks of each endpoint and of all. */
 static void watch_tasks(finder *f, const uint8_t *takes) {
   const obs_facts_view *v = f->v;
-  double seldom[2] = {0, 0}, often[2] = {0, 0};
+  uint32_t seldom[2] = {0, 0}, often[2] = {0, 0};
   for (uint32_t i = 0; i < v->n; i++) {
     if (!takes[i] || v->task[i] == 0) continue;
     attempt *a = slot_of(&f->tasks, v->task[i]);
@@ -92,10 +93,16 @@ static void watch_tasks(finder *f, const uint8_t *takes) {
   }
   for (uint32_t k = 0; k <= f->tasks.mask; k++) {
     attempt *a = &f->tasks.at[k];
+    if (a->worked > 0) {
+      const int sort = (a->key & OBS_FACT_HASHED) != 0;
+      place *at = &f->endpoints[v->id[OBS_FACT_endpoint][a->row - 1]];
+      const bool comes = comes_often(a) > 0;
+      seldom[sort] += !comes;
+      often[sort] += comes;
+      at->seldom[sort] += !comes;
+      at->often[sort] += comes;
+    }
     a->row = 0; /* they are gone through again */
-    if (a->worked == 0) continue;
-    seldom[(a->key & OBS_FACT_HASHED) != 0] += comes_often(a) <= 0;
-    often[(a->key & OBS_FACT_HASHED) != 0] += comes_often(a) > 0;
   }
   for (int sort = 0; sort < 2; sort++) f->told[sort] = seldom[sort] >= often[sort];
 }
@@ -118,17 +125,23 @@ static bool inputs_tell(const finder *f, const uint8_t *takes) {
 }
 
 /* Whether the task of op `i` is told by its sig_hash or input alone: by how that one comes back where it is clear, else
- * by how most do. */
+ * by how most do at its endpoint, else by how most do anywhere. One that never succeeds does not show it itself:
+ * "welder in Toledo" is no task where "welder in Dayton" comes every minute. */
 static bool is_told(const finder *f, uint32_t i) {
+  enum { LEAST_TASKS = 2 };
   const double sure = 3;
   if (f->v->task[i] == 0) return false;
+  const int sort = sort_of(f->v, i);
+  const place *at = &f->endpoints[f->v->id[OBS_FACT_endpoint][i]];
+  const bool known = at->seldom[sort] + at->often[sort] >= LEAST_TASKS;
+  const bool told = known ? at->seldom[sort] >= at->often[sort] : f->told[sort];
   const double often = comes_often(slot_of(&f->tasks, f->v->task[i]));
-  return f->told[sort_of(f->v, i)] ? often <= sure : often < -sure;
+  return told ? often <= sure : often < -sure;
 }
 
 /* Compares a repeat with what somebody else met there last, and with how the attempt's other ops went. */
 static void compare(const finder *f, const attempt *own, uint32_t i, bool told, measure *m) {
-  const last *endpoint = &f->endpoints[f->v->id[OBS_FACT_endpoint][i]];
+  const place *endpoint = &f->endpoints[f->v->id[OBS_FACT_endpoint][i]];
   uint32_t other = endpoint->row != 0 && f->keys[endpoint->row - 1] != f->keys[i] ? endpoint->row : endpoint->other;
   if (other == 0) return;
   m->repeats++;
@@ -144,7 +157,7 @@ static bool is_repeat(const obs_facts_view *v, const attempt *a, uint32_t i, boo
 }
 
 static void note(finder *f, uint32_t i) {
-  last *endpoint = &f->endpoints[f->v->id[OBS_FACT_endpoint][i]];
+  place *endpoint = &f->endpoints[f->v->id[OBS_FACT_endpoint][i]];
   if (endpoint->row != 0 && f->keys[endpoint->row - 1] != f->keys[i]) endpoint->other = endpoint->row;
   endpoint->row = i + 1;
 }
@@ -188,10 +201,11 @@ static bool depends(const measure *m) {
  * followed by one more. */
 static void keep_stuck(finder *f, uint8_t *again) {
   const obs_facts_view *v = f->v;
-  const measure *m = &f->measured[1];
   for (uint32_t i = 0; i < v->n; i++) {
-    if (!again[i] || !sort_of(v, i)) continue;
-    const attempt *a = slot_of(f->keys[i] == v->task[i] ? &f->tasks : &f->chains, f->keys[i]);
+    const bool alone = f->keys[i] == v->task[i];
+    if (!again[i] || !(alone || sort_of(v, i))) continue;
+    const measure *m = &f->measured[sort_of(v, i)];
+    const attempt *a = slot_of(alone ? &f->tasks : &f->chains, f->keys[i]);
     const double more = fmax(m->failures - a->longest, 0), all = fmax(m->all_failures - a->longest, 0);
     const double goes_on = (more + 1) / (all + 2);
     if (a->longest * log(goes_on) + log(m->all_failures + 1) < log_unlikely) again[i] = 0;

@@ -6,11 +6,11 @@
  * the ops before it, so those that remain are trials as before.
  *
  * What makes ops tries of the same task: what tells the task, and no more. That is the sig_hash, else the input without
- * the number of the try (obs_facts_view.task), where it comes back soon after a failure but not so soon after a
- * success: then a fallback model, another provider or another session that takes it up goes on with it. Where the same
- * comes back all the time it is of a kind of work, which many do: there an attempt is also of one agent, which is the
- * session, else the staffer, and of one endpoint (obs_facts_view.chain). An input that itself says that it is a second
- * try is one.
+ * the number of the try (obs_facts_view.task), where it, or most at its endpoint, comes back soon after a failure but
+ * not so soon after a success: then a fallback model, another provider or another session that takes it up goes on with
+ * it. Where the same comes back all the time it is of a kind of work, which many do: there an attempt is also of one
+ * agent, which is the session, else the staffer, and of one endpoint (obs_facts_view.chain). An input that itself says
+ * that it is a second try is one.
  *
  * All that is done only where trying again makes failures likelier by itself: where such ops fail more often than the
  * last op of another attempt at the same endpoint does (in an outage both fail, and each op stays a trial), and, where

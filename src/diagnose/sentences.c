@@ -91,9 +91,19 @@ static void put_range(obs_buf *out, const obs_diagnose_finding *f) {
   obs_buf_puts(out, ", ");
 }
 
+/* Whether the others fail nearly as often, but for other causes: then the difference shows only beside those that have
+ * none of these. */
+static bool others_have_causes(const obs_diagnose_finding *f) {
+  const double own = (double)f->failures / (double)f->ops;
+  return f->unexplained_ops > 0 && f->unexplained_ops < f->rest_ops &&
+         2.0 * (double)f->rest_failures / (double)f->rest_ops > own &&
+         (double)f->unexplained_failures / (double)f->unexplained_ops < (double)f->rest_failures / (double)f->rest_ops;
+}
+
 /* `41 of 102 ops with staffer_id "qwen3-coder" failed (40 %); of the other 3,898, 0.3 %` */
 static void put_shares(obs_buf *out, const obs_diagnose_finding *f) {
   bool always = f->nconditions == 0 && f->until_seq == 0; /* what is not of it came before */
+  bool narrow = others_have_causes(f);
   obs_words_count(out, f->failures);
   obs_buf_puts(out, " of ");
   obs_words_ops(out, f->ops);
@@ -103,9 +113,13 @@ static void put_shares(obs_buf *out, const obs_diagnose_finding *f) {
   obs_buf_putc(out, ')');
   if (f->rest_ops == 0) return;
   obs_buf_puts(out, always ? "; of the " : "; of the other ");
-  obs_words_count(out, f->rest_ops);
-  obs_buf_puts(out, always ? " before, " : ", ");
-  obs_words_percent(out, f->rest_failures, f->rest_ops);
+  obs_words_count(out, narrow ? f->unexplained_ops : f->rest_ops);
+  obs_buf_puts(out, always ? " before" : "");
+  obs_buf_puts(out, narrow ? " that have none of the other causes, " : ", ");
+  if (narrow)
+    obs_words_percent(out, f->unexplained_failures, f->unexplained_ops);
+  else
+    obs_words_percent(out, f->rest_failures, f->rest_ops);
 }
 
 void obs_sentences_finding(const obs_diagnose_finding *f, obs_buf *out) {
@@ -336,8 +350,11 @@ static void put_brief_shares(obs_buf *out, const obs_diagnose_finding *f, const 
     obs_buf_puts(out, before ? ", before " : ", others ");
     obs_words_percent(out, place->rest_failures, place->rest_ops);
   } else if (f->rest_ops > 0 && f->nconditions > 0) {
+    const bool narrow = others_have_causes(f);
     obs_buf_puts(out, place == NULL || endpoint ? ", others " : ", others elsewhere ");
-    obs_words_percent(out, f->rest_failures, f->rest_ops);
+    obs_buf_puts(out, narrow ? "without another cause " : "");
+    obs_words_percent(out, narrow ? f->unexplained_failures : f->rest_failures,
+                      narrow ? f->unexplained_ops : f->rest_ops);
   }
 }
 

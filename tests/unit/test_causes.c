@@ -688,6 +688,39 @@ WORLD(a_fallback_that_is_broken, "staffer_id is fallback") {
   }
 }
 
+/* Among tasks of which each is its own, a kind of work that comes back all the time: what always fails there is no task
+ * that is tried again. `hashed`: a sig_hash of the input tells it too. */
+static void work_among_tasks(world *w, int ops, double rate, bool hashed) {
+  for (int i = 0; i < ops; i++) {
+    bool work = chance(w) < 0.3, failed = chance(w) < 0.01;
+    int city = below(w, 5);
+    begin(w, 4);
+    SET(w, input_summary, text(w, "answer ticket %d", i));
+    if (hashed) SET(w, sig_hash, text(w, "sig-%d", i));
+    if (work) {
+      SET(w, endpoint, OBS_STR("scenario:fill"));
+      SET(w, city, text(w, "City %d", city));
+      SET(w, input_summary, text(w, "welder in City %d", city));
+      if (hashed) SET(w, sig_hash, text(w, "sig-city-%d", city));
+      failed = city == 3 && chance(w) < rate;
+    }
+    if (failed) broken(w, work ? "no roster" : "it broke");
+    end(w, START + i * SECOND);
+  }
+}
+WORLD(a_city_among_tasks, "city is City 3") {
+  work_among_tasks(w, 6000, 1, false);
+}
+WORLD(a_city_among_few_tasks, "city is City 3") {
+  work_among_tasks(w, 400, 1, false);
+}
+WORLD(a_city_among_tasks_sometimes, "city is City 3") {
+  work_among_tasks(w, 6000, 0.4, false);
+}
+WORLD(a_city_among_hashed_tasks, "city is City 3") {
+  work_among_tasks(w, 6000, 1, true);
+}
+
 /* Somebody who fails always, or half of the time, is one, however alike the inputs are. */
 static void bad_worker(world *w, double rate) {
   for (int i = 0; i < 12000; i++) {
@@ -830,6 +863,10 @@ int main(void) {
       TEST(turns_of_cycles_that_fail_alike),
       TEST(turns_of_failed_sessions),
       TEST(too_many_turns),
+      TEST(a_city_among_tasks),
+      TEST(a_city_among_few_tasks),
+      TEST(a_city_among_tasks_sometimes),
+      TEST(a_city_among_hashed_tasks),
       TEST(retries),
       TEST(retries_in_sessions),
       TEST(retries_of_an_input),
