@@ -173,6 +173,19 @@ class Reading(DaemonTest):
             rows = [json.loads(line)["op_id"] for line in self.ok("ops", "--json", *args, *url).split("\n")[:-1]]
             self.assertEqual(rows, ["p%d" % i for i in range(2999, 2999 - count, -1)], args)
 
+    def test_lists_over_pages(self):
+        """What is more than a page has room for is asked for page by page, and each entry is there once."""
+        d = self.start(None)
+        ops = [{"endpoint": "/e", "success": False, "error": "no", "sig_hash": "h%d" % i} for i in range(1100)]
+        self.assertEqual(d.post("/v1/observer/event", ops).json["count"], len(ops))
+        url = ("--url", d.url("http"))
+        page = d.get("/v1/observer/repeats?least=1&limit=1000").json
+        self.assertEqual((len(page["repeats"]), page["next_cursor"] is None), (1000, False))
+        for limit, count, more in (("1000", 1000, True), ("1050", 1050, True), ("5000", 1100, False)):
+            got = json.loads(self.ok("repeats", "--least", "1", "--limit", limit, "--json", *url))
+            self.assertEqual(len({r["sig_hash"] for r in got["repeats"]}), count)
+            self.assertEqual((len(got["repeats"]), got["next_cursor"] is not None), (count, more))
+
     def test_ops_lines(self):
         d = self.start(None)
         d.post("/v1/observer/event", [

@@ -159,7 +159,10 @@ static void join_page(cJSON *list, cJSON *page, const char *entries) {
   cJSON_DeleteItemFromObjectCaseSensitive(page, entries);
   while ((item = page->child) != NULL) {
     (void)cJSON_DetachItemViaPointer(page, item);
-    if (!cJSON_ReplaceItemInObjectCaseSensitive(list, item->string, item)) cJSON_Delete(item);
+    char *name = item->string; /* cJSON frees the item's own before it copies the one that it is given */
+    item->string = NULL;
+    if (!cJSON_ReplaceItemInObjectCaseSensitive(list, name, item)) cJSON_Delete(item);
+    cJSON_free(name);
   }
 }
 
@@ -194,8 +197,9 @@ static int fetch_list(const obs_args *args, const obs_ask_listing *l, const obs_
       obs_buf_fini(text);
     }
     if (page != *list) cJSON_Delete(page);
+    uint64_t before = got;
     got = (uint64_t)cJSON_GetArraySize(obs_show_member(*list, l->entries));
-    cursor = next_cursor(*list);
+    cursor = got > before ? next_cursor(*list) : NULL; /* a page with nothing in it leads nowhere */
     obs_buf_fini(&asked);
     obs_fetch_answer_fini(&answer);
   }
