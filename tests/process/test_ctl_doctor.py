@@ -63,6 +63,15 @@ class Doctor(DaemonTest):
         got = self.doctor("--url", d.url("http"), "--data-dir", self.tmp)
         self.assertIn(self.tmp + ", owned by", got["data dir"][1])
 
+    def test_this_machine_by_any_address(self):
+        """A Unix socket and an address without a scheme are of this machine, and so is the directory."""
+        unix = "ipc://" + os.path.join(self.tmp, "http.sock")
+        d = self.start(http=["http://127.0.0.1:0", unix])
+        for url in (unix, "127.0.0.1:" + port_of(d.url("http")), "LOCALHOST:" + port_of(d.url("http"))):
+            got = self.doctor("--url", url)
+            self.assertIn(d.data_dir + ", owned by", got["data dir"][1])
+            self.assertIn("held by observerd (pid %d)" % d.pid, got["data lock"][1])
+
     def test_a_relative_directory_is_told_whole(self):
         d = self.make()
         d.data_dir = "here"

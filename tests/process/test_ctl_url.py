@@ -103,8 +103,9 @@ class Url(CtlTest):
         # libcurl takes any name below localhost for this machine; for observerctl it is another one.
         for host, words, peer in (("far.localhost", (), "tcp://far.localhost:1"), ("far.localhost", ("--no-ack",), "tcp://far.localhost:2"),
                                   ("127.0.0.1", (), "tcp://127.0.0.1:1"), ("127.0.0.1", ("--no-ack",), "ipc:///nowhere/pull")):
-            done = self.ctl("pub", "--url", "http://%s:%d" % (host, port), "--endpoint", "/e", "--timeout", "300", *words, code=1)
-            self.assertTrue(done.stderr.startswith("observerctl pub: %s: " % peer), done.stderr)
+            for scheme in ("http://", ""):
+                done = self.ctl("pub", "--url", "%s%s:%d" % (scheme, host, port), "--endpoint", "/e", "--timeout", "300", *words, code=1)
+                self.assertTrue(done.stderr.startswith("observerctl pub: %s: " % peer), done.stderr)
         self.assertIn("has no feed that can be reached from here", self.ctl("tail", "--url", "http://far.localhost:%d" % port, code=1).stderr)
 
     def test_the_spool_keeps_what_a_daemon_that_is_away_does_not_get(self):

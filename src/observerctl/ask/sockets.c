@@ -6,6 +6,7 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { HOST_MAX = 256 };
 
@@ -30,31 +31,41 @@ static bool is_any(const char *host) {
 }
 
 static bool is_loopback(const char *host) {
-  return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 || starts_with(host, "127.");
+  return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 || starts_with(host, "127.");
 }
 
-/* The host of the bridge's URL; "" when it cannot be told. */
+/* The host of the bridge's URL, which may lack its scheme; "": it has none (ipc). */
 static void host_of(const char *base, char out[HOST_MAX]) {
   CURLU *parsed = curl_url();
   char *host = NULL;
   out[0] = '\0';
-  if (parsed != NULL && curl_url_set(parsed, CURLUPART_URL, base, 0) == CURLUE_OK &&
+  if (parsed != NULL && curl_url_set(parsed, CURLUPART_URL, base, CURLU_DEFAULT_SCHEME) == CURLUE_OK &&
       curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK)
     snprintf(out, HOST_MAX, "%s", host);
   curl_free(host);
   curl_url_cleanup(parsed);
 }
 
+static bool is_here(const char *host) {
+  return *host == '\0' || is_loopback(host);
+}
+
+bool obs_sockets_is_here(const char *base) {
+  char host[HOST_MAX];
+  host_of(base, host);
+  return is_here(host);
+}
+
 /* How `url`, as the daemon listens on it, is dialled from here. False: it cannot be. */
 static bool reach(const char *url, const char *base_host, char out[OBS_SOCKETS_URL_MAX]) {
   char host[HOST_MAX];
-  bool here = *base_host == '\0' || is_loopback(base_host);
+  bool here = is_here(base_host);
   const char *rest = strstr(url, "://");
   if (rest == NULL || starts_with(url, "dial:") || starts_with(url, "inproc:")) return false;
   rest += strlen("://");
   if (starts_with(url, "ipc:") || starts_with(url, "abstract:")) {
-    snprintf(out, OBS_SOCKETS_URL_MAX, "%s", url);
-    return here; /* a socket of the other machine's */
+    int len = snprintf(out, OBS_SOCKETS_URL_MAX, "%s", url);
+    return here && len < OBS_SOCKETS_URL_MAX; /* else a socket of the other machine's */
   }
   size_t n = *rest == '[' ? strcspn(rest, "]") + 1 : strcspn(rest, ":/");
   if (n >= sizeof(host) || n > strlen(rest)) return false;

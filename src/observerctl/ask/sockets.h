@@ -20,6 +20,9 @@ typedef struct {
  * one, is looked for at the host of `base`. */
 void obs_sockets_ask(const char *base, uint32_t timeout_ms, obs_sockets *out);
 
+/* Whether the daemon at `base` is on this machine: behind a Unix socket or a loopback address. */
+bool obs_sockets_is_here(const char *base);
+
 /* The URL of one socket of the daemon that the command's --url names. Only where no URL was given anywhere, and nobody
  * answers at the default one, it is the socket's default. False: `error` says why there is none. */
 bool obs_sockets_find(const obs_args *args, obs_socket_kind socket, uint32_t timeout_ms, char url[OBS_SOCKETS_URL_MAX],

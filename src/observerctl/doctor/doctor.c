@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "observerctl/ask/fetch.h"
+#include "observerctl/ask/sockets.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
@@ -108,20 +109,13 @@ static bool ports_ok(const obs_args *args) {
   return true;
 }
 
-static bool is_this_machine(const char *url) {
-  static const char *const hosts[] = {"://127.", "://localhost", "://[::1]"};
-  for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
-    if (strstr(url, hosts[i]) != NULL) return true;
-  return false;
-}
-
 /* The directory that the daemon says it uses, unless another one was given. */
 static void find_data_dir(obs_doctor *d) {
   const cJSON *dir = cJSON_GetObjectItemCaseSensitive(d->health, "data_dir");
   const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(d->health, "journal_name"));
   if (obs_args_given(d->args, "data-dir") || dir == NULL) return; /* nobody answers, or an older daemon */
   d->ephemeral = cJSON_IsNull(dir);
-  d->elsewhere = !d->ephemeral && !is_this_machine(d->url);
+  d->elsewhere = !d->ephemeral && !obs_sockets_is_here(d->url);
   if (cJSON_IsString(dir)) d->data_dir = dir->valuestring;
   if (name != NULL) d->journal_name = name;
 }
