@@ -49,6 +49,8 @@ class Words(CtlTest):
         for words, wanted in ((("check", ""), "files"), (("doctor", "--data-dir", ""), "dirs"), (("run", ""), "commands"),
                               (("run", "-q", "make", ""), "files"), (("stats", ""), ""), (("pub", "--topic", ""), "")):
             self.assertEqual(self.offered(*words)[0], wanted, words)
+        self.assertEqual(self.offered("--color", "a"), ("", [("auto", ""), ("always", "")]))
+        self.assertEqual(self.offered("--color", "never", "check", ""), self.offered("check", ""))
         self.assertEqual(self.offered("nothing", ""), ("", []))
         self.assertEqual(self.ctl("completion", "words").stdout, "")
 
@@ -157,7 +159,7 @@ class Completion(DaemonTest):
         self.assertEqual(done.stdout, "complete -F _observerctl observerctl\n")
 
     def test_commands(self):
-        self.assertEqual(self.complete(""), ["--help", "--version", "--url"] + commands())
+        self.assertEqual(self.complete(""), ["--help", "--version", "--url", "--color"] + commands())
         self.assertEqual(self.complete("su"), ["summary"])
         self.assertEqual(self.complete("s"), [name for name in commands() if name.startswith("s")])
         self.assertEqual(self.complete("--v"), ["--version"])

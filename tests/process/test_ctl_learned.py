@@ -258,6 +258,7 @@ class Review(CtlTest):
     def test_the_verdict_is_the_exit_status(self):
         daemon = self.start(data_dir=None)
         refused = self.review(daemon, "--text", self.REFUSAL, code=3)
+        self.assertIn("\x1b[31m", self.review(daemon, "--text", self.REFUSAL, "--color", "always", code=3).stdout)
         self.assertRegex(refused.stdout, r"\Areject \(0\.\d\d, heuristic\): .+\n- refusal: .+\n\Z")
         cycled = self.review(daemon, "--text", "TODO: write this", code=4)
         self.assertRegex(cycled.stdout, r"\Acycle \(0\.\d\d, heuristic\): .+\n- placeholder: .+\n\Z")

@@ -21,6 +21,7 @@ class Status(CtlTest):
             d.post("/v1/observer/event", {"endpoint": "/a", "success": success})
         done = self.ctl("status", "--url", url)
         self.assertRegex(done.stdout, r", ready, \S+ ops/s, 25\.0 % failed, 4 ops recorded, http://")
+        self.assertIn(", \x1b[32mready\x1b[0m, ", self.ctl("status", "--color", "always", "--url", url).stdout)
         status = self.result("status", "--url", url)
         self.assertEqual((status["ready"], status["reasons"], status["ops"], status["window_ops"], status["window_failures"],
                           status["waiting"]), (True, [], 4, 4, 1, 0))

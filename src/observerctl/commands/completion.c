@@ -124,9 +124,14 @@ static void put_options(offer *o, const obs_command *c) {
 static void complete(offer *o, int n, char *const *words) {
   o->word = words[n - 1];
   for (; n > 1 && words[0][0] == '-'; words++, n--) { /* options may stand before the command */
-    if (strcmp(words[0], "--url") != 0 && strcmp(words[0], "-u") != 0) continue;
-    if (n == 2) return;
-    o->url = words[1];
+    bool url = strcmp(words[0], "--url") == 0 || strcmp(words[0], "-u") == 0;
+    bool color = strcmp(words[0], "--color") == 0;
+    if (!url && !color) continue;
+    if (n == 2) {
+      if (color) put_words(o, "auto always never");
+      return;
+    }
+    if (url) o->url = words[1];
     words++;
     n--;
   }
@@ -134,6 +139,7 @@ static void complete(offer *o, int n, char *const *words) {
     put_value(o, "--help", "the list of commands");
     put_value(o, "--version", "the program's version");
     put_value(o, "--url", "the daemon's HTTP address");
+    put_value(o, "--color", "colours: auto, always, never");
     put_commands(o);
     return;
   }

@@ -33,6 +33,7 @@ static bool append_correction(demo *d, const observer_op *op) {
   obs_json_cstr(&w, "correction", op->correction);
   obs_json_end(&w);
   obs_buf_putc(&row, '\n');
+  if (row.oom) errno = ENOMEM;
   FILE *file = row.oom ? NULL : fopen(d->corrections, "ae");
   bool ok = file != NULL && fwrite(row.p, 1, row.len, file) == row.len;
   if (file != NULL && fclose(file) != 0) ok = false;

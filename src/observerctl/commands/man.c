@@ -10,9 +10,9 @@ static const char about[] =
     "observerctl publishes to observerd, reads from it, follows it live, and checks its journal and its machine. Each "
     "command has a manual page of its own: that of tail is observerctl-tail(1). `observerctl help COMMAND` is the "
     "short form.\n\n"
-    "Options are written --name VALUE, --name=VALUE or, where they have a letter, -n VALUE; -- ends them. --url may "
-    "also "
-    "stand before the command. A letter belongs to its command; long names mean the same in all of them. Colours and "
+    "Options are written --name VALUE, --name=VALUE or, where they have a letter, -n VALUE; -- ends them. --url and "
+    "--color may also stand before the command. A letter belongs to its command; long names mean the same in all of "
+    "them. Colours and "
     "progress lines appear on a terminal only.";
 
 static const char values[] =

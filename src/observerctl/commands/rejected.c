@@ -97,7 +97,6 @@ static bool list_row(void *arg, const obs_reject_row *row) {
 }
 
 static int list(work *w) {
-  obs_text_setup();
   bool walked = walk(w, list_row);
   if (walked && !w->failed && w->listed == 0) obs_ask_none(w->args, "rejected ops or messages");
   return w->failed ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
@@ -219,7 +218,6 @@ static bool replay_row(void *arg, const obs_reject_row *row) {
 
 static int replay(work *w) {
   w->dry_run = obs_args_text(w->args, "dry-run") != NULL;
-  obs_text_setup();
   if (!obs_interrupt_open(&w->interrupt)) {
     obs_args_error(w->args, "signals: %s", strerror(errno));
     return OBS_COMMAND_FAILED;
