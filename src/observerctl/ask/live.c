@@ -1,6 +1,7 @@
 #include "observerctl/ask/live.h"
 
 #include "observerctl/ask/fetch.h"
+#include "observerctl/cli/show.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -47,15 +48,16 @@ bool obs_live_has(const char *kind) {
   return find(kind) != NULL;
 }
 
+/* NULL: the object itself. */
 static const cJSON *member(const cJSON *object, const char *name) {
-  return name != NULL ? cJSON_GetObjectItemCaseSensitive(object, name) : object;
+  return name != NULL ? obs_show_member(object, name) : object;
 }
 
+/* A member of the row or, of a recorded op, of what was recorded; "": neither has it. */
 static const char *text(const cJSON *row, const char *name) {
-  const cJSON *own = name != NULL ? cJSON_GetObjectItemCaseSensitive(row, name) : NULL;
-  if (own == NULL && name != NULL) own = member(cJSON_GetObjectItemCaseSensitive(row, "op"), name);
-  const char *value = cJSON_GetStringValue(own);
-  return value != NULL ? value : "";
+  if (name == NULL) return "";
+  const char *own = obs_show_text(row, name);
+  return *own != '\0' ? own : obs_show_text(obs_show_member(row, "op"), name);
 }
 
 /* The name that a row has, as text. */

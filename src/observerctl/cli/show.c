@@ -18,6 +18,16 @@ const char *obs_show_text(const cJSON *object, const char *name) {
   return text != NULL ? text : "";
 }
 
+const char *obs_show_template(const cJSON *object) {
+  const char *template = obs_show_text(object, "template");
+  if (strcmp(obs_show_text(object, "scope"), "fleet") == 0) return "all failures together";
+  return *template != '\0' ? template : "(no text)";
+}
+
+void obs_show_failure(const cJSON *object, obs_buf *out) {
+  obs_buf_puts(out, obs_show_template(object));
+}
+
 char *obs_show_share(char out[OBS_TEXT_NUMBER], double part, double whole) {
   if (whole > 0)
     snprintf(out, OBS_TEXT_NUMBER, "%.1f %%", 100 * part / whole);

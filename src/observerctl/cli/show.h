@@ -13,6 +13,11 @@ double obs_show_number(const cJSON *object, const char *name);
 const cJSON *obs_show_member(const cJSON *object, const char *name);
 /* A text of an object; "" when it has none of that name. */
 const char *obs_show_text(const cJSON *object, const char *name);
+/* What a cluster, an analysis or an escalation is about: its template, "(no text)" where the failures have none; of the
+ * fleet "all failures together". */
+const char *obs_show_template(const cJSON *object);
+/* The same as a field's `make`. */
+void obs_show_failure(const cJSON *object, obs_buf *out);
 /* part / whole as "6.3 %", "" when there is no whole. Returns `out`. */
 char *obs_show_share(char out[OBS_TEXT_NUMBER], double part, double whole);
 /* Prints the table on stdout and frees it; before it an empty line and the title ("": only the line; NULL: neither). An

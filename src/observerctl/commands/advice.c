@@ -37,10 +37,8 @@ static void put_finding(const cJSON *finding) {
 }
 
 static void put_cluster(const cJSON *cluster) {
-  const char *template = obs_show_text(cluster, "template");
   char failures[OBS_TEXT_COUNTED];
-  put(OBS_STYLE_RED, "fails", "%s (%s, %s, cluster %.*s)", *template != '\0' ? template : "(no text)",
-      obs_show_text(cluster, "state"),
+  put(OBS_STYLE_RED, "fails", "%s (%s, %s, cluster %.*s)", obs_show_template(cluster), obs_show_text(cluster, "state"),
       obs_text_counted(failures, (uint64_t)obs_show_number(cluster, "count"), "failure"), OBS_SHOW_ID_DIGITS,
       obs_show_text(cluster, "id"));
 }

@@ -4,12 +4,6 @@
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/when.h"
 
-static void make_failure(const cJSON *analysis, obs_buf *out) {
-  const char *template = obs_show_text(analysis, "template");
-  bool fleet = strcmp(obs_show_text(analysis, "scope"), "fleet") == 0;
-  obs_buf_puts(out, *template != '\0' ? template : fleet ? "all failures together" : "(no text)");
-}
-
 /* Without separators: what can be looked up is copied. */
 static void make_ops(const cJSON *analysis, obs_buf *out) {
   double first = obs_show_number(analysis, "first_seq"), last = obs_show_number(analysis, "last_seq");
@@ -18,14 +12,17 @@ static void make_ops(const cJSON *analysis, obs_buf *out) {
 }
 
 static const obs_show_field columns[] = {
-    {"FAILURE", .make = make_failure, .wraps = true}, {"ENDPOINT", .key = "endpoint", .gives = true, .below = true},
-    {"FAILURES", OBS_SHOW_COUNT, .key = "failures"},  {"AGE", OBS_SHOW_AGE, .key = "time"},
-    {"CLUSTER", OBS_SHOW_ID, .key = "cluster"},       {"ID", OBS_SHOW_NUMBER, .key = "id"},
+    {"FAILURE", .make = obs_show_failure, .wraps = true},
+    {"ENDPOINT", .key = "endpoint", .gives = true, .below = true},
+    {"FAILURES", OBS_SHOW_COUNT, .key = "failures"},
+    {"AGE", OBS_SHOW_AGE, .key = "time"},
+    {"CLUSTER", OBS_SHOW_ID, .key = "cluster"},
+    {"ID", OBS_SHOW_NUMBER, .key = "id"},
     {"CAUSE", .key = "cause", .note = true},
 };
 
 static const obs_show_field facts[] = {
-    {"failure", .make = make_failure},
+    {"failure", .make = obs_show_failure},
     {"endpoint", .key = "endpoint"},
     {"made", OBS_SHOW_AGO, .key = "time"},
     {"id", OBS_SHOW_NUMBER, .key = "id"},

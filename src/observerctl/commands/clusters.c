@@ -21,11 +21,6 @@ static void make_endpoint(const cJSON *cluster, obs_buf *out) {
   if (others > 0) obs_buf_printf(out, " +%d", others);
 }
 
-static void make_failure(const cJSON *cluster, obs_buf *out) {
-  const char *template = obs_show_text(cluster, "template");
-  obs_buf_puts(out, *template != '\0' ? template : "(no text)");
-}
-
 /* How many different ones the failures have, in words: `about 2,000 in 2,012 failures: every task fails`. */
 static void put_many(const cJSON *cluster, const char *name, const char *const words[3], obs_buf *out) {
   const cJSON *many = obs_show_member(cluster, name);
@@ -86,7 +81,7 @@ static void make_ops(const cJSON *cluster, obs_buf *out) {
 }
 
 static const obs_show_field columns[] = {
-    {"FAILURE", .make = make_failure, .wraps = true},
+    {"FAILURE", .make = obs_show_failure, .wraps = true},
     {"ENDPOINT", .make = make_endpoint, .gives = true, .below = true},
     {"STATE", .key = "state", .style = style_of_state},
     {"SINCE", OBS_SHOW_AGE, .key = "state_since"},
@@ -98,7 +93,7 @@ static const obs_show_field columns[] = {
 
 /* What, where, since when. Why and what to do follow them, and the evidence ends it. */
 static const obs_show_field facts[] = {
-    {"failure", .make = make_failure},
+    {"failure", .make = obs_show_failure},
     {"endpoints", OBS_SHOW_VALUES, .key = "endpoints"},
     {"state", .make = make_state},
     {"first seen", OBS_SHOW_AGO, .key = "first_seen"},

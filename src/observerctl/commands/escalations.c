@@ -23,7 +23,7 @@ static void make_answer(const cJSON *e, obs_buf *out) {
 static int run_escalations(const obs_args *args) {
   static const char *const filters[] = {"cluster"};
   static const obs_show_field columns[] = {
-      {"FAILURE", .key = "template", .wraps = true},
+      {"FAILURE", .make = obs_show_failure, .wraps = true},
       {"ENDPOINT", .key = "endpoint", .gives = true, .below = true},
       {"OUTCOME", .make = make_outcome, .style = style_of_outcome},
       {"REASON", .key = "reason"},

@@ -5,14 +5,10 @@
 
 enum { TIME_COLUMNS = 12, WORD_COLUMNS = 10, TEXT_COLUMN = TIME_COLUMNS + 1 + WORD_COLUMNS + 1, TEXT_LEAST = 20 };
 
-static const char *template_of(const cJSON *map) {
-  const char *template = obs_show_text(map, "template");
-  return *template != '\0' ? template : "(no text)";
-}
-
 static void make_failure(const cJSON *map, obs_buf *out) {
   char failures[OBS_TEXT_COUNTED];
-  obs_buf_printf(out, "%s at %s, %s (observerctl clusters %.*s)", template_of(map), obs_show_text(map, "endpoint"),
+  obs_buf_printf(out, "%s at %s, %s (observerctl clusters %.*s)", obs_show_template(map),
+                 obs_show_text(map, "endpoint"),
                  obs_text_counted(failures, (uint64_t)obs_show_number(map, "count"), "failure"), OBS_SHOW_ID_DIGITS,
                  obs_show_text(map, "id"));
 }
@@ -32,7 +28,7 @@ static void make_playbook(const cJSON *map, obs_buf *out) {
 static void make_escalation(const cJSON *map, obs_buf *out) {
   const char *error = obs_show_text(map, "error"), *answer = obs_show_text(map, "answer");
   char failures[OBS_TEXT_COUNTED];
-  obs_buf_printf(out, "%s, %s (%s; observerctl clusters %.*s)", template_of(map),
+  obs_buf_printf(out, "%s, %s (%s; observerctl clusters %.*s)", obs_show_template(map),
                  obs_text_counted(failures, (uint64_t)obs_show_number(map, "count"), "failure"),
                  obs_show_text(map, "reason"), OBS_SHOW_ID_DIGITS, obs_show_text(map, "cluster"));
   obs_buf_printf(out, ": %s", *error != '\0' ? error : *answer != '\0' ? answer : "not sent");

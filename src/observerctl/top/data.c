@@ -5,6 +5,7 @@
 #include "cluster/mask.h"
 #include "cluster/reading.h"
 #include "observerctl/ask/fetch.h"
+#include "observerctl/cli/show.h"
 #include "observerctl/top/top.h"
 
 #include <math.h>
@@ -145,11 +146,11 @@ static int by_count(const void *a, const void *b) {
 }
 
 static void take_cluster(obs_top_data *d, const cJSON *c) {
-  const char *template = text_of(c, "template"), *state = text_of(c, "state");
+  const char *state = text_of(c, "state");
   const cJSON *endpoints = member(c, "endpoints");
   if (d->ngroups == GROUPS_MAX || state == NULL || strcmp(state, "resolved") == 0) return;
   d->groups[d->ngroups++] = (obs_top_group){
-      .what = template != NULL && *template != '\0' ? template : "(no text)",
+      .what = obs_show_template(c),
       .where = endpoints != NULL && endpoints->child != NULL ? endpoints->child->string : "",
       .id = text_of(c, "id"),
       .state = state,

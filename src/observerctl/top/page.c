@@ -1,6 +1,7 @@
 /* A page about one thing: a source, an endpoint, a cluster, an analysis or an op, with lines that lead on. */
 #include "base/clock.h"
 #include "observerctl/cli/line.h"
+#include "observerctl/cli/show.h"
 #include "observerctl/cli/text.h"
 #include "observerctl/cli/when.h"
 #include "observerctl/top/top.h"
@@ -11,20 +12,6 @@
 #include <stdlib.h>
 
 enum { MARK_COLUMNS = 2, LINES_MAX = 10000, LEAST_COLUMNS = 8 };
-
-static const cJSON *member(const cJSON *object, const char *name) {
-  return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_of(const cJSON *object, const char *name) {
-  const char *text = cJSON_GetStringValue(member(object, name));
-  return text != NULL ? text : "";
-}
-
-static double number_of(const cJSON *object, const char *name) {
-  const cJSON *n = member(object, name);
-  return cJSON_IsNumber(n) ? n->valuedouble : 0;
-}
 
 /* ---- lines ---- */
 
@@ -107,8 +94,8 @@ static void put_ops(obs_top_text *t, const char *title, const cJSON *rows) {
   cJSON_ArrayForEach(row, rows) {
     obs_line_op op;
     obs_buf line = {0};
-    obs_top_target target = to_number(OBS_TOP_OP, number_of(row, "seq"));
-    obs_line_of_json(member(row, "op"), &op);
+    obs_top_target target = to_number(OBS_TOP_OP, obs_show_number(row, "seq"));
+    obs_line_of_json(obs_show_member(row, "op"), &op);
     obs_line_put(&line, &op, &look);
     obs_buf_putc(&line, '\0');
     if (!line.oom) put_text(t, OBS_TOP_PLAIN, &target, line.p);
@@ -119,53 +106,53 @@ static void put_ops(obs_top_text *t, const char *title, const cJSON *rows) {
 /* ---- pages ---- */
 
 static void build_cluster(obs_top_text *t, const obs_top_answer *a) {
-  const cJSON *cluster = a->parts[0], *analyses = member(a->parts[1], "analyses"), *analysis;
-  char state[OBS_WHEN_LEN], first[OBS_WHEN_LEN], last[OBS_WHEN_LEN];
-  const char *template = text_of(cluster, "template");
-  put_text(t, OBS_TOP_RED, &nowhere, *template != '\0' ? template : "(no text)");
-  put_counts(t, "at", member(cluster, "endpoints"));
-  obs_when_age(text_of(cluster, "state_since"), state);
-  obs_when_age(text_of(cluster, "first_seen"), first);
-  obs_when_age(text_of(cluster, "last_seen"), last);
-  put(t, OBS_TOP_PLAIN, &nowhere, "%s for %s; first seen %s ago, last %s ago; cluster %.8s", text_of(cluster, "state"),
-      state, first, last, text_of(cluster, "id"));
-  put(t, OBS_TOP_PLAIN, &nowhere, "%.0f failures, %.0f in the last hour, %.0f in the last minute",
-      number_of(cluster, "count"), number_of(cluster, "last_hour"), number_of(cluster, "last_minute"));
-  put_counts(t, "staffers", member(cluster, "staffers"));
-  put_counts(t, "sources", member(cluster, "sources"));
-  put_counts(t, "task classes", member(cluster, "task_classes"));
+  const cJSON *cluster = a->parts[0], *analyses = obs_show_member(a->parts[1], "analyses"), *analysis;
+  char state[OBS_WHEN_LEN], first[OBS_WHEN_LEN], last[OBS_WHEN_LEN], failures[OBS_TEXT_COUNTED];
+  put_text(t, OBS_TOP_RED, &nowhere, obs_show_template(cluster));
+  put_counts(t, "at", obs_show_member(cluster, "endpoints"));
+  obs_when_age(obs_show_text(cluster, "state_since"), state);
+  obs_when_age(obs_show_text(cluster, "first_seen"), first);
+  obs_when_age(obs_show_text(cluster, "last_seen"), last);
+  put(t, OBS_TOP_PLAIN, &nowhere, "%s for %s; first seen %s ago, last %s ago; cluster %.*s",
+      obs_show_text(cluster, "state"), state, first, last, OBS_SHOW_ID_DIGITS, obs_show_text(cluster, "id"));
+  put(t, OBS_TOP_PLAIN, &nowhere, "%s, %.0f in the last hour, %.0f in the last minute",
+      obs_text_counted(failures, (uint64_t)obs_show_number(cluster, "count"), "failure"),
+      obs_show_number(cluster, "last_hour"), obs_show_number(cluster, "last_minute"));
+  put_counts(t, "staffers", obs_show_member(cluster, "staffers"));
+  put_counts(t, "sources", obs_show_member(cluster, "sources"));
+  put_counts(t, "task classes", obs_show_member(cluster, "task_classes"));
 
   const cJSON *newest = cJSON_GetArrayItem(analyses, 0);
-  put_paragraph(t, "WHY", text_of(newest, "cause"));
-  put_paragraph(t, "WHAT TO DO", text_of(newest, "adjust"));
-  put_paragraph(t, "DON'T", text_of(newest, "dont"));
+  put_paragraph(t, "WHY", obs_show_text(newest, "cause"));
+  put_paragraph(t, "WHAT TO DO", obs_show_text(newest, "adjust"));
+  put_paragraph(t, "DON'T", obs_show_text(newest, "dont"));
   if (newest != NULL) put_title(t, "ANALYSES");
   cJSON_ArrayForEach(analysis, analyses) {
-    obs_top_target target = to_number(OBS_TOP_ANALYSIS, number_of(analysis, "id"));
-    obs_when_age(text_of(analysis, "time"), first);
-    put(t, OBS_TOP_PLAIN, &target, "analysis %s, %s ago: %s", target.id, first, text_of(analysis, "cause"));
+    obs_top_target target = to_number(OBS_TOP_ANALYSIS, obs_show_number(analysis, "id"));
+    obs_when_age(obs_show_text(analysis, "time"), first);
+    put(t, OBS_TOP_PLAIN, &target, "analysis %s, %s ago: %s", target.id, first, obs_show_text(analysis, "cause"));
   }
-  put_ops(t, "LAST FAILURES", member(a->parts[2], "ops"));
+  put_ops(t, "LAST FAILURES", obs_show_member(a->parts[2], "ops"));
 }
 
 static void build_analysis(obs_top_text *t, const obs_top_answer *a) {
   const cJSON *analysis = a->parts[0], *claim, *seq;
-  const char *template = text_of(analysis, "template");
-  char age[OBS_WHEN_LEN];
-  obs_top_target cluster = to_text(OBS_TOP_CLUSTER, text_of(analysis, "cluster"));
-  obs_when_age(text_of(analysis, "time"), age);
-  put_text(t, OBS_TOP_RED, &nowhere, *template != '\0' ? template : "all failures together");
-  put(t, OBS_TOP_PLAIN, &nowhere, "analysis %s, %s ago, of %.0f failures, by %s", a->target.id, age,
-      number_of(analysis, "failures"), text_of(analysis, "backend"));
-  if (cluster.id[0] != '\0') put(t, OBS_TOP_PLAIN, &cluster, "cluster %.8s", cluster.id);
-  put_paragraph(t, "WHY", text_of(analysis, "cause"));
-  put_paragraph(t, "WHAT TO DO", text_of(analysis, "adjust"));
-  put_paragraph(t, "DON'T", text_of(analysis, "dont"));
-  if (cJSON_GetArraySize(member(analysis, "claims")) > 0) put_title(t, "EVIDENCE");
-  cJSON_ArrayForEach(claim, member(analysis, "claims")) {
-    put(t, OBS_TOP_PLAIN, &nowhere, "%s%s", text_of(claim, "text"),
-        cJSON_IsTrue(member(claim, "grounded")) ? "" : " (no recorded op supports it)");
-    cJSON_ArrayForEach(seq, member(claim, "seqs")) {
+  char age[OBS_WHEN_LEN], failures[OBS_TEXT_COUNTED];
+  obs_top_target cluster = to_text(OBS_TOP_CLUSTER, obs_show_text(analysis, "cluster"));
+  obs_when_age(obs_show_text(analysis, "time"), age);
+  put_text(t, OBS_TOP_RED, &nowhere, obs_show_template(analysis));
+  put(t, OBS_TOP_PLAIN, &nowhere, "analysis %s, %s ago, of %s, by %s", a->target.id, age,
+      obs_text_counted(failures, (uint64_t)obs_show_number(analysis, "failures"), "failure"),
+      obs_show_text(analysis, "backend"));
+  if (cluster.id[0] != '\0') put(t, OBS_TOP_PLAIN, &cluster, "cluster %.*s", OBS_SHOW_ID_DIGITS, cluster.id);
+  put_paragraph(t, "WHY", obs_show_text(analysis, "cause"));
+  put_paragraph(t, "WHAT TO DO", obs_show_text(analysis, "adjust"));
+  put_paragraph(t, "DON'T", obs_show_text(analysis, "dont"));
+  if (cJSON_GetArraySize(obs_show_member(analysis, "claims")) > 0) put_title(t, "EVIDENCE");
+  cJSON_ArrayForEach(claim, obs_show_member(analysis, "claims")) {
+    put(t, OBS_TOP_PLAIN, &nowhere, "%s%s", obs_show_text(claim, "text"),
+        cJSON_IsTrue(obs_show_member(claim, "grounded")) ? "" : " (no recorded op supports it)");
+    cJSON_ArrayForEach(seq, obs_show_member(claim, "seqs")) {
       obs_top_target op = to_number(OBS_TOP_OP, cJSON_IsNumber(seq) ? seq->valuedouble : 0);
       put(t, OBS_TOP_PLAIN, &op, "op %s", op.id);
     }
@@ -183,13 +170,13 @@ static void put_member(obs_top_text *t, const cJSON *item, obs_top_style style) 
 static void build_op(obs_top_text *t, const obs_top_answer *a) {
   static const char *const ahead[] = {"error", "input_summary", "output_summary"};
   enum { AHEAD = sizeof(ahead) / sizeof(ahead[0]) };
-  const cJSON *op = member(a->parts[0], "op"), *item;
-  bool success = cJSON_IsTrue(member(op, "success"));
-  obs_top_target cluster = to_text(OBS_TOP_CLUSTER, text_of(a->parts[0], "cluster"));
+  const cJSON *op = obs_show_member(a->parts[0], "op"), *item;
+  bool success = cJSON_IsTrue(obs_show_member(op, "success"));
+  obs_top_target cluster = to_text(OBS_TOP_CLUSTER, obs_show_text(a->parts[0], "cluster"));
   put(t, success ? OBS_TOP_GREEN : OBS_TOP_RED, &nowhere, "op %s  %s", a->target.id, success ? "ok" : "FAIL");
-  if (cluster.id[0] != '\0') put(t, OBS_TOP_PLAIN, &cluster, "cluster %.8s", cluster.id);
+  if (cluster.id[0] != '\0') put(t, OBS_TOP_PLAIN, &cluster, "cluster %.*s", OBS_SHOW_ID_DIGITS, cluster.id);
   for (size_t i = 0; i < AHEAD; i++) {
-    item = member(op, ahead[i]);
+    item = obs_show_member(op, ahead[i]);
     if (item != NULL) put_member(t, item, i == 0 ? OBS_TOP_RED : OBS_TOP_PLAIN);
   }
   cJSON_ArrayForEach(item, op) {
@@ -197,7 +184,7 @@ static void build_op(obs_top_text *t, const obs_top_answer *a) {
     for (size_t i = 0; i < AHEAD; i++) shown = shown || strcmp(item->string, ahead[i]) == 0;
     if (!shown) put_member(t, item, OBS_TOP_PLAIN);
   }
-  item = member(a->parts[0], "received");
+  item = obs_show_member(a->parts[0], "received");
   if (item != NULL) put_member(t, item, OBS_TOP_PLAIN);
 }
 
@@ -224,15 +211,15 @@ static void build_place(obs_top_text *t, const obs_top_answer *a, const obs_top_
         obs_text_duration(p99, s->p99));
   }
   bool titled = false;
-  cJSON_ArrayForEach(cluster, member(a->parts[0], "clusters")) {
-    obs_top_target target = to_text(OBS_TOP_CLUSTER, text_of(cluster, "id"));
-    const char *template = text_of(cluster, "template"), *state = text_of(cluster, "state");
+  cJSON_ArrayForEach(cluster, obs_show_member(a->parts[0], "clusters")) {
+    obs_top_target target = to_text(OBS_TOP_CLUSTER, obs_show_text(cluster, "id"));
+    const char *state = obs_show_text(cluster, "state");
     if (!titled) put_title(t, "WHAT FAILS");
     titled = true;
     put(t, strcmp(state, "resolved") == 0 ? OBS_TOP_DIM : OBS_TOP_PLAIN, &target, "%s (%s, %.0f in the last hour)",
-        *template != '\0' ? template : "(no text)", state, number_of(cluster, "last_hour"));
+        obs_show_template(cluster), state, obs_show_number(cluster, "last_hour"));
   }
-  put_ops(t, "LAST FAILURES", member(a->parts[1], "ops"));
+  put_ops(t, "LAST FAILURES", obs_show_member(a->parts[1], "ops"));
 }
 
 static void build(obs_top_view *v) {

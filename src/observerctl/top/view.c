@@ -176,7 +176,7 @@ static bool is_selected(const obs_top_view *v, unsigned pane, size_t row) {
   return v->rows > 0 && pane == v->focus && row == v->cursors[pane].at;
 }
 
-/* ---- tables ---- */
+/* ---- drawing a table ---- */
 
 static unsigned columns_of(const char *text) {
   obs_buf shown = {0};
