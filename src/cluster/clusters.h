@@ -9,15 +9,16 @@
  *   machine. When the miner joins kinds, the narrower ids lead to the joined one (the last OBS_CLUSTERS_ALIASES), and
  *   so do the ids of older rules (former.h).
  * Times: rates, states, quiet and what is recent go by receipt, what is shown as seen by event time (op.h). A late
- * failure counts in its cluster, and makes nothing new, regressed or spread: a kind known from late ones alone is
- * RESOLVED. Restart: the checkpoint holds all of it, and the journal's rows behind it bring the rest. Only the moment
- * when a cluster was resolved is not in the journal, so ask for a checkpoint when obs_clusters_cycle resolved some.
- * With another `clusters` than the checkpoint's, or another version or rule, the whole journal is read once. Memory:
- * the `clusters` that failed last stay. One is 3.6 KB, with 350 bytes an endpoint (16 at most), and at worst 16 KB of
- * texts and endpoints; the miner adds 6 KB at worst; corrections 0.7 MB, repeats 1 to 3 MB, ids that lead on 1 MB in
- * all. 2,000: at worst 60 MB, usually 15. Threads: apply, apply_row, save, load on the commit thread (or before it
- * starts); everything else on any. One mutex, held for one batch, one save, or one look through the table, never across
- * I/O; views are copies. */
+ *   failure counts in its cluster, and makes nothing new, regressed or spread: a kind known from late ones alone is
+ *   RESOLVED.
+ * Restart: the checkpoint holds all of it, and the journal's rows behind it bring the rest. Only the moment when a
+ *   cluster was resolved is not in the journal, so ask for a checkpoint when obs_clusters_cycle resolved some. With
+ *   another `clusters` than the checkpoint's, or another version or rule, the whole journal is read once.
+ * Memory: the `clusters` that failed last stay. One is 3.6 KB, with 350 bytes an endpoint (16 at most), and at worst 16
+ *   KB of texts and endpoints; the miner adds 6 KB at worst; corrections 0.7 MB, repeats 1 to 3 MB, ids that lead on 1
+ *   MB in all. 2,000: at worst 60 MB, usually 15.
+ * Threads: apply, apply_row, save, load on the commit thread (or before it starts); everything else on any. One mutex,
+ *   held for one batch, one save, or one look through the table, never across I/O; views are copies. */
 #ifndef OBS_CLUSTER_CLUSTERS_H
 #define OBS_CLUSTER_CLUSTERS_H
 

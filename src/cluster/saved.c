@@ -3,8 +3,8 @@
  *   table       rule ids clusters_max cycle failures forgotten merged lost miner corrections repeats aliases former
  *               held { cluster, the one that failed longest ago first }
  *   cluster     id count late first_seq last_seq last_cycle first_ms last_ms received_ms state state_ms resolved_ms
- * regressed_ms spread_ms resolutions regressions spreads template sets { set distinct } places rate first latest
- *               corrected corrections
+ *               regressed_ms spread_ms resolutions regressions spreads template sets { set distinct } places rate
+ *               first latest corrected corrections
  *   rule        OBS_MINER_VERSION
  *   ids         n { id last_seq }: of each cluster, and of each id that leads to one
  *   template    0 (none), or 1 and the text

@@ -8,10 +8,11 @@
  *   all of it.
  * Memory: 62 bytes an op, and 2 for each column of OBS_FACT_MORE that is in use, so 16.3 MB with the default, and 35 MB
  *   when ops have 32 members of their own; and the names: at most the numbers of OBS_FACT_FIELDS and
- * OBS_FACT_MORE_NAMES for each column more, each of at most OBS_FACT_NAME bytes, about 9 MB at the worst, and 4 MB. A
- * view takes as much again. A name is counted as (other) when its field is full (of a producer's own member, rare
- * values then make room for those of failures); longer names that agree in their first OBS_FACT_NAME bytes are one. A
- * name that left the window makes room for another. */
+ *   OBS_FACT_MORE_NAMES for each column more, each of at most OBS_FACT_NAME bytes, about 9 MB at the worst, and 4 MB.
+ *   A view takes as much again.
+ * Names: one is counted as (other) when its field is full (of a producer's own member, rare values then make room for
+ *   those of failures); longer names that agree in their first OBS_FACT_NAME bytes are one. A name that left the window
+ *   makes room for another. */
 #ifndef OBS_DIAGNOSE_FACTS_H
 #define OBS_DIAGNOSE_FACTS_H
 

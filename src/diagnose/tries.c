@@ -189,7 +189,7 @@ static bool find_end(obs_str input, span *left, bool *again) {
   return true;
 }
 
-/* Most inputs end in what no such words end in: a letter, and no word of these. */
+/* Most inputs end in a letter that ends none of the words: those need no closer look. */
 static bool may_end(obs_str input) {
   span s = {input.p, input.p + input.len};
   while (s.p < s.end && !is_letter(s.end[-1]) && !is_digit(s.end[-1]) && (trim(&s, closers) || trim(&s, spaces))) {

@@ -132,7 +132,7 @@ observer_err obs_journal_check(obs_journal *j);
 observer_err obs_journal_probe(obs_journal *j, uint64_t bytes);
 /* INTERVAL: milliseconds until a sync is due; UINT32_MAX when none is pending. */
 uint32_t obs_journal_sync_due(const obs_journal *j);
-/* What the last failure was: "write ops.jsonl: No space left on device". Commit thread only. */
+/* What the last failure was: "cannot write DIR/ops.jsonl: No space left on device". Commit thread only. */
 const char *obs_journal_error(const obs_journal *j);
 /* Deletes rotated segments that retention no longer keeps, turns rejected.jsonl over. Commit thread, now and then. */
 void obs_journal_maintain(obs_journal *j, int64_t now_ms);

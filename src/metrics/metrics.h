@@ -26,9 +26,9 @@ typedef enum {
 /* Where the numbers come from. NULL: not there, its numbers are 0. All outlive whoever reads. */
 typedef struct {
   const char *version;
-  const char *data_dir,
-      *journal_name;   /* the directory's absolute path and the active segment's name; NULL: ephemeral */
-  uint64_t started_ms; /* monotonic */
+  const char *data_dir;     /* its absolute path; NULL: ephemeral */
+  const char *journal_name; /* of the active segment; likewise */
+  uint64_t started_ms;      /* monotonic */
   obs_state *state;
   obs_commit *commit;
   obs_journal *journal;
