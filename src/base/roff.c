@@ -68,11 +68,6 @@ void obs_roff_section(FILE *out, const char *title) {
   fprintf(out, ".SH %s\n", title);
 }
 
-void obs_roff_subsection(FILE *out, const char *title) {
-  fputs(".SS ", out);
-  put_line(out, title, strlen(title));
-}
-
 void obs_roff_paragraph(FILE *out) {
   fputs(".PP\n", out);
 }

@@ -7,7 +7,6 @@
 /* The page's head: name in lower case. */
 void obs_roff_begin(FILE *out, const char *name, int section, const char *version);
 void obs_roff_section(FILE *out, const char *title);
-void obs_roff_subsection(FILE *out, const char *title);
 /* A new paragraph. */
 void obs_roff_paragraph(FILE *out);
 /* A tagged one: the tag in bold, `meta` behind it in italics (NULL: none); its text follows. */

@@ -52,7 +52,8 @@ typedef struct {
  * known. Fini in either case. */
 observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *error);
 void obs_config_fini(obs_config *c);
-/* The data directory as an absolute path, to be freed. NULL: ephemeral, or no memory. */
+/* The data directory as an absolute path (as it was given where the working directory is not known), to be freed. NULL:
+ * ephemeral, or no memory. */
 char *obs_config_data_dir(const obs_config *c);
 /* The effective values in the file's format. */
 void obs_config_print(const obs_config *c, FILE *out);

@@ -274,8 +274,12 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   if (d == NULL) goto fail;
 
   if ((err = check_binds(o, error, error_size)) != OBSERVER_E_OK) goto fail;
-  if (dir != NULL && (err = OBSERVER_E_NOMEM, d->data_dir = obs_config_data_dir(o)) == NULL) goto fail;
-  d->journal_name = dir != NULL ? o->journal_name : NULL;
+  if (dir != NULL) {
+    err = OBSERVER_E_NOMEM;
+    d->data_dir = obs_config_data_dir(o);
+    d->journal_name = o->journal_name;
+    if (d->data_dir == NULL) goto fail;
+  }
 
   obs_state_opts state = OBS_STATE_OPTS_DEFAULT;
   state.ring = (uint32_t)o->ring;

@@ -66,9 +66,6 @@ void obs_ring_push(obs_ring *r, const obs_op *op, uint64_t seq, obs_str line, bo
 static inline const obs_ring_row *obs_ring_row_at(const obs_ring *r, uint32_t i) {
   return &r->rows[(r->next + r->cap - 1 - i) % r->cap];
 }
-static inline bool obs_ring_has_text(const obs_ring *r, const obs_ring_row *row) {
-  return row->text >= r->floor;
-}
 /* Appends the text of a row that has one. */
 void obs_ring_text(const obs_ring *r, const obs_ring_row *row, obs_buf *out);
 /* Rows in the ring with this source. */

@@ -384,10 +384,3 @@ void obs_state_put_summary(obs_state *s, int64_t now_ms, obs_json_writer *w) {
   free(sum.sources.keys);
   free(sum.endpoints.keys);
 }
-
-void obs_state_summary_json(obs_state *s, int64_t now_ms, obs_buf *out) {
-  obs_json_writer w = obs_json_write(out);
-  obs_json_object(&w, NULL);
-  obs_state_put_summary(s, now_ms, &w);
-  obs_json_end(&w);
-}

@@ -72,9 +72,7 @@ void obs_state_endpoint_totals(obs_state *s, void (*fn)(void *arg, const obs_sta
 /* The body of /stats: total successes failures by_source recent_scenario_ops, over the ring. `omit_unset`: an unset
  * digest field is left out (legacy), else "". by_source is sorted by name. */
 void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out);
-/* The body of /v1/observer/summary. */
-void obs_state_summary_json(obs_state *s, int64_t now_ms, obs_buf *out);
-/* Its members alone, into an object that is open. */
+/* The members of /v1/observer/summary's body that are about ops, into an object that is open. */
 void obs_state_put_summary(obs_state *s, int64_t now_ms, obs_json_writer *w);
 
 /* Visits ring rows newest first, from below `before_seq` (0: the newest), until `fn` returns false. `fn` runs without

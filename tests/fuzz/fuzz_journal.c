@@ -114,7 +114,10 @@ static bool start(outcome *out) {
   *out = (outcome){obs_journal_next_seq(j), recovered.bad_rows, counts.total, counts.successes, recovered.torn};
   obs_buf views = {0};
   obs_state_stats_json(state, true, &views);
-  obs_state_summary_json(state, obs_clock_wall_ms(), &views);
+  obs_json_writer w = obs_json_write(&views);
+  obs_json_object(&w, NULL);
+  obs_state_put_summary(state, obs_clock_wall_ms(), &w);
+  obs_json_end(&w);
   obs_sessions_stats_json(sessions, &views);
   FUZZ_CHECK(!views.oom);
   obs_buf_fini(&views);

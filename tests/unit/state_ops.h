@@ -27,6 +27,13 @@ typedef struct {
   obs_batch_line lines[TEST_BATCH_MAX];
 } test_batch;
 
+static inline void test_summary(obs_state *s, int64_t now_ms, obs_buf *out) {
+  obs_json_writer w = obs_json_write(out);
+  obs_json_object(&w, NULL);
+  obs_state_put_summary(s, now_ms, &w);
+  obs_json_end(&w);
+}
+
 static inline uint64_t test_random(uint64_t *state) {
   *state ^= *state << 13;
   *state ^= *state >> 7;

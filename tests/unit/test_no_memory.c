@@ -157,7 +157,7 @@ static void state_counts(void **state) {
       obs_state_apply(s, &tb->b, 1, 1000000);
       obs_state_get_counts(s, &counts);
       obs_state_stats_json(s, false, &stats);
-      obs_state_summary_json(s, 1005000, &summary);
+      test_summary(s, 1005000, &summary);
       save = obs_state_save(s, &saved);
     }
     fired = alloc_fault_disarm();

@@ -4,6 +4,7 @@
 #include "commit/commit.h"
 
 #include "journal_fixture.h"
+#include "state_ops.h"
 
 #include <stdatomic.h>
 
@@ -38,7 +39,7 @@ static void close_recovered(recovery *r) {
 static char *seen(const recovery *r) {
   obs_buf out = {0};
   obs_state_stats_json(r->state, false, &out);
-  obs_state_summary_json(r->state, now_ms, &out);
+  test_summary(r->state, now_ms, &out);
   obs_buf_putc(&out, '\0');
   assert_false(out.oom);
   char *windows = strstr(out.p, ",\"windows\":");

@@ -306,7 +306,7 @@ static void *read_all(void *arg) {
     obs_state_get_counts(r->s, &c);
     assert_int_equal(c.ring_successes + c.ring_failures, c.ring);
     obs_state_stats_json(r->s, false, &out);
-    obs_state_summary_json(r->s, 1000000 + (int64_t)c.last_seq, &out);
+    test_summary(r->s, 1000000 + (int64_t)c.last_seq, &out);
     uint64_t oldest = obs_state_ring_rows(r->s, 0, take_row, &before);
     if (before > 0) assert_int_equal(oldest, before);
     assert_false(out.oom);
