@@ -1,9 +1,13 @@
 """observerctl in a real terminal: what a person sees, and that the terminal is as before when it ends."""
 
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
+import struct
+import termios
 import time
 
 from ctl import OBSERVERCTL, CtlTest
@@ -159,6 +163,39 @@ class Top(TerminalTest):
         self.term.keys("C-c")
         self.assertEqual(self.term.status(), 0)
         self.assert_restored()
+
+    def test_signals_end_it_when_its_terminal_is_not_read(self):
+        """The process hangs in a write: nobody reads what it paints. Each change of the size paints all rows again."""
+        self.observe(3, input_summary="x" * 60)
+        self.observe(40, success=False, error="broken " * 12, endpoint="/v1/" + "chat" * 6)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            master, slave = pty.openpty()
+            self.addCleanup(os.close, master)
+            before = termios.tcgetattr(slave)
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 200, 200, 0, 0))
+            process = self.spawn("top", "--url", self.daemon.url("http"), stdin=slave, stdout=slave,
+                                 env={**self.environment(), "TERM": "xterm"}, start_new_session=True)
+            self.addCleanup(os.close, slave)
+            wait_until(lambda at=slave, was=before: termios.tcgetattr(at) != was, 20, "the screen of top")
+            stuck = [0.0]
+
+            def hangs(pid=process.pid, stuck=stuck):
+                if not self.pending(pid, signal.SIGWINCH):
+                    stuck[0] = time.monotonic()
+                    os.kill(pid, signal.SIGWINCH)
+                return time.monotonic() - stuck[0] > 1
+
+            wait_until(hangs, 30, "top hanging in a write")
+            os.kill(process.pid, number)
+            self.assertEqual(process.wait(30), 128 + number)
+            self.assertEqual(termios.tcgetattr(slave), before)
+
+    @staticmethod
+    def pending(pid, number):
+        """Whether the process has not taken the signal yet."""
+        with open("/proc/%d/status" % pid) as f:
+            masks = [int(line.split()[1], 16) for line in f if line.startswith(("SigPnd", "ShdPnd"))]
+        return any(mask >> (number - 1) & 1 for mask in masks)
 
     def test_suspend_and_go_on(self):
         self.top()

@@ -5,6 +5,7 @@
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"
+#include "observerctl/cli/watchdog.h"
 
 #include <curses.h>
 #include <errno.h>
@@ -202,11 +203,15 @@ static void plain_key(top *t, int key) {
 static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
   static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT};
   char error[256];
+  obs_watchdog watchdog = {
+      .signal_fd = -1,
+      .told_fd = -1}; /* ncurses writes until the terminal has taken all, and takes no notice of signals */
   (void)signal(SIGPIPE, SIG_IGN);
   t->signal_fd = obs_signal_fd_open(signals, sizeof(signals) / sizeof(signals[0]));
-  if (t->signal_fd < 0 || !obs_top_fetch_open(&t->fetch, t->view.url, interval_ms)) {
+  if (t->signal_fd < 0 || !obs_watchdog_open(&watchdog) || !obs_top_fetch_open(&t->fetch, t->view.url, interval_ms)) {
     obs_args_error(args, "%s", strerror(errno));
     obs_top_fetch_close(&t->fetch);
+    obs_watchdog_close(&watchdog);
     return OBS_COMMAND_FAILED;
   }
   bool ok = obs_top_screen_open(error, sizeof(error));
@@ -237,8 +242,10 @@ static int run_screen(top *t, const obs_args *args, uint64_t interval_ms) {
     }
     if (fds[2].revents != 0) take_data(t);
   }
+  obs_watchdog_ending(&watchdog);
   obs_top_screen_close();
   obs_top_fetch_close(&t->fetch);
+  obs_watchdog_close(&watchdog);
   if (!ok) obs_args_error(args, "%s", error);
   return ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
