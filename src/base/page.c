@@ -4,6 +4,11 @@ uint32_t obs_page_rows(const obs_page *p) {
   return p->limit != 0 ? p->limit : OBS_PAGE_ROWS;
 }
 
+void obs_page_end_after(obs_page_end *end, uint32_t given, uint32_t left, uint32_t rows) {
+  end->more = given > 0 && given < left;
+  end->complete = !end->more || given == rows;
+}
+
 /* ---- walks ---- */
 
 static int compare(uint64_t a, uint64_t b) {

@@ -47,6 +47,8 @@ typedef struct {
 } obs_page_end;
 
 uint32_t obs_page_rows(const obs_page *p);
+/* Sets `more` and `complete` of a page of at most `rows`: `given` of the `left` rows that were left are on it. */
+void obs_page_end_after(obs_page_end *end, uint32_t given, uint32_t left, uint32_t rows);
 
 /* Whether a row is in the rest of a walk: `first` and `last` are the numbers of its first and its last change. Sets
  * `place->changed`. */

@@ -213,9 +213,8 @@ observer_err obs_clusters_each(obs_clusters *c, const obs_clusters_filter *f, in
     if (!taken) break;
     walk.at = list[i];
   }
-  end->more = i > 0 && i < n;
+  obs_page_end_after(end, i, n, rows);
   end->walk = walk;
-  end->complete = !end->more || i == rows;
   free(list);
   return OBSERVER_E_OK;
 }
@@ -290,9 +289,8 @@ observer_err obs_clusters_repeats(obs_clusters *c, const obs_repeats_filter *f,
     if (!taken) break;
     walk.at = list[i];
   }
-  end->more = i > 0 && i < n;
+  obs_page_end_after(end, i, n, rows);
   end->walk = walk;
-  end->complete = !end->more || i == rows;
   free(list);
   return OBSERVER_E_OK;
 }

@@ -72,8 +72,7 @@ observer_err obs_kept_rows_each(obs_kept_rows *k, const obs_kept_rows_query *q, 
     if (text.oom || !fn(arg, view)) break;
     end->next = view->number;
   }
-  end->more = given > 0 && given < n;
-  end->complete = !end->more || given == limit;
+  obs_page_end_after(end, given, n, limit);
   bool oom = text.oom;
   free(found);
   obs_buf_fini(&text);

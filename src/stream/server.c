@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "base/url.h"
 #include "stream/bind_check.h"
 #include "stream/internal.h"
 
@@ -357,23 +358,6 @@ static void listener_free(obs_stream_listener *l) {
   free(l);
 }
 
-static observer_err of_nng(int rv) {
-  switch (rv) {
-  case 0:
-    return OBSERVER_E_OK;
-  case NNG_ENOMEM:
-    return OBSERVER_E_NOMEM;
-  case NNG_EADDRINUSE:
-    return OBSERVER_E_ADDRINUSE;
-  case NNG_EADDRINVAL:
-  case NNG_EINVAL:
-  case NNG_ENOTSUP:
-    return OBSERVER_E_INVALID;
-  default:
-    return OBSERVER_E_NET;
-  }
-}
-
 observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address *a, char bound[OBS_ADDRESS_MAX],
                                       char *why, size_t why_size) {
   enum { URL_MAX = 2 * OBS_ADDRESS_MAX + 32 };
@@ -411,7 +395,7 @@ observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address 
   if (rv == 0 && a->tls) rv = nng_stream_listener_set_ptr(l->nng, NNG_OPT_TLS_CONFIG, srv->tls);
   if (rv == 0) rv = nng_stream_listener_listen(l->nng);
   if (rv != 0) {
-    err = of_nng(rv);
+    err = obs_url_error(rv);
     if (err == OBSERVER_E_ADDRINUSE)
       obs_bind_check_taken_text(a, why, why_size);
     else

@@ -443,9 +443,8 @@ observer_err obs_playbooks_each(obs_playbooks *p, const obs_playbooks_filter *f,
   pthread_mutex_unlock(&p->lock);
   if (copies == NULL) return OBSERVER_E_NOMEM;
   for (; i < most && fn(arg, &copies[i]); i++) walk.at = list[i];
-  end->more = i > 0 && i < n;
+  obs_page_end_after(end, i, n, rows);
   end->walk = walk;
-  end->complete = !end->more || i == rows;
   free(copies);
   return OBSERVER_E_OK;
 }

@@ -138,7 +138,7 @@ static void fix_owner(const char *dir, char *out, size_t size) {
 void obs_doctor_data_dir(obs_doctor *d) {
   const char *const names[] = {"lock", d->journal_name};
   struct stat st;
-  char fix[PATH_SIZE], path[PATH_SIZE], user[64];
+  char fix[PATH_SIZE], path[PATH_SIZE], user[64], who[128];
   if (d->ephemeral || d->elsewhere) {
     if (d->ephemeral)
       obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "none: the observerd that answers at %s is ephemeral", d->url);
@@ -184,9 +184,8 @@ void obs_doctor_data_dir(obs_doctor *d) {
   }
   obs_doctor_say(d, OBS_DOCTOR_OK, "data dir", "", "%s, owned by %s, writable", d->data_dir, user_of(st.st_uid, user));
   if (d->lock_held)
-    obs_doctor_say(d, OBS_DOCTOR_OK, "data lock", "",
-                   "held by %s (pid %d): a second daemon would refuse to start there",
-                   d->lock_owner.program[0] != '\0' ? d->lock_owner.program : "a process", d->lock_owner.pid);
+    obs_doctor_say(d, OBS_DOCTOR_OK, "data lock", "", "held by %s: a second daemon would refuse to start there",
+                   obs_owner_text(&d->lock_owner, who, sizeof(who)));
   else
     obs_doctor_say(d, OBS_DOCTOR_OK, "data lock", "", "free");
 }
@@ -206,44 +205,23 @@ static void on_fault(void *arg, const obs_verify_fault *f) {
   e->torn = f->torn;
 }
 
-void obs_doctor_journal(obs_doctor *d) {
-  char path[PATH_SIZE], fix[PATH_SIZE];
-  if (d->ephemeral || d->elsewhere) return;
-  snprintf(path, sizeof(path), "%s/%s", d->data_dir, d->journal_name);
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0 && errno == ENOENT) {
-    /* A daemon has made it when it started. */
-    snprintf(fix, sizeof(fix), "kill -USR1 %d; its log says where the rows are", d->lock_owner.pid);
-    if (d->lock_held)
-      obs_doctor_say(
-          d, OBS_DOCTOR_FAIL, "journal", fix,
-          "%s was removed or renamed while observerd records (use --segment-bytes and --retain-*, not logrotate)",
-          path);
-    else
-      obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s does not exist yet", path);
-    return;
-  }
-  if (fd < 0) {
-    int saved = errno;
-    snprintf(fix, sizeof(fix), "sudo observerctl doctor --data-dir '%.1000s'", d->data_dir);
-    obs_doctor_say(d, OBS_DOCTOR_WARN, "journal", fix, "%s: %s", path, strerror(saved));
-    return;
-  }
-  struct stat st = {0};
+/* The last row of the file: e->reason says what is wrong with it. False and errno: it cannot be read. */
+static bool check_last_row(int fd, const char *path, uint64_t *size, ending *e) {
+  struct stat st;
   obs_verify v;
   obs_verify_totals sum = {0};
-  ending e = {0};
   if (!obs_verify_init(&v)) {
-    (void)close(fd);
-    return;
+    errno = ENOMEM;
+    return false;
   }
   v.fault = on_fault;
-  v.arg = &e;
+  v.arg = e;
   bool ok = fstat(fd, &st) == 0;
   if (ok) {
     /* Where the last row begins; the file's end when that is further than TAIL from it. The last byte is the row's own
      * newline: the search starts before it. */
-    uint64_t size = (uint64_t)st.st_size, from = size > TAIL ? size - TAIL : 0, at = from == 0 ? 0 : size;
+    *size = (uint64_t)st.st_size;
+    uint64_t from = *size > TAIL ? *size - TAIL : 0, at = from == 0 ? 0 : *size;
     char *tail = malloc(TAIL);
     ssize_t n = tail != NULL ? pread(fd, tail, TAIL, (off_t)from) : 0;
     const char *nl = n > 1 ? memrchr(tail, '\n', (size_t)n - 1) : NULL;
@@ -253,6 +231,40 @@ void obs_doctor_journal(obs_doctor *d) {
   }
   int saved = errno;
   obs_verify_fini(&v);
+  errno = saved;
+  return ok;
+}
+
+static void say_missing(obs_doctor *d, const char *path) {
+  char fix[80];
+  snprintf(fix, sizeof(fix), "kill -USR1 %d; its log says where the rows are", d->lock_owner.pid);
+  if (d->lock_held) /* a daemon has made it when it started */
+    obs_doctor_say(
+        d, OBS_DOCTOR_FAIL, "journal", fix,
+        "%s was removed or renamed while observerd records (use --segment-bytes and --retain-*, not logrotate)", path);
+  else
+    obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s does not exist yet", path);
+}
+
+void obs_doctor_journal(obs_doctor *d) {
+  char path[PATH_SIZE], fix[PATH_SIZE];
+  if (d->ephemeral || d->elsewhere) return;
+  snprintf(path, sizeof(path), "%s/%s", d->data_dir, d->journal_name);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 && errno == ENOENT) {
+    say_missing(d, path);
+    return;
+  }
+  if (fd < 0) {
+    int saved = errno;
+    snprintf(fix, sizeof(fix), "sudo observerctl doctor --data-dir '%.1000s'", d->data_dir);
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "journal", fix, "%s: %s", path, strerror(saved));
+    return;
+  }
+  uint64_t size = 0;
+  ending e = {0};
+  bool ok = check_last_row(fd, path, &size, &e);
+  int saved = errno;
   (void)close(fd);
   snprintf(fix, sizeof(fix), "observerctl check '%.1000s'", d->data_dir);
   if (!ok)
@@ -264,8 +276,7 @@ void obs_doctor_journal(obs_doctor *d) {
   else if (e.reason != NULL)
     obs_doctor_say(d, OBS_DOCTOR_WARN, "journal", fix, "the last row of %s is not an op: %s", path, e.text);
   else
-    obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s, %" PRIu64 " bytes, its last row is whole", path,
-                   (uint64_t)st.st_size);
+    obs_doctor_say(d, OBS_DOCTOR_OK, "journal", "", "%s, %" PRIu64 " bytes, its last row is whole", path, size);
 }
 
 /* ---- room ---- */
@@ -357,7 +368,7 @@ static void check_port(obs_doctor *d, uint16_t port) {
   const cJSON *urls = cJSON_GetObjectItemCaseSensitive(d->health, "urls");
   const cJSON *version = cJSON_GetObjectItemCaseSensitive(d->health, "version");
   const cJSON own = {.type = cJSON_String, .valuestring = (char *)(uintptr_t)d->url};
-  char check[16], fix[160], pid[32] = "";
+  char check[16], fix[160], who[128], pid[32] = "";
   bool taken;
   obs_owner owner;
   snprintf(check, sizeof(check), "port %u", port);
@@ -382,8 +393,8 @@ static void check_port(obs_doctor *d, uint16_t port) {
     const char *flag = port >= 3800 && port <= 3804 ? by_port[port - 3800] : "pull";
     snprintf(fix, sizeof(fix), "observerd --%s %s://127.0.0.1:%u   (another port; or stop process %d)", flag,
              strcmp(flag, "http") == 0 ? "http" : "tcp", port < 55000 ? port + 10000U : port - 10000U, owner.pid);
-    obs_doctor_say(d, OBS_DOCTOR_FAIL, check, fix, "taken by %s (pid %d), so observerd cannot listen there",
-                   owner.program[0] != '\0' ? owner.program : "another program", owner.pid);
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, check, fix, "taken by %s, so observerd cannot listen there",
+                   obs_owner_text(&owner, who, sizeof(who)));
   }
 }
 
