@@ -57,6 +57,12 @@ class Help(DaemonTest):
         self.assertIn(", 3 bad rows or a torn tail or misplaced segments were found.\n", ctl("check", "--help").stdout)
         self.assertIn("(OBSERVER_URL)", ctl("stats", "--help").stdout)
 
+    def test_every_command_is_on_its_page(self):
+        with open(os.path.join(ROOT, "proto", "commands.md")) as f:
+            codes = re.findall(r"`([^`]+)`", f.read())
+        named = {word for code in codes for word in re.findall(r"(?:^|observerctl )(?!observerctl )([a-z]+)\b", code)}
+        self.assertEqual([name for name in commands() if name not in named], [])
+
     def test_wrong_use(self):
         for args, error in (
                 (("nothing",), "observerctl: nothing: no such command\n`observerctl help` lists the commands.\n"),
