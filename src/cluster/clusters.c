@@ -210,10 +210,6 @@ static uint32_t place(obs_clusters *c, const obs_op *op, uint64_t seq) {
 
 /* ---- corrections ---- */
 
-static bool is_correction(const obs_op *op) {
-  return OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR("overseer_correction"));
-}
-
 /* A correction came after failures of this cluster. */
 static void tie(obs_cluster *x, uint64_t number) {
   x->corrected++;
@@ -381,7 +377,7 @@ static uint64_t take_failure(obs_clusters *c, const obs_op *op, uint64_t seq, in
 
 /* One recorded op. Returns the failure's cluster; 0: none. */
 static uint64_t take(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t now_ms, bool live) {
-  bool correction = is_correction(op); /* that is no attempt at the task */
+  bool correction = obs_op_is_correction(op); /* that is no attempt at the task */
   if (correction) {
     take_correction(c, op, seq);
   } else if (c->corrections.nopen > 0) {
@@ -401,7 +397,7 @@ static uint64_t take(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t no
 /* Whether the op changes anything here: a success without open corrections and runs of failures costs a few
  * comparisons. Without the lock: what it reads is the commit thread's own. */
 static bool concerns(const obs_clusters *c, const obs_op *op) {
-  return !op->success || c->corrections.nopen > 0 || is_correction(op) || obs_repeats_runs(&c->repeats, op);
+  return !op->success || c->corrections.nopen > 0 || obs_op_is_correction(op) || obs_repeats_runs(&c->repeats, op);
 }
 
 void obs_clusters_apply(void *clusters, obs_batch *b, uint64_t first_seq, int64_t now_ms) {

@@ -133,8 +133,7 @@ static uint8_t flags_of(const obs_facts *f, const obs_op *op, uint32_t at) {
   uint16_t endpoint = f->ring.id[OBS_FACT_endpoint][at], kind = f->ring.id[OBS_FACT_event_kind][at];
   if (endpoint >= OBS_FACT_NAMED && f->deploys[0][endpoint - FIRST_NAMED]) flags |= OBS_FACT_DEPLOY;
   if (kind >= OBS_FACT_NAMED && f->deploys[1][kind - FIRST_NAMED]) flags |= OBS_FACT_DEPLOY;
-  if (OBS_HAS(op, correction) || (OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR("overseer_correction"))))
-    flags |= OBS_FACT_CORRECTION;
+  if (obs_op_is_correction(op)) flags |= OBS_FACT_CORRECTION;
   if (op->late) flags |= OBS_FACT_LATE;
   return flags;
 }

@@ -86,6 +86,12 @@ static inline void obs_op_set_times(obs_op *op, int64_t received_ms, int64_t ske
 #define OBS_BIT(field) (UINT32_C(1) << (field))
 #define OBS_HAS(op, name) (((op)->present & OBS_BIT(OBS_F_##name)) != 0)
 
+/* An overseer's correction, which is no attempt at a task. An op of another source that has a member `correction` is
+ * one. */
+static inline bool obs_op_is_correction(const obs_op *op) {
+  return OBS_HAS(op, source) && obs_str_eq(op->source, OBS_STR("overseer_correction"));
+}
+
 /* What is defaulted, and how strictly types are taken (design: profiles). */
 typedef enum {
   OBS_PROFILE_V1,     /* bus and the v1 routes: endpoint required, source mcp */

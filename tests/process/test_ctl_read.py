@@ -347,11 +347,12 @@ class Reading(DaemonTest):
         process.stderr.close()
         self.assertIn(process.wait(60 * SLOW), (0, -13))
         self.assertEqual(err, b"")
-        with open("/dev/full", "w") as full:
-            done = subprocess.run([CTL, "stats", "--url", d.url("http")], stdout=full, stderr=subprocess.PIPE, text=True,
-                                  env=environment(), timeout=60 * SLOW)
-        self.assertEqual((done.returncode, done.stderr),
-                         (1, "observerctl stats: standard output: No space left on device\n"))
+        for args in (("stats",), ("ops", "-n", "1000"), ("ops", "-n", "1000", "--json")):  # fails at the end, and before
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([CTL, *args, "--url", d.url("http")], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      env=environment(), timeout=60 * SLOW)
+            self.assertEqual((done.returncode, done.stderr),
+                             (1, "observerctl %s: standard output: No space left on device\n" % args[0]))
 
     def test_unreachable(self):
         d = self.start(None)

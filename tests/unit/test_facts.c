@@ -433,6 +433,23 @@ static void test_verdicts_on_corrections(void **state) {
   leave(&w);
 }
 
+/* A member `correction` says what advice an agent had: its op is an attempt all the same. */
+static void test_ops_that_tell_of_a_correction_are_attempts(void **state) {
+  (void)state;
+  world w = {.f = open_facts(4000)};
+  for (int i = 0; i < 2000; i++) {
+    obs_op op = make(endpoints[i % 6], i % 50 == 0 ? "bob" : "ann", i % 50 != 0);
+    if (i % 50 == 0) SET(&op, correction, "use the other table");
+    add(&w, &op, NOW + i * 1000);
+  }
+  look(&w);
+  assert_int_equal(w.r.ncorrections, 0);
+  assert_int_equal(w.r.failures, 40);
+  assert_true(w.r.nfindings > 0);
+  assert_string_equal(w.r.findings[0].conditions[0].values[0], "bob");
+  leave(&w);
+}
+
 /* All of one row are tries of the same task; those behind the first one say so. */
 static void test_which_try_an_input_speaks_of(void **state) {
   (void)state;
@@ -494,6 +511,7 @@ int main(void) {
       cmocka_unit_test(test_a_deploy_before_an_onset),
       cmocka_unit_test(test_values_that_always_come_together),
       cmocka_unit_test(test_verdicts_on_corrections),
+      cmocka_unit_test(test_ops_that_tell_of_a_correction_are_attempts),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

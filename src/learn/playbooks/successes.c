@@ -85,7 +85,7 @@ static bool add(void *arg, uint64_t seq, const obs_op *op, obs_str line) {
   obs_playbook_ring *r = arg;
   obs_buf pattern = {0};
   r->successes += op->success;
-  if (op->endpoint.len == 0 || (OBS_HAS(op, source) && obs_str_is(op->source, "overseer_correction"))) return true;
+  if (op->endpoint.len == 0 || obs_op_is_correction(op)) return true;
 
   char name[OBS_PLAYBOOK_NAME + 1];
   uint32_t place;

@@ -15,7 +15,9 @@ const size_t obs_command_count = OBS_COMMANDS_N;
 
 /* Reports output that could not be written, unless its reader has gone away. `name`: of the command, or "". */
 static int finish(const char *name, int status) {
-  if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+  bool failed = ferror(stdout) != 0; /* in a write before: errno may be of another call since then */
+  if (fflush(stdout) == 0 && !failed) return status;
+  if (failed && write(STDOUT_FILENO, "\n", 1) == 1) errno = EIO; /* the reason has gone meanwhile */
   if (errno != EPIPE)
     fprintf(stderr, "observerctl%s%s: standard output: %s\n", *name != '\0' ? " " : "", name, strerror(errno));
   return status == OBS_COMMAND_OK ? OBS_COMMAND_FAILED : status;
