@@ -43,7 +43,7 @@ typedef struct {
   place *endpoints;
   uint32_t *keys;      /* of each op; 0: none */
   bool told[2];        /* of inputs and of sig_hashes: they tell one task from another, for the most part */
-  bool inputs_tell;    /* an agent seldom comes back with the same input */
+  bool tell[2];        /* of inputs and of sig_hashes: an agent seldom comes back with the same one */
   measure measured[2]; /* of inputs, of sig_hashes */
 } finder;
 
@@ -107,21 +107,21 @@ static void watch_tasks(finder *f, const uint8_t *takes) {
   for (int sort = 0; sort < 2; sort++) f->told[sort] = seldom[sort] >= often[sort];
 }
 
-/* Whether inputs tell an agent's tasks apart: whoever comes back to an endpoint seldom brings the same one, but for
- * repeats. */
-static bool inputs_tell(const finder *f, const uint8_t *takes) {
+/* Whether inputs, and whether sig_hashes, tell an agent's tasks apart: whoever comes back to an endpoint seldom brings
+ * the same one, but for repeats. */
+static void watch_chains(finder *f, const uint8_t *takes) {
   enum { MOST_OPS = 3 };
   const obs_facts_view *v = f->v;
-  uint64_t inputs = 0, ops = 0;
+  uint64_t kinds[2] = {0, 0}, ops[2] = {0, 0};
   for (uint32_t i = 0; i < v->n; i++) {
-    if (!takes[i] || v->chain[i] == 0 || (v->chain[i] & OBS_FACT_HASHED)) continue;
+    if (!takes[i] || v->chain[i] == 0) continue;
     attempt *a = slot_of(&f->chains, v->chain[i]);
-    inputs += a->key == 0;
-    ops += !follows(v, a, i);
+    kinds[sort_of(v, i)] += a->key == 0;
+    ops[sort_of(v, i)] += !follows(v, a, i);
     *a = (attempt){.key = v->chain[i], .row = i + 1};
   }
   memset(f->chains.at, 0, ((size_t)f->chains.mask + 1) * sizeof *f->chains.at);
-  return ops <= MOST_OPS * inputs;
+  for (int sort = 0; sort < 2; sort++) f->tell[sort] = ops[sort] <= MOST_OPS * kinds[sort];
 }
 
 /* Whether the task of op `i` is told by its sig_hash or input alone: by how that one comes back where it is clear, else
@@ -150,7 +150,7 @@ static void compare(const finder *f, const attempt *own, uint32_t i, bool told, 
   if (!told && own->fresh > 0) m->own_failures += (double)own->failures / own->fresh;
 }
 
-/* Of an input that is always the same an attempt has a begin only when it was done before, too. */
+/* Of what is always the same an attempt has a begin only when it was done before, too. */
 static bool is_repeat(const obs_facts_view *v, const attempt *a, uint32_t i, bool told) {
   enum { LEAST_FRESH = 3 };
   return follows(v, a, i) && (told || (a->fresh >= LEAST_FRESH && a->failures < a->fresh));
@@ -168,7 +168,7 @@ static void take(finder *f, uint32_t i, uint8_t *again) {
   f->keys[i] = alone ? v->task[i] : v->chain[i];
   if (f->keys[i] != 0) {
     attempt *a = slot_of(alone ? &f->tasks : &f->chains, f->keys[i]);
-    const bool told = alone || sort_of(v, i) || f->inputs_tell;
+    const bool told = alone || f->tell[sort_of(v, i)];
     *again = is_repeat(v, a, i, told);
     if (*again) compare(f, a, i, told, &f->measured[sort_of(v, i)]);
     if (is_said(v, i)) *again = 1;
@@ -253,7 +253,7 @@ bool obs_retries_find(const obs_facts_view *v, const uint8_t *takes, uint8_t *ag
             (f.keys = calloc((size_t)v->n + 1, sizeof *f.keys));
   if (ok) {
     watch_tasks(&f, takes);
-    f.inputs_tell = inputs_tell(&f, takes);
+    watch_chains(&f, takes);
     for (uint32_t i = 0; i < v->n; i++)
       if (takes[i]) take(&f, i, &again[i]);
     for (uint32_t i = 0; i < v->n; i++)

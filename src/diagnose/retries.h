@@ -14,7 +14,7 @@
  *
  * All that is done only where trying again makes failures likelier by itself: where such ops fail more often than the
  * last op of another attempt at the same endpoint does (in an outage both fail, and each op stays a trial), and, where
- * an input is all that is known of a task and most are the same, more often than their own ops after a success do (of
+ * an agent's inputs or sig_hashes are the same for the most part, more often than their own ops after a success do (of
  * somebody who fails half of the time both are alike). Sig_hashes and inputs are judged apart.
  *
  * Two sorts of what goes on are trials after all: a task that is tried on and on, for far longer than the others would

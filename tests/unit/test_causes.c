@@ -721,6 +721,30 @@ WORLD(a_city_among_hashed_tasks, "city is City 3") {
   work_among_tasks(w, 6000, 1, true);
 }
 
+/* A sig_hash of role and city: both of City 3 are kinds of work, and neither is a task that is tried again. */
+WORLD(a_city_of_hashed_work, "city is City 3") {
+  for (int i = 0; i < 4000; i++) {
+    int city = below(w, 6), role = below(w, 3);
+    begin(w, 1);
+    SET(w, city, text(w, "City %d", city));
+    SET(w, role, text(w, "role-%d", role));
+    SET(w, sig_hash, text(w, "sig-%d", city * 10 + role));
+    if (city == 3 || chance(w) < 0.01) broken(w, city == 3 ? "no coordinates" : "it broke");
+    end(w, START + i * 4 * SECOND);
+  }
+}
+WORLD(a_city_of_an_agents_hashed_work, "city is City 3") {
+  for (int i = 0; i < 4000; i++) {
+    int city = below(w, 6), role = below(w, 2);
+    begin(w, 1);
+    SET(w, city, text(w, "City %d", city));
+    SET(w, staffer_id, text(w, "agent-%d", below(w, 3)));
+    SET(w, sig_hash, text(w, "sig-%d", city * 10 + role));
+    if (city == 3 || chance(w) < 0.01) broken(w, city == 3 ? "no coordinates" : "it broke");
+    end(w, START + i * 4 * SECOND);
+  }
+}
+
 /* Somebody who fails always, or half of the time, is one, however alike the inputs are. */
 static void bad_worker(world *w, double rate) {
   for (int i = 0; i < 12000; i++) {
@@ -867,6 +891,8 @@ int main(void) {
       TEST(a_city_among_few_tasks),
       TEST(a_city_among_tasks_sometimes),
       TEST(a_city_among_hashed_tasks),
+      TEST(a_city_of_hashed_work),
+      TEST(a_city_of_an_agents_hashed_work),
       TEST(retries),
       TEST(retries_in_sessions),
       TEST(retries_of_an_input),
