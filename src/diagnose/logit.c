@@ -72,7 +72,8 @@ static void fit_field(obs_logit *m, int f) {
   }
   double pull = 1 / (m->spread[f] * m->spread[f]);
   for (uint32_t v = 0; v < m->values[f]; v++) {
-    double step = bounded((m->gradient[v] - m->effect[f][v] * pull) / (m->curvature[v] + pull));
+    const bool stands_elsewhere = v == OBS_FACT_OTHER && m->folded[f];
+    double step = stands_elsewhere ? 0 : bounded((m->gradient[v] - m->effect[f][v] * pull) / (m->curvature[v] + pull));
     m->effect[f][v] += (float)step;
     m->gradient[v] = step;
   }
@@ -167,12 +168,10 @@ static double scatter_of_many(const obs_logit *m, int f, double *scratch) {
 
 /* How far the values of a column lie apart, and what is usual among them: where they fall into two groups, the lower
  * one (obs_stats_spread). */
-static bool estimate(obs_logit *m, int f, bool spreads) {
+static bool estimate(obs_logit *m, int f, bool lone, bool spreads) {
   const uint32_t values = m->values[f];
-  const double much = 0.2; /* where so much fails, what does not is no exception */
   double *scratch = malloc(OBS_STATS_SCRATCH(values) * sizeof *scratch), usual;
   if (!scratch) return false;
-  bool lone = m->cases > much * (m->cases + (m->n - m->cases) / m->thinned);
   double spread =
       obs_stats_spread(m->seen[f], m->expected[f], values, obs_logit_usual_spread(m, f), lone, scratch, &usual);
   if (spreads && !m->codes[f]) m->spread[f] = fmax(fmax(spread, scatter_of_many(m, f, scratch)), 0.1);
@@ -186,12 +185,16 @@ static bool estimate(obs_logit *m, int f, bool spreads) {
 }
 
 static bool count_all(obs_logit *m, bool fitted_spreads) {
+  const double much = 0.2; /* where so much fails beside known causes, what does not is no exception */
+  double failures = 0;
   obs_logit_rates(m);
+  for (uint32_t i = 0; i < m->n; i++) failures += m->plain[i];
+  const bool lone = failures > much * (failures + (m->n - m->cases) / m->thinned);
   bool ok = true;
   for (int f = 0; ok && f < OBS_COLUMNS; f++) {
     if (!m->id[f]) continue;
     count_column(m, f);
-    ok = estimate(m, f, !m->effect[f] || fitted_spreads);
+    ok = estimate(m, f, lone, !m->effect[f] || fitted_spreads);
   }
   return ok;
 }

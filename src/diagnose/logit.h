@@ -64,6 +64,7 @@ typedef struct {
   double spread[OBS_LOGIT_FIELDS];
   double usual[OBS_COLUMNS]; /* how much `expected` was lowered because the values fall into two groups; 1: not */
   obs_logit_alias *alias[OBS_COLUMNS];
+  bool folded[OBS_LOGIT_FIELDS]; /* values of it are another column's: they have no effect of their own as well */
   obs_logit_factor factors[OBS_LOGIT_FACTORS];
   uint32_t nfactors;
   bool by_time, one_kind;

@@ -180,8 +180,11 @@ static bool fold_aliases(obs_logit *m) {
     }
   for (int f = 0; f < OBS_COLUMNS; f++) {
     if (!has_names(m, f)) continue;
-    for (uint32_t i = 0; i < m->n; i++)
-      if (is_named_by_other(m, f, m->id[f][i])) m->id[f][i] = OBS_FACT_OTHER;
+    for (uint32_t i = 0; i < m->n; i++) {
+      if (!is_named_by_other(m, f, m->id[f][i])) continue;
+      m->id[f][i] = OBS_FACT_OTHER;
+      m->folded[f] = true;
+    }
   }
   free(with);
   return true;

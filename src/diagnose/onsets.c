@@ -241,6 +241,21 @@ void obs_search_onset_of_all(const obs_search *s, obs_search_candidate *best) {
   obs_search_offer(s, best, &c);
 }
 
+/* The other way round: everything failed, from the window's begin on, until it ended. It has to account for most of the
+ * failures: what was over soon after the window began explains nothing of it. */
+void obs_search_end_of_all(const obs_search *s, obs_search_candidate *best) {
+  const obs_logit *m = s->model;
+  const obs_columns_where all = {0};
+  uint32_t n, at = m->n, before = 0;
+  uint32_t *rows = obs_logit_rows(m, &all, 0, m->n, &n);
+  double p = rows ? obs_search_fall(s, rows, n, true, &at) + log(s->tests) : 0;
+  free(rows);
+  for (uint32_t i = 0; i < at; i++) before += m->failed[i];
+  if (before * 2 < m->cases) return;
+  const obs_search_candidate c = {OBS_CAUSE_SHARE, all, 0, at, p, p, -1, false};
+  obs_search_offer(s, best, &c);
+}
+
 void obs_search_grow_onset(const obs_search *s, obs_search_candidate *c) {
   const obs_logit *m = s->model;
   obs_columns_term *term = &c->where.terms[0];

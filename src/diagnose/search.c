@@ -185,6 +185,7 @@ static bool find_best(obs_search *s, obs_search_candidate *best) {
   if (s->shares_only) return best->rank <= 0;
   obs_search_regressions(s, best);
   obs_search_onset_of_all(s, best);
+  if (best->rank > 0) obs_search_end_of_all(s, best);
   if (best->rank > 0) obs_search_joint(s, best);
   return best->rank <= 0;
 }

@@ -60,6 +60,7 @@ void obs_search_keep_alike(const obs_search *s, obs_search_candidate *c);
 
 void obs_search_onsets(const obs_search *s, int column, obs_search_candidate *best);
 void obs_search_onset_of_all(const obs_search *s, obs_search_candidate *best);
+void obs_search_end_of_all(const obs_search *s, obs_search_candidate *best);
 /* The most likely row from which on the cause's rows fail more; how likely that is by chance. `still`: whatever all
  * rows do. */
 double obs_search_rise(const obs_search *s, const uint32_t *rows, uint32_t n, bool still, double least, uint32_t *at);

@@ -745,6 +745,46 @@ WORLD(a_city_of_an_agents_hashed_work, "city is City 3") {
   }
 }
 
+/* A bot among other work fails often, always with the same input; it tries nothing again. */
+static void bot_among_work(world *w, double rate, bool city) {
+  for (int i = 0; i < 3000; i++) {
+    bool bot = chance(w) < 0.3;
+    begin(w, 1);
+    if (bot) {
+      SET(w, endpoint, OBS_STR("bot:cycle"));
+      SET(w, source, OBS_STR("bot"));
+      SET(w, input_summary, OBS_STR("propose"));
+      if (chance(w) < rate) broken(w, "unexpected token");
+    } else {
+      int at = below(w, 8), role = below(w, 3);
+      SET(w, city, text(w, "City %d", at));
+      SET(w, role, text(w, "role-%d", role));
+      SET(w, staffer_id, text(w, "agent-%d", below(w, 3)));
+      SET(w, sig_hash, text(w, "sig-%d", at * 10 + role));
+      SET(w, input_summary, text(w, "fill %d", at * 10 + role));
+      if (city && at == 3) broken(w, "no coordinates");
+    }
+    end(w, START + i * 1200);
+  }
+}
+WORLD(a_bot_of_one_input, "endpoint is bot:cycle") {
+  bot_among_work(w, 0.4, false);
+}
+WORLD(a_bot_of_one_input_and_a_city, "city is City 3 | endpoint is bot:cycle") {
+  bot_among_work(w, 0.2, true);
+}
+WORLD(a_bad_bot_of_one_input_and_a_city, "endpoint is bot:cycle | city is City 3") {
+  bot_among_work(w, 0.4, true);
+}
+WORLD(nothing_fails_any_more, "everything") {
+  for (int i = 0; i < 3000; i++) {
+    begin(w, 1);
+    SET(w, staffer_id, text(w, "agent-%d", below(w, 2)));
+    if (i < 2000 && chance(w) < 0.5) broken(w, "syntax error");
+    end(w, START + i * 3600);
+  }
+}
+
 /* Somebody who fails always, or half of the time, is one, however alike the inputs are. */
 static void bad_worker(world *w, double rate) {
   for (int i = 0; i < 12000; i++) {
@@ -893,6 +933,10 @@ int main(void) {
       TEST(a_city_among_hashed_tasks),
       TEST(a_city_of_hashed_work),
       TEST(a_city_of_an_agents_hashed_work),
+      TEST(a_bot_of_one_input),
+      TEST(a_bot_of_one_input_and_a_city),
+      TEST(a_bad_bot_of_one_input_and_a_city),
+      TEST(nothing_fails_any_more),
       TEST(retries),
       TEST(retries_in_sessions),
       TEST(retries_of_an_input),
