@@ -161,33 +161,68 @@ static uint32_t same_duration(const rows *r, uint64_t failures) {
   return most * 2 >= n && at >= LEAST_SAME_MS ? at : 0;
 }
 
+typedef struct {
+  uint32_t ops, failures; /* failures: of the limit */
+} busy_minute;
+
+/* Whether minutes of less than this load meet the limit much less: where busy and quiet ones have the same share, the
+ * load is not what does it. */
+static bool load_tells(const busy_minute *all, uint32_t n, uint32_t load) {
+  const double least = 3; /* times */
+  double ops[2] = {1, 1}, failures[2] = {0.5, 0};
+  for (uint32_t k = 0; k < n; k++) {
+    ops[all[k].ops >= load] += all[k].ops;
+    failures[all[k].ops >= load] += all[k].failures;
+  }
+  return failures[1] / ops[1] >= least * failures[0] / ops[0];
+}
+
 /* The load from which on a limit is hit: the least of the minutes that had failures, but for one in ten; 0 when these
  * were not busier than others. */
 static uint32_t find_load(const rows *r) {
   const obs_facts_view *v = r->s->view;
-  uint32_t *all = malloc(2 * (size_t)(v->n + 1) * sizeof *all);
-  if (!all) return 0;
-  uint32_t *hit = all + v->n + 1;
-  uint32_t nall = 0, nhit = 0, ops = 0, failures = 0;
-  int64_t minute = INT64_MIN;
-  for (uint32_t i = 0; i <= v->n; i++) {
-    if (i < v->n && !has_value(r, i)) continue;
-    int64_t now = i < v->n ? v->time_ms[i] / MINUTE_MS : INT64_MAX;
-    if (now != minute) {
-      if (ops > 0) all[nall++] = ops;
-      if (failures >= LEAST_LOAD) hit[nhit++] = ops;
-      minute = now;
-      ops = failures = 0;
+  busy_minute *all = malloc((size_t)(v->n + 1) * sizeof *all);
+  uint32_t *loads = malloc(2 * (size_t)(v->n + 1) * sizeof *loads), load = 0;
+  if (all && loads) {
+    uint32_t *hit = loads + v->n + 1;
+    uint32_t n = 0, nhit = 0;
+    int64_t now = INT64_MIN;
+    for (uint32_t i = 0; i < v->n; i++) {
+      if (!has_value(r, i)) continue;
+      if (n == 0 || v->time_ms[i] / MINUTE_MS != now) all[n++] = (busy_minute){0, 0};
+      now = v->time_ms[i] / MINUTE_MS;
+      all[n - 1].ops++;
+      all[n - 1].failures += obs_describe_is_failure(r->s, i) && v->kind[i] == OBS_ERROR_RATE_LIMIT;
     }
-    if (i == v->n) break;
-    ops++;
-    failures += obs_describe_is_failure(r->s, i) && v->kind[i] == OBS_ERROR_RATE_LIMIT;
+    for (uint32_t k = 0; k < n; k++) {
+      loads[k] = all[k].ops;
+      if (all[k].failures >= LEAST_LOAD) hit[nhit++] = all[k].ops;
+    }
+    qsort(loads, n, sizeof *loads, obs_stats_by_number);
+    qsort(hit, nhit, sizeof *hit, obs_stats_by_number);
+    if (nhit >= LEAST_LOAD && hit[nhit / 2] * 10 >= loads[n / 2] * 13 && load_tells(all, n, hit[nhit / 10]))
+      load = hit[nhit / 10];
   }
-  qsort(all, nall, sizeof *all, obs_stats_by_number);
-  qsort(hit, nhit, sizeof *hit, obs_stats_by_number);
-  uint32_t load = nhit >= LEAST_LOAD && hit[nhit / 2] * 10 >= all[nall / 2] * 13 ? hit[nhit / 10] : 0;
   free(all);
+  free(loads);
   return load;
+}
+
+/* Of the ops behind the last failure, those that could have met the limit: what came in quieter minutes says nothing
+ * about it. */
+static uint64_t count_busy_since(const rows *r, uint32_t load, int64_t last_ms) {
+  const obs_facts_view *v = r->s->view;
+  uint64_t busy = 0, ops = 0;
+  int64_t minute = last_ms / MINUTE_MS;
+  for (uint32_t i = 0; i < v->n; i++) {
+    if (!has_value(r, i) || v->time_ms[i] / MINUTE_MS <= last_ms / MINUTE_MS) continue;
+    if (v->time_ms[i] / MINUTE_MS != minute) ops = 0;
+    minute = v->time_ms[i] / MINUTE_MS;
+    ops++;
+    if (ops == load) busy += load; /* all of the minute by now */
+    busy += ops > load;
+  }
+  return busy;
 }
 
 /* Whether the op is one of few of its kind: an endpoint called all day announces nothing. */
@@ -316,6 +351,9 @@ bool obs_describe(const obs_describe_scope *s, const obs_search *search, uint32_
       (void)count(&r, out);
     }
     out->per_minute = load;
+    if (load > 0) out->ops_since = count_busy_since(&r, load, out->last_ms);
+    if (!s->by_kind)
+      for (uint32_t i = r.from; i < r.until; i++) s->limited[i] |= has_value(&r, i);
   }
   set_range(&r, out);
   count_unexplained(&r, m, k, out);
@@ -338,6 +376,28 @@ bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *fe
   out->at_ms = same_duration(&r, out->failures);
   count_places(&r, out);
   pick_evidence(&r, 0, out);
+  return true;
+}
+
+bool obs_describe_all(const obs_describe_scope *s, obs_diagnose_finding *out) {
+  rows r = {s, {0}, 0, s->view->n};
+  *out = (obs_diagnose_finding){.cause = OBS_CAUSE_SHARE};
+  if (count(&r, out) == 0) return false;
+  out->expected = (double)out->failures; /* nothing else is there to compare it with */
+  out->at_ms = same_duration(&r, out->failures);
+  count_places(&r, out);
+  pick_evidence(&r, 0, out);
+  return true;
+}
+
+bool obs_describe_load(const obs_describe_scope *s, obs_diagnose_finding *out) {
+  rows r = {s, {0}, 0, s->view->n};
+  const uint32_t load = find_load(&r);
+  if (load == 0 || !obs_describe_all(s, out)) return false;
+  out->by_kind = s->by_kind;
+  out->expected = 0;
+  out->per_minute = load;
+  out->ops_since = count_busy_since(&r, load, out->last_ms);
   return true;
 }
 

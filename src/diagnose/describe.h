@@ -10,8 +10,9 @@ typedef struct {
   const obs_facts_view *view;
   const obs_columns *columns;
   const obs_diagnose_request *request;
-  uint8_t *takes; /* by row of the view: it is compared */
-  uint8_t *again; /* by row: an attempt that had just failed goes on (retries.h) */
+  uint8_t *takes;   /* by row of the view: it is compared */
+  uint8_t *again;   /* by row: an attempt that had just failed goes on (retries.h) */
+  uint8_t *limited; /* by row: a finding that is a limit tells of it */
   bool by_kind;
   obs_error_kind kind; /* by_kind: only failures of this kind count */
 } obs_describe_scope;
@@ -35,6 +36,10 @@ bool obs_describe_same(const obs_diagnose_finding *a, const obs_diagnose_finding
 bool obs_describe(const obs_describe_scope *s, const obs_search *search, uint32_t k, const obs_search_candidate *c,
                   obs_diagnose_finding *out);
 bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *few, obs_diagnose_finding *out);
+/* All ops, compared with nothing. */
+bool obs_describe_all(const obs_describe_scope *s, obs_diagnose_finding *out);
+/* A limit that all ops together meet. False: the load does not tell. */
+bool obs_describe_load(const obs_describe_scope *s, obs_diagnose_finding *out);
 bool obs_describe_slow(const obs_describe_scope *s, const obs_slow *slow, obs_diagnose_finding *out);
 /* A finding about failures and one about durations of the same value become one. */
 void obs_describe_merge(obs_diagnose_finding *failures, const obs_diagnose_finding *slow);

@@ -18,7 +18,8 @@ static bool choose_rows(obs_describe_scope *s, obs_diagnose_report *r) {
   const obs_facts_view *v = s->view;
   s->takes = calloc(v->n + 1, 1);
   s->again = calloc(v->n + 1, 1);
-  if (!s->takes || !s->again) return false;
+  s->limited = calloc(v->n + 1, 1);
+  if (!s->takes || !s->again || !s->limited) return false;
   for (uint32_t i = 0; i < v->n; i++) {
     s->takes[i] = !(v->flags[i] & OBS_FACT_CORRECTION);
     if (!s->takes[i]) continue;
@@ -43,7 +44,7 @@ static bool takes(const void *scope, const obs_facts_view *view, uint32_t i, boo
   const obs_describe_scope *s = scope;
   (void)view;
   *failed = s->takes[i] && obs_describe_is_failure(s, i);
-  return s->takes[i] && !s->again[i];
+  return s->takes[i] && !s->again[i] && !(s->by_kind && s->limited[i]);
 }
 
 /* Causes are found one by one, each beside those before it; one that the later ones explain as well goes again. */
@@ -247,6 +248,16 @@ static observer_err find_few(const obs_describe_scope *s, obs_diagnose_report *r
   return OBSERVER_E_OK;
 }
 
+/* ---- nothing to compare with ---- */
+
+/* Where nearly all ops fail, and always did, no value and no time does better: that everything fails is what there is
+ * to say. */
+static void find_all(const obs_describe_scope *s, obs_diagnose_report *r) {
+  enum { LEAST = 20 }; /* failures: a few are told by their clusters */
+  const bool nearly_all = r->failures >= LEAST && r->failures * 10 >= r->ops * 9;
+  if (s->request->cluster == 0 && r->nfindings == 0 && nearly_all) r->nfindings += obs_describe_all(s, &r->findings[0]);
+}
+
 /* ---- durations ---- */
 
 /* Of a cluster, a value that became slow is reported only when the cluster's failures came with it: when the value has
@@ -290,19 +301,29 @@ static int by_weight(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
+/* A load comes and goes, and may go with no field: where nothing is said of the limit, all ops together may meet it. */
+static void find_load(const obs_describe_scope *s, obs_diagnose_report *r) {
+  for (uint32_t k = 0; k < r->nfindings; k++)
+    if (r->findings[k].error == OBS_ERROR_RATE_LIMIT) return;
+  if (r->nfindings < OBS_FINDINGS) r->nfindings += obs_describe_load(s, &r->findings[r->nfindings]);
+}
+
 /* Failures of the limit that causes of the whole did not show: a limit that is hit is a cause by itself, however few
  * its failures are among all. */
 static observer_err find_limits(obs_describe_scope *s, bool by_time, obs_diagnose_report *r) {
   enum { LEAST = OBS_DIAGNOSE_LEAST };
   const uint64_t limits = r->kinds[OBS_ERROR_RATE_LIMIT];
-  if (s->request->cluster != 0 || limits < LEAST || limits == r->failures) return OBSERVER_E_OK;
-  found *f = malloc(sizeof *f);
-  if (!f) return OBSERVER_E_NOMEM;
-  s->by_kind = true;
+  observer_err err = OBSERVER_E_OK;
+  if (limits < LEAST) return OBSERVER_E_OK;
+  s->by_kind = s->request->cluster == 0 && limits < r->failures;
   s->kind = OBS_ERROR_RATE_LIMIT;
-  observer_err err = find_failures(s, by_time, f, r);
+  if (s->by_kind) {
+    found *f = malloc(sizeof *f);
+    err = f ? find_failures(s, by_time, f, r) : OBSERVER_E_NOMEM;
+    free(f);
+  }
+  if (err == OBSERVER_E_OK) find_load(s, r);
   s->by_kind = false;
-  free(f);
   return err;
 }
 
@@ -321,12 +342,14 @@ observer_err obs_diagnose(const obs_facts_view *view, const obs_diagnose_request
     err = find_failures(&s, by_time, whole, report);
     if (err == OBSERVER_E_OK) err = find_limits(&s, by_time, report);
     if (err == OBSERVER_E_OK) err = find_few(&s, report);
+    if (err == OBSERVER_E_OK) find_all(&s, report);
     if (err == OBSERVER_E_OK) err = find_slow(&s, by_time, report);
     qsort(report->findings, report->nfindings, sizeof report->findings[0], by_weight);
   }
   free(whole);
   free(s.takes);
   free(s.again);
+  free(s.limited);
   obs_columns_close(&columns);
   return err;
 }

@@ -104,6 +104,12 @@ static bool others_have_causes(const obs_diagnose_finding *f) {
 static void put_shares(obs_buf *out, const obs_diagnose_finding *f) {
   bool always = f->nconditions == 0 && f->until_seq == 0; /* what is not of it came before */
   bool narrow = others_have_causes(f);
+  if (f->nconditions == 0 && f->rest_ops == 0 && f->failures == f->ops) {
+    obs_buf_puts(out, "All ");
+    obs_words_ops(out, f->ops);
+    obs_buf_printf(out, " %s", verb_of(f)->past);
+    return;
+  }
   obs_words_count(out, f->failures);
   obs_buf_puts(out, " of ");
   obs_words_ops(out, f->ops);
@@ -358,10 +364,21 @@ static void put_brief_shares(obs_buf *out, const obs_diagnose_finding *f, const 
   }
 }
 
+/* A limit that all ops together meet has no one who fails: `ops meet a rate limit in minutes with 55 or more of them`
+ */
+static void put_brief_load(obs_buf *out, const obs_diagnose_finding *f, uint64_t failures, uint64_t ops) {
+  obs_buf_printf(out, "ops %s in minutes with ", verbs[f->error].many);
+  obs_words_count(out, f->per_minute);
+  obs_buf_puts(out, " or more of them, ");
+  obs_words_percent(out, failures, ops);
+  obs_buf_puts(out, " in all");
+}
+
 void obs_sentences_brief(const obs_diagnose_finding *f, const obs_diagnose_place *place, int64_t now_ms, obs_buf *out) {
-  bool one = put_subject(out, f, place);
   const uint64_t ops = place != NULL ? place->ops : f->ops, failures = place != NULL ? place->failures : f->failures;
-  bool slow = f->cause == OBS_CAUSE_SLOW;
+  const bool slow = f->cause == OBS_CAUSE_SLOW, load = f->per_minute > 0 && f->nconditions == 0;
+  const bool one = !load && put_subject(out, f, place);
+  if (load) put_brief_load(out, f, failures, ops);
   bool here = place != NULL && f->nconditions > 0 && !(f->nconditions == 1 && blames_place(&f->conditions[0], place));
   if (slow) {
     obs_buf_puts(out, one ? " takes " : " take ");
@@ -370,7 +387,7 @@ void obs_sentences_brief(const obs_diagnose_finding *f, const obs_diagnose_place
     obs_words_count(out, f->ms_before);
     obs_buf_puts(out, " ms)");
   }
-  if (!slow || failures > 0) {
+  if (!load && (!slow || failures > 0)) {
     const verb *v = verb_of(f);
     obs_buf_printf(out, "%s %s%s ", slow ? " and" : "", one ? v->one : v->many, names_kind(f) ? " in" : "");
     obs_words_percent(out, failures, ops);

@@ -785,6 +785,64 @@ WORLD(nothing_fails_any_more, "everything") {
   }
 }
 
+static void all_fail(world *w, double rate) {
+  for (int i = 0; i < 600; i++) {
+    begin(w, 3);
+    SET(w, staffer_id, text(w, "agent-%d", below(w, 3)));
+    SET(w, input_summary, text(w, "ask %d", i));
+    if (chance(w) < rate) broken(w, "401 invalid api key");
+    end(w, START + i * SECOND);
+  }
+}
+WORLD(everything_always_fails, "everything") {
+  all_fail(w, 1);
+}
+WORLD(nearly_everything_always_fails, "everything") {
+  all_fail(w, 0.95);
+}
+WORLD(half_of_everything_always_fails, "") {
+  all_fail(w, 0.5);
+}
+
+/* A quota of one customer at one endpoint is used up: the limit is that of both, and is told once. */
+WORLD(a_quota, "endpoint is /e0 and task_class is t7 since then") {
+  for (int i = 0; i < 10000; i++) {
+    int tenant = below(w, 60), e = begin(w, 2);
+    SET(w, task_class, text(w, "t%d", tenant));
+    if (e == 0 && tenant == 7 && i > 7000)
+      broken(w, "insufficient_quota: used up");
+    else if (chance(w) < 0.005)
+      broken(w, "socket hang up");
+    end(w, START + i * 3 * SECOND);
+  }
+}
+
+/* Bursts of 100 a minute meet a limit of 60, the last one ten minutes ago: quiet minutes since then end nothing. */
+static void test_a_limit_in_quiet_minutes(void **state) {
+  (void)state;
+  world w = {.random = 77};
+  obs_facts_view v = {0};
+  static obs_diagnose_report r;
+  assert_int_equal(obs_facts_open(NULL, &w.facts), OBSERVER_E_OK);
+  for (int minute = 0; minute < 200; minute++) {
+    const int ops = minute % 7 == 0 && minute < 190 ? 100 : 30;
+    for (int i = 0; i < ops; i++) {
+      begin(&w, 1);
+      SET(&w, staffer_id, text(&w, "agent-%d", below(&w, 3)));
+      if (i >= 60) broken(&w, "429 Too Many Requests");
+      end(&w, START + minute * MINUTE + i * 500);
+    }
+  }
+  assert_int_equal(obs_facts_snapshot(w.facts, &v), OBSERVER_E_OK);
+  assert_int_equal(obs_diagnose(&v, &(obs_diagnose_request){0}, &r), OBSERVER_E_OK);
+  assert_int_equal(r.nfindings, 1);
+  assert_int_equal(r.findings[0].per_minute, 100);
+  assert_int_equal(r.findings[0].until_seq, 0);
+  assert_int_equal(r.findings[0].ops_since, 0);
+  obs_facts_view_fini(&v);
+  obs_facts_close(w.facts);
+}
+
 /* Somebody who fails always, or half of the time, is one, however alike the inputs are. */
 static void bad_worker(world *w, double rate) {
   for (int i = 0; i < 12000; i++) {
@@ -937,6 +995,11 @@ int main(void) {
       TEST(a_bot_of_one_input_and_a_city),
       TEST(a_bad_bot_of_one_input_and_a_city),
       TEST(nothing_fails_any_more),
+      TEST(everything_always_fails),
+      TEST(nearly_everything_always_fails),
+      TEST(half_of_everything_always_fails),
+      TEST(a_quota),
+      TEST(a_limit_in_quiet_minutes),
       TEST(retries),
       TEST(retries_in_sessions),
       TEST(retries_of_an_input),

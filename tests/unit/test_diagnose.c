@@ -255,7 +255,11 @@ static void test_nothing_and_nothing_but_failures(void **state) {
   assert_int_equal(obs_diagnose(&v, &all, &r), OBSERVER_E_OK);
   assert_int_equal(r.failures, 100);
   assert_int_equal(r.kinds[OBS_ERROR_RATE_LIMIT], 100);
-  assert_int_equal(r.nfindings, 0);
+  assert_int_equal(r.nfindings, 1); /* there is nothing to compare it with, and so it is everything */
+  assert_int_equal(r.findings[0].nconditions, 0);
+  assert_int_equal(r.findings[0].failures, 100);
+  assert_int_equal(r.findings[0].rest_ops, 0);
+  assert_int_equal(r.findings[0].nplaces, 1);
   obs_facts_view_fini(&v);
   obs_facts_close(f);
 }

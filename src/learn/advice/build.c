@@ -90,11 +90,12 @@ static void post_class(builder *x, const obs_diagnose_finding *f, uint32_t index
     post(x->b, OBS_ADVICE_FINDINGS_OF_CLASS, obs_str_of(c->values[i]), index);
 }
 
-/* An endpoint that is blamed, and nothing with it, is none to call; nor is any when everything fails. */
+/* An endpoint that is blamed, and nothing with it, is none to call; nor is any when everything fails. One whose limit
+ * the load hits is, by fewer. */
 static void note_blamed(builder *x, const obs_diagnose_finding *f) {
   const obs_diagnose_condition *c = condition_of(f, "endpoint");
   bool alone = f->nconditions == 0 || (f->nconditions == 1 && c != NULL);
-  if (!alone || f->failures == 0) return;
+  if (!alone || f->failures == 0 || f->per_minute > 0) return;
   for (uint32_t i = 0; c != NULL && i < c->nvalues; i++)
     if (!obs_map_put(&x->failing, hash_of(obs_str_of(c->values[i])), 1)) x->b->text.oom = true;
   for (uint32_t i = 0; i < f->nplaces; i++)
