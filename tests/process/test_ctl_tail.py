@@ -180,7 +180,13 @@ class Tail(CtlTest):
         tail = self.follow("--url", http)
         self.publish(daemon, 1, 1)
         self.lines(tail, 1)
-        wait_until(lambda: daemon.get("/v1/observer/health").json["feed"]["subscribers"] == 1, 10, "subscribed")
+
+        def feed():
+            return daemon.get("/v1/observer/health").json["feed"]
+
+        wait_until(lambda: feed()["subscribers"] == 1, 10, "subscribed")
+        sent = feed()["messages"]
+        wait_until(lambda: feed()["messages"] > sent, 10, "a heartbeat, which says which daemon it is")
         self.publish(daemon, 2, 1)
         self.lines(tail, 2)
         daemon.kill()
