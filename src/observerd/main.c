@@ -22,6 +22,13 @@ enum { ECHO_MS = 50, WAIT_MAX_MS = 1 << 30, LARGE_BYTES = 1 << 20 };
 static const int signals[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
 enum { SIGNALS = sizeof(signals) / sizeof(signals[0]) };
 
+/* Those that ask for something must not end the process while nobody reads them: during replay, and while it drains. */
+static void heed_requests(bool heed) {
+  static const int requests[] = {SIGHUP, SIGUSR1, SIGUSR2};
+  for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+    (void)signal(requests[i], heed ? SIG_DFL : SIG_IGN); /* an ignored one would not come */
+}
+
 /* Takes from a valid new configuration what a running daemon can change. */
 static void reload(int argc, char **argv, obs_config *o) {
   obs_config next;
@@ -158,7 +165,7 @@ static int serve(int argc, char **argv, obs_config *o) {
     obs_daemon_stop(d);
     err = OBSERVER_E_IO;
   }
-  signal(SIGHUP, SIG_DFL); /* an ignored one would not come */
+  heed_requests(true);
   if (err == OBSERVER_E_OK) err = obs_daemon_start(d, o, text, sizeof(text));
   if (err != OBSERVER_E_OK) {
     complain(text);
@@ -170,7 +177,7 @@ static int serve(int argc, char **argv, obs_config *o) {
    * shells signal a process and then its group. */
   (void)obs_signal_fd_wait(signal_fd, ECHO_MS);
   (void)obs_signal_fd_read(signal_fd, NULL);
-  signal(SIGHUP, SIG_IGN);
+  heed_requests(false);
   obs_signal_fd_close(signal_fd, signals, SIGNALS);
   obs_daemon_stop(d);
   obs_log_info("observerd", "stopped");
@@ -188,7 +195,7 @@ int main(int argc, char **argv) {
   /* A broken pipe, a file at its size limit and a terminal that hangs up during replay must not end the process. */
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
-  signal(SIGHUP, SIG_IGN);
+  heed_requests(false);
 
   observer_err err = obs_config_load(argc, argv, &options, &error);
   obs_log_setup(options.level, options.format); /* also of one that is refused, as far as it was read */

@@ -296,6 +296,37 @@ class Life(RecoveryTest):
         self.assertIn("SIGQUIT: stopping", daemon.stderr())
         self.assertEqual(len(daemon.journal_rows()), 1)
 
+    def test_other_signals_at_the_start_and_at_the_stop(self):
+        """None of them ends the daemon while it replays its journal or drains its queues."""
+        row = b'{"timestamp":"2026-01-02T03:04:05.006Z","endpoint":"/a","success":false,"error":"broken"}\n'
+        os.makedirs(os.path.join(self.tmp, "data"))
+        with open(os.path.join(self.tmp, "data", "ops.jsonl"), "wb") as f:
+            f.write(row * 50000)
+        daemon = self.make()
+        daemon.spawn()
+        wait_until(lambda: "observerd: observerd " in daemon.stderr(), 10, "the first line of the log")
+        self.pelt(daemon, lambda: "50000 replayed" in daemon.stderr() or not daemon.alive())
+        wait_until(daemon.is_ready, 30, "observerd ready")
+        # A request that is not whole holds the stop up.
+        with socket.create_connection(("127.0.0.1", int(daemon.url("http").rsplit(":", 1)[1]))) as half:
+            half.sendall(b"POST /event HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{")
+            wait_until(lambda: daemon.get("/health").status == 200, 10, "an answer behind it")
+            daemon.process.terminate()
+            self.pelt(daemon, lambda: not daemon.alive())
+        self.assertEqual(daemon.wait(), 0)
+        self.assertIn("stopped", daemon.stderr())
+
+    @staticmethod
+    def pelt(daemon, until):
+        """Sends the signals that must not end it until it is time."""
+        def one_more():
+            for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+                if daemon.alive():
+                    daemon.process.send_signal(number)
+            return until()
+
+        wait_until(one_more, 30, "the end of that phase")
+
     def test_sigint_is_as_good(self):
         daemon = self.start()
         daemon.post("/event", {})
