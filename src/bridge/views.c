@@ -77,7 +77,7 @@ const obs_params obs_bridge_summary_params = OBS_PARAMS(summary_params, any_summ
 
 /* Producers whose clock is off. */
 static void put_clocks(obs_json_writer *w, obs_commit *commit, int64_t now_ms) {
-  obs_clock_off off[OBS_CLOCKS];
+  obs_clocks_entry off[OBS_CLOCKS];
   uint32_t n = obs_commit_get_clocks(commit, now_ms, off);
   obs_json_array(w, "clocks");
   for (uint32_t i = 0; i < n; i++) {

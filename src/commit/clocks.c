@@ -8,7 +8,7 @@ enum { SAME_MS = 4000 }; /* clocks drift, and ways differ: skew.c takes offsets 
 
 struct obs_clocks {
   pthread_mutex_t lock;
-  obs_clock_off all[OBS_CLOCKS];
+  obs_clocks_entry all[OBS_CLOCKS];
   uint32_t n;
 };
 
@@ -27,7 +27,7 @@ void obs_clocks_close(obs_clocks *c) {
   free(c);
 }
 
-static bool is_same(const obs_clock_off *x, const char *source, int64_t behind_ms) {
+static bool is_same(const obs_clocks_entry *x, const char *source, int64_t behind_ms) {
   int64_t apart = x->behind_ms - behind_ms;
   return apart >= -SAME_MS && apart <= SAME_MS && strcmp(x->source, source) == 0;
 }
@@ -38,14 +38,14 @@ void obs_clocks_note(obs_clocks *c, obs_str source, int64_t behind_ms, int64_t r
   memcpy(name, shown.p, shown.len);
   name[shown.len] = '\0';
   pthread_mutex_lock(&c->lock);
-  obs_clock_off *x = NULL, *oldest = &c->all[0];
+  obs_clocks_entry *x = NULL, *oldest = &c->all[0];
   for (uint32_t i = 0; i < c->n && x == NULL; i++) {
     if (is_same(&c->all[i], name, behind_ms)) x = &c->all[i];
     if (c->all[i].last_ms < oldest->last_ms) oldest = &c->all[i];
   }
   if (x == NULL) {
     x = c->n < OBS_CLOCKS ? &c->all[c->n++] : oldest;
-    *x = (obs_clock_off){.since_ms = received_ms};
+    *x = (obs_clocks_entry){.since_ms = received_ms};
     memcpy(x->source, name, sizeof(name));
   }
   x->behind_ms = behind_ms;
@@ -55,12 +55,12 @@ void obs_clocks_note(obs_clocks *c, obs_str source, int64_t behind_ms, int64_t r
 }
 
 static int by_size(const void *a, const void *b) {
-  const obs_clock_off *x = a, *y = b;
+  const obs_clocks_entry *x = a, *y = b;
   int64_t m = llabs(x->behind_ms), n = llabs(y->behind_ms);
   return m != n ? (m < n) - (m > n) : strcmp(x->source, y->source);
 }
 
-uint32_t obs_clocks_read(obs_clocks *c, int64_t now_ms, obs_clock_off out[OBS_CLOCKS]) {
+uint32_t obs_clocks_read(obs_clocks *c, int64_t now_ms, obs_clocks_entry out[OBS_CLOCKS]) {
   uint32_t n = 0;
   pthread_mutex_lock(&c->lock);
   for (uint32_t i = 0; i < c->n; i++)

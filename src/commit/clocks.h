@@ -20,7 +20,7 @@ typedef struct {
   int64_t behind_ms;                /* the daemon's clock less the producer's; negative: it is ahead */
   int64_t since_ms, last_ms;        /* receipt of the first op that showed it, and of the latest */
   uint64_t ops;
-} obs_clock_off;
+} obs_clocks_entry;
 
 /* NULL: no memory. */
 obs_clocks *obs_clocks_open(void);
@@ -28,6 +28,6 @@ void obs_clocks_close(obs_clocks *c); /* accepts NULL */
 /* An op of this source came then and was corrected by so much. */
 void obs_clocks_note(obs_clocks *c, obs_str source, int64_t behind_ms, int64_t received_ms);
 /* Those that were seen within the last OBS_CLOCKS_FRESH_MS, the most wrong first. Returns how many. */
-uint32_t obs_clocks_read(obs_clocks *c, int64_t now_ms, obs_clock_off out[OBS_CLOCKS]);
+uint32_t obs_clocks_read(obs_clocks *c, int64_t now_ms, obs_clocks_entry out[OBS_CLOCKS]);
 
 #endif

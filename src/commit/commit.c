@@ -170,7 +170,7 @@ void obs_commit_get_times(obs_commit *c, obs_commit_times *out) {
   out->clock_step_ms = atomic_load(&c->clock_step_ms);
 }
 
-uint32_t obs_commit_get_clocks(obs_commit *c, int64_t now_ms, obs_clock_off out[OBS_CLOCKS]) {
+uint32_t obs_commit_get_clocks(obs_commit *c, int64_t now_ms, obs_clocks_entry out[OBS_CLOCKS]) {
   return obs_clocks_read(c->clocks, now_ms, out);
 }
 

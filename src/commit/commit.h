@@ -109,7 +109,7 @@ void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_co
 
 void obs_commit_get_times(obs_commit *c, obs_commit_times *out);
 /* Producers whose clock is off (clocks.h). */
-uint32_t obs_commit_get_clocks(obs_commit *c, int64_t now_ms, obs_clock_off out[OBS_CLOCKS]);
+uint32_t obs_commit_get_clocks(obs_commit *c, int64_t now_ms, obs_clocks_entry out[OBS_CLOCKS]);
 
 /* Has a checkpoint written soon, also when no op came since the last one: a follower changed by itself. While the disk
  * fails, as soon as it is well again. Any thread. */

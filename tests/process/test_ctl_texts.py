@@ -93,7 +93,10 @@ class Help(DaemonTest):
                 (("stats", "--url", "tcp://127.0.0.1:3801"), "observerctl stats: --url: must be an http://, https:// or ipc:// URL such as "
                  'http://127.0.0.1:3800, not "tcp://127.0.0.1:3801"\n'),
                 (("--nope",), "observerctl: --nope: no such option\n`observerctl help` lists the commands.\n"),
+                (("--nope=1",), "observerctl: --nope: no such option\n`observerctl help` lists the commands.\n"),
                 (("--url", "http://x"), "observerctl: --url: which command?\n`observerctl help` lists the commands.\n"),
+                (("--url=http://x",), "observerctl: --url: which command?\n`observerctl help` lists the commands.\n"),
+                (("--color=never",), "observerctl: --color: which command?\n`observerctl help` lists the commands.\n"),
                 (("top", "--interval", "x"), 'observerctl top: --interval: must be a time (ms s m h d) from 100ms to 1h, not "x"\n'),
                 (("stats", "--url", ":4800"), "observerctl stats: --url: must be an http://, https:// or ipc:// URL such as "
                  'http://127.0.0.1:3800, not ":4800"\n'),

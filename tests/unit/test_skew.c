@@ -315,7 +315,7 @@ static void stamps(void **unused) {
  */
 static void clocks_are_shown(void **state) {
   (void)state;
-  obs_clock_off off[OBS_CLOCKS];
+  obs_clocks_entry off[OBS_CLOCKS];
   obs_clocks *c = obs_clocks_open();
   assert_non_null(c);
   assert_int_equal(obs_clocks_read(c, 0, off), 0);

@@ -33,6 +33,14 @@ void obs_args_reading(const obs_args *a, const char *what) {
   if (isatty(STDIN_FILENO)) obs_args_error(a, "reading %s from standard input; end with Ctrl-D", what);
 }
 
+bool obs_args_opens_line(const char *word) {
+  static const char *const options[] = {"--url", "-u", "--color"};
+  size_t n = strcspn(word, "=");
+  for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+    if (strlen(options[i]) == n && strncmp(word, options[i], n) == 0) return true;
+  return false;
+}
+
 bool obs_args_is_url(const char *text) {
   if (strncmp(text, "ipc:///", 7) == 0) return text[7] != '\0';
   const char *scheme = strstr(text, "://"), *host = scheme != NULL ? scheme + 3 : text;

@@ -18,6 +18,9 @@ void obs_args_fini(obs_args *a);
  * without a default; "" for a switch that is set. */
 const char *obs_args_text(const obs_args *a, const char *flag);
 uint64_t obs_args_u64(const obs_args *a, const char *flag); /* of type NUMBER; 0 without a value */
+/* Whether the word is one of the options that may stand before the command as well; each takes a value, behind = or as
+ * the next word. */
+bool obs_args_opens_line(const char *word);
 /* On the command line or in the environment. */
 bool obs_args_given(const obs_args *a, const char *flag);
 /* Before a command reads standard input because nothing else was given: reports that on a terminal, where it would seem

@@ -1,5 +1,6 @@
 #include "observerctl/cli/help.h"
 
+#include "observerctl/cli/args.h"
 #include "observerctl/cli/text.h"
 
 #include <string.h>
@@ -59,8 +60,8 @@ void obs_help_list(FILE *out) {
 
 int obs_help_unknown(const char *before, const char *name) {
   if (*name == '-') { /* an option, and no command behind it */
-    obs_text_printf(stderr, "%s: %s: %s", before, name,
-                    strncmp(name, "--url", 5) == 0 || strcmp(name, "-u") == 0 ? "which command?" : "no such option");
+    obs_text_printf(stderr, "%s: %.*s: %s", before, (int)strcspn(name, "="), name,
+                    obs_args_opens_line(name) ? "which command?" : "no such option");
     fputs("\n`observerctl help` lists the commands.\n", stderr);
     return OBS_COMMAND_USAGE;
   }

@@ -25,14 +25,9 @@ static int finish(const char *name, int status) {
 
 /* Options that stand before the command are its own: `observerctl --url URL stats`. They go behind its name. */
 static void move_options(int argc, char **argv) {
-  static const char *const valued[] = {"--url", "-u", "--color"}; /* whose value is the next argument */
   int at = 1;
-  while (at < argc && argv[at][0] == '-' && argv[at][1] != '\0') {
-    int n = 1;
-    for (size_t i = 0; i < sizeof(valued) / sizeof(valued[0]); i++)
-      if (strcmp(argv[at], valued[i]) == 0) n = 2;
-    at += n;
-  }
+  while (at < argc && argv[at][0] == '-' && argv[at][1] != '\0')
+    at += obs_args_opens_line(argv[at]) && strchr(argv[at], '=') == NULL ? 2 : 1;
   if (at == 1 || at >= argc) return;
   char *command = argv[at];
   memmove(&argv[2], &argv[1], (size_t)(at - 1) * sizeof(*argv));

@@ -124,14 +124,13 @@ static void put_options(offer *o, const obs_command *c) {
 static void complete(offer *o, int n, char *const *words) {
   o->word = words[n - 1];
   for (; n > 1 && words[0][0] == '-'; words++, n--) { /* options may stand before the command */
-    bool url = strcmp(words[0], "--url") == 0 || strcmp(words[0], "-u") == 0;
-    bool color = strcmp(words[0], "--color") == 0;
-    if (!url && !color) continue;
+    if (!obs_args_opens_line(words[0]) || strchr(words[0], '=') != NULL) continue;
+    const bool color = strcmp(words[0], "--color") == 0;
     if (n == 2) {
       if (color) put_words(o, "auto always never");
       return;
     }
-    if (url) o->url = words[1];
+    if (!color) o->url = words[1];
     words++;
     n--;
   }
