@@ -1,6 +1,7 @@
 """The error analyser of a real observerd without a model: what is written (analyses.jsonl), what the gateway and the
 feed are told, and that nothing is analysed twice, also after kill -9."""
 
+import os
 
 from feed_client import Follower
 from harness import SLOW, DaemonTest, Sub, learning_rows, main, wait_until
@@ -67,6 +68,23 @@ class Builtin(AnalysesTest):
                          'No built-in error kind matches: "no candidates".')
         wait_until(lambda: self.model.requests("/log"), 10, "the gateway's log")
         self.assertEqual(self.model.requests("/log")[0]["body"]["context"], "[/v1/fill] fill 1: undefined")
+
+    def test_what_was_found_stands_when_the_rows_are_taken_away(self):
+        """Failures that came behind the last analysis are in the checkpoint only: nothing can be said of them."""
+        daemon = self.daemon()
+        self.post(daemon, [failure(success=True, error=None, staffer_id="ann")] * 200)
+        found = self.one(daemon, [failure(staffer_id="bob")] * 40)
+        self.assertIn('"bob"', found["cause"])
+        daemon.stop()
+        later = self.start(args=("--cycle", "1h"))
+        self.post(later, [failure(staffer_id="bob")] * 200)
+        later.stop()
+        os.rename(os.path.join(later.data_dir, "ops.jsonl"), os.path.join(self.tmp, "taken-away.jsonl"))
+        daemon = self.daemon()
+        wait_cycles(daemon, 10)
+        cluster = daemon.get("/v1/observer/clusters/" + found["cluster"]).json
+        self.assertEqual((cluster["count"], cluster["diagnosis"]["cause"]), (240, found["cause"]))
+        self.assertEqual([row["cause"] for row in learning_rows(daemon, "analyses.jsonl") if "older than" in row["cause"]], [])
 
     def test_a_gateway_that_is_away_holds_nothing_up(self):
         self.model.set("/log", hang=True)

@@ -112,8 +112,10 @@ static bool analyse(obs_analyses *a, const due *d, uint64_t cycle) {
                     .started = obs_clock_mono_ms()};
   if (obs_analysis_meet(a, &x) && obs_analysis_diagnose(a, &x)) {
     bool same = !d->fresh && x.print == d->last.print;
+    /* None of its failures is in the window, as when their rows were taken away: what was found of them stands. */
+    bool blind = !d->fresh && a->report.failures == 0;
     bool asks = a->tools->model != NULL && !(d->last.by_model && d->last.grounded);
-    if (same && !asks)
+    if (blind || (same && !asks))
       look_over(a, d, cycle);
     else if (!obs_analysis_gather(a, &x) || !obs_analysis_explain(a, &x))
       ; /* the next cycle tries again */
@@ -141,7 +143,8 @@ static void analyse_fleet(obs_analyses *a, uint64_t last_seq, uint64_t last_op) 
     x.first_seq = a->report.first_seq;
     x.last_seq = a->report.last_seq;
     obs_analyses_keep(a, &a->report);
-    if (x.print != a->fleet_print && obs_analysis_explain(a, &x) && obs_analysis_record(a, &x, &number)) {
+    bool blind = x.taken == 0; /* no failure is in the window any more: the last row stands */
+    if (!blind && x.print != a->fleet_print && obs_analysis_explain(a, &x) && obs_analysis_record(a, &x, &number)) {
       pthread_mutex_lock(&a->lock);
       a->fleet_print = x.print;
       a->fleet_number = number;
@@ -150,7 +153,7 @@ static void analyse_fleet(obs_analyses *a, uint64_t last_seq, uint64_t last_op) 
       obs_log_info("learn", "analysis %" PRIu64 " of all failures: %.*s", number, (int)x.said.cause.len,
                    x.said.cause.p != NULL ? x.said.cause.p : "");
     }
-    if (x.print == a->fleet_print) {
+    if (blind || x.print == a->fleet_print) {
       atomic_store(&a->fleet_seq, last_seq);
       a->fleet_looked = last_op;
     }
