@@ -157,6 +157,9 @@ class Rejected(CtlTest):
         self.assertEqual([r["number"] for r in self.lines("list", "--limit", "2")], [1, 2])
         self.assertEqual(self.lines("list", "--until", "2020-01-01"), [])
         self.assertEqual(len(self.lines("list", "--since", "1h")), len(got))
+        for name in ("OBSERVER_URL", "OBSERVER_HTTP", "OBSERVER_TIMEOUT"):  # of other commands
+            done = self.ctl("rejected", "list", "--data-dir", self.daemon.data_dir, env={**self.environment(), name: self.daemon.url("http")})
+            self.assertEqual((done.stdout.count("\n"), done.stderr), (len(got) + 1, ""))
 
     def test_usage(self):
         for args, words in (([], "which action? list, export or replay"), (["show"], "which action? list, export or replay"),

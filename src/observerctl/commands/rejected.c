@@ -279,7 +279,9 @@ static int run_rejected(const obs_args *args) {
   }
   for (size_t i = 0; i < args->command->nflags; i++) {
     const char *name = args->command->flags[i].name;
-    if (!obs_args_given(args, name) || is_listed(name, OBS_TABLE(common)) || is_listed(name, OBS_TABLE(act->flags)))
+    /* The environment is for all commands: what is not for this one is none of its business. */
+    if (obs_options_origin(&args->options, name) != OBS_OPTION_FLAG || is_listed(name, OBS_TABLE(common)) ||
+        is_listed(name, OBS_TABLE(act->flags)))
       continue;
     obs_args_error(args, "--%s does not apply to %s", name, act->name);
     return OBS_COMMAND_USAGE;
