@@ -1,5 +1,6 @@
-# Debian 13 trees for scripts/debian13.sh and scripts/newcomer.sh, which source this. A bare one is made by debootstrap once,
-# outside the checkout, and kept packed beside them (OBSERVER_DEBIAN13, default /var/tmp/observer-debian13; the packed one is that and .tar.gz).
+# Debian 13 trees for scripts/debian13.sh and scripts/newcomer.sh, which source this. A bare one is made by debootstrap
+# once, outside the checkout, and kept packed beside them (OBSERVER_DEBIAN13, default /var/tmp/observer-debian13; the packed
+# one is that and .tar.gz).
 # shellcheck shell=bash
 tree=${OBSERVER_DEBIAN13:-/var/tmp/observer-debian13}
 

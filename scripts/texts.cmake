@@ -1,5 +1,6 @@
 # What the programs say of themselves, made from their own tables: manual pages, completions and a sample configuration,
-# in build/man, build/completions and build/observerd.conf.sample. A build with sanitizers is not installed, and may not run outside of its tests: it makes none.
+# in build/man, build/completions and build/observerd.conf.sample. A build with sanitizers is not installed, and may not
+# run outside of its tests: it makes none.
 if(NOT CMAKE_C_FLAGS MATCHES "-fsanitize" AND NOT CMAKE_CROSSCOMPILING)
   include(GNUInstallDirs)
 

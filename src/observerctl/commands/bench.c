@@ -78,7 +78,8 @@ static void put_text(const obs_load_plan *plan, const obs_load_result *r) {
            obs_text_duration(b, r->p99_ms), obs_text_duration(c, r->most_ms));
 }
 
-static void put_json(const obs_load_plan *plan, const obs_load_result *r) {
+/* False: there was no memory. */
+static bool put_json(const obs_load_plan *plan, const obs_load_result *r) {
   obs_buf out = {0};
   obs_json_writer w = obs_json_write(&out);
   double seconds = r->seconds > 0 ? r->seconds : 1e-9;
@@ -97,8 +98,10 @@ static void put_json(const obs_load_plan *plan, const obs_load_result *r) {
   obs_json_double(&w, "p99_ms", r->p99_ms);
   obs_json_double(&w, "max_ms", r->most_ms);
   obs_json_end(&w);
-  if (!out.oom) obs_text_print_json(stdout, out.p, out.len);
+  bool ok = !out.oom;
+  if (ok) obs_text_print_json(stdout, out.p, out.len);
   obs_buf_fini(&out);
+  return ok;
 }
 
 /* Where the load goes. False: there is no such socket, which was reported. */
@@ -113,8 +116,33 @@ static bool choose_url(const obs_args *args, obs_load_plan *plan, char found[OBS
   return false;
 }
 
-static int run_bench(const obs_args *args) {
+/* Sends the load, and prints what came of it. */
+static int measure(const obs_args *args, obs_load_plan plan, obs_interrupt *interrupt) {
   char found[OBS_SOCKETS_URL_MAX], ops[OBS_TEXT_COUNTED];
+  obs_load_result r;
+  bool shown = true;
+  if (!choose_url(args, &plan, found)) return OBS_COMMAND_FAILED;
+  double before = plan.transport == OBS_LOAD_PUSH ? count_pulled(args) : 0;
+  uint64_t rounded = (plan.ops + plan.batch - 1) / plan.batch * plan.batch;
+  fprintf(stderr, "%s of source bench will be recorded and stay in the daemon's journal\n",
+          obs_text_counted(ops, rounded, "op"));
+  bool ran = obs_load_run(&plan, interrupt, &r);
+  if (ran && plan.transport == OBS_LOAD_PUSH && r.error[0] == '\0') await_recorded(args, before, interrupt, &r);
+  if (ran && obs_args_given(args, "json"))
+    shown = put_json(&plan, &r);
+  else if (ran)
+    put_text(&plan, &r);
+  if (!shown) obs_args_error(args, "out of memory");
+  if (r.error[0] != '\0')
+    obs_args_error(args, "%s: %s", plan.url, r.error);
+  else if (ran && !r.stopped && r.recorded < rounded)
+    obs_args_error(args, "only %" PRIu64 " of %" PRIu64 " ops were recorded", r.recorded, rounded);
+  bool ok = ran && shown && r.error[0] == '\0' && r.recorded >= rounded;
+  return obs_interrupt_status(interrupt, ok ? OBS_COMMAND_OK : OBS_COMMAND_FAILED);
+}
+
+static int run_bench(const obs_args *args) {
+  char ops[OBS_TEXT_COUNTED];
   obs_load_plan plan = {.ops = obs_args_u64(args, "ops"),
                         .batch = (uint32_t)obs_args_u64(args, "batch"),
                         .size = (uint32_t)obs_args_u64(args, "size"),
@@ -139,25 +167,7 @@ static int run_bench(const obs_args *args) {
     obs_args_error(args, "signals: %s", strerror(errno));
     return OBS_COMMAND_FAILED;
   }
-  int status = OBS_COMMAND_FAILED;
-  if (choose_url(args, &plan, found)) {
-    obs_load_result r;
-    double before = plan.transport == OBS_LOAD_PUSH ? count_pulled(args) : 0;
-    uint64_t rounded = (plan.ops + plan.batch - 1) / plan.batch * plan.batch;
-    fprintf(stderr, "%s of source bench will be recorded and stay in the daemon's journal\n",
-            obs_text_counted(ops, rounded, "op"));
-    bool ran = obs_load_run(&plan, &interrupt, &r);
-    if (ran && plan.transport == OBS_LOAD_PUSH && r.error[0] == '\0') await_recorded(args, before, &interrupt, &r);
-    if (ran && obs_args_given(args, "json"))
-      put_json(&plan, &r);
-    else if (ran)
-      put_text(&plan, &r);
-    if (r.error[0] != '\0') obs_args_error(args, "%s: %s", plan.url, r.error);
-    if (ran && r.error[0] == '\0' && !r.stopped && r.recorded < rounded)
-      obs_args_error(args, "only %" PRIu64 " of %" PRIu64 " ops were recorded", r.recorded, rounded);
-    status = ran && r.error[0] == '\0' && r.recorded >= rounded ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
-    status = obs_interrupt_status(&interrupt, status);
-  }
+  int status = measure(args, plan, &interrupt);
   obs_interrupt_close(&interrupt);
   return status;
 }
