@@ -385,7 +385,7 @@ class Reading(DaemonTest):
             url = "http://127.0.0.1:%d" % server.server_port
             for command, error in (
                     ("stats", "%s/v1/observer/stats: the answer is not JSON: is this observerd?"),
-                    ("summary", "%s/v1/observer/summary: HTTP status 404"),
+                    ("summary", "%s/v1/observer/summary: HTTP status 404: is this observerd?"),
                     ("ops", "%s/v1/observer/ops?limit=100: the answer is not a page of rows: is this observerd?")):
                 done = ctl(command, "--url", url)
                 self.assertEqual((done.returncode, done.stderr), (1, "observerctl %s: %s\n" % (command, error % url)))
@@ -398,7 +398,8 @@ class Reading(DaemonTest):
         d = self.start(None)
         done = ctl("stats", "--url", d.url("http") + "/base/")
         self.assertEqual((done.returncode, done.stderr), (
-            1, "observerctl stats: %s/base/v1/observer/stats: not found\n" % d.url("http")))
+            1, "observerctl stats: %s/base/v1/observer/stats: the daemon does not have this route: is it older than observerctl?\n"
+            % d.url("http")))
         done = ctl("ops", "--since", "2026-01-01", "--until", "0s", "--url", d.url("http"))
         self.assertEqual(done.returncode, 0)
         done = ctl("sessions", "--final-verdict", "x" * 70000, "--url", d.url("http"))

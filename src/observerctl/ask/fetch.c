@@ -68,7 +68,11 @@ bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uin
     cJSON *words = cJSON_ParseWithLength(out->body.p, out->body.len);
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(words, "error"));
     if (text == NULL)
-      snprintf(out->error, sizeof(out->error), "%.100s%s: HTTP status %ld", named.shown, path, out->status);
+      snprintf(out->error, sizeof(out->error), "%.100s%s: HTTP status %ld: is this observerd?", named.shown, path,
+               out->status);
+    else if (out->status == 404 && strcmp(text, "not found") == 0) /* what it says of routes, and of nothing else */
+      snprintf(out->error, sizeof(out->error),
+               "%.100s%s: the daemon does not have this route: is it older than observerctl?", named.shown, path);
     else if (out->status == 404) /* "not found" alone does not say what */
       snprintf(out->error, sizeof(out->error), "%.100s%s: %s", named.shown, path, text);
     else
