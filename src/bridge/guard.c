@@ -58,7 +58,7 @@ bool obs_guard_host(obs_guard *g, obs_connection *s) {
         "bridge",
         "requests for host %s are refused, as from %s: if it is a name of this machine, --http-host %s allows it",
         shown, obs_httpd_peer(&s->http), shown);
-  obs_answer_error(&s->http.answer, &s->http.out, 421, "host %s: is not served here; --http-host %s allows it", shown,
+  obs_answer_error(&s->http.answer, &s->http.out, 421, "host %s is not served here; --http-host %s allows it", shown,
                    shown);
   return false;
 }

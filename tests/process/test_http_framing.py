@@ -715,7 +715,7 @@ class Browsers(DaemonTest):
         for host in ("evil.example", "evil.example:3800", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1",
                      "[::2]", "0.0.0.0", "obs.example.evil", "128.0.0.1"):
             name = host[1:-1] if host[0] == "[" else host.split(":")[0]
-            self.assertEqual(self.ask(d, host), (421, {"error": "host %s: is not served here; --http-host %s allows it" % (name, name)}))
+            self.assertEqual(self.ask(d, host), (421, {"error": "host %s is not served here; --http-host %s allows it" % (name, name)}))
         with Raw(d) as raw:  # the target's host stands for the header's
             raw.send("GET http://evil.example/stats HTTP/1.1\r\nHost: localhost\r\n\r\n")
             self.assertEqual([a[0] for a in raw.rest()], [421])
