@@ -87,7 +87,7 @@ static void count_places(const rows *r, obs_diagnose_finding *f) {
 
 /* Counts, and the kind of error that it has more of than the rest. Returns its failures at or behind `since`. */
 static uint64_t count(const rows *r, obs_diagnose_finding *f) {
-  uint64_t kinds[OBS_ERROR_KIND_COUNT] = {0}, rest[OBS_ERROR_KIND_COUNT] = {0}, recent = 0;
+  uint64_t kinds[OBS_ERROR_KIND_COUNT] = {0}, rest[OBS_ERROR_KIND_COUNT] = {0}, recent = 0, works = 0;
   const obs_facts_view *v = r->s->view;
   for (uint32_t i = 0; i < v->n; i++) {
     if (!r->s->takes[i]) continue;
@@ -101,6 +101,7 @@ static uint64_t count(const rows *r, obs_diagnose_finding *f) {
       f->ops_since = 0;
     }
     *(in ? &f->failures : &f->rest_failures) += 1;
+    works += in && v->kind[i] == OBS_ERROR_VALIDATION && r->s->works[i];
     (in ? kinds : rest)[v->kind[i]]++;
     recent += in && v->seq[i] >= r->s->request->since;
   }
@@ -111,7 +112,15 @@ static uint64_t count(const rows *r, obs_diagnose_finding *f) {
     most = (double)kinds[k] - usual;
     f->error = (obs_error_kind)k;
   }
+  f->input_works = f->error == OBS_ERROR_VALIDATION && works * 2 > kinds[OBS_ERROR_VALIDATION];
   return recent;
+}
+
+bool obs_describe_input_works(const obs_describe_scope *s) {
+  const rows all = {s, {0}, 0, s->view->n};
+  obs_diagnose_finding f = {0};
+  (void)count(&all, &f);
+  return f.input_works;
 }
 
 static int by_seq(const void *a, const void *b) {

@@ -12,6 +12,7 @@ typedef struct {
   const obs_diagnose_request *request;
   uint8_t *takes;   /* by row of the view: it is compared */
   uint8_t *again;   /* by row: an attempt that had just failed goes on (retries.h) */
+  uint8_t *works;   /* by row: it failed, and its input works at other times (inputs.h) */
   uint8_t *limited; /* by row: a finding that is a limit tells of it */
   bool by_kind;
   obs_error_kind kind; /* by_kind: only failures of this kind count */
@@ -35,6 +36,8 @@ bool obs_describe_same(const obs_diagnose_finding *a, const obs_diagnose_finding
 /* The candidate is the model's factor `k`. False: none of its failures is at or behind the request's `since`. */
 bool obs_describe(const obs_describe_scope *s, const obs_search *search, uint32_t k, const obs_search_candidate *c,
                   obs_diagnose_finding *out);
+/* Of all failures in question. */
+bool obs_describe_input_works(const obs_describe_scope *s);
 bool obs_describe_few(const obs_describe_scope *s, const obs_describe_shared *few, obs_diagnose_finding *out);
 /* All ops, compared with nothing. */
 bool obs_describe_all(const obs_describe_scope *s, obs_diagnose_finding *out);

@@ -1,6 +1,7 @@
 #include "diagnose/diagnose.h"
 
 #include "diagnose/describe.h"
+#include "diagnose/inputs.h"
 #include "diagnose/retries.h"
 #include "diagnose/search.h"
 #include "diagnose/slow.h"
@@ -18,8 +19,9 @@ static bool choose_rows(obs_describe_scope *s, obs_diagnose_report *r) {
   const obs_facts_view *v = s->view;
   s->takes = calloc(v->n + 1, 1);
   s->again = calloc(v->n + 1, 1);
+  s->works = calloc(v->n + 1, 1);
   s->limited = calloc(v->n + 1, 1);
-  if (!s->takes || !s->again || !s->limited) return false;
+  if (!s->takes || !s->again || !s->works || !s->limited) return false;
   for (uint32_t i = 0; i < v->n; i++) {
     s->takes[i] = !(v->flags[i] & OBS_FACT_CORRECTION);
     if (!s->takes[i]) continue;
@@ -29,6 +31,8 @@ static bool choose_rows(obs_describe_scope *s, obs_diagnose_report *r) {
     if (v->seq[i] > r->last_seq) r->last_seq = v->seq[i];
     r->kinds[v->kind[i]]++;
   }
+  if (!obs_inputs_find(v, s->takes, s->works)) return false;
+  r->input_works = obs_describe_input_works(s);
   return true;
 }
 
@@ -349,6 +353,7 @@ observer_err obs_diagnose(const obs_facts_view *view, const obs_diagnose_request
   free(whole);
   free(s.takes);
   free(s.again);
+  free(s.works);
   free(s.limited);
   obs_columns_close(&columns);
   return err;

@@ -85,6 +85,7 @@ typedef struct {
   bool of_cluster;                                           /* all counts of failures are of one cluster\'s alone */
   obs_diagnose_condition conditions[OBS_FINDING_CONDITIONS]; /* what is to blame: ops for which all of them hold */
   uint32_t nconditions;                                      /* 0: everything */
+  bool input_works;                                          /* most inputs that were rejected work at other times */
   obs_diagnose_value same; /* always comes together with the first condition: the data cannot tell them apart */
   uint64_t ops, failures;  /* of what is to blame, while it lasted */
   uint64_t rest_ops, rest_failures;
@@ -126,6 +127,7 @@ typedef struct {
 typedef struct {
   uint64_t ops, failures; /* that were looked at */
   bool of_cluster;        /* failures are one cluster's */
+  bool input_works;       /* most inputs that were rejected work at other times */
   uint64_t kinds[OBS_ERROR_KIND_COUNT];
   uint64_t first_seq, last_seq; /* failures */
   obs_diagnose_finding findings[OBS_FINDINGS];

@@ -52,8 +52,21 @@ static const verb verbs[OBS_ERROR_KIND_COUNT] = {
 };
 _Static_assert(OBS_ERROR_KIND_COUNT == 9, "each kind has its words");
 
-const obs_sentences_kind *obs_sentences_of_kind(obs_error_kind kind) {
-  return &by_error[kind];
+/* Of an input that was rejected, but mostly is not. */
+static const obs_sentences_kind of_good_input = {
+    "some data was not valid, and it was not the input: the same input mostly works",
+    "try again, and have it found out which data was not valid", NULL};
+
+const obs_sentences_kind *obs_sentences_of_kind(obs_error_kind kind, bool input_works) {
+  return kind == OBS_ERROR_VALIDATION && input_works ? &of_good_input : &by_error[kind];
+}
+
+static const obs_sentences_kind *kind_of(const obs_diagnose_finding *f) {
+  return obs_sentences_of_kind(f->error, f->input_works);
+}
+
+static const char *phrase_of(obs_error_kind kind, bool input_works) {
+  return kind == OBS_ERROR_VALIDATION && input_works ? "invalid data" : obs_error_kind_phrases[kind];
 }
 
 /* ---- what was found ---- */
@@ -141,7 +154,7 @@ void obs_sentences_finding(const obs_diagnose_finding *f, obs_buf *out) {
   }
   if (f->cause != OBS_CAUSE_SLOW || f->failures > 0) put_shares(out, f);
   if (f->failures > 0 && f->error != OBS_ERROR_UNKNOWN && !names_kind(f))
-    obs_buf_printf(out, "; mostly %s", obs_error_kind_phrases[f->error]);
+    obs_buf_printf(out, "; mostly %s", phrase_of(f->error, f->input_works));
   if (f->at_ms > 0) {
     obs_buf_puts(out, "; most after about ");
     obs_words_count(out, f->at_ms);
@@ -184,9 +197,9 @@ void obs_sentences_cause(const obs_diagnose_finding *f, obs_buf *out) {
     obs_buf_puts(out, " depend on has become slow");
   }
   if (out->len > at && f->failures > 0)
-    obs_buf_printf(out, "; %s", by_error[f->error].cause);
+    obs_buf_printf(out, "; %s", kind_of(f)->cause);
   else if (out->len == at)
-    put_capital(out, by_error[f->error].cause);
+    put_capital(out, kind_of(f)->cause);
   obs_buf_putc(out, '.');
 }
 
@@ -279,7 +292,7 @@ static void put_whole(obs_buf *out, const obs_diagnose_finding *f, bool kind) {
   }
   put_action(out, f);
   if (!out->oom && out->len > at) out->p[at] = (char)(out->p[at] - 'a' + 'A'); /* each begins with a small letter */
-  if (kind) obs_buf_printf(out, "; %s", by_error[f->error].advice);
+  if (kind) obs_buf_printf(out, "; %s", kind_of(f)->advice);
   obs_buf_putc(out, '.');
 }
 
@@ -292,14 +305,14 @@ void obs_sentences_advice(const obs_diagnose_finding *f, obs_buf *out) {
 }
 
 bool obs_sentences_is_dont(const obs_diagnose_finding *f) {
-  return f->nconditions > 0 && f->failures > 0 && by_error[f->error].dont != NULL;
+  return f->nconditions > 0 && f->failures > 0 && kind_of(f)->dont != NULL;
 }
 
 void obs_sentences_dont(const obs_diagnose_finding *f, obs_buf *out) {
   if (!obs_sentences_is_dont(f)) return;
   obs_buf_puts(out, "For ops");
   obs_words_conditions(out, f, -1, false);
-  obs_buf_printf(out, ", %s.", by_error[f->error].dont);
+  obs_buf_printf(out, ", %s.", kind_of(f)->dont);
 }
 
 /* ---- in brief ---- */
@@ -420,7 +433,7 @@ void obs_sentences_brief(const obs_diagnose_finding *f, const obs_diagnose_place
     if (d < ELSEWHERE)
       put_deed(out, f, false);
     else
-      obs_buf_puts(out, by_error[f->error].advice);
+      obs_buf_puts(out, kind_of(f)->advice);
   }
 }
 
@@ -450,7 +463,7 @@ void obs_sentences_summary(const obs_diagnose_report *r, obs_buf *out) {
     else
       obs_buf_printf(out, " (seq %" PRIu64 " to %" PRIu64 ")", r->first_seq, r->last_seq);
     const bool all = r->kinds[most] == r->failures;
-    const char *phrase = most != OBS_ERROR_UNKNOWN ? obs_error_kind_phrases[most] : "unknown kind";
+    const char *phrase = most != OBS_ERROR_UNKNOWN ? phrase_of(most, r->input_works) : "unknown kind";
     bool many = r->failures > 1 && most != OBS_ERROR_UNKNOWN;
     obs_buf_printf(out, ", %s%s", !many ? "" : all ? "all " : "mostly ", phrase);
     if (many && !all) {

@@ -27,7 +27,7 @@ typedef struct {
   const char *cause, *advice;
   const char *dont; /* NULL: an agent cannot avoid it */
 } obs_sentences_kind;
-const obs_sentences_kind *obs_sentences_of_kind(obs_error_kind kind);
+const obs_sentences_kind *obs_sentences_of_kind(obs_error_kind kind, bool input_works);
 /* The kind of error that most failures of a report are. */
 obs_error_kind obs_sentences_most(const obs_diagnose_report *r);
 /* The failures as a whole, one or two sentences: what is left when no cause was found. */

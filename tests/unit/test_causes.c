@@ -843,6 +843,37 @@ static void test_a_limit_in_quiet_minutes(void **state) {
   obs_facts_close(w.facts);
 }
 
+/* Whether the input is to blame: a bot's is always the same, or one of many is rejected whenever it comes. */
+static void rejected(bool bot, bool want) {
+  world w = {.random = 41};
+  obs_facts_view v = {0};
+  static obs_diagnose_report r;
+  assert_int_equal(obs_facts_open(NULL, &w.facts), OBSERVER_E_OK);
+  for (int i = 0; i < 3000; i++) {
+    const int input = below(&w, 20);
+    const bool second = begin(&w, 2) == 1;
+    SET(&w, input_summary, text(&w, bot ? "propose" : "parse %d", input));
+    if (second && (bot ? chance(&w) < 0.2 : input == 7)) broken(&w, "invalid JSON");
+    end(&w, START + i * SECOND);
+  }
+  assert_int_equal(obs_facts_snapshot(w.facts, &v), OBSERVER_E_OK);
+  assert_int_equal(obs_diagnose(&v, &(obs_diagnose_request){0}, &r), OBSERVER_E_OK);
+  assert_int_equal(r.nfindings, 1);
+  assert_int_equal(r.findings[0].error, OBS_ERROR_VALIDATION);
+  assert_int_equal(r.findings[0].input_works, want);
+  assert_int_equal(r.input_works, want);
+  obs_facts_view_fini(&v);
+  obs_facts_close(w.facts);
+}
+static void test_an_input_that_mostly_works(void **state) {
+  (void)state;
+  rejected(true, true);
+}
+static void test_an_input_that_never_works(void **state) {
+  (void)state;
+  rejected(false, false);
+}
+
 /* Somebody who fails always, or half of the time, is one, however alike the inputs are. */
 static void bad_worker(world *w, double rate) {
   for (int i = 0; i < 12000; i++) {
@@ -1000,6 +1031,8 @@ int main(void) {
       TEST(half_of_everything_always_fails),
       TEST(a_quota),
       TEST(a_limit_in_quiet_minutes),
+      TEST(an_input_that_mostly_works),
+      TEST(an_input_that_never_works),
       TEST(retries),
       TEST(retries_in_sessions),
       TEST(retries_of_an_input),

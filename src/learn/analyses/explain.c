@@ -118,7 +118,8 @@ bool obs_analysis_diagnose(obs_analyses *a, obs_analysis *x) {
   x->print = obs_analyses_print(&a->report);
   if (!x->fleet && x->print == 0) { /* what the failures are, whether there is a don't, and too few to tell more */
     const obs_error_kind kind = obs_analysis_kind(&a->report, x);
-    const uint64_t parts[] = {kind, obs_sentences_of_kind(kind)->dont != NULL && x->taken >= PATTERN,
+    const uint64_t parts[] = {kind,
+                              obs_sentences_of_kind(kind, a->report.input_works)->dont != NULL && x->taken >= PATTERN,
                               a->report.failures < OBS_DIAGNOSE_LEAST};
     x->print = XXH64(parts, sizeof(parts), PRINT_SEED);
   }
@@ -197,7 +198,7 @@ static void say_findings(const obs_diagnose_report *r, obs_prompt_explanation *e
 /* Nothing stands out: what the failures are is all there is to say. */
 static void say_kind(const obs_diagnose_report *r, const obs_analysis *x, obs_prompt_explanation *e) {
   const obs_error_kind kind = obs_analysis_kind(r, x);
-  const obs_sentences_kind *words = obs_sentences_of_kind(kind);
+  const obs_sentences_kind *words = obs_sentences_of_kind(kind, r->input_works);
   obs_buf text = {0};
   if (r->failures > 0)
     obs_sentences_summary(r, &text);

@@ -19,7 +19,8 @@ static uint64_t print_text(uint64_t h, const char *text) {
 
 /* Thresholds, counts, shares and times are numbers, which move from look to look. */
 static uint64_t print_finding(const obs_diagnose_finding *f) {
-  const uint64_t what[] = {f->cause, f->error, f->until_seq != 0, f->correction_seq, f->nconditions};
+  const uint64_t kind = f->input_works ? OBS_ERROR_KIND_COUNT : f->error; /* other words, another conclusion */
+  const uint64_t what[] = {f->cause, kind, f->until_seq != 0, f->correction_seq, f->nconditions};
   uint64_t h = XXH64(what, sizeof(what), PRINT_SEED);
   for (uint32_t k = 0; k < f->nconditions; k++) {
     const obs_diagnose_condition *c = &f->conditions[k];
