@@ -184,7 +184,10 @@ bool obs_connection_admit(obs_httpd_request *r) {
 
 static void run_job(obs_worker_job *job) {
   obs_connection *s = (obs_connection *)((char *)job - offsetof(obs_connection, job));
-  (void)obs_route_run(s);
+  if (job->dropped)
+    obs_answer_error(&s->http.answer, &s->http.out, 503, "shutting down");
+  else
+    (void)obs_route_run(s);
   if (s->wait_ms == 0 || !begin_wait(s)) obs_connection_resume(s);
 }
 

@@ -23,6 +23,7 @@ static void *work(void *arg) {
       w->head = job->next;
       if (w->head == NULL) w->tail = &w->head;
       w->waiting--;
+      job->dropped = w->stop;
     }
     pthread_mutex_unlock(&w->mutex);
     if (job == NULL) return NULL; /* stopped, and nothing is left */
