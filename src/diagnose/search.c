@@ -309,7 +309,7 @@ static void look_closer(obs_search *s, obs_search_candidate *c, bool in_spells) 
 
 /* With one cause more in the model another look is worth it at what chance is far from explaining. */
 static void reconsider(obs_search *s) {
-  const double far = -100;
+  const double far = -30;
   uint32_t kept = 0;
   for (uint32_t k = 0; k < s->nrefuted; k++)
     if (s->refuted[k].rank > far) s->refuted[kept++] = s->refuted[k];

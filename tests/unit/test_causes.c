@@ -874,6 +874,36 @@ static void test_an_input_that_never_works(void **state) {
   rejected(false, false);
 }
 
+/* The bot looks as endpoints may differ until the city is known: then it is looked at again. */
+static void bot_hidden_by_a_city(world *w) {
+  for (int i = 0; i < 3000; i++) {
+    bool bot = chance(w) < 0.3;
+    begin(w, 1);
+    if (bot) {
+      SET(w, endpoint, OBS_STR("bot:cycle"));
+      SET(w, source, OBS_STR("bot"));
+      SET(w, input_summary, OBS_STR("propose"));
+      if (chance(w) < 0.4) broken(w, "unexpected token");
+    } else {
+      int at = below(w, 8), role = below(w, 3);
+      SET(w, endpoint, OBS_STR("scenario:fill"));
+      SET(w, city, text(w, "City %d", at));
+      SET(w, state, text(w, "S %d", at / 2));
+      SET(w, role, text(w, "role-%d", role));
+      SET(w, event_kind, OBS_STR("fill"));
+      SET_INT(w, count, 2);
+      SET(w, staffer_id, text(w, "agent-%d", below(w, 3)));
+      SET(w, sig_hash, text(w, "sig-%d", at * 10 + role));
+      SET(w, input_summary, text(w, "fill %d", at * 10 + role));
+      if (at == 3) broken(w, "geocoder");
+    }
+    end(w, START + i * 1200);
+  }
+}
+WORLD(a_bot_hidden_by_a_city, "endpoint is bot:cycle | city is City 3") {
+  bot_hidden_by_a_city(w);
+}
+
 /* Somebody who fails always, or half of the time, is one, however alike the inputs are. */
 static void bad_worker(world *w, double rate) {
   for (int i = 0; i < 12000; i++) {
@@ -1033,6 +1063,7 @@ int main(void) {
       TEST(a_limit_in_quiet_minutes),
       TEST(an_input_that_mostly_works),
       TEST(an_input_that_never_works),
+      TEST(a_bot_hidden_by_a_city),
       TEST(retries),
       TEST(retries_in_sessions),
       TEST(retries_of_an_input),
