@@ -40,7 +40,7 @@ static const obs_error_words_row obs_error_words[] = {
     {OBS_ERROR_REFUSED, false,
      "connection~refused|connection~reset|connection~closed|connection~aborted|connection~lost|connection~terminated|"
      "connection~broken|connection~failed|connection failure|connection error|connect error|closed~connection|"
-     "lost~connection|dropped~connection|lost contact|handshake~failed|no such host|"
+     "lost~connection|dropped~connection|lost contact|no such host|"
      "could not connect|cannot connect|can't connect|failed to connect|unable to connect|"
      "failed to establish a new connection|broken pipe|bad gateway|refused|hang up|no route|no healthy upstream|"
      "host unreachable|network unreachable|network is unreachable|unreachable|unavailable|temporarily down|"
@@ -129,6 +129,9 @@ static const obs_error_words_row obs_error_words[] = {
      "violación de segmento|terminó inesperadamente|se ha bloqueado|fallo de segmentación|"
      "erreur de segmentation|planté$|plantage|"
      "段错误|异常退出|异常终止|崩溃|空指针|クラッシュ|異常終了|強制終了|セグメンテーション"},
+    /* That it failed; a reason that stands beside it says more. */
+    {OBS_ERROR_REFUSED, true, "handshake~failed|handshake failure"},
+
     {OBS_ERROR_CRASH, true,
      "fatal|abort|assert|unhandled|uncaught|stack trace|internal server error|internal error|server error|"
      "unexpected error|"
