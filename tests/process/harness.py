@@ -400,6 +400,17 @@ class Daemon:
         """Waits for the process to end and returns its exit status (negative: the signal)."""
         return self.process.wait(seconds * SLOW)
 
+    def hold(self):
+        """SIGSTOP; none of its threads does anything more when this returns. SIGCONT goes on."""
+        tasks = "/proc/%d/task" % self.process.pid
+
+        def state(task):
+            with open(os.path.join(tasks, task, "stat")) as f:
+                return f.read().rsplit(")", 1)[1].split()[0]
+
+        self.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: all(state(task) == "T" for task in os.listdir(tasks)), 10, "the daemon to stand still")
+
     def stop(self, seconds=30.0):
         """SIGTERM; the daemon must drain and exit 0."""
         self.process.send_signal(signal.SIGTERM)

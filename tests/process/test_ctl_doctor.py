@@ -89,7 +89,8 @@ class Doctor(DaemonTest):
     def test_a_journal_that_was_taken_away(self):
         d = self.start()
         d.post("/v1/observer/event", {"endpoint": "/a"})
-        d.process.send_signal(signal.SIGSTOP)  # before it notices
+        d.hold()  # before it notices
+        self.addCleanup(d.process.send_signal, signal.SIGCONT)
         path = os.path.join(d.data_dir, "ops.jsonl")
         os.rename(path, path + ".1")
         got = self.doctor("--data-dir", d.data_dir, "--url", "http://127.0.0.1:1", status=1)

@@ -122,7 +122,8 @@ class Loss(DaemonTest):
         """It is said who, and nothing is acknowledged meanwhile."""
         daemon = self.start()
         self.assertEqual(self.record(daemon, "/before"), 500)
-        daemon.process.send_signal(signal.SIGSTOP)
+        daemon.hold()
+        self.addCleanup(daemon.process.send_signal, signal.SIGCONT)
         shutil.rmtree(daemon.data_dir)
         other = self.make()
         other.data_dir = daemon.data_dir
