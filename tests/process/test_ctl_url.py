@@ -135,6 +135,7 @@ class Url(CtlTest):
         other = self.start("other", http=url, feed="tcp://127.0.0.1:0")
         self.ctl("pub", "--url", url, "--endpoint", "/right", "--success")
         wait_until(lambda: "/right" in self.read("out"), 20, "the op")
+        wait_until(lambda: "the daemon is there" in self.read("err"), 20, "a message of the feed")
         other.kill()
         wait_until(lambda: "the daemon is away" in self.read("err"), 20, "away")
         self.ctl("pub", "--url", self.url, "--endpoint", "/wrong", "--success")
