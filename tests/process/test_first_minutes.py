@@ -72,7 +72,8 @@ class Demo(DaemonTest):
         daemon = self.start()
         demo = self.play(daemon)
         wait_until(lambda: any(r["source"] == "overseer_correction" for r in daemon.journal_rows()), 60, "the correction")
-        wait_until(lambda: any(r.get("event_kind") == "deploy" for r in daemon.journal_rows()), 60, "the deployment")
+        wait_until(lambda: any(r["endpoint"] == "mailer:send" and r["extra"]["version"] == "2.15.0" for r in daemon.journal_rows()),
+                   60, "an op of the version that is deployed")
         self.end(demo)
         rows = daemon.journal_rows()
         self.assertEqual({r["source"] for r in rows}, {"mcp", "scenario", "langfuse", "bot", "ci", "overseer_correction"})
