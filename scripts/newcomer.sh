@@ -17,11 +17,11 @@ fail() {
 
 # ---- inside the tree ----
 
-block() { # HEADING PLACE: the block of code at that place, from 1, below the heading; without remarks
-  awk -v heading="## $1" -v place="$2" '
+block() { # PAGE HEADING PLACE: the block of code at that place, from 1, below the heading; without remarks
+  awk -v heading="## $2" -v place="$3" '
     /^## / { here = $0 == heading; n = 0 }
     here && /^```/ { inside = !inside; if (inside) n++; next }
-    here && inside && n == place' README.md | sed 's/  *#.*//'
+    here && inside && n == place' "$1" | sed 's/  *# .*//'
 }
 
 await() { # PATTERN FILE WHAT: until what runs has written the pattern, a minute at most
@@ -60,8 +60,8 @@ start() { # COMMAND: in a shell of its own
 
 first_op() {
   local run publish watch
-  run=$(block Start 1 | sed -n 1p)
-  { read -r publish && read -r watch; } < <(block Start 2)
+  run=$(block README.md Start 2 | sed -n 1p)
+  { read -r publish && read -r watch; } < <(block README.md Start 3)
   start "$run"
   await '^ready$' run.out 'ready'
   type_in "$publish" '1 recorded'
@@ -72,7 +72,7 @@ first_op() {
 
 demo() {
   local command i=0 shows=(/v1/chat 'no roster for Dayton' qwen3-coder)
-  start "$(block Start 1 | sed -n 2p)"
+  start "$(block README.md Start 2 | sed -n 2p)"
   await '^The first causes are found\.' run.out 'cause found'
   while read -r command; do
     type_in "$command" "${shows[i++]}"
@@ -82,14 +82,14 @@ demo() {
 }
 
 installation() {
-  block Install 1 >install.sh
-  sh -ec "$(cat install.sh)" >install.out 2>&1 || fail 'the installation' install.out
-  block Publish 2 >publish.c
+  local c='In C, with the library'
+  sh -ec "$(block README.md Install 1)" >install.out 2>&1 || fail 'the installation' install.out
+  block proto/publish.md "$c" 1 >publish.c
   start 'observerd --ephemeral'
   await '^ready$' run.out 'ready'
-  sh -ec "$(block Publish 5 | grep publish.c -A 1)" || fail 'publish.c is not compiled, or does not publish'
+  sh -ec "$(block proto/publish.md "$c" 2)" || fail 'publish.c is not compiled, or does not publish'
   stop 0
-  sh -ec "$(block Install 2)"
+  sh -ec "$(block README.md Install 2)"
   while read -r name; do
     [ ! -e "$name" ] || fail "$name is left"
   done <build/install_manifest.txt

@@ -1,5 +1,5 @@
-"""Every block of the README is run as it stands, but for the ports: those under Start and Install by scripts/newcomer.sh in a
-bare Debian, the others here. And where the documents lead to, there is something."""
+"""Every block of the README and of the pages in proto is run as it stands, but for the ports: those under Start and Install by
+scripts/newcomer.sh in a bare Debian, the others here. And where the documents lead to, there is something."""
 
 import glob
 import json
@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from harness import BUILD, ROOT, SLOW, DaemonTest, main, wait_until
 from installed import Installed, build_flags, run
 
-# Blocks that newcomer.sh runs, by the heading that they stand under and their place below it.
-NEWCOMER = {("Start", 0): ["scripts/run.sh", "scripts/run.sh --demo"],
+# Blocks of the README that newcomer.sh runs, by the heading that they stand under and their place below it.
+NEWCOMER = {("Start", 0): ["apt-get update && apt-get install -y git"],
+            ("Start", 1): ["scripts/run.sh", "scripts/run.sh --demo"],
             ("Install", 0): ["cmake --install build --prefix /usr/local", "ldconfig"],
             ("Install", 1): ["xargs rm -f < build/install_manifest.txt", "ldconfig"]}
 FILES = {"c": "publish.c", "python": "publish.py", "js": "publish.mjs"}
@@ -25,12 +26,18 @@ def read(path):
         return f.read()
 
 
+def pages():
+    """The README, and what it leads to. test_feed.py runs the program of proto/feed.md, which needs a subscriber's harness."""
+    return ["README.md"] + sorted(set(glob.glob("proto/*.md", root_dir=ROOT)) - {"proto/feed.md"})
+
+
 def blocks():
-    """(heading, place below it, language, text) of each block."""
-    for section in re.split(r"^## ", read("README.md"), flags=re.M):
-        heading = section.split("\n")[0]
-        for place, (language, text) in enumerate(re.findall(r"^```(\w*)\n(.*?)^```$", section, re.S | re.M)):
-            yield heading, place, language, text
+    """(page, heading, place below it, language, text) of each block."""
+    for page in pages():
+        for section in re.split(r"^## ", read(page), flags=re.M):
+            heading = section.split("\n")[0]
+            for place, (language, text) in enumerate(re.findall(r"^```(\w*)\n(.*?)^```$", section, re.S | re.M)):
+                yield page, heading, place, language, text
 
 
 def commands(text):
@@ -73,10 +80,10 @@ class Readme(DaemonTest):
     def test_every_block_runs(self):
         daemon = self.start()
         folder, ran = self.folder(), 0
-        for heading, place, language, text in blocks():
+        for page, heading, place, language, text in blocks():
             if language == "text":
                 continue
-            if (heading, place) in NEWCOMER:
+            if page == "README.md" and (heading, place) in NEWCOMER:
                 self.assertEqual(commands(text), NEWCOMER[heading, place])
                 continue
             text = self.adapted(text, daemon)
@@ -87,7 +94,7 @@ class Readme(DaemonTest):
             self.assertEqual(language, "sh", text)
             run("sh", "-ec", text, cwd=folder, env=self.environment(daemon, folder))
             ran += 1
-        self.assertEqual(ran, 6)
+        self.assertEqual(ran, 9)
         wanted = [("/v1/chat", True, 0)] * 2 + [("/v1/chat", False, 30000), ("/a", True, 0), ("/b", False, 0)]
         wanted += [("/v1/chat", True, 120)] * 2 + [("/v1/chat", False, 0), ("/v1/chat", True, 42)]
         daemon.wait_total(len(wanted) + 1)
@@ -111,7 +118,7 @@ class Readme(DaemonTest):
                                  "--speed", "12"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(lambda: demo.poll() is None and demo.kill())
         culprits, shown = ("qwen3-coder", "Dayton", "2.15.0"), 0
-        for _, _, language, text in blocks():
+        for _, _, _, language, text in blocks():
             if language != "text" or not text.startswith("$ "):
                 continue
             command, output = text[2:].split("\n", 1)
@@ -143,9 +150,10 @@ class Readme(DaemonTest):
                     self.assertIn(anchor, heads, "%s: %s" % (path, link))
 
     def test_what_is_named_is_there(self):
-        """Files that the README names in code are there; the routes of proto/http.md are in openapi.json."""
-        for name in re.findall(r"`((?:tests|scripts|src|proto|deploy)/[\w./]+)`", read("README.md")):
-            self.assertTrue(os.path.exists(os.path.join(ROOT, name)), name)
+        """Files that the pages name in code are there; the routes of proto/http.md are in openapi.json."""
+        for page in pages():
+            for name in re.findall(r"`((?:tests|scripts|src|proto|deploy)/[\w./]+)`", read(page)):
+                self.assertTrue(os.path.exists(os.path.join(ROOT, name)), "%s: %s" % (page, name))
         paths = json.loads(read("proto/openapi.json"))["paths"]
         for row in re.findall(r"^\| `(?:GET|POST) .*$", read("proto/http.md"), re.M):
             for route in re.findall(r"`(?:GET |POST )?(/[\w/{}]+)`", row.split("|")[1]):
