@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and only those. What is there already is left as it is.
 #
-#   scripts/deps.sh GROUP...     build | test | check | fuzz | bench | debian13
+#   scripts/deps.sh GROUP...     build | test | check | fuzz | bench | debian13 | newcomer
 set -euo pipefail
 
 [ ! -r /etc/os-release ] || . /etc/os-release
@@ -24,6 +24,7 @@ group_packages() {
     fuzz) echo clang libclang-rt-dev llvm ;;
     bench) echo wrk python3 redis-server redis-tools ;;
     debian13) echo debootstrap ;;
+    newcomer) echo git ;;
     *) return 1 ;;
   esac
 }
