@@ -81,9 +81,11 @@ observer_err obs_before_after_count(const obs_facts_view *view, const obs_before
     for (uint32_t i = 0; i < n; i++) {
       obs_before_after *e = scopes[i].effect;
       if (e->through_seq < last) e->through_seq = last;
-      if (e->windows[e->ended % OBS_SINCE_WINDOWS].ops < OBS_SINCE_WINDOW_OPS) continue;
-      e->ended++;
-      e->windows[e->ended % OBS_SINCE_WINDOWS] = (obs_before_after_side){0, 0};
+      if (e->windows[e->ended % OBS_SINCE_WINDOWS].ops >= OBS_SINCE_WINDOW_OPS) {
+        e->ended++;
+        e->windows[e->ended % OBS_SINCE_WINDOWS] = (obs_before_after_side){0, 0};
+      }
+      obs_before_after_settle(e);
     }
   }
   free(c.by_endpoint);
@@ -342,4 +344,10 @@ obs_before_after_interval obs_before_after_compare(obs_before_after_side before,
     ends[side] = (in + out) / 2;
   }
   return (obs_before_after_interval){difference, ends[0], ends[1]};
+}
+
+void obs_before_after_settle(obs_before_after *e) {
+  const obs_before_after_side since = obs_before_after_since(e);
+  bool both = e->before.ops > 0 && since.ops > 0;
+  e->change = both ? obs_before_after_compare(e->before, since) : (obs_before_after_interval){0};
 }

@@ -19,12 +19,19 @@ typedef struct {
   uint64_t ops, failures;
 } obs_before_after_side;
 
+/* The failure rates, since minus before, and an interval that holds them with 95 % at every look while the windows
+ * last. */
+typedef struct {
+  double difference, low, high;
+} obs_before_after_interval;
+
 typedef struct {
   obs_before_after_side before;
   obs_before_after_side windows[OBS_SINCE_WINDOWS]; /* a ring; windows[ended % OBS_SINCE_WINDOWS] is open */
   uint64_t ended;                                   /* windows, since they began anew */
   uint64_t since_seq;                               /* ops behind it are in the windows */
   uint64_t through_seq;                             /* ops up to here are counted, or are not to be */
+  obs_before_after_interval change;                 /* kept, as it costs more than all else of a view; both have ops */
 } obs_before_after;
 
 /* Whose ops: of an endpoint, of a task class, or of both; len 0: of any. Names longer than OBS_FACT_NAME stand for all
@@ -43,6 +50,8 @@ observer_err obs_before_after_begin(const obs_facts_view *view, const obs_before
  * Ops that came late are none of those since: they were before, or are of a time that nobody looks at.
  * NOMEM: nothing is counted. */
 observer_err obs_before_after_count(const obs_facts_view *view, const obs_before_after_scope *scopes, uint32_t n);
+/* Sets `change` to what the counts say, as count does. */
+void obs_before_after_settle(obs_before_after *e);
 /* The windows together. */
 obs_before_after_side obs_before_after_since(const obs_before_after *e);
 
@@ -54,11 +63,7 @@ bool obs_before_after_episode(const bool *failed, uint32_t n, uint32_t *from, ui
  * M / L(p), where M is the mean likelihood over all rates, stays below 1 / alpha. There are ops. */
 void obs_before_after_rates(obs_before_after_side s, double alpha, double *low, double *high);
 
-/* The failure rates, since minus before, and an interval that holds them with 95 % at every look while the windows
- * last. Both sides have ops. */
-typedef struct {
-  double difference, low, high;
-} obs_before_after_interval;
+/* Both sides have ops. */
 obs_before_after_interval obs_before_after_compare(obs_before_after_side before, obs_before_after_side since);
 
 #endif

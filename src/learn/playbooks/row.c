@@ -96,14 +96,12 @@ static void put_effect(const obs_playbook_view *e, bool kept, obs_json_writer *w
   const obs_before_after *f = &e->effect;
   const obs_before_after_side since = obs_before_after_since(f);
   bool both = f->before.ops > 0 && since.ops > 0;
-  obs_before_after_interval i = {0};
-  if (both) i = obs_before_after_compare(f->before, since);
   obs_json_object(w, "effect");
   put_side(w, "before", f->before);
   put_side(w, "after", since);
-  put_number(w, "difference", both, i.difference);
-  put_number(w, "low", both, i.low);
-  put_number(w, "high", both, i.high);
+  put_number(w, "difference", both, f->change.difference);
+  put_number(w, "low", both, f->change.low);
+  put_number(w, "high", both, f->change.high);
   obs_json_u64(w, "since_seq", f->since_seq);
   obs_json_u64(w, "through_seq", f->through_seq);
   obs_json_cstr(w, "basis", e->uplift.blocks == 0 ? "since" : e->holdout ? "holdout" : "exposure");
@@ -252,6 +250,7 @@ static obs_before_after read_effect(const cJSON *map) {
     at++;
   }
   if (windows == NULL) f.windows[f.ended % OBS_SINCE_WINDOWS] = read_side(member(map, "after"));
+  obs_before_after_settle(&f);
   return f;
 }
 
