@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Follows the README as a newcomer does, in a bare Debian 13 in which nothing is installed by hand: its commands under Start,
 # the demo with the three commands that it names, and those under Install. They are taken from the README as they stand there.
+# Then tests/process/test_readme.py runs all other blocks of the README and of proto, with the packages that these name.
 # What is tried is a `git clone` of HEAD: what is not committed is not in it.
 # Fails when one of them does, and prints how long it took from the start of the clone to the first op on the screen.
 # Needs root or sudo, and may mount.
@@ -90,6 +91,8 @@ installation() {
   await '^ready$' run.out 'ready'
   sh -ec "$(block proto/publish.md "$c" 2)" || fail 'publish.c is not compiled, or does not publish'
   stop 0
+  man observerctl >man.out 2>&1 || fail 'man observerctl' man.out
+  grep -q '^NAME' man.out || fail 'man observerctl shows no page' man.out
   sh -ec "$(block README.md Install 2)"
   while read -r name; do
     [ ! -e "$name" ] || fail "$name is left"
@@ -97,14 +100,23 @@ installation() {
   say 'installed, and taken away again'
 }
 
+named_packages() { # PAGE...: "package `x`", "packages `x` and `y`"
+  # shellcheck disable=SC2016  # these are Markdown's
+  grep -oh 'packages\? `[a-z0-9+.-]*`\( and `[a-z0-9+.-]*`\)*' "$@" | grep -o '`[^`]*`' | tr -d '`' | sort -u
+}
+
+other_blocks() {
+  python3 -B tests/process/test_readme.py >blocks.out 2>&1 || fail 'the other blocks' blocks.out
+  grep ' \.\.\. ok$' blocks.out
+  say 'all other blocks ran'
+}
+
 # Ports are those of the README, so they are the tree's own: without a network but its loopback.
 if [ "${1:-}" = --inside ]; then
   # shellcheck disable=SC2016  # these are Perl's
   perl -e '$up = pack("a16sx22", "lo", 1); socket(S, 2, 2, 0) && ioctl(S, 0x8914, $up) or die "loopback: $!\n"'
   trap '[ -z "${running:-}" ] || kill -TERM "$running"' EXIT
-  first_op
-  demo
-  installation
+  for step in "${@:2}"; do "$step"; done
   exit
 fi
 
@@ -113,8 +125,8 @@ fi
 . scripts/debian13_tree.sh
 tree_as_root "$@"
 
-# A checkout may belong to another user, as in CI. It is trusted for these commands alone.
-from_here() { git -c safe.directory="$(pwd -P)" "$@"; }
+# A checkout may belong to another user, as in CI. It is trusted for these commands alone, and none of its files becomes root's.
+from_here() { git --no-optional-locks -c safe.directory="$(pwd -P)" "$@"; }
 
 # The repository that the newcomer clones. HEAD is pushed to it: this works from a worktree, from a shallow clone, and where
 # HEAD is detached.
@@ -147,4 +159,15 @@ tree_run "$here" TERM=xterm sh -ec '
   scripts/run.sh --version'
 say "cloned, installed and built after $((($(date +%s%N) - CLONED_AT) / 1000000)) ms"
 export -f tree_run
-unshare --net bash -euo pipefail -c 'tree_run "$@"' _ "$here" TERM=xterm CLONED_AT="$CLONED_AT" bash /src/observer/scripts/newcomer.sh --inside
+inside() { # STEP...
+  unshare --net bash -euo pipefail -c 'tree_run "$@"' _ "$here" TERM=xterm CLONED_AT="$CLONED_AT" \
+    bash /src/observer/scripts/newcomer.sh --inside "$@"
+}
+inside first_op demo
+in_tree=$here/src/observer
+mapfile -t packages < <(named_packages "$in_tree/README.md" "$in_tree/proto/publish.md")
+printf '$ apt-get install %s\n' "${packages[*]}"
+tree_run "$here" DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >"$here/packages.out" 2>&1 ||
+  fail 'the packages that the README names are not installed' "$here/packages.out"
+inside installation other_blocks
+say "all done $((($(date +%s%N) - CLONED_AT) / 1000000)) ms after the clone began"

@@ -1,5 +1,6 @@
 """Every block of the README and of the pages in proto is run as it stands, but for the ports: those under Start and Install by
-scripts/newcomer.sh in a bare Debian, the others here. And where the documents lead to, there is something."""
+scripts/newcomer.sh in a bare Debian, the others here; newcomer.sh runs this file there, too. And where the documents lead to,
+there is something."""
 
 import glob
 import json
