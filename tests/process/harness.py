@@ -613,6 +613,30 @@ class DaemonTest(unittest.TestCase):
                 daemon.check_sanitizers()
 
 
+class SmallDisk:
+    """For a test class in front of DaemonTest: daemons on a file system of their own, of BYTES, in a mount namespace of theirs."""
+
+    def setUp(self):
+        super().setUp()
+        self.mounted = os.path.join(self.tmp, "mounted")
+        os.mkdir(self.mounted)
+        probe = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", self.mounted], capture_output=True,
+                               text=True, check=False)
+        if probe.returncode != 0:
+            self.skipTest("no mounts in a namespace here: " + probe.stderr.strip())
+
+    def put_there(self, daemon):
+        """Before its start: its data directory is on that file system."""
+        daemon.data_dir = os.path.join(self.mounted, "data")
+        plain = daemon.command()
+        script = 'mount -t tmpfs -o size=%d none "$0" && exec "$@"' % self.BYTES
+        daemon.command = lambda: ["unshare", "-rm", "sh", "-c", script, self.mounted] + plain
+
+    def inside(self, daemon, path):
+        """A path of that file system, as seen from here."""
+        return "/proc/%d/root%s" % (daemon.pid, path)
+
+
 def main():
     if not os.access(OBSERVERD, os.X_OK):
         raise SystemExit("no observerd at %s: set OBSERVER_BUILD" % OBSERVERD)

@@ -16,7 +16,7 @@ import subprocess
 import time
 from urllib.parse import urlsplit
 
-from harness import BUILD, journal_lines, journal_segments, main, pack, unpack, wait_until
+from harness import BUILD, SmallDisk, journal_lines, journal_segments, main, pack, unpack, wait_until
 from recount import Producers, RecoveryTest
 
 LIBRARY = os.path.join(BUILD, "tests", "faults.so")
@@ -482,34 +482,16 @@ class Everything(FaultTest):
             producers.stop()
 
 
-class FullDisk(FaultTest):
-    """A file system of its own, really full, in a mount namespace of the daemon's."""
+class FullDisk(SmallDisk, FaultTest):
     BYTES = 3 << 20
 
-    def setUp(self):
-        super().setUp()
-        self.mounted = os.path.join(self.tmp, "mounted")
-        os.mkdir(self.mounted)
-        probe = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", self.mounted], capture_output=True,
-                               text=True, check=False)
-        if probe.returncode != 0:
-            self.skipTest("no mounts in a namespace here: " + probe.stderr.strip())
-
-    def inside(self, path):
-        """A path of the daemon's namespace."""
-        return "/proc/%d/root%s" % (self.daemon.pid, path)
-
     def test_filled_under_load(self):
-        data = os.path.join(self.mounted, "data")
         self.daemon = daemon = self.make_faulty(["--segment-bytes", "300000"])
-        daemon.data_dir = data
-        plain = daemon.command()
-        script = 'mount -t tmpfs -o size=%d none "$0" && exec "$@"' % self.BYTES
-        daemon.command = lambda: ["unshare", "-rm", "sh", "-c", script, self.mounted] + plain
+        self.put_there(daemon)
         daemon.env = {}
         self.acked, self.sessions = set(), set()
         daemon.start()
-        data_seen = self.inside(data)
+        data_seen = self.inside(daemon, daemon.data_dir)
         refused = 0
         for n in range(4000):
             names = ["full%d.%d" % (n, k) for k in range(20)]

@@ -6,11 +6,10 @@ import os
 import re
 import resource
 import signal
-import subprocess
 import threading
 import time
 
-from harness import main, pack, wait_until
+from harness import SmallDisk, main, pack, wait_until
 from recount import Producers, RecoveryTest
 
 
@@ -188,31 +187,18 @@ class FullDisk(RecoveryTest):
         self.assertEqual(len(self.check_recount(daemon)), 1000)
 
 
-class Room(RecoveryTest):
-    """A file system of its own, really full, in a mount namespace of the daemon's."""
+class Room(SmallDisk, RecoveryTest):
     BYTES = 4 << 20
-
-    def setUp(self):
-        super().setUp()
-        self.mounted = os.path.join(self.tmp, "mounted")
-        os.mkdir(self.mounted)
-        probe = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", self.mounted], capture_output=True,
-                               text=True, check=False)
-        if probe.returncode != 0:
-            self.skipTest("no mounts in a namespace here: " + probe.stderr.strip())
 
     def started(self):
         daemon = self.make()
-        daemon.data_dir = os.path.join(self.mounted, "data")
-        plain = daemon.command()
-        script = 'mount -t tmpfs -o size=%d none "$0" && exec "$@"' % self.BYTES
-        daemon.command = lambda: ["unshare", "-rm", "sh", "-c", script, self.mounted] + plain
+        self.put_there(daemon)
         daemon.start()
         return daemon
 
     def fill(self, daemon, left):
         """A file that leaves so many bytes."""
-        ballast = "/proc/%d/root%s/ballast" % (daemon.pid, self.mounted)
+        ballast = self.inside(daemon, self.mounted + "/ballast")
         room = os.statvfs(os.path.dirname(ballast))
         with open(ballast, "wb") as f:
             f.write(b"x" * (room.f_bavail * room.f_frsize - left))
