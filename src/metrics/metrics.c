@@ -57,6 +57,10 @@ static const obs_metric table[] = {
     TRANSPORT(refused, "refused_total",
               "not among them: refused while the disk failed or the queue was full, to be sent again"),
     {"urls", "observer_urls", "where the daemon listens or dials, by kind", OBS_METRIC_JSON, .at = AT(urls)},
+    {"access/open", "observer_access_open", "listeners that others can reach and that are open to all", OBS_METRIC_JSON,
+     .at = AT(open)},
+    {"access/plain", "observer_access_plain", "listeners that others can reach and that are not encrypted",
+     OBS_METRIC_JSON, .at = AT(plain)},
     {"feed/ops", "observer_feed_ops_total", "ops sent on the feed, once however many subscribers", OBS_METRIC_COUNTER,
      WIDE(feed.ops), .beat = "feed/ops"},
     {"feed/messages", "observer_feed_messages_total", "messages sent on the feed", OBS_METRIC_COUNTER,
@@ -208,11 +212,14 @@ void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) 
       obs_records_get_counts(keepers[i]->records(obs_learn_loop(from->learn, keepers[i])), &out->files[i]);
     out->files[OBS_METRICS_CALLS] = out->learn.calls.ledger;
   }
-  if (from->urls != NULL) from->urls(from->urls_arg, &out->urls);
+  out->open = from->open.len > 0 ? from->open : OBS_STR("[]");
+  out->plain = from->plain.len > 0 ? from->plain : OBS_STR("[]");
+  if (from->urls != NULL) from->urls(from->urls_arg, &out->urls_text);
+  out->urls = out->urls_text.len > 0 ? obs_buf_view(&out->urls_text) : OBS_STR("{}");
 }
 
 void obs_metrics_fini(obs_metrics_values *v) {
-  obs_buf_fini(&v->urls);
+  obs_buf_fini(&v->urls_text);
 }
 
 /* ---- /health ---- */
@@ -251,7 +258,9 @@ static void put_members(obs_json_writer *w, const obs_metric *m, const obs_metri
         memcpy(&said, (const char *)v + m->at, sizeof(said));
         obs_json_cstr(w, member, said);
       } else if (m->type == OBS_METRIC_JSON) {
-        obs_json_raw(w, member, v->urls.len > 0 ? obs_buf_view(&v->urls) : OBS_STR("{}"));
+        obs_str json;
+        memcpy(&json, (const char *)v + m->at, sizeof(json));
+        obs_json_raw(w, member, json);
       } else {
         obs_json_u64(w, member, obs_metrics_number(m, v, of));
       }

@@ -39,6 +39,8 @@ typedef struct {
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
   void *sockets_arg;
+  obs_str open, plain; /* JSON lists of the listeners that are open to all, and not encrypted, where others reach them;
+                          len 0: none */
   /* Appends the JSON object of all URLs by kind. */
   void (*urls)(void *arg, obs_buf *out);
   void *urls_arg;
@@ -57,7 +59,8 @@ typedef enum {
 /* One moment's numbers. */
 typedef struct {
   const char *status, *version, *data_dir, *journal_name;
-  obs_buf urls;
+  obs_buf urls_text;
+  obs_str urls, open, plain; /* JSON */
   uint64_t uptime_s, sessions;
   obs_state_counts state;
   uint64_t clock_off_s; /* between the wall clock and receipt */
@@ -78,7 +81,7 @@ typedef enum {
   OBS_METRIC_GAUGE,
   OBS_METRIC_STATE, /* a number that stands for one of `states` */
   OBS_METRIC_TEXT,  /* const char *: no number, for /health alone */
-  OBS_METRIC_JSON   /* obs_buf: likewise */
+  OBS_METRIC_JSON   /* obs_str: likewise */
 } obs_metric_type;
 
 typedef struct {

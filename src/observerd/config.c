@@ -1,7 +1,7 @@
 #include "observerd/config.h"
 
+#include "observerd/listeners.h"
 #include "observerd/older.h"
-#include "stream/address.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -194,6 +194,10 @@ static const obs_option rows[] = {
     {"tls-ca", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_ca),
      .help = "CA certificates (PEM): clients of listeners with TLS must present a certificate signed by one of them; "
              "without this option none is requested"},
+    {"allow-open", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_open),
+     .help = "allow listeners that others can reach and that are open to all; without it the start refuses them"},
+    {"allow-plain", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_plain),
+     .help = "allow bus listeners that others can reach without encryption; without it the start refuses them"},
     {"allow-old-nng", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_old_nng),
      .help = "accepted from older configurations; has no effect"},
     {"log-level", .meta = "LEVEL", .type = OBS_OPTION_CHOICE, .initial = "info", .choices = "debug info warn error",
@@ -263,39 +267,6 @@ static void derive(obs_config *c) {
   c->llm_url = openai ? c->openai_url : lakehouse ? c->lakehouse_url : NULL;
 }
 
-/* Why a listener could not be opened, whatever the machine: false, and the reason in `why`. */
-static bool is_listener(const obs_config *c, const char *url, bool http, char *why, size_t size) {
-  obs_address a;
-  if (obs_address_parse(url, &a, why, size) != OBSERVER_E_OK) return false;
-  if (http && a.dial)
-    (void)snprintf(why, size, "dial: HTTP only listens");
-  else if (a.key[0] != '\0')
-    (void)snprintf(why, size, "key: there is no key file");
-  else if (a.tls && !a.dial && (c->tls_cert == NULL || c->tls_key == NULL))
-    (void)snprintf(why, size, "needs --tls-cert and --tls-key");
-  else
-    return true;
-  return false;
-}
-
-static bool check_urls(const obs_config *c, obs_buf *error) {
-  const struct {
-    const char *name;
-    const obs_option_list *urls;
-  } all[] = {{"http", &c->http}, {"pull", &c->pull}, {"sub", &c->sub}, {"rep", &c->rep}, {"feed", &c->feed}};
-  char why[160];
-  bool good = true;
-  for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-    for (size_t k = 0; k < all[i].urls->n; k++) {
-      const char *url = all[i].urls->items[k];
-      if (is_listener(c, url, i == 0, why, sizeof(why))) continue;
-      obs_buf_printf(error, "%s %s: %s\n", all[i].name, url, why);
-      good = false;
-    }
-  }
-  return good;
-}
-
 observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *error) {
   obs_options *o = &out->options;
   const char *file = find_file(argc, argv);
@@ -317,7 +288,7 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   if (o->oom || error->oom || out->notes.oom) return OBSERVER_E_NOMEM;
   if (o->failed) return OBSERVER_E_INVALID;
   derive(out);
-  if (!check_urls(out, error)) return OBSERVER_E_INVALID;
+  if (!obs_listeners_check(out, error)) return OBSERVER_E_INVALID;
   if (out->http.n + out->pull.n + out->sub.n + out->rep.n == 0 && out->corrections_path == NULL)
     obs_buf_puts(&out->notes, "nothing to do: http, pull, sub and rep are all none, so no op can come in\n");
   if (out->notes.oom) return OBSERVER_E_NOMEM;

@@ -12,6 +12,7 @@
 #include "learn/learn.h"
 #include "metrics/metrics.h"
 #include "observerd/banner.h"
+#include "observerd/listeners.h"
 #include "stream/bind_check.h"
 #include "stream/task_threads.h"
 
@@ -36,6 +37,7 @@ struct obs_daemon {
   obs_feed *feed;
   obs_bridge *bridge;
   obs_task_threads *task_threads;
+  obs_buf open, plain;        /* listeners with these risks, as JSON lists */
   char *data_dir;             /* absolute; NULL: ephemeral */
   const char *journal_name;   /* the configuration's */
   uint64_t started_ms;        /* monotonic */
@@ -193,7 +195,9 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .feed = feed,
                                .learn = d->learn,
                                .sockets = count_connections,
-                               .sockets_arg = d};
+                               .sockets_arg = d,
+                               .open = obs_buf_view(&d->open),
+                               .plain = obs_buf_view(&d->plain)};
 }
 
 static void on_health(void *arg, obs_buf *out) {
@@ -217,6 +221,10 @@ static uint32_t on_stats(void *arg, obs_feed *feed, obs_buf *out) {
 
 static void print_url(void *arg, const char *kind, const char *url) {
   fprintf(arg, "%-4s  %s\n", kind, url);
+}
+
+static void print_risk(void *arg, obs_listener_risk risk, const char *kind, const char *url) {
+  fprintf(arg, "WARNING: %s %s %s\n", kind, url, obs_listeners_text(risk, kind));
 }
 
 /* The first PULL URL that another process can reach. */
@@ -390,6 +398,12 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   observer_err err;
   error[0] = '\0';
   d->started_ms = obs_clock_mono_ms();
+  obs_listeners_json(o, OBS_LISTENER_OPEN, &d->open);
+  obs_listeners_json(o, OBS_LISTENER_PLAIN, &d->plain);
+  if (d->open.oom || d->plain.oom) {
+    err = OBSERVER_E_NOMEM;
+    goto fail;
+  }
   obs_state_counts counts;
   obs_state_get_counts(d->state, &counts);
   d->logged_seq = counts.last_seq; /* what was replayed is told already */
@@ -462,6 +476,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   const char *pull = NULL;
   each_url(d, print_url, stdout);
   each_url(d, find_pull, &pull);
+  obs_listeners_risks(o, print_risk, stdout);
   obs_banner_print(stdout, program_invocation_name, obs_bridge_url(d->bridge, 0), pull);
   puts("ready");
   fflush(stdout);
@@ -538,6 +553,8 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_feed_close(d->feed);
   obs_state_close(d->state);
   obs_bus_close(d->bus, BUS_CLOSE_MS);
+  obs_buf_fini(&d->open);
+  obs_buf_fini(&d->plain);
   free(d->data_dir);
   free(d);
 }

@@ -1,7 +1,7 @@
 /* The daemon: builds the stages in the order of the data's way, wires them, and stops them in reverse.
  *
- * Main thread only. obs_daemon_start prints each URL (`kind  URL`), how to publish and to read, and `ready` on stdout.
- * A stop loses nothing that was acknowledged. */
+ * Main thread only. obs_daemon_start prints each URL (`kind  URL`), what is risky about them, how to publish and to
+ * read, and `ready` on stdout. A stop loses nothing that was acknowledged. */
 #ifndef OBS_OBSERVERD_DAEMON_H
 #define OBS_OBSERVERD_DAEMON_H
 

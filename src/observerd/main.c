@@ -3,6 +3,7 @@
 #include "base/signal_fd.h"
 #include "bridge/bridge.h"
 #include "observerd/daemon.h"
+#include "observerd/listeners.h"
 #include "observerd/man.h"
 
 #include <errno.h>
@@ -139,6 +140,11 @@ static void log_start(const obs_config *o) {
                    origins[obs_options_origin(&o->options, sent[i].option)]);
 }
 
+static void warn_of_risk(void *arg, obs_listener_risk risk, const char *kind, const char *url) {
+  (void)arg;
+  obs_log_warn("observerd", "%s %s %s", kind, url, obs_listeners_text(risk, kind));
+}
+
 /* Recovers, takes part in the fleet until a signal, drains. */
 static int serve(int argc, char **argv, obs_config *o) {
   struct rlimit files;
@@ -156,6 +162,7 @@ static int serve(int argc, char **argv, obs_config *o) {
   (void)mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BYTES);
   log_start(o);
   each_line(&o->notes, warn);
+  obs_listeners_risks(o, warn_of_risk, NULL);
   observer_err err = obs_daemon_open(o, &d, text, sizeof(text));
 
   /* From here on, before the first thread, signals are read. */

@@ -172,7 +172,7 @@ class Environment(ConfigTest):
         self.assertEqual(self.effective("--http", "http://127.0.0.1:1", OBSERVER_PORT="abc")["http"], "http://127.0.0.1:1")
         path = self.file("[observerd]\nbind = :5800\n[http]\nhttp = http://127.0.0.1:2\n")
         self.assertEqual(self.effective("--config", path)["http"], "http://127.0.0.1:2")
-        path = self.file("[observerd]\nbind = :5800\n")
+        path = self.file("[observerd]\nbind = :5800\n[security]\nallow_open = yes\n")
         self.assertEqual(self.effective("--config", path)["http"], "http://0.0.0.0:5800")
         self.assertEqual(self.effective("--config", path, OBSERVER_PORT="9\n")["http"], "http://127.0.0.1:9")
 

@@ -725,9 +725,9 @@ class Browsers(DaemonTest):
         self.assertIn("--http-host evil.example allows it", log)
 
     def test_hosts_elsewhere(self):
-        d = self.start(None, http="http://0.0.0.0:0")
+        d = self.start(None, args=["--allow-open"], http="http://0.0.0.0:0")
         self.assertEqual(self.ask(d, "observer.cluster.local")[0], 200)
-        d = self.start(None, args=["--http-host", "observer"], http="http://0.0.0.0:0")
+        d = self.start(None, args=["--allow-open", "--http-host", "observer"], http="http://0.0.0.0:0")
         self.assertEqual(self.ask(d, "observer")[0], 200)
         self.assertEqual(self.ask(d, "localhost")[0], 200)
         self.assertEqual(self.ask(d, "other")[0], 421)

@@ -43,7 +43,11 @@ static void every_metric_is_whole(void **state) {
 
 /* Each number a different one, so that none can stand for another. */
 static void fill(obs_metrics_values *v) {
-  *v = (obs_metrics_values){.status = "ok", .version = "1.2.3"};
+  *v = (obs_metrics_values){.status = "ok",
+                            .version = "1.2.3",
+                            .urls = OBS_STR("{}"),
+                            .open = OBS_STR("[\"http http://0.0.0.0:3800\"]"),
+                            .plain = OBS_STR("[]")};
   for (size_t i = 0; obs_metrics_at(i) != NULL; i++) {
     const obs_metric *m = obs_metrics_at(i);
     for (uint32_t k = 0; is_number(m) && k < (m->label != NULL ? m->nvalues : 1); k++) {
@@ -86,6 +90,8 @@ static void health_shows_every_metric(void **state) {
   }
   assert_string_equal(cJSON_GetStringValue(find(json, "version", NULL)), "1.2.3");
   assert_true(cJSON_IsObject(find(json, "urls", NULL)));
+  assert_string_equal(cJSON_GetStringValue(find(json, "access/open", NULL)->child), "http http://0.0.0.0:3800");
+  assert_int_equal(cJSON_GetArraySize(find(json, "access/plain", NULL)), 0);
   cJSON_Delete(json);
   obs_buf_fini(&out);
 }
@@ -99,6 +105,7 @@ static void nothing_there_reads_as_zero(void **state) {
     const obs_metric *m = obs_metrics_at(i);
     if (is_number(m) && strcmp(m->path, "uptime_s") != 0) assert_int_equal(obs_metrics_number(m, &v, 0), 0);
   }
+  assert_true(obs_str_eq(v.urls, OBS_STR("{}")) && obs_str_eq(v.open, OBS_STR("[]")) && obs_str_eq(v.plain, v.open));
   obs_metrics_fini(&v);
 }
 

@@ -44,6 +44,7 @@ void obs_doctor_disk(obs_doctor *d);
 void obs_doctor_files(obs_doctor *d);
 void obs_doctor_clock(obs_doctor *d);
 void obs_doctor_daemon(obs_doctor *d);
+void obs_doctor_access(obs_doctor *d);
 void obs_doctor_unit(obs_doctor *d);
 void obs_doctor_producers(obs_doctor *d);
 

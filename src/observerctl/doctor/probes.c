@@ -522,6 +522,33 @@ void obs_doctor_daemon(obs_doctor *d) {
   check_probe(d, "/readyz", "able to record");
 }
 
+/* ---- who may do what ---- */
+
+/* A warning for each listener of the list. Returns how many. */
+static uint32_t say_risks(obs_doctor *d, const cJSON *list, const char *fix, const char *risk) {
+  const cJSON *listener;
+  uint32_t n = 0;
+  cJSON_ArrayForEach(listener, list) {
+    const char *name = cJSON_GetStringValue(listener);
+    if (name == NULL) continue;
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "access", fix, "%s %s", name, risk);
+    n++;
+  }
+  return n;
+}
+
+void obs_doctor_access(obs_doctor *d) {
+  const cJSON *access = cJSON_GetObjectItemCaseSensitive(d->health, "access");
+  if (access == NULL) return; /* nobody answers, or an older daemon */
+  uint32_t risks = say_risks(d, cJSON_GetObjectItemCaseSensitive(access, "open"),
+                             "listen on 127.0.0.1, or use TLS with --tls-ca; then start without --allow-open",
+                             "can be reached by others and is open to all (--allow-open)") +
+                   say_risks(d, cJSON_GetObjectItemCaseSensitive(access, "plain"),
+                             "listen with TLS (https, tls+tcp, wss; --tls-cert and --tls-key), or on 127.0.0.1",
+                             "can be reached by others and is not encrypted");
+  if (risks == 0) obs_doctor_say(d, OBS_DOCTOR_OK, "access", "", "no listener is open to others");
+}
+
 /* ---- the producers' clocks ---- */
 
 void obs_doctor_producers(obs_doctor *d) {

@@ -1,0 +1,118 @@
+#include "observerd/listeners.h"
+
+#include "base/json.h"
+#include "stream/address.h"
+
+#include <string.h>
+
+enum { KINDS = 5 };
+
+static const char *const kinds[KINDS] = {"http", "pull", "sub", "rep", "feed"};
+
+static const obs_option_list *urls_of(const obs_config *c, size_t kind) {
+  const obs_option_list *const all[KINDS] = {&c->http, &c->pull, &c->sub, &c->rep, &c->feed};
+  return all[kind];
+}
+
+static bool is_http(const char *kind) {
+  return strcmp(kind, kinds[0]) == 0;
+}
+
+/* ---- what others can do ---- */
+
+static bool is_open(const obs_config *c, const obs_address *a) {
+  bool certified = a->tls && c->tls_ca != NULL; /* its clients need a certificate */
+  return !a->dial && !certified && !obs_address_is_local(a);
+}
+
+static bool is_plain(const obs_address *a) {
+  return !a->dial && !a->tls && !obs_address_is_local(a);
+}
+
+/* ---- which are allowed ---- */
+
+/* Why a listener could not be opened, whatever the machine: false, and the reason in `why`. */
+static bool is_listener(const obs_config *c, const char *url, const char *kind, obs_address *a, char *why,
+                        size_t size) {
+  if (obs_address_parse(url, a, why, size) != OBSERVER_E_OK) return false;
+  if (is_http(kind) && a->dial)
+    (void)snprintf(why, size, "dial: HTTP only listens");
+  else if (a->key[0] != '\0')
+    (void)snprintf(why, size, "key: there is no key file");
+  else if (a->tls && !a->dial && (c->tls_cert == NULL || c->tls_key == NULL))
+    (void)snprintf(why, size, "needs --tls-cert and --tls-key");
+  else
+    return true;
+  return false;
+}
+
+/* Both faults of a listener at once: who mends one need not find the other at the next start. */
+static bool check_one(const obs_config *c, const char *kind, const char *url, obs_buf *error) {
+  obs_address a;
+  char why[160];
+  if (!is_listener(c, url, kind, &a, why, sizeof why)) {
+    obs_buf_printf(error, "%s %s: %s\n", kind, url, why);
+    return false;
+  }
+  bool open = is_open(c, &a) && !c->allow_open;
+  bool plain = is_plain(&a) && !is_http(kind) && !c->allow_plain;
+  if (open)
+    obs_buf_printf(error,
+                   "%s %s: can be reached by others and is open to all: needs client certificates (TLS with --tls-ca), "
+                   "or --allow-open\n",
+                   kind, url);
+  if (plain)
+    obs_buf_printf(error, "%s %s: can be reached by others and is not encrypted: needs TLS (%s), or --allow-plain\n",
+                   kind, url, a.kind == OBS_ADDRESS_WS ? "wss" : "tls+tcp");
+  return !open && !plain;
+}
+
+bool obs_listeners_check(const obs_config *c, obs_buf *error) {
+  bool good = true;
+  for (size_t i = 0; i < KINDS; i++) {
+    const obs_option_list *urls = urls_of(c, i);
+    for (size_t k = 0; k < urls->n; k++) good &= check_one(c, kinds[i], urls->items[k], error);
+  }
+  return good;
+}
+
+/* ---- what is told of those that run ---- */
+
+void obs_listeners_risks(const obs_config *c, obs_listeners_fn fn, void *arg) {
+  for (size_t i = 0; i < KINDS; i++) {
+    const obs_option_list *urls = urls_of(c, i);
+    for (size_t k = 0; k < urls->n; k++) {
+      obs_address a;
+      char why[160];
+      if (obs_address_parse(urls->items[k], &a, why, sizeof why) != OBSERVER_E_OK) continue; /* checked already */
+      if (is_open(c, &a)) fn(arg, OBS_LISTENER_OPEN, kinds[i], urls->items[k]);
+      if (is_plain(&a)) fn(arg, OBS_LISTENER_PLAIN, kinds[i], urls->items[k]);
+    }
+  }
+}
+
+typedef struct {
+  obs_json_writer w;
+  obs_listener_risk risk;
+} risk_list;
+
+static void add_risk(void *arg, obs_listener_risk risk, const char *kind, const char *url) {
+  risk_list *list = arg;
+  char text[OBS_ADDRESS_MAX * 2];
+  if (risk != list->risk) return;
+  (void)snprintf(text, sizeof text, "%s %s", kind, url);
+  obs_json_cstr(&list->w, NULL, text);
+}
+
+void obs_listeners_json(const obs_config *c, obs_listener_risk risk, obs_buf *out) {
+  risk_list list = {obs_json_write(out), risk};
+  obs_json_array(&list.w, NULL);
+  obs_listeners_risks(c, add_risk, &list);
+  obs_json_end(&list.w);
+}
+
+const char *obs_listeners_text(obs_listener_risk risk, const char *kind) {
+  if (risk == OBS_LISTENER_OPEN) return "can be reached by others and is open to all (--allow-open)";
+  return is_http(kind) ? "can be reached by others and is not encrypted (https would be)"
+                       : "can be reached by others and is not encrypted (--allow-plain)";
+}
