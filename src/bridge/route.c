@@ -160,7 +160,7 @@ bool obs_route_run(obs_connection *s) {
 /* ---- the printed list ---- */
 
 void obs_bridge_print_routes(FILE *out) {
-  static const char *const scopes[] = {"ingest", "read", "admin", "public"};
+  obs_buf scopes = {0};
   for (const obs_route *r = routes; r < routes + ROUTES; r++) {
     for (size_t f = FAMILIES; f-- > 0;) {
       if ((r->families & families[f].family) == 0) continue;
@@ -171,13 +171,10 @@ void obs_bridge_print_routes(FILE *out) {
         fprintf(out, "%c%u", before, (unsigned)obs_answer_statuses[i]);
         before = ',';
       }
-      before = ' ';
-      for (size_t i = 0; i < sizeof(scopes) / sizeof(*scopes); i++) {
-        if ((r->scopes & 1u << i) == 0) continue;
-        fprintf(out, "%c%s", before, scopes[i]);
-        before = ',';
-      }
-      fputc('\n', out);
+      obs_buf_reset(&scopes, SIZE_MAX);
+      obs_scope_put(&scopes, r->scopes, ",");
+      fprintf(out, " %.*s\n", (int)scopes.len, obs_buf_view(&scopes).p);
     }
   }
+  obs_buf_fini(&scopes);
 }

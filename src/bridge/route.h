@@ -5,6 +5,7 @@
 #ifndef OBS_BRIDGE_ROUTE_H
 #define OBS_BRIDGE_ROUTE_H
 
+#include "access/scope.h"
 #include "bridge/params.h"
 #include "learn/loop.h"
 
@@ -12,15 +13,6 @@ struct obs_connection;
 
 /* The same route is served under several prefixes. */
 typedef enum { OBS_FAMILY_ROOT = 1, OBS_FAMILY_OBSERVER = 2, OBS_FAMILY_V1 = 4 } obs_route_family;
-
-/* What a client must be allowed to do; one of a row's scopes is enough. There is no default: a row without a scope
- * stops the start. */
-typedef enum {
-  OBS_SCOPE_INGEST = 1, /* record ops and session records */
-  OBS_SCOPE_READ = 2,   /* look at what is recorded and learned */
-  OBS_SCOPE_ADMIN = 4,  /* change the daemon */
-  OBS_SCOPE_PUBLIC = 8  /* everybody; with no other scope */
-} obs_route_scope;
 
 /* What a route works with: without it the answer is 503. */
 typedef enum {
@@ -43,7 +35,8 @@ typedef struct obs_route obs_route;
 struct obs_route {
   const char *method; /* GET answers HEAD too */
   const char *name;   /* the path behind the family's prefix; a last part `{...}` stands for any one part */
-  unsigned families, scopes;
+  unsigned families;
+  unsigned scopes; /* one of these is enough; there is no default: a row without a scope stops the start */
   unsigned codes; /* that it can answer: OBS_ANSWER_200 | ... */
   obs_route_needs needs;
   obs_route_id id;

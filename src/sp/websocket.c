@@ -1,9 +1,9 @@
 #include "sp/websocket.h"
 
 #include "base/base64.h"
-#include "base/sha1.h"
 #include "httpd/head.h"
 
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -97,14 +97,16 @@ static bool is_key(obs_str key) {
   return good;
 }
 
-static void accept_key(obs_str key, obs_buf *out) {
+/* RFC 6455, 4.2.2. False: libcrypto has no memory. */
+static bool accept_key(obs_str key, obs_buf *out) {
   static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
   char text[24 + sizeof guid];
-  uint8_t hash[OBS_SHA1_BYTES];
+  uint8_t hash[SHA_DIGEST_LENGTH];
   memcpy(text, key.p, 24);
   memcpy(text + 24, guid, sizeof guid - 1);
-  obs_sha1(text, 24 + sizeof guid - 1, hash);
+  if (SHA1((const unsigned char *)text, 24 + sizeof guid - 1, hash) == NULL) return false;
   obs_base64_encode(out, hash, sizeof hash);
+  return true;
 }
 
 static unsigned refuse(obs_buf *answer, unsigned status, const char *text) {
@@ -138,9 +140,13 @@ unsigned obs_websocket_handshake(const obs_websocket_site *site, char *bytes, si
     (void)snprintf(text, sizeof text, "sec-websocket-protocol: must be %s", protocol);
     return refuse(answer, 400, text);
   }
+  size_t before = answer->len;
   obs_buf_puts(answer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                        "Sec-WebSocket-Accept: ");
-  accept_key(key, answer);
+  if (!accept_key(key, answer)) {
+    answer->len = before;
+    return refuse(answer, 503, "no memory");
+  }
   obs_buf_printf(answer, "\r\nSec-WebSocket-Protocol: %s\r\n\r\n", protocol);
   return 101;
 }

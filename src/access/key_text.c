@@ -1,0 +1,95 @@
+#include "access/key_text.h"
+
+#include "access/scope.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <sys/random.h>
+#include <zlib.h>
+
+static const char base32[] = "abcdefghijklmnopqrstuvwxyz234567";
+static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+enum { SECRET_BYTES = 32, ID_BYTES = 5 };
+
+/* `n` digits of the number that the bytes are, most significant first. Uses the bytes up. */
+static void put_base62(uint8_t *bytes, size_t size, char *out, size_t n) {
+  while (n-- > 0) {
+    unsigned rest = 0;
+    for (size_t i = 0; i < size; i++) {
+      unsigned value = rest << 8 | bytes[i];
+      bytes[i] = (uint8_t)(value / 62);
+      rest = value % 62;
+    }
+    out[n] = base62[rest];
+  }
+}
+
+static void put_check(const char *text, size_t n, char out[OBS_KEY_CHECK_LEN]) {
+  uint32_t crc = (uint32_t)crc32(0, (const Bytef *)text, (uInt)n);
+  uint8_t bytes[4] = {(uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8), (uint8_t)crc};
+  put_base62(bytes, sizeof bytes, out, OBS_KEY_CHECK_LEN);
+}
+
+static bool fill_with_noise(uint8_t *p, size_t n) {
+  while (n > 0) {
+    ssize_t got = getrandom(p, n, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    p += got;
+    n -= (size_t)got;
+  }
+  return true;
+}
+
+bool obs_key_text_make(unsigned scopes, char out[OBS_KEY_TEXT_LEN + 1]) {
+  uint8_t noise[SECRET_BYTES + ID_BYTES];
+  if (!fill_with_noise(noise, sizeof noise)) return false;
+  uint64_t id = 0;
+  char *p = out;
+  memcpy(p, OBS_KEY_TEXT_BEGINS, 4);
+  p += 4;
+  *p++ = obs_scope_letter(scopes);
+  *p++ = '_';
+  for (size_t i = 0; i < ID_BYTES; i++) id = id << 8 | noise[SECRET_BYTES + i];
+  for (unsigned i = 0; i < OBS_KEY_ID_LEN; i++) *p++ = base32[id >> (5 * (OBS_KEY_ID_LEN - 1 - i)) & 31];
+  *p++ = '_';
+  put_base62(noise, SECRET_BYTES, p, OBS_KEY_SECRET_LEN);
+  p += OBS_KEY_SECRET_LEN;
+  put_check(out, (size_t)(p - out), p + 1);
+  *p = '_';
+  out[OBS_KEY_TEXT_LEN] = '\0';
+  OPENSSL_cleanse(noise, sizeof noise);
+  return true;
+}
+
+static bool only(obs_str text, const char *alphabet) {
+  for (uint32_t i = 0; i < text.len; i++) {
+    if (text.p[i] == '\0' || strchr(alphabet, text.p[i]) == NULL) return false;
+  }
+  return true;
+}
+
+bool obs_key_text_is_id(obs_str text) {
+  return text.len == OBS_KEY_ID_LEN && only(text, base32);
+}
+
+bool obs_key_text_parse(obs_str text, obs_key_text *out) {
+  enum { LETTER = 4, ID = LETTER + 2, SECRET = ID + OBS_KEY_ID_LEN + 1, CHECK = SECRET + OBS_KEY_SECRET_LEN + 1 };
+  char check[OBS_KEY_CHECK_LEN];
+  if (text.len != OBS_KEY_TEXT_LEN || memcmp(text.p, OBS_KEY_TEXT_BEGINS, LETTER) != 0) return false;
+  obs_str id = obs_str_slice(text, ID, OBS_KEY_ID_LEN), secret = obs_str_slice(text, SECRET, OBS_KEY_SECRET_LEN);
+  char letter = text.p[LETTER];
+  if ((letter != 'i' && letter != 'r' && letter != 'a') || text.p[ID - 1] != '_' || text.p[SECRET - 1] != '_' ||
+      text.p[CHECK - 1] != '_' || !only(id, base32) || !only(secret, base62))
+    return false;
+  put_check(text.p, CHECK - 1, check);
+  if (memcmp(check, text.p + CHECK, sizeof check) != 0) return false;
+  *out = (obs_key_text){.letter = letter, .secret = secret};
+  memcpy(out->id, id.p, OBS_KEY_ID_LEN);
+  return true;
+}
+
+bool obs_key_text_hash(obs_str secret, uint8_t out[OBS_KEY_HASH_BYTES]) {
+  return SHA256((const unsigned char *)secret.p, secret.len, out) != NULL;
+}
