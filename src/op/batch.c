@@ -82,7 +82,8 @@ void obs_batch_reset(obs_batch *b) {
   b->kinds = NULL;
   b->producer = 0;
   b->only = NULL;
-  b->nops = b->nrecords = b->nunknown = b->nrejects = 0;
+  b->identity = NULL;
+  b->nops = b->nrecords = b->nunknown = b->nrejects = b->denied = 0;
   b->error = OBSERVER_E_OK;
   b->error_text[0] = '\0';
   b->recorded = b->recorded_ops = b->duplicates = b->ring_size = 0;
@@ -108,6 +109,19 @@ uint64_t *obs_batch_clusters(obs_batch *b) {
   return b->clusters = b->own_clusters;
 }
 
+/* Whether a key's text stands in the bytes, or the most of one: that must not be kept, whoever sent it where. */
+static bool holds_key(const uint8_t *p, const uint8_t *end) {
+  enum { BEGINS = sizeof(OBS_KEY_TEXT_BEGINS) - 1, ID_AT = BEGINS + 2, LEAST = ID_AT + OBS_KEY_ID_LEN + 1 };
+  while ((size_t)(end - p) > LEAST && (p = memmem(p, (size_t)(end - p), OBS_KEY_TEXT_BEGINS, BEGINS)) != NULL) {
+    const char *text = (const char *)p;
+    if ((size_t)(end - p) > LEAST && text[ID_AT - 1] == '_' && text[LEAST - 1] == '_' &&
+        obs_key_text_is_id((obs_str){text + ID_AT, OBS_KEY_ID_LEN, 0}))
+      return true;
+    p += BEGINS;
+  }
+  return false;
+}
+
 void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...) {
   char text[256];
   va_list ap;
@@ -121,6 +135,7 @@ void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t le
     memcpy(reason, text, len);
     reason[len] = '\0';
   }
+  if (length > 0 && holds_key(b->data + offset, b->data + offset + length)) length = 0;
   b->rejects[b->nrejects++] = (obs_batch_rejected){index, offset, length, reason != NULL ? reason : "out of memory"};
 }
 
@@ -144,6 +159,38 @@ static obs_reader_result decode_op(obs_decoder *d, const obs_decoder_format *for
   return OBS_READ_OK;
 }
 
+/* A record has no source of its own kind: who may speak as some sources only must name one of them, in a member
+ * `source`, and nothing else under that name. */
+static obs_reader_result check_record_source(obs_decoder *d, obs_str json) {
+  if (d->bound == NULL) return OBS_READ_OK;
+  obs_reader r = d->r;
+  obs_str key;
+  obs_cursor_value v;
+  bool named = false;
+  r.in = obs_cursor_of(json.p, json.len);
+  obs_json_cursor_space(&r.in);
+  r.in.p++; /* the map's brace */
+  obs_json_cursor_space(&r.in);
+  for (bool more = !obs_json_cursor_take(&r.in, '}'); more; more = obs_json_cursor_take(&r.in, ',')) {
+    obs_reader_result rc = obs_reader_json_key(&r, &key);
+    bool source = rc == OBS_READ_OK && obs_str_is(key, "source");
+    if (source) rc = obs_reader_json_value(&r, key, &v);
+    if (source && rc == OBS_READ_OK && v.kind != OBS_VALUE_TEXT) rc = obs_reader_wrong(&r, key, "must be a string");
+    if (source && rc == OBS_READ_OK) rc = obs_reader_text(&r, key, v.s, &v.s);
+    if (rc == OBS_READ_OK && !source && !obs_json_cursor_skip(&r.in)) rc = obs_reader_refused(&r, OBS_STR("source"));
+    if (rc != OBS_READ_OK) {
+      memcpy(d->r.reason, r.reason, sizeof d->r.reason);
+      return OBS_READ_WRONG;
+    }
+    if (source && (rc = obs_decoder_check_source(d, v.s)) != OBS_READ_OK) return rc;
+    named |= source;
+    obs_json_cursor_space(&r.in);
+  }
+  if (named) return OBS_READ_OK;
+  d->b->denied++;
+  return obs_reader_wrong(&d->r, OBS_STR("source"), "required: this key may speak for its own sources only");
+}
+
 /* The map at the cursor as the row of a record. */
 static obs_reader_result decode_record(obs_decoder *d, const obs_decoder_format *format, const obs_record_kind *kind) {
   obs_batch *b = d->b;
@@ -155,6 +202,7 @@ static obs_reader_result decode_record(obs_decoder *d, const obs_decoder_format 
   obs_reader_result rc = format->record(d, &text, &json);
   if (rc == OBS_READ_OK && (size_t)(d->r.in.p - start) > d->r.limits->op_bytes)
     rc = obs_reader_wrong_limit(&d->r, name, "larger than %u bytes", d->r.limits->op_bytes);
+  if (rc == OBS_READ_OK && !text.oom) rc = check_record_source(d, json);
   if (rc == OBS_READ_OK &&
       (text.oom || !obs_vec_reserve((void **)&b->records, &b->records_cap, b->nrecords + 1, sizeof(*b->records))))
     rc = obs_reader_no_memory(&d->r, name);
@@ -355,6 +403,10 @@ static void take_stamp(obs_decoder *d) {
   *in = obs_cursor_of(in->p, (size_t)(in->end - in->p));
 }
 
+static const obs_key *bound_key(const obs_identity *i) {
+  return i != NULL && i->key != NULL && i->key->nsources > 0 ? i->key : NULL;
+}
+
 void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_format format, const obs_op_limits *limits,
                            int64_t now_ms) {
   obs_decoder d = {.r = {.in = obs_cursor_of(b->data + off, size), .limits = limits, .arena = &b->arena},
@@ -363,7 +415,8 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
                    .now_ms = now_ms,
                    .producer = b->producer,
                    .offset = (uint32_t)off,
-                   .only = b->only};
+                   .only = b->only,
+                   .bound = bound_key(b->identity)};
   b->messages++;
   b->message_bytes += size;
   b->single = b->msgpack = false;

@@ -9,6 +9,7 @@
 #ifndef OBS_OP_BATCH_H
 #define OBS_OP_BATCH_H
 
+#include "access/identity.h"
 #include "op/arena.h"
 #include "op/record.h"
 #include "op/transport.h"
@@ -40,7 +41,10 @@ struct obs_batch {
   const obs_record_kinds *kinds; /* what a map can be besides an op; NULL: nothing */
   uint64_t producer;             /* whose connection it came by (obs_batch_new_producer); 0: not known */
   const obs_record_kind *only;   /* of `kinds`: every map is one, as behind a kind's topic. NULL: any */
-  void *owner;                   /* the source's own */
+  /* Who sent it: a key that is bound to sources lets its ops and records name those alone, and gives an op without one
+   * the first of them. Read while decoding only. NULL: any source. */
+  const obs_identity *identity;
+  void *owner; /* the source's own */
   void (*done)(obs_batch *batch);
 
   /* Decoded; the first three are of the last message. */
@@ -61,6 +65,7 @@ struct obs_batch {
   uint32_t nunknown, unknown_cap;
   obs_batch_rejected *rejects;
   uint32_t nrejects, rejects_cap;
+  uint32_t denied; /* of the rejects: those of a source that `identity` may not speak as */
   obs_buf json;
   obs_arena arena;
 
@@ -100,7 +105,7 @@ uint64_t obs_batch_new_producer(void);
 size_t obs_batch_bytes(const obs_batch *b);
 /* `clusters`, all zero at the first call after a reset. NULL: no memory (or no ops). Of the follower that sets them. */
 uint64_t *obs_batch_clusters(obs_batch *b);
-/* Adds a reject for op `index` with the given reason. */
+/* Adds a reject for op `index` with the given reason; without its bytes where a key's text stands in them. */
 void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 

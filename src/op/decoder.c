@@ -1,6 +1,8 @@
 #include "op/decoder.h"
 
 #include "base/clock.h"
+#include "base/terminal.h"
+#include "base/utf8.h"
 #include "base/vec.h"
 #include "op/js_number.h"
 
@@ -235,6 +237,37 @@ static obs_reader_result normalise(obs_decoder *d) {
   return OBS_HAS(op, endpoint) ? OBS_READ_OK : obs_reader_wrong(&d->r, OBS_STR("endpoint"), "required");
 }
 
+/* ---- who speaks ---- */
+
+obs_reader_result obs_decoder_check_source(obs_decoder *d, obs_str source) {
+  enum { SHOWN = 64 };
+  if (obs_key_speaks_as(d->bound, source)) return OBS_READ_OK;
+  char text[192];
+  obs_buf clean = {0};
+  obs_str cut = obs_utf8_cut_str(source, SHOWN);
+  obs_terminal_put(&clean, cut.p, cut.len, false);
+  (void)snprintf(text, sizeof text, "this key may not speak as \"%.*s%s\"", (int)obs_utf8_cut(clean.p, clean.len, 128),
+                 clean.len > 0 ? clean.p : "", cut.len < source.len ? "..." : "");
+  obs_buf_fini(&clean);
+  d->b->denied++;
+  return obs_reader_wrong(&d->r, OBS_STR("source"), text);
+}
+
+/* What a key is bound to comes before all defaults: a producer that names no source speaks as the first of its own,
+ * also where a profile has another default. */
+static obs_reader_result bind_source(obs_decoder *d) {
+  obs_op *op = d->op;
+  if (d->bound == NULL) return OBS_READ_OK;
+  drop_empty(op, OBS_F_source, op->source);
+  if (OBS_HAS(op, source)) return obs_decoder_check_source(d, op->source);
+  obs_str own = d->bound->sources[0];
+  char *copy = obs_arena_alloc(&d->b->arena, own.len + 1); /* the batch may outlive the key */
+  if (copy == NULL) return obs_reader_no_memory(&d->r, OBS_STR("source"));
+  memcpy(copy, own.p, own.len);
+  DEFAULT(op, source, ((obs_str){copy, own.len, own.plain}));
+  return OBS_READ_OK;
+}
+
 /* ---- the end ---- */
 
 /* Decides success by `ok` where the rules say so, and then takes `ok` from the unknown fields. */
@@ -260,7 +293,8 @@ obs_reader_result obs_decoder_end(obs_decoder *d, const uint8_t *start) {
   if ((size_t)(d->r.in.p - start) > d->r.limits->op_bytes && d->profile != OBS_PROFILE_REPLAY) {
     return obs_reader_wrong_limit(&d->r, OBS_STR("op"), "larger than %u bytes", d->r.limits->op_bytes);
   }
-  obs_reader_result rc = apply_ok(d);
+  obs_reader_result rc = bind_source(d);
+  if (rc == OBS_READ_OK) rc = apply_ok(d);
   if (rc != OBS_READ_OK) return rc;
   if (d->op->unknown_count > d->r.limits->unknown_fields) return too_many_unknown(d);
   return normalise(d);

@@ -19,6 +19,7 @@ typedef struct {
   uint32_t offset;   /* of the message, in the batch's data */
   uint32_t index;    /* of the op, in the message */
   const obs_record_kind *only;
+  const obs_key *bound; /* of the sender, and bound to sources; NULL: it may name any */
   bool look_for_schema;
   /* The op being read. */
   obs_op *op;
@@ -41,9 +42,12 @@ obs_reader_result obs_decoder_set(obs_decoder *d, uint32_t field, const obs_curs
 void obs_decoder_set_json(obs_decoder *d, uint32_t field, obs_str json);
 /* Keeps a field that the table does not have (or, in replay, one of another type). `v` is used for `ok` only. */
 obs_reader_result obs_decoder_keep(obs_decoder *d, obs_str key, obs_str json, const obs_cursor_value *v);
-/* Ends the op that began at `start`: `ok`, limits, defaults, required fields. Then it stands in ops[]; its JSON line is
- * written by the batch. */
+/* Ends the op that began at `start`: its source, `ok`, limits, defaults, required fields. Then it stands in ops[]; its
+ * JSON line is written by the batch. */
 obs_reader_result obs_decoder_end(obs_decoder *d, const uint8_t *start);
+
+/* Whether the sender, whose key is bound, may speak as `source`; WRONG counts as denied. */
+obs_reader_result obs_decoder_check_source(obs_decoder *d, obs_str source);
 
 /* A format: an op at the cursor (which is at a map); moving over any value; what a map's member `schema` says (p NULL:
  * none that is a text), the cursor anywhere then; the map as JSON text, of which msgpack makes one in `buf`. */
