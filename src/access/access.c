@@ -241,7 +241,7 @@ static void audit_changes(obs_access *a, const obs_keys *was, const obs_keys *no
       if (detail.len == 0) continue;
     }
     obs_buf_putc(&detail, '\0');
-    if (!detail.oom) obs_audit_put(&rows, what, k->id, detail.p);
+    if (!detail.oom) obs_audit_put(&rows, what, k->id, detail.p[0] != '\0' ? detail.p : NULL);
   }
   for (uint32_t i = 0; i < was->n; i++) {
     if (obs_keys_find(now, was->at[i].id) == NULL) obs_audit_put(&rows, "key_removed", was->at[i].id, NULL);
@@ -262,7 +262,7 @@ static void use_set(obs_access *a, key_set *s) {
   (void)pthread_mutex_unlock(&a->lock);
   if (old != NULL) {
     atomic_fetch_add(&a->reloads, 1);
-    obs_log_info("access", "keys: %s: read again, %u keys", a->path, s->keys.n);
+    obs_log_info("access", "keys: %s: read again, %u %s", a->path, s->keys.n, s->keys.n == 1 ? "key" : "keys");
     audit_changes(a, &old->keys, &s->keys);
   }
   release_set(old);

@@ -37,6 +37,8 @@ struct obs_audit {
   int dir_fd;              /* -1: not open yet */
   obs_jsonl_log log;
   obs_buf waiting; /* rows that could not be written */
+  bool failing;    /* logged already, until they are written */
+  bool losing;     /* the same of rows that are lost */
   uint64_t lost;
 
   pthread_mutex_t lock; /* second: of the refusals, brief */
@@ -108,9 +110,11 @@ static void write_waiting(obs_audit *a) {
     obs_log_warn("access", "cannot turn %s over: %s", a->path, strerror(errno));
   if (ok && obs_jsonl_log_append(&a->log, &a->waiting)) {
     obs_buf_reset(&a->waiting, 0);
+    a->failing = a->losing = false;
     return;
   }
-  obs_log_error("access", "cannot write %s: %s; its rows wait", a->path, strerror(errno));
+  if (!a->failing) obs_log_error("access", "cannot write %s: %s; its rows wait", a->path, strerror(errno));
+  a->failing = true;
 }
 
 static uint64_t rows_in(const obs_buf *rows) {
@@ -127,7 +131,8 @@ void obs_audit_write(obs_audit *a, const obs_buf *rows) {
   if (rows->oom || a->waiting.len == before) {
     a->lost += rows->oom ? 1 : rows_in(rows);
     a->waiting.oom = false;
-    obs_log_error("access", "%s: rows are lost: there is no room for them", a->path);
+    if (!a->losing) obs_log_error("access", "%s: rows are lost: too many wait to be written", a->path);
+    a->losing = true;
   }
   write_waiting(a);
   (void)pthread_mutex_unlock(&a->writing);

@@ -6,10 +6,10 @@
 #include "access/throttle.h"
 
 #include "base/clock.h"
+#include "base/row.h"
 #include "journal_fixture.h"
 
 #include <pthread.h>
-#include <utime.h>
 
 static obs_str str(const char *text) {
   return obs_str_of(text);
@@ -471,6 +471,381 @@ static void keys_are_told_apart(void **state) {
   obs_access_close(a);
 }
 
+/* ---- reading the file again ---- */
+
+static obs_access_counts counts_of(obs_access *a) {
+  obs_access_counts counts;
+  obs_access_get_counts(a, &counts);
+  return counts;
+}
+
+static void a_changed_file_acts_at_once(void **state) {
+  fixture *f = *state;
+  made_key one = make_key(OBS_SCOPE_READ), two = make_key(OBS_SCOPE_READ), other = make_key(OBS_SCOPE_READ);
+  static const struct {
+    const char *scopes, *more;
+    bool holds;
+  } rows[] = {
+      {"\"read\"", "", true},
+      {"\"read\"", ",\"note\":\"another\"", true},
+      {"\"read\"", ",\"expires\":\"9999-01-01\"", true},
+      {"\"read\"", ",\"expires\":\"2020-01-01\"", false},
+      {"\"read\"", ",\"revoked\":\"2020-01-01\"", false},
+      {"\"read\"", ",\"sources\":[\"a\"]", false},
+      {"\"ingest\"", "", false},
+      {NULL, NULL, false}, /* another key of that name */
+  };
+  obs_buf keys = {0};
+  put_key(&keys, &one, "\"read\"", "");
+  put_file(f, &keys);
+  obs_access *a = open_access(f, NULL);
+  assert_int_equal(obs_access_generation(a), 1);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    obs_identity who, kept;
+    assert_int_equal(obs_access_key(a, str(one.text), "192.0.2.7:1", &who), OBS_ACCESS_OK);
+    kept = who;
+    obs_access_hold(&kept);
+    put_key(&keys, &two, "\"read\"", "");
+    if (rows[i].scopes != NULL) put_key(&keys, &one, rows[i].scopes, rows[i].more);
+    put_file(f, &keys);
+    assert_true(obs_access_still(a, &who)); /* as long as nobody looked */
+    uint64_t generation = obs_access_generation(a);
+    obs_access_tick(a, false);
+    assert_int_equal(obs_access_generation(a), generation + 1);
+    if (obs_access_still(a, &who) != rows[i].holds) fail_msg("row %zu", i);
+    if (obs_access_still(a, &who) != rows[i].holds) fail_msg("row %zu, looked at again", i);
+    assert_int_equal(ask(a, two.text), OBS_ACCESS_OK);
+    assert_string_equal(kept.key->id, one.id); /* what is held stays */
+    obs_access_release(&who);
+    obs_access_release(&kept);
+    assert_null(kept.key);
+    obs_access_release(&kept); /* of nothing */
+    put_key(&keys, &one, "\"read\"", "");
+    put_file(f, &keys);
+    obs_access_tick(a, false);
+  }
+  /* The same id with another secret is another key. */
+  obs_identity who;
+  assert_int_equal(obs_access_key(a, str(one.text), "192.0.2.7:1", &who), OBS_ACCESS_OK);
+  memcpy(one.hash, other.hash, sizeof one.hash);
+  put_key(&keys, &one, "\"read\"", "");
+  put_file(f, &keys);
+  obs_access_tick(a, false);
+  assert_false(obs_access_still(a, &who));
+  assert_int_equal(ask(a, one.text), OBS_ACCESS_WRONG);
+  obs_access_close(a);
+  obs_access_release(&who); /* later than the object */
+}
+
+static void a_key_expires_without_a_change(void **state) {
+  fixture *f = *state;
+  made_key one = make_key(OBS_SCOPE_READ);
+  char more[64], when[OBS_ISO8601_LEN + 1];
+  obs_buf keys = {0};
+  obs_identity who;
+  int64_t expires_ms = obs_clock_wall_ms() + 300;
+  obs_clock_format(expires_ms, when);
+  snprintf(more, sizeof more, ",\"expires\":\"%s\"", when);
+  put_key(&keys, &one, "\"read\"", more);
+  put_file(f, &keys);
+  obs_access *a = open_access(f, NULL);
+  if (obs_access_key(a, str(one.text), "192.0.2.7:1", &who) == OBS_ACCESS_OK) { /* not on a machine that is this slow */
+    bool holds = true;
+    while (obs_clock_wall_ms() < expires_ms && (holds = obs_access_still(a, &who))) usleep(1000);
+    assert_true(holds || obs_clock_wall_ms() >= expires_ms);
+    assert_false(obs_access_still(a, &who));
+    obs_access_release(&who);
+  }
+  while (obs_clock_wall_ms() < expires_ms) usleep(1000);
+  assert_int_equal(ask(a, one.text), OBS_ACCESS_WRONG);
+  obs_access_close(a);
+}
+
+static void a_broken_file_keeps_the_last_keys(void **state) {
+  fixture *f = *state;
+  made_key one = make_key(OBS_SCOPE_READ), two = make_key(OBS_SCOPE_READ);
+  obs_buf keys = {0};
+  put_key(&keys, &one, "\"read\"", "");
+  put_file(f, &keys);
+  obs_access *a = open_access(f, NULL);
+  obs_access_tick(a, false);
+  obs_access_tick(a, true);
+  assert_int_equal(counts_of(a).reloads, 0);
+  for (unsigned i = 1; i <= 5; i++) {
+    if (i == 1) write_file(path(f, "keys"), "{\"v\":1,", 0600);
+    if (i == 2) write_file(path(f, "keys"), "", 0600);
+    if (i == 3) assert_int_equal(unlink(path(f, "keys")), 0);
+    if (i == 4) assert_int_equal(mkdir(path(f, "keys"), 0700), 0);
+    if (i == 5) {
+      assert_int_equal(rmdir(path(f, "keys")), 0);
+      write_file(path(f, "keys"), "{\"v\":1,\"keys\":[]}", 0644);
+    }
+    /* Looked at often, and told once. */
+    for (unsigned n = 0; n < 3; n++) obs_access_tick(a, n == 2);
+    obs_access_counts c = counts_of(a);
+    assert_int_equal(c.broken, i);
+    assert_int_equal(c.reloads, 0);
+    assert_true(c.stale);
+    assert_int_equal(c.keys, 1);
+    assert_int_equal(obs_access_generation(a), 1);
+    assert_int_equal(ask(a, one.text), OBS_ACCESS_OK);
+  }
+  /* Its mode alone was wrong; then there are no keys, which is no fault. */
+  assert_int_equal(chmod(path(f, "keys"), 0600), 0);
+  obs_access_tick(a, false);
+  assert_false(counts_of(a).stale);
+  assert_int_equal(counts_of(a).reloads, 1);
+  assert_int_equal(counts_of(a).keys, 0);
+  assert_int_equal(ask(a, one.text), OBS_ACCESS_WRONG);
+  /* Written in place, twice within one tick of the file system's clock, with the same length. */
+  put_key(&keys, &one, "\"read\"", "");
+  put_file(f, &keys);
+  obs_access_tick(a, false);
+  put_key(&keys, &two, "\"read\"", "");
+  obs_buf_putc(&keys, '\0');
+  char text[512];
+  snprintf(text, sizeof text, "{\"v\":1,\"keys\":[%s]}", keys.p);
+  struct stat before;
+  assert_int_equal(stat(path(f, "keys"), &before), 0);
+  write_file(path(f, "keys"), text, 0600);
+  assert_int_equal(utimensat(AT_FDCWD, path(f, "keys"), (struct timespec[]){before.st_atim, before.st_mtim}, 0), 0);
+  obs_access_tick(a, false);
+  assert_int_equal(ask(a, one.text), OBS_ACCESS_WRONG);
+  assert_int_equal(ask(a, two.text), OBS_ACCESS_OK);
+  obs_buf_fini(&keys);
+  obs_access_close(a);
+}
+
+/* ---- the audit ---- */
+
+/* A time is one of the last hour, and then of no interest. */
+static void forget_time(cJSON *row, const char *member) {
+  int64_t ms = 0;
+  obs_str text = obs_row_text(row, member);
+  assert_non_null(text.p);
+  assert_true(obs_clock_parse(text.p, text.len, &ms));
+  assert_in_range(obs_clock_wall_ms() - ms, 0, 3600000);
+  cJSON_DeleteItemFromObject(row, member);
+}
+
+/* The rows of a file without their versions and times; `since` becomes the last member, true. "" when there is no file.
+ * The caller frees. */
+static char *audit_rows(const fixture *f, const char *name) {
+  size_t len;
+  uint64_t version;
+  obs_buf out = {0};
+  char *text = slurp(path(f, name), &len), *save = NULL;
+  for (char *line = text != NULL ? strtok_r(text, "\n", &save) : NULL; line != NULL;
+       line = strtok_r(NULL, "\n", &save)) {
+    cJSON *row = cJSON_Parse(line);
+    assert_true(obs_row_u64(row, "v", &version));
+    assert_int_equal(version, 1);
+    cJSON_DeleteItemFromObject(row, "v");
+    forget_time(row, "time");
+    if (cJSON_HasObjectItem(row, "since")) {
+      forget_time(row, "since");
+      assert_non_null(cJSON_AddTrueToObject(row, "since"));
+    }
+    char *printed = cJSON_PrintUnformatted(row);
+    assert_non_null(printed);
+    obs_buf_puts(&out, printed);
+    obs_buf_putc(&out, '\n');
+    free(printed);
+    cJSON_Delete(row);
+  }
+  free(text);
+  obs_buf_putc(&out, '\0');
+  assert_false(out.oom);
+  return out.p;
+}
+
+static void must_have_rows(const fixture *f, const char *want) {
+  char *rows = audit_rows(f, "audit.jsonl");
+  assert_string_equal(rows, want);
+  free(rows);
+}
+
+static void what_changes_is_audited(void **state) {
+  fixture *f = *state;
+  made_key k[4];
+  char want[2048], audit[200];
+  snprintf(audit, sizeof audit, "%s/audit.jsonl", f->dir);
+  obs_buf keys = {0};
+  for (unsigned i = 0; i < 4; i++) k[i] = make_key(OBS_SCOPE_READ);
+  for (unsigned i = 0; i < 3; i++) put_key(&keys, &k[i], "\"read\"", "");
+  put_file(f, &keys);
+  obs_access *a = open_access(f, audit);
+  assert_int_equal(access(audit, F_OK), -1);
+  put_key(&keys, &k[0], "\"admin\"", ",\"sources\":[\"m\"],\"expires\":\"9999-01-01\"");
+  put_key(&keys, &k[1], "\"read\"", ",\"revoked\":\"2026-01-01\"");
+  put_key(&keys, &k[3], "\"ingest\",\"read\"", "");
+  put_file(f, &keys);
+  obs_access_tick(a, false);
+  write_file(path(f, "keys"), "no", 0600);
+  obs_access_tick(a, false);
+  obs_access_audit(a, "tls_reload", NULL, "certificate of \"x\"\n");
+  obs_access_close(a);
+  snprintf(want, sizeof want,
+           "{\"what\":\"key_changed\",\"key\":\"%s\",\"detail\":\"scopes, sources, expires\"}\n"
+           "{\"what\":\"key_revoked\",\"key\":\"%s\"}\n"
+           "{\"what\":\"key_added\",\"key\":\"%s\",\"detail\":\"ingest, read\"}\n"
+           "{\"what\":\"key_removed\",\"key\":\"%s\"}\n"
+           "{\"what\":\"keys_broken\",\"detail\":\"keys: %s: not JSON, in line 1\"}\n"
+           "{\"what\":\"tls_reload\",\"detail\":\"certificate of \\\"x\\\"\\n\"}\n",
+           k[0].id, k[1].id, k[3].id, k[2].id, path(f, "keys"));
+  must_have_rows(f, want);
+}
+
+static void refusals_are_counted_and_written_once_a_minute(void **state) {
+  fixture *f = *state;
+  char request[400], want[1024];
+  obs_audit *a = obs_audit_open(path(f, "audit.jsonl"));
+  assert_non_null(a);
+  obs_audit_tick(a, 1000000);
+  assert_int_equal(access(path(f, "audit.jsonl"), F_OK), -1);
+  for (unsigned i = 0; i < 3; i++) obs_audit_refused(a, "192.0.2.1", "", "GET /v1/observer/ops", 401);
+  obs_audit_refused(a, "192.0.2.1", "aaaaaaaa", "GET /v1/observer/ops", 401);
+  obs_audit_refused(a, "192.0.2.1", "", "GET /v1/observer/ops", 429);
+  /* 127 bytes, and a character of two that does not fit. */
+  memset(request, 'x', sizeof request);
+  memcpy(request + 127, "\xc3\xa9", 3);
+  obs_audit_refused(a, "", "", request, 0);
+  obs_audit_refused(a, "uid 7", "", "GET /\xff\n", 401);
+  obs_audit_tick(a, 2000000);
+  int written = snprintf(
+      want, sizeof want,
+      "{\"what\":\"denied\",\"address\":\"192.0.2.1\",\"request\":\"GET "
+      "/v1/observer/ops\",\"status\":401,"
+      "\"count\":3,\"since\":true}\n"
+      "{\"what\":\"denied\",\"key\":\"aaaaaaaa\",\"address\":\"192.0.2.1\",\"request\":\"GET /v1/observer/ops\","
+      "\"status\":401,\"count\":1}\n"
+      "{\"what\":\"denied\",\"address\":\"192.0.2.1\",\"request\":\"GET "
+      "/v1/observer/ops\",\"status\":429,\"count\":1}\n"
+      "{\"what\":\"denied\",\"request\":\"%.127s\",\"count\":1}\n"
+      "{\"what\":\"denied\",\"address\":\"uid 7\",\"request\":\"GET /\xef\xbf\xbd\\n\",\"status\":401,\"count\":1}\n",
+      request);
+  must_have_rows(f, want);
+  obs_audit_refused(a, "192.0.2.1", "", "x", 401);
+  obs_audit_tick(a, 2000000 + OBS_AUDIT_EVERY_MS - 1);
+  must_have_rows(f, want);
+  obs_audit_tick(a, 2000000 + OBS_AUDIT_EVERY_MS);
+  snprintf(want + written, sizeof want - (size_t)written,
+           "{\"what\":\"denied\",\"address\":\"192.0.2.1\",\"request\":\"x\",\"status\":401,\"count\":1}\n");
+  must_have_rows(f, want);
+  obs_audit_close(a);
+  must_have_rows(f, want);
+}
+
+static void refusals_are_bounded_and_the_last_ones_written(void **state) {
+  fixture *f = *state;
+  char text[64];
+  unsigned rows = 0;
+  obs_audit *a = obs_audit_open(path(f, "audit.jsonl"));
+  assert_non_null(a);
+  for (unsigned i = 0; i < 3000; i++) {
+    snprintf(text, sizeof text, "GET /%u", i);
+    obs_audit_refused(a, "192.0.2.1", "", text, 401);
+  }
+  obs_audit_close(a);
+  char *all = audit_rows(f, "audit.jsonl");
+  for (const char *p = all; *p != '\0'; p++) rows += *p == '\n';
+  assert_int_equal(rows, OBS_AUDIT_PLACES + 1);
+  assert_non_null(strstr(all, "{\"what\":\"denied\",\"request\":\"others\",\"count\":1976,\"since\":true}\n"));
+  free(all);
+}
+
+static void rows_wait_for_a_place_to_be_written(void **state) {
+  fixture *f = *state;
+  char file[200];
+  unsigned rows = 0;
+  obs_buf row = {0};
+  snprintf(file, sizeof file, "%s/later/audit.jsonl", f->dir);
+  obs_audit *a = obs_audit_open(file);
+  assert_non_null(a);
+  obs_audit_refused(a, "192.0.2.1", "", "x", 401);
+  obs_audit_tick(a, 1000000);
+  obs_audit_put(&row, "first", NULL, NULL);
+  obs_audit_write(a, &row);
+  assert_int_equal(obs_audit_lost(a), 0);
+  /* A mebibyte waits; then the newest are lost, and counted. */
+  for (unsigned i = 0; i < 2 * OBS_AUDIT_WAITING_MAX / row.len; i++) obs_audit_write(a, &row);
+  uint64_t lost = obs_audit_lost(a);
+  assert_in_range(lost * row.len, OBS_AUDIT_WAITING_MAX - 2 * row.len, OBS_AUDIT_WAITING_MAX + 1000);
+  *strrchr(file, '/') = '\0';
+  assert_int_equal(mkdir(file, 0700), 0);
+  obs_audit_tick(a, 1000001);
+  obs_audit_close(a);
+  char *all = audit_rows(f, "later/audit.jsonl");
+  for (const char *p = all; *p != '\0'; p++) rows += *p == '\n';
+  assert_memory_equal(all, "{\"what\":\"denied\"", 16);
+  assert_int_equal(rows + lost, 2 + 2 * OBS_AUDIT_WAITING_MAX / row.len);
+  free(all);
+  obs_buf_fini(&row);
+  assert_int_equal(unlink(path(f, "later/audit.jsonl")), 0);
+  assert_int_equal(rmdir(path(f, "later")), 0);
+}
+
+/* ---- threads ---- */
+
+typedef struct {
+  obs_access *access;
+  const made_key *stays, *comes_and_goes;
+  _Atomic bool stop;
+  _Atomic unsigned wrong, ok, was_there, was_not;
+} together;
+
+static void *use(void *arg) {
+  together *t = arg;
+  obs_identity who, mine = {0};
+  if (obs_access_key(t->access, str(t->stays->text), "192.0.2.7:1", &mine) != OBS_ACCESS_OK) t->wrong++;
+  while (!t->stop) {
+    if (!obs_access_still(t->access, &mine)) t->wrong++;
+    if (obs_access_key(t->access, str(t->stays->text), "192.0.2.7:1", &who) == OBS_ACCESS_OK)
+      t->ok++;
+    else
+      t->wrong++;
+    obs_access_release(&who);
+    if (obs_access_key(t->access, str(t->comes_and_goes->text), "192.0.2.7:1", &who) == OBS_ACCESS_OK)
+      t->was_there++;
+    else
+      t->was_not++;
+    obs_access_denied(t->access, "192.0.2.7:1", t->stays->id, "GET /", 403);
+    obs_access_release(&who);
+  }
+  obs_access_release(&mine);
+  return NULL;
+}
+
+static void keys_are_used_while_the_file_changes(void **state) {
+  fixture *f = *state;
+  made_key stays = make_key(OBS_SCOPE_READ), comes_and_goes = make_key(OBS_SCOPE_READ);
+  obs_buf keys = {0};
+  pthread_t threads[3];
+  put_key(&keys, &stays, "\"read\"", "");
+  put_file(f, &keys);
+  together t = {.access = open_access(f, path(f, "audit.jsonl")), .stays = &stays, .comes_and_goes = &comes_and_goes};
+  for (unsigned i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, use, &t), 0);
+  uint64_t until = obs_clock_mono_ms() + 60000;
+  unsigned n = 0;
+  for (; n < 50 || t.was_there == 0 || t.was_not == 0; n++) {
+    assert_true(obs_clock_mono_ms() < until);
+    if (n % 2 == 0) put_key(&keys, &comes_and_goes, "\"read\"", "");
+    put_key(&keys, &stays, "\"read\"", "");
+    put_file(f, &keys);
+    obs_access_tick(t.access, false);
+    (void)counts_of(t.access);
+  }
+  t.stop = true;
+  for (unsigned i = 0; i < 3; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+  assert_int_equal(t.wrong, 0);
+  obs_access_counts c = counts_of(t.access);
+  assert_int_equal(c.reloads, n);
+  assert_int_equal(c.broken, 0);
+  assert_int_equal(c.accepted, t.ok + t.was_there + 3);
+  assert_int_equal(c.denied, t.ok);
+  obs_access_close(t.access);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_key_is_told_from_anything_else),
@@ -484,6 +859,14 @@ int main(void) {
       cmocka_unit_test(without_a_file_all_is_open),
       cmocka_unit_test_setup_teardown(a_wrong_file_stops_the_start, make, clear),
       cmocka_unit_test_setup_teardown(keys_are_told_apart, make, clear),
+      cmocka_unit_test_setup_teardown(a_changed_file_acts_at_once, make, clear),
+      cmocka_unit_test_setup_teardown(a_key_expires_without_a_change, make, clear),
+      cmocka_unit_test_setup_teardown(a_broken_file_keeps_the_last_keys, make, clear),
+      cmocka_unit_test_setup_teardown(what_changes_is_audited, make, clear),
+      cmocka_unit_test_setup_teardown(refusals_are_counted_and_written_once_a_minute, make, clear),
+      cmocka_unit_test_setup_teardown(refusals_are_bounded_and_the_last_ones_written, make, clear),
+      cmocka_unit_test_setup_teardown(rows_wait_for_a_place_to_be_written, make, clear),
+      cmocka_unit_test_setup_teardown(keys_are_used_while_the_file_changes, make, clear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
