@@ -50,9 +50,7 @@ static observer_err open_httpd(obs_bridge *b) {
                                .head_ms = o->head_ms,
                                .body_ms = o->body_ms,
                                .idle_ms = o->idle_ms,
-                               .tls_cert = o->tls_cert,
-                               .tls_key = o->tls_key,
-                               .tls_ca = o->tls_ca};
+                               .tls = o->tls};
   b->guard = obs_guard_open(o->hosts, o->nhosts, o->origins, o->norigins);
   return b->guard != NULL ? obs_httpd_open(&http, &b->httpd) : OBSERVER_E_NOMEM;
 }

@@ -30,7 +30,7 @@ typedef struct {
   obs_op_limits limits;
   /* httpd.h has the meaning of these, and of 0. */
   uint32_t max_connections, body_bytes, answer_bytes, head_ms, body_ms, idle_ms;
-  const char *tls_cert, *tls_key, *tls_ca;
+  obs_tls *tls;                              /* as in stream.h */
   const char *const *hosts, *const *origins; /* that are allowed besides one's own: guard.h */
   size_t nhosts, norigins;
   /* Appends the body of /health; on NNG's threads, must not block. NULL: an empty object. */

@@ -42,8 +42,8 @@ typedef struct {
   /* Appends further members of `stats`, msgpack pairs, and returns how many. NNG's threads; brief. NULL: none. */
   uint32_t (*stats)(void *arg, obs_feed *f, obs_buf *out);
   void *stats_arg;
-  size_t buffer_bytes;                     /* rows that wait for the thread, made a power of two; 0: 8 MiB */
-  const char *tls_cert, *tls_key, *tls_ca; /* as obs_sp_opts */
+  size_t buffer_bytes; /* rows that wait for the thread, made a power of two; 0: 8 MiB */
+  obs_tls *tls;        /* as obs_sp_opts */
   unsigned (*refuses)(void *arg, const obs_address *at, obs_str host, obs_str origin);
   void *refuses_arg;
 } obs_feed_opts;

@@ -47,9 +47,7 @@ static observer_err open_streams(obs_feed *f, const obs_feed_opts *o) {
                             .arg = f,
                             .message_bytes = RECEIVE_BYTES,
                             .max_connections = OBS_FEED_SUBSCRIBERS,
-                            .tls_cert = o->tls_cert,
-                            .tls_key = o->tls_key,
-                            .tls_ca = o->tls_ca,
+                            .tls = o->tls,
                             .refuses = refuses};
   observer_err err = obs_fanout_open(&f->sockets.fanout);
   return err == OBSERVER_E_OK ? obs_sp_open(&opts, &f->sockets.sp) : err;

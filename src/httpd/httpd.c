@@ -436,12 +436,8 @@ observer_err obs_httpd_open(const obs_httpd_opts *opts, obs_httpd **out) {
   h->interim = make_chunk(interim, sizeof interim - 1, NULL, 0);
   size_t head_len = obs_answer_head(&refused, &frame, head);
   h->refusal = make_chunk(head, head_len, too_many, sizeof too_many - 1);
-  const obs_stream_opts streams = {.protocol = &h->protocol,
-                                   .arg = h,
-                                   .max_connections = o->max_connections,
-                                   .tls_cert = o->tls_cert,
-                                   .tls_key = o->tls_key,
-                                   .tls_ca = o->tls_ca};
+  const obs_stream_opts streams = {
+      .protocol = &h->protocol, .arg = h, .max_connections = o->max_connections, .tls = o->tls};
   observer_err err =
       h->interim != NULL && h->refusal != NULL ? obs_stream_server_open(&streams, &h->streams) : OBSERVER_E_NOMEM;
   if (err == OBSERVER_E_OK)

@@ -37,12 +37,12 @@ typedef struct {
   bool (*admit)(obs_httpd_request *r);
   /* All of it has come: obs_httpd_answer is due, once, now or later. */
   void (*handle)(obs_httpd_request *r);
-  size_t body_limit;                       /* of one, decoded */
-  size_t body_bytes;                       /* of all; 0: 64 MiB */
-  size_t answer_bytes;                     /* 0: 64 MiB */
-  uint32_t max_connections;                /* 0: 1024 */
-  uint32_t head_ms, body_ms, idle_ms;      /* 0: 10000, 30000, 75000 */
-  const char *tls_cert, *tls_key, *tls_ca; /* as in stream.h */
+  size_t body_limit;                  /* of one, decoded */
+  size_t body_bytes;                  /* of all; 0: 64 MiB */
+  size_t answer_bytes;                /* 0: 64 MiB */
+  uint32_t max_connections;           /* 0: 1024 */
+  uint32_t head_ms, body_ms, idle_ms; /* 0: 10000, 30000, 75000 */
+  obs_tls *tls;                       /* as in stream.h */
 } obs_httpd_opts;
 
 observer_err obs_httpd_open(const obs_httpd_opts *opts, obs_httpd **out);

@@ -43,7 +43,7 @@ typedef struct {
   uint32_t nsockets;
   obs_bus_url_list topics;  /* prefixes SUB takes; none: all. Outlives the bus */
   uint32_t max_connections; /* a socket; 0: the stream server's default */
-  const char *tls_cert, *tls_key, *tls_ca;
+  obs_tls *tls;             /* as obs_sp_opts */
   unsigned (*refuses)(void *arg, const obs_address *at, obs_str host, obs_str origin); /* as obs_sp_opts */
   void *refuses_arg;
   /* Appends the msgpack map that answers a question. On NNG's threads; must not block, not called once

@@ -280,9 +280,7 @@ static observer_err open_streams(obs_bus *bus, obs_transport transport, const ob
                             .arg = in,
                             .message_bytes = (size_t)bus->opts.limits.message_bytes * 2,
                             .max_connections = bus->opts.max_connections,
-                            .tls_cert = bus->opts.tls_cert,
-                            .tls_key = bus->opts.tls_key,
-                            .tls_ca = bus->opts.tls_ca,
+                            .tls = bus->opts.tls,
                             .refuses = refuses};
     err = obs_sp_open(&sp, &in->sp);
   }

@@ -61,6 +61,19 @@ static const obs_metric table[] = {
      .at = AT(open)},
     {"access/plain", "observer_access_plain", "listeners that others can reach and that are not encrypted",
      OBS_METRIC_JSON, .at = AT(plain)},
+    {"tls/expires", "observer_tls_expires", "when the first certificate of the listeners' chain expires; null: no TLS",
+     OBS_METRIC_TEXT, .at = AT(tls_expires)},
+    {"tls/ca_expires", "observer_tls_ca_expires",
+     "when the last CA of clients expires; null: clients need no certificate", OBS_METRIC_TEXT,
+     .at = AT(tls_ca_expires)},
+    {"tls/problem", "observer_tls_problem",
+     "why the TLS files as they are now are not used, but what was read before; null: they are", OBS_METRIC_TEXT,
+     .at = AT(tls_problem)},
+    PLAIN("tls/expires_s", "tls_expires_timestamp_seconds", GAUGE, tls_expires_s,
+          "the same as seconds since the epoch; 0: no TLS"),
+    PLAIN("tls/reloads", "tls_reloads_total", COUNTER, tls.reloads, "times that changed TLS files were taken"),
+    PLAIN("tls/refused", "tls_reloads_refused_total", COUNTER, tls.refused,
+          "times that changed TLS files were not taken: what was read before stayed in use"),
     {"feed/ops", "observer_feed_ops_total", "ops sent on the feed, once however many subscribers", OBS_METRIC_COUNTER,
      WIDE(feed.ops), .beat = "feed/ops"},
     {"feed/messages", "observer_feed_messages_total", "messages sent on the feed", OBS_METRIC_COUNTER,
@@ -184,6 +197,21 @@ uint64_t obs_metrics_number(const obs_metric *m, const obs_metrics_values *v, ui
   return narrow;
 }
 
+/* NULL: there is none. */
+static const char *time_text(int64_t ms, char out[OBS_ISO8601_LEN + 1]) {
+  if (ms == 0) return NULL;
+  obs_clock_format(ms, out);
+  return out;
+}
+
+static void read_tls(obs_tls *tls, obs_metrics_values *out) {
+  obs_tls_get_status(tls, &out->tls);
+  out->tls_expires = time_text(out->tls.expires_ms, out->tls_times[0]);
+  out->tls_ca_expires = time_text(out->tls.ca_expires_ms, out->tls_times[1]);
+  out->tls_problem = out->tls.problem[0] != '\0' ? out->tls.problem : NULL;
+  out->tls_expires_s = out->tls.expires_ms > 0 ? (uint64_t)(out->tls.expires_ms / 1000) : 0;
+}
+
 void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) {
   static const obs_loop *const keepers[] = {[OBS_METRICS_ANALYSES] = &obs_analyses_loop,
                                             [OBS_METRICS_PLAYBOOKS] = &obs_playbooks_loop,
@@ -212,6 +240,7 @@ void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) 
       obs_records_get_counts(keepers[i]->records(obs_learn_loop(from->learn, keepers[i])), &out->files[i]);
     out->files[OBS_METRICS_CALLS] = out->learn.calls.ledger;
   }
+  read_tls(from->tls, out);
   out->open = from->open.len > 0 ? from->open : OBS_STR("[]");
   out->plain = from->plain.len > 0 ? from->plain : OBS_STR("[]");
   if (from->urls != NULL) from->urls(from->urls_arg, &out->urls_text);

@@ -7,12 +7,14 @@
 #ifndef OBS_METRICS_METRICS_H
 #define OBS_METRICS_METRICS_H
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "feed/feed.h"
 #include "learn/corrections/corrections_file.h"
 #include "learn/learn.h"
 #include "sessions/sessions.h"
 #include "stream/stream.h"
+#include "stream/tls.h"
 
 typedef enum {
   OBS_METRICS_HTTP,
@@ -36,6 +38,7 @@ typedef struct {
   obs_clusters *clusters;
   obs_feed *feed;
   obs_learn *learn;
+  obs_tls *tls;
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
   void *sockets_arg;
@@ -61,6 +64,10 @@ typedef struct {
   const char *status, *version, *data_dir, *journal_name;
   obs_buf urls_text;
   obs_str urls, open, plain; /* JSON */
+  obs_tls_status tls;
+  char tls_times[2][OBS_ISO8601_LEN + 1];
+  const char *tls_expires, *tls_ca_expires, *tls_problem; /* NULL: not there */
+  uint64_t tls_expires_s;
   uint64_t uptime_s, sessions;
   obs_state_counts state;
   uint64_t clock_off_s; /* between the wall clock and receipt */

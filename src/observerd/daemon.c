@@ -15,6 +15,7 @@
 #include "observerd/listeners.h"
 #include "stream/bind_check.h"
 #include "stream/task_threads.h"
+#include "stream/tls.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -37,7 +38,8 @@ struct obs_daemon {
   obs_feed *feed;
   obs_bridge *bridge;
   obs_task_threads *task_threads;
-  obs_buf open, plain;        /* listeners with these risks, as JSON lists */
+  obs_buf open, plain; /* listeners with these risks, as JSON lists */
+  obs_tls *tls;
   char *data_dir;             /* absolute; NULL: ephemeral */
   const char *journal_name;   /* the configuration's */
   uint64_t started_ms;        /* monotonic */
@@ -194,6 +196,7 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .clusters = d->clusters,
                                .feed = feed,
                                .learn = d->learn,
+                               .tls = d->tls,
                                .sockets = count_connections,
                                .sockets_arg = d,
                                .open = obs_buf_view(&d->open),
@@ -408,6 +411,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   obs_state_get_counts(d->state, &counts);
   d->logged_seq = counts.last_seq; /* what was replayed is told already */
 
+  if ((err = obs_tls_open(o->tls_cert, o->tls_key, o->tls_ca, &d->tls)) != OBSERVER_E_OK) goto fail;
+
   /* Sockets are opened before threads start: an address in use ends the start before anything is taken. */
   const obs_bridge_opts bridge = {.urls = (const char *const *)o->http.items,
                                   .nurls = o->http.n,
@@ -423,9 +428,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .silent = find_silent,
                                   .silent_arg = d,
                                   .max_connections = fit_connections("http-connections", o->http_connections),
-                                  .tls_cert = o->tls_cert,
-                                  .tls_key = o->tls_key,
-                                  .tls_ca = o->tls_ca,
+                                  .tls = d->tls,
                                   .hosts = (const char *const *)o->http_host.items,
                                   .nhosts = o->http_host.n,
                                   .origins = (const char *const *)o->http_origin.items,
@@ -442,9 +445,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                             .nsockets = sizeof sockets / sizeof *sockets,
                             .topics = urls_of(&o->topic),
                             .max_connections = fit_connections("bus-connections", o->bus_connections),
-                            .tls_cert = o->tls_cert,
-                            .tls_key = o->tls_key,
-                            .tls_ca = o->tls_ca,
+                            .tls = d->tls,
                             .refuses = refuses_site,
                             .refuses_arg = (void *)(uintptr_t)o, /* it is only read */
                             .advise = on_question,
@@ -456,9 +457,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                               .state = d->state,
                               .stats = on_stats,
                               .stats_arg = d,
-                              .tls_cert = o->tls_cert,
-                              .tls_key = o->tls_key,
-                              .tls_ca = o->tls_ca,
+                              .tls = d->tls,
                               .refuses = refuses_site,
                               .refuses_arg = (void *)(uintptr_t)o};
   if ((err = obs_feed_open(&feed, &d->feed, error, error_size)) != OBSERVER_E_OK) goto fail;
@@ -532,6 +531,10 @@ void obs_daemon_cycle(obs_daemon *d) {
   obs_learn_cycle(d->learn);
 }
 
+void obs_daemon_tick(obs_daemon *d, bool reload) {
+  (void)obs_tls_tick(d->tls, reload); /* it logs and counts what changes */
+}
+
 void obs_daemon_reopen(obs_daemon *d) {
   obs_commit_look(d->commit);
 }
@@ -555,6 +558,7 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_bus_close(d->bus, BUS_CLOSE_MS);
   obs_buf_fini(&d->open);
   obs_buf_fini(&d->plain);
+  obs_tls_close(d->tls);
   free(d->data_dir);
   free(d);
 }

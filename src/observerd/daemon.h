@@ -17,6 +17,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
 /* The end of a cycle: clusters that were quiet are resolved; one line with the ring's totals, as the TypeScript
  * observer printed it. */
 void obs_daemon_cycle(obs_daemon *d);
+/* About once a second: takes a certificate that has changed; `reload`: reads it in any case. */
+void obs_daemon_tick(obs_daemon *d, bool reload);
 /* Looks at once whether the journal's files are in their place; a new segment is begun where they are not. */
 void obs_daemon_reopen(obs_daemon *d);
 /* Drains and frees; at most 10 s. */

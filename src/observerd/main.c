@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum { EXIT_CANNOT_RUN = 1, EXIT_BAD_CONFIG = 2 };
-enum { ECHO_MS = 50, WAIT_MAX_MS = 1 << 30, LARGE_BYTES = 1 << 20 };
+enum { ECHO_MS = 50, TICK_MS = 1000, LARGE_BYTES = 1 << 20 };
 
 static const int signals[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
 enum { SIGNALS = sizeof(signals) / sizeof(signals[0]) };
@@ -57,13 +57,14 @@ static void cycle_until_signal(obs_daemon *d, int argc, char **argv, obs_config 
   for (;;) {
     uint64_t now = obs_clock_mono_ms();
     uint64_t ms = next_cycle > now ? next_cycle - now : 0;
-    (void)obs_signal_fd_wait(signal_fd, ms < WAIT_MAX_MS ? (int)ms : WAIT_MAX_MS);
+    (void)obs_signal_fd_wait(signal_fd, ms < TICK_MS ? (int)ms : TICK_MS);
     int sig = obs_signal_fd_read(signal_fd, NULL);
     if (sig == SIGINT || sig == SIGTERM || sig == SIGQUIT) {
       obs_log_info("observerd", "SIG%s: stopping", sigabbrev_np(sig));
       return;
     }
     if (sig == SIGHUP || sig == SIGUSR1) obs_daemon_reopen(d);
+    obs_daemon_tick(d, sig == SIGHUP);
     if (sig == SIGHUP) {
       reload(argc, argv, o);
       next_cycle = obs_clock_mono_ms() + o->cycle_ms;

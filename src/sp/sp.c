@@ -442,12 +442,8 @@ observer_err obs_sp_open(const obs_sp_opts *opts, obs_sp **out) {
                                        .received = on_received,
                                        .written = on_written,
                                        .closed = on_closed};
-  const obs_stream_opts streams = {.protocol = &sp->protocol,
-                                   .arg = sp,
-                                   .max_connections = opts->max_connections,
-                                   .tls_cert = opts->tls_cert,
-                                   .tls_key = opts->tls_key,
-                                   .tls_ca = opts->tls_ca};
+  const obs_stream_opts streams = {
+      .protocol = &sp->protocol, .arg = sp, .max_connections = opts->max_connections, .tls = opts->tls};
   observer_err err = obs_stream_server_open(&streams, &sp->server);
   if (err == OBSERVER_E_OK)
     *out = sp;

@@ -35,7 +35,7 @@ typedef struct {
   void *arg;
   size_t message_bytes;
   uint32_t max_connections; /* 0: the stream's default */
-  const char *tls_cert, *tls_key, *tls_ca;
+  obs_tls *tls;             /* as in stream.h */
   /* Of ws: what a request from this Host and Origin (p NULL: none) is refused with, 421 or 403; 0: it is answered. */
   unsigned (*refuses)(void *arg, const obs_address *at, obs_str host, obs_str origin);
 } obs_sp_opts;

@@ -4,6 +4,7 @@
 
 #include "base/vec.h"
 #include "stream/stream.h"
+#include "stream/tls.h"
 
 #include <nng/nng.h>
 #include <nng/supplemental/tls/tls.h>
@@ -74,7 +75,6 @@ struct obs_stream_server {
   obs_stream_opts opts;
   obs_stream_listener **listeners;
   uint32_t nlisteners;
-  nng_tls_config *tls;
   nng_aio *sweep;
   int reserve; /* a descriptor; -1: given up */
   _Atomic size_t bytes;
@@ -98,6 +98,15 @@ void obs_stream_run(obs_stream *s, bool call);
 /* A reference to one that was found in the list: false when it is on its way out. */
 bool obs_stream_hold_found(obs_stream *s);
 void obs_stream_unref(obs_stream *s);
+
+/* Who connects from now on gets this configuration. Any thread. Returns NNG's error. */
+int obs_stream_listener_set_tls(obs_stream_listener *l, nng_tls_config *config);
+
+/* Gives the listener the certificate, now and when it changes. The first one reads the files. On failure `why` says
+ * what is wrong. Main thread, as the next. */
+observer_err obs_tls_attach(obs_tls *t, obs_stream_listener *l, char *why, size_t size);
+/* It is about to be freed. NULL is allowed. */
+void obs_tls_detach(obs_tls *t, const obs_stream_listener *l);
 
 /* Looks what became of the probes under way. With the server's lock. */
 void obs_stream_probe_look(obs_stream_server *srv);

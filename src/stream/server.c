@@ -297,60 +297,18 @@ fail_cond:
   return OBSERVER_E_NOMEM;
 }
 
-/* The whole of a PEM file. NULL, with `why`. */
-static char *read_pem(const char *option, const char *path, char *why, size_t why_size) {
-  enum { PEM_MAX = 1 << 20 };
-  FILE *f = fopen(path, "re");
-  char *text = f != NULL ? malloc(PEM_MAX + 1) : NULL;
-  size_t n = text != NULL ? fread(text, 1, PEM_MAX, f) : 0;
-  if (f != NULL) (void)fclose(f);
-  if (n > 0) {
-    text[n] = '\0';
-    return text;
-  }
-  free(text);
-  (void)snprintf(why, why_size, "%s %s: cannot be read", option, path);
-  return NULL;
-}
-
-/* Of all tls listeners of the server; made with the first one. */
-static observer_err make_tls(obs_stream_server *srv, char *why, size_t why_size) {
-  const obs_stream_opts *o = &srv->opts;
-  if (srv->tls != NULL) return OBSERVER_E_OK;
-  if (o->tls_cert == NULL || o->tls_key == NULL) {
-    (void)snprintf(why, why_size, "needs --tls-cert and --tls-key");
-    return OBSERVER_E_INVALID;
-  }
-  char *cert = read_pem("tls-cert", o->tls_cert, why, why_size);
-  char *key = cert != NULL ? read_pem("tls-key", o->tls_key, why, why_size) : NULL;
-  char *ca = key != NULL && o->tls_ca != NULL ? read_pem("tls-ca", o->tls_ca, why, why_size) : NULL;
-  observer_err err = OBSERVER_E_INVALID;
-  if (cert == NULL || key == NULL || (o->tls_ca != NULL && ca == NULL)) goto out;
-  int rv = nng_tls_config_alloc(&srv->tls, NNG_TLS_MODE_SERVER);
-  if (rv == 0) rv = nng_tls_config_own_cert(srv->tls, cert, key, NULL);
-  if (rv != 0) {
-    (void)snprintf(why, why_size, "tls-cert and tls-key: %s", nng_strerror(rv));
-    goto out;
-  }
-  if (ca != NULL) rv = nng_tls_config_ca_chain(srv->tls, ca, NULL);
-  if (rv == 0)
-    rv = nng_tls_config_auth_mode(srv->tls, ca != NULL ? NNG_TLS_AUTH_MODE_REQUIRED : NNG_TLS_AUTH_MODE_NONE);
-  if (rv != 0)
-    (void)snprintf(why, why_size, "tls-ca: %s", nng_strerror(rv));
-  else
-    err = OBSERVER_E_OK;
-out:
-  free(cert);
-  free(key);
-  free(ca);
-  if (err != OBSERVER_E_OK && srv->tls != NULL) {
-    nng_tls_config_free(srv->tls);
-    srv->tls = NULL;
-  }
-  return err;
+/* Accept is called under the same lock. The one that waits has the former configuration: it is called anew. What it
+ * has taken already comes as ever. */
+int obs_stream_listener_set_tls(obs_stream_listener *l, nng_tls_config *config) {
+  pthread_mutex_lock(&l->server->lock);
+  int rv = nng_stream_listener_set_ptr(l->nng, NNG_OPT_TLS_CONFIG, config);
+  if (rv == 0 && l->busy) nng_aio_cancel(l->accept);
+  pthread_mutex_unlock(&l->server->lock);
+  return rv;
 }
 
 static void listener_free(obs_stream_listener *l) {
+  obs_tls_detach(l->server->opts.tls, l);
   if (l->probe_fd >= 0) (void)close(l->probe_fd);
   if (l->accept != NULL) nng_aio_free(l->accept);
   if (l->pause != NULL) nng_aio_free(l->pause);
@@ -364,8 +322,7 @@ observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address 
   char url[URL_MAX];
   bool v6 = strchr(a->host, ':') != NULL;
   const char *host = a->host[0] != '\0' ? a->host : "0.0.0.0";
-  observer_err err = a->tls ? make_tls(srv, why, why_size) : OBSERVER_E_OK;
-  if (err != OBSERVER_E_OK) return err;
+  observer_err err = OBSERVER_E_OK;
   if (a->kind == OBS_ADDRESS_IPC)
     (void)snprintf(url, sizeof url, "ipc://%s", a->path);
   else
@@ -392,7 +349,10 @@ observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address 
   /* Who may connect is in the address: the file's permissions must let them come as far. */
   if (rv == 0 && a->kind == OBS_ADDRESS_IPC && a->nuids > 0)
     rv = nng_stream_listener_set_int(l->nng, NNG_OPT_IPC_PERMISSIONS, 0666);
-  if (rv == 0 && a->tls) rv = nng_stream_listener_set_ptr(l->nng, NNG_OPT_TLS_CONFIG, srv->tls);
+  if (rv == 0 && a->tls && (err = obs_tls_attach(srv->opts.tls, l, why, why_size)) != OBSERVER_E_OK) {
+    listener_free(l);
+    return err;
+  }
   if (rv == 0) rv = nng_stream_listener_listen(l->nng);
   if (rv != 0) {
     err = obs_url_error(rv);
@@ -513,7 +473,6 @@ bool obs_stream_server_close(obs_stream_server *srv) {
   }
   for (uint32_t i = 0; i < srv->nlisteners; i++) listener_free(srv->listeners[i]);
   free(srv->listeners);
-  if (srv->tls != NULL) nng_tls_config_free(srv->tls);
   nng_aio_free(srv->sweep);
   if (srv->reserve >= 0) (void)close(srv->reserve);
   pthread_cond_destroy(&srv->changed);

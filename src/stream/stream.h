@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "stream/address.h"
+#include "stream/tls.h"
 
 #include <stdatomic.h>
 
@@ -123,10 +124,10 @@ void obs_stream_close_when_written(obs_stream *s); /* and reads no more */
 typedef struct {
   const obs_stream_protocol *protocol;
   void *arg;
-  uint32_t max_connections;                /* 0: 4096 */
-  size_t max_bytes;                        /* of read buffers; 0: 64 MiB */
-  uint32_t write_ms;                       /* without progress of a write; 0: 30000 */
-  const char *tls_cert, *tls_key, *tls_ca; /* PEM files of tls listeners; ca: clients must have a certificate */
+  uint32_t max_connections; /* 0: 4096 */
+  size_t max_bytes;         /* of read buffers; 0: 64 MiB */
+  uint32_t write_ms;        /* without progress of a write; 0: 30000 */
+  obs_tls *tls;             /* of tls listeners; NULL: there may be none */
 } obs_stream_opts;
 
 typedef struct {

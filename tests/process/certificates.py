@@ -18,6 +18,7 @@ Pair = namedtuple("Pair", "cert key")
 
 HERE = ("DNS:localhost", "IP:127.0.0.1", "IP:::1")
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+RSA_KEY = ("-newkey", "rsa:2048", "-nodes")
 
 SIGNING = """[ca]
 default_ca = it
@@ -54,11 +55,11 @@ def when(days):
 
 
 class Authority:
-    """A certificate authority of its own: NAME.pem and NAME.key in `folder`."""
+    """A certificate authority of its own, with its files in `folder`."""
 
     def __init__(self, folder, name="ca"):
         self.folder = folder
-        self.base = os.path.join(folder, name)
+        self.base = os.path.join(folder, name + ".authority")
         self.cert, self.key = self.base + ".pem", self.base + ".key"
         openssl("req", "-x509", *NEW_KEY, "-days", "90", "-subj", "/CN=" + name, "-keyout", self.key, "-out", self.cert)
         with open(self.base + ".index", "w", encoding="ascii"):
@@ -66,7 +67,7 @@ class Authority:
         with open(self.base + ".serial", "w", encoding="ascii") as f:
             f.write("1000\n")
 
-    def issue(self, name, names=HERE, client=False, days=(-1, 90), common_name=None):
+    def issue(self, name, names=HERE, client=False, days=(-1, 90), rsa=False):
         """Makes NAME.crt and NAME.key, the key readable by its owner alone; those of the same name are replaced.
         `days`: the first and the last one, from now. `names`: its alternative names."""
         base = os.path.join(self.folder, name)
@@ -74,7 +75,7 @@ class Authority:
         with open(base + ".cnf", "w", encoding="ascii") as f:
             f.write(SIGNING.format(base=self.base, folder=self.folder, usage="clientAuth" if client else "serverAuth",
                                    names="subjectAltName = " + ",".join(names) if names else ""))
-        openssl("req", *NEW_KEY, "-subj", "/CN=" + (common_name or name), "-keyout", pair.key, "-out", base + ".csr")
+        openssl("req", *(RSA_KEY if rsa else NEW_KEY), "-subj", "/CN=" + name, "-keyout", pair.key, "-out", base + ".csr")
         os.chmod(pair.key, 0o600)
         openssl("ca", "-batch", "-notext", "-config", base + ".cnf", "-extensions", "leaf", "-startdate", when(days[0]),
                 "-enddate", when(days[1]), "-in", base + ".csr", "-out", pair.cert)

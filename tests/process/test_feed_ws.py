@@ -6,9 +6,9 @@ import os
 import socket
 import ssl
 import struct
-import subprocess
 from urllib.parse import urlsplit
 
+from certificates import Authority
 from feed_client import Follower, wait_subscribers
 from harness import PUB, SLOW, SUB, DaemonTest, Sp, SpError, main
 
@@ -224,13 +224,11 @@ class WebSocketTest(DaemonTest):
             WebSocket(daemon.url("feed").replace("tcp:", "ws:"))
 
     def test_over_tls(self):
-        cert, key = (os.path.join(self.tmp, name) for name in ("cert.pem", "key.pem"))
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=feed",
-                        "-addext", "subjectAltName=IP:127.0.0.1", "-out", cert, "-keyout", key], check=True,
-                       capture_output=True)
+        ca = Authority(self.tmp)
+        pair = ca.issue("feed")
         daemon = self.start(None, feed=["wss://127.0.0.1:0/feed", "tls+tcp://127.0.0.1:0"],
-                            args=["--tls-cert", cert, "--tls-key", key])
-        context = ssl.create_default_context(cafile=cert)
+                            args=["--tls-cert", pair.cert, "--tls-key", pair.key])
+        context = ssl.create_default_context(cafile=ca.cert)
         parts = urlsplit(daemon.url("feed", 1))
         stream = context.wrap_socket(socket.create_connection((parts.hostname, parts.port), 10 * SLOW),
                                      server_hostname=parts.hostname)

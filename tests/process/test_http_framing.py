@@ -8,9 +8,7 @@ import os
 import resource
 import select
 import socket
-import ssl
 import struct
-import subprocess
 import threading
 import time
 import zlib
@@ -766,56 +764,6 @@ class Browsers(DaemonTest):
             while part := s.recv(4096):
                 data += part
         self.assertTrue(data.startswith(b"HTTP/1.1 200 OK\r\n") and data.endswith(ALIVE), data)
-
-
-class Tls(DaemonTest):
-    def make_certificate(self, name, *more):
-        paths = [os.path.join(self.tmp, name + end) for end in (".crt", ".key")]
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=" + name,
-                        "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", paths[0], "-keyout", paths[1], *more],
-                       check=True, capture_output=True)
-        return paths
-
-    def ask(self, d, context):
-        parts = urlsplit(d.url("http"))
-        conn = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=10 * SLOW, context=context)
-        try:
-            for _ in range(3):
-                conn.request("POST", "/event", BODY)
-                answer = conn.getresponse()
-                self.assertEqual(answer.status, 200, answer.read())
-                answer.read()
-            conn.request("GET", "/v1/observer/ops?limit=1000")
-            return len(json.loads(conn.getresponse().read())["ops"])
-        finally:
-            conn.close()
-
-    def test_https(self):
-        cert, key = self.make_certificate("server")
-        d = self.start(None, args=["--tls-cert", cert, "--tls-key", key], http="https://127.0.0.1:0")
-        context = ssl.create_default_context(cafile=cert)
-        self.assertEqual(self.ask(d, context), 3)
-        for rubbish in (b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01", b""):
-            with Raw(d) as raw:
-                raw.send(rubbish)
-        self.assertEqual(self.ask(d, context), 6)
-
-    def test_clients_with_a_certificate(self):
-        cert, key = self.make_certificate("server")
-        client, client_key = self.make_certificate("client")
-        d = self.start(None, args=["--tls-cert", cert, "--tls-key", key, "--tls-ca", client], http="https://127.0.0.1:0")
-        context = ssl.create_default_context(cafile=cert)
-        self.assertRaises((OSError, http.client.HTTPException), self.ask, d, context)
-        context.load_cert_chain(client, client_key)
-        self.assertEqual(self.ask(d, context), 3)
-
-    def test_files_that_are_missing(self):
-        code, stderr = self.make(None, http="https://127.0.0.1:0").run_to_exit()
-        self.assertEqual(code, 2)
-        self.assertIn("https://127.0.0.1:0: needs --tls-cert and --tls-key", stderr)
-        code, stderr = self.make(None, args=["--tls-cert", "/nope", "--tls-key", "/nope"], http="https://127.0.0.1:0").run_to_exit()
-        self.assertEqual(code, 1)
-        self.assertIn("tls-cert /nope: cannot be read", stderr)
 
 
 if __name__ == "__main__":

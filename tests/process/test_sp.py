@@ -1,10 +1,9 @@
 """The wire of the bus on a real daemon: odd frames on every socket, requests through devices, WebSocket frames, and
-nngcat over tls."""
+nngcat. TLS is in test_tls.py."""
 
 import os
 import shutil
 import socket
-import ssl
 import struct
 import subprocess
 import unittest
@@ -335,28 +334,6 @@ class Programs(SpTest):
                 finally:
                     asks.terminate()
         self.check_program(daemon, 6)
-
-    @needs("nngcat")
-    @needs("openssl")
-    def test_nngcat_over_tls(self):
-        cert, key = (os.path.join(self.tmp, name) for name in ("cert.pem", "key.pem"))
-        self.run_client("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-                        "-addext", "subjectAltName=IP:127.0.0.1", "-out", cert, "-keyout", key)
-        tls = "tls+tcp://127.0.0.1:0"
-        daemon = self.start(pull=tls, sub=tls, rep=tls, args=["--tls-cert", cert, "--tls-key", key])
-        for kind, way in (("pull", "--push"), ("sub", "--pub"), ("rep", "--req")):
-            said = self.run_client("nngcat", way, "--dial=" + daemon.url(kind), "--cacert=" + cert, "--insecure", "--delay=1",
-                                   "--data=" + OP, *["--raw"] * (kind == "rep"))
-        self.assertEqual(unpack(said)["accepted"], 1)
-        daemon.wait_total(3)
-        context = ssl.create_default_context(cafile=cert)
-        parts = urlsplit(daemon.url("pull"))
-        with context.wrap_socket(socket.create_connection((parts.hostname, parts.port), 10 * SLOW),
-                                 server_hostname="127.0.0.1") as stream:
-            Sp.accepted(stream, PUSH, PULL).send(pack(op()))
-            daemon.wait_total(4)
-        with self.assertRaises(OSError):  # without tls
-            Push(daemon.url("pull").replace("tls+tcp", "tcp"))
 
     def test_users_of_ipc(self):
         mine, other = ("ipc://" + os.path.join(self.tmp, name) for name in ("mine", "other"))

@@ -46,6 +46,7 @@ static void fill(obs_metrics_values *v) {
   *v = (obs_metrics_values){.status = "ok",
                             .version = "1.2.3",
                             .urls = OBS_STR("{}"),
+                            .tls_expires = "2030-01-02T03:04:05.000Z",
                             .open = OBS_STR("[\"http http://0.0.0.0:3800\"]"),
                             .plain = OBS_STR("[]")};
   for (size_t i = 0; obs_metrics_at(i) != NULL; i++) {
@@ -90,6 +91,8 @@ static void health_shows_every_metric(void **state) {
   }
   assert_string_equal(cJSON_GetStringValue(find(json, "version", NULL)), "1.2.3");
   assert_true(cJSON_IsObject(find(json, "urls", NULL)));
+  assert_string_equal(cJSON_GetStringValue(find(json, "tls/expires", NULL)), "2030-01-02T03:04:05.000Z");
+  assert_true(cJSON_IsNull(find(json, "tls/problem", NULL)));
   assert_string_equal(cJSON_GetStringValue(find(json, "access/open", NULL)->child), "http http://0.0.0.0:3800");
   assert_int_equal(cJSON_GetArraySize(find(json, "access/plain", NULL)), 0);
   cJSON_Delete(json);

@@ -41,9 +41,9 @@ void obs_doctor_say(obs_doctor *d, obs_doctor_status status, const char *check, 
 }
 
 static void (*const probes[])(obs_doctor *d) = {
-    obs_doctor_libraries, obs_doctor_ports,  obs_doctor_data_dir,  obs_doctor_journal,
-    obs_doctor_disk,      obs_doctor_files,  obs_doctor_clock,     obs_doctor_unit,
-    obs_doctor_daemon,    obs_doctor_access, obs_doctor_producers,
+    obs_doctor_libraries, obs_doctor_ports,  obs_doctor_data_dir, obs_doctor_journal,
+    obs_doctor_disk,      obs_doctor_files,  obs_doctor_clock,    obs_doctor_unit,
+    obs_doctor_daemon,    obs_doctor_access, obs_doctor_tls,      obs_doctor_producers,
 };
 
 /* False: no memory. */

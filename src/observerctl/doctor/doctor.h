@@ -45,6 +45,7 @@ void obs_doctor_files(obs_doctor *d);
 void obs_doctor_clock(obs_doctor *d);
 void obs_doctor_daemon(obs_doctor *d);
 void obs_doctor_access(obs_doctor *d);
+void obs_doctor_tls(obs_doctor *d);
 void obs_doctor_unit(obs_doctor *d);
 void obs_doctor_producers(obs_doctor *d);
 

@@ -33,6 +33,7 @@ enum { AHEAD_S = 5 };
 enum { TIMEOUT_MS = 3000, FILES_ENOUGH = 4096, FILES_LEAST = 256, VERSION = 32 };
 
 #define MIB (UINT64_C(1) << 20)
+#define DAY_MS INT64_C(86400000)
 
 enum { PATH_SIZE = 4096, TAIL = 1 << 20 };
 
@@ -547,6 +548,33 @@ void obs_doctor_access(obs_doctor *d) {
                              "listen with TLS (https, tls+tcp, wss; --tls-cert and --tls-key), or on 127.0.0.1",
                              "can be reached by others and is not encrypted");
   if (risks == 0) obs_doctor_say(d, OBS_DOCTOR_OK, "access", "", "no listener is open to others");
+}
+
+/* ---- certificates ---- */
+
+static void check_certificate(obs_doctor *d, const cJSON *tls, const char *member, const char *what) {
+  static const char name[] = "tls";
+  static const char fix[] =
+      "renew it and put the new files in the place of the old ones: the daemon takes them within seconds";
+  const char *expires = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(tls, member));
+  int64_t end_ms;
+  if (expires == NULL || !obs_clock_parse(expires, strlen(expires), &end_ms)) return;
+  int64_t left_ms = end_ms - obs_clock_wall_ms();
+  if (left_ms <= 0)
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, name, fix, "%s expired at %s", what, expires);
+  else
+    obs_doctor_say(d, left_ms <= 30 * DAY_MS ? OBS_DOCTOR_WARN : OBS_DOCTOR_OK, name, fix,
+                   "%s expires in %" PRId64 " days, at %s", what, left_ms / DAY_MS, expires);
+}
+
+void obs_doctor_tls(obs_doctor *d) {
+  const cJSON *tls = cJSON_GetObjectItemCaseSensitive(d->health, "tls");
+  const char *problem = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(tls, "problem"));
+  check_certificate(d, tls, "expires", "the listeners' certificate");
+  check_certificate(d, tls, "ca_expires", "the CA of clients' certificates");
+  if (problem != NULL)
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, "tls", "put whole files there; the daemon takes them within seconds",
+                   "%s; the daemon goes on with the certificate that it read before", problem);
 }
 
 /* ---- the producers' clocks ---- */

@@ -1,0 +1,604 @@
+"""TLS of every listener: what clients of the field (openssl s_client, curl, Python, nngcat) see with certificates that are
+good, expired, of another authority or another name; handshakes that end half way; certificates that are renewed while the
+daemon works."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import unittest
+from urllib.parse import urlsplit
+
+from certificates import HERE, Authority, Pair
+from harness import BUILD, PULL, PUSH, REP, REQ, SLOW, DaemonTest, Sp, SpError, main, pack, unpack, wait_until
+
+OP = {"endpoint": "/v1/chat", "success": True, "input_summary": "in", "output_summary": "out", "source": "tls"}
+BODY = json.dumps(OP)
+PLAIN = "http://127.0.0.1:0"
+
+
+def needs(tool):
+    return unittest.skipUnless(shutil.which(tool), "%s is not installed" % tool)
+
+
+class TlsTest(DaemonTest):
+    def setUp(self):
+        super().setUp()
+        self.ca = Authority(self.tmp)
+
+    def start_tls(self, pair, *args, data_dir=None, **urls):
+        """A daemon with TLS on all its sockets, and HTTP without it besides, so that a test can ask how it is."""
+        tls = "tls+tcp://127.0.0.1:0"
+        return self.start(data_dir, args=["--tls-cert", pair.cert, "--tls-key", pair.key, *args],
+                          **{"http": [PLAIN, "https://127.0.0.1:0"], "pull": tls, "sub": tls, "rep": tls, "feed": tls, **urls})
+
+    def trusting(self, authority=None, client=None):
+        context = ssl.create_default_context(cafile=(authority or self.ca).cert)
+        if client is not None:
+            context.load_cert_chain(client.cert, client.key)
+        return context
+
+    def connect(self, daemon, kind, context, n=0, name="127.0.0.1"):
+        parts = urlsplit(daemon.url(kind, n))
+        raw = socket.create_connection((parts.hostname, parts.port), 10 * SLOW)
+        try:
+            return context.wrap_socket(raw, server_hostname=name)
+        except OSError:
+            raw.close()
+            raise
+
+    def request(self, daemon, context):
+        """A requester on the REP socket; closes with the test."""
+        req = Request.accepted(self.connect(daemon, "rep", context), REQ, REP)
+        self.addCleanup(req.close)
+        return req
+
+    def https(self, daemon, context):
+        parts = urlsplit(daemon.url("http", 1))
+        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=20 * SLOW, context=context)
+
+    def post(self, daemon, context):
+        conn = self.https(daemon, context)
+        try:
+            conn.request("POST", "/event", BODY)
+            answer = conn.getresponse()
+            return answer.status, answer.read()
+        finally:
+            conn.close()
+
+    def tls(self, daemon):
+        return daemon.get("/v1/observer/health").json["tls"]
+
+
+class Request(Sp):
+    def ask(self, op):
+        self.send(struct.pack(">I", 0x80000001) + pack(op))
+        return unpack(self.recv()[4:])
+
+
+# --- what clients of the field see ------------------------------------------------------------------------------------
+
+
+class Clients(TlsTest):
+    def curl(self, daemon, *args, name="127.0.0.1"):
+        """How curl ends, and what it gets, when it posts an op."""
+        port = urlsplit(daemon.url("http", 1)).port
+        done = subprocess.run(["curl", "-sS", "--max-time", "20", "--connect-to", "%s:%d:127.0.0.1:%d" % (name, port, port), *args,
+                               "--data", BODY, "https://%s:%d/event" % (name, port)], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def s_client(self, daemon, kind, *args, text=b""):
+        """What openssl says of a connection on which it sends `text` and then waits for what comes, or half a second."""
+        n = 1 if kind == "http" else 0
+        parts = urlsplit(daemon.url(kind, n))
+        with subprocess.Popen(["openssl", "s_client", "-connect", "%s:%d" % (parts.hostname, parts.port), "-CAfile", self.ca.cert,
+                               "-verify_return_error", "-ign_eof", *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as client:
+            client.stdin.write(text)
+            client.stdin.flush()
+            try:
+                client.wait(0.5 if not text else 20 * SLOW)
+            except subprocess.TimeoutExpired:
+                client.kill()
+            return client.stdout.read().decode("utf-8", "replace")
+
+    GET = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+
+    @needs("curl")
+    def test_curl(self):
+        daemon = self.start_tls(self.ca.issue("server"))
+        stranger = Authority(self.tmp, "stranger")
+        self.assertEqual(self.curl(daemon, "--cacert", self.ca.cert)[0], 0)
+        code, said = self.curl(daemon, "--cacert", stranger.cert)
+        self.assertEqual(code, 60, said)
+        code, said = self.curl(daemon, "--cacert", self.ca.cert, name="observer.example")
+        self.assertEqual(code, 60, said)
+        self.assertIn("no alternative certificate subject name matches", said)
+        self.assertEqual(self.curl(daemon, "--cacert", self.ca.cert, name="localhost")[0], 0)
+        self.assertEqual(daemon.stats()["total"], 2)
+
+    def test_s_client_of_https_and_the_bus(self):
+        daemon = self.start_tls(self.ca.issue("server"))
+        for kind in ("http", "pull", "sub", "rep", "feed"):
+            said = self.s_client(daemon, kind, text=self.GET)
+            self.assertIn("Verify return code: 0 (ok)", said)
+            self.assertRegex(said, r"New, TLSv1\.[23], Cipher is (ECDHE-\w+-|TLS_)(AES|CHACHA20)")
+            self.assertEqual("200 OK" in said, kind == "http", said)  # where the peer is no subscriber, the bus closes
+
+    def test_a_certificate_that_has_expired_is_seen_by_clients_and_told(self):
+        old = self.ca.issue("old", days=(-20, -10))
+        daemon = self.start_tls(old)  # a daemon that does not start would record nothing
+        said = self.s_client(daemon, "http", text=self.GET)
+        self.assertIn("certificate has expired", said)
+        with self.assertRaisesRegex(ssl.SSLError, "certificate has expired"):
+            self.post(daemon, self.trusting())
+        self.assertRegex(daemon.stderr(), r"error.*tls-cert %s: expired at 20\d\d-.*Z: clients refuse it" % re.escape(old.cert))
+        self.assertEqual(daemon.get("/livez").status, 200)
+
+    def test_old_versions_of_tls_are_refused(self):
+        daemon = self.start_tls(self.ca.issue("server"))
+        for kind in ("http", "pull"):
+            for version in ("-tls1", "-tls1_1"):
+                said = self.s_client(daemon, kind, version, "-cipher", "DEFAULT@SECLEVEL=0", text=self.GET)
+                self.assertRegex(said, "alert protocol version|no protocols available")
+                self.assertNotIn("200 OK", said)
+            said = self.s_client(daemon, kind, "-tls1_2", text=self.GET)
+            self.assertIn("Verify return code: 0 (ok)", said)
+
+    def test_nothing_without_encryption_or_without_a_name(self):
+        daemon = self.start_tls(self.ca.issue("server"))
+        for cipher in ("eNULL", "aNULL"):
+            said = self.s_client(daemon, "http", "-tls1_2", "-cipher", cipher + "@SECLEVEL=0", text=self.GET)
+            self.assertNotIn("200 OK", said)
+            self.assertRegex(said, "alert handshake failure|no ciphers available")
+
+    def test_plain_text_into_a_tls_port(self):
+        daemon = self.start_tls(self.ca.issue("server"))
+        for kind in ("http", "pull", "rep", "feed"):
+            parts = urlsplit(daemon.url(kind, 1 if kind == "http" else 0))
+            for text in (self.GET, b"\0SP\0" + struct.pack(">HH", PUSH, 0) + bytes(100), b"\x16\x03\x01\xff\xff" + bytes(100)):
+                with socket.create_connection((parts.hostname, parts.port), 20 * SLOW) as s:
+                    s.sendall(text)
+                    s.shutdown(socket.SHUT_WR)
+                    answer = b""
+                    try:
+                        while part := s.recv(4096):
+                            answer += part
+                    except ConnectionError:
+                        pass
+                    self.assertNotIn(b"HTTP/1.1", answer)
+                    self.assertNotIn(b"\0SP\0", answer)
+        self.assertEqual(self.post(daemon, self.trusting())[0], 200)
+        with self.assertRaises(OSError):
+            Sp(daemon.url("pull").replace("tls+tcp", "tcp"), PUSH, PULL)
+
+    def test_python_over_https_and_the_bus(self):
+        daemon = self.start_tls(self.ca.issue("server"))
+        context = self.trusting()
+        conn = self.https(daemon, context)
+        for _ in range(3):
+            conn.request("POST", "/event", BODY)
+            answer = conn.getresponse()
+            self.assertEqual(answer.status, 200, answer.read())
+            answer.read()
+        conn.close()
+        self.assertEqual(self.request(daemon, context).ask(OP)["accepted"], 1)
+        with self.connect(daemon, "pull", context) as stream:
+            Sp.accepted(stream, PUSH, PULL).send(pack(OP))
+            daemon.wait_total(5)
+
+    @needs("nngcat")
+    def test_nngcat(self):
+        daemon = self.start_tls(self.ca.issue("server"))
+        for kind, way in (("pull", "--push"), ("sub", "--pub"), ("rep", "--req")):
+            done = subprocess.run(["nngcat", way, "--dial=" + daemon.url(kind), "--cacert=" + self.ca.cert, "--insecure", "--delay=1",
+                                   "--data=" + BODY, *["--raw"] * (kind == "rep")], stdin=subprocess.DEVNULL, capture_output=True,
+                                  timeout=20 * SLOW, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(unpack(done.stdout)["accepted"], 1)
+        daemon.wait_total(3)
+
+    def test_a_chain_and_an_rsa_key(self):
+        """As public authorities issue them: the certificate of an intermediate stands behind one's own."""
+        base = os.path.join(self.tmp, "chain")
+        ending = os.path.join(self.tmp, "ext")
+        with open(ending, "w", encoding="ascii") as f:
+            f.write("basicConstraints=critical,CA:TRUE\n")
+        middle = Authority(self.tmp, "middle")
+        request = os.path.join(self.tmp, "middle.csr")
+        run = ["openssl", "req", "-new", "-key", middle.key, "-subj", "/CN=middle", "-out", request]
+        subprocess.run(run, check=True, capture_output=True)
+        subprocess.run(["openssl", "x509", "-req", "-in", request, "-CA", self.ca.cert, "-CAkey", self.ca.key, "-set_serial", "7",
+                        "-days", "30", "-extfile", ending, "-out", middle.cert], check=True, capture_output=True)
+        pair = middle.issue("server", rsa=True)
+        with open(base, "w", encoding="ascii") as out:
+            for path in (pair.cert, middle.cert):
+                with open(path, encoding="ascii") as f:
+                    out.write(f.read())
+        daemon = self.start_tls(Pair(base, pair.key))
+        self.assertEqual(self.post(daemon, self.trusting())[0], 200)
+        self.assertEqual(self.request(daemon, self.trusting()).ask(OP)["accepted"], 1)
+
+
+class ClientCertificates(TlsTest):
+    """--tls-ca: who has no certificate of these authorities gets no answer, on any socket."""
+
+    def setUp(self):
+        super().setUp()
+        self.clients = Authority(self.tmp, "clients")
+        self.daemon = self.start_tls(self.ca.issue("server"), "--tls-ca", self.clients.cert)
+
+    def post_refused(self, client):
+        with self.assertRaises((OSError, http.client.HTTPException)):
+            self.post(self.daemon, self.trusting(client=client))
+
+    def bus_refused(self, client):
+        with self.assertRaises((OSError, SpError)):
+            self.request(self.daemon, self.trusting(client=client)).ask(OP)
+
+    def test_one_of_the_authority(self):
+        client = self.clients.issue("mailer", names=(), client=True)
+        self.assertEqual(self.post(self.daemon, self.trusting(client=client))[0], 200)
+        self.assertEqual(self.request(self.daemon, self.trusting(client=client)).ask(OP)["accepted"], 1)
+        self.assertEqual(self.daemon.stats()["total"], 2)
+
+    def test_others(self):
+        for client in (None, Authority(self.tmp, "stranger").issue("stranger", names=(), client=True),
+                       self.clients.issue("late", names=(), client=True, days=(-20, -10)),
+                       self.clients.issue("early", names=(), client=True, days=(10, 20)),
+                       self.clients.issue("server-only", names=HERE)):
+            self.post_refused(client)
+            self.bus_refused(client)
+        self.assertEqual(self.daemon.stats()["total"], 0)
+        self.assertEqual(self.daemon.get("/livez").status, 200)
+
+    @needs("curl")
+    def test_curl_and_s_client(self):
+        client = self.clients.issue("mailer", names=(), client=True)
+        stranger = Authority(self.tmp, "stranger").issue("stranger", names=(), client=True)
+        parts = urlsplit(self.daemon.url("http", 1))
+        url = "https://127.0.0.1:%d/livez" % parts.port
+        for pair, works in ((None, False), (stranger, False), (client, True)):
+            own = ["--cert", pair.cert, "--key", pair.key] if pair else []
+            done = subprocess.run(["curl", "-sS", "--max-time", "20", "--cacert", self.ca.cert, *own, url], capture_output=True,
+                                  text=True, check=False)
+            self.assertEqual(done.returncode == 0, works, done)
+            own = ["-cert", pair.cert, "-key", pair.key] if pair else []
+            done = subprocess.run(["openssl", "s_client", "-quiet", "-connect", "127.0.0.1:%d" % parts.port, "-CAfile", self.ca.cert,
+                                   "-ign_eof", *own], input=Clients.GET, capture_output=True, timeout=20 * SLOW, check=False)
+            self.assertEqual(b"200 OK" in done.stdout, works, done)
+
+    def test_the_authority_is_exchanged(self):
+        """Who was let in before keeps the connection; the new list holds for newcomers."""
+        path = self.clients.cert
+        old = self.trusting(client=self.clients.issue("mailer", names=(), client=True))
+        kept = self.request(self.daemon, old)
+        self.assertEqual(kept.ask(OP)["accepted"], 1)
+        next_clients = Authority(self.tmp, "next")
+        newcomer = next_clients.issue("newcomer", names=(), client=True)
+        shutil.copy(next_clients.cert, path)
+        wait_until(lambda: self.tls(self.daemon)["reloads"] == 1, 10, "the new list")
+        new = self.trusting(client=newcomer)
+        self.assertEqual(self.request(self.daemon, new).ask(OP)["accepted"], 1)
+        with self.assertRaises((OSError, SpError)):
+            self.request(self.daemon, old).ask(OP)
+        self.assertEqual(kept.ask(OP)["accepted"], 1)
+
+
+# --- handshakes that do not end ---------------------------------------------------------------------------------------
+
+
+class HalfHandshakes(TlsTest):
+    HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(40)  # a part of a client's first message
+
+    def half(self, daemon, kind, n=0):
+        parts = urlsplit(daemon.url(kind, n))
+        s = socket.create_connection((parts.hostname, parts.port), 20 * SLOW)
+        s.sendall(self.HELLO)
+        self.addCleanup(s.close)
+        return s
+
+    def test_they_make_way(self):
+        daemon = self.start_tls(self.ca.issue("server"), "--http-connections", "16", "--bus-connections", "16")
+        context = self.trusting()
+        halves = [self.half(daemon, kind, n) for _ in range(40) for kind, n in (("http", 1), ("rep", 0), ("pull", 0))]
+        self.assertEqual(self.post(daemon, context)[0], 200)
+        self.assertEqual(self.request(daemon, context).ask(OP)["accepted"], 1)
+        counts = daemon.get("/v1/observer/health").json["connections"]
+        for kind in ("http", "rep", "pull"):
+            self.assertLessEqual(counts[kind]["open"], 17, kind)
+            self.assertGreaterEqual(counts[kind]["evicted"], 23, kind)
+        self.assertEqual(len(halves), 120)
+
+    def test_a_thousand_that_die_leak_nothing(self):
+        daemon = self.start_tls(self.ca.issue("server"))
+        context = self.trusting()
+        self.assertEqual(self.post(daemon, context)[0], 200)
+        files = "/proc/%d/fd" % daemon.pid
+        before = len(os.listdir(files))
+        parts = urlsplit(daemon.url("http", 1))
+        for i in range(1000):
+            s = socket.create_connection((parts.hostname, parts.port), 20 * SLOW)
+            if i % 4 == 0:
+                s.sendall(self.HELLO)
+            elif i % 4 == 1:
+                s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            elif i % 4 == 2:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close resets
+                s.sendall(self.HELLO)
+            s.close()
+        wait_until(lambda: len(os.listdir(files)) <= before, 20, "the descriptors of dead handshakes to be given back")
+        self.assertEqual(self.post(daemon, context)[0], 200)
+        counts = daemon.get("/v1/observer/health").json["connections"]["http"]
+        self.assertGreaterEqual(counts["accepted"], 1002)
+
+
+# --- renewal ----------------------------------------------------------------------------------------------------------
+
+
+class Renewal(TlsTest):
+    def serial(self, daemon, kind="http", n=1):
+        """Of the certificate that a newcomer sees."""
+        with self.connect(daemon, kind, self.trusting(), n) as stream:
+            return stream.getpeercert()["serialNumber"]
+
+    def of(self, pair):
+        done = subprocess.run(["openssl", "x509", "-in", pair.cert, "-noout", "-serial"], check=True, capture_output=True, text=True)
+        return done.stdout.strip().partition("=")[2]
+
+    def put(self, pair, place):
+        """As a renewal does it: each file is replaced at once, one after the other."""
+        for new, old in zip(pair, place):
+            shutil.copy2(new, old + ".new")
+            os.replace(old + ".new", old)
+
+    def place(self, pair):
+        """Where the daemon's files are: a copy of the pair."""
+        place = Pair(os.path.join(self.tmp, "live.crt"), os.path.join(self.tmp, "live.key"))
+        self.put(pair, place)
+        return place
+
+    def test_under_load(self):
+        """Posts over kept and new connections, requests over kept and new ones, while certificates are exchanged."""
+        first = self.ca.issue("first")
+        place = self.place(first)
+        daemon = self.start_tls(place, data_dir="data")
+        context = self.trusting()
+        end, failures, done = threading.Event(), [], [0] * 4
+
+        def load(which):
+            kept, answer = None, None
+            try:
+                while not end.is_set():
+                    if which < 2:
+                        conn = kept or self.https(daemon, context)
+                        conn.request("POST", "/event", BODY)
+                        answer = conn.getresponse()
+                        good = answer.status == 200 and json.loads(answer.read())["accepted"]
+                    else:
+                        conn = kept or Request.accepted(self.connect(daemon, "rep", context), REQ, REP)
+                        good = conn.ask(OP)["accepted"] == 1
+                    if not good:
+                        failures.append((which, answer))
+                    done[which] += 1
+                    if which % 2 == 0:
+                        kept = conn
+                    else:
+                        conn.close()
+            except Exception as e:  # whatever ends a client is what the test is about
+                failures.append((which, repr(e)))
+            finally:
+                if kept is not None:
+                    kept.close()
+
+        threads = [threading.Thread(target=load, args=(which,)) for which in range(4)]
+        for t in threads:
+            t.start()
+        try:
+            wait_until(lambda: all(done), 20, "all four clients to work")
+            for n in range(1, 9):
+                pair = self.ca.issue("renewed%d" % n)
+                self.put(pair, place)
+                if n % 2 == 0:
+                    daemon.process.send_signal(signal.SIGHUP)
+                wait_until(lambda n=n: self.tls(daemon)["reloads"] == n, 20, "the files to be read again")
+                before = list(done)
+                self.assertEqual(self.serial(daemon), self.of(pair))
+                for kind in ("pull", "sub", "rep", "feed"):
+                    self.assertEqual(self.serial(daemon, kind, 0), self.of(pair), kind)
+                wait_until(lambda before=before: all(a > b for a, b in zip(done, before)) or failures, 20, "all clients to go on")
+        finally:
+            end.set()
+            for t in threads:
+                t.join()
+        self.assertEqual(failures, [])
+        self.assertEqual(len(daemon.journal_lines()), sum(done))
+        counts = daemon.get("/v1/observer/health").json["connections"]
+        self.assertEqual([counts[k]["accept_errors"] for k in counts], [0] * len(counts))
+        self.assertEqual(self.tls(daemon)["refused"], 0)
+
+    def refused(self, daemon, place, why, serial):
+        """The daemon says why it does not take the files, and goes on with what it has."""
+        count = self.tls(daemon)["refused"]
+        def said():
+            tls = self.tls(daemon)
+            return tls if tls["problem"] and why in tls["problem"] else None
+
+        tls = wait_until(said, 20, "the problem to be told: %s" % why)
+        self.assertGreaterEqual(tls["refused"], count)
+        self.assertIn(tls["problem"] + "; the certificate that was read before stays in use", daemon.stderr())
+        self.assertEqual(self.serial(daemon), serial)
+        self.assertEqual(self.post(daemon, self.trusting())[0], 200)
+
+    def test_files_that_do_not_work_change_nothing(self):
+        good = self.ca.issue("good")
+        place = self.place(good)
+        daemon = self.start_tls(place)
+        serial = self.of(good)
+        other = self.ca.issue("other")
+
+        def write(path, text):
+            with open(path, "w", encoding="ascii") as f:
+                f.write(text)
+
+        with open(other.cert, encoding="ascii") as f:
+            cert = f.read()
+        with open(other.key, encoding="ascii") as f:
+            key = f.read()
+        kept = self.request(daemon, self.trusting())
+
+        self.put(Pair(other.cert, good.key), place)
+        self.refused(daemon, place, "tls-key %s: is not the key of tls-cert %s" % (place.key, place.cert), serial)
+        write(place.cert, cert[: len(cert) // 2])
+        self.refused(daemon, place, "tls-cert %s: holds no whole certificate (PEM)" % place.cert, serial)
+        write(place.cert, cert + cert[: len(cert) // 2])
+        self.refused(daemon, place, "tls-cert %s: a certificate of its chain is not whole" % place.cert, serial)
+        write(place.cert, cert)
+        write(place.key, key[: len(key) // 2])
+        self.refused(daemon, place, "tls-key %s: holds no private key that can be read" % place.key, serial)
+        write(place.key, "")
+        self.refused(daemon, place, "tls-key %s: is empty" % place.key, serial)
+        os.unlink(place.key)
+        self.refused(daemon, place, "tls-key %s: cannot be read: No such file or directory" % place.key, serial)
+        os.mkfifo(place.key)
+        self.refused(daemon, place, "tls-key %s: is no file that can be read again" % place.key, serial)
+        os.unlink(place.key)
+        self.put(self.ca.issue("late", days=(-20, -10)), place)
+        self.refused(daemon, place, "tls-cert %s: expired at " % place.cert, serial)
+        self.put(self.ca.issue("early", days=(10, 20)), place)
+        self.refused(daemon, place, "tls-cert %s: is not valid before " % place.cert, serial)
+
+        self.assertEqual(self.tls(daemon)["reloads"], 0)
+        refused = self.tls(daemon)["refused"]
+        self.assertGreaterEqual(refused, 9)
+        daemon.process.send_signal(signal.SIGHUP)  # who asks for it is told again
+        wait_until(lambda: self.tls(daemon)["refused"] == refused + 1, 10, "the reload to be refused")
+        self.put(good, place)
+        wait_until(lambda: self.tls(daemon)["problem"] is None, 10, "the problem to be over")
+        self.assertIn("is again the certificate that is in use", daemon.stderr())
+        self.put(other, place)
+        wait_until(lambda: self.tls(daemon)["reloads"] == 1, 10, "the good pair")
+        self.assertEqual(self.serial(daemon), self.of(other))
+        self.assertEqual(kept.ask(OP)["accepted"], 1)
+
+    def test_there_and_back(self):
+        first, second = self.ca.issue("first"), self.ca.issue("second")
+        place = self.place(first)
+        daemon = self.start_tls(place)
+        for pair, reloads in ((second, 1), (first, 2), (second, 3)):
+            self.put(pair, place)
+            wait_until(lambda reloads=reloads: self.tls(daemon)["reloads"] == reloads, 10, "the new pair")
+            self.assertEqual(self.serial(daemon), self.of(pair))
+
+    def test_links_that_are_turned(self):
+        """As Kubernetes mounts secrets: the paths go through a link to a folder, which is exchanged."""
+        folders = []
+        for name in ("one", "two"):
+            folder = os.path.join(self.tmp, name)
+            os.mkdir(folder)
+            pair = self.ca.issue(name)
+            for path, to in zip(pair, ("tls.crt", "tls.key")):
+                shutil.copy2(path, os.path.join(folder, to))
+            folders.append((folder, pair))
+        link = os.path.join(self.tmp, "current")
+        os.symlink(folders[0][0], link)
+        daemon = self.start_tls(Pair(os.path.join(link, "tls.crt"), os.path.join(link, "tls.key")))
+        self.assertEqual(self.serial(daemon), self.of(folders[0][1]))
+        os.symlink(folders[1][0], link + ".new")
+        os.replace(link + ".new", link)
+        wait_until(lambda: self.tls(daemon)["reloads"] == 1, 10, "the other folder's certificate")
+        self.assertEqual(self.serial(daemon), self.of(folders[1][1]))
+
+    def test_wss_takes_the_new_one_too(self):
+        first, second = self.ca.issue("first"), self.ca.issue("second")
+        place = self.place(first)
+        daemon = self.start_tls(place, feed="wss://127.0.0.1:0/feed")
+        self.assertEqual(self.serial(daemon, "feed", 0), self.of(first))
+        self.put(second, place)
+        wait_until(lambda: self.tls(daemon)["reloads"] == 1, 10, "the new certificate")
+        self.assertEqual(self.serial(daemon, "feed", 0), self.of(second))
+
+
+# --- what the operator is told ----------------------------------------------------------------------------------------
+
+
+class Told(TlsTest):
+    def doctor(self, daemon):
+        done = subprocess.run([os.path.join(BUILD, "observerctl"), "doctor", "--json", "--url", daemon.url("http")],
+                              capture_output=True, text=True, check=False, cwd=self.tmp)
+        return [(c["status"], c["text"]) for c in json.loads(done.stdout)["checks"] if c["check"] == "tls"]
+
+    def test_without_tls(self):
+        daemon = self.start(None)
+        self.assertEqual(self.tls(daemon), {"expires": None, "ca_expires": None, "problem": None, "expires_s": 0, "reloads": 0,
+                                            "refused": 0})
+        self.assertEqual(self.doctor(daemon), [])
+
+    def test_when_it_expires(self):
+        for days, status, words in ((90.5, "ok", "expires in 90 days, at "), (10.5, "warn", "expires in 10 days, at "),
+                                    (-5, "fail", "expired at ")):
+            clients = Authority(self.tmp, "clients")
+            pair = self.ca.issue("server", days=(-20, days))
+            daemon = self.start_tls(pair, "--tls-ca", clients.cert)
+            tls = self.tls(daemon)
+            self.assertEqual(self.doctor(daemon), [(status, "the listeners' certificate " + words + tls["expires"]),
+                                                   ("ok", "the CA of clients' certificates expires in 89 days, at " + tls["ca_expires"])])
+            done = subprocess.run(["openssl", "x509", "-in", pair.cert, "-noout", "-enddate", "-dateopt", "iso_8601"],
+                                  check=True, capture_output=True, text=True)
+            self.assertEqual(tls["expires"], done.stdout.strip().partition("=")[2].replace(" ", "T").replace("Z", ".000Z"))
+            self.assertEqual("expires at" in daemon.stderr() or "expired at" in daemon.stderr(), status != "ok", daemon.stderr())
+            daemon.stop()
+
+    def test_a_problem(self):
+        pair = self.ca.issue("server")
+        daemon = self.start_tls(pair)
+        os.unlink(pair.cert)
+        wait_until(lambda: self.tls(daemon)["problem"], 10, "the problem")
+        self.assertIn(("fail", "tls-cert %s: cannot be read: No such file or directory; the daemon goes on with the certificate that it "
+                               "read before" % pair.cert), self.doctor(daemon))
+
+    def test_a_private_key_that_others_can_read(self):
+        pair = self.ca.issue("server")
+        for mode, warned in ((0o600, False), (0o640, False), (0o644, True)):
+            os.chmod(pair.key, mode)
+            daemon = self.start_tls(pair)
+            self.assertEqual("tls-key %s: mode 0%o: every user of this machine can use the private key; chmod 0600 it"
+                             % (pair.key, mode) in daemon.stderr(), warned, daemon.stderr())
+            daemon.stop()
+
+    def refuse(self, pair, why, *args):
+        code, said = self.make(None, args=["--tls-cert", pair.cert, "--tls-key", pair.key, *args],
+                               http="https://127.0.0.1:0").run_to_exit()
+        self.assertEqual((code, "http https://127.0.0.1:0: " + why in said), (1, True), said)
+
+    def test_what_does_not_work_ends_the_start(self):
+        one, two = self.ca.issue("one"), self.ca.issue("two")
+        rubbish = os.path.join(self.tmp, "rubbish")
+        with open(rubbish, "w", encoding="ascii") as f:
+            f.write("no certificate\n")
+        nul = os.path.join(self.tmp, "nul")
+        with open(nul, "wb") as f:
+            f.write(b"\0" * 10)
+        code, said = self.make(None, http="https://127.0.0.1:0").run_to_exit()
+        self.assertEqual(code, 2)
+        self.assertIn("https://127.0.0.1:0: needs --tls-cert and --tls-key", said)
+        self.refuse(Pair("/nope", one.key), "tls-cert /nope: cannot be read: No such file or directory")
+        self.refuse(Pair(one.cert, two.key), "tls-key %s: is not the key of tls-cert %s" % (two.key, one.cert))
+        self.refuse(Pair(rubbish, one.key), "tls-cert %s: holds no whole certificate (PEM)" % rubbish)
+        self.refuse(Pair(nul, one.key), "tls-cert %s: is not PEM text of at most 1 MiB" % nul)
+        self.refuse(Pair(one.cert, rubbish), "tls-key %s: holds no private key that can be read (PEM, without a passphrase)" % rubbish)
+        self.refuse(one, "tls-ca %s: holds no whole certificate (PEM)" % rubbish, "--tls-ca", rubbish)
+        locked = os.path.join(self.tmp, "locked")
+        subprocess.run(["openssl", "ec", "-in", one.key, "-aes128", "-passout", "pass:x", "-out", locked], check=True, capture_output=True)
+        self.refuse(Pair(one.cert, locked), "tls-key %s: holds no private key that can be read (PEM, without a passphrase)" % locked)
+
+
+if __name__ == "__main__":
+    main()
