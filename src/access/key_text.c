@@ -74,20 +74,42 @@ bool obs_key_text_is_id(obs_str text) {
   return text.len == OBS_KEY_ID_LEN && only(text, base32);
 }
 
+/* Where its parts stand. */
+enum { LETTER = 4, ID = LETTER + 2, SECRET = ID + OBS_KEY_ID_LEN + 1, CHECK = SECRET + OBS_KEY_SECRET_LEN + 1 };
+
+static bool is_letter(char c) {
+  return c == 'i' || c == 'r' || c == 'a';
+}
+
 bool obs_key_text_parse(obs_str text, obs_key_text *out) {
-  enum { LETTER = 4, ID = LETTER + 2, SECRET = ID + OBS_KEY_ID_LEN + 1, CHECK = SECRET + OBS_KEY_SECRET_LEN + 1 };
   char check[OBS_KEY_CHECK_LEN];
   if (text.len != OBS_KEY_TEXT_LEN || memcmp(text.p, OBS_KEY_TEXT_BEGINS, LETTER) != 0) return false;
   obs_str id = obs_str_slice(text, ID, OBS_KEY_ID_LEN), secret = obs_str_slice(text, SECRET, OBS_KEY_SECRET_LEN);
   char letter = text.p[LETTER];
-  if ((letter != 'i' && letter != 'r' && letter != 'a') || text.p[ID - 1] != '_' || text.p[SECRET - 1] != '_' ||
-      text.p[CHECK - 1] != '_' || !only(id, base32) || !only(secret, base62))
+  if (!is_letter(letter) || text.p[ID - 1] != '_' || text.p[SECRET - 1] != '_' || text.p[CHECK - 1] != '_' ||
+      !only(id, base32) || !only(secret, base62))
     return false;
   put_check(text.p, CHECK - 1, check);
   if (memcmp(check, text.p + CHECK, sizeof check) != 0) return false;
   *out = (obs_key_text){.letter = letter, .secret = secret};
   memcpy(out->id, id.p, OBS_KEY_ID_LEN);
   return true;
+}
+
+bool obs_key_text_find(const void *p, size_t n, obs_str *found) {
+  const char *at = p, *end = at + n;
+  while ((size_t)(end - at) > SECRET && (at = memmem(at, (size_t)(end - at), OBS_KEY_TEXT_BEGINS, LETTER)) != NULL) {
+    if ((size_t)(end - at) > SECRET && is_letter(at[LETTER]) && at[ID - 1] == '_' && at[SECRET - 1] == '_' &&
+        only((obs_str){at + ID, OBS_KEY_ID_LEN, 0}, base32) && only((obs_str){at + SECRET, 1, 0}, base62)) {
+      uint32_t len = SECRET;
+      while (len < OBS_KEY_TEXT_LEN && at + len < end && (at[len] == '_' || only((obs_str){at + len, 1, 0}, base62)))
+        len++;
+      *found = (obs_str){at, len, 0};
+      return true;
+    }
+    at += LETTER;
+  }
+  return false;
 }
 
 bool obs_key_text_hash(obs_str secret, uint8_t out[OBS_KEY_HASH_BYTES]) {

@@ -30,6 +30,9 @@ bool obs_key_text_make(unsigned scopes, char out[OBS_KEY_TEXT_LEN + 1]);
 /* False: not the text of any key. */
 bool obs_key_text_parse(obs_str text, obs_key_text *out);
 bool obs_key_text_is_id(obs_str text);
+/* Whether a key's text stands somewhere in the bytes, or the most of one: what must not be kept or shown, with a typo
+ * in it or cut off, too. *found: from its beginning to its last character that a key could have. */
+bool obs_key_text_find(const void *p, size_t n, obs_str *found);
 /* What the key file has of the secret. False: libcrypto could not (no memory). */
 bool obs_key_text_hash(obs_str secret, uint8_t out[OBS_KEY_HASH_BYTES]);
 

@@ -1,5 +1,6 @@
 #include "op/batch.h"
 
+#include "access/key_text.h"
 #include "base/json_cursor.h"
 #include "base/msgpack_cursor.h"
 #include "base/stamp.h"
@@ -109,19 +110,6 @@ uint64_t *obs_batch_clusters(obs_batch *b) {
   return b->clusters = b->own_clusters;
 }
 
-/* Whether a key's text stands in the bytes, or the most of one: that must not be kept, whoever sent it where. */
-static bool holds_key(const uint8_t *p, const uint8_t *end) {
-  enum { BEGINS = sizeof(OBS_KEY_TEXT_BEGINS) - 1, ID_AT = BEGINS + 2, LEAST = ID_AT + OBS_KEY_ID_LEN + 1 };
-  while ((size_t)(end - p) > LEAST && (p = memmem(p, (size_t)(end - p), OBS_KEY_TEXT_BEGINS, BEGINS)) != NULL) {
-    const char *text = (const char *)p;
-    if ((size_t)(end - p) > LEAST && text[ID_AT - 1] == '_' && text[LEAST - 1] == '_' &&
-        obs_key_text_is_id((obs_str){text + ID_AT, OBS_KEY_ID_LEN, 0}))
-      return true;
-    p += BEGINS;
-  }
-  return false;
-}
-
 void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...) {
   char text[256];
   va_list ap;
@@ -135,7 +123,8 @@ void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t le
     memcpy(reason, text, len);
     reason[len] = '\0';
   }
-  if (length > 0 && holds_key(b->data + offset, b->data + offset + length)) length = 0;
+  obs_str key;
+  if (length > 0 && obs_key_text_find(b->data + offset, length, &key)) length = 0; /* nobody's is kept */
   b->rejects[b->nrejects++] = (obs_batch_rejected){index, offset, length, reason != NULL ? reason : "out of memory"};
 }
 

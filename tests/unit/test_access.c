@@ -56,6 +56,41 @@ static void a_key_is_told_from_anything_else(void **state) {
   assert_int_equal(other[4], 'a');
 }
 
+static void keys_are_found_in_texts(void **state) {
+  (void)state;
+  char text[OBS_KEY_TEXT_LEN + 1], all[200];
+  obs_str found;
+  assert_true(obs_key_text_make(OBS_SCOPE_ADMIN, text));
+  int n = snprintf(all, sizeof all, "obs_ obs_a_ Bearer %s\"}", text);
+  assert_true(obs_key_text_find(all, (size_t)n, &found));
+  assert_ptr_equal(found.p, all + 19);
+  assert_int_equal(found.len, OBS_KEY_TEXT_LEN);
+  /* With a typo, cut off, with more behind it: it is still the most of one. */
+  all[60] = all[60] == 'x' ? 'y' : 'x';
+  assert_true(obs_key_text_find(all, (size_t)n, &found));
+  assert_int_equal(found.len, OBS_KEY_TEXT_LEN);
+  assert_true(obs_key_text_find(all, 50, &found));
+  assert_int_equal(found.len, 50 - 19);
+  n = snprintf(all, sizeof all, "%sand more", text);
+  assert_true(obs_key_text_find(all, (size_t)n, &found));
+  assert_int_equal(found.len, OBS_KEY_TEXT_LEN);
+  /* An id alone is none. */
+  for (size_t i = 0; i < 16; i++) assert_false(obs_key_text_find(text, i, &found));
+  assert_true(obs_key_text_find(text, 16, &found));
+  static const char *const none[] = {"",
+                                     "obs_",
+                                     "obs_i_mailer22",
+                                     "obs_i_mailer22_",
+                                     "obs_i_mailer22 0123",
+                                     "obs_x_mailer22_0123",
+                                     "obs_i_mailer12_0123",
+                                     "obs_i_Mailer22_0123",
+                                     "obs_i_mailer2_01234",
+                                     "OBS_i_mailer22_0123"};
+  for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+    assert_false(obs_key_text_find(none[i], strlen(none[i]), &found));
+}
+
 static void a_known_key_reads_as_proto_says(void **state) {
   (void)state;
   /* Of proto/access.md: the check by zlib's CRC-32, the hash by sha256sum. */
@@ -849,6 +884,7 @@ static void keys_are_used_while_the_file_changes(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_key_is_told_from_anything_else),
+      cmocka_unit_test(keys_are_found_in_texts),
       cmocka_unit_test(a_known_key_reads_as_proto_says),
       cmocka_unit_test(what_is_read),
       cmocka_unit_test(what_is_wrong_is_named),
