@@ -365,6 +365,7 @@ static bool exchange(obs_tls *t, nng_tls_config *config, char *why, size_t size)
 static obs_tls_change accept_files(obs_tls *t, nng_tls_config *config, const material *m) {
   char when[OBS_ISO8601_LEN + 1];
   adopt(t, config, m, true);
+  memset(t->doubted, 0, DIGEST_BYTES);
   obs_clock_format(m->expires_ms, when);
   obs_log_info("stream", "tls-cert %s: read again, for new connections; expires at %s", t->paths[CERT], when);
   return OBS_TLS_RELOADED;
@@ -387,6 +388,7 @@ static void forget_problem(obs_tls *t) {
   t->status.problem[0] = '\0';
   pthread_mutex_unlock(&t->lock);
   memset(t->refused, 0, DIGEST_BYTES);
+  memset(t->doubted, 0, DIGEST_BYTES);
   if (had) obs_log_info("stream", "tls-cert %s: is again the certificate that is in use", t->paths[CERT]);
 }
 

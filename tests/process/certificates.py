@@ -35,6 +35,9 @@ unique_subject = no
 commonName = supplied
 [leaf]
 basicConstraints = CA:FALSE
+keyUsage = critical,digitalSignature
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
 extendedKeyUsage = {usage}
 {names}
 """
@@ -61,7 +64,8 @@ class Authority:
         self.folder = folder
         self.base = os.path.join(folder, name + ".authority")
         self.cert, self.key = self.base + ".pem", self.base + ".key"
-        openssl("req", "-x509", *NEW_KEY, "-days", "90", "-subj", "/CN=" + name, "-keyout", self.key, "-out", self.cert)
+        openssl("req", "-x509", *NEW_KEY, "-days", "90", "-subj", "/CN=" + name, "-addext",
+                "keyUsage=critical,keyCertSign,cRLSign", "-keyout", self.key, "-out", self.cert)
         with open(self.base + ".index", "w", encoding="ascii"):
             pass
         with open(self.base + ".serial", "w", encoding="ascii") as f:
