@@ -206,7 +206,7 @@ static void publish_stats(obs_feed *f) {
   obs_buf_fini(&out);
 }
 
-/* NNG's timer: one `stats`, and the next one a second later. */
+/* NNG's timer: one `stats`, and the next one a second later. Whose key is gone does not get it. */
 static void on_beat(void *feed) {
   obs_feed *f = feed;
   if (nng_aio_result(f->beat) != 0) return; /* stopped */
@@ -215,6 +215,7 @@ static void on_beat(void *feed) {
   f->idle_s = atomic_load(&f->subscribers) == 0 ? f->idle_s + 1 : 0;
   if (f->idle_s >= OBS_FEED_LINGER_S) atomic_store(&f->active, false);
   pthread_mutex_unlock(&f->lock);
+  obs_feed_sockets_review(&f->sockets);
   publish_stats(f);
   uint64_t now = obs_clock_mono_ms();
   f->next_beat += BEAT_MS;

@@ -14,6 +14,7 @@
 #ifndef OBS_FEED_FEED_H
 #define OBS_FEED_FEED_H
 
+#include "access/access.h"
 #include "op/batch.h"
 #include "state/state.h"
 #include "stream/address.h"
@@ -46,6 +47,7 @@ typedef struct {
   obs_tls *tls;        /* as obs_sp_opts */
   unsigned (*refuses)(void *arg, const obs_address *at, obs_str host, obs_str origin);
   void *refuses_arg;
+  obs_access *access; /* as obs_sp_opts; what is dialled, and inproc, may read all */
 } obs_feed_opts;
 
 typedef struct {

@@ -98,6 +98,8 @@ struct obs_feed {
 observer_err obs_feed_sockets_open(obs_feed *f, const obs_feed_opts *o, char *text, size_t size);
 /* Sends a message made by obs_sp_chunk. False: no memory. The thread. */
 bool obs_feed_sockets_send(obs_feed_sockets *s, obs_stream_chunk *m);
+/* Closes those who may not read any more. */
+void obs_feed_sockets_review(obs_feed_sockets *s);
 /* Waits until subscribers that read have all, at most `deadline_ms`. */
 void obs_feed_sockets_drain(obs_feed_sockets *s, uint32_t deadline_ms);
 /* False: NNG did not give its socket back; nothing that its callbacks use may be freed. */

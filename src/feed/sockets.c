@@ -13,7 +13,14 @@ enum { RECEIVE_BYTES = 64, RECONNECT_MIN_MS = 100, RECONNECT_MAX_MS = 5000, SETT
 /* ---- those that connect here ---- */
 
 static void on_opened(obs_stream *s) {
+  char why[OBS_SP_WHY_MAX];
   obs_feed *f = obs_sp_arg(s);
+  const obs_identity *who = obs_sp_identity(s);
+  if (!obs_identity_may(who, OBS_SCOPE_READ)) { /* it never joins */
+    obs_sp_deny(s, who, OBS_SCOPE_READ, 1, why);
+    obs_sp_turn_away(s);
+    return;
+  }
   (void)obs_feed_admit(f); /* the stream server keeps the bound */
   obs_fanout_join(f->sockets.fanout, s);
   obs_feed_greet(f);
@@ -26,6 +33,8 @@ static void on_written(obs_stream *s) {
 
 static void on_closed(obs_stream *s) {
   obs_feed *f = obs_sp_arg(s);
+  const obs_fanout_member *m = obs_sp_own(s);
+  if (!m->joined) return; /* it was turned away */
   uint64_t lost = obs_fanout_leave(f->sockets.fanout, s);
   obs_feed_dismiss(f);
   if (lost > 0)
@@ -48,7 +57,8 @@ static observer_err open_streams(obs_feed *f, const obs_feed_opts *o) {
                             .message_bytes = RECEIVE_BYTES,
                             .max_connections = OBS_FEED_SUBSCRIBERS,
                             .tls = o->tls,
-                            .refuses = refuses};
+                            .refuses = refuses,
+                            .access = o->access};
   observer_err err = obs_fanout_open(&f->sockets.fanout);
   return err == OBSERVER_E_OK ? obs_sp_open(&opts, &f->sockets.sp) : err;
 }
@@ -106,7 +116,7 @@ static observer_err attach(obs_feed *f, const obs_feed_opts *o, const char *spec
   observer_err err = obs_address_parse(spec, &a, why, size);
   if (err != OBSERVER_E_OK) return err;
   bool http = strncmp(a.scheme, "http", 4) == 0;
-  if (http || a.key[0] != '\0') {
+  if (http || (a.key[0] != '\0' && !obs_access_enabled(o->access))) {
     (void)snprintf(why, size, "%s", http ? "HTTP is not a way to subscribe" : "key: there is no key file");
     return OBSERVER_E_INVALID;
   }
@@ -144,6 +154,10 @@ observer_err obs_feed_sockets_open(obs_feed *f, const obs_feed_opts *o, char *te
 bool obs_feed_sockets_send(obs_feed_sockets *s, obs_stream_chunk *m) {
   if (s->fanout != NULL) obs_fanout_put(s->fanout, m);
   return !s->nng_open || send_to_nng(s->nng, m) || s->fanout != NULL;
+}
+
+void obs_feed_sockets_review(obs_feed_sockets *s) {
+  if (s->sp != NULL) obs_sp_review(s->sp, OBS_SCOPE_READ);
 }
 
 void obs_feed_sockets_drain(obs_feed_sockets *s, uint32_t deadline_ms) {

@@ -33,7 +33,7 @@ static observer_err open_socket(obs_bus *bus, const obs_bus_socket *socket, char
   if (err != OBSERVER_E_OK) snprintf(text, size, "%s: %s", kind, observer_strerror(err));
   for (size_t i = 0; i < n && err == OBSERVER_E_OK; i++) {
     err = obs_address_parse(socket->urls.urls[i], &all[i], why, sizeof why);
-    if (err == OBSERVER_E_OK && all[i].key[0] != '\0') {
+    if (err == OBSERVER_E_OK && all[i].key[0] != '\0' && !obs_access_enabled(bus->opts.access)) {
       snprintf(why, sizeof why, "key: there is no key file");
       err = OBSERVER_E_INVALID;
     }

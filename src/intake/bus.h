@@ -10,6 +10,8 @@
  *   which cannot be slowed, loses the messages and their ops count as rejected.
  * Bounds of a requester: OBS_BUS_REQUESTS under way, and OBS_BUS_UNREAD_BYTES of answers that it has not read or will
  *   get; then nothing more is read from it.
+ * Who may: where there is a key file, a peer is who its listener's `;key=ID` says, or a key that a requester sent
+ *   (question.h). What it may not do is a reject, counted, told in the log and the audit; nothing of it is kept.
  * Failure: a malformed message is a reject like any other. One larger than twice the limit closes its connection. */
 #ifndef OBS_INTAKE_BUS_H
 #define OBS_INTAKE_BUS_H
@@ -46,6 +48,7 @@ typedef struct {
   obs_tls *tls;             /* as obs_sp_opts */
   unsigned (*refuses)(void *arg, const obs_address *at, obs_str host, obs_str origin); /* as obs_sp_opts */
   void *refuses_arg;
+  obs_access *access; /* as obs_sp_opts; what dials, and inproc, may do all */
   /* Appends the msgpack map that answers a question. On NNG's threads; must not block, not called once
    * obs_bus_stop_intake has returned. False: there was no memory. NULL: REP answers that there is no advice here. */
   bool (*advise)(void *arg, const obs_bus_question *q, obs_buf *out);

@@ -63,9 +63,10 @@ void obs_intake_pool_close(struct obs_intake_pool *pool);
 /* NULL: no memory, which is logged and counted as `messages` lost ones of the transport. */
 obs_intake_message *obs_intake_message_new(obs_bus *bus, obs_transport transport, uint32_t messages);
 void obs_intake_message_free(obs_intake_message *m);
-/* Makes its batch ready for messages in `data`, of that connection (obs_batch.producer), whose `done` gets it back. */
-void obs_intake_message_begin(obs_intake_message *m, obs_transport transport, uint64_t producer, const void *data,
-                              size_t size, void (*done)(obs_batch *b));
+/* Makes its batch ready for messages in `data`, of that connection (obs_batch.producer) and peer (obs_batch.identity),
+ * whose `done` gets it back. */
+void obs_intake_message_begin(obs_intake_message *m, obs_transport transport, uint64_t producer,
+                              const obs_identity *identity, const void *data, size_t size, void (*done)(obs_batch *b));
 /* The same as decoded by now_ms, for each message. */
 void obs_intake_message_add(obs_intake_message *m, size_t off, size_t size, int64_t now_ms);
 /* Hands it to commit, or straight back to `done`. */

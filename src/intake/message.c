@@ -94,13 +94,14 @@ void obs_intake_message_free(obs_intake_message *m) {
   if (!keep) destroy(m);
 }
 
-void obs_intake_message_begin(obs_intake_message *m, obs_transport transport, uint64_t producer, const void *data,
-                              size_t size, void (*done)(obs_batch *b)) {
+void obs_intake_message_begin(obs_intake_message *m, obs_transport transport, uint64_t producer,
+                              const obs_identity *identity, const void *data, size_t size, void (*done)(obs_batch *b)) {
   obs_batch *b = &m->batch;
   b->data = data;
   b->size = size;
   b->transport = transport;
   b->producer = producer;
+  b->identity = identity;
   b->profile = OBS_PROFILE_V1;
   b->kinds = obs_commit_kinds(m->bus->opts.commit);
   b->owner = m;

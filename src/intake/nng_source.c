@@ -139,7 +139,7 @@ static void on_message(receiver *r, nng_msg *msg) {
   bool answers = r->ctx_open;
   const void *body = nng_msg_body(msg);
   size_t size = nng_msg_len(msg);
-  obs_buf reply = {0};
+  obs_question q = {0};
   obs_intake_message *m = obs_intake_message_new(in->bus, in->transport, 1);
   if (m == NULL) {
     nng_msg_free(msg);
@@ -149,16 +149,20 @@ static void on_message(receiver *r, nng_msg *msg) {
   m->from = r;
   m->foreign = msg;
   /* A question is answered at once: it still counts as receiving, so that stopping waits for it. */
-  if (answers && obs_question_answer(&in->bus->opts, &m->batch, body, size, &reply)) {
+  if (answers && obs_question_find(&in->bus->opts, &m->batch, body, size, &q)) {
+    obs_buf reply = {0};
+    if (q.kind == OBS_QUESTION_KEY)
+      obs_reply_key("", &reply); /* what the operator dials needs none */
+    else
+      obs_question_answer(&in->bus->opts, &m->batch, &q, &reply);
     message_done(m);
     send_reply(r, &reply);
     return;
   }
-  obs_buf_fini(&reply);
   if (answers) (void)set_phase(r, COMMITTING);
   /* NNG has numbers of its own for connections; those of streams.c count up from 1. */
   uint64_t producer = UINT64_C(1) << 63 | (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
-  obs_intake_message_begin(m, in->transport, producer, body, size, answers ? request_done : producer_done);
+  obs_intake_message_begin(m, in->transport, producer, NULL, body, size, answers ? request_done : producer_done);
   obs_intake_message_add(m, 0, size, obs_clock_wall_ms());
   obs_intake_message_submit(m);
   if (!answers) next_with_room(r); /* else when the answer is out */

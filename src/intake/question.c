@@ -17,30 +17,52 @@ enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
 
 /* ---- which messages are questions ---- */
 
-/* A map of one member that is called so, and nothing behind it. Cheap for what is none. */
-static bool is_msgpack(obs_cursor c) {
-  static const char fix[] = "\x81\xa6"
-                            "advice";
-  static const char str8[] = "\x81\xd9\x06"
-                             "advice";
-  size_t n = obs_cursor_left(&c);
-  if ((n < sizeof(fix) - 1 || memcmp(c.p, fix, sizeof(fix) - 1) != 0) &&
-      (n < sizeof(str8) - 1 || memcmp(c.p, str8, sizeof(str8) - 1) != 0))
-    return false;
-  return obs_msgpack_cursor_skip(&c) && c.p == c.end;
+static const obs_str names[] = {[OBS_QUESTION_ADVICE] = {"advice", 6, 1}, [OBS_QUESTION_KEY] = {"key", 3, 1}};
+enum { NAMES = sizeof(names) / sizeof(names[0]) };
+
+static bool find_name(obs_str key, obs_question_kind *out) {
+  for (uint32_t i = 0; i < NAMES; i++) {
+    if (!obs_str_eq(key, names[i])) continue;
+    *out = (obs_question_kind)i;
+    return true;
+  }
+  return false;
 }
 
-static bool is_json(obs_reader r) {
+/* A map of one member that is called so, and nothing behind it. Cheap for what is none. */
+static bool is_msgpack(obs_cursor c, obs_question_kind *kind) {
+  obs_cursor_value key;
+  obs_cursor whole = c;
+  if (obs_cursor_left(&c) < 2 || *c.p != 0x81) return false;
+  c.p++;
+  if (!obs_msgpack_cursor_value(&c, &key) || key.kind != OBS_VALUE_TEXT || !find_name(key.s, kind)) return false;
+  return obs_msgpack_cursor_skip(&whole) && whole.p == whole.end;
+}
+
+static bool is_json(obs_reader r, obs_question_kind *kind) {
   obs_cursor *c = &r.in;
   obs_str key;
   obs_json_cursor_space(c);
-  if (!obs_json_cursor_take(c, '{') || obs_reader_json_key(&r, &key) != OBS_READ_OK || !obs_str_is(key, "advice"))
+  if (!obs_json_cursor_take(c, '{') || obs_reader_json_key(&r, &key) != OBS_READ_OK || !find_name(key, kind))
     return false;
   if (!obs_json_cursor_skip(c)) return false;
   obs_json_cursor_space(c);
   if (!obs_json_cursor_take(c, '}')) return false;
   obs_json_cursor_space(c);
   return c->p == c->end;
+}
+
+static obs_reader reader_of(const obs_bus_opts *opts, obs_batch *b, obs_cursor payload) {
+  return (obs_reader){.in = payload, .limits = &opts->limits, .arena = &b->arena};
+}
+
+bool obs_question_find(const obs_bus_opts *opts, obs_batch *b, const void *data, size_t size, obs_question *out) {
+  obs_str topic;
+  const uint8_t *payload = size <= opts->limits.message_bytes ? obs_batch_payload(data, size, &topic) : NULL;
+  if (payload == NULL) return false;
+  out->payload = obs_cursor_of(payload, (size_t)((const uint8_t *)data + size - payload));
+  out->msgpack = *payload >= 0x80;
+  return out->msgpack ? is_msgpack(out->payload, &out->kind) : is_json(reader_of(opts, b, out->payload), &out->kind);
 }
 
 /* ---- what is asked ---- */
@@ -100,21 +122,29 @@ static void ask(const obs_bus_opts *opts, const obs_bus_question *q, obs_buf *re
     reply->oom = true;
 }
 
-bool obs_question_answer(const obs_bus_opts *opts, obs_batch *b, const void *data, size_t size, obs_buf *reply) {
-  obs_str topic;
+void obs_question_answer(const obs_bus_opts *opts, obs_batch *b, const obs_question *asked, obs_buf *reply) {
   obs_buf json = {0};
   obs_bus_question q = {0};
-  const uint8_t *payload = size <= opts->limits.message_bytes ? obs_batch_payload(data, size, &topic) : NULL;
-  if (payload == NULL) return false;
-  obs_reader r = {.in = obs_cursor_of(payload, (size_t)((const uint8_t *)data + size - payload)),
-                  .limits = &opts->limits,
-                  .arena = &b->arena};
-  bool msgpack = *payload >= 0x80;
-  if (msgpack ? !is_msgpack(r.in) : !is_json(r)) return false;
-  if (read_question(&r, msgpack, &json, &q) == OBS_READ_OK)
+  obs_reader r = reader_of(opts, b, asked->payload);
+  if (read_question(&r, asked->msgpack, &json, &q) == OBS_READ_OK)
     ask(opts, &q, reply);
   else
     obs_reply_error(r.reason, reply);
   obs_buf_fini(&json);
-  return true;
+}
+
+obs_str obs_question_key(const obs_bus_opts *opts, obs_batch *b, const obs_question *q) {
+  obs_reader r = reader_of(opts, b, q->payload);
+  obs_str name;
+  obs_cursor_value v = {0};
+  bool read;
+  if (q->msgpack) {
+    r.in.p++; /* the map of one */
+    read = obs_msgpack_cursor_skip(&r.in) && obs_msgpack_cursor_value(&r.in, &v);
+  } else {
+    obs_json_cursor_space(&r.in);
+    r.in.p++;
+    read = obs_reader_json_key(&r, &name) == OBS_READ_OK && obs_reader_json_value(&r, name, &v) == OBS_READ_OK;
+  }
+  return read && v.kind == OBS_VALUE_TEXT ? v.s : OBS_STR("");
 }

@@ -71,6 +71,32 @@ void obs_reply_error(const char *text, obs_buf *out) {
   pack_text(&pk, text);
 }
 
+void obs_reply_denied(const char *text, obs_buf *out) {
+  msgpack_packer pk;
+  msgpack_packer_init(&pk, out, write_out);
+  msgpack_pack_map(&pk, 6);
+  pack_count(&pk, "accepted", 0);
+  pack_count(&pk, "duplicates", 0);
+  pack_count(&pk, "rejected", 1);
+  pack_text(&pk, "errors");
+  msgpack_pack_array(&pk, 1);
+  pack_error(&pk, 0, text);
+  pack_count(&pk, "seq", 0);
+  pack_text(&pk, "error");
+  pack_text(&pk, text);
+}
+
+void obs_reply_key(const char *id, obs_buf *out) {
+  msgpack_packer pk;
+  msgpack_packer_init(&pk, out, write_out);
+  msgpack_pack_map(&pk, 1 + (*id != '\0'));
+  pack_text(&pk, "ok");
+  msgpack_pack_true(&pk);
+  if (*id == '\0') return;
+  pack_text(&pk, "key");
+  pack_text(&pk, id);
+}
+
 size_t obs_reply_size(const obs_batch *b) {
   enum { MAP = 64, ERROR = 24, INDEX = 5 };
   size_t n = MAP + INDEX * ((size_t)b->nops + b->nrecords);

@@ -56,6 +56,17 @@ static bool is_wanted(const obs_bus_opts *o, const uint8_t *body, size_t size) {
   return o->topics.n == 0;
 }
 
+static void count_lost(const streams *in, uint32_t messages) {
+  for (uint32_t i = 0; i < messages; i++) obs_commit_count_lost(in->bus->opts.commit, in->transport);
+}
+
+/* A batch on its way, and what its sender may not speak as. */
+static void submit(obs_intake_message *m, obs_stream *s) {
+  if (m->batch.denied > 0) obs_sp_deny_source(s, m->batch.identity, m->batch.denied);
+  m->batch.identity = NULL; /* it is the connection's, and decoded is all */
+  obs_intake_message_submit(m);
+}
+
 static void take_messages(streams *in, obs_stream *s, size_t n) {
   const obs_bus_opts *o = &in->bus->opts;
   bool filters = in->filters && o->topics.n > 0;
@@ -66,22 +77,32 @@ static void take_messages(streams *in, obs_stream *s, size_t n) {
     messages += !filters || is_wanted(o, p + at + f.head, f.size);
     at += f.head + f.size;
   }
+  const obs_identity *who = obs_sp_identity(s);
+  if (!obs_identity_may(who, OBS_SCOPE_INGEST)) {
+    char why[OBS_SP_WHY_MAX];
+    if (messages > 0) obs_sp_deny(s, who, OBS_SCOPE_INGEST, messages, why);
+    count_lost(in, messages);
+    obs_sp_consume(s, n);
+    return;
+  }
   obs_intake_message *m = messages > 0 ? obs_intake_message_new(in->bus, in->transport, messages) : NULL;
   if (m == NULL || !obs_sp_take(s, n, &m->bytes)) { /* not wanted, or lost and counted */
-    for (uint32_t i = 0; m != NULL && i < messages; i++) obs_commit_count_lost(o->commit, in->transport);
-    if (m != NULL) obs_intake_message_free(m);
+    if (m != NULL) {
+      count_lost(in, messages);
+      obs_intake_message_free(m);
+    }
     obs_sp_consume(s, n);
     return;
   }
   int64_t now_ms = obs_clock_wall_ms();
   const uint8_t *bytes = (const uint8_t *)m->bytes.p;
-  obs_intake_message_begin(m, in->transport, number_of(obs_sp_own(s)), bytes, n, producer_done);
+  obs_intake_message_begin(m, in->transport, number_of(obs_sp_own(s)), who, bytes, n, producer_done);
   for (size_t at = 0; at < n;) {
     obs_sp_frame f = obs_sp_read(s, bytes + at);
     if (!filters || is_wanted(o, bytes + at + f.head, f.size)) obs_intake_message_add(m, at + f.head, f.size, now_ms);
     at += f.head + f.size;
   }
-  obs_intake_message_submit(m);
+  submit(m, s);
 }
 
 static void on_messages(streams *in, obs_stream *s, size_t n) {
@@ -139,16 +160,59 @@ static void request_done(obs_batch *b) {
   obs_stream_release(s);
 }
 
-/* One request: a question is answered at once, ops go to commit. False: it is none. */
+/* The peer sends a key. Where others can listen it is not even looked at, so that nobody comes to rely on it. */
+static void take_key(const streams *in, obs_stream *s, obs_intake_message *m, const obs_question *q, obs_buf *reply) {
+  if (!obs_sp_is_private(s)) {
+    obs_reply_error("key: only over TLS or a Unix socket", reply);
+    return;
+  }
+  obs_access_result result = obs_sp_identify(s, obs_question_key(&in->bus->opts, &m->batch, q));
+  if (result == OBS_ACCESS_OK) {
+    const obs_identity *who = obs_sp_identity(s);
+    obs_reply_key(who->key != NULL ? who->key->id : "", reply);
+  } else {
+    obs_reply_error(result == OBS_ACCESS_LIMITED ? "too many wrong keys: try again later" : "a valid key is needed",
+                    reply);
+  }
+}
+
+/* What is answered at once: questions, and ops of who may not record. False: ops of who may. */
+static bool answer_at_once(const streams *in, obs_stream *s, const obs_identity *who, obs_intake_message *m,
+                           const uint8_t *body, size_t size, obs_buf *reply) {
+  const obs_bus_opts *o = &in->bus->opts;
+  char why[OBS_SP_WHY_MAX];
+  obs_question q;
+  bool question = obs_question_find(o, &m->batch, body, size, &q);
+  unsigned needs = question ? OBS_SCOPE_INGEST | OBS_SCOPE_READ : OBS_SCOPE_INGEST;
+  if (question && q.kind == OBS_QUESTION_KEY) {
+    take_key(in, s, m, &q, reply);
+  } else if (!obs_identity_may(who, needs)) {
+    obs_sp_deny(s, who, needs, 1, why);
+    if (question) {
+      obs_reply_error(why, reply);
+    } else {
+      count_lost(in, 1);
+      obs_reply_denied(why, reply);
+    }
+  } else if (question) {
+    obs_question_answer(o, &m->batch, &q, reply);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+/* One request. False: it is none. */
 static bool take_request(streams *in, obs_stream *s, const uint8_t *body, size_t size) {
   requester *r = obs_sp_own(s);
   size_t way = obs_sp_way_back(body, size);
   if (way == 0 || way > OBS_INTAKE_WAY_MAX) return false;
   obs_intake_message *m = obs_intake_message_new(in->bus, in->transport, 1);
   if (m == NULL) return true;
+  const obs_identity *who = obs_sp_identity(s);
   obs_buf reply = {0};
   begin_reply(&reply, body, way);
-  if (obs_question_answer(&in->bus->opts, &m->batch, body + way, size - way, &reply)) {
+  if (answer_at_once(in, s, who, m, body + way, size - way, &reply)) {
     obs_intake_message_free(m);
     send_reply(s, &reply);
     return true;
@@ -165,12 +229,12 @@ static bool take_request(streams *in, obs_stream *s, const uint8_t *body, size_t
   m->way_bytes = (uint8_t)way;
   m->from = s;
   obs_stream_hold(s);
-  obs_intake_message_begin(m, in->transport, number_of(&r->producer), m->bytes.p, m->bytes.len, request_done);
+  obs_intake_message_begin(m, in->transport, number_of(&r->producer), who, m->bytes.p, m->bytes.len, request_done);
   obs_intake_message_add(m, 0, m->bytes.len, obs_clock_wall_ms());
   m->promised = obs_reply_size(&m->batch);
   atomic_fetch_add(&r->promised, m->promised);
   atomic_fetch_add(&r->requests, 1);
-  obs_intake_message_submit(m);
+  submit(m, s);
   return true;
 }
 
@@ -281,7 +345,8 @@ static observer_err open_streams(obs_bus *bus, obs_transport transport, const ob
                             .message_bytes = (size_t)bus->opts.limits.message_bytes * 2,
                             .max_connections = bus->opts.max_connections,
                             .tls = bus->opts.tls,
-                            .refuses = refuses};
+                            .refuses = refuses,
+                            .access = bus->opts.access};
     err = obs_sp_open(&sp, &in->sp);
   }
   if (err != OBSERVER_E_OK) (void)snprintf(text, size, "%s: %s", name, observer_strerror(err));

@@ -5,6 +5,7 @@
 #include "sp/websocket.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* JOINED_BYTES: of messages that came in WebSocket frames and are not taken yet, of all connections. PONGS_BYTES: a
@@ -16,6 +17,7 @@ struct obs_sp {
   obs_stream_protocol protocol;
   obs_stream_server *server;
   obs_stream_chunk *greeting;
+  obs_sp_doors doors;
   _Atomic uint64_t misfits;
   _Atomic size_t joined;
 };
@@ -26,6 +28,7 @@ typedef struct {
   bool refused;
   bool ipc, ws;
   bool timed; /* the deadline of a message runs */
+  obs_sp_guest guest;
   /* Of a WebSocket. */
   obs_httpd_scan scan;
   size_t scanned;
@@ -383,7 +386,66 @@ static void read_stream(obs_stream *s) {
   if (obs_stream_ended(s) && !left) end(s);
 }
 
+/* ---- who the peer is ---- */
+
+const obs_identity *obs_sp_identity(obs_stream *s) {
+  connection *c = obs_stream_own(s);
+  return obs_sp_guest_identity(&c->guest, &sp_of(s)->doors, s);
+}
+
+obs_access_result obs_sp_identify(obs_stream *s, obs_str key) {
+  connection *c = obs_stream_own(s);
+  return obs_sp_guest_identify(&c->guest, &sp_of(s)->doors, s, key);
+}
+
+bool obs_sp_is_private(const obs_stream *s) {
+  const obs_address *a = obs_stream_address(s);
+  return a->tls || a->kind == OBS_ADDRESS_IPC;
+}
+
+static const char *key_of(const obs_identity *who) {
+  return who->key != NULL ? who->key->id : "";
+}
+
+void obs_sp_deny(obs_stream *s, const obs_identity *who, unsigned needs, uint32_t n, char why[OBS_SP_WHY_MAX]) {
+  obs_sp_why_not(who, needs, why);
+  obs_sp_denied(&sp_of(s)->doors, s, key_of(who), who->scopes != 0 ? 403 : 401, why, n);
+}
+
+void obs_sp_deny_source(obs_stream *s, const obs_identity *who, uint32_t n) {
+  obs_sp_denied(&sp_of(s)->doors, s, key_of(who), 403, "this key may not speak as that source", n);
+}
+
+void obs_sp_turn_away(obs_stream *s) {
+  const connection *c = obs_stream_own(s);
+  if (c->ws && c->ready)
+    end_websocket(s, OBS_WEBSOCKET_POLICY);
+  else
+    obs_stream_close(s);
+}
+
+/* One that has not shaken hands is looked at when it has. */
+static void review_one(obs_stream *s, void *arg) {
+  const connection *c = obs_stream_own(s);
+  obs_sp *sp = sp_of(s);
+  const unsigned *needs = arg;
+  if (!c->ready || obs_sp_door_admits(&sp->doors, obs_stream_listener_number(s), *needs)) return;
+  obs_sp_denied(&sp->doors, s, obs_stream_address(s)->key, 401, "its listener's key is not valid any more", 1);
+  obs_sp_turn_away(s);
+}
+
+void obs_sp_review(obs_sp *sp, unsigned needs) {
+  bool all = true;
+  for (uint32_t i = 0; i < sp->doors.ndoors; i++) all = all && obs_sp_door_admits(&sp->doors, i, needs);
+  if (!all) obs_stream_server_each(sp->server, review_one, &needs);
+}
+
 /* ---- the stream's callbacks ---- */
+
+static void on_stranger(const obs_stream *s) {
+  const obs_sp *sp = sp_of(s);
+  obs_sp_denied(&sp->doors, s, "", 401, "not one of the listener's users", 1);
+}
 
 static void on_opened(obs_stream *s) {
   connection *c = obs_stream_own(s);
@@ -421,6 +483,7 @@ static void on_closed(obs_stream *s) {
   if (c->ready && o->closed != NULL) o->closed(s);
   obs_buf_fini(&c->joined);
   charge(s);
+  obs_sp_guest_fini(&c->guest);
   pthread_mutex_destroy(&c->tx);
 }
 
@@ -430,6 +493,7 @@ observer_err obs_sp_open(const obs_sp_opts *opts, obs_sp **out) {
   obs_sp *sp = calloc(1, sizeof *sp);
   if (sp == NULL) return OBSERVER_E_NOMEM;
   sp->opts = *opts;
+  sp->doors = (obs_sp_doors){.access = opts->access, .name = opts->name};
   sp->greeting = obs_stream_chunk_new(OBS_SP_GREETING_BYTES);
   if (sp->greeting == NULL) {
     free(sp);
@@ -441,7 +505,8 @@ observer_err obs_sp_open(const obs_sp_opts *opts, obs_sp **out) {
                                        .opened = on_opened,
                                        .received = on_received,
                                        .written = on_written,
-                                       .closed = on_closed};
+                                       .closed = on_closed,
+                                       .stranger = on_stranger};
   const obs_stream_opts streams = {
       .protocol = &sp->protocol, .arg = sp, .max_connections = opts->max_connections, .tls = opts->tls};
   observer_err err = obs_stream_server_open(&streams, &sp->server);
@@ -453,7 +518,10 @@ observer_err obs_sp_open(const obs_sp_opts *opts, obs_sp **out) {
 }
 
 observer_err obs_sp_listen(obs_sp *sp, const obs_address *a, char bound[OBS_ADDRESS_MAX], char *why, size_t why_size) {
-  return obs_stream_server_listen(sp->server, a, bound, why, why_size);
+  observer_err err = obs_stream_server_listen(sp->server, a, bound, why, why_size);
+  if (err != OBSERVER_E_OK || obs_sp_doors_add(&sp->doors, a, bound)) return err;
+  (void)snprintf(why, why_size, "%s", observer_strerror(OBSERVER_E_NOMEM));
+  return OBSERVER_E_NOMEM;
 }
 
 obs_stream_server *obs_sp_streams(obs_sp *sp) {
@@ -481,6 +549,7 @@ bool obs_sp_close(obs_sp *sp) {
   }
   if (!obs_stream_server_close(sp->server)) return false;
   obs_stream_chunk_unref(sp->greeting);
+  obs_sp_doors_fini(&sp->doors);
   free(sp);
   return true;
 }

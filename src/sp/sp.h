@@ -10,6 +10,7 @@
 #ifndef OBS_SP_SP_H
 #define OBS_SP_SP_H
 
+#include "sp/admit.h"
 #include "sp/frame.h"
 #include "stream/stream.h"
 
@@ -38,6 +39,7 @@ typedef struct {
   obs_tls *tls;             /* as in stream.h */
   /* Of ws: what a request from this Host and Origin (p NULL: none) is refused with, 421 or 403; 0: it is answered. */
   unsigned (*refuses)(void *arg, const obs_address *at, obs_str host, obs_str origin);
+  obs_access *access; /* whose keys listeners name; NULL: everybody may do all. Outlives the endpoint */
 } obs_sp_opts;
 
 typedef struct {
@@ -65,6 +67,23 @@ bool obs_sp_take(obs_stream *s, size_t n, obs_buf *out);
 void obs_sp_consume(obs_stream *s, size_t n);
 /* Closes it for breaking the rules, and counts that. */
 void obs_sp_misfit(obs_stream *s);
+
+/* Who the peer is now (admit.h); in `opened` and `messages` alone. What this answer allows is done with the same
+ * answer: that of the next call may be another one. */
+const obs_identity *obs_sp_identity(obs_stream *s);
+/* The peer sent this key; in `messages` alone. */
+obs_access_result obs_sp_identify(obs_stream *s, obs_str key);
+/* Whether a key may be sent by it: nobody listens between. */
+bool obs_sp_is_private(const obs_stream *s);
+/* Tells that `n` messages of the peer, or the connection itself, were refused because it has none of these scopes.
+ * `why`: what it is told. */
+void obs_sp_deny(obs_stream *s, const obs_identity *who, unsigned needs, uint32_t n, char why[OBS_SP_WHY_MAX]);
+/* The same of ops and records of a source that the peer may not speak as. */
+void obs_sp_deny_source(obs_stream *s, const obs_identity *who, uint32_t n);
+/* Closes a connection that may not stay, a WebSocket with code 1008. Any thread that holds it. */
+void obs_sp_turn_away(obs_stream *s);
+/* Turns away those who came by a listener whose key has none of these scopes any more. Any thread. */
+void obs_sp_review(obs_sp *sp, unsigned needs);
 
 /* A chunk with room for a body of `size` bytes behind OBS_SP_ROOM. NULL: no memory. */
 obs_stream_chunk *obs_sp_chunk(size_t size);

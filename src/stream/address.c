@@ -77,6 +77,8 @@ static observer_err parse_params(obs_address *a, const char *params, char *why, 
   if (a->nuids > 0 && a->kind != OBS_ADDRESS_IPC)
     return wrong(why, size, "uid: only an ipc listener knows its peers' users");
   if (a->nuids > 0 && a->dial) return wrong(why, size, "uid: is for listeners");
+  if (a->key[0] != '\0' && (a->dial || a->kind == OBS_ADDRESS_INPROC))
+    return wrong(why, size, "key: is for listeners that others connect to");
   return OBSERVER_E_OK;
 }
 

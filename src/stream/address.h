@@ -7,7 +7,7 @@
  * process; NNG's own
  *
  * `;uid=` admits only these users to an ipc listener; it may be repeated, since options split their lists at commas.
- * `;key=` names the key that every peer of the listener acts with.
+ * `;key=` names the key that every peer of the listener acts with; not of what dials, nor of inproc.
  */
 #ifndef OBS_STREAM_ADDRESS_H
 #define OBS_STREAM_ADDRESS_H

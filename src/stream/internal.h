@@ -15,6 +15,7 @@ enum { OBS_STREAM_PEER_MAX = 64 };
 typedef struct obs_stream_listener obs_stream_listener;
 struct obs_stream_listener {
   obs_stream_server *server;
+  uint32_t number;
   obs_address address;
   char bound[OBS_ADDRESS_MAX]; /* the URL with the real port */
   nng_stream_listener *nng;

@@ -106,6 +106,13 @@ static void stream_free(obs_stream *s) {
   free(s);
 }
 
+/* The probe's (probe.c). */
+static bool is_own(const obs_stream *s) {
+  uint64_t pid;
+  return s->listener->address.kind == OBS_ADDRESS_IPC &&
+         nng_stream_get_uint64(s->nng, NNG_OPT_IPC_PEER_PID, &pid) == 0 && pid == (uint64_t)getpid();
+}
+
 /* Who it is. False: it may not connect. */
 static bool identify(obs_stream *s) {
   const obs_address *a = &s->listener->address;
@@ -209,7 +216,10 @@ static void begin(obs_stream_listener *l, nng_stream *nng) {
     nng_stream_free(nng);
     return;
   }
-  if (!known) obs_log_warn("stream", "%s %s: refused %s", p->name, l->address.url, s->peer);
+  if (!known && !is_own(s) && p->stranger != NULL)
+    p->stranger(s);
+  else if (!known && !is_own(s))
+    obs_log_warn("stream", "%s %s: refused %s", p->name, l->address.url, s->peer);
   if (!known || refused) atomic_fetch_add(&srv->refused, 1);
   if (!known) {
     obs_stream_close(s);
@@ -336,6 +346,7 @@ observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address 
     return OBSERVER_E_NOMEM;
   }
   l->server = srv;
+  l->number = srv->nlisteners;
   l->probe_fd = -1;
   l->address = *a;
   int rv = nng_aio_alloc(&l->accept, on_accept, l);

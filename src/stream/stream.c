@@ -146,6 +146,10 @@ const obs_address *obs_stream_address(const obs_stream *s) {
   return &s->listener->address;
 }
 
+uint32_t obs_stream_listener_number(const obs_stream *s) {
+  return s->listener->number;
+}
+
 const char *obs_stream_peer(const obs_stream *s) {
   return s->peer;
 }

@@ -58,6 +58,8 @@ typedef struct {
   void (*received)(obs_stream *s);
   void (*written)(obs_stream *s); /* all that was queued is written; NULL: not wanted */
   void (*closed)(obs_stream *s);  /* of one that was opened; NULL: not wanted */
+  /* Connected, but not one of the listener's `;uid=`: it is closed without a word. NULL: that is logged. */
+  void (*stranger)(const obs_stream *s);
   /* One too many: may write a word and close when it is written; nothing else is called for it. NULL: it is
    * closed without a word, as it is when there are more than OBS_STREAM_REFUSED_MAX of these. */
   void (*refused)(obs_stream *s);
@@ -71,6 +73,7 @@ typedef struct {
 void *obs_stream_own(obs_stream *s);                        /* the protocol's part */
 void *obs_stream_arg(const obs_stream *s);                  /* opts.arg */
 const obs_address *obs_stream_address(const obs_stream *s); /* the listener's */
+uint32_t obs_stream_listener_number(const obs_stream *s);   /* of those that listen, in their order, from 0 */
 /* "127.0.0.1:40312", "[::1]:40312"; of a Unix socket "uid 1000". */
 const char *obs_stream_peer(const obs_stream *s);
 

@@ -1,4 +1,5 @@
-/* Which messages of REP are questions for advice, and what is answered: the rule alone, without sockets. */
+/* Which messages of REP are questions, for advice or with a key, and what is answered: the rule alone, without sockets.
+ */
 #include "intake/question.h"
 
 #include "base/msgpack_cursor.h"
@@ -31,7 +32,8 @@ static bool advise(void *arg, const obs_bus_question *q, obs_buf *out) {
 
 typedef struct {
   bool question;
-  char answer[512]; /* as JSON; "": none */
+  obs_question_kind kind;
+  char answer[512]; /* as JSON, or the text of a key; "": none */
 } outcome;
 
 static outcome ask(const void *data, size_t size, bool (*fn)(void *, const obs_bus_question *, obs_buf *), bool good) {
@@ -43,12 +45,19 @@ static outcome ask(const void *data, size_t size, bool (*fn)(void *, const obs_b
   void *exact = malloc(size + (size == 0)); /* a sanitizer sees any read past it */
   memcpy(exact, data, size);
   assert_int_equal(obs_batch_init(&batch), OBSERVER_E_OK);
-  out.question = obs_question_answer(&opts, &batch, exact, size, &reply);
-  if (out.question && !reply.oom) {
+  obs_question q;
+  out.question = obs_question_find(&opts, &batch, exact, size, &q);
+  if (out.question) out.kind = q.kind;
+  if (out.question && q.kind == OBS_QUESTION_KEY) {
+    obs_str key = obs_question_key(&opts, &batch, &q);
+    snprintf(out.answer, sizeof(out.answer), "%.*s", (int)key.len, key.p);
+  } else if (out.question) {
+    obs_question_answer(&opts, &batch, &q, &reply);
+  }
+  if (reply.len > 0 && !reply.oom) {
     assert_int_equal(obs_msgpack_cursor_to_json((const uint8_t *)reply.p, reply.len, &json), reply.len);
     snprintf(out.answer, sizeof(out.answer), "%.*s", (int)json.len, json.p);
   }
-  assert_true(out.question || reply.len == 0);
   obs_buf_fini(&reply);
   obs_buf_fini(&json);
   obs_batch_fini(&batch);
@@ -126,6 +135,47 @@ static void test_questions(void **state) {
   }
 }
 
+/* A key, and what stands in its place. */
+static void test_keys(void **state) {
+  static const struct {
+    const char *message;
+    size_t size;
+    const char *key;
+  } rows[] = {
+      {M("{\"key\":\"obs_r_x\"}"), "obs_r_x"},
+      {M(" { \"key\" : \"obs_r_x\" }\n"), "obs_r_x"},
+      {M("{\"k\\u0065y\":\"obs\\u005fr_x\"}"), "obs_r_x"},
+      {M("hello\0{\"key\":\"obs_r_x\"}"), "obs_r_x"},
+      {M("\x81\xa3"
+         "key\xa7"
+         "obs_r_x"),
+       "obs_r_x"},
+      {M("\x81\xd9\x03"
+         "key\xd9\x07"
+         "obs_r_x"),
+       "obs_r_x"},
+      {M("t\0\x81\xa3"
+         "key\xa7"
+         "obs_r_x"),
+       "obs_r_x"},
+      {M("{\"key\":\"\"}"), ""},
+      {M("{\"key\":null}"), ""},
+      {M("{\"key\":{\"key\":\"obs_r_x\"}}"), ""},
+      {M("{\"key\":[\"obs_r_x\"]}"), ""},
+      {M("{\"key\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}"),
+       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+      {M("\x81\xa3"
+         "key\xc0"),
+       ""},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    outcome out = ask(rows[i].message, rows[i].size, advise, true);
+    if (!out.question || out.kind != OBS_QUESTION_KEY || strcmp(out.answer, rows[i].key) != 0)
+      fail_msg("row %zu: %s %s", i, out.question ? "question" : "no question", out.answer);
+  }
+}
+
 /* Ops, and what is none of both: all of it is the decoder's to judge. */
 static void test_no_questions(void **state) {
   static const struct {
@@ -147,6 +197,16 @@ static void test_no_questions(void **state) {
       {M("{\"advices\":{\"endpoint\":\"/a\"}}")},
       {M("{\"advice\":{\"endpoint\":\"/a\"}}{\"advice\":{\"endpoint\":\"/a\"}}")},
       {M("[{\"advice\":{\"endpoint\":\"/a\"}}]")},
+      {M("{\"key\":\"obs_r_x\",\"endpoint\":\"/a\"}")},
+      {M("{\"key\":\"obs_r_x\"} {}")},
+      {M("[{\"key\":\"obs_r_x\"}]")},
+      {M("{\"keys\":\"obs_r_x\"}")},
+      {M("{\"key\":\"obs_r_x")},
+      {M("\x81\xa3"
+         "key\xa7"
+         "obs_r_")},
+      {M("\x82\xa3"
+         "key\xa1x\xa1y\xc0")},
       {M("\x80")},
       {M("\x81")},
       {M("\x81\xa6")},
@@ -196,6 +256,7 @@ static void test_nobody_and_no_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_questions),
+      cmocka_unit_test(test_keys),
       cmocka_unit_test(test_no_questions),
       cmocka_unit_test(test_too_large),
       cmocka_unit_test(test_nobody_and_no_memory),

@@ -613,6 +613,8 @@ static void addresses(void **state) {
       {"tcp://127.0.0.1:1;key=", "key: must be 1 to 64 characters"},
       {"tcp://127.0.0.1:1;key=a b", "must have no spaces"},
       {"tcp://127.0.0.1:1;key=a.b", "key: must be letters, digits, - and _"},
+      {"dial:tcp://127.0.0.1:1;key=a", "key: is for listeners that others connect to"},
+      {"inproc://x;key=a", "key: is for listeners that others connect to"},
       {"ipc://", "path: required"},
       {"inproc://", "name: required"},
   };
