@@ -8,6 +8,7 @@
 #ifndef OBS_BRIDGE_BRIDGE_H
 #define OBS_BRIDGE_BRIDGE_H
 
+#include "access/access.h"
 #include "cluster/clusters.h"
 #include "commit/commit.h"
 #include "httpd/httpd.h"
@@ -27,6 +28,7 @@ typedef struct {
   obs_sessions *sessions; /* as commit has it; NULL: the session routes answer 503 */
   obs_clusters *clusters; /* NULL: the routes of clusters answer 503 */
   obs_learn *learn;       /* NULL: the routes of what is learned answer 503 */
+  obs_access *access;     /* who may do what; NULL, or without a key file: everybody everything */
   obs_op_limits limits;
   /* httpd.h has the meaning of these, and of 0. */
   uint32_t max_connections, body_bytes, answer_bytes, head_ms, body_ms, idle_ms;

@@ -166,6 +166,7 @@ bool obs_connection_admit(obs_httpd_request *r) {
   s->route = m.route;
   s->family = m.family;
   s->part = m.part;
+  if (!obs_gate_admit(s)) return false;
   if (m.route == NULL && m.allow == NULL) {
     obs_answer_error(&r->answer, &r->out, 404, "not found");
     return false;
@@ -189,6 +190,10 @@ static void run_job(obs_worker_job *job) {
   else
     (void)obs_route_run(s);
   if (s->wait_ms == 0 || !begin_wait(s)) obs_connection_resume(s);
+}
+
+void obs_connection_ended(obs_httpd_request *r) {
+  obs_gate_leave((obs_connection *)r);
 }
 
 void obs_connection_handle(obs_httpd_request *r) {

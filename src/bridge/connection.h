@@ -5,6 +5,7 @@
 #ifndef OBS_BRIDGE_CONNECTION_H
 #define OBS_BRIDGE_CONNECTION_H
 
+#include "access/access.h"
 #include "base/hex.h"
 #include "bridge/route.h"
 #include "bridge/worker.h"
@@ -22,6 +23,7 @@ struct obs_connection {
   obs_route_family family;
   obs_str part;                  /* of the path, where the route has `{...}` */
   uint64_t id;                   /* which that is */
+  obs_identity identity;         /* who asks; gate.h */
   char cluster[OBS_HEX_LEN + 1]; /* the parameter of a cluster, whole */
   obs_batch *batch;              /* of a post */
   obs_worker_job job;            /* its work, in a thread's queue */
@@ -37,6 +39,7 @@ struct obs_connection {
 /* The server's callbacks. */
 bool obs_connection_admit(obs_httpd_request *r);
 void obs_connection_handle(obs_httpd_request *r);
+void obs_connection_ended(obs_httpd_request *r);
 
 /* Makes the answer (the route's `finish`) and sends it, on this thread. For a handler that could not answer at once. */
 void obs_connection_resume(obs_connection *s);

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "bridge/bridge.h"
 #include "bridge/connection.h"
+#include "bridge/gate.h"
 #include "bridge/guard.h"
 
 #include <nng/nng.h>
@@ -60,6 +61,10 @@ extern const obs_params obs_bridge_ops_params, obs_bridge_sessions_params;
 /* The end of a page's object: how many rows match, where that is known, the next page's cursor, of a walk or of a
  * number, and whether the page is as long as it may be. */
 void obs_bridge_put_end(obs_json_writer *w, const obs_page_end *end, bool walked);
+
+/* key.c */
+bool obs_bridge_get_key(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_key_params;
 
 /* post.c */
 bool obs_bridge_post_event(obs_connection *s, const void *filter);

@@ -37,6 +37,7 @@ static bool post(obs_connection *s, const obs_record_kind *kind) {
   batch->profile = s->family == OBS_FAMILY_ROOT ? OBS_PROFILE_LEGACY : OBS_PROFILE_V1;
   batch->kinds = kind != NULL ? obs_commit_kinds(o->commit) : NULL;
   batch->only = kind;
+  batch->identity = &s->identity;
   if (s->producer == 0) s->producer = obs_batch_new_producer();
   batch->producer = s->producer;
   batch->owner = s;
@@ -48,6 +49,7 @@ static bool post(obs_connection *s, const obs_record_kind *kind) {
   else if (is_type(type, "application/json") || is_ndjson(type))
     format = OBS_FORMAT_JSON;
   obs_batch_decode(batch, format, &o->limits, obs_clock_wall_ms());
+  if (batch->denied > 0) obs_gate_note_source(s);
   s->http.answer.plain = true;
   observer_err err = obs_commit_submit(o->commit, batch);
   if (err == OBSERVER_E_OK) return false;

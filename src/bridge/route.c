@@ -7,14 +7,15 @@
 #include "learn/playbooks/playbooks.h"
 
 enum { EVERY = OBS_FAMILY_ROOT | OBS_FAMILY_OBSERVER | OBS_FAMILY_V1, OWN = OBS_FAMILY_OBSERVER | OBS_FAMILY_V1 };
-enum { INGEST = OBS_SCOPE_INGEST, READ = OBS_SCOPE_READ, PUBLIC = OBS_SCOPE_PUBLIC };
+enum { INGEST = OBS_SCOPE_INGEST, READ = OBS_SCOPE_READ, ADMIN = OBS_SCOPE_ADMIN, PUBLIC = OBS_SCOPE_PUBLIC };
 
-/* Every path can answer these: to a request that is malformed, late, too large or of another method, while stopping,
- * beyond a limit on connections, bodies or answers. */
+/* Every path can answer those of BARE: to a request that is malformed, late, too large or of another method, while
+ * stopping, beyond a limit on connections, bodies or answers. Those that are not public can answer for a key, too. */
 enum {
-  PLAIN = OBS_ANSWER_200 | OBS_ANSWER_400 | OBS_ANSWER_405 | OBS_ANSWER_408 | OBS_ANSWER_413 | OBS_ANSWER_415 |
-          OBS_ANSWER_417 | OBS_ANSWER_421 | OBS_ANSWER_431 | OBS_ANSWER_501 | OBS_ANSWER_503 | OBS_ANSWER_505,
-  POST = PLAIN | OBS_ANSWER_403 | OBS_ANSWER_411,
+  BARE = OBS_ANSWER_200 | OBS_ANSWER_400 | OBS_ANSWER_405 | OBS_ANSWER_408 | OBS_ANSWER_413 | OBS_ANSWER_415 |
+         OBS_ANSWER_417 | OBS_ANSWER_421 | OBS_ANSWER_431 | OBS_ANSWER_501 | OBS_ANSWER_503 | OBS_ANSWER_505,
+  PLAIN = BARE | OBS_ANSWER_401 | OBS_ANSWER_403 | OBS_ANSWER_429,
+  POST = PLAIN | OBS_ANSWER_411,
   ONE = PLAIN | OBS_ANSWER_404,
   DISK = PLAIN | OBS_ANSWER_500,
   LATER = OBS_ANSWER_202
@@ -24,7 +25,7 @@ enum {
 #define FROM(table) .params = &obs_bridge_##table##_params
 
 static const obs_route routes[] = {
-    {"GET", "health", EVERY, READ, PLAIN, .handle = obs_bridge_get_health},
+    {"GET", "health", EVERY, PUBLIC, BARE, .handle = obs_bridge_get_health},
     {"GET", "stats", EVERY, READ, PLAIN, .handle = obs_bridge_get_stats},
     {"POST", "event", EVERY, INGEST, POST, .handle = obs_bridge_post_event, .finish = obs_bridge_finish_post},
     {"GET", "summary", OWN, READ, PLAIN, FROM(summary), .work = obs_bridge_get_summary},
@@ -57,8 +58,9 @@ static const obs_route routes[] = {
      .thread = OBS_ROUTE_JUDGE, .finish = obs_bridge_finish_review},
     {"GET", "review/{id}", OWN, INGEST | READ, ONE | LATER, NEEDS(REVIEWS), .id = OBS_ROUTE_HEX_ID,
      .handle = obs_bridge_get_review},
-    {"GET", "livez", OBS_FAMILY_ROOT, PUBLIC, PLAIN, .handle = obs_bridge_get_livez},
-    {"GET", "readyz", OBS_FAMILY_ROOT, PUBLIC, PLAIN, .handle = obs_bridge_get_readyz},
+    {"GET", "key", OWN, INGEST | READ | ADMIN, PLAIN, FROM(key), .handle = obs_bridge_get_key},
+    {"GET", "livez", OBS_FAMILY_ROOT, PUBLIC, BARE, .handle = obs_bridge_get_livez},
+    {"GET", "readyz", OBS_FAMILY_ROOT, PUBLIC, BARE, .handle = obs_bridge_get_readyz},
 };
 enum { ROUTES = sizeof routes / sizeof *routes };
 
@@ -71,7 +73,8 @@ const char *obs_route_flaw(const obs_route *r) {
   if (r->scopes == 0) return "no scope";
   if ((r->scopes & OBS_SCOPE_PUBLIC) != 0 && r->scopes != OBS_SCOPE_PUBLIC) return "public and another scope";
   if (r->families == 0) return "no family";
-  if ((r->codes & PLAIN) != PLAIN) return "a common status is missing";
+  unsigned common = r->scopes == OBS_SCOPE_PUBLIC ? BARE : PLAIN;
+  if ((r->codes & common) != common) return "a common status is missing";
   if ((r->handle == NULL) == (r->work == NULL)) return "needs one of handle and work";
   if (page != (r->id != OBS_ROUTE_NO_ID)) return "the path and the kind of id differ";
   if (r->params != NULL && r->params->size > OBS_PARAMS_FILTER_BYTES) return "its filter is too large";
@@ -90,6 +93,12 @@ static const struct {
     {OBS_FAMILY_ROOT, {"/", 1, 1}},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
+
+const char *obs_route_prefix(obs_route_family family) {
+  for (size_t i = 0; i < FAMILIES; i++)
+    if (families[i].family == family) return families[i].prefix.p;
+  return "";
+}
 
 obs_route_match obs_route_find(obs_str path, obs_str method) {
   obs_route_match m = {.family = OBS_FAMILY_ROOT};

@@ -37,7 +37,7 @@ struct obs_route {
   const char *name;   /* the path behind the family's prefix; a last part `{...}` stands for any one part */
   unsigned families;
   unsigned scopes; /* one of these is enough; there is no default: a row without a scope stops the start */
-  unsigned codes; /* that it can answer: OBS_ANSWER_200 | ... */
+  unsigned codes;  /* that it can answer: OBS_ANSWER_200 | ... */
   obs_route_needs needs;
   obs_route_id id;
   const obs_params *params; /* NULL: the query string is ignored */
@@ -64,6 +64,9 @@ typedef struct {
 } obs_route_match;
 
 obs_route_match obs_route_find(obs_str path, obs_str method);
+enum { OBS_ROUTE_NAME_MAX = 64 }; /* of method and path together */
+/* What stands before the names of a family: "/v1/observer/". */
+const char *obs_route_prefix(obs_route_family family);
 /* Runs the route's `handle` or `work`, unless the request is wrong: then the error is made. True: answer it. */
 bool obs_route_run(struct obs_connection *s);
 /* The row at that place of the table; NULL beyond the last. */

@@ -12,10 +12,20 @@
 
 /* ---- the daemon ---- */
 
+static void put_status(obs_connection *s) {
+  obs_json_writer w = obs_json_write(&s->http.out);
+  obs_json_object(&w, NULL);
+  obs_json_cstr(&w, "status", "ok");
+  obs_json_end(&w);
+}
+
+/* Without a key, where there are keys, no more than the status. */
 bool obs_bridge_get_health(obs_connection *s, const void *filter) {
   (void)filter;
   const obs_bridge_opts *o = &s->bridge->opts;
-  if (o->health != NULL)
+  if (!obs_gate_is_known(s))
+    put_status(s);
+  else if (o->health != NULL)
     o->health(o->health_arg, &s->http.out);
   else
     obs_buf_puts(&s->http.out, "{}");
@@ -30,10 +40,7 @@ bool obs_bridge_get_stats(obs_connection *s, const void *filter) {
 
 bool obs_bridge_get_livez(obs_connection *s, const void *filter) {
   (void)filter;
-  obs_json_writer w = obs_json_write(&s->http.out);
-  obs_json_object(&w, NULL);
-  obs_json_cstr(&w, "status", "ok");
-  obs_json_end(&w);
+  put_status(s);
   return true;
 }
 

@@ -35,7 +35,7 @@ void obs_answer_later(obs_answer *a) {
 void obs_answer_fail(obs_answer *a, uint16_t status) {
   a->status = status;
   a->close = true;
-  a->retry_after = status == 503 ? 1 : 0;
+  a->retry_after = status == 503 || status == 429 ? 1 : 0;
 }
 
 void obs_answer_error(obs_answer *a, obs_buf *body, uint16_t status, const char *fmt, ...) {
@@ -113,6 +113,11 @@ size_t obs_answer_head(const obs_answer *a, const obs_answer_frame *f, char out[
   if (a->allow != NULL) {
     PUT(&t, "allow: ");
     put(&t, a->allow, strlen(a->allow));
+    PUT(&t, "\r\n");
+  }
+  if (a->challenge != NULL) {
+    PUT(&t, "www-authenticate: ");
+    put(&t, a->challenge, strlen(a->challenge));
     PUT(&t, "\r\n");
   }
   if (a->retry_after > 0) {

@@ -9,6 +9,7 @@
   X(200, "OK")                                                                                                         \
   X(202, "Accepted")                                                                                                   \
   X(400, "Bad Request")                                                                                                \
+  X(401, "Unauthorized")                                                                                               \
   X(403, "Forbidden")                                                                                                  \
   X(404, "Not Found")                                                                                                  \
   X(405, "Method Not Allowed")                                                                                         \
@@ -18,6 +19,7 @@
   X(415, "Unsupported Media Type")                                                                                     \
   X(417, "Expectation Failed")                                                                                         \
   X(421, "Misdirected Request")                                                                                        \
+  X(429, "Too Many Requests")                                                                                          \
   X(431, "Request Header Fields Too Large")                                                                            \
   X(500, "Internal Server Error")                                                                                      \
   X(501, "Not Implemented")                                                                                            \
@@ -42,18 +44,19 @@ extern const uint16_t obs_answer_statuses[OBS_ANSWER_STATUSES];
 
 typedef struct {
   uint16_t status;
-  bool close;           /* after this answer; always on an error */
-  bool plain;           /* never compressed: whoever answers has no time for that */
-  uint16_t retry_after; /* seconds; 0: no header */
-  const char *allow;    /* NULL: no header */
-  const char *type;     /* content-type; NULL: application/json, whose body gets a newline at its end */
+  bool close;            /* after this answer; always on an error */
+  bool plain;            /* never compressed: whoever answers has no time for that */
+  uint16_t retry_after;  /* seconds; 0: no header */
+  const char *allow;     /* NULL: no header */
+  const char *challenge; /* www-authenticate; NULL: no header */
+  const char *type;      /* content-type; NULL: application/json, whose body gets a newline at its end */
 } obs_answer;
 
 /* 200, keeping the connection. */
 void obs_answer_init(obs_answer *a);
 /* 202, keeping the connection: ask again after a second. */
 void obs_answer_later(obs_answer *a);
-/* An error: `{"error":"..."}`, and the connection closes. A 503 asks for a retry after a second. */
+/* An error: `{"error":"..."}`, and the connection closes. A 429 and a 503 ask for a retry after a second. */
 void obs_answer_error(obs_answer *a, obs_buf *body, uint16_t status, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* 503: out of memory. */
@@ -70,7 +73,7 @@ typedef struct {
   bool keeps_old;    /* an HTTP/1.0 client asked to stay */
 } obs_answer_frame;
 
-/* Writes the head, with the date. Returns its length; `allow` and `type` are short. */
+/* Writes the head, with the date. Returns its length; `allow`, `challenge` and `type` are short. */
 size_t obs_answer_head(const obs_answer *a, const obs_answer_frame *f, char out[OBS_ANSWER_HEAD_MAX]);
 /* Compresses `in` to `out`. False: no memory, or it got no smaller; `in` stands as it was. */
 bool obs_answer_gzip(const obs_buf *in, obs_buf *out);

@@ -357,6 +357,13 @@ static bool read_text(obs_str *at, const char *name, obs_str v, obs_httpd_fault 
   return true;
 }
 
+/* One that comes twice with the same value is one. What two values mean is the application's to say, which may need
+ * none. */
+static void read_credential(fields *f, obs_str *at, obs_str v) {
+  if (at->p != NULL && !obs_str_eq(*at, v)) f->h->many_credentials = true;
+  *at = v;
+}
+
 /* One header of those that mean something here. */
 static bool read_field(fields *f, obs_str name, obs_str v, obs_httpd_fault *why) {
   switch (name.len) {
@@ -370,11 +377,17 @@ static bool read_field(fields *f, obs_str name, obs_str v, obs_httpd_fault *why)
       f->h->expects_continue = !f->h->old;
     }
     break;
+  case 9:
+    if (same(name, "x-api-key")) read_credential(f, &f->h->api_key, v);
+    break;
   case 10:
     if (same(name, "connection")) read_connection(f, v);
     break;
   case 12:
     if (same(name, "content-type")) return read_text(&f->h->content_type, "content-type", v, why);
+    break;
+  case 13:
+    if (same(name, "authorization")) read_credential(f, &f->h->authorization, v);
     break;
   case 14:
     if (same(name, "content-length")) return read_length(f, v, why);

@@ -44,13 +44,15 @@ typedef struct {
   obs_str path, query; /* the path decoded, without the `?`; `*` of `OPTIONS *` */
   obs_str host;        /* with the port, of an absolute target or of Host */
   obs_str origin, content_type;
-  uint64_t length; /* of the body */
+  obs_str authorization, api_key; /* of Authorization and X-API-Key; the last one */
+  uint64_t length;                /* of the body */
   bool has_length, chunked;
   bool old;  /* HTTP/1.0 */
   bool keep; /* the client lets the connection stay */
   bool head; /* HEAD: the answer has no body */
   bool expects_continue;
-  bool takes_gzip; /* of the answer */
+  bool many_credentials; /* one of these two came twice, with different values */
+  bool takes_gzip;       /* of the answer */
   obs_httpd_coding coding;
 } obs_httpd_head;
 

@@ -136,6 +136,10 @@ static void pack(obs_httpd_request *r, obs_answer_frame *f) {
   obs_buf_fini(&packed);
 }
 
+static void end_request(connection *c) {
+  if (c->server->opts.ended != NULL) c->server->opts.ended(c->request);
+}
+
 /* Writes the answer and makes the connection ready for what follows: the next request, or its end. */
 static void send_answer(connection *c) {
   obs_httpd_request *r = c->request;
@@ -161,6 +165,7 @@ static void send_answer(connection *c) {
   bool written = write_answer(c, head, head_len, &r->out);
   bool close = a->close;
 
+  end_request(c);
   obs_httpd_body_end(&c->body);
   uncharge_body(c);
   obs_buf_reset(&r->in, SMALL);
@@ -380,6 +385,7 @@ static void on_written(obs_stream *s) {
 
 static void on_closed(obs_stream *s) {
   connection *c = obs_stream_own(s);
+  end_request(c);
   obs_httpd_body_end(&c->body);
   uncharge_body(c);
   uncharge_answers(c);

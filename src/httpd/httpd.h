@@ -37,6 +37,9 @@ typedef struct {
   bool (*admit)(obs_httpd_request *r);
   /* All of it has come: obs_httpd_answer is due, once, now or later. */
   void (*handle)(obs_httpd_request *r);
+  /* The request is over: answered, refused or cut off. What `admit` or `handle` acquired for it is let go. Also for one
+   * that was not admitted, and at the end of the connection. NULL: nothing is. */
+  void (*ended)(obs_httpd_request *r);
   size_t body_limit;                  /* of one, decoded */
   size_t body_bytes;                  /* of all; 0: 64 MiB */
   size_t answer_bytes;                /* 0: 64 MiB */

@@ -14,6 +14,7 @@
 
 static const char *const file_names[OBS_METRICS_FILES] = {"analyses", "playbooks", "escalations", "reviews", "calls"};
 static const char *const socket_names[OBS_METRICS_SOCKETS] = {"http", "pull", "sub", "rep", "feed"};
+static const char *const key_file_names[] = {"none", "read", "broken"};
 /* The builtin diagnosis, then the models as obs_llm_kind counts them. */
 static const char *const analyser_names[] = {"builtin", "lakehouse", "openai"};
 _Static_assert(sizeof(analyser_names) / sizeof(*analyser_names) == 1 + OBS_LLM_COUNT, "a model without a name");
@@ -61,6 +62,19 @@ static const obs_metric table[] = {
      .at = AT(open)},
     {"access/plain", "observer_access_plain", "listeners that others can reach and that are not encrypted",
      OBS_METRIC_JSON, .at = AT(plain)},
+    {"access/key_file", "observer_access_key_file",
+     "state of the key file: none, read, or broken: then the keys that were read last hold", OBS_METRIC_STATE,
+     WIDE(key_file), .states = key_file_names},
+    PLAIN("access/keys", "access_keys", GAUGE, access.keys, "keys in the key file"),
+    PLAIN("access/accepted", "access_accepted_total", COUNTER, access.accepted, "times that a valid key was given"),
+    PLAIN("access/denied", "access_denied_total", COUNTER, access.denied,
+          "requests and connections that were refused for want of a key or of a scope"),
+    PLAIN("access/limited", "access_limited_total", COUNTER, access.limited,
+          "wrong keys from an address that had given too many"),
+    PLAIN("access/reloads", "access_reloads_total", COUNTER, access.reloads, "times that other keys were read"),
+    PLAIN("access/broken", "access_broken_total", COUNTER, access.broken, "times that the key file could not be read"),
+    PLAIN("access/audit_lost", "access_audit_lost_total", COUNTER, access.audit_lost,
+          "rows that the audit file could not take"),
     {"tls/expires", "observer_tls_expires", "when the first certificate of the listeners' chain expires; null: no TLS",
      OBS_METRIC_TEXT, .at = AT(tls_expires)},
     {"tls/ca_expires", "observer_tls_ca_expires",
@@ -241,6 +255,8 @@ void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) 
     out->files[OBS_METRICS_CALLS] = out->learn.calls.ledger;
   }
   read_tls(from->tls, out);
+  obs_access_get_counts(from->access, &out->access);
+  out->key_file = !obs_access_enabled(from->access) ? 0 : out->access.stale ? 2 : 1;
   out->open = from->open.len > 0 ? from->open : OBS_STR("[]");
   out->plain = from->plain.len > 0 ? from->plain : OBS_STR("[]");
   if (from->urls != NULL) from->urls(from->urls_arg, &out->urls_text);

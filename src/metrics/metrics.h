@@ -7,6 +7,7 @@
 #ifndef OBS_METRICS_METRICS_H
 #define OBS_METRICS_METRICS_H
 
+#include "access/access.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "feed/feed.h"
@@ -42,6 +43,7 @@ typedef struct {
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
   void *sockets_arg;
+  obs_access *access;
   obs_str open, plain; /* JSON lists of the listeners that are open to all, and not encrypted, where others reach them;
                           len 0: none */
   /* Appends the JSON object of all URLs by kind. */
@@ -72,6 +74,8 @@ typedef struct {
   obs_state_counts state;
   uint64_t clock_off_s; /* between the wall clock and receipt */
   obs_commit_times times;
+  uint32_t key_file; /* 0: none, 1: read, 2: broken */
+  obs_access_counts access;
   obs_commit_counts transports[OBS_TRANSPORT_COUNT];
   obs_stream_counts sockets[OBS_METRICS_SOCKETS];
   obs_feed_counts feed;

@@ -21,15 +21,19 @@ static size_t directory_of(const char *program) {
   return (size_t)(slash + 1 - program);
 }
 
-void obs_banner_print(FILE *out, const char *program, const char *http, const char *pull) {
+void obs_banner_print(FILE *out, const char *program, const char *http, const char *pull, const char *keys) {
   int n = (int)directory_of(program);
   bool has_http = http != NULL && strncmp(http, "http", 4) == 0;
   bool usual = has_http && strcmp(http, "http://127.0.0.1:3800") == 0; /* where observerctl looks by itself */
   const char *option = usual ? "" : " --url ", *url = usual ? "" : http;
+  if (has_http && keys != NULL)
+    fprintf(out, "key:      export OBSERVER_KEY=obs_...    (%.*sobserverctl key new --keys %s makes one)\n", n, program,
+            keys);
   if (has_http) {
     fprintf(out, "publish:  %.*sobserverctl pub --endpoint /v1/chat --success%s%s\n", n, program, option, url);
     fprintf(out, "watch:    %.*sobserverctl top%s%s\n", n, program, option, url);
-    fprintf(out, "          curl %s/stats    (package curl)\n", http);
+    fprintf(out, "          curl %s%s/stats    (package curl)\n",
+            keys != NULL ? "-H \"X-API-Key: $OBSERVER_KEY\" " : "", http);
   }
   if (pull != NULL)
     fprintf(

@@ -7,7 +7,8 @@
 
 #include <stdio.h>
 
-/* `program` is the daemon's argv[0]; `http` and `pull` are URLs that other processes can reach, NULL: there is none. */
-void obs_banner_print(FILE *out, const char *program, const char *http, const char *pull);
+/* `program` is the daemon's argv[0]; `http` and `pull` are URLs that other processes can reach, NULL: there is none;
+ * with `keys`, the key file, HTTP asks for keys. */
+void obs_banner_print(FILE *out, const char *program, const char *http, const char *pull, const char *keys);
 
 #endif

@@ -194,8 +194,14 @@ static const obs_option rows[] = {
     {"tls-ca", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_ca),
      .help = "CA certificates (PEM): clients of listeners with TLS must present a certificate signed by one of them; "
              "without this option none is requested"},
+    {"keys", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", keys),
+     .help =
+         "key file, which observerctl key new makes: HTTP then needs a key, and each bus listener ;key=ID, ;uid= or "
+         "client certificates; it is read again when it changes; without this option whoever reaches a listener "
+         "may use it"},
     {"allow-open", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_open),
-     .help = "allow listeners that others can reach and that are open to all; without it the start refuses them"},
+     .help = "allow listeners that are open to all where the start refuses them: beyond loopback, and with --keys on "
+             "the bus"},
     {"allow-plain", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_plain),
      .help = "allow bus listeners that others can reach without encryption; without it the start refuses them"},
     {"allow-old-nng", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_old_nng),

@@ -33,7 +33,7 @@ typedef struct {
   uint64_t escalate_failures, escalate_window_s, escalate_cooldown_s, escalate_per_hour;
   char *log_level, *log_format;
   bool allow_old_nng, allow_open, allow_plain;
-  char *tls_cert, *tls_key, *tls_ca;
+  char *keys, *tls_cert, *tls_key, *tls_ca;
   char *config;
   bool check_config, sample_config, version, help, routes, man;
 

@@ -28,6 +28,8 @@
 enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500 };
 
 struct obs_daemon {
+  const obs_config *config;
+  obs_access *access;
   obs_state *state;
   obs_journal *journal; /* NULL: ephemeral */
   obs_sessions *sessions;
@@ -197,6 +199,7 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .feed = feed,
                                .learn = d->learn,
                                .tls = d->tls,
+                               .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,
                                .open = obs_buf_view(&d->open),
@@ -227,7 +230,14 @@ static void print_url(void *arg, const char *kind, const char *url) {
 }
 
 static void print_risk(void *arg, obs_listener_risk risk, const char *kind, const char *url) {
-  fprintf(arg, "WARNING: %s %s %s\n", kind, url, obs_listeners_text(risk, kind));
+  const obs_daemon *d = arg;
+  printf("WARNING: %s %s %s\n", kind, url, obs_listeners_text(d->config, risk, kind));
+}
+
+static void print_access(const obs_daemon *d) {
+  obs_access_counts counts;
+  obs_access_get_counts(d->access, &counts);
+  if (d->config->keys != NULL) printf("access: %u keys in %s\n", counts.keys, d->config->keys);
 }
 
 /* The first PULL URL that another process can reach. */
@@ -273,6 +283,23 @@ static observer_err check_binds(const obs_config *o, char *error, size_t size) {
   return err;
 }
 
+/* Before a file is made. The audit's is made with its first row, which comes later. */
+static observer_err open_access(obs_daemon *d, const obs_config *o, char *error, size_t size) {
+  char *audit_path = NULL;
+  obs_access_counts counts;
+  if (d->data_dir != NULL && asprintf(&audit_path, "%s/audit.jsonl", d->data_dir) < 0) return OBSERVER_E_NOMEM;
+  observer_err err = obs_listeners_open_access(o, audit_path, &d->access, error, size);
+  if (err == OBSERVER_E_OK && o->keys == NULL) {
+    obs_log_info("observerd", "access: open, there is no key file");
+  } else if (err == OBSERVER_E_OK) {
+    obs_access_get_counts(d->access, &counts);
+    obs_log_info("observerd", "access: %u keys in %s, audit file %s", counts.keys, o->keys,
+                 audit_path != NULL ? audit_path : "none (ephemeral)");
+  }
+  free(audit_path);
+  return err;
+}
+
 /* ---- construction: each stage gets those that were built before it ---- */
 
 observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
@@ -291,6 +318,8 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
     d->journal_name = o->journal_name;
     if (d->data_dir == NULL) goto fail;
   }
+  d->config = o;
+  if ((err = open_access(d, o, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   obs_state_opts state = OBS_STATE_OPTS_DEFAULT;
   state.ring = (uint32_t)o->ring;
@@ -416,6 +445,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   /* Sockets are opened before threads start: an address in use ends the start before anything is taken. */
   const obs_bridge_opts bridge = {.urls = (const char *const *)o->http.items,
                                   .nurls = o->http.n,
+                                  .access = d->access,
                                   .commit = d->commit,
                                   .state = d->state,
                                   .journal = d->journal,
@@ -475,8 +505,9 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   const char *pull = NULL;
   each_url(d, print_url, stdout);
   each_url(d, find_pull, &pull);
-  obs_listeners_risks(o, print_risk, stdout);
-  obs_banner_print(stdout, program_invocation_name, obs_bridge_url(d->bridge, 0), pull);
+  print_access(d);
+  obs_listeners_risks(o, print_risk, d);
+  obs_banner_print(stdout, program_invocation_name, obs_bridge_url(d->bridge, 0), pull, o->keys);
   puts("ready");
   fflush(stdout);
   return OBSERVER_E_OK;
@@ -532,7 +563,17 @@ void obs_daemon_cycle(obs_daemon *d) {
 }
 
 void obs_daemon_tick(obs_daemon *d, bool reload) {
-  (void)obs_tls_tick(d->tls, reload); /* it logs and counts what changes */
+  obs_access_tick(d->access, reload);
+  switch (obs_tls_tick(d->tls, reload)) { /* it logs and counts what changes */
+  case OBS_TLS_RELOADED:
+    obs_access_audit(d->access, "tls_reload", NULL, NULL);
+    break;
+  case OBS_TLS_REFUSED:
+    obs_access_audit(d->access, "tls_refused", NULL, NULL);
+    break;
+  case OBS_TLS_UNCHANGED:
+    break;
+  }
 }
 
 void obs_daemon_reopen(obs_daemon *d) {
@@ -556,6 +597,7 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_feed_close(d->feed);
   obs_state_close(d->state);
   obs_bus_close(d->bus, BUS_CLOSE_MS);
+  obs_access_close(d->access);
   obs_buf_fini(&d->open);
   obs_buf_fini(&d->plain);
   obs_tls_close(d->tls);

@@ -9,15 +9,16 @@
 
 typedef struct obs_daemon obs_daemon;
 
-/* State, journal and replay, without a thread: until it returns nothing was taken, so a signal may end the process. On
- * failure `error` says why, for a person, and nothing is left behind. */
+/* State, journal and replay, without a thread: until it returns nothing was taken, so a signal may end the process. The
+ * configuration outlives the daemon. On failure `error` says why, for a person, and nothing is left behind. */
 observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size);
 /* The threads and sockets; failure as above, `d` is gone then. */
 observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, size_t error_size);
 /* The end of a cycle: clusters that were quiet are resolved; one line with the ring's totals, as the TypeScript
  * observer printed it. */
 void obs_daemon_cycle(obs_daemon *d);
-/* About once a second: takes a certificate that has changed; `reload`: reads it in any case. */
+/* What is due about once a second: takes keys and a certificate that have changed (with `reload` it looks in any case),
+ * and writes refusals to the audit. */
 void obs_daemon_tick(obs_daemon *d, bool reload);
 /* Looks at once whether the journal's files are in their place; a new segment is begun where they are not. */
 void obs_daemon_reopen(obs_daemon *d);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -50,21 +51,23 @@ static void reload(int argc, char **argv, obs_config *o) {
   obs_buf_fini(&restart);
 }
 
-/* Runs the cycles, reloads on SIGHUP and looks at its files on that and on SIGUSR1, until SIGINT, SIGTERM or SIGQUIT.
- * SIGUSR2 means nothing, and must not end the process. */
+/* Runs the cycles and what is due each second, reloads on SIGHUP and looks at its files on that and on SIGUSR1, until
+ * SIGINT, SIGTERM or SIGQUIT. SIGUSR2 means nothing, and must not end the process. */
 static void cycle_until_signal(obs_daemon *d, int argc, char **argv, obs_config *o, int signal_fd) {
-  uint64_t next_cycle = obs_clock_mono_ms() + o->cycle_ms;
+  uint64_t next_tick = obs_clock_mono_ms() + TICK_MS, next_cycle = obs_clock_mono_ms() + o->cycle_ms;
   for (;;) {
-    uint64_t now = obs_clock_mono_ms();
-    uint64_t ms = next_cycle > now ? next_cycle - now : 0;
-    (void)obs_signal_fd_wait(signal_fd, ms < TICK_MS ? (int)ms : TICK_MS);
+    uint64_t now = obs_clock_mono_ms(), next = next_cycle < next_tick ? next_cycle : next_tick;
+    (void)obs_signal_fd_wait(signal_fd, next > now ? (int)(next - now) : 0); /* at most TICK_MS */
     int sig = obs_signal_fd_read(signal_fd, NULL);
     if (sig == SIGINT || sig == SIGTERM || sig == SIGQUIT) {
       obs_log_info("observerd", "SIG%s: stopping", sigabbrev_np(sig));
       return;
     }
     if (sig == SIGHUP || sig == SIGUSR1) obs_daemon_reopen(d);
-    obs_daemon_tick(d, sig == SIGHUP);
+    if (sig == SIGHUP || obs_clock_mono_ms() >= next_tick) {
+      obs_daemon_tick(d, sig == SIGHUP);
+      next_tick = obs_clock_mono_ms() + TICK_MS;
+    }
     if (sig == SIGHUP) {
       reload(argc, argv, o);
       next_cycle = obs_clock_mono_ms() + o->cycle_ms;
@@ -93,6 +96,16 @@ static void complain(const char *line) {
 
 static void warn(const char *line) {
   obs_log_warn("observerd", "%s", line);
+}
+
+/* What --check-config looks at besides the configuration's own text. */
+static bool check_keys(const obs_config *o) {
+  obs_access *access;
+  char error[512];
+  bool ok = obs_listeners_open_access(o, NULL, &access, error, sizeof(error)) == OBSERVER_E_OK;
+  if (ok) obs_access_close(access);
+  if (!ok) complain(error);
+  return ok;
 }
 
 /* --help, --man, --version, --routes, --sample-config and --check-config. False when the daemon is to run. */
@@ -142,8 +155,19 @@ static void log_start(const obs_config *o) {
 }
 
 static void warn_of_risk(void *arg, obs_listener_risk risk, const char *kind, const char *url) {
-  (void)arg;
-  obs_log_warn("observerd", "%s %s %s", kind, url, obs_listeners_text(risk, kind));
+  obs_log_warn("observerd", "%s %s %s", kind, url, obs_listeners_text(arg, risk, kind));
+}
+
+/* Whoever can read a core file or this process's memory would have the secrets that are in it: a key that was given, a
+ * private key, a model's key. AddressSanitizer's check for leaks has to read the memory. */
+static void keep_secrets(const obs_config *o) {
+  bool model_key = o->llm == OBS_CONFIG_LLM_OPENAI && (o->openai_key_file != NULL || getenv("OPENAI_API_KEY") != NULL);
+#ifndef __SANITIZE_ADDRESS__
+  if ((o->keys != NULL || o->tls_key != NULL || model_key) && prctl(PR_SET_DUMPABLE, 0) != 0)
+    obs_log_warn("observerd", "core files are not prevented: %s", strerror(errno));
+#else
+  (void)model_key;
+#endif
 }
 
 /* Recovers, takes part in the fleet until a signal, drains. */
@@ -151,6 +175,7 @@ static int serve(int argc, char **argv, obs_config *o) {
   struct rlimit files;
   obs_daemon *d;
   char text[512];
+  keep_secrets(o);
   if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
     files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
     if (setrlimit(RLIMIT_NOFILE, &files) != 0) obs_log_warn("observerd", "cannot raise the number of open files");
@@ -163,7 +188,7 @@ static int serve(int argc, char **argv, obs_config *o) {
   (void)mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BYTES);
   log_start(o);
   each_line(&o->notes, warn);
-  obs_listeners_risks(o, warn_of_risk, NULL);
+  obs_listeners_risks(o, warn_of_risk, (void *)(uintptr_t)o); /* it is only read */
   observer_err err = obs_daemon_open(o, &d, text, sizeof(text));
 
   /* From here on, before the first thread, signals are read. */
@@ -212,6 +237,8 @@ int main(int argc, char **argv) {
       complain("out of memory");
     else
       each_line(&error, complain);
+    status = EXIT_BAD_CONFIG;
+  } else if (options.check_config && !check_keys(&options)) {
     status = EXIT_BAD_CONFIG;
   } else if (answer_only(&options)) {
     status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_CANNOT_RUN;

@@ -154,7 +154,7 @@ static bool is_url(const obs_option *option, const char *text, char must[OBS_OPT
     if (!isdigit((unsigned char)p[1]) || port > 65535) return false;
     p = end;
   }
-  return *p == '\0' || *p == '/';
+  return *p == '\0' || *p == '/' || (*p == ';' && option->type == OBS_OPTION_URLS); /* ;key=ID of a listener */
 }
 
 static bool is_wanted(const obs_option *option, const char *text, char must[OBS_OPTION_MUST_MAX]) {

@@ -6,8 +6,11 @@ import signal
 import subprocess
 
 from harness import BUILD, OBSERVERD, SLOW, DaemonTest, free_port, main, wait_until
+from keys import KeyFile, id_of
 
-OPEN = "can be reached by others and is open to all: needs client certificates (TLS with --tls-ca), or --allow-open"
+OPEN = ("can be reached by others and is open to all: needs --keys, client certificates (TLS with --tls-ca), or --allow-open")
+NOBODY = ("does not say who its peers are: needs ;key=ID, ;uid=NUMBER (ipc), client certificates (TLS with --tls-ca), or "
+          "--allow-open")
 PLAIN = "can be reached by others and is not encrypted: needs TLS (%s), or --allow-plain"
 IS_OPEN = "can be reached by others and is open to all (--allow-open)"
 IS_PLAIN = "can be reached by others and is not encrypted (--allow-plain)"
@@ -16,7 +19,7 @@ BUS = ("pull", "sub", "rep", "feed")
 TLS = ["--tls-cert", "/no/cert", "--tls-key", "/no/key"]
 
 
-class Rules(DaemonTest):
+class Checked(DaemonTest):
     def check(self, *args, **env):
         """The lines with which these options are refused; [] when they are not."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith("OBSERVER_")}
@@ -25,6 +28,8 @@ class Rules(DaemonTest):
         self.assertEqual(done.returncode, 2 if done.stderr else 0, done)
         return [line.removeprefix("observerd: ") for line in done.stderr.splitlines()]
 
+
+class Rules(Checked):
     def test_what_only_this_machine_reaches_needs_nothing(self):
         for kind in BUS:
             for url in ("tcp://127.0.0.1:0", "tcp://127.9.9.9:0", "tcp://[::1]:0", "tcp://localhost:0", "ws://127.0.0.1:0/x",
@@ -83,6 +88,78 @@ class Rules(DaemonTest):
         daemon.stop()
 
 
+class Keys(Checked):
+    """With a key file HTTP asks for keys; a bus listener must say who its peers are, also on loopback."""
+
+    def setUp(self):
+        super().setUp()
+        self.file = KeyFile(os.path.join(self.tmp, "keys.json"))
+
+    def checked(self, kind, url, *more):
+        off = [arg for k in BUS if k != kind for arg in ("--" + k, "none")]
+        return self.check("--keys", self.file.path, *off, "--" + kind, url, *more)
+
+    def test_http_needs_nothing_more(self):
+        for url in ("http://127.0.0.1:0", "http://0.0.0.0:0", "ipc:///tmp/x"):
+            self.assertEqual(self.checked("http", url), [], url)
+
+    def test_a_bus_listener_says_who_its_peers_are(self):
+        for kind in BUS:
+            for url in ("tcp://127.0.0.1:0", "ipc:///tmp/x", "ws://127.0.0.1:0/x"):
+                self.assertEqual(self.checked(kind, url), ["%s %s: %s" % (kind, url, NOBODY)])
+                self.assertEqual(self.checked(kind, url, "--allow-open"), [])
+            for url in ("ipc:///tmp/x;uid=0", "inproc://x", "dial:tcp://192.0.2.1:1"):
+                self.assertEqual(self.checked(kind, url), [], url)
+            for url in ("tls+tcp://0.0.0.0:0", "wss://127.0.0.1:0/x"):
+                self.assertEqual(self.checked(kind, url, *TLS), ["%s %s: %s" % (kind, url, NOBODY)])
+                self.assertEqual(self.checked(kind, url, *TLS, "--tls-ca", "/no/ca"), [])
+        self.assertEqual(self.checked("pull", "tcp://0.0.0.0:0"), ["pull tcp://0.0.0.0:0: " + NOBODY, "pull tcp://0.0.0.0:0: " + PLAIN
+                                                                   % "tls+tcp"])
+
+    def test_the_key_of_a_listener(self):
+        keys = {scope: id_of(self.file.add(scope, scope)) for scope in ("ingest", "read", "admin")}
+        revoked = id_of(self.file.add("revoked", "admin", revoked="2026-01-01T00:00:00Z"))
+        needs = {"http": {"ingest", "read"}, "pull": {"ingest"}, "sub": {"ingest"}, "rep": {"ingest", "read"}, "feed": {"read"}}
+        for kind, scopes in needs.items():
+            place = ("http" if kind == "http" else "tcp") + "://127.0.0.1:0;key="
+            for scope, key in keys.items():
+                wanted = [] if scope in scopes or scope == "admin" else [
+                    "%s %s%s: key: %s may not do that: needs %s" % (kind, place, key, key, " or ".join(sorted(scopes)))]
+                self.assertEqual(self.checked(kind, place + key), wanted)
+            for key in (revoked, "nobody23"):
+                self.assertEqual(self.checked(kind, place + key),
+                                 ["%s %s%s: key: %s has no valid key %s" % (kind, place, key, self.file.path, key)])
+        self.assertEqual(self.check("--pull", "tcp://127.0.0.1:0;key=a"), ["pull tcp://127.0.0.1:0;key=a: key: there is no key file"])
+
+    def test_a_file_that_does_not_work_stops_the_start(self):
+        for write, why in ((lambda: self.file.write(mode=0o644), "mode 0644: others can read it, must be 0600"),
+                           (lambda: self.file.write(mode=0o640), "mode 0640: others can read it, must be 0600"),
+                           (lambda: self.file.write("{}"), None), (lambda: os.unlink(self.file.path), None)):
+            write()
+            (line,) = self.checked("http", "http://127.0.0.1:0")
+            self.assertTrue(line.startswith("keys: %s: %s" % (self.file.path, why or "")), line)
+            code, stderr = self.make(args=["--keys", self.file.path], pull=None, sub=None, rep=None).run_to_exit()
+            self.assertEqual((code, stderr.splitlines()[-1]), (1, "observerd: " + line))
+        self.assertEqual([name for name in os.listdir(self.tmp) if not name.startswith("daemon.")], [])
+
+    def test_no_keys_yet(self):
+        """A file without keys is one: everything is refused until there are some."""
+        daemon = self.start(None, args=["--keys", self.file.path], pull=None, sub=None, rep=None)
+        self.assertEqual(daemon.get("/stats").status, 401)
+        self.assertEqual(daemon.get("/readyz").status, 200)
+        daemon.stop()
+
+    def test_open_although_there_are_keys(self):
+        key = self.file.add("a", "read")
+        daemon = self.start(None, args=["--keys", self.file.path, "--allow-open"], sub=None, rep=None)
+        text = "pull tcp://127.0.0.1:0 can be used without a key (--allow-open)\n"
+        self.assertIn("warn observerd: " + text, daemon.stderr())
+        self.assertIn("\nWARNING: " + text, daemon.stdout())
+        self.assertEqual(daemon.get("/health", {"x-api-key": key}).json["access"]["open"], ["pull tcp://127.0.0.1:0"])
+        self.assertEqual(daemon.get("/stats").status, 401)  # HTTP asks for keys all the same
+        daemon.stop()
+
+
 class Told(DaemonTest):
     """What is allowed is named where an operator looks."""
 
@@ -92,9 +169,13 @@ class Told(DaemonTest):
                               timeout=60 * SLOW)
         return [(c["status"], c["text"], c["fix"]) for c in json.loads(done.stdout)["checks"] if c["check"] == "access"]
 
+    def access(self, daemon):
+        access = daemon.get("/health").json["access"]
+        return access["key_file"], access["open"], access["plain"]
+
     def test_nothing_is_open(self):
         daemon = self.start(None)
-        self.assertEqual(daemon.get("/health").json["access"], {"open": [], "plain": []})
+        self.assertEqual(self.access(daemon), ("none", [], []))
         self.assertEqual(self.doctor(daemon), [("ok", "no listener is open to others", None)])
         daemon.stop()
         self.assertNotIn("can be reached by others", daemon.stderr() + daemon.stdout())
@@ -105,7 +186,7 @@ class Told(DaemonTest):
                   ("pull tcp://*:0", IS_PLAIN)]
         daemon.push().close()
         names = ["http http://0.0.0.0:0", "pull tcp://*:0"]
-        self.assertEqual(daemon.get("/health").json["access"], {"open": names, "plain": names})
+        self.assertEqual(self.access(daemon), ("none", names, names))
         found = self.doctor(daemon)
         self.assertEqual([(status, text) for status, text, _ in found],
                          [("warn", "%s %s" % (name, text)) for text in

@@ -103,7 +103,10 @@ class Document(DaemonTest):
                 yield path, method, operation
 
     def test_operations(self):
-        self.assertEqual(document()["security"], [])
+        # A key by one of these, or, without a key file, none.
+        self.assertEqual(document()["security"], [{name: []} for name in document()["components"]["securitySchemes"]] + [{}])
+        for path, _, operation in self.operations():
+            self.assertEqual(operation.get("security"), [] if operation["x-scope"] == ["public"] else None, path)
         self.assertEqual(set(document()["info"]["license"]), {"name", "identifier"})
         tags = [tag["name"] for tag in document()["tags"]]
         self.assertTrue(all(tag["description"] for tag in document()["tags"]))
@@ -148,7 +151,7 @@ class Document(DaemonTest):
     def test_everything_is_used(self):
         text = json.dumps(document())
         for kind, parts in document()["components"].items():
-            for name in parts:
+            for name in parts if kind != "securitySchemes" else []:
                 self.assertIn('"#/components/%s/%s"' % (kind, name), text)
 
     def test_optional_members_of_requests_are_optional(self):

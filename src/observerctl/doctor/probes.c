@@ -510,9 +510,14 @@ void obs_doctor_daemon(obs_doctor *d) {
     return;
   }
   const cJSON *version = cJSON_GetObjectItemCaseSensitive(d->health, "version");
+  const cJSON *ring = cJSON_GetObjectItemCaseSensitive(d->health, "ops_in_ring");
   char fix[2 * PATH_SIZE];
   const char *theirs = cJSON_IsString(version) ? version->valuestring : "unknown";
-  if (strcmp(theirs, OBSERVER_VERSION) == 0)
+  if (version == NULL && ring == NULL) /* every version tells the ring's ops to whom it knows */
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "daemon",
+                   "export OBSERVER_KEY_FILE=FILE, with a key of observerctl key new in it",
+                   "answers at %s, and tells more to holders of a key alone", d->url);
+  else if (strcmp(theirs, OBSERVER_VERSION) == 0)
     obs_doctor_say(d, OBS_DOCTOR_OK, "daemon", "", "version %s answers at %s", theirs, d->url);
   else
     obs_doctor_say(d, OBS_DOCTOR_WARN, "daemon", fix_restart(d, fix, sizeof(fix)),
@@ -541,13 +546,24 @@ static uint32_t say_risks(obs_doctor *d, const cJSON *list, const char *fix, con
 void obs_doctor_access(obs_doctor *d) {
   const cJSON *access = cJSON_GetObjectItemCaseSensitive(d->health, "access");
   if (access == NULL) return; /* nobody answers, or an older daemon */
-  uint32_t risks = say_risks(d, cJSON_GetObjectItemCaseSensitive(access, "open"),
-                             "listen on 127.0.0.1, or use TLS with --tls-ca; then start without --allow-open",
-                             "can be reached by others and is open to all (--allow-open)") +
-                   say_risks(d, cJSON_GetObjectItemCaseSensitive(access, "plain"),
-                             "listen with TLS (https, tls+tcp, wss; --tls-cert and --tls-key), or on 127.0.0.1",
-                             "can be reached by others and is not encrypted");
-  if (risks == 0) obs_doctor_say(d, OBS_DOCTOR_OK, "access", "", "no listener is open to others");
+  const char *file = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(access, "key_file"));
+  bool keys = file != NULL && strcmp(file, "none") != 0, broken = file != NULL && strcmp(file, "broken") == 0;
+  if (broken)
+    obs_doctor_say(d, OBS_DOCTOR_WARN, "access", "mend the file that --keys names; observerd reads it again by itself",
+                   "the key file is broken; the keys that were read last hold (the log has the reason)");
+  uint32_t risks =
+      say_risks(d, cJSON_GetObjectItemCaseSensitive(access, "open"),
+                keys ? "give the listener ;key=ID, ;uid=NUMBER (ipc) or TLS with --tls-ca; then start "
+                       "without --allow-open"
+                     : "give observerd --keys FILE (observerctl key new makes one), or listen on 127.0.0.1; "
+                       "then start without --allow-open",
+                keys ? "can be used without a key (--allow-open)"
+                     : "can be reached by others and is open to all (--allow-open)") +
+      say_risks(d, cJSON_GetObjectItemCaseSensitive(access, "plain"),
+                "listen with TLS (https, tls+tcp, wss; --tls-cert and --tls-key), or on 127.0.0.1",
+                "can be reached by others and is not encrypted");
+  if (risks == 0 && !broken)
+    obs_doctor_say(d, OBS_DOCTOR_OK, "access", "", keys ? "a key is needed" : "no listener is open to others");
 }
 
 /* ---- certificates ---- */
