@@ -2,14 +2,14 @@
 
 #include "base/json.h"
 #include "base/row.h"
+#include "base/secret.h"
 #include "http/http.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TIMEOUT_MS = 60000, MAX_TOKENS = 700, KEY_MAX = 4096, BYTES_A_TOKEN = 4, REDACT_MIN = 8 };
+enum { TIMEOUT_MS = 60000, MAX_TOKENS = 700, BYTES_A_TOKEN = 4, REDACT_MIN = 8 };
 
 #define TEMPERATURE 0.2
 
@@ -50,42 +50,6 @@ static char *whole_url(obs_llm_kind kind, const char *url) {
   return NULL;
 }
 
-/* `from` is where the key comes from, for the error. */
-static observer_err set_key(obs_llm *m, const char *key, size_t len, const char *from, char *text, size_t size) {
-  bool visible = true; /* it goes into a header line */
-  for (size_t i = 0; i < len; i++) visible = visible && key[i] > ' ' && key[i] < 0x7f;
-  if (len == 0 || !visible) {
-    snprintf(text, size, "%s: %s", from, len == 0 ? "it is empty" : "a key has visible ASCII characters only");
-    return OBSERVER_E_INVALID;
-  }
-  m->key = strndup(key, len);
-  if (m->key != NULL) return OBSERVER_E_OK;
-  snprintf(text, size, "%s: %s", from, observer_strerror(OBSERVER_E_NOMEM));
-  return OBSERVER_E_NOMEM;
-}
-
-/* The first line, without the white space at its end; whatever else is in it is refused, not cut off. */
-static observer_err read_key(obs_llm *m, const char *path, char *text, size_t size) {
-  char from[512], line[KEY_MAX];
-  snprintf(from, sizeof(from), "key file %s", path);
-  FILE *in = fopen(path, "re");
-  if (in != NULL) setvbuf(in, NULL, _IONBF, 0); /* no copy of the key stays behind */
-  size_t read = in != NULL ? fread(line, 1, sizeof(line), in) : 0;
-  const char *end = memchr(line, '\n', read);
-  size_t len = end != NULL ? (size_t)(end - line) : read;
-  while (len > 0 && strchr(" \t\r", line[len - 1]) != NULL && line[len - 1] != '\0') len--;
-  observer_err err = OBSERVER_E_IO;
-  if (in == NULL || ferror(in))
-    snprintf(text, size, "%s: %s", from, strerror(errno));
-  else if (end == NULL && read == sizeof(line))
-    snprintf(text, size, "%s: its first line is longer than %d bytes", from, KEY_MAX - 1);
-  else
-    err = set_key(m, line, len, from, text, size);
-  explicit_bzero(line, sizeof(line));
-  if (in != NULL) (void)fclose(in); /* only read from */
-  return err;
-}
-
 /* A file's last newline may have come with it. */
 static size_t key_len(const char *key) {
   size_t len = strlen(key);
@@ -113,9 +77,9 @@ observer_err obs_llm_open(const obs_llm_opts *opts, obs_llm **out, char *error_t
   if (bad != NULL)
     snprintf(error_text, error_size, "the URL of the %s model: %s", obs_llm_names[m->kind], bad);
   else if (takes_key && opts->key_file != NULL)
-    err = read_key(m, opts->key_file, error_text, error_size);
+    err = obs_secret_read("key file", opts->key_file, &m->key, NULL, error_text, error_size);
   else if (takes_key && opts->key != NULL && opts->key[0] != '\0')
-    err = set_key(m, opts->key, key_len(opts->key), "the model's key", error_text, error_size);
+    err = obs_secret_copy(opts->key, key_len(opts->key), "the model's key", &m->key, error_text, error_size);
   if (err != OBSERVER_E_OK) goto fail;
   error_text[0] = '\0';
   *out = m;
@@ -127,8 +91,7 @@ fail:
 
 void obs_llm_close(obs_llm *m) {
   if (m == NULL) return;
-  if (m->key != NULL) explicit_bzero(m->key, strlen(m->key));
-  free(m->key);
+  obs_secret_free(m->key);
   free(m->url);
   free(m->name);
   free(m);

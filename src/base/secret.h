@@ -1,0 +1,22 @@
+/* Keys that are sent to others: reading one, and giving its memory back without it. */
+#ifndef OBS_BASE_SECRET_H
+#define OBS_BASE_SECRET_H
+
+#include <observer/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { OBS_SECRET_MAX = 4096 };
+
+/* Copies a key. It must be of visible ASCII characters, because it goes into a header line. `from`: where it comes
+ * from, for the error. INVALID and NOMEM with `text`, which never holds a part of it. The caller frees *out with
+ * obs_secret_free. */
+observer_err obs_secret_copy(const char *key, size_t len, const char *from, char **out, char *text, size_t size);
+/* Reads one from a file: its first line, without the white space at its end. Texts of errors begin with `what`, then
+ * the path. *open_to_others (may be NULL): its mode lets group or others read the file. IO: it cannot be read. */
+observer_err obs_secret_read(const char *what, const char *path, char **out, bool *open_to_others, char *text,
+                             size_t size);
+/* Wipes it first. NULL is allowed. */
+void obs_secret_free(char *key);
+
+#endif
