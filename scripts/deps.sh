@@ -18,7 +18,7 @@ node_packages() { # what already runs JavaScript here is taken as it is: Debian'
 group_packages() {
   case $1 in
     build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev \
-      libcjson-dev libcurl4-openssl-dev libncurses-dev zlib1g-dev libssl-dev ;;
+      libcjson-dev libcurl4-openssl-dev libncurses-dev zlib1g-dev libssl-dev libpcre2-dev ;;
     test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl openssl groff-base tmux zsh fish haproxy nginx-light "$(node_packages)" ;;
     check) echo clang-format clang-tidy cppcheck shellcheck ;;
     fuzz) echo clang libclang-rt-dev llvm ;;

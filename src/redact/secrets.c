@@ -1,0 +1,540 @@
+/* Secrets: how each is found. One row a thing that a secret begins with or stands behind. */
+#include "redact/internal.h"
+#include "redact/token.h"
+
+#include <strings.h>
+
+enum { AUTH_MIN = 8, BEARER_MIN = 16, PEM_MIN = 16, NAME_MAX = 40, AWS_SECRET = 40 };
+
+/* ---- what the finders share ---- */
+
+static bool is_of(const char *set, char c) {
+  return c != '\0' && strchr(set, c) != NULL;
+}
+
+bool obs_redact_begins(const obs_redact_scan *s, size_t at) {
+  if (at == s->from || !obs_redact_is_alnum(s->p[at - 1])) return true;
+  if (!s->raw) return false;
+  /* The letter or digit may be of an escape, \n or \u000a, or of the length of a string in msgpack. */
+  for (size_t i = at; i-- > s->from && at - i <= 6;) {
+    if (s->p[i] == '\\' || (unsigned char)s->p[i] >= 0x80) return true;
+  }
+  return false;
+}
+
+size_t obs_redact_run(const obs_redact_scan *s, size_t at, const char *also) {
+  size_t i = at;
+  while (i < s->n && (obs_redact_is_alnum(s->p[i]) || is_of(also, s->p[i]))) i++;
+  return i - at;
+}
+
+static bool found(obs_redact_match *out, uint8_t kind, size_t at, size_t end) {
+  *out = (obs_redact_match){at, end, kind};
+  return true;
+}
+
+static bool has_digit(const char *p, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    if (obs_redact_is_digit(p[i])) return true;
+  }
+  return false;
+}
+
+static bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Behind a name: `: `, `=`, `": "`, `\": \"`, ` => `. Where the value begins; `at` when nothing separates. */
+static size_t skip_separator(const obs_redact_scan *s, size_t at) {
+  size_t i = at;
+  bool separates = false;
+  for (; i < s->n && is_of(" \t\"'\\:=>,", s->p[i]); i++) {
+    separates = separates || s->p[i] == ':' || s->p[i] == '=' || s->p[i] == ',';
+    if (i - at > 12) return at;
+  }
+  return separates ? i : at;
+}
+
+/* ---- keys of providers ---- */
+
+/* The literal, then a run of letters, digits and `also`. */
+static bool find_key(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  if (!obs_redact_begins(s, at)) return false;
+  size_t head = strlen(row->literal), run = obs_redact_run(s, at + head, row->also), end = at + head + run;
+  bool whole = run >= row->min && (run <= row->max || s->raw);
+  bool cut = row->cut && run < row->min && run >= row->min / 2 && run >= AUTH_MIN && (end == s->n || s->raw);
+  return (whole || cut) && found(out, row->kind, at, end);
+}
+
+/* The same with digits in it, and a run without a hyphen: `sk-` begins words as well. */
+static bool find_sk_key(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  if (!find_key(s, at, row, out)) return false;
+  size_t longest = 0, run = 0;
+  for (size_t i = at + 3; i < out->end; i++) {
+    run = s->p[i] == '-' ? 0 : run + 1;
+    if (run > longest) longest = run;
+  }
+  return s->raw || (longest >= row->min && has_digit(s->p + at, out->end - at));
+}
+
+/* https://hooks.slack.com/services/T000/B000/xxxx: who knows the path may post. */
+static bool find_hook(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  size_t begin = at + strlen(row->literal), run = obs_redact_run(s, begin, "/_\\");
+  return run >= row->min && found(out, row->kind, begin, begin + run);
+}
+
+/* `AccountKey=`, of Azure's connection strings. */
+static bool find_account_key(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  enum { LEAST = 40 };
+  size_t begin = at + strlen(row->literal), run = obs_redact_run(s, begin, "+/=");
+  return run >= LEAST && found(out, row->kind, begin, begin + run);
+}
+
+/* ---- AWS ---- */
+
+/* Of just that length, behind the name. In a raw scan the value may be anywhere near. */
+static bool find_aws_secret(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  size_t end = at + strlen(row->literal), begin = skip_separator(s, end);
+  if (s->raw) return found(out, row->kind, at, end);
+  return begin > end && obs_redact_run(s, begin, "/+=") == AWS_SECRET &&
+         found(out, row->kind, begin, begin + AWS_SECRET);
+}
+
+/* ---- tokens and headers ---- */
+
+static bool find_jwt(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  enum { HEADER = 10, PAYLOAD = 8 };
+  if (!obs_redact_begins(s, at)) return false;
+  size_t header = obs_redact_run(s, at, "-_"), end = at + header;
+  if (header < HEADER || end >= s->n || s->p[end] != '.') return false;
+  size_t payload = obs_redact_run(s, end + 1, "-_");
+  if (payload < PAYLOAD) return false;
+  end += 1 + payload;
+  for (int more = 0; more < 3 && end < s->n && s->p[end] == '.'; more++) { /* a signature; an encrypted one has three */
+    size_t run = obs_redact_run(s, end + 1, "-_");
+    if (run == 0) break;
+    end += 1 + run;
+  }
+  return found(out, row->kind, at, end);
+}
+
+static int base64_digit(char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (obs_redact_is_digit(c)) return c - '0' + 52;
+  if (c == '+' || c == '-') return 62;
+  return c == '/' || c == '_' ? 63 : -1;
+}
+
+/* Base64 of `user:password`, as far as it goes. */
+static bool is_basic(const char *p, size_t n) {
+  uint32_t bits = 0, have = 0;
+  bool colon = false;
+  for (size_t i = 0; i < n && p[i] != '='; i++) {
+    bits = bits << 6 | (uint32_t)base64_digit(p[i]);
+    have += 6;
+    if (have < 8) continue;
+    have -= 8;
+    unsigned char c = (unsigned char)(bits >> have);
+    if (c < ' ' || c == 127) return false;
+    colon = colon || c == ':';
+  }
+  return colon;
+}
+
+/* What stands in the place of a credential where there is none: `Bearer token`, `Bearer authentication failed`. */
+static bool is_credential(const char *p, size_t n, size_t min) {
+  return n >= min || (n >= AUTH_MIN && has_digit(p, n));
+}
+
+static size_t skip_spaces(const obs_redact_scan *s, size_t at) {
+  while (at < s->n && (s->p[at] == ' ' || s->p[at] == '+')) at++;
+  return at;
+}
+
+/* A key that has its own kind keeps it, so that it has one token with and without the header. */
+static bool is_key(const obs_redact_scan *s, size_t at, size_t n, obs_redact_match *out);
+
+/* The credential at `begin`, which is said to be one. */
+static bool take_credential(const obs_redact_scan *s, size_t begin, size_t min, uint8_t kind, obs_redact_match *out) {
+  static const char also[] = "-._~+/=:|";
+  size_t run = obs_redact_run(s, begin, also);
+  while (run > 0 && is_of(".:,", s->p[begin + run - 1])) run--; /* of the sentence */
+  if (!is_credential(s->p + begin, run, min)) return false;
+  return is_key(s, begin, run, out) || found(out, kind, begin, begin + run);
+}
+
+static bool find_bearer(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  if (!obs_redact_begins(s, at)) return false;
+  size_t end = at + strlen(row->literal), begin = skip_spaces(s, end);
+  if (s->raw) return obs_redact_run(s, begin, "-._~+/=:|") >= AUTH_MIN && found(out, row->kind, at, end);
+  return take_credential(s, begin, BEARER_MIN, row->kind, out);
+}
+
+static bool find_basic(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  if (!obs_redact_begins(s, at)) return false;
+  size_t end = at + strlen(row->literal), begin = skip_spaces(s, end), run = obs_redact_run(s, begin, "+/=-_");
+  if (run < 4 || !(s->raw || is_basic(s->p + begin, run))) return false;
+  return found(out, row->kind, begin, begin + run);
+}
+
+/* A scheme before the credential of an Authorization header, and the space behind it. */
+static size_t skip_scheme(const obs_redact_scan *s, size_t at) {
+  static const char *const schemes[] = {"bearer", "basic", "token", "apikey", "api-key", "key", "digest", "negotiate"};
+  for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+    size_t n = strlen(schemes[i]);
+    if (s->n - at <= n || strncasecmp(s->p + at, schemes[i], n) != 0 || s->p[at + n] != ' ') continue;
+    return skip_spaces(s, at + n);
+  }
+  return at;
+}
+
+static bool find_authorization(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  size_t end = at + strlen(row->literal), begin = skip_separator(s, end);
+  if (s->raw) /* in msgpack something else separates */
+    return !(end + 1 < s->n && s->p[end] == ' ' && obs_redact_is_alnum(s->p[end + 1])) &&
+           found(out, row->kind, at, end);
+  if (begin == end) return false;
+  size_t value = skip_scheme(s, begin);
+  return take_credential(s, value, value > begin ? AUTH_MIN : BEARER_MIN, row->kind, out);
+}
+
+/* ---- private keys ---- */
+
+/* `\n` as two characters, or white space. */
+static size_t skip_break(const obs_redact_scan *s, size_t at) {
+  for (;;) {
+    if (at < s->n && is_space(s->p[at]))
+      at++;
+    else if (at + 1 < s->n && s->p[at] == '\\' && (s->p[at + 1] == 'n' || s->p[at + 1] == 'r'))
+      at += 2;
+    else if (at + 2 < s->n && s->p[at] == '\\' && s->p[at + 1] == '\\')
+      at++;
+    else
+      return at;
+  }
+}
+
+/* The lines of base64 from `at` on, with headers of RFC 1421 before them. *longest: the longest line. */
+static size_t pem_body(const obs_redact_scan *s, size_t at, size_t *longest) {
+  static const char *const heads[] = {"Proc-Type:", "DEK-Info:"};
+  size_t end = at;
+  *longest = 0;
+  for (;;) {
+    size_t i = skip_break(s, end), run = obs_redact_run(s, i, "+/="), head = 0;
+    for (size_t k = 0; k < 2 && *longest == 0; k++) {
+      if (s->n - i > strlen(heads[k]) && memcmp(s->p + i, heads[k], strlen(heads[k])) == 0)
+        head = obs_redact_run(s, i, "-:, ");
+    }
+    if (run == 0 && head == 0) return end;
+    if (head == 0 && run > *longest) *longest = run;
+    if (head == 0 && *longest < PEM_MIN) return end; /* a sentence about keys */
+    end = i + (head > 0 ? head : run);
+  }
+}
+
+/* Whether `-----BEGIN ` or `-----END ` stands before the words that end in PRIVATE KEY at `at`; where it begins. */
+static bool pem_mark(const obs_redact_scan *s, size_t at, const char *mark, size_t *begin) {
+  enum { WORDS = 24 };
+  size_t n = strlen(mark), i = at;
+  while (i > s->from && at - i < WORDS && (s->p[i - 1] == ' ' || (s->p[i - 1] >= 'A' && s->p[i - 1] <= 'Z'))) {
+    i--;
+    if (i >= s->from + n - 1 && i + 1 >= n && memcmp(s->p + i + 1 - n, mark, n) == 0) {
+      *begin = i + 1 - n;
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The lines of base64 that end before `at`: where the first of them begins. */
+static size_t pem_body_before(const obs_redact_scan *s, size_t at, size_t *longest) {
+  size_t begin = at;
+  *longest = 0;
+  for (bool last = true;; last = false) {
+    size_t i = begin, end;
+    while (i > s->from && (is_space(s->p[i - 1]) ||
+                           (i > s->from + 1 && s->p[i - 2] == '\\' && (s->p[i - 1] == 'n' || s->p[i - 1] == 'r'))))
+      i -= is_space(s->p[i - 1]) ? 1 : 2;
+    end = i;
+    while (i > s->from && (obs_redact_is_alnum(s->p[i - 1]) || is_of("+/=", s->p[i - 1])) &&
+           !(i > s->from + 1 && s->p[i - 2] == '\\'))
+      i--;
+    if (end == i || (!last && end - i < PEM_MIN)) return begin;
+    if (end - i > *longest) *longest = end - i;
+    begin = i;
+  }
+}
+
+static size_t skip_mark(const obs_redact_scan *s, size_t at) {
+  while (at < s->n && (s->p[at] == ' ' || (s->p[at] >= 'A' && s->p[at] <= 'Z'))) at++;
+  while (at < s->n && s->p[at] == '-') at++;
+  return at;
+}
+
+static bool find_private_key(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  static const char begin_mark[] = "-----BEGIN ", end_mark[] = "-----END ";
+  size_t begin, end = skip_mark(s, at), longest;
+  if (s->raw) return found(out, row->kind, at, at + strlen(row->literal));
+  if (pem_mark(s, at, begin_mark, &begin)) {
+    end = pem_body(s, end, &longest);
+    size_t i = skip_break(s, end);
+    if (s->n - i >= sizeof(end_mark) - 1 && memcmp(s->p + i, end_mark, sizeof(end_mark) - 1) == 0)
+      end = skip_mark(s, i + sizeof(end_mark) - 1);
+    return longest >= PEM_MIN && found(out, row->kind, begin, end);
+  }
+  if (!pem_mark(s, at, end_mark, &begin)) return false; /* the end of one whose begin was cut off */
+  begin = pem_body_before(s, begin, &longest);
+  return longest >= PEM_MIN && found(out, row->kind, begin, end);
+}
+
+/* ---- URLs ---- */
+
+/* Stands for a password where none is shown: ***, xxx, ${DB_PASSWORD}, <password>, a token. */
+static bool is_placeholder(const char *p, size_t n) {
+  size_t same = 1;
+  if (n == 0 || p[0] == '<' || (n > 1 && (p[0] == '$' || p[0] == '{') && p[1] == '{')) return true;
+  if (obs_redact_token(p, n) == n) return true;
+  while (same < n && p[same] == p[0]) same++;
+  return same == n && is_of("*xX.", p[0]);
+}
+
+static bool ends_url(char c) {
+  return (unsigned char)c <= ' ' || is_of("\"'<>`|^", c);
+}
+
+/* `://user:password@host`: the last `@` before the path, and before another URL. A password that has a slash in it is
+ * found where what stands behind the colon is no port. */
+static bool find_userinfo(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  enum { FAR = 512 };
+  size_t begin = at + strlen(row->literal), i = begin, sign = 0, colon = 0, limit = begin + FAR;
+  for (; i < s->n && i < limit && !ends_url(s->p[i]); i++) {
+    char c = s->p[i];
+    if (c == ':' && s->n - i > 2 && (s->p[i + 1] == '/' || s->p[i + 1] == '\\') && is_of("/\\", s->p[i + 2])) break;
+    if (c == ':' && colon == 0 && sign == 0) colon = i;
+    if (c == '@') sign = i;
+    if (!is_of("/?#\\", c)) continue;
+    if (sign > 0 || colon == 0 || obs_redact_is_digit(s->p[colon + 1])) break;
+  }
+  if (s->raw) return sign > 0 && colon > 0 && found(out, row->kind, at, begin);
+  if (sign == 0 || colon == 0 || colon > sign || is_placeholder(s->p + colon + 1, sign - colon - 1)) return false;
+  return is_key(s, colon + 1, sign - colon - 1, out) || found(out, row->kind, colon + 1, sign);
+}
+
+/* The parameter's name ends in a word for a secret: `access_token`, `apiKey`, `X-Amz-Signature`; not `page_token`. */
+static bool is_secret_name(const char *p, size_t n, size_t *min) {
+  static const struct {
+    const char *word;
+    uint8_t min; /* bytes of a value */
+  } words[] = {{"password", 1}, {"passwd", 1},     {"pwd", 1},        {"pass", 4},      {"token", 8},
+               {"secret", 4},   {"sig", 8},        {"signature", 8},  {"api_key", 6},   {"apikey", 6},
+               {"api-key", 6},  {"access_key", 8}, {"secret_key", 8}, {"auth_key", 8},  {"accesskey", 8},
+               {"auth", 8},     {"credential", 8}, {"jwt", 8},        {"secretkey", 8}, {"subscription-key", 8}};
+  static const char *const others[] = {"page", "next", "sync", "continuation", "csrf", "cursor", "sort"};
+  for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+    if (n > strlen(others[i]) && strncasecmp(p, others[i], strlen(others[i])) == 0) return false;
+  }
+  for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    size_t len = strlen(words[i].word), left = n - len;
+    if (n < len || strncasecmp(p + left, words[i].word, len) != 0) continue;
+    bool word =
+        left == 0 || !obs_redact_is_alnum(p[left - 1]) || (p[left] >= 'A' && p[left] <= 'Z' && p[left - 1] >= 'a');
+    if (!word) continue;
+    *min = words[i].min;
+    return true;
+  }
+  return false;
+}
+
+/* `?token=...`, `&sig=...`, `;password=...`: the literal is the end of the name with its `=`. */
+static bool find_parameter(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  size_t begin = at + strlen(row->literal), name = begin - 1, end = begin, min = 0;
+  while (name > s->from && begin - name < NAME_MAX &&
+         (obs_redact_is_alnum(s->p[name - 1]) || is_of("_-.", s->p[name - 1])))
+    name--;
+  if (name == s->from || !is_of("?&;", s->p[name - 1]) || !is_secret_name(s->p + name, begin - 1 - name, &min))
+    return false;
+  while (end < s->n && !ends_url(s->p[end]) && !is_of("&;,)]}\\#", s->p[end])) end++;
+  size_t token = obs_redact_token(s->p + begin, s->n - begin);
+  if (token > 0 || end - begin < min || is_placeholder(s->p + begin, end - begin)) return false;
+  return is_key(s, begin, end - begin, out) || found(out, row->kind, begin, end);
+}
+
+/* ---- escapes ---- */
+
+/* In a message, an escape may hide a letter of anything: its strings are looked through one by one. */
+static bool find_escape(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
+  (void)at, (void)row, (void)out;
+  return s->raw;
+}
+
+const obs_redact_row obs_redact_escape_rows[] = {
+    {.literal = "\\u00\1", .hook = 1, .find = find_escape},
+    {.literal = "\\/\2", .find = find_escape},
+};
+const size_t obs_redact_escape_count = sizeof(obs_redact_escape_rows) / sizeof(obs_redact_escape_rows[0]);
+
+/* ---- the rows ---- */
+
+#define KEY(text, place, others, least, most)                                                                          \
+  {                                                                                                                    \
+    .literal = (text), .hook = (place), .kind = OBS_REDACT_API_KEY, .find = find_key, .also = (others),                \
+    .min = (least), .max = (most), .cut = true                                                                         \
+  }
+#define SK_KEY(text, place, least)                                                                                     \
+  {                                                                                                                    \
+    .literal = (text), .hook = (place), .kind = OBS_REDACT_API_KEY, .find = find_sk_key, .also = "-_", .min = (least), \
+    .max = 400                                                                                                         \
+  }
+#define NAMED(text, place)                                                                                             \
+  { .literal = (text), .hook = (place), .fold = true, .kind = OBS_REDACT_AWS_SECRET, .find = find_aws_secret }
+#define PARAMETER(text)                                                                                                \
+  { .literal = (text), .hook = 0, .fold = true, .kind = OBS_REDACT_URL_SECRET, .find = find_parameter }
+
+const obs_redact_row obs_redact_secret_rows[] = {
+    /* OpenAI, Anthropic, OpenRouter, DeepSeek, Langfuse and others: sk-, sk-proj-, sk-ant-api03-, sk-or-v1-, sk-lf- */
+    KEY("sk-proj-", 2, "-_", 20, 400),
+    KEY("sk-svcacct-", 2, "-_", 20, 400),
+    KEY("sk-ant-", 2, "-_", 20, 400),
+    KEY("sk-or-v1-", 4, "", 32, 128),
+    KEY("sk-lf-", 2, "-", 32, 64),
+    SK_KEY("sk-", 0, 20),
+    /* Stripe */
+    KEY("sk_live_", 1, "_", 16, 300),
+    KEY("sk_test_", 1, "_", 16, 300),
+    KEY("rk_live_", 1, "_", 16, 300),
+    KEY("rk_test_", 1, "_", 16, 300),
+    KEY("whsec_", 3, "+/=", 24, 100),
+    /* AWS: ids of keys */
+    KEY("AKIA", 0, "", 16, 16),
+    KEY("ASIA", 0, "", 16, 16),
+    /* GitHub */
+    KEY("ghp_", 1, "", 36, 255),
+    KEY("gho_", 1, "", 36, 255),
+    KEY("ghu_", 1, "", 36, 255),
+    KEY("ghs_", 1, "", 36, 255),
+    KEY("ghr_", 1, "", 36, 255),
+    KEY("github_pat_", 8, "_", 50, 255),
+    /* GitLab */
+    KEY("glpat-", 1, "-_.", 20, 300),
+    KEY("gldt-", 1, "-_.", 20, 300),
+    KEY("glrt-", 1, "-_.", 20, 300),
+    KEY("glptt-", 1, "-_.", 20, 300),
+    KEY("glcbt-", 1, "-_.", 20, 300),
+    KEY("glft-", 1, "-_.", 20, 300),
+    KEY("glsoat-", 2, "-_.", 20, 300),
+    KEY("glimt-", 2, "-_.", 20, 300),
+    KEY("glagent-", 0, "-_.", 40, 300),
+    /* Slack */
+    KEY("xoxb-", 0, "-", 20, 300),
+    KEY("xoxp-", 0, "-", 20, 300),
+    KEY("xoxa-", 0, "-", 20, 300),
+    KEY("xoxr-", 0, "-", 20, 300),
+    KEY("xoxs-", 0, "-", 20, 300),
+    KEY("xoxe-", 0, "-", 20, 300),
+    KEY("xoxe.xox", 0, "-", 20, 300),
+    KEY("xapp-", 0, "-", 20, 300),
+    {.literal = "hooks.slack.com/services/", .hook = 9, .kind = OBS_REDACT_API_KEY, .find = find_hook, .min = 20},
+    /* Google: API keys, OAuth's clients and tokens */
+    KEY("AIza", 0, "-_", 35, 35),
+    KEY("GOCSPX-", 1, "-_", 28, 28),
+    KEY("ya29.", 1, "-_.", 30, 2048),
+    /* Hugging Face, Groq, xAI, Perplexity, Replicate */
+    KEY("hf_", 0, "", 34, 40),
+    KEY("gsk_", 0, "", 40, 80),
+    KEY("xai-", 0, "", 60, 120),
+    KEY("pplx-", 1, "", 40, 80),
+    KEY("r8_", 0, "", 37, 40),
+    /* SendGrid, npm, PyPI, Shopify, DigitalOcean */
+    KEY("SG.", 0, "-_.", 60, 80),
+    KEY("npm_", 1, "", 36, 36),
+    KEY("pypi-AgE", 1, "-_", 40, 400),
+    KEY("shpat_", 0, "", 32, 32),
+    KEY("shpca_", 0, "", 32, 32),
+    KEY("shppa_", 0, "", 32, 32),
+    KEY("shpss_", 0, "", 32, 32),
+    KEY("dop_v1_", 3, "", 64, 64),
+    KEY("doo_v1_", 3, "", 64, 64),
+    KEY("dor_v1_", 3, "", 64, 64),
+    /* Vault, Databricks, Grafana, Sentry, Postman, Docker */
+    KEY("hvs.", 0, "-_", 24, 300),
+    KEY("dapi", 0, "", 32, 32),
+    KEY("glsa_", 1, "_", 41, 41),
+    KEY("sntrys_", 0, "+/=_", 60, 500),
+    KEY("PMAK-", 0, "-", 59, 59),
+    KEY("dckr_pat_", 0, "-_", 27, 40),
+    /* Azure's storage */
+    {.literal = "AccountKey=", .hook = 5, .kind = OBS_REDACT_API_KEY, .find = find_account_key},
+    /* ours */
+    KEY("obs_i_", 1, "_", 56, 60),
+    KEY("obs_r_", 1, "_", 56, 60),
+    KEY("obs_a_", 1, "_", 56, 60),
+
+    NAMED("secret_access_key", 12),
+    NAMED("secret-access-key", 12),
+    NAMED("secretaccesskey", 10),
+    NAMED("aws_secret_key", 1),
+    NAMED("awssecretkey", 1),
+
+    {.literal = "eyJ", .kind = OBS_REDACT_JWT, .find = find_jwt},
+    {.literal = "bearer ", .hook = 3, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_bearer},
+    {.literal = "basic ", .hook = 2, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_basic},
+    {.literal = "authorization", .hook = 5, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_authorization},
+    {.literal = "PRIVATE KEY", .hook = 3, .kind = OBS_REDACT_PRIVATE_KEY, .find = find_private_key},
+
+    {.literal = "://", .kind = OBS_REDACT_URL_PASSWORD, .find = find_userinfo},
+    {.literal = ":\\/\\/", .kind = OBS_REDACT_URL_PASSWORD, .find = find_userinfo},
+    PARAMETER("rd="),
+    PARAMETER("wd="),
+    PARAMETER("ss="),
+    PARAMETER("en="),
+    PARAMETER("et="),
+    PARAMETER("ig="),
+    PARAMETER("re="),
+    PARAMETER("ey="),
+    PARAMETER("th="),
+    PARAMETER("al="),
+    PARAMETER("wt="),
+};
+const size_t obs_redact_secret_count = sizeof(obs_redact_secret_rows) / sizeof(obs_redact_secret_rows[0]);
+
+static bool is_key(const obs_redact_scan *s, size_t at, size_t n, obs_redact_match *out) {
+  const obs_redact_scan alone = {.p = s->p + at, .n = n};
+  for (size_t i = 0; i < obs_redact_secret_count; i++) {
+    const obs_redact_row *row = &obs_redact_secret_rows[i];
+    size_t len = strlen(row->literal);
+    bool key = row->kind == OBS_REDACT_API_KEY || row->kind == OBS_REDACT_JWT;
+    if (!key || len > n || memcmp(alone.p, row->literal, len) != 0 || !row->find(&alone, 0, row, out)) continue;
+    if (out->at != 0 || out->end != n) continue;
+    out->at += at;
+    out->end += at;
+    return true;
+  }
+  return false;
+}
+
+/* ---- what a name says ---- */
+
+static bool is_one_of(obs_str name, const char *const *names, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    if (strlen(names[i]) == name.len && strncasecmp(names[i], name.p, name.len) == 0) return true;
+  }
+  return false;
+}
+
+bool obs_redact_is_named(obs_str name, obs_str value, obs_redact_match *out) {
+  static const char *const headers[] = {"authorization", "proxy-authorization"};
+  const obs_redact_scan s = {.p = value.p, .n = value.len};
+  if (is_one_of(name, headers, 2)) {
+    size_t begin = skip_scheme(&s, 0);
+    return take_credential(&s, begin, begin > 0 ? AUTH_MIN : BEARER_MIN, OBS_REDACT_AUTH, out);
+  }
+  if (value.len != AWS_SECRET || obs_redact_run(&s, 0, "/+=") != AWS_SECRET) return false;
+  for (size_t i = 0; i < obs_redact_secret_count; i++) {
+    const obs_redact_row *row = &obs_redact_secret_rows[i];
+    size_t len = strlen(row->literal);
+    if (row->find == find_aws_secret && name.len >= len && strncasecmp(name.p + name.len - len, row->literal, len) == 0)
+      return found(out, row->kind, 0, value.len);
+  }
+  return false;
+}
