@@ -478,6 +478,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                             .tls = d->tls,
                             .refuses = refuses_site,
                             .refuses_arg = (void *)(uintptr_t)o, /* it is only read */
+                            .access = d->access,
                             .advise = on_question,
                             .advise_arg = d};
   if ((err = obs_bus_open(&bus, &d->bus, error, error_size)) != OBSERVER_E_OK) goto fail;
@@ -489,7 +490,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                               .stats_arg = d,
                               .tls = d->tls,
                               .refuses = refuses_site,
-                              .refuses_arg = (void *)(uintptr_t)o};
+                              .refuses_arg = (void *)(uintptr_t)o,
+                              .access = d->access};
   if ((err = obs_feed_open(&feed, &d->feed, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   if ((err = obs_task_threads_open(obs_task_threads_enough(), &d->task_threads)) != OBSERVER_E_OK) goto fail;
