@@ -44,6 +44,7 @@ static observer_err open_httpd(obs_bridge *b) {
                                .admit = obs_connection_admit,
                                .handle = obs_connection_handle,
                                .ended = obs_connection_ended,
+                               .stranger = obs_gate_note_stranger,
                                .body_limit = o->limits.message_bytes,
                                .body_bytes = o->body_bytes,
                                .answer_bytes = o->answer_bytes,

@@ -2,6 +2,7 @@
 
 #include "access/access.h"
 #include "base/base64.h"
+#include "base/log.h"
 #include "bridge/internal.h"
 
 #include <strings.h>
@@ -68,6 +69,14 @@ static const char *own_id(const obs_connection *s) {
 
 void obs_gate_note_source(const obs_connection *s) {
   note(s, own_id(s), " (source)", 0);
+}
+
+void obs_gate_note_stranger(void *bridge, const obs_address *at, const char *peer) {
+  const obs_bridge *b = bridge;
+  char what[OBS_ADDRESS_MAX + 8];
+  (void)snprintf(what, sizeof what, "http %s", at->url);
+  obs_access_denied(b->opts.access, peer, "", what, 401);
+  obs_log_warn("bridge", "%s: refused %s: not one of the listener's users", what, peer);
 }
 
 /* There is no valid key. One answer for every reason: it says nothing about which keys there are. */

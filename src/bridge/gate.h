@@ -7,7 +7,7 @@
 #ifndef OBS_BRIDGE_GATE_H
 #define OBS_BRIDGE_GATE_H
 
-#include <stdbool.h>
+#include "stream/address.h"
 
 struct obs_connection;
 
@@ -17,6 +17,8 @@ bool obs_gate_admit(struct obs_connection *s);
 void obs_gate_leave(struct obs_connection *s);
 /* Notes for the audit that ops of a post were refused for their source. */
 void obs_gate_note_source(const struct obs_connection *s);
+/* The same of a user whom a Unix socket does not admit; `bridge` is the obs_bridge. */
+void obs_gate_note_stranger(void *bridge, const obs_address *at, const char *peer);
 /* Whether the identity may see what only holders of a key see; everybody may without a key file. */
 bool obs_gate_is_known(const struct obs_connection *s);
 

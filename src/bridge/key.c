@@ -19,6 +19,13 @@ static void put_scopes(obs_json_writer *w, const char *name, unsigned scopes) {
   obs_json_end(w);
 }
 
+static void put_time(obs_json_writer *w, const char *name, int64_t ms) {
+  if (ms != OBS_KEY_NEVER)
+    obs_json_time(w, name, ms);
+  else
+    obs_json_null(w, name);
+}
+
 /* Without a key everything is open: who asks may speak as any source, for ever. */
 static void put_key(obs_json_writer *w, const obs_identity *i) {
   const obs_key *k = i->key;
@@ -28,10 +35,8 @@ static void put_key(obs_json_writer *w, const obs_identity *i) {
   obs_json_array(w, "sources");
   for (uint32_t n = 0; k != NULL && n < k->nsources; n++) obs_json_text(w, NULL, k->sources[n]);
   obs_json_end(w);
-  if (k != NULL && k->expires_ms != OBS_KEY_NEVER)
-    obs_json_time(w, "expires", k->expires_ms);
-  else
-    obs_json_null(w, "expires");
+  put_time(w, "created", k != NULL ? k->created_ms : OBS_KEY_NEVER);
+  put_time(w, "expires", k != NULL ? k->expires_ms : OBS_KEY_NEVER);
 }
 
 /* A path that is unknown, or takes other methods, needs nothing that a key could give. */

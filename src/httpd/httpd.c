@@ -395,6 +395,11 @@ static void on_closed(obs_stream *s) {
   obs_stream_chunk_unref(c->kept);
 }
 
+static void on_stranger(const obs_stream *s) {
+  const obs_httpd *h = obs_stream_arg(s);
+  h->opts.stranger(h->opts.arg, obs_stream_address(s), obs_stream_peer(s));
+}
+
 /* Its request is not read. That costs one write, and the stream server does it for a few at a time only. */
 static void on_refused(obs_stream *s) {
   obs_httpd *h = obs_stream_arg(s);
@@ -433,6 +438,7 @@ observer_err obs_httpd_open(const obs_httpd_opts *opts, obs_httpd **out) {
                                       .received = on_received,
                                       .written = on_written,
                                       .closed = on_closed,
+                                      .stranger = o->stranger != NULL ? on_stranger : NULL,
                                       .refused = on_refused,
                                       .probe = probe,
                                       .probe_len = sizeof probe - 1};

@@ -40,6 +40,8 @@ typedef struct {
   /* The request is over: answered, refused or cut off. What `admit` or `handle` acquired for it is let go. Also for one
    * that was not admitted, and at the end of the connection. NULL: nothing is. */
   void (*ended)(obs_httpd_request *r);
+  /* Connected, but not one of the listener's `;uid=`: it is closed without a word. NULL: that is logged. */
+  void (*stranger)(void *arg, const obs_address *at, const char *peer);
   size_t body_limit;                  /* of one, decoded */
   size_t body_bytes;                  /* of all; 0: 64 MiB */
   size_t answer_bytes;                /* 0: 64 MiB */

@@ -326,10 +326,11 @@ class Shown(AccessTest):
         for path in (V1 + "key", "/observer/key"):
             self.assertEqual(self.ask(daemon, "GET", path, bearer(bound)).json,
                              {"id": id_of(bound), "name": "mailer's", "scopes": ["ingest"], "sources": ["mailer", "bot:"],
-                              "expires": "2999-01-01T00:00:00.000Z"})
+                              "created": "2026-01-01T00:00:00.000Z", "expires": "2999-01-01T00:00:00.000Z"})
             self.check_refused(self.ask(daemon, "GET", path))
         self.assertEqual(self.ask(daemon, "GET", V1 + "key", bearer(admin)).json,
-                         {"id": id_of(admin), "name": "root", "scopes": ["ingest", "read", "admin"], "sources": [], "expires": None})
+                         {"id": id_of(admin), "name": "root", "scopes": ["ingest", "read", "admin"], "sources": [],
+                          "created": "2026-01-01T00:00:00.000Z", "expires": None})
         for method, path, allowed, needs in (("POST", "/event", True, ["ingest"]), ("GET", "/stats", False, ["read"]),
                                              ("HEAD", "/stats", False, ["read"]), ("GET", V1 + "ops/7?x=1", False, ["read"]),
                                              ("GET", V1 + "advice", True, ["ingest", "read"]), ("GET", "/livez", True, ["public"]),
@@ -344,8 +345,8 @@ class Shown(AccessTest):
             if error:
                 self.assertEqual(answer.json["error"], error)
         answer = self.start(None).get(V1 + "key?method=GET&path=/stats").json
-        self.assertEqual(answer, {"id": None, "name": None, "scopes": ["ingest", "read", "admin"], "sources": [], "expires": None,
-                                  "allowed": True, "needs": ["read"]})
+        self.assertEqual(answer, {"id": None, "name": None, "scopes": ["ingest", "read", "admin"], "sources": [], "created": None,
+                                  "expires": None, "allowed": True, "needs": ["read"]})
 
     def test_what_it_says_is_what_happens(self):
         """The dry run and the request agree on every route."""
@@ -509,6 +510,22 @@ class Listeners(AccessTest):
         wait_until(lambda: self.ask_ipc(daemon, 3, "GET /stats")[0] == 401, 10, "the listener's key to be revoked")
         self.assertEqual(self.ask_ipc(daemon, 2, "GET /stats")[0], 200)
         daemon.stop()
+
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root, to be another user")
+    def test_another_user(self):
+        os.chmod(self.tmp, 0o755)
+        daemon = self.daemon("data", http=["http://127.0.0.1:0", self.path("mine") + ";uid=%d" % os.getuid()])
+        ask = ("import os, socket; os.setuid(65534); s = socket.socket(socket.AF_UNIX); s.settimeout(60); s.connect(%r); "
+               "print(s.recv(1))" % daemon.url("http", 1)[len("ipc://"):])
+        done = subprocess.run(["python3", "-c", ask], capture_output=True, text=True, timeout=60 * SLOW)
+        self.assertEqual((done.stdout, done.stderr), ("b''\n", ""))
+        daemon.stop()
+        self.assertIn("http %s: refused uid 65534: not one of the listener's users" % daemon.url("http", 1), daemon.stderr())
+        with open(os.path.join(daemon.data_dir, "audit.jsonl"), encoding="utf-8") as f:
+            rows = [json.loads(line) for line in f]
+        self.assertEqual([(r["address"], r["request"], r["status"]) for r in rows],
+                         [("uid 65534", "http " + daemon.url("http", 1), 401)])
 
 
 class Sources(AccessTest):
