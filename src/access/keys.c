@@ -206,6 +206,46 @@ void obs_keys_fini(obs_keys *k) {
   *k = (obs_keys){0};
 }
 
+/* ---- writing ---- */
+
+static void put_json(obs_buf *out, const cJSON *value) {
+  char *text = cJSON_PrintUnformatted(value);
+  if (text != NULL)
+    obs_buf_puts(out, text);
+  else
+    out->oom = true;
+  cJSON_free(text);
+}
+
+/* A key a line. */
+static void put_list(obs_buf *out, const cJSON *list) {
+  const cJSON *key;
+  const char *before = "\n";
+  obs_buf_putc(out, '[');
+  cJSON_ArrayForEach(key, list) {
+    obs_buf_puts(out, before);
+    put_json(out, key);
+    before = ",\n";
+  }
+  obs_buf_puts(out, "\n]");
+}
+
+void obs_keys_put(const cJSON *document, obs_buf *out) {
+  const cJSON *member;
+  const char *before = "{";
+  cJSON_ArrayForEach(member, document) {
+    obs_buf_puts(out, before);
+    obs_buf_json_cstr(out, member->string);
+    obs_buf_putc(out, ':');
+    if (strcmp(member->string, "keys") == 0)
+      put_list(out, member);
+    else
+      put_json(out, member);
+    before = ",";
+  }
+  obs_buf_puts(out, "}\n");
+}
+
 /* ---- using ---- */
 
 const obs_key *obs_keys_find(const obs_keys *k, const char *id) {

@@ -49,6 +49,8 @@ typedef struct {
 /* Reads a file's text. INVALID: `error` says which key and what is wrong; NOMEM. Fini in either case. */
 observer_err obs_keys_read(obs_str text, obs_keys *out, char *error, size_t size);
 void obs_keys_fini(obs_keys *k);
+/* Appends a document as a file's text, a key a line, with the members that only others know. */
+void obs_keys_put(const cJSON *document, obs_buf *out);
 /* NULL: there is none of that id. */
 const obs_key *obs_keys_find(const obs_keys *k, const char *id);
 /* The key whose text it is: its secret is compared in constant time, with that of no key where there is none of the id.

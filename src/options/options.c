@@ -347,6 +347,12 @@ const char *obs_options_text(const obs_options *o, const char *name) {
   return v->texts.n > 0 ? v->texts.at[0] : NULL;
 }
 
+char *const *obs_options_texts(const obs_options *o, const char *name, uint32_t *n) {
+  const obs_option_value *v = value_of(o, name);
+  *n = v->texts.n;
+  return v->texts.at;
+}
+
 uint64_t obs_options_number(const obs_options *o, const char *name) {
   return value_of(o, name)->number;
 }

@@ -120,6 +120,8 @@ void obs_options_complain(obs_options *o, const char *where, const char *what);
 /* The value of an option of the table (asking for another is a fault of the program). NULL: it has none; "" for a
  * switch of ANY that is set. */
 const char *obs_options_text(const obs_options *o, const char *name);
+/* All values of a list; they stay the options'. */
+char *const *obs_options_texts(const obs_options *o, const char *name, uint32_t *n);
 /* Where the value came from. */
 obs_option_origin obs_options_origin(const obs_options *o, const char *name);
 uint64_t obs_options_number(const obs_options *o, const char *name);

@@ -1,5 +1,6 @@
 #include "observerctl/cli/args.h"
 
+#include "access/key_text.h"
 #include "observerctl/cli/term.h"
 #include "observerctl/cli/text.h"
 
@@ -109,9 +110,24 @@ static bool has_flag(const obs_command *c, const char *name) {
   return false;
 }
 
+/* Every user of the machine can see the arguments of all processes, and messages repeat them. */
+static bool has_key(const char *word) {
+  obs_str found;
+  return obs_key_text_find(word, strlen(word), &found);
+}
+
 bool obs_args_parse(obs_args *a, const obs_command *command, int argc, char **argv) {
   *a = (obs_args){.command = command};
   obs_options *o = &a->options;
+  for (int i = 1; i < argc; i++) {
+    if (command->verbatim && argv[i][0] != '-') break; /* another command's words are its own */
+    if (!has_key(argv[i])) continue;
+    obs_args_error(a,
+                   "argument %d has a key in it, which every user of this machine can see there: replace that key, and "
+                   "give the new one in a file (OBSERVER_KEY_FILE) or in OBSERVER_KEY",
+                   i);
+    return false;
+  }
   a->rest = calloc((size_t)argc + 1, sizeof(*a->rest));
   if (!obs_options_open(o, (obs_option_table){command->flags, command->nflags, NULL}, report, a) || a->rest == NULL) {
     obs_args_error(a, "out of memory");

@@ -29,6 +29,7 @@
   X(tail)                                                                                                              \
   X(top)                                                                                                               \
   X(check)                                                                                                             \
+  X(key)                                                                                                               \
   X(doctor)                                                                                                            \
   X(bench)                                                                                                             \
   X(cluster)                                                                                                           \

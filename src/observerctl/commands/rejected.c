@@ -1,6 +1,7 @@
 /* rejected list, export, replay: what the daemon refused, with its bytes. */
 #include "base/json.h"
 #include "observerctl/ask/ask.h"
+#include "observerctl/cli/actions.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/term.h"
@@ -96,7 +97,8 @@ static bool list_row(void *arg, const obs_reject_row *row) {
   return put_line(w);
 }
 
-static int list(work *w) {
+static int list(void *arg) {
+  work *w = arg;
   bool walked = walk(w, list_row);
   if (walked && !w->failed && w->listed == 0) obs_ask_none(w->args, "rejected ops or messages");
   return w->failed ? OBS_COMMAND_FAILED : OBS_COMMAND_OK;
@@ -152,7 +154,8 @@ static bool export_row(void *arg, const obs_reject_row *row) {
   return ok;
 }
 
-static int export(work *w) {
+static int export(void *arg) {
+  work *w = arg;
   if (w->out == NULL && w->filter.number == 0) {
     obs_args_error(w->args, "export needs --out DIR for files, or --number N for one row on standard output");
     return OBS_COMMAND_USAGE;
@@ -216,7 +219,8 @@ static bool replay_row(void *arg, const obs_reject_row *row) {
   return !obs_interrupt_wait(&w->interrupt, 0);
 }
 
-static int replay(work *w) {
+static int replay(void *arg) {
+  work *w = arg;
   w->dry_run = obs_args_text(w->args, "dry-run") != NULL;
   if (!obs_interrupt_open(&w->interrupt)) {
     obs_args_error(w->args, "signals: %s", strerror(errno));
@@ -247,14 +251,7 @@ static int replay(work *w) {
 
 /* ---- the command ---- */
 
-/* Beside --data-dir and the filters, which all take. */
-typedef struct {
-  const char *name;
-  int (*run)(work *w);
-  const char *flags[5];
-} action;
-
-static const action actions[] = {
+static const obs_action actions[] = {
     {"list", list, {"json", "utc"}},
     {"export", export, {"out"}},
     {"replay", replay, {"json", "url", "req", "timeout", "dry-run"}},
@@ -262,30 +259,9 @@ static const action actions[] = {
 
 static const char *const common[] = {"data-dir", "number", "reason", "transport", "since", "until", "limit", "color"};
 
-static bool is_listed(const char *flag, const char *const *names, size_t n) {
-  for (size_t i = 0; i < n; i++) {
-    if (names[i] != NULL && strcmp(names[i], flag) == 0) return true;
-  }
-  return false;
-}
-
 static int run_rejected(const obs_args *args) {
-  const action *act = NULL;
-  for (size_t i = 0; args->nrest == 1 && i < sizeof(actions) / sizeof(actions[0]); i++)
-    if (strcmp(args->rest[0], actions[i].name) == 0) act = &actions[i];
-  if (act == NULL) {
-    obs_args_error(args, "which action? list, export or replay");
-    return OBS_COMMAND_USAGE;
-  }
-  for (size_t i = 0; i < args->command->nflags; i++) {
-    const char *name = args->command->flags[i].name;
-    /* The environment is for all commands: what is not for this one is none of its business. */
-    if (obs_options_origin(&args->options, name) != OBS_OPTION_FLAG || is_listed(name, OBS_TABLE(common)) ||
-        is_listed(name, OBS_TABLE(act->flags)))
-      continue;
-    obs_args_error(args, "--%s does not apply to %s", name, act->name);
-    return OBS_COMMAND_USAGE;
-  }
+  const obs_action *act = obs_actions_find(args, OBS_TABLE(actions), OBS_TABLE(common), "list, export or replay");
+  if (act == NULL) return OBS_COMMAND_USAGE;
   work w = {
       .args = args,
       .json = obs_args_text(args, "json") != NULL,
