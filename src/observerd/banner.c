@@ -27,13 +27,15 @@ void obs_banner_print(FILE *out, const char *program, const char *http, const ch
   bool usual = has_http && strcmp(http, "http://127.0.0.1:3800") == 0; /* where observerctl looks by itself */
   const char *option = usual ? "" : " --url ", *url = usual ? "" : http;
   if (has_http && keys != NULL)
-    fprintf(out, "key:      export OBSERVER_KEY=obs_...    (%.*sobserverctl key new --keys %s makes one)\n", n, program,
-            keys);
+    fprintf(out,
+            "key:      %.*sobserverctl key new me --scope ingest,read --keys %s > me.key; export "
+            "OBSERVER_KEY_FILE=me.key\n",
+            n, program, keys);
   if (has_http) {
     fprintf(out, "publish:  %.*sobserverctl pub --endpoint /v1/chat --success%s%s\n", n, program, option, url);
     fprintf(out, "watch:    %.*sobserverctl top%s%s\n", n, program, option, url);
     fprintf(out, "          curl %s%s/stats    (package curl)\n",
-            keys != NULL ? "-H \"X-API-Key: $OBSERVER_KEY\" " : "", http);
+            keys != NULL ? "-H \"X-API-Key: $(cat $OBSERVER_KEY_FILE)\" " : "", http);
   }
   if (pull != NULL)
     fprintf(

@@ -12,7 +12,13 @@ static const char about[] =
     "acknowledgement; SUB is best effort. Only one daemon at a time writes to a data directory.\n\n"
     "SIGTERM and SIGINT stop it in order: intake ends, what waits is written, synced and answered; a second one ends "
     "it at once. SIGHUP reads the configuration again: from a valid one the daemon takes what it can change while it "
-    "runs, a bad one is refused.";
+    "runs, a bad one is refused. The key file and the TLS files are read again when they change, and at SIGHUP.\n\n"
+    "Without --keys whoever reaches a listener may use it, and one that others can reach is refused unless "
+    "--allow-open "
+    "is given, or its clients need a certificate. With --keys HTTP needs a key, and each listener of the bus and the "
+    "feed has to say who its peers are: ;key=ID behind its URL for the rights of a key, ;uid=NUMBER for users of a "
+    "Unix "
+    "socket, or client certificates (--tls-ca). observerctl key makes and revokes keys.";
 
 static const char configuration[] =
     "Each option but those that print something is also a key of the file given with --config, with _ for -, in the "
@@ -46,6 +52,7 @@ static const entry files[] = {
     {"DATA_DIR/reviews.jsonl", "answers that were judged, with the verdicts"},
     {"DATA_DIR/calls.jsonl", "every call to a model or another service"},
     {"DATA_DIR/rejected.jsonl, rejected.1.jsonl", "rejected messages and ops, with the reason and the bytes"},
+    {"DATA_DIR/audit.jsonl, audit.1.jsonl", "what was done to the keys and the daemon, and who was refused"},
     {"DATA_DIR/bad-rows.jsonl", "rows that could not be read, set aside"},
     {"DATA_DIR/group", "ops and session records of one message while they are written"},
     {"DATA_DIR/checkpoint", "aggregates up to a seq, so that the daemon starts quickly"},
@@ -95,6 +102,11 @@ void obs_man_print(FILE *out) {
   obs_roff_paragraph(out);
   obs_roff_text(out, "For trying things out: no files, other ports:");
   obs_roff_example(out, "observerd --ephemeral --http http://127.0.0.1:4800 --pull tcp://127.0.0.1:4801 \\\n"
+                        "  --sub none --rep none --feed none");
+  obs_roff_paragraph(out);
+  obs_roff_text(out, "For others, with keys and TLS; ID is that of a key in the file:");
+  obs_roff_example(out, "observerd --keys keys.json --tls-cert cert.pem --tls-key cert.key \\\n"
+                        "  --http https://0.0.0.0:3800 --pull 'tls+tcp://0.0.0.0:3801;key=ID' \\\n"
                         "  --sub none --rep none --feed none");
   obs_roff_section(out, "SEE ALSO");
   obs_roff_text(out, "observerctl(1), nngcat(1)");

@@ -95,7 +95,7 @@ class Readme(DaemonTest):
             self.assertEqual(language, "sh", text)
             run("sh", "-ec", text, cwd=folder, env=self.environment(daemon, folder))
             ran += 1
-        self.assertEqual(ran, 11)
+        self.assertEqual(ran, 12)
         wanted = [("/v1/chat", True, 0)] * 2 + [("/v1/chat", False, 30000), ("/a", True, 0), ("/b", False, 0)]
         wanted += [("/v1/chat", True, 120)] * 2 + [("/v1/chat", False, 0), ("/v1/chat", True, 42)]
         daemon.wait_total(len(wanted) + 1)
