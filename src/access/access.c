@@ -34,7 +34,7 @@ struct obs_access {
   /* Main's alone. */
   struct stat seen;                      /* of the file that was read last */
   bool settled;                          /* it had its size and time for a while: the same stat is the same text */
-  uint8_t text_hash[OBS_KEY_HASH_BYTES]; /* of the text that was read last, good or not */
+  uint8_t text_hash[OBS_KEY_HASH_BYTES]; /* of its text; 0: it was not good */
   char complaint[ERROR_MAX];             /* what is wrong with it; "": nothing */
 };
 
@@ -161,45 +161,43 @@ static bool is_settled(const struct stat *st) {
   return obs_clock_wall_ms() - changed_ms > SETTLED_MS;
 }
 
-/* Reads the file. *out NULL and OK: its text is that of the last time. */
+static observer_err make_set(obs_str text, key_set **out, char *error, size_t size) {
+  key_set *s = calloc(1, sizeof *s);
+  if (s == NULL) {
+    (void)snprintf(error, size, "no memory");
+    return OBSERVER_E_NOMEM;
+  }
+  observer_err err = obs_keys_read(text, &s->keys, error, size);
+  if (err != OBSERVER_E_OK) {
+    obs_keys_fini(&s->keys);
+    free(s);
+    return err;
+  }
+  atomic_store(&s->refs, 1);
+  *out = s;
+  return OBSERVER_E_OK;
+}
+
+/* Reads the file. *out NULL and OK: its text is the one that was read last. What went wrong is tried again at the next
+ * look, since the reason may have been this process's: no memory, no descriptors. */
 static observer_err read_set(obs_access *a, key_set **out, char *error, size_t size) {
   obs_buf text = {0};
   struct stat st = {0};
-  char why[ERROR_MAX] = "";
-  uint8_t hash[OBS_KEY_HASH_BYTES];
+  char why[ERROR_MAX] = "no memory";
+  uint8_t hash[OBS_KEY_HASH_BYTES] = {0};
   *out = NULL;
-  a->settled = false;
   observer_err err = obs_key_file_read(a->path, &text, &st, error, size);
-  if (err != OBSERVER_E_OK) {
-    memset(a->text_hash, 0, sizeof a->text_hash); /* the same text would be news afterwards */
-    goto done;
-  }
-  key_set *s = NULL;
-  if (!obs_key_text_hash(obs_buf_view(&text), hash)) {
-    err = OBSERVER_E_NOMEM;
-  } else if (memcmp(hash, a->text_hash, sizeof hash) == 0) {
-    a->seen = st;
-    a->settled = is_settled(&st);
-    goto done;
-  } else if ((s = calloc(1, sizeof *s)) == NULL) {
-    err = OBSERVER_E_NOMEM;
-  } else {
-    err = obs_keys_read(obs_buf_view(&text), &s->keys, why, sizeof why);
-  }
-  if (err == OBSERVER_E_OK || err == OBSERVER_E_INVALID) { /* else it is read again, whatever its stat */
-    memcpy(a->text_hash, hash, sizeof hash);
-    a->seen = st;
-    a->settled = is_settled(&st);
-  }
   if (err == OBSERVER_E_OK) {
-    atomic_store(&s->refs, 1);
-    *out = s;
-  } else {
-    (void)snprintf(error, size, "keys: %s: %s", a->path, why[0] != '\0' ? why : observer_strerror(err));
-    if (s != NULL) obs_keys_fini(&s->keys);
-    free(s);
+    if (!obs_key_text_hash(obs_buf_view(&text), hash))
+      err = OBSERVER_E_NOMEM;
+    else if (memcmp(hash, a->text_hash, sizeof hash) != 0)
+      err = make_set(obs_buf_view(&text), out, why, sizeof why);
+    if (err != OBSERVER_E_OK) (void)snprintf(error, size, "keys: %s: %s", a->path, why);
   }
-done:
+  if (err != OBSERVER_E_OK) memset(hash, 0, sizeof hash); /* the same text as before is news after a fault */
+  memcpy(a->text_hash, hash, sizeof hash);
+  a->seen = st;
+  a->settled = err == OBSERVER_E_OK && is_settled(&st);
   obs_buf_fini(&text);
   return err;
 }

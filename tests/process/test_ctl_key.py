@@ -8,11 +8,13 @@ import re
 import stat
 import subprocess
 import unittest
+import urllib.error
+import urllib.request
 import zlib
 from datetime import datetime, timedelta, timezone
 
 from ctl import OBSERVERCTL, CtlTest
-from harness import SLOW, main
+from harness import SLOW, main, wait_until
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 TEXT = re.compile(r"obs_([ira])_([a-z2-7]{8})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})\n")
@@ -419,6 +421,47 @@ class Check(KeyTest):
         self.assertEqual(self.said("check", input="\n"), "observerctl key: standard input: it is empty\n")
         self.assertEqual(self.said("check", "--key-file", self.path("none")),
                          "observerctl key: key-file %s: No such file or directory\n" % self.path("none"))
+
+
+class WithDaemon(KeyTest):
+    """What the command writes is what a daemon reads, at once."""
+
+    def ask(self, key, path="/v1/observer/ops", body=None):
+        request = urllib.request.Request(self.daemon.url("http") + path, body, {"authorization": "Bearer " + key})
+        try:
+            with urllib.request.urlopen(request, timeout=30 * SLOW) as answer:
+                return answer.status
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            return refused.code
+
+    def test_from_new_to_revoke(self):
+        refused = (401, 429)  # who asks again and again with a wrong key
+        admin, reader = self.new("boss", "--scope", "admin"), self.new("reader", "--scope", "read", "--note", "\u00e9")
+        self.daemon = self.start(args=["--keys", self.file], pull=None, sub=None, rep=None, feed=None)
+        self.assertEqual((self.ask(admin), self.ask(reader)), (200, 200))
+        self.assertEqual(self.ask(reader, "/v1/observer/event", b'{"endpoint":"/a"}'), 403)
+        mailer = self.new("mailer", "--scope", "ingest", "--source", "mailer")
+        wait_until(lambda: self.ask(mailer) == 403, 20, "the new key counts")
+        self.assertEqual(self.ask(mailer, "/v1/observer/event", b'{"endpoint":"/a"}'), 200)
+        self.assertEqual(self.daemon.journal_rows()[0]["source"], "mailer")
+        other = self.key("rotate", "reader", "--overlap", "0").stdout.strip()
+        wait_until(lambda: self.ask(reader) in refused and self.ask(other) == 200, 20, "the key is another")
+        self.key("revoke", "boss", "mailer")
+        wait_until(lambda: self.ask(admin) in refused and self.ask(mailer) in refused, 20, "the keys are revoked")
+        self.assertEqual(self.ask(other), 200)
+        self.daemon.stop()
+        ids = {name: key.split("_")[2] for name, key in (("boss", admin), ("reader", reader), ("mailer", mailer), ("other", other))}
+        with open(os.path.join(self.daemon.data_dir, "audit.jsonl")) as f:
+            text = f.read()
+        rows = [json.loads(line) for line in text.splitlines()]
+        done = [(row["what"], row["key"], row.get("detail")) for row in rows if row["what"] != "denied"]
+        self.assertEqual(done, [("key_added", ids["mailer"], "ingest"), ("key_changed", ids["reader"], "expires"),
+                                ("key_added", ids["other"], "read"), ("key_revoked", ids["boss"], None),
+                                ("key_revoked", ids["mailer"], None)])
+        self.assertTrue({row["key"] for row in rows if row["what"] == "denied"} <= set(ids.values()))
+        for key in (admin, reader, mailer, other):
+            self.assertNotIn(key.split("_")[3][:12], text + self.daemon.stderr())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 /* Every allocation of journal, records and state fails once: the call answers OBSERVER_E_NOMEM or does its work, and
  * what it reported is what is there afterwards. */
+#include "access/access.h"
 #include "alloc_fault.h"
 #include "journal_fixture.h"
 #include "jsonl/records.h"
@@ -220,11 +221,70 @@ static void dedupe(void **state) {
   }
 }
 
+static const char key_file[] =
+    "{\"v\":1,\"keys\":[{\"id\":\"mailer22\",\"name\":\"a\",\"scopes\":[\"ingest\"],\"sources\":[\"m\"],\"sha256\":"
+    "\"71d84b1859bad11abcb3dfd9353c8d1873aafd883ffaf6f2c9df7cbcfc3e1850\"}]%s}";
+
+static void write_keys(const fixture *f, const char *more) {
+  FILE *file = fopen(path(f, "keys"), "wb");
+  assert_non_null(file);
+  assert_int_equal(fchmod(fileno(file), 0600), 0);
+  assert_true(fprintf(file, key_file, more) > 0 && fclose(file) == 0);
+}
+
+/* Opened, read again, refusals and rows of the audit: a set of keys is whole or the former one, and the next look finds
+ * what one without memory did not. */
+static void keys(void **state) {
+  fixture *f = *state;
+  static const char key[] = "obs_i_mailer22_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_3AH3s7";
+  unsigned opened = 0;
+  for (unsigned long n = 1, fired = 1; fired; n++) {
+    char dir[sizeof f->dir + 32], file[sizeof dir], error[256] = "";
+    obs_access *a = NULL;
+    obs_identity who = {0};
+    obs_access_counts counts = {0};
+    obs_access_result result = OBS_ACCESS_OK;
+    bool still = true;
+    snprintf(dir, sizeof dir, "%s/audit.jsonl", f->dir);
+    snprintf(file, sizeof file, "%s/keys", f->dir);
+    write_keys(f, "");
+    alloc_fault_arm(n);
+    observer_err err = obs_access_open(&(obs_access_opts){file, dir}, &a, error, sizeof error);
+    if (err == OBSERVER_E_OK) {
+      result = obs_access_key(a, OBS_STR(key), "192.0.2.1:1", &who);
+      obs_access_denied(a, "192.0.2.1:1", NULL, "GET /", 401);
+      obs_access_audit(a, "reload", NULL, "x");
+      write_keys(f, ",\"x_more\":1");
+      obs_access_tick(a, false);
+      still = obs_access_still(a, &who);
+    }
+    fired = alloc_fault_disarm();
+    if (err != OBSERVER_E_OK) {
+      assert_int_equal(err, OBSERVER_E_NOMEM);
+      assert_null(a);
+      assert_string_not_equal(error, "");
+      continue;
+    }
+    opened++;
+    assert_int_equal(result, OBS_ACCESS_OK);
+    assert_true(still);
+    obs_access_tick(a, false);
+    obs_access_get_counts(a, &counts);
+    assert_false(counts.stale);
+    assert_int_equal(counts.reloads, 1);
+    assert_int_equal(obs_access_generation(a), 2);
+    assert_true(obs_access_still(a, &who));
+    obs_access_release(&who);
+    obs_access_close(a);
+  }
+  assert_true(opened > 5);
+}
+
 int main(void) {
   obs_log_setup(OBS_LOG_ERROR + 1, OBS_LOG_TEXT);
   const struct CMUnitTest tests[] = {
       JOURNAL_TEST(journal),    JOURNAL_TEST(records), JOURNAL_TEST(state_counts),
-      JOURNAL_TEST(state_load), JOURNAL_TEST(dedupe),
+      JOURNAL_TEST(state_load), JOURNAL_TEST(dedupe),  JOURNAL_TEST(keys),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
