@@ -12,6 +12,7 @@ enum {
   BODY_MS = 30000,
   IDLE_MS = 75000,
   DRAIN_MS = 1000,
+  SLOWEST = 256,           /* bytes a millisecond at which a client is expected to read the rest of an answer */
   SMALL = 4096,            /* bytes of a body or an answer that are not charged, and that a connection's buffers keep */
   UNREAD_BYTES = 64 << 10, /* of answers, at which a connection begins no further request */
   COMPRESSED_FROM = 1024,
@@ -43,6 +44,8 @@ struct obs_httpd_connection {
 
   _Atomic size_t answer_charged;
   _Atomic bool stalled; /* too many answers are unread: goes on when they are written */
+  _Atomic uint32_t
+      linger_ms; /* how long it waits for the peer to close when its last answer is written; 0: not at all */
 };
 
 struct obs_httpd {
@@ -162,8 +165,14 @@ static void send_answer(connection *c) {
   f.keeps_old = r->head.old;
   size_t head_len = obs_answer_head(a, &f, head);
   if (r->head.head) r->out.len = 0;
-  bool written = write_answer(c, head, head_len, &r->out);
   bool close = a->close;
+  /* NNG's TLS takes bytes before the system does, and a close drops them: the client, which knows the answer's length,
+   * is to close first. Of a small answer nothing is left behind. */
+  size_t size = head_len + r->out.len;
+  bool lingers = close && obs_stream_address(c->stream)->tls && size > SMALL;
+  if (lingers) set_deadline(c, 0);
+  atomic_store(&c->linger_ms, lingers ? (uint32_t)(DRAIN_MS + size / SLOWEST) : 0);
+  bool written = write_answer(c, head, head_len, &r->out);
 
   end_request(c);
   obs_httpd_body_end(&c->body);
@@ -183,7 +192,7 @@ static void send_answer(connection *c) {
     c->phase = DRAIN;
     if (c->unread || atomic_load(&c->turn) == APPLICATION_AND_MORE)
       set_deadline(c, DRAIN_MS);
-    else
+    else if (!lingers)
       obs_stream_close_when_written(c->stream);
   }
 }
@@ -380,6 +389,8 @@ static void on_opened(obs_stream *s) {
 static void on_written(obs_stream *s) {
   connection *c = obs_stream_own(s);
   uncharge_answers(c);
+  uint32_t linger_ms = atomic_load(&c->linger_ms);
+  if (linger_ms > 0) obs_stream_deadline(s, linger_ms);
   if (atomic_exchange(&c->stalled, false)) obs_stream_kick(s);
 }
 

@@ -361,8 +361,10 @@ void obs_stream_on_received(void *arg) {
   obs_stream_run(s, !silent);
 }
 
-/* With the lock. */
-static void kick(obs_stream *s) {
+/* False: it has to be closed. NNG's TLS does not take a read back, nor a write: a cancelled one ends the connection,
+ * and one that waits for the handshake is not even cancelled. With the lock. */
+static bool kick(obs_stream *s) {
+  if (s->reader == OBS_STREAM_READING && s->listener->address.tls) return false;
   if (s->reader == OBS_STREAM_RESTING) {
     s->reader = OBS_STREAM_RUNNING;
     s->paused = false;
@@ -372,19 +374,21 @@ static void kick(obs_stream *s) {
     s->kicked = true;
     if (s->reader == OBS_STREAM_READING) nng_aio_cancel(s->rx);
   }
+  return true;
 }
 
 void obs_stream_kick(obs_stream *s) {
   pthread_mutex_lock(&s->lock);
-  if (!atomic_load(&s->closing)) kick(s);
+  bool kicked = atomic_load(&s->closing) || kick(s);
   pthread_mutex_unlock(&s->lock);
+  if (!kicked) obs_stream_close(s);
 }
 
 void obs_stream_resume(obs_stream *s) {
   pthread_mutex_lock(&s->lock);
-  /* While `received` runs it may be about to pause. */
+  /* While `received` runs it may be about to pause. It is not reading: nothing is to be closed. */
   bool pauses = s->paused || s->reader == OBS_STREAM_RUNNING;
-  if (pauses && !atomic_load(&s->closing)) kick(s);
+  if (pauses && !atomic_load(&s->closing)) (void)kick(s);
   pthread_mutex_unlock(&s->lock);
 }
 
@@ -466,7 +470,7 @@ obs_stream_sent obs_stream_write_now(obs_stream *s, obs_stream_chunk *c, size_t 
   if (push_piece(s, c, off, len) == NULL) {
     sent = OBS_STREAM_CLOSED;
   } else if (!s->writing) {
-    good = write_now(s);
+    good = s->listener->address.tls || write_now(s); /* what TLS does not take at once cannot be taken back */
     if (good && s->pieces.n == 0) {
       sent = OBS_STREAM_WRITTEN;
     } else if (good) {

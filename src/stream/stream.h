@@ -101,14 +101,16 @@ void obs_stream_hold(obs_stream *s);
 void obs_stream_release(obs_stream *s);
 /* Holds one whose `closed` may be about to be called, but has not returned. False: it is too late; it is not held. */
 bool obs_stream_hold_open(obs_stream *s);
-/* `received` is called soon, on one of NNG's threads, and reading goes on. */
+/* `received` is called soon, on one of NNG's threads, and reading goes on. One that is reading over TLS is closed
+ * instead: its read cannot be taken back. */
 void obs_stream_kick(obs_stream *s);
 /* The same for one that has paused; nothing for others. */
 void obs_stream_resume(obs_stream *s);
 /* Writes `len` bytes of the chunk from `off` behind what is queued; takes its own reference. False: closed or no
  * memory. */
 bool obs_stream_write(obs_stream *s, obs_stream_chunk *c, size_t off, size_t len);
-/* The same, but what the system takes at once is written when it returns, without a hop to another thread. */
+/* The same, but what the system takes at once is written when it returns, without a hop to another thread; not over
+ * TLS. */
 typedef enum {
   OBS_STREAM_CLOSED, /* as false above */
   OBS_STREAM_QUEUED, /* `written` comes */

@@ -248,23 +248,18 @@ static bool is_current(const obs_tls *t, const material *m, char *why, size_t si
   return !expired && !early && !ca_expired;
 }
 
-static nng_tls_config *make_config(const material *m, char *why, size_t size) {
+static nng_tls_config *make_config(const obs_tls *t, const material *m, char *why, size_t size) {
   nng_tls_config *config = NULL;
-  const char *what = "TLS";
   int rv = nng_tls_config_alloc(&config, NNG_TLS_MODE_SERVER);
   if (rv == 0) rv = nng_tls_config_version(config, NNG_TLS_1_2, NNG_TLS_1_3);
-  if (rv == 0) {
-    what = "tls-cert and tls-key";
-    rv = nng_tls_config_own_cert(config, m->text[CERT], m->text[KEY], NULL);
-  }
-  if (rv == 0 && m->text[CA] != NULL) {
-    what = "tls-ca";
-    rv = nng_tls_config_ca_chain(config, m->text[CA], NULL);
-  }
+  bool own = rv == 0 && (rv = nng_tls_config_own_cert(config, m->text[CERT], m->text[KEY], NULL)) != 0;
+  if (rv == 0 && m->text[CA] != NULL) rv = nng_tls_config_ca_chain(config, m->text[CA], NULL);
   if (rv == 0)
     rv = nng_tls_config_auth_mode(config, m->text[CA] != NULL ? NNG_TLS_AUTH_MODE_REQUIRED : NNG_TLS_AUTH_MODE_NONE);
   if (rv == 0) return config;
-  (void)snprintf(why, size, "%s: %s", what, nng_strerror(rv));
+  (void)snprintf(why, size, "%s %s: NNG's TLS cannot use it%s: %s", options[own || m->text[CA] == NULL ? CERT : CA],
+                 t->paths[own || m->text[CA] == NULL ? CERT : CA],
+                 own ? " (keys may be RSA, or EC on P-256, P-384 or P-521)" : "", nng_strerror(rv));
   if (config != NULL) nng_tls_config_free(config);
   return NULL;
 }
@@ -312,7 +307,7 @@ static observer_err read_first(obs_tls *t, char *why, size_t size) {
   material m = {0};
   take_stamps(t, t->seen);
   bool good = read_all(t, false, &m, why, size) && understand(t, &m, why, size);
-  nng_tls_config *config = good ? make_config(&m, why, size) : NULL;
+  nng_tls_config *config = good ? make_config(t, &m, why, size) : NULL;
   if (config != NULL) {
     adopt(t, config, &m, false);
     if (!is_current(t, &m, not_current, sizeof not_current) && m.begins_ms > obs_clock_wall_ms())
@@ -401,7 +396,7 @@ static obs_tls_change read_again(obs_tls *t, bool certain) {
   uint64_t now = obs_clock_mono_ms();
   bool read = read_all(t, true, &m, why, sizeof why), in_use = read && memcmp(m.digest, t->used, DIGEST_BYTES) == 0;
   bool good = read && !in_use && understand(t, &m, why, sizeof why) && is_current(t, &m, why, sizeof why);
-  if (good) config = make_config(&m, why, sizeof why);
+  if (good) config = make_config(t, &m, why, sizeof why);
   if (in_use) {
     forget_problem(t);
     t->again_at = 0;

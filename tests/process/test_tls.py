@@ -2,6 +2,7 @@
 good, expired, of another authority or another name; handshakes that end half way; certificates that are renewed while the
 daemon works."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -12,6 +13,8 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
+import termios
 import threading
 import unittest
 from urllib.parse import urlsplit
@@ -83,6 +86,37 @@ class Request(Sp):
         return unpack(self.recv()[4:])
 
 
+# --- a network that takes little at a time ----------------------------------------------------------------------------
+
+
+@unittest.skipUnless("OBSERVER_SLOW_NETWORK" in os.environ, "runs within SlowNetwork")
+class WithinSlowNetwork(TlsTest):
+    def test_the_last_answer_is_whole(self):
+        """It is larger than what the system takes; the connection is closed behind it."""
+        daemon = self.start_tls(self.ca.issue("server"))
+        self.assertEqual(daemon.post("/event", json.dumps([dict(OP, input_summary="x" * 20000)] * 50)).status, 200)
+        for _ in range(5):
+            conn = self.https(daemon, self.trusting())
+            conn.request("GET", "/v1/observer/ops?limit=50", headers={"Connection": "close"})
+            self.assertEqual(len(json.loads(conn.getresponse().read())["ops"]), 50)  # IncompleteRead when it is cut off
+            conn.close()
+
+
+class SlowNetwork(unittest.TestCase):
+    def test_the_last_answer_is_whole(self):
+        """In a network of its own, whose sockets hold no more than a page."""
+        up = ("import fcntl, socket, struct, sys; fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh', b'lo', 0x41)); "
+              "open('/proc/sys/net/ipv4/tcp_wmem', 'w').write('4096 4096 4096')")
+        inside = ["unshare", "-rn", "sh", "-c", 'python3 -c "$0" && exec "$@"', up]
+        if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("no network of one's own here")
+        done = subprocess.run([*inside, sys.executable, "-B", __file__, "WithinSlowNetwork"], capture_output=True, text=True, check=False,
+                              env=dict(os.environ, OBSERVER_SLOW_NETWORK="1"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("Ran 1 test", done.stderr)
+        self.assertNotIn("skipped", done.stderr)
+
+
 # --- what clients of the field see ------------------------------------------------------------------------------------
 
 
@@ -152,9 +186,9 @@ class Clients(TlsTest):
             said = self.s_client(daemon, kind, "-tls1_2", text=self.GET)
             self.assertIn("Verify return code: 0 (ok)", said)
 
-    def test_nothing_without_encryption_or_without_a_name(self):
-        daemon = self.start_tls(self.ca.issue("server"))
-        for cipher in ("eNULL", "aNULL"):
+    def test_nothing_without_encryption_certificate_or_forward_secrecy(self):
+        daemon = self.start_tls(self.ca.issue("server", rsa=True))
+        for cipher in ("eNULL", "aNULL", "kRSA"):
             said = self.s_client(daemon, "http", "-tls1_2", "-cipher", cipher + "@SECLEVEL=0", text=self.GET)
             self.assertNotIn("200 OK", said)
             self.assertRegex(said, "alert handshake failure|no ciphers available")
@@ -193,6 +227,50 @@ class Clients(TlsTest):
         with self.connect(daemon, "pull", context) as stream:
             Sp.accepted(stream, PUSH, PULL).send(pack(OP))
             daemon.wait_total(5)
+
+    def slow_reader(self, daemon, requests):
+        """All that comes for these requests, read by a client that begins late."""
+        parts = urlsplit(daemon.url("http", 1))
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        raw.settimeout(20 * SLOW)
+        raw.connect((parts.hostname, parts.port))
+        with self.trusting().wrap_socket(raw, server_hostname="127.0.0.1") as stream:
+            stream.sendall(requests)
+            self.wait_for_a_standstill(stream)
+            out = b""
+            while part := stream.recv(65536):
+                out += part
+            return out
+
+    def wait_for_a_standstill(self, stream):
+        """Until no more comes: the daemon has written what it can, and the rest waits in its buffers."""
+        seen = []
+
+        def still():
+            seen.append(int.from_bytes(fcntl.ioctl(stream, termios.FIONREAD, bytes(4)), sys.byteorder))
+            return len(seen) > 20 and seen[-1] > 0 and len(set(seen[-20:])) == 1
+
+        wait_until(still, 20, "the socket to be full")
+
+    def test_requests_in_one_go_and_answers_that_are_read_late(self):
+        daemon = self.start_tls(self.ca.issue("server"), "--ring", "5000")
+        ops = json.dumps([dict(OP, input_summary="x" * 4000) for _ in range(500)])
+        self.assertEqual(daemon.post("/event", ops).status, 200)
+        for limit, requests in ((6, 300), (200, 8)):
+            get = "GET /v1/observer/ops?limit=%d HTTP/1.1\r\nHost: 127.0.0.1\r\n%%s\r\n" % limit
+            out = memoryview(self.slow_reader(daemon, (get % "" * (requests - 1) + get % "Connection: close\r\n").encode()))
+            answers = 0
+            while out:
+                head, _, _ = bytes(out[:2000]).partition(b"\r\n\r\n")
+                self.assertTrue(head.startswith(b"HTTP/1.1 200 OK"), head[:200])
+                length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+                body = out[len(head) + 4 :][:length]
+                self.assertEqual(len(body), length, "answer %d is cut off" % answers)
+                self.assertEqual(len(json.loads(bytes(body))["ops"]), limit)
+                out = out[len(head) + 4 + length :]
+                answers += 1
+            self.assertEqual(answers, requests)
 
     @needs("nngcat")
     def test_nngcat(self):
@@ -317,6 +395,19 @@ class HalfHandshakes(TlsTest):
             self.assertLessEqual(counts[kind]["open"], 17, kind)
             self.assertGreaterEqual(counts[kind]["evicted"], 23, kind)
         self.assertEqual(len(halves), 120)
+
+    def test_they_end(self):
+        """And take no thread of the daemon: there are more of them than it has."""
+        daemon = self.start_tls(self.ca.issue("server"))
+        sockets = [("http", 1)] * (2 * os.cpu_count() + 2) + [("pull", 0), ("sub", 0), ("rep", 0), ("feed", 0)]
+        for s in [self.half(daemon, kind, n) for kind, n in sockets]:
+            s.settimeout(60 * SLOW)
+            try:
+                self.assertEqual(s.recv(1 << 16), b"")
+            except ConnectionResetError:
+                pass
+        self.assertEqual(self.post(daemon, self.trusting())[0], 200)
+        self.assertEqual(self.request(daemon, self.trusting()).ask(OP)["accepted"], 1)
 
     def test_a_thousand_that_die_leak_nothing(self):
         daemon = self.start_tls(self.ca.issue("server"))
@@ -598,6 +689,10 @@ class Told(TlsTest):
         self.refuse(one, "tls-ca %s: holds no whole certificate (PEM)" % rubbish, "--tls-ca", rubbish)
         locked = os.path.join(self.tmp, "locked")
         subprocess.run(["openssl", "ec", "-in", one.key, "-aes128", "-passout", "pass:x", "-out", locked], check=True, capture_output=True)
+        edwards = Pair(os.path.join(self.tmp, "edwards.crt"), os.path.join(self.tmp, "edwards.key"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "9", "-subj", "/CN=edwards", "-keyout",
+                        edwards.key, "-out", edwards.cert], check=True, capture_output=True)
+        self.refuse(edwards, "tls-cert %s: NNG's TLS cannot use it (keys may be RSA, or EC on P-256, P-384 or P-521)" % edwards.cert)
         self.refuse(Pair(one.cert, locked), "tls-key %s: holds no private key that can be read (PEM, without a passphrase)" % locked)
 
 
