@@ -15,8 +15,9 @@ const obs_older_variable obs_older_variables[OBS_OLDER_VARIABLES] = {
     {"OVERSEER_CORRECTIONS_PATH", "overseer-corrections-path", NULL, "as --overseer-corrections-path"},
 };
 
-/* Of observerctl and the examples; the daemon does not read them. */
-static const char *const others[] = {"OBSERVER_URL", "OBSERVER_FEED_URL", "OBSERVER_CONFIG"};
+/* Of observerctl, libobserver and the examples; the daemon does not read them. */
+static const char *const others[] = {"OBSERVER_URL", "OBSERVER_FEED_URL", "OBSERVER_CONFIG", "OBSERVER_KEY",
+                                     "OBSERVER_KEY_FILE"};
 
 /* ---- the older file ---- */
 

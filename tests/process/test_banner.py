@@ -5,6 +5,7 @@ import re
 import subprocess
 
 from harness import BUILD, SLOW, DaemonTest, main, wait_until
+from keys import KeyFile
 
 PORTS = ["--http", "http://127.0.0.1:0", "--pull", "tcp://127.0.0.1:0", "--sub", "none", "--rep", "tcp://127.0.0.1:0",
          "--feed", "none"]
@@ -64,6 +65,24 @@ class Banner(DaemonTest):
                 self.assertIn("/v1/chat" if "top" in command else '"total":1', done.stdout)
         daemon.wait_total(2)
         self.assertEqual([(r["endpoint"], r["success"]) for r in daemon.journal_rows()], [("/v1/chat", True)] * 2)
+        daemon.stop()
+
+    def test_each_line_works_with_keys(self):
+        """The first makes a key for the shell that it is typed in; the others are typed in the same one."""
+        keys = KeyFile(os.path.join(self.tmp, "keys.json"))
+        daemon = self.start(args=["--keys", keys.path], pull=None, sub=None, rep=None)
+        lines = [line[10:].split("    (package")[0] for line in printed(daemon).splitlines()
+                 if line[:9].strip() in ("key:", "publish:", "watch:", "")]
+        self.assertEqual(len(lines), 4, lines)
+        env = {k: v for k, v in os.environ.items() if not k.startswith("OBSERVER_")}
+        done = subprocess.run(lines[0], shell=True, capture_output=True, text=True, timeout=60 * SLOW, cwd=self.tmp, env=env)
+        self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
+        with open(os.path.join(self.tmp, "me.key"), encoding="ascii") as f:
+            key = f.read().strip()
+        wait_until(lambda: daemon.request("GET", "/stats", headers={"x-api-key": key}).status == 200, 10, "the key to be taken")
+        script = "; ".join([lines[0].split("; ")[1]] + [line for line in lines[1:] if line.startswith("curl")])
+        done = subprocess.run(script, shell=True, capture_output=True, text=True, timeout=60 * SLOW, cwd=self.tmp, env=env)
+        self.assertIn('"total":0', done.stdout, done.stderr)
         daemon.stop()
 
     def test_what_nobody_can_reach_is_not_named(self):

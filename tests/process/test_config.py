@@ -181,6 +181,8 @@ class Environment(ConfigTest):
                          ["observerd: unknown environment variable OBSERVER_HTPP; did you mean OBSERVER_HTTP?",
                           "observerd: unknown environment variable OVERSEER_CORECTIONS_PATH; did you mean "
                           "OVERSEER_CORRECTIONS_PATH?"])
+        # Those of clients, which run in the same environment.
+        self.assertEqual(self.notes(OBSERVER_KEY="obs_i_x", OBSERVER_KEY_FILE="/x", OBSERVER_FEED_URL="tcp://h:1"), [])
         self.assertEqual(self.notes(OBSERVER_SOMETHING_ELSE="x"),
                          ["observerd: unknown environment variable OBSERVER_SOMETHING_ELSE"])
 

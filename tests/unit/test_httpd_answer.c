@@ -54,6 +54,17 @@ static void heads(void **state) {
                       "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 20\r\n"
                       "allow: GET, HEAD\r\nretry-after: 1\r\nconnection: close\r\n\r\n");
   assert_int_equal(body.len, 20);
+  obs_answer_init(&a);
+  obs_answer_fail(&a, 401);
+  a.challenge = "Bearer realm=\"observer\"";
+  assert_string_equal(head_of(&a, (obs_answer_frame){.length = 0}),
+                      "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 0\r\n"
+                      "www-authenticate: Bearer realm=\"observer\"\r\nconnection: close\r\n\r\n");
+  obs_answer_init(&a);
+  obs_answer_fail(&a, 429);
+  assert_string_equal(head_of(&a, (obs_answer_frame){.length = 0}),
+                      "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: 0\r\n"
+                      "retry-after: 1\r\nconnection: close\r\n\r\n");
   assert_memory_equal(body.p, "{\"error\":\"no \\\"5\\\"\"}", 20);
   obs_buf_fini(&body);
 }

@@ -356,6 +356,34 @@ static void headers_are_read(void **state) {
   check_text(r.head.origin, "null");
 }
 
+static void credentials_are_read(void **state) {
+  static result r;
+  static const char some[] = GET "Authorization:  Bearer a b \r\nx-api-KEY: k\r\nX-API-Key: k\r\n\r\n";
+  static const struct {
+    const char *text;
+    bool many;
+  } cases[] = {{GET "\r\n", false},
+               {GET "X-API-Key: a\r\nX-API-Key: a\r\n\r\n", false},
+               {GET "X-API-Key: a\r\nX-API-Key: b\r\n\r\n", true},
+               {GET "X-API-Key: a\r\nX-API-Key:\r\n\r\n", true},
+               {GET "Authorization: a\r\nX-API-Key: b\r\n\r\n", false}, /* whoever asks for keys compares these */
+               {GET "Authorization: a\r\nAuthorization: a\r\nAuthorization: b\r\nAuthorization: b\r\n\r\n", true},
+               {GET "X-API-Keys: a\r\nX-API-Key: b\r\nProxy-Authorization: c\r\n\r\n", false}};
+  (void)state;
+  read_head(some, sizeof some - 1, &r);
+  assert_int_equal(r.step, OBS_HTTPD_DONE);
+  check_text(r.head.authorization, "Bearer a b");
+  check_text(r.head.api_key, "k");
+  assert_false(r.head.many_credentials);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    read_head(cases[i].text, strlen(cases[i].text), &r);
+    assert_int_equal(r.step, OBS_HTTPD_DONE);
+    assert_int_equal(r.head.many_credentials, cases[i].many);
+  }
+  check_text(r.head.api_key, "b");
+  assert_null(r.head.authorization.p);
+}
+
 static void heads_have_limits(void **state) {
   (void)state;
   static char text[3 * OBS_HTTPD_HEAD_BYTES];
@@ -421,6 +449,7 @@ int main(void) {
       cmocka_unit_test(ambiguous_heads_are_refused),
       cmocka_unit_test(good_heads_are_read),
       cmocka_unit_test(headers_are_read),
+      cmocka_unit_test(credentials_are_read),
       cmocka_unit_test(heads_have_limits),
       cmocka_unit_test(changed_heads_harm_nothing),
   };
