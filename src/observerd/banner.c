@@ -34,8 +34,10 @@ void obs_banner_print(FILE *out, const char *program, const char *http, const ch
   if (has_http) {
     fprintf(out, "publish:  %.*sobserverctl pub --endpoint /v1/chat --success%s%s\n", n, program, option, url);
     fprintf(out, "watch:    %.*sobserverctl top%s%s\n", n, program, option, url);
-    fprintf(out, "          curl %s%s/stats    (package curl)\n",
-            keys != NULL ? "-H \"X-API-Key: $(cat $OBSERVER_KEY_FILE)\" " : "", http);
+    /* A key is no argument of a program: every user of the machine can see those. */
+    fprintf(out, "          %s %s/stats    (package curl)\n",
+            keys != NULL ? "printf 'header = \"X-API-Key: %s\"' \"$(cat $OBSERVER_KEY_FILE)\" | curl -K -" : "curl",
+            http);
   }
   if (pull != NULL)
     fprintf(

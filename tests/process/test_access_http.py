@@ -132,6 +132,18 @@ class Walk(AccessTest):
         for key in self.good.values():
             self.assertEqual(self.ask(self.served, "GET", "/nothing", bearer(key)).status, 404)
 
+    def test_two_keys(self):
+        """Also two that would both do, or of which one would: which one is meant is not guessed."""
+        keys = [self.good["admin"], self.good["read"], self.bad["revoked"], self.bad["unknown"]]
+        for method, path, scopes in self.paths():
+            for one, other in ((0, 1), (1, 0), (0, 2), (3, 0)):
+                answer = self.ask(self.served, method, path, {**bearer(keys[one]), "x-api-key": keys[other]},
+                                  b"{}" if method == "POST" else None)
+                if scopes == {"public"}:
+                    self.assertEqual(answer.status, 200)
+                else:
+                    self.assertEqual((answer.status, answer.json), (400, {"error": "two different keys: give one"}), path)
+
     def test_every_row_says_so_in_the_document(self):
         for path, item in document()["paths"].items():
             for operation in item.values():

@@ -80,7 +80,7 @@ class Banner(DaemonTest):
         with open(os.path.join(self.tmp, "me.key"), encoding="ascii") as f:
             key = f.read().strip()
         wait_until(lambda: daemon.request("GET", "/stats", headers={"x-api-key": key}).status == 200, 10, "the key to be taken")
-        script = "; ".join([lines[0].split("; ")[1]] + [line for line in lines[1:] if line.startswith("curl")])
+        script = "; ".join([lines[0].split("; ")[1]] + [line for line in lines[1:] if " curl " in line])
         done = subprocess.run(script, shell=True, capture_output=True, text=True, timeout=60 * SLOW, cwd=self.tmp, env=env)
         self.assertIn('"total":0', done.stdout, done.stderr)
         daemon.stop()
