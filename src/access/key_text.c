@@ -4,7 +4,8 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
+#include <openssl/evp.h>
+#include <pthread.h>
 #include <sys/random.h>
 #include <zlib.h>
 
@@ -63,15 +64,23 @@ bool obs_key_text_make(unsigned scopes, char out[OBS_KEY_TEXT_LEN + 1]) {
   return true;
 }
 
-static bool only(obs_str text, const char *alphabet) {
+static bool in_base32(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '2' && c <= '7');
+}
+
+static bool in_base62(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+static bool only(obs_str text, bool (*in)(char)) {
   for (uint32_t i = 0; i < text.len; i++) {
-    if (text.p[i] == '\0' || strchr(alphabet, text.p[i]) == NULL) return false;
+    if (!in(text.p[i])) return false;
   }
   return true;
 }
 
 bool obs_key_text_is_id(obs_str text) {
-  return text.len == OBS_KEY_ID_LEN && only(text, base32);
+  return text.len == OBS_KEY_ID_LEN && only(text, in_base32);
 }
 
 /* Where its parts stand. */
@@ -87,7 +96,7 @@ bool obs_key_text_parse(obs_str text, obs_key_text *out) {
   obs_str id = obs_str_slice(text, ID, OBS_KEY_ID_LEN), secret = obs_str_slice(text, SECRET, OBS_KEY_SECRET_LEN);
   char letter = text.p[LETTER];
   if (!is_letter(letter) || text.p[ID - 1] != '_' || text.p[SECRET - 1] != '_' || text.p[CHECK - 1] != '_' ||
-      !only(id, base32) || !only(secret, base62))
+      !only(id, in_base32) || !only(secret, in_base62))
     return false;
   put_check(text.p, CHECK - 1, check);
   if (memcmp(check, text.p + CHECK, sizeof check) != 0) return false;
@@ -100,10 +109,9 @@ bool obs_key_text_find(const void *p, size_t n, obs_str *found) {
   const char *at = p, *end = at + n;
   while ((size_t)(end - at) > SECRET && (at = memmem(at, (size_t)(end - at), OBS_KEY_TEXT_BEGINS, LETTER)) != NULL) {
     if ((size_t)(end - at) > SECRET && is_letter(at[LETTER]) && at[ID - 1] == '_' && at[SECRET - 1] == '_' &&
-        only((obs_str){at + ID, OBS_KEY_ID_LEN, 0}, base32) && only((obs_str){at + SECRET, 1, 0}, base62)) {
+        only((obs_str){at + ID, OBS_KEY_ID_LEN, 0}, in_base32) && in_base62(at[SECRET])) {
       uint32_t len = SECRET;
-      while (len < OBS_KEY_TEXT_LEN && at + len < end && (at[len] == '_' || only((obs_str){at + len, 1, 0}, base62)))
-        len++;
+      while (len < OBS_KEY_TEXT_LEN && at + len < end && (at[len] == '_' || in_base62(at[len]))) len++;
       *found = (obs_str){at, len, 0};
       return true;
     }
@@ -112,6 +120,16 @@ bool obs_key_text_find(const void *p, size_t n, obs_str *found) {
   return false;
 }
 
+/* Looking an algorithm up takes libcrypto longer than hashing a secret, so it is done once. */
+static EVP_MD *sha256;
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+
+static void find_sha256(void) {
+  sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 bool obs_key_text_hash(obs_str secret, uint8_t out[OBS_KEY_HASH_BYTES]) {
-  return SHA256((const unsigned char *)secret.p, secret.len, out) != NULL;
+  if (pthread_once(&sha256_once, find_sha256) != 0) return false;
+  const EVP_MD *with = sha256 != NULL ? sha256 : EVP_sha256(); /* there was no memory then */
+  return EVP_Digest(secret.p, secret.len, out, NULL, with, NULL) == 1;
 }

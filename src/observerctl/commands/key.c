@@ -30,7 +30,7 @@ typedef struct {
 
 /* False: it was reported. */
 static bool read_keys(work *w) {
-  char error[ERROR_MAX] = "", why[ERROR_MAX] = "";
+  char error[ERROR_MAX] = "", why[ERROR_MAX / 2] = "";
   struct stat st;
   obs_buf text = {0};
   observer_err err = obs_key_file_read(w->path, &text, &st, error, sizeof error);
