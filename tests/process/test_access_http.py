@@ -14,11 +14,12 @@ import unittest
 from urllib.parse import urlsplit
 
 from described import check_answer, document
-from harness import BUILD, OBSERVERD, ROOT, SLOW, Answer, DaemonTest, main, wait_until
+from harness import BUILD, OBSERVERD, ROOT, SLOW, Answer, DaemonTest, free_port, main, wait_until
 from keys import KeyFile, id_of, new_key, secret_of, with_other_secret, with_wrong_check
 from test_http_framing import BODY, Raw, chunked
 from test_http_routes import METHODS
 
+CTL = os.path.join(BUILD, "observerctl")
 NO_KEY = b'{"error":"a valid key is needed"}\n'
 CHALLENGE = 'Bearer realm="observer"'
 V1 = "/v1/observer/"
@@ -76,6 +77,13 @@ class AccessTest(DaemonTest):
     def check_refused(self, answer, method="GET"):
         self.assertEqual((answer.status, answer.body), (401, b"" if method == "HEAD" else NO_KEY), answer)
         self.assertEqual((answer.headers["www-authenticate"], answer.headers["connection"]), (CHALLENGE, "close"))
+
+    def doctor(self, url):
+        """{check: (status, text)} of one who has no key."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith("OBSERVER_")}
+        done = subprocess.run([CTL, "doctor", "--json", "--ports", str(free_port()), "--url", url], capture_output=True, text=True,
+                              timeout=60 * SLOW, env=env)
+        return {c["check"]: (c["status"], c["text"]) for c in json.loads(done.stdout)["checks"]}
 
     def health(self, daemon, key):
         return self.ask(daemon, "GET", "/health", bearer(key)).json
@@ -326,6 +334,9 @@ class Shown(AccessTest):
         self.assertEqual((access["key_file"], access["keys"], access["open"], access["plain"]), ("read", 1, [], []))
         self.assertIn("info observerd: access: 1 keys in %s, audit file none (ephemeral)\n" % self.file.path, daemon.stderr())
         self.assertIn("access: 1 keys in %s\n" % self.file.path, daemon.stdout())
+        told = self.doctor(daemon.url("http"))
+        self.assertEqual(told["daemon"], ("warn", "answers at %s, and tells more to holders of a key alone" % daemon.url("http")))
+        self.assertEqual((told["readyz"][0], "access" in told), ("ok", False))
         open_one = self.start(None)
         self.assertIn("journal", open_one.get("/health").json)
         self.assertEqual(open_one.get("/health").json["access"]["key_file"], "none")
@@ -430,7 +441,8 @@ class Reload(AccessTest):
 
     def test_a_broken_file_keeps_the_last_good_keys(self):
         key = self.file.add("new", "read")
-        daemon = self.daemon()
+        daemon = self.daemon(http=["http://127.0.0.1:0", "http://127.0.0.1:0;key=" + id_of(self.admin)])
+        self.assertEqual(self.doctor(daemon.url("http", 1))["access"], ("ok", "a key is needed"))
 
         def state():
             access = self.health(daemon, self.admin)["access"]
@@ -442,9 +454,12 @@ class Reload(AccessTest):
             wait_until(lambda: state() == ("broken", i), 10, "what is broken")
             self.assertEqual(self.ask(daemon, "GET", "/stats", bearer(key)).status, 200)
             self.check_refused(self.ask(daemon, "GET", "/stats", bearer(new_key())))
+            self.assertEqual(self.doctor(daemon.url("http", 1))["access"],
+                             ("warn", "the key file is broken; the keys that were read last hold (the log has the reason)"))
             self.assertRegex(daemon.stderr(), r"error access: keys: %s: .*; the keys that were read last hold\n" % self.file.path)
         self.file.revoke(key)
         wait_until(lambda: state()[0] == "read", 10, "the file to be good again")
+        self.assertEqual(self.doctor(daemon.url("http", 1))["access"], ("ok", "a key is needed"))
         self.check_refused(self.ask(daemon, "GET", "/stats", bearer(key)))
         daemon.stop()
 
