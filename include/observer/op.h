@@ -1,7 +1,8 @@
 /* ObservedOp: the one table of its fields.
  *
  * Decoding, encoding, validation, the order of a JSON line, `observerctl fields` and proto/observed_op.md are all made
- * from OBSERVER_OP_FIELDS; nothing else lists the fields. The order is the order of a journal row.
+ * from OBSERVER_OP_FIELDS, what producers give, and OBSERVER_OP_DAEMON_FIELDS, what the daemon adds; nothing else lists
+ * the fields. The order is the order of a journal row.
  *
  *   X(name, kind, required, rule)
  *
@@ -43,5 +44,8 @@
   X(cycle_id, TEXT, 0, "cycle the op belongs to")                                                                      \
   X(turns, INT, 0, "number of turns or calls used")                                                                    \
   X(extra, JSON, 0, "anything, kept verbatim")
+
+#define OBSERVER_OP_DAEMON_FIELDS(X)                                                                                   \
+  X(key_id, TEXT, 0, "id of the key that the op came by; the daemon sets it, and refuses that of a producer")
 
 #endif

@@ -34,6 +34,7 @@ static const obs_param ops_params[] = {
     OBS_PARAM("endpoint", BYTES, obs_scan_filter, text[OBS_F_endpoint]),
     OBS_PARAM("staffer_id", BYTES, obs_scan_filter, text[OBS_F_staffer_id]),
     OBS_PARAM("sig_hash", BYTES, obs_scan_filter, text[OBS_F_sig_hash]),
+    OBS_PARAM("key_id", BYTES, obs_scan_filter, text[OBS_F_key_id]),
     OBS_PARAM("event_kind", BYTES, obs_scan_filter, text[OBS_F_event_kind]),
     OBS_PARAM("task_class", BYTES, obs_scan_filter, text[OBS_F_task_class]),
     OBS_PARAM("session_id", BYTES, obs_scan_filter, text[OBS_F_session_id]),

@@ -1,13 +1,13 @@
 /* Questions over REP: a message that is not an op but asks for something.
  *
  * In:  a message whose payload (behind a topic or without one) is a map of one member, in msgpack or JSON:
- *   {advice: {endpoint, task_class, session_id}}, at least one of the first two, null being as good as absent: what is
- *   known about them;
+ *   {advice: {endpoint, task_class, session_id}}, at least one of the first two, null being as good as absent:
+ *   what is known about them;
  *   {key: text}: from now on the requester is who this key belongs to.
  *   No op looks like that, since an op has an endpoint of its own.
- * Out: the msgpack map that obs_bus_opts.advise makes, or {error: text} that names the member and what is wrong with
- * it; the text of a key. A question is neither recorded nor counted. Thread: NNG's; nothing here waits.
- */
+ * Out: the msgpack map that obs_bus_opts.advise makes, or {error: text} that names the member and what is wrong
+ *   with it; the text of a key. A question is neither recorded nor counted.
+ * Thread: NNG's; nothing here waits. */
 #ifndef OBS_INTAKE_QUESTION_H
 #define OBS_INTAKE_QUESTION_H
 

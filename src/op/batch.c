@@ -84,6 +84,7 @@ void obs_batch_reset(obs_batch *b) {
   b->producer = 0;
   b->only = NULL;
   b->identity = NULL;
+  b->key_id[0] = '\0';
   b->nops = b->nrecords = b->nunknown = b->nrejects = b->denied = 0;
   b->error = OBSERVER_E_OK;
   b->error_text[0] = '\0';
@@ -405,7 +406,10 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
                    .producer = b->producer,
                    .offset = (uint32_t)off,
                    .only = b->only,
-                   .bound = bound_key(b->identity)};
+                   .bound = bound_key(b->identity),
+                   .trusted = b->identity == NULL || obs_identity_may(b->identity, OBS_SCOPE_ADMIN)};
+  (void)snprintf(b->key_id, sizeof b->key_id, "%s",
+                 b->identity != NULL && b->identity->key != NULL ? b->identity->key->id : "");
   b->messages++;
   b->message_bytes += size;
   b->single = b->msgpack = false;
@@ -448,7 +452,8 @@ bool obs_batch_decode_row(obs_batch *b, const char *line, size_t len, const char
   static const obs_op_limits limits = {UINT32_MAX, 1, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
   obs_decoder d = {.r = {.in = obs_cursor_of(line, len), .limits = &limits, .arena = &b->arena, .lax = true},
                    .b = b,
-                   .profile = OBS_PROFILE_REPLAY};
+                   .profile = OBS_PROFILE_REPLAY,
+                   .trusted = true};
   obs_cursor *in = &d.r.in;
   obs_json_cursor_space(in);
   bool is_map = in->p < in->end && *in->p == '{';

@@ -41,8 +41,8 @@ struct obs_batch {
   const obs_record_kinds *kinds; /* what a map can be besides an op; NULL: nothing */
   uint64_t producer;             /* whose connection it came by (obs_batch_new_producer); 0: not known */
   const obs_record_kind *only;   /* of `kinds`: every map is one, as behind a kind's topic. NULL: any */
-  /* Who sent it: a key that is bound to sources lets its ops and records name those alone, and gives an op without one
-   * the first of them. Read while decoding only. NULL: any source. */
+  /* Who sent it. Its ops have the key's id; a key that is bound to sources lets its ops and records name those alone,
+   * and gives an op without one the first of them. Read while decoding only. NULL: any source, and any key_id. */
   const obs_identity *identity;
   void *owner; /* the source's own */
   void (*done)(obs_batch *batch);
@@ -51,6 +51,7 @@ struct obs_batch {
   obs_str topic; /* without the stamp (base/stamp.h) */
   bool single;   /* the payload was one op, not an array and not several concatenated */
   bool msgpack;
+  char key_id[OBS_KEY_ID_LEN + 1]; /* of `identity`; "": it has no key */
   uint32_t messages;
   uint64_t message_bytes; /* of them all */
   obs_op *ops;

@@ -47,6 +47,7 @@ obs_reader_result obs_decoder_key(obs_decoder *d, obs_str key, uint32_t *field) 
     if (f >= OBS_F_COUNT) f = 0;
     if (obs_op_fields[f].name_len != key.len || memcmp(obs_op_fields[f].name, key.p, key.len) != 0) continue;
     if (d->seen & OBS_BIT(f)) return obs_reader_wrong(&d->r, key, "duplicate key");
+    if (f >= OBS_F_GIVEN && !d->trusted) return obs_reader_wrong(&d->r, key, "is set by the daemon");
     d->seen |= OBS_BIT(f);
     d->expect = f + 1;
     *field = f;
@@ -268,6 +269,10 @@ static obs_reader_result bind_source(obs_decoder *d) {
   return OBS_READ_OK;
 }
 
+static void note_key(obs_decoder *d) {
+  if (d->b->key_id[0] != '\0') DEFAULT(d->op, key_id, ((obs_str){d->b->key_id, OBS_KEY_ID_LEN, 1}));
+}
+
 /* ---- the end ---- */
 
 /* Decides success by `ok` where the rules say so, and then takes `ok` from the unknown fields. */
@@ -297,5 +302,6 @@ obs_reader_result obs_decoder_end(obs_decoder *d, const uint8_t *start) {
   if (rc == OBS_READ_OK) rc = apply_ok(d);
   if (rc != OBS_READ_OK) return rc;
   if (d->op->unknown_count > d->r.limits->unknown_fields) return too_many_unknown(d);
+  note_key(d);
   return normalise(d);
 }

@@ -20,6 +20,7 @@ typedef struct {
   uint32_t index;    /* of the op, in the message */
   const obs_record_kind *only;
   const obs_key *bound; /* of the sender, and bound to sources; NULL: it may name any */
+  bool trusted;         /* the sender may give what the daemon sets */
   bool look_for_schema;
   /* The op being read. */
   obs_op *op;

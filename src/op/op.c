@@ -14,7 +14,7 @@ const obs_op_field_info obs_op_fields[OBS_F_COUNT] = {
                      .json_key_len = sizeof(#field) + 2,                                                               \
                      .kind = OBS_KIND_##field_kind,                                                                    \
                      .required = (is_required) != 0},
-    OBSERVER_OP_FIELDS(OBS_FIELD_INFO)
+    OBSERVER_OP_FIELDS(OBS_FIELD_INFO) OBSERVER_OP_DAEMON_FIELDS(OBS_FIELD_INFO)
 #undef OBS_FIELD_INFO
 };
 
@@ -22,7 +22,7 @@ const obs_op_field_info obs_op_fields[OBS_F_COUNT] = {
 
 /* More than all keys, punctuation and numbers of the known fields: `"name":`, a number of 20 characters, a comma. */
 #define BOUND(name, kind, required, rule) +(sizeof("\"" #name "\":,") + 20)
-enum { FIXED_BYTES = 3 OBSERVER_OP_FIELDS(BOUND) };
+enum { FIXED_BYTES = 3 OBSERVER_OP_FIELDS(BOUND) OBSERVER_OP_DAEMON_FIELDS(BOUND) };
 #undef BOUND
 
 /* Most bytes a text can take: an escape is six bytes a byte at most. */

@@ -13,9 +13,10 @@
 
 typedef enum {
 #define OBS_OP_ENUM(name, kind, required, rule) OBS_F_##name,
-  OBSERVER_OP_FIELDS(OBS_OP_ENUM)
+  OBSERVER_OP_FIELDS(OBS_OP_ENUM) OBSERVER_OP_DAEMON_FIELDS(OBS_OP_ENUM)
 #undef OBS_OP_ENUM
-      OBS_F_COUNT
+      OBS_F_COUNT,
+  OBS_F_GIVEN = OBS_F_key_id /* those before it are the producers' own */
 } obs_op_field;
 
 typedef enum {
@@ -52,7 +53,7 @@ typedef struct {
   int64_t event_ms;    /* `timestamp` without the skew, never behind receipt: what orders the diagnosis */
   bool late;           /* event_ms is more than OBS_OP_LATE_MS before received_ms: a spool, a backfill */
 #define OBS_OP_MEMBER(name, kind, required, rule) obs_op_member_##kind name;
-  OBSERVER_OP_FIELDS(OBS_OP_MEMBER)
+  OBSERVER_OP_FIELDS(OBS_OP_MEMBER) OBSERVER_OP_DAEMON_FIELDS(OBS_OP_MEMBER)
 #undef OBS_OP_MEMBER
 } obs_op;
 

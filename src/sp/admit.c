@@ -34,7 +34,7 @@ static obs_sp_door *door_of(const obs_sp_doors *d, const obs_stream *s) {
 /* Who the listener's peers are without a key of their own. Nobody: {0}. */
 static obs_identity identity_of(const obs_sp_doors *d, const obs_sp_door *door) {
   obs_identity who = {0};
-  if (door->key[0] == '\0') return obs_access_everything();
+  if (door->key[0] == '\0') return (obs_identity){.scopes = OBS_SCOPE_INGEST | OBS_SCOPE_READ};
   if (obs_access_listener(d->access, door->key, &who) != OBS_ACCESS_OK) return (obs_identity){0};
   return who;
 }

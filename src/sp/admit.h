@@ -1,10 +1,12 @@
 /* Who the peers of an endpoint are, and what is done about those who may not do what they try.
  *
- * In:  the listener that a peer came by (`;key=ID`; where it has none, its peers have shown a user or a certificate, or
- *   need not show anything, and may do all that the socket does), the key file as it is now, and a key that the peer
- * sent. Out: the peer's identity, which follows the key file within a moment; denials in the log (once a listener and
- * minute, with how many there were) and in the audit. Threads: a guest belongs to the callbacks of its connection.
- * Everything else may be called by any thread; nothing here waits. */
+ * In:  the listener that a peer came by; the key file as it is now; a key that the peer sent.
+ *   A listener names a key (`;key=ID`), or its peers have shown a user or a certificate, or need not show
+ *   anything: then they may record and read.
+ * Out: the peer's identity, which follows the key file within a moment; denials in the log, once a listener
+ *   and minute with how many there were, and in the audit.
+ * Threads: a guest belongs to the callbacks of its connection. The rest may be called by any thread.
+ * Nothing here waits. */
 #ifndef OBS_SP_ADMIT_H
 #define OBS_SP_ADMIT_H
 

@@ -81,6 +81,13 @@ class Peer:
     def recv(self):
         return self.way.recv()
 
+    def wait_for(self, topic):
+        """A subscriber's next message of this topic; `stats` comes each second."""
+        for _ in range(int(60 * SLOW)):
+            if self.way.recv().startswith(topic + b"\0"):
+                return
+        raise AssertionError("no message of %r among many" % topic)
+
     def wait_closed(self, test):
         """It is closed by the daemon within the time of a look; a WebSocket says why."""
         with test.assertRaises((SpError, ConnectionError)):
@@ -191,7 +198,7 @@ class Without(AccessTest):
         daemon = self.serve(False, **{kind: [self.url(s) for s in SCHEMES] for kind in PEERS})
         followers = self.peers(daemon, "feed")
         for follower in followers:
-            self.assertTrue(follower.recv().startswith(b"stats\0"))
+            follower.wait_for(b"stats")
         key, n = new_key(), 0
         for kind in ("pull", "sub", "rep"):
             for peer, scheme in zip(self.peers(daemon, kind), SCHEMES):
@@ -204,8 +211,7 @@ class Without(AccessTest):
                 wait_until(lambda: len(daemon.journal_lines()) == n, 10, "an op")
         self.wait_counts(daemon, pull=(5, 5, 0), sub=(5, 5, 0), rep=(5, 5, 0))
         for follower in followers:
-            while not follower.recv().startswith(b"op.x\0"):
-                pass
+            follower.wait_for(b"op.x")
         daemon.stop()
         self.check_kept_nowhere(daemon, key, id_of(key))
 
@@ -224,7 +230,7 @@ class Listeners(AccessTest):
             daemon = self.start_with(keys, "data.%d" % n)
             followers = self.peers(daemon, "feed")
             for follower in followers:
-                self.assertTrue(follower.recv().startswith(b"stats\0"))
+                follower.wait_for(b"stats")
             want = []
             for kind in ("pull", "sub", "rep"):
                 for peer, scheme in zip(self.peers(daemon, kind), SCHEMES):
@@ -234,8 +240,7 @@ class Listeners(AccessTest):
             self.wait_counts(daemon, pull=(5, 5, 0), sub=(5, 5, 0), rep=(5, 5, 0))
             self.assertEqual(self.endpoints(daemon), sorted(want))
             for follower in followers:
-                while not follower.recv().startswith(b"op.x\0"):
-                    pass
+                follower.wait_for(b"op.x")
             daemon.stop()
             self.assertEqual(self.audit(daemon) if os.path.exists(os.path.join(daemon.data_dir, "audit.jsonl")) else {}, {})
             self.assertEqual(self.lines(daemon, "refused"), [])
@@ -308,7 +313,7 @@ class Listeners(AccessTest):
             return answers[-len(SCHEMES):]  # of rep
 
         for follower in peers["feed"]:
-            self.assertTrue(follower.recv().startswith(b"stats\0"))
+            follower.wait_for(b"stats")
         give("before", True)
         self.wait_counts(daemon, pull=(5, 5, 0), sub=(5, 5, 0), rep=(5, 5, 0))
         for key in keys.values():
@@ -329,7 +334,7 @@ class Listeners(AccessTest):
         give("after", True)
         self.wait_counts(daemon, pull=(15, 10, 5), sub=(15, 10, 5), rep=(counts[0] + 5, counts[1] + 5, counts[2]))
         for n in range(len(SCHEMES)):
-            self.assertTrue(self.peer(daemon, "feed", n).recv().startswith(b"stats\0"))
+            self.peer(daemon, "feed", n).wait_for(b"stats")
         self.assertEqual(self.endpoints(daemon), sorted(want))
         self.assertEqual(daemon.rejected_rows(), [])
         listeners = [(kind, url) for kind in PEERS for url in daemon.urls[kind]]
@@ -414,13 +419,15 @@ class Users(AccessTest):
         uid = os.getuid()
         daemon = self.serve(tls=False, **{kind: [self.url("ipc") + ";uid=%d" % uid] for kind in PEERS})
         follower = self.peer(daemon, "feed")
-        self.assertTrue(follower.recv().startswith(b"stats\0"))
+        follower.wait_for(b"stats")
         for n, kind in enumerate(("pull", "sub", "rep")):
             self.peer(daemon, kind).give(op("/" + kind, source="x"))
             wait_until(lambda: len(daemon.journal_lines()) == n + 1, 10, "an op")
         self.wait_counts(daemon, pull=(1, 1, 0), sub=(1, 1, 0), rep=(1, 1, 0))
-        while not follower.recv().startswith(b"op.x\0"):
-            pass
+        follower.wait_for(b"op.x")
+        self.assertFalse(any("key_id" in row for row in daemon.journal_rows()))
+        answer = self.peer(daemon, "rep").ask([op(key_id="abcdefgh"), op()])  # the word of no key
+        self.assertEqual(answer["errors"], [{"index": 0, "error": "key_id: is set by the daemon"}])
 
     def test_another_user_may_nothing(self):
         uid = os.getuid() + 1
@@ -463,12 +470,11 @@ class Certificates(AccessTest):
                         peer.give(op("/no")) if kind != "feed" else None
                         peer.recv()
             follower = self.peer(daemon, "feed", n, good)
-            self.assertTrue(follower.recv().startswith(b"stats\0"))
+            follower.wait_for(b"stats")
             for kind in ("pull", "sub", "rep"):
                 self.peer(daemon, kind, n, good).give(op("/" + kind, source="anybody"))
             self.wait_counts(daemon, **{kind: (n + 1, n + 1, 0) for kind in ("pull", "sub", "rep")})
-            while not follower.recv().startswith(b"op.anybody\0"):
-                pass
+            follower.wait_for(b"op.anybody")
         self.assertEqual(self.endpoints(daemon), ["/pull", "/pull", "/rep", "/rep", "/sub", "/sub"])
 
     def test_clients_with_the_key_of_their_listener(self):
@@ -512,8 +518,11 @@ class Requesters(AccessTest):
             self.assertEqual(peer.ask(op("/4/" + scheme, source="mcp"))["accepted"], 1)
             # Another connection of the listener is not.
             self.assertEqual(self.peer(self.daemon, "rep", n).ask(op())["error"], "this key may not do that: needs ingest")
-        self.assertEqual([(row["endpoint"].split("/")[1], row["source"]) for row in self.daemon.journal_rows()],
-                         [("0", "mailer"), ("2", "mailer-2"), ("4", "mcp")] * 3)
+        self.assertEqual([(row["endpoint"].split("/")[1], row["source"], row["key_id"]) for row in self.daemon.journal_rows()],
+                         [("0", "mailer", id_of(mailer)), ("2", "mailer-2", id_of(mailer)), ("4", "mcp", id_of(other))] * 3)
+        for key, n in ((mailer, 6), (other, 3)):
+            found = self.daemon.request("GET", "/v1/observer/ops?key_id=" + id_of(key), headers={"x-api-key": self.reader}).json
+            self.assertEqual([op_["op"]["key_id"] for op_ in found["ops"]], [id_of(key)] * n)
         self.wait_counts(self.daemon, rep=(21, 9, 12))
         self.assertEqual([row["reason"] for row in self.daemon.rejected_rows()], [not_as("mcp"), not_as("mailers")] * 3)
         urls = self.daemon.urls["rep"]
@@ -639,6 +648,7 @@ class Sources(AccessTest):
                         self.assertEqual([(e["index"], e["error"]) for e in answer["errors"]], reasons)
         sources = [row["source"] for row in daemon.journal_rows()]
         self.assertEqual(sources, ["mailer", "mailer:eu", "mailer", "bot", "mailer\nx"] * 45)
+        self.assertEqual({row["key_id"] for row in daemon.journal_rows()}, {id_of(key)})
 
     def test_it_stays_so_when_the_key_changes(self):
         key = self.keys.add("mailer", "ingest", sources=["mailer"])

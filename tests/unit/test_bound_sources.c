@@ -1,5 +1,6 @@
-/* Which sources the ops and records of a message may name when its sender's key is bound to some, in both formats, in
- * all profiles, and of several ops in a message. Which source a prefix takes in is tested with the keys. */
+/* What a message's sender makes of its ops: which sources they and records may name when its key is bound to some, in
+ * both formats, in all profiles, and of several ops in a message; and the key's id. Which source a prefix takes in is
+ * tested with the keys. */
 #include "op/batch.h"
 #include "op/record.h"
 
@@ -120,10 +121,80 @@ static void test_the_line(void **state) {
   assert_int_equal(b.nops, 1);
   const char want[] =
       "{\"timestamp\":\"2026-01-01T00:00:00.000Z\",\"endpoint\":\"/a\",\"input_summary\":\"\",\"success\":"
-      "false,\"duration_ms\":0,\"output_summary\":\"\",\"source\":\"mailer\"}\n";
+      "false,\"duration_ms\":0,\"output_summary\":\"\",\"source\":\"mailer\",\"key_id\":\"mailerid\"}\n";
   assert_int_equal(b.lines[0].len, sizeof(want) - 1);
   assert_memory_equal(b.json.p + b.lines[0].off, want, sizeof(want) - 1);
   obs_batch_fini(&b);
+}
+
+/* The id of the key stands in the op, behind `extra`. Only who has the scope admin, or where nobody needs a key, may
+ * give another one: as a replay does. */
+static void test_key_ids(void **state) {
+  static const obs_key admin_key = {.id = "adminid2", .scopes = OBS_SCOPE_OF_KEYS};
+  static const obs_identity admin = {.scopes = OBS_SCOPE_OF_KEYS, .key = &admin_key};
+  static const obs_identity user = {.scopes = OBS_SCOPE_INGEST | OBS_SCOPE_READ};
+  static const char without[] = "{\"endpoint\":\"/a\",\"x\":1,\"extra\":2}";
+  static const char with[] = "{\"key_id\":\"older123\",\"endpoint\":\"/a\",\"x\":1,\"extra\":2}";
+  static const char packed[] = "\x82\xa8"
+                               "endpoint\xa2/a\xa6"
+                               "key_id\xa8older123";
+  static const char number[] = "{\"key_id\":7,\"endpoint\":\"/a\"}";
+  static const struct {
+    const obs_identity *who;
+    const char *bytes;
+    size_t size;
+    const char *key_id; /* NULL: none */
+    const char *reason; /* NULL: it is taken */
+  } rows[] = {
+      {&unbound, M(without), "anyoneid", NULL},
+      {&bound, M(without), "mailerid", NULL},
+      {&admin, M(without), "adminid2", NULL},
+      {&user, M(without), NULL, NULL},
+      {&open_to_all, M(without), NULL, NULL},
+      {NULL, M(without), NULL, NULL},
+      {&unbound, M(with), NULL, "key_id: is set by the daemon"},
+      {&bound, M(with), NULL, "key_id: is set by the daemon"},
+      {&bound, M(packed), NULL, "key_id: is set by the daemon"},
+      {&bound, M(number), NULL, "key_id: is set by the daemon"},
+      {&user, M(with), NULL, "key_id: is set by the daemon"},
+      {&admin, M(with), "older123", NULL},
+      {&admin, M(packed), "older123", NULL},
+      {&admin, M(number), NULL, "key_id: must be a string"},
+      {&open_to_all, M(with), "older123", NULL},
+      {NULL, M(packed), "older123", NULL},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    obs_batch b;
+    decode(&b, rows[i].who, OBS_PROFILE_V1, rows[i].bytes, rows[i].size);
+    if (b.nrejects != (rows[i].reason != NULL) || (b.nrejects == 1 && strcmp(b.rejects[0].reason, rows[i].reason) != 0))
+      fail_msg("row %zu: %s", i, b.nrejects > 0 ? b.rejects[0].reason : "taken");
+    if (rows[i].reason == NULL) {
+      bool has = OBS_HAS(&b.ops[0], key_id);
+      if (has != (rows[i].key_id != NULL) || (has && !obs_str_is(b.ops[0].key_id, rows[i].key_id)))
+        fail_msg("row %zu: another key_id", i);
+      char *line = b.json.p + b.lines[0].off, want[64];
+      line[b.lines[0].len - 1] = '\0';
+      (void)snprintf(want, sizeof want, has ? "\"key_id\":\"%s\"" : "", rows[i].key_id);
+      assert_non_null(strstr(line, want));
+      if (has && strstr(line, "\"extra\"") != NULL) {
+        assert_true(strstr(line, "\"extra\"") < strstr(line, "\"key_id\""));
+        assert_true(strstr(line, "\"key_id\"") < strstr(line, "\"x\""));
+      }
+    }
+    obs_batch_fini(&b);
+  }
+  /* A row is read as it stands, also with a key_id of another type. */
+  const char *const lines[] = {with, number};
+  for (size_t i = 0; i < 2; i++) {
+    obs_batch b;
+    const char *reason;
+    assert_int_equal(obs_batch_init(&b), OBSERVER_E_OK);
+    assert_true(obs_batch_decode_row(&b, lines[i], strlen(lines[i]), &reason));
+    assert_int_equal(OBS_HAS(&b.ops[0], key_id), i == 0);
+    assert_int_equal(b.ops[0].unknown_count, 1);
+    obs_batch_fini(&b);
+  }
 }
 
 /* A bot's rules are those of the source that it has in the end. */
@@ -234,6 +305,7 @@ static void test_reset(void **state) {
   assert_int_equal(b.denied, 1);
   obs_batch_reset(&b);
   assert_null(b.identity);
+  assert_string_equal(b.key_id, "");
   assert_int_equal(b.denied, 0);
   obs_batch_fini(&b);
 }
@@ -282,10 +354,15 @@ static void test_keys_are_not_kept(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_one_op),         cmocka_unit_test(test_the_line),
-      cmocka_unit_test(test_a_key_of_a_bot), cmocka_unit_test(test_several_ops),
-      cmocka_unit_test(test_records),        cmocka_unit_test(test_bound_to_nothing),
-      cmocka_unit_test(test_reset),          cmocka_unit_test(test_keys_are_not_kept),
+      cmocka_unit_test(test_one_op),
+      cmocka_unit_test(test_the_line),
+      cmocka_unit_test(test_key_ids),
+      cmocka_unit_test(test_a_key_of_a_bot),
+      cmocka_unit_test(test_several_ops),
+      cmocka_unit_test(test_records),
+      cmocka_unit_test(test_bound_to_nothing),
+      cmocka_unit_test(test_reset),
+      cmocka_unit_test(test_keys_are_not_kept),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

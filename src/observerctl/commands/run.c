@@ -144,7 +144,7 @@ static bool has_flag(obs_op_field field) {
 
 static void set_given(observer_builder *b, const obs_args *a) {
   obs_opflag v;
-  for (obs_op_field i = 0; i < OBS_F_COUNT; i++) {
+  for (obs_op_field i = 0; i < OBS_F_GIVEN; i++) {
     const obs_op_field_info *f = &obs_op_fields[i];
     if (!has_flag(i) || !obs_opflag_read(a, i, &v) || v.text == NULL) continue;
     if (f->kind == OBS_KIND_TIME || f->kind == OBS_KIND_TEXT)
@@ -214,7 +214,7 @@ static int run_and_publish(const obs_args *args) {
   way w = {.args = args, .timeout_ms = (uint32_t)obs_args_u64(args, "timeout")};
   obs_opflag ignored;
   obs_child child;
-  for (obs_op_field i = 0; i < OBS_F_COUNT; i++)
+  for (obs_op_field i = 0; i < OBS_F_GIVEN; i++)
     if (has_flag(i) && !obs_opflag_read(args, i, &ignored)) return OBS_COMMAND_USAGE;
   if (!obs_publisher_choose(args, &w.mode, &w.url)) return OBS_COMMAND_USAGE;
   bool no_spool = w.mode != OBSERVER_ACKNOWLEDGED && obs_args_given(args, "spool");

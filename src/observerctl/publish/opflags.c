@@ -55,7 +55,7 @@ bool obs_opflag_read(const obs_args *args, obs_op_field field, obs_opflag *out) 
 
 bool obs_opflags_json(const obs_args *args, obs_buf *out) {
   obs_opflag v;
-  for (obs_op_field i = 0; i < OBS_F_COUNT; i++) {
+  for (obs_op_field i = 0; i < OBS_F_GIVEN; i++) {
     if (!obs_opflag_read(args, i, &v)) return false;
     if (v.text == NULL) continue;
     obs_buf_puts(out, out->len == 0 ? "{" : ",");
