@@ -135,7 +135,9 @@ class New(KeyTest):
                 (["list", "--scope", "read"], "--scope does not apply to list"),
                 (["rotate"], "rotate needs the id or name of one key; `list` shows them"),
                 (["revoke"], "revoke needs the ids or names of keys; `list` shows them"),
-                (["check", "GET"], 'unexpected argument "GET"'),
+                (["check", "GET"], "check takes nothing, or METHOD PATH: GET /v1/observer/ops"),
+                (["check", "GET", "/"], "which requests a key allows, the daemon knows: give --url"),
+                (["check", "--url", "http://127.0.0.1:1"], "give either --keys or --url, not both"),
                 ([], "which action? new, list, rotate, revoke or check"),
                 (["delete"], "which action? new, list, rotate, revoke or check")):
             said = self.said(*args, code=2, input="")
@@ -462,6 +464,58 @@ class WithDaemon(KeyTest):
         self.assertTrue({row["key"] for row in rows if row["what"] == "denied"} <= set(ids.values()))
         for key in (admin, reader, mailer, other):
             self.assertNotIn(key.split("_")[3][:12], text + self.daemon.stderr())
+
+    def check(self, key, *args, code=0, **kw):
+        done = self.ctl("key", "check", *args, "--url", self.daemon.url("http"), code=code, input=key, **kw)
+        self.assertNotIn(key[16:50] or key, done.stdout + done.stderr)
+        return done
+
+    def test_what_the_daemon_says(self):
+        mailer = self.new("mailer", "--scope", "ingest", "--source", "mailer", "--expires", "90d")
+        admin, gone = self.new("boss", "--scope", "admin"), self.new("gone", "--scope", "admin")
+        self.key("revoke", "gone")
+        self.daemon = self.start(args=["--keys", self.file], pull=None, sub=None, rep=None, feed=None)
+        done = self.check(mailer)
+        self.assertEqual(done.stderr, "")
+        self.assertRegex(done.stdout, r"^%s\nname +mailer\nscopes +ingest\nsources +mailer\ncreated +\d+ (s|min) ago \(.*\)\n"
+                         r"expires +in 89d23h \(.*\)\nstate +valid\n$" % mailer.split("_")[2])
+        self.assertIn("scopes    ingest, read, admin\nsources   any\n", self.check(admin).stdout)
+        self.assertEqual(json.loads(self.check(mailer, "--json").stdout)["name"], "mailer")
+        refused = "observerctl key: the key does not allow this request\n"
+        for key, method, path, code, says in (
+                (mailer, "POST", "/v1/observer/event", 0, "allowed"), (mailer, "POST", "/event", 0, "allowed"),
+                (mailer, "GET", "/livez", 0, "allowed"), (mailer, "GET", "/v1/observer/ops?limit=1&q=a b", 3, "not allowed, needs read"),
+                (mailer, "HEAD", "/v1/observer/ops", 3, "not allowed, needs read"),
+                (mailer, "GET", "/v1/observer/advice", 0, "allowed"),
+                (admin, "GET", "/v1/observer/ops", 0, "allowed"), (admin, "GET", "/nowhere", 3, "there is no such route"),
+                (admin, "DELETE", "/v1/observer/ops", 3, "there is no such route")):
+            done = self.check(key, method, path, code=code)
+            self.assertEqual(done.stderr, refused if code else "")
+            self.assertEqual(done.stdout.splitlines()[-1], "request   %s %s: %s" % (method, path, says))
+            answer = json.loads(self.check(key, method, path, "--json", code=code).stdout)
+            self.assertEqual((answer["allowed"], answer["method"], answer["path"]), (code == 0, method, path))
+        for key in (gone, mailer[:-1], "what"):
+            done = self.check(key, code=3)
+            self.assertEqual((done.stdout, done.stderr), (
+                "", "observerctl key: the daemon does not take this key: it is unknown there, expired or revoked\n"))
+            self.assertEqual(self.check(key, "--json", code=3).stdout, '{"state":"refused"}\n')
+        # The file of the environment is looked at where no URL was given, else the daemon is asked.
+        env = {**self.environment(), "OBSERVER_KEYS": self.file, "OBSERVER_URL": "http://127.0.0.1:1"}
+        self.assertIn("state     valid", self.ctl("key", "check", input=mailer, env=env).stdout)
+        self.assertEqual(self.check(mailer, env=env).returncode, 0)
+        env = {**self.environment(), "OBSERVER_URL": self.daemon.url("http")}
+        self.assertIn("state     valid", self.ctl("key", "check", input=mailer, env=env).stdout)
+        self.daemon.stop()
+        self.assertIn("Connection refused", self.check(mailer, code=1).stderr)
+
+    def test_a_daemon_without_keys(self):
+        self.daemon = self.start()
+        for args, out in (([], ""), (["GET", "/stats"], ""), (["--json"], '{"id":null,')):
+            done = self.check("obs_anything_goes_as_there_is_nothing_to_compare", *args)
+            self.assertEqual(done.stdout[:11], out)
+            self.assertEqual(done.stderr, "observerctl key: the daemon has no key file: whoever reaches it may do everything, with any "
+                             "key or none\n")
+        self.daemon.stop()
 
 
 if __name__ == "__main__":

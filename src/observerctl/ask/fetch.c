@@ -21,6 +21,23 @@ void obs_fetch_set_stop(bool (*fn)(void *arg), void *arg) {
   stop.arg = arg;
 }
 
+static const char *with_key;
+
+void obs_fetch_set_key(const char *key) {
+  with_key = key;
+}
+
+/* The header lines of a request into `lines`, which ends with NULL; that of the key in `room`. */
+static void put_headers(bool has_json, obs_buf *room, const char *lines[3]) {
+  if (has_json) *lines++ = "content-type: application/json";
+  if (with_key != NULL) {
+    obs_buf_puts(room, "authorization: Bearer ");
+    obs_buf_append(room, with_key, strlen(with_key) + 1);
+    *lines++ = room->p;
+  }
+  *lines = NULL;
+}
+
 const char *obs_fetch_url(const char *base, const char *path, obs_buf *url) {
   const char *unix_path = strncmp(base, "ipc://", 6) == 0 ? base + 6 : NULL;
   if (unix_path != NULL) base = "http://localhost";
@@ -34,14 +51,15 @@ const char *obs_fetch_url(const char *base, const char *path, obs_buf *url) {
 
 bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
                     obs_fetch_answer *out) {
-  static const char *const headers[] = {"content-type: application/json", NULL};
+  const char *headers[3];
   static obs_http *http; /* one for the process: the connection stays open for `top` and for page after page */
   if (http == NULL) http = obs_http_open();
-  obs_buf url = {0};
+  obs_buf url = {0}, header = {0};
   const char *unix_path = obs_fetch_url(base, path, &url);
+  put_headers(json != NULL, &header, headers);
   obs_http_request request = {.url = url.p,
                               .unix_path = unix_path,
-                              .headers = json != NULL ? headers : NULL,
+                              .headers = headers,
                               .timeout_ms = timeout_ms,
                               .reply_max = BODY_MAX,
                               .stop = stop.fn,
@@ -53,8 +71,8 @@ bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uin
   *out = (obs_fetch_answer){0};
   if (obs_http_url_read(base, &named) != NULL)
     snprintf(named.shown, sizeof(named.shown), "%s", strchr(base, '@') != NULL ? "the URL" : base);
-  if (url.oom || http == NULL) {
-    snprintf(out->error, sizeof(out->error), url.oom ? "out of memory" : "libcurl does not start");
+  if (url.oom || header.oom || http == NULL) {
+    snprintf(out->error, sizeof(out->error), http != NULL ? "out of memory" : "libcurl does not start");
   } else if (!obs_http_send(http, &request, &reply)) {
     /* The base only: a path full of filters would hide the reason. */
     snprintf(out->error, sizeof(out->error), "%.80s: %s", named.shown, reply.error);
@@ -80,6 +98,7 @@ bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uin
     cJSON_Delete(words);
   }
   obs_http_reply_fini(&reply);
+  obs_buf_fini(&header);
   obs_buf_fini(&url);
   return ok;
 }

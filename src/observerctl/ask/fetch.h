@@ -29,6 +29,9 @@ cJSON *obs_fetch_json(const char *base, const char *path, uint32_t timeout_ms, c
 /* Called about once a second during a request; true gives the request up. NULL: requests are not given up. */
 void obs_fetch_set_stop(bool (*stop)(void *arg), void *arg);
 
+/* The key that goes with every request from now on, which must not change meanwhile. NULL: none. */
+void obs_fetch_set_key(const char *key);
+
 /* Appends a value to a path, escaped. */
 void obs_fetch_value(obs_buf *path, const char *value);
 /* Appends `name=value` to a path, escaped, with `?` or `&` before it. */

@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { ERROR_MAX = 1024, LIST_MAX = 512, ID_LEAST = 4, EXIT_NO = 3 };
+enum { ERROR_MAX = 1024, LIST_MAX = 512, ID_LEAST = 4, EXIT_NO = 3, TIMEOUT_MS = 60000 };
 #define OVERLAP_MAX_MS UINT64_C(31622400000) /* a year */
 
 /* The key file, read; locked where it is to be changed. */
@@ -396,7 +396,7 @@ static cJSON *shown_key(const work *w, const obs_key *k) {
 static void make_sources(const cJSON *key, obs_buf *out) {
   const cJSON *sources = obs_show_member(key, "sources");
   obs_show_join(out, sources);
-  if (sources == NULL) obs_buf_puts(out, "any");
+  if (cJSON_GetArraySize(sources) == 0) obs_buf_puts(out, "any");
 }
 
 /* `in 89 d (2027-01-31 00:00)`. */
@@ -473,12 +473,29 @@ static char *read_text(const obs_args *args) {
   return out;
 }
 
+/* Whether the request that was asked about is allowed, and what it needs. */
+static void make_request(const cJSON *answer, obs_buf *out) {
+  const cJSON *allowed = obs_show_member(answer, "allowed"), *needs = obs_show_member(answer, "needs"), *scope;
+  const char *before = ", needs ";
+  if (allowed == NULL) return;
+  obs_buf_printf(out, "%s %s: %s", obs_show_text(answer, "method"), obs_show_text(answer, "path"),
+                 cJSON_IsTrue(allowed)           ? "allowed"
+                 : cJSON_GetArraySize(needs) > 0 ? "not allowed"
+                                                 : "there is no such route");
+  if (cJSON_IsTrue(allowed)) return;
+  cJSON_ArrayForEach(scope, needs) {
+    obs_buf_printf(out, "%s%s", before, obs_row_item_text(scope).p != NULL ? scope->valuestring : "?");
+    before = " or ";
+  }
+}
+
 static bool show_key(const cJSON *key) {
   static const obs_show_field facts[] = {
       {"name", .key = "name"},           {"scopes", OBS_SHOW_VALUES, .key = "scopes"},
       {"sources", .make = make_sources}, {"created", OBS_SHOW_AGO, .key = "created"},
       {"expires", .make = make_expires}, {"revoked", OBS_SHOW_AGO, .key = "revoked"},
       {"note", .key = "note"},           {"state", .key = "state"},
+      {"request", .make = make_request},
   };
   return obs_show_facts(obs_show_text(key, "id"), key, facts, sizeof facts / sizeof *facts, false);
 }
@@ -534,16 +551,87 @@ static int check_file(work *w, const char *text) {
   return status;
 }
 
+/* What the daemon answered, for a person too. False: there is no memory. */
+static bool complete_answer(const obs_args *args, cJSON *key) {
+  if (args->nrest == 3 && (cJSON_AddStringToObject(key, "method", args->rest[1]) == NULL ||
+                           cJSON_AddStringToObject(key, "path", args->rest[2]) == NULL))
+    return false;
+  return cJSON_AddStringToObject(key, "state", "valid") != NULL;
+}
+
+/* Without a key file the daemon has no key to tell of. */
+static int answer_without_keys(const obs_args *args, const obs_fetch_answer *answer) {
+  if (obs_args_given(args, "json")) obs_text_print_json(stdout, answer->body.p, answer->body.len);
+  obs_args_error(args, "the daemon has no key file: whoever reaches it may do everything, with any key or none");
+  return OBS_COMMAND_OK;
+}
+
+static int answer_of_daemon(const obs_args *args, const obs_fetch_answer *answer) {
+  cJSON *key = cJSON_ParseWithLength(answer->body.p, answer->body.len);
+  const cJSON *id = obs_show_member(key, "id"), *allowed = obs_show_member(key, "allowed");
+  bool asked = args->nrest == 3;
+  int status = OBS_COMMAND_FAILED;
+  if (id == NULL || (asked && !cJSON_IsBool(allowed)))
+    obs_args_error(args, "%s: the answer does not tell of a key: is this observerd?", obs_args_text(args, "url"));
+  else if (cJSON_IsNull(id))
+    status = answer_without_keys(args, answer);
+  else if (!complete_answer(args, key))
+    obs_args_error(args, "out of memory");
+  else
+    status = answer_with(args, key, asked && !cJSON_IsTrue(allowed) ? "the key does not allow this request" : NULL);
+  cJSON_Delete(key);
+  return status;
+}
+
+/* What the daemon says of it. */
+static int check_daemon(const obs_args *args, const char *text) {
+  enum { UNAUTHORIZED = 401 };
+  obs_fetch_answer answer = {0};
+  obs_buf path = {0};
+  int status = OBS_COMMAND_FAILED;
+  obs_buf_puts(&path, "/v1/observer/key");
+  if (args->nrest == 3) {
+    obs_fetch_param(&path, "method", args->rest[1]);
+    obs_fetch_param(&path, "path", args->rest[2]);
+  }
+  obs_buf_putc(&path, '\0');
+  obs_fetch_set_key(text);
+  if (path.oom) {
+    obs_args_error(args, "out of memory");
+  } else if (obs_fetch_get(obs_args_text(args, "url"), path.p, TIMEOUT_MS, &answer)) {
+    status = answer_of_daemon(args, &answer);
+  } else if (answer.status == UNAUTHORIZED) {
+    cJSON *none = no_key(NULL, "refused");
+    status = answer_with(args, none, "the daemon does not take this key: it is unknown there, expired or revoked");
+    cJSON_Delete(none);
+  } else {
+    (void)obs_ask_report(args, false, &answer);
+  }
+  obs_fetch_set_key(NULL);
+  obs_fetch_answer_fini(&answer);
+  obs_buf_fini(&path);
+  return status;
+}
+
 static int run_check(void *arg) {
   work *w = arg;
-  if (w->args->nrest > 1) {
-    obs_args_error(w->args, "unexpected argument \"%s\"", w->args->rest[1]);
+  const obs_args *args = w->args;
+  w->path = obs_args_text(args, "keys");
+  bool keys_named = obs_options_origin(&args->options, "keys") == OBS_OPTION_FLAG;
+  bool url_named = obs_options_origin(&args->options, "url") == OBS_OPTION_FLAG;
+  bool of_file = w->path != NULL && !url_named;
+  const char *wrong = keys_named && url_named ? "give either --keys or --url, not both"
+                      : args->nrest != 1 && args->nrest != 3
+                          ? "check takes nothing, or METHOD PATH: GET /v1/observer/ops"
+                      : of_file && args->nrest == 3 ? "which requests a key allows, the daemon knows: give --url"
+                                                    : NULL;
+  if (wrong != NULL) {
+    obs_args_error(args, "%s", wrong);
     return OBS_COMMAND_USAGE;
   }
-  if (!find_file(w)) return OBS_COMMAND_USAGE;
-  char *text = read_text(w->args);
+  char *text = read_text(args);
   if (text == NULL) return OBS_COMMAND_FAILED;
-  int status = check_file(w, text);
+  int status = of_file ? check_file(w, text) : check_daemon(args, text);
   obs_secret_free(text);
   return status;
 }
@@ -551,9 +639,11 @@ static int run_check(void *arg) {
 /* ---- the command ---- */
 
 static const obs_action actions[] = {
-    {"new", run_new, {"scope", "source", "expires", "note"}}, {"list", run_list, {"json", "color"}},
-    {"rotate", run_rotate, {"overlap", "expires"}},           {"revoke", run_revoke, {NULL}},
-    {"check", run_check, {"key-file", "json", "color"}},
+    {"new", run_new, {"scope", "source", "expires", "note"}},
+    {"list", run_list, {"json", "color"}},
+    {"rotate", run_rotate, {"overlap", "expires"}},
+    {"revoke", run_revoke, {NULL}},
+    {"check", run_check, {"url", "key-file", "json", "color"}},
 };
 
 static int run_key(const obs_args *args) {
@@ -580,17 +670,18 @@ static const obs_option flags[] = {
     {"note", 0, "TEXT", .type = OBS_OPTION_TEXT, .help = "new: a note for people, kept in the key file"},
     {"overlap", 0, "TIME", .initial = "24h", .type = OBS_OPTION_TIME, .min = 0, .max = OVERLAP_MAX_MS,
      .help = "rotate: how long the old key is still valid; 0: it ends now"},
+    OBS_FLAG_URL,
     {"key-file", 0, "FILE", .env = "OBSERVER_KEY_FILE", .type = OBS_OPTION_TEXT,
      .help = "check: a file whose first line is the key; without it, OBSERVER_KEY, or standard input"},
     OBS_FLAG_JSON,
     OBS_FLAG_COLOR,
 };
 
-static const obs_command_exit exits[] = {{EXIT_NO, "check: the key is not valid"}};
+static const obs_command_exit exits[] = {{EXIT_NO, "check: the key is not valid or does not allow the request"}};
 
 OBS_COMMAND(key) = {
     .name = "key",
-    .arguments = "new|list|rotate|revoke|check [NAME|ID]...",
+    .arguments = "new|list|rotate|revoke|check [NAME|ID|METHOD PATH]...",
     .summary = "make, list, rotate, revoke or check the keys of a daemon",
     .description =
         "Works on the key file that observerd reads with --keys. The file holds what keys are recognised by, not the "
@@ -604,7 +695,9 @@ OBS_COMMAND(key) = {
         "rotate ID|NAME: makes a key with the same rights and prints it; the old one expires after --overlap. A key "
         "that expires is followed by one that lives as long, unless --expires is given.\n\n"
         "revoke ID|NAME...: the keys are no longer valid. They stay in the file, so that their ids keep a name.\n\n"
-        "check: what a key is and may do, and whether it is valid. The key is read from the file of --key-file or "
+        "check: what a key is and may do, and whether it is valid, according to the key file of --keys or "
+        "OBSERVER_KEYS; without one, or with --url, according to the daemon. With METHOD PATH, also whether the daemon "
+        "would allow that request, which is not made. The key is read from the file of --key-file or "
         "OBSERVER_KEY_FILE, from OBSERVER_KEY, or from standard input.\n\n"
         "A key is never an argument: every user of the machine can see the arguments of all processes. An id may be "
         "given by its first four or more characters.",
@@ -613,7 +706,8 @@ OBS_COMMAND(key) = {
         "observerctl key list --keys keys.json\n"
         "observerctl key rotate mailer --keys keys.json > mailer.new && mv mailer.new mailer.key\n"
         "observerctl key revoke mailer --keys keys.json\n"
-        "observerctl key check --keys keys.json < mailer.key",
+        "observerctl key check --keys keys.json < mailer.key\n"
+        "observerctl key check GET /v1/observer/ops --url https://observer.example:3800 < mailer.key",
     .flags = OBS_TABLE(flags),
     .exits = OBS_TABLE(exits),
     .run = run_key,
