@@ -91,7 +91,7 @@ class Peer:
     def wait_closed(self, test):
         """It is closed by the daemon within the time of a look; a WebSocket says why."""
         with test.assertRaises((SpError, ConnectionError)):
-            while True:
+            for _ in range(int(60 * SLOW)):  # a heartbeat a second at most
                 if isinstance(self.way, WebSocket):
                     code = self.way.frame()
                     if code[0] == CLOSE:
@@ -649,6 +649,16 @@ class Sources(AccessTest):
         sources = [row["source"] for row in daemon.journal_rows()]
         self.assertEqual(sources, ["mailer", "mailer:eu", "mailer", "bot", "mailer\nx"] * 45)
         self.assertEqual({row["key_id"] for row in daemon.journal_rows()}, {id_of(key)})
+
+    def test_ids_of_another_source(self):
+        """Who knows the op_ids of another source cannot have its ops taken for duplicates."""
+        mailer, bot = (self.keys.add(name, "ingest", sources=[name]) for name in ("mailer", "bot"))
+        daemon = self.serve(tls=False, rep=["tcp://127.0.0.1:0;key=" + id_of(key) for key in (mailer, bot)])
+        answer = self.peer(daemon, "rep", 1).ask([op("/bot", op_id="1"), op("/no", op_id="1", source="mailer")])
+        self.assertEqual((answer["accepted"], answer["errors"]), (1, [{"index": 1, "error": not_as("mailer")}]))
+        answer = self.peer(daemon, "rep", 0).ask(op("/mailer", op_id="1"))
+        self.assertEqual((answer["accepted"], answer["duplicates"]), (1, 0))
+        self.assertEqual([(row["source"], row["op_id"]) for row in daemon.journal_rows()], [("bot", "1"), ("mailer", "1")])
 
     def test_it_stays_so_when_the_key_changes(self):
         key = self.keys.add("mailer", "ingest", sources=["mailer"])
