@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -39,7 +40,8 @@ struct obs_audit {
   obs_buf waiting; /* rows that could not be written */
   bool failing;    /* logged already, until they are written */
   bool losing;     /* the same of rows that are lost */
-  uint64_t lost;
+
+  _Atomic uint64_t lost;
 
   pthread_mutex_t lock; /* second: of the refusals, brief */
   refusals refusals;
@@ -129,7 +131,7 @@ void obs_audit_write(obs_audit *a, const obs_buf *rows) {
   size_t before = a->waiting.len;
   if (before + rows->len <= OBS_AUDIT_WAITING_MAX || before == 0) obs_buf_append(&a->waiting, rows->p, rows->len);
   if (rows->oom || a->waiting.len == before) {
-    a->lost += rows->oom ? 1 : rows_in(rows);
+    atomic_fetch_add(&a->lost, rows->oom ? 1 : rows_in(rows));
     a->waiting.oom = false;
     if (!a->losing) obs_log_error("access", "%s: rows are lost: too many wait to be written", a->path);
     a->losing = true;
@@ -224,11 +226,8 @@ void obs_audit_tick(obs_audit *a, uint64_t now_ms) {
   (void)pthread_mutex_unlock(&a->writing);
 }
 
-uint64_t obs_audit_lost(obs_audit *a) {
-  (void)pthread_mutex_lock(&a->writing);
-  uint64_t lost = a->lost;
-  (void)pthread_mutex_unlock(&a->writing);
-  return lost;
+uint64_t obs_audit_lost(const obs_audit *a) {
+  return atomic_load(&a->lost);
 }
 
 void obs_audit_close(obs_audit *a) {

@@ -35,7 +35,7 @@ void obs_audit_refused(obs_audit *a, const char *network, const char *key, const
 /* Writes the refusals when OBS_AUDIT_EVERY_MS have passed since the last time, by the monotonic clock, and what waits.
  */
 void obs_audit_tick(obs_audit *a, uint64_t now_ms);
-/* Rows that were lost. */
-uint64_t obs_audit_lost(obs_audit *a);
+/* Rows that were lost. Any thread; waits for nobody's write. */
+uint64_t obs_audit_lost(const obs_audit *a);
 
 #endif
