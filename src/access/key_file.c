@@ -87,16 +87,15 @@ static const char *name_of(const obs_key_file *f) {
   return strrchr(f->path, '/') + 1;
 }
 
-/* A new file of that name, written and synced; nobody else could open it at any time. `like`: whose owner and mode it
- * gets, NULL: this process's. False and errno; then there is none. */
+/* A new file of that name with this owner and mode, written and synced; nobody else could open it at any time. False
+ * and errno; then there is none. */
 static bool write_new(int dir_fd, const char *name, const obs_buf *content, const struct stat *like) {
   if (unlinkat(dir_fd, name, 0) != 0 && errno != ENOENT) return false;
   int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, MODE);
   struct iovec iov = {content->p, content->len};
-  bool owned = like == NULL || (like->st_uid == geteuid() && like->st_gid == getegid());
+  bool owned = like->st_uid == geteuid() && like->st_gid == getegid();
   bool ok = fd >= 0 && (owned || fchown(fd, like->st_uid, like->st_gid) == 0) &&
-            fchmod(fd, like != NULL ? like->st_mode & 0700 : MODE) == 0 && obs_file_write_at(fd, &iov, 1, 0) &&
-            fsync(fd) == 0;
+            fchmod(fd, like->st_mode & 0700) == 0 && obs_file_write_at(fd, &iov, 1, 0) && fsync(fd) == 0;
   int saved = errno;
   if (fd >= 0 && close(fd) != 0 && ok) {
     saved = errno;
@@ -107,9 +106,22 @@ static bool write_new(int dir_fd, const char *name, const obs_buf *content, cons
   return ok;
 }
 
+/* Whose a new file is. What root makes belongs to the owner of its directory, who is the daemon's user where the file
+ * is in its state directory, and who could replace the file anyway. */
+static bool owner_of_new(const obs_key_file *f, struct stat *out) {
+  if (fstat(f->dir_fd, out) != 0) return false;
+  if (geteuid() != 0) {
+    out->st_uid = geteuid();
+    out->st_gid = getegid();
+  }
+  out->st_mode = MODE;
+  return true;
+}
+
 /* One without keys, with all that it holds from its first moment on. There may be one by now. */
 static bool make_file(const obs_key_file *f) {
   char name[NAME_MAX + 1];
+  struct stat owner;
   obs_buf empty = {0};
   int n = snprintf(name, sizeof name, "%s.%ld.new", name_of(f), (long)getpid());
   if (n < 0 || (size_t)n >= sizeof name) {
@@ -118,7 +130,7 @@ static bool make_file(const obs_key_file *f) {
   }
   obs_buf_printf(&empty, "{\"v\":%d,\"keys\":[]}\n", OBS_KEYS_VERSION);
   if (empty.oom) errno = ENOMEM;
-  bool ok = !empty.oom && write_new(f->dir_fd, name, &empty, NULL);
+  bool ok = !empty.oom && owner_of_new(f, &owner) && write_new(f->dir_fd, name, &empty, &owner);
   if (ok) {
     ok = linkat(f->dir_fd, name, f->dir_fd, name_of(f), 0) == 0 || errno == EEXIST;
     int saved = errno;

@@ -21,7 +21,8 @@ typedef struct {
   struct stat st;
 } obs_key_file;
 
-/* Waits ten seconds at most for another one that changes it. `make`: where there is none, one without keys is made.
+/* Waits ten seconds at most for another one that changes it. `make`: where there is none, one without keys is made; by
+ * root with the owner of its directory.
  * NOTFOUND, LOCKED, INVALID, NOMEM, IO with `error`. Unlock in either case. */
 observer_err obs_key_file_lock(obs_key_file *f, const char *path, bool make, char *error, size_t size);
 /* Gives it another content, with the owner and mode that it has. On the disk when it returns OK. */

@@ -324,6 +324,18 @@ class Change(KeyTest):
         self.assertEqual(len(self.keys()), 2)
         self.assertFalse(os.path.exists(real + ".new"))
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root can give files away")
+    def test_what_root_makes(self):
+        """It is for the daemon whose directory it is in."""
+        folder = os.path.join(self.tmp, "state")
+        os.mkdir(folder, 0o700)
+        os.chown(folder, 12345, 54321)
+        self.file = os.path.join(folder, "keys.json")
+        self.new("a", "--scope", "read")
+        st = os.stat(self.file)
+        self.assertEqual((st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode)), (12345, 54321, 0o600))
+        self.assertEqual(os.listdir(folder), ["keys.json"])
+
     def test_the_umask_does_not_matter(self):
         self.ctl("key", "new", "a", "--scope", "read", "--keys", self.file, preexec_fn=lambda: os.umask(0o777))
         self.assertEqual(stat.S_IMODE(os.stat(self.file).st_mode), 0o600)
