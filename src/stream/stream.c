@@ -362,9 +362,13 @@ void obs_stream_on_received(void *arg) {
 }
 
 /* False: it has to be closed. NNG's TLS does not take a read back, nor a write: a cancelled one ends the connection,
- * and one that waits for the handshake is not even cancelled. With the lock. */
+ * and one that waits for the handshake is not even cancelled. Who holds it has an answer to write: then it stays, and
+ * what was wanted comes after the read. With the lock. */
 static bool kick(obs_stream *s) {
-  if (s->reader == OBS_STREAM_READING && s->listener->address.tls) return false;
+  if (s->reader == OBS_STREAM_READING && s->listener->address.tls) {
+    s->kicked = true;
+    return atomic_load(&s->holds) > 0;
+  }
   if (s->reader == OBS_STREAM_RESTING) {
     s->reader = OBS_STREAM_RUNNING;
     s->paused = false;

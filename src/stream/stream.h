@@ -101,8 +101,8 @@ void obs_stream_hold(obs_stream *s);
 void obs_stream_release(obs_stream *s);
 /* Holds one whose `closed` may be about to be called, but has not returned. False: it is too late; it is not held. */
 bool obs_stream_hold_open(obs_stream *s);
-/* `received` is called soon, on one of NNG's threads, and reading goes on. One that is reading over TLS is closed
- * instead: its read cannot be taken back. */
+/* `received` is called soon, on one of NNG's threads, and reading goes on. One that is reading over TLS, and that
+ * nobody holds, is closed instead: its read cannot be taken back. */
 void obs_stream_kick(obs_stream *s);
 /* The same for one that has paused; nothing for others. */
 void obs_stream_resume(obs_stream *s);
