@@ -10,11 +10,20 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PER_SECOND = 10 };
+/* What is formatted, and what of it is written: something is filtered whole, or is not written. */
+enum { PER_SECOND = 10, FORMAT_MAX = 8192, TEXT_MAX = 1023 };
 
 static _Atomic int log_level = OBS_LOG_INFO;
 static _Atomic int log_format = OBS_LOG_TEXT;
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
+
+static obs_log_filter log_filter;
+static void *log_filter_arg;
+
+void obs_log_set_filter(obs_log_filter filter, void *arg) {
+  log_filter = filter;
+  log_filter_arg = arg;
+}
 
 void obs_log_setup(obs_log_level level, obs_log_format format) {
   atomic_store(&log_level, (int)level);
@@ -67,6 +76,17 @@ static void begin_text(obs_buf *b, obs_log_level level, const char *module, cons
   obs_buf_printf(b, "%s %s %s: %s", now, level_names[level], module, text);
 }
 
+/* Appends the text as it may be shown: filtered, cut at `max` bytes, and harmless to a terminal. */
+static void put_shown(obs_buf *shown, obs_str text, size_t max) {
+  obs_buf filtered = {0};
+  if (log_filter != NULL && log_filter(log_filter_arg, text, &filtered)) text = obs_buf_view(&filtered);
+  if (filtered.oom)
+    shown->oom = true;
+  else
+    obs_terminal_put(shown, text.p, text.len < max ? text.len : max, false); /* one record, one line */
+  obs_buf_fini(&filtered);
+}
+
 static bool is_json(void) {
   return atomic_load(&log_format) == OBS_LOG_JSON;
 }
@@ -87,13 +107,13 @@ static void render(obs_buf *b, obs_log_level level, const char *module, const ch
 void obs_log_write(obs_log_site *site, obs_log_level level, const char *module, const char *fmt, ...) {
   uint32_t left_out = 0;
   if (!admit(site, &left_out)) return;
-  char text[1024];
+  char text[FORMAT_MAX];
   va_list ap;
   va_start(ap, fmt);
   vsnprintf(text, sizeof(text), fmt, ap);
   va_end(ap);
   obs_buf b = {0}, shown = {0};
-  obs_terminal_put(&shown, text, strlen(text), false); /* one record, one line */
+  put_shown(&shown, obs_str_of(text), TEXT_MAX);
   obs_buf_putc(&shown, '\0');
   if (!shown.oom) render(&b, level, module, shown.p, left_out);
   if (!shown.oom && !b.oom) write_all(b.p, b.len);
@@ -104,7 +124,7 @@ void obs_log_write(obs_log_site *site, obs_log_level level, const char *module, 
 void obs_log_members(const char *module, const char *message, obs_str object) {
   obs_buf b = {0}, shown = {0};
   if (!obs_log_enabled(OBS_LOG_INFO)) return;
-  obs_terminal_put(&shown, object.p, object.len, false);
+  put_shown(&shown, object, SIZE_MAX);
   if (is_json() && !shown.oom) {
     obs_json_writer w = obs_json_write(&b);
     begin_json(&w, OBS_LOG_INFO, module, message);
@@ -123,7 +143,7 @@ void obs_log_members(const char *module, const char *message, obs_str object) {
 
 void obs_log_fatal(const char *program, const char *line) {
   obs_buf b = {0}, shown = {0};
-  obs_terminal_put(&shown, line, strlen(line), false);
+  put_shown(&shown, obs_str_of(line), SIZE_MAX);
   obs_buf_putc(&shown, '\0');
   if (is_json() && !shown.oom)
     render(&b, OBS_LOG_ERROR, program, shown.p, 0);

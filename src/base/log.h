@@ -22,6 +22,10 @@ typedef struct {
 } obs_log_site;
 
 void obs_log_setup(obs_log_level level, obs_log_format format);
+/* What every record's text goes through before it is cut and written: appends what is written in its place, or returns
+ * false to leave it. Set while no other thread logs; NULL: none. */
+typedef bool (*obs_log_filter)(void *arg, obs_str text, obs_buf *out);
+void obs_log_set_filter(obs_log_filter filter, void *arg);
 bool obs_log_enabled(obs_log_level level);
 /* `module` is the folder's name: "journal", "bridge" ... */
 void obs_log_write(obs_log_site *site, obs_log_level level, const char *module, const char *fmt, ...)

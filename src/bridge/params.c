@@ -49,7 +49,13 @@ static obs_str cut(obs_str *rest, char at) {
   return head;
 }
 
-bool obs_params_decode(obs_params_query *q, obs_str text, char *error, size_t size) {
+/* Points `text` at its redacted form, in `room`, where there is one. False: no memory. */
+static bool redact_part(obs_redact *redact, obs_buf *room, obs_str *text) {
+  if (obs_redact_text(redact, *text, room)) *text = obs_buf_view(room);
+  return !room->oom;
+}
+
+bool obs_params_decode(obs_params_query *q, obs_str text, obs_redact *redact, char *error, size_t size) {
   *q = (obs_params_query){0};
   if (!obs_buf_reserve(&q->bytes, text.len + 1)) {
     (void)snprintf(error, size, "out of memory");
@@ -63,6 +69,9 @@ bool obs_params_decode(obs_params_query *q, obs_str text, char *error, size_t si
       return refuse(error, size, raw_name, "invalid percent-escape");
     if (value.len == 0) return refuse(error, size, name, "must not be empty");
     if (q->count == OBS_PARAMS_MAX) return refuse(error, size, name, "too many parameters: at most 32");
+    obs_buf *room = &q->redacted[2 * q->count];
+    if (!redact_part(redact, &room[0], &name) || !redact_part(redact, &room[1], &value))
+      return refuse(error, size, name, observer_strerror(OBSERVER_E_NOMEM));
     q->params[q->count].name = name;
     q->params[q->count++].value = value;
   }
@@ -71,6 +80,7 @@ bool obs_params_decode(obs_params_query *q, obs_str text, char *error, size_t si
 
 void obs_params_query_fini(obs_params_query *q) {
   obs_buf_fini(&q->bytes);
+  for (size_t i = 0; i < 2 * OBS_PARAMS_MAX; i++) obs_buf_fini(&q->redacted[i]);
 }
 
 /* ---- values ---- */

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/page.h"
+#include "redact/redact.h"
 
 #include <stddef.h>
 
@@ -88,16 +89,16 @@ typedef struct {
 
 /* A query string, decoded: `a=1&b=two+words%21`. */
 typedef struct {
-  obs_buf bytes; /* what the views point into */
+  obs_buf bytes, redacted[2 * OBS_PARAMS_MAX]; /* what the views point into */
   struct {
     obs_str name, value;
   } params[OBS_PARAMS_MAX];
   size_t count;
 } obs_params_query;
 
-/* Percent-escapes and `+` are decoded. False: `error` says which parameter and why (a broken escape, empty, too many).
- * Fini in either case. */
-bool obs_params_decode(obs_params_query *q, obs_str text, char *error, size_t size);
+/* Percent-escapes and `+` are decoded, then names and values redacted, as what they are compared with was. False:
+ * `error` says which parameter and why (a broken escape, empty, too many). Fini in either case. */
+bool obs_params_decode(obs_params_query *q, obs_str text, obs_redact *redact, char *error, size_t size);
 void obs_params_query_fini(obs_params_query *q);
 /* Fills the filter; its texts point into `q`. False: `error` names the parameter and what is wrong with it, such as
  * that it is given twice. */

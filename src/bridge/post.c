@@ -36,6 +36,7 @@ static bool post(obs_connection *s, const obs_record_kind *kind) {
   batch->transport = OBS_TRANSPORT_HTTP;
   batch->profile = s->family == OBS_FAMILY_ROOT ? OBS_PROFILE_LEGACY : OBS_PROFILE_V1;
   batch->kinds = kind != NULL ? obs_commit_kinds(o->commit) : NULL;
+  batch->redact = obs_commit_redact(o->commit);
   batch->only = kind;
   batch->identity = &s->identity;
   if (s->producer == 0) s->producer = obs_batch_new_producer();

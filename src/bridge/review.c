@@ -21,7 +21,17 @@ void obs_bridge_post_review(obs_connection *s, const void *filter) {
   (void)filter;
   uint64_t id = 0;
   obs_buf why; /* the reason of a refusal comes in `out`, where the error goes */
-  switch (obs_reviews_begin(reviews_of(s), obs_buf_view(&s->http.in), on_done, s, &id, &s->http.out)) {
+  /* What is judged, kept, shown and sent to a model is the redacted text. */
+  obs_buf redacted = {0};
+  obs_str body = obs_buf_view(&s->http.in);
+  if (obs_redact_message(obs_commit_redact(s->bridge->opts.commit), OBS_REDACT_JSON, body.p, body.len, 0, &redacted))
+    body = obs_buf_view(&redacted);
+  if (redacted.oom) {
+    obs_answer_error(&s->http.answer, &s->http.out, 503, "%s", observer_strerror(OBSERVER_E_NOMEM));
+    obs_buf_fini(&redacted);
+    return;
+  }
+  switch (obs_reviews_begin(reviews_of(s), body, on_done, s, &id, &s->http.out)) {
   case OBS_REVIEW_BAD:
     why = s->http.out;
     s->http.out = (obs_buf){0};
@@ -35,6 +45,7 @@ void obs_bridge_post_review(obs_connection *s, const void *filter) {
     obs_connection_wait(s, WAIT_MS);
     break;
   }
+  obs_buf_fini(&redacted);
 }
 
 static void answer_review(obs_connection *s, obs_reviews *reviews, uint64_t id) {

@@ -141,6 +141,7 @@ bool obs_route_run(obs_connection *s) {
                               [OBS_ROUTE_NEEDS_CLUSTERS] = {o->clusters, "clusters are not kept here"},
                               [OBS_ROUTE_NEEDS_LEARN] = {o->learn, "nothing is learned here"},
                               [OBS_ROUTE_NEEDS_REVIEWS] = {o->learn, "nothing is reviewed here"}};
+  obs_redact *redact = obs_commit_redact(o->commit);
   obs_params_query query = {0};
   char error[256];
   bool ready = true;
@@ -152,7 +153,7 @@ bool obs_route_run(obs_connection *s) {
     obs_str name = obs_str_of(strchr(r->name, '{') + 1);
     obs_answer_error(&s->http.answer, &s->http.out, 400, "%.*s: must be a whole number, 1 or more", (int)name.len - 1,
                      name.p);
-  } else if (r->params != NULL && (!obs_params_decode(&query, s->http.head.query, error, sizeof error) ||
+  } else if (r->params != NULL && (!obs_params_decode(&query, s->http.head.query, redact, error, sizeof error) ||
                                    !obs_params_read(r->params, &query, filter, error, sizeof error))) {
     obs_answer_error(&s->http.answer, &s->http.out, 400, "%s", error);
   } else if (r->params != NULL && !obs_ids_take_params(s, r->params, filter)) {

@@ -3,6 +3,7 @@
 #include "cluster/groups.h"
 #include "cluster/reading.h"
 #include "cluster/words.h"
+#include "redact/token.h"
 
 /* TEXT_TOKENS: a longer message quotes something, behind the last colon of its first PREFIX tokens. */
 enum { TEXT_TOKENS = 60, PREFIX_TOKENS = 32 };
@@ -487,6 +488,12 @@ static const char *word_end(const char *p, const char *end, unsigned *has) {
       all |= c;
       q++;
     }
+    size_t token = q < end && *q == '[' ? obs_redact_token(q, (size_t)(end - q)) : 0;
+    if (token > 0) { /* a part of the word, as what it stands for was */
+      all |= OBS_WORD_DIGIT;
+      q += token;
+      continue;
+    }
     if (q == end || c != OBS_WORD_WIDE) break;
     obs_word_wide_char w = obs_word_wide(q, end);
     if (w.kind != OBS_WIDE_WORD && !(w.kind == OBS_WIDE_SIGN && w.len < 3)) break;
@@ -606,7 +613,7 @@ size_t obs_mask(obs_str message, obs_mask_token tokens[OBS_MASK_TOKENS]) {
       }
       p = *p == '\x1b' && p + 1 < end && p[1] == '[' ? skip_escape(p, end) : p + 1;
       glued = false;
-    } else if (class == OBS_WORD_SPLIT) {
+    } else if (class == OBS_WORD_SPLIT && (*p != '[' || obs_redact_token(p, (size_t)(end - p)) == 0)) {
       p = push_split(&m, p, glued);
       glued = true;
     } else if (class == OBS_WORD_WIDE && obs_word_wide(p, end).kind != OBS_WIDE_WORD) {

@@ -3,8 +3,8 @@
  * A message is split at white space and around punctuation. A word is a value when it holds a digit (numbers, hex,
  * uuids, addresses, timestamps, blk_123), is a path, a url, an e-mail address or a host name, when it stands in quotes,
  * or is a day or month beside a number. Values that only punctuation, a unit (ms, KB, seconds) or nothing separates are
- * one; so are lists, and groups that repeat. A bracket that holds nothing else is dropped, because such details come
- * and go.
+ * one; a token of redaction ([EMAIL_7f3a9c0412de]) counts as a digit, so that it is a value, or a part of one; so are
+ * lists, and groups that repeat. A bracket that holds nothing else is dropped, because such details come and go.
  *
  * Some are constants in spite of their looks: the number of a code, status, errno, exit or signal (but not which
  * success a status under 400 is), HTTP methods, functions like `jk2_init()`, states in quotes, the name that something

@@ -61,6 +61,10 @@ const obs_record_kinds *obs_commit_kinds(const obs_commit *c) {
   return &c->kinds;
 }
 
+obs_redact *obs_commit_redact(const obs_commit *c) {
+  return c != NULL ? c->opts.redact : NULL;
+}
+
 /* ---- the queue ---- */
 
 /* How many bytes the queue may hold while a batch of this transport still finds room. */

@@ -51,6 +51,7 @@ typedef struct {
   obs_journal *journal; /* NULL: ephemeral */
   obs_state *state;
   const obs_record_kinds *kinds; /* what is recorded besides ops, each in its sink; copied; NULL: nothing */
+  obs_redact *redact;            /* what batches are decoded with; outlives the commit; NULL: nothing is redacted */
   uint64_t next_seq;             /* seq of the next op when there is no journal */
   size_t queue_bytes;            /* default 8 MiB */
   size_t group_bytes;            /* most JSON a group writes; default 4 MiB */
@@ -90,8 +91,9 @@ typedef struct {
 observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out);
 observer_err obs_commit_start(obs_commit *c);
 
-/* The table of kinds, for batches. */
+/* The table of kinds, for batches, and what redacts them, which is also NULL without a commit. */
 const obs_record_kinds *obs_commit_kinds(const obs_commit *c);
+obs_redact *obs_commit_redact(const obs_commit *c);
 
 /* Hands a decoded batch over. Where its transport's share of the queue is used, one that pauses is taken all the same
  * (the source looks at obs_commit_has_room before it reads on), the others get FULL; all get CLOSED when stopping. Then

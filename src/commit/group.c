@@ -178,7 +178,7 @@ static void keep_rejects(obs_commit *c, const obs_batch *b, int64_t now_ms) {
   for (uint32_t i = 0; i < b->nrejects; i++) {
     const obs_batch_rejected *r = &b->rejects[i];
     obs_journal_rejects_add(&gathered, now_ms, obs_transport_names[b->transport], r->reason, r->index,
-                            b->data + r->offset, r->length);
+                            r->data + r->offset, r->length);
   }
   obs_journal_write_rejects(c->opts.journal, &gathered);
   obs_journal_rejects_fini(&gathered);

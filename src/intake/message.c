@@ -104,6 +104,7 @@ void obs_intake_message_begin(obs_intake_message *m, obs_transport transport, ui
   b->identity = identity;
   b->profile = OBS_PROFILE_V1;
   b->kinds = obs_commit_kinds(m->bus->opts.commit);
+  b->redact = obs_commit_redact(m->bus->opts.commit);
   b->owner = m;
   b->done = done;
 }

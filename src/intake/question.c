@@ -125,12 +125,21 @@ static void ask(const obs_bus_opts *opts, const obs_bus_question *q, obs_buf *re
 void obs_question_answer(const obs_bus_opts *opts, obs_batch *b, const obs_question *asked, obs_buf *reply) {
   obs_buf json = {0};
   obs_bus_question q = {0};
+  obs_buf redacted = {0};
   obs_reader r = reader_of(opts, b, asked->payload);
-  if (read_question(&r, asked->msgpack, &json, &q) == OBS_READ_OK)
+  obs_cursor *in = &r.in;
+  obs_redact_format format = asked->msgpack ? OBS_REDACT_MSGPACK : OBS_REDACT_JSON;
+  if (obs_redact_message(obs_commit_redact(opts->commit), format, in->p, obs_cursor_left(in), opts->limits.string_bytes,
+                         &redacted))
+    *in = obs_cursor_of(obs_buf_view(&redacted).p, redacted.len);
+  if (redacted.oom)
+    obs_reply_error(observer_strerror(OBSERVER_E_NOMEM), reply);
+  else if (read_question(&r, asked->msgpack, &json, &q) == OBS_READ_OK)
     ask(opts, &q, reply);
   else
     obs_reply_error(r.reason, reply);
   obs_buf_fini(&json);
+  obs_buf_fini(&redacted);
 }
 
 obs_str obs_question_key(const obs_bus_opts *opts, obs_batch *b, const obs_question *q) {

@@ -77,15 +77,22 @@ bool obs_journal_bad_rows_keep(obs_journal_bad_rows *b, const obs_journal_bad_ro
     b->full = true;
     return false;
   }
-  obs_buf out = {0};
+  /* Redacted whole, then cut. The row in the journal stays as it was written. */
+  obs_redact *redact = b->journal->redact;
+  obs_buf out = {0}, text = {0}, why = {0};
+  obs_str kept = {row->row, (uint32_t)len, 0}, reason = obs_str_of(row->reason);
+  if (obs_redact_message(redact, OBS_REDACT_JSON, row->row, row->len, 0, &text)) kept = obs_buf_view(&text);
+  if (kept.len > len) kept.len = (uint32_t)len;
+  if (obs_redact_text(redact, reason, &why)) reason = obs_buf_view(&why);
+  if (text.oom || why.oom) out.oom = true;
   obs_json_writer w = obs_json_write(&out);
   obs_json_object(&w, NULL);
   obs_json_id(&w, "id", id);
   obs_json_cstr(&w, "file", row->file);
   obs_json_u64(&w, "segment", row->segment);
   obs_json_u64(&w, "offset", row->offset);
-  obs_json_cstr(&w, "reason", row->reason);
-  obs_json_bytes(&w, "row", row->row, len);
+  obs_json_bytes(&w, "reason", reason.p, reason.len);
+  obs_json_bytes(&w, "row", kept.p, kept.len);
   obs_json_end(&w);
   obs_buf_putc(&out, '\n');
   bool ok = !out.oom && obs_jsonl_log_append(&b->file, &out);
@@ -93,6 +100,8 @@ bool obs_journal_bad_rows_keep(obs_journal_bad_rows *b, const obs_journal_bad_ro
     obs_log_warn("journal", "cannot write %s/%s: %s; the bad row is not kept", b->journal->dir, OBS_JOURNAL_BAD_ROWS,
                  strerror(out.oom ? ENOMEM : errno));
   obs_buf_fini(&out);
+  obs_buf_fini(&text);
+  obs_buf_fini(&why);
   return ok;
 }
 

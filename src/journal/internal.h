@@ -49,6 +49,7 @@ typedef enum {
 
 struct obs_journal {
   obs_journal_opts opts; /* dir and name are the journal's own copies */
+  obs_redact *redact;
   char *dir, *name;
   int stem_len;         /* of name, up to its extension */
   uint64_t noted_seq;   /* at open: the active segment's first seq, as its sidecar says; 0: it has none */

@@ -313,6 +313,10 @@ observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, c
   return OBSERVER_E_OK;
 }
 
+void obs_journal_set_redact(obs_journal *j, obs_redact *redact) {
+  j->redact = redact;
+}
+
 void obs_journal_close(obs_journal *j) {
   if (j == NULL) return;
   if (j->dirty) obs_journal_cut(j);

@@ -27,6 +27,7 @@
 #define OBS_JOURNAL_JOURNAL_H
 
 #include "base/buf.h"
+#include "redact/redact.h"
 
 #include <observer/error.h>
 #include <stdbool.h>
@@ -56,6 +57,8 @@ typedef struct {
  * it. INVALID: a name that cannot be a segment's. */
 observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, char *error_text, size_t error_size);
 void obs_journal_close(obs_journal *j);
+/* Bad rows that are kept aside are redacted; `redact` outlives the journal. Before replay. */
+void obs_journal_set_redact(obs_journal *j, obs_redact *redact);
 
 /* Of the next row; 0 before replay. Any thread. */
 uint64_t obs_journal_next_seq(const obs_journal *j);

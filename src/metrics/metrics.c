@@ -19,6 +19,12 @@ static const char *const key_file_names[] = {"none", "read", "broken"};
 static const char *const analyser_names[] = {"builtin", "lakehouse", "openai"};
 _Static_assert(sizeof(analyser_names) / sizeof(*analyser_names) == 1 + OBS_LLM_COUNT, "a model without a name");
 
+static const char *const redact_kinds[OBS_REDACT_KIND_COUNT] = {
+#define KIND_NAME(name, all, text) #name,
+    OBS_REDACT_BUILT_IN(KIND_NAME)
+#undef KIND_NAME
+};
+
 #define AT(member) offsetof(obs_metrics_values, member)
 #define WIDE(member) .wide = sizeof(((obs_metrics_values *)0)->member) == sizeof(uint64_t), .at = AT(member)
 #define PLAIN(path, name, type, member, help)                                                                          \
@@ -88,6 +94,14 @@ static const obs_metric table[] = {
     PLAIN("tls/reloads", "tls_reloads_total", COUNTER, tls.reloads, "times that changed TLS files were taken"),
     PLAIN("tls/refused", "tls_reloads_refused_total", COUNTER, tls.refused,
           "times that changed TLS files were not taken: what was read before stayed in use"),
+    {"redaction/kinds", "observer_redaction_kinds", "what is redacted: off, secrets or all", OBS_METRIC_TEXT,
+     .at = AT(redact_mode)},
+    EACH("redaction/redacted/{kind}", "redacted_total", COUNTER, redacted, , "kind", redact_kinds,
+         "matches that became tokens; a text that comes several ways, or is logged, counts each time"),
+    {"redaction/patterns", "observer_redacted_by_pattern", "the same for each configured pattern", OBS_METRIC_JSON,
+     .at = AT(patterns)},
+    PLAIN("redaction/pattern_failures", "redaction_pattern_failures_total", COUNTER, redact_failures,
+          "texts that became a token as a whole, because a pattern went beyond its limits"),
     {"feed/ops", "observer_feed_ops_total", "ops sent on the feed, once however many subscribers", OBS_METRIC_COUNTER,
      WIDE(feed.ops), .beat = "feed/ops"},
     {"feed/messages", "observer_feed_messages_total", "messages sent on the feed", OBS_METRIC_COUNTER,
@@ -226,6 +240,25 @@ static void read_tls(obs_tls *tls, obs_metrics_values *out) {
   out->tls_expires_s = out->tls.expires_ms > 0 ? (uint64_t)(out->tls.expires_ms / 1000) : 0;
 }
 
+/* Kinds that are off count 0. Those of patterns are known by their names alone. */
+static void read_redaction(const obs_metrics_sources *from, obs_metrics_values *out) {
+  obs_redact_count counts[OBS_REDACT_ALL_KINDS];
+  size_t n = obs_redact_get_counts(from->redact, counts, &out->redact_failures);
+  obs_json_writer w = obs_json_write(&out->patterns_text);
+  obs_json_object(&w, NULL);
+  for (size_t i = 0; i < n; i++) {
+    size_t kind = 0;
+    while (kind < OBS_REDACT_KIND_COUNT && strcmp(redact_kinds[kind], counts[i].name) != 0) kind++;
+    if (kind < OBS_REDACT_KIND_COUNT)
+      out->redacted[kind] = counts[i].count;
+    else
+      obs_json_u64(&w, counts[i].name, counts[i].count);
+  }
+  obs_json_end(&w);
+  out->redact_mode = from->redact_mode != NULL ? from->redact_mode : "off";
+  out->patterns = out->patterns_text.oom ? OBS_STR("{}") : obs_buf_view(&out->patterns_text);
+}
+
 void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) {
   static const obs_loop *const keepers[] = {[OBS_METRICS_ANALYSES] = &obs_analyses_loop,
                                             [OBS_METRICS_PLAYBOOKS] = &obs_playbooks_loop,
@@ -255,6 +288,7 @@ void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) 
     out->files[OBS_METRICS_CALLS] = out->learn.calls.ledger;
   }
   read_tls(from->tls, out);
+  read_redaction(from, out);
   obs_access_get_counts(from->access, &out->access);
   out->key_file = !obs_access_enabled(from->access) ? 0 : out->access.stale ? 2 : 1;
   out->open = from->open.len > 0 ? from->open : OBS_STR("[]");
@@ -265,6 +299,7 @@ void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) 
 
 void obs_metrics_fini(obs_metrics_values *v) {
   obs_buf_fini(&v->urls_text);
+  obs_buf_fini(&v->patterns_text);
 }
 
 /* ---- /health ---- */

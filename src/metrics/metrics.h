@@ -40,6 +40,8 @@ typedef struct {
   obs_feed *feed;
   obs_learn *learn;
   obs_tls *tls;
+  obs_redact *redact;
+  const char *redact_mode; /* "secrets" */
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
   void *sockets_arg;
@@ -70,6 +72,10 @@ typedef struct {
   char tls_times[2][OBS_ISO8601_LEN + 1];
   const char *tls_expires, *tls_ca_expires, *tls_problem; /* NULL: not there */
   uint64_t tls_expires_s;
+  const char *redact_mode;
+  uint64_t redacted[OBS_REDACT_KIND_COUNT], redact_failures;
+  obs_buf patterns_text;
+  obs_str patterns; /* JSON: matches of each configured pattern */
   uint64_t uptime_s, sessions;
   obs_state_counts state;
   uint64_t clock_off_s; /* between the wall clock and receipt */

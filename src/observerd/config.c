@@ -204,6 +204,13 @@ static const obs_option rows[] = {
              "the bus"},
     {"allow-plain", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_plain),
      .help = "allow bus listeners that others can reach without encryption; without it the start refuses them"},
+    {"redact", .meta = "KINDS", .type = OBS_OPTION_CHOICE, .initial = "secrets", .choices = "off secrets all",
+     IN("security", redact),
+     .help = "what becomes a token such as [API_KEY_7f3a9c0412de] before anything is recorded, sent or logged: secrets "
+             "(keys of providers, JSON Web Tokens, credentials of Authorization headers, private keys, passwords in "
+             "URLs), all (besides them e-mail addresses, card and phone numbers), or off"},
+    {"redact-pattern", .meta = "PATTERN", .type = OBS_OPTION_TEXTS, IN("security", redact_pattern),
+     .help = "NAME=REGEX: what the regular expression (PCRE2) matches becomes a token [NAME_...] as well; repeatable"},
     {"allow-old-nng", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_old_nng),
      .help = "accepted from older configurations; has no effect"},
     {"log-level", .meta = "LEVEL", .type = OBS_OPTION_CHOICE, .initial = "info", .choices = "debug info warn error",
@@ -270,7 +277,22 @@ static void derive(obs_config *c) {
   bool openai = strcmp(c->analyser, "openai") == 0 || (is_auto && c->openai_url != NULL);
   bool lakehouse = !openai && (strcmp(c->analyser, "lakehouse") == 0 || (is_auto && c->lakehouse_url != NULL));
   c->llm = openai ? OBS_CONFIG_LLM_OPENAI : lakehouse ? OBS_CONFIG_LLM_LAKEHOUSE : OBS_CONFIG_LLM_NONE;
+  c->redact_kinds = strcmp(c->redact, "all") == 0   ? OBS_REDACT_ALL
+                    : strcmp(c->redact, "off") == 0 ? OBS_REDACT_OFF
+                                                    : OBS_REDACT_SECRETS;
   c->llm_url = openai ? c->openai_url : lakehouse ? c->lakehouse_url : NULL;
+}
+
+static bool check_patterns(const obs_config *c, obs_buf *error) {
+  static const uint8_t no_key[OBS_REDACT_KEY_BYTES];
+  const obs_option_list *list = &c->redact_pattern;
+  obs_redact *redact;
+  char why[512];
+  observer_err err =
+      obs_redact_open(c->redact_kinds, (const char *const *)list->items, list->n, no_key, &redact, why, sizeof(why));
+  obs_redact_close(redact);
+  if (err != OBSERVER_E_OK) obs_buf_printf(error, "%s\n", why);
+  return err == OBSERVER_E_OK;
 }
 
 observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *error) {
@@ -294,7 +316,7 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   if (o->oom || error->oom || out->notes.oom) return OBSERVER_E_NOMEM;
   if (o->failed) return OBSERVER_E_INVALID;
   derive(out);
-  if (!obs_listeners_check(out, error)) return OBSERVER_E_INVALID;
+  if (!obs_listeners_check(out, error) || !check_patterns(out, error)) return OBSERVER_E_INVALID;
   if (out->http.n + out->pull.n + out->sub.n + out->rep.n == 0 && out->corrections_path == NULL)
     obs_buf_puts(&out->notes, "nothing to do: http, pull, sub and rep are all none, so no op can come in\n");
   if (out->notes.oom) return OBSERVER_E_NOMEM;

@@ -33,6 +33,8 @@ typedef struct {
   uint64_t escalate_failures, escalate_window_s, escalate_cooldown_s, escalate_per_hour;
   char *log_level, *log_format;
   bool allow_old_nng, allow_open, allow_plain;
+  char *redact;
+  obs_option_list redact_pattern;
   char *keys, *tls_cert, *tls_key, *tls_ca;
   char *config;
   bool check_config, sample_config, version, help, routes, man;
@@ -44,6 +46,7 @@ typedef struct {
   uint32_t data_mode_bits;
   obs_log_level level;
   obs_log_format format;
+  obs_redact_kinds redact_kinds;
   obs_config_llm llm;
   const char *llm_url; /* one of the URLs above; NULL: NONE */
 } obs_config;

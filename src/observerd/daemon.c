@@ -18,6 +18,7 @@
 #include "stream/tls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLO
 struct obs_daemon {
   const obs_config *config;
   obs_access *access;
+  obs_redact *redact; /* NULL: off */
   obs_state *state;
   obs_journal *journal; /* NULL: ephemeral */
   obs_sessions *sessions;
@@ -199,6 +201,8 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .feed = feed,
                                .learn = d->learn,
                                .tls = d->tls,
+                               .redact = d->redact,
+                               .redact_mode = d->config->redact,
                                .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,
@@ -300,6 +304,63 @@ static observer_err open_access(obs_daemon *d, const obs_config *o, char *error,
   return err;
 }
 
+/* ---- redaction ---- */
+
+static bool redact_log(void *arg, obs_str text, obs_buf *out) {
+  return obs_redact_text(arg, text, out);
+}
+
+static void log_redaction(const obs_daemon *d) {
+  obs_redact_count kinds[OBS_REDACT_ALL_KINDS];
+  uint64_t failures;
+  obs_buf names = {0};
+  size_t n = obs_redact_get_counts(d->redact, kinds, &failures);
+  for (size_t i = 0; i < n; i++) obs_buf_printf(&names, " %s", kinds[i].name);
+  if (n == 0)
+    obs_log_warn("observerd", "redaction is off: secrets are recorded as they come");
+  else if (!names.oom)
+    obs_log_info("observerd", "redaction %s:%.*s", d->config->redact, (int)names.len, obs_buf_view(&names).p);
+  obs_buf_fini(&names);
+}
+
+/* The key of the installation stands in the data directory, which the journal has locked. From here on the log goes
+ * through it as well. */
+static observer_err open_redaction(obs_daemon *d, const obs_config *o, char *error, size_t size) {
+  static const char name[] = "redact.key";
+  uint8_t key[OBS_REDACT_KEY_BYTES];
+  char why[256] = "no random numbers";
+  observer_err err;
+  const obs_option_list *patterns = &o->redact_pattern;
+  if (o->redact_kinds == OBS_REDACT_OFF && patterns->n == 0) {
+    log_redaction(d);
+    return OBSERVER_E_OK;
+  }
+  if (d->data_dir != NULL) {
+    int dir = open(d->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) {
+      (void)snprintf(error, size, "open %s: %s", d->data_dir, strerror(errno));
+      return OBSERVER_E_IO;
+    }
+    err = obs_redact_read_key(dir, name, key, why, sizeof(why));
+    (void)close(dir);
+  } else {
+    err = obs_redact_make_key(key);
+  }
+  if (err != OBSERVER_E_OK) {
+    (void)snprintf(error, size, "redaction: %s%s%s", d->data_dir != NULL ? d->data_dir : "",
+                   d->data_dir != NULL ? "/" : "", why);
+    return err;
+  }
+  err =
+      obs_redact_open(o->redact_kinds, (const char *const *)patterns->items, patterns->n, key, &d->redact, error, size);
+  explicit_bzero(key, sizeof(key));
+  if (err != OBSERVER_E_OK) return err;
+  if (d->journal != NULL) obs_journal_set_redact(d->journal, d->redact);
+  obs_log_set_filter(redact_log, d->redact);
+  log_redaction(d);
+  return OBSERVER_E_OK;
+}
+
 /* ---- construction: each stage gets those that were built before it ---- */
 
 observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
@@ -338,6 +399,8 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
                                     .retain_seconds = o->retain_hours * 3600};
   if (dir != NULL && (err = obs_journal_open(&journal, &d->journal, error, error_size)) != OBSERVER_E_OK) goto fail;
 
+  if ((err = open_redaction(d, o, error, error_size)) != OBSERVER_E_OK) goto fail;
+
   const obs_sessions_opts sessions = {.dir = dir, .sync = o->fsync_mode != OBS_FSYNC_NEVER};
   if ((err = obs_sessions_open(&sessions, &d->sessions, error, error_size)) != OBSERVER_E_OK) goto fail;
 
@@ -360,7 +423,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
                 .key = openai ? getenv("OPENAI_API_KEY") : NULL,
                 .key_file = openai ? o->openai_key_file : NULL,
                 .timeout_ms = (uint32_t)o->llm_timeout_s * 1000},
-      .calls = {.calls_per_hour = o->llm_calls_per_hour, .tokens_per_day = o->llm_tokens_per_day},
+      .calls = {.calls_per_hour = o->llm_calls_per_hour, .tokens_per_day = o->llm_tokens_per_day, .redact = d->redact},
       .escalate_failures = (uint32_t)o->escalate_failures,
       .escalate_window_s = (uint32_t)o->escalate_window_s,
       .escalate_cooldown_s = (uint32_t)o->escalate_cooldown_s,
@@ -389,6 +452,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   const obs_commit_opts commit = {.journal = d->journal,
                                   .state = d->state,
                                   .kinds = &kinds,
+                                  .redact = d->redact,
                                   .queue_bytes = o->queue_bytes,
                                   .checkpoint_s = (uint32_t)o->checkpoint_s,
                                   .room = on_room,
@@ -603,6 +667,8 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_buf_fini(&d->open);
   obs_buf_fini(&d->plain);
   obs_tls_close(d->tls);
+  obs_log_set_filter(NULL, NULL);
+  obs_redact_close(d->redact);
   free(d->data_dir);
   free(d);
 }

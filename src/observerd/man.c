@@ -54,6 +54,7 @@ static const entry files[] = {
     {"DATA_DIR/rejected.jsonl, rejected.1.jsonl", "rejected messages and ops, with the reason and the bytes"},
     {"DATA_DIR/audit.jsonl, audit.1.jsonl", "what was done to the keys and the daemon, and who was refused"},
     {"DATA_DIR/bad-rows.jsonl", "rows that could not be read, set aside"},
+    {"DATA_DIR/redact.key", "key of the tokens that stand for what was redacted"},
     {"DATA_DIR/group", "ops and session records of one message while they are written"},
     {"DATA_DIR/checkpoint", "aggregates up to a seq, so that the daemon starts quickly"},
     {"DATA_DIR/lock", "locked by the daemon that writes there; contains its process id"},

@@ -85,6 +85,9 @@ void obs_batch_reset(obs_batch *b) {
   b->only = NULL;
   b->identity = NULL;
   b->key_id[0] = '\0';
+  b->redact = NULL;
+  b->from = NULL;
+  b->secret = false;
   b->nops = b->nrecords = b->nunknown = b->nrejects = b->denied = 0;
   b->error = OBSERVER_E_OK;
   b->error_text[0] = '\0';
@@ -125,8 +128,9 @@ void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t le
     reason[len] = '\0';
   }
   obs_str key;
-  if (length > 0 && obs_key_text_find(b->data + offset, length, &key)) length = 0; /* nobody's is kept */
-  b->rejects[b->nrejects++] = (obs_batch_rejected){index, offset, length, reason != NULL ? reason : "out of memory"};
+  if (b->secret || (length > 0 && obs_key_text_find(b->from + offset, length, &key))) length = 0; /* nobody's is kept */
+  b->rejects[b->nrejects++] =
+      (obs_batch_rejected){index, b->from, offset, length, reason != NULL ? reason : "out of memory"};
 }
 
 static void reject(obs_decoder *d, const uint8_t *start, const uint8_t *end) {
@@ -397,6 +401,59 @@ static const obs_key *bound_key(const obs_identity *i) {
   return i != NULL && i->key != NULL && i->key->nsources > 0 ? i->key : NULL;
 }
 
+/* ---- redaction ---- */
+
+/* Copies what was redacted to the arena, where decoding goes on. False: no memory. */
+static bool keep_redacted(obs_batch *b, obs_buf *text) {
+  char *copy = text->oom ? NULL : obs_arena_alloc(&b->arena, text->len + 1);
+  if (copy != NULL) memcpy(copy, text->p, text->len);
+  obs_buf_fini(text);
+  b->from = (const uint8_t *)copy;
+  return copy != NULL;
+}
+
+/* Before a message is redacted: bytes that hold a key, or that cannot be looked into, are not kept. */
+static void note_secrets(obs_batch *b, const uint8_t *p, size_t size) {
+  obs_str key;
+  b->secret = b->redact != NULL && (obs_redact_is_opaque(p, size) || obs_key_text_find(p, size, &key));
+}
+
+/* A message that is refused as a whole: what it is cannot be told, or is no matter. */
+static void reject_message(obs_batch *b, size_t off, size_t size, const char *why) {
+  obs_buf text = {0};
+  note_secrets(b, b->data + off, size);
+  if (!b->secret && obs_redact_bytes(b->redact, b->data + off, size, &text)) {
+    size = text.len;
+    off = 0;
+    if (!keep_redacted(b, &text)) size = 0;
+  }
+  obs_batch_reject(b, 0, (uint32_t)off, (uint32_t)size, "%s", why);
+}
+
+/* The payload at the cursor becomes its redacted form, and `limits` what it may be then: tokens can be longer than what
+ * they stand for. False: no memory, which is a reject. */
+static bool redact_payload(obs_decoder *d, obs_op_limits *limits) {
+  obs_batch *b = d->b;
+  obs_cursor *in = &d->r.in;
+  size_t size = obs_cursor_left(in);
+  obs_buf text = {0};
+  obs_redact_format format = b->msgpack ? OBS_REDACT_MSGPACK : OBS_REDACT_JSON;
+  if (!obs_redact_message(b->redact, format, in->p, size, limits->string_bytes, &text)) return true;
+  size_t redacted = text.len;
+  note_secrets(b, in->p, size);
+  if (!keep_redacted(b, &text)) {
+    obs_batch_reject(b, 0, 0, 0, "message: out of memory");
+    return false;
+  }
+  *in = obs_cursor_of(b->from, redacted);
+  d->offset = 0;
+  if (redacted > size) limits->op_bytes += (uint32_t)(redacted - size);
+  d->r.limits = limits;
+  return true;
+}
+
+/* ---- all together ---- */
+
 void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_format format, const obs_op_limits *limits,
                            int64_t now_ms) {
   obs_decoder d = {.r = {.in = obs_cursor_of(b->data + off, size), .limits = limits, .arena = &b->arena},
@@ -410,28 +467,33 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
                    .trusted = b->identity == NULL || obs_identity_may(b->identity, OBS_SCOPE_ADMIN)};
   (void)snprintf(b->key_id, sizeof b->key_id, "%s",
                  b->identity != NULL && b->identity->key != NULL ? b->identity->key->id : "");
+  obs_op_limits grown = *limits;
+  b->from = b->data;
+  b->secret = b->redact != NULL && obs_redact_is_opaque(b->data + off, size);
   b->messages++;
   b->message_bytes += size;
   b->single = b->msgpack = false;
   b->topic = (obs_str){0};
   if (size > limits->message_bytes) {
-    obs_batch_reject(b, 0, d.offset, limits->message_bytes, "message: larger than %u bytes", limits->message_bytes);
+    char why[64];
+    (void)snprintf(why, sizeof(why), "message: larger than %u bytes", limits->message_bytes);
+    reject_message(b, off, limits->message_bytes, why);
     return;
   }
   /* Space and marks are of text: declared msgpack starts with its first byte, whatever that is. */
   bool may_be_text = format != OBS_FORMAT_MSGPACK;
   if (size == 0 || (may_be_text && is_blank(d.r.in.p, size))) {
-    obs_batch_reject(b, 0, d.offset, (uint32_t)size, "message: empty");
+    reject_message(b, off, size, "message: empty");
     return;
   }
   if (may_be_text && is_utf16(d.r.in.p, size)) {
-    obs_batch_reject(b, 0, d.offset, (uint32_t)size, "message: UTF-16, must be UTF-8");
+    reject_message(b, off, size, "message: UTF-16, must be UTF-8");
     return;
   }
   if (obs_transport_policies[b->transport].topics) {
     d.r.in.p = obs_batch_payload(d.r.in.p, size, &b->topic);
     if (d.r.in.p == NULL) {
-      obs_batch_reject(b, 0, d.offset, (uint32_t)size, "message: no payload after the topic");
+      reject_message(b, off, size, "message: no payload after the topic");
       return;
     }
     take_stamp(&d);
@@ -441,7 +503,7 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
     if (obs_str_is(b->topic, b->kinds->at[i].topic)) d.only = &b->kinds->at[i];
   }
   b->msgpack = format == OBS_FORMAT_MSGPACK || (format == OBS_FORMAT_ANY && *d.r.in.p >= 0x80);
-  decode_payload(&d, b->msgpack);
+  if (redact_payload(&d, &grown)) decode_payload(&d, b->msgpack);
 }
 
 void obs_batch_decode(obs_batch *b, obs_batch_format format, const obs_op_limits *limits, int64_t now_ms) {

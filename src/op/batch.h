@@ -13,9 +13,11 @@
 #include "op/arena.h"
 #include "op/record.h"
 #include "op/transport.h"
+#include "redact/redact.h"
 
 typedef struct {
   uint32_t index;          /* of the op in the message, from 0 */
+  const uint8_t *data;     /* the batch's, or in its arena where the message was redacted */
   uint32_t offset, length; /* its bytes in `data`; from the break to the message's end for broken syntax */
   const char *reason;      /* "duration_ms: must not be negative"; in the arena, NUL-terminated */
 } obs_batch_rejected;
@@ -44,7 +46,8 @@ struct obs_batch {
   /* Who sent it. Its ops have the key's id; a key that is bound to sources lets its ops and records name those alone,
    * and gives an op without one the first of them. Read while decoding only. NULL: any source, and any key_id. */
   const obs_identity *identity;
-  void *owner; /* the source's own */
+  obs_redact *redact; /* nothing of a message is decoded or kept before it was redacted; NULL: as it came */
+  void *owner;        /* the source's own */
   void (*done)(obs_batch *batch);
 
   /* Decoded; the first three are of the last message. */
@@ -69,6 +72,10 @@ struct obs_batch {
   uint32_t denied; /* of the rejects: those of a source that `identity` may not speak as */
   obs_buf json;
   obs_arena arena;
+  /* Of the message that is decoded now: what offsets count from, `data` or the redacted form; and whether no bytes of
+   * its rejects are kept, since nobody can look into them or a key's text stood there. */
+  const uint8_t *from;
+  bool secret;
 
   /* Result, set by commit before `done`. */
   observer_err error;            /* not OK: nothing of this batch was recorded */

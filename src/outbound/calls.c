@@ -120,6 +120,19 @@ static bool is_stopped(void *arg) {
   return atomic_load(&c->stopped);
 }
 
+/* The answer as it may be kept and shown. */
+static void redact_reply(obs_redact *redact, obs_http_reply *reply) {
+  obs_buf text = {0};
+  if (!obs_redact_message(redact, OBS_REDACT_JSON, reply->body.p, reply->body.len, 0, &text)) return;
+  obs_buf_putc(&text, '\0');
+  if (text.oom)
+    reply->end = OBS_HTTP_NO_MEMORY;
+  else
+    text.len--;
+  obs_buf_fini(&reply->body);
+  reply->body = text;
+}
+
 typedef struct {
   bool sent;        /* part of the request went out */
   bool again;       /* another attempt is allowed: this one had no effect, or the service was too busy */
@@ -150,6 +163,7 @@ static attempt_result attempt(obs_calls *c, const obs_call *call, const obs_http
                                     .stop_fd = c->stop_fd};
   if (http != NULL) (void)obs_http_send(http, &request, &reply);
   obs_http_close(http);
+  redact_reply(c->opts.redact, &reply);
   if (bearer.p != NULL) explicit_bzero(bearer.p, bearer.len);
   obs_buf_fini(&bearer);
 
@@ -203,7 +217,15 @@ bool obs_calls_post(obs_calls *c, const obs_call *untimed, obs_call_answer *out)
     return false;
   }
   set_default(&timed.timeout_ms, OBS_CALLS_TIMEOUT_MS);
-  if (!obs_ledger_begin(c, call, &url, &begin, out)) return false;
+  obs_buf redacted = {0};
+  if (obs_redact_message(c->opts.redact, OBS_REDACT_JSON, call->body.p, call->body.len, 0, &redacted))
+    timed.body = obs_buf_view(&redacted);
+  bool ready = !redacted.oom ? obs_ledger_begin(c, call, &url, &begin, out)
+                             : obs_outbound_end_with(out, &url, OBS_CALL_FAILED, "out of memory");
+  if (!ready) {
+    obs_buf_fini(&redacted);
+    return false;
+  }
 
   uint64_t start = obs_clock_mono_ms(), now = start, deadline = start + call->timeout_ms;
   bool sent = false;
@@ -240,6 +262,7 @@ bool obs_calls_post(obs_calls *c, const obs_call *untimed, obs_call_answer *out)
   if (call->tokens != NULL && (out->end == OBS_CALL_OK || lost))
     out->tokens = call->tokens(call->body, obs_buf_view(&out->body));
   obs_ledger_end(c, call, &url, begin, out);
+  obs_buf_fini(&redacted);
   return out->end == OBS_CALL_OK;
 }
 

@@ -8,14 +8,16 @@
  * Once: a question with a key is asked once, ever: the begin row is durable before the first byte goes out, so that
  *   not even kill -9 has it asked again (the last OBS_CALLS_KEYS keys are known).
  * Budgets: calls an hour and tokens a day, counted from the ledger across restarts; calls of the gateway are free.
- * Secrets: bearer keys are in no log, ledger row or error text.
- * Redirects are not followed; answers beyond OBS_CALLS_ANSWER_MAX count as broken.
- * Threads: any number call at once; the lock of breakers, budgets and keys is not held during a call. */
+ * Secrets: bearer keys are in no log, ledger row or error text. What is sent and what is answered is redacted: rows
+ * that were recorded before redaction do not leave, and what a service says is kept and shown. Redirects are not
+ * followed; answers beyond OBS_CALLS_ANSWER_MAX count as broken. Threads: any number call at once; the lock of
+ * breakers, budgets and keys is not held during a call. */
 #ifndef OBS_OUTBOUND_CALLS_H
 #define OBS_OUTBOUND_CALLS_H
 
 #include "jsonl/records.h"
 #include "outbound/breaker.h"
+#include "redact/redact.h"
 
 #include <observer/error.h>
 
@@ -66,6 +68,7 @@ typedef struct {
   uint32_t breaker_ms;       /* default 30000 */
   uint64_t calls_per_hour;   /* of models and teams; 0: no limit */
   uint64_t tokens_per_day;   /* 0: no limit */
+  obs_redact *redact;        /* bodies and answers go through it; outlives the calls; NULL: as they are */
 } obs_calls_opts;
 
 /* `error_text` names the file and the reason. */

@@ -355,22 +355,23 @@ bool obs_redact_message(obs_redact *r, obs_redact_format format, const void *p, 
 
 /* ---- bytes of any kind ---- */
 
-/* Compressed (gzip, zlib, zstd, xz, bzip2), or text in words of two or four bytes. */
-static bool is_opaque(const uint8_t *b, size_t n) {
+/* gzip, zlib, zstd, xz, bzip2, or text in words of two or four bytes. */
+bool obs_redact_is_opaque(const void *p, size_t n) {
+  const uint8_t *b = p;
   static const char *const starts[] = {
       "\x1f\x8b", "x\x9c", "x\x01", "x\xda", "\x28\xb5\x2f\xfd", "\xfd\x37\x7a\x58\x5a", "BZh", "\xff\xfe", "\xfe\xff"};
   for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
     size_t len = strlen(starts[i]);
     if (n >= len && memcmp(b, starts[i], len) == 0) return true;
   }
+  if (n < 8 || (b[0] != 0 && b[1] != 0)) return false;
   size_t wide = 0, looked = n < 64 ? n : 64; /* every second byte is 0 */
   for (size_t i = 0; i + 1 < looked; i += 2) wide += (b[i] == 0) != (b[i + 1] == 0);
-  return looked >= 8 && wide >= looked / 2 - 1;
+  return wide >= looked / 2 - 1;
 }
 
-bool obs_redact_bytes(obs_redact *r, const void *p, size_t n, obs_buf *out, bool *opaque) {
-  *opaque = r != NULL && is_opaque(p, n);
-  if (r == NULL || *opaque || n == 0) return false;
+bool obs_redact_bytes(obs_redact *r, const void *p, size_t n, obs_buf *out) {
+  if (r == NULL || n == 0) return false;
   const uint8_t *begin = p, *nul = memchr(p, 0, n), *payload = nul != NULL && nul + 1 < begin + n ? nul + 1 : begin;
   const obs_str topic = {p, (uint32_t)(payload - begin), 0};
   obs_buf clean = {0};

@@ -80,9 +80,10 @@ typedef enum { OBS_REDACT_JSON, OBS_REDACT_MSGPACK } obs_redact_format;
 bool obs_redact_message(obs_redact *r, obs_redact_format format, const void *p, size_t n, uint32_t string_bytes,
                         obs_buf *out);
 
-/* Bytes that a format cannot be told of, with a topic before them, perhaps. False as above; *opaque when they can hold
- * anything, since they are compressed or no UTF-8: who keeps bytes keeps none of these. */
-bool obs_redact_bytes(obs_redact *r, const void *p, size_t n, obs_buf *out, bool *opaque);
+/* Bytes that a format cannot be told of, with a topic before them, perhaps. */
+bool obs_redact_bytes(obs_redact *r, const void *p, size_t n, obs_buf *out);
+/* Bytes that can hold anything, since they are compressed or in UTF-16 or -32: who keeps bytes keeps none of these. */
+bool obs_redact_is_opaque(const void *p, size_t n);
 
 typedef struct {
   const char *name;

@@ -22,7 +22,7 @@ static void query_decodes(void **state) {
   (void)state;
   char error[160];
   obs_params_query q;
-  assert_true(obs_params_decode(&q, str("a=1&&b=two+words%21&%63=%C3%a9%3D%26&d==&"), error, sizeof error));
+  assert_true(obs_params_decode(&q, str("a=1&&b=two+words%21&%63=%C3%a9%3D%26&d==&"), NULL, error, sizeof error));
   assert_int_equal(q.count, 4);
   assert_str(q.params[0].name, "a");
   assert_str(q.params[0].value, "1");
@@ -31,7 +31,7 @@ static void query_decodes(void **state) {
   assert_str(q.params[2].value, "\xc3\xa9=&");
   assert_str(q.params[3].value, "=");
   obs_params_query_fini(&q);
-  assert_true(obs_params_decode(&q, (obs_str){0}, error, sizeof error));
+  assert_true(obs_params_decode(&q, (obs_str){0}, NULL, error, sizeof error));
   assert_int_equal(q.count, 0);
   obs_params_query_fini(&q);
 }
@@ -48,7 +48,7 @@ static void query_refuses(void **state) {
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     char error[160];
     obs_params_query q;
-    assert_false(obs_params_decode(&q, str(cases[i].text), error, sizeof error));
+    assert_false(obs_params_decode(&q, str(cases[i].text), NULL, error, sizeof error));
     assert_string_equal(error, cases[i].error);
     obs_params_query_fini(&q);
   }
@@ -60,7 +60,7 @@ static void query_takes_32(void **state) {
   obs_params_query q;
   for (int i = 0; i < 33; i++) {
     (void)snprintf(text + strlen(text), sizeof text - strlen(text), "p%d=x&", i);
-    bool ok = obs_params_decode(&q, str(text), error, sizeof error);
+    bool ok = obs_params_decode(&q, str(text), NULL, error, sizeof error);
     assert_int_equal(ok, i < 32);
     obs_params_query_fini(&q);
   }
@@ -74,7 +74,7 @@ static int takes(const char *query, const char *row) {
   obs_params_query q;
   obs_scan_filter f;
   obs_batch b;
-  assert_true(obs_params_decode(&q, str(query), error, sizeof error));
+  assert_true(obs_params_decode(&q, str(query), NULL, error, sizeof error));
   assert_true(obs_params_read(&obs_bridge_ops_params, &q, &f, error, sizeof error));
   obs_scan_prepare(&f);
   assert_int_equal(obs_batch_init(&b), OBSERVER_E_OK);
@@ -267,7 +267,7 @@ static void params_of_every_kind(void **state) {
     char error[256] = "";
     obs_params_query q;
     every f;
-    assert_true(obs_params_decode(&q, str(cases[i].query), error, sizeof error));
+    assert_true(obs_params_decode(&q, str(cases[i].query), NULL, error, sizeof error));
     assert_int_equal(obs_params_read(&params, &q, &f, error, sizeof error), cases[i].error == NULL);
     assert_string_equal(error, cases[i].error != NULL ? cases[i].error : "");
     if (i == 0) assert_memory_equal(&f, &defaults, sizeof f);
@@ -302,7 +302,7 @@ static void seqs_are_bounded(void **state) {
     obs_params_query q;
     obs_params_seqs f;
     obs_buf_printf(&text, "%s%u", n > 1 ? "," : "seq=", n);
-    assert_true(obs_params_decode(&q, obs_buf_view(&text), error, sizeof error));
+    assert_true(obs_params_decode(&q, obs_buf_view(&text), NULL, error, sizeof error));
     assert_int_equal(obs_params_read(&params, &q, &f, error, sizeof error), n <= OBS_PARAMS_SEQS);
     if (n <= OBS_PARAMS_SEQS) assert_int_equal(f.n, n);
     for (uint32_t i = 0; n <= OBS_PARAMS_SEQS && i < n; i++) assert_int_equal(f.at[i], n - i);

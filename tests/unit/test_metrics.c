@@ -48,7 +48,9 @@ static void fill(obs_metrics_values *v) {
                             .urls = OBS_STR("{}"),
                             .tls_expires = "2030-01-02T03:04:05.000Z",
                             .open = OBS_STR("[\"http http://0.0.0.0:3800\"]"),
-                            .plain = OBS_STR("[]")};
+                            .plain = OBS_STR("[]"),
+                            .redact_mode = "secrets",
+                            .patterns = OBS_STR("{\"BADGE\":7}")};
   for (size_t i = 0; obs_metrics_at(i) != NULL; i++) {
     const obs_metric *m = obs_metrics_at(i);
     for (uint32_t k = 0; is_number(m) && k < (m->label != NULL ? m->nvalues : 1); k++) {
@@ -95,6 +97,8 @@ static void health_shows_every_metric(void **state) {
   assert_true(cJSON_IsNull(find(json, "tls/problem", NULL)));
   assert_string_equal(cJSON_GetStringValue(find(json, "access/open", NULL)->child), "http http://0.0.0.0:3800");
   assert_int_equal(cJSON_GetArraySize(find(json, "access/plain", NULL)), 0);
+  assert_string_equal(cJSON_GetStringValue(find(json, "redaction/kinds", NULL)), "secrets");
+  assert_int_equal(cJSON_GetNumberValue(find(json, "redaction/patterns/BADGE", NULL)), 7);
   cJSON_Delete(json);
   obs_buf_fini(&out);
 }

@@ -1,4 +1,5 @@
 #include "cluster/miner.h"
+#include "redact/redact.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,6 +57,40 @@ static void test_what_varies_is_masked(void **state) {
       {"\xc3\xa9t\xc3\xa9 \xff\x01 bytes", "\xc3\xa9t\xc3\xa9 \xff bytes"},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) assert_masked(cases[i][0], cases[i][1]);
+}
+
+/* A failure is of one kind whether its secrets came as they are or as tokens. */
+static void test_tokens_are_masked_as_what_they_stand_for(void **state) {
+  (void)state;
+  static const char *const cases[][2] = {
+      {"mail to alice@example.com bounced", "mail to <*> bounced"},
+      {"mail to alice@example.com, bob@example.com bounced", "mail to <*> bounced"},
+      {"user=alice@example.com unknown", "user=<*> unknown"},
+      {"no such user: alice@example.com.", "no such user: <*>"},
+      {"<alice@example.com> refused", "<*>> refused"},
+      {"(alice@example.com) refused it", "(<*>) refused it"},
+      {"user 'alice@example.com' unknown", "user <*> unknown"},
+      {"alice@example.com", "<*>"},
+      {"card 4111 1111 1111 1111 declined", "card <*> declined"},
+      {"call +49 30 901820 failed", "call <*> failed"},
+      {"GET https://app:hunter2@h.example/x failed", "GET <*> failed"},
+      {"GET /x?a=1&token=abcdefgh12 failed", "GET <*> failed"},
+      {"key AKIAQ3XV7ZTLM2RBWNYC is unknown", "key <*> is unknown"},
+      {"invalid key: sk-proj-aK3xQ9vTz7Lm2Rb8WnYc4JdPf6HsG5uEo1iVtX0g, aborting", "invalid key: <*>, aborting"},
+  };
+  static const uint8_t key[OBS_REDACT_KEY_BYTES] = "a key of thirty-two bytes, fixed";
+  char error[256];
+  obs_redact *r;
+  assert_int_equal(obs_redact_open(OBS_REDACT_ALL, NULL, 0, key, &r, error, sizeof(error)), OBSERVER_E_OK);
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    obs_buf token = {0};
+    if (!obs_redact_text(r, str(cases[i][0]), &token)) fail_msg("%s: nothing is redacted", cases[i][0]);
+    obs_buf_putc(&token, '\0');
+    assert_masked(cases[i][0], cases[i][1]);
+    assert_masked(token.p, cases[i][1]);
+    obs_buf_fini(&token);
+  }
+  obs_redact_close(r);
 }
 
 static void test_long_messages_are_cut(void **state) {
@@ -262,10 +297,15 @@ static void test_hostile_messages(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_what_varies_is_masked), cmocka_unit_test(test_long_messages_are_cut),
-      cmocka_unit_test(test_a_word_that_varies),    cmocka_unit_test(test_a_word_where_values_were),
-      cmocka_unit_test(test_opposites_stay_apart),  cmocka_unit_test(test_ids_hang_on_the_text_alone),
-      cmocka_unit_test(test_the_oldest_go),         cmocka_unit_test(test_hostile_messages),
+      cmocka_unit_test(test_what_varies_is_masked),
+      cmocka_unit_test(test_tokens_are_masked_as_what_they_stand_for),
+      cmocka_unit_test(test_long_messages_are_cut),
+      cmocka_unit_test(test_a_word_that_varies),
+      cmocka_unit_test(test_a_word_where_values_were),
+      cmocka_unit_test(test_opposites_stay_apart),
+      cmocka_unit_test(test_ids_hang_on_the_text_alone),
+      cmocka_unit_test(test_the_oldest_go),
+      cmocka_unit_test(test_hostile_messages),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -606,9 +606,9 @@ static void test_bytes_of_any_kind(void **state) {
                {"", 0, false, false}};
   for (size_t i = 0; i < COUNT(cases); i++) {
     obs_buf out = {0};
-    bool opaque;
-    assert_int_equal(obs_redact_bytes(r, cases[i].in, cases[i].n, &out, &opaque), cases[i].changed);
-    assert_int_equal(opaque, cases[i].opaque);
+    assert_int_equal(obs_redact_is_opaque(cases[i].in, cases[i].n), cases[i].opaque);
+    if (cases[i].opaque) continue;
+    assert_int_equal(obs_redact_bytes(r, cases[i].in, cases[i].n, &out), cases[i].changed);
     if (cases[i].changed) {
       assert_non_null(memmem(out.p, out.len, alice, strlen(alice)));
       assert_null(memmem(out.p, out.len, "alice", 5));

@@ -234,10 +234,21 @@ static bool complain(obs_corrections_file *t, const char *verb, const char *path
   return false;
 }
 
+/* A line of the file as a row of the message. Redacted before anything is cut out of it. */
+static bool add_row(cycle *c, obs_str line, const char *op_id, const char **why) {
+  obs_buf redacted = {0};
+  if (obs_redact_message(obs_commit_redact(c->commit), OBS_REDACT_JSON, line.p, line.len, 0, &redacted))
+    line = obs_buf_view(&redacted);
+  if (redacted.oom) c->t->message.oom = true;
+  bool added = !redacted.oom && obs_corrections_file_map(line, op_id, &c->t->message, why);
+  obs_buf_fini(&redacted);
+  return added;
+}
+
 /* The next lines, up to what goes to commit at a time. False: later. */
 static bool gather(cycle *c, int fd, obs_lines *lines, bool aside) {
   char op_id[OBS_CORRECTIONS_FILE_OP_ID_MAX];
-  const char *why;
+  const char *why = "out of memory";
   obs_line_view line;
   obs_corrections_file *t = c->t;
   obs_buf_reset(&t->message, BYTES);
@@ -262,7 +273,7 @@ static bool gather(cycle *c, int fd, obs_lines *lines, bool aside) {
     obs_corrections_file_op_id(&c->last, op_id);
     if (line.oversize || line.len > OBS_CORRECTIONS_FILE_LINE_MAX)
       note_bad(&c->gathered, 1, line.offset, "longer than 1 MiB");
-    else if (!obs_corrections_file_map((obs_str){line.p, (uint32_t)line.len, 0}, op_id, &t->message, &why))
+    else if (!add_row(c, (obs_str){line.p, (uint32_t)line.len, 0}, op_id, &why))
       note_bad(&c->gathered, 1, line.offset, why);
     else
       c->starts[c->rows++] = line.offset;
@@ -289,6 +300,7 @@ static bool record(cycle *c) {
     b->size = t->message.len;
     b->transport = OBS_TRANSPORT_TAIL;
     b->profile = OBS_PROFILE_V1;
+    b->redact = obs_commit_redact(c->commit);
     b->owner = t;
     b->done = on_done;
     obs_batch_decode(b, OBS_FORMAT_JSON, &t->limits, obs_clock_wall_ms());
