@@ -23,7 +23,8 @@ extern "C" {
   X(TIMEDOUT, "timed out")                                                                                             \
   X(ADDRINUSE, "address in use")                                                                                       \
   X(NET, "network error")                                                                                              \
-  X(FORKED, "opened by another process: not usable after fork")
+  X(FORKED, "opened by another process: not usable after fork")                                                        \
+  X(DENIED, "not permitted")
 
 typedef enum {
 #define OBSERVER_ERR_ENUM(name, text) OBSERVER_E_##name,

@@ -121,10 +121,24 @@ typedef struct {
   uint64_t spool_bytes; /* most bytes of the file; default 64 MiB, at least 64 KiB. Ops use three quarters of them; a
                            larger op is taken when the spool is empty */
   bool spool_sync;      /* sync the file after each batch, so that ops survive a power cut too */
+
+  /* A key of the daemon (its --keys), for acknowledged mode. It goes first over every connection that is TLS or a Unix
+   * socket, and over no other one: see observer_get_trouble. `key_file`: a file whose first line is the key; it is read
+   * again for each connection, so that a new key is used when the old one has been revoked. It wins over `key`. Both
+   * NULL: OBSERVER_KEY_FILE, else OBSERVER_KEY of the environment. "": no key. PUSH and PUB send none: there the key
+   * or the certificate that the listener asks for counts. */
+  const char *key, *key_file;
+  /* PEM files for tls+tcp:// and wss://. `tls_ca`: the authorities that the daemon's certificate may be of; without it
+   * those that the system trusts. The certificate has to name the URL's host (an IP address must stand among its DNS
+   * names where NNG uses Mbed TLS 2, as on Debian 12). `tls_cert`, `tls_key`: the client's own, for a daemon with
+   * --tls-ca. NULL: OBSERVER_TLS_CA, OBSERVER_TLS_CERT, OBSERVER_TLS_KEY of the environment. "": none. They are read
+   * when the client is opened. */
+  const char *tls_ca, *tls_cert, *tls_key;
 } observer_options;
 
-/* Starts a client. It does not wait for a daemon, and reconnects by itself. INVALID: a wrong option or URL; IO, LOCKED,
- * CORRUPT: the spool cannot be used; NOMEM, FORKED. On an error *out is NULL. */
+/* Starts a client. It does not wait for a daemon, and reconnects by itself. INVALID: a wrong option or URL, or a file
+ * of TLS that cannot be used; IO: the key file or the spool cannot be read; LOCKED, CORRUPT: the spool cannot be used;
+ * NOMEM, FORKED. On an error *out is NULL. */
 observer_err observer_open(const observer_options *options, observer_client **out);
 
 /* Why the last observer_open of this thread failed: text for a person, with the option, URL or path. Never NULL. */
@@ -150,10 +164,14 @@ observer_err observer_close(observer_client *client, uint32_t deadline_ms);
  * does not need it: what is published before waits in the queue. */
 observer_err observer_connect(observer_client *client, uint32_t deadline_ms);
 
-/* Acknowledged mode: why the last message was not delivered, with a text for a person in `text` (may be NULL with size
- * 0). OK: the last one was delivered, or none was sent yet. TIMEDOUT: no answer; NET: the connection failed; IO: the
- * daemon cannot record now, and `text` has its reason; CORRUPT: the answer is not that of an observer. The client sends
- * the message again in each case. */
+/* Why messages are not delivered, with a text for a person in `text` (may be NULL with size 0).
+ *
+ * Any mode: NET: no daemon is connected, and the last try failed, for example because the daemon's certificate is not
+ * of a trusted authority or has expired; the client keeps trying. Acknowledged mode, of the last message: TIMEDOUT: no
+ * answer; NET: the connection failed; IO: the daemon cannot record now, and `text` has its reason; DENIED: the daemon
+ * wants a key, or not this one ("a valid key is needed"); CORRUPT: the answer is not that of an observer. The client
+ * sends the message again in each case. OK: the last one was delivered, or none was sent yet. Then `text` is empty, or
+ * says that the key is not sent, and why: over plain TCP others could read it. */
 observer_err observer_get_trouble(observer_client *client, char *text, size_t size);
 
 /* published + replayed = delivered + rejected + expired + abandoned + queued, at every moment. */

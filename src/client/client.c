@@ -213,10 +213,17 @@ observer_err observer_get_trouble(observer_client *client, char *text, size_t si
   observer_client *c = client;
   if (c == NULL || (text == NULL && size > 0)) return OBSERVER_E_INVALID;
   if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
+  char why[OBS_CLIENT_TROUBLE_MAX], note[OBS_CLIENT_TROUBLE_MAX];
   pthread_mutex_lock(&c->lock);
   observer_err err = c->trouble;
-  if (size > 0) snprintf(text, size, "%s", c->trouble_text);
+  snprintf(why, sizeof(why), "%s", c->trouble_text);
+  bool connected = is_connected(c, 0);
   pthread_mutex_unlock(&c->lock);
+  if (!connected && (err == OBSERVER_E_OK || err == OBSERVER_E_NET) && obs_client_link_explain(c, why, sizeof(why)))
+    err = OBSERVER_E_NET;
+  obs_client_key_note(&c->o, note, sizeof(note));
+  bool add = note[0] != '\0' && (err == OBSERVER_E_OK || err == OBSERVER_E_DENIED);
+  if (size > 0) snprintf(text, size, "%s%s%s", why, add && why[0] != '\0' ? "; " : "", add ? note : "");
   return err;
 }
 

@@ -10,7 +10,10 @@
  *                                    └─► only in the spool, when the window is full ──┘
  *
  * There is one lock, `lock`. It is held for work in memory only, never during calls of NNG, file operations or
- * callbacks. Members marked `thread` are used by the client's thread alone. */
+ * callbacks. Members marked `thread` are used by the client's thread alone.
+ *
+ * With a key each URL has a socket of its own, and a gate that lets one connection after the other through: the key is
+ * the first message on it, and nothing else is sent before the daemon has taken the key (key.c). */
 #ifndef OBS_CLIENT_INTERNAL_H
 #define OBS_CLIENT_INTERNAL_H
 
@@ -64,14 +67,7 @@ typedef struct {
   bool json;           /* JSON texts, a line each; else maps of a msgpack array */
 } obs_client_form;
 
-typedef struct {
-  observer_client *client;
-  nng_socket id;
-  bool open;
-  int writable;    /* PUSH: readable when nothing is being written */
-  uint32_t npipes; /* connections, under `lock` */
-  nng_pipe pipes[OBS_CLIENT_URLS_MAX];
-} obs_client_socket;
+typedef struct obs_client_socket obs_client_socket;
 
 typedef enum { OBS_CHANNEL_FREE, OBS_CHANNEL_SENDS, OBS_CHANNEL_AWAITS, OBS_CHANNEL_PAUSES } obs_client_channel_state;
 
@@ -89,6 +85,37 @@ typedef struct {
   uint64_t resume_ms;
 } obs_client_channel;
 
+/* Of a socket whose connections begin with the key. */
+typedef enum {
+  OBS_GATE_OPEN,    /* the next connection may begin */
+  OBS_GATE_ENTERED, /* one has begun, and the daemon has not taken the key yet */
+  OBS_GATE_PASSED,  /* it has: messages may be sent */
+  OBS_GATE_LEFT     /* the connection has gone; no other one may begin while a message of it is under way */
+} obs_client_gate;
+
+struct obs_client_socket {
+  observer_client *client;
+  nng_socket id;
+  bool open;
+  int writable;    /* PUSH: readable when nothing is being written */
+  uint32_t npipes; /* connections, under `lock` */
+  nng_pipe pipes[OBS_CLIENT_URLS_MAX];
+  bool keyed;
+  obs_client_gate gate; /* under `lock` */
+  uint32_t passing;     /* the connection that it let through; under `lock` */
+  /* thread, for the key: */
+  obs_client_channel key;
+  uint32_t refusals; /* in a row */
+};
+
+/* How often the tries to connect to one URL ended in what way (link.c). */
+enum { OBS_CLIENT_ENDS = 8 };
+typedef struct {
+  nng_dialer id;
+  uint64_t ends[OBS_CLIENT_ENDS]; /* as they were seen last; under `lock` */
+  int last;                       /* the end that was seen last; -1: none */
+} obs_client_dialer;
+
 /* The options, with defaults filled in. */
 typedef struct {
   observer_mode mode;
@@ -104,6 +131,9 @@ typedef struct {
   char *spool_path;
   uint64_t spool_bytes;
   bool spool_sync;
+  bool has_key;         /* one was given, whether it can be sent or not */
+  char *key, *key_file; /* NULL: none that can be sent. The key of a file is that of its last reading */
+  char *tls_ca, *tls_cert, *tls_key;
 } obs_client_options;
 
 struct observer_client {
@@ -135,6 +165,9 @@ struct observer_client {
   observer_counters n;  /* without queued, memory_bytes */
   observer_err trouble; /* why the last message was not delivered; OK: it was */
   char trouble_text[OBS_CLIENT_TROUBLE_MAX];
+
+  bool trouble_is_key; /* the key was refused; it ends when it is taken */
+  obs_client_dialer dialers[OBS_CLIENT_URLS_MAX];
 
   /* thread: */
   obs_client_socket sockets[OBS_CLIENT_URLS_MAX];
@@ -211,6 +244,10 @@ bool obs_client_is_settled(const observer_client *c, uint64_t serial);
 /* ---- link.c: NNG; none with the lock held ---- */
 
 observer_err obs_client_link_open(observer_client *c, char *text, size_t size);
+/* Any thread: how the last try to connect ended. False: none has failed. */
+bool obs_client_link_explain(observer_client *c, char *text, size_t size);
+/* Makes the channel, which has nothing under way, one of that socket. False: no memory. */
+bool obs_client_link_move(obs_client_channel *l, obs_client_socket *s);
 /* Starts what the channel's packet needs: the aio completes later. False: no memory. */
 bool obs_client_link_send(obs_client_channel *l);
 void obs_client_link_await(obs_client_channel *l);
@@ -223,6 +260,30 @@ void obs_client_link_close(observer_client *c);
 /* ---- sender.c ---- */
 
 void *obs_client_run(void *client);
+/* With the lock held: what observer_get_trouble says from now on. */
+void obs_client_note_trouble(observer_client *c, observer_err err, const char *text);
+/* Full jitter: between nothing and the doubled pause, so that many producers do not come back at once. */
+uint64_t obs_client_resume_at(observer_client *c, uint32_t tries);
+
+/* ---- key.c ---- */
+
+/* Whether a key may go over connections to `url`: nobody between can read it. */
+bool obs_client_key_may_go(const char *url);
+/* Why the key is not sent over some connections; "": it is, or there is none. */
+void obs_client_key_note(const obs_client_options *o, char *text, size_t size);
+/* NNG's thread, with the lock held: whether the connection may begin. */
+bool obs_client_key_enter(obs_client_socket *s, uint32_t pipe);
+/* The same of one that has gone. */
+void obs_client_key_leave(obs_client_socket *s, uint32_t pipe);
+/* Thread, with the lock held; they let go of it for NNG and for the key file. */
+/* Sends the key where it is due, takes answers, and opens gates. */
+void obs_client_key_step(observer_client *c);
+/* The daemon has refused a message of this connection: the key goes again. */
+void obs_client_key_again(obs_client_socket *s);
+/* When there is more to do; UINT64_MAX: when something happens. */
+uint64_t obs_client_key_due(const observer_client *c);
+/* Ends what is under way. */
+void obs_client_key_end(observer_client *c);
 
 /* ---- reply.c: thread, without the lock ---- */
 
@@ -231,11 +292,14 @@ typedef struct {
   uint32_t delivered, duplicates, rejected;
 } obs_client_verdict;
 
-/* Reads the answer to `p` and reports on each op. IO: the daemon cannot record now, and says why in `text`; CORRUPT: it
- * is not an observer's answer to that message; NOMEM. Then nothing was reported, and the message is to be sent again.
- */
+/* Reads the answer to `p` and reports on each op. IO: the daemon cannot record now, DENIED: this peer may not, and
+ * `text` says why; CORRUPT: it is not an observer's answer to that message; NOMEM. Then nothing was reported, and the
+ * message is to be sent again. */
 observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet *p, const nng_msg *answer,
                                      obs_client_verdict *out, char text[OBS_CLIENT_TROUBLE_MAX]);
+/* Reads the answer to a key. OK: it was taken; DENIED: refused, for the reason in `text`; CORRUPT: no answer to a key.
+ */
+observer_err obs_client_reply_key(const nng_msg *answer, char text[OBS_CLIENT_TROUBLE_MAX]);
 /* Reports the same outcome on every op of `p`. */
 void obs_client_report_all(observer_client *c, const obs_client_packet *p, observer_outcome outcome,
                            const char *reason);

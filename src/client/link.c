@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/dial_tls.h"
 #include "base/stamp.h"
 #include "client/internal.h"
 
@@ -32,16 +33,21 @@ static void aio_done(void *arg) {
 static void pipe_changed(nng_pipe pipe, nng_pipe_ev event, void *arg) {
   obs_client_socket *s = arg;
   observer_client *c = s->client;
+  uint32_t id = (uint32_t)nng_pipe_id(pipe);
+  bool enters = true;
   pthread_mutex_lock(&c->lock);
+  if (event == NNG_PIPE_EV_ADD_PRE) enters = obs_client_key_enter(s, id);
   if (event == NNG_PIPE_EV_ADD_POST && s->npipes < OBS_CLIENT_URLS_MAX) s->pipes[s->npipes++] = pipe;
   for (uint32_t i = 0; event == NNG_PIPE_EV_REM_POST && i < s->npipes; i++) {
     if (nng_pipe_id(s->pipes[i]) != nng_pipe_id(pipe)) continue;
     s->pipes[i] = s->pipes[--s->npipes];
     break;
   }
+  if (event == NNG_PIPE_EV_REM_POST) obs_client_key_leave(s, id);
   obs_client_wake(c);
   pthread_cond_broadcast(&c->settled); /* observer_connect */
   pthread_mutex_unlock(&c->lock);
+  if (!enters) nng_pipe_close(pipe); /* it is dialled again */
 }
 
 /* ---- opening ---- */
@@ -54,10 +60,10 @@ static int open_socket(observer_client *c, obs_client_socket *s) {
                                        : nng_req0_open(&s->id);
   if (rv != 0) return rv;
   s->open = true;
-  s->client = c;
   if ((rv = nng_socket_set_ms(s->id, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS)) != 0 ||
       (rv = nng_socket_set_ms(s->id, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) != 0 ||
       (rv = nng_socket_set_size(s->id, NNG_OPT_RECVMAXSZ, ANSWER_MAX)) != 0 ||
+      (s->keyed && (rv = nng_pipe_notify(s->id, NNG_PIPE_EV_ADD_PRE, pipe_changed, s)) != 0) ||
       (rv = nng_pipe_notify(s->id, NNG_PIPE_EV_ADD_POST, pipe_changed, s)) != 0 ||
       (rv = nng_pipe_notify(s->id, NNG_PIPE_EV_REM_POST, pipe_changed, s)) != 0) {
     return rv;
@@ -77,29 +83,104 @@ static observer_err explain(int rv, const char *what, char *text, size_t size) {
   return rv == NNG_ENOMEM ? OBSERVER_E_NOMEM : OBSERVER_E_INVALID;
 }
 
+static int open_channel(obs_client_channel *l, observer_client *c, obs_client_socket *s) {
+  l->client = c;
+  l->socket = s;
+  int rv = nng_aio_alloc(&l->aio, aio_done, l);
+  if (rv == 0 && c->o.mode == OBSERVER_ACKNOWLEDGED && !obs_client_link_move(l, s)) rv = NNG_ENOMEM;
+  return rv;
+}
+
+bool obs_client_link_move(obs_client_channel *l, obs_client_socket *s) {
+  if (l->ctx_open) nng_ctx_close(l->ctx);
+  l->socket = s;
+  l->ctx_open = nng_ctx_open(&l->ctx, s->id) == 0;
+  return l->ctx_open && nng_ctx_set_ms(l->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE) == 0;
+}
+
+static observer_err dial(observer_client *c, size_t i, obs_client_socket *s, char *text, size_t size) {
+  obs_client_dialer *d = &c->dialers[i];
+  const obs_dial_tls tls = {c->o.tls_ca, c->o.tls_cert, c->o.tls_key};
+  nng_tls_config *config = NULL;
+  d->last = -1;
+  int rv = nng_dialer_create(&d->id, s->id, c->o.urls[i]);
+  if (rv != 0) return explain(rv, c->o.urls[i], text, size);
+  if (obs_dial_tls_is(c->o.urls[i])) {
+    observer_err err = obs_dial_tls_config(&tls, c->o.urls[i], "tls_", &config, text, size);
+    if (err != OBSERVER_E_OK) return err;
+    rv = nng_dialer_set_ptr(d->id, NNG_OPT_TLS_CONFIG, config); /* which holds it */
+    nng_tls_config_free(config);
+  }
+  if (rv == 0) rv = nng_dialer_start(d->id, NNG_FLAG_NONBLOCK);
+  return rv == 0 ? OBSERVER_E_OK : explain(rv, c->o.urls[i], text, size);
+}
+
 observer_err obs_client_link_open(observer_client *c, char *text, size_t size) {
-  bool push = c->o.mode == OBSERVER_PUSH;
-  size_t nsockets = push ? c->o.nurls : 1, nchannels = c->o.mode == OBSERVER_ACKNOWLEDGED ? c->o.in_flight : nsockets;
+  bool apart = c->o.mode == OBSERVER_PUSH || c->o.key != NULL; /* a socket for each URL */
+  bool acknowledged = c->o.mode == OBSERVER_ACKNOWLEDGED;
+  size_t nsockets = apart ? c->o.nurls : 1, nchannels = acknowledged ? c->o.in_flight : nsockets;
   int rv = 0;
-  for (size_t i = 0; i < nsockets && rv == 0; i++, c->nsockets = i) rv = open_socket(c, &c->sockets[i]);
-  for (size_t i = 0; i < nchannels && rv == 0; i++, c->nchannels = i) {
-    obs_client_channel *l = &c->channels[i];
-    l->client = c;
-    l->socket = &c->sockets[push ? i : 0];
-    rv = nng_aio_alloc(&l->aio, aio_done, l);
-    if (rv != 0 || c->o.mode != OBSERVER_ACKNOWLEDGED) continue;
-    rv = nng_ctx_open(&l->ctx, l->socket->id);
-    l->ctx_open = rv == 0;
-    if (rv == 0) rv = nng_ctx_set_ms(l->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+  for (size_t i = 0; i < nsockets && rv == 0; i++, c->nsockets = i) {
+    obs_client_socket *s = &c->sockets[i];
+    s->client = c;
+    s->keyed = c->o.key != NULL && obs_client_key_may_go(c->o.urls[i]);
+    rv = open_socket(c, s);
+    if (rv == 0 && s->keyed) rv = open_channel(&s->key, c, s);
   }
+  for (size_t i = 0, at = 0; i < nchannels && rv == 0; i++, c->nchannels = i, at = at + 1 < nsockets ? at + 1 : 0)
+    rv = open_channel(&c->channels[i], c, &c->sockets[at]);
   if (rv != 0) return explain(rv, "socket", text, size);
-  for (size_t i = 0; i < c->o.nurls; i++) {
-    nng_dialer d;
-    rv = nng_dialer_create(&d, c->sockets[push ? i : 0].id, c->o.urls[i]);
-    if (rv == 0 && (rv = nng_dialer_start(d, NNG_FLAG_NONBLOCK)) != 0) nng_dialer_close(d);
-    if (rv != 0) return explain(rv, c->o.urls[i], text, size);
+  observer_err err = OBSERVER_E_OK;
+  for (size_t i = 0; i < c->o.nurls && err == OBSERVER_E_OK; i++)
+    err = dial(c, i, &c->sockets[apart ? i : 0], text, size);
+  return err;
+}
+
+/* ---- why there is no connection ---- */
+
+/* NNG tells no more than how many tries ended in which way. The order is that of obs_client_dialer's counts. */
+static const struct {
+  const char *stat, *plain, *tls;
+} ends[OBS_CLIENT_ENDS] = {
+    {"connect", NULL, NULL}, /* no failure; it stands first, because the connection has gone again */
+    {"refused", "connection refused", NULL},
+    {"auth", "connection failed",
+     "the daemon's certificate is not accepted: of another authority than those trusted, expired, or for another name"},
+    {"disconnect", "the connection was closed while it was made", NULL},
+    {"timeout", "no connection in time", NULL},
+    {"proto", "the listener there is for another kind of peer", NULL},
+    {"oom", "out of memory", NULL},
+    {"other", "connection failed: no such host, or the listener closed it",
+     "connection failed: no such host, or the daemon closed it: does it want a certificate of this client (tls_cert)?"},
+};
+
+/* Which end came last, as far as the counts show it. With the lock held. */
+static int last_end(obs_client_dialer *d, nng_stat *root) {
+  nng_stat *of_dialer = nng_stat_find_dialer(root, d->id);
+  for (int i = 0; of_dialer != NULL && i < OBS_CLIENT_ENDS; i++) {
+    nng_stat *stat = nng_stat_find(of_dialer, ends[i].stat);
+    uint64_t n = stat != NULL ? nng_stat_value(stat) : 0;
+    if (n > d->ends[i]) d->last = ends[i].plain != NULL ? i : -1;
+    d->ends[i] = n;
   }
-  return OBSERVER_E_OK;
+  return d->last;
+}
+
+bool obs_client_link_explain(observer_client *c, char *text, size_t size) {
+  nng_stat *root = NULL;
+  if (nng_stats_get(&root) != 0) return false;
+  bool found = false;
+  pthread_mutex_lock(&c->lock);
+  for (size_t i = 0; i < c->o.nurls && !found; i++) {
+    int last = last_end(&c->dialers[i], root);
+    found = last >= 0;
+    if (!found) continue;
+    bool tls = obs_dial_tls_is(c->o.urls[i]) && ends[last].tls != NULL;
+    snprintf(text, size, "%s: %s", c->o.urls[i], tls ? ends[last].tls : ends[last].plain);
+  }
+  pthread_mutex_unlock(&c->lock);
+  nng_stats_free(root);
+  return found;
 }
 
 /* ---- one message ---- */
@@ -195,17 +276,22 @@ bool obs_client_link_drain(observer_client *c, uint64_t until_ms) {
   return all;
 }
 
+static void stop_channel(obs_client_channel *l) {
+  if (l->aio != NULL) nng_aio_stop(l->aio);
+  if (l->ctx_open) nng_ctx_close(l->ctx);
+}
+
 void obs_client_link_close(observer_client *c) {
-  for (size_t i = 0; i < c->nchannels; i++) {
-    obs_client_channel *l = &c->channels[i];
-    if (l->aio != NULL) nng_aio_stop(l->aio);
-    if (l->ctx_open) nng_ctx_close(l->ctx);
-  }
+  for (size_t i = 0; i < c->nchannels; i++) stop_channel(&c->channels[i]);
+  for (size_t i = 0; i < c->nsockets; i++) stop_channel(&c->sockets[i].key);
   if (c->nsockets > 0) nng_msleep(REST_MS);
   for (size_t i = 0; i < c->nsockets; i++) {
     if (c->sockets[i].open) nng_close(c->sockets[i].id);
   }
   for (size_t i = 0; i < c->nchannels; i++) {
     if (c->channels[i].aio != NULL) nng_aio_free(c->channels[i].aio);
+  }
+  for (size_t i = 0; i < c->nsockets; i++) {
+    if (c->sockets[i].key.aio != NULL) nng_aio_free(c->sockets[i].key.aio);
   }
 }

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/secret.h"
 #include "client/encode.h"
 #include "client/internal.h"
 
@@ -86,6 +87,46 @@ static observer_err copy_numbers(obs_client_options *o, const observer_options *
   return OBSERVER_E_OK;
 }
 
+/* ---- the key, and the files of TLS ---- */
+
+/* NULL: as the environment says. What is empty is none. */
+static const char *choose(const char *given, const char *variable) {
+  const char *value = given != NULL ? given : getenv(variable);
+  return value != NULL && *value != '\0' ? value : NULL;
+}
+
+/* Only where it can be sent: a producer that needs none does not fail for a file that it cannot read. */
+static observer_err copy_key(obs_client_options *o, const observer_options *g, char *text, size_t size) {
+  bool given = g->key != NULL || g->key_file != NULL;
+  const char *file = given ? g->key_file : getenv("OBSERVER_KEY_FILE"), *key = given ? g->key : getenv("OBSERVER_KEY");
+  bool from_file = file != NULL && *file != '\0';
+  o->has_key = from_file || (key != NULL && *key != '\0');
+  bool goes = false;
+  for (size_t i = 0; i < o->nurls; i++) goes = goes || obs_client_key_may_go(o->urls[i]);
+  if (!o->has_key || !goes || o->mode != OBSERVER_ACKNOWLEDGED) return OBSERVER_E_OK;
+  if (!from_file)
+    return obs_secret_copy(key, strcspn(key, "\r\n"), given ? "key" : "OBSERVER_KEY", &o->key, text, size);
+  observer_err err = obs_secret_read(given ? "key_file" : "OBSERVER_KEY_FILE", file, &o->key, NULL, text, size);
+  if (err != OBSERVER_E_OK) return err;
+  o->key_file = strdup(file);
+  return o->key_file != NULL ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+}
+
+static observer_err copy_paths(obs_client_options *o, const observer_options *g) {
+  const struct {
+    const char *given, *variable;
+    char **to;
+  } paths[] = {{g->tls_ca, "OBSERVER_TLS_CA", &o->tls_ca},
+               {g->tls_cert, "OBSERVER_TLS_CERT", &o->tls_cert},
+               {g->tls_key, "OBSERVER_TLS_KEY", &o->tls_key}};
+  for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+    const char *path = choose(paths[i].given, paths[i].variable);
+    *paths[i].to = path != NULL ? strdup(path) : NULL;
+    if (path != NULL && *paths[i].to == NULL) return OBSERVER_E_NOMEM;
+  }
+  return OBSERVER_E_OK;
+}
+
 observer_err obs_client_options_init(obs_client_options *o, const observer_options *given, char *text, size_t size) {
   *o = (obs_client_options){.mode = given->mode, .spool_sync = given->spool_sync};
   if (given->mode != OBSERVER_PUSH && given->mode != OBSERVER_PUB && given->mode != OBSERVER_ACKNOWLEDGED) {
@@ -120,6 +161,8 @@ observer_err obs_client_options_init(obs_client_options *o, const observer_optio
   err = copy_text(&o->source, "source", given->source, text, size);
   if (err == OBSERVER_E_OK) err = copy_text(&o->spool_path, "spool", given->spool, text, size);
   if (o->source != NULL) o->source_len = (uint32_t)strlen(o->source);
+  if (err == OBSERVER_E_OK) err = copy_paths(o, given);
+  if (err == OBSERVER_E_OK) err = copy_key(o, given, text, size);
   return err;
 }
 
@@ -127,6 +170,11 @@ void obs_client_options_fini(obs_client_options *o) {
   for (size_t i = 0; i < o->nurls; i++) free(o->urls[i]);
   free(o->source);
   free(o->spool_path);
+  obs_secret_free(o->key);
+  free(o->key_file);
+  free(o->tls_ca);
+  free(o->tls_cert);
+  free(o->tls_key);
   *o = (obs_client_options){0};
 }
 

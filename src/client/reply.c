@@ -15,7 +15,8 @@ static const char unnamed[] = "rejected, without a reason";
 /* ---- the answer ---- */
 
 typedef struct {
-  bool retry;
+  bool retry, ok;                          /* ok: the answer to a key that was taken */
+  obs_str denied;                          /* the reason why this peer may not; `p` NULL: it may */
   uint64_t accepted, duplicates, rejected; /* UINT64_MAX: absent, or no count */
   bool duplicate[OPS_MAX];
   obs_str reason[OPS_MAX]; /* `p` NULL: not listed */
@@ -94,11 +95,19 @@ static bool read_reply(const nng_msg *msg, reply *out) {
       }
     } else {
       ok = obs_msgpack_cursor_value(&c, &v);
-      if (ok && obs_str_is(key, "retry")) out->retry = v.kind == OBS_VALUE_BOOL && v.b;
+      bool is_true = ok && v.kind == OBS_VALUE_BOOL && v.b;
+      if (ok && obs_str_is(key, "retry")) out->retry = is_true;
+      if (ok && obs_str_is(key, "ok")) out->ok = is_true;
+      if (ok && obs_str_is(key, "error") && v.kind == OBS_VALUE_TEXT && obs_utf8_valid(v.s.p, v.s.len))
+        out->denied = v.s;
     }
     if (!ok) return false;
   }
-  return out->accepted < UINT64_MAX && out->duplicates < UINT64_MAX && out->rejected < UINT64_MAX;
+  return true;
+}
+
+static bool has_counts(const reply *a) {
+  return a->accepted < UINT64_MAX && a->duplicates < UINT64_MAX && a->rejected < UINT64_MAX;
 }
 
 /* Whether the counts can be those of an answer to `nops` ops. When the daemon stopped reading the message, the sum
@@ -228,7 +237,13 @@ observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet
   if (a == NULL) {
     err = OBSERVER_E_NOMEM;
     snprintf(text, OBS_CLIENT_TROUBLE_MAX, "%s", observer_strerror(err));
-  } else if (!read_reply(answer, a) || (!p->whole && !a->retry && !adds_up(a, p->nops))) {
+  } else if (!read_reply(answer, a)) {
+    err = OBSERVER_E_CORRUPT;
+    snprintf(text, OBS_CLIENT_TROUBLE_MAX, "%s", not_answer);
+  } else if (a->denied.p != NULL) {
+    err = OBSERVER_E_DENIED;
+    cut_reason(text, OBS_CLIENT_TROUBLE_MAX - 1, a->denied.p, a->denied.len);
+  } else if (!has_counts(a) || (!p->whole && !a->retry && !adds_up(a, p->nops))) {
     err = OBSERVER_E_CORRUPT;
     snprintf(text, OBS_CLIENT_TROUBLE_MAX, "%s", not_answer);
   } else if (a->retry) {
@@ -239,6 +254,24 @@ observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet
   } else {
     trial t = {a, p->whole ? 0 : may_be_recorded(a, p->nops), out};
     report(c, p, p->whole ? judge_whole : judge_op, &t);
+  }
+  free(a);
+  return err;
+}
+
+/* An older daemon takes the key for an op, and rejects it: it knows no keys, so none is needed. */
+observer_err obs_client_reply_key(const nng_msg *answer, char text[OBS_CLIENT_TROUBLE_MAX]) {
+  reply *a = calloc(1, sizeof(*a));
+  observer_err err = OBSERVER_E_OK;
+  text[0] = '\0';
+  if (a == NULL) {
+    err = OBSERVER_E_NOMEM;
+  } else if (!read_reply(answer, a) || (!a->ok && a->denied.p == NULL && !has_counts(a))) {
+    err = OBSERVER_E_CORRUPT;
+    snprintf(text, OBS_CLIENT_TROUBLE_MAX, "the answer is not that of an observer");
+  } else if (!a->ok && a->denied.p != NULL) {
+    err = OBSERVER_E_DENIED;
+    cut_reason(text, OBS_CLIENT_TROUBLE_MAX - 1, a->denied.p, a->denied.len);
   }
   free(a);
   return err;

@@ -22,17 +22,17 @@ static void release(obs_client_channel *l) {
   free_channel(l);
 }
 
-/* Full jitter: between nothing and the doubled pause, so that many producers do not come back at once. */
-static void pause_channel(obs_client_channel *l) {
-  observer_client *c = l->client;
-  uint32_t doublings = l->packet->tries < 20 ? l->packet->tries : 20;
-  uint64_t most = (uint64_t)c->o.retry_min_ms << doublings;
+uint64_t obs_client_resume_at(observer_client *c, uint32_t tries) {
+  uint64_t most = (uint64_t)c->o.retry_min_ms << (tries < 20 ? tries : 20);
   if (most > c->o.retry_max_ms) most = c->o.retry_max_ms;
   c->random ^= c->random << 13; /* xorshift64 */
   c->random ^= c->random >> 7;
   c->random ^= c->random << 17;
-  l->packet->tries++;
-  l->resume_ms = obs_clock_mono_ms() + 1 + c->random % most;
+  return obs_clock_mono_ms() + 1 + c->random % most;
+}
+
+static void pause_channel(obs_client_channel *l) {
+  l->resume_ms = obs_client_resume_at(l->client, l->packet->tries++);
   l->state = OBS_CHANNEL_PAUSES;
 }
 
@@ -63,9 +63,11 @@ static void retry_or_expire(obs_client_channel *l) {
 /* ---- what came back ---- */
 
 /* What an answer said is worth more than that the connection broke afterwards. */
-static void note_trouble(observer_client *c, observer_err err, const char *text) {
-  if (err == OBSERVER_E_NET && (c->trouble == OBSERVER_E_IO || c->trouble == OBSERVER_E_CORRUPT)) return;
+void obs_client_note_trouble(observer_client *c, observer_err err, const char *text) {
+  bool said = c->trouble == OBSERVER_E_IO || c->trouble == OBSERVER_E_CORRUPT || c->trouble == OBSERVER_E_DENIED;
+  if (err == OBSERVER_E_NET && said) return;
   c->trouble = err;
+  c->trouble_is_key = false;
   snprintf(c->trouble_text, sizeof(c->trouble_text), "%s", text);
 }
 
@@ -80,8 +82,9 @@ static void settle_answer(obs_client_channel *l) {
   observer_err err = obs_client_reply_settle(c, p, msg, &verdict, text);
   nng_msg_free(msg);
   pthread_mutex_lock(&c->lock);
-  note_trouble(c, err, text);
+  obs_client_note_trouble(c, err, text);
   if (err != OBSERVER_E_OK) {
+    if (err == OBSERVER_E_DENIED) obs_client_key_again(l->socket);
     retry_or_expire(l);
     return;
   }
@@ -136,7 +139,7 @@ static void collect_channel(obs_client_channel *l) {
     return;
   }
   if (rv == NNG_ETIMEDOUT) {
-    note_trouble(c, OBSERVER_E_TIMEDOUT, "no answer");
+    obs_client_note_trouble(c, OBSERVER_E_TIMEDOUT, "no answer");
     uint64_t now = obs_clock_mono_ms();
     if (now - c->heard_ms >= (uint64_t)c->o.request_timeout_ms * STALE_ROUNDS) {
       c->heard_ms = now; /* a dead connection may not be noticed otherwise */
@@ -145,7 +148,7 @@ static void collect_channel(obs_client_channel *l) {
       pthread_mutex_lock(&c->lock);
     }
   } else if (rv != NNG_ECANCELED) {
-    note_trouble(c, OBSERVER_E_NET, nng_strerror(rv));
+    obs_client_note_trouble(c, OBSERVER_E_NET, nng_strerror(rv));
   }
   retry_or_expire(l);
 }
@@ -188,8 +191,23 @@ static obs_client_packet *next_packet(observer_client *c) {
   return p;
 }
 
+static bool takes_messages(const obs_client_socket *s) {
+  return s->npipes > 0 && (!s->keyed || s->gate == OBS_GATE_PASSED);
+}
+
+/* Where the channel can send. A channel with a context of its own can go to another socket; one of PUSH or PUB stays.
+ * NULL: nowhere. */
+static obs_client_socket *way_of(const obs_client_channel *l) {
+  observer_client *c = l->client;
+  if (takes_messages(l->socket)) return l->socket;
+  for (size_t i = 0; l->ctx_open && i < c->nsockets; i++) {
+    if (takes_messages(&c->sockets[i])) return &c->sockets[i];
+  }
+  return NULL;
+}
+
 static bool is_ready(const obs_client_channel *l, uint64_t now) {
-  if (l->socket->npipes == 0) return false;
+  if (way_of(l) == NULL) return false;
   return l->state == OBS_CHANNEL_FREE || (l->state == OBS_CHANNEL_PAUSES && l->resume_ms <= now);
 }
 
@@ -204,8 +222,9 @@ static void give_out(observer_client *c, uint64_t now) {
     if (p->tries > 0) c->n.retried += p->nops;
     if (c->heard_ms == 0) c->heard_ms = obs_clock_mono_ms();
     l->state = OBS_CHANNEL_SENDS;
+    obs_client_socket *way = way_of(l);
     pthread_mutex_unlock(&c->lock);
-    bool ok = obs_client_link_send(l);
+    bool ok = (way == l->socket || obs_client_link_move(l, way)) && obs_client_link_send(l);
     pthread_mutex_lock(&c->lock);
     if (!ok) pause_channel(l);
   }
@@ -234,8 +253,10 @@ static void rest(observer_client *c) {
   if (first != NULL && !first->expired && first->expires_ms < at) at = first->expires_ms;
   for (size_t i = 0; i < c->nchannels; i++) {
     const obs_client_channel *l = &c->channels[i];
-    if (l->state == OBS_CHANNEL_PAUSES && l->socket->npipes > 0 && l->resume_ms < at) at = l->resume_ms;
+    if (l->state == OBS_CHANNEL_PAUSES && way_of(l) != NULL && l->resume_ms < at) at = l->resume_ms;
   }
+  uint64_t key_at = obs_client_key_due(c);
+  if (key_at < at) at = key_at;
   if (c->news || c->stop || at <= now) return;
   c->wake_ms = at;
   if (at == UINT64_MAX)
@@ -273,6 +294,7 @@ void *obs_client_run(void *client) {
       obs_client_channel *l = &c->channels[i];
       if (l->state == OBS_CHANNEL_SENDS && l->socket->npipes == 0 && !l->done) cancel(l);
     }
+    obs_client_key_step(c);
     obs_client_spooler_step(c); /* after what was settled has made room */
     now = obs_clock_mono_ms();
     expire(c, now);
@@ -280,6 +302,7 @@ void *obs_client_run(void *client) {
   }
 
   for (size_t i = 0; i < c->nchannels; i++) end_channel(&c->channels[i]);
+  obs_client_key_end(c);
   obs_client_seal(c);
   obs_client_spooler_step(c);
   for (obs_client_packet *p = c->window.head, *next; p != NULL; p = next) { /* what is in the spool stays there */

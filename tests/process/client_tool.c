@@ -117,6 +117,11 @@ static void read_argument(settings *s, const char *text) {
       {"spool", &o->spool, TEXT},
       {"spool_bytes", &o->spool_bytes, U64},
       {"spool_sync", &o->spool_sync, FLAG},
+      {"key", &o->key, TEXT},
+      {"key_file", &o->key_file, TEXT},
+      {"tls_ca", &o->tls_ca, TEXT},
+      {"tls_cert", &o->tls_cert, TEXT},
+      {"tls_key", &o->tls_key, TEXT},
       {"count", &s->count, U64},
       {"threads", &s->threads, U64},
       {"rate", &s->rate, U64},
@@ -289,6 +294,16 @@ static uint64_t peak_kb(void) {
   return kb;
 }
 
+/* As JSON: of texts that could hold anything, only what a test compares is left. */
+static void print_trouble(observer_client *client) {
+  char text[256];
+  observer_err err = observer_get_trouble(client, text, sizeof(text));
+  for (char *p = text; *p != '\0'; p++) {
+    if (*p == '"' || *p == '\\' || (unsigned char)*p < ' ') *p = '?';
+  }
+  printf("\"trouble\":\"%s\",\"trouble_text\":\"%s\",", observer_strerror(err), text);
+}
+
 static int run(tool *t) {
   observer_counters published, flushed;
   observer_err err = observer_open(&t->s.o, &t->client), flush = OBSERVER_E_OK, closed = OBSERVER_E_OK;
@@ -308,8 +323,11 @@ static int run(tool *t) {
     fflush(stdout);
     while (getchar() != EOF) continue;
   }
-  if (strcmp(t->s.end, "exit") != 0) closed = observer_close(t->client, (uint32_t)t->s.close_ms);
   printf("{");
+  if (strcmp(t->s.end, "exit") != 0) {
+    print_trouble(t->client);
+    closed = observer_close(t->client, (uint32_t)t->s.close_ms);
+  }
   print_counters("published", &published);
   print_counters("flushed", &flushed);
   print_reports(t);

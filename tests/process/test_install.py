@@ -65,7 +65,7 @@ class Install(DaemonTest):
         lib = os.path.relpath(self.tree.libdir, self.tree.prefix)
         wanted = ["bin/observerd", "bin/observerctl", "lib/systemd/system/observerd.service"]
         wanted += ["include/observer/" + name for name in HEADERS]
-        wanted += ["%s/%s" % (lib, name) for name in ("libobserver.a", "libobserver.so", "libobserver.so.0",
+        wanted += ["%s/%s" % (lib, name) for name in ("libobserver.a", "libobserver.so", "libobserver.so.1",
                                                       "pkgconfig/observer.pc", "pkgconfig/observer-static.pc",
                                                       "cmake/observer/observer-config.cmake",
                                                       "cmake/observer/observer-config-version.cmake")]
@@ -118,7 +118,7 @@ class Install(DaemonTest):
         so = os.path.join(self.tree.libdir, "libobserver.so")
         symbols = {line.split()[-1] for line in run("nm", "-D", "--defined-only", so).splitlines()}
         self.assertEqual(symbols, self.declared())
-        self.assertRegex(run("readelf", "-d", so), r"\(SONAME\).*\[libobserver\.so\.0\]")
+        self.assertRegex(run("readelf", "-d", so), r"\(SONAME\).*\[libobserver\.so\.1\]")
 
     def test_static_library_has_the_api(self):
         archive = os.path.join(self.tree.libdir, "libobserver.a")

@@ -478,7 +478,8 @@ static void test_nothing_given(void **state) {
   assert_int_equal(observer_publish_message(c, NULL, NULL, 0, 0, NULL), OBSERVER_E_INVALID);
   assert_int_equal(observer_builder_publish(NULL, c, 0, NULL), OBSERVER_E_INVALID);
   assert_int_equal(observer_get_trouble(c, NULL, 1), OBSERVER_E_INVALID);
-  assert_int_equal(observer_get_trouble(c, NULL, 0), OBSERVER_E_OK);
+  observer_err trouble = observer_get_trouble(c, NULL, 0);
+  assert_true(trouble == OBSERVER_E_OK || trouble == OBSERVER_E_NET); /* nobody listens: has the first try ended yet? */
   observer_get_counters(c, NULL);
   for (int i = 0; i < 5; i++) {
     observer_builder_reset(b);
