@@ -188,7 +188,8 @@ static const obs_option rows[] = {
     {"escalate-per-hour", NUMBER("N", 1, 10000), .initial = "12", IN("learn", escalate_per_hour),
      .help = "most escalations an hour"},
     {"tls-cert", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_cert),
-     .help = "certificate (PEM, with its chain) of listeners with TLS: https, tls+tcp, wss; read again when it changes"},
+     .help =
+         "certificate (PEM, with its chain) of listeners with TLS: https, tls+tcp, wss; read again when it changes"},
     {"tls-key", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_key),
      .help = "private key (PEM) of the certificate, without a passphrase"},
     {"tls-ca", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_ca),
