@@ -41,7 +41,15 @@ static void ask(const uint8_t *data, size_t size) {
   obs_batch b;
   obs_buf reply = {0};
   FUZZ_CHECK(obs_batch_init(&b) == OBSERVER_E_OK);
-  if (obs_question_answer(&opts, &b, data, size, &reply)) FUZZ_CHECK(reply.len > 0 && !reply.oom);
+  obs_question q;
+  bool found = obs_question_find(&opts, &b, data, size, &q);
+  obs_batch_reset(&b);
+  if (found && q.kind == OBS_QUESTION_KEY) {
+    FUZZ_CHECK(obs_question_key(&opts, &b, &q).len <= size);
+  } else if (found) {
+    obs_question_answer(&opts, &b, &q, &reply);
+    FUZZ_CHECK(reply.len > 0 && !reply.oom);
+  }
   obs_buf_fini(&reply);
   obs_batch_fini(&b);
 }
