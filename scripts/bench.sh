@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Builds release and prints, side by side: the bus and HTTP speed of the bare library and of observerd recording durably,
 # producers that do not batch beside a socket whose bytes are dropped, what failures cost beside a bare append with its sync,
-# acknowledged ops beside Redis, the cost of each stage, resident memory, the disk's own speed, libobserver's speed one call at
-# a time, and what 50 slow subscribers of the feed cost. About four minutes. Installs what it lacks.
+# acknowledged ops beside Redis, what keys, TLS and redaction cost, the cost of each stage, resident memory, the disk's own
+# speed, libobserver's speed one call at a time, and what 50 slow subscribers of the feed cost. About five minutes. Installs what
+# it lacks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/deps.sh build test bench
 cmake --preset release -D OBSERVER_TESTS=ON -D OBSERVER_WERROR=ON >/dev/null
-cmake --build --preset release --target observerd bench_bus bench_client bench_frames bench_http bench_stage
+cmake --build --preset release --target observerd observerctl bench_bus bench_client bench_frames bench_http bench_stage
 python3 -B tests/bench/bench.py build
 python3 -B tests/bench/bench_client.py build
 python3 -B tests/bench/bench_feed.py build

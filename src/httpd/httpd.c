@@ -43,9 +43,8 @@ struct obs_httpd_connection {
   obs_stream_chunk *kept; /* for small answers, again and again */
 
   _Atomic size_t answer_charged;
-  _Atomic bool stalled; /* too many answers are unread: goes on when they are written */
-  _Atomic uint32_t
-      linger_ms; /* how long it waits for the peer to close when its last answer is written; 0: not at all */
+  _Atomic bool stalled;       /* too many answers are unread: goes on when they are written */
+  _Atomic uint32_t linger_ms; /* for the peer to close, when its last answer is written; 0: it is closed at once */
 };
 
 struct obs_httpd {

@@ -278,8 +278,8 @@ static void log_validity(obs_tls *t) {
   t->logged = now;
   obs_clock_format(end, when);
   if (now == EXPIRED)
-    obs_log_error("stream", "%s %s: expired at %s: clients refuse it; put a new one there", options[ca ? CA : CERT],
-                  t->paths[ca ? CA : CERT], when);
+    obs_log_error("stream", "%s %s: expired at %s: %s; put a new one there", options[ca ? CA : CERT],
+                  t->paths[ca ? CA : CERT], when, ca ? "no client is let in" : "clients refuse it");
   else if (now == EXPIRES_SOON)
     obs_log_warn("stream", "%s %s: expires at %s", options[ca ? CA : CERT], t->paths[ca ? CA : CERT], when);
 }

@@ -2,6 +2,7 @@
 
 Called by scripts/bench.sh with the build directory. Loopback only; every figure is the median of short rounds."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ HERE = pathlib.Path(__file__).parent
 ROUNDS = 3
 BUS = ((1, 40_000), (16, 400_000), (128, 800_000), (512, 800_000))  # ops a message, ops a round
 FRAMES, XADDS = 400_000, 100_000
+SECURITY_BUS, SECURITY_SECONDS = (16, 320_000), 1
 WRK_SECONDS, WRK_CONNECTIONS = 2, 32
 DEADLINE_S = 60
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -35,13 +37,16 @@ def free_port():
         return s.getsockname()[1]
 
 
-def get(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
+def get(url, key=None):
+    headers = {"Authorization": "Bearer " + key} if key else {}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
         return answer.read()
 
 
 class Process:
     """A child that says on stdout when it is ready; killed at the end of the `with`."""
+
+    key = None  # that its HTTP asks for
 
     def __init__(self, ready, *command, stdin=b"", log=None):
         self.lines = []
@@ -60,8 +65,11 @@ class Process:
                 return line
         raise SystemExit(f"bench: {self.child.args[0]} ended before it said {start!r}")
 
+    def urls(self, name):
+        return [re.search(r"[a-z+]+://\S+", line)[0] for line in self.lines if line.split()[:1] == [name]]
+
     def url(self, name):
-        return next(re.search(r"\w+://\S+", line)[0] for line in self.lines if line.split()[:1] == [name])
+        return self.urls(name)[0]
 
     def cpu(self):
         return cpu_seconds(self.child.pid)
@@ -99,12 +107,11 @@ def floor_round(build, work, batch, ops):
 
 
 def daemon_round(build, daemon, batch, ops, *tasks):
-    health = daemon.url("http") + "/v1/observer/health"
-    target = json.loads(get(health))["seq"] + ops // batch * batch
+    target = seq(daemon) + ops // batch * batch
 
     def finished():
         deadline = time.monotonic() + DEADLINE_S
-        while json.loads(get(health))["seq"] < target:
+        while seq(daemon) < target:
             if time.monotonic() > deadline:
                 raise SystemExit(f"bench: observerd did not record {ops} ops in {DEADLINE_S} s")
             time.sleep(0.005)
@@ -162,7 +169,7 @@ def measure_failures(build, daemon, work):
 
 
 def seq(daemon):
-    return json.loads(get(daemon.url("http") + "/v1/observer/health"))["seq"]
+    return json.loads(get(daemon.url("http") + "/v1/observer/health", daemon.key))["seq"]
 
 
 def port_of(url):
@@ -261,9 +268,10 @@ def measure_acknowledged(build, daemon, work):
                   f"{post_cpu:>8.1f}{req:>13,.0f}{req / post:>9.2f}{p50:>9.2f}{p99:>9.2f}{cpu:>8.1f}", flush=True)
 
 
-def wrk(url, post, connections=WRK_CONNECTIONS):
+def wrk(url, post, connections=WRK_CONNECTIONS, key=None, seconds=WRK_SECONDS):
     """(requests a second, median latency ms); any answer but 2xx ends the measurement."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{WRK_SECONDS}s", "--latency"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    command += ["-H", "Authorization: Bearer " + key] if key else []
     out = subprocess.run(command + (["-s", HERE / "post.lua"] if post else []) + [url], check=True, text=True,
                          stdout=subprocess.PIPE).stdout
     if "Non-2xx" in out or "Socket errors" in out:
@@ -273,10 +281,10 @@ def wrk(url, post, connections=WRK_CONNECTIONS):
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), float(latency[1]) * unit
 
 
-def http_round(url, process, post):
+def http_round(url, process, post, seconds=WRK_SECONDS):
     cpu = process.cpu()
-    rate, latency = wrk(url, post)
-    return rate, latency, (process.cpu() - cpu) / (rate * WRK_SECONDS) * 1e6
+    rate, latency = wrk(url, post, key=process.key, seconds=seconds)
+    return rate, latency, (process.cpu() - cpu) / (rate * seconds) * 1e6
 
 
 def measure_http(build, daemon):
@@ -293,6 +301,49 @@ def measure_http(build, daemon):
         rate, latency, cpu = medians([pair[1] for pair in rounds])
         print(f"{name:<22}{bare_rate:>15,.0f}{rate:>15,.0f}{rate / bare_rate:>8.2f}{bare_latency:>14.2f}{latency:>11.2f}"
               f"{cpu:>14.2f}", flush=True)
+
+
+def certificate(work):
+    """The options of TLS with a certificate that nobody checks."""
+    cert, key = work / "cert.pem", work / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=bench",
+                    "-keyout", key, "-out", cert], check=True, stderr=subprocess.DEVNULL)
+    return ["--tls-cert", cert, "--tls-key", key]
+
+
+def measure_security(build, work):
+    """What keys, TLS and redaction cost, each alone and all of them: daemons side by side, a round of each in turn. The journal is in
+    memory; no op has anything that redaction takes out. The CPU time of the daemon says more than the rates."""
+    file = work / "keys.json"
+    key = subprocess.run([build / "observerctl", "key", "new", "bench", "--keys", file, "--scope", "ingest,read", "--source", "mcp",
+                          "--source", "scenario"], check=True, text=True, capture_output=True).stdout.strip()
+    tls = [*certificate(work), "--http", "https://127.0.0.1:0"]
+    off = ["--redact", "off"]
+    ways = {"none of them": off, "keys": ["--keys", file, *off], "TLS": [*tls, *off], "--redact secrets": ["--redact", "secrets"],
+            "--redact all": ["--redact", "all"], "all of them": ["--keys", file, *tls, "--redact", "all"]}
+    batch, ops = SECURITY_BUS
+    found = {name: [] for name in ways}
+    with contextlib.ExitStack() as all_daemons:
+        daemons = {}
+        for i, (name, options) in enumerate(ways.items()):
+            keyed = "--keys" in options
+            pull = ("tls+tcp" if "--tls-cert" in options else "tcp") + "://127.0.0.1:0" + (";key=" + key.split("_")[2]) * keyed
+            daemon = all_daemons.enter_context(daemon_on(build, work / f"security{i}", *options, pull=pull, rep="none"))
+            daemon.key = key if keyed else None
+            daemons[name] = daemon
+        for i in range(ROUNDS):
+            names = list(daemons)
+            for name in names[i:] + names[:i]:  # who comes first has the machine to itself a little longer
+                daemon = daemons[name]
+                url = daemon.urls("http")[-1] + "/event"
+                found[name].append(daemon_round(build, daemon, batch, ops)[:2] + http_round(url, daemon, True, SECURITY_SECONDS))
+    (bus, bus_cpu, post, _, post_cpu), *_ = (medians(found[name]) for name in ways)
+    print(f"\n{'keys, TLS, redaction':<22}{f'PULL, {batch}/message':>18}{'ratio':>8}{'us/op':>8}{'ratio':>8}{'POST /event':>14}{'ratio':>8}"
+          f"{'p50 ms':>9}{'us/req':>8}{'ratio':>8}")
+    for name, rounds in found.items():
+        rate, cpu, requests, latency, request_cpu = medians(rounds)
+        print(f"{name:<22}{rate:>18,.0f}{rate / bus:>8.2f}{cpu:>8.2f}{cpu / bus_cpu:>8.2f}{requests:>14,.0f}{requests / post:>8.2f}"
+              f"{latency:>9.2f}{request_cpu:>8.1f}{request_cpu / post_cpu:>8.2f}", flush=True)
 
 
 def measure_stages(build, work):
@@ -329,11 +380,10 @@ def resident(daemon):
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
 
 
-def daemon_on(build, data):
-    local = "tcp://127.0.0.1:0"
-    return Process("ready", build / "observerd", "--http", "http://127.0.0.1:0", "--pull", local, "--sub", "none", "--rep",
-                   local, "--feed", "none", "--fsync", "always", "--data-dir", data, "--segment-bytes", "64M",
-                   "--retain-segments", "1", "--log-level", "error", "--cycle", "86400")
+def daemon_on(build, data, *options, pull="tcp://127.0.0.1:0", rep="tcp://127.0.0.1:0"):
+    return Process("ready", build / "observerd", "--http", "http://127.0.0.1:0", "--pull", pull, "--sub", "none", "--rep",
+                   rep, "--feed", "none", "--fsync", "always", "--data-dir", data, "--segment-bytes", "64M",
+                   "--retain-segments", "1", "--log-level", "error", "--cycle", "86400", *options)
 
 
 def main(build):
@@ -352,6 +402,7 @@ def main(build):
             measure_http(build, disk)
             measure_acknowledged(build, disk, work)
             print(f"\nobserverd after HTTP: {resident(disk):.1f} MB resident at most")
+        measure_security(build, pathlib.Path(in_memory))
         row_bytes = measure_stages(build, work)
         speeds.append(disk_speed(work))
         for when, speed in zip(("before", "after"), speeds):

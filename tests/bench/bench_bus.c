@@ -4,7 +4,8 @@
  *                                        with stdin. With FILE each message is appended to it as it is, and synced:
  *                                        the floor of what a durable receiver can cost
  *   bench_bus send URL BATCH MESSAGES [repeated|unique]
- *                                        dials, prints `start`, sends, and stays until stdin ends, so that what is
+ *                                        dials (tls+tcp: any certificate will do), prints
+ *                                        `start`, sends, and stays until stdin ends, so that what is
  *                                        still in its socket is not lost. With the last word one op in five failed,
  *                                        and its sig_hash is one of 97, or no other op's */
 #include "bench_op.h"
@@ -13,6 +14,7 @@
 #include <nng/nng.h>
 #include <nng/protocol/pipeline0/pull.h>
 #include <nng/protocol/pipeline0/push.h>
+#include <nng/supplemental/tls/tls.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -80,6 +82,19 @@ static void find_sigs(msgpack_sbuffer *payload, uint32_t batch, char **sigs) {
   }
 }
 
+static void dial(nng_socket socket, const char *url) {
+  nng_dialer dialer;
+  nng_tls_config *tls;
+  check(nng_dialer_create(&dialer, socket, url), url);
+  if (strncmp(url, "tls+", 4) == 0) {
+    check(nng_tls_config_alloc(&tls, NNG_TLS_MODE_CLIENT), "TLS");
+    check(nng_tls_config_auth_mode(tls, NNG_TLS_AUTH_MODE_NONE), "TLS");
+    check(nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, tls), "TLS");
+    nng_tls_config_free(tls);
+  }
+  check(nng_dialer_start(dialer, 0), url);
+}
+
 static void send_all(const char *url, uint32_t batch, unsigned long messages, const char *tasks) {
   nng_socket socket;
   msgpack_sbuffer payload;
@@ -98,7 +113,7 @@ static void send_all(const char *url, uint32_t batch, unsigned long messages, co
   }
   check(nng_push0_open(&socket), "open");
   check(nng_socket_set_int(socket, NNG_OPT_SENDBUF, SEND_QUEUE), "send queue");
-  check(nng_dial(socket, url, NULL, 0), url);
+  dial(socket, url);
   printf("bytes %zu\n", payload.size);
   say("start");
   for (unsigned long i = 0; i < messages; i++) {
