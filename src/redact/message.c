@@ -54,57 +54,78 @@ static int hex_digit(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* One character of an escaped text: how many bytes it takes. *c: the byte that it stands for; -1: the bytes themselves.
- * Of what is escaped twice, `inner`, only the escapes that hide something are undone; the rest may be a path. */
-static size_t read_escape(const char *p, size_t n, bool inner, int *c) {
+/* The four digits of `\u....` at `p`; -1: it is none. */
+static int32_t read_code(const char *p, size_t n) {
+  int32_t code = 0;
+  if (n < 6 || p[0] != '\\' || p[1] != 'u') return -1;
+  for (size_t i = 2; i < 6; i++) {
+    int digit = hex_digit(p[i]);
+    if (digit < 0) return -1;
+    code = code << 4 | digit;
+  }
+  return code;
+}
+
+static size_t put_utf8(uint32_t code, char out[4]) {
+  if (code < 0x80) {
+    out[0] = (char)code;
+    return 1;
+  }
+  size_t n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+  static const uint8_t heads[] = {0, 0, 0xc0, 0xe0, 0xf0};
+  for (size_t i = n; i-- > 1; code >>= 6) out[i] = (char)(0x80 | (code & 0x3f));
+  out[0] = (char)(heads[n] | code);
+  return n;
+}
+
+/* One character of an escaped text, or one of its bytes: how many bytes it takes, and what it stands for. Of what is
+ * escaped twice, `inner`, only the escapes that hide something are undone; the rest may be a path. */
+static size_t read_escape(const char *p, size_t n, bool inner, char out[4], size_t *len) {
   static const char names[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";
-  *c = -1;
+  out[0] = *p;
+  *len = 1;
   if (n < 2 || *p != '\\') return 1;
-  if (p[1] == 'u') {
-    if (n < 6 || p[2] != '0' || p[3] != '0' || hex_digit(p[4]) < 0 || hex_digit(p[4]) > 7 || hex_digit(p[5]) < 0)
-      return 1;
-    *c = hex_digit(p[4]) << 4 | hex_digit(p[5]);
+  int32_t code = read_code(p, n), low = code >= 0xd800 && code < 0xdc00 ? read_code(p + 6, n - 6) : -1;
+  if (low >= 0xdc00 && low < 0xe000) {
+    *len = put_utf8(0x10000 + ((uint32_t)(code - 0xd800) << 10) + (uint32_t)(low - 0xdc00), out);
+    return 12;
+  }
+  if (code >= 0) {
+    *len = put_utf8((uint32_t)code, out);
     return 6;
   }
-  if (inner && p[1] != '/') return 1;
   const char *at = p[1] != '\0' ? strchr(names, p[1]) : NULL;
-  if (at == NULL) return 1;
-  *c = (unsigned char)bytes[at - names];
+  if (at == NULL || (inner && p[1] != '/')) return 1;
+  out[0] = bytes[at - names];
   return 2;
 }
 
 static void undo_escapes(const char *p, size_t n, bool inner, obs_buf *out) {
-  int c;
+  char bytes[4];
+  size_t len;
   out->len = 0;
   for (size_t i = 0; i < n;) {
-    size_t len = read_escape(p + i, n - i, inner, &c);
-    if (c >= 0)
-      obs_buf_putc(out, (char)c);
-    else
-      obs_buf_append(out, p + i, len);
-    i += len;
+    i += read_escape(p + i, n - i, inner, bytes, &len);
+    obs_buf_append(out, bytes, len);
   }
 }
 
-/* Whether there is an escape that hides something: \/ or \u00. */
+/* Whether there is an escape that hides something: \/ or \u. */
 static bool has_inner_escape(const char *p, size_t n) {
   for (const char *q = p; (q = memchr(q, '\\', (size_t)(p + n - q))) != NULL; q++) {
-    if (p + n - q > 2 && (q[1] == '/' || (q[1] == 'u' && q[2] == '0'))) return true;
+    if (p + n - q > 2 && (q[1] == '/' || q[1] == 'u')) return true;
   }
   return false;
 }
 
 /* Matches of the plain text become those of the escaped one. */
 static void map_back(walk *w, uint32_t first, const char *p, size_t n, bool inner) {
-  size_t at = 0, plain = 0;
-  int c;
+  char bytes[4];
+  size_t at = 0, plain = 0, len;
   for (uint32_t i = first; i < w->n; i++) {
     size_t *places[] = {&w->matches[i].at, &w->matches[i].end};
     for (size_t k = 0; k < 2; k++) {
-      while (plain < *places[k] && at < n) {
-        at += read_escape(p + at, n - at, inner, &c);
-        plain++;
-      }
+      for (; plain < *places[k] && at < n; plain += len) at += read_escape(p + at, n - at, inner, bytes, &len);
       *places[k] = at;
     }
   }
@@ -215,11 +236,16 @@ static void walk_text(walk *w, size_t at, size_t n, uint32_t level) {
   if (look(w, at, n, level)) write_text(w, at, n, level);
 }
 
-/* The string that was read may be the name of the next one. */
-static void note_name(walk *w, const char *p, size_t n) {
-  enum { NAME_MAX = 64 };
+/* The string that was read may be the name of the next one. In JSON it may have escapes. */
+static void note_name(walk *w, const char *p, size_t n, bool json) {
+  enum { NAME_MAX = 64, ESCAPE = 6 };
   w->name.len = 0;
-  if (n > 0 && n <= NAME_MAX) obs_buf_append(&w->name, p, n);
+  if (n == 0 || n > (size_t)NAME_MAX * ESCAPE) return;
+  if (json && memchr(p, '\\', n) != NULL)
+    undo_escapes(p, n, false, &w->name);
+  else
+    obs_buf_append(&w->name, p, n);
+  if (w->name.len > NAME_MAX) w->name.len = 0;
 }
 
 /* ---- JSON ---- */
@@ -249,7 +275,7 @@ static void walk_json(walk *w, size_t n) {
     if (begin == n) return;
     size_t end = string_end(w->p, begin + 1, n);
     walk_text(w, begin + 1, end - begin - 1, 0);
-    note_name(w, w->p + begin + 1, end - begin - 1);
+    note_name(w, w->p + begin + 1, end - begin - 1, true);
     at = end + 1;
   }
 }
@@ -278,8 +304,9 @@ static void walk_string(walk *w, size_t head, size_t at, size_t n) {
   write_text(w, at, n, 1);
 }
 
-/* An ext keeps its length: its head may say it in five ways. Nothing of it is recorded. */
-static void walk_ext(walk *w, size_t at, size_t n) {
+/* What keeps its length: stars stand for the matches. An ext, whose head may say it in five ways; and what is broken or
+ * cut off, which must not become whole by growing. Nothing of either is recorded. */
+static void walk_fixed(walk *w, size_t at, size_t n) {
   if (!look(w, at, n, 1)) return;
   for (uint32_t i = 0; i < w->n; i++) {
     copy_to(w, at + w->matches[i].at);
@@ -295,16 +322,16 @@ static void walk_msgpack(walk *w, size_t n) {
     size_t head = (size_t)(c.p - c.base);
     bool whole = obs_msgpack_cursor_head(&c, &h);
     size_t at = (size_t)(c.p - c.base);
-    if (!whole) { /* broken, or cut off: the rest is text */
-      walk_text(w, at, n - at, 1);
+    if (!whole) {
+      walk_fixed(w, at, n - at);
       return;
     }
     if (h.type == OBS_MSGPACK_STR) {
       walk_string(w, head, at, h.n);
-      note_name(w, w->p + at, h.n);
+      note_name(w, w->p + at, h.n, false);
       c.p += h.n;
     } else if (h.type == OBS_MSGPACK_EXT) {
-      walk_ext(w, at, h.n);
+      walk_fixed(w, at, h.n);
       c.p += h.n;
     } else if (h.type != OBS_MSGPACK_ARRAY) {
       w->name.len = 0;

@@ -13,14 +13,19 @@ static bool is_of(const char *set, char c) {
   return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* A letter or a digit of any script. */
-static bool is_wordly(char c) {
-  return obs_redact_is_alnum(c) || (unsigned char)c >= 0x80;
+/* A letter or a digit of any script; of what is beyond ASCII, all but the punctuation of Latin-1, General Punctuation
+ * and its like, and that of CJK. */
+static bool is_word_byte(const obs_redact_scan *s, size_t i) {
+  const uint8_t *p = (const uint8_t *)s->p;
+  size_t first = i;
+  if (p[i] < 0x80) return obs_redact_is_alnum(s->p[i]);
+  while (first > 0 && i - first < 3 && (p[first] & 0xc0) == 0x80) first--;
+  return p[first] != 0xc2 && p[first] != 0xe2 && !(p[first] == 0xe3 && first + 1 < s->n && p[first + 1] == 0x80);
 }
 
 /* A word goes on, or begins, at `i`; a token is one. */
 static bool is_word_at(const obs_redact_scan *s, size_t i) {
-  return i < s->n && (is_wordly(s->p[i]) || obs_redact_token(s->p + i, s->n - i) > 0);
+  return i < s->n && (is_word_byte(s, i) || obs_redact_token(s->p + i, s->n - i) > 0);
 }
 
 static bool is_digit_at(const obs_redact_scan *s, size_t i) {
@@ -47,7 +52,7 @@ static size_t domain_end(const obs_redact_scan *s, size_t at) {
   bool letters = true, dotted = false, wide = false;
   for (last = i; i <= s->n; i++) {
     char c = i < s->n ? s->p[i] : '\0';
-    if (c == '-' || is_wordly(c)) {
+    if (i < s->n && (c == '-' || is_word_byte(s, i))) {
       letters = letters && c != '-' && !obs_redact_is_digit(c);
       wide = wide || (unsigned char)c >= 0x80;
       continue;
@@ -68,13 +73,13 @@ static size_t domain_end(const obs_redact_scan *s, size_t at) {
 static bool find_address(const obs_redact_scan *s, size_t at, size_t sign, uint8_t kind, obs_redact_match *out) {
   enum { LOCAL = 64 };
   size_t begin = at;
-  while (begin > s->from && at - begin < LOCAL && (is_wordly(s->p[begin - 1]) || is_of("._%+'-", s->p[begin - 1])))
+  while (begin > s->from && at - begin < LOCAL && (is_word_byte(s, begin - 1) || is_of("._%+'-", s->p[begin - 1])))
     begin--;
   while (begin < at && is_of(".%'-", s->p[begin])) begin++;
   if (begin == at || s->p[at - 1] == '.') return false;
   if (at - begin == 3 && memcmp(s->p + begin, "git", 3) == 0 && !s->raw) return false; /* git@github.com:... */
   size_t end = domain_end(s, at + sign);
-  return s->raw ? at + sign < s->n && is_wordly(s->p[at + sign]) : end > 0 && found(out, kind, begin, end);
+  return s->raw ? at + sign < s->n && is_word_byte(s, at + sign) : end > 0 && found(out, kind, begin, end);
 }
 
 static bool find_email(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
@@ -125,7 +130,7 @@ static number read_number(const obs_redact_scan *s, size_t at, const char *separ
 
 /* Nothing that makes an id, a path, a version or a decimal of it stands around. */
 static bool stands_alone(const obs_redact_scan *s, size_t at, size_t end) {
-  bool before = at == s->from || !(is_wordly(s->p[at - 1]) || is_of("_-./:#+@", s->p[at - 1]));
+  bool before = at == s->from || !(is_word_byte(s, at - 1) || is_of("_-./:#+@", s->p[at - 1]));
   bool after = end == s->n ||
                !(is_word_at(s, end) || is_of("_-/:@%", s->p[end]) || (s->p[end] == '.' && is_word_at(s, end + 1)));
   return before && after;
@@ -224,7 +229,7 @@ static bool find_area(const obs_redact_scan *s, size_t at, const obs_redact_row 
   number x = read_number(s, i, "-. ");
   bool form = is_digit_at(s, i) && x.n == 7 && x.groups == 2 && x.group[0] == 3;
   if (s->raw) return x.n >= 7;
-  if (!form || (at > s->from && is_wordly(s->p[at - 1])) || is_word_at(s, x.end)) return false;
+  if (!form || (at > s->from && is_word_byte(s, at - 1)) || is_word_at(s, x.end)) return false;
   memcpy(ten, s->p + at + 1, 3);
   memcpy(ten + 3, x.digits, 7);
   return is_nanp(ten) && found(out, row->kind, at, x.end);
@@ -249,7 +254,7 @@ static bool find_international(const obs_redact_scan *s, size_t at, const obs_re
     }
   }
   if (s->raw) return n >= LEAST;
-  bool before = at == s->from || !(is_wordly(s->p[at - 1]) || is_of("_+-./", s->p[at - 1]));
+  bool before = at == s->from || !(is_word_byte(s, at - 1) || is_of("_+-./", s->p[at - 1]));
   bool after = end == s->n || !(is_word_at(s, end) || s->p[end] == '_');
   if (!before || !after || n < (broken ? LEAST : UNBROKEN) || n > MOST || digits[0] == '0') return false;
   if (digits[0] == '1' && (n != 11 || !is_nanp(digits + 1))) return false;

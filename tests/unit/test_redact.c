@@ -449,6 +449,8 @@ static void test_json_messages(void **state) {
       {"{\"a\":\"{\\\"b\\\":\\\"alice\\\\u0040example.com\\\"}\"}", "{\"a\":\"{\\\"b\\\":\\\"@\\\"}\"}"},
       {"{\"a\":\"x\"} {\"b\":\"alice@example.com\"}\n{\"c\":\"alice@example.com\"}",
        "{\"a\":\"x\"} {\"b\":\"@\"}\n{\"c\":\"@\"}"},
+      {"{\"a\":\"\\u2014alice@example.com\\u2014\"}", "{\"a\":\"\\u2014@\\u2014\"}"},
+
       {"{\"a\":\"alice@example.com", "{\"a\":\"@"},
       {"{\"a\":alice@example.com}", "{\"a\":@}"},
       {"{a:\"x\" alice\\u0040example.com \"y\"", "{a:\"x\" @ \"y\""},
@@ -474,6 +476,7 @@ static void test_names_of_members(void **state) {
       {"{\"Authorization\":\"{32}\"}", "AUTH"},
       {"{\"proxy-authorization\":\"Token {20}\"}", "AUTH"},
       {"[\"authorization\",\"{32}\"]", "AUTH"},
+      {"{\"\\u0061uthorization\":\"{32}\"}", "AUTH"},
       {"{\"aws_secret_access_key\" : \"{40}\"}", "AWS_SECRET"},
       {"{\"secretAccessKey\":\"{38}\\/+\"}", "AWS_SECRET"},
   };
@@ -557,16 +560,15 @@ static void test_msgpack_messages(void **state) {
   /* Cut off, broken, an ext. */
   static const char cut[] = "\x81\xa1"
                             "a\xda\x01\x00 alice@example.com";
-  obs_buf_append(&want, cut, 6);
-  obs_buf_printf(&want, " %s", alice);
+  obs_buf_append(&want, cut, sizeof(cut) - 1);
   in = (obs_buf){0};
   obs_buf_append(&in, cut, sizeof(cut) - 1);
-  want.p[4] = '\x01', want.p[5] = '\0';
+  memset(want.p + want.len - 17, '*', 17); /* it does not become whole by growing */
   assert_message(r, OBS_REDACT_MSGPACK, 0, in.p, in.len, want.p, want.len);
   obs_buf_fini(&in);
   obs_buf_fini(&want);
   static const char broken[] = "\x92\xc1 alice@example.com";
-  obs_buf_printf(&want, "\x92\xc1 %s", alice);
+  obs_buf_puts(&want, "\x92\xc1 *****************");
   assert_message(r, OBS_REDACT_MSGPACK, 0, broken, sizeof(broken) - 1, want.p, want.len);
   obs_buf_fini(&want);
   static const char ext[] = "\x91\xc7\x11\x05"

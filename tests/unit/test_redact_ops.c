@@ -130,7 +130,9 @@ static void test_rejects(void **state) {
     if (strncmp(b.rejects[0].reason, cases[i].reason, strlen(cases[i].reason)) != 0)
       fail_msg("%zu: %s", i, b.rejects[0].reason);
     assert_int_equal(b.rejects[0].length > 0, cases[i].kept);
-    if (cases[i].kept) assert_true(holds(b.rejects[0].data + b.rejects[0].offset, b.rejects[0].length, "[EMAIL_"));
+    const void *kept = b.rejects[0].data + b.rejects[0].offset; /* what is broken msgpack keeps its length */
+    if (cases[i].kept)
+      assert_true(holds(kept, b.rejects[0].length, "[EMAIL_") || holds(kept, b.rejects[0].length, "*****************"));
     assert_nowhere(&b, "alice");
     obs_batch_fini(&b);
   }
