@@ -196,6 +196,7 @@ static const obs_option rows[] = {
      .help = "CA certificates (PEM): clients of listeners with TLS must present a certificate signed by one of them; "
              "without this option none is requested"},
     {"keys", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", keys),
+     .not_empty = true, /* a variable that came to nothing must not leave everything open */
      .help =
          "key file, which observerctl key new makes: HTTP then needs a key, and each bus listener ;key=ID, ;uid= or "
          "client certificates; it is read again when it changes; without this option whoever reaches a listener "

@@ -286,11 +286,12 @@ void obs_options_environment(obs_options *o) {
     char space[OBS_OPTION_ENV_MAX];
     const char *name = obs_option_env(o->table, &o->table.at[i], space);
     const char *text = name != NULL ? getenv(name) : NULL;
-    if (text == NULL || *text == '\0') continue;
+    if (text == NULL) continue;
     size_t n = strlen(text);
     while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r')) n--;
+    if (n == 0 && !o->table.at[i].not_empty) continue;
     char *value = strndup(text, n);
-    if (value != NULL && n > 0) assign(o, (int)i, value, OBS_OPTION_ENV, name);
+    if (value != NULL) assign(o, (int)i, value, OBS_OPTION_ENV, name);
     o->oom = o->oom || value == NULL;
     free(value);
   }

@@ -50,6 +50,7 @@ typedef struct {
   const char *section; /* of the file; NULL: no key of it */
   size_t offset;       /* of the member that obs_options_store fills: char *, bool, uint64_t or obs_option_list */
   bool live;           /* SIGHUP changes it */
+  bool not_empty;      /* an empty variable of the environment is wrong; of others it is as good as none */
 } obs_option;
 
 typedef struct {

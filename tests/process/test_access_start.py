@@ -142,6 +142,17 @@ class Keys(Checked):
             self.assertEqual((code, stderr.splitlines()[-1]), (1, "observerd: " + line))
         self.assertEqual([name for name in os.listdir(self.tmp) if not name.startswith("daemon.")], [])
 
+    def test_a_name_that_came_to_nothing(self):
+        """Whoever names a key file, and by mistake none, does not get a daemon that is open."""
+        for empty in ("", "\n"):
+            self.assertEqual(self.check(OBSERVER_KEYS=empty), ["keys: must not be empty (environment OBSERVER_KEYS)"])
+        self.assertEqual(self.check("--keys", ""), ["keys: must not be empty (flag --keys)"])
+        path = os.path.join(self.tmp, "observer.ini")
+        with open(path, "w") as f:
+            f.write("[security]\nkeys =\n")
+        self.assertEqual(self.check("--config", path), ["keys: must not be empty (file %s, [security] keys)" % path])
+        self.assertEqual(self.check(OBSERVER_TLS_CA="", OBSERVER_DATA_DIR=""), [])
+
     def test_no_keys_yet(self):
         """A file without keys is one: everything is refused until there are some."""
         daemon = self.start(None, args=["--keys", self.file.path], pull=None, sub=None, rep=None)
