@@ -49,11 +49,12 @@ static int listen_on(nng_socket socket, const char *url, char bound[OBS_URL_MAX]
   return 0;
 }
 
-static int dial_to(nng_socket socket, const char *url, char bound[OBS_URL_MAX]) {
+static int dial_to(nng_socket socket, const char *url, nng_tls_config *tls, char bound[OBS_URL_MAX]) {
   nng_dialer d;
   int rv = nng_dialer_create(&d, socket, url);
   if (rv != 0) return rv;
-  rv = nng_dialer_start(d, NNG_FLAG_NONBLOCK);
+  if (tls != NULL) rv = nng_dialer_set_ptr(d, NNG_OPT_TLS_CONFIG, tls); /* which holds it */
+  if (rv == 0) rv = nng_dialer_start(d, NNG_FLAG_NONBLOCK);
   if (rv != 0) {
     nng_dialer_close(d);
     return rv;
@@ -62,9 +63,14 @@ static int dial_to(nng_socket socket, const char *url, char bound[OBS_URL_MAX]) 
   return 0;
 }
 
-observer_err obs_url_open(nng_socket socket, bool dial, const char *url, char bound[OBS_URL_MAX], char *why,
-                          size_t why_size) {
-  int rv = dial ? dial_to(socket, url, bound) : listen_on(socket, url, bound);
+observer_err obs_url_open(nng_socket socket, bool dial, const char *url, const obs_dial_tls *tls,
+                          char bound[OBS_URL_MAX], char *why, size_t why_size) {
+  nng_tls_config *config = NULL;
+  observer_err err =
+      dial && obs_dial_tls_is(url) ? obs_dial_tls_config(tls, url, "tls-", &config, why, why_size) : OBSERVER_E_OK;
+  if (err != OBSERVER_E_OK) return err;
+  int rv = dial ? dial_to(socket, url, config, bound) : listen_on(socket, url, bound);
+  if (config != NULL) nng_tls_config_free(config);
   if (rv == NNG_EADDRINUSE)
     (void)snprintf(why, why_size, "%s", observer_strerror(OBSERVER_E_ADDRINUSE));
   else if (rv != 0)

@@ -194,7 +194,8 @@ static const obs_option rows[] = {
      .help = "private key (PEM) of the certificate, without a passphrase"},
     {"tls-ca", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_ca),
      .help = "CA certificates (PEM): clients of listeners with TLS must present a certificate signed by one of them; "
-             "without this option none is requested"},
+             "without this option none is requested. What is dialled with TLS must be signed by one of them, or by an "
+             "authority of the system where this is not given"},
     {"keys", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", keys),
      .not_empty = true, /* a variable that came to nothing must not leave everything open */
      .help =

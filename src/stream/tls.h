@@ -11,6 +11,8 @@
 #ifndef OBS_STREAM_TLS_H
 #define OBS_STREAM_TLS_H
 
+#include "base/dial_tls.h"
+
 #include <observer/error.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,6 +41,9 @@ void obs_tls_close(obs_tls *t);
 
 /* Whether clients must have a certificate. NULL: no. */
 bool obs_tls_wants_clients(const obs_tls *t);
+/* For what the daemon dials: the authorities of clients are trusted as those of listeners too, and the certificate is
+ * shown to who asks for one. NULL: the authorities of the system, and no certificate. */
+obs_dial_tls obs_tls_of_dialers(const obs_tls *t);
 /* About once a second: reads the files again when they have changed; `force`: in any case, and says at once what is
  * wrong. */
 obs_tls_change obs_tls_tick(obs_tls *t, bool force);

@@ -20,7 +20,7 @@ import unittest
 from urllib.parse import urlsplit
 
 from certificates import HERE, Authority, Pair
-from harness import BUILD, PULL, PUSH, REP, REQ, SLOW, DaemonTest, Sp, SpError, main, pack, unpack, wait_until
+from harness import BUILD, PUB, PULL, PUSH, REP, REQ, SLOW, SUB, DaemonTest, Sp, SpError, main, pack, unpack, wait_until
 from model_server import ModelServer
 
 OP = {"endpoint": "/v1/chat", "success": True, "input_summary": "in", "output_summary": "out", "source": "tls"}
@@ -417,6 +417,76 @@ class ClientCertificates(TlsTest):
         with self.assertRaises((OSError, SpError)):
             self.request(self.daemon, old).ask(OP)
         self.assertEqual(kept.ask(OP)["accepted"], 1)
+
+
+class Dialled(TlsTest):
+    """What the daemon connects to itself: `dial:tls+tcp`."""
+
+    def serve(self, pair, clients=None):
+        """A listener of the test; returns it and its port."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.cert, pair.key)
+        if clients is not None:
+            context.load_verify_locations(clients.cert)
+            context.verify_mode = ssl.CERT_REQUIRED
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(20 * SLOW)
+        self.addCleanup(listener.close)
+        return context, listener, listener.getsockname()[1]
+
+    def accept(self, context, listener):
+        raw, _ = listener.accept()
+        raw.settimeout(20 * SLOW)
+        try:
+            stream = context.wrap_socket(raw, server_side=True)
+        except OSError:
+            raw.close()
+            raise
+        self.addCleanup(stream.close)
+        return stream
+
+    def dial(self, port, *args, **urls):
+        kinds = {"pull": None, "sub": None, "rep": None, "feed": None, **urls}
+        return self.start(None, args=list(args), **{k: v and "dial:tls+tcp://localhost:%d" % port for k, v in kinds.items()})
+
+    def test_the_bus_and_the_feed(self):
+        """Each shows its certificate."""
+        daemon_pair = self.ca.issue("daemon", names=(), client=True)
+        own = ["--tls-ca", self.ca.cert, "--tls-cert", daemon_pair.cert, "--tls-key", daemon_pair.key]
+        context, listener, port = self.serve(self.ca.issue("localhost"), self.ca)
+        daemon = self.dial(port, *own, pull=True)
+        sender = Sp.accepted(self.accept(context, listener), PUSH, PULL)
+        sender.send(pack(OP))
+        daemon.wait_total(1)
+        daemon.stop()
+        daemon = self.dial(port, *own, feed=True)
+        Sp.accepted(self.accept(context, listener), SUB, PUB).recv()
+        daemon.stop()
+
+    def test_another_daemons_feed(self):
+        for scheme, path in (("tls+tcp", ""), ("wss", "/feed")):
+            pair = self.ca.issue("localhost")
+            first = self.start(None, args=["--tls-cert", pair.cert, "--tls-key", pair.key], feed=scheme + "://localhost:0" + path)
+            second = self.start(None, args=["--tls-ca", self.ca.cert], sub="dial:" + first.url("feed"), pull=None, rep=None)
+            wait_until(lambda first=first: first.get("/v1/observer/health").json["feed"]["subscribers"] == 1, 20, "the other daemon")
+            self.assertEqual(first.post("/event", BODY).status, 200)
+            second.wait_total(1)
+
+    def test_a_listener_that_is_not_trusted(self):
+        stranger = Authority(self.tmp, "stranger")
+        for pair in (stranger.issue("localhost"), self.ca.issue("elsewhere", names=("DNS:elsewhere.example",)),
+                     self.ca.issue("localhost", days=(-20, -10))):
+            context, listener, port = self.serve(pair)
+            daemon = self.dial(port, "--tls-ca", self.ca.cert, pull=True)
+            for _ in range(2):  # it goes on trying
+                with self.assertRaises((OSError, SpError)):
+                    Sp.accepted(self.accept(context, listener), PUSH, PULL)
+            daemon.stop()
+
+    def test_files_that_do_not_work(self):
+        code, said = self.make(None, args=["--tls-ca", "/nope"], pull="dial:tls+tcp://localhost:1").run_to_exit()
+        self.assertEqual(code, 1, said)
+        self.assertIn("pull tls+tcp://localhost:1: tls-ca /nope: No such file or directory", said)
 
 
 # --- handshakes that do not end ---------------------------------------------------------------------------------------
