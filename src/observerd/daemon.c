@@ -226,7 +226,9 @@ static uint32_t on_stats(void *arg, obs_feed *feed, obs_buf *out) {
   obs_metrics_values values;
   obs_metrics_sources from = sources_of(arg, feed);
   obs_metrics_read(&from, &values);
-  return obs_metrics_beat(&values, out);
+  uint32_t n = obs_metrics_beat(&values, out);
+  obs_metrics_fini(&values);
+  return n;
 }
 
 static void print_url(void *arg, const char *kind, const char *url) {
