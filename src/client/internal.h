@@ -17,6 +17,7 @@
 #ifndef OBS_CLIENT_INTERNAL_H
 #define OBS_CLIENT_INTERNAL_H
 
+#include "base/dial_end.h"
 #include "client/spool.h"
 
 #include <nng/nng.h>
@@ -108,14 +109,6 @@ struct obs_client_socket {
   uint32_t refusals; /* in a row */
 };
 
-/* How often the tries to connect to one URL ended in what way (link.c). */
-enum { OBS_CLIENT_ENDS = 8 };
-typedef struct {
-  nng_dialer id;
-  uint64_t ends[OBS_CLIENT_ENDS]; /* as they were seen last; under `lock` */
-  int last;                       /* the end that was seen last; -1: none */
-} obs_client_dialer;
-
 /* The options, with defaults filled in. */
 typedef struct {
   observer_mode mode;
@@ -166,8 +159,8 @@ struct observer_client {
   observer_err trouble; /* why the last message was not delivered; OK: it was */
   char trouble_text[OBS_CLIENT_TROUBLE_MAX];
 
-  bool trouble_is_key; /* the key was refused; it ends when it is taken */
-  obs_client_dialer dialers[OBS_CLIENT_URLS_MAX];
+  bool trouble_is_key;                       /* the key was refused; it ends when it is taken */
+  obs_dial_end dialers[OBS_CLIENT_URLS_MAX]; /* one for each URL */
 
   /* thread: */
   obs_client_socket sockets[OBS_CLIENT_URLS_MAX];

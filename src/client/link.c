@@ -99,7 +99,7 @@ bool obs_client_link_move(obs_client_channel *l, obs_client_socket *s) {
 }
 
 static observer_err dial(observer_client *c, size_t i, obs_client_socket *s, char *text, size_t size) {
-  obs_client_dialer *d = &c->dialers[i];
+  obs_dial_end *d = &c->dialers[i];
   const obs_dial_tls tls = {c->o.tls_ca, c->o.tls_cert, c->o.tls_key};
   nng_tls_config *config = NULL;
   d->last = -1;
@@ -138,45 +138,15 @@ observer_err obs_client_link_open(observer_client *c, char *text, size_t size) {
 
 /* ---- why there is no connection ---- */
 
-/* NNG tells no more than how many tries ended in which way. The order is that of obs_client_dialer's counts. */
-static const struct {
-  const char *stat, *plain, *tls;
-} ends[OBS_CLIENT_ENDS] = {
-    {"connect", NULL, NULL}, /* no failure; it stands first, because the connection has gone again */
-    {"refused", "connection refused", NULL},
-    {"auth", "connection failed",
-     "the daemon's certificate is not accepted: of another authority than those trusted, expired, or for another name"},
-    {"disconnect", "the connection was closed while it was made", NULL},
-    {"timeout", "no connection in time", NULL},
-    {"proto", "the listener there is for another kind of peer", NULL},
-    {"oom", "out of memory", NULL},
-    {"other", "connection failed: no such host, or the listener closed it",
-     "connection failed: no such host, or the daemon closed it: does it want a certificate of this client (tls_cert)?"},
-};
-
-/* Which end came last, as far as the counts show it. With the lock held. */
-static int last_end(obs_client_dialer *d, nng_stat *root) {
-  nng_stat *of_dialer = nng_stat_find_dialer(root, d->id);
-  for (int i = 0; of_dialer != NULL && i < OBS_CLIENT_ENDS; i++) {
-    nng_stat *stat = nng_stat_find(of_dialer, ends[i].stat);
-    uint64_t n = stat != NULL ? nng_stat_value(stat) : 0;
-    if (n > d->ends[i]) d->last = ends[i].plain != NULL ? i : -1;
-    d->ends[i] = n;
-  }
-  return d->last;
-}
-
 bool obs_client_link_explain(observer_client *c, char *text, size_t size) {
   nng_stat *root = NULL;
   if (nng_stats_get(&root) != 0) return false;
   bool found = false;
   pthread_mutex_lock(&c->lock);
   for (size_t i = 0; i < c->o.nurls && !found; i++) {
-    int last = last_end(&c->dialers[i], root);
-    found = last >= 0;
-    if (!found) continue;
-    bool tls = obs_dial_tls_is(c->o.urls[i]) && ends[last].tls != NULL;
-    snprintf(text, size, "%s: %s", c->o.urls[i], tls ? ends[last].tls : ends[last].plain);
+    const char *why = obs_dial_end_look(&c->dialers[i], root, obs_dial_tls_is(c->o.urls[i]));
+    found = why != NULL;
+    if (found) snprintf(text, size, "%s: %s", c->o.urls[i], why);
   }
   pthread_mutex_unlock(&c->lock);
   nng_stats_free(root);

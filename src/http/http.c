@@ -108,6 +108,9 @@ static void explain(CURL *curl, CURLcode rc, const char *detail, const obs_http_
   case CURLE_COULDNT_RESOLVE_HOST:
   case CURLE_COULDNT_RESOLVE_PROXY:
   case CURLE_SSL_CONNECT_ERROR:
+  case CURLE_PEER_FAILED_VERIFICATION:
+  case CURLE_SSL_CACERT_BADFILE:
+  case CURLE_SSL_CERTPROBLEM:
     out->end = OBS_HTTP_UNREACHABLE;
     break;
   default:
@@ -143,6 +146,9 @@ bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply 
     curl_easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(h->easy, CURLOPT_NOPROXY, no_proxy.p); /* copied */
     if (request->unix_path != NULL) curl_easy_setopt(h->easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_path);
+    if (request->tls_ca != NULL) curl_easy_setopt(h->easy, CURLOPT_CAINFO, request->tls_ca);
+    if (request->tls_cert != NULL) curl_easy_setopt(h->easy, CURLOPT_SSLCERT, request->tls_cert);
+    if (request->tls_key != NULL) curl_easy_setopt(h->easy, CURLOPT_SSLKEY, request->tls_key);
     curl_easy_setopt(h->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h->easy, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server that hangs */
     curl_easy_setopt(h->easy, CURLOPT_TIMEOUT_MS, timeout);

@@ -18,9 +18,11 @@ typedef struct {
   const char *url;
   const char *unix_path;      /* of the socket to connect to, whatever host the URL names; NULL: the URL's host */
   const char *const *headers; /* "name: value" each, then NULL; NULL: none */
-  obs_str body;               /* p NULL: none */
-  uint32_t timeout_ms;        /* of the whole request */
-  size_t reply_max;           /* bytes of a reply's body */
+  /* Of https, paths of PEM files. NULL: the authorities of the system; no certificate of this side. */
+  const char *tls_ca, *tls_cert, *tls_key;
+  obs_str body;        /* p NULL: none */
+  uint32_t timeout_ms; /* of the whole request */
+  size_t reply_max;    /* bytes of a reply's body */
   /* True ends the request. Asked when `stop_fd` becomes readable (below 0: no descriptor) and about once a second.
    * NULL: the request is never stopped. */
   bool (*stop)(void *arg);

@@ -99,8 +99,9 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
 
 void obs_ask_none(const obs_args *args, const char *what) {
   /* Which daemon, how many, in which order, how shown. */
-  static const char *const no_filters[] = {"url",   "data-dir", "limit", "all",  "sort", "stats",
-                                           "least", "json",     "utc",   "wide", "color"};
+  static const char *const no_filters[] = {"url",      "key-file", "tls-ca", "tls-cert", "tls-key",
+                                           "data-dir", "limit",    "all",    "sort",     "stats",
+                                           "least",    "json",     "utc",    "wide",     "color"};
   bool filtered = false;
   for (size_t i = 0; i < args->command->nflags; i++) {
     const char *name = args->command->flags[i].name;

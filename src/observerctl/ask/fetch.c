@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json_cursor.h"
 #include "http/http.h"
+#include "observerctl/ask/credentials.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,15 +28,19 @@ void obs_fetch_set_key(const char *key) {
   with_key = key;
 }
 
-/* The header lines of a request into `lines`, which ends with NULL; that of the key in `room`. */
-static void put_headers(bool has_json, obs_buf *room, const char *lines[3]) {
-  if (has_json) *lines++ = "content-type: application/json";
+void obs_fetch_headers(const char *type, obs_buf *room, const char *lines[OBS_FETCH_HEADERS]) {
+  if (type != NULL) *lines++ = type;
   if (with_key != NULL) {
     obs_buf_puts(room, "authorization: Bearer ");
     obs_buf_append(room, with_key, strlen(with_key) + 1);
     *lines++ = room->p;
   }
   *lines = NULL;
+}
+
+void obs_fetch_headers_fini(obs_buf *room) {
+  if (room->p != NULL) explicit_bzero(room->p, room->cap);
+  obs_buf_fini(room);
 }
 
 const char *obs_fetch_url(const char *base, const char *path, obs_buf *url) {
@@ -51,15 +56,19 @@ const char *obs_fetch_url(const char *base, const char *path, obs_buf *url) {
 
 bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
                     obs_fetch_answer *out) {
-  const char *headers[3];
+  const char *headers[OBS_FETCH_HEADERS];
   static obs_http *http; /* one for the process: the connection stays open for `top` and for page after page */
   if (http == NULL) http = obs_http_open();
   obs_buf url = {0}, header = {0};
   const char *unix_path = obs_fetch_url(base, path, &url);
-  put_headers(json != NULL, &header, headers);
+  obs_fetch_headers(json != NULL ? "content-type: application/json" : NULL, &header, headers);
+  const obs_dial_tls *tls = &obs_credentials_get()->tls;
   obs_http_request request = {.url = url.p,
                               .unix_path = unix_path,
                               .headers = headers,
+                              .tls_ca = tls->ca,
+                              .tls_cert = tls->cert,
+                              .tls_key = tls->key,
                               .timeout_ms = timeout_ms,
                               .reply_max = BODY_MAX,
                               .stop = stop.fn,
@@ -93,12 +102,14 @@ bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uin
                "%.100s%s: the daemon does not have this route: is it older than observerctl?", named.shown, path);
     else if (out->status == 404) /* "not found" alone does not say what */
       snprintf(out->error, sizeof(out->error), "%.100s%s: %s", named.shown, path, text);
+    else if (out->status == 429 && reply.retry_after_ms > 0)
+      snprintf(out->error, sizeof(out->error), "%s (in %" PRIu64 " s)", text, reply.retry_after_ms / 1000);
     else
-      snprintf(out->error, sizeof(out->error), "%s", text);
+      obs_credentials_advise(text, out->error, sizeof(out->error));
     cJSON_Delete(words);
   }
   obs_http_reply_fini(&reply);
-  obs_buf_fini(&header);
+  obs_fetch_headers_fini(&header);
   obs_buf_fini(&url);
   return ok;
 }

@@ -31,6 +31,12 @@ void obs_fetch_set_stop(bool (*stop)(void *arg), void *arg);
 
 /* The key that goes with every request from now on, which must not change meanwhile. NULL: none. */
 void obs_fetch_set_key(const char *key);
+/* The header lines of a request: its type (NULL: none) and, in `room`, the key. Then NULL. `room` may run out of
+ * memory.
+ */
+enum { OBS_FETCH_HEADERS = 3 };
+void obs_fetch_headers(const char *type, obs_buf *room, const char *lines[OBS_FETCH_HEADERS]);
+void obs_fetch_headers_fini(obs_buf *room);
 
 /* Appends a value to a path, escaped. */
 void obs_fetch_value(obs_buf *path, const char *value);

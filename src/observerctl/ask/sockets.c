@@ -1,5 +1,6 @@
 #include "observerctl/ask/sockets.h"
 
+#include "observerctl/ask/credentials.h"
 #include "observerctl/ask/fetch.h"
 #include "observerctl/cli/args.h"
 
@@ -70,7 +71,9 @@ static bool reach(const char *url, const char *base_host, char out[OBS_SOCKETS_U
   size_t n = *rest == '[' ? strcspn(rest, "]") + 1 : strcspn(rest, ":/");
   if (n >= sizeof(host) || n > strlen(rest)) return false;
   snprintf(host, sizeof(host), "%.*s", (int)n, rest);
-  bool replaced = *base_host != '\0' && (is_any(host) || (!here && is_loopback(host)));
+  /* A certificate names the host that the user names. */
+  bool tls = obs_dial_tls_is(url);
+  bool replaced = *base_host != '\0' && (is_any(host) || ((!here || tls) && is_loopback(host)));
   int len =
       snprintf(out, OBS_SOCKETS_URL_MAX, "%.*s%s%s", (int)(rest - url), url, replaced ? base_host : host, rest + n);
   return len > 0 && len < OBS_SOCKETS_URL_MAX;
@@ -78,16 +81,17 @@ static bool reach(const char *url, const char *base_host, char out[OBS_SOCKETS_U
 
 /* ---- the answer ---- */
 
-/* The first that needs no keys and certificates, else the first that can be reached. */
-static void choose(const cJSON *urls, const char *base_host, char out[OBS_SOCKETS_URL_MAX]) {
+/* The first that needs no certificates, else the first that can be reached. Where a key is to be sent, it is the first
+ * that it may go over (`key`). */
+static void choose(const cJSON *urls, const char *base_host, bool key, char out[OBS_SOCKETS_URL_MAX]) {
   const cJSON *item;
   char url[OBS_SOCKETS_URL_MAX];
   cJSON_ArrayForEach(item, urls) {
     const char *text = cJSON_GetStringValue(item);
     if (text == NULL || !reach(text, base_host, url)) continue;
-    bool plain = starts_with(url, "tcp://") || starts_with(url, "ipc://");
-    if (plain || *out == '\0') memcpy(out, url, sizeof(url));
-    if (plain) return;
+    bool best = starts_with(url, "ipc://") || (key ? obs_dial_tls_is(url) : starts_with(url, "tcp://"));
+    if (best || *out == '\0') memcpy(out, url, sizeof(url));
+    if (best) return;
   }
 }
 
@@ -100,10 +104,13 @@ void obs_sockets_ask(const char *base, uint32_t timeout_ms, obs_sockets *out) {
   const cJSON *urls = cJSON_GetObjectItemCaseSensitive(health, "urls");
   out->answered = true;
   out->tells = urls != NULL;
+  out->wants_key = urls == NULL && !cJSON_IsNumber(seq) && obs_credentials_get()->key == NULL &&
+                   cJSON_IsString(cJSON_GetObjectItemCaseSensitive(health, "status"));
   if (cJSON_IsNumber(seq) && seq->valuedouble > 0) out->seq = (uint64_t)seq->valuedouble;
   host_of(base, host);
   for (int i = 0; i < OBS_SOCKET_KINDS; i++)
-    choose(cJSON_GetObjectItemCaseSensitive(urls, sockets[i].member), host, out->url[i]);
+    choose(cJSON_GetObjectItemCaseSensitive(urls, sockets[i].member), host,
+           i == OBS_SOCKET_REP && obs_credentials_get()->key != NULL, out->url[i]);
   cJSON_Delete(health);
 }
 
@@ -122,6 +129,11 @@ bool obs_sockets_choose(const obs_args *args, const obs_sockets *found, obs_sock
     snprintf(error, size,
              "%s (is observerd running there? It would say where its %s is; %s gives the address directly)",
              found->error, sockets[socket].what, sockets[socket].option);
+  else if (found->wants_key)
+    snprintf(error, size,
+             "%s: the daemon says where its %s is to holders of a key only: set OBSERVER_KEY_FILE or give --key-file "
+             "FILE (%s gives the address directly)",
+             base, sockets[socket].what, sockets[socket].option);
   else if (!found->tells)
     snprintf(error, size, "%s: the answer does not say where its %s is: is this observerd? (%s gives its address)",
              base, sockets[socket].what, sockets[socket].option);

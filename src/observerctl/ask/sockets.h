@@ -12,6 +12,7 @@ typedef struct {
   bool answered;                                   /* the daemon did */
   uint64_t seq;                                    /* of the last recorded op */
   bool tells;                                      /* its answer says where the sockets are */
+  bool wants_key;                                  /* it says so to those with a key only */
   char url[OBS_SOCKET_KINDS][OBS_SOCKETS_URL_MAX]; /* to be dialled; "": there is none that can be reached */
   char error[256];                                 /* not answered: why */
 } obs_sockets;

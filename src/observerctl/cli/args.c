@@ -35,7 +35,7 @@ void obs_args_reading(const obs_args *a, const char *what) {
 }
 
 bool obs_args_opens_line(const char *word) {
-  static const char *const options[] = {"--url", "-u", "--color"};
+  static const char *const options[] = {"--url", "-u", "--key-file", "--tls-ca", "--tls-cert", "--tls-key", "--color"};
   size_t n = strcspn(word, "=");
   for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
     if (strlen(options[i]) == n && strncmp(word, options[i], n) == 0) return true;

@@ -19,6 +19,7 @@ typedef struct obs_args obs_args; /* cli/args.h */
 typedef struct {
   const char *name;
   const char *arguments;   /* as in the usage line: "[FILE]..."; NULL: none are taken */
+  bool own_key;            /* it reads the key by itself (ask/credentials.h) */
   bool verbatim;           /* flags end at the first argument: what follows is another command's */
   const char *summary;     /* one line, without a full stop */
   const char *description; /* paragraphs, separated by an empty line; NULL: the summary is enough */
@@ -43,6 +44,30 @@ bool obs_args_is_url(const char *text);
                        .choices = "an http://, https:// or ipc:// URL such as http://127.0.0.1:3800",                  \
                        .help = "the daemon's HTTP address, which leads to its other sockets"                           \
   }
+#define OBS_FLAG_KEY_FILE                                                                                              \
+  {                                                                                                                    \
+    "key-file", 0, "FILE", .env = "OBSERVER_KEY_FILE", .type = OBS_OPTION_TEXT,                                        \
+                           .help = "file whose first line is the key that the daemon wants; without it, OBSERVER_KEY " \
+                                   "holds the key itself"                                                              \
+  }
+#define OBS_FLAGS_TLS                                                                                                  \
+  {"tls-ca",                                                                                                           \
+   0,                                                                                                                  \
+   "FILE",                                                                                                             \
+   .env = "OBSERVER_TLS_CA",                                                                                           \
+   .type = OBS_OPTION_TEXT,                                                                                            \
+   .help = "authority of the daemon's certificate, PEM; without it those that the system trusts"},                     \
+      {"tls-cert",                                                                                                     \
+       0,                                                                                                              \
+       "FILE",                                                                                                         \
+       .env = "OBSERVER_TLS_CERT",                                                                                     \
+       .type = OBS_OPTION_TEXT,                                                                                        \
+       .help = "own certificate for a daemon that wants one, PEM"},                                                    \
+  {                                                                                                                    \
+    "tls-key", 0, "FILE", .env = "OBSERVER_TLS_KEY", .type = OBS_OPTION_TEXT, .help = "private key of --tls-cert, PEM" \
+  }
+/* Where the daemon is, and what it wants to be shown. */
+#define OBS_FLAGS_DAEMON OBS_FLAG_URL, OBS_FLAG_KEY_FILE, OBS_FLAGS_TLS
 #define OBS_FLAG_COLOR                                                                                                 \
   {                                                                                                                    \
     "color", 0, "WHEN", .initial = "auto", .choices = "auto always never",                                             \

@@ -1,3 +1,4 @@
+#include "observerctl/ask/credentials.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/cli/help.h"
@@ -66,7 +67,11 @@ int main(int argc, char **argv) {
     return finish(c->name, OBS_COMMAND_OK);
   }
   obs_args args;
-  int status = obs_args_parse(&args, c, argc - 1, argv + 1) ? c->run(&args) : OBS_COMMAND_USAGE;
+  int status = OBS_COMMAND_USAGE;
+  if (obs_args_parse(&args, c, argc - 1, argv + 1))
+    status = obs_credentials_open(&args) || c->verbatim ? c->run(&args)
+                                                        : OBS_COMMAND_FAILED; /* another command runs in any case */
+  obs_credentials_close();
   obs_args_fini(&args);
   return finish(c->name, status);
 }

@@ -96,7 +96,7 @@ static int run_advice(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     {"endpoint", 'e', "NAME", .help = "the endpoint that will be called"},
     {"task-class", 't', "CLASS", .help = "the class of the task"},

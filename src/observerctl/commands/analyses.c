@@ -84,7 +84,7 @@ static int run_analyses(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     {"scope", 0, "SCOPE", .choices = "cluster fleet", .help = "only of single clusters, or of all failures together"},
     {"cluster", 'c', "ID", .help = "only of this failure cluster"},

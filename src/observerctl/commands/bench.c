@@ -173,7 +173,7 @@ static int run_bench(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     {"ops", 'n', "N", .initial = "100000", .type = OBS_OPTION_NUMBER, .min = 1, .max = OPS_MAX,
      .help = "ops to send, rounded up to whole messages"},
     {"batch", 'b', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = BATCH_MAX,

@@ -187,7 +187,7 @@ static int run_clusters(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     {"state", 0, "STATE", .choices = "new ongoing regressed resolved", .help = "only clusters in this state"},
     {"sort", 0, "ORDER", .initial = "last_seen", .choices = "last_seen first_seen count rate",

@@ -285,7 +285,7 @@ static int run_completion(const obs_args *args) {
   return OBS_COMMAND_USAGE;
 }
 
-static const obs_option flags[] = {OBS_FLAG_URL};
+static const obs_option flags[] = {OBS_FLAGS_DAEMON};
 
 OBS_COMMAND(completion) = {
     .name = "completion",

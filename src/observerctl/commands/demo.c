@@ -111,7 +111,7 @@ static int run_demo(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     {"push", 0, "URL", .help = "the daemon's PULL socket; default: asked of the daemon at --url"},
     {"rate", 'r', "N", .initial = "80", .type = OBS_OPTION_NUMBER, .min = 1, .max = RATE_MAX,
      .help = "ops a second, 1 to 5120"},

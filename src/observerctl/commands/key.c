@@ -6,6 +6,7 @@
 #include "base/row.h"
 #include "base/secret.h"
 #include "observerctl/ask/ask.h"
+#include "observerctl/ask/credentials.h"
 #include "observerctl/cli/actions.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
@@ -595,6 +596,7 @@ static int check_daemon(const obs_args *args, const char *text) {
     obs_fetch_param(&path, "path", args->rest[2]);
   }
   obs_buf_putc(&path, '\0');
+  obs_credentials_warn(args);
   obs_fetch_set_key(text);
   if (path.oom) {
     obs_args_error(args, "out of memory");
@@ -643,7 +645,7 @@ static const obs_action actions[] = {
     {"list", run_list, {"json", "color"}},
     {"rotate", run_rotate, {"overlap", "expires"}},
     {"revoke", run_revoke, {NULL}},
-    {"check", run_check, {"url", "key-file", "json", "color"}},
+    {"check", run_check, {"url", "key-file", "tls-ca", "tls-cert", "tls-key", "json", "color"}},
 };
 
 static int run_key(const obs_args *args) {
@@ -671,8 +673,8 @@ static const obs_option flags[] = {
     {"overlap", 0, "TIME", .initial = "24h", .type = OBS_OPTION_TIME, .min = 0, .max = OVERLAP_MAX_MS,
      .help = "rotate: how long the old key is still valid; 0: it ends now"},
     OBS_FLAG_URL,
-    {"key-file", 0, "FILE", .env = "OBSERVER_KEY_FILE", .type = OBS_OPTION_TEXT,
-     .help = "check: a file whose first line is the key; without it, OBSERVER_KEY, or standard input"},
+    OBS_FLAG_KEY_FILE,
+    OBS_FLAGS_TLS,
     OBS_FLAG_JSON,
     OBS_FLAG_COLOR,
 };
@@ -711,5 +713,6 @@ OBS_COMMAND(key) = {
         "observerctl key check GET /v1/observer/ops --url https://observer.example:3800 < mailer.key",
     .flags = OBS_TABLE(flags),
     .exits = OBS_TABLE(exits),
+    .own_key = true,
     .run = run_key,
 };

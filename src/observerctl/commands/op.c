@@ -155,7 +155,7 @@ static int run_op(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     {"json", 'j', .help = "the daemon's answers, one a line: {\"seq\",\"received\",\"op\"}, the op as recorded"},
 };

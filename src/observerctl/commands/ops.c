@@ -75,7 +75,7 @@ static int run_ops(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     OBS_FLAGS_MATCH,
     {"cluster", 0, "ID", .help = "only failures of this cluster (observerctl clusters)"},

@@ -107,7 +107,7 @@ static int run_ping(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     {"count", 'c', "N", .initial = "1", .type = OBS_OPTION_NUMBER, .min = 0, .max = UINT32_MAX,
      .help = "number of rounds; 0: until interrupted"},
     {"interval", 'i', "TIME", .initial = "1000", .type = OBS_OPTION_NUMBER, .min = 1, .max = INTERVAL_MAX_MS, .bare = 1,

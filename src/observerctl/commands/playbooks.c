@@ -159,7 +159,7 @@ static int run_playbooks(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     {"endpoint", 'e', "NAME", .help = "only entries of this endpoint"},
     {"task-class", 0, "CLASS", .help = "only entries of this class of task"},

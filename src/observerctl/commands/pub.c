@@ -145,7 +145,7 @@ static int run_pub(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAGS_WAY,
     {"pub", 0, "[URL]", .type = OBS_OPTION_MAYBE,
      .help = "use the daemon's SUB socket, which drops ops when it cannot keep up, or the one at URL"},

@@ -293,7 +293,7 @@ static const obs_option flags[] = {
     OBS_FLAG_COLOR,
     OBS_FLAG_UTC,
     {"out", 'o', "DIR", .help = "export: the directory for the files"},
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     {"req", 0, "[URL]", .type = OBS_OPTION_MAYBE,
      .help = "replay: use the daemon's REP socket (the default), or the one at URL"},
     {"timeout", 0, "TIME", .initial = "5000", .type = OBS_OPTION_NUMBER, .min = 1, .max = TIMEOUT_MAX_MS, .bare = 1,

@@ -40,7 +40,7 @@ static int run_repeats(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     {"least", 0, "N", .initial = "3", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
      .help = "only tasks that failed N times or more"},

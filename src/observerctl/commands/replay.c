@@ -171,7 +171,7 @@ static int run_replay(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAGS_WAY,
     {"speed", 0, "X", .help = "follow the rows' timestamps, X times as fast"},
     OBS_FLAG_SINCE,

@@ -183,7 +183,7 @@ static int run_review(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     {"text", 0, "TEXT", .help = "the text to judge, instead of a file"},
     {"op", .help = "the input is an ObservedOp in JSON; its output_summary is judged"},

@@ -1,6 +1,7 @@
 /* run: runs a command and publishes its outcome as one op. */
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "observerctl/ask/credentials.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 #include "observerctl/publish/child.h"
@@ -191,6 +192,7 @@ static void publish(way *w, observer_builder *b) {
   observer_client *client;
   observer_options options = {
       .mode = w->mode, .urls = urls, .linger_ms = -1, .on_delivery = delivered, .delivery_arg = w, .spool = spool};
+  obs_credentials_give(&options);
   if (observer_open(&options, &client) != OBSERVER_E_OK) {
     warn(w, "not published", observer_open_error());
     return;
@@ -249,7 +251,7 @@ static int run_and_publish(const obs_args *args) {
 #define RUN_FLAG(name, kind, required, rule) RUN_##kind(name, kind, required, rule)
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAGS_WAY,
     {"spool", 0, "FILE",
      .help = "file that keeps the op while the daemon is away; the next run with this file sends it"},

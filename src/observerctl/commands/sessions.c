@@ -135,7 +135,7 @@ static int run_sessions(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     {"stats", .help = "statistics over all sessions instead of the list"},
     {"kind", 'k', "KIND", .help = "only of this kind: fill, email, playbook, ..."},

@@ -110,7 +110,7 @@ static int run_status(const obs_args *args) {
   return ok && r.ready ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
-static const obs_option flags[] = {OBS_FLAG_URL, OBS_FLAG_COLOR, OBS_FLAG_JSON};
+static const obs_option flags[] = {OBS_FLAGS_DAEMON, OBS_FLAG_COLOR, OBS_FLAG_JSON};
 
 OBS_COMMAND(status) = {
     .name = "status",

@@ -4,6 +4,7 @@
 #include "base/signal_fd.h"
 #include "base/vec.h"
 #include "observerctl/ask/ask.h"
+#include "observerctl/ask/credentials.h"
 #include "observerctl/ask/match.h"
 #include "observerctl/ask/sockets.h"
 #include "observerctl/cli/args.h"
@@ -285,9 +286,10 @@ static bool on_map(void *arg, obs_str topic, obs_str json) {
 
 static bool dial(tail *t, const char *url) {
   snprintf(t->feed_url, sizeof(t->feed_url), "%s", url);
-  int rv = obs_subscriber_dial(&t->sub, url);
-  if (rv != 0) obs_args_error(t->args, "%s: %s", url, nng_strerror(rv));
-  return rv == 0;
+  char why[OBS_SOCKETS_ERROR_MAX];
+  bool ok = obs_subscriber_dial(&t->sub, url, &obs_credentials_get()->tls, why, sizeof(why));
+  if (!ok) obs_args_error(t->args, "%s", why);
+  return ok;
 }
 
 /* What was recorded is asked of the daemon at --url: is it the one whose feed this is? */
@@ -333,11 +335,12 @@ static bool ask_again(tail *t) {
 
 static bool check_away(tail *t) {
   if (obs_clock_mono_ms() - t->heard_ms < AWAY_MS) return true;
+  const char *why = t->away || t->heard || !t->sub.tls ? NULL : obs_subscriber_trouble(&t->sub);
   if (!t->away)
     tell(t,
          t->heard ? "observerctl tail: %s: nothing received for 3 s: the daemon is away"
-                  : "observerctl tail: %s: waiting for the daemon",
-         t->feed_url);
+                  : "observerctl tail: %s: waiting for the daemon%s%s",
+         t->feed_url, why != NULL ? ": " : "", why != NULL ? why : "");
   t->away = true;
   return t->feed != NULL || ask_again(t);
 }
@@ -468,7 +471,7 @@ static int run_tail(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     {"feed", 0, "URL", .env = "OBSERVER_FEED_URL",
      .help = "address of the feed; by default the one that the daemon at --url names"},

@@ -3,12 +3,13 @@
 #include "base/msgpack_cursor.h"
 
 #include <nng/protocol/pubsub0/sub.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { RECV_MESSAGES = 1024, RECV_BYTES = 16 << 20, REDIAL_MIN_MS = 100, REDIAL_MAX_MS = 1000, KEEP_BYTES = 1 << 20 };
 
 int obs_subscriber_open(obs_subscriber *s) {
-  *s = (obs_subscriber){.socket = NNG_SOCKET_INITIALIZER, .dialer = NNG_DIALER_INITIALIZER, .fd = -1};
+  *s = (obs_subscriber){.socket = NNG_SOCKET_INITIALIZER, .dialer = {.last = -1}, .fd = -1};
   int rv = nng_sub0_open(&s->socket);
   if (rv == 0) rv = nng_socket_set_int(s->socket, NNG_OPT_RECVBUF, RECV_MESSAGES);
   if (rv == 0) rv = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, RECV_BYTES);
@@ -22,10 +23,26 @@ int obs_subscriber_take(obs_subscriber *s, const char *topic_prefix) {
   return nng_socket_set(s->socket, NNG_OPT_SUB_SUBSCRIBE, topic_prefix, strlen(topic_prefix));
 }
 
-int obs_subscriber_dial(obs_subscriber *s, const char *url) {
-  if (nng_dialer_id(s->dialer) > 0) (void)nng_dialer_close(s->dialer);
-  s->dialer = (nng_dialer)NNG_DIALER_INITIALIZER;
-  return nng_dial(s->socket, url, &s->dialer, NNG_FLAG_NONBLOCK);
+bool obs_subscriber_dial(obs_subscriber *s, const char *url, const obs_dial_tls *tls, char *why, size_t size) {
+  nng_tls_config *config = NULL;
+  if (nng_dialer_id(s->dialer.id) > 0) (void)nng_dialer_close(s->dialer.id);
+  s->dialer = (obs_dial_end){.last = -1};
+  s->tls = obs_dial_tls_is(url);
+  if (s->tls && obs_dial_tls_config(tls, url, "--tls-", &config, why, size) != OBSERVER_E_OK) return false;
+  int rv = nng_dialer_create(&s->dialer.id, s->socket, url);
+  if (rv == 0 && s->tls) rv = nng_dialer_set_ptr(s->dialer.id, NNG_OPT_TLS_CONFIG, config); /* which holds it */
+  if (rv == 0) rv = nng_dialer_start(s->dialer.id, NNG_FLAG_NONBLOCK);
+  if (config != NULL) nng_tls_config_free(config);
+  if (rv != 0) snprintf(why, size, "%s: %s", url, nng_strerror(rv));
+  return rv == 0;
+}
+
+const char *obs_subscriber_trouble(obs_subscriber *s) {
+  nng_stat *root = NULL;
+  if (nng_stats_get(&root) != 0) return NULL;
+  const char *why = obs_dial_end_look(&s->dialer, root, s->tls);
+  nng_stats_free(root);
+  return why;
 }
 
 int obs_subscriber_drain(obs_subscriber *s, unsigned messages, obs_subscriber_fn fn, void *arg) {

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "http/http.h"
+#include "observerctl/ask/credentials.h"
 #include "observerctl/ask/fetch.h"
 
 #include <cjson/cJSON.h>
@@ -122,7 +123,7 @@ static bool flush(connection *c, observer_client *client) {
 static void send_over_bus(connection *c) {
   bool acknowledged = c->plan->transport == OBS_LOAD_REQ;
   const char *const urls[] = {c->plan->url, NULL};
-  const observer_options options = {
+  observer_options options = {
       .mode = acknowledged ? OBSERVER_ACKNOWLEDGED : OBSERVER_PUSH,
       .urls = urls,
       .linger_ms = -1,
@@ -132,6 +133,7 @@ static void send_over_bus(connection *c) {
       .on_delivery = delivered,
       .delivery_arg = c,
   };
+  obs_credentials_give(&options);
   const observer_encoded message = {.bytes = c->message->p, .len = c->message->len, .whole = true};
   observer_client *client;
   if (observer_open(&options, &client) != OBSERVER_E_OK) {
@@ -160,18 +162,23 @@ static void send_over_bus(connection *c) {
 }
 
 static void send_over_http(connection *c) {
-  static const char *const headers[] = {"content-type: application/msgpack", NULL};
+  const char *headers[OBS_FETCH_HEADERS];
+  const obs_dial_tls *tls = &obs_credentials_get()->tls;
   obs_http *http = obs_http_open();
-  obs_buf url = {0};
+  obs_buf url = {0}, header = {0};
+  obs_fetch_headers("content-type: application/msgpack", &header, headers);
   const char *unix_path = obs_fetch_url(c->plan->url, "/v1/observer/event", &url);
   const obs_http_request request = {.url = url.p,
                                     .unix_path = unix_path,
                                     .headers = headers,
+                                    .tls_ca = tls->ca,
+                                    .tls_cert = tls->cert,
+                                    .tls_key = tls->key,
                                     .body = {c->message->p, (uint32_t)c->message->len, 0},
                                     .timeout_ms = c->plan->timeout_ms,
                                     .reply_max = 1 << 20,
                                     .stop_fd = -1};
-  if (http == NULL || url.oom)
+  if (http == NULL || url.oom || header.oom)
     snprintf(c->error, sizeof(c->error), http == NULL ? "libcurl does not start" : "out of memory");
   c->started_ns = obs_clock_mono_ns();
   for (uint64_t n = 0; n < c->messages && c->error[0] == '\0' && !atomic_load(c->stop); n++) {
@@ -193,6 +200,7 @@ static void send_over_http(connection *c) {
     obs_http_reply_fini(&reply);
   }
   obs_http_close(http);
+  obs_fetch_headers_fini(&header);
   obs_buf_fini(&url);
 }
 

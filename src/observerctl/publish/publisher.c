@@ -1,6 +1,7 @@
 #include "observerctl/publish/publisher.h"
 
 #include "base/clock.h"
+#include "observerctl/ask/credentials.h"
 #include "observerctl/ask/fetch.h"
 #include "observerctl/cli/args.h"
 
@@ -98,15 +99,19 @@ static uint32_t slice(const obs_publisher *p, const patience *w) {
  */
 static bool go_on(obs_publisher *p, patience *w) {
   observer_counters n;
-  char text[256];
+  char text[256], why[320];
   uint64_t now = obs_clock_mono_ms();
   observer_get_counters(p->client, &n);
   if (n.delivered + n.rejected > w->settled) {
     w->settled = n.delivered + n.rejected;
     if (!w->stopping) w->end_ms = now + p->timeout_ms;
   }
-  /* libobserver asks again whatever the answer is; what answers like this will not become an observer. */
-  if (observer_get_trouble(p->client, text, sizeof(text)) == OBSERVER_E_CORRUPT) return fail(p, text, false);
+  /* libobserver asks again whatever the answer is. What is no observer will not become one, and who lacks a key is told
+   * at once. */
+  observer_err trouble = observer_get_trouble(p->client, text, sizeof(text));
+  if (trouble == OBSERVER_E_DENIED) obs_credentials_advise(text, why, sizeof(why));
+  if (trouble == OBSERVER_E_CORRUPT || trouble == OBSERVER_E_DENIED)
+    return fail(p, trouble == OBSERVER_E_DENIED ? why : text, false);
   if (!w->stopping && obs_interrupt_pending(p->interrupt)) {
     w->stopping = true;
     if (now + GRACE_MS < w->end_ms) w->end_ms = now + GRACE_MS;
@@ -144,11 +149,14 @@ static void on_delivery(void *arg, const observer_delivery *d) {
   item->reason = d->reason != NULL ? strdup(d->reason) : NULL;
 }
 
-/* NNG dials in the background and does not report why that fails: a plain connection shows the reason. */
+/* NNG dials in the background and hardly reports why that fails: a plain connection shows the reason. Of TLS the
+ * library knows more. */
 static bool fail_to_connect(obs_publisher *p) {
   nng_stream_dialer *dialer = NULL;
   nng_aio *aio = NULL;
-  char text[128];
+  char text[128], why[256];
+  if (obs_dial_tls_is(p->url) && observer_get_trouble(p->client, why, sizeof(why)) == OBSERVER_E_NET)
+    return fail(p, strncmp(why, p->url, strlen(p->url)) == 0 ? why + strlen(p->url) + 2 : why, true);
   snprintf(text, sizeof(text), "the listener there is not a %s socket (wrong port?), or it hangs", modes[p->mode].peer);
   int rv = nng_aio_alloc(&aio, NULL, NULL);
   if (rv == 0) rv = nng_stream_dialer_alloc(&dialer, p->url);
@@ -186,7 +194,7 @@ bool obs_publisher_open(obs_publisher *p) {
   p->items = calloc(p->batch_ops, sizeof(*p->items));
   if (p->items == NULL) return fail(p, "out of memory", false);
   const char *const urls[] = {p->url, NULL};
-  const observer_options options = {
+  observer_options options = {
       .mode = p->mode,
       .urls = urls,
       .linger_ms = INT32_MAX, /* a message goes when it is full, or when obs_publisher_send says so */
@@ -197,6 +205,7 @@ bool obs_publisher_open(obs_publisher *p) {
       .in_flight = 1, /* the order of the input is kept */
       .on_delivery = on_delivery,
   };
+  obs_credentials_give(&options);
   if (observer_open(&options, &p->client) != OBSERVER_E_OK) {
     p->failed = true;
     snprintf(p->error, sizeof(p->error), "%s", observer_open_error());

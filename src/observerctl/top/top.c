@@ -296,7 +296,7 @@ static int run_top(const obs_args *args) {
 }
 
 static const obs_option flags[] = {
-    OBS_FLAG_URL,
+    OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     {"interval", 'i', "TIME", .initial = "1", .type = OBS_OPTION_TIME, .min = 100, .max = 3600000,
      .help = "how often to ask the daemon: 500ms, or a number of seconds"},
