@@ -201,6 +201,10 @@ void obs_connection_handle(obs_httpd_request *r) {
   s->wait_ms = 0;
   s->review = 0;
   s->woken = false;
+  if (!obs_gate_still(s)) {
+    answer(s);
+    return;
+  }
   if (s->route->work == NULL) {
     if (obs_route_run(s)) answer(s);
     return;

@@ -80,16 +80,15 @@ void obs_gate_note_stranger(void *bridge, const obs_address *at, const char *pee
 }
 
 /* There is no valid key. One answer for every reason: it says nothing about which keys there are. */
-static void refuse_stranger(obs_connection *s, obs_str key, bool limited) {
+static void refuse_stranger(obs_connection *s, const char *key_id, bool limited) {
   obs_answer *a = &s->http.answer;
-  obs_key_text parsed;
   if (limited) {
     obs_answer_error(a, &s->http.out, 429, "too many wrong keys from this address; try again in a second");
   } else {
     obs_answer_error(a, &s->http.out, 401, "a valid key is needed");
     a->challenge = "Bearer realm=\"observer\"";
   }
-  note(s, key.p != NULL && obs_key_text_parse(key, &parsed) ? parsed.id : "", "", a->status);
+  note(s, key_id, "", a->status);
 }
 
 static void refuse_scope(obs_connection *s) {
@@ -112,6 +111,7 @@ bool obs_gate_admit(obs_connection *s) {
   if (r == NULL && obs_str_is(s->http.head.path, "*")) return true;
   obs_buf space = {0};
   obs_str key;
+  obs_key_text parsed;
   obs_access_result result = OBS_ACCESS_NONE;
   carried keys = find_key(&s->http.head, &space, &key);
   if (keys == ONE_KEY)
@@ -127,9 +127,15 @@ bool obs_gate_admit(obs_connection *s) {
   else if (known)
     refuse_scope(s);
   else
-    refuse_stranger(s, key, result == OBS_ACCESS_LIMITED);
+    refuse_stranger(s, obs_key_text_parse(key, &parsed) ? parsed.id : "", result == OBS_ACCESS_LIMITED);
   obs_buf_fini(&space);
   return allowed;
+}
+
+bool obs_gate_still(obs_connection *s) {
+  if (obs_access_still(s->bridge->opts.access, &s->identity)) return true;
+  refuse_stranger(s, own_id(s), false);
+  return false;
 }
 
 void obs_gate_leave(obs_connection *s) {

@@ -14,6 +14,8 @@ struct obs_connection;
 /* Of a request whose route is found or is none: sets its identity, which obs_gate_leave lets go. False: the refusal is
  * made, and noted for the audit. Any thread; never waits. */
 bool obs_gate_admit(struct obs_connection *s);
+/* The same once the body has come, which can take a while: what the identity held may be revoked or expired by now. */
+bool obs_gate_still(struct obs_connection *s);
 void obs_gate_leave(struct obs_connection *s);
 /* Notes for the audit that ops of a post were refused for their source. */
 void obs_gate_note_source(const struct obs_connection *s);

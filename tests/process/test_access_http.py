@@ -463,6 +463,21 @@ class Reload(AccessTest):
         self.check_refused(self.ask(daemon, "GET", "/stats", bearer(key)))
         daemon.stop()
 
+    def test_while_a_body_is_on_its_way(self):
+        """Whoever sends its body slowly has no longer a right that has been taken from it meanwhile."""
+        key = self.file.add("slow", "ingest")
+        daemon = self.daemon()
+        head = "POST /event HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %s\r\nContent-Length: %d\r\n\r\n" % (key, len(BODY))
+        with Raw(daemon) as slow, Raw(daemon) as steady:
+            for raw, admin in ((slow, False), (steady, True)):
+                raw.send((head if not admin else head.replace(key, self.admin)) + BODY[:5])
+            self.file.revoke(key)
+            wait_until(lambda: self.ask(daemon, "GET", V1 + "key", bearer(key)).status == 401, 10, "the key to be revoked")
+            for raw, answers in ((slow, [(401, NO_KEY)]), (steady, [(200, b'{"accepted":true,"ring_size":1}\n')])):
+                raw.send(BODY[5:])
+                self.assertEqual([(status, body) for status, _, body in raw.rest()], answers)
+        daemon.stop()
+
     def test_at_once_on_sighup(self):
         daemon = self.daemon()
         before = self.health(daemon, self.admin)["access"]["reloads"]
