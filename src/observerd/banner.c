@@ -28,7 +28,7 @@ void obs_banner_print(FILE *out, const char *program, const char *http, const ch
   const char *option = usual ? "" : " --url ", *url = usual ? "" : http;
   if (has_http && keys != NULL)
     fprintf(out,
-            "key:      %.*sobserverctl key new me --scope ingest,read --keys %s > me.key; export "
+            "key:      (umask 077; %.*sobserverctl key new me --scope ingest,read --keys %s > me.key); export "
             "OBSERVER_KEY_FILE=me.key\n",
             n, program, keys);
   if (has_http) {

@@ -78,9 +78,11 @@ class AccessTest(DaemonTest):
         self.assertEqual((answer.status, answer.body), (401, b"" if method == "HEAD" else NO_KEY), answer)
         self.assertEqual((answer.headers["www-authenticate"], answer.headers["connection"]), (CHALLENGE, "close"))
 
-    def doctor(self, url):
-        """{check: (status, text)} of one who has no key."""
+    def doctor(self, url, key=None):
+        """{check: (status, text)}"""
         env = {k: v for k, v in os.environ.items() if not k.startswith("OBSERVER_")}
+        if key is not None:
+            env["OBSERVER_KEY"] = key
         done = subprocess.run([CTL, "doctor", "--json", "--ports", str(free_port()), "--url", url], capture_output=True, text=True,
                               timeout=60 * SLOW, env=env)
         return {c["check"]: (c["status"], c["text"]) for c in json.loads(done.stdout)["checks"]}
@@ -337,6 +339,8 @@ class Shown(AccessTest):
         told = self.doctor(daemon.url("http"))
         self.assertEqual(told["daemon"], ("warn", "answers at %s, and tells more to holders of a key alone" % daemon.url("http")))
         self.assertEqual((told["readyz"][0], "access" in told), ("ok", False))
+        told = self.doctor(daemon.url("http"), key)
+        self.assertEqual((told["daemon"][0], told["access"]), ("ok", ("ok", "a key is needed")))
         open_one = self.start(None)
         self.assertIn("journal", open_one.get("/health").json)
         self.assertEqual(open_one.get("/health").json["access"]["key_file"], "none")

@@ -70,7 +70,7 @@ class Banner(DaemonTest):
     def test_each_line_works_with_keys(self):
         """The first makes a key for the shell that it is typed in; the others are typed in the same one."""
         keys = KeyFile(os.path.join(self.tmp, "keys.json"))
-        daemon = self.start(args=["--keys", keys.path], pull=None, sub=None, rep=None)
+        daemon = self.start(args=["--keys", keys.path], pull=None, sub=None, rep="ipc://%s/rep;uid=%d" % (self.tmp, os.getuid()))
         lines = [line[10:].split("    (package")[0] for line in printed(daemon).splitlines()
                  if line[:9].strip() in ("key:", "publish:", "watch:", "")]
         self.assertEqual(len(lines), 4, lines)
@@ -80,9 +80,14 @@ class Banner(DaemonTest):
         with open(os.path.join(self.tmp, "me.key"), encoding="ascii") as f:
             key = f.read().strip()
         wait_until(lambda: daemon.request("GET", "/stats", headers={"x-api-key": key}).status == 200, 10, "the key to be taken")
-        script = "; ".join([lines[0].split("; ")[1]] + [line for line in lines[1:] if " curl " in line])
-        done = subprocess.run(script, shell=True, capture_output=True, text=True, timeout=60 * SLOW, cwd=self.tmp, env=env)
-        self.assertIn('"total":0', done.stdout, done.stderr)
+        export, (publish, watch, read) = lines[0].split("; ")[-1], lines[1:4]
+        for command, said in ((publish, ""), (watch + " --once", "/v1/chat"), (read, '"total":1')):
+            done = subprocess.run(export + "; " + command, shell=True, capture_output=True, text=True, timeout=60 * SLOW,
+                                  cwd=self.tmp, env=env)
+            self.assertEqual(done.returncode, 0, (command, done.stderr))
+            if command != read:  # curl tells how far it is
+                self.assertNotIn("warning", done.stderr)
+            self.assertIn(said, done.stdout)
         daemon.stop()
 
     def test_what_nobody_can_reach_is_not_named(self):
