@@ -465,8 +465,10 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
                    .only = b->only,
                    .bound = bound_key(b->identity),
                    .trusted = b->identity == NULL || obs_identity_may(b->identity, OBS_SCOPE_ADMIN)};
-  (void)snprintf(b->key_id, sizeof b->key_id, "%s",
-                 b->identity != NULL && b->identity->key != NULL ? b->identity->key->id : "");
+  if (b->identity != NULL && b->identity->key != NULL)
+    memcpy(b->key_id, b->identity->key->id, sizeof b->key_id);
+  else
+    b->key_id[0] = '\0';
   obs_op_limits grown = *limits;
   b->from = b->data;
   b->secret = b->redact != NULL && obs_redact_is_opaque(b->data + off, size);
