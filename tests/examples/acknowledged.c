@@ -1,5 +1,6 @@
 /* Publishes in acknowledged mode and prints what became of each op. With a spool (second argument) ops outlive this
- * process while the daemon is away.
+ * process while the daemon is away. A key and the files of TLS, where the daemon wants them, are the environment's:
+ * OBSERVER_KEY_FILE, OBSERVER_TLS_CA. A daemon that refuses the key is named as the reason why ops wait.
  *
  *   cc acknowledged.c $(pkg-config --cflags --libs observer) -o acknowledged && ./acknowledged [URL [SPOOL]] */
 #include <observer/observer.h>
@@ -27,5 +28,8 @@ int main(int argc, char **argv) {
   observer_publish_wait(client, &good, 0, "first");
   observer_publish_wait(client, &named, 0, "second");
   observer_publish_wait(client, &wrong, 0, "third");
-  return observer_close(client, 5000) != OBSERVER_E_OK;
+  char why[256];
+  if (observer_flush(client, 5000) != OBSERVER_E_OK && observer_get_trouble(client, why, sizeof(why)) != OBSERVER_E_OK)
+    fprintf(stderr, "acknowledged: %s\n", why);
+  return observer_close(client, 0) != OBSERVER_E_OK;
 }

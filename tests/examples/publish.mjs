@@ -1,7 +1,12 @@
 // Publishes with node's own sockets and @msgpack/msgpack (npm ci); see proto/framing.md.
 //
-//   node publish.mjs [URL]      tcp://HOST:PORT, or ws://HOST:PORT/PATH (Node 22, or 20 with --experimental-websocket)
+//   node publish.mjs [URL]      tcp://HOST:PORT, ws://HOST:PORT/PATH (Node 22, or 20 with --experimental-websocket),
+//                               or http://HOST:PORT, https://HOST:PORT
+//
+// Over HTTP a daemon with keys gets that of OBSERVER_KEY_FILE (its first line) or OBSERVER_KEY; over TCP and WebSocket its
+// listener names one. NODE_EXTRA_CA_CERTS names the authority of a certificate.
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import net from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { encode } from "@msgpack/msgpack";
@@ -28,10 +33,24 @@ async function publishWebSocket(url, ops) {
   await Promise.race([once(socket, "close"), setTimeout(1000)]);
 }
 
+function findKey() {
+  const { OBSERVER_KEY_FILE: file, OBSERVER_KEY: key } = process.env;
+  return file ? readFileSync(file, "ascii").split("\n")[0].trim() : key;
+}
+
+// HTTP: the body is what a message is, and the answer says what became of it.
+async function publishHttp(url, ops) {
+  const key = findKey();
+  const headers = { "content-type": "application/msgpack", ...(key && { authorization: `Bearer ${key}` }) };
+  const answer = await fetch(new URL("/v1/observer/event", url), { method: "POST", headers, body: encode(ops) });
+  if (!answer.ok) throw new Error(`${answer.status}: ${(await answer.json()).error}`);
+}
+
+const ways = { "tcp:": publishTcp, "ws:": publishWebSocket, "http:": publishHttp, "https:": publishHttp };
 const url = new URL(process.argv[2] ?? "tcp://127.0.0.1:3801");
 const ops = Array.from({ length: 100 }, (_, i) => ({
   endpoint: "/v1/chat", success: i > 0, duration_ms: i, source: "node", extra: { tokens: [i, 2 * i] },
 }));
-await (url.protocol === "ws:" ? publishWebSocket : publishTcp)(url, ops);
+await ways[url.protocol](url, ops);
 console.log(`published ${ops.length} ops to ${url.href}`);
 process.exit();

@@ -8,8 +8,10 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from harness import PUSH, SLOW, DaemonTest, Req, Sp, SpError, main, pack, unpack
+from certificates import Authority
+from harness import PUSH, SLOW, DaemonTest, Req, Sp, SpError, main, pack, unpack, wait_until
 from installed import EXAMPLES, Installed, node_folder, run
+from keys import KeyFile, id_of, new_key
 
 
 class Gateway(ThreadingHTTPServer):
@@ -132,7 +134,7 @@ class C(DaemonTest):
         program = self.tree.compile_example("acknowledged")
         done = subprocess.run([program, url, spool], env=self.tree.env(), capture_output=True, text=True,
                               timeout=120 * SLOW)
-        self.assertEqual((done.returncode, done.stdout, done.stderr), (1, "", ""))
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (1, "", "acknowledged: %s: connection refused\n" % url))
         daemon = self.start(rep=url)
         lines = run(program, url, spool, env=self.tree.env()).splitlines()
         self.assertEqual(sum(line.startswith("(spooled) ") for line in lines), 3, lines)
@@ -192,6 +194,68 @@ class WithoutTheLibrary(DaemonTest):
         self.assertIn('"integrity"', text)
         self.assertNotIn("resolved", text)
         self.assertNotIn("://", text)
+
+
+class WithAKey(DaemonTest):
+    """The examples where the daemon wants a key: each takes that of OBSERVER_KEY_FILE, which wins over OBSERVER_KEY."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.tree = Installed()
+        cls.addClassCleanup(cls.tree.remove)
+
+    def setUp(self):
+        super().setUp()
+        self.ca = Authority(self.tmp)
+        server = self.ca.issue("server")
+        keys = KeyFile(os.path.join(self.tmp, "keys.json"))
+        self.reads, self.pushes, self.mine = keys.add("reads", "read"), keys.add("pushes", "ingest"), keys.add("mine", "ingest")
+        self.daemon = self.start(pull="tcp://127.0.0.1:0;key=" + id_of(self.pushes), sub=None,
+                                 rep=["tls+tcp://127.0.0.1:0;key=" + id_of(self.reads), "tcp://127.0.0.1:0;key=" + id_of(self.pushes)],
+                                 args=["--keys", keys.path, "--tls-cert", server.cert, "--tls-key", server.key])
+        self.rep = self.daemon.url("rep").replace("127.0.0.1", "localhost")
+
+    def env(self, key):
+        path = os.path.join(self.tmp, "key")
+        with open(path, "w", encoding="ascii") as f:
+            f.write(key + "\n")
+        return self.tree.env(OBSERVER_KEY_FILE=path, OBSERVER_KEY="wrong", OBSERVER_TLS_CA=self.ca.cert)
+
+    def fails(self, *command, **kw):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60 * SLOW, check=False, **kw)
+        self.assertNotEqual(done.returncode, 0)
+        return done.stderr
+
+    def check(self, ids):
+        """The keys that the recorded ops came by."""
+        self.assertEqual(sorted(row["key_id"] for row in self.daemon.journal_rows()), sorted(id_of(key) for key in ids))
+        self.daemon.stop()
+
+    def test_c(self):
+        program = self.tree.compile_example("acknowledged")
+        self.assertEqual(len(run(program, self.rep, env=self.env(self.mine)).splitlines()), 3)
+        said = self.fails(program, self.rep, env=self.env(new_key()))
+        self.assertEqual(said, "acknowledged: a valid key is needed\n")
+        self.check(2 * [self.mine])
+
+    def test_python(self):
+        words = ("/usr/bin/python3", os.path.join(EXAMPLES, "publish.py"), self.daemon.url("pull"), self.rep)
+        self.assertIn("'accepted': 1, 'duplicates': 0, 'rejected': 0", run(*words, env=self.env(self.mine)))
+        self.assertEqual(self.fails(*words, env=self.env(new_key())), "publish: a valid key is needed\n")
+        self.check(200 * [self.pushes] + [self.mine])
+
+    def test_node(self):
+        words, http = ("node", "publish.mjs", self.daemon.url("http")), {"cwd": node_folder()}
+        self.assertRegex(run(*words, env=self.env(self.mine), **http), r"^published 100 ops to http:")
+        self.assertIn("Error: 401: a valid key is needed", self.fails(*words, env=self.env(new_key()), **http))
+        self.check(100 * [self.mine])
+
+    def test_shell(self):
+        words = [os.path.join(EXAMPLES, "publish.sh"), self.daemon.url("pull"), self.daemon.url("rep", 1), self.daemon.url("http")]
+        self.assertEqual(json.loads(run(*words, env=self.env(self.mine)))["count"], 2)
+        self.assertIn("401", self.fails(*words, env=self.env(new_key())))
+        wait_until(lambda: len(self.daemon.journal_rows()) == 5, 10, "the ops")
+        self.check(3 * [self.pushes] + 2 * [self.mine])
 
 
 class Framing(DaemonTest):
