@@ -8,10 +8,11 @@ import os
 import socket
 import ssl
 import struct
+import subprocess
 from urllib.parse import urlsplit
 
 from certificates import Authority
-from harness import PUB, PULL, PUSH, REP, REQ, SLOW, SUB, DaemonTest, Sp, SpError, main, pack, unpack, wait_until
+from harness import BUILD, PUB, PULL, PUSH, REP, REQ, SLOW, SUB, DaemonTest, Sp, SpError, main, pack, unpack, wait_until
 from keys import KeyFile, id_of, new_key, with_other_secret
 from test_feed_ws import BINARY, CLOSE, WebSocket
 
@@ -664,6 +665,22 @@ class Sources(AccessTest):
         answer = self.peer(daemon, "rep", 0).ask(op("/mailer", op_id="1"))
         self.assertEqual((answer["accepted"], answer["duplicates"]), (1, 0))
         self.assertEqual([(row["source"], row["op_id"]) for row in daemon.journal_rows()], [("bot", "1"), ("mailer", "1")])
+
+    def test_a_replay_keeps_the_ids_of_keys(self):
+        """With an admin's key; another one's rows must not say that they came by a key."""
+        ingest, admin = self.keys.add("ingest", "ingest"), self.keys.add("admin", "admin")
+        daemon = self.serve(tls=False, rep=["tcp://127.0.0.1:0;key=" + id_of(key) for key in (ingest, admin)])
+        path = os.path.join(self.tmp, "rows.jsonl")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write('{"endpoint":"/old","key_id":"abcdefgh"}\n{"endpoint":"/older"}\n')
+        for n, (status, ids) in enumerate(((1, [id_of(ingest)]), (0, ["abcdefgh", id_of(admin)]))):
+            before = len(daemon.journal_lines())
+            done = subprocess.run([os.path.join(BUILD, "observerctl"), "replay", "--req", daemon.url("rep", n), path],
+                                  capture_output=True, text=True, timeout=60 * SLOW, check=False, cwd=self.tmp,
+                                  env={k: v for k, v in os.environ.items() if not k.startswith("OBSERVER_")})
+            self.assertEqual(done.returncode, status, done)
+            self.assertEqual("key_id: is set by the daemon" in done.stderr, status == 1, done)
+            self.assertEqual([row["key_id"] for row in daemon.journal_rows()[before:]], ids)
 
     def test_it_stays_so_when_the_key_changes(self):
         key = self.keys.add("mailer", "ingest", sources=["mailer"])

@@ -189,13 +189,15 @@ OBS_COMMAND(replay) = {
     .name = "replay",
     .arguments = "FILE...",
     .summary = "publish the rows of journal files again",
-    .description = "Publishes the rows of journal files (JSONL, one op per line; - is standard input) in their order, "
-                   "as fast as they are acknowledged, or at the pace of --speed or --rate. A file is read up to the "
-                   "size that it has at the start, so a daemon's own journal can be replayed into it.\n\n"
-                   "Rows that are not ops are reported with file and line and skipped; a torn last line is skipped "
-                   "with a note. At the end, or when interrupted, the totals say what became of the others. A row "
-                   "whose op_id the daemon has recorded recently is a duplicate.\n\n"
-                   "Exit status 1: a row was bad, rejected or not sent.",
+    .description =
+        "Publishes the rows of journal files (JSONL, one op per line; - is standard input) in their order, "
+        "as fast as they are acknowledged, or at the pace of --speed or --rate. A file is read up to the "
+        "size that it has at the start, so a daemon's own journal can be replayed into it.\n\n"
+        "Rows that are not ops are reported with file and line and skipped; a torn last line is skipped "
+        "with a note. At the end, or when interrupted, the totals say what became of the others. A row "
+        "whose op_id the daemon has recorded recently is a duplicate. A row that has a key_id needs a key with "
+        "the scope admin, where the daemon has a key file.\n\n"
+        "Exit status 1: a row was bad, rejected or not sent.",
     .examples = "observerctl replay data/_observer/ops.jsonl\n"
                 "observerctl replay --since 2h --source bot --speed 10 --shift-time ops.jsonl\n"
                 "zcat ops.jsonl.gz | observerctl replay -\n",
