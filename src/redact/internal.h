@@ -5,6 +5,7 @@
 #include "redact/prefilter.h"
 #include "redact/redact.h"
 
+#include <openssl/evp.h>
 #include <stdatomic.h>
 
 /* A text that is looked through. In a `raw` scan of a whole message nobody knows where its strings begin and end and
@@ -79,9 +80,14 @@ struct obs_redact {
   obs_redact_pattern *patterns[OBS_REDACT_PATTERNS_MAX];
   size_t npatterns;
   bool every; /* a pattern has no literal: every text is looked through */
-  uint8_t key[OBS_REDACT_KEY_BYTES];
+  EVP_MD *sha256;
+  uint8_t keys[OBS_REDACT_ALL_KINDS][OBS_REDACT_KEY_BYTES]; /* of the installation, for each kind */
   _Atomic uint64_t counts[OBS_REDACT_ALL_KINDS], failures;
 };
+
+/* The first place from `at` on, in a raw scan, where a match of some string may be found by what stands there; n: there
+ * is none. */
+size_t obs_redact_next_hit(const obs_redact *r, const char *p, size_t n, size_t at);
 
 /* All matches of a text, from left to right. */
 typedef struct {

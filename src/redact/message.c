@@ -14,6 +14,8 @@ typedef struct {
   obs_redact *r;
   obs_buf *out;
   const char *p;
+  size_t size;
+  size_t hit;  /* of p: the first place, from where the walk is, at which a match may be found */
   size_t done; /* of p: written, or not needed */
   bool changed;
   uint32_t string_max; /* 0: a text may become as long as it likes */
@@ -23,12 +25,13 @@ typedef struct {
   obs_buf name;          /* the string before this one, which may say what this one is */
 } walk;
 
-static walk begin_walk(obs_redact *r, const char *p, uint32_t string_max, obs_buf *out) {
-  return (walk){.r = r, .out = out, .p = p, .string_max = string_max};
+static walk begin_walk(obs_redact *r, obs_str in, uint32_t string_max, obs_buf *out) {
+  size_t hit = in.len > 0 ? obs_redact_next_hit(r, in.p, in.len, 0) : 0;
+  return (walk){.r = r, .out = out, .p = in.p, .size = in.len, .hit = hit, .string_max = string_max};
 }
 
-/* True: something was redacted, and `out` has it all up to `n`. */
-static bool end_walk(walk *w, size_t n) {
+/* True: something was redacted, and `out` has it all. */
+static bool end_walk(walk *w) {
   for (size_t i = 0; i < LEVELS; i++) {
     if (w->plain[i].oom) w->out->oom = true;
     obs_buf_fini(&w->plain[i]);
@@ -36,7 +39,7 @@ static bool end_walk(walk *w, size_t n) {
   if (w->name.oom) w->out->oom = true;
   obs_buf_fini(&w->name);
   free(w->matches);
-  if (w->changed) obs_buf_append(w->out, w->p + w->done, n - w->done);
+  if (w->changed) obs_buf_append(w->out, w->p + w->done, w->size - w->done);
   return w->changed || w->out->oom;
 }
 
@@ -222,12 +225,18 @@ static void look_by_name(walk *w, obs_str text, uint32_t level) {
   if (escaped) map_back(w, 0, text.p, text.len, false);
 }
 
+/* Whether a match may be in the text of `n` bytes at `at`; texts are asked for in their order. */
+static bool may_match(walk *w, size_t at, size_t n) {
+  if (w->hit < at) w->hit = obs_redact_next_hit(w->r, w->p, w->size, at);
+  return w->hit < at + n;
+}
+
 /* Finds the matches of the text of `n` bytes at `at`. */
 static bool look(walk *w, size_t at, size_t n, uint32_t level) {
   const obs_str text = {w->p + at, (uint32_t)n, 0};
   w->n = 0;
   if (n == 0) return false;
-  if (obs_redact_hits(w->r, text.p, n)) collect(w, text.p, n, level);
+  if (may_match(w, at, n)) collect(w, text.p, n, level);
   if (w->n == 0) look_by_name(w, text, level);
   return w->n > 0;
 }
@@ -236,16 +245,17 @@ static void walk_text(walk *w, size_t at, size_t n, uint32_t level) {
   if (look(w, at, n, level)) write_text(w, at, n, level);
 }
 
-/* The string that was read may be the name of the next one. In JSON it may have escapes. */
-static void note_name(walk *w, const char *p, size_t n, bool json) {
-  enum { NAME_MAX = 64, ESCAPE = 6 };
+/* The string at `at` may be the name of the next one: then it hits itself. In JSON it may have escapes. */
+static void note_name(walk *w, size_t at, size_t n, bool json) {
+  const char *p = w->p + at;
+  enum { NAME_LONGEST = 64, ESCAPE = 6 };
   w->name.len = 0;
-  if (n == 0 || n > (size_t)NAME_MAX * ESCAPE) return;
+  if (n == 0 || n > (size_t)NAME_LONGEST * ESCAPE || !may_match(w, at, n)) return;
   if (json && memchr(p, '\\', n) != NULL)
     undo_escapes(p, n, false, &w->name);
   else
     obs_buf_append(&w->name, p, n);
-  if (w->name.len > NAME_MAX) w->name.len = 0;
+  if (w->name.len > NAME_LONGEST) w->name.len = 0;
 }
 
 /* ---- JSON ---- */
@@ -275,7 +285,7 @@ static void walk_json(walk *w, size_t n) {
     if (begin == n) return;
     size_t end = string_end(w->p, begin + 1, n);
     walk_text(w, begin + 1, end - begin - 1, 0);
-    note_name(w, w->p + begin + 1, end - begin - 1, true);
+    note_name(w, begin + 1, end - begin - 1, true);
     at = end + 1;
   }
 }
@@ -328,7 +338,7 @@ static void walk_msgpack(walk *w, size_t n) {
     }
     if (h.type == OBS_MSGPACK_STR) {
       walk_string(w, head, at, h.n);
-      note_name(w, w->p + at, h.n, false);
+      note_name(w, at, h.n, false);
       c.p += h.n;
     } else if (h.type == OBS_MSGPACK_EXT) {
       walk_fixed(w, at, h.n);
@@ -346,10 +356,9 @@ static void walk_plain(walk *w, size_t n) {
 }
 
 static bool walk_once(obs_redact *r, void (*how)(walk *w, size_t n), obs_str in, uint32_t string_max, obs_buf *out) {
-  if (!obs_redact_hits(r, in.p, in.len)) return false;
-  walk w = begin_walk(r, in.p, string_max, out);
-  how(&w, in.len);
-  return end_walk(&w, in.len);
+  walk w = begin_walk(r, in, string_max, out);
+  if (w.hit < w.size) how(&w, w.size);
+  return end_walk(&w);
 }
 
 /* Until nothing more is found: a token ends the word that it stands in, so that what was glued to a secret may be seen

@@ -181,14 +181,13 @@ static bool is_nanp(const char *ten) {
 static bool is_called_phone(const obs_redact_scan *s, size_t at) {
   static const char *const words[] = {"phone", "tel",   "call",    "mobile",   "fax",
                                       "cell",  "handy", "telefon", "portable", "number is"};
-  enum { BETWEEN = 4 };
+  enum { BETWEEN = 6 };
   size_t i = at;
-  while (i > s->from && at - i < BETWEEN && is_of(" .:=\"'", s->p[i - 1])) i--;
+  if (at == s->from || (unsigned char)s->p[at - 1] > '\\') return false; /* most numbers stand behind a letter */
+  while (i > s->from && at - i < BETWEEN && is_of(" .:=\"'\\", s->p[i - 1])) i--;
   for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++) {
     size_t n = strlen(words[k]);
-    if (i >= s->from + n && strncasecmp(s->p + i - n, words[k], n) == 0 &&
-        (i == s->from + n || !obs_redact_is_alnum(s->p[i - n - 1])))
-      return i < at;
+    if (i >= s->from + n && strncasecmp(s->p + i - n, words[k], n) == 0 && obs_redact_begins(s, i - n)) return i < at;
   }
   return false;
 }
@@ -203,15 +202,34 @@ static bool is_national(const obs_redact_scan *s, const number *x) {
   return american || (x->digits[0] == '0' && x->digits[1] != '0' && x->n >= 9 && x->n <= 12);
 }
 
+/* 415-555-0100 stands at `at`, whatever is around it. */
+static bool is_american_form(const obs_redact_scan *s, size_t at) {
+  static const char form[] = "ddd-ddd-dddd";
+  if (at + sizeof(form) - 1 > s->n || !is_of("-.", s->p[at + 3])) return false;
+  for (size_t i = 0; i < sizeof(form) - 1; i++) {
+    if (form[i] == 'd' ? !is_digit_at(s, at + i) : !is_of("-.", s->p[at + i])) return false;
+  }
+  return true;
+}
+
+/* In a raw scan digits before and behind a number may belong to something else: to the length of its string, to what
+ * comes after it. */
+static bool may_be_number(const obs_redact_scan *s, size_t at) {
+  enum { CARD_MIN = 13, LENGTH_BYTES = 4 };
+  for (size_t i = at; i <= at + LENGTH_BYTES && is_digit_at(s, i); i++) {
+    if (is_american_form(s, i)) return true;
+  }
+  if (is_called_phone(s, at)) return true;
+  number x = read_number(s, at, " -");
+  return x.n >= CARD_MIN || x.long_run;
+}
+
 /* A run of digits begins at `at`. */
 static bool find_number(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   (void)row;
+  if (s->raw) return may_be_number(s, at);
   if (at > s->from && obs_redact_is_digit(s->p[at - 1])) return false; /* in its middle */
   number x = read_number(s, at, " -");
-  if (s->raw) { /* what stands around it may belong to something else: enough digits will do */
-    number y = read_number(s, at, " -./");
-    return x.n >= 13 || x.long_run || y.n >= 9 ? found(out, OBS_REDACT_CARD, at, at + 1) : false;
-  }
   if (stands_alone(s, x.at, x.end) && is_card(&x)) return found(out, OBS_REDACT_CARD, x.at, x.end);
   x = read_number(s, at, " -./");
   if (!x.long_run && x.n >= 9 && x.n <= 12 && is_national(s, &x) && stands_alone(s, x.at, x.end))

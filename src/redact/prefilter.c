@@ -92,16 +92,22 @@ static unsigned groups_at(const obs_prefilter *f, const char *p) {
   return (unsigned)f->groups[0][b[0]] & f->groups[1][b[1]] & f->groups[2][b[2]];
 }
 
-static inline bool is_candidate(const obs_prefilter *f, const char *p) {
-  unsigned groups = groups_at(f, p);
-  if (groups == 0 || (groups & 1u << CLASSES) != 0) return groups != 0;
-  uint32_t hash = exact_hash((const uint8_t *)p);
+static inline bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+/* Of a number that begins with a class of digits, only its begin is a candidate. */
+static inline bool is_candidate(const obs_prefilter *f, const char *p, size_t at) {
+  unsigned groups = groups_at(f, p + at);
+  if (groups == 0) return false;
+  if ((groups & 1u << CLASSES) != 0 && !(at > 0 && is_digit(p[at]) && is_digit(p[at - 1]))) return true;
+  uint32_t hash = exact_hash((const uint8_t *)p + at);
   return (f->exact[hash / 64] >> hash % 64 & 1) != 0;
 }
 
 static size_t next_portable(const obs_prefilter *f, const char *p, size_t at, size_t n) {
   for (; at + PLACES <= n; at++) {
-    if (is_candidate(f, p + at)) return at;
+    if (is_candidate(f, p, at)) return at;
   }
   return n;
 }
@@ -112,7 +118,7 @@ static size_t next_portable(const obs_prefilter *f, const char *p, size_t at, si
 static inline bool first_of(const obs_prefilter *f, const char *p, size_t at, uint32_t mask, size_t *found) {
   for (; mask != 0; mask &= mask - 1) {
     *found = at + (size_t)__builtin_ctz(mask);
-    if (is_candidate(f, p + *found)) return true;
+    if (is_candidate(f, p, *found)) return true;
   }
   return false;
 }
@@ -316,8 +322,10 @@ bool obs_prefilter_literal_at(const obs_prefilter *f, const char *p, size_t n, s
   unsigned groups = groups_at(f, p + candidate);
   while (*i < f->n) {
     const struct literal *l = &f->at[*i];
-    if ((groups & 1u << l->group) == 0) {
-      *i = f->first[l->group + 1];
+    unsigned rest = groups >> l->group;
+    if (rest == 0) return false;
+    if ((rest & 1) == 0) {
+      *i = f->first[l->group + (unsigned)__builtin_ctz(rest)];
       continue;
     }
     ++*i;

@@ -32,7 +32,8 @@ typedef struct obs_prefilter obs_prefilter;
 obs_prefilter *obs_prefilter_open(const obs_prefilter_literal *literals, size_t n, obs_prefilter_way way);
 void obs_prefilter_close(obs_prefilter *f);
 
-/* The first place from `at` on where the three bytes of some literal may stand; n: there is none. */
+/* The first place from `at` on where the three bytes of some literal may stand; n: there is none. A literal that begins
+ * with a class of digits is found where a number begins. */
 size_t obs_prefilter_next(const obs_prefilter *f, const char *p, size_t at, size_t n);
 
 /* The literals that stand around a candidate, one after another: `*i` begins as 0. False: no more. `*at`: where the

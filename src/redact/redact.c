@@ -23,6 +23,19 @@ static const char *kind_name(const obs_redact *r, uint8_t kind) {
 
 /* ---- open, close ---- */
 
+/* Each kind has a key of its own, HMAC(key, kind), so that one text as two kinds has nothing in common. */
+static bool make_keys(obs_redact *r, const uint8_t key[OBS_REDACT_KEY_BYTES]) {
+  r->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+  if (r->sha256 == NULL) return false;
+  for (size_t kind = 0; kind < OBS_REDACT_KIND_COUNT + r->npatterns; kind++) {
+    const char *name = kind_name(r, (uint8_t)kind);
+    unsigned int size = 0;
+    if (HMAC(r->sha256, key, OBS_REDACT_KEY_BYTES, (const uint8_t *)name, strlen(name), r->keys[kind], &size) == NULL)
+      return false;
+  }
+  return true;
+}
+
 static void add_rows(obs_redact *r, const obs_redact_row *rows, size_t n) {
   for (size_t i = 0; i < n; i++) r->rows[r->nrows++] = &rows[i];
 }
@@ -82,13 +95,12 @@ observer_err obs_redact_open(obs_redact_kinds which, const char *const *patterns
         calloc(obs_redact_escape_count + obs_redact_secret_count + obs_redact_personal_count + n, sizeof(*r->rows));
   if (r == NULL || r->rows == NULL) goto fail;
   r->kinds = which;
-  memcpy(r->key, key, sizeof(r->key));
   add_rows(r, obs_redact_escape_rows, obs_redact_escape_count);
   if (which != OBS_REDACT_OFF) add_rows(r, obs_redact_secret_rows, obs_redact_secret_count);
   if (which == OBS_REDACT_ALL) add_rows(r, obs_redact_personal_rows, obs_redact_personal_count);
   if (!open_patterns(r, patterns, n, error, size, &err)) goto fail;
   err = OBSERVER_E_NOMEM;
-  if (!open_prefilter(r)) goto fail;
+  if (!make_keys(r, key) || !open_prefilter(r)) goto fail;
   *out = r;
   return OBSERVER_E_OK;
 fail:
@@ -102,7 +114,8 @@ void obs_redact_close(obs_redact *r) {
   for (size_t i = 0; i < r->npatterns; i++) obs_redact_pattern_close(r->patterns[i]);
   obs_prefilter_close(r->prefilter);
   free(r->rows);
-  explicit_bzero(r->key, sizeof(r->key));
+  EVP_MD_free(r->sha256);
+  explicit_bzero(r->keys, sizeof(r->keys));
   free(r);
 }
 
@@ -134,11 +147,8 @@ size_t obs_redact_make_token(obs_redact *r, uint8_t kind, const char *p, size_t 
   uint8_t digest[EVP_MAX_MD_SIZE] = {0};
   unsigned int size = 0;
   atomic_fetch_add_explicit(&r->counts[kind], 1, memory_order_relaxed);
-  /* The key is of the kind, so that one text as two kinds has nothing in common: HMAC(HMAC(key, kind), match). Without
-   * libcrypto's memory the digest stays zero: the secret is gone, only that it is the same one is lost. */
-  uint8_t of_kind[EVP_MAX_MD_SIZE] = {0};
-  if (HMAC(EVP_sha256(), r->key, (int)sizeof(r->key), (const uint8_t *)name, len, of_kind, &size) == NULL ||
-      HMAC(EVP_sha256(), of_kind, 32, (const uint8_t *)p, n, digest, &size) == NULL)
+  /* Without libcrypto's memory the digest is zero: the secret is gone, only that it is the same one is lost. */
+  if (HMAC(r->sha256, r->keys[kind], OBS_REDACT_KEY_BYTES, (const uint8_t *)p, n, digest, &size) == NULL)
     memset(digest, 0, sizeof(digest));
   out[at++] = '[';
   memcpy(out + at, name, len);
@@ -163,11 +173,22 @@ static bool find_built_in(const obs_redact *r, const obs_redact_scan *s, obs_red
   return false;
 }
 
-bool obs_redact_hits(const obs_redact *r, const char *p, size_t n) {
+size_t obs_redact_next_hit(const obs_redact *r, const char *p, size_t n, size_t at) {
   obs_redact_match match;
-  if (r == NULL || n == 0) return false;
-  const obs_redact_scan scan = {.p = p, .n = n, .raw = true};
-  return r->every || find_built_in(r, &scan, &match);
+  const obs_redact_scan s = {.p = p, .n = n, .raw = true};
+  if (r->every) return at;
+  while ((at = obs_prefilter_next(r->prefilter, p, at, n)) < n) {
+    size_t i = 0, row, place;
+    while (obs_prefilter_literal_at(r->prefilter, p, n, 0, at, &i, &row, &place)) {
+      if (r->rows[row]->find(&s, place, r->rows[row], &match)) return at;
+    }
+    at++;
+  }
+  return n;
+}
+
+bool obs_redact_hits(const obs_redact *r, const char *p, size_t n) {
+  return r != NULL && n > 0 && obs_redact_next_hit(r, p, n, 0) < n;
 }
 
 /* Inside of a token, whose digits and letters a pattern may like. */

@@ -4,7 +4,7 @@
 
 #include <strings.h>
 
-enum { AUTH_MIN = 8, BEARER_MIN = 16, PEM_MIN = 16, NAME_MAX = 40, AWS_SECRET = 40 };
+enum { AUTH_MIN = 8, BEARER_MIN = 16, PEM_MIN = 16, NAME_LONGEST = 40, AWS_LENGTH = 40 };
 
 /* ---- what the finders share ---- */
 
@@ -96,8 +96,8 @@ static bool find_account_key(const obs_redact_scan *s, size_t at, const obs_reda
 static bool find_aws_secret(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   size_t end = at + strlen(row->literal), begin = skip_separator(s, end);
   if (s->raw) return found(out, row->kind, at, end);
-  return begin > end && obs_redact_run(s, begin, "/+=") == AWS_SECRET &&
-         found(out, row->kind, begin, begin + AWS_SECRET);
+  return begin > end && obs_redact_run(s, begin, "/+=") == AWS_LENGTH &&
+         found(out, row->kind, begin, begin + AWS_LENGTH);
 }
 
 /* ---- tokens and headers ---- */
@@ -349,7 +349,7 @@ static bool is_secret_name(const char *p, size_t n, size_t *min) {
 /* `?token=...`, `&sig=...`, `;password=...`: the literal is the end of the name with its `=`. */
 static bool find_parameter(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   size_t begin = at + strlen(row->literal), name = begin - 1, end = begin, min = 0;
-  while (name > s->from && begin - name < NAME_MAX &&
+  while (name > s->from && begin - name < NAME_LONGEST &&
          (obs_redact_is_alnum(s->p[name - 1]) || is_of("_-.", s->p[name - 1])))
     name--;
   if (name == s->from || !is_of("?&;", s->p[name - 1]) || !is_secret_name(s->p + name, begin - 1 - name, &min))
@@ -529,7 +529,7 @@ bool obs_redact_is_named(obs_str name, obs_str value, obs_redact_match *out) {
     size_t begin = skip_scheme(&s, 0);
     return take_credential(&s, begin, begin > 0 ? AUTH_MIN : BEARER_MIN, OBS_REDACT_AUTH, out);
   }
-  if (value.len != AWS_SECRET || obs_redact_run(&s, 0, "/+=") != AWS_SECRET) return false;
+  if (value.len != AWS_LENGTH || obs_redact_run(&s, 0, "/+=") != AWS_LENGTH) return false;
   for (size_t i = 0; i < obs_redact_secret_count; i++) {
     const obs_redact_row *row = &obs_redact_secret_rows[i];
     size_t len = strlen(row->literal);

@@ -1,7 +1,8 @@
 /* What each stage of recording costs, ns an op, each alone on one thread: decode, what a key that is bound to sources
- * adds to it, JSON encode, journal write, journal write with its sync, times, apply, facts; and what a table of 2,000
- * failure clusters costs for a success, and for a failure without a sig_hash, with one of 2,000, with one of its own,
- * with one that four failures in a row have; and a failure of one text at twelve endpoints.
+ * adds to it, JSON encode, redaction (clean, a secret in each op, all kinds, a pattern with letters and without),
+ * journal write, journal write with its sync, times, apply, facts; and what a table of 2,000 failure clusters costs for
+ * a success, and for a failure without a sig_hash, with one of 2,000, with one of its own, with one that four failures
+ * in a row have; and a failure of one text at twelve endpoints.
  *
  *   bench_stage DIR BATCH ROUNDS     DIR: where the journal is written; prints `stage ns` lines */
 #include "bench_op.h"
@@ -84,6 +85,50 @@ static void bench_decode_encode(bench *x) {
   obs_buf_fini(&out);
   report(x, "decode", both > encode ? both - encode : 0);
   report(x, "encode", encode);
+}
+
+/* What looking for secrets costs before a message is decoded: on clean ops, with one in each op, with all kinds, and
+ * with a pattern that has letters to look for, or none. */
+static void bench_redact(const bench *x) {
+  static const char clean[] = "fill 3 pickers for the night shift", secret[] = "key AKIAQ3XV7ZTLM2RBWNYC was bad..";
+  static const struct {
+    const char *stage;
+    obs_redact_kinds kinds;
+    const char *pattern;
+    bool secrets;
+  } loads[] = {{"redact_clean", OBS_REDACT_SECRETS, NULL, false},
+               {"redact_secret_each", OBS_REDACT_SECRETS, NULL, true},
+               {"redact_all_clean", OBS_REDACT_ALL, NULL, false},
+               {"redact_pattern", OBS_REDACT_SECRETS, "EMPLOYEE=\\bEMP-\\d{6}\\b", false},
+               {"redact_pattern_bare", OBS_REDACT_SECRETS, "PLATE=\\b[A-Z]{2}\\d{4}[A-Z]{2}\\b", false}};
+  static const uint8_t key[OBS_REDACT_KEY_BYTES];
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
+  _Static_assert(sizeof(clean) == sizeof(secret), "a message keeps its lengths");
+  char *bytes = malloc(x->payload.size), error[256];
+  check(bytes != NULL ? OBSERVER_E_OK : OBSERVER_E_NOMEM, "redact");
+  for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
+    obs_redact *r;
+    obs_buf out = {0};
+    check(obs_redact_open(loads[i].kinds, &loads[i].pattern, loads[i].pattern != NULL, key, &r, error, sizeof(error)),
+          error);
+    memcpy(bytes, x->payload.data, x->payload.size);
+    char *end = bytes + x->payload.size, *at = bytes;
+    while (loads[i].secrets && (at = memmem(at, (size_t)(end - at), clean, sizeof(clean) - 1)) != NULL)
+      memcpy(at, secret, sizeof(secret) - 1);
+    uint64_t start = obs_clock_mono_ns();
+    for (uint32_t round = 0; round < x->rounds; round++) {
+      obs_buf_reset(&out, SIZE_MAX);
+      if (obs_redact_message(r, OBS_REDACT_MSGPACK, bytes, x->payload.size, limits.string_bytes, &out) !=
+          loads[i].secrets) {
+        fprintf(stderr, "bench_stage: %s: redacted or not\n", loads[i].stage);
+        exit(1);
+      }
+    }
+    report(x, loads[i].stage, obs_clock_mono_ns() - start);
+    obs_buf_fini(&out);
+    obs_redact_close(r);
+  }
+  free(bytes);
 }
 
 static bool take_row(void *arg, const obs_journal_row *row, int64_t *time_ms, const char **reason) {
@@ -267,6 +312,7 @@ int main(int argc, char **argv) {
   printf("bytes %.1f %.1f\n", (double)x.payload.size / x.batch, (double)x.b.json.len / x.batch);
   bench_decode_encode(&x);
   bench_bound(&x);
+  bench_redact(&x);
   bench_journal(&x, argv[1], OBS_FSYNC_NEVER, "journal_write");
   bench_journal(&x, argv[1], OBS_FSYNC_ALWAYS, "journal_write_sync");
   bench_times(&x, 0, "times");

@@ -791,9 +791,12 @@ static void test_all_ways_of_the_prefilter_find_the_same(void **state) {
         assert_int_equal(a, b);
         /* And every literal that stands there is told. */
         size_t i = 0, literal, at, told = 0, stand = 0;
-        while (a < text.len && obs_prefilter_literal_at(f, text.p, text.len, 0, a, &i, &literal, &at)) told++;
+        bool middle = a > 0 && a < text.len && text.p[a - 1] >= '0' && text.p[a - 1] <= '9'; /* of a number, perhaps */
+        while (a < text.len && obs_prefilter_literal_at(f, text.p, text.len, 0, a, &i, &literal, &at))
+          told += !(middle && literals[literal].text[0] == OBS_PREFILTER_DIGIT);
         for (size_t k = 0; a < text.len && k < n; k++) {
           size_t len = strlen(literals[k].text);
+          if (middle && literals[k].text[0] == OBS_PREFILTER_DIGIT) continue; /* found where they begin */
           if (a < literals[k].hook || text.len - (a - literals[k].hook) < len) continue;
           const char *p = text.p + a - literals[k].hook;
           bool same = true;
