@@ -178,6 +178,26 @@ static void test_acknowledged(void **state) {
   stop_acceptor(&a);
 }
 
+/* The key goes first over each connection, and its answer is read. */
+static void test_with_a_key(void **state) {
+  (void)state;
+  char url[64];
+  snprintf(url, sizeof(url), "ipc:///tmp/observer-no-memory-key.%d", (int)getpid());
+  const char *const urls[] = {url, NULL};
+  const observer_options o = {.mode = OBSERVER_ACKNOWLEDGED,
+                              .urls = urls,
+                              .key = "obs_i_abcdefgh_secret",
+                              .linger_ms = -1,
+                              .expire_ms = -1,
+                              .retry_min_ms = 1,
+                              .retry_max_ms = 5,
+                              .on_delivery = on_delivery};
+  acceptor a;
+  start_acceptor(&a, url);
+  for (unsigned long n = 1; try_all(&o, n, 0); n++) continue;
+  stop_acceptor(&a);
+}
+
 /* Batches that an earlier process left, more than the queue holds in memory. */
 static void test_spool(void **state) {
   (void)state;
@@ -225,6 +245,7 @@ static void test_spool(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_acknowledged), cmocka_unit_test(test_spool)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_acknowledged), cmocka_unit_test(test_with_a_key),
+                                     cmocka_unit_test(test_spool)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
