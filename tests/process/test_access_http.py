@@ -13,6 +13,7 @@ import time
 import unittest
 from urllib.parse import urlsplit
 
+from certificates import Authority
 from described import check_answer, document
 from harness import BUILD, OBSERVERD, ROOT, SLOW, Answer, DaemonTest, free_port, main, wait_until
 from keys import KeyFile, id_of, new_key, secret_of, with_other_secret, with_wrong_check
@@ -660,6 +661,9 @@ class Secrets(AccessTest):
 
         self.assertEqual(owner(), 65534)
         self.assertEqual(owner("--keys", self.file.path), 0)
+        pair = Authority(self.tmp).issue("server")
+        os.chown(pair.key, 65534, 65534)
+        self.assertEqual(owner("--tls-cert", pair.cert, "--tls-key", pair.key), 0)
 
 
 class Audit(AccessTest):
