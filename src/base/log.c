@@ -17,12 +17,13 @@ static _Atomic int log_level = OBS_LOG_INFO;
 static _Atomic int log_format = OBS_LOG_TEXT;
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
-static obs_log_filter log_filter;
-static void *log_filter_arg;
+static _Atomic(obs_log_filter) log_filter;
+static void *_Atomic log_filter_arg;
 
 void obs_log_set_filter(obs_log_filter filter, void *arg) {
-  log_filter = filter;
-  log_filter_arg = arg;
+  atomic_store(&log_filter, NULL); /* never with another one's argument */
+  atomic_store(&log_filter_arg, arg);
+  atomic_store(&log_filter, filter);
 }
 
 void obs_log_setup(obs_log_level level, obs_log_format format) {
@@ -79,7 +80,8 @@ static void begin_text(obs_buf *b, obs_log_level level, const char *module, cons
 /* Appends the text as it may be shown: filtered, cut at `max` bytes, and harmless to a terminal. */
 static void put_shown(obs_buf *shown, obs_str text, size_t max) {
   obs_buf filtered = {0};
-  if (log_filter != NULL && log_filter(log_filter_arg, text, &filtered)) text = obs_buf_view(&filtered);
+  obs_log_filter filter = atomic_load(&log_filter);
+  if (filter != NULL && filter(atomic_load(&log_filter_arg), text, &filtered)) text = obs_buf_view(&filtered);
   if (filtered.oom)
     shown->oom = true;
   else

@@ -23,7 +23,7 @@ typedef struct {
 
 void obs_log_setup(obs_log_level level, obs_log_format format);
 /* What every record's text goes through before it is cut and written: appends what is written in its place, or returns
- * false to leave it. Set while no other thread logs; NULL: none. */
+ * false to leave it. Any thread calls it; it is there until no thread logs that may have seen it. NULL: none. */
 typedef bool (*obs_log_filter)(void *arg, obs_str text, obs_buf *out);
 void obs_log_set_filter(obs_log_filter filter, void *arg);
 bool obs_log_enabled(obs_log_level level);

@@ -78,7 +78,7 @@ class Models(AnalysesTest):
             with open(path, "wb") as f:
                 f.write(content)
             code, stderr = self.make(args=["--openai-url", self.model.url, "--openai-key-file", path]).run_to_exit()
-            self.assertEqual((code, [line[-len(why):] for line in stderr.split("\n") if "key file" in line]), (1, [why]), content)
+            self.assertEqual((code, [line[-len(why):] for line in stderr.split("\n") if "key file " + path in line]), (1, [why]), content)
             self.assertIn("key file " + path, stderr)
             self.assertNotIn("sk-", stderr)
         for key in ("sk-one\rtwo", "sk-one\ntwo"):

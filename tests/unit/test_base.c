@@ -261,9 +261,52 @@ static void test_log_lines_do_not_act(void **state) {
   obs_log_setup(OBS_LOG_INFO, OBS_LOG_TEXT);
 }
 
+static bool hide_secret(void *arg, obs_str line, obs_buf *out) {
+  const char *found = memmem(line.p, line.len, arg, strlen(arg));
+  if (found == NULL) return false;
+  obs_buf_append(out, line.p, (size_t)(found - line.p));
+  obs_buf_puts(out, "(hidden)");
+  obs_buf_append(out, found + strlen(arg), line.len - (size_t)(found - line.p) - strlen(arg));
+  return true;
+}
+
+/* All that is logged goes through the filter, whole: also what is cut off behind it. */
+static void test_log_lines_are_filtered(void **state) {
+  (void)state;
+  static char secret[] = "hunter2";
+  char padded[1100], out[8192];
+  memset(padded, 'x', sizeof padded);
+  memcpy(padded + 1020, "hunter2", 8); /* a line ends at 1,023 bytes */
+  int fds[2], saved = dup(STDERR_FILENO);
+  assert_int_equal(pipe(fds), 0);
+  assert_true(saved >= 0 && dup2(fds[1], STDERR_FILENO) >= 0);
+  obs_log_set_filter(hide_secret, secret);
+  for (int json = 0; json < 2; json++) {
+    obs_log_setup(OBS_LOG_INFO, json ? OBS_LOG_JSON : OBS_LOG_TEXT);
+    obs_log_fatal("test", "fatal hunter2");
+    obs_log_info("test", "info %s", "hunter2");
+    obs_log_info("test", "%s", padded);
+    obs_log_members("test", "members", OBS_STR("{\"a\":\"hunter2\"}"));
+  }
+  obs_log_set_filter(NULL, NULL);
+  obs_log_setup(OBS_LOG_INFO, OBS_LOG_TEXT);
+  assert_true(dup2(saved, STDERR_FILENO) >= 0);
+  close(saved);
+  close(fds[1]);
+  size_t n = 0;
+  for (ssize_t got; (got = read(fds[0], out + n, sizeof out - 1 - n)) > 0;) n += (size_t)got;
+  close(fds[0]);
+  out[n] = '\0';
+  assert_null(strstr(out, "hun"));
+  size_t hidden = 0;
+  for (const char *p = out; (p = strstr(p, "(hidden)")) != NULL; p++) hidden++;
+  assert_int_equal(hidden, 6);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_log_lines_do_not_act),
+      cmocka_unit_test(test_log_lines_are_filtered),
       cmocka_unit_test(test_numbers_since_the_epoch),
       cmocka_unit_test(test_json_text),
       cmocka_unit_test(test_plain_prefix),
