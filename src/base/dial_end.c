@@ -9,7 +9,8 @@ static const struct {
     {"connect", NULL, NULL}, /* no failure; it stands first, because the connection has gone again */
     {"refused", "connection refused", NULL},
     {"auth", "connection failed",
-     "the daemon's certificate is not accepted: of another authority than those trusted, expired, or for another name"},
+     "TLS failed: the daemon's certificate is of another authority than those trusted, has expired or is for another "
+     "name, or the daemon wants a certificate of this side"},
     {"disconnect", "the connection was closed while it was made", NULL},
     {"timeout", "no connection in time", NULL},
     {"proto", "the listener there is for another kind of peer", NULL},

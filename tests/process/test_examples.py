@@ -8,7 +8,7 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from certificates import Authority
+from certificates import HERE, Authority
 from harness import PUSH, SLOW, DaemonTest, Req, Sp, SpError, main, pack, unpack, wait_until
 from installed import EXAMPLES, Installed, node_folder, run
 from keys import KeyFile, id_of, new_key
@@ -207,13 +207,13 @@ class WithAKey(DaemonTest):
     def setUp(self):
         super().setUp()
         self.ca = Authority(self.tmp)
-        server = self.ca.issue("server")
+        server = self.ca.issue("server", names=HERE + ("DNS:127.0.0.1",))
         keys = KeyFile(os.path.join(self.tmp, "keys.json"))
         self.reads, self.pushes, self.mine = keys.add("reads", "read"), keys.add("pushes", "ingest"), keys.add("mine", "ingest")
         self.daemon = self.start(pull="tcp://127.0.0.1:0;key=" + id_of(self.pushes), sub=None,
                                  rep=["tls+tcp://127.0.0.1:0;key=" + id_of(self.reads), "tcp://127.0.0.1:0;key=" + id_of(self.pushes)],
                                  args=["--keys", keys.path, "--tls-cert", server.cert, "--tls-key", server.key])
-        self.rep = self.daemon.url("rep").replace("127.0.0.1", "localhost")
+        self.rep = self.daemon.url("rep")
 
     def env(self, key):
         path = os.path.join(self.tmp, "key")

@@ -4,6 +4,7 @@
 #include "observerctl/ask/fetch.h"
 #include "observerctl/cli/args.h"
 
+#include <ctype.h>
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,8 +75,12 @@ static bool reach(const char *url, const char *base_host, char out[OBS_SOCKETS_U
   /* A certificate names the host that the user names. */
   bool tls = obs_dial_tls_is(url);
   bool replaced = *base_host != '\0' && (is_any(host) || ((!here || tls) && is_loopback(host)));
+  /* NNG takes the first address that a name has, which may be the one of IPv6 where nobody listens. */
+  bool was_ipv4 = replaced && tls && isdigit((unsigned char)host[0]) && isalpha((unsigned char)base_host[0]);
+  const char *scheme = was_ipv4 && starts_with(url, "tls+tcp://") ? "tls+tcp4://" : NULL;
   int len =
-      snprintf(out, OBS_SOCKETS_URL_MAX, "%.*s%s%s", (int)(rest - url), url, replaced ? base_host : host, rest + n);
+      snprintf(out, OBS_SOCKETS_URL_MAX, "%.*s%s%s", (int)(scheme != NULL ? strlen(scheme) : (size_t)(rest - url)),
+               scheme != NULL ? scheme : url, replaced ? base_host : host, rest + n);
   return len > 0 && len < OBS_SOCKETS_URL_MAX;
 }
 

@@ -198,15 +198,19 @@ static void publish(way *w, observer_builder *b) {
     return;
   }
   observer_err rc = observer_builder_publish(b, client, 0, NULL);
-  observer_err closed = observer_close(client, w->timeout_ms);
-  char late[96];
-  snprintf(late, sizeof(late), "not %s within %u ms%s", w->mode == OBSERVER_ACKNOWLEDGED ? "acknowledged" : "sent",
-           (unsigned)w->timeout_ms, spool != NULL ? ", kept in the spool" : ", given up");
+  observer_err flushed = observer_flush(client, w->timeout_ms);
+  char text[256], why[320] = "", late[480];
+  if (flushed != OBSERVER_E_OK && observer_get_trouble(client, text, sizeof(text)) == OBSERVER_E_DENIED)
+    obs_credentials_advise(text, why, sizeof(why));
+  (void)observer_close(client, 0); /* what was not delivered is in the spool, or given up */
+  snprintf(late, sizeof(late), "not %s within %u ms%s%s%s", w->mode == OBSERVER_ACKNOWLEDGED ? "acknowledged" : "sent",
+           (unsigned)w->timeout_ms, spool != NULL ? ", kept in the spool" : ", given up", *why != '\0' ? ": " : "",
+           why);
   if (rc != OBSERVER_E_OK)
     warn(w, "not published", observer_strerror(rc));
   else if (w->rejected[0] != '\0')
     warn(w, w->url, w->rejected);
-  else if (closed != OBSERVER_E_OK)
+  else if (flushed != OBSERVER_E_OK)
     warn(w, w->url, late);
 }
 
