@@ -179,8 +179,8 @@ static bool is_nanp(const char *ten) {
 
 /* `Phone: `, `call `: a word for a phone stands before the number. */
 static bool is_called_phone(const obs_redact_scan *s, size_t at) {
-  static const char *const words[] = {"phone", "tel",   "call",    "mobile",   "fax",
-                                      "cell",  "handy", "telefon", "portable", "number is"};
+  /* Not `call` or `cell`, which have numbers of their own. */
+  static const char *const words[] = {"phone", "tel", "telefon", "telephone", "mobile", "handy", "fax", "whatsapp"};
   enum { BETWEEN = 6 };
   size_t i = at;
   if (at == s->from || (unsigned char)s->p[at - 1] > '\\') return false; /* most numbers stand behind a letter */

@@ -305,6 +305,9 @@ static const char *const near_personal[] = {
     "took 415 555 ms",
     "(404) not found",
     "call 17 of 200",
+    "tool call 4155550100 failed",
+    "cell 0123456789 is empty",
+    "telemetry 4155550100",
 };
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
