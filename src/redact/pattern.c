@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /* What a match may take: beyond it the pattern explodes. */
-enum { MATCH_LIMIT = 200000, DEPTH_LIMIT = 5000, HEAP_KIB = 4096, LITERAL_MIN = 3, LITERAL_MAX = 32 };
+enum { MATCH_LIMIT = 50000, DEPTH_LIMIT = 5000, HEAP_KIB = 4096, LITERAL_MIN = 3, LITERAL_MAX = 32 };
 
 struct obs_redact_pattern {
   char name[OBS_REDACT_NAME_MAX + 1];
