@@ -1,8 +1,10 @@
 #include "observerd/listeners.h"
 
+#include "access/key_text.h"
 #include "base/json.h"
 #include "stream/address.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { KINDS = 5 };
@@ -61,7 +63,9 @@ static bool check_one(const obs_config *c, const char *kind, const char *url, ob
   obs_address a;
   char why[160];
   if (!is_listener(c, url, kind, &a, why, sizeof why)) {
-    obs_buf_printf(error, "%s %s: %s\n", kind, url, why);
+    char *shown = obs_option_shown(url);
+    obs_buf_printf(error, "%s %s: %s\n", kind, shown != NULL ? shown : "", why);
+    free(shown);
     return false;
   }
   bool open = is_open(c, kind, &a) && !c->allow_open;
@@ -96,7 +100,14 @@ static bool check_key(const obs_config *c, obs_access *access, size_t kind, cons
   bool valid = obs_access_listener(access, a.key, &identity) == OBS_ACCESS_OK;
   bool enough = valid && obs_identity_may(&identity, kinds[kind].scopes);
   obs_access_release(&identity);
-  if (!valid) (void)snprintf(error, size, "%s %s: key: %s has no valid key %s", kinds[kind].name, url, c->keys, a.key);
+  if (!valid && obs_key_text_is_id(obs_str_of(a.key)))
+    (void)snprintf(error, size, "%s %s: key: %s has no valid key %s", kinds[kind].name, url, c->keys, a.key);
+  else if (!valid) { /* perhaps a secret */
+    char *shown = obs_option_shown(url);
+    (void)snprintf(error, size, "%s %s: key: takes the id, the third part of a key's text", kinds[kind].name,
+                   shown != NULL ? shown : "");
+    free(shown);
+  }
   if (valid && !enough) {
     obs_scope_put(&needs, kinds[kind].scopes, " or ");
     (void)snprintf(error, size, "%s %s: key: %s may not do that: needs %.*s", kinds[kind].name, url, a.key,

@@ -97,8 +97,10 @@ static void apply_variable(const obs_older_variable *v, obs_options *o, obs_buf 
   obs_buf value = {0};
   if (text == NULL || *text == '\0' || obs_options_origin(o, v->name) > OBS_OPTION_FILE) return;
   if (v->format != NULL && is_service_address(text)) {
-    obs_buf_printf(notes, "%s=%s is ignored, as Kubernetes sets it for a Service; --%s sets the port\n", v->env, text,
-                   v->name);
+    char *shown = obs_option_shown(text);
+    obs_buf_printf(notes, "%s=%s is ignored, as Kubernetes sets it for a Service; --%s sets the port\n", v->env,
+                   shown != NULL ? shown : "", v->name);
+    free(shown);
     return;
   }
   int len = (int)strcspn(text, "\r\n");

@@ -12,10 +12,6 @@ bool obs_option_read(const obs_option *option, const char *text, obs_option_valu
 /* Whether it is one of the words, which spaces separate. */
 bool obs_option_among(const char *words, const char *word, size_t len);
 
-/* A text as it may be shown: what stands between a URL's scheme and its host may be a password. To be freed; NULL: no
- * memory. */
-char *obs_option_without_password(const char *text);
-
 static inline bool obs_option_is_list(const obs_option *option) {
   return option->type == OBS_OPTION_TEXTS || option->type == OBS_OPTION_URLS;
 }

@@ -1,5 +1,6 @@
 #include "options/options.h"
 
+#include "access/key_text.h"
 #include "options/internal.h"
 
 #include <ctype.h>
@@ -32,24 +33,47 @@ const char *obs_option_env(obs_option_table table, const obs_option *option, cha
   return space;
 }
 
-char *obs_option_without_password(const char *text) {
+/* Puts *** in place of what stands from `from` to `to`. */
+static void hide(char *from, char *to) {
+  size_t room = (size_t)(to - from);
+  memset(from, '*', room < 3 ? room : 3);
+  if (room > 3) memmove(from + 3, to, strlen(to) + 1);
+}
+
+/* What `;key=` names is an id; what is longer may be the secret of a key, without the rest of its text. */
+static void hide_listener_key(char *text) {
+  static const char name[] = ";key=";
+  for (char *p = text; (p = strstr(p, name)) != NULL;) {
+    p += sizeof(name) - 1;
+    size_t n = strcspn(p, ";, ");
+    if (n > OBS_KEY_ID_LEN * 2) hide(p, p + n);
+  }
+}
+
+char *obs_option_shown(const char *text) {
+  enum { OPEN = sizeof(OBS_KEY_TEXT_BEGINS "i_") - 1 + OBS_KEY_ID_LEN + 1 }; /* until its secret */
   char *shown = strdup(text), *colon = shown != NULL ? strstr(shown, "://") : NULL;
   char *at = colon != NULL ? strrchr(colon, '@') : NULL;
-  if (at == NULL) return shown;
-  char *from = colon + 3;
-  size_t room = (size_t)(at - from);
-  memset(from, '*', room < 3 ? room : 3);
-  if (room > 3) memmove(from + 3, at, strlen(at) + 1);
+  obs_str key;
+  if (shown == NULL) return NULL;
+  if (at != NULL) hide(colon + 3, at);
+  hide_listener_key(shown);
+  while (obs_key_text_find(shown, strlen(shown), &key)) {
+    char *secret = shown + (key.p - shown) + OPEN;
+    hide(secret, secret + key.len - OPEN);
+  }
   return shown;
 }
 
 void obs_options_complain(obs_options *o, const char *where, const char *what) {
-  char *shown = obs_option_without_password(where);
-  obs_option_fault fault = {.must = what, .where = shown != NULL ? shown : ""};
+  char *where_shown = obs_option_shown(where), *what_shown = obs_option_shown(what);
+  bool oom = where_shown == NULL || what_shown == NULL;
+  obs_option_fault fault = {.must = oom ? OBS_OPTION_NO_MEMORY : what_shown, .where = oom ? "" : where_shown};
   o->failed = true;
-  o->oom = o->oom || shown == NULL;
+  o->oom = o->oom || oom;
   o->report(o->arg, &fault);
-  free(shown);
+  free(where_shown);
+  free(what_shown);
 }
 
 static void clear(obs_option_value *v) {
@@ -67,14 +91,16 @@ static void assign(obs_options *o, int row, const char *text, obs_option_origin 
    * stronger origin drops what weaker ones gave. The order of loading is the order of strength. */
   if (v->origin != origin) clear(v);
   v->origin = origin;
-  if (v->where == NULL && origin != OBS_OPTION_DEFAULT) v->where = strdup(where); /* without memory it is not shown */
+  if (v->where == NULL && origin != OBS_OPTION_DEFAULT) v->where = obs_option_shown(where); /* no memory: not shown */
   if (obs_option_read(&o->table.at[row], text, v, must)) return;
-  char *shown = obs_option_without_password(text);
-  obs_option_fault fault = {&o->table.at[row], shown != NULL ? shown : "", must, origin, where};
+  char *shown = obs_option_shown(text), *where_shown = obs_option_shown(where);
+  obs_option_fault fault = {&o->table.at[row], shown != NULL ? shown : "", must, origin,
+                            where_shown != NULL ? where_shown : ""};
   o->failed = true;
   o->oom = o->oom || strcmp(must, OBS_OPTION_NO_MEMORY) == 0;
   o->report(o->arg, &fault);
   free(shown);
+  free(where_shown);
 }
 
 bool obs_options_open(obs_options *o, obs_option_table table, void (*report)(void *, const obs_option_fault *),

@@ -3,7 +3,9 @@
  *
  * A flag wins over the environment, which wins over the file, which wins over the default; a list that a stronger
  * origin gives replaces the weaker one's. Whoever loads them calls default, file, environment, flags in this order.
- * Each wrong value is reported with what it must be and where it came from, and the load goes on. One thread. */
+ * Each wrong value is reported with what it must be and where it came from, and the load goes on. The text of a key is
+ * no value of any option, because values are shown: it is refused, and neither that nor a report shows it. One thread.
+ */
 #ifndef OBS_OPTIONS_OPTIONS_H
 #define OBS_OPTIONS_OPTIONS_H
 
@@ -148,6 +150,9 @@ void obs_options_man(obs_option_table table, FILE *out);
 enum { OBS_OPTION_ENV_MAX = 64 };
 const char *obs_option_env(obs_option_table table, const obs_option *option, char space[OBS_OPTION_ENV_MAX]);
 
+/* A text as it may be shown: without what may be a password, between a URL's scheme and its host, and without the text
+ * of a key. To be freed; NULL: no memory. */
+char *obs_option_shown(const char *text);
 /* Digits within min and max; for programs that read a number inside of a FORM. */
 bool obs_option_read_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 /* A duration with its units, as TIME takes them: 90s, 1h30m, 2w. */

@@ -33,7 +33,7 @@ static void print_line(const char *name, const char *value, FILE *out) {
 /* Of a URL without what may be a password. */
 static void print_text(const obs_option *option, const char *value, FILE *out) {
   bool url = option->type == OBS_OPTION_URL || option->type == OBS_OPTION_URLS;
-  char *shown = url ? obs_option_without_password(value) : NULL;
+  char *shown = url ? obs_option_shown(value) : NULL;
   print_line(option->name, !url ? value : shown != NULL ? shown : "(no memory)", out);
   free(shown);
 }

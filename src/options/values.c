@@ -1,4 +1,5 @@
 /* The types of values: what each accepts. */
+#include "access/key_text.h"
 #include "options/internal.h"
 
 #include <ctype.h>
@@ -213,6 +214,11 @@ static void refuse_time(uint64_t min, uint64_t max, uint64_t bare, char must[OBS
 }
 
 bool obs_option_read(const obs_option *option, const char *text, obs_option_value *v, char must[OBS_OPTION_MUST_MAX]) {
+  obs_str key;
+  if (obs_key_text_find(text, strlen(text), &key))
+    return refuse(must, strstr(text, ";key=") != NULL
+                            ? "must not hold the text of a key: ;key= takes the id, the third part of a key's text"
+                            : "must not hold the text of a key");
   if (option->type == OBS_OPTION_TEXTS) return add_text(option, text, v, must);
   if (option->type == OBS_OPTION_URLS) {
     char copy[URLS_MAX], *save = NULL;

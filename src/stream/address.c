@@ -68,8 +68,10 @@ static observer_err parse_params(obs_address *a, const char *params, char *why, 
       err = parse_uid(a, p + 4, len - 4, why, size);
     else if (strncmp(p, "key=", 4) == 0 && a->key[0] == '\0')
       err = parse_key(a, p + 4, len - 4, why, size);
-    else
-      err = wrong(why, size, "parameter %.*s: must be ;uid=NUMBER, or ;key=ID once", (int)(len < 40 ? len : 40), p);
+    else { /* a long `key=` may be a secret */
+      size_t most = strncmp(p, "key=", 4) == 0 && len > 20 ? 3 : 40;
+      err = wrong(why, size, "parameter %.*s: must be ;uid=NUMBER, or ;key=ID once", (int)(len < most ? len : most), p);
+    }
     if (err != OBSERVER_E_OK) return err;
     p += len;
     if (*p == '\0') break;

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 from harness import BUILD, OBSERVERD, SLOW, DaemonTest, free_port, main, wait_until
-from keys import KeyFile, id_of
+from keys import KeyFile, id_of, new_key, secret_of, with_wrong_check
 
 OPEN = ("can be reached by others and is open to all: needs --keys, client certificates (TLS with --tls-ca), or --allow-open")
 NOBODY = ("does not say who its peers are: needs ;key=ID, ;uid=NUMBER (ipc), client certificates (TLS with --tls-ca), or "
@@ -207,6 +207,61 @@ class Told(DaemonTest):
         for name, text in wanted:
             self.assertIn("warn observerd: %s %s\n" % (name, text), daemon.stderr())
             self.assertIn("\nWARNING: %s %s\n" % (name, text), daemon.stdout())
+
+    def test_the_text_of_a_key_is_never_shown(self):
+        """Wherever it is given, whole, with a typo, or as the secret alone, and whatever is asked for: a refusal says what
+        was meant, and shows no part of it."""
+        key = new_key()
+        takes_id = "must not hold the text of a key: ;key= takes the id, the third part of a key's text"
+        not_text, keys = "must not hold the text of a key", KeyFile(os.path.join(self.tmp, "keys.json")).path
+        file, gone = os.path.join(self.tmp, "observer.ini"), "tcp://127.0.0.1:0;key="
+        for text in (key, with_wrong_check(key), key[:40], secret_of(key), key[6:]):
+            parts = [key[i:i + 6] for i in range(15, len(key) - 5) if key[i:i + 6] in text]
+            whole = text.startswith("obs_")
+            cases = [(["--pull", gone + text], None, {}, takes_id if whole else "takes the id, the third part of a key's text"),
+                     (["--pull=" + gone + text], None, {}, takes_id if whole else "takes the id, the third part of a key's text"),
+                     (["--pull", gone + "a;key=" + text], None, {}, takes_id if whole else ";key=ID once"),
+                     ([], "[bus]\npull = %s%s\n" % (gone, text), {}, "third part of a key's text"),
+                     ([], None, {"OBSERVER_PULL": gone + text}, "third part of a key's text")]
+            if whole:
+                cases += [([text], None, {}, "unexpected argument"), (["--" + text], None, {}, "no such option"),
+                          (["--" + text + "=1"], None, {}, "no such option"), (["-x" + text], None, {}, "no such option"),
+                          (["--ephemeral=" + text], None, {}, not_text), (["--check-config=" + text], None, {}, not_text),
+                          (["--tls-ca", text], None, {}, not_text), (["--cycle", text], None, {}, not_text),
+                          (["--keys", text], None, {}, not_text), (["--model=" + text], None, {}, not_text),
+                          (["--config", "/" + text], None, {}, not_text), (["--redact-pattern", "A=" + text], None, {}, not_text),
+                          ([], "[bus]\n%s = 1\n" % text, {}, "no such option"), ([], "[%s]\npull = none\n" % text, {}, "pull"),
+                          ([], "[bus]\n%s\n" % text, {}, "not a section"),
+                          ([], "[bus]\n%s = %s\n" % (text, "x" * 600), {}, "longer than"),
+                          ([], "[observerd]\nbind = %s\n" % text, {}, not_text),
+                          ([], None, {"OBSERVER_MODEL": text}, not_text), ([], None, {"OBSERVER_LOG_LEVEL": text}, not_text),
+                          ([], None, {"OBSERVER_PORT": text}, not_text), ([], None, {"GATEWAY_URL": "http://a/" + text}, not_text),
+                          (["--allow-open"], None, {"OBSERVER_PORT": "tcp://" + text}, "ignored")]
+            for args, lines, env, why in cases:
+                if lines is not None:
+                    with open(file, "w", encoding="utf-8") as out:
+                        out.write(lines)
+                    args = ["--config", file, *args]
+                for asked in ("--check-config", "--sample-config", "--ephemeral"):
+                    if why == "ignored" and asked == "--ephemeral":
+                        continue  # it runs
+                    clean = {k: v for k, v in os.environ.items() if not k.startswith("OBSERVER_")}
+                    given = [asked, "--sub", "none", "--rep", "none", "--feed", "none"]
+                    given += ["--keys", keys] if "--keys" not in args else []
+                    done = subprocess.run([OBSERVERD, *given, *args], env={**clean, **env}, capture_output=True, text=True,
+                                          timeout=60 * SLOW, cwd=self.tmp)
+                    said = done.stdout + done.stderr
+                    self.assertEqual([part for part in parts if part in said], [], (args, lines, env, said))
+                    if asked != "--sample-config":
+                        self.assertIn(why, said)
+                        self.assertEqual(done.returncode != 0, why != "ignored", done)
+
+    def test_the_password_of_a_url_is_not_shown(self):
+        done = subprocess.run([OBSERVERD, "--check-config", "--openai-url=http://hunter22@models.example:1/v1"],
+                              capture_output=True, text=True, timeout=60 * SLOW, cwd=self.tmp)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("# flag --openai-url=http://***@models.example:1/v1\nopenai_url = http://***@models.example:1/v1\n",
+                      done.stdout)
 
     def test_a_refused_start_leaves_nothing(self):
         code, stderr = self.make(pull="tcp://0.0.0.0:0").run_to_exit()
