@@ -187,6 +187,21 @@ class Clients(TlsTest):
             self.assertNotIn("200 OK", said)
             self.assertRegex(said, "alert handshake failure|no ciphers available")
 
+    def test_nobody_negotiates_again(self):
+        daemon = self.start_tls(self.ca.issue("server"))
+        port = urlsplit(daemon.url("http", 1)).port
+        with subprocess.Popen(["openssl", "s_client", "-tls1_2", "-connect", "127.0.0.1:%d" % port, "-CAfile", self.ca.cert],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+            try:
+                client.stdin.write(b"R\n")  # openssl's word for it
+                client.stdin.flush()
+                said = client.stdout.read()  # it ends by itself when it is refused
+            finally:
+                client.kill()
+        self.assertIn(b"RENEGOTIATING", said)
+        self.assertIn(b"no renegotiation", said)
+        self.assertEqual(self.post(daemon, self.trusting())[0], 200)
+
     def test_plain_text_into_a_tls_port(self):
         daemon = self.start_tls(self.ca.issue("server"))
         for kind in ("http", "pull", "rep", "feed"):
