@@ -392,20 +392,24 @@ obs_option_origin obs_options_origin(const obs_options *o, const char *name) {
   return value_of(o, name)->origin;
 }
 
-/* Every row has a member; a table without members is read by name only. */
+/* Every row has a member; a table without members is read by name only. What has not changed is not written: at a
+ * reload other threads read such members. */
 void obs_options_store(const obs_options *o, void *base) {
   for (size_t i = 0; i < o->table.n; i++) {
     const obs_option *option = &o->table.at[i];
     obs_option_value *v = &o->values[i];
     void *member = (char *)base + option->offset;
-    if (obs_option_is_number(option))
-      *(uint64_t *)member = v->number;
-    else if (option->type == OBS_OPTION_SWITCH)
-      *(bool *)member = v->number != 0;
-    else if (obs_option_is_list(option))
-      *(obs_option_list *)member = (obs_option_list){v->texts.at, v->texts.n};
-    else
-      *(char **)member = v->texts.n > 0 ? v->texts.at[0] : NULL;
+    char *text = v->texts.n > 0 ? v->texts.at[0] : NULL;
+    if (obs_option_is_number(option)) {
+      if (*(uint64_t *)member != v->number) *(uint64_t *)member = v->number;
+    } else if (option->type == OBS_OPTION_SWITCH) {
+      if (*(bool *)member != (v->number != 0)) *(bool *)member = v->number != 0;
+    } else if (obs_option_is_list(option)) {
+      obs_option_list *list = member;
+      if (list->items != v->texts.at || list->n != v->texts.n) *list = (obs_option_list){v->texts.at, v->texts.n};
+    } else if (*(char **)member != text) {
+      *(char **)member = text;
+    }
   }
 }
 
