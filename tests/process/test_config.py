@@ -57,7 +57,8 @@ class Urls(ConfigTest):
                 ("feed", "wss://127.0.0.1:0/x", "needs --tls-cert and --tls-key"),
                 ("feed", "ipc:///tmp/x;uid=x", "uid: must be a number")):
             for check in (["--check-config"], ["--ephemeral"]):
-                self.assertEqual(self.refused(*check, "--" + option, url), ["%s %s: %s" % (option, url, why)])
+                shown = url.replace("user@", "***@")
+                self.assertEqual(self.refused(*check, "--" + option, url), ["%s %s: %s" % (option, shown, why)])
 
     def test_all_wrong_ones_are_named(self):
         self.assertEqual(self.refused("--pull", "tcp://a", "--pull", "tcp://127.0.0.1:1", "--sub", "tcp://b"),
