@@ -160,10 +160,16 @@ static void request_done(obs_batch *b) {
   obs_stream_release(s);
 }
 
-/* The peer sends a key. Where others can listen it is not even looked at, so that nobody comes to rely on it. */
-static void take_key(const streams *in, obs_stream *s, obs_intake_message *m, const obs_question *q, obs_buf *reply) {
+/* The peer sends a key. Where others can listen it is not even looked at, so that nobody comes to rely on it. One that
+ * a device brings is not its own: with it every other requester of the device would act with that key. */
+static void take_key(const streams *in, obs_stream *s, obs_intake_message *m, size_t way, const obs_question *q,
+                     obs_buf *reply) {
   if (!obs_sp_is_private(s)) {
     obs_reply_error("key: only over TLS or a Unix socket", reply);
+    return;
+  }
+  if (way > OBS_SP_WORD) {
+    obs_reply_error("key: not through a device, whose requesters share one connection", reply);
     return;
   }
   obs_access_result result = obs_sp_identify(s, obs_question_key(&in->bus->opts, &m->batch, q));
@@ -176,16 +182,19 @@ static void take_key(const streams *in, obs_stream *s, obs_intake_message *m, co
   }
 }
 
-/* What is answered at once: questions, and ops of who may not record. False: ops of who may. */
+/* What is answered at once: questions, and ops of who may not record. False: ops of who may. `way`: the bytes of the
+ * way back, with which the request begins. */
 static bool answer_at_once(const streams *in, obs_stream *s, const obs_identity *who, obs_intake_message *m,
-                           const uint8_t *body, size_t size, obs_buf *reply) {
+                           const uint8_t *request, size_t way, size_t request_size, obs_buf *reply) {
   const obs_bus_opts *o = &in->bus->opts;
+  const uint8_t *body = request + way;
+  size_t size = request_size - way;
   char why[OBS_SP_WHY_MAX];
   obs_question q;
   bool question = obs_question_find(o, &m->batch, body, size, &q);
   unsigned needs = question ? OBS_SCOPE_INGEST | OBS_SCOPE_READ : OBS_SCOPE_INGEST;
   if (question && q.kind == OBS_QUESTION_KEY) {
-    take_key(in, s, m, &q, reply);
+    take_key(in, s, m, way, &q, reply);
   } else if (!obs_identity_may(who, needs)) {
     obs_sp_deny(s, who, needs, 1, why);
     if (question) {
@@ -212,7 +221,7 @@ static bool take_request(streams *in, obs_stream *s, const uint8_t *body, size_t
   const obs_identity *who = obs_sp_identity(s);
   obs_buf reply = {0};
   begin_reply(&reply, body, way);
-  if (answer_at_once(in, s, who, m, body + way, size - way, &reply)) {
+  if (answer_at_once(in, s, who, m, body, way, size, &reply)) {
     obs_intake_message_free(m);
     send_reply(s, &reply);
     return true;

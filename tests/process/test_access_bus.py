@@ -67,13 +67,15 @@ class Peer:
         """Bytes, or anything else as msgpack."""
         self.way.send(body if isinstance(body, bytes) else pack(body))
 
-    def ask(self, body):
+    def ask(self, body, through=()):
+        """`through`: the words that devices put in front, each the number of one of its requesters."""
         self.id += 1
         body = body if isinstance(body, bytes) else pack(body)
-        self.way.send(struct.pack(">I", self.id) + body)
+        way = struct.pack(">%dI" % (len(through) + 1), *through, self.id)
+        self.way.send(way + body)
         answer = self.way.recv()
-        assert struct.unpack_from(">I", answer)[0] == self.id, answer
-        return unpack(answer[4:])
+        assert answer.startswith(way), answer
+        return unpack(answer[len(way):])
 
     def give(self, body):
         """Ops, in the socket's way; returns what is answered, if anything is."""
@@ -553,6 +555,25 @@ class Requesters(AccessTest):
         self.wait_counts(self.daemon, rep=(2, 0, 2))
         self.daemon.stop()
         self.check_kept_nowhere(self.daemon, key)
+
+    def test_through_a_device(self):
+        """A device is one connection of many requesters: the key of one is not the others'."""
+        admin = self.keys.add("admin", "admin")
+        self.begin()
+        for n, scheme in enumerate(SCHEMES):
+            if scheme not in PRIVATE:
+                continue
+            peer = self.peer(self.daemon, "rep", n)
+            for way in ((1,), (2, 3), tuple(range(1, 9))):
+                for body in (pack({"key": admin}), json.dumps({"key": admin}).encode(), pack({"key": new_key()})):
+                    self.assertEqual(peer.ask(body, through=way),
+                                     {"error": "key: not through a device, whose requesters share one connection"})
+                self.assertEqual(peer.ask(op(), through=(9,))["error"], "this key may not do that: needs ingest")
+                self.assertEqual(peer.ask(op(), through=way)["error"], "this key may not do that: needs ingest")
+            self.assertEqual(peer.ask({"key": admin}), {"ok": True, "key": id_of(admin)})  # who is no device
+        self.assertEqual(self.daemon.journal_rows(), [])
+        self.daemon.stop()
+        self.check_kept_nowhere(self.daemon, admin)
 
     def test_wrong_keys(self):
         """One answer for all of them, and the requester stays who it was."""
