@@ -149,14 +149,14 @@ static void *accept_all(void *arg) {
   return NULL;
 }
 
-/* `path`: of a Unix socket; NULL: plain TCP, whose URL goes to `url`. */
+/* On a Unix socket at `path`, or on plain TCP where there is room for its URL. */
 static peer *start_peer(const char *path, char url[64]) {
   peer *d = calloc(1, sizeof(*d));
   assert_non_null(d);
   struct sockaddr_un local = {.sun_family = AF_UNIX};
   struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t size = sizeof(here);
-  d->tcp = path == NULL;
+  d->tcp = url != NULL;
   d->listener = socket(d->tcp ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (d->tcp) {
     assert_int_equal(bind(d->listener, (struct sockaddr *)&here, sizeof(here)), 0);
