@@ -1,5 +1,5 @@
 /* POST review, judged on the thread `obs:judge`; when a model is asked the connection waits a moment for it. GET
- * review/{id}, at once: what is known of reviews is in memory. */
+ * review/{id}, at once: what is known of reviews is in memory. A key without `read` sees only what it asked for. */
 #include "learn/reviews/reviews.h"
 
 #include "bridge/internal.h"
@@ -31,7 +31,8 @@ void obs_bridge_post_review(obs_connection *s, const void *filter) {
     obs_buf_fini(&redacted);
     return;
   }
-  switch (obs_reviews_begin(reviews_of(s), body, on_done, s, &id, &s->http.out)) {
+  const char *asker = s->identity.key != NULL ? s->identity.key->id : "";
+  switch (obs_reviews_begin(reviews_of(s), body, asker, on_done, s, &id, &s->http.out)) {
   case OBS_REVIEW_BAD:
     why = s->http.out;
     s->http.out = (obs_buf){0};
@@ -48,9 +49,15 @@ void obs_bridge_post_review(obs_connection *s, const void *filter) {
   obs_buf_fini(&redacted);
 }
 
+/* Whose reviews may be seen: a key without `read` sees those that it asked for. NULL: everybody's. */
+static const char *visible_to(const obs_connection *s) {
+  if (obs_identity_may(&s->identity, OBS_SCOPE_READ)) return NULL;
+  return s->identity.key != NULL ? s->identity.key->id : "";
+}
+
 static void answer_review(obs_connection *s, obs_reviews *reviews, uint64_t id) {
   s->http.out.len = 0;
-  switch (obs_reviews_get(reviews, id, &s->http.out)) {
+  switch (obs_reviews_get(reviews, id, visible_to(s), &s->http.out)) {
   case OBS_REVIEW_DONE:
     break;
   case OBS_REVIEW_PENDING:

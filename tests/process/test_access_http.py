@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from certificates import Authority
 from described import check_answer, document
-from harness import BUILD, OBSERVERD, ROOT, SLOW, Answer, DaemonTest, free_port, main, wait_until
+from harness import BUILD, OBSERVERD, ROOT, SLOW, Answer, DaemonTest, free_port, learning_rows, main, wait_until
 from keys import KeyFile, id_of, new_key, secret_of, with_other_secret, with_wrong_check
 from test_http_framing import BODY, Raw, chunked
 from test_http_routes import METHODS
@@ -601,6 +601,33 @@ class Sources(AccessTest):
         self.assertEqual({(r["key"], r["request"], r["count"]) for r in rows if r["what"] == "denied"},
                          {(id_of(key), "POST /v1/observer/event (source)", 1), (id_of(key), "POST /event (source)", 1),
                           (id_of(key), "POST /v1/observer/session (source)", 1)})
+
+
+class Reviews(AccessTest):
+    def test_whose_they_are(self):
+        """Who may only ask for reviews gets its own alone, before and after a restart."""
+        one, two, reader, both, admin = (self.file.add(name, *scopes) for name, scopes in (
+            ("one", ["ingest"]), ("two", ["ingest"]), ("reader", ["read"]), ("both", ["ingest", "read"]), ("admin", ["admin"])))
+        daemon = self.daemon("data")
+        body = json.dumps({"text": "I cannot help with that."}).encode()
+        reviews = [self.ask(daemon, "POST", V1 + "review", bearer(key), body).json for key in (one, two, reader)]
+        self.assertEqual(len({review["id"] for review in reviews}), 3)
+
+        def check():
+            for review, of in zip(reviews, (one, two, reader)):
+                for key in (one, two, reader, both, admin):
+                    for family in (V1, "/observer/"):
+                        answer = self.ask(daemon, "GET", family + "review/" + review["id"], bearer(key))
+                        if key in (of, reader, both, admin):
+                            self.assertEqual((answer.status, answer.json), (200, review))
+                        else:
+                            self.assertEqual((answer.status, answer.json), (404, {"error": "no review " + review["id"]}))
+
+        check()
+        rows = learning_rows(daemon, "reviews.jsonl")
+        self.assertEqual([row["key_id"] for row in rows], [id_of(key) for key in (one, two, reader)])
+        daemon.restart()
+        check()
 
 
 class Secrets(AccessTest):

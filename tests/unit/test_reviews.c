@@ -139,7 +139,7 @@ static cJSON *parse(obs_buf *text) {
 
 static obs_review_state begin(fixture *f, const char *body, uint64_t *id, cJSON **out) {
   obs_buf text = {0};
-  obs_review_state state = obs_reviews_begin(f->reviews, str(body), NULL, NULL, id, &text);
+  obs_review_state state = obs_reviews_begin(f->reviews, str(body), "", NULL, NULL, id, &text);
   assert_false(text.oom);
   assert_int_not_equal(state, OBS_REVIEW_BAD);
   *out = parse(&text);
@@ -364,7 +364,7 @@ static void test_bad(void **state) {
   for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
     obs_buf out = {0};
     uint64_t id;
-    assert_int_equal(obs_reviews_begin(f->reviews, str(bad[i].body), NULL, NULL, &id, &out), OBS_REVIEW_BAD);
+    assert_int_equal(obs_reviews_begin(f->reviews, str(bad[i].body), "", NULL, NULL, &id, &out), OBS_REVIEW_BAD);
     obs_buf_putc(&out, '\0');
     assert_string_equal(out.p, bad[i].error);
     obs_buf_fini(&out);
@@ -608,7 +608,7 @@ static void wait_told(fixture *f, uint32_t n) {
 static uint64_t ask(fixture *f, const char *body) {
   obs_buf out = {0};
   uint64_t id, named;
-  assert_int_equal(obs_reviews_begin(f->reviews, str(body), on_done, f, &id, &out), OBS_REVIEW_PENDING);
+  assert_int_equal(obs_reviews_begin(f->reviews, str(body), "", on_done, f, &id, &out), OBS_REVIEW_PENDING);
   cJSON *json = parse(&out);
   assert_string_equal(text_of(json, "status"), "pending");
   assert_true(obs_hex_parse(str(text_of(json, "id")), &named));
@@ -619,7 +619,7 @@ static uint64_t ask(fixture *f, const char *body) {
 
 static cJSON *get(fixture *f, uint64_t id) {
   obs_buf out = {0};
-  assert_int_equal(obs_reviews_get(f->reviews, id, &out), OBS_REVIEW_DONE);
+  assert_int_equal(obs_reviews_get(f->reviews, id, NULL, &out), OBS_REVIEW_DONE);
   return parse(&out);
 }
 
@@ -707,8 +707,18 @@ static void test_waiting(void **state) {
   first = ask(f, "{\"text\":\"nothing to say\"}");
   while (model_server_requests(&f->server) == 0) usleep(1000);
   assert_int_equal(ask(f, "{\"text\":\"nothing  to say\"}"), first); /* the same question while it is open */
-  assert_int_equal(obs_reviews_get(f->reviews, first, &out), OBS_REVIEW_PENDING);
-  for (int i = 0; i < OBS_REVIEWS_WAITING; i++) {
+  assert_int_equal(obs_reviews_get(f->reviews, first, NULL, &out), OBS_REVIEW_PENDING);
+  assert_int_equal(obs_reviews_get(f->reviews, first, "abcdefgh", &out), OBS_REVIEW_BAD); /* of no key */
+  /* The same question of a key is another one, and the key's alone. */
+  out.len = 0;
+  assert_int_equal(
+      obs_reviews_begin(f->reviews, str("{\"text\":\"nothing to say\"}"), "abcdefgh", on_done, f, &id, &out),
+      OBS_REVIEW_PENDING);
+  assert_true(id > first);
+  assert_int_equal(obs_reviews_get(f->reviews, id, "abcdefgh", &out), OBS_REVIEW_PENDING);
+  assert_int_equal(obs_reviews_get(f->reviews, id, "abcdefgi", &out), OBS_REVIEW_BAD);
+  assert_int_equal(obs_reviews_get(f->reviews, id, NULL, &out), OBS_REVIEW_PENDING);
+  for (int i = 1; i < OBS_REVIEWS_WAITING; i++) {
     snprintf(body, sizeof(body), "{\"text\":\"nothing to say\",\"attempt\":%d}", i + 1);
     id = ask(f, body);
     assert_true(id > first);
@@ -720,8 +730,8 @@ static void test_waiting(void **state) {
   obs_calls_stop(f->calls);
   obs_reviews_stop(f->reviews);
   assert_int_equal(f->told, OBS_REVIEWS_WAITING + 1); /* all but the forgotten one: they are given up */
-  assert_int_equal(obs_reviews_get(f->reviews, first, &out), OBS_REVIEW_BAD);
-  assert_int_equal(obs_reviews_get(f->reviews, id, &out), OBS_REVIEW_BAD);
+  assert_int_equal(obs_reviews_get(f->reviews, first, NULL, &out), OBS_REVIEW_BAD);
+  assert_int_equal(obs_reviews_get(f->reviews, id, NULL, &out), OBS_REVIEW_BAD);
   obs_buf_fini(&out);
   assert_int_equal(model_server_requests(&f->server), 1);
 }
@@ -738,7 +748,7 @@ static void *ask_at_once(void *arg) {
   same_asker *a = arg;
   obs_buf out = {0};
   pthread_barrier_wait(a->together);
-  (void)obs_reviews_begin(a->f->reviews, str(a->body), on_done, a->f, &a->id, &out);
+  (void)obs_reviews_begin(a->f->reviews, str(a->body), "", on_done, a->f, &a->id, &out);
   obs_buf_fini(&out);
   return NULL;
 }
@@ -814,8 +824,8 @@ static void test_only_the_last_are_kept(void **state) {
     cJSON_Delete(json);
     if (i == 0) first = last;
   }
-  assert_int_equal(obs_reviews_get(f->reviews, first, &out), OBS_REVIEW_BAD);
-  assert_int_equal(obs_reviews_get(f->reviews, last, &out), OBS_REVIEW_DONE);
+  assert_int_equal(obs_reviews_get(f->reviews, first, NULL, &out), OBS_REVIEW_BAD);
+  assert_int_equal(obs_reviews_get(f->reviews, last, NULL, &out), OBS_REVIEW_DONE);
   obs_buf_fini(&out);
 }
 

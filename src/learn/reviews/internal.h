@@ -50,6 +50,7 @@ struct obs_review_waiter {
 typedef struct obs_review_job obs_review_job;
 struct obs_review_job {
   uint64_t id, text_hash, context_hash;
+  char key_id[OBS_KEY_ID_LEN + 1]; /* whose question it is; "": no key's */
   obs_review_chain chain;
   bool of_op;        /* the context names the op */
   uint32_t attempt;  /* 0: not given */

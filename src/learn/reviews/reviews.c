@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 /* An id is the time of arrival in milliseconds, then this many bits for the order within it: ids ascend across
@@ -17,6 +18,7 @@ enum { ID_BITS = 16 };
 
 typedef struct {
   uint64_t id, text_hash, context_hash;
+  char key_id[OBS_KEY_ID_LEN + 1];
   obs_review_chain chain;
   uint32_t attempt;
   obs_review_verdict verdict;
@@ -169,6 +171,8 @@ static bool fold(void *arg, const cJSON *row, const char **why) {
   if (!cJSON_IsNull(item) && (!obs_row_u64(row, "attempt", &attempt) || attempt < 1 || attempt > UINT32_MAX))
     return false;
   k.attempt = (uint32_t)attempt;
+  obs_str key_id = obs_row_text(row, "key_id"); /* none, where no key was needed */
+  if (obs_key_text_is_id(key_id)) memcpy(k.key_id, key_id.p, OBS_KEY_ID_LEN);
   k.chain = obs_review_chain_of(cJSON_GetObjectItemCaseSensitive(row, "context"));
   obs_buf text = {0};
   obs_json_writer w = obs_json_write(&text);
@@ -233,13 +237,15 @@ void obs_reviews_close(void *reviews) {
  * A job is in the list from obs_reviews_begin to close_job, which whoever has it calls exactly once: the thread that
  * judged it (finish, give_up), the review thread after the LLM (ask), or obs_reviews_stop for those that wait. */
 
+static bool is_same(const obs_review_job *a, const obs_review_job *b) {
+  return a->text_hash == b->text_hash && a->context_hash == b->context_hash && a->attempt == b->attempt &&
+         strcmp(a->key_id, b->key_id) == 0;
+}
+
 /* The open job of that id; with `same`, the one that is the same question. NULL: there is none. Under the lock. */
 static obs_review_job *find_open(const obs_reviews *r, uint64_t id, const obs_review_job *same) {
   for (obs_review_job *j = r->open; j != NULL; j = j->next) {
-    if (same == NULL
-            ? j->id == id
-            : j->text_hash == same->text_hash && j->context_hash == same->context_hash && j->attempt == same->attempt)
-      return j;
+    if (same == NULL ? j->id == id : is_same(j, same)) return j;
   }
   return NULL;
 }
@@ -300,6 +306,7 @@ static void finish(obs_reviews *r, obs_review_job *job, const reason *why, obs_b
   obs_json_cstr(&w, "model", o != NULL ? obs_llm_name(r->opts.model) : NULL);
   obs_json_cstr(&w, "model_error", job->prompt.len > 0 ? why->undecided : NULL);
   obs_json_u64(&w, "ms", obs_clock_mono_ms() - job->began_ms);
+  if (job->key_id[0] != '\0') obs_json_cstr(&w, "key_id", job->key_id);
   if (!row.oom) (void)obs_records_append(r->records, &row, NULL);
 
   w = obs_json_write(&text);
@@ -312,14 +319,15 @@ static void finish(obs_reviews *r, obs_review_job *job, const reason *why, obs_b
     out->oom = out->oom || text.oom;
   }
   obs_review_verdict verdict = o != NULL ? o->verdict : job->judgement.verdict;
-  const kept k = {.id = job->id,
-                  .text_hash = job->text_hash,
-                  .context_hash = job->context_hash,
-                  .chain = job->chain,
-                  .attempt = job->attempt,
-                  .verdict = verdict,
-                  .len = (uint32_t)text.len,
-                  .text = text.p};
+  kept k = {.id = job->id,
+            .text_hash = job->text_hash,
+            .context_hash = job->context_hash,
+            .chain = job->chain,
+            .attempt = job->attempt,
+            .verdict = verdict,
+            .len = (uint32_t)text.len,
+            .text = text.p};
+  memcpy(k.key_id, job->key_id, sizeof(k.key_id));
   pthread_mutex_lock(&r->lock);
   if (!text.oom) {
     keep(r, &k);
@@ -414,8 +422,8 @@ static obs_review_state put_pending(uint64_t id, obs_buf *out) {
   return OBS_REVIEW_PENDING;
 }
 
-obs_review_state obs_reviews_begin(obs_reviews *r, obs_str body, void (*done)(void *arg), void *arg, uint64_t *id,
-                                   obs_buf *out) {
+obs_review_state obs_reviews_begin(obs_reviews *r, obs_str body, const char *key_id, void (*done)(void *arg), void *arg,
+                                   uint64_t *id, obs_buf *out) {
   char error[320];
   obs_review_request req = {0};
   obs_review_earlier earlier;
@@ -435,6 +443,7 @@ obs_review_state obs_reviews_begin(obs_reviews *r, obs_str body, void (*done)(vo
   job->began_ms = obs_clock_mono_ms();
   job->text_hash = obs_review_text_hash(req.subject.text);
   job->context_hash = req.context_hash;
+  (void)snprintf(job->key_id, sizeof(job->key_id), "%s", key_id);
   job->chain = req.chain;
   job->of_op = req.subject.keys[OBS_REVIEW_KEY_op_id].p != NULL;
   job->attempt = req.subject.attempt;
@@ -515,15 +524,19 @@ void obs_reviews_forget(obs_reviews *r, uint64_t id, const void *arg) {
   pthread_mutex_unlock(&r->lock);
 }
 
-obs_review_state obs_reviews_get(obs_reviews *r, uint64_t id, obs_buf *out) {
+obs_review_state obs_reviews_get(obs_reviews *r, uint64_t id, const char *key_id, obs_buf *out) {
   obs_review_state state = OBS_REVIEW_BAD;
   pthread_mutex_lock(&r->lock);
   const kept *k = NULL;
   for (uint64_t i = 0; (k = kept_at(r, i)) != NULL && k->id != id;) i++;
-  if (k != NULL) {
+  const obs_review_job *job = k == NULL ? find_open(r, id, NULL) : NULL;
+  const char *asker = k != NULL ? k->key_id : job != NULL ? job->key_id : NULL;
+  if (asker != NULL && key_id != NULL && strcmp(asker, key_id) != 0) {
+    state = OBS_REVIEW_BAD; /* another's */
+  } else if (k != NULL) {
     obs_buf_append(out, k->text, k->len);
     state = OBS_REVIEW_DONE;
-  } else if (find_open(r, id, NULL) != NULL) {
+  } else if (job != NULL) {
     state = put_pending(id, out);
   }
   pthread_mutex_unlock(&r->lock);
