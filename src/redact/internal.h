@@ -8,6 +8,44 @@
 #include <openssl/evp.h>
 #include <stdatomic.h>
 
+/* Kinds of runs: what a part of a secret consists of. X(name, letters and digits besides these, or all but these) */
+#define OBS_REDACT_RUNS(X)                                                                                             \
+  X(PLAIN, "", false)                                                                                                  \
+  X(UNDERSCORE, "_", false)                                                                                            \
+  X(HYPHEN, "-", false)                                                                                                \
+  X(WORD, "-_", false)                                                                                                 \
+  X(DOTTED, "-_.", false)                                                                                              \
+  X(BASE64, "+/=", false)                                                                                              \
+  X(BASE64_WORD, "+/=_", false)                                                                                        \
+  X(HOOK, "/_", false)                                                                                                 \
+  X(ACCOUNT_KEY, "+/=", false)                                                                                         \
+  X(AWS_SECRET, "/+=", false)                                                                                          \
+  X(JWT_HEADER, "-_", false)                                                                                           \
+  X(JWT_PAYLOAD, "-_", false)                                                                                          \
+  X(JWT_MORE, "-_", false)                                                                                             \
+  X(CREDENTIAL, "-._~+/=:|", false)                                                                                    \
+  X(BASIC, "+/=-_", false)                                                                                             \
+  X(PEM_HEAD, "-:, ", false)                                                                                           \
+  X(PEM_LINE, "+/=", false)                                                                                            \
+  X(PARAMETER, "\"'<>`|^&;,)]}\\#", true)
+
+typedef enum {
+#define OBS_REDACT_RUN_ENUM(name, also, inverted) OBS_REDACT_RUN_##name,
+  OBS_REDACT_RUNS(OBS_REDACT_RUN_ENUM)
+#undef OBS_REDACT_RUN_ENUM
+      OBS_REDACT_RUN_COUNT
+} obs_redact_run_kind;
+
+/* The run of each kind that was measured last. The places at which a kind is asked for only grow, but for the length of
+ * a literal; so no byte is measured twice, however many literals stand in one run that is no secret after all. That is
+ * what makes a look linear: two uses of the same bytes have a kind each, where the one runs ahead of the other. */
+typedef struct {
+  struct {
+    size_t at, end;
+  } runs[OBS_REDACT_RUN_COUNT];
+  size_t no_sk_key; /* up to here `sk-` begins no key (find_sk_key) */
+} obs_redact_memo;
+
 /* A text that is looked through. In a `raw` scan of a whole message nobody knows where its strings begin and end and
  * what is escaped: then a finder must say yes whenever it would say yes to a part of it. */
 typedef struct {
@@ -15,6 +53,7 @@ typedef struct {
   size_t n;
   size_t from; /* a match begins here at the earliest: before it is the last one */
   bool raw;
+  obs_redact_memo *memo;
 } obs_redact_scan;
 
 typedef struct {
@@ -31,10 +70,12 @@ struct obs_redact_row {
   bool all;            /* only with OBS_REDACT_ALL */
   uint8_t kind;
   bool (*find)(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out);
-  /* Of find_key: the bytes that follow, and how many. */
-  const char *also; /* besides letters and digits */
-  uint16_t min, max;
-  bool cut; /* fewer will do at the end of the text: it may have been cut there */
+  /* Of find_key: the bytes that follow, and how many at least. One that is longer than any is known to be is a secret
+   * all the same. */
+  obs_redact_run_kind run;
+  uint16_t min;
+  bool exact; /* it has just `min` bytes when a hyphen or an underscore stands behind them */
+  bool cut;   /* fewer will do at the end of the text: it may have been cut there */
 };
 
 /* The rows of escapes, which may hide anything, of secrets and of personal data. */
@@ -52,8 +93,8 @@ static inline bool obs_redact_is_alnum(char c) {
 }
 /* Nothing of a word stands right before `at`. */
 bool obs_redact_begins(const obs_redact_scan *s, size_t at);
-/* How many bytes from `at` on are letters, digits or of `also`. */
-size_t obs_redact_run(const obs_redact_scan *s, size_t at, const char *also);
+/* How many bytes from `at` on are of that kind of run. */
+size_t obs_redact_run(const obs_redact_scan *s, size_t at, obs_redact_run_kind kind);
 
 /* ---- configured patterns ---- */
 
@@ -93,6 +134,7 @@ size_t obs_redact_next_hit(const obs_redact *r, const char *p, size_t n, size_t 
 typedef struct {
   obs_redact *r;
   obs_redact_scan scan;
+  obs_redact_memo memo;
   obs_redact_match next[1 + OBS_REDACT_PATTERNS_MAX]; /* of the built-in kinds, and of each pattern; at n: none */
   bool whole;                                         /* the text goes as a whole: a pattern failed */
   bool begun;

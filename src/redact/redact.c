@@ -175,15 +175,18 @@ static bool find_built_in(const obs_redact *r, const obs_redact_scan *s, obs_red
 
 size_t obs_redact_next_hit(const obs_redact *r, const char *p, size_t n, size_t at) {
   obs_redact_match match;
-  const obs_redact_scan s = {.p = p, .n = n, .raw = true};
   if (r->every) return at;
-  while ((at = obs_prefilter_next(r->prefilter, p, at, n)) < n) {
+  at = obs_prefilter_next(r->prefilter, p, at, n);
+  if (at == n) return n; /* as most texts: nothing was made for them */
+  obs_redact_memo memo = {0};
+  const obs_redact_scan s = {.p = p, .n = n, .raw = true, .memo = &memo};
+  do {
     size_t i = 0, row, place;
     while (obs_prefilter_literal_at(r->prefilter, p, n, 0, at, &i, &row, &place)) {
       if (r->rows[row]->find(&s, place, r->rows[row], &match)) return at;
     }
-    at++;
-  }
+    at = obs_prefilter_next(r->prefilter, p, at + 1, n);
+  } while (at < n);
   return n;
 }
 
@@ -205,6 +208,7 @@ static bool is_in_token(const char *p, size_t n, size_t at, size_t end) {
 static void find_next(obs_redact_matches *m, size_t source) {
   obs_redact_match *next = &m->next[source];
   obs_redact_scan s = m->scan;
+  s.memo = &m->memo;
   *next = (obs_redact_match){s.n, s.n, 0};
   if (source == 0) {
     obs_redact_match match;

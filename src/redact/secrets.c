@@ -22,9 +22,33 @@ bool obs_redact_begins(const obs_redact_scan *s, size_t at) {
   return false;
 }
 
-size_t obs_redact_run(const obs_redact_scan *s, size_t at, const char *also) {
-  size_t i = at;
-  while (i < s->n && (obs_redact_is_alnum(s->p[i]) || is_of(also, s->p[i]))) i++;
+static bool ends_url(char c) {
+  return (unsigned char)c <= ' ' || is_of("\"'<>`|^", c);
+}
+
+static bool is_in_run(obs_redact_run_kind kind, char c) {
+  static const struct {
+    const char *also;
+    bool inverted;
+  } kinds[] = {
+#define KIND(name, also, inverted) {also, inverted},
+      OBS_REDACT_RUNS(KIND)
+#undef KIND
+  };
+  if (kinds[kind].inverted) return (unsigned char)c > ' ' && !is_of(kinds[kind].also, c);
+  return obs_redact_is_alnum(c) || is_of(kinds[kind].also, c);
+}
+
+size_t obs_redact_run(const obs_redact_scan *s, size_t at, obs_redact_run_kind kind) {
+  size_t *known = &s->memo->runs[kind].at, *known_end = &s->memo->runs[kind].end, i = at;
+  if (at >= *known && at < *known_end) return *known_end - at;
+  size_t stop = at < *known ? *known : s->n;
+  while (i < stop && is_in_run(kind, s->p[i])) i++;
+  if (i == *known && at < *known) i = *known_end; /* it leads into the one that is known */
+  if (i >= *known_end) {
+    *known = at;
+    *known_end = i;
+  }
   return i - at;
 }
 
@@ -57,36 +81,39 @@ static size_t skip_separator(const obs_redact_scan *s, size_t at) {
 
 /* ---- keys of providers ---- */
 
-/* The literal, then a run of letters, digits and `also`. */
+/* The literal, then a run. */
 static bool find_key(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   if (!obs_redact_begins(s, at)) return false;
-  size_t head = strlen(row->literal), run = obs_redact_run(s, at + head, row->also), end = at + head + run;
-  bool whole = run >= row->min && (run <= row->max || s->raw);
+  size_t head = strlen(row->literal), run = obs_redact_run(s, at + head, row->run), end = at + head + run;
+  bool whole = run >= row->min;
+  if (row->exact && whole && is_of("-_", s->p[at + head + row->min])) end = at + head + row->min;
   bool cut = row->cut && run < row->min && run >= row->min / 2 && run >= AUTH_MIN && (end == s->n || s->raw);
   return (whole || cut) && found(out, row->kind, at, end);
 }
 
 /* The same with digits in it, and a run without a hyphen: `sk-` begins words as well. */
 static bool find_sk_key(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
-  if (!find_key(s, at, row, out)) return false;
+  if (at < s->memo->no_sk_key || !find_key(s, at, row, out)) return false;
   size_t longest = 0, run = 0;
   for (size_t i = at + 3; i < out->end; i++) {
     run = s->p[i] == '-' ? 0 : run + 1;
     if (run > longest) longest = run;
   }
-  return s->raw || (longest >= row->min && has_digit(s->p + at, out->end - at));
+  if (s->raw || (longest >= row->min && has_digit(s->p + at, out->end - at))) return true;
+  s->memo->no_sk_key = out->end; /* what is not in all of the run is not in its end either */
+  return false;
 }
 
 /* https://hooks.slack.com/services/T000/B000/xxxx: who knows the path may post. */
 static bool find_hook(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
-  size_t begin = at + strlen(row->literal), run = obs_redact_run(s, begin, "/_\\");
+  size_t begin = at + strlen(row->literal), run = obs_redact_run(s, begin, OBS_REDACT_RUN_HOOK);
   return run >= row->min && found(out, row->kind, begin, begin + run);
 }
 
 /* `AccountKey=`, of Azure's connection strings. */
 static bool find_account_key(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   enum { LEAST = 40 };
-  size_t begin = at + strlen(row->literal), run = obs_redact_run(s, begin, "+/=");
+  size_t begin = at + strlen(row->literal), run = obs_redact_run(s, begin, OBS_REDACT_RUN_ACCOUNT_KEY);
   return run >= LEAST && found(out, row->kind, begin, begin + run);
 }
 
@@ -96,7 +123,7 @@ static bool find_account_key(const obs_redact_scan *s, size_t at, const obs_reda
 static bool find_aws_secret(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   size_t end = at + strlen(row->literal), begin = skip_separator(s, end);
   if (s->raw) return found(out, row->kind, at, end);
-  return begin > end && obs_redact_run(s, begin, "/+=") == AWS_LENGTH &&
+  return begin > end && obs_redact_run(s, begin, OBS_REDACT_RUN_AWS_SECRET) == AWS_LENGTH &&
          found(out, row->kind, begin, begin + AWS_LENGTH);
 }
 
@@ -105,13 +132,13 @@ static bool find_aws_secret(const obs_redact_scan *s, size_t at, const obs_redac
 static bool find_jwt(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   enum { HEADER = 10, PAYLOAD = 8 };
   if (!obs_redact_begins(s, at)) return false;
-  size_t header = obs_redact_run(s, at, "-_"), end = at + header;
+  size_t header = obs_redact_run(s, at, OBS_REDACT_RUN_JWT_HEADER), end = at + header;
   if (header < HEADER || end >= s->n || s->p[end] != '.') return false;
-  size_t payload = obs_redact_run(s, end + 1, "-_");
+  size_t payload = obs_redact_run(s, end + 1, OBS_REDACT_RUN_JWT_PAYLOAD);
   if (payload < PAYLOAD) return false;
   end += 1 + payload;
   for (int more = 0; more < 3 && end < s->n && s->p[end] == '.'; more++) { /* a signature; an encrypted one has three */
-    size_t run = obs_redact_run(s, end + 1, "-_");
+    size_t run = obs_redact_run(s, end + 1, OBS_REDACT_RUN_JWT_MORE);
     if (run == 0) break;
     end += 1 + run;
   }
@@ -157,8 +184,7 @@ static bool is_key(const obs_redact_scan *s, size_t at, size_t n, obs_redact_mat
 
 /* The credential at `begin`, which is said to be one. */
 static bool take_credential(const obs_redact_scan *s, size_t begin, size_t min, uint8_t kind, obs_redact_match *out) {
-  static const char also[] = "-._~+/=:|";
-  size_t run = obs_redact_run(s, begin, also);
+  size_t run = obs_redact_run(s, begin, OBS_REDACT_RUN_CREDENTIAL);
   while (run > 0 && is_of(".:,", s->p[begin + run - 1])) run--; /* of the sentence */
   if (!is_credential(s->p + begin, run, min)) return false;
   return is_key(s, begin, run, out) || found(out, kind, begin, begin + run);
@@ -167,13 +193,14 @@ static bool take_credential(const obs_redact_scan *s, size_t begin, size_t min, 
 static bool find_bearer(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   if (!obs_redact_begins(s, at)) return false;
   size_t end = at + strlen(row->literal), begin = skip_spaces(s, end);
-  if (s->raw) return obs_redact_run(s, begin, "-._~+/=:|") >= AUTH_MIN && found(out, row->kind, at, end);
+  if (s->raw) return obs_redact_run(s, begin, OBS_REDACT_RUN_CREDENTIAL) >= AUTH_MIN && found(out, row->kind, at, end);
   return take_credential(s, begin, BEARER_MIN, row->kind, out);
 }
 
 static bool find_basic(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   if (!obs_redact_begins(s, at)) return false;
-  size_t end = at + strlen(row->literal), begin = skip_spaces(s, end), run = obs_redact_run(s, begin, "+/=-_");
+  size_t end = at + strlen(row->literal), begin = skip_spaces(s, end),
+         run = obs_redact_run(s, begin, OBS_REDACT_RUN_BASIC);
   if (run < 4 || !(s->raw || is_basic(s->p + begin, run))) return false;
   return found(out, row->kind, begin, begin + run);
 }
@@ -221,10 +248,10 @@ static size_t pem_body(const obs_redact_scan *s, size_t at, size_t *longest) {
   size_t end = at;
   *longest = 0;
   for (;;) {
-    size_t i = skip_break(s, end), run = obs_redact_run(s, i, "+/="), head = 0;
+    size_t i = skip_break(s, end), run = obs_redact_run(s, i, OBS_REDACT_RUN_PEM_LINE), head = 0;
     for (size_t k = 0; k < 2 && *longest == 0; k++) {
       if (s->n - i > strlen(heads[k]) && memcmp(s->p + i, heads[k], strlen(heads[k])) == 0)
-        head = obs_redact_run(s, i, "-:, ");
+        head = obs_redact_run(s, i, OBS_REDACT_RUN_PEM_HEAD);
     }
     if (run == 0 && head == 0) return end;
     if (head == 0 && run > *longest) *longest = run;
@@ -274,10 +301,10 @@ static size_t skip_mark(const obs_redact_scan *s, size_t at) {
 
 static bool find_private_key(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   static const char begin_mark[] = "-----BEGIN ", end_mark[] = "-----END ";
-  size_t begin, end = skip_mark(s, at), longest;
+  size_t begin, longest;
   if (s->raw) return found(out, row->kind, at, at + strlen(row->literal));
   if (pem_mark(s, at, begin_mark, &begin)) {
-    end = pem_body(s, end, &longest);
+    size_t end = pem_body(s, skip_mark(s, at), &longest);
     size_t i = skip_break(s, end);
     if (s->n - i >= sizeof(end_mark) - 1 && memcmp(s->p + i, end_mark, sizeof(end_mark) - 1) == 0)
       end = skip_mark(s, i + sizeof(end_mark) - 1);
@@ -285,7 +312,7 @@ static bool find_private_key(const obs_redact_scan *s, size_t at, const obs_reda
   }
   if (!pem_mark(s, at, end_mark, &begin)) return false; /* the end of one whose begin was cut off */
   begin = pem_body_before(s, begin, &longest);
-  return longest >= PEM_MIN && found(out, row->kind, begin, end);
+  return longest >= PEM_MIN && found(out, row->kind, begin, skip_mark(s, at));
 }
 
 /* ---- URLs ---- */
@@ -297,10 +324,6 @@ static bool is_placeholder(const char *p, size_t n) {
   if (obs_redact_token(p, n) == n) return true;
   while (same < n && p[same] == p[0]) same++;
   return same == n && is_of("*xX.", p[0]);
-}
-
-static bool ends_url(char c) {
-  return (unsigned char)c <= ' ' || is_of("\"'<>`|^", c);
 }
 
 /* `://user:password@host`: the last `@` before the path, and before another URL. A password that has a slash in it is
@@ -354,7 +377,7 @@ static bool find_parameter(const obs_redact_scan *s, size_t at, const obs_redact
     name--;
   if (name == s->from || !is_of("?&;", s->p[name - 1]) || !is_secret_name(s->p + name, begin - 1 - name, &min))
     return false;
-  while (end < s->n && !ends_url(s->p[end]) && !is_of("&;,)]}\\#", s->p[end])) end++;
+  end += obs_redact_run(s, begin, OBS_REDACT_RUN_PARAMETER);
   size_t token = obs_redact_token(s->p + begin, s->n - begin);
   if (token > 0 || end - begin < min || is_placeholder(s->p + begin, end - begin)) return false;
   return is_key(s, begin, end - begin, out) || found(out, row->kind, begin, end);
@@ -376,15 +399,20 @@ const size_t obs_redact_escape_count = sizeof(obs_redact_escape_rows) / sizeof(o
 
 /* ---- the rows ---- */
 
-#define KEY(text, place, others, least, most)                                                                          \
+#define KEY(text, place, runs, least)                                                                                  \
   {                                                                                                                    \
-    .literal = (text), .hook = (place), .kind = OBS_REDACT_API_KEY, .find = find_key, .also = (others),                \
-    .min = (least), .max = (most), .cut = true                                                                         \
+    .literal = (text), .hook = (place), .kind = OBS_REDACT_API_KEY, .find = find_key, .run = OBS_REDACT_RUN_##runs,    \
+    .min = (least), .cut = true                                                                                        \
+  }
+#define EXACT(text, place, runs, length)                                                                               \
+  {                                                                                                                    \
+    .literal = (text), .hook = (place), .kind = OBS_REDACT_API_KEY, .find = find_key, .run = OBS_REDACT_RUN_##runs,    \
+    .min = (length), .exact = true, .cut = true                                                                        \
   }
 #define SK_KEY(text, place, least)                                                                                     \
   {                                                                                                                    \
-    .literal = (text), .hook = (place), .kind = OBS_REDACT_API_KEY, .find = find_sk_key, .also = "-_", .min = (least), \
-    .max = 400                                                                                                         \
+    .literal = (text), .hook = (place), .kind = OBS_REDACT_API_KEY, .find = find_sk_key, .run = OBS_REDACT_RUN_WORD,   \
+    .min = (least)                                                                                                     \
   }
 #define NAMED(text, place)                                                                                             \
   { .literal = (text), .hook = (place), .fold = true, .kind = OBS_REDACT_AWS_SECRET, .find = find_aws_secret }
@@ -393,82 +421,82 @@ const size_t obs_redact_escape_count = sizeof(obs_redact_escape_rows) / sizeof(o
 
 const obs_redact_row obs_redact_secret_rows[] = {
     /* OpenAI, Anthropic, OpenRouter, DeepSeek, Langfuse and others: sk-, sk-proj-, sk-ant-api03-, sk-or-v1-, sk-lf- */
-    KEY("sk-proj-", 2, "-_", 20, 400),
-    KEY("sk-svcacct-", 2, "-_", 20, 400),
-    KEY("sk-ant-", 2, "-_", 20, 400),
-    KEY("sk-or-v1-", 4, "", 32, 128),
-    KEY("sk-lf-", 2, "-", 32, 64),
+    KEY("sk-proj-", 2, WORD, 20),
+    KEY("sk-svcacct-", 2, WORD, 20),
+    KEY("sk-ant-", 2, WORD, 20),
+    KEY("sk-or-v1-", 4, PLAIN, 32),
+    KEY("sk-lf-", 2, HYPHEN, 32),
     SK_KEY("sk-", 0, 20),
     /* Stripe */
-    KEY("sk_live_", 1, "_", 16, 300),
-    KEY("sk_test_", 1, "_", 16, 300),
-    KEY("rk_live_", 1, "_", 16, 300),
-    KEY("rk_test_", 1, "_", 16, 300),
-    KEY("whsec_", 3, "+/=", 24, 100),
+    KEY("sk_live_", 1, UNDERSCORE, 16),
+    KEY("sk_test_", 1, UNDERSCORE, 16),
+    KEY("rk_live_", 1, UNDERSCORE, 16),
+    KEY("rk_test_", 1, UNDERSCORE, 16),
+    KEY("whsec_", 3, BASE64, 24),
     /* AWS: ids of keys */
-    KEY("AKIA", 0, "", 16, 16),
-    KEY("ASIA", 0, "", 16, 16),
+    EXACT("AKIA", 0, PLAIN, 16),
+    EXACT("ASIA", 0, PLAIN, 16),
     /* GitHub */
-    KEY("ghp_", 1, "", 36, 255),
-    KEY("gho_", 1, "", 36, 255),
-    KEY("ghu_", 1, "", 36, 255),
-    KEY("ghs_", 1, "", 36, 255),
-    KEY("ghr_", 1, "", 36, 255),
-    KEY("github_pat_", 8, "_", 50, 255),
+    KEY("ghp_", 1, PLAIN, 36),
+    KEY("gho_", 1, PLAIN, 36),
+    KEY("ghu_", 1, PLAIN, 36),
+    KEY("ghs_", 1, PLAIN, 36),
+    KEY("ghr_", 1, PLAIN, 36),
+    KEY("github_pat_", 8, UNDERSCORE, 50),
     /* GitLab */
-    KEY("glpat-", 1, "-_.", 20, 300),
-    KEY("gldt-", 1, "-_.", 20, 300),
-    KEY("glrt-", 1, "-_.", 20, 300),
-    KEY("glptt-", 1, "-_.", 20, 300),
-    KEY("glcbt-", 1, "-_.", 20, 300),
-    KEY("glft-", 1, "-_.", 20, 300),
-    KEY("glsoat-", 2, "-_.", 20, 300),
-    KEY("glimt-", 2, "-_.", 20, 300),
-    KEY("glagent-", 0, "-_.", 40, 300),
+    KEY("glpat-", 1, DOTTED, 20),
+    KEY("gldt-", 1, DOTTED, 20),
+    KEY("glrt-", 1, DOTTED, 20),
+    KEY("glptt-", 1, DOTTED, 20),
+    KEY("glcbt-", 1, DOTTED, 20),
+    KEY("glft-", 1, DOTTED, 20),
+    KEY("glsoat-", 2, DOTTED, 20),
+    KEY("glimt-", 2, DOTTED, 20),
+    KEY("glagent-", 0, DOTTED, 40),
     /* Slack */
-    KEY("xoxb-", 0, "-", 20, 300),
-    KEY("xoxp-", 0, "-", 20, 300),
-    KEY("xoxa-", 0, "-", 20, 300),
-    KEY("xoxr-", 0, "-", 20, 300),
-    KEY("xoxs-", 0, "-", 20, 300),
-    KEY("xoxe-", 0, "-", 20, 300),
-    KEY("xoxe.xox", 0, "-", 20, 300),
-    KEY("xapp-", 0, "-", 20, 300),
+    KEY("xoxb-", 0, HYPHEN, 20),
+    KEY("xoxp-", 0, HYPHEN, 20),
+    KEY("xoxa-", 0, HYPHEN, 20),
+    KEY("xoxr-", 0, HYPHEN, 20),
+    KEY("xoxs-", 0, HYPHEN, 20),
+    KEY("xoxe-", 0, HYPHEN, 20),
+    KEY("xoxe.xox", 0, HYPHEN, 20),
+    KEY("xapp-", 0, HYPHEN, 20),
     {.literal = "hooks.slack.com/services/", .hook = 9, .kind = OBS_REDACT_API_KEY, .find = find_hook, .min = 20},
     /* Google: API keys, OAuth's clients and tokens */
-    KEY("AIza", 0, "-_", 35, 35),
-    KEY("GOCSPX-", 1, "-_", 28, 28),
-    KEY("ya29.", 1, "-_.", 30, 2048),
+    EXACT("AIza", 0, WORD, 35),
+    EXACT("GOCSPX-", 1, WORD, 28),
+    KEY("ya29.", 1, DOTTED, 30),
     /* Hugging Face, Groq, xAI, Perplexity, Replicate */
-    KEY("hf_", 0, "", 34, 40),
-    KEY("gsk_", 0, "", 40, 80),
-    KEY("xai-", 0, "", 60, 120),
-    KEY("pplx-", 1, "", 40, 80),
-    KEY("r8_", 0, "", 37, 40),
+    KEY("hf_", 0, PLAIN, 34),
+    KEY("gsk_", 0, PLAIN, 40),
+    KEY("xai-", 0, PLAIN, 60),
+    KEY("pplx-", 1, PLAIN, 40),
+    KEY("r8_", 0, PLAIN, 37),
     /* SendGrid, npm, PyPI, Shopify, DigitalOcean */
-    KEY("SG.", 0, "-_.", 60, 80),
-    KEY("npm_", 1, "", 36, 36),
-    KEY("pypi-AgE", 1, "-_", 40, 400),
-    KEY("shpat_", 0, "", 32, 32),
-    KEY("shpca_", 0, "", 32, 32),
-    KEY("shppa_", 0, "", 32, 32),
-    KEY("shpss_", 0, "", 32, 32),
-    KEY("dop_v1_", 3, "", 64, 64),
-    KEY("doo_v1_", 3, "", 64, 64),
-    KEY("dor_v1_", 3, "", 64, 64),
+    KEY("SG.", 0, DOTTED, 60),
+    EXACT("npm_", 1, PLAIN, 36),
+    KEY("pypi-AgE", 1, WORD, 40),
+    EXACT("shpat_", 0, PLAIN, 32),
+    EXACT("shpca_", 0, PLAIN, 32),
+    EXACT("shppa_", 0, PLAIN, 32),
+    EXACT("shpss_", 0, PLAIN, 32),
+    EXACT("dop_v1_", 3, PLAIN, 64),
+    EXACT("doo_v1_", 3, PLAIN, 64),
+    EXACT("dor_v1_", 3, PLAIN, 64),
     /* Vault, Databricks, Grafana, Sentry, Postman, Docker */
-    KEY("hvs.", 0, "-_", 24, 300),
-    KEY("dapi", 0, "", 32, 32),
-    KEY("glsa_", 1, "_", 41, 41),
-    KEY("sntrys_", 0, "+/=_", 60, 500),
-    KEY("PMAK-", 0, "-", 59, 59),
-    KEY("dckr_pat_", 0, "-_", 27, 40),
+    KEY("hvs.", 0, WORD, 24),
+    EXACT("dapi", 0, PLAIN, 32),
+    EXACT("glsa_", 1, UNDERSCORE, 41),
+    KEY("sntrys_", 0, BASE64_WORD, 60),
+    EXACT("PMAK-", 0, HYPHEN, 59),
+    KEY("dckr_pat_", 0, WORD, 27),
     /* Azure's storage */
     {.literal = "AccountKey=", .hook = 5, .kind = OBS_REDACT_API_KEY, .find = find_account_key},
     /* ours */
-    KEY("obs_i_", 1, "_", 56, 60),
-    KEY("obs_r_", 1, "_", 56, 60),
-    KEY("obs_a_", 1, "_", 56, 60),
+    KEY("obs_i_", 1, UNDERSCORE, 56),
+    KEY("obs_r_", 1, UNDERSCORE, 56),
+    KEY("obs_a_", 1, UNDERSCORE, 56),
 
     NAMED("secret_access_key", 12),
     NAMED("secret-access-key", 12),
@@ -499,7 +527,8 @@ const obs_redact_row obs_redact_secret_rows[] = {
 const size_t obs_redact_secret_count = sizeof(obs_redact_secret_rows) / sizeof(obs_redact_secret_rows[0]);
 
 static bool is_key(const obs_redact_scan *s, size_t at, size_t n, obs_redact_match *out) {
-  const obs_redact_scan alone = {.p = s->p + at, .n = n};
+  obs_redact_memo memo = {0};
+  const obs_redact_scan alone = {.p = s->p + at, .n = n, .memo = &memo};
   for (size_t i = 0; i < obs_redact_secret_count; i++) {
     const obs_redact_row *row = &obs_redact_secret_rows[i];
     size_t len = strlen(row->literal);
@@ -524,12 +553,13 @@ static bool is_one_of(obs_str name, const char *const *names, size_t n) {
 
 bool obs_redact_is_named(obs_str name, obs_str value, obs_redact_match *out) {
   static const char *const headers[] = {"authorization", "proxy-authorization"};
-  const obs_redact_scan s = {.p = value.p, .n = value.len};
+  obs_redact_memo memo = {0};
+  const obs_redact_scan s = {.p = value.p, .n = value.len, .memo = &memo};
   if (is_one_of(name, headers, 2)) {
     size_t begin = skip_scheme(&s, 0);
     return take_credential(&s, begin, begin > 0 ? AUTH_MIN : BEARER_MIN, OBS_REDACT_AUTH, out);
   }
-  if (value.len != AWS_LENGTH || obs_redact_run(&s, 0, "/+=") != AWS_LENGTH) return false;
+  if (value.len != AWS_LENGTH || obs_redact_run(&s, 0, OBS_REDACT_RUN_AWS_SECRET) != AWS_LENGTH) return false;
   for (size_t i = 0; i < obs_redact_secret_count; i++) {
     const obs_redact_row *row = &obs_redact_secret_rows[i];
     size_t len = strlen(row->literal);
