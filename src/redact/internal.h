@@ -53,6 +53,7 @@ typedef struct {
   size_t n;
   size_t from; /* a match begins here at the earliest: before it is the last one */
   bool raw;
+  bool loose; /* nobody knows what format it is in: a word may begin as in a raw scan */
   obs_redact_memo *memo;
 } obs_redact_scan;
 

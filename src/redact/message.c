@@ -2,6 +2,7 @@
  * text like any other, so that what is refused later, and kept, is redacted as well. What is not a match is copied as
  * it stands, with its escapes: so a message that is well-formed stays so. */
 #include "base/msgpack_cursor.h"
+#include "base/utf8.h"
 #include "base/vec.h"
 #include "redact/internal.h"
 
@@ -17,7 +18,7 @@ typedef struct {
   size_t size;
   size_t hit;  /* of p: the first place, from where the walk is, at which a match may be found */
   size_t done; /* of p: written, or not needed */
-  bool changed;
+  bool changed, loose;
   uint32_t string_max; /* 0: a text may become as long as it likes */
   obs_redact_match *matches;
   uint32_t n, cap;
@@ -157,6 +158,7 @@ static void collect(walk *w, const char *p, size_t n, uint32_t level) {
   }
   obs_redact_match match;
   obs_redact_matches all = obs_redact_look(w->r, p, n);
+  all.scan.loose = w->loose;
   while (obs_redact_next(&all, &match)) add_match(w, match);
 }
 
@@ -355,6 +357,12 @@ static void walk_plain(walk *w, size_t n) {
   walk_text(w, 0, n, 1);
 }
 
+/* What may be any format, without changing a length: where it is msgpack, it is read after this. */
+static void walk_unknown(walk *w, size_t n) {
+  w->loose = true;
+  walk_fixed(w, 0, n);
+}
+
 static bool walk_once(obs_redact *r, void (*how)(walk *w, size_t n), obs_str in, uint32_t string_max, obs_buf *out) {
   walk w = begin_walk(r, in, string_max, out);
   if (w.hit < w.size) how(&w, w.size);
@@ -391,7 +399,20 @@ bool obs_redact_message(obs_redact *r, obs_redact_format format, const void *p, 
 
 /* ---- bytes of any kind ---- */
 
-/* gzip, zlib, zstd, xz, bzip2, or text in words of two or four bytes. */
+/* Of what stands at every second or fourth byte, with NULs between, how many bytes make a text. */
+static bool has_wide_text(const uint8_t *b, size_t n, size_t width) {
+  enum { LEAST = 6 };
+  size_t lengths[4] = {0}; /* of the text that ends before `i`, for each remainder of i */
+  for (size_t i = 0; i + width <= n; i++) {
+    bool wide = (b[i] >= ' ' && b[i] < 127) || b[i] == '\t' || b[i] == '\n' || b[i] == '\r';
+    for (size_t k = 1; k < width; k++) wide = wide && b[i + k] == 0;
+    lengths[i % width] = wide ? lengths[i % width] + 1 : 0;
+    if (lengths[i % width] >= LEAST) return true;
+  }
+  return false;
+}
+
+/* gzip, zlib, zstd, xz, bzip2, or text in words of two or four bytes, also behind something else. */
 bool obs_redact_is_opaque(const void *p, size_t n) {
   const uint8_t *b = p;
   static const char *const starts[] = {
@@ -400,24 +421,58 @@ bool obs_redact_is_opaque(const void *p, size_t n) {
     size_t len = strlen(starts[i]);
     if (n >= len && memcmp(b, starts[i], len) == 0) return true;
   }
-  if (n < 8 || (b[0] != 0 && b[1] != 0)) return false;
-  size_t wide = 0, looked = n < 64 ? n : 64; /* every second byte is 0 */
-  for (size_t i = 0; i + 1 < looked; i += 2) wide += (b[i] == 0) != (b[i + 1] == 0);
-  return wide >= looked / 2 - 1;
+  return memchr(b, 0, n) != NULL && (has_wide_text(b, n, 2) || has_wide_text(b, n, 4));
+}
+
+/* One map or array of msgpack with nothing behind it: no text is one. */
+static bool is_packed(const uint8_t *p, size_t n) {
+  obs_cursor c = obs_cursor_of(p, n);
+  bool container = n > 0 && ((p[0] & 0xe0) == 0x80 || (p[0] >= 0xdc && p[0] <= 0xdf));
+  return container && obs_msgpack_cursor_skip(&c) && c.p == c.end;
+}
+
+typedef struct {
+  obs_redact *r;
+  obs_buf text; /* so far */
+  bool changed;
+} passes;
+
+static void pass(passes *x, void (*how)(walk *w, size_t n)) {
+  obs_buf next = {0};
+  if (!walk_all(x->r, how, obs_buf_view(&x->text), 0, &next)) return;
+  obs_buf_fini(&x->text);
+  x->text = next;
+  x->changed = true;
+}
+
+/* Appends the payload as it is after redaction. What begins like msgpack may as well be a text in any encoding, and
+ * what begins like a text may be the rest of a broken message. */
+static bool redact_payload(obs_redact *r, const uint8_t *p, size_t n, obs_buf *out) {
+  passes x = {.r = r};
+  obs_buf_append(&x.text, p, n);
+  if (is_packed(p, n)) {
+    pass(&x, walk_msgpack);
+  } else if (obs_utf8_valid((const char *)p, n)) {
+    pass(&x, walk_json);
+  } else {
+    if (p[0] < 0x80) pass(&x, walk_json);
+    pass(&x, walk_unknown);
+    if (p[0] >= 0x80) pass(&x, walk_msgpack);
+  }
+  if (x.text.oom) out->oom = true;
+  obs_buf_append(out, x.text.p, x.text.len);
+  obs_buf_fini(&x.text);
+  return x.changed;
 }
 
 bool obs_redact_bytes(obs_redact *r, const void *p, size_t n, obs_buf *out) {
   if (r == NULL || n == 0) return false;
-  const uint8_t *begin = p, *nul = memchr(p, 0, n), *payload = nul != NULL && nul + 1 < begin + n ? nul + 1 : begin;
+  const uint8_t *begin = p, *nul = memchr(p, 0, n), *payload = begin;
+  if (nul != NULL && nul + 1 < begin + n && !is_packed(begin, n)) payload = nul + 1;
   const obs_str topic = {p, (uint32_t)(payload - begin), 0};
   obs_buf clean = {0};
-  bool changed = obs_redact_text(r, topic, &clean);
-  if (!changed) obs_buf_append(&clean, topic.p, topic.len);
-  obs_redact_format format = *payload >= 0x80 ? OBS_REDACT_MSGPACK : OBS_REDACT_JSON;
-  if (obs_redact_message(r, format, payload, n - topic.len, 0, &clean))
-    changed = true;
-  else
-    obs_buf_append(&clean, payload, n - topic.len);
+  bool changed = topic.len > 0 && redact_payload(r, begin, topic.len, &clean);
+  changed = redact_payload(r, payload, n - topic.len, &clean) || changed;
   if (clean.oom) out->oom = true;
   if (changed) obs_buf_append(out, clean.p, clean.len);
   obs_buf_fini(&clean);

@@ -14,7 +14,7 @@ static bool is_of(const char *set, char c) {
 
 bool obs_redact_begins(const obs_redact_scan *s, size_t at) {
   if (at == s->from || !obs_redact_is_alnum(s->p[at - 1])) return true;
-  if (!s->raw) return false;
+  if (!s->raw && !s->loose) return false;
   /* The letter or digit may be of an escape, \n or \u000a, or of the length of a string in msgpack. */
   for (size_t i = at; i-- > s->from && at - i <= 6;) {
     if (s->p[i] == '\\' || (unsigned char)s->p[i] >= 0x80) return true;

@@ -107,7 +107,9 @@ class Redact(DaemonTest):
             out += [json.dumps(wrong).encode(), pack(wrong), json.dumps({"endpoint": text, "duration_ms": -1}).encode(),
                     json.dumps({"endpoint": "", text: [text]}).encode(), b'{"endpoint":"' + text.encode(),
                     b'{"endpoint":%s}' % text.encode(), pack({"endpoint": text})[:-3], b"\x82\xa8endpoint\xc1" + text.encode(),
-                    b'{"endpoint":"","x":%s}' % escaped(text).encode(), b"\x82\xa8endpoint\xc1" + text.encode()]
+                    b'{"endpoint":"","x":%s}' % escaped(text).encode(), b"\x82\xa8endpoint\xc1" + text.encode(),
+                    "\u2192 ".encode() + text.encode(), "\u00fcber ".encode("latin-1") + text.encode(), "\ufeff".encode() + text.encode(),
+                    b"\0" + text.encode("utf-32-le"), b"\0" + text.encode("utf-16-be")]
         return out
 
     def check_files(self, seen, daemon):

@@ -618,7 +618,15 @@ static void test_bytes_of_any_kind(void **state) {
                 "a\xb1"
                 "alice@example.com",
                 26, false, true},
+               {"\xe2\x86\x92 alice@example.com", 21, false, true},
+               {"\xef\xbb\xbf{\"a\":\"alice@example.com\"}", 28, false, true},
+               {"op.x\0\xe2\x80\xa2 to alice@example.com", 29, false, true},
+               {"\xe2\x86\x92 nobody", 10, false, false},
                {"clean", 5, false, false},
+               {"{\"a\":0}\0\0\0\0a\0\0\0b", 19, false, false},
+               {"op.x\0a\0l\0i\0c\0e\0@\0", 17, true, false},
+               {"\0a\0\0\0l\0\0\0i\0\0\0c\0\0\0e\0\0\0@\0\0\0", 25, true, false},
+               {"\0\0\0a\0\0\0l\0\0\0i\0\0\0c\0\0\0e\0\0\0@\0\0\0.", 28, true, false},
                {"\x1f\x8b\x08\x00 anything", 13, true, false},
                {"\xff\xfe{\0\"\0a\0", 8, true, false},
                {"{\0\"\0a\0l\0i\0c\0e\0@\0", 16, true, false},
@@ -634,6 +642,53 @@ static void test_bytes_of_any_kind(void **state) {
     } else {
       assert_int_equal(out.len, 0);
     }
+    obs_buf_fini(&out);
+  }
+  obs_redact_close(r);
+}
+
+/* Text in any encoding, and messages that are broken where nobody knows what they were: stars where a token would take
+ * the place of something else. */
+static void test_bytes_that_begin_like_msgpack(void **state) {
+  (void)state;
+  obs_redact *r = open_with(OBS_REDACT_SECRETS, NULL, 0);
+  static const struct {
+    const char *in, *secret;
+    bool token;
+  } cases[] = {
+      {"\xe2\x86\x92 login failed with ghp_{36}", "ghp_", true},
+      {"\xc3\xa9 Bearer {40}, again", "aK3xQ9", true},
+      {"\xe2\x80\xa2 -----BEGIN PRIVATE KEY-----\nMIIE{60}\n{64}\n-----END PRIVATE KEY-----", "MIIE", true},
+      {"\xe4\xb8\xad\xe6\x96\x87 postgres://app:s3cr3t@db/main", "s3cr3t", true},
+      {"\xfc"
+       "ber ghp_{36}",
+       "ghp_", false},
+      {"na\xefve: sk_live_{24}", "sk_live_", true},
+      {"\x93quoted\x94 ghp_{36}", "ghp_", false},
+      {"\xb5 123 567 901 ghp_{36}", "aK3xQ9", false}, /* a string of 21 bytes would end in the key */
+      {"\xb5 123 567 901 ghp_{36}", "gHsG5u", false},
+      {"A\xa5"
+       "error\xd9"
+       "aghp_{36}",
+       "ghp_", false}, /* the rest of a message: a is the length of its string */
+      {"\x82\xa5"
+       "error\xd9"
+       "aghp_{36}",
+       "ghp_", false},
+      {"\x81\xa5"
+       "error\xd9\x28ghp_{36}",
+       "ghp_", true}, /* whole */
+  };
+  for (size_t i = 0; i < COUNT(cases); i++) {
+    obs_buf in = {0}, out = {0}, again = {0};
+    expand(cases[i].in, &in);
+    if (!obs_redact_bytes(r, in.p, in.len, &out)) fail_msg("case %zu is left as it is", i);
+    if (memmem(out.p, out.len, cases[i].secret, strlen(cases[i].secret)) != NULL)
+      fail_msg("case %zu: %.*s", i, (int)out.len, out.p);
+    bool token = memmem(out.p, out.len, "[", 1) != NULL, stars = memmem(out.p, out.len, "****", 4) != NULL;
+    if (token != cases[i].token || stars == token) fail_msg("case %zu: %.*s", i, (int)out.len, out.p);
+    assert_false(obs_redact_bytes(r, out.p, out.len, &again));
+    obs_buf_fini(&in);
     obs_buf_fini(&out);
   }
   obs_redact_close(r);
@@ -958,6 +1013,7 @@ int main(void) {
       cmocka_unit_test(test_a_string_stays_within_its_limit),
       cmocka_unit_test(test_msgpack_messages),
       cmocka_unit_test(test_bytes_of_any_kind),
+      cmocka_unit_test(test_bytes_that_begin_like_msgpack),
       cmocka_unit_test(test_patterns),
       cmocka_unit_test(test_patterns_that_are_wrong),
       cmocka_unit_test(test_a_pattern_that_explodes),

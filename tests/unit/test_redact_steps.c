@@ -23,7 +23,7 @@ static const uint8_t key[OBS_REDACT_KEY_BYTES] = "a key of thirty-two bytes, fix
 /* N: bytes of the smaller text. Steps per byte: a secret of a few bytes takes some hundred steps to become a token. */
 enum { N = 1000, STEPS_PER_BYTE = 1500, UNIT_MAX = 256 };
 
-typedef enum { AS_TEXT, AS_JSON, AS_ESCAPED_JSON, AS_MSGPACK, AS_BYTES, AS_HIT, FORMS } form;
+typedef enum { AS_TEXT, AS_JSON, AS_ESCAPED_JSON, AS_MSGPACK, AS_BYTES, AS_UNKNOWN, AS_HIT, FORMS } form;
 
 /* What it takes to redact the unit repeated to n bytes. */
 static uint64_t steps_of(obs_redact *r, form how, const char *unit, size_t len, size_t n) {
@@ -34,13 +34,14 @@ static uint64_t steps_of(obs_redact *r, form how, const char *unit, size_t len, 
     const char head[] = {(char)0x81, (char)0xa1, 'e', (char)0xda, (char)(n >> 8), (char)n};
     obs_buf_append(&in, head, sizeof(head));
   }
+  if (how == AS_UNKNOWN) obs_buf_puts(&in, "\xfc"); /* neither UTF-8 nor msgpack */
   for (size_t i = 0; i < n; i++) obs_buf_putc(&in, unit[i % len]);
   if (how == AS_JSON || how == AS_ESCAPED_JSON) obs_buf_puts(&in, "\"}");
   assert_false(in.oom);
   steps = 0;
   if (how == AS_TEXT)
     (void)obs_redact_text(r, obs_buf_view(&in), &out);
-  else if (how == AS_BYTES)
+  else if (how == AS_BYTES || how == AS_UNKNOWN)
     (void)obs_redact_bytes(r, in.p, in.len, &out);
   else if (how == AS_HIT)
     (void)obs_redact_hits(r, in.p, in.len);
