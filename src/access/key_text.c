@@ -64,58 +64,30 @@ bool obs_key_text_make(unsigned scopes, char out[OBS_KEY_TEXT_LEN + 1]) {
   return true;
 }
 
-static bool in_base32(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '2' && c <= '7');
-}
-
-static bool in_base62(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
-
-static bool only(obs_str text, bool (*in)(char)) {
-  for (uint32_t i = 0; i < text.len; i++) {
-    if (!in(text.p[i])) return false;
-  }
-  return true;
-}
-
 bool obs_key_text_is_id(obs_str text) {
-  return text.len == OBS_KEY_ID_LEN && only(text, in_base32);
-}
-
-/* Where its parts stand. */
-enum { LETTER = 4, ID = LETTER + 2, SECRET = ID + OBS_KEY_ID_LEN + 1, CHECK = SECRET + OBS_KEY_SECRET_LEN + 1 };
-
-static bool is_letter(char c) {
-  return c == 'i' || c == 'r' || c == 'a';
+  return obs_key_form_is_id(text.p, text.len);
 }
 
 bool obs_key_text_parse(obs_str text, obs_key_text *out) {
   char check[OBS_KEY_CHECK_LEN];
-  if (text.len != OBS_KEY_TEXT_LEN || memcmp(text.p, OBS_KEY_TEXT_BEGINS, LETTER) != 0) return false;
-  obs_str id = obs_str_slice(text, ID, OBS_KEY_ID_LEN), secret = obs_str_slice(text, SECRET, OBS_KEY_SECRET_LEN);
-  char letter = text.p[LETTER];
-  if (!is_letter(letter) || text.p[ID - 1] != '_' || text.p[SECRET - 1] != '_' || text.p[CHECK - 1] != '_' ||
-      !only(id, in_base32) || !only(secret, in_base62))
-    return false;
-  put_check(text.p, CHECK - 1, check);
-  if (memcmp(check, text.p + CHECK, sizeof check) != 0) return false;
-  *out = (obs_key_text){.letter = letter, .secret = secret};
-  memcpy(out->id, id.p, OBS_KEY_ID_LEN);
+  if (!obs_key_form_fits(text.p, text.len)) return false;
+  put_check(text.p, OBS_KEY_CHECK_AT - 1, check);
+  if (memcmp(check, text.p + OBS_KEY_CHECK_AT, sizeof check) != 0) return false;
+  *out = (obs_key_text){.letter = text.p[OBS_KEY_LETTER_AT],
+                        .secret = obs_str_slice(text, OBS_KEY_SECRET_AT, OBS_KEY_SECRET_LEN)};
+  memcpy(out->id, text.p + OBS_KEY_ID_AT, OBS_KEY_ID_LEN);
   return true;
 }
 
 bool obs_key_text_find(const void *p, size_t n, obs_str *found) {
   const char *at = p, *end = at + n;
-  while ((size_t)(end - at) > SECRET && (at = memmem(at, (size_t)(end - at), OBS_KEY_TEXT_BEGINS, LETTER)) != NULL) {
-    if ((size_t)(end - at) > SECRET && is_letter(at[LETTER]) && at[ID - 1] == '_' && at[SECRET - 1] == '_' &&
-        only((obs_str){at + ID, OBS_KEY_ID_LEN, 0}, in_base32) && in_base62(at[SECRET])) {
-      uint32_t len = SECRET;
-      while (len < OBS_KEY_TEXT_LEN && at + len < end && (at[len] == '_' || in_base62(at[len]))) len++;
-      *found = (obs_str){at, len, 0};
+  while (n > 0 && (at = memmem(at, (size_t)(end - at), OBS_KEY_TEXT_BEGINS, OBS_KEY_LETTER_AT)) != NULL) {
+    size_t len = obs_key_form_begins(at, (size_t)(end - at));
+    if (len > 0) {
+      *found = (obs_str){at, (uint32_t)len, 0};
       return true;
     }
-    at += LETTER;
+    at += OBS_KEY_LETTER_AT;
   }
   return false;
 }

@@ -6,18 +6,10 @@
 #ifndef OBS_ACCESS_KEY_TEXT_H
 #define OBS_ACCESS_KEY_TEXT_H
 
+#include "base/key_form.h"
 #include "base/str.h"
 
-enum {
-  OBS_KEY_ID_LEN = 8,      /* a-z2-7 */
-  OBS_KEY_SECRET_LEN = 43, /* base62 */
-  OBS_KEY_CHECK_LEN = 6,   /* base62 */
-  OBS_KEY_TEXT_LEN = 4 + 1 + 1 + OBS_KEY_ID_LEN + 1 + OBS_KEY_SECRET_LEN + 1 + OBS_KEY_CHECK_LEN,
-  OBS_KEY_HASH_BYTES = 32
-};
-
-/* What every text of a key begins with. */
-#define OBS_KEY_TEXT_BEGINS "obs_"
+enum { OBS_KEY_HASH_BYTES = 32 };
 
 typedef struct {
   char letter;

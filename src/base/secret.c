@@ -1,5 +1,7 @@
 #include "base/secret.h"
 
+#include "base/key_form.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,14 @@ observer_err obs_secret_read(const char *what, const char *path, char **out, boo
   explicit_bzero(line, sizeof(line));
   if (in != NULL) (void)fclose(in); /* only read from */
   return err;
+}
+
+bool obs_secret_is_own(const char *from, char **key, char *text, size_t size) {
+  if (obs_key_form_fits(*key, strlen(*key))) return true;
+  snprintf(text, size, "%s: not the text of a key (obs_...)", from);
+  obs_secret_free(*key);
+  *key = NULL;
+  return false;
 }
 
 void obs_secret_free(char *key) {

@@ -16,6 +16,9 @@ observer_err obs_secret_copy(const char *key, size_t len, const char *from, char
  * the path. *open_to_others (may be NULL): its mode lets group or others read the file. IO: it cannot be read. */
 observer_err obs_secret_read(const char *what, const char *path, char **out, bool *open_to_others, char *text,
                              size_t size);
+/* Whether it could be the text of one of our own keys (key_form.h): a wrong file's first line is nothing to be sent. If
+ * not, `text` says so, without it, and *key is freed and NULL. */
+bool obs_secret_is_own(const char *from, char **key, char *text, size_t size);
 /* Wipes it first. NULL is allowed. */
 void obs_secret_free(char *key);
 

@@ -84,6 +84,7 @@ static void read_again(obs_client_options *o) {
   struct stat st;
   if (o->key_file == NULL || stat(o->key_file, &st) != 0 || !S_ISREG(st.st_mode)) return;
   if (obs_secret_read("key_file", o->key_file, &key, NULL, text, sizeof(text)) != OBSERVER_E_OK) return;
+  if (!obs_secret_is_own("key_file", &key, text, sizeof(text))) return;
   o->key = key; /* first: a process that is forked meanwhile frees what it finds there */
   obs_secret_free(former);
 }

@@ -104,10 +104,14 @@ static observer_err copy_key(obs_client_options *o, const observer_options *g, c
   bool goes = false;
   for (size_t i = 0; i < o->nurls; i++) goes = goes || obs_client_key_may_go(o->urls[i]);
   if (!o->has_key || !goes || o->mode != OBSERVER_ACKNOWLEDGED) return OBSERVER_E_OK;
-  if (!from_file)
-    return obs_secret_copy(key, strcspn(key, "\r\n"), given ? "key" : "OBSERVER_KEY", &o->key, text, size);
-  observer_err err = obs_secret_read(given ? "key_file" : "OBSERVER_KEY_FILE", file, &o->key, NULL, text, size);
+  char from[512];
+  const char *what = from_file ? given ? "key_file" : "OBSERVER_KEY_FILE" : given ? "key" : "OBSERVER_KEY";
+  snprintf(from, sizeof(from), "%s%s%s", what, from_file ? " " : "", from_file ? file : "");
+  observer_err err = from_file ? obs_secret_read(what, file, &o->key, NULL, text, size)
+                               : obs_secret_copy(key, strcspn(key, "\r\n"), from, &o->key, text, size);
   if (err != OBSERVER_E_OK) return err;
+  if (!obs_secret_is_own(from, &o->key, text, size)) return OBSERVER_E_INVALID;
+  if (!from_file) return OBSERVER_E_OK;
   o->key_file = strdup(file);
   return o->key_file != NULL ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }

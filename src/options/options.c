@@ -51,7 +51,6 @@ static void hide_listener_key(char *text) {
 }
 
 char *obs_option_shown(const char *text) {
-  enum { OPEN = sizeof(OBS_KEY_TEXT_BEGINS "i_") - 1 + OBS_KEY_ID_LEN + 1 }; /* until its secret */
   char *shown = strdup(text), *colon = shown != NULL ? strstr(shown, "://") : NULL;
   char *at = colon != NULL ? strrchr(colon, '@') : NULL;
   obs_str key;
@@ -59,8 +58,8 @@ char *obs_option_shown(const char *text) {
   if (at != NULL) hide(colon + 3, at);
   hide_listener_key(shown);
   while (obs_key_text_find(shown, strlen(shown), &key)) {
-    char *secret = shown + (key.p - shown) + OPEN;
-    hide(secret, secret + key.len - OPEN);
+    char *secret = shown + (key.p - shown) + OBS_KEY_SECRET_AT;
+    hide(secret, secret + key.len - OBS_KEY_SECRET_AT);
   }
   return shown;
 }

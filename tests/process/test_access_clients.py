@@ -323,6 +323,15 @@ class Ctl(ClientsTest):
         env = {**self.environment(), "OBSERVER_KEY_FILE": self.path("empty", b"\n")}
         self.assertEqual(self.flat(self.ctl("stats", "--url", self.url, env=env, code=1)),
                          "observerctl stats: OBSERVER_KEY_FILE %s: it is empty" % os.path.join(self.tmp, "empty"))
+        # Nothing listens there: what is no key is not even about to be sent.
+        for n, text in enumerate(('{"v":1,"keys":[]}', "hunter2", "obs_i_abcdefgh", self.mine[:-1], self.mine + "x", "x" + self.mine)):
+            path = self.file_of(text, "wrong-%d" % n)
+            for command in (["stats"], ["pub", "--endpoint", "/a"], ["tail"], ["doctor"]):
+                said = self.flat(self.ctl(*command, "--url", "http://127.0.0.1:1", "--key-file", path, code=1))
+                self.assertEqual(said, "observerctl %s: --key-file %s: not the text of a key (obs_...)" % (command[0], path))
+            env = {**self.environment(), "OBSERVER_KEY": text}
+            self.assertEqual(self.flat(self.ctl("stats", "--url", "http://127.0.0.1:1", env=env, code=1)),
+                             "observerctl stats: OBSERVER_KEY: not the text of a key (obs_...)")
 
 
 if __name__ == "__main__":

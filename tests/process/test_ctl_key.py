@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, timezone
 
 from ctl import OBSERVERCTL, CtlTest
 from harness import SLOW, main, wait_until
+from keys import new_key, with_other_secret
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 TEXT = re.compile(r"obs_([ira])_([a-z2-7]{8})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})\n")
@@ -420,6 +421,9 @@ class Check(KeyTest):
             done = self.key("check", code=3, input=key)
             self.assertEqual(done.stderr, "observerctl key: %s\n" % error)
             self.assertEqual(done.stdout == "", state in ("malformed", "unknown"))
+            if state == "malformed":  # nothing listens there: it is not even about to be sent
+                done = self.ctl("key", "check", "--json", "--url", "http://127.0.0.1:1", code=3, input=key, env=self.environment())
+                self.assertEqual((done.stderr, json.loads(done.stdout)["state"]), ("observerctl key: %s\n" % error, state))
 
     def test_where_the_key_comes_from(self):
         a, b, c = (self.new(name, "--scope", "read") for name in "abc")
@@ -506,11 +510,13 @@ class WithDaemon(KeyTest):
             self.assertEqual(done.stdout.splitlines()[-1], "request   %s %s: %s" % (method, path, says))
             answer = json.loads(self.check(key, method, path, "--json", code=code).stdout)
             self.assertEqual((answer["allowed"], answer["method"], answer["path"]), (code == 0, method, path))
-        for key in (gone, mailer[:-1], "what"):
+        for key in (gone, new_key(), with_other_secret(mailer)):
             done = self.check(key, code=3)
             self.assertEqual((done.stdout, done.stderr), (
                 "", "observerctl key: the daemon does not take this key: it is unknown there, expired or revoked\n"))
             self.assertEqual(self.check(key, "--json", code=3).stdout, '{"state":"refused"}\n')
+        for key in (mailer[:-1], "what"):
+            self.assertEqual(self.check(key, "--json", code=3).stdout, '{"state":"malformed"}\n')
         # The file of the environment is looked at where no URL was given, else the daemon is asked.
         env = {**self.environment(), "OBSERVER_KEYS": self.file, "OBSERVER_URL": "http://127.0.0.1:1"}
         self.assertIn("state     valid", self.ctl("key", "check", input=mailer, env=env).stdout)
@@ -523,7 +529,7 @@ class WithDaemon(KeyTest):
     def test_a_daemon_without_keys(self):
         self.daemon = self.start()
         for args, out in (([], ""), (["GET", "/stats"], ""), (["--json"], '{"id":null,')):
-            done = self.check("obs_anything_goes_as_there_is_nothing_to_compare", *args)
+            done = self.check(new_key(), *args)
             self.assertEqual(done.stdout[:11], out)
             self.assertEqual(done.stderr, "observerctl key: the daemon has no key file: whoever reaches it may do everything, with any "
                              "key or none\n")

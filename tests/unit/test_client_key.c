@@ -24,7 +24,8 @@
 
 enum { MS = 20000, CONNECTIONS_MAX = 512, BODY_MAX = 64 * 1024 };
 
-static const char good[] = "obs_i_abcdefgh_goodsecret", bad[] = "obs_i_abcdefgh_badsecret";
+static const char good[] = "obs_i_abcdefgh_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_aaaaaa",
+                  bad[] = "obs_i_abcdefgh_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_bbbbbb";
 
 /* ---- a daemon ---- */
 
@@ -309,7 +310,7 @@ static void test_no_key(void **state) {
 /* It waits, and goes on when the file has another key. */
 static void test_refused_and_replaced(void **state) {
   const place *p = *state;
-  char text[96];
+  char text[160];
   peer *d = start_peer(p->socket, NULL);
   snprintf(text, sizeof(text), "%s \r\nwhat follows is no part of it\n", bad);
   write_file(p->path, text);
@@ -327,6 +328,7 @@ static void test_refused_and_replaced(void **state) {
   assert_int_equal(n.rejected, 0);
   assert_int_equal(d->naked, 0);
   assert_int_equal(d->keys, 0);
+  write_file(p->path, "half a k");      /* it is being written: it keeps what it has */
   assert_int_equal(unlink(p->path), 0); /* for a moment there is none: it keeps what it has */
   refused = d->refused;
   for (int tries = 0; d->refused == refused && tries < MS; tries++) nng_msleep(1);
@@ -469,6 +471,29 @@ static void test_key_options(void **state) {
   write_file(p->path, "\nobs_i_second_line\n");
   snprintf(text, sizeof(text), "key_file %s: it is empty", p->path);
   expect_open(&(observer_options){.key_file = p->path}, p->url, unseen);
+
+  /* What is no key's text is neither sent nor shown: a wrong file, a line before the key, a part of it. */
+  static const char *const not_keys[] = {"{\"v\":1,\"keys\":[]}",
+                                         "-----BEGIN PRIVATE KEY-----",
+                                         "hunter2",
+                                         "obs_i_abcdefgh",
+                                         "xobs_i_abcdefgh_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_aaaaaa",
+                                         "obs_x_abcdefgh_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_aaaaaa",
+                                         "obs_i_ABCDEFGH_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_aaaaaa",
+                                         "obs_i_abcdefgh_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefgaaaaaaa",
+                                         "obs_i_abcdefgh_0123456789ABCDEFGHIJKLMN_PQRSTUVWXYZabcdefg_aaaaaa",
+                                         "obs_i_abcdefgh_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_aaaaa_",
+                                         "obs_i_abcdefgh_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_aaaaa",
+                                         "obs_i_abcdefgh_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_aaaaaaa"};
+  for (size_t i = 0; i < sizeof(not_keys) / sizeof(*not_keys); i++) {
+    write_file(p->path, not_keys[i]);
+    snprintf(text, sizeof(text), "key_file %s: not the text of a key (obs_...)", p->path);
+    if (strchr(not_keys[i], ' ') != NULL)
+      snprintf(text, sizeof(text), "key_file %s: a key has visible ASCII characters only", p->path);
+    expect_open(&(observer_options){.key_file = p->path}, p->url, unseen);
+    if (strchr(not_keys[i], ' ') == NULL)
+      expect_open(&(observer_options){.key = not_keys[i]}, p->url, "key: not the text of a key (obs_...)");
+  }
 
   setenv("OBSERVER_KEY_FILE", "/nope/env", 1);
   setenv("OBSERVER_KEY", "bad key", 1);

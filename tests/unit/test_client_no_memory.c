@@ -186,7 +186,7 @@ static void test_with_a_key(void **state) {
   const char *const urls[] = {url, NULL};
   const observer_options o = {.mode = OBSERVER_ACKNOWLEDGED,
                               .urls = urls,
-                              .key = "obs_i_abcdefgh_secret",
+                              .key = "obs_i_abcdefgh_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_aaaaaa",
                               .linger_ms = -1,
                               .expire_ms = -1,
                               .retry_min_ms = 1,

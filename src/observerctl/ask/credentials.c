@@ -54,10 +54,14 @@ static bool read_key(const obs_args *args) {
   char error[1024] = "";
   bool open_to_others = false;
   observer_err err = OBSERVER_E_OK;
-  if (file != NULL && *file != '\0')
+  char from[512] = "OBSERVER_KEY";
+  if (file != NULL && *file != '\0') {
+    snprintf(from, sizeof(from), "%s %s", name, file);
     err = obs_secret_read(name, file, &own.key, &open_to_others, error, sizeof(error));
-  else if (given != NULL && *given != '\0')
-    err = obs_secret_copy(given, strcspn(given, "\r\n"), "OBSERVER_KEY", &own.key, error, sizeof(error));
+  } else if (given != NULL && *given != '\0') {
+    err = obs_secret_copy(given, strcspn(given, "\r\n"), from, &own.key, error, sizeof(error));
+  }
+  if (own.key != NULL && !obs_secret_is_own(from, &own.key, error, sizeof(error))) err = OBSERVER_E_INVALID;
   if (err != OBSERVER_E_OK)
     obs_args_error(args, "%s", error);
   else if (open_to_others)

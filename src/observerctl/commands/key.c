@@ -526,19 +526,24 @@ static cJSON *no_key(const char *id, const char *state) {
   return NULL;
 }
 
+/* What is no text of a key is looked up nowhere, and sent to nobody. */
+static int answer_malformed(const obs_args *args) {
+  cJSON *shown = no_key(NULL, "malformed");
+  int status = answer_with(args, shown, "this is not the text of a key: a character is wrong or missing");
+  cJSON_Delete(shown);
+  return status;
+}
+
 /* What the key file says of it. */
 static int check_file(work *w, const char *text) {
   char why[ERROR_MAX];
   obs_key_text parts;
   cJSON *shown;
   if (!read_keys(w)) return OBS_COMMAND_FAILED;
-  bool is_key = obs_key_text_parse(obs_str_of(text), &parts);
-  const obs_key *k = is_key ? obs_keys_match(&w->keys, &parts) : NULL;
+  if (!obs_key_text_parse(obs_str_of(text), &parts)) return answer_malformed(w->args);
+  const obs_key *k = obs_keys_match(&w->keys, &parts);
   obs_key_state state = k != NULL ? obs_key_state_at(k, w->now_ms) : OBS_KEY_VALID;
-  if (!is_key) {
-    (void)snprintf(why, sizeof why, "this is not the text of a key: a character is wrong or missing");
-    shown = no_key(NULL, "malformed");
-  } else if (k == NULL) {
+  if (k == NULL) {
     bool known = obs_keys_find(&w->keys, parts.id) != NULL;
     (void)snprintf(why, sizeof why, known ? "%s: the key of this id in %s has another secret" : "%s: no such key in %s",
                    parts.id, w->path);
@@ -587,6 +592,8 @@ static int answer_of_daemon(const obs_args *args, const obs_fetch_answer *answer
 /* What the daemon says of it. */
 static int check_daemon(const obs_args *args, const char *text) {
   enum { UNAUTHORIZED = 401 };
+  obs_key_text parts;
+  if (!obs_key_text_parse(obs_str_of(text), &parts)) return answer_malformed(args);
   obs_fetch_answer answer = {0};
   obs_buf path = {0};
   int status = OBS_COMMAND_FAILED;
