@@ -92,6 +92,11 @@ static inline bool obs_redact_is_digit(char c) {
 static inline bool obs_redact_is_alnum(char c) {
   return obs_redact_is_digit(c) || ((unsigned char)(c | 0x20) >= 'a' && (unsigned char)(c | 0x20) <= 'z');
 }
+static inline bool obs_redact_is_hex(char c) {
+  return obs_redact_is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+/* The letter or digit before `at` is the end of an escape, and so not of a word. */
+bool obs_redact_ends_escape(const obs_redact_scan *s, size_t at);
 /* Nothing of a word stands right before `at`. */
 bool obs_redact_begins(const obs_redact_scan *s, size_t at);
 /* How many bytes from `at` on are of that kind of run. */

@@ -77,9 +77,13 @@ static bool find_address(const obs_redact_scan *s, size_t at, size_t sign, uint8
     begin--;
   while (begin < at && is_of(".%'-", s->p[begin])) begin++;
   if (begin == at || s->p[at - 1] == '.') return false;
+  for (size_t i = at - 1; i > begin && !s->raw; i--) {
+    if (obs_redact_ends_escape(s, i)) begin = i;
+  }
   if (at - begin == 3 && memcmp(s->p + begin, "git", 3) == 0 && !s->raw) return false; /* git@github.com:... */
+  if (at + sign >= s->n || !is_word_byte(s, at + sign)) return false;
   size_t end = domain_end(s, at + sign);
-  return s->raw ? at + sign < s->n && is_word_byte(s, at + sign) : end > 0 && found(out, kind, begin, end);
+  return s->raw || (end > 0 && found(out, kind, begin, end));
 }
 
 static bool find_email(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
@@ -130,7 +134,8 @@ static number read_number(const obs_redact_scan *s, size_t at, const char *separ
 
 /* Nothing that makes an id, a path, a version or a decimal of it stands around. */
 static bool stands_alone(const obs_redact_scan *s, size_t at, size_t end) {
-  bool before = at == s->from || !(is_word_byte(s, at - 1) || is_of("_-./:#+@", s->p[at - 1]));
+  bool before =
+      at == s->from || obs_redact_ends_escape(s, at) || !(is_word_byte(s, at - 1) || is_of("_-./:#+@", s->p[at - 1]));
   bool after = end == s->n ||
                !(is_word_at(s, end) || is_of("_-/:@%", s->p[end]) || (s->p[end] == '.' && is_word_at(s, end + 1)));
   return before && after;
@@ -247,7 +252,8 @@ static bool find_area(const obs_redact_scan *s, size_t at, const obs_redact_row 
   number x = read_number(s, i, "-. ");
   bool form = is_digit_at(s, i) && x.n == 7 && x.groups == 2 && x.group[0] == 3;
   if (s->raw) return x.n >= 7;
-  if (!form || (at > s->from && is_word_byte(s, at - 1)) || is_word_at(s, x.end)) return false;
+  if (!form || (at > s->from && is_word_byte(s, at - 1) && !obs_redact_ends_escape(s, at)) || is_word_at(s, x.end))
+    return false;
   memcpy(ten, s->p + at + 1, 3);
   memcpy(ten + 3, x.digits, 7);
   return is_nanp(ten) && found(out, row->kind, at, x.end);
@@ -272,7 +278,8 @@ static bool find_international(const obs_redact_scan *s, size_t at, const obs_re
     }
   }
   if (s->raw) return n >= LEAST;
-  bool before = at == s->from || !(is_word_byte(s, at - 1) || is_of("_+-./", s->p[at - 1]));
+  bool before =
+      at == s->from || obs_redact_ends_escape(s, at) || !(is_word_byte(s, at - 1) || is_of("_+-./", s->p[at - 1]));
   bool after = end == s->n || !(is_word_at(s, end) || s->p[end] == '_');
   if (!before || !after || n < (broken ? LEAST : UNBROKEN) || n > MOST || digits[0] == '0') return false;
   if (digits[0] == '1' && (n != 11 || !is_nanp(digits + 1))) return false;

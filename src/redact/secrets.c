@@ -12,8 +12,30 @@ static bool is_of(const char *set, char c) {
   return c != '\0' && strchr(set, c) != NULL;
 }
 
+static bool are_hex(const char *p, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    if (!obs_redact_is_hex(p[i])) return false;
+  }
+  return true;
+}
+
+/* \n, \x0a and \u000a, as they stand in JSON inside a string and in what programs print of their strings; %20 of a URL;
+ * the end of a terminal's colour, ESC [ 3 1 m. */
+bool obs_redact_ends_escape(const obs_redact_scan *s, size_t at) {
+  enum { COLOUR = 12 };
+  size_t n = at - s->from, i = at - 1;
+  const char *end = s->p + at;
+  if (n >= 2 && end[-2] == '\\' && is_of("abefnrtv0", end[-1])) return true;
+  if (n >= 3 && end[-3] == '%' && are_hex(end - 2, 2)) return true;
+  if (n >= 4 && end[-4] == '\\' && end[-3] == 'x' && are_hex(end - 2, 2)) return true;
+  if (n >= 6 && end[-6] == '\\' && end[-5] == 'u' && are_hex(end - 4, 4)) return true;
+  if (n < 2 || end[-1] != 'm') return false;
+  while (i > s->from && at - i < COLOUR && (obs_redact_is_digit(s->p[i - 1]) || s->p[i - 1] == ';')) i--;
+  return i > s->from && s->p[i - 1] == '[';
+}
+
 bool obs_redact_begins(const obs_redact_scan *s, size_t at) {
-  if (at == s->from || !obs_redact_is_alnum(s->p[at - 1])) return true;
+  if (at == s->from || !obs_redact_is_alnum(s->p[at - 1]) || obs_redact_ends_escape(s, at)) return true;
   if (!s->raw && !s->loose) return false;
   /* The letter or digit may be of an escape, \n or \u000a, or of the length of a string in msgpack. */
   for (size_t i = at; i-- > s->from && at - i <= 6;) {

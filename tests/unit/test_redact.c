@@ -143,6 +143,19 @@ static const char *const secrets[][2] = {
     {"AccountName=a;AccountKey=«{86}==»;EndpointSuffix=core", "API_KEY"},
     {"the key «obs_i_abcdefgh_{43}_{6}» is revoked", "API_KEY"},
     {"cut off: «ghp_{18}»", "API_KEY"},
+    {"one\\n«ghp_{36}»\\ntwo", "API_KEY"}, /* as in JSON inside a string */
+    {"one\\\\n«ghp_{36}»", "API_KEY"},     /* and inside another one */
+    {"'one\\t«sk-proj-{40}»'", "API_KEY"},
+    {"b'one\\r\\n«xoxb-263594206564-{24}»'", "API_KEY"},
+    {"'\\x1b[31m«glpat-{20}»\\x1b[0m'", "API_KEY"},
+    {"\x1b[1;31m«ghp_{36}»\x1b[0m", "API_KEY"},
+    {"'\\x00«AKIAQ3XV7ZTLM2RBWNYC»'", "API_KEY"},
+    {"out\\tBearer «{24}»", "AUTH"},
+    {"out\\nbasic «dXNlcjpwYXNzd29yZA==»", "AUTH"},
+    {"x\\f«eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0»", "JWT"},
+    {"GET /x?q=a%20«ghp_{36}»", "API_KEY"},
+    {"token%3D«sk_live_{24}»%26x", "API_KEY"},
+    {"cmd=a%0ABearer «{24}»", "AUTH"},
     {"longer than any: «ghp_{400}»", "API_KEY"},
     {"«sk-proj-{700}»", "API_KEY"},
     {"«sk-{900}»", "API_KEY"},
@@ -205,6 +218,9 @@ static const char *const near_secrets[] = {
     "the sk- prefix",
     "ghp_short is no key",
     "xghp_{36}",
+    "nghp_{36}",
+    "20ghp_{36}",
+    "31mghp_{36}",
     "AKIASHORT",
     "xAKIAQ3XV7ZTLM2RBWNYC",
     "akiaq3xv7ztlm2rbwnyc",
@@ -259,6 +275,12 @@ static const char *const personal[][2] = {
     {"«j\xc3\xb6rg@ex\xc3\xa4mple.de» is gone", "EMAIL"},
     {"/users?mail=«alice%40example.com»&x", "EMAIL"},
     {"mailto:«a@b.io»", "EMAIL"},
+    {"line\\n«alice@example.com»\\n", "EMAIL"},
+    {"\x1b[31m«alice@example.com»", "EMAIL"},
+    {"q=%0A«alice@example.com»", "EMAIL"},
+    {"line\\n«4111111111111111»", "CARD"},
+    {"line\\t«+49 30 901820»", "PHONE"},
+    {"line\\n«(415) 555-0100»", "PHONE"},
     {"card «4111111111111111» declined", "CARD"},
     {"card «4111 1111 1111 1111»", "CARD"},
     {"«5555-5555-5555-4444»,", "CARD"},
@@ -288,6 +310,7 @@ static const char *const near_personal[] = {
     "getty@tty1.service",
     "git@github.com:a/b.git",
     "@app.route",
+    "a@-b.example",
     "a @ b.example",
     "java.lang.Object@3f2a",
     "4111111111111112",
@@ -466,6 +489,8 @@ static void test_json_messages(void **state) {
       {"{\"a\":\"{\\\"b\\\":\\\"alice\\\\u0040example.com\\\"}\"}", "{\"a\":\"{\\\"b\\\":\\\"@\\\"}\"}"},
       {"{\"a\":\"x\"} {\"b\":\"alice@example.com\"}\n{\"c\":\"alice@example.com\"}",
        "{\"a\":\"x\"} {\"b\":\"@\"}\n{\"c\":\"@\"}"},
+      {"{\"body\":\"{\\\"out\\\":\\\"a\\\\nalice@example.com\\\\tb\\\"}\"}",
+       "{\"body\":\"{\\\"out\\\":\\\"a\\\\n@\\\\tb\\\"}\"}"},
       {"{\"a\":\"\\u2014alice@example.com\\u2014\"}", "{\"a\":\"\\u2014@\\u2014\"}"},
 
       {"{\"a\":\"alice@example.com", "{\"a\":\"@"},
@@ -806,9 +831,10 @@ static uint32_t rnd(uint32_t below) {
 /* Text of parts of what is looked for, and of bytes between. */
 static void put_random(obs_buf *out, bool ascii) {
   static const char junk[] = " abcdefghij0123456789:/@.+-_=&?\"\\(){}[]%\n";
-  static const char *const parts[] = {"sk-", "ghp_",        "://",         "@",       "+49",          "41111",
-                                      "eyJ", ".eyJ",        "Bearer ",     "&token=", "user:pw@",     "\\u0040",
-                                      "\\/", "PRIVATE KEY", "-----BEGIN ", "obs_i_",  "authorization"};
+  static const char *const parts[] = {"\\n",         "\\\\t",       "\\x0a",   "%20",          "\x1b[31m", "sk-",
+                                      "ghp_",        "://",         "@",       "+49",          "41111",    "eyJ",
+                                      ".eyJ",        "Bearer ",     "&token=", "user:pw@",     "\\u0040",  "\\/",
+                                      "PRIVATE KEY", "-----BEGIN ", "obs_i_",  "authorization"};
   for (uint32_t i = 0, n = rnd(12); i < n; i++) {
     switch (rnd(4)) {
     case 0:
