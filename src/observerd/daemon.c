@@ -325,12 +325,24 @@ static void log_redaction(const obs_daemon *d) {
   obs_buf_fini(&names);
 }
 
+/* At the first start there is nothing to say. */
+static void warn_of_new_key(const obs_daemon *d, const char *name) {
+  obs_journal_counts counts;
+  obs_journal_get_counts(d->journal, &counts);
+  if (counts.bytes == 0) return;
+  obs_log_warn("observerd",
+               "redaction: %s/%s was not there, a new one was made: where rows of the journal have tokens, the same "
+               "secrets get others from now on",
+               d->data_dir, name);
+}
+
 /* The key of the installation stands in the data directory, which the journal has locked. From here on the log goes
  * through it as well. */
 static observer_err open_redaction(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   static const char name[] = "redact.key";
   uint8_t key[OBS_REDACT_KEY_BYTES];
   char why[256] = "no random numbers";
+  bool made = false;
   observer_err err;
   const obs_option_list *patterns = &o->redact_pattern;
   if (o->redact_kinds == OBS_REDACT_OFF && patterns->n == 0) {
@@ -343,7 +355,7 @@ static observer_err open_redaction(obs_daemon *d, const obs_config *o, char *err
       (void)snprintf(error, size, "open %s: %s", d->data_dir, strerror(errno));
       return OBSERVER_E_IO;
     }
-    err = obs_redact_read_key(dir, name, key, why, sizeof(why));
+    err = obs_redact_read_key(dir, name, key, &made, why, sizeof(why));
     (void)close(dir);
   } else {
     err = obs_redact_make_key(key);
@@ -357,6 +369,7 @@ static observer_err open_redaction(obs_daemon *d, const obs_config *o, char *err
       obs_redact_open(o->redact_kinds, (const char *const *)patterns->items, patterns->n, key, &d->redact, error, size);
   explicit_bzero(key, sizeof(key));
   if (err != OBSERVER_E_OK) return err;
+  if (made) warn_of_new_key(d, name);
   if (d->journal != NULL) obs_journal_set_redact(d->journal, d->redact);
   obs_log_set_filter(redact_log, d->redact);
   log_redaction(d);

@@ -46,27 +46,37 @@ static observer_err make_file(int dir_fd, const char *name, char *error, size_t 
   return fail(error, size, name, strerror(ok ? errno : saved));
 }
 
-observer_err obs_redact_read_key(int dir_fd, const char *name, uint8_t key[OBS_REDACT_KEY_BYTES], char *error,
-                                 size_t size) {
-  int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0 && errno == ENOENT) {
+/* A key in `bytes`, of `n` bytes: NULL, or what is wrong with it. */
+static const char *judge(const struct stat *st, const uint8_t *bytes, ssize_t n) {
+  static const uint8_t none[OBS_REDACT_KEY_BYTES];
+  if (n != OBS_REDACT_KEY_BYTES)
+    return "must have 32 bytes: restore it, or remove it for a new key, with which secrets get new tokens";
+  if ((st->st_mode & 077) != 0) return "others can read it, must be 0600";
+  if (memcmp(bytes, none, sizeof(none)) == 0)
+    return "is all zero: restore it, or remove it for a new key, with which secrets get new tokens";
+  return NULL;
+}
+
+observer_err obs_redact_read_key(int dir_fd, const char *name, uint8_t key[OBS_REDACT_KEY_BYTES], bool *made,
+                                 char *error, size_t size) {
+  enum { FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC }; /* a FIFO does not hold up the start */
+  int fd = openat(dir_fd, name, FLAGS);
+  *made = fd < 0 && errno == ENOENT;
+  if (*made) {
     observer_err err = make_file(dir_fd, name, error, size);
     if (err != OBSERVER_E_OK) return err;
-    fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    fd = openat(dir_fd, name, FLAGS);
   }
   if (fd < 0) return fail(error, size, name, strerror(errno));
   struct stat st;
   uint8_t bytes[OBS_REDACT_KEY_BYTES + 1];
-  ssize_t n = read(fd, bytes, sizeof(bytes));
-  bool known = fstat(fd, &st) == 0;
+  bool known = fstat(fd, &st) == 0, file = known && S_ISREG(st.st_mode);
+  ssize_t n = file ? read(fd, bytes, sizeof(bytes)) : 0;
   int saved = errno;
   (void)close(fd);
   if (n < 0 || !known) return fail(error, size, name, strerror(saved));
-  if (n != OBS_REDACT_KEY_BYTES)
-    return fail(error, size, name,
-                "must have 32 bytes: restore it, or remove it for a new key, with which secrets get new tokens");
-  if ((st.st_mode & 077) != 0) return fail(error, size, name, "others can read it, must be 0600");
-  memcpy(key, bytes, OBS_REDACT_KEY_BYTES);
+  const char *wrong = file ? judge(&st, bytes, n) : "is not a file";
+  if (wrong == NULL) memcpy(key, bytes, OBS_REDACT_KEY_BYTES);
   explicit_bzero(bytes, sizeof(bytes));
-  return OBSERVER_E_OK;
+  return wrong == NULL ? OBSERVER_E_OK : fail(error, size, name, wrong);
 }

@@ -56,10 +56,10 @@ observer_err obs_redact_open(obs_redact_kinds kinds, const char *const *patterns
                              const uint8_t key[OBS_REDACT_KEY_BYTES], obs_redact **out, char *error, size_t size);
 void obs_redact_close(obs_redact *r);
 
-/* The key of the installation in the file `name` of a directory, made at the first start, mode 0600. `error` says what
- * is wrong with it: a file of another length, or one that others can read. */
-observer_err obs_redact_read_key(int dir_fd, const char *name, uint8_t key[OBS_REDACT_KEY_BYTES], char *error,
-                                 size_t size);
+/* The key of the installation in the file `name` of a directory, made at the first start, mode 0600: *made. `error`
+ * says what is wrong with it: no file, another length, all zero, or others can read it. Does not block. */
+observer_err obs_redact_read_key(int dir_fd, const char *name, uint8_t key[OBS_REDACT_KEY_BYTES], bool *made,
+                                 char *error, size_t size);
 /* A key for this process alone. */
 observer_err obs_redact_make_key(uint8_t key[OBS_REDACT_KEY_BYTES]);
 

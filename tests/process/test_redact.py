@@ -364,6 +364,26 @@ class Redact(DaemonTest):
         code, stderr = self.make().run_to_exit()
         self.assertEqual(code, 1)
         self.assertIn("redaction: %s: must have 32 bytes" % path, stderr)
+        os.unlink(path)
+        os.mkfifo(path, 0o600)
+        code, stderr = self.make().run_to_exit()
+        self.assertEqual(code, 1)
+        self.assertIn("redaction: %s: is not a file" % path, stderr)
+
+    def test_a_key_that_was_lost(self):
+        """A new key is said where there is a journal: its tokens are others."""
+        lost = "redact.key was not there, a new one was made"
+        daemon = self.start()
+        self.assertEqual(daemon.post(POST, [{"endpoint": "/a", "success": True}]).json["count"], 1)
+        daemon.stop()
+        self.assertNotIn(lost, daemon.stderr())
+        daemon = self.start()
+        daemon.stop()
+        self.assertNotIn(lost, daemon.stderr())
+        os.unlink(os.path.join(daemon.data_dir, "redact.key"))
+        daemon = self.start()
+        daemon.stop()
+        self.assertIn(lost, daemon.stderr())
 
 
 if __name__ == "__main__":
