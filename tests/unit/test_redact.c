@@ -127,6 +127,8 @@ static const char *const secrets[][2] = {
     {"slack said: «xoxb-263594206564-2343594206574-{24}»", "API_KEY"},
     {"«xapp-1-A0123456789-1234567890123-{h64}»", "API_KEY"},
     {"https://hooks.slack.com/services/«T01234567/B01234567/{24}» answered 404", "API_KEY"},
+    {"{\\\"hook\\\":\\\"https://hooks.slack.com/services/«T01234567/B01234567/{24}»\\\" ok", "API_KEY"},
+    {"https://hooks.slack.com/services/«T01234567/B01234567/{24}»\\nnext", "API_KEY"},
     {"?key=«AIza{35}»&q=1", "API_KEY"},
     {"«GOCSPX-{28}»", "API_KEY"},
     {"«ya29.{60}»", "API_KEY"},

@@ -4,6 +4,7 @@
 #include "base/thread.h"
 #include "learn/reviews/reviews.h"
 #include "learn/reviews/rules.h"
+#include "learn/reviews/words.h"
 #include "model_server.h"
 #include "review_texts.h"
 #include "review_undone.h"
@@ -246,6 +247,16 @@ static void test_texts(void **state) {
     cJSON_free(text);
     cJSON_Delete(body);
   }
+}
+
+/* What is quoted as evidence can be searched for in what was recorded. */
+static void test_tokens_of_redaction_keep_their_case(void **state) {
+  (void)state;
+  obs_buf low = {0};
+  obs_words_lower(OBS_STR("It SAYS [API_KEY_f7b0aa01cc02], TWICE [NOTE]  [URL_SECRET_f7b0aa01cc02]"), false, &low);
+  obs_buf_putc(&low, '\0');
+  assert_string_equal(low.p, "it says [API_KEY_f7b0aa01cc02], twice [note] [URL_SECRET_f7b0aa01cc02]");
+  obs_buf_fini(&low);
 }
 
 /* The rules that speak against a text in any way. */
@@ -841,6 +852,7 @@ static int make_ephemeral(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_texts, make_with_rules, clear),
+      cmocka_unit_test(test_tokens_of_redaction_keep_their_case),
       cmocka_unit_test_setup_teardown(test_careful_reader, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_work_that_is_not_done, make_with_rules, clear),
       cmocka_unit_test_setup_teardown(test_any_text, make_with_rules, clear),

@@ -1,5 +1,7 @@
 #include "learn/reviews/words.h"
 
+#include "redact/token.h"
+
 bool obs_words_is_space(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
 }
@@ -43,6 +45,12 @@ void obs_words_lower(obs_str text, bool lines, obs_buf *low) {
   if (!obs_buf_reserve(low, text.len + 1)) return;
   for (uint32_t i = 0; i < text.len; i++) {
     char c = text.p[i];
+    size_t token = c == '[' ? obs_redact_token(text.p + i, text.len - i) : 0;
+    if (token > 0) { /* as evidence it can be searched for */
+      obs_buf_append(low, text.p + i, token);
+      i += (uint32_t)token - 1;
+      continue;
+    }
     for (size_t k = 0; (unsigned char)c >= 0x80 && k < sizeof(written) / sizeof(written[0]); k++) {
       obs_str w = written[k].bytes;
       if (!obs_str_eq(obs_str_slice(text, i, w.len), w)) continue;

@@ -21,7 +21,7 @@ bool obs_words_is_word(char c);
 bool obs_words_is_wide(char c);
 
 /* Appends `text`: ASCII and Latin letters in lower case, white space as one space, typographic apostrophes as `'`. With
- * `lines` a line end stays one. */
+ * `lines` a line end stays one. What stands for something redacted stays as it is. */
 void obs_words_lower(obs_str text, bool lines, obs_buf *low);
 
 /* Takes the next phrase off a list; false: there is none. */
