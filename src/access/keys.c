@@ -133,22 +133,24 @@ static bool read_key(reader *r, const cJSON *object, obs_key *k, obs_str *room) 
          read_time(r, object, "revoked", &k->revoked_ms);
 }
 
-/* cJSON's texts end at a NUL, which would make a prefix shorter than it reads. */
-static bool has_nul(obs_str text) {
-  return memchr(text.p, 0, text.len) != NULL || memmem(text.p, text.len, "\\u0000", 6) != NULL;
+static unsigned line_of(obs_str text, size_t at) {
+  unsigned line = 1;
+  for (size_t i = 0; i < at && i < text.len; i++) line += text.p[i] == '\n';
+  return line;
 }
 
 static bool parse(const reader *r, obs_str text, cJSON **out) {
   const char *end = text.p;
   if (!obs_utf8_valid(text.p, text.len)) return wrong(r, "not UTF-8");
-  if (has_nul(text)) return wrong(r, "a text has \\u0000 in it");
+  /* cJSON's texts end at a NUL, which would make a prefix shorter than it reads. */
+  const char *nul = memchr(text.p, 0, text.len);
+  if (nul != NULL) return wrong(r, "a NUL byte in line %u", line_of(text, (size_t)(nul - text.p)));
+  if (memmem(text.p, text.len, "\\u0000", 6) != NULL) return wrong(r, "a text has \\u0000 in it");
   *out = cJSON_ParseWithLengthOpts(text.p, text.len, &end, false);
   size_t at = (size_t)(end - text.p);
   while (*out != NULL && at < text.len && strchr(" \t\r\n", text.p[at]) != NULL) at++;
   if (*out != NULL && at == text.len) return true;
-  unsigned line = 1;
-  for (size_t i = 0; i < at && i < text.len; i++) line += text.p[i] == '\n';
-  return wrong(r, text.len == 0 ? "empty" : "not JSON, in line %u", line);
+  return wrong(r, text.len == 0 ? "empty" : "not JSON, in line %u", line_of(text, at));
 }
 
 static observer_err read_list(reader *r, const cJSON *list, obs_keys *out) {

@@ -109,7 +109,11 @@ class New(KeyTest):
             self.assertEqual(self.keys()[-1]["scopes"], row)
             self.assertNotIn("sources", self.keys()[-1])
             self.assertNotIn("expires", self.keys()[-1])
-        self.assertEqual(len({row["id"] for row in self.keys()}), 5)
+        self.new("several", "--scope", "read,ingest", "--source", "a,b", "--source=c", "--source", "d:x,e-")
+        self.assertEqual(self.keys()[-1]["sources"], ["a", "b", "c", "d:x", "e-"])
+        self.new("boss", "--scope", "admin", "--source", "a")  # publishes too
+        self.assertEqual(self.keys()[-1]["sources"], ["a"])
+        self.assertEqual(len({row["id"] for row in self.keys()}), 7)
 
     def test_the_file_of_the_environment(self):
         env = {**self.environment(), "OBSERVER_KEYS": self.file}
@@ -127,6 +131,12 @@ class New(KeyTest):
                 (["new", "a", "--scope", "public"], '--scope: "public" is none of: ingest read admin'),
                 (["new", "a", "--scope", "read,"], '--scope: "" is none of: ingest read admin'),
                 (["new", "a", "--scope", "read", "--source", ""], "--source: must not be empty"),
+                (["new", "a", "--scope", "read", "--source", "s"],
+                 "--source limits what a key may publish as, not what it may read: it needs --scope ingest"),
+                (["new", "a", "--scope", "ingest", "--source", "s,,t"],
+                 '--source: "s,,t" has an empty one among those that commas separate'),
+                (["new", "a", "--scope", "ingest", "--source", "s,"],
+                 '--source: "s," has an empty one among those that commas separate'),
                 (["new", "a", "--scope", "read", "--expires", "soon"],
                  '--expires: "soon" is neither a time such as 2027-01-31 nor how long from now: 90d'),
                 (["new", "a", "--scope", "read", "--expires", "2020-01-01"], "--expires: 2020-01-01 is not in the future"),
@@ -150,11 +160,13 @@ class New(KeyTest):
                 (["n" * 129], "key 1: name: must be a text of 1 to 128 bytes"),
                 ([""], "key 1: name: must be a text of 1 to 128 bytes"),
                 (["a", "--source", "s" * 129], "key 1 (a): sources: each must be a text of 1 to 128 bytes"),
+                (["a", "--source", ",".join(["s"] * 17)],
+                 "key 1 (a): sources: must be a list of 1 to 16 texts; without it the key may speak as any source"),
                 (["a", *["--source=s"] * 17],
                  "key 1 (a): sources: must be a list of 1 to 16 texts; without it the key may speak as any source"),
                 (["a", "--note", "n" * 1025], "key 1 (a): note: must be a text of 1 to 1024 bytes"),
                 ([b"\xff"], "not UTF-8")):
-            self.assertEqual(self.said("new", *args, "--scope", "read"), "observerctl key: %s\n" % error)
+            self.assertEqual(self.said("new", *args, "--scope", "ingest"), "observerctl key: %s\n" % error)
             self.assertEqual(self.keys(), [])
             self.assertEqual(self.untouched(), ["keys.json"])
 
@@ -376,7 +388,7 @@ class Change(KeyTest):
                          "observerctl key: keys: %s: cannot write it: Permission denied\n" % self.file)
 
     def test_names_do_not_act_on_the_terminal(self):
-        done = self.key("new", "\x1b[31m\u202e", "--scope", "read", "--source", "\x07")
+        done = self.key("new", "\x1b[31m\u202e", "--scope", "ingest", "--source", "\x07")
         shown = done.stderr + self.key("list").stdout + self.key("check", input=done.stdout).stdout
         shown += self.key("list", "--json").stdout.replace("\\u001b", "")
         shown += self.key("revoke", "\x1b[31m\u202e").stdout

@@ -210,6 +210,14 @@ static void what_is_wrong_is_named(void **state) {
     assert_int_equal(err, OBSERVER_E_INVALID);
     obs_keys_fini(&keys);
   }
+  /* A byte of a binary file, or of an editor that broke it. */
+  static const char stray[] = "{\"v\":1,\n\"keys\":[]}\n\0";
+  obs_keys keys;
+  char error[256];
+  assert_int_equal(obs_keys_read((obs_str){stray, sizeof stray - 1, 0}, &keys, error, sizeof error),
+                   OBSERVER_E_INVALID);
+  assert_string_equal(error, "a NUL byte in line 3");
+  obs_keys_fini(&keys);
 }
 
 static void sources_match_by_words(void **state) {

@@ -170,6 +170,43 @@ static bool read_scopes(const obs_args *args, unsigned *out) {
   }
 }
 
+/* The prefixes of --source: each may be several, separated by commas. */
+typedef struct {
+  char *texts[OBS_KEYS_SOURCES_MAX + 1]; /* one more than a key can have, so that too many are refused */
+  uint32_t n;
+} prefixes;
+
+/* Copies into `out`, which the caller frees. False: it was reported. */
+static bool read_prefixes(const obs_args *args, unsigned scopes, prefixes *out) {
+  uint32_t given;
+  char *const *texts = obs_options_texts(&args->options, "source", &given);
+  for (uint32_t i = 0; i < given; i++) {
+    for (const char *p = texts[i];; p++) {
+      size_t n = strcspn(p, ",");
+      if (n == 0) {
+        obs_args_error(args, "--source: \"%s\" has an empty one among those that commas separate", texts[i]);
+        return false;
+      }
+      if (out->n == sizeof out->texts / sizeof *out->texts) break;
+      out->texts[out->n] = strndup(p, n);
+      if (out->texts[out->n] == NULL) {
+        obs_args_error(args, "out of memory");
+        return false;
+      }
+      out->n++;
+      p += n;
+      if (*p == '\0') break;
+    }
+  }
+  if (given == 0 || (scopes & OBS_SCOPE_INGEST) != 0) return true;
+  obs_args_error(args, "--source limits what a key may publish as, not what it may read: it needs --scope ingest");
+  return false;
+}
+
+static void free_prefixes(prefixes *p) {
+  for (uint32_t i = 0; i < p->n; i++) free(p->texts[i]);
+}
+
 static bool add_time(cJSON *object, const char *name, int64_t ms) {
   char text[OBS_ISO8601_LEN + 1];
   obs_clock_format(ms, text);
@@ -268,12 +305,10 @@ static void say_made(const work *w, const rights *r, const char *id) {
   obs_buf_fini(&words);
 }
 
-static int run_new(void *arg) {
-  work *w = arg;
+static int make_new(work *w, prefixes *sources) {
   char text[OBS_KEY_TEXT_LEN + 1];
   obs_key_text parts;
   rights r = {.expires_ms = OBS_KEY_NEVER, .note = obs_args_text(w->args, "note")};
-  r.sources = obs_options_texts(&w->args->options, "source", &r.nsources);
   if (w->args->nrest != 2) {
     obs_args_error(w->args, "new needs one name for the key, such as that of its producer");
     return OBS_COMMAND_USAGE;
@@ -281,6 +316,9 @@ static int run_new(void *arg) {
   r.name = w->args->rest[1];
   if (!find_file(w) || !read_scopes(w->args, &r.scopes) || !read_expires(w, &r.expires_ms)) return OBS_COMMAND_USAGE;
   r.scopes = obs_scope_resolve(r.scopes);
+  if (!read_prefixes(w->args, r.scopes, sources)) return OBS_COMMAND_USAGE;
+  r.sources = sources->texts;
+  r.nsources = sources->n;
   bool ok = open_keys(w, true);
   for (const obs_key *k = w->keys.at; ok && k < w->keys.at + w->keys.n; k++) {
     if (!obs_str_is(k->name, r.name) || obs_key_state_at(k, w->now_ms) != OBS_KEY_VALID) continue;
@@ -292,6 +330,13 @@ static int run_new(void *arg) {
   if (!ok) return OBS_COMMAND_FAILED;
   int status = print_key(w, text, parts.id);
   if (status == OBS_COMMAND_OK) say_made(w, &r, parts.id);
+  return status;
+}
+
+static int run_new(void *arg) {
+  prefixes sources = {.n = 0};
+  int status = make_new(arg, &sources);
+  free_prefixes(&sources);
   return status;
 }
 
@@ -672,8 +717,9 @@ static const obs_option flags[] = {
     {"scope", 's', "SCOPES", .type = OBS_OPTION_TEXT,
      .help = "new: what the key may do: ingest, read or admin, or several, separated by commas"},
     {"source", 0, "PREFIX", .type = OBS_OPTION_TEXTS,
-     .help = "new: a source that the key may speak as; mailer allows mailer-2, too; repeat it for others; without it, "
-             "any source"},
+     .help =
+         "new: the sources that a key with the scope ingest may speak as: one, or several, separated by commas; mailer "
+         "allows mailer-2, too; without it, any source"},
     {"expires", 'e', "TIME", .type = OBS_OPTION_TEXT,
      .help = "new, rotate: when the new key ends: how long from now (90d), or a time in ISO 8601"},
     {"note", 0, "TEXT", .type = OBS_OPTION_TEXT, .help = "new: a note for people, kept in the key file"},
