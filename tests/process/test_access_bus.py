@@ -398,6 +398,21 @@ class Listeners(AccessTest):
         self.wait_counts(daemon, rep=(5, 0, 5))
         self.assertEqual(daemon.journal_rows(), [])
 
+    def test_an_empty_list_needs_any_key(self):
+        """It records nothing, and is how one sees that the daemon answers."""
+        nothing = {"accepted": 0, "duplicates": 0, "rejected": 0, "errors": [], "seq": 0}
+        other = self.keys.add("other", "ingest")
+        daemon = self.serve(rep=[self.url("ipc") + ";key=" + id_of(key) for key in (self.reader, other)])
+        for n, key in enumerate((self.reader, other)):
+            peer = self.peer(daemon, "rep", n)
+            for body in (b"[]", pack([])):
+                self.assertEqual(peer.ask(body), nothing)
+            self.keys.revoke(key)
+            wait_until(lambda: peer.ask(b"[]").get("error") == WRONG, 10, "a refusal")
+            for body in (b"[]", pack([])):
+                self.assertEqual(peer.ask(body)["error"], WRONG)
+        daemon.stop()
+
     def test_a_flood_is_one_line(self):
         key = self.keys.add("push", "ingest")
         daemon = self.serve(tls=False, pull="tcp://127.0.0.1:0;key=" + id_of(key))

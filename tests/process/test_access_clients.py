@@ -288,6 +288,8 @@ class Ctl(ClientsTest):
         ping = self.ask(self.admin, "ping").stdout
         self.assertEqual(len(ping.splitlines()), 2)
         self.assertIn("rep ", ping)
+        for key in (self.listeners, self.mine):  # of one that may only read, or only publish, too
+            self.assertRegex(self.ask(key, "ping").stdout, r"^http +[\d.]+ .+\nrep +[\d.]+ .+\n$")
         doctor = self.ask(self.admin, "doctor", "--json", "--ports", str(free_port())).stdout
         checks = {one["check"]: one for one in json.loads(doctor)["checks"]}
         self.assertEqual(checks["daemon"]["status"], "ok", doctor)
