@@ -184,8 +184,12 @@ static void take_key(const streams *in, obs_stream *s, obs_intake_message *m, si
 
 /* An empty list records nothing: `observerctl ping` asks with one how long an answer takes. */
 static bool is_empty_list(const uint8_t *body, size_t size) {
-  static const uint8_t msgpack[] = {0x90};
-  return (size == sizeof msgpack && body[0] == msgpack[0]) || (size == 2 && memcmp(body, "[]", 2) == 0);
+  enum { LOOKED_AT = 256 }; /* a topic with a list behind it */
+  static const uint8_t msgpack = 0x90;
+  obs_str topic = {0};
+  const uint8_t *p = size <= LOOKED_AT ? obs_batch_payload(body, size, &topic) : NULL;
+  size_t n = p != NULL ? (size_t)(body + size - p) : 0;
+  return (n == 1 && *p == msgpack) || (n == 2 && memcmp(p, "[]", 2) == 0);
 }
 
 /* What is answered at once: questions, and ops of who may not record. False: ops of who may. `way`: the bytes of the

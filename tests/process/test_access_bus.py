@@ -405,7 +405,7 @@ class Listeners(AccessTest):
         daemon = self.serve(rep=[self.url("ipc") + ";key=" + id_of(key) for key in (self.reader, other)])
         for n, key in enumerate((self.reader, other)):
             peer = self.peer(daemon, "rep", n)
-            for body in (b"[]", pack([])):
+            for body in (b"[]", pack([]), b"topic\0[]", b"topic\0" + pack([])):
                 self.assertEqual(peer.ask(body), nothing)
             self.keys.revoke(key)
             wait_until(lambda: peer.ask(b"[]").get("error") == WRONG, 10, "a refusal")
