@@ -321,20 +321,84 @@ static size_t skip_mark(const obs_redact_scan *s, size_t at) {
   return at;
 }
 
+/* In a quotation, a diff, a listing, a log or a source, something stands before each line of a key, or behind it. How
+ * far it is to the next line, and to the end's mark, with headers or the last line between. */
+enum { LINE_MIN = 40, LINE_GAP = 64, MARK_GAP = 160 };
+
+static bool is_key_line(const char *p, size_t n) {
+  size_t slashes = 0;
+  for (size_t i = 0; i < n; i++) slashes += p[i] == '/';
+  return n >= LINE_MIN && slashes * 10 <= n; /* a path has more */
+}
+
+static bool is_break(const obs_redact_scan *s, size_t at) {
+  return s->p[at] == '\n' || (s->p[at] == '\\' && at + 1 < s->n && s->p[at + 1] == 'n');
+}
+
+/* Where the next line of base64 on another line than `at` ends; 0: none is near. */
+static size_t next_key_line(const obs_redact_scan *s, size_t at, size_t gap) {
+  bool broken = false;
+  for (size_t i = at; i < s->n && i - at < gap;) {
+    size_t run = obs_redact_run(s, i, OBS_REDACT_RUN_PEM_LINE);
+    if (broken && is_key_line(s->p + i, run)) return i + run;
+    broken = broken || is_break(s, i);
+    i += run > 0 ? run : 1;
+  }
+  return 0;
+}
+
+/* Where the last line of base64 on another line than `at` begins; `at`: none is near. */
+static size_t last_key_line(const obs_redact_scan *s, size_t at, size_t gap) {
+  bool broken = false;
+  for (size_t i = at; i > s->from && at - i < gap;) {
+    size_t j = i;
+    while (j > s->from && is_in_run(OBS_REDACT_RUN_PEM_LINE, s->p[j - 1])) j--;
+    if (broken && is_key_line(s->p + j, i - j)) return j;
+    i = j < i ? j : i - 1;
+    broken = broken || is_break(s, i);
+  }
+  return at;
+}
+
+/* The end of such a body behind `at`, with its mark; 0: there is none. */
+static size_t marked_body(const obs_redact_scan *s, size_t at) {
+  static const char end_mark[] = "-----END ";
+  size_t end = 0, next = next_key_line(s, at, MARK_GAP);
+  for (; next > 0; next = next_key_line(s, end, LINE_GAP)) end = next;
+  if (end == 0) return 0;
+  size_t left = s->n - end;
+  const char *mark = memmem(s->p + end, left < MARK_GAP ? left : MARK_GAP, end_mark, sizeof(end_mark) - 1);
+  return mark != NULL ? skip_mark(s, (size_t)(mark - s->p) + sizeof(end_mark) - 1) : end;
+}
+
+static size_t marked_body_before(const obs_redact_scan *s, size_t at) {
+  size_t begin = last_key_line(s, at, MARK_GAP), next = begin;
+  do {
+    begin = next;
+    next = last_key_line(s, begin, LINE_GAP);
+  } while (next < begin);
+  return begin;
+}
+
 static bool find_private_key(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   static const char begin_mark[] = "-----BEGIN ", end_mark[] = "-----END ";
   size_t begin, longest;
   if (s->raw) return found(out, row->kind, at, at + strlen(row->literal));
   if (pem_mark(s, at, begin_mark, &begin)) {
-    size_t end = pem_body(s, skip_mark(s, at), &longest);
-    size_t i = skip_break(s, end);
+    size_t end = pem_body(s, skip_mark(s, at), &longest), i = skip_break(s, end);
     if (s->n - i >= sizeof(end_mark) - 1 && memcmp(s->p + i, end_mark, sizeof(end_mark) - 1) == 0)
-      end = skip_mark(s, i + sizeof(end_mark) - 1);
+      return longest >= PEM_MIN && found(out, row->kind, begin, skip_mark(s, i + sizeof(end_mark) - 1));
+    size_t marked = marked_body(s, end);
+    if (marked > 0) return found(out, row->kind, begin, marked);
     return longest >= PEM_MIN && found(out, row->kind, begin, end);
   }
   if (!pem_mark(s, at, end_mark, &begin)) return false; /* the end of one whose begin was cut off */
-  begin = pem_body_before(s, begin, &longest);
-  return longest >= PEM_MIN && found(out, row->kind, begin, skip_mark(s, at));
+  size_t body = pem_body_before(s, begin, &longest);
+  if (longest < PEM_MIN) {
+    body = marked_body_before(s, begin);
+    if (body == begin) return false;
+  }
+  return found(out, row->kind, body, skip_mark(s, at));
 }
 
 /* ---- URLs ---- */

@@ -193,6 +193,26 @@ static const char *const secrets[][2] = {
      "PRIVATE "
      "KEY-----»",
      "PRIVATE_KEY"},
+    {"> «-----BEGIN PRIVATE KEY-----\n> MIIE{60}\n> {64}\n> {12}==\n> -----END PRIVATE KEY-----»\n> and more",
+     "PRIVATE_KEY"},
+    {"+«-----BEGIN RSA PRIVATE KEY-----\n+MIIE{60}\n+{64}\n+-----END RSA PRIVATE KEY-----»\n-x", "PRIVATE_KEY"},
+    {"| «-----BEGIN PRIVATE KEY-----  |\n| MIIE{60} |\n| {64} |\n| {30}= |\n| -----END PRIVATE KEY-----» |",
+     "PRIVATE_KEY"},
+    {"  1  «-----BEGIN EC PRIVATE KEY-----\n  2  MHcC{60}\n  3  {64}\n  4  {36}==\n  5  -----END EC PRIVATE KEY-----»",
+     "PRIVATE_KEY"},
+    {"k = \"«-----BEGIN PRIVATE KEY-----\\n\" +\n    \"MIIE{60}\\n\" +\n    \"{20}\\n\" +\n    \"-----END PRIVATE "
+     "KEY-----»\\n\";",
+     "PRIVATE_KEY"},
+    {"2026-01-15T09:30:00Z app | «-----BEGIN PRIVATE KEY-----\n2026-01-15T09:30:00Z app | "
+     "MC4C{60}\n2026-01-15T09:30:00Z app | "
+     "-----END PRIVATE KEY-----»",
+     "PRIVATE_KEY"},
+    {"> «-----BEGIN RSA PRIVATE KEY-----\n> Proc-Type: 4,ENCRYPTED\n> DEK-Info: AES-128-CBC,{h32}\n>\n> {64}\n> "
+     "{64}\n> -----END RSA "
+     "PRIVATE KEY-----»",
+     "PRIVATE_KEY"},
+    {"> «-----BEGIN PRIVATE KEY-----\n> MIIE{60}\n> {64}»", "PRIVATE_KEY"}, /* cut off */
+    {"...\n> «{64}\n> {64}\n> {20}\n> -----END EC PRIVATE KEY-----»", "PRIVATE_KEY"},
     {"...«{40}\n{64}\n{20}\n-----END EC PRIVATE KEY-----»", "PRIVATE_KEY"},
     {"-----BEGIN PGP PUBLIC KEY BLOCK-----, then «-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{64}\n=aK3x\n-----END PGP "
      "PRIVATE "
@@ -251,6 +271,9 @@ static const char *const near_secrets[] = {
     "basic checks passed: 17",
     "a PRIVATE KEY is needed",
     "expected -----BEGIN PRIVATE KEY----- but got something else",
+    "expected -----BEGIN PRIVATE KEY-----\n  at /usr/local/lib/node/modules/crypto/sign/privatekey.js",
+    "no -----BEGIN PRIVATE KEY----- in {64}",
+    "see /usr/local/lib/node/modules/crypto/sign/privatekey\n> -----END PRIVATE KEY-----",
     "-----BEGIN CERTIFICATE-----\nMIIE{60}\n-----END CERTIFICATE-----",
     "-----BEGIN PUBLIC KEY-----\nMIIE{60}\n-----END PUBLIC KEY-----",
     "https://h.example:8080/a@b",

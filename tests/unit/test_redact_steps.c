@@ -21,7 +21,7 @@ void __sanitizer_cov_trace_pc(void) {
 static const uint8_t key[OBS_REDACT_KEY_BYTES] = "a key of thirty-two bytes, fixed";
 
 /* N: bytes of the smaller text. Steps per byte: a secret of a few bytes takes some hundred steps to become a token. */
-enum { N = 1000, STEPS_PER_BYTE = 1500, UNIT_MAX = 256 };
+enum { N = 1000, STEPS_PER_BYTE = 1500, UNIT_MAX = 512 };
 
 typedef enum { AS_TEXT, AS_JSON, AS_ESCAPED_JSON, AS_MSGPACK, AS_BYTES, AS_UNKNOWN, AS_HIT, FORMS } form;
 
@@ -90,9 +90,29 @@ static size_t put_literal(char *out, size_t row) {
 static const char *const heads[] = {"",      " ",           "-",         "?",          "&",
                                     "://u:", "-----BEGIN ", "-----END ", ".",          "authorization:",
                                     "\\n",   "a@",          "=",         "Proc-Type: "};
-static const char *const tails[] = {
-    "",   " ", "-", "_",  ".",  "=",   ":",  "/",     "@", "a1", "a.",
-    "${", "<", "*", "\\", "\n", "\\n", ": ", "-----", "%", "(",  "PRIVATE KEY-----Proc-Type:"};
+static const char *const tails[] = {"",
+                                    " ",
+                                    "-",
+                                    "_",
+                                    ".",
+                                    "=",
+                                    ":",
+                                    "/",
+                                    "@",
+                                    "a1",
+                                    "a.",
+                                    "${",
+                                    "<",
+                                    "*",
+                                    "\\",
+                                    "\n",
+                                    "\\n",
+                                    ": ",
+                                    "-----",
+                                    "%",
+                                    "(",
+                                    "PRIVATE KEY-----Proc-Type:",
+                                    "\n> MIIEaK3xQ9vTz7Lm2Rb8WnYc4JdPf6HsG5uEo1iVtX0g"};
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
