@@ -27,6 +27,7 @@
   X(BASIC, "+/=-_", false)                                                                                             \
   X(PEM_HEAD, "-:, ", false)                                                                                           \
   X(PEM_LINE, "+/=", false)                                                                                            \
+  X(PERCENT, "-_.~%", false)                                                                                           \
   X(PARAMETER, "\"'<>`|^&;,)]}\\#", true)
 
 typedef enum {

@@ -40,7 +40,7 @@ static bool is_plain(char c) {
 
 /* Behind a group, a class or an escape at `p`, which is one item of the pattern; NULL: this cannot be told. */
 static const char *skip_item(const char *p) {
-  if (*p == '\\') return p[1] != '\0' && strchr("bBdDsSwW.-/+*?()[]{}|^$", p[1]) != NULL ? p + 2 : NULL;
+  if (*p == '\\') return p[1] != '\0' && strchr("bBdDsSwWK.-/+*?()[]{}|^$", p[1]) != NULL ? p + 2 : NULL;
   if (*p == '[') {
     const char *q = p + 1;
     if (*q == '^') q++;

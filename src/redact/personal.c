@@ -39,7 +39,7 @@ static bool is_other_end(const char *p, size_t n) {
   static const char *const ends[] = {"png",  "jpg",   "jpeg",  "gif",    "webp",    "svg",   "css",    "js",
                                      "json", "html",  "xml",   "yaml",   "yml",     "log",   "txt",    "jar",
                                      "java", "so",    "py",    "class",  "service", "timer", "socket", "mount",
-                                     "path", "slice", "scope", "target", "device"};
+                                     "path", "slice", "scope", "target", "device",  "text"};
   for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
     if (strlen(ends[i]) == n && strncasecmp(ends[i], p, n) == 0) return true;
   }

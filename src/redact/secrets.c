@@ -191,14 +191,34 @@ static bool is_basic(const char *p, size_t n) {
   return colon;
 }
 
+/* Words, and numbers beside them: `authentication-failed-1`, `policy-12345`. */
+static bool is_phrase(const char *p, size_t n) {
+  bool separated = false;
+  for (size_t i = 1; i < n; i++) {
+    bool word = obs_redact_is_alnum(p[i]), before = obs_redact_is_alnum(p[i - 1]);
+    if (p[i] >= 'A' && p[i] <= 'Z' && before) return false;
+    if (word && before && obs_redact_is_digit(p[i]) != obs_redact_is_digit(p[i - 1])) return false;
+    if (!word && p[i] != '-' && p[i] != '_' && p[i] != '.') return false;
+    separated = separated || !word;
+  }
+  return separated;
+}
+
 /* What stands in the place of a credential where there is none: `Bearer token`, `Bearer authentication failed`. */
 static bool is_credential(const char *p, size_t n, size_t min) {
   return n >= min || (n >= AUTH_MIN && has_digit(p, n));
 }
 
 static size_t skip_spaces(const obs_redact_scan *s, size_t at) {
-  while (at < s->n && (s->p[at] == ' ' || s->p[at] == '+')) at++;
+  while (at < s->n && (s->p[at] == ' ' || s->p[at] == '\t' || s->p[at] == '+')) at++;
   return at;
+}
+
+/* A quote before the credential, which may be escaped. */
+static size_t skip_quote(const obs_redact_scan *s, size_t at) {
+  size_t i = at;
+  while (i < s->n && i - at < 3 && s->p[i] == '\\') i++;
+  return i < s->n && (s->p[i] == '"' || s->p[i] == '\'') ? i + 1 : at;
 }
 
 /* A key that has its own kind keeps it, so that it has one token with and without the header. */
@@ -214,8 +234,10 @@ static bool take_credential(const obs_redact_scan *s, size_t begin, size_t min, 
 
 static bool find_bearer(const obs_redact_scan *s, size_t at, const obs_redact_row *row, obs_redact_match *out) {
   if (!obs_redact_begins(s, at)) return false;
-  size_t end = at + strlen(row->literal), begin = skip_spaces(s, end);
-  if (s->raw) return obs_redact_run(s, begin, OBS_REDACT_RUN_CREDENTIAL) >= AUTH_MIN && found(out, row->kind, at, end);
+  size_t end = at + strlen(row->literal), begin = skip_quote(s, skip_spaces(s, end));
+  size_t run = obs_redact_run(s, begin, OBS_REDACT_RUN_CREDENTIAL);
+  if (s->raw) return run >= AUTH_MIN && found(out, row->kind, at, end);
+  if (is_phrase(s->p + begin, run)) return false;
   return take_credential(s, begin, BEARER_MIN, row->kind, out);
 }
 
@@ -232,7 +254,7 @@ static size_t skip_scheme(const obs_redact_scan *s, size_t at) {
   static const char *const schemes[] = {"bearer", "basic", "token", "apikey", "api-key", "key", "digest", "negotiate"};
   for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
     size_t n = strlen(schemes[i]);
-    if (s->n - at <= n || strncasecmp(s->p + at, schemes[i], n) != 0 || s->p[at + n] != ' ') continue;
+    if (s->n - at <= n || strncasecmp(s->p + at, schemes[i], n) != 0 || !is_of(" \t", s->p[at + n])) continue;
     return skip_spaces(s, at + n);
   }
   return at;
@@ -245,6 +267,7 @@ static bool find_authorization(const obs_redact_scan *s, size_t at, const obs_re
            found(out, row->kind, at, end);
   if (begin == end) return false;
   size_t value = skip_scheme(s, begin);
+  if (value == begin && is_phrase(s->p + value, obs_redact_run(s, value, OBS_REDACT_RUN_CREDENTIAL))) return false;
   return take_credential(s, value, value > begin ? AUTH_MIN : BEARER_MIN, row->kind, out);
 }
 
@@ -403,13 +426,37 @@ static bool find_private_key(const obs_redact_scan *s, size_t at, const obs_reda
 
 /* ---- URLs ---- */
 
-/* Stands for a password where none is shown: ***, xxx, ${DB_PASSWORD}, <password>, a token. */
+/* Stands for a password where none is shown: ***, xxx, <password>, %s, a token, [redacted], REDACTED, and variables:
+ * ${DB_PASSWORD}, $DB_PASSWORD, {password}. */
 static bool is_placeholder(const char *p, size_t n) {
-  size_t same = 1;
+  static const char *const words[] = {"redacted", "masked", "hidden", "filtered", "removed"};
+  enum { VARIABLE = 40 };
+  size_t same = 1, word = 0;
   if (n == 0 || p[0] == '<' || (n > 1 && (p[0] == '$' || p[0] == '{') && p[1] == '{')) return true;
-  if (obs_redact_token(p, n) == n) return true;
+  if (obs_redact_token(p, n) == n || (n == 2 && p[0] == '%' && is_of("sdv", p[1]))) return true;
   while (same < n && p[same] == p[0]) same++;
-  return same == n && is_of("*xX.", p[0]);
+  if (same == n && is_of("*xX.", p[0])) return true;
+  bool open = is_of("[({$%", p[0]);
+  size_t from = open ? 1 : 0;
+  while (from + word < n && word <= VARIABLE && (obs_redact_is_alnum(p[from + word]) || p[from + word] == '_')) word++;
+  if (word == 0 || word > VARIABLE || n > from + word + 1) return false;
+  if (n == from + word + 1 && !(open && is_of("])}%", p[from + word]))) return false;
+  for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    if (strlen(words[i]) == word && strncasecmp(words[i], p + from, word) == 0) return true;
+  }
+  if (p[0] == '{' || (p[0] == '%' && n == from + word + 1)) return true; /* {pw}, %PW% */
+  if (p[0] != '$' || n != from + word || obs_redact_is_digit(p[1])) return false;
+  for (size_t i = 1; i < n; i++) { /* $PW: a password that begins with $ has other letters, too */
+    if (p[i] >= 'a' && p[i] <= 'z') return false;
+  }
+  return true;
+}
+
+static bool is_port(const char *p, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    if (!obs_redact_is_digit(p[i])) return false;
+  }
+  return true;
 }
 
 /* `://user:password@host`: the last `@` before the path, and before another URL. A password that has a slash in it is
@@ -423,7 +470,7 @@ static bool find_userinfo(const obs_redact_scan *s, size_t at, const obs_redact_
     if (c == ':' && colon == 0 && sign == 0) colon = i;
     if (c == '@') sign = i;
     if (!is_of("/?#\\", c)) continue;
-    if (sign > 0 || colon == 0 || obs_redact_is_digit(s->p[colon + 1])) break;
+    if (sign > 0 || colon == 0 || is_port(s->p + colon + 1, i - colon - 1)) break;
   }
   if (s->raw) return sign > 0 && colon > 0 && found(out, row->kind, at, begin);
   if (sign == 0 || colon == 0 || colon > sign || is_placeholder(s->p + colon + 1, sign - colon - 1)) return false;
@@ -435,10 +482,11 @@ static bool is_secret_name(const char *p, size_t n, size_t *min) {
   static const struct {
     const char *word;
     uint8_t min; /* bytes of a value */
-  } words[] = {{"password", 1}, {"passwd", 1},     {"pwd", 1},        {"pass", 4},      {"token", 8},
-               {"secret", 4},   {"sig", 8},        {"signature", 8},  {"api_key", 6},   {"apikey", 6},
-               {"api-key", 6},  {"access_key", 8}, {"secret_key", 8}, {"auth_key", 8},  {"accesskey", 8},
-               {"auth", 8},     {"credential", 8}, {"jwt", 8},        {"secretkey", 8}, {"subscription-key", 8}};
+  } words[] = {{"password", 1},        {"passphrase", 1}, {"passwd", 1},     {"pwd", 1},        {"pass", 4},
+               {"token", 8},           {"secret", 4},     {"sig", 8},        {"signature", 8},  {"api_key", 6},
+               {"apikey", 6},          {"api-key", 6},    {"access_key", 8}, {"secret_key", 8}, {"auth_key", 8},
+               {"accesskey", 8},       {"auth", 8},       {"credential", 8}, {"jwt", 8},        {"secretkey", 8},
+               {"subscription-key", 8}};
   static const char *const others[] = {"page", "next", "sync", "continuation", "csrf", "cursor", "sort"};
   for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
     if (n > strlen(others[i]) && strncasecmp(p, others[i], strlen(others[i])) == 0) return false;
@@ -461,12 +509,54 @@ static bool find_parameter(const obs_redact_scan *s, size_t at, const obs_redact
   while (name > s->from && begin - name < NAME_LONGEST &&
          (obs_redact_is_alnum(s->p[name - 1]) || is_of("_-.", s->p[name - 1])))
     name--;
-  if (name == s->from || !is_of("?&;", s->p[name - 1]) || !is_secret_name(s->p + name, begin - 1 - name, &min))
+  if (name == s->from || !is_of("?&;#", s->p[name - 1]) || !is_secret_name(s->p + name, begin - 1 - name, &min))
     return false;
   end += obs_redact_run(s, begin, OBS_REDACT_RUN_PARAMETER);
   size_t token = obs_redact_token(s->p + begin, s->n - begin);
-  if (token > 0 || end - begin < min || is_placeholder(s->p + begin, end - begin)) return false;
+  size_t closed = end < s->n && is_of("])}", s->p[end]) ? end + 1 : end; /* [redacted], {token} */
+  if (token > 0 || end - begin < min || is_placeholder(s->p + begin, end - begin) ||
+      is_placeholder(s->p + begin, closed - begin))
+    return false;
   return is_key(s, begin, end - begin, out) || found(out, row->kind, begin, end);
+}
+
+/* The escape `hex` stands at `at`: %3A, or %3a. */
+static bool is_percent(const obs_redact_scan *s, size_t at, const char *hex) {
+  return s->n - at >= 3 && s->p[at] == '%' && strncasecmp(s->p + at + 1, hex, 2) == 0;
+}
+
+/* `%3A%2F%2Fuser%3Apassword%40host`: a URL in a parameter of another one. */
+static bool find_percent_userinfo(const obs_redact_scan *s, size_t at, const obs_redact_row *row,
+                                  obs_redact_match *out) {
+  enum { FAR = 512 };
+  size_t begin = at + strlen(row->literal), sign = 0, colon = 0;
+  for (size_t i = begin; i < s->n && i < begin + FAR && !ends_url(s->p[i]) && s->p[i] != '&'; i++) {
+    if (is_percent(s, i, "2F") || is_percent(s, i, "3F") || is_percent(s, i, "26")) break;
+    if (colon == 0 && is_percent(s, i, "3A")) colon = i + 3;
+    if (colon > 0 && is_percent(s, i, "40")) sign = i;
+  }
+  if (sign == 0 || sign == colon) return false;
+  if (s->raw) return found(out, row->kind, at, begin);
+  return !is_placeholder(s->p + colon, sign - colon) &&
+         (is_key(s, colon, sign - colon, out) || found(out, row->kind, colon, sign));
+}
+
+/* `%3Ftoken%3D...`, `%26sig%3D...`: the same. */
+static bool find_percent_parameter(const obs_redact_scan *s, size_t at, const obs_redact_row *row,
+                                   obs_redact_match *out) {
+  size_t begin = at + strlen(row->literal), name = at, min = 0;
+  while (name > s->from && at - name < NAME_LONGEST &&
+         (obs_redact_is_alnum(s->p[name - 1]) || is_of("_-.", s->p[name - 1])))
+    name--;
+  if (name == s->from || s->p[name - 1] != '%') return false;
+  name--;
+  if (!is_percent(s, name, "3F") && !is_percent(s, name, "26") && !is_percent(s, name, "3B")) return false;
+  if (at - name < 4 || !is_secret_name(s->p + name + 3, at - name - 3, &min)) return false;
+  size_t run = obs_redact_run(s, begin, OBS_REDACT_RUN_PERCENT);
+  const char *next = memmem(s->p + begin, run, "%26", 3);
+  if (next != NULL) run = (size_t)(next - s->p) - begin;
+  if (run < min || is_placeholder(s->p + begin, run)) return false;
+  return is_key(s, begin, run, out) || found(out, row->kind, begin, begin + run);
 }
 
 /* ---- escapes ---- */
@@ -592,13 +682,24 @@ const obs_redact_row obs_redact_secret_rows[] = {
 
     {.literal = "eyJ", .kind = OBS_REDACT_JWT, .find = find_jwt},
     {.literal = "bearer ", .hook = 3, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_bearer},
+    {.literal = "bearer\t", .hook = 3, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_bearer},
+    {.literal = "bearer\\t", .hook = 3, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_bearer},
+    {.literal = "bearer%20", .hook = 3, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_bearer},
     {.literal = "basic ", .hook = 2, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_basic},
     {.literal = "authorization", .hook = 5, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_authorization},
+    {.literal = "x-api-key", .hook = 0, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_authorization},
+    {.literal = "x-goog-api-key", .hook = 0, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_authorization},
+    {.literal = "x-auth-token", .hook = 0, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_authorization},
+    {.literal = "x-access-token", .hook = 0, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_authorization},
+    {.literal = "x-amz-security-token", .hook = 1, .fold = true, .kind = OBS_REDACT_AUTH, .find = find_authorization},
     {.literal = "PRIVATE KEY", .hook = 3, .kind = OBS_REDACT_PRIVATE_KEY, .find = find_private_key},
 
     {.literal = "://", .kind = OBS_REDACT_URL_PASSWORD, .find = find_userinfo},
     {.literal = ":\\/\\/", .kind = OBS_REDACT_URL_PASSWORD, .find = find_userinfo},
+    {.literal = "%3a%2f%2f", .fold = true, .kind = OBS_REDACT_URL_PASSWORD, .find = find_percent_userinfo},
+    {.literal = "%3d", .fold = true, .kind = OBS_REDACT_URL_SECRET, .find = find_percent_parameter},
     PARAMETER("rd="),
+    PARAMETER("se="),
     PARAMETER("wd="),
     PARAMETER("ss="),
     PARAMETER("en="),
@@ -638,10 +739,11 @@ static bool is_one_of(obs_str name, const char *const *names, size_t n) {
 }
 
 bool obs_redact_is_named(obs_str name, obs_str value, obs_redact_match *out) {
-  static const char *const headers[] = {"authorization", "proxy-authorization"};
+  static const char *const headers[] = {"authorization", "proxy-authorization", "x-api-key",           "x-goog-api-key",
+                                        "x-auth-token",  "x-access-token",      "x-amz-security-token"};
   obs_redact_memo memo = {0};
   const obs_redact_scan s = {.p = value.p, .n = value.len, .memo = &memo};
-  if (is_one_of(name, headers, 2)) {
+  if (is_one_of(name, headers, sizeof(headers) / sizeof(headers[0]))) {
     size_t begin = skip_scheme(&s, 0);
     return take_credential(&s, begin, begin > 0 ? AUTH_MIN : BEARER_MIN, OBS_REDACT_AUTH, out);
   }

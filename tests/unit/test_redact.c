@@ -230,6 +230,24 @@ static const char *const secrets[][2] = {
     {"/f?X-Amz-Signature=«{h64}»&x=1", "URL_SECRET"},
     {"jdbc:sqlserver://h;user=a;password=«hunter2»;x=1", "URL_SECRET"},
     {"/q?apiKey=«abcdef»", "URL_SECRET"},
+    {"https://h/cb#access_token=«abcdefgh12»&state=1", "URL_SECRET"},
+    {"/x?passphrase=«hunter2»", "URL_SECRET"},
+    {"/x?password=«$ecret1»", "URL_SECRET"},
+    {"next=https%3A%2F%2Fh%2Fcb%3Ftoken%3D«abcdefgh12»%26a%3D1", "URL_SECRET"},
+    {"/x?u=a%26api_key%3D«abcdef»", "URL_SECRET"},
+    {"dsn=postgres%3A%2F%2Fu%3A«s3cr3t»%40h%2Fdb", "URL_PASSWORD"},
+    {"dsn=redis%3a%2f%2f%3a«hunter2»%40h", "URL_PASSWORD"},
+    {"mongodb://u:«9a/ss»@h/db", "URL_PASSWORD"},
+    {"X-API-Key: «{32}»", "AUTH"},
+    {"-H 'x-auth-token: «a1b2c3d4e5»'", "AUTH"},
+    {"X-Amz-Security-Token: «{80}»", "AUTH"},
+    {"X-API-Key: «sk-{48}»", "API_KEY"},
+    {"Authorization:\tBearer\t«{24}»", "AUTH"},
+    {"got Bearer\t«{24}»", "AUTH"},
+    {"got Bearer \"«{24}»\"", "AUTH"},
+    {"got Bearer%20«{24}»", "AUTH"},
+    {"Authorization: Bearer «my-secret-token-1»", "AUTH"},
+    {"bearer «550e8400-e29b-41d4-a716-446655440000»", "AUTH"},
 };
 
 static const char *const near_secrets[] = {
@@ -282,6 +300,22 @@ static const char *const near_secrets[] = {
     "redis://:***@10.0.0.1",
     "postgres://app:${{DB_PASSWORD}}@db/main",
     "at 12:30://x",
+    "https://user:%s@h.example",
+    "https://user:$PW@h.example",
+    "https://user:{pw}@h.example",
+    "https://user:%PW%@h.example",
+    "dsn=postgres%3A%2F%2Fu%3A%s%40h",
+    "https%3A%2F%2Fh%3A8080%2Fa%40b",
+    "?token=[redacted]&x=1",
+    "?token=REDACTED",
+    "?token={token}",
+    "?password=<redacted>",
+    "%3Fpage_token%3Dabcdefghijkl",
+    "%3Ftoken%3Dabc",
+    "bearer authentication-failed-1",
+    "the authorization: policy-12345 applies",
+    "x-api-key: is-missing-in-request-17",
+    "X-API-Key header is missing",
     "?page_token=abcdefghijkl",
     "?nextPageToken=abcdefghijkl",
     "?sort_key=abcdefgh",
@@ -336,6 +370,7 @@ static const char *const near_personal[] = {
     "git@github.com:a/b.git",
     "@app.route",
     "a@-b.example",
+    "0xdeadbeef@offset.text",
     "a @ b.example",
     "java.lang.Object@3f2a",
     "4111111111111112",
@@ -543,6 +578,10 @@ static void test_names_of_members(void **state) {
       {"{\"Authorization\":\"{32}\"}", "AUTH"},
       {"{\"proxy-authorization\":\"Token {20}\"}", "AUTH"},
       {"[\"authorization\",\"{32}\"]", "AUTH"},
+      {"{\"X-API-Key\":\"{32}\"}", "AUTH"},
+      {"{\"x-auth-token\":\"a1b2c3d4e5\"}", "AUTH"},
+      {"{\"a\":\"Bearer\\t{24}\"}", "AUTH"},
+      {"{\"a\":\"Bearer \\\"{24}\\\"\"}", "AUTH"},
       {"{\"\\u0061uthorization\":\"{32}\"}", "AUTH"},
       {"{\"aws_secret_access_key\" : \"{40}\"}", "AWS_SECRET"},
       {"{\"secretAccessKey\":\"{38}\\/+\"}", "AWS_SECRET"},
@@ -770,6 +809,23 @@ static void test_patterns(void **state) {
   obs_redact_close(r);
 }
 
+/* Those that proto/redaction.md shows. */
+static void test_patterns_for_named_passwords(void **state) {
+  (void)state;
+  static const char *const patterns[] = {"PASSWORD=assword\"?[=:] ?\"?\\K[^\\s\",;&}]+",
+                                         "PGPASSWORD=PGPASSWORD=\\K\\S+"};
+  obs_redact *r = open_with(OBS_REDACT_SECRETS, patterns, 2);
+  assert_finds(r, "psql --password=«hunter2» -h db", "PASSWORD");
+  assert_finds(r, "sent {\"user\":\"a\",\"password\":\"«hunter2»\"}", "PASSWORD");
+  assert_finds(r, "Password: «hunter2»", "PASSWORD");
+  assert_finds(r, "PGPASSWORD=«hunter2» psql", "PGPASSWORD");
+  assert_leaves(r, "the password is wrong");
+  obs_redact_close(r);
+  r = open_with(OBS_REDACT_SECRETS, NULL, 0); /* they are no kind of ours */
+  assert_leaves(r, "psql --password=hunter2; PGPASSWORD=hunter2; {\"password\":\"hunter2\"}");
+  obs_redact_close(r);
+}
+
 static void test_patterns_that_are_wrong(void **state) {
   (void)state;
   static const char *const cases[][2] = {
@@ -829,17 +885,29 @@ static void assert_literal(const char *spec, const char *want) {
 static void test_literals_of_patterns(void **state) {
   (void)state;
   static const char *const cases[][2] = {
-      {"A=EMP-\\d{6}", "EMP-"},  {"A=\\bcase-[0-9]+", "case-"},
-      {"A=abc|def", NULL},       {"A=(?i)abcdef", NULL},
-      {"A=abcd?ef", "abc"},      {"A=abcd*efgh", "efgh"},
-      {"A=abcd{0,2}efg", "abc"}, {"A=abc+def", "abc"},
-      {"A=(abcdef)?x", NULL},    {"A=(?:abc|d)efgh", "efgh"},
-      {"A=[abc]def", "def"},     {"A=\\Qabc\\E", NULL},
-      {"A=a.b.c", NULL},         {"A=x[^]]yz1", "yz1"},
-      {"A=\\x41bcd", NULL},      {"A=abc(?=def)", NULL},
-      {"A=a\"bcd\"", "bcd"},     {"A=[[:alpha:]]abc", NULL},
-      {"A=ab\\.cde", "cde"},     {"A=(a|b)cde", "cde"},
-      {"A=abc\\/d", "abc"},      {"A=\\d+", NULL},
+      {"A=EMP-\\d{6}", "EMP-"},
+      {"A=\\bcase-[0-9]+", "case-"},
+      {"A=abc=\\K\\S+", "abc="},
+      {"A=abc|def", NULL},
+      {"A=(?i)abcdef", NULL},
+      {"A=abcd?ef", "abc"},
+      {"A=abcd*efgh", "efgh"},
+      {"A=abcd{0,2}efg", "abc"},
+      {"A=abc+def", "abc"},
+      {"A=(abcdef)?x", NULL},
+      {"A=(?:abc|d)efgh", "efgh"},
+      {"A=[abc]def", "def"},
+      {"A=\\Qabc\\E", NULL},
+      {"A=a.b.c", NULL},
+      {"A=x[^]]yz1", "yz1"},
+      {"A=\\x41bcd", NULL},
+      {"A=abc(?=def)", NULL},
+      {"A=a\"bcd\"", "bcd"},
+      {"A=[[:alpha:]]abc", NULL},
+      {"A=ab\\.cde", "cde"},
+      {"A=(a|b)cde", "cde"},
+      {"A=abc\\/d", "abc"},
+      {"A=\\d+", NULL},
   };
   for (size_t i = 0; i < COUNT(cases); i++) assert_literal(cases[i][0], cases[i][1]);
 }
@@ -1082,6 +1150,7 @@ int main(void) {
       cmocka_unit_test(test_bytes_of_any_kind),
       cmocka_unit_test(test_bytes_that_begin_like_msgpack),
       cmocka_unit_test(test_patterns),
+      cmocka_unit_test(test_patterns_for_named_passwords),
       cmocka_unit_test(test_patterns_that_are_wrong),
       cmocka_unit_test(test_a_pattern_that_explodes),
       cmocka_unit_test(test_literals_of_patterns),
