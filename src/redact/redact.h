@@ -26,7 +26,7 @@ typedef enum { OBS_REDACT_OFF, OBS_REDACT_SECRETS, OBS_REDACT_ALL } obs_redact_k
   X(API_KEY, false, "keys of providers, known by how they begin")                                                      \
   X(AWS_SECRET, false, "secret keys of AWS behind their name")                                                         \
   X(JWT, false, "JSON Web Tokens")                                                                                     \
-  X(AUTH, false, "credentials of Authorization headers, Bearer and Basic")                                             \
+  X(AUTH, false, "credentials of Authorization and API key headers, Bearer and Basic")                                 \
   X(PRIVATE_KEY, false, "private keys as PEM, also a part of one")                                                     \
   X(URL_PASSWORD, false, "passwords before the host of a URL")                                                         \
   X(URL_SECRET, false, "values of secret parameters of a URL")                                                         \

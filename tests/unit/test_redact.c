@@ -712,7 +712,7 @@ static void test_bytes_of_any_kind(void **state) {
                {"op.x\0\xe2\x80\xa2 to alice@example.com", 29, false, true},
                {"\xe2\x86\x92 nobody", 10, false, false},
                {"clean", 5, false, false},
-               {"{\"a\":0}\0\0\0\0a\0\0\0b", 19, false, false},
+               {"{\"a\":0}\0\0\0\0a\0\0\0b", 16, false, false},
                {"op.x\0a\0l\0i\0c\0e\0@\0", 17, true, false},
                {"\0a\0\0\0l\0\0\0i\0\0\0c\0\0\0e\0\0\0@\0\0\0", 25, true, false},
                {"\0\0\0a\0\0\0l\0\0\0i\0\0\0c\0\0\0e\0\0\0@\0\0\0.", 28, true, false},
