@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -558,6 +559,19 @@ class Listeners(AccessTest):
         self.assertEqual(self.ask_ipc(daemon, 2, "GET /stats")[0], 200)
         daemon.stop()
 
+    def test_a_certificate_is_no_key(self):
+        """A client certificate lets one in; with a key file, requests need a key all the same."""
+        ca, key = Authority(self.tmp), self.file.add("reader", "read")
+        server, client = ca.issue("server"), ca.issue("client", names=(), client=True)
+        daemon = self.daemon(args=["--tls-cert", server.cert, "--tls-key", server.key, "--tls-ca", ca.cert], http="https://127.0.0.1:0")
+        context = ssl.create_default_context(cafile=ca.cert)
+        context.load_cert_chain(client.cert, client.key)
+        parts = urlsplit(daemon.url("http"))
+        for headers, status in (({}, 401), (bearer(key), 200)):
+            conn = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=10 * SLOW, context=context)
+            conn.request("GET", "/stats", headers=headers)
+            self.assertEqual(conn.getresponse().status, status)
+            conn.close()
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root, to be another user")
     def test_another_user(self):
@@ -601,6 +615,23 @@ class Sources(AccessTest):
         self.assertEqual({(r["key"], r["request"], r["count"]) for r in rows if r["what"] == "denied"},
                          {(id_of(key), "POST /v1/observer/event (source)", 1), (id_of(key), "POST /event (source)", 1),
                           (id_of(key), "POST /v1/observer/session (source)", 1)})
+
+
+    def test_what_is_not_bound(self):
+        """Whose key is bound to a source still says what it likes of sessions, people and endpoints, and others are advised by it;
+        who may only publish sees by advice what fails for others."""
+        bound, other = self.file.add("mailer", "ingest", sources=["mailer"]), self.file.add("bot", "ingest", sources=["bot"])
+        daemon = self.daemon("data", args=["--cycle", "100ms"])
+        said = {"endpoint": "/bots", "success": False, "error": "refused by mailer", "staffer_id": "bob", "session_id": "of the bot"}
+        answer = self.ask(daemon, "POST", V1 + "event", bearer(bound), json.dumps([said] * 3))
+        self.assertEqual((answer.status, answer.json["count"]), (200, 3))
+        row = daemon.journal_rows()[0]
+        self.assertEqual({name: row[name] for name in said}, said)
+        advice = V1 + "advice?endpoint=/bots"
+
+        def templates():
+            return [c["template"] for c in self.ask(daemon, "GET", advice, bearer(other)).json["clusters"]]
+        wait_until(lambda: templates() == ["refused by mailer"], 20, "advice by what the mailer said")
 
 
 class Reviews(AccessTest):
@@ -672,10 +703,10 @@ class Secrets(AccessTest):
         self.file.add("a", "read")
         os.chown(self.file.path, 65534, 65534)
 
-        def owner(*args):
+        def owner(*args, env=None):
             process = subprocess.Popen([OBSERVERD, "--ephemeral", "--http", "http://127.0.0.1:0", "--pull", "none", "--sub", "none",
                                         "--rep", "none", "--feed", "none", *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                       user=65534, group=65534, cwd="/", text=True)
+                                       user=65534, group=65534, cwd="/", text=True, env={**os.environ, **(env or {})})
             try:
                 for line in process.stdout:
                     if line == "ready\n":
@@ -688,6 +719,7 @@ class Secrets(AccessTest):
 
         self.assertEqual(owner(), 65534)
         self.assertEqual(owner("--keys", self.file.path), 0)
+        self.assertEqual(owner("--openai-url", "http://127.0.0.1:1", env={"OPENAI_API_KEY": "sk-of-a-model"}), 0)
         pair = Authority(self.tmp).issue("server")
         os.chown(pair.key, 65534, 65534)
         self.assertEqual(owner("--tls-cert", pair.cert, "--tls-key", pair.key), 0)

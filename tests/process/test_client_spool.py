@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import stat
 import struct
 
 from client_harness import ClientTest
@@ -51,6 +52,7 @@ class SpoolTest(ClientTest):
 class Replay(SpoolTest):
     def test_both_restart(self):
         self.fill(30000)
+        self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o600)
         daemon = self.start_daemon()
         self.replay(30000)
         self.check_exactly(daemon, range(30000))

@@ -15,6 +15,7 @@ import unittest
 
 from feed_client import Follower
 from harness import SLOW, DaemonTest, Sub, learning_rows, main, pack, wait_until
+from keys import new_key
 from model_server import ModelServer
 
 POST = "/v1/observer/event"
@@ -266,6 +267,36 @@ class Redact(DaemonTest):
         for kind, secret in canary.secrets.items():
             self.assertEqual(secret in row, kind in ("EMAIL", "CARD", "PHONE"), kind)
         self.assertIn("redaction secrets: API_KEY AWS_SECRET JWT AUTH PRIVATE_KEY URL_PASSWORD URL_SECRET\n", daemon.stderr())
+
+    def test_keys_of_each_provider(self):
+        """Those that proto/redaction.md names; each looks as its provider makes it."""
+        lower = "0123456789abcdef"
+        keys = ["sk-proj-" + letters("openai", 48), "sk-ant-api03-" + letters("anthropic", 80), "sk-or-v1-" + letters("or", 64, lower),
+                "sk-lf-9f3c1a7b-e042-4d85-a613-fa0011223344", "sk_live_" + letters("stripe", 24),
+                "AKIA" + letters("aws", 16, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"), "ghp_" + letters("github", 36),
+                "glpat-" + letters("gitlab", 20), "xoxb-263594206564-2343594206574-" + letters("slack", 24),
+                "AIza" + letters("google", 35), "hf_" + letters("hf", 34), "gsk_" + letters("groq", 52), "xai-" + letters("xai", 80),
+                "pplx-" + letters("perplexity", 48), "r8_" + letters("replicate", 37),
+                "SG.%s.%s" % (letters("sg", 22), letters("sendgrid", 43)), "npm_" + letters("npm", 36),
+                "pypi-AgEIcHlwaS5vcmc" + letters("pypi", 60), "shpat_" + letters("shopify", 32, lower),
+                "dop_v1_" + letters("do", 64, lower), "hvs." + letters("vault", 90), "dapi" + letters("databricks", 32, lower),
+                "glsa_%s_%s" % (letters("grafana", 32), letters("g", 8, lower)), "sntrys_" + letters("sentry", 80),
+                "PMAK-%s-%s" % (letters("pm", 24, lower), letters("postman", 34, lower)), "dckr_pat_" + letters("docker", 27),
+                new_key()]
+        daemon = self.start()
+        daemon.post(POST, [{"endpoint": "/a", "success": False, "error": "the key %s was refused" % key} for key in keys])
+        for key, row in zip(keys, daemon.journal_rows(), strict=True):
+            self.assertRegex(row["error"], r"^the key \[API_KEY_[0-9a-f]{12}\] was refused$", key)
+
+    def test_what_is_not_found(self):
+        """proto/redaction.md says so: nothing tells these apart from other text, or they are no text."""
+        daemon = self.start(args=("--redact", "all"))
+        key = "ghp_" + letters("hidden", 36)
+        said = {"error": "psql --password=hunter2 with " + base64.b64encode(key.encode()).decode(), "card": 4111111111111111,
+                "input_summary": "the first part is " + key[:8], "output_summary": "the second part is " + key[8:], "password": "hunter2"}
+        daemon.post(POST, {"endpoint": "/a", "success": False, **said})
+        row = daemon.journal_rows()[0]
+        self.assertEqual({name: row[name] for name in said}, said)
 
     def test_off(self):
         daemon = self.start(args=("--redact", "off"))

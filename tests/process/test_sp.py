@@ -1,6 +1,7 @@
 """The wire of the bus on a real daemon: odd frames on every socket, requests through devices, WebSocket frames, and
 nngcat. TLS is in test_tls.py."""
 
+import errno
 import os
 import shutil
 import socket
@@ -72,6 +73,22 @@ class Patience(SpTest):
             self.check_closed(sp)
         silent.send(pack(op("/later")))  # one that has sent nothing may wait as long as it likes
         daemon.wait_total(4)
+
+
+class Places(SpTest):
+    def test_who_greeted_keeps_its_place(self):
+        """Newcomers are refused then, of this socket alone."""
+        daemon = self.start(args=["--bus-connections", "8"])
+        held = [daemon.req() for _ in range(8)]
+        for req in held:
+            self.addCleanup(req.close)
+            self.assertEqual(req.request(op())["accepted"], 1)
+        with self.assertRaises((SpError, ConnectionError)):
+            daemon.req().request(op())
+        self.assertEqual(held[0].request(op())["accepted"], 1)
+        with daemon.push() as push:
+            push.send(pack(op("/push")))
+        daemon.wait_total(10)
 
 
 class Frames(SpTest):
@@ -345,18 +362,28 @@ class Programs(SpTest):
             Req(other).request(op())
         self.assertEqual(daemon.stats()["total"], 1)
 
+    def test_where_no_user_is_named(self):
+        """Who may use the files of the data directory may connect."""
+        for mode in ("0700", "0770"):
+            path = os.path.join(self.tmp, "socket" + mode)
+            self.start(data_dir="data" + mode, args=["--data-mode", mode], rep="ipc://" + path)
+            self.assertEqual(os.stat(path).st_mode & 0o777, int(mode, 8))
+
     @unittest.skipUnless(os.getuid() == 0, "another user is needed")
     def test_another_user_of_ipc(self):
         nobody = 65534
         os.chmod(self.tmp, 0o711)
-        path = os.path.join(self.tmp, "rep")
-        daemon = self.start(rep="ipc://%s;uid=%d" % (path, nobody))
+        path, plain = (os.path.join(self.tmp, name) for name in ("rep", "plain"))
+        daemon = self.start(rep="ipc://%s;uid=%d" % (path, nobody), pull="ipc://" + plain)
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o666)
         pid = os.fork()
         if pid == 0:  # the child is the other user
             try:
                 os.setgid(nobody)
                 os.setuid(nobody)
+                with socket.socket(socket.AF_UNIX) as s:
+                    if s.connect_ex(plain) != errno.EACCES:
+                        os._exit(3)
                 with Req("ipc://" + path) as req:
                     os._exit(0 if req.request(op())["accepted"] == 1 else 1)
             finally:

@@ -429,6 +429,19 @@ class Rotation(RecoveryTest):
         self.fill(daemon, 60, 1)
         self.assertEqual(daemon.get("/health").json["seq"], 610)
 
+    def test_retention_is_of_ops(self):
+        """Session records stay, as those who read their file expect."""
+        daemon = self.start(args=["--segment-bytes", "8000", "--retain-segments", "2", "--retain-bytes", "16K"])
+        for n in range(30):
+            record = {"final_verdict": "accepted", "session_id": "%d" % n, "prompt": "x" * 4000}
+            self.assertEqual(daemon.post("/v1/observer/session", record).status, 200)
+            self.fill(daemon, n, 1)
+        daemon.restart()
+        path = os.path.join(daemon.data_dir, "coordinator_sessions.jsonl")
+        with open(path, encoding="utf-8") as f:
+            self.assertEqual([json.loads(line)["session_id"] for line in f], ["%d" % n for n in range(30)])
+        self.assertGreater(os.path.getsize(path), 16 << 10)
+
 
 if __name__ == "__main__":
     main()
