@@ -134,6 +134,10 @@ bool obs_gate_admit(obs_connection *s) {
 
 bool obs_gate_still(obs_connection *s) {
   if (obs_access_still(s->bridge->opts.access, &s->identity)) return true;
+  if ((s->route->scopes & OBS_SCOPE_PUBLIC) != 0) { /* as anybody */
+    obs_access_release(&s->identity);
+    return true;
+  }
   refuse_stranger(s, own_id(s), false);
   return false;
 }

@@ -108,7 +108,7 @@ static bool find_key(const obs_redact_scan *s, size_t at, const obs_redact_row *
   if (!obs_redact_begins(s, at)) return false;
   size_t head = strlen(row->literal), run = obs_redact_run(s, at + head, row->run), end = at + head + run;
   bool whole = run >= row->min;
-  if (row->exact && whole && is_of("-_", s->p[at + head + row->min])) end = at + head + row->min;
+  if (row->exact && run > row->min && is_of("-_", s->p[at + head + row->min])) end = at + head + row->min;
   bool cut = row->cut && run < row->min && run >= row->min / 2 && run >= AUTH_MIN && (end == s->n || s->raw);
   return (whole || cut) && found(out, row->kind, at, end);
 }
@@ -511,6 +511,9 @@ static bool find_parameter(const obs_redact_scan *s, size_t at, const obs_redact
     name--;
   if (name == s->from || !is_of("?&;#", s->p[name - 1]) || !is_secret_name(s->p + name, begin - 1 - name, &min))
     return false;
+  /* Such a value would go on into the strings behind it, as heads of msgpack may stand in it: its own string is asked.
+   */
+  if (s->raw) return found(out, row->kind, at, begin);
   end += obs_redact_run(s, begin, OBS_REDACT_RUN_PARAMETER);
   size_t token = obs_redact_token(s->p + begin, s->n - begin);
   size_t closed = end < s->n && is_of("])}", s->p[end]) ? end + 1 : end; /* [redacted], {token} */

@@ -49,9 +49,10 @@ bool obs_sp_door_admits(const obs_sp_doors *d, uint32_t door, unsigned scopes) {
 
 /* ---- peers ---- */
 
-static void become(obs_sp_guest *g, const obs_sp_doors *d, obs_identity who, bool own) {
+/* `generation`: from before it was looked up, so that keys that came meanwhile are looked at once more. */
+static void become(obs_sp_guest *g, obs_identity who, uint64_t generation, bool own) {
   obs_access_release(&g->identity);
-  *g = (obs_sp_guest){who, obs_access_generation(d->access), true, own};
+  *g = (obs_sp_guest){who, generation, true, own};
 }
 
 /* Whether what was found out about the peer is still true. Somebody stays who it is while its key does; nobody may turn
@@ -67,7 +68,8 @@ const obs_identity *obs_sp_guest_identity(obs_sp_guest *g, const obs_sp_doors *d
   if (!obs_access_enabled(d->access)) return &everybody;
   if (is_current(g, d)) return &g->identity;
   bool own = g->own;
-  become(g, d, own ? (obs_identity){0} : identity_of(d, door_of(d, s)), own);
+  uint64_t generation = obs_access_generation(d->access);
+  become(g, own ? (obs_identity){0} : identity_of(d, door_of(d, s)), generation, own);
   return &g->identity;
 }
 
@@ -75,9 +77,10 @@ obs_access_result obs_sp_guest_identify(obs_sp_guest *g, const obs_sp_doors *d, 
   obs_identity who = {0};
   obs_key_text parsed;
   if (!obs_access_enabled(d->access)) return OBS_ACCESS_OK;
+  uint64_t generation = obs_access_generation(d->access);
   obs_access_result result = obs_access_key(d->access, text, obs_stream_peer(s), &who);
   if (result == OBS_ACCESS_OK) {
-    become(g, d, who, true);
+    become(g, who, generation, true);
     return result;
   }
   bool limited = result == OBS_ACCESS_LIMITED;

@@ -216,11 +216,12 @@ static void begin(obs_stream_listener *l, nng_stream *nng) {
     nng_stream_free(nng);
     return;
   }
-  if (!known && !is_own(s) && p->stranger != NULL)
+  bool stranger = !known && !is_own(s); /* the daemon's own probe counts nowhere */
+  if (stranger && p->stranger != NULL)
     p->stranger(s);
-  else if (!known && !is_own(s))
+  else if (stranger)
     obs_log_warn("stream", "%s %s: refused %s", p->name, l->address.url, s->peer);
-  if (!known || refused) atomic_fetch_add(&srv->refused, 1);
+  if (stranger || refused) atomic_fetch_add(&srv->refused, 1);
   if (!known) {
     obs_stream_close(s);
   } else if (refused) {

@@ -28,10 +28,14 @@ static obs_redact *open_with(obs_redact_kinds kinds, const char *const *patterns
 /* The text as it is after redaction, NUL-terminated; to be freed. */
 static char *redacted(obs_redact *r, const char *text, size_t n) {
   obs_buf out = {0};
-  if (!obs_redact_text(r, (obs_str){text, (uint32_t)n, 0}, &out)) {
+  char *exact = malloc(n + 1); /* AddressSanitizer sees a look beyond the end */
+  assert_non_null(exact);
+  memcpy(exact + 1, text, n);
+  if (!obs_redact_text(r, (obs_str){exact + 1, (uint32_t)n, 0}, &out)) {
     assert_int_equal(out.len, 0);
     obs_buf_append(&out, text, n);
   }
+  free(exact);
   obs_buf_putc(&out, '\0');
   assert_false(out.oom);
   return out.p;
@@ -118,6 +122,7 @@ static const char *const secrets[][2] = {
     {"«rk_test_{24}»", "API_KEY"},
     {"«whsec_{32}»", "API_KEY"},
     {"id «AKIAQ3XV7ZTLM2RBWNYC» unknown", "API_KEY"},
+    {"id «AKIAQ3XV7ZTLM2RBWNYC»", "API_KEY"},
     {"id «ASIAQ3XV7ZTLM2RBWNYC», of a session", "API_KEY"},
     {"«ghp_{36}»", "API_KEY"},
     {"token «github_pat_{22}_{59}».", "API_KEY"},
@@ -166,6 +171,7 @@ static const char *const secrets[][2] = {
     {"«npm_{37}»", "API_KEY"},
     {"«dapi{h40}»", "API_KEY"},
     {"«obs_r_abcdefgh_{43}_{6}aaaa»", "API_KEY"},
+    {"«AIza{35}»", "API_KEY"},
     {"«AIza{35}»-retry", "API_KEY"},
     {"«AIza{35}»_x", "API_KEY"},
     {"«AIza{50}»", "API_KEY"},

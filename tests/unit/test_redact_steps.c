@@ -23,11 +23,43 @@ static const uint8_t key[OBS_REDACT_KEY_BYTES] = "a key of thirty-two bytes, fix
 /* N: bytes of the smaller text. Steps per byte: a secret of a few bytes takes some hundred steps to become a token. */
 enum { N = 1000, STEPS_PER_BYTE = 1500, UNIT_MAX = 512 };
 
-typedef enum { AS_TEXT, AS_JSON, AS_ESCAPED_JSON, AS_MSGPACK, AS_BYTES, AS_UNKNOWN, AS_HIT, FORMS } form;
+typedef enum {
+  AS_TEXT,
+  AS_JSON,
+  AS_ESCAPED_JSON,
+  AS_MSGPACK,
+  AS_JSON_TEXTS, /* each unit is a string of its own */
+  AS_MSGPACK_TEXTS,
+  AS_BYTES,
+  AS_UNKNOWN,
+  AS_HIT,
+  FORMS
+} form;
+
+static void put_texts(obs_buf *in, form how, const char *unit, size_t len, size_t n) {
+  const uint32_t count = (uint32_t)(n / len);
+  const char head[] = {(char)0xdd, (char)(count >> 24), (char)(count >> 16), (char)(count >> 8), (char)count};
+  if (how == AS_MSGPACK_TEXTS) obs_buf_append(in, head, sizeof(head));
+  for (uint32_t i = 0; i < count; i++) {
+    if (how == AS_MSGPACK_TEXTS && len < 32) {
+      obs_buf_putc(in, (char)(0xa0 | len));
+    } else if (how == AS_MSGPACK_TEXTS) {
+      obs_buf_putc(in, (char)0xda);
+      obs_buf_putc(in, (char)(len >> 8));
+      obs_buf_putc(in, (char)len);
+    } else {
+      obs_buf_puts(in, i == 0 ? "[\"" : "\",\"");
+    }
+    obs_buf_append(in, unit, len);
+  }
+  if (how == AS_JSON_TEXTS) obs_buf_puts(in, "\"]");
+}
 
 /* What it takes to redact the unit repeated to n bytes. */
 static uint64_t steps_of(obs_redact *r, form how, const char *unit, size_t len, size_t n) {
   obs_buf in = {0}, out = {0};
+  bool texts = how == AS_JSON_TEXTS || how == AS_MSGPACK_TEXTS, msgpack = how == AS_MSGPACK || how == AS_MSGPACK_TEXTS;
+  if (texts) put_texts(&in, how, unit, len, n);
   if (how == AS_JSON || how == AS_ESCAPED_JSON) obs_buf_puts(&in, "{\"error\":\"");
   if (how == AS_ESCAPED_JSON) obs_buf_puts(&in, "\\u0041\\/\\\\u0041");
   if (how == AS_MSGPACK) {
@@ -35,7 +67,7 @@ static uint64_t steps_of(obs_redact *r, form how, const char *unit, size_t len, 
     obs_buf_append(&in, head, sizeof(head));
   }
   if (how == AS_UNKNOWN) obs_buf_puts(&in, "\xfc"); /* neither UTF-8 nor msgpack */
-  for (size_t i = 0; i < n; i++) obs_buf_putc(&in, unit[i % len]);
+  for (size_t i = 0; i < n && !texts; i++) obs_buf_putc(&in, unit[i % len]);
   if (how == AS_JSON || how == AS_ESCAPED_JSON) obs_buf_puts(&in, "\"}");
   assert_false(in.oom);
   steps = 0;
@@ -46,7 +78,7 @@ static uint64_t steps_of(obs_redact *r, form how, const char *unit, size_t len, 
   else if (how == AS_HIT)
     (void)obs_redact_hits(r, in.p, in.len);
   else
-    (void)obs_redact_message(r, how == AS_MSGPACK ? OBS_REDACT_MSGPACK : OBS_REDACT_JSON, in.p, in.len, 0, &out);
+    (void)obs_redact_message(r, msgpack ? OBS_REDACT_MSGPACK : OBS_REDACT_JSON, in.p, in.len, 0, &out);
   assert_false(out.oom);
   obs_buf_fini(&in);
   obs_buf_fini(&out);
@@ -87,9 +119,9 @@ static size_t put_literal(char *out, size_t row) {
 }
 
 /* What can stand before a literal so that it is looked at, and behind it so that it is no secret, or almost one. */
-static const char *const heads[] = {"",      " ",           "-",         "?",          "&",
-                                    "://u:", "-----BEGIN ", "-----END ", ".",          "authorization:",
-                                    "\\n",   "a@",          "=",         "Proc-Type: "};
+static const char *const heads[] = {
+    "",    " ",  "-", "?",          "&", "?tok", "://u:", "-----BEGIN ", "-----END ", ".", "authorization:",
+    "\\n", "a@", "=", "Proc-Type: "};
 static const char *const tails[] = {"",
                                     " ",
                                     "-",

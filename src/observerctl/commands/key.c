@@ -504,7 +504,7 @@ static char *read_text(const obs_args *args) {
   if (file != NULL) {
     (void)obs_secret_read("key-file", file, &out, NULL, error, sizeof error);
   } else if (given != NULL && *given != '\0') {
-    (void)obs_secret_copy(given, strlen(given), "OBSERVER_KEY", &out, error, sizeof error);
+    (void)obs_secret_copy(given, strcspn(given, "\r\n"), "OBSERVER_KEY", &out, error, sizeof error);
   } else {
     obs_args_reading(args, "the key");
     if (fgets(line, sizeof line, stdin) != NULL)
