@@ -421,7 +421,7 @@ bool obs_redact_is_opaque(const void *p, size_t n) {
     size_t len = strlen(starts[i]);
     if (n >= len && memcmp(b, starts[i], len) == 0) return true;
   }
-  return memchr(b, 0, n) != NULL && (has_wide_text(b, n, 2) || has_wide_text(b, n, 4));
+  return n > 0 && memchr(b, 0, n) != NULL && (has_wide_text(b, n, 2) || has_wide_text(b, n, 4));
 }
 
 /* One map or array of msgpack with nothing behind it: no text is one. */

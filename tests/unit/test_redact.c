@@ -739,6 +739,13 @@ static void test_bytes_of_any_kind(void **state) {
     }
     obs_buf_fini(&out);
   }
+  obs_buf out = {0};
+  assert_false(obs_redact_is_opaque(NULL, 0)); /* an empty body */
+  assert_false(obs_redact_bytes(r, NULL, 0, &out));
+  assert_false(obs_redact_message(r, OBS_REDACT_JSON, NULL, 0, 0, &out));
+  assert_false(obs_redact_message(r, OBS_REDACT_MSGPACK, NULL, 0, 0, &out));
+  assert_false(obs_redact_text(r, (obs_str){0}, &out));
+  assert_null(out.p);
   obs_redact_close(r);
 }
 
