@@ -87,7 +87,8 @@ void obs_batch_reset(obs_batch *b) {
   b->key_id[0] = '\0';
   b->redact = NULL;
   b->from = NULL;
-  b->secret = false;
+  b->secret = b->looked = false;
+  b->whole_off = b->whole_size = 0;
   b->nops = b->nrecords = b->nunknown = b->nrejects = b->denied = 0;
   b->error = OBSERVER_E_OK;
   b->error_text[0] = '\0';
@@ -114,6 +115,13 @@ uint64_t *obs_batch_clusters(obs_batch *b) {
   return b->clusters = b->own_clusters;
 }
 
+/* With the first reject of a message: one that cannot be looked into is not kept. The look costs as much as decoding,
+ * so it is for those alone. */
+static void note_opaque(obs_batch *b) {
+  b->secret = b->redact != NULL && obs_redact_is_opaque(b->data + b->whole_off, b->whole_size);
+  b->looked = true;
+}
+
 void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...) {
   char text[256];
   va_list ap;
@@ -128,6 +136,7 @@ void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t le
     reason[len] = '\0';
   }
   obs_str key;
+  if (!b->looked) note_opaque(b);
   if (b->secret || (length > 0 && obs_key_text_find(b->from + offset, length, &key))) length = 0; /* nobody's is kept */
   b->rejects[b->nrejects++] =
       (obs_batch_rejected){index, b->from, offset, length, reason != NULL ? reason : "out of memory"};
@@ -416,6 +425,7 @@ static bool keep_redacted(obs_batch *b, obs_buf *text) {
 static void note_secrets(obs_batch *b, const uint8_t *p, size_t size) {
   obs_str key;
   b->secret = b->redact != NULL && (obs_redact_is_opaque(p, size) || obs_key_text_find(p, size, &key));
+  b->looked = true;
 }
 
 /* A message that is refused as a whole: what it is cannot be told, or is no matter. */
@@ -471,7 +481,9 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
     b->key_id[0] = '\0';
   obs_op_limits grown = *limits;
   b->from = b->data;
-  b->secret = b->redact != NULL && obs_redact_is_opaque(b->data + off, size);
+  b->secret = b->looked = false;
+  b->whole_off = off;
+  b->whole_size = size;
   b->messages++;
   b->message_bytes += size;
   b->single = b->msgpack = false;

@@ -76,6 +76,8 @@ struct obs_batch {
    * its rejects are kept, since nobody can look into them or a key's text stood there. */
   const uint8_t *from;
   bool secret;
+  bool looked; /* whether `secret` is known, of the message that is in `data` at: */
+  size_t whole_off, whole_size;
 
   /* Result, set by commit before `done`. */
   observer_err error;            /* not OK: nothing of this batch was recorded */
