@@ -1,9 +1,11 @@
 #include "bridge/bridge.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "bridge/internal.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
 enum { BODY_BYTES = 64 << 20 };
 
@@ -65,6 +67,7 @@ observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char
   pthread_mutex_init(&b->mutex, NULL); /* the default kind does not fail */
   obs_bridge_opts *o = &b->opts;
   *o = *opts;
+  if (getrandom(&b->boot, sizeof b->boot, 0) != sizeof b->boot) b->boot = obs_clock_mono_ns();
   if (o->body_bytes == 0) o->body_bytes = BODY_BYTES;
   /* The largest body must fit, with the room that its buffer takes while it grows. */
   if (o->body_bytes < 2 * (uint64_t)o->limits.message_bytes) o->body_bytes = 2 * o->limits.message_bytes;

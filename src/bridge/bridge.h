@@ -41,6 +41,9 @@ typedef struct {
   /* The URL of a listener that does not serve; NULL: all do. On NNG's threads, must not block. NULL: not asked. */
   const char *(*silent)(void *arg);
   void *silent_arg;
+  /* How many alerts are pending and firing; on `obs:query`, brief. NULL: there are no rules. */
+  void (*alerts)(void *arg, uint64_t *pending, uint64_t *firing);
+  void *alerts_arg;
 } obs_bridge_opts;
 
 /* Checks the URLs and the routes and starts the threads; nothing listens yet. The modules in `opts` outlive the bridge.

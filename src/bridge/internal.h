@@ -26,6 +26,7 @@ struct obs_bridge {
   obs_guard *guard;
   obs_worker *workers[OBS_ROUTE_THREADS];
   bool stopped;
+  uint64_t boot; /* a number of this run */
 
   pthread_mutex_t mutex;
   obs_batch *batches;
@@ -52,6 +53,18 @@ void obs_bridge_get_page(obs_connection *s, const void *filter);
 void obs_bridge_get_one(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs_bridge_clusters_params,
     obs_bridge_repeats_params, obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
+
+/* Why the daemon is not ready; n is 0: it is. */
+typedef struct {
+  uint32_t n;
+  char why[2][256];
+} obs_bridge_reasons;
+void obs_bridge_find_reasons(const obs_bridge *b, obs_bridge_reasons *out);
+
+/* watch.c */
+void obs_bridge_get_live(obs_connection *s, const void *filter);
+void obs_bridge_get_history(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_live_params, obs_bridge_history_params;
 
 /* scan.c */
 void obs_bridge_get_ops(obs_connection *s, const void *filter);

@@ -29,6 +29,8 @@ static const obs_route routes[] = {
     {"GET", "stats", EVERY, READ, PLAIN, .handle = obs_bridge_get_stats},
     {"POST", "event", EVERY, INGEST, POST, .handle = obs_bridge_post_event, .finish = obs_bridge_finish_post},
     {"GET", "summary", OWN, READ, PLAIN, FROM(summary), .work = obs_bridge_get_summary},
+    {"GET", "live", OWN, READ, PLAIN, FROM(live), .work = obs_bridge_get_live},
+    {"GET", "history", OWN, READ, PLAIN, FROM(history), .work = obs_bridge_get_history},
     {"GET", "ops", OWN, READ, DISK, FROM(ops), .work = obs_bridge_get_ops, .thread = OBS_ROUTE_SCAN},
     {"GET", "ops/{seq}", OWN, READ, ONE | DISK, .id = OBS_ROUTE_NUMBER_ID, .work = obs_bridge_get_op,
      .thread = OBS_ROUTE_SCAN},

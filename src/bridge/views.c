@@ -44,24 +44,25 @@ bool obs_bridge_get_livez(obs_connection *s, const void *filter) {
   return true;
 }
 
+void obs_bridge_find_reasons(const obs_bridge *b, obs_bridge_reasons *out) {
+  const obs_bridge_opts *o = &b->opts;
+  const char *silent = o->silent != NULL ? o->silent(o->silent_arg) : NULL;
+  out->n = 0;
+  if (obs_commit_health(o->commit, out->why[0], sizeof out->why[0]) != OBSERVER_E_OK) out->n++;
+  if (silent != NULL) (void)snprintf(out->why[out->n++], sizeof out->why[0], "%s is not serving", silent);
+}
+
 bool obs_bridge_get_readyz(obs_connection *s, const void *filter) {
   (void)filter;
-  const obs_bridge_opts *o = &s->bridge->opts;
-  char why[256];
-  bool records = obs_commit_health(o->commit, why, sizeof why) == OBSERVER_E_OK;
-  const char *silent = o->silent != NULL ? o->silent(o->silent_arg) : NULL;
-  bool ready = records && silent == NULL;
+  obs_bridge_reasons reasons;
+  obs_bridge_find_reasons(s->bridge, &reasons);
   obs_json_writer w = obs_json_write(&s->http.out);
-  if (!ready) obs_answer_fail(&s->http.answer, 503);
+  if (reasons.n > 0) obs_answer_fail(&s->http.answer, 503);
   obs_json_object(&w, NULL);
-  obs_json_cstr(&w, "status", ready ? "ready" : "not ready");
-  if (!ready) {
+  obs_json_cstr(&w, "status", reasons.n == 0 ? "ready" : "not ready");
+  if (reasons.n > 0) {
     obs_json_array(&w, "reasons");
-    if (!records) obs_json_cstr(&w, NULL, why);
-    if (silent != NULL) {
-      (void)snprintf(why, sizeof why, "%s is not serving", silent);
-      obs_json_cstr(&w, NULL, why);
-    }
+    for (uint32_t i = 0; i < reasons.n; i++) obs_json_cstr(&w, NULL, reasons.why[i]);
     obs_json_end(&w);
   }
   obs_json_end(&w);

@@ -45,7 +45,7 @@ typedef struct {
   uint32_t rows; /* at least so many of the last rows are replayed to one without `load` */
 } obs_commit_follower;
 
-enum { OBS_FOLLOWERS = 8, OBS_FOLLOWER_NAME = 16 };
+enum { OBS_FOLLOWERS = 16, OBS_FOLLOWER_NAME = 16 };
 
 typedef struct {
   obs_journal *journal; /* NULL: ephemeral */

@@ -463,7 +463,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
 
   /* The feed first: an op goes out before the cluster that begins with it. Then the clusters: they give each op of the
    * batch its cluster, which those behind them read. */
-  uint32_t nfollowers = 2;
+  uint32_t nfollowers = 3;
   obs_commit_follower followers[OBS_FOLLOWERS] = {
       {.name = "feed", .arg = d, .apply = on_recorded},
       {.name = "clusters",
@@ -473,6 +473,11 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
        .apply_row = obs_clusters_apply_row,
        .save = obs_clusters_save,
        .load = obs_clusters_load},
+      {.name = "history",
+       .version = OBS_STATE_HISTORY_VERSION,
+       .arg = d->state,
+       .save = obs_state_save_history,
+       .load = obs_state_load_history},
   };
   obs_learn_followers(d->learn, followers, &nfollowers);
   const obs_record_kinds kinds = {{obs_sessions_kind(d->sessions)}, 1};

@@ -5,7 +5,10 @@
 
 #include <stdlib.h>
 
-enum { ROWS_CHUNK_BYTES = 64 << 10, ROWS_CHUNK = 64, LIST_BYTES = 180 << 10 };
+_Static_assert((int)OBS_STATE_HOUR == (int)OBS_HISTORY_HOUR && (int)OBS_STATE_DAY == (int)OBS_HISTORY_DAY &&
+                   (int)OBS_STATE_STEPS >= (int)OBS_HISTORY_TENS,
+               "the spans are the history's");
+enum { ROWS_CHUNK_BYTES = 64 << 10, ROWS_CHUNK = 64, LIST_BYTES = 180 << 10, DAY_MS = 24 * OBS_HOUR_MS };
 
 observer_err obs_state_open(const obs_state_opts *opts, obs_state **out) {
   if (opts->ring == 0) return OBSERVER_E_INVALID;
@@ -17,6 +20,7 @@ observer_err obs_state_open(const obs_state_opts *opts, obs_state **out) {
   }
   s->opts = *opts;
   obs_sketch_scale_init(&s->scale);
+  obs_history_init(&s->history);
   observer_err err = obs_ring_init(&s->ring, opts->ring, opts->ring_text_bytes);
   if (err == OBSERVER_E_OK) err = obs_totals_init(&s->totals, opts->sources, opts->endpoints, opts->sketch_bytes);
   if (err != OBSERVER_E_OK) {
@@ -31,6 +35,7 @@ void obs_state_close(obs_state *s) {
   if (!s) return;
   obs_ring_fini(&s->ring);
   obs_totals_fini(&s->totals);
+  obs_history_fini(&s->history);
   (void)pthread_mutex_destroy(&s->mutex);
   free(s);
 }
@@ -59,6 +64,7 @@ void obs_state_apply(obs_state *s, obs_batch *b, uint64_t first_seq, int64_t now
   int64_t now = obs_totals_clock(t, now_ms), tick = now / OBS_TICK_MS;
   if (rows > 0 && now < t->since) t->since = now;
   obs_totals_sweep(t);
+  obs_history_move(&s->history, now, now);
   for (uint32_t i = 0; i < b->nops; i++) {
     if (b->lines[i].duplicate) continue;
     bool scenario = obs_ring_is_scenario(&b->ops[i]);
@@ -73,7 +79,8 @@ void obs_state_apply(obs_state *s, obs_batch *b, uint64_t first_seq, int64_t now
     bytes -= b->lines[i].len;
     scenarios -= scenario;
     seq++;
-    obs_totals_add(t, &s->scale, &b->ops[i], tick);
+    obs_series_sample sample = obs_totals_add(t, &s->scale, &b->ops[i], tick);
+    obs_history_add(&s->history, &sample);
   }
   if (seq > first_seq) t->last_seq = seq - 1;
   b->ring_size = r->count;
@@ -91,7 +98,11 @@ void obs_state_apply_row(obs_state *s, const obs_op *op, const char *line, size_
     bool recent = time >= 0 && time <= now && now - time <= OBS_HOUR_MS;
     if (time <= now && time < t->since) t->since = time > 0 ? time : 0;
     obs_totals_sweep(t);
-    obs_totals_add(t, &s->scale, op, recent ? time / OBS_TICK_MS : OBS_TICK_NONE);
+    obs_series_sample sample = obs_totals_add(t, &s->scale, op, recent ? time / OBS_TICK_MS : OBS_TICK_NONE);
+    if (time > 0 && time <= now && now - time < DAY_MS) {
+      obs_history_move(&s->history, time, now);
+      obs_history_add(&s->history, &sample);
+    }
   }
   if (seq > t->last_seq) t->last_seq = seq;
   obs_state_unlock(s);
@@ -117,6 +128,51 @@ void obs_state_get_counts(obs_state *s, obs_state_counts *out) {
   };
   out->successes = out->total - out->failures;
   obs_state_unlock(s);
+}
+
+static obs_state_figures figures_of(const obs_series_figures *f, int64_t begin_ms) {
+  return (obs_state_figures){begin_ms, f->n.count, f->n.failures, f->quantiles, f->p50, f->p95, f->p99};
+}
+
+void obs_state_look(obs_state *s, int64_t now_ms, obs_state_moment *out) {
+  static const obs_series_span spans[OBS_STATE_WINDOWS] = {OBS_SPAN_1M, OBS_SPAN_5M, OBS_SPAN_1H};
+  obs_state_lock(s);
+  obs_totals *t = &s->totals;
+  obs_series_roll(&t->all, &t->pool, obs_totals_clock(t, now_ms) / OBS_TICK_MS);
+  *out = (obs_state_moment){.ops = obs_series_count(&t->all),
+                            .failures = obs_series_failures(&t->all),
+                            .last_seq = t->last_seq,
+                            .last_ms = s->ring.count > 0 ? obs_ring_row_at(&s->ring, 0)->received_ms : 0};
+  for (int i = 0; i < OBS_STATE_WINDOWS; i++) {
+    obs_series_figures f;
+    obs_series_view(&t->all, &s->scale, spans[i], &f);
+    out->windows[i] = figures_of(&f, 0);
+  }
+  obs_state_unlock(s);
+}
+
+int64_t obs_state_step_ms(obs_state_span span) {
+  return obs_history_spans[span].ms;
+}
+
+uint32_t obs_state_history(obs_state *s, obs_state_span span, int64_t now_ms, obs_state_figures out[OBS_STATE_STEPS]) {
+  enum { AT_ONCE = 12 }; /* steps, some 40 us */
+  const obs_history_span *x = &obs_history_spans[span];
+  obs_state_lock(s);
+  int64_t last = obs_totals_clock(&s->totals, now_ms) / x->ms;
+  obs_state_unlock(s);
+  for (uint32_t i = 0; i < x->n;) {
+    obs_state_lock(s);
+    for (uint32_t end = i + AT_ONCE; i < end && i < x->n; i++) {
+      int64_t step = last - (int64_t)(x->n - 1 - i);
+      const obs_series_slice *slice = obs_history_slice(&s->history, span, step);
+      obs_series_figures f = {0};
+      if (slice != NULL) obs_series_slice_view(slice, &s->scale, &f);
+      out[i] = figures_of(&f, step * x->ms);
+    }
+    obs_state_unlock(s);
+  }
+  return x->n;
 }
 
 void obs_state_sources(obs_state *s, void (*fn)(void *arg, obs_str name, uint64_t ops, uint64_t failures), void *arg) {

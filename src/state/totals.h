@@ -53,8 +53,8 @@ static inline uint32_t obs_totals_key_count(const obs_totals_keys *k) {
   return k->names.used - 1;
 }
 
-/* Counts an op in all, its source and its endpoint. `tick` as in obs_series_add. */
-void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *op, int64_t tick);
+/* Counts an op in all, its source and its endpoint; returns what it adds. `tick` as in obs_series_add. */
+obs_series_sample obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *op, int64_t tick);
 /* When the pool runs low: rolls a few of the keys nobody touched, so that what expired is given back; each at most once
  * a tick. Called once a batch. */
 void obs_totals_sweep(obs_totals *t);
