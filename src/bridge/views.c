@@ -125,7 +125,8 @@ static bool is_own_walk(obs_connection *s, const obs_page *page, uint32_t order)
 static const char *const cluster_orders[] = {[OBS_CLUSTERS_BY_LAST_SEEN] = "last_seen",
                                              [OBS_CLUSTERS_BY_FIRST_SEEN] = "first_seen",
                                              [OBS_CLUSTERS_BY_COUNT] = "count",
-                                             [OBS_CLUSTERS_BY_RATE] = "rate"};
+                                             [OBS_CLUSTERS_BY_RATE] = "rate",
+                                             [OBS_CLUSTERS_BY_IMPACT] = "impact"};
 static const obs_clusters_filter all_clusters = {.state = -1, .since_ms = INT64_MIN};
 static const obs_param clusters_params[] = {
     OBS_PARAM("endpoint", BYTES, obs_clusters_filter, endpoint),

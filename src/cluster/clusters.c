@@ -368,6 +368,7 @@ static uint64_t take_failure(obs_clusters *c, const obs_op *op, uint64_t seq, in
     obs_rate_add(&x->rate, op->received_ms);
   }
   count(x, op, seq);
+  obs_trend_add(&x->trend, op);
   bool begins = obs_places_add(&x->places, op, seq, c->cycle);
   if (!op->late) step(c, x, begins, op, seq, now_ms, live);
   return x->id;

@@ -14,6 +14,7 @@
 #include "cluster/rate.h"
 #include "cluster/repeats.h"
 #include "cluster/top_set.h"
+#include "cluster/trend.h"
 
 #include <pthread.h>
 
@@ -54,6 +55,7 @@ typedef struct {
   obs_cluster_many_set many[OBS_CLUSTER_MANY_COUNT];
   obs_places places;
   obs_rate rate;
+  obs_trend trend;
   uint64_t latest[OBS_CLUSTER_LATEST];        /* seqs, ascending, the newest last; 0: none */
   uint64_t first[OBS_CLUSTER_FIRST];          /* ascending; 0: none */
   uint64_t corrected;                         /* corrections that came after it */

@@ -65,8 +65,12 @@ static observer_err load_blob(const obs_commit_opts *opts, obs_dedupe *dedupe, i
   for (uint32_t i = 0; err == OBSERVER_E_OK && head.version == VERSION && i < opts->nfollowers; i++) {
     const obs_commit_follower *f = &opts->followers[i];
     part p;
-    if (f->load == NULL || !find_part(blob, f->name, &p) || p.version != f->version) continue;
-    observer_err why = f->load(f->arg, p.data, p.len);
+    if (f->load == NULL || !find_part(blob, f->name, &p)) continue;
+    observer_err (*reads)(void *arg, const void *data, size_t len) = p.version == f->version  ? f->load
+                                                                     : p.version == f->former ? f->load_former
+                                                                                              : NULL;
+    if (reads == NULL) continue;
+    observer_err why = reads(f->arg, p.data, p.len);
     loaded[i] = why == OBSERVER_E_OK;
     if (!loaded[i]) obs_log_warn("commit", "checkpoint: part %s not used: %s", f->name, observer_strerror(why));
   }

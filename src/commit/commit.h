@@ -42,6 +42,12 @@ typedef struct {
   observer_err (*save)(void *arg, obs_buf *out);
   /* Before any apply_row. When it is not OK, the follower is as it was before, and all rows are replayed to it. */
   observer_err (*load)(void *arg, const void *data, size_t len);
+  /* The same of bytes of the version `former`; NULL: they are of no use. */
+  uint32_t former;
+  observer_err (*load_former)(void *arg, const void *data, size_t len);
+  /* What is kept is of the last hours: a lack of its part has no rows replayed to it but those behind the checkpoint,
+   * and those that somebody else lacks. */
+  bool recent;
   uint32_t rows; /* at least so many of the last rows are replayed to one without `load` */
 } obs_commit_follower;
 

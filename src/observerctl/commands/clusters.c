@@ -190,7 +190,7 @@ static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
     {"state", 0, "STATE", .choices = "new ongoing regressed resolved", .help = "only clusters in this state"},
-    {"sort", 0, "ORDER", .initial = "last_seen", .choices = "last_seen first_seen count rate",
+    {"sort", 0, "ORDER", .initial = "last_seen", .choices = "last_seen first_seen count rate impact",
      .help = "what comes first"},
     {"endpoint", 'e', "NAME", .help = "only clusters with failures of this endpoint"},
     {"source", 0, "NAME", .help = "only clusters with failures of this source"},
