@@ -11,6 +11,7 @@
 #include "access/access.h"
 #include "cluster/clusters.h"
 #include "commit/commit.h"
+#include "graph/graph.h"
 #include "httpd/httpd.h"
 #include "learn/learn.h"
 #include "sessions/sessions.h"
@@ -27,6 +28,7 @@ typedef struct {
   obs_journal *journal;   /* NULL: ephemeral */
   obs_sessions *sessions; /* as commit has it; NULL: the session routes answer 503 */
   obs_clusters *clusters; /* NULL: the routes of clusters answer 503 */
+  obs_graph *graph;       /* NULL: its route answers 503 */
   obs_learn *learn;       /* NULL: the routes of what is learned answer 503 */
   obs_access *access;     /* who may do what; NULL, or without a key file: everybody everything */
   obs_op_limits limits;

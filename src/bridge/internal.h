@@ -54,6 +54,8 @@ void obs_bridge_get_one(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs_bridge_clusters_params,
     obs_bridge_repeats_params, obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
 
+/* False, and answered: the cursor is another list's, or of another order. */
+bool obs_bridge_is_own_walk(obs_connection *s, const obs_page *page, uint32_t order);
 /* Why the daemon is not ready; n is 0: it is. */
 typedef struct {
   uint32_t n;
@@ -64,7 +66,8 @@ void obs_bridge_find_reasons(const obs_bridge *b, obs_bridge_reasons *out);
 /* watch.c */
 void obs_bridge_get_live(obs_connection *s, const void *filter);
 void obs_bridge_get_history(obs_connection *s, const void *filter);
-extern const obs_params obs_bridge_live_params, obs_bridge_history_params;
+void obs_bridge_get_graph(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_live_params, obs_bridge_history_params, obs_bridge_graph_params;
 
 /* scan.c */
 void obs_bridge_get_ops(obs_connection *s, const void *filter);

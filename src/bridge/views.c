@@ -112,8 +112,7 @@ void obs_bridge_get_summary(obs_connection *s, const void *filter) {
 
 /* ---- lists that are walked ---- */
 
-/* False, and answered: the cursor is another list's, or of another order. */
-static bool is_own_walk(obs_connection *s, const obs_page *page, uint32_t order) {
+bool obs_bridge_is_own_walk(obs_connection *s, const obs_page *page, uint32_t order) {
   if (page->walk.through == 0 || page->walk.order == order) return true;
   obs_answer_error(&s->http.answer, &s->http.out, 400,
                    "cursor: must be a next_cursor of an earlier answer of this list, in the same order");
@@ -162,7 +161,7 @@ static bool put_cluster(void *arg, const obs_cluster_view *x) {
 void obs_bridge_get_clusters(obs_connection *s, const void *filter) {
   const obs_clusters_filter *f = filter;
   obs_page_end end;
-  if (!is_own_walk(s, &f->page, f->order)) return;
+  if (!obs_bridge_is_own_walk(s, &f->page, f->order)) return;
   obs_json_writer w = obs_json_write(&s->http.out);
   obs_json_object(&w, NULL);
   obs_json_array(&w, "clusters");
@@ -241,7 +240,7 @@ static bool put_repeat(void *arg, const obs_repeat_view *x) {
 void obs_bridge_get_repeats(obs_connection *s, const void *filter) {
   const obs_repeats_filter *f = filter;
   obs_page_end end;
-  if (!is_own_walk(s, &f->page, OBS_REPEATS_ORDER)) return;
+  if (!obs_bridge_is_own_walk(s, &f->page, OBS_REPEATS_ORDER)) return;
   obs_json_writer w = obs_json_write(&s->http.out);
   obs_json_object(&w, NULL);
   obs_json_array(&w, "repeats");
@@ -299,7 +298,7 @@ const obs_params obs_bridge_escalations_params = OBS_PARAMS(escalations_params, 
 void obs_bridge_get_page(obs_connection *s, const void *filter) {
   const obs_loop *loop = s->route->loop;
   obs_page_end end = {0};
-  if (loop->walk != 0 && !is_own_walk(s, filter, loop->walk)) return; /* a filter begins with its page */
+  if (loop->walk != 0 && !obs_bridge_is_own_walk(s, filter, loop->walk)) return; /* a filter begins with its page */
   /* The loop appends the array; what stands behind it depends on how the list ends. */
   obs_buf_printf(&s->http.out, "{\"%s\":", loop->name);
   if (loop->page(obs_learn_loop(s->bridge->opts.learn, loop), filter, &s->http.out, &end) != OBSERVER_E_OK) {

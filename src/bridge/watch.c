@@ -6,6 +6,8 @@
 #include "base/utf8.h"
 #include "bridge/internal.h"
 
+#include <math.h>
+
 /* ---- live ---- */
 
 enum {
@@ -233,4 +235,72 @@ void obs_bridge_get_history(obs_connection *s, const void *filter) {
   }
   obs_json_end(&w);
   obs_json_end(&w);
+}
+
+/* ---- graph ---- */
+
+static const char *const graph_windows[OBS_GRAPH_WINDOWS] = {
+    [OBS_GRAPH_1M] = "1m", [OBS_GRAPH_5M] = "5m", [OBS_GRAPH_1H] = "1h"};
+static const obs_graph_filter graph_of_hour = {.window = OBS_GRAPH_1H};
+static const obs_param graph_params[] = {
+    OBS_PARAM_OF("window", CHOICE, obs_graph_filter, window, graph_windows),
+    OBS_PARAM("limit", LIMIT, obs_graph_filter, page.limit),
+    OBS_PARAM("cursor", WALK, obs_graph_filter, page.walk),
+};
+const obs_params obs_bridge_graph_params = OBS_PARAMS(graph_params, graph_of_hour);
+
+/* To a tenth. */
+static void tenth_or_null(obs_json_writer *w, const char *name, bool known, double value) {
+  if (known)
+    obs_json_double(w, name, round(value * 10) / 10);
+  else
+    obs_json_null(w, name);
+}
+
+static void put_graph_count(obs_json_writer *w, const obs_graph_count *n) {
+  obs_json_u64(w, "ops", n->ops);
+  obs_json_u64(w, "failures", n->failures);
+  obs_json_u64(w, "retries", n->retries);
+  tenth_or_null(w, "mean_ms", n->timed, n->mean_ms);
+}
+
+static bool put_edge(void *arg, const obs_graph_edge *e) {
+  obs_page_fill *to = arg;
+  obs_page_begin_row(to);
+  obs_json_object(to->w, NULL);
+  obs_json_text(to->w, "staffer_id", e->staffer_id);
+  obs_json_text(to->w, "source", e->source);
+  obs_json_text(to->w, "endpoint", e->endpoint);
+  put_graph_count(to->w, &e->n);
+  tenth_or_null(to->w, "usual_ms", e->usual, e->usual_ms);
+  obs_json_time(to->w, "first_seen", e->first_ms);
+  obs_json_time(to->w, "last_seen", e->last_ms);
+  obs_json_bool(to->w, "fresh", e->fresh);
+  obs_json_end(to->w);
+  return obs_page_end_row(to);
+}
+
+void obs_bridge_get_graph(obs_connection *s, const void *filter) {
+  const obs_graph_filter *f = filter;
+  int64_t now_ms = obs_clock_receipt_ms();
+  obs_graph_rest rest;
+  obs_page_end end;
+  if (!obs_bridge_is_own_walk(s, &f->page, OBS_GRAPH_ORDER + (uint32_t)f->window)) return;
+  obs_json_writer w = obs_json_write(&s->http.out);
+  obs_json_object(&w, NULL);
+  obs_json_cstr(&w, "window", graph_windows[f->window]);
+  obs_json_time(&w, "now", now_ms);
+  obs_json_array(&w, "edges");
+  obs_page_fill to = obs_page_fill_begin(&f->page, &w);
+  observer_err err = obs_graph_each(s->bridge->opts.graph, f, now_ms, put_edge, &to, &rest, &end);
+  if (err != OBSERVER_E_OK || s->http.out.oom) {
+    obs_answer_no_memory(&s->http.answer, &s->http.out);
+    return;
+  }
+  obs_json_end(&w);
+  obs_json_object(&w, "other");
+  put_graph_count(&w, &rest.other);
+  obs_json_end(&w);
+  obs_json_u64(&w, "held", rest.held);
+  obs_bridge_put_end(&w, &end, true);
 }

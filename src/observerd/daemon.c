@@ -38,6 +38,7 @@ struct obs_daemon {
   obs_journal *journal; /* NULL: ephemeral */
   obs_sessions *sessions;
   obs_clusters *clusters;
+  obs_graph *graph;
   obs_learn *learn;
   obs_commit *commit;
   obs_bus *bus;
@@ -435,6 +436,8 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
       .clusters = (uint32_t)o->clusters, .quiet = (uint32_t)o->cluster_quiet, .event = on_cluster, .event_arg = d};
   if ((err = obs_clusters_open(&clusters, &d->clusters)) != OBSERVER_E_OK) goto fail;
 
+  if ((err = obs_graph_open(&(obs_graph_opts){0}, &d->graph)) != OBSERVER_E_OK) goto fail;
+
   const obs_learn_opts learn = {
       .dir = dir,
       .state = d->state,
@@ -463,7 +466,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
 
   /* The feed first: an op goes out before the cluster that begins with it. Then the clusters: they give each op of the
    * batch its cluster, which those behind them read. */
-  uint32_t nfollowers = 3;
+  uint32_t nfollowers = 4;
   obs_commit_follower followers[OBS_FOLLOWERS] = {
       {.name = "feed", .arg = d, .apply = on_recorded},
       {.name = "clusters",
@@ -480,6 +483,14 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
        .arg = d->state,
        .save = obs_state_save_history,
        .load = obs_state_load_history},
+      {.name = "graph",
+       .version = OBS_GRAPH_VERSION,
+       .arg = d->graph,
+       .apply = obs_graph_apply,
+       .apply_row = obs_graph_apply_row,
+       .save = obs_graph_save,
+       .load = obs_graph_load,
+       .recent = true},
   };
   obs_learn_followers(d->learn, followers, &nfollowers);
   const obs_record_kinds kinds = {{obs_sessions_kind(d->sessions)}, 1};
@@ -549,6 +560,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .journal = d->journal,
                                   .sessions = d->sessions,
                                   .clusters = d->clusters,
+                                  .graph = d->graph,
                                   .learn = d->learn,
                                   .limits = limits_of(o),
                                   .health = on_health,
@@ -698,6 +710,7 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_commit_close(d->commit);
   obs_learn_close(d->learn);
   obs_clusters_close(d->clusters);
+  obs_graph_close(d->graph);
   obs_sessions_close(d->sessions);
   obs_journal_close(d->journal);
   obs_feed_close(d->feed);

@@ -1,8 +1,9 @@
 /* What each stage of recording costs, ns an op, each alone on one thread: decode, what a key that is bound to sources
  * adds to it, JSON encode, redaction (clean, a secret in each op, all kinds, a pattern with letters and without),
- * journal write, journal write with its sync, times, apply, facts; and what a table of 2,000 failure clusters costs for
- * a success, and for a failure without a sig_hash, with one of 2,000, with one of its own, with one that four failures
- * in a row have; and a failure of one text at twelve endpoints.
+ * journal write, journal write with its sync, times, apply, facts, the graph (with edges it holds, with as many that
+ * come in turns as to be displaced); and what a table of 2,000 failure clusters costs for a success, and for a failure
+ * without a sig_hash, with one of 2,000, with one of its own, with one that four failures in a row have; and a failure
+ * of one text at twelve endpoints.
  *
  *   bench_stage DIR BATCH ROUNDS     DIR: where the journal is written; prints `stage ns` lines */
 #include "bench_op.h"
@@ -11,6 +12,7 @@
 #include "cluster/clusters.h"
 #include "commit/skew.h"
 #include "diagnose/facts.h"
+#include "graph/graph.h"
 #include "journal/journal.h"
 #include "op/decoder.h"
 #include "state/state.h"
@@ -298,6 +300,25 @@ static void bench_facts(bench *x) {
   obs_facts_close(f);
 }
 
+/* With the message's own few edges, and with `endpoints` that come in turns. */
+static void bench_graph(bench *x, uint32_t endpoints, const char *stage) {
+  obs_graph *g;
+  char(*names)[16] = calloc(endpoints > 0 ? endpoints : 1, sizeof(*names));
+  check(names != NULL ? obs_graph_open(&(obs_graph_opts){0}, &g) : OBSERVER_E_NOMEM, "graph");
+  for (uint32_t i = 0; i < endpoints; i++) snprintf(names[i], sizeof(*names), "/v1/e%u", i);
+  uint64_t ns = 0;
+  for (uint32_t r = 0; r < x->rounds; r++) {
+    for (uint32_t i = 0; i < x->b.nops && endpoints > 0; i++)
+      x->b.ops[i].endpoint = text_of(names[(r * x->b.nops + i) % endpoints]);
+    uint64_t start = obs_clock_mono_ns();
+    obs_graph_apply(g, &x->b, 1 + (uint64_t)r * x->batch, x->now_ms);
+    ns += obs_clock_mono_ns() - start;
+  }
+  report(x, stage, ns);
+  obs_graph_close(g);
+  free(names);
+}
+
 int main(int argc, char **argv) {
   if (argc != 4) {
     fprintf(stderr, "usage: bench_stage DIR BATCH ROUNDS\n");
@@ -320,6 +341,9 @@ int main(int argc, char **argv) {
   bench_apply(&x);
   bench_all_clusters(&x);
   bench_facts(&x);
+  bench_graph(&x, 0, "graph");
+  bench_graph(&x, 4000, "graph_4000");
+  bench_graph(&x, 10000, "graph_10000");
   obs_batch_fini(&x.b);
   msgpack_sbuffer_destroy(&x.payload);
   return 0;
