@@ -67,7 +67,9 @@ void obs_bridge_find_reasons(const obs_bridge *b, obs_bridge_reasons *out);
 void obs_bridge_get_live(obs_connection *s, const void *filter);
 void obs_bridge_get_history(obs_connection *s, const void *filter);
 void obs_bridge_get_graph(obs_connection *s, const void *filter);
-extern const obs_params obs_bridge_live_params, obs_bridge_history_params, obs_bridge_graph_params;
+void obs_bridge_get_changes(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_live_params, obs_bridge_history_params, obs_bridge_graph_params,
+    obs_bridge_changes_params;
 
 /* scan.c */
 void obs_bridge_get_ops(obs_connection *s, const void *filter);

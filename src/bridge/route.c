@@ -32,6 +32,7 @@ static const obs_route routes[] = {
     {"GET", "live", OWN, READ, PLAIN, FROM(live), .work = obs_bridge_get_live},
     {"GET", "history", OWN, READ, PLAIN, FROM(history), .work = obs_bridge_get_history},
     {"GET", "graph", OWN, READ, PLAIN, NEEDS(GRAPH), FROM(graph), .work = obs_bridge_get_graph},
+    {"GET", "changes", OWN, READ, PLAIN, NEEDS(CHANGES), FROM(changes), .work = obs_bridge_get_changes},
     {"GET", "ops", OWN, READ, DISK, FROM(ops), .work = obs_bridge_get_ops, .thread = OBS_ROUTE_SCAN},
     {"GET", "ops/{seq}", OWN, READ, ONE | DISK, .id = OBS_ROUTE_NUMBER_ID, .work = obs_bridge_get_op,
      .thread = OBS_ROUTE_SCAN},
@@ -143,6 +144,7 @@ bool obs_route_run(obs_connection *s) {
                               [OBS_ROUTE_NEEDS_SESSIONS] = {o->sessions, "sessions are not recorded here"},
                               [OBS_ROUTE_NEEDS_CLUSTERS] = {o->clusters, "clusters are not kept here"},
                               [OBS_ROUTE_NEEDS_GRAPH] = {o->graph, "who talks to what is not kept here"},
+                              [OBS_ROUTE_NEEDS_CHANGES] = {o->changes, "changes are not kept here"},
                               [OBS_ROUTE_NEEDS_LEARN] = {o->learn, "nothing is learned here"},
                               [OBS_ROUTE_NEEDS_REVIEWS] = {o->learn, "nothing is reviewed here"}};
   obs_redact *redact = obs_commit_redact(o->commit);

@@ -8,6 +8,22 @@
 
 #include <math.h>
 
+/* ---- members that may be null ---- */
+
+static void number_or_null(obs_json_writer *w, const char *name, bool known, int64_t value) {
+  if (known)
+    obs_json_i64(w, name, value);
+  else
+    obs_json_null(w, name);
+}
+
+static void id_or_null(obs_json_writer *w, const char *name, uint64_t id) {
+  if (id != 0)
+    obs_json_id(w, name, id);
+  else
+    obs_json_null(w, name);
+}
+
 /* ---- live ---- */
 
 enum {
@@ -94,22 +110,12 @@ static bool take_live(void *arg, const obs_state_row *row) {
   obs_json_object(&w, NULL);
   obs_json_u64(&w, "seq", row->seq);
   obs_json_time(&w, "received", row->received_ms);
-  if (cluster != 0)
-    obs_json_id(&w, "cluster", cluster);
-  else
-    obs_json_null(&w, "cluster");
+  id_or_null(&w, "cluster", cluster);
   put_op(&w, op);
   obs_json_end(&w);
   if (x->text.len > LIVE_BYTES) return false; /* it is not on the page, and counts as missed */
   x->at[++x->n] = x->text.len;
   return x->n < x->limit && !x->text.oom;
-}
-
-static void number_or_null(obs_json_writer *w, const char *name, bool known, int64_t value) {
-  if (known)
-    obs_json_i64(w, name, value);
-  else
-    obs_json_null(w, name);
 }
 
 static void put_figures(obs_json_writer *w, const obs_state_figures *f) {
@@ -302,5 +308,48 @@ void obs_bridge_get_graph(obs_connection *s, const void *filter) {
   put_graph_count(&w, &rest.other);
   obs_json_end(&w);
   obs_json_u64(&w, "held", rest.held);
+  obs_bridge_put_end(&w, &end, true);
+}
+
+/* ---- changes ---- */
+
+static const obs_changes_filter all_changes = {.since_ms = INT64_MIN};
+static const obs_param changes_params[] = {
+    OBS_PARAM("since", TIME, obs_changes_filter, since_ms),
+    OBS_PARAM("limit", LIMIT, obs_changes_filter, page.limit),
+    OBS_PARAM("cursor", WALK, obs_changes_filter, page.walk),
+};
+const obs_params obs_bridge_changes_params = OBS_PARAMS(changes_params, all_changes);
+
+static bool put_change(void *arg, const obs_change *x) {
+  obs_page_fill *to = arg;
+  obs_page_begin_row(to);
+  obs_json_object(to->w, NULL);
+  obs_json_time(to->w, "time", x->time_ms);
+  obs_json_cstr(to->w, "kind", obs_change_names[x->kind]);
+  obs_json_cstr(to->w, "what", x->what);
+  obs_json_text(to->w, "value", x->value);
+  obs_json_text(to->w, "text", x->text);
+  id_or_null(to->w, "cluster", x->cluster);
+  id_or_null(to->w, "playbook", x->playbook);
+  number_or_null(to->w, "seq", x->seq != 0, (int64_t)x->seq);
+  obs_json_end(to->w);
+  return obs_page_end_row(to);
+}
+
+void obs_bridge_get_changes(obs_connection *s, const void *filter) {
+  const obs_changes_filter *f = filter;
+  obs_page_end end;
+  if (!obs_bridge_is_own_walk(s, &f->page, OBS_CHANGES_ORDER)) return;
+  obs_json_writer w = obs_json_write(&s->http.out);
+  obs_json_object(&w, NULL);
+  obs_json_array(&w, "changes");
+  obs_page_fill to = obs_page_fill_begin(&f->page, &w);
+  observer_err err = obs_changes_each(s->bridge->opts.changes, f, obs_clock_receipt_ms(), put_change, &to, &end);
+  if (err != OBSERVER_E_OK || s->http.out.oom) {
+    obs_answer_no_memory(&s->http.answer, &s->http.out);
+    return;
+  }
+  obs_json_end(&w);
   obs_bridge_put_end(&w, &end, true);
 }

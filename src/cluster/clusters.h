@@ -237,6 +237,24 @@ typedef struct {
 uint32_t obs_clusters_briefs(obs_clusters *c, int64_t now_ms, obs_cluster_brief *out, uint32_t max);
 /* A cluster's failures of the last `ms`, at most an hour, to the exactness of rate.h. */
 uint64_t obs_clusters_within(obs_clusters *c, uint64_t id, uint64_t ms, int64_t now_ms);
+
+/* What has happened: of each cluster the latest of its kind, and corrections. Texts live as long as the call. */
+typedef enum {
+  OBS_CLUSTERS_CHANGE_NEW,
+  OBS_CLUSTERS_CHANGE_REGRESSED,
+  OBS_CLUSTERS_CHANGE_SPREAD,
+  OBS_CLUSTERS_CHANGE_CORRECTION
+} obs_clusters_change_kind;
+typedef struct {
+  obs_clusters_change_kind kind;
+  int64_t time_ms;  /* of what is new its first event time, of a correction its own */
+  uint64_t id, seq; /* of a cluster, of an op; 0: none that is known */
+  obs_str text;     /* the template, or the correction; p NULL: none */
+  obs_str endpoint; /* where it spread to; p NULL: not known */
+} obs_clusters_change;
+/* `fn` runs under the lock, which is given back now and then: it is brief and does not call the clusters. */
+void obs_clusters_changes(obs_clusters *c, void (*fn)(void *arg, const obs_clusters_change *x), void *arg);
+
 /* ---- repeats: tasks that fail again and again (repeats.h) ---- */
 
 /* Which; a text with p NULL: any. All of them must hold. */

@@ -33,7 +33,7 @@ enum {
   OBS_GRAPH_FRESH_MS = 3600000,
   OBS_GRAPH_HALF_LIFE_MS = 28800000,
   OBS_GRAPH_USUAL = 20,
-  OBS_GRAPH_ORDER = 32, /* of a walk, and the window */
+  OBS_GRAPH_ORDER = 64, /* of a walk, and the window */
   OBS_GRAPH_VERSION = 1 /* of the bytes that save makes (saved.c) */
 };
 

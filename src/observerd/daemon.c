@@ -39,6 +39,7 @@ struct obs_daemon {
   obs_sessions *sessions;
   obs_clusters *clusters;
   obs_graph *graph;
+  obs_changes *changes;
   obs_learn *learn;
   obs_commit *commit;
   obs_bus *bus;
@@ -388,6 +389,31 @@ static void tell_progress(void *arg, uint64_t rows, unsigned percent) {
   obs_service_manager_starting(START_MORE_S, status);
 }
 
+/* ---- names that the state and the graph know are not seen for the first time ---- */
+
+static void know_edge(void *changes, const obs_graph_edge *e) {
+  obs_changes_know(changes, OBS_CHANGES_OF_ENDPOINT, e->endpoint);
+  obs_changes_know(changes, OBS_CHANGES_OF_SOURCE, e->source);
+  obs_changes_know(changes, OBS_CHANGES_OF_STAFFER, e->staffer_id);
+}
+
+static void know_source(void *changes, obs_str name, uint64_t ops, uint64_t failures) {
+  (void)ops;
+  (void)failures;
+  obs_changes_know(changes, OBS_CHANGES_OF_SOURCE, name);
+}
+
+static void know_endpoint(void *changes, const obs_state_endpoint *e) {
+  obs_changes_know(changes, OBS_CHANGES_OF_ENDPOINT, e->name);
+}
+
+/* At the start: a checkpoint may lack the part of the changes. */
+static void know_names(obs_daemon *d) {
+  obs_graph_names(d->graph, know_edge, d->changes);
+  obs_state_sources(d->state, know_source, d->changes);
+  obs_state_endpoint_totals(d->state, know_endpoint, d->changes);
+}
+
 /* ---- construction: each stage gets those that were built before it ---- */
 
 observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
@@ -436,8 +462,6 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
       .clusters = (uint32_t)o->clusters, .quiet = (uint32_t)o->cluster_quiet, .event = on_cluster, .event_arg = d};
   if ((err = obs_clusters_open(&clusters, &d->clusters)) != OBSERVER_E_OK) goto fail;
 
-  if ((err = obs_graph_open(&(obs_graph_opts){0}, &d->graph)) != OBSERVER_E_OK) goto fail;
-
   const obs_learn_opts learn = {
       .dir = dir,
       .state = d->state,
@@ -464,9 +488,15 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   };
   if ((err = obs_learn_open(&learn, &d->learn, error, error_size)) != OBSERVER_E_OK) goto fail;
 
+  const obs_changes_opts changes = {.clusters = d->clusters,
+                                    .playbooks = obs_learn_loop(d->learn, &obs_playbooks_loop)};
+  if ((err = obs_changes_open(&changes, &d->changes)) != OBSERVER_E_OK) goto fail;
+  const obs_graph_opts graph = {.fresh = obs_changes_note, .fresh_arg = d->changes};
+  if ((err = obs_graph_open(&graph, &d->graph)) != OBSERVER_E_OK) goto fail;
+
   /* The feed first: an op goes out before the cluster that begins with it. Then the clusters: they give each op of the
    * batch its cluster, which those behind them read. */
-  uint32_t nfollowers = 4;
+  uint32_t nfollowers = 5;
   obs_commit_follower followers[OBS_FOLLOWERS] = {
       {.name = "feed", .arg = d, .apply = on_recorded},
       {.name = "clusters",
@@ -491,6 +521,14 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
        .save = obs_graph_save,
        .load = obs_graph_load,
        .recent = true},
+      {.name = "changes",
+       .version = OBS_CHANGES_VERSION,
+       .arg = d->changes,
+       .apply = obs_changes_apply,
+       .apply_row = obs_changes_apply_row,
+       .save = obs_changes_save,
+       .load = obs_changes_load,
+       .recent = true},
   };
   obs_learn_followers(d->learn, followers, &nfollowers);
   const obs_record_kinds kinds = {{obs_sessions_kind(d->sessions)}, 1};
@@ -508,6 +546,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
 
   obs_commit_recovered recovered;
   if ((err = obs_commit_recover(d->commit, &recovered)) != OBSERVER_E_OK) goto fail;
+  know_names(d);
   if (d->journal != NULL)
     obs_log_info("observerd",
                  "journal %s: %" PRIu64 " ops in the checkpoint, %" PRIu64 " replayed, %" PRIu64 " bad rows%s", dir,
@@ -561,6 +600,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .sessions = d->sessions,
                                   .clusters = d->clusters,
                                   .graph = d->graph,
+                                  .changes = d->changes,
                                   .learn = d->learn,
                                   .limits = limits_of(o),
                                   .health = on_health,
@@ -711,6 +751,7 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_learn_close(d->learn);
   obs_clusters_close(d->clusters);
   obs_graph_close(d->graph);
+  obs_changes_close(d->changes);
   obs_sessions_close(d->sessions);
   obs_journal_close(d->journal);
   obs_feed_close(d->feed);

@@ -1,10 +1,13 @@
 """What a page that is watched asks for: live, history."""
 
 import datetime
+import json
 import os
 import shutil
+import time
 
 from harness import ROOT, DaemonTest, main
+from taught import taught
 
 V1 = "/v1/observer/"
 HOSTILE = "\u202egpj.exe \x1b[31m\x07 \u2066x\u2069 " + "\U0001f600" * 300
@@ -249,6 +252,118 @@ class Graph(WatchTest):
         self.assertIn("34 ops in the checkpoint, 0 replayed", daemon.stderr())
         self.assertEqual(self.get(daemon, "graph")["held"], 3)
         self.assertEqual(self.get(daemon, "live")["totals"]["ops"], 34)
+
+
+class Changes(WatchTest):
+    def walk(self, daemon, limit, path="changes"):
+        rows, cursor = [], ""
+        for _ in range(1000):
+            page = self.get(daemon, "%s?limit=%d%s" % (path, limit, cursor))
+            rows += page["changes"]
+            if page["next_cursor"] is None:
+                return rows
+            cursor = "&cursor=" + page["next_cursor"]
+        self.fail("the walk does not end")
+
+    def journal(self, *rows):
+        """A data directory with these rows, each as old as it says (seconds), of an observer that left nothing else."""
+        now = time.time()
+        os.mkdir(os.path.join(self.tmp, "data"))
+        with open(os.path.join(self.tmp, "data", "ops.jsonl"), "w", encoding="utf-8") as f:
+            for age, row in rows:
+                stamp = datetime.datetime.fromtimestamp(now - age, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+                whole = {"timestamp": stamp, "endpoint": "/a", "input_summary": "", "success": True, "duration_ms": 1,
+                         "output_summary": "", "source": "mcp", **row}
+                f.write(json.dumps(whole) + "\n")
+
+    def test_a_young_journal_tells_nothing_of_values(self):
+        daemon = self.start()
+        self.assertEqual(self.get(daemon, "changes"), {"changes": [], "total": 0, "next_cursor": None, "complete": True})
+        self.post(daemon, [op(endpoint="/e%d" % i, extra={"model": "m%d" % i}) for i in range(10)])
+        self.assertEqual(self.get(daemon, "changes")["changes"], [])
+
+    def test_values_of_the_first_time(self):
+        self.journal((7200, {}), (7000, {"endpoint": "/young", "extra": {"model": "old"}}),
+                     (6000, {"endpoint": "/b", "staffer_id": "maya"}), (5000, {"source": "bot"}),
+                     (4000, {"extra": {"model": "gpt-5", "version": 7, "nested": {"model": "no"}}}),
+                     (3000, {"prompt_hash": "abc", "model": "old", "version": "7"}), (2000, {"model": "gpt-5", "version": None}))
+        daemon = self.start()
+        told = [{"kind": "first_seen", "what": what, "value": value, "text": text, "cluster": None, "playbook": None, "seq": seq}
+                for what, value, text, seq in (
+                    ("prompt_hash", "abc", "Prompt abc was seen for the first time, at /a.", 6),
+                    ("version", "7", "Version 7 was seen for the first time, at /a.", 5),
+                    ("model", "gpt-5", "Model gpt-5 was seen for the first time, at /a.", 5),
+                    ("source", "bot", "Source bot was seen for the first time, at /a.", 4),
+                    ("staffer_id", "maya", "Staffer maya was seen for the first time, at /b.", 3),
+                    ("endpoint", "/b", "Endpoint /b was seen for the first time.", 3))]
+        for kill in (False, True, None):
+            rows = self.get(daemon, "changes")["changes"]
+            times = [when(row["time"]) for row in rows]
+            self.assertEqual(times, sorted(times, reverse=True))
+            by = lambda row: (-row["seq"], row["what"])
+            self.assertEqual(sorted(({k: v for k, v in row.items() if k != "time"} for row in rows), key=by), sorted(told, key=by))
+            self.post(daemon, [op(endpoint="/b", staffer_id="maya", source="bot", extra={"model": "gpt-5"})])  # known by now
+            if kill is not None:
+                daemon.restart(kill=kill)
+        self.post(daemon, [op(extra={"model": "gpt-6"}), op(endpoint="/c")])
+        self.assertEqual([row["value"] for row in self.get(daemon, "changes?limit=2")["changes"]], ["/c", "gpt-6"])
+        since = rows[0]["time"]
+        self.assertEqual({row["value"] for row in self.get(daemon, "changes?since=" + since)["changes"]}, {"/c", "gpt-6", "abc"})
+
+    def test_a_flood_of_values_is_told_in_short(self):
+        self.journal((7200, {}))
+        daemon = self.start()
+        self.post(daemon, [op(endpoint="/cause", success=False, error="the disk is full")])
+        for at in range(0, 20000, 5000):
+            self.post(daemon, [op(endpoint="/x/%d" % i) for i in range(at, at + 5000)])
+        for _ in range(2):
+            rows = self.walk(daemon, 7)
+            self.assertEqual(len({json.dumps(row) for row in rows}), len(rows))
+            self.assertIn("cluster_new", [row["kind"] for row in rows])
+            self.assertIn("More than 16383 endpoints were seen: new ones are no longer told.", [row["text"] for row in rows])
+            more = [row for row in rows if "more endpoints were seen" in row["text"]]
+            self.assertTrue(1 <= len(more) <= 2, more)  # one a minute
+            self.assertEqual((more[0]["what"], more[0]["value"]), ("endpoint", None))
+            self.assertLess(len(rows), 60)
+            daemon.restart()
+
+    def test_hostile_values(self):
+        self.journal((7200, {}))
+        daemon = self.start()
+        values = [HOSTILE[:20], "\x00", "\u2028\u2029", '"}]', "\\", "/" + "y" * 60000]
+        self.post(daemon, [op(endpoint=v, extra={"model": v}) for v in values])
+        rows = self.get(daemon, "changes")["changes"]
+        self.assertEqual({row["value"] for row in rows if len(row["value"]) < 100}, set(values[:5]))
+        self.assertTrue(all(len(row["value"].encode()) <= 128 for row in rows))
+        self.assertEqual(len(rows), 11)  # a model of more than 4 KiB of `extra` is not looked for
+        daemon.restart()
+        self.assertEqual(self.get(daemon, "changes")["changes"], rows)
+
+    def test_failures_and_what_was_learned(self):
+        daemon = taught(self)
+        rows = self.walk(daemon, 3)
+        self.assertEqual(rows, self.get(daemon, "changes?limit=1000")["changes"])
+        kinds = {row["kind"] for row in rows}
+        self.assertLessEqual({"cluster_new", "correction", "playbook_new"}, kinds)
+        clusters = {c["id"]: c for c in self.get(daemon, "clusters")["clusters"]}
+        entries = {e["id"]: e for e in self.get(daemon, "playbooks?retired=true")["playbooks"]}
+        new = [row for row in rows if row["kind"] == "cluster_new"]
+        self.assertEqual({row["cluster"] for row in new}, set(clusters))
+        for row in new:
+            self.assertEqual(row["seq"], clusters[row["cluster"]]["first_seq"])
+            self.assertTrue(row["text"].startswith("A new kind of failure: " + clusters[row["cluster"]]["template"][:50]), row)
+        [given] = [row for row in rows if row["kind"] == "correction"]
+        self.assertEqual(given["text"], "A correction was given: wait a minute after a 429")
+        self.assertIn(given["cluster"], clusters)
+        self.assertEqual({row["playbook"] for row in rows if row["playbook"]}, set(entries))
+        for row in rows:
+            if row["kind"] == "playbook_new":
+                self.assertEqual(row["value"], entries[row["playbook"]]["endpoint"])
+                self.assertRegex(row["text"], r"^A new playbook entry \((do|dont)\) for /v1/")
+        self.post(daemon, [op(endpoint="/elsewhere", success=False, error="connection to shard 9 refused")])
+        [spread] = [row for row in self.walk(daemon, 50) if row["kind"] == "cluster_spread"]
+        self.assertEqual((spread["what"], spread["value"]), ("endpoint", "/elsewhere"))
+        self.assertTrue(spread["text"].startswith("A known kind of failure spread to /elsewhere: connection to shard"), spread)
 
 
 if __name__ == "__main__":
