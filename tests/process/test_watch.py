@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 
+from ctl import CtlTest
 from harness import ROOT, DaemonTest, main
 from taught import taught
 
@@ -364,6 +365,28 @@ class Changes(WatchTest):
         [spread] = [row for row in self.walk(daemon, 50) if row["kind"] == "cluster_spread"]
         self.assertEqual((spread["what"], spread["value"]), ("endpoint", "/elsewhere"))
         self.assertTrue(spread["text"].startswith("A known kind of failure spread to /elsewhere: connection to shard"), spread)
+
+
+class OnTheTerminal(CtlTest):
+    def test_graph_and_changes(self):
+        daemon = self.start()
+        url = ("--url", daemon.url("http"))
+        done = self.ctl("graph", *url)
+        self.assertEqual((done.stdout, done.stderr), ("", "no edges yet\n"))
+        ops = [op(endpoint="/chat", source="bot", staffer_id="maya\u202e", duration_ms=1500)] * 3
+        ops += [op(endpoint="/fill", success=False, error="quota of 5 GB is used up", session_id="s", duration_ms=40)] * 2
+        self.assertEqual(daemon.post(V1 + "event", ops).status, 200)
+        [head, chat, fill] = self.ctl("graph", *url).stdout.split("\n")[:-1]
+        self.assertEqual(head.split(), ["STAFFER", "SOURCE", "ENDPOINT", "OPS", "FAILED", "RETRIES", "MEAN", "USUAL", "LAST"])
+        self.assertEqual(chat.split()[:7], ["maya\\u202e", "bot", "/chat", "3", "0", "1.50", "s"])
+        self.assertEqual(fill.split()[:8], ["mcp", "/fill", "2", "100.0", "%", "1", "40", "ms"])
+        self.assertEqual(json.loads(self.ctl("graph", "--json", "--limit", "1", *url).stdout)["edges"][0]["ops"], 3)
+        [head, new] = self.ctl("changes", *url).stdout.split("\n")[:-1]
+        self.assertEqual(head.split(), ["WHEN", "KIND", "CHANGE", "OP", "ID"])
+        ident = daemon.get(V1 + "clusters").json["clusters"][0]["id"]
+        self.assertRegex(new, r"^\d+s +cluster new +A new kind of failure: quota of <\*> is used up +4 +" + ident[:8])
+        self.assertEqual(self.ctl("changes", "--since", "2099-01-01", *url).stderr, "no changes match\n")
+        self.assertIn("time lost", self.ctl("clusters", ident, *url).stdout)
 
 
 if __name__ == "__main__":

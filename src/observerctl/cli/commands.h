@@ -16,11 +16,13 @@
   X(rejected)                                                                                                          \
   X(stats)                                                                                                             \
   X(summary)                                                                                                           \
+  X(graph)                                                                                                             \
   X(ops)                                                                                                               \
   X(op)                                                                                                                \
   X(sessions)                                                                                                          \
   X(clusters)                                                                                                          \
   X(repeats)                                                                                                           \
+  X(changes)                                                                                                           \
   X(analyses)                                                                                                          \
   X(playbooks)                                                                                                         \
   X(escalations)                                                                                                       \

@@ -102,6 +102,7 @@ static const obs_show_field facts[] = {
     {"regressed", OBS_SHOW_AGO, .key = "regressed_at"},
     {"spread", OBS_SHOW_AGO, .key = "spread_at"},
     {"failures", .make = make_counts},
+    {"time lost", OBS_SHOW_DURATION, .key = "wasted_ms"},
     {"tasks", .make = make_tasks},
     {"sessions", .make = make_sessions},
     {"staffers", OBS_SHOW_VALUES, .key = "staffers"},
