@@ -384,7 +384,7 @@ class OnTheTerminal(CtlTest):
         [head, new] = self.ctl("changes", *url).stdout.split("\n")[:-1]
         self.assertEqual(head.split(), ["WHEN", "KIND", "CHANGE", "OP", "ID"])
         ident = daemon.get(V1 + "clusters").json["clusters"][0]["id"]
-        self.assertRegex(new, r"^\d+s +cluster new +A new kind of failure: quota of <\*> is used up +4 +" + ident[:8])
+        self.assertRegex(new, r"^\d+ s +cluster new +A new kind of failure: quota of <\*> is used up +4 +" + ident[:8])
         self.assertEqual(self.ctl("changes", "--since", "2099-01-01", *url).stderr, "no changes match\n")
         self.assertIn("time lost", self.ctl("clusters", ident, *url).stdout)
 
