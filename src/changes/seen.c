@@ -119,13 +119,14 @@ void obs_changes_know(obs_changes *c, obs_changes_what what, obs_str value) {
   if (value.len > 0) (void)add(&c->sets[what], hash_of(c, what, obs_names_shown(value, room)));
 }
 
-static void begin(obs_changes *c, const obs_op *op) {
-  if (c->began_ms == 0) c->began_ms = op->received_ms;
+/* Of a journal whose first ops it has not seen it cannot say what is new. */
+static void begin(obs_changes *c, const obs_op *op, uint64_t seq) {
+  if (c->began_ms == 0) c->began_ms = seq == 1 ? op->received_ms : obs_clock_receipt_ms();
 }
 
 void obs_changes_note(void *changes, const obs_op *op, uint64_t seq) {
   obs_changes *c = changes;
-  begin(c, op);
+  begin(c, op, seq);
   if (OBS_HAS(op, endpoint)) see(c, OBS_CHANGES_OF_ENDPOINT, op->endpoint, op, seq);
   if (OBS_HAS(op, source)) see(c, OBS_CHANGES_OF_SOURCE, op->source, op, seq);
   if (OBS_HAS(op, staffer_id)) see(c, OBS_CHANGES_OF_STAFFER, op->staffer_id, op, seq);
@@ -174,7 +175,7 @@ static void take_extra(obs_changes *c, const obs_op *op, uint64_t seq) {
 }
 
 static void take(obs_changes *c, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq) {
-  begin(c, op);
+  begin(c, op, seq);
   if (OBS_HAS(op, extra)) take_extra(c, op, seq);
   for (uint32_t i = 0; i < op->unknown_count && unknown != NULL; i++) {
     obs_changes_what what = what_of(unknown[i].key);

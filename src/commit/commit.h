@@ -45,10 +45,10 @@ typedef struct {
   /* The same of bytes of the version `former`; NULL: they are of no use. */
   uint32_t former;
   observer_err (*load_former)(void *arg, const void *data, size_t len);
-  /* What is kept is of the last hours: a lack of its part has no rows replayed to it but those behind the checkpoint,
-   * and those that somebody else lacks. */
-  bool recent;
   uint32_t rows; /* at least so many of the last rows are replayed to one without `load` */
+  /* With `load`: without a usable part it begins empty, and gets the rows that are read for others. For what only the
+   * last hours are in, so that an upgrade does not read a whole journal for it. */
+  bool optional;
 } obs_commit_follower;
 
 enum { OBS_FOLLOWERS = 16, OBS_FOLLOWER_NAME = 16 };

@@ -1,6 +1,6 @@
 /* Start-up: state, dedupe window and followers come back from the checkpoint and the journal's rows behind it. A
  * checkpoint that cannot be used costs time, nothing else: then every row is replayed; a part that cannot be used, or
- * is missing, has every row replayed to its follower alone. */
+ * is missing, has every row replayed to its follower alone, unless that is optional. */
 #include "commit/internal.h"
 
 #include "base/clock.h"
@@ -12,7 +12,6 @@ typedef struct {
   obs_clocks *clocks;
   uint64_t checkpoint_seq;
   bool loaded[OBS_FOLLOWERS]; /* which followers have the rows up to there */
-  bool whole;                 /* every row is read */
   int64_t now_ms;
   obs_batch row;
   uint64_t replayed;
@@ -38,8 +37,7 @@ static bool take_row(void *arg, const obs_journal_row *row, int64_t *event_ms, c
   const obs_op_unknown *unknown = op->unknown_count > 0 ? r->row.unknown + op->unknown_first : NULL;
   for (uint32_t i = 0; i < r->opts->nfollowers; i++) {
     const obs_commit_follower *f = &r->opts->followers[i];
-    bool has = r->loaded[i] || (f->recent && !r->whole);
-    if (f->apply_row != NULL && !(counted && has)) f->apply_row(f->arg, op, unknown, seq, r->now_ms);
+    if (f->apply_row != NULL && !(counted && r->loaded[i])) f->apply_row(f->arg, op, unknown, seq, r->now_ms);
   }
   if (counted) return true; /* the dedupe window came with the checkpoint */
   r->replayed++;
@@ -55,7 +53,7 @@ static bool take_row(void *arg, const obs_journal_row *row, int64_t *event_ms, c
 static bool lacks_part(const recovery *r) {
   for (uint32_t i = 0; i < r->opts->nfollowers; i++) {
     const obs_commit_follower *f = &r->opts->followers[i];
-    if (f->load != NULL && f->apply_row != NULL && !f->recent && !r->loaded[i]) return true;
+    if (f->load != NULL && f->apply_row != NULL && !f->optional && !r->loaded[i]) return true;
   }
   return false;
 }
@@ -80,7 +78,6 @@ observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out) {
   observer_err err = obs_batch_init(&r.row);
   if (err != OBSERVER_E_OK) return err;
   obs_checkpoint_load(r.opts, r.dedupe, r.now_ms, &r.checkpoint_seq, r.loaded);
-  r.whole = first_row(&r) == 1;
   err = obs_journal_replay(c->opts.journal, first_row(&r), take_row, &r, &replayed);
   if (err == OBSERVER_E_OK) err = obs_journal_skip_lost(c->opts.journal);
   obs_batch_fini(&r.row);

@@ -232,7 +232,8 @@ static void take(obs_graph *g, const obs_op *op, const found *f) {
   uint32_t at = f->slot;
   /* It may have been displaced, or come in, since it was looked up. */
   if ((at == UINT32_MAX || g->slots[at].key != f->key) && !obs_map_get(&g->index, f->key, &at)) at = admit(g, op, f);
-  if (g->began_ms == 0) g->began_ms = op->received_ms;
+  /* Of a journal whose first ops it has not seen it cannot say what is new. */
+  if (g->began_ms == 0) g->began_ms = f->seq == 1 ? op->received_ms : obs_clock_receipt_ms();
   g->last_seq = f->seq;
   if (at == UINT32_MAX) {
     count(&g->other, op, f->retry);

@@ -14,7 +14,7 @@
  *   one of the former and the latter. The last OBS_GRAPH_FAILED failures are known, about; after a restart none.
  * Fresh: first seen less than an hour ago, while the graph itself is older than an hour. An edge in another's place may
  *   have been there before, and never is.
- * Restart: its part of the checkpoint; without it, it begins empty with the rows behind the checkpoint.
+ * Restart: its part of the checkpoint; without it, it begins with the rows that the ring gets.
  * Memory: 0.9 KB an edge with its names, at worst 4.6 MB in all.
  * Threads: apply, apply_row, save, load on the commit thread (or before it starts); the rest on any. One mutex, held
  * for 256 ops, one save, or a look at 64 edges. */

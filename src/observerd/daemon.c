@@ -520,7 +520,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
        .apply_row = obs_graph_apply_row,
        .save = obs_graph_save,
        .load = obs_graph_load,
-       .recent = true},
+       .optional = true},
       {.name = "changes",
        .version = OBS_CHANGES_VERSION,
        .arg = d->changes,
@@ -528,7 +528,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
        .apply_row = obs_changes_apply_row,
        .save = obs_changes_save,
        .load = obs_changes_load,
-       .recent = true},
+       .optional = true},
   };
   obs_learn_followers(d->learn, followers, &nfollowers);
   const obs_record_kinds kinds = {{obs_sessions_kind(d->sessions)}, 1};
