@@ -70,7 +70,7 @@ static bool choose_key(obs_connection *s, const timeline_filter *f, const char *
 }
 
 /* False, and answered. */
-static bool gather(obs_connection *s, const obs_gather_opts *o, obs_gathering *g) {
+static bool gather(obs_connection *s, const obs_gather_opts *o, obs_gather_result *g) {
   observer_err err = obs_gather(o, g);
   if (err == OBSERVER_E_NOMEM) obs_answer_no_memory(&s->http.answer, &s->http.out);
   if (err == OBSERVER_E_OK || err == OBSERVER_E_NOMEM) return err == OBSERVER_E_OK;
@@ -106,7 +106,7 @@ static void put_seq(obs_json_writer *w, const char *name, uint64_t seq) {
  * recorded. A walk's members (base/page.h) are, here: through, the window's last seq; key, its first; then, the walk's
  * last; began_ms and id, the place of the last row that was given. */
 
-static void put_members(obs_json_writer *w, const obs_gathered *x, const obs_fold_row *row) {
+static void put_members(obs_json_writer *w, const obs_gather_item *x, const obs_fold_row *row) {
   static const obs_str none = {0};
   obs_json_time(w, "start", row->start_ms);
   obs_json_time(w, "end", row->end_ms);
@@ -126,7 +126,7 @@ static void put_members(obs_json_writer *w, const obs_gathered *x, const obs_fol
   if (x->late) obs_json_bool(w, "late", true);
 }
 
-static void put_told(obs_json_writer *w, const obs_gathered *x, bool correction) {
+static void put_told(obs_json_writer *w, const obs_gather_item *x, bool correction) {
   obs_json_u64(w, "seq", x->seq);
   obs_json_time(w, "start", x->end_ms);
   obs_json_text(w, "text", x->text);
@@ -146,13 +146,13 @@ static void put_told(obs_json_writer *w, const obs_gathered *x, bool correction)
   obs_buf_fini(&what);
 }
 
-static void put_row(obs_json_writer *w, const obs_gathering *g, const obs_fold_row *row) {
+static void put_row(obs_json_writer *w, const obs_gather_result *g, const obs_fold_row *row) {
   static const char *const kinds[] = {[OBS_FOLD_OP] = "op",
                                       [OBS_FOLD_RUN_OF] = "run",
                                       [OBS_FOLD_IDLE] = "idle",
                                       [OBS_FOLD_CORRECTION] = "correction",
                                       [OBS_FOLD_CHANGE] = "change"};
-  const obs_gathered *x = &g->ops.at[row->first];
+  const obs_gather_item *x = &g->ops.at[row->first];
   obs_json_object(w, NULL);
   obs_json_cstr(w, "kind", kinds[row->kind]);
   switch (row->kind) {
@@ -180,21 +180,21 @@ static void put_row(obs_json_writer *w, const obs_gathering *g, const obs_fold_r
   obs_json_end(w);
 }
 
-static bool is_error(const obs_gathering *g, const obs_fold_row *row) {
+static bool is_error(const obs_gather_result *g, const obs_fold_row *row) {
   if (row->kind == OBS_FOLD_CORRECTION || row->kind == OBS_FOLD_CHANGE) return true;
   return row->kind != OBS_FOLD_IDLE && !g->ops.at[row->first].success;
 }
 
 /* The names that an op of the window has: a few, in the order of their first. */
-static void put_staffers(obs_json_writer *w, const obs_gathering *g) {
+static void put_staffers(obs_json_writer *w, const obs_gather_result *g) {
   enum { MOST = 50 };
   obs_str names[MOST];
   uint32_t n = 0;
   obs_json_array(w, "staffers");
   for (uint32_t i = 0; i < g->ops.n && n < MOST; i++) {
-    const obs_gathered *x = &g->ops.at[i];
+    const obs_gather_item *x = &g->ops.at[i];
     uint32_t k = 0;
-    if (x->kind != OBS_GATHERED_OP || x->staffer_id.len == 0) continue;
+    if (x->kind != OBS_GATHER_A_OP || x->staffer_id.len == 0) continue;
     while (k < n && !obs_str_eq(names[k], x->staffer_id)) k++;
     if (k < n) continue;
     names[n++] = x->staffer_id;
@@ -203,7 +203,7 @@ static void put_staffers(obs_json_writer *w, const obs_gathering *g) {
   obs_json_end(w);
 }
 
-static void put_summary(obs_json_writer *w, const obs_gathering *g, const obs_fold_summary *s, bool part) {
+static void put_summary(obs_json_writer *w, const obs_gather_result *g, const obs_fold_summary *s, bool part) {
   obs_json_object(w, "summary");
   obs_json_u64(w, "ops", s->ops);
   obs_json_u64(w, "failures", s->failures);
@@ -225,7 +225,7 @@ static void put_summary(obs_json_writer *w, const obs_gathering *g, const obs_fo
 
 /* The rows of the window that are behind the walk's last; *at: the place of the last that is on the page. False: there
  * are more. */
-static bool put_rows(obs_page_fill *page, const obs_gathering *g, const obs_fold *fold, const timeline_filter *f,
+static bool put_rows(obs_page_fill *page, const obs_gather_result *g, const obs_fold *fold, const timeline_filter *f,
                      obs_fold_place *at) {
   const obs_fold_place after = *at;
   for (uint32_t i = 0; i < fold->rows.n; i++) {
@@ -244,7 +244,7 @@ void obs_bridge_get_timeline(obs_connection *s, const void *filter) {
   const timeline_filter *f = filter;
   const obs_page_walk *walk = &f->page.walk;
   obs_gather_opts o;
-  obs_gathering g = {0};
+  obs_gather_result g = {0};
   obs_fold fold = {0};
   obs_state_counts counts;
   uint32_t order = f->errors ? TIMELINE_ERRORS_ORDER : TIMELINE_ORDER;
@@ -262,7 +262,7 @@ void obs_bridge_get_timeline(obs_connection *s, const void *filter) {
   o.through_seq = began ? walk->through : last;
   obs_fold_place at = began ? (obs_fold_place){walk->began_ms, walk->at.id} : (obs_fold_place){INT64_MIN, 0};
   if (last > 0 && !gather(s, &o, &g)) {
-    obs_gathering_fini(&g);
+    obs_gather_fini(&g);
     return;
   }
   if (!obs_fold_ops(g.ops.at, g.ops.n, &fold)) {
@@ -289,7 +289,7 @@ void obs_bridge_get_timeline(obs_connection *s, const void *filter) {
     obs_bridge_put_end(&w, &end, true);
   }
   obs_fold_fini(&fold);
-  obs_gathering_fini(&g);
+  obs_gather_fini(&g);
 }
 
 /* ---- the trajectory ---- */
@@ -321,11 +321,11 @@ static obs_str template_of(templates *t, uint64_t id, int64_t now_ms) {
   return t->texts[i].len > 0 ? obs_buf_view(&t->texts[i]) : (obs_str){0};
 }
 
-static void put_attempts(obs_json_writer *w, const obs_gathering *g, const obs_trajectory *t, templates *names) {
+static void put_attempts(obs_json_writer *w, const obs_gather_result *g, const obs_trajectory *t, templates *names) {
   int64_t now_ms = obs_clock_receipt_ms();
   obs_json_array(w, "attempts");
   for (uint32_t i = 0; i < t->attempts.n; i++) {
-    const obs_gathered *x = &g->ops.at[t->attempts.at[i]];
+    const obs_gather_item *x = &g->ops.at[t->attempts.at[i]];
     obs_json_object(w, NULL);
     obs_json_u64(w, "attempt", i + 1);
     obs_json_u64(w, "seq", x->seq);
@@ -364,15 +364,15 @@ static void put_share(obs_json_writer *w, const obs_trajectory *t) {
   obs_json_end(w);
 }
 
-static void put_markers(obs_json_writer *w, const obs_gathering *g, const obs_trajectory *t) {
+static void put_markers(obs_json_writer *w, const obs_gather_result *g, const obs_trajectory *t) {
   obs_json_array(w, "markers");
   for (uint32_t i = 0; i < t->marks.n; i++) {
-    const obs_mark *m = &t->marks.at[i];
-    const obs_gathered *x = &g->ops.at[m->op];
+    const obs_trajectory_mark *m = &t->marks.at[i];
+    const obs_gather_item *x = &g->ops.at[m->op];
     obs_json_object(w, NULL);
     obs_json_u64(w, "attempt", m->attempt);
-    obs_json_cstr(w, "kind", m->kind == OBS_MARK_MODEL ? "model" : "correction");
-    obs_json_text(w, "text", m->kind == OBS_MARK_MODEL ? x->model : x->text);
+    obs_json_cstr(w, "kind", m->kind == OBS_TRAJECTORY_MARK_MODEL ? "model" : "correction");
+    obs_json_text(w, "text", m->kind == OBS_TRAJECTORY_MARK_MODEL ? x->model : x->text);
     obs_json_u64(w, "seq", x->seq);
     obs_json_end(w);
   }
@@ -396,7 +396,7 @@ static void put_verdict(obs_json_writer *w, const obs_trajectory_verdict *v) {
 void obs_bridge_get_trajectory(obs_connection *s, const void *filter) {
   const timeline_filter *f = filter;
   obs_gather_opts o;
-  obs_gathering g = {0};
+  obs_gather_result g = {0};
   obs_trajectory t = {0};
   if (!choose_key(s, f, "sig_hash or task_class", &o)) return;
   templates *names = calloc(1, sizeof(*names));
@@ -419,5 +419,5 @@ void obs_bridge_get_trajectory(obs_connection *s, const void *filter) {
   for (uint32_t i = 0; names != NULL && i < names->n; i++) obs_buf_fini(&names->texts[i]);
   free(names);
   obs_trajectory_fini(&t);
-  obs_gathering_fini(&g);
+  obs_gather_fini(&g);
 }

@@ -16,7 +16,7 @@ typedef struct {
 } known;
 
 typedef struct {
-  const obs_gathered *ops;
+  const obs_gather_item *ops;
   uint32_t n;
   known *known;
   OBS_VEC(gap) gaps;
@@ -24,7 +24,7 @@ typedef struct {
 } folding;
 
 static bool is_op(const folding *f, uint32_t i) {
-  return f->ops[i].kind == OBS_GATHERED_OP;
+  return f->ops[i].kind == OBS_GATHER_A_OP;
 }
 
 /* ---- idle time ---- */
@@ -105,11 +105,11 @@ static bool find_gaps(folding *f) {
 
 /* The rows of all ops, each for itself. */
 static void begin_rows(folding *f) {
-  static const obs_fold_kind kinds[] = {[OBS_GATHERED_OP] = OBS_FOLD_OP,
-                                        [OBS_GATHERED_CORRECTION] = OBS_FOLD_CORRECTION,
-                                        [OBS_GATHERED_CHANGE] = OBS_FOLD_CHANGE};
+  static const obs_fold_kind kinds[] = {[OBS_GATHER_A_OP] = OBS_FOLD_OP,
+                                        [OBS_GATHER_A_CORRECTION] = OBS_FOLD_CORRECTION,
+                                        [OBS_GATHER_A_CHANGE] = OBS_FOLD_CHANGE};
   for (uint32_t i = 0; i < f->n; i++) {
-    const obs_gathered *x = &f->ops[i];
+    const obs_gather_item *x = &f->ops[i];
     f->known[i].row = (obs_fold_row){.kind = kinds[x->kind],
                                      .place = {x->end_ms, 2 * x->seq},
                                      .first = i,
@@ -130,7 +130,7 @@ static uint64_t text_key(obs_str s) {
 }
 
 /* Of a try: who tries what. 0: that is not known. */
-static uint64_t try_key(const obs_gathered *x) {
+static uint64_t try_key(const obs_gather_item *x) {
   obs_str who = x->session_id.len > 0 ? x->session_id : x->staffer_id;
   const uint64_t parts[] = {text_key(who), text_key(x->endpoint), x->task};
   return who.len == 0 ? 0 : XXH3_64bits(parts, sizeof(parts));
@@ -154,14 +154,14 @@ static bool find_tries(folding *f) {
   return ok;
 }
 
-static bool is_alike(const obs_gathered *a, const obs_gathered *b) {
+static bool is_alike(const obs_gather_item *a, const obs_gather_item *b) {
   return a->task == b->task && a->success == b->success && a->failure == b->failure &&
          obs_str_eq(a->endpoint, b->endpoint);
 }
 
-static void join_run(known *k, const obs_gathered *ops, uint32_t i) {
+static void join_run(known *k, const obs_gather_item *ops, uint32_t i) {
   obs_fold_row *run = &k->together;
-  const obs_gathered *x = &ops[i], *first = &ops[k->row.first];
+  const obs_gather_item *x = &ops[i], *first = &ops[k->row.first];
   if (run->count == 0) *run = k->row;
   run->kind = OBS_FOLD_RUN_OF;
   run->last = i;
@@ -179,12 +179,12 @@ static bool find_runs(folding *f) {
   uint32_t gaps = 0;
   bool ok = true;
   for (uint32_t i = 0; ok && i < f->n; i++) {
-    const obs_gathered *x = &f->ops[i];
+    const obs_gather_item *x = &f->ops[i];
     uint32_t first;
-    bool ends = x->kind != OBS_GATHERED_OP;
+    bool ends = x->kind != OBS_GATHER_A_OP;
     for (; gaps < f->gaps.n && f->gaps.at[gaps].from_ms < x->end_ms; gaps++) ends = true;
     if (ends) obs_map_clear(&agents);
-    if (x->kind != OBS_GATHERED_OP) continue;
+    if (x->kind != OBS_GATHER_A_OP) continue;
     uint64_t key = text_key(x->staffer_id);
     if (obs_map_get(&agents, key, &first) && is_alike(&f->ops[first], x)) {
       f->known[i].run = first;
@@ -207,7 +207,7 @@ static bool add_row(folding *f, const obs_fold_row *row) {
 
 /* The op whose row idle time stands behind: what comes next stands behind it, too. */
 static obs_fold_row idle_of(const folding *f, const gap *g) {
-  const obs_gathered *after = &f->ops[g->after];
+  const obs_gather_item *after = &f->ops[g->after];
   return (obs_fold_row){.kind = OBS_FOLD_IDLE,
                         .place = {after->end_ms, 2 * after->seq + 1},
                         .first = g->after,
@@ -243,7 +243,7 @@ static void count(folding *f) {
   }
 }
 
-bool obs_fold_ops(const obs_gathered *ops, uint32_t n, obs_fold *out) {
+bool obs_fold_ops(const obs_gather_item *ops, uint32_t n, obs_fold *out) {
   folding f = {.ops = ops, .n = n, .known = calloc(n + 1, sizeof(known)), .out = out};
   bool ok = f.known != NULL;
   if (ok) begin_rows(&f);

@@ -52,7 +52,7 @@ typedef struct {
 } obs_fold;
 
 /* `ops` are in the order of gather.h. Starts as {0}; fini in either case. False: no memory. */
-bool obs_fold_ops(const obs_gathered *ops, uint32_t n, obs_fold *out);
+bool obs_fold_ops(const obs_gather_item *ops, uint32_t n, obs_fold *out);
 void obs_fold_fini(obs_fold *f);
 
 #endif

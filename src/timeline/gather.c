@@ -9,7 +9,7 @@
 
 typedef struct {
   const obs_gather_opts *o;
-  obs_gathering *g;
+  obs_gather_result *g;
   obs_str needle;
   bool corrections; /* the second look: only these */
   obs_timeline_field subjects_of[OBS_GATHER_SUBJECTS];
@@ -21,7 +21,7 @@ typedef struct {
 /* ---- what is kept of an op ---- */
 
 static obs_str keep_text(gather *a, obs_str text) {
-  obs_gathering *g = a->g;
+  obs_gather_result *g = a->g;
   uint32_t place;
   if (text.p == NULL || text.len == 0) return text.p == NULL ? text : OBS_STR("");
   uint64_t hash = XXH3_64bits(text.p, text.len);
@@ -46,7 +46,7 @@ static obs_str failure_text(const obs_op *op) {
 
 /* Of many failures with one text the kind is looked up once. */
 static uint64_t cluster_of(gather *a, const obs_op *op, uint64_t text) {
-  obs_gathering *g = a->g;
+  obs_gather_result *g = a->g;
   uint32_t place;
   if (a->o->clusters == NULL) return 0;
   if (obs_map_get(&g->kinds, text, &place)) return g->clusters.at[place];
@@ -89,7 +89,7 @@ static uint64_t task_of(const obs_op *op) {
   return XXH3_64bits_withSeed(task.len > 0 ? task.p : "", task.len, 2);
 }
 
-static void note_failure(gather *a, const obs_op *op, obs_gathered *x) {
+static void note_failure(gather *a, const obs_op *op, obs_gather_item *x) {
   obs_str text = failure_text(op);
   uint64_t hash = XXH3_64bits(text.len > 0 ? text.p : "", text.len);
   x->error = keep_text(a, obs_utf8_cut_str(text.p != NULL ? text : OBS_STR(""), OBS_GATHER_CUT));
@@ -97,11 +97,12 @@ static void note_failure(gather *a, const obs_op *op, obs_gathered *x) {
   x->failure = x->cluster != 0 ? x->cluster : hash | 1;
 }
 
-static obs_gathered make(gather *a, const obs_op *op, uint64_t seq) {
-  obs_gathered x = {.seq = seq, .success = op->success, .late = op->late, .end_ms = op->event_ms, .task = task_of(op)};
+static obs_gather_item make(gather *a, const obs_op *op, uint64_t seq) {
+  obs_gather_item x = {
+      .seq = seq, .success = op->success, .late = op->late, .end_ms = op->event_ms, .task = task_of(op)};
   bool change = obs_str_is(FIELD(op, event_kind), "change");
-  x.kind = obs_op_is_correction(op) ? OBS_GATHERED_CORRECTION : change ? OBS_GATHERED_CHANGE : OBS_GATHERED_OP;
-  x.duration_ms = OBS_HAS(op, duration_ms) && x.kind == OBS_GATHERED_OP ? op->duration_ms : 0;
+  x.kind = obs_op_is_correction(op) ? OBS_GATHER_A_CORRECTION : change ? OBS_GATHER_A_CHANGE : OBS_GATHER_A_OP;
+  x.duration_ms = OBS_HAS(op, duration_ms) && x.kind == OBS_GATHER_A_OP ? op->duration_ms : 0;
   /* What has lasted longer than time itself began with it. */
   x.start_ms = x.duration_ms < x.end_ms - OBS_CLOCK_MIN_MS ? x.end_ms - x.duration_ms : OBS_CLOCK_MIN_MS;
   x.endpoint = keep_text(a, FIELD(op, endpoint));
@@ -111,7 +112,7 @@ static obs_gathered make(gather *a, const obs_op *op, uint64_t seq) {
   x.task_class = keep_text(a, FIELD(op, task_class));
   x.event_kind = keep_text(a, FIELD(op, event_kind));
   x.sig_hash = keep_text(a, FIELD(op, sig_hash));
-  if (x.kind == OBS_GATHERED_OP) {
+  if (x.kind == OBS_GATHER_A_OP) {
     x.model = keep_text(a, model_of(a, op));
     if (!op->success) note_failure(a, op, &x);
     return x;
@@ -145,7 +146,7 @@ static bool has_room(const gather *a) {
 /* False: enough. */
 static bool look(gather *a, uint64_t seq, obs_str row, const obs_journal_row *times) {
   const obs_gather_opts *o = a->o;
-  obs_gathering *g = a->g;
+  obs_gather_result *g = a->g;
   const char *reason;
   while (row.len > 0 && (row.p[row.len - 1] == '\n' || row.p[row.len - 1] == '\r')) row.len--;
   if (a->needle.len > 0 && memmem(row.p, row.len, a->needle.p, a->needle.len) == NULL) return true;
@@ -162,7 +163,7 @@ static bool look(gather *a, uint64_t seq, obs_str row, const obs_journal_row *ti
   }
   g->matched += !a->corrections && !obs_op_is_correction(op);
   if (!room) return true;
-  obs_gathered x = make(a, op, seq), *at = OBS_VEC_PUSH(&g->ops);
+  obs_gather_item x = make(a, op, seq), *at = OBS_VEC_PUSH(&g->ops);
   if (at == NULL) a->no_memory = true;
   if (at != NULL) *at = x;
   return !a->no_memory;
@@ -182,7 +183,7 @@ static bool on_ring_row(void *arg, const obs_state_row *row) {
 /* Looks at the rows that may have one of the keys. */
 static observer_err look_through(gather *a, const uint64_t *keys, uint32_t n, uint64_t from, uint64_t through) {
   const obs_gather_opts *o = a->o;
-  obs_gathering *g = a->g;
+  obs_gather_result *g = a->g;
   bool more = false;
   uint64_t next = 0;
   if (o->journal == NULL) {
@@ -219,13 +220,13 @@ static void add_subject(gather *a, obs_timeline_field field, obs_str what) {
 
 /* Those that came between the first and the last of them. */
 static observer_err add_corrections(gather *a) {
-  obs_gathering *g = a->g;
+  obs_gather_result *g = a->g;
   uint64_t keys[OBS_GATHER_SUBJECTS], first = UINT64_MAX, last = 0;
   for (uint32_t i = 0; i < g->ops.n; i++) {
-    const obs_gathered *x = &g->ops.at[i];
+    const obs_gather_item *x = &g->ops.at[i];
     if (x->seq < first) first = x->seq;
     if (x->seq > last) last = x->seq;
-    if (x->kind != OBS_GATHERED_OP) continue;
+    if (x->kind != OBS_GATHER_A_OP) continue;
     if (a->o->field != OBS_TIMELINE_sig_hash) add_subject(a, OBS_TIMELINE_CORRECTED_SIG, x->sig_hash);
     if (a->o->field != OBS_TIMELINE_task_class) add_subject(a, OBS_TIMELINE_CORRECTED_CLASS, x->task_class);
   }
@@ -237,12 +238,12 @@ static observer_err add_corrections(gather *a) {
 }
 
 static int by_time(const void *a, const void *b) {
-  const obs_gathered *x = a, *y = b;
+  const obs_gather_item *x = a, *y = b;
   if (x->end_ms != y->end_ms) return x->end_ms < y->end_ms ? -1 : 1;
   return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
-observer_err obs_gather(const obs_gather_opts *o, obs_gathering *out) {
+observer_err obs_gather(const obs_gather_opts *o, obs_gather_result *out) {
   gather a = {.o = o, .g = out, .needle = obs_json_search_for(o->value).needle};
   uint64_t key = obs_timeline_key(o->field, o->value);
   observer_err err = look_through(&a, &key, 1, o->from_seq, o->through_seq);
@@ -252,7 +253,7 @@ observer_err obs_gather(const obs_gather_opts *o, obs_gathering *out) {
   return err;
 }
 
-void obs_gathering_fini(obs_gathering *g) {
+void obs_gather_fini(obs_gather_result *g) {
   OBS_VEC_FINI(&g->ops);
   OBS_VEC_FINI(&g->kept);
   OBS_VEC_FINI(&g->clusters);

@@ -22,12 +22,12 @@ enum {
 };
 
 /* An op, or what is told about ops. */
-typedef enum { OBS_GATHERED_OP, OBS_GATHERED_CORRECTION, OBS_GATHERED_CHANGE } obs_gathered_kind;
+typedef enum { OBS_GATHER_A_OP, OBS_GATHER_A_CORRECTION, OBS_GATHER_A_CHANGE } obs_gather_kind;
 
 /* Texts live as long as the gathering; equal ones have the same p. p NULL: it has none. */
 typedef struct {
   uint64_t seq;
-  obs_gathered_kind kind;
+  obs_gather_kind kind;
   bool success, late;
   int64_t start_ms, end_ms; /* of the event: it ends at its timestamp */
   int64_t duration_ms;
@@ -37,7 +37,7 @@ typedef struct {
   uint64_t task;    /* a hash of what was asked: of the sig_hash, else of the input without the number of the try */
   uint64_t failure; /* which kind of failure: its cluster, else a hash of its text; 0: it succeeded */
   uint64_t cluster; /* 0: none */
-} obs_gathered;
+} obs_gather_item;
 
 typedef struct {
   obs_journal *journal; /* NULL: there is none, the ring is all */
@@ -52,21 +52,21 @@ typedef struct {
 } obs_gather_opts;
 
 typedef struct {
-  OBS_VEC(obs_gathered) ops; /* by the end of their event */
-  uint64_t matched;          /* ops, gathered or not */
-  bool more;                 /* not all were looked at: */
-  uint64_t next_seq;         /* from here on up or (this one not included) down */
+  OBS_VEC(obs_gather_item) ops; /* by the end of their event */
+  uint64_t matched;             /* ops, gathered or not */
+  bool more;                    /* not all were looked at: */
+  uint64_t next_seq;            /* from here on up or (this one not included) down */
 
   obs_arena texts;
   obs_map places; /* of a text's hash in `kept` */
   OBS_VEC(obs_str) kept;
   obs_map kinds; /* of a failure's text in `clusters` */
   OBS_VEC(uint64_t) clusters;
-} obs_gathering;
+} obs_gather_result;
 
 /* Starts as {0}; fini in either case. With `oldest_first` it ends at the op that is one too many; else all are counted
  * that can be read, and those gathered are the newest. NOMEM, IO. */
-observer_err obs_gather(const obs_gather_opts *o, obs_gathering *out);
-void obs_gathering_fini(obs_gathering *g);
+observer_err obs_gather(const obs_gather_opts *o, obs_gather_result *out);
+void obs_gather_fini(obs_gather_result *g);
 
 #endif

@@ -50,19 +50,20 @@ static double add_log(double sum, double x) {
   return isinf(sum) ? sum : sum + log1p(exp(x - sum));
 }
 
-/* ln of the likelihood's mean over curves: flat ones, and those that cross even odds at some attempt, or before the
- * first. They do not depend on the outcomes, nor on how many there are. */
+/* ln of the likelihood's mean over curves: flat ones, and those that cross even odds at some attempt. They do not
+ * depend on the outcomes, nor on how many there are. */
 static double mixture(const outcomes *o) {
-  static const double steps[] = {.1, .2, .35, .5, .75, 1, 1.5, 2, 3, 4.5, 6.5},
-                      crossings[] = {-6, -4, -2, -1, 0, 1, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 8, 9, 10};
+  static const double steps[] = {.3, .8, 2, 5, 12},
+                      crossings[] = {0, 1, 1.6, 2, 2.3, 2.6, 3, 3.4, 3.8, 4.2, 4.6, 5, 5.5, 6, 6.5, 7, 8};
+  static const double flat_share = 0.2;
   enum { STEPS = sizeof(steps) / sizeof(steps[0]), CROSSINGS = sizeof(crossings) / sizeof(crossings[0]), FLAT = 12 };
-  double sum = -INFINITY;
-  for (int i = -FLAT; i <= FLAT; i++) sum = add_log(sum, likelihood(o, i / 2.0, 0) + log(0.5 / (2 * FLAT + 1)));
+  double sum = -INFINITY, flat = log(flat_share / (2 * FLAT + 1)),
+         curved = log((1 - flat_share) / (2.0 * STEPS * CROSSINGS));
+  for (int i = -FLAT; i <= FLAT; i++) sum = add_log(sum, likelihood(o, i / 2.0, 0) + flat);
   for (int s = 0; s < STEPS; s++)
     for (int c = 0; c < CROSSINGS; c++)
       for (int side = -1; side <= 1; side += 2)
-        sum = add_log(sum,
-                      likelihood(o, -side * steps[s] * crossings[c], side * steps[s]) - log(4.0 * STEPS * CROSSINGS));
+        sum = add_log(sum, likelihood(o, -side * steps[s] * crossings[c], side * steps[s]) + curved);
   return sum;
 }
 
@@ -79,11 +80,11 @@ static double end_of(const outcomes *o, double inside, double outside, double le
   return outside;
 }
 
-obs_slope obs_slope_of(const bool *failed, uint32_t n) {
+obs_trajectory_slope obs_trajectory_slope_of(const bool *failed, uint32_t n) {
   const outcomes o = {failed, n};
   uint32_t failures = 0;
   for (uint32_t i = 0; i < n; i++) failures += failed[i];
-  if (failures == 0 || failures == n) return (obs_slope){.known = false};
+  if (failures == 0 || failures == n) return (obs_trajectory_slope){.known = false};
   double least = mixture(&o) + log(OBS_TRAJECTORY_MISSED), low = -OBS_SLOPE_MOST, high = OBS_SLOPE_MOST;
   while (high - low > 1e-3) { /* the top of the profile, between thirds */
     double a = low + (high - low) / 3, b = high - (high - low) / 3;
@@ -93,5 +94,5 @@ obs_slope obs_slope_of(const bool *failed, uint32_t n) {
       high = b;
   }
   double top = (low + high) / 2;
-  return (obs_slope){true, end_of(&o, top, -OBS_SLOPE_MOST, least), end_of(&o, top, OBS_SLOPE_MOST, least)};
+  return (obs_trajectory_slope){true, end_of(&o, top, -OBS_SLOPE_MOST, least), end_of(&o, top, OBS_SLOPE_MOST, least)};
 }

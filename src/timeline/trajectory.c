@@ -41,7 +41,7 @@ static uint32_t novel_kinds(const uint64_t *failure, uint32_t n, uint32_t last, 
   return novel;
 }
 
-static void put_slope(const obs_slope *s, char out[SLOPE_TEXT]) {
+static void put_slope(const obs_trajectory_slope *s, char out[SLOPE_TEXT]) {
   if (!s->known) {
     snprintf(out, SLOPE_TEXT, "all went alike");
     return;
@@ -59,7 +59,7 @@ obs_trajectory_verdict obs_trajectory_judge(const uint64_t *failure, uint32_t n)
     failed[i] = failure[i] != 0;
     failures += failed[i];
   }
-  if (failed != NULL) v.slope = obs_slope_of(failed, n);
+  if (failed != NULL) v.slope = obs_trajectory_slope_of(failed, n);
   free(failed);
   uint32_t same = same_kind(failure, n, OBS_LOOPING_LAST, &last_failed);
   uint32_t novel = novel_kinds(failure, n, OBS_ORBITING_LAST, &recent_failed);
@@ -76,7 +76,7 @@ obs_trajectory_verdict obs_trajectory_judge(const uint64_t *failure, uint32_t n)
   } else if (same >= OBS_LOOPING_SAME) {
     v.class = OBS_TRAJECTORY_LOOPING;
     snprintf(v.why, sizeof(v.why), "%" PRIu32 " of the last %" PRIu32 " attempts failed in the same way.", same, last);
-  } else if (last_failed >= OBS_LOOPING_SAME && 2 * novel >= recent_failed) {
+  } else if (failure[n - 1] != 0 && last_failed >= OBS_LOOPING_SAME && 2 * novel >= recent_failed) {
     v.class = OBS_TRAJECTORY_ORBITING;
     snprintf(v.why, sizeof(v.why),
              "It fails on, each time in another way: %" PRIu32 " of %" PRIu32 " failures among the last %" PRIu32
@@ -98,13 +98,13 @@ obs_trajectory_verdict obs_trajectory_judge(const uint64_t *failure, uint32_t n)
 
 /* ---- attempts and marks ---- */
 
-static bool mark(obs_trajectory *t, obs_mark_kind kind, uint32_t op) {
-  obs_mark *m = OBS_VEC_PUSH(&t->marks);
-  if (m != NULL) *m = (obs_mark){kind, t->attempts.n + 1, op};
+static bool mark(obs_trajectory *t, obs_trajectory_mark_kind kind, uint32_t op) {
+  obs_trajectory_mark *m = OBS_VEC_PUSH(&t->marks);
+  if (m != NULL) *m = (obs_trajectory_mark){kind, t->attempts.n + 1, op};
   return m != NULL;
 }
 
-static bool add_attempt(obs_trajectory *t, uint32_t op, const obs_gathered *x, uint64_t correction) {
+static bool add_attempt(obs_trajectory *t, uint32_t op, const obs_gather_item *x, uint64_t correction) {
   uint32_t *at = OBS_VEC_PUSH(&t->attempts);
   uint64_t *seq = OBS_VEC_PUSH(&t->corrections), *failure = OBS_VEC_PUSH(&t->failures);
   if (at == NULL || seq == NULL || failure == NULL) return false;
@@ -114,22 +114,23 @@ static bool add_attempt(obs_trajectory *t, uint32_t op, const obs_gathered *x, u
   return true;
 }
 
-bool obs_trajectory_of(const obs_gathering *g, uint32_t limit, obs_trajectory *out) {
+bool obs_trajectory_of(const obs_gather_result *g, uint32_t limit, obs_trajectory *out) {
   uint32_t n = 0;
   uint64_t correction = 0;
   obs_str model = {0};
   bool ok = true;
-  for (uint32_t i = 0; i < g->ops.n; i++) n += g->ops.at[i].kind == OBS_GATHERED_OP;
+  for (uint32_t i = 0; i < g->ops.n; i++) n += g->ops.at[i].kind == OBS_GATHER_A_OP;
   uint32_t skip = n > limit ? n - limit : 0;
   out->earlier = g->matched > n ? g->matched - n + skip : skip;
   for (uint32_t i = 0; ok && i < g->ops.n; i++) {
-    const obs_gathered *x = &g->ops.at[i];
+    const obs_gather_item *x = &g->ops.at[i];
     bool told = skip == 0;
-    if (x->kind == OBS_GATHERED_CORRECTION) {
+    if (x->kind == OBS_GATHER_A_CORRECTION) {
       correction = x->seq;
-      ok = !told || mark(out, OBS_MARK_CORRECTION, i);
-    } else if (x->kind == OBS_GATHERED_OP) {
-      if (told && x->model.len > 0 && model.len > 0 && !obs_str_eq(model, x->model)) ok = mark(out, OBS_MARK_MODEL, i);
+      ok = !told || mark(out, OBS_TRAJECTORY_MARK_CORRECTION, i);
+    } else if (x->kind == OBS_GATHER_A_OP) {
+      if (told && x->model.len > 0 && model.len > 0 && !obs_str_eq(model, x->model))
+        ok = mark(out, OBS_TRAJECTORY_MARK_MODEL, i);
       if (x->model.len > 0) model = x->model;
       if (told)
         ok = ok && add_attempt(out, i, x, correction);

@@ -3,9 +3,10 @@
  * Classes, the first that holds:
  *   CONVERGING  the band of the slope is below 0
  *   LOOPING     OBS_LOOPING_SAME or more of the last OBS_LOOPING_LAST attempts failed, and with the same cluster
- *   ORBITING    so many of these failed, and of the failures among the last OBS_ORBITING_LAST attempts half or more had
- * a cluster that no attempt before them had PLATEAU     OBS_PLATEAU_LEAST attempts or more, and the band of the slope
- * includes 0 MIXED       anything else; with fewer than OBS_TRAJECTORY_LEAST attempts there is no class
+ *   ORBITING    so many of these failed, with the last one, and of the failures of the last OBS_ORBITING_LAST
+ *               attempts half or more had a cluster that no attempt before them had
+ *   PLATEAU     OBS_PLATEAU_LEAST attempts or more, and the band of the slope includes 0
+ *   MIXED       anything else; with fewer than OBS_TRAJECTORY_LEAST attempts there is no class
  *
  * The slope is that of the learning curve logit p = a + b log2(attempt): b is what a doubling of the number of attempts
  * does to the log of the failures' odds. Its band holds those b that no e-process of 1 / 0.05 speaks against: the
@@ -42,14 +43,14 @@ extern const char *const obs_trajectory_class_names[OBS_TRAJECTORY_CLASS_COUNT];
 typedef struct {
   bool known;
   double low, high;
-} obs_slope;
+} obs_trajectory_slope;
 
 /* `failed`: of each attempt, in order. */
-obs_slope obs_slope_of(const bool *failed, uint32_t n);
+obs_trajectory_slope obs_trajectory_slope_of(const bool *failed, uint32_t n);
 
 typedef struct {
   obs_trajectory_class class;
-  obs_slope slope;
+  obs_trajectory_slope slope;
   char why[240]; /* a sentence */
 } obs_trajectory_verdict;
 
@@ -57,24 +58,24 @@ typedef struct {
 obs_trajectory_verdict obs_trajectory_judge(const uint64_t *failure, uint32_t n);
 
 /* Something that came before an attempt and may have made a difference. */
-typedef enum { OBS_MARK_CORRECTION, OBS_MARK_MODEL } obs_mark_kind;
+typedef enum { OBS_TRAJECTORY_MARK_CORRECTION, OBS_TRAJECTORY_MARK_MODEL } obs_trajectory_mark_kind;
 typedef struct {
-  obs_mark_kind kind;
+  obs_trajectory_mark_kind kind;
   uint32_t attempt; /* the first one behind it, from 1; one more than there are: none came yet */
   uint32_t op;      /* among those gathered */
-} obs_mark;
+} obs_trajectory_mark;
 
 typedef struct {
   OBS_VEC(uint32_t) attempts;    /* among those gathered */
   OBS_VEC(uint64_t) corrections; /* the seq of the last one before each; 0: none */
   OBS_VEC(uint64_t) failures;    /* as judge takes them */
-  OBS_VEC(obs_mark) marks;
+  OBS_VEC(obs_trajectory_mark) marks;
   uint64_t earlier; /* attempts before them */
   obs_trajectory_verdict verdict;
 } obs_trajectory;
 
 /* The last `limit` attempts of those gathered. Starts as {0}; fini in either case. False: no memory. */
-bool obs_trajectory_of(const obs_gathering *g, uint32_t limit, obs_trajectory *out);
+bool obs_trajectory_of(const obs_gather_result *g, uint32_t limit, obs_trajectory *out);
 void obs_trajectory_fini(obs_trajectory *t);
 
 #endif
