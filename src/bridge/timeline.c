@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "bridge/internal.h"
 #include "diagnose/stats.h"
+#include "learn/playbooks/playbooks.h"
 #include "timeline/fold.h"
 
 #include <math.h>
@@ -364,16 +365,68 @@ static void put_share(obs_json_writer *w, const obs_trajectory *t) {
   obs_json_end(w);
 }
 
-static void put_markers(obs_json_writer *w, const obs_gather_result *g, const obs_trajectory *t) {
+static const char *const playbook_changes[OBS_PLAYBOOK_CHANGE_COUNT] = {
+#define CHANGE(name, text) text,
+    OBS_PLAYBOOK_CHANGES(CHANGE)
+#undef CHANGE
+};
+
+/* Entries of the playbooks that are about what was attempted. */
+typedef struct {
+  obs_gather_result *g;
+  obs_trajectory *t;
+  bool no_memory;
+} playbook_search;
+
+static bool is_attempted(const playbook_search *p, const obs_playbook_view *e) {
+  obs_str endpoint = obs_str_of(e->endpoint), class = obs_str_of(e->task_class);
+  for (uint32_t i = 0; i < p->t->attempts.n; i++) {
+    const obs_gather_item *x = &p->g->ops.at[p->t->attempts.at[i]];
+    if (obs_str_eq(x->endpoint, endpoint) && (class.len == 0 || obs_str_eq(x->task_class, class))) return true;
+  }
+  return false;
+}
+
+static bool on_entry(void *arg, const obs_playbook_view *e) {
+  playbook_search *p = arg;
+  if (e->endpoint[0] == '\0' || !is_attempted(p, e)) return true;
+  for (uint32_t i = 0; i < e->nhistory; i++) {
+    const obs_playbook_edit *edit = &e->history[i];
+    if (edit->change == OBS_PLAYBOOK_UPDATED || edit->change == OBS_PLAYBOOK_COUNTED) continue;
+    char text[OBS_PLAYBOOK_TEXT + 64];
+    const char *what = e->text[0] != '\0' ? e->text : e->pattern;
+    int n = snprintf(text, sizeof(text), "%s: %s", playbook_changes[edit->change], what);
+    char *copy = obs_arena_alloc(&p->g->texts, (size_t)n);
+    if (copy == NULL) return false;
+    memcpy(copy, text, (size_t)n);
+    p->no_memory |= !obs_trajectory_mark_at(p->t, p->g, OBS_TRAJECTORY_MARK_PLAYBOOK, edit->time_ms,
+                                            (obs_str){copy, (uint32_t)n, 0});
+  }
+  return true;
+}
+
+/* False: no memory. */
+static bool mark_playbooks(obs_learn *learn, obs_gather_result *g, obs_trajectory *t) {
+  playbook_search p = {g, t, false};
+  obs_playbooks_filter f = {.page.limit = OBS_PARAMS_LIMIT_MAX, .retired = true};
+  obs_page_end end;
+  obs_playbooks *playbooks = learn != NULL ? obs_learn_loop(learn, &obs_playbooks_loop) : NULL;
+  if (playbooks == NULL) return true;
+  return obs_playbooks_each(playbooks, &f, on_entry, &p, &end) == OBSERVER_E_OK && !p.no_memory;
+}
+
+static void put_markers(obs_json_writer *w, const obs_trajectory *t) {
+  static const char *const kinds[] = {[OBS_TRAJECTORY_MARK_CORRECTION] = "correction",
+                                      [OBS_TRAJECTORY_MARK_MODEL] = "model",
+                                      [OBS_TRAJECTORY_MARK_PLAYBOOK] = "playbook"};
   obs_json_array(w, "markers");
   for (uint32_t i = 0; i < t->marks.n; i++) {
     const obs_trajectory_mark *m = &t->marks.at[i];
-    const obs_gather_item *x = &g->ops.at[m->op];
     obs_json_object(w, NULL);
     obs_json_u64(w, "attempt", m->attempt);
-    obs_json_cstr(w, "kind", m->kind == OBS_TRAJECTORY_MARK_MODEL ? "model" : "correction");
-    obs_json_text(w, "text", m->kind == OBS_TRAJECTORY_MARK_MODEL ? x->model : x->text);
-    obs_json_u64(w, "seq", x->seq);
+    obs_json_cstr(w, "kind", kinds[m->kind]);
+    obs_json_text(w, "text", m->text);
+    put_seq(w, "seq", m->seq);
     obs_json_end(w);
   }
   obs_json_end(w);
@@ -401,7 +454,8 @@ void obs_bridge_get_trajectory(obs_connection *s, const void *filter) {
   if (!choose_key(s, f, "sig_hash or task_class", &o)) return;
   templates *names = calloc(1, sizeof(*names));
   bool ready = names != NULL && gather(s, &o, &g);
-  if (ready && obs_trajectory_of(&g, f->limit != 0 ? f->limit : ATTEMPTS, &t)) {
+  if (ready && obs_trajectory_of(&g, f->limit != 0 ? f->limit : ATTEMPTS, &t) &&
+      mark_playbooks(s->bridge->opts.learn, &g, &t)) {
     names->clusters = s->bridge->opts.clusters;
     obs_json_writer w = obs_json_write(&s->http.out);
     obs_json_object(&w, NULL);
@@ -409,7 +463,7 @@ void obs_bridge_get_trajectory(obs_connection *s, const void *filter) {
     put_verdict(&w, &t.verdict);
     put_attempts(&w, &g, &t, names);
     put_share(&w, &t);
-    put_markers(&w, &g, &t);
+    put_markers(&w, &t);
     obs_json_u64(&w, "earlier", t.earlier);
     obs_json_bool(&w, "complete", !g.more);
     obs_json_end(&w);

@@ -97,11 +97,15 @@ static void note_failure(gather *a, const obs_op *op, obs_gather_item *x) {
   x->failure = x->cluster != 0 ? x->cluster : hash | 1;
 }
 
+static obs_gather_kind kind_of(const obs_op *op) {
+  if (obs_op_is_correction(op)) return OBS_GATHER_A_CORRECTION;
+  return obs_str_is(FIELD(op, event_kind), "change") ? OBS_GATHER_A_CHANGE : OBS_GATHER_A_OP;
+}
+
 static obs_gather_item make(gather *a, const obs_op *op, uint64_t seq) {
   obs_gather_item x = {
       .seq = seq, .success = op->success, .late = op->late, .end_ms = op->event_ms, .task = task_of(op)};
-  bool change = obs_str_is(FIELD(op, event_kind), "change");
-  x.kind = obs_op_is_correction(op) ? OBS_GATHER_A_CORRECTION : change ? OBS_GATHER_A_CHANGE : OBS_GATHER_A_OP;
+  x.kind = kind_of(op);
   x.duration_ms = OBS_HAS(op, duration_ms) && x.kind == OBS_GATHER_A_OP ? op->duration_ms : 0;
   /* What has lasted longer than time itself began with it. */
   x.start_ms = x.duration_ms < x.end_ms - OBS_CLOCK_MIN_MS ? x.end_ms - x.duration_ms : OBS_CLOCK_MIN_MS;
@@ -161,7 +165,7 @@ static bool look(gather *a, uint64_t seq, obs_str row, const obs_journal_row *ti
     if (!a->corrections) g->next_seq = seq;
     return false;
   }
-  g->matched += !a->corrections && !obs_op_is_correction(op);
+  g->matched += !a->corrections && kind_of(op) == OBS_GATHER_A_OP;
   if (!room) return true;
   obs_gather_item x = make(a, op, seq), *at = OBS_VEC_PUSH(&g->ops);
   if (at == NULL) a->no_memory = true;

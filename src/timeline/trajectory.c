@@ -98,10 +98,23 @@ obs_trajectory_verdict obs_trajectory_judge(const uint64_t *failure, uint32_t n)
 
 /* ---- attempts and marks ---- */
 
-static bool mark(obs_trajectory *t, obs_trajectory_mark_kind kind, uint32_t op) {
+static bool add_mark(obs_trajectory *t, obs_trajectory_mark mark) {
   obs_trajectory_mark *m = OBS_VEC_PUSH(&t->marks);
-  if (m != NULL) *m = (obs_trajectory_mark){kind, t->attempts.n + 1, op};
-  return m != NULL;
+  if (m == NULL) return false;
+  for (; m > t->marks.at && m[-1].ms > mark.ms; m--) *m = m[-1];
+  *m = mark;
+  return true;
+}
+
+static bool mark(obs_trajectory *t, obs_trajectory_mark_kind kind, const obs_gather_item *x, obs_str text) {
+  return add_mark(t, (obs_trajectory_mark){kind, t->attempts.n + 1, x->end_ms, x->seq, text});
+}
+
+bool obs_trajectory_mark_at(obs_trajectory *t, const obs_gather_result *g, obs_trajectory_mark_kind kind, int64_t ms,
+                            obs_str text) {
+  uint32_t n = 0;
+  while (n < t->attempts.n && g->ops.at[t->attempts.at[n]].end_ms <= ms) n++;
+  return n == 0 || add_mark(t, (obs_trajectory_mark){kind, n + 1, ms, 0, text});
 }
 
 static bool add_attempt(obs_trajectory *t, uint32_t op, const obs_gather_item *x, uint64_t correction) {
@@ -127,10 +140,10 @@ bool obs_trajectory_of(const obs_gather_result *g, uint32_t limit, obs_trajector
     bool told = skip == 0;
     if (x->kind == OBS_GATHER_A_CORRECTION) {
       correction = x->seq;
-      ok = !told || mark(out, OBS_TRAJECTORY_MARK_CORRECTION, i);
+      ok = !told || mark(out, OBS_TRAJECTORY_MARK_CORRECTION, x, x->text);
     } else if (x->kind == OBS_GATHER_A_OP) {
       if (told && x->model.len > 0 && model.len > 0 && !obs_str_eq(model, x->model))
-        ok = mark(out, OBS_TRAJECTORY_MARK_MODEL, i);
+        ok = mark(out, OBS_TRAJECTORY_MARK_MODEL, x, x->model);
       if (x->model.len > 0) model = x->model;
       if (told)
         ok = ok && add_attempt(out, i, x, correction);

@@ -58,11 +58,17 @@ typedef struct {
 obs_trajectory_verdict obs_trajectory_judge(const uint64_t *failure, uint32_t n);
 
 /* Something that came before an attempt and may have made a difference. */
-typedef enum { OBS_TRAJECTORY_MARK_CORRECTION, OBS_TRAJECTORY_MARK_MODEL } obs_trajectory_mark_kind;
+typedef enum {
+  OBS_TRAJECTORY_MARK_CORRECTION,
+  OBS_TRAJECTORY_MARK_MODEL,
+  OBS_TRAJECTORY_MARK_PLAYBOOK
+} obs_trajectory_mark_kind;
 typedef struct {
   obs_trajectory_mark_kind kind;
   uint32_t attempt; /* the first one behind it, from 1; one more than there are: none came yet */
-  uint32_t op;      /* among those gathered */
+  int64_t ms;
+  uint64_t seq; /* of the op that tells of it; 0: none does */
+  obs_str text;
 } obs_trajectory_mark;
 
 typedef struct {
@@ -76,6 +82,10 @@ typedef struct {
 
 /* The last `limit` attempts of those gathered. Starts as {0}; fini in either case. False: no memory. */
 bool obs_trajectory_of(const obs_gather_result *g, uint32_t limit, obs_trajectory *out);
+/* Adds what the ops do not tell: it came at `ms`. What came before the first attempt is left out. `text` lives as long.
+ * False: no memory. */
+bool obs_trajectory_mark_at(obs_trajectory *t, const obs_gather_result *g, obs_trajectory_mark_kind kind, int64_t ms,
+                            obs_str text);
 void obs_trajectory_fini(obs_trajectory *t);
 
 #endif

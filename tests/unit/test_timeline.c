@@ -320,6 +320,11 @@ static void marks_stand_before_their_attempts(void **state) {
   assert_int_equal(t.corrections.at[0], 0);
   assert_int_equal(t.corrections.at[1], 3);
   assert_int_equal(t.corrections.at[3], 3);
+  assert_true(obs_trajectory_mark_at(&t, &g, OBS_TRAJECTORY_MARK_PLAYBOOK, 1500, OBS_STR("too early")));
+  assert_true(obs_trajectory_mark_at(&t, &g, OBS_TRAJECTORY_MARK_PLAYBOOK, 3500, OBS_STR("created: x")));
+  assert_int_equal(t.marks.n, 4);
+  assert_int_equal(t.marks.at[2].kind, OBS_TRAJECTORY_MARK_PLAYBOOK);
+  assert_int_equal(t.marks.at[2].attempt, 3);
   obs_trajectory_fini(&t);
 }
 
