@@ -46,9 +46,13 @@ static void put_slope(const obs_trajectory_slope *s, char out[SLOPE_TEXT]) {
     snprintf(out, SLOPE_TEXT, "all went alike");
     return;
   }
-  snprintf(out, SLOPE_TEXT,
-           "with each doubling of the attempts the odds of a failure change by a factor of %.2g to %.2g", exp(s->low),
-           exp(s->high));
+  static const char head[] = "with each doubling of the attempts the odds of a failure change by a factor of ";
+  if (s->low <= -OBS_SLOPE_MOST)
+    snprintf(out, SLOPE_TEXT, "%s%.3g at most", head, exp(s->high));
+  else if (s->high >= OBS_SLOPE_MOST)
+    snprintf(out, SLOPE_TEXT, "%s%.3g at least", head, exp(s->low));
+  else
+    snprintf(out, SLOPE_TEXT, "%s%.3g to %.3g", head, exp(s->low), exp(s->high));
 }
 
 obs_trajectory_verdict obs_trajectory_judge(const uint64_t *failure, uint32_t n) {

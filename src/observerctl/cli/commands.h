@@ -18,6 +18,8 @@
   X(summary)                                                                                                           \
   X(ops)                                                                                                               \
   X(op)                                                                                                                \
+  X(timeline)                                                                                                          \
+  X(trajectory)                                                                                                        \
   X(sessions)                                                                                                          \
   X(clusters)                                                                                                          \
   X(repeats)                                                                                                           \
