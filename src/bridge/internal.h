@@ -80,6 +80,11 @@ extern const obs_params obs_bridge_ops_params, obs_bridge_sessions_params;
  * number, and whether the page is as long as it may be. */
 void obs_bridge_put_end(obs_json_writer *w, const obs_page_end *end, bool walked);
 
+/* timeline.c */
+void obs_bridge_get_timeline(obs_connection *s, const void *filter);
+void obs_bridge_get_trajectory(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_timeline_params, obs_bridge_trajectory_params;
+
 /* key.c */
 bool obs_bridge_get_key(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_key_params;

@@ -17,6 +17,7 @@
 #include "stream/bind_check.h"
 #include "stream/task_threads.h"
 #include "stream/tls.h"
+#include "timeline/keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -531,6 +532,8 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
        .optional = true},
   };
   obs_learn_followers(d->learn, followers, &nfollowers);
+  if (d->journal != NULL)
+    followers[nfollowers++] = (obs_commit_follower){.name = "keys", .arg = d->journal, .apply = obs_timeline_apply};
   const obs_record_kinds kinds = {{obs_sessions_kind(d->sessions)}, 1};
   const obs_commit_opts commit = {.journal = d->journal,
                                   .state = d->state,

@@ -10,6 +10,8 @@ from harness import OBSERVERD, DaemonTest, main
 from taught import CHAT, V1, get, post, taught
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# What a route asks for in the query string.
+QUERIES = {"advice": "?endpoint=" + CHAT, "timeline": "?sig_hash=t", "trajectory": "?sig_hash=t"}
 BODIES = {"event": {"endpoint": "/a", "success": True}, "session": {"final_verdict": "accepted"}, "review": {"text": "done"}}
 
 
@@ -31,7 +33,7 @@ class Routes(DaemonTest):
             by_path[path] = method
         for path, method in by_path.items():
             name = path.removeprefix("/v1").removeprefix("/observer").removeprefix("/")
-            sent = re.sub(r"\{\w+\}", ids.get(name, ""), path) + ("?endpoint=" + CHAT if name == "advice" else "")
+            sent = re.sub(r"\{\w+\}", ids.get(name, ""), path) + QUERIES.get(name, "")
             with self.subTest(path=sent):
                 if method == "GET":
                     self.check_get(daemon, sent)

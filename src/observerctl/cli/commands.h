@@ -19,6 +19,8 @@
   X(graph)                                                                                                             \
   X(ops)                                                                                                               \
   X(op)                                                                                                                \
+  X(timeline)                                                                                                          \
+  X(trajectory)                                                                                                        \
   X(sessions)                                                                                                          \
   X(clusters)                                                                                                          \
   X(repeats)                                                                                                           \
