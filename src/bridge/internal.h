@@ -7,6 +7,7 @@
 #include "bridge/connection.h"
 #include "bridge/gate.h"
 #include "bridge/guard.h"
+#include "bridge/requests.h"
 
 #include <nng/nng.h>
 #include <pthread.h>
@@ -24,6 +25,7 @@ struct obs_bridge {
   size_t nlisteners;
   obs_httpd *httpd;
   obs_guard *guard;
+  obs_requests *requests;
   obs_worker *workers[OBS_ROUTE_THREADS];
   bool stopped;
 
@@ -52,6 +54,9 @@ void obs_bridge_get_page(obs_connection *s, const void *filter);
 void obs_bridge_get_one(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs_bridge_clusters_params,
     obs_bridge_repeats_params, obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
+
+/* metrics.c */
+void obs_bridge_get_metrics(obs_connection *s, const void *filter);
 
 /* scan.c */
 void obs_bridge_get_ops(obs_connection *s, const void *filter);
