@@ -176,7 +176,7 @@ typedef struct {
   uint32_t longest;
   const char *label_in; /* a second label, whose value is an obs_str of the element, at: */
   size_t label_at;
-  size_t exemplars; /* obs_exemplar of each bucket, or of a counter, in the element; 0: none */
+  size_t exemplars; /* obs_exposed_exemplar of each bucket, or of a counter, in the element; 0: none */
 } obs_metric;
 
 /* The table's row at that place, in the order of /health; NULL beyond the last. */

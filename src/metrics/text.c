@@ -103,7 +103,7 @@ static void put_sample(writer *w, const char *name, const char *suffix) {
 }
 
 /* `per` 0: the value is 1, an op. */
-static void put_exemplar(writer *w, const obs_exemplar *e, uint32_t per) {
+static void put_exemplar(writer *w, const obs_exposed_exemplar *e, uint32_t per) {
   if (!w->open || e == NULL || e->seq == 0) return;
   obs_buf_printf(w->out, " # {seq=\"%" PRIu64 "\"", e->seq);
   if (e->len > 0) {
@@ -144,7 +144,7 @@ static void put_number(writer *w, const obs_metric *m, const char *at) {
   put_scaled(w->out, wide, m->per);
 }
 
-static void put_histogram(writer *w, const obs_metric *m, const obs_histogram *h, const obs_exemplar *exemplars) {
+static void put_histogram(writer *w, const obs_metric *m, const obs_histogram *h, const obs_exposed_exemplar *exemplars) {
   uint64_t below = 0;
   size_t before = w->labels.len;
   for (uint32_t i = 0; i <= m->scale->n; i++) {
@@ -170,7 +170,7 @@ static void put_histogram(writer *w, const obs_metric *m, const obs_histogram *h
   obs_buf_putc(w->out, '\n');
 }
 
-static void put_value(writer *w, const obs_metric *m, const char *at, const obs_exemplar *exemplars) {
+static void put_value(writer *w, const obs_metric *m, const char *at, const obs_exposed_exemplar *exemplars) {
   size_t before = w->out->len;
   switch (m->type) {
   case OBS_METRIC_HISTOGRAM: {
@@ -208,7 +208,7 @@ static void put_list(writer *w, const obs_metric *m) {
       memcpy(&second, element + m->label_at, sizeof second);
       put_label(&w->labels, m->label_in, second);
     }
-    put_value(w, m, element + m->at, m->exemplars != 0 ? (const obs_exemplar *)(element + m->exemplars) : NULL);
+    put_value(w, m, element + m->at, m->exemplars != 0 ? (const obs_exposed_exemplar *)(element + m->exemplars) : NULL);
     w->labels.len = before;
   }
 }

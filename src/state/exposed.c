@@ -15,7 +15,7 @@ void obs_exposed_give(obs_exposed *x, obs_series *se, obs_str name) {
 }
 
 void obs_exposed_note(obs_exposed_place *p, uint32_t which, const obs_op *op, uint64_t seq, uint32_t second) {
-  obs_exemplar *e = &p->exemplars[which];
+  obs_exposed_exemplar *e = &p->exemplars[which];
   p->second[which] = second;
   e->seq = seq;
   e->at_ms = op->received_ms;

@@ -15,7 +15,7 @@
 #include "base/histogram.h"
 #include "state/totals.h"
 
-enum { OBS_EXPOSED_OWN = 50, OBS_EXPOSED_PLACES = OBS_EXPOSED_OWN + 1, OBS_EXEMPLAR_SESSION = 63 };
+enum { OBS_EXPOSED_OWN = 50, OBS_EXPOSED_PLACES = OBS_EXPOSED_OWN + 1, OBS_EXPOSED_SESSION = 63 };
 enum { OBS_EXPOSED_FAILURE = OBS_HISTOGRAM_BOUNDS + 1, OBS_EXPOSED_EXEMPLARS };
 
 /* Of durations, in milliseconds; 0 is not measured, and in no bucket. */
@@ -26,8 +26,8 @@ typedef struct {
   int64_t at_ms;
   uint64_t ms;
   uint8_t len; /* of session; 0: it has none, or a longer one */
-  char session[OBS_EXEMPLAR_SESSION];
-} obs_exemplar;
+  char session[OBS_EXPOSED_SESSION];
+} obs_exposed_exemplar;
 
 /* One place. `name` stays where it is for as long as the state; p NULL: nobody has it. */
 typedef struct {
@@ -35,7 +35,7 @@ typedef struct {
   uint64_t succeeded, failed;
   obs_histogram ms;
   uint32_t second[OBS_EXPOSED_EXEMPLARS]; /* of each exemplar */
-  obs_exemplar exemplars[OBS_EXPOSED_EXEMPLARS];
+  obs_exposed_exemplar exemplars[OBS_EXPOSED_EXEMPLARS];
 } obs_exposed_place;
 
 typedef struct {

@@ -163,8 +163,8 @@ static void exemplars_once_a_second(void **unused) {
   (void)unused;
   obs_state *s = test_open(OBS_STATE_OPTS_DEFAULT);
   test_batch *tb = test_batch_new();
-  char longer[OBS_EXEMPLAR_SESSION + 2] = {0};
-  memset(longer, 'x', OBS_EXEMPLAR_SESSION + 1);
+  char longer[OBS_EXPOSED_SESSION + 2] = {0};
+  memset(longer, 'x', OBS_EXPOSED_SESSION + 1);
   const struct {
     const char *session;
     bool ok;

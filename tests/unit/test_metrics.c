@@ -309,8 +309,8 @@ static void exemplars_name_an_op(void **state) {
   obs_buf out = {0};
   obs_exposed_place *p = &places[0];
   *p = (obs_exposed_place){.name = OBS_STR("/v1/chat"), .failed = 3, .ms = {{[4] = 2}, 400}};
-  p->exemplars[4] = (obs_exemplar){.seq = 12, .ms = 201, .at_ms = 1700000000123, .len = 3, .session = "s\"1"};
-  p->exemplars[OBS_EXPOSED_FAILURE] = (obs_exemplar){.seq = 13, .ms = 1, .at_ms = 1700000000007};
+  p->exemplars[4] = (obs_exposed_exemplar){.seq = 12, .ms = 201, .at_ms = 1700000000123, .len = 3, .session = "s\"1"};
+  p->exemplars[OBS_EXPOSED_FAILURE] = (obs_exposed_exemplar){.seq = 13, .ms = 1, .at_ms = 1700000000007};
   fill(&v);
   v.build = "version=\"1\"";
   v.endpoints = (obs_metrics_list){places, 1, sizeof places[0]};
