@@ -55,6 +55,8 @@ static observer_err open_httpd(obs_bridge *b) {
                                .body_ms = o->body_ms,
                                .idle_ms = o->idle_ms,
                                .tls = o->tls};
+  b->requests = obs_requests_open();
+  if (b->requests == NULL) return OBSERVER_E_NOMEM;
   b->guard = obs_guard_open(o->hosts, o->nhosts, o->origins, o->norigins);
   return b->guard != NULL ? obs_httpd_open(&http, &b->httpd) : OBSERVER_E_NOMEM;
 }
@@ -134,6 +136,10 @@ void obs_bridge_get_connections(obs_bridge *b, obs_stream_counts *out) {
   obs_httpd_get_counts(b->httpd, out);
 }
 
+void obs_bridge_get_requests(obs_bridge *b, obs_requests_counts *out) {
+  obs_requests_get_counts(b->requests, out);
+}
+
 void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms) {
   b->stopped = true;
   obs_connection_end_waits(b);
@@ -150,6 +156,7 @@ void obs_bridge_close(obs_bridge *b) {
   for (size_t i = 0; i < OBS_ROUTE_THREADS; i++) obs_worker_free(b->workers[i]);
   obs_connection_free_batches(b);
   obs_guard_close(b->guard);
+  obs_requests_close(b->requests);
   free(b->listeners);
   pthread_mutex_destroy(&b->mutex);
   free(b);

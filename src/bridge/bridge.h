@@ -9,6 +9,7 @@
 #define OBS_BRIDGE_BRIDGE_H
 
 #include "access/access.h"
+#include "bridge/requests.h"
 #include "changes/changes.h"
 #include "cluster/clusters.h"
 #include "commit/commit.h"
@@ -42,6 +43,9 @@ typedef struct {
   /* Appends the body of /health; on NNG's threads, must not block. NULL: an empty object. */
   void (*health)(void *arg, obs_buf *out);
   void *health_arg;
+  /* Appends the body of /metrics, in the form of OpenMetrics or in the older one. On `obs:query`. NULL: 503. */
+  void (*metrics)(void *arg, bool open, obs_buf *out);
+  void *metrics_arg;
   /* The URL of a listener that does not serve; NULL: all do. On NNG's threads, must not block. NULL: not asked. */
   const char *(*silent)(void *arg);
   void *silent_arg;
@@ -68,6 +72,8 @@ void obs_bridge_close(obs_bridge *b);
 void obs_bridge_probe(obs_bridge *b);
 const char *obs_bridge_silent(obs_bridge *b);
 void obs_bridge_get_connections(obs_bridge *b, obs_stream_counts *out);
+/* What was asked for since the start. Any thread; brief. */
+void obs_bridge_get_requests(obs_bridge *b, obs_requests_counts *out);
 
 /* The route table, one line for each method and path: `GET /stats 200,400,... read`. */
 void obs_bridge_print_routes(FILE *out);

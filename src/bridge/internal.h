@@ -7,6 +7,7 @@
 #include "bridge/connection.h"
 #include "bridge/gate.h"
 #include "bridge/guard.h"
+#include "bridge/requests.h"
 
 #include <nng/nng.h>
 #include <pthread.h>
@@ -24,6 +25,7 @@ struct obs_bridge {
   size_t nlisteners;
   obs_httpd *httpd;
   obs_guard *guard;
+  obs_requests *requests;
   obs_worker *workers[OBS_ROUTE_THREADS];
   bool stopped;
   uint64_t boot; /* a number of this run */
@@ -70,6 +72,9 @@ void obs_bridge_get_graph(obs_connection *s, const void *filter);
 void obs_bridge_get_changes(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_live_params, obs_bridge_history_params, obs_bridge_graph_params,
     obs_bridge_changes_params;
+
+/* metrics.c */
+void obs_bridge_get_metrics(obs_connection *s, const void *filter);
 
 /* scan.c */
 void obs_bridge_get_ops(obs_connection *s, const void *filter);

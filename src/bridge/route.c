@@ -66,6 +66,7 @@ static const obs_route routes[] = {
     {"GET", "review/{id}", OWN, INGEST | READ, ONE | LATER, NEEDS(REVIEWS), .id = OBS_ROUTE_HEX_ID,
      .handle = obs_bridge_get_review},
     {"GET", "key", OWN, INGEST | READ | ADMIN, PLAIN, FROM(key), .handle = obs_bridge_get_key},
+    {"GET", "metrics", OBS_FAMILY_ROOT, READ, PLAIN, .work = obs_bridge_get_metrics},
     {"GET", "livez", OBS_FAMILY_ROOT, PUBLIC, BARE, .handle = obs_bridge_get_livez},
     {"GET", "readyz", OBS_FAMILY_ROOT, PUBLIC, BARE, .handle = obs_bridge_get_readyz},
 };

@@ -128,9 +128,10 @@ typedef struct {
   uint64_t failures;  /* in all, also of clusters that are no more */
   uint64_t forgotten; /* clusters that went to make room */
   uint64_t merged;
-  uint64_t lost;              /* failures without a cluster, for lack of memory */
-  uint32_t repeats;           /* tasks that failed again and again, and have not succeeded since */
-  uint64_t repeats_forgotten; /* such that went to make room */
+  uint64_t lost;                            /* failures without a cluster, for lack of memory */
+  uint32_t repeats;                         /* tasks that failed again and again, and have not succeeded since */
+  uint64_t repeats_forgotten;               /* such that went to make room */
+  uint64_t transitions[OBS_CLUSTER_STATES]; /* into each state, since the start; without what a replay did */
 } obs_clusters_counts;
 void obs_clusters_get_counts(obs_clusters *c, obs_clusters_counts *out);
 

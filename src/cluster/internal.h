@@ -86,8 +86,9 @@ struct obs_clusters {
   obs_corrections corrections;
   uint64_t cycle, failures, forgotten, merged, lost;
   uint32_t states[OBS_CLUSTER_STATES]; /* how many clusters are in each */
-  bool merged_now;                     /* by the miner, during the add */
-  bool rebuilding;                     /* no checkpoint was loaded, and no op is live yet: former ids are noted */
+  uint64_t transitions[OBS_CLUSTER_STATES];
+  bool merged_now; /* by the miner, during the add */
+  bool rebuilding; /* no checkpoint was loaded, and no op is live yet: former ids are noted */
 
   /* The commit thread's. */
   obs_cluster_pending *pending; /* OBS_CLUSTERS_EVENTS of them; NULL: no events are wanted */

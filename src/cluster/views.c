@@ -388,5 +388,6 @@ void obs_clusters_get_counts(obs_clusters *c, obs_clusters_counts *out) {
   out->repeats = c->repeats.again.n;
   out->repeats_forgotten = c->repeats.forgotten;
   memcpy(out->states, c->states, sizeof(out->states));
+  memcpy(out->transitions, c->transitions, sizeof(out->transitions));
   pthread_mutex_unlock(&c->lock);
 }

@@ -14,7 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+const obs_histogram_scale obs_journal_sync_scale = {
+    12, {100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000}};
 
 void obs_journal_publish(obs_journal *j) {
   const obs_index *x = &obs_journal_active(j)->index;
@@ -76,13 +80,16 @@ observer_err obs_journal_flush(obs_journal *j) {
   /* Rows in a file whose name can still be lost are not durable. */
   if (j->dir_dirty && !sync_dir(j)) return obs_journal_fail(j, "sync", "");
   j->dir_dirty = false;
+  uint64_t begun_ns = obs_clock_mono_ns();
   if (!sync_file(j)) return obs_journal_fail(j, "sync", j->name);
+  uint64_t took_us = (obs_clock_mono_ns() - begun_ns) / 1000;
   observer_err err = obs_journal_check(j);
   if (err != OBSERVER_E_OK) return err;
   j->pending = false;
   if (!j->opts.beside) obs_journal_publish(j);
   pthread_mutex_lock(&j->lock);
   j->counts.syncs++;
+  obs_histogram_add(&j->counts.sync_us, &obs_journal_sync_scale, took_us);
   pthread_mutex_unlock(&j->lock);
   return OBSERVER_E_OK;
 }
@@ -411,7 +418,16 @@ void obs_journal_delete_file(const obs_journal *j, const char *name) {
   obs_log_warn("journal", "cannot delete %s/%s: %s", j->dir, name, strerror(errno));
 }
 
+static void look_at_room(obs_journal *j) {
+  struct statvfs fs;
+  if (fstatvfs(j->dir_fd, &fs) != 0) return;
+  pthread_mutex_lock(&j->lock);
+  j->counts.free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+  pthread_mutex_unlock(&j->lock);
+}
+
 void obs_journal_maintain(obs_journal *j, int64_t now_ms) {
+  look_at_room(j);
   while (j->replayed && oldest_must_go(j, now_ms)) {
     obs_journal_file_name segment, sidecar, times, keys;
     if (j->nsegments == 2) {

@@ -31,6 +31,7 @@
 #define OBS_JOURNAL_JOURNAL_H
 
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "redact/redact.h"
 
 #include <observer/error.h>
@@ -149,7 +150,8 @@ observer_err obs_journal_probe(obs_journal *j, uint64_t bytes);
 uint32_t obs_journal_sync_due(const obs_journal *j);
 /* What the last failure was: "cannot write DIR/ops.jsonl: No space left on device". Commit thread only. */
 const char *obs_journal_error(const obs_journal *j);
-/* Deletes rotated segments that retention no longer keeps, turns rejected.jsonl over. Commit thread, now and then. */
+/* Deletes rotated segments that retention no longer keeps, turns rejected.jsonl over, looks at the room on the disk.
+ * Commit thread, now and then. */
 void obs_journal_maintain(obs_journal *j, int64_t now_ms);
 
 /* Checkpoint: `blob` holds the aggregates of rows 1..seq. Syncs what was appended, whatever the mode, and makes the
@@ -183,7 +185,10 @@ typedef struct {
   uint64_t bad_rows_kept;              /* of them now in bad-rows.jsonl, from this start or an earlier one */
   uint64_t rejected, rejected_dropped; /* rows written to rejected.jsonl; beyond a batch's limit */
   uint64_t rejected_failures;          /* rejects that could not be written */
+  obs_histogram sync_us;               /* how long syncs took that succeeded: obs_journal_sync_scale */
+  uint64_t free_bytes;                 /* of its file system, for this user, about a second ago; 0: not known */
 } obs_journal_counts;
+extern const obs_histogram_scale obs_journal_sync_scale; /* microseconds */
 /* Any thread. */
 void obs_journal_get_counts(obs_journal *j, obs_journal_counts *out);
 

@@ -37,7 +37,7 @@ typedef struct {
   obs_option_list redact_pattern;
   char *keys, *tls_cert, *tls_key, *tls_ca;
   char *config;
-  bool check_config, sample_config, version, help, routes, man;
+  bool check_config, sample_config, version, help, routes, metrics_table, man;
 
   /* Derived from the above. */
   obs_journal_fsync fsync_mode;

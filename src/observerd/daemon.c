@@ -49,9 +49,10 @@ struct obs_daemon {
   obs_task_threads *task_threads;
   obs_buf open, plain; /* listeners with these risks, as JSON lists */
   obs_tls *tls;
-  char *data_dir;             /* absolute; NULL: ephemeral */
-  const char *journal_name;   /* the configuration's */
-  uint64_t started_ms;        /* monotonic */
+  char *data_dir;           /* absolute; NULL: ephemeral */
+  const char *journal_name; /* the configuration's */
+  uint64_t started_ms;      /* monotonic */
+  int64_t started_wall_ms;
   _Atomic bool ready;         /* all URLs are bound */
   bool silent;                /* a listener did not serve when it was last asked */
   uint64_t cycle, logged_seq; /* the last seq that a cycle's line counted */
@@ -199,6 +200,7 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .data_dir = d->data_dir,
                                .journal_name = d->journal_name,
                                .started_ms = d->started_ms,
+                               .started_wall_ms = d->started_wall_ms,
                                .state = d->state,
                                .commit = d->commit,
                                .journal = d->journal,
@@ -224,6 +226,18 @@ static void on_health(void *arg, obs_buf *out) {
   from.urls_arg = d;
   obs_metrics_read(&from, &values);
   obs_metrics_health(&values, out);
+  obs_metrics_fini(&values);
+}
+
+static void on_metrics(void *arg, bool open, obs_buf *out) {
+  obs_daemon *d = arg;
+  obs_metrics_values values;
+  obs_metrics_sources from = sources_of(d, d->feed);
+  from.silent = find_silent;
+  from.silent_arg = d;
+  from.bridge = d->bridge;
+  obs_metrics_read_all(&from, &values);
+  obs_metrics_text(&values, open, out);
   obs_metrics_fini(&values);
 }
 
@@ -581,6 +595,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   observer_err err;
   error[0] = '\0';
   d->started_ms = obs_clock_mono_ms();
+  d->started_wall_ms = obs_clock_wall_ms();
   obs_listeners_json(o, OBS_LISTENER_OPEN, &d->open);
   obs_listeners_json(o, OBS_LISTENER_PLAIN, &d->plain);
   if (d->open.oom || d->plain.oom) {
@@ -608,6 +623,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .limits = limits_of(o),
                                   .health = on_health,
                                   .health_arg = d,
+                                  .metrics = on_metrics,
+                                  .metrics_arg = d,
                                   .silent = find_silent,
                                   .silent_arg = d,
                                   .max_connections = fit_connections("http-connections", o->http_connections),

@@ -2,6 +2,7 @@
 #ifndef OBS_STATE_INTERNAL_H
 #define OBS_STATE_INTERNAL_H
 
+#include "state/exposed.h"
 #include "state/history.h"
 #include "state/ring.h"
 #include "state/state.h"
@@ -16,6 +17,7 @@ struct obs_state {
   obs_ring ring;
   obs_totals totals;
   obs_history history;
+  obs_exposed exposed;
 };
 
 /* pthread_mutex_lock and unlock of a default mutex cannot fail when used right; these say so in one place. */

@@ -49,6 +49,7 @@ typedef struct {
   /* Closed slices, and what the windows could not take. */
   obs_series_tally n;
   bool refused;
+  uint8_t place; /* an endpoint's own, in exposed.h */
   obs_sketch_sum sum;
 } obs_series;
 

@@ -21,6 +21,7 @@ observer_err obs_state_open(const obs_state_opts *opts, obs_state **out) {
   s->opts = *opts;
   obs_sketch_scale_init(&s->scale);
   obs_history_init(&s->history);
+  obs_exposed_init(&s->exposed);
   observer_err err = obs_ring_init(&s->ring, opts->ring, opts->ring_text_bytes);
   if (err == OBSERVER_E_OK) err = obs_totals_init(&s->totals, opts->sources, opts->endpoints, opts->sketch_bytes);
   if (err != OBSERVER_E_OK) {
@@ -47,6 +48,14 @@ uint32_t obs_state_ring_size(const obs_state *s) {
 static obs_str without_newline(const char *p, size_t len) {
   if (len > 0 && p[len - 1] == '\n') len--;
   return (obs_str){p, (uint32_t)len, 0};
+}
+
+/* Counts it for /metrics. An endpoint's first op of this run gives it a place, as long as there are some. */
+static void expose(obs_state *s, obs_series *se, const obs_op *op, uint64_t seq, uint32_t second) {
+  obs_totals_keys *k = &s->totals.endpoints;
+  if (se->place == 0 && s->exposed.used < OBS_EXPOSED_PLACES && se != k->series[OBS_NAME_OTHER])
+    obs_exposed_give(&s->exposed, se, obs_names_text(&k->names, k->names.last));
+  obs_exposed_add(&s->exposed, se, op, seq, second);
 }
 
 void obs_state_apply(obs_state *s, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
@@ -78,9 +87,9 @@ void obs_state_apply(obs_state *s, obs_batch *b, uint64_t first_seq, int64_t now
     rows--;
     bytes -= b->lines[i].len;
     scenarios -= scenario;
-    seq++;
-    obs_series_sample sample = obs_totals_add(t, &s->scale, &b->ops[i], tick);
-    obs_history_add(&s->history, &sample);
+    obs_totals_added added = obs_totals_add(t, &s->scale, &b->ops[i], tick);
+    obs_history_add(&s->history, &added.sample);
+    expose(s, added.endpoint, &b->ops[i], seq++, (uint32_t)(now / 1000));
   }
   if (seq > first_seq) t->last_seq = seq - 1;
   b->ring_size = r->count;
@@ -98,10 +107,10 @@ void obs_state_apply_row(obs_state *s, const obs_op *op, const char *line, size_
     bool recent = time >= 0 && time <= now && now - time <= OBS_HOUR_MS;
     if (time <= now && time < t->since) t->since = time > 0 ? time : 0;
     obs_totals_sweep(t);
-    obs_series_sample sample = obs_totals_add(t, &s->scale, op, recent ? time / OBS_TICK_MS : OBS_TICK_NONE);
+    obs_totals_added added = obs_totals_add(t, &s->scale, op, recent ? time / OBS_TICK_MS : OBS_TICK_NONE);
     if (time > 0 && time <= now && now - time < DAY_MS) {
       obs_history_move(&s->history, time, now);
-      obs_history_add(&s->history, &sample);
+      obs_history_add(&s->history, &added.sample);
     }
   }
   if (seq > t->last_seq) t->last_seq = seq;
@@ -125,6 +134,8 @@ void obs_state_get_counts(obs_state *s, obs_state_counts *out) {
       .sources = obs_totals_key_count(&t->sources),
       .overflow = t->overflow,
       .sketch_pages_refused = t->pool.refused,
+      .overflow_sources = t->overflow_sources,
+      .overflow_endpoints = t->overflow_endpoints,
   };
   out->successes = out->total - out->failures;
   obs_state_unlock(s);
@@ -223,6 +234,48 @@ void obs_state_endpoint_totals(obs_state *s, void (*fn)(void *arg, const obs_sta
     }
     obs_state_unlock(s);
   }
+}
+
+/* Looks at all endpoints, and hands places over. Without memory it is done another time. */
+static void rank_endpoints(obs_state *s, int64_t now_ms) {
+  enum { AT_ONCE = 64 };
+  obs_totals_keys *k = &s->totals.endpoints;
+  obs_state_lock(s);
+  uint32_t ids = k->names.ids, n = 0;
+  bool due = now_ms - s->exposed.ranked_ms >= OBS_EXPOSED_RANK_MS || now_ms < s->exposed.ranked_ms;
+  if (due) s->exposed.ranked_ms = now_ms;
+  obs_state_unlock(s);
+  obs_exposed_rank *ranks = due ? calloc(ids, sizeof *ranks) : NULL;
+  if (ranks == NULL) return;
+  for (uint32_t id = 1; id < ids;) {
+    obs_state_lock(s);
+    for (uint32_t end = id + AT_ONCE; id < end && id < ids; id++) {
+      obs_series *se = obs_totals_key_at(k, id);
+      if (se == NULL || k->names.names[id].p == NULL) continue;
+      obs_series_roll(se, &s->totals.pool, s->totals.clock / OBS_TICK_MS);
+      ranks[n++] = (obs_exposed_rank){id, obs_series_within(se, OBS_SPAN_1H).count};
+    }
+    obs_state_unlock(s);
+  }
+  obs_state_lock(s);
+  obs_exposed_hand_over(&s->exposed, k, ranks, n);
+  obs_state_unlock(s);
+  free(ranks);
+}
+
+uint32_t obs_state_exposed(obs_state *s, int64_t now_ms, obs_exposed_place out[OBS_EXPOSED_PLACES]) {
+  enum { AT_ONCE = 8 };
+  uint32_t n = 0, used = 1;
+  rank_endpoints(s, now_ms);
+  while (n < used) {
+    obs_state_lock(s);
+    used = s->exposed.used;
+    uint32_t more = used - n < AT_ONCE ? used - n : AT_ONCE;
+    memcpy(out + n, s->exposed.places + n, more * sizeof *out);
+    obs_state_unlock(s);
+    n += more;
+  }
+  return n;
 }
 
 void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out) {

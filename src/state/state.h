@@ -15,6 +15,7 @@
 
 #include "base/json.h"
 #include "op/batch.h"
+#include "state/exposed.h"
 
 #include <observer/error.h>
 
@@ -39,6 +40,7 @@ typedef struct {
   uint32_t endpoints, sources; /* distinct names held */
   uint64_t overflow;           /* ops counted under OBS_NAMES_OTHER */
   uint64_t sketch_pages_refused;
+  uint64_t overflow_sources, overflow_endpoints; /* the same since the start, for each */
 } obs_state_counts;
 
 observer_err obs_state_open(const obs_state_opts *opts, obs_state **out);
@@ -93,6 +95,9 @@ typedef struct {
 } obs_state_endpoint;
 /* Each endpoint; as in obs_state_sources, but the lock is given back now and then. */
 void obs_state_endpoint_totals(obs_state *s, void (*fn)(void *arg, const obs_state_endpoint *e), void *arg);
+/* What /metrics tells of endpoints (exposed.h): hands places over, should that be due, and copies those that somebody
+ * has, a few at a time under the lock. Returns how many; the first one is OBS_NAMES_OTHER. */
+uint32_t obs_state_exposed(obs_state *s, int64_t now_ms, obs_exposed_place out[OBS_EXPOSED_PLACES]);
 /* The body of /stats: total successes failures by_source recent_scenario_ops, over the ring. `omit_unset`: an unset
  * digest field is left out (legacy), else "". by_source is sorted by name. */
 void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out);

@@ -20,6 +20,10 @@ def routes():
     return [tuple(line.split()[:2]) for line in subprocess.check_output([OBSERVERD, "--routes"], text=True).splitlines()]
 
 
+def is_json(path):
+    return "application/json" in document()["paths"][path]["get"]["responses"]["200"]["content"]
+
+
 class Routes(DaemonTest):
     def test_each(self):
         daemon = taught(self)
@@ -35,8 +39,10 @@ class Routes(DaemonTest):
             name = path.removeprefix("/v1").removeprefix("/observer").removeprefix("/")
             sent = re.sub(r"\{\w+\}", ids.get(name, ""), path) + QUERIES.get(name, "")
             with self.subTest(path=sent):
-                if method == "GET":
+                if method == "GET" and is_json(path):
                     self.check_get(daemon, sent)
+                elif method == "GET":
+                    self.check_get_text(daemon, sent)
                 else:
                     self.check_post(daemon, sent, BODIES[name])
                 self.check_others(daemon, sent, ("GET", "HEAD") if method == "GET" else (method,))
@@ -44,6 +50,14 @@ class Routes(DaemonTest):
             for method in METHODS:
                 answer = daemon.request(method, path)
                 self.assertEqual((answer.status, answer.body), (404, b"" if method == "HEAD" else b'{"error":"not found"}\n'))
+
+    def check_get_text(self, daemon, path):
+        plain, head = daemon.get(path), daemon.request("HEAD", path)
+        self.assertEqual((plain.status, head.status, head.body), (200, 200, b""))
+        self.assertEqual(head.headers["content-type"], plain.headers["content-type"])
+        packed = daemon.get(path, {"accept-encoding": "gzip"})
+        self.assertEqual((packed.status, packed.headers["content-encoding"]), (200, "gzip"))
+        self.assertGreater(len(gzip.decompress(packed.body)), len(packed.body))
 
     def check_get(self, daemon, path):
         plain = daemon.get(path)
@@ -126,7 +140,7 @@ class Document(DaemonTest):
 
     def test_older_paths_are_marked(self):
         for path, method, operation in self.operations():
-            if path.startswith("/v1/observer/") or path in ("/livez", "/readyz"):
+            if path.startswith("/v1/observer/") or path in ("/metrics", "/livez", "/readyz"):
                 self.assertNotIn("deprecated", operation, path)
                 continue
             self.assertIs(operation["deprecated"], True, path)

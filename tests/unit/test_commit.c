@@ -391,7 +391,16 @@ static void test_best_effort_yields(void **state) {
   assert_int_equal(n.received, sub + 1);
   assert_int_equal(n.recorded, sub);
   assert_int_equal(n.rejected, 1);
+  assert_int_equal(n.rejects[OBS_REJECT_QUEUE], 1);
   assert_int_equal(n.messages, sub + 1);
+  obs_commit_figures figures;
+  obs_commit_get_figures(s.c, &figures);
+  assert_int_equal(figures.queue_capacity, opts.queue_bytes);
+  assert_int_equal(figures.queue_bytes, 0);
+  assert_true(figures.stalls > 0 && figures.committed_ms > 0);
+  uint64_t groups = 0;
+  for (uint32_t i = 0; i <= obs_commit_group_scale.n; i++) groups += figures.groups.n[i];
+  assert_true(groups > 0 && groups <= figures.groups.sum);
   obs_commit_close(s.c);
   obs_state_close(s.state);
   for (unsigned i = 0; i < sub + pull + last; i++) obs_batch_fini(&batches[i]);
