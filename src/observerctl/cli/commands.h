@@ -30,6 +30,7 @@
   X(escalations)                                                                                                       \
   X(advice)                                                                                                            \
   X(review)                                                                                                            \
+  X(mcp)                                                                                                               \
   X(tail)                                                                                                              \
   X(top)                                                                                                               \
   X(check)                                                                                                             \
