@@ -88,6 +88,7 @@ void obs_batch_reset(obs_batch *b) {
   b->message_bytes = 0;
   b->kinds = NULL;
   b->producer = 0;
+  b->more = b->pipelined = false;
   b->only = NULL;
   b->identity = NULL;
   b->key_id[0] = '\0';

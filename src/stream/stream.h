@@ -92,6 +92,8 @@ void obs_stream_pause(obs_stream *s);
 /* Reads on only after other connections had their turn, because the peer sends nothing before it has read an answer: by
  * then it often has, and the read does not have to wait for the system to tell. */
 void obs_stream_yield(obs_stream *s);
+/* `received` is called again after other connections had their turn: there are bytes left. */
+void obs_stream_take_turns(obs_stream *s);
 bool obs_stream_ended(const obs_stream *s);
 /* The deadline has passed; true once. */
 bool obs_stream_expired(obs_stream *s);
