@@ -207,12 +207,13 @@ static void put_changes(obs_buf *out, const obs_key *was, const obs_key *now) {
   const struct {
     const char *what;
     bool changed;
-  } members[] = {{"name", !obs_str_eq(was->name, now->name)},
-                 {"scopes", was->scopes != now->scopes},
-                 {"sources", !same_sources(was, now)},
+  } members[] = {{obs_key_members[OBS_KEY_MEMBER_NAME], !obs_str_eq(was->name, now->name)},
+                 {obs_key_members[OBS_KEY_MEMBER_SCOPES], was->scopes != now->scopes},
+                 {obs_key_members[OBS_KEY_MEMBER_SOURCES], !same_sources(was, now)},
                  {"secret", memcmp(was->hash, now->hash, sizeof was->hash) != 0},
-                 {"expires", was->expires_ms != now->expires_ms},
-                 {"revoked", was->revoked_ms != now->revoked_ms && now->revoked_ms == OBS_KEY_NEVER}};
+                 {obs_key_members[OBS_KEY_MEMBER_EXPIRES], was->expires_ms != now->expires_ms},
+                 {obs_key_members[OBS_KEY_MEMBER_REVOKED],
+                  was->revoked_ms != now->revoked_ms && now->revoked_ms == OBS_KEY_NEVER}};
   const char *before = "";
   for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
     if (!members[i].changed) continue;

@@ -220,6 +220,35 @@ static void what_is_wrong_is_named(void **state) {
   obs_keys_fini(&keys);
 }
 
+/* Whoever puts it where something else belongs finds it in no log. */
+static void a_keys_text_in_the_wrong_place_is_not_shown(void **state) {
+  (void)state;
+  static const struct {
+    const char *file, *error;
+  } rows[] = {
+      {"{\"v\":1,\"keys\":[],\"%s\":1}", "unknown member [the text of a key]; members of your own begin with x_"},
+      {"{\"v\":1,\"keys\":[],\"x_%1$s\":1,\"x_%1$s\":2}", "[the text of a key]: is there twice"},
+      {"{\"v\":1,\"keys\":[{\"name\":\"%s\"}]}", "key 1 ([the text of a key]): id: must be 8 characters of a-z2-7"},
+      {FILE_OF(KEY(",\"%s\":1")), "key 1 (a): unknown member [the text of a key]; members of your own begin with x_"},
+      {FILE_OF("{\"id\":\"%s\",\"name\":\"a\"}"), "key 1 (a): id: must be 8 characters of a-z2-7"},
+      {FILE_OF("{\"id\":\"aaaaaaaa\",\"name\":\"a\",\"scopes\":[\"a word before it that is rather long %s\"],"
+               "\"sha256\":\"" HASH "\"}"),
+       "key 1 (a): scopes: [the text of a key] is none of ingest, read and admin"},
+      {FILE_OF("{\"id\":\"aaaaaaaa\",\"name\":\"a\",\"scopes\":[\"read\"],\"sha256\":\"%s\"}"),
+       "key 1 (a): sha256: must be 64 lower-case hexadecimal digits"},
+  };
+  char text[OBS_KEY_TEXT_LEN + 1];
+  assert_true(obs_key_text_make(OBS_SCOPE_READ, text));
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    obs_keys keys;
+    char file[1024], error[256] = "";
+    (void)snprintf(file, sizeof file, rows[i].file, text);
+    assert_int_equal(obs_keys_read(str(file), &keys, error, sizeof error), OBSERVER_E_INVALID);
+    assert_string_equal(error, rows[i].error);
+    obs_keys_fini(&keys);
+  }
+}
+
 static void sources_match_by_words(void **state) {
   (void)state;
   static const struct {
@@ -896,6 +925,7 @@ int main(void) {
       cmocka_unit_test(a_known_key_reads_as_proto_says),
       cmocka_unit_test(what_is_read),
       cmocka_unit_test(what_is_wrong_is_named),
+      cmocka_unit_test(a_keys_text_in_the_wrong_place_is_not_shown),
       cmocka_unit_test(sources_match_by_words),
       cmocka_unit_test(scopes_have_names),
       cmocka_unit_test(peers_are_counted_by_network),
