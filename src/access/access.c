@@ -339,15 +339,16 @@ const char *const obs_access_denial_names[OBS_ACCESS_DENIALS] = {
 #undef DENIAL_NAME
 };
 
-void obs_access_denied(obs_access *a, const char *peer, const char *key_id, const char *what, unsigned status) {
+void obs_access_denied(obs_access *a, const char *peer, const char *key_id, const char *what, unsigned status,
+                       uint32_t n) {
   char network[OBS_PEER_NETWORK_MAX];
   if (a == NULL) return;
   obs_peer_network(peer, network);
   obs_access_denial why = status == 401   ? OBS_ACCESS_DENIED_NO_KEY
                           : status == 429 ? OBS_ACCESS_DENIED_LIMITED
                                           : OBS_ACCESS_DENIED_FORBIDDEN;
-  atomic_fetch_add(&a->denials[why], 1);
-  obs_audit_refused(a->audit, network, key_id != NULL ? key_id : "", what, status);
+  atomic_fetch_add(&a->denials[why], n);
+  obs_audit_refused(a->audit, network, key_id != NULL ? key_id : "", what, status, n);
 }
 
 void obs_access_audit(obs_access *a, const char *what, const char *key_id, const char *detail) {
