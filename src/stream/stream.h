@@ -7,7 +7,7 @@
  *   locks. `closed` is the last call, on any thread, when nobody holds the connection. None of them may wait.
  * Bounds: connections (one too many closes the one that has been evictable for the longest, or is closed itself); bytes
  *   of read buffers beyond OBS_STREAM_READ_MIN each (the connection whose message has been incomplete for the longest
- * is closed); deadlines, which a sweep looks at every OBS_STREAM_SWEEP_MS; a write without progress for write_ms.
+ *   is closed); deadlines, which a sweep looks at every OBS_STREAM_SWEEP_MS; a write without progress for write_ms.
  *   Written bytes are bounded by the protocol (obs_stream_queued).
  * Failure: an error of accept never ends a listener: it pauses, counts and goes on; when descriptors run out, one that
  *   is kept in reserve lets it take and close what waits, so that peers are not left hanging. */
