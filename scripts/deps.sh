@@ -54,7 +54,7 @@ install() {
   fi
   apt install --no-install-recommends "$@" || done=1
   [ -z "$policy" ] || as_root rm -f "$policy"
-  for service in haproxy nginx prometheus prometheus-node-exporter; do
+  for service in haproxy nginx prometheus; do
     if [[ " $* " = *" $service"* ]] && [ -d /run/systemd/system ]; then as_root systemctl disable --quiet "$service" || true; fi
   done
   return "$done"
