@@ -38,7 +38,7 @@ class Timeline(CtlTest):
         self.assertRegex(lines[4], r"^[\d:.]{12} \* correction of sig_hash h: ask for the roster$")
         self.assertRegex(lines[5], r"^[\d:.]{12}   15 ok     1.2\d* s planner /v1/chat ×12 identical try 13$")
         self.assertRegex(lines[6], r"^ +\.\.\. idle 1m1\ds$")
-        self.assertRegex(lines[7], r"^[\d:.]{12}   27 FAIL   100 ms   coder\\x1b\[31m /x\\u202e  \\x07bell$")
+        self.assertRegex(lines[7], r"^[\d:.]{12}   27 FAIL   100 ms   coder\\x1b\[31m /x\\u202e  \\abell$")
         self.assertEqual(len(lines), 8)
         errors = self.ctl("timeline", "--session-id", "s", "--errors", *url).stdout
         self.assertEqual(len(errors.splitlines()), 5)
