@@ -144,7 +144,8 @@ bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply 
     curl_easy_setopt(h->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h->easy, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server that hangs */
     curl_easy_setopt(h->easy, CURLOPT_TIMEOUT_MS, timeout);
-    curl_easy_setopt(h->easy, CURLOPT_CONNECTTIMEOUT_MS, timeout < OBS_HTTP_CONNECT_MS ? timeout : (long)OBS_HTTP_CONNECT_MS);
+    curl_easy_setopt(h->easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     timeout < OBS_HTTP_CONNECT_MS ? timeout : (long)OBS_HTTP_CONNECT_MS);
     curl_easy_setopt(h->easy, CURLOPT_USERAGENT, "observer/" OBSERVER_VERSION);
     curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, headers);
     if (request->body.p != NULL) {

@@ -42,8 +42,8 @@ typedef enum {
 
 typedef struct {
   obs_http_end end;
-  bool sent; /* part of the request went out */
-  long status; /* also of a reply that was TOO_LONG */
+  bool sent;               /* part of the request went out */
+  long status;             /* also of a reply that was TOO_LONG */
   uint64_t retry_after_ms; /* Retry-After; 0: none */
   obs_buf body;            /* NUL-terminated beyond its length; empty unless end is OK */
   char error[160];         /* end is not OK: the reason, without the URL: "Connection refused" */

@@ -59,7 +59,8 @@ bool obs_http_send_mail(obs_http *h, const obs_http_mail *mail, obs_http_reply *
     if (mail->password != NULL) curl_easy_setopt(h->easy, CURLOPT_PASSWORD, mail->password);
     curl_easy_setopt(h->easy, CURLOPT_MAIL_FROM, mail->from);
     curl_easy_setopt(h->easy, CURLOPT_MAIL_RCPT, to);
-    curl_easy_setopt(h->easy, CURLOPT_MAIL_RCPT_ALLLOWFAILS, 1L); /* one wrong address does not keep it from the others */
+    curl_easy_setopt(h->easy, CURLOPT_MAIL_RCPT_ALLLOWFAILS,
+                     1L); /* one wrong address does not keep it from the others */
     curl_easy_setopt(h->easy, CURLOPT_UPLOAD, 1L);
     curl_easy_setopt(h->easy, CURLOPT_READFUNCTION, give);
     curl_easy_setopt(h->easy, CURLOPT_READDATA, &from);

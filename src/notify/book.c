@@ -401,7 +401,8 @@ static void begin_to_hold(obs_notify *n, obs_notify_slot *s, const uint32_t coun
   s->held_fired = counts[OBS_NOTIFY_BEGUN] + counts[OBS_NOTIFY_OVER];
   s->held_ended = counts[OBS_NOTIFY_ENDED] + counts[OBS_NOTIFY_OVER];
   n->counts.suppressed[OBS_NOTIFY_WHY_PER_HOUR] += s->held_fired + s->held_ended;
-  obs_log_warn("notify", "receiver %s had %u messages within an hour: what comes now is held back and told in one digest",
+  obs_log_warn("notify",
+               "receiver %s had %u messages within an hour: what comes now is held back and told in one digest",
                s->name, (unsigned)n->config->per_hour);
 }
 

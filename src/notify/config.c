@@ -18,7 +18,7 @@ enum {
   INTERVAL_MS = 300000,
   PER_HOUR = 12,
   RESEND_MS = 60000,
- 
+
   ADDRESSES = 32,
   MEMBER_MAX = 1024
 };
@@ -29,8 +29,13 @@ static const int64_t longest_ms = INT64_C(30) * 24 * 3600000;
 
 typedef enum { URL_HTTP, URL_SMTP, URL_FILE, TEXT, ADDRESS, LIST, SECRET_FILE, PATH, DURATION, BOOLEAN, TLS_MODE } kind;
 
-enum { AM = 1 << OBS_NOTIFY_ALERTMANAGER, HOOK = 1 << OBS_NOTIFY_WEBHOOK, SLACK = 1 << OBS_NOTIFY_SLACK,
-       MAIL = 1 << OBS_NOTIFY_MAIL, ALL = AM | HOOK | SLACK | MAIL };
+enum {
+  AM = 1 << OBS_NOTIFY_ALERTMANAGER,
+  HOOK = 1 << OBS_NOTIFY_WEBHOOK,
+  SLACK = 1 << OBS_NOTIFY_SLACK,
+  MAIL = 1 << OBS_NOTIFY_MAIL,
+  ALL = AM | HOOK | SLACK | MAIL
+};
 
 /* A member with `makes` is what tells the type: a receiver has exactly one of these. */
 static const struct member {

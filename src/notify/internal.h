@@ -14,8 +14,8 @@
 enum {
   OBS_NOTIFY_SLOTS = 2 * OBS_NOTIFY_RECEIVERS, /* receivers of the file, and former ones that were told something */
   OBS_NOTIFY_RULES = 1024,
-  OBS_NOTIFY_ITEMS = 1000,      /* alerts in one message */
-  OBS_NOTIFY_POST_ITEMS = 256,  /* in one post to an Alertmanager */
+  OBS_NOTIFY_ITEMS = 1000,       /* alerts in one message */
+  OBS_NOTIFY_POST_ITEMS = 256,   /* in one post to an Alertmanager */
   OBS_NOTIFY_TIMEOUT_MS = 10000, /* of one attempt */
   OBS_NOTIFY_HOUR_MS = 3600000,
   OBS_NOTIFY_TEXT_MAX = 1024, /* bytes of an alert's text, */
@@ -32,11 +32,11 @@ typedef struct {
   char *bearer, *user, *password, *ca_file, *from;
   char **to; /* addresses */
   uint32_t nto;
-  bool plain;         /* mail: without TLS */
-  bool ends;          /* resolved alerts are told, too */
-  bool by_default;    /* of rules that name no receiver */
-  int64_t resend_ms;  /* Alertmanager: what fires is sent again so often */
-  uint64_t digest;    /* of all of it: a receiver that stays as it is */
+  bool plain;        /* mail: without TLS */
+  bool ends;         /* resolved alerts are told, too */
+  bool by_default;   /* of rules that name no receiver */
+  int64_t resend_ms; /* Alertmanager: what fires is sent again so often */
+  uint64_t digest;   /* of all of it: a receiver that stays as it is */
   char shown[OBS_HTTP_SHOWN_MAX];
 } obs_notify_receiver;
 
@@ -75,10 +75,10 @@ typedef struct {
 typedef struct {
   obs_notify_facts *facts; /* NULL: a free place */
   bool firing;
-  bool said;        /* since this process began; before that it is only remembered */
-  uint32_t times;   /* how often it began to fire */
-  uint32_t rule;    /* place of its rule; of a free place: as `spare` */
-  uint32_t wanted;  /* bit per slot: receivers that it is for */
+  bool said;       /* since this process began; before that it is only remembered */
+  uint32_t times;  /* how often it began to fire */
+  uint32_t rule;   /* place of its rule; of a free place: as `spare` */
+  uint32_t wanted; /* bit per slot: receivers that it is for */
   uint64_t silenced_by;
   int64_t notified_ms;
   obs_notify_told told[OBS_NOTIFY_SLOTS];
@@ -120,10 +120,10 @@ typedef struct {
   uint64_t row;
   uint32_t slot;
   obs_notify_reason reason;
-  const char *rule; /* of the first item's facts; NULL: of several */
-  OBS_VEC(obs_notify_item) items; /* what is new first */
+  const char *rule;                 /* of the first item's facts; NULL: of several */
+  OBS_VEC(obs_notify_item) items;   /* what is new first */
   uint32_t counts[OBS_NOTIFY_SAYS]; /* of all alerts that it is about, also those beyond OBS_NOTIFY_ITEMS */
-  uint64_t held_fired, held_ended; /* digest */
+  uint64_t held_fired, held_ended;  /* digest */
   int64_t held_since_ms;
   int64_t until_ms; /* 0, or it is the last of `per_hour` that may go out before then */
   uint32_t per_hour;
@@ -149,16 +149,16 @@ typedef struct {
 
 typedef struct {
   obs_notify *notify;
-  char name[OBS_NOTIFY_NAME_MAX + 1]; /* "": a free place */
+  char name[OBS_NOTIFY_NAME_MAX + 1];  /* "": a free place */
   const obs_notify_receiver *receiver; /* NULL: not in the file now */
   pthread_t thread;
   bool running;
   _Atomic bool ending;
   pthread_cond_t wake; /* its thread: something is due earlier than it thought, or it is to end */
-  int64_t planned_ms; /* when the thread looks again */
+  int64_t planned_ms;  /* when the thread looks again */
   obs_breaker breaker;
   bool failing;
-  uint64_t unsure; /* a message that may have been received before this process began */
+  uint64_t unsure;   /* a message that may have been received before this process began */
   cJSON *open;       /* while the ledger is read: a row of a message that no answer has followed yet */
   obs_buf in_flight; /* the row of the message that is being sent */
   int64_t hour[OBS_NOTIFY_PER_HOUR_MAX]; /* when messages were answered within the last hour, oldest first */
@@ -201,9 +201,9 @@ struct obs_notify {
   obs_notify_config *config;
   obs_notify_slot slots[OBS_NOTIFY_SLOTS];
   OBS_VEC(obs_notify_entry) entries;
-  uint32_t spare;          /* the first free place of `entries`, and 1; its `rule` leads to the next */
+  uint32_t spare; /* the first free place of `entries`, and 1; its `rule` leads to the next */
   uint32_t nentries;
-  obs_map places;          /* of a fingerprint in `entries` */
+  obs_map places; /* of a fingerprint in `entries` */
   OBS_VEC(obs_notify_rule) rules;
   OBS_VEC(obs_notify_silence) silences;
   obs_notify_counts counts;

@@ -6,7 +6,8 @@
  *   {"id","time","event":"known","receiver","alerts":[ALERT],"times":[...],"groups":[{"rule","send","last"}]}
  *     when the file is turned over: what it was told, when it had messages within the last hour, and the last one about
  *     each rule
- *   ALERT: {"alert","says":"firing|resolved|over|unsure","rule","severity","labels":{...},"text","path","since","fired"}
+ *   ALERT:
+ * {"alert","says":"firing|resolved|over|unsure","rule","severity","labels":{...},"text","path","since","fired"}
  *
  * A `send` without an `end` may have been received or not: what it says fires is UNSURE, and is sent again. */
 #include "base/clock.h"

@@ -162,15 +162,15 @@ void obs_notify_get_counts(obs_notify *n, obs_notify_counts *out);
 
 /* ---- silences ---- */
 
-/* Sets a silence from a request's body: {"matchers":[{"name","value","glob"}],"until"|"for","author","comment"}; without
- * an author it is `author`. Waits for the disk: not on NNG's threads. Appends the silence, as the list has it; *id is
- * its own. INVALID: `error` names the member; FULL: too many; others: the disk. */
+/* Sets a silence from a request's body: {"matchers":[{"name","value","glob"}],"until"|"for","author","comment"};
+ * without an author it is `author`. Waits for the disk: not on NNG's threads. Appends the silence, as the list has it;
+ * *id is its own. INVALID: `error` names the member; FULL: too many; others: the disk. */
 observer_err obs_notify_silence_add(obs_notify *n, const cJSON *body, const char *author, uint64_t *id, obs_buf *out,
                                     char *error, size_t size);
 /* Ends one now. NOTFOUND: there is none in force with that id. Appends it as it is then. */
 observer_err obs_notify_silence_end(obs_notify *n, uint64_t id, obs_buf *out);
-/* A page of the silences as a JSON array, newest first: those in force, with `ended` also those that are over, as far as
- * they are remembered. */
+/* A page of the silences as a JSON array, newest first: those in force, with `ended` also those that are over, as far
+ * as they are remembered. */
 void obs_notify_silences(obs_notify *n, const obs_page *page, bool ended, obs_buf *out, obs_page_end *end);
 
 #endif

@@ -13,7 +13,7 @@
 
 /* REPLY_MAX: of an answer only its status counts. ALIVE: an Alertmanager hears so often that an alert fires before it
  * would take it as resolved. */
-enum { REPLY_MAX = 64 << 10, SAID_MAX = 120, ALIVE = 4, ENCODED_WORD = 42, MAIL_LINE = 57 };
+enum { REPLY_MAX = 64 << 10, SAID_MAX = 120, ALIVE = 4, ENCODED_WORD = 42, MAIL_LINE = 57, PART_MIN = 6 };
 
 typedef struct {
   bool groups;
@@ -286,12 +286,26 @@ static bool is_stopped(void *arg) {
   return atomic_load(&s->notify->stopped) || atomic_load(&s->ending);
 }
 
+/* Whether a text has a part of the URL in it that could be a secret: one of its path or query that is long enough. */
+static bool has_part(const char *url, const char *text) {
+  char part[OBS_HTTP_SHOWN_MAX];
+  const char *host = strstr(url, "://");
+  for (const char *p = host != NULL ? host + 3 + strcspn(host + 3, "/") : ""; *p != '\0';) {
+    size_t len = strcspn(p, "/?&=#");
+    if (len >= PART_MIN && len < sizeof part) {
+      memcpy(part, p, len);
+      part[len] = '\0';
+      if (strstr(text, part) != NULL) return true;
+    }
+    p += len + (p[len] != '\0');
+  }
+  return false;
+}
+
 /* Whether a text has one of the receiver's secrets in it. */
 static bool has_secret(const obs_notify_receiver *r, const char *text) {
-  const char *secrets[] = {r->url, r->bearer, r->password};
-  for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
-    if (secrets[i] != NULL && strstr(text, secrets[i]) != NULL) return true;
-  return false;
+  return has_part(r->url, text) || (r->bearer != NULL && strstr(text, r->bearer) != NULL) ||
+         (r->password != NULL && strstr(text, r->password) != NULL);
 }
 
 /* Why it was not taken, for a person. What the receiver itself says of that is cut short, and left out where it may
@@ -343,8 +357,8 @@ static void post(const obs_notify_slot *s, obs_http *http, const obs_notify_rece
   while (types[r->type].path[0] != '\0' && len > 0 && r->url[len - 1] == '/') len--;
   obs_buf_append(&url, r->url, len);
   obs_buf_append(&url, types[r->type].path, strlen(types[r->type].path) + 1);
-  const char *headers[] = {"content-type: application/json", message,
-                           authorization.len > 1 ? authorization.p : NULL, NULL};
+  const char *headers[] = {"content-type: application/json", message, authorization.len > 1 ? authorization.p : NULL,
+                           NULL};
   const obs_http_request request = {.url = url.p,
                                     .headers = headers,
                                     .body = body,
@@ -387,7 +401,8 @@ void obs_notify_send(const obs_notify_slot *s, const obs_notify_receiver *r, con
   *result = (obs_notify_result){0};
   snprintf(reply.error, sizeof reply.error, "out of memory");
   types[r->type].render(s->notify, r, m, &body);
-  /* A connection of its own for each: libcurl would repeat a request by itself on one that was kept open and is gone. */
+  /* A connection of its own for each: libcurl would repeat a request by itself on one that was kept open and is gone.
+   */
   obs_http *http = body.oom ? NULL : obs_http_open();
   if (http != NULL && r->type == OBS_NOTIFY_MAIL)
     mail(s, http, r, obs_buf_view(&body), &reply);

@@ -59,7 +59,9 @@ static void put_counts(const obs_notify_message *m, obs_buf *out) {
   static const struct {
     obs_notify_says says;
     const char *words;
-  } kinds[] = {{OBS_NOTIFY_BEGUN, "new"}, {OBS_NOTIFY_ENDED, "resolved"}, {OBS_NOTIFY_OVER, "already over"},
+  } kinds[] = {{OBS_NOTIFY_BEGUN, "new"},
+               {OBS_NOTIFY_ENDED, "resolved"},
+               {OBS_NOTIFY_OVER, "already over"},
                {OBS_NOTIFY_STILL, "still firing"}};
   const char *between = "";
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -144,8 +146,9 @@ static void put_list(const obs_notify_message *m, obs_notify_says says, const ch
 
 static void put_notes(const obs_notify_message *m, obs_buf *out) {
   if (m->until_ms != 0) {
-    obs_buf_printf(out, "\nThis is the last of %u messages that may be sent within an hour. What happens now is held back until ",
-                   (unsigned)m->per_hour);
+    obs_buf_printf(
+        out, "\nThis is the last of %u messages that may be sent within an hour. What happens now is held back until ",
+        (unsigned)m->per_hour);
     put_time(out, m->until_ms);
     obs_buf_puts(out, ", and then told in one digest.\n");
   }
