@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/service_manager.h"
 #include "bridge/bridge.h"
 #include "cluster/clusters.h"
 #include "commit/commit.h"
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500 };
+enum { START_MORE_S = 60 };
 
 struct obs_daemon {
   const obs_config *config;
@@ -50,6 +52,7 @@ struct obs_daemon {
   _Atomic bool ready;         /* all URLs are bound */
   bool silent;                /* a listener did not serve when it was last asked */
   uint64_t cycle, logged_seq; /* the last seq that a cycle's line counted */
+  uint64_t turns;             /* of the commit thread, when last looked at */
 };
 
 static obs_bus_url_list urls_of(const obs_option_list *list) {
@@ -376,6 +379,14 @@ static observer_err open_redaction(obs_daemon *d, const obs_config *o, char *err
   return OBSERVER_E_OK;
 }
 
+/* A large journal takes its time: as long as rows are read, the service manager waits. */
+static void tell_progress(void *arg, uint64_t rows, unsigned percent) {
+  char status[96];
+  (void)arg;
+  (void)snprintf(status, sizeof(status), "reading the journal: %" PRIu64 " rows, %u %%", rows, percent);
+  obs_service_manager_starting(START_MORE_S, status);
+}
+
 /* ---- construction: each stage gets those that were built before it ---- */
 
 observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
@@ -411,7 +422,8 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
                                     .segment_bytes = o->segment_bytes,
                                     .retain_segments = (uint32_t)o->retain_segments,
                                     .retain_bytes = o->retain_bytes,
-                                    .retain_seconds = o->retain_hours * 3600};
+                                    .retain_seconds = o->retain_hours * 3600,
+                                    .progress = tell_progress};
   if (dir != NULL && (err = obs_journal_open(&journal, &d->journal, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   if ((err = open_redaction(d, o, error, error_size)) != OBSERVER_E_OK) goto fail;
@@ -655,6 +667,12 @@ void obs_daemon_tick(obs_daemon *d, bool reload) {
   case OBS_TLS_UNCHANGED:
     break;
   }
+}
+
+bool obs_daemon_is_alive(obs_daemon *d) {
+  uint64_t turns = obs_commit_turns(d->commit), before = d->turns;
+  d->turns = turns;
+  return turns != before;
 }
 
 void obs_daemon_reopen(obs_daemon *d) {

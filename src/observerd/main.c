@@ -1,5 +1,6 @@
 /* observerd: signals are data, read here; a second one ends the process at once. */
 #include "base/clock.h"
+#include "base/service_manager.h"
 #include "base/signal_fd.h"
 #include "bridge/bridge.h"
 #include "observerd/daemon.h"
@@ -63,13 +64,17 @@ static void cycle_until_signal(obs_daemon *d, int argc, char **argv, obs_config 
       obs_log_info("observerd", "SIG%s: stopping", sigabbrev_np(sig));
       return;
     }
+    if (sig == SIGHUP) obs_service_manager_reloading();
     if (sig == SIGHUP || sig == SIGUSR1) obs_daemon_reopen(d);
     if (sig == SIGHUP || obs_clock_mono_ms() >= next_tick) {
       obs_daemon_tick(d, sig == SIGHUP);
+      /* A commit thread that stands still, at a disk that does not answer, is as good as dead. */
+      if (obs_service_manager_watches() && obs_daemon_is_alive(d)) obs_service_manager_alive();
       next_tick = obs_clock_mono_ms() + TICK_MS;
     }
     if (sig == SIGHUP) {
       reload(argc, argv, o);
+      obs_service_manager_ready("recording");
       next_cycle = obs_clock_mono_ms() + o->cycle_ms;
     } else if (obs_clock_mono_ms() >= next_cycle) {
       obs_daemon_cycle(d);
@@ -187,6 +192,7 @@ static int serve(int argc, char **argv, obs_config *o) {
   (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
   (void)mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BYTES);
   log_start(o);
+  obs_service_manager_begin();
   each_line(&o->notes, warn);
   obs_listeners_risks(o, warn_of_risk, (void *)(uintptr_t)o); /* it is only read */
   observer_err err = obs_daemon_open(o, &d, text, sizeof(text));
@@ -204,7 +210,9 @@ static int serve(int argc, char **argv, obs_config *o) {
     complain(text);
     return EXIT_CANNOT_RUN;
   }
+  obs_service_manager_ready("recording");
   cycle_until_signal(d, argc, argv, o, signal_fd);
+  obs_service_manager_stopping();
 
   /* A second SIGINT or SIGTERM ends the process at once. One within ECHO_MS is the first one's echo: timeout(1) and
    * shells signal a process and then its group. */
