@@ -192,6 +192,7 @@ typedef struct {
 
 struct obs_notify {
   obs_notify_opts opts;
+  char *public_url; /* without the slashes it ends in; NULL: none */
   obs_records *ledger, *silence_rows;
   int stop_fd; /* eventfd, readable once `stopped` is set */
   _Atomic bool stopped;

@@ -121,6 +121,18 @@ observer_err obs_notify_open(const obs_notify_opts *opts, obs_notify **out, char
   return err;
 }
 
+observer_err obs_notify_set_public_url(obs_notify *n, const char *url) {
+  size_t len = url != NULL ? strlen(url) : 0;
+  while (len > 0 && url[len - 1] == '/') len--;
+  char *copy = len > 0 ? strndup(url, len) : NULL;
+  if (len > 0 && copy == NULL) return OBSERVER_E_NOMEM;
+  pthread_mutex_lock(&n->lock);
+  free(n->public_url);
+  n->public_url = copy;
+  pthread_mutex_unlock(&n->lock);
+  return OBSERVER_E_OK;
+}
+
 /* Place of a receiver in a file that is the same as this one; UINT32_MAX: there is none. */
 static uint32_t find_same(const obs_notify_config *c, const obs_notify_receiver *r) {
   for (uint32_t i = 0; c != NULL && i < c->n; i++)
@@ -233,6 +245,7 @@ void obs_notify_close(obs_notify *n) {
   obs_notify_silences_fini(n);
   obs_records_close(n->ledger);
   obs_notify_config_free(n->config);
+  free(n->public_url);
   if (n->stop_fd >= 0) (void)close(n->stop_fd);
   pthread_mutex_destroy(&n->lock);
   pthread_mutex_destroy(&n->silencing);
@@ -281,7 +294,7 @@ static void put_row(const obs_notify *n, const obs_notify_facts *f, bool firing,
     obs_json_null(&w, "resolved");
   else
     obs_json_time(&w, "resolved", f->resolved_ms);
-  obs_notify_text_link(f, n->opts.public_url, &link);
+  obs_notify_text_link(f, n->public_url, &link);
   obs_json_text(&w, "link", link.len > 0 ? obs_buf_view(&link) : (obs_str){0});
   if (silenced_by != 0)
     obs_json_u64(&w, "silenced_by", silenced_by);

@@ -55,9 +55,8 @@ void obs_notify_config_free(obs_notify_config *c);
 /* ---- life ---- */
 
 typedef struct {
-  const char *dir;        /* of notifications.jsonl and silences.jsonl; NULL: ephemeral */
-  const char *public_url; /* what links in messages begin with: "http://127.0.0.1:3800"; NULL: no links */
-  obs_redact *redact;     /* NULL: what leaves is as it is; outlives it */
+  const char *dir;    /* of notifications.jsonl and silences.jsonl; NULL: ephemeral */
+  obs_redact *redact; /* NULL: what leaves is as it is; outlives it */
   /* The feed: puts a row, a JSON object, on a topic; never waits. NULL: there is no feed. */
   observer_err (*publish)(void *arg, const char *topic, obs_str row);
   void *arg;
@@ -65,6 +64,8 @@ typedef struct {
 
 /* Without receivers; silences are known. `error_text` names file and reason. */
 observer_err obs_notify_open(const obs_notify_opts *opts, obs_notify **out, char *error_text, size_t error_size);
+/* What links in messages begin with: "http://127.0.0.1:3800"; NULL: there are no links. Before the first configure. */
+observer_err obs_notify_set_public_url(obs_notify *n, const char *url);
 /* Takes other receivers from now on; `config` becomes its own, also on failure. A receiver that stays as it is goes on
  * as it was. NULL: none. NOMEM: the former ones stay. Not two at once; may wait for a message under way, as stop. */
 observer_err obs_notify_configure(obs_notify *n, obs_notify_config *config);

@@ -67,7 +67,7 @@ static void put_annotations(obs_json_writer *w, const obs_notify_facts *f) {
 
 static void put_link(obs_json_writer *w, const obs_notify *n, const obs_notify_facts *f) {
   obs_buf link = {0};
-  obs_notify_text_link(f, n->opts.public_url, &link);
+  obs_notify_text_link(f, n->public_url, &link);
   if (link.len > 0) obs_json_text(w, "generatorURL", obs_buf_view(&link));
   w->out->oom = w->out->oom || link.oom;
   obs_buf_fini(&link);
@@ -123,7 +123,7 @@ static void put_common_labels(obs_json_writer *w, const obs_notify_message *m) {
 static void put_texts(obs_json_writer *w, const obs_notify *n, const obs_notify_message *m) {
   obs_buf subject = {0}, body = {0};
   obs_notify_text_subject(m, &subject);
-  obs_notify_text_body(m, n->opts.public_url, &body);
+  obs_notify_text_body(m, n->public_url, &body);
   obs_json_object(w, "commonAnnotations");
   obs_json_text(w, "summary", obs_buf_view(&subject));
   obs_json_text(w, "description", obs_buf_view(&body));
@@ -153,7 +153,7 @@ static void render_webhook(const obs_notify *n, const obs_notify_receiver *r, co
   obs_json_end(&w);
   put_common_labels(&w, m);
   put_texts(&w, n, m);
-  obs_json_cstr(&w, "externalURL", n->opts.public_url != NULL ? n->opts.public_url : "");
+  obs_json_cstr(&w, "externalURL", n->public_url != NULL ? n->public_url : "");
   obs_json_array(&w, "alerts");
   for (uint32_t i = 0; i < m->items.n; i++) {
     const obs_notify_item *item = &m->items.at[i];
@@ -200,7 +200,7 @@ static void render_slack(const obs_notify *n, const obs_notify_receiver *r, cons
   (void)r;
   obs_notify_text_subject(m, &plain);
   obs_buf_putc(&plain, '\n');
-  obs_notify_text_body(m, n->opts.public_url, &plain);
+  obs_notify_text_body(m, n->public_url, &plain);
   put_escaped(&text, &plain);
   obs_json_writer w = obs_json_write(out);
   obs_json_object(&w, NULL);
@@ -246,7 +246,7 @@ static void render_mail(const obs_notify *n, const obs_notify_receiver *r, const
   obs_buf subject = {0}, body = {0};
   obs_buf_puts(&subject, "[observer] ");
   obs_notify_text_subject(m, &subject);
-  obs_notify_text_body(m, n->opts.public_url, &body);
+  obs_notify_text_body(m, n->public_url, &body);
   obs_buf_printf(out, "From: %s\r\nTo: ", r->from);
   for (uint32_t i = 0; i < r->nto; i++) obs_buf_printf(out, "%s%s", i > 0 ? ",\r\n " : "", r->to[i]);
   obs_buf_puts(out, "\r\nSubject: ");

@@ -46,9 +46,7 @@ static const obs_notify_item *first(const obs_notify_message *m, obs_notify_says
 
 void obs_notify_text_link(const obs_notify_facts *f, const char *public_url, obs_buf *out) {
   if (public_url == NULL) return;
-  size_t len = strlen(public_url);
-  while (len > 0 && public_url[len - 1] == '/') len--;
-  obs_buf_append(out, public_url, len);
+  obs_buf_puts(out, public_url);
   obs_buf_puts(out, f->path);
 }
 

@@ -36,6 +36,7 @@ typedef struct {
   char *redact;
   obs_option_list redact_pattern;
   char *keys, *tls_cert, *tls_key, *tls_ca;
+  char *public_url;
   char *config;
   bool check_config, sample_config, version, help, routes, man;
 

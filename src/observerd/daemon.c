@@ -39,6 +39,7 @@ struct obs_daemon {
   obs_sessions *sessions;
   obs_clusters *clusters;
   obs_learn *learn;
+  obs_notify *notify;
   obs_commit *commit;
   obs_bus *bus;
   obs_feed *feed;
@@ -112,6 +113,11 @@ static void on_learned(void *arg, const char *topic, obs_str row) {
   const obs_daemon *d = arg;
   observer_err err = obs_feed_publish_row(d->feed, topic, row);
   if (err != OBSERVER_E_OK) obs_log_warn("observerd", "feed: %s is not sent: %s", topic, observer_strerror(err));
+}
+
+static observer_err on_alert_row(void *arg, const char *topic, obs_str row) {
+  const obs_daemon *d = arg;
+  return obs_feed_publish_row(d->feed, topic, row);
 }
 
 /* A WebSocket's Host and Origin are checked as those of any request that writes. A page that a WebSocket is for comes
@@ -461,6 +467,9 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   };
   if ((err = obs_learn_open(&learn, &d->learn, error, error_size)) != OBSERVER_E_OK) goto fail;
 
+  const obs_notify_opts notify = {.dir = dir, .redact = d->redact, .publish = on_alert_row, .arg = d};
+  if ((err = obs_notify_open(&notify, &d->notify, error, error_size)) != OBSERVER_E_OK) goto fail;
+
   /* The feed first: an op goes out before the cluster that begins with it. Then the clusters: they give each op of the
    * batch its cluster, which those behind them read. */
   uint32_t nfollowers = 2;
@@ -517,6 +526,30 @@ static uint32_t fit_connections(const char *option, uint64_t wanted) {
   return (uint32_t)most;
 }
 
+/* Where people who are told of an alert look further: what is configured, else the first listener, by the machine's
+ * name where it listens on all addresses. */
+static observer_err set_public_url(obs_daemon *d, const obs_config *o) {
+  static const char *const any[] = {"//0.0.0.0:", "//[::]:", "//*:"};
+  char host[256] = "";
+  obs_buf named = {0};
+  const char *url = o->public_url;
+  for (size_t i = 0; url == NULL && obs_bridge_url(d->bridge, i) != NULL; i++)
+    if (strncmp(obs_bridge_url(d->bridge, i), "http", 4) == 0) url = obs_bridge_url(d->bridge, i);
+  for (size_t i = 0; url != NULL && o->public_url == NULL && i < sizeof any / sizeof *any; i++) {
+    const char *found = strstr(url, any[i]);
+    if (found == NULL || gethostname(host, sizeof host - 1) != 0) continue;
+    obs_buf_append(&named, url, (size_t)(found + 2 - url));
+    obs_buf_puts(&named, host);
+    obs_buf_puts(&named, found + strlen(any[i]) - 1);
+    obs_buf_putc(&named, '\0');
+    url = named.p;
+    break;
+  }
+  observer_err err = named.oom ? OBSERVER_E_NOMEM : obs_notify_set_public_url(d->notify, url);
+  obs_buf_fini(&named);
+  return err;
+}
+
 observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, size_t error_size) {
   observer_err err;
   error[0] = '\0';
@@ -543,6 +576,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .sessions = d->sessions,
                                   .clusters = d->clusters,
                                   .learn = d->learn,
+                                  .notify = d->notify,
                                   .limits = limits_of(o),
                                   .health = on_health,
                                   .health_arg = d,
@@ -592,6 +626,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   if ((err = obs_commit_start(d->commit)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_learn_start(d->learn, d->commit)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_bridge_start(d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
+  if ((err = set_public_url(d, o)) != OBSERVER_E_OK) goto fail;
   atomic_store(&d->ready, true);
   obs_bus_start(d->bus);
 
@@ -684,12 +719,14 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_task_threads_close(d->task_threads); /* so that a stop finds them all */
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
   if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS); /* the commit still answers posts that wait */
+  if (d->notify != NULL) obs_notify_stop(d->notify);
   if (d->learn != NULL) obs_learn_stop(d->learn);                    /* and takes the last corrections */
   if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS); /* drains, syncs, writes the checkpoint */
   if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);         /* sends what was recorded last */
   obs_bridge_close(d->bridge);
   obs_commit_close(d->commit);
   obs_learn_close(d->learn);
+  obs_notify_close(d->notify);
   obs_clusters_close(d->clusters);
   obs_sessions_close(d->sessions);
   obs_journal_close(d->journal);

@@ -178,13 +178,12 @@ int main(int argc, char **argv) {
   char error[512];
   obs_notify *n = NULL;
   setvbuf(stdout, NULL, _IOLBF, 0);
-  const obs_notify_opts opts = {.dir = argc > 1 && strcmp(argv[1], "-") != 0 ? argv[1] : NULL,
-                                .public_url = argc > 2 ? argv[2] : NULL,
-                                .publish = print_row};
+  const obs_notify_opts opts = {.dir = argc > 1 && strcmp(argv[1], "-") != 0 ? argv[1] : NULL, .publish = print_row};
   if (obs_notify_open(&opts, &n, error, sizeof error) != OBSERVER_E_OK) {
     fprintf(stderr, "notify_tool: %s\n", error);
     return 1;
   }
+  if (argc > 2 && obs_notify_set_public_url(n, argv[2]) != OBSERVER_E_OK) return 1;
   printf("ready\n");
   while (fgets(line, sizeof line, stdin) != NULL) {
     line[strcspn(line, "\n")] = '\0';
