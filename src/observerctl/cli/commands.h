@@ -26,6 +26,7 @@
   X(escalations)                                                                                                       \
   X(advice)                                                                                                            \
   X(review)                                                                                                            \
+  X(silence)                                                                                                           \
   X(tail)                                                                                                              \
   X(top)                                                                                                               \
   X(check)                                                                                                             \
