@@ -1,5 +1,6 @@
 #include "observerd/daemon.h"
 
+#include "alerts/alerts.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "bridge/bridge.h"
@@ -37,6 +38,7 @@ struct obs_daemon {
   obs_sessions *sessions;
   obs_clusters *clusters;
   obs_learn *learn;
+  obs_alerts *alerts;
   obs_commit *commit;
   obs_bus *bus;
   obs_feed *feed;
@@ -47,7 +49,9 @@ struct obs_daemon {
   char *data_dir;             /* absolute; NULL: ephemeral */
   const char *journal_name;   /* the configuration's */
   uint64_t started_ms;        /* monotonic */
+  uint64_t settled;           /* ops that were answered when alerts looked last */
   _Atomic bool ready;         /* all URLs are bound */
+  bool whole;                 /* every row was replayed */
   bool silent;                /* a listener did not serve when it was last asked */
   uint64_t cycle, logged_seq; /* the last seq that a cycle's line counted */
 };
@@ -168,6 +172,28 @@ static const char *find_silent(void *arg) {
   const char *url = obs_bus_silent(d->bus);
   if (url == NULL) url = obs_feed_silent(d->feed);
   return url != NULL ? url : obs_bridge_silent(d->bridge);
+}
+
+/* How the daemon is, for the rules on itself; on alerts' thread. Ops that stay under way while nothing is answered are
+ * lost somewhere; while the disk fails, that is why. */
+static void look_at_self(void *arg, obs_engine_self *out) {
+  obs_daemon *d = arg;
+  char *why = out->why[OBS_RULE_RECORDING];
+  uint64_t under_way = 0, answered = 0;
+  bool records = obs_commit_health(d->commit, why, sizeof(out->why[0])) == OBSERVER_E_OK;
+  const char *silent = records ? find_silent(d) : NULL;
+  if (silent != NULL) (void)snprintf(why, sizeof(out->why[0]), "%s is not serving", silent);
+  out->failing[OBS_RULE_RECORDING] = !records || silent != NULL;
+  for (int t = 0; t < OBS_TRANSPORT_COUNT; t++) {
+    obs_commit_counts n;
+    obs_commit_get_counts(d->commit, (obs_transport)t, &n);
+    under_way += n.in_flight;
+    answered += n.recorded + n.duplicate + n.rejected;
+  }
+  out->failing[OBS_RULE_CONSERVATION] = records && under_way > 0 && answered == d->settled;
+  (void)snprintf(out->why[OBS_RULE_CONSERVATION], sizeof(out->why[0]),
+                 "%" PRIu64 " ops were received and are neither recorded, duplicates nor rejected", under_way);
+  d->settled = answered;
 }
 
 static void count_connections(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]) {
@@ -449,9 +475,13 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   };
   if ((err = obs_learn_open(&learn, &d->learn, error, error_size)) != OBSERVER_E_OK) goto fail;
 
+  const obs_alerts_opts alerts = {
+      .dir = dir, .rules = o->rules, .clusters = d->clusters, .self = look_at_self, .arg = d};
+  if ((err = obs_alerts_open(&alerts, &d->alerts, error, error_size)) != OBSERVER_E_OK) goto fail;
+
   /* The feed first: an op goes out before the cluster that begins with it. Then the clusters: they give each op of the
    * batch its cluster, which those behind them read. */
-  uint32_t nfollowers = 2;
+  uint32_t nfollowers = 3;
   obs_commit_follower followers[OBS_FOLLOWERS] = {
       {.name = "feed", .arg = d, .apply = on_recorded},
       {.name = "clusters",
@@ -461,6 +491,14 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
        .apply_row = obs_clusters_apply_row,
        .save = obs_clusters_save,
        .load = obs_clusters_load},
+      {.name = "alerts",
+       .version = OBS_ENGINE_VERSION,
+       .arg = d->alerts,
+       .apply = obs_alerts_apply,
+       .apply_row = obs_alerts_apply_row,
+       .save = obs_alerts_save,
+       .load = obs_alerts_load,
+       .optional = true},
   };
   obs_learn_followers(d->learn, followers, &nfollowers);
   const obs_record_kinds kinds = {{obs_sessions_kind(d->sessions)}, 1};
@@ -478,6 +516,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
 
   obs_commit_recovered recovered;
   if ((err = obs_commit_recover(d->commit, &recovered)) != OBSERVER_E_OK) goto fail;
+  d->whole = recovered.checkpoint_seq == 0;
   if (d->journal != NULL)
     obs_log_info("observerd",
                  "journal %s: %" PRIu64 " ops in the checkpoint, %" PRIu64 " replayed, %" PRIu64 " bad rows%s", dir,
@@ -531,6 +570,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .sessions = d->sessions,
                                   .clusters = d->clusters,
                                   .learn = d->learn,
+                                  .alerts = d->alerts,
                                   .limits = limits_of(o),
                                   .health = on_health,
                                   .health_arg = d,
@@ -579,6 +619,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   if ((err = obs_feed_start(d->feed)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_commit_start(d->commit)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_learn_start(d->learn, d->commit)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_alerts_start(d->alerts, d->whole)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_bridge_start(d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
   atomic_store(&d->ready, true);
   obs_bus_start(d->bus);
@@ -645,6 +686,8 @@ void obs_daemon_cycle(obs_daemon *d) {
 
 void obs_daemon_tick(obs_daemon *d, bool reload) {
   obs_access_tick(d->access, reload);
+  if (reload && d->config->rules != NULL)
+    obs_access_audit(d->access, obs_alerts_reload(d->alerts) ? "rules_reload" : "rules_refused", NULL, NULL);
   switch (obs_tls_tick(d->tls, reload)) { /* it logs and counts what changes */
   case OBS_TLS_RELOADED:
     obs_access_audit(d->access, "tls_reload", NULL, NULL);
@@ -666,12 +709,14 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_task_threads_close(d->task_threads); /* so that a stop finds them all */
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
   if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS); /* the commit still answers posts that wait */
+  if (d->alerts != NULL) obs_alerts_stop(d->alerts);
   if (d->learn != NULL) obs_learn_stop(d->learn);                    /* and takes the last corrections */
   if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS); /* drains, syncs, writes the checkpoint */
   if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);         /* sends what was recorded last */
   obs_bridge_close(d->bridge);
   obs_commit_close(d->commit);
   obs_learn_close(d->learn);
+  obs_alerts_close(d->alerts);
   obs_clusters_close(d->clusters);
   obs_sessions_close(d->sessions);
   obs_journal_close(d->journal);
