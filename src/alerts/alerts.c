@@ -301,7 +301,7 @@ static void resolve_orphans(obs_alerts *a, int64_t now_ms) {
 /* Writes the row of a transition. False: later. */
 static bool write_row(obs_alerts *a, transition *t) {
   obs_buf row = {0};
-  obs_json_writer w = obs_json_write_members(&row);
+  obs_json_writer w = {.out = &row, .depth = 1};
   obs_alert_put(&w, &t->alert);
   observer_err err = row.oom ? OBSERVER_E_NOMEM : obs_records_append(a->records, &row, &t->row);
   obs_buf_fini(&row);

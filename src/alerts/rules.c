@@ -299,13 +299,13 @@ static const obs_rule defaults[OBS_RULE_FORMS] = {
 };
 
 /* What members say together. */
-static void check_rule(faults *f, obs_rule *r) {
+static void check_rule(faults *f, const cJSON *json, obs_rule *r) {
   if (r->form == OBS_RULE_RATE) {
     if (r->of.nodes == NULL && r->slower_times == 0) fault(f, "of", "is missing (or slower)");
     if (r->of.nodes != NULL && r->slower_times != 0) fault(f, "slower", "cannot stand beside of");
-    if (r->above < 0) fault(f, "above", "is missing");
+    if (cJSON_GetObjectItemCaseSensitive(json, "above") == NULL) fault(f, "above", "is missing");
     if (r->clear_below < 0) r->clear_below = r->above / 2;
-    if (r->clear_below > r->above) fault(f, "clear_below", "must not be more than above");
+    if (r->above >= 0 && r->clear_below > r->above) fault(f, "clear_below", "must not be more than above");
     if (r->clear_within_ms > r->within_ms) fault(f, "clear_within", "must not be longer than within");
   }
   if (r->form == OBS_RULE_CLUSTER && r->within_ms > 60 * MINUTE) fault(f, "within", "must be from 10s to 1h");
@@ -412,13 +412,15 @@ static void read_rule(faults *f, const cJSON *json, unsigned index, bool builtin
   }
   int form = choose(f, "on", on, obs_rule_form_names, OBS_RULE_FORMS);
   if (form < 0) return;
+  unsigned told = f->told;
   *out = defaults[form];
   out->form = (obs_rule_form)form;
   out->severity = OBS_RULE_WARN;
   out->builtin = builtin;
   (void)snprintf(out->id, sizeof(out->id), "%s", id->valuestring);
   read_table(f, NULL, json, members, COUNT(members), 1u << form, obs_rule_form_names[form], out);
-  check_rule(f, out);
+  check_rule(f, json, out);
+  if (f->told != told) return; /* what is wrong has no words */
   obs_buf words = {0};
   if (out->text == NULL) {
     describe(out, &words);
