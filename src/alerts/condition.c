@@ -35,6 +35,9 @@ struct obs_condition {
   obs_field_value *values;
   uint32_t nvalues;
   double threshold;
+  uint32_t bit;     /* of its field in obs_op.present; 0: it is no field of the table */
+  uint32_t offset;  /* of its field in obs_op */
+  obs_op_kind type; /* of its field */
 };
 
 /* ---- reading ---- */
@@ -175,6 +178,11 @@ static bool read_one(const reading *r, const cJSON *json, const char *at, unsign
             : (kinds[kind].takes & ONE) != 0 ? read_one(r, m, below, depth + 1)
                                              : read_members(r, m, below, x);
   x->size = (uint32_t)(r->out->nodes + r->out->n - x);
+  if (x->field != NULL && x->field->field < OBS_F_COUNT) {
+    x->bit = OBS_BIT(x->field->field);
+    x->offset = obs_op_fields[x->field->field].offset;
+    x->type = obs_op_fields[x->field->field].kind;
+  }
   return ok;
 }
 
@@ -252,8 +260,42 @@ static bool glob_matches(obs_str pattern, obs_str s) {
   return i == pattern.len;
 }
 
+/* What most conditions are, without a value in between: on a field that the op lacks, and on texts, numbers and truths
+ * of the table. Each op is asked by each rule, so this is where the time goes. False: it has to be read. */
+static inline bool is_quick(const obs_condition *x, const obs_op *op, bool *result) {
+  if (x->bit == 0) return false;
+  if ((op->present & x->bit) == 0) {
+    *result = x->kind == EMPTY;
+    return true;
+  }
+  const void *at = (const char *)op + x->offset;
+  if (x->type == OBS_KIND_TEXT && (x->kind == EQUALS || x->kind == IN)) {
+    const obs_str *s = at;
+    *result = false;
+    for (const obs_field_value *v = x->values; v < x->values + x->nvalues && !*result; v++)
+      *result = v->text.len == s->len && v->type == OBS_FIELD_TEXT && memcmp(v->text.p, s->p, s->len) == 0;
+    return true;
+  }
+  if (x->type == OBS_KIND_TEXT && x->kind == EMPTY) {
+    *result = ((const obs_str *)at)->len == 0;
+    return true;
+  }
+  if (x->type == OBS_KIND_BOOL && x->kind == EQUALS) {
+    *result = x->values->type == OBS_FIELD_BOOL && *(const bool *)at == x->values->b;
+    return true;
+  }
+  if ((x->type == OBS_KIND_DURATION || x->type == OBS_KIND_INT) && (x->kind == GREATER || x->kind == LESS)) {
+    double n = (double)*(const int64_t *)at;
+    *result = x->kind == GREATER ? n > x->threshold : n < x->threshold;
+    return true;
+  }
+  return false;
+}
+
 static bool holds(const obs_condition *x, const obs_op *op, const obs_op_unknown *unknown, obs_condition_room *room) {
   obs_field_value v;
+  bool result;
+  if (is_quick(x, op, &result)) return result;
   switch (x->kind) {
   case ALWAYS:
     return true;
@@ -292,9 +334,30 @@ static bool holds(const obs_condition *x, const obs_op *op, const obs_op_unknown
 
 bool obs_conditions_hold(const obs_conditions *c, const obs_op *op, const obs_op_unknown *unknown,
                          obs_condition_room *room) {
+  bool result;
   for (const obs_condition *x = c->nodes; x < c->nodes + c->n; x += x->size)
-    if (!holds(x, op, unknown, room)) return false;
+    if (is_quick(x, op, &result) ? !result : !holds(x, op, unknown, room)) return false;
   return true;
+}
+
+obs_condition_quick obs_conditions_quick(const obs_conditions *c) {
+  const obs_condition *x = c->nodes;
+  obs_condition_quick q = {.test = OBS_QUICK_NOTHING};
+  if (c->n == 0 || x->bit == 0 || x->kind == EMPTY) return q;
+  q.bit = x->bit;
+  q.offset = x->offset;
+  bool number = x->type == OBS_KIND_INT || x->type == OBS_KIND_DURATION;
+  if (x->kind == EQUALS && x->type == OBS_KIND_TEXT && x->values->type == OBS_FIELD_TEXT) {
+    q.test = OBS_QUICK_TEXT_IS;
+    q.text = x->values->text;
+  } else if (x->kind == EQUALS && x->type == OBS_KIND_BOOL && x->values->type == OBS_FIELD_BOOL) {
+    q.test = OBS_QUICK_BOOL_IS;
+    q.b = x->values->b;
+  } else if (number && (x->kind == GREATER || x->kind == LESS)) {
+    q.test = x->kind == GREATER ? OBS_QUICK_MORE : OBS_QUICK_LESS;
+    q.n = x->threshold;
+  }
+  return q;
 }
 
 /* ---- in words ---- */

@@ -36,6 +36,42 @@ bool obs_conditions_read(const cJSON *list, const char *at, obs_conditions *out,
 void obs_conditions_fini(obs_conditions *c);
 bool obs_conditions_hold(const obs_conditions *c, const obs_op *op, const obs_op_unknown *unknown,
                          obs_condition_room *room);
+/* The first of a list as something that a few loads decide: each op is asked by each rule, and most are decided here.
+ */
+typedef enum { OBS_QUICK_NOTHING, OBS_QUICK_TEXT_IS, OBS_QUICK_BOOL_IS, OBS_QUICK_MORE, OBS_QUICK_LESS } obs_quick_test;
+
+typedef struct {
+  uint32_t bit; /* of a field that has to be there; 0: none has to */
+  uint32_t offset;
+  obs_quick_test test; /* what else can be said of it */
+  bool b;
+  double n;
+  obs_str text; /* the conditions' own */
+} obs_condition_quick;
+
+obs_condition_quick obs_conditions_quick(const obs_conditions *c);
+
+/* True: they do not hold. False: they may. */
+static inline bool obs_condition_quick_refuses(const obs_condition_quick *q, const obs_op *op) {
+  if ((op->present & q->bit) != q->bit) return true;
+  const void *at = (const char *)op + q->offset;
+  switch (q->test) {
+  case OBS_QUICK_NOTHING:
+    return false;
+  case OBS_QUICK_TEXT_IS: {
+    const obs_str *s = (const obs_str *)at;
+    return s->len != q->text.len || memcmp(s->p, q->text.p, s->len) != 0;
+  }
+  case OBS_QUICK_BOOL_IS:
+    return *(const bool *)at != q->b;
+  case OBS_QUICK_MORE:
+    return (double)*(const int64_t *)at <= q->n;
+  case OBS_QUICK_LESS:
+    return (double)*(const int64_t *)at >= q->n;
+  }
+  return false;
+}
+
 /* Appends them in words: `source is "bot" and error is empty`. */
 void obs_conditions_describe(const obs_conditions *c, obs_buf *out);
 

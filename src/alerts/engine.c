@@ -81,6 +81,8 @@ obs_engine *obs_engine_open(const obs_rules *rules) {
     if (t->bucket_ms == 0) t->bucket_ms = 1;
     t->keys = keys_of(e, t->rule);
     e->has_clusters = e->has_clusters || t->rule->form == OBS_RULE_CLUSTER;
+    if (t->rule->form != OBS_RULE_CLUSTER && t->rule->form != OBS_RULE_SELF)
+      e->steps[e->nsteps++] = (obs_engine_step){obs_conditions_quick(&t->rule->when), &t->rule->when, t};
     obs_engine_group *other = add_group(t, &slot);
     if (other == NULL || !obs_map_init(&t->index, 16)) goto fail;
   }
@@ -278,12 +280,21 @@ void obs_engine_mark(obs_engine_runtime *t, obs_engine_group *g, uint32_t slot) 
   t->dirty.at[t->dirty.n++] = slot; /* add_group has made room */
 }
 
+/* Most groups are made by one text of the table. */
+static bool plain_value(const obs_rule *r, const obs_op *op, obs_str *out) {
+  const obs_field *f = &r->by[0];
+  if (r->nby != 1 || f->field >= OBS_F_COUNT || obs_op_fields[f->field].kind != OBS_KIND_TEXT) return false;
+  *out = (op->present & OBS_BIT(f->field)) == 0 ? OBS_STR("")
+                                                : *(const obs_str *)((const char *)op + obs_op_fields[f->field].offset);
+  return true;
+}
+
 static uint32_t find_group(obs_engine *e, obs_engine_runtime *t, const obs_op *op, const obs_op_unknown *unknown) {
   if (t->keys == UINT32_MAX) return 0;
   obs_str values[OBS_RULES_BY] = {{0}};
   bool known = e->key_op[t->keys] == e->op;
   if (!known) {
-    values_of(e, t->rule, op, unknown, values);
+    if (!plain_value(t->rule, op, values)) values_of(e, t->rule, op, unknown, values);
     e->key_hash[t->keys] = obs_engine_hash(values, t->rule->nby);
     e->key_op[t->keys] = e->op;
   }
@@ -299,29 +310,35 @@ static uint32_t find_group(obs_engine *e, obs_engine_runtime *t, const obs_op *o
   return slot;
 }
 
+static void count_in_window(obs_engine_runtime *t, obs_engine_group *g, int64_t now_ms, bool bad) {
+  obs_engine_window *w = g->window;
+  if (now_ms != t->at_ms) {
+    t->at_ms = now_ms;
+    t->at_bucket = now_ms / t->bucket_ms;
+    t->at_index = (uint32_t)(t->at_bucket % OBS_ENGINE_BUCKETS);
+  }
+  if (w->bucket < t->at_bucket) obs_engine_roll(t, g, now_ms);
+  uint32_t i = w->bucket == t->at_bucket ? t->at_index : (uint32_t)(w->bucket % OBS_ENGINE_BUCKETS);
+  w->n[i]++;
+  w->m[i] += bad;
+  g->sum_n++;
+  g->sum_m += bad;
+}
+
 static void count(obs_engine *e, obs_engine_runtime *t, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq) {
   const obs_rule *r = t->rule;
   if (!is_counted(r, op)) return;
   uint32_t slot = find_group(e, t, op, unknown);
   obs_engine_group *g = &t->groups.at[slot];
   int64_t now_ms = op->received_ms;
+  bool bad = r->form == OBS_RULE_OP || (r->form == OBS_RULE_RATE && is_bad(e, r, g, op, unknown));
   if (g->ops++ == 0) g->first_ms = now_ms;
-  if (g->window != NULL) {
-    bool bad = r->form == OBS_RULE_OP || is_bad(e, r, g, op, unknown);
-    obs_engine_roll(t, g, now_ms);
-    uint32_t i = (uint32_t)(g->window->bucket % OBS_ENGINE_BUCKETS);
-    g->window->n[i]++;
-    g->sum_n++;
-    if (bad) {
-      g->window->m[i]++;
-      g->sum_m++;
-      note_seq(g, seq);
-      obs_engine_mark(t, g, slot);
-    }
-  } else {
-    if (r->learned) note_pause(e, g, now_ms);
-    note_seq(g, seq);
-  }
+  if (g->window != NULL)
+    count_in_window(t, g, now_ms, bad);
+  else if (r->learned)
+    note_pause(e, g, now_ms);
+  if (bad || g->window == NULL) note_seq(g, seq);
+  if (bad) obs_engine_mark(t, g, slot);
   g->last_ms = now_ms;
 }
 
@@ -367,13 +384,11 @@ void obs_engine_op(obs_engine *e, const obs_op *op, const obs_op_unknown *unknow
   if (op->late || op->received_ms == 0) return;
   e->op++;
   if (e->has_clusters) note_endpoint(e, op);
-  for (uint32_t i = 0; i < e->rules->n; i++) {
-    obs_engine_runtime *t = &e->at[i];
-    if (t->rule->form == OBS_RULE_CLUSTER || t->rule->form == OBS_RULE_SELF) continue;
+  for (const obs_engine_step *x = e->steps; x < e->steps + e->nsteps; x++) {
+    if (obs_condition_quick_refuses(&x->first, op)) continue;
     uint64_t before = e->room.not_numbers;
-    bool counted = obs_conditions_hold(&t->rule->when, op, unknown, &e->room);
-    if (counted) count(e, t, op, unknown, seq);
-    t->not_numbers += e->room.not_numbers - before;
+    if (x->when->n == 0 || obs_conditions_hold(x->when, op, unknown, &e->room)) count(e, x->t, op, unknown, seq);
+    if (e->room.not_numbers != before) x->t->not_numbers += e->room.not_numbers - before;
   }
 }
 

@@ -57,7 +57,9 @@ typedef struct {
   obs_map index;                         /* slot by hash */
   OBS_VEC(uint32_t) free, dirty, active; /* slots */
   uint64_t last_hash;
-  uint32_t last_slot; /* 0: none */
+  uint32_t last_slot;       /* 0: none */
+  int64_t at_ms, at_bucket; /* of the op at hand: divisions are dear */
+  uint32_t at_index;
   uint32_t turn;
   int64_t warm_ms, swept_ms; /* nothing is clear before warm_ms */
   uint64_t fired, not_numbers;
@@ -72,8 +74,17 @@ typedef struct {
   uint32_t n[OBS_ENGINE_MINUTES];
 } obs_engine_endpoint;
 
+/* Of a rule that ops are counted for: what each op needs of it. */
+typedef struct {
+  obs_condition_quick first;
+  const obs_conditions *when;
+  obs_engine_runtime *t;
+} obs_engine_step;
+
 struct obs_engine {
   const obs_rules *rules;
+  obs_engine_step steps[OBS_RULES_MAX];
+  uint32_t nsteps;
   obs_engine_runtime *at;              /* one a rule */
   const obs_rule *keys[OBS_RULES_MAX]; /* a rule for each list of fields that makes groups */
   uint64_t key_hash[OBS_RULES_MAX];    /* of the op at hand, */
