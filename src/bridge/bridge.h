@@ -14,6 +14,7 @@
 #include "commit/commit.h"
 #include "httpd/httpd.h"
 #include "learn/learn.h"
+#include "notify/notify.h"
 #include "sessions/sessions.h"
 
 #include <stdio.h>
@@ -30,6 +31,7 @@ typedef struct {
   obs_clusters *clusters; /* NULL: the routes of clusters answer 503 */
   obs_learn *learn;       /* NULL: the routes of what is learned answer 503 */
   obs_alerts *alerts;     /* NULL: the routes of alerts and rules answer 503 */
+  obs_notify *notify;     /* NULL: the routes of silences answer 503 */
   obs_access *access;     /* who may do what; NULL, or without a key file: everybody everything */
   obs_op_limits limits;
   /* httpd.h has the meaning of these, and of 0. */

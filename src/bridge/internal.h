@@ -71,6 +71,12 @@ void obs_bridge_put_end(obs_json_writer *w, const obs_page_end *end, bool walked
 bool obs_bridge_get_key(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_key_params;
 
+/* silences.c */
+void obs_bridge_get_silences(obs_connection *s, const void *filter);
+void obs_bridge_post_silence(obs_connection *s, const void *filter);
+void obs_bridge_delete_silence(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_silences_params;
+
 /* post.c */
 bool obs_bridge_post_event(obs_connection *s, const void *filter);
 bool obs_bridge_post_session(obs_connection *s, const void *filter);

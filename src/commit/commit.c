@@ -127,6 +127,10 @@ void obs_commit_checkpoint(obs_commit *c) {
   pthread_mutex_unlock(&c->lock);
 }
 
+uint64_t obs_commit_turns(const obs_commit *c) {
+  return atomic_load_explicit(&c->turns, memory_order_relaxed);
+}
+
 void obs_commit_look(obs_commit *c) {
   pthread_mutex_lock(&c->lock);
   c->look_wanted = true;

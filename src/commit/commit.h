@@ -123,6 +123,9 @@ void obs_commit_checkpoint(obs_commit *c);
 /* Has the journal's place looked at now and not within the next second. Any thread. */
 void obs_commit_look(obs_commit *c);
 
+/* How often the commit thread has gone round: once a second at least, unless something holds it up. Any thread. */
+uint64_t obs_commit_turns(const obs_commit *c);
+
 /* Stops taking, records what waits (at most until `deadline_ms` from now; what cannot be written by then is answered
  * with an error and counted), syncs, writes the checkpoint, joins. */
 void obs_commit_stop(obs_commit *c, uint32_t deadline_ms);

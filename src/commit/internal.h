@@ -51,6 +51,7 @@ struct obs_commit {
 
   obs_commit_atomics counts[OBS_TRANSPORT_COUNT];
   _Atomic uint64_t late, skewed;
+  _Atomic uint64_t turns;        /* of the commit thread, which makes one each second at least */
   _Atomic int64_t clock_step_ms; /* as last looked at */
 
   /* The commit thread's own. */

@@ -277,6 +277,7 @@ void *obs_commit_run(void *arg) {
   /* Of this thread alone: its short waits end when they should. Where it is not allowed they end a little later. */
   (void)prctl(PR_SET_TIMERSLACK, 1000UL);
   while (flush_before_idle(c), take_work(c, &fresh)) {
+    atomic_fetch_add_explicit(&c->turns, 1, memory_order_relaxed);
     if (c->failing != OBSERVER_E_OK && obs_clock_mono_ms() < c->retry_at)
       answer_while_failing(c, &fresh);
     else

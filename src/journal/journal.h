@@ -49,6 +49,9 @@ typedef struct {
   uint64_t retain_seconds;  /* a rotated segment goes when its newest row was received longer ago; 0: never */
   uint64_t rejected_bytes;  /* rejected.jsonl is turned over to rejected.1.jsonl at this size; 0: 64 MiB */
   uint32_t block_bytes;     /* granularity of the index that readers skip by; 0: 1 MiB */
+  /* Called every few seconds of a replay: `percent` of its bytes are read. NULL: nobody is told. */
+  void (*progress)(void *arg, uint64_t rows, unsigned percent);
+  void *progress_arg;
   bool beside; /* of a journal that holds the directory's lock: takes none, has one segment, appends are tentative */
 } obs_journal_opts;
 

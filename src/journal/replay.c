@@ -91,7 +91,9 @@ static void tell_progress(replay *r, uint64_t read) {
   uint64_t now = obs_clock_mono_ms(), done = r->bytes_before + read;
   if (now < r->tell_at) return;
   r->tell_at = now + r->j->tell_ms;
-  obs_log_info("journal", "reading: %" PRIu64 " rows, %.0f %%", r->out->rows, 100 * (double)done / (double)r->bytes);
+  double percent = 100 * (double)done / (double)r->bytes;
+  obs_log_info("journal", "reading: %" PRIu64 " rows, %.0f %%", r->out->rows, percent);
+  if (r->j->opts.progress != NULL) r->j->opts.progress(r->j->opts.progress_arg, r->out->rows, (unsigned)percent);
 }
 
 /* ---- rows ---- */

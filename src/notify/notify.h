@@ -33,7 +33,8 @@ enum {
   OBS_NOTIFY_LABELS = 4,
   OBS_NOTIFY_RECEIVERS = 16,
   OBS_NOTIFY_SILENCES = 256,
-  OBS_NOTIFY_NAME_MAX = 64 /* of a rule, a receiver, a label */
+  OBS_NOTIFY_NAME_MAX = 64, /* of a rule, a receiver, a label */
+  OBS_NOTIFY_PER_HOUR_MAX = 240
 };
 
 typedef struct obs_notify obs_notify;
@@ -54,17 +55,17 @@ void obs_notify_config_free(obs_notify_config *c);
 /* ---- life ---- */
 
 typedef struct {
-  const char *dir;        /* of notifications.jsonl and silences.jsonl; NULL: ephemeral */
-  const char *public_url; /* what links in messages begin with: "http://127.0.0.1:3800"; NULL: no links */
-  obs_redact *redact;     /* NULL: what leaves is as it is; outlives it */
+  const char *dir;    /* of notifications.jsonl and silences.jsonl; NULL: ephemeral */
+  obs_redact *redact; /* NULL: what leaves is as it is; outlives it */
   /* The feed: puts a row, a JSON object, on a topic; never waits. NULL: there is no feed. */
   observer_err (*publish)(void *arg, const char *topic, obs_str row);
   void *arg;
-  int64_t (*now)(void); /* NULL: obs_clock_receipt_ms */
 } obs_notify_opts;
 
 /* Without receivers; silences are known. `error_text` names file and reason. */
 observer_err obs_notify_open(const obs_notify_opts *opts, obs_notify **out, char *error_text, size_t error_size);
+/* What links in messages begin with: "http://127.0.0.1:3800"; NULL: there are no links. Before the first configure. */
+observer_err obs_notify_set_public_url(obs_notify *n, const char *url);
 /* Takes other receivers from now on; `config` becomes its own, also on failure. A receiver that stays as it is goes on
  * as it was. NULL: none. NOMEM: the former ones stay. Not two at once; may wait for a message under way, as stop. */
 observer_err obs_notify_configure(obs_notify *n, obs_notify_config *config);
@@ -147,6 +148,8 @@ typedef enum {
       OBS_NOTIFY_WHY_COUNT
 } obs_notify_why;
 
+extern const char *const obs_notify_why_names[OBS_NOTIFY_WHY_COUNT];
+
 typedef struct {
   uint64_t sent[OBS_NOTIFY_TYPE_COUNT], failed[OBS_NOTIFY_TYPE_COUNT]; /* messages answered; attempts that failed */
   uint64_t suppressed[OBS_NOTIFY_WHY_COUNT];
@@ -160,14 +163,15 @@ void obs_notify_get_counts(obs_notify *n, obs_notify_counts *out);
 
 /* ---- silences ---- */
 
-/* Sets a silence from a request's body: {"matchers":[{"name","value","glob"}],"until"|"for","author","comment"}.
- * Waits for the disk: not on NNG's threads. INVALID: `error` names the member; FULL: too many; otherwise the disk. Adds
- * the silence, as the list has it, to `out`. */
-observer_err obs_notify_silence_add(obs_notify *n, const cJSON *body, obs_buf *out, char *error, size_t size);
-/* Ends one now. NOTFOUND: there is none in force with that id. Appends it to `out` as it is then. */
+/* Sets a silence from a request's body: {"matchers":[{"name","value","glob"}],"until"|"for","author","comment"};
+ * without an author it is `author`. Waits for the disk: not on NNG's threads. Appends the silence, as the list has it;
+ * *id is its own. INVALID: `error` names the member; FULL: too many; others: the disk. */
+observer_err obs_notify_silence_add(obs_notify *n, const cJSON *body, const char *author, uint64_t *id, obs_buf *out,
+                                    char *error, size_t size);
+/* Ends one now. NOTFOUND: there is none in force with that id. Appends it as it is then. */
 observer_err obs_notify_silence_end(obs_notify *n, uint64_t id, obs_buf *out);
-/* A page of the silences as a JSON array, newest first: those in force, and with `ended` those that ended within a day.
- */
+/* A page of the silences as a JSON array, newest first: those in force, with `ended` also those that are over, as far
+ * as they are remembered. */
 void obs_notify_silences(obs_notify *n, const obs_page *page, bool ended, obs_buf *out, obs_page_end *end);
 
 #endif

@@ -83,6 +83,10 @@ static const obs_option rows[] = {
              "beyond loopback, every name is accepted unless one is given"},
     {"http-origin", .meta = "ORIGIN", .type = OBS_OPTION_TEXTS, IN("http", http_origin),
      .help = "web origin, such as https://example.org, whose pages may write and open WebSockets; repeatable"},
+    {"public-url", URL("http https"), IN("http", public_url),
+     .help =
+         "URL under which people reach this daemon's page, for links in notifications; by default that of the first "
+         "HTTP listener"},
     {"http-connections", NUMBER("N", 1, 60000), .initial = "1024", IN("http", http_connections),
      .help = "most HTTP connections open at once; further ones get a 503"},
     {"http-idle", TIME_IN("SECONDS", 1000, 1, 86400), .initial = "75", IN("http", http_idle_s),

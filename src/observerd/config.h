@@ -37,6 +37,7 @@ typedef struct {
   obs_option_list redact_pattern;
   char *rules;
   char *keys, *tls_cert, *tls_key, *tls_ca;
+  char *public_url;
   char *config;
   bool check_config, sample_config, version, help, routes, man;
 

@@ -3,6 +3,7 @@
 #include "alerts/alerts.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/service_manager.h"
 #include "bridge/bridge.h"
 #include "cluster/clusters.h"
 #include "commit/commit.h"
@@ -14,6 +15,7 @@
 #include "metrics/metrics.h"
 #include "observerd/banner.h"
 #include "observerd/listeners.h"
+#include "observerd/receivers.h"
 #include "stream/bind_check.h"
 #include "stream/task_threads.h"
 #include "stream/tls.h"
@@ -28,6 +30,7 @@
 #include <unistd.h>
 
 enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500 };
+enum { START_MORE_S = 60 };
 
 struct obs_daemon {
   const obs_config *config;
@@ -39,6 +42,7 @@ struct obs_daemon {
   obs_clusters *clusters;
   obs_learn *learn;
   obs_alerts *alerts;
+  obs_notify *notify;
   obs_commit *commit;
   obs_bus *bus;
   obs_feed *feed;
@@ -54,6 +58,7 @@ struct obs_daemon {
   bool whole;                 /* every row was replayed */
   bool silent;                /* a listener did not serve when it was last asked */
   uint64_t cycle, logged_seq; /* the last seq that a cycle's line counted */
+  uint64_t turns;             /* of the commit thread, when last looked at */
 };
 
 static obs_bus_url_list urls_of(const obs_option_list *list) {
@@ -115,6 +120,11 @@ static void on_learned(void *arg, const char *topic, obs_str row) {
   if (err != OBSERVER_E_OK) obs_log_warn("observerd", "feed: %s is not sent: %s", topic, observer_strerror(err));
 }
 
+static observer_err on_alert_row(void *arg, const char *topic, obs_str row) {
+  const obs_daemon *d = arg;
+  return obs_feed_publish_row(d->feed, topic, row);
+}
+
 /* A WebSocket's Host and Origin are checked as those of any request that writes. A page that a WebSocket is for comes
  * from another port: this one has none. */
 static unsigned refuses_site(void *arg, const obs_address *at, obs_str host, obs_str origin) {
@@ -172,6 +182,59 @@ static const char *find_silent(void *arg) {
   const char *url = obs_bus_silent(d->bus);
   if (url == NULL) url = obs_feed_silent(d->feed);
   return url != NULL ? url : obs_bridge_silent(d->bridge);
+}
+
+/* ---- alerts: from the rules to those who are told ---- */
+
+static obs_notify_alert notify_alert_of(const obs_alert *a, const obs_rule *rule) {
+  static const obs_notify_severity severities[OBS_RULE_SEVERITIES] = {
+      [OBS_RULE_INFO] = OBS_NOTIFY_INFO, [OBS_RULE_WARN] = OBS_NOTIFY_WARN, [OBS_RULE_PAGE] = OBS_NOTIFY_PAGE};
+  obs_notify_alert n = {.fingerprint = a->fingerprint,
+                        .rule = a->rule,
+                        .severity = severities[a->severity],
+                        .state = a->state == OBS_ALERT_RESOLVED ? OBS_NOTIFY_RESOLVED : OBS_NOTIFY_FIRING,
+                        .nlabels = a->nlabels,
+                        .value = a->value,
+                        .threshold = a->threshold,
+                        .text = a->text,
+                        .path = "/#/alerts",
+                        .since_ms = a->since_ms,
+                        .fired_ms = a->fired_ms,
+                        .resolved_ms = a->resolved_ms,
+                        .receivers = rule != NULL ? (const char *const *)rule->to : NULL,
+                        .nreceivers = rule != NULL ? rule->nto : 0};
+  _Static_assert((int)OBS_ALERT_LABELS <= (int)OBS_NOTIFY_LABELS, "");
+  for (uint32_t i = 0; i < a->nlabels; i++) n.labels[i] = (obs_notify_label){a->labels[i].name, a->labels[i].value};
+  return n;
+}
+
+static observer_err on_alert(void *arg, const obs_alert *a, const obs_rule *rule, bool again) {
+  const obs_daemon *d = arg;
+  obs_notify_alert n = notify_alert_of(a, rule);
+  n.again = again;
+  return obs_notify_transition(d->notify, &n);
+}
+
+static void on_settled(void *arg) {
+  const obs_daemon *d = arg;
+  obs_notify_settled(d->notify);
+}
+
+static void look_at_alert(void *arg, const obs_alert *a, obs_alerts_look *out) {
+  const obs_daemon *d = arg;
+  obs_notify_look look;
+  const obs_notify_alert n = notify_alert_of(a, NULL);
+  obs_notify_look_at(d->notify, &n, &look);
+  *out = (obs_alerts_look){.silenced_by = look.silenced_by, .notified_ms = look.notified_ms};
+}
+
+static bool take_receivers(void *arg, const obs_rules *rules, char *error, size_t size) {
+  const obs_daemon *d = arg;
+  obs_notify_config *config = NULL;
+  if (!obs_receivers_read(rules, &config, error, size)) return false;
+  observer_err err = obs_notify_configure(d->notify, config);
+  if (err != OBSERVER_E_OK) (void)snprintf(error, size, "receivers: %s", observer_strerror(err));
+  return err == OBSERVER_E_OK;
 }
 
 /* How the daemon is, for the rules on itself; on alerts' thread. Ops that stay under way while nothing is answered are
@@ -402,6 +465,14 @@ static observer_err open_redaction(obs_daemon *d, const obs_config *o, char *err
   return OBSERVER_E_OK;
 }
 
+/* A large journal takes its time: as long as rows are read, the service manager waits. */
+static void tell_progress(void *arg, uint64_t rows, unsigned percent) {
+  char status[96];
+  (void)arg;
+  (void)snprintf(status, sizeof(status), "reading the journal: %" PRIu64 " rows, %u %%", rows, percent);
+  obs_service_manager_starting(START_MORE_S, status);
+}
+
 /* ---- construction: each stage gets those that were built before it ---- */
 
 observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
@@ -437,7 +508,8 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
                                     .segment_bytes = o->segment_bytes,
                                     .retain_segments = (uint32_t)o->retain_segments,
                                     .retain_bytes = o->retain_bytes,
-                                    .retain_seconds = o->retain_hours * 3600};
+                                    .retain_seconds = o->retain_hours * 3600,
+                                    .progress = tell_progress};
   if (dir != NULL && (err = obs_journal_open(&journal, &d->journal, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   if ((err = open_redaction(d, o, error, error_size)) != OBSERVER_E_OK) goto fail;
@@ -475,8 +547,18 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   };
   if ((err = obs_learn_open(&learn, &d->learn, error, error_size)) != OBSERVER_E_OK) goto fail;
 
-  const obs_alerts_opts alerts = {
-      .dir = dir, .rules = o->rules, .clusters = d->clusters, .self = look_at_self, .arg = d};
+  const obs_notify_opts notify = {.dir = dir, .redact = d->redact, .publish = on_alert_row, .arg = d};
+  if ((err = obs_notify_open(&notify, &d->notify, error, error_size)) != OBSERVER_E_OK) goto fail;
+
+  const obs_alerts_opts alerts = {.dir = dir,
+                                  .rules = o->rules,
+                                  .clusters = d->clusters,
+                                  .self = look_at_self,
+                                  .notify = on_alert,
+                                  .settled = on_settled,
+                                  .look = look_at_alert,
+                                  .receivers = take_receivers,
+                                  .arg = d};
   if ((err = obs_alerts_open(&alerts, &d->alerts, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   /* The feed first: an op goes out before the cluster that begins with it. Then the clusters: they give each op of the
@@ -544,6 +626,30 @@ static uint32_t fit_connections(const char *option, uint64_t wanted) {
   return (uint32_t)most;
 }
 
+/* Where people who are told of an alert look further: what is configured, else the first listener, by the machine's
+ * name where it listens on all addresses. */
+static observer_err set_public_url(obs_daemon *d, const obs_config *o) {
+  static const char *const any[] = {"//0.0.0.0:", "//[::]:", "//*:"};
+  char host[256] = "";
+  obs_buf named = {0};
+  const char *url = o->public_url;
+  for (size_t i = 0; url == NULL && obs_bridge_url(d->bridge, i) != NULL; i++)
+    if (strncmp(obs_bridge_url(d->bridge, i), "http", 4) == 0) url = obs_bridge_url(d->bridge, i);
+  for (size_t i = 0; url != NULL && o->public_url == NULL && i < sizeof any / sizeof *any; i++) {
+    const char *found = strstr(url, any[i]);
+    if (found == NULL || gethostname(host, sizeof host - 1) != 0) continue;
+    obs_buf_append(&named, url, (size_t)(found + 2 - url));
+    obs_buf_puts(&named, host);
+    obs_buf_puts(&named, found + strlen(any[i]) - 1);
+    obs_buf_putc(&named, '\0');
+    url = named.p;
+    break;
+  }
+  observer_err err = named.oom ? OBSERVER_E_NOMEM : obs_notify_set_public_url(d->notify, url);
+  obs_buf_fini(&named);
+  return err;
+}
+
 observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, size_t error_size) {
   observer_err err;
   error[0] = '\0';
@@ -571,6 +677,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .clusters = d->clusters,
                                   .learn = d->learn,
                                   .alerts = d->alerts,
+                                  .notify = d->notify,
                                   .limits = limits_of(o),
                                   .health = on_health,
                                   .health_arg = d,
@@ -621,6 +728,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   if ((err = obs_learn_start(d->learn, d->commit)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_alerts_start(d->alerts, d->whole)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_bridge_start(d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
+  if ((err = set_public_url(d, o)) != OBSERVER_E_OK) goto fail;
   atomic_store(&d->ready, true);
   obs_bus_start(d->bus);
 
@@ -700,6 +808,12 @@ void obs_daemon_tick(obs_daemon *d, bool reload) {
   }
 }
 
+bool obs_daemon_is_alive(obs_daemon *d) {
+  uint64_t turns = obs_commit_turns(d->commit), before = d->turns;
+  d->turns = turns;
+  return turns != before;
+}
+
 void obs_daemon_reopen(obs_daemon *d) {
   obs_commit_look(d->commit);
 }
@@ -710,6 +824,7 @@ void obs_daemon_stop(obs_daemon *d) {
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
   if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS); /* the commit still answers posts that wait */
   if (d->alerts != NULL) obs_alerts_stop(d->alerts);
+  if (d->notify != NULL) obs_notify_stop(d->notify);
   if (d->learn != NULL) obs_learn_stop(d->learn);                    /* and takes the last corrections */
   if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS); /* drains, syncs, writes the checkpoint */
   if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);         /* sends what was recorded last */
@@ -717,6 +832,7 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_commit_close(d->commit);
   obs_learn_close(d->learn);
   obs_alerts_close(d->alerts);
+  obs_notify_close(d->notify);
   obs_clusters_close(d->clusters);
   obs_sessions_close(d->sessions);
   obs_journal_close(d->journal);

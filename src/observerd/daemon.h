@@ -20,6 +20,8 @@ void obs_daemon_cycle(obs_daemon *d);
 /* What is due about once a second: takes keys and a certificate that have changed (with `reload` it looks in any case),
  * and writes refusals to the audit. */
 void obs_daemon_tick(obs_daemon *d, bool reload);
+/* Whether the commit thread has made progress since the last call. */
+bool obs_daemon_is_alive(obs_daemon *d);
 /* Looks at once whether the journal's files are in their place; a new segment is begun where they are not. */
 void obs_daemon_reopen(obs_daemon *d);
 /* Drains and frees; at most 10 s. */

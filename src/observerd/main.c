@@ -1,10 +1,12 @@
 /* observerd: signals are data, read here; a second one ends the process at once. */
 #include "base/clock.h"
+#include "base/service_manager.h"
 #include "base/signal_fd.h"
 #include "bridge/bridge.h"
 #include "observerd/daemon.h"
 #include "observerd/listeners.h"
 #include "observerd/man.h"
+#include "observerd/receivers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,13 +65,17 @@ static void cycle_until_signal(obs_daemon *d, int argc, char **argv, obs_config 
       obs_log_info("observerd", "SIG%s: stopping", sigabbrev_np(sig));
       return;
     }
+    if (sig == SIGHUP) obs_service_manager_reloading();
     if (sig == SIGHUP || sig == SIGUSR1) obs_daemon_reopen(d);
     if (sig == SIGHUP || obs_clock_mono_ms() >= next_tick) {
       obs_daemon_tick(d, sig == SIGHUP);
+      /* A commit thread that stands still, at a disk that does not answer, is as good as dead. */
+      if (obs_service_manager_watches() && obs_daemon_is_alive(d)) obs_service_manager_alive();
       next_tick = obs_clock_mono_ms() + TICK_MS;
     }
     if (sig == SIGHUP) {
       reload(argc, argv, o);
+      obs_service_manager_ready("recording");
       next_cycle = obs_clock_mono_ms() + o->cycle_ms;
     } else if (obs_clock_mono_ms() >= next_cycle) {
       obs_daemon_cycle(d);
@@ -105,6 +111,28 @@ static bool check_keys(const obs_config *o) {
   bool ok = obs_listeners_open_access(o, NULL, &access, error, sizeof(error)) == OBSERVER_E_OK;
   if (ok) obs_access_close(access);
   if (!ok) complain(error);
+  return ok;
+}
+
+static bool check_rules(const obs_config *o) {
+  obs_buf faults = {0};
+  char error[512];
+  obs_notify_config *config = NULL;
+  if (o->rules == NULL) return true;
+  obs_rules *rules = obs_rules_read_file(o->rules, &faults);
+  bool ok = rules != NULL && obs_receivers_read(rules, &config, error, sizeof(error));
+  if (rules != NULL && !ok) obs_buf_puts(&faults, error);
+  obs_buf_putc(&faults, '\0');
+  for (const char *p = faults.oom ? "out of memory" : faults.p; !ok && *p != '\0'; p += strspn(p, "\n")) {
+    char line[700];
+    size_t n = strcspn(p, "\n");
+    (void)snprintf(line, sizeof(line), "%s: %.*s", o->rules, (int)(n < 512 ? n : 512), p);
+    complain(line);
+    p += n;
+  }
+  obs_notify_config_free(config);
+  obs_rules_free(rules);
+  obs_buf_fini(&faults);
   return ok;
 }
 
@@ -187,6 +215,7 @@ static int serve(int argc, char **argv, obs_config *o) {
   (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
   (void)mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BYTES);
   log_start(o);
+  obs_service_manager_begin();
   each_line(&o->notes, warn);
   obs_listeners_risks(o, warn_of_risk, (void *)(uintptr_t)o); /* it is only read */
   observer_err err = obs_daemon_open(o, &d, text, sizeof(text));
@@ -204,7 +233,9 @@ static int serve(int argc, char **argv, obs_config *o) {
     complain(text);
     return EXIT_CANNOT_RUN;
   }
+  obs_service_manager_ready("recording");
   cycle_until_signal(d, argc, argv, o, signal_fd);
+  obs_service_manager_stopping();
 
   /* A second SIGINT or SIGTERM ends the process at once. One within ECHO_MS is the first one's echo: timeout(1) and
    * shells signal a process and then its group. */
@@ -238,7 +269,7 @@ int main(int argc, char **argv) {
     else
       each_line(&error, complain);
     status = EXIT_BAD_CONFIG;
-  } else if (options.check_config && !check_keys(&options)) {
+  } else if (options.check_config && (!check_keys(&options) || !check_rules(&options))) {
     status = EXIT_BAD_CONFIG;
   } else if (answer_only(&options)) {
     status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_CANNOT_RUN;

@@ -364,10 +364,19 @@ static void groups_of_three_files(void **state) {
   }
 }
 
+static void note_progress(void *arg, uint64_t rows, unsigned percent) {
+  uint64_t *seen = arg; /* calls, rows, percent */
+  assert_true(rows >= seen[1] && percent >= seen[2] && percent < 100);
+  seen[0]++;
+  seen[1] = rows;
+  seen[2] = percent;
+}
+
 /* What a long replay says while it reads. */
 static void progress_is_told(void **state) {
   fixture *f = *state;
   obs_journal_opts o = options(f);
+  uint64_t seen[3] = {0};
   o.segment_bytes = 40000;
   open_with(f, &o);
   fill(f, 6000);
@@ -377,6 +386,9 @@ static void progress_is_told(void **state) {
   for (int quiet = 0; quiet < 2; quiet++) {
     char text[8192] = "";
     const char *said;
+    memset(seen, 0, sizeof(seen));
+    o.progress = note_progress;
+    o.progress_arg = seen;
     open_only(f, &o);
     if (!quiet) f->j->tell_bytes = 1;
     f->j->tell_ms = 0;
@@ -396,6 +408,7 @@ static void progress_is_told(void **state) {
     said = strstr(text, "reading");
     if (quiet) {
       assert_null(said);
+      assert_int_equal(seen[0], 0);
     } else {
       char want[96];
       snprintf(want, sizeof(want), "info journal: reading 0.3 MiB of ops.jsonl and %u older segments\n",
@@ -403,6 +416,7 @@ static void progress_is_told(void **state) {
       assert_non_null(strstr(text, want));
       assert_non_null(strstr(text, "info journal: reading: 255 rows, 4 %\n"));
       assert_null(strstr(text, "100 %"));
+      assert_true(seen[0] > 20 && seen[1] > 5700); /* every 256 rows, and what is left at a segment's end */
     }
     shut(f);
   }
