@@ -9,6 +9,7 @@
 #define OBS_BRIDGE_BRIDGE_H
 
 #include "access/access.h"
+#include "alerts/alerts.h"
 #include "cluster/clusters.h"
 #include "commit/commit.h"
 #include "httpd/httpd.h"
@@ -29,6 +30,7 @@ typedef struct {
   obs_sessions *sessions; /* as commit has it; NULL: the session routes answer 503 */
   obs_clusters *clusters; /* NULL: the routes of clusters answer 503 */
   obs_learn *learn;       /* NULL: the routes of what is learned answer 503 */
+  obs_alerts *alerts;     /* NULL: the routes of alerts and rules answer 503 */
   obs_notify *notify;     /* NULL: the routes of silences answer 503 */
   obs_access *access;     /* who may do what; NULL, or without a key file: everybody everything */
   obs_op_limits limits;

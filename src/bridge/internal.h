@@ -53,6 +53,11 @@ void obs_bridge_get_one(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs_bridge_clusters_params,
     obs_bridge_repeats_params, obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
 
+/* alerts.c */
+void obs_bridge_get_alerts(obs_connection *s, const void *filter);
+void obs_bridge_get_rules(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_alerts_params;
+
 /* scan.c */
 void obs_bridge_get_ops(obs_connection *s, const void *filter);
 void obs_bridge_get_op(obs_connection *s, const void *filter);

@@ -58,6 +58,8 @@ static const obs_route routes[] = {
      .thread = OBS_ROUTE_JUDGE, .finish = obs_bridge_finish_review},
     {"GET", "review/{id}", OWN, INGEST | READ, ONE | LATER, NEEDS(REVIEWS), .id = OBS_ROUTE_HEX_ID,
      .handle = obs_bridge_get_review},
+    {"GET", "alerts", OWN, READ, PLAIN, NEEDS(ALERTS), FROM(alerts), .work = obs_bridge_get_alerts},
+    {"GET", "rules", OWN, READ, PLAIN, NEEDS(ALERTS), .work = obs_bridge_get_rules},
     {"GET", "silences", OWN, READ, PLAIN, NEEDS(NOTIFY), FROM(silences), .work = obs_bridge_get_silences},
     {"POST", "silences", OWN, ADMIN, POST | DISK, NEEDS(NOTIFY), .work = obs_bridge_post_silence,
      .thread = OBS_ROUTE_JUDGE},
@@ -160,6 +162,7 @@ bool obs_route_run(obs_connection *s) {
                               [OBS_ROUTE_NEEDS_CLUSTERS] = {o->clusters, "clusters are not kept here"},
                               [OBS_ROUTE_NEEDS_LEARN] = {o->learn, "nothing is learned here"},
                               [OBS_ROUTE_NEEDS_REVIEWS] = {o->learn, "nothing is reviewed here"},
+                              [OBS_ROUTE_NEEDS_ALERTS] = {o->alerts, "no alerts are kept here"},
                               [OBS_ROUTE_NEEDS_NOTIFY] = {o->notify, "nobody is notified here"}};
   obs_redact *redact = obs_commit_redact(o->commit);
   obs_params_query query = {0};

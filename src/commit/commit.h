@@ -43,9 +43,12 @@ typedef struct {
   /* Before any apply_row. When it is not OK, the follower is as it was before, and all rows are replayed to it. */
   observer_err (*load)(void *arg, const void *data, size_t len);
   uint32_t rows; /* at least so many of the last rows are replayed to one without `load` */
+  /* With `load`: without a usable part it begins empty, and gets the rows that are read for others. For what only the
+   * last hours are in, so that an upgrade does not read a whole journal for it. */
+  bool optional;
 } obs_commit_follower;
 
-enum { OBS_FOLLOWERS = 8, OBS_FOLLOWER_NAME = 16 };
+enum { OBS_FOLLOWERS = 16, OBS_FOLLOWER_NAME = 16 };
 
 typedef struct {
   obs_journal *journal; /* NULL: ephemeral */

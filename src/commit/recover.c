@@ -1,6 +1,6 @@
 /* Start-up: state, dedupe window and followers come back from the checkpoint and the journal's rows behind it. A
  * checkpoint that cannot be used costs time, nothing else: then every row is replayed; a part that cannot be used, or
- * is missing, has every row replayed to its follower alone. */
+ * is missing, has every row replayed to its follower alone, unless that is optional. */
 #include "commit/internal.h"
 
 #include "base/clock.h"
@@ -53,7 +53,7 @@ static bool take_row(void *arg, const obs_journal_row *row, int64_t *event_ms, c
 static bool lacks_part(const recovery *r) {
   for (uint32_t i = 0; i < r->opts->nfollowers; i++) {
     const obs_commit_follower *f = &r->opts->followers[i];
-    if (f->load != NULL && f->apply_row != NULL && !r->loaded[i]) return true;
+    if (f->load != NULL && f->apply_row != NULL && !f->optional && !r->loaded[i]) return true;
   }
   return false;
 }

@@ -191,6 +191,10 @@ static const obs_option rows[] = {
      .help = "shortest time between two escalations of a cluster"},
     {"escalate-per-hour", NUMBER("N", 1, 10000), .initial = "12", IN("learn", escalate_per_hour),
      .help = "most escalations an hour"},
+    {"rules", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("observerd", rules),
+     .help =
+         "file with rules of alerts and who is told, JSON (proto/alerts.md); without it the shipped rules hold, and "
+         "alerts are shown but sent to nobody; read again on SIGHUP: one that is broken changes nothing"},
     {"tls-cert", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_cert),
      .help =
          "certificate (PEM, with its chain) of listeners with TLS: https, tls+tcp, wss; read again when it changes"},

@@ -35,6 +35,7 @@ typedef struct {
   bool allow_old_nng, allow_open, allow_plain;
   char *redact;
   obs_option_list redact_pattern;
+  char *rules;
   char *keys, *tls_cert, *tls_key, *tls_ca;
   char *public_url;
   char *config;

@@ -6,6 +6,7 @@
 #include "observerd/daemon.h"
 #include "observerd/listeners.h"
 #include "observerd/man.h"
+#include "observerd/receivers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -110,6 +111,28 @@ static bool check_keys(const obs_config *o) {
   bool ok = obs_listeners_open_access(o, NULL, &access, error, sizeof(error)) == OBSERVER_E_OK;
   if (ok) obs_access_close(access);
   if (!ok) complain(error);
+  return ok;
+}
+
+static bool check_rules(const obs_config *o) {
+  obs_buf faults = {0};
+  char error[512];
+  obs_notify_config *config = NULL;
+  if (o->rules == NULL) return true;
+  obs_rules *rules = obs_rules_read_file(o->rules, &faults);
+  bool ok = rules != NULL && obs_receivers_read(rules, &config, error, sizeof(error));
+  if (rules != NULL && !ok) obs_buf_puts(&faults, error);
+  obs_buf_putc(&faults, '\0');
+  for (const char *p = faults.oom ? "out of memory" : faults.p; !ok && *p != '\0'; p += strspn(p, "\n")) {
+    char line[700];
+    size_t n = strcspn(p, "\n");
+    (void)snprintf(line, sizeof(line), "%s: %.*s", o->rules, (int)(n < 512 ? n : 512), p);
+    complain(line);
+    p += n;
+  }
+  obs_notify_config_free(config);
+  obs_rules_free(rules);
+  obs_buf_fini(&faults);
   return ok;
 }
 
@@ -246,7 +269,7 @@ int main(int argc, char **argv) {
     else
       each_line(&error, complain);
     status = EXIT_BAD_CONFIG;
-  } else if (options.check_config && !check_keys(&options)) {
+  } else if (options.check_config && (!check_keys(&options) || !check_rules(&options))) {
     status = EXIT_BAD_CONFIG;
   } else if (answer_only(&options)) {
     status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_CANNOT_RUN;

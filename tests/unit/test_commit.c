@@ -470,7 +470,7 @@ static void make_version_1(setup *s) {
 static void live_once(setup *s, diary *kept, diary *plain, const char *want_kept, const char *want_plain) {
   obs_batch b;
   obs_commit_follower followers[] = {
-      {"kept", 1, kept, diary_apply, diary_apply_row, diary_save, diary_load, 0},
+      {"kept", 1, kept, diary_apply, diary_apply_row, diary_save, diary_load, 0, false},
       {.name = "plain", .arg = plain, .apply = diary_apply, .apply_row = diary_apply_row},
       {.name = "silent"},
   };

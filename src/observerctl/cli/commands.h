@@ -25,6 +25,8 @@
   X(playbooks)                                                                                                         \
   X(escalations)                                                                                                       \
   X(advice)                                                                                                            \
+  X(alerts)                                                                                                            \
+  X(rules)                                                                                                             \
   X(review)                                                                                                            \
   X(silence)                                                                                                           \
   X(tail)                                                                                                              \
