@@ -235,6 +235,8 @@ observer_err obs_notify_book_take(obs_notify *n, obs_notify_facts *facts, bool f
   aim(n, e);
   if (*changed && firing) e->times++;
   if (*changed || unsaid) change(n, e, untold, now);
+  for (uint32_t s = 0; unsaid && s < OBS_NOTIFY_SLOTS; s++) /* it may know, and is to be told that it still fires */
+    obs_notify_book_wake(n, s, now + DEBOUNCE_MS);
   (void)obs_notify_book_drop(n, e);
   return OBSERVER_E_OK;
 }

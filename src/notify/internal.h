@@ -256,6 +256,7 @@ typedef struct {
   bool unsure; /* it may have been received all the same */
   long status; /* 0: none came */
   uint32_t ms;
+  int64_t at_ms; /* when that was known */
   uint64_t retry_after_ms;
   char error[256];
 } obs_notify_result;

@@ -77,7 +77,7 @@ void obs_notify_ledger_end(obs_notify *n, const obs_notify_message *m, const obs
   obs_buf row = {0};
   if (m->reason == OBS_NOTIFY_KEEP) return;
   obs_json_writer w = {.out = &row, .depth = 1};
-  obs_json_time(&w, "time", obs_clock_receipt_ms());
+  obs_json_time(&w, "time", result->at_ms);
   obs_json_cstr(&w, "event", "end");
   obs_json_u64(&w, "send", m->row);
   obs_json_id(&w, "message", m->id);
@@ -278,8 +278,13 @@ static bool fold(void *arg, const cJSON *row, const char **why) {
 }
 
 observer_err obs_notify_ledger_open(obs_notify *n, char *error_text, size_t error_size) {
-  const obs_records_opts opts = {
-      .dir = n->opts.dir, .name = "notifications.jsonl", .kept = 1, .fold = fold, .carry = carry, .arg = n};
+  const obs_records_opts opts = {.dir = n->opts.dir,
+                                 .name = "notifications.jsonl",
+                                 .kept = 1,
+                                 .turn_bytes = n->opts.turn_bytes,
+                                 .fold = fold,
+                                 .carry = carry,
+                                 .arg = n};
   observer_err err = obs_records_open(&opts, &n->ledger, error_text, error_size);
   for (uint32_t i = 0; i < OBS_NOTIFY_SLOTS; i++) leave_open(n, i);
   return err;

@@ -36,7 +36,7 @@ const char *const obs_notify_why_names[OBS_NOTIFY_WHY_COUNT] = {
 /* What became of a message. A failure is logged when it begins, and when it is over: not at each attempt. */
 static void note_result(obs_notify *n, obs_notify_slot *s, const obs_notify_receiver *r, const obs_notify_message *m,
                         const obs_notify_result *result) {
-  int64_t now = obs_clock_receipt_ms();
+  int64_t now = result->at_ms;
   bool stopped = atomic_load(&n->stopped) || atomic_load(&s->ending);
   pthread_mutex_lock(&n->lock);
   bool was_failing = s->failing;

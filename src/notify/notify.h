@@ -60,6 +60,7 @@ typedef struct {
   /* The feed: puts a row, a JSON object, on a topic; never waits. NULL: there is no feed. */
   observer_err (*publish)(void *arg, const char *topic, obs_str row);
   void *arg;
+  uint64_t turn_bytes; /* size at which notifications.jsonl is turned over; 0: 32 MiB */
 } obs_notify_opts;
 
 /* Without receivers; silences are known. `error_text` names file and reason. */

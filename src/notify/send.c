@@ -414,6 +414,7 @@ void obs_notify_send(const obs_notify_slot *s, const obs_notify_receiver *r, con
   result->ok = answered && (r->type == OBS_NOTIFY_MAIL || reply.status / 100 == 2);
   result->unsure = !answered && reply.sent;
   result->status = reply.status;
+  result->at_ms = obs_clock_receipt_ms();
   result->ms = (uint32_t)(obs_clock_mono_ms() - start);
   result->retry_after_ms = reply.retry_after_ms;
   if (!result->ok) explain(s, r, &reply, result);

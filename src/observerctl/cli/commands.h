@@ -28,6 +28,7 @@
   X(alerts)                                                                                                            \
   X(rules)                                                                                                             \
   X(review)                                                                                                            \
+  X(silence)                                                                                                           \
   X(tail)                                                                                                              \
   X(top)                                                                                                               \
   X(check)                                                                                                             \
