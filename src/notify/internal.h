@@ -196,6 +196,7 @@ struct obs_notify {
   obs_records *ledger, *silence_rows;
   int stop_fd; /* eventfd, readable once `stopped` is set */
   _Atomic bool stopped;
+  bool started; /* receivers have threads */
 
   pthread_mutex_t silencing; /* across the write of a silence; taken before `lock` */
   pthread_mutex_t lock;      /* of what follows; brief */

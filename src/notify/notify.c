@@ -184,7 +184,7 @@ static uint32_t place_for(obs_notify *n, const char *name) {
   return slot;
 }
 
-static observer_err start(obs_notify_slot *s) {
+static observer_err start_slot(obs_notify_slot *s) {
   if (s->running) return OBSERVER_E_OK;
   observer_err err = obs_thread_cond_init(&s->wake);
   if (err != OBSERVER_E_OK) return err;
@@ -192,6 +192,18 @@ static observer_err start(obs_notify_slot *s) {
   s->running = err == OBSERVER_E_OK;
   if (!s->running) pthread_cond_destroy(&s->wake);
   return err;
+}
+
+static observer_err start_slots(obs_notify *n) {
+  observer_err err = OBSERVER_E_OK;
+  for (uint32_t i = 0; i < OBS_NOTIFY_SLOTS && err == OBSERVER_E_OK; i++)
+    if (n->slots[i].receiver != NULL) err = start_slot(&n->slots[i]);
+  return err;
+}
+
+observer_err obs_notify_start(obs_notify *n) {
+  n->started = true;
+  return start_slots(n);
 }
 
 observer_err obs_notify_configure(obs_notify *n, obs_notify_config *config) {
@@ -211,8 +223,7 @@ observer_err obs_notify_configure(obs_notify *n, obs_notify_config *config) {
   }
   obs_notify_book_aim(n);
   pthread_mutex_unlock(&n->lock);
-  for (uint32_t i = 0; i < OBS_NOTIFY_SLOTS && err == OBSERVER_E_OK; i++)
-    if (n->slots[i].receiver != NULL) err = start(&n->slots[i]);
+  if (n->started) err = start_slots(n);
   pthread_mutex_lock(&n->lock);
   for (uint32_t i = 0; i < OBS_NOTIFY_SLOTS; i++) obs_notify_book_wake(n, i, 0);
   pthread_mutex_unlock(&n->lock);

@@ -65,11 +65,13 @@ typedef struct {
 
 /* Without receivers; silences are known. `error_text` names file and reason. */
 observer_err obs_notify_open(const obs_notify_opts *opts, obs_notify **out, char *error_text, size_t error_size);
-/* What links in messages begin with: "http://127.0.0.1:3800"; NULL: there are no links. Before the first configure. */
+/* What links in messages begin with: "http://127.0.0.1:3800"; NULL: there are no links. Before start. */
 observer_err obs_notify_set_public_url(obs_notify *n, const char *url);
 /* Takes other receivers from now on; `config` becomes its own, also on failure. A receiver that stays as it is goes on
  * as it was. NULL: none. NOMEM: the former ones stay. Not two at once; may wait for a message under way, as stop. */
 observer_err obs_notify_configure(obs_notify *n, obs_notify_config *config);
+/* From now on messages are sent. */
+observer_err obs_notify_start(obs_notify *n);
 /* Ends what is under way within a tenth of a second; what was not answered is sent at the next start. */
 void obs_notify_stop(obs_notify *n);
 /* Joins; NULL is allowed. */

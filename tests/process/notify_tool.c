@@ -184,6 +184,7 @@ int main(int argc, char **argv) {
     return 1;
   }
   if (argc > 2 && obs_notify_set_public_url(n, argv[2]) != OBSERVER_E_OK) return 1;
+  if (obs_notify_start(n) != OBSERVER_E_OK) return 1;
   printf("ready\n");
   while (fgets(line, sizeof line, stdin) != NULL) {
     line[strcspn(line, "\n")] = '\0';

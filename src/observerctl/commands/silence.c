@@ -4,7 +4,7 @@
 #include "observerctl/cli/actions.h"
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
-#include "observerctl/cli/when.h"
+#include "observerctl/cli/when.h" /* OBS_FLAG_UTC */
 
 static const char route[] = "/v1/observer/silences";
 
@@ -16,24 +16,18 @@ static void make_matchers(const cJSON *silence, obs_buf *out) {
       obs_buf_printf(out, "%s%s=%s", out->len > 0 ? " " : "", obs_show_text(m, "name"), obs_show_text(m, "value"));
 }
 
-static void make_until(const cJSON *silence, obs_buf *out) {
-  char text[OBS_WHEN_LEN];
-  obs_when_text(obs_show_text(silence, "until"), false, text);
-  obs_buf_printf(out, "%.16s", text);
-}
-
 static const obs_show_field columns[] = {
     {"ID", OBS_SHOW_NUMBER, .key = "id"},
     {"STATE", .key = "state"},
     {"SILENCES", .make = make_matchers, .wraps = true},
-    {"UNTIL", .make = make_until},
+    {"UNTIL", .key = "until"},
     {"AUTHOR", .key = "author", .gives = true, .below = true},
     {"COMMENT", .key = "comment", .gives = true, .wraps = true, .below = true},
 };
 
 /* The silence that the daemon answers with. */
 static int show(const obs_args *args, bool ok, const obs_fetch_answer *answer) {
-  if (!ok) return OBS_COMMAND_FAILED;
+  if (!ok) return answer->status == 400 ? OBS_COMMAND_USAGE : OBS_COMMAND_FAILED;
   if (obs_args_given(args, "json")) {
     obs_text_print_json(stdout, answer->body.p, answer->body.len);
     return OBS_COMMAND_OK;
@@ -145,7 +139,7 @@ static int run_list(void *arg) {
 
 static const obs_action actions[] = {
     {"add", run_add, {"for", "until", "author", "comment"}},
-    {"list", run_list, {"ended", "limit"}},
+    {"list", run_list, {"ended", "limit", "utc"}},
     {"end", run_end, {NULL}},
 };
 
@@ -165,6 +159,7 @@ static const obs_option flags[] = {
     {"ended", .help = "list: also those that are over"},
     {"limit", 'n', "N", .initial = "100", .type = OBS_OPTION_NUMBER, .min = 1, .max = 100000,
      .help = "list: show at most N"},
+    OBS_FLAG_UTC,
     OBS_FLAG_JSON,
 };
 
