@@ -44,6 +44,7 @@ static const entry files[] = {
      "rotated segments, N the seq of their first op, and their indexes, which are made "
      "again when they are missing"},
     {"DATA_DIR/ops-N.times", "when each op of a segment was received"},
+    {"DATA_DIR/ops-N.keys", "which sessions, agents and tasks a segment's ops are of; made again when it is missing"},
     {"DATA_DIR/ops-found-*.jsonl", "files that stood in the journal's place after that was taken away"},
     {"DATA_DIR/coordinator_sessions.jsonl", "session records, one a line"},
     {"DATA_DIR/analyses.jsonl", "explanations of failures"},
