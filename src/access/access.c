@@ -25,7 +25,7 @@ struct obs_access {
   char *path; /* NULL: open */
   obs_throttle *throttle;
   obs_audit *audit;
-  _Atomic uint64_t generation, accepted, limited, denied, reloads, broken;
+  _Atomic uint64_t generation, accepted, limited, denials[OBS_ACCESS_DENIALS], reloads, broken;
   _Atomic bool stale;
 
   pthread_mutex_t lock; /* of the pointer, brief */
@@ -332,11 +332,20 @@ bool obs_access_enabled(const obs_access *a) {
   return a != NULL && a->path != NULL;
 }
 
+const char *const obs_access_denial_names[OBS_ACCESS_DENIALS] = {
+#define DENIAL_NAME(name, text) text,
+    OBS_ACCESS_DENIAL_MAP(DENIAL_NAME)
+#undef DENIAL_NAME
+};
+
 void obs_access_denied(obs_access *a, const char *peer, const char *key_id, const char *what, unsigned status) {
   char network[OBS_PEER_NETWORK_MAX];
   if (a == NULL) return;
   obs_peer_network(peer, network);
-  atomic_fetch_add(&a->denied, 1);
+  obs_access_denial why = status == 401   ? OBS_ACCESS_DENIED_NO_KEY
+                          : status == 429 ? OBS_ACCESS_DENIED_LIMITED
+                                          : OBS_ACCESS_DENIED_FORBIDDEN;
+  atomic_fetch_add(&a->denials[why], 1);
   obs_audit_refused(a->audit, network, key_id != NULL ? key_id : "", what, status);
 }
 
@@ -359,11 +368,11 @@ void obs_access_get_counts(obs_access *a, obs_access_counts *out) {
   if (a == NULL) return;
   *out = (obs_access_counts){.accepted = atomic_load(&a->accepted),
                              .limited = atomic_load(&a->limited),
-                             .denied = atomic_load(&a->denied),
                              .reloads = atomic_load(&a->reloads),
                              .broken = atomic_load(&a->broken),
                              .audit_lost = obs_audit_lost(a->audit),
                              .stale = atomic_load(&a->stale)};
+  for (uint32_t i = 0; i < OBS_ACCESS_DENIALS; i++) out->denied += out->denials[i] = atomic_load(&a->denials[i]);
   if (a->path == NULL) return;
   key_set *s = hold_current(a);
   out->keys = s->keys.n;

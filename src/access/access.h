@@ -50,6 +50,18 @@ bool obs_access_still(obs_access *a, obs_identity *i);
 /* Grows when other keys were read. NULL: 0. */
 uint64_t obs_access_generation(const obs_access *a);
 
+/* Why somebody is refused: what status says so. */
+#define OBS_ACCESS_DENIAL_MAP(X)                                                                                       \
+  X(NO_KEY, "no_key")       /* 401: no valid key */                                                                    \
+  X(FORBIDDEN, "forbidden") /* 403, or none: it may not do that, or not speak as that source */                        \
+  X(LIMITED, "limited")     /* 429: too many wrong keys */
+typedef enum {
+#define OBS_ACCESS_DENIAL_ENUM(name, text) OBS_ACCESS_DENIED_##name,
+  OBS_ACCESS_DENIAL_MAP(OBS_ACCESS_DENIAL_ENUM)
+#undef OBS_ACCESS_DENIAL_ENUM
+      OBS_ACCESS_DENIALS
+} obs_access_denial;
+extern const char *const obs_access_denial_names[OBS_ACCESS_DENIALS];
 /* A refusal, for the audit. `key_id`: NULL or "": none that could be read (obs_key_text_parse gives the id of a text
  * that is one; never the text). `what`: the request, such as "GET /v1/observer/ops" or "pull tcp://0.0.0.0:3801".
  * `status`: HTTP's, 0: none. */
@@ -60,12 +72,13 @@ void obs_access_audit(obs_access *a, const char *what, const char *key_id, const
 void obs_access_tick(obs_access *a, bool force);
 
 typedef struct {
-  uint64_t accepted, limited; /* by obs_access_key */
-  uint64_t denied;            /* calls of obs_access_denied */
-  uint64_t reloads, broken;   /* of the file; each broken state of it counts once */
-  uint64_t audit_lost;        /* rows */
-  uint32_t keys;              /* in the file, valid or not */
-  bool stale;                 /* the file is broken: the last good set holds */
+  uint64_t accepted, limited;           /* by obs_access_key */
+  uint64_t denied;                      /* calls of obs_access_denied */
+  uint64_t denials[OBS_ACCESS_DENIALS]; /* of them, those for each reason */
+  uint64_t reloads, broken;             /* of the file; each broken state of it counts once */
+  uint64_t audit_lost;                  /* rows */
+  uint32_t keys;                        /* in the file, valid or not */
+  bool stale;                           /* the file is broken: the last good set holds */
 } obs_access_counts;
 /* NULL: all 0. */
 void obs_access_get_counts(obs_access *a, obs_access_counts *out);

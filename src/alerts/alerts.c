@@ -150,6 +150,8 @@ bool obs_alerts_reload(obs_alerts *a) {
     a->engine = engine;
     a->rules = rules;
     pthread_mutex_unlock(&a->lock);
+    a->said = false; /* receivers that are new hear of what fires */
+    a->again = 0;
     obs_log_info("alerts", "%u rules, %s", rules->n, a->path != NULL ? a->path : "the shipped ones");
   } else {
     obs_rules_free(rules);
@@ -326,7 +328,7 @@ static observer_err notify(obs_alerts *a, const obs_alert *x, bool again) {
   return err;
 }
 
-/* What fired before the start. False: there was no room, it goes on in the next turn. */
+/* What fired before the start, or the reload. False: there was no room, it goes on in the next turn. */
 static bool say_again(obs_alerts *a) {
   if (a->said) return true;
   for (; a->again < a->open.n; a->again++) /* nobody else changes it: rows are written by this thread */

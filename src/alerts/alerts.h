@@ -35,9 +35,10 @@ typedef struct {
   obs_clusters *clusters; /* NULL: rules about clusters see none */
   /* All of these may be NULL, and are called on `obs:alerts`, but for `look`, which is called on any thread. */
   void (*self)(void *arg, obs_engine_self *out);
-  /* Takes a copy and never waits. FULL: it is said again later. `again`: it fired before the start. */
+  /* Takes a copy and never waits. FULL: it is said again later. `again`: it fired before the start, or before a
+   * reload. */
   observer_err (*notify)(void *arg, const obs_alert *a, const obs_rule *rule, bool again);
-  void (*settled)(void *arg); /* after a start, what fires has been said */
+  void (*settled)(void *arg); /* after a start or a reload, what fires has been said */
   void (*look)(void *arg, const obs_alert *a, obs_alerts_look *out);
   /* Takes the receivers of a file, on the thread that opens or reloads. False: `error` says what is wrong with them,
    * and nothing has changed. NULL rules->file: there are none. */

@@ -342,19 +342,19 @@ bool obs_conditions_hold(const obs_conditions *c, const obs_op *op, const obs_op
 
 obs_condition_quick obs_conditions_quick(const obs_conditions *c) {
   const obs_condition *x = c->nodes;
-  obs_condition_quick q = {.test = OBS_QUICK_NOTHING};
+  obs_condition_quick q = {.test = OBS_CONDITION_NOTHING};
   if (c->n == 0 || x->bit == 0 || x->kind == EMPTY) return q;
   q.bit = x->bit;
   q.offset = x->offset;
   bool number = x->type == OBS_KIND_INT || x->type == OBS_KIND_DURATION;
   if (x->kind == EQUALS && x->type == OBS_KIND_TEXT && x->values->type == OBS_FIELD_TEXT) {
-    q.test = OBS_QUICK_TEXT_IS;
+    q.test = OBS_CONDITION_TEXT_IS;
     q.text = x->values->text;
   } else if (x->kind == EQUALS && x->type == OBS_KIND_BOOL && x->values->type == OBS_FIELD_BOOL) {
-    q.test = OBS_QUICK_BOOL_IS;
+    q.test = OBS_CONDITION_BOOL_IS;
     q.b = x->values->b;
   } else if (number && (x->kind == GREATER || x->kind == LESS)) {
-    q.test = x->kind == GREATER ? OBS_QUICK_MORE : OBS_QUICK_LESS;
+    q.test = x->kind == GREATER ? OBS_CONDITION_MORE : OBS_CONDITION_LESS;
     q.n = x->threshold;
   }
   return q;

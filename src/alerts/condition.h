@@ -38,12 +38,18 @@ bool obs_conditions_hold(const obs_conditions *c, const obs_op *op, const obs_op
                          obs_condition_room *room);
 /* The first of a list as something that a few loads decide: each op is asked by each rule, and most are decided here.
  */
-typedef enum { OBS_QUICK_NOTHING, OBS_QUICK_TEXT_IS, OBS_QUICK_BOOL_IS, OBS_QUICK_MORE, OBS_QUICK_LESS } obs_quick_test;
+typedef enum {
+  OBS_CONDITION_NOTHING,
+  OBS_CONDITION_TEXT_IS,
+  OBS_CONDITION_BOOL_IS,
+  OBS_CONDITION_MORE,
+  OBS_CONDITION_LESS
+} obs_condition_test;
 
 typedef struct {
   uint32_t bit; /* of a field that has to be there; 0: none has to */
   uint32_t offset;
-  obs_quick_test test; /* what else can be said of it */
+  obs_condition_test test; /* what else can be said of it */
   bool b;
   double n;
   obs_str text; /* the conditions' own */
@@ -56,17 +62,17 @@ static inline bool obs_condition_quick_refuses(const obs_condition_quick *q, con
   if ((op->present & q->bit) != q->bit) return true;
   const void *at = (const char *)op + q->offset;
   switch (q->test) {
-  case OBS_QUICK_NOTHING:
+  case OBS_CONDITION_NOTHING:
     return false;
-  case OBS_QUICK_TEXT_IS: {
+  case OBS_CONDITION_TEXT_IS: {
     const obs_str *s = (const obs_str *)at;
     return s->len != q->text.len || memcmp(s->p, q->text.p, s->len) != 0;
   }
-  case OBS_QUICK_BOOL_IS:
+  case OBS_CONDITION_BOOL_IS:
     return *(const bool *)at != q->b;
-  case OBS_QUICK_MORE:
+  case OBS_CONDITION_MORE:
     return (double)*(const int64_t *)at <= q->n;
-  case OBS_QUICK_LESS:
+  case OBS_CONDITION_LESS:
     return (double)*(const int64_t *)at >= q->n;
   }
   return false;

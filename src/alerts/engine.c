@@ -268,10 +268,12 @@ static void note_seq(obs_engine_group *g, uint64_t seq) {
   g->next_seq = (g->next_seq + 1) % OBS_ALERT_SEQS;
 }
 
-/* A pause is the group's own when the daemon was there all the time. */
-static void note_pause(const obs_engine *e, obs_engine_group *g, int64_t now_ms) {
-  if (g->last_ms < e->began_ms && e->began_ms > 0) return;
-  if (g->last_ms > 0 && now_ms - g->last_ms > g->longest_ms) g->longest_ms = now_ms - g->last_ms;
+/* A pause is the group's own when the daemon was there all the time. A long one: ten of its usual. */
+static void note_pause(const obs_engine *e, const obs_rule *r, obs_engine_group *g, int64_t now_ms) {
+  if (g->last_ms == 0) return;
+  int64_t pause = now_ms - g->last_ms, usual = (g->last_ms - g->first_ms) / (int64_t)g->ops;
+  if (pause > (int64_t)r->for_ms && pause > 10 * usual) g->resumed_ms = now_ms;
+  if (pause > g->longest_ms && (g->last_ms >= e->began_ms || e->began_ms == 0)) g->longest_ms = pause;
 }
 
 void obs_engine_mark(obs_engine_runtime *t, obs_engine_group *g, uint32_t slot) {
@@ -336,7 +338,7 @@ static void count(obs_engine *e, obs_engine_runtime *t, const obs_op *op, const 
   if (g->window != NULL)
     count_in_window(t, g, now_ms, bad);
   else if (r->learned)
-    note_pause(e, g, now_ms);
+    note_pause(e, r, g, now_ms);
   if (bad || g->window == NULL) note_seq(g, seq);
   if (bad) obs_engine_mark(t, g, slot);
   g->last_ms = now_ms;

@@ -38,6 +38,7 @@ typedef struct {
   uint64_t hash, ops;
   char *values; /* one for each `by`, each with a NUL behind it */
   int64_t first_ms, last_ms, longest_ms;
+  int64_t resumed_ms; /* where absence is learned: its last long pause ended then */
   uint64_t sum_n, sum_m;
   obs_engine_window *window; /* NULL: the form has none */
   obs_engine_usual *usual;   /* NULL: nothing is learned */

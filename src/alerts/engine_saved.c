@@ -32,6 +32,7 @@ static void save_group(const obs_engine_runtime *t, const obs_engine_group *g, o
   obs_pack_i64(out, g->first_ms);
   obs_pack_i64(out, g->last_ms);
   obs_pack_i64(out, g->longest_ms);
+  obs_pack_i64(out, g->resumed_ms);
   obs_pack_i64(out, g->resolved_ms);
   obs_pack_u64(out, g->flaps);
   for (uint32_t i = 0; i < OBS_ALERT_SEQS; i++) obs_pack_u64(out, g->seqs[(g->next_seq + i) % OBS_ALERT_SEQS]);
@@ -119,6 +120,7 @@ static void load_group(obs_engine *e, obs_engine_runtime *t, obs_pack_reader *in
   g->first_ms = obs_pack_read_i64(in, TIME_MAX);
   g->last_ms = obs_pack_read_i64(in, TIME_MAX);
   g->longest_ms = obs_pack_read_i64(in, TIME_MAX);
+  g->resumed_ms = obs_pack_read_i64(in, TIME_MAX);
   g->resolved_ms = obs_pack_read_i64(in, TIME_MAX);
   g->flaps = (uint32_t)obs_pack_read_u64(in, OBS_ENGINE_FLAPS);
   for (uint32_t i = 0; i < OBS_ALERT_SEQS; i++) g->seqs[i] = obs_pack_read_u64(in, UINT64_MAX);

@@ -104,7 +104,8 @@ static void find_rate(const turn *x, obs_engine_group *g, finding *f) {
                  share * 100, r->above * 100);
 }
 
-/* Whether most of the other groups that are regular go on: a pause of the whole fleet is nobody's silence. */
+/* Whether most of the other groups that are regular go on, and did all the time: a pause of the whole fleet is nobody's
+ * silence, nor is its end, when some come back before others. */
 static bool others_go_on(const turn *x, const obs_engine_group *g) {
   uint32_t others = 0, going = 0;
   for (uint32_t i = 1; i < x->t->groups.n; i++) {
@@ -112,7 +113,7 @@ static bool others_go_on(const turn *x, const obs_engine_group *g) {
     if (!o->used || o == g || o->ops < OBS_ENGINE_REGULAR_OPS) continue;
     int64_t pause = o->longest_ms > 60000 ? o->longest_ms : 60000;
     others++;
-    going += x->now_ms - o->last_ms <= pause;
+    going += x->now_ms - o->last_ms <= pause && o->resumed_ms <= g->last_ms;
   }
   return going * 2 > others;
 }

@@ -28,7 +28,7 @@ const char *const obs_rule_check_names[OBS_RULE_CHECKS] = {"recording", "conserv
 /* Forms of the design that are still to come. */
 static const char *const later_forms[] = {"loop", "sum"};
 
-enum { MINUTE = 60 * 1000, DAY = 24 * 60 * MINUTE, LEAST_WITHIN = 10 * 1000 };
+enum { MINUTE = 60 * 1000, DAY = 24 * 60 * MINUTE, LEAST_WITHIN = 1000 };
 
 /* ---- faults ---- */
 
@@ -308,8 +308,8 @@ static void check_rule(faults *f, const cJSON *json, obs_rule *r) {
     if (r->above >= 0 && r->clear_below > r->above) fault(f, "clear_below", "must not be more than above");
     if (r->clear_within_ms > r->within_ms) fault(f, "clear_within", "must not be longer than within");
   }
-  if (r->form == OBS_RULE_CLUSTER && r->within_ms > 60 * MINUTE) fault(f, "within", "must be from 10s to 1h");
-  if (r->form == OBS_RULE_ABSENCE && r->for_ms < LEAST_WITHIN) fault(f, "for", "must be from 10s to 1d");
+  if (r->form == OBS_RULE_CLUSTER && r->within_ms > 60 * MINUTE) fault(f, "within", "must be from 1s to 1h");
+  if (r->form == OBS_RULE_ABSENCE && r->for_ms < LEAST_WITHIN) fault(f, "for", "must be from 1s to 1d");
   if (r->form == OBS_RULE_SELF && r->check == OBS_RULE_CHECKS) fault(f, "check", "is missing");
 }
 

@@ -1,9 +1,11 @@
 #include "bridge/bridge.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "bridge/internal.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
 enum { BODY_BYTES = 64 << 20 };
 
@@ -53,6 +55,8 @@ static observer_err open_httpd(obs_bridge *b) {
                                .body_ms = o->body_ms,
                                .idle_ms = o->idle_ms,
                                .tls = o->tls};
+  b->requests = obs_requests_open();
+  if (b->requests == NULL) return OBSERVER_E_NOMEM;
   b->guard = obs_guard_open(o->hosts, o->nhosts, o->origins, o->norigins);
   return b->guard != NULL ? obs_httpd_open(&http, &b->httpd) : OBSERVER_E_NOMEM;
 }
@@ -65,6 +69,7 @@ observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char
   pthread_mutex_init(&b->mutex, NULL); /* the default kind does not fail */
   obs_bridge_opts *o = &b->opts;
   *o = *opts;
+  if (getrandom(&b->boot, sizeof b->boot, 0) != sizeof b->boot) b->boot = obs_clock_mono_ns();
   if (o->body_bytes == 0) o->body_bytes = BODY_BYTES;
   /* The largest body must fit, with the room that its buffer takes while it grows. */
   if (o->body_bytes < 2 * (uint64_t)o->limits.message_bytes) o->body_bytes = 2 * o->limits.message_bytes;
@@ -131,6 +136,10 @@ void obs_bridge_get_connections(obs_bridge *b, obs_stream_counts *out) {
   obs_httpd_get_counts(b->httpd, out);
 }
 
+void obs_bridge_get_requests(obs_bridge *b, obs_requests_counts *out) {
+  obs_requests_get_counts(b->requests, out);
+}
+
 void obs_bridge_stop(obs_bridge *b, uint32_t deadline_ms) {
   b->stopped = true;
   obs_connection_end_waits(b);
@@ -147,6 +156,7 @@ void obs_bridge_close(obs_bridge *b) {
   for (size_t i = 0; i < OBS_ROUTE_THREADS; i++) obs_worker_free(b->workers[i]);
   obs_connection_free_batches(b);
   obs_guard_close(b->guard);
+  obs_requests_close(b->requests);
   free(b->listeners);
   pthread_mutex_destroy(&b->mutex);
   free(b);

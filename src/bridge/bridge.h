@@ -10,8 +10,11 @@
 
 #include "access/access.h"
 #include "alerts/alerts.h"
+#include "bridge/requests.h"
+#include "changes/changes.h"
 #include "cluster/clusters.h"
 #include "commit/commit.h"
+#include "graph/graph.h"
 #include "httpd/httpd.h"
 #include "learn/learn.h"
 #include "notify/notify.h"
@@ -29,6 +32,8 @@ typedef struct {
   obs_journal *journal;   /* NULL: ephemeral */
   obs_sessions *sessions; /* as commit has it; NULL: the session routes answer 503 */
   obs_clusters *clusters; /* NULL: the routes of clusters answer 503 */
+  obs_graph *graph;       /* NULL: its route answers 503 */
+  obs_changes *changes;   /* likewise */
   obs_learn *learn;       /* NULL: the routes of what is learned answer 503 */
   obs_alerts *alerts;     /* NULL: the routes of alerts and rules answer 503 */
   obs_notify *notify;     /* NULL: the routes of silences answer 503 */
@@ -42,6 +47,9 @@ typedef struct {
   /* Appends the body of /health; on NNG's threads, must not block. NULL: an empty object. */
   void (*health)(void *arg, obs_buf *out);
   void *health_arg;
+  /* Appends the body of /metrics, in the form of OpenMetrics or in the older one. On `obs:query`. NULL: 503. */
+  void (*metrics)(void *arg, bool open, obs_buf *out);
+  void *metrics_arg;
   /* The URL of a listener that does not serve; NULL: all do. On NNG's threads, must not block. NULL: not asked. */
   const char *(*silent)(void *arg);
   void *silent_arg;
@@ -65,6 +73,8 @@ void obs_bridge_close(obs_bridge *b);
 void obs_bridge_probe(obs_bridge *b);
 const char *obs_bridge_silent(obs_bridge *b);
 void obs_bridge_get_connections(obs_bridge *b, obs_stream_counts *out);
+/* What was asked for since the start. Any thread; brief. */
+void obs_bridge_get_requests(obs_bridge *b, obs_requests_counts *out);
 
 /* The route table, one line for each method and path: `GET /stats 200,400,... read`. */
 void obs_bridge_print_routes(FILE *out);

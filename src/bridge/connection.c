@@ -1,5 +1,6 @@
 #include "bridge/connection.h"
 
+#include "base/clock.h"
 #include "bridge/internal.h"
 
 #include <stdlib.h>
@@ -161,6 +162,8 @@ bool obs_connection_admit(obs_httpd_request *r) {
   obs_connection *s = (obs_connection *)r;
   const obs_httpd_head *h = &r->head;
   s->bridge = obs_httpd_arg(r);
+  s->route = NULL;
+  s->begun_ns = obs_clock_mono_ns();
   if (!obs_guard_host(s->bridge->guard, s)) return false;
   obs_route_match m = obs_route_find(h->path, h->method);
   s->route = m.route;
@@ -192,8 +195,12 @@ static void run_job(obs_worker_job *job) {
   if (s->wait_ms == 0 || !begin_wait(s)) obs_connection_resume(s);
 }
 
-void obs_connection_ended(obs_httpd_request *r) {
-  obs_gate_leave((obs_connection *)r);
+void obs_connection_ended(obs_httpd_request *r, bool answered) {
+  obs_connection *s = (obs_connection *)r;
+  if (answered && s->begun_ns != 0)
+    obs_requests_count(s->bridge->requests, s->route, r->answer.status, obs_clock_mono_ns() - s->begun_ns);
+  s->begun_ns = 0;
+  obs_gate_leave(s);
 }
 
 void obs_connection_handle(obs_httpd_request *r) {

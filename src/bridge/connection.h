@@ -30,6 +30,7 @@ struct obs_connection {
   uint32_t wait_ms;              /* what a route's work asks for (obs_connection_wait); 0: nothing */
   uint64_t producer; /* a number of the connection's own (obs_batch_new_producer); 0: it has posted nothing yet */
   uint64_t review;   /* that the answer waits for; 0: none */
+  uint64_t begun_ns; /* when its head had come, monotonic; 0: it is over */
 
   /* Under the bridge's mutex. */
   struct obs_waiter *waiter; /* that holds it; NULL: none */
@@ -39,7 +40,7 @@ struct obs_connection {
 /* The server's callbacks. */
 bool obs_connection_admit(obs_httpd_request *r);
 void obs_connection_handle(obs_httpd_request *r);
-void obs_connection_ended(obs_httpd_request *r);
+void obs_connection_ended(obs_httpd_request *r, bool answered);
 
 /* Makes the answer (the route's `finish`) and sends it, on this thread. For a handler that could not answer at once. */
 void obs_connection_resume(obs_connection *s);

@@ -7,6 +7,7 @@
 #include "bridge/connection.h"
 #include "bridge/gate.h"
 #include "bridge/guard.h"
+#include "bridge/requests.h"
 
 #include <nng/nng.h>
 #include <pthread.h>
@@ -24,8 +25,10 @@ struct obs_bridge {
   size_t nlisteners;
   obs_httpd *httpd;
   obs_guard *guard;
+  obs_requests *requests;
   obs_worker *workers[OBS_ROUTE_THREADS];
   bool stopped;
+  uint64_t boot; /* a number of this run */
 
   pthread_mutex_t mutex;
   obs_batch *batches;
@@ -58,6 +61,26 @@ void obs_bridge_get_alerts(obs_connection *s, const void *filter);
 void obs_bridge_get_rules(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_alerts_params;
 
+/* False, and answered: the cursor is another list's, or of another order. */
+bool obs_bridge_is_own_walk(obs_connection *s, const obs_page *page, uint32_t order);
+/* Why the daemon is not ready; n is 0: it is. */
+typedef struct {
+  uint32_t n;
+  char why[2][256];
+} obs_bridge_reasons;
+void obs_bridge_find_reasons(const obs_bridge *b, obs_bridge_reasons *out);
+
+/* watch.c */
+void obs_bridge_get_live(obs_connection *s, const void *filter);
+void obs_bridge_get_history(obs_connection *s, const void *filter);
+void obs_bridge_get_graph(obs_connection *s, const void *filter);
+void obs_bridge_get_changes(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_live_params, obs_bridge_history_params, obs_bridge_graph_params,
+    obs_bridge_changes_params;
+
+/* metrics.c */
+void obs_bridge_get_metrics(obs_connection *s, const void *filter);
+
 /* scan.c */
 void obs_bridge_get_ops(obs_connection *s, const void *filter);
 void obs_bridge_get_op(obs_connection *s, const void *filter);
@@ -66,6 +89,11 @@ extern const obs_params obs_bridge_ops_params, obs_bridge_sessions_params;
 /* The end of a page's object: how many rows match, where that is known, the next page's cursor, of a walk or of a
  * number, and whether the page is as long as it may be. */
 void obs_bridge_put_end(obs_json_writer *w, const obs_page_end *end, bool walked);
+
+/* timeline.c */
+void obs_bridge_get_timeline(obs_connection *s, const void *filter);
+void obs_bridge_get_trajectory(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_timeline_params, obs_bridge_trajectory_params;
 
 /* key.c */
 bool obs_bridge_get_key(obs_connection *s, const void *filter);

@@ -227,6 +227,10 @@ static bool store(const obs_param *p, obs_str v, void *at, char *why, size_t siz
     if (!parse_i64(v, &n) || n < 1 || n > OBS_PARAMS_LIMIT_MAX) wrong = "must be a number from 1 to 1000";
     *(uint32_t *)at = (uint32_t)n;
     break;
+  case OBS_PARAM_COUNT:
+    if (!parse_i64(v, &n) || n < 0) wrong = "must be a whole number, 0 or more";
+    *(uint64_t *)at = (uint64_t)n;
+    break;
   case OBS_PARAM_NEXT_CURSOR:
     if (!obs_params_cursor_parse(v, at)) wrong = "must be a next_cursor of an earlier answer";
     break;

@@ -37,6 +37,7 @@ typedef enum {
   OBS_PARAM_EITHER,      /* int8_t: 0 or 1; the default says what stands for neither */
   OBS_PARAM_TIME,        /* int64_t, wall milliseconds */
   OBS_PARAM_LIMIT,       /* uint32_t */
+  OBS_PARAM_COUNT,       /* uint64_t, 0 among them */
   OBS_PARAM_NEXT_CURSOR, /* uint64_t, from `next_cursor` of an earlier answer */
   OBS_PARAM_WALK,        /* obs_page_walk, likewise */
   OBS_PARAM_SEQS         /* obs_params_seqs: with commas between them, or given again; highest first, none twice */
@@ -59,6 +60,7 @@ typedef struct {
 #define OBS_PARAM_TYPE_EITHER int8_t
 #define OBS_PARAM_TYPE_TIME int64_t
 #define OBS_PARAM_TYPE_LIMIT uint32_t
+#define OBS_PARAM_TYPE_COUNT uint64_t
 #define OBS_PARAM_TYPE_NEXT_CURSOR uint64_t
 #define OBS_PARAM_TYPE_WALK obs_page_walk
 #define OBS_PARAM_TYPE_SEQS obs_params_seqs

@@ -7,6 +7,7 @@
 #include "bridge/internal.h"
 #include "cluster/clusters.h"
 #include "sessions/sessions.h"
+#include "timeline/keys.h"
 
 #include <inttypes.h>
 
@@ -159,6 +160,24 @@ static bool on_journal_row(void *arg, const obs_journal_row *row) {
   return look(arg, row->seq, (obs_str){row->line, (uint32_t)row->len, 0}, row);
 }
 
+/* The key of the journal's index that the filter names, the rarest kind first. False: it names none. */
+static bool find_key(const obs_scan_filter *f, uint64_t *key) {
+  static const struct {
+    obs_op_field field;
+    obs_timeline_field of;
+  } keys[] = {{OBS_F_sig_hash, OBS_TIMELINE_sig_hash},
+              {OBS_F_session_id, OBS_TIMELINE_session_id},
+              {OBS_F_staffer_id, OBS_TIMELINE_staffer_id},
+              {OBS_F_task_class, OBS_TIMELINE_task_class}};
+  for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+    obs_str value = f->text[keys[i].field];
+    if (value.p == NULL) continue;
+    *key = obs_timeline_key(keys[i].of, value);
+    return true;
+  }
+  return false;
+}
+
 /* The rows below `before` that may match. *next: the seq below which there are more of them; 0: all were read. */
 static observer_err look_in_journal(search *q, obs_journal *j, uint64_t before, uint64_t *next) {
   obs_journal_range range = {.before_seq = before,
@@ -167,8 +186,18 @@ static observer_err look_in_journal(search *q, obs_journal *j, uint64_t before, 
                              .max_bytes = SCAN_BYTES,
                              .received_since_ms = q->filter.received_since_ms};
   bool more = false;
-  uint64_t stopped_at = 0;
-  observer_err err = obs_journal_scan(j, &range, on_journal_row, q, &more, &stopped_at);
+  uint64_t stopped_at = 0, key;
+  const obs_journal_lookup lookup = {.keys = &key,
+                                     .nkeys = 1,
+                                     .before_seq = before,
+                                     .since_ms = range.since_ms,
+                                     .until_ms = range.until_ms,
+                                     .received_since_ms = range.received_since_ms,
+                                     .max_bytes = SCAN_BYTES,
+                                     .keys_of = obs_timeline_row_keys,
+                                     .keys_of_arg = q->rows};
+  observer_err err = find_key(&q->filter, &key) ? obs_journal_find(j, &lookup, on_journal_row, q, &more, &stopped_at)
+                                                : obs_journal_scan(j, &range, on_journal_row, q, &more, &stopped_at);
   if (more) *next = stopped_at;
   return err;
 }

@@ -44,24 +44,25 @@ bool obs_bridge_get_livez(obs_connection *s, const void *filter) {
   return true;
 }
 
+void obs_bridge_find_reasons(const obs_bridge *b, obs_bridge_reasons *out) {
+  const obs_bridge_opts *o = &b->opts;
+  const char *silent = o->silent != NULL ? o->silent(o->silent_arg) : NULL;
+  out->n = 0;
+  if (obs_commit_health(o->commit, out->why[0], sizeof out->why[0]) != OBSERVER_E_OK) out->n++;
+  if (silent != NULL) (void)snprintf(out->why[out->n++], sizeof out->why[0], "%s is not serving", silent);
+}
+
 bool obs_bridge_get_readyz(obs_connection *s, const void *filter) {
   (void)filter;
-  const obs_bridge_opts *o = &s->bridge->opts;
-  char why[256];
-  bool records = obs_commit_health(o->commit, why, sizeof why) == OBSERVER_E_OK;
-  const char *silent = o->silent != NULL ? o->silent(o->silent_arg) : NULL;
-  bool ready = records && silent == NULL;
+  obs_bridge_reasons reasons;
+  obs_bridge_find_reasons(s->bridge, &reasons);
   obs_json_writer w = obs_json_write(&s->http.out);
-  if (!ready) obs_answer_fail(&s->http.answer, 503);
+  if (reasons.n > 0) obs_answer_fail(&s->http.answer, 503);
   obs_json_object(&w, NULL);
-  obs_json_cstr(&w, "status", ready ? "ready" : "not ready");
-  if (!ready) {
+  obs_json_cstr(&w, "status", reasons.n == 0 ? "ready" : "not ready");
+  if (reasons.n > 0) {
     obs_json_array(&w, "reasons");
-    if (!records) obs_json_cstr(&w, NULL, why);
-    if (silent != NULL) {
-      (void)snprintf(why, sizeof why, "%s is not serving", silent);
-      obs_json_cstr(&w, NULL, why);
-    }
+    for (uint32_t i = 0; i < reasons.n; i++) obs_json_cstr(&w, NULL, reasons.why[i]);
     obs_json_end(&w);
   }
   obs_json_end(&w);
@@ -111,8 +112,7 @@ void obs_bridge_get_summary(obs_connection *s, const void *filter) {
 
 /* ---- lists that are walked ---- */
 
-/* False, and answered: the cursor is another list's, or of another order. */
-static bool is_own_walk(obs_connection *s, const obs_page *page, uint32_t order) {
+bool obs_bridge_is_own_walk(obs_connection *s, const obs_page *page, uint32_t order) {
   if (page->walk.through == 0 || page->walk.order == order) return true;
   obs_answer_error(&s->http.answer, &s->http.out, 400,
                    "cursor: must be a next_cursor of an earlier answer of this list, in the same order");
@@ -124,7 +124,8 @@ static bool is_own_walk(obs_connection *s, const obs_page *page, uint32_t order)
 static const char *const cluster_orders[] = {[OBS_CLUSTERS_BY_LAST_SEEN] = "last_seen",
                                              [OBS_CLUSTERS_BY_FIRST_SEEN] = "first_seen",
                                              [OBS_CLUSTERS_BY_COUNT] = "count",
-                                             [OBS_CLUSTERS_BY_RATE] = "rate"};
+                                             [OBS_CLUSTERS_BY_RATE] = "rate",
+                                             [OBS_CLUSTERS_BY_IMPACT] = "impact"};
 static const obs_clusters_filter all_clusters = {.state = -1, .since_ms = INT64_MIN};
 static const obs_param clusters_params[] = {
     OBS_PARAM("endpoint", BYTES, obs_clusters_filter, endpoint),
@@ -160,7 +161,7 @@ static bool put_cluster(void *arg, const obs_cluster_view *x) {
 void obs_bridge_get_clusters(obs_connection *s, const void *filter) {
   const obs_clusters_filter *f = filter;
   obs_page_end end;
-  if (!is_own_walk(s, &f->page, f->order)) return;
+  if (!obs_bridge_is_own_walk(s, &f->page, f->order)) return;
   obs_json_writer w = obs_json_write(&s->http.out);
   obs_json_object(&w, NULL);
   obs_json_array(&w, "clusters");
@@ -239,7 +240,7 @@ static bool put_repeat(void *arg, const obs_repeat_view *x) {
 void obs_bridge_get_repeats(obs_connection *s, const void *filter) {
   const obs_repeats_filter *f = filter;
   obs_page_end end;
-  if (!is_own_walk(s, &f->page, OBS_REPEATS_ORDER)) return;
+  if (!obs_bridge_is_own_walk(s, &f->page, OBS_REPEATS_ORDER)) return;
   obs_json_writer w = obs_json_write(&s->http.out);
   obs_json_object(&w, NULL);
   obs_json_array(&w, "repeats");
@@ -297,7 +298,7 @@ const obs_params obs_bridge_escalations_params = OBS_PARAMS(escalations_params, 
 void obs_bridge_get_page(obs_connection *s, const void *filter) {
   const obs_loop *loop = s->route->loop;
   obs_page_end end = {0};
-  if (loop->walk != 0 && !is_own_walk(s, filter, loop->walk)) return; /* a filter begins with its page */
+  if (loop->walk != 0 && !obs_bridge_is_own_walk(s, filter, loop->walk)) return; /* a filter begins with its page */
   /* The loop appends the array; what stands behind it depends on how the list ends. */
   obs_buf_printf(&s->http.out, "{\"%s\":", loop->name);
   if (loop->page(obs_learn_loop(s->bridge->opts.learn, loop), filter, &s->http.out, &end) != OBSERVER_E_OK) {

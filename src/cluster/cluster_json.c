@@ -91,6 +91,10 @@ void obs_cluster_members_json(obs_json_writer *w, const obs_cluster_view *x, obs
   obs_json_time(w, "last_seen", x->last_ms);
   obs_json_u64(w, "last_seq", x->last_seq);
   obs_json_time(w, "last_received", x->received_ms);
+  obs_json_u64(w, "wasted_ms", x->wasted_ms);
+  obs_json_array(w, "trend");
+  for (uint32_t i = 0; i < OBS_CLUSTER_HOURS; i++) obs_json_u64(w, NULL, x->trend[i]);
+  obs_json_end(w);
   put_values(w, "endpoints", &x->endpoints);
   put_values(w, "sources", &x->sources);
   put_values(w, "staffers", &x->staffers);

@@ -315,6 +315,7 @@ static void step(obs_clusters *c, obs_cluster *x, bool begins, const obs_op *op,
                  bool live) {
   bool is_new = x->count - x->late == 1, regressed = !is_new && x->state == OBS_CLUSTER_RESOLVED;
   bool spread = begins && !is_new && !regressed;
+  obs_cluster_state before = is_new ? OBS_CLUSTER_STATES : x->state;
   if (is_new || regressed) {
     obs_cluster_set_state(c, x, is_new ? OBS_CLUSTER_NEW : OBS_CLUSTER_REGRESSED);
     x->state_ms = op->received_ms;
@@ -322,6 +323,7 @@ static void step(obs_clusters *c, obs_cluster *x, bool begins, const obs_op *op,
     obs_cluster_set_state(c, x, OBS_CLUSTER_ONGOING);
     x->state_ms = op->received_ms;
   }
+  if (live && x->state != before) c->transitions[x->state]++;
   if (regressed) {
     x->regressed_ms = op->received_ms;
     x->regressions++;
@@ -368,6 +370,7 @@ static uint64_t take_failure(obs_clusters *c, const obs_op *op, uint64_t seq, in
     obs_rate_add(&x->rate, op->received_ms);
   }
   count(x, op, seq);
+  obs_trend_add(&x->trend, op);
   bool begins = obs_places_add(&x->places, op, seq, c->cycle);
   if (!op->late) step(c, x, begins, op, seq, now_ms, live);
   return x->id;
@@ -445,6 +448,7 @@ uint32_t obs_clusters_cycle(obs_clusters *c, int64_t now_ms) {
     resolved += some || all;
     if (!all) continue;
     obs_cluster_set_state(c, x, OBS_CLUSTER_RESOLVED);
+    c->transitions[OBS_CLUSTER_RESOLVED]++;
     x->state_ms = x->resolved_ms = now_ms;
     x->resolutions++;
   }

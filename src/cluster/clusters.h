@@ -44,8 +44,10 @@ enum {
   OBS_CORRECTIONS_EACH = 5,
   OBS_CORRECTION_NEXT = 20, /* ops after a correction that are counted for it, until the next one of the same */
   OBS_CORRECTION_TEXT_MAX = 400,
-  OBS_REPEAT_KINDS = 4,    /* of a task that fails again and again, those it failed with last */
-  OBS_CLUSTERS_VERSION = 2 /* of the bytes that save makes (saved.c) */
+  OBS_REPEAT_KINDS = 4,     /* of a task that fails again and again, those it failed with last */
+  OBS_CLUSTER_HOURS = 24,   /* of a trend */
+  OBS_CLUSTERS_VERSION = 3, /* of the bytes that save makes (saved.c) */
+  OBS_CLUSTERS_FORMER = 2   /* of those that load_former reads */
 };
 
 /* Milliseconds: beyond any date that an op can have. */
@@ -115,6 +117,8 @@ void obs_clusters_apply_row(void *clusters, const obs_op *op, const obs_op_unkno
 observer_err obs_clusters_save(void *clusters, obs_buf *out);
 /* Before any apply. CORRUPT leaves the table empty. */
 observer_err obs_clusters_load(void *clusters, const void *data, size_t len);
+/* The same of the bytes of version OBS_CLUSTERS_FORMER, which know no trend: it begins empty. */
+observer_err obs_clusters_load_former(void *clusters, const void *data, size_t len);
 
 /* A cycle is over: returns how many clusters it resolved, wholly or at some of their endpoints. */
 uint32_t obs_clusters_cycle(obs_clusters *c, int64_t now_ms);
@@ -124,9 +128,10 @@ typedef struct {
   uint64_t failures;  /* in all, also of clusters that are no more */
   uint64_t forgotten; /* clusters that went to make room */
   uint64_t merged;
-  uint64_t lost;              /* failures without a cluster, for lack of memory */
-  uint32_t repeats;           /* tasks that failed again and again, and have not succeeded since */
-  uint64_t repeats_forgotten; /* such that went to make room */
+  uint64_t lost;                            /* failures without a cluster, for lack of memory */
+  uint32_t repeats;                         /* tasks that failed again and again, and have not succeeded since */
+  uint64_t repeats_forgotten;               /* such that went to make room */
+  uint64_t transitions[OBS_CLUSTER_STATES]; /* into each state, since the start; without what a replay did */
 } obs_clusters_counts;
 void obs_clusters_get_counts(obs_clusters *c, obs_clusters_counts *out);
 
@@ -134,7 +139,10 @@ typedef enum {
   OBS_CLUSTERS_BY_LAST_SEEN,
   OBS_CLUSTERS_BY_FIRST_SEEN,
   OBS_CLUSTERS_BY_COUNT,
-  OBS_CLUSTERS_BY_RATE
+  OBS_CLUSTERS_BY_RATE,
+  /* New and regressed ones, then ongoing ones, then resolved ones; within them by the time that the failures of the
+   * last hour took, then of all, then by count. */
+  OBS_CLUSTERS_BY_IMPACT
 } obs_clusters_order;
 
 /* Which clusters; a text with p NULL: any. All of them must hold. */
@@ -187,7 +195,9 @@ typedef struct {
 /* A cluster as it is at one moment: a copy, which lives as long as the call. */
 typedef struct {
   uint64_t id, count, last_minute, last_hour, first_seq, last_seq;
-  uint64_t late; /* of `count` */
+  uint64_t late;                     /* of `count` */
+  uint64_t wasted_ms;                /* the time that its failures took (trend.h) */
+  uint32_t trend[OBS_CLUSTER_HOURS]; /* failures by hour, oldest first, the last one under way */
   obs_cluster_state state;
   int64_t state_ms, first_ms, last_ms;
   int64_t received_ms;          /* the receipt of the last failure */
@@ -228,6 +238,24 @@ typedef struct {
 uint32_t obs_clusters_briefs(obs_clusters *c, int64_t now_ms, obs_cluster_brief *out, uint32_t max);
 /* A cluster's failures of the last `ms`, at most an hour, to the exactness of rate.h. */
 uint64_t obs_clusters_within(obs_clusters *c, uint64_t id, uint64_t ms, int64_t now_ms);
+
+/* What has happened: of each cluster the latest of its kind, and corrections. Texts live as long as the call. */
+typedef enum {
+  OBS_CLUSTERS_CHANGE_NEW,
+  OBS_CLUSTERS_CHANGE_REGRESSED,
+  OBS_CLUSTERS_CHANGE_SPREAD,
+  OBS_CLUSTERS_CHANGE_CORRECTION
+} obs_clusters_change_kind;
+typedef struct {
+  obs_clusters_change_kind kind;
+  int64_t time_ms;  /* of what is new its first event time, of a correction its own */
+  uint64_t id, seq; /* of a cluster, of an op; 0: none that is known */
+  obs_str text;     /* the template, or the correction; p NULL: none */
+  obs_str endpoint; /* where it spread to; p NULL: not known */
+} obs_clusters_change;
+/* `fn` runs under the lock, which is given back now and then: it is brief and does not call the clusters. */
+void obs_clusters_changes(obs_clusters *c, void (*fn)(void *arg, const obs_clusters_change *x), void *arg);
+
 /* ---- repeats: tasks that fail again and again (repeats.h) ---- */
 
 /* Which; a text with p NULL: any. All of them must hold. */

@@ -14,6 +14,7 @@
 #include "cluster/rate.h"
 #include "cluster/repeats.h"
 #include "cluster/top_set.h"
+#include "cluster/trend.h"
 
 #include <pthread.h>
 
@@ -54,6 +55,7 @@ typedef struct {
   obs_cluster_many_set many[OBS_CLUSTER_MANY_COUNT];
   obs_places places;
   obs_rate rate;
+  obs_trend trend;
   uint64_t latest[OBS_CLUSTER_LATEST];        /* seqs, ascending, the newest last; 0: none */
   uint64_t first[OBS_CLUSTER_FIRST];          /* ascending; 0: none */
   uint64_t corrected;                         /* corrections that came after it */
@@ -84,8 +86,9 @@ struct obs_clusters {
   obs_corrections corrections;
   uint64_t cycle, failures, forgotten, merged, lost;
   uint32_t states[OBS_CLUSTER_STATES]; /* how many clusters are in each */
-  bool merged_now;                     /* by the miner, during the add */
-  bool rebuilding;                     /* no checkpoint was loaded, and no op is live yet: former ids are noted */
+  uint64_t transitions[OBS_CLUSTER_STATES];
+  bool merged_now; /* by the miner, during the add */
+  bool rebuilding; /* no checkpoint was loaded, and no op is live yet: former ids are noted */
 
   /* The commit thread's. */
   obs_cluster_pending *pending; /* OBS_CLUSTERS_EVENTS of them; NULL: no events are wanted */

@@ -63,6 +63,7 @@ static void join(obs_cluster *x, obs_cluster *y) {
   x->late += y->late;
   x->corrected += y->corrected;
   obs_rate_merge(&x->rate, &y->rate);
+  obs_trend_merge(&x->trend, &y->trend);
   for (uint32_t i = 0; i < OBS_CLUSTER_SET_COUNT; i++) obs_top_set_merge(&x->sets[i], &y->sets[i]);
   for (uint32_t i = 0; i < OBS_CLUSTER_MANY_COUNT; i++) {
     obs_top_set_merge(&x->many[i].top, &y->many[i].top);

@@ -4,13 +4,14 @@
  *               held { cluster, the one that failed longest ago first }
  *   cluster     id count late first_seq last_seq last_cycle first_ms last_ms received_ms state state_ms resolved_ms
  *               regressed_ms spread_ms resolutions regressions spreads template sets { set distinct } places rate
- *               first latest corrected corrections
+ *               first latest corrected corrections trend
  *   rule        OBS_MINER_VERSION
  *   ids         n { id last_seq }: of each cluster, and of each id that leads to one
  *   template    0 (none), or 1 and the text
  *
- * Version 1 had clusters of sig_hashes and of endpoints, and bytes of another rule have other kinds: with either the
- * whole journal is replayed, and their ids lead on (former.h). The bytes are not trusted. */
+ * Version 2 had no trend, and is still read. Version 1 had clusters of sig_hashes and of endpoints, and bytes of
+ * another rule have other kinds: with either the whole journal is replayed, and their ids lead on (former.h). The bytes
+ * are not trusted. */
 #include "cluster/internal.h"
 
 static void put_list(obs_buf *out, const uint64_t *list, uint32_t n) {
@@ -48,6 +49,7 @@ static void put_cluster(obs_buf *out, const obs_cluster *x) {
   put_list(out, x->latest, OBS_CLUSTER_LATEST);
   obs_pack_u64(out, x->corrected);
   put_list(out, x->corrections, OBS_CORRECTIONS_EACH);
+  obs_trend_save(&x->trend, out);
 }
 
 /* What a newer rule needs to find these clusters again. */
@@ -108,7 +110,7 @@ static void get_list(obs_pack_reader *in, uint64_t *list, uint32_t n, uint64_t m
   for (uint32_t i = 0; i < n; i++) list[i] = obs_pack_read_u64(in, max);
 }
 
-static void get_cluster(obs_clusters *c, obs_pack_reader *in) {
+static void get_cluster(obs_clusters *c, obs_pack_reader *in, uint32_t version) {
   uint64_t id = obs_pack_read_id(in);
   if (in->bad || obs_cluster_find(c, id) != OBS_CLUSTER_NONE) {
     in->bad = true;
@@ -146,10 +148,10 @@ static void get_cluster(obs_clusters *c, obs_pack_reader *in) {
   get_list(in, x->latest, OBS_CLUSTER_LATEST, UINT64_MAX);
   x->corrected = obs_pack_read_u64(in, UINT64_MAX);
   get_list(in, x->corrections, OBS_CORRECTIONS_EACH, c->corrections.last);
+  if (version > OBS_CLUSTERS_FORMER) obs_trend_load(&x->trend, in);
 }
 
-observer_err obs_clusters_load(void *clusters, const void *data, size_t len) {
-  obs_clusters *c = clusters;
+static observer_err load(obs_clusters *c, uint32_t version, const void *data, size_t len) {
   obs_pack_reader r = {.p = data, .end = (const uint8_t *)data + len}, *in = &r;
   obs_former awaited = {0};
   pthread_mutex_lock(&c->lock);
@@ -169,7 +171,7 @@ observer_err obs_clusters_load(void *clusters, const void *data, size_t len) {
   obs_aliases_load(&c->aliases, in);
   obs_former_load(&c->former, in);
   uint64_t held = obs_pack_read_u64(in, c->opts.clusters);
-  for (uint64_t i = 0; i < held && !in->bad; i++) get_cluster(c, in);
+  for (uint64_t i = 0; i < held && !in->bad; i++) get_cluster(c, in, version);
   observer_err err = obs_pack_at_end(in) ? OBSERVER_E_OK : OBSERVER_E_CORRUPT;
   if (err != OBSERVER_E_OK) { /* half a table is worse than none: begins anew, and the journal brings it back */
     obs_miner *fresh = NULL;
@@ -186,4 +188,12 @@ observer_err obs_clusters_load(void *clusters, const void *data, size_t len) {
   c->rebuilding = err != OBSERVER_E_OK;
   pthread_mutex_unlock(&c->lock);
   return err;
+}
+
+observer_err obs_clusters_load(void *clusters, const void *data, size_t len) {
+  return load(clusters, OBS_CLUSTERS_VERSION, data, len);
+}
+
+observer_err obs_clusters_load_former(void *clusters, const void *data, size_t len) {
+  return load(clusters, OBS_CLUSTERS_FORMER, data, len);
 }

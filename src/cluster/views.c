@@ -89,6 +89,7 @@ static void copy_cluster(const obs_clusters *c, const obs_cluster *x, int64_t no
                           .first_ms = x->first_ms,
                           .last_ms = x->last_ms,
                           .received_ms = x->received_ms,
+                          .wasted_ms = x->trend.wasted_ms,
                           .template = copy_text(to, x->template.p, x->template.len),
                           .corrected = x->corrected,
                           .regressions = x->regressions,
@@ -97,6 +98,7 @@ static void copy_cluster(const obs_clusters *c, const obs_cluster *x, int64_t no
                           .regressed_ms = x->regressed_ms,
                           .resolved_ms = x->resolved_ms,
                           .spread_ms = x->spread_ms};
+  obs_trend_hours(&x->trend, now_ms, v->trend);
   copy_set(to, &v->endpoints, &x->sets[OBS_CLUSTER_SET_endpoint]);
   copy_set(to, &v->sources, &x->sets[OBS_CLUSTER_SET_source]);
   copy_set(to, &v->staffers, &x->sets[OBS_CLUSTER_SET_staffer_id]);
@@ -176,6 +178,16 @@ static obs_page_place place_of(const obs_cluster *x, obs_clusters_order order, i
   if (order == OBS_CLUSTERS_BY_RATE) {
     p.key = obs_rate_sum(&x->rate, OBS_RATE_MINUTE, began_ms);
     p.then = obs_rate_sum(&x->rate, OBS_RATE_HOUR, began_ms);
+  }
+  if (order == OBS_CLUSTERS_BY_IMPACT) {
+    /* By three things, in two numbers: the state is above the time of the last hour, and of the rest a count is below
+     * the time of all. */
+    static const uint64_t classes[OBS_CLUSTER_STATES] = {
+        [OBS_CLUSTER_NEW] = 2, [OBS_CLUSTER_REGRESSED] = 2, [OBS_CLUSTER_ONGOING] = 1};
+    const uint64_t most_ms = (UINT64_C(1) << 40) - 1, most_count = (1 << 24) - 1;
+    uint64_t wasted = x->trend.wasted_ms < most_ms ? x->trend.wasted_ms : most_ms;
+    p.key = classes[x->state] << 62 | obs_trend_last_hour_ms(&x->trend, began_ms);
+    p.then = wasted << 24 | (x->count < most_count ? x->count : most_count);
   }
   return p;
 }
@@ -376,5 +388,6 @@ void obs_clusters_get_counts(obs_clusters *c, obs_clusters_counts *out) {
   out->repeats = c->repeats.again.n;
   out->repeats_forgotten = c->repeats.forgotten;
   memcpy(out->states, c->states, sizeof(out->states));
+  memcpy(out->transitions, c->transitions, sizeof(out->transitions));
   pthread_mutex_unlock(&c->lock);
 }

@@ -4,6 +4,7 @@
  * window. The ring is in no part: its rows are read from the journal again. */
 #include "commit/checkpoint.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
 
@@ -65,8 +66,12 @@ static observer_err load_blob(const obs_commit_opts *opts, obs_dedupe *dedupe, i
   for (uint32_t i = 0; err == OBSERVER_E_OK && head.version == VERSION && i < opts->nfollowers; i++) {
     const obs_commit_follower *f = &opts->followers[i];
     part p;
-    if (f->load == NULL || !find_part(blob, f->name, &p) || p.version != f->version) continue;
-    observer_err why = f->load(f->arg, p.data, p.len);
+    if (f->load == NULL || !find_part(blob, f->name, &p)) continue;
+    observer_err (*reads)(void *arg, const void *data, size_t len) = p.version == f->version  ? f->load
+                                                                     : p.version == f->former ? f->load_former
+                                                                                              : NULL;
+    if (reads == NULL) continue;
+    observer_err why = reads(f->arg, p.data, p.len);
     loaded[i] = why == OBSERVER_E_OK;
     if (!loaded[i]) obs_log_warn("commit", "checkpoint: part %s not used: %s", f->name, observer_strerror(why));
   }
@@ -100,8 +105,8 @@ struct obs_checkpoint {
   bool lock_made, changed_made;
   bool stopping, busy, ended; /* busy: `file` is the thread's */
   obs_buf file;
-  uint64_t seq;
-  observer_err err;
+  uint64_t begun_ms; /* monotonic */
+  obs_checkpoint_end last;
 };
 
 static void *checkpoint_thread(void *arg) {
@@ -115,7 +120,9 @@ static void *checkpoint_thread(void *arg) {
     if (err != OBSERVER_E_OK) obs_log_warn("commit", "checkpoint not written: %s", observer_strerror(err));
     pthread_mutex_lock(&c->lock);
     obs_buf_fini(&c->file);
-    c->err = err;
+    c->last.err = err;
+    c->last.at_ms = obs_clock_wall_ms();
+    c->last.took_ms = obs_clock_mono_ms() - c->begun_ms;
     c->busy = false;
     c->ended = true;
     pthread_cond_broadcast(&c->changed);
@@ -163,12 +170,11 @@ bool obs_checkpoint_is_busy(obs_checkpoint *c) {
   return busy;
 }
 
-bool obs_checkpoint_ended(obs_checkpoint *c, observer_err *err, uint64_t *seq) {
+bool obs_checkpoint_ended(obs_checkpoint *c, obs_checkpoint_end *out) {
   pthread_mutex_lock(&c->lock);
   bool ended = c->ended;
   c->ended = false;
-  *err = c->err;
-  *seq = c->seq;
+  *out = c->last;
   pthread_mutex_unlock(&c->lock);
   return ended;
 }
@@ -211,6 +217,7 @@ static observer_err save_parts(const obs_checkpoint *c, parts *p) {
 observer_err obs_checkpoint_begin(obs_checkpoint *c, uint64_t seq) {
   parts p = {0};
   obs_buf blob = {0}, file = {0};
+  uint64_t begun_ms = obs_clock_mono_ms();
   observer_err err = save_parts(c, &p);
   if (err == OBSERVER_E_OK) {
     blob_head head = {VERSION, p.count};
@@ -228,7 +235,8 @@ observer_err obs_checkpoint_begin(obs_checkpoint *c, uint64_t seq) {
   }
   pthread_mutex_lock(&c->lock);
   c->file = file;
-  c->seq = seq;
+  c->last.seq = seq;
+  c->begun_ms = begun_ms;
   c->busy = true;
   c->ended = false;
   pthread_cond_broadcast(&c->changed);

@@ -24,8 +24,14 @@ typedef struct obs_checkpoint obs_checkpoint;
 observer_err obs_checkpoint_open(const obs_commit_opts *opts, const obs_dedupe *dedupe, obs_checkpoint **out);
 /* Whether one is being written. */
 bool obs_checkpoint_is_busy(obs_checkpoint *c);
+typedef struct {
+  observer_err err;
+  uint64_t seq;
+  int64_t at_ms;    /* wall clock */
+  uint64_t took_ms; /* from obs_checkpoint_begin on */
+} obs_checkpoint_end;
 /* How the last one ended, once: false when there is nothing new to report. */
-bool obs_checkpoint_ended(obs_checkpoint *c, observer_err *err, uint64_t *seq);
+bool obs_checkpoint_ended(obs_checkpoint *c, obs_checkpoint_end *out);
 /* Makes one of all rows up to `seq`, syncs them, and hands it to the thread. None may be being written. */
 observer_err obs_checkpoint_begin(obs_checkpoint *c, uint64_t seq);
 /* Waits until the last one is written. */

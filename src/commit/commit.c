@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const obs_histogram_scale obs_commit_group_scale = {12, {1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096, 16384}};
+
 enum { QUEUE_BYTES = 8 << 20, GROUP_BYTES = 4 << 20, DEDUPE = 65536 };
 
 /* ---- construction ---- */
@@ -92,7 +94,8 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   }
   pthread_mutex_unlock(&c->lock);
   if (err == OBSERVER_E_OK) return err;
-  atomic_fetch_add(ask ? &n->refused : &n->rejected, obs_batch_items(b));
+  atomic_fetch_add(ask ? &n->refused : &n->rejects[err == OBSERVER_E_FULL ? OBS_REJECT_QUEUE : OBS_REJECT_DISK],
+                   obs_batch_items(b));
   b->error = err;
   snprintf(b->error_text, sizeof(b->error_text), "%s", err == OBSERVER_E_FULL ? "queue full" : "shutting down");
   return err;
@@ -103,6 +106,7 @@ bool obs_commit_has_room(obs_commit *c, obs_transport transport) {
   pthread_mutex_lock(&c->lock);
   bool room = c->queued < share;
   if (!room && (c->room_at == 0 || share < c->room_at)) c->room_at = share;
+  c->figures.stalls += !room;
   pthread_mutex_unlock(&c->lock);
   return room;
 }
@@ -169,7 +173,15 @@ observer_err obs_commit_health(obs_commit *c, char *text, size_t size) {
 
 void obs_commit_count_lost(obs_commit *c, obs_transport transport) {
   atomic_fetch_add(&c->counts[transport].received, 1);
-  atomic_fetch_add(&c->counts[transport].rejected, 1);
+  atomic_fetch_add(&c->counts[transport].rejects[OBS_REJECT_MEMORY], 1);
+}
+
+void obs_commit_get_figures(obs_commit *c, obs_commit_figures *out) {
+  pthread_mutex_lock(&c->lock);
+  *out = c->figures;
+  out->queue_bytes = c->queued;
+  pthread_mutex_unlock(&c->lock);
+  out->queue_capacity = c->opts.queue_bytes;
 }
 
 void obs_commit_get_times(obs_commit *c, obs_commit_times *out) {
@@ -187,7 +199,8 @@ void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_co
   /* What has left is read before what has come, so that in_flight is never negative. */
   out->recorded = atomic_load(&n->recorded);
   out->duplicate = atomic_load(&n->duplicate);
-  out->rejected = atomic_load(&n->rejected);
+  out->rejected = 0;
+  for (uint32_t i = 0; i < OBS_REJECT_CLASSES; i++) out->rejected += out->rejects[i] = atomic_load(&n->rejects[i]);
   out->received = atomic_load(&n->received);
   out->refused = atomic_load(&n->refused);
   out->messages = atomic_load(&n->messages);

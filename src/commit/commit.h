@@ -18,6 +18,7 @@
 #ifndef OBS_COMMIT_COMMIT_H
 #define OBS_COMMIT_COMMIT_H
 
+#include "base/histogram.h"
 #include "commit/clocks.h"
 #include "journal/journal.h"
 #include "op/batch.h"
@@ -42,6 +43,9 @@ typedef struct {
   observer_err (*save)(void *arg, obs_buf *out);
   /* Before any apply_row. When it is not OK, the follower is as it was before, and all rows are replayed to it. */
   observer_err (*load)(void *arg, const void *data, size_t len);
+  /* The same of bytes of the version `former`; NULL: they are of no use. */
+  uint32_t former;
+  observer_err (*load_former)(void *arg, const void *data, size_t len);
   uint32_t rows; /* at least so many of the last rows are replayed to one without `load` */
   /* With `load`: without a usable part it begins empty, and gets the rows that are read for others. For what only the
    * last hours are in, so that an upgrade does not read a whole journal for it. */
@@ -70,7 +74,19 @@ typedef struct {
   uint64_t received, recorded, duplicate, rejected, in_flight; /* ops and records */
   uint64_t refused;                                            /* not among those received */
   uint64_t messages, bytes;
+  uint64_t rejects[OBS_REJECT_CLASSES]; /* what `rejected` is made of */
 } obs_commit_counts;
+
+/* How the thread does. Times are of the wall clock; 0: not yet. */
+typedef struct {
+  uint64_t queue_bytes, queue_capacity;
+  uint64_t stalls;       /* times that a source had to stop reading, since its share of the queue was used */
+  obs_histogram groups;  /* ops and records of each group that was written: obs_commit_group_scale */
+  uint64_t committed_ms; /* when the last one was */
+  uint64_t checkpoint_ms, checkpoint_took_ms; /* when the last checkpoint was on disk, and how long it took */
+  uint64_t checkpoint_failures;
+} obs_commit_figures;
+extern const obs_histogram_scale obs_commit_group_scale;
 
 /* What is told of times: ops that were late, ops whose producer's clock was off, and by how much the wall clock has
  * been set back (ahead when negative) since receipt began. */
@@ -112,6 +128,7 @@ observer_err obs_commit_health(obs_commit *c, char *text, size_t size);
 void obs_commit_count_lost(obs_commit *c, obs_transport transport);
 void obs_commit_get_counts(obs_commit *c, obs_transport transport, obs_commit_counts *out);
 
+void obs_commit_get_figures(obs_commit *c, obs_commit_figures *out);
 void obs_commit_get_times(obs_commit *c, obs_commit_times *out);
 /* Producers whose clock is off (clocks.h). */
 uint32_t obs_commit_get_clocks(obs_commit *c, int64_t now_ms, obs_clocks_entry out[OBS_CLOCKS]);

@@ -242,7 +242,7 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
   if (obs_commit_is_ask(b)) atomic_fetch_add(&n->received, obs_batch_items(b));
   atomic_fetch_add(&n->recorded, b->recorded);
   atomic_fetch_add(&n->duplicate, b->duplicates);
-  atomic_fetch_add(&n->rejected, b->nrejects);
+  for (uint32_t i = 0; i < b->nrejects; i++) atomic_fetch_add(&n->rejects[b->rejects[i].why], 1);
   give_back(c, b);
 }
 
@@ -251,7 +251,7 @@ void obs_commit_fail_batch(obs_commit *c, obs_batch *b, observer_err err, const 
   snprintf(b->error_text, sizeof(b->error_text), "%s", text);
   b->recorded = b->recorded_ops = b->duplicates = 0;
   obs_commit_atomics *n = &c->counts[b->transport];
-  atomic_fetch_add(obs_commit_is_ask(b) ? &n->refused : &n->rejected, obs_batch_items(b));
+  atomic_fetch_add(obs_commit_is_ask(b) ? &n->refused : &n->rejects[OBS_REJECT_DISK], obs_batch_items(b));
   give_back(c, b);
 }
 
@@ -322,9 +322,17 @@ static void postpone_group(obs_commit *c, observer_err err, const char *text) {
 /* How many requests are under way, and what a group costs: for the next one (thread.c). Before this one is answered. */
 static void note_pace(obs_commit *c, uint64_t start_ns) {
   uint32_t asks = 0;
-  for (const obs_batch *b = c->group.first; b != NULL; b = b->next) asks += obs_commit_is_ask(b);
+  uint64_t recorded = 0;
+  for (const obs_batch *b = c->group.first; b != NULL; b = b->next) {
+    asks += obs_commit_is_ask(b);
+    recorded += b->recorded;
+  }
   pthread_mutex_lock(&c->lock);
   c->pace.asks = asks + c->queued_asks;
+  if (recorded > 0) {
+    obs_histogram_add(&c->figures.groups, &obs_commit_group_scale, recorded);
+    c->figures.committed_ms = (uint64_t)(c->received_ms - c->step_ms);
+  }
   pthread_mutex_unlock(&c->lock);
   c->pace.write_ns = obs_clock_mono_ns() - start_ns;
 }

@@ -18,7 +18,8 @@ enum {
 };
 
 typedef struct {
-  _Atomic uint64_t received, recorded, duplicate, rejected, refused, messages, bytes;
+  _Atomic uint64_t received, recorded, duplicate, refused, messages, bytes;
+  _Atomic uint64_t rejects[OBS_REJECT_CLASSES];
 } obs_commit_atomics;
 
 typedef struct {
@@ -35,7 +36,7 @@ struct obs_commit {
   pthread_t thread;
   bool started;
 
-  pthread_mutex_t lock; /* guards down to `failing_text`; held for a few instructions, no other lock under it */
+  pthread_mutex_t lock; /* guards down to `figures`; held for a few instructions, no other lock under it */
   pthread_cond_t wake;
   bool lock_made, wake_made;
   obs_commit_list queue; /* of sources that wait for no answer */
@@ -48,6 +49,7 @@ struct obs_commit {
   uint64_t stop_at; /* monotonic ms */
   observer_err failing;
   char failing_text[160];
+  obs_commit_figures figures; /* but for the queue's, which are above */
 
   obs_commit_atomics counts[OBS_TRANSPORT_COUNT];
   _Atomic uint64_t late, skewed;

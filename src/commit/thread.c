@@ -152,8 +152,7 @@ static void write_all(obs_commit *c, obs_commit_list *fresh) {
 
 /* Takes note of what was asked for, and of how the last checkpoint ended: what could not be written stays due. */
 static void look_at_checkpoint(obs_commit *c, uint64_t now) {
-  observer_err err;
-  uint64_t seq;
+  obs_checkpoint_end end;
   pthread_mutex_lock(&c->lock);
   c->checkpoint_due |= c->checkpoint_wanted;
   if (c->look_wanted) {
@@ -162,9 +161,18 @@ static void look_at_checkpoint(obs_commit *c, uint64_t now) {
   }
   c->checkpoint_wanted = c->look_wanted = false;
   pthread_mutex_unlock(&c->lock);
-  if (c->checkpoint == NULL || !obs_checkpoint_ended(c->checkpoint, &err, &seq)) return;
-  if (err == OBSERVER_E_OK) {
-    c->checkpoint_seq = seq;
+  if (c->checkpoint == NULL || !obs_checkpoint_ended(c->checkpoint, &end)) return;
+  pthread_mutex_lock(&c->lock);
+  obs_commit_figures *f = &c->figures;
+  if (end.err == OBSERVER_E_OK) {
+    f->checkpoint_ms = (uint64_t)end.at_ms;
+    f->checkpoint_took_ms = end.took_ms;
+  } else {
+    f->checkpoint_failures++;
+  }
+  pthread_mutex_unlock(&c->lock);
+  if (end.err == OBSERVER_E_OK) {
+    c->checkpoint_seq = end.seq;
   } else {
     c->checkpoint_due = true;
     c->checkpoint_retry_at = now + CHECKPOINT_RETRY_MS;

@@ -10,6 +10,31 @@ static double log_gamma(double x) {
   return lgamma_r(x, &sign);
 }
 
+double obs_stats_likelihood(double seen, double n, double p) {
+  return (seen > 0 ? seen * log(p) : 0) + (seen < n ? (n - seen) * log(1 - p) : 0);
+}
+
+double obs_stats_mixture(double seen, double n) {
+  return log_gamma(seen + 0.5) + log_gamma(n - seen + 0.5) - log_gamma(n + 1) - log(M_PI);
+}
+
+void obs_stats_rates(double seen, double n, double alpha, double *low, double *high) {
+  double ends[2], least = obs_stats_mixture(seen, n) + log(alpha), rate = seen / n;
+  for (int side = 0; side < 2; side++) {
+    double in = rate, out = side == 0 ? 0 : 1;
+    for (int i = 0; i < 40; i++) {
+      double p = (in + out) / 2;
+      if (obs_stats_likelihood(seen, n, p) > least)
+        in = p;
+      else
+        out = p;
+    }
+    ends[side] = (in + out) / 2;
+  }
+  *low = ends[0];
+  *high = ends[1];
+}
+
 /* The continued fraction of the incomplete beta function, by Lentz. */
 static double beta_fraction(double a, double b, double x) {
   const double tiny = 1e-300;

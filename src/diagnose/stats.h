@@ -35,6 +35,16 @@ double obs_stats_spread(const double *seen, const double *expected, size_t n, do
                         double *usual);
 #define OBS_STATS_SCRATCH(n) (3 * ((size_t)(n) + 6)) /* doubles */
 
+/* ---- rates at every look ---- */
+
+/* ln of the probability of `n` outcomes with `seen` failures, in their order: at a rate p; and when all rates are
+ * possible, the beta-binomial mixture with Jeffreys' prior, B(seen + 1/2, n - seen + 1/2) / pi. */
+double obs_stats_likelihood(double seen, double n, double p);
+double obs_stats_mixture(double seen, double n);
+/* The rates that outcomes do not speak against at any look, but with a probability of `alpha`: the one-sample e-process
+ * M / L(p) of mixture and likelihood stays below 1 / alpha. n > 0. */
+void obs_stats_rates(double seen, double n, double alpha, double *low, double *high);
+
 /* The value below which this part of them lies; their order changes. n > 0. */
 double obs_stats_quantile(double *values, size_t n, double part);
 

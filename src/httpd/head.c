@@ -323,6 +323,24 @@ static int quality(obs_str v) {
   return n;
 }
 
+int obs_httpd_accepts(obs_str accept, const char *type) {
+  obs_str member, part;
+  int best = 0;
+  while (next_member(&accept, &member)) {
+    obs_str params = member;
+    bool has_params = cut(&params, ';', &part);
+    if (!same(has_params ? trim(part) : member, type)) continue;
+    int q = 1000;
+    for (bool more = has_params; more;) {
+      more = cut(&params, ';', &part);
+      obs_str param = trim(more ? part : params);
+      if (param.len > 1 && (param.p[0] == 'q' || param.p[0] == 'Q') && param.p[1] == '=') q = quality(param);
+    }
+    if (q > best) best = q;
+  }
+  return best;
+}
+
 static void read_accept_encoding(fields *f, obs_str v) {
   obs_str member, name;
   while (next_member(&v, &member)) {
@@ -372,6 +390,7 @@ static bool read_field(fields *f, obs_str name, obs_str v, obs_httpd_fault *why)
     break;
   case 6:
     if (same(name, "origin")) return read_text(&f->h->origin, "origin", v, why);
+    if (same(name, "accept") && f->h->accept.p == NULL) f->h->accept = v;
     if (same(name, "expect")) {
       if (!same(v, "100-continue")) return obs_httpd_refuse(why, 417, "expect: only 100-continue is supported");
       f->h->expects_continue = !f->h->old;

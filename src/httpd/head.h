@@ -44,6 +44,7 @@ typedef struct {
   obs_str path, query; /* the path decoded, without the `?`; `*` of `OPTIONS *` */
   obs_str host;        /* with the port, of an absolute target or of Host */
   obs_str origin, content_type;
+  obs_str accept;                 /* the first one */
   obs_str authorization, api_key; /* of Authorization and X-API-Key; the last one */
   uint64_t length;                /* of the body */
   bool has_length, chunked;
@@ -59,6 +60,10 @@ typedef struct {
 /* Takes apart the bytes of one head, which the scan has found; changes them (the path is decoded in place), and the
  * views point into them. False: `why`. Safe with any bytes. */
 bool obs_httpd_head_parse(obs_httpd_head *h, char *bytes, size_t len, obs_httpd_fault *why);
+
+/* How much an Accept header wants a media type, in thousandths; its parameters do not matter. 0: it does not name it.
+ */
+int obs_httpd_accepts(obs_str accept, const char *type);
 
 /* Sets `why`; false. */
 bool obs_httpd_refuse(obs_httpd_fault *why, uint16_t status, const char *fmt, ...)

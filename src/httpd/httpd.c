@@ -138,8 +138,8 @@ static void pack(obs_httpd_request *r, obs_answer_frame *f) {
   obs_buf_fini(&packed);
 }
 
-static void end_request(connection *c) {
-  if (c->server->opts.ended != NULL) c->server->opts.ended(c->request);
+static void end_request(connection *c, bool answered) {
+  if (c->server->opts.ended != NULL) c->server->opts.ended(c->request, answered);
 }
 
 /* Writes the answer and makes the connection ready for what follows: the next request, or its end. */
@@ -173,7 +173,7 @@ static void send_answer(connection *c) {
   atomic_store(&c->linger_ms, lingers ? (uint32_t)(DRAIN_MS + size / SLOWEST) : 0);
   bool written = write_answer(c, head, head_len, &r->out);
 
-  end_request(c);
+  end_request(c, true);
   obs_httpd_body_end(&c->body);
   uncharge_body(c);
   obs_buf_reset(&r->in, SMALL);
@@ -395,7 +395,7 @@ static void on_written(obs_stream *s) {
 
 static void on_closed(obs_stream *s) {
   connection *c = obs_stream_own(s);
-  end_request(c);
+  end_request(c, false);
   obs_httpd_body_end(&c->body);
   uncharge_body(c);
   uncharge_answers(c);

@@ -38,8 +38,8 @@ typedef struct {
   /* All of it has come: obs_httpd_answer is due, once, now or later. */
   void (*handle)(obs_httpd_request *r);
   /* The request is over: answered, refused or cut off. What `admit` or `handle` acquired for it is let go. Also for one
-   * that was not admitted, and at the end of the connection. NULL: nothing is. */
-  void (*ended)(obs_httpd_request *r);
+   * that was not admitted, and at the end of the connection, where it was not answered. NULL: nothing is. */
+  void (*ended)(obs_httpd_request *r, bool answered);
   /* Connected, but not one of the listener's `;uid=`: it is closed without a word. NULL: that is logged. */
   void (*stranger)(void *arg, const obs_address *at, const char *peer);
   size_t body_limit;                  /* of one, decoded */

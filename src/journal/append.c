@@ -14,7 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+const obs_histogram_scale obs_journal_sync_scale = {
+    12, {100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000}};
 
 void obs_journal_publish(obs_journal *j) {
   const obs_index *x = &obs_journal_active(j)->index;
@@ -76,13 +80,16 @@ observer_err obs_journal_flush(obs_journal *j) {
   /* Rows in a file whose name can still be lost are not durable. */
   if (j->dir_dirty && !sync_dir(j)) return obs_journal_fail(j, "sync", "");
   j->dir_dirty = false;
+  uint64_t begun_ns = obs_clock_mono_ns();
   if (!sync_file(j)) return obs_journal_fail(j, "sync", j->name);
+  uint64_t took_us = (obs_clock_mono_ns() - begun_ns) / 1000;
   observer_err err = obs_journal_check(j);
   if (err != OBSERVER_E_OK) return err;
   j->pending = false;
   if (!j->opts.beside) obs_journal_publish(j);
   pthread_mutex_lock(&j->lock);
   j->counts.syncs++;
+  obs_histogram_add(&j->counts.sync_us, &obs_journal_sync_scale, took_us);
   pthread_mutex_unlock(&j->lock);
   return OBSERVER_E_OK;
 }
@@ -221,6 +228,8 @@ observer_err obs_journal_append(obs_journal *j, struct iovec *iov, uint32_t niov
     if (j->opts.beside) obs_journal_group_over(j);
     return err;
   }
+  j->appended_seq = obs_index_next_seq(x);
+  j->appended_at = x->indexed;
   pthread_mutex_lock(&j->lock);
   bool extended = obs_index_extend(x, j->opts.block_bytes, x->indexed + len, rows, min_ms, max_ms);
   assert(extended); /* obs_journal_make_ready made room */
@@ -265,6 +274,84 @@ void obs_journal_note_times(obs_journal *j, uint64_t seq, uint64_t n, int64_t re
   pthread_mutex_lock(&j->lock);
   obs_journal_active(j)->newest_ms = received_ms;
   pthread_mutex_unlock(&j->lock);
+}
+
+/* ---- keys ---- */
+
+static void keys_failed(obs_journal *j) {
+  obs_journal_file_name name;
+  obs_journal_keys_name(j, j->keys.first_seq, name);
+  if (!j->keys_failed)
+    obs_log_warn("journal", "cannot write %s/%s: %s; who looks for these rows reads them all once", j->dir, name,
+                 strerror(errno));
+  j->keys_failed = true;
+  if (j->keys.fd >= 0) (void)close(j->keys.fd); /* never synced: a failure tells nothing */
+  j->keys.fd = -1;                              /* until the next segment */
+}
+
+/* The records that wait go to the file, or nowhere. Who reads them takes those that wait first, so that it misses none.
+ */
+static void write_keys(obs_journal *j) {
+  obs_row_keys_writer *w = &j->keys;
+  struct iovec iov = {w->waiting.p, w->waiting.len};
+  if (w->fd >= 0 && w->waiting.len > 0 && !obs_file_write_at(w->fd, &iov, 1, 0)) keys_failed(j); /* it appends */
+  pthread_mutex_lock(&j->lock);
+  obs_buf_reset(&w->waiting, 4 * OBS_ROW_KEYS_WRITE);
+  pthread_mutex_unlock(&j->lock);
+}
+
+static void seal_keys(obs_journal *j) {
+  obs_row_keys_writer *w = &j->keys;
+  if (w->part.rows == 0) return;
+  pthread_mutex_lock(&j->lock);
+  obs_row_keys_seal(&w->part, &w->waiting);
+  if (w->waiting.oom) obs_buf_fini(&w->waiting);
+  w->waiting.oom = false;
+  j->keys_from_seq = w->part.first_seq;
+  pthread_mutex_unlock(&j->lock);
+  if (w->waiting.len >= OBS_ROW_KEYS_WRITE) write_keys(j);
+}
+
+void obs_journal_close_keys(obs_journal *j) {
+  seal_keys(j);
+  write_keys(j);
+  if (j->keys.fd >= 0) (void)close(j->keys.fd);
+  j->keys.fd = -1;
+}
+
+/* `next_seq`: the first row that is not to be known by the file's records. */
+static void resume_keys(obs_journal *j, uint64_t next_seq) {
+  obs_journal_file_name name;
+  uint64_t first_seq = obs_journal_active(j)->index.first_seq;
+  obs_journal_close_keys(j);
+  obs_journal_keys_name(j, first_seq, name);
+  /* Before the file is there: nobody else makes it from here on. */
+  pthread_mutex_lock(&j->lock);
+  j->keys.first_seq = first_seq;
+  j->keys_from_seq = next_seq;
+  pthread_mutex_unlock(&j->lock);
+  j->keys_failed = false;
+  if (!obs_row_keys_resume(&j->keys, j->dir_fd, name, j->fd, first_seq, next_seq)) keys_failed(j);
+}
+
+void obs_journal_open_keys(obs_journal *j) {
+  if (obs_journal_active(j)->index.rows > 0) resume_keys(j, obs_index_next_seq(&obs_journal_active(j)->index));
+}
+
+void obs_journal_note_keys(obs_journal *j, uint64_t seq, uint32_t len, const uint64_t *keys, uint32_t n) {
+  obs_row_keys_writer *w = &j->keys;
+  if (w->first_seq != obs_journal_active(j)->index.first_seq) resume_keys(j, seq);
+  if (seq == j->appended_seq) {
+    if (seq != w->next_seq || w->next_offset != j->appended_at) seal_keys(j); /* rows between have no keys */
+    w->next_offset = j->appended_at;
+  } else if (seq != w->next_seq) {
+    return; /* where it stands is not known */
+  }
+  if (w->part.rows == 0) obs_row_keys_begin(&w->part, seq, w->next_offset);
+  w->next_seq = seq + 1;
+  w->next_offset += len;
+  obs_row_keys_add(&w->part, w->next_offset, keys, n < OBS_ROW_KEYS_EACH ? n : OBS_ROW_KEYS_EACH);
+  if (obs_row_keys_is_full(&w->part)) seal_keys(j);
 }
 
 /* Writes blank lines: should the cut fail, replay skips them and the next append cuts again. */
@@ -326,14 +413,23 @@ static bool oldest_must_go(const obs_journal *j, int64_t now_ms) {
   return newest < now_ms - (int64_t)o->retain_seconds * 1000;
 }
 
-static void delete_file(const obs_journal *j, const char *name) {
+void obs_journal_delete_file(const obs_journal *j, const char *name) {
   if (unlinkat(j->dir_fd, name, 0) == 0 || errno == ENOENT) return;
   obs_log_warn("journal", "cannot delete %s/%s: %s", j->dir, name, strerror(errno));
 }
 
+static void look_at_room(obs_journal *j) {
+  struct statvfs fs;
+  if (fstatvfs(j->dir_fd, &fs) != 0) return;
+  pthread_mutex_lock(&j->lock);
+  j->counts.free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+  pthread_mutex_unlock(&j->lock);
+}
+
 void obs_journal_maintain(obs_journal *j, int64_t now_ms) {
+  look_at_room(j);
   while (j->replayed && oldest_must_go(j, now_ms)) {
-    obs_journal_file_name segment, sidecar, times;
+    obs_journal_file_name segment, sidecar, times, keys;
     if (j->nsegments == 2) {
       /* The name of the last rotated segment is the only place that gives the active one's first seq: before it goes,
        * the seq is written to the active one's sidecar. */
@@ -348,15 +444,15 @@ void obs_journal_maintain(obs_journal *j, int64_t now_ms) {
     obs_journal_segment_name(j, 0, segment);
     obs_journal_sidecar_name(j, j->segments[0].index.first_seq, sidecar);
     obs_journal_times_name(j, j->segments[0].index.first_seq, times);
+    obs_journal_keys_name(j, j->segments[0].index.first_seq, keys);
     /* Removed from the list first: new readers skip it, and one in the middle of it has its own descriptor. */
     pthread_mutex_lock(&j->lock);
     obs_index_fini(&j->segments[0].index);
     j->nsegments--;
     memmove(j->segments, j->segments + 1, j->nsegments * sizeof(*j->segments));
     pthread_mutex_unlock(&j->lock);
-    delete_file(j, segment);
-    delete_file(j, sidecar);
-    delete_file(j, times);
+    const char *const names[] = {segment, sidecar, times, keys};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) obs_journal_delete_file(j, names[i]);
     obs_log_info("journal", "deleted %s/%s: retention", j->dir, segment);
   }
   obs_journal_maintain_rejected(j);

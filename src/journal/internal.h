@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "journal/index.h"
 #include "journal/journal.h"
+#include "journal/row_keys.h"
 #include "journal/times.h"
 #include "jsonl/log.h"
 
@@ -69,6 +70,8 @@ struct obs_journal {
   obs_jsonl_log rejected;
   obs_times_writer times; /* of the active segment once there is something to note; its first_seq 0: not opened yet */
   uint64_t boot;          /* marks this run in it */
+  uint64_t appended_seq, appended_at; /* the first row of the last append, and its offset */
+  bool keys_failed;                   /* logged already, of this segment */
   /* A group for several journals (group.c). Of the main one: the note's file, the journals beside that take part, and
    * how many of them were neither kept nor taken back yet; all but the file are 0 between groups. */
   int group_fd; /* -1: no note was ever needed */
@@ -89,6 +92,10 @@ struct obs_journal {
   obs_journal_segment *segments; /* oldest first; the last one is the active one */
   size_t nsegments;
   uint64_t committed, committed_seq; /* of the active segment: what readers may see, and the seq of the row after it */
+  /* The keys of the active segment's rows, or of the last one that had some; the lock guards what is waiting, and from
+   * which row on the rows of its segment are the writer's to make records of. */
+  obs_row_keys_writer keys;
+  uint64_t keys_from_seq;
   obs_journal_counts counts;
 };
 
@@ -101,6 +108,7 @@ typedef char obs_journal_file_name[NAME_MAX + 1];
 void obs_journal_rotated_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out);
 void obs_journal_sidecar_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out);
 void obs_journal_times_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out);
+void obs_journal_keys_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out);
 void obs_journal_active_sidecar_name(const obs_journal *j, obs_journal_file_name out);
 void obs_journal_segment_name(const obs_journal *j, size_t i, obs_journal_file_name out);
 
@@ -167,9 +175,15 @@ bool obs_journal_bad_rows_keep(obs_journal_bad_rows *b, const obs_journal_bad_ro
 void obs_journal_bad_rows_fini(obs_journal_bad_rows *b);
 /* Syncs the active segment, marks and publishes. Nothing is taken back on failure. */
 observer_err obs_journal_flush(obs_journal *j);
+/* After replay: opens the keys of the active segment. */
+void obs_journal_open_keys(obs_journal *j);
+/* Writes the keys that wait, and closes. */
+void obs_journal_close_keys(obs_journal *j);
 /* Turns rejected.jsonl over when it is due. */
 void obs_journal_maintain_rejected(obs_journal *j);
 /* Writes segment i's sidecar; best effort. */
 void obs_journal_save_sidecar(obs_journal *j, size_t i);
+/* Deletes it when it is there; a failure is logged. */
+void obs_journal_delete_file(const obs_journal *j, const char *name);
 
 #endif

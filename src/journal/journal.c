@@ -35,6 +35,10 @@ void obs_journal_times_name(const obs_journal *j, uint64_t first_seq, obs_journa
   numbered_name(j, first_seq, ".times", out);
 }
 
+void obs_journal_keys_name(const obs_journal *j, uint64_t first_seq, obs_journal_file_name out) {
+  numbered_name(j, first_seq, ".keys", out);
+}
+
 void obs_journal_active_sidecar_name(const obs_journal *j, obs_journal_file_name out) {
   (void)snprintf(out, sizeof(obs_journal_file_name), "%.*s.idx", j->stem_len, j->name);
 }
@@ -125,14 +129,18 @@ static observer_err set_names(obs_journal *j) {
   /* A bare file name, with room for a seq and an extension. */
   const char *ext = j->name + stem;
   bool bare = stem > 0 && strchr(j->name, '/') == NULL && strlen(j->name) <= NAME_MAX - NAME_SPARE &&
-              strcmp(ext, ".idx") != 0 && strcmp(ext, ".times") != 0 && strcmp(ext, ".new") != 0;
+              strcmp(ext, ".idx") != 0 && strcmp(ext, ".times") != 0 && strcmp(ext, ".keys") != 0 &&
+              strcmp(ext, ".new") != 0;
   if (bare && (j->opts.beside || (is_journals(j->name, stem) && !is_rotated_or_found(j->name, stem)))) {
     return OBSERVER_E_OK;
   }
   (void)snprintf(j->error, sizeof(j->error),
                  "%s: cannot be the name of a journal: it must be a file name with \"ops\" or \"obs\" in it, which the "
                  "other files of the directory do not have, and end neither in a number nor in .idx%s or .new",
-                 j->name, strcmp(ext, ".times") == 0 ? ", .times" : "");
+                 j->name,
+                 strcmp(ext, ".times") == 0  ? ", .times"
+                 : strcmp(ext, ".keys") == 0 ? ", .keys"
+                                             : "");
   return OBSERVER_E_INVALID;
 }
 
@@ -289,7 +297,7 @@ observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, c
   j->opts = *opts;
   if (j->opts.block_bytes == 0) j->opts.block_bytes = DEFAULT_BLOCK;
   if (j->opts.rejected_bytes == 0) j->opts.rejected_bytes = DEFAULT_REJECTED;
-  j->dir_fd = j->lock_fd = j->fd = j->group_fd = j->times.fd = -1;
+  j->dir_fd = j->lock_fd = j->fd = j->group_fd = j->times.fd = j->keys.fd = -1;
   j->boot = obs_clock_mono_ns() ^ (uint64_t)getpid() << 32;
   j->rejected = OBS_JSONL_LOG_CLOSED;
   j->datasync = fdatasync;
@@ -324,6 +332,8 @@ void obs_journal_close(obs_journal *j) {
   if (j->pending && obs_journal_flush(j) != OBSERVER_E_OK) obs_log_error("journal", "%s", j->error);
   obs_journal_flush_times(j);
   obs_times_close(&j->times);
+  obs_journal_close_keys(j);
+  obs_buf_fini(&j->keys.waiting);
   obs_journal_group_leave(j);
   obs_jsonl_log_close(&j->rejected);
   for (size_t i = 0; i < j->nsegments; i++) obs_index_fini(&j->segments[i].index);

@@ -4,6 +4,7 @@
  *   ops-<first seq>.idx    sidecar of a rotated segment  checkpoint              aggregates up to a seq
  *   rejected.jsonl         what was refused, with bytes  bad-rows.jsonl          rows that did not replay, kept aside
  *   ops-<first seq>.times  when a segment's rows were received (times.h), also the active one's
+ *   ops-<first seq>.keys   which keys a segment's rows have (row_keys.h), likewise
  *   ops.idx                first seq of the active segment, once no rotated one is left to tell it
  *   group                  a group that goes to several journals, while it is written (group.c)
  *   ops-found-*.jsonl      what stood in the active segment's place when that was lost (lost.c)
@@ -12,7 +13,8 @@
  * A row's seq is its ordinal among the readable rows ever recorded, from 1; it is not stored in the row. Bad rows have
  * none. The file is plain JSONL: older observers, jq and DuckDB read it, and rows written by older observers replay.
  *
- * Threads: append, sync, checkpoint and reject from the one commit thread; readers (obs_journal_scan) from any thread.
+ * Threads: append, sync, checkpoint and reject from the one commit thread; readers (obs_journal_scan,
+ *   obs_journal_find) from any thread.
  * A second journal may stand beside the first in its directory (opts.beside): then what is appended does not count
  *   until obs_journal_keep, so that several files are written together or not at all (obs_journal_group_begin).
  * Names: a journal's has "ops" or "obs" in it, and nothing else that is written to the directory has; so no name given
@@ -22,11 +24,14 @@
  *   the next append or probe makes a new segment, which goes on with the seq.
  * Failure: a failed append or sync leaves the file as it was before it (truncated back; retried before the next append
  *   when even that fails), so what is in the file is exactly what was reported as written.
- * Formats and their versions are written beside their code (index.c, times.c, checkpoint.c, group.c, aside.c). */
+ * Formats and their versions are written beside their code (index.c, times.c, row_keys.c, checkpoint.c, group.c,
+ * aside.c).
+ */
 #ifndef OBS_JOURNAL_JOURNAL_H
 #define OBS_JOURNAL_JOURNAL_H
 
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "redact/redact.h"
 
 #include <observer/error.h>
@@ -115,6 +120,11 @@ observer_err obs_journal_sync(obs_journal *j);
 void obs_journal_note_times(obs_journal *j, uint64_t seq, uint64_t n, int64_t received_ms, int64_t skew_ms);
 /* Writes what was noted, which is otherwise done when the next millisecond's rows come. */
 void obs_journal_flush_times(obs_journal *j);
+/* Row `seq` of those that stand has these keys, hashes of 64 bits of whatever it is looked for by (obs_journal_find),
+ * at most OBS_JOURNAL_KEYS; its line has `len` bytes with its newline. For each row of an append, in their order,
+ * before the next append. Best effort: a failure is logged, and costs reading. Commit thread. */
+enum { OBS_JOURNAL_KEYS = 8 };
+void obs_journal_note_keys(obs_journal *j, uint64_t seq, uint32_t len, const uint64_t *keys, uint32_t n);
 /* Rows that will be appended to a journal. */
 typedef struct obs_journal_group {
   obs_journal *journal;
@@ -140,7 +150,8 @@ observer_err obs_journal_probe(obs_journal *j, uint64_t bytes);
 uint32_t obs_journal_sync_due(const obs_journal *j);
 /* What the last failure was: "cannot write DIR/ops.jsonl: No space left on device". Commit thread only. */
 const char *obs_journal_error(const obs_journal *j);
-/* Deletes rotated segments that retention no longer keeps, turns rejected.jsonl over. Commit thread, now and then. */
+/* Deletes rotated segments that retention no longer keeps, turns rejected.jsonl over, looks at the room on the disk.
+ * Commit thread, now and then. */
 void obs_journal_maintain(obs_journal *j, int64_t now_ms);
 
 /* Checkpoint: `blob` holds the aggregates of rows 1..seq. Syncs what was appended, whatever the mode, and makes the
@@ -174,7 +185,10 @@ typedef struct {
   uint64_t bad_rows_kept;              /* of them now in bad-rows.jsonl, from this start or an earlier one */
   uint64_t rejected, rejected_dropped; /* rows written to rejected.jsonl; beyond a batch's limit */
   uint64_t rejected_failures;          /* rejects that could not be written */
+  obs_histogram sync_us;               /* how long syncs took that succeeded: obs_journal_sync_scale */
+  uint64_t free_bytes;                 /* of its file system, for this user, about a second ago; 0: not known */
 } obs_journal_counts;
+extern const obs_histogram_scale obs_journal_sync_scale; /* microseconds */
 /* Any thread. */
 void obs_journal_get_counts(obs_journal *j, obs_journal_counts *out);
 
@@ -193,5 +207,24 @@ typedef struct {
 } obs_journal_range;
 observer_err obs_journal_scan(obs_journal *j, const obs_journal_range *range, obs_journal_scan_row fn, void *arg,
                               bool *more, uint64_t *next_before_seq);
+
+/* Looking for rows by their keys: gives the rows from `from_seq` up to before `before_seq` (0: the newest synced) of
+ * those parts, some hundred rows each, that may have a row with one of the keys; the caller says which they are. Rows
+ * whose keys were not noted, or whose sidecar is gone, are given too, and their keys are noted meanwhile, which is why
+ * it asks for them. In the order of the seqs, up or down; in all else as obs_journal_scan. *next_seq: where to go on,
+ * the first row that was not given: as from_seq, or one less than before_seq. */
+typedef struct {
+  const uint64_t *keys;
+  uint32_t nkeys;
+  bool oldest_first;
+  uint64_t from_seq, before_seq;
+  int64_t since_ms, until_ms, received_since_ms; /* skips whole segments */
+  uint64_t max_bytes;
+  /* The keys of a row, as note_keys had them; returns how many. On the caller's thread. */
+  uint32_t (*keys_of)(void *arg, const char *line, size_t len, uint64_t keys[OBS_JOURNAL_KEYS]);
+  void *keys_of_arg;
+} obs_journal_lookup;
+observer_err obs_journal_find(obs_journal *j, const obs_journal_lookup *l, obs_journal_scan_row fn, void *arg,
+                              bool *more, uint64_t *next_seq);
 
 #endif

@@ -234,7 +234,12 @@ static observer_err replay_segment(replay *r, size_t i) {
   obs_lines_fini(&lines);
   obs_times_reader_close(&r->times);
   if (close(fd) != 0 && err == OBSERVER_E_OK) err = obs_journal_fail(j, "close", r->name);
-  if (err == OBSERVER_E_OK && !r->active && r->known < x->indexed) obs_journal_save_sidecar(j, i);
+  if (err == OBSERVER_E_OK && !r->active && r->known < x->indexed) {
+    obs_journal_file_name keys; /* of rows that may have been others */
+    obs_journal_keys_name(j, x->first_seq, keys);
+    obs_journal_delete_file(j, keys);
+    obs_journal_save_sidecar(j, i);
+  }
   return err;
 }
 
@@ -296,6 +301,7 @@ observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_t
   obs_journal_bad_rows_fini(&r.aside);
   if (err != OBSERVER_E_OK) return err;
   obs_journal_publish(j);
+  if (!j->opts.beside) obs_journal_open_keys(j);
   pthread_mutex_lock(&j->lock);
   j->replayed = true;
   j->counts.bad_rows = out->bad_rows;

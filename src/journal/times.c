@@ -1,12 +1,12 @@
-/* Version 1, little-endian:
- *   head (40 bytes): "OBSTIM1\n", u64 first_seq, u64 n, XXH64 (seed 0) of the segment's first n bytes, XXH64 of the
- * head records of 16 bytes, their first rows ascending: u64: 40 bits: row less first_seq; 20 bits: how many rows; 4
- * bits: kind u64: 48 bits, signed: value; 16 bits: the lowest of the XXH64 of what is before them kinds: 1 receipt,
- * value in ms since the epoch; 2 boot: from here on another run of the daemon wrote, no rows, value tells it from
- * others; 3 skew in ms, 0 where there is no record. Another layout gets another magic; a file that cannot be read is
- * made again, without the times it had. */
+/* Version 1, little-endian: the head (head.h), "OBSTIM1\n", then records of 16 bytes, their first rows ascending:
+ *   u64: 40 bits: row less first_seq; 20 bits: how many rows; 4 bits: kind
+ *   u64: 48 bits, signed: value; 16 bits: the lowest of the XXH64 of what is before them
+ * Kinds: 1 receipt, value in ms since the epoch; 2 boot: from here on another run of the daemon wrote, no rows, value
+ * tells it from others; 3 skew in ms, 0 where there is no record. Another layout gets another magic; a file that cannot
+ * be read is made again, without the times it had. */
 #include "journal/times.h"
 
+#include "journal/head.h"
 #include "jsonl/file.h"
 
 #include <dirent.h>
@@ -21,63 +21,33 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-static const char magic[8] = {'O', 'B', 'S', 'T', 'I', 'M', '1', '\n'};
-enum { SEQ_BITS = 40, COUNT_BITS = 20, VALUE_BITS = 48, NAMED_BYTES = 64 };
+static const char magic[OBS_HEAD_MAGIC] = {'O', 'B', 'S', 'T', 'I', 'M', '1', '\n'};
+enum { SEQ_BITS = 40, COUNT_BITS = 20, VALUE_BITS = 48 };
 enum { COUNT_MAX = (1 << COUNT_BITS) - 1 };
 #define SEQ_MAX ((UINT64_C(1) << SEQ_BITS) - 1)
 #define VALUE_MASK ((UINT64_C(1) << VALUE_BITS) - 1)
 
 /* ---- bytes ---- */
 
-static void put(unsigned char *p, uint64_t v) {
-  for (int i = 0; i < 8; i++) p[i] = (unsigned char)(v >> (8 * i));
-}
-
-static uint64_t get(const unsigned char *p) {
-  uint64_t v = 0;
-  for (int i = 0; i < 8; i++) v |= (uint64_t)p[i] << (8 * i);
-  return v;
-}
-
 static uint64_t check_of(const unsigned char *record) {
   return XXH64(record, OBS_TIMES_RECORD - 2, 1) & 0xffff;
 }
 
 static void encode(unsigned char *p, uint64_t first_seq, obs_times_kind kind, const obs_times_run *run) {
-  put(p, (run->from - first_seq) | (run->to - run->from) << SEQ_BITS | (uint64_t)kind << (SEQ_BITS + COUNT_BITS));
-  put(p + 8, (uint64_t)run->value & VALUE_MASK);
-  put(p + 8, ((uint64_t)run->value & VALUE_MASK) | check_of(p) << VALUE_BITS);
+  obs_head_put(p,
+               (run->from - first_seq) | (run->to - run->from) << SEQ_BITS | (uint64_t)kind << (SEQ_BITS + COUNT_BITS));
+  obs_head_put(p + 8, (uint64_t)run->value & VALUE_MASK);
+  obs_head_put(p + 8, ((uint64_t)run->value & VALUE_MASK) | check_of(p) << VALUE_BITS);
 }
 
 static bool decode(const unsigned char *p, uint64_t first_seq, obs_times_kind *kind, obs_times_run *run) {
-  uint64_t a = get(p), b = get(p + 8);
+  uint64_t a = obs_head_get(p), b = obs_head_get(p + 8);
   *kind = (obs_times_kind)(a >> (SEQ_BITS + COUNT_BITS));
   if (b >> VALUE_BITS != check_of(p) || *kind < OBS_TIMES_RECEIPT || *kind > OBS_TIMES_SKEW) return false;
   run->from = first_seq + (a & SEQ_MAX);
   run->to = run->from + (a >> SEQ_BITS & COUNT_MAX);
   run->value = (int64_t)(b << (64 - VALUE_BITS)) >> (64 - VALUE_BITS);
   return true;
-}
-
-/* The head of the sidecar of that segment. False: errno. */
-static bool make_head(unsigned char head[OBS_TIMES_HEAD], int segment_fd, uint64_t first_seq, uint64_t n) {
-  unsigned char named[NAMED_BYTES];
-  if (obs_file_read_at(segment_fd, named, n, 0) != (ssize_t)n) {
-    errno = EIO;
-    return false;
-  }
-  memcpy(head, magic, sizeof(magic));
-  put(head + 8, first_seq);
-  put(head + 16, n);
-  put(head + 24, XXH64(named, n, 0));
-  put(head + 32, XXH64(head, 32, 0));
-  return true;
-}
-
-static bool is_head_of(const unsigned char head[OBS_TIMES_HEAD], int segment_fd, uint64_t first_seq) {
-  unsigned char own[OBS_TIMES_HEAD];
-  uint64_t n = get(head + 16);
-  return n > 0 && n <= NAMED_BYTES && make_head(own, segment_fd, first_seq, n) && memcmp(own, head, sizeof(own)) == 0;
 }
 
 /* ---- reading ---- */
@@ -89,22 +59,23 @@ static void start_over(obs_times_reader *r) {
   r->receipt = r->skew = (obs_times_run){0};
 }
 
-static bool open_file(obs_times_reader *r, int dir_fd, const char *name, unsigned char head[OBS_TIMES_HEAD]) {
+static bool open_file(obs_times_reader *r, int dir_fd, const char *name, unsigned char head[OBS_HEAD]) {
   struct stat st;
   *r = (obs_times_reader){.fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
   if (r->fd < 0) return false;
-  if (fstat(r->fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < OBS_TIMES_HEAD ||
-      obs_file_read_at(r->fd, head, OBS_TIMES_HEAD, 0) != OBS_TIMES_HEAD)
+  if (fstat(r->fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < OBS_HEAD ||
+      obs_file_read_at(r->fd, head, OBS_HEAD, 0) != OBS_HEAD)
     return false;
-  r->first_seq = get(head + 8);
-  r->records = ((uint64_t)st.st_size - OBS_TIMES_HEAD) / OBS_TIMES_RECORD;
+  r->first_seq = obs_head_get(head + 8);
+  r->records = ((uint64_t)st.st_size - OBS_HEAD) / OBS_TIMES_RECORD;
   start_over(r);
   return memcmp(head, magic, sizeof(magic)) == 0;
 }
 
 void obs_times_open(obs_times_reader *r, int dir_fd, const char *name, int segment_fd, uint64_t first_seq) {
-  unsigned char head[OBS_TIMES_HEAD];
-  if (!open_file(r, dir_fd, name, head) || !is_head_of(head, segment_fd, first_seq)) obs_times_reader_close(r);
+  unsigned char head[OBS_HEAD];
+  if (!open_file(r, dir_fd, name, head) || !obs_head_is_of(head, magic, segment_fd, first_seq))
+    obs_times_reader_close(r);
 }
 
 void obs_times_reader_close(obs_times_reader *r) {
@@ -119,7 +90,7 @@ static bool read_record(obs_times_reader *r, uint64_t i, obs_times_kind *kind, o
   if (i < r->chunk_at || i >= r->chunk_at + r->chunk_n) {
     /* Who goes back goes on back. */
     uint64_t at = i < r->chunk_at ? (i < MOST ? 0 : i - MOST + 1) : i;
-    ssize_t n = obs_file_read_at(r->fd, r->chunk, sizeof(r->chunk), OBS_TIMES_HEAD + at * OBS_TIMES_RECORD);
+    ssize_t n = obs_file_read_at(r->fd, r->chunk, sizeof(r->chunk), OBS_HEAD + at * OBS_TIMES_RECORD);
     r->chunk_at = at;
     r->chunk_n = n < 0 ? 0 : (uint32_t)n / OBS_TIMES_RECORD;
     if (i >= at + r->chunk_n) return false;
@@ -188,7 +159,7 @@ bool obs_times_next(obs_times_reader *r, obs_times_kind *kind, obs_times_run *ru
 }
 
 int64_t obs_times_newest_in(const char *dir, const char *stem, int stem_len) {
-  unsigned char head[OBS_TIMES_HEAD];
+  unsigned char head[OBS_HEAD];
   char name[NAME_MAX + 1];
   obs_times_reader r = {.fd = -1};
   uint64_t newest_seq = 0, next;
@@ -235,25 +206,23 @@ static bool push(obs_times_writer *w, obs_times_kind kind, const obs_times_run *
 
 bool obs_times_create(obs_times_writer *w, int dir_fd, const char *name, int segment_fd, uint64_t first_seq,
                       uint64_t next_seq, uint64_t boot) {
-  struct stat st;
   obs_times_reader r;
-  unsigned char head[OBS_TIMES_HEAD];
+  unsigned char head[OBS_HEAD];
   obs_times_run rest = {0};
   uint32_t at;
   *w = (obs_times_writer){
       .fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, OBS_FILE_MODE),
       .first_seq = first_seq,
       .boot = boot};
-  if (w->fd < 0 || fstat(segment_fd, &st) != 0) goto fail;
+  if (w->fd < 0) goto fail;
   obs_times_open(&r, dir_fd, name, segment_fd, first_seq);
   bool known = r.fd >= 0;
-  if (known) w->end = OBS_TIMES_HEAD + good_records(&r, next_seq, &rest) * OBS_TIMES_RECORD;
+  if (known) w->end = OBS_HEAD + good_records(&r, next_seq, &rest) * OBS_TIMES_RECORD;
   obs_times_reader_close(&r);
   if (ftruncate(w->fd, (off_t)w->end) != 0) goto fail;
   if (!known) {
-    uint64_t named = (uint64_t)st.st_size < NAMED_BYTES ? (uint64_t)st.st_size : NAMED_BYTES;
     struct iovec iov = {head, sizeof(head)};
-    if (!make_head(head, segment_fd, first_seq, named) || !obs_file_write_at(w->fd, &iov, 1, 0)) goto fail;
+    if (!obs_head_make(head, magic, segment_fd, first_seq) || !obs_file_write_at(w->fd, &iov, 1, 0)) goto fail;
     w->end = sizeof(head);
   }
   return (rest.from == rest.to || push(w, OBS_TIMES_RECEIPT, &rest, &at)) &&

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { OBS_TIMES_HEAD = 40, OBS_TIMES_RECORD = 16, OBS_TIMES_BUFFER = 256 };
+enum { OBS_TIMES_RECORD = 16, OBS_TIMES_BUFFER = 256 };
 #define OBS_TIMES_NONE INT64_MIN
 
 /* Rows from..to-1 have that value; from == to: no rows. */

@@ -48,7 +48,7 @@ struct obs_learn {
   pthread_cond_t wake; /* of all threads */
   uint32_t due;        /* cycles */
   uint64_t refreshed;  /* when they were, monotonic ms */
-  uint64_t cycle, missed;
+  uint64_t cycle, missed, cycle_ms;
 };
 
 /* ---- open and close ---- */
@@ -199,7 +199,7 @@ static void *learn_thread(void *arg) {
   atomic_store(&l->stirred, true);
   pthread_mutex_lock(&l->lock);
   while (!atomic_load(&l->stop)) {
-    uint64_t now = obs_clock_mono_ms(), cycle, rested = now - l->refreshed;
+    uint64_t now = obs_clock_mono_ms(), cycle, rested = now - l->refreshed, took = l->cycle_ms;
     if (l->due > 0) {
       l->missed += l->due - 1;
       cycle = l->cycle += l->due;
@@ -207,6 +207,7 @@ static void *learn_thread(void *arg) {
       atomic_store(&l->stirred, false); /* a cycle refreshes too */
       pthread_mutex_unlock(&l->lock);
       run_cycle(l, cycle);
+      took = obs_clock_mono_ms() - now;
     } else if (rested >= REFRESH_EVERY_MS && atomic_exchange(&l->stirred, false)) {
       cycle = l->cycle;
       pthread_mutex_unlock(&l->lock);
@@ -221,6 +222,7 @@ static void *learn_thread(void *arg) {
       continue;
     }
     pthread_mutex_lock(&l->lock);
+    l->cycle_ms = took;
     l->refreshed = obs_clock_mono_ms();
   }
   pthread_mutex_unlock(&l->lock);
@@ -286,6 +288,7 @@ void obs_learn_get_counts(obs_learn *l, obs_learn_counts *out) {
   pthread_mutex_lock(&l->lock);
   out->cycles = l->cycle;
   out->missed_cycles = l->missed;
+  out->cycle_ms = l->cycle_ms;
   pthread_mutex_unlock(&l->lock);
   obs_calls_get_counts(l->tools.calls, &out->calls);
   obs_gateway_get_counts(l->tools.gateway, &out->gateway);

@@ -26,6 +26,7 @@ void obs_learn_close(obs_learn *l);
 typedef struct {
   uint32_t analyser; /* 0: builtin; else 1 and the model's obs_llm_kind */
   uint64_t cycles, missed_cycles;
+  uint64_t cycle_ms; /* what the last one took, without the loops that have a thread of their own */
   obs_calls_counts calls;
   obs_gateway_counts gateway;
 } obs_learn_counts;

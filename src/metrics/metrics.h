@@ -1,18 +1,27 @@
 /* Metrics: every number that the daemon tells about itself, one row each.
  *
- * /health, the feed's heartbeat and, by /health, `observerctl top` are printed from the table; a new number is a member
- * of its module's counts and a row here. obs_metrics_read takes one look at every module, so that what belongs together
- * (received = recorded + duplicate + rejected + in flight) is of one moment. Any thread; brief, never waits for a
- * disk. */
+ * /health, the feed's heartbeat, /metrics and, by /health, `observerctl top` are printed from the table (table.c), and
+ * so are proto/metrics.md and the dashboard; a new number is a member of its module's counts and a row there.
+ * obs_metrics_read takes one look at every module, so that what belongs together (received = recorded + duplicate +
+ * rejected + in flight) is of one moment. Any thread; brief, never waits for a disk. obs_metrics_read_all adds what
+ * only /metrics has: lists, and the process as the system sees it; not for NNG's threads. Bounds: a row says how many
+ * series it can be (obs_metrics_most); a test adds them up: 2,000 at most. */
 #ifndef OBS_METRICS_METRICS_H
 #define OBS_METRICS_METRICS_H
 
 #include "access/access.h"
 #include "base/clock.h"
+#include "base/histogram.h"
 #include "base/str.h"
+#include "bridge/bridge.h"
 #include "feed/feed.h"
+#include "learn/advice/advice.h"
+#include "learn/analyses/analyses.h"
 #include "learn/corrections/corrections_file.h"
+#include "learn/escalations/escalations.h"
 #include "learn/learn.h"
+#include "learn/playbooks/playbooks.h"
+#include "learn/reviews/reviews.h"
 #include "sessions/sessions.h"
 #include "stream/stream.h"
 #include "stream/tls.h"
@@ -32,6 +41,7 @@ typedef struct {
   const char *data_dir;     /* its absolute path; NULL: ephemeral */
   const char *journal_name; /* of the active segment; likewise */
   uint64_t started_ms;      /* monotonic */
+  int64_t started_wall_ms;
   obs_state *state;
   obs_commit *commit;
   obs_journal *journal;
@@ -51,6 +61,10 @@ typedef struct {
   /* Appends the JSON object of all URLs by kind. */
   void (*urls)(void *arg, obs_buf *out);
   void *urls_arg;
+  /* The URL of a listener that does not serve; NULL: all do. */
+  const char *(*silent)(void *arg);
+  void *silent_arg;
+  obs_bridge *bridge;
 } obs_metrics_sources;
 
 /* The loops that keep rows in a file, and the ledger of calls. */
@@ -62,6 +76,23 @@ typedef enum {
   OBS_METRICS_CALLS,
   OBS_METRICS_FILES
 } obs_metrics_file;
+
+enum { OBS_METRICS_SOURCES = 101 /* with OBS_NAMES_OTHER */ };
+typedef struct {
+  obs_str name;
+  uint64_t succeeded, failed;
+} obs_metrics_source;
+
+/* Elements that begin with a name, each `size` bytes. */
+typedef struct {
+  const void *at;
+  uint32_t n, size;
+} obs_metrics_list;
+
+/* The process, as the system sees it. */
+typedef struct {
+  uint64_t cpu_ms, resident_bytes, virtual_bytes, open_fds, max_fds, threads;
+} obs_metrics_process;
 
 /* One moment's numbers. */
 typedef struct {
@@ -91,41 +122,85 @@ typedef struct {
   obs_corrections_file_counts corrections;
   obs_journal_counts journal;
   obs_records_counts files[OBS_METRICS_FILES];
+  /* From here on of /metrics alone. */
+  uint32_t ready;
+  obs_commit_figures commit;
+  uint64_t cycles_run, started_wall_ms, advice_age_ms;
+  obs_analyses_counts analyses;
+  obs_playbooks_counts playbooks;
+  obs_advice_counts advice;
+  obs_reviews_counts reviews;
+  uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
+  obs_metrics_process process;
+  obs_metrics_list sources, endpoints, routes, codes;
+  void *listed; /* what the lists are of */
+  char build_text[128];
+  const char *build; /* labels */
 } obs_metrics_values;
 
 typedef enum {
   OBS_METRIC_COUNTER = 1, /* only grows while the daemon runs */
   OBS_METRIC_GAUGE,
-  OBS_METRIC_STATE, /* a number that stands for one of `states` */
-  OBS_METRIC_TEXT,  /* const char *: no number, for /health alone */
-  OBS_METRIC_JSON   /* obs_str: likewise */
+  OBS_METRIC_STATE,     /* a number that stands for one of `states`; in /metrics 1 for that one and 0 for the others */
+  OBS_METRIC_HISTOGRAM, /* obs_histogram: not for /health */
+  OBS_METRIC_INFO,      /* const char *: the labels of a 1; likewise */
+  OBS_METRIC_TEXT,      /* const char *: no number, for /health alone */
+  OBS_METRIC_JSON       /* obs_str: likewise */
 } obs_metric_type;
 
+/* A label and its values; without values it is that of a list. */
 typedef struct {
-  const char *path; /* in /health: "feed/ops"; in "files/{file}/rows" each value of the label has its place */
-  const char *name; /* as /metrics will call it: "observer_feed_ops_total" */
+  const char *name; /* NULL: there is none */
+  const char *const *values;
+  uint32_t n;
+  size_t step; /* from one value's number to the next */
+} obs_metric_label;
+
+typedef struct {
+  const char
+      *path; /* in /health: "feed/ops"; in "files/{file}/rows" each value of the label has its place. NULL: none */
+  const char *name; /* in /metrics: "observer_feed_ops_total"; rows of one name are one family. NULL: not there */
   const char *help;
   obs_metric_type type;
-  bool wide;   /* 64 bits; else 32 */
-  size_t at;   /* in the values */
-  size_t step; /* from one value of the label to the next */
-  const char *label;
-  const char *const *values; /* of the label */
-  uint32_t nvalues;
+  bool wide;     /* 64 bits; else 32 */
+  bool may_lack; /* 0 means that there is none: not shown in /metrics */
+  uint32_t per;  /* so many are one in /metrics, such as milliseconds in a second; 0: 1 */
+  size_t at;     /* in the values, or in the list's element */
+  obs_metric_label labels[2];
+  const char *fixed; /* a label that all its samples have in /metrics: `result="ok"` */
   const char *const *states;
+  uint32_t nstates;
   const char *beat; /* in the heartbeat: "ring", "feed/ops"; NULL: not in it */
+  const obs_histogram_scale *scale;
+  size_t list; /* the obs_metrics_list in the values; 0: none */
+  uint32_t longest;
+  const char *label_in; /* a second label, whose value is an obs_str of the element, at: */
+  size_t label_at;
+  size_t exemplars; /* obs_exposed_exemplar of each bucket, or of a counter, in the element; 0: none */
 } obs_metric;
 
 /* The table's row at that place, in the order of /health; NULL beyond the last. */
 const obs_metric *obs_metrics_at(size_t place);
-/* The number; `value` of the label, 0 without one. */
+/* How many values the first or second label has; 1 without it. */
+uint32_t obs_metrics_label_values(const obs_metric *m, uint32_t label);
+/* How many series the row is in /metrics, at most. */
+uint32_t obs_metrics_most(const obs_metric *m);
+extern const char *const obs_metrics_redact_kinds[OBS_REDACT_KIND_COUNT];
+/* The number; `value` of the first label, 0 without one. */
 uint64_t obs_metrics_number(const obs_metric *m, const obs_metrics_values *v, uint32_t value);
 
 void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out);
+/* The same, and what /metrics alone has. Without memory the lists are empty. */
+void obs_metrics_read_all(const obs_metrics_sources *from, obs_metrics_values *out);
 void obs_metrics_fini(obs_metrics_values *v);
 /* Appends the body of /health. */
 void obs_metrics_health(const obs_metrics_values *v, obs_buf *out);
 /* Appends the heartbeat's own members, `ring` and the map `feed`, as msgpack pairs. Returns how many. */
 uint32_t obs_metrics_beat(const obs_metrics_values *v, obs_buf *out);
+
+/* Appends the body of /metrics: text 0.0.4, or OpenMetrics 1.0 with exemplars (`open`). */
+void obs_metrics_text(const obs_metrics_values *v, bool open, obs_buf *out);
+/* The families, one a line: name, type, unit, labels, help, separated by tabs. */
+void obs_metrics_print(FILE *out);
 
 #endif

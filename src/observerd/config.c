@@ -236,6 +236,8 @@ static const obs_option rows[] = {
      .help = "print a configuration file with every option, its default and what it does, and exit"},
     {"routes", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(routes),
      .help = "print the HTTP routes and exit"},
+    {"metrics-table", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(metrics_table),
+     .help = "print the metrics and exit: name, type, unit, labels, help, separated by tabs"},
     {"man", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(man),
      .help = "print the manual page (roff) and exit"},
     {"version", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(version),

@@ -39,7 +39,7 @@ typedef struct {
   char *keys, *tls_cert, *tls_key, *tls_ca;
   char *public_url;
   char *config;
-  bool check_config, sample_config, version, help, routes, man;
+  bool check_config, sample_config, version, help, routes, metrics_table, man;
 
   /* Derived from the above. */
   obs_journal_fsync fsync_mode;

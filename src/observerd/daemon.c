@@ -19,6 +19,7 @@
 #include "stream/bind_check.h"
 #include "stream/task_threads.h"
 #include "stream/tls.h"
+#include "timeline/keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,6 +41,8 @@ struct obs_daemon {
   obs_journal *journal; /* NULL: ephemeral */
   obs_sessions *sessions;
   obs_clusters *clusters;
+  obs_graph *graph;
+  obs_changes *changes;
   obs_learn *learn;
   obs_alerts *alerts;
   obs_notify *notify;
@@ -50,9 +53,10 @@ struct obs_daemon {
   obs_task_threads *task_threads;
   obs_buf open, plain; /* listeners with these risks, as JSON lists */
   obs_tls *tls;
-  char *data_dir;             /* absolute; NULL: ephemeral */
-  const char *journal_name;   /* the configuration's */
-  uint64_t started_ms;        /* monotonic */
+  char *data_dir;           /* absolute; NULL: ephemeral */
+  const char *journal_name; /* the configuration's */
+  uint64_t started_ms;      /* monotonic */
+  int64_t started_wall_ms;
   uint64_t settled;           /* ops that were answered when alerts looked last */
   _Atomic bool ready;         /* all URLs are bound */
   bool whole;                 /* every row was replayed */
@@ -282,6 +286,7 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .data_dir = d->data_dir,
                                .journal_name = d->journal_name,
                                .started_ms = d->started_ms,
+                               .started_wall_ms = d->started_wall_ms,
                                .state = d->state,
                                .commit = d->commit,
                                .journal = d->journal,
@@ -307,6 +312,18 @@ static void on_health(void *arg, obs_buf *out) {
   from.urls_arg = d;
   obs_metrics_read(&from, &values);
   obs_metrics_health(&values, out);
+  obs_metrics_fini(&values);
+}
+
+static void on_metrics(void *arg, bool open, obs_buf *out) {
+  obs_daemon *d = arg;
+  obs_metrics_values values;
+  obs_metrics_sources from = sources_of(d, d->feed);
+  from.silent = find_silent;
+  from.silent_arg = d;
+  from.bridge = d->bridge;
+  obs_metrics_read_all(&from, &values);
+  obs_metrics_text(&values, open, out);
   obs_metrics_fini(&values);
 }
 
@@ -473,6 +490,31 @@ static void tell_progress(void *arg, uint64_t rows, unsigned percent) {
   obs_service_manager_starting(START_MORE_S, status);
 }
 
+/* ---- names that the state and the graph know are not seen for the first time ---- */
+
+static void know_edge(void *changes, const obs_graph_edge *e) {
+  obs_changes_know(changes, OBS_CHANGES_OF_ENDPOINT, e->endpoint);
+  obs_changes_know(changes, OBS_CHANGES_OF_SOURCE, e->source);
+  obs_changes_know(changes, OBS_CHANGES_OF_STAFFER, e->staffer_id);
+}
+
+static void know_source(void *changes, obs_str name, uint64_t ops, uint64_t failures) {
+  (void)ops;
+  (void)failures;
+  obs_changes_know(changes, OBS_CHANGES_OF_SOURCE, name);
+}
+
+static void know_endpoint(void *changes, const obs_state_endpoint *e) {
+  obs_changes_know(changes, OBS_CHANGES_OF_ENDPOINT, e->name);
+}
+
+/* At the start: a checkpoint may lack the part of the changes. */
+static void know_names(obs_daemon *d) {
+  obs_graph_names(d->graph, know_edge, d->changes);
+  obs_state_sources(d->state, know_source, d->changes);
+  obs_state_endpoint_totals(d->state, know_endpoint, d->changes);
+}
+
 /* ---- construction: each stage gets those that were built before it ---- */
 
 observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error, size_t error_size) {
@@ -561,9 +603,15 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
                                   .arg = d};
   if ((err = obs_alerts_open(&alerts, &d->alerts, error, error_size)) != OBSERVER_E_OK) goto fail;
 
+  const obs_changes_opts changes = {.clusters = d->clusters,
+                                    .playbooks = obs_learn_loop(d->learn, &obs_playbooks_loop)};
+  if ((err = obs_changes_open(&changes, &d->changes)) != OBSERVER_E_OK) goto fail;
+  const obs_graph_opts graph = {.fresh = obs_changes_note, .fresh_arg = d->changes};
+  if ((err = obs_graph_open(&graph, &d->graph)) != OBSERVER_E_OK) goto fail;
+
   /* The feed first: an op goes out before the cluster that begins with it. Then the clusters: they give each op of the
    * batch its cluster, which those behind them read. */
-  uint32_t nfollowers = 3;
+  uint32_t nfollowers = 6;
   obs_commit_follower followers[OBS_FOLLOWERS] = {
       {.name = "feed", .arg = d, .apply = on_recorded},
       {.name = "clusters",
@@ -572,7 +620,9 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
        .apply = obs_clusters_apply,
        .apply_row = obs_clusters_apply_row,
        .save = obs_clusters_save,
-       .load = obs_clusters_load},
+       .load = obs_clusters_load,
+       .former = OBS_CLUSTERS_FORMER,
+       .load_former = obs_clusters_load_former},
       {.name = "alerts",
        .version = OBS_ENGINE_VERSION,
        .arg = d->alerts,
@@ -581,8 +631,31 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
        .save = obs_alerts_save,
        .load = obs_alerts_load,
        .optional = true},
+      {.name = "history",
+       .version = OBS_STATE_HISTORY_VERSION,
+       .arg = d->state,
+       .save = obs_state_save_history,
+       .load = obs_state_load_history},
+      {.name = "graph",
+       .version = OBS_GRAPH_VERSION,
+       .arg = d->graph,
+       .apply = obs_graph_apply,
+       .apply_row = obs_graph_apply_row,
+       .save = obs_graph_save,
+       .load = obs_graph_load,
+       .optional = true},
+      {.name = "changes",
+       .version = OBS_CHANGES_VERSION,
+       .arg = d->changes,
+       .apply = obs_changes_apply,
+       .apply_row = obs_changes_apply_row,
+       .save = obs_changes_save,
+       .load = obs_changes_load,
+       .optional = true},
   };
   obs_learn_followers(d->learn, followers, &nfollowers);
+  if (d->journal != NULL)
+    followers[nfollowers++] = (obs_commit_follower){.name = "keys", .arg = d->journal, .apply = obs_timeline_apply};
   const obs_record_kinds kinds = {{obs_sessions_kind(d->sessions)}, 1};
   const obs_commit_opts commit = {.journal = d->journal,
                                   .state = d->state,
@@ -599,6 +672,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   obs_commit_recovered recovered;
   if ((err = obs_commit_recover(d->commit, &recovered)) != OBSERVER_E_OK) goto fail;
   d->whole = recovered.checkpoint_seq == 0;
+  know_names(d);
   if (d->journal != NULL)
     obs_log_info("observerd",
                  "journal %s: %" PRIu64 " ops in the checkpoint, %" PRIu64 " replayed, %" PRIu64 " bad rows%s", dir,
@@ -654,6 +728,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   observer_err err;
   error[0] = '\0';
   d->started_ms = obs_clock_mono_ms();
+  d->started_wall_ms = obs_clock_wall_ms();
   obs_listeners_json(o, OBS_LISTENER_OPEN, &d->open);
   obs_listeners_json(o, OBS_LISTENER_PLAIN, &d->plain);
   if (d->open.oom || d->plain.oom) {
@@ -675,12 +750,16 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .journal = d->journal,
                                   .sessions = d->sessions,
                                   .clusters = d->clusters,
+                                  .graph = d->graph,
+                                  .changes = d->changes,
                                   .learn = d->learn,
                                   .alerts = d->alerts,
                                   .notify = d->notify,
                                   .limits = limits_of(o),
                                   .health = on_health,
                                   .health_arg = d,
+                                  .metrics = on_metrics,
+                                  .metrics_arg = d,
                                   .silent = find_silent,
                                   .silent_arg = d,
                                   .max_connections = fit_connections("http-connections", o->http_connections),
@@ -835,6 +914,8 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_alerts_close(d->alerts);
   obs_notify_close(d->notify);
   obs_clusters_close(d->clusters);
+  obs_graph_close(d->graph);
+  obs_changes_close(d->changes);
   obs_sessions_close(d->sessions);
   obs_journal_close(d->journal);
   obs_feed_close(d->feed);

@@ -3,6 +3,7 @@
 #include "base/service_manager.h"
 #include "base/signal_fd.h"
 #include "bridge/bridge.h"
+#include "metrics/metrics.h"
 #include "observerd/daemon.h"
 #include "observerd/listeners.h"
 #include "observerd/man.h"
@@ -136,7 +137,8 @@ static bool check_rules(const obs_config *o) {
   return ok;
 }
 
-/* --help, --man, --version, --routes, --sample-config and --check-config. False when the daemon is to run. */
+/* --help, --man, --version, --routes, --metrics-table, --sample-config and --check-config. False when the daemon is to
+ * run. */
 static bool answer_only(const obs_config *o) {
   if (o->help)
     obs_config_help(stdout);
@@ -148,6 +150,8 @@ static bool answer_only(const obs_config *o) {
     puts("observerd " OBSERVER_VERSION);
   else if (o->routes)
     obs_bridge_print_routes(stdout);
+  else if (o->metrics_table)
+    obs_metrics_print(stdout);
   else if (o->check_config) {
     obs_config_print(o, stdout);
     each_line(&o->notes, complain);

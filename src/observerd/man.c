@@ -44,6 +44,7 @@ static const entry files[] = {
      "rotated segments, N the seq of their first op, and their indexes, which are made "
      "again when they are missing"},
     {"DATA_DIR/ops-N.times", "when each op of a segment was received"},
+    {"DATA_DIR/ops-N.keys", "which sessions, agents and tasks a segment's ops are of; made again when it is missing"},
     {"DATA_DIR/ops-found-*.jsonl", "files that stood in the journal's place after that was taken away"},
     {"DATA_DIR/coordinator_sessions.jsonl", "session records, one a line"},
     {"DATA_DIR/analyses.jsonl", "explanations of failures"},
@@ -52,6 +53,7 @@ static const entry files[] = {
     {"DATA_DIR/reviews.jsonl", "answers that were judged, with the verdicts"},
     {"DATA_DIR/calls.jsonl", "every call to a model or another service"},
     {"DATA_DIR/rejected.jsonl, rejected.1.jsonl", "rejected messages and ops, with the reason and the bytes"},
+    {"DATA_DIR/alerts.jsonl, alerts.1.jsonl", "which alerts fire and which are resolved"},
     {"DATA_DIR/notifications.jsonl, silences.jsonl", "who was told of which alerts, and what nobody is told of"},
     {"DATA_DIR/audit.jsonl, audit.1.jsonl", "what was done to the keys and the daemon, and who was refused"},
     {"DATA_DIR/bad-rows.jsonl", "rows that could not be read, set aside"},

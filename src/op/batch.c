@@ -16,6 +16,12 @@
 enum { SMALLEST = 4096 };
 enum { KEEP_OPS = 1024, KEEP_UNKNOWN = 4096, KEEP_REJECTS = 256, KEEP_RECORDS = 256, KEEP_JSON = 1 << 20 };
 
+const char *const obs_reject_class_names[OBS_REJECT_CLASSES] = {
+#define REJECT_NAME(name, text) text,
+    OBS_REJECT_MAP(REJECT_NAME)
+#undef REJECT_NAME
+};
+
 const char *const obs_transport_names[OBS_TRANSPORT_COUNT] = {
 #define OBS_TRANSPORT_NAME(name, text, ...) text,
     OBS_TRANSPORT_MAP(OBS_TRANSPORT_NAME)
@@ -122,7 +128,8 @@ static void note_opaque(obs_batch *b) {
   b->looked = true;
 }
 
-void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...) {
+void obs_batch_reject(obs_batch *b, obs_reject_class why, uint32_t index, uint32_t offset, uint32_t length,
+                      const char *fmt, ...) {
   char text[256];
   va_list ap;
   va_start(ap, fmt);
@@ -139,12 +146,12 @@ void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t le
   if (!b->looked) note_opaque(b);
   if (b->secret || (length > 0 && obs_key_text_find(b->from + offset, length, &key))) length = 0; /* nobody's is kept */
   b->rejects[b->nrejects++] =
-      (obs_batch_rejected){index, b->from, offset, length, reason != NULL ? reason : "out of memory"};
+      (obs_batch_rejected){index, b->from, offset, length, why, reason != NULL ? reason : "out of memory"};
 }
 
 static void reject(obs_decoder *d, const uint8_t *start, const uint8_t *end) {
-  obs_batch_reject(d->b, d->index, d->offset + (uint32_t)(start - d->r.in.base), (uint32_t)(end - start), "%s",
-                   d->r.reason);
+  obs_batch_reject(d->b, d->r.why, d->index, d->offset + (uint32_t)(start - d->r.in.base), (uint32_t)(end - start),
+                   "%s", d->r.reason);
 }
 
 /* ---- one map ---- */
@@ -183,6 +190,7 @@ static obs_reader_result check_record_source(obs_decoder *d, obs_str json) {
     if (rc == OBS_READ_OK && !source && !obs_json_cursor_skip(&r.in)) rc = obs_reader_refused(&r, OBS_STR("source"));
     if (rc != OBS_READ_OK) {
       memcpy(d->r.reason, r.reason, sizeof d->r.reason);
+      d->r.why = r.why;
       return OBS_READ_WRONG;
     }
     if (source && (rc = obs_decoder_check_source(d, v.s)) != OBS_READ_OK) return rc;
@@ -190,8 +198,7 @@ static obs_reader_result check_record_source(obs_decoder *d, obs_str json) {
     obs_json_cursor_space(&r.in);
   }
   if (named) return OBS_READ_OK;
-  d->b->denied++;
-  return obs_reader_wrong(&d->r, OBS_STR("source"), "required: this key may speak for its own sources only");
+  return obs_decoder_deny(d, "required: this key may speak for its own sources only");
 }
 
 /* The map at the cursor as the row of a record. */
@@ -209,8 +216,10 @@ static obs_reader_result decode_record(obs_decoder *d, const obs_decoder_format 
   if (rc == OBS_READ_OK &&
       (text.oom || !obs_vec_reserve((void **)&b->records, &b->records_cap, b->nrecords + 1, sizeof(*b->records))))
     rc = obs_reader_no_memory(&d->r, name);
-  if (rc == OBS_READ_OK && !kind->normalise(json, d->r.limits, d->now_ms, &b->json, d->r.reason, sizeof(d->r.reason)))
+  if (rc == OBS_READ_OK && !kind->normalise(json, d->r.limits, d->now_ms, &b->json, d->r.reason, sizeof(d->r.reason))) {
+    d->r.why = OBS_REJECT_VALUE;
     rc = OBS_READ_WRONG;
+  }
   if (rc == OBS_READ_OK)
     b->records[b->nrecords++] = (obs_batch_line){.off = (uint32_t)off,
                                                  .len = (uint32_t)(b->json.len - off),
@@ -239,11 +248,13 @@ static obs_reader_result decode_map(obs_decoder *d, const obs_decoder_format *fo
   const uint8_t *start = d->r.in.p;
   uint32_t unknown = d->b->nunknown;
   char reason[sizeof(d->r.reason)];
+  obs_reject_class why;
   if (d->only != NULL) return decode_record(d, format, d->only);
   d->look_for_schema = d->b->kinds != NULL;
   obs_reader_result rc = decode_op(d, format);
   if (rc == OBS_READ_OK || rc == OBS_READ_BROKEN || !d->look_for_schema) return rc;
   memcpy(reason, d->r.reason, sizeof(reason));
+  why = d->r.why;
   d->b->nunknown = unknown;
   d->r.in.p = start;
   const obs_record_kind *kind = find_kind(d, format);
@@ -251,6 +262,7 @@ static obs_reader_result decode_map(obs_decoder *d, const obs_decoder_format *fo
   d->look_for_schema = false; /* somebody else's schema: an unknown field of an op */
   if (rc == OBS_READ_SCHEMA) return decode_op(d, format);
   memcpy(d->r.reason, reason, sizeof(reason));
+  d->r.why = why;
   return rc;
 }
 
@@ -260,6 +272,7 @@ static obs_reader_result decode_element(obs_decoder *d, const obs_decoder_format
   uint32_t unknown = d->b->nunknown;
   if (d->index >= d->r.limits->message_ops) {
     snprintf(d->r.reason, sizeof(d->r.reason), "message: more than %u ops", d->r.limits->message_ops);
+    d->r.why = OBS_REJECT_LIMIT;
     return OBS_READ_BROKEN;
   }
   /* A place for its reject, and one for the reject that ends the message: none is lost when memory runs out. */
@@ -350,7 +363,8 @@ static void decode_payload(obs_decoder *d, bool msgpack) {
     if (!resume) return;
   }
   d->b->single = values == 1 && !array;
-  if (values == 0) obs_batch_reject(d->b, 0, d->offset, (uint32_t)(in->end - in->base), "message: empty");
+  if (values == 0)
+    obs_batch_reject(d->b, OBS_REJECT_SYNTAX, 0, d->offset, (uint32_t)(in->end - in->base), "message: empty");
 }
 
 /* Whether a message begins with its payload: a msgpack map or array marker, or `{` or `[`. */
@@ -429,7 +443,7 @@ static void note_secrets(obs_batch *b, const uint8_t *p, size_t size) {
 }
 
 /* A message that is refused as a whole: what it is cannot be told, or is no matter. */
-static void reject_message(obs_batch *b, size_t off, size_t size, const char *why) {
+static void reject_message(obs_batch *b, size_t off, size_t size, obs_reject_class why, const char *words) {
   obs_buf text = {0};
   note_secrets(b, b->data + off, size);
   if (!b->secret && obs_redact_bytes(b->redact, b->data + off, size, &text)) {
@@ -437,7 +451,7 @@ static void reject_message(obs_batch *b, size_t off, size_t size, const char *wh
     off = 0;
     if (!keep_redacted(b, &text)) size = 0;
   }
-  obs_batch_reject(b, 0, (uint32_t)off, (uint32_t)size, "%s", why);
+  obs_batch_reject(b, why, 0, (uint32_t)off, (uint32_t)size, "%s", words);
 }
 
 /* The payload at the cursor becomes its redacted form, and `limits` what it may be then: tokens can be longer than what
@@ -452,7 +466,7 @@ static bool redact_payload(obs_decoder *d, obs_op_limits *limits) {
   size_t redacted = text.len;
   note_secrets(b, in->p, size);
   if (!keep_redacted(b, &text)) {
-    obs_batch_reject(b, 0, 0, 0, "message: out of memory");
+    obs_batch_reject(b, OBS_REJECT_MEMORY, 0, 0, 0, "message: out of memory");
     return false;
   }
   *in = obs_cursor_of(b->from, redacted);
@@ -491,23 +505,23 @@ void obs_batch_add_message(obs_batch *b, size_t off, size_t size, obs_batch_form
   if (size > limits->message_bytes) {
     char why[64];
     (void)snprintf(why, sizeof(why), "message: larger than %u bytes", limits->message_bytes);
-    reject_message(b, off, limits->message_bytes, why);
+    reject_message(b, off, limits->message_bytes, OBS_REJECT_LIMIT, why);
     return;
   }
   /* Space and marks are of text: declared msgpack starts with its first byte, whatever that is. */
   bool may_be_text = format != OBS_FORMAT_MSGPACK;
   if (size == 0 || (may_be_text && is_blank(d.r.in.p, size))) {
-    reject_message(b, off, size, "message: empty");
+    reject_message(b, off, size, OBS_REJECT_SYNTAX, "message: empty");
     return;
   }
   if (may_be_text && is_utf16(d.r.in.p, size)) {
-    reject_message(b, off, size, "message: UTF-16, must be UTF-8");
+    reject_message(b, off, size, OBS_REJECT_SYNTAX, "message: UTF-16, must be UTF-8");
     return;
   }
   if (obs_transport_policies[b->transport].topics) {
     d.r.in.p = obs_batch_payload(d.r.in.p, size, &b->topic);
     if (d.r.in.p == NULL) {
-      reject_message(b, off, size, "message: no payload after the topic");
+      reject_message(b, off, size, OBS_REJECT_SYNTAX, "message: no payload after the topic");
       return;
     }
     take_stamp(&d);
@@ -544,7 +558,7 @@ bool obs_batch_decode_row(obs_batch *b, const char *line, size_t len, const char
     obs_json_cursor_unexpected(in);
     obs_reader_refused(&d.r, OBS_STR("op"));
   }
-  obs_batch_reject(b, 0, 0, 0, "%s", d.r.reason);
+  obs_batch_reject(b, d.r.why, 0, 0, 0, "%s", d.r.reason);
   *reason = b->nrejects > 0 ? b->rejects[0].reason : "out of memory";
   return false;
 }

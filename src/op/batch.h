@@ -12,6 +12,7 @@
 #include "access/identity.h"
 #include "op/arena.h"
 #include "op/record.h"
+#include "op/reject.h"
 #include "op/transport.h"
 #include "redact/redact.h"
 
@@ -19,7 +20,8 @@ typedef struct {
   uint32_t index;          /* of the op in the message, from 0 */
   const uint8_t *data;     /* the batch's, or in its arena where the message was redacted */
   uint32_t offset, length; /* its bytes in `data`; from the break to the message's end for broken syntax */
-  const char *reason;      /* "duration_ms: must not be negative"; in the arena, NUL-terminated */
+  obs_reject_class why;
+  const char *reason; /* "duration_ms: must not be negative"; in the arena, NUL-terminated */
 } obs_batch_rejected;
 
 typedef struct {
@@ -116,8 +118,8 @@ size_t obs_batch_bytes(const obs_batch *b);
 /* `clusters`, all zero at the first call after a reset. NULL: no memory (or no ops). Of the follower that sets them. */
 uint64_t *obs_batch_clusters(obs_batch *b);
 /* Adds a reject for op `index` with the given reason; without its bytes where a key's text stands in them. */
-void obs_batch_reject(obs_batch *b, uint32_t index, uint32_t offset, uint32_t length, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+void obs_batch_reject(obs_batch *b, obs_reject_class why, uint32_t index, uint32_t offset, uint32_t length,
+                      const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
 /* One journal row: decodes `line` (no newline) with OBS_PROFILE_REPLAY into b->ops[0]; b must be reset. False with
  * `*reason` (in the arena) when it is not an op. */

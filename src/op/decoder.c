@@ -240,6 +240,13 @@ static obs_reader_result normalise(obs_decoder *d) {
 
 /* ---- who speaks ---- */
 
+obs_reader_result obs_decoder_deny(obs_decoder *d, const char *text) {
+  d->b->denied++;
+  (void)obs_reader_wrong(&d->r, OBS_STR("source"), text);
+  d->r.why = OBS_REJECT_SOURCE;
+  return OBS_READ_WRONG;
+}
+
 obs_reader_result obs_decoder_check_source(obs_decoder *d, obs_str source) {
   enum { SHOWN = 64 };
   if (obs_key_speaks_as(d->bound, source)) return OBS_READ_OK;
@@ -250,8 +257,7 @@ obs_reader_result obs_decoder_check_source(obs_decoder *d, obs_str source) {
   (void)snprintf(text, sizeof text, "this key may not speak as \"%.*s%s\"", (int)obs_utf8_cut(clean.p, clean.len, 128),
                  clean.len > 0 ? clean.p : "", cut.len < source.len ? "..." : "");
   obs_buf_fini(&clean);
-  d->b->denied++;
-  return obs_reader_wrong(&d->r, OBS_STR("source"), text);
+  return obs_decoder_deny(d, text);
 }
 
 /* What a key is bound to comes before all defaults: a producer that names no source speaks as the first of its own,

@@ -49,6 +49,8 @@ obs_reader_result obs_decoder_end(obs_decoder *d, const uint8_t *start);
 
 /* Whether the sender, whose key is bound, may speak as `source`; WRONG counts as denied. */
 obs_reader_result obs_decoder_check_source(obs_decoder *d, obs_str source);
+/* Counts as denied: WRONG, of `source`. */
+obs_reader_result obs_decoder_deny(obs_decoder *d, const char *text);
 
 /* A format: an op at the cursor (which is at a map); moving over any value; what a map's member `schema` says (p NULL:
  * none that is a text), the cursor anywhere then; the map as JSON text, of which msgpack makes one in `buf`. */

@@ -14,17 +14,22 @@ enum { NAME_SHOWN = 64 };
 obs_reader_result obs_reader_wrong(obs_reader *r, obs_str field, const char *text) {
   int n = (int)obs_utf8_cut(field.p, field.len, NAME_SHOWN);
   snprintf(r->reason, sizeof(r->reason), "%.*s: %s", n, field.p, text);
+  r->why = OBS_REJECT_VALUE;
   return OBS_READ_WRONG;
 }
 
 obs_reader_result obs_reader_wrong_limit(obs_reader *r, obs_str field, const char *fmt, uint32_t limit) {
   char text[96];
   snprintf(text, sizeof(text), fmt, limit);
-  return obs_reader_wrong(r, field, text);
+  obs_reader_result rc = obs_reader_wrong(r, field, text);
+  if (strchr(fmt, '%') != NULL) r->why = OBS_REJECT_LIMIT; /* it names one */
+  return rc;
 }
 
 obs_reader_result obs_reader_no_memory(obs_reader *r, obs_str field) {
-  return obs_reader_wrong(r, field, "out of memory");
+  obs_reader_result rc = obs_reader_wrong(r, field, "out of memory");
+  r->why = OBS_REJECT_MEMORY;
+  return rc;
 }
 
 obs_reader_result obs_reader_wrong_key(obs_reader *r, const char *fmt) {
@@ -36,6 +41,7 @@ obs_reader_result obs_reader_wrong_key(obs_reader *r, const char *fmt) {
 obs_reader_result obs_reader_refused(obs_reader *r, obs_str field) {
   if (r->in.at == NULL) return obs_reader_wrong_limit(r, field, r->in.error, r->in.limit);
   obs_cursor_reason(&r->in, r->reason, sizeof(r->reason));
+  r->why = OBS_REJECT_SYNTAX;
   return OBS_READ_BROKEN;
 }
 

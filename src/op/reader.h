@@ -2,13 +2,14 @@
  * the reason why the record was refused.
  *
  * Outcomes: OK; WRONG (this record is refused, the message can be read on behind it); BROKEN (syntax: the message ends
- * here). For these two `reason` says why. SCHEMA is the decoder's (decoder.h). */
+ * here). For these two `why` and `reason` say why. SCHEMA is the decoder's (decoder.h). */
 #ifndef OBS_OP_READER_H
 #define OBS_OP_READER_H
 
 #include "base/cursor.h"
 #include "op/arena.h"
 #include "op/op.h"
+#include "op/reject.h"
 
 typedef enum { OBS_READ_OK, OBS_READ_WRONG, OBS_READ_BROKEN, OBS_READ_SCHEMA } obs_reader_result;
 
@@ -18,7 +19,8 @@ typedef struct {
   obs_arena *arena;
   bool lax;           /* a row that was recorded: limits of depth and length do not matter */
   uint32_t key_index; /* of the member being read */
-  char reason[256];
+  obs_reject_class why;
+  char reason[256]; /* in words */
 } obs_reader;
 
 /* Sets the reason, `field: text`, and returns its outcome. `field` is cut at 64 bytes or a little before. */

@@ -2,6 +2,8 @@
 #ifndef OBS_STATE_INTERNAL_H
 #define OBS_STATE_INTERNAL_H
 
+#include "state/exposed.h"
+#include "state/history.h"
 #include "state/ring.h"
 #include "state/state.h"
 #include "state/totals.h"
@@ -14,6 +16,8 @@ struct obs_state {
   pthread_mutex_t mutex;  /* over what follows */
   obs_ring ring;
   obs_totals totals;
+  obs_history history;
+  obs_exposed exposed;
 };
 
 /* pthread_mutex_lock and unlock of a default mutex cannot fail when used right; these say so in one place. */

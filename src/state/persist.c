@@ -6,6 +6,8 @@
  *   slice   count failures longest refused [ buckets, when not refused ]
  *   buckets { index - index before (-1 at first), number }, 0
  *
+ * The history's part is `buckets { place step slice } OBS_HISTORY_STEPS`, of the steps that have ops.
+ *
  * Version 2 would be read beside version 1, not instead of it. `buckets` is OBS_SKETCH_BUCKETS: counters cut otherwise
  * cannot be read. The bytes are not trusted: every length, count and index is checked, what is allocated is bounded by
  * the caps of the state, and names must be UTF-8. obs_state_save belongs to the thread that applies; readers may go on.
@@ -115,6 +117,7 @@ static bool get_tally(obs_pack_reader *in, obs_series_tally *n) {
   return obs_pack_read_u64(in, 1) != 0; /* refused */
 }
 
+/* Of a series, or (NULL) alone. */
 static void load_slice(obs_pack_reader *in, obs_series *se, obs_series_slice *s, obs_sketch_pool *pool) {
   s->refused = get_tally(in, &s->n);
   if (s->n.count == 0) in->bad = true;
@@ -124,7 +127,13 @@ static void load_slice(obs_pack_reader *in, obs_series *se, obs_series_slice *s,
   /* The budget may be smaller than when this was saved: then the slice goes on without a sketch. */
   while (get_bucket(in, &index, &n, left < UINT32_MAX ? left : UINT32_MAX)) {
     left -= n;
-    if (s->refused || !obs_sketch_set(&s->sketch, pool, index, (uint32_t)n)) obs_series_refuse(se, pool, s, index, n);
+    if (!s->refused && obs_sketch_set(&s->sketch, pool, index, (uint32_t)n)) continue;
+    if (se != NULL) {
+      obs_series_refuse(se, pool, s, index, n);
+    } else {
+      obs_sketch_clear(&s->sketch, pool);
+      s->refused = true;
+    }
   }
 }
 
@@ -204,4 +213,45 @@ observer_err obs_state_load(obs_state *s, const void *data, size_t len, int64_t 
   obs_state_unlock(s);
   obs_totals_fini(&old);
   return OBSERVER_E_OK;
+}
+
+/* ---- the history ---- */
+
+observer_err obs_state_save_history(void *state, obs_buf *out) {
+  obs_state *s = state;
+  obs_pack_u64(out, OBS_SKETCH_BUCKETS);
+  obs_state_lock(s);
+  for (uint32_t i = 0; i < OBS_HISTORY_STEPS; i++) {
+    const obs_history_step *p = &s->history.steps[i];
+    if (p->slice.n.count == 0) continue;
+    obs_pack_u64(out, i);
+    obs_pack_u64(out, (uint64_t)p->step);
+    save_slice(out, &p->slice);
+  }
+  obs_state_unlock(s);
+  obs_pack_u64(out, OBS_HISTORY_STEPS);
+  return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+}
+
+observer_err obs_state_load_history(void *state, const void *data, size_t len) {
+  obs_state *s = state;
+  obs_history *h = &s->history;
+  obs_pack_reader reader = {.p = data, .end = (const uint8_t *)data + len}, *in = &reader;
+  obs_state_lock(s);
+  if (obs_pack_read_u64(in, UINT32_MAX) != OBS_SKETCH_BUCKETS) in->bad = true;
+  for (uint64_t i = 0; !in->bad && (i = obs_pack_read_u64(in, OBS_HISTORY_STEPS)) < OBS_HISTORY_STEPS;) {
+    obs_history_step *p = &h->steps[i];
+    int span = i < OBS_HISTORY_MINUTES ? OBS_HISTORY_HOUR : OBS_HISTORY_DAY;
+    int64_t step = (int64_t)obs_pack_read_u64(in, (uint64_t)(OBS_TOTALS_CLOCK_MAX / obs_history_spans[span].ms));
+    if (p->step != 0 || obs_history_place(span, step) != i) {
+      in->bad = true;
+      break;
+    }
+    p->step = step;
+    load_slice(in, NULL, &p->slice, &h->pool);
+  }
+  observer_err err = obs_pack_at_end(in) ? OBSERVER_E_OK : OBSERVER_E_CORRUPT;
+  if (err != OBSERVER_E_OK) obs_history_fini(h);
+  obs_state_unlock(s);
+  return err;
 }

@@ -171,6 +171,18 @@ obs_series_tally obs_series_within(obs_series *se, obs_series_span span) {
   return n;
 }
 
+/* The quantiles of what was seen. Of a duration of 0 nobody knows how long it was. */
+static void answer(const obs_sketch_scale *scale, obs_sketch_flat *flat, bool whole, obs_series_figures *out) {
+  uint64_t timed = out->n.count > flat->n[0] ? out->n.count - flat->n[0] : 0;
+  flat->n[0] = 0;
+  out->quantiles = whole && timed > 0;
+  if (!out->quantiles) return;
+  out->p50 = obs_sketch_quantile(scale, flat, timed, out->n.max, 50);
+  out->p90 = obs_sketch_quantile(scale, flat, timed, out->n.max, 90);
+  out->p95 = obs_sketch_quantile(scale, flat, timed, out->n.max, 95);
+  out->p99 = obs_sketch_quantile(scale, flat, timed, out->n.max, 99);
+}
+
 void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_series_span span, obs_series_figures *out) {
   obs_sketch_flat flat;
   memset(&flat, 0, sizeof flat);
@@ -185,14 +197,15 @@ void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_series_s
     obs_sketch_flat_add_sum(&flat, &se->sum);
     whole = !se->refused;
   }
-  /* Of a duration of 0 nobody knows how long it was. */
-  uint64_t timed = out->n.count > flat.n[0] ? out->n.count - flat.n[0] : 0;
-  flat.n[0] = 0;
-  out->quantiles = whole && timed > 0;
-  if (!out->quantiles) return;
-  out->p50 = obs_sketch_quantile(scale, &flat, timed, out->n.max, 50);
-  out->p90 = obs_sketch_quantile(scale, &flat, timed, out->n.max, 90);
-  out->p99 = obs_sketch_quantile(scale, &flat, timed, out->n.max, 99);
+  answer(scale, &flat, whole, out);
+}
+
+void obs_series_slice_view(const obs_series_slice *s, const obs_sketch_scale *scale, obs_series_figures *out) {
+  obs_sketch_flat flat;
+  memset(&flat, 0, sizeof flat);
+  *out = (obs_series_figures){0};
+  bool whole = see(s, out, &flat);
+  answer(scale, &flat, whole, out);
 }
 
 int64_t obs_series_span_start(obs_series_span span, int64_t tick) {

@@ -49,6 +49,7 @@ typedef struct {
   /* Closed slices, and what the windows could not take. */
   obs_series_tally n;
   bool refused;
+  uint8_t place; /* an endpoint's own, in exposed.h */
   obs_sketch_sum sum;
 } obs_series;
 
@@ -105,7 +106,7 @@ typedef enum { OBS_SPAN_LIFETIME, OBS_SPAN_1M, OBS_SPAN_5M, OBS_SPAN_1H, OBS_SPA
 typedef struct {
   obs_series_tally n;
   bool quantiles; /* the following are known */
-  int64_t p50, p90, p99;
+  int64_t p50, p90, p95, p99;
 } obs_series_figures;
 
 uint64_t obs_series_count(obs_series *se);
@@ -113,6 +114,8 @@ uint64_t obs_series_failures(obs_series *se);
 /* The counts of a window alone. */
 obs_series_tally obs_series_within(obs_series *se, obs_series_span span);
 void obs_series_view(obs_series *se, const obs_sketch_scale *scale, obs_series_span span, obs_series_figures *out);
+/* Of one slice alone. */
+void obs_series_slice_view(const obs_series_slice *s, const obs_sketch_scale *scale, obs_series_figures *out);
 /* When the oldest slice of a window began, ms, seen from `tick`. */
 int64_t obs_series_span_start(obs_series_span span, int64_t tick);
 

@@ -5,7 +5,10 @@
 
 #include <stdlib.h>
 
-enum { ROWS_CHUNK_BYTES = 64 << 10, ROWS_CHUNK = 64, LIST_BYTES = 180 << 10 };
+_Static_assert((int)OBS_STATE_HOUR == (int)OBS_HISTORY_HOUR && (int)OBS_STATE_DAY == (int)OBS_HISTORY_DAY &&
+                   (int)OBS_STATE_STEPS >= (int)OBS_HISTORY_TENS,
+               "the spans are the history's");
+enum { ROWS_CHUNK_BYTES = 64 << 10, ROWS_CHUNK = 64, LIST_BYTES = 180 << 10, DAY_MS = 24 * OBS_HOUR_MS };
 
 observer_err obs_state_open(const obs_state_opts *opts, obs_state **out) {
   if (opts->ring == 0) return OBSERVER_E_INVALID;
@@ -17,6 +20,8 @@ observer_err obs_state_open(const obs_state_opts *opts, obs_state **out) {
   }
   s->opts = *opts;
   obs_sketch_scale_init(&s->scale);
+  obs_history_init(&s->history);
+  obs_exposed_init(&s->exposed);
   observer_err err = obs_ring_init(&s->ring, opts->ring, opts->ring_text_bytes);
   if (err == OBSERVER_E_OK) err = obs_totals_init(&s->totals, opts->sources, opts->endpoints, opts->sketch_bytes);
   if (err != OBSERVER_E_OK) {
@@ -31,6 +36,7 @@ void obs_state_close(obs_state *s) {
   if (!s) return;
   obs_ring_fini(&s->ring);
   obs_totals_fini(&s->totals);
+  obs_history_fini(&s->history);
   (void)pthread_mutex_destroy(&s->mutex);
   free(s);
 }
@@ -42,6 +48,14 @@ uint32_t obs_state_ring_size(const obs_state *s) {
 static obs_str without_newline(const char *p, size_t len) {
   if (len > 0 && p[len - 1] == '\n') len--;
   return (obs_str){p, (uint32_t)len, 0};
+}
+
+/* Counts it for /metrics. An endpoint's first op of this run gives it a place, as long as there are some. */
+static void expose(obs_state *s, obs_series *se, const obs_op *op, uint64_t seq, uint32_t second) {
+  obs_totals_keys *k = &s->totals.endpoints;
+  if (se->place == 0 && s->exposed.used < OBS_EXPOSED_PLACES && se != k->series[OBS_NAME_OTHER])
+    obs_exposed_give(&s->exposed, se, obs_names_text(&k->names, k->names.last));
+  obs_exposed_add(&s->exposed, se, op, seq, second);
 }
 
 void obs_state_apply(obs_state *s, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
@@ -59,6 +73,7 @@ void obs_state_apply(obs_state *s, obs_batch *b, uint64_t first_seq, int64_t now
   int64_t now = obs_totals_clock(t, now_ms), tick = now / OBS_TICK_MS;
   if (rows > 0 && now < t->since) t->since = now;
   obs_totals_sweep(t);
+  obs_history_move(&s->history, now, now);
   for (uint32_t i = 0; i < b->nops; i++) {
     if (b->lines[i].duplicate) continue;
     bool scenario = obs_ring_is_scenario(&b->ops[i]);
@@ -72,8 +87,9 @@ void obs_state_apply(obs_state *s, obs_batch *b, uint64_t first_seq, int64_t now
     rows--;
     bytes -= b->lines[i].len;
     scenarios -= scenario;
-    seq++;
-    obs_totals_add(t, &s->scale, &b->ops[i], tick);
+    obs_totals_added added = obs_totals_add(t, &s->scale, &b->ops[i], tick);
+    obs_history_add(&s->history, &added.sample);
+    expose(s, added.endpoint, &b->ops[i], seq++, (uint32_t)(now / 1000));
   }
   if (seq > first_seq) t->last_seq = seq - 1;
   b->ring_size = r->count;
@@ -91,7 +107,11 @@ void obs_state_apply_row(obs_state *s, const obs_op *op, const char *line, size_
     bool recent = time >= 0 && time <= now && now - time <= OBS_HOUR_MS;
     if (time <= now && time < t->since) t->since = time > 0 ? time : 0;
     obs_totals_sweep(t);
-    obs_totals_add(t, &s->scale, op, recent ? time / OBS_TICK_MS : OBS_TICK_NONE);
+    obs_totals_added added = obs_totals_add(t, &s->scale, op, recent ? time / OBS_TICK_MS : OBS_TICK_NONE);
+    if (time > 0 && time <= now && now - time < DAY_MS) {
+      obs_history_move(&s->history, time, now);
+      obs_history_add(&s->history, &added.sample);
+    }
   }
   if (seq > t->last_seq) t->last_seq = seq;
   obs_state_unlock(s);
@@ -114,9 +134,56 @@ void obs_state_get_counts(obs_state *s, obs_state_counts *out) {
       .sources = obs_totals_key_count(&t->sources),
       .overflow = t->overflow,
       .sketch_pages_refused = t->pool.refused,
+      .overflow_sources = t->overflow_sources,
+      .overflow_endpoints = t->overflow_endpoints,
   };
   out->successes = out->total - out->failures;
   obs_state_unlock(s);
+}
+
+static obs_state_figures figures_of(const obs_series_figures *f, int64_t begin_ms) {
+  return (obs_state_figures){begin_ms, f->n.count, f->n.failures, f->quantiles, f->p50, f->p95, f->p99};
+}
+
+void obs_state_look(obs_state *s, int64_t now_ms, obs_state_moment *out) {
+  static const obs_series_span spans[OBS_STATE_WINDOWS] = {OBS_SPAN_1M, OBS_SPAN_5M, OBS_SPAN_1H};
+  obs_state_lock(s);
+  obs_totals *t = &s->totals;
+  obs_series_roll(&t->all, &t->pool, obs_totals_clock(t, now_ms) / OBS_TICK_MS);
+  *out = (obs_state_moment){.ops = obs_series_count(&t->all),
+                            .failures = obs_series_failures(&t->all),
+                            .last_seq = t->last_seq,
+                            .last_ms = s->ring.count > 0 ? obs_ring_row_at(&s->ring, 0)->received_ms : 0};
+  for (int i = 0; i < OBS_STATE_WINDOWS; i++) {
+    obs_series_figures f;
+    obs_series_view(&t->all, &s->scale, spans[i], &f);
+    out->windows[i] = figures_of(&f, 0);
+  }
+  obs_state_unlock(s);
+}
+
+int64_t obs_state_step_ms(obs_state_span span) {
+  return obs_history_spans[span].ms;
+}
+
+uint32_t obs_state_history(obs_state *s, obs_state_span span, int64_t now_ms, obs_state_figures out[OBS_STATE_STEPS]) {
+  enum { AT_ONCE = 12 }; /* steps, some 40 us */
+  const obs_history_span *x = &obs_history_spans[span];
+  obs_state_lock(s);
+  int64_t last = obs_totals_clock(&s->totals, now_ms) / x->ms;
+  obs_state_unlock(s);
+  for (uint32_t i = 0; i < x->n;) {
+    obs_state_lock(s);
+    for (uint32_t end = i + AT_ONCE; i < end && i < x->n; i++) {
+      int64_t step = last - (int64_t)(x->n - 1 - i);
+      const obs_series_slice *slice = obs_history_slice(&s->history, span, step);
+      obs_series_figures f = {0};
+      if (slice != NULL) obs_series_slice_view(slice, &s->scale, &f);
+      out[i] = figures_of(&f, step * x->ms);
+    }
+    obs_state_unlock(s);
+  }
+  return x->n;
 }
 
 void obs_state_sources(obs_state *s, void (*fn)(void *arg, obs_str name, uint64_t ops, uint64_t failures), void *arg) {
@@ -167,6 +234,48 @@ void obs_state_endpoint_totals(obs_state *s, void (*fn)(void *arg, const obs_sta
     }
     obs_state_unlock(s);
   }
+}
+
+/* Looks at all endpoints, and hands places over. Without memory it is done another time. */
+static void rank_endpoints(obs_state *s, int64_t now_ms) {
+  enum { AT_ONCE = 64 };
+  obs_totals_keys *k = &s->totals.endpoints;
+  obs_state_lock(s);
+  uint32_t ids = k->names.ids, n = 0;
+  bool due = now_ms - s->exposed.ranked_ms >= OBS_EXPOSED_RANK_MS || now_ms < s->exposed.ranked_ms;
+  if (due) s->exposed.ranked_ms = now_ms;
+  obs_state_unlock(s);
+  obs_exposed_rank *ranks = due ? calloc(ids, sizeof *ranks) : NULL;
+  if (ranks == NULL) return;
+  for (uint32_t id = 1; id < ids;) {
+    obs_state_lock(s);
+    for (uint32_t end = id + AT_ONCE; id < end && id < ids; id++) {
+      obs_series *se = obs_totals_key_at(k, id);
+      if (se == NULL || k->names.names[id].p == NULL) continue;
+      obs_series_roll(se, &s->totals.pool, s->totals.clock / OBS_TICK_MS);
+      ranks[n++] = (obs_exposed_rank){id, obs_series_within(se, OBS_SPAN_1H).count};
+    }
+    obs_state_unlock(s);
+  }
+  obs_state_lock(s);
+  obs_exposed_hand_over(&s->exposed, k, ranks, n);
+  obs_state_unlock(s);
+  free(ranks);
+}
+
+uint32_t obs_state_exposed(obs_state *s, int64_t now_ms, obs_exposed_place out[OBS_EXPOSED_PLACES]) {
+  enum { AT_ONCE = 8 };
+  uint32_t n = 0, used = 1;
+  rank_endpoints(s, now_ms);
+  while (n < used) {
+    obs_state_lock(s);
+    used = s->exposed.used;
+    uint32_t more = used - n < AT_ONCE ? used - n : AT_ONCE;
+    memcpy(out + n, s->exposed.places + n, more * sizeof *out);
+    obs_state_unlock(s);
+    n += more;
+  }
+  return n;
 }
 
 void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out) {

@@ -7,13 +7,15 @@
  * Memory: bounded whatever is published. Ring text is capped in bytes (the oldest rows lose their text first, never
  *   their place in the counts); endpoints and sources beyond the cap are counted under OBS_NAMES_OTHER; sketch pages
  *   have a budget, and a window that could not get a page answers null quantiles and is counted. With the defaults the
- *   worst case is about 45 MB: 8 of ring text (12 while it grows), 16 of windowed sketches, 12 of series with their
- *   lifetime sketches, 6 of names, 3 of scenario digests (ring.h, totals.h); a usual load takes 2 to 8. */
+ *   worst case is about 46 MB: 8 of ring text (12 while it grows), 16 of windowed sketches, 12 of series with their
+ *   lifetime sketches, 6 of names, 3 of scenario digests, 1 of the history (ring.h, totals.h, history.h); a usual load
+ *   takes 2 to 8. */
 #ifndef OBS_STATE_STATE_H
 #define OBS_STATE_STATE_H
 
 #include "base/json.h"
 #include "op/batch.h"
+#include "state/exposed.h"
 
 #include <observer/error.h>
 
@@ -38,6 +40,7 @@ typedef struct {
   uint32_t endpoints, sources; /* distinct names held */
   uint64_t overflow;           /* ops counted under OBS_NAMES_OTHER */
   uint64_t sketch_pages_refused;
+  uint64_t overflow_sources, overflow_endpoints; /* the same since the start, for each */
 } obs_state_counts;
 
 observer_err obs_state_open(const obs_state_opts *opts, obs_state **out);
@@ -54,6 +57,29 @@ void obs_state_apply_row(obs_state *s, const obs_op *op, const char *line, size_
                          int64_t now_ms);
 
 void obs_state_get_counts(obs_state *s, obs_state_counts *out);
+/* One moment: what a page that is watched asks for each second. */
+enum { OBS_STATE_1M, OBS_STATE_5M, OBS_STATE_1H, OBS_STATE_WINDOWS };
+typedef struct {
+  int64_t begin_ms; /* of a step; 0 in a window */
+  uint64_t ops, failures;
+  bool quantiles; /* the following are known */
+  int64_t p50, p95, p99;
+} obs_state_figures;
+typedef struct {
+  uint64_t ops, failures, last_seq; /* lifetime */
+  int64_t last_ms;                  /* receipt of the last op; 0: there is none */
+  obs_state_figures windows[OBS_STATE_WINDOWS];
+} obs_state_moment;
+void obs_state_look(obs_state *s, int64_t now_ms, obs_state_moment *out);
+
+/* The steps of the last hour (minutes) or day (ten minutes), oldest first, the one under way last; empty ones, too.
+ * Returns how many. The history of an hour and of a day is all that is known: after a restart it goes on. */
+typedef enum { OBS_STATE_HOUR, OBS_STATE_DAY } obs_state_span;
+enum { OBS_STATE_STEPS = 144 };
+uint32_t obs_state_history(obs_state *s, obs_state_span span, int64_t now_ms, obs_state_figures out[OBS_STATE_STEPS]);
+/* How long a step of it is. */
+int64_t obs_state_step_ms(obs_state_span span);
+
 /* The lifetime's ops by source, in no order; one moment's counts, so that their sum is the total then. `fn` runs under
  * the state's lock: it is brief and does not call the state. */
 void obs_state_sources(obs_state *s, void (*fn)(void *arg, obs_str name, uint64_t ops, uint64_t failures), void *arg);
@@ -69,6 +95,9 @@ typedef struct {
 } obs_state_endpoint;
 /* Each endpoint; as in obs_state_sources, but the lock is given back now and then. */
 void obs_state_endpoint_totals(obs_state *s, void (*fn)(void *arg, const obs_state_endpoint *e), void *arg);
+/* What /metrics tells of endpoints (exposed.h): hands places over, should that be due, and copies those that somebody
+ * has, a few at a time under the lock. Returns how many; the first one is OBS_NAMES_OTHER. */
+uint32_t obs_state_exposed(obs_state *s, int64_t now_ms, obs_exposed_place out[OBS_EXPOSED_PLACES]);
 /* The body of /stats: total successes failures by_source recent_scenario_ops, over the ring. `omit_unset`: an unset
  * digest field is left out (legacy), else "". by_source is sorted by name. */
 void obs_state_stats_json(obs_state *s, bool omit_unset, obs_buf *out);
@@ -89,5 +118,11 @@ uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void 
 observer_err obs_state_save(obs_state *s, obs_buf *out);
 /* Before any apply. CORRUPT leaves the state empty. `now_ms` ages the windows. */
 observer_err obs_state_load(obs_state *s, const void *data, size_t len, int64_t now_ms);
+
+/* The history's own part, as a follower of the commit stage saves and loads it (commit.h): the state itself feeds it,
+ * so it needs no rows, and a checkpoint without the part has it begin empty. CORRUPT leaves it empty. */
+enum { OBS_STATE_HISTORY_VERSION = 1 };
+observer_err obs_state_save_history(void *state, obs_buf *out);
+observer_err obs_state_load_history(void *state, const void *data, size_t len);
 
 #endif

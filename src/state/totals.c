@@ -80,7 +80,7 @@ static obs_str name_of(obs_str name) {
   return obs_str_is(name, OBS_NAMES_OTHER) ? OBS_STR("\"" OBS_NAMES_OTHER "\"") : name;
 }
 
-void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *op, int64_t tick) {
+obs_totals_added obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *op, int64_t tick) {
   /* Rows of older observers may lack a source; those were the gateway's. */
   obs_str source = OBS_HAS(op, source) ? name_of(op->source) : OBS_STR("mcp");
   obs_str endpoint = OBS_HAS(op, endpoint) ? name_of(op->endpoint) : OBS_STR(OBS_NAMES_OTHER);
@@ -97,6 +97,9 @@ void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *
   bool lost_source = by_source == t->sources.series[OBS_NAME_OTHER];
   bool lost_endpoint = by_endpoint == t->endpoints.series[OBS_NAME_OTHER] && OBS_HAS(op, endpoint);
   t->overflow += lost_source || lost_endpoint;
+  t->overflow_sources += lost_source;
+  t->overflow_endpoints += lost_endpoint;
+  return (obs_totals_added){sample, by_endpoint};
 }
 
 void obs_totals_sweep(obs_totals *t) {

@@ -29,9 +29,10 @@ typedef struct {
   obs_sketch_pool pool;
   obs_series all;
   obs_totals_keys sources, endpoints;
-  int64_t clock;     /* ms, the latest seen */
-  int64_t since;     /* ms, when the windows began; INT64_MAX: nothing recorded yet */
-  uint64_t overflow; /* ops with a name that there was no room for */
+  int64_t clock;                                 /* ms, the latest seen */
+  int64_t since;                                 /* ms, when the windows began; INT64_MAX: nothing recorded yet */
+  uint64_t overflow;                             /* ops with a name that there was no room for */
+  uint64_t overflow_sources, overflow_endpoints; /* likewise, since the start */
   uint64_t last_seq;
   int64_t sweep_tick; /* of the obs_totals_sweep at hand */
   uint32_t sweep_next;
@@ -53,8 +54,14 @@ static inline uint32_t obs_totals_key_count(const obs_totals_keys *k) {
   return k->names.used - 1;
 }
 
+/* What an op adds, and the series of its endpoint. */
+typedef struct {
+  obs_series_sample sample;
+  obs_series *endpoint;
+} obs_totals_added;
+
 /* Counts an op in all, its source and its endpoint. `tick` as in obs_series_add. */
-void obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *op, int64_t tick);
+obs_totals_added obs_totals_add(obs_totals *t, const obs_sketch_scale *scale, const obs_op *op, int64_t tick);
 /* When the pool runs low: rolls a few of the keys nobody touched, so that what expired is given back; each at most once
  * a tick. Called once a batch. */
 void obs_totals_sweep(obs_totals *t);

@@ -1,8 +1,9 @@
 /* What each stage of recording costs, ns an op, each alone on one thread: decode, what a key that is bound to sources
  * adds to it, JSON encode, redaction (clean, a secret in each op, all kinds, a pattern with letters and without),
- * journal write, journal write with its sync, times, apply, facts; and what a table of 2,000 failure clusters costs for
- * a success, and for a failure without a sig_hash, with one of 2,000, with one of its own, with one that four failures
- * in a row have; and a failure of one text at twelve endpoints.
+ * journal write, journal write with its sync, times, apply, facts, changes (ops with the same members of their own,
+ * with others in each), the graph (with edges it holds, with as many that take turns as to be displaced); and what a
+ * table of 2,000 failure clusters costs for a success, and for a failure without a sig_hash, with one of 2,000, with
+ * one of its own, with one that four failures in a row have; and a failure of one text at twelve endpoints.
  *
  *   What the shipped rules of alerts cost, and twenty rules of all forms.
  *
@@ -11,9 +12,11 @@
 
 #include "alerts/engine.h"
 #include "base/clock.h"
+#include "changes/changes.h"
 #include "cluster/clusters.h"
 #include "commit/skew.h"
 #include "diagnose/facts.h"
+#include "graph/graph.h"
 #include "journal/journal.h"
 #include "op/decoder.h"
 #include "state/state.h"
@@ -348,6 +351,47 @@ static void bench_alerts(bench *x, const char *json, uint32_t count, const char 
   obs_rules_free(r);
 }
 
+/* With members of its own in each op: the same ones, and others in each. */
+static void bench_changes(bench *x, bool each, const char *stage) {
+  obs_changes *c;
+  char(*extras)[96] = calloc(x->batch, sizeof(*extras));
+  check(extras != NULL ? obs_changes_open(&(obs_changes_opts){0}, &c) : OBSERVER_E_NOMEM, "changes");
+  uint64_t ns = 0;
+  for (uint32_t r = 0; r < x->rounds; r++) {
+    for (uint32_t i = 0; i < x->b.nops; i++) {
+      snprintf(extras[i], sizeof(*extras), "{\"model\":\"gpt-5\",\"tokens\":%u,\"version\":\"1.4\"}",
+               each ? r * x->b.nops + i : i % 8);
+      x->b.ops[i].extra = text_of(extras[i]);
+      x->b.ops[i].present |= OBS_BIT(OBS_F_extra);
+    }
+    uint64_t start = obs_clock_mono_ns();
+    obs_changes_apply(c, &x->b, 1 + (uint64_t)r * x->batch, x->now_ms);
+    ns += obs_clock_mono_ns() - start;
+  }
+  report(x, stage, ns);
+  obs_changes_close(c);
+  free(extras);
+}
+
+/* With the message's own few edges, and with `endpoints` that come in turns. */
+static void bench_graph(bench *x, uint32_t endpoints, const char *stage) {
+  obs_graph *g;
+  char(*names)[16] = calloc(endpoints > 0 ? endpoints : 1, sizeof(*names));
+  check(names != NULL ? obs_graph_open(&(obs_graph_opts){0}, &g) : OBSERVER_E_NOMEM, "graph");
+  for (uint32_t i = 0; i < endpoints; i++) snprintf(names[i], sizeof(*names), "/v1/e%u", i);
+  uint64_t ns = 0;
+  for (uint32_t r = 0; r < x->rounds; r++) {
+    for (uint32_t i = 0; i < x->b.nops && endpoints > 0; i++)
+      x->b.ops[i].endpoint = text_of(names[(r * x->b.nops + i) % endpoints]);
+    uint64_t start = obs_clock_mono_ns();
+    obs_graph_apply(g, &x->b, 1 + (uint64_t)r * x->batch, x->now_ms);
+    ns += obs_clock_mono_ns() - start;
+  }
+  report(x, stage, ns);
+  obs_graph_close(g);
+  free(names);
+}
+
 int main(int argc, char **argv) {
   if (argc != 4) {
     fprintf(stderr, "usage: bench_stage DIR BATCH ROUNDS\n");
@@ -372,6 +416,11 @@ int main(int argc, char **argv) {
   bench_facts(&x);
   bench_alerts(&x, NULL, 6, "alerts_shipped");
   bench_alerts(&x, rules, 20, "alerts_20_rules");
+  bench_changes(&x, false, "changes_same");
+  bench_changes(&x, true, "changes_each");
+  bench_graph(&x, 0, "graph");
+  bench_graph(&x, 4000, "graph_4000");
+  bench_graph(&x, 10000, "graph_10000");
   obs_batch_fini(&x.b);
   msgpack_sbuffer_destroy(&x.payload);
   return 0;

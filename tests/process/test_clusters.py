@@ -299,6 +299,48 @@ class Version1(DaemonTest):
             daemon.restart(kill=restarted == 1)  # then from a checkpoint of this version
 
 
+class Version2(DaemonTest):
+    """A data directory that an observer wrote before clusters had a trend (version2/, of 2eea987): its checkpoint is used as it is."""
+
+    def test_opens_without_a_replay(self):
+        shutil.copytree(os.path.join(ROOT, "tests", "process", "version2"), os.path.join(self.tmp, "data"))
+        daemon = self.start(args=["--cycle", "3600"])
+        self.assertIn("34 ops in the checkpoint, 0 replayed, 0 bad rows", daemon.stderr())
+        kinds = clusters(daemon, sort="count")
+        self.assertEqual([(c["template"], c["count"], c["corrected"]) for c in kinds],
+                         [("429: no quota left", 6, 1), ("connection refused", 3, 0)])
+        # What no failure was counted in: were the rows replayed, there would be time that they took.
+        self.assertEqual([(c["wasted_ms"], sum(c["trend"])) for c in kinds], [(0, 0)] * 2)
+        self.assertEqual(daemon.get("/v1/observer/live").json["totals"], {"ops": 34, "successes": 25, "failures": 9})
+        daemon.post("/v1/observer/event", failure(error="429: no quota left", duration_ms=700))
+        for kill in (True, False):
+            [first, _] = clusters(daemon, sort="count")
+            self.assertEqual((first["count"], first["wasted_ms"], sum(first["trend"][22:]), sum(first["trend"])), (7, 700, 1, 1))
+            daemon.restart(kill=kill)  # the first checkpoint of this version is written at a stop
+
+
+class Impact(DaemonTest):
+    def test_time_and_trend_and_their_order(self):
+        daemon = self.start(args=["--cycle", "3600"])
+        rows = [("alpha is gone", [100] * 5), ("beta timed out", [30000]), ("gamma refused us", [0] * 3), ("delta broke", [0] * 2)]
+        daemon.post("/v1/observer/event", [failure(error=text, duration_ms=ms) for text, all_ms in rows for ms in all_ms])
+        late = failure(error="alpha is gone", duration_ms=7, timestamp="2020-01-01T00:00:00.000Z")
+        daemon.post("/v1/observer/event", late)
+        old = [failure(error="epsilon was long ago", duration_ms=9000000, timestamp="2020-01-01T00:00:00.000Z")] * 4
+        daemon.post("/v1/observer/event", old)  # known from late ones alone: resolved
+        for kill in (False, True, None):
+            told = clusters(daemon, sort="impact")
+            self.assertEqual([(c["template"], c["wasted_ms"], sum(c["trend"]), c["state"]) for c in told],
+                             [("beta timed out", 30000, 1, "new"), ("alpha is gone", 507, 5, "new"), ("gamma refused us", 0, 3, "new"),
+                              ("delta broke", 0, 2, "new"), ("epsilon was long ago", 36000000, 0, "resolved")])
+            self.assertTrue(all(len(c["trend"]) == 24 and sum(c["trend"][:22]) == 0 for c in told))
+            if kill is not None:
+                daemon.restart(kill=kill)
+        daemon.post("/v1/observer/event", failure(error="gamma refused us", duration_ms=(1 << 62)))
+        [first] = clusters(daemon, sort="impact", limit=1)
+        self.assertEqual((first["template"], first["wasted_ms"]), ("gamma refused us", 1 << 53))  # it does not overflow
+
+
 class States(CtlTest):
     def wait_state(self, daemon, ident, state):
         return wait_until(lambda: (lambda c: c["state"] == state and c)(daemon.get("%s/%s" % (ROUTE, ident)).json), 20, state)
@@ -444,7 +486,7 @@ class States(CtlTest):
         for path, status, error in (("/" + "0" * 16, 404, "no cluster 0000000000000000"), ("/A", 400, "id: must be 16 hex digits, or the first 4 or more of them"),
                                     ("/a/b", 404, "not found"), ("/", 404, "not found"), ("?state=old", 400, "state: must be new, "
                                      "ongoing, regressed or resolved"), ("?limit=0", 400, "limit: must be a number from 1 to 1000"),
-                                    ("?sort=x", 400, "sort: must be last_seen, first_seen, count or rate"),
+                                    ("?sort=x", 400, "sort: must be last_seen, first_seen, count, rate or impact"),
                                     ("?x=1", 400, "x: unknown parameter")):
             answer = daemon.get(ROUTE + path)
             self.assertEqual((answer.status, answer.json), (status, {"error": error}), path)

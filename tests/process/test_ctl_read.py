@@ -274,7 +274,7 @@ class Reading(DaemonTest):
         for args in (("ops", "--json"), ("op", "1", "--json"), ("clusters", "--json"), ("clusters", cluster, "--json"),
                      ("repeats", "--json"), ("sessions", "--json"), ("stats", "--json"), ("summary", "--json"),
                      ("advice", "-e", "/a" + evil, "--json"), ("top", "--json"), ("tail", "-n", "5", "-c", "1", "--json"),
-                     ("ops",), ("op", "1"), ("clusters",), ("clusters", cluster), ("repeats",), ("sessions",), ("stats",),
+                     ("ops",), ("op", "1"), ("clusters",), ("clusters", cluster), ("repeats",), ("changes",), ("graph",), ("sessions",), ("stats",),
                      ("summary",), ("advice", "-e", "/a" + evil), ("tail", "-n", "5", "-c", "1")):
             status, shown = on_terminal(500, *args, *url, stderr=True)
             self.assertEqual(status, 0, (args, shown))
@@ -290,9 +290,9 @@ class Reading(DaemonTest):
     def test_empty_lists_say_so(self):
         d = self.start()
         url = ("--url", d.url("http"))
-        none = {"ops": "ops", "sessions": "session records", "clusters": "clusters", "repeats": "repeats",
+        none = {"ops": "ops", "sessions": "session records", "clusters": "clusters", "repeats": "repeats", "changes": "changes",
                 "analyses": "analyses", "playbooks": "playbook entries", "escalations": "escalations"}
-        some = {"ops": ("--failed",), "sessions": ("--kind", "x"), "clusters": ("-q", "x"), "repeats": ("--sig-hash", "x"),
+        some = {"ops": ("--failed",), "sessions": ("--kind", "x"), "clusters": ("-q", "x"), "repeats": ("--sig-hash", "x"), "changes": ("--since", "1h"),
                 "analyses": ("--since", "1h"), "playbooks": ("--kind", "do"), "escalations": ("-c", "0" * 16)}
         for command, what in none.items():
             done = ctl(command, "--limit", "5", *url)

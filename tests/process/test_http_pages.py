@@ -59,7 +59,7 @@ class Walks(PagesTest):
         self.fill(daemon, kinds(2100))
         total = self.page(daemon, "clusters", limit=1).json["total"]
         self.assertGreater(total, 1900)
-        for order in ("last_seen", "first_seen", "count", "rate"):
+        for order in ("last_seen", "first_seen", "count", "rate", "impact"):
             rows = self.walk(daemon, "clusters", sort=order, limit=700)
             self.assertEqual(len(rows), total)
             self.assertEqual(len({row["id"] for row in rows}), total)
@@ -73,7 +73,7 @@ class Walks(PagesTest):
         self.fill(daemon, texts[:300])
         before = {row["id"]: row for row in self.walk(daemon, "clusters", limit=1000)}
         rng = random.Random(3)
-        for order in ("last_seen", "first_seen", "count", "rate"):
+        for order in ("last_seen", "first_seen", "count", "rate", "impact"):
             def meanwhile(n, order=order):
                 if n < 40:
                     self.fill(daemon, rng.sample(texts[:300], 5) + [texts[300 + n]])

@@ -10,6 +10,8 @@ from harness import OBSERVERD, DaemonTest, main
 from taught import CHAT, V1, get, post, taught
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# What a route asks for in the query string.
+QUERIES = {"advice": "?endpoint=" + CHAT, "timeline": "?sig_hash=t", "trajectory": "?sig_hash=t"}
 BODIES = {"event": {"endpoint": "/a", "success": True}, "session": {"final_verdict": "accepted"}, "review": {"text": "done"},
           "silences": {"matchers": [{"name": "rule", "value": "none"}], "for": "1h"}}
 
@@ -17,6 +19,10 @@ BODIES = {"event": {"endpoint": "/a", "success": True}, "session": {"final_verdi
 def routes():
     """(method, path) of each."""
     return [tuple(line.split()[:2]) for line in subprocess.check_output([OBSERVERD, "--routes"], text=True).splitlines()]
+
+
+def is_json(path):
+    return "application/json" in document()["paths"][path]["get"]["responses"]["200"]["content"]
 
 
 class Routes(DaemonTest):
@@ -32,10 +38,12 @@ class Routes(DaemonTest):
             by_path[path].append(method)
         for path, methods in by_path.items():
             name = path.removeprefix("/v1").removeprefix("/observer").removeprefix("/")
-            sent = re.sub(r"\{\w+\}", ids.get(name, ""), path) + ("?endpoint=" + CHAT if name == "advice" else "")
+            sent = re.sub(r"\{\w+\}", ids.get(name, ""), path) + QUERIES.get(name, "")
             with self.subTest(path=sent):
-                if "GET" in methods:
+                if "GET" in methods and is_json(path):
                     self.check_get(daemon, sent)
+                elif "GET" in methods:
+                    self.check_get_text(daemon, sent)
                 if "POST" in methods:
                     self.check_post(daemon, sent, BODIES[name])
                 if "DELETE" in methods:
@@ -47,6 +55,14 @@ class Routes(DaemonTest):
             for method in METHODS:
                 answer = daemon.request(method, path)
                 self.assertEqual((answer.status, answer.body), (404, b"" if method == "HEAD" else b'{"error":"not found"}\n'))
+
+    def check_get_text(self, daemon, path):
+        plain, head = daemon.get(path), daemon.request("HEAD", path)
+        self.assertEqual((plain.status, head.status, head.body), (200, 200, b""))
+        self.assertEqual(head.headers["content-type"], plain.headers["content-type"])
+        packed = daemon.get(path, {"accept-encoding": "gzip"})
+        self.assertEqual((packed.status, packed.headers["content-encoding"]), (200, "gzip"))
+        self.assertGreater(len(gzip.decompress(packed.body)), len(packed.body))
 
     def check_get(self, daemon, path):
         plain = daemon.get(path)
@@ -136,7 +152,7 @@ class Document(DaemonTest):
 
     def test_older_paths_are_marked(self):
         for path, method, operation in self.operations():
-            if path.startswith("/v1/observer/") or path in ("/livez", "/readyz"):
+            if path.startswith("/v1/observer/") or path in ("/metrics", "/livez", "/readyz"):
                 self.assertNotIn("deprecated", operation, path)
                 continue
             self.assertIs(operation["deprecated"], True, path)

@@ -55,7 +55,7 @@ static void test_faults(void **state) {
        "rules[0] \"x\": above: must be a number from 0 to 1\n"},
       {RATE(",\"clear_below\":0.3"), "rules[0] \"x\": clear_below: must not be more than above\n"},
       {RATE(",\"within\":300"), "rules[0] \"x\": within: must be a time with its unit such as \"90s\" or \"10m\"\n"},
-      {RATE(",\"within\":\"1s\""), "rules[0] \"x\": within: must be from 10s to 1d\n"},
+      {RATE(",\"within\":\"500ms\""), "rules[0] \"x\": within: must be from 1s to 1d\n"},
       {RATE(",\"within\":\"1m\",\"clear_within\":\"5m\""),
        "rules[0] \"x\": clear_within: must not be longer than within\n"},
       {RATE(",\"min_ops\":0"), "rules[0] \"x\": min_ops: must be a whole number from 1 to 1000000\n"},

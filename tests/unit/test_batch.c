@@ -111,6 +111,43 @@ static void test_several_are_as_each_alone(void **state) {
   free(data);
 }
 
+/* Each reject is of a class, which is counted. */
+static void test_classes(void **state) {
+  (void)state;
+  static const obs_op_limits limits = {
+      .message_bytes = 4096, .message_ops = 9, .op_bytes = 300, .string_bytes = 40, .unknown_fields = 2, .depth = 2};
+#define LONG "0123456789012345678901234567890123456789x"
+  static const struct {
+    const char *text;
+    obs_reject_class why;
+  } cases[] = {
+      {"", OBS_REJECT_SYNTAX},
+      {"{\"endpoint\":", OBS_REJECT_SYNTAX},
+      {"[{\"endpoint\":\"a\"} 1]", OBS_REJECT_SYNTAX},
+      {"{}", OBS_REJECT_VALUE},
+      {"7", OBS_REJECT_VALUE},
+      {"{\"endpoint\":7}", OBS_REJECT_VALUE},
+      {"{\"endpoint\":\"a\",\"endpoint\":\"b\"}", OBS_REJECT_VALUE},
+      {"{\"endpoint\":\"a\",\"duration_ms\":-1}", OBS_REJECT_VALUE},
+      {"{\"endpoint\":\"\xff\"}", OBS_REJECT_VALUE},
+      {"{\"endpoint\":\"" LONG "\"}", OBS_REJECT_LIMIT},
+      {"{\"endpoint\":\"a\",\"" LONG "\":1}", OBS_REJECT_LIMIT},
+      {"{\"endpoint\":\"a\",\"x\":[[[[]]]]}", OBS_REJECT_LIMIT},
+      {"{\"endpoint\":\"a\",\"x\":1,\"y\":2,\"z\":3}", OBS_REJECT_LIMIT},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    obs_batch b;
+    decode(&b, (const uint8_t *)cases[i].text, strlen(cases[i].text));
+    b.transport = OBS_TRANSPORT_HTTP;
+    obs_batch_decode(&b, OBS_FORMAT_JSON, &limits, 0);
+    if (b.nrejects != 1 || b.rejects[0].why != cases[i].why)
+      fail_msg("%s: %u rejects, %s: %s", cases[i].text, b.nrejects, b.nrejects > 0 ? b.rejects[0].reason : "",
+               b.nrejects > 0 ? obs_reject_class_names[b.rejects[0].why] : "");
+    obs_batch_fini(&b);
+  }
+#undef LONG
+}
+
 /* Limits are of a message: as many as there are, none is counted against another. */
 static void test_limits_are_of_each(void **state) {
   (void)state;
@@ -128,6 +165,7 @@ static void test_limits_are_of_each(void **state) {
     assert_int_equal(b.nops, 2 * (i + 1));
     assert_int_equal(b.nrejects, i + 1);
     assert_string_equal(b.rejects[i].reason, "message: more than 2 ops");
+    assert_int_equal(b.rejects[i].why, OBS_REJECT_LIMIT);
     assert_int_equal(b.rejects[i].offset, off);
     assert_int_equal(b.rejects[i].index, 2);
   }
@@ -135,6 +173,7 @@ static void test_limits_are_of_each(void **state) {
   obs_batch_add_message(&b, off, sizeof(large) - 1, OBS_FORMAT_ANY, &limits, 0);
   assert_int_equal(b.nrejects, 4);
   assert_string_equal(b.rejects[3].reason, "message: larger than 64 bytes");
+  assert_int_equal(b.rejects[3].why, OBS_REJECT_LIMIT);
   assert_int_equal(b.rejects[3].offset, off);
   assert_int_equal(b.rejects[3].length, 64);
   obs_batch_fini(&b);
@@ -262,6 +301,7 @@ static void test_declared_msgpack_is_read_from_its_first_byte(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_several_are_as_each_alone),
+      cmocka_unit_test(test_classes),
       cmocka_unit_test(test_limits_are_of_each),
       cmocka_unit_test(test_topics_are_the_bus_own),
       cmocka_unit_test(test_stamps),

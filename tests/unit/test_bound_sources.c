@@ -227,6 +227,7 @@ static void test_several_ops(void **state) {
   assert_int_equal(b.denied, 2);
   assert_int_equal(b.rejects[0].index, 1);
   assert_string_equal(b.rejects[0].reason, NOT_AS("mcp"));
+  assert_int_equal(b.rejects[0].why, OBS_REJECT_SOURCE);
   assert_int_equal(b.rejects[1].index, 3);
   assert_string_equal(b.rejects[1].reason, NOT_AS("scenario"));
   obs_batch_fini(&b);

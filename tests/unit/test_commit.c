@@ -391,7 +391,16 @@ static void test_best_effort_yields(void **state) {
   assert_int_equal(n.received, sub + 1);
   assert_int_equal(n.recorded, sub);
   assert_int_equal(n.rejected, 1);
+  assert_int_equal(n.rejects[OBS_REJECT_QUEUE], 1);
   assert_int_equal(n.messages, sub + 1);
+  obs_commit_figures figures;
+  obs_commit_get_figures(s.c, &figures);
+  assert_int_equal(figures.queue_capacity, opts.queue_bytes);
+  assert_int_equal(figures.queue_bytes, 0);
+  assert_true(figures.stalls > 0 && figures.committed_ms > 0);
+  uint64_t groups = 0;
+  for (uint32_t i = 0; i <= obs_commit_group_scale.n; i++) groups += figures.groups.n[i];
+  assert_true(groups > 0 && groups <= figures.groups.sum);
   obs_commit_close(s.c);
   obs_state_close(s.state);
   for (unsigned i = 0; i < sub + pull + last; i++) obs_batch_fini(&batches[i]);
@@ -470,7 +479,13 @@ static void make_version_1(setup *s) {
 static void live_once(setup *s, diary *kept, diary *plain, const char *want_kept, const char *want_plain) {
   obs_batch b;
   obs_commit_follower followers[] = {
-      {"kept", 1, kept, diary_apply, diary_apply_row, diary_save, diary_load, 0, false},
+      {.name = "kept",
+       .version = 1,
+       .arg = kept,
+       .apply = diary_apply,
+       .apply_row = diary_apply_row,
+       .save = diary_save,
+       .load = diary_load},
       {.name = "plain", .arg = plain, .apply = diary_apply, .apply_row = diary_apply_row},
       {.name = "silent"},
   };
@@ -512,6 +527,26 @@ static void count_row(void *arg, const obs_op *op, const obs_op_unknown *unknown
   seen[1] = seq;
 }
 
+static observer_err save_seen(void *arg, obs_buf *out) {
+  const uint64_t *seen = arg;
+  obs_buf_append(out, &seen[1], sizeof(seen[1]));
+  return OBSERVER_E_OK;
+}
+
+static observer_err load_seen(void *arg, const void *data, size_t len) {
+  uint64_t *seen = arg;
+  assert_int_equal(len, sizeof(seen[1]));
+  memcpy(&seen[1], data, len);
+  return OBSERVER_E_OK;
+}
+
+static observer_err load_seen_former(void *arg, const void *data, size_t len) {
+  uint64_t *seen = arg;
+  observer_err err = load_seen(arg, data, len);
+  seen[1] *= 10;
+  return err;
+}
+
 /* One that keeps nothing gets as many rows as it asks for, more than the ring holds. */
 static void test_follower_rows(void **state) {
   uint64_t seen[2] = {0};
@@ -544,6 +579,33 @@ static void test_follower_rows(void **state) {
   open_all(&s, OBS_FSYNC_ALWAYS);
   close_all(&s);
   assert_in_range(seen[0], 2000, 2499);
+
+  /* One that is optional: for a lack of its part no more is read, and one of the version before will do. */
+  memset(seen, 0, sizeof(seen));
+  follower = (obs_commit_follower){.name = "optional",
+                                   .version = 1,
+                                   .arg = seen,
+                                   .apply_row = count_row,
+                                   .save = save_seen,
+                                   .load = load_seen,
+                                   .optional = true};
+  open_all(&s, OBS_FSYNC_ALWAYS);
+  assert_in_range(seen[0], 2000, 2499); /* the ring's */
+  memset(seen, 0, sizeof(seen));
+  seen[1] = 7;
+  obs_commit_checkpoint(s.c);
+  close_all(&s);
+  follower.version = 2;
+  follower.former = 1;
+  follower.load_former = load_seen_former;
+  open_all(&s, OBS_FSYNC_ALWAYS);
+  assert_int_equal(seen[0], 0);
+  assert_int_equal(seen[1], 70);
+  obs_commit_checkpoint(s.c);
+  close_all(&s);
+  open_all(&s, OBS_FSYNC_ALWAYS);
+  assert_int_equal(seen[1], 70);
+  close_all(&s);
 }
 
 int main(void) {

@@ -356,6 +356,34 @@ static void headers_are_read(void **state) {
   check_text(r.head.origin, "null");
 }
 
+static void media_types_are_compared(void **state) {
+  static const struct {
+    const char *accept;
+    int open, text;
+  } cases[] = {{"", 0, 0},
+               {"*/*", 0, 0},
+               {"a/b", 1000, 0},
+               {"A/B;q=0.5 , text/plain; version=0.0.4; q=0.25", 500, 250},
+               {"a/b;version=1.0.0;q=0", 0, 0},
+               {"a/b;q=0.1,a/b;version=2", 1000, 0},
+               {"a/bc, xa/b, a/b ;Q=0.125", 125, 0},
+               {"text/plain;q=,a/b;q", 1000, 1000},
+               {",;,=,a/b", 1000, 0}};
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    obs_str accept = obs_str_of(cases[i].accept);
+    if (obs_httpd_accepts(accept, "a/b") != cases[i].open || obs_httpd_accepts(accept, "text/plain") != cases[i].text)
+      fail_msg("%s: %d, %d", cases[i].accept, obs_httpd_accepts(accept, "a/b"),
+               obs_httpd_accepts(accept, "text/plain"));
+  }
+  assert_int_equal(obs_httpd_accepts((obs_str){0}, "a/b"), 0);
+  static result r;
+  static const char two[] = GET "Accept: a/b\r\naccept: c/d\r\n\r\n";
+  read_head(two, sizeof two - 1, &r);
+  assert_int_equal(r.step, OBS_HTTPD_DONE);
+  check_text(r.head.accept, "a/b");
+}
+
 static void credentials_are_read(void **state) {
   static result r;
   static const char some[] = GET "Authorization:  Bearer a b \r\nx-api-KEY: k\r\nX-API-Key: k\r\n\r\n";
@@ -449,6 +477,7 @@ int main(void) {
       cmocka_unit_test(ambiguous_heads_are_refused),
       cmocka_unit_test(good_heads_are_read),
       cmocka_unit_test(headers_are_read),
+      cmocka_unit_test(media_types_are_compared),
       cmocka_unit_test(credentials_are_read),
       cmocka_unit_test(heads_have_limits),
       cmocka_unit_test(changed_heads_harm_nothing),

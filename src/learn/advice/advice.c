@@ -14,7 +14,19 @@ struct obs_advice {
   pthread_mutex_t lock; /* of `built` */
   bool lock_made;
   obs_advice_built *built; /* never NULL once open */
+  _Atomic uint64_t answered[OBS_ADVICE_HIT_COUNT], built_ms;
 };
+
+const char *const obs_advice_hit_names[OBS_ADVICE_HIT_COUNT] = {
+#define HIT_NAME(name, text) text,
+    OBS_ADVICE_HITS(HIT_NAME)
+#undef HIT_NAME
+};
+
+void obs_advice_get_counts(obs_advice *a, obs_advice_counts *out) {
+  for (uint32_t i = 0; i < OBS_ADVICE_HIT_COUNT; i++) out->answered[i] = atomic_load(&a->answered[i]);
+  out->built_ms = atomic_load(&a->built_ms);
+}
 
 static void release(obs_advice_built *b) {
   if (b == NULL || atomic_fetch_sub(&b->references, 1) > 1) return;
@@ -50,6 +62,7 @@ observer_err obs_advice_build(obs_advice *a, int64_t now_ms, uint64_t as_of) {
   a->built = b;
   pthread_mutex_unlock(&a->lock);
   release(old);
+  atomic_store(&a->built_ms, obs_clock_mono_ms());
   return OBSERVER_E_OK;
 }
 
@@ -246,6 +259,11 @@ observer_err obs_advice_ask(obs_advice *a, const obs_advice_question *q, obs_adv
     pick_corrections(&answer);
     pick_entries(&answer);
   }
+  bool hit = answer.nfindings + answer.nentries + answer.nclusters + answer.ncorrections > 0;
+  atomic_fetch_add(&a->answered[answer.held_back ? OBS_ADVICE_HIT_HELD
+                                : hit            ? OBS_ADVICE_HIT_YES
+                                                 : OBS_ADVICE_HIT_NO],
+                   1);
   obs_advice_write(&answer, form, out);
   release(b);
   return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;

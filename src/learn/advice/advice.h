@@ -54,4 +54,22 @@ typedef struct {
 typedef enum { OBS_ADVICE_JSON, OBS_ADVICE_MSGPACK } obs_advice_form;
 observer_err obs_advice_ask(obs_advice *a, const obs_advice_question *q, obs_advice_form form, obs_buf *out);
 
+/* How questions since the start were answered: with something, with nothing, or with nothing as it was held back. */
+#define OBS_ADVICE_HITS(X)                                                                                             \
+  X(YES, "yes")                                                                                                        \
+  X(NO, "no")                                                                                                          \
+  X(HELD, "held_back")
+typedef enum {
+#define OBS_ADVICE_HIT_ENUM(name, text) OBS_ADVICE_HIT_##name,
+  OBS_ADVICE_HITS(OBS_ADVICE_HIT_ENUM)
+#undef OBS_ADVICE_HIT_ENUM
+      OBS_ADVICE_HIT_COUNT
+} obs_advice_hit;
+extern const char *const obs_advice_hit_names[OBS_ADVICE_HIT_COUNT];
+typedef struct {
+  uint64_t answered[OBS_ADVICE_HIT_COUNT];
+  uint64_t built_ms; /* monotonic: what is answered now; 0: nothing was learned yet */
+} obs_advice_counts;
+void obs_advice_get_counts(obs_advice *a, obs_advice_counts *out); /* any thread */
+
 #endif

@@ -167,6 +167,12 @@ uint64_t obs_analyses_through(obs_analyses *a) {
   return atomic_load(&a->fleet_seq);
 }
 
+void obs_analyses_get_counts(obs_analyses *a, obs_analyses_counts *out) {
+  for (int by = 0; by < 1 + OBS_LLM_COUNT; by++)
+    for (int grounded = 0; grounded < 2; grounded++)
+      out->written[by][grounded] = atomic_load(&a->written[by][grounded]);
+}
+
 uint64_t obs_analyses_looked(obs_analyses *a) {
   return atomic_load(&a->looked);
 }

@@ -33,6 +33,12 @@ extern const obs_loop obs_analyses_loop;
 
 /* The last failure that an analysis of all has seen; 0: none yet. Any thread. */
 uint64_t obs_analyses_through(obs_analyses *a);
+/* Rows that were written since the start: by the builtin diagnosis or by a model, and whether what they say cites ops.
+ */
+typedef struct {
+  uint64_t written[1 + OBS_LLM_COUNT][2]; /* [0: builtin, else 1 and the model's kind][grounded] */
+} obs_analyses_counts;
+void obs_analyses_get_counts(obs_analyses *a, obs_analyses_counts *out); /* any thread */
 /* The last failure that was there when the last cycle chose what to analyse; 0: no cycle yet. Any thread. */
 uint64_t obs_analyses_looked(obs_analyses *a);
 

@@ -35,11 +35,12 @@ struct obs_analyses {
   obs_cluster_memory table;
   /* Read without the lock: the last failure that an analysis of all has seen; obs_analyses_looked. */
   _Atomic uint64_t fleet_seq, looked;
-  uint64_t fleet_print;                        /* of the findings that were written last; 0: none */
-  uint64_t fleet_number;                       /* of that row */
-  uint64_t fleet_taken;                        /* the last failure that it took */
-  obs_kept_rows kept;                          /* obs_analysis_view */
-  obs_diagnose_finding standing[OBS_FINDINGS]; /* of the last analysis of all; under the lock */
+  _Atomic uint64_t written[1 + OBS_LLM_COUNT][2]; /* obs_analyses_counts */
+  uint64_t fleet_print;                           /* of the findings that were written last; 0: none */
+  uint64_t fleet_number;                          /* of that row */
+  uint64_t fleet_taken;                           /* the last failure that it took */
+  obs_kept_rows kept;                             /* obs_analysis_view */
+  obs_diagnose_finding standing[OBS_FINDINGS];    /* of the last analysis of all; under the lock */
   uint32_t nstanding;
   bool looked_at_all; /* at all failures, in this process; the learning thread's */
 

@@ -105,6 +105,7 @@ bool obs_analysis_record(obs_analyses *a, const obs_analysis *x, uint64_t *numbe
   bool ok =
       !row.oom && !x->diagnosis.oom && !e->cause.oom && obs_records_append(a->records, &row, number) == OBSERVER_E_OK;
   if (ok) {
+    atomic_fetch_add(&a->written[x->by_model ? 1 + a->opts->model.kind : 0][e->grounded], 1);
     obs_analysis_view v = {.head = {.number = *number, .cluster = x->fleet ? 0 : x->brief.id},
                            .time_ms = x->time_ms,
                            .grounded = e->grounded};

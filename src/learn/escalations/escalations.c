@@ -347,6 +347,10 @@ static bool escalate(obs_escalations *e, obs_escalation *x) {
       .last_seq = x->brief.last_seq, .failures = x->recent, .episode = x->brief.episode, .time_ms = x->time_ms};
   ok = ok && !members.oom && obs_records_append(e->records, &members, &entry.head.number) == OBSERVER_E_OK;
   if (ok) {
+    obs_escalation_result result = !x->sent           ? OBS_ESCALATION_UNSENT
+                                   : x->error != NULL ? OBS_ESCALATION_FAILED
+                                                      : OBS_ESCALATION_ANSWERED;
+    atomic_fetch_add(&e->results[result], 1);
     remember(e, x->brief.id, &entry);
     obs_kept_rows_add(&e->kept, &(obs_escalation_view){entry.head.number, x->brief.id, {0}});
     obs_announce_row(&e->opts->announce, "alert.escalation", entry.head.number, obs_buf_view(&members));
@@ -456,6 +460,16 @@ static observer_err put_page(void *escalations, const void *filter, obs_buf *out
 static bool put_one(void *escalations, uint64_t number, obs_buf *out) {
   obs_escalations *e = escalations;
   return obs_kept_rows_has(&e->kept, number) && obs_records_one(e->records, number, out);
+}
+
+const char *const obs_escalation_result_names[OBS_ESCALATION_RESULT_COUNT] = {
+#define RESULT_NAME(name, text) text,
+    OBS_ESCALATION_RESULTS(RESULT_NAME)
+#undef RESULT_NAME
+};
+
+void obs_escalations_get_results(const obs_escalations *e, uint64_t out[OBS_ESCALATION_RESULT_COUNT]) {
+  for (uint32_t i = 0; i < OBS_ESCALATION_RESULT_COUNT; i++) out[i] = atomic_load(&e->results[i]);
 }
 
 uint64_t obs_escalations_held(const obs_escalations *e) {

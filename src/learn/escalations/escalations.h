@@ -26,6 +26,19 @@ extern const obs_loop obs_escalations_loop;
 
 /* How many the last cycle held back. */
 uint64_t obs_escalations_held(const obs_escalations *e);
+/* What came of those that were written since the start. */
+#define OBS_ESCALATION_RESULTS(X)                                                                                      \
+  X(ANSWERED, "answered")                                                                                              \
+  X(FAILED, "failed")                                                                                                  \
+  X(UNSENT, "unsent") /* there is no team */
+typedef enum {
+#define OBS_ESCALATION_RESULT_ENUM(name, text) OBS_ESCALATION_##name,
+  OBS_ESCALATION_RESULTS(OBS_ESCALATION_RESULT_ENUM)
+#undef OBS_ESCALATION_RESULT_ENUM
+      OBS_ESCALATION_RESULT_COUNT
+} obs_escalation_result;
+extern const char *const obs_escalation_result_names[OBS_ESCALATION_RESULT_COUNT];
+void obs_escalations_get_results(const obs_escalations *e, uint64_t out[OBS_ESCALATION_RESULT_COUNT]);
 
 typedef struct {
   obs_page page;

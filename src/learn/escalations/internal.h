@@ -37,6 +37,7 @@ struct obs_escalations {
   obs_base_rate rates;
   obs_cluster_memory_briefs briefs;
   _Atomic uint64_t held; /* back, by the last cycle */
+  _Atomic uint64_t results[OBS_ESCALATION_RESULT_COUNT];
 };
 
 #define OBS_ESCALATION_REASONS(X)                                                                                      \

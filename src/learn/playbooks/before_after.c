@@ -2,6 +2,7 @@
 
 #include "base/utf8.h"
 #include "diagnose/retries.h"
+#include "diagnose/stats.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -277,12 +278,8 @@ observer_err obs_before_after_begin(const obs_facts_view *view, const obs_before
 
 /* ---- the interval ---- */
 
-/* ln of the probability of ops with k failures among n, in their order, when all rates are possible (the beta-binomial
- * mixture with Jeffreys' prior): B(k + 1/2, n - k + 1/2) / π. */
 static double log_mixture(obs_before_after_side s) {
-  double k = (double)s.failures, n = (double)s.ops;
-  int sign; /* lgamma's own is a global */
-  return lgamma_r(k + 0.5, &sign) + lgamma_r(n - k + 0.5, &sign) - lgamma_r(n + 1, &sign) - log(M_PI);
+  return obs_stats_mixture((double)s.failures, (double)s.ops);
 }
 
 static double slope(obs_before_after_side s, double p) {
@@ -291,8 +288,7 @@ static double slope(obs_before_after_side s, double p) {
 }
 
 static double log_likelihood_at(obs_before_after_side s, double p) {
-  double k = (double)s.failures, n = (double)s.ops;
-  return (k > 0 ? k * log(p) : 0) + (k < n ? (n - k) * log(1 - p) : 0);
+  return obs_stats_likelihood((double)s.failures, (double)s.ops, p);
 }
 
 /* The largest log likelihood with a rate p before and p + d since: it is concave in p, so its slope is followed. */
@@ -307,23 +303,6 @@ static double log_likelihood_of(obs_before_after_side before, obs_before_after_s
   }
   double p = (low + high) / 2;
   return log_likelihood_at(before, p) + log_likelihood_at(since, p + d);
-}
-
-void obs_before_after_rates(obs_before_after_side s, double alpha, double *low, double *high) {
-  double ends[2], least = log_mixture(s) + log(alpha), rate = (double)s.failures / (double)s.ops;
-  for (int side = 0; side < 2; side++) {
-    double in = rate, out = side == 0 ? 0 : 1;
-    for (int i = 0; i < 40; i++) {
-      double p = (in + out) / 2;
-      if (log_likelihood_at(s, p) > least)
-        in = p;
-      else
-        out = p;
-    }
-    ends[side] = (in + out) / 2;
-  }
-  *low = ends[0];
-  *high = ends[1];
 }
 
 /* The two-sample e-process: of a difference d it is the mixture's likelihood over the largest that rates with that

@@ -59,10 +59,6 @@ obs_before_after_side obs_before_after_since(const obs_before_after *e);
  * likely as elsewhere, and more than chance brings. False: there is none. */
 bool obs_before_after_episode(const bool *failed, uint32_t n, uint32_t *from, uint32_t *to);
 
-/* The rates p that ops do not speak against at any look, but with a probability of `alpha`: the one-sample e-process
- * M / L(p), where M is the mean likelihood over all rates, stays below 1 / alpha. There are ops. */
-void obs_before_after_rates(obs_before_after_side s, double alpha, double *low, double *high);
-
 /* Both sides have ops. */
 obs_before_after_interval obs_before_after_compare(obs_before_after_side before, obs_before_after_side since);
 

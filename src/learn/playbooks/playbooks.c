@@ -417,6 +417,13 @@ static bool matches(const obs_playbook_view *e, const obs_playbooks_filter *f) {
   return of_class;
 }
 
+void obs_playbooks_get_counts(obs_playbooks *p, obs_playbooks_counts *out) {
+  *out = (obs_playbooks_counts){0};
+  pthread_mutex_lock(&p->lock);
+  for (uint32_t i = 0; i < p->n; i++) out->entries[p->entries[i]->dont][p->entries[i]->retired]++;
+  pthread_mutex_unlock(&p->lock);
+}
+
 observer_err obs_playbooks_each(obs_playbooks *p, const obs_playbooks_filter *f,
                                 bool (*fn)(void *arg, const obs_playbook_view *entry), void *arg, obs_page_end *end) {
   const uint32_t rows = obs_page_rows(&f->page);

@@ -129,6 +129,12 @@ typedef struct {
   bool retired; /* those too */
 } obs_playbooks_filter;
 
+/* How many entries there are: [dont][retired]. Any thread; brief. */
+typedef struct {
+  uint64_t entries[2][2];
+} obs_playbooks_counts;
+void obs_playbooks_get_counts(obs_playbooks *p, obs_playbooks_counts *out);
+
 /* Calls `fn` with a copy of each entry of the page that is asked for, the last edited first, under no lock, until it
  * returns false, which says that it has not taken that one. NOMEM: `fn` was not called. */
 observer_err obs_playbooks_each(obs_playbooks *p, const obs_playbooks_filter *f,

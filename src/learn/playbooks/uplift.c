@@ -1,5 +1,6 @@
 #include "learn/playbooks/uplift.h"
 
+#include "diagnose/stats.h"
 #include "learn/playbooks/before_after.h"
 
 #include <math.h>
@@ -120,7 +121,7 @@ obs_uplift_interval obs_uplift_change(const obs_uplift *u) {
   obs_before_after_side all = {u->advised.trials + u->others.trials, u->advised.failures + u->others.failures};
   double share = (double)u->advised.trials / (double)all.ops;
   int low = 0, high = LAST;
-  obs_before_after_rates(all, OBS_UPLIFT_MISSED / 2, &rate_low, &rate_high);
+  obs_stats_rates((double)all.failures, (double)all.ops, OBS_UPLIFT_MISSED / 2, &rate_low, &rate_high);
   while (low < high && u->log_lr[low] <= least) low++;
   while (high > low && u->log_lr[high] <= least) high--;
   return (obs_uplift_interval){(u->advised_sum - u->others_sum) / u->weight,

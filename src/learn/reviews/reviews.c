@@ -40,7 +40,9 @@ struct obs_reviews {
   uint64_t nkept;              /* ever */
   obs_review_job *open;        /* all jobs, in the order of their ids */
   uint32_t nwaiting;           /* of them for the LLM */
+  obs_reviews_counts counts;
 };
+_Static_assert((int)OBS_REVIEWS_VERDICTS == (int)OBS_REVIEW_VERDICT_COUNT, "a verdict that is not counted");
 
 /* ---- results: written, read back from their rows, kept ---- */
 
@@ -329,6 +331,7 @@ static void finish(obs_reviews *r, obs_review_job *job, const reason *why, obs_b
             .text = text.p};
   memcpy(k.key_id, job->key_id, sizeof(k.key_id));
   pthread_mutex_lock(&r->lock);
+  r->counts.given[verdict][o != NULL]++;
   if (!text.oom) {
     keep(r, &k);
     text = (obs_buf){0};
@@ -508,6 +511,12 @@ end:
 }
 
 /* ---- later ---- */
+
+void obs_reviews_get_counts(obs_reviews *r, obs_reviews_counts *out) {
+  pthread_mutex_lock(&r->lock);
+  *out = r->counts;
+  pthread_mutex_unlock(&r->lock);
+}
 
 void obs_reviews_forget(obs_reviews *r, uint64_t id, const void *arg) {
   pthread_mutex_lock(&r->lock);

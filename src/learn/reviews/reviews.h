@@ -48,6 +48,12 @@ typedef enum {
  * result. */
 obs_review_state obs_reviews_begin(obs_reviews *r, obs_str body, const char *key_id, void (*done)(void *arg), void *arg,
                                    uint64_t *id, obs_buf *out);
+/* Verdicts given since the start: [verdict of rules.h][by the LLM]. Any thread; brief. */
+enum { OBS_REVIEWS_VERDICTS = 3 };
+typedef struct {
+  uint64_t given[OBS_REVIEWS_VERDICTS][2];
+} obs_reviews_counts;
+void obs_reviews_get_counts(obs_reviews *r, obs_reviews_counts *out);
 /* `done` is not called with this `arg` from here on. */
 void obs_reviews_forget(obs_reviews *r, uint64_t id, const void *arg);
 /* DONE or PENDING; BAD: there is no such review. `key_id`: only what this key asked for is there; NULL: everything. */

@@ -204,7 +204,9 @@ static int fetch_list(const obs_args *args, const obs_ask_listing *l, const obs_
     if (page != *list) cJSON_Delete(page);
     uint64_t before = got;
     got = (uint64_t)cJSON_GetArraySize(obs_show_member(*list, l->entries));
-    cursor = got > before ? next_cursor(*list) : NULL; /* a page with nothing in it leads nowhere */
+    /* A page with nothing in it leads nowhere, unless it says that it ended early. */
+    bool goes_on = got > before || cJSON_IsFalse(obs_show_member(*list, "complete"));
+    cursor = goes_on ? next_cursor(*list) : NULL;
     obs_buf_fini(&asked);
     obs_fetch_answer_fini(&answer);
   }
@@ -226,7 +228,7 @@ static int show_pages(const obs_args *args, const obs_ask_listing *l, obs_buf *p
     if (shown) obs_text_print_json(stdout, joined, strlen(joined));
     cJSON_free(joined);
   } else if (status == OBS_COMMAND_OK) {
-    shown = show_list(args, list, l);
+    shown = l->show_answer != NULL ? l->show_answer(args, list) : show_list(args, list, l);
   }
   if (!shown) {
     obs_args_error(args, "out of memory");

@@ -34,7 +34,9 @@ typedef struct {
   const char *what;            /* they are: "clusters" in "no clusters match" */
   const char *const *filters;  /* flags of the list but --limit, as obs_ask_filters takes them */
   size_t nfilters;
-  bool light;                    /* its rows have no details, unless they are asked for, as --json does */
+  bool light; /* its rows have no details, unless they are asked for, as --json does */
+  /* Shows the whole answer in the columns' place. False: there is no memory. */
+  bool (*show_answer)(const obs_args *args, const cJSON *answer);
   const obs_show_field *columns; /* of the list */
   size_t ncolumns;
   /* One in full; a command without an argument has none of these. */

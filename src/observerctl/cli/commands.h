@@ -16,11 +16,15 @@
   X(rejected)                                                                                                          \
   X(stats)                                                                                                             \
   X(summary)                                                                                                           \
+  X(graph)                                                                                                             \
   X(ops)                                                                                                               \
   X(op)                                                                                                                \
+  X(timeline)                                                                                                          \
+  X(trajectory)                                                                                                        \
   X(sessions)                                                                                                          \
   X(clusters)                                                                                                          \
   X(repeats)                                                                                                           \
+  X(changes)                                                                                                           \
   X(analyses)                                                                                                          \
   X(playbooks)                                                                                                         \
   X(escalations)                                                                                                       \

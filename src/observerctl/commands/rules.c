@@ -15,6 +15,26 @@
 
 enum { EXIT_NO = 3 };
 
+/* Each line of a text, with the prefix before it. */
+static void say_lines(FILE *out, const char *prefix, const char *text) {
+  while (*text != '\0') {
+    size_t n = strcspn(text, "\n");
+    obs_text_printf(out, "%s%.*s", prefix, (int)n, text);
+    fputc('\n', out);
+    text += n + (text[n] == '\n');
+  }
+}
+
+/* What is wrong with a file, each line with its name. */
+static void say_faults(const char *path, obs_buf *faults) {
+  obs_buf prefix = {0};
+  obs_buf_printf(&prefix, "%s: ", path);
+  obs_buf_putc(&prefix, '\0');
+  obs_buf_putc(faults, '\0');
+  if (!faults->oom && !prefix.oom) say_lines(stderr, prefix.p, faults->p);
+  obs_buf_fini(&prefix);
+}
+
 /* ---- list ---- */
 
 static void make_id(const cJSON *rule, obs_buf *out) {
@@ -39,9 +59,8 @@ static bool show_rules(const obs_args *args, const cJSON *answer, const void *ar
   if (!obs_show_rows(obs_show_member(answer, "rules"), OBS_TABLE(rule_columns), obs_args_given(args, "utc"), NULL))
     return false;
   if (*problem != '\0') {
-    fprintf(stderr, "observerctl: rules: ");
-    obs_text_printf(stderr, "%s is broken, other rules stand:\n%s", obs_show_text(answer, "file"), problem);
-    fputc('\n', stderr);
+    obs_args_error(args, "%s is broken, and the rules are those from before:", obs_show_text(answer, "file"));
+    say_lines(stderr, "  ", problem);
   }
   return true;
 }
@@ -56,17 +75,6 @@ static int run_list(void *arg) {
 }
 
 /* ---- check ---- */
-
-/* Each line of what is wrong, with the file before it. */
-static void say_faults(const char *path, obs_buf *faults) {
-  obs_buf_putc(faults, '\0');
-  for (char *p = faults->oom ? NULL : faults->p; p != NULL && *p != '\0';) {
-    size_t n = strcspn(p, "\n");
-    obs_text_printf(stderr, "%s: %.*s", path, (int)n, p);
-    fputc('\n', stderr);
-    p += n + (p[n] == '\n');
-  }
-}
 
 /* The one file that the command is given; NULL: wrong use, which was reported. */
 static const char *one_file(const obs_args *args, const char *action) {
@@ -104,8 +112,9 @@ static int run_test(void *arg) {
   if (path == NULL) return OBS_COMMAND_USAGE;
   int status = OBS_COMMAND_FAILED;
   if (obs_rule_tests_run(path, &t, &error)) {
-    obs_text_printf(stdout, "%.*s%u of %u passed", (int)t.report.len, obs_buf_view(&t.report).p, t.passed, t.tests);
-    putchar('\n');
+    obs_buf_putc(&t.report, '\0');
+    say_lines(stdout, "", t.report.oom ? "out of memory" : t.report.p);
+    printf("%u of %u passed\n", t.passed, t.tests);
     status = t.passed == t.tests ? OBS_COMMAND_OK : EXIT_NO;
   } else {
     say_faults(path, &error);
