@@ -19,7 +19,7 @@ group_packages() {
   case $1 in
     build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev \
       libcjson-dev libcurl4-openssl-dev libncurses-dev zlib1g-dev libssl-dev libpcre2-dev ;;
-    test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl openssl groff-base tmux zsh fish haproxy nginx-light prometheus "$(node_packages)" ;;
+    test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl openssl groff-base tmux zsh fish haproxy nginx-light prometheus prometheus-alertmanager "$(node_packages)" ;;
     check) echo clang-format clang-tidy cppcheck shellcheck ;;
     fuzz) echo clang libclang-rt-dev llvm ;;
     bench) echo wrk python3 redis-server redis-tools ;;
@@ -43,7 +43,7 @@ count_new() { # how many packages an installation adds, with what these depend o
   apt-get -s --no-install-recommends install "$@" 2>/dev/null | grep -c '^Inst ' || true
 }
 
-# The proxies that tests start themselves must not serve this machine: neither when they are installed nor at its next start.
+# The servers that tests start themselves must not serve this machine: neither when they are installed nor at its next start.
 install() {
   local policy=/usr/sbin/policy-rc.d done=0 service
   if [ ! -e "$policy" ]; then
@@ -54,7 +54,7 @@ install() {
   fi
   apt install --no-install-recommends "$@" || done=1
   [ -z "$policy" ] || as_root rm -f "$policy"
-  for service in haproxy nginx prometheus; do
+  for service in haproxy nginx prometheus prometheus-node-exporter prometheus-alertmanager; do
     if [[ " $* " = *" $service"* ]] && [ -d /run/systemd/system ]; then as_root systemctl disable --quiet "$service" || true; fi
   done
   return "$done"

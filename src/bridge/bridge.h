@@ -9,6 +9,7 @@
 #define OBS_BRIDGE_BRIDGE_H
 
 #include "access/access.h"
+#include "alerts/alerts.h"
 #include "bridge/requests.h"
 #include "changes/changes.h"
 #include "cluster/clusters.h"
@@ -16,6 +17,7 @@
 #include "graph/graph.h"
 #include "httpd/httpd.h"
 #include "learn/learn.h"
+#include "notify/notify.h"
 #include "sessions/sessions.h"
 
 #include <stdio.h>
@@ -33,6 +35,8 @@ typedef struct {
   obs_graph *graph;       /* NULL: its route answers 503 */
   obs_changes *changes;   /* likewise */
   obs_learn *learn;       /* NULL: the routes of what is learned answer 503 */
+  obs_alerts *alerts;     /* NULL: the routes of alerts and rules answer 503 */
+  obs_notify *notify;     /* NULL: the routes of silences answer 503 */
   obs_access *access;     /* who may do what; NULL, or without a key file: everybody everything */
   obs_op_limits limits;
   /* httpd.h has the meaning of these, and of 0. */
@@ -49,9 +53,6 @@ typedef struct {
   /* The URL of a listener that does not serve; NULL: all do. On NNG's threads, must not block. NULL: not asked. */
   const char *(*silent)(void *arg);
   void *silent_arg;
-  /* How many alerts are pending and firing; on `obs:query`, brief. NULL: there are no rules. */
-  void (*alerts)(void *arg, uint64_t *pending, uint64_t *firing);
-  void *alerts_arg;
 } obs_bridge_opts;
 
 /* Checks the URLs and the routes and starts the threads; nothing listens yet. The modules in `opts` outlive the bridge.

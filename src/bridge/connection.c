@@ -179,9 +179,9 @@ bool obs_connection_admit(obs_httpd_request *r) {
     r->answer.allow = m.allow;
     return false;
   }
-  if (strcmp(m.route->method, "POST") != 0) return true;
+  if (strcmp(m.route->method, "GET") == 0) return true;
   if (!obs_guard_origin(s->bridge->guard, s)) return false;
-  if (h->has_length || h->chunked) return true;
+  if (strcmp(m.route->method, "POST") != 0 || h->has_length || h->chunked) return true; /* others have no body */
   obs_answer_error(&r->answer, &r->out, 411, "content-length: required (or transfer-encoding: chunked)");
   return false;
 }

@@ -56,6 +56,11 @@ void obs_bridge_get_one(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs_bridge_clusters_params,
     obs_bridge_repeats_params, obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
 
+/* alerts.c */
+void obs_bridge_get_alerts(obs_connection *s, const void *filter);
+void obs_bridge_get_rules(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_alerts_params;
+
 /* False, and answered: the cursor is another list's, or of another order. */
 bool obs_bridge_is_own_walk(obs_connection *s, const obs_page *page, uint32_t order);
 /* Why the daemon is not ready; n is 0: it is. */
@@ -93,6 +98,12 @@ extern const obs_params obs_bridge_timeline_params, obs_bridge_trajectory_params
 /* key.c */
 bool obs_bridge_get_key(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_key_params;
+
+/* silences.c */
+void obs_bridge_get_silences(obs_connection *s, const void *filter);
+void obs_bridge_post_silence(obs_connection *s, const void *filter);
+void obs_bridge_delete_silence(obs_connection *s, const void *filter);
+extern const obs_params obs_bridge_silences_params;
 
 /* post.c */
 bool obs_bridge_post_event(obs_connection *s, const void *filter);

@@ -65,6 +65,13 @@ static const obs_route routes[] = {
      .thread = OBS_ROUTE_JUDGE, .finish = obs_bridge_finish_review},
     {"GET", "review/{id}", OWN, INGEST | READ, ONE | LATER, NEEDS(REVIEWS), .id = OBS_ROUTE_HEX_ID,
      .handle = obs_bridge_get_review},
+    {"GET", "alerts", OWN, READ, PLAIN, NEEDS(ALERTS), FROM(alerts), .work = obs_bridge_get_alerts},
+    {"GET", "rules", OWN, READ, PLAIN, NEEDS(ALERTS), .work = obs_bridge_get_rules},
+    {"GET", "silences", OWN, READ, PLAIN, NEEDS(NOTIFY), FROM(silences), .work = obs_bridge_get_silences},
+    {"POST", "silences", OWN, ADMIN, POST | DISK, NEEDS(NOTIFY), .work = obs_bridge_post_silence,
+     .thread = OBS_ROUTE_JUDGE},
+    {"DELETE", "silences/{id}", OWN, ADMIN, ONE | DISK, NEEDS(NOTIFY), .id = OBS_ROUTE_NUMBER_ID,
+     .work = obs_bridge_delete_silence, .thread = OBS_ROUTE_JUDGE},
     {"GET", "key", OWN, INGEST | READ | ADMIN, PLAIN, FROM(key), .handle = obs_bridge_get_key},
     {"GET", "metrics", OBS_FAMILY_ROOT, READ, PLAIN, .work = obs_bridge_get_metrics},
     {"GET", "livez", OBS_FAMILY_ROOT, PUBLIC, BARE, .handle = obs_bridge_get_livez},
@@ -108,8 +115,20 @@ const char *obs_route_prefix(obs_route_family family) {
   return "";
 }
 
+/* The methods that there are, and the header's text for each set of them. */
+enum { GET = 1, POSTS = 2, DELETES = 4 };
+static const char *const allows[] = {
+    NULL,     "GET, HEAD",         "POST",         "GET, HEAD, POST",
+    "DELETE", "GET, HEAD, DELETE", "POST, DELETE", "GET, HEAD, POST, DELETE",
+};
+
+static unsigned method_bit(const char *method) {
+  return strcmp(method, "GET") == 0 ? GET : strcmp(method, "POST") == 0 ? POSTS : DELETES;
+}
+
 obs_route_match obs_route_find(obs_str path, obs_str method) {
   obs_route_match m = {.family = OBS_FAMILY_ROOT};
+  unsigned allowed = 0;
   obs_str name = OBS_STR("");
   for (size_t i = 0; i < FAMILIES; i++) {
     obs_str prefix = families[i].prefix;
@@ -120,18 +139,20 @@ obs_route_match obs_route_find(obs_str path, obs_str method) {
   }
   for (size_t i = 0; i < ROUTES; i++) {
     const obs_route *r = &routes[i];
-    bool get = strcmp(r->method, "GET") == 0;
     obs_str fixed = {r->name, (uint32_t)strcspn(r->name, "{"), 0};
     if ((r->families & m.family) == 0 || !obs_str_eq(obs_str_slice(name, 0, fixed.len), fixed)) continue;
-    m.part = obs_str_slice(name, fixed.len, UINT32_MAX);
+    obs_str part = obs_str_slice(name, fixed.len, UINT32_MAX);
     bool takes_part = r->name[fixed.len] == '{'; /* one part of the path, not empty, stands for `{...}` */
-    if (takes_part ? m.part.len == 0 || memchr(m.part.p, '/', m.part.len) != NULL : m.part.len > 0) continue;
-    if (obs_str_is(method, r->method) || (get && obs_str_is(method, "HEAD"))) {
+    if (takes_part ? part.len == 0 || memchr(part.p, '/', part.len) != NULL : part.len > 0) continue;
+    m.part = part;
+    unsigned bit = method_bit(r->method);
+    if (obs_str_is(method, r->method) || (bit == GET && obs_str_is(method, "HEAD"))) {
       m.route = r;
       return m;
     }
-    m.allow = get ? "GET, HEAD" : r->method; /* no path takes two methods yet */
+    allowed |= bit;
   }
+  m.allow = allows[allowed];
   return m;
 }
 
@@ -150,7 +171,9 @@ bool obs_route_run(obs_connection *s) {
                               [OBS_ROUTE_NEEDS_GRAPH] = {o->graph, "who talks to what is not kept here"},
                               [OBS_ROUTE_NEEDS_CHANGES] = {o->changes, "changes are not kept here"},
                               [OBS_ROUTE_NEEDS_LEARN] = {o->learn, "nothing is learned here"},
-                              [OBS_ROUTE_NEEDS_REVIEWS] = {o->learn, "nothing is reviewed here"}};
+                              [OBS_ROUTE_NEEDS_REVIEWS] = {o->learn, "nothing is reviewed here"},
+                              [OBS_ROUTE_NEEDS_ALERTS] = {o->alerts, "no alerts are kept here"},
+                              [OBS_ROUTE_NEEDS_NOTIFY] = {o->notify, "nobody is notified here"}};
   obs_redact *redact = obs_commit_redact(o->commit);
   obs_params_query query = {0};
   char error[256];

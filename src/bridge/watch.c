@@ -156,11 +156,11 @@ static void put_states(obs_json_writer *w, const obs_bridge_opts *o) {
     obs_json_null(w, "alerts");
     return;
   }
-  uint64_t pending = 0, firing = 0;
-  o->alerts(o->alerts_arg, &pending, &firing);
+  obs_alerts_counts alerts;
+  obs_alerts_get_counts(o->alerts, &alerts);
   obs_json_object(w, "alerts");
-  obs_json_u64(w, "pending", pending);
-  obs_json_u64(w, "firing", firing);
+  obs_json_u64(w, "pending", alerts.states[OBS_ALERT_PENDING]);
+  obs_json_u64(w, "firing", alerts.states[OBS_ALERT_FIRING] + alerts.states[OBS_ALERT_RECOVERING]);
   obs_json_end(w);
 }
 

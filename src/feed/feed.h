@@ -25,7 +25,7 @@
 enum {
   OBS_FEED_TOPIC_MAX = 128,
   OBS_FEED_SOURCES = 1023,
-  OBS_FEED_TOPICS = 64, /* of obs_feed_publish, `stats` among them */
+  OBS_FEED_TOPICS = 256, /* of obs_feed_publish, `stats` among them */
   OBS_FEED_MESSAGE_BYTES = 48 << 10,
   OBS_FEED_LARGEST = 512 << 10,
   OBS_FEED_SENDBUF = 128,

@@ -2,19 +2,14 @@
 
 #include "base/no_proxy.h"
 #include "base/utf8.h"
+#include "http/internal.h"
 
-#include <curl/curl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CONNECT_MS = 5000, POLL_MS = 1000 };
-
-struct obs_http {
-  CURL *easy;
-  CURLM *multi; /* its pool keeps the connection between requests */
-};
+enum { POLL_MS = 1000 };
 
 static void start_curl(void) {
   /* A failure shows as NULL from curl_easy_init, which starts it again. */
@@ -56,8 +51,7 @@ static size_t take_body(const char *data, size_t size, size_t n, void *arg) {
   return r->body->oom ? 0 : size * n;
 }
 
-/* Runs until the request is done, or stopped (ABORTED_BY_CALLBACK). */
-static CURLcode drive(CURLM *multi, const obs_http_request *request) {
+CURLcode obs_http_drive(CURLM *multi, const obs_http_request *request) {
   struct curl_waitfd wake = {request->stop_fd, CURL_WAIT_POLLIN, 0};
   unsigned wakes = request->stop != NULL && request->stop_fd >= 0 ? 1 : 0;
   int running = 1, left = 0;
@@ -71,10 +65,8 @@ static CURLcode drive(CURLM *multi, const obs_http_request *request) {
   return done != NULL && done->msg == CURLMSG_DONE ? done->data.result : CURLE_OUT_OF_MEMORY;
 }
 
-/* What became of a request that has no reply. The reason is the system's own word where there is one ("Connection
- * refused"): libcurl's repeats host and port, which callers name already. */
-static void explain(CURL *curl, CURLcode rc, const char *detail, const obs_http_request *request, bool too_long,
-                    obs_http_reply *out) {
+void obs_http_explain(CURL *curl, CURLcode rc, const char *detail, const obs_http_request *request, bool too_long,
+                      obs_http_reply *out) {
   long errnum = 0;
   const char *why = detail[0] != '\0' ? detail : curl_easy_strerror(rc);
   switch ((int)rc) {
@@ -152,7 +144,8 @@ bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply 
     curl_easy_setopt(h->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h->easy, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server that hangs */
     curl_easy_setopt(h->easy, CURLOPT_TIMEOUT_MS, timeout);
-    curl_easy_setopt(h->easy, CURLOPT_CONNECTTIMEOUT_MS, timeout < CONNECT_MS ? timeout : (long)CONNECT_MS);
+    curl_easy_setopt(h->easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     timeout < OBS_HTTP_CONNECT_MS ? timeout : (long)OBS_HTTP_CONNECT_MS);
     curl_easy_setopt(h->easy, CURLOPT_USERAGENT, "observer/" OBSERVER_VERSION);
     curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, headers);
     if (request->body.p != NULL) {
@@ -164,7 +157,7 @@ bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply 
     curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, &to);
     curl_easy_setopt(h->easy, CURLOPT_ERRORBUFFER, detail);
     if (curl_multi_add_handle(h->multi, h->easy) == CURLM_OK) {
-      rc = drive(h->multi, request);
+      rc = obs_http_drive(h->multi, request);
       (void)curl_multi_remove_handle(h->multi, h->easy);
     }
     out->sent = curl_easy_getinfo(h->easy, CURLINFO_REQUEST_SIZE, &sent) == CURLE_OK && sent > 0;
@@ -177,7 +170,8 @@ bool obs_http_send(obs_http *h, const obs_http_request *request, obs_http_reply 
     if (curl_easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &wait_s) == CURLE_OK && wait_s > 0)
       out->retry_after_ms = wait_s < UINT32_MAX ? (uint64_t)wait_s * 1000 : UINT32_MAX;
   } else {
-    explain(h->easy, rc, detail, request, to.too_long, out);
+    obs_http_explain(h->easy, rc, detail, request, to.too_long, out);
+    if (out->end == OBS_HTTP_TOO_LONG) (void)curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &out->status);
     obs_buf_reset(&out->body, 0);
   }
   curl_easy_reset(h->easy); /* it holds pointers to `detail`, `to` and the headers */
@@ -224,17 +218,18 @@ static bool print_url(CURLU *u, char *out, size_t size) {
   return true;
 }
 
-const char *obs_http_url_read(const char *url, obs_http_url *out) {
+/* `schemes`: two. */
+static const char *read_url(const char *url, const char *const schemes[2], const char *bad, obs_http_url *out) {
   static const CURLUPart hidden[] = {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_OPTIONS, CURLUPART_QUERY,
                                      CURLUPART_FRAGMENT};
   char *scheme = NULL;
   *out = (obs_http_url){0};
   CURLU *u = curl_url();
   if (u == NULL) return "out of memory";
-  const char *why = "must be an http:// or https:// URL";
+  const char *why = bad;
   if (curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
       curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-      (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0)) {
+      (strcmp(scheme, schemes[0]) == 0 || strcmp(scheme, schemes[1]) == 0)) {
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof(hidden) / sizeof(*hidden); i++)
       ok = curl_url_set(u, hidden[i], NULL, 0) == CURLUE_OK;
@@ -245,4 +240,14 @@ const char *obs_http_url_read(const char *url, obs_http_url *out) {
   curl_free(scheme);
   curl_url_cleanup(u);
   return why;
+}
+
+const char *obs_http_url_read(const char *url, obs_http_url *out) {
+  static const char *const schemes[] = {"http", "https"};
+  return read_url(url, schemes, "must be an http:// or https:// URL", out);
+}
+
+const char *obs_http_mail_url_read(const char *url, obs_http_url *out) {
+  static const char *const schemes[] = {"smtp", "smtps"};
+  return read_url(url, schemes, "must be an smtp:// or smtps:// URL", out);
 }

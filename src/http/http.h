@@ -42,8 +42,8 @@ typedef enum {
 
 typedef struct {
   obs_http_end end;
-  bool sent; /* part of the request went out */
-  long status;
+  bool sent;               /* part of the request went out */
+  long status;             /* also of a reply that was TOO_LONG */
   uint64_t retry_after_ms; /* Retry-After; 0: none */
   obs_buf body;            /* NUL-terminated beyond its length; empty unless end is OK */
   char error[160];         /* end is not OK: the reason, without the URL: "Connection refused" */
@@ -68,5 +68,7 @@ typedef struct {
 
 /* NULL: a request can be sent to `url`; else what is wrong with it. Names longer than the fields are cut. */
 const char *obs_http_url_read(const char *url, obs_http_url *out);
+/* The same of smtp:// and smtps://, for http/mail.h. */
+const char *obs_http_mail_url_read(const char *url, obs_http_url *out);
 
 #endif

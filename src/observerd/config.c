@@ -83,6 +83,10 @@ static const obs_option rows[] = {
              "beyond loopback, every name is accepted unless one is given"},
     {"http-origin", .meta = "ORIGIN", .type = OBS_OPTION_TEXTS, IN("http", http_origin),
      .help = "web origin, such as https://example.org, whose pages may write and open WebSockets; repeatable"},
+    {"public-url", URL("http https"), IN("http", public_url),
+     .help =
+         "URL under which people reach this daemon's page, for links in notifications; by default that of the first "
+         "HTTP listener"},
     {"http-connections", NUMBER("N", 1, 60000), .initial = "1024", IN("http", http_connections),
      .help = "most HTTP connections open at once; further ones get a 503"},
     {"http-idle", TIME_IN("SECONDS", 1000, 1, 86400), .initial = "75", IN("http", http_idle_s),
@@ -187,6 +191,10 @@ static const obs_option rows[] = {
      .help = "shortest time between two escalations of a cluster"},
     {"escalate-per-hour", NUMBER("N", 1, 10000), .initial = "12", IN("learn", escalate_per_hour),
      .help = "most escalations an hour"},
+    {"rules", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("observerd", rules),
+     .help =
+         "file with rules of alerts and who is told, JSON (proto/alerts.md); without it the shipped rules hold, and "
+         "alerts are shown but sent to nobody; read again on SIGHUP: one that is broken changes nothing"},
     {"tls-cert", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("security", tls_cert),
      .help =
          "certificate (PEM, with its chain) of listeners with TLS: https, tls+tcp, wss; read again when it changes"},

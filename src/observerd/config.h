@@ -35,7 +35,9 @@ typedef struct {
   bool allow_old_nng, allow_open, allow_plain;
   char *redact;
   obs_option_list redact_pattern;
+  char *rules;
   char *keys, *tls_cert, *tls_key, *tls_ca;
+  char *public_url;
   char *config;
   bool check_config, sample_config, version, help, routes, metrics_table, man;
 

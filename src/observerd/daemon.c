@@ -1,5 +1,6 @@
 #include "observerd/daemon.h"
 
+#include "alerts/alerts.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/service_manager.h"
@@ -14,6 +15,7 @@
 #include "metrics/metrics.h"
 #include "observerd/banner.h"
 #include "observerd/listeners.h"
+#include "observerd/receivers.h"
 #include "stream/bind_check.h"
 #include "stream/task_threads.h"
 #include "stream/tls.h"
@@ -42,6 +44,8 @@ struct obs_daemon {
   obs_graph *graph;
   obs_changes *changes;
   obs_learn *learn;
+  obs_alerts *alerts;
+  obs_notify *notify;
   obs_commit *commit;
   obs_bus *bus;
   obs_feed *feed;
@@ -53,7 +57,9 @@ struct obs_daemon {
   const char *journal_name; /* the configuration's */
   uint64_t started_ms;      /* monotonic */
   int64_t started_wall_ms;
+  uint64_t settled;           /* ops that were answered when alerts looked last */
   _Atomic bool ready;         /* all URLs are bound */
+  bool whole;                 /* every row was replayed */
   bool silent;                /* a listener did not serve when it was last asked */
   uint64_t cycle, logged_seq; /* the last seq that a cycle's line counted */
   uint64_t turns;             /* of the commit thread, when last looked at */
@@ -118,6 +124,11 @@ static void on_learned(void *arg, const char *topic, obs_str row) {
   if (err != OBSERVER_E_OK) obs_log_warn("observerd", "feed: %s is not sent: %s", topic, observer_strerror(err));
 }
 
+static observer_err on_alert_row(void *arg, const char *topic, obs_str row) {
+  const obs_daemon *d = arg;
+  return obs_feed_publish_row(d->feed, topic, row);
+}
+
 /* A WebSocket's Host and Origin are checked as those of any request that writes. A page that a WebSocket is for comes
  * from another port: this one has none. */
 static unsigned refuses_site(void *arg, const obs_address *at, obs_str host, obs_str origin) {
@@ -177,6 +188,81 @@ static const char *find_silent(void *arg) {
   return url != NULL ? url : obs_bridge_silent(d->bridge);
 }
 
+/* ---- alerts: from the rules to those who are told ---- */
+
+static obs_notify_alert notify_alert_of(const obs_alert *a, const obs_rule *rule) {
+  static const obs_notify_severity severities[OBS_RULE_SEVERITIES] = {
+      [OBS_RULE_INFO] = OBS_NOTIFY_INFO, [OBS_RULE_WARN] = OBS_NOTIFY_WARN, [OBS_RULE_PAGE] = OBS_NOTIFY_PAGE};
+  obs_notify_alert n = {.fingerprint = a->fingerprint,
+                        .rule = a->rule,
+                        .severity = severities[a->severity],
+                        .state = a->state == OBS_ALERT_RESOLVED ? OBS_NOTIFY_RESOLVED : OBS_NOTIFY_FIRING,
+                        .nlabels = a->nlabels,
+                        .value = a->value,
+                        .threshold = a->threshold,
+                        .text = a->text,
+                        .path = "/#/alerts",
+                        .since_ms = a->since_ms,
+                        .fired_ms = a->fired_ms,
+                        .resolved_ms = a->resolved_ms,
+                        .receivers = rule != NULL ? (const char *const *)rule->to : NULL,
+                        .nreceivers = rule != NULL ? rule->nto : 0};
+  _Static_assert((int)OBS_ALERT_LABELS <= (int)OBS_NOTIFY_LABELS, "");
+  for (uint32_t i = 0; i < a->nlabels; i++) n.labels[i] = (obs_notify_label){a->labels[i].name, a->labels[i].value};
+  return n;
+}
+
+static observer_err on_alert(void *arg, const obs_alert *a, const obs_rule *rule, bool again) {
+  const obs_daemon *d = arg;
+  obs_notify_alert n = notify_alert_of(a, rule);
+  n.again = again;
+  return obs_notify_transition(d->notify, &n);
+}
+
+static void on_settled(void *arg) {
+  const obs_daemon *d = arg;
+  obs_notify_settled(d->notify);
+}
+
+static void look_at_alert(void *arg, const obs_alert *a, obs_alerts_look *out) {
+  const obs_daemon *d = arg;
+  obs_notify_look look;
+  const obs_notify_alert n = notify_alert_of(a, NULL);
+  obs_notify_look_at(d->notify, &n, &look);
+  *out = (obs_alerts_look){.silenced_by = look.silenced_by, .notified_ms = look.notified_ms};
+}
+
+static bool take_receivers(void *arg, const obs_rules *rules, char *error, size_t size) {
+  const obs_daemon *d = arg;
+  obs_notify_config *config = NULL;
+  if (!obs_receivers_read(rules, &config, error, size)) return false;
+  observer_err err = obs_notify_configure(d->notify, config);
+  if (err != OBSERVER_E_OK) (void)snprintf(error, size, "receivers: %s", observer_strerror(err));
+  return err == OBSERVER_E_OK;
+}
+
+/* How the daemon is, for the rules on itself; on alerts' thread. Ops that stay under way while nothing is answered are
+ * lost somewhere; while the disk fails, that is why. */
+static void look_at_self(void *arg, obs_engine_self *out) {
+  obs_daemon *d = arg;
+  char *why = out->why[OBS_RULE_RECORDING];
+  uint64_t under_way = 0, answered = 0;
+  bool records = obs_commit_health(d->commit, why, sizeof(out->why[0])) == OBSERVER_E_OK;
+  const char *silent = records ? find_silent(d) : NULL;
+  if (silent != NULL) (void)snprintf(why, sizeof(out->why[0]), "%s is not serving", silent);
+  out->failing[OBS_RULE_RECORDING] = !records || silent != NULL;
+  for (int t = 0; t < OBS_TRANSPORT_COUNT; t++) {
+    obs_commit_counts n;
+    obs_commit_get_counts(d->commit, (obs_transport)t, &n);
+    under_way += n.in_flight;
+    answered += n.recorded + n.duplicate + n.rejected;
+  }
+  out->failing[OBS_RULE_CONSERVATION] = records && under_way > 0 && answered == d->settled;
+  (void)snprintf(out->why[OBS_RULE_CONSERVATION], sizeof(out->why[0]),
+                 "%" PRIu64 " ops were received and are neither recorded, duplicates nor rejected", under_way);
+  d->settled = answered;
+}
+
 static void count_connections(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]) {
   static const struct {
     obs_metrics_socket socket;
@@ -208,6 +294,7 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .clusters = d->clusters,
                                .feed = feed,
                                .learn = d->learn,
+                               .notify = d->notify,
                                .tls = d->tls,
                                .redact = d->redact,
                                .redact_mode = d->config->redact,
@@ -503,6 +590,20 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   };
   if ((err = obs_learn_open(&learn, &d->learn, error, error_size)) != OBSERVER_E_OK) goto fail;
 
+  const obs_notify_opts notify = {.dir = dir, .redact = d->redact, .publish = on_alert_row, .arg = d};
+  if ((err = obs_notify_open(&notify, &d->notify, error, error_size)) != OBSERVER_E_OK) goto fail;
+
+  const obs_alerts_opts alerts = {.dir = dir,
+                                  .rules = o->rules,
+                                  .clusters = d->clusters,
+                                  .self = look_at_self,
+                                  .notify = on_alert,
+                                  .settled = on_settled,
+                                  .look = look_at_alert,
+                                  .receivers = take_receivers,
+                                  .arg = d};
+  if ((err = obs_alerts_open(&alerts, &d->alerts, error, error_size)) != OBSERVER_E_OK) goto fail;
+
   const obs_changes_opts changes = {.clusters = d->clusters,
                                     .playbooks = obs_learn_loop(d->learn, &obs_playbooks_loop)};
   if ((err = obs_changes_open(&changes, &d->changes)) != OBSERVER_E_OK) goto fail;
@@ -511,7 +612,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
 
   /* The feed first: an op goes out before the cluster that begins with it. Then the clusters: they give each op of the
    * batch its cluster, which those behind them read. */
-  uint32_t nfollowers = 5;
+  uint32_t nfollowers = 6;
   obs_commit_follower followers[OBS_FOLLOWERS] = {
       {.name = "feed", .arg = d, .apply = on_recorded},
       {.name = "clusters",
@@ -523,6 +624,14 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
        .load = obs_clusters_load,
        .former = OBS_CLUSTERS_FORMER,
        .load_former = obs_clusters_load_former},
+      {.name = "alerts",
+       .version = OBS_ENGINE_VERSION,
+       .arg = d->alerts,
+       .apply = obs_alerts_apply,
+       .apply_row = obs_alerts_apply_row,
+       .save = obs_alerts_save,
+       .load = obs_alerts_load,
+       .optional = true},
       {.name = "history",
        .version = OBS_STATE_HISTORY_VERSION,
        .arg = d->state,
@@ -563,6 +672,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
 
   obs_commit_recovered recovered;
   if ((err = obs_commit_recover(d->commit, &recovered)) != OBSERVER_E_OK) goto fail;
+  d->whole = recovered.checkpoint_seq == 0;
   know_names(d);
   if (d->journal != NULL)
     obs_log_info("observerd",
@@ -589,6 +699,30 @@ static uint32_t fit_connections(const char *option, uint64_t wanted) {
                "%s: limited to %" PRIu64 " instead of %" PRIu64 ", because only %" PRIu64 " files may be open", option,
                most, wanted, (uint64_t)files.rlim_cur);
   return (uint32_t)most;
+}
+
+/* Where people who are told of an alert look further: what is configured, else the first listener, by the machine's
+ * name where it listens on all addresses. */
+static observer_err set_public_url(obs_daemon *d, const obs_config *o) {
+  static const char *const any[] = {"//0.0.0.0:", "//[::]:", "//*:"};
+  char host[256] = "";
+  obs_buf named = {0};
+  const char *url = o->public_url;
+  for (size_t i = 0; url == NULL && obs_bridge_url(d->bridge, i) != NULL; i++)
+    if (strncmp(obs_bridge_url(d->bridge, i), "http", 4) == 0) url = obs_bridge_url(d->bridge, i);
+  for (size_t i = 0; url != NULL && o->public_url == NULL && i < sizeof any / sizeof *any; i++) {
+    const char *found = strstr(url, any[i]);
+    if (found == NULL || gethostname(host, sizeof host - 1) != 0) continue;
+    obs_buf_append(&named, url, (size_t)(found + 2 - url));
+    obs_buf_puts(&named, host);
+    obs_buf_puts(&named, found + strlen(any[i]) - 1);
+    obs_buf_putc(&named, '\0');
+    url = named.p;
+    break;
+  }
+  observer_err err = named.oom ? OBSERVER_E_NOMEM : obs_notify_set_public_url(d->notify, url);
+  obs_buf_fini(&named);
+  return err;
 }
 
 observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, size_t error_size) {
@@ -620,6 +754,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .graph = d->graph,
                                   .changes = d->changes,
                                   .learn = d->learn,
+                                  .alerts = d->alerts,
+                                  .notify = d->notify,
                                   .limits = limits_of(o),
                                   .health = on_health,
                                   .health_arg = d,
@@ -670,7 +806,10 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   if ((err = obs_feed_start(d->feed)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_commit_start(d->commit)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_learn_start(d->learn, d->commit)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_alerts_start(d->alerts, d->whole)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_bridge_start(d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
+  if ((err = set_public_url(d, o)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_notify_start(d->notify)) != OBSERVER_E_OK) goto fail;
   atomic_store(&d->ready, true);
   obs_bus_start(d->bus);
 
@@ -736,6 +875,8 @@ void obs_daemon_cycle(obs_daemon *d) {
 
 void obs_daemon_tick(obs_daemon *d, bool reload) {
   obs_access_tick(d->access, reload);
+  if (reload && d->config->rules != NULL)
+    obs_access_audit(d->access, obs_alerts_reload(d->alerts) ? "rules_reload" : "rules_refused", NULL, NULL);
   switch (obs_tls_tick(d->tls, reload)) { /* it logs and counts what changes */
   case OBS_TLS_RELOADED:
     obs_access_audit(d->access, "tls_reload", NULL, NULL);
@@ -763,12 +904,16 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_task_threads_close(d->task_threads); /* so that a stop finds them all */
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
   if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS); /* the commit still answers posts that wait */
+  if (d->alerts != NULL) obs_alerts_stop(d->alerts);
+  if (d->notify != NULL) obs_notify_stop(d->notify);
   if (d->learn != NULL) obs_learn_stop(d->learn);                    /* and takes the last corrections */
   if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS); /* drains, syncs, writes the checkpoint */
   if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);         /* sends what was recorded last */
   obs_bridge_close(d->bridge);
   obs_commit_close(d->commit);
   obs_learn_close(d->learn);
+  obs_alerts_close(d->alerts);
+  obs_notify_close(d->notify);
   obs_clusters_close(d->clusters);
   obs_graph_close(d->graph);
   obs_changes_close(d->changes);

@@ -7,6 +7,7 @@
 #include "observerd/daemon.h"
 #include "observerd/listeners.h"
 #include "observerd/man.h"
+#include "observerd/receivers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,6 +115,28 @@ static bool check_keys(const obs_config *o) {
   return ok;
 }
 
+static bool check_rules(const obs_config *o) {
+  obs_buf faults = {0};
+  char error[512];
+  obs_notify_config *config = NULL;
+  if (o->rules == NULL) return true;
+  obs_rules *rules = obs_rules_read_file(o->rules, &faults);
+  bool ok = rules != NULL && obs_receivers_read(rules, &config, error, sizeof(error));
+  if (rules != NULL && !ok) obs_buf_puts(&faults, error);
+  obs_buf_putc(&faults, '\0');
+  for (const char *p = faults.oom ? "out of memory" : faults.p; !ok && *p != '\0'; p += strspn(p, "\n")) {
+    char line[700];
+    size_t n = strcspn(p, "\n");
+    (void)snprintf(line, sizeof(line), "%s: %.*s", o->rules, (int)(n < 512 ? n : 512), p);
+    complain(line);
+    p += n;
+  }
+  obs_notify_config_free(config);
+  obs_rules_free(rules);
+  obs_buf_fini(&faults);
+  return ok;
+}
+
 /* --help, --man, --version, --routes, --metrics-table, --sample-config and --check-config. False when the daemon is to
  * run. */
 static bool answer_only(const obs_config *o) {
@@ -168,11 +191,11 @@ static void warn_of_risk(void *arg, obs_listener_risk risk, const char *kind, co
 }
 
 /* Whoever can read a core file or this process's memory would have the secrets that are in it: a key that was given, a
- * private key, a model's key. AddressSanitizer's check for leaks has to read the memory. */
+ * private key, a model's key, those of the receivers of alerts. AddressSanitizer's check for leaks has to read the memory. */
 static void keep_secrets(const obs_config *o) {
   bool model_key = o->llm == OBS_CONFIG_LLM_OPENAI && (o->openai_key_file != NULL || getenv("OPENAI_API_KEY") != NULL);
 #ifndef __SANITIZE_ADDRESS__
-  if ((o->keys != NULL || o->tls_key != NULL || model_key) && prctl(PR_SET_DUMPABLE, 0) != 0)
+  if ((o->keys != NULL || o->tls_key != NULL || o->rules != NULL || model_key) && prctl(PR_SET_DUMPABLE, 0) != 0)
     obs_log_warn("observerd", "core files are not prevented: %s", strerror(errno));
 #else
   (void)model_key;
@@ -250,7 +273,7 @@ int main(int argc, char **argv) {
     else
       each_line(&error, complain);
     status = EXIT_BAD_CONFIG;
-  } else if (options.check_config && !check_keys(&options)) {
+  } else if (options.check_config && (!check_keys(&options) || !check_rules(&options))) {
     status = EXIT_BAD_CONFIG;
   } else if (answer_only(&options)) {
     status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_CANNOT_RUN;

@@ -53,6 +53,8 @@ static const entry files[] = {
     {"DATA_DIR/reviews.jsonl", "answers that were judged, with the verdicts"},
     {"DATA_DIR/calls.jsonl", "every call to a model or another service"},
     {"DATA_DIR/rejected.jsonl, rejected.1.jsonl", "rejected messages and ops, with the reason and the bytes"},
+    {"DATA_DIR/alerts.jsonl, alerts.1.jsonl", "which alerts fire and which are resolved"},
+    {"DATA_DIR/notifications.jsonl, silences.jsonl", "who was told of which alerts, and what nobody is told of"},
     {"DATA_DIR/audit.jsonl, audit.1.jsonl", "what was done to the keys and the daemon, and who was refused"},
     {"DATA_DIR/bad-rows.jsonl", "rows that could not be read, set aside"},
     {"DATA_DIR/redact.key", "key of the tokens that stand for what was redacted"},

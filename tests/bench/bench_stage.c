@@ -4,11 +4,13 @@
  * five), apply, facts, changes (ops with the same members of their own, with others in each), the graph (with edges it
  * holds, with as many that take turns as to be displaced); and what a table of 2,000 failure clusters costs for a
  * success, and for a failure without a sig_hash, with one of 2,000, with one of its own, with one that four failures in
- * a row have; and a failure of one text at twelve endpoints.
+ * a row have; and a failure of one text at twelve endpoints; what the shipped rules of alerts cost, and twenty rules of
+ * all forms.
  *
  *   bench_stage DIR BATCH ROUNDS     DIR: where the journal is written; prints `stage ns` lines */
 #include "bench_op.h"
 
+#include "alerts/engine.h"
 #include "base/clock.h"
 #include "changes/changes.h"
 #include "cluster/clusters.h"
@@ -343,6 +345,53 @@ static void bench_facts(bench *x) {
   obs_facts_close(f);
 }
 
+/* Beside the shipped six: rules as an operator of this fleet might have. */
+static const char rules[] = "{\"rules\":["
+#define IS(field, value) "{\"FieldEquals\":{\"field\":\"" field "\",\"value\":" value "}}"
+#define FAILING IS("success", "false")
+#define OP(id, when) "{\"id\":\"" id "\",\"on\":\"op\",\"when\":[" when "],\"count\":{\"at_least\":1000000}},"
+#define COUNTED(id, when, by)                                                                                          \
+  "{\"id\":\"" id "\",\"on\":\"op\",\"when\":[" when "],\"count\":{\"at_least\":1000000,\"by\":[\"" by "\"]}},"
+#define SHARE(id, when, by)                                                                                            \
+  "{\"id\":\"" id "\",\"on\":\"rate\",\"when\":[" when "],\"of\":[" FAILING "],\"above\":0.9,\"by\":[\"" by "\"]},"
+    OP("o1", IS("source", "\"bot\"") "," IS("event_kind", "\"tests_failed\"")) OP(
+        "o2",
+        "{\"FieldGreater\":{\"field\":\"duration_ms\",\"threshold\":5000}},{\"FieldEmpty\":{\"field\":\"error\"}}")
+        OP("o3", FAILING "," IS("city", "\"Dayton\""))
+            OP("o4", FAILING ",{\"FieldMatches\":{\"field\":\"error\",\"value\":\"timed out\"}}") OP(
+                "o5", "{\"FieldIn\":{\"field\":\"source\",\"values\":[\"bot\",\"langfuse\",\"scrum\"]}}")
+                OP("o6", "{\"Not\":{\"FieldEmpty\":{\"field\":\"correction\"}}}") OP(
+                    "o7", "{\"FieldGreater\":{\"field\":\"extra.tokens.input\",\"threshold\":100000}}")
+                    COUNTED("c1", FAILING, "staffer_id") COUNTED("c2", FAILING, "sig_hash") COUNTED(
+                        "c3", IS("role", "\"nurse\""), "city") SHARE("s1", IS("source", "\"scenario\""), "staffer_id")
+                        SHARE("s2", IS("role", "\"welder\""), "city") "{\"id\":\"a1\",\"on\":\"absence\",\"when\":[" IS(
+                            "source", "\"scenario\"") "],\"for\":\"15m\"},"
+                                                      "{\"id\":\"k1\",\"on\":\"cluster\",\"at_least\":100}]}";
+
+static void bench_alerts(bench *x, const char *json, uint32_t count, const char *stage) {
+  obs_buf faults = {0};
+  obs_rules *r = obs_rules_read(json, json != NULL ? strlen(json) : 0, &faults);
+  obs_engine *e = r != NULL && r->n == count ? obs_engine_open(r) : NULL;
+  if (e == NULL) fprintf(stderr, "bench_stage: %.*s", (int)faults.len, obs_buf_view(&faults).p);
+  check(e != NULL ? OBSERVER_E_OK : OBSERVER_E_INVALID, stage);
+  obs_engine_begin(e, x->now_ms, true);
+  uint64_t fastest = UINT64_MAX, seq = 0; /* it is so little that the fastest round is what it costs */
+  for (uint32_t round = 0; round < x->rounds; round++) {
+    uint64_t start = obs_clock_mono_ns();
+    for (uint32_t i = 0; i < x->b.nops; i++) {
+      obs_op *op = &x->b.ops[i];
+      op->received_ms = x->now_ms + round;
+      op->late = false;
+      obs_engine_op(e, op, x->b.unknown + op->unknown_first, ++seq);
+    }
+    uint64_t ns = obs_clock_mono_ns() - start;
+    if (ns < fastest) fastest = ns;
+  }
+  report(x, stage, fastest * x->rounds);
+  obs_engine_close(e);
+  obs_rules_free(r);
+}
+
 /* With members of its own in each op: the same ones, and others in each. */
 static void bench_changes(bench *x, bool each, const char *stage) {
   obs_changes *c;
@@ -408,6 +457,8 @@ int main(int argc, char **argv) {
   bench_apply(&x);
   bench_all_clusters(&x);
   bench_facts(&x);
+  bench_alerts(&x, NULL, 6, "alerts_shipped");
+  bench_alerts(&x, rules, 20, "alerts_20_rules");
   bench_changes(&x, false, "changes_same");
   bench_changes(&x, true, "changes_each");
   bench_graph(&x, 0, "graph");

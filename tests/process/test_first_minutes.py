@@ -57,7 +57,7 @@ class Demo(DaemonTest):
         told = [(int(m) * 60 + int(s), text) for m, s, text in re.findall(r"(?m)^demo (\d+):(\d\d)  (.*)$", said)]
         planted = ((0, "qwen3-coder times out"), (0, "Dayton has no roster"), (0, "/v1/extract often"),
                    (45, "an overseer corrects read_cv"), (60, "mailer 2.15.0 is deployed"))
-        self.assertEqual(len(told), len(planted), told)
+        self.assertIn(len(told), (len(planted), len(planted) + 1), told)  # the deployment is rolled back at the end
         for (at, text), (least, words) in zip(told, planted):  # later than due when the machine is busy
             self.assertIn(words, text)
             self.assertGreaterEqual(at, least, text)

@@ -12,7 +12,8 @@ from taught import CHAT, V1, get, post, taught
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # What a route asks for in the query string.
 QUERIES = {"advice": "?endpoint=" + CHAT, "timeline": "?sig_hash=t", "trajectory": "?sig_hash=t"}
-BODIES = {"event": {"endpoint": "/a", "success": True}, "session": {"final_verdict": "accepted"}, "review": {"text": "done"}}
+BODIES = {"event": {"endpoint": "/a", "success": True}, "session": {"final_verdict": "accepted"}, "review": {"text": "done"},
+          "silences": {"matchers": [{"name": "rule", "value": "none"}], "for": "1h"}}
 
 
 def routes():
@@ -33,19 +34,23 @@ class Routes(DaemonTest):
                "playbooks/{id}": get(daemon, "playbooks")["playbooks"][0]["id"], "review/{id}": review, "ops/{seq}": "1"}
         by_path = {}
         for method, path in routes():
-            self.assertNotIn(path, by_path)  # no path takes two methods
-            by_path[path] = method
-        for path, method in by_path.items():
+            self.assertNotIn(method, by_path.setdefault(path, []))
+            by_path[path].append(method)
+        for path, methods in by_path.items():
             name = path.removeprefix("/v1").removeprefix("/observer").removeprefix("/")
             sent = re.sub(r"\{\w+\}", ids.get(name, ""), path) + QUERIES.get(name, "")
             with self.subTest(path=sent):
-                if method == "GET" and is_json(path):
+                if "GET" in methods and is_json(path):
                     self.check_get(daemon, sent)
-                elif method == "GET":
+                elif "GET" in methods:
                     self.check_get_text(daemon, sent)
-                else:
+                if "POST" in methods:
                     self.check_post(daemon, sent, BODIES[name])
-                self.check_others(daemon, sent, ("GET", "HEAD") if method == "GET" else (method,))
+                if "DELETE" in methods:
+                    self.check_delete(daemon, sent + str(daemon.post(V1 + name.split("/")[0], BODIES[name.split("/")[0]]).json["id"]))
+                taken = [m for method in ("GET", "POST", "DELETE") if method in methods
+                         for m in (("GET", "HEAD") if method == "GET" else (method,))]
+                self.check_others(daemon, sent + ("1" if sent.endswith("/") else ""), taken)
         for path in ("/nothing", "/v1/observer/nothing", "/v1/observer/", "/v1/observer/clusters/", "/v1/observer/clusters/a/b"):
             for method in METHODS:
                 answer = daemon.request(method, path)
@@ -89,6 +94,13 @@ class Routes(DaemonTest):
         zipped = daemon.request("POST", path, gzip.compress(json.dumps(body).encode()),
                                 {"content-type": "application/json", "content-encoding": "gzip"})
         self.assertEqual(zipped.status, 200, zipped)
+
+    def check_delete(self, daemon, path):
+        answer = daemon.request("DELETE", path)
+        self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/json"), answer)
+        self.assertEqual(daemon.request("DELETE", path).status, 404)
+        foreign = daemon.request("DELETE", path, headers={"origin": "http://elsewhere.example"})
+        self.assertEqual(foreign.status, 403, foreign)
 
     def check_others(self, daemon, path, taken):
         for method in METHODS:

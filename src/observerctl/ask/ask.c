@@ -28,6 +28,10 @@ bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, o
   return obs_ask_report(args, obs_fetch_post(url, path, body, TIMEOUT_MS, out), out);
 }
 
+bool obs_ask_delete(const obs_args *args, const char *path, obs_fetch_answer *out) {
+  return obs_ask_report(args, obs_fetch_delete(obs_args_text(args, "url"), path, TIMEOUT_MS, out), out);
+}
+
 /* A value that the daemon refuses was given on the command line. */
 static int status_of(bool ok, const obs_fetch_answer *answer) {
   enum { BAD_REQUEST = 400 };
@@ -99,9 +103,9 @@ bool obs_ask_filters(const obs_args *args, const char *const *flags, size_t nfla
 
 void obs_ask_none(const obs_args *args, const char *what) {
   /* Which daemon, how many, in which order, how shown. */
-  static const char *const no_filters[] = {"url",      "key-file", "tls-ca", "tls-cert", "tls-key",
-                                           "data-dir", "limit",    "all",    "sort",     "stats",
-                                           "least",    "json",     "utc",    "wide",     "color"};
+  static const char *const no_filters[] = {"url",   "key-file", "tls-ca", "tls-cert", "tls-key", "data-dir",
+                                           "limit", "all",      "sort",   "stats",    "least",   "json",
+                                           "utc",   "wide",     "color",  "ended"};
   bool filtered = false;
   for (size_t i = 0; i < args->command->nflags; i++) {
     const char *name = args->command->flags[i].name;

@@ -13,6 +13,8 @@ bool obs_ask(const obs_args *args, const char *path, obs_fetch_answer *out);
 bool obs_ask_report(const obs_args *args, bool ok, const obs_fetch_answer *answer);
 /* POST of a JSON text, likewise. */
 bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_fetch_answer *out);
+/* DELETE, likewise. */
+bool obs_ask_delete(const obs_args *args, const char *path, obs_fetch_answer *out);
 
 /* Adds the flags that are given as parameters of the same name (- is _ there): --since and --until as times in the
  * daemon's form, a switch as true. False: one is empty or no time, which was reported. */

@@ -54,8 +54,9 @@ const char *obs_fetch_url(const char *base, const char *path, obs_buf *url) {
   return unix_path;
 }
 
-bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
-                    obs_fetch_answer *out) {
+/* `method` NULL: POST with a body, else GET. */
+static bool fetch(const char *base, const char *method, const char *path, const obs_buf *json, uint32_t timeout_ms,
+                  obs_fetch_answer *out) {
   const char *headers[OBS_FETCH_HEADERS];
   static obs_http *http; /* one for the process: the connection stays open for `top` and for page after page */
   if (http == NULL) http = obs_http_open();
@@ -63,7 +64,8 @@ bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uin
   const char *unix_path = obs_fetch_url(base, path, &url);
   obs_fetch_headers(json != NULL ? "content-type: application/json" : NULL, &header, headers);
   const obs_dial_tls *tls = &obs_credentials_get()->tls;
-  obs_http_request request = {.url = url.p,
+  obs_http_request request = {.method = method,
+                              .url = url.p,
                               .unix_path = unix_path,
                               .headers = headers,
                               .tls_ca = tls->ca,
@@ -114,8 +116,17 @@ bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uin
   return ok;
 }
 
+bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
+                    obs_fetch_answer *out) {
+  return fetch(base, NULL, path, json, timeout_ms, out);
+}
+
+bool obs_fetch_delete(const char *base, const char *path, uint32_t timeout_ms, obs_fetch_answer *out) {
+  return fetch(base, "DELETE", path, NULL, timeout_ms, out);
+}
+
 bool obs_fetch_get(const char *base, const char *path, uint32_t timeout_ms, obs_fetch_answer *out) {
-  return obs_fetch_post(base, path, NULL, timeout_ms, out);
+  return fetch(base, NULL, path, NULL, timeout_ms, out);
 }
 
 void obs_fetch_answer_fini(obs_fetch_answer *a) {

@@ -22,6 +22,7 @@ bool obs_fetch_get(const char *base, const char *path, uint32_t timeout_ms, obs_
 /* POST of JSON text; NULL: GET. */
 bool obs_fetch_post(const char *base, const char *path, const obs_buf *json, uint32_t timeout_ms,
                     obs_fetch_answer *out);
+bool obs_fetch_delete(const char *base, const char *path, uint32_t timeout_ms, obs_fetch_answer *out);
 void obs_fetch_answer_fini(obs_fetch_answer *a);
 /* GET and parse. NULL: `error` has the reason. The caller deletes the result. */
 cJSON *obs_fetch_json(const char *base, const char *path, uint32_t timeout_ms, char *error, size_t size);

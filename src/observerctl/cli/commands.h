@@ -29,8 +29,11 @@
   X(playbooks)                                                                                                         \
   X(escalations)                                                                                                       \
   X(advice)                                                                                                            \
+  X(alerts)                                                                                                            \
+  X(rules)                                                                                                             \
   X(review)                                                                                                            \
   X(mcp)                                                                                                               \
+  X(silence)                                                                                                           \
   X(tail)                                                                                                              \
   X(top)                                                                                                               \
   X(check)                                                                                                             \

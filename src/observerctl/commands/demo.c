@@ -128,8 +128,9 @@ OBS_COMMAND(demo) = {
     .description =
         "Agents chat, search, fill shifts and send mail. Some of that fails for a reason that the demo plants and "
         "tells: a model that times out, a city without a roster, a correction that helps after 45 seconds, a "
-        "deployment that breaks something after a minute. The daemon is told nothing of it: see whether "
-        "`observerctl analyses` finds it.\n\n"
+        "deployment that breaks something after a minute and is rolled back after five. The daemon is told nothing of "
+        "it: see whether "
+        "`observerctl analyses` finds it, and which of it `observerctl alerts` wakes somebody for.\n\n"
         "The ops are recorded like any others, and stay in the daemon's journal. `scripts/run.sh --demo` runs a "
         "daemon of its own with a data directory of its own for it.",
     .examples = "observerctl demo\nobserverctl demo --rate 20\n",

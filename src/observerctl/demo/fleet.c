@@ -6,7 +6,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-enum { CORRECTED_MS = 45000, DEPLOYED_MS = 60000 };
+enum { CORRECTED_MS = 45000, DEPLOYED_MS = 60000, ROLLED_BACK_MS = 300000 };
 
 /* ---- what the fleet does ---- */
 
@@ -74,7 +74,8 @@ static const fault faults[] = {
     {"/v1/chat", offsetof(scene, staffer), "qwen3-coder", 0, 0, 380, 30000, "upstream timed out after 30000 ms"},
     {"scenario:fill", offsetof(scene, city), "Dayton", 0, 0, 900, 15, "no roster for {city} (lookup {number})"},
     {"/v1/extract", 0, NULL, 0, CORRECTED_MS, 450, 0, "JSON parse error at column {number}"},
-    {"mailer:send", offsetof(scene, version), "2.15.0", DEPLOYED_MS, 0, 600, 5, "authentication failed: no key"},
+    {"mailer:send", offsetof(scene, version), "2.15.0", DEPLOYED_MS, ROLLED_BACK_MS, 600, 5,
+     "authentication failed: no key"},
     {"/v1/search", 0, NULL, 0, 0, 12, 5, "429 Too Many Requests"},
     {"/v1/chat", 0, NULL, 0, 0, 6, 5, "429 Too Many Requests"},
     {"bot:cycle", 0, NULL, 0, 0, 20, 0, "cannot parse the plan"},
@@ -103,6 +104,15 @@ static const obs_fleet_moment moments[] = {
             .success = OBSERVER_TRUE,
             .duration_ms = {8000, true},
             .output_summary = "rolled out",
+            .source = "ci",
+            .event_kind = "deploy"}},
+    {.at_ms = ROLLED_BACK_MS,
+     .told = "mailer is rolled back to 2.14.0: mailer:send works again",
+     .op = {.endpoint = "deploy:mailer",
+            .input_summary = "mailer 2.15.0 to 2.14.0, all instances",
+            .success = OBSERVER_TRUE,
+            .duration_ms = {6000, true},
+            .output_summary = "rolled back",
             .source = "ci",
             .event_kind = "deploy"}},
 };
@@ -161,7 +171,7 @@ static scene draw_scene(obs_fleet *f, uint64_t ms, const work *w, const char *st
     s.city = places[place].city;
     s.state = places[place].state;
   }
-  if (w->deployed) s.version = pick(f, ms < DEPLOYED_MS ? old_version : both_versions);
+  if (w->deployed) s.version = pick(f, ms < DEPLOYED_MS || ms >= ROLLED_BACK_MS ? old_version : both_versions);
   (void)snprintf(s.number, sizeof(s.number), "%u", 1000 + (unsigned)draw(f, 9000));
   (void)snprintf(s.few, sizeof(s.few), "%u", 1 + (unsigned)draw(f, 9));
   return s;
