@@ -71,14 +71,16 @@ void obs_mcp_put_marked(const obs_mcp *m, obs_buf *out, const cJSON *value);
 
 /* ---- methods: each makes the members of a result, or an error. `params` is an object or NULL ---- */
 
-typedef cJSON *obs_mcp_method(obs_mcp *m, const cJSON *params, obs_mcp_error *e);
-
 /* tools.c */
-obs_mcp_method obs_mcp_list_tools, obs_mcp_call_tool;
+cJSON *obs_mcp_list_tools(obs_mcp *m, const cJSON *params, obs_mcp_error *e);
+cJSON *obs_mcp_call_tool(obs_mcp *m, const cJSON *params, obs_mcp_error *e);
 /* resources.c */
-obs_mcp_method obs_mcp_list_resources, obs_mcp_list_templates, obs_mcp_read_resource;
+cJSON *obs_mcp_list_resources(obs_mcp *m, const cJSON *params, obs_mcp_error *e);
+cJSON *obs_mcp_list_templates(obs_mcp *m, const cJSON *params, obs_mcp_error *e);
+cJSON *obs_mcp_read_resource(obs_mcp *m, const cJSON *params, obs_mcp_error *e);
 /* prompts.c */
-obs_mcp_method obs_mcp_list_prompts, obs_mcp_get_prompt;
+cJSON *obs_mcp_list_prompts(obs_mcp *m, const cJSON *params, obs_mcp_error *e);
+cJSON *obs_mcp_get_prompt(obs_mcp *m, const cJSON *params, obs_mcp_error *e);
 
 /* A member of an object that is text; NULL: it is not there, or no text. */
 const char *obs_mcp_text(const cJSON *object, const char *name);

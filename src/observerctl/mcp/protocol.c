@@ -91,7 +91,7 @@ enum { HOUR_MS = 3600000 };
 
 static const struct {
   const char *name;
-  obs_mcp_method *run;
+  cJSON *(*run)(obs_mcp *m, const cJSON *params, obs_mcp_error *e);
   era era;
   int ttl_ms; /* how long its result stays true; -1: results of this method are not kept */
   const char *scope;
