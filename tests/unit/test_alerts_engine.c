@@ -273,7 +273,7 @@ static void test_self(void **state) {
   alert_driver d;
   alert_begin(&d, "{\"builtin\":[\"not-recording\",\"conservation\"]}");
   d.look.self.failing[OBS_RULE_RECORDING] = true;
-  strcpy(d.look.self.why[OBS_RULE_RECORDING], "No space left on device");
+  (void)snprintf(d.look.self.why[OBS_RULE_RECORDING], 100, "No space left on device");
   alert_pass(&d, 29);
   assert_int_equal(d.nevents, 0);
   alert_pass(&d, 2);
