@@ -8,7 +8,7 @@ const char obs_rules_builtin[] =
     "\"by\":[\"endpoint\"],\"above\":0.2,\"clear_below\":0.1,\"confidence\":0.999,\"min_ops\":30,\"within\":\"5m\","
     "\"clear_within\":\"1m\",\"for\":\"30s\",\"keep\":\"15s\",\"severity\":\"page\"},"
     "{\"id\":\"new-kind\",\"on\":\"cluster\",\"states\":[\"new\",\"regressed\"],\"at_least\":20,\"above\":0.05,"
-    "\"within\":\"10m\",\"keep\":\"5m\",\"severity\":\"warn\"},"
+    "\"within\":\"10m\",\"for\":\"2m\",\"keep\":\"5m\",\"severity\":\"warn\"},"
     "{\"id\":\"silent\",\"on\":\"absence\",\"by\":[\"source\"],\"learned\":true,\"for\":\"15m\",\"keep\":\"5m\","
     "\"severity\":\"warn\"},"
     "{\"id\":\"slow\",\"on\":\"rate\",\"slower\":{\"times\":2,\"by_ms\":50},\"by\":[\"endpoint\"],\"above\":0.5,"

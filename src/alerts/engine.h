@@ -78,6 +78,7 @@ typedef struct {
 typedef struct {
   uint32_t rule; /* its place */
   uint64_t id, failures;
+  bool goes_on; /* it failed within the last minute */
   int64_t state_ms;
   obs_cluster_state state;
   char template[200];

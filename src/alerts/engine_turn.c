@@ -282,7 +282,7 @@ static void find_cluster(const turn *x, const obs_engine_cluster *c, finding *f)
   const obs_rule *r = x->t->rule;
   char within[OBS_RULES_DURATION];
   const char *place;
-  f->verdict = stands_out(x, c, f, &place) ? HOLDS : BETWEEN;
+  f->verdict = stands_out(x, c, f, &place) && c->goes_on ? HOLDS : BETWEEN; /* what was a moment's is none */
   (void)snprintf(f->text, sizeof(f->text), "a kind of failure that is %s failed %" PRIu64 " times within %s%s%s: %s",
                  obs_cluster_state_names[c->state], c->failures, obs_rules_duration(r->within_ms, within),
                  place != NULL ? " at " : "", place != NULL ? place : "", c->template);
@@ -475,6 +475,7 @@ bool obs_engine_look_at(const obs_rules *rules, obs_clusters *clusters, int64_t 
       c->id = briefs[i].id;
       c->state = briefs[i].state;
       c->failures = failures;
+      c->goes_on = obs_clusters_within(clusters, c->id, 60000, now_ms) > 0;
       if (failures >= rule->at_least) (void)obs_clusters_one(clusters, c->id, now_ms, take_cluster, (void *)&to);
     }
   }

@@ -92,6 +92,12 @@ class Readme(DaemonTest):
                 with open(os.path.join(folder, FILES[language]), "w") as f:
                     f.write(text)
                 continue
+            if language == "json":  # a file of rules
+                rules = os.path.join(folder, "rules.json")
+                with open(rules, "w") as f:
+                    f.write(text)
+                run(os.path.join(BUILD, "observerctl"), "rules", "check", rules, cwd=folder)
+                continue
             self.assertEqual(language, "sh", text)
             run("sh", "-ec", text, cwd=folder, env=self.environment(daemon, folder))
             ran += 1

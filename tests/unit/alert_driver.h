@@ -62,9 +62,9 @@ static inline void alert_end(alert_driver *d) {
 static inline void alert_note(void *arg, const obs_alert *a) {
   alert_driver *d = arg;
   alert_event *e = &d->events[d->nevents++ % ALERT_EVENTS];
-  strcpy(e->rule, a->rule);
-  strcpy(e->value, a->nlabels > 0 ? a->labels[0].value : "");
-  strcpy(e->text, a->text);
+  (void)snprintf(e->rule, sizeof(e->rule), "%s", a->rule);
+  (void)snprintf(e->value, sizeof(e->value), "%s", a->nlabels > 0 ? a->labels[0].value : "");
+  (void)snprintf(e->text, sizeof(e->text), "%s", a->text);
   e->state = a->state;
   e->at_s = (d->now_ms - d->began_ms) / 1000;
 }

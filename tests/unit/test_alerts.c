@@ -89,7 +89,7 @@ static void open_alerts(fixture *f, bool with_rules) {
 
 static void begin(fixture *f) {
   memset(f, 0, sizeof(*f));
-  (void)strcpy(f->dir, "/tmp/observer-alerts-XXXXXX");
+  (void)snprintf(f->dir, sizeof(f->dir), "/tmp/observer-alerts-XXXXXX");
   assert_non_null(mkdtemp(f->dir));
   (void)snprintf(f->rules, sizeof(f->rules), "%s/rules.json", f->dir);
   assert_int_equal(pthread_mutex_init(&f->lock, NULL), 0);

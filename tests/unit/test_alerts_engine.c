@@ -273,7 +273,7 @@ static void test_self(void **state) {
   alert_driver d;
   alert_begin(&d, "{\"builtin\":[\"not-recording\",\"conservation\"]}");
   d.look.self.failing[OBS_RULE_RECORDING] = true;
-  strcpy(d.look.self.why[OBS_RULE_RECORDING], "No space left on device");
+  (void)snprintf(d.look.self.why[OBS_RULE_RECORDING], 100, "No space left on device");
   alert_pass(&d, 29);
   assert_int_equal(d.nevents, 0);
   alert_pass(&d, 2);
@@ -315,14 +315,14 @@ static void test_new_kind(void **state) {
   assert_int_equal(d.nevents, 0);
   kinds(&d, 600, 5, "a rare one: 429 Too Many Requests"); /* new, but no noticeable share */
   assert_int_equal(d.nevents, 0);
-  kinds(&d, 300, 60, "disk full on host");
+  kinds(&d, 480, 60, "disk full on host");
   assert_int_equal(alert_count(&d, "new-kind", OBS_ALERT_FIRING, NULL), 1);
   assert_non_null(strstr(d.events[0].text, "a kind of failure that is new failed "));
   assert_non_null(strstr(d.events[0].text, " at a: disk full on host"));
   kinds(&d, 1200, 0, NULL);
   assert_int_equal(alert_count(&d, "new-kind", OBS_ALERT_RESOLVED, NULL), 1);
   assert_int_equal(d.nevents, 2);
-  kinds(&d, 300, 60, "disk full on host"); /* resolved by now: it has regressed */
+  kinds(&d, 480, 60, "disk full on host"); /* resolved by now: it has regressed */
   assert_int_equal(alert_count(&d, "new-kind", OBS_ALERT_FIRING, NULL), 2);
   alert_end(&d);
 }

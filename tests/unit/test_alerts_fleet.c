@@ -107,8 +107,8 @@ static void live(fleet *f, int64_t seconds) {
       const endpoint *e = &f->endpoints[i];
       double rate = e->per_second * (s < burst_until && i == bursting ? 10 : 1);
       if (!works(f, e->source, s)) continue;
-      for (; rate > 0; rate--)
-        if (draw(f) < rate) one_op(f, e, s);
+      for (int k = 0; k < rate; k++)
+        if (draw(f) < rate - k) one_op(f, e, s);
     }
     alert_pass(&f->d, 1);
   }
