@@ -294,6 +294,7 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .clusters = d->clusters,
                                .feed = feed,
                                .learn = d->learn,
+                               .notify = d->notify,
                                .tls = d->tls,
                                .redact = d->redact,
                                .redact_mode = d->config->redact,
