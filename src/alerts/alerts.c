@@ -38,7 +38,7 @@ struct obs_alerts {
   /* obs:alerts' own. */
   OBS_VEC(transition) outbox; /* oldest first */
   obs_engine_look look;
-  bool said;      /* after the start, what fires */
+  bool said;      /* after the start or a reload, what fires */
   uint32_t again; /* place in `open` of the next one to be said */
 
   pthread_t thread;

@@ -69,7 +69,7 @@ typedef struct {
   uint64_t fired;
   uint64_t held_back;    /* groups that hold, for which there is no room */
   uint64_t row_failures; /* rows that could not be written */
-  bool broken;           /* the rules' file */
+  uint32_t broken;       /* 1: the rules' file is */
 } obs_alerts_counts;
 /* As of the last turn; waits for nobody. */
 void obs_alerts_get_counts(obs_alerts *a, obs_alerts_counts *out);

@@ -84,9 +84,8 @@ static bool read_value(const reading *r, const cJSON *v, const char *at, obs_fie
   } else if (cJSON_IsString(v)) {
     size_t n = strlen(v->valuestring);
     if (n > OBS_CONDITION_TEXT_MAX) return fail(r, at, "must be at most %d bytes", OBS_CONDITION_TEXT_MAX);
-    char *copy = strdup(v->valuestring);
-    if (copy == NULL) return fail(r, at, "out of memory");
-    *out = (obs_field_value){.type = OBS_FIELD_TEXT, .text = {copy, (uint32_t)n, 0}};
+    *out = (obs_field_value){.type = OBS_FIELD_TEXT, .text = {strdup(v->valuestring), (uint32_t)n, 0}};
+    if (out->text.p == NULL) return fail(r, at, "out of memory");
   } else {
     return fail(r, at, "must be a text, a number, true, false or null");
   }

@@ -5,6 +5,7 @@
 
 #include "base/pack.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define TIME_MAX OBS_CLUSTER_TIME_MAX
@@ -98,7 +99,7 @@ static void load_pending(obs_engine *e, obs_engine_runtime *t, uint32_t slot, in
   obs_alert *a = e->active < OBS_ENGINE_ACTIVE ? calloc(1, sizeof(*a)) : NULL;
   if (a == NULL) return;
   a->number = ++e->number;
-  (void)strcpy(a->rule, t->rule->id);
+  (void)snprintf(a->rule, sizeof(a->rule), "%s", t->rule->id);
   a->severity = t->rule->severity;
   a->nlabels = obs_engine_labels(t, g, a->labels);
   a->fingerprint = obs_alert_fingerprint(a->rule, a->labels, a->nlabels);

@@ -104,7 +104,7 @@ static void read_number(faults *f, const member *m, const cJSON *v, obs_rule *ou
   if (!cJSON_IsNumber(v) || !(v->valuedouble >= m->min && v->valuedouble <= m->max))
     fault(f, m->name, "must be a number from %g to %g", m->min, m->max);
   else
-    *(double *)((char *)out + m->at) = v->valuedouble;
+    memcpy((char *)out + m->at, &v->valuedouble, sizeof(v->valuedouble));
 }
 
 static void read_conditions(faults *f, const member *m, const cJSON *v, obs_rule *out) {

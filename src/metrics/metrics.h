@@ -10,6 +10,7 @@
 #define OBS_METRICS_METRICS_H
 
 #include "access/access.h"
+#include "alerts/alerts.h"
 #include "base/clock.h"
 #include "base/histogram.h"
 #include "base/str.h"
@@ -51,6 +52,7 @@ typedef struct {
   obs_feed *feed;
   obs_learn *learn;
   obs_notify *notify;
+  obs_alerts *alerts; /* NULL: none */
   obs_tls *tls;
   obs_redact *redact;
   const char *redact_mode; /* "secrets" */
@@ -135,6 +137,7 @@ typedef struct {
   obs_notify_counts notify;
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
   obs_metrics_process process;
+  obs_alerts_counts alerts;
   obs_metrics_list sources, endpoints, routes, codes;
   void *listed; /* what the lists are of */
   char build_text[128];

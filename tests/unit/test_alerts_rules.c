@@ -273,7 +273,7 @@ static void test_conditions(void **state) {
     char text[600], why[400];
     (void)snprintf(text, sizeof(text), "[%s]", conditions[i].condition);
     cJSON *json = cJSON_Parse(text);
-    obs_conditions c;
+    obs_conditions c = {0};
     if (!obs_conditions_read(json, "when", &c, why, sizeof(why))) fail_msg("%s: %s", text, why);
     if (obs_conditions_hold(&c, &b.ops[0], b.unknown, &room) != conditions[i].holds) fail_msg("%s", text);
     obs_conditions_fini(&c);
@@ -290,7 +290,7 @@ static void test_words(void **state) {
       "duration_ms", "5000") "]},{\"Not\":" MATCHES("error",
                                                     "a*") "},{\"FieldIn\":{\"field\":\"x\",\"values\":[1,true,null]}}]";
   cJSON *list = cJSON_Parse(json);
-  obs_conditions c;
+  obs_conditions c = {0};
   obs_buf out = {0};
   char why[200];
   assert_true(obs_conditions_read(list, "when", &c, why, sizeof(why)));
