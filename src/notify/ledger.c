@@ -191,7 +191,9 @@ static void take_alert(obs_notify *n, uint32_t slot, const cJSON *row, bool sent
 
 static void take_alerts(obs_notify *n, uint32_t slot, const cJSON *row, bool sent) {
   const cJSON *item;
-  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(row, "alerts")) take_alert(n, slot, item, sent);
+  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(row, "alerts")) {
+    take_alert(n, slot, item, sent);
+  }
 }
 
 static void note_sent(obs_notify *n, uint32_t slot, const cJSON *send, uint64_t number, int64_t time) {

@@ -141,7 +141,8 @@ static void look(obs_notify *n, const obs_notify_alert *a) {
 static void obey(obs_notify *n, char *line) {
   char *rest = strchr(line, ' ');
   obs_notify_alert a;
-  if (rest != NULL) *rest++ = '\0';
+  if (rest == NULL) rest = line + strlen(line);
+  if (*rest != '\0') *rest++ = '\0';
   if (strcmp(line, "config") == 0) {
     configure(n, rest);
   } else if (strcmp(line, "fire") == 0 && read_alert(rest, &a)) {
@@ -152,7 +153,7 @@ static void obey(obs_notify *n, char *line) {
     printf("%s\n", observer_strerror(transition(n, &a, OBS_NOTIFY_RESOLVED, false)));
   } else if (strcmp(line, "look") == 0 && read_alert(rest, &a)) {
     look(n, &a);
-  } else if (strcmp(line, "flap") == 0 && rest != NULL) {
+  } else if (strcmp(line, "flap") == 0 && *rest != '\0') {
     char *end = rest;
     uint64_t count = strtoull(end, &end, 10), groups = strtoull(end, &end, 10);
     flap(n, count, groups, end + 1);

@@ -12,8 +12,9 @@ static const char route[] = "/v1/observer/silences";
 
 static void make_matchers(const cJSON *silence, obs_buf *out) {
   const cJSON *m;
-  cJSON_ArrayForEach(m, obs_show_member(silence, "matchers"))
-      obs_buf_printf(out, "%s%s=%s", out->len > 0 ? " " : "", obs_show_text(m, "name"), obs_show_text(m, "value"));
+  cJSON_ArrayForEach(m, obs_show_member(silence, "matchers")) {
+    obs_buf_printf(out, "%s%s=%s", out->len > 0 ? " " : "", obs_show_text(m, "name"), obs_show_text(m, "value"));
+  }
 }
 
 static const obs_show_field columns[] = {
