@@ -92,11 +92,11 @@ class Readme(DaemonTest):
                 with open(os.path.join(folder, FILES[language]), "w") as f:
                     f.write(text)
                 continue
-            if language == "json":  # a file of rules
-                rules = os.path.join(folder, "rules.json")
-                with open(rules, "w") as f:
+            if language == "json":  # a file of rules, or of tests of the rules before it
+                action, name = ("test", "tests.json") if "rules_file" in json.loads(text) else ("check", "rules.json")
+                with open(os.path.join(folder, name), "w") as f:
                     f.write(text)
-                run(os.path.join(BUILD, "observerctl"), "rules", "check", rules, cwd=folder)
+                run(os.path.join(BUILD, "observerctl"), "rules", action, name, cwd=folder)
                 continue
             self.assertEqual(language, "sh", text)
             run("sh", "-ec", text, cwd=folder, env=self.environment(daemon, folder))
