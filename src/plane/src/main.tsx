@@ -1,0 +1,11 @@
+import { render } from 'preact';
+import 'uplot/dist/uPlot.min.css';
+import './style.css';
+import { App } from './app';
+import { listen } from './keys';
+import { start } from './store';
+
+const root = document.getElementById('app');
+if (root) render(<App />, root);
+listen();
+start();

@@ -1,0 +1,25 @@
+// The views, in the order of the navigation. A view is one row here and one file in views/.
+import type { JSX } from 'preact';
+import { Console } from './views/console';
+import { Failures } from './views/failures';
+import { Overview } from './views/overview';
+import { System } from './views/system';
+
+export interface View {
+  /** In the address: `#/failures`. */
+  name: string;
+  /** In the navigation. */
+  label: string;
+  /** `g` and this key. */
+  key: string;
+  /** The question that it answers. */
+  asks: string;
+  show: () => JSX.Element;
+}
+
+export const VIEWS: View[] = [
+  { name: 'overview', label: 'Overview', key: 'o', asks: 'Is the fleet healthy, and if not, what comes first?', show: Overview },
+  { name: 'failures', label: 'Failures', key: 'f', asks: 'What kinds of failure are there, since when, how bad?', show: Failures },
+  { name: 'console', label: 'Console', key: 'c', asks: 'What is happening right now?', show: Console },
+  { name: 'system', label: 'System', key: 's', asks: 'Can these numbers be trusted?', show: System },
+];
