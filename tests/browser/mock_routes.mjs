@@ -1,4 +1,6 @@
 // The made-up answers: a table of patterns and what they answer with. Shapes as the daemon's.
+import { answers } from './made_up.mjs';
+
 const boot = 'b007000000000001';
 let seq = 12_345;
 const now = () => Date.now();
@@ -66,7 +68,14 @@ function alerts({ mode }) {
   ], firing: 1, pending: 1, held_back: 0, next_cursor: null, complete: true }];
 }
 
+// The rest stands in made_up.mjs.
+const made = ({ mode, url }) => {
+  const { body } = answers({ empty: 'empty', many: 'large' }[mode] ?? 'demo', 'GET', url.pathname, url.searchParams);
+  return [200, body];
+};
+
 export const routes = [
+  [/^(?:graph|timeline|trajectory|rules|silences|alerts)$/, made],
   [/^live$/, live],
   [/^history$/, history],
   [/^changes$/, changes],

@@ -2,6 +2,7 @@
 import type { JSX } from 'preact';
 import { Console } from './views/console';
 import { Failures } from './views/failures';
+import { MapView } from './views/map';
 import { Overview } from './views/overview';
 import { System } from './views/system';
 
@@ -19,6 +20,7 @@ export interface View {
 
 export const VIEWS: View[] = [
   { name: 'overview', label: 'Overview', key: 'o', asks: 'Is the fleet healthy, and if not, what comes first?', show: Overview },
+  { name: 'map', label: 'Map', key: 'm', asks: 'Who talks to what, and where does it hurt?', show: MapView },
   { name: 'failures', label: 'Failures', key: 'f', asks: 'What kinds of failure are there, since when, how bad?', show: Failures },
   { name: 'console', label: 'Console', key: 'c', asks: 'What is happening right now?', show: Console },
   { name: 'system', label: 'System', key: 's', asks: 'Can these numbers be trusted?', show: System },

@@ -130,7 +130,7 @@ function sums(edges: Edge[]): Map<string, Node> {
 function chosen(all: Node[], kind: Kind, before: string[]): Set<string> {
   const top = TOP[kind];
   const ranked = all.filter((n) => n.kind === kind).sort((a, b) => b.sum.ops - a.sum.ops || (a.key < b.key ? -1 : 1));
-  if (ranked.length <= top) return new Set(ranked.map((n) => n.key));
+  if (ranked.length <= top + 1) return new Set(ranked.map((n) => n.key));
   const failing = ranked.filter((n) => n.sum.failing).sort((a, b) => b.sum.failures - a.sum.failures).slice(0, Math.ceil(top / 3));
   const keep = new Set(failing.map((n) => n.key));
   const shown = new Set(before);
@@ -139,8 +139,8 @@ function chosen(all: Node[], kind: Kind, before: string[]): Set<string> {
   return keep;
 }
 
-function barycentre(order: string[], neighbours: string[], weight: Map<string, Map<string, number>>): string[] {
-  const place = new Map(neighbours.map((key, i) => [key, neighbours.length > 1 ? i / (neighbours.length - 1) : 0.5]));
+function barycentre(order: string[], neighbours: string[][], weight: Map<string, Map<string, number>>): string[] {
+  const place = new Map(neighbours.flatMap((column) => column.map((key, i) => [key, (i + 0.5) / column.length] as const)));
   const centre = (key: string): number => {
     let sum = 0;
     let all = 0;
@@ -220,12 +220,12 @@ export function layOut(edges: Edge[], hidden: Set<string>, slots: Slots): MapDat
   let [agents, sources, endpoints] = [names('staffer_id'), names('source'), names('endpoint')];
   if (first) {
     for (let sweep = 0; sweep < 2; sweep++) {
-      agents = barycentre(agents, sources, weight);
-      endpoints = barycentre(endpoints, sources, weight);
-      sources = barycentre(sources, [...agents, ...endpoints], weight);
+      agents = barycentre(agents, [sources], weight);
+      endpoints = barycentre(endpoints, [sources], weight);
+      sources = barycentre(sources, [agents, endpoints], weight);
     }
-    agents = barycentre(agents, sources, weight);
-    endpoints = barycentre(endpoints, sources, weight);
+    agents = barycentre(agents, [sources], weight);
+    endpoints = barycentre(endpoints, [sources], weight);
   }
   slots.staffer_id = first ? agents : settle(slots.staffer_id, agents);
   slots.source = first ? sources : settle(slots.source, sources);
@@ -252,6 +252,26 @@ export const ROW = 28;
 const PITCH = 36;
 const PITCH_MAX = 52;
 const WIDTHS = [0.25, 0.2, 0.31];
+
+/** How far from a box's middle each link leaves it and arrives, so that links do not lie on each other. */
+export function spread(links: Link[], boxes: Map<string, Box>): Map<string, [number, number]> {
+  const out = new Map<string, [number, number]>(links.map((l) => [l.key, [0, 0]]));
+  const side = (end: 'from' | 'to', far: 'from' | 'to', at: 0 | 1): void => {
+    const groups = new Map<string, Link[]>();
+    for (const l of links) groups.set(l[end], [...(groups.get(l[end]) ?? []), l]);
+    for (const group of groups.values()) {
+      group.sort((a, b) => (boxes.get(a[far])?.y ?? 0) - (boxes.get(b[far])?.y ?? 0));
+      const step = Math.min(5, (ROW - 8) / group.length);
+      group.forEach((l, i) => {
+        const ends = out.get(l.key);
+        if (ends) ends[at] = (i - (group.length - 1) / 2) * step;
+      });
+    }
+  };
+  side('from', 'to', 0);
+  side('to', 'from', 1);
+  return out;
+}
 
 /** The boxes of all nodes in a width, and how high the map is. */
 export function places(columns: Node[][], width: number): { boxes: Map<string, Box>; height: number } {
