@@ -5,6 +5,7 @@ import { Failures } from './views/failures';
 import { MapView } from './views/map';
 import { Overview } from './views/overview';
 import { System } from './views/system';
+import { Trace } from './views/trace';
 
 export interface View {
   /** In the address: `#/failures`. */
@@ -22,6 +23,7 @@ export const VIEWS: View[] = [
   { name: 'overview', label: 'Overview', key: 'o', asks: 'Is the fleet healthy, and if not, what comes first?', show: Overview },
   { name: 'map', label: 'Map', key: 'm', asks: 'Who talks to what, and where does it hurt?', show: MapView },
   { name: 'failures', label: 'Failures', key: 'f', asks: 'What kinds of failure are there, since when, how bad?', show: Failures },
+  { name: 'trace', label: 'Trace', key: 't', asks: 'What happened in this run, in order, and where did it go wrong?', show: Trace },
   { name: 'console', label: 'Console', key: 'c', asks: 'What is happening right now?', show: Console },
   { name: 'system', label: 'System', key: 's', asks: 'Can these numbers be trusted?', show: System },
 ];
