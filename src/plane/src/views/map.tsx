@@ -17,9 +17,9 @@ const LIMIT = 500;
 const NARROW = 540;
 
 const WINDOWS = [
-  ['1h', '1 h'],
-  ['5m', '5 min'],
   ['1m', '1 min'],
+  ['5m', '5 min'],
+  ['1h', '1 h'],
 ] as const;
 const MINUTES = { '1m': 1, '5m': 5, '1h': 60 };
 
@@ -352,8 +352,8 @@ function hiddenKeys(): string[] {
 
 export function MapView(): JSX.Element {
   const { parts, params } = route.value;
-  const window = chosen(WINDOWS, params.window);
-  const overlayName = chosen(OVERLAY_NAMES, params.overlay);
+  const window = chosen(WINDOWS, params.window, '1h');
+  const overlayName = chosen(OVERLAY_NAMES, params.overlay, 'failures');
   const overlay: Overlay = OVERLAYS[overlayName];
   const minutes = MINUTES[window];
   const data = useData<Graph>(query('graph', { window, limit: LIMIT }));
@@ -372,7 +372,7 @@ export function MapView(): JSX.Element {
     <div class="view-map">
       <div class="tools">
         <Choice label="what the colour means" param="overlay" options={OVERLAY_NAMES} value={overlayName} />
-        <Choice label="window" param="window" options={WINDOWS} value={window} />
+        <Choice label="window" param="window" options={WINDOWS} value={window} otherwise="1h" />
         <span class="spring" />
         {hidden.length > 0 && (
           <a class="plain" href={here({ hide: null })}>

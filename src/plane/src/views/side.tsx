@@ -40,18 +40,20 @@ export function Side({ title, close, children }: SideProps): JSX.Element {
 
 interface ChoiceProps<T extends string> {
   label: string;
-  /** The parameter of the address that it sets; the first option is its default. */
+  /** The parameter of the address that it sets. */
   param: string;
   options: readonly (readonly [T, string])[];
   value: T;
+  /** What holds where the address says nothing; without it the first option. */
+  otherwise?: T;
 }
 
 /** One of a few, in the address. */
-export function Choice<T extends string>({ label, param, options, value }: ChoiceProps<T>): JSX.Element {
+export function Choice<T extends string>({ label, param, options, value, otherwise = options[0]?.[0] }: ChoiceProps<T>): JSX.Element {
   return (
     <div class="choice" role="group" aria-label={label}>
-      {options.map(([name, words], i) => (
-        <a href={here({ [param]: i === 0 ? null : name })} aria-current={name === value ? 'true' : undefined}>
+      {options.map(([name, words]) => (
+        <a href={here({ [param]: name === otherwise ? null : name, cursor: null })} aria-current={name === value ? 'true' : undefined}>
           {words}
         </a>
       ))}
@@ -59,11 +61,9 @@ export function Choice<T extends string>({ label, param, options, value }: Choic
   );
 }
 
-/** The parameter of a choice, its first option when it says something else. */
-export function chosen<T extends string>(options: readonly (readonly [T, string])[], value: string | undefined): T {
-  const found = options.find(([name]) => name === value) ?? options[0];
-  if (!found) throw new Error('a choice of nothing');
-  return found[0];
+/** The option that a parameter names, `otherwise` when it names none. */
+export function chosen<T extends string>(options: readonly (readonly [T, string])[], value: string | undefined, otherwise: T): T {
+  return options.find(([name]) => name === value)?.[0] ?? otherwise;
 }
 
 interface OpsAnswer extends Paged {

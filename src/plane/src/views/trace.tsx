@@ -382,7 +382,7 @@ function Summary({ t }: { t: Timeline }): JSX.Element {
   const s = t.summary;
   const took = s.first && s.last ? Date.parse(s.last) - Date.parse(s.first) : null;
   return (
-    <p class="trace-summary">
+    <p class="in-short">
       <b class="num">{many(s.ops, 'op')}</b>
       {s.failures > 0 && <b class="num fail">{many(s.failures, 'failure')}</b>}
       <span class="num">{span(took)} in all</span>
