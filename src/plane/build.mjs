@@ -11,7 +11,7 @@ import { gzipSync } from 'node:zlib';
 
 const RAW_MAX = 200 * 1024;
 const PACKED_MAX = 70 * 1024;
-const LIBRARIES = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
+const LIBRARIES = ['preact', '@preact/signals', '@preact/signals-core'];
 
 const here = dirname(fileURLToPath(import.meta.url));
 const at = process.argv.indexOf('--out');

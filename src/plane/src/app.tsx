@@ -51,7 +51,7 @@ function Foot(): JSX.Element {
   return (
     <footer class="foot">
       <button type="button" class="plain" onClick={nextTheme} title="light, dark, or as the system has it">
-        {choice.value === 'auto' ? 'Auto' : choice.value === 'dark' ? 'Dark' : 'Light'}
+        ◐ {choice.value === 'auto' ? 'Auto' : choice.value === 'dark' ? 'Dark' : 'Light'}
       </button>
       <button type="button" class="plain" onClick={() => (key.value ? setKey('') : setAsks(!asks))} title="kept until this tab is closed">
         {key.value ? 'Forget key' : 'Key'}

@@ -41,6 +41,7 @@ export function millis(ms: number | null | undefined): string {
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 9_995) return `${(ms / 1000).toFixed(2)} s`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 119_500) return `${Math.round(ms / 1000)} s`;
   return span(ms);
 }
 
@@ -107,7 +108,7 @@ export interface Piece {
 const UNSEEN =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff]|[\ue000-\uf8ff]|[\u{e0000}-\u{e0fff}]|[\u{f0000}-\u{10ffff}]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/gu;
 
-const SYMBOLS: Record<string, string> = { '\n': '⏎', '\r': '␍', '\t': '⇥', '\0': '␀', '\x1b': '␛' };
+const SYMBOLS: Record<string, string> = { '\n': '⏎', '\t': '⇥' };
 
 /** Takes a text apart into what can be shown as it is and names of what cannot. */
 export function visible(text: string): Piece[] {
