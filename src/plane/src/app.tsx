@@ -75,6 +75,7 @@ function Standing(): JSX.Element {
     loading: 'connecting',
     ok: 'live',
     idle: 'nothing recorded',
+    stopped: 'not recording',
     stale: `no ops for ${age(l?.last_op, now.value)}`,
     offline: 'disconnected',
     key: 'key needed',
@@ -113,7 +114,7 @@ function Banner(): JSX.Element | null {
     );
   }
   const l = live.value;
-  if (l && !l.ready)
+  if (l && !l.ready && route.value.view !== 'overview')
     return (
       <div class="banner is-fail" role="alert">
         <span>

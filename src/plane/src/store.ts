@@ -41,14 +41,16 @@ export const openedAt = signal(0);
 
 const skew = signal(0);
 
-export type Link = 'loading' | 'ok' | 'stale' | 'idle' | 'offline' | 'key' | 'scope' | 'fault';
+export type Link = 'loading' | 'ok' | 'stale' | 'idle' | 'stopped' | 'offline' | 'key' | 'scope' | 'fault';
 
-/** In one word, how it stands between page and daemon. `stale`: nothing was recorded for a while; `idle`: ever. */
+/** In one word, how it stands between page and daemon. `stopped`: it cannot record; `stale`: nothing was recorded for a
+ * while; `idle`: ever. */
 export const link = computed<Link>(() => {
   const f = fault.value;
   if (f) return f.fault === 'key' || f.fault === 'scope' || f.fault === 'offline' ? f.fault : 'fault';
   const l = live.value;
   if (!l) return 'loading';
+  if (!l.ready) return 'stopped';
   if (l.totals.ops === 0 && l.seq === 0) return 'idle';
   if (l.last_op === null || now.value - Date.parse(l.last_op) > STALE_MS) return 'stale';
   return 'ok';

@@ -29,8 +29,8 @@ export function Panel({ title, side, children, class: name = '', id }: PanelProp
 }
 
 interface SayProps {
-  /** One line that says what is. */
-  title: ComponentChildren;
+  /** One line that says what is; it may stand elsewhere already. */
+  title?: ComponentChildren;
   children?: ComponentChildren;
   kind?: 'quiet' | 'fail' | 'change';
 }
@@ -39,16 +39,17 @@ interface SayProps {
 export function Say({ title, children, kind = 'quiet' }: SayProps): JSX.Element {
   return (
     <div class={`say is-${kind}`} role={kind === 'fail' ? 'alert' : 'status'}>
-      <p class="say-title">{title}</p>
+      {title !== undefined && <p class="say-title">{title}</p>}
       {children !== undefined && <div class="say-more">{children}</div>}
     </div>
   );
 }
 
-export function NothingYet(): JSX.Element {
-  const to = location.protocol === 'https:' ? ` --url ${location.origin}` : location.host === '127.0.0.1:3800' ? '' : ` --url ${location.origin}`;
+/** `titled`: that nothing is recorded is said above already. */
+export function NothingYet({ titled = false }: { titled?: boolean }): JSX.Element {
+  const to = location.origin === 'http://127.0.0.1:3800' ? '' : ` --url ${location.origin}`;
   return (
-    <Say title="Nothing has been recorded yet.">
+    <Say title={titled ? undefined : 'Nothing has been recorded yet.'}>
       <p>An op from a shell:</p>
       <pre class="command">{`curl ${location.origin}/v1/observer/event -H 'content-type: application/json' \\\n  -d '{"endpoint":"/hello","success":true,"duration_ms":12}'`}</pre>
       <p>A made-up fleet whose failures have known causes, to look around in:</p>

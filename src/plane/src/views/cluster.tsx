@@ -364,7 +364,7 @@ export function ClusterPage({ id }: { id: string }): JSX.Element {
       {(c) => (
         <>
           <Head c={c} />
-          <div class="two">
+          <div class="cluster-columns">
             <div>
               <Diagnosis c={c} />
               <Evidence c={c} />

@@ -313,7 +313,7 @@ export function Overview(): JSX.Element {
         <section class="sentence">
           <h1>Nothing has been recorded yet.</h1>
         </section>
-        <NothingYet />
+        <NothingYet titled />
       </>
     );
   return (
