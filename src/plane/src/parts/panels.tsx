@@ -47,7 +47,7 @@ export function Say({ title, children, kind = 'quiet' }: SayProps): JSX.Element 
 
 /** `titled`: that nothing is recorded is said above already. */
 export function NothingYet({ titled = false }: { titled?: boolean }): JSX.Element {
-  const to = location.origin === 'http://127.0.0.1:3800' ? '' : ` --url ${location.origin}`;
+  const to = location.host === '127.0.0.1:3800' && location.protocol === 'http:' ? '' : ` --url ${location.origin}`;
   return (
     <Say title={titled ? undefined : 'Nothing has been recorded yet.'}>
       <p>An op from a shell:</p>

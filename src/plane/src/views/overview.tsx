@@ -16,6 +16,7 @@ import { age, clock, count, many, millis, percent, rate, span } from '../text';
 import type { Alert, Alerts, Analyses, Change, Changes, ClusterRow, Clusters, Finding, History, Summary } from '../types';
 
 const SHOWN = 5;
+const CHANGES = 8;
 const HOUR_MS = 3_600_000;
 
 /* ---- the sentence ---- */
@@ -279,19 +280,34 @@ function changeLink(c: Change): string | null {
   return c.seq ? to('console', [], { seq: c.seq }) : null;
 }
 
+/** The newest of each: what changes again and again is one change, with how often. */
+function joined(all: Change[]): { one: Change; times: number }[] {
+  const kept = new Map<string, { one: Change; times: number }>();
+  for (const one of all) {
+    const key = `${one.kind} ${one.playbook ?? one.cluster ?? one.text}`;
+    const before = kept.get(key);
+    if (before) before.times += 1;
+    else kept.set(key, { one, times: 1 });
+  }
+  return [...kept.values()].slice(0, CHANGES);
+}
+
 function Changed(): JSX.Element {
   const minute = Math.floor(now.value / 60_000) * 60_000;
-  const changes = useData<Changes>(live.value ? query('changes', { since: new Date(minute - HOUR_MS).toISOString(), limit: 12 }) : null);
+  const changes = useData<Changes>(live.value ? query('changes', { since: new Date(minute - HOUR_MS).toISOString(), limit: 100 }) : null);
   return (
     <Asked data={changes} rows={5} isEmpty={(c) => c.changes.length === 0} empty={<Say title="Nothing has changed in the last hour." />}>
       {(c) => (
         <ol class="changes">
-          {c.changes.map((one, i) => {
+          {joined(c.changes).map(({ one, times }, i) => {
             const at = changeLink(one);
             return (
               <li key={`${one.time}${i}`}>
                 <Clock t={one.time} />
-                <span>{at ? <a class="quietly" href={at}><Text s={one.text} max={240} /></a> : <Text s={one.text} max={240} />}</span>
+                <span class="clamp" title={one.text}>
+                  {at ? <a class="quietly" href={at}><Text s={one.text} max={240} /></a> : <Text s={one.text} max={240} />}
+                  {times > 1 && <span class="quiet num"> {count(times)} times</span>}
+                </span>
               </li>
             );
           })}
