@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The control plane's page: checks its types and builds it from src/plane. Building the daemon needs none of this: what
-# comes out is in the repository, as src/plane/dist.
+# The control plane's page: checks its types, tests what it makes of answers, and builds it from src/plane. Building the
+# daemon needs none of this: what comes out is in the repository, as src/plane/dist.
 #
 #   scripts/plane.sh           build src/plane/dist
 #   scripts/plane.sh --check   fail where src/plane/dist is not, byte for byte, what its sources make
@@ -15,10 +15,12 @@ if ! cmp -s package-lock.json node_modules/.lock; then
   cp package-lock.json node_modules/.lock
 fi
 node_modules/.bin/tsc --noEmit
+log=$(mktemp)
+out=$(mktemp -d)
+trap 'rm -rf "$log" "$out"' EXIT
+node --test ../../tests/plane/test_words.mjs >"$log" || { cat "$log" >&2; exit 1; }
 case ${1:-} in
   --check)
-    out=$(mktemp -d)
-    trap 'rm -rf "$out"' EXIT
     node build.mjs --out "$out"
     diff -r "$out" dist || { echo "plane: src/plane/dist is not what its sources make: run scripts/plane.sh" >&2; exit 1; }
     ;;

@@ -6,7 +6,7 @@ import { help } from './keys';
 import { Say } from './parts/panels';
 import { Text } from './parts/values';
 import { FILTERS, filters, here, href, route, to } from './router';
-import { answeredAt, fault, link, live, now, pollNow, restartedAt, retryAt, tick } from './store';
+import { answeredAt, fault, link, live, now, openedVersion, pollNow, restartedAt, retryAt, tick } from './store';
 import { age, clock, count, rate } from './text';
 import { choice, nextTheme } from './theme';
 import { VIEWS } from './views';
@@ -120,6 +120,17 @@ function Banner(): JSX.Element | null {
         <span>
           Not recording: <Text s={l.reasons.join('; ') || 'the daemon is not ready'} max={300} />
         </span>
+      </div>
+    );
+  if (l && l.version !== openedVersion.value)
+    return (
+      <div class="banner is-change" role="status">
+        <span>
+          The daemon is now {l.version}; this is the page of {openedVersion.value}.
+        </span>
+        <button type="button" onClick={() => location.reload()}>
+          Load its own
+        </button>
       </div>
     );
   if (restartedAt.value && tick.value - restartedAt.value < RESTART_SHOWN_MS)

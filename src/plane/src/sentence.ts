@@ -1,5 +1,5 @@
 // How the fleet is, in one sentence, from what the daemon says. Pure: what is shown of it is made in views/overview.tsx.
-import { failsSince, ranked } from './parts/failure';
+import { failsSince, ranked } from './clusters';
 import type { ClusterRow, Live, Summary, Tally } from './types';
 
 /** Below this, of an endpoint's last five minutes too little is known to say anything. */

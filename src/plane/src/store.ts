@@ -36,8 +36,9 @@ export const now = computed(() => tick.value + skew.value);
 export const moved = signal(0);
 /** When the daemon was seen to have started anew, 0: not. */
 export const restartedAt = signal(0);
-/** When the page was first answered. */
+/** When the page was first answered, and by which version: it is the page of that one. */
 export const openedAt = signal(0);
+export const openedVersion = signal('');
 
 const skew = signal(0);
 
@@ -71,7 +72,10 @@ function take(l: Live): void {
     skew.value = Date.parse(l.now) - Date.now();
     tick.value = Date.now();
     if (again) restartedAt.value = Date.now();
-    if (!openedAt.value) openedAt.value = Date.now();
+    if (!openedAt.value) {
+      openedAt.value = Date.now();
+      openedVersion.value = l.version;
+    }
     if (again) ops.value = l.ops.slice(-OPS_KEPT);
     else if (l.ops.length) ops.value = [...ops.value, ...l.ops].slice(-OPS_KEPT);
     if (!again) missed.value += l.missed;

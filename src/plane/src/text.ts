@@ -103,10 +103,10 @@ export interface Piece {
   code?: string;
 }
 
-// Controls (C0, DEL, C1), what changes the direction of text, what has no width, line separators, tags, variation
-// selectors, lone surrogates, and the private use area: all that can make a text look like another one.
-const UNSEEN =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff]|[\ue000-\uf8ff]|[\u{e0000}-\u{e0fff}]|[\u{f0000}-\u{10ffff}]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/gu;
+// All of Unicode's "other" (controls, what changes the direction of text or has no width, tags, private use, unassigned,
+// halves of characters), separators of lines, and what is a letter or a mark but shows nothing: all that can make a text
+// look like another one.
+const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\u{e0100}-\u{e01ef}]/gu;
 
 const SYMBOLS: Record<string, string> = { '\n': '⏎', '\t': '⇥' };
 

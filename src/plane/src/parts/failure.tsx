@@ -2,11 +2,10 @@
 import type { JSX } from 'preact';
 import { to } from '../router';
 import { count, many, visible } from '../text';
-import type { ClusterRow, Counts } from '../types';
+import { ranked } from '../clusters';
+import type { ClusterRow } from '../types';
 import { Spark } from './drawn';
 import { Text } from './values';
-
-const OTHER = '(other)';
 
 /** The template of a kind; what varies in it stands back. */
 export function Template({ s }: { s: string }): JSX.Element {
@@ -21,11 +20,6 @@ export function Template({ s }: { s: string }): JSX.Element {
       ))}
     </bdi>
   );
-}
-
-/** The names of a set, the commonest first; those that stand for others last. */
-export function ranked(counts: Counts): [string, number][] {
-  return Object.entries(counts).sort(([a, n], [b, m]) => Number(a === OTHER) - Number(b === OTHER) || m - n);
 }
 
 /** Where it fails: the commonest endpoint, and how many others. */
@@ -45,11 +39,6 @@ export function Trend({ c, width = 96, height = 20 }: { c: ClusterRow; width?: n
   const hours = c.trend.filter((n) => n > 0).length;
   const label = `failures an hour over the last 24 hours: ${many(c.trend[c.trend.length - 1] ?? 0, 'failure')} in this one, at most ${count(Math.max(0, ...c.trend))}, some in ${many(hours, 'hour')}`;
   return <Spark values={c.trend} bars fail={c.state !== 'resolved'} label={label} width={width} height={height} />;
-}
-
-/** Since when it fails, this time. */
-export function failsSince(c: ClusterRow): string {
-  return (c.state === 'regressed' && c.regressed_at) || c.first_seen;
 }
 
 export function clusterLink(id: string): string {
