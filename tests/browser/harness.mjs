@@ -119,7 +119,7 @@ export function makeKeys(dir, keys) {
   const file = join(dir, "keys.json");
   const texts = {};
   for (const [name, scopes] of Object.entries(keys)) {
-    const said = execFileSync(join(build, "observerctl"), ["key", "new", "--keys", file, "--name", name, "--scope", scopes], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+    const said = execFileSync(join(build, "observerctl"), ["key", "--keys", file, "--scope", scopes, "new", name], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
     texts[name] = /obs_[a-z]+_\S+/.exec(said)[0];
   }
   return { file, texts };
@@ -160,6 +160,8 @@ export function launch() {
 }
 
 export const sizes = { wide: { width: 1440, height: 900 }, middle: { width: 1024, height: 768 }, phone: { width: 390, height: 844 } };
+
+let shotNumber = 1;
 
 /** Reports of the policy, in the page, before its own script. */
 function listenForViolations() {
@@ -206,11 +208,17 @@ export class Watched {
   }
 
   /** Waits until the page says it. */
-  says(what, seconds) {
-    return until(async () => {
-      const text = await this.text();
-      return what instanceof RegExp ? what.test(text) : text.includes(what);
-    }, `the page to say ${what}`, seconds);
+  async says(what, seconds) {
+    let text = "";
+    try {
+      await until(async () => {
+        text = await this.text();
+        return what instanceof RegExp ? what.test(text) : text.includes(what);
+      }, `the page to say ${what}`, seconds);
+    } catch (e) {
+      await this.shot(`failed-${shotNumber++}`);
+      throw new Error(`${e.message}\nit says:\n${text.slice(0, 2000)}\nits problems: ${JSON.stringify(this.problems)}`);
+    }
   }
 
   async shot(name) {

@@ -9,7 +9,7 @@ import { go, here, href, route, setParams, to } from '../router';
 import { now, ops } from '../store';
 import { clock, count, cut, many, millis, span } from '../text';
 import type { Op, Paged } from '../types';
-import { Side } from './side';
+import { Choice, Side, chosen } from './side';
 import { type Drawing, type OpRow, type Placed, type Row, type RunRow, type Timeline, LANE, draw, isWork, middle, rowId, seqOf } from './trace_layout';
 import './trace.css';
 
@@ -21,6 +21,14 @@ const KEYS = [
   ['sig_hash', 'task'],
 ] as const;
 type Key = (typeof KEYS)[number][0];
+
+/** Minutes. An agent's run has no beginning, so what is shown of it first is its last quarter of an hour. */
+const BACK = [
+  ['15', '15 min'],
+  ['60', '1 h'],
+  ['1440', '24 h'],
+  ['all', 'all'],
+] as const;
 
 /* ---- which one ---- */
 
@@ -417,7 +425,9 @@ function CopyJson({ value }: { value: unknown }): JSX.Element {
 function OneTrace({ of, value }: { of: Key; value: string }): JSX.Element {
   const { params } = route.value;
   const errors = params.errors === 'true';
-  const data = useData<Timeline>(query('timeline', { [of]: value, errors: errors ? 'true' : null, limit: LIMIT, cursor: params.cursor }));
+  const back = chosen(BACK, params.back, of === 'staffer_id' ? '15' : 'all');
+  const since = useMemo(() => (back === 'all' ? null : new Date(now.peek() - Number(back) * 60_000).toISOString()), [back]);
+  const data = useData<Timeline>(query('timeline', { [of]: value, errors: errors ? 'true' : null, since, limit: LIMIT, cursor: params.cursor }));
   const t = data.value;
   const rows = t?.rows ?? [];
   const first = t?.summary.first_failure_seq;
@@ -444,6 +454,7 @@ function OneTrace({ of, value }: { of: Key; value: string }): JSX.Element {
     <div class="view-trace">
       <div class="tools">
         <Ask first={of} value={value} />
+        <Choice label="how far back" param="back" options={BACK} value={back} otherwise={of === 'staffer_id' ? '15' : 'all'} />
         <span class="spring" />
         <a class="plain" aria-current={errors ? 'true' : undefined} href={here({ errors: errors ? null : true, cursor: null, step: null })}>
           {errors ? 'all steps' : 'errors only'}
@@ -454,7 +465,7 @@ function OneTrace({ of, value }: { of: Key; value: string }): JSX.Element {
         data={data}
         rows={8}
         isEmpty={(v) => v.rows.length === 0}
-        empty={<Say title={errors ? 'Nothing failed in it.' : 'No op of it is kept.'}><p>Ops are found by their exact id, in what the journal still has.</p></Say>}
+        empty={<Say title={errors ? 'Nothing failed in it.' : 'No op of it is kept.'}><p>Ops are found by their exact id, in what the journal still has{back === 'all' ? '' : ', as far back as is chosen above'}.</p></Say>}
       >
         {(v) => (
           <div class={row ? 'with-side' : ''}>

@@ -51,7 +51,6 @@ interface Trajectory extends Paged {
   value: string;
   class: string | null;
   why: string;
-  slope: { low: number; high: number } | null;
   attempts: Attempt[];
   share: SharePoint[];
   markers: Marker[];
@@ -420,11 +419,10 @@ function Attempts({ t }: { t: Trajectory }): JSX.Element {
   );
 }
 
-const slope = (v: number): string => `${v > 0 ? '+' : ''}${(v * 100).toFixed(1)}`;
-
 function OneTrajectory({ of, value }: { of: Key; value: string }): JSX.Element {
   const { params } = route.value;
-  const data = useData<Trajectory>(query('trajectory', { [of]: value, limit: LIMIT }));
+  // What was chosen does not move away while it is looked at.
+  const data = useData<Trajectory>(query('trajectory', { [of]: value, limit: LIMIT }), { live: params.from === undefined });
   const asTable = params.table === 'true';
   const [from, until] = [Number(params.from), Number(params.to)];
   const range = params.from !== undefined && Number.isFinite(from) && Number.isFinite(until) ? { from, to: until } : null;
@@ -447,8 +445,7 @@ function OneTrajectory({ of, value }: { of: Key; value: string }): JSX.Element {
                   <b>{t.class ?? 'Too few attempts'}</b> {t.class && MEANS[t.class]}
                 </p>
                 <p class="quiet trajectory-why">
-                  {t.why}
-                  {t.slope && ` Slope: ${slope(t.slope.low)} to ${slope(t.slope.high)} points an attempt.`}
+                  <Text s={t.why} max={400} />
                 </p>
                 <p class="in-short">
                   <span class="num">{many(t.attempts.length, 'attempt')}</span>
