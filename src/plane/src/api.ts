@@ -64,14 +64,14 @@ async function reason(answer: Response): Promise<string> {
   return `the daemon answered ${answer.status}`;
 }
 
-async function ask(path: string, init: RequestInit, signal?: AbortSignal): Promise<Response> {
+async function ask(path: string, init: RequestInit, signal?: AbortSignal, ms = TIMEOUT_MS): Promise<Response> {
   const headers: Record<string, string> = { accept: 'application/json', ...(init.headers as Record<string, string>) };
   if (key.value) headers['x-api-key'] = key.value;
   const own = new AbortController();
   const stop = (): void => own.abort(signal?.reason);
   signal?.addEventListener('abort', stop);
   if (signal?.aborted) stop();
-  const late = setTimeout(() => own.abort(new DOMException('no answer in time', 'TimeoutError')), TIMEOUT_MS);
+  const late = setTimeout(() => own.abort(new DOMException('no answer in time', 'TimeoutError')), ms);
   try {
     const answer = await fetch(path, { ...init, headers, signal: own.signal, credentials: 'omit', cache: 'no-store' });
     if (answer.ok) return answer;
@@ -86,10 +86,11 @@ async function ask(path: string, init: RequestInit, signal?: AbortSignal): Promi
   }
 }
 
-/** A route's answer. `path` is absolute, or relative to /v1/observer/. Throws ApiError, or what `signal` aborts with. */
-export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+/** A route's answer, which may take `ms`. `path` is absolute, or relative to /v1/observer/. Throws ApiError, or what
+ * `signal` aborts with. */
+export async function get<T>(path: string, signal?: AbortSignal, ms?: number): Promise<T> {
   const full = path.startsWith('/') ? path : `/v1/observer/${path}`;
-  const answer = await ask(full, {}, signal);
+  const answer = await ask(full, {}, signal, ms);
   try {
     return (await answer.json()) as T;
   } catch (e) {

@@ -140,7 +140,7 @@ function Banner(): JSX.Element | null {
           The daemon was restarted; seen at {clock(restartedAt.value, tick.value, true)}. What is recorded is all there; counts since its start begin again.
         </span>
         <button type="button" onClick={() => (restartedAt.value = 0)}>
-          Good
+          OK
         </button>
       </div>
     );

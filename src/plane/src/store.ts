@@ -12,6 +12,8 @@ const REST_MS = 10_000;
 const REST_AFTER_MS = 300_000;
 const BACKOFF_MS = [1_000, 2_000, 5_000, 10_000];
 const MOVED_MS = 5_000;
+/** `live` is read from memory: who takes longer than this is as good as away. */
+const ANSWER_MS = 5_000;
 const STALE_MS = 120_000;
 const PAGE = 200;
 export const OPS_KEPT = 1_000;
@@ -111,7 +113,7 @@ async function poll(): Promise<void> {
   underway = mine;
   let wait = Date.now() - touchedAt > REST_AFTER_MS ? REST_MS : POLL_MS;
   try {
-    take(await get<Live>(query('live', { after, boot, limit: PAGE }), mine.signal));
+    take(await get<Live>(query('live', { after, boot, limit: PAGE }), mine.signal, ANSWER_MS));
   } catch (e) {
     if (mine.signal.aborted) return;
     wait = fail(e);

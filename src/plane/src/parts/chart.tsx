@@ -219,6 +219,7 @@ export function Chart(p: ChartProps): JSX.Element {
     <figure class="chart">
       <figcaption>
         <span class="chart-title">{p.title}</span>
+        <time class="num">{clock(p.times[i] ?? null, now.value)}</time>
         <button type="button" class="plain" aria-pressed={table} onClick={() => setTable(!table)}>
           {table ? 'as chart' : 'as table'}
         </button>
@@ -231,7 +232,6 @@ export function Chart(p: ChartProps): JSX.Element {
               {s.label} <b class="num">{s.format(s.values[i] ?? null)}</b>
             </span>
           ))}
-          <time class="num">{clock(p.times[i] ?? null, now.value)}</time>
         </span>
       </figcaption>
       {table ? <Numbers {...p} /> : <Plot {...p} at={at !== null && at < p.times.length ? at : null} onPoint={setAt} />}

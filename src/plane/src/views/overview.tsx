@@ -189,7 +189,7 @@ function Figures({ summary }: { summary: Summary | null }): JSX.Element {
       <Figure name="Failed, last hour" note={hour ? `${count(hour.failures)} of ${count(hour.ops)}` : ''}>
         <Share v={share(hour)} />
       </Figure>
-      <Figure name="Duration, median of the last hour" note={`p99 ${millis(hour?.p99)}`}>
+      <Figure name="Duration, last hour" note={`median; p99 ${millis(hour?.p99)}`}>
         <Ms v={hour?.p50} />
       </Figure>
       <Figure name="Kinds of failure, open" note={c ? `${count(c.new)} new, ${count(c.regressed)} back` : ''}>
