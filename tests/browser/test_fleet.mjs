@@ -43,13 +43,17 @@ test("from a failure to the op that shows it", async () => {
   await until(async () => /^#\/failures\/[0-9a-f]{16}/.test(await hash(page)), "the page of the kind");
   await watched.says("qwen3-coder");
   await watched.shot("cluster");
-  await page.locator('main a[href*="seq="]').first().click();
-  await until(async () => /seq=\d+/.test(await hash(page)), "the op's address");
-  await watched.says("upstream timeout after");
-  await watched.says(/fleet-\d+/); // the raw row, with its op_id
+  await page.locator(".op-row[open]").first().waitFor(); // its evidence lies open
+  await watched.says(/"op_id": "fleet-\d+"/); // the row as it is in the journal
   await watched.shot("op");
+  await page.locator(".op-row[open] .op-facts a").first().click();
+  await until(async () => (await hash(page)).startsWith("#/trace?"), "the session that it is of");
+  await page.locator(".step.is-fail").first().click();
+  await page.locator(".beside").getByRole("link", { name: /Journal row/ }).click();
+  await until(async () => /^#\/console\?.*seq=\d+/.test(await hash(page)), "the op's own address");
+  await watched.says(/"op_id": "fleet-\d+"/);
   await page.goBack();
-  await until(async () => /^#\/failures\/[0-9a-f]{16}/.test(await hash(page)), "the way back");
+  await until(async () => (await hash(page)).startsWith("#/trace?"), "the way back");
   await watched.close();
 });
 
