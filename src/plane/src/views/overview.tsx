@@ -16,7 +16,8 @@ import { age, clock, count, many, millis, percent, rate, span } from '../text';
 import type { Alert, Alerts, Analyses, Change, Changes, ClusterRow, Clusters, Finding, History, Summary } from '../types';
 
 const SHOWN = 5;
-const CHANGES = 8;
+const CHANGES = 7;
+const ENTRIES = 2;
 const HOUR_MS = 3_600_000;
 
 /* ---- the sentence ---- */
@@ -280,16 +281,52 @@ function changeLink(c: Change): string | null {
   return c.seq ? to('console', [], { seq: c.seq }) : null;
 }
 
-/** The newest of each: what changes again and again is one change, with how often. */
-function joined(all: Change[]): { one: Change; times: number }[] {
-  const kept = new Map<string, { one: Change; times: number }>();
+interface Joined {
+  one: Change;
+  times: number;
+}
+
+/** The newest of each: what changes again and again is one change, with how often. Entries of the playbook, which come in
+ * numbers, leave room for the rest; `more` says how many there are besides. */
+function joined(all: Change[]): { rows: Joined[]; more: number } {
+  const kept = new Map<string, Joined>();
   for (const one of all) {
-    const key = `${one.kind} ${one.playbook ?? one.cluster ?? one.text}`;
+    const key = one.playbook ?? `${one.kind} ${one.cluster ?? one.text}`;
     const before = kept.get(key);
     if (before) before.times += 1;
     else kept.set(key, { one, times: 1 });
   }
-  return [...kept.values()].slice(0, CHANGES);
+  const changes = [...kept.values()];
+  const entries = changes.filter((c) => c.one.playbook);
+  const shown = new Set(entries.slice(0, Math.max(ENTRIES, CHANGES - (changes.length - entries.length))));
+  return { rows: changes.filter((c) => !c.one.playbook || shown.has(c)).slice(0, CHANGES), more: entries.length - shown.size };
+}
+
+function ChangeRows({ all }: { all: Change[] }): JSX.Element {
+  const { rows, more } = joined(all);
+  return (
+    <>
+      <ol class="changes">
+        {rows.map(({ one, times }, i) => {
+          const at = changeLink(one);
+          return (
+            <li key={`${one.time}${i}`}>
+              <Clock t={one.time} />
+              <span class="clamp" title={one.text}>
+                {at ? <a class="quietly" href={at}><Text s={one.text} max={240} /></a> : <Text s={one.text} max={240} />}
+                {times > 1 && <span class="quiet num"> {count(times)} times</span>}
+              </span>
+            </li>
+          );
+        })}
+      </ol>
+      {more > 0 && (
+        <p class="note">
+          <a href={to('knowledge')}>{many(more, 'more entry', 'more entries')} of the playbook</a>
+        </p>
+      )}
+    </>
+  );
 }
 
 function Changed(): JSX.Element {
@@ -297,22 +334,7 @@ function Changed(): JSX.Element {
   const changes = useData<Changes>(live.value ? query('changes', { since: new Date(minute - HOUR_MS).toISOString(), limit: 100 }) : null);
   return (
     <Asked data={changes} rows={5} isEmpty={(c) => c.changes.length === 0} empty={<Say title="Nothing has changed in the last hour." />}>
-      {(c) => (
-        <ol class="changes">
-          {joined(c.changes).map(({ one, times }, i) => {
-            const at = changeLink(one);
-            return (
-              <li key={`${one.time}${i}`}>
-                <Clock t={one.time} />
-                <span class="clamp" title={one.text}>
-                  {at ? <a class="quietly" href={at}><Text s={one.text} max={240} /></a> : <Text s={one.text} max={240} />}
-                  {times > 1 && <span class="quiet num"> {count(times)} times</span>}
-                </span>
-              </li>
-            );
-          })}
-        </ol>
-      )}
+      {(c) => <ChangeRows all={c.changes} />}
     </Asked>
   );
 }
