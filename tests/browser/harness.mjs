@@ -22,7 +22,7 @@ if (!build) throw new Error("OBSERVER_BUILD is not set");
 mkdirSync(shots, { recursive: true });
 
 /** Polls until what `look` returns is true, and returns that; fails after the deadline with what was seen last. */
-export async function until(look, what, seconds = 15) {
+export async function until(look, what, seconds = 30) {
   const end = Date.now() + seconds * 1000 * slow;
   for (let wait = 5, last = null; ; wait = Math.min(wait * 1.5, 100)) {
     try {
@@ -175,7 +175,7 @@ export class Watched {
     const self = new Watched();
     self.origin = origin;
     self.context = await browser.newContext({ viewport: sizes[size], colorScheme: scheme, reducedMotion: "reduce", timezoneId: "UTC", locale: "en-GB", ...more });
-    self.context.setDefaultTimeout(15000 * slow);
+    self.context.setDefaultTimeout(30000 * slow);
     self.page = await self.context.newPage();
     self.requests = [];
     self.problems = [];

@@ -334,7 +334,7 @@ export function AlertsView(): JSX.Element {
                   columns={[
                     { head: 'state', cell: (a) => <State s={a.state} /> },
                     { head: 'rule', class: 'alert-rule mid', cell: (a) => <a href={href('alerts', [idOf(a)], params)}><Text s={a.rule} max={40} /></a> },
-                    { head: 'of', class: 'mid', cell: (a) => <Group group={a.group} /> },
+                    { head: 'of', class: 'mid', cell: (a) => <span class="one-line alert-group"><Group group={a.group} /></span> },
                     { head: 'what', class: 'grow', cell: (a) => <span class="one-line"><Text s={a.text} max={300} /></span> },
                     { head: 'value', right: true, class: 'mid', cell: (a) => <span class="num">{number(a.value, a.threshold)}<span class="quiet"> / {number(a.threshold, a.threshold)}</span></span>, title: 'the value, and the limit' },
                     { head: 'since', right: true, cell: (a) => <Ago t={a.since} ago /> },

@@ -231,9 +231,9 @@ function Edges({ edges, minutes }: { edges: Edge[]; minutes: number }): JSX.Elem
       id={(e) => `${e.staffer_id}\t${e.source}\t${e.endpoint}`}
       dense
       columns={[
-        { head: 'agent', cell: (e) => (e.staffer_id === null ? <span class="none">–</span> : <a href={href('map', ['staffer_id', e.staffer_id], route.value.params)}><Text s={e.staffer_id} max={40} /></a>) },
-        { head: 'source', cell: (e) => <Text s={e.source} max={30} />, class: 'mid' },
-        { head: 'endpoint', cell: (e) => <a href={href('map', ['endpoint', e.endpoint], route.value.params)}><Text s={e.endpoint} max={60} /></a>, class: 'grow' },
+        { head: 'agent', cell: (e) => (e.staffer_id === null ? <span class="none">–</span> : <a class="one-line map-name" href={href('map', ['staffer_id', e.staffer_id], route.value.params)}><Text s={e.staffer_id} max={40} /></a>) },
+        { head: 'source', cell: (e) => <span class="one-line map-name"><Text s={e.source} max={30} /></span>, class: 'mid' },
+        { head: 'endpoint', cell: (e) => <a class="one-line" href={href('map', ['endpoint', e.endpoint], route.value.params)}><Text s={e.endpoint} max={60} /></a>, class: 'grow' },
         { head: 'ops', right: true, cell: (e) => <Num v={e.ops} /> },
         { head: '/min', right: true, cell: (e) => <span class="num">{rate(e.ops / minutes)}</span>, class: 'wide' },
         { head: 'failed', right: true, cell: (e) => <Share v={e.ops ? e.failures / e.ops : null} /> },
