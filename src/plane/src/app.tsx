@@ -176,7 +176,7 @@ function NeedsKey(): JSX.Element {
   return (
     <Say title={wrong ? 'This key may not read.' : key.value ? 'The daemon does not know this key.' : 'This daemon wants a key.'} kind={key.value ? 'fail' : 'quiet'}>
       <p>
-        Reading needs a key with the scope <code>read</code>: <code>observerctl key new --scope read</code> on the daemon's machine makes one. It stays in this
+        Reading needs a key with the scope <code>read</code>: <code>observerctl key new viewer --keys FILE --scope read</code> on the daemon's machine makes one. It stays in this
         tab, and goes to {location.host} only.
       </p>
       {key.value && <p class="quiet">{fault.value?.message}</p>}

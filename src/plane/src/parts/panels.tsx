@@ -1,6 +1,6 @@
 // Panels, and what stands in one when there is nothing else to show: empty, loading, refused, broken, cut short.
 import type { ComponentChildren, JSX } from 'preact';
-import type { ApiError } from '../api';
+import { type ApiError, key } from '../api';
 import type { Data } from '../data';
 import { link, now, tick } from '../store';
 import { age, count } from '../text';
@@ -51,7 +51,7 @@ export function NothingYet({ titled = false }: { titled?: boolean }): JSX.Elemen
   return (
     <Say title={titled ? undefined : 'Nothing has been recorded yet.'}>
       <p>An op from a shell:</p>
-      <pre class="command">{`curl ${location.origin}/v1/observer/event -H 'content-type: application/json' \\\n  -d '{"endpoint":"/hello","success":true,"duration_ms":12}'`}</pre>
+      <pre class="command">{`curl ${location.origin}/v1/observer/event -H 'content-type: application/json'${key.value ? ' -H "x-api-key: $OBSERVER_KEY"' : ''} \\\n  -d '{"endpoint":"/hello","success":true,"duration_ms":12}'`}</pre>
       <p>A made-up fleet whose failures have known causes, to look around in:</p>
       <pre class="command">{`observerctl demo${to}`}</pre>
     </Say>
