@@ -229,6 +229,14 @@ test("keyboard: views, filter, help", async () => {
   await watched.close();
 });
 
+test("what stood there before the script is gone when it runs", async () => {
+  const watched = await open("");
+  await watched.says("ops/s");
+  assert.equal(await watched.page.locator(".boot").count(), 0);
+  assert.equal((await watched.text()).match(/^observer$/gm).length, 1);
+  await watched.close();
+});
+
 test("console: it stands still while it is read, and goes on", async () => {
   const watched = await open("#/console");
   const { page } = watched;

@@ -5,6 +5,9 @@ import { listen } from './keys';
 import { start } from './store';
 
 const root = document.getElementById('app');
-if (root) render(<App />, root);
+if (root) {
+  root.replaceChildren(); // what stood there until now
+  render(<App />, root);
+}
 listen();
 start();

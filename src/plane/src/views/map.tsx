@@ -9,7 +9,7 @@ import { Ago, Id, Ms, Num, Share, State, Text } from '../parts/values';
 import { filters, go, here, href, route, to } from '../router';
 import { count, millis, percent, rate } from '../text';
 import type { Paged } from '../types';
-import { type Box, type Edge, type Graph, KINDS, type Kind, type Link, type MapData, type Node, ROW, type Slots, Sum, keyOf, layOut, noSlots, places, spread } from './map_layout';
+import { type Box, type Edge, type Graph, KINDS, type Kind, type Link, type MapData, type Node, ROW, type Slots, Sum, isOther, keyOf, layOut, noSlots, places, spread } from './map_layout';
 import { Choice, LastOps, Side, chosen } from './side';
 import './map.css';
 
@@ -164,7 +164,7 @@ function Links({ data, boxes, overlay, lit }: { data: MapData; boxes: Map<string
           const [a, b] = [boxes.get(l.from), boxes.get(l.to)];
           if (!a || !b) return null;
           const dim = lit !== null && !lit.has(l.key);
-          return <path key={l.key} class={`link ${dim ? 'is-dim' : lit ? 'is-lit' : ''}`} d={path(a, b, ends.get(l.key) ?? [0, 0])} style={{ stroke: tinted(overlay, l.sum), strokeWidth: thick(l.sum.ops) }} />;
+          return <path key={l.key} class={`link ${dim ? 'is-dim' : lit ? 'is-lit' : isOther(l.from) || isOther(l.to) ? 'is-other' : ''}`} d={path(a, b, ends.get(l.key) ?? [0, 0])} style={{ stroke: tinted(overlay, l.sum), strokeWidth: thick(l.sum.ops) }} />;
         })}
     </>
   );

@@ -108,6 +108,7 @@ export interface MapData {
 
 export const keyOf = (kind: Kind, name: string | null): string => `${kind}\t${name ?? ''}\t${name === null ? 0 : 1}`;
 const otherKey = (kind: Kind): string => `${kind}\tother`;
+export const isOther = (key: string): boolean => key.endsWith('\tother');
 
 /** Slots of each column, kept from one answer to the next. */
 export type Slots = Record<Kind, string[]>;
