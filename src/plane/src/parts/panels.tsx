@@ -51,7 +51,11 @@ export function NothingYet({ titled = false }: { titled?: boolean }): JSX.Elemen
   return (
     <Say title={titled ? undefined : 'Nothing has been recorded yet.'}>
       <p>An op from a shell:</p>
-      <pre class="command">{`curl ${location.origin}/v1/observer/event -H 'content-type: application/json'${key.value ? ' -H "x-api-key: $OBSERVER_KEY"' : ''} \\\n  -d '{"endpoint":"/hello","success":true,"duration_ms":12}'`}</pre>
+      <pre class="command">
+        {key.value
+          ? `observerctl pub --endpoint /hello --success --url ${location.origin}   # OBSERVER_KEY_FILE names the file of its key`
+          : `curl ${location.origin}/v1/observer/event -H 'content-type: application/json' \\\n  -d '{"endpoint":"/hello","success":true,"duration_ms":12}'`}
+      </pre>
       <p>A made-up fleet whose failures have known causes, to look around in:</p>
       <pre class="command">{`observerctl demo${to}`}</pre>
     </Say>
