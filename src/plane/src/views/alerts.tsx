@@ -57,7 +57,11 @@ interface Rules {
   rules: Rule[];
 }
 
-const idOf = (a: Alert): string => JSON.stringify([a.rule, ...Object.entries(a.group).flat(), a.since]);
+/** An alert has a number for each time that it begins. */
+interface Row extends Alert {
+  number: number;
+}
+const idOf = (a: Row): string => String(a.number);
 
 /** Between 0 and 1 it is a share. */
 function number(v: number | null, threshold: number | null): string {
@@ -188,7 +192,7 @@ function SilenceList({ data }: { data: Data<Silences> }): JSX.Element {
 
 /* ---- one alert ---- */
 
-function About({ a, rule, silenced }: { a: Alert; rule: Rule | undefined; silenced: () => void }): JSX.Element {
+function About({ a, rule, silenced }: { a: Row; rule: Rule | undefined; silenced: () => void }): JSX.Element {
   const close = href('alerts', [], route.value.params);
   const most = Math.max(a.value ?? 0, a.threshold ?? 0);
   return (
@@ -300,7 +304,7 @@ export function AlertsView(): JSX.Element {
   const { params, parts } = route.value;
   const state = chosen(STATES, params.state, 'open');
   const asked = state === 'open' || state === 'all' ? null : state;
-  const alerts = useData<Alerts>(query('alerts', { state: asked, rule: params.rule, limit: 200 }));
+  const alerts = useData<Omit<Alerts, 'alerts'> & { alerts: Row[] }>(query('alerts', { state: asked, rule: params.rule, limit: 200 }));
   const rules = useData<Rules>('rules');
   const silences = useData<Silences>('silences');
   const rows = (alerts.value?.alerts ?? []).filter((a) => state !== 'open' || a.state !== 'resolved');
