@@ -1,6 +1,6 @@
 // What wakes somebody: what fires and why, what is silenced until when, and the rules in words.
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { ApiError, query, send } from '../api';
 import { type Data, useData } from '../data';
 import { Asked, Panel, Say, Truncated } from '../parts/panels';
@@ -8,10 +8,12 @@ import { Table } from '../parts/table';
 import { Ago, Clock, Id, Num, State, Text } from '../parts/values';
 import { href, here, route, to } from '../router';
 import { count, many, span } from '../text';
-import { now } from '../store';
+import { live, now, tick } from '../store';
 import type { Alert, Alerts, Paged } from '../types';
 import { Choice, Side, chosen } from './side';
 import './alerts.css';
+
+const BEAT_MS = 5_000;
 
 const STATES = [
   ['open', 'open'],
@@ -148,8 +150,8 @@ function SilenceList({ data }: { data: Data<Silences> }): JSX.Element {
   const [said, change] = useChange();
   return (
     <Panel title="Silences">
-      <Asked data={data} rows={1} isEmpty={(v) => v.silences.length === 0} empty={<p class="quiet">None. An open alert can be silenced for a while: it is still shown, and nobody is told.</p>}>
-        {(v) => (
+      <Asked data={data} rows={1}>
+        {(v) => v.silences.length === 0 ? <p class="quiet">None. An open alert can be silenced for a while: it is still shown, and nobody is told.</p> : (
           <Table
             label="silences"
             rows={v.silences}
@@ -261,9 +263,10 @@ function RuleList({ data }: { data: Data<Rules> }): JSX.Element {
   const [open, setOpen] = useState<string | null>(null);
   return (
     <Panel title="Rules" side={data.value && (data.value.file ? <code>{data.value.file}</code> : 'those that are built in')}>
-      <Asked data={data} rows={6} isEmpty={(v) => v.rules.length === 0} empty={<p class="quiet">No rule is on.</p>}>
+      <Asked data={data} rows={6}>
         {(v) => (
           <>
+            {v.rules.length === 0 && <p class="quiet">No rule is on.</p>}
             {v.problem && (
               <p class="note is-fail" role="alert">
                 The file is not used: <Text s={v.problem} max={400} />. The last good rules hold.
@@ -304,9 +307,15 @@ export function AlertsView(): JSX.Element {
   const { params, parts } = route.value;
   const state = chosen(STATES, params.state, 'open');
   const asked = state === 'open' || state === 'all' ? null : state;
-  const alerts = useData<Omit<Alerts, 'alerts'> & { alerts: Row[] }>(query('alerts', { state: asked, rule: params.rule, limit: 200 }));
-  const rules = useData<Rules>('rules');
-  const silences = useData<Silences>('silences');
+  const alerts = useData<Omit<Alerts, 'alerts'> & { alerts: Row[] }>(query('alerts', { state: asked, rule: params.rule, limit: 200 }), { live: false });
+  const rules = useData<Rules>('rules', { live: false });
+  const silences = useData<Silences>('silences', { live: false });
+  // Alerts begin and end by the clock as well, when nothing is recorded.
+  const beat = Math.floor(tick.value / BEAT_MS);
+  const counts = live.value?.alerts;
+  useEffect(() => {
+    for (const data of [alerts, rules, silences]) data.reload();
+  }, [beat, counts?.firing, counts?.pending]);
   const rows = (alerts.value?.alerts ?? []).filter((a) => state !== 'open' || a.state !== 'resolved');
   const chosenRow = rows.find((a) => idOf(a) === parts[0]);
   return (
@@ -321,13 +330,10 @@ export function AlertsView(): JSX.Element {
       </div>
       <div class={chosenRow ? 'with-side' : ''}>
         <div class="alerts-main">
-          <Asked
-            data={alerts}
-            rows={4}
-            isEmpty={() => rows.length === 0}
-            empty={<Say title={state === 'open' ? 'Nothing fires.' : 'None.'}><p>{rules.value ? `${many(rules.value.rules.length, 'rule')} ${rules.value.rules.length === 1 ? 'looks' : 'look'} on; below is what each would wake somebody for.` : ''}</p></Say>}
-          >
-            {(v) => (
+          <Asked data={alerts} rows={4}>
+            {(v) => rows.length === 0 ? (
+              <Say title={state === 'open' ? 'Nothing fires.' : 'None.'}><p>{rules.value ? `${many(rules.value.rules.length, 'rule')} ${rules.value.rules.length === 1 ? 'looks' : 'look'} on; below is what each would wake somebody for.` : ''}</p></Say>
+            ) : (
               <>
                 <Table
                   label="alerts"

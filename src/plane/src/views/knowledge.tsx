@@ -435,14 +435,18 @@ export function Knowledge(): JSX.Element {
           )}
           {(kind === 'all' || kind === 'corrections') && (
             <Panel title="Corrections" side={corrections.value ? count(said.length) : undefined}>
-              <Asked data={corrections} rows={2} isEmpty={() => said.length === 0} empty={<p class="quiet">{q || params.task_class ? 'None fits.' : 'No overseer has said anything yet.'}</p>}>
-                {() => (
-                  <div class="kb-list">
-                    {said.map((c) => (
-                      <CorrectionCard key={c.seq} {...c} />
-                    ))}
-                  </div>
-                )}
+              <Asked data={corrections} rows={2}>
+                {() =>
+                  said.length === 0 ? (
+                    <p class="quiet">{q || params.task_class ? 'None fits.' : 'No overseer has said anything yet.'}</p>
+                  ) : (
+                    <div class="kb-list">
+                      {said.map((c) => (
+                        <CorrectionCard key={c.seq} {...c} />
+                      ))}
+                    </div>
+                  )
+                }
               </Asked>
             </Panel>
           )}

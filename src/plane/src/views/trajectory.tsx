@@ -129,8 +129,8 @@ function Start(): JSX.Element {
           </Asked>
         </Panel>
         <Panel title="Tasks that fail again and again">
-          <Asked data={repeats} isEmpty={(v) => !v.repeats.some((r) => r.sig_hash !== null)} empty={<p class="quiet">None: no sig_hash has failed three times without a success between.</p>}>
-            {(v) => (
+          <Asked data={repeats}>
+            {(v) => !v.repeats.some((r) => r.sig_hash !== null) ? <p class="quiet">None: no sig_hash has failed three times without a success between.</p> : (
               <ul class="starts">
                 {v.repeats
                   .filter((r) => r.sig_hash !== null)
