@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, clang-tidy, cppcheck, shellcheck: a finding fails. Installs what a fresh Debian lacks for it.
+# Formatting, clang-tidy, cppcheck, shellcheck, the page against its sources: a finding fails. Installs what a fresh Debian lacks for it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,11 +32,13 @@ check_tidy() {
     'out=$(clang-tidy --quiet -p build "$1" 2>&1) || { printf "%s\n" "$out"; exit 1; }' _
 }
 
+check_plane() { scripts/plane.sh --check; }
+
 check_shell() { shellcheck -x -e SC1090,SC1091 scripts/*.sh .ci/run; }
 
 scripts/deps.sh build test check
 failed=()
-for check in format shell cppcheck tidy; do
+for check in format shell plane cppcheck tidy; do
   echo "== check: $check"
   "check_$check" || failed+=("$check")
 done

@@ -27,5 +27,8 @@ run_preset() {
   "${run[@]}" ctest --preset "$preset" -j "$((3 * $(nproc)))" --no-label-summary
 }
 
-scripts/deps.sh build test
+groups=(build test)
+# The browser's tests are of the release build alone. OBSERVER_BROWSER=off: without them.
+if [[ " ${presets[*]} " = *" release "* ]] && [ "${OBSERVER_BROWSER:-on}" = on ]; then groups+=(browser); fi
+scripts/deps.sh "${groups[@]}"
 for preset in "${presets[@]}"; do run_preset "$preset"; done

@@ -95,6 +95,11 @@ void obs_bridge_get_timeline(obs_connection *s, const void *filter);
 void obs_bridge_get_trajectory(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_timeline_params, obs_bridge_trajectory_params;
 
+/* page.c */
+bool obs_bridge_get_root(obs_connection *s, const void *filter);
+bool obs_bridge_get_asset(obs_connection *s, const void *filter);
+bool obs_bridge_get_openapi(obs_connection *s, const void *filter);
+
 /* key.c */
 bool obs_bridge_get_key(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_key_params;

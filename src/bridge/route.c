@@ -18,7 +18,8 @@ enum {
   POST = PLAIN | OBS_ANSWER_411,
   ONE = PLAIN | OBS_ANSWER_404,
   DISK = PLAIN | OBS_ANSWER_500,
-  LATER = OBS_ANSWER_202
+  LATER = OBS_ANSWER_202,
+  KNOWN = OBS_ANSWER_304
 };
 
 #define NEEDS(module) .needs = OBS_ROUTE_NEEDS_##module
@@ -74,6 +75,10 @@ static const obs_route routes[] = {
      .work = obs_bridge_delete_silence, .thread = OBS_ROUTE_JUDGE},
     {"GET", "key", OWN, INGEST | READ | ADMIN, PLAIN, FROM(key), .handle = obs_bridge_get_key},
     {"GET", "metrics", OBS_FAMILY_ROOT, READ, PLAIN, .work = obs_bridge_get_metrics},
+    {"GET", "", OBS_FAMILY_ROOT, PUBLIC, BARE | KNOWN, .handle = obs_bridge_get_root},
+    {"GET", "assets/{name}", OBS_FAMILY_ROOT, PUBLIC, BARE | KNOWN | OBS_ANSWER_404, .id = OBS_ROUTE_TEXT_ID,
+     .handle = obs_bridge_get_asset},
+    {"GET", "openapi.json", OBS_FAMILY_ROOT, PUBLIC, BARE | KNOWN, .handle = obs_bridge_get_openapi},
     {"GET", "livez", OBS_FAMILY_ROOT, PUBLIC, BARE, .handle = obs_bridge_get_livez},
     {"GET", "readyz", OBS_FAMILY_ROOT, PUBLIC, BARE, .handle = obs_bridge_get_readyz},
 };
@@ -129,7 +134,7 @@ static unsigned method_bit(const char *method) {
 obs_route_match obs_route_find(obs_str path, obs_str method) {
   obs_route_match m = {.family = OBS_FAMILY_ROOT};
   unsigned allowed = 0;
-  obs_str name = OBS_STR("");
+  obs_str name = {0};
   for (size_t i = 0; i < FAMILIES; i++) {
     obs_str prefix = families[i].prefix;
     if (!obs_str_eq(obs_str_slice(path, 0, prefix.len), prefix)) continue;
@@ -137,6 +142,7 @@ obs_route_match obs_route_find(obs_str path, obs_str method) {
     name = obs_str_slice(path, prefix.len, UINT32_MAX);
     break;
   }
+  if (name.p == NULL) return m; /* `*`, which is no path */
   for (size_t i = 0; i < ROUTES; i++) {
     const obs_route *r = &routes[i];
     obs_str fixed = {r->name, (uint32_t)strcspn(r->name, "{"), 0};

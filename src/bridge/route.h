@@ -28,8 +28,9 @@ typedef enum {
   OBS_ROUTE_NEEDS
 } obs_route_needs;
 
-/* What the `{id}` in the path is; anything else is 400. The value is in the connection's `id`. */
-typedef enum { OBS_ROUTE_NO_ID, OBS_ROUTE_HEX_ID, OBS_ROUTE_NUMBER_ID } obs_route_id;
+/* What the `{id}` in the path is; anything else is 400. The value is in the connection's `id`; of a text it is `part`.
+ */
+typedef enum { OBS_ROUTE_NO_ID, OBS_ROUTE_HEX_ID, OBS_ROUTE_NUMBER_ID, OBS_ROUTE_TEXT_ID } obs_route_id;
 
 /* The thread that `work` runs on. A scan reads up to 64 MiB of the disk and a review reads its evidence there: neither
  * may delay views of the memory. */

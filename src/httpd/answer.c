@@ -36,6 +36,9 @@ void obs_answer_fail(obs_answer *a, uint16_t status) {
   a->status = status;
   a->close = true;
   a->retry_after = status == 503 || status == 429 ? 1 : 0;
+  a->type = a->etag = NULL;
+  a->headers = NULL;
+  a->form = OBS_ANSWER_AS_MADE;
 }
 
 void obs_answer_error(obs_answer *a, obs_buf *body, uint16_t status, const char *fmt, ...) {
@@ -94,32 +97,35 @@ static void put_date(text *t) {
   put(t, line, len);
 }
 
+static void put_header(text *t, const char *name, const char *value) {
+  put(t, name, strlen(name));
+  PUT(t, ": ");
+  put(t, value, strlen(value));
+  PUT(t, "\r\n");
+}
+
+static void put_frame(text *t, const obs_answer *a, const obs_answer_frame *f) {
+  if (a->type == NULL)
+    PUT(t, "content-type: application/json\r\n");
+  else
+    put_header(t, "content-type", a->type);
+  PUT(t, "content-length: ");
+  put_number(t, f->length);
+  PUT(t, "\r\n");
+  if (f->gzip) PUT(t, "content-encoding: gzip\r\n");
+}
+
 size_t obs_answer_head(const obs_answer *a, const obs_answer_frame *f, char out[OBS_ANSWER_HEAD_MAX]) {
   text t = {out, 0};
   obs_str status = status_line(a->status);
   put(&t, status.p, status.len);
   put_date(&t);
-  if (a->type == NULL) {
-    PUT(&t, "content-type: application/json\r\ncontent-length: ");
-  } else {
-    PUT(&t, "content-type: ");
-    put(&t, a->type, strlen(a->type));
-    PUT(&t, "\r\ncontent-length: ");
-  }
-  put_number(&t, f->length);
-  PUT(&t, "\r\n");
-  if (f->gzip) PUT(&t, "content-encoding: gzip\r\n");
+  if (a->status != 304) put_frame(&t, a, f);
   if (f->varies) PUT(&t, "vary: accept-encoding\r\n");
-  if (a->allow != NULL) {
-    PUT(&t, "allow: ");
-    put(&t, a->allow, strlen(a->allow));
-    PUT(&t, "\r\n");
-  }
-  if (a->challenge != NULL) {
-    PUT(&t, "www-authenticate: ");
-    put(&t, a->challenge, strlen(a->challenge));
-    PUT(&t, "\r\n");
-  }
+  if (a->etag != NULL) put_header(&t, "etag", a->etag);
+  for (const obs_answer_header *h = a->headers; h != NULL && h->name != NULL; h++) put_header(&t, h->name, h->value);
+  if (a->allow != NULL) put_header(&t, "allow", a->allow);
+  if (a->challenge != NULL) put_header(&t, "www-authenticate", a->challenge);
   if (a->retry_after > 0) {
     PUT(&t, "retry-after: ");
     put_number(&t, a->retry_after);

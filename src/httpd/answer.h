@@ -8,6 +8,7 @@
 #define OBS_ANSWER_STATUS_MAP(X)                                                                                       \
   X(200, "OK")                                                                                                         \
   X(202, "Accepted")                                                                                                   \
+  X(304, "Not Modified")                                                                                               \
   X(400, "Bad Request")                                                                                                \
   X(401, "Unauthorized")                                                                                               \
   X(403, "Forbidden")                                                                                                  \
@@ -42,6 +43,18 @@ enum {
 
 extern const uint16_t obs_answer_statuses[OBS_ANSWER_STATUSES];
 
+/* One more header of an answer. */
+typedef struct {
+  const char *name, *value;
+} obs_answer_header;
+
+/* Which form of the body `out` is. */
+typedef enum {
+  OBS_ANSWER_AS_MADE, /* it is compressed for those who take that */
+  OBS_ANSWER_PLAIN,   /* the plain one of two */
+  OBS_ANSWER_PACKED   /* the one of two that is compressed */
+} obs_answer_form;
+
 typedef struct {
   uint16_t status;
   bool close;            /* after this answer; always on an error */
@@ -49,7 +62,12 @@ typedef struct {
   uint16_t retry_after;  /* seconds; 0: no header */
   const char *allow;     /* NULL: no header */
   const char *challenge; /* www-authenticate; NULL: no header */
-  const char *type;      /* content-type; NULL: application/json, whose body gets a newline at its end */
+
+  /* Of the body; an error, which has another one, forgets them. */
+  const char *type;                 /* content-type; NULL: application/json, whose body gets a newline at its end */
+  const char *etag;                 /* NULL: no header */
+  const obs_answer_header *headers; /* what else stands in the head: ends with a name NULL; NULL: nothing */
+  obs_answer_form form;
 } obs_answer;
 
 /* 200, keeping the connection. */
@@ -64,7 +82,7 @@ void obs_answer_no_memory(obs_answer *a, obs_buf *body);
 /* The status of an error whose body the caller writes. */
 void obs_answer_fail(obs_answer *a, uint16_t status);
 
-enum { OBS_ANSWER_HEAD_MAX = 512 };
+enum { OBS_ANSWER_HEAD_MAX = 1024 };
 
 /* What the head says about the body and the connection besides. */
 typedef struct {
@@ -73,7 +91,8 @@ typedef struct {
   bool keeps_old;    /* an HTTP/1.0 client asked to stay */
 } obs_answer_frame;
 
-/* Writes the head, with the date. Returns its length; `allow`, `challenge` and `type` are short. */
+/* Writes the head, with the date. Returns its length; what the answer has of texts is short. A 304, which has no body,
+ * says nothing of one. */
 size_t obs_answer_head(const obs_answer *a, const obs_answer_frame *f, char out[OBS_ANSWER_HEAD_MAX]);
 /* Compresses `in` to `out`. False: no memory, or it got no smaller; `in` stands as it was. */
 bool obs_answer_gzip(const obs_buf *in, obs_buf *out);

@@ -407,6 +407,7 @@ static bool read_field(fields *f, obs_str name, obs_str v, obs_httpd_fault *why)
     break;
   case 13:
     if (same(name, "authorization")) read_credential(f, &f->h->authorization, v);
+    if (same(name, "if-none-match")) f->h->if_none_match = v;
     break;
   case 14:
     if (same(name, "content-length")) return read_length(f, v, why);

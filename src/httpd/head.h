@@ -46,6 +46,7 @@ typedef struct {
   obs_str origin, content_type;
   obs_str accept;                 /* the first one */
   obs_str authorization, api_key; /* of Authorization and X-API-Key; the last one */
+  obs_str if_none_match;          /* the last one: at worst an answer is sent that the client has */
   uint64_t length;                /* of the body */
   bool has_length, chunked;
   bool old;  /* HTTP/1.0 */

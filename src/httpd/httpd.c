@@ -124,9 +124,14 @@ static bool write_answer(connection *c, const char *head, size_t head_len, obs_b
   return ok;
 }
 
-/* Compresses the body when it is worth it and the client takes it. */
+/* Compresses the body when it is worth it and the client takes it, unless it comes in the form for this client. */
 static void pack(obs_httpd_request *r, obs_answer_frame *f) {
   obs_buf packed = {0};
+  if (r->answer.form != OBS_ANSWER_AS_MADE) {
+    f->varies = true;
+    f->gzip = r->answer.form == OBS_ANSWER_PACKED;
+    return;
+  }
   f->varies = r->out.len > COMPRESSED_FROM && !r->answer.plain;
   if (!f->varies || !r->head.takes_gzip) return;
   f->gzip = obs_answer_gzip(&r->out, &packed);

@@ -26,6 +26,7 @@ void obs_banner_print(FILE *out, const char *program, const char *http, const ch
   bool has_http = http != NULL && strncmp(http, "http", 4) == 0;
   bool usual = has_http && strcmp(http, "http://127.0.0.1:3800") == 0; /* where observerctl looks by itself */
   const char *option = usual ? "" : " --url ", *url = usual ? "" : http;
+  if (has_http) fprintf(out, "page  %s/\n", http);
   if (has_http && keys != NULL)
     fprintf(out,
             "key:      (umask 077; %.*sobserverctl key new me --scope ingest,read --keys %s > me.key); export "

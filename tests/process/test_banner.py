@@ -46,6 +46,7 @@ class Banner(DaemonTest):
                                     ("observerd", "/usr/bin", "observerctl")):
             text = self.start_as(program, PATH=path)
             url = re.search(r"^http  (\S+)$", text, re.M).group(1)
+            self.assertIn("\npage  %s/\n" % url, text)
             self.assertIn("\npublish:  %s pub --endpoint /v1/chat --success --url %s\n" % (want, url), text)
             self.assertIn("\nwatch:    %s top --url %s\n" % (want, url), text)
             self.assertIn("\n          curl %s/stats    (package curl)\n" % url, text)

@@ -248,7 +248,7 @@ class Refused(DaemonTest):
 
     def test_unknown_paths(self):
         d = self.start(None)
-        for path in ("/", "/nope", "/stats/", "/observer", "/observer/", "/v1/observer/", "/v1/observer/nope",
+        for path in ("/assets", "/nope", "/stats/", "/observer", "/observer/", "/v1/observer/", "/v1/observer/nope",
                      "/v1/stats", "/observer/livez", "//stats", "/summary", "/ops", "/%2Fstats", "/stats%2F", "/stats%00"):
             answer = d.get(path)
             self.assertEqual((answer.status, answer.json), (404, {"error": "not found"}), path)
@@ -272,7 +272,7 @@ class Refused(DaemonTest):
         for method, path, statuses in (
                 ("GET", "/livez", [200, 200]), ("HEAD", "/livez", None), ("POST", "/nope", [404]),
                 ("GET", "/nope", [404]), ("PUT", "/event", [405]), ("DELETE", "/stats", [405]),
-                ("OPTIONS", "/event", [405]), ("TRACE", "/", [404]), ("GET", "/v1/observer/ops?x=1", [400])):
+                ("OPTIONS", "/event", [405]), ("TRACE", "/", [405]), ("GET", "/v1/observer/ops?x=1", [400])):
             for framed in ("Content-Length: %d\r\n\r\n%s" % (N, INNER), "Transfer-Encoding: chunked\r\n\r\n" + chunked(INNER)):
                 with Raw(d) as raw:
                     raw.send("%s %s HTTP/1.1\r\n%s%s" % (method, path, H, framed))

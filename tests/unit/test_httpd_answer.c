@@ -42,6 +42,21 @@ static void heads(void **state) {
   assert_string_equal(
       head_of(&a, (obs_answer_frame){.length = 1234567890}),
       "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: 1234567890\r\n\r\n");
+  static const obs_answer_header more[] = {{"cache-control", "no-cache"}, {"referrer-policy", "no-referrer"}, {0}};
+  a = (obs_answer){.status = 200, .type = "text/css", .etag = "W/\"7f\"", .headers = more, .form = OBS_ANSWER_PACKED};
+  assert_string_equal(head_of(&a, (obs_answer_frame){.length = 3, .gzip = true, .varies = true}),
+                      "HTTP/1.1 200 OK\r\ncontent-type: text/css\r\ncontent-length: 3\r\ncontent-encoding: gzip\r\n"
+                      "vary: accept-encoding\r\netag: W/\"7f\"\r\ncache-control: no-cache\r\n"
+                      "referrer-policy: no-referrer\r\n\r\n");
+  a.status = 304; /* of no body nothing is said */
+  assert_string_equal(head_of(&a, (obs_answer_frame){.gzip = true, .varies = true}),
+                      "HTTP/1.1 304 Not Modified\r\nvary: accept-encoding\r\netag: W/\"7f\"\r\n"
+                      "cache-control: no-cache\r\nreferrer-policy: no-referrer\r\n\r\n");
+  obs_answer_error(&a, &body, 503, "no"); /* has another body */
+  assert_string_equal(head_of(&a, (obs_answer_frame){.length = body.len}),
+                      "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 14\r\n"
+                      "retry-after: 1\r\nconnection: close\r\n\r\n");
+  obs_buf_reset(&body, 0);
   obs_answer_later(&a);
   assert_string_equal(head_of(&a, (obs_answer_frame){.length = 1}),
                       "HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 1\r\n"

@@ -1,0 +1,126 @@
+// What the page makes of the daemon's answers before it draws them: numbers in words, hostile text, addresses, the sentence.
+// scripts/plane.sh runs it.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { build } from '../../src/plane/node_modules/esbuild/lib/main.js';
+
+const source = new URL('../../src/plane/src/', import.meta.url).pathname;
+const out = mkdtempSync(join(tmpdir(), 'observer-plane-'));
+after(() => rmSync(out, { recursive: true }));
+// The router listens to the window's address.
+globalThis.location = { hash: '#/failures/a1?source=bot&q=a%20b' };
+globalThis.addEventListener = () => {};
+await build({
+  entryPoints: ['text', 'sentence', 'router'].map((name) => join(source, `${name}.ts`)),
+  bundle: true,
+  format: 'esm',
+  outdir: out,
+  outExtension: { '.js': '.mjs' },
+  logLevel: 'error',
+  nodePaths: [join(source, '../node_modules')],
+});
+const text = await import(join(out, 'text.mjs'));
+const { failing, verdict } = await import(join(out, 'sentence.mjs'));
+const router = await import(join(out, 'router.mjs'));
+
+test('numbers', () => {
+  const rows = [
+    [text.count, [[0, '0'], [12_431, '12,431'], [99_999, '99,999'], [284_113, '284 k'], [999_600, '1.00 M'], [1_234_567, '1.23 M'], [null, '–'], [NaN, '–']]],
+    [text.rate, [[0, '0'], [0.02, '0.02'], [0.5, '0.5'], [80, '80'], [12_345, '12,345']]],
+    [text.percent, [[0, '0 %'], [1, '100 %'], [0.0004, '< 0.1 %'], [0.9999, '> 99.9 %'], [0.012, '1.2 %'], [0.34, '34 %'], [0.995, '99.5 %'], [null, '–']]],
+    [text.millis, [[0, '0 ms'], [0.4, '< 1 ms'], [12, '12 ms'], [999.6, '1.00 s'], [1_840, '1.84 s'], [30_012, '30.0 s'], [100_000, '100 s'], [125_000, '2 min 5 s']]],
+    [text.span, [[59_999, '59 s'], [60_000, '1 min'], [90_000, '1 min 30 s'], [3_600_000, '1 h'], [11_580_000, '3 h 13 min'], [90_000_000, '1 d 1 h']]],
+    [text.bytes, [[0, '0 B'], [1023, '1023 B'], [1024, '1.00 KiB'], [8_954_000, '8.54 MiB']]],
+  ];
+  for (const [format, cases] of rows) for (const [value, want] of cases) assert.equal(format(value), want, `${format.name}(${value})`);
+  assert.equal(text.many(1, 'op'), '1 op');
+  assert.equal(text.many(2_000, 'op'), '2,000 ops');
+  assert.equal(text.age('2026-01-01T00:00:00Z', Date.parse('2026-01-01T00:21:59Z')), '21 min');
+  assert.equal(text.age('2026-01-01T00:00:05Z', Date.parse('2026-01-01T00:00:00Z')), '0 s', 'a clock that is ahead');
+});
+
+test('what is not to be seen is named, and nothing else is changed', () => {
+  const plain = 'Grüße, 日本語, العربية, 👩 emoji – “quotes” <img src=x onerror=alert(1)> &amp;';
+  assert.deepEqual(text.visible(plain), [{ text: plain }]);
+  assert.deepEqual(text.visible(''), []);
+  const codes = (s) => text.visible(s).filter((p) => p.code).map((p) => p.code);
+  assert.deepEqual(codes('a\u202eb\u2066c\u0000d\u001b[31m\u200be\ufefff\u00adg\u{e0041}h\ud800i\ue000'), [
+    'U+202E', 'U+2066', 'U+0000', 'U+001B', 'U+200B', 'U+FEFF', 'U+00AD', 'U+E0041', 'U+D800', 'U+E000',
+  ]);
+  assert.equal(text.visible('a\u202eb').map((p) => p.text).join(''), 'aU+202Eb');
+  for (let c = 0; c < 0x3000; c++) {
+    const shown = text.visible(String.fromCodePoint(c)).map((p) => p.text).join('');
+    assert.ok(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u.test(shown), `U+${c.toString(16)} is not to be seen`);
+  }
+  assert.equal(text.cut('abcdef', 4), 'abcd…');
+  assert.equal(text.cut('abc👩def', 4), 'abc…', 'never half a character');
+});
+
+test('addresses', () => {
+  assert.deepEqual(router.route.value, { view: 'failures', parts: ['a1'], params: { source: 'bot', q: 'a b' } });
+  assert.deepEqual(router.parse(''), { view: 'overview', parts: [], params: {} });
+  assert.deepEqual(router.parse('#/trace?session_id=a%2Fb%3Fc%26d'), { view: 'trace', parts: [], params: { session_id: 'a/b?c&d' } });
+  assert.equal(router.href('trace', [], { session_id: 'a/b?c&d', no: null, empty: '' }), '#/trace?session_id=a%2Fb%3Fc%26d');
+  assert.equal(router.to('map'), '#/map?source=bot', 'filters go along, the rest stays');
+  assert.equal(router.here({ q: null, sort: 'count' }), '#/failures/a1?source=bot&sort=count');
+  assert.deepEqual(router.parse('#/x/%zz').parts, ['%zz'], 'what cannot be decoded stays as it is');
+});
+
+/* ---- the sentence ---- */
+
+const tally = (total, failures) => ({ total, failures, successes: total - failures, duration_ms: {} });
+/** By endpoint: [ops, failures] of the last five minutes, and of the last hour with these. */
+function summary(endpoints) {
+  const window = (at) => ({ by_endpoint: Object.fromEntries(Object.entries(endpoints).map(([name, v]) => [name, tally(...v[at])])) });
+  return { windows: { '1m': window(0), '5m': window(0), '1h': window(1) } };
+}
+const live = (more = {}) => ({
+  ready: true, reasons: [], totals: { ops: 9, failures: 0 }, seq: 9, last_op: '2026-01-01T00:00:00Z',
+  windows: { '1m': { ops: 100, failures: 1 }, '5m': { ops: 1000, failures: 4 }, '1h': { ops: 9000, failures: 30 } }, ...more,
+});
+const cluster = (id, endpoint, more = {}) => ({
+  id, state: 'ongoing', endpoints: { [endpoint]: 9 }, last_minute: 3, last_hour: 9, first_seen: '2026-01-01T12:04:00Z', regressed_at: null, template: id, ...more,
+});
+
+test('it does not say what it does not know', () => {
+  assert.equal(verdict(null, false, null, null).kind, 'unknown');
+  assert.equal(verdict(live(), false, null, []).kind, 'unknown');
+  assert.equal(verdict(live({ totals: { ops: 0, failures: 0 } }), false, null, null).kind, 'empty');
+  assert.equal(verdict(live(), true, summary({}), []).kind, 'stale');
+  assert.deepEqual(verdict(live({ ready: false, reasons: ['disk full'] }), true, null, null), { kind: 'stopped', reason: 'disk full' });
+});
+
+test('all is well', () => {
+  const v = verdict(live(), false, summary({ '/a': [[1000, 4], [9000, 30]] }), [cluster('c', '/a')]);
+  assert.deepEqual(v, { kind: 'well', ops: 1000, failures: 4, minutes: 5 });
+  assert.equal(verdict(live({ windows: { '5m': { ops: 3, failures: 0 }, '1h': { ops: 400, failures: 0 } } }), false, summary({}), []).minutes, 60);
+});
+
+test('more than before is told from what always fails, and from chance', () => {
+  const s = summary({ '/always': [[400, 120], [4800, 1440]], '/more': [[400, 136], [4800, 160]], '/chance': [[20, 2], [240, 10]], '/few': [[4, 4], [4, 4]] });
+  const found = failing(s);
+  assert.deepEqual(found.map((f) => [f.endpoint, f.more]), [['/more', true], ['/always', false], ['/chance', false]]);
+  const v = verdict(live(), false, s, [cluster('aaaa', '/always'), cluster('a1b2', '/more')]);
+  assert.equal(v.kind, 'failing');
+  assert.deepEqual([v.endpoints, v.more, v.worst.endpoint, v.worst.share, v.cluster.id, v.since], [1, true, '/more', 0.34, 'a1b2', '2026-01-01T12:04:00Z']);
+});
+
+test('the worst is what costs most', () => {
+  const s = summary({ '/many': [[400, 90], [400, 90]], '/dear': [[400, 40], [400, 40]] });
+  const order = [cluster('old', '/many', { state: 'resolved' }), cluster('dear', '/dear'), cluster('many', '/many')]; // by impact
+  const v = verdict(live(), false, s, order);
+  assert.deepEqual([v.endpoints, v.more, v.worst.endpoint, v.cluster.id], [2, false, '/dear', 'dear']);
+  const back = verdict(live(), false, s, [cluster('dear', '/dear', { state: 'regressed', regressed_at: '2026-01-01T13:00:00Z' })]);
+  assert.equal(back.since, '2026-01-01T13:00:00Z');
+  const unknown = verdict(live(), false, s, []);
+  assert.deepEqual([unknown.worst.endpoint, unknown.cluster, unknown.since], ['/many', null, null]);
+});
+
+test('what is new is said where little fails', () => {
+  const s = summary({ '/a': [[1000, 4], [9000, 30]] });
+  const v = verdict(live(), false, s, [cluster('n', '/a', { state: 'new' }), cluster('o', '/a'), cluster('r', '/a', { state: 'regressed' })]);
+  assert.deepEqual([v.kind, v.cluster.id, v.others], ['changed', 'n', 1]);
+});
