@@ -157,7 +157,7 @@ function SilenceList({ data }: { data: Data<Silences> }): JSX.Element {
             rows={v.silences}
             id={(s) => s.id}
             columns={[
-              { head: 'of', cell: (s) => <>{s.matchers.map((m) => <span><span class="quiet">{m.name} </span><Text s={m.value} max={60} /> </span>)}</> },
+              { head: 'of', class: 'alert-rule', cell: (s) => <>{s.matchers.map((m) => <span><span class="quiet">{m.name} </span><Text s={m.value} max={60} /> </span>)}</> },
               { head: 'why', class: 'grow', cell: (s) => <span class="one-line"><Text s={s.comment} max={200} /></span> },
               { head: 'by', class: 'mid', cell: (s) => <Text s={s.author} max={30} /> },
               { head: 'ends in', right: true, cell: (s) => <span class="num" title={s.until}>{span(Date.parse(s.until) - now.value)}</span> },
@@ -208,7 +208,7 @@ function About({ a, rule, silenced }: { a: Row; rule: Rule | undefined; silenced
           <b style={{ left: `${(a.threshold / most) * 100}%` }} />
         </div>
       )}
-      <dl class="facts">
+      <dl class="pairs">
         <div><dt>value</dt><dd class="num">{number(a.value, a.threshold)}</dd></div>
         <div><dt>limit</dt><dd class="num">{number(a.threshold, a.threshold)}</dd></div>
         {Object.entries(a.group).map(([name, value]) => <div><dt>{name}</dt><dd><Text s={value} max={80} /></dd></div>)}
@@ -320,7 +320,7 @@ export function AlertsView(): JSX.Element {
   const chosenRow = rows.find((a) => idOf(a) === parts[0]);
   return (
     <div class="view-alerts">
-      <div class="tools">
+      <div class="toolbar">
         <Choice label="state" param="state" options={STATES} value={state} />
         {params.rule && (
           <a class="plain" href={here({ rule: null })}>

@@ -209,7 +209,7 @@ function Counted({ title, list }: { title: string; list: { value: string; count:
   return (
     <>
       <h3>{title}</h3>
-      <dl class="facts">
+      <dl class="pairs">
         {list.slice(0, 6).map((s) => (
           <div>
             <dt>
@@ -235,7 +235,7 @@ function InFull({ id }: { id: string }): JSX.Element {
             <p>
               <Text s={e.text} />
             </p>
-            <dl class="facts">
+            <dl class="pairs">
               <div><dt>made</dt><dd><Ago t={e.created} ago /></dd></div>
               <div><dt>edited</dt><dd><Num v={e.version} /> <span class="quiet">times, last <Ago t={e.time} ago /></span></dd></div>
               {e.successes !== null && <div><dt>successes</dt><dd><Num v={e.successes} /></dd></div>}
@@ -406,7 +406,7 @@ export function Knowledge(): JSX.Element {
   const open = parts[0];
   return (
     <div class="view-knowledge">
-      <div class="tools">
+      <div class="toolbar">
         <Choice label="what is shown" param="kind" options={KINDS} value={kind} />
         <Search value={params.q ?? ''} />
       </div>

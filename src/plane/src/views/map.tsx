@@ -312,7 +312,7 @@ function About({ kind, name, edges, minutes }: { kind: Kind; name: string; edges
   const trace = kind === 'staffer_id' ? to('trace', [], { staffer_id: name }) : null;
   return (
     <Side title={<Text s={name} max={80} />} close={close}>
-      <dl class="facts">
+      <dl class="pairs">
         <div><dt>ops</dt><dd><Num v={s.ops} /> <span class="quiet num">{rate(s.ops / minutes)}/min</span></dd></div>
         <div><dt>failed</dt><dd><Share v={s.share} /> <span class="quiet"><Num v={s.failures} /></span></dd></div>
         <div><dt>tried again</dt><dd><Num v={s.retries} /></dd></div>
@@ -370,7 +370,7 @@ export function MapView(): JSX.Element {
   const map = useMemo(() => layOut(edges, new Set(hidden), slots), [edges, params.hide, arranged]);
   return (
     <div class="view-map">
-      <div class="tools">
+      <div class="toolbar">
         <Choice label="what the colour means" param="overlay" options={OVERLAY_NAMES} value={overlayName} />
         <Choice label="window" param="window" options={WINDOWS} value={window} otherwise="1h" />
         <span class="spring" />

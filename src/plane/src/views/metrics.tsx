@@ -414,7 +414,7 @@ export function Metrics(): JSX.Element {
   const error = history.error ?? health.error;
   return (
     <div class="view-metrics">
-      <div class="tools">
+      <div class="toolbar">
         <Choice label="window" param="window" options={WINDOWS} value={span} otherwise="5m" />
         <span class="quiet">Counts of the fleet are of this time; those of the daemon since it began.</span>
       </div>

@@ -352,7 +352,7 @@ function Detail({ row, close }: { row: Row; close: string }): JSX.Element {
           <Text s={row.error} />
         </p>
       )}
-      <dl class="facts">
+      <dl class="pairs">
         <Member name="endpoint"><Text s={row.endpoint} max={120} /></Member>
         <Member name="source"><Text s={row.source} max={60} /></Member>
         <Member name="began"><Clock t={row.start} seconds /></Member>
@@ -452,7 +452,7 @@ function OneTrace({ of, value }: { of: Key; value: string }): JSX.Element {
 
   return (
     <div class="view-trace">
-      <div class="tools">
+      <div class="toolbar">
         <Ask first={of} value={value} />
         <Choice label="how far back" param="back" options={BACK} value={back} otherwise={of === 'staffer_id' ? '15' : 'all'} />
         <span class="spring" />

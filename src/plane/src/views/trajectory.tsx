@@ -302,7 +302,7 @@ function One({ a }: { a: Attempt }): JSX.Element {
   return (
     <>
       <p class={a.success ? '' : 'fail'}>{a.success ? 'It succeeded.' : a.template ? <Text s={a.template} /> : 'It failed.'}</p>
-      <dl class="facts">
+      <dl class="pairs">
         <div><dt>when</dt><dd><Clock t={a.time} seconds /></dd></div>
         <div><dt>took</dt><dd><Ms v={a.duration_ms} /></dd></div>
         <div><dt>endpoint</dt><dd><Text s={a.endpoint} max={80} /></dd></div>
@@ -346,7 +346,7 @@ function Why({ t, range }: { t: Trajectory; range: Range }): JSX.Element {
     );
   return (
     <Side title={`Attempts ${count(range.from)} to ${count(range.to)}`} close={close}>
-      <dl class="facts">
+      <dl class="pairs">
         <div><dt>failed here</dt><dd><Share v={inside.length ? failedOf(inside) / inside.length : null} /> <span class="quiet num">{failedOf(inside)} of {inside.length}</span></dd></div>
         <div><dt>elsewhere</dt><dd><Share v={outside.length ? failedOf(outside) / outside.length : null} /> <span class="quiet num">{failedOf(outside)} of {outside.length}</span></dd></div>
       </dl>
@@ -369,7 +369,7 @@ function Why({ t, range }: { t: Trajectory; range: Range }): JSX.Element {
         return list.length > 1 ? (
           <>
             <h3>{title}</h3>
-            <dl class="facts">
+            <dl class="pairs">
               {list.map((g) => (
                 <div>
                   <dt><Text s={g.value} max={40} /></dt>
@@ -428,7 +428,7 @@ function OneTrajectory({ of, value }: { of: Key; value: string }): JSX.Element {
   const range = params.from !== undefined && Number.isFinite(from) && Number.isFinite(until) ? { from, to: until } : null;
   return (
     <div class="view-trajectory">
-      <div class="tools">
+      <div class="toolbar">
         <Ask key={value} first={of} value={value} />
         <span class="spring" />
         <a class="plain" href={here({ table: asTable ? null : true })}>
