@@ -1,6 +1,6 @@
-// Screenshots to look at, of any daemon or of the mock:
+// Screenshots to look at, of a daemon that runs (`observerctl demo` fills one):
 //
-//   OBSERVER_BUILD=build node shots.mjs URL OUTDIR [VIEW...] [--size wide|middle|phone] [--scheme light|dark] [--full]
+//   OBSERVER_BUILD=build node run.mjs --file shots.mjs URL OUTDIR [VIEW...] [--size wide|middle|phone] [--scheme light|dark] [--full]
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
