@@ -1,6 +1,7 @@
 """HTTP with a key file: every route, every method and every key; carriers, framing of what is refused, reload, limits, secrets."""
 
 import base64
+import collections
 import gzip
 import http.client
 import json
@@ -128,13 +129,18 @@ class Walk(AccessTest):
                             self.check_refused(answer, sent)
 
     def test_the_scope_of_each_key(self):
+        taken = collections.defaultdict(set)
+        for method, path, _ in self.paths():
+            taken[path].update(("GET", "HEAD") if method == "GET" else (method,))
         for method, path, scopes in self.paths():
             for scope, key in self.good.items():
                 enough = bool(scopes & {scope, "public"}) or scope == "admin"
                 for sent in METHODS:
+                    if sent != method and (method, sent) != ("GET", "HEAD") and sent in taken[path]:
+                        continue  # another row's
                     answer = self.ask(self.served, sent, path, bearer(key), b"{}" if sent in ("POST", "PUT") else None)
                     with self.subTest(method=sent, path=path, key=scope):
-                        if sent != method and (method, sent) != ("GET", "HEAD"):
+                        if sent not in taken[path]:
                             self.assertEqual(answer.status, 405)
                         elif enough:
                             self.assertNotIn(answer.status, (401, 403, 404 if "/1" not in path else 401, 405, 429))

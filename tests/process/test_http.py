@@ -109,6 +109,10 @@ class Views(DaemonTest):
         self.assertIn("observerd: http %s: address in use by observerd (pid %d)\n" % (url, d.pid), stderr)
 
 
+# One of these is what a timeline or a trajectory is of.
+KEYS = ("session_id", "cycle_id", "staffer_id", "sig_hash", "task_class")
+
+
 class Contract(DaemonTest):
     def test_routes_and_openapi_agree(self):
         printed = set()
@@ -137,13 +141,14 @@ class Contract(DaemonTest):
         with open(os.path.join(ROOT, "proto", "openapi.json"), encoding="utf-8") as f:
             document = json.load(f)
         d.post("/v1/observer/event", [{"endpoint": "/a", "error": "lost", "sig_hash": s, "success": False} for s in "aabb"] +
-               [{"endpoint": "/a", "error": "one more kind", "success": False}])
+               [{"endpoint": "/b", "error": "one more kind", "success": False}])
         walks = {name: d.get("/v1/observer/%s?least=1&limit=1" % name if name == "repeats" else "/v1/observer/%s?limit=1" % name)
-                 .json["next_cursor"] for name in ("clusters", "repeats")}
+                 .json["next_cursor"] for name in ("clusters", "repeats", "graph", "changes")}
         walks["playbooks"] = "w1-0-20-0-0-0-0"
-        samples = {"success": "true", "full": "true", "since": "2026-01-01", "received_since": "2026-01-01",
+        walks["timeline"] = d.get("/v1/observer/timeline?sig_hash=a&limit=1").json["next_cursor"]
+        samples = {"success": "true", "errors": "true", "ended": "true", "full": "true", "since": "2026-01-01", "received_since": "2026-01-01",
                    "until": "1700000000000", "limit": "5", "least": "5", "cursor": "a5", "seq": "5",
-                   "scope": "instance", "grounded": "true", "retired": "true", "cluster": "0" * 16}
+                   "after": "0", "boot": "0" * 16, "scope": "instance", "grounded": "true", "retired": "true", "cluster": "0" * 16}
         for path, item in document["paths"].items():
             for parameter in item.get("get", {}).get("parameters", []):
                 name = parameter["name"]
@@ -152,6 +157,8 @@ class Contract(DaemonTest):
                 for sample in parameter["schema"].get("enum", [samples.get(name, "x")]):
                     needed = {"advice session_id": "endpoint=/a&", "key method": "path=/a&", "key path": "method=GET&"}.get(
                         "%s %s" % (path.rsplit("/", 1)[1], name), "")
+                    if path.endswith(("/timeline", "/trajectory")) and name not in KEYS:
+                        needed = "sig_hash=a&"
                     if name == "cursor":
                         sample = walks.get(path.rsplit("/", 1)[1], sample)
                     answer = d.get("%s?%s%s=%s" % (path, needed, name, sample))
@@ -191,7 +198,7 @@ class Contract(DaemonTest):
                 if schema is None:  # this document
                     continue
                 described = schemas[schema.split("/")[-1]]
-                query = "?endpoint=/a" if path.endswith("/advice") else ""
+                query = {"advice": "?endpoint=/a", "timeline": "?sig_hash=a", "trajectory": "?sig_hash=a"}.get(path.rsplit("/", 1)[1], "")
                 body = d.get(path.replace("{id}", cluster["id"]).replace("{seq}", "2") + query).json
                 self.assertEqual(set(described["required"]) - set(body), set(), path)
                 self.assertEqual(set(body) - set(described["properties"]), set(), path)
