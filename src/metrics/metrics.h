@@ -23,6 +23,7 @@
 #include "learn/learn.h"
 #include "learn/playbooks/playbooks.h"
 #include "learn/reviews/reviews.h"
+#include "notify/notify.h"
 #include "sessions/sessions.h"
 #include "stream/stream.h"
 #include "stream/tls.h"
@@ -51,6 +52,7 @@ typedef struct {
   obs_feed *feed;
   obs_learn *learn;
   obs_alerts *alerts; /* NULL: none */
+  obs_notify *notify;
   obs_tls *tls;
   obs_redact *redact;
   const char *redact_mode; /* "secrets" */
@@ -132,6 +134,7 @@ typedef struct {
   obs_playbooks_counts playbooks;
   obs_advice_counts advice;
   obs_reviews_counts reviews;
+  obs_notify_counts notify;
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
   obs_metrics_process process;
   obs_alerts_counts alerts;

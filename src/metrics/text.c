@@ -144,7 +144,8 @@ static void put_number(writer *w, const obs_metric *m, const char *at) {
   put_scaled(w->out, wide, m->per);
 }
 
-static void put_histogram(writer *w, const obs_metric *m, const obs_histogram *h, const obs_exposed_exemplar *exemplars) {
+static void put_histogram(writer *w, const obs_metric *m, const obs_histogram *h,
+                          const obs_exposed_exemplar *exemplars) {
   uint64_t below = 0;
   size_t before = w->labels.len;
   for (uint32_t i = 0; i <= m->scale->n; i++) {

@@ -79,11 +79,10 @@ static uint32_t place_of(const obs_notify *n, const obs_notify_entry *e) {
 static obs_notify_entry *add(obs_notify *n, obs_notify_facts *facts) {
   uint32_t rule = obs_notify_rule_of(n, facts->rule);
   if (rule == UINT32_MAX || n->nentries == OBS_NOTIFY_ALERTS) return NULL;
-  if (n->spare == 0 && OBS_VEC_PUSH(&n->entries) == NULL) return NULL;
-  uint32_t place = n->spare != 0 ? n->spare - 1 : n->entries.n - 1;
-  obs_notify_entry *e = &n->entries.at[place];
+  obs_notify_entry *e = n->spare != 0 ? &n->entries.at[n->spare - 1] : OBS_VEC_PUSH(&n->entries);
+  if (e == NULL) return NULL;
   uint32_t next = n->spare != 0 ? e->rule : 0;
-  if (!obs_map_put(&n->places, facts->fingerprint, place)) {
+  if (!obs_map_put(&n->places, facts->fingerprint, place_of(n, e))) {
     if (n->spare == 0) n->entries.n--;
     return NULL;
   }

@@ -414,7 +414,7 @@ void obs_notify_silences(obs_notify *n, const obs_page *page, bool ended, obs_bu
   *end = (obs_page_end){.complete = true, .counted = true};
   obs_page_fill fill = obs_page_fill_begin(page, &w);
   pthread_mutex_lock(&n->lock);
-  for (uint64_t below = page->before != 0 ? page->before : UINT64_MAX, last = below;; below = last) {
+  for (uint64_t below = page->before != 0 ? page->before : UINT64_MAX;; below = end->next) {
     const obs_notify_silence *s = NULL; /* the newest one below */
     for (uint32_t i = 0; i < n->silences.n; i++) {
       const obs_notify_silence *at = &n->silences.at[i];
@@ -433,7 +433,7 @@ void obs_notify_silences(obs_notify *n, const obs_page *page, bool ended, obs_bu
       end->complete = false;
       break;
     }
-    last = end->next = s->id;
+    end->next = s->id;
   }
   for (uint32_t i = 0; i < n->silences.n; i++)
     end->total += n->silences.at[i].id != 0 && (ended || !obs_notify_silence_is_over(&n->silences.at[i], now));

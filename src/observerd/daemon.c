@@ -295,6 +295,7 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .feed = feed,
                                .learn = d->learn,
                                .alerts = d->alerts,
+                               .notify = d->notify,
                                .tls = d->tls,
                                .redact = d->redact,
                                .redact_mode = d->config->redact,

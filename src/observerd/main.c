@@ -191,11 +191,11 @@ static void warn_of_risk(void *arg, obs_listener_risk risk, const char *kind, co
 }
 
 /* Whoever can read a core file or this process's memory would have the secrets that are in it: a key that was given, a
- * private key, a model's key. AddressSanitizer's check for leaks has to read the memory. */
+ * private key, a model's key, those of the receivers of alerts. AddressSanitizer's check for leaks has to read the memory. */
 static void keep_secrets(const obs_config *o) {
   bool model_key = o->llm == OBS_CONFIG_LLM_OPENAI && (o->openai_key_file != NULL || getenv("OPENAI_API_KEY") != NULL);
 #ifndef __SANITIZE_ADDRESS__
-  if ((o->keys != NULL || o->tls_key != NULL || model_key) && prctl(PR_SET_DUMPABLE, 0) != 0)
+  if ((o->keys != NULL || o->tls_key != NULL || o->rules != NULL || model_key) && prctl(PR_SET_DUMPABLE, 0) != 0)
     obs_log_warn("observerd", "core files are not prevented: %s", strerror(errno));
 #else
   (void)model_key;

@@ -97,7 +97,7 @@ class MailSink:
     `refuse`: recipients that it does not know; `status`: what it answers at the end of a letter."""
 
     def __init__(self, pair=None, login=None, refuse=(), status="250 taken"):
-        self.letters, self.commands = [], []
+        self.letters, self.commands, self.wrapped = [], [], []
         self.login, self.refuse, self.status = login, refuse, status
         self.tls = None
         if pair is not None:
@@ -150,6 +150,7 @@ class MailSink:
             elif word == "STARTTLS" and self.tls is not None:
                 say("220 go on")
                 connection = self.tls.wrap_socket(connection, server_side=True)
+                self.wrapped.append(connection)
                 lines = connection.makefile("rb")
                 secure = True
             elif word == "AUTH":
@@ -186,6 +187,8 @@ class MailSink:
 
     def close(self):
         self.listener.close()
+        for connection in self.wrapped:
+            connection.close()
 
 
 class Tool:

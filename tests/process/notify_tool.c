@@ -152,11 +152,10 @@ static void obey(obs_notify *n, char *line) {
     printf("%s\n", observer_strerror(transition(n, &a, OBS_NOTIFY_RESOLVED, false)));
   } else if (strcmp(line, "look") == 0 && read_alert(rest, &a)) {
     look(n, &a);
-  } else if (strcmp(line, "flap") == 0) {
-    char *save = NULL;
-    uint64_t count = strtoull(strtok_r(rest, " ", &save), NULL, 10);
-    uint64_t groups = strtoull(strtok_r(NULL, " ", &save), NULL, 10);
-    flap(n, count, groups, save);
+  } else if (strcmp(line, "flap") == 0 && rest != NULL) {
+    char *end = rest;
+    uint64_t count = strtoull(end, &end, 10), groups = strtoull(end, &end, 10);
+    flap(n, count, groups, end + 1);
   } else if (strcmp(line, "settled") == 0) {
     obs_notify_settled(n);
     printf("ok\n");

@@ -50,11 +50,16 @@ class NotifyTest(unittest.TestCase):
         return path
 
     def quiet(self, tool, sent, seconds=1.0):
-        """Nothing more is sent for a while."""
+        """So many messages were answered, and for a while no more are."""
+
+        def answered():
+            counts = tool.counts()
+            return sum(counts[kind][0] for kind in ("webhook", "slack", "mail"))
+
+        wait_until(lambda: answered() >= sent, what="%d answers" % sent)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            counts = tool.counts()
-            self.assertEqual(sum(counts[kind][0] for kind in ("webhook", "slack", "mail")), sent)
+            self.assertEqual(answered(), sent)
             time.sleep(0.05)
 
 
