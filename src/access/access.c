@@ -207,12 +207,13 @@ static void put_changes(obs_buf *out, const obs_key *was, const obs_key *now) {
   const struct {
     const char *what;
     bool changed;
-  } members[] = {{"name", !obs_str_eq(was->name, now->name)},
-                 {"scopes", was->scopes != now->scopes},
-                 {"sources", !same_sources(was, now)},
+  } members[] = {{obs_key_members[OBS_KEY_MEMBER_NAME], !obs_str_eq(was->name, now->name)},
+                 {obs_key_members[OBS_KEY_MEMBER_SCOPES], was->scopes != now->scopes},
+                 {obs_key_members[OBS_KEY_MEMBER_SOURCES], !same_sources(was, now)},
                  {"secret", memcmp(was->hash, now->hash, sizeof was->hash) != 0},
-                 {"expires", was->expires_ms != now->expires_ms},
-                 {"revoked", was->revoked_ms != now->revoked_ms && now->revoked_ms == OBS_KEY_NEVER}};
+                 {obs_key_members[OBS_KEY_MEMBER_EXPIRES], was->expires_ms != now->expires_ms},
+                 {obs_key_members[OBS_KEY_MEMBER_REVOKED],
+                  was->revoked_ms != now->revoked_ms && now->revoked_ms == OBS_KEY_NEVER}};
   const char *before = "";
   for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
     if (!members[i].changed) continue;
@@ -338,15 +339,16 @@ const char *const obs_access_denial_names[OBS_ACCESS_DENIALS] = {
 #undef DENIAL_NAME
 };
 
-void obs_access_denied(obs_access *a, const char *peer, const char *key_id, const char *what, unsigned status) {
+void obs_access_denied(obs_access *a, const char *peer, const char *key_id, const char *what, unsigned status,
+                       uint32_t n) {
   char network[OBS_PEER_NETWORK_MAX];
   if (a == NULL) return;
   obs_peer_network(peer, network);
   obs_access_denial why = status == 401   ? OBS_ACCESS_DENIED_NO_KEY
                           : status == 429 ? OBS_ACCESS_DENIED_LIMITED
                                           : OBS_ACCESS_DENIED_FORBIDDEN;
-  atomic_fetch_add(&a->denials[why], 1);
-  obs_audit_refused(a->audit, network, key_id != NULL ? key_id : "", what, status);
+  atomic_fetch_add(&a->denials[why], n);
+  obs_audit_refused(a->audit, network, key_id != NULL ? key_id : "", what, status, n);
 }
 
 void obs_access_audit(obs_access *a, const char *what, const char *key_id, const char *detail) {

@@ -62,10 +62,11 @@ typedef enum {
       OBS_ACCESS_DENIALS
 } obs_access_denial;
 extern const char *const obs_access_denial_names[OBS_ACCESS_DENIALS];
-/* A refusal, for the audit. `key_id`: NULL or "": none that could be read (obs_key_text_parse gives the id of a text
- * that is one; never the text). `what`: the request, such as "GET /v1/observer/ops" or "pull tcp://0.0.0.0:3801".
- * `status`: HTTP's, 0: none. */
-void obs_access_denied(obs_access *a, const char *peer, const char *key_id, const char *what, unsigned status);
+/* `n` refusals, of messages or ops, for the audit. `key_id`: NULL or "": none that could be read (obs_key_text_parse
+ * gives the id of a text that is one; never the text). `what`: the request, such as "GET /v1/observer/ops" or "pull
+ * tcp://0.0.0.0:3801". `status`: HTTP's, 0: none. */
+void obs_access_denied(obs_access *a, const char *peer, const char *key_id, const char *what, unsigned status,
+                       uint32_t n);
 /* What an admin did, such as "tls_reload". Written before it returns. `key_id`, `detail`: NULL: none. */
 void obs_access_audit(obs_access *a, const char *what, const char *key_id, const char *detail);
 /* Main, about once a second: reads the file again when it changed, or with `force`; writes refusals that are due. */
@@ -73,7 +74,7 @@ void obs_access_tick(obs_access *a, bool force);
 
 typedef struct {
   uint64_t accepted, limited;           /* by obs_access_key */
-  uint64_t denied;                      /* calls of obs_access_denied */
+  uint64_t denied;                      /* by obs_access_denied */
   uint64_t denials[OBS_ACCESS_DENIALS]; /* of them, those for each reason */
   uint64_t reloads, broken;             /* of the file; each broken state of it counts once */
   uint64_t audit_lost;                  /* rows */

@@ -164,7 +164,8 @@ static refusal *place_of(obs_audit *a, const refusal *r) {
   return added;
 }
 
-void obs_audit_refused(obs_audit *a, const char *network, const char *key, const char *request, unsigned status) {
+void obs_audit_refused(obs_audit *a, const char *network, const char *key, const char *request, unsigned status,
+                       uint32_t n) {
   refusal r = {.status = status, .first_ms = obs_clock_wall_ms()};
   (void)snprintf(r.network, sizeof r.network, "%s", network);
   (void)snprintf(r.key, sizeof r.key, "%s", key);
@@ -172,10 +173,10 @@ void obs_audit_refused(obs_audit *a, const char *network, const char *key, const
   (void)pthread_mutex_lock(&a->lock);
   refusal *at = place_of(a, &r);
   if (at != NULL) {
-    at->count++;
+    at->count += n;
     at->last_ms = r.first_ms;
   } else {
-    a->others++;
+    a->others += n;
   }
   (void)pthread_mutex_unlock(&a->lock);
 }

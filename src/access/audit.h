@@ -29,9 +29,10 @@ void obs_audit_put(obs_buf *rows, const char *what, const char *key, const char 
 /* Writes rows, after those that wait. */
 void obs_audit_write(obs_audit *a, const obs_buf *rows);
 
-/* `network`: see peer.h. `key`: "": none. `request` is text of the peer's, of which OBS_AUDIT_REQUEST_MAX bytes count.
- */
-void obs_audit_refused(obs_audit *a, const char *network, const char *key, const char *request, unsigned status);
+/* `n` refusals. `network`: see peer.h. `key`: "": none. `request` is text of the peer's, of which OBS_AUDIT_REQUEST_MAX
+ * bytes count. */
+void obs_audit_refused(obs_audit *a, const char *network, const char *key, const char *request, unsigned status,
+                       uint32_t n);
 /* Writes the refusals when OBS_AUDIT_EVERY_MS have passed since the last time, by the monotonic clock, and what waits.
  */
 void obs_audit_tick(obs_audit *a, uint64_t now_ms);

@@ -9,14 +9,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const char *const obs_key_members[OBS_KEY_MEMBERS] = {
+#define NAME(member, name) [OBS_KEY_MEMBER_##member] = (name),
+    OBS_KEY_MEMBER_MAP(NAME)
+#undef NAME
+};
+
 /* ---- reading ---- */
 
 typedef struct {
   char *error;
   size_t size;
-  uint32_t number; /* of the key at hand, from 1; 0: none */
-  obs_str name;    /* of the key at hand; p NULL: not known yet */
+  uint32_t number;  /* of the key at hand, from 1; 0: none */
+  const char *name; /* of the key at hand; NULL: not known yet */
 } reader;
+
+/* A word of the file, of an error's text: not the text of a key, which stands in the wrong place. */
+static const char *shown(const char *word) {
+  obs_str key;
+  return obs_key_text_find(word, strlen(word), &key) ? "[the text of a key]" : word;
+}
 
 static bool wrong(const reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static bool wrong(const reader *r, const char *fmt, ...) {
@@ -27,8 +39,8 @@ static bool wrong(const reader *r, const char *fmt, ...) {
   va_end(ap);
   if (r->number == 0) {
     (void)snprintf(r->error, r->size, "%s", what);
-  } else if (r->name.p != NULL) {
-    (void)snprintf(r->error, r->size, "key %u (%.*s): %s", r->number, (int)r->name.len, r->name.p, what);
+  } else if (r->name != NULL) {
+    (void)snprintf(r->error, r->size, "key %u (%s): %s", r->number, shown(r->name), what);
   } else {
     (void)snprintf(r->error, r->size, "key %u: %s", r->number, what);
   }
@@ -48,22 +60,24 @@ static bool check_members(const reader *r, const cJSON *object, const char *cons
   cJSON_ArrayForEach(member, object) {
     bool known = strncmp(member->string, "x_", 2) == 0;
     for (size_t i = 0; i < n && !known; i++) known = strcmp(member->string, names[i]) == 0;
-    if (!known) return wrong(r, "unknown member %.64s; members of your own begin with x_", member->string);
+    if (!known) return wrong(r, "unknown member %.64s; members of your own begin with x_", shown(member->string));
     for (other = object->child; other != member; other = other->next) {
-      if (strcmp(other->string, member->string) == 0) return wrong(r, "%.64s: is there twice", member->string);
+      if (strcmp(other->string, member->string) == 0) return wrong(r, "%.64s: is there twice", shown(member->string));
     }
   }
   return true;
 }
 
-static bool read_text(const reader *r, const cJSON *object, const char *name, uint32_t max, obs_str *out) {
+static bool read_text(const reader *r, const cJSON *object, obs_key_member member, uint32_t max, obs_str *out) {
+  const char *name = obs_key_members[member];
   *out = obs_row_text(object, name);
   if (out->p == NULL || out->len == 0 || out->len > max)
     return wrong(r, "%s: must be a text of 1 to %u bytes", name, max);
   return true;
 }
 
-static bool read_time(const reader *r, const cJSON *object, const char *name, int64_t *out) {
+static bool read_time(const reader *r, const cJSON *object, obs_key_member member, int64_t *out) {
+  const char *name = obs_key_members[member];
   *out = OBS_KEY_NEVER;
   if (cJSON_GetObjectItemCaseSensitive(object, name) == NULL || obs_row_time(object, name, out)) return true;
   return wrong(r, "%s: must be a time such as 2026-11-21T03:54:10Z", name);
@@ -71,25 +85,28 @@ static bool read_time(const reader *r, const cJSON *object, const char *name, in
 
 static bool read_hash(const reader *r, const cJSON *object, uint8_t out[OBS_KEY_HASH_BYTES]) {
   static const char digits[] = "0123456789abcdef";
-  obs_str text = obs_row_text(object, "sha256");
+  const char *name = obs_key_members[OBS_KEY_MEMBER_SHA256];
+  obs_str text = obs_row_text(object, name);
   bool good = text.len == 2 * OBS_KEY_HASH_BYTES;
   for (uint32_t i = 0; good && i < text.len; i++) {
     const char *digit = strchr(digits, text.p[i]);
     good = digit != NULL;
     if (good) out[i / 2] = (uint8_t)(out[i / 2] << 4 | (digit - digits));
   }
-  return good || wrong(r, "sha256: must be 64 lower-case hexadecimal digits");
+  return good || wrong(r, "%s: must be 64 lower-case hexadecimal digits", name);
 }
 
 static bool read_scopes(const reader *r, const cJSON *object, unsigned *out) {
-  const cJSON *list = cJSON_GetObjectItemCaseSensitive(object, "scopes"), *item;
+  const char *name = obs_key_members[OBS_KEY_MEMBER_SCOPES];
+  const cJSON *list = cJSON_GetObjectItemCaseSensitive(object, name), *item;
   if (!cJSON_IsArray(list) || list->child == NULL)
-    return wrong(r, "scopes: must be a list of ingest, read or admin, and not empty");
+    return wrong(r, "%s: must be a list of ingest, read or admin, and not empty", name);
   cJSON_ArrayForEach(item, list) {
     obs_scope scope;
-    obs_str name = obs_row_item_text(item);
-    if (name.p == NULL || !obs_scope_parse(name, &scope))
-      return wrong(r, "scopes: %.64s is none of ingest, read and admin", name.p != NULL ? name.p : "one of them");
+    obs_str word = obs_row_item_text(item);
+    if (word.p == NULL || !obs_scope_parse(word, &scope))
+      return wrong(r, "%s: %.64s is none of ingest, read and admin", name,
+                   word.p != NULL ? shown(word.p) : "one of them");
     *out |= scope;
   }
   *out = obs_scope_resolve(*out);
@@ -98,39 +115,40 @@ static bool read_scopes(const reader *r, const cJSON *object, unsigned *out) {
 
 /* Puts them to `room`, which is large enough. */
 static bool read_sources(const reader *r, const cJSON *object, obs_str *room, uint32_t *n) {
-  const cJSON *list = cJSON_GetObjectItemCaseSensitive(object, "sources"), *item;
+  const char *name = obs_key_members[OBS_KEY_MEMBER_SOURCES];
+  const cJSON *list = cJSON_GetObjectItemCaseSensitive(object, name), *item;
   if (list == NULL) return true;
   if (!cJSON_IsArray(list) || list->child == NULL || cJSON_GetArraySize(list) > OBS_KEYS_SOURCES_MAX)
-    return wrong(r, "sources: must be a list of 1 to %d texts; without it the key may speak as any source",
+    return wrong(r, "%s: must be a list of 1 to %d texts; without it the key may speak as any source", name,
                  OBS_KEYS_SOURCES_MAX);
   cJSON_ArrayForEach(item, list) {
     obs_str source = obs_row_item_text(item);
     if (source.p == NULL || source.len == 0 || source.len > OBS_KEYS_NAME_MAX)
-      return wrong(r, "sources: each must be a text of 1 to %d bytes", OBS_KEYS_NAME_MAX);
+      return wrong(r, "%s: each must be a text of 1 to %d bytes", name, OBS_KEYS_NAME_MAX);
     room[(*n)++] = source;
   }
   return true;
 }
 
 static bool read_key(reader *r, const cJSON *object, obs_key *k, obs_str *room) {
-  static const char *const members[] = {"id",      "name",    "scopes",  "sha256", "sources",
-                                        "created", "expires", "revoked", "note"};
   obs_str id;
   if (!cJSON_IsObject(object)) return wrong(r, "must be an object");
-  if (!read_text(r, object, "name", OBS_KEYS_NAME_MAX, &k->name)) return false;
-  r->name = k->name;
-  if (!check_members(r, object, members, sizeof members / sizeof *members)) return false;
-  id = obs_row_text(object, "id");
-  if (id.p == NULL || !obs_key_text_is_id(id)) return wrong(r, "id: must be %d characters of a-z2-7", OBS_KEY_ID_LEN);
+  if (!read_text(r, object, OBS_KEY_MEMBER_NAME, OBS_KEYS_NAME_MAX, &k->name)) return false;
+  r->name = k->name.p;
+  if (!check_members(r, object, obs_key_members, OBS_KEY_MEMBERS)) return false;
+  id = obs_row_text(object, obs_key_members[OBS_KEY_MEMBER_ID]);
+  if (id.p == NULL || !obs_key_text_is_id(id))
+    return wrong(r, "%s: must be %d characters of a-z2-7", obs_key_members[OBS_KEY_MEMBER_ID], OBS_KEY_ID_LEN);
   memcpy(k->id, id.p, OBS_KEY_ID_LEN);
   if (!read_scopes(r, object, &k->scopes) || !read_hash(r, object, k->hash)) return false;
   k->sources = room;
   if (!read_sources(r, object, room, &k->nsources)) return false;
-  if (cJSON_GetObjectItemCaseSensitive(object, "note") != NULL &&
-      !read_text(r, object, "note", OBS_KEYS_NOTE_MAX, &k->note))
+  if (cJSON_GetObjectItemCaseSensitive(object, obs_key_members[OBS_KEY_MEMBER_NOTE]) != NULL &&
+      !read_text(r, object, OBS_KEY_MEMBER_NOTE, OBS_KEYS_NOTE_MAX, &k->note))
     return false;
-  return read_time(r, object, "created", &k->created_ms) && read_time(r, object, "expires", &k->expires_ms) &&
-         read_time(r, object, "revoked", &k->revoked_ms);
+  return read_time(r, object, OBS_KEY_MEMBER_CREATED, &k->created_ms) &&
+         read_time(r, object, OBS_KEY_MEMBER_EXPIRES, &k->expires_ms) &&
+         read_time(r, object, OBS_KEY_MEMBER_REVOKED, &k->revoked_ms);
 }
 
 static unsigned line_of(obs_str text, size_t at) {
@@ -158,7 +176,8 @@ static observer_err read_list(reader *r, const cJSON *list, obs_keys *out) {
   uint32_t n = (uint32_t)cJSON_GetArraySize(list), used = 0;
   const cJSON *item;
   cJSON_ArrayForEach(item, list) {
-    nsources += (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(item, "sources"));
+    nsources +=
+        (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(item, obs_key_members[OBS_KEY_MEMBER_SOURCES]));
   }
   out->at = calloc(n + 1, sizeof *out->at);
   out->sources = calloc(nsources + 1, sizeof *out->sources);
@@ -166,10 +185,10 @@ static observer_err read_list(reader *r, const cJSON *list, obs_keys *out) {
   cJSON_ArrayForEach(item, list) {
     obs_key *k = &out->at[out->n];
     r->number = out->n + 1;
-    r->name = (obs_str){0};
+    r->name = NULL;
     if (!read_key(r, item, k, out->sources + used)) return OBSERVER_E_INVALID;
     if (obs_keys_find(out, k->id) != NULL) {
-      (void)wrong(r, "id: %s is there twice", k->id);
+      (void)wrong(r, "%s: %s is there twice", obs_key_members[OBS_KEY_MEMBER_ID], k->id);
       return OBSERVER_E_INVALID;
     }
     if (!obs_map_put(&out->by_id, id_number(k->id), out->n)) return OBSERVER_E_NOMEM;

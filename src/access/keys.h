@@ -22,6 +22,28 @@ enum {
   OBS_KEYS_FILE_MAX = 32 << 20
 };
 
+/* The members of a key in the file: who reads it, who writes it, and what errors say, all have them from here. */
+#define OBS_KEY_MEMBER_MAP(X)                                                                                          \
+  X(ID, "id")                                                                                                          \
+  X(NAME, "name")                                                                                                      \
+  X(SCOPES, "scopes")                                                                                                  \
+  X(SHA256, "sha256")                                                                                                  \
+  X(SOURCES, "sources")                                                                                                \
+  X(CREATED, "created")                                                                                                \
+  X(EXPIRES, "expires")                                                                                                \
+  X(REVOKED, "revoked")                                                                                                \
+  X(NOTE, "note")
+
+typedef enum {
+#define OBS_KEY_MEMBER_ENUM(member, name) OBS_KEY_MEMBER_##member,
+  OBS_KEY_MEMBER_MAP(OBS_KEY_MEMBER_ENUM)
+#undef OBS_KEY_MEMBER_ENUM
+      OBS_KEY_MEMBERS
+} obs_key_member;
+
+/* Their names, as in the file. */
+extern const char *const obs_key_members[OBS_KEY_MEMBERS];
+
 #define OBS_KEY_NEVER INT64_MAX
 
 typedef struct obs_key {

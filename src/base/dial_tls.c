@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FILE_MAX = 4 * 1024 * 1024, PIECE = 16 * 1024 };
@@ -22,12 +23,32 @@ void obs_dial_tls_host(const char *url, char *out, size_t size) {
   nng_url_free(parsed);
 }
 
+static void forget(obs_buf *secret) {
+  if (secret->p != NULL) explicit_bzero(secret->p, secret->cap);
+  obs_buf_fini(secret);
+}
+
+/* Room for `n` more bytes. Of a buffer that grows by itself the C library may keep the old bytes, of a private key
+ * perhaps, in freed memory. */
+static bool make_room(obs_buf *b, size_t n) {
+  if (b->cap - b->len >= n) return true;
+  obs_buf larger = {0};
+  if (!obs_buf_reserve(&larger, 2 * b->len + n)) return false;
+  obs_buf_append(&larger, b->p, b->len);
+  forget(b);
+  *b = larger;
+  return true;
+}
+
 /* All of a file, with a NUL behind it. 0 or an errno. */
 static int read_file(const char *path, obs_buf *out) {
+  struct stat st;
   int fd = open(path, O_RDONLY | O_CLOEXEC), error = 0;
   if (fd < 0) return errno;
+  size_t size = fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size <= FILE_MAX ? (size_t)st.st_size : 0;
+  if (!make_room(out, size + PIECE + 1)) error = ENOMEM;
   for (ssize_t n = 1; n > 0 && error == 0;) {
-    if (!obs_buf_reserve(out, PIECE + 1)) {
+    if (!make_room(out, PIECE + 1)) {
       error = ENOMEM;
     } else if ((n = read(fd, out->p + out->len, PIECE)) < 0) {
       error = errno;
@@ -39,11 +60,6 @@ static int read_file(const char *path, obs_buf *out) {
   }
   (void)close(fd); /* only read from */
   return error;
-}
-
-static void forget(obs_buf *secret) {
-  if (secret->p != NULL) explicit_bzero(secret->p, secret->cap);
-  obs_buf_fini(secret);
 }
 
 static observer_err fail(const char *names, const char *option, const char *path, const char *why, char *text,

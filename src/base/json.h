@@ -60,4 +60,8 @@ void obs_json_base64(obs_json_writer *w, const char *name, const void *p, size_t
 /* An array of numbers. */
 void obs_json_u64s(obs_json_writer *w, const char *name, const uint64_t *v, size_t n);
 
+/* Appends JSON text that cJSON, whose strings end at a NUL, can hold whole: what no C string of UTF-8 can have (U+0000,
+ * half a surrogate pair, bytes that are not UTF-8) becomes U+FFFD. */
+void obs_json_mend(obs_str json, obs_buf *out);
+
 #endif

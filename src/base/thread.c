@@ -2,13 +2,21 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 observer_err obs_thread_start(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg) {
   int rc = pthread_create(thread, NULL, fn, arg);
   if (rc != 0) return rc == EAGAIN ? OBSERVER_E_NOMEM : OBSERVER_E_INVALID;
   (void)pthread_setname_np(*thread, name); /* for people only */
   return OBSERVER_E_OK;
+}
+
+void obs_thread_step_back(int nice) {
+  /* Of this thread alone, on Linux. Where it is not allowed, it runs as the others do. */
+  (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice);
 }
 
 observer_err obs_thread_cond_init(pthread_cond_t *cond) {

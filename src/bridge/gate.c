@@ -60,7 +60,7 @@ static void note(const obs_connection *s, const char *key_id, const char *more, 
   const obs_route *r = s->route;
   char what[OBS_ROUTE_NAME_MAX + 32] = "another path or method";
   if (r != NULL) (void)snprintf(what, sizeof what, "%s %s%s%s", r->method, obs_route_prefix(s->family), r->name, more);
-  obs_access_denied(s->bridge->opts.access, obs_httpd_peer(&s->http), key_id, what, status);
+  obs_access_denied(s->bridge->opts.access, obs_httpd_peer(&s->http), key_id, what, status, 1);
 }
 
 static const char *own_id(const obs_connection *s) {
@@ -75,7 +75,7 @@ void obs_gate_note_stranger(void *bridge, const obs_address *at, const char *pee
   const obs_bridge *b = bridge;
   char what[OBS_ADDRESS_MAX + 8];
   (void)snprintf(what, sizeof what, "http %s", at->url);
-  obs_access_denied(b->opts.access, peer, "", what, 401);
+  obs_access_denied(b->opts.access, peer, "", what, 401, 1);
   obs_log_warn("bridge", "%s: refused %s: not one of the listener's users", what, peer);
 }
 

@@ -229,7 +229,7 @@ static void put_summary(obs_json_writer *w, const obs_gather_result *g, const ob
 static bool put_rows(obs_page_fill *page, const obs_gather_result *g, const obs_fold *fold, const timeline_filter *f,
                      obs_fold_place *at) {
   const obs_fold_place after = *at;
-  for (uint32_t i = 0; i < fold->rows.n; i++) {
+  for (uint32_t i = 0; g->ops.n > 0 && i < fold->rows.n; i++) {
     const obs_fold_row *row = &fold->rows.at[i];
     if (!obs_fold_is_behind(row->place, after) || (f->errors && !is_error(g, row))) continue;
     if (page->rows == page->limit) return false;

@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 
+/* NICE: who looks waits for who records. */
+enum { NICE = 5 };
+
 struct obs_worker {
   pthread_t thread;
   pthread_mutex_t mutex;
@@ -15,6 +18,7 @@ struct obs_worker {
 
 static void *work(void *arg) {
   obs_worker *w = arg;
+  obs_thread_step_back(NICE);
   for (;;) {
     pthread_mutex_lock(&w->mutex);
     while (w->head == NULL && !w->stop) pthread_cond_wait(&w->wake, &w->mutex);

@@ -6,13 +6,11 @@
  * Out: pages of changes, the newest first.
  * Seen: for each kind (OBS_CHANGES_MAP) the hashes of at most OBS_CHANGES_VALUES values. Of more, one change says that
  *   there are more, and they are told no longer. Model, version and prompt_hash are members of `extra` or of the op.
- *   In the OBS_CHANGES_YOUNG_MS after the first op everything is new, and nothing is told; nor of a journal's rows whose
- *   first it has not seen. Of one kind
- *   OBS_CHANGES_MINUTE values are told a minute; those beyond are one change that counts them. The last
- *   OBS_CHANGES_KEPT stay.
- * The rest is read when it is asked for from what clusters and playbooks keep: of a cluster the latest of each kind.
- * Restart: its part of the checkpoint has values and changes; without it, it begins with the rows that the ring gets,
- *   and knows the names that it is told (obs_changes_know).
+ *   In the OBS_CHANGES_YOUNG_MS after the first op everything is new, and nothing is told; nor of a journal's rows
+ * whose first it has not seen. Of one kind OBS_CHANGES_MINUTE values are told a minute; those beyond are one change
+ * that counts them. The last OBS_CHANGES_KEPT stay. The rest is read when it is asked for from what clusters and
+ * playbooks keep: of a cluster the latest of each kind. Restart: its part of the checkpoint has values and changes;
+ * without it, it begins with the rows that the ring gets, and knows the names that it is told (obs_changes_know).
  * Memory: 128 KB to 256 KB a kind that has many values, 0.5 MB of changes, at worst 2 MB in all.
  * Threads: note, apply, apply_row, save, load on the commit thread (or before it starts); each on any. One mutex, held
  *   for a value or a look at 64 changes. */

@@ -184,7 +184,8 @@ static void say_edit(obs_buf *out, const void *of) {
   const edit *e = of;
   const obs_playbook_view *x = e->entry;
   obs_buf_printf(out, "%s (%s)", done[e->change], x->dont ? "dont" : "do");
-  if (x->endpoint[0] != '\0') {
+  /* Many an entry begins with its endpoint. */
+  if (x->endpoint[0] != '\0' && strncmp(x->text, x->endpoint, strlen(x->endpoint)) != 0) {
     obs_buf_puts(out, " for ");
     put_quoted(out, obs_str_of(x->endpoint));
   }
@@ -192,14 +193,25 @@ static void say_edit(obs_buf *out, const void *of) {
   put_quoted(out, obs_str_of(x->text));
 }
 
+/* The version of the last edit, of those that only changed its words: an entry is edited in many a cycle, and who looks
+ * wants to know what it says now. */
+static uint32_t last_edit(const obs_playbook_view *x) {
+  uint32_t version = 0;
+  for (uint32_t i = 0; i < x->nhistory; i++)
+    if (x->history[i].change == OBS_PLAYBOOK_UPDATED && x->history[i].version > version)
+      version = x->history[i].version;
+  return version;
+}
+
 static bool on_entry(void *arg, const obs_playbook_view *x) {
   static const obs_change_kind kinds[OBS_PLAYBOOK_CHANGE_COUNT] = {[OBS_PLAYBOOK_CREATED] = OBS_CHANGE_PLAYBOOK_NEW,
                                                                    [OBS_PLAYBOOK_UPDATED] = OBS_CHANGE_PLAYBOOK_EDITED,
                                                                    [OBS_PLAYBOOK_RETIRED] = OBS_CHANGE_PLAYBOOK_RETIRED,
                                                                    [OBS_PLAYBOOK_REVIVED] = OBS_CHANGE_PLAYBOOK_EDITED};
+  uint32_t edited = last_edit(x);
   for (uint32_t i = 0; i < x->nhistory; i++) {
     const obs_playbook_edit *h = &x->history[i];
-    if (h->change == OBS_PLAYBOOK_COUNTED) continue;
+    if (h->change == OBS_PLAYBOOK_COUNTED || (h->change == OBS_PLAYBOOK_UPDATED && h->version < edited)) continue;
     take(arg,
          &(obs_change){.kind = kinds[h->change],
                        .time_ms = h->time_ms,

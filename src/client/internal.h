@@ -239,7 +239,7 @@ bool obs_client_is_settled(const observer_client *c, uint64_t serial);
 observer_err obs_client_link_open(observer_client *c, char *text, size_t size);
 /* Any thread: how the last try to connect ended. False: none has failed. */
 bool obs_client_link_explain(observer_client *c, char *text, size_t size);
-/* Makes the channel, which has nothing under way, one of that socket. False: no memory. */
+/* Makes the channel, which has nothing under way, one of that socket. False: no memory; it is what it was. */
 bool obs_client_link_move(obs_client_channel *l, obs_client_socket *s);
 /* Starts what the channel's packet needs: the aio completes later. False: no memory. */
 bool obs_client_link_send(obs_client_channel *l);

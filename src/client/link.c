@@ -92,10 +92,17 @@ static int open_channel(obs_client_channel *l, observer_client *c, obs_client_so
 }
 
 bool obs_client_link_move(obs_client_channel *l, obs_client_socket *s) {
+  nng_ctx ctx;
+  if (nng_ctx_open(&ctx, s->id) != 0) return false;
+  if (nng_ctx_set_ms(ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE) != 0) {
+    nng_ctx_close(ctx);
+    return false;
+  }
   if (l->ctx_open) nng_ctx_close(l->ctx);
   l->socket = s;
-  l->ctx_open = nng_ctx_open(&l->ctx, s->id) == 0;
-  return l->ctx_open && nng_ctx_set_ms(l->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE) == 0;
+  l->ctx = ctx;
+  l->ctx_open = true;
+  return true;
 }
 
 static observer_err dial(observer_client *c, size_t i, obs_client_socket *s, char *text, size_t size) {

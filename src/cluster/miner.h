@@ -7,9 +7,10 @@
  * end in `session opened for user <*> by (uid=<*>)`, and `state is up`, `state is down` never do.
  *
  * Ids: a cluster's id is a hash of its template, with the rules' version in the seed, and of nothing else: the same
- * text gets the same id on every machine and after every restart. When clusters become one, the id is that of the
- * joined template, whichever of them came first, and the ids of the narrower ones are told to `merged`.
- * Memory: bounded by `clusters` and `forms`; the least recently seen go first. Threads: one at a time. */
+ *   text gets the same id on every machine and after every restart. When clusters become one, the id is that of the
+ *   joined template, whichever of them came first, and the ids of the narrower ones are told to `merged`.
+ * Memory: bounded by `clusters` and `forms`; the least recently seen go first.
+ * Threads: one at a time. */
 #ifndef OBS_CLUSTER_MINER_H
 #define OBS_CLUSTER_MINER_H
 

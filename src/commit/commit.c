@@ -28,6 +28,7 @@ observer_err obs_commit_open(const obs_commit_opts *opts, obs_commit **out) {
   c->next_seq = o->next_seq == 0 ? 1 : o->next_seq;
   obs_commit_list_init(&c->queue);
   obs_commit_list_init(&c->asks);
+  obs_commit_list_init(&c->more);
   obs_commit_list_init(&c->group);
   obs_commit_list_init(&c->held);
   observer_err err = obs_dedupe_open(o->dedupe, OBS_COMMIT_GROUP_OPS, &c->dedupe);
@@ -69,9 +70,17 @@ obs_redact *obs_commit_redact(const obs_commit *c) {
 
 /* ---- the queue ---- */
 
-/* How many bytes the queue may hold while a batch of this transport still finds room. */
-static size_t share_of(const obs_commit *c, obs_transport transport) {
-  return c->opts.queue_bytes / 100 * obs_transport_policies[transport].share;
+/* How many bytes the queue may hold while a batch of this transport still finds room. A peer that asks and asks before
+ * it is answered leaves some to those that wait for each answer. */
+static size_t share_of(const obs_commit *c, obs_transport transport, bool pipelined) {
+  const obs_transport_policy *p = &obs_transport_policies[transport];
+  return c->opts.queue_bytes / 100 * (pipelined && p->more_share > 0 ? p->more_share : p->share);
+}
+
+/* With the lock. */
+static void wake(obs_commit *c) {
+  c->quiet = false;
+  pthread_cond_signal(&c->wake);
 }
 
 observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
@@ -82,15 +91,16 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   if (!ask) atomic_fetch_add(&n->received, obs_batch_items(b));
   size_t bytes = obs_batch_bytes(b);
   bool pauses = obs_transport_policies[b->transport].full == OBS_TRANSPORT_PAUSES;
-  size_t room = pauses ? SIZE_MAX : share_of(c, b->transport);
+  size_t room = pauses ? SIZE_MAX : share_of(c, b->transport, b->pipelined);
   pthread_mutex_lock(&c->lock);
   observer_err err = c->stopping ? OBSERVER_E_CLOSED : c->queued >= room ? OBSERVER_E_FULL : OBSERVER_E_OK;
   if (err == OBSERVER_E_OK) {
-    bool was_empty = c->queue.first == NULL && c->asks.first == NULL;
-    obs_commit_list_push(ask ? &c->asks : &c->queue, b);
+    bool was_empty = obs_commit_is_idle(c);
+    obs_commit_list_push(!ask ? &c->queue : b->pipelined ? &c->more : &c->asks, b);
     c->queued += bytes;
     c->queued_asks += ask;
-    if (was_empty || (c->gather > 0 && c->queued_asks >= c->gather)) pthread_cond_signal(&c->wake);
+    c->quiet = c->quiet || was_empty;
+    if ((c->quiet && !b->more) || (c->gather > 0 && c->queued_asks >= c->gather)) wake(c);
   }
   pthread_mutex_unlock(&c->lock);
   if (err == OBSERVER_E_OK) return err;
@@ -101,8 +111,14 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   return err;
 }
 
+void obs_commit_wake(obs_commit *c) {
+  pthread_mutex_lock(&c->lock);
+  if (c->quiet) wake(c);
+  pthread_mutex_unlock(&c->lock);
+}
+
 bool obs_commit_has_room(obs_commit *c, obs_transport transport) {
-  size_t share = share_of(c, transport);
+  size_t share = share_of(c, transport, false);
   pthread_mutex_lock(&c->lock);
   bool room = c->queued < share;
   if (!room && (c->room_at == 0 || share < c->room_at)) c->room_at = share;

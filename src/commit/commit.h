@@ -119,6 +119,9 @@ obs_redact *obs_commit_redact(const obs_commit *c);
  * the batch stays the caller's, b->error says why and its ops count as refused where the peer is told, else as
  * rejected. Never blocks. */
 observer_err obs_commit_submit(obs_commit *c, obs_batch *b);
+/* After batches with `more`, when none follows. A thread that is woken for each of a reader's requests takes the
+ * processor from that reader each time. */
+void obs_commit_wake(obs_commit *c);
 /* Whether the transport's share has room. False: opts.room is called when it has. */
 bool obs_commit_has_room(obs_commit *c, obs_transport transport);
 

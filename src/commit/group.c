@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SAY_AGAIN_MS = 10000 };
+enum { SAY_AGAIN_MS = 10000, REJECTS_BYTES = 1 << 20 };
 
 /* ---- the plan: what is new, and where it goes ---- */
 
@@ -171,16 +171,18 @@ static void settle_records(obs_commit *c) {
 
 /* ---- giving back ---- */
 
-/* One write for all rejects of a batch, while its bytes are still there. */
-static void keep_rejects(obs_commit *c, const obs_batch *b, int64_t now_ms) {
-  if (c->opts.journal == NULL || b->nrejects == 0) return;
+/* One write for all rejects of a group, before its batches are given back with their bytes. */
+static void keep_rejects(obs_commit *c, int64_t now_ms) {
   obs_journal_rejects gathered = {0};
-  for (uint32_t i = 0; i < b->nrejects; i++) {
-    const obs_batch_rejected *r = &b->rejects[i];
-    obs_journal_rejects_add(&gathered, now_ms, obs_transport_names[b->transport], r->reason, r->index,
-                            r->data + r->offset, r->length);
+  for (const obs_batch *b = c->group.first; c->opts.journal != NULL && b != NULL; b = b->next) {
+    for (uint32_t i = 0; i < b->nrejects; i++) {
+      const obs_batch_rejected *r = &b->rejects[i];
+      obs_journal_rejects_add(&gathered, now_ms, obs_transport_names[b->transport], r->reason, r->index,
+                              r->data + r->offset, r->length);
+    }
+    if (gathered.rows.len >= REJECTS_BYTES) obs_journal_write_rejects(c->opts.journal, &gathered);
   }
-  obs_journal_write_rejects(c->opts.journal, &gathered);
+  if (gathered.count > 0) obs_journal_write_rejects(c->opts.journal, &gathered);
   obs_journal_rejects_fini(&gathered);
 }
 
@@ -238,7 +240,6 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
     if (f->apply != NULL) f->apply(f->arg, b, c->next_seq, now_ms);
   }
   c->next_seq += b->recorded_ops;
-  keep_rejects(c, b, now_ms);
   if (obs_commit_is_ask(b)) atomic_fetch_add(&n->received, obs_batch_items(b));
   atomic_fetch_add(&n->recorded, b->recorded);
   atomic_fetch_add(&n->duplicate, b->duplicates);
@@ -356,8 +357,9 @@ void obs_commit_write_group(obs_commit *c) {
   note_times(c);
   int64_t now_ms = obs_clock_receipt_ms();
   uint64_t begun_ns = obs_clock_mono_ns(), bytes = 0;
+  keep_rejects(c, now_ms);
   for (obs_batch *b; (b = obs_commit_list_pop(&c->group)) != NULL;) {
-    bytes += b->json.len;
+    bytes += obs_batch_bytes(b);
     finish_batch(c, b, now_ms);
   }
   uint64_t kib_ns = (obs_clock_mono_ns() - begun_ns) * 1024 / (bytes + 1);

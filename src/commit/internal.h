@@ -41,9 +41,11 @@ struct obs_commit {
   bool lock_made, wake_made;
   obs_commit_list queue; /* of sources that wait for no answer */
   obs_commit_list asks;  /* of those that do: they go first */
+  obs_commit_list more;  /* of those that wait for others too: no peer has one here and a later one in `asks` */
   size_t queued;         /* bytes in the queue and in the group being written */
   uint32_t queued_asks;  /* batches in the queue whose peers wait for an answer */
   uint32_t gather;       /* the thread waits until these are so many; 0: it does not */
+  bool quiet;            /* something came into the empty queue, and more is to follow before the thread is woken */
   size_t room_at;        /* who asked in vain waits for fewer bytes than these; 0: nobody does */
   bool stopping, checkpoint_wanted, look_wanted;
   uint64_t stop_at; /* monotonic ms */
@@ -70,7 +72,7 @@ struct obs_commit {
     uint64_t write_ns;    /* what its write and sync took */
     uint32_t skip, skips; /* groups without waiting still to come; how many after the next wait in vain */
     uint64_t asked_ms;    /* when the last request was taken, monotonic; 0: none yet */
-    uint64_t kib_ns;      /* what 1 KiB of rows takes to be applied, about */
+    uint64_t kib_ns;      /* what 1 KiB of batches (obs_batch_bytes) takes to be applied, about */
   } pace;
   uint64_t next_seq, rows; /* rows: ops of the group */
   int64_t min_ms, max_ms;  /* of their event times */
@@ -107,6 +109,11 @@ static inline obs_batch *obs_commit_list_pop(obs_commit_list *l) {
   l->first = b->next;
   if (l->first == NULL) l->last = &l->first;
   return b;
+}
+
+/* Nothing is in the queue. With the lock. */
+static inline bool obs_commit_is_idle(const obs_commit *c) {
+  return c->asks.first == NULL && c->more.first == NULL && c->queue.first == NULL;
 }
 
 /* Whether its peer waits for an answer. */

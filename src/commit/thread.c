@@ -13,8 +13,9 @@
 #include <time.h>
 
 enum { MAINTAIN_MS = 1000, CHECKPOINT_RETRY_MS = 10000, CLOCK_MS = 2000 };
-/* Of room_beside_asks: bytes of rows, how long they take to be applied, and how long requests are remembered. */
-enum { BESIDE_MIN = 64 << 10, BESIDE_MAX = 512 << 10, BESIDE_NS = 1000000, ASKED_MS = 1000 };
+/* Of room_beside_asks: how long it takes to be applied, the bytes of batches in that time, and how long requests are
+ * remembered. */
+enum { BESIDE_NS = 1000000, BESIDE_MIN = 64 << 10, BESIDE_MAX = 1 << 20, ASKED_MS = 1000 };
 enum { GATHER_NS = 200000, SKIPS_MAX = 256 };
 
 /* Moves batches over until the group is full. One batch alone may be larger: a message is never split. */
@@ -74,36 +75,46 @@ static void gather(obs_commit *c) {
   c->pace.skip = c->pace.skips;
 }
 
-/* How many bytes of the rows that nobody waits for go into a group. A peer that asks once in a while comes when no
- * other does, and waits for the group under way: so, as long as there was a request lately, only for about BESIDE_NS.
- */
+/* How many bytes of what does not go first go into a group. A peer that asks once in a while comes when no other does,
+ * and waits for the group under way: so, as long as there was a request lately, only for about BESIDE_NS, or a part of
+ * what the disk takes where that is more. */
 static size_t room_beside_asks(const obs_commit *c, uint64_t now) {
   bool asked = c->pace.asked_ms > 0 && now - c->pace.asked_ms < ASKED_MS;
   if (!asked) return c->opts.group_bytes;
-  uint64_t bytes = (uint64_t)BESIDE_NS * 1024 / (c->pace.kib_ns + 1);
-  return bytes < BESIDE_MIN ? BESIDE_MIN : bytes < BESIDE_MAX ? (size_t)bytes : BESIDE_MAX;
+  uint64_t parts = 1 + c->pace.write_ns / 4 / BESIDE_NS;
+  uint64_t bytes = BESIDE_NS * UINT64_C(1024) / (c->pace.kib_ns + 1);
+  bytes = bytes < BESIDE_MIN ? BESIDE_MIN : bytes < BESIDE_MAX ? bytes : BESIDE_MAX;
+  return bytes * parts < c->opts.group_bytes ? (size_t)(bytes * parts) : c->opts.group_bytes;
 }
 
-/* Those whose peers wait for an answer go first, and beside them only a part of the others: a flood of messages that
- * nobody waits for does not delay them. With the lock. */
+/* Moves batches over, about as many bytes. Returns how many. */
+static uint32_t take_some(obs_commit_list *from, obs_commit_list *to, size_t most) {
+  uint32_t n = 0;
+  for (size_t bytes = 0; from->first != NULL && bytes < most; n++) {
+    bytes += obs_batch_bytes(from->first);
+    obs_commit_list_push(to, obs_commit_list_pop(from));
+  }
+  return n;
+}
+
+/* Those whose peers wait for an answer go first, and beside them only a part of the others: neither a flood of messages
+ * that nobody waits for delays them, nor peers that ask without end. With the lock. */
 static void take_queued(obs_commit *c, obs_commit_list *fresh) {
   uint64_t now = obs_clock_mono_ms();
-  if (c->queued_asks > 0) c->pace.asked_ms = now;
-  size_t most = room_beside_asks(c, now), bytes = 0;
+  if (c->asks.first != NULL) c->pace.asked_ms = now;
+  size_t most = room_beside_asks(c, now);
   obs_commit_list_init(fresh);
-  if (c->asks.first != NULL) *fresh = c->asks;
-  obs_commit_list_init(&c->asks);
-  c->queued_asks = 0;
-  while (c->queue.first != NULL && bytes < most) {
-    bytes += c->queue.first->json.len;
-    obs_commit_list_push(fresh, obs_commit_list_pop(&c->queue));
-  }
+  c->quiet = false;
+  c->queued_asks -= take_some(&c->asks, fresh, SIZE_MAX);
+  if (c->more.first != NULL && c->queue.first != NULL) most /= 2;
+  c->queued_asks -= take_some(&c->more, fresh, most);
+  (void)take_some(&c->queue, fresh, most);
 }
 
 /* Times that wait for company are written before the thread waits, too. */
 static void flush_before_idle(obs_commit *c) {
   pthread_mutex_lock(&c->lock);
-  bool idle = c->queue.first == NULL && c->asks.first == NULL;
+  bool idle = obs_commit_is_idle(c);
   pthread_mutex_unlock(&c->lock);
   if (idle && c->opts.journal != NULL) obs_journal_flush_times(c->opts.journal);
 }
@@ -112,7 +123,7 @@ static void flush_before_idle(obs_commit *c) {
 static bool take_work(obs_commit *c, obs_commit_list *fresh) {
   pthread_mutex_lock(&c->lock);
   uint64_t now = obs_clock_mono_ms();
-  bool idle = c->queue.first == NULL && c->asks.first == NULL && !c->checkpoint_wanted && !c->look_wanted;
+  bool idle = obs_commit_is_idle(c) && !c->checkpoint_wanted && !c->look_wanted;
   /* While stopping, only what is held for the disk is worth a wait. */
   if (idle && (!c->stopping || c->held.first != NULL)) {
     uint64_t ms = wait_ms(c, now);

@@ -2,10 +2,11 @@
  *
  * In:  encoded messages, from one thread; connections of an obs_sp endpoint.
  * Out: each subscriber gets the messages from its joining on, in order, the next ones whenever its last ones are
- * written; what the ring could not keep for it is counted, message by message. Threads: obs_fanout_put is one thread's;
- * it writes to those that wait for something new. The others go on in NNG's threads. The lock is held for a look, never
- * across a write. Bounds: OBS_FANOUT_MESSAGES and OBS_FANOUT_BYTES in the ring, shared, not copied; for each subscriber
- * what is being written: OBS_FANOUT_AT_ONCE messages of together OBS_FANOUT_WRITE_BYTES, or one that is larger.
+ *   written; what the ring could not keep for it is counted, message by message.
+ * Threads: obs_fanout_put is one thread's; it writes to those that wait for something new. The others go on in NNG's
+ *   threads. The lock is held for a look, never across a write.
+ * Bounds: OBS_FANOUT_MESSAGES and OBS_FANOUT_BYTES in the ring, shared, not copied; for each subscriber what is being
+ *   written: OBS_FANOUT_AT_ONCE messages of together OBS_FANOUT_WRITE_BYTES, or one that is larger.
  * Failure: a subscriber that cannot be written to for want of memory is closed. */
 #ifndef OBS_FEED_FANOUT_H
 #define OBS_FEED_FANOUT_H

@@ -6,12 +6,9 @@
 #include <nng/supplemental/util/platform.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* GREET_EVERY_MS: subscribers that come and go do not flood the others. */
-enum { BUFFER_BYTES = 8 << 20, GREET_EVERY_MS = 50, BEAT_MS = 1000 };
+enum { BUFFER_BYTES = 8 << 20, GREET_EVERY_MS = 50, BEAT_MS = 1000, NICE = 10 };
 enum { NAME_BYTES = (OBS_FEED_SOURCES + 1) * OBS_FEED_TOPIC_MAX, PAIRS_MAX = UINT16_MAX - 2 };
 
 /* FLUSH_MS lets ops come together in one message, as each message costs. After a burst comes a pause, so that no flood
@@ -377,8 +374,7 @@ static bool wait_for_work(obs_feed *f) {
 
 static void *run(void *feed) {
   obs_feed *f = feed;
-  /* Of this thread alone, on Linux. Where it is not allowed, it runs as the others do. */
-  (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19);
+  obs_thread_step_back(NICE);
   for (bool stopping = false; !stopping;) {
     stopping = wait_for_work(f);
     flush(f);

@@ -3,14 +3,15 @@
  * In:  addresses; an application that admits, handles and answers requests.
  * Out: complete requests, one at a time for each connection, so that answers keep the order of pipelined requests.
  * Threads: `admit` and `handle` on NNG's, where nothing may wait; obs_httpd_answer on any. The rest is for the one
- * thread that owns the server. Bounds: a head as head.h has it, complete within head_ms of its first byte (of the
- * connection's beginning for the first one), else 408; a body complete within body_ms; a connection without a request
- * is closed after idle_ms, and may be closed for a newcomer until its request is complete. Bodies of all connections
- * beyond 4 KiB each: body_bytes, by what has been received (503). Answers of more than 4 KiB that wait to be read:
- * answer_bytes (503 in their place); smaller ones always pass, and a connection with 64 KiB of them unread has no
- * further request begun. Failure: every error closes the connection, after up to a second in which what still comes is
- * dropped, so that the error is not lost to a reset. A connection too many gets a 503. A peer that has closed its side
- * still gets its answer. */
+ *   thread that owns the server.
+ * Bounds: a head as head.h has it, complete within head_ms of its first byte (of the connection's beginning for the
+ *   first one), else 408; a body complete within body_ms; a connection without a request is closed after idle_ms, and
+ *   may be closed for a newcomer until its request is complete. Bodies of all connections beyond 4 KiB each:
+ *   body_bytes, by what has been received (503). Answers of more than 4 KiB that wait to be read: answer_bytes (503 in
+ *   their place); smaller ones always pass, and a connection with 64 KiB of them unread has no further request begun.
+ * Failure: every error closes the connection, after up to a second in which what still comes is dropped, so that the
+ *   error is not lost to a reset. A connection too many gets a 503. A peer that has closed its side still gets its
+ *   answer. */
 #ifndef OBS_HTTPD_HTTPD_H
 #define OBS_HTTPD_HTTPD_H
 

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { TURN_REQUESTS = 16 };
+
 typedef struct {
   obs_bus *bus;
   obs_transport transport;
@@ -222,8 +224,8 @@ static bool answer_at_once(const streams *in, obs_stream *s, const obs_identity 
   return true;
 }
 
-/* One request. False: it is none. */
-static bool take_request(streams *in, obs_stream *s, const uint8_t *body, size_t size) {
+/* One request; `more`: others follow. False: it is none. */
+static bool take_request(streams *in, obs_stream *s, const uint8_t *body, size_t size, bool more) {
   requester *r = obs_sp_own(s);
   size_t way = obs_sp_way_back(body, size);
   if (way == 0 || way > OBS_INTAKE_WAY_MAX) return false;
@@ -251,6 +253,8 @@ static bool take_request(streams *in, obs_stream *s, const uint8_t *body, size_t
   obs_stream_hold(s);
   obs_intake_message_begin(m, in->transport, number_of(&r->producer), who, m->bytes.p, m->bytes.len, request_done);
   obs_intake_message_add(m, 0, m->bytes.len, obs_clock_wall_ms());
+  m->batch.more = more;
+  m->batch.pipelined = atomic_load(&r->requests) > 0;
   m->promised = obs_reply_size(&m->batch);
   atomic_fetch_add(&r->promised, m->promised);
   atomic_fetch_add(&r->requests, 1);
@@ -258,11 +262,17 @@ static bool take_request(streams *in, obs_stream *s, const uint8_t *body, size_t
   return true;
 }
 
+/* So many a turn, so that a peer that asks without end does not keep others waiting. */
 static void on_requests(streams *in, obs_stream *s, size_t n) {
   requester *r = obs_sp_own(s);
   const uint8_t *p = obs_sp_bytes(s);
   size_t at = 0;
-  while (at < n) {
+  bool more = false; /* the last one was submitted as one that others follow */
+  for (uint32_t left = TURN_REQUESTS; at < n; left--) {
+    if (left == 0) {
+      obs_stream_take_turns(s);
+      break;
+    }
     if (!has_room(r, s)) {
       obs_stream_pause(s);
       atomic_store(&r->waits, true);
@@ -270,12 +280,15 @@ static void on_requests(streams *in, obs_stream *s, size_t n) {
       break;
     }
     obs_sp_frame f = obs_sp_read(s, p + at);
-    if (!take_request(in, s, p + at + f.head, f.size)) {
+    size_t next = at + f.head + f.size;
+    more = next < n && left > 1;
+    if (!take_request(in, s, p + at + f.head, f.size, more)) {
       obs_sp_misfit(s);
-      return;
+      break;
     }
-    at += f.head + f.size;
+    at = next;
   }
+  if (more) obs_commit_wake(in->bus->opts.commit);
   obs_sp_consume(s, at);
 }
 

@@ -12,9 +12,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* The order matters: analyses look at what corrections brought, escalations and playbooks at the analyses, and advice
  * tells of all. A loop that uses another one stands behind it. */
@@ -165,15 +162,11 @@ static void run_cycle(obs_learn *l, uint64_t cycle) {
   }
 }
 
-static void step_back(void) {
-  (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
-}
-
 /* The thread of a loop whose cycle may take minutes (a team's answer): the others do not wait for it. */
 static void *run_loop(void *arg) {
   entry *e = arg;
   obs_learn *l = e->learn;
-  step_back();
+  obs_thread_step_back(NICE);
   pthread_mutex_lock(&l->lock);
   while (!atomic_load(&l->stop)) {
     if (!e->due) {
@@ -195,7 +188,7 @@ static void *run_loop(void *arg) {
  * often at least, since a stir may find the lock held and not wake it. */
 static void *learn_thread(void *arg) {
   obs_learn *l = arg;
-  step_back();
+  obs_thread_step_back(NICE);
   atomic_store(&l->stirred, true);
   pthread_mutex_lock(&l->lock);
   while (!atomic_load(&l->stop)) {

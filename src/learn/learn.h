@@ -2,8 +2,8 @@
  *
  * `obs:learn` runs a cycle: each loop of the table in learn.c once, in its order; it and the loops' own threads run at
  * a low priority. A cycle that still runs when the next one is due makes that one wait; of several that are due one is
- * run, the others are counted as missed. Every outgoing call goes through one obs_calls. Owner: the daemon. Open before
- * recovery (followers), start when commit and feed run, stop before commit stops. */
+ * run, the others are counted as missed. Every outgoing call goes through one obs_calls.
+ * Owner: the daemon. Open before recovery (followers), start when commit and feed run, stop before commit stops. */
 #ifndef OBS_LEARN_LEARN_H
 #define OBS_LEARN_LEARN_H
 

@@ -88,6 +88,7 @@ void obs_batch_reset(obs_batch *b) {
   b->message_bytes = 0;
   b->kinds = NULL;
   b->producer = 0;
+  b->more = b->pipelined = false;
   b->only = NULL;
   b->identity = NULL;
   b->key_id[0] = '\0';
@@ -350,6 +351,13 @@ static void decode_payload(obs_decoder *d, bool msgpack) {
   obs_cursor *in = &d->r.in;
   uint32_t values = 0;
   bool array = false;
+  if (msgpack && in->p < in->end && *in->p < 0x80) {
+    /* A text that was declared as msgpack: each byte of it is a number, which would be a reject. */
+    (void)obs_reader_wrong(&d->r, obs_str_of(d->only != NULL ? d->only->name : "op"), "must be a map");
+    reject(d, in->p, in->end);
+    d->index++;
+    return;
+  }
   for (;; values++) {
     if (!msgpack) obs_json_cursor_margin(in);
     if (in->p >= in->end) break;

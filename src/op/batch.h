@@ -48,6 +48,8 @@ struct obs_batch {
   /* Who sent it. Its ops have the key's id; a key that is bound to sources lets its ops and records name those alone,
    * and gives an op without one the first of them. Read while decoding only. NULL: any source, and any key_id. */
   const obs_identity *identity;
+  bool more;          /* others follow at once: the last of them, or obs_commit_wake, wakes the commit thread */
+  bool pipelined;     /* its peer waits for answers to others too, which came before it */
   obs_redact *redact; /* nothing of a message is decoded or kept before it was redacted; NULL: as it came */
   void *owner;        /* the source's own */
   void (*done)(obs_batch *batch);

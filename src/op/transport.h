@@ -16,6 +16,7 @@ typedef enum {
 typedef struct {
   obs_transport_full full;
   uint8_t share;       /* of the queue, percent */
+  uint8_t more_share;  /* the same for a peer that has others in it already; 0: as `share` */
   bool waits_for_disk; /* while the disk fails; else its peer is told at once */
   bool topics;         /* a message may begin with one */
 } obs_transport_policy;
@@ -23,7 +24,7 @@ typedef struct {
 #define OBS_TRANSPORT_MAP(X)                                                                                           \
   X(PULL, "pull", .full = OBS_TRANSPORT_PAUSES, .share = 75, .waits_for_disk = true, .topics = true)                   \
   X(SUB, "sub", .full = OBS_TRANSPORT_SHEDS, .share = 50, .waits_for_disk = true, .topics = true)                      \
-  X(REP, "rep", .full = OBS_TRANSPORT_REFUSES, .share = 100, .topics = true)                                           \
+  X(REP, "rep", .full = OBS_TRANSPORT_REFUSES, .share = 100, .more_share = 50, .topics = true)                         \
   X(HTTP, "http", .full = OBS_TRANSPORT_REFUSES, .share = 100)                                                         \
   X(TAIL, "tail", .full = OBS_TRANSPORT_REFUSES, .share = 100) /* the file of corrections */
 

@@ -5,13 +5,13 @@
  * Retries: with a growing, jittered pause, only when the call had no effect or was refused for now (no connection; 408,
  *   429, 500, 502, 503, 504; Retry-After is respected up to the time limit); never after a timeout or a broken answer.
  * Breaker of each service: breaker.h. Ledger: a row in calls.jsonl when a call begins and one when it has ended.
- * Once: a question with a key is asked once, ever: the begin row is durable before the first byte goes out, so that
- *   not even kill -9 has it asked again (the last OBS_CALLS_KEYS keys are known).
+ * Once: a question with a key is asked once, ever: the begin row is durable before the first byte goes out, so that not
+ *   even kill -9 has it asked again (the last OBS_CALLS_KEYS keys are known).
  * Budgets: calls an hour and tokens a day, counted from the ledger across restarts; calls of the gateway are free.
  * Secrets: bearer keys are in no log, ledger row or error text. What is sent and what is answered is redacted: rows
- * that were recorded before redaction do not leave, and what a service says is kept and shown. Redirects are not
- * followed; answers beyond OBS_CALLS_ANSWER_MAX count as broken. Threads: any number call at once; the lock of
- * breakers, budgets and keys is not held during a call. */
+ *   that were recorded before redaction do not leave, and what a service says is kept and shown. Redirects are not
+ *   followed; answers beyond OBS_CALLS_ANSWER_MAX count as broken.
+ * Threads: any number call at once; the lock of breakers, budgets and keys is not held during a call. */
 #ifndef OBS_OUTBOUND_CALLS_H
 #define OBS_OUTBOUND_CALLS_H
 

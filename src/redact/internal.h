@@ -150,7 +150,8 @@ typedef struct {
 obs_redact_matches obs_redact_look(obs_redact *r, const char *p, size_t n);
 bool obs_redact_next(obs_redact_matches *m, obs_redact_match *out);
 size_t obs_redact_token_length(const obs_redact *r, uint8_t kind);
-/* Writes the token of a match, counts it, and returns its length. */
+/* Writes the token of a match, counts it, and returns its length. 0: libcrypto has no memory. There is no other token
+ * then: one that all secrets shared would make one op of two. */
 size_t obs_redact_make_token(obs_redact *r, uint8_t kind, const char *p, size_t n, char out[OBS_REDACT_TOKEN_MAX]);
 
 #endif

@@ -205,6 +205,7 @@ static void write_text(walk *w, size_t at, size_t n, uint32_t level) {
     copy_to(w, at + m.at);
     obs_str text = plain_of(w, w->p + at + m.at, m.end - m.at, level, &room);
     size_t len = obs_redact_make_token(w->r, m.kind, text.p, text.len, token);
+    if (len == 0) w->out->oom = true;
     obs_buf_append(w->out, token, tight && len > m.end - m.at ? m.end - m.at : len);
     w->done = at + m.end;
   }

@@ -146,10 +146,8 @@ size_t obs_redact_make_token(obs_redact *r, uint8_t kind, const char *p, size_t 
   size_t len = strlen(name), at = 0;
   uint8_t digest[EVP_MAX_MD_SIZE] = {0};
   unsigned int size = 0;
+  if (HMAC(r->sha256, r->keys[kind], OBS_REDACT_KEY_BYTES, (const uint8_t *)p, n, digest, &size) == NULL) return 0;
   atomic_fetch_add_explicit(&r->counts[kind], 1, memory_order_relaxed);
-  /* Without libcrypto's memory the digest is zero: the secret is gone, only that it is the same one is lost. */
-  if (HMAC(r->sha256, r->keys[kind], OBS_REDACT_KEY_BYTES, (const uint8_t *)p, n, digest, &size) == NULL)
-    memset(digest, 0, sizeof(digest));
   out[at++] = '[';
   memcpy(out + at, name, len);
   at += len;

@@ -3,13 +3,13 @@
  *
  * In:  texts and whole messages (JSON, msgpack), as they came from outside.
  * Out: the same with each match as its token: kind, and HMAC-SHA256 of kind and match under the key of the
- * installation, cut to OBS_REDACT_HEX digits. One secret has one token everywhere, so what is counted and grouped by it
- * stays what it was; without the key nobody can try out what it may have been. A token is never redacted again. 12
- * digits, because tokens stand in op_ids: two secrets with one token would make one op of two. Of 10,000 addresses, 4
- * digits would give some 700 the token of another one, 8 digits two of them with a probability of 1 %, 12 digits with 2
- * in 10 million. Speed: a prefilter (prefilter.h) looks for three bytes of each kind at once; what has none of them is
- * clean. Threads: any; nothing changes after open but the counts. What is found, and what is not: proto/redaction.md.
- */
+ *   installation, cut to OBS_REDACT_HEX digits. One secret has one token everywhere, so what is counted and grouped by
+ *   it stays what it was; without the key nobody can try out what it may have been. A token is never redacted again. 12
+ *   digits, because tokens stand in op_ids: two secrets with one token would make one op of two. Of 10,000 addresses, 4
+ *   digits would give some 700 the token of another one, 8 digits two of them with a probability of 1 %, 12 digits with
+ *   2 in 10 million.
+ * Speed: a prefilter (prefilter.h) looks for three bytes of each kind at once; what has none of them is clean.
+ * Threads: any; nothing changes after open but the counts. What is found, and what is not: proto/redaction.md. */
 #ifndef OBS_REDACT_REDACT_H
 #define OBS_REDACT_REDACT_H
 

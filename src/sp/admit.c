@@ -111,7 +111,7 @@ void obs_sp_why_not(const obs_identity *who, unsigned needs, char out[OBS_SP_WHY
 void obs_sp_denied(const obs_sp_doors *d, const obs_stream *s, const char *key_id, unsigned status, const char *why,
                    uint32_t n) {
   obs_sp_door *door = door_of(d, s);
-  obs_access_denied(d->access, obs_stream_peer(s), key_id, door->what, status);
+  obs_access_denied(d->access, obs_stream_peer(s), key_id, door->what, status, n);
   uint64_t now = obs_clock_mono_ms(), told = atomic_load(&door->told_at);
   uint64_t denied = atomic_fetch_add(&door->denied, n) + n;
   if (!obs_log_enabled(OBS_LOG_WARN)) return;

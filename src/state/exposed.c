@@ -31,10 +31,13 @@ static int busiest_first(const void *a, const void *b) {
   return x->id < y->id ? -1 : x->id > y->id;
 }
 
+void obs_exposed_sort(obs_exposed_rank *ranks, uint32_t n) {
+  qsort(ranks, n, sizeof *ranks, busiest_first);
+}
+
 /* From both ends: the busiest without a place, the least busy with one. Where two are alike nothing changes, so that
  * nobody's counters begin anew each minute. */
-void obs_exposed_hand_over(obs_exposed *x, obs_totals_keys *endpoints, obs_exposed_rank *ranks, uint32_t n) {
-  qsort(ranks, n, sizeof *ranks, busiest_first);
+void obs_exposed_hand_over(obs_exposed *x, obs_totals_keys *endpoints, const obs_exposed_rank *ranks, uint32_t n) {
   uint32_t last = n;
   for (uint32_t i = 0; i < last && ranks[i].ops > 0; i++) {
     obs_series *busy = obs_totals_key_at(endpoints, ranks[i].id), *idle = NULL;

@@ -73,7 +73,9 @@ typedef struct {
   uint64_t ops;
 } obs_exposed_rank;
 enum { OBS_EXPOSED_RANK_MS = 60000 };
-/* Places change hands; `ranks` are all endpoints but OBS_NAMES_OTHER, and are sorted. */
-void obs_exposed_hand_over(obs_exposed *x, obs_totals_keys *endpoints, obs_exposed_rank *ranks, uint32_t n);
+/* Touches nothing but `ranks`: needs no lock. */
+void obs_exposed_sort(obs_exposed_rank *ranks, uint32_t n);
+/* Places change hands; `ranks` are all endpoints but OBS_NAMES_OTHER, sorted. */
+void obs_exposed_hand_over(obs_exposed *x, obs_totals_keys *endpoints, const obs_exposed_rank *ranks, uint32_t n);
 
 #endif

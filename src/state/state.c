@@ -257,6 +257,7 @@ static void rank_endpoints(obs_state *s, int64_t now_ms) {
     }
     obs_state_unlock(s);
   }
+  obs_exposed_sort(ranks, n);
   obs_state_lock(s);
   obs_exposed_hand_over(&s->exposed, k, ranks, n);
   obs_state_unlock(s);

@@ -201,6 +201,13 @@ void obs_stream_yield(obs_stream *s) {
   s->yields = true;
 }
 
+void obs_stream_take_turns(obs_stream *s) {
+  s->yields = true;
+  pthread_mutex_lock(&s->lock);
+  s->kicked = true;
+  pthread_mutex_unlock(&s->lock);
+}
+
 bool obs_stream_ended(const obs_stream *s) {
   return s->ended;
 }
@@ -321,15 +328,16 @@ void obs_stream_run(obs_stream *s, bool call) {
     bool again = s->kicked && !atomic_load(&s->closing);
     bool read = !again && room && !atomic_load(&s->closing);
     if (again) s->kicked = s->paused = false;
-    if (read && s->yields)
-      hop(s, true);
+    bool hops = s->yields && (again || read);
+    if (hops)
+      hop(s, !again);
     else if (read)
       start_read(s);
     else if (!again)
       s->reader = OBS_STREAM_RESTING;
     s->yields = false;
     pthread_mutex_unlock(&s->lock);
-    if (read) return;
+    if (hops || read) return;
     if (again) continue;
     obs_stream_unref(s);
     return;

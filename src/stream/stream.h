@@ -7,7 +7,7 @@
  *   locks. `closed` is the last call, on any thread, when nobody holds the connection. None of them may wait.
  * Bounds: connections (one too many closes the one that has been evictable for the longest, or is closed itself); bytes
  *   of read buffers beyond OBS_STREAM_READ_MIN each (the connection whose message has been incomplete for the longest
- * is closed); deadlines, which a sweep looks at every OBS_STREAM_SWEEP_MS; a write without progress for write_ms.
+ *   is closed); deadlines, which a sweep looks at every OBS_STREAM_SWEEP_MS; a write without progress for write_ms.
  *   Written bytes are bounded by the protocol (obs_stream_queued).
  * Failure: an error of accept never ends a listener: it pauses, counts and goes on; when descriptors run out, one that
  *   is kept in reserve lets it take and close what waits, so that peers are not left hanging. */
@@ -92,6 +92,8 @@ void obs_stream_pause(obs_stream *s);
 /* Reads on only after other connections had their turn, because the peer sends nothing before it has read an answer: by
  * then it often has, and the read does not have to wait for the system to tell. */
 void obs_stream_yield(obs_stream *s);
+/* `received` is called again after other connections had their turn: there are bytes left. */
+void obs_stream_take_turns(obs_stream *s);
 bool obs_stream_ended(const obs_stream *s);
 /* The deadline has passed; true once. */
 bool obs_stream_expired(obs_stream *s);

@@ -4,10 +4,10 @@
  * Out: the configuration that NNG's listeners take. When the files change, who connects from then on gets the new one;
  *   connections that are open, and handshakes that have begun, keep the one that they began with.
  * Failure: at the start, files that do not work are an error. Later, files that do not work are left alone: what was
- * read last stays in use, which is logged, counted and told. A renewal writes one file after the other; so what does
- * not work is looked at again a second later, before it is called a failure. TLS 1.2 and, where NNG's TLS can, 1.3;
- * older versions are refused. NNG's engine chooses the ciphers. Threads: the main thread alone opens, reads, ticks and
- * closes; any thread may ask for the status. */
+ *   read last stays in use, which is logged, counted and told. A renewal writes one file after the other; so what does
+ *   not work is looked at again a second later, before it is called a failure. TLS 1.2 and, where NNG's TLS can, 1.3;
+ *   older versions are refused. NNG's engine chooses the ciphers.
+ * Threads: the main thread alone opens, reads, ticks and closes; any thread may ask for the status. */
 #ifndef OBS_STREAM_TLS_H
 #define OBS_STREAM_TLS_H
 

@@ -1,11 +1,11 @@
 /* What each stage of recording costs, ns an op, each alone on one thread: decode, what a key that is bound to sources
  * adds to it, JSON encode, redaction (clean, a secret in each op, all kinds, a pattern with letters and without),
- * journal write, journal write with its sync, times, apply, facts, changes (ops with the same members of their own,
- * with others in each), the graph (with edges it holds, with as many that take turns as to be displaced); and what a
- * table of 2,000 failure clusters costs for a success, and for a failure without a sig_hash, with one of 2,000, with
- * one of its own, with one that four failures in a row have; and a failure of one text at twelve endpoints.
- *
- *   What the shipped rules of alerts cost, and twenty rules of all forms.
+ * journal write, journal write with its sync, times, keys of the journal's index (the two fields of this load, and all
+ * five), apply, facts, changes (ops with the same members of their own, with others in each), the graph (with edges it
+ * holds, with as many that take turns as to be displaced); and what a table of 2,000 failure clusters costs for a
+ * success, and for a failure without a sig_hash, with one of 2,000, with one of its own, with one that four failures in
+ * a row have; and a failure of one text at twelve endpoints; what the shipped rules of alerts cost, and twenty rules of
+ * all forms.
  *
  *   bench_stage DIR BATCH ROUNDS     DIR: where the journal is written; prints `stage ns` lines */
 #include "bench_op.h"
@@ -20,6 +20,7 @@
 #include "journal/journal.h"
 #include "op/decoder.h"
 #include "state/state.h"
+#include "timeline/keys.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -176,6 +177,46 @@ static void bench_times(bench *x, int64_t behind_ms, const char *stage) {
   }
   report(x, stage, obs_clock_mono_ns() - start);
   obs_skew_close(s);
+}
+
+/* What the journal's index by session, cycle, agent and task costs: the keys of all five fields, or of those that the
+ * load has. Of the five, session and cycle are one in 20 ops, sig_hash is another in each. */
+static void bench_keys(bench *x, const char *dir, bool five, const char *stage) {
+  char text[256] = "", (*values)[5][24] = calloc(x->batch, sizeof(*values));
+  obs_journal *j;
+  obs_journal_replayed replayed;
+  obs_op *ops = calloc(x->batch, sizeof(*ops));
+  obs_journal_opts opts = {.dir = dir, .name = five ? "obs-five.jsonl" : "obs-few.jsonl", .fsync = OBS_FSYNC_NEVER};
+  check(values != NULL && ops != NULL ? OBSERVER_E_OK : OBSERVER_E_NOMEM, stage);
+  check(obs_journal_open(&opts, &j, text, sizeof(text)), text);
+  check(obs_journal_replay(j, 1, take_row, NULL, &replayed), "replay");
+  memcpy(ops, x->b.ops, x->batch * sizeof(*ops));
+  uint64_t ns = 0;
+  for (uint32_t r = 0; r < x->rounds; r++) {
+    uint64_t first_seq = obs_journal_next_seq(j);
+    for (uint32_t i = 0; five && i < x->batch; i++) {
+      uint64_t n = first_seq + i;
+      obs_str *const fields[] = {&ops[i].session_id, &ops[i].cycle_id, &ops[i].staffer_id, &ops[i].task_class,
+                                 &ops[i].sig_hash};
+      const uint64_t numbers[] = {n / 20, n / 20, n % 50, n % 8, n * 2654435761u};
+      for (int f = 0; f < 5; f++) {
+        snprintf(values[i][f], sizeof(values[i][f]), "value-%016" PRIx64, numbers[f]);
+        *fields[f] = (obs_str){values[i][f], 22, 1};
+      }
+      ops[i].present |= OBS_BIT(OBS_F_session_id) | OBS_BIT(OBS_F_cycle_id) | OBS_BIT(OBS_F_staffer_id) |
+                        OBS_BIT(OBS_F_task_class) | OBS_BIT(OBS_F_sig_hash);
+    }
+    struct iovec iov = {x->b.json.p, x->b.json.len};
+    check(obs_journal_append(j, &iov, 1, x->b.nops, x->now_ms, x->now_ms), "append");
+    obs_batch b = {.ops = ops, .lines = x->b.lines, .nops = x->batch};
+    uint64_t start = obs_clock_mono_ns();
+    obs_timeline_apply(j, &b, first_seq, x->now_ms);
+    ns += obs_clock_mono_ns() - start;
+  }
+  report(x, stage, ns);
+  obs_journal_close(j);
+  free(ops);
+  free(values);
 }
 
 static void bench_apply(bench *x) {
@@ -413,6 +454,8 @@ int main(int argc, char **argv) {
   bench_journal(&x, argv[1], OBS_FSYNC_ALWAYS, "journal_write_sync");
   bench_times(&x, 0, "times");
   bench_times(&x, 7200000, "times_skewed");
+  bench_keys(&x, argv[1], false, "keys");
+  bench_keys(&x, argv[1], true, "keys_five");
   bench_apply(&x);
   bench_all_clusters(&x);
   bench_facts(&x);

@@ -65,12 +65,12 @@ class Installed:
         return dict(os.environ, LD_LIBRARY_PATH=self.libdir, **more)
 
 
-def node_folder():
-    """A folder of the build with the Node example, its package and its lock installed."""
-    folder = os.path.join(BUILD, "examples-node")
+def node_folder(source=EXAMPLES, files=("publish.mjs",), name="examples-node"):
+    """A folder of the build with JavaScript of the tree, its package and its lock installed."""
+    folder = os.path.join(BUILD, name)
     os.makedirs(folder, exist_ok=True)
-    for name in ("package.json", "package-lock.json", "publish.mjs"):
-        shutil.copy(os.path.join(EXAMPLES, name), folder)
-    if not os.path.isdir(os.path.join(folder, "node_modules", "@msgpack", "msgpack")):
+    for file in ("package.json", "package-lock.json", *files):
+        shutil.copy(os.path.join(source, file), folder)
+    if not os.path.exists(os.path.join(folder, "node_modules", ".package-lock.json")):
         run("npm", "ci", "--no-audit", "--no-fund", cwd=folder, timeout=300)
     return folder

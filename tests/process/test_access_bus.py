@@ -554,7 +554,7 @@ class Requesters(AccessTest):
         for n, scheme in enumerate(SCHEMES):
             what = "rep " + urls[n]
             if scheme in PRIVATE:
-                self.assertEqual(self.audit(self.daemon)[(what, id_of(mailer), 403)], 1)
+                self.assertEqual(self.audit(self.daemon)[(what, id_of(mailer), 403)], 2)  # its ops
                 self.assertEqual(self.audit(self.daemon)[(what, id_of(self.of_listener), 403)], 2)
 
     def test_where_others_can_read(self):

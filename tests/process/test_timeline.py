@@ -264,8 +264,7 @@ class Index(Case):
     def test_retention(self):
         daemon = self.start(args=SMALL + ("--retain-segments", "2"))
         self.post(daemon, self.fleet())
-        wait_until(lambda: len(daemon.segments()) == 3, 20, "retention")
-        self.assertEqual(len(self.sidecars(daemon)), 3)
+        wait_until(lambda: (len(daemon.segments()), len(self.sidecars(daemon))) == (3, 3), 20, "retention")
         answer = self.get(daemon, "timeline?session_id=s4")
         self.assertLess(answer["summary"]["ops"], 50)
         self.assertEqual(answer["rows"][-1]["sig_hash"], "h4-49")

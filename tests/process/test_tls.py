@@ -26,6 +26,7 @@ from model_server import ModelServer
 OP = {"endpoint": "/v1/chat", "success": True, "input_summary": "in", "output_summary": "out", "source": "tls"}
 BODY = json.dumps(OP)
 PLAIN = "http://127.0.0.1:0"
+CLOSED = int(os.environ.get("OBSERVER_CLOSED", "50"))  # connections of each thread of test_small_last_answers_are_whole
 
 
 def needs(tool):
@@ -280,6 +281,38 @@ class Clients(TlsTest):
                 out = out[len(head) + 4 + length :]
                 answers += 1
             self.assertEqual(answers, requests)
+
+    def test_small_last_answers_are_whole(self):
+        """New connections, some at a time, each with one request whose answer closes it."""
+        daemon = self.start_tls(self.ca.issue("server"))
+        context, lost = self.trusting(), []
+        last = ((b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 200),
+                (b"GET /livez HTTP/1.0\r\n\r\n", 200),
+                (b"GET  /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+                (b"POST /event HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n{}", 413))
+
+        def ask(request, status):
+            with self.connect(daemon, "http", context, n=1) as stream:
+                stream.sendall(request)
+                answer = http.client.HTTPResponse(stream)
+                answer.begin()
+                body = json.loads(answer.read())
+            if answer.status != status or set(body) != {"status" if status == 200 else "error"}:
+                lost.append((request, answer.status, body))
+
+        def work():
+            for n in range(CLOSED):
+                try:
+                    ask(*last[n % len(last)])
+                except (OSError, ValueError, http.client.HTTPException) as e:
+                    lost.append((last[n % len(last)], e))
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        self.assertEqual(lost, [])
 
     def test_a_request_that_waits_is_answered_at_the_stop(self):
         """It waits for a model, which never answers."""

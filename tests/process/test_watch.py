@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import re
 import shutil
 import time
 
@@ -360,7 +361,11 @@ class Changes(WatchTest):
         for row in rows:
             if row["kind"] == "playbook_new":
                 self.assertEqual(row["value"], entries[row["playbook"]]["endpoint"])
-                self.assertRegex(row["text"], r"^A new playbook entry \((do|dont)\) for /v1/")
+                entry = entries[row["playbook"]]
+                begins = entry["text"].startswith(entry["endpoint"])
+                self.assertRegex(row["text"], r"^A new playbook entry \((do|dont)\)%s: " % ("" if begins else " for " + re.escape(entry["endpoint"])))
+        edited = [row["playbook"] for row in rows if row["kind"] == "playbook_edited"]
+        self.assertEqual(len(edited), len(set(edited)))
         self.post(daemon, [op(endpoint="/elsewhere", success=False, error="connection to shard 9 refused")])
         [spread] = [row for row in self.walk(daemon, 50) if row["kind"] == "cluster_spread"]
         self.assertEqual((spread["what"], spread["value"]), ("endpoint", "/elsewhere"))

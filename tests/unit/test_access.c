@@ -220,6 +220,35 @@ static void what_is_wrong_is_named(void **state) {
   obs_keys_fini(&keys);
 }
 
+/* Whoever puts it where something else belongs finds it in no log. */
+static void a_keys_text_in_the_wrong_place_is_not_shown(void **state) {
+  (void)state;
+  static const struct {
+    const char *file, *error;
+  } rows[] = {
+      {"{\"v\":1,\"keys\":[],\"%s\":1}", "unknown member [the text of a key]; members of your own begin with x_"},
+      {"{\"v\":1,\"keys\":[],\"x_%1$s\":1,\"x_%1$s\":2}", "[the text of a key]: is there twice"},
+      {"{\"v\":1,\"keys\":[{\"name\":\"%s\"}]}", "key 1 ([the text of a key]): id: must be 8 characters of a-z2-7"},
+      {FILE_OF(KEY(",\"%s\":1")), "key 1 (a): unknown member [the text of a key]; members of your own begin with x_"},
+      {FILE_OF("{\"id\":\"%s\",\"name\":\"a\"}"), "key 1 (a): id: must be 8 characters of a-z2-7"},
+      {FILE_OF("{\"id\":\"aaaaaaaa\",\"name\":\"a\",\"scopes\":[\"a word before it that is rather long %s\"],"
+               "\"sha256\":\"" HASH "\"}"),
+       "key 1 (a): scopes: [the text of a key] is none of ingest, read and admin"},
+      {FILE_OF("{\"id\":\"aaaaaaaa\",\"name\":\"a\",\"scopes\":[\"read\"],\"sha256\":\"%s\"}"),
+       "key 1 (a): sha256: must be 64 lower-case hexadecimal digits"},
+  };
+  char text[OBS_KEY_TEXT_LEN + 1];
+  assert_true(obs_key_text_make(OBS_SCOPE_READ, text));
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    obs_keys keys;
+    char file[1024], error[256] = "";
+    (void)snprintf(file, sizeof file, rows[i].file, text);
+    assert_int_equal(obs_keys_read(str(file), &keys, error, sizeof error), OBSERVER_E_INVALID);
+    assert_string_equal(error, rows[i].error);
+    obs_keys_fini(&keys);
+  }
+}
+
 static void sources_match_by_words(void **state) {
   (void)state;
   static const struct {
@@ -400,7 +429,7 @@ static void without_a_file_all_is_open(void **state) {
     assert_true(obs_access_still(both[i], &who));
     assert_int_equal(obs_access_listener(both[i], "aaaaaaaa", &who), OBS_ACCESS_WRONG);
     assert_int_equal(obs_access_generation(both[i]), 0);
-    obs_access_denied(both[i], "192.0.2.1:1", NULL, "GET /", 401);
+    obs_access_denied(both[i], "192.0.2.1:1", NULL, "GET /", 401, 1);
     obs_access_audit(both[i], "reload", NULL, NULL);
     obs_access_tick(both[i], true);
     obs_access_counts counts;
@@ -746,14 +775,15 @@ static void refusals_are_counted_and_written_once_a_minute(void **state) {
   assert_non_null(a);
   obs_audit_tick(a, 1000000);
   assert_int_equal(access(path(f, "audit.jsonl"), F_OK), -1);
-  for (unsigned i = 0; i < 3; i++) obs_audit_refused(a, "192.0.2.1", "", "GET /v1/observer/ops", 401);
-  obs_audit_refused(a, "192.0.2.1", "aaaaaaaa", "GET /v1/observer/ops", 401);
-  obs_audit_refused(a, "192.0.2.1", "", "GET /v1/observer/ops", 429);
+  obs_audit_refused(a, "192.0.2.1", "", "GET /v1/observer/ops", 401, 2);
+  obs_audit_refused(a, "192.0.2.1", "", "GET /v1/observer/ops", 401, 1);
+  obs_audit_refused(a, "192.0.2.1", "aaaaaaaa", "GET /v1/observer/ops", 401, 1);
+  obs_audit_refused(a, "192.0.2.1", "", "GET /v1/observer/ops", 429, 1);
   /* 127 bytes, and a character of two that does not fit. */
   memset(request, 'x', sizeof request);
   memcpy(request + 127, "\xc3\xa9", 3);
-  obs_audit_refused(a, "", "", request, 0);
-  obs_audit_refused(a, "uid 7", "", "GET /\xff\n", 401);
+  obs_audit_refused(a, "", "", request, 0, 1);
+  obs_audit_refused(a, "uid 7", "", "GET /\xff\n", 401, 1);
   obs_audit_tick(a, 2000000);
   int written = snprintf(
       want, sizeof want,
@@ -768,7 +798,7 @@ static void refusals_are_counted_and_written_once_a_minute(void **state) {
       "{\"what\":\"denied\",\"address\":\"uid 7\",\"request\":\"GET /\xef\xbf\xbd\\n\",\"status\":401,\"count\":1}\n",
       request);
   must_have_rows(f, want);
-  obs_audit_refused(a, "192.0.2.1", "", "x", 401);
+  obs_audit_refused(a, "192.0.2.1", "", "x", 401, 1);
   obs_audit_tick(a, 2000000 + OBS_AUDIT_EVERY_MS - 1);
   must_have_rows(f, want);
   obs_audit_tick(a, 2000000 + OBS_AUDIT_EVERY_MS);
@@ -787,7 +817,7 @@ static void refusals_are_bounded_and_the_last_ones_written(void **state) {
   assert_non_null(a);
   for (unsigned i = 0; i < 3000; i++) {
     snprintf(text, sizeof text, "GET /%u", i);
-    obs_audit_refused(a, "192.0.2.1", "", text, 401);
+    obs_audit_refused(a, "192.0.2.1", "", text, 401, 1);
   }
   obs_audit_close(a);
   char *all = audit_rows(f, "audit.jsonl");
@@ -805,7 +835,7 @@ static void rows_wait_for_a_place_to_be_written(void **state) {
   snprintf(file, sizeof file, "%s/later/audit.jsonl", f->dir);
   obs_audit *a = obs_audit_open(file);
   assert_non_null(a);
-  obs_audit_refused(a, "192.0.2.1", "", "x", 401);
+  obs_audit_refused(a, "192.0.2.1", "", "x", 401, 1);
   obs_audit_tick(a, 1000000);
   obs_audit_put(&row, "first", NULL, NULL);
   obs_audit_write(a, &row);
@@ -852,7 +882,7 @@ static void *use(void *arg) {
       t->was_there++;
     else
       t->was_not++;
-    obs_access_denied(t->access, "192.0.2.7:1", t->stays->id, "GET /", 403);
+    obs_access_denied(t->access, "192.0.2.7:1", t->stays->id, "GET /", 403, 1);
     obs_access_release(&who);
   }
   obs_access_release(&mine);
@@ -896,6 +926,7 @@ int main(void) {
       cmocka_unit_test(a_known_key_reads_as_proto_says),
       cmocka_unit_test(what_is_read),
       cmocka_unit_test(what_is_wrong_is_named),
+      cmocka_unit_test(a_keys_text_in_the_wrong_place_is_not_shown),
       cmocka_unit_test(sources_match_by_words),
       cmocka_unit_test(scopes_have_names),
       cmocka_unit_test(peers_are_counted_by_network),

@@ -329,17 +329,22 @@ static void on_room(void *arg) {
   atomic_fetch_add((_Atomic unsigned *)arg, 1);
 }
 
-static observer_err submit_one(obs_commit *c, obs_batch *b, obs_transport transport, setup *s) {
+static observer_err submit_so(obs_commit *c, obs_batch *b, obs_transport transport, bool pipelined, setup *s) {
   static const char json[] = "{\"endpoint\":\"/a\"}";
   const obs_op_limits limits = OBS_LIMITS_DEFAULT;
   assert_int_equal(obs_batch_init(b), OBSERVER_E_OK);
   b->data = (const uint8_t *)json;
   b->size = sizeof(json) - 1;
   b->transport = transport;
+  b->pipelined = pipelined;
   b->owner = s;
   b->done = on_done;
   obs_batch_decode(b, OBS_FORMAT_ANY, &limits, obs_clock_wall_ms());
   return obs_commit_submit(c, b);
+}
+
+static observer_err submit_one(obs_commit *c, obs_batch *b, obs_transport transport, setup *s) {
+  return submit_so(c, b, transport, false, s);
 }
 
 /* Fills the queue with one transport until it is refused or asked to pause. Returns how many were taken. */
@@ -407,6 +412,99 @@ static void test_best_effort_yields(void **state) {
   obs_batch_fini(&rep);
   obs_batch_fini(&http);
   obs_batch_fini(&tail);
+}
+
+/* ---- who goes first ---- */
+
+/* Whose batches came back, in order: their owners' letters. */
+static char in_order[16];
+
+static void on_done_in_order(obs_batch *b) {
+  in_order[strlen(in_order)] = "psrht"[b->transport] - (b->pipelined ? 'a' - 'A' : 0);
+  on_done(b);
+}
+
+static void submit_as(setup *s, obs_batch *b, obs_transport transport, bool pipelined, bool more) {
+  static const char json[] = "{\"endpoint\":\"/a\"}";
+  const obs_op_limits limits = OBS_LIMITS_DEFAULT;
+  assert_int_equal(obs_batch_init(b), OBSERVER_E_OK);
+  b->data = (const uint8_t *)json;
+  b->size = sizeof(json) - 1;
+  b->transport = transport;
+  b->pipelined = pipelined;
+  b->more = more;
+  b->owner = s;
+  b->done = on_done_in_order;
+  obs_batch_decode(b, OBS_FORMAT_ANY, &limits, obs_clock_wall_ms());
+  assert_int_equal(obs_commit_submit(s->c, b), OBSERVER_E_OK);
+}
+
+/* Who waits for each answer goes before those that ask and ask, and these before those that nobody waits for; however
+ * much they ask, there is room for who waits. */
+static void test_who_waits_for_each_answer_goes_first(void **state) {
+  (void)state;
+  setup s = {0};
+  static obs_batch batches[SHARE_BATCHES];
+  obs_batch first[6];
+  unsigned n = 0;
+  const obs_state_opts state_opts = OBS_STATE_OPTS_DEFAULT;
+  assert_int_equal(obs_state_open(&state_opts, &s.state), OBSERVER_E_OK);
+  obs_commit_opts opts = {.state = s.state, .queue_bytes = 1 << 20};
+  assert_int_equal(obs_commit_open(&opts, &s.c), OBSERVER_E_OK);
+  memset(in_order, 0, sizeof(in_order));
+  submit_as(&s, &first[0], OBS_TRANSPORT_PULL, false, false);
+  submit_as(&s, &first[1], OBS_TRANSPORT_REP, true, true);
+  submit_as(&s, &first[2], OBS_TRANSPORT_REP, false, true);
+  submit_as(&s, &first[3], OBS_TRANSPORT_SUB, false, false);
+  submit_as(&s, &first[4], OBS_TRANSPORT_REP, true, true);
+  submit_as(&s, &first[5], OBS_TRANSPORT_HTTP, false, false);
+  assert_int_equal(obs_commit_start(s.c), OBSERVER_E_OK);
+  wait_done(&s, 6);
+  assert_string_equal(in_order, "rhRRps");
+  obs_commit_stop(s.c, 1000);
+  obs_commit_close(s.c);
+
+  assert_int_equal(obs_commit_open(&opts, &s.c), OBSERVER_E_OK);
+  for (obs_batch *b = batches; submit_so(s.c, b, OBS_TRANSPORT_REP, true, &s) == OBSERVER_E_OK; b++)
+    assert_true(++n < SHARE_BATCHES);
+  size_t held = n * obs_batch_bytes(&batches[0]);
+  assert_true(held >= opts.queue_bytes / 100 * 50 && held < opts.queue_bytes * 52 / 100);
+  obs_batch_fini(&batches[n]);
+  obs_batch_fini(&first[0]);
+  assert_int_equal(submit_one(s.c, &first[0], OBS_TRANSPORT_REP, &s), OBSERVER_E_OK);
+  assert_int_equal(obs_commit_start(s.c), OBSERVER_E_OK);
+  wait_done(&s, 6 + n + 1);
+  obs_commit_stop(s.c, 1000);
+  obs_commit_close(s.c);
+  obs_state_close(s.state);
+  for (unsigned i = 0; i < n; i++) obs_batch_fini(&batches[i]);
+  for (unsigned i = 0; i < 6; i++) obs_batch_fini(&first[i]);
+}
+
+/* The thread sleeps until the last of those that follow each other; when that one goes another way, until it is told.
+ */
+static void test_more_to_follow(void **state) {
+  (void)state;
+  setup s = {0};
+  obs_batch b[4];
+  const obs_state_opts state_opts = OBS_STATE_OPTS_DEFAULT;
+  assert_int_equal(obs_state_open(&state_opts, &s.state), OBSERVER_E_OK);
+  obs_commit_opts opts = {.state = s.state};
+  assert_int_equal(obs_commit_open(&opts, &s.c), OBSERVER_E_OK);
+  assert_int_equal(obs_commit_start(s.c), OBSERVER_E_OK);
+  memset(in_order, 0, sizeof(in_order));
+  submit_as(&s, &b[0], OBS_TRANSPORT_REP, false, true);
+  submit_as(&s, &b[1], OBS_TRANSPORT_REP, true, false);
+  wait_done(&s, 2);
+  submit_as(&s, &b[2], OBS_TRANSPORT_REP, false, true);
+  obs_commit_wake(s.c);
+  wait_done(&s, 3);
+  submit_as(&s, &b[3], OBS_TRANSPORT_REP, false, true);
+  obs_commit_stop(s.c, 1000); /* wakes it, too */
+  assert_int_equal(atomic_load(&s.done), 4);
+  obs_commit_close(s.c);
+  obs_state_close(s.state);
+  for (unsigned i = 0; i < 4; i++) obs_batch_fini(&b[i]);
 }
 
 /* ---- followers ---- */
@@ -618,6 +716,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_kinds, make, clear),
       cmocka_unit_test_setup_teardown(test_followers, make, clear),
       cmocka_unit_test(test_best_effort_yields),
+      cmocka_unit_test(test_who_waits_for_each_answer_goes_first),
+      cmocka_unit_test(test_more_to_follow),
       cmocka_unit_test_setup_teardown(test_follower_rows, make, clear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

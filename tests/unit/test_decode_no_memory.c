@@ -3,16 +3,29 @@
 #include "alloc_fault.h"
 
 #include "op/batch.h"
+#include "redact/redact.h"
 #include "sessions/sessions.h"
 
 #include <observer/session.h>
 
+#include <openssl/hmac.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+
+/* libcrypto's own allocations are not seen: the call fails as a whole. */
+unsigned char *__real_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *data, size_t n,
+                           unsigned char *digest, unsigned int *len);
+unsigned char *__wrap_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *data, size_t n,
+                           unsigned char *digest, unsigned int *len);
+
+unsigned char *__wrap_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *data, size_t n,
+                           unsigned char *digest, unsigned int *len) {
+  return alloc_fault_now() ? NULL : __real_HMAC(md, key, key_len, data, n, digest, len);
+}
 
 static const int64_t now_ms = 1767225600125; /* 2026-01-01 */
 
@@ -58,6 +71,8 @@ static const message messages[] = {
             V1, 3),
 };
 
+static obs_redact *redact; /* NULL: nothing is redacted */
+
 static void decode(obs_batch *b, const message *m, const obs_record_kinds *kinds, observer_err *err) {
   const obs_op_limits limits = OBS_LIMITS_DEFAULT;
   *err = obs_batch_init(b);
@@ -67,6 +82,7 @@ static void decode(obs_batch *b, const message *m, const obs_record_kinds *kinds
   b->transport = OBS_TRANSPORT_HTTP;
   b->profile = m->profile;
   b->kinds = kinds;
+  b->redact = redact;
   obs_batch_decode(b, OBS_FORMAT_ANY, &limits, now_ms);
 }
 
@@ -141,10 +157,74 @@ static void test_no_memory_for_now(void **state) {
   assert_true(rejected >= 3);
 }
 
+#define MAIL_1 "jo@example.com"
+#define MAIL_2 "ann@example.org"
+#define KEY "sk-proj-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
+
+/* Two secrets of one kind, one twice, with escapes; a message that is refused; and msgpack. */
+static const message secrets[] = {
+    MESSAGE("[{\"endpoint\":\"/a\",\"op_id\":\"" MAIL_1 "\",\"error\":\"of " MAIL_2 " with " KEY
+            "\"},{\"endpoint\":\"/b\",\"op_id\":\"jo\\u0040example.com\",\"more\":{\"to\":\"" MAIL_1 "\"}}]",
+            V1, 2),
+    MESSAGE("{\"endpoint\":\"\",\"error\":\"" MAIL_1 " and " MAIL_2 "\"}", V1, 1),
+    MESSAGE("\x82\xa8"
+            "endpoint"
+            "\xa2"
+            "/a"
+            "\xa5"
+            "error"
+            "\xae" MAIL_1,
+            V1, 1),
+};
+
+static bool shows(const void *p, size_t n) {
+  static const char *const all[] = {MAIL_1, "jo\\u0040example", MAIL_2, KEY};
+  for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+    if (n > 0 && memmem(p, n, all[i], strlen(all[i])) != NULL) return true;
+  }
+  return false;
+}
+
+/* Nothing of a secret comes out; what comes out has the tokens that it has otherwise, so that no two secrets share one.
+ */
+static void test_secrets(void **state) {
+  (void)state;
+  static const uint8_t key[OBS_REDACT_KEY_BYTES] = {1, 2, 3};
+  char error[160];
+  unsigned refused = 0;
+  assert_int_equal(obs_redact_open(OBS_REDACT_ALL, NULL, 0, key, &redact, error, sizeof(error)), OBSERVER_E_OK);
+  for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+    obs_batch whole;
+    observer_err err;
+    decode(&whole, &secrets[i], NULL, &err);
+    assert_int_equal(err, OBSERVER_E_OK);
+    assert_int_equal(obs_batch_items(&whole), secrets[i].items);
+    for (unsigned long n = 1, fired = 1; fired; n++) {
+      obs_batch b;
+      alloc_fault_arm(n);
+      decode(&b, &secrets[i], NULL, &err);
+      fired = alloc_fault_disarm();
+      if (err == OBSERVER_E_OK) check(&b, &whole);
+      assert_false(shows(b.json.p, b.json.len));
+      for (uint32_t k = 0; k < b.nrejects; k++) {
+        const obs_batch_rejected *r = &b.rejects[k];
+        assert_false(shows(r->reason, strlen(r->reason)) || shows(r->data + r->offset, r->length));
+        refused += strcmp(r->reason, "message: out of memory") == 0;
+      }
+      obs_batch_fini(&b);
+    }
+    obs_batch_fini(&whole);
+  }
+  assert_true(refused >= 7); /* a match each of the first one, and more */
+  obs_redact_close(redact);
+  redact = NULL;
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_allocation),
       cmocka_unit_test(test_no_memory_for_now),
+      cmocka_unit_test(test_secrets),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

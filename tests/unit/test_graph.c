@@ -182,7 +182,7 @@ static void test_retries(void **state) {
 static void test_room(void **state) {
   (void)state;
   setup s = {.now_ms = START};
-  char name[16];
+  char name[24];
   open_graph(&s, 8);
   for (int round = 0; round < 100; round++) {
     for (int i = 0; i < 4; i++) {
@@ -218,7 +218,7 @@ static void test_bytes(void **state) {
   (void)state;
   setup s = {.now_ms = START}, again = {.now_ms = START}, small = {.now_ms = START};
   obs_buf saved = {0}, resaved = {0};
-  char name[16];
+  char name[24];
   open_graph(&s, 0);
   for (int i = 0; i < 200; i++, s.now_ms += 17 * SECOND) {
     snprintf(name, sizeof(name), "/e%d", i % 20);

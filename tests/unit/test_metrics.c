@@ -284,7 +284,7 @@ static void names_are_escaped(void **state) {
   has(&out, "source=\"\"} 7\n");
   has_not(&out, "\x01");
   has_not(&out, "(other)…00000000\"");
-  char *lines[2 * N];
+  char *lines[2 * N] = {0};
   size_t n = 0;
   for (char *p = out.p; (p = strstr(p, "\nobserver_ops_total{")) != NULL; p++) {
     assert_true(n < 2 * N);

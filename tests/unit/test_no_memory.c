@@ -252,7 +252,7 @@ static void keys(void **state) {
     observer_err err = obs_access_open(&(obs_access_opts){file, dir}, &a, error, sizeof error);
     if (err == OBSERVER_E_OK) {
       result = obs_access_key(a, OBS_STR(key), "192.0.2.1:1", &who);
-      obs_access_denied(a, "192.0.2.1:1", NULL, "GET /", 401);
+      obs_access_denied(a, "192.0.2.1:1", NULL, "GET /", 401, 1);
       obs_access_audit(a, "reload", NULL, "x");
       write_keys(f, ",\"x_more\":1");
       obs_access_tick(a, false);

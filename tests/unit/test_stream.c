@@ -26,12 +26,12 @@
 enum { LIMIT = 8 << 20, PATIENCE_MS = 20000 };
 
 /* Messages of 4 bytes length, big endian, and a body; each is echoed. A body `q` of one byte pauses the connection,
- * until kick() lets it go on. */
+ * until kick() lets it go on; after a body `t` others have their turn. */
 typedef struct {
   bool paused;
 } own;
 
-static _Atomic uint32_t opened, closed, messages, expired, written;
+static _Atomic uint32_t opened, closed, messages, expired, written, turns_taken;
 static obs_stream *_Atomic paused;
 
 static void on_opened(obs_stream *s) {
@@ -42,6 +42,7 @@ static void on_opened(obs_stream *s) {
 
 static void on_received(obs_stream *s) {
   own *o = obs_stream_own(s);
+  atomic_fetch_add(&turns_taken, 1);
   if (obs_stream_expired(s)) {
     obs_stream_chunk *c = obs_stream_chunk_new(4);
     atomic_fetch_add(&expired, 1);
@@ -73,6 +74,7 @@ static void on_received(obs_stream *s) {
       obs_stream_pause(s);
       return;
     }
+    bool turns = total == 5 && p[4] == 't';
     obs_buf b = {0};
     assert_true(obs_stream_take(s, total, &b));
     obs_stream_chunk *c = obs_stream_chunk_of(&b);
@@ -81,6 +83,9 @@ static void on_received(obs_stream *s) {
     else
       (void)obs_stream_write_now(s, c, 0, c->len);
     obs_stream_chunk_unref(c);
+    if (!turns) continue;
+    obs_stream_take_turns(s);
+    return;
   }
   if (obs_stream_ended(s)) obs_stream_close_when_written(s);
 }
@@ -304,6 +309,29 @@ static void a_pause_lasts_until_the_kick(void **state) {
 }
 
 /* Kicks from many sides while bytes come: none is lost, none is doubled. */
+/* One that takes turns is called again without a byte more, also when its peer has ended. */
+static void turns_go_on_to_the_end(void **state) {
+  enum { TURNS = 500 };
+  static const char turn[] = "\0\0\0\1t";
+  char out[TURNS * 5], in[sizeof out];
+  fixture f = {0};
+  (void)state;
+  for (size_t i = 0; i < TURNS; i++) memcpy(out + i * 5, turn, 5);
+  start(&f, (obs_stream_opts){0});
+  atomic_store(&turns_taken, 0);
+  int fd = dial(&f), other = dial(&f);
+  put(fd, out, sizeof out);
+  assert_int_equal(shutdown(fd, SHUT_WR), 0);
+  check_echo(other, 100);
+  assert_int_equal(get(fd, in, sizeof in), sizeof in);
+  assert_memory_equal(in, out, sizeof out);
+  assert_int_equal(get(fd, in, 1), 0);
+  assert_true(atomic_load(&turns_taken) > TURNS);
+  close(fd);
+  close(other);
+  stop(&f);
+}
+
 static void kicks_at_any_moment(void **state) {
   fixture f;
   (void)state;
@@ -728,6 +756,7 @@ int main(void) {
       cmocka_unit_test(however_they_are_cut),
       cmocka_unit_test(half_closed),
       cmocka_unit_test(a_pause_lasts_until_the_kick),
+      cmocka_unit_test(turns_go_on_to_the_end),
       cmocka_unit_test(kicks_at_any_moment),
       cmocka_unit_test(a_deadline_is_told_and_kept),
       cmocka_unit_test(a_write_without_progress_ends),

@@ -72,6 +72,11 @@ static const char *fold(fixture *f) {
   return text;
 }
 
+static const obs_fold_row *row_at(const fixture *f, uint32_t i) {
+  if (f->fold.rows.at == NULL || i >= f->fold.rows.n) abort();
+  return &f->fold.rows.at[i];
+}
+
 static void nothing_folds_to_nothing(void **state) {
   fixture *f = *state;
   assert_string_equal(fold(f), "");
@@ -84,7 +89,7 @@ static void three_identical_are_a_run(void **state) {
   assert_string_equal(fold(f), "oo");
   add(f, 2000, 10, "a", 1, 7);
   assert_string_equal(fold(f), "r3");
-  const obs_fold_row *run = &f->fold.rows.at[0];
+  const obs_fold_row *run = row_at(f, 0);
   assert_int_equal(run->start_ms, -10);
   assert_int_equal(run->end_ms, 2000);
   assert_int_equal(run->duration_ms, 30);
@@ -107,8 +112,8 @@ static void what_differs_in_a_run_is_not_told(void **state) {
   f->ops[1].session_id = OBS_STR("s2");
   f->ops[2].source = OBS_STR("mcp");
   assert_string_equal(fold(f), "r3");
-  assert_false(f->fold.rows.at[0].one_session);
-  assert_false(f->fold.rows.at[0].one_source);
+  assert_false(row_at(f, 0)->one_session);
+  assert_false(row_at(f, 0)->one_source);
 }
 
 /* Two agents in turn: each has its run. */
@@ -116,8 +121,8 @@ static void agents_have_their_own_runs(void **state) {
   fixture *f = *state;
   for (int i = 0; i < 8; i++) add(f, 1000 * i, 10, i % 2 == 0 ? "a" : "b", 1, 7);
   assert_string_equal(fold(f), "r4r4");
-  assert_int_equal(f->fold.rows.at[0].last, 6);
-  assert_int_equal(f->fold.rows.at[1].first, 1);
+  assert_int_equal(row_at(f, 0)->last, 6);
+  assert_int_equal(row_at(f, 1)->first, 1);
 }
 
 static void corrections_stand_in_place_and_end_runs(void **state) {
@@ -138,7 +143,7 @@ static void failures_that_are_tried_again_are_joined(void **state) {
   add(f, 4000, 10, "a", 1, 0);
   add(f, 5000, 10, "a", 1, 0); /* anew: the last one worked */
   assert_string_equal(fold(f), "ooooo");
-  const obs_fold_row *r = f->fold.rows.at;
+  const obs_fold_row *r = row_at(f, 0);
   assert_int_equal(r[0].attempt, 1);
   assert_int_equal(r[0].retry_of, 0);
   assert_int_equal(r[1].attempt, 1);
@@ -158,7 +163,7 @@ static void idle_time_is_named(void **state) {
   assert_int_equal(f->fold.summary.idle_ms, 0);
   add(f, 19500 + 10001 + 500, 500, "a", 12, 0);
   assert_string_equal(fold(f), "oooooooooooio");
-  const obs_fold_row *idle = &f->fold.rows.at[11];
+  const obs_fold_row *idle = row_at(f, 11);
   assert_int_equal(idle->start_ms, 19500);
   assert_int_equal(idle->end_ms, 29501);
   assert_int_equal(idle->duration_ms, 10001);
@@ -202,7 +207,7 @@ static void durations_beyond_all_bounds(void **state) {
   fixture *f = *state;
   for (int i = 0; i < 3; i++) add(f, 1000 * i, 10, "a", 1, 7)->duration_ms = INT64_MAX;
   assert_string_equal(fold(f), "r3");
-  assert_true(f->fold.rows.at[0].duration_ms == INT64_MAX);
+  assert_true(row_at(f, 0)->duration_ms == INT64_MAX);
 }
 
 /* ---- classes ---- */

@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/number.h"
-#include "base/utf8.h"
 #include "learn/corrections/internal.h"
 #include "op/js_number.h"
 #include "outbound/gateway.h"
@@ -13,48 +12,12 @@
 
 enum { SUMMARY_UNITS = 200 };
 
-#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 #define LARGEST 0x1p53             /* integers up to here are exact */
-
-/* ---- text that cJSON can hold ---- */
-
-/* The four hexadecimal digits of a `\u` escape at `p`, or -1. */
-static int32_t escape_at(const char *p, const char *end) {
-  char digits[5] = {0};
-  if (end - p < 6 || p[0] != '\\' || p[1] != 'u') return -1;
-  memcpy(digits, p + 2, 4);
-  return strspn(digits, "0123456789abcdefABCDEF") == 4 ? (int32_t)strtol(digits, NULL, 16) : -1;
-}
-
-static bool in_range(int32_t c, int32_t first, int32_t last) {
-  return c >= first && c <= last;
-}
-
-/* Copies a line; what no text can hold, as JavaScript's strings can, becomes U+FFFD: bytes that are not UTF-8, U+0000,
- * half a surrogate pair. */
-static void mend(obs_str line, obs_buf *out) {
-  const char *end = line.p + line.len;
-  for (const char *p = line.p; p < end;) {
-    size_t n = obs_utf8_char(p, (size_t)(end - p));
-    bool keep = n > 0 && *p != '\0';
-    if (*p == '\\') {
-      int32_t c = escape_at(p, end);
-      bool pair = in_range(c, 0xd800, 0xdbff) && in_range(escape_at(p + 6, end), 0xdc00, 0xdfff);
-      keep = pair || (c != 0 && !in_range(c, 0xd800, 0xdfff));
-      n = pair ? 12 : c >= 0 ? 6 : end - p < 2 ? 1 : 2;
-    }
-    if (keep)
-      obs_buf_append(out, p, n);
-    else
-      obs_buf_puts(out, REPLACEMENT);
-    p += n > 0 ? n : 1;
-  }
-}
 
 static cJSON *parse(obs_str line, const char **why) {
   obs_buf text = {0};
   const char *end = NULL;
-  mend(line, &text);
+  obs_json_mend(line, &text);
   *why = text.oom ? "out of memory" : "not a JSON object";
   cJSON *row = text.oom ? NULL : cJSON_ParseWithLengthOpts(text.p, text.len, &end, false);
   if (row != NULL) {

@@ -3,12 +3,12 @@
  *
  * Jobs: a question is a job from the moment it is read until it has a result; an equal question (text but for white
  *   space, context, attempt) by the same key joins the open job, from whatever thread it comes. What the rules decide
- * is answered at once; what goes to the LLM is answered later, by its id; at most OBS_REVIEWS_WAITING jobs wait for it.
- * The last OBS_REVIEWS_KEPT results are kept in memory and come back at open. A job that a stop or crash ended is not
- * resumed: its id is unknown afterwards, and the LLM is never asked twice. Without an answer of the LLM the rules'
- * leaning stands with its lower confidence, and the notes say so. Threads: begin may read the disk (evidence.h), so it
- * is not for NNG's threads; several may begin at once. get and forget on any. One mutex, never held across I/O or a
- * call. The thread `obs:review` asks. */
+ *   is answered at once; what goes to the LLM is answered later, by its id; at most OBS_REVIEWS_WAITING jobs wait for
+ *   it. The last OBS_REVIEWS_KEPT results are kept in memory and come back at open. A job that a stop or crash ended is
+ *   not resumed: its id is unknown afterwards, and the LLM is never asked twice. Without an answer of the LLM the
+ *   rules' leaning stands with its lower confidence, and the notes say so.
+ * Threads: begin may read the disk (evidence.h), so it is not for NNG's threads; several may begin at once. get and
+ *   forget on any. One mutex, never held across I/O or a call. The thread `obs:review` asks. */
 #ifndef OBS_LEARN_REVIEWS_REVIEWS_H
 #define OBS_LEARN_REVIEWS_REVIEWS_H
 

@@ -32,6 +32,7 @@
   X(alerts)                                                                                                            \
   X(rules)                                                                                                             \
   X(review)                                                                                                            \
+  X(mcp)                                                                                                               \
   X(silence)                                                                                                           \
   X(tail)                                                                                                              \
   X(top)                                                                                                               \

@@ -207,11 +207,15 @@ static void free_prefixes(prefixes *p) {
   for (uint32_t i = 0; i < p->n; i++) free(p->texts[i]);
 }
 
-static bool add_time(cJSON *object, const char *name, int64_t ms) {
+static bool add_text(cJSON *object, obs_key_member member, const char *text) {
+  return cJSON_AddStringToObject(object, obs_key_members[member], text) != NULL;
+}
+
+static bool add_time(cJSON *object, obs_key_member member, int64_t ms) {
   char text[OBS_ISO8601_LEN + 1];
   obs_clock_format(ms, text);
-  cJSON_DeleteItemFromObjectCaseSensitive(object, name);
-  return cJSON_AddStringToObject(object, name, text) != NULL;
+  cJSON_DeleteItemFromObjectCaseSensitive(object, obs_key_members[member]);
+  return add_text(object, member, text);
 }
 
 static bool add_hash(cJSON *object, obs_str secret) {
@@ -219,7 +223,7 @@ static bool add_hash(cJSON *object, obs_str secret) {
   char text[2 * OBS_KEY_HASH_BYTES + 1];
   if (!obs_key_text_hash(secret, hash)) return false;
   for (size_t i = 0; i < sizeof hash; i++) (void)snprintf(text + 2 * i, 3, "%02x", hash[i]);
-  return cJSON_AddStringToObject(object, "sha256", text) != NULL;
+  return add_text(object, OBS_KEY_MEMBER_SHA256, text);
 }
 
 /* A text that no key of the file has the id of. False: it was reported. */
@@ -235,27 +239,26 @@ static bool make_text(const work *w, unsigned scopes, char text[OBS_KEY_TEXT_LEN
 
 /* The object of a new key. `like`: an older one, whose other members it gets; NULL: none. NULL: no memory. */
 static cJSON *make_object(const rights *r, const cJSON *like, const obs_key_text *parts, int64_t now_ms) {
-  static const char *const own[] = {"id",      "name",    "scopes",  "sha256", "sources",
-                                    "created", "expires", "revoked", "note"};
   cJSON *object = cJSON_CreateObject(), *scopes = NULL;
-  bool ok = cJSON_AddStringToObject(object, "id", parts->id) != NULL &&
-            cJSON_AddStringToObject(object, "name", r->name) != NULL &&
-            (scopes = cJSON_AddArrayToObject(object, "scopes")) != NULL && add_hash(object, parts->secret);
+  bool ok = add_text(object, OBS_KEY_MEMBER_ID, parts->id) && add_text(object, OBS_KEY_MEMBER_NAME, r->name) &&
+            (scopes = cJSON_AddArrayToObject(object, obs_key_members[OBS_KEY_MEMBER_SCOPES])) != NULL &&
+            add_hash(object, parts->secret);
   for (unsigned bit = 1; ok && bit < OBS_SCOPE_PUBLIC; bit <<= 1) {
     bool implied = (r->scopes & OBS_SCOPE_ADMIN) != 0 && bit != OBS_SCOPE_ADMIN;
     if ((r->scopes & bit) != 0 && !implied)
       ok = cJSON_AddItemToArray(scopes, cJSON_CreateString(obs_scope_name((obs_scope)bit)));
   }
-  cJSON *sources = ok && r->nsources > 0 ? cJSON_AddArrayToObject(object, "sources") : NULL;
+  cJSON *sources =
+      ok && r->nsources > 0 ? cJSON_AddArrayToObject(object, obs_key_members[OBS_KEY_MEMBER_SOURCES]) : NULL;
   for (uint32_t i = 0; ok && i < r->nsources; i++)
     ok = cJSON_AddItemToArray(sources, cJSON_CreateString(r->sources[i]));
-  ok = ok && add_time(object, "created", now_ms);
-  if (ok && r->expires_ms != OBS_KEY_NEVER) ok = add_time(object, "expires", r->expires_ms);
-  if (ok && r->note != NULL) ok = cJSON_AddStringToObject(object, "note", r->note) != NULL;
+  ok = ok && add_time(object, OBS_KEY_MEMBER_CREATED, now_ms);
+  if (ok && r->expires_ms != OBS_KEY_NEVER) ok = add_time(object, OBS_KEY_MEMBER_EXPIRES, r->expires_ms);
+  if (ok && r->note != NULL) ok = add_text(object, OBS_KEY_MEMBER_NOTE, r->note);
   const cJSON *member;
   cJSON_ArrayForEach(member, like) {
     bool known = false;
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) known = known || strcmp(member->string, own[i]) == 0;
+    for (size_t i = 0; i < OBS_KEY_MEMBERS; i++) known = known || strcmp(member->string, obs_key_members[i]) == 0;
     if (ok && !known) ok = cJSON_AddItemToObject(object, member->string, cJSON_Duplicate(member, true));
   }
   if (ok) return object;
@@ -372,7 +375,7 @@ static int rotate(work *w, const obs_key *k) {
   memcpy(id, k->id, sizeof id);
   cJSON *old = object_of(w, k);
   if (!add_key(w, &r, old, text, &parts)) return OBS_COMMAND_FAILED;
-  if (!add_time(old, "expires", ends)) {
+  if (!add_time(old, OBS_KEY_MEMBER_EXPIRES, ends)) {
     obs_args_error(w->args, "out of memory");
     return OBS_COMMAND_FAILED;
   }
@@ -413,7 +416,7 @@ static int run_revoke(void *arg) {
     ok = k != NULL && found != NULL;
     if (!ok) break;
     found[i] = k;
-    if (k->revoked_ms == OBS_KEY_NEVER) ok = add_time(object_of(w, k), "revoked", w->now_ms);
+    if (k->revoked_ms == OBS_KEY_NEVER) ok = add_time(object_of(w, k), OBS_KEY_MEMBER_REVOKED, w->now_ms);
     if (!ok) obs_args_error(args, "out of memory");
   }
   ok = ok && save_keys(w);
@@ -432,7 +435,7 @@ static int run_revoke(void *arg) {
 /* A key as list and check show it, without what it is recognised by. NULL: no memory. */
 static cJSON *shown_key(const work *w, const obs_key *k) {
   cJSON *object = cJSON_Duplicate(object_of(w, k), true);
-  cJSON_DeleteItemFromObjectCaseSensitive(object, "sha256");
+  cJSON_DeleteItemFromObjectCaseSensitive(object, obs_key_members[OBS_KEY_MEMBER_SHA256]);
   const char *state = obs_key_state_name(obs_key_state_at(k, w->now_ms));
   if (cJSON_AddStringToObject(object, "state", state) != NULL) return object;
   cJSON_Delete(object);

@@ -162,7 +162,9 @@ static bool show_timeline(const obs_args *args, const cJSON *answer) {
     return true;
   }
   put_summary(&l, answer);
-  cJSON_ArrayForEach(row, rows) put_row(&l, row, staffers, utc, day);
+  cJSON_ArrayForEach(row, rows) {
+    put_row(&l, row, staffers, utc, day);
+  }
   bool ok = !l.out.oom;
   if (ok) (void)fwrite(l.out.p, 1, l.out.len, stdout);
   obs_buf_fini(&l.out);
