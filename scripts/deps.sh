@@ -25,7 +25,7 @@ group_packages() {
     bench) echo wrk python3 redis-server redis-tools ;;
     debian13) echo debootstrap ;;
     newcomer) echo git ;;
-    package) echo debhelper dpkg-dev fakeroot lintian python3 ;;
+    package) echo build-essential debhelper dpkg-dev fakeroot lintian python3 curl ;;
     *) return 1 ;;
   esac
 }
