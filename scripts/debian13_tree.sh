@@ -3,6 +3,7 @@
 # one is that and .tar.gz).
 # shellcheck shell=bash
 tree=${OBSERVER_DEBIAN13:-/var/tmp/observer-debian13}
+suite=trixie # a script that wants another Debian sets both
 
 tree_as_root() { # ARGUMENT...: of the script that sources this
   if [ "$(id -u)" != 0 ]; then exec sudo OBSERVER_DEBIAN13="$tree" "$0" "$@"; fi
@@ -15,7 +16,7 @@ tree_unpack() { # DIR: a bare Debian 13
     echo "making $tree.tar.gz"
     rm -rf --one-file-system "$part"
     mkdir -p "$part"
-    debootstrap --variant=minbase trixie "$part" >"$tree.log" 2>&1 || { tail -n 20 "$tree.log" >&2; return 1; }
+    debootstrap --variant=minbase "$suite" "$part" >"$tree.log" 2>&1 || { tail -n 20 "$tree.log" >&2; return 1; }
     rm -f "$part"/var/cache/apt/archives/*.deb
     tar -c --one-file-system -C "$part" . | gzip -1 >"$tree.tar.gz.part"
     mv "$tree.tar.gz.part" "$tree.tar.gz"

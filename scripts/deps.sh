@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and only those. What is there already is left as it is.
 #
-#   scripts/deps.sh GROUP...     build | test | browser | check | plane | fuzz | bench | debian13 | newcomer
+#   scripts/deps.sh GROUP...     build | test | browser | check | plane | fuzz | bench | debian13 | newcomer | package
 set -euo pipefail
 
 [ ! -r /etc/os-release ] || . /etc/os-release
@@ -27,6 +27,7 @@ group_packages() {
     bench) echo wrk python3 redis-server redis-tools ;;
     debian13) echo debootstrap ;;
     newcomer) echo git ;;
+    package) echo build-essential debhelper dpkg-dev fakeroot lintian python3 curl ;;
     *) return 1 ;;
   esac
 }

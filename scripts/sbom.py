@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Prints what the programs of a build are made of, as CycloneDX JSON: the Debian packages of the libraries that they are
+linked with, and the npm packages that the page was built from. The same build prints the same bytes.
+
+    scripts/sbom.py BUILD_DIR
+"""
+
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def said(*command):
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=dict(os.environ, LC_ALL="C")).stdout
+
+
+def project_version():
+    with open(os.path.join(ROOT, "CMakeLists.txt"), encoding="utf-8") as f:
+        return re.search(r"project\(observer VERSION ([0-9.]+)", f.read()).group(1)
+
+
+def libraries(build):
+    files = set()
+    for program in ("observerd", "observerctl", "libobserver.so"):
+        files.update(re.findall(r"(/\S+) \(0x", said("ldd", os.path.join(build, program))))
+    return files
+
+
+def package_of(path):
+    """A library's path as the loader names it may lead over a link into /usr."""
+    for name in (path, os.path.realpath(path), "/usr" + path):
+        found = subprocess.run(["dpkg-query", "-S", name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+        if found.returncode == 0:
+            return found.stdout.split(":")[0]
+    return None
+
+
+def debian_components(build):
+    packages = {package_of(path) for path in libraries(build)} - {None}
+    for package in sorted(packages):
+        version, arch = said("dpkg-query", "-W", "-f", "${Version} ${Architecture}\n", package).split("\n")[0].split(" ")
+        yield {"type": "library", "name": package, "version": version,
+               "purl": "pkg:deb/debian/%s@%s?arch=%s" % (package, version.replace("+", "%2B"), arch)}
+
+
+def npm_components():
+    for lock in glob.glob(os.path.join(ROOT, "src", "*", "package-lock.json")):
+        with open(lock, encoding="utf-8") as f:
+            packages = json.load(f)["packages"]
+        for path, package in sorted(packages.items()):
+            if not path or package.get("dev"):
+                continue
+            name = path.split("node_modules/")[-1]
+            yield {"type": "library", "name": name, "version": package["version"],
+                   "purl": "pkg:npm/%s@%s" % (name.replace("@", "%40"), package["version"])}
+
+
+def main():
+    build = sys.argv[1]
+    sbom = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
+            "metadata": {"component": {"type": "application", "name": "observer", "version": project_version()}},
+            "components": [*debian_components(build), *npm_components()]}
+    json.dump(sbom, sys.stdout, indent=1, sort_keys=True)
+    print()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main()
