@@ -34,6 +34,20 @@ static void heed_requests(bool heed) {
     (void)signal(requests[i], heed ? SIG_DFL : SIG_IGN); /* an ignored one would not come */
 }
 
+static void leave(int sig) {
+  _exit(128 + sig);
+}
+
+/* Process 1, as in a container: a signal without a handler would do nothing until signals are read, and what is left to
+ * it is reaped. */
+static void act_as_first(void) {
+  if (getpid() != 1) return;
+  (void)signal(SIGINT, leave);
+  (void)signal(SIGTERM, leave);
+  (void)signal(SIGQUIT, leave);
+  (void)signal(SIGCHLD, SIG_IGN);
+}
+
 /* Takes from a valid new configuration what a running daemon can change. */
 static void reload(int argc, char **argv, obs_config *o) {
   obs_config next;
@@ -265,6 +279,7 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
   heed_requests(false);
+  act_as_first();
 
   observer_err err = obs_config_load(argc, argv, &options, &error);
   obs_log_setup(options.level, options.format); /* also of one that is refused, as far as it was read */

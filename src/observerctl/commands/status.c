@@ -70,11 +70,29 @@ static bool put_json(const report *r) {
   return ok;
 }
 
+/* For who looks often, and has no key: a container's health check. */
+static int run_ready(const obs_args *args) {
+  obs_fetch_answer answer;
+  bool ready = obs_fetch_get(obs_args_text(args, "url"), "/readyz", TIMEOUT_MS, &answer);
+  cJSON *said = cJSON_ParseWithLength(answer.body.p, answer.body.len);
+  const cJSON *reason, *reasons = obs_show_member(said, "reasons");
+  if (ready) puts("ready");
+  if (!ready && reasons == NULL) obs_args_error(args, "%s", answer.error);
+  cJSON_ArrayForEach(reason, reasons) {
+    obs_text_printf(stdout, "not ready: %s", cJSON_IsString(reason) ? reason->valuestring : "?");
+    putchar('\n');
+  }
+  cJSON_Delete(said);
+  obs_fetch_answer_fini(&answer);
+  return ready ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
+}
+
 static int run_status(const obs_args *args) {
   const char *base = obs_args_text(args, "url");
   char error[256];
   obs_fetch_answer readiness = {0};
   report r = {.version = "?"};
+  if (obs_args_given(args, "ready")) return run_ready(args);
   cJSON *health = obs_fetch_json(base, "/v1/observer/health", TIMEOUT_MS, error, sizeof(error));
   cJSON *summary =
       health != NULL ? obs_fetch_json(base, "/v1/observer/summary", TIMEOUT_MS, error, sizeof(error)) : NULL;
@@ -110,7 +128,12 @@ static int run_status(const obs_args *args) {
   return ok && r.ready ? OBS_COMMAND_OK : OBS_COMMAND_FAILED;
 }
 
-static const obs_option flags[] = {OBS_FLAGS_DAEMON, OBS_FLAG_COLOR, OBS_FLAG_JSON};
+static const obs_option flags[] = {
+    OBS_FLAGS_DAEMON,
+    OBS_FLAG_COLOR,
+    {"ready", 0, NULL, .help = "ask only whether it can record, which needs no key: for health checks"},
+    OBS_FLAG_JSON,
+};
 
 OBS_COMMAND(status) = {
     .name = "status",
