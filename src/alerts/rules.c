@@ -483,8 +483,12 @@ static void check_builtin(faults *f, const cJSON *wanted, const cJSON *shipped) 
     fault(f, "builtin", "must be true, false or a list of ids of shipped rules");
     return;
   }
-  cJSON_ArrayForEach(item, shipped) names[n++] = cJSON_GetObjectItemCaseSensitive(item, "id")->valuestring;
-  cJSON_ArrayForEach(item, wanted)(void) choose(f, "builtin", item, names, n);
+  cJSON_ArrayForEach(item, shipped) {
+    names[n++] = cJSON_GetObjectItemCaseSensitive(item, "id")->valuestring;
+  }
+  cJSON_ArrayForEach(item, wanted) {
+    (void)choose(f, "builtin", item, names, n);
+  }
 }
 
 static bool has_id(const cJSON *list, const cJSON *until, const char *id) {
