@@ -482,14 +482,8 @@ static void put_row(obs_alerts *a, obs_json_writer *w, const obs_alert *x) {
   if (a->opts.look != NULL) a->opts.look(a->opts.arg, x, &look);
   obs_json_object(w, NULL);
   obs_alert_put(w, x);
-  if (look.silenced_by != 0)
-    obs_json_id(w, "silenced_by", look.silenced_by);
-  else
-    obs_json_null(w, "silenced_by");
-  if (look.notified_ms != 0)
-    obs_json_time(w, "notified", look.notified_ms);
-  else
-    obs_json_null(w, "notified");
+  obs_json_id_or_null(w, "silenced_by", look.silenced_by);
+  obs_json_time_or_null(w, "notified", look.notified_ms);
   obs_json_end(w);
 }
 
@@ -528,10 +522,7 @@ static void put_rule(obs_json_writer *w, const obs_rule *r, const obs_engine_rul
   obs_json_u64(w, "firing", now->counts[OBS_ALERT_FIRING] + now->counts[OBS_ALERT_RECOVERING]);
   obs_json_u64(w, "pending", now->counts[OBS_ALERT_PENDING]);
   obs_json_u64(w, "fired_total", now->fired);
-  if (now->last_fired_ms != 0)
-    obs_json_time(w, "last_fired", now->last_fired_ms);
-  else
-    obs_json_null(w, "last_fired");
+  obs_json_time_or_null(w, "last_fired", now->last_fired_ms);
   obs_json_u64(w, "not_numbers", now->not_numbers);
   obs_json_end(w);
 }

@@ -85,20 +85,6 @@ static void put_key(obs_json_writer *w, const obs_gather_opts *o) {
   obs_json_text(w, "value", o->value);
 }
 
-static void put_cluster(obs_json_writer *w, uint64_t id) {
-  if (id != 0)
-    obs_json_id(w, "cluster", id);
-  else
-    obs_json_null(w, "cluster");
-}
-
-static void put_seq(obs_json_writer *w, const char *name, uint64_t seq) {
-  if (seq != 0)
-    obs_json_u64(w, name, seq);
-  else
-    obs_json_null(w, name);
-}
-
 /* ---- the timeline ----
  *
  * Ops are gathered window by window: from one seq to another, as many as fit into the memory of one gathering. Within
@@ -121,9 +107,9 @@ static void put_members(obs_json_writer *w, const obs_gather_item *x, const obs_
   obs_json_text(w, "sig_hash", x->sig_hash);
   obs_json_bool(w, "success", x->success);
   obs_json_text(w, "error", x->error);
-  put_cluster(w, x->cluster);
+  obs_json_id_or_null(w, "cluster", x->cluster);
   obs_json_u64(w, "attempt", row->attempt);
-  put_seq(w, "retry_of", row->retry_of);
+  obs_json_u64_or_null(w, "retry_of", row->retry_of);
   if (x->late) obs_json_bool(w, "late", true);
 }
 
@@ -219,7 +205,7 @@ static void put_summary(obs_json_writer *w, const obs_gather_result *g, const ob
   obs_json_i64(w, "idle_ms", s->idle_ms);
   obs_json_i64(w, "longest_idle_ms", s->longest_idle_ms);
   put_staffers(w, g);
-  put_seq(w, "first_failure_seq", s->first_failure_seq);
+  obs_json_u64_or_null(w, "first_failure_seq", s->first_failure_seq);
   obs_json_bool(w, "of_page", part);
   obs_json_end(w);
 }
@@ -333,9 +319,9 @@ static void put_attempts(obs_json_writer *w, const obs_gather_result *g, const o
     obs_json_time(w, "time", x->end_ms);
     obs_json_bool(w, "success", x->success);
     obs_json_i64(w, "duration_ms", x->duration_ms);
-    put_cluster(w, x->cluster);
+    obs_json_id_or_null(w, "cluster", x->cluster);
     obs_json_text(w, "template", template_of(names, x->cluster, now_ms));
-    put_seq(w, "correction", t->corrections.at[i]);
+    obs_json_u64_or_null(w, "correction", t->corrections.at[i]);
     obs_json_text(w, "staffer_id", x->staffer_id);
     obs_json_text(w, "session_id", x->session_id);
     obs_json_text(w, "endpoint", x->endpoint);
@@ -426,7 +412,7 @@ static void put_markers(obs_json_writer *w, const obs_trajectory *t) {
     obs_json_u64(w, "attempt", m->attempt);
     obs_json_cstr(w, "kind", kinds[m->kind]);
     obs_json_text(w, "text", m->text);
-    put_seq(w, "seq", m->seq);
+    obs_json_u64_or_null(w, "seq", m->seq);
     obs_json_end(w);
   }
   obs_json_end(w);

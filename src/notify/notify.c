@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -274,13 +273,6 @@ static bool fits(const obs_notify_alert *a) {
   return ok;
 }
 
-static void put_number(obs_json_writer *w, const char *name, double v) {
-  if (isnan(v))
-    obs_json_null(w, name);
-  else
-    obs_json_double(w, name, v);
-}
-
 /* The row of the feed. */
 static void put_row(const obs_notify *n, const obs_notify_facts *f, bool firing, uint64_t silenced_by, obs_buf *out) {
   obs_buf link = {0};
@@ -297,20 +289,14 @@ static void put_row(const obs_notify *n, const obs_notify_facts *f, bool firing,
   }
   obs_json_end(&w);
   obs_json_cstr(&w, "text", f->text);
-  put_number(&w, "value", f->value);
-  put_number(&w, "threshold", f->threshold);
+  obs_json_double(&w, "value", f->value);
+  obs_json_double(&w, "threshold", f->threshold);
   obs_json_time(&w, "since", f->since_ms);
   obs_json_time(&w, "fired", f->fired_ms);
-  if (firing)
-    obs_json_null(&w, "resolved");
-  else
-    obs_json_time(&w, "resolved", f->resolved_ms);
+  obs_json_time_or_null(&w, "resolved", firing ? 0 : f->resolved_ms);
   obs_notify_text_link(f, n->public_url, &link);
   obs_json_text(&w, "link", link.len > 0 ? obs_buf_view(&link) : (obs_str){0});
-  if (silenced_by != 0)
-    obs_json_u64(&w, "silenced_by", silenced_by);
-  else
-    obs_json_null(&w, "silenced_by");
+  obs_json_u64_or_null(&w, "silenced_by", silenced_by);
   obs_json_end(&w);
   out->oom = out->oom || link.oom;
   obs_buf_fini(&link);
