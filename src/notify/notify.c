@@ -139,27 +139,34 @@ static uint32_t find_same(const obs_notify_config *c, const obs_notify_receiver 
   return UINT32_MAX;
 }
 
-/* Ends the threads of receivers that are not in `next` as they are. Those that are stay in use by their threads: they
- * change places with the new file's own. */
+/* A receiver that is in `next` as it is stays in use by its thread: it changes places with the new file's own. False:
+ * it is not there. */
+static bool keep_receiver(obs_notify *n, const obs_notify_slot *s, obs_notify_config *next) {
+  uint32_t there = find_same(next, s->receiver), here = find_same(n->config, s->receiver);
+  if (there == UINT32_MAX) return false;
+  obs_notify_receiver *twin = next->at[there];
+  pthread_mutex_lock(&n->lock);
+  bool by_default = twin->by_default;
+  next->at[there] = n->config->at[here];
+  next->at[there]->by_default = by_default;
+  n->config->at[here] = twin;
+  pthread_mutex_unlock(&n->lock);
+  return true;
+}
+
+/* Ends the threads of receivers that are not in `next` as they are: all are told to before one is waited for. */
 static void end_others(obs_notify *n, obs_notify_config *next) {
   for (uint32_t i = 0; i < OBS_NOTIFY_SLOTS; i++) {
     obs_notify_slot *s = &n->slots[i];
-    if (!s->running) continue;
-    uint32_t there = find_same(next, s->receiver), here = find_same(n->config, s->receiver);
-    if (there != UINT32_MAX) {
-      obs_notify_receiver *twin = next->at[there];
-      pthread_mutex_lock(&n->lock);
-      bool by_default = twin->by_default;
-      next->at[there] = n->config->at[here];
-      next->at[there]->by_default = by_default;
-      n->config->at[here] = twin;
-      pthread_mutex_unlock(&n->lock);
-      continue;
-    }
+    if (!s->running || keep_receiver(n, s, next)) continue;
     pthread_mutex_lock(&n->lock);
     atomic_store(&s->ending, true);
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&n->lock);
+  }
+  for (uint32_t i = 0; i < OBS_NOTIFY_SLOTS; i++) {
+    obs_notify_slot *s = &n->slots[i];
+    if (!atomic_load(&s->ending)) continue;
     pthread_join(s->thread, NULL);
     pthread_cond_destroy(&s->wake);
     s->running = false;
