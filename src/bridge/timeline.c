@@ -351,12 +351,6 @@ static void put_share(obs_json_writer *w, const obs_trajectory *t) {
   obs_json_end(w);
 }
 
-static const char *const playbook_changes[OBS_PLAYBOOK_CHANGE_COUNT] = {
-#define CHANGE(name, text) text,
-    OBS_PLAYBOOK_CHANGES(CHANGE)
-#undef CHANGE
-};
-
 /* Entries of the playbooks that are about what was attempted. */
 typedef struct {
   obs_gather_result *g;
@@ -381,12 +375,14 @@ static bool on_entry(void *arg, const obs_playbook_view *e) {
     if (edit->change == OBS_PLAYBOOK_UPDATED || edit->change == OBS_PLAYBOOK_COUNTED) continue;
     char text[OBS_PLAYBOOK_TEXT + 64];
     const char *what = e->text[0] != '\0' ? e->text : e->pattern;
-    int n = snprintf(text, sizeof(text), "%s: %s", playbook_changes[edit->change], what);
+    int n = snprintf(text, sizeof(text), "%s: %s", obs_playbook_change_names[edit->change], what);
     char *copy = obs_arena_alloc(&p->g->texts, (size_t)n);
-    if (copy == NULL) return false;
-    memcpy(copy, text, (size_t)n);
-    p->no_memory |= !obs_trajectory_mark_at(p->t, p->g, OBS_TRAJECTORY_MARK_PLAYBOOK, edit->time_ms,
-                                            (obs_str){copy, (uint32_t)n, 0});
+    if (copy != NULL) memcpy(copy, text, (size_t)n);
+    if (copy == NULL || !obs_trajectory_mark_at(p->t, p->g, OBS_TRAJECTORY_MARK_PLAYBOOK, edit->time_ms,
+                                                (obs_str){copy, (uint32_t)n, 0})) {
+      p->no_memory = true;
+      return false;
+    }
   }
   return true;
 }
@@ -394,7 +390,7 @@ static bool on_entry(void *arg, const obs_playbook_view *e) {
 /* False: no memory. */
 static bool mark_playbooks(obs_learn *learn, obs_gather_result *g, obs_trajectory *t) {
   playbook_search p = {g, t, false};
-  obs_playbooks_filter f = {.page.limit = OBS_PARAMS_LIMIT_MAX, .retired = true};
+  obs_playbooks_filter f = {.page.limit = OBS_PLAYBOOK_ENTRIES, .retired = true};
   obs_page_end end;
   obs_playbooks *playbooks = learn != NULL ? obs_learn_loop(learn, &obs_playbooks_loop) : NULL;
   if (playbooks == NULL) return true;
