@@ -24,8 +24,8 @@ struct obs_alerts {
   char *path; /* of the rules' file; NULL: none */
   obs_records *records;
 
-  pthread_mutex_t turn_lock; /* guards the change of `rules`; taken before `lock`, held across the disk */
-  pthread_mutex_t lock;      /* guards the next five */
+  pthread_mutex_t turn_lock; /* guards a turn and the change of `rules`; taken before `lock`, held across the disk */
+  pthread_mutex_t lock;      /* guards down to `problem` */
   bool locks_made;
   obs_rules *rules;
   obs_engine *engine;
@@ -35,9 +35,10 @@ struct obs_alerts {
   char *problem; /* of the rules' file; NULL: none */
 
   bool loaded;
-  /* obs:alerts' own. */
+  /* With turn_lock. */
   OBS_VEC(transition) outbox; /* oldest first */
   obs_engine_look look;
+  bool orphans;   /* after the start or a reload: `open` may have alerts whose rule is gone */
   bool said;      /* after the start or a reload, what fires */
   uint32_t again; /* place in `open` of the next one to be said */
 
@@ -150,6 +151,7 @@ bool obs_alerts_reload(obs_alerts *a) {
     a->engine = engine;
     a->rules = rules;
     pthread_mutex_unlock(&a->lock);
+    a->orphans = true;
     a->said = false; /* receivers that are new hear of what fires */
     a->again = 0;
     obs_log_info("alerts", "%u rules, %s", rules->n, a->path != NULL ? a->path : "the shipped ones");
@@ -169,6 +171,7 @@ observer_err obs_alerts_open(const obs_alerts_opts *opts, obs_alerts **out, char
   obs_buf faults = {0};
   observer_err err = OBSERVER_E_NOMEM;
   obs_alerts *a = calloc(1, sizeof(*a));
+  *out = NULL;
   error_text[0] = '\0';
   if (a == NULL) return err;
   a->opts = *opts;
@@ -284,9 +287,11 @@ static bool is_sought(void *arg, const obs_alert *x) {
   return !s->found;
 }
 
-/* What the rows say fires and no rule knows any more is over. Rows that wait to be written are older. */
+/* What the rows say fires and no rule knows any more is over. Only new rules make such; rows that wait to be written
+ * are older. */
 static void resolve_orphans(obs_alerts *a, int64_t now_ms) {
-  if (a->outbox.n > 0) return;
+  if (!a->orphans || a->outbox.n > 0) return;
+  a->orphans = false;
   pthread_mutex_lock(&a->lock);
   for (uint32_t i = 0; i < a->open.n; i++) {
     seeker s = {a->open.at[i].alert.fingerprint, false};
@@ -410,6 +415,7 @@ observer_err obs_alerts_start(obs_alerts *a, bool whole) {
   obs_engine_begin(a->engine, obs_clock_receipt_ms(), whole || a->loaded);
   for (uint32_t i = 0; i < a->open.n; i++) (void)obs_engine_adopt(a->engine, &a->open.at[i].alert); /* else an orphan */
   for (uint32_t i = 0; i < a->nresolved; i++) obs_engine_number_from(a->engine, a->resolved[i].number);
+  a->orphans = true;
   observer_err err = obs_thread_start(&a->thread, "obs:alerts", run, a);
   a->started = err == OBSERVER_E_OK;
   return err;
@@ -482,14 +488,8 @@ static void put_row(obs_alerts *a, obs_json_writer *w, const obs_alert *x) {
   if (a->opts.look != NULL) a->opts.look(a->opts.arg, x, &look);
   obs_json_object(w, NULL);
   obs_alert_put(w, x);
-  if (look.silenced_by != 0)
-    obs_json_id(w, "silenced_by", look.silenced_by);
-  else
-    obs_json_null(w, "silenced_by");
-  if (look.notified_ms != 0)
-    obs_json_time(w, "notified", look.notified_ms);
-  else
-    obs_json_null(w, "notified");
+  obs_json_u64_or_null(w, "silenced_by", look.silenced_by);
+  obs_json_time_or_null(w, "notified", look.notified_ms);
   obs_json_end(w);
 }
 
@@ -528,10 +528,7 @@ static void put_rule(obs_json_writer *w, const obs_rule *r, const obs_engine_rul
   obs_json_u64(w, "firing", now->counts[OBS_ALERT_FIRING] + now->counts[OBS_ALERT_RECOVERING]);
   obs_json_u64(w, "pending", now->counts[OBS_ALERT_PENDING]);
   obs_json_u64(w, "fired_total", now->fired);
-  if (now->last_fired_ms != 0)
-    obs_json_time(w, "last_fired", now->last_fired_ms);
-  else
-    obs_json_null(w, "last_fired");
+  obs_json_time_or_null(w, "last_fired", now->last_fired_ms);
   obs_json_u64(w, "not_numbers", now->not_numbers);
   obs_json_end(w);
 }

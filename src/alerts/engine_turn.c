@@ -29,7 +29,7 @@ typedef struct {
 
 /* ---- words ---- */
 
-/* ` at endpoint /v1/chat and source bot`, or nothing. */
+/* ` of endpoint /v1/chat and source bot`, or nothing. */
 static const char *where(const turn *x, const obs_engine_group *g, char *out, size_t size) {
   obs_alert_label labels[OBS_ALERT_LABELS];
   uint32_t n = obs_engine_labels(x->t, g, labels);
@@ -133,6 +133,7 @@ static void find_absence(const turn *x, obs_engine_group *g, finding *f) {
     f->verdict = g->last_ms > g->alert->fired_ms ? CLEAR : BETWEEN; /* an op ends it, nothing else */
   else
     f->verdict = regular && gap >= least && (!r->learned || others_go_on(x, g)) ? HOLDS : CLEAR;
+  if (g->alert == NULL && f->verdict != HOLDS) return; /* each second of each group: nobody reads it */
   (void)snprintf(f->text, sizeof(f->text), "no op%s has come for %s", where(x, g, of, sizeof(of)),
                  obs_rules_duration((uint64_t)(gap / 1000) * 1000, gone));
 }
@@ -283,7 +284,7 @@ static void find_cluster(const turn *x, const obs_engine_cluster *c, finding *f)
   char within[OBS_RULES_DURATION];
   const char *place;
   f->verdict = stands_out(x, c, f, &place) && c->goes_on ? HOLDS : BETWEEN; /* what was a moment's is none */
-  (void)snprintf(f->text, sizeof(f->text), "a kind of failure that is %s failed %" PRIu64 " times within %s%s%s: %s",
+  (void)snprintf(f->text, sizeof(f->text), "a kind of failure that is %s: %" PRIu64 " failures within %s%s%s: %s",
                  obs_cluster_state_names[c->state], c->failures, obs_rules_duration(r->within_ms, within),
                  place != NULL ? " at " : "", place != NULL ? place : "", c->template);
 }

@@ -318,6 +318,20 @@ static void describe_window(const obs_rule *r, obs_buf *b) {
   obs_buf_printf(b, " within %s", obs_rules_duration(r->within_ms, text));
 }
 
+/* What an op that counts has done, or (of a rule on ops) is. */
+static void describe_bad(const obs_rule *r, const char *took, obs_buf *b) {
+  size_t from = b->len;
+  if (r->slower_times > 0) {
+    obs_buf_printf(b, "%s more than %g times as long as nine in ten usually do", took, r->slower_times);
+    return;
+  }
+  if (r->form == OBS_RULE_RATE) obs_buf_puts(b, "are ops where ");
+  obs_conditions_describe(r->form == OBS_RULE_RATE ? &r->of : &r->when, b);
+  if (!obs_str_is(obs_str_slice(obs_buf_view(b), (uint32_t)from, UINT32_MAX), "are ops where success is false")) return;
+  b->len = from;
+  obs_buf_puts(b, "failed");
+}
+
 /* The rule in words. */
 static void describe(const obs_rule *r, obs_buf *b) {
   char text[OBS_RULES_DURATION];
@@ -335,12 +349,8 @@ static void describe(const obs_rule *r, obs_buf *b) {
       obs_buf_puts(b, " where ");
       obs_conditions_describe(&r->when, b);
     }
-    if (r->slower_times > 0) {
-      obs_buf_printf(b, " take more than %g times as long as nine in ten usually do", r->slower_times);
-    } else {
-      obs_buf_puts(b, " have ");
-      obs_conditions_describe(&r->of, b);
-    }
+    obs_buf_putc(b, ' ');
+    describe_bad(r, "take", b);
     break;
   case OBS_RULE_CLUSTER:
     obs_buf_printf(b, "a kind of failure that is ");
@@ -369,28 +379,6 @@ static void describe(const obs_rule *r, obs_buf *b) {
   }
   for (uint32_t i = 0; i < r->nby; i++) obs_buf_printf(b, "%s%s", i == 0 ? ", by " : " and ", r->by[i].text);
   if (r->for_ms > 0 && r->form != OBS_RULE_ABSENCE) obs_buf_printf(b, ", for %s", obs_rules_duration(r->for_ms, text));
-}
-
-/* What an op that counts has done, as the end of a sentence. */
-static void describe_bad(const obs_rule *r, obs_buf *b) {
-  if (r->slower_times > 0) {
-    obs_buf_printf(b, "took more than %g times as long as nine in ten usually do", r->slower_times);
-    return;
-  }
-  size_t from = b->len;
-  obs_conditions_describe(r->form == OBS_RULE_RATE ? &r->of : &r->when, b);
-  const obs_str said = obs_str_slice(obs_buf_view(b), (uint32_t)from, UINT32_MAX);
-  bool failed = r->form == OBS_RULE_RATE && obs_str_is(said, "success is false");
-  if (r->form == OBS_RULE_OP) return;
-  obs_buf words = {0};
-  obs_buf_append(&words, said.p, said.len);
-  b->len = from;
-  if (failed)
-    obs_buf_puts(b, "failed");
-  else
-    obs_buf_printf(b, "have %.*s", (int)words.len, obs_buf_view(&words).p);
-  b->oom = b->oom || words.oom;
-  obs_buf_fini(&words);
 }
 
 static void read_rule(faults *f, const cJSON *json, unsigned index, bool builtin, obs_rule *out) {
@@ -428,7 +416,7 @@ static void read_rule(faults *f, const cJSON *json, unsigned index, bool builtin
     out->text = words.p; /* it goes on to belong to the rule */
   }
   obs_buf bad = {0};
-  describe_bad(out, &bad);
+  describe_bad(out, "took", &bad);
   obs_buf_putc(&bad, '\0');
   out->bad = bad.p;
   out->definition = cJSON_PrintUnformatted(json);
@@ -483,8 +471,12 @@ static void check_builtin(faults *f, const cJSON *wanted, const cJSON *shipped) 
     fault(f, "builtin", "must be true, false or a list of ids of shipped rules");
     return;
   }
-  cJSON_ArrayForEach(item, shipped) names[n++] = cJSON_GetObjectItemCaseSensitive(item, "id")->valuestring;
-  cJSON_ArrayForEach(item, wanted)(void) choose(f, "builtin", item, names, n);
+  cJSON_ArrayForEach(item, shipped) {
+    names[n++] = cJSON_GetObjectItemCaseSensitive(item, "id")->valuestring;
+  }
+  cJSON_ArrayForEach(item, wanted) {
+    (void)choose(f, "builtin", item, names, n);
+  }
 }
 
 static bool has_id(const cJSON *list, const cJSON *until, const char *id) {

@@ -97,7 +97,7 @@ obs_trajectory_verdict obs_trajectory_judge(const uint64_t *failure, uint32_t n)
   } else if (failure[n - 1] != 0 && last_failed >= OBS_LOOPING_SAME && 2 * novel >= recent_failed) {
     v.class = OBS_TRAJECTORY_ORBITING;
     snprintf(v.why, sizeof(v.why),
-             "It fails on, each time in another way: %" PRIu32 " of %" PRIu32 " failures among the last %" PRIu32
+             "It keeps failing in new ways: %" PRIu32 " of %" PRIu32 " failures among the last %" PRIu32
              " attempts were of a kind not seen before.",
              novel, recent_failed, recent);
   } else if (n >= OBS_PLATEAU_LEAST && (!v.slope.known || v.slope.low <= 0)) {

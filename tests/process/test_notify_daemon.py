@@ -111,7 +111,7 @@ class Silences(NotifyTest):
         daemon.post(V1 + "event", failures("/b"))
         self.assertEqual(self.fired(1), [("/b", "firing")])
         alerts = {a["group"]["endpoint"]: a["silenced_by"] for a in daemon.get(V1 + "alerts").json["alerts"]}
-        self.assertEqual({k: v is not None for k, v in alerts.items()}, {"/a1": True, "/b": False})
+        self.assertEqual(alerts, {"/a1": 1, "/b": None})
         daemon.restart(kill=True)
         listed = json.loads(self.ctl("silence", "list", "--json", "--url", daemon.url("http")).stdout)
         self.assertEqual((listed["total"], listed["silences"][0]["author"]), (1, "me"))

@@ -317,7 +317,7 @@ static void test_new_kind(void **state) {
   assert_int_equal(d.nevents, 0);
   kinds(&d, 480, 60, "disk full on host");
   assert_int_equal(alert_count(&d, "new-kind", OBS_ALERT_FIRING, NULL), 1);
-  assert_non_null(strstr(d.events[0].text, "a kind of failure that is new failed "));
+  assert_non_null(strstr(d.events[0].text, "a kind of failure that is new: "));
   assert_non_null(strstr(d.events[0].text, " at a: disk full on host"));
   kinds(&d, 1200, 0, NULL);
   assert_int_equal(alert_count(&d, "new-kind", OBS_ALERT_RESOLVED, NULL), 1);

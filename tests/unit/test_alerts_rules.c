@@ -142,7 +142,7 @@ static void test_shipped(void **state) {
     assert_true(r->at[i].builtin);
     assert_true(strlen(r->at[i].text) > 20);
   }
-  assert_string_equal(r->at[0].text, "more than 20 % of the ops within 5m have success is false, by endpoint, for 30s");
+  assert_string_equal(r->at[0].text, "more than 20 % of the ops within 5m failed, by endpoint, for 30s");
   obs_rules_free(r);
   r = read_text("{\"builtin\":false}", faults, sizeof(faults));
   assert_int_equal(r->n, 0);

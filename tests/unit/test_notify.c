@@ -218,7 +218,7 @@ static void digest_counts_what_was_held_back(void **state) {
   text.len = 0;
   obs_notify_text_body(&m, NULL, &text);
   obs_buf_putc(&text, '\0');
-  assert_non_null(strstr(text.p, "250 alerts fired and 251 resolved without a message. This is how it is now.\n"));
+  assert_non_null(strstr(text.p, "250 alerts fired and 251 were resolved without a message. This is the state now.\n"));
   assert_non_null(strstr(text.p, "- and 30 more\n"));
   assert_true(text.len < 8192);
   obs_buf_fini(&text);
