@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/row.h"
 #include "base/thread.h"
 #include "jsonl/records.h"
@@ -274,31 +275,26 @@ static void on_event(void *arg, const obs_alert *x) {
   if (t != NULL) *t = (transition){.alert = *x};
 }
 
-typedef struct {
-  uint64_t fingerprint;
-  bool found;
-} seeker;
-
-static bool is_sought(void *arg, const obs_alert *x) {
-  seeker *s = arg;
-  s->found = s->found || (x->fingerprint == s->fingerprint && x->state != OBS_ALERT_PENDING);
-  return !s->found;
+static bool note_alive(void *arg, const obs_alert *x) {
+  return x->state == OBS_ALERT_PENDING || obs_map_put(arg, x->fingerprint, 0);
 }
 
 /* What the rows say fires and no rule knows any more is over. Rows that wait to be written are older. */
 static void resolve_orphans(obs_alerts *a, int64_t now_ms) {
-  if (a->outbox.n > 0) return;
+  obs_map alive = {0};
+  if (a->outbox.n > 0 || a->open.n == 0) return;
+  if (!obs_map_init(&alive, OBS_ENGINE_ACTIVE)) return; /* in the next turn */
   pthread_mutex_lock(&a->lock);
+  obs_engine_each(a->engine, note_alive, &alive);
   for (uint32_t i = 0; i < a->open.n; i++) {
-    seeker s = {a->open.at[i].alert.fingerprint, false};
-    obs_engine_each(a->engine, is_sought, &s);
-    if (s.found) continue;
+    if (obs_map_get(&alive, a->open.at[i].alert.fingerprint, NULL)) continue;
     obs_alert gone = a->open.at[i].alert;
     gone.state = OBS_ALERT_RESOLVED;
     gone.resolved_ms = now_ms;
     on_event(a, &gone);
   }
   pthread_mutex_unlock(&a->lock);
+  obs_map_fini(&alive);
 }
 
 /* Writes the row of a transition. False: later. */
