@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/row.h"
 #include "base/thread.h"
 #include "jsonl/records.h"
@@ -17,6 +18,7 @@ enum { OUTBOX = 4096, KEPT_ROWS = 1000 };
 typedef struct {
   obs_alert alert;
   uint64_t row; /* number of its row; 0: not written yet */
+  bool told;
 } transition;
 
 struct obs_alerts {
@@ -67,7 +69,7 @@ static bool note_row(obs_alerts *a, const obs_alert *x, uint64_t row) {
   if (x->state == OBS_ALERT_FIRING) {
     if (open == NULL) open = OBS_VEC_PUSH(&a->open);
     if (open == NULL) return false;
-    *open = (transition){*x, row};
+    *open = (transition){.alert = *x, .row = row};
     return true;
   }
   if (open != NULL) *open = a->open.at[--a->open.n];
@@ -276,51 +278,47 @@ static void on_event(void *arg, const obs_alert *x) {
   if (t != NULL) *t = (transition){.alert = *x};
 }
 
-typedef struct {
-  uint64_t fingerprint;
-  bool found;
-} seeker;
-
-static bool is_sought(void *arg, const obs_alert *x) {
-  seeker *s = arg;
-  s->found = s->found || (x->fingerprint == s->fingerprint && x->state != OBS_ALERT_PENDING);
-  return !s->found;
+static bool note_alive(void *arg, const obs_alert *x) {
+  return x->state == OBS_ALERT_PENDING || obs_map_put(arg, x->fingerprint, 0);
 }
 
 /* What the rows say fires and no rule knows any more is over. Only new rules make such; rows that wait to be written
  * are older. */
 static void resolve_orphans(obs_alerts *a, int64_t now_ms) {
+  obs_map alive = {0};
   if (!a->orphans || a->outbox.n > 0) return;
+  if (!obs_map_init(&alive, OBS_ENGINE_ACTIVE)) return; /* in the next turn */
   a->orphans = false;
   pthread_mutex_lock(&a->lock);
+  obs_engine_each(a->engine, note_alive, &alive);
   for (uint32_t i = 0; i < a->open.n; i++) {
-    seeker s = {a->open.at[i].alert.fingerprint, false};
-    obs_engine_each(a->engine, is_sought, &s);
-    if (s.found) continue;
+    if (obs_map_get(&alive, a->open.at[i].alert.fingerprint, NULL)) continue;
     obs_alert gone = a->open.at[i].alert;
     gone.state = OBS_ALERT_RESOLVED;
     gone.resolved_ms = now_ms;
     on_event(a, &gone);
   }
   pthread_mutex_unlock(&a->lock);
+  obs_map_fini(&alive);
 }
 
 /* Writes the row of a transition. False: later. */
 static bool write_row(obs_alerts *a, transition *t) {
   obs_buf row = {0};
   obs_json_writer w = {.out = &row, .depth = 1};
+  uint64_t id = 0;
   obs_alert_put(&w, &t->alert);
-  observer_err err = row.oom ? OBSERVER_E_NOMEM : obs_records_append(a->records, &row, &t->row);
+  observer_err err = row.oom ? OBSERVER_E_NOMEM : obs_records_append(a->records, &row, &id);
   obs_buf_fini(&row);
   if (err != OBSERVER_E_OK) {
     atomic_fetch_add(&a->row_failures, 1);
     return false;
   }
+  t->row = id;
   pthread_mutex_lock(&a->lock);
   bool noted = note_row(a, &t->alert, t->row);
   pthread_mutex_unlock(&a->lock);
   if (!noted) obs_log_error("alerts", "%s: no memory to remember that it fires", t->alert.rule);
-  obs_log_info("alerts", "%s %s: %s", t->alert.rule, obs_alert_state_names[t->alert.state], t->alert.text);
   return true;
 }
 
@@ -343,15 +341,21 @@ static bool say_again(obs_alerts *a) {
   return true;
 }
 
-/* Rows first, then those who want to know, in order. */
+/* Rows first, then those who want to know, in order. When the disk takes no rows they are told all the same, for that
+ * may be what the alert is about; the rows follow when there is room. */
 static void deliver(obs_alerts *a) {
   uint32_t done = 0;
+  bool rows = true;
   if (!say_again(a)) return;
-  for (; done < a->outbox.n; done++) {
-    transition *t = &a->outbox.at[done];
-    if (t->row == 0 && !write_row(a, t)) break;
+  for (uint32_t i = 0; i < a->outbox.n; i++) {
+    transition *t = &a->outbox.at[i];
+    if (rows && t->row == 0) rows = write_row(a, t);
+    if (t->told) continue;
     if (notify(a, &t->alert, false) == OBSERVER_E_FULL) break;
+    t->told = true;
+    obs_log_info("alerts", "%s %s: %s", t->alert.rule, obs_alert_state_names[t->alert.state], t->alert.text);
   }
+  while (done < a->outbox.n && a->outbox.at[done].told && a->outbox.at[done].row != 0) done++;
   a->outbox.n -= done;
   if (done > 0 && a->outbox.n > 0) memmove(a->outbox.at, a->outbox.at + done, a->outbox.n * sizeof(*a->outbox.at));
 }
