@@ -18,22 +18,13 @@ void obs_alert_put(obs_json_writer *w, const obs_alert *a) {
   obs_json_cstr(w, "state", obs_alert_state_names[a->state]);
   obs_json_cstr(w, "severity", obs_rule_severity_names[a->severity]);
   obs_json_time(w, "since", a->since_ms);
-  if (a->fired_ms != 0)
-    obs_json_time(w, "fired", a->fired_ms);
-  else
-    obs_json_null(w, "fired");
-  if (a->resolved_ms != 0)
-    obs_json_time(w, "resolved", a->resolved_ms);
-  else
-    obs_json_null(w, "resolved");
+  obs_json_time_or_null(w, "fired", a->fired_ms);
+  obs_json_time_or_null(w, "resolved", a->resolved_ms);
   obs_json_double(w, "value", a->value);
   obs_json_double(w, "threshold", a->threshold);
   obs_json_cstr(w, "text", a->text);
   obs_json_u64s(w, "seqs", a->seqs, a->nseqs);
-  if (a->cluster != 0)
-    obs_json_id(w, "cluster", a->cluster);
-  else
-    obs_json_null(w, "cluster");
+  obs_json_id_or_null(w, "cluster", a->cluster);
 }
 
 static bool copy_text(obs_str s, char *out, size_t size) {

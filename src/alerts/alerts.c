@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/row.h"
 #include "base/thread.h"
 #include "jsonl/records.h"
@@ -17,6 +18,7 @@ enum { OUTBOX = 4096, KEPT_ROWS = 1000 };
 typedef struct {
   obs_alert alert;
   uint64_t row; /* number of its row; 0: not written yet */
+  bool told;
 } transition;
 
 struct obs_alerts {
@@ -24,8 +26,8 @@ struct obs_alerts {
   char *path; /* of the rules' file; NULL: none */
   obs_records *records;
 
-  pthread_mutex_t turn_lock; /* guards the change of `rules`; taken before `lock`, held across the disk */
-  pthread_mutex_t lock;      /* guards the next five */
+  pthread_mutex_t turn_lock; /* guards a turn and the change of `rules`; taken before `lock`, held across the disk */
+  pthread_mutex_t lock;      /* guards down to `problem` */
   bool locks_made;
   obs_rules *rules;
   obs_engine *engine;
@@ -35,9 +37,10 @@ struct obs_alerts {
   char *problem; /* of the rules' file; NULL: none */
 
   bool loaded;
-  /* obs:alerts' own. */
+  /* With turn_lock. */
   OBS_VEC(transition) outbox; /* oldest first */
   obs_engine_look look;
+  bool orphans;   /* after the start or a reload: `open` may have alerts whose rule is gone */
   bool said;      /* after the start or a reload, what fires */
   uint32_t again; /* place in `open` of the next one to be said */
 
@@ -66,7 +69,7 @@ static bool note_row(obs_alerts *a, const obs_alert *x, uint64_t row) {
   if (x->state == OBS_ALERT_FIRING) {
     if (open == NULL) open = OBS_VEC_PUSH(&a->open);
     if (open == NULL) return false;
-    *open = (transition){*x, row};
+    *open = (transition){.alert = *x, .row = row};
     return true;
   }
   if (open != NULL) *open = a->open.at[--a->open.n];
@@ -150,6 +153,7 @@ bool obs_alerts_reload(obs_alerts *a) {
     a->engine = engine;
     a->rules = rules;
     pthread_mutex_unlock(&a->lock);
+    a->orphans = true;
     a->said = false; /* receivers that are new hear of what fires */
     a->again = 0;
     obs_log_info("alerts", "%u rules, %s", rules->n, a->path != NULL ? a->path : "the shipped ones");
@@ -169,6 +173,7 @@ observer_err obs_alerts_open(const obs_alerts_opts *opts, obs_alerts **out, char
   obs_buf faults = {0};
   observer_err err = OBSERVER_E_NOMEM;
   obs_alerts *a = calloc(1, sizeof(*a));
+  *out = NULL;
   error_text[0] = '\0';
   if (a == NULL) return err;
   a->opts = *opts;
@@ -273,49 +278,47 @@ static void on_event(void *arg, const obs_alert *x) {
   if (t != NULL) *t = (transition){.alert = *x};
 }
 
-typedef struct {
-  uint64_t fingerprint;
-  bool found;
-} seeker;
-
-static bool is_sought(void *arg, const obs_alert *x) {
-  seeker *s = arg;
-  s->found = s->found || (x->fingerprint == s->fingerprint && x->state != OBS_ALERT_PENDING);
-  return !s->found;
+static bool note_alive(void *arg, const obs_alert *x) {
+  return x->state == OBS_ALERT_PENDING || obs_map_put(arg, x->fingerprint, 0);
 }
 
-/* What the rows say fires and no rule knows any more is over. Rows that wait to be written are older. */
+/* What the rows say fires and no rule knows any more is over. Only new rules make such; rows that wait to be written
+ * are older. */
 static void resolve_orphans(obs_alerts *a, int64_t now_ms) {
-  if (a->outbox.n > 0) return;
+  obs_map alive = {0};
+  if (!a->orphans || a->outbox.n > 0) return;
+  if (!obs_map_init(&alive, OBS_ENGINE_ACTIVE)) return; /* in the next turn */
+  a->orphans = false;
   pthread_mutex_lock(&a->lock);
+  obs_engine_each(a->engine, note_alive, &alive);
   for (uint32_t i = 0; i < a->open.n; i++) {
-    seeker s = {a->open.at[i].alert.fingerprint, false};
-    obs_engine_each(a->engine, is_sought, &s);
-    if (s.found) continue;
+    if (obs_map_get(&alive, a->open.at[i].alert.fingerprint, NULL)) continue;
     obs_alert gone = a->open.at[i].alert;
     gone.state = OBS_ALERT_RESOLVED;
     gone.resolved_ms = now_ms;
     on_event(a, &gone);
   }
   pthread_mutex_unlock(&a->lock);
+  obs_map_fini(&alive);
 }
 
 /* Writes the row of a transition. False: later. */
 static bool write_row(obs_alerts *a, transition *t) {
   obs_buf row = {0};
   obs_json_writer w = {.out = &row, .depth = 1};
+  uint64_t id = 0;
   obs_alert_put(&w, &t->alert);
-  observer_err err = row.oom ? OBSERVER_E_NOMEM : obs_records_append(a->records, &row, &t->row);
+  observer_err err = row.oom ? OBSERVER_E_NOMEM : obs_records_append(a->records, &row, &id);
   obs_buf_fini(&row);
   if (err != OBSERVER_E_OK) {
     atomic_fetch_add(&a->row_failures, 1);
     return false;
   }
+  t->row = id;
   pthread_mutex_lock(&a->lock);
   bool noted = note_row(a, &t->alert, t->row);
   pthread_mutex_unlock(&a->lock);
   if (!noted) obs_log_error("alerts", "%s: no memory to remember that it fires", t->alert.rule);
-  obs_log_info("alerts", "%s %s: %s", t->alert.rule, obs_alert_state_names[t->alert.state], t->alert.text);
   return true;
 }
 
@@ -338,15 +341,21 @@ static bool say_again(obs_alerts *a) {
   return true;
 }
 
-/* Rows first, then those who want to know, in order. */
+/* Rows first, then those who want to know, in order. When the disk takes no rows they are told all the same, for that
+ * may be what the alert is about; the rows follow when there is room. */
 static void deliver(obs_alerts *a) {
   uint32_t done = 0;
+  bool rows = true;
   if (!say_again(a)) return;
-  for (; done < a->outbox.n; done++) {
-    transition *t = &a->outbox.at[done];
-    if (t->row == 0 && !write_row(a, t)) break;
+  for (uint32_t i = 0; i < a->outbox.n; i++) {
+    transition *t = &a->outbox.at[i];
+    if (rows && t->row == 0) rows = write_row(a, t);
+    if (t->told) continue;
     if (notify(a, &t->alert, false) == OBSERVER_E_FULL) break;
+    t->told = true;
+    obs_log_info("alerts", "%s %s: %s", t->alert.rule, obs_alert_state_names[t->alert.state], t->alert.text);
   }
+  while (done < a->outbox.n && a->outbox.at[done].told && a->outbox.at[done].row != 0) done++;
   a->outbox.n -= done;
   if (done > 0 && a->outbox.n > 0) memmove(a->outbox.at, a->outbox.at + done, a->outbox.n * sizeof(*a->outbox.at));
 }
@@ -410,6 +419,7 @@ observer_err obs_alerts_start(obs_alerts *a, bool whole) {
   obs_engine_begin(a->engine, obs_clock_receipt_ms(), whole || a->loaded);
   for (uint32_t i = 0; i < a->open.n; i++) (void)obs_engine_adopt(a->engine, &a->open.at[i].alert); /* else an orphan */
   for (uint32_t i = 0; i < a->nresolved; i++) obs_engine_number_from(a->engine, a->resolved[i].number);
+  a->orphans = true;
   observer_err err = obs_thread_start(&a->thread, "obs:alerts", run, a);
   a->started = err == OBSERVER_E_OK;
   return err;
@@ -482,14 +492,8 @@ static void put_row(obs_alerts *a, obs_json_writer *w, const obs_alert *x) {
   if (a->opts.look != NULL) a->opts.look(a->opts.arg, x, &look);
   obs_json_object(w, NULL);
   obs_alert_put(w, x);
-  if (look.silenced_by != 0)
-    obs_json_id(w, "silenced_by", look.silenced_by);
-  else
-    obs_json_null(w, "silenced_by");
-  if (look.notified_ms != 0)
-    obs_json_time(w, "notified", look.notified_ms);
-  else
-    obs_json_null(w, "notified");
+  obs_json_u64_or_null(w, "silenced_by", look.silenced_by);
+  obs_json_time_or_null(w, "notified", look.notified_ms);
   obs_json_end(w);
 }
 
@@ -528,10 +532,7 @@ static void put_rule(obs_json_writer *w, const obs_rule *r, const obs_engine_rul
   obs_json_u64(w, "firing", now->counts[OBS_ALERT_FIRING] + now->counts[OBS_ALERT_RECOVERING]);
   obs_json_u64(w, "pending", now->counts[OBS_ALERT_PENDING]);
   obs_json_u64(w, "fired_total", now->fired);
-  if (now->last_fired_ms != 0)
-    obs_json_time(w, "last_fired", now->last_fired_ms);
-  else
-    obs_json_null(w, "last_fired");
+  obs_json_time_or_null(w, "last_fired", now->last_fired_ms);
   obs_json_u64(w, "not_numbers", now->not_numbers);
   obs_json_end(w);
 }

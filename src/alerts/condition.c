@@ -1,6 +1,7 @@
 #include "alerts/condition.h"
 
 #include "alerts/known.h"
+#include "base/glob.h"
 #include "base/number.h"
 
 #include <stdarg.h>
@@ -237,28 +238,6 @@ static bool equal(const obs_field_value *a, const obs_field_value *b) {
   return false;
 }
 
-/* * stands for any characters, ? for one byte. Each * is tried from where the last one was: linear in practice, and
- * never worse than len(s) * len(pattern). */
-static bool glob_matches(obs_str pattern, obs_str s) {
-  uint32_t i = 0, k = 0, star = UINT32_MAX, from = 0;
-  while (k < s.len) {
-    if (i < pattern.len && pattern.p[i] == '*') {
-      star = i++;
-      from = k;
-    } else if (i < pattern.len && (pattern.p[i] == '?' || pattern.p[i] == s.p[k])) {
-      i++;
-      k++;
-    } else if (star != UINT32_MAX) {
-      i = star + 1;
-      k = ++from;
-    } else {
-      return false;
-    }
-  }
-  while (i < pattern.len && pattern.p[i] == '*') i++;
-  return i == pattern.len;
-}
-
 /* What most conditions are, without a value in between: on a field that the op lacks, and on texts, numbers and truths
  * of the table. Each op is asked by each rule, so this is where the time goes. False: it has to be read. */
 static inline bool is_quick(const obs_condition *x, const obs_op *op, bool *result) {
@@ -323,7 +302,7 @@ static bool holds(const obs_condition *x, const obs_op *op, const obs_op_unknown
   case MATCHES:
     v = obs_field_read(x->field, op, unknown, &room->text);
     if (v.type != OBS_FIELD_TEXT) return false;
-    if (x->glob) return glob_matches(x->values[0].text, v.text);
+    if (x->glob) return obs_glob_matches(x->values[0].text, v.text);
     return v.text.len > 0 && memmem(v.text.p, v.text.len, x->values[0].text.p, x->values[0].text.len) != NULL;
   case KINDS:
     break;

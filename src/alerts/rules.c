@@ -251,6 +251,13 @@ static const member members[] = {
     {"keep", EVERY, read_time, AT(keep_ms), 0, DAY},
 };
 
+/* Whether a member of that name stands before this one. */
+static bool is_second(const cJSON *object, const cJSON *m) {
+  for (const cJSON *x = object->child; x != m; x = x->next)
+    if (strcmp(x->string, m->string) == 0) return true;
+  return false;
+}
+
 /* Each member of an object by its row; one that has none, or is not of this form, is a fault. */
 static void read_table(faults *f, const char *name, const cJSON *v, const member *table, size_t n, unsigned form,
                        const char *of_what, obs_rule *out) {
@@ -263,9 +270,7 @@ static void read_table(faults *f, const char *name, const cJSON *v, const member
   cJSON_ArrayForEach(m, v) {
     size_t i = 0;
     while (i < n && strcmp(table[i].name, m->string) != 0) i++;
-    bool twice = false;
-    for (const cJSON *x = v->child; x != m; x = x->next) twice = twice || strcmp(x->string, m->string) == 0;
-    if (twice) {
+    if (is_second(v, m)) {
       fault(f, m->string, "is there twice");
     } else if (i < n && (table[i].forms & form) != 0) {
       table[i].read(f, &table[i], m, out);
@@ -318,6 +323,20 @@ static void describe_window(const obs_rule *r, obs_buf *b) {
   obs_buf_printf(b, " within %s", obs_rules_duration(r->within_ms, text));
 }
 
+/* What an op that counts has done, or (of a rule on ops) is. */
+static void describe_bad(const obs_rule *r, const char *took, obs_buf *b) {
+  size_t from = b->len;
+  if (r->slower_times > 0) {
+    obs_buf_printf(b, "%s more than %g times as long as nine in ten usually do", took, r->slower_times);
+    return;
+  }
+  if (r->form == OBS_RULE_RATE) obs_buf_puts(b, "are ops where ");
+  obs_conditions_describe(r->form == OBS_RULE_RATE ? &r->of : &r->when, b);
+  if (!obs_str_is(obs_str_slice(obs_buf_view(b), (uint32_t)from, UINT32_MAX), "are ops where success is false")) return;
+  b->len = from;
+  obs_buf_puts(b, "failed");
+}
+
 /* The rule in words. */
 static void describe(const obs_rule *r, obs_buf *b) {
   char text[OBS_RULES_DURATION];
@@ -335,12 +354,8 @@ static void describe(const obs_rule *r, obs_buf *b) {
       obs_buf_puts(b, " where ");
       obs_conditions_describe(&r->when, b);
     }
-    if (r->slower_times > 0) {
-      obs_buf_printf(b, " take more than %g times as long as nine in ten usually do", r->slower_times);
-    } else {
-      obs_buf_puts(b, " have ");
-      obs_conditions_describe(&r->of, b);
-    }
+    obs_buf_putc(b, ' ');
+    describe_bad(r, "take", b);
     break;
   case OBS_RULE_CLUSTER:
     obs_buf_printf(b, "a kind of failure that is ");
@@ -369,28 +384,6 @@ static void describe(const obs_rule *r, obs_buf *b) {
   }
   for (uint32_t i = 0; i < r->nby; i++) obs_buf_printf(b, "%s%s", i == 0 ? ", by " : " and ", r->by[i].text);
   if (r->for_ms > 0 && r->form != OBS_RULE_ABSENCE) obs_buf_printf(b, ", for %s", obs_rules_duration(r->for_ms, text));
-}
-
-/* What an op that counts has done, as the end of a sentence. */
-static void describe_bad(const obs_rule *r, obs_buf *b) {
-  if (r->slower_times > 0) {
-    obs_buf_printf(b, "took more than %g times as long as nine in ten usually do", r->slower_times);
-    return;
-  }
-  size_t from = b->len;
-  obs_conditions_describe(r->form == OBS_RULE_RATE ? &r->of : &r->when, b);
-  const obs_str said = obs_str_slice(obs_buf_view(b), (uint32_t)from, UINT32_MAX);
-  bool failed = r->form == OBS_RULE_RATE && obs_str_is(said, "success is false");
-  if (r->form == OBS_RULE_OP) return;
-  obs_buf words = {0};
-  obs_buf_append(&words, said.p, said.len);
-  b->len = from;
-  if (failed)
-    obs_buf_puts(b, "failed");
-  else
-    obs_buf_printf(b, "have %.*s", (int)words.len, obs_buf_view(&words).p);
-  b->oom = b->oom || words.oom;
-  obs_buf_fini(&words);
 }
 
 static void read_rule(faults *f, const cJSON *json, unsigned index, bool builtin, obs_rule *out) {
@@ -428,7 +421,7 @@ static void read_rule(faults *f, const cJSON *json, unsigned index, bool builtin
     out->text = words.p; /* it goes on to belong to the rule */
   }
   obs_buf bad = {0};
-  describe_bad(out, &bad);
+  describe_bad(out, "took", &bad);
   obs_buf_putc(&bad, '\0');
   out->bad = bad.p;
   out->definition = cJSON_PrintUnformatted(json);
@@ -455,9 +448,14 @@ static const char *const file_members[] = {"rules",          "builtin", "receive
 
 static void check_members(faults *f, const cJSON *file) {
   const cJSON *m;
+  if (file == NULL) return;
   cJSON_ArrayForEach(m, file) {
     size_t i = 0;
     while (i < COUNT(file_members) && strcmp(file_members[i], m->string) != 0) i++;
+    if (is_second(file, m)) {
+      fault(f, m->string, "is there twice");
+      continue;
+    }
     if (i < COUNT(file_members)) continue;
     const char *near = obs_known_near(m->string, file_members, COUNT(file_members));
     fault(f, m->string, near != NULL ? "is not known; did you mean %s?" : "is not known%s", near != NULL ? near : "");
@@ -483,8 +481,12 @@ static void check_builtin(faults *f, const cJSON *wanted, const cJSON *shipped) 
     fault(f, "builtin", "must be true, false or a list of ids of shipped rules");
     return;
   }
-  cJSON_ArrayForEach(item, shipped) names[n++] = cJSON_GetObjectItemCaseSensitive(item, "id")->valuestring;
-  cJSON_ArrayForEach(item, wanted)(void) choose(f, "builtin", item, names, n);
+  cJSON_ArrayForEach(item, shipped) {
+    names[n++] = cJSON_GetObjectItemCaseSensitive(item, "id")->valuestring;
+  }
+  cJSON_ArrayForEach(item, wanted) {
+    (void)choose(f, "builtin", item, names, n);
+  }
 }
 
 static bool has_id(const cJSON *list, const cJSON *until, const char *id) {

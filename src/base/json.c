@@ -125,6 +125,27 @@ void obs_json_id(obs_json_writer *w, const char *name, uint64_t id) {
   obs_buf_json_str(w->out, (obs_str){text, OBS_HEX_LEN, 1});
 }
 
+void obs_json_u64_or_null(obs_json_writer *w, const char *name, uint64_t v) {
+  if (v != 0)
+    obs_json_u64(w, name, v);
+  else
+    obs_json_null(w, name);
+}
+
+void obs_json_id_or_null(obs_json_writer *w, const char *name, uint64_t id) {
+  if (id != 0)
+    obs_json_id(w, name, id);
+  else
+    obs_json_null(w, name);
+}
+
+void obs_json_time_or_null(obs_json_writer *w, const char *name, int64_t wall_ms) {
+  if (wall_ms != 0)
+    obs_json_time(w, name, wall_ms);
+  else
+    obs_json_null(w, name);
+}
+
 void obs_json_raw(obs_json_writer *w, const char *name, obs_str json) {
   begin(w, name);
   obs_buf_append(w->out, json.p, json.len);

@@ -51,6 +51,10 @@ void obs_json_time(obs_json_writer *w, const char *name, int64_t wall_ms);
 /* 16 hexadecimal digits. */
 void obs_json_id(obs_json_writer *w, const char *name, uint64_t id);
 void obs_json_null(obs_json_writer *w, const char *name);
+/* 0: null. */
+void obs_json_u64_or_null(obs_json_writer *w, const char *name, uint64_t v);
+void obs_json_id_or_null(obs_json_writer *w, const char *name, uint64_t id);
+void obs_json_time_or_null(obs_json_writer *w, const char *name, int64_t wall_ms);
 /* A value that is JSON text already. */
 void obs_json_raw(obs_json_writer *w, const char *name, obs_str json);
 /* Members that are JSON text already, without braces; there may be none. */

@@ -85,20 +85,6 @@ static void put_key(obs_json_writer *w, const obs_gather_opts *o) {
   obs_json_text(w, "value", o->value);
 }
 
-static void put_cluster(obs_json_writer *w, uint64_t id) {
-  if (id != 0)
-    obs_json_id(w, "cluster", id);
-  else
-    obs_json_null(w, "cluster");
-}
-
-static void put_seq(obs_json_writer *w, const char *name, uint64_t seq) {
-  if (seq != 0)
-    obs_json_u64(w, name, seq);
-  else
-    obs_json_null(w, name);
-}
-
 /* ---- the timeline ----
  *
  * Ops are gathered window by window: from one seq to another, as many as fit into the memory of one gathering. Within
@@ -121,9 +107,9 @@ static void put_members(obs_json_writer *w, const obs_gather_item *x, const obs_
   obs_json_text(w, "sig_hash", x->sig_hash);
   obs_json_bool(w, "success", x->success);
   obs_json_text(w, "error", x->error);
-  put_cluster(w, x->cluster);
+  obs_json_id_or_null(w, "cluster", x->cluster);
   obs_json_u64(w, "attempt", row->attempt);
-  put_seq(w, "retry_of", row->retry_of);
+  obs_json_u64_or_null(w, "retry_of", row->retry_of);
   if (x->late) obs_json_bool(w, "late", true);
 }
 
@@ -219,7 +205,7 @@ static void put_summary(obs_json_writer *w, const obs_gather_result *g, const ob
   obs_json_i64(w, "idle_ms", s->idle_ms);
   obs_json_i64(w, "longest_idle_ms", s->longest_idle_ms);
   put_staffers(w, g);
-  put_seq(w, "first_failure_seq", s->first_failure_seq);
+  obs_json_u64_or_null(w, "first_failure_seq", s->first_failure_seq);
   obs_json_bool(w, "of_page", part);
   obs_json_end(w);
 }
@@ -333,9 +319,9 @@ static void put_attempts(obs_json_writer *w, const obs_gather_result *g, const o
     obs_json_time(w, "time", x->end_ms);
     obs_json_bool(w, "success", x->success);
     obs_json_i64(w, "duration_ms", x->duration_ms);
-    put_cluster(w, x->cluster);
+    obs_json_id_or_null(w, "cluster", x->cluster);
     obs_json_text(w, "template", template_of(names, x->cluster, now_ms));
-    put_seq(w, "correction", t->corrections.at[i]);
+    obs_json_u64_or_null(w, "correction", t->corrections.at[i]);
     obs_json_text(w, "staffer_id", x->staffer_id);
     obs_json_text(w, "session_id", x->session_id);
     obs_json_text(w, "endpoint", x->endpoint);
@@ -365,12 +351,6 @@ static void put_share(obs_json_writer *w, const obs_trajectory *t) {
   obs_json_end(w);
 }
 
-static const char *const playbook_changes[OBS_PLAYBOOK_CHANGE_COUNT] = {
-#define CHANGE(name, text) text,
-    OBS_PLAYBOOK_CHANGES(CHANGE)
-#undef CHANGE
-};
-
 /* Entries of the playbooks that are about what was attempted. */
 typedef struct {
   obs_gather_result *g;
@@ -395,12 +375,14 @@ static bool on_entry(void *arg, const obs_playbook_view *e) {
     if (edit->change == OBS_PLAYBOOK_UPDATED || edit->change == OBS_PLAYBOOK_COUNTED) continue;
     char text[OBS_PLAYBOOK_TEXT + 64];
     const char *what = e->text[0] != '\0' ? e->text : e->pattern;
-    int n = snprintf(text, sizeof(text), "%s: %s", playbook_changes[edit->change], what);
+    int n = snprintf(text, sizeof(text), "%s: %s", obs_playbook_change_names[edit->change], what);
     char *copy = obs_arena_alloc(&p->g->texts, (size_t)n);
-    if (copy == NULL) return false;
-    memcpy(copy, text, (size_t)n);
-    p->no_memory |= !obs_trajectory_mark_at(p->t, p->g, OBS_TRAJECTORY_MARK_PLAYBOOK, edit->time_ms,
-                                            (obs_str){copy, (uint32_t)n, 0});
+    if (copy != NULL) memcpy(copy, text, (size_t)n);
+    if (copy == NULL || !obs_trajectory_mark_at(p->t, p->g, OBS_TRAJECTORY_MARK_PLAYBOOK, edit->time_ms,
+                                                (obs_str){copy, (uint32_t)n, 0})) {
+      p->no_memory = true;
+      return false;
+    }
   }
   return true;
 }
@@ -408,7 +390,7 @@ static bool on_entry(void *arg, const obs_playbook_view *e) {
 /* False: no memory. */
 static bool mark_playbooks(obs_learn *learn, obs_gather_result *g, obs_trajectory *t) {
   playbook_search p = {g, t, false};
-  obs_playbooks_filter f = {.page.limit = OBS_PARAMS_LIMIT_MAX, .retired = true};
+  obs_playbooks_filter f = {.page.limit = OBS_PLAYBOOK_ENTRIES, .retired = true};
   obs_page_end end;
   obs_playbooks *playbooks = learn != NULL ? obs_learn_loop(learn, &obs_playbooks_loop) : NULL;
   if (playbooks == NULL) return true;
@@ -426,7 +408,7 @@ static void put_markers(obs_json_writer *w, const obs_trajectory *t) {
     obs_json_u64(w, "attempt", m->attempt);
     obs_json_cstr(w, "kind", kinds[m->kind]);
     obs_json_text(w, "text", m->text);
-    put_seq(w, "seq", m->seq);
+    obs_json_u64_or_null(w, "seq", m->seq);
     obs_json_end(w);
   }
   obs_json_end(w);

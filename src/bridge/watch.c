@@ -17,13 +17,6 @@ static void number_or_null(obs_json_writer *w, const char *name, bool known, int
     obs_json_null(w, name);
 }
 
-static void id_or_null(obs_json_writer *w, const char *name, uint64_t id) {
-  if (id != 0)
-    obs_json_id(w, name, id);
-  else
-    obs_json_null(w, name);
-}
-
 /* ---- live ---- */
 
 enum {
@@ -110,7 +103,7 @@ static bool take_live(void *arg, const obs_state_row *row) {
   obs_json_object(&w, NULL);
   obs_json_u64(&w, "seq", row->seq);
   obs_json_time(&w, "received", row->received_ms);
-  id_or_null(&w, "cluster", cluster);
+  obs_json_id_or_null(&w, "cluster", cluster);
   put_op(&w, op);
   obs_json_end(&w);
   if (x->text.len > LIVE_BYTES) return false; /* it is not on the page, and counts as missed */
@@ -140,10 +133,7 @@ static void put_moment(obs_json_writer *w, const obs_state_moment *m) {
     obs_json_end(w);
   }
   obs_json_end(w);
-  if (m->last_ms != 0)
-    obs_json_time(w, "last_op", m->last_ms);
-  else
-    obs_json_null(w, "last_op");
+  obs_json_time_or_null(w, "last_op", m->last_ms);
 }
 
 static void put_states(obs_json_writer *w, const obs_bridge_opts *o) {
@@ -330,9 +320,9 @@ static bool put_change(void *arg, const obs_change *x) {
   obs_json_cstr(to->w, "what", x->what);
   obs_json_text(to->w, "value", x->value);
   obs_json_text(to->w, "text", x->text);
-  id_or_null(to->w, "cluster", x->cluster);
-  id_or_null(to->w, "playbook", x->playbook);
-  number_or_null(to->w, "seq", x->seq != 0, (int64_t)x->seq);
+  obs_json_id_or_null(to->w, "cluster", x->cluster);
+  obs_json_id_or_null(to->w, "playbook", x->playbook);
+  obs_json_u64_or_null(to->w, "seq", x->seq);
   obs_json_end(to->w);
   return obs_page_end_row(to);
 }

@@ -83,10 +83,7 @@ void obs_notify_ledger_end(obs_notify *n, const obs_notify_message *m, const obs
   obs_json_id(&w, "message", m->id);
   obs_json_cstr(&w, "receiver", r->name);
   obs_json_cstr(&w, "result", result->ok ? "sent" : "failed");
-  if (result->status != 0)
-    obs_json_i64(&w, "status", result->status);
-  else
-    obs_json_null(&w, "status");
+  obs_json_u64_or_null(&w, "status", (uint64_t)result->status);
   obs_json_u64(&w, "ms", result->ms);
   obs_json_cstr(&w, "error", result->error[0] != '\0' ? result->error : NULL);
   (void)obs_records_append(n->ledger, &row, NULL);

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -140,27 +139,34 @@ static uint32_t find_same(const obs_notify_config *c, const obs_notify_receiver 
   return UINT32_MAX;
 }
 
-/* Ends the threads of receivers that are not in `next` as they are. Those that are stay in use by their threads: they
- * change places with the new file's own. */
+/* A receiver that is in `next` as it is stays in use by its thread: it changes places with the new file's own. False:
+ * it is not there. */
+static bool keep_receiver(obs_notify *n, const obs_notify_slot *s, obs_notify_config *next) {
+  uint32_t there = find_same(next, s->receiver), here = find_same(n->config, s->receiver);
+  if (there == UINT32_MAX) return false;
+  obs_notify_receiver *twin = next->at[there];
+  pthread_mutex_lock(&n->lock);
+  bool by_default = twin->by_default;
+  next->at[there] = n->config->at[here];
+  next->at[there]->by_default = by_default;
+  n->config->at[here] = twin;
+  pthread_mutex_unlock(&n->lock);
+  return true;
+}
+
+/* Ends the threads of receivers that are not in `next` as they are: all are told to before one is waited for. */
 static void end_others(obs_notify *n, obs_notify_config *next) {
   for (uint32_t i = 0; i < OBS_NOTIFY_SLOTS; i++) {
     obs_notify_slot *s = &n->slots[i];
-    if (!s->running) continue;
-    uint32_t there = find_same(next, s->receiver), here = find_same(n->config, s->receiver);
-    if (there != UINT32_MAX) {
-      obs_notify_receiver *twin = next->at[there];
-      pthread_mutex_lock(&n->lock);
-      bool by_default = twin->by_default;
-      next->at[there] = n->config->at[here];
-      next->at[there]->by_default = by_default;
-      n->config->at[here] = twin;
-      pthread_mutex_unlock(&n->lock);
-      continue;
-    }
+    if (!s->running || keep_receiver(n, s, next)) continue;
     pthread_mutex_lock(&n->lock);
     atomic_store(&s->ending, true);
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&n->lock);
+  }
+  for (uint32_t i = 0; i < OBS_NOTIFY_SLOTS; i++) {
+    obs_notify_slot *s = &n->slots[i];
+    if (!atomic_load(&s->ending)) continue;
     pthread_join(s->thread, NULL);
     pthread_cond_destroy(&s->wake);
     s->running = false;
@@ -274,13 +280,6 @@ static bool fits(const obs_notify_alert *a) {
   return ok;
 }
 
-static void put_number(obs_json_writer *w, const char *name, double v) {
-  if (isnan(v))
-    obs_json_null(w, name);
-  else
-    obs_json_double(w, name, v);
-}
-
 /* The row of the feed. */
 static void put_row(const obs_notify *n, const obs_notify_facts *f, bool firing, uint64_t silenced_by, obs_buf *out) {
   obs_buf link = {0};
@@ -297,20 +296,14 @@ static void put_row(const obs_notify *n, const obs_notify_facts *f, bool firing,
   }
   obs_json_end(&w);
   obs_json_cstr(&w, "text", f->text);
-  put_number(&w, "value", f->value);
-  put_number(&w, "threshold", f->threshold);
+  obs_json_double(&w, "value", f->value);
+  obs_json_double(&w, "threshold", f->threshold);
   obs_json_time(&w, "since", f->since_ms);
   obs_json_time(&w, "fired", f->fired_ms);
-  if (firing)
-    obs_json_null(&w, "resolved");
-  else
-    obs_json_time(&w, "resolved", f->resolved_ms);
+  obs_json_time_or_null(&w, "resolved", firing ? 0 : f->resolved_ms);
   obs_notify_text_link(f, n->public_url, &link);
   obs_json_text(&w, "link", link.len > 0 ? obs_buf_view(&link) : (obs_str){0});
-  if (silenced_by != 0)
-    obs_json_u64(&w, "silenced_by", silenced_by);
-  else
-    obs_json_null(&w, "silenced_by");
+  obs_json_u64_or_null(&w, "silenced_by", silenced_by);
   obs_json_end(&w);
   out->oom = out->oom || link.oom;
   obs_buf_fini(&link);

@@ -5,6 +5,7 @@
  *
  * The number of its row is a silence's id. Those that are over stay in memory until their place is needed. */
 #include "base/clock.h"
+#include "base/glob.h"
 #include "base/json.h"
 #include "base/row.h"
 #include "notify/internal.h"
@@ -32,41 +33,19 @@ bool obs_notify_silence_is_over(const obs_notify_silence *s, int64_t now) {
   return s->id == 0 || s->until_ms <= now;
 }
 
-/* `*` stands for any characters, `?` for one byte. Goes back to the last `*` alone, so it takes at most the product of
- * the lengths. */
-static bool matches_glob(const char *glob, const char *text) {
-  const char *star = NULL, *from = NULL;
-  while (*text != '\0') {
-    if (*glob == '*') {
-      star = glob++;
-      from = text;
-    } else if (*glob == '?' || *glob == *text) {
-      glob++;
-      text++;
-    } else if (star != NULL) {
-      glob = star + 1;
-      text = ++from;
-    } else {
-      return false;
-    }
-  }
-  while (*glob == '*') glob++;
-  return *glob == '\0';
-}
-
 static bool matches(const obs_notify_silence *s, const obs_notify_facts *f) {
   for (uint32_t i = 0; i < s->nmatchers; i++) {
     const obs_notify_matcher *m = &s->matchers[i];
     const char *value = obs_notify_facts_label(f, m->name);
-    if (value == NULL || !(m->glob ? matches_glob(m->value, value) : strcmp(m->value, value) == 0)) return false;
+    if (value == NULL) return false;
+    if (m->glob ? !obs_glob_matches(obs_str_of(m->value), obs_str_of(value)) : strcmp(m->value, value) != 0)
+      return false;
   }
   return true;
 }
 
-static void put(const obs_notify_silence *s, int64_t now, obs_json_writer *w) {
-  obs_json_object(w, NULL);
-  obs_json_u64(w, "id", s->id);
-  obs_json_cstr(w, "state", obs_notify_silence_is_over(s, now) ? "ended" : "active");
+/* What its row and the list have in common. */
+static void put_members(const obs_notify_silence *s, obs_json_writer *w) {
   obs_json_array(w, "matchers");
   for (uint32_t i = 0; i < s->nmatchers; i++) {
     obs_json_object(w, NULL);
@@ -80,6 +59,13 @@ static void put(const obs_notify_silence *s, int64_t now, obs_json_writer *w) {
   obs_json_time(w, "until", s->until_ms);
   obs_json_cstr(w, "author", s->author);
   obs_json_cstr(w, "comment", s->comment);
+}
+
+static void put(const obs_notify_silence *s, int64_t now, obs_json_writer *w) {
+  obs_json_object(w, NULL);
+  obs_json_u64(w, "id", s->id);
+  obs_json_cstr(w, "state", obs_notify_silence_is_over(s, now) ? "ended" : "active");
+  put_members(s, w);
   obs_json_end(w);
 }
 
@@ -87,19 +73,7 @@ static void put(const obs_notify_silence *s, int64_t now, obs_json_writer *w) {
 static void put_row(const obs_notify_silence *s, obs_json_writer *w) {
   obs_json_time(w, "time", s->from_ms);
   obs_json_cstr(w, "event", "set");
-  obs_json_array(w, "matchers");
-  for (uint32_t i = 0; i < s->nmatchers; i++) {
-    obs_json_object(w, NULL);
-    obs_json_cstr(w, "name", s->matchers[i].name);
-    obs_json_cstr(w, "value", s->matchers[i].value);
-    obs_json_bool(w, "glob", s->matchers[i].glob);
-    obs_json_end(w);
-  }
-  obs_json_end(w);
-  obs_json_time(w, "from", s->from_ms);
-  obs_json_time(w, "until", s->until_ms);
-  obs_json_cstr(w, "author", s->author);
-  obs_json_cstr(w, "comment", s->comment);
+  put_members(s, w);
 }
 
 /* ---- reading one, from a request or a row ---- */

@@ -118,7 +118,7 @@ static void put_line(const obs_notify_message *m, const obs_notify_item *item, c
     obs_buf_puts(out, ", for ");
     put_duration(out, (f->resolved_ms != 0 ? f->resolved_ms : m->now_ms) - f->fired_ms);
   } else {
-    obs_buf_puts(out, "Fires since ");
+    obs_buf_puts(out, "Firing since ");
     put_time(out, f->fired_ms);
   }
   if (item->fired > 1) obs_buf_printf(out, "; it fired %u times since the last message", (unsigned)item->fired);
@@ -148,24 +148,25 @@ static void put_notes(const obs_notify_message *m, obs_buf *out) {
         out, "\nThis is the last of %u messages that may be sent within an hour. What happens now is held back until ",
         (unsigned)m->per_hour);
     put_time(out, m->until_ms);
-    obs_buf_puts(out, ", and then told in one digest.\n");
+    obs_buf_puts(out, ", and then sent in one digest.\n");
   }
   if (m->maybe_again)
-    obs_buf_puts(out, "\nYou may have had this before: the observer could not see whether it arrived.\n");
+    obs_buf_puts(out, "\nYou may have received this before: observer does not know whether it arrived.\n");
 }
 
 void obs_notify_text_body(const obs_notify_message *m, const char *public_url, obs_buf *out) {
   if (m->reason == OBS_NOTIFY_DIGEST) {
-    obs_buf_puts(out, "Too much happened to tell it message by message. Since ");
+    obs_buf_puts(out, "Too much happened for a message each. Since ");
     put_time(out, m->held_since_ms);
     obs_buf_puts(out, ", ");
     put_count(out, m->held_fired, "alert");
-    obs_buf_printf(out, " fired and %" PRIu64 " resolved without a message. This is how it is now.\n", m->held_ended);
+    obs_buf_printf(out, " fired and %" PRIu64 " were resolved without a message. This is the state now.\n",
+                   m->held_ended);
   }
-  put_list(m, OBS_NOTIFY_BEGUN, "Fires now", public_url, out);
-  put_list(m, OBS_NOTIFY_STILL, "Still fires", public_url, out);
+  put_list(m, OBS_NOTIFY_BEGUN, "Firing now", public_url, out);
+  put_list(m, OBS_NOTIFY_STILL, "Still firing", public_url, out);
   put_list(m, OBS_NOTIFY_ENDED, "Resolved", public_url, out);
-  put_list(m, OBS_NOTIFY_OVER, "Fired, and was over before it could be told", public_url, out);
-  if (m->reason == OBS_NOTIFY_DIGEST && m->items.n == 0) obs_buf_puts(out, "\nNothing is different from before.\n");
+  put_list(m, OBS_NOTIFY_OVER, "Fired and ended before you could be told", public_url, out);
+  if (m->reason == OBS_NOTIFY_DIGEST && m->items.n == 0) obs_buf_puts(out, "\nAll is as it was before.\n");
   put_notes(m, out);
 }

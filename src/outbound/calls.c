@@ -168,7 +168,7 @@ static attempt_result attempt(obs_calls *c, const obs_call *call, const obs_http
   obs_buf_fini(&bearer);
 
   attempt_result result = {.sent = reply.sent, .again = !reply.sent && reply.end == OBS_HTTP_UNREACHABLE};
-  out->status = reply.status;
+  out->status = reply.end == OBS_HTTP_OK ? reply.status : 0; /* half an answer counts as none */
   out->error[0] = '\0';
   switch (reply.end) {
   case OBS_HTTP_OK:

@@ -126,18 +126,12 @@ static bool append(obs_calls *c, const obs_call *call, const obs_http_url *url, 
   obs_json_cstr(&w, "event", out != NULL ? "end" : "begin");
   obs_json_cstr(&w, "service", obs_calls_service_names[call->service]);
   obs_json_cstr(&w, "purpose", call->purpose);
-  if (call->key != 0)
-    obs_json_id(&w, "key", call->key);
-  else
-    obs_json_null(&w, "key");
+  obs_json_id_or_null(&w, "key", call->key);
   obs_json_cstr(&w, "url", url->shown);
   if (out != NULL) {
     obs_json_u64(&w, "begin", begin);
     obs_json_cstr(&w, "end", obs_call_end_names[out->end]);
-    if (out->status != 0)
-      obs_json_i64(&w, "status", out->status);
-    else
-      obs_json_null(&w, "status");
+    obs_json_u64_or_null(&w, "status", (uint64_t)out->status);
     obs_json_u64(&w, "attempts", out->attempts);
     obs_json_u64(&w, "ms", out->ms);
     obs_json_u64(&w, "tokens", out->tokens);

@@ -10,7 +10,7 @@ const char *const obs_trajectory_class_names[OBS_TRAJECTORY_CLASS_COUNT] = {
 #undef NAME
 };
 
-enum { SLOPE_TEXT = 128 };
+enum { FACTOR_TEXT = 16, SLOPE_TEXT = 128 };
 
 /* ---- which class ---- */
 
@@ -41,18 +41,32 @@ static uint32_t novel_kinds(const uint64_t *failure, uint32_t n, uint32_t last, 
   return novel;
 }
 
+/* A factor as one reads it: no powers of ten. */
+static const char *factor_text(double f, char out[FACTOR_TEXT]) {
+  if (f >= 1000)
+    snprintf(out, FACTOR_TEXT, "over 1,000");
+  else if (f < 0.001)
+    snprintf(out, FACTOR_TEXT, "under 0.001");
+  else
+    snprintf(out, FACTOR_TEXT, f >= 100 ? "%.0f" : "%.2g", f);
+  return out;
+}
+
 static void put_slope(const obs_trajectory_slope *s, char out[SLOPE_TEXT]) {
+  char low[FACTOR_TEXT], high[FACTOR_TEXT];
   if (!s->known) {
     snprintf(out, SLOPE_TEXT, "all went alike");
     return;
   }
   static const char head[] = "with each doubling of the attempts the odds of a failure change by a factor of ";
+  factor_text(exp(s->low), low);
+  factor_text(exp(s->high), high);
   if (s->low <= -OBS_SLOPE_MOST)
-    snprintf(out, SLOPE_TEXT, "%s%.3g at most", head, exp(s->high));
+    snprintf(out, SLOPE_TEXT, "%s%s at most", head, high);
   else if (s->high >= OBS_SLOPE_MOST)
-    snprintf(out, SLOPE_TEXT, "%s%.3g at least", head, exp(s->low));
+    snprintf(out, SLOPE_TEXT, "%s%s at least", head, low);
   else
-    snprintf(out, SLOPE_TEXT, "%s%.3g to %.3g", head, exp(s->low), exp(s->high));
+    snprintf(out, SLOPE_TEXT, "%s%s to %s", head, low, high);
 }
 
 obs_trajectory_verdict obs_trajectory_judge(const uint64_t *failure, uint32_t n) {
@@ -83,7 +97,7 @@ obs_trajectory_verdict obs_trajectory_judge(const uint64_t *failure, uint32_t n)
   } else if (failure[n - 1] != 0 && last_failed >= OBS_LOOPING_SAME && 2 * novel >= recent_failed) {
     v.class = OBS_TRAJECTORY_ORBITING;
     snprintf(v.why, sizeof(v.why),
-             "It fails on, each time in another way: %" PRIu32 " of %" PRIu32 " failures among the last %" PRIu32
+             "It keeps failing in new ways: %" PRIu32 " of %" PRIu32 " failures among the last %" PRIu32
              " attempts were of a kind not seen before.",
              novel, recent_failed, recent);
   } else if (n >= OBS_PLATEAU_LEAST && (!v.slope.known || v.slope.low <= 0)) {

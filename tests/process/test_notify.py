@@ -116,7 +116,7 @@ class Message(NotifyTest):
         tool("fire 1 failing warn endpoint=<a>&b it fails")
         text = slack.wait(1)[0]["text"]
         self.assertEqual(slack.requests[0].path, "/services/T0/B0/verysecret")
-        self.assertTrue(text.startswith("FIRING failing: endpoint &lt;a&gt;&amp;b (warn)\n\nFires now:\n"), text)
+        self.assertTrue(text.startswith("FIRING failing: endpoint &lt;a&gt;&amp;b (warn)\n\nFiring now:\n"), text)
         self.assertIn("http://obs.example:3800/#/alerts", text)
         slack.behave(status=500, body=b"no: /services/T0/B0/verysecret")
         tool("end 1 failing warn endpoint=<a>&b it is over")
@@ -172,7 +172,7 @@ class Mail(NotifyTest):
         self.assertEqual(message["auto-submitted"], "auto-generated")
         self.assertRegex(message["message-id"], r"^<[0-9a-f]{16}@example\.org>$")
         text = message.get_payload(decode=True).decode()
-        self.assertIn("Fires now:\n- endpoint /größe/", text)
+        self.assertIn("Firing now:\n- endpoint /größe/", text)
         self.assertEqual(tool.counts()["mail"][0], 1)
         self.assertNotIn("pa55", tool.stderr() + json.dumps(tool.rows()))
 
@@ -334,7 +334,7 @@ class Restarts(NotifyTest):
         tool("settled")
         hook.wait(1)
         self.quiet(tool, 1)
-        self.assertNotIn("You may have had this before", hook.bodies()[0]["commonAnnotations"]["description"])
+        self.assertNotIn("You may have received this before", hook.bodies()[0]["commonAnnotations"]["description"])
 
     def test_what_was_under_way_is_sent_again_and_says_so(self):
         for end in (Tool.kill, Tool.stop):
@@ -350,7 +350,7 @@ class Restarts(NotifyTest):
             tool("again 1 failing page endpoint=/x it fails")
             tool("settled")
             body = hook.wait(2)[1]
-            self.assertIn("You may have had this before", body["commonAnnotations"]["description"])
+            self.assertIn("You may have received this before", body["commonAnnotations"]["description"])
             first, second = (r.headers["x-observer-message"] for r in hook.requests)
             self.assertEqual(first, second)
             self.quiet(tool, 1)

@@ -42,7 +42,7 @@ class Live(WatchTest):
         self.assertEqual((live["ready"], live["reasons"], live["seq"], live["missed"], live["restarted"]), (True, [], 0, 0, False))
         self.assertEqual(live["totals"], {"ops": 0, "successes": 0, "failures": 0})
         self.assertEqual(live["windows"]["1m"], {"ops": 0, "failures": 0, "p50_ms": None, "p95_ms": None, "p99_ms": None})
-        self.assertEqual((live["last_op"], live["alerts"], live["ops"]), (None, None, []))
+        self.assertEqual((live["last_op"], live["alerts"], live["ops"]), (None, {"pending": 0, "firing": 0}, []))
         self.assertEqual(self.get(daemon, "live?after=0")["ops"], [])
 
     def test_what_came_since(self):

@@ -50,6 +50,7 @@ static void test_faults(void **state) {
       {RATE(",\"abvoe\":1"), "rules[0] \"x\": abvoe: is not known; did you mean above?\n"},
       {RATE(",\"xyzzy\":1"), "rules[0] \"x\": xyzzy: is not known\n"},
       {RATE(",\"count\":{}"), "rules[0] \"x\": count: is no member of a rule on rate\n"},
+      {"{\"rules\":[],\"rules\":[]}", "rules: is there twice\n"},
       {RATE(",\"above\":0.3"), "rules[0] \"x\": above: is there twice\n"},
       {RULE("\"on\":\"rate\",\"of\":[{\"Always\":{}}],\"above\":1.5"),
        "rules[0] \"x\": above: must be a number from 0 to 1\n"},
@@ -142,7 +143,7 @@ static void test_shipped(void **state) {
     assert_true(r->at[i].builtin);
     assert_true(strlen(r->at[i].text) > 20);
   }
-  assert_string_equal(r->at[0].text, "more than 20 % of the ops within 5m have success is false, by endpoint, for 30s");
+  assert_string_equal(r->at[0].text, "more than 20 % of the ops within 5m failed, by endpoint, for 30s");
   obs_rules_free(r);
   r = read_text("{\"builtin\":false}", faults, sizeof(faults));
   assert_int_equal(r->n, 0);

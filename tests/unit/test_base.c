@@ -2,6 +2,7 @@
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/glob.h"
 #include "base/log.h"
 #include "base/utf8.h"
 
@@ -19,6 +20,19 @@ static const char *text(obs_buf *b) {
   obs_buf_putc(b, '\0');
   assert_false(b->oom);
   return b->p;
+}
+
+static void test_globs(void **state) {
+  static const struct {
+    const char *pattern, *text;
+    bool fits;
+  } cases[] = {{"", "", true},           {"", "a", false},          {"*", "", true},      {"a", "a", true},
+               {"a", "ab", false},       {"?", "a", true},          {"?", "", false},     {"a?c", "abc", true},
+               {"/v1/*", "/v1/a", true}, {"/v1/*", "/v2/a", false}, {"*b*", "abc", true}, {"a*b*c", "axbxbxc", true},
+               {"*a*b", "ab ba", false}, {"**", "x", true},         {"a*", "*", false},   {"*.c", "a.c.d", false}};
+  (void)state;
+  for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+    assert_int_equal(obs_glob_matches(obs_str_of(cases[i].pattern), obs_str_of(cases[i].text)), cases[i].fits);
 }
 
 static void check_json(const char *bytes, size_t len, const char *want) {
@@ -308,6 +322,7 @@ int main(void) {
       cmocka_unit_test(test_log_lines_do_not_act),
       cmocka_unit_test(test_log_lines_are_filtered),
       cmocka_unit_test(test_numbers_since_the_epoch),
+      cmocka_unit_test(test_globs),
       cmocka_unit_test(test_json_text),
       cmocka_unit_test(test_plain_prefix),
       cmocka_unit_test(test_untrusted_json_text),

@@ -12,7 +12,7 @@
 
 enum { SUMMARY_UNITS = 200 };
 
-#define LARGEST 0x1p53             /* integers up to here are exact */
+#define LARGEST 0x1p53 /* integers up to here are exact */
 
 static cJSON *parse(obs_str line, const char **why) {
   obs_buf text = {0};

@@ -305,15 +305,9 @@ static void put_row(const obs_escalations *e, const obs_escalation *x, obs_buf *
   put_rate(&w, "usual_rate", x->rates.usual);
   obs_json_u64(&w, "last_seq", x->brief.last_seq);
   obs_json_cstr(&w, "reason", reasons[x->reason]);
-  if (x->analysis != 0)
-    obs_json_u64(&w, "analysis", x->analysis);
-  else
-    obs_json_null(&w, "analysis");
+  obs_json_u64_or_null(&w, "analysis", x->analysis);
   obs_json_bool(&w, "sent", x->sent);
-  if (x->answer.status != 0)
-    obs_json_u64(&w, "status", (uint64_t)x->answer.status);
-  else
-    obs_json_null(&w, "status");
+  obs_json_u64_or_null(&w, "status", (uint64_t)x->answer.status);
   /* Whatever a team sends: it is made a text of one line here. */
   const obs_buf *body = &x->answer.body;
   size_t len = body->len > 0 ? strnlen(body->p, obs_utf8_cut(body->p, body->len, ANSWER_TEXT)) : 0;

@@ -72,6 +72,8 @@ typedef enum {
       OBS_PLAYBOOK_CHANGE_COUNT
 } obs_playbook_change;
 
+extern const char *const obs_playbook_change_names[OBS_PLAYBOOK_CHANGE_COUNT];
+
 typedef struct {
   uint32_t version;
   obs_playbook_change change;

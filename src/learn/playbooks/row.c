@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-static const char *const change_names[OBS_PLAYBOOK_CHANGE_COUNT] = {
+const char *const obs_playbook_change_names[OBS_PLAYBOOK_CHANGE_COUNT] = {
 #define CHANGE_NAME(name, text) text,
     OBS_PLAYBOOK_CHANGES(CHANGE_NAME)
 #undef CHANGE_NAME
@@ -122,7 +122,7 @@ static void put_head(const obs_playbook_view *e, obs_playbook_change change, obs
   const obs_playbook_edit last = obs_playbook_last_edit(e);
   obs_json_u64(w, "version", last.version);
   obs_json_time(w, "time", last.time_ms);
-  obs_json_cstr(w, "change", change_names[change]);
+  obs_json_cstr(w, "change", obs_playbook_change_names[change]);
   obs_json_cstr(w, "kind", e->dont ? "dont" : "do");
   put_text(w, "endpoint", e->endpoint);
   put_text(w, "task_class", e->task_class);
@@ -167,7 +167,7 @@ size_t obs_playbook_write(const obs_playbook_view *e, obs_playbook_change change
     obs_json_object(w, NULL);
     obs_json_u64(w, "version", h->version);
     obs_json_time(w, "time", h->time_ms);
-    obs_json_cstr(w, "change", change_names[h->change]);
+    obs_json_cstr(w, "change", obs_playbook_change_names[h->change]);
     obs_json_array(w, "fields");
     for (uint32_t k = 0; k < OBS_PLAYBOOK_FIELD_COUNT; k++)
       if ((h->fields & (1u << k)) != 0) obs_json_cstr(w, NULL, field_names[k]);
@@ -321,7 +321,7 @@ bool obs_playbook_read(const cJSON *row, obs_playbook_view *e, const char **why)
   cJSON_ArrayForEach(item, history) {
     if (skip-- > 0) continue;
     obs_playbook_edit *h = &e->history[e->nhistory++];
-    int change = name_index(obs_row_text(item, "change"), change_names, OBS_PLAYBOOK_CHANGE_COUNT);
+    int change = name_index(obs_row_text(item, "change"), obs_playbook_change_names, OBS_PLAYBOOK_CHANGE_COUNT);
     *h = (obs_playbook_edit){.version = (uint32_t)number(item, "version"),
                              /* A change of a later version is some update here. */
                              .change = change >= 0 ? (obs_playbook_change)change : OBS_PLAYBOOK_UPDATED,

@@ -60,10 +60,7 @@ static void put_evidence(obs_json_writer *w, const char *rule, const char *text,
   obs_json_cstr(w, "rule", rule);
   obs_json_cstr(w, "text", text);
   obs_json_u64s(w, "seqs", seqs, n);
-  if (cluster != 0)
-    obs_json_id(w, "cluster", cluster);
-  else
-    obs_json_null(w, "cluster");
+  obs_json_id_or_null(w, "cluster", cluster);
   obs_json_end(w);
 }
 
@@ -297,10 +294,7 @@ static void finish(obs_reviews *r, obs_review_job *job, const reason *why, obs_b
   obs_json_id(&w, "review", job->id);
   obs_json_time(&w, "time", obs_clock_wall_ms());
   put_result(&job->judgement, why, &w);
-  if (job->attempt > 0)
-    obs_json_u64(&w, "attempt", job->attempt);
-  else
-    obs_json_null(&w, "attempt");
+  obs_json_u64_or_null(&w, "attempt", job->attempt);
   obs_json_id(&w, "text_hash", job->text_hash);
   obs_json_raw(&w, "context", obs_buf_view(&job->context));
   obs_json_id(&w, "context_hash", job->context_hash);

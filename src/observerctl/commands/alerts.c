@@ -14,7 +14,7 @@ static void make_group(const cJSON *alert, obs_buf *out) {
 
 static void make_state(const cJSON *alert, obs_buf *out) {
   obs_buf_puts(out, obs_show_text(alert, "state"));
-  if (*obs_show_text(alert, "silenced_by") != '\0') obs_buf_puts(out, ", silenced");
+  if (obs_show_number(alert, "silenced_by") > 0) obs_buf_puts(out, ", silenced");
 }
 
 static obs_term_look state_style(const cJSON *alert) {

@@ -147,10 +147,7 @@ static void put_alert(obs_json_writer *w, const obs_alert *a) {
   }
   obs_json_end(w);
   obs_json_time(w, "fired", a->fired_ms);
-  if (a->resolved_ms != 0)
-    obs_json_time(w, "resolved", a->resolved_ms);
-  else
-    obs_json_null(w, "resolved");
+  obs_json_time_or_null(w, "resolved", a->resolved_ms);
   obs_json_double(w, "value", a->value);
   obs_json_cstr(w, "text", a->text);
   obs_json_u64s(w, "seqs", a->seqs, a->nseqs);

@@ -112,11 +112,9 @@ OBS_COMMAND(trajectory) = {
     .summary = "tell whether the attempts at a task get better",
     .description =
         "Shows the latest attempts at a task, or at tasks of a class, and a class of the whole: CONVERGING (failures "
-        "get "
-        "rarer), LOOPING (3 of the last 5 failed in the same way), ORBITING (it fails on, each time in another way), "
+        "get rarer), LOOPING (3 of the last 5 failed in the same way), ORBITING (it keeps failing in new ways), "
         "PLATEAU (neither better nor worse) or MIXED. Below them stand the corrections, changes of the model and edits "
-        "of "
-        "playbooks that came between.\n\n"
+        "of playbooks that came between.\n\n"
         "--json prints the daemon's answer as it is.",
     .examples = "observerctl trajectory --sig-hash 9f2c\nobserverctl trajectory --task-class fill --limit 200",
     .flags = OBS_TABLE(flags),

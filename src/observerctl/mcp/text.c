@@ -22,7 +22,9 @@ static bool is_tree(const cJSON *v) {
 /* Whether it stands on one line: `[1, 2, 3]`. */
 static bool is_flat(const cJSON *array) {
   const cJSON *item;
-  cJSON_ArrayForEach(item, array) if (is_tree(item)) return false;
+  cJSON_ArrayForEach(item, array) {
+    if (is_tree(item)) return false;
+  }
   return cJSON_IsArray(array);
 }
 

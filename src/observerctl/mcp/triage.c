@@ -73,7 +73,9 @@ cJSON *obs_mcp_triage(const obs_mcp *m, const char *since, char why[OBS_MCP_ERRO
     cJSON_AddStringToObject(out, "health", health.oom ? "out of memory" : health.p);
     cJSON_AddStringToObject(out, "since", since);
     cJSON *to = cJSON_AddArrayToObject(out, "clusters");
-    cJSON_ArrayForEach(cluster, all) add_kind(to, cluster);
+    cJSON_ArrayForEach(cluster, all) {
+      add_kind(to, cluster);
+    }
     to = cJSON_AddArrayToObject(out, "changes");
     cJSON_ArrayForEach(change, cJSON_GetObjectItemCaseSensitive(changes, "changes")) {
       obs_buf line = {0};

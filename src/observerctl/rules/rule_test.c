@@ -264,7 +264,9 @@ bool obs_rule_tests_run(const char *path, obs_rule_tests *out, obs_buf *error) {
   if (ok) ok = (rules = rules_of(file, path, error)) != NULL;
   t.rules = rules;
   if (ok) {
-    cJSON_ArrayForEach(test, tests) ok = ok && run_test(&t, test, index++, out);
+    cJSON_ArrayForEach(test, tests) {
+      ok = ok && run_test(&t, test, index++, out);
+    }
   }
   obs_rules_free(rules);
   cJSON_Delete(file);

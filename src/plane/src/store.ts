@@ -2,7 +2,7 @@
 //
 // `live` is asked once a second while the page is seen, each ten seconds when nobody has touched it for five minutes,
 // and not at all while it is hidden. After a failure it waits 1, 2, 5, 10 s. Views ask for their own lists when `moved`
-// changes, which is every five seconds at most, and only when something was recorded.
+// changes, which is every five seconds at most when something was recorded, else each fifteen.
 import { batch, computed, signal } from '@preact/signals';
 import { ApiError, get, key, query } from './api';
 import type { Live, LiveOp } from './types';
@@ -12,6 +12,8 @@ const REST_MS = 10_000;
 const REST_AFTER_MS = 300_000;
 const BACKOFF_MS = [1_000, 2_000, 5_000, 10_000];
 const MOVED_MS = 5_000;
+/** Learning and alerts go on when nothing is recorded. */
+const ANYWAY_MS = 15_000;
 /** `live` is read from memory: who takes longer than this is as good as away. */
 const ANSWER_MS = 5_000;
 const STALE_MS = 120_000;
@@ -84,7 +86,8 @@ function take(l: Live): void {
     live.value = l;
     fault.value = null;
     answeredAt.value = Date.now();
-    if (Date.now() - movedAt >= MOVED_MS && (l.seq !== seqMoved || again || failures > 0)) {
+    const since = Date.now() - movedAt;
+    if (since >= MOVED_MS && (l.seq !== seqMoved || again || failures > 0 || since >= ANYWAY_MS)) {
       movedAt = Date.now();
       seqMoved = l.seq;
       moved.value += 1;
