@@ -36,7 +36,6 @@ typedef struct {
   obs_buf *out;
   unsigned told;
   char at[160]; /* `rules[2] "failing"` */
-  bool oom;
 } faults;
 
 static void fault(faults *f, const char *member, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -52,8 +51,7 @@ static void fault(faults *f, const char *member, const char *fmt, ...) {
 }
 
 static void no_memory(faults *f) {
-  f->oom = true;
-  f->told++;
+  fault(f, NULL, "out of memory");
 }
 
 /* ---- members ---- */
@@ -549,7 +547,10 @@ obs_rules *obs_rules_read(const char *text, size_t len, obs_buf *out) {
   obs_rules *r = calloc(1, sizeof(*r));
   cJSON *shipped = cJSON_Parse(obs_rules_builtin);
   if (r != NULL) r->at = calloc(OBS_RULES_MAX, sizeof(*r->at));
-  if (r == NULL || r->at == NULL || shipped == NULL) goto fail;
+  if (r == NULL || r->at == NULL || shipped == NULL) {
+    no_memory(&f);
+    goto fail;
+  }
   if (text != NULL) {
     if (len > OBS_RULES_BYTES) {
       fault(&f, NULL, "is longer than %d bytes", OBS_RULES_BYTES);
@@ -590,7 +591,9 @@ obs_rules *obs_rules_read_file(const char *path, obs_buf *out) {
     fault(&f, NULL, "cannot be read: %s", strerror(errno));
   } else if (!S_ISREG(st.st_mode)) {
     fault(&f, NULL, "is no regular file");
-  } else if (obs_buf_reserve(&text, OBS_RULES_BYTES + 1)) {
+  } else if (!obs_buf_reserve(&text, OBS_RULES_BYTES + 1)) {
+    no_memory(&f);
+  } else {
     ssize_t n = 1;
     while (n > 0 && text.len <= OBS_RULES_BYTES) {
       n = read(fd, text.p + text.len, OBS_RULES_BYTES + 1 - text.len);

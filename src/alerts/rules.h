@@ -80,8 +80,8 @@ typedef struct {
   cJSON *file; /* the whole of it, for the receivers; NULL: there was none */
 } obs_rules;
 
-/* NULL: the shipped rules alone. Faults are appended to `faults`, each with its newline; NULL is returned then, or when
- * there is no memory (`faults` is empty or oom). */
+/* NULL: the shipped rules alone. Faults are appended to `faults`, each with its newline; NULL is returned then. No
+ * memory is one of them, unless it is `faults` that has none (its oom). */
 obs_rules *obs_rules_read(const char *text, size_t len, obs_buf *faults);
 /* The same of a file; one that cannot be read is a fault. */
 obs_rules *obs_rules_read_file(const char *path, obs_buf *faults);
