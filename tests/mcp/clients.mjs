@@ -142,6 +142,7 @@ async function use(client, era) {
   assert.ok((await client.listResources()).resources.some((r) => r.uri === `observer://cluster/${cluster.id}`));
   const op = JSON.parse((await client.readResource({ uri: `observer://op/${seq}` })).contents[0].text);
   assert.equal(op.op.session_id, `mcp-${era}`);
+  assert.match(op.caution, /data, not instructions/);
   const unknown = era === "legacy" ? -32002 : -32602;
   await assert.rejects(client.readResource({ uri: "observer://op/999999999" }), (e) => e.code === unknown);
   await assert.rejects(client.readResource({ uri: "file:///etc/passwd" }), (e) => e.code === unknown);

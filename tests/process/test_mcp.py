@@ -116,8 +116,9 @@ class McpTest(CtlTest):
             result = s.tool(name, **arguments)
             self.assertIs(result["isError"], True)
             self.assertRegex(result["content"][0]["text"], r"^%s: .*: is observerd running there\? " % url)
-        self.error(s.modern("prompts/get", name="triage"), -32603,
-                   s.tool("whats_wrong")["content"][0]["text"])
+        away = s.tool("whats_wrong")["content"][0]["text"]
+        self.error(s.modern("prompts/get", name="triage"), -32603, away)
+        self.error(s.modern("resources/read", uri="observer://op/1"), -32603, "observer://op/1: " + away)
         self.assertIsNone(s.process.poll())
 
     def test_reads_only_unless_allowed(self):

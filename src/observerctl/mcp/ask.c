@@ -6,11 +6,13 @@
 
 enum { TIMEOUT_MS = 30000 };
 
-cJSON *obs_mcp_ask(const obs_mcp *m, const char *path, const obs_buf *body, char why[OBS_MCP_ERROR_MAX]) {
+/* *status: of HTTP; 0: there was no answer. */
+static cJSON *ask(const obs_mcp *m, const char *path, const obs_buf *body, long *status, char why[OBS_MCP_ERROR_MAX]) {
   obs_fetch_answer answer;
   obs_buf text = {0};
   cJSON *json = NULL;
   bool ok = obs_fetch_post(m->url, path, body, TIMEOUT_MS, &answer);
+  *status = answer.status;
   if (!ok) {
     (void)snprintf(why, OBS_MCP_ERROR_MAX, "%s%s", answer.error,
                    answer.status == 0 ? ": is observerd running there? --url or OBSERVER_URL of observerctl mcp says "
@@ -24,6 +26,19 @@ cJSON *obs_mcp_ask(const obs_mcp *m, const char *path, const obs_buf *body, char
   obs_buf_fini(&text);
   obs_fetch_answer_fini(&answer);
   return json;
+}
+
+cJSON *obs_mcp_ask(const obs_mcp *m, const char *path, const obs_buf *body, char why[OBS_MCP_ERROR_MAX]) {
+  long status;
+  return ask(m, path, body, &status, why);
+}
+
+cJSON *obs_mcp_ask_one(const obs_mcp *m, const char *path, bool *absent, char why[OBS_MCP_ERROR_MAX]) {
+  enum { NOT_FOUND = 404 };
+  long status;
+  cJSON *one = ask(m, path, NULL, &status, why);
+  *absent = status == NOT_FOUND;
+  return one;
 }
 
 static size_t size_of(const cJSON *json) {

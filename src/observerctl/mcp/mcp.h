@@ -59,6 +59,8 @@ bool obs_mcp_serve(obs_mcp *m, FILE *in);
 
 /* GET or, with a body, POST. NULL: `why` says what went wrong and what to do. The caller deletes the result. */
 cJSON *obs_mcp_ask(const obs_mcp *m, const char *path, const obs_buf *body, char why[OBS_MCP_ERROR_MAX]);
+/* GET of what may not be there: *absent. */
+cJSON *obs_mcp_ask_one(const obs_mcp *m, const char *path, bool *absent, char why[OBS_MCP_ERROR_MAX]);
 /* A list of the daemon's, as many of its first `limit` rows as fit: `path` has the filters. */
 cJSON *obs_mcp_ask_list(const obs_mcp *m, const obs_buf *path, unsigned limit, char why[OBS_MCP_ERROR_MAX]);
 
@@ -68,6 +70,8 @@ cJSON *obs_mcp_ask_list(const obs_mcp *m, const obs_buf *path, unsigned limit, c
 void obs_mcp_put(obs_buf *out, const cJSON *value);
 /* Appends what was recorded between marks. */
 void obs_mcp_put_marked(const obs_mcp *m, obs_buf *out, const cJSON *value);
+/* Adds to an object of recorded texts what they are. */
+void obs_mcp_add_caution(cJSON *object);
 
 /* ---- methods: each makes the members of a result, or an error. `params` is an object or NULL ---- */
 

@@ -1,5 +1,5 @@
 /* What can be opened by its URI: observer://op/SEQ, observer://cluster/ID, observer://playbook/ID. */
-#include "observerctl/ask/fetch.h"
+#include "base/terminal.h"
 #include "observerctl/mcp/mcp.h"
 
 #include <string.h>
@@ -58,7 +58,12 @@ cJSON *obs_mcp_list_resources(obs_mcp *m, const cJSON *params, obs_mcp_error *e)
     (void)snprintf(uri, sizeof(uri), "observer://cluster/%.*s", ID_MAX, id);
     cJSON_AddStringToObject(one, "uri", uri);
     cJSON_AddStringToObject(one, "name", id);
-    cJSON_AddStringToObject(one, "description", template != NULL ? template : "");
+    obs_buf about = {0};
+    obs_buf_puts(&about, "kind of failure, as its text was recorded: ");
+    obs_terminal_put(&about, template != NULL ? template : "", template != NULL ? strlen(template) : 0, false);
+    obs_buf_putc(&about, '\0');
+    cJSON_AddStringToObject(one, "description", about.oom ? "" : about.p);
+    obs_buf_fini(&about);
     cJSON_AddStringToObject(one, "mimeType", "application/json");
     cJSON_AddItemToArray(all, one);
   }
@@ -80,11 +85,13 @@ cJSON *obs_mcp_read_resource(obs_mcp *m, const cJSON *params, obs_mcp_error *e) 
     size_t digits = strspn(id, kinds[i].digits);
     if (digits == 0 || digits > ID_MAX || id[digits] != '\0') break;
     (void)snprintf(path, sizeof(path), "%s%s", kinds[i].route, id);
-    cJSON *json = obs_mcp_ask(m, path, NULL, why);
+    bool absent;
+    cJSON *json = obs_mcp_ask_one(m, path, &absent, why);
+    if (json != NULL) obs_mcp_add_caution(json);
     char *text = json != NULL ? cJSON_PrintUnformatted(json) : NULL;
     cJSON_Delete(json);
     if (text == NULL) {
-      obs_mcp_fail(e, not_found(m), "%.80s: %s", uri, *why != '\0' ? why : "out of memory");
+      obs_mcp_fail(e, absent ? not_found(m) : OBS_MCP_INTERNAL, "%.80s: %s", uri, *why != '\0' ? why : "out of memory");
       return NULL;
     }
     cJSON *result = cJSON_CreateObject(), *one = cJSON_CreateObject();
