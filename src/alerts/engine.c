@@ -1,8 +1,10 @@
 #include "alerts/engine_internal.h"
 
+#include "base/names.h"
 #include "base/number.h"
 #include "base/utf8.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
@@ -15,6 +17,11 @@ const char *const obs_alert_state_names[OBS_ALERT_STATES] = {
 
 /* Of a value that has to be copied for a group's key; longer ones are cut. */
 enum { VALUE_MAX = 1024 };
+
+/* What all groups beyond those that there is room for are called. */
+#define OTHER "(other)"
+
+_Static_assert((int)OBS_NAMES_SHOWN <= (int)OBS_ALERT_VALUE_MAX, "a shown name is a label");
 
 /* ---- construction ---- */
 
@@ -154,13 +161,40 @@ static void values_of(obs_engine *e, const obs_rule *r, const obs_op *op, const 
   for (uint32_t i = 0; i < r->nby; i++) out[i] = value_text(e, &r->by[i], op, unknown);
 }
 
+/* The values as labels show them: other values are other labels, so that no group is taken for another one, and a label
+ * leads back to its group. One that is too long, ends before a NUL (labels are C strings) or is called like (other)
+ * ends in its hash. True: at least one is not as it came. */
+static bool show_values(uint32_t n, const obs_str *values, obs_str *out, char room[][OBS_NAMES_SHOWN + 1]) {
+  bool changed = false;
+  for (uint32_t i = 0; i < n; i++) {
+    const char *nul = values[i].len > 0 ? memchr(values[i].p, '\0', values[i].len) : NULL;
+    out[i] = obs_names_shown(values[i], room[i]);
+    if (nul != NULL || obs_str_is(values[i], OTHER)) {
+      const obs_str before = obs_str_slice(values[i], 0, nul != NULL ? (uint32_t)(nul - values[i].p) : values[i].len);
+      const uint32_t len = (uint32_t)obs_utf8_cut(before.p, before.len, OBS_NAMES_SHOWN - 16);
+      const uint64_t hash = XXH3_64bits(values[i].p, values[i].len);
+      const int end = snprintf(room[i] + len, sizeof(room[i]) - len, "…%08" PRIx32, (uint32_t)hash);
+      if (len > 0) memcpy(room[i], before.p, len);
+      out[i] = (obs_str){room[i], len + (uint32_t)end, 0};
+    }
+    changed = changed || out[i].p != values[i].p;
+  }
+  return changed;
+}
+
 uint32_t obs_engine_group_of(obs_engine_runtime *t, uint64_t hash, const obs_str *values) {
   uint32_t slot = 0;
+  obs_str shown[OBS_RULES_BY];
+  char room[OBS_RULES_BY][OBS_NAMES_SHOWN + 1];
+  const uint32_t n = obs_engine_values(t->rule);
   if (obs_map_get(&t->index, hash, &slot)) return slot;
+  if (show_values(n, values, shown, room)) {
+    hash = obs_engine_hash(shown, n);
+    if (obs_map_get(&t->index, hash, &slot)) return slot;
+  }
   if (t->index.n >= OBS_ENGINE_GROUPS) return 0;
   size_t bytes = 0;
-  for (uint32_t i = 0; i < obs_engine_values(t->rule); i++)
-    bytes += obs_utf8_cut_str(values[i], OBS_ALERT_VALUE_MAX).len + 1;
+  for (uint32_t i = 0; i < n; i++) bytes += shown[i].len + 1;
   char *texts = malloc(bytes > 0 ? bytes : 1);
   obs_engine_group *g = texts != NULL ? add_group(t, &slot) : NULL;
   if (g == NULL || !obs_map_put(&t->index, hash, slot)) {
@@ -170,11 +204,10 @@ uint32_t obs_engine_group_of(obs_engine_runtime *t, uint64_t hash, const obs_str
   }
   g->hash = hash;
   g->values = texts;
-  for (uint32_t i = 0; i < obs_engine_values(t->rule); i++) {
-    obs_str v = obs_utf8_cut_str(values[i], OBS_ALERT_VALUE_MAX);
-    if (v.len > 0) memcpy(texts, v.p, v.len);
-    texts[v.len] = '\0';
-    texts += v.len + 1;
+  for (uint32_t i = 0; i < n; i++) {
+    if (shown[i].len > 0) memcpy(texts, shown[i].p, shown[i].len);
+    texts[shown[i].len] = '\0';
+    texts += shown[i].len + 1;
   }
   return slot;
 }
@@ -198,7 +231,7 @@ uint32_t obs_engine_labels(const obs_engine_runtime *t, const obs_engine_group *
   }
   for (uint32_t i = 0; i < t->rule->nby; i++) {
     (void)snprintf(out[i].name, sizeof(out[i].name), "%.*s", OBS_RULES_ID_MAX, t->rule->by[i].text);
-    (void)snprintf(out[i].value, sizeof(out[i].value), "%s", value != NULL ? value : "(other)");
+    (void)snprintf(out[i].value, sizeof(out[i].value), "%s", value != NULL ? value : OTHER);
     if (value != NULL) value += strlen(value) + 1;
   }
   return t->rule->nby;

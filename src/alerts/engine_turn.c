@@ -490,10 +490,41 @@ void obs_engine_look_fini(obs_engine_look *look) {
 
 /* ---- over restarts and reloads ---- */
 
+static void not_ahead(int64_t *ms, int64_t now_ms) {
+  if (*ms > now_ms) *ms = now_ms;
+}
+
+/* What a clock has counted that was ahead and has been set back since: nothing was later than now, and no window has
+ * begun. */
+static void set_back(const obs_engine_runtime *t, obs_engine_group *g, int64_t now_ms) {
+  not_ahead(&g->first_ms, now_ms);
+  not_ahead(&g->last_ms, now_ms);
+  not_ahead(&g->resumed_ms, now_ms);
+  not_ahead(&g->resolved_ms, now_ms);
+  if (g->alert != NULL) not_ahead(&g->alert->since_ms, now_ms);
+  if (g->usual != NULL) not_ahead(&g->usual->folded_ms, now_ms);
+  if (g->window == NULL || g->window->bucket <= now_ms / t->bucket_ms) return;
+  *g->window = (obs_engine_window){.bucket = now_ms / t->bucket_ms};
+  g->sum_n = g->sum_m = 0;
+}
+
+static void set_endpoint_back(obs_engine_endpoint *p, int64_t now_ms) {
+  not_ahead(&p->last_ms, now_ms);
+  not_ahead(&p->active_ms, now_ms);
+  if (p->minute <= now_ms / 60000) return;
+  memset(p->n, 0, sizeof(p->n));
+  p->minute = now_ms / 60000;
+}
+
 void obs_engine_begin(obs_engine *e, int64_t now_ms, bool complete) {
   e->began_ms = now_ms;
-  for (uint32_t i = 0; i < e->rules->n; i++)
-    if (!complete || e->at[i].warm_ms == INT64_MAX) e->at[i].warm_ms = now_ms + (int64_t)e->at[i].rule->within_ms;
+  for (uint32_t i = 0; i < e->rules->n; i++) {
+    obs_engine_runtime *t = &e->at[i];
+    if (!complete || t->warm_ms == INT64_MAX) t->warm_ms = now_ms + (int64_t)t->rule->within_ms;
+    for (uint32_t k = 0; k < t->groups.n; k++)
+      if (t->groups.at[k].used) set_back(t, &t->groups.at[k], now_ms);
+  }
+  for (uint32_t i = 0; i < e->endpoints.n; i++) set_endpoint_back(&e->endpoints.at[i], now_ms);
 }
 
 static bool has_labels(const obs_rule *r, const obs_alert *a) {
@@ -512,7 +543,6 @@ static uint32_t group_of_labels(obs_engine_runtime *t, const obs_alert *a) {
     other = other && strcmp(a->labels[i].value, "(other)") == 0;
   }
   if (a->nlabels == 0 || other) return 0;
-  /* A value that was cut has a hash of its own that is not known any more: then what was cut is the group. */
   return obs_engine_group_of(t, obs_engine_hash(values, a->nlabels), values);
 }
 
@@ -531,11 +561,18 @@ bool obs_engine_adopt(obs_engine *e, const obs_alert *a) {
     *own = *a;
     own->state = OBS_ALERT_FIRING;
     own->severity = t->rule->severity;
+    if (e->began_ms > 0) {
+      not_ahead(&own->since_ms, e->began_ms);
+      not_ahead(&own->fired_ms, e->began_ms);
+    }
     g->alert = own;
     t->active.at[t->active.n++] = slot;
     e->active++;
     obs_engine_number_from(e, a->number);
-    if (t->fired == 0) t->fired = 1;
+    obs_engine_rule now;
+    obs_engine_get_rule(e, i, &now);
+    const uint64_t fires = now.counts[OBS_ALERT_FIRING] + now.counts[OBS_ALERT_RECOVERING];
+    if (t->fired < fires) t->fired = fires;
     if (t->last_fired_ms < a->fired_ms) t->last_fired_ms = a->fired_ms;
     return true;
   }

@@ -452,6 +452,97 @@ static void test_restart(void **state) {
   alert_end(&d);
 }
 
+/* One failure of an endpoint whose name has that many bytes. */
+static void give_named(alert_driver *d, const char *name, size_t len) {
+  obs_op op = alert_op(d, "", "mcp", false, 100, NULL);
+  op.endpoint = (obs_str){name, (uint32_t)len, 0};
+  alert_give(d, op, NULL);
+}
+
+/* Names that are cut, and such as no C string can be, have labels that lead back to their groups. */
+static void test_restart_with_odd_names(void **state) {
+  (void)state;
+  enum { NAMES = 6 };
+  static const char nul[] = "a\0b", nul_first[] = "\0";
+  char longs[2][300];
+  memset(longs, 'x', sizeof(longs));
+  longs[1][299] = 'y';
+  const struct {
+    const char *p;
+    size_t len;
+  } names[NAMES] = {{"a", 1}, {nul, 3}, {nul_first, 1}, {longs[0], 300}, {longs[1], 300}, {"(other)", 7}};
+  obs_alert fires[NAMES];
+  alert_driver d;
+  alert_begin(&d, RULES("{\"id\":\"f\",\"on\":\"op\",\"when\":" FAILED
+                        ",\"count\":{\"within\":\"1h\",\"by\":[\"endpoint\"]}}"));
+  for (int i = 0; i < NAMES; i++) {
+    give_named(&d, names[i].p, names[i].len);
+    alert_pass(&d, 1);
+    assert_int_equal(d.nevents, i + 1);
+    obs_engine_each(d.engine, keep_alert, &fires[i]); /* the newest is the last */
+    for (int k = 0; k < i; k++) assert_true(fires[k].fingerprint != fires[i].fingerprint);
+  }
+  assert_string_equal(fires[0].labels[0].value, "a");
+  assert_memory_equal(fires[1].labels[0].value, "a…", strlen("a…"));
+  assert_memory_equal(fires[5].labels[0].value, "(other)…", strlen("(other)…"));
+  restart(&d, &fires[0]);
+  for (int i = 1; i < NAMES; i++) assert_true(obs_engine_adopt(d.engine, &fires[i]));
+  obs_engine_rule r;
+  obs_engine_get_rule(d.engine, 0, &r);
+  assert_int_equal(r.groups, NAMES);
+  assert_int_equal(r.fired, NAMES);
+  for (int i = 0; i < NAMES; i++) give_named(&d, names[i].p, names[i].len);
+  alert_pass(&d, 600);
+  assert_int_equal(d.nevents, NAMES); /* they fire on, and nobody is told anything */
+  obs_engine_get_rule(d.engine, 0, &r);
+  assert_int_equal(r.groups, NAMES);
+  alert_end(&d);
+}
+
+/* A clock that was years ahead, and is right at the next start: windows go on, what fires ends. */
+static void test_restart_with_a_clock_set_back(void **state) {
+  (void)state;
+  alert_driver d;
+  obs_alert fires;
+  alert_begin(&d, rate_rule);
+  live(&d, "a", 20, 10);
+  obs_engine_each(d.engine, keep_alert, &fires);
+  live(&d, "b", 4, 10); /* pending */
+  assert_int_equal(d.nevents, 1);
+  d.now_ms -= INT64_C(4) * 365 * 86400 * 1000;
+  restart(&d, &fires);
+  live(&d, "a", 10, 10);
+  assert_int_equal(d.nevents, 1);
+  live(&d, "a", 120, 0);
+  assert_int_equal(d.nevents, 2);
+  assert_int_equal(d.events[1].state, OBS_ALERT_RESOLVED);
+  live(&d, "a", 90, 10); /* and it fires again */
+  assert_int_equal(alert_count(&d, "r", OBS_ALERT_FIRING, "a"), 2);
+  assert_int_equal(alert_count(&d, "r", OBS_ALERT_FIRING, "b"), 0);
+  alert_end(&d);
+}
+
+/* An absence that was told by such a clock ends with the next op. */
+static void test_absence_with_a_clock_set_back(void **state) {
+  (void)state;
+  alert_driver d;
+  obs_alert fires;
+  alert_begin(&d, RULES("{\"id\":\"n\",\"on\":\"absence\",\"for\":\"10s\",\"keep\":\"1s\"}"));
+  give(&d, "a", 1, 0);
+  alert_pass(&d, 20);
+  assert_int_equal(d.nevents, 1);
+  obs_engine_each(d.engine, keep_alert, &fires);
+  d.now_ms -= INT64_C(4) * 365 * 86400 * 1000;
+  restart(&d, &fires);
+  alert_pass(&d, 5);
+  assert_int_equal(d.nevents, 1);
+  give(&d, "a", 1, 0);
+  alert_pass(&d, 5);
+  assert_int_equal(d.nevents, 2);
+  assert_int_equal(d.events[1].state, OBS_ALERT_RESOLVED);
+  alert_end(&d);
+}
+
 /* All that is counted is there again: endpoints, pauses, usual durations. */
 static void test_restart_of_what_is_learned(void **state) {
   (void)state;
@@ -549,6 +640,9 @@ int main(void) {
       cmocka_unit_test(test_flapping_value),
       cmocka_unit_test(test_slow_flapping),
       cmocka_unit_test(test_restart),
+      cmocka_unit_test(test_restart_with_odd_names),
+      cmocka_unit_test(test_restart_with_a_clock_set_back),
+      cmocka_unit_test(test_absence_with_a_clock_set_back),
       cmocka_unit_test(test_restart_of_what_is_learned),
       cmocka_unit_test(test_start_without_counts),
       cmocka_unit_test(test_reload),
