@@ -251,6 +251,13 @@ static const member members[] = {
     {"keep", EVERY, read_time, AT(keep_ms), 0, DAY},
 };
 
+/* Whether a member of that name stands before this one. */
+static bool is_second(const cJSON *object, const cJSON *m) {
+  for (const cJSON *x = object->child; x != m; x = x->next)
+    if (strcmp(x->string, m->string) == 0) return true;
+  return false;
+}
+
 /* Each member of an object by its row; one that has none, or is not of this form, is a fault. */
 static void read_table(faults *f, const char *name, const cJSON *v, const member *table, size_t n, unsigned form,
                        const char *of_what, obs_rule *out) {
@@ -263,9 +270,7 @@ static void read_table(faults *f, const char *name, const cJSON *v, const member
   cJSON_ArrayForEach(m, v) {
     size_t i = 0;
     while (i < n && strcmp(table[i].name, m->string) != 0) i++;
-    bool twice = false;
-    for (const cJSON *x = v->child; x != m; x = x->next) twice = twice || strcmp(x->string, m->string) == 0;
-    if (twice) {
+    if (is_second(v, m)) {
       fault(f, m->string, "is there twice");
     } else if (i < n && (table[i].forms & form) != 0) {
       table[i].read(f, &table[i], m, out);
@@ -443,9 +448,14 @@ static const char *const file_members[] = {"rules",          "builtin", "receive
 
 static void check_members(faults *f, const cJSON *file) {
   const cJSON *m;
+  if (file == NULL) return;
   cJSON_ArrayForEach(m, file) {
     size_t i = 0;
     while (i < COUNT(file_members) && strcmp(file_members[i], m->string) != 0) i++;
+    if (is_second(file, m)) {
+      fault(f, m->string, "is there twice");
+      continue;
+    }
     if (i < COUNT(file_members)) continue;
     const char *near = obs_known_near(m->string, file_members, COUNT(file_members));
     fault(f, m->string, near != NULL ? "is not known; did you mean %s?" : "is not known%s", near != NULL ? near : "");

@@ -50,6 +50,7 @@ static void test_faults(void **state) {
       {RATE(",\"abvoe\":1"), "rules[0] \"x\": abvoe: is not known; did you mean above?\n"},
       {RATE(",\"xyzzy\":1"), "rules[0] \"x\": xyzzy: is not known\n"},
       {RATE(",\"count\":{}"), "rules[0] \"x\": count: is no member of a rule on rate\n"},
+      {"{\"rules\":[],\"rules\":[]}", "rules: is there twice\n"},
       {RATE(",\"above\":0.3"), "rules[0] \"x\": above: is there twice\n"},
       {RULE("\"on\":\"rate\",\"of\":[{\"Always\":{}}],\"above\":1.5"),
        "rules[0] \"x\": above: must be a number from 0 to 1\n"},
