@@ -17,6 +17,7 @@ enum { OUTBOX = 4096, KEPT_ROWS = 1000 };
 typedef struct {
   obs_alert alert;
   uint64_t row; /* number of its row; 0: not written yet */
+  bool told;
 } transition;
 
 struct obs_alerts {
@@ -67,7 +68,7 @@ static bool note_row(obs_alerts *a, const obs_alert *x, uint64_t row) {
   if (x->state == OBS_ALERT_FIRING) {
     if (open == NULL) open = OBS_VEC_PUSH(&a->open);
     if (open == NULL) return false;
-    *open = (transition){*x, row};
+    *open = (transition){.alert = *x, .row = row};
     return true;
   }
   if (open != NULL) *open = a->open.at[--a->open.n];
@@ -309,18 +310,19 @@ static void resolve_orphans(obs_alerts *a, int64_t now_ms) {
 static bool write_row(obs_alerts *a, transition *t) {
   obs_buf row = {0};
   obs_json_writer w = {.out = &row, .depth = 1};
+  uint64_t id = 0;
   obs_alert_put(&w, &t->alert);
-  observer_err err = row.oom ? OBSERVER_E_NOMEM : obs_records_append(a->records, &row, &t->row);
+  observer_err err = row.oom ? OBSERVER_E_NOMEM : obs_records_append(a->records, &row, &id);
   obs_buf_fini(&row);
   if (err != OBSERVER_E_OK) {
     atomic_fetch_add(&a->row_failures, 1);
     return false;
   }
+  t->row = id;
   pthread_mutex_lock(&a->lock);
   bool noted = note_row(a, &t->alert, t->row);
   pthread_mutex_unlock(&a->lock);
   if (!noted) obs_log_error("alerts", "%s: no memory to remember that it fires", t->alert.rule);
-  obs_log_info("alerts", "%s %s: %s", t->alert.rule, obs_alert_state_names[t->alert.state], t->alert.text);
   return true;
 }
 
@@ -343,15 +345,21 @@ static bool say_again(obs_alerts *a) {
   return true;
 }
 
-/* Rows first, then those who want to know, in order. */
+/* Rows first, then those who want to know, in order. When the disk takes no rows they are told all the same, for that
+ * may be what the alert is about; the rows follow when there is room. */
 static void deliver(obs_alerts *a) {
   uint32_t done = 0;
+  bool rows = true;
   if (!say_again(a)) return;
-  for (; done < a->outbox.n; done++) {
-    transition *t = &a->outbox.at[done];
-    if (t->row == 0 && !write_row(a, t)) break;
+  for (uint32_t i = 0; i < a->outbox.n; i++) {
+    transition *t = &a->outbox.at[i];
+    if (rows && t->row == 0) rows = write_row(a, t);
+    if (t->told) continue;
     if (notify(a, &t->alert, false) == OBSERVER_E_FULL) break;
+    t->told = true;
+    obs_log_info("alerts", "%s %s: %s", t->alert.rule, obs_alert_state_names[t->alert.state], t->alert.text);
   }
+  while (done < a->outbox.n && a->outbox.at[done].told && a->outbox.at[done].row != 0) done++;
   a->outbox.n -= done;
   if (done > 0 && a->outbox.n > 0) memmove(a->outbox.at, a->outbox.at + done, a->outbox.n * sizeof(*a->outbox.at));
 }

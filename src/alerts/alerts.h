@@ -2,7 +2,7 @@
  *
  * In:  recorded ops, as a follower of the commit stage; clusters and the daemon itself, looked at once a second.
  * Out: a row of `alerts.jsonl` for each alert that fires and each that is resolved, on the disk before anybody is told;
- *   then the caller's `notify`; views.
+ *   then the caller's `notify`; views. When the disk takes no rows, they follow those who are told.
  * Restart: counts come from the checkpoint and the journal's rows behind it, what fires from the rows: so what fired
  *   before kill -9 fires on, with the time it had, and no second row says that it began. A checkpoint without the part
  *   costs nothing: then nothing is clear before a window has passed.

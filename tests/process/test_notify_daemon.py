@@ -6,7 +6,7 @@ import signal
 
 from ctl import CtlTest
 from feed_client import Follower
-from harness import main, wait_until
+from harness import SmallDisk, main, wait_until
 from keys import KeyFile, id_of
 from notify_sinks import HttpSink
 
@@ -152,6 +152,37 @@ class Silences(NotifyTest):
         with open(os.path.join(daemon.data_dir, "audit.jsonl"), encoding="utf-8") as f:
             done = [(r["what"], r["key"], r["detail"]) for r in map(json.loads, f) if r.get("what", "").startswith("silence")]
         self.assertEqual(done, [("silence_set", id_of(admin), "silence 1"), ("silence_ended", id_of(admin), "silence 1")])
+
+
+class FullDisk(SmallDisk, NotifyTest):
+    BYTES = 4 << 20
+
+    def test_what_cannot_be_recorded_is_told(self):
+        """A full disk is what wakes somebody: it is told while there is no room for the row that says so, once."""
+        stuck = {"id": "stuck", "on": "self", "check": "recording", "severity": "page", "for": "1s", "keep": "0s"}
+        self.write_rules(rules=[stuck])
+        daemon = self.make(args=("--rules", self.rules))
+        self.put_there(daemon)
+        daemon.start()
+        filler = self.inside(daemon, os.path.join(self.mounted, "filler"))
+        with open(filler, "wb", buffering=0) as f:
+            try:
+                while f.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+        wait_until(lambda: daemon.post(V1 + "event", failures("/a", 50)).status == 503, 20, "the disk is full")
+        names = lambda n: [(a["labels"]["alertname"], a["status"]) for a in self.hook.wait(n, 30)[n - 1]["alerts"]]
+        self.assertEqual(names(1), [("stuck", "firing")])
+        os.unlink(filler)
+        self.assertEqual(names(2), [("stuck", "resolved")])
+
+        def rows():
+            with open(self.inside(daemon, os.path.join(daemon.data_dir, "alerts.jsonl")), encoding="utf-8") as f:
+                return [json.loads(line)["state"] for line in f]
+
+        wait_until(lambda: rows() == ["firing", "resolved"], 10, "the rows of both")
+        self.assertEqual(len(self.hook.requests), 2)
 
 
 if __name__ == "__main__":
