@@ -75,10 +75,42 @@ static uint32_t place_of(const obs_notify *n, const obs_notify_entry *e) {
   return (uint32_t)(e - n->entries.at);
 }
 
+static void take_away(obs_notify *n, obs_notify_entry *e) {
+  obs_map_remove(&n->places, e->facts->fingerprint);
+  n->rules.at[e->rule].entries--;
+  obs_notify_facts_release(e->facts);
+  *e = (obs_notify_entry){.rule = n->spare};
+  n->spare = place_of(n, e) + 1;
+  n->nentries--;
+}
+
+/* Whether it is over, and no receiver believes that it fires. */
+static bool is_past(const obs_notify_entry *e) {
+  if (e->facts == NULL || e->firing || !e->said) return false;
+  for (uint32_t s = 0; s < OBS_NOTIFY_SLOTS; s++)
+    if (e->told[s].state != OBS_NOTIFY_TOLD_NOTHING) return false;
+  return true;
+}
+
+/* In a full book, what is over before a receiver that is away heard of it makes room for what fires: else nobody would
+ * hear of anything any more. False: there is none. */
+static bool make_room(obs_notify *n) {
+  for (uint32_t i = 0; n->entries.at != NULL && i < n->entries.n; i++) {
+    obs_notify_entry *e = &n->entries.at[n->hand];
+    n->hand = (n->hand + 1) % n->entries.n;
+    if (!is_past(e)) continue;
+    take_away(n, e);
+    n->counts.suppressed[OBS_NOTIFY_WHY_FULL]++;
+    return true;
+  }
+  return false;
+}
+
 /* A new one with these facts. NULL: no room; the facts are the caller's then. */
 static obs_notify_entry *add(obs_notify *n, obs_notify_facts *facts) {
+  if (n->nentries == OBS_NOTIFY_ALERTS && !make_room(n)) return NULL;
   uint32_t rule = obs_notify_rule_of(n, facts->rule);
-  if (rule == UINT32_MAX || n->nentries == OBS_NOTIFY_ALERTS) return NULL;
+  if (rule == UINT32_MAX) return NULL;
   obs_notify_entry *e = n->spare != 0 ? &n->entries.at[n->spare - 1] : OBS_VEC_PUSH(&n->entries);
   if (e == NULL) return NULL;
   uint32_t next = n->spare != 0 ? e->rule : 0;
@@ -91,15 +123,6 @@ static obs_notify_entry *add(obs_notify *n, obs_notify_facts *facts) {
   n->rules.at[rule].entries++;
   *e = (obs_notify_entry){.facts = facts, .rule = rule, .silenced_by = obs_notify_silenced_by(n, facts)};
   return e;
-}
-
-static void take_away(obs_notify *n, obs_notify_entry *e) {
-  obs_map_remove(&n->places, e->facts->fingerprint);
-  n->rules.at[e->rule].entries--;
-  obs_notify_facts_release(e->facts);
-  *e = (obs_notify_entry){.rule = n->spare};
-  n->spare = place_of(n, e) + 1;
-  n->nentries--;
 }
 
 bool obs_notify_book_drop(obs_notify *n, obs_notify_entry *e) {

@@ -205,6 +205,7 @@ struct obs_notify {
   OBS_VEC(obs_notify_entry) entries;
   uint32_t spare; /* the first free place of `entries`, and 1; its `rule` leads to the next */
   uint32_t nentries;
+  uint32_t hand;  /* where a full book looks next for an entry to forget */
   obs_map places; /* of a fingerprint in `entries` */
   OBS_VEC(obs_notify_rule) rules;
   OBS_VEC(obs_notify_silence) silences;

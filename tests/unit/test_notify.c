@@ -254,6 +254,26 @@ static void bounded(void **state) {
   assert_true(f->n->entries.n == OBS_NOTIFY_ALERTS); /* places are used again */
 }
 
+/* A receiver that is away for long, while alerts of ever other groups begin and end: they make room for what fires, but
+ * not those of which it was told that they fire. */
+static void away_for_long(void **state) {
+  fixture *f = *state;
+  enum { TOLD = 10 };
+  open_book(f, "{" HOOK "}", 0);
+  for (uint64_t i = 1; i <= TOLD; i++) assert_int_equal(say(f, i, "failing", true), OBSERVER_E_OK);
+  f->now += 10 * S;
+  assert_int_equal(sent(f, TOLD), OBS_NOTIFY_CHANGE);
+  for (uint64_t i = 1; i <= TOLD + 2 * OBS_NOTIFY_ALERTS; i++) {
+    assert_int_equal(say(f, i, "failing", true), OBSERVER_E_OK);
+    assert_int_equal(say(f, i, "failing", false), OBSERVER_E_OK);
+  }
+  assert_int_equal(f->n->nentries, OBS_NOTIFY_ALERTS);
+  assert_int_equal(f->n->counts.suppressed[OBS_NOTIFY_WHY_FULL], OBS_NOTIFY_ALERTS + TOLD);
+  for (uint64_t i = 1; i <= TOLD; i++) assert_non_null(obs_notify_book_find(f->n, i));
+  assert_int_equal(say(f, UINT64_MAX, "failing", true), OBSERVER_E_OK);
+  assert_non_null(obs_notify_book_find(f->n, UINT64_MAX));
+}
+
 static void refused(void **state) {
   fixture *f = *state;
   char longest[OBS_NOTIFY_NAME_MAX + 2];
@@ -341,6 +361,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(interval_after_an_answer, set_up, tear_down),
       cmocka_unit_test_setup_teardown(digest_counts_what_was_held_back, set_up, tear_down),
       cmocka_unit_test_setup_teardown(bounded, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(away_for_long, set_up, tear_down),
       cmocka_unit_test_setup_teardown(refused, set_up, tear_down),
       cmocka_unit_test_setup_teardown(known_from_the_ledger, set_up, tear_down),
   };
