@@ -95,7 +95,7 @@ static bool is_past(const obs_notify_entry *e) {
 /* In a full book, what is over before a receiver that is away heard of it makes room for what fires: else nobody would
  * hear of anything any more. False: there is none. */
 static bool make_room(obs_notify *n) {
-  for (uint32_t i = 0; i < n->entries.n; i++) {
+  for (uint32_t i = 0; n->entries.at != NULL && i < n->entries.n; i++) {
     obs_notify_entry *e = &n->entries.at[n->hand];
     n->hand = (n->hand + 1) % n->entries.n;
     if (!is_past(e)) continue;
