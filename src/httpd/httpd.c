@@ -341,7 +341,10 @@ static void give_up(connection *c, bool late) {
     (void)obs_httpd_refuse(&why, 408, "the request did not arrive in time");
   else if (!obs_stream_ended(c->stream) && begun && (c->used || c->head.len > 0))
     (void)obs_httpd_refuse(&why, 503, "stopping");
-  else {
+  else if (late) { /* nothing was written lately */
+    obs_stream_close(c->stream);
+    return;
+  } else {
     obs_stream_close_when_written(c->stream);
     return;
   }

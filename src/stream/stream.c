@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* IOV: what NNG takes at once. SWAP: from so many bytes on, buffers change places instead of being copied. */
-enum { IOV = 8, SWAP = 16 << 10 };
+enum { IOV = 8, SWAP = 16 << 10, LINGER_MS = 1000 };
 
 /* ---- chunks ---- */
 
@@ -496,6 +496,17 @@ obs_stream_sent obs_stream_write_now(obs_stream *s, obs_stream_chunk *c, size_t 
   return OBS_STREAM_CLOSED;
 }
 
+/* Everything is written: it is closed. TLS takes bytes before the system does, and a close drops them: there the peer
+ * is to close first, within LINGER_MS; until then others go before it. */
+static void close_written(obs_stream *s) {
+  if (!s->listener->address.tls) {
+    obs_stream_close(s);
+    return;
+  }
+  if (!s->refused) obs_stream_evictable(s, true);
+  obs_stream_deadline(s, LINGER_MS);
+}
+
 void obs_stream_on_written(void *arg) {
   obs_stream *s = arg;
   const obs_stream_protocol *p = s->server->opts.protocol;
@@ -518,9 +529,12 @@ void obs_stream_on_written(void *arg) {
   }
   s->writing = false;
   atomic_store(&s->written_at, 0);
-  bool close = rv != 0 || atomic_load(&s->finishing);
+  bool finished = atomic_load(&s->finishing);
   pthread_mutex_unlock(&s->lock);
-  if (close) obs_stream_close(s);
+  if (rv != 0)
+    obs_stream_close(s);
+  else if (finished)
+    close_written(s);
   obs_stream_unref(s);
 }
 
@@ -533,7 +547,7 @@ void obs_stream_close_when_written(obs_stream *s) {
   atomic_store(&s->finishing, true);
   bool now = !s->writing;
   pthread_mutex_unlock(&s->lock);
-  if (now) obs_stream_close(s);
+  if (now) close_written(s);
 }
 
 /* ---- deadlines ---- */

@@ -124,7 +124,8 @@ void obs_stream_deadline(obs_stream *s, uint32_t ms); /* from now; 0: none */
 /* May be closed for a newcomer when there are too many connections; the one that is so for the longest goes first. */
 void obs_stream_evictable(obs_stream *s, bool yes);
 void obs_stream_close(obs_stream *s);
-void obs_stream_close_when_written(obs_stream *s); /* and reads no more */
+/* And reads no more. Over TLS the peer has a second to close first, as what is written may not have left yet. */
+void obs_stream_close_when_written(obs_stream *s);
 
 /* ---- a server ---- */
 

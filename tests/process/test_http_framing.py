@@ -598,7 +598,7 @@ class Limits(DaemonTest):
         wait_until(lambda: sum(not raw.is_closed() for raw in held) <= 5, 10 * SLOW, "connections that made way")
         left = [raw for raw in held if not raw.is_closed()]
         self.assertIn(len(left), (4, 5))
-        self.assertTrue(all(raw.is_closed() for raw in held[:12]))
+        self.assertTrue(all(raw.is_closed() for raw in held[:8]))
         for raw in left:
             raw.send(GET)
             self.assertEqual(raw.answer()[0], 200)

@@ -157,7 +157,8 @@ class Timeline(Case):
         self.post(daemon, mixed)
         rows = self.walk(daemon, "timeline?session_id=s")
         self.assertEqual([row["sig_hash"] for row in rows], ["h%d" % i for i in range(300)])
-        self.assertTrue(all(row["late"] for row in rows))
+        # When rows came is written a moment after they are acknowledged.
+        wait_until(lambda: all(row.get("late") for row in self.walk(daemon, "timeline?session_id=s")), what="when the rows came")
         self.post(daemon, [op(7100, session_id="s", staffer_id="a", sig_hash="now")])
         last = self.walk(daemon, "timeline?session_id=s")
         self.assertEqual([row["kind"] for row in last[-2:]], ["idle", "op"])
