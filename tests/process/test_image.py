@@ -46,6 +46,7 @@ class ImageTest(DaemonTest):
         with open(self.out, "w", encoding="utf-8") as out, open(self.err, "w", encoding="utf-8") as err:
             self.shell = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", inside, "sh", *args],
                                           stdout=out, stderr=err, env=variables)
+        self.first = None
         self.addCleanup(self.end)
         if starts:
             self.first = wait_until(self.find_first, 30, "process 1")
@@ -70,6 +71,8 @@ class ImageTest(DaemonTest):
         return None
 
     def end(self):
+        if self.first is not None and self.shell.poll() is None:
+            os.kill(self.first, signal.SIGKILL)  # of a user of its own: it does not die with the one that started it
         if self.shell.poll() is None:
             self.shell.kill()
         self.shell.wait()
