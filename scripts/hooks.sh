@@ -31,6 +31,7 @@ hook() { # NAME: on standard input its commands
   fi
   mkdir -p "$(dirname "$path")"
   {
+    # shellcheck disable=SC2016 # the hook's own shell expands it
     printf '#!/usr/bin/env bash\n%s\nset -euo pipefail\ncd "$(git rev-parse --show-toplevel)"\n' "$mark"
     cat
   } >"$path.new"

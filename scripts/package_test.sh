@@ -87,10 +87,12 @@ stop() {
 recorded() { observerctl ops --json --limit 1000 | grep -c '"endpoint"' || true; }
 
 try() {
-  local package list before
+  local package list=() file
   apt_get update
   apt_get install --no-install-recommends libjson-perl curl gcc libc6-dev pkgconf systemd # what the tests need, so that they count for nothing below
-  mapfile -t list < <(ls /packages/first/*.deb | grep -v dbgsym)
+  for file in /packages/first/*.deb; do
+    if [[ $file != *-dbgsym_* ]]; then list+=("$file"); fi
+  done
   # The libraries that the packages need belong to Debian: they may stay behind.
   apt_get install --no-install-recommends "${list[@]}"
   apt_get purge observer observer-tools libobserver1 libobserver-dev
