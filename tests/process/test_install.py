@@ -34,7 +34,7 @@ int main(int, char **argv) {
 CMAKE = """
 cmake_minimum_required(VERSION 3.16)
 project(consumer C)
-find_package(observer 0.1 REQUIRED)
+find_package(observer 0.2 REQUIRED)
 add_executable(shared ${EXAMPLES}/publish.c)
 target_link_libraries(shared observer::observer)
 add_executable(static ${EXAMPLES}/publish.c)
