@@ -24,7 +24,7 @@ group_packages() {
     build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev \
       libcjson-dev libcurl4-openssl-dev libncurses-dev zlib1g-dev libssl-dev libpcre2-dev ;;
     test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl openssl groff-base tmux zsh fish haproxy nginx-light prometheus prometheus-alertmanager \
-      python3-yaml python3-jsonschema "$(kubectl_packages)" "$(node_packages)" ;;
+      ca-certificates python3-yaml python3-jsonschema "$(kubectl_packages)" "$(node_packages)" ;;
     browser) echo chromium ;;
     check) echo clang-format clang-tidy cppcheck shellcheck ;;
     plane) node_packages ;;

@@ -35,8 +35,9 @@ def package_of(path):
     """A library's path as the loader names it may lead over a link into /usr."""
     for name in (path, os.path.realpath(path), "/usr" + path):
         found = subprocess.run(["dpkg-query", "-S", name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-        if found.returncode == 0:
-            return found.stdout.split(":")[0]
+        for line in found.stdout.splitlines():
+            if not line.startswith("diversion "):  # where another package has moved it
+                return re.split("[:,]", line)[0]
     return None
 
 
