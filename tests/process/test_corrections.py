@@ -36,7 +36,7 @@ class CorrectionsTest(DaemonTest):
         return [row["correction"] for row in daemon.journal_rows() if row["source"] == "overseer_correction"]
 
     def wait(self, daemon, want):
-        wait_until(lambda: len(self.corrections(daemon)) >= len(want), 20, "%d corrections" % len(want))
+        wait_until(lambda: len(self.corrections(daemon)) >= len(want), 60, "%d corrections" % len(want))
         self.assertEqual(self.corrections(daemon), want)
 
     def counts(self, daemon):
