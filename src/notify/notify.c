@@ -168,11 +168,13 @@ static void end_others(obs_notify *n, obs_notify_config *next) {
     obs_notify_slot *s = &n->slots[i];
     if (!atomic_load(&s->ending)) continue;
     pthread_join(s->thread, NULL);
-    pthread_cond_destroy(&s->wake);
-    s->running = false;
-    atomic_store(&s->ending, false);
+    pthread_mutex_lock(&n->lock);
+    s->running = false; /* nobody wakes it from here on */
     s->breaker = (obs_breaker){0};
     s->failing = false;
+    pthread_mutex_unlock(&n->lock);
+    pthread_cond_destroy(&s->wake);
+    atomic_store(&s->ending, false);
   }
 }
 
@@ -190,6 +192,7 @@ static uint32_t place_for(obs_notify *n, const char *name) {
   return slot;
 }
 
+/* With the lock: whoever has something to tell looks whether it runs. */
 static observer_err start_slot(obs_notify_slot *s) {
   if (s->running) return OBSERVER_E_OK;
   observer_err err = obs_thread_cond_init(&s->wake);
@@ -202,8 +205,10 @@ static observer_err start_slot(obs_notify_slot *s) {
 
 static observer_err start_slots(obs_notify *n) {
   observer_err err = OBSERVER_E_OK;
+  pthread_mutex_lock(&n->lock);
   for (uint32_t i = 0; i < OBS_NOTIFY_SLOTS && err == OBSERVER_E_OK; i++)
     if (n->slots[i].receiver != NULL) err = start_slot(&n->slots[i]);
+  pthread_mutex_unlock(&n->lock);
   return err;
 }
 
