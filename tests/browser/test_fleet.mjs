@@ -196,6 +196,10 @@ test("knowledge: entries with their effect, corrections, search, and the advice 
   await page.getByLabel("endpoint").fill("/v1/chat");
   await page.getByRole("button", { name: "Ask" }).click();
   await watched.says(/of 1,000 at most/);
+  await page.goto(page.url().replace(/#.*/, "#/knowledge"));
+  await page.locator('.kb a.kb-text[href^="#/knowledge/"]').first().click(); // a correction's leads to the console
+  await until(async () => /^#\/knowledge\/[0-9a-f]{16}/.test(await hash(page)), "an entry in full");
+  await page.locator(".beside", { hasText: "Edits" }).waitFor();
   await watched.close();
 });
 
