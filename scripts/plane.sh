@@ -18,7 +18,7 @@ node_modules/.bin/tsc --noEmit
 log=$(mktemp)
 out=$(mktemp -d)
 trap 'rm -rf "$log" "$out"' EXIT
-node --test ../../tests/plane/test_words.mjs >"$log" || { cat "$log" >&2; exit 1; }
+node --test ../../tests/plane/test_*.mjs >"$log" || { cat "$log" >&2; exit 1; }
 case ${1:-} in
   --check)
     node build.mjs --out "$out"

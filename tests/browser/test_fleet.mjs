@@ -247,3 +247,44 @@ test("console: it stands still while it is read, and goes on", async () => {
   await watched.shot("console");
   await watched.close();
 });
+
+test("two sessions beside each other: how it is asked for, where they part, differences only, by the keyboard, on a phone", async () => {
+  const step = (session_id, n, endpoint, more = {}) => ({
+    timestamp: new Date(Date.now() - (20 - n) * 1000).toISOString(), endpoint, source: "mcp", staffer_id: "comparer", task_class: "compared", session_id, success: true,
+    duration_ms: 120, input_summary: `step ${n}`, output_summary: "done", op_id: `${session_id}-${n}`, ...more,
+  });
+  await daemon.publish([
+    step("good", 1, "/plan"), step("good", 2, "/fetch"), step("good", 3, "/write"), step("good", 4, "/close"),
+    step("bad", 1, "/plan", { duration_ms: 900 }), step("bad", 2, "/fetch"), step("bad", 3, "/look"), step("bad", 4, "/write", { success: false, error: "disk full", output_summary: "" }),
+  ]);
+  const watched = await open("#/trace?session_id=bad");
+  const { page } = watched;
+  await page.getByRole("link", { name: "compare", exact: true }).click();
+  await page.locator(".compare-with .starts a", { hasText: "good" }).click();
+  await until(async () => (await hash(page)) === "#/trace?session_id=bad&with=good", "both in the address");
+  const rows = () => page.locator(".compare-pair").evaluateAll((all) => all.map((r) => [...r.children].map((c) => (c.querySelector(".one-line") ?? c).innerText.replace(/\s+/g, " ").trim())));
+  await page.locator(".compare-pair").first().waitFor();
+  assert.deepEqual(await rows(), [
+    ["/plan", "7.5× as long", "/plan"],
+    ["/fetch", "=", "/fetch"],
+    ["/look", "only left", ""],
+    ["/write", "fails left", "/write"],
+    ["", "only right", "/close"],
+  ]);
+  await watched.says("2 steps alike, then /look stands only on the left.");
+  await watched.shot("compare");
+  await page.getByRole("link", { name: "differences only" }).click();
+  await until(async () => (await rows()).length === 4, "what is alike to be gone");
+  await page.getByRole("link", { name: "swap" }).click();
+  await watched.says("/look stands only on the right");
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await until(async () => /^#\/trace\?session_id=bad&step=\d+$/.test(await hash(page)), "the step in its own run");
+  await page.locator(".step.is-chosen", { hasText: "/look" }).waitFor();
+  const phone = await open("#/trace?session_id=bad&with=good", { size: "phone" });
+  await phone.page.locator(".compare-pair").first().waitFor();
+  assert.ok((await phone.overflow()) <= 0);
+  await phone.close();
+  await watched.close();
+});

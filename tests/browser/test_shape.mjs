@@ -25,7 +25,7 @@ after(async () => {
 const settled = (watched, view) =>
   until(() => watched.page.evaluate(() => (document.querySelector("main")?.innerText.length ?? 0) > 20 && !document.querySelector(".waiting")), `${view} to be there`);
 
-const shown = () => [...views, "trace?session_id=s-3", "trajectory?task_class=support", "map/endpoint/%2Fv1%2Fchat", "map?table=true"];
+const shown = () => [...views, "trace?session_id=s-3", "trace?session_id=s-3&with=s-5", "trace?session_id=s-3&compare=true", "trajectory?task_class=support", "map/endpoint/%2Fv1%2Fchat", "map?table=true"];
 
 for (const scheme of ["light", "dark"])
   for (const size of Object.keys(sizes))

@@ -14,7 +14,7 @@ after(() => rmSync(out, { recursive: true }));
 globalThis.location = { hash: '#/failures/a1?source=bot&q=a%20b' };
 globalThis.addEventListener = () => {};
 await build({
-  entryPoints: ['text', 'sentence', 'router'].map((name) => join(source, `${name}.ts`)),
+  entryPoints: ['text', 'sentence', 'router', 'views/compare_align'].map((name) => join(source, `${name}.ts`)),
   bundle: true,
   format: 'esm',
   outdir: out,
@@ -24,6 +24,7 @@ await build({
 });
 const text = await import(join(out, 'text.mjs'));
 const { failing, verdict } = await import(join(out, 'sentence.mjs'));
+const { align, parting } = await import(join(out, 'views/compare_align.mjs'));
 const router = await import(join(out, 'router.mjs'));
 
 test('numbers', () => {
@@ -72,10 +73,10 @@ test('addresses', () => {
 /* ---- the sentence ---- */
 
 const tally = (total, failures) => ({ total, failures, successes: total - failures, duration_ms: {} });
-/** By endpoint: [ops, failures] of the last five minutes, and of the last hour with these. */
+/** By endpoint: [ops, failures] of the last five minutes, of the last hour with these, and of the last minute (as of the five). */
 function summary(endpoints) {
-  const window = (at) => ({ by_endpoint: Object.fromEntries(Object.entries(endpoints).map(([name, v]) => [name, tally(...v[at])])) });
-  return { windows: { '1m': window(0), '5m': window(0), '1h': window(1) } };
+  const window = (at) => ({ by_endpoint: Object.fromEntries(Object.entries(endpoints).map(([name, v]) => [name, tally(...(v[at] ?? v[0]))])) });
+  return { windows: { '1m': window(2), '5m': window(0), '1h': window(1) } };
 }
 const live = (more = {}) => ({
   ready: true, reasons: [], totals: { ops: 9, failures: 0 }, seq: 9, last_op: '2026-01-01T00:00:00Z',
@@ -106,6 +107,33 @@ test('more than before is told from what always fails, and from chance', () => {
   const v = verdict(live(), false, s, [cluster('aaaa', '/always'), cluster('a1b2', '/more')]);
   assert.equal(v.kind, 'failing');
   assert.deepEqual([v.endpoints, v.more, v.worst.endpoint, v.worst.share, v.cluster.id, v.since], [1, true, '/more', 0.34, 'a1b2', '2026-01-01T12:04:00Z']);
+});
+
+test('what has stopped failing fails no more, though its five minutes still say so', () => {
+  const s = summary({ '/over': [[400, 100], [4800, 100], [100, 1]], '/still': [[400, 100], [4800, 1440], [100, 20]], '/rare': [[40, 20], [480, 240], [5, 0]] });
+  assert.deepEqual(failing(s).map((f) => f.endpoint), ['/still', '/rare']);
+});
+
+test('in its first minutes the last minute is compared with those before it', () => {
+  const s = summary({ '/begins': [[400, 30], [400, 30], [100, 29]], '/always': [[400, 120], [400, 120], [100, 32]] });
+  assert.deepEqual(failing(s).map((f) => [f.endpoint, f.more]), [['/begins', true], ['/always', false]]);
+});
+
+test('two runs beside each other: what is paired, where they part', () => {
+  const op = (seq, endpoint, more = {}) => ({ kind: 'op', seq, endpoint, event_kind: null, success: true, duration_ms: 100, cluster: null, ...more });
+  const said = (left, right) => align(left, right).map((p) => [p.left?.seq ?? 0, p.right?.seq ?? 0, p.differences.map((d) => d.words).join()].join(' ').trim());
+  const left = [op(1, '/a'), op(2, '/b'), op(3, '/c')];
+  assert.deepEqual(said(left, [op(11, '/a'), op(12, '/b'), op(13, '/c')]), ['1 11', '2 12', '3 13']);
+  assert.deepEqual(said(left, [op(11, '/a'), op(12, '/x'), op(13, '/c')]), ['1 11', '2 0 only left', '0 12 only right', '3 13']);
+  assert.deepEqual(said(left, []), ['1 0 only left', '2 0 only left', '3 0 only left']);
+  const failed = [op(11, '/a', { duration_ms: 250 }), op(12, '/b', { success: false }), op(13, '/b'), op(14, '/c')];
+  assert.deepEqual(said(left, failed), ['1 11 2.5× as long', '0 12 only right', '2 13', '3 14']); // rather beside its like
+  assert.deepEqual(said(left.slice(0, 2), failed.slice(0, 2)), ['1 11 2.5× as long', '2 12 fails right']);
+  assert.deepEqual(parting(align(left.slice(0, 2), failed.slice(0, 2))[1]), { step: '/b', words: 'succeeds on the left in 100 ms and fails on the right after 100 ms' });
+  const run = { ...op(0, '/a'), kind: 'run', first_seq: 21, last_seq: 29, count: 9, duration_ms: 900 };
+  assert.deepEqual(said([op(1, '/a')], [run]), ['1 0 ×1, ×9']);
+  const idle = (after_seq, duration_ms) => ({ kind: 'idle', after_seq, duration_ms });
+  assert.deepEqual(align([idle(1, 60_000)], [idle(9, 20_000)])[0].differences, [{ kind: 'time', words: '3.0× as long' }]);
 });
 
 test('the worst is what costs most', () => {

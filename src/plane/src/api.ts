@@ -86,10 +86,57 @@ async function ask(path: string, init: RequestInit, signal?: AbortSignal, ms = T
   }
 }
 
+/* ---- asked early ---- */
+
+/** An answer that nobody has taken by then is too old to be shown as new. */
+const EARLY_MS = 2_000;
+
+interface Early {
+  answer: Promise<unknown>;
+  asked: number;
+  /** Set once it is there. */
+  value?: unknown;
+}
+
+const early = new Map<string, Early>();
+
+/** Asks what will be wanted at once, before anything is drawn, so that drawing and asking go on together: `get` of the same
+ * path, and `ready`, give what this brings. Resolves when all of it is there, or was refused. */
+export async function askEarly(paths: string[]): Promise<void> {
+  const all = paths.map((path) => {
+    const one: Early = { answer: get(path), asked: Date.now() };
+    early.set(absolute(path), one);
+    return one.answer.then(
+      (value) => (one.value = value),
+      () => early.delete(absolute(path)), // whoever asks for it then hears why
+    );
+  });
+  await Promise.all(all);
+}
+
+/** What was asked early and is there already; once. */
+export function ready<T>(path: string): T | undefined {
+  const one = early.get(absolute(path));
+  if (one?.value === undefined) return undefined;
+  return takeEarly(absolute(path))?.value as T | undefined;
+}
+
+function takeEarly(full: string): Early | undefined {
+  const one = early.get(full);
+  early.delete(full);
+  return one && Date.now() - one.asked < EARLY_MS ? one : undefined;
+}
+
+function absolute(path: string): string {
+  return path.startsWith('/') ? path : `/v1/observer/${path}`;
+}
+
 /** A route's answer, which may take `ms`. `path` is absolute, or relative to /v1/observer/. Throws ApiError, or what
  * `signal` aborts with. */
 export async function get<T>(path: string, signal?: AbortSignal, ms?: number): Promise<T> {
-  const full = path.startsWith('/') ? path : `/v1/observer/${path}`;
+  const full = absolute(path);
+  const asked = takeEarly(full);
+  if (asked) return (await asked.answer) as T;
   const answer = await ask(full, {}, signal, ms);
   try {
     return (await answer.json()) as T;

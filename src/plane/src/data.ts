@@ -1,7 +1,7 @@
 // A view's own questions: asked when it opens, when their path changes, and again when `moved` says that something was
 // recorded. What was answered before stays on the screen until the next answer is there.
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ApiError, get, getText, key } from './api';
+import { ApiError, get, getText, key, ready } from './api';
 import { moved } from './store';
 
 export interface Data<T> {
@@ -24,12 +24,11 @@ export interface DataOptions {
 
 /** `path` null: nothing is asked. */
 export function useData<T>(path: string | null, { live = true, text = false }: DataOptions = {}): Data<T> {
-  const [state, set] = useState<{ path: string | null; value: T | null; error: ApiError | null; at: number }>({
-    path: null,
-    value: null,
-    error: null,
-    at: 0,
+  const [state, set] = useState<{ path: string | null; value: T | null; error: ApiError | null; at: number }>(() => {
+    const value = path === null ? undefined : ready<T>(path);
+    return value === undefined ? { path: null, value: null, error: null, at: 0 } : { path, value, error: null, at: Date.now() };
   });
+  const had = useRef(state.path !== null);
   const [asked, ask] = useState(0);
   const load = useRef<(() => void) | null>(null);
   const turn = live ? moved.value : 0;
@@ -53,7 +52,8 @@ export function useData<T>(path: string | null, { live = true, text = false }: D
       }
     };
     load.current = () => void run();
-    void run();
+    if (!had.current) void run();
+    had.current = false;
     return () => {
       load.current = null;
       control.abort();

@@ -20,19 +20,33 @@ export interface Failing {
   more: boolean;
 }
 
-/** The endpoints that fail now, over the last five minutes: those that fail more than before first, then by failures. */
+/** What came before the window: `all` without `now`. Null: too little is known of it. */
+function shareBefore(all: Tally | undefined, now: Tally): number | null {
+  const ops = (all?.total ?? 0) - now.total;
+  return ops >= LEAST_OPS * 5 ? Math.max(0, (all?.failures ?? 0) - now.failures) / ops : null;
+}
+
+function isMore(now: Tally, before: number | null): boolean {
+  if (before === null) return false;
+  const share = now.failures / now.total;
+  const error = Math.sqrt((Math.max(before, 1 / now.total) * (1 - before)) / now.total);
+  return share > TIMES * before && share - before > ERRORS * error;
+}
+
+/** The endpoints that fail now, over the last five minutes: those that fail more than before first, then by failures. What has
+ * not failed in the last minute is over. Where nothing is known of what was before five minutes, as after a first start, the last
+ * minute is compared with the four before it. */
 export function failing(s: Summary): Failing[] {
   const hour = s.windows['1h'];
   const found: Failing[] = [];
   for (const [endpoint, now] of Object.entries(s.windows['5m'].by_endpoint)) {
     const share = now.failures / Math.max(1, now.total);
     if (now.total < LEAST_OPS || share < FAILS_FROM) continue;
-    const all: Tally | undefined = hour.by_endpoint[endpoint];
-    const ops = (all?.total ?? 0) - now.total;
-    const before = ops >= LEAST_OPS * 5 ? Math.max(0, (all?.failures ?? 0) - now.failures) / ops : null;
-    const expected = before ?? 0;
-    const error = Math.sqrt((Math.max(expected, 1 / now.total) * (1 - expected)) / now.total);
-    const more = before !== null && share > TIMES * before && share - before > ERRORS * error;
+    const minute = s.windows['1m'].by_endpoint[endpoint];
+    const known = minute !== undefined && minute.total >= LEAST_OPS;
+    if (known && minute.failures / minute.total < FAILS_FROM) continue;
+    const before = shareBefore(hour.by_endpoint[endpoint], now);
+    const more = before === null && known ? isMore(minute, shareBefore(now, minute)) : isMore(now, before);
     found.push({ endpoint, ops: now.total, failures: now.failures, share, before, more });
   }
   return found.sort((a, b) => Number(b.more) - Number(a.more) || b.failures - a.failures);

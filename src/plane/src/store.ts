@@ -61,6 +61,10 @@ export const link = computed<Link>(() => {
   return 'ok';
 });
 
+let told = (): void => {};
+/** Resolves when the first question was answered, or has failed. */
+export const answered = new Promise<void>((resolve) => (told = resolve));
+
 let after: number | null = null;
 let boot: string | null = null;
 let failures = 0;
@@ -122,6 +126,7 @@ async function poll(): Promise<void> {
     wait = fail(e);
   }
   underway = null;
+  told();
   if (!document.hidden) timer = window.setTimeout(() => void poll(), wait);
 }
 

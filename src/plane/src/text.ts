@@ -2,15 +2,13 @@
 
 const NONE = '–';
 
-const grouped = new Intl.NumberFormat('en-US');
-
 /** 1,234 as it is; from 100,000 on with three digits and a unit. */
 export function count(n: number | null | undefined): string {
   if (n === null || n === undefined || !Number.isFinite(n)) return NONE;
-  if (Math.abs(n) < 100_000) return grouped.format(Math.round(n));
+  if (Math.abs(n) < 100_000) return String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ',');
   for (const [size, unit] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']] as const)
     if (Math.abs(n) >= size * 0.9995) return `${short(n / size)} ${unit}`;
-  return grouped.format(n);
+  return String(n);
 }
 
 function short(n: number): string {
@@ -108,10 +106,14 @@ export interface Piece {
 // look like another one.
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\u{e0100}-\u{e01ef}]/gu;
 
+/** What a keyboard of 1963 can write: nothing in it is unseen, and most of what is recorded is made of it. */
+const PLAIN = /^[ -~]*$/;
+
 const SYMBOLS: Record<string, string> = { '\n': '⏎', '\t': '⇥' };
 
 /** Takes a text apart into what can be shown as it is and names of what cannot. */
 export function visible(text: string): Piece[] {
+  if (PLAIN.test(text)) return text ? [{ text }] : [];
   const pieces: Piece[] = [];
   let from = 0;
   for (const found of text.matchAll(UNSEEN)) {

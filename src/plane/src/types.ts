@@ -6,12 +6,13 @@ export interface Paged {
   total?: number;
 }
 
+/** Rows that other programs wrote are shown as they are: some have their time as a number, and some no source. */
 export interface Op {
-  timestamp: string;
+  timestamp: string | number;
   endpoint: string;
   success: boolean;
   duration_ms: number;
-  source: string;
+  source?: string;
   input_summary?: string;
   output_summary?: string;
   error?: string;
@@ -96,7 +97,7 @@ export interface Alert {
   text: string;
   seqs: number[];
   cluster: string | null;
-  silenced_by: string | null;
+  silenced_by: number | null;
   notified: string | null;
 }
 
@@ -116,7 +117,7 @@ export interface ClusterRow {
   id: string;
   state: ClusterState;
   state_since: string;
-  template: string;
+  template: string | null;
   count: number;
   late: number;
   last_minute: number;
@@ -182,7 +183,7 @@ export interface Cluster extends ClusterRow {
   diagnosis: {
     analysis: number;
     time: string;
-    cause: string;
+    cause: string | null;
     adjust: string | null;
     dont: string | null;
     grounded: boolean;
@@ -218,7 +219,7 @@ export interface Analysis {
   id: number;
   time: string;
   cluster: string | null;
-  cause: string;
+  cause: string | null;
   diagnosis?: { ops: number; failures: number; summary: string; findings: Finding[] };
 }
 

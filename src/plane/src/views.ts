@@ -6,7 +6,7 @@ import { Failures } from './views/failures';
 import { Knowledge } from './views/knowledge';
 import { MapView } from './views/map';
 import { Metrics } from './views/metrics';
-import { Overview } from './views/overview';
+import { Overview, overviewAsks } from './views/overview';
 import { System } from './views/system';
 import { Trace } from './views/trace';
 import { TrajectoryView } from './views/trajectory';
@@ -21,10 +21,12 @@ export interface View {
   /** The question that it answers. */
   asks: string;
   show: () => JSX.Element;
+  /** What it asks for at once when it opens. */
+  first?: () => string[];
 }
 
 export const VIEWS: View[] = [
-  { name: 'overview', label: 'Overview', key: 'o', asks: 'Is the fleet healthy, and if not, what comes first?', show: Overview },
+  { name: 'overview', label: 'Overview', key: 'o', asks: 'Is the fleet healthy, and if not, what comes first?', show: Overview, first: overviewAsks },
   { name: 'map', label: 'Map', key: 'm', asks: 'Who talks to what, and where does it hurt?', show: MapView },
   { name: 'failures', label: 'Failures', key: 'f', asks: 'What kinds of failure are there, since when, how bad?', show: Failures },
   { name: 'trace', label: 'Trace', key: 't', asks: 'What happened in this run, in order, and where did it go wrong?', show: Trace },

@@ -1,7 +1,7 @@
 // A time series as SVG, or as a table of the same numbers. At most a few hundred points: what a library that draws a
 // hundred thousand of them would cost is a third of the whole page.
 import type { JSX } from 'preact';
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { now } from '../store';
 import { clock } from '../text';
 
@@ -106,8 +106,8 @@ function Plot(p: ChartProps & { at: number | null; onPoint: (i: number | null) =
   const box = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
   const height = p.height ?? 150;
-  useLayoutEffect(() => setWidth(box.current?.clientWidth ?? 0), []);
-  useEffect(() => {
+  // What it watches is told before the next paint, and asks for no layout of its own.
+  useLayoutEffect(() => {
     if (!box.current) return;
     const watch = new ResizeObserver(([e]) => e && setWidth(Math.round(e.contentRect.width)));
     watch.observe(box.current);

@@ -8,7 +8,7 @@ import { Spark } from './drawn';
 import { Text } from './values';
 
 /** The template of a kind; what varies in it stands back. */
-export function Template({ s }: { s: string }): JSX.Element {
+export function Template({ s }: { s: string | null }): JSX.Element {
   if (!s) return <span class="quiet">failures without a text</span>;
   return (
     <bdi class="template">

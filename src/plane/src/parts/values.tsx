@@ -9,7 +9,7 @@ export function Text({ s, max = 2_000 }: { s: string | null | undefined; max?: n
   if (!s) return <span class="none">–</span>;
   return (
     <bdi>
-      {visible(cut(s, max)).map((p) =>
+      {visible(cut(String(s), max)).map((p) =>
         p.code ? (
           <span class="unseen" title={`character ${p.code}`}>
             {p.text}
@@ -36,10 +36,10 @@ export function Ms({ v }: { v: number | null | undefined }): JSX.Element {
 }
 
 /** `3 min`; the whole time is in the title. `ago`: with the word behind it. */
-export function Ago({ t, ago = false }: { t: string | null | undefined; ago?: boolean }): JSX.Element {
+export function Ago({ t, ago = false }: { t: string | number | null | undefined; ago?: boolean }): JSX.Element {
   if (!t) return <span class="none">–</span>;
   return (
-    <time class="num" dateTime={t} title={t}>
+    <time class="num" dateTime={String(t)} title={String(t)}>
       {age(t, now.value)}
       {ago ? ' ago' : ''}
     </time>
@@ -47,10 +47,10 @@ export function Ago({ t, ago = false }: { t: string | null | undefined; ago?: bo
 }
 
 /** `12:04`, of this machine's time zone; the whole time is in the title. */
-export function Clock({ t, seconds = false }: { t: string | null | undefined; seconds?: boolean }): JSX.Element {
+export function Clock({ t, seconds = false }: { t: string | number | null | undefined; seconds?: boolean }): JSX.Element {
   if (!t) return <span class="none">–</span>;
   return (
-    <time class="num" dateTime={t} title={t}>
+    <time class="num" dateTime={String(t)} title={String(t)}>
       {clock(t, now.value, seconds)}
     </time>
   );

@@ -170,7 +170,7 @@ function Tools({ past }: { past: boolean }): JSX.Element {
 function useBefore(): LiveOp[] {
   const data = useData<Ops>(query('ops', { limit: BEFORE }), { live: false });
   return useMemo(
-    () => (data.value?.ops ?? []).map((r) => ({ seq: r.seq, received: r.received ?? r.op.timestamp, cluster: null, op: r.op })).reverse(),
+    () => (data.value?.ops ?? []).map((r) => ({ seq: r.seq, received: r.received ?? String(r.op.timestamp), cluster: null, op: r.op })).reverse(),
     [data.value],
   );
 }

@@ -67,7 +67,7 @@ function List({ rows }: { rows: ClusterRow[] }): JSX.Element {
           head: 'kind of failure',
           class: 'grow',
           cell: (c) => (
-            <span class="one-line" title={c.template}>
+            <span class="one-line" title={c.template ?? undefined}>
               <a class="quietly" href={clusterLink(c.id)}>
                 <Template s={c.template} />
               </a>

@@ -56,7 +56,7 @@ function headline(v: Verdict, blame: Blame | null): ComponentChildren {
           {v.since && <> since {clock(v.since, now.value)}</>}
           {blame && (
             <>
-              , with <Text s={blame.field} /> <Text s={blame.value} max={60} />
+              , with <Text s={blame.field.replace(/^extra\./, '')} /> <Text s={blame.value} max={60} />
             </>
           )}
           {v.cluster && (
@@ -90,9 +90,10 @@ function headline(v: Verdict, blame: Blame | null): ComponentChildren {
 }
 
 /** Behind the sentence: why, or what that means. */
-function Because({ v, cause }: { v: Verdict; cause: string | null }): JSX.Element | null {
+function Because({ v, cause, asked }: { v: Verdict; cause: string | null; asked: boolean }): JSX.Element | null {
   if (v.kind === 'stopped') return <p class="fail"><Text s={v.reason} max={400} /></p>;
   if (v.kind === 'stale') return <p>The daemon answers and can record. What is shown is how it was then.</p>;
+  if (v.kind === 'failing' && asked) return <p>&nbsp;</p>; // its line is kept free
   if (v.kind === 'failing') return <p>{cause ? <Text s={cause} max={400} /> : v.cluster ? 'No cause stands out yet.' : 'These failures are of no kind that stands out.'}</p>;
   if (v.kind === 'changed') return cause ? <p><Text s={cause} max={400} /></p> : null;
   return null;
@@ -107,7 +108,7 @@ function Sentence({ summary, clusters }: { summary: Summary | null; clusters: Cl
   return (
     <section class="sentence" aria-live="polite">
       <h1>{headline(v, blameOf(finding, v.kind === 'failing' ? v.worst.endpoint : ''))}</h1>
-      <Because v={v} cause={finding ? `${finding.finding} ${finding.advice ?? ''}` : (analysis?.diagnosis?.summary ?? null)} />
+      <Because v={v} cause={finding ? `${finding.finding} ${finding.advice ?? ''}` : (analysis?.diagnosis?.summary ?? null)} asked={analyses.loading} />
     </section>
   );
 }
@@ -204,9 +205,12 @@ function Figures({ summary }: { summary: Summary | null }): JSX.Element {
 
 /* ---- over time ---- */
 
+const isDay = (): boolean => route.value.params['window'] === '24h';
+const historyPath = (): string => query('history', { window: isDay() ? '24h' : '1h' });
+
 function Charts(): JSX.Element {
-  const day = route.value.params['window'] === '24h';
-  const history = useData<History>(query('history', { window: day ? '24h' : '1h' }));
+  const history = useData<History>(historyPath());
+  const day = isDay();
   return (
     <Panel
       title={day ? 'The last 24 hours' : 'The last hour'}
@@ -341,9 +345,13 @@ function Changed(): JSX.Element {
 
 /* ---- all of it ---- */
 
+const clustersPath = (): string => query('clusters', { ...filters(), sort: 'impact', limit: 20 });
+
+export const overviewAsks = (): string[] => ['summary', clustersPath()];
+
 export function Overview(): JSX.Element {
   const summary = useData<Summary>('summary');
-  const clusters = useData<Clusters>(query('clusters', { ...filters(), sort: 'impact', limit: 20 }));
+  const clusters = useData<Clusters>(clustersPath());
   const open = clusters.value?.clusters.filter((c) => c.state !== 'resolved') ?? null;
   if (link.value === 'idle')
     return (

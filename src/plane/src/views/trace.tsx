@@ -9,6 +9,7 @@ import { go, here, href, route, setParams, to } from '../router';
 import { now, ops } from '../store';
 import { clock, count, cut, many, millis, span } from '../text';
 import type { Op, Paged } from '../types';
+import { Compare, CompareWith } from './compare';
 import { Choice, Side, chosen } from './side';
 import { type Drawing, type OpRow, type Placed, type Row, type RunRow, type Timeline, LANE, draw, isWork, middle, rowId, seqOf } from './trace_layout';
 import './trace.css';
@@ -37,7 +38,7 @@ interface Recent {
   value: string;
   ops: number;
   failures: number;
-  last: string;
+  last: string | number;
 }
 
 interface OpsAnswer extends Paged {
@@ -198,7 +199,7 @@ function Marks({ drawing, selected }: { drawing: Drawing; selected: string | nul
         if (r.kind === 'correction' || r.kind === 'change')
           return (
             <g class={`moment ${chosen}`} data-id={rowId(r)}>
-              <title>{r.kind === 'correction' ? `correction: ${cut(r.text, 200)}` : says(r)}</title>
+              <title>{r.kind === 'correction' ? `correction: ${cut(r.text ?? '', 200)}` : says(r)}</title>
               <line x1={p.x0} x2={p.x0} y1={4} y2={drawing.height} />
               <path d={`M${p.x0} -7l6 6l-6 6l-6 -6z`} />
             </g>
@@ -459,8 +460,10 @@ function OneTrace({ of, value }: { of: Key; value: string }): JSX.Element {
         <a class="plain" aria-current={errors ? 'true' : undefined} href={here({ errors: errors ? null : true, cursor: null, step: null })}>
           {errors ? 'all steps' : 'errors only'}
         </a>
+        {!params.compare && <a href={here({ compare: true })}>compare</a>}
         {t && <CopyJson value={t} />}
       </div>
+      {params.compare && <CompareWith of={of} value={value} own={t} />}
       <Asked
         data={data}
         rows={8}
@@ -496,5 +499,6 @@ export function Trace(): JSX.Element {
   const { params } = route.value;
   const found = KEYS.find(([key]) => params[key] !== undefined && (key !== 'staffer_id' || !KEYS.some(([k]) => k !== 'staffer_id' && params[k])));
   const key = found?.[0];
+  if (key && params.with) return <Compare key={`${params[key]}\t${params.with}`} of={key} value={params[key] ?? ''} other={params.with} />;
   return key ? <OneTrace key={`${key}\t${params[key]}`} of={key} value={params[key] ?? ''} /> : <Start />;
 }

@@ -11,8 +11,8 @@ export interface OpRow {
   start: string;
   end: string;
   duration_ms: number;
-  endpoint: string;
-  source: string;
+  endpoint: string | null;
+  source: string | null;
   staffer_id: string | null;
   session_id: string | null;
   task_class: string | null;
@@ -41,7 +41,7 @@ export interface CorrectionRow {
   kind: 'correction';
   seq: number;
   start: string;
-  text: string;
+  text: string | null;
   applies_to: string | null;
 }
 export interface ChangeRow {
