@@ -13,7 +13,7 @@ import { type Row, type Timeline, isWork, rowId } from './trace_layout';
 import './compare.css';
 
 const LIMIT = 200;
-const SHOWN = 12;
+const SHOWN = 8;
 
 /* ---- with which ---- */
 
@@ -22,7 +22,7 @@ interface Candidate {
   ops: number;
   failures: number;
   last: string | number;
-  /** How many of its ops are of a class of tasks that the run has too. */
+  /** How many of its ops are of a class of tasks that the run has too: most of them, and it does the same. */
   alike: number;
 }
 
@@ -45,7 +45,8 @@ function candidates(of: keyof Op, value: string, list: Op[], own: Timeline | nul
     found.set(name, c);
   }
   const share = (c: Candidate): number => c.failures / c.ops;
-  return [...found.values()].sort((a, b) => Number(b.alike > 0) - Number(a.alike > 0) || share(a) - share(b) || b.ops - a.ops).slice(0, SHOWN);
+  const does = (c: Candidate): number => Number(c.alike * 2 > c.ops);
+  return [...found.values()].sort((a, b) => does(b) - does(a) || share(a) - share(b) || b.ops - a.ops).slice(0, SHOWN);
 }
 
 /** Asks for the second run. */
@@ -118,7 +119,7 @@ function Head({ of, value, t, side }: { of: string; value: string; t: Timeline; 
 
 /** `lead`: j and k stop here. */
 function Cell({ of, value, row, lead }: { of: string; value: string; row: Row | null; lead: boolean }): JSX.Element {
-  if (!row) return <span class="compare-none" aria-label="nothing" />;
+  if (!row) return <span class="compare-none" />;
   const work = isWork(row) ? row : null;
   const said = row.kind === 'correction' || row.kind === 'change' ? row.text : null;
   return (
@@ -150,7 +151,7 @@ function Parting({ pairs }: { pairs: Pair[] }): JSX.Element {
   return (
     <p class="compare-says">
       {alike > 0 ? `${many(alike, 'step')} alike, then ` : 'From the first step on: '}
-      <a class="plain" href={here({})} onClick={(e) => (e.preventDefault(), document.querySelector<HTMLElement>('.compare-pair.is-apart [data-row]')?.focus())}>
+      <a href={here({})} onClick={(e) => (e.preventDefault(), document.querySelector<HTMLElement>('.compare-pair.is-apart [data-row]')?.focus())}>
         <Text s={step} max={80} />
       </a>{' '}
       {words}.

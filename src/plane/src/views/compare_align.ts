@@ -95,9 +95,8 @@ export function parting(p: Pair): { step: string; words: string } {
   const { left: a, right: b } = p;
   if (!a || !b) return { step: name((a ?? b) as Row), words: `stands only on the ${a ? 'left' : 'right'}` };
   if (isWork(a) && isWork(b) && a.success !== b.success) {
-    const [good, bad] = a.success ? [a, b] : [b, a];
-    const side = a.success ? ['left', 'right'] : ['right', 'left'];
-    return { step: name(a), words: `succeeds on the ${side[0]} in ${millis(good.duration_ms / times(good))} and fails on the ${side[1]} after ${millis(bad.duration_ms / times(bad))}` };
+    const does = (r: OpRow | RunRow, side: string): string => `${r.success ? 'succeeds' : 'fails'} on the ${side} ${r.success ? 'in' : 'after'} ${millis(r.duration_ms / times(r))}`;
+    return { step: name(a), words: `${does(a, 'left')} and ${does(b, 'right')}` };
   }
   if (isWork(a) && isWork(b) && times(a) !== times(b)) return { step: name(a), words: `is done ${count(times(a))} times on the left and ${count(times(b))} on the right` };
   return { step: name(a), words: 'fails in another way' };

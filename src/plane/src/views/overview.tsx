@@ -19,6 +19,7 @@ const SHOWN = 5;
 const CHANGES = 7;
 const ENTRIES = 2;
 const HOUR_MS = 3_600_000;
+const BEGUN_MS = 10_000;
 
 /* ---- the sentence ---- */
 
@@ -227,10 +228,11 @@ function Charts(): JSX.Element {
     >
       <Asked data={history} rows={5}>
         {(h) => {
-          const times = h.points.map((p) => p.t);
-          const of = (f: (p: (typeof h.points)[number]) => number | null): (number | null)[] => h.points.map(f);
           const end = Date.parse(h.now);
-          // The last step is under way.
+          // The last step is under way; when it has only just begun, it says nothing yet.
+          const points = h.points.filter((p) => end - Date.parse(p.t) >= BEGUN_MS);
+          const times = points.map((p) => p.t);
+          const of = (f: (p: (typeof points)[number]) => number | null): (number | null)[] => points.map(f);
           const seconds = (p: { t: string }): number => Math.max(1, Math.min(h.step_s, (end - Date.parse(p.t)) / 1000));
           const all: Series = { label: 'all', values: of((p) => p.ops / seconds(p)), color: '--ink-2', format: rate };
           const failed: Series = { label: 'failed', values: of((p) => p.failures / seconds(p)), color: '--fail', format: rate };

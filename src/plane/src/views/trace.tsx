@@ -460,7 +460,11 @@ function OneTrace({ of, value }: { of: Key; value: string }): JSX.Element {
         <a class="plain" aria-current={errors ? 'true' : undefined} href={here({ errors: errors ? null : true, cursor: null, step: null })}>
           {errors ? 'all steps' : 'errors only'}
         </a>
-        {!params.compare && <a href={here({ compare: true })}>compare</a>}
+        {!params.compare && (
+          <a class="plain" href={here({ compare: true })}>
+            compare
+          </a>
+        )}
         {t && <CopyJson value={t} />}
       </div>
       {params.compare && <CompareWith of={of} value={value} own={t} />}
