@@ -115,8 +115,8 @@ test('what has stopped failing fails no more, though its five minutes still say 
 });
 
 test('in its first minutes the last minute is compared with those before it', () => {
-  const s = summary({ '/begins': [[400, 30], [400, 30], [100, 29]], '/always': [[400, 120], [400, 120], [100, 32]] });
-  assert.deepEqual(failing(s).map((f) => [f.endpoint, f.more]), [['/begins', true], ['/always', false]]);
+  const s = summary({ '/begins': [[400, 30], [400, 30], [100, 29]], '/always': [[400, 120], [400, 120], [100, 32]], '/rarely': [[590, 20], [590, 20], [190, 12]] });
+  assert.deepEqual(failing(s).map((f) => [f.endpoint, f.more]), [['/begins', true], ['/always', false], ['/rarely', false]]);
 });
 
 test('two runs beside each other: what is paired, where they part', () => {

@@ -6,31 +6,36 @@ import type { ClusterRow, Live, Summary, Tally } from './types';
 const LEAST_OPS = 10;
 /** From here on an endpoint fails, whatever was before. */
 const FAILS_FROM = 0.03;
-/** How much worse than before is worse: twice as often, and further off than chance explains (three standard errors). */
+/** How much worse than before is worse: twice as often, and further off than chance explains: four standard errors of the
+ * difference, for it is looked at every few seconds, of every endpoint. */
 const TIMES = 2;
-const ERRORS = 3;
+const ERRORS = 4;
 
 export interface Failing {
   endpoint: string;
   ops: number;
   failures: number;
   share: number;
-  /** The share in the part of the hour before; null: too little is known of it. */
-  before: number | null;
   more: boolean;
 }
 
-/** What came before the window: `all` without `now`. Null: too little is known of it. */
-function shareBefore(all: Tally | undefined, now: Tally): number | null {
-  const ops = (all?.total ?? 0) - now.total;
-  return ops >= LEAST_OPS * 5 ? Math.max(0, (all?.failures ?? 0) - now.failures) / ops : null;
+interface Before {
+  ops: number;
+  failures: number;
 }
 
-function isMore(now: Tally, before: number | null): boolean {
+/** What came before the window: `all` without `now`. Null: too little is known of it. */
+function beforeOf(all: Tally | undefined, now: Tally): Before | null {
+  const ops = (all?.total ?? 0) - now.total;
+  return ops >= LEAST_OPS * 5 ? { ops, failures: Math.max(0, (all?.failures ?? 0) - now.failures) } : null;
+}
+
+function isMore(now: Tally, before: Before | null): boolean {
   if (before === null) return false;
-  const share = now.failures / now.total;
-  const error = Math.sqrt((Math.max(before, 1 / now.total) * (1 - before)) / now.total);
-  return share > TIMES * before && share - before > ERRORS * error;
+  const more = now.failures / now.total - before.failures / before.ops;
+  const both = (now.failures + before.failures) / (now.total + before.ops);
+  const error = Math.sqrt(both * (1 - both) * (1 / now.total + 1 / before.ops));
+  return now.failures / now.total > TIMES * (before.failures / before.ops) && more > ERRORS * error;
 }
 
 /** The endpoints that fail now, over the last five minutes: those that fail more than before first, then by failures. What has
@@ -45,9 +50,9 @@ export function failing(s: Summary): Failing[] {
     const minute = s.windows['1m'].by_endpoint[endpoint];
     const known = minute !== undefined && minute.total >= LEAST_OPS;
     if (known && minute.failures / minute.total < FAILS_FROM) continue;
-    const before = shareBefore(hour.by_endpoint[endpoint], now);
-    const more = before === null && known ? isMore(minute, shareBefore(now, minute)) : isMore(now, before);
-    found.push({ endpoint, ops: now.total, failures: now.failures, share, before, more });
+    const before = beforeOf(hour.by_endpoint[endpoint], now);
+    const more = before === null && known ? isMore(minute, beforeOf(now, minute)) : isMore(now, before);
+    found.push({ endpoint, ops: now.total, failures: now.failures, share, more });
   }
   return found.sort((a, b) => Number(b.more) - Number(a.more) || b.failures - a.failures);
 }
