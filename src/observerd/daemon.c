@@ -672,7 +672,13 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
   if ((err = obs_commit_open(&commit, &d->commit)) != OBSERVER_E_OK) goto fail;
 
   obs_commit_recovered recovered;
-  if ((err = obs_commit_recover(d->commit, &recovered)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_commit_recover(d->commit, &recovered)) != OBSERVER_E_OK) {
+    if (err == OBSERVER_E_NEWER)
+      snprintf(error, error_size,
+               "%s/checkpoint: %s: start the newer observerd again, or give this one another --data-dir", dir,
+               recovered.newer);
+    goto fail;
+  }
   d->whole = recovered.checkpoint_seq == 0;
   know_names(d);
   if (d->journal != NULL)
