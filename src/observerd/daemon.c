@@ -13,9 +13,9 @@
 #include "learn/advice/advice.h"
 #include "learn/learn.h"
 #include "metrics/metrics.h"
+#include "notify/receivers.h"
 #include "observerd/banner.h"
 #include "observerd/listeners.h"
-#include "observerd/receivers.h"
 #include "stream/bind_check.h"
 #include "stream/task_threads.h"
 #include "stream/tls.h"
@@ -188,6 +188,10 @@ static const char *find_silent(void *arg) {
   return url != NULL ? url : obs_bridge_silent(d->bridge);
 }
 
+static obs_ready_sources ready_of(obs_daemon *d) {
+  return (obs_ready_sources){d->commit, find_silent, d};
+}
+
 /* ---- alerts: from the rules to those who are told ---- */
 
 static obs_notify_alert notify_alert_of(const obs_alert *a, const obs_rule *rule) {
@@ -235,7 +239,7 @@ static void look_at_alert(void *arg, const obs_alert *a, obs_alerts_look *out) {
 static bool take_receivers(void *arg, const obs_rules *rules, char *error, size_t size) {
   const obs_daemon *d = arg;
   obs_notify_config *config = NULL;
-  if (!obs_receivers_read(rules, &config, error, size)) return false;
+  if (!obs_notify_receivers_read(rules, &config, error, size)) return false;
   observer_err err = obs_notify_configure(d->notify, config);
   if (err != OBSERVER_E_OK) (void)snprintf(error, size, "receivers: %s", observer_strerror(err));
   return err == OBSERVER_E_OK;
@@ -245,19 +249,20 @@ static bool take_receivers(void *arg, const obs_rules *rules, char *error, size_
  * lost somewhere; while the disk fails, that is why. */
 static void look_at_self(void *arg, obs_engine_self *out) {
   obs_daemon *d = arg;
-  char *why = out->why[OBS_RULE_RECORDING];
+  const obs_ready_sources from = ready_of(d);
+  obs_ready ready;
   uint64_t under_way = 0, answered = 0;
-  bool records = obs_commit_health(d->commit, why, sizeof(out->why[0])) == OBSERVER_E_OK;
-  const char *silent = records ? find_silent(d) : NULL;
-  if (silent != NULL) (void)snprintf(why, sizeof(out->why[0]), "%s is not serving", silent);
-  out->failing[OBS_RULE_RECORDING] = !records || silent != NULL;
+  obs_ready_find(&from, &ready);
+  out->failing[OBS_RULE_RECORDING] = ready.n > 0;
+  (void)snprintf(out->why[OBS_RULE_RECORDING], sizeof(out->why[0]), "%.*s", (int)sizeof(out->why[0]) - 1,
+                 ready.n > 0 ? ready.why[0] : "");
   for (int t = 0; t < OBS_TRANSPORT_COUNT; t++) {
     obs_commit_counts n;
     obs_commit_get_counts(d->commit, (obs_transport)t, &n);
     under_way += n.in_flight;
     answered += n.recorded + n.duplicate + n.rejected;
   }
-  out->failing[OBS_RULE_CONSERVATION] = records && under_way > 0 && answered == d->settled;
+  out->failing[OBS_RULE_CONSERVATION] = ready.records && under_way > 0 && answered == d->settled;
   (void)snprintf(out->why[OBS_RULE_CONSERVATION], sizeof(out->why[0]),
                  "%" PRIu64 " ops were received and are neither recorded, duplicates nor rejected", under_way);
   d->settled = answered;
@@ -321,8 +326,7 @@ static void on_metrics(void *arg, bool open, obs_buf *out) {
   obs_daemon *d = arg;
   obs_metrics_values values;
   obs_metrics_sources from = sources_of(d, d->feed);
-  from.silent = find_silent;
-  from.silent_arg = d;
+  from.ready = ready_of(d);
   from.bridge = d->bridge;
   obs_metrics_read_all(&from, &values);
   obs_metrics_text(&values, open, out);
@@ -768,8 +772,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .health_arg = d,
                                   .metrics = on_metrics,
                                   .metrics_arg = d,
-                                  .silent = find_silent,
-                                  .silent_arg = d,
+                                  .ready = ready_of(d),
                                   .max_connections = fit_connections("http-connections", o->http_connections),
                                   .tls = d->tls,
                                   .hosts = (const char *const *)o->http_host.items,
