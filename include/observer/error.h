@@ -24,7 +24,8 @@ extern "C" {
   X(ADDRINUSE, "address in use")                                                                                       \
   X(NET, "network error")                                                                                              \
   X(FORKED, "opened by another process: not usable after fork")                                                        \
-  X(DENIED, "not permitted")
+  X(DENIED, "not permitted")                                                                                           \
+  X(NEWER, "written by a newer version")
 
 typedef enum {
 #define OBSERVER_ERR_ENUM(name, text) OBSERVER_E_##name,

@@ -1,6 +1,7 @@
 #include "access/keys.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/row.h"
 #include "base/utf8.h"
 
@@ -163,7 +164,7 @@ static bool parse(const reader *r, obs_str text, cJSON **out) {
   /* cJSON's texts end at a NUL, which would make a prefix shorter than it reads. */
   const char *nul = memchr(text.p, 0, text.len);
   if (nul != NULL) return wrong(r, "a NUL byte in line %u", line_of(text, (size_t)(nul - text.p)));
-  if (memmem(text.p, text.len, "\\u0000", 6) != NULL) return wrong(r, "a text has \\u0000 in it");
+  if (obs_json_has_nul(text)) return wrong(r, "a text has \\u0000 in it");
   *out = cJSON_ParseWithLengthOpts(text.p, text.len, &end, false);
   size_t at = (size_t)(end - text.p);
   while (*out != NULL && at < text.len && strchr(" \t\r\n", text.p[at]) != NULL) at++;

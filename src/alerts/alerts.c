@@ -106,12 +106,18 @@ static void carry_rows(void *arg, obs_buf *out) {
 
 /* ---- the rules' file ---- */
 
-/* Rules of the file, with receivers that can be reached. NULL: `faults` says why. */
-static obs_rules *read_rules(obs_alerts *a, obs_buf *faults) {
-  char why[512];
+/* Rules of the file, and an engine of them; then their receivers, which are in force at once, so that nothing may fail
+ * behind that. NULL: `faults` says why, and all is as it was. */
+static obs_rules *read_rules(obs_alerts *a, obs_engine **engine, obs_buf *faults) {
+  char why[512] = "";
   obs_rules *r = a->path != NULL ? obs_rules_read_file(a->path, faults) : obs_rules_read(NULL, 0, faults);
-  if (r == NULL || a->opts.receivers == NULL || a->opts.receivers(a->opts.arg, r, why, sizeof(why))) return r;
-  obs_buf_printf(faults, "%s\n", why);
+  *engine = r != NULL ? obs_engine_open(r) : NULL;
+  bool ok = *engine != NULL;
+  if (ok && a->opts.receivers != NULL) ok = a->opts.receivers(a->opts.arg, r, why, sizeof(why));
+  if (ok) return r;
+  if (*why != '\0') obs_buf_printf(faults, "%s\n", why);
+  if (*engine != NULL) obs_engine_close(*engine);
+  *engine = NULL;
   obs_rules_free(r);
   return NULL;
 }
@@ -142,9 +148,8 @@ bool obs_alerts_reload(obs_alerts *a) {
   obs_engine *engine = NULL;
   obs_rules *before = NULL;
   pthread_mutex_lock(&a->turn_lock);
-  obs_rules *rules = read_rules(a, &faults);
-  if (rules != NULL) engine = obs_engine_open(rules);
-  bool ok = engine != NULL;
+  obs_rules *rules = read_rules(a, &engine, &faults);
+  bool ok = rules != NULL;
   if (ok) {
     pthread_mutex_lock(&a->lock);
     /* What fired and has no rule any more is resolved by the next turn: it is in `open` and not in the engine. */
@@ -157,8 +162,6 @@ bool obs_alerts_reload(obs_alerts *a) {
     a->said = false; /* receivers that are new hear of what fires */
     a->again = 0;
     obs_log_info("alerts", "%u rules, %s", rules->n, a->path != NULL ? a->path : "the shipped ones");
-  } else {
-    obs_rules_free(rules);
   }
   pthread_mutex_unlock(&a->turn_lock);
   set_problem(a, ok ? NULL : &faults);
@@ -182,13 +185,13 @@ observer_err obs_alerts_open(const obs_alerts_opts *opts, obs_alerts **out, char
   a->resolved = calloc(OBS_ALERTS_RESOLVED, sizeof(*a->resolved));
   if (!a->locks_made || !a->stop_made || a->resolved == NULL) goto fail;
   if (opts->rules != NULL && (a->path = strdup(opts->rules)) == NULL) goto fail;
-  a->rules = read_rules(a, &faults);
+  a->rules = read_rules(a, &a->engine, &faults);
   if (a->rules == NULL) {
     set_problem(a, &faults);
     obs_log_error("alerts", "the shipped rules stand until the file is right");
     a->rules = obs_rules_read(NULL, 0, &faults);
+    if (a->rules == NULL || (a->engine = obs_engine_open(a->rules)) == NULL) goto fail;
   }
-  if (a->rules == NULL || (a->engine = obs_engine_open(a->rules)) == NULL) goto fail;
   const obs_records_opts records = {
       .dir = opts->dir, .name = "alerts.jsonl", .kept = KEPT_ROWS, .fold = fold_row, .carry = carry_rows, .arg = a};
   if ((err = obs_records_open(&records, &a->records, error_text, error_size)) != OBSERVER_E_OK) goto fail;

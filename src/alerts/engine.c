@@ -62,6 +62,7 @@ static obs_engine_group *add_group(obs_engine_runtime *t, uint32_t *slot) {
   uint32_t want = t->groups.n + 1;
   if (!OBS_VEC_RESERVE(&t->dirty, want) || !OBS_VEC_RESERVE(&t->active, want) || !OBS_VEC_RESERVE(&t->free, want))
     return NULL;
+  if (t->rule->learned && !OBS_VEC_RESERVE(&t->resumed, want)) return NULL;
   if (t->free.n == 0 && OBS_VEC_PUSH(&t->groups) == NULL) return NULL;
   *slot = t->free.n > 0 ? t->free.at[--t->free.n] : t->groups.n - 1;
   obs_engine_group *g = &t->groups.at[*slot];
@@ -109,6 +110,7 @@ void obs_engine_close(obs_engine *e) {
     OBS_VEC_FINI(&t->free);
     OBS_VEC_FINI(&t->dirty);
     OBS_VEC_FINI(&t->active);
+    OBS_VEC_FINI(&t->resumed);
     obs_map_fini(&t->index);
   }
   free(e->at);

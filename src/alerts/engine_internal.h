@@ -48,6 +48,8 @@ typedef struct {
   uint32_t mark;     /* of a cluster: the turn that saw it */
   int64_t resolved_ms, clear_ms;
   obs_alert *alert; /* NULL: inactive */
+  bool said;        /* the alert's words are of these two numbers */
+  uint64_t said_n, said_m;
 } obs_engine_group;
 
 typedef struct {
@@ -57,6 +59,11 @@ typedef struct {
   OBS_VEC(obs_engine_group) groups;      /* by slot; 0: (other), or the only one */
   obs_map index;                         /* slot by hash */
   OBS_VEC(uint32_t) free, dirty, active; /* slots */
+  /* Of an absence that is learned, as of the turn at regular_ms: how many groups are regular, and when those that go on
+   * were back from their last long pause, in that order. */
+  uint32_t regular;
+  int64_t regular_ms;
+  OBS_VEC(int64_t) resumed;
   uint64_t last_hash;
   uint32_t last_slot;       /* 0: none */
   int64_t at_ms, at_bucket; /* of the op at hand: divisions are dear */

@@ -24,7 +24,12 @@ typedef struct {
   verdict verdict;
   double value, threshold;
   int64_t since_ms; /* it holds since then; 0: since this turn */
-  char text[OBS_ALERT_TEXT_MAX];
+  /* Two numbers that stay as they are as long as the words do; and what the words need besides, NULL where the form has
+   * none. */
+  uint64_t n, m;
+  const char *text; /* of a kind of failure, or why the daemon fails */
+  const char *place;
+  obs_cluster_state state;
 } finding;
 
 /* ---- words ---- */
@@ -52,13 +57,11 @@ static void mend(char *text) {
 
 static void find_op(const turn *x, obs_engine_group *g, finding *f) {
   const obs_rule *r = x->t->rule;
-  char of[600], within[OBS_RULES_DURATION];
   obs_engine_roll(x->t, g, x->now_ms);
   f->value = (double)g->sum_m;
   f->threshold = (double)r->at_least;
   f->verdict = g->sum_m >= r->at_least ? HOLDS : CLEAR;
-  (void)snprintf(f->text, sizeof(f->text), "%" PRIu64 " ops%s within %s where %s", g->sum_m,
-                 where(x, g, of, sizeof(of)), obs_rules_duration(r->within_ms, within), r->bad);
+  f->m = g->sum_m;
 }
 
 /* What the last `ms` of the window have, to the exactness of its buckets. */
@@ -87,7 +90,6 @@ static double lower_bound(uint64_t m, uint64_t n, double confidence) {
 
 static void find_rate(const turn *x, obs_engine_group *g, finding *f) {
   const obs_rule *r = x->t->rule;
-  char of[600], within[OBS_RULES_DURATION];
   uint64_t n, m;
   obs_engine_roll(x->t, g, x->now_ms);
   double share = g->sum_n > 0 ? (double)g->sum_m / (double)g->sum_n : 0;
@@ -99,28 +101,59 @@ static void find_rate(const turn *x, obs_engine_group *g, finding *f) {
   f->value = share;
   f->threshold = r->above;
   f->verdict = is_clear ? CLEAR : above ? HOLDS : BETWEEN;
-  (void)snprintf(f->text, sizeof(f->text), "%" PRIu64 " of %" PRIu64 " ops%s %s within %s: %.0f %%, more than %g %%",
-                 g->sum_m, g->sum_n, where(x, g, of, sizeof(of)), r->bad, obs_rules_duration(r->within_ms, within),
-                 share * 100, r->above * 100);
+  f->n = g->sum_n;
+  f->m = g->sum_m;
+}
+
+static bool is_regular(const obs_engine_group *g) {
+  return g->used && g->ops >= OBS_ENGINE_REGULAR_OPS;
+}
+
+static bool goes_on(const turn *x, const obs_engine_group *g) {
+  return x->now_ms - g->last_ms <= (g->longest_ms > 60000 ? g->longest_ms : 60000);
+}
+
+static int by_time(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+/* Counts the groups that are regular, and when each of those that go on was back from its last long pause: once a turn,
+ * for each group that is missed asks how many others there are. add_group has made room. */
+static void count_regular(const turn *x) {
+  obs_engine_runtime *t = x->t;
+  if (t->regular_ms == x->now_ms) return;
+  t->regular_ms = x->now_ms;
+  t->regular = t->resumed.n = 0;
+  for (uint32_t i = 1; i < t->groups.n; i++) {
+    const obs_engine_group *g = &t->groups.at[i];
+    if (!is_regular(g)) continue;
+    t->regular++;
+    if (goes_on(x, g)) t->resumed.at[t->resumed.n++] = g->resumed_ms;
+  }
+  if (t->resumed.n > 0) qsort(t->resumed.at, t->resumed.n, sizeof(*t->resumed.at), by_time);
 }
 
 /* Whether most of the other groups that are regular go on, and did all the time: a pause of the whole fleet is nobody's
  * silence, nor is its end, when some come back before others. */
 static bool others_go_on(const turn *x, const obs_engine_group *g) {
-  uint32_t others = 0, going = 0;
-  for (uint32_t i = 1; i < x->t->groups.n; i++) {
-    const obs_engine_group *o = &x->t->groups.at[i];
-    if (!o->used || o == g || o->ops < OBS_ENGINE_REGULAR_OPS) continue;
-    int64_t pause = o->longest_ms > 60000 ? o->longest_ms : 60000;
-    others++;
-    going += x->now_ms - o->last_ms <= pause && o->resumed_ms <= g->last_ms;
+  count_regular(x);
+  const obs_engine_runtime *t = x->t;
+  bool counted = g != &t->groups.at[0] && is_regular(g);
+  uint32_t others = t->regular - counted, low = 0, high = t->resumed.n;
+  while (low < high) { /* those that were back by then */
+    uint32_t middle = low + (high - low) / 2;
+    if (t->resumed.at[middle] <= g->last_ms)
+      low = middle + 1;
+    else
+      high = middle;
   }
+  uint32_t going = low - (counted && goes_on(x, g) && g->resumed_ms <= g->last_ms);
   return going * 2 > others;
 }
 
 static void find_absence(const turn *x, obs_engine_group *g, finding *f) {
   const obs_rule *r = x->t->rule;
-  char of[600], gone[OBS_RULES_DURATION];
   int64_t from = g->last_ms > x->e->began_ms ? g->last_ms : x->e->began_ms, least = (int64_t)r->for_ms;
   if (r->learned && g->longest_ms * OBS_ENGINE_PAUSES > least) least = g->longest_ms * OBS_ENGINE_PAUSES;
   int64_t gap = x->now_ms - from;
@@ -133,9 +166,40 @@ static void find_absence(const turn *x, obs_engine_group *g, finding *f) {
     f->verdict = g->last_ms > g->alert->fired_ms ? CLEAR : BETWEEN; /* an op ends it, nothing else */
   else
     f->verdict = regular && gap >= least && (!r->learned || others_go_on(x, g)) ? HOLDS : CLEAR;
-  if (g->alert == NULL && f->verdict != HOLDS) return; /* each second of each group: nobody reads it */
-  (void)snprintf(f->text, sizeof(f->text), "no op%s has come for %s", where(x, g, of, sizeof(of)),
-                 obs_rules_duration((uint64_t)(gap / 1000) * 1000, gone));
+  /* As exact as people say it: after an hour minutes, after a day hours. */
+  int64_t unit = gap < 3600000 ? 1000 : gap < 86400000 ? 60000 : 3600000;
+  f->m = (uint64_t)(gap > 0 ? gap / unit * unit : 0);
+}
+
+/* What holds, in words. */
+static void say(const turn *x, const obs_engine_group *g, const finding *f, char *out, size_t size) {
+  const obs_rule *r = x->t->rule;
+  char of[600], time[OBS_RULES_DURATION];
+  switch (r->form) {
+  case OBS_RULE_OP:
+    (void)snprintf(out, size, "%" PRIu64 " ops%s within %s where %s", f->m, where(x, g, of, sizeof(of)),
+                   obs_rules_duration(r->within_ms, time), r->bad);
+    break;
+  case OBS_RULE_RATE:
+    (void)snprintf(out, size, "%" PRIu64 " of %" PRIu64 " ops%s %s within %s: %.0f %%, more than %g %%", f->m, f->n,
+                   where(x, g, of, sizeof(of)), r->bad, obs_rules_duration(r->within_ms, time), f->value * 100,
+                   r->above * 100);
+    break;
+  case OBS_RULE_ABSENCE:
+    (void)snprintf(out, size, "no op%s has come for %s", where(x, g, of, sizeof(of)), obs_rules_duration(f->m, time));
+    break;
+  case OBS_RULE_CLUSTER:
+    (void)snprintf(out, size, "a kind of failure that is %s: %" PRIu64 " failures within %s%s%s: %s",
+                   obs_cluster_state_names[f->state], f->m, obs_rules_duration(r->within_ms, time),
+                   f->place != NULL ? " at " : "", f->place != NULL ? f->place : "", f->text);
+    break;
+  case OBS_RULE_SELF:
+    (void)snprintf(out, size, "%s", f->text);
+    break;
+  case OBS_RULE_FORMS:
+    break;
+  }
+  mend(out);
 }
 
 /* ---- from state to state ---- */
@@ -203,20 +267,27 @@ static bool begin(const turn *x, obs_engine_group *g, uint32_t slot, const findi
   a->fingerprint = obs_alert_fingerprint(a->rule, a->labels, a->nlabels);
   a->since_ms = f->since_ms != 0 ? f->since_ms : x->now_ms;
   g->alert = a;
+  g->said = false;
   x->t->active.at[x->t->active.n++] = slot; /* add_group has made room */
   e->active++;
   return true;
 }
 
-/* A fresher value while it matters: of one that recovers, the one that fired stays. */
-static void refresh(const obs_engine_group *g, const finding *f) {
+/* A fresher value while it matters: of one that recovers, the one that fired stays. Its words are made anew when they
+ * would be others: a thousand alerts that fire are looked at each second. Those of kinds and of the daemon itself,
+ * which are few, have texts of others in them. */
+static void refresh(const turn *x, obs_engine_group *g, const finding *f) {
   obs_alert *a = g->alert;
   if (a->state == OBS_ALERT_RECOVERING && a->text[0] != '\0') return;
+  if (x->t->rule->form == OBS_RULE_CLUSTER && f->text == NULL) return; /* a kind that is gone: what was said stands */
   a->value = f->value;
   a->threshold = f->threshold;
-  memcpy(a->text, f->text, sizeof(a->text));
-  mend(a->text);
   set_seqs(g, a);
+  if (g->said && f->text == NULL && g->said_n == f->n && g->said_m == f->m) return;
+  g->said = true;
+  g->said_n = f->n;
+  g->said_m = f->m;
+  say(x, g, f, a->text, sizeof(a->text));
 }
 
 static void step(const turn *x, obs_engine_group *g, uint32_t slot, const finding *f) {
@@ -229,7 +300,7 @@ static void step(const turn *x, obs_engine_group *g, uint32_t slot, const findin
   }
   obs_alert *a = g->alert;
   if (a == NULL) return;
-  if (v != CLEAR) refresh(g, f);
+  if (v != CLEAR) refresh(x, g, f);
   switch (a->state) {
   case OBS_ALERT_PENDING:
     if (v != HOLDS)
@@ -259,9 +330,8 @@ static void step(const turn *x, obs_engine_group *g, uint32_t slot, const findin
 
 /* Whether the kind is new where the fleet has been at work for a while, and a noticeable share of what is done there.
  */
-static bool stands_out(const turn *x, const obs_engine_cluster *c, finding *f, const char **place) {
+static bool stands_out(const turn *x, const obs_engine_cluster *c, finding *f) {
   const obs_rule *r = x->t->rule;
-  *place = NULL;
   f->value = (double)c->failures;
   f->threshold = (double)r->at_least;
   for (uint32_t i = 0; i < c->nplaces; i++) {
@@ -273,20 +343,17 @@ static bool stands_out(const turn *x, const obs_engine_cluster *c, finding *f, c
       if (minute - m < OBS_ENGINE_MINUTES) ops += p->n[m % OBS_ENGINE_MINUTES];
     uint64_t failures = c->places[i].failures < c->failures ? c->places[i].failures : c->failures;
     if (failures < r->at_least || (double)failures <= r->above * (double)ops) continue;
-    *place = c->places[i].name;
+    f->place = c->places[i].name;
     return true;
   }
   return false;
 }
 
 static void find_cluster(const turn *x, const obs_engine_cluster *c, finding *f) {
-  const obs_rule *r = x->t->rule;
-  char within[OBS_RULES_DURATION];
-  const char *place;
-  f->verdict = stands_out(x, c, f, &place) && c->goes_on ? HOLDS : BETWEEN; /* what was a moment's is none */
-  (void)snprintf(f->text, sizeof(f->text), "a kind of failure that is %s: %" PRIu64 " failures within %s%s%s: %s",
-                 obs_cluster_state_names[c->state], c->failures, obs_rules_duration(r->within_ms, within),
-                 place != NULL ? " at " : "", place != NULL ? place : "", c->template);
+  f->verdict = stands_out(x, c, f) && c->goes_on ? HOLDS : BETWEEN; /* what was a moment's is none */
+  f->m = c->failures;
+  f->state = c->state;
+  f->text = c->template;
 }
 
 static void turn_clusters(turn *x, const obs_engine_look *look, uint32_t rule) {
@@ -325,9 +392,9 @@ static void turn_clusters(turn *x, const obs_engine_look *look, uint32_t rule) {
 
 static void turn_self(turn *x, const obs_engine_look *look) {
   obs_rule_check check = x->t->rule->check;
-  finding f = {
-      .verdict = look->self.failing[check] ? HOLDS : CLEAR, .value = look->self.failing[check], .threshold = 0};
-  (void)snprintf(f.text, sizeof(f.text), "%s", look->self.why[check]);
+  const finding f = {.verdict = look->self.failing[check] ? HOLDS : CLEAR,
+                     .value = look->self.failing[check],
+                     .text = look->self.why[check]};
   step(x, &x->t->groups.at[0], 0, &f);
 }
 
@@ -566,6 +633,7 @@ bool obs_engine_adopt(obs_engine *e, const obs_alert *a) {
       not_ahead(&own->fired_ms, e->began_ms);
     }
     g->alert = own;
+    g->said = false;
     t->active.at[t->active.n++] = slot;
     e->active++;
     obs_engine_number_from(e, a->number);

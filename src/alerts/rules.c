@@ -1,6 +1,7 @@
 #include "alerts/rules.h"
 
 #include "alerts/known.h"
+#include "base/json.h"
 #include "base/utf8.h"
 #include "options/options.h"
 
@@ -558,6 +559,10 @@ obs_rules *obs_rules_read(const char *text, size_t len, obs_buf *out) {
     }
     if (!obs_utf8_valid(text, len)) {
       fault(&f, NULL, "is not valid UTF-8");
+      goto fail;
+    }
+    if (obs_json_has_nul((obs_str){text, (uint32_t)len, 0})) {
+      fault(&f, NULL, "a text has U+0000 in it");
       goto fail;
     }
     r->file = cJSON_ParseWithLengthOpts(text, len, &end, false);

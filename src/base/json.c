@@ -132,6 +132,13 @@ void obs_json_u64_or_null(obs_json_writer *w, const char *name, uint64_t v) {
     obs_json_null(w, name);
 }
 
+void obs_json_i64_if_known(obs_json_writer *w, const char *name, bool known, int64_t v) {
+  if (known)
+    obs_json_i64(w, name, v);
+  else
+    obs_json_null(w, name);
+}
+
 void obs_json_id_or_null(obs_json_writer *w, const char *name, uint64_t id) {
   if (id != 0)
     obs_json_id(w, name, id);

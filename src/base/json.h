@@ -53,6 +53,8 @@ void obs_json_id(obs_json_writer *w, const char *name, uint64_t id);
 void obs_json_null(obs_json_writer *w, const char *name);
 /* 0: null. */
 void obs_json_u64_or_null(obs_json_writer *w, const char *name, uint64_t v);
+/* null where it is not known. */
+void obs_json_i64_if_known(obs_json_writer *w, const char *name, bool known, int64_t v);
 void obs_json_id_or_null(obs_json_writer *w, const char *name, uint64_t id);
 void obs_json_time_or_null(obs_json_writer *w, const char *name, int64_t wall_ms);
 /* A value that is JSON text already. */
@@ -67,5 +69,7 @@ void obs_json_u64s(obs_json_writer *w, const char *name, const uint64_t *v, size
 /* Appends JSON text that cJSON, whose strings end at a NUL, can hold whole: what no C string of UTF-8 can have (U+0000,
  * half a surrogate pair, bytes that are not UTF-8) becomes U+FFFD. */
 void obs_json_mend(obs_str json, obs_buf *out);
+/* Whether a text in it has U+0000, at which cJSON would end it: who must not lose the rest refuses it. */
+bool obs_json_has_nul(obs_str json);
 
 #endif

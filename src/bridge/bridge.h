@@ -14,6 +14,7 @@
 #include "changes/changes.h"
 #include "cluster/clusters.h"
 #include "commit/commit.h"
+#include "commit/ready.h"
 #include "graph/graph.h"
 #include "httpd/httpd.h"
 #include "learn/learn.h"
@@ -50,9 +51,7 @@ typedef struct {
   /* Appends the body of /metrics, in the form of OpenMetrics or in the older one. On `obs:query`. NULL: 503. */
   void (*metrics)(void *arg, bool open, obs_buf *out);
   void *metrics_arg;
-  /* The URL of a listener that does not serve; NULL: all do. On NNG's threads, must not block. NULL: not asked. */
-  const char *(*silent)(void *arg);
-  void *silent_arg;
+  obs_ready_sources ready; /* asked on NNG's threads: must not block */
 } obs_bridge_opts;
 
 /* Checks the URLs and the routes and starts the threads; nothing listens yet. The modules in `opts` outlive the bridge.

@@ -63,12 +63,6 @@ extern const obs_params obs_bridge_alerts_params;
 
 /* False, and answered: the cursor is another list's, or of another order. */
 bool obs_bridge_is_own_walk(obs_connection *s, const obs_page *page, uint32_t order);
-/* Why the daemon is not ready; n is 0: it is. */
-typedef struct {
-  uint32_t n;
-  char why[2][256];
-} obs_bridge_reasons;
-void obs_bridge_find_reasons(const obs_bridge *b, obs_bridge_reasons *out);
 
 /* watch.c */
 void obs_bridge_get_live(obs_connection *s, const void *filter);

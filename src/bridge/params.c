@@ -185,6 +185,10 @@ static int choose(const obs_param *p, obs_str v, char *why, size_t size) {
   return -1;
 }
 
+static uint32_t limit_of(const obs_param *p) {
+  return p->most != 0 ? p->most : OBS_PARAMS_LIMIT_MAX;
+}
+
 /* Stores the value in its member. False: `why` says what is wrong with it. */
 static bool store(const obs_param *p, obs_str v, void *at, char *why, size_t size) {
   const char *wrong = NULL;
@@ -224,7 +228,10 @@ static bool store(const obs_param *p, obs_str v, void *at, char *why, size_t siz
       wrong = "must be an ISO 8601 time (with + sent as %2B), epoch seconds (10 digits) or milliseconds (13)";
     break;
   case OBS_PARAM_LIMIT:
-    if (!parse_i64(v, &n) || n < 1 || n > OBS_PARAMS_LIMIT_MAX) wrong = "must be a number from 1 to 1000";
+    if (!parse_i64(v, &n) || n < 1 || n > limit_of(p)) {
+      (void)snprintf(why, size, "must be a number from 1 to %u", limit_of(p));
+      return false;
+    }
     *(uint32_t *)at = (uint32_t)n;
     break;
   case OBS_PARAM_COUNT:

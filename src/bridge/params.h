@@ -49,6 +49,7 @@ typedef struct {
   size_t at; /* in the filter */
   const char *const *choices;
   size_t nchoices;
+  uint32_t most; /* of a LIMIT; 0: OBS_PARAMS_LIMIT_MAX */
 } obs_param;
 
 #define OBS_PARAM_TYPE_BYTES obs_str
@@ -70,12 +71,12 @@ typedef struct {
   (offsetof(filter, member) + 0 * sizeof(char[sizeof(((filter *)0)->member) == sizeof(type) ? 1 : -1]))
 /* A row of a table. */
 #define OBS_PARAM(name, kind, filter, member)                                                                          \
-  { name, OBS_PARAM_##kind, OBS_PARAM_AT(filter, member, OBS_PARAM_TYPE_##kind), NULL, 0 }
+  { name, OBS_PARAM_##kind, OBS_PARAM_AT(filter, member, OBS_PARAM_TYPE_##kind), NULL, 0, 0 }
 /* One with choices, an array of C strings. */
 #define OBS_PARAM_OF(name, kind, filter, member, choices)                                                              \
   {                                                                                                                    \
     name, OBS_PARAM_##kind, OBS_PARAM_AT(filter, member, OBS_PARAM_TYPE_##kind), choices,                              \
-        sizeof(choices) / sizeof(*(choices))                                                                           \
+        sizeof(choices) / sizeof(*(choices)), 0                                                                        \
   }
 
 /* The table of a route. */

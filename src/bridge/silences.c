@@ -62,6 +62,8 @@ void obs_bridge_post_silence(obs_connection *s, const void *filter) {
   if (redacted.oom) {
     err = OBSERVER_E_NOMEM;
     (void)snprintf(error, sizeof error, "%s", observer_strerror(err));
+  } else if (obs_json_has_nul(body)) {
+    (void)snprintf(error, sizeof error, "a text must not have \\u0000 in it"); /* it would silence something else */
   } else if (json == NULL) {
     (void)snprintf(error, sizeof error, "must be a JSON object with matchers and until or for");
   } else {

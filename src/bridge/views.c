@@ -44,18 +44,10 @@ bool obs_bridge_get_livez(obs_connection *s, const void *filter) {
   return true;
 }
 
-void obs_bridge_find_reasons(const obs_bridge *b, obs_bridge_reasons *out) {
-  const obs_bridge_opts *o = &b->opts;
-  const char *silent = o->silent != NULL ? o->silent(o->silent_arg) : NULL;
-  out->n = 0;
-  if (obs_commit_health(o->commit, out->why[0], sizeof out->why[0]) != OBSERVER_E_OK) out->n++;
-  if (silent != NULL) (void)snprintf(out->why[out->n++], sizeof out->why[0], "%s is not serving", silent);
-}
-
 bool obs_bridge_get_readyz(obs_connection *s, const void *filter) {
   (void)filter;
-  obs_bridge_reasons reasons;
-  obs_bridge_find_reasons(s->bridge, &reasons);
+  obs_ready reasons;
+  obs_ready_find(&s->bridge->opts.ready, &reasons);
   obs_json_writer w = obs_json_write(&s->http.out);
   if (reasons.n > 0) obs_answer_fail(&s->http.answer, 503);
   obs_json_object(&w, NULL);

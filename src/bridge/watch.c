@@ -8,15 +8,6 @@
 
 #include <math.h>
 
-/* ---- members that may be null ---- */
-
-static void number_or_null(obs_json_writer *w, const char *name, bool known, int64_t value) {
-  if (known)
-    obs_json_i64(w, name, value);
-  else
-    obs_json_null(w, name);
-}
-
 /* ---- live ---- */
 
 enum {
@@ -36,7 +27,7 @@ static const live_filter all_live = {.after = UINT64_MAX, .limit = LIVE_OPS};
 static const obs_param live_params[] = {
     OBS_PARAM("after", COUNT, live_filter, after),
     OBS_PARAM("boot", TEXT, live_filter, boot),
-    OBS_PARAM("limit", LIMIT, live_filter, limit),
+    {.name = "limit", .kind = OBS_PARAM_LIMIT, .at = offsetof(live_filter, limit), .most = LIVE_OPS_MAX},
 };
 const obs_params obs_bridge_live_params = OBS_PARAMS(live_params, all_live);
 
@@ -114,9 +105,9 @@ static bool take_live(void *arg, const obs_state_row *row) {
 static void put_figures(obs_json_writer *w, const obs_state_figures *f) {
   obs_json_u64(w, "ops", f->ops);
   obs_json_u64(w, "failures", f->failures);
-  number_or_null(w, "p50_ms", f->quantiles, f->p50);
-  number_or_null(w, "p95_ms", f->quantiles, f->p95);
-  number_or_null(w, "p99_ms", f->quantiles, f->p99);
+  obs_json_i64_if_known(w, "p50_ms", f->quantiles, f->p50);
+  obs_json_i64_if_known(w, "p95_ms", f->quantiles, f->p95);
+  obs_json_i64_if_known(w, "p99_ms", f->quantiles, f->p99);
 }
 
 static void put_moment(obs_json_writer *w, const obs_state_moment *m) {
@@ -159,11 +150,7 @@ void obs_bridge_get_live(obs_connection *s, const void *filter) {
   const obs_bridge_opts *o = &s->bridge->opts;
   char boot[OBS_HEX_LEN + 1];
   obs_state_moment m;
-  obs_bridge_reasons reasons;
-  if (f->limit > LIVE_OPS_MAX) {
-    obs_answer_error(&s->http.answer, &s->http.out, 400, "limit: must be a number from 1 to %d", LIVE_OPS_MAX);
-    return;
-  }
+  obs_ready reasons;
   live_rows rows = {.clusters = o->clusters, .row = obs_connection_batch(s), .after = f->after, .limit = f->limit};
   if (rows.row == NULL) {
     obs_answer_no_memory(&s->http.answer, &s->http.out);
@@ -171,7 +158,7 @@ void obs_bridge_get_live(obs_connection *s, const void *filter) {
   }
   int64_t now_ms = obs_clock_receipt_ms();
   obs_state_look(o->state, now_ms, &m);
-  obs_bridge_find_reasons(s->bridge, &reasons);
+  obs_ready_find(&o->ready, &reasons);
   obs_hex_format(s->bridge->boot, boot);
   bool restarted = f->boot.p != NULL && !obs_str_is(f->boot, boot);
   if (restarted) rows.after = 0;

@@ -6,9 +6,9 @@
  *
  * The bytes are not trusted. */
 #include "base/clock.h"
-#include "base/json_cursor.h"
 #include "base/pack.h"
 #include "changes/internal.h"
+#include "op/member.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -141,21 +141,12 @@ static obs_changes_what what_of(obs_str key) {
   return what;
 }
 
-/* A text or a number that comes next. */
+/* What comes next. */
 static bool see_member(obs_changes *c, obs_cursor *at, obs_changes_what what, const obs_op *op, uint64_t seq) {
-  obs_cursor_value v;
-  char plain[1024];
-  obs_json_cursor_space(at);
-  const char *from = (const char *)at->p;
-  if (!obs_json_cursor_value(at, &v)) return false;
-  if (what == OBS_CHANGES_KINDS) return true;
-  obs_str text = {from, (uint32_t)((const char *)at->p - from), 0}; /* of a number, as it stands */
-  if (v.kind == OBS_VALUE_TEXT) text = v.s;
-  if (v.kind == OBS_VALUE_TEXT && v.escaped) {
-    if (text.len > sizeof(plain)) return true;
-    text = (obs_str){plain, (uint32_t)obs_json_cursor_unescape(v.s, plain), 0};
-  }
-  if (v.kind == OBS_VALUE_TEXT || v.kind == OBS_VALUE_INT || v.kind == OBS_VALUE_FLOAT) see(c, what, text, op, seq);
+  char room[OBS_OP_MEMBER_MAX];
+  obs_str text;
+  if (!obs_op_member_value(at, room, &text)) return false;
+  if (what != OBS_CHANGES_KINDS) see(c, what, text, op, seq);
   return true;
 }
 

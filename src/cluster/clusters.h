@@ -115,7 +115,7 @@ void obs_clusters_apply(void *clusters, obs_batch *b, uint64_t first_seq, int64_
 void obs_clusters_apply_row(void *clusters, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq,
                             int64_t now_ms);
 observer_err obs_clusters_save(void *clusters, obs_buf *out);
-/* Before any apply. CORRUPT leaves the table empty. */
+/* Before any apply. CORRUPT, and NEWER of bytes that a later rule made, leave the table empty. */
 observer_err obs_clusters_load(void *clusters, const void *data, size_t len);
 /* The same of the bytes of version OBS_CLUSTERS_FORMER, which know no trend: it begins empty. */
 observer_err obs_clusters_load_former(void *clusters, const void *data, size_t len);

@@ -154,11 +154,12 @@ static void get_cluster(obs_clusters *c, obs_pack_reader *in, uint32_t version) 
 static observer_err load(obs_clusters *c, uint32_t version, const void *data, size_t len) {
   obs_pack_reader r = {.p = data, .end = (const uint8_t *)data + len}, *in = &r;
   obs_former awaited = {0};
+  uint64_t rule = obs_pack_read_u64(in, UINT32_MAX);
+  if (rule > OBS_MINER_VERSION) return OBSERVER_E_NEWER; /* its ids are known to that rule alone */
   pthread_mutex_lock(&c->lock);
-  bool same_rule = obs_pack_read_u64(in, UINT32_MAX) == OBS_MINER_VERSION;
   get_ids(in, &awaited);
   bool has_ids = !in->bad;
-  if (!same_rule) in->bad = true;
+  if (rule != OBS_MINER_VERSION) in->bad = true;
   if (obs_pack_read_u64(in, UINT32_MAX) != c->opts.clusters) in->bad = true;
   c->cycle = obs_pack_read_u64(in, UINT64_MAX);
   c->failures = obs_pack_read_u64(in, UINT64_MAX);

@@ -1,7 +1,8 @@
 /* Version 2 of the checkpoint's bytes: `u32 version, u32 parts`, for each part its head (name, version, bytes), then
  * the parts one after another, in this machine's byte order. The parts `state` and `dedupe` are always there, then one
  * for each follower that saves. Version 1, still read: `u32 version, u32 bytes of the state`, the state, the dedupe
- * window. The ring is in no part: its rows are read from the journal again. */
+ * window. A part may have a version of its own inside. What is of a later version ends the start, as what has it must
+ * not be lost. The ring is in no part: its rows are read from the journal again. */
 #include "commit/checkpoint.h"
 
 #include "base/clock.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { VERSION = 2, PARTS_MAX = OBS_FOLLOWERS + 2 };
+enum { PARTS_MAX = OBS_FOLLOWERS + 2 };
 
 typedef struct {
   uint32_t version, count; /* of parts; in version 1: bytes of the state */
@@ -48,48 +49,84 @@ static bool find_part(const obs_buf *blob, const char *name, part *out) {
   return false;
 }
 
+/* Always NEWER. `known` 0: the part has its version inside. */
+static observer_err is_newer(const char *name, uint32_t version, uint32_t known, char newer[OBS_COMMIT_NEWER]) {
+  if (known == 0)
+    (void)snprintf(newer, OBS_COMMIT_NEWER, "its part %s is of a later version than observerd %s knows", name,
+                   OBSERVER_VERSION);
+  else
+    (void)snprintf(newer, OBS_COMMIT_NEWER, "its part %s is of version %u, and observerd %s knows versions up to %u",
+                   name, version, OBSERVER_VERSION, known);
+  return OBSERVER_E_NEWER;
+}
+
+/* Before anything is restored: a part of a later version would not be used, and the next checkpoint would be without
+ * what it had. */
+static observer_err find_newer(const obs_commit_opts *opts, const obs_buf *blob, uint32_t version,
+                               char newer[OBS_COMMIT_NEWER]) {
+  part p;
+  if (version > OBS_CHECKPOINT_VERSION) return is_newer("list", version, OBS_CHECKPOINT_VERSION, newer);
+  for (uint32_t i = 0; version == OBS_CHECKPOINT_VERSION && i < opts->nfollowers; i++) {
+    const obs_commit_follower *f = &opts->followers[i];
+    if (f->load != NULL && find_part(blob, f->name, &p) && p.version > f->version)
+      return is_newer(f->name, p.version, f->version, newer);
+  }
+  return OBSERVER_E_OK;
+}
+
+static observer_err load_follower(const obs_commit_follower *f, const part *p, bool *loaded,
+                                  char newer[OBS_COMMIT_NEWER]) {
+  observer_err (*reads)(void *arg, const void *data, size_t len) = p->version == f->version  ? f->load
+                                                                   : p->version == f->former ? f->load_former
+                                                                                             : NULL;
+  if (reads == NULL) return OBSERVER_E_OK;
+  observer_err err = reads(f->arg, p->data, p->len);
+  *loaded = err == OBSERVER_E_OK;
+  if (err == OBSERVER_E_NEWER) return is_newer(f->name, 0, 0, newer);
+  if (err != OBSERVER_E_OK) obs_log_warn("commit", "checkpoint: part %s not used: %s", f->name, observer_strerror(err));
+  return OBSERVER_E_OK;
+}
+
 static observer_err load_blob(const obs_commit_opts *opts, obs_dedupe *dedupe, int64_t now_ms, const obs_buf *blob,
-                              bool loaded[OBS_FOLLOWERS]) {
+                              bool loaded[OBS_FOLLOWERS], char newer[OBS_COMMIT_NEWER]) {
   blob_head head;
-  part state, window;
+  part state, window, p;
   if (blob->len < sizeof(head)) return OBSERVER_E_CORRUPT;
   memcpy(&head, blob->p, sizeof(head));
+  observer_err err = find_newer(opts, blob, head.version, newer);
+  if (err != OBSERVER_E_OK) return err;
   if (head.version == 1) {
     if (head.count > blob->len - sizeof(head)) return OBSERVER_E_CORRUPT;
     state = (part){blob->p + sizeof(head), head.count, 1};
     window = (part){state.data + state.len, blob->len - sizeof(head) - state.len, 1};
-  } else if (head.version != VERSION || !find_part(blob, "state", &state) || !find_part(blob, "dedupe", &window)) {
+  } else if (head.version != OBS_CHECKPOINT_VERSION || !find_part(blob, "state", &state) ||
+             !find_part(blob, "dedupe", &window)) {
     return OBSERVER_E_CORRUPT;
   }
-  observer_err err = obs_dedupe_load(dedupe, window.data, window.len);
+  err = obs_dedupe_load(dedupe, window.data, window.len);
+  if (err == OBSERVER_E_NEWER) return is_newer("dedupe", 0, 0, newer);
   if (err == OBSERVER_E_OK) err = obs_state_load(opts->state, state.data, state.len, now_ms);
-  for (uint32_t i = 0; err == OBSERVER_E_OK && head.version == VERSION && i < opts->nfollowers; i++) {
+  if (err == OBSERVER_E_NEWER) return is_newer("state", 0, 0, newer);
+  for (uint32_t i = 0; err == OBSERVER_E_OK && head.version == OBS_CHECKPOINT_VERSION && i < opts->nfollowers; i++) {
     const obs_commit_follower *f = &opts->followers[i];
-    part p;
-    if (f->load == NULL || !find_part(blob, f->name, &p)) continue;
-    observer_err (*reads)(void *arg, const void *data, size_t len) = p.version == f->version  ? f->load
-                                                                     : p.version == f->former ? f->load_former
-                                                                                              : NULL;
-    if (reads == NULL) continue;
-    observer_err why = reads(f->arg, p.data, p.len);
-    loaded[i] = why == OBSERVER_E_OK;
-    if (!loaded[i]) obs_log_warn("commit", "checkpoint: part %s not used: %s", f->name, observer_strerror(why));
+    if (f->load != NULL && find_part(blob, f->name, &p)) err = load_follower(f, &p, &loaded[i], newer);
   }
   return err;
 }
 
-void obs_checkpoint_load(const obs_commit_opts *opts, obs_dedupe *dedupe, int64_t now_ms, uint64_t *seq,
-                         bool loaded[OBS_FOLLOWERS]) {
+observer_err obs_checkpoint_load(const obs_commit_opts *opts, obs_dedupe *dedupe, int64_t now_ms, uint64_t *seq,
+                                 bool loaded[OBS_FOLLOWERS], char newer[OBS_COMMIT_NEWER]) {
   obs_buf blob = {0};
   *seq = 0;
   uint64_t up_to = 0;
   observer_err err = obs_journal_checkpoint_load(opts->journal, &up_to, &blob);
-  if (err == OBSERVER_E_OK) err = load_blob(opts, dedupe, now_ms, &blob, loaded);
+  if (err == OBSERVER_E_OK) err = load_blob(opts, dedupe, now_ms, &blob, loaded, newer);
   if (err == OBSERVER_E_OK)
     *seq = up_to;
-  else if (err != OBSERVER_E_NOTFOUND)
+  else if (err != OBSERVER_E_NOTFOUND && err != OBSERVER_E_NEWER)
     obs_log_warn("commit", "checkpoint not used: %s", observer_strerror(err));
   obs_buf_fini(&blob);
+  return err == OBSERVER_E_NEWER ? err : OBSERVER_E_OK;
 }
 
 /* ---- saving ---- */
@@ -220,7 +257,7 @@ observer_err obs_checkpoint_begin(obs_checkpoint *c, uint64_t seq) {
   uint64_t begun_ms = obs_clock_mono_ms();
   observer_err err = save_parts(c, &p);
   if (err == OBSERVER_E_OK) {
-    blob_head head = {VERSION, p.count};
+    blob_head head = {OBS_CHECKPOINT_VERSION, p.count};
     obs_buf_append(&blob, &head, sizeof(head));
     obs_buf_append(&blob, p.heads, p.count * sizeof(p.heads[0]));
     obs_buf_append(&blob, p.data.p, p.data.len);

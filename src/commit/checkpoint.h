@@ -9,12 +9,16 @@
 #include "commit/commit.h"
 #include "state/dedupe.h"
 
+enum { OBS_CHECKPOINT_VERSION = 2 };
+
 /* ---- loading: start-up ---- */
 
-/* Restores what the journal's checkpoint has. loaded[i]: follower i has the rows up to *seq. *seq is 0 and nothing is
- * restored when there is none or none that can be used: then every row has to be replayed. */
-void obs_checkpoint_load(const obs_commit_opts *opts, obs_dedupe *dedupe, int64_t now_ms, uint64_t *seq,
-                         bool loaded[OBS_FOLLOWERS]);
+/* Restores what the journal's checkpoint has. NEWER: a newer version wrote it, `newer` says what of it; the daemon is
+ * not to start, for the next checkpoint would take its place. All else is OK: loaded[i]: follower i has the rows up to
+ * *seq. *seq is 0 and nothing is restored when there is none or none that can be used: then every row has to be
+ * replayed. */
+observer_err obs_checkpoint_load(const obs_commit_opts *opts, obs_dedupe *dedupe, int64_t now_ms, uint64_t *seq,
+                                 bool loaded[OBS_FOLLOWERS], char newer[OBS_COMMIT_NEWER]);
 
 /* ---- saving: commit thread ---- */
 

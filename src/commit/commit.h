@@ -26,6 +26,8 @@
 
 typedef struct obs_commit obs_commit;
 
+enum { OBS_COMMIT_NEWER = 160 };
+
 /* A stage that sees every recorded op, in the journal's order. Everything is called on the commit thread (or before it
  * starts) and must not block; what is not wanted is NULL. */
 typedef struct {
@@ -41,7 +43,8 @@ typedef struct {
    * `unknown`: the op's own, op->unknown_count. */
   void (*apply_row)(void *arg, const obs_op *op, const obs_op_unknown *unknown, uint64_t seq, int64_t now_ms);
   observer_err (*save)(void *arg, obs_buf *out);
-  /* Before any apply_row. When it is not OK, the follower is as it was before, and all rows are replayed to it. */
+  /* Before any apply_row. When it is not OK, the follower is as it was before, and all rows are replayed to it; NEWER
+   * ends the start. */
   observer_err (*load)(void *arg, const void *data, size_t len);
   /* The same of bytes of the version `former`; NULL: they are of no use. */
   uint32_t former;
@@ -102,11 +105,13 @@ typedef struct {
   uint64_t replayed;       /* rows counted from the journal itself */
   uint64_t bad_rows;
   bool torn;
-  bool rebuilt; /* a follower's part was missing or of no use: every row was replayed to it */
+  bool rebuilt;                 /* a follower's part was missing or of no use: every row was replayed to it */
+  char newer[OBS_COMMIT_NEWER]; /* what of the checkpoint is of a later version, with NEWER; else "" */
 } obs_commit_recovered;
 
 /* Start-up, before start: state, dedupe window and followers from the checkpoint, then from the journal's rows behind
- * it. Nothing to do when ephemeral. */
+ * it. Nothing to do when ephemeral. NEWER: a newer version wrote the checkpoint; nothing was changed on disk, and the
+ * commit must not be started. */
 observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out);
 observer_err obs_commit_start(obs_commit *c);
 

@@ -1,5 +1,5 @@
 /* Start-up: state, dedupe window and followers come back from the checkpoint and the journal's rows behind it. A
- * checkpoint that cannot be used costs time, nothing else: then every row is replayed; a part that cannot be used, or
+ * checkpoint that is damaged costs time, nothing else: then every row is replayed; a part that cannot be used, or
  * is missing, has every row replayed to its follower alone, unless that is optional. */
 #include "commit/internal.h"
 
@@ -77,11 +77,15 @@ observer_err obs_commit_recover(obs_commit *c, obs_commit_recovered *out) {
   if (c->opts.journal == NULL) return OBSERVER_E_OK;
   observer_err err = obs_batch_init(&r.row);
   if (err != OBSERVER_E_OK) return err;
-  obs_checkpoint_load(r.opts, r.dedupe, r.now_ms, &r.checkpoint_seq, r.loaded);
+  err = obs_checkpoint_load(r.opts, r.dedupe, r.now_ms, &r.checkpoint_seq, r.loaded, out->newer);
+  if (err != OBSERVER_E_OK) {
+    obs_batch_fini(&r.row);
+    return err;
+  }
   err = obs_journal_replay(c->opts.journal, first_row(&r), take_row, &r, &replayed);
   if (err == OBSERVER_E_OK) err = obs_journal_skip_lost(c->opts.journal);
   obs_batch_fini(&r.row);
-  *out = (obs_commit_recovered){r.checkpoint_seq, r.replayed, replayed.bad_rows, replayed.torn, lacks_part(&r)};
+  *out = (obs_commit_recovered){r.checkpoint_seq, r.replayed, replayed.bad_rows, replayed.torn, lacks_part(&r), ""};
   /* Nothing has changed since: the checkpoint on disk is still the newest there can be. */
   if (err == OBSERVER_E_OK && r.replayed == 0 && !out->rebuilt) c->checkpoint_seq = r.checkpoint_seq;
   return err;

@@ -141,24 +141,29 @@ static void put_shares(obs_buf *out, const obs_diagnose_finding *f) {
     obs_words_percent(out, f->rest_failures, f->rest_ops);
 }
 
+/* Facts keep durations in 32 bits: the largest stands for longer ones, too. */
+static void put_ms(obs_buf *out, uint32_t ms) {
+  obs_words_count(out, ms);
+  obs_buf_puts(out, ms < UINT32_MAX ? " ms" : " ms or more");
+}
+
 void obs_sentences_finding(const obs_diagnose_finding *f, obs_buf *out) {
   put_range(out, f);
   if (f->cause == OBS_CAUSE_SLOW) {
     obs_buf_puts(out, "ops");
     obs_words_conditions(out, f, -1, false);
     obs_buf_puts(out, " take ");
-    obs_words_count(out, f->ms_after);
-    obs_buf_puts(out, " ms, typically; ");
-    obs_words_count(out, f->ms_before);
-    obs_buf_puts(out, f->failures > 0 ? " ms before; " : " ms before");
+    put_ms(out, f->ms_after);
+    obs_buf_puts(out, ", typically; ");
+    put_ms(out, f->ms_before);
+    obs_buf_puts(out, f->failures > 0 ? " before; " : " before");
   }
   if (f->cause != OBS_CAUSE_SLOW || f->failures > 0) put_shares(out, f);
   if (f->failures > 0 && f->error != OBS_ERROR_UNKNOWN && !names_kind(f))
     obs_buf_printf(out, "; mostly %s", phrase_of(f->error, f->input_works));
   if (f->at_ms > 0) {
-    obs_buf_puts(out, "; most after about ");
-    obs_words_count(out, f->at_ms);
-    obs_buf_puts(out, " ms");
+    obs_buf_puts(out, f->at_ms < UINT32_MAX ? "; most after about " : "; most after ");
+    put_ms(out, f->at_ms);
   }
   if (f->per_minute > 0) {
     obs_buf_puts(out, "; in minutes with ");

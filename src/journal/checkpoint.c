@@ -4,7 +4,8 @@
  * Version 1, little-endian:
  *   "OBSCKP1\n", u64 seq, u64 XXH64 of the last TAIL bytes (or fewer) before index.indexed of the segment, index of the
  *   segment that was active (index.c), u64 length, that many bytes of the caller, XXH64 of everything before it.
- * A later version gets another magic, and this file then reads both. The caller's bytes carry their own version. */
+ * A later version gets another magic, this file then reads both, and an older daemon refuses to start (format.c). The
+ * caller's bytes carry their own version. */
 #include "base/log.h"
 #include "journal/internal.h"
 #include "jsonl/file.h"
@@ -15,8 +16,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-static const char magic[8] = {'O', 'B', 'S', 'C', 'K', 'P', '1', '\n'};
-enum { TAIL = 4096, CHECKPOINT_MAX = 1 << 30 };
+static const char magic[] = OBS_JOURNAL_CHECKPOINT_MAGIC;
+enum { MAGIC = sizeof(magic) - 1, TAIL = 4096, CHECKPOINT_MAX = 1 << 30 };
 
 /* Hash of what comes before byte `end`. False when the file is shorter, or `end` is not the start of a line. */
 static bool tail_hash(int fd, uint64_t end, uint64_t *hash) {
@@ -34,7 +35,7 @@ observer_err obs_journal_checkpoint_encode(obs_journal *j, uint64_t seq, const v
   const obs_index *x = &obs_journal_active(j)->index;
   uint64_t hash;
   if (!tail_hash(j->fd, x->indexed, &hash)) return obs_journal_fail(j, "read", j->name);
-  obs_buf_append(file, magic, sizeof(magic));
+  obs_buf_append(file, magic, MAGIC);
   obs_index_put_u64(file, seq);
   obs_index_put_u64(file, hash);
   obs_index_encode(x, file);
@@ -62,11 +63,10 @@ typedef struct {
 
 /* The blob stays in the file's bytes. */
 static observer_err parse(const obs_buf *file, parts *out) {
-  if (file->len < sizeof(magic) + 8 || memcmp(file->p, magic, sizeof(magic)) != 0 ||
-      !obs_index_checksum_ok(file->p, file->len))
+  if (file->len < MAGIC + 8 || memcmp(file->p, magic, MAGIC) != 0 || !obs_index_checksum_ok(file->p, file->len))
     return OBSERVER_E_CORRUPT;
-  const char *p = file->p + sizeof(magic);
-  size_t left = file->len - sizeof(magic) - 8;
+  const char *p = file->p + MAGIC;
+  size_t left = file->len - MAGIC - 8;
   if (!obs_index_take_u64(&p, &left, &out->seq) || !obs_index_take_u64(&p, &left, &out->hash))
     return OBSERVER_E_CORRUPT;
   observer_err err = obs_index_decode(&out->index, &p, &left);

@@ -28,8 +28,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-static const char magic[8] = {'O', 'B', 'S', 'G', 'R', 'P', '1', '\n'};
-enum { NOTE_MAX = 4096, CHUNK = 64 << 10 };
+static const char magic[] = OBS_JOURNAL_GROUP_MAGIC;
+enum { MAGIC = sizeof(magic) - 1, NOTE_MAX = 4096, CHUNK = 64 << 10 };
 
 typedef struct {
   uint64_t end;
@@ -50,7 +50,7 @@ static observer_err write_note(obs_journal *j, const obs_journal_group *g, size_
   const obs_index *x = &obs_journal_active(j)->index;
   const uint64_t numbers[] = {x->first_seq, x->indexed, x->indexed + len, XXH64_digest(&state), j->group_n};
   obs_buf out = {0};
-  obs_buf_append(&out, magic, sizeof(magic));
+  obs_buf_append(&out, magic, MAGIC);
   for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) obs_index_put_u64(&out, numbers[i]);
   for (uint32_t i = 0; i < j->group_n; i++) {
     obs_index_put_u64(&out, j->group[i]->mark.end);
@@ -77,7 +77,7 @@ static observer_err write_note(obs_journal *j, const obs_journal_group *g, size_
 }
 
 static bool wipe(int fd) {
-  char blank[sizeof(magic)] = {0};
+  char blank[MAGIC] = {0};
   struct iovec iov = {blank, sizeof(blank)};
   return fd < 0 || obs_file_write_at(fd, &iov, 1, 0);
 }
@@ -143,9 +143,9 @@ static bool parse(const char *p, size_t size, note *out) {
   const char *start = p;
   uint64_t *const numbers[] = {&out->segment, &out->begin, &out->end, &out->hash, &out->nfiles};
   size_t left = size;
-  if (size < sizeof(magic) || memcmp(p, magic, sizeof(magic)) != 0) return false;
-  p += sizeof(magic);
-  left -= sizeof(magic);
+  if (size < MAGIC || memcmp(p, magic, MAGIC) != 0) return false;
+  p += MAGIC;
+  left -= MAGIC;
   for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
     if (!obs_index_take_u64(&p, &left, numbers[i])) return false;
   }

@@ -8,8 +8,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
-enum { OBS_HEAD = 40, OBS_HEAD_MAGIC = 8 };
+/* A magic is six letters, a digit that is the version, and a newline. */
+enum { OBS_HEAD = 40, OBS_HEAD_MAGIC = 8, OBS_HEAD_DIGIT = 6 };
+
+/* Whether `head` has the letters of `magic` and a later digit. */
+static inline bool obs_head_is_later(const char head[OBS_HEAD_MAGIC], const char magic[OBS_HEAD_MAGIC]) {
+  return memcmp(head, magic, OBS_HEAD_DIGIT) == 0 && head[OBS_HEAD_DIGIT] > magic[OBS_HEAD_DIGIT] &&
+         head[OBS_HEAD_DIGIT] <= '9' && head[OBS_HEAD_MAGIC - 1] == '\n';
+}
 
 /* Little-endian numbers. */
 static inline void obs_head_put(unsigned char *p, uint64_t v) {

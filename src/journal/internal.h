@@ -23,6 +23,10 @@
 #define OBS_JOURNAL_BAD_ROWS "bad-rows.jsonl"
 #define OBS_JOURNAL_LOCK "lock"
 #define OBS_JOURNAL_GROUP "group"
+#define OBS_JOURNAL_FORMAT_FILE "format"
+/* What the two begin with; the digit is the version (head.h). */
+#define OBS_JOURNAL_CHECKPOINT_MAGIC "OBSCKP1\n"
+#define OBS_JOURNAL_GROUP_MAGIC "OBSGRP1\n"
 #define OBS_JOURNAL_SESSIONS "coordinator_sessions.jsonl" /* beside the ops */
 
 enum { OBS_JOURNAL_GROUP_FILES = 4 };
@@ -122,6 +126,11 @@ void obs_journal_open_times(const obs_journal *j, size_t i, int fd, obs_times_re
 /* Opens the directory, which is made when it is missing, and locks it and its lock file; again when another directory
  * stands in its place. LOCKED: another daemon has it. */
 observer_err obs_journal_open_dir(obs_journal *j);
+/* Refuses a directory that a newer daemon has written to, NEWER; else notes that this one writes there. At open, before
+ * anything is changed. */
+observer_err obs_journal_check_format(obs_journal *j);
+/* Writes the file `format`; a failure is logged. */
+void obs_journal_mark_format(obs_journal *j);
 /* After a write that ends at byte `end` of the active segment: whether it went where a start will look for it. If not,
  * the segment counts as lost until obs_journal_replace. IO. */
 observer_err obs_journal_look(obs_journal *j, uint64_t end);

@@ -306,6 +306,7 @@ observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, c
   j->tell_ms = TELL_MS;
   observer_err err = set_names(j);
   if (err == OBSERVER_E_OK) err = obs_journal_open_dir(j);
+  if (err == OBSERVER_E_OK && !j->opts.beside) err = obs_journal_check_format(j);
   /* Receipt goes on from what the last run received last. */
   if (err == OBSERVER_E_OK && !j->opts.beside)
     obs_clock_receipt_begin(obs_times_newest_in(j->dir, j->name, j->stem_len));

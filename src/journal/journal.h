@@ -8,6 +8,7 @@
  *   ops.idx                first seq of the active segment, once no rotated one is left to tell it
  *   group                  a group that goes to several journals, while it is written (group.c)
  *   ops-found-*.jsonl      what stood in the active segment's place when that was lost (lost.c)
+ *   format                 which format the directory has, and which observerd wrote it (format.c)
  *   lock                   held (flock), as is the directory, by the one daemon that writes here
  *
  * A row's seq is its ordinal among the readable rows ever recorded, from 1; it is not stored in the row. Bad rows have
@@ -39,6 +40,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+/* Of what is in the directory (format.c, proto/data_directory.md). */
+enum { OBS_JOURNAL_FORMAT = 2 };
+
 typedef struct obs_journal obs_journal;
 
 typedef enum { OBS_FSYNC_ALWAYS, OBS_FSYNC_INTERVAL, OBS_FSYNC_NEVER } obs_journal_fsync;
@@ -62,7 +66,7 @@ typedef struct {
 
 /* Opens and locks; lists the segments and reads their sidecars. Nothing is repaired yet: only replay can tell whether
  * the last row is whole. `error_text` says what went wrong, with the path, for a person. LOCKED: another daemon has
- * it. INVALID: a name that cannot be a segment's. */
+ * it. INVALID: a name that cannot be a segment's. NEWER: a newer version has written there; nothing was changed. */
 observer_err obs_journal_open(const obs_journal_opts *opts, obs_journal **out, char *error_text, size_t error_size);
 void obs_journal_close(obs_journal *j);
 /* Bad rows that are kept aside are redacted; `redact` outlives the journal. Before replay. */

@@ -165,6 +165,7 @@ observer_err obs_journal_replace(obs_journal *j) {
   if (!obs_file_dir_in_place(j->dir, j->dir_fd)) {
     observer_err err = obs_journal_open_dir(j);
     if (err != OBSERVER_E_OK) return err;
+    if (!j->opts.beside) obs_journal_mark_format(j);
   }
   if (!obs_journal_reserve_segment(j)) return obs_journal_fail_nomem(j, "open");
   int fd = obs_journal_open_fresh(j, fresh);

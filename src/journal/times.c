@@ -2,8 +2,8 @@
  *   u64: 40 bits: row less first_seq; 20 bits: how many rows; 4 bits: kind
  *   u64: 48 bits, signed: value; 16 bits: the lowest of the XXH64 of what is before them
  * Kinds: 1 receipt, value in ms since the epoch; 2 boot: from here on another run of the daemon wrote, no rows, value
- * tells it from others; 3 skew in ms, 0 where there is no record. Another layout gets another magic; a file that cannot
- * be read is made again, without the times it had. */
+ * tells it from others; 3 skew in ms, 0 where there is no record. Another layout gets another magic, and a daemon that
+ * is older refuses to start (format.c); a file that is damaged is made again, without the times it had. */
 #include "journal/times.h"
 
 #include "journal/head.h"
@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-static const char magic[OBS_HEAD_MAGIC] = {'O', 'B', 'S', 'T', 'I', 'M', '1', '\n'};
+static const char magic[] = OBS_TIMES_MAGIC;
 enum { SEQ_BITS = 40, COUNT_BITS = 20, VALUE_BITS = 48 };
 enum { COUNT_MAX = (1 << COUNT_BITS) - 1 };
 #define SEQ_MAX ((UINT64_C(1) << SEQ_BITS) - 1)
@@ -69,7 +69,7 @@ static bool open_file(obs_times_reader *r, int dir_fd, const char *name, unsigne
   r->first_seq = obs_head_get(head + 8);
   r->records = ((uint64_t)st.st_size - OBS_HEAD) / OBS_TIMES_RECORD;
   start_over(r);
-  return memcmp(head, magic, sizeof(magic)) == 0;
+  return memcmp(head, magic, OBS_HEAD_MAGIC) == 0;
 }
 
 void obs_times_open(obs_times_reader *r, int dir_fd, const char *name, int segment_fd, uint64_t first_seq) {

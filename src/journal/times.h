@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define OBS_TIMES_MAGIC "OBSTIM1\n" /* of its head */
 enum { OBS_TIMES_RECORD = 16, OBS_TIMES_BUFFER = 256 };
 #define OBS_TIMES_NONE INT64_MIN
 

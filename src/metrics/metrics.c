@@ -133,12 +133,6 @@ static void read_lists(const obs_metrics_sources *from, obs_metrics_values *out)
   out->codes = (obs_metrics_list){l->requests.codes, l->requests.ncodes, sizeof l->requests.codes[0]};
 }
 
-static void read_ready(const obs_metrics_sources *from, obs_metrics_values *out) {
-  char why[160];
-  bool records = from->commit != NULL && obs_commit_health(from->commit, why, sizeof why) == OBSERVER_E_OK;
-  out->ready = records && (from->silent == NULL || from->silent(from->silent_arg) == NULL);
-}
-
 static void read_loops(const obs_learn *learn, obs_metrics_values *out) {
   obs_analyses_get_counts(obs_learn_loop(learn, &obs_analyses_loop), &out->analyses);
   obs_playbooks_get_counts(obs_learn_loop(learn, &obs_playbooks_loop), &out->playbooks);
@@ -155,7 +149,9 @@ void obs_metrics_read_all(const obs_metrics_sources *from, obs_metrics_values *o
   if (from->learn != NULL) read_loops(from->learn, out);
   if (from->notify != NULL) obs_notify_get_counts(from->notify, &out->notify);
   if (from->alerts != NULL) obs_alerts_get_counts(from->alerts, &out->alerts);
-  read_ready(from, out);
+  obs_ready ready;
+  obs_ready_find(&from->ready, &ready);
+  out->ready = ready.n == 0;
   read_lists(from, out);
   obs_metrics_read_process(&out->process);
   out->started_wall_ms = (uint64_t)from->started_wall_ms;

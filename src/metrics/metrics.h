@@ -65,9 +65,7 @@ typedef struct {
   /* Appends the JSON object of all URLs by kind. */
   void (*urls)(void *arg, obs_buf *out);
   void *urls_arg;
-  /* The URL of a listener that does not serve; NULL: all do. */
-  const char *(*silent)(void *arg);
-  void *silent_arg;
+  obs_ready_sources ready;
   obs_bridge *bridge;
 } obs_metrics_sources;
 

@@ -244,8 +244,9 @@ static const obs_metric table[] = {
            "those that failed", .fixed = "outcome=\"failed\"",
            .exemplars = offsetof(obs_exposed_place, exemplars[OBS_EXPOSED_FAILURE])),
     LISTED("op_duration_seconds", HISTOGRAM, endpoints, OBS_EXPOSED_PLACES, obs_exposed_place, ms, "endpoint",
-           "how long ops took, of those that say so, by endpoint as in observer_endpoint_ops_total", .per = 1000,
-           .scale = &obs_exposed_scale, .exemplars = offsetof(obs_exposed_place, exemplars)),
+           "how long ops took, of those that say so, by endpoint as in observer_endpoint_ops_total; one of more "
+           "than a day counts in the sum as a day",
+           .per = 1000, .scale = &obs_exposed_scale, .exemplars = offsetof(obs_exposed_place, exemplars)),
     PAIRS("intake_ops_rejected_total", COUNTER, transports, .rejects, "transport", obs_transport_names, "reason",
           obs_reject_class_names, "of those received, rejected, by the class of the reason"),
     PLAIN(NULL, "commit_queue_bytes", GAUGE, commit.queue_bytes, "bytes of batches that wait for the commit thread"),

@@ -1,6 +1,7 @@
 /* Messages in words, for people who read them at night: first what it is, then where and since when, then where to look
  * further. Times are UTC and say so. */
 #include "base/clock.h"
+#include "base/terminal.h"
 #include "base/utf8.h"
 #include "notify/internal.h"
 
@@ -32,10 +33,18 @@ static void put_count(obs_buf *out, uint64_t n, const char *what) {
   obs_buf_printf(out, "%" PRIu64 " %s%s", n, what, n == 1 ? "" : "s");
 }
 
+/* What producers wrote. A character that turns the direction of writing would show a message as it is not: it stands
+ * there as \u202e. */
+static void put_shown(obs_buf *out, const char *text) {
+  obs_terminal_put(out, text, strlen(text), false);
+}
+
 /* "endpoint /v1/chat, source bot"; of an alert without a group nothing. */
 static void put_labels(obs_buf *out, const obs_notify_facts *f) {
-  for (uint32_t i = 0; i < f->nlabels; i++)
-    obs_buf_printf(out, "%s%s %s", i > 0 ? ", " : "", f->labels[i].name, f->labels[i].value);
+  for (uint32_t i = 0; i < f->nlabels; i++) {
+    obs_buf_printf(out, "%s%s ", i > 0 ? ", " : "", f->labels[i].name);
+    put_shown(out, f->labels[i].value);
+  }
 }
 
 static const obs_notify_item *first(const obs_notify_message *m, obs_notify_says says) {
@@ -110,7 +119,7 @@ static void put_line(const obs_notify_message *m, const obs_notify_item *item, c
     put_labels(out, f);
     obs_buf_puts(out, ": ");
   }
-  obs_buf_puts(out, f->text[0] != '\0' ? f->text : f->rule);
+  put_shown(out, f->text[0] != '\0' ? f->text : f->rule);
   obs_buf_puts(out, "\n  ");
   if (item->says == OBS_NOTIFY_ENDED || item->says == OBS_NOTIFY_OVER) {
     obs_buf_puts(out, "Fired at ");

@@ -229,7 +229,7 @@ static const obs_option rows[] = {
     {"log-format", .meta = "FORMAT", .type = OBS_OPTION_CHOICE, .initial = "text", .choices = "text json", .live = true,
      IN("observerd", log_format), .help = "format of log lines"},
     {"config", .env = "OBSERVER_CONFIG", .meta = "FILE", .type = OBS_OPTION_TEXT, .offset = AT(config),
-     .help = "configuration file (INI)"},
+     .help = "configuration file (INI); of the older system's lakehouse.toml the block [observerd]"},
     {"check-config", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(check_config),
      .help = "check the configuration, print its effective values and where each comes from, and exit"},
     {"sample-config", .type = OBS_OPTION_SWITCH, .initial = "false", .offset = AT(sample_config),
@@ -314,7 +314,10 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   *out = (obs_config){.level = OBS_LOG_INFO};
   if (!obs_options_open(o, table, report, error)) return OBSERVER_E_NOMEM;
   obs_older older = {0};
-  if (file != NULL) obs_options_file(o, file, obs_older_key, &older);
+  if (file != NULL && obs_older_is_toml(file))
+    obs_older_read_toml(&older, o, file, &out->notes);
+  else if (file != NULL)
+    obs_options_file(o, file, obs_older_key, &older);
   obs_options_environment(o);
   for (int i = 1; i < argc; i++) {
     if (argv[i][0] == '-' && argv[i][1] != '\0')

@@ -60,6 +60,8 @@ static const entry files[] = {
     {"DATA_DIR/redact.key", "key of the tokens that stand for what was redacted"},
     {"DATA_DIR/group", "ops and session records of one message while they are written"},
     {"DATA_DIR/checkpoint", "aggregates up to a seq, so that the daemon starts quickly"},
+    {"DATA_DIR/format",
+     "which format the directory has, and which observerd wrote it; an older one does not start there"},
     {"DATA_DIR/lock", "locked by the daemon that writes there; contains its process id"},
 };
 

@@ -19,53 +19,6 @@ const obs_older_variable obs_older_variables[OBS_OLDER_VARIABLES] = {
 static const char *const others[] = {"OBSERVER_URL", "OBSERVER_FEED_URL", "OBSERVER_CONFIG", "OBSERVER_KEY",
                                      "OBSERVER_KEY_FILE"};
 
-/* ---- the older file ---- */
-
-void obs_older_fini(obs_older *older) {
-  free(older->bind.text);
-  free(older->bind.where);
-  free(older->persist_path.text);
-  free(older->persist_path.where);
-  *older = (obs_older){0};
-}
-
-static void keep(obs_older *older, char **to, const char *text) {
-  free(*to);
-  *to = strdup(text);
-  older->oom = older->oom || *to == NULL;
-}
-
-bool obs_older_key(void *arg, const char *section, const char *key, const char *text, const char *where) {
-  obs_older *older = arg;
-  if (strcmp(section, "observerd") != 0) return false;
-  if (strcmp(key, "bind") == 0) {
-    keep(older, &older->bind.text, text);
-    keep(older, &older->bind.where, where);
-    return true;
-  }
-  if (strcmp(key, "persist_path") != 0) return false;
-  keep(older, &older->persist_path.text, text);
-  keep(older, &older->persist_path.where, where);
-  return true;
-}
-
-static void apply_file(const obs_older *older, obs_options *o) {
-  const char *bind = older->bind.text, *path = older->persist_path.text;
-  char value[640];
-  if (bind != NULL && !obs_options_given(o, "http")) { /* `:3219`, as Go has it: on every address */
-    snprintf(value, sizeof(value), "http://%s%s", *bind == ':' ? "0.0.0.0" : "", bind);
-    obs_options_set(o, "http", value, OBS_OPTION_FILE, older->bind.where);
-  }
-  if (path == NULL) return;
-  const char *slash = strrchr(path, '/');
-  int dir = slash == path ? 1 : slash != NULL ? (int)(slash - path) : 0;
-  snprintf(value, sizeof(value), "%.*s", dir > 0 ? dir : 1, dir > 0 ? path : ".");
-  if (!obs_options_given(o, "data-dir"))
-    obs_options_set(o, "data-dir", value, OBS_OPTION_FILE, older->persist_path.where);
-  if (!obs_options_given(o, "journal-name"))
-    obs_options_set(o, "journal-name", slash != NULL ? slash + 1 : path, OBS_OPTION_FILE, older->persist_path.where);
-}
-
 /* ---- the environment ---- */
 
 /* What kubelet gives every container of a namespace for a Service called `observer`, or `observer-...`: the address of
@@ -115,8 +68,7 @@ static void apply_variable(const obs_older_variable *v, obs_options *o, obs_buf 
 }
 
 void obs_older_apply(const obs_older *older, obs_options *o, obs_buf *notes) {
-  o->oom = o->oom || older->oom;
-  apply_file(older, o);
+  obs_older_apply_file(older, o, notes);
   for (size_t i = 0; i < OBS_OLDER_VARIABLES; i++) apply_variable(&obs_older_variables[i], o, notes);
 }
 

@@ -178,6 +178,14 @@ static bool key_is(const char *name, const char *key) {
   return *name == *key;
 }
 
+const obs_option *obs_options_of_key(obs_option_table table, const char *section, const char *key) {
+  for (size_t i = 0; i < table.n; i++) {
+    const obs_option *option = &table.at[i];
+    if (option->section != NULL && strcmp(option->section, section) == 0 && key_is(option->name, key)) return option;
+  }
+  return NULL;
+}
+
 /* A value without its quotes (the older port's file is TOML) and without the comment behind it. */
 static void read_value(const char *raw, char text[FILE_LINE]) {
   size_t n = strlen(raw);
@@ -221,13 +229,11 @@ static int on_key(void *arg, const char *section, const char *key, const char *r
   read_value(raw, text);
   snprintf(where, sizeof(where), "%s, [%s] %s", r->path, section, key);
   /* An unknown key is an error: a typing error would silently leave the default. */
-  for (size_t i = 0; i < r->o->table.n; i++) {
-    const obs_option *option = &r->o->table.at[i];
-    if (option->section == NULL || strcmp(option->section, section) != 0 || !key_is(option->name, key)) continue;
-    assign(r->o, (int)i, text, OBS_OPTION_FILE, where);
-    return 1;
-  }
-  if (r->other == NULL || !r->other(r->arg, section, key, text, where)) complain_key(r, section, key);
+  const obs_option *option = obs_options_of_key(r->o->table, section, key);
+  if (option != NULL)
+    assign(r->o, (int)(option - r->o->table.at), text, OBS_OPTION_FILE, where);
+  else if (r->other == NULL || !r->other(r->arg, section, key, text, where))
+    complain_key(r, section, key);
   return 1;
 }
 

@@ -98,6 +98,8 @@ void obs_options_set(obs_options *o, const char *name, const char *text, obs_opt
  * the table does not have; false: it does not know it either. NULL: none. */
 typedef bool (*obs_options_other)(void *arg, const char *section, const char *key, const char *text, const char *where);
 void obs_options_file(obs_options *o, const char *path, obs_options_other other, void *arg);
+/* The option that a key of a file's section sets; NULL: none does. */
+const obs_option *obs_options_of_key(obs_option_table table, const char *section, const char *key);
 /* Values lose the line ends that a file leaves at their end. */
 void obs_options_environment(obs_options *o);
 /* Looks for what a name, in whatever case and with _ or -, is likely meant to be: begin, try each that there is; then

@@ -107,7 +107,7 @@ enum { HEADER_1 = offsetof(saved_header, unscoped) };
 
 void obs_dedupe_save(const obs_dedupe *d, obs_buf *out) {
   uint64_t unscoped = d->unscoped > d->head ? d->unscoped - d->head : 0;
-  saved_header header = {2, (uint32_t)(d->committed - d->head), d->seed, unscoped};
+  saved_header header = {OBS_DEDUPE_VERSION, (uint32_t)(d->committed - d->head), d->seed, unscoped};
   obs_buf_append(out, &header, sizeof(header));
   for (uint64_t i = d->head; i < d->committed; i++) {
     obs_buf_append(out, &d->fifo[i & d->fifo_mask], sizeof(*d->fifo));
@@ -118,8 +118,9 @@ observer_err obs_dedupe_load(obs_dedupe *d, const void *data, size_t len) {
   saved_header header = {0};
   if (len < HEADER_1) return OBSERVER_E_CORRUPT;
   memcpy(&header, data, HEADER_1);
+  if (header.version > OBS_DEDUPE_VERSION) return OBSERVER_E_NEWER;
   size_t size = header.version == 1 ? HEADER_1 : sizeof(header);
-  if (header.version < 1 || header.version > 2 || len < size || len - size != (size_t)header.ids * sizeof(*d->fifo))
+  if (header.version < 1 || len < size || len - size != (size_t)header.ids * sizeof(*d->fifo))
     return OBSERVER_E_CORRUPT;
   memcpy(&header, data, size);
   uint64_t unscoped = header.version == 1 ? header.ids : header.unscoped;

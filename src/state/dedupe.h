@@ -23,9 +23,11 @@ uint32_t obs_dedupe_pending(const obs_dedupe *d);
 /* What was added stays; the oldest beyond the window are forgotten. */
 void obs_dedupe_commit(obs_dedupe *d);
 void obs_dedupe_rollback(obs_dedupe *d);
+enum { OBS_DEDUPE_VERSION = 2 };
 /* The window as bytes for the checkpoint (what is tentative is left out), and back into an empty one. The format is
  * `u32 version = 2, u32 ids, u64 seed, u64 ids without a scope` (version 1, where all are, lacks the last), then 16
- * bytes an id, oldest first, in this machine's byte order. CORRUPT leaves the window empty. */
+ * bytes an id, oldest first, in this machine's byte order. CORRUPT, and NEWER of bytes of a later
+ * version, leave the window empty. */
 void obs_dedupe_save(const obs_dedupe *d, obs_buf *out);
 observer_err obs_dedupe_load(obs_dedupe *d, const void *data, size_t len);
 

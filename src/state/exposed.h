@@ -16,9 +16,11 @@
 #include "state/totals.h"
 
 enum { OBS_EXPOSED_OWN = 50, OBS_EXPOSED_PLACES = OBS_EXPOSED_OWN + 1, OBS_EXPOSED_SESSION = 63 };
+enum { OBS_EXPOSED_LONGEST_MS = 86400000 }; /* in a sum */
 enum { OBS_EXPOSED_FAILURE = OBS_HISTOGRAM_BOUNDS + 1, OBS_EXPOSED_EXEMPLARS };
 
-/* Of durations, in milliseconds; 0 is not measured, and in no bucket. */
+/* Of durations, in milliseconds; 0 is not measured, and in no bucket. A duration counts towards the sum as a day at
+ * most: a producer's mistake of 2^63 ms must not wrap it, nor make it useless. */
 extern const obs_histogram_scale obs_exposed_scale;
 
 typedef struct {
@@ -61,9 +63,10 @@ static inline void obs_exposed_add(obs_exposed *x, const obs_series *se, const o
     if (p->second[OBS_EXPOSED_FAILURE] != second) obs_exposed_note(p, OBS_EXPOSED_FAILURE, op, seq, second);
   }
   if (!OBS_HAS(op, duration_ms) || op->duration_ms <= 0) return;
-  uint32_t at = obs_histogram_place(&obs_exposed_scale, (uint64_t)op->duration_ms);
+  uint64_t ms = (uint64_t)op->duration_ms;
+  uint32_t at = obs_histogram_place(&obs_exposed_scale, ms);
   p->ms.n[at]++;
-  p->ms.sum += (uint64_t)op->duration_ms;
+  p->ms.sum += ms < OBS_EXPOSED_LONGEST_MS ? ms : OBS_EXPOSED_LONGEST_MS;
   if (p->second[at] != second) obs_exposed_note(p, at, op, seq, second);
 }
 

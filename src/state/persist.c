@@ -18,7 +18,6 @@
 
 #include <stdlib.h>
 
-enum { VERSION = 1 };
 #define BEFORE_FIRST UINT32_MAX
 static const char magic[4] = {'O', 'B', 'S', 'A'};
 
@@ -83,7 +82,7 @@ static void save_keys(obs_state *s, const obs_totals_keys *k, obs_buf *out) {
 observer_err obs_state_save(obs_state *s, obs_buf *out) {
   const obs_totals *t = &s->totals;
   obs_buf_append(out, magic, sizeof magic);
-  obs_pack_u64(out, VERSION);
+  obs_pack_u64(out, OBS_STATE_VERSION);
   obs_pack_u64(out, OBS_SKETCH_BUCKETS);
   obs_state_lock(s);
   save_series(out, &t->all);
@@ -187,7 +186,8 @@ observer_err obs_state_load(obs_state *s, const void *data, size_t len, int64_t 
   if (err == OBSERVER_E_OK && (len < sizeof magic || memcmp(data, magic, sizeof magic) != 0)) err = OBSERVER_E_CORRUPT;
   if (err == OBSERVER_E_OK) {
     in->p += sizeof magic;
-    if (obs_pack_read_u64(in, UINT32_MAX) != VERSION) in->bad = true;
+    uint64_t version = obs_pack_read_u64(in, UINT32_MAX);
+    if (version != OBS_STATE_VERSION) in->bad = true;
     if (obs_pack_read_u64(in, UINT32_MAX) != OBS_SKETCH_BUCKETS) in->bad = true;
     load_series(in, &t->all, &t->pool);
     t->clock = t->all.tick * OBS_TICK_MS;
@@ -200,7 +200,7 @@ observer_err obs_state_load(obs_state *s, const void *data, size_t len, int64_t 
     t->overflow = obs_pack_read_u64(in, COUNT_MAX);
     uint64_t refused = obs_pack_read_u64(in, COUNT_MAX);
     t->pool.refused += refused; /* loading may have refused some more */
-    if (in->bad || in->p != in->end) err = OBSERVER_E_CORRUPT;
+    if (in->bad || in->p != in->end) err = version > OBS_STATE_VERSION ? OBSERVER_E_NEWER : OBSERVER_E_CORRUPT;
   }
   if (err != OBSERVER_E_OK) {
     obs_totals_fini(&loaded);

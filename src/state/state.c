@@ -385,22 +385,15 @@ static bool look_keys(obs_state *s, obs_totals_keys *k, uint32_t ids, summary_ke
   return true;
 }
 
-static void number_or_null(obs_json_writer *w, const char *name, bool known, int64_t value) {
-  if (known)
-    obs_json_i64(w, name, value);
-  else
-    obs_json_null(w, name);
-}
-
 static void put_figures(obs_json_writer *w, const obs_series_figures *v) {
   obs_json_u64(w, "total", v->n.count);
   obs_json_u64(w, "successes", v->n.count - v->n.failures);
   obs_json_u64(w, "failures", v->n.failures);
   obs_json_object(w, "duration_ms");
-  number_or_null(w, "p50", v->quantiles, v->p50);
-  number_or_null(w, "p90", v->quantiles, v->p90);
-  number_or_null(w, "p99", v->quantiles, v->p99);
-  number_or_null(w, "max", v->n.max > 0, v->n.max);
+  obs_json_i64_if_known(w, "p50", v->quantiles, v->p50);
+  obs_json_i64_if_known(w, "p90", v->quantiles, v->p90);
+  obs_json_i64_if_known(w, "p99", v->quantiles, v->p99);
+  obs_json_i64_if_known(w, "max", v->n.max > 0, v->n.max);
   obs_json_end(w);
 }
 

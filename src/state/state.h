@@ -114,9 +114,11 @@ typedef struct {
 uint64_t obs_state_ring_rows(obs_state *s, uint64_t before_seq, bool (*fn)(void *arg, const obs_state_row *row),
                              void *arg);
 
+enum { OBS_STATE_VERSION = 1 };
 /* Lifetime and windows as bytes for the checkpoint (its own format version inside); the ring is not part of it. */
 observer_err obs_state_save(obs_state *s, obs_buf *out);
-/* Before any apply. CORRUPT leaves the state empty. `now_ms` ages the windows. */
+/* Before any apply. CORRUPT, and NEWER of bytes of a later version, leave the state empty. `now_ms` ages the windows.
+ */
 observer_err obs_state_load(obs_state *s, const void *data, size_t len, int64_t now_ms);
 
 /* The history's own part, as a follower of the commit stage saves and loads it (commit.h): the state itself feeds it,

@@ -1,9 +1,9 @@
 #include "timeline/gather.h"
 
 #include "base/clock.h"
-#include "base/json_cursor.h"
 #include "base/utf8.h"
 #include "diagnose/tries.h"
+#include "op/member.h"
 
 #include <xxhash.h>
 
@@ -58,28 +58,15 @@ static uint64_t cluster_of(gather *a, const obs_op *op, uint64_t text) {
   return id;
 }
 
-/* The text member `model` of an object; p NULL: none. */
-static obs_str find_model(obs_str json) {
-  obs_cursor c = obs_cursor_of(json.p, json.len);
-  obs_cursor_value key, value;
-  if (!obs_json_cursor_take(&c, '{')) return (obs_str){0};
-  while (obs_json_cursor_key(&c, &key) && obs_json_cursor_value(&c, &value)) {
-    if (obs_str_is(key.s, "model") && value.kind == OBS_VALUE_TEXT && !value.escaped) return value.s;
-    obs_json_cursor_space(&c);
-    if (!obs_json_cursor_take(&c, ',')) break;
-    obs_json_cursor_space(&c);
-  }
-  return (obs_str){0};
-}
-
-/* Which model did it: of `extra`, or a field of that name. */
-static obs_str model_of(const gather *a, const obs_op *op) {
+/* Which model did it: a field of that name, or a member of `extra`. */
+static obs_str model_of(const gather *a, const obs_op *op, char room[OBS_OP_MEMBER_MAX]) {
   for (uint32_t i = 0; i < op->unknown_count; i++) {
     const obs_op_unknown *u = &a->o->scratch->unknown[op->unknown_first + i];
-    bool text = obs_str_is(u->key, "model") && u->value.len > 2 && u->value.p[0] == '"';
-    if (text && memchr(u->value.p, '\\', u->value.len) == NULL) return obs_str_slice(u->value, 1, u->value.len - 2);
+    obs_cursor at = obs_cursor_of(u->value.p, u->value.len);
+    obs_str text;
+    if (obs_str_is(u->key, "model") && obs_op_member_value(&at, room, &text) && text.len > 0) return text;
   }
-  return OBS_HAS(op, extra) ? find_model(op->extra) : (obs_str){0};
+  return OBS_HAS(op, extra) ? obs_op_member_find(op->extra, "model", room) : (obs_str){0};
 }
 
 static uint64_t task_of(const obs_op *op) {
@@ -117,7 +104,8 @@ static obs_gather_item make(gather *a, const obs_op *op, uint64_t seq) {
   x.event_kind = keep_text(a, FIELD(op, event_kind));
   x.sig_hash = keep_text(a, FIELD(op, sig_hash));
   if (x.kind == OBS_GATHER_A_OP) {
-    x.model = keep_text(a, model_of(a, op));
+    char room[OBS_OP_MEMBER_MAX];
+    x.model = keep_text(a, model_of(a, op, room));
     if (!op->success) note_failure(a, op, &x);
     return x;
   }

@@ -368,6 +368,9 @@ static const char rules[] = "{\"rules\":["
                             "source", "\"scenario\"") "],\"for\":\"15m\"},"
                                                       "{\"id\":\"k1\",\"on\":\"cluster\",\"at_least\":100}]}";
 
+#define OP_FIRES "{\"id\":\"f\",\"on\":\"op\",\"count\":{\"at_least\":1,\"within\":\"1d\",\"by\":[\"endpoint\"]}}"
+#define ABSENT "{\"id\":\"a\",\"on\":\"absence\",\"by\":[\"endpoint\"],\"for\":\"10m\",\"learned\":true}"
+
 static void bench_alerts(bench *x, const char *json, uint32_t count, const char *stage) {
   obs_buf faults = {0};
   obs_rules *r = obs_rules_read(json, json != NULL ? strlen(json) : 0, &faults);
@@ -390,6 +393,42 @@ static void bench_alerts(bench *x, const char *json, uint32_t count, const char 
     if (ns < fastest) fastest = ns;
   }
   report(x, stage, fastest * x->rounds);
+  obs_engine_close(e);
+  obs_rules_free(r);
+}
+
+/* Turns of one rule with many groups: those that fire all the time, or (an absence that is learned) those that have all
+ * stopped. Nanoseconds a group and turn. */
+static void bench_turns(bench *x, const char *json, uint32_t each, int64_t step_ms, const char *stage) {
+  enum { GROUPS = 1000, TURNS = 50 };
+  obs_buf faults = {0};
+  obs_rules *r = obs_rules_read(json, strlen(json), &faults);
+  obs_engine *e = r != NULL ? obs_engine_open(r) : NULL;
+  const obs_engine_look look = {.clusters = {0}};
+  char names[GROUPS][16];
+  check(e != NULL ? OBSERVER_E_OK : OBSERVER_E_INVALID, stage);
+  int64_t now = x->now_ms;
+  uint64_t seq = 0, fastest = UINT64_MAX;
+  obs_engine_begin(e, now, true);
+  for (uint32_t i = 0; i < each; i++, now += step_ms) {
+    for (uint32_t g = 0; g < GROUPS; g++) {
+      obs_op op = x->b.ops[0];
+      snprintf(names[g], sizeof(names[g]), "/group%u", g);
+      op.endpoint = text_of(names[g]);
+      op.present |= OBS_BIT(OBS_F_endpoint);
+      op.received_ms = now;
+      op.late = op.success = false;
+      obs_engine_op(e, &op, NULL, ++seq);
+    }
+  }
+  now += 5 * step_ms;
+  for (uint32_t i = 0; i < TURNS; i++, now += 1000) {
+    uint64_t start = obs_clock_mono_ns();
+    obs_engine_turn(e, 0, &look, now, NULL, NULL);
+    uint64_t ns = obs_clock_mono_ns() - start;
+    if (i > 2 && ns < fastest) fastest = ns;
+  }
+  printf("%s %.1f\n", stage, (double)fastest / GROUPS);
   obs_engine_close(e);
   obs_rules_free(r);
 }
@@ -461,6 +500,8 @@ int main(int argc, char **argv) {
   bench_facts(&x);
   bench_alerts(&x, NULL, 6, "alerts_shipped");
   bench_alerts(&x, rules, 20, "alerts_20_rules");
+  bench_turns(&x, "{\"builtin\":false,\"rules\":[" OP_FIRES "]}", 2, 100, "alerts_turn_firing");
+  bench_turns(&x, "{\"builtin\":false,\"rules\":[" ABSENT "]}", 101, 900000, "alerts_turn_absent");
   bench_changes(&x, false, "changes_same");
   bench_changes(&x, true, "changes_each");
   bench_graph(&x, 0, "graph");

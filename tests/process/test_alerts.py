@@ -125,6 +125,16 @@ class Alerts(CtlTest):
         self.assertEqual(run.stderr, '%s: rules[0] "a": for: must be a time with its unit such as "90s" or "10m"\n'
                                      '%s: rules[1] "b": check: is missing\n' % (broken, broken))
 
+        # Receivers, and files with secrets that they name, are checked as the daemon does.
+        for receivers, to, why in [({"chat": {"slack_url_file": "/nowhere"}}, ["chat"],
+                                    "receivers.chat.slack_url_file: the file /nowhere: No such file or directory"),
+                                   ({"hook": {"url": "ftp://x"}}, ["hook"], "receivers.hook.url: must be an http:// or https:// URL"),
+                                   ({"hook": {"url": "http://x"}}, ["nobody"], 'rule "f": to: there is no receiver nobody')]:
+            broken = self.rules_file(json.dumps({"rules": [counted(to=to)], "receivers": receivers}), "broken.json")
+            self.assertEqual(self.ctl("rules", "check", broken, code=3).stderr, "%s: %s\n" % (broken, why))
+        cut = self.rules_file('{"rules":[{"id":"a","on":"self","check":"recording","text":"x\\u0000y"}]}', "broken.json")
+        self.assertEqual(self.ctl("rules", "check", cut, code=3).stderr, "%s: a text has U+0000 in it\n" % cut)
+
         daemon.stop()
         run = json.loads(self.ctl("rules", "backtest", path, "--json", "--data-dir", daemon.data_dir).stdout)
         self.assertEqual(run["rows"], 4)
@@ -132,6 +142,31 @@ class Alerts(CtlTest):
         loose = self.rules_file([counted("g", 1, keep="1s")], "loose.json", builtin=False)
         run = self.ctl("rules", "backtest", loose, "--data-dir", os.path.join(self.tmp, "none"), code=1)
         self.assertIn("No such file or directory", run.stderr)
+
+    def test_a_segment_is_missing(self):
+        """A backtest says that rows are missing between those that it has; that retention took the oldest is no gap."""
+        path = self.rules_file([counted()], builtin=False)
+        daemon = self.start(args=("--rules", path, "--segment-bytes", "1K"))
+        for n in range(40):
+            self.publish(daemon, op(task_class="x" * 60, op_id=str(n)))
+        daemon.stop()
+        first = sorted((name for name in os.listdir(daemon.data_dir) if name.startswith("ops-") and name.endswith(".jsonl")),
+                       key=lambda name: int(name[4:-6]))
+        self.assertGreater(len(first), 4)
+        seqs = [int(name[4:-6]) for name in first]
+
+        def backtest():
+            run = json.loads(self.ctl("rules", "backtest", path, "--json", "--data-dir", daemon.data_dir).stdout)
+            return run["rows"], run["missing_rows"]
+
+        self.assertEqual(backtest(), (40, 0))
+        os.unlink(os.path.join(daemon.data_dir, first[0]))
+        self.assertEqual(backtest(), (40 - (seqs[1] - seqs[0]), 0))
+        os.unlink(os.path.join(daemon.data_dir, first[2]))
+        gone = seqs[3] - seqs[2]
+        self.assertEqual(backtest(), (40 - (seqs[1] - seqs[0]) - gone, gone))
+        text = self.ctl("rules", "backtest", path, "--data-dir", daemon.data_dir).stdout
+        self.assertIn("\n%d rows missing between those that are there: what they would have done is not known\n" % gone, text)
 
     def test_tests_of_rules(self):
         self.rules_file([dict(id="fills-fail", on="rate", of=[FAILED], above=0.3, by=["city"], **{"for": "1m"})], builtin=False)

@@ -125,6 +125,19 @@ class Message(NotifyTest):
         for text in (tool.stderr(), json.dumps(tool.rows())):
             self.assertNotIn("verysecret", text)
 
+    def test_what_turns_the_direction_of_writing_is_visible(self):
+        """A text of others must not show a message as it is not, in Slack or in a mail."""
+        slack, hook = self.sink(), self.sink()
+        tool = self.tool({"chat": {"slack_url_file": self.secret(slack.url + "/x/y/verysecret")}, "hook": {"url": hook.url}},
+                         to=["chat", "hook"])
+        tool("fire 1 failing warn endpoint=/a\u202e\u2066b it \u200f\u202eslaf")
+        text = slack.wait(1)[0]["text"]
+        self.assertTrue(text.startswith("FIRING failing: endpoint /a\\u202e\\u2066b (warn)\n"), text)
+        self.assertIn("it \\u200f\\u202eslaf", text)
+        sent = hook.wait(1)[0]
+        self.assertEqual(sent["alerts"][0]["labels"]["endpoint"], "/a\u202e\u2066b")  # programs get it as it is
+        self.assertIn("/a\\u202e", sent["commonAnnotations"]["summary"])
+
     def test_receivers_of_a_rule(self):
         first, second = self.sink(), self.sink()
         tool = self.tool({"a": {"url": first.url}, "b": {"url": second.url}}, to=["b"])

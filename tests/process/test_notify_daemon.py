@@ -123,6 +123,9 @@ class Silences(NotifyTest):
                             (("end",), "which silence?"), (("end", "x"), "is not the number"), (("list", "x"), "takes no argument"),
                             (("go",), "which action? add, list or end")]:
             self.assertIn(words, self.ctl("silence", *args, *url, code=2).stderr)
+        for text in ("\u0000", "a\u0000b"):  # would be cut there, and silence something else
+            answer = daemon.post(V1 + "silences", {"matchers": [{"name": "rule", "value": text}], "for": "1h"})
+            self.assertEqual((answer.status, answer.json), (400, {"error": "a text must not have \\u0000 in it"}))
         self.assertIn("for: must be a duration", self.ctl("silence", "add", "x=1", "--for", "soon", *url, code=2).stderr)
 
     def test_keys(self):

@@ -121,7 +121,7 @@ class Live(WatchTest):
     def test_what_is_refused(self):
         daemon = self.start()
         for path, error in (("live?limit=501", "limit: must be a number from 1 to 500"),
-                            ("live?limit=0", "limit: must be a number from 1 to 1000"),
+                            ("live?limit=0", "limit: must be a number from 1 to 500"),
                             ("live?after=-1", "after: must be a whole number, 0 or more"),
                             ("live?after=x", "after: must be a whole number, 0 or more"),
                             ("history?window=1m", "window: must be 1h or 24h"),

@@ -294,7 +294,7 @@ static void params_of_every_kind(void **state) {
 static void seqs_are_bounded(void **state) {
   (void)state;
   static const obs_params_seqs none = {0};
-  static const obs_param list[] = {{"seq", OBS_PARAM_SEQS, 0, NULL, 0}};
+  static const obs_param list[] = {{"seq", OBS_PARAM_SEQS, 0, NULL, 0, 0}};
   static const obs_params params = OBS_PARAMS(list, none);
   obs_buf text = {0};
   for (uint32_t n = 1; n <= OBS_PARAMS_SEQS + 1; n++) {

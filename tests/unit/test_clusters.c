@@ -707,7 +707,11 @@ static void test_another_rule(void **state) {
   for (int i = 0; i < 4; i++) ids[2 + i] = strtoull(cJSON_GetArrayItem(former, i)->valuestring, NULL, 16);
   cJSON_Delete(json);
   assert_int_equal(obs_clusters_save(f.c, &saved), OBSERVER_E_OK);
-  saved.p[0]++;
+  saved.p[0]++; /* a later one: who does not know it must not throw its ids away */
+  open_fixture(&again, 100, 0);
+  assert_int_equal(obs_clusters_load(again.c, saved.p, saved.len), OBSERVER_E_NEWER);
+  obs_clusters_close(again.c);
+  saved.p[0] -= 2;
   for (size_t i = 0; i < 6; i++) {
     char *at = memmem(saved.p, saved.len, &ids[i], sizeof(ids[i]));
     assert_non_null(at);

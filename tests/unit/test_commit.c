@@ -706,6 +706,59 @@ static void test_follower_rows(void **state) {
   close_all(&s);
 }
 
+/* What a start says of the checkpoint, with that follower. */
+static observer_err recover_only(setup *s, char newer[OBS_COMMIT_NEWER]) {
+  char text[256];
+  const obs_state_opts state_opts = OBS_STATE_OPTS_DEFAULT;
+  const obs_journal_opts journal_opts = {.dir = s->f->dir};
+  obs_commit_recovered recovered;
+  assert_int_equal(obs_journal_open(&journal_opts, &s->f->j, text, sizeof(text)), OBSERVER_E_OK);
+  assert_int_equal(obs_state_open(&state_opts, &s->state), OBSERVER_E_OK);
+  obs_commit_opts opts = {
+      .journal = s->f->j, .state = s->state, .followers = s->followers, .nfollowers = s->nfollowers};
+  assert_int_equal(obs_commit_open(&opts, &s->c), OBSERVER_E_OK);
+  observer_err err = obs_commit_recover(s->c, &recovered);
+  memcpy(newer, recovered.newer, OBS_COMMIT_NEWER);
+  close_all(s); /* which writes no checkpoint: the thread was not started */
+  return err;
+}
+
+/* What a newer version wrote is neither thrown away nor taken for something else. */
+static void test_newer_checkpoint(void **state) {
+  diary kept = {.load = OBSERVER_E_OK};
+  obs_commit_follower follower = {.name = "kept",
+                                  .version = 3,
+                                  .arg = &kept,
+                                  .apply = diary_apply,
+                                  .apply_row = diary_apply_row,
+                                  .save = diary_save,
+                                  .load = diary_load};
+  setup s = {.f = *state, .followers = &follower, .nfollowers = 1};
+  char newer[OBS_COMMIT_NEWER];
+  obs_batch b;
+  atomic_store(&disk_fails, false);
+  open_all(&s, OBS_FSYNC_ALWAYS);
+  submit(&s, &b, OBS_TRANSPORT_REP, "[{\"endpoint\":\"/a\"},{\"endpoint\":\"/b\"}]");
+  wait_done(&s, 1);
+  close_all(&s);
+  obs_batch_fini(&b);
+
+  follower.version = 2;
+  assert_int_equal(recover_only(&s, newer), OBSERVER_E_NEWER);
+  assert_string_equal(newer,
+                      "its part kept is of version 3, and observerd " OBSERVER_VERSION " knows versions up to 2");
+  follower.version = 3;
+  kept.load = OBSERVER_E_NEWER;
+  assert_int_equal(recover_only(&s, newer), OBSERVER_E_NEWER);
+  assert_string_equal(newer, "its part kept is of a later version than observerd " OBSERVER_VERSION " knows");
+
+  kept.load = OBSERVER_E_OK;
+  kept.seen[0] = '\0';
+  assert_int_equal(recover_only(&s, newer), OBSERVER_E_OK);
+  assert_string_equal(newer, "");
+  assert_string_equal(kept.seen, "[2] "); /* the checkpoint is as it was */
+}
+
 int main(void) {
   obs_log_setup(OBS_LOG_ERROR, OBS_LOG_TEXT);
   const struct CMUnitTest tests[] = {
@@ -719,6 +772,7 @@ int main(void) {
       cmocka_unit_test(test_who_waits_for_each_answer_goes_first),
       cmocka_unit_test(test_more_to_follow),
       cmocka_unit_test_setup_teardown(test_follower_rows, make, clear),
+      cmocka_unit_test_setup_teardown(test_newer_checkpoint, make, clear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

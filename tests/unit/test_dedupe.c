@@ -91,7 +91,9 @@ static void test_damaged_bytes(void **state) {
   obs_dedupe_close(d);
   assert_int_equal(obs_dedupe_open(WINDOW, PENDING, &d), OBSERVER_E_OK);
   for (size_t n = 0; n < saved.len; n++) assert_int_equal(obs_dedupe_load(d, saved.p, n), OBSERVER_E_CORRUPT);
-  saved.p[0] ^= 1;
+  saved.p[0] = OBS_DEDUPE_VERSION + 1;
+  assert_int_equal(obs_dedupe_load(d, saved.p, saved.len), OBSERVER_E_NEWER);
+  saved.p[0] = 0;
   assert_int_equal(obs_dedupe_load(d, saved.p, saved.len), OBSERVER_E_CORRUPT);
   for (int i = 0; i < 5; i++) assert_true(add(d, i));
   obs_dedupe_close(d);

@@ -184,6 +184,15 @@ static void exemplars_once_a_second(void **unused) {
       assert_int_equal(p->exemplars[0].seq, 1);
     }
   }
+  for (uint32_t i = 0; i < 3; i++) { /* a producer's mistake */
+    test_batch_clear(tb);
+    test_batch_add(tb, &(test_op){.source = "s", .endpoint = "/endless", .ok = true, .ms = INT64_MAX, .time = T0},
+                   "{}");
+    obs_state_apply(s, &tb->b, 7 + i, T0);
+  }
+  const obs_exposed_place *endless = find(obs_state_exposed(s, T0, places), "/endless");
+  assert_int_equal(endless->ms.n[OBS_HISTOGRAM_BOUNDS], 3);
+  assert_int_equal(endless->ms.sum, 3 * UINT64_C(86400000));
   const obs_exposed_place *p = find(obs_state_exposed(s, T0, places), "/a");
   assert_int_equal(p->ms.n[0], 3); /* at most 5 ms */
   assert_int_equal(p->ms.n[1], 1);

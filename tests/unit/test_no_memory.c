@@ -1,6 +1,7 @@
 /* Every allocation of journal, records and state fails once: the call answers OBSERVER_E_NOMEM or does its work, and
  * what it reported is what is there afterwards. */
 #include "access/access.h"
+#include "alerts/alerts.h"
 #include "alloc_fault.h"
 #include "journal_fixture.h"
 #include "jsonl/records.h"
@@ -280,11 +281,54 @@ static void keys(void **state) {
   assert_true(opened > 5);
 }
 
+/* How often receivers were taken. */
+static bool take_receivers(void *arg, const obs_rules *rules, char *error, size_t size) {
+  unsigned *taken = arg;
+  (void)rules;
+  (void)error;
+  (void)size;
+  ++*taken;
+  return true;
+}
+
+static obs_engine_self nothing;
+static void look_at_nothing(void *arg, obs_engine_self *out) {
+  (void)arg;
+  *out = nothing;
+}
+
+/* A reload of rules that fails takes no receivers either: else alerts of the old rules would go to those of the new. */
+static void reload_of_rules(void **state) {
+  (void)state;
+  unsigned taken = 0, failed = 0;
+  char text[256];
+  obs_alerts *a;
+  obs_clusters *clusters;
+  const obs_clusters_opts clusters_opts = {.clusters = 100};
+  assert_int_equal(obs_clusters_open(&clusters_opts, &clusters), OBSERVER_E_OK);
+  const obs_alerts_opts opts = {
+      .clusters = clusters, .self = look_at_nothing, .receivers = take_receivers, .arg = &taken};
+  assert_int_equal(obs_alerts_open(&opts, &a, text, sizeof(text)), OBSERVER_E_OK);
+  assert_int_equal(taken, 1);
+  bool fired = true;
+  for (unsigned long n = 1; fired; n++) {
+    unsigned before = taken;
+    alloc_fault_arm(n);
+    bool ok = obs_alerts_reload(a);
+    fired = alloc_fault_disarm();
+    assert_int_equal(taken - before, ok ? 1 : 0);
+    failed += !ok;
+  }
+  assert_true(failed > 10);
+  obs_alerts_close(a);
+  obs_clusters_close(clusters);
+}
+
 int main(void) {
   obs_log_setup(OBS_LOG_ERROR + 1, OBS_LOG_TEXT);
   const struct CMUnitTest tests[] = {
-      JOURNAL_TEST(journal),    JOURNAL_TEST(records), JOURNAL_TEST(state_counts),
-      JOURNAL_TEST(state_load), JOURNAL_TEST(dedupe),  JOURNAL_TEST(keys),
+      JOURNAL_TEST(journal), JOURNAL_TEST(records), JOURNAL_TEST(state_counts),        JOURNAL_TEST(state_load),
+      JOURNAL_TEST(dedupe),  JOURNAL_TEST(keys),    cmocka_unit_test(reload_of_rules),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -245,6 +245,19 @@ static const struct {
      "The other side answers too slowly or not at all.",
      "Expect failures of ops with city \"Toledo\" until this is fixed; try again later, with a longer pause each time.",
      ""},
+    {"a duration that is beyond what is kept of one",
+     {.cause = OBS_CAUSE_SHARE,
+      .error = OBS_ERROR_TIMEOUT,
+      .nconditions = 1,
+      .conditions = {IS("city", "Toledo")},
+      COUNTS(40, 80, 0, 900),
+      .at_ms = UINT32_MAX},
+     "40 of 80 ops with city \"Toledo\" failed (50 %); of the other 900, 0 %; mostly timeouts; most after "
+     "4,294,967,295 ms "
+     "or more.",
+     "The other side answers too slowly or not at all.",
+     "Expect failures of ops with city \"Toledo\" until this is fixed; try again later, with a longer pause each time.",
+     ""},
 };
 
 static void expect(const char *name, void (*say)(const obs_diagnose_finding *, obs_buf *),

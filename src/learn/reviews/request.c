@@ -1,5 +1,6 @@
 /* What is posted for review, read and checked. */
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/row.h"
 #include "base/utf8.h"
 #include "learn/reviews/internal.h"
@@ -29,16 +30,6 @@ static bool wrong(char *error, size_t size, const char *name, const char *what) 
 static const cJSON *member(const cJSON *json, const char *name) {
   const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
   return item == NULL || cJSON_IsNull(item) ? NULL : item;
-}
-
-/* An escaped NUL would end cJSON's texts, and what follows would not be judged. */
-static bool has_nul(obs_str body) {
-  for (uint32_t i = 0; i + 1 < body.len; i++) {
-    if (body.p[i] != '\\') continue;
-    if (body.len - i >= 6 && memcmp(body.p + i, "\\u0000", 6) == 0) return true;
-    i++;
-  }
-  return memchr(body.p, '\0', body.len) != NULL;
 }
 
 static bool take_op(obs_review_request *req, const cJSON *json, const obs_op_limits *limits, char *error, size_t size) {
@@ -117,7 +108,8 @@ bool obs_review_request_read(obs_review_request *req, obs_str body, const obs_op
   s->time_ms = INT64_MIN;
   if (body.len == 0) return wrong(error, size, "body", "must be a JSON object");
   if (!obs_utf8_valid(body.p, body.len)) return wrong(error, size, "body", "must be valid UTF-8");
-  if (has_nul(body)) return wrong(error, size, "body", "must not contain NUL characters");
+  if (obs_json_has_nul(body)) /* what follows would not be judged */
+    return wrong(error, size, "body", "must not contain NUL characters");
   req->json = cJSON_ParseWithLengthOpts(body.p, body.len, &end, false);
   while (req->json != NULL && end < body.p + body.len && strchr(" \t\r\n", *end) != NULL) end++;
   if (!cJSON_IsObject(req->json) || end != body.p + body.len)

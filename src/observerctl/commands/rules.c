@@ -1,6 +1,7 @@
 /* rules: the daemon's rules of alerts; a file of rules checked, tested, and played against a journal. */
 #include "base/clock.h"
 #include "base/json.h"
+#include "notify/receivers.h"
 #include "observerctl/ask/ask.h"
 #include "observerctl/cli/actions.h"
 #include "observerctl/cli/args.h"
@@ -88,15 +89,20 @@ static int run_check(void *arg) {
   const char *path = one_file(args, "check");
   obs_buf faults = {0};
   if (path == NULL) return OBS_COMMAND_USAGE;
+  obs_notify_config *receivers = NULL;
+  char error[512];
   obs_rules *rules = obs_rules_read_file(path, &faults);
-  int status = rules != NULL ? OBS_COMMAND_OK : EXIT_NO;
-  if (rules == NULL) say_faults(path, &faults);
-  for (uint32_t i = 0; rules != NULL && i < rules->n; i++) {
+  bool ok = rules != NULL && obs_notify_receivers_read(rules, &receivers, error, sizeof(error));
+  int status = ok ? OBS_COMMAND_OK : EXIT_NO;
+  if (rules != NULL && !ok) obs_buf_printf(&faults, "%s\n", error);
+  if (!ok) say_faults(path, &faults);
+  for (uint32_t i = 0; ok && i < rules->n; i++) {
     const obs_rule *r = &rules->at[i];
     obs_text_printf(stdout, "%s%s (%s): %s", r->id, r->builtin ? " (shipped)" : "",
                     obs_rule_severity_names[r->severity], r->text);
     putchar('\n');
   }
+  obs_notify_config_free(receivers);
   obs_rules_free(rules);
   obs_buf_fini(&faults);
   return status;
@@ -160,6 +166,7 @@ static bool print_json(const obs_backtest *b) {
   obs_json_object(&w, NULL);
   obs_json_u64(&w, "rows", b->rows);
   obs_json_u64(&w, "bad_rows", b->bad_rows);
+  obs_json_u64(&w, "missing_rows", b->missing);
   if (b->rows > 0) {
     obs_json_time(&w, "first", b->first_ms);
     obs_json_time(&w, "last", b->last_ms);
@@ -246,6 +253,9 @@ static bool print_text(const obs_backtest *b, uint64_t took_ms, bool utc) {
   if (!print_rules(b, utc) || !print_alerts(b, utc)) return false;
   if (b->left_out > 0) printf("... and %s more\n", obs_text_count(count, b->left_out));
   if (b->bad_rows > 0) printf("%s passed over\n", obs_text_counted(rows, b->bad_rows, "bad row"));
+  if (b->missing > 0)
+    printf("%s missing between those that are there: what they would have done is not known\n",
+           obs_text_counted(rows, b->missing, "row"));
   if (b->untimed > 0)
     printf("%s without a time of receipt: the timestamps stand for it\n", obs_text_counted(rows, b->untimed, "row"));
   return true;

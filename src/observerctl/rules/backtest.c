@@ -21,7 +21,8 @@ typedef struct {
   obs_backtest *b;
   obs_player player;
   obs_batch rows;
-  uint64_t seq;
+  uint64_t seq; /* of the next row */
+  bool begun;   /* a segment was played, so that `seq` is known */
 } run;
 
 /* ---- what would have fired ---- */
@@ -160,7 +161,9 @@ static bool play_segment(run *r, const char *dir, const char *name, const obs_se
   uint64_t seq = active ? active_seq(dir, name, fd) : s->first_seqs[i];
   char *sidecar = NULL;
   obs_times_reader times = {.fd = -1};
+  if (r->begun && seq > r->seq) r->b->missing += seq - r->seq;
   if (seq > 0) r->seq = seq;
+  r->begun = true;
   if (seq > 0 && asprintf(&sidecar, "%s/%.*s-%llu.times", dir, stem, name, (unsigned long long)seq) >= 0)
     obs_times_open(&times, AT_FDCWD, sidecar, fd, seq);
   free(sidecar);

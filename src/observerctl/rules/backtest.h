@@ -20,6 +20,7 @@ typedef struct {
   obs_backtest_rule of[OBS_RULES_MAX];
   OBS_VEC(obs_alert) alerts; /* the first OBS_BACKTEST_KEPT, as they ended; open ones have no end */
   uint64_t rows, bad_rows, untimed, left_out;
+  uint64_t missing; /* rows between segments that are there: what they would have done is not known */
   int64_t first_ms, last_ms;
   bool oom;
   void (*progress)(void *arg, uint64_t bytes);

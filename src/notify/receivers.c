@@ -1,8 +1,8 @@
-#include "observerd/receivers.h"
+#include "notify/receivers.h"
 
 #include <stdio.h>
 
-bool obs_receivers_read(const obs_rules *rules, obs_notify_config **out, char *error, size_t size) {
+bool obs_notify_receivers_read(const obs_rules *rules, obs_notify_config **out, char *error, size_t size) {
   *out = NULL;
   if (rules->file != NULL && (*out = obs_notify_config_read(rules->file, error, size)) == NULL) return false;
   for (uint32_t i = 0; i < rules->n; i++) {
