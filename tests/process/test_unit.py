@@ -119,11 +119,18 @@ class Unit(DaemonTest):
         daemon.wait_total(4)
         wait_until(lambda: model.requests("/v1/chat/completions"), 30, "a question to the model")
         self.assertIn("[TICKET_", daemon.journal_rows()[0]["error"])
-        self.assertEqual(self.niceness(daemon), {0})
+        self.assertEqual(self.niceness(daemon), {os.nice(0)})
         daemon.stop()
         self.assertNotIn("Operation not permitted", daemon.stderr())
-        # Elsewhere threads step back: it was the filter.
-        self.assertGreater(max(self.niceness(self.start("other"))), 0)
+
+    def test_threads_step_back(self):
+        """From where the daemon is started: none gets in front of those who record."""
+        daemon = self.make()
+        plain = daemon.command()
+        daemon.command = lambda: ["nice", "-n", "7"] + plain
+        found = self.niceness(daemon.start())
+        self.assertEqual(min(found), os.nice(0) + 7)
+        self.assertGreater(max(found), os.nice(0) + 7)
 
     def niceness(self, daemon):
         found = set()
