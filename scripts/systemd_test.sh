@@ -262,7 +262,8 @@ others() {
   override RuntimeDirectory -- 'Environment=OBSERVER_PULL=ipc:///run/observerd/pull;uid=1000'
   begin
   has_said 'user 1000 is not of this process' || fail 'it does not say that another user cannot connect'
-  override RuntimeDirectory PrivateUsers ProtectHome BindReadOnlyPaths SystemCallFilter=setpriority -- \
+  override RuntimeDirectory PrivateUsers ProtectHome BindReadOnlyPaths SystemCallFilter=setpriority AmbientCapabilities \
+    CapabilityBoundingSet -- 'Environment=OBSERVER_HTTP=http://127.0.0.1:80,http://127.0.0.1:3800' \
     'Environment=OBSERVER_PULL=ipc:///run/observerd/pull;uid=1000' \
     'Environment=OBSERVER_OVERSEER_CORRECTIONS_PATH=/home/overseer/corrections.jsonl OBSERVER_CYCLE=1'
   echo '{"correction":"ask first","task_class":"fill"}' >/home/overseer/corrections.jsonl
@@ -275,7 +276,8 @@ others() {
   wait_for 'the correction' eval 'observerctl ops --json --limit 100 | grep -q "ask first"'
   [ "$(stat -L -c %a $data/ops.jsonl)" = 600 ] || fail 'the journal is open to others'
   awk '$19 > 0 { steps = 1 } END { exit !steps }' "/proc/$(property MainPID)/task"/*/stat || fail 'no thread steps back'
-  say 'opened: Unix sockets for another user, a file under /home, threads that step back'
+  curl -sS --max-time 20 http://127.0.0.1:80/livez >/dev/null || fail 'it does not listen on port 80'
+  say 'opened: Unix sockets for another user, a file under /home, a port below 1024, threads that step back'
   end
 }
 
