@@ -378,7 +378,7 @@ prepare >"$work/prepare.log" 2>&1 || { tail -n 40 "$work/prepare.log"; say 'FAIL
 tail -f "$work/said" &
 reader=$!
 trap 'kill $reader' EXIT
-timeout 1800 qemu-system-x86_64 -accel tcg -cpu max -smp 2 -m 1024 -nodefaults -no-user-config -display none -nic none -no-reboot \
+timeout 3600 qemu-system-x86_64 -accel tcg -cpu max -smp 2 -m 1024 -nodefaults -no-user-config -display none -nic none -no-reboot \
   -kernel "$root"/boot/vmlinuz-* -initrd "$root"/boot/initrd.img-* -append 'root=/dev/vda rw console=ttyS0 quiet panic=-1 net.ifnames=0' \
   -drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" -serial "file:$work/console" -serial "file:$work/said" || say 'the machine does not end by itself'
 sleep 1
