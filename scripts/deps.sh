@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and only those. What is there already is left as it is.
 #
-#   scripts/deps.sh GROUP...     build | test | browser | check | plane | fuzz | bench | debian13 | newcomer | package
+#   scripts/deps.sh GROUP...     build | test | browser | check | plane | fuzz | bench | debian13 | newcomer | package | machine
 set -euo pipefail
 
 [ ! -r /etc/os-release ] || . /etc/os-release
@@ -24,7 +24,7 @@ group_packages() {
     build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev \
       libcjson-dev libcurl4-openssl-dev libncurses-dev zlib1g-dev libssl-dev libpcre2-dev ;;
     test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl openssl groff-base tmux zsh fish haproxy nginx-light prometheus prometheus-alertmanager \
-      ca-certificates python3-yaml python3-jsonschema "$(kubectl_packages)" "$(node_packages)" ;;
+      systemd ca-certificates python3-yaml python3-jsonschema "$(kubectl_packages)" "$(node_packages)" ;;
     browser) echo chromium ;;
     check) echo clang-format clang-tidy cppcheck shellcheck ;;
     plane) node_packages ;;
@@ -32,6 +32,7 @@ group_packages() {
     bench) echo wrk python3 redis-server redis-tools ;;
     debian13) echo debootstrap ;;
     newcomer) echo git ;;
+    machine) echo debootstrap e2fsprogs qemu-system-x86 ;;
     package) echo build-essential debhelper dpkg-dev fakeroot lintian python3 curl ;;
     *) return 1 ;;
   esac

@@ -19,6 +19,7 @@ install(CODE "
   string(REPLACE /usr/bin/observerd \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/observerd\" unit \"\${unit}\")
   file(WRITE \"${CMAKE_BINARY_DIR}/observerd.service\" \"\${unit}\")")
 install(FILES ${CMAKE_BINARY_DIR}/observerd.service DESTINATION lib/systemd/system)
+install(FILES deploy/observerd-override.conf DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # Both find the prefix from their own place, so that an installed tree can be moved. What the static library needs is
 # named plainly: Debian's NNG has no pkg-config file, and libcurl's own asks for the development files of all it is made

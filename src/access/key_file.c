@@ -2,6 +2,7 @@
 
 #include "access/keys.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "jsonl/file.h"
 
 #include <errno.h>
@@ -16,16 +17,11 @@
 
 enum { LOCK_WAIT_MS = 10000, LOCK_PAUSE_MS = 20, MODE = 0600 };
 
-/* How Kubernetes mounts a Secret for a process that is not root: root's, and only this process's group may read it. */
-static bool is_mounted_secret(const struct stat *st) {
-  return st->st_uid == 0 && st->st_gid == getegid() && st->st_gid != 0 && (st->st_mode & 037) == 0;
-}
-
 /* NULL: nothing. */
 static const char *flaw_of(const struct stat *st, char *room, size_t size) {
   unsigned mode = (unsigned)st->st_mode & 07777;
   if (!S_ISREG(st->st_mode)) return "not a regular file";
-  if ((mode & 077) != 0 && !is_mounted_secret(st)) {
+  if (!obs_secret_is_private(st)) {
     (void)snprintf(room, size, "mode %04o: others can %s it, must be 0600", mode,
                    (mode & 044) != 0   ? "read"
                    : (mode & 022) != 0 ? "write"

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 observer_err obs_secret_copy(const char *key, size_t len, const char *from, char **out, char *text, size_t size) {
   bool visible = true;
@@ -20,6 +21,12 @@ observer_err obs_secret_copy(const char *key, size_t len, const char *from, char
   if (*out != NULL) return OBSERVER_E_OK;
   snprintf(text, size, "%s: %s", from, observer_strerror(OBSERVER_E_NOMEM));
   return OBSERVER_E_NOMEM;
+}
+
+bool obs_secret_is_private(const struct stat *st) {
+  bool roots = st->st_uid == 0 && (st->st_mode & 037) == 0;
+  bool handed = st->st_gid == 0 ? geteuid() != 0 : st->st_gid == getegid();
+  return (st->st_mode & 077) == 0 || (roots && handed);
 }
 
 observer_err obs_secret_read(const char *what, const char *path, char **out, bool *open_to_others, char *text,
@@ -43,7 +50,7 @@ observer_err obs_secret_read(const char *what, const char *path, char **out, boo
   else
     err = obs_secret_copy(line, len, from, out, text, size);
   if (in != NULL && open_to_others != NULL && fstat(fileno(in), &st) == 0)
-    *open_to_others = S_ISREG(st.st_mode) && (st.st_mode & (S_IRGRP | S_IROTH)) != 0;
+    *open_to_others = S_ISREG(st.st_mode) && (st.st_mode & (S_IRGRP | S_IROTH)) != 0 && !obs_secret_is_private(&st);
   explicit_bzero(line, sizeof(line));
   if (in != NULL) (void)fclose(in); /* only read from */
   return err;

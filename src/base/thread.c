@@ -16,7 +16,10 @@ observer_err obs_thread_start(pthread_t *thread, const char *name, void *(*fn)(v
 
 void obs_thread_step_back(int nice) {
   /* Of this thread alone, on Linux. Where it is not allowed, it runs as the others do. */
-  (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice);
+  id_t self = (id_t)syscall(SYS_gettid);
+  errno = 0; /* -1 is a priority, too */
+  int now = getpriority(PRIO_PROCESS, self);
+  if (errno == 0) (void)setpriority(PRIO_PROCESS, self, now + nice);
 }
 
 observer_err obs_thread_cond_init(pthread_cond_t *cond) {

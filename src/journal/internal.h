@@ -86,7 +86,7 @@ struct obs_journal {
   char error[512];
   int (*datasync)(int fd);
   int (*truncate)(int fd, off_t length);
-  uint64_t tell_bytes, tell_ms; /* replay of so much is told, and how far it is after each such time */
+  uint64_t tell_bytes, tell_ms; /* replay of so much is logged, and told how far it is after each such time */
 
   _Atomic uint64_t next_seq; /* 0 before replay */
 

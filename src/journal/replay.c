@@ -78,21 +78,22 @@ static void tell_begin(replay *r) {
     r->bytes += from < s->size ? s->size - from : 0;
   }
   r->tell_at = obs_clock_mono_ms() + j->tell_ms;
-  if (r->bytes < j->tell_bytes)
-    r->tell_at = UINT64_MAX;
-  else if (files == 1)
+  if (r->bytes < j->tell_bytes) return;
+  if (files == 1)
     obs_log_info("journal", "reading %s of %s", size_text(r->bytes, size), j->name);
   else
     obs_log_info("journal", "reading %s of %s and %zu older segments", size_text(r->bytes, size), j->name, files - 1);
 }
 
-/* `read`: bytes of the segment at hand. */
+/* `read`: bytes of the segment at hand. Who waits for the start hears of a small journal, too: a machine may be slow.
+ */
 static void tell_progress(replay *r, uint64_t read) {
   uint64_t now = obs_clock_mono_ms(), done = r->bytes_before + read;
   if (now < r->tell_at) return;
   r->tell_at = now + r->j->tell_ms;
   double percent = 100 * (double)done / (double)r->bytes;
-  obs_log_info("journal", "reading: %" PRIu64 " rows, %.0f %%", r->out->rows, percent);
+  if (r->bytes >= r->j->tell_bytes)
+    obs_log_info("journal", "reading: %" PRIu64 " rows, %.0f %%", r->out->rows, percent);
   if (r->j->opts.progress != NULL) r->j->opts.progress(r->j->opts.progress_arg, r->out->rows, (unsigned)percent);
 }
 
@@ -219,7 +220,7 @@ static observer_err replay_segment(replay *r, size_t i) {
   uint32_t rows = 0;
   while ((err = obs_lines_next(&lines, &row)) == OBSERVER_E_OK) {
     enum { BETWEEN_LOOKS = 256 }; /* rows, at the clock */
-    if (r->tell_at != UINT64_MAX && ++rows % BETWEEN_LOOKS == 0) tell_progress(r, row.offset - offset);
+    if (++rows % BETWEEN_LOOKS == 0) tell_progress(r, row.offset - offset);
     if (r->line > 0 || row.offset == 0) r->line++;
     if (row.offset < r->known)
       take_known(r, &row);

@@ -109,6 +109,10 @@ observer_err obs_tls_attach(obs_tls *t, obs_stream_listener *l, char *why, size_
 /* It is about to be freed. NULL is allowed. */
 void obs_tls_detach(obs_tls *t, const obs_stream_listener *l);
 
+/* Says which users of the address the kernel shows as another user to this process, so that they are never let in.
+ * `name`: of the socket. */
+void obs_stream_warn_of_users(const char *name, const obs_address *a);
+
 /* Looks what became of the probes under way. With the server's lock. */
 void obs_stream_probe_look(obs_stream_server *srv);
 

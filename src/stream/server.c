@@ -384,6 +384,7 @@ observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address 
   (void)snprintf(bound, OBS_ADDRESS_MAX, "%.*s", OBS_ADDRESS_MAX - 1, a->kind == OBS_ADDRESS_IPC ? a->url : url);
   memcpy(l->bound, bound, sizeof l->bound);
   srv->listeners[srv->nlisteners++] = l;
+  obs_stream_warn_of_users(srv->opts.protocol->name, a);
   return OBSERVER_E_OK;
 }
 

@@ -4,7 +4,7 @@ A real process, so that what the daemon meets is a real peer. It serves POST /ai
 and /log, and GET /health; anything else is 404. How it behaves is said by lines of JSON on its standard input
 ({"path": null or one, "behaviour": {...}}, each answered with `ok`), and it ends when that closes:
 
-    model_server.py [--port N] [--log FILE]      prints its port, then serves; FILE gets a line a request
+    model_server.py [--address IP] [--port N] [--log FILE]      prints its port, then serves; FILE gets a line a request
 
 Behaviours, for all paths or one; what is set replaces what was set before (for all paths: everything):
     delay=SECONDS     waits before anything else
@@ -168,8 +168,8 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port, log):
-        super().__init__(("127.0.0.1", port), Handler)
+    def __init__(self, address, port, log):
+        super().__init__((address, port), Handler)
         self.behaviours = Behaviours()
         self.ends = threading.Event()
         self.lock = threading.Lock()
@@ -185,10 +185,11 @@ class Server(http.server.ThreadingHTTPServer):
 
 def serve():
     options = argparse.ArgumentParser(description="Stands for the services that observerd calls.")
+    options.add_argument("--address", default="127.0.0.1")
     options.add_argument("--port", type=int, default=0)
     options.add_argument("--log")
     args = options.parse_args()
-    server = Server(args.port, args.log)
+    server = Server(args.address, args.port, args.log)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     print(server.server_port, flush=True)
     for line in sys.stdin:

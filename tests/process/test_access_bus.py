@@ -470,6 +470,19 @@ class Users(AccessTest):
             self.assertEqual(len(self.lines(daemon, "%s %s: refused uid %d" % (kind, url, os.getuid()))), 1)
             self.assertEqual(self.audit(daemon)[("%s %s" % (kind, url), "", 401)], 3)
 
+    def test_a_user_whom_the_namespace_does_not_have(self):
+        """As with systemd's PrivateUsers=yes: such a peer is somebody else, for the kernel."""
+        probe = subprocess.run(["unshare", "--user", "--map-root-user", "true"], capture_output=True, text=True, check=False)
+        if probe.returncode != 0:
+            self.skipTest("no user namespaces here: " + probe.stderr.strip())
+        daemon = self.make(pull=self.url("ipc") + ";uid=0;uid=1000", rep=None, sub=None)
+        plain = daemon.command()
+        daemon.command = lambda: ["unshare", "--user", "--map-root-user"] + plain
+        daemon.start()
+        self.assertEqual([line.split("pull ", 1)[1] for line in self.lines(daemon, "user namespace")],
+                         ["%s: user 1000 is not of this process's user namespace and cannot connect (a unit of systemd: PrivateUsers=no)"
+                          % daemon.url("pull")])
+
     def test_a_user_with_a_key(self):
         """Both: the user may connect, and may do what the key may."""
         key = self.keys.add("bound", "ingest", sources=["mailer"])

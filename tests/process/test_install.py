@@ -70,7 +70,7 @@ class Install(DaemonTest):
                                                       "cmake/observer/observer-config.cmake",
                                                       "cmake/observer/observer-config-version.cmake")]
         wanted += ["share/doc/observer/" + name for name in ("README.md", "LICENSE", "SECURITY.md", "CHANGELOG.md",
-                                                             "proto/framing.md", "proto/observed_op.md")]
+                                                             "proto/framing.md", "proto/observed_op.md", "observerd-override.conf")]
         if os.path.exists(os.path.join(BUILD, "man")):  # a build with sanitizers makes no pages
             wanted += ["share/doc/observer/observerd.conf.sample", "share/man/man1/observerctl.1", "share/man/man1/observerctl-tail.1", "share/man/man8/observerd.8",
                        "share/bash-completion/completions/observerctl", "share/zsh/site-functions/_observerctl",

@@ -408,7 +408,6 @@ static void progress_is_told(void **state) {
     said = strstr(text, "reading");
     if (quiet) {
       assert_null(said);
-      assert_int_equal(seen[0], 0);
     } else {
       char want[96];
       snprintf(want, sizeof(want), "info journal: reading 0.3 MiB of ops.jsonl and %u older segments\n",
@@ -416,8 +415,8 @@ static void progress_is_told(void **state) {
       assert_non_null(strstr(text, want));
       assert_non_null(strstr(text, "info journal: reading: 255 rows, 4 %\n"));
       assert_null(strstr(text, "100 %"));
-      assert_true(seen[0] > 20 && seen[1] > 5700); /* every 256 rows, and what is left at a segment's end */
     }
+    assert_true(seen[0] > 20 && seen[1] > 5700); /* every 256 rows, and what is left at a segment's end */
     shut(f);
   }
 }
