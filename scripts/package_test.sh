@@ -4,7 +4,7 @@
 # removes (what was recorded stays) and purges (nothing stays), and has autopkgtest run the package's own tests. What the steps
 # print is kept as build/packages/debian12.log and debian13.log, the packages beside them. Needs root or sudo, and may mount.
 #
-#   scripts/package_test.sh [12|13]...
+#   scripts/package_test.sh [--try] [12|13]...     --try: with the packages that the last run has built
 set -euo pipefail
 case ${1:-} in
   -h | --help)
@@ -14,7 +14,7 @@ case ${1:-} in
 esac
 cd "$(dirname "$0")/.."
 
-say() { printf 'package_test: %4d s  %s\n' "$((SECONDS + ${OBSERVER_SINCE:-0}))" "$1"; }
+say() { printf 'package_test: %4d s  %s\n' "$((SECONDS + ${SINCE:-0}))" "$1"; }
 fail() {
   say "FAIL: $1" >&2
   [ -z "${2:-}" ] || tail -n 40 "$2" >&2
@@ -23,7 +23,7 @@ fail() {
 
 # ---- inside a tree: every step writes what its commands print to /log ----
 
-tools=(autopkgtest binutils curl gcc libc6-dev perl pkgconf python3 systemd) # what the tests need that the packages do not
+tools=(autopkgtest binutils curl dpkg-dev gcc libc6-dev perl pkgconf python3 systemd) # what the tests need that the packages do not
 names=(observer observer-tools libobserver1 libobserver-dev)
 
 apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 "$@" >>/log 2>&1 || fail "apt-get $*" /log; }
@@ -38,7 +38,7 @@ build() { # twice, in two places, time zones and languages
   (TMPDIR=$(mktemp -d) TZ=UTC LC_ALL=C.UTF-8 scripts/package.sh /packages/first) >>/log 2>&1 || fail 'the packages do not build' /log
   say "built, and lintian $(dpkg-query -W -f '${Version}' lintian) finds no error, warning or pedantic remark"
   mkdir -p /var/tmp/quite/another/place
-  (TMPDIR=/var/tmp/quite/another/place TZ=Asia/Kathmandu LC_ALL=C scripts/package.sh /packages/second) >>/log 2>&1 || fail 'the packages do not build twice' /log
+  (TMPDIR=/var/tmp/quite/another/place TZ=Asia/Kathmandu LC_ALL=C OBSERVER_LINTIAN=off scripts/package.sh /packages/second) >>/log 2>&1 || fail 'the packages do not build twice' /log
   (cd /packages/first && sha256sum ./*.deb) >/tmp/first.sums
   (cd /packages/second && sha256sum ./*.deb) | diff /tmp/first.sums - || fail 'two builds are not the same'
   say "built again elsewhere: the same bytes of $(wc -l </tmp/first.sums) packages"
@@ -66,18 +66,26 @@ fetch() { # what is installed later, without a network
   apt_get install --download-only --no-install-recommends "${tools[@]}" "${debs[@]}"
 }
 
-files() { # what a purge must leave as it was: all but what apt, dpkg and ldconfig keep for themselves
+files() { # what a purge must leave as it was: all but what apt, dpkg and ldconfig keep for themselves, and what ends with a boot
   find / -xdev \( -path /proc -o -path /dev -o -path /packages -o -path /tmp -o -path /src -o -path /var/lib/apt -o -path /var/lib/dpkg \
-    -o -path /var/cache -o -path /var/log -o -path /root \) -prune -o -print | grep -vxE '/log|/etc/ld.so.cache|/etc/(passwd|group|g?shadow)-' | sort
+    -o -path /run -o -path /var/cache -o -path /var/log -o -path /root \) -prune -o -print | grep -vxE '/log|/etc/ld.so.cache|/etc/(passwd|group|g?shadow)-' | sort
   getent passwd
   getent group
 }
 
 unit() { sed -n "s/^$1=//p" "$(dpkg -L observer | grep '/observerd\.service$')"; }
 
+belongs() { # FILE 'MODE USER'
+  [ "$(stat -c '%a %U' "$1")" = "$2" ] || fail "$1 is $(stat -c '%a %U' "$1"), not $2"
+}
+
 running=
 run() { # USER COMMAND...: in the background, until it is ready
-  setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}" >/tmp/daemon.log 2>&1 &
+  : >/tmp/daemon.log
+  (
+    umask 0027 # as the units of both versions have it
+    exec setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}" >/tmp/daemon.log 2>&1
+  ) &
   running=$!
   local i
   for ((i = 0; i < 600; i++)); do
@@ -96,7 +104,6 @@ start() { # as the unit says, without systemd
   if [ -L "$state" ]; then
     rm "$state"
     mv "/var/lib/private/$(unit StateDirectory)" "$state"
-    rmdir /var/lib/private
   fi
   install -d -m "$(unit StateDirectoryMode)" "$state"
   chown -R "$user:$(unit Group)" "$state"
@@ -112,8 +119,8 @@ stop() {
 }
 
 published() { # ENDPOINT: an op of it is recorded, and read back
-  observerctl pub --endpoint "$1" --failed --error 'one that was planned' >>/log || fail 'nothing is recorded' /tmp/daemon.log
-  observerctl ops --endpoint "$1" --json | grep -qF '"one that was planned"' || fail 'what was recorded is not read back' /tmp/daemon.log
+  observerctl pub --endpoint "$1" --error 'one that was planned' >>/log || fail 'nothing is recorded' /tmp/daemon.log
+  observerctl ops --endpoint "$1" --json | grep -F '"one that was planned"' >/dev/null || fail 'what was recorded is not read back' /tmp/daemon.log
 }
 
 is_enabled() { [ "$(systemctl is-enabled observerd.service 2>/dev/null)" = enabled ]; }
@@ -125,25 +132,29 @@ bare() { # nothing but the packages: what they need is what they say
   start
   published /bare
   stop
+  belongs /var/lib/observerd/ops.jsonl '600 observer'
+  belongs /etc/observer/observer.ini '644 root'
   apt_get purge "${names[@]}"
   ! getent passwd observer || fail 'the user stays behind'
   say "installed in a bare tree, an op published and read back"
 }
 
 upgrade() {
-  local old=http://127.0.0.1:3800 dynamic=61184 state=/var/lib/private/observerd i
+  local old=http://127.0.0.1:3800 dynamic=61184 state=/var/lib/observerd i
   apt_get install /packages/observer_0.1.0.deb
   install -d -o "$dynamic" -g "$dynamic" "$state"
-  ln -s private/observerd /var/lib/observerd
   for i in 1 2; do # the checkpoint that the first run leaves is older than the rows of the second
-    run "$dynamic" observerd --data-dir /var/lib/observerd --cycle 1
+    run "$dynamic" observerd --data-dir "$state" --cycle 1
     tests/package/upgrade.py record "$old"
     [ "$i" = 1 ] && stop
   done
   tests/package/upgrade.py remember "$old" /tmp/was.json
   kill -9 "$running"
-  wait "$running" || true
+  { wait "$running" || true; } 2>/dev/null # bash would say that it was killed
   cp "$state/ops.jsonl" /tmp/ops-of-0.1.jsonl
+  # So systemd leaves the directory of a DynamicUser=.
+  mv "$state" /var/lib/private/observerd
+  ln -s private/observerd "$state"
   install_new
   [ "$(dpkg-query -W -f '${Version}' observer)" = "$(dpkg-deb -f "${debs[0]}" Version)" ] || fail 'apt does not upgrade'
   start
@@ -157,13 +168,13 @@ upgrade() {
 
 installed() { # looks at what lies there
   local id
-  systemd-analyze verify observerd.service >>/log 2>&1 || fail 'the unit' /log
+  systemd-analyze --man=no verify observerd.service >>/log 2>&1 || fail 'the unit' /log
   is_enabled || fail 'the unit is not enabled'
   id=$(readelf -n /usr/bin/observerd | sed -n 's/^ *Build ID: //p')
-  dpkg-deb -c /packages/first/observer-dbgsym_*.deb | grep -q "/${id:0:2}/${id:2}\.debug$" || fail "the debugging symbols are not those of observerd ($id)"
-  readelf -dlW /usr/bin/observerd | grep -q 'BIND_NOW' || fail 'observerd is not hardened'
+  dpkg-deb -c /packages/first/observer-dbgsym_*.deb | grep "/${id:0:2}/${id:2}\.debug$" >/dev/null || fail "the debugging symbols are not those of observerd ($id)"
+  readelf -dlW /usr/bin/observerd | grep BIND_NOW >/dev/null || fail 'observerd is not hardened'
   grep -q 'pkg:npm/preact@' /usr/share/doc/observer/observer.cdx.json || fail 'what observerd is made of does not name preact'
-  [ "$(stat -c '%a %U' /var/lib/observerd/ops.jsonl)" = '600 observer' ] || fail "ops.jsonl is $(stat -c '%a %U' /var/lib/observerd/ops.jsonl)"
+  belongs /var/lib/observerd '700 observer'
 }
 
 remove() { # and come back; then purge
@@ -179,11 +190,11 @@ remove() { # and come back; then purge
   is_enabled || fail 'the unit is not enabled again'
   start
   published /again
-  observerctl ops --endpoint /upgraded --json | grep -q '"/upgraded"' || fail 'what was recorded before removing is not shown' /tmp/daemon.log
+  observerctl ops --endpoint /upgraded --json | grep '"/upgraded"' >/dev/null || fail 'what was recorded before removing is not shown' /tmp/daemon.log
   stop
   say 'removed: data and configuration stay, nothing is enabled; installed again: they are in use'
   apt_get remove "${names[@]}"
-  apt_get purge "${names[@]}"
+  dpkg --purge "${names[@]}" >>/log 2>&1 || fail 'dpkg --purge' /log # apt does not know packages that are in no archive
   files | diff /tmp/before - >/tmp/left || fail 'purging leaves this behind (>), or takes it (<):' /tmp/left
   say 'purged: no file, link, user or group is left'
 }
@@ -224,6 +235,11 @@ esac
 
 . scripts/debian13_tree.sh
 tree_as_root "$@"
+builds=yes
+if [ "${1:-}" = --try ]; then
+  builds=
+  shift
+fi
 releases=("$@")
 [ $# -gt 0 ] || releases=(12 13)
 out=$PWD/build/packages
@@ -241,10 +257,10 @@ new_tree() { # DIR. What is unpacked there need not outlive a power cut
 }
 
 inside() { # DIR STEP...
-  tree_run "$1" LC_ALL=C.UTF-8 OBSERVER_SINCE="$SECONDS" bash /src/observer/scripts/package_test.sh --inside "${@:2}"
+  tree_run "$1" LC_ALL=C.UTF-8 SINCE="$SECONDS" bash /src/observer/scripts/package_test.sh --inside "${@:2}"
 }
 
-test_release() {
+build_release() { # FOLDER: the packages go there
   local steps=(build)
   new_tree "$work/build"
   if [ ! -e "$(old_root)" ]; then
@@ -256,15 +272,18 @@ test_release() {
     tar -c -C "$work/build/src/old-root" . | gzip -1 >"$(old_root).part"
     mv "$(old_root).part" "$(old_root)"
   fi
+  rm -rf "$1"
+  cp -R "$work/build/packages/first" "$1"
+}
+
+try_release() { # FOLDER
   new_tree "$work/try"
   mkdir "$work/try/src/old-root"
   tar -xz -f "$(old_root)" -C "$work/try/src/old-root"
-  mv "$work/build/packages/first" "$work/try/packages/first"
+  cp -R "$1" "$work/try/packages/first"
   inside "$work/try" pack_old fetch
-  unshare --net bash -euo pipefail -c 'tree_run "$@"' _ "$work/try" LC_ALL=C.UTF-8 OBSERVER_SINCE="$SECONDS" \
+  unshare --net bash -euo pipefail -c 'tree_run "$@"' _ "$work/try" LC_ALL=C.UTF-8 SINCE="$SECONDS" \
     bash /src/observer/scripts/package_test.sh --inside try
-  mkdir -p "$out/debian$1"
-  cp "$work"/try/packages/first/*.deb "$out/debian$1"
 }
 
 keep_logs() { # whatever happened
@@ -285,7 +304,8 @@ for release in "${releases[@]}"; do
   say "Debian $release"
   work=$(mktemp -d "$tree-package.XXXXXX")
   trap keep_logs EXIT
-  test_release "$release"
+  [ -z "$builds" ] || build_release "$out/debian$release"
+  try_release "$out/debian$release"
   keep_logs
   trap - EXIT
 done
