@@ -26,7 +26,9 @@ fail() {
 tools=(autopkgtest binutils curl dpkg-dev gcc libc6-dev perl pkgconf python3 systemd) # what the tests need that the packages do not
 names=(observer observer-tools libobserver1 libobserver-dev)
 
-apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 "$@" >>/log 2>&1 || fail "apt-get $*" /log; }
+apt_get() {
+  DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 "$@" >>/log 2>&1 || fail "apt-get $*" /log
+}
 
 files_of_packages() { # sets `debs`: what is installed
   local name
@@ -34,11 +36,16 @@ files_of_packages() { # sets `debs`: what is installed
   for name in "${names[@]}"; do debs+=("/packages/first/${name}"_*.deb); done
 }
 
+package_into() { # FOLDER NAME=VALUE...
+  env "${@:2}" scripts/package.sh "$1" >>/log 2>&1 || fail "the packages do not build into $1" /log
+}
+
 build() { # twice, in two places, time zones and languages
-  (TMPDIR=$(mktemp -d) TZ=UTC LC_ALL=C.UTF-8 scripts/package.sh /packages/first) >>/log 2>&1 || fail 'the packages do not build' /log
+  local other=/var/tmp/quite/another/place
+  mkdir -p "$other"
+  package_into /packages/first TMPDIR=/tmp TZ=UTC
   say "built, and lintian $(dpkg-query -W -f '${Version}' lintian) finds no error, warning or pedantic remark"
-  mkdir -p /var/tmp/quite/another/place
-  (TMPDIR=/var/tmp/quite/another/place TZ=Asia/Kathmandu LC_ALL=C OBSERVER_LINTIAN=off scripts/package.sh /packages/second) >>/log 2>&1 || fail 'the packages do not build twice' /log
+  package_into /packages/second TMPDIR="$other" TZ=Asia/Kathmandu LC_ALL=C OBSERVER_LINTIAN=off
   (cd /packages/first && sha256sum ./*.deb) >/tmp/first.sums
   (cd /packages/second && sha256sum ./*.deb) | diff /tmp/first.sums - || fail 'two builds are not the same'
   say "built again elsewhere: the same bytes of $(wc -l </tmp/first.sums) packages"
@@ -55,8 +62,8 @@ build_old() { # version 0.1 as somebody could have installed it; what belongs to
 
 pack_old() {
   mkdir -p /src/old-root/DEBIAN
-  printf 'Package: observer\nVersion: 0.1.0\nArchitecture: %s\nMaintainer: observer maintainers <observer@example.org>\nDescription: version 0.1\n' \
-    "$(dpkg --print-architecture)" >/src/old-root/DEBIAN/control
+  printf '%s\n' 'Package: observer' 'Version: 0.1.0' "Architecture: $(dpkg --print-architecture)" \
+    'Maintainer: observer maintainers <observer@example.org>' 'Description: version 0.1' >/src/old-root/DEBIAN/control
   dpkg-deb --root-owner-group --build /src/old-root /packages/observer_0.1.0.deb >>/log
 }
 
@@ -66,9 +73,11 @@ fetch() { # what is installed later, without a network
   apt_get install --download-only --no-install-recommends "${tools[@]}" "${debs[@]}"
 }
 
-files() { # what a purge must leave as it was: all but what apt, dpkg and ldconfig keep for themselves, and what ends with a boot
-  find / -xdev \( -path /proc -o -path /dev -o -path /packages -o -path /tmp -o -path /src -o -path /var/lib/apt -o -path /var/lib/dpkg \
-    -o -path /run -o -path /var/cache -o -path /var/log -o -path /root \) -prune -o -print | grep -vxE '/log|/etc/ld.so.cache|/etc/(passwd|group|g?shadow)-' | sort
+# What a purge must leave as it was: all but what apt, dpkg and ldconfig keep for themselves, and what ends with a boot.
+files() {
+  local others=(/dev /packages /proc /root /run /src /tmp /var/cache /var/lib/apt /var/lib/dpkg /var/log) skip=() place
+  for place in "${others[@]}"; do skip+=(-path "$place" -prune -o); done
+  find / -xdev "${skip[@]}" -print | grep -vxE '/log|/etc/ld.so.cache|/etc/(passwd|group|g?shadow)-' | sort
   getent passwd
   getent group
 }
@@ -120,7 +129,8 @@ stop() {
 
 published() { # ENDPOINT: an op of it is recorded, and read back
   observerctl pub --endpoint "$1" --error 'one that was planned' >>/log || fail 'nothing is recorded' /tmp/daemon.log
-  observerctl ops --endpoint "$1" --json | grep -F '"one that was planned"' >/dev/null || fail 'what was recorded is not read back' /tmp/daemon.log
+  observerctl ops --endpoint "$1" --json | grep -F '"one that was planned"' >/dev/null ||
+    fail 'what was recorded is not read back' /tmp/daemon.log
 }
 
 is_enabled() { [ "$(systemctl is-enabled observerd.service 2>/dev/null)" = enabled ]; }
@@ -156,9 +166,11 @@ upgrade() {
   mv "$state" /var/lib/private/observerd
   ln -s private/observerd "$state"
   install_new
-  [ "$(dpkg-query -W -f '${Version}' observer)" = "$(dpkg-deb -f "${debs[0]}" Version)" ] || fail 'apt does not upgrade'
+  [ "$(dpkg-query -W -f '${Version}' observer)" = "$(dpkg-deb -f "${debs[0]}" Version)" ] ||
+    fail 'apt does not upgrade'
   start
-  tests/package/upgrade.py compare "$old" /tmp/was.json >/tmp/compared || fail 'the upgraded daemon does not know what 0.1 knew' /tmp/daemon.log
+  tests/package/upgrade.py compare "$old" /tmp/was.json >/tmp/compared ||
+    fail 'the upgraded daemon does not know what 0.1 knew' /tmp/daemon.log
   cmp /tmp/ops-of-0.1.jsonl /var/lib/observerd/ops.jsonl || fail 'the upgrade changes rows of the journal'
   published /upgraded
   stop
@@ -171,7 +183,8 @@ installed() { # looks at what lies there
   systemd-analyze --man=no verify observerd.service >>/log 2>&1 || fail 'the unit' /log
   is_enabled || fail 'the unit is not enabled'
   id=$(readelf -n /usr/bin/observerd | sed -n 's/^ *Build ID: //p')
-  dpkg-deb -c /packages/first/observer-dbgsym_*.deb | grep "/${id:0:2}/${id:2}\.debug$" >/dev/null || fail "the debugging symbols are not those of observerd ($id)"
+  dpkg-deb -c /packages/first/observer-dbgsym_*.deb | grep "/${id:0:2}/${id:2}\.debug$" >/dev/null ||
+    fail "the debugging symbols are not those of observerd ($id)"
   readelf -dlW /usr/bin/observerd | grep BIND_NOW >/dev/null || fail 'observerd is not hardened'
   grep -q 'pkg:npm/preact@' /usr/share/doc/observer/observer.cdx.json || fail 'what observerd is made of does not name preact'
   belongs /var/lib/observerd '700 observer'
@@ -182,7 +195,8 @@ remove() { # and come back; then purge
   echo 'OBSERVER_LOG_LEVEL=info' >/etc/default/observerd
   install_new --reinstall
   apt_get remove "${names[@]}"
-  cmp -n "$(stat -c %s /tmp/ops-of-0.1.jsonl)" /tmp/ops-of-0.1.jsonl /var/lib/observerd/ops.jsonl || fail 'removing takes what was recorded'
+  cmp -n "$(stat -c %s /tmp/ops-of-0.1.jsonl)" /tmp/ops-of-0.1.jsonl /var/lib/observerd/ops.jsonl ||
+    fail 'removing takes what was recorded'
   tail -n 1 /etc/observer/observer.ini | grep -qx '# a line of the operator' || fail 'removing takes the configuration'
   [ ! -e /usr/bin/observerd ] || fail 'the program is still there'
   ! is_enabled || fail 'the unit is still enabled'
@@ -190,7 +204,8 @@ remove() { # and come back; then purge
   is_enabled || fail 'the unit is not enabled again'
   start
   published /again
-  observerctl ops --endpoint /upgraded --json | grep '"/upgraded"' >/dev/null || fail 'what was recorded before removing is not shown' /tmp/daemon.log
+  observerctl ops --endpoint /upgraded --json | grep '"/upgraded"' >/dev/null ||
+    fail 'what was recorded before removing is not shown' /tmp/daemon.log
   stop
   say 'removed: data and configuration stay, nothing is enabled; installed again: they are in use'
   apt_get remove "${names[@]}"
@@ -206,7 +221,7 @@ own_tests() { # by Debian's runner, which installs the packages itself
   autopkgtest --no-built-binaries "${debs[@]}" /src/package/ -- null >/tmp/own.log 2>&1 || status=$?
   cat /tmp/own.log >>/log
   [ "$status" = 0 ] || fail "autopkgtest ends with $status" /tmp/own.log
-  say "autopkgtest: $(grep -E '^[a-z-]+ +PASS' /tmp/own.log | awk '{ printf "%s %s ", $1, $2 }')"
+  say "autopkgtest: $(sed -n '/@ summary$/,$s/^\([a-z-]\{1,\}\) *\(PASS\).*/\1 \2/p' /tmp/own.log | paste -sd ,)"
 }
 
 try() {
@@ -264,7 +279,8 @@ build_release() { # FOLDER: the packages go there
   local steps=(build)
   new_tree "$work/build"
   if [ ! -e "$(old_root)" ]; then
-    git -c safe.directory="$(pwd -P)" archive dacbef0 | tar -x -C "$work/build/src/old"
+    git -c safe.directory="$(pwd -P)" archive dacbef0 | tar -x -C "$work/build/src/old" ||
+      fail 'the history has no dacbef0, of which the older package is made: fetch it'
     steps+=(build_old)
   fi
   inside "$work/build" "${steps[@]}"
@@ -293,7 +309,6 @@ keep_logs() { # whatever happened
 
 export -f tree_run
 scripts/deps.sh debian13
-git -c safe.directory="$(pwd -P)" cat-file -e dacbef0 || fail 'the history has no dacbef0, of which the older package is made: fetch it'
 mkdir -p "$out"
 for release in "${releases[@]}"; do
   case $release in
