@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the Debian packages of this tree, with what deploy/debian says, and checks them with lintian.
 #
-#   scripts/package.sh [FOLDER]    where they go; default build/packages
+#   scripts/package.sh [FOLDER]    where they go; default build/packages. OBSERVER_LINTIAN=off leaves lintian out
 set -euo pipefail
 case ${1:-} in
   -h | --help)
@@ -28,5 +28,5 @@ cp -R deploy/debian "$work/observer/debian"
 ) >"$out/build.log" 2>&1 || { tail -n 40 "$out/build.log" >&2; exit 1; }
 rm -f "$out"/*.deb "$out"/*.changes "$out"/*.buildinfo
 mv "$work"/*.deb "$work"/*.changes "$work"/*.buildinfo "$out"
-lintian --pedantic --fail-on error,warning,pedantic "$out"/*.changes
+[ "${OBSERVER_LINTIAN:-}" = off ] || lintian --pedantic --fail-on error,warning,pedantic "$out"/*.changes
 ls -l "$out"/*.deb

@@ -31,20 +31,22 @@ def libraries(build):
     return files
 
 
-def package_of(path):
+def packages_of(paths):
     """A library's path as the loader names it may lead over a link into /usr."""
-    for name in (path, os.path.realpath(path), "/usr" + path):
-        found = subprocess.run(["dpkg-query", "-S", name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-        for line in found.stdout.splitlines():
-            if not line.startswith("diversion "):  # where another package has moved it
-                return re.split("[:,]", line)[0]
-    return None
+    names = sorted({name for path in paths for name in (path, os.path.realpath(path), "/usr" + path)})
+    found = subprocess.run(["dpkg-query", "-S", *names], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False,
+                           env=dict(os.environ, LC_ALL="C"))  # its status is 1 where one of the names is nobody's
+    lines = [line for line in found.stdout.splitlines() if not line.startswith("diversion ")]  # where another package has moved it
+    return sorted({re.split("[:,]", line)[0] for line in lines})
 
 
 def debian_components(build):
-    packages = {package_of(path) for path in libraries(build)} - {None}
-    for package in sorted(packages):
-        version, arch = said("dpkg-query", "-W", "-f", "${Version} ${Architecture}\n", package).split("\n")[0].split(" ")
+    packages = packages_of(libraries(build))
+    versions = {}  # a package may be installed for several architectures: the first is this machine's
+    for line in said("dpkg-query", "-W", "-f", "${Package} ${Version} ${Architecture}\n", *packages).splitlines():
+        versions.setdefault(line.split(" ")[0], line.split(" ")[1:])
+    for package in packages:
+        version, arch = versions[package]
         yield {"type": "library", "name": package, "version": version,
                "purl": "pkg:deb/debian/%s@%s?arch=%s" % (package, version.replace("+", "%2B"), arch)}
 
@@ -57,7 +59,7 @@ def npm_components():
             if not path or package.get("dev"):
                 continue
             name = path.split("node_modules/")[-1]
-            yield {"type": "library", "name": name, "version": package["version"],
+            yield {"type": "library", "name": name, "version": package["version"], "licenses": [{"expression": package["license"]}],
                    "purl": "pkg:npm/%s@%s" % (name.replace("@", "%40"), package["version"])}
 
 
