@@ -147,6 +147,9 @@ is_over() { [ "$(property ActiveState)" != activating ]; }
 
 recovers_long() { # at a tenth of a processor, so that it takes longer than a start may, were it not for what it says meanwhile
   local rows=150000 took
+  begin # makes the directory, which the rows below are put into
+  end
+  find $data/ -mindepth 1 -delete
   override -- TimeoutStartSec=15 CPUQuota=10%
   python3 - "$rows" >$data/ops.jsonl <<'P'
 import sys
