@@ -62,11 +62,12 @@ static const struct member {
 };
 enum { MEMBERS = sizeof members / sizeof *members };
 
-/* Where an error goes, and whose it is. */
+/* Where an error goes, and whose it is; whether files that are not there are those of another machine. */
 typedef struct {
   char *error;
   size_t size;
   const char *receiver, *member;
+  bool elsewhere;
 } place;
 
 static bool fail(const place *at, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -147,6 +148,11 @@ static bool read_duration(const cJSON *value, int64_t least, int64_t most, int64
   return true;
 }
 
+/* A file of another machine: its path stands for what is in it. */
+static bool take_elsewhere(obs_notify_receiver *r, const struct member *m, const char *path, const place *at) {
+  return keep(m->kind == URL_FILE ? &r->url : (char **)((char *)r + m->at), path, at);
+}
+
 static bool take_member(obs_notify_receiver *r, const struct member *m, const cJSON *value, const place *at) {
   void *to = (char *)r + m->at;
   if (m->kind == LIST) return take_list(r, value, at);
@@ -158,6 +164,8 @@ static bool take_member(obs_notify_receiver *r, const struct member *m, const cJ
     return read_duration(value, 1000, 3600000, to) || fail(at, "must be a duration from 1s to 1h, such as 60s");
   const char *text = cJSON_GetStringValue(value);
   if (text == NULL || *text == '\0' || strlen(text) > MEMBER_MAX) return fail(at, "must be a text");
+  bool file = m->kind == URL_FILE || m->kind == SECRET_FILE || m->kind == PATH;
+  if (file && at->elsewhere && access(text, F_OK) != 0) return take_elsewhere(r, m, text, at);
   switch (m->kind) {
   case URL_HTTP:
   case URL_SMTP:
@@ -261,7 +269,7 @@ static bool is_name(const char *name) {
          strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == n;
 }
 
-static bool take_receivers(obs_notify_config *c, const cJSON *value, char *error, size_t size) {
+static bool take_receivers(obs_notify_config *c, const cJSON *value, bool elsewhere, char *error, size_t size) {
   const cJSON *item;
   if (value == NULL) return true;
   if (!cJSON_IsObject(value) || cJSON_GetArraySize(value) > OBS_NOTIFY_RECEIVERS) {
@@ -269,7 +277,7 @@ static bool take_receivers(obs_notify_config *c, const cJSON *value, char *error
     return false;
   }
   cJSON_ArrayForEach(item, value) {
-    place at = {error, size, item->string, NULL};
+    place at = {error, size, item->string, NULL, elsewhere};
     if (!is_name(item->string)) {
       snprintf(error, size, "receivers: a name has 1 to %d letters, digits and -_.", OBS_NOTIFY_NAME_MAX);
       return false;
@@ -310,7 +318,7 @@ static bool take_time(const cJSON *file, const char *name, int64_t least, int64_
   return false;
 }
 
-obs_notify_config *obs_notify_config_read(const cJSON *file, char *error, size_t size) {
+obs_notify_config *obs_notify_config_read(const cJSON *file, bool elsewhere, char *error, size_t size) {
   uint64_t per_hour = PER_HOUR;
   obs_notify_config *c = calloc(1, sizeof *c);
   if (c == NULL) {
@@ -321,7 +329,7 @@ obs_notify_config *obs_notify_config_read(const cJSON *file, char *error, size_t
   c->wait_ms = WAIT_MS;
   c->interval_ms = INTERVAL_MS;
   const cJSON *value = cJSON_GetObjectItemCaseSensitive(file, "per_hour");
-  bool ok = take_receivers(c, cJSON_GetObjectItemCaseSensitive(file, "receivers"), error, size) &&
+  bool ok = take_receivers(c, cJSON_GetObjectItemCaseSensitive(file, "receivers"), elsewhere, error, size) &&
             take_to(c, cJSON_GetObjectItemCaseSensitive(file, "to"), error, size) &&
             take_time(file, "repeat", 60000, longest_ms, "1m to 30d", &c->repeat_ms, error, size) &&
             take_time(file, "group_wait", 0, 3600000, "0s to 1h", &c->wait_ms, error, size) &&

@@ -45,8 +45,9 @@ typedef struct obs_notify_config obs_notify_config;
 
 /* Reads `receivers`, `to` (default receivers), `repeat`, `group_wait`, `group_interval`, `per_hour` of the file's
  * object, and the files with secrets that they name; other members are left to the caller. NULL: `error` says what is
- * wrong, naming receiver and field: `receivers.chat.slack_url_file: cannot read /x: No such file or directory`. */
-obs_notify_config *obs_notify_config_read(const cJSON *file, char *error, size_t size);
+ * wrong, naming receiver and field: `receivers.chat.slack_url_file: cannot read /x: No such file or directory`.
+ * `elsewhere`: it is only looked at, for a daemon of another machine; files that are not on this one are no error. */
+obs_notify_config *obs_notify_config_read(const cJSON *file, bool elsewhere, char *error, size_t size);
 /* Whether there is a receiver of that name: for the `to` of a rule. */
 bool obs_notify_config_has(const obs_notify_config *c, obs_str name);
 /* NULL is allowed. */

@@ -2,9 +2,10 @@
 
 #include <stdio.h>
 
-bool obs_notify_receivers_read(const obs_rules *rules, obs_notify_config **out, char *error, size_t size) {
+bool obs_notify_receivers_read(const obs_rules *rules, bool elsewhere, obs_notify_config **out, char *error,
+                               size_t size) {
   *out = NULL;
-  if (rules->file != NULL && (*out = obs_notify_config_read(rules->file, error, size)) == NULL) return false;
+  if (rules->file != NULL && (*out = obs_notify_config_read(rules->file, elsewhere, error, size)) == NULL) return false;
   for (uint32_t i = 0; i < rules->n; i++) {
     for (uint32_t k = 0; k < rules->at[i].nto; k++) {
       const char *name = rules->at[i].to[k];

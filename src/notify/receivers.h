@@ -6,7 +6,9 @@
 #include "alerts/rules.h"
 #include "notify/notify.h"
 
-/* *out is the caller's; NULL: the file has none, or there is no file. False: `error` says what is wrong. */
-bool obs_notify_receivers_read(const obs_rules *rules, obs_notify_config **out, char *error, size_t size);
+/* *out is the caller's; NULL: the file has none, or there is no file. False: `error` says what is wrong. `elsewhere` as
+ * in obs_notify_config_read. */
+bool obs_notify_receivers_read(const obs_rules *rules, bool elsewhere, obs_notify_config **out, char *error,
+                               size_t size);
 
 #endif

@@ -56,7 +56,7 @@ static void look_at_alert(void *arg, const obs_alert *a, obs_alerts_look *out) {
 static bool take_receivers(void *arg, const obs_rules *rules, char *error, size_t size) {
   const obs_daemon *d = arg;
   obs_notify_config *config = NULL;
-  if (!obs_notify_receivers_read(rules, &config, error, size)) return false;
+  if (!obs_notify_receivers_read(rules, false, &config, error, size)) return false;
   observer_err err = obs_notify_configure(d->notify, config);
   if (err != OBSERVER_E_OK) (void)snprintf(error, size, "receivers: %s", observer_strerror(err));
   return err == OBSERVER_E_OK;

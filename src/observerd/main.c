@@ -135,7 +135,7 @@ static bool check_rules(const obs_config *o) {
   obs_notify_config *config = NULL;
   if (o->rules == NULL) return true;
   obs_rules *rules = obs_rules_read_file(o->rules, &faults);
-  bool ok = rules != NULL && obs_notify_receivers_read(rules, &config, error, sizeof(error));
+  bool ok = rules != NULL && obs_notify_receivers_read(rules, false, &config, error, sizeof(error));
   if (rules != NULL && !ok) obs_buf_puts(&faults, error);
   obs_buf_putc(&faults, '\0');
   for (const char *p = faults.oom ? "out of memory" : faults.p; !ok && *p != '\0'; p += strspn(p, "\n")) {

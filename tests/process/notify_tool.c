@@ -34,7 +34,7 @@ static void configure(obs_notify *n, const char *path) {
   text[len] = '\0';
   if (in != NULL) fclose(in);
   cJSON *file = cJSON_Parse(text);
-  obs_notify_config *config = obs_notify_config_read(file, error, sizeof error);
+  obs_notify_config *config = obs_notify_config_read(file, false, error, sizeof error);
   cJSON_Delete(file);
   printf("%s\n", config == NULL ? error : observer_strerror(obs_notify_configure(n, config)));
 }

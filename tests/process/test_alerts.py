@@ -125,9 +125,14 @@ class Alerts(CtlTest):
         self.assertEqual(run.stderr, '%s: rules[0] "a": for: must be a time with its unit such as "90s" or "10m"\n'
                                      '%s: rules[1] "b": check: is missing\n' % (broken, broken))
 
-        # Receivers, and files with secrets that they name, are checked as the daemon does.
-        for receivers, to, why in [({"chat": {"slack_url_file": "/nowhere"}}, ["chat"],
-                                    "receivers.chat.slack_url_file: the file /nowhere: No such file or directory"),
+        # Receivers are checked, too. A file with a secret that is not here is the daemon's; one that is here is looked at.
+        elsewhere = {"chat": {"slack_url_file": "/nowhere"}, "mail": {"smtp": "smtp://x", "to": ["a@x.org"], "user": "u",
+                     "password_file": "/nowhere", "ca_file": "/nowhere"}, "hook": {"url": "http://x", "bearer_file": "/nowhere"}}
+        fine = self.rules_file(json.dumps({"rules": [counted(to=["chat"])], "receivers": elsewhere}), "elsewhere.json")
+        self.assertEqual(self.ctl("rules", "check", fine).stderr, "")
+        empty = self.rules_file("", "empty")
+        for receivers, to, why in [({"chat": {"slack_url_file": empty}}, ["chat"],
+                                    "receivers.chat.slack_url_file: the file %s: it is empty" % empty),
                                    ({"hook": {"url": "ftp://x"}}, ["hook"], "receivers.hook.url: must be an http:// or https:// URL"),
                                    ({"hook": {"url": "http://x"}}, ["nobody"], 'rule "f": to: there is no receiver nobody')]:
             broken = self.rules_file(json.dumps({"rules": [counted(to=to)], "receivers": receivers}), "broken.json")

@@ -30,7 +30,7 @@ static void open_book(fixture *f, const char *file, uint64_t turn_bytes) {
   const obs_notify_opts opts = {.dir = f->dir[0] != '\0' ? f->dir : NULL, .turn_bytes = turn_bytes};
   assert_non_null(json);
   assert_int_equal(obs_notify_open(&opts, &f->n, error, sizeof error), OBSERVER_E_OK);
-  f->n->config = obs_notify_config_read(json, error, sizeof error);
+  f->n->config = obs_notify_config_read(json, false, error, sizeof error);
   assert_non_null(f->n->config);
   cJSON_Delete(json);
   obs_notify_receiver *r = f->n->config->at[0];

@@ -92,7 +92,7 @@ static int run_check(void *arg) {
   obs_notify_config *receivers = NULL;
   char error[512];
   obs_rules *rules = obs_rules_read_file(path, &faults);
-  bool ok = rules != NULL && obs_notify_receivers_read(rules, &receivers, error, sizeof(error));
+  bool ok = rules != NULL && obs_notify_receivers_read(rules, true, &receivers, error, sizeof(error));
   int status = ok ? OBS_COMMAND_OK : EXIT_NO;
   if (rules != NULL && !ok) obs_buf_printf(&faults, "%s\n", error);
   if (!ok) say_faults(path, &faults);
@@ -336,7 +336,8 @@ OBS_COMMAND(rules) = {
         "list: the rules that the daemon has, what each means, what fires now, and how often it has fired. When the "
         "file of --rules is broken, it says so, and which rules stand instead.\n\n"
         "check FILE: whether the file's rules are right; prints each in words, or what is wrong, with the rule and the "
-        "member. What the file says of receivers is checked by `observerd --check-config --rules FILE`.\n\n"
+        "member. Of the files that receivers name those that are on this machine are looked at; `observerd "
+        "--check-config --rules FILE` wants all of them.\n\n"
         "test FILE: plays the ops of the file's tests to its rules and compares the states of alerts at the times it "
         "names: proto/alerts.md has the format.\n\n"
         "backtest FILE: plays a journal to the rules, with the times at which its rows were received, and tells how "
