@@ -184,8 +184,16 @@ void obs_lease_set_takes(obs_lease *l, bool takes) {
   l->takes = takes;
 }
 
+uint64_t obs_lease_valid_until(const obs_lease *l) {
+  return l->superseded || l->unproved || l->beat_ms == 0 ? 0 : l->beat_ms + OBS_LEASE_HOLD_MS;
+}
+
 bool obs_lease_is_valid(const obs_lease *l, uint64_t now_ms) {
-  return !l->superseded && !l->unproved && l->beat_ms != 0 && now_ms - l->beat_ms < OBS_LEASE_HOLD_MS;
+  return now_ms < obs_lease_valid_until(l);
+}
+
+bool obs_lease_is_superseded(const obs_lease *l) {
+  return l->superseded;
 }
 
 bool obs_lease_holds(const obs_lease *l, uint32_t at) {

@@ -90,6 +90,9 @@ void obs_lease_set_takes(obs_lease *l, bool takes);
 /* Whether what is held may be folded and answered for now. Never again once another process has written the heartbeat
  * of this one's data directory. */
 bool obs_lease_is_valid(const obs_lease *l, uint64_t now_ms);
+/* When that ends, unless a heartbeat is written until then; 0: it is not valid. */
+uint64_t obs_lease_valid_until(const obs_lease *l);
+bool obs_lease_is_superseded(const obs_lease *l);
 /* Held and not being given up. */
 bool obs_lease_holds(const obs_lease *l, uint32_t partition);
 /* Being given up: the write is to be tried until it is known what came of it, since nobody may fold meanwhile. */
