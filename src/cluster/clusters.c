@@ -128,7 +128,7 @@ uint64_t obs_cluster_resolve(const obs_clusters *c, uint64_t id) {
 }
 
 observer_err obs_clusters_open_miner(obs_clusters *c, obs_miner **out) {
-  obs_miner_opts opts = {.clusters = c->opts.clusters, .merged = obs_clusters_merge, .merged_arg = c};
+  obs_miner_opts opts = {.clusters = c->opts.clusters, .merged = obs_clusters_join_kinds, .merged_arg = c, .shared = c->opts.fleet};
   return obs_miner_open(&opts, out);
 }
 
@@ -141,7 +141,7 @@ observer_err obs_clusters_open(const obs_clusters_opts *opts, obs_clusters **out
   if (c->opts.quiet == 0) c->opts.quiet = OBS_CLUSTERS_QUIET;
   pthread_mutex_init(&c->lock, NULL); /* the default kind does not fail */
   c->free = c->newest = c->oldest = OBS_CLUSTER_NONE;
-  c->rebuilding = true;
+  c->rebuilding = !c->opts.fleet;
   c->all = calloc(c->opts.clusters, sizeof(*c->all));
   c->order = calloc(c->opts.clusters, sizeof(*c->order));
   if (c->opts.event != NULL) c->pending = calloc(OBS_CLUSTERS_EVENTS, sizeof(*c->pending));
