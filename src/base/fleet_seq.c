@@ -7,9 +7,9 @@
 
 obs_str obs_fleet_seq_text(uint64_t seq, char room[OBS_FLEET_SEQ_TEXT]) {
   uint64_t row = PART(seq, OBS_FLEET_SEQ_PARTITION_BITS, OBS_FLEET_SEQ_ROW_BITS);
-  int n = snprintf(room, OBS_FLEET_SEQ_TEXT, "%" PRIu64 ":%" PRIu64 ":%" PRIu64,
-                   PART(seq, 0, OBS_FLEET_SEQ_PARTITION_BITS),
-                   seq >> (OBS_FLEET_SEQ_ROW_BITS + OBS_FLEET_SEQ_PARTITION_BITS), row);
+  int n =
+      snprintf(room, OBS_FLEET_SEQ_TEXT, "%" PRIu64 ":%" PRIu64 ":%" PRIu64, PART(seq, 0, OBS_FLEET_SEQ_PARTITION_BITS),
+               seq >> (OBS_FLEET_SEQ_ROW_BITS + OBS_FLEET_SEQ_PARTITION_BITS), row);
   return (obs_str){room, (uint32_t)n, 0};
 }
 

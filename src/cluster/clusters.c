@@ -128,7 +128,8 @@ uint64_t obs_cluster_resolve(const obs_clusters *c, uint64_t id) {
 }
 
 observer_err obs_clusters_open_miner(obs_clusters *c, obs_miner **out) {
-  obs_miner_opts opts = {.clusters = c->opts.clusters, .merged = obs_clusters_join_kinds, .merged_arg = c, .shared = c->opts.fleet};
+  obs_miner_opts opts = {
+      .clusters = c->opts.clusters, .merged = obs_clusters_join_kinds, .merged_arg = c, .shared = c->opts.fleet};
   return obs_miner_open(&opts, out);
 }
 
@@ -288,7 +289,7 @@ static void keep_event(obs_clusters *c, obs_cluster_event_kind kind, const obs_c
 static void count(obs_cluster *x, const obs_op *op, uint64_t seq) {
   x->count++;
   x->last_seq = seq;
-  x->received_ms = op->received_ms;
+  if (op->received_ms > x->received_ms) x->received_ms = op->received_ms; /* a fleet's edges have clocks of their own */
   if (op->event_ms < x->first_ms) x->first_ms = op->event_ms;
   if (op->event_ms > x->last_ms) x->last_ms = op->event_ms;
 #define ADD_TO_SET(field)                                                                                              \

@@ -104,8 +104,8 @@ typedef struct {
    * no events. Replay makes none. */
   void (*event)(void *arg, const obs_cluster_event *e);
   void *event_arg;
-  bool fleet; /* of a part of a fleet's ops, or of several parts: seqs are a fleet's (base/fleet_seq.h), rows come all by
-               * apply_row and had no ids by older rules, and the bytes of save are for obs_clusters_merge */
+  bool fleet; /* of a part of a fleet's ops, or of several parts: seqs are a fleet's (base/fleet_seq.h), rows come all
+               * by apply_row and had no ids by older rules, and the bytes of save are for obs_clusters_merge */
 } obs_clusters_opts;
 
 observer_err obs_clusters_open(const obs_clusters_opts *opts, obs_clusters **out);

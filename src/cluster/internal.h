@@ -1,5 +1,5 @@
-/* The inside of the table of clusters: what changes it (clusters.c, joined.c, merge.c), what it is as bytes (saved.c), and what
- * shows it (views.c). */
+/* The inside of the table of clusters: what changes it (clusters.c, joined.c, merge.c), what it is as bytes (saved.c),
+ * and what shows it (views.c). */
 #ifndef OBS_CLUSTER_INTERNAL_H
 #define OBS_CLUSTER_INTERNAL_H
 

@@ -371,7 +371,8 @@ bool obs_miner_merge(obs_miner *m, const obs_miner *from, void (*placed)(void *a
     const cluster *c = &from->clusters[i];
     obs_mask_token tokens[OBS_MASK_TOKENS];
     obs_alike_form f = {.n = c->nwords, .judged = true};
-    if (c->merged_into != OBS_MINER_NONE || !obs_alike_tokens((obs_str){c->text, c->len, 0}, c->words, c->nwords, tokens))
+    if (c->merged_into != OBS_MINER_NONE ||
+        !obs_alike_tokens((obs_str){c->text, c->len, 0}, c->words, c->nwords, tokens))
       continue;
     memcpy(f.word, c->words, c->nwords * sizeof(f.word[0]));
     uint32_t slot = known(m, c->id);

@@ -54,9 +54,9 @@ uint32_t obs_miner_find(const obs_miner *m, obs_miner_ref ref);
 uint64_t obs_miner_id(const obs_miner *m, uint32_t slot);
 obs_str obs_miner_template(const obs_miner *m, uint32_t slot);
 
-/* Learns what `from` has learned, as if it had seen a message of each of its kinds, the one that came longest ago first;
- * so kinds that `from` and `m` saw parts of become one. `placed` is told where each kind of `from` is here. `from` has
- * learned all by itself, or from bytes that are shared. False: no memory, and some are missing. */
+/* Learns what `from` has learned, as if it had seen a message of each of its kinds, the one that came longest ago
+ * first; so kinds that `from` and `m` saw parts of become one. `placed` is told where each kind of `from` is here.
+ * `from` has learned all by itself, or from bytes that are shared. False: no memory, and some are missing. */
 bool obs_miner_merge(obs_miner *m, const obs_miner *from, void (*placed)(void *arg, uint64_t id, obs_miner_ref at),
                      void *arg);
 

@@ -148,7 +148,8 @@ static int64_t later(int64_t a, int64_t b) {
 
 obs_cluster_course obs_cluster_course_joined(const obs_cluster_course *a, const obs_cluster_course *b) {
   int64_t a_opened = opened(a), b_opened = opened(b), open = a_opened < b_opened ? a_opened : b_opened;
-  obs_cluster_course x = {.resolved_ms = later(a->resolved_ms, b->resolved_ms), .last_ms = later(a->last_ms, b->last_ms)};
+  obs_cluster_course x = {.resolved_ms = later(a->resolved_ms, b->resolved_ms),
+                          .last_ms = later(a->last_ms, b->last_ms)};
   if (open == INT64_MAX) {
     x.state = OBS_CLUSTER_RESOLVED;
     x.state_ms = later(a->state_ms, b->state_ms);

@@ -251,7 +251,7 @@ static void take_entry(obs_repeats *r, obs_repeat_entry *y) {
     slot = make_room(r);
     free(r->all[slot].text);
     r->all[slot] = *y;
-    y->text = NULL; /* it went with it */
+    y->text = NULL;                              /* it went with it */
     (void)obs_map_put(&r->places, y->key, slot); /* it has room for all */
   }
   link_newest(r, list_of(r, &r->all[slot]), slot);

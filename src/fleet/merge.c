@@ -22,8 +22,7 @@ observer_err obs_merge_open(uint32_t partitions, uint32_t ring, obs_merge **out)
   if (partitions == 0 || partitions > OBS_FLEET_PARTITIONS_MAX) return OBSERVER_E_INVALID;
   obs_merge *m = calloc(1, sizeof *m);
   if (m == NULL) return OBSERVER_E_NOMEM;
-  const obs_state_opts so = {
-      .ring = ring, .endpoints = ENDPOINTS, .sources = SOURCES, .sketch_bytes = SKETCH_BYTES};
+  const obs_state_opts so = {.ring = ring, .endpoints = ENDPOINTS, .sources = SOURCES, .sketch_bytes = SKETCH_BYTES};
   const obs_clusters_opts co = {.clusters = CLUSTERS, .fleet = true};
   m->counts = (obs_merge_counts){.partitions = partitions, .missing = partitions};
   m->parts = calloc(partitions, sizeof *m->parts);

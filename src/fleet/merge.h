@@ -1,13 +1,12 @@
 /* The fleet as one: what its partitions have folded, put together for an answer.
  *
  * In:  saved partitions (partition.h), each as its worker sent it, or as its last checkpoint has it.
- * Out: a state and clusters that are those of one observer which had seen all ops: what prints a daemon's answers prints
- *   these; and how whole and how old they are.
- * Exact: counts, failures, lifetime quantiles, windows as far as a state's own, kinds, samples; as far as partitions
- *   kept them, the rest (state.h, clusters.h). The ring is the newest ops of all by receipt.
- * Memory: a merge has room for 10,000 endpoints, 1,000 sources and 8,192 clusters; at worst 300 MB, usually 10. It is
- *   made for an answer, or for those of a second.
- * Threads: one. Failure: bytes that are wrong are refused with the reason, and their partition is missing. */
+ * Out: a state and clusters that are those of one observer which had seen all ops: what prints a daemon's answers
+ * prints these; and how whole and how old they are. Exact: counts, failures, lifetime quantiles, windows as far as a
+ * state's own, kinds, samples; as far as partitions kept them, the rest (state.h, clusters.h). The ring is the newest
+ * ops of all by receipt. Memory: a merge has room for 10,000 endpoints, 1,000 sources and 8,192 clusters; at worst 300
+ * MB, usually 10. It is made for an answer, or for those of a second. Threads: one. Failure: bytes that are wrong are
+ * refused with the reason, and their partition is missing. */
 #ifndef OBS_FLEET_MERGE_H
 #define OBS_FLEET_MERGE_H
 
@@ -21,7 +20,8 @@ observer_err obs_merge_open(uint32_t partitions, uint32_t ring, obs_merge **out)
 void obs_merge_close(obs_merge *m);
 
 /* A partition's bytes, as they were at `made_ms`. `rebuilding`: it is still folding what came before. CORRUPT, INVALID
- * (of a partition that this fleet does not have, or that was added before), NOMEM; then it is missing. */
+ * (of a partition that this fleet does not have, or that was added before): it is missing. NOMEM: the merge is of no
+ * use. */
 observer_err obs_merge_add(obs_merge *m, const void *data, size_t len, int64_t made_ms, bool rebuilding, int64_t now_ms,
                            char reason[OBS_FLEET_REASON_MAX]);
 

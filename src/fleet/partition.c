@@ -57,11 +57,8 @@ static bool are_valid(const obs_partition_opts *o) {
 
 static observer_err open_views(const obs_partition_opts *o, obs_state **state, obs_clusters **clusters,
                                obs_newest *newest) {
-  const obs_state_opts so = {.ring = 1,
-                             .endpoints = o->endpoints,
-                             .sources = o->sources,
-                             .sketch_bytes = SKETCH_BYTES,
-                             .totals_only = true};
+  const obs_state_opts so = {
+      .ring = 1, .endpoints = o->endpoints, .sources = o->sources, .sketch_bytes = SKETCH_BYTES, .totals_only = true};
   const obs_clusters_opts co = {.clusters = o->clusters, .quiet = o->quiet, .fleet = true};
   observer_err err = obs_state_open(&so, state);
   if (err == OBSERVER_E_OK) err = obs_clusters_open(&co, clusters);
@@ -289,10 +286,10 @@ static void put_head(const obs_partition *p, obs_partition_form form, obs_buf *o
   const obs_partition_counts *n = &p->counts;
   const uint32_t magic = MAGIC;
   obs_buf_append(out, &magic, sizeof magic);
-  const uint64_t numbers[] = {VERSION,      form,       o->p,      o->partitions, (uint64_t)o->created_ns,
-                              o->clusters,  o->endpoints, o->sources, o->newest,    o->dedupe,
-                              n->folded,    n->duplicate, n->rejected, n->holes,    n->poison,
-                              n->stream_seq, n->bytes,   p->nmarks};
+  const uint64_t numbers[] = {VERSION,       form,         o->p,        o->partitions, (uint64_t)o->created_ns,
+                              o->clusters,   o->endpoints, o->sources,  o->newest,     o->dedupe,
+                              n->folded,     n->duplicate, n->rejected, n->holes,      n->poison,
+                              n->stream_seq, n->bytes,     p->nmarks};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) obs_pack_u64(out, numbers[i]);
 }
 
@@ -376,7 +373,8 @@ bool obs_partition_read(const void *data, size_t len, obs_partition_saved *out, 
   o->created_ns = (int64_t)obs_pack_read_u64(in, UINT64_MAX);
   uint32_t *const sizes[] = {&o->clusters, &o->endpoints, &o->sources, &o->newest, &o->dedupe};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) *sizes[i] = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
-  uint64_t *const counts[] = {&n->folded, &n->duplicate, &n->rejected, &n->holes, &n->poison, &n->stream_seq, &n->bytes};
+  uint64_t *const counts[] = {&n->folded, &n->duplicate,  &n->rejected, &n->holes,
+                              &n->poison, &n->stream_seq, &n->bytes};
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) *counts[i] = obs_pack_read_u64(in, UINT64_MAX);
   n->edges = (uint32_t)obs_pack_read_u64(in, OBS_PARTITION_EDGES);
   bool sized = o->clusters > 0 && o->endpoints > 0 && o->sources > 0 && o->newest > 0 && o->dedupe > 0;

@@ -100,7 +100,8 @@ typedef struct {
 } obs_partition_saved;
 /* Its frame: magic, version, checksum, lengths. Parts are read by their modules. */
 bool obs_partition_read(const void *data, size_t len, obs_partition_saved *out, char reason[OBS_FLEET_REASON_MAX]);
-/* The state and the clusters of such parts, to be closed by the caller, and its newest ops, into an empty one. CORRUPT. */
+/* The state and the clusters of such parts, to be closed by the caller, and its newest ops, into an empty one. CORRUPT.
+ */
 observer_err obs_partition_read_views(const obs_partition_saved *x, int64_t now_ms, obs_state **state,
                                       obs_clusters **clusters, obs_newest *newest);
 

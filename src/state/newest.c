@@ -58,9 +58,7 @@ static void add_row(obs_newest *x, int64_t received_ms, uint64_t seq, obs_str so
 
 static void add_digest(obs_newest *x, const obs_newest_digest *d) {
   uint32_t at = x->ndigests;
-  while (at > 0 &&
-         by_age(x->digests[at - 1].received_ms, x->digests[at - 1].seq, d->received_ms, d->seq) > 0)
-    at--;
+  while (at > 0 && by_age(x->digests[at - 1].received_ms, x->digests[at - 1].seq, d->received_ms, d->seq) > 0) at--;
   if (x->ndigests < OBS_NEWEST_DIGESTS) {
     memmove(&x->digests[at + 1], &x->digests[at], (x->ndigests++ - at) * sizeof *d);
   } else if (at == 0) {

@@ -1,5 +1,5 @@
-/* The newest N ops by receipt, whatever order they come in: what a part of a fleet keeps so that `/stats` can be told of
- * the whole fleet, whose ring is the newest N of all parts.
+/* The newest N ops by receipt, whatever order they come in: what a part of a fleet keeps so that `/stats` can be told
+ * of the whole fleet, whose ring is the newest N of all parts.
  *
  * Of each op stay its receipt, seq, source and success; of the last ten scenario ops what `/stats` shows of them, too.
  * Names are kept as they are shown (obs_names_shown), 128 bytes at most. Of ops that were received in the same
