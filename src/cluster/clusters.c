@@ -128,7 +128,8 @@ uint64_t obs_cluster_resolve(const obs_clusters *c, uint64_t id) {
 }
 
 observer_err obs_clusters_open_miner(obs_clusters *c, obs_miner **out) {
-  obs_miner_opts opts = {.clusters = c->opts.clusters, .merged = obs_clusters_merge, .merged_arg = c};
+  obs_miner_opts opts = {
+      .clusters = c->opts.clusters, .merged = obs_clusters_join_kinds, .merged_arg = c, .shared = c->opts.fleet};
   return obs_miner_open(&opts, out);
 }
 
@@ -141,7 +142,7 @@ observer_err obs_clusters_open(const obs_clusters_opts *opts, obs_clusters **out
   if (c->opts.quiet == 0) c->opts.quiet = OBS_CLUSTERS_QUIET;
   pthread_mutex_init(&c->lock, NULL); /* the default kind does not fail */
   c->free = c->newest = c->oldest = OBS_CLUSTER_NONE;
-  c->rebuilding = true;
+  c->rebuilding = !c->opts.fleet;
   c->all = calloc(c->opts.clusters, sizeof(*c->all));
   c->order = calloc(c->opts.clusters, sizeof(*c->order));
   if (c->opts.event != NULL) c->pending = calloc(OBS_CLUSTERS_EVENTS, sizeof(*c->pending));
@@ -288,7 +289,7 @@ static void keep_event(obs_clusters *c, obs_cluster_event_kind kind, const obs_c
 static void count(obs_cluster *x, const obs_op *op, uint64_t seq) {
   x->count++;
   x->last_seq = seq;
-  x->received_ms = op->received_ms;
+  if (op->received_ms > x->received_ms) x->received_ms = op->received_ms; /* a fleet's edges have clocks of their own */
   if (op->event_ms < x->first_ms) x->first_ms = op->event_ms;
   if (op->event_ms > x->last_ms) x->last_ms = op->event_ms;
 #define ADD_TO_SET(field)                                                                                              \

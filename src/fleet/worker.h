@@ -24,14 +24,12 @@
 #define OBS_FLEET_WORKER_H
 
 #include "base/json.h"
+#include "fleet/edge.h"
 #include "fleet/partition.h"
 #include "nats/jetstream.h"
 
-#define OBS_FLEET_STREAM "OBSERVER_OPS"
-#define OBS_FLEET_SUBJECTS "observer.ops.*.*"
 #define OBS_FLEET_LEASES "OBSERVER_LEASES"
 #define OBS_FLEET_CHECKPOINTS "OBSERVER_CHECKPOINTS"
-#define OBS_FLEET_BUCKET "OBSERVER_FLEET"
 #define OBS_FLEET_SUM "observer.sum"
 enum { OBS_FLEET_PART = 512 << 10 /* bytes of a message of an answer */ };
 
