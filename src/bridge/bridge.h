@@ -3,7 +3,7 @@
  * In:  requests on any number of listeners; ops go to obs_commit, views come from the modules in the options.
  * Out: JSON answers; a post is answered when the journal has its ops durably. Every error closes the connection.
  * Threads: NNG's threads decode and never wait; views run on `obs:query`, scans of the files on `obs:scan`, reviews on
- * `obs:judge`, so that 64 MiB of journal delay no view. Who has what is asked for answers: a commit's completion writes
+ * `obs:judge`, and what other machines are asked for on `obs:fleet`, so that 64 MiB of journal delay no view. Who has what is asked for answers: a commit's completion writes
  * the answer of its post. All functions here are for the one thread that owns the bridge. */
 #ifndef OBS_BRIDGE_BRIDGE_H
 #define OBS_BRIDGE_BRIDGE_H
@@ -14,6 +14,7 @@
 #include "changes/changes.h"
 #include "cluster/clusters.h"
 #include "commit/commit.h"
+#include "fleet/query.h"
 #include "graph/graph.h"
 #include "httpd/httpd.h"
 #include "learn/learn.h"
@@ -53,6 +54,11 @@ typedef struct {
   /* The URL of a listener that does not serve; NULL: all do. On NNG's threads, must not block. NULL: not asked. */
   const char *(*silent)(void *arg);
   void *silent_arg;
+  /* Why the daemon's part in a fleet keeps it from being ready; false: it does not. Must not block. NULL: not asked. */
+  bool (*hindered)(void *arg, char *why, size_t size);
+  void *hindered_arg;
+  obs_fleet_query *fleet; /* NULL: it belongs to none, and scope=cluster answers 503 */
+  uint32_t fleet_ring;    /* ops that its /stats is about */
 } obs_bridge_opts;
 
 /* Checks the URLs and the routes and starts the threads; nothing listens yet. The modules in `opts` outlive the bridge.

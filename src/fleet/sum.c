@@ -1,4 +1,4 @@
-/* Answers of a worker: who asks on OBS_FLEET_SUM gets, on `<reply>.<p>.<stream seq>.<rebuilding>.<k>.<n>`, part k of n
+/* Answers of a worker: who asks on OBS_FLEET_SUM gets, on `<reply>.<p>.<stream seq>.<run>.<rebuilding>.<k>.<n>`, part k of n
  * of the view of each partition that is held here. libnats' thread only notes who asks. */
 #include "base/clock.h"
 #include "base/log.h"
@@ -27,8 +27,8 @@ static void send_view(obs_fleet_part *x, const char *reply, const obs_buf *view,
   size_t n = (view->len + OBS_FLEET_PART - 1) / OBS_FLEET_PART;
   for (size_t k = 0; k < n; k++) {
     size_t at = k * OBS_FLEET_PART, len = view->len - at < OBS_FLEET_PART ? view->len - at : OBS_FLEET_PART;
-    (void)snprintf(subject, sizeof subject, "%s.%" PRIu32 ".%" PRIu64 ".%d.%zu.%zu", reply, x->p, stream_seq,
-                   atomic_load(&x->rebuilding), k, n);
+    (void)snprintf(subject, sizeof subject, "%s.%" PRIu32 ".%" PRIu64 ".%016" PRIx64 ".%d.%zu.%zu", reply, x->p,
+                   stream_seq, x->w->run, atomic_load(&x->rebuilding), k, n);
     if (obs_nats_send(x->w->nats, subject, NULL, view->p + at, len) != OBSERVER_E_OK) return; /* it takes what it has */
   }
 }
