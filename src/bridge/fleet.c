@@ -1,4 +1,5 @@
-/* Views of the whole fleet, `?scope=cluster`: those of one daemon, printed from what its workers say. On `obs:fleet`. */
+/* Views of the whole fleet, `?scope=cluster`: those of one daemon, printed from what its workers say. On `obs:fleet`.
+ */
 #include "base/clock.h"
 #include "bridge/internal.h"
 #include "cluster/cluster_json.h"
@@ -9,10 +10,11 @@ static obs_merge *ask(obs_connection *s) {
   const obs_bridge_opts *o = &s->bridge->opts;
   char error[256] = "";
   obs_merge *m = NULL;
-  if (o->fleet == NULL)
+  obs_fleet_query *fleet = o->fleet != NULL ? o->fleet(o->fleet_arg) : NULL;
+  if (fleet == NULL)
     obs_answer_error(&s->http.answer, &s->http.out, 503,
                      "scope: this daemon belongs to no fleet (it has neither --forward nor --jetstream)");
-  else if (obs_fleet_query_ask(o->fleet, o->fleet_ring, &m, error, sizeof error) != OBSERVER_E_OK)
+  else if (obs_fleet_query_ask(fleet, o->fleet_ring, &m, error, sizeof error) != OBSERVER_E_OK)
     obs_answer_error(&s->http.answer, &s->http.out, 503, "the fleet cannot be asked: %s", error);
   return m;
 }

@@ -34,13 +34,7 @@ typedef enum { OBS_ROUTE_NO_ID, OBS_ROUTE_HEX_ID, OBS_ROUTE_NUMBER_ID, OBS_ROUTE
 
 /* The thread that `work` runs on. A scan reads up to 64 MiB of the disk and a review reads its evidence there: neither
  * may delay views of the memory; nor may those of a fleet, which wait for other machines. */
-typedef enum {
-  OBS_ROUTE_QUERY,
-  OBS_ROUTE_SCAN,
-  OBS_ROUTE_JUDGE,
-  OBS_ROUTE_FLEET,
-  OBS_ROUTE_THREADS
-} obs_route_thread;
+typedef enum { OBS_ROUTE_QUERY, OBS_ROUTE_SCAN, OBS_ROUTE_JUDGE, OBS_ROUTE_FLEET, OBS_ROUTE_THREADS } obs_route_thread;
 
 typedef struct obs_route obs_route;
 struct obs_route {

@@ -1,5 +1,5 @@
-/* Answers of a worker: who asks on OBS_FLEET_SUM gets, on `<reply>.<p>.<stream seq>.<run>.<rebuilding>.<k>.<n>`, part k of n
- * of the view of each partition that is held here. libnats' thread only notes who asks. */
+/* Answers of a worker: who asks on OBS_FLEET_SUM gets, on `<reply>.<p>.<stream seq>.<run>.<rebuilding>.<k>.<n>`, part k
+ * of n of the view of each partition that is held here. libnats' thread only notes who asks. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"

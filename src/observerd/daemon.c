@@ -191,6 +191,16 @@ static const char *find_silent(void *arg) {
   return url != NULL ? url : obs_bridge_silent(d->bridge);
 }
 
+static bool find_hindrance(void *arg, char *why, size_t size) {
+  const obs_daemon *d = arg;
+  return obs_fleet_is_hindered(d->fleet, why, size);
+}
+
+static obs_fleet_query *find_fleet(void *arg) {
+  const obs_daemon *d = arg;
+  return obs_fleet_get_query(d->fleet);
+}
+
 /* ---- alerts: from the rules to those who are told ---- */
 
 static obs_notify_alert notify_alert_of(const obs_alert *a, const obs_rule *rule) {
@@ -303,6 +313,7 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .redact = d->redact,
                                .redact_mode = d->config->redact,
                                .edge = obs_fleet_edge(d->fleet),
+                               .worker = obs_fleet_get_worker(d->fleet),
                                .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,
@@ -768,6 +779,11 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .metrics_arg = d,
                                   .silent = find_silent,
                                   .silent_arg = d,
+                                  .hindered = find_hindrance,
+                                  .hindered_arg = d,
+                                  .fleet = find_fleet,
+                                  .fleet_arg = d,
+                                  .fleet_ring = (uint32_t)o->ring,
                                   .max_connections = fit_connections("http-connections", o->http_connections),
                                   .tls = d->tls,
                                   .hosts = (const char *const *)o->http_host.items,

@@ -1,10 +1,13 @@
-/* What a daemon does in a fleet: with --forward it is an edge (fleet/edge.h). One file so that the daemon itself knows
- * no roles. */
+/* What a daemon does in a fleet: with --forward it is an edge (fleet/edge.h), with --jetstream a
+ * worker (fleet/worker.h), and with either it can be asked for all of it (fleet/query.h). One file so that the daemon
+ * itself knows no roles. */
 #ifndef OBS_OBSERVERD_FLEET_H
 #define OBS_OBSERVERD_FLEET_H
 
 #include "commit/commit.h"
 #include "fleet/edge.h"
+#include "fleet/query.h"
+#include "fleet/worker.h"
 #include "observerd/config.h"
 
 typedef struct obs_fleet obs_fleet;
@@ -23,5 +26,9 @@ void obs_fleet_stop(obs_fleet *f, uint32_t ms);
 void obs_fleet_close(obs_fleet *f);
 /* NULL: it is none. */
 obs_edge *obs_fleet_edge(obs_fleet *f);
+obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f);
+obs_fleet_query *obs_fleet_get_query(obs_fleet *f);
+/* Why its part in the fleet keeps it from being ready; false: it does not. */
+bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size);
 
 #endif

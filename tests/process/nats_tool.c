@@ -171,6 +171,15 @@ static void bench(obs_nats *n, size_t bytes, uint64_t count, uint32_t depth) {
   free(data);
 }
 
+static void delete_stream(obs_nats *n, const char *name) {
+  char subject[128];
+  obs_buf answer = {0};
+  (void)snprintf(subject, sizeof(subject), "$JS.API.STREAM.DELETE.%s", name);
+  observer_err err = obs_nats_request(n, subject, "", 0, 10000, &answer, why);
+  if (err != OBSERVER_E_OK) die(name, err);
+  obs_buf_fini(&answer);
+}
+
 int main(int argc, char **argv) {
   obs_nats *n = NULL;
   obs_nats_opts opts = {.nurls = 1, .name = "nats_tool"};
@@ -191,6 +200,8 @@ int main(int argc, char **argv) {
   if (err != OBSERVER_E_OK || !obs_nats_wait(n, 20000)) die(url, err);
   if (strcmp(command, "info") == 0 && argc == 4)
     info(n, argv[3]);
+  else if (strcmp(command, "delete") == 0 && argc == 4)
+    delete_stream(n, argv[3]);
   else if (strcmp(command, "batches") == 0)
     batches(n, argc > 3 ? strtoull(argv[3], NULL, 10) : 1);
   else if (strcmp(command, "again") == 0 && argc == 6)
