@@ -65,7 +65,7 @@ static observer_err list(int dir_fd, uint32_t p, seq_list *out) {
       *place = seq;
   }
   (void)closedir(dir);
-  if (out->n > 1) qsort(out->at, out->n, sizeof *out->at, newest_first);
+  if (out->at != NULL) qsort(out->at, out->n, sizeof *out->at, newest_first);
   return err;
 }
 

@@ -316,7 +316,7 @@ uint32_t obs_lease_turn(obs_lease *l, uint64_t now_ms, obs_lease_action out[OBS_
   if (n > 0) return n;
   count_held(l);
   qsort(l->members.at, l->members.n, sizeof *l->members.at, by_held);
-  const member *me = NULL;
+  const member *me = l->members.at;
   for (uint32_t i = 0; i < l->members.n; i++) {
     member *m = &l->members.at[i];
     m->target = l->opts.partitions / l->members.n + (i < l->opts.partitions % l->members.n);
