@@ -135,7 +135,7 @@ typedef struct {
   /* One observer that sees all ops once, in the stream's order; its ring in that of receipt. */
   obs_state *state, *ring;
   obs_clusters *clusters;
-  uint32_t once, holes, duplicates, crashes;
+  uint32_t once, holes, duplicates, crashes, newest;
 } fleet;
 
 static uint32_t partition_of(const char *line, uint32_t partitions) {
@@ -150,7 +150,7 @@ static uint32_t partition_of(const char *line, uint32_t partitions) {
 
 static obs_partition *open_fold(const fleet *f, uint32_t p) {
   obs_partition *fold = NULL;
-  const obs_partition_opts opts = {.p = p, .partitions = f->partitions, .created_ns = 7};
+  const obs_partition_opts opts = {.p = p, .partitions = f->partitions, .created_ns = 7, .newest = f->newest};
   assert_int_equal(obs_partition_open(&opts, &fold), OBSERVER_E_OK);
   return fold;
 }
@@ -158,6 +158,7 @@ static obs_partition *open_fold(const fleet *f, uint32_t p) {
 static void open_fleet(fleet *f, uint64_t seed) {
   *f = (fleet){.seed = seed, .random = seed * UINT64_C(0x9E3779B97F4A7C15) + 1, .nrows = OPS};
   f->partitions = 1 + below(&f->random, P_MAX);
+  f->newest = below(&f->random, 2) ? 2000 : 1 + below(&f->random, 200);
   f->rows = calloc(f->nrows, sizeof *f->rows);
   assert_non_null(f->rows);
   for (uint32_t i = 0; i < f->nrows; i++) {
@@ -168,7 +169,9 @@ static void open_fleet(fleet *f, uint64_t seed) {
   const obs_clusters_opts co = {.clusters = 2000, .fleet = true};
   assert_int_equal(obs_clusters_open(&co, &f->clusters), OBSERVER_E_OK);
   f->state = test_open(OBS_STATE_OPTS_DEFAULT);
-  f->ring = test_open(OBS_STATE_OPTS_DEFAULT);
+  obs_state_opts ring = OBS_STATE_OPTS_DEFAULT;
+  ring.ring = f->newest;
+  f->ring = test_open(ring);
 }
 
 static void close_fleet(fleet *f) {
@@ -381,7 +384,7 @@ static obs_merge *merge_fleet(fleet *f) {
   uint32_t order[P_MAX];
   obs_merge *m = NULL;
   char reason[OBS_FLEET_REASON_MAX];
-  assert_int_equal(obs_merge_open(f->partitions, 2000, &m), OBSERVER_E_OK);
+  assert_int_equal(obs_merge_open(f->partitions, f->newest, &m), OBSERVER_E_OK);
   shuffle(&f->random, order, f->partitions);
   for (uint32_t i = 0; i < f->partitions; i++) {
     obs_buf bytes = {0};
