@@ -158,7 +158,7 @@ static bool load(obs_fleet_part *x) {
 
 /* ---- folding ---- */
 
-static void ask_again(obs_fleet_part *x, const obs_fold_result *r) {
+static void ask_again(obs_fleet_part *x, const obs_partition_result *r) {
   uint64_t now_ms = obs_clock_mono_ms();
   char subject[64], text[96];
   atomic_fetch_add(&x->w->holes, 1);
@@ -202,17 +202,17 @@ static void put_aside(obs_fleet_part *x, const obs_nats_message *m, const char *
 static bool on_message(void *arg, const obs_nats_message *m) {
   obs_fleet_part *x = arg;
   obs_fleet_worker *w = x->w;
-  obs_fold_result r;
+  obs_partition_result r;
   obs_partition_fold(x->fold, m->stream_seq, m->data, m->len, obs_clock_wall_ms(), &r);
-  if (r.kind == OBS_FOLD_REFUSED) {
+  if (r.kind == OBS_PARTITION_REFUSED) {
     obs_log_error("fleet", "partition %" PRIu32 ": message %" PRIu64 " is not taken: %s", x->p, m->stream_seq,
                   r.reason);
     x->refused = true;
     return false;
   }
-  if (r.kind == OBS_FOLD_HOLE) ask_again(x, &r);
-  if (r.kind == OBS_FOLD_POISON) put_aside(x, m, r.reason);
-  if (r.kind != OBS_FOLD_BEHIND) {
+  if (r.kind == OBS_PARTITION_HOLE) ask_again(x, &r);
+  if (r.kind == OBS_PARTITION_POISON) put_aside(x, m, r.reason);
+  if (r.kind != OBS_PARTITION_BEHIND) {
     x->tail = obs_checkpoint_tail(m->data, m->len);
     x->tail_seq = m->stream_seq;
   }

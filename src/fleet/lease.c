@@ -48,7 +48,6 @@ obs_lease *obs_lease_open(const obs_lease_opts *opts) {
   obs_lease *l = calloc(1, sizeof *l);
   if (l == NULL) return NULL;
   l->opts = *opts;
-  l->takes = true;
   l->partitions = calloc(opts->partitions, sizeof *l->partitions);
   l->unheld = calloc(opts->partitions, sizeof *l->unheld);
   if (l->partitions != NULL && l->unheld != NULL && obs_map_init(&l->by_worker, 16) && obs_map_init(&l->by_run, 16))
@@ -182,6 +181,10 @@ void obs_lease_beat(obs_lease *l, uint64_t begun_ms, uint64_t revision) {
 
 void obs_lease_set_takes(obs_lease *l, bool takes) {
   l->takes = takes;
+}
+
+bool obs_lease_takes(const obs_lease *l) {
+  return l->takes;
 }
 
 uint64_t obs_lease_valid_until(const obs_lease *l) {

@@ -85,8 +85,10 @@ bool obs_lease_is_due(const obs_lease *l, uint64_t now_ms);
 uint64_t obs_lease_beat_revision(const obs_lease *l);
 /* It was written, at `begun_ms` (before it was sent). */
 void obs_lease_beat(obs_lease *l, uint64_t begun_ms, uint64_t revision);
-/* Whether it takes part: false while it could not fold anything. What it holds it is to give up then. */
+/* Whether it takes part: not at first, and not while it could not fold anything; then it is to give up what it holds.
+ */
 void obs_lease_set_takes(obs_lease *l, bool takes);
+bool obs_lease_takes(const obs_lease *l);
 /* Whether what is held may be folded and answered for now. Never again once another process has written the heartbeat
  * of this one's data directory. */
 bool obs_lease_is_valid(const obs_lease *l, uint64_t now_ms);

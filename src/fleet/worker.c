@@ -75,8 +75,11 @@ static observer_err agree(obs_fleet_worker *w, const char *key, int64_t mine, in
   return err;
 }
 
+/* REFUSED: it takes no part. AWAY: that cannot be known now, and changes nothing. */
+typedef enum { READY, REFUSED, AWAY } standing;
+
 /* Whether the stream is the fleet's: the one that it was when the fleet began, or one that somebody has accepted. */
-static bool check_stream(obs_fleet_worker *w, const obs_nats_stream *stream) {
+static standing check_stream(obs_fleet_worker *w, const obs_nats_stream *stream) {
   char why[OBS_NATS_WHY_MAX] = "", text[24];
   int64_t agreed;
   uint64_t revision;
@@ -92,9 +95,10 @@ static bool check_stream(obs_fleet_worker *w, const obs_nats_stream *stream) {
   else if (agreed != stream->created_ns)
     hinder(w, "the stream " OBS_FLEET_STREAM " was made anew: what was folded is of another one; start a worker with "
               "--accept-new-stream if that is meant");
-  bool ok = err == OBSERVER_E_OK && agreed == stream->created_ns;
-  if (ok) w->opts.accept_new_stream = false; /* it was about this one, not about those that come */
-  return ok;
+  if (err != OBSERVER_E_OK) return AWAY;
+  if (agreed != stream->created_ns) return REFUSED;
+  w->opts.accept_new_stream = false; /* it was about this one, not about those that come */
+  return READY;
 }
 
 static bool open_buckets(obs_fleet_worker *w, char *why) {
@@ -110,15 +114,20 @@ static bool open_buckets(obs_fleet_worker *w, char *why) {
   if (err == OBSERVER_E_OK)
     err = obs_nats_stream_ensure(w->nats, dead_stream, dead, 1, replicas, UINT64_C(1) << 30, &stream, why);
   for (size_t i = 0; err == OBSERVER_E_OK && i < sizeof buckets / sizeof *buckets; i++) {
-    if (*buckets[i].kv == NULL) err = obs_nats_kv_open(w->nats, buckets[i].name, replicas, 0, buckets[i].kv, why);
+    obs_nats_kv *kv = NULL; /* also of one that is open: its bucket may have been lost */
+    err = obs_nats_kv_open(w->nats, buckets[i].name, replicas, 0, &kv, why);
+    if (*buckets[i].kv == NULL)
+      *buckets[i].kv = kv;
+    else
+      obs_nats_kv_close(kv);
   }
   return err == OBSERVER_E_OK;
 }
 
-/* True: the buckets are there, and the stream is the fleet's. Looked at behind each reconnect, and now and then. */
-static bool prepare(obs_fleet_worker *w) {
+/* READY: the buckets are there, and the stream is the fleet's. Looked at behind each reconnect, and now and then. */
+static standing prepare(obs_fleet_worker *w) {
   uint64_t now_ms = obs_clock_mono_ms(), epoch = atomic_load(&w->epoch);
-  if (w->prepared_ms != 0 && epoch == w->prepared_epoch && now_ms - w->prepared_ms < PREPARE_MS) return true;
+  if (w->prepared_ms != 0 && epoch == w->prepared_epoch && now_ms - w->prepared_ms < PREPARE_MS) return READY;
   char why[OBS_NATS_WHY_MAX] = "";
   obs_nats_stream stream;
   int64_t partitions = 0;
@@ -126,23 +135,24 @@ static bool prepare(obs_fleet_worker *w) {
   w->prepared_ms = 0;
   if (!obs_nats_is_connected(w->nats)) {
     hinder(w, "NATS is away");
-    return false;
+    return AWAY;
   }
   if (!open_buckets(w, why) || obs_nats_stream_look(w->nats, OBS_FLEET_STREAM, &stream, why) != OBSERVER_E_OK ||
       agree(w, "partitions", w->opts.partitions, &partitions, &revision, why) != OBSERVER_E_OK) {
     hinder(w, "NATS: %s", why);
-    return false;
+    return AWAY;
   }
   if (partitions != w->opts.partitions) {
     hinder(w, "the fleet has %" PRId64 " partitions, and this worker is made for %" PRIu32, partitions,
            w->opts.partitions);
-    return false;
+    return REFUSED;
   }
-  if (!check_stream(w, &stream)) return false;
+  standing is = check_stream(w, &stream);
+  if (is != READY) return is;
   atomic_store(&w->created_ns, stream.created_ns);
   w->prepared_ms = now_ms;
   w->prepared_epoch = epoch;
-  return true;
+  return READY;
 }
 
 /* ---- the heartbeat ---- */
@@ -217,7 +227,9 @@ static void close_watch(obs_fleet_worker *w) {
 /* Whether the bucket is the one that was followed: not another, and not gone back. Else all is forgotten. */
 static bool check_bucket(obs_fleet_worker *w) {
   obs_nats_stream bucket;
-  if (obs_nats_stream_look(w->nats, "KV_" OBS_FLEET_LEASES, &bucket, NULL) != OBSERVER_E_OK) return false;
+  observer_err err = obs_nats_stream_look(w->nats, "KV_" OBS_FLEET_LEASES, &bucket, NULL);
+  if (err == OBSERVER_E_NOTFOUND) w->prepared_ms = 0; /* it is made anew */
+  if (err != OBSERVER_E_OK) return false;
   bool same = w->bucket_ns == bucket.created_ns && bucket.last_seq >= w->last_change;
   w->seen_ms = obs_clock_mono_ms();
   if (same) return true;
@@ -311,11 +323,12 @@ static void set_validity(obs_fleet_worker *w) {
 
 static void turn(obs_fleet_worker *w) {
   obs_lease_action todo[OBS_LEASE_TURN];
-  bool takes = prepare(w);
+  standing is = prepare(w);
   if (w->leases == NULL || !obs_nats_is_connected(w->nats)) return;
   follow(w);
   pthread_mutex_lock(&w->lock);
-  obs_lease_set_takes(w->lease, takes);
+  if (is != AWAY) obs_lease_set_takes(w->lease, is == READY);
+  bool takes = obs_lease_takes(w->lease);
   bool due = obs_lease_is_due(w->lease, obs_clock_mono_ms());
   bool superseded = obs_lease_is_superseded(w->lease);
   pthread_mutex_unlock(&w->lock);
@@ -334,7 +347,7 @@ static void turn(obs_fleet_worker *w) {
   if (superseded)
     hinder(w, "another process writes the heartbeat of this worker: was the data directory copied? Remove %s/%s there",
            w->opts.dir, id_file);
-  else if (takes)
+  else if (is == READY)
     hinder(w, "%s", "");
 }
 
@@ -347,7 +360,10 @@ static void leave(obs_fleet_worker *w) {
   uint64_t end_ms = obs_clock_mono_ms() + (away ? STOP_AWAY_MS : STOP_MS);
   bool left = false;
   while (!left && obs_clock_mono_ms() < end_ms) {
-    if (!away && obs_lease_is_due(w->lease, obs_clock_mono_ms())) beat(w, false, false);
+    pthread_mutex_lock(&w->lock);
+    bool due = !away && obs_lease_is_due(w->lease, obs_clock_mono_ms());
+    pthread_mutex_unlock(&w->lock);
+    if (due) beat(w, false, false);
     set_validity(w);
     pthread_mutex_lock(&w->lock);
     while (obs_lease_leave(w->lease, todo) > 0) continue;

@@ -5,6 +5,7 @@
  *   nats_tool ... batches URL [FROM]                        a row for each batch of the fleet's stream, with its rows
  *   nats_tool ... again URL EDGE P AFTER                    asks an edge as a worker does
  *   nats_tool ... put URL BUCKET KEY VALUE                  writes a key
+ *   nats_tool ... ask URL SUBJECT TEXT                      what is answered to a message
  *   nats_tool ... publish URL SUBJECT TEXT                  stores a message
  *   nats_tool ... bench URL BYTES COUNT DEPTH               stores COUNT messages of BYTES with DEPTH under way */
 #include "base/clock.h"
@@ -171,12 +172,12 @@ static void bench(obs_nats *n, size_t bytes, uint64_t count, uint32_t depth) {
   free(data);
 }
 
-static void delete_stream(obs_nats *n, const char *name) {
-  char subject[128];
+/* Of JetStream's own subjects: what it says. */
+static void ask(obs_nats *n, const char *subject, const char *text) {
   obs_buf answer = {0};
-  (void)snprintf(subject, sizeof(subject), "$JS.API.STREAM.DELETE.%s", name);
-  observer_err err = obs_nats_request(n, subject, "", 0, 10000, &answer, why);
-  if (err != OBSERVER_E_OK) die(name, err);
+  observer_err err = obs_nats_request(n, subject, text, strlen(text), 10000, &answer, why);
+  if (err != OBSERVER_E_OK) die(subject, err);
+  print_row(&answer);
   obs_buf_fini(&answer);
 }
 
@@ -200,8 +201,8 @@ int main(int argc, char **argv) {
   if (err != OBSERVER_E_OK || !obs_nats_wait(n, 20000)) die(url, err);
   if (strcmp(command, "info") == 0 && argc == 4)
     info(n, argv[3]);
-  else if (strcmp(command, "delete") == 0 && argc == 4)
-    delete_stream(n, argv[3]);
+  else if (strcmp(command, "ask") == 0 && argc == 5)
+    ask(n, argv[3], argv[4]);
   else if (strcmp(command, "batches") == 0)
     batches(n, argc > 3 ? strtoull(argv[3], NULL, 10) : 1);
   else if (strcmp(command, "again") == 0 && argc == 6)

@@ -47,6 +47,12 @@ class FleetTest(DaemonTest):
                 said = req.request(ops[at:at + 500])
                 self.assertEqual(said["accepted"], len(ops[at:at + 500]), said)
 
+    def ask(self, servers, subject):
+        """Of JetStream."""
+        answer, = nats.tool("ask", subject, "", url=servers.urls[0])
+        self.assertNotIn("error", answer)
+        return answer
+
     def cluster(self, daemon, view="summary"):
         answer = daemon.get("/v1/observer/%s?scope=cluster" % view)
         return answer.json if answer.status == 200 else None
@@ -221,7 +227,7 @@ class Faults(FleetTest):
         self.wait_settled(worker)
         self.record(edge, 500)
         self.check(edge, edge)
-        nats.tool("delete", "OBSERVER_OPS", url=servers.urls[0])
+        self.ask(servers, "$JS.API.STREAM.DELETE.OBSERVER_OPS")
         wait_until(lambda: worker.get("/readyz").status == 503, 60, "the worker to notice")
         self.assertIn("the stream OBSERVER_OPS was made anew", worker.get("/readyz").json["reasons"][0])
         worker.stop()
@@ -229,6 +235,67 @@ class Faults(FleetTest):
         worker.start()
         self.wait_settled(worker)
         self.assertEqual(worker.get("/readyz").status, 200)
+
+    def test_what_cannot_be_read_is_put_aside(self):
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        worker = self.worker(servers, "worker")
+        self.wait_settled(worker)
+        self.record(edge, 500)
+        nats.tool("publish", "observer.ops.7.0123456789abcdef", "no batch", url=servers.urls[0])
+        wait_until(lambda: self.metric(worker, "fleet_poison_total") == 1, 30, "the message to be counted")
+        self.record(edge, 500)
+        self.check(edge, edge)
+        dead = lambda: self.ask(servers, "$JS.API.STREAM.INFO.OBSERVER_DEAD")["state"]["messages"]
+        wait_until(lambda: dead() == 1, 30, "the message to be put aside")
+
+    def test_holes_are_filled(self):
+        """Messages that nobody has folded are lost: the edge is asked to publish again, and does."""
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        self.record(edge, 1000)
+        wait_until(lambda: self.metric(edge, "forward_connected") == 1 and self.metric(edge, "spool_ops") == 0, 30,
+                   "all to be forwarded")
+        self.ask(servers, "$JS.API.STREAM.PURGE.OBSERVER_OPS")
+        worker = self.worker(servers, "worker")
+        self.wait_settled(worker)
+        self.record(edge, 1000)
+        self.check(edge, edge)
+        self.assertGreater(self.metric(worker, "fleet_holes_total"), 0)
+
+    def test_the_buckets_are_lost(self):
+        """With the leases, who holds what, and with the checkpoints, what has been folded: it is folded again."""
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        workers = [self.worker(servers, "worker%d" % n) for n in range(2)]
+        self.wait_settled(*workers)
+        self.record(edge, 2000)
+        self.check(edge, edge)
+        for bucket in ("LEASES", "CHECKPOINTS", "FLEET"):
+            self.ask(servers, "$JS.API.STREAM.DELETE.KV_OBSERVER_" + bucket)
+        lost = lambda: sum(self.metric(w, "fleet_partitions_lost_total") for w in workers)
+        wait_until(lambda: lost() == PARTITIONS, 60, "the loss to be noticed")
+        self.wait_settled(*workers)
+        self.record(edge, 1000)
+        for asked in (edge, *workers):
+            self.check(asked, edge)
+
+    def test_nats_restarts(self):
+        """Nothing moves: who holds what holds it when NATS is back."""
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        workers = [self.worker(servers, "worker%d" % n) for n in range(2)]
+        self.wait_settled(*workers)
+        self.record(edge, 1000)
+        taken = lambda: sum(self.metric(w, "fleet_partitions_taken_total") for w in workers)
+        before = taken()
+        servers.kill_all()
+        wait_until(lambda: all(w.get("/readyz").status == 503 for w in workers), 30, "NATS to be noticed")
+        self.record(edge, 1000)
+        servers.start_all()
+        self.check(edge, edge)
+        self.wait_settled(*workers)
+        self.assertEqual(taken(), before)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ static world start(void) {
   const obs_lease_opts opts = {PARTITIONS, ME, MY_RUN};
   world w = {.l = obs_lease_open(&opts), .now = 5000000};
   assert_non_null(w.l);
+  obs_lease_set_takes(w.l, true);
   return w;
 }
 

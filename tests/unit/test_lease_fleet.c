@@ -126,6 +126,7 @@ static void start_worker(fleet *f, uint32_t slot) {
   const obs_lease_opts opts = {PARTITIONS, 1 + slot, w->run};
   w->lease = obs_lease_open(&opts);
   assert_non_null(w->lease);
+  obs_lease_set_takes(w->lease, true);
   w->next_turn_ms = f->now_ms + draw(f, 1000);
   w->next_checkpoint_ms = f->now_ms + draw(f, CHECKPOINT_MS);
 }
