@@ -144,7 +144,8 @@ static bool is_new(obs_partition *p, const obs_op *op) {
 }
 
 /* False: no memory. */
-static bool fold_row(obs_partition *p, const obs_fleet_row *row, uint64_t seq, int64_t now_ms, obs_fold_result *out) {
+static bool fold_row(obs_partition *p, const obs_fleet_row *row, uint64_t seq, int64_t now_ms,
+                     obs_partition_result *out) {
   const char *reason;
   obs_batch_reset(&p->row);
   if (!obs_batch_decode_row(&p->row, row->line, row->len, &reason)) {
@@ -169,7 +170,7 @@ static bool fold_row(obs_partition *p, const obs_fleet_row *row, uint64_t seq, i
 
 /* The mark moves with each row, so that a message that is given again goes on where it ended. */
 static bool fold_rows(obs_partition *p, obs_fleet_batch_view *v, mark *m, uint64_t stream_seq, int64_t now_ms,
-                      obs_fold_result *out) {
+                      obs_partition_result *out) {
   obs_fleet_row row;
   for (uint32_t i = 0; obs_fleet_batch_next(v, &row); i++) {
     if (row.seq <= m->seq) {
@@ -194,43 +195,43 @@ static bool is_ours(const obs_partition *p, const obs_fleet_batch_view *v, uint6
   return false;
 }
 
-static obs_fold_kind take(obs_partition *p, uint64_t stream_seq, const void *data, size_t len, int64_t now_ms,
-                          obs_fold_result *out) {
+static obs_partition_outcome take(obs_partition *p, uint64_t stream_seq, const void *data, size_t len, int64_t now_ms,
+                                  obs_partition_result *out) {
   obs_fleet_batch_view v;
   if (!obs_fleet_batch_read(data, len, &v, out->reason) || !is_ours(p, &v, stream_seq, out->reason))
-    return OBS_FOLD_POISON;
+    return OBS_PARTITION_POISON;
   mark *m = find_mark(p, v.edge);
   uint64_t taken = m != NULL ? m->seq : 0;
   if (v.prev > taken) {
     out->edge = v.edge;
     out->after = taken;
-    return OBS_FOLD_HOLE;
+    return OBS_PARTITION_HOLE;
   }
   if (v.last <= taken) {
     out->duplicate = v.rows;
-    return OBS_FOLD_DUPLICATE;
+    return OBS_PARTITION_DUPLICATE;
   }
   if (m == NULL) m = make_mark(p, v.edge);
-  if (m != NULL && fold_rows(p, &v, m, stream_seq, now_ms, out)) return OBS_FOLD_FOLDED;
+  if (m != NULL && fold_rows(p, &v, m, stream_seq, now_ms, out)) return OBS_PARTITION_FOLDED;
   bool full = m == NULL && p->nmarks == OBS_PARTITION_EDGES;
   (void)snprintf(out->reason, sizeof out->reason, full ? "%d edges have published, one more has no room" : "no memory",
                  OBS_PARTITION_EDGES);
-  return OBS_FOLD_REFUSED;
+  return OBS_PARTITION_REFUSED;
 }
 
 void obs_partition_fold(obs_partition *p, uint64_t stream_seq, const void *data, size_t len, int64_t now_ms,
-                        obs_fold_result *out) {
+                        obs_partition_result *out) {
   obs_partition_counts *n = &p->counts;
-  *out = (obs_fold_result){.kind = OBS_FOLD_BEHIND};
+  *out = (obs_partition_result){.kind = OBS_PARTITION_BEHIND};
   lock(p);
   if (stream_seq > n->stream_seq) {
     out->kind = take(p, stream_seq, data, len, now_ms, out);
     n->folded += out->folded;
     n->duplicate += out->duplicate;
     n->rejected += out->rejected;
-    n->holes += out->kind == OBS_FOLD_HOLE;
-    n->poison += out->kind == OBS_FOLD_POISON;
-    if (out->kind != OBS_FOLD_REFUSED) {
+    n->holes += out->kind == OBS_PARTITION_HOLE;
+    n->poison += out->kind == OBS_PARTITION_POISON;
+    if (out->kind != OBS_PARTITION_REFUSED) {
       n->bytes += len;
       n->stream_seq = stream_seq;
     }

@@ -49,24 +49,24 @@ void obs_partition_close(obs_partition *p);
  * aside. BEHIND: the stream's message was taken before. With all of these the message is done. REFUSED: it cannot be
  * taken (`reason`: memory, or too many edges) and is to be given again; what of it was taken stays taken. */
 typedef enum {
-  OBS_FOLD_FOLDED,
-  OBS_FOLD_DUPLICATE,
-  OBS_FOLD_HOLE,
-  OBS_FOLD_POISON,
-  OBS_FOLD_BEHIND,
-  OBS_FOLD_REFUSED
-} obs_fold_kind;
+  OBS_PARTITION_FOLDED,
+  OBS_PARTITION_DUPLICATE,
+  OBS_PARTITION_HOLE,
+  OBS_PARTITION_POISON,
+  OBS_PARTITION_BEHIND,
+  OBS_PARTITION_REFUSED
+} obs_partition_outcome;
 
 typedef struct {
-  obs_fold_kind kind;
+  obs_partition_outcome kind;
   uint64_t edge, after;                 /* of HOLE */
   uint32_t folded, duplicate, rejected; /* rows */
   char reason[OBS_FLEET_REASON_MAX];    /* of POISON and REFUSED, and of the last rejected row; "": none */
-} obs_fold_result;
+} obs_partition_result;
 
 /* One message of the stream. `now_ms`: the wall clock. */
 void obs_partition_fold(obs_partition *p, uint64_t stream_seq, const void *data, size_t len, int64_t now_ms,
-                        obs_fold_result *out);
+                        obs_partition_result *out);
 /* A cycle is over (clusters.h); returns how many clusters it resolved. */
 uint32_t obs_partition_cycle(obs_partition *p, int64_t now_ms);
 

@@ -14,6 +14,7 @@
 #include "learn/learn.h"
 #include "metrics/metrics.h"
 #include "observerd/banner.h"
+#include "observerd/fleet.h"
 #include "observerd/listeners.h"
 #include "observerd/receivers.h"
 #include "stream/bind_check.h"
@@ -30,7 +31,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500 };
+enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500, FLEET_STOP_MS = 3000 };
 enum { START_MORE_S = 60 };
 
 struct obs_daemon {
@@ -47,6 +48,7 @@ struct obs_daemon {
   obs_alerts *alerts;
   obs_notify *notify;
   obs_commit *commit;
+  obs_fleet *fleet; /* NULL: it is alone */
   obs_bus *bus;
   obs_feed *feed;
   obs_bridge *bridge;
@@ -89,6 +91,7 @@ static void on_recorded(void *arg, obs_batch *b, uint64_t first_seq, int64_t now
   const obs_daemon *d = arg;
   (void)now_ms;
   obs_feed_recorded(d->feed, b, first_seq);
+  obs_fleet_recorded(d->fleet);
 }
 
 /* A cluster is new, has regressed, or spreads. Nothing is recorded before the feed is there. */
@@ -186,6 +189,16 @@ static const char *find_silent(void *arg) {
   const char *url = obs_bus_silent(d->bus);
   if (url == NULL) url = obs_feed_silent(d->feed);
   return url != NULL ? url : obs_bridge_silent(d->bridge);
+}
+
+static bool find_hindrance(void *arg, char *why, size_t size) {
+  const obs_daemon *d = arg;
+  return obs_fleet_is_hindered(d->fleet, why, size);
+}
+
+static obs_fleet_query *find_fleet(void *arg) {
+  const obs_daemon *d = arg;
+  return obs_fleet_get_query(d->fleet);
 }
 
 /* ---- alerts: from the rules to those who are told ---- */
@@ -299,6 +312,8 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .tls = d->tls,
                                .redact = d->redact,
                                .redact_mode = d->config->redact,
+                               .edge = obs_fleet_edge(d->fleet),
+                               .worker = obs_fleet_get_worker(d->fleet),
                                .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,
@@ -764,6 +779,11 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .metrics_arg = d,
                                   .silent = find_silent,
                                   .silent_arg = d,
+                                  .hindered = find_hindrance,
+                                  .hindered_arg = d,
+                                  .fleet = find_fleet,
+                                  .fleet_arg = d,
+                                  .fleet_ring = (uint32_t)o->ring,
                                   .max_connections = fit_connections("http-connections", o->http_connections),
                                   .tls = d->tls,
                                   .hosts = (const char *const *)o->http_host.items,
@@ -803,9 +823,12 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
 
   if ((err = obs_task_threads_open(obs_task_threads_enough(), &d->task_threads)) != OBSERVER_E_OK) goto fail;
 
+  if ((err = obs_fleet_open(o, d->journal, d->commit, &d->fleet, error, error_size)) != OBSERVER_E_OK) goto fail;
+
   /* From the end of the data's way to its beginning. */
   if ((err = obs_feed_start(d->feed)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_commit_start(d->commit)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_fleet_start(d->fleet)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_learn_start(d->learn, d->commit)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_alerts_start(d->alerts, d->whole)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_bridge_start(d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
@@ -909,8 +932,10 @@ void obs_daemon_stop(obs_daemon *d) {
   if (d->notify != NULL) obs_notify_stop(d->notify);
   if (d->learn != NULL) obs_learn_stop(d->learn);                    /* and takes the last corrections */
   if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS); /* drains, syncs, writes the checkpoint */
+  obs_fleet_stop(d->fleet, FLEET_STOP_MS);                           /* forwards what was recorded last */
   if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);         /* sends what was recorded last */
   obs_bridge_close(d->bridge);
+  obs_fleet_close(d->fleet);
   obs_commit_close(d->commit);
   obs_learn_close(d->learn);
   obs_alerts_close(d->alerts);

@@ -73,13 +73,13 @@ static int line_of(const bench *x, uint32_t i, char *out, size_t size) {
 static void send(bench *x, uint32_t p) {
   obs_fleet_batch *b = &x->batches[p];
   obs_buf message = {0};
-  obs_fold_result r;
+  obs_partition_result r;
   if (obs_fleet_batch_rows(b) > 0) {
     check(obs_fleet_batch_seal(b, &message) == OBSERVER_E_OK, "no memory");
     uint64_t start = cpu_ns();
     obs_partition_fold(x->folds[p], ++x->stream_seq, message.p, message.len, x->now_ms, &r);
     x->ns += cpu_ns() - start;
-    check(r.kind == OBS_FOLD_FOLDED && r.rejected == 0, r.reason);
+    check(r.kind == OBS_PARTITION_FOLDED && r.rejected == 0, r.reason);
     x->folded += r.folded;
     x->bytes += message.len;
     x->sent[p] = b->last;

@@ -441,7 +441,7 @@ static void bench_fold(const bench *x) {
   obs_partition *p;
   obs_fleet_batch b = {0};
   obs_buf message = {0};
-  obs_fold_result r;
+  obs_partition_result r;
   check(obs_partition_open(&(obs_partition_opts){.partitions = OBS_FLEET_PARTITIONS}, &p), "fold");
   uint64_t ns = 0, seq = 0, stream_seq = 0, folded = 0;
   for (uint32_t round = 0; round < x->rounds; round++) {

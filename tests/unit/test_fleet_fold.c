@@ -244,7 +244,7 @@ static void save_fold(fleet *f, uint32_t p) {
 /* The worker dies: another one goes on from the last checkpoint, if there is one. */
 static void crash(fleet *f, uint32_t p) {
   char reason[OBS_FLEET_REASON_MAX];
-  obs_fold_result r;
+  obs_partition_result r;
   f->crashes++;
   obs_partition_close(f->folds[p]);
   f->folds[p] = open_fold(f, p);
@@ -261,18 +261,18 @@ static void crash(fleet *f, uint32_t p) {
 /* The next message is folded. A hole has the edge publish again. */
 static void fold_next(fleet *f) {
   const message m = f->stream.at[f->next++];
-  obs_fold_result r;
+  obs_partition_result r;
   obs_partition_fold(f->folds[m.p], m.stream_seq, m.bytes.p, m.bytes.len, NOW, &r);
-  assert_true(r.kind == OBS_FOLD_FOLDED || r.kind == OBS_FOLD_DUPLICATE || r.kind == OBS_FOLD_HOLE);
+  assert_true(r.kind == OBS_PARTITION_FOLDED || r.kind == OBS_PARTITION_DUPLICATE || r.kind == OBS_PARTITION_HOLE);
   assert_int_equal(r.rejected, 0);
-  f->holes += r.kind == OBS_FOLD_HOLE;
+  f->holes += r.kind == OBS_PARTITION_HOLE;
   f->duplicates += r.duplicate;
-  if (r.kind == OBS_FOLD_FOLDED)
+  if (r.kind == OBS_PARTITION_FOLDED)
     take_once(f, &m);
-  else if (r.kind == OBS_FOLD_HOLE)
+  else if (r.kind == OBS_PARTITION_HOLE)
     publish(f, (uint32_t)(r.edge - 0xED6E0000), m.p, r.after, 1 + below(&f->random, 200), false);
   obs_partition_fold(f->folds[m.p], m.stream_seq, m.bytes.p, m.bytes.len, NOW, &r);
-  assert_int_equal(r.kind, OBS_FOLD_BEHIND);
+  assert_int_equal(r.kind, OBS_PARTITION_BEHIND);
 }
 
 static void run_fleet(fleet *f) {
@@ -471,14 +471,15 @@ static obs_buf batch_of(uint64_t edge, uint32_t p, uint64_t prev, const char *li
   return out;
 }
 
-static obs_fold_result fold(obs_partition *p, uint64_t stream_seq, obs_buf bytes) {
-  obs_fold_result r;
+static obs_partition_result fold(obs_partition *p, uint64_t stream_seq, obs_buf bytes) {
+  obs_partition_result r;
   obs_partition_fold(p, stream_seq, bytes.p, bytes.len, NOW, &r);
   obs_buf_fini(&bytes);
   return r;
 }
 
-static void assert_fold(obs_fold_result r, obs_fold_kind kind, uint32_t folded, uint32_t duplicate, uint32_t rejected) {
+static void assert_fold(obs_partition_result r, obs_partition_outcome kind, uint32_t folded, uint32_t duplicate,
+                        uint32_t rejected) {
   assert_int_equal(r.kind, kind);
   assert_int_equal(r.folded, folded);
   assert_int_equal(r.duplicate, duplicate);
@@ -488,21 +489,21 @@ static void assert_fold(obs_fold_result r, obs_fold_kind kind, uint32_t folded, 
 static void test_outcomes(void **state) {
   (void)state;
   obs_partition *p = open_one(3);
-  assert_fold(fold(p, 10, batch_of(1, 3, 0, LINE(""), 5, 3)), OBS_FOLD_FOLDED, 3, 0, 0);
-  assert_fold(fold(p, 10, batch_of(1, 3, 7, LINE(""), 8, 3)), OBS_FOLD_BEHIND, 0, 0, 0);
-  assert_fold(fold(p, 11, batch_of(1, 3, 0, LINE(""), 5, 3)), OBS_FOLD_DUPLICATE, 0, 3, 0);
-  assert_fold(fold(p, 12, batch_of(1, 3, 5, LINE(""), 6, 4)), OBS_FOLD_FOLDED, 2, 2, 0); /* 6 to 9 */
-  obs_fold_result r = fold(p, 13, batch_of(1, 3, 12, LINE(""), 13, 1));
-  assert_fold(r, OBS_FOLD_HOLE, 0, 0, 0);
+  assert_fold(fold(p, 10, batch_of(1, 3, 0, LINE(""), 5, 3)), OBS_PARTITION_FOLDED, 3, 0, 0);
+  assert_fold(fold(p, 10, batch_of(1, 3, 7, LINE(""), 8, 3)), OBS_PARTITION_BEHIND, 0, 0, 0);
+  assert_fold(fold(p, 11, batch_of(1, 3, 0, LINE(""), 5, 3)), OBS_PARTITION_DUPLICATE, 0, 3, 0);
+  assert_fold(fold(p, 12, batch_of(1, 3, 5, LINE(""), 6, 4)), OBS_PARTITION_FOLDED, 2, 2, 0); /* 6 to 9 */
+  obs_partition_result r = fold(p, 13, batch_of(1, 3, 12, LINE(""), 13, 1));
+  assert_fold(r, OBS_PARTITION_HOLE, 0, 0, 0);
   assert_int_equal(r.edge, 1);
   assert_int_equal(r.after, 9);
   r = fold(p, 14, batch_of(2, 3, 1, LINE(""), 4, 1)); /* of an edge that is not known */
-  assert_fold(r, OBS_FOLD_HOLE, 0, 0, 0);
+  assert_fold(r, OBS_PARTITION_HOLE, 0, 0, 0);
   assert_int_equal(r.after, 0);
-  assert_fold(fold(p, 15, batch_of(2, 3, 0, LINE("\"op_id\":\"a\","), 4, 2)), OBS_FOLD_FOLDED, 1, 1, 0);
-  assert_fold(fold(p, 16, batch_of(1, 3, 9, LINE("\"op_id\":\"a\","), 10, 1)), OBS_FOLD_FOLDED, 0, 1, 0);
+  assert_fold(fold(p, 15, batch_of(2, 3, 0, LINE("\"op_id\":\"a\","), 4, 2)), OBS_PARTITION_FOLDED, 1, 1, 0);
+  assert_fold(fold(p, 16, batch_of(1, 3, 9, LINE("\"op_id\":\"a\","), 10, 1)), OBS_PARTITION_FOLDED, 0, 1, 0);
   r = fold(p, 17, batch_of(1, 3, 10, "{\"endpoint\":1}", 11, 1));
-  assert_fold(r, OBS_FOLD_FOLDED, 0, 0, 1);
+  assert_fold(r, OBS_PARTITION_FOLDED, 0, 0, 1);
   assert_string_equal(r.reason, "seq 11: endpoint: required");
   assert_int_equal(obs_partition_mark(p, 1), 11);
   assert_int_equal(obs_partition_mark(p, 2), 5);
@@ -521,17 +522,17 @@ static void test_outcomes(void **state) {
 static void test_poison(void **state) {
   (void)state;
   obs_partition *p = open_one(3);
-  obs_fold_result r = fold(p, 1, batch_of(1, 4, 0, LINE(""), 1, 1));
-  assert_int_equal(r.kind, OBS_FOLD_POISON);
+  obs_partition_result r = fold(p, 1, batch_of(1, 4, 0, LINE(""), 1, 1));
+  assert_int_equal(r.kind, OBS_PARTITION_POISON);
   assert_string_equal(r.reason, "p: 4 in partition 3");
   r = fold(p, 2, batch_of(1, 3, 0, LINE(""), 1, OBS_FLEET_BATCH_ROWS + 1));
-  assert_int_equal(r.kind, OBS_FOLD_POISON);
+  assert_int_equal(r.kind, OBS_PARTITION_POISON);
   assert_string_equal(r.reason, "4097 rows, more than 4096");
   obs_partition_fold(p, 3, "no", 2, NOW, &r);
-  assert_int_equal(r.kind, OBS_FOLD_POISON);
+  assert_int_equal(r.kind, OBS_PARTITION_POISON);
   assert_string_equal(r.reason, "it does not begin with a map");
   r = fold(p, OBS_FLEET_SEQ_STREAM_MAX + 1, batch_of(1, 3, 0, LINE(""), 1, 1));
-  assert_int_equal(r.kind, OBS_FOLD_POISON);
+  assert_int_equal(r.kind, OBS_PARTITION_POISON);
   assert_string_equal(r.reason, "stream sequence 1099511627776 has no number");
   obs_partition_counts n;
   obs_partition_get_counts(p, &n);
@@ -544,9 +545,9 @@ static void test_edges_are_bounded(void **state) {
   (void)state;
   obs_partition *p = open_one(3);
   for (uint32_t e = 0; e < OBS_PARTITION_EDGES; e++)
-    assert_fold(fold(p, e + 1, batch_of(e, 3, 0, LINE(""), 1, 1)), OBS_FOLD_FOLDED, 1, 0, 0);
-  obs_fold_result r = fold(p, OBS_PARTITION_EDGES + 1, batch_of(OBS_PARTITION_EDGES, 3, 0, LINE(""), 1, 1));
-  assert_fold(r, OBS_FOLD_REFUSED, 0, 0, 0);
+    assert_fold(fold(p, e + 1, batch_of(e, 3, 0, LINE(""), 1, 1)), OBS_PARTITION_FOLDED, 1, 0, 0);
+  obs_partition_result r = fold(p, OBS_PARTITION_EDGES + 1, batch_of(OBS_PARTITION_EDGES, 3, 0, LINE(""), 1, 1));
+  assert_fold(r, OBS_PARTITION_REFUSED, 0, 0, 0);
   assert_string_equal(r.reason, "4096 edges have published, one more has no room");
   assert_int_equal(obs_partition_stream_seq(p), OBS_PARTITION_EDGES); /* it can come again */
   obs_partition_close(p);
@@ -566,7 +567,7 @@ static void test_times_are_bounded(void **state) {
       assert_true(obs_fleet_batch_add(&b, LINE(""), strlen(LINE("")), ++seq, times[i], times[k]));
       assert_int_equal(obs_fleet_batch_seal(&b, &bytes), OBSERVER_E_OK);
       obs_fleet_batch_fini(&b);
-      assert_fold(fold(p, seq, bytes), OBS_FOLD_FOLDED, 1, 0, 0);
+      assert_fold(fold(p, seq, bytes), OBS_PARTITION_FOLDED, 1, 0, 0);
     }
   char reason[OBS_FLEET_REASON_MAX];
   obs_buf bytes = {0};
@@ -598,7 +599,7 @@ static void test_saved_bytes_come_back(void **state) {
   assert_int_equal(obs_partition_load(p, bytes.p, bytes.len, NOW, reason), OBSERVER_E_OK);
   assert_int_equal(obs_partition_save(p, OBS_PARTITION_WHOLE, &again), OBSERVER_E_OK);
   assert_int_equal(again.len, bytes.len);
-  assert_fold(fold(p, OPS + 1, batch_of(0, 3, 0, LINE(""), 1, 1)), OBS_FOLD_DUPLICATE, 0, 1, 0);
+  assert_fold(fold(p, OPS + 1, batch_of(0, 3, 0, LINE(""), 1, 1)), OBS_PARTITION_DUPLICATE, 0, 1, 0);
   obs_partition_close(p);
 
   static const struct {
@@ -686,8 +687,8 @@ static void test_hostile_bytes(void **state) {
   assert_true(read > 0);
   /* It still takes ops. */
   uint64_t seq = obs_partition_stream_seq(p);
-  obs_fold_result r = fold(p, seq < OBS_FLEET_SEQ_STREAM_MAX ? seq + 1 : seq, batch_of(99, 3, 0, LINE(""), 1, 1));
-  assert_true(r.kind == OBS_FOLD_FOLDED || r.kind == OBS_FOLD_BEHIND);
+  obs_partition_result r = fold(p, seq < OBS_FLEET_SEQ_STREAM_MAX ? seq + 1 : seq, batch_of(99, 3, 0, LINE(""), 1, 1));
+  assert_true(r.kind == OBS_PARTITION_FOLDED || r.kind == OBS_PARTITION_BEHIND);
   free(copy);
   obs_buf_fini(&bytes);
   obs_partition_close(p);
@@ -698,10 +699,10 @@ static void test_hostile_batches(void **state) {
   obs_partition *p = open_one(3);
   obs_buf bytes = batch_of(1, 3, 0, LINE(""), 1, 9);
   uint64_t random = 5, stream_seq = 0;
-  obs_fold_result r;
+  obs_partition_result r;
   for (size_t len = 0; len < bytes.len; len++) {
     obs_partition_fold(p, ++stream_seq, bytes.p, len, NOW, &r);
-    assert_int_equal(r.kind, OBS_FOLD_POISON);
+    assert_int_equal(r.kind, OBS_PARTITION_POISON);
     assert_true(r.reason[0] != '\0');
   }
   for (int i = 0; i < 20000; i++) {
@@ -709,8 +710,8 @@ static void test_hostile_batches(void **state) {
     char was = bytes.p[at];
     bytes.p[at] = (char)below(&random, 256);
     obs_partition_fold(p, ++stream_seq, bytes.p, bytes.len, NOW, &r);
-    assert_true(r.kind != OBS_FOLD_POISON || r.reason[0] != '\0');
-    assert_int_not_equal(r.kind, OBS_FOLD_BEHIND);
+    assert_true(r.kind != OBS_PARTITION_POISON || r.reason[0] != '\0');
+    assert_int_not_equal(r.kind, OBS_PARTITION_BEHIND);
     bytes.p[at] = was;
   }
   obs_buf_fini(&bytes);
