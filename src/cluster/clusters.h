@@ -122,13 +122,17 @@ observer_err obs_clusters_load(void *clusters, const void *data, size_t len);
 /* The same of the bytes of version OBS_CLUSTERS_FORMER, which know no trend: it begins empty. */
 observer_err obs_clusters_load_former(void *clusters, const void *data, size_t len);
 
-/* Adds what `from` holds, so that `c` shows what one table would that had seen the failures of both: kinds that each
- * saw parts of are joined, counts, rates, trends, estimates of different values and samples are exact; sets and
- * endpoints, as long as there are not more values than one keeps; states, as far as obs_cluster_course_joined can tell;
- * runs of failures and what came after a correction, as far as the ops of a task were all in one part. Both are of a
- * fleet. `from`, which nobody else may have, is only good to be closed then, `c` only to be looked at. NOMEM: some may
- * be missing. */
+/* Adds what `from` holds, so that `c` shows what one table would that had seen the failures of both. Exact are which
+ * kinds there are, though each saw a part of what shows them to be one; counts, rates, trends, samples, and estimates
+ * of different values; sets and endpoints, as long as no more values came than are kept. States are what can be told of
+ * each one's (obs_cluster_course_joined). Runs of failures, and the ops that are counted after a correction, are those
+ * of tasks whose ops were all in one part.
+ *
+ * Both are of a fleet. `from`, which nobody else may have, is only good to be closed then, `c` only to be looked at,
+ * once merge_end has found which failures of one part the corrections of another are for. NOMEM: some may be missing.
+ */
 observer_err obs_clusters_merge(obs_clusters *c, obs_clusters *from);
+void obs_clusters_merge_end(obs_clusters *c);
 
 /* A cycle is over: returns how many clusters it resolved, wholly or at some of their endpoints. */
 uint32_t obs_clusters_cycle(obs_clusters *c, int64_t now_ms);

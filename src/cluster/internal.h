@@ -115,6 +115,10 @@ void obs_cluster_drop(obs_clusters *c, uint32_t slot);
 void obs_cluster_set_text(obs_cluster_text *t, obs_str s, uint32_t max);
 /* The text of a failure: its error, else its output. */
 obs_str obs_cluster_message(const obs_op *op);
+/* What the corrections of a task_class are found by. */
+uint64_t obs_cluster_class_key(obs_str task_class);
+/* A correction came after failures of this cluster. */
+void obs_cluster_tie(obs_cluster *x, uint64_t number);
 /* Empties the table. */
 void obs_clusters_clear(obs_clusters *c);
 observer_err obs_clusters_open_miner(obs_clusters *c, obs_miner **out);

@@ -160,3 +160,59 @@ observer_err obs_clusters_merge(obs_clusters *c, obs_clusters *from) {
   OBS_VEC_FINI(&k.at);
   return ok ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
+
+/* ---- corrections of another part ---- */
+
+static bool is_tied(const obs_cluster *x, uint64_t number) {
+  if (x->corrections[0] > number) return true; /* it may have been, and has left the list */
+  for (uint32_t i = 0; i < OBS_CORRECTIONS_EACH; i++)
+    if (x->corrections[i] == number) return true;
+  return false;
+}
+
+static void tie_if_new(obs_cluster *x, const obs_correction *r, uint64_t number) {
+  if (x->first_seq < r->seq && !is_tied(x, number)) obs_cluster_tie(x, number);
+}
+
+/* As when it comes: to the kinds that its sig_hash has failed with. */
+static void tie_to_kinds(obs_clusters *c, const obs_correction *r, uint64_t number) {
+  const obs_repeat_entry *e = obs_repeats_find(&c->repeats, r->key);
+  for (uint32_t i = 0; e != NULL && e->first_seq < r->seq && i < OBS_REPEAT_KINDS && e->kinds[i] != 0; i++) {
+    uint32_t slot = obs_cluster_find(c, obs_cluster_resolve(c, e->kinds[i]));
+    if (slot != OBS_CLUSTER_NONE) tie_if_new(&c->all[slot], r, number);
+  }
+}
+
+/* The last one of each task_class, to the clusters that are open and have failed with it: `last` has its place in the
+ * ring by its key. */
+static void tie_to_classes(obs_clusters *c, const obs_map *last, const uint64_t *numbers) {
+  for (uint32_t slot = c->newest; slot != OBS_CLUSTER_NONE; slot = c->order[slot].older) {
+    obs_cluster *x = &c->all[slot];
+    obs_cluster_values classes;
+    if (x->state == OBS_CLUSTER_RESOLVED) continue;
+    obs_top_set_list(&x->sets[OBS_CLUSTER_SET_task_class], &classes);
+    for (uint32_t i = 0; i < classes.n; i++) {
+      uint32_t place;
+      if (obs_map_get(last, obs_cluster_class_key(classes.v[i].value), &place))
+        tie_if_new(x, &c->corrections.ring[place], numbers[place]);
+    }
+  }
+}
+
+void obs_clusters_merge_end(obs_clusters *c) {
+  obs_map last = {0};
+  uint64_t numbers[OBS_CORRECTIONS] = {0}, end = c->corrections.last;
+  pthread_mutex_lock(&c->lock);
+  for (uint64_t n = end > OBS_CORRECTIONS ? end - OBS_CORRECTIONS + 1 : 1; n <= end; n++) {
+    uint32_t place = (uint32_t)(n % OBS_CORRECTIONS);
+    const obs_correction *r = &c->corrections.ring[place];
+    numbers[place] = n;
+    if (r->by_class)
+      (void)obs_map_put(&last, r->key, place); /* without memory it is not shown there */
+    else
+      tie_to_kinds(c, r, n);
+  }
+  if (last.n > 0) tie_to_classes(c, &last, numbers);
+  pthread_mutex_unlock(&c->lock);
+  obs_map_fini(&last);
+}

@@ -14,7 +14,7 @@ struct obs_merge {
   obs_state *state;
   obs_clusters *clusters;
   obs_newest newest;
-  bool ended; /* the newest ops are in the state's ring */
+  bool ended; /* nothing is added any more */
 };
 
 observer_err obs_merge_open(uint32_t partitions, uint32_t ring, obs_merge **out) {
@@ -73,6 +73,7 @@ observer_err obs_merge_add(obs_merge *m, const void *data, size_t len, int64_t m
   obs_merge_counts *n = &m->counts;
   if (!obs_partition_read(data, len, &x, reason)) return OBSERVER_E_CORRUPT;
   if (x.opts.partitions != n->partitions) return tell(OBSERVER_E_INVALID, reason, "it is of another fleet");
+  if (m->ended) return tell(OBSERVER_E_INVALID, reason, "the answer was made already");
   if (m->parts[x.opts.p] != MISSING) return tell(OBSERVER_E_INVALID, reason, "its partition came before");
   observer_err err = merge_views(m, &x, now_ms);
   if (err == OBSERVER_E_CORRUPT) return tell(err, reason, "a part of it is wrong");
@@ -116,12 +117,19 @@ void obs_merge_put_cluster(const obs_merge *m, int64_t now_ms, obs_json_writer *
   obs_json_end(w);
 }
 
-obs_state *obs_merge_state(obs_merge *m) {
-  if (!m->ended) obs_state_put_newest(m->state, &m->newest);
+static void end_merge(obs_merge *m) {
+  if (m->ended) return;
+  obs_state_put_newest(m->state, &m->newest);
+  obs_clusters_merge_end(m->clusters);
   m->ended = true;
+}
+
+obs_state *obs_merge_state(obs_merge *m) {
+  end_merge(m);
   return m->state;
 }
 
 obs_clusters *obs_merge_clusters(obs_merge *m) {
+  end_merge(m);
   return m->clusters;
 }

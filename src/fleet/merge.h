@@ -35,7 +35,7 @@ void obs_merge_get_counts(const obs_merge *m, obs_merge_counts *out);
 /* The member `cluster` of the answer's object that is open: {partitions, missing, rebuilding, rows, oldest_ms}; missing
  * and rebuilding are lists of partitions, oldest_ms an age. */
 void obs_merge_put_cluster(const obs_merge *m, int64_t now_ms, obs_json_writer *w);
-/* Both live as long as the merge. */
+/* Both live as long as the merge; nothing can be added after the first look. */
 obs_state *obs_merge_state(obs_merge *m);
 obs_clusters *obs_merge_clusters(obs_merge *m);
 
