@@ -263,6 +263,9 @@ void obs_nats_close(obs_nats *n) {
   bool closed = n->closed;
   pthread_mutex_unlock(&n->mutex);
   jsCtx_Destroy(n->js);
+  for (uint32_t i = 0; i < n->ended.n; i++) natsSubscription_Destroy(n->ended.at[i]);
+  OBS_VEC_FINI(&n->ended);
+  obs_nats_free_boxes(n);
   natsConnection_Destroy(n->nc);
   natsInbox_Destroy(n->inbox);
   if (!closed) { /* libnats may still call: the memory stays */

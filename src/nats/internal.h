@@ -2,6 +2,7 @@
 #ifndef OBS_NATS_INTERNAL_H
 #define OBS_NATS_INTERNAL_H
 
+#include "base/vec.h"
 #include "nats/jetstream.h"
 
 #include <nats/nats.h>
@@ -19,6 +20,15 @@ typedef struct {
 
 typedef struct obs_nats_ending obs_nats_ending;
 
+/* What a pull's messages come to: a subscription of <inbox>.*. It outlives the pull, for libnats before 3.6 may still
+ * look at a subscription that was destroyed while a message came in (nats.c issue 637): the next pull has it. */
+typedef struct obs_nats_box {
+  natsInbox *inbox;
+  natsSubscription *sub;
+  uint32_t request; /* number of the last request, whoever made it */
+  struct obs_nats_box *next;
+} obs_nats_box;
+
 struct obs_nats {
   natsConnection *nc;
   jsCtx *js;
@@ -33,6 +43,9 @@ struct obs_nats {
   bool stopping;
   obs_nats_waiting *waiting; /* OBS_NATS_IN_FLIGHT places */
   uint32_t first_free;
+
+  obs_nats_box *boxes;               /* that no pull has */
+  OBS_VEC(natsSubscription *) ended; /* unsubscribed; destroyed behind the end of the connection, for the same reason */
 
   natsInbox *inbox; /* PubAcks come to <inbox>.<place>.<turn> */
   natsSubscription *acks;
@@ -54,7 +67,9 @@ void obs_nats_close_acks(obs_nats *n);
 void obs_nats_fail_waiting(obs_nats *n, const char *why);
 /* Of a new subscription: lets its end be waited for. */
 observer_err obs_nats_ending_open(natsSubscription *sub, obs_nats_ending **out);
-/* Unsubscribes, waits until its callback has returned for the last time, and frees both. NULL: nothing. */
-void obs_nats_ending_close(natsSubscription *sub, obs_nats_ending *e);
+/* Unsubscribes, and waits until its callback has returned for the last time. NULL: nothing. */
+void obs_nats_ending_close(obs_nats *n, natsSubscription *sub, obs_nats_ending *e);
+/* pull.c: behind the end of the connection. */
+void obs_nats_free_boxes(obs_nats *n);
 
 #endif

@@ -56,7 +56,7 @@ observer_err obs_nats_ending_open(natsSubscription *sub, obs_nats_ending **out) 
 
 /* A connection that has ended has ended its subscriptions, too: then there is nothing to unsubscribe, and on_end has
  * been called or will be. */
-void obs_nats_ending_close(natsSubscription *sub, obs_nats_ending *e) {
+void obs_nats_ending_close(obs_nats *n, natsSubscription *sub, obs_nats_ending *e) {
   if (sub == NULL) return;
   (void)natsSubscription_Unsubscribe(sub);
   if (e != NULL) {
@@ -64,7 +64,10 @@ void obs_nats_ending_close(natsSubscription *sub, obs_nats_ending *e) {
     while (!e->ended) obs_thread_cond_wait_ms(&e->cond, &e->mutex, 1000);
     pthread_mutex_unlock(&e->mutex);
   }
-  natsSubscription_Destroy(sub);
+  pthread_mutex_lock(&n->mutex);
+  natsSubscription **place = OBS_VEC_PUSH(&n->ended);
+  if (place != NULL) *place = sub; /* without memory it is never freed */
+  pthread_mutex_unlock(&n->mutex);
   if (e != NULL) ending_free(e);
 }
 
@@ -199,7 +202,7 @@ observer_err obs_nats_open_acks(obs_nats *n, char *why) {
 }
 
 void obs_nats_close_acks(obs_nats *n) {
-  obs_nats_ending_close(n->acks, n->acks_end);
+  obs_nats_ending_close(n, n->acks, n->acks_end);
   n->acks = NULL;
   if (n->has_sweeper) (void)pthread_join(n->sweeper, NULL);
   n->has_sweeper = false;
@@ -235,6 +238,7 @@ observer_err obs_nats_publish(obs_nats *n, const char *subject, const char *msg_
 /* ---- messages that are not stored ---- */
 
 struct obs_nats_listener {
+  obs_nats *n;
   natsSubscription *sub;
   obs_nats_ending *end;
   obs_nats_heard heard;
@@ -277,6 +281,7 @@ observer_err obs_nats_listen(obs_nats *n, const char *subject, obs_nats_heard he
   obs_nats_listener *l = calloc(1, sizeof(*l));
   *out = NULL;
   if (l == NULL) return OBSERVER_E_NOMEM;
+  l->n = n;
   l->heard = heard;
   l->arg = arg;
   observer_err err = obs_nats_fail(natsConnection_Subscribe(&l->sub, n->nc, subject, on_message, l), 0, subject, why);
@@ -291,6 +296,6 @@ observer_err obs_nats_listen(obs_nats *n, const char *subject, obs_nats_heard he
 
 void obs_nats_listener_close(obs_nats_listener *l) {
   if (l == NULL) return;
-  obs_nats_ending_close(l->sub, l->end);
+  obs_nats_ending_close(l->n, l->sub, l->end);
   free(l);
 }

@@ -25,13 +25,11 @@ struct obs_nats_pull {
   obs_nats *n;
   char stream[NAME_MAX_BYTES], filter[NAME_MAX_BYTES];
   char consumer[NAME_MAX_BYTES]; /* "": it has to be made */
-  natsInbox *inbox;
-  natsSubscription *sub; /* of <inbox>.* */
-  uint64_t next_seq;     /* of the stream: none below is given out any more */
-  uint64_t taken;        /* messages of this consumer */
-  uint32_t request;      /* number of the last request; what answers an older one is passed over */
-  uint32_t want;         /* messages of it that may still come; 0: it has ended */
-  uint64_t ends_ms;      /* when it ends by itself */
+  obs_nats_box *box;
+  uint64_t next_seq; /* of the stream: none below is given out any more */
+  uint64_t taken;    /* messages of this consumer */
+  uint32_t want;     /* messages of it that may still come; 0: it has ended */
+  uint64_t ends_ms;  /* when it ends by itself */
 };
 
 static observer_err make_consumer(obs_nats_pull *p, char *why) {
@@ -66,12 +64,60 @@ static void drop_consumer(obs_nats_pull *p) {
     (void)js_DeleteConsumer(p->n->js, p->stream, p->consumer, &options, NULL); /* else the server forgets it */
   p->consumer[0] = '\0';
   p->want = 0;
-  p->request++; /* answers to the old one are passed over */
+  p->box->request++; /* answers to the old one are passed over */
 }
+
+/* ---- what its messages come to ---- */
+
+static void free_box(obs_nats_box *box) {
+  natsSubscription_Destroy(box->sub);
+  natsInbox_Destroy(box->inbox);
+  free(box);
+}
+
+/* One that an earlier pull has left, else a new one. */
+static observer_err take_box(obs_nats *n, obs_nats_box **out, char *why) {
+  char subject[NAME_MAX_BYTES];
+  pthread_mutex_lock(&n->mutex);
+  *out = n->boxes;
+  if (*out != NULL) n->boxes = (*out)->next;
+  pthread_mutex_unlock(&n->mutex);
+  if (*out != NULL) return OBSERVER_E_OK;
+  obs_nats_box *box = calloc(1, sizeof(*box));
+  if (box == NULL) return OBSERVER_E_NOMEM;
+  natsStatus s = natsInbox_Create(&box->inbox);
+  if (s == NATS_OK) {
+    (void)snprintf(subject, sizeof(subject), "%s.*", (const char *)box->inbox);
+    s = natsConnection_SubscribeSync(&box->sub, n->nc, subject);
+  }
+  if (s == NATS_OK) s = natsSubscription_SetPendingLimits(box->sub, -1, -1); /* bounded by what is asked for */
+  observer_err err = obs_nats_fail(s, 0, "NATS: subscribe", why);
+  if (err != OBSERVER_E_OK)
+    free_box(box); /* nothing has come to it */
+  else
+    *out = box;
+  return err;
+}
+
+static void leave_box(obs_nats *n, obs_nats_box *box) {
+  pthread_mutex_lock(&n->mutex);
+  box->next = n->boxes;
+  n->boxes = box;
+  pthread_mutex_unlock(&n->mutex);
+}
+
+void obs_nats_free_boxes(obs_nats *n) {
+  while (n->boxes != NULL) {
+    obs_nats_box *box = n->boxes;
+    n->boxes = box->next;
+    free_box(box);
+  }
+}
+
+/* ---- a pull ---- */
 
 observer_err obs_nats_pull_open(obs_nats *n, const char *stream, const char *filter, uint64_t start_seq,
                                 obs_nats_pull **out, char *why) {
-  char subject[NAME_MAX_BYTES];
   observer_err err = OBSERVER_E_INVALID;
   obs_nats_pull *p = calloc(1, sizeof(*p));
   *out = NULL;
@@ -83,13 +129,7 @@ observer_err obs_nats_pull_open(obs_nats *n, const char *stream, const char *fil
     obs_nats_say(why, "%s: too long a name", stream);
     goto fail;
   }
-  natsStatus s = natsInbox_Create(&p->inbox);
-  if (s == NATS_OK) {
-    (void)snprintf(subject, sizeof(subject), "%s.*", (const char *)p->inbox);
-    s = natsConnection_SubscribeSync(&p->sub, n->nc, subject);
-  }
-  if (s == NATS_OK) s = natsSubscription_SetPendingLimits(p->sub, -1, -1); /* bounded by what is asked for */
-  if ((err = obs_nats_fail(s, 0, "NATS: subscribe", why)) != OBSERVER_E_OK) goto fail;
+  if ((err = take_box(n, &p->box, why)) != OBSERVER_E_OK) goto fail;
   if ((err = make_consumer(p, why)) != OBSERVER_E_OK) goto fail;
   *out = p;
   return OBSERVER_E_OK;
@@ -100,18 +140,19 @@ fail:
 
 void obs_nats_pull_close(obs_nats_pull *p) {
   if (p == NULL) return;
-  drop_consumer(p);
-  natsSubscription_Destroy(p->sub);
-  natsInbox_Destroy(p->inbox);
+  if (p->box != NULL) {
+    drop_consumer(p);
+    leave_box(p->n, p->box);
+  }
   free(p);
 }
 
 static observer_err ask(obs_nats_pull *p, uint32_t max_msgs, uint64_t max_bytes, uint32_t timeout_ms, char *why) {
   char subject[3 * NAME_MAX_BYTES], reply[NAME_MAX_BYTES], body[160];
   if (max_bytes < LEAST_BYTES) max_bytes = LEAST_BYTES;
-  p->request++;
+  p->box->request++;
   (void)snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s", p->stream, p->consumer);
-  (void)snprintf(reply, sizeof(reply), "%s.%" PRIu32, (const char *)p->inbox, p->request);
+  (void)snprintf(reply, sizeof(reply), "%s.%" PRIu32, (const char *)p->box->inbox, p->box->request);
   int n = snprintf(body, sizeof(body), "{\"batch\":%" PRIu32 ",\"max_bytes\":%" PRIu64 ",\"expires\":%" PRId64 "}",
                    max_msgs, max_bytes, (int64_t)timeout_ms * NS_PER_MS);
   if (!obs_nats_is_connected(p->n)) {
@@ -152,7 +193,7 @@ typedef enum { NEXT_MESSAGE, NEXT_NONE, NEXT_LOST } next_result;
 static next_result take_status(obs_nats_pull *p, natsMsg *msg, const char *status) {
   const char *text = NULL, *subject = natsMsg_GetSubject(msg), *dot = strrchr(subject, '.');
   int code = (int)strtol(status, NULL, 10);
-  if (dot == NULL || strtoul(dot + 1, NULL, 10) != p->request) return NEXT_NONE;
+  if (dot == NULL || strtoul(dot + 1, NULL, 10) != p->box->request) return NEXT_NONE;
   if (code == 100) return NEXT_NONE;
   p->want = 0;
   (void)natsMsgHeader_Get(msg, "Description", &text);
@@ -187,7 +228,7 @@ static next_result take_message(obs_nats_pull *p, natsMsg *msg, obs_nats_message
 /* The next message, which may take `ms`. */
 static natsMsg *next(obs_nats_pull *p, int64_t ms, bool *ended) {
   natsMsg *msg = NULL;
-  natsStatus s = natsSubscription_NextMsg(&msg, p->sub, ms > 0 ? ms : 1);
+  natsStatus s = natsSubscription_NextMsg(&msg, p->box->sub, ms > 0 ? ms : 1);
   *ended = s != NATS_OK && s != NATS_TIMEOUT;
   return s == NATS_OK ? msg : NULL;
 }
