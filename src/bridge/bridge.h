@@ -58,7 +58,7 @@ typedef struct {
   /* Why the daemon's part in a fleet keeps it from being ready; false: it does not. Must not block. NULL: not asked. */
   bool (*hindered)(void *arg, char *why, size_t size);
   void *hindered_arg;
-  /* Who is asked with scope=cluster; NULL: the daemon belongs to no fleet, and the answer is 503. */
+  /* Who is asked with scope=cluster, or NULL where nobody can be; on `obs:fleet`. NULL: it belongs to no fleet. */
   obs_fleet_query *(*fleet)(void *arg);
   void *fleet_arg;
   uint32_t fleet_ring; /* ops that a fleet's /stats is about */

@@ -11,9 +11,11 @@ static obs_merge *ask(obs_connection *s) {
   char error[256] = "";
   obs_merge *m = NULL;
   obs_fleet_query *fleet = o->fleet != NULL ? o->fleet(o->fleet_arg) : NULL;
-  if (fleet == NULL)
+  if (o->fleet == NULL)
     obs_answer_error(&s->http.answer, &s->http.out, 503,
                      "scope: this daemon belongs to no fleet (it has neither --forward nor --jetstream)");
+  else if (fleet == NULL)
+    obs_answer_error(&s->http.answer, &s->http.out, 503, "the fleet cannot be asked: NATS refuses this daemon");
   else if (obs_fleet_query_ask(fleet, o->fleet_ring, &m, error, sizeof error) != OBSERVER_E_OK)
     obs_answer_error(&s->http.answer, &s->http.out, 503, "the fleet cannot be asked: %s", error);
   return m;

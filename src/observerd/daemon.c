@@ -781,7 +781,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
                                   .silent_arg = d,
                                   .hindered = find_hindrance,
                                   .hindered_arg = d,
-                                  .fleet = find_fleet,
+                                  .fleet = o->forward.n + o->jetstream.n > 0 ? find_fleet : NULL,
                                   .fleet_arg = d,
                                   .fleet_ring = (uint32_t)o->ring,
                                   .max_connections = fit_connections("http-connections", o->http_connections),

@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { CONNECT_MS = 2000 };
+
 struct obs_fleet {
   obs_commit *commit;
   const obs_config *config;
-  obs_edge *edge; /* NULL: it is none */
-  obs_nats *nats; /* of the worker and of questions */
+  obs_edge *edge;   /* NULL: it is none */
+  obs_nats *nats;   /* the worker's */
+  obs_nats *asking; /* of questions; NULL: not now */
   obs_fleet_query *query;
   _Atomic(obs_fleet_worker *) worker; /* NULL: it is none, or not started */
 };
@@ -64,26 +67,45 @@ static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, s
   return obs_edge_open(&edge, &f->edge, error, size);
 }
 
-/* The connection of workers and of questions: an edge's own is busy with batches. */
-static observer_err open_query(obs_fleet *f, char *error, size_t size) {
+static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
   const obs_config *c = f->config;
   const obs_option_list *urls = c->jetstream.n > 0 ? &c->jetstream : &c->forward;
+  return (obs_nats_opts){.urls = (const char *const *)urls->items,
+                         .nurls = urls->n,
+                         .name = name,
+                         .creds_file = c->nats_creds,
+                         .ca_file = c->nats_ca,
+                         .cert_file = c->nats_cert,
+                         .key_file = c->nats_key,
+                         .arg = f};
+}
+
+static observer_err open_nats(obs_fleet *f, char *error, size_t size) {
   char why[OBS_NATS_WHY_MAX] = "";
-  const obs_nats_opts nats = {.urls = (const char *const *)urls->items,
-                              .nurls = urls->n,
-                              .name = c->jetstream.n > 0 ? "observer worker" : "observer queries",
-                              .creds_file = c->nats_creds,
-                              .ca_file = c->nats_ca,
-                              .cert_file = c->nats_cert,
-                              .key_file = c->nats_key,
-                              .changed = on_connection,
-                              .arg = f};
-  observer_err err = obs_nats_open(&nats, &f->nats, why);
-  if (err == OBSERVER_E_OK) err = obs_fleet_query_open(f->nats, OBS_FLEET_PARTITIONS, &f->query);
-  if (err != OBSERVER_E_OK)
-    (void)snprintf(error, size, "%s: %s", c->jetstream.n > 0 ? "jetstream" : "forward",
-                   why[0] != '\0' ? why : observer_strerror(err));
+  obs_nats_opts opts = nats_opts(f, "observer worker");
+  opts.changed = on_connection;
+  observer_err err = obs_nats_open(&opts, &f->nats, why);
+  if (err != OBSERVER_E_OK) (void)snprintf(error, size, "jetstream: %s", why[0] != '\0' ? why : observer_strerror(err));
   return err;
+}
+
+static void close_query(obs_fleet *f) {
+  obs_fleet_query_close(f->query);
+  obs_nats_close(f->asking);
+  f->query = NULL;
+  f->asking = NULL;
+}
+
+/* Questions have a connection of their own: those of an edge and of a worker are busy. One that the servers have
+ * refused is opened anew with the next question. */
+static void open_query(obs_fleet *f) {
+  char why[OBS_NATS_WHY_MAX] = "";
+  const obs_nats_opts opts = nats_opts(f, "observer queries");
+  observer_err err = obs_nats_open(&opts, &f->asking, why);
+  if (err == OBSERVER_E_OK) err = obs_fleet_query_open(f->asking, OBS_FLEET_PARTITIONS, &f->query);
+  if (err == OBSERVER_E_OK) return;
+  obs_log_warn("fleet", "the fleet cannot be asked now: %s", why[0] != '\0' ? why : observer_strerror(err));
+  close_query(f);
 }
 
 observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commit *commit, obs_fleet **out, char *error,
@@ -95,11 +117,12 @@ observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commi
   f->commit = commit;
   f->config = c;
   observer_err err = c->forward.n > 0 ? open_edge(f, journal, error, size) : OBSERVER_E_OK;
-  if (err == OBSERVER_E_OK) err = open_query(f, error, size);
+  if (err == OBSERVER_E_OK && c->jetstream.n > 0) err = open_nats(f, error, size);
   if (err != OBSERVER_E_OK) {
     obs_fleet_close(f);
     return err;
   }
+  open_query(f);
   *out = f;
   return OBSERVER_E_OK;
 }
@@ -143,7 +166,7 @@ void obs_fleet_stop(obs_fleet *f, uint32_t ms) {
 void obs_fleet_close(obs_fleet *f) {
   if (f == NULL) return;
   obs_fleet_worker_close(atomic_exchange(&f->worker, NULL));
-  obs_fleet_query_close(f->query);
+  close_query(f);
   obs_nats_close(f->nats);
   obs_edge_close(f->edge);
   free(f);
@@ -158,10 +181,19 @@ obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f) {
 }
 
 obs_fleet_query *obs_fleet_get_query(obs_fleet *f) {
-  return f != NULL ? f->query : NULL;
+  if (f == NULL) return NULL;
+  if (f->query != NULL && obs_nats_is_closed(f->asking)) close_query(f);
+  if (f->query == NULL) {
+    open_query(f);
+    if (f->query != NULL) (void)obs_nats_wait(f->asking, CONNECT_MS);
+  }
+  return f->query;
 }
 
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size) {
   obs_fleet_worker *w = obs_fleet_get_worker(f);
-  return w != NULL && obs_fleet_worker_is_hindered(w, why, size);
+  if (w == NULL) return false;
+  if (!obs_nats_is_closed(f->nats)) return obs_fleet_worker_is_hindered(w, why, size);
+  (void)snprintf(why, size, "NATS refuses this worker for good: start it again when its credentials are right");
+  return true;
 }

@@ -27,6 +27,7 @@ void obs_fleet_close(obs_fleet *f);
 /* NULL: it is none. */
 obs_edge *obs_fleet_edge(obs_fleet *f);
 obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f);
+/* From one thread; it may wait for a connection. */
 obs_fleet_query *obs_fleet_get_query(obs_fleet *f);
 /* Why its part in the fleet keeps it from being ready; false: it does not. */
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size);
