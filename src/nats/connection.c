@@ -1,0 +1,5 @@
+#include "nats/nats.h"
+
+bool obs_nats_is_built_in(void) {
+  return true;
+}
