@@ -1,5 +1,5 @@
 /* A build without libnats: nothing opens, so of the rest nothing is ever called with something that is open. */
-#include "nats/nats.h"
+#include "nats/jetstream.h"
 
 #include <stdio.h>
 
@@ -25,6 +25,11 @@ void obs_nats_close(obs_nats *n) {
 bool obs_nats_is_connected(obs_nats *n) {
   (void)n;
   return false;
+}
+
+bool obs_nats_is_closed(obs_nats *n) {
+  (void)n;
+  return true;
 }
 
 bool obs_nats_wait(obs_nats *n, uint32_t timeout_ms) {

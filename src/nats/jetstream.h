@@ -9,8 +9,8 @@
  *   time (TIMEDOUT); NOTFOUND and LOCKED (the revision is not the expected one, or the key exists) are answers. DENIED:
  *   the server refuses these credentials. INVALID: it refuses what is asked. NOMEM.
  * The server is away: what asks it fails; publishing fails at once; pulls and listeners go on when it is back. */
-#ifndef OBS_NATS_NATS_H
-#define OBS_NATS_NATS_H
+#ifndef OBS_NATS_JETSTREAM_H
+#define OBS_NATS_JETSTREAM_H
 
 #include "base/buf.h"
 
@@ -37,12 +37,14 @@ typedef struct {
   void *arg;
 } obs_nats_opts;
 
-/* Returns at once: the server may be away, now or later. INVALID: an option that cannot be used, such as a file that
- * cannot be read; or a build without libnats. */
+/* Returns after one attempt, 2 s a server at most: it may be away, now or later. INVALID: an option that cannot be
+ * used, such as a file that cannot be read; or a build without libnats. */
 observer_err obs_nats_open(const obs_nats_opts *opts, obs_nats **out, char *why);
 /* What is under way ends with NET. Close subscriptions and buckets first. */
 void obs_nats_close(obs_nats *n);
 bool obs_nats_is_connected(obs_nats *n);
+/* The server has refused the credentials time and again: it will not come back, another has to be opened. */
+bool obs_nats_is_closed(obs_nats *n);
 /* Waits until it is. False: it was not within that time. */
 bool obs_nats_wait(obs_nats *n, uint32_t timeout_ms);
 
@@ -68,8 +70,8 @@ typedef struct {
   bool discards_old; /* instead of refusing new messages when it is full */
 } obs_nats_stream;
 
-/* Makes it when it is not there: file storage, new messages refused when it is full, duplicates known for 2 minutes,
- * messages of at most 1 MiB. One that exists stays as it is; INVALID: it exists with other subjects. max_bytes 0: no
+/* Makes it when it is not there: file storage, new messages refused when it is full, duplicates known for 2 minutes.
+ * One that exists stays as it is; INVALID: it exists with other subjects. max_bytes 0: no
  * bound. */
 observer_err obs_nats_stream_ensure(obs_nats *n, const char *name, const char *const *subjects, size_t nsubjects,
                                     uint32_t replicas, uint64_t max_bytes, obs_nats_stream *out, char *why);
@@ -81,7 +83,8 @@ observer_err obs_nats_stream_last(obs_nats *n, const char *name, const char *sub
                                   char *why);
 
 /* Sends a message to be stored; `done` is called exactly once when OK is returned, and never otherwise: with the
- * stream's seq, or with an error, after at most about timeout_ms. Does not wait for the server, but may wait for room
+ * stream's seq, or with an error, after at most about timeout_ms; on a thread of libnats or of this module, several
+ * at a time. Does not wait for the server, but may wait for room
  * in the socket. NET: not connected. At most OBS_NATS_IN_FLIGHT are under way (FULL). `data` is copied. */
 enum { OBS_NATS_IN_FLIGHT = 8192 };
 typedef void (*obs_nats_published)(void *arg, observer_err err, const char *why, uint64_t stream_seq, bool duplicate);

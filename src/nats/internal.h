@@ -1,0 +1,60 @@
+/* What the files of this folder share. Of the folders, this one alone knows libnats. */
+#ifndef OBS_NATS_INTERNAL_H
+#define OBS_NATS_INTERNAL_H
+
+#include "nats/jetstream.h"
+
+#include <nats/nats.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* A message that waits for its PubAck. */
+typedef struct {
+  obs_nats_published done; /* NULL: the place is free */
+  void *arg;
+  uint64_t deadline_ms; /* monotonic */
+  uint32_t turn;        /* how often the place was used: an answer to another message is not taken for its own */
+  uint32_t next_free;
+} obs_nats_waiting;
+
+typedef struct obs_nats_ending obs_nats_ending;
+
+struct obs_nats {
+  natsConnection *nc;
+  jsCtx *js;
+  void (*changed)(void *arg, bool connected, const char *why);
+  void *arg;
+  _Atomic bool connected;
+
+  /* Under `mutex`; never held while libnats or a callback is called. */
+  pthread_mutex_t mutex;
+  pthread_cond_t cond;
+  bool closed; /* libnats calls nothing any more */
+  bool stopping;
+  obs_nats_waiting *waiting; /* OBS_NATS_IN_FLIGHT places */
+  uint32_t first_free;
+
+  natsInbox *inbox; /* PubAcks come to <inbox>.<place>.<turn> */
+  natsSubscription *acks;
+  obs_nats_ending *acks_end;
+  pthread_t sweeper;
+  bool has_sweeper;
+};
+
+/* The error of a status, of JetStream's code (0: none) and its text: "WHAT: what libnats says". */
+observer_err obs_nats_fail(natsStatus s, jsErrCode code, const char *what, char *why);
+/* The same of an answer's own words; `code` is as HTTP's. */
+observer_err obs_nats_refused(int code, jsErrCode err_code, const char *text, char *why);
+void obs_nats_say(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* publish.c: what is under way, from open to close. */
+observer_err obs_nats_open_acks(obs_nats *n, char *why);
+void obs_nats_close_acks(obs_nats *n);
+/* All of it ends with NET. */
+void obs_nats_fail_waiting(obs_nats *n, const char *why);
+/* Of a new subscription: lets its end be waited for. */
+observer_err obs_nats_ending_open(natsSubscription *sub, obs_nats_ending **out);
+/* Unsubscribes, waits until its callback has returned for the last time, and frees both. NULL: nothing. */
+void obs_nats_ending_close(natsSubscription *sub, obs_nats_ending *e);
+
+#endif
