@@ -14,6 +14,7 @@
 #include "learn/learn.h"
 #include "metrics/metrics.h"
 #include "observerd/banner.h"
+#include "observerd/fleet.h"
 #include "observerd/listeners.h"
 #include "observerd/receivers.h"
 #include "stream/bind_check.h"
@@ -30,7 +31,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500 };
+enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500, FLEET_STOP_MS = 3000 };
 enum { START_MORE_S = 60 };
 
 struct obs_daemon {
@@ -47,6 +48,7 @@ struct obs_daemon {
   obs_alerts *alerts;
   obs_notify *notify;
   obs_commit *commit;
+  obs_fleet *fleet; /* NULL: it is alone */
   obs_bus *bus;
   obs_feed *feed;
   obs_bridge *bridge;
@@ -89,6 +91,7 @@ static void on_recorded(void *arg, obs_batch *b, uint64_t first_seq, int64_t now
   const obs_daemon *d = arg;
   (void)now_ms;
   obs_feed_recorded(d->feed, b, first_seq);
+  obs_fleet_recorded(d->fleet);
 }
 
 /* A cluster is new, has regressed, or spreads. Nothing is recorded before the feed is there. */
@@ -299,6 +302,7 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .tls = d->tls,
                                .redact = d->redact,
                                .redact_mode = d->config->redact,
+                               .edge = obs_fleet_edge(d->fleet),
                                .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,
@@ -680,6 +684,7 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
                  "journal %s: %" PRIu64 " ops in the checkpoint, %" PRIu64 " replayed, %" PRIu64 " bad rows%s", dir,
                  recovered.checkpoint_seq, recovered.replayed, recovered.bad_rows,
                  recovered.torn ? ", a torn last row cut off" : "");
+  if ((err = obs_fleet_open(o, d->journal, d->commit, &d->fleet, error, error_size)) != OBSERVER_E_OK) goto fail;
   return OBSERVER_E_OK;
 fail:
   if (error[0] == '\0') snprintf(error, error_size, "%s", observer_strerror(err));
@@ -806,6 +811,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   /* From the end of the data's way to its beginning. */
   if ((err = obs_feed_start(d->feed)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_commit_start(d->commit)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_fleet_start(d->fleet)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_learn_start(d->learn, d->commit)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_alerts_start(d->alerts, d->whole)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_bridge_start(d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
@@ -909,8 +915,10 @@ void obs_daemon_stop(obs_daemon *d) {
   if (d->notify != NULL) obs_notify_stop(d->notify);
   if (d->learn != NULL) obs_learn_stop(d->learn);                    /* and takes the last corrections */
   if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS); /* drains, syncs, writes the checkpoint */
+  obs_fleet_stop(d->fleet, FLEET_STOP_MS);                           /* forwards what was recorded last */
   if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);         /* sends what was recorded last */
   obs_bridge_close(d->bridge);
+  obs_fleet_close(d->fleet);
   obs_commit_close(d->commit);
   obs_learn_close(d->learn);
   obs_alerts_close(d->alerts);
