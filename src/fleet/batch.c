@@ -52,8 +52,6 @@ void obs_fleet_batch_begin(obs_fleet_batch *b, uint64_t edge, uint32_t p, uint64
 
 bool obs_fleet_batch_add(obs_fleet_batch *b, const char *line, size_t len, uint64_t seq, int64_t received_ms,
                          int64_t skew_ms) {
-  obs_fleet_batch_time *time = b->times.n > 0 ? &b->times.at[b->times.n - 1] : NULL;
-  bool same = time != NULL && time->received_ms == received_ms && time->skew_ms == skew_ms;
   if (!OBS_VEC_RESERVE(&b->seqs, b->seqs.n + 1) || !OBS_VEC_RESERVE(&b->times, b->times.n + 1) ||
       !obs_buf_reserve(&b->rows, len + 1)) {
     b->rows.oom = false; /* what is in it stands */
@@ -64,7 +62,8 @@ bool obs_fleet_batch_add(obs_fleet_batch *b, const char *line, size_t len, uint6
   if (b->seqs.n == 0) b->first = seq;
   b->last = seq;
   b->seqs.at[b->seqs.n++] = seq;
-  if (same)
+  obs_fleet_batch_time *time = b->times.n > 0 ? &b->times.at[b->times.n - 1] : NULL;
+  if (time != NULL && time->received_ms == received_ms && time->skew_ms == skew_ms)
     time->rows++;
   else
     b->times.at[b->times.n++] = (obs_fleet_batch_time){1, received_ms, skew_ms};

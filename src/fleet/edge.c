@@ -472,7 +472,6 @@ static bool add_row(void *arg, const obs_journal_row *row) {
 static void read_rows(obs_edge *e) {
   uint64_t before;
   if (!e->synced || e->blocked || !obs_nats_is_connected(e->nats)) return;
-  atomic_store(&e->fresh, false); /* before the look: what comes behind it is seen the next time */
   do {
     before = e->read;
     observer_err err = obs_journal_cursor_read(e->cursor, add_row, e, &e->more);
@@ -625,6 +624,7 @@ static void *forward(void *arg) {
   obs_edge *e = arg;
   uint64_t now = obs_clock_mono_ms();
   while (!is_finished(e, now)) {
+    atomic_store(&e->fresh, false); /* before the look: what comes behind it is seen the next time */
     look_at_connection(e, now);
     if (e->nats != NULL) {
       take_results(e, now);
@@ -682,9 +682,15 @@ observer_err obs_edge_open(const obs_edge_opts *opts, obs_edge **out, char *erro
   e->low = e->read = e->state.low;
   obs_journal_hold(opts->journal, e->low + 1, opts->linger_ms);
   if ((err = obs_journal_cursor_open(opts->journal, e->low + 1, &e->cursor)) != OBSERVER_E_OK) goto fail;
-  if ((err = connect_nats(e, why)) != OBSERVER_E_OK) {
+  err = connect_nats(e, why);
+  if (err == OBSERVER_E_INVALID || err == OBSERVER_E_NOMEM) {
     (void)snprintf(error, size, "forward: %s", why[0] != '\0' ? why : observer_strerror(err));
     goto fail;
+  }
+  if (err != OBSERVER_E_OK) { /* a server that cannot be trusted or refuses the edge may be another one tomorrow */
+    obs_log_error("fleet", "%s", why);
+    disconnect_nats(e);
+    e->reopen_at = obs_clock_mono_ms() + REOPEN_MS;
   }
   *out = e;
   return OBSERVER_E_OK;

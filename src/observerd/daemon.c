@@ -684,7 +684,6 @@ observer_err obs_daemon_open(const obs_config *o, obs_daemon **out, char *error,
                  "journal %s: %" PRIu64 " ops in the checkpoint, %" PRIu64 " replayed, %" PRIu64 " bad rows%s", dir,
                  recovered.checkpoint_seq, recovered.replayed, recovered.bad_rows,
                  recovered.torn ? ", a torn last row cut off" : "");
-  if ((err = obs_fleet_open(o, d->journal, d->commit, &d->fleet, error, error_size)) != OBSERVER_E_OK) goto fail;
   return OBSERVER_E_OK;
 fail:
   if (error[0] == '\0') snprintf(error, error_size, "%s", observer_strerror(err));
@@ -807,6 +806,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   if ((err = obs_feed_open(&feed, &d->feed, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   if ((err = obs_task_threads_open(obs_task_threads_enough(), &d->task_threads)) != OBSERVER_E_OK) goto fail;
+
+  if ((err = obs_fleet_open(o, d->journal, d->commit, &d->fleet, error, error_size)) != OBSERVER_E_OK) goto fail;
 
   /* From the end of the data's way to its beginning. */
   if ((err = obs_feed_start(d->feed)) != OBSERVER_E_OK) goto fail;

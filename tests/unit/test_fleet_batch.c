@@ -80,6 +80,27 @@ static void test_bounds(void **state) {
   obs_buf_fini(&out);
 }
 
+/* Rows that came together share an entry of times, wherever the list of them grows. */
+static void test_times(void **state) {
+  obs_fleet_batch b = {0};
+  obs_buf out = {0};
+  obs_fleet_batch_view v;
+  obs_fleet_row row;
+  char reason[OBS_FLEET_REASON_MAX];
+  (void)state;
+  obs_fleet_batch_begin(&b, EDGE, 0, 0);
+  for (uint64_t i = 0; i < 1000; i++) add(&b, "{}", i + 1, (int64_t)(i / 3), (int64_t)(i % 7 == 0));
+  assert_int_equal(obs_fleet_batch_seal(&b, &out), OBSERVER_E_OK);
+  if (!obs_fleet_batch_read(out.p, out.len, &v, reason)) fail_msg("%s", reason);
+  for (uint64_t i = 0; i < 1000; i++) {
+    assert_true(obs_fleet_batch_next(&v, &row));
+    assert_int_equal(row.received_ms, i / 3);
+    assert_int_equal(row.skew_ms, i % 7 == 0);
+  }
+  obs_fleet_batch_fini(&b);
+  obs_buf_fini(&out);
+}
+
 /* Every cut, and every byte changed in every bit: refused with a reason, or read as a batch of which all rows can be
  * walked (a member's unknown name, say, takes nothing from it). The rows themselves never change unnoticed. */
 static void test_damage(void **state) {
@@ -193,8 +214,11 @@ static void test_partition(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads_what_was_made), cmocka_unit_test(test_bounds),
-                                     cmocka_unit_test(test_damage), cmocka_unit_test(test_reasons),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads_what_was_made),
+                                     cmocka_unit_test(test_bounds),
+                                     cmocka_unit_test(test_times),
+                                     cmocka_unit_test(test_damage),
+                                     cmocka_unit_test(test_reasons),
                                      cmocka_unit_test(test_partition)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
