@@ -230,7 +230,15 @@ observer_err obs_nats_open(const obs_nats_opts *opts, obs_nats **out, char *why)
   }
   if ((err = obs_nats_fail(natsConnection_JetStream(&n->js, n->nc, NULL), 0, "JetStream", why)) != OBSERVER_E_OK)
     goto fail;
-  if ((err = obs_nats_open_acks(n, why)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_nats_open_acks(n, why)) != OBSERVER_E_OK) {
+    const char *text = NULL; /* a certificate that nobody trusts, or refused credentials, end it at once */
+    if (natsConnection_IsClosed(n->nc)) {
+      (void)natsConnection_GetLastError(n->nc, &text);
+      obs_nats_say(why, "%s: its certificate or our credentials were refused: %s", opts->urls[0],
+                   text != NULL ? text : "");
+    }
+    goto fail;
+  }
   natsOptions_Destroy(options);
   *out = n;
   if (s == NATS_OK) tell(n, true, "");

@@ -216,7 +216,7 @@ class Faults(ForwardTest):
         self.assertEqual(daemon.post("/v1/observer/event", op).status, 200)
         self.wait_forwarded(daemon)
         self.check(servers, daemon)
-        self.assertEqual(self.metric(daemon, "spool_full_total"), 1)
+        self.assertGreaterEqual(self.metric(daemon, "spool_full_total"), 1)
 
     def test_stream_that_went_backwards(self):
         """The servers lose what they had not synced: an older store is restored under them. The 20 sessions' partitions
@@ -342,7 +342,7 @@ class Access(ForwardTest):
         self.record(stranger, 0, 10)
         wait_until(lambda: self.metric(stranger, "spool_ops") == 10, 10, "the spool to be counted")
         self.assertEqual(self.metric(stranger, "forward_connected"), 0)
-        self.assertIn("SSL Error", stranger.stderr())
+        self.assertIn("%s: its certificate or our credentials were refused: " % servers.urls[0], stranger.stderr())
 
     def test_password_that_becomes_right(self):
         """Refused credentials end libnats' connection for good: the edge opens another."""
