@@ -1,5 +1,6 @@
 #include "fleet/batch.h"
 
+#include "base/json_cursor.h"
 #include "base/msgpack_cursor.h"
 
 #include <inttypes.h>
@@ -19,18 +20,56 @@ static uint64_t fnv1a(uint64_t hash, const void *p, size_t n) {
   return hash;
 }
 
-uint32_t obs_fleet_partition(const obs_op *op, uint32_t partitions) {
+/* What decides; an absent one has the length 0. */
+typedef struct {
+  obs_str session_id, sig_hash, source, endpoint;
+} placing;
+
+static uint32_t place(const placing *by, uint32_t partitions) {
   uint64_t hash = FNV_OFFSET;
-  if (OBS_HAS(op, session_id) && op->session_id.len > 0) {
-    hash = fnv1a(hash, op->session_id.p, op->session_id.len);
-  } else if (OBS_HAS(op, sig_hash) && op->sig_hash.len > 0) {
-    hash = fnv1a(hash, op->sig_hash.p, op->sig_hash.len);
+  if (by->session_id.len > 0) {
+    hash = fnv1a(hash, by->session_id.p, by->session_id.len);
+  } else if (by->sig_hash.len > 0) {
+    hash = fnv1a(hash, by->sig_hash.p, by->sig_hash.len);
   } else {
-    hash = fnv1a(hash, op->source.p, op->source.len);
+    hash = fnv1a(hash, by->source.p, by->source.len);
     hash = fnv1a(hash, "", 1);
-    hash = fnv1a(hash, op->endpoint.p, op->endpoint.len);
+    hash = fnv1a(hash, by->endpoint.p, by->endpoint.len);
   }
   return (uint32_t)(hash % partitions);
+}
+
+uint32_t obs_fleet_partition(const obs_op *op, uint32_t partitions) {
+  const obs_str none = {0};
+  const placing by = {.session_id = OBS_HAS(op, session_id) ? op->session_id : none,
+                      .sig_hash = OBS_HAS(op, sig_hash) ? op->sig_hash : none,
+                      .source = op->source,
+                      .endpoint = op->endpoint};
+  return place(&by, partitions);
+}
+
+bool obs_fleet_partition_of_row(const char *line, size_t len, uint32_t partitions, uint32_t *out) {
+  placing by = {{0}, {0}, {0}, {0}};
+  obs_cursor c = obs_cursor_of(line, len);
+  obs_cursor_value key, value;
+  obs_json_cursor_space(&c);
+  if (!obs_json_cursor_take(&c, '{')) return false;
+  do {
+    if (!obs_json_cursor_key(&c, &key)) return false;
+    obs_str *to = obs_str_is(key.s, "session_id") ? &by.session_id
+                  : obs_str_is(key.s, "sig_hash") ? &by.sig_hash
+                  : obs_str_is(key.s, "source")   ? &by.source
+                  : obs_str_is(key.s, "endpoint") ? &by.endpoint
+                                                  : NULL;
+    if (key.escaped || !obs_json_cursor_value(&c, &value)) return false;
+    obs_json_cursor_space(&c);
+    if (to == NULL) continue;
+    if (value.kind != OBS_VALUE_TEXT || value.escaped || to->p != NULL) return false;
+    *to = value.s;
+  } while (obs_json_cursor_take(&c, ','));
+  if (!obs_json_cursor_take(&c, '}') || by.source.len == 0 || by.endpoint.len == 0) return false;
+  *out = place(&by, partitions);
+  return true;
 }
 
 /* ---- making one ---- */
