@@ -5,7 +5,9 @@
 
 #include <inttypes.h>
 #include <msgpack.h>
-#include <zlib.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <xxhash.h>
 
 enum { VERSION = 1 };
 
@@ -70,6 +72,10 @@ bool obs_fleet_partition_of_row(const char *line, size_t len, uint32_t partition
   if (!obs_json_cursor_take(&c, '}') || by.source.len == 0 || by.endpoint.len == 0) return false;
   *out = place(&by, partitions);
   return true;
+}
+
+static uint32_t sum_of(const void *rows, size_t len) {
+  return (uint32_t)XXH3_64bits(rows, len);
 }
 
 /* ---- making one ---- */
@@ -151,8 +157,8 @@ observer_err obs_fleet_batch_seal(const obs_fleet_batch *b, obs_buf *out) {
     msgpack_pack_int64(&pk, b->times.at[i].received_ms);
     msgpack_pack_int64(&pk, b->times.at[i].skew_ms);
   }
-  pack_name(&pk, "crc");
-  msgpack_pack_uint64(&pk, crc32_z(0, (const Bytef *)obs_buf_view(&b->rows).p, b->rows.len));
+  pack_name(&pk, "sum");
+  msgpack_pack_uint64(&pk, sum_of(obs_buf_view(&b->rows).p, b->rows.len));
   obs_buf_append(out, obs_buf_view(&b->rows).p, b->rows.len);
   return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
 }
@@ -166,14 +172,14 @@ void obs_fleet_batch_id(const obs_fleet_batch *b, char out[OBS_FLEET_ID_LEN + 1]
 /* ---- reading one ---- */
 
 /* What of the head has been met. */
-enum { HAS_V = 1, HAS_EDGE = 2, HAS_P = 4, HAS_PREV = 8, HAS_SEQS = 16, HAS_TIMES = 32, HAS_CRC = 64, HAS_ALL = 127 };
+enum { HAS_V = 1, HAS_EDGE = 2, HAS_P = 4, HAS_PREV = 8, HAS_SEQS = 16, HAS_TIMES = 32, HAS_SUM = 64, HAS_ALL = 127 };
 
 typedef struct {
   obs_cursor c;
   obs_fleet_batch_view *v;
   unsigned has;
   uint64_t timed; /* rows that `times` is for */
-  uint32_t crc;
+  uint32_t sum;
   char *reason;
 } head_reader;
 
@@ -268,7 +274,7 @@ static bool take_member(head_reader *r, obs_str name) {
     const char *name;
     unsigned bit;
   } members[] = {{"v", HAS_V},       {"edge", HAS_EDGE},   {"p", HAS_P},    {"prev", HAS_PREV},
-                 {"seqs", HAS_SEQS}, {"times", HAS_TIMES}, {"crc", HAS_CRC}};
+                 {"seqs", HAS_SEQS}, {"times", HAS_TIMES}, {"sum", HAS_SUM}};
   uint64_t n = 0;
   unsigned bit = 0;
   for (size_t i = 0; i < sizeof members / sizeof *members; i++)
@@ -291,9 +297,9 @@ static bool take_member(head_reader *r, obs_str name) {
     return take_seqs(r);
   case HAS_TIMES:
     return take_times(r);
-  case HAS_CRC:
-    if (!take_u64(r, "crc", UINT32_MAX, &n)) return false;
-    r->crc = (uint32_t)n;
+  case HAS_SUM:
+    if (!take_u64(r, "sum", UINT32_MAX, &n)) return false;
+    r->sum = (uint32_t)n;
     return true;
   default:
     return obs_msgpack_cursor_skip(&r->c) || broken(r);
@@ -334,7 +340,7 @@ bool obs_fleet_batch_read(const void *data, size_t len, obs_fleet_batch_view *ou
   out->end = r.c.end;
   size_t bytes = obs_cursor_left(&r.c);
   if (bytes == 0 || out->end[-1] != '\n') return refuse(&r, "the last row has no newline");
-  if (crc32_z(0, out->line, bytes) != r.crc) return refuse(&r, "crc: the rows are not those that were sent");
+  if (sum_of(out->line, bytes) != r.sum) return refuse(&r, "sum: the rows are not those that were sent");
   uint64_t lines = count_lines(out->line, out->end);
   if (lines != out->rows) return refuse(&r, "%" PRIu64 " rows instead of %" PRIu32, lines, out->rows);
   out->left = out->rows;

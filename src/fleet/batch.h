@@ -6,7 +6,7 @@
  *                   prev   seq of the edge's last row of this partition in the batch before; 0: there is none
  *                   seqs   [first seq, distance to the next ...]: the edge's own, one for each row
  *                   times  [[rows, received_ms, skew_ms] ...]: the next so many rows were received then
- *                   crc    CRC-32 of the rows
+ *                   sum    the low 32 bits of XXH3-64 of the rows
  *   then the rows, a JSON line each, as the edge's journal has them, each with its newline.
  *
  * (edge, seq) names an op for ever. Of one edge and partition, seqs ascend in the stream; `prev` shows a reader that

@@ -169,26 +169,26 @@ static void test_reasons(void **state) {
               "edge\xb0"
               "0123456789abcdef\xa1p\x00\xa4prev\x05\xa4seqs\x91\x05\xa5times\x91\x93\x01\x00"
               "\x00\xa3"
-              "crc\x00{}\n",
+              "sum\x00{}\n",
               "prev: not below the first seq"),
       REFUSED("\x87\xa1v\x01\xa4"
               "edge\xb0"
               "0123456789abcdef\xa1p\x00\xa4prev\x00\xa4seqs\x91\x05\xa5times\x91\x93\x02\x00"
               "\x00\xa3"
-              "crc\x00{}\n",
+              "sum\x00{}\n",
               "times: for 2 rows of 1"),
       REFUSED("\x87\xa1v\x01\xa4"
               "edge\xb0"
               "0123456789abcdef\xa1p\x00\xa4prev\x00\xa4seqs\x91\x05\xa5times\x91\x93\x01\x00"
               "\x00\xa3"
-              "crc\x00{}",
+              "sum\x00{}",
               "the last row has no newline"),
       REFUSED("\x87\xa1v\x01\xa4"
               "edge\xb0"
               "0123456789abcdef\xa1p\x00\xa4prev\x00\xa4seqs\x91\x05\xa5times\x91\x93\x01\x00"
               "\x00\xa3"
-              "crc\x00{}\n",
-              "crc: the rows are not those that were sent"),
+              "sum\x00{}\n",
+              "sum: the rows are not those that were sent"),
   };
   obs_fleet_batch_view v;
   char reason[OBS_FLEET_REASON_MAX];
