@@ -45,6 +45,8 @@ struct obs_nats {
 observer_err obs_nats_fail(natsStatus s, jsErrCode code, const char *what, char *why);
 /* The same of an answer's own words; `code` is as HTTP's. */
 observer_err obs_nats_refused(int code, jsErrCode err_code, const char *text, char *why);
+/* `err`; when it is one because the connection has ended for good, `why` says that instead. */
+observer_err obs_nats_check(obs_nats *n, observer_err err, char *why);
 void obs_nats_say(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* publish.c: what is under way, from open to close. */

@@ -283,7 +283,7 @@ observer_err obs_nats_listen(obs_nats *n, const char *subject, obs_nats_heard he
   if (err == OBSERVER_E_OK) err = obs_nats_ending_open(l->sub, &l->end);
   if (err != OBSERVER_E_OK) {
     obs_nats_listener_close(l);
-    return err;
+    return obs_nats_check(n, err, why);
   }
   *out = l;
   return OBSERVER_E_OK;
