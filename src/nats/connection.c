@@ -221,6 +221,7 @@ observer_err obs_nats_open(const obs_nats_opts *opts, obs_nats **out, char *why)
     free(n);
     return err;
   }
+  if ((err = obs_nats_open_places(n)) != OBSERVER_E_OK) goto fail;
   s = natsOptions_Create(&options);
   if (s == NATS_OK) s = set_options(options, opts, n);
   if ((err = obs_nats_fail(s, 0, "NATS", why)) != OBSERVER_E_OK) {

@@ -49,7 +49,9 @@ observer_err obs_nats_refused(int code, jsErrCode err_code, const char *text, ch
 observer_err obs_nats_check(obs_nats *n, observer_err err, char *why);
 void obs_nats_say(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* publish.c: what is under way, from open to close. */
+/* publish.c: what is under way, from open to close. The places first: libnats may tell of its end as soon as it is
+ * asked to connect. */
+observer_err obs_nats_open_places(obs_nats *n);
 observer_err obs_nats_open_acks(obs_nats *n, char *why);
 void obs_nats_close_acks(obs_nats *n);
 /* All of it ends with NET. */

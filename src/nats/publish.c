@@ -178,12 +178,16 @@ static void on_ack(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void
   natsMsg_Destroy(msg);
 }
 
-observer_err obs_nats_open_acks(obs_nats *n, char *why) {
-  char subject[128];
+observer_err obs_nats_open_places(obs_nats *n) {
   n->waiting = calloc(OBS_NATS_IN_FLIGHT, sizeof(*n->waiting));
   if (n->waiting == NULL) return OBSERVER_E_NOMEM;
   for (uint32_t i = 0; i < OBS_NATS_IN_FLIGHT; i++)
     n->waiting[i].next_free = i + 1 < OBS_NATS_IN_FLIGHT ? i + 1 : NO_PLACE;
+  return OBSERVER_E_OK;
+}
+
+observer_err obs_nats_open_acks(obs_nats *n, char *why) {
+  char subject[128];
   natsStatus s = natsInbox_Create(&n->inbox);
   if (s == NATS_OK) {
     (void)snprintf(subject, sizeof(subject), "%s.*.*", (const char *)n->inbox);
