@@ -21,4 +21,5 @@ tree_source "$tree"
 npm=()
 if [ -e "$tree/etc/host-ca.crt" ]; then npm+=(NODE_EXTRA_CA_CERTS=/etc/host-ca.crt); fi
 if command -v npm >/dev/null; then npm+=("npm_config_registry=$(npm config get registry 2>/dev/null)"); fi
-tree_run "$tree" LC_ALL=C.UTF-8 OBSERVER_BROWSER=off "${npm[@]}" bash /src/observer/scripts/test.sh release
+tree_run "$tree" LC_ALL=C.UTF-8 OBSERVER_BROWSER=off OBSERVER_TRIES="${OBSERVER_TRIES:-1}" "${npm[@]}" \
+  bash /src/observer/scripts/test.sh release

@@ -3,6 +3,7 @@
 # fresh Debian 12 or 13 lacks for it.
 #
 #   scripts/test.sh [PRESET...]     default: release asan tsan; about 15 minutes on 2 cores
+#   OBSERVER_TRIES=2                a test that fails is run once more; its first failure stays in the output
 #   scripts/test.sh --help          print this; nothing is built
 set -euo pipefail
 case ${1:-} in
@@ -24,7 +25,7 @@ run_preset() {
   if [ "$preset" = tsan ] && setarch -R true 2>/dev/null; then run=(setarch -R); fi
   echo "== $preset: test"
   # Most process tests wait rather than compute: more of them than cores run at once.
-  "${run[@]}" ctest --preset "$preset" -j "$((3 * $(nproc)))" --no-label-summary
+  "${run[@]}" ctest --preset "$preset" -j "$((3 * $(nproc)))" --no-label-summary --repeat "until-pass:${OBSERVER_TRIES:-1}"
 }
 
 groups=(build test)

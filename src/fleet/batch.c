@@ -102,16 +102,17 @@ bool obs_fleet_batch_add(obs_fleet_batch *b, const char *line, size_t len, uint6
     b->rows.oom = false; /* what is in it stands */
     return false;
   }
+  /* None of these fails: there is room. */
+  uint64_t *place = OBS_VEC_PUSH(&b->seqs);
+  obs_fleet_batch_time *time = b->times.n > 0 ? &b->times.at[b->times.n - 1] : NULL;
+  if (time == NULL || time->received_ms != received_ms || time->skew_ms != skew_ms) time = OBS_VEC_PUSH(&b->times);
+  if (place == NULL || time == NULL) return false;
+  *place = seq;
+  *time = (obs_fleet_batch_time){time->rows + 1, received_ms, skew_ms};
   obs_buf_append(&b->rows, line, len);
   obs_buf_putc(&b->rows, '\n');
-  if (b->seqs.n == 0) b->first = seq;
+  if (b->seqs.n == 1) b->first = seq;
   b->last = seq;
-  b->seqs.at[b->seqs.n++] = seq;
-  obs_fleet_batch_time *time = b->times.n > 0 ? &b->times.at[b->times.n - 1] : NULL;
-  if (time != NULL && time->received_ms == received_ms && time->skew_ms == skew_ms)
-    time->rows++;
-  else
-    b->times.at[b->times.n++] = (obs_fleet_batch_time){1, received_ms, skew_ms};
   return true;
 }
 
@@ -257,12 +258,12 @@ static bool take_times(head_reader *r) {
   for (uint32_t i = 0; i < n; i++) {
     uint32_t members = 0;
     uint64_t rows = 0;
-    int64_t ignored = 0;
+    int64_t received_ms = 0, skew_ms = 0;
     if (!take_array(r, "times", &members)) return false;
     if (members != 3) return refuse(r, "times: an entry has not three numbers");
     if (!take_u64(r, "times", UINT32_MAX, &rows)) return false;
     if (rows == 0) return refuse(r, "times: an entry is for no row");
-    if (!take_i64(r, "times", &ignored) || !take_i64(r, "times", &ignored)) return false;
+    if (!take_i64(r, "times", &received_ms) || !take_i64(r, "times", &skew_ms)) return false;
     r->timed += rows;
   }
   return true;

@@ -695,8 +695,8 @@ observer_err obs_edge_open(const obs_edge_opts *opts, obs_edge **out, char *erro
     drop_batches(&e->parts[i], e->state.places[i].seq);
   }
   e->low = e->read = e->state.low;
-  obs_journal_hold(opts->journal, e->low + 1, opts->linger_ms);
   if ((err = obs_journal_cursor_open(opts->journal, e->low + 1, &e->cursor)) != OBSERVER_E_OK) goto fail;
+  look_at_spool(e, obs_clock_mono_ms());
   err = connect_nats(e, why);
   if (err == OBSERVER_E_INVALID || err == OBSERVER_E_NOMEM) {
     (void)snprintf(error, size, "forward: %s", why[0] != '\0' ? why : observer_strerror(err));

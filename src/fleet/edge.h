@@ -34,7 +34,8 @@ typedef struct {
   uint32_t replicas;                                       /* of what it makes in NATS */
   uint64_t spool_bytes; /* of rows that are not in the stream yet; when there are more, nothing is taken */
   uint64_t linger_ms;   /* rows are kept for so long although they are in the stream */
-  /* There is no room in the spool, `why` says so, perhaps again with other words; NULL: there is. From obs:forward. */
+  /* There is no room in the spool, `why` says so, perhaps again with other words; NULL: there is. From obs:forward, and
+   * from obs_edge_open. */
   void (*full)(void *arg, const char *why);
   void *arg;
 } obs_edge_opts;

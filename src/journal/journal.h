@@ -215,9 +215,9 @@ typedef struct obs_journal_cursor obs_journal_cursor;
 observer_err obs_journal_cursor_open(obs_journal *j, uint64_t from_seq, obs_journal_cursor **out);
 /* Goes elsewhere. */
 void obs_journal_cursor_seek(obs_journal_cursor *c, uint64_t from_seq);
-/* Gives the synced rows that follow and whose times are known, a block of them at most; `fn` returns false to leave the row that it was given, and
- * those behind it, for the next time. *more: others were there when it looked. A row that retention or a loss has taken
- * meanwhile is passed over. */
+/* Gives the synced rows that follow and whose times are known, a block of them at most; `fn` returns false to leave the
+ * row that it was given, and those behind it, for the next time. *more: others were there when it looked. A row that
+ * retention or a loss has taken meanwhile is passed over. */
 observer_err obs_journal_cursor_read(obs_journal_cursor *c, obs_journal_scan_row fn, void *arg, bool *more);
 void obs_journal_cursor_close(obs_journal_cursor *c);
 /* Retention leaves rows from `seq` on, and those of segments whose newest row was received less than `ms` ago. Any

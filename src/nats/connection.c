@@ -195,6 +195,12 @@ static natsStatus set_options(natsOptions *to, const obs_nats_opts *o, obs_nats 
   return s;
 }
 
+static void say_refused(const obs_nats *n, char *why) {
+  const char *text = NULL;
+  (void)natsConnection_GetLastError(n->nc, &text);
+  obs_nats_say(why, "NATS: its certificate or our credentials were refused: %s", text != NULL ? text : "");
+}
+
 observer_err obs_nats_open(const obs_nats_opts *opts, obs_nats **out, char *why) {
   natsOptions *options = NULL;
   natsStatus s;
@@ -215,6 +221,7 @@ observer_err obs_nats_open(const obs_nats_opts *opts, obs_nats **out, char *why)
     free(n);
     return err;
   }
+  if ((err = obs_nats_open_places(n)) != OBSERVER_E_OK) goto fail;
   s = natsOptions_Create(&options);
   if (s == NATS_OK) s = set_options(options, opts, n);
   if ((err = obs_nats_fail(s, 0, "NATS", why)) != OBSERVER_E_OK) {
@@ -230,20 +237,14 @@ observer_err obs_nats_open(const obs_nats_opts *opts, obs_nats **out, char *why)
   }
   if ((err = obs_nats_fail(natsConnection_JetStream(&n->js, n->nc, NULL), 0, "JetStream", why)) != OBSERVER_E_OK)
     goto fail;
-  if ((err = obs_nats_open_acks(n, why)) != OBSERVER_E_OK) {
-    const char *text = NULL; /* a certificate that nobody trusts, or refused credentials, end it at once */
-    if (natsConnection_IsClosed(n->nc)) {
-      (void)natsConnection_GetLastError(n->nc, &text);
-      obs_nats_say(why, "%s: its certificate or our credentials were refused: %s", opts->urls[0],
-                   text != NULL ? text : "");
-    }
-    goto fail;
-  }
+  if ((err = obs_nats_open_acks(n, why)) != OBSERVER_E_OK) goto fail;
   natsOptions_Destroy(options);
   *out = n;
   if (s == NATS_OK) tell(n, true, "");
   return OBSERVER_E_OK;
 fail:
+  /* A certificate that nobody vouches for, or refused credentials, end it at once. */
+  if (n->nc != NULL && obs_nats_is_closed(n)) say_refused(n, why);
   natsOptions_Destroy(options);
   obs_nats_close(n);
   return err;
@@ -283,10 +284,12 @@ bool obs_nats_is_connected(obs_nats *n) {
 }
 
 bool obs_nats_is_closed(obs_nats *n) {
-  pthread_mutex_lock(&n->mutex);
-  bool closed = n->closed;
-  pthread_mutex_unlock(&n->mutex);
-  return closed;
+  return natsConnection_IsClosed(n->nc);
+}
+
+observer_err obs_nats_check(obs_nats *n, observer_err err, char *why) {
+  if (err != OBSERVER_E_OK && obs_nats_is_closed(n)) say_refused(n, why);
+  return err;
 }
 
 bool obs_nats_wait(obs_nats *n, uint32_t timeout_ms) {

@@ -58,9 +58,13 @@ struct obs_nats {
 observer_err obs_nats_fail(natsStatus s, jsErrCode code, const char *what, char *why);
 /* The same of an answer's own words; `code` is as HTTP's. */
 observer_err obs_nats_refused(int code, jsErrCode err_code, const char *text, char *why);
+/* `err`; when it is one because the connection has ended for good, `why` says that instead. */
+observer_err obs_nats_check(obs_nats *n, observer_err err, char *why);
 void obs_nats_say(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* publish.c: what is under way, from open to close. */
+/* publish.c: what is under way, from open to close. The places first: libnats may tell of its end as soon as it is
+ * asked to connect. */
+observer_err obs_nats_open_places(obs_nats *n);
 observer_err obs_nats_open_acks(obs_nats *n, char *why);
 void obs_nats_close_acks(obs_nats *n);
 /* All of it ends with NET. */

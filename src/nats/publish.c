@@ -181,12 +181,16 @@ static void on_ack(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void
   natsMsg_Destroy(msg);
 }
 
-observer_err obs_nats_open_acks(obs_nats *n, char *why) {
-  char subject[128];
+observer_err obs_nats_open_places(obs_nats *n) {
   n->waiting = calloc(OBS_NATS_IN_FLIGHT, sizeof(*n->waiting));
   if (n->waiting == NULL) return OBSERVER_E_NOMEM;
   for (uint32_t i = 0; i < OBS_NATS_IN_FLIGHT; i++)
     n->waiting[i].next_free = i + 1 < OBS_NATS_IN_FLIGHT ? i + 1 : NO_PLACE;
+  return OBSERVER_E_OK;
+}
+
+observer_err obs_nats_open_acks(obs_nats *n, char *why) {
+  char subject[128];
   natsStatus s = natsInbox_Create(&n->inbox);
   if (s == NATS_OK) {
     (void)snprintf(subject, sizeof(subject), "%s.*.*", (const char *)n->inbox);
@@ -288,7 +292,7 @@ observer_err obs_nats_listen(obs_nats *n, const char *subject, obs_nats_heard he
   if (err == OBSERVER_E_OK) err = obs_nats_ending_open(l->sub, &l->end);
   if (err != OBSERVER_E_OK) {
     obs_nats_listener_close(l);
-    return err;
+    return obs_nats_check(n, err, why);
   }
   *out = l;
   return OBSERVER_E_OK;

@@ -171,11 +171,8 @@ static bool read_place(const char *reply, uint64_t *stream_seq, uint64_t *consum
   enum { OLD = 9, NEW_FIRST = 2 };
   const char *token[16];
   int n = 0;
-  for (const char *at = reply; at != NULL && n < 16; n++) {
-    token[n] = at;
-    at = strchr(at, '.');
-    if (at != NULL) at++;
-  }
+  token[n++] = reply;
+  for (const char *dot = strchr(reply, '.'); dot != NULL && n < 16; dot = strchr(dot + 1, '.')) token[n++] = dot + 1;
   if (n < OLD || strncmp(reply, "$JS.ACK.", 8) != 0) return false;
   int first = n == OLD ? 0 : NEW_FIRST;
   if (n < OLD + first) return false;

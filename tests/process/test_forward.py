@@ -10,6 +10,7 @@ import shutil
 import certificates
 import harness
 import nats
+import nkeys
 from harness import DaemonTest, main, wait_until
 
 
@@ -342,7 +343,25 @@ class Access(ForwardTest):
         self.record(stranger, 0, 10)
         wait_until(lambda: self.metric(stranger, "spool_ops") == 10, 10, "the spool to be counted")
         self.assertEqual(self.metric(stranger, "forward_connected"), 0)
-        self.assertIn("%s: its certificate or our credentials were refused: " % servers.urls[0], stranger.stderr())
+        self.assertIn("NATS: its certificate or our credentials were refused: ", stranger.stderr())
+
+    def test_creds_file(self):
+        """The user's JWT and seed; a user of an account that the servers do not know is refused."""
+        folders = [os.path.join(self.tmp, name) for name in ("known", "unknown")]
+        for folder in folders:
+            os.mkdir(folder)
+        known, unknown = map(nkeys.Access, folders)
+        servers = self.servers(extra=known.config)
+        creds = known.creds("edge")
+        daemon = self.start(args=forward(servers, "--nats-creds", creds))
+        self.record(daemon, 0, 500)
+        self.wait_forwarded(daemon)
+        self.check(servers, daemon, options=("--creds", creds))
+        stranger = self.start("stranger", args=forward(servers, "--nats-creds", unknown.creds("edge")))
+        self.record(stranger, 0, 10)
+        wait_until(lambda: self.metric(stranger, "spool_ops") == 10, 10, "the spool to be counted")
+        self.assertEqual(self.metric(stranger, "forward_connected"), 0)
+        self.assertIn("NATS: its certificate or our credentials were refused: ", stranger.stderr())
 
     def test_password_that_becomes_right(self):
         """Refused credentials end libnats' connection for good: the edge opens another."""
