@@ -1,10 +1,13 @@
 #include "fleet/batch.h"
 
+#include "base/json_cursor.h"
 #include "base/msgpack_cursor.h"
 
 #include <inttypes.h>
 #include <msgpack.h>
-#include <zlib.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <xxhash.h>
 
 enum { VERSION = 1 };
 
@@ -19,18 +22,60 @@ static uint64_t fnv1a(uint64_t hash, const void *p, size_t n) {
   return hash;
 }
 
-uint32_t obs_fleet_partition(const obs_op *op, uint32_t partitions) {
+/* What decides; an absent one has the length 0. */
+typedef struct {
+  obs_str session_id, sig_hash, source, endpoint;
+} placing;
+
+static uint32_t place(const placing *by, uint32_t partitions) {
   uint64_t hash = FNV_OFFSET;
-  if (OBS_HAS(op, session_id) && op->session_id.len > 0) {
-    hash = fnv1a(hash, op->session_id.p, op->session_id.len);
-  } else if (OBS_HAS(op, sig_hash) && op->sig_hash.len > 0) {
-    hash = fnv1a(hash, op->sig_hash.p, op->sig_hash.len);
+  if (by->session_id.len > 0) {
+    hash = fnv1a(hash, by->session_id.p, by->session_id.len);
+  } else if (by->sig_hash.len > 0) {
+    hash = fnv1a(hash, by->sig_hash.p, by->sig_hash.len);
   } else {
-    hash = fnv1a(hash, op->source.p, op->source.len);
+    hash = fnv1a(hash, by->source.p, by->source.len);
     hash = fnv1a(hash, "", 1);
-    hash = fnv1a(hash, op->endpoint.p, op->endpoint.len);
+    hash = fnv1a(hash, by->endpoint.p, by->endpoint.len);
   }
   return (uint32_t)(hash % partitions);
+}
+
+uint32_t obs_fleet_partition(const obs_op *op, uint32_t partitions) {
+  const obs_str none = {0};
+  const placing by = {.session_id = OBS_HAS(op, session_id) ? op->session_id : none,
+                      .sig_hash = OBS_HAS(op, sig_hash) ? op->sig_hash : none,
+                      .source = op->source,
+                      .endpoint = op->endpoint};
+  return place(&by, partitions);
+}
+
+bool obs_fleet_partition_of_row(const char *line, size_t len, uint32_t partitions, uint32_t *out) {
+  placing by = {{0}, {0}, {0}, {0}};
+  obs_cursor c = obs_cursor_of(line, len);
+  obs_cursor_value key, value;
+  obs_json_cursor_space(&c);
+  if (!obs_json_cursor_take(&c, '{')) return false;
+  do {
+    if (!obs_json_cursor_key(&c, &key)) return false;
+    obs_str *to = obs_str_is(key.s, "session_id") ? &by.session_id
+                  : obs_str_is(key.s, "sig_hash") ? &by.sig_hash
+                  : obs_str_is(key.s, "source")   ? &by.source
+                  : obs_str_is(key.s, "endpoint") ? &by.endpoint
+                                                  : NULL;
+    if (key.escaped || !obs_json_cursor_value(&c, &value)) return false;
+    obs_json_cursor_space(&c);
+    if (to == NULL) continue;
+    if (value.kind != OBS_VALUE_TEXT || value.escaped || to->p != NULL) return false;
+    *to = value.s;
+  } while (obs_json_cursor_take(&c, ','));
+  if (!obs_json_cursor_take(&c, '}') || by.source.len == 0 || by.endpoint.len == 0) return false;
+  *out = place(&by, partitions);
+  return true;
+}
+
+static uint32_t sum_of(const void *rows, size_t len) {
+  return (uint32_t)XXH3_64bits(rows, len);
 }
 
 /* ---- making one ---- */
@@ -112,8 +157,8 @@ observer_err obs_fleet_batch_seal(const obs_fleet_batch *b, obs_buf *out) {
     msgpack_pack_int64(&pk, b->times.at[i].received_ms);
     msgpack_pack_int64(&pk, b->times.at[i].skew_ms);
   }
-  pack_name(&pk, "crc");
-  msgpack_pack_uint64(&pk, crc32_z(0, (const Bytef *)obs_buf_view(&b->rows).p, b->rows.len));
+  pack_name(&pk, "sum");
+  msgpack_pack_uint64(&pk, sum_of(obs_buf_view(&b->rows).p, b->rows.len));
   obs_buf_append(out, obs_buf_view(&b->rows).p, b->rows.len);
   return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
 }
@@ -127,14 +172,14 @@ void obs_fleet_batch_id(const obs_fleet_batch *b, char out[OBS_FLEET_ID_LEN + 1]
 /* ---- reading one ---- */
 
 /* What of the head has been met. */
-enum { HAS_V = 1, HAS_EDGE = 2, HAS_P = 4, HAS_PREV = 8, HAS_SEQS = 16, HAS_TIMES = 32, HAS_CRC = 64, HAS_ALL = 127 };
+enum { HAS_V = 1, HAS_EDGE = 2, HAS_P = 4, HAS_PREV = 8, HAS_SEQS = 16, HAS_TIMES = 32, HAS_SUM = 64, HAS_ALL = 127 };
 
 typedef struct {
   obs_cursor c;
   obs_fleet_batch_view *v;
   unsigned has;
   uint64_t timed; /* rows that `times` is for */
-  uint32_t crc;
+  uint32_t sum;
   char *reason;
 } head_reader;
 
@@ -229,7 +274,7 @@ static bool take_member(head_reader *r, obs_str name) {
     const char *name;
     unsigned bit;
   } members[] = {{"v", HAS_V},       {"edge", HAS_EDGE},   {"p", HAS_P},    {"prev", HAS_PREV},
-                 {"seqs", HAS_SEQS}, {"times", HAS_TIMES}, {"crc", HAS_CRC}};
+                 {"seqs", HAS_SEQS}, {"times", HAS_TIMES}, {"sum", HAS_SUM}};
   uint64_t n = 0;
   unsigned bit = 0;
   for (size_t i = 0; i < sizeof members / sizeof *members; i++)
@@ -252,9 +297,9 @@ static bool take_member(head_reader *r, obs_str name) {
     return take_seqs(r);
   case HAS_TIMES:
     return take_times(r);
-  case HAS_CRC:
-    if (!take_u64(r, "crc", UINT32_MAX, &n)) return false;
-    r->crc = (uint32_t)n;
+  case HAS_SUM:
+    if (!take_u64(r, "sum", UINT32_MAX, &n)) return false;
+    r->sum = (uint32_t)n;
     return true;
   default:
     return obs_msgpack_cursor_skip(&r->c) || broken(r);
@@ -295,7 +340,7 @@ bool obs_fleet_batch_read(const void *data, size_t len, obs_fleet_batch_view *ou
   out->end = r.c.end;
   size_t bytes = obs_cursor_left(&r.c);
   if (bytes == 0 || out->end[-1] != '\n') return refuse(&r, "the last row has no newline");
-  if (crc32_z(0, out->line, bytes) != r.crc) return refuse(&r, "crc: the rows are not those that were sent");
+  if (sum_of(out->line, bytes) != r.sum) return refuse(&r, "sum: the rows are not those that were sent");
   uint64_t lines = count_lines(out->line, out->end);
   if (lines != out->rows) return refuse(&r, "%" PRIu64 " rows instead of %" PRIu32, lines, out->rows);
   out->left = out->rows;

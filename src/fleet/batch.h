@@ -6,7 +6,7 @@
  *                   prev   seq of the edge's last row of this partition in the batch before; 0: there is none
  *                   seqs   [first seq, distance to the next ...]: the edge's own, one for each row
  *                   times  [[rows, received_ms, skew_ms] ...]: the next so many rows were received then
- *                   crc    CRC-32 of the rows
+ *                   sum    the low 32 bits of XXH3-64 of the rows
  *   then the rows, a JSON line each, as the edge's journal has them, each with its newline.
  *
  * (edge, seq) names an op for ever. Of one edge and partition, seqs ascend in the stream; `prev` shows a reader that
@@ -36,6 +36,8 @@ enum {
 /* Where an op belongs: all of a session are in one partition, else all of a sig_hash, else all that a source does at an
  * endpoint. It depends on the op alone, so that a retry through another edge comes to the same. */
 uint32_t obs_fleet_partition(const obs_op *op, uint32_t partitions);
+/* The same of a journal's row, in a fifth of the time that decoding it takes. False: the row has to be decoded. */
+bool obs_fleet_partition_of_row(const char *line, size_t len, uint32_t partitions, uint32_t *out);
 
 typedef struct {
   uint32_t rows;

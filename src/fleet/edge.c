@@ -69,6 +69,7 @@ struct obs_edge {
   bool blocked;         /* a row waits for its partition's batch */
   bool more;            /* rows are there that were not read */
   bool changed;         /* `forward` is to be written */
+  uint64_t now;         /* monotonic ms, of this turn */
   uint64_t read;        /* every row up to it was added to a batch, or needed none */
   uint64_t low;         /* every row up to it is in the stream */
   uint64_t max_payload; /* of a message */
@@ -421,18 +422,32 @@ static void send_due(obs_edge *e, uint64_t now, bool everything) {
 
 /* ---- reading ---- */
 
-static bool add_row(void *arg, const obs_journal_row *row) {
-  obs_edge *e = arg;
+/* Its partition, and when it was received. Most rows need no decoding for that. */
+static bool place_row(obs_edge *e, const obs_journal_row *row, uint32_t *partition, int64_t *received_ms) {
   const char *reason = NULL;
+  bool placed = obs_fleet_partition_of_row(row->line, row->len, OBS_FLEET_PARTITIONS, partition);
+  *received_ms = row->received_ms;
+  if (placed && row->received_ms != INT64_MIN) return true;
   obs_batch_reset(e->row);
   if (!obs_batch_decode_row(e->row, row->line, row->len, &reason)) { /* replay counted it as an op, so it is one */
     obs_log_error("fleet", "row %" PRIu64 " is not forwarded: %s", row->seq, reason);
+    return false;
+  }
+  *partition = obs_fleet_partition(&e->row->ops[0], OBS_FLEET_PARTITIONS);
+  *received_ms = obs_journal_received(row, e->row->ops[0].time_ms);
+  return true;
+}
+
+static bool add_row(void *arg, const obs_journal_row *row) {
+  obs_edge *e = arg;
+  uint32_t partition;
+  int64_t received_ms;
+  if (!place_row(e, row, &partition, &received_ms)) {
     e->read = row->seq;
     return true;
   }
-  const obs_op *op = &e->row->ops[0];
-  obs_edge_part *p = &e->parts[obs_fleet_partition(op, OBS_FLEET_PARTITIONS)];
-  uint64_t now = obs_clock_mono_ms();
+  obs_edge_part *p = &e->parts[partition];
+  uint64_t now = e->now;
   if (row->seq <= p->place.seq) {
     e->read = row->seq;
     return true;
@@ -451,7 +466,6 @@ static bool add_row(void *arg, const obs_journal_row *row) {
     e->blocked = true;
     return false;
   }
-  int64_t received_ms = obs_journal_received(row, op->time_ms);
   if (obs_fleet_batch_rows(&p->growing) == 0) {
     p->grows_since_ms = now;
     p->growing_ms = received_ms;
@@ -474,6 +488,7 @@ static void read_rows(obs_edge *e) {
   if (!e->synced || e->blocked || !obs_nats_is_connected(e->nats)) return;
   do {
     before = e->read;
+    e->now = obs_clock_mono_ms();
     observer_err err = obs_journal_cursor_read(e->cursor, add_row, e, &e->more);
     if (err != OBSERVER_E_OK) {
       obs_log_error("fleet", "cannot read the journal: %s", observer_strerror(err));

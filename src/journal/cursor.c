@@ -5,13 +5,20 @@
 #include "journal/reading.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+enum {
+  TOGETHER = 128 << 10 /* bytes that are read with one call: who stops at a row has those behind it read again */
+};
 
 struct obs_journal_cursor {
   obs_journal_reading r;
-  uint64_t next;  /* seq of the next row */
-  uint64_t place; /* first seq of the segment in which `offset` is where row `next` begins; 0: it has to be looked up */
-  uint64_t offset; /* bad rows may stand there */
+  uint64_t next; /* seq of the next row that is given */
+  /* Of the segment whose first seq is `place` (0: of none), row `at_seq`, which is not behind `next`, begins at
+   * `offset`; bad rows may stand before it. */
+  uint64_t place, offset, at_seq;
+  bool cut; /* the part ends within its block */
 };
 
 observer_err obs_journal_cursor_open(obs_journal *j, uint64_t from_seq, obs_journal_cursor **out) {
@@ -72,20 +79,42 @@ static observer_err find_locked(obs_journal_cursor *c) {
   uint64_t timed = atomic_load(&j->timed_seq);
   if (c->r.end_seq > timed) c->r.end_seq = timed;
   if (c->next >= c->r.end_seq) return OBSERVER_E_NOTFOUND;
-  bool known = c->place == x->first_seq && c->offset >= b->offset && c->offset <= end;
+  bool known = c->place == x->first_seq && c->offset >= b->offset && c->offset <= end && c->at_seq >= b->first_seq;
   c->r.segment = x->first_seq;
   c->r.offset = known ? c->offset : b->offset;
-  c->r.first_seq = known ? c->next : b->first_seq;
+  c->r.first_seq = known ? c->at_seq : b->first_seq;
   c->r.len = (size_t)(end - c->r.offset);
   c->r.mtime_ms = active ? c->r.now_ms : j->segments[i].mtime_ms;
   if (!known) c->r.floor_ms = i > 0 ? j->segments[i - 1].newest_ms : INT64_MIN;
   return obs_journal_reading_bad(&c->r, x) ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
-observer_err obs_journal_cursor_read(obs_journal_cursor *c, obs_journal_scan_row fn, void *arg, bool *more) {
+/* The part ends somewhere in a block: what is behind its last newline comes the next time. Returns where that is. */
+static uint64_t cut_line(obs_journal_cursor *c) {
+  const char *newline = memrchr(c->r.bytes.p, '\n', c->r.bytes.len);
+  size_t whole = newline != NULL ? (size_t)(newline + 1 - c->r.bytes.p) : 0;
+  while (c->r.rows.n > 0 && c->r.rows.at[c->r.rows.n - 1].at >= whole) c->r.rows.n--;
+  return whole;
+}
+
+/* The part; whole when a row is longer than what is read together. */
+static observer_err take_part(obs_journal_cursor *c) {
+  size_t len = c->r.len;
+  c->cut = len > TOGETHER;
+  if (c->cut) c->r.len = TOGETHER;
+  observer_err err = obs_journal_reading_take(&c->r);
+  if (err != OBSERVER_E_OK || !c->cut || memrchr(c->r.bytes.p, '\n', c->r.bytes.len) != NULL) return err;
+  c->cut = false;
+  c->r.len = len;
+  return obs_journal_reading_take(&c->r);
+}
+
+/* The next part. *begun: some of its rows were given, or there are none to give. */
+static observer_err read_part(obs_journal_cursor *c, obs_journal_scan_row fn, void *arg, bool *more, bool *begun) {
   obs_journal *j = c->r.j;
   bool stopped = false;
   *more = false;
+  *begun = true;
   c->r.now_ms = obs_clock_receipt_ms();
   c->r.times_segment = 0; /* its file has grown */
   pthread_mutex_lock(&j->lock);
@@ -98,9 +127,13 @@ observer_err obs_journal_cursor_read(obs_journal_cursor *c, obs_journal_scan_row
     *more = true;
     return OBSERVER_E_OK;
   }
-  if (err == OBSERVER_E_OK) err = obs_journal_reading_take(&c->r);
+  if (err == OBSERVER_E_OK) err = take_part(c);
   if (err != OBSERVER_E_OK) return err;
   uint64_t end = c->r.offset + c->r.len, next = c->r.end_seq;
+  if (c->cut) {
+    end = c->r.offset + cut_line(c);
+    next = c->r.first_seq + c->r.rows.n;
+  }
   for (uint32_t i = 0; i < c->r.rows.n && !stopped; i++) {
     const obs_journal_row row = obs_journal_reading_row(&c->r, i);
     if (row.seq < c->next) continue;
@@ -109,11 +142,21 @@ observer_err obs_journal_cursor_read(obs_journal_cursor *c, obs_journal_scan_row
     next = row.seq;
     end = c->r.offset + c->r.rows.at[i].at;
   }
-  c->next = next;
+  *begun = stopped || next > c->next;
+  c->at_seq = next;
   c->offset = end;
+  if (next > c->next) c->next = next;
   c->place = c->r.segment;
-  *more = stopped || next < atomic_load(&j->next_seq);
+  *more = stopped || c->next < atomic_load(&j->next_seq);
   return OBSERVER_E_OK;
+}
+
+observer_err obs_journal_cursor_read(obs_journal_cursor *c, obs_journal_scan_row fn, void *arg, bool *more) {
+  bool begun;
+  observer_err err;
+  do err = read_part(c, fn, arg, more, &begun);
+  while (err == OBSERVER_E_OK && !begun);
+  return err;
 }
 
 /* ---- what retention leaves, and how much there is ---- */

@@ -206,7 +206,7 @@ class Faults(FleetTest):
         self.wait_settled(worker)
         self.record(edge, 1000)
         self.check(edge, edge)
-        wait_until(lambda: self.metric(edge, "spool_ops") == 0, 30, "all to be forwarded")
+        wait_until(lambda: self.metric(edge, "forward_ops_total") == 1000, 30, "all to be forwarded")
         servers.kill_all()
         servers.save("before")
         servers.start_all()
@@ -254,8 +254,7 @@ class Faults(FleetTest):
         servers = self.servers()
         edge = self.edge(servers, "edge")
         self.record(edge, 1000)
-        wait_until(lambda: self.metric(edge, "forward_connected") == 1 and self.metric(edge, "spool_ops") == 0, 30,
-                   "all to be forwarded")
+        wait_until(lambda: self.metric(edge, "forward_ops_total") == 1000, 30, "all to be forwarded")
         self.ask(servers, "$JS.API.STREAM.PURGE.OBSERVER_OPS")
         worker = self.worker(servers, "worker")
         self.wait_settled(worker)

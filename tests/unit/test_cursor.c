@@ -170,6 +170,39 @@ static void test_retention(void **state) {
   obs_journal_cursor_close(c);
 }
 
+/* Blocks of many rows, read in parts; a row that is longer than a part; rows behind those that are given end a part. */
+static void test_parts(void **state) {
+  fixture *f = *state;
+  obs_journal_opts o = options(f);
+  obs_journal_cursor *c;
+  o.block_bytes = 1 << 20;
+  open_with(f, &o);
+  int64_t now = obs_clock_receipt_ms() - 100000;
+  for (int i = 0; i < 200; i++) record(f, 100, now + i, true);
+  char *text = malloc(400000);
+  assert_non_null(text);
+  for (int i = 0; i < 3; i++) {
+    uint64_t seq = obs_journal_next_seq(f->j);
+    int n = snprintf(text, 400000, "{\"n\":%" PRIu64 ",\"t\":%" PRIu64 ",\"pad\":\"", seq, seq);
+    memset(text + n, 'x', 300000);
+    memcpy(text + n + 300000, "\"}\n", 3);
+    struct iovec iov = {text, (size_t)n + 300003};
+    assert_int_equal(obs_journal_append(f->j, &iov, 1, 1, (int64_t)seq, (int64_t)seq), OBSERVER_E_OK);
+    assert_int_equal(obs_journal_sync(f->j), OBSERVER_E_OK);
+    obs_journal_note_times(f->j, seq, 1, now + 300 + i, 0);
+    record(f, 7, now + 400 + i, true);
+  }
+  free(text);
+  for (uint64_t from = 1; from < obs_journal_next_seq(f->j); from += 997) {
+    follower to = {.next = from};
+    assert_int_equal(obs_journal_cursor_open(f->j, from, &c), OBSERVER_E_OK);
+    read_all(c, &to);
+    assert_int_equal(to.next, obs_journal_next_seq(f->j));
+    assert_int_equal(to.received, now + 402);
+    obs_journal_cursor_close(c);
+  }
+}
+
 static void test_bytes(void **state) {
   fixture *f = *state;
   obs_journal_opts o = options(f);
@@ -189,8 +222,8 @@ static void test_bytes(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {JOURNAL_TEST(test_in_order), JOURNAL_TEST(test_stops),
+  const struct CMUnitTest tests[] = {JOURNAL_TEST(test_in_order),        JOURNAL_TEST(test_stops),
                                      JOURNAL_TEST(test_waits_for_times), JOURNAL_TEST(test_retention),
-                                     JOURNAL_TEST(test_bytes)};
+                                     JOURNAL_TEST(test_parts),           JOURNAL_TEST(test_bytes)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

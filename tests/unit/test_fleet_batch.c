@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "fleet/batch.h"
+#include "op/batch.h"
 
 static const uint64_t EDGE = UINT64_C(0x0123456789abcdef);
 
@@ -168,26 +169,26 @@ static void test_reasons(void **state) {
               "edge\xb0"
               "0123456789abcdef\xa1p\x00\xa4prev\x05\xa4seqs\x91\x05\xa5times\x91\x93\x01\x00"
               "\x00\xa3"
-              "crc\x00{}\n",
+              "sum\x00{}\n",
               "prev: not below the first seq"),
       REFUSED("\x87\xa1v\x01\xa4"
               "edge\xb0"
               "0123456789abcdef\xa1p\x00\xa4prev\x00\xa4seqs\x91\x05\xa5times\x91\x93\x02\x00"
               "\x00\xa3"
-              "crc\x00{}\n",
+              "sum\x00{}\n",
               "times: for 2 rows of 1"),
       REFUSED("\x87\xa1v\x01\xa4"
               "edge\xb0"
               "0123456789abcdef\xa1p\x00\xa4prev\x00\xa4seqs\x91\x05\xa5times\x91\x93\x01\x00"
               "\x00\xa3"
-              "crc\x00{}",
+              "sum\x00{}",
               "the last row has no newline"),
       REFUSED("\x87\xa1v\x01\xa4"
               "edge\xb0"
               "0123456789abcdef\xa1p\x00\xa4prev\x00\xa4seqs\x91\x05\xa5times\x91\x93\x01\x00"
               "\x00\xa3"
-              "crc\x00{}\n",
-              "crc: the rows are not those that were sent"),
+              "sum\x00{}\n",
+              "sum: the rows are not those that were sent"),
   };
   obs_fleet_batch_view v;
   char reason[OBS_FLEET_REASON_MAX];
@@ -213,12 +214,46 @@ static void test_partition(void **state) {
   assert_int_equal(obs_fleet_partition(&op, 64), 0xaf63dc4c8601ec8c % 64);
 }
 
+/* Of a row as of the op that it is, unless it has to be decoded. */
+static void test_partition_of_rows(void **state) {
+  static const struct {
+    const char *row;
+    bool decode;
+  } cases[] = {
+      {"{\"endpoint\":\"/a\",\"source\":\"mcp\"}", false},
+      {" { \"source\" : \"mcp\" , \"endpoint\" : \"/a\" , \"extra\" : {\"session_id\":\"no\"} } ", false},
+      {"{\"endpoint\":\"/a\",\"source\":\"mcp\",\"sig_hash\":\"s\",\"session_id\":\"one\"}", false},
+      {"{\"endpoint\":\"/a\",\"source\":\"mcp\",\"sig_hash\":\"s\",\"session_id\":\"\"}", false},
+      {"{\"endpoint\":\"/\xc3\xa4\",\"source\":\"mcp\",\"sig_hash\":\"s\"}", false},
+      {"{\"endpoint\":\"/a\",\"source\":\"mcp\",\"session_id\":\"\\u00e4\"}", true},
+      {"{\"endpoint\":\"/a\",\"source\":\"mcp\",\"session_id\":7}", true},
+      {"{\"endpoint\":\"/a\"}", true},
+      {"{\"endpoint\":\"/a\",\"source\":\"mcp\",\"\\u0073ession_id\":\"x\"}", true},
+  };
+  obs_batch b;
+  (void)state;
+  assert_int_equal(obs_batch_init(&b), OBSERVER_E_OK);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    uint32_t partition = 0;
+    const char *reason = NULL;
+    size_t len = strlen(cases[i].row);
+    bool placed = obs_fleet_partition_of_row(cases[i].row, len, 4096, &partition);
+    assert_int_equal(placed, !cases[i].decode);
+    obs_batch_reset(&b);
+    if (!obs_batch_decode_row(&b, cases[i].row, len, &reason)) fail_msg("%s: %s", cases[i].row, reason);
+    if (placed) assert_int_equal(partition, obs_fleet_partition(&b.ops[0], 4096));
+    for (size_t n = 0; n < len; n++) (void)obs_fleet_partition_of_row(cases[i].row, n, 64, &partition);
+  }
+  obs_batch_fini(&b);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads_what_was_made),
                                      cmocka_unit_test(test_bounds),
                                      cmocka_unit_test(test_times),
                                      cmocka_unit_test(test_damage),
                                      cmocka_unit_test(test_reasons),
-                                     cmocka_unit_test(test_partition)};
+                                     cmocka_unit_test(test_partition),
+                                     cmocka_unit_test(test_partition_of_rows)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,14 +148,18 @@ static void the_value_of_a_lease(void **unused) {
   for (size_t n = 0; n < text.len; n++) assert_false(obs_lease_value_read(text.p, n, &got));
   obs_buf_fini(&text);
   static const char *const bad[] = {
-      "", "null", "[]", "{\"v\":2,\"worker\":\"0000000000000abc\",\"run\":\"0000000000000001\",\"checkpoints\":[]}",
+      "",
+      "null",
+      "[]",
+      "{\"v\":2,\"worker\":\"0000000000000abc\",\"run\":\"0000000000000001\",\"checkpoints\":[]}",
       "{\"v\":1,\"worker\":\"0000000000000abc\",\"run\":7,\"checkpoints\":[]}",
-      "{\"v\":1,\"worker\":\"0000000000000abc\",\"run\":\"0000000000000001\",\"checkpoints\":[{\"id\":\"a.>\"}]}",
-      /* more chunks than bytes need */
+      "{\"v\":1,\"worker\":\"0000000000000abc\",\"run\":\"0000000000000001\",\"checkpoints\":[{\"id\":\"a.>\"}]}"};
+  static const char too_many_chunks[] =
       "{\"v\":1,\"worker\":\"0000000000000abc\",\"run\":\"0000000000000001\",\"checkpoints\":[{\"id\":\"a\",\"bytes\":"
       "1,"
       "\"chunks\":4000000000,\"hash\":\"0000000000000001\",\"stream_seq\":\"1\",\"tail\":\"0000000000000001\","
-      "\"created_ns\":\"1\",\"made_ms\":1}]}"};
+      "\"created_ns\":\"1\",\"made_ms\":1}]}";
+  assert_false(obs_lease_value_read(too_many_chunks, strlen(too_many_chunks), &got));
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
     assert_false(obs_lease_value_read(bad[i], strlen(bad[i]), &got));
 }

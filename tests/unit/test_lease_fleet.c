@@ -314,7 +314,7 @@ static int descending(const void *a, const void *b) {
 
 /* The least that can move so that those who live have equal shares. */
 static uint32_t least_moves(const fleet *f) {
-  uint32_t held[SLOTS], of_up[SLOTS], n = 0, moves = count_held(f, held);
+  uint32_t held[SLOTS], of_up[SLOTS] = {0}, n = 0, moves = count_held(f, held);
   for (uint32_t slot = 0; slot < SLOTS; slot++) {
     if (f->workers[slot].up) of_up[n++] = held[slot];
   }
