@@ -9,7 +9,7 @@
  *   folded, a duplicate, or rejected (no op); what a hole hid is received when it comes again.
  * Numbers: an op's seq is its place in the stream (base/fleet_seq.h).
  * Times: receipt is the edge's, but never ahead of `now_ms`; what else goes by it: state.h, clusters.h.
- * Memory: with the defaults usually 2 to 4 MB (tests/bench), at worst 40: 20 of totals, 13 of clusters, 3 of runs of
+ * Memory: with the defaults usually 2 to 4 MB (tests/bench), at worst 45: 20 of totals, 17 of clusters, 4 of runs of
  *   failures, 2 of op_ids, and 4096 edges.
  * Threads: any; one lock, held for one message or one save. What of the fold `now_ms` decides, the clock of who folds
  *   decides. */

@@ -26,7 +26,7 @@ typedef struct {
 } row;
 
 static uint32_t below(uint64_t *random, uint32_t n) {
-  return (uint32_t)(test_random(random) % n);
+  return n > 0 ? (uint32_t)(test_random(random) % n) : 0;
 }
 
 static const char *one_of(uint64_t *random, const char *const *all, uint32_t n) {
@@ -282,7 +282,7 @@ static void run_fleet(fleet *f) {
     for (uint32_t k = 0; k < copies; k++, e = (e + 1) % EDGES) {
       uint32_t *place = OBS_VEC_PUSH(&f->edges[e].rows);
       assert_non_null(place);
-      *place = i;
+      if (place != NULL) *place = i;
       if (below(&f->random, 4) == 0) publish(f, e, p, f->sent[e][p], 50, below(&f->random, 20) == 0);
       if (below(&f->random, 30) == 0) publish(f, e, p, f->sent[e][p] / 2, 50, false); /* the ack was lost */
     }
@@ -645,7 +645,7 @@ static void test_hostile_bytes(void **state) {
     assert_string_equal(reason, len < 8 ? "it is cut" : "its checksum is wrong");
   }
   uint32_t read = 0;
-  char *copy = malloc(bytes.len);
+  char *copy = malloc(bytes.len + 1);
   assert_non_null(copy);
   memcpy(copy, bytes.p, bytes.len);
   for (int i = 0; i < 3000; i++) {
