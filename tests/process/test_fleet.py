@@ -296,6 +296,25 @@ class Faults(FleetTest):
         self.wait_settled(*workers)
         self.assertEqual(taken(), before)
 
+    def test_one_of_three_servers_is_killed(self):
+        """Three replicas of everything: ops flow while a server is away, and while it comes back."""
+        servers = self.servers(count=3)
+        edges = [self.edge(servers, "edge%d" % n, "--replicas", "3") for n in range(2)]
+        workers = [self.worker(servers, "worker%d" % n, "--replicas", "3") for n in range(2)]
+        self.wait_settled(*workers, seconds=120)
+        for edge in edges:
+            self.record(edge, 1000)
+        self.check(edges[0], *edges)
+        servers.kill(1)
+        for edge in edges:
+            self.record(edge, 1000)
+        self.check(edges[1], *edges, seconds=120)
+        servers.start(1)
+        for edge in edges:
+            self.record(edge, 500)
+        for asked in (*edges, *workers):
+            self.check(asked, *edges, seconds=120)
+
 
 if __name__ == "__main__":
     main()
