@@ -22,8 +22,8 @@ kubectl_packages() { # another's kubectl is taken as it is, for the same reason
 group_packages() {
   case $1 in
     build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev \
-      libcjson-dev libcurl4-openssl-dev libncurses-dev zlib1g-dev libssl-dev libpcre2-dev ;;
-    test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl openssl groff-base tmux zsh fish haproxy nginx-light prometheus prometheus-alertmanager \
+      libcjson-dev libcurl4-openssl-dev libncurses-dev zlib1g-dev libssl-dev libpcre2-dev libnats-dev ;;
+    test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl openssl groff-base tmux zsh fish haproxy nginx-light nats-server prometheus prometheus-alertmanager \
       systemd ca-certificates python3-yaml python3-jsonschema "$(kubectl_packages)" "$(node_packages)" ;;
     browser) echo chromium ;;
     check) echo clang-format clang-tidy cppcheck shellcheck ;;
@@ -63,7 +63,7 @@ install() {
   fi
   apt install --no-install-recommends "$@" || done=1
   [ -z "$policy" ] || as_root rm -f "$policy"
-  for service in haproxy nginx prometheus prometheus-node-exporter prometheus-alertmanager; do
+  for service in haproxy nginx nats-server prometheus prometheus-node-exporter prometheus-alertmanager; do
     if [[ " $* " = *" $service"* ]] && [ -d /run/systemd/system ]; then as_root systemctl disable --quiet "$service" || true; fi
   done
   return "$done"

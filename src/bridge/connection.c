@@ -212,12 +212,13 @@ void obs_connection_handle(obs_httpd_request *r) {
     answer(s);
     return;
   }
-  if (s->route->work == NULL) {
+  s->fleet = obs_route_is_fleet(s);
+  if (s->route->work == NULL && !s->fleet) {
     if (obs_route_run(s)) answer(s);
     return;
   }
   s->job.run = run_job;
-  if (obs_worker_submit(s->bridge->workers[s->route->thread], &s->job)) return;
+  if (obs_worker_submit(s->bridge->workers[s->fleet ? OBS_ROUTE_FLEET : s->route->thread], &s->job)) return;
   obs_answer_error(&r->answer, &r->out, 503, "too many queries are waiting");
   answer(s);
 }

@@ -49,12 +49,20 @@ bool obs_bridge_get_advice(obs_connection *s, const void *filter);
 void obs_bridge_get_summary(obs_connection *s, const void *filter);
 void obs_bridge_get_clusters(obs_connection *s, const void *filter);
 void obs_bridge_get_cluster(obs_connection *s, const void *filter);
+/* The member `clusters`, whose page `f` names; of the object that is open. */
+observer_err obs_bridge_put_clusters(obs_clusters *clusters, const obs_clusters_filter *f, obs_json_writer *w,
+                                     obs_page_end *end);
 void obs_bridge_get_repeats(obs_connection *s, const void *filter);
 /* Any loop's list, and one of its rows. */
 void obs_bridge_get_page(obs_connection *s, const void *filter);
 void obs_bridge_get_one(obs_connection *s, const void *filter);
 extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs_bridge_clusters_params,
     obs_bridge_repeats_params, obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
+
+/* fleet.c */
+void obs_bridge_get_fleet_stats(obs_connection *s, const void *filter);
+void obs_bridge_get_fleet_summary(obs_connection *s, const void *filter);
+void obs_bridge_get_fleet_clusters(obs_connection *s, const void *filter);
 
 /* alerts.c */
 void obs_bridge_get_alerts(obs_connection *s, const void *filter);

@@ -27,9 +27,10 @@ enum {
 
 static const obs_route routes[] = {
     {"GET", "health", EVERY, PUBLIC, BARE, .handle = obs_bridge_get_health},
-    {"GET", "stats", EVERY, READ, PLAIN, .handle = obs_bridge_get_stats},
+    {"GET", "stats", EVERY, READ, PLAIN, .handle = obs_bridge_get_stats, .fleet = obs_bridge_get_fleet_stats},
     {"POST", "event", EVERY, INGEST, POST, .handle = obs_bridge_post_event, .finish = obs_bridge_finish_post},
-    {"GET", "summary", OWN, READ, PLAIN, FROM(summary), .work = obs_bridge_get_summary},
+    {"GET", "summary", OWN, READ, PLAIN, FROM(summary), .work = obs_bridge_get_summary,
+     .fleet = obs_bridge_get_fleet_summary},
     {"GET", "live", OWN, READ, PLAIN, FROM(live), .work = obs_bridge_get_live},
     {"GET", "history", OWN, READ, PLAIN, FROM(history), .work = obs_bridge_get_history},
     {"GET", "graph", OWN, READ, PLAIN, NEEDS(GRAPH), FROM(graph), .work = obs_bridge_get_graph},
@@ -45,7 +46,8 @@ static const obs_route routes[] = {
     {"GET", "sessions", OWN, READ, DISK, NEEDS(SESSIONS), FROM(sessions), .work = obs_bridge_get_sessions,
      .thread = OBS_ROUTE_SCAN},
     {"GET", "sessions/stats", OWN, READ, PLAIN, NEEDS(SESSIONS), .handle = obs_bridge_get_sessions_stats},
-    {"GET", "clusters", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(clusters), .work = obs_bridge_get_clusters},
+    {"GET", "clusters", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(clusters), .work = obs_bridge_get_clusters,
+     .fleet = obs_bridge_get_fleet_clusters},
     {"GET", "clusters/{id}", OWN, READ, ONE, NEEDS(CLUSTERS), .id = OBS_ROUTE_HEX_ID, .one = "cluster",
      .ids = obs_ids_of_clusters, .work = obs_bridge_get_cluster},
     {"GET", "repeats", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(repeats), .work = obs_bridge_get_repeats},
@@ -197,6 +199,8 @@ bool obs_route_run(obs_connection *s) {
     obs_answer_error(&s->http.answer, &s->http.out, 400, "%s", error);
   } else if (r->params != NULL && !obs_ids_take_params(s, r->params, filter)) {
     ; /* answered */
+  } else if (s->fleet) {
+    r->fleet(s, r->params != NULL ? filter : NULL);
   } else if (r->handle != NULL) {
     ready = r->handle(s, r->params != NULL ? filter : NULL);
   } else {
@@ -204,6 +208,19 @@ bool obs_route_run(obs_connection *s) {
   }
   obs_params_query_fini(&query);
   return ready;
+}
+
+bool obs_route_is_fleet(obs_connection *s) {
+  obs_params_query query = {0};
+  char error[256];
+  bool is = false;
+  if (s->route->fleet == NULL || s->http.head.query.len == 0) return false;
+  if (obs_params_decode(&query, s->http.head.query, obs_commit_redact(s->bridge->opts.commit), error, sizeof error)) {
+    for (size_t i = 0; i < query.count; i++)
+      is |= obs_str_is(query.params[i].name, "scope") && obs_str_is(query.params[i].value, "cluster");
+  }
+  obs_params_query_fini(&query);
+  return is;
 }
 
 /* ---- the printed list ---- */

@@ -33,8 +33,8 @@ typedef enum {
 typedef enum { OBS_ROUTE_NO_ID, OBS_ROUTE_HEX_ID, OBS_ROUTE_NUMBER_ID, OBS_ROUTE_TEXT_ID } obs_route_id;
 
 /* The thread that `work` runs on. A scan reads up to 64 MiB of the disk and a review reads its evidence there: neither
- * may delay views of the memory. */
-typedef enum { OBS_ROUTE_QUERY, OBS_ROUTE_SCAN, OBS_ROUTE_JUDGE, OBS_ROUTE_THREADS } obs_route_thread;
+ * may delay views of the memory; nor may those of a fleet, which wait for other machines. */
+typedef enum { OBS_ROUTE_QUERY, OBS_ROUTE_SCAN, OBS_ROUTE_JUDGE, OBS_ROUTE_FLEET, OBS_ROUTE_THREADS } obs_route_thread;
 
 typedef struct obs_route obs_route;
 struct obs_route {
@@ -57,6 +57,8 @@ struct obs_route {
   /* On the thread of the row; may block. */
   void (*work)(struct obs_connection *s, const void *filter);
   obs_route_thread thread;
+  /* With `scope=cluster` in the query string: in place of the other two, on the fleet's thread. NULL: there is none. */
+  void (*fleet)(struct obs_connection *s, const void *filter);
   /* Behind a handler that was not ready, and behind work: makes the answer, on the thread that resumes. */
   void (*finish)(struct obs_connection *s);
 };
@@ -74,6 +76,8 @@ enum { OBS_ROUTE_NAME_MAX = 64 }; /* of method and path together */
 const char *obs_route_prefix(obs_route_family family);
 /* Runs the route's `handle` or `work`, unless the request is wrong: then the error is made. True: answer it. */
 bool obs_route_run(struct obs_connection *s);
+/* Whether it is the fleet that is asked for. */
+bool obs_route_is_fleet(struct obs_connection *s);
 /* The row at that place of the table; NULL beyond the last. */
 const obs_route *obs_route_at(size_t place);
 /* NULL, or what is wrong with a row: "no scope". */

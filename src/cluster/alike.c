@@ -8,6 +8,7 @@
  * vary.
  */
 enum { WORDS = 4, DISTINCT_MAX = 4, LEAST = 4 };
+enum { VALUE_SHOWN = 3 }; /* <*> */
 
 static bool is_text(const obs_mask_token *t, const char *text) {
   return !t->value && t->len == strlen(text) && memcmp(t->p, text, t->len) == 0;
@@ -44,7 +45,8 @@ void obs_alike_form_of(const obs_mask_token *tokens, size_t n, obs_alike_form *o
   out->judged = false;
   for (size_t i = 0; i < n; i++) {
     unsigned is = (tokens[i].word ? OBS_ALIKE_WORD : 0u) | (tokens[i].value ? OBS_ALIKE_VALUE : 0u);
-    out->word[i] = (obs_alike_word){tokens[i].hash, (uint8_t)is};
+    unsigned len = tokens[i].value ? VALUE_SHOWN : tokens[i].len;
+    out->word[i] = (obs_alike_word){tokens[i].hash, (uint8_t)is, (uint16_t)(len << 1 | tokens[i].glued)};
   }
 }
 
@@ -201,7 +203,7 @@ bool obs_alike_is_case(const obs_mask_token *tokens, const obs_alike_form *f, co
       continue;
     }
     if ((other[i].is & OBS_ALIKE_VALUE) == 0 || ++places > OBS_ALIKE_PLACES) return false;
-    obs_alike_word w = {f->word[i].hash, f->judged ? f->word[i].is : kind_of(tokens, f->n, i)};
+    obs_alike_word w = {f->word[i].hash, f->judged ? f->word[i].is : kind_of(tokens, f->n, i), 0};
     if (!may_differ(&w, &other[i])) return false;
   }
   return places == 0 || enough_constants(constants, places) || (constants >= LEAST && constants + 1 >= places);
@@ -212,5 +214,24 @@ void obs_alike_open(obs_alike_form *f, obs_alike_places d) {
     obs_alike_word *w = &f->word[(d & 255) - 1];
     w->hash = 1; /* of values (mask.c) */
     w->is = OBS_ALIKE_WORD | OBS_ALIKE_VALUE;
+    w->shown = (uint16_t)(VALUE_SHOWN << 1 | (w->shown & 1));
   }
+}
+
+bool obs_alike_tokens(obs_str template, const obs_alike_word *words, uint32_t n, obs_mask_token *out) {
+  size_t at = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    bool glued = (words[i].shown & 1) != 0, value = (words[i].is & OBS_ALIKE_VALUE) != 0;
+    size_t len = words[i].shown >> 1;
+    at += i > 0 && !glued;
+    if (at > template.len || len > template.len - at || len == 0) return false;
+    out[i] = (obs_mask_token){.p = template.p + at,
+                              .len = (uint16_t)len,
+                              .value = value,
+                              .word = (words[i].is & OBS_ALIKE_WORD) != 0,
+                              .glued = glued,
+                              .hash = words[i].hash};
+    at += len;
+  }
+  return at == template.len;
 }

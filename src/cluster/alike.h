@@ -26,6 +26,7 @@ enum {
 typedef struct {
   uint32_t hash;
   uint8_t is;
+  uint16_t shown; /* in the template: 2 x its length, and 1 when no space stands before it */
 } obs_alike_word;
 
 typedef struct {
@@ -65,6 +66,9 @@ bool obs_alike_within(obs_alike_places part, obs_alike_places whole);
 bool obs_alike_varies(const obs_alike_form *f, const obs_alike_word *const *others, size_t n, obs_alike_places d);
 /* Makes these places values. */
 void obs_alike_open(obs_alike_form *f, obs_alike_places d);
+/* The tokens of a template whose words these are, as views of it: enough to make a wider template of. False: they are
+ * not its words. */
+bool obs_alike_tokens(obs_str template, const obs_alike_word *words, uint32_t n, obs_mask_token *out);
 /* Whether `f` is `other`, or that with words where it has values. */
 bool obs_alike_is_case(const obs_mask_token *tokens, const obs_alike_form *f, const obs_alike_word *other);
 

@@ -1,6 +1,16 @@
 #include "cluster/cluster_json.h"
 
+#include "base/fleet_seq.h"
 #include "base/names.h"
+
+/* A fleet's as a text. */
+static void put_seq(obs_json_writer *w, const char *name, uint64_t seq, bool fleet) {
+  char room[OBS_FLEET_SEQ_TEXT];
+  if (fleet)
+    obs_json_text(w, name, obs_fleet_seq_text(seq, room));
+  else
+    obs_json_u64(w, name, seq);
+}
 
 /* {"value":count,...}: the values are names of members. */
 static void put_values(obs_json_writer *w, const char *name, const obs_cluster_values *values) {
@@ -60,7 +70,7 @@ static void put_corrections(obs_json_writer *w, const obs_cluster_view *x) {
   for (uint32_t i = 0; i < x->ncorrections; i++) {
     const obs_cluster_correction *r = &x->corrections[i];
     obs_json_object(w, NULL);
-    obs_json_u64(w, "seq", r->seq);
+    put_seq(w, "seq", r->seq, x->fleet);
     obs_json_time(w, "time", r->time_ms);
     obs_json_text(w, "text", r->text);
     obs_json_cstr(w, "for", r->by_class ? "task_class" : "sig_hash");
@@ -87,9 +97,9 @@ void obs_cluster_members_json(obs_json_writer *w, const obs_cluster_view *x, obs
   obs_json_u64(w, "last_minute", x->last_minute);
   obs_json_u64(w, "last_hour", x->last_hour);
   obs_json_time(w, "first_seen", x->first_ms);
-  obs_json_u64(w, "first_seq", x->first_seq);
+  put_seq(w, "first_seq", x->first_seq, x->fleet);
   obs_json_time(w, "last_seen", x->last_ms);
-  obs_json_u64(w, "last_seq", x->last_seq);
+  put_seq(w, "last_seq", x->last_seq, x->fleet);
   obs_json_time(w, "last_received", x->received_ms);
   obs_json_u64(w, "wasted_ms", x->wasted_ms);
   obs_json_array(w, "trend");
@@ -106,7 +116,9 @@ void obs_cluster_members_json(obs_json_writer *w, const obs_cluster_view *x, obs
     put_many(w, "sig_hashes", &x->sig_hashes);
     put_places(w, x);
   }
-  obs_json_u64s(w, "samples", x->samples, x->nsamples);
+  obs_json_array(w, "samples");
+  for (uint32_t i = 0; i < x->nsamples; i++) put_seq(w, NULL, x->samples[i], x->fleet);
+  obs_json_end(w);
   obs_json_u64(w, "corrected", x->corrected);
   obs_json_u64(w, "regressions", x->regressions);
   put_time_if(w, "regressed_at", x->regressions > 0, x->regressed_ms);
@@ -134,9 +146,9 @@ void obs_repeat_view_json(obs_json_writer *w, const obs_repeat_view *x) {
   obs_json_text(w, "staffer_id", x->staffer_id);
   obs_json_u64(w, "failures", x->failures);
   obs_json_time(w, "first_seen", x->first_ms);
-  obs_json_u64(w, "first_seq", x->first_seq);
+  put_seq(w, "first_seq", x->first_seq, x->fleet);
   obs_json_time(w, "last_seen", x->last_ms);
-  obs_json_u64(w, "last_seq", x->last_seq);
+  put_seq(w, "last_seq", x->last_seq, x->fleet);
   obs_json_array(w, "clusters");
   for (uint32_t i = 0; i < x->nkinds; i++) obs_json_id(w, NULL, x->kinds[i]);
   obs_json_end(w);

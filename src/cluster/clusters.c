@@ -128,7 +128,8 @@ uint64_t obs_cluster_resolve(const obs_clusters *c, uint64_t id) {
 }
 
 observer_err obs_clusters_open_miner(obs_clusters *c, obs_miner **out) {
-  obs_miner_opts opts = {.clusters = c->opts.clusters, .merged = obs_clusters_merge, .merged_arg = c};
+  obs_miner_opts opts = {
+      .clusters = c->opts.clusters, .merged = obs_clusters_join_kinds, .merged_arg = c, .shared = c->opts.fleet};
   return obs_miner_open(&opts, out);
 }
 
@@ -141,7 +142,7 @@ observer_err obs_clusters_open(const obs_clusters_opts *opts, obs_clusters **out
   if (c->opts.quiet == 0) c->opts.quiet = OBS_CLUSTERS_QUIET;
   pthread_mutex_init(&c->lock, NULL); /* the default kind does not fail */
   c->free = c->newest = c->oldest = OBS_CLUSTER_NONE;
-  c->rebuilding = true;
+  c->rebuilding = !c->opts.fleet;
   c->all = calloc(c->opts.clusters, sizeof(*c->all));
   c->order = calloc(c->opts.clusters, sizeof(*c->order));
   if (c->opts.event != NULL) c->pending = calloc(OBS_CLUSTERS_EVENTS, sizeof(*c->pending));
@@ -176,7 +177,7 @@ static bool has_sig(const obs_op *op) {
   return OBS_HAS(op, sig_hash) && op->sig_hash.len > 0;
 }
 
-static uint64_t class_key(obs_str task_class) {
+uint64_t obs_cluster_class_key(obs_str task_class) {
   return XXH3_64bits_withSeed(task_class.p, task_class.len, SEED_CLASS);
 }
 
@@ -210,8 +211,7 @@ static uint32_t place(obs_clusters *c, const obs_op *op, uint64_t seq) {
 
 /* ---- corrections ---- */
 
-/* A correction came after failures of this cluster. */
-static void tie(obs_cluster *x, uint64_t number) {
+void obs_cluster_tie(obs_cluster *x, uint64_t number) {
   x->corrected++;
   obs_cluster_keep_largest(x->corrections, OBS_CORRECTIONS_EACH, number);
 }
@@ -222,14 +222,14 @@ static void tie_to_kinds(obs_clusters *c, uint64_t key, uint64_t number) {
   for (uint32_t i = 0; e != NULL && i < OBS_REPEAT_KINDS && e->kinds[i] != 0; i++) {
     uint32_t slot = obs_cluster_find(c, obs_cluster_resolve(c, e->kinds[i]));
     bool tied = slot == OBS_CLUSTER_NONE || c->all[slot].corrections[OBS_CORRECTIONS_EACH - 1] == number;
-    if (!tied) tie(&c->all[slot], number);
+    if (!tied) obs_cluster_tie(&c->all[slot], number);
   }
 }
 
 static void take_correction(obs_clusters *c, const obs_op *op, uint64_t seq) {
   bool by_class = !has_sig(op);
   if (by_class && !(OBS_HAS(op, task_class) && op->task_class.len > 0)) return;
-  uint64_t key = by_class ? class_key(op->task_class) : obs_repeats_sig_key(op->sig_hash);
+  uint64_t key = by_class ? obs_cluster_class_key(op->task_class) : obs_repeats_sig_key(op->sig_hash);
   obs_str text = OBS_HAS(op, correction) ? op->correction : op->output_summary;
   uint64_t number = obs_corrections_add(&c->corrections, seq, op->time_ms, key, by_class, text);
   if (!by_class) {
@@ -241,7 +241,7 @@ static void take_correction(obs_clusters *c, const obs_op *op, uint64_t seq) {
   for (int i = 0; i < OBS_CLUSTERS_LATE && slot != OBS_CLUSTER_NONE; i++, slot = c->order[slot].older) {
     obs_cluster *x = &c->all[slot];
     if (x->state != OBS_CLUSTER_RESOLVED && obs_top_set_has(&x->sets[OBS_CLUSTER_SET_task_class], op->task_class))
-      tie(x, number);
+      obs_cluster_tie(x, number);
   }
 }
 
@@ -288,7 +288,7 @@ static void keep_event(obs_clusters *c, obs_cluster_event_kind kind, const obs_c
 static void count(obs_cluster *x, const obs_op *op, uint64_t seq) {
   x->count++;
   x->last_seq = seq;
-  x->received_ms = op->received_ms;
+  if (op->received_ms > x->received_ms) x->received_ms = op->received_ms; /* a fleet's edges have clocks of their own */
   if (op->event_ms < x->first_ms) x->first_ms = op->event_ms;
   if (op->event_ms > x->last_ms) x->last_ms = op->event_ms;
 #define ADD_TO_SET(field)                                                                                              \
@@ -385,7 +385,8 @@ static uint64_t take(obs_clusters *c, const obs_op *op, uint64_t seq, int64_t no
     take_correction(c, op, seq);
   } else if (c->corrections.nopen > 0) {
     if (has_sig(op)) obs_corrections_note(&c->corrections, obs_repeats_sig_key(op->sig_hash), op->success);
-    if (OBS_HAS(op, task_class)) obs_corrections_note(&c->corrections, class_key(op->task_class), op->success);
+    if (OBS_HAS(op, task_class))
+      obs_corrections_note(&c->corrections, obs_cluster_class_key(op->task_class), op->success);
   }
   if (op->success) {
     if (!correction) obs_repeats_succeed(&c->repeats, op);

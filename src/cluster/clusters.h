@@ -104,6 +104,8 @@ typedef struct {
    * no events. Replay makes none. */
   void (*event)(void *arg, const obs_cluster_event *e);
   void *event_arg;
+  bool fleet; /* of a part of a fleet's ops, or of several parts: seqs are a fleet's (base/fleet_seq.h), rows come all
+               * by apply_row and had no ids by older rules, and the bytes of save are for obs_clusters_merge */
 } obs_clusters_opts;
 
 observer_err obs_clusters_open(const obs_clusters_opts *opts, obs_clusters **out);
@@ -119,6 +121,18 @@ observer_err obs_clusters_save(void *clusters, obs_buf *out);
 observer_err obs_clusters_load(void *clusters, const void *data, size_t len);
 /* The same of the bytes of version OBS_CLUSTERS_FORMER, which know no trend: it begins empty. */
 observer_err obs_clusters_load_former(void *clusters, const void *data, size_t len);
+
+/* Adds what `from` holds, so that `c` shows what one table would that had seen the failures of both. Exact are which
+ * kinds there are, though each saw a part of what shows them to be one; counts, rates, trends, samples, and estimates
+ * of different values; sets and endpoints, as long as no more values came than are kept. States are what can be told of
+ * each one's (obs_cluster_course_joined). Runs of failures, and the ops that are counted after a correction, are those
+ * of tasks whose ops were all in one part.
+ *
+ * Both are of a fleet. `from`, which nobody else may have, is only good to be closed then, `c` only to be looked at,
+ * once merge_end has found which failures of one part the corrections of another are for. NOMEM: some may be missing.
+ */
+observer_err obs_clusters_merge(obs_clusters *c, obs_clusters *from);
+void obs_clusters_merge_end(obs_clusters *c);
 
 /* A cycle is over: returns how many clusters it resolved, wholly or at some of their endpoints. */
 uint32_t obs_clusters_cycle(obs_clusters *c, int64_t now_ms);
@@ -217,6 +231,7 @@ typedef struct {
   uint32_t ncorrections;
   const uint64_t *former_ids; /* of obs_clusters_one alone */
   uint32_t nformer_ids;
+  bool fleet; /* seqs are a fleet's */
 } obs_cluster_view;
 
 /* Gives a page of the clusters that match to `fn` in the filter's order, under no lock, until it returns false, which
@@ -272,6 +287,7 @@ typedef struct {
   int64_t first_ms, last_ms;
   uint64_t kinds[OBS_REPEAT_KINDS]; /* ids of the clusters it failed with last, the latest first */
   uint32_t nkinds;
+  bool fleet; /* seqs are a fleet's */
 } obs_repeat_view;
 
 /* The order of a walk through them. */

@@ -76,6 +76,62 @@ void obs_corrections_note(obs_corrections *c, uint64_t key, bool success) {
   if (r->succeeded + r->failed >= OBS_CORRECTION_NEXT) end(c, i);
 }
 
+/* ---- two that become one ---- */
+
+/* A walk through those that are remembered, oldest first. */
+static uint64_t first_of(const obs_corrections *c) {
+  return c->last < OBS_CORRECTIONS ? 1 : c->last - OBS_CORRECTIONS + 1;
+}
+
+/* Moves the open ones over. */
+static void keep_open(obs_corrections *c, const obs_corrections *from, const obs_corrections_numbers *numbers) {
+  for (uint32_t i = 0; i < from->nopen; i++) {
+    uint64_t number = obs_corrections_number(numbers, from->open[i]);
+    if (number == 0) continue;
+    if (c->nopen == OBS_CORRECTIONS_OPEN) end(c, 0);
+    uint32_t at = c->nopen++;
+    for (; at > 0 && c->open[at - 1] > number; at--) {
+      c->open[at] = c->open[at - 1];
+      c->keys[at] = c->keys[at - 1];
+    }
+    c->open[at] = number;
+    c->keys[at] = from->keys[i];
+  }
+}
+
+bool obs_corrections_merge(obs_corrections *c, obs_corrections *from, obs_corrections_numbers *own,
+                           obs_corrections_numbers *others) {
+  obs_corrections *both = calloc(1, sizeof(*both));
+  if (both == NULL) return false;
+  own->last = c->last;
+  others->last = from->last;
+  for (uint64_t a = first_of(c), b = first_of(from); a <= c->last || b <= from->last;) {
+    obs_correction *x = a <= c->last ? &c->ring[a % OBS_CORRECTIONS] : NULL;
+    obs_correction *y = b <= from->last ? &from->ring[b % OBS_CORRECTIONS] : NULL;
+    bool is_own = y == NULL || (x != NULL && x->seq <= y->seq);
+    obs_correction *place = &both->ring[++both->last % OBS_CORRECTIONS];
+    free(place->text);
+    *place = is_own ? *x : *y;
+    if (is_own)
+      own->now[a++ % OBS_CORRECTIONS] = both->last;
+    else
+      others->now[b++ % OBS_CORRECTIONS] = both->last;
+  }
+  /* Texts have gone with their entries. */
+  for (uint32_t i = 0; i < OBS_CORRECTIONS; i++) {
+    c->ring[i].text = from->ring[i].text = NULL;
+    own->now[i] = own->now[i] + OBS_CORRECTIONS > both->last ? own->now[i] : 0;
+    others->now[i] = others->now[i] + OBS_CORRECTIONS > both->last ? others->now[i] : 0;
+  }
+  keep_open(both, c, own);
+  keep_open(both, from, others);
+  set_bits(both);
+  *c = *both;
+  *from = (obs_corrections){0};
+  free(both);
+  return true;
+}
+
 void obs_corrections_save(const obs_corrections *c, obs_buf *out) {
   uint64_t n = c->last < OBS_CORRECTIONS ? c->last : OBS_CORRECTIONS;
   obs_pack_u64(out, c->last);
@@ -94,7 +150,7 @@ void obs_corrections_save(const obs_corrections *c, obs_buf *out) {
 }
 
 void obs_corrections_load(obs_corrections *c, obs_pack_reader *in) {
-  c->last = obs_pack_read_u64(in, UINT64_MAX);
+  c->last = obs_pack_read_u64(in, INT64_MAX); /* so that counting up to it ends */
   uint64_t n = c->last < OBS_CORRECTIONS ? c->last : OBS_CORRECTIONS;
   for (uint64_t i = 0; i < n && !in->bad; i++) {
     obs_correction *r = &c->ring[(c->last - n + 1 + i) % OBS_CORRECTIONS];

@@ -39,6 +39,17 @@ uint64_t obs_corrections_add(obs_corrections *c, uint64_t seq, int64_t time_ms, 
 const obs_correction *obs_corrections_get(const obs_corrections *c, uint64_t number);
 /* Counts an op of that key. */
 void obs_corrections_note(obs_corrections *c, uint64_t key, bool success);
+/* What numbers have become: of number n at n % OBS_CORRECTIONS; 0: it is no longer remembered. */
+typedef struct {
+  uint64_t last, now[OBS_CORRECTIONS];
+} obs_corrections_numbers;
+static inline uint64_t obs_corrections_number(const obs_corrections_numbers *x, uint64_t n) {
+  return n > 0 && n <= x->last && x->last - n < OBS_CORRECTIONS ? x->now[n % OBS_CORRECTIONS] : 0;
+}
+/* Adds those of `from`, which is empty then; of both the latest by seq stay, with numbers in that order. False: no
+ * memory, nothing has changed. */
+bool obs_corrections_merge(obs_corrections *c, obs_corrections *from, obs_corrections_numbers *own,
+                           obs_corrections_numbers *others);
 void obs_corrections_save(const obs_corrections *c, obs_buf *out);
 /* Into an empty one; in->bad when the bytes are no corrections, or there is no memory. */
 void obs_corrections_load(obs_corrections *c, obs_pack_reader *in);

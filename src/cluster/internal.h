@@ -1,5 +1,5 @@
-/* The inside of the table of clusters: what changes it (clusters.c, joined.c), what it is as bytes (saved.c), and what
- * shows it (views.c). */
+/* The inside of the table of clusters: what changes it (clusters.c, joined.c, merge.c), what it is as bytes (saved.c),
+ * and what shows it (views.c). */
 #ifndef OBS_CLUSTER_INTERNAL_H
 #define OBS_CLUSTER_INTERNAL_H
 
@@ -115,6 +115,10 @@ void obs_cluster_drop(obs_clusters *c, uint32_t slot);
 void obs_cluster_set_text(obs_cluster_text *t, obs_str s, uint32_t max);
 /* The text of a failure: its error, else its output. */
 obs_str obs_cluster_message(const obs_op *op);
+/* What the corrections of a task_class are found by. */
+uint64_t obs_cluster_class_key(obs_str task_class);
+/* A correction came after failures of this cluster. */
+void obs_cluster_tie(obs_cluster *x, uint64_t number);
 /* Empties the table. */
 void obs_clusters_clear(obs_clusters *c);
 observer_err obs_clusters_open_miner(obs_clusters *c, obs_miner **out);
@@ -123,7 +127,9 @@ observer_err obs_clusters_open_miner(obs_clusters *c, obs_miner **out);
 
 /* Enters `n` into an ascending list of `size`, of which the largest stay; 0 is an empty place. */
 void obs_cluster_keep_largest(uint64_t *list, uint32_t size, uint64_t n);
+/* Adds all that `y`, whose sets are empty then, counted to `x`, which is one of the table's. */
+void obs_cluster_join(obs_clusters *c, obs_cluster *x, obs_cluster *y);
 /* What had the id `from` is of the kind `to` now (obs_miner_opts.merged). */
-void obs_clusters_merge(void *clusters, uint64_t to, uint64_t from);
+void obs_clusters_join_kinds(void *clusters, uint64_t to, uint64_t from);
 
 #endif

@@ -44,21 +44,32 @@ static int64_t later(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
 
-/* Adds all that `y` counted; what is the later one's stays the later one's. */
-static void join(obs_cluster *x, obs_cluster *y) {
+static obs_cluster_course course_of(const obs_cluster *x) {
+  int64_t resolved_ms = x->resolutions > 0 ? x->resolved_ms : OBS_COURSE_NEVER;
+  return (obs_cluster_course){x->state, x->state_ms, resolved_ms, x->received_ms};
+}
+
+/* What is the later one's stays the later one's. */
+void obs_cluster_join(obs_clusters *c, obs_cluster *x, obs_cluster *y) {
+  obs_cluster_course a = course_of(x), b = course_of(y), both = obs_cluster_course_joined(&a, &b);
   if (y->first_seq < x->first_seq) x->first_seq = y->first_seq;
   if (y->first_ms < x->first_ms) x->first_ms = y->first_ms;
   if (y->last_seq > x->last_seq) x->last_seq = y->last_seq;
   x->last_ms = later(x->last_ms, y->last_ms);
   x->received_ms = later(x->received_ms, y->received_ms);
   if (y->last_cycle > x->last_cycle) x->last_cycle = y->last_cycle;
-  x->state_ms = later(x->state_ms, y->state_ms);
   x->resolved_ms = later(x->resolved_ms, y->resolved_ms);
   x->regressed_ms = later(x->regressed_ms, y->regressed_ms);
   x->spread_ms = later(x->spread_ms, y->spread_ms);
   x->resolutions += y->resolutions;
   x->regressions += y->regressions;
   x->spreads += y->spreads;
+  if (both.state == OBS_CLUSTER_REGRESSED && x->state != both.state && y->state != both.state) {
+    x->regressed_ms = both.state_ms; /* of which neither knew */
+    x->regressions++;
+  }
+  obs_cluster_set_state(c, x, both.state);
+  x->state_ms = both.state_ms;
   x->count += y->count;
   x->late += y->late;
   x->corrected += y->corrected;
@@ -75,7 +86,7 @@ static void join(obs_cluster *x, obs_cluster *y) {
     obs_cluster_keep_largest(x->corrections, OBS_CORRECTIONS_EACH, y->corrections[i]);
 }
 
-void obs_clusters_merge(void *clusters, uint64_t to, uint64_t from) {
+void obs_clusters_join_kinds(void *clusters, uint64_t to, uint64_t from) {
   obs_clusters *c = clusters;
   if (to == from) return;
   c->merged_now = true;
@@ -91,8 +102,6 @@ void obs_clusters_merge(void *clusters, uint64_t to, uint64_t from) {
     (void)obs_map_put(&c->index, to, b); /* in the place that has become free */
     return;
   }
-  obs_cluster *x = &c->all[a], *y = &c->all[b];
-  obs_cluster_set_state(c, x, obs_cluster_state_joined(x->state, y->state));
-  join(x, y);
+  obs_cluster_join(c, &c->all[a], &c->all[b]);
   obs_cluster_drop(c, b);
 }

@@ -45,6 +45,7 @@ struct obs_miner {
   obs_recent forms; /* of obs_miner_ref */
   void (*merged)(void *arg, uint64_t to, uint64_t from);
   void *merged_arg;
+  bool shared;
   uint64_t seed; /* of the texts' hashes: nobody can find two texts beforehand that are taken for one */
   reread reread[REREAD];
 };
@@ -290,17 +291,15 @@ static void note_cases(const obs_miner *m, const obs_alike_form *f, uint32_t exc
 }
 
 /* A form that was not seen before: opens what is known to vary until a known form is left, or makes a cluster, into
- * which all go that are cases of it. */
-static uint32_t learn(obs_miner *m, obs_mask_token *t, size_t n, uint64_t first) {
-  obs_alike_form form_of_t, *f = &form_of_t;
+ * which all go that are cases of it. `t` are its tokens. */
+static uint32_t learn(obs_miner *m, obs_mask_token *t, obs_alike_form *f, uint64_t first) {
   candidates near;
   uint64_t form = first, narrower[STEPS];
   uint32_t slot, steps = 0;
-  obs_alike_form_of(t, n, f);
   for (;;) {
     slot = find_case(m, t, f);
     if (slot != OBS_MINER_NONE) break;
-    if (steps == 0) obs_alike_judge(t, f);
+    if (!f->judged) obs_alike_judge(t, f);
     find_candidates(m, f, &near);
     obs_alike_places d = find_varying(m, f, &near);
     if (d == 0) break;
@@ -347,7 +346,9 @@ static uint32_t read_and_add(obs_miner *m, obs_str message, uint64_t *form) {
   *form = obs_alike_hash_tokens(tokens, n);
   uint32_t slot = known(m, *form);
   if (slot != OBS_MINER_NONE) return slot;
-  return learn(m, tokens, n, *form);
+  obs_alike_form f;
+  obs_alike_form_of(tokens, n, &f);
+  return learn(m, tokens, &f, *form);
 }
 
 obs_miner_ref obs_miner_add(obs_miner *m, obs_str message) {
@@ -361,6 +362,27 @@ obs_miner_ref obs_miner_add(obs_miner *m, obs_str message) {
   if (slot == OBS_MINER_NONE) return (obs_miner_ref){OBS_MINER_NONE, 0};
   touch(m, slot);
   return ref_of(m, slot);
+}
+
+bool obs_miner_merge(obs_miner *m, const obs_miner *from, void (*placed)(void *arg, uint64_t id, obs_miner_ref at),
+                     void *arg) {
+  bool whole = true;
+  for (uint32_t i = from->oldest; i != OBS_MINER_NONE; i = from->clusters[i].newer) {
+    const cluster *c = &from->clusters[i];
+    obs_mask_token tokens[OBS_MASK_TOKENS];
+    obs_alike_form f = {.n = c->nwords, .judged = true};
+    if (c->merged_into != OBS_MINER_NONE ||
+        !obs_alike_tokens((obs_str){c->text, c->len, 0}, c->words, c->nwords, tokens))
+      continue;
+    memcpy(f.word, c->words, c->nwords * sizeof(f.word[0]));
+    uint32_t slot = known(m, c->id);
+    if (slot == OBS_MINER_NONE) slot = learn(m, tokens, &f, c->id);
+    whole = whole && slot != OBS_MINER_NONE;
+    if (slot == OBS_MINER_NONE) continue;
+    touch(m, slot);
+    placed(arg, c->id, ref_of(m, slot));
+  }
+  return whole;
 }
 
 static uint32_t peek_form(const obs_miner *m, uint64_t form) {
@@ -401,6 +423,7 @@ observer_err obs_miner_open(const obs_miner_opts *opts, obs_miner **out) {
   m->newest = m->oldest = OBS_MINER_NONE;
   m->merged = opts->merged;
   m->merged_arg = opts->merged_arg;
+  m->shared = opts->shared;
   m->clusters = calloc(m->capacity, sizeof(*m->clusters));
   m->near = calloc(m->capacity, sizeof(*m->near));
   uint32_t buckets = 16;
@@ -434,7 +457,7 @@ void obs_miner_close(obs_miner *m) {
 /* What the miner has learned as bytes (base/pack.h):
  *
  *   miner    OBS_MINER_VERSION clusters_max forms_max used { cluster, the least recently used first } forms
- *   cluster  slot id tenant 1 + merged_into (0: not merged) template words { hash is }
+ *   cluster  slot id tenant 1 + merged_into (0: not merged) template words { hash is [ shown, when they are shared ] }
  *   forms    two generations of { hash, ref }, 0
  *   ref      1 + slot tenant
  *
@@ -468,6 +491,7 @@ void obs_miner_save(const obs_miner *m, obs_buf *out) {
     for (uint32_t i = 0; i < c->nwords; i++) {
       obs_pack_u64(out, c->words[i].hash);
       obs_pack_u64(out, c->words[i].is);
+      if (m->shared) obs_pack_u64(out, c->words[i].shown);
     }
   }
   obs_recent_save(&m->forms, out, put_form);
@@ -502,7 +526,12 @@ static bool get_cluster(obs_miner *m, obs_pack_reader *in, uint32_t rank) {
   for (uint32_t i = 0; i < f.n; i++) {
     f.word[i].hash = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
     f.word[i].is = (uint8_t)obs_pack_read_u64(in, UINT8_MAX);
+    f.word[i].shown = m->shared ? (uint16_t)obs_pack_read_u64(in, UINT16_MAX) : 0;
   }
+  obs_mask_token tokens[OBS_MASK_TOKENS];
+  if (m->shared && !in->bad &&
+      (c->id != obs_alike_hash(&f) || !obs_alike_tokens((obs_str){c->text, len, 0}, f.word, f.n, tokens)))
+    return false;
   c->words = malloc((f.n + 1) * sizeof(*c->words));
   if (in->bad || c->words == NULL) return false;
   memcpy(c->words, f.word, f.n * sizeof(*c->words));

@@ -31,6 +31,7 @@ typedef struct {
   /* What had the id `from` is of the kind `to` now; during an add. `to` may be new. NULL: not wanted. */
   void (*merged)(void *arg, uint64_t to, uint64_t from);
   void *merged_arg;
+  bool shared; /* its bytes also say where a template's words stand, which obs_miner_merge needs */
 } obs_miner_opts;
 
 observer_err obs_miner_open(const obs_miner_opts *opts, obs_miner **out);
@@ -52,6 +53,12 @@ uint32_t obs_miner_find(const obs_miner *m, obs_miner_ref ref);
 /* Of a slot that find gave. The template is good until the next add. */
 uint64_t obs_miner_id(const obs_miner *m, uint32_t slot);
 obs_str obs_miner_template(const obs_miner *m, uint32_t slot);
+
+/* Learns what `from` has learned, as if it had seen a message of each of its kinds, the one that came longest ago
+ * first; so kinds that `from` and `m` saw parts of become one. `placed` is told where each kind of `from` is here.
+ * `from` has learned all by itself, or from bytes that are shared. False: no memory, and some are missing. */
+bool obs_miner_merge(obs_miner *m, const obs_miner *from, void (*placed)(void *arg, uint64_t id, obs_miner_ref at),
+                     void *arg);
 
 /* All that was learned, as bytes, so that what comes next is clustered as it would have been; and back into a miner
  * that has learned nothing, of the same bounds. False: the bytes are not of such a miner; close it then. */

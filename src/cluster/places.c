@@ -136,23 +136,50 @@ bool obs_places_resolve(obs_places *p, uint64_t cycle, uint64_t quiet, int64_t n
 
 /* ---- two that become one ---- */
 
-obs_cluster_state obs_cluster_state_joined(obs_cluster_state a, obs_cluster_state b) {
-  if (a == b) return a;
-  if (a == OBS_CLUSTER_RESOLVED || b == OBS_CLUSTER_RESOLVED) { /* NEW it is not: the kind is older than that */
-    obs_cluster_state open = a == OBS_CLUSTER_RESOLVED ? b : a;
-    return open == OBS_CLUSTER_NEW ? OBS_CLUSTER_ONGOING : open;
+/* When it opened, at the latest; INT64_MAX: it is not open. */
+static int64_t opened(const obs_cluster_course *x) {
+  if (x->state == OBS_CLUSTER_RESOLVED) return INT64_MAX;
+  return x->state == OBS_CLUSTER_ONGOING ? x->state_ms - OBS_CLUSTERS_FRESH_MS : x->state_ms;
+}
+
+static int64_t later(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+obs_cluster_course obs_cluster_course_joined(const obs_cluster_course *a, const obs_cluster_course *b) {
+  int64_t a_opened = opened(a), b_opened = opened(b), open = a_opened < b_opened ? a_opened : b_opened;
+  obs_cluster_course x = {.resolved_ms = later(a->resolved_ms, b->resolved_ms),
+                          .last_ms = later(a->last_ms, b->last_ms)};
+  if (open == INT64_MAX) {
+    x.state = OBS_CLUSTER_RESOLVED;
+    x.state_ms = later(a->state_ms, b->state_ms);
+  } else if (a->state == OBS_CLUSTER_ONGOING || b->state == OBS_CLUSTER_ONGOING || x.resolved_ms >= open ||
+             x.last_ms - open >= OBS_CLUSTERS_FRESH_MS) {
+    x.state = OBS_CLUSTER_ONGOING;
+    x.state_ms = open + OBS_CLUSTERS_FRESH_MS;
+  } else {
+    x.state = x.resolved_ms != OBS_COURSE_NEVER ? OBS_CLUSTER_REGRESSED : OBS_CLUSTER_NEW;
+    x.state_ms = open;
   }
-  return a == OBS_CLUSTER_REGRESSED || b == OBS_CLUSTER_REGRESSED ? OBS_CLUSTER_REGRESSED : OBS_CLUSTER_ONGOING;
+  return x;
+}
+
+/* A place does not keep when it was resolved before it failed again. */
+static obs_cluster_course course_of(const obs_place *x) {
+  int64_t resolved_ms = x->state == OBS_CLUSTER_REGRESSED ? x->state_ms - 1 : OBS_COURSE_NEVER;
+  if (x->state == OBS_CLUSTER_RESOLVED && x->timely) resolved_ms = x->state_ms;
+  return (obs_cluster_course){x->state, x->state_ms, resolved_ms, x->last_ms};
 }
 
 static void join(obs_place *x, const obs_place *y) {
-  x->state = obs_cluster_state_joined(x->state, y->state);
+  obs_cluster_course a = course_of(x), b = course_of(y), both = obs_cluster_course_joined(&a, &b);
+  x->state = both.state;
+  x->state_ms = both.state_ms;
   x->count += y->count;
   if (y->last_seq > x->last_seq) x->last_seq = y->last_seq;
   if (y->last_cycle > x->last_cycle) x->last_cycle = y->last_cycle;
   if (y->first_ms < x->first_ms) x->first_ms = y->first_ms;
   if (y->last_ms > x->last_ms) x->last_ms = y->last_ms;
-  if (y->state_ms > x->state_ms) x->state_ms = y->state_ms;
   x->timely = x->timely || y->timely;
   obs_rate_merge(&x->rate, &y->rate);
 }

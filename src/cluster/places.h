@@ -43,7 +43,17 @@ void obs_places_save(const obs_places *p, obs_buf *out);
 /* Into an empty one; in->bad when the bytes are no places, or there is no memory. */
 void obs_places_load(obs_places *p, obs_pack_reader *in);
 
-/* The state of two that become one. A resolved one has failed again when the other one is not resolved. */
-obs_cluster_state obs_cluster_state_joined(obs_cluster_state a, obs_cluster_state b);
+/* How a kind goes, by receipt: what its state hangs on. */
+typedef struct {
+  obs_cluster_state state;
+  int64_t state_ms;
+  int64_t resolved_ms; /* the last time it was; OBS_COURSE_NEVER */
+  int64_t last_ms;     /* the last failure */
+} obs_cluster_course;
+#define OBS_COURSE_NEVER INT64_MIN
+/* Of two that become one: that of one that had seen the failures of both, as far as it can be told from what each has
+ * kept. It is resolved when both are. Else it opened when the first of those that are open did, and is ongoing when
+ * that is a while ago, or when the other one was resolved since, for then it failed before that opening, too. */
+obs_cluster_course obs_cluster_course_joined(const obs_cluster_course *a, const obs_cluster_course *b);
 
 #endif

@@ -184,6 +184,107 @@ void obs_repeats_succeed(obs_repeats *r, const obs_op *op) {
   link_newest(r, &r->once, slot);
 }
 
+/* ---- two that become one ---- */
+
+/* The kinds of both, those of the later one first. */
+static void join_kinds(obs_repeat_entry *x, const obs_repeat_entry *y) {
+  uint64_t all[OBS_REPEAT_KINDS];
+  const uint64_t *rest = y->last_seq > x->last_seq ? x->kinds : y->kinds;
+  memcpy(all, rest == x->kinds ? y->kinds : x->kinds, sizeof(all));
+  for (uint32_t i = 0; i < OBS_REPEAT_KINDS && rest[i] != 0; i++) {
+    uint32_t k = 0;
+    while (k < OBS_REPEAT_KINDS && all[k] != 0 && all[k] != rest[i]) k++;
+    if (k < OBS_REPEAT_KINDS) all[k] = rest[i];
+  }
+  memcpy(x->kinds, all, sizeof(all));
+}
+
+static void swap_texts(obs_repeat_entry *x, obs_repeat_entry *y) {
+  obs_repeat_entry was = *x;
+  x->text = y->text;
+  x->cap = y->cap;
+  memcpy(x->len, y->len, sizeof(x->len));
+  y->text = was.text;
+  y->cap = was.cap;
+  memcpy(y->len, was.len, sizeof(y->len));
+}
+
+static void join(obs_repeat_entry *x, obs_repeat_entry *y) {
+  bool later = y->last_seq > x->last_seq;
+  join_kinds(x, y);
+  const obs_repeat_entry *ended = x->failures == 0 ? x : y->failures == 0 ? y : NULL;
+  const obs_repeat_entry *last = later ? y : x;
+  bool over = ended != NULL && last->failures == 0, takes = y->failures > 0 && !over;
+  if (over) {
+    x->failures = 0;
+  } else if (takes && (x->failures == 0 || y->first_seq < x->first_seq)) { /* it begins with the other's */
+    swap_texts(x, y);
+    x->first_seq = y->first_seq;
+    x->first_ms = y->first_ms;
+    x->failures += y->failures;
+  } else if (takes) {
+    x->failures += y->failures;
+  }
+  if (later) {
+    x->last_seq = y->last_seq;
+    x->last_ms = y->last_ms;
+  }
+}
+
+/* Whether one that failed last as `seq` would be the next to go. */
+static bool is_too_old(const obs_repeats *r, uint64_t seq) {
+  if (r->free != NONE || r->used < OBS_REPEATS) return false;
+  uint32_t next = r->once.n > OBS_REPEATS_ONCE || r->again.n == 0 ? r->once.oldest : r->again.oldest;
+  return seq < r->all[next].last_seq;
+}
+
+static void take_entry(obs_repeats *r, obs_repeat_entry *y) {
+  uint32_t slot;
+  if (obs_map_get(&r->places, y->key, &slot)) {
+    unlink_entry(r, list_of(r, &r->all[slot]), slot);
+    join(&r->all[slot], y);
+  } else {
+    if (is_too_old(r, y->last_seq)) {
+      r->forgotten += y->failures > 1;
+      return;
+    }
+    slot = make_room(r);
+    free(r->all[slot].text);
+    r->all[slot] = *y;
+    y->text = NULL;                              /* it went with it */
+    (void)obs_map_put(&r->places, y->key, slot); /* it has room for all */
+  }
+  link_newest(r, list_of(r, &r->all[slot]), slot);
+}
+
+static int older_first(const void *a, const void *b, void *all) {
+  const obs_repeat_entry *x = &((const obs_repeat_entry *)all)[*(const uint32_t *)a],
+                         *y = &((const obs_repeat_entry *)all)[*(const uint32_t *)b];
+  return (x->last_seq > y->last_seq) - (x->last_seq < y->last_seq);
+}
+
+static void sort_list(obs_repeats *r, obs_repeats_list *l, uint32_t *room) {
+  uint32_t n = 0;
+  for (uint32_t slot = l->oldest; slot != NONE; slot = r->all[slot].newer) room[n++] = slot;
+  qsort_r(room, n, sizeof(*room), older_first, r->all);
+  *l = (obs_repeats_list){NONE, NONE, 0};
+  for (uint32_t i = 0; i < n; i++) link_newest(r, l, room[i]);
+}
+
+bool obs_repeats_merge(obs_repeats *r, obs_repeats *from) {
+  obs_repeats_list *lists[] = {&from->once, &from->again};
+  for (int i = 0; i < 2; i++)
+    for (uint32_t slot = lists[i]->oldest; slot != NONE; slot = from->all[slot].newer) take_entry(r, &from->all[slot]);
+  r->forgotten += from->forgotten;
+  obs_repeats_clear(from);
+  uint32_t *room = malloc(OBS_REPEATS * sizeof(*room));
+  if (room == NULL) return false;
+  sort_list(r, &r->once, room);
+  sort_list(r, &r->again, room);
+  free(room);
+  return true;
+}
+
 /* ---- the checkpoint ---- */
 
 /*   repeats  forgotten, for `once` and `again`: n { entry, the oldest first }

@@ -64,6 +64,9 @@ void obs_repeats_succeed(obs_repeats *r, const obs_op *op);
 const obs_repeat_entry *obs_repeats_find(const obs_repeats *r, uint64_t key);
 /* A text of an entry; p NULL: none. */
 obs_str obs_repeats_text(const obs_repeat_entry *e, int text);
+/* Adds the runs of `from`, which is empty then. A key that both have: a run that goes on in both adds up; one that has
+ * ended is over in both when its last failure is the later one. False: no memory for the order; all are there. */
+bool obs_repeats_merge(obs_repeats *r, obs_repeats *from);
 void obs_repeats_save(const obs_repeats *r, obs_buf *out);
 /* Into an empty one; in->bad when the bytes are no repeats, or there is no memory. */
 void obs_repeats_load(obs_repeats *r, obs_pack_reader *in);

@@ -180,13 +180,13 @@ static observer_err load(obs_clusters *c, uint32_t version, const void *data, si
     if (obs_clusters_open_miner(c, &fresh) != OBSERVER_E_OK) err = OBSERVER_E_NOMEM;
     obs_miner_close(c->miner);
     c->miner = fresh;
-    if (has_ids) {
+    if (has_ids && !c->opts.fleet) {
       c->former = awaited;
       awaited = (obs_former){0};
     }
   }
   obs_former_fini(&awaited);
-  c->rebuilding = err != OBSERVER_E_OK;
+  c->rebuilding = err != OBSERVER_E_OK && !c->opts.fleet;
   pthread_mutex_unlock(&c->lock);
   return err;
 }

@@ -97,7 +97,8 @@ static void copy_cluster(const obs_clusters *c, const obs_cluster *x, int64_t no
                           .spreads = x->spreads,
                           .regressed_ms = x->regressed_ms,
                           .resolved_ms = x->resolved_ms,
-                          .spread_ms = x->spread_ms};
+                          .spread_ms = x->spread_ms,
+                          .fleet = c->opts.fleet};
   obs_trend_hours(&x->trend, now_ms, v->trend);
   copy_set(to, &v->endpoints, &x->sets[OBS_CLUSTER_SET_endpoint]);
   copy_set(to, &v->sources, &x->sets[OBS_CLUSTER_SET_source]);
@@ -252,6 +253,7 @@ typedef struct {
 static void copy_repeat(const obs_clusters *c, const obs_repeat_entry *e, repeat_copy *to) {
   obs_repeat_view *v = &to->view;
   *v = (obs_repeat_view){.failures = e->failures,
+                         .fleet = c->opts.fleet,
                          .first_seq = e->first_seq,
                          .last_seq = e->last_seq,
                          .first_ms = e->first_ms,

@@ -93,7 +93,13 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   bool pauses = obs_transport_policies[b->transport].full == OBS_TRANSPORT_PAUSES;
   size_t room = pauses ? SIZE_MAX : share_of(c, b->transport, b->pipelined);
   pthread_mutex_lock(&c->lock);
-  observer_err err = c->stopping ? OBSERVER_E_CLOSED : c->queued >= room ? OBSERVER_E_FULL : OBSERVER_E_OK;
+  bool is_held = c->held_why[0] != '\0' && !pauses;
+  observer_err err = c->stopping ? OBSERVER_E_CLOSED : c->queued >= room || is_held ? OBSERVER_E_FULL : OBSERVER_E_OK;
+  (void)snprintf(b->error_text, sizeof(b->error_text), "%s",
+                 err == OBSERVER_E_CLOSED ? "shutting down"
+                 : err == OBSERVER_E_OK   ? ""
+                 : is_held                ? c->held_why
+                                          : "queue full");
   if (err == OBSERVER_E_OK) {
     bool was_empty = obs_commit_is_idle(c);
     obs_commit_list_push(!ask ? &c->queue : b->pipelined ? &c->more : &c->asks, b);
@@ -107,7 +113,6 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   atomic_fetch_add(ask ? &n->refused : &n->rejects[err == OBSERVER_E_FULL ? OBS_REJECT_QUEUE : OBS_REJECT_DISK],
                    obs_batch_items(b));
   b->error = err;
-  snprintf(b->error_text, sizeof(b->error_text), "%s", err == OBSERVER_E_FULL ? "queue full" : "shutting down");
   return err;
 }
 
@@ -120,11 +125,21 @@ void obs_commit_wake(obs_commit *c) {
 bool obs_commit_has_room(obs_commit *c, obs_transport transport) {
   size_t share = share_of(c, transport, false);
   pthread_mutex_lock(&c->lock);
-  bool room = c->queued < share;
+  bool room = c->queued < share && c->held_why[0] == '\0';
   if (!room && (c->room_at == 0 || share < c->room_at)) c->room_at = share;
   c->figures.stalls += !room;
   pthread_mutex_unlock(&c->lock);
   return room;
+}
+
+void obs_commit_hold(obs_commit *c, const char *why) {
+  pthread_mutex_lock(&c->lock);
+  if (why == NULL && c->held_why[0] != '\0') {
+    c->room_wanted = true;
+    pthread_cond_signal(&c->wake);
+  }
+  (void)snprintf(c->held_why, sizeof(c->held_why), "%s", why != NULL ? why : "");
+  pthread_mutex_unlock(&c->lock);
 }
 
 observer_err obs_commit_start(obs_commit *c) {
@@ -178,6 +193,9 @@ observer_err obs_commit_health(obs_commit *c, char *text, size_t size) {
   if (err == OBSERVER_E_OK && c->queued >= c->opts.queue_bytes) {
     err = OBSERVER_E_FULL;
     why = "queue full";
+  } else if (err == OBSERVER_E_OK && c->held_why[0] != '\0') {
+    err = OBSERVER_E_FULL;
+    why = c->held_why;
   } else if (err == OBSERVER_E_OK && c->stopping) {
     err = OBSERVER_E_CLOSED;
     why = "shutting down";

@@ -130,6 +130,10 @@ void obs_commit_wake(obs_commit *c);
 /* Whether the transport's share has room. False: opts.room is called when it has. */
 bool obs_commit_has_room(obs_commit *c, obs_transport transport);
 
+/* For the time being nothing is to come, `why` says for what reason: what pauses reads no more, what is refused is told
+ * so, and health says it. Again with other words: these hold from then on. NULL: it goes on. Any thread. */
+void obs_commit_hold(obs_commit *c, const char *why);
+
 /* OK, or why ops cannot be recorded now (text for a person, at most `size` bytes). Any thread. */
 observer_err obs_commit_health(obs_commit *c, char *text, size_t size);
 /* A message was lost before it became a batch (no memory): received and rejected, as one op. */

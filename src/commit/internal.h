@@ -48,7 +48,9 @@ struct obs_commit {
   bool quiet;            /* something came into the empty queue, and more is to follow before the thread is woken */
   size_t room_at;        /* who asked in vain waits for fewer bytes than these; 0: nobody does */
   bool stopping, checkpoint_wanted, look_wanted;
-  uint64_t stop_at; /* monotonic ms */
+  bool room_wanted;   /* who asked in vain while it was held is to be told that there is room */
+  char held_why[160]; /* "": nothing is held up (obs_commit_hold) */
+  uint64_t stop_at;   /* monotonic ms */
   observer_err failing;
   char failing_text[160];
   obs_commit_figures figures; /* but for the queue's, which are above */

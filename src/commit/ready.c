@@ -9,5 +9,7 @@ void obs_ready_find(const obs_ready_sources *from, obs_ready *out) {
   out->records =
       from->commit != NULL && obs_commit_health(from->commit, out->why[0], sizeof(out->why[0])) == OBSERVER_E_OK;
   if (!out->records) out->n++;
+  out->serves = silent == NULL;
   if (silent != NULL) (void)snprintf(out->why[out->n++], sizeof(out->why[0]), "%s is not serving", silent);
+  if (from->hindered != NULL && from->hindered(from->hindered_arg, out->why[out->n], sizeof(out->why[0]))) out->n++;
 }

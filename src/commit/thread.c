@@ -123,7 +123,7 @@ static void flush_before_idle(obs_commit *c) {
 static bool take_work(obs_commit *c, obs_commit_list *fresh) {
   pthread_mutex_lock(&c->lock);
   uint64_t now = obs_clock_mono_ms();
-  bool idle = obs_commit_is_idle(c) && !c->checkpoint_wanted && !c->look_wanted;
+  bool idle = obs_commit_is_idle(c) && !c->checkpoint_wanted && !c->look_wanted && !c->room_wanted;
   /* While stopping, only what is held for the disk is worth a wait. */
   if (idle && (!c->stopping || c->held.first != NULL)) {
     uint64_t ms = wait_ms(c, now);
@@ -132,7 +132,11 @@ static bool take_work(obs_commit *c, obs_commit_list *fresh) {
   gather(c);
   take_queued(c, fresh);
   bool done = c->stopping && fresh->first == NULL && (c->held.first == NULL || obs_clock_mono_ms() >= c->stop_at);
+  bool tell = c->room_wanted;
+  if (tell) c->room_at = 0;
+  c->room_wanted = false;
   pthread_mutex_unlock(&c->lock);
+  if (tell && c->opts.room != NULL) c->opts.room(c->opts.room_arg);
   return !done;
 }
 

@@ -258,6 +258,7 @@ static void times_failed(obs_journal *j) {
 
 void obs_journal_flush_times(obs_journal *j) {
   if (j->times.n > 0 && j->times.fd >= 0 && !obs_times_flush(&j->times)) times_failed(j);
+  if (j->noted_to_seq > 0) atomic_store(&j->timed_seq, j->noted_to_seq);
 }
 
 /* At most one write a millisecond, however small the groups are. */
@@ -271,6 +272,7 @@ void obs_journal_note_times(obs_journal *j, uint64_t seq, uint64_t n, int64_t re
     if (!obs_times_create(&j->times, j->dir_fd, name, j->fd, x->first_seq, seq, j->boot)) times_failed(j);
   }
   if (j->times.fd >= 0 && !obs_times_note(&j->times, seq, n, received_ms, skew_ms)) times_failed(j);
+  j->noted_to_seq = seq + n;
   pthread_mutex_lock(&j->lock);
   obs_journal_active(j)->newest_ms = received_ms;
   pthread_mutex_unlock(&j->lock);
@@ -400,17 +402,26 @@ observer_err obs_journal_sync(obs_journal *j) {
 
 /* ---- retention: the oldest segments go, the active one always stays ---- */
 
+static int64_t newest_of(const obs_journal_segment *s) {
+  return s->newest_ms != INT64_MIN ? s->newest_ms : s->index.max_ms; /* nobody noted it */
+}
+
+static bool is_held(const obs_journal *j, int64_t now_ms) {
+  const obs_journal_segment *s = &j->segments[0];
+  uint64_t seq = atomic_load(&j->held_seq);
+  if (seq == 0) return false;
+  return obs_index_next_seq(&s->index) > seq || newest_of(s) > now_ms - (int64_t)atomic_load(&j->held_ms);
+}
+
 static bool oldest_must_go(const obs_journal *j, int64_t now_ms) {
-  if (j->nsegments < 2) return false;
+  if (j->nsegments < 2 || is_held(j, now_ms)) return false;
   const obs_journal_opts *o = &j->opts;
   if (o->retain_segments > 0 && j->nsegments - 1 > o->retain_segments) return true;
   uint64_t rotated = 0;
   for (size_t i = 0; i + 1 < j->nsegments; i++) rotated += j->segments[i].size;
   if (o->retain_bytes > 0 && rotated > o->retain_bytes) return true;
   if (o->retain_seconds == 0 || o->retain_seconds > INT64_MAX / 1000) return false;
-  const obs_journal_segment *s = &j->segments[0];
-  int64_t newest = s->newest_ms != INT64_MIN ? s->newest_ms : s->index.max_ms; /* nobody noted it */
-  return newest < now_ms - (int64_t)o->retain_seconds * 1000;
+  return newest_of(&j->segments[0]) < now_ms - (int64_t)o->retain_seconds * 1000;
 }
 
 void obs_journal_delete_file(const obs_journal *j, const char *name) {

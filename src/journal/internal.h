@@ -89,6 +89,10 @@ struct obs_journal {
   uint64_t tell_bytes, tell_ms; /* replay of so much is logged, and told how far it is after each such time */
 
   _Atomic uint64_t next_seq; /* 0 before replay */
+  /* The times of rows before it are in the file, or will never be; the same of the last note, of the commit thread. */
+  _Atomic uint64_t timed_seq;
+  uint64_t noted_to_seq;
+  _Atomic uint64_t held_seq, held_ms; /* what retention leaves (obs_journal_hold); held_seq 0: nobody needs it */
 
   pthread_mutex_t lock;
   int fd; /* of the active segment */

@@ -212,6 +212,24 @@ typedef struct {
 observer_err obs_journal_scan(obs_journal *j, const obs_journal_range *range, obs_journal_scan_row fn, void *arg,
                               bool *more, uint64_t *next_before_seq);
 
+/* Reading on, oldest first: what follows each op that is recorded reads with one of these, which keeps its place. One
+ * thread at a time; blocks on disk. */
+typedef struct obs_journal_cursor obs_journal_cursor;
+/* The first row it gives is `from_seq`, or the first one behind it that the journal has. */
+observer_err obs_journal_cursor_open(obs_journal *j, uint64_t from_seq, obs_journal_cursor **out);
+/* Goes elsewhere. */
+void obs_journal_cursor_seek(obs_journal_cursor *c, uint64_t from_seq);
+/* Gives the synced rows that follow and whose times are known, a block of them at most; `fn` returns false to leave the
+ * row that it was given, and those behind it, for the next time. *more: others were there when it looked. A row that
+ * retention or a loss has taken meanwhile is passed over. */
+observer_err obs_journal_cursor_read(obs_journal_cursor *c, obs_journal_scan_row fn, void *arg, bool *more);
+void obs_journal_cursor_close(obs_journal_cursor *c);
+/* Retention leaves rows from `seq` on, and those of segments whose newest row was received less than `ms` ago. Any
+ * thread. */
+void obs_journal_hold(obs_journal *j, uint64_t seq, uint64_t ms);
+/* About how many bytes the rows from `seq` on have; of a block, as many as its rows have on the average. Any thread. */
+uint64_t obs_journal_bytes_from(obs_journal *j, uint64_t seq);
+
 /* Looking for rows by their keys: gives the rows from `from_seq` up to before `before_seq` (0: the newest synced) of
  * those parts, some hundred rows each, that may have a row with one of the keys; the caller says which they are. Rows
  * whose keys were not noted, or whose sidecar is gone, are given too, and their keys are noted meanwhile, which is why

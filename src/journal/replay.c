@@ -309,5 +309,6 @@ observer_err obs_journal_replay(obs_journal *j, uint64_t from_seq, obs_journal_t
   pthread_mutex_unlock(&j->lock);
   uint64_t next = obs_index_next_seq(&obs_journal_active(j)->index);
   atomic_store_explicit(&j->next_seq, next, memory_order_release);
+  atomic_store(&j->timed_seq, next);
   return OBSERVER_E_OK;
 }

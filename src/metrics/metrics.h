@@ -16,6 +16,8 @@
 #include "base/str.h"
 #include "bridge/bridge.h"
 #include "feed/feed.h"
+#include "fleet/edge.h"
+#include "fleet/worker.h"
 #include "learn/advice/advice.h"
 #include "learn/analyses/analyses.h"
 #include "learn/corrections/corrections_file.h"
@@ -55,7 +57,9 @@ typedef struct {
   obs_alerts *alerts; /* NULL: none */
   obs_tls *tls;
   obs_redact *redact;
-  const char *redact_mode; /* "secrets" */
+  const char *redact_mode;  /* "secrets" */
+  obs_edge *edge;           /* NULL: nothing is forwarded */
+  obs_fleet_worker *worker; /* NULL: nothing is folded */
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
   void *sockets_arg;
@@ -133,6 +137,8 @@ typedef struct {
   obs_advice_counts advice;
   obs_reviews_counts reviews;
   obs_notify_counts notify;
+  obs_edge_counts edge;
+  obs_fleet_worker_counts worker;
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
   obs_metrics_process process;
   obs_alerts_counts alerts;

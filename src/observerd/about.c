@@ -48,8 +48,13 @@ const char *obs_daemon_silent(void *arg) {
   return url != NULL ? url : obs_bridge_silent(d->bridge);
 }
 
+static bool find_hindrance(void *arg, char *why, size_t size) {
+  const obs_daemon *d = arg;
+  return obs_fleet_is_hindered(d->fleet, why, size);
+}
+
 obs_ready_sources obs_daemon_ready(obs_daemon *d) {
-  return (obs_ready_sources){d->commit, obs_daemon_silent, d};
+  return (obs_ready_sources){d->commit, obs_daemon_silent, d, find_hindrance, d};
 }
 
 /* ---- figures ---- */
@@ -90,6 +95,8 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .tls = d->tls,
                                .redact = d->redact,
                                .redact_mode = d->config->redact,
+                               .edge = obs_fleet_edge(d->fleet),
+                               .worker = obs_fleet_get_worker(d->fleet),
                                .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,

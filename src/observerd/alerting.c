@@ -70,9 +70,9 @@ static void look_at_self(void *arg, obs_engine_self *out) {
   obs_ready ready;
   uint64_t under_way = 0, answered = 0;
   obs_ready_find(&from, &ready);
-  out->failing[OBS_RULE_RECORDING] = ready.n > 0;
+  out->failing[OBS_RULE_RECORDING] = !ready.records || !ready.serves;
   (void)snprintf(out->why[OBS_RULE_RECORDING], sizeof(out->why[0]), "%.*s", (int)sizeof(out->why[0]) - 1,
-                 ready.n > 0 ? ready.why[0] : "");
+                 out->failing[OBS_RULE_RECORDING] ? ready.why[0] : "");
   for (int t = 0; t < OBS_TRANSPORT_COUNT; t++) {
     obs_commit_counts n;
     obs_commit_get_counts(d->commit, (obs_transport)t, &n);

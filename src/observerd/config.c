@@ -1,5 +1,6 @@
 #include "observerd/config.h"
 
+#include "observerd/fleet.h"
 #include "observerd/listeners.h"
 #include "observerd/older.h"
 
@@ -224,6 +225,33 @@ static const obs_option rows[] = {
      .help = "NAME=REGEX: what the regular expression (PCRE2) matches becomes a token [NAME_...] as well; repeatable"},
     {"allow-old-nng", .type = OBS_OPTION_SWITCH, .initial = "false", IN("security", allow_old_nng),
      .help = "accepted from older configurations; has no effect"},
+    {"forward", URLS("nats tls"), IN("cluster", forward),
+     .help = "NATS servers with JetStream, of one cluster, that recorded ops are forwarded to: then this daemon is an "
+             "edge of a fleet (proto/fleet.md); repeatable"},
+    {"jetstream", URLS("nats tls"), IN("cluster", jetstream),
+     .help = "NATS servers with JetStream, of one cluster, whose stream of ops is folded here: then this daemon is a "
+             "worker of a fleet (proto/fleet.md), and has no bus unless --pull, --sub, --rep or --feed is given; "
+             "repeatable"},
+    {"accept-new-stream", .type = OBS_OPTION_SWITCH, .initial = "false", IN("cluster", accept_new_stream),
+     .help = "take the stream that is there now for the fleet's, where it was deleted and made anew: without it "
+             "workers fold nothing of it"},
+    {"replicas", NUMBER("N", 1, 5), .initial = "1", IN("cluster", replicas),
+     .help = "servers that keep each message of what is made in NATS: 3 where there are three servers; what exists "
+             "stays as it is"},
+    {"spool-bytes", BYTES("BYTES", 64 * KIB, UINT64_MAX), .initial = "4G", IN("cluster", spool_bytes),
+     .help = "most bytes of the journal that are not forwarded yet; then nothing more is taken until there is room"},
+    {"forward-linger", TIME_IN("SECONDS", 1000, 0, 31536000), .initial = "300", IN("cluster", linger_s),
+     .help =
+         "how long the journal keeps ops that were forwarded, whatever is to be kept otherwise, so that they can be "
+         "published again: longer than twice the sync_interval of the NATS servers"},
+    {"nats-creds", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("cluster", nats_creds),
+     .help = "credentials for NATS: the file with the user's JWT and seed"},
+    {"nats-ca", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("cluster", nats_ca),
+     .help = "CA certificates (PEM) that sign those of the NATS servers; asks for TLS"},
+    {"nats-cert", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("cluster", nats_cert),
+     .help = "certificate (PEM) that is shown to the NATS servers; asks for TLS"},
+    {"nats-key", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("cluster", nats_key),
+     .help = "private key (PEM) of that certificate, without a passphrase"},
     {"log-level", .meta = "LEVEL", .type = OBS_OPTION_CHOICE, .initial = "info", .choices = "debug info warn error",
      .live = true, IN("observerd", log_level), .help = "least severe level that is logged"},
     {"log-format", .meta = "FORMAT", .type = OBS_OPTION_CHOICE, .initial = "text", .choices = "text json", .live = true,
@@ -296,6 +324,14 @@ static void derive(obs_config *c) {
   c->llm_url = openai ? c->openai_url : lakehouse ? c->lakehouse_url : NULL;
 }
 
+/* A worker's ops come from the stream. */
+static void leave_bus_out(obs_options *o) {
+  static const char *const sockets[] = {"pull", "sub", "rep", "feed"};
+  for (size_t i = 0; obs_options_given(o, "jetstream") && i < sizeof(sockets) / sizeof(*sockets); i++) {
+    if (!obs_options_given(o, sockets[i])) obs_options_set(o, sockets[i], "none", OBS_OPTION_DEFAULT, "");
+  }
+}
+
 static bool check_patterns(const obs_config *c, obs_buf *error) {
   static const uint8_t no_key[OBS_REDACT_KEY_BYTES];
   const obs_option_list *list = &c->redact_pattern;
@@ -331,9 +367,12 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   derive_log(out);
   if (o->oom || error->oom || out->notes.oom) return OBSERVER_E_NOMEM;
   if (o->failed) return OBSERVER_E_INVALID;
+  leave_bus_out(o);
   derive(out);
-  if (!obs_listeners_check(out, error) || !check_patterns(out, error)) return OBSERVER_E_INVALID;
-  if (out->http.n + out->pull.n + out->sub.n + out->rep.n == 0 && out->corrections_path == NULL)
+  if (!obs_listeners_check(out, error) || !check_patterns(out, error) || !obs_fleet_check(out, error))
+    return OBSERVER_E_INVALID;
+  if (out->http.n + out->pull.n + out->sub.n + out->rep.n == 0 && out->corrections_path == NULL &&
+      out->jetstream.n == 0)
     obs_buf_puts(&out->notes, "nothing to do: http, pull, sub and rep are all none, so no op can come in\n");
   if (out->notes.oom) return OBSERVER_E_NOMEM;
   if (out->llm == OBS_CONFIG_LLM_NONE || out->llm_url != NULL) return OBSERVER_E_OK;
@@ -355,7 +394,7 @@ void obs_config_fini(obs_config *c) {
   obs_buf_fini(&c->notes);
 }
 
-static const char *const sections[] = {"observerd", "http", "bus", "journal", "learn", "security"};
+static const char *const sections[] = {"observerd", "http", "bus", "journal", "learn", "security", "cluster"};
 enum { SECTIONS = sizeof(sections) / sizeof(sections[0]) };
 
 void obs_config_print(const obs_config *c, FILE *out) {

@@ -38,6 +38,10 @@ typedef struct {
   char *rules;
   char *keys, *tls_cert, *tls_key, *tls_ca;
   char *public_url;
+  obs_option_list forward, jetstream;
+  bool accept_new_stream;
+  char *nats_creds, *nats_ca, *nats_cert, *nats_key;
+  uint64_t spool_bytes, linger_s, replicas;
   char *config;
   bool check_config, sample_config, version, help, routes, metrics_table, man;
 

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500 };
+enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500, FLEET_STOP_MS = 3000 };
 
 obs_op_limits obs_daemon_limits(const obs_config *o) {
   return (obs_op_limits){.message_bytes = (uint32_t)o->message_bytes,
@@ -31,6 +31,7 @@ static void on_recorded(void *arg, obs_batch *b, uint64_t first_seq, int64_t now
   const obs_daemon *d = arg;
   (void)now_ms;
   obs_feed_recorded(d->feed, b, first_seq);
+  obs_fleet_recorded(d->fleet);
 }
 
 /* The commit stage, with all that follow it, as the checkpoint and the journal have them. */
@@ -157,6 +158,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
 
   if ((err = obs_tls_open(o->tls_cert, o->tls_key, o->tls_ca, &d->tls)) != OBSERVER_E_OK) goto fail;
 
+  if ((err = obs_fleet_open(o, d->journal, d->commit, &d->fleet, error, error_size)) != OBSERVER_E_OK) goto fail;
+
   /* Sockets before threads. */
   if ((err = obs_daemon_open_sockets(d, o, error, error_size)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_task_threads_open(obs_task_threads_enough(), &d->task_threads)) != OBSERVER_E_OK) goto fail;
@@ -164,6 +167,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   /* From the end of the data's way to its beginning. */
   if ((err = obs_feed_start(d->feed)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_commit_start(d->commit)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_fleet_start(d->fleet)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_learn_start(d->learn, d->commit)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_alerts_start(d->alerts, d->whole)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_bridge_start(d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
@@ -259,8 +263,10 @@ void obs_daemon_stop(obs_daemon *d) {
   if (d->notify != NULL) obs_notify_stop(d->notify);
   if (d->learn != NULL) obs_learn_stop(d->learn);                    /* and takes the last corrections */
   if (d->commit != NULL) obs_commit_stop(d->commit, COMMIT_STOP_MS); /* drains, syncs, writes the checkpoint */
+  obs_fleet_stop(d->fleet, FLEET_STOP_MS);                           /* forwards what was recorded last */
   if (d->feed != NULL) obs_feed_stop(d->feed, FEED_STOP_MS);         /* sends what was recorded last */
   obs_bridge_close(d->bridge);
+  obs_fleet_close(d->fleet);
   obs_commit_close(d->commit);
   obs_learn_close(d->learn);
   obs_alerts_close(d->alerts);

@@ -14,6 +14,7 @@
 #include "intake/bus.h"
 #include "learn/learn.h"
 #include "observerd/daemon.h"
+#include "observerd/fleet.h"
 #include "stream/task_threads.h"
 #include "stream/tls.h"
 
@@ -33,6 +34,7 @@ struct obs_daemon {
   obs_alerts *alerts;
   obs_notify *notify;
   obs_commit *commit;
+  obs_fleet *fleet; /* NULL: it is alone */
   obs_bus *bus;
   obs_feed *feed;
   obs_bridge *bridge;

@@ -66,6 +66,11 @@ static uint32_t fit_connections(const char *option, uint64_t wanted) {
   return (uint32_t)most;
 }
 
+static obs_fleet_query *find_fleet(void *arg) {
+  const obs_daemon *d = arg;
+  return obs_fleet_get_query(d->fleet);
+}
+
 observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   observer_err err;
   const obs_bridge_opts bridge = {.urls = (const char *const *)o->http.items,
@@ -87,6 +92,9 @@ observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *e
                                   .metrics = obs_daemon_on_metrics,
                                   .metrics_arg = d,
                                   .ready = obs_daemon_ready(d),
+                                  .fleet = o->forward.n + o->jetstream.n > 0 ? find_fleet : NULL,
+                                  .fleet_arg = d,
+                                  .fleet_ring = (uint32_t)o->ring,
                                   .max_connections = fit_connections("http-connections", o->http_connections),
                                   .tls = d->tls,
                                   .hosts = (const char *const *)o->http_host.items,

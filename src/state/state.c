@@ -100,7 +100,8 @@ void obs_state_apply_row(obs_state *s, const obs_op *op, const char *line, size_
                          int64_t now_ms) {
   obs_state_lock(s);
   obs_totals *t = &s->totals;
-  obs_ring_push(&s->ring, op, seq, without_newline(line, len), obs_ring_is_scenario(op));
+  bool totals_only = s->opts.totals_only;
+  if (!totals_only) obs_ring_push(&s->ring, op, seq, without_newline(line, len), obs_ring_is_scenario(op));
   if (!ring_only) {
     int64_t now = obs_totals_clock(t, now_ms), time = op->received_ms;
     /* Windows go by receipt; what came before the longest window counts in the lifetime alone. */
@@ -108,7 +109,7 @@ void obs_state_apply_row(obs_state *s, const obs_op *op, const char *line, size_
     if (time <= now && time < t->since) t->since = time > 0 ? time : 0;
     obs_totals_sweep(t);
     obs_totals_added added = obs_totals_add(t, &s->scale, op, recent ? time / OBS_TICK_MS : OBS_TICK_NONE);
-    if (time > 0 && time <= now && now - time < DAY_MS) {
+    if (!totals_only && time > 0 && time <= now && now - time < DAY_MS) {
       obs_history_move(&s->history, time, now);
       obs_history_add(&s->history, &added.sample);
     }

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "op/batch.h"
 #include "state/exposed.h"
+#include "state/newest.h"
 
 #include <observer/error.h>
 
@@ -27,9 +28,10 @@ typedef struct {
   uint32_t endpoints;       /* distinct endpoints counted by name; default 1000 */
   uint32_t sources;         /* distinct sources counted by name; default 100 */
   uint32_t sketch_bytes;    /* budget for windowed sketch pages; default 16 MiB */
+  bool totals_only;         /* rows (obs_state_apply_row) count in the aggregates alone: of a part of a fleet's ops */
 } obs_state_opts;
 
-#define OBS_STATE_OPTS_DEFAULT ((obs_state_opts){2000, 8u << 20, 1000, 100, 16u << 20})
+#define OBS_STATE_OPTS_DEFAULT ((obs_state_opts){2000, 8u << 20, 1000, 100, 16u << 20, false})
 
 typedef struct {
   uint32_t ring;                            /* ops in the ring */
@@ -120,6 +122,15 @@ observer_err obs_state_save(obs_state *s, obs_buf *out);
 /* Before any apply. CORRUPT, and NEWER of bytes of a later version, leave the state empty. `now_ms` ages the windows.
  */
 observer_err obs_state_load(obs_state *s, const void *data, size_t len, int64_t now_ms);
+
+/* ---- several that saw parts of the ops ---- */
+
+/* Adds what `from` counted, so that `s` is as if it had seen the ops of both: counts, failures and lifetime quantiles
+ * are exact, and windows as exact as a state's own (series.h), as long as no names or sketch pages were refused.
+ * `from`, which nobody else may have, is only good to be closed then. The ring and the history stay as they are. */
+void obs_state_merge(obs_state *s, obs_state *from);
+/* Its ops become the ring's, which was empty. */
+void obs_state_put_newest(obs_state *s, obs_newest *x);
 
 /* The history's own part, as a follower of the commit stage saves and loads it (commit.h): the state itself feeds it,
  * so it needs no rows, and a checkpoint without the part has it begin empty. CORRUPT leaves it empty. */

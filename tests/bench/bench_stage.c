@@ -5,7 +5,7 @@
  * holds, with as many that take turns as to be displaced); and what a table of 2,000 failure clusters costs for a
  * success, and for a failure without a sig_hash, with one of 2,000, with one of its own, with one that four failures in
  * a row have; and a failure of one text at twelve endpoints; what the shipped rules of alerts cost, and twenty rules of
- * all forms.
+ * all forms; and what a worker of a fleet spends on a row, from the stream's message to its partition.
  *
  *   bench_stage DIR BATCH ROUNDS     DIR: where the journal is written; prints `stage ns` lines */
 #include "bench_op.h"
@@ -16,6 +16,7 @@
 #include "cluster/clusters.h"
 #include "commit/skew.h"
 #include "diagnose/facts.h"
+#include "fleet/partition.h"
 #include "graph/graph.h"
 #include "journal/journal.h"
 #include "op/decoder.h"
@@ -474,6 +475,36 @@ static void bench_graph(bench *x, uint32_t endpoints, const char *stage) {
   free(names);
 }
 
+/* Messages as an edge makes them, of the batch's rows again and again. */
+static void bench_fold(const bench *x) {
+  obs_partition *p;
+  obs_fleet_batch b = {0};
+  obs_buf message = {0};
+  obs_partition_result r;
+  check(obs_partition_open(&(obs_partition_opts){.partitions = OBS_FLEET_PARTITIONS}, &p), "fold");
+  uint64_t ns = 0, seq = 0, stream_seq = 0, folded = 0;
+  for (uint32_t round = 0; round < x->rounds; round++) {
+    for (uint32_t i = 0; i < x->batch;) {
+      obs_fleet_batch_begin(&b, 1, 0, seq);
+      for (; i < x->batch && !obs_fleet_batch_is_full(&b, x->b.lines[i].len); i++) {
+        const char *line = x->b.json.p + x->b.lines[i].off;
+        if (!obs_fleet_batch_add(&b, line, x->b.lines[i].len - 1, ++seq, x->now_ms + round, 0))
+          check(OBSERVER_E_NOMEM, "fold");
+      }
+      check(obs_fleet_batch_seal(&b, &message), "fold");
+      uint64_t start = obs_clock_mono_ns();
+      obs_partition_fold(p, ++stream_seq, message.p, message.len, x->now_ms + round, &r);
+      ns += obs_clock_mono_ns() - start;
+      folded += r.folded;
+    }
+  }
+  if (folded != (uint64_t)x->batch * x->rounds) check(OBSERVER_E_CORRUPT, "fold");
+  report(x, "fold", ns);
+  obs_fleet_batch_fini(&b);
+  obs_buf_fini(&message);
+  obs_partition_close(p);
+}
+
 int main(int argc, char **argv) {
   if (argc != 4) {
     fprintf(stderr, "usage: bench_stage DIR BATCH ROUNDS\n");
@@ -507,6 +538,7 @@ int main(int argc, char **argv) {
   bench_graph(&x, 0, "graph");
   bench_graph(&x, 4000, "graph_4000");
   bench_graph(&x, 10000, "graph_10000");
+  bench_fold(&x);
   obs_batch_fini(&x.b);
   msgpack_sbuffer_destroy(&x.payload);
   return 0;

@@ -414,6 +414,51 @@ static void test_best_effort_yields(void **state) {
   obs_batch_fini(&tail);
 }
 
+/* While it is held nothing more is taken, each is told why, and what paused is told when it goes on. */
+static void test_hold(void **state) {
+  (void)state;
+  setup s = {0};
+  _Atomic unsigned rooms = 0;
+  obs_batch rep, sub, pull, later;
+  char text[160];
+  const obs_state_opts state_opts = OBS_STATE_OPTS_DEFAULT;
+  assert_int_equal(obs_state_open(&state_opts, &s.state), OBSERVER_E_OK);
+  obs_commit_opts opts = {.state = s.state, .room = on_room, .room_arg = &rooms};
+  assert_int_equal(obs_commit_open(&opts, &s.c), OBSERVER_E_OK);
+  assert_int_equal(obs_commit_start(s.c), OBSERVER_E_OK);
+  obs_commit_hold(s.c, "away for 1 s");
+  obs_commit_hold(s.c, "away for 2 s");
+  assert_int_equal(obs_commit_health(s.c, text, sizeof(text)), OBSERVER_E_FULL);
+  assert_string_equal(text, "away for 2 s");
+  assert_int_equal(submit_one(s.c, &rep, OBS_TRANSPORT_REP, &s), OBSERVER_E_FULL);
+  assert_string_equal(rep.error_text, "away for 2 s");
+  assert_int_equal(submit_one(s.c, &sub, OBS_TRANSPORT_SUB, &s), OBSERVER_E_FULL);
+  assert_int_equal(submit_one(s.c, &pull, OBS_TRANSPORT_PULL, &s), OBSERVER_E_OK); /* it was read already */
+  wait_done(&s, 1);
+  assert_false(obs_commit_has_room(s.c, OBS_TRANSPORT_PULL));
+  unsigned before = atomic_load(&rooms);
+  obs_commit_hold(s.c, NULL);
+  for (uint64_t until = obs_clock_mono_ms() + 20000; atomic_load(&rooms) == before;) {
+    assert_true(obs_clock_mono_ms() < until);
+    usleep(500);
+  }
+  assert_true(obs_commit_has_room(s.c, OBS_TRANSPORT_PULL));
+  assert_int_equal(obs_commit_health(s.c, text, sizeof(text)), OBSERVER_E_OK);
+  assert_int_equal(submit_one(s.c, &later, OBS_TRANSPORT_REP, &s), OBSERVER_E_OK);
+  wait_done(&s, 2);
+  check_counts(&s, OBS_TRANSPORT_PULL, 1, 0, 0);
+  check_counts(&s, OBS_TRANSPORT_REP, 1, 0, 0);
+  check_counts(&s, OBS_TRANSPORT_SUB, 0, 0, 1);
+  check_refused(&s, OBS_TRANSPORT_REP, 1);
+  obs_commit_stop(s.c, 1000);
+  obs_commit_close(s.c);
+  obs_state_close(s.state);
+  obs_batch_fini(&rep);
+  obs_batch_fini(&sub);
+  obs_batch_fini(&pull);
+  obs_batch_fini(&later);
+}
+
 /* ---- who goes first ---- */
 
 /* Whose batches came back, in order: their owners' letters. */
@@ -769,6 +814,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_kinds, make, clear),
       cmocka_unit_test_setup_teardown(test_followers, make, clear),
       cmocka_unit_test(test_best_effort_yields),
+      cmocka_unit_test(test_hold),
       cmocka_unit_test(test_who_waits_for_each_answer_goes_first),
       cmocka_unit_test(test_more_to_follow),
       cmocka_unit_test_setup_teardown(test_follower_rows, make, clear),

@@ -295,6 +295,99 @@ static void test_hostile_messages(void **state) {
   obs_miner_close(f.miner);
 }
 
+/* ---- miners of parts ---- */
+
+enum { MESSAGES = 240, PARTS = 6, SENTENCES = 12, LONGEST = 9 };
+
+static uint32_t draw(uint64_t *random, uint32_t n) {
+  *random ^= *random << 13;
+  *random ^= *random >> 7;
+  *random ^= *random << 17;
+  return (uint32_t)((*random >> 11) % n);
+}
+
+typedef struct {
+  int words[LONGEST], n; /* -1 and below: a place that varies, of its own sort */
+} sentence;
+
+/* Sentences of words that are mostly no other sentence's, with up to two places that vary. */
+static void make_sentence(uint64_t *random, int number, sentence *s) {
+  s->n = 5 + (int)draw(random, LONGEST - 4);
+  for (int i = 0; i < s->n; i++) s->words[i] = number * 100 + i;
+  for (uint32_t k = draw(random, 3); k > 0; k--) s->words[draw(random, (uint32_t)s->n)] = -1 - (int)draw(random, 3);
+}
+
+static void put_sentence(uint64_t *random, const sentence *s, char *out, size_t size) {
+  size_t at = 0;
+  for (int i = 0; i < s->n; i++) {
+    char word[8], text[24];
+    uint32_t value = draw(random, 9);
+    if (s->words[i] >= 0)
+      (void)snprintf(text, sizeof(text), "w%s", letters((size_t)s->words[i] * 7919 + 17, word) + 3);
+    else if (s->words[i] == -1)
+      (void)snprintf(text, sizeof(text), "get_%s", letters(value * 131 + 5, word) + 4);
+    else if (s->words[i] == -2)
+      (void)snprintf(text, sizeof(text), "%u", value * 37);
+    else
+      (void)snprintf(text, sizeof(text), "n%s", letters(value * 977 + 3, word) + 4);
+    at += (size_t)snprintf(out + at, size - at, "%s%s", i > 0 ? " " : "", text);
+  }
+}
+
+static void note_nothing(void *arg, uint64_t id, obs_miner_ref at) {
+  (void)id;
+  (void)at;
+  ++*(uint32_t *)arg;
+}
+
+/* Miners that saw parts of the messages, put together in any order by way of their bytes, know the kinds of one that
+ * saw all. */
+static void test_parts_learn_what_the_whole_does(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= 60; seed++) {
+    uint64_t random = seed * 0x9E3779B97F4A7C15u;
+    static char texts[MESSAGES][160];
+    sentence sentences[SENTENCES];
+    obs_miner *parts[PARTS], *whole, *joined;
+    const obs_miner_opts opts = {.clusters = 500, .shared = true};
+    assert_int_equal(obs_miner_open(&opts, &whole), OBSERVER_E_OK);
+    assert_int_equal(obs_miner_open(&opts, &joined), OBSERVER_E_OK);
+    for (uint32_t p = 0; p < PARTS; p++) assert_int_equal(obs_miner_open(&opts, &parts[p]), OBSERVER_E_OK);
+    for (int i = 0; i < SENTENCES; i++) make_sentence(&random, i, &sentences[i]);
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+      put_sentence(&random, &sentences[draw(&random, SENTENCES)], texts[i], sizeof(texts[i]));
+      (void)obs_miner_add(whole, str(texts[i]));
+      (void)obs_miner_add(parts[draw(&random, PARTS)], str(texts[i]));
+    }
+    for (uint32_t p = 0; p < PARTS; p++) {
+      obs_buf bytes = {0};
+      obs_miner *read;
+      uint32_t placed = 0;
+      assert_int_equal(obs_miner_open(&opts, &read), OBSERVER_E_OK);
+      obs_miner_save(parts[p], &bytes);
+      obs_pack_reader in = {.p = (const uint8_t *)bytes.p, .end = (const uint8_t *)bytes.p + bytes.len};
+      assert_true(obs_miner_load(read, &in) && obs_pack_at_end(&in));
+      assert_true(obs_miner_merge(joined, read, note_nothing, &placed));
+      assert_true(placed > 0);
+      obs_buf_fini(&bytes);
+      obs_miner_close(read);
+    }
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+      uint32_t a = obs_miner_peek(whole, str(texts[i])), b = obs_miner_peek(joined, str(texts[i]));
+      assert_int_not_equal(a, OBS_MINER_NONE);
+      assert_int_not_equal(b, OBS_MINER_NONE);
+      if (obs_miner_id(whole, a) != obs_miner_id(joined, b)) {
+        obs_str x = obs_miner_template(whole, a), y = obs_miner_template(joined, b);
+        print_error("seed %d: '%s': '%.*s', joined '%.*s'\n", (int)seed, texts[i], (int)x.len, x.p, (int)y.len, y.p);
+        fail();
+      }
+    }
+    for (uint32_t p = 0; p < PARTS; p++) obs_miner_close(parts[p]);
+    obs_miner_close(whole);
+    obs_miner_close(joined);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_what_varies_is_masked),
@@ -306,6 +399,7 @@ int main(void) {
       cmocka_unit_test(test_ids_hang_on_the_text_alone),
       cmocka_unit_test(test_the_oldest_go),
       cmocka_unit_test(test_hostile_messages),
+      cmocka_unit_test(test_parts_learn_what_the_whole_does),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,379 @@
+#include "fleet/batch.h"
+
+#include "base/json_cursor.h"
+#include "base/msgpack_cursor.h"
+
+#include <inttypes.h>
+#include <msgpack.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <xxhash.h>
+
+enum { VERSION = 1 };
+
+/* ---- partitions ---- */
+
+#define FNV_OFFSET UINT64_C(0xcbf29ce484222325)
+#define FNV_PRIME UINT64_C(0x100000001b3)
+
+static uint64_t fnv1a(uint64_t hash, const void *p, size_t n) {
+  const uint8_t *bytes = p;
+  for (size_t i = 0; i < n; i++) hash = (hash ^ bytes[i]) * FNV_PRIME;
+  return hash;
+}
+
+/* What decides; an absent one has the length 0. */
+typedef struct {
+  obs_str session_id, sig_hash, source, endpoint;
+} placing;
+
+static uint32_t place(const placing *by, uint32_t partitions) {
+  uint64_t hash = FNV_OFFSET;
+  if (by->session_id.len > 0) {
+    hash = fnv1a(hash, by->session_id.p, by->session_id.len);
+  } else if (by->sig_hash.len > 0) {
+    hash = fnv1a(hash, by->sig_hash.p, by->sig_hash.len);
+  } else {
+    hash = fnv1a(hash, by->source.p, by->source.len);
+    hash = fnv1a(hash, "", 1);
+    hash = fnv1a(hash, by->endpoint.p, by->endpoint.len);
+  }
+  return (uint32_t)(hash % partitions);
+}
+
+uint32_t obs_fleet_partition(const obs_op *op, uint32_t partitions) {
+  const obs_str none = {0};
+  const placing by = {.session_id = OBS_HAS(op, session_id) ? op->session_id : none,
+                      .sig_hash = OBS_HAS(op, sig_hash) ? op->sig_hash : none,
+                      .source = op->source,
+                      .endpoint = op->endpoint};
+  return place(&by, partitions);
+}
+
+bool obs_fleet_partition_of_row(const char *line, size_t len, uint32_t partitions, uint32_t *out) {
+  placing by = {{0}, {0}, {0}, {0}};
+  obs_cursor c = obs_cursor_of(line, len);
+  obs_cursor_value key, value;
+  obs_json_cursor_space(&c);
+  if (!obs_json_cursor_take(&c, '{')) return false;
+  do {
+    if (!obs_json_cursor_key(&c, &key)) return false;
+    obs_str *to = obs_str_is(key.s, "session_id") ? &by.session_id
+                  : obs_str_is(key.s, "sig_hash") ? &by.sig_hash
+                  : obs_str_is(key.s, "source")   ? &by.source
+                  : obs_str_is(key.s, "endpoint") ? &by.endpoint
+                                                  : NULL;
+    if (key.escaped || !obs_json_cursor_value(&c, &value)) return false;
+    obs_json_cursor_space(&c);
+    if (to == NULL) continue;
+    if (value.kind != OBS_VALUE_TEXT || value.escaped || to->p != NULL) return false;
+    *to = value.s;
+  } while (obs_json_cursor_take(&c, ','));
+  if (!obs_json_cursor_take(&c, '}') || by.source.len == 0 || by.endpoint.len == 0) return false;
+  *out = place(&by, partitions);
+  return true;
+}
+
+static uint32_t sum_of(const void *rows, size_t len) {
+  return (uint32_t)XXH3_64bits(rows, len);
+}
+
+/* ---- making one ---- */
+
+void obs_fleet_batch_fini(obs_fleet_batch *b) {
+  obs_buf_fini(&b->rows);
+  OBS_VEC_FINI(&b->seqs);
+  OBS_VEC_FINI(&b->times);
+}
+
+void obs_fleet_batch_begin(obs_fleet_batch *b, uint64_t edge, uint32_t p, uint64_t prev) {
+  b->edge = edge;
+  b->p = p;
+  b->prev = prev;
+  b->first = b->last = 0;
+  obs_buf_reset(&b->rows, 2 * (size_t)OBS_FLEET_BATCH_BYTES);
+  b->seqs.n = b->times.n = 0;
+}
+
+bool obs_fleet_batch_add(obs_fleet_batch *b, const char *line, size_t len, uint64_t seq, int64_t received_ms,
+                         int64_t skew_ms) {
+  if (!OBS_VEC_RESERVE(&b->seqs, b->seqs.n + 1) || !OBS_VEC_RESERVE(&b->times, b->times.n + 1) ||
+      !obs_buf_reserve(&b->rows, len + 1)) {
+    b->rows.oom = false; /* what is in it stands */
+    return false;
+  }
+  /* None of these fails: there is room. */
+  uint64_t *place = OBS_VEC_PUSH(&b->seqs);
+  obs_fleet_batch_time *time = b->times.n > 0 ? &b->times.at[b->times.n - 1] : NULL;
+  if (time == NULL || time->received_ms != received_ms || time->skew_ms != skew_ms) time = OBS_VEC_PUSH(&b->times);
+  if (place == NULL || time == NULL) return false;
+  *place = seq;
+  *time = (obs_fleet_batch_time){time->rows + 1, received_ms, skew_ms};
+  obs_buf_append(&b->rows, line, len);
+  obs_buf_putc(&b->rows, '\n');
+  if (b->seqs.n == 1) b->first = seq;
+  b->last = seq;
+  return true;
+}
+
+bool obs_fleet_batch_is_full(const obs_fleet_batch *b, size_t len) {
+  return b->seqs.n > 0 && (b->seqs.n >= OBS_FLEET_BATCH_ROWS || b->rows.len + len + 1 > OBS_FLEET_BATCH_BYTES);
+}
+
+static int pack_bytes(void *out, const char *p, size_t n) {
+  obs_buf_append(out, p, n);
+  return 0;
+}
+
+static void pack_name(msgpack_packer *pk, const char *name) {
+  size_t n = strlen(name);
+  msgpack_pack_str(pk, n);
+  msgpack_pack_str_body(pk, name, n);
+}
+
+observer_err obs_fleet_batch_seal(const obs_fleet_batch *b, obs_buf *out) {
+  char edge[OBS_HEX_LEN + 1];
+  msgpack_packer pk;
+  obs_buf_reset(out, 4 * (size_t)OBS_FLEET_BATCH_BYTES);
+  obs_hex_format(b->edge, edge);
+  msgpack_packer_init(&pk, out, pack_bytes);
+  msgpack_pack_map(&pk, 7);
+  pack_name(&pk, "v");
+  msgpack_pack_uint64(&pk, VERSION);
+  pack_name(&pk, "edge");
+  pack_name(&pk, edge);
+  pack_name(&pk, "p");
+  msgpack_pack_uint64(&pk, b->p);
+  pack_name(&pk, "prev");
+  msgpack_pack_uint64(&pk, b->prev);
+  pack_name(&pk, "seqs");
+  msgpack_pack_array(&pk, b->seqs.n);
+  for (uint32_t i = 0; i < b->seqs.n; i++)
+    msgpack_pack_uint64(&pk, i == 0 ? b->seqs.at[0] : b->seqs.at[i] - b->seqs.at[i - 1]);
+  pack_name(&pk, "times");
+  msgpack_pack_array(&pk, b->times.n);
+  for (uint32_t i = 0; i < b->times.n; i++) {
+    msgpack_pack_array(&pk, 3);
+    msgpack_pack_uint64(&pk, b->times.at[i].rows);
+    msgpack_pack_int64(&pk, b->times.at[i].received_ms);
+    msgpack_pack_int64(&pk, b->times.at[i].skew_ms);
+  }
+  pack_name(&pk, "sum");
+  msgpack_pack_uint64(&pk, sum_of(obs_buf_view(&b->rows).p, b->rows.len));
+  obs_buf_append(out, obs_buf_view(&b->rows).p, b->rows.len);
+  return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+}
+
+void obs_fleet_batch_id(const obs_fleet_batch *b, char out[OBS_FLEET_ID_LEN + 1]) {
+  char edge[OBS_HEX_LEN + 1];
+  obs_hex_format(b->edge, edge);
+  (void)snprintf(out, OBS_FLEET_ID_LEN + 1, "%s.%" PRIu32 ".%" PRIu64 ".%" PRIu64, edge, b->p, b->first, b->last);
+}
+
+/* ---- reading one ---- */
+
+/* What of the head has been met. */
+enum { HAS_V = 1, HAS_EDGE = 2, HAS_P = 4, HAS_PREV = 8, HAS_SEQS = 16, HAS_TIMES = 32, HAS_SUM = 64, HAS_ALL = 127 };
+
+typedef struct {
+  obs_cursor c;
+  obs_fleet_batch_view *v;
+  unsigned has;
+  uint64_t timed; /* rows that `times` is for */
+  uint32_t sum;
+  char *reason;
+} head_reader;
+
+static bool refuse(const head_reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool refuse(const head_reader *r, const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  (void)vsnprintf(r->reason, OBS_FLEET_REASON_MAX, fmt, args);
+  va_end(args);
+  return false;
+}
+
+static bool broken(const head_reader *r) {
+  if (r->c.error == NULL || r->c.at == NULL) return refuse(r, "the head is not msgpack of its kind");
+  obs_cursor_reason(&r->c, r->reason, OBS_FLEET_REASON_MAX);
+  return false;
+}
+
+/* An integer from 0 to `max`. */
+static bool take_u64(head_reader *r, const char *name, uint64_t max, uint64_t *out) {
+  obs_msgpack_cursor_header h;
+  if (!obs_msgpack_cursor_head(&r->c, &h)) return broken(r);
+  if (h.type != OBS_MSGPACK_INT || h.i < 0 || (uint64_t)h.i > max)
+    return refuse(r, "%s: not a number from 0 to %" PRIu64, name, max);
+  *out = (uint64_t)h.i;
+  return true;
+}
+
+static bool take_i64(head_reader *r, const char *name, int64_t *out) {
+  obs_msgpack_cursor_header h;
+  if (!obs_msgpack_cursor_head(&r->c, &h)) return broken(r);
+  if (h.type != OBS_MSGPACK_INT) return refuse(r, "%s: not an integer", name);
+  *out = h.i;
+  return true;
+}
+
+static bool take_array(head_reader *r, const char *name, uint32_t *n) {
+  obs_msgpack_cursor_header h;
+  if (!obs_msgpack_cursor_head(&r->c, &h)) return broken(r);
+  if (h.type != OBS_MSGPACK_ARRAY) return refuse(r, "%s: not an array", name);
+  *n = h.n;
+  return true;
+}
+
+static bool take_edge(head_reader *r) {
+  obs_cursor_value value;
+  if (!obs_msgpack_cursor_value(&r->c, &value)) return broken(r);
+  if (value.kind != OBS_VALUE_TEXT || !obs_hex_parse(value.s, &r->v->edge))
+    return refuse(r, "edge: not 16 hexadecimal digits");
+  return true;
+}
+
+static bool take_seqs(head_reader *r) {
+  uint32_t n = 0;
+  uint64_t seq = 0;
+  if (!take_array(r, "seqs", &n)) return false;
+  if (n == 0) return refuse(r, "seqs: there are none");
+  r->v->rows = n;
+  r->v->seqs = r->c.p;
+  for (uint32_t i = 0; i < n; i++) {
+    uint64_t step = 0;
+    if (!take_u64(r, "seqs", (uint64_t)INT64_MAX - seq, &step)) return false;
+    if (step == 0) return refuse(r, "seqs: they do not ascend");
+    seq += step;
+    if (i == 0) r->v->first = seq;
+  }
+  r->v->last = seq;
+  return true;
+}
+
+static bool take_times(head_reader *r) {
+  uint32_t n = 0;
+  if (!take_array(r, "times", &n)) return false;
+  r->v->times = r->c.p;
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t members = 0;
+    uint64_t rows = 0;
+    int64_t received_ms = 0, skew_ms = 0;
+    if (!take_array(r, "times", &members)) return false;
+    if (members != 3) return refuse(r, "times: an entry has not three numbers");
+    if (!take_u64(r, "times", UINT32_MAX, &rows)) return false;
+    if (rows == 0) return refuse(r, "times: an entry is for no row");
+    if (!take_i64(r, "times", &received_ms) || !take_i64(r, "times", &skew_ms)) return false;
+    r->timed += rows;
+  }
+  return true;
+}
+
+/* One member, whose name was read. */
+static bool take_member(head_reader *r, obs_str name) {
+  static const struct {
+    const char *name;
+    unsigned bit;
+  } members[] = {{"v", HAS_V},       {"edge", HAS_EDGE},   {"p", HAS_P},    {"prev", HAS_PREV},
+                 {"seqs", HAS_SEQS}, {"times", HAS_TIMES}, {"sum", HAS_SUM}};
+  uint64_t n = 0;
+  unsigned bit = 0;
+  for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+    if (obs_str_is(name, members[i].name)) bit = members[i].bit;
+  if ((r->has & bit) != 0) return refuse(r, "%.*s: given twice", (int)name.len, name.p);
+  r->has |= bit;
+  switch (bit) {
+  case HAS_V:
+    if (!take_u64(r, "v", INT64_MAX, &n)) return false;
+    return n == VERSION || refuse(r, "version %" PRIu64 " is not known", n);
+  case HAS_EDGE:
+    return take_edge(r);
+  case HAS_P:
+    if (!take_u64(r, "p", OBS_FLEET_PARTITIONS_MAX - 1, &n)) return false;
+    r->v->p = (uint32_t)n;
+    return true;
+  case HAS_PREV:
+    return take_u64(r, "prev", INT64_MAX, &r->v->prev);
+  case HAS_SEQS:
+    return take_seqs(r);
+  case HAS_TIMES:
+    return take_times(r);
+  case HAS_SUM:
+    if (!take_u64(r, "sum", UINT32_MAX, &n)) return false;
+    r->sum = (uint32_t)n;
+    return true;
+  default:
+    return obs_msgpack_cursor_skip(&r->c) || broken(r);
+  }
+}
+
+static bool take_head(head_reader *r) {
+  obs_msgpack_cursor_header h;
+  if (!obs_msgpack_cursor_head(&r->c, &h)) return broken(r);
+  if (h.type != OBS_MSGPACK_MAP) return refuse(r, "it does not begin with a map");
+  for (uint32_t i = 0; i < h.n; i++) {
+    obs_cursor_value name;
+    if (!obs_msgpack_cursor_value(&r->c, &name)) return broken(r);
+    if (name.kind != OBS_VALUE_TEXT) return refuse(r, "a member's name is no text");
+    if (!take_member(r, name.s)) return false;
+  }
+  if (r->has != HAS_ALL) return refuse(r, "the head lacks a member");
+  return true;
+}
+
+static uint64_t count_lines(const uint8_t *p, const uint8_t *end) {
+  uint64_t n = 0;
+  while (p < end && (p = memchr(p, '\n', (size_t)(end - p))) != NULL) {
+    n++;
+    p++;
+  }
+  return n;
+}
+
+bool obs_fleet_batch_read(const void *data, size_t len, obs_fleet_batch_view *out, char reason[OBS_FLEET_REASON_MAX]) {
+  head_reader r = {.c = obs_cursor_of(data, len), .v = out, .reason = reason};
+  *out = (obs_fleet_batch_view){0};
+  reason[0] = '\0';
+  if (!take_head(&r)) return false;
+  if (out->prev >= out->first) return refuse(&r, "prev: not below the first seq");
+  if (r.timed != out->rows) return refuse(&r, "times: for %" PRIu64 " rows of %" PRIu32, r.timed, out->rows);
+  out->line = r.c.p;
+  out->end = r.c.end;
+  size_t bytes = obs_cursor_left(&r.c);
+  if (bytes == 0 || out->end[-1] != '\n') return refuse(&r, "the last row has no newline");
+  if (sum_of(out->line, bytes) != r.sum) return refuse(&r, "sum: the rows are not those that were sent");
+  uint64_t lines = count_lines(out->line, out->end);
+  if (lines != out->rows) return refuse(&r, "%" PRIu64 " rows instead of %" PRIu32, lines, out->rows);
+  out->left = out->rows;
+  return true;
+}
+
+/* The head was checked: none of these fails. */
+static int64_t next_number(const uint8_t **at, const uint8_t *end) {
+  obs_cursor c = obs_cursor_of(*at, (size_t)(end - *at));
+  obs_msgpack_cursor_header h;
+  (void)obs_msgpack_cursor_head(&c, &h);
+  *at = c.p;
+  return h.type == OBS_MSGPACK_INT ? h.i : 0;
+}
+
+bool obs_fleet_batch_next(obs_fleet_batch_view *v, obs_fleet_row *out) {
+  if (v->left == 0) return false;
+  if (v->run == 0) {
+    (void)next_number(&v->times, v->end); /* the entry's own head */
+    v->run = (uint32_t)next_number(&v->times, v->end);
+    v->received_ms = next_number(&v->times, v->end);
+    v->skew_ms = next_number(&v->times, v->end);
+  }
+  v->seq += (uint64_t)next_number(&v->seqs, v->end);
+  const uint8_t *newline = memchr(v->line, '\n', (size_t)(v->end - v->line));
+  *out = (obs_fleet_row){.seq = v->seq,
+                         .line = (const char *)v->line,
+                         .len = (uint32_t)(newline - v->line),
+                         .received_ms = v->received_ms,
+                         .skew_ms = v->skew_ms};
+  v->line = newline + 1;
+  v->left--;
+  v->run--;
+  return true;
+}

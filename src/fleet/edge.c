@@ -1,0 +1,754 @@
+#include "fleet/edge.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/row.h"
+#include "base/thread.h"
+#include "fleet/edge_state.h"
+#include "nats/jetstream.h"
+#include "op/batch.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+  GATHER_MS = 5,      /* rows of a partition gather for so long, unless a batch is full before */
+  IDLE_MS = 1000,     /* between two looks when nothing happens */
+  PUBLISH_MS = 10000, /* for an answer */
+  RETRY_MS = 500,     /* after a batch was refused */
+  REOPEN_MS = 5000,   /* after the server refused the credentials for good */
+  SAVE_MS = 1000,
+  AGAIN_MS = 5000,   /* a partition is published again for workers at most so often */
+  HEAD_BYTES = 1024, /* of a message, for its headers */
+  ROOM_PERCENT = 95  /* a spool that was full takes more when it is used so far */
+};
+
+typedef enum { IDLE, FLYING, ACKED, FAILED } flight_state;
+
+typedef struct obs_edge_part {
+  obs_edge *edge;
+  obs_edge_place place;    /* what is known to be in the stream */
+  uint64_t largest;        /* the last seq that was ever acknowledged */
+  obs_fleet_batch growing; /* rows are added */
+  uint64_t grows_since_ms; /* monotonic; when its first row was added */
+  int64_t growing_ms;      /* receipt of that row */
+  uint64_t built;          /* seq of the last row in any batch */
+  uint32_t turn;           /* times that it was taken back: then ids of messages are new ones */
+
+  /* The batch that is under way, or is to be sent again. */
+  obs_buf sealed;
+  char id[OBS_FLEET_ID_LEN + 16];
+  uint64_t first, last;
+  uint32_t rows;
+  int64_t received_ms; /* of its first row */
+  uint64_t retry_at;   /* monotonic ms */
+  flight_state state;  /* under the edge's mutex, as the next three */
+  observer_err err;
+  uint64_t stream_seq;
+  bool duplicate;
+  char why[OBS_NATS_WHY_MAX];
+} obs_edge_part;
+
+struct obs_edge {
+  obs_edge_opts opts;
+  obs_nats *nats;
+  obs_nats_listener *listener;
+  obs_journal_cursor *cursor;
+  obs_batch *row; /* that a row is decoded in */
+  obs_edge_state state;
+  obs_edge_part parts[OBS_FLEET_PARTITIONS];
+  pthread_t thread;
+  bool started, has_sync;
+
+  /* The thread's own. */
+  bool synced; /* since the last connection it is known what is in the stream */
+  bool told;   /* the first connection was logged */
+  bool is_full;
+  bool blocked;         /* a row waits for its partition's batch */
+  bool more;            /* rows are there that were not read */
+  bool changed;         /* `forward` is to be written */
+  uint64_t now;         /* monotonic ms, of this turn */
+  uint64_t read;        /* every row up to it was added to a batch, or needed none */
+  uint64_t low;         /* every row up to it is in the stream */
+  uint64_t max_payload; /* of a message */
+  uint64_t sync_at, save_at, reopen_at, full_at;
+  uint64_t stop_at; /* monotonic ms; under the mutex */
+
+  pthread_mutex_t mutex;
+  pthread_cond_t cond;
+  bool stopping, event, resync;
+  uint32_t flying;
+  uint64_t again[OBS_FLEET_PARTITIONS]; /* what a worker wants again, one above its last seq; 0: nothing */
+  uint64_t again_at[OBS_FLEET_PARTITIONS];
+  uint64_t away_since_ms; /* monotonic; 0: connected */
+  obs_edge_counts counts;
+
+  _Atomic bool fresh, sleeping;
+};
+
+/* ---- what others tell ---- */
+
+static void signal_event(obs_edge *e) {
+  e->event = true;
+  pthread_cond_signal(&e->cond);
+}
+
+static void on_changed(void *arg, bool connected, const char *why) {
+  obs_edge *e = arg;
+  if (!connected) obs_log_warn("fleet", "NATS is away: %s; what is recorded waits in the journal", why);
+  pthread_mutex_lock(&e->mutex);
+  e->away_since_ms = connected ? 0 : obs_clock_mono_ms();
+  e->resync = true;
+  signal_event(e);
+  pthread_mutex_unlock(&e->mutex);
+}
+
+static void on_published(void *arg, observer_err err, const char *why, uint64_t stream_seq, bool duplicate) {
+  obs_edge_part *p = arg;
+  obs_edge *e = p->edge;
+  pthread_mutex_lock(&e->mutex);
+  p->state = err == OBSERVER_E_OK ? ACKED : FAILED;
+  p->err = err;
+  p->stream_seq = stream_seq;
+  p->duplicate = duplicate;
+  (void)snprintf(p->why, sizeof(p->why), "%s", why);
+  e->flying--;
+  signal_event(e);
+  pthread_mutex_unlock(&e->mutex);
+}
+
+/* {"p": 7, "after": 1234}: a worker has this partition up to that seq, and what follows is missing. */
+static void on_again(void *arg, const char *subject, const char *reply, const void *data, size_t len) {
+  obs_edge *e = arg;
+  uint64_t p, after;
+  (void)subject;
+  (void)reply;
+  cJSON *row = cJSON_ParseWithLength(data, len);
+  if (obs_row_u64(row, "p", &p) && obs_row_u64(row, "after", &after) && p < OBS_FLEET_PARTITIONS) {
+    uint64_t now = obs_clock_mono_ms();
+    pthread_mutex_lock(&e->mutex);
+    if (e->again_at[p] == 0 || now - e->again_at[p] >= AGAIN_MS) {
+      e->again_at[p] = now;
+      e->again[p] = after + 1;
+      e->resync = true;
+      signal_event(e);
+    }
+    pthread_mutex_unlock(&e->mutex);
+  }
+  cJSON_Delete(row);
+}
+
+void obs_edge_recorded(obs_edge *e) {
+  if (atomic_exchange(&e->fresh, true) || !atomic_load(&e->sleeping)) return;
+  pthread_mutex_lock(&e->mutex);
+  pthread_cond_signal(&e->cond);
+  pthread_mutex_unlock(&e->mutex);
+}
+
+/* ---- what is in the stream ---- */
+
+static void name_subject(const obs_edge *e, uint32_t p, char out[64]) {
+  char edge[OBS_HEX_LEN + 1];
+  obs_hex_format(e->state.edge, edge);
+  (void)snprintf(out, 64, "observer.ops.%" PRIu32 ".%s", p, edge);
+}
+
+/* The fleet's number of partitions decides where an op goes: all must have the same. */
+static observer_err check_partitions(obs_edge *e, char *why) {
+  obs_nats_kv *kv = NULL;
+  obs_buf value = {0};
+  char own[16];
+  int n = snprintf(own, sizeof(own), "%d", OBS_FLEET_PARTITIONS);
+  observer_err err = obs_nats_kv_open(e->nats, OBS_FLEET_BUCKET, e->opts.replicas, 0, &kv, why);
+  if (err != OBSERVER_E_OK) return err;
+  err = obs_nats_kv_create(kv, "partitions", own, (size_t)n, NULL, why);
+  if (err == OBSERVER_E_LOCKED) err = obs_nats_kv_get(kv, "partitions", &value, NULL, why);
+  if (err == OBSERVER_E_OK && value.len > 0 && !obs_str_is(obs_buf_view(&value), own)) {
+    (void)snprintf(why, OBS_NATS_WHY_MAX, "the fleet has %.*s partitions, this program makes %s",
+                   (int)(value.len < 16 ? value.len : 16), value.p, own);
+    err = OBSERVER_E_INVALID;
+  }
+  obs_buf_fini(&value);
+  obs_nats_kv_close(kv);
+  return err;
+}
+
+/* The last batch of this edge in the stream. NOTFOUND: there is none. */
+static observer_err look_up(obs_edge *e, uint32_t p, obs_edge_place *out, char *why) {
+  char subject[64], reason[OBS_FLEET_REASON_MAX];
+  obs_fleet_batch_view v;
+  obs_buf data = {0};
+  name_subject(e, p, subject);
+  observer_err err = obs_nats_stream_last(e->nats, OBS_FLEET_STREAM, subject, &out->stream_seq, &data, why);
+  if (err == OBSERVER_E_OK && obs_fleet_batch_read(data.p, data.len, &v, reason) && v.edge == e->state.edge &&
+      v.p == p) {
+    out->seq = v.last;
+  } else if (err == OBSERVER_E_OK) {
+    obs_log_error("fleet", "the last message of %s is no batch of this edge: its partition is published again",
+                  subject);
+    err = OBSERVER_E_NOTFOUND;
+  }
+  obs_buf_fini(&data);
+  return err;
+}
+
+/* What the stream has now. A batch that was taken out by those who run the stream counts as there. */
+static observer_err look_up_all(obs_edge *e, const obs_nats_stream *stream, obs_edge_place places[], char *why) {
+  bool same = e->state.created_ns == stream->created_ns;
+  for (uint32_t p = 0; p < OBS_FLEET_PARTITIONS; p++) {
+    const obs_edge_place *known = &e->parts[p].place;
+    observer_err err = look_up(e, p, &places[p], why);
+    if (err == OBSERVER_E_NOTFOUND) {
+      bool taken_out = same && known->stream_seq > 0 && stream->first_seq > known->stream_seq;
+      places[p] = taken_out ? *known : (obs_edge_place){0};
+    } else if (err != OBSERVER_E_OK) {
+      return err;
+    }
+  }
+  return OBSERVER_E_OK;
+}
+
+/* ---- from the beginning of what is missing ---- */
+
+static uint64_t find_low(const obs_edge *e) {
+  uint64_t low = e->read;
+  for (uint32_t p = 0; p < OBS_FLEET_PARTITIONS; p++) {
+    const obs_edge_part *part = &e->parts[p];
+    uint64_t first = part->rows > 0 ? part->first : obs_fleet_batch_rows(&part->growing) > 0 ? part->growing.first : 0;
+    if (first > 0 && first - 1 < low) low = first - 1;
+  }
+  return low;
+}
+
+static void drop_batches(obs_edge_part *p, uint64_t seq) {
+  p->rows = 0;
+  p->sealed.len = 0;
+  p->state = IDLE;
+  p->built = seq;
+  obs_fleet_batch_begin(&p->growing, p->edge->state.edge, (uint32_t)(p - p->edge->parts), seq);
+}
+
+/* With nothing under way. */
+static void go_on_from(obs_edge *e, const obs_edge_place places[], const uint64_t again[], int64_t created_ns) {
+  uint64_t from = e->low + 1, missing = 0;
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
+    obs_edge_part *p = &e->parts[i];
+    obs_edge_place place = places[i];
+    if (again[i] > 0 && again[i] - 1 < place.seq) place.seq = again[i] - 1;
+    if (place.seq < p->place.seq) {
+      if (place.seq + 1 < from) from = place.seq + 1;
+      missing++;
+      p->turn++;
+    }
+    p->place = place;
+    drop_batches(p, place.seq);
+  }
+  if (missing > 0)
+    obs_log_warn("fleet", "%" PRIu64 " partitions lack batches that they had: published again from seq %" PRIu64,
+                 missing, from);
+  if (e->state.created_ns != 0 && e->state.created_ns != created_ns)
+    obs_log_warn("fleet", "the stream " OBS_FLEET_STREAM " was made anew: what the journal has is published again");
+  e->state.created_ns = created_ns;
+  e->read = e->low = from - 1;
+  e->blocked = false;
+  e->more = e->changed = true;
+  obs_journal_cursor_seek(e->cursor, from);
+}
+
+static void tell_connection(obs_edge *e, const obs_nats_stream *stream) {
+  obs_nats_server server;
+  char edge[OBS_HEX_LEN + 1];
+  (void)obs_nats_get_server(e->nats, &server);
+  e->max_payload = server.max_payload;
+  obs_hex_format(e->state.edge, edge);
+  obs_log_info("fleet", "forwarding as edge %s to %s, nats-server %s, stream " OBS_FLEET_STREAM " with %u replicas",
+               edge, e->opts.urls[0], server.version[0] != '\0' ? server.version : "of unknown version",
+               stream->replicas);
+  if (e->told) return;
+  e->told = true;
+  bool always_lazy = server.version[0] != '\0' && obs_nats_is_older(&server, 2, 10, 0);
+  obs_log_info("fleet",
+               "NATS acknowledges before it syncs%s: recorded rows are kept for at least %" PRIu64
+               " s, and published again if the stream has lost them",
+               always_lazy ? "" : ", unless its sync_interval is always", e->opts.linger_ms / 1000);
+  if (server.version[0] != '\0' && obs_nats_is_older(&server, 2, 10, 27))
+    obs_log_warn("fleet", "nats-server %s is older than 2.10.27, which has fixes against lost messages",
+                 server.version);
+  if (stream->replicas < 3)
+    obs_log_warn("fleet",
+                 "the stream has %u replicas: the loss of a server's disk loses it; edges publish again what "
+                 "their journals have",
+                 stream->replicas);
+}
+
+static observer_err synchronise(obs_edge *e, char *why) {
+  static const char *const subjects[] = {OBS_FLEET_SUBJECTS};
+  obs_edge_place places[OBS_FLEET_PARTITIONS] = {{0}};
+  uint64_t again[OBS_FLEET_PARTITIONS];
+  obs_nats_stream stream;
+  observer_err err = obs_nats_stream_ensure(e->nats, OBS_FLEET_STREAM, subjects, 1, e->opts.replicas, 0, &stream, why);
+  if (err == OBSERVER_E_OK) err = check_partitions(e, why);
+  if (err == OBSERVER_E_OK) err = look_up_all(e, &stream, places, why);
+  if (err != OBSERVER_E_OK) return err;
+  pthread_mutex_lock(&e->mutex);
+  memcpy(again, e->again, sizeof(again));
+  memset(e->again, 0, sizeof(e->again));
+  pthread_mutex_unlock(&e->mutex);
+  go_on_from(e, places, again, stream.created_ns);
+  tell_connection(e, &stream);
+  return OBSERVER_E_OK;
+}
+
+/* When something has changed, and nothing is under way any more. */
+static void look_at_stream(obs_edge *e, uint64_t now) {
+  char why[OBS_NATS_WHY_MAX] = "";
+  pthread_mutex_lock(&e->mutex);
+  if (e->resync) e->synced = false;
+  bool ready = !e->synced && e->flying == 0;
+  pthread_mutex_unlock(&e->mutex);
+  if (!ready || now < e->sync_at || !obs_nats_is_connected(e->nats)) return;
+  pthread_mutex_lock(&e->mutex);
+  e->resync = false;
+  pthread_mutex_unlock(&e->mutex);
+  e->low = find_low(e);
+  observer_err err = synchronise(e, why);
+  e->synced = err == OBSERVER_E_OK;
+  if (e->synced) return;
+  e->sync_at = now + RETRY_MS;
+  obs_log_warn("fleet", "NATS: %s", why[0] != '\0' ? why : observer_strerror(err));
+}
+
+/* ---- publishing ---- */
+
+static void send_batch(obs_edge *e, obs_edge_part *p, uint64_t now) {
+  char subject[64];
+  char why[OBS_NATS_WHY_MAX] = "";
+  name_subject(e, (uint32_t)(p - e->parts), subject);
+  pthread_mutex_lock(&e->mutex);
+  p->state = FLYING;
+  e->flying++;
+  pthread_mutex_unlock(&e->mutex);
+  observer_err err =
+      obs_nats_publish(e->nats, subject, p->id, p->sealed.p, p->sealed.len, PUBLISH_MS, on_published, p, why);
+  if (err == OBSERVER_E_OK) return;
+  pthread_mutex_lock(&e->mutex);
+  p->state = FAILED;
+  p->err = err;
+  (void)snprintf(p->why, sizeof(p->why), "%s", why);
+  e->flying--;
+  pthread_mutex_unlock(&e->mutex);
+  p->retry_at = now + RETRY_MS;
+}
+
+/* What has grown is sealed and sent; the next rows begin another. False: no memory. */
+static bool begin_flight(obs_edge *e, obs_edge_part *p, uint64_t now) {
+  if (obs_fleet_batch_seal(&p->growing, &p->sealed) != OBSERVER_E_OK) return false;
+  obs_fleet_batch_id(&p->growing, p->id);
+  if (p->turn > 0) (void)snprintf(p->id + strlen(p->id), 16, ".r%" PRIu32, p->turn);
+  p->first = p->growing.first;
+  p->last = p->growing.last;
+  p->rows = obs_fleet_batch_rows(&p->growing);
+  p->received_ms = p->growing_ms;
+  obs_fleet_batch_begin(&p->growing, e->state.edge, (uint32_t)(p - e->parts), p->last);
+  send_batch(e, p, now);
+  return true;
+}
+
+static void take_ack(obs_edge *e, obs_edge_part *p) {
+  bool backwards = !p->duplicate && p->stream_seq <= p->place.stream_seq;
+  if (backwards) {
+    pthread_mutex_lock(&e->mutex);
+    e->resync = true;
+    pthread_mutex_unlock(&e->mutex);
+  }
+  if (p->last > p->place.seq) p->place.seq = p->last;
+  if (p->stream_seq > p->place.stream_seq) p->place.stream_seq = p->stream_seq;
+  if (p->last > p->largest) p->largest = p->last;
+  pthread_mutex_lock(&e->mutex);
+  e->counts.ops += p->rows;
+  e->counts.batches++;
+  e->counts.bytes += p->sealed.len;
+  p->state = IDLE;
+  pthread_mutex_unlock(&e->mutex);
+  p->rows = 0;
+  e->changed = true;
+  e->blocked = false;
+}
+
+static void take_failure(obs_edge *e, obs_edge_part *p, uint64_t now) {
+  obs_log_warn("fleet", "a batch is not in the stream, it is sent again: %s",
+               p->why[0] != '\0' ? p->why : observer_strerror(p->err));
+  pthread_mutex_lock(&e->mutex);
+  e->counts.errors++;
+  p->err = OBSERVER_E_OK; /* counted */
+  pthread_mutex_unlock(&e->mutex);
+  p->retry_at = now + RETRY_MS;
+}
+
+static void take_results(obs_edge *e, uint64_t now) {
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
+    obs_edge_part *p = &e->parts[i];
+    pthread_mutex_lock(&e->mutex);
+    flight_state state = p->state;
+    bool news = state == FAILED && p->err != OBSERVER_E_OK;
+    pthread_mutex_unlock(&e->mutex);
+    if (state == ACKED) take_ack(e, p);
+    if (news) take_failure(e, p, now);
+  }
+}
+
+static bool is_due(const obs_edge_part *p, uint64_t now) {
+  return obs_fleet_batch_rows(&p->growing) > 0 &&
+         (now - p->grows_since_ms >= GATHER_MS || obs_fleet_batch_is_full(&p->growing, 0));
+}
+
+/* What is due; `everything`: at the end. */
+static void send_due(obs_edge *e, uint64_t now, bool everything) {
+  if (!e->synced || !obs_nats_is_connected(e->nats)) return;
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
+    obs_edge_part *p = &e->parts[i];
+    if (p->rows > 0) {
+      pthread_mutex_lock(&e->mutex);
+      bool failed = p->state == FAILED;
+      pthread_mutex_unlock(&e->mutex);
+      if (failed && now >= p->retry_at) send_batch(e, p, now);
+    } else if (is_due(p, now) || (everything && obs_fleet_batch_rows(&p->growing) > 0)) {
+      if (!begin_flight(e, p, now)) return;
+    }
+  }
+}
+
+/* ---- reading ---- */
+
+/* Its partition, and when it was received. Most rows need no decoding for that. */
+static bool place_row(obs_edge *e, const obs_journal_row *row, uint32_t *partition, int64_t *received_ms) {
+  const char *reason = NULL;
+  bool placed = obs_fleet_partition_of_row(row->line, row->len, OBS_FLEET_PARTITIONS, partition);
+  *received_ms = row->received_ms;
+  if (placed && row->received_ms != INT64_MIN) return true;
+  obs_batch_reset(e->row);
+  if (!obs_batch_decode_row(e->row, row->line, row->len, &reason)) { /* replay counted it as an op, so it is one */
+    obs_log_error("fleet", "row %" PRIu64 " is not forwarded: %s", row->seq, reason);
+    return false;
+  }
+  *partition = obs_fleet_partition(&e->row->ops[0], OBS_FLEET_PARTITIONS);
+  *received_ms = obs_journal_received(row, e->row->ops[0].time_ms);
+  return true;
+}
+
+static bool add_row(void *arg, const obs_journal_row *row) {
+  obs_edge *e = arg;
+  uint32_t partition;
+  int64_t received_ms;
+  if (!place_row(e, row, &partition, &received_ms)) {
+    e->read = row->seq;
+    return true;
+  }
+  obs_edge_part *p = &e->parts[partition];
+  uint64_t now = e->now;
+  if (row->seq <= p->place.seq) {
+    e->read = row->seq;
+    return true;
+  }
+  if (e->max_payload > 0 && row->len + HEAD_BYTES > e->max_payload) {
+    obs_log_error("fleet",
+                  "row %" PRIu64 " is not forwarded: its %zu bytes are more than the server takes (max_payload)",
+                  row->seq, row->len);
+    pthread_mutex_lock(&e->mutex);
+    e->counts.too_large++;
+    pthread_mutex_unlock(&e->mutex);
+    e->read = row->seq;
+    return true;
+  }
+  if (obs_fleet_batch_is_full(&p->growing, row->len) && (p->rows > 0 || !begin_flight(e, p, now))) {
+    e->blocked = true;
+    return false;
+  }
+  if (obs_fleet_batch_rows(&p->growing) == 0) {
+    p->grows_since_ms = now;
+    p->growing_ms = received_ms;
+  }
+  if (!obs_fleet_batch_add(&p->growing, row->line, row->len, row->seq, received_ms, row->skew_ms)) {
+    e->blocked = true; /* no memory: again when something was acknowledged */
+    return false;
+  }
+  if (row->seq <= p->largest) {
+    pthread_mutex_lock(&e->mutex);
+    e->counts.republished++;
+    pthread_mutex_unlock(&e->mutex);
+  }
+  p->built = e->read = row->seq;
+  return true;
+}
+
+static void read_rows(obs_edge *e) {
+  uint64_t before;
+  if (!e->synced || e->blocked || !obs_nats_is_connected(e->nats)) return;
+  do {
+    before = e->read;
+    e->now = obs_clock_mono_ms();
+    observer_err err = obs_journal_cursor_read(e->cursor, add_row, e, &e->more);
+    if (err != OBSERVER_E_OK) {
+      obs_log_error("fleet", "cannot read the journal: %s", observer_strerror(err));
+      return;
+    }
+  } while (e->more && !e->blocked && e->read > before);
+}
+
+/* ---- the spool ---- */
+
+static int64_t oldest_received(const obs_edge *e) {
+  int64_t oldest = INT64_MAX;
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
+    const obs_edge_part *p = &e->parts[i];
+    if (p->rows > 0 && p->received_ms < oldest) oldest = p->received_ms;
+    if (obs_fleet_batch_rows(&p->growing) > 0 && p->growing_ms < oldest) oldest = p->growing_ms;
+  }
+  return oldest;
+}
+
+static void tell_full(obs_edge *e, uint64_t bytes, uint64_t now) {
+  char why[160];
+  pthread_mutex_lock(&e->mutex);
+  uint64_t away = e->away_since_ms;
+  if (!e->is_full) e->counts.spool_full++;
+  pthread_mutex_unlock(&e->mutex);
+  if (away > 0)
+    (void)snprintf(why, sizeof(why), "spool full: NATS has been away for %" PRIu64 " s", (now - away) / 1000);
+  else
+    (void)snprintf(why, sizeof(why), "spool full: %" PRIu64 " bytes wait for NATS", bytes);
+  if (!e->is_full) obs_log_error("fleet", "%s: nothing more is taken", why);
+  e->is_full = true;
+  e->full_at = now;
+  e->opts.full(e->opts.arg, why);
+}
+
+static void look_at_spool(obs_edge *e, uint64_t now) {
+  e->low = find_low(e);
+  uint64_t next = obs_journal_next_seq(e->opts.journal);
+  uint64_t bytes = obs_journal_bytes_from(e->opts.journal, e->low + 1);
+  int64_t oldest = oldest_received(e), age = oldest != INT64_MAX ? obs_clock_receipt_ms() - oldest : 0;
+  obs_journal_hold(e->opts.journal, e->low + 1, e->opts.linger_ms);
+  pthread_mutex_lock(&e->mutex);
+  e->counts.spool_ops = next > e->low + 1 ? next - e->low - 1 : 0;
+  e->counts.spool_bytes = bytes;
+  if (age == 0 && e->counts.spool_ops > 0 && e->away_since_ms > 0) age = (int64_t)(now - e->away_since_ms);
+  e->counts.spool_age_ms = age > 0 ? (uint64_t)age : 0;
+  pthread_mutex_unlock(&e->mutex);
+  if (bytes >= e->opts.spool_bytes) {
+    if (!e->is_full || now - e->full_at >= 1000) tell_full(e, bytes, now);
+  } else if (e->is_full && bytes < e->opts.spool_bytes / 100 * ROOM_PERCENT) {
+    e->is_full = false;
+    obs_log_info("fleet", "the spool has room again");
+    e->opts.full(e->opts.arg, NULL);
+  }
+}
+
+static void save(obs_edge *e, uint64_t now) {
+  if (!e->changed || now < e->save_at) return;
+  e->save_at = now + SAVE_MS;
+  e->changed = false;
+  e->state.low = e->low;
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) e->state.places[i] = e->parts[i].place;
+  obs_edge_state_save(&e->state, e->opts.dir);
+}
+
+/* ---- the thread ---- */
+
+/* Refused credentials end a connection for good: another one is opened, with the files as they are now. */
+static observer_err connect_nats(obs_edge *e, char *why) {
+  const obs_nats_opts opts = {.urls = e->opts.urls,
+                              .nurls = e->opts.nurls,
+                              .name = "observer edge",
+                              .creds_file = e->opts.creds_file,
+                              .ca_file = e->opts.ca_file,
+                              .cert_file = e->opts.cert_file,
+                              .key_file = e->opts.key_file,
+                              .changed = on_changed,
+                              .arg = e};
+  char subject[64], edge[OBS_HEX_LEN + 1];
+  obs_hex_format(e->state.edge, edge);
+  (void)snprintf(subject, sizeof(subject), "observer.again.%s", edge);
+  observer_err err = obs_nats_open(&opts, &e->nats, why);
+  if (err == OBSERVER_E_OK) err = obs_nats_listen(e->nats, subject, on_again, e, &e->listener, why);
+  return err;
+}
+
+static void disconnect_nats(obs_edge *e) {
+  obs_nats_listener_close(e->listener);
+  obs_nats_close(e->nats);
+  e->listener = NULL;
+  e->nats = NULL;
+}
+
+static void look_at_connection(obs_edge *e, uint64_t now) {
+  char why[OBS_NATS_WHY_MAX] = "";
+  if ((e->nats != NULL && !obs_nats_is_closed(e->nats)) || now < e->reopen_at) return;
+  e->reopen_at = now + REOPEN_MS;
+  disconnect_nats(e);
+  if (connect_nats(e, why) == OBSERVER_E_OK) return;
+  obs_log_error("fleet", "%s", why);
+  disconnect_nats(e);
+}
+
+static uint64_t wait_ms(const obs_edge *e, uint64_t now) {
+  uint64_t ms = e->more && !e->blocked && e->synced ? GATHER_MS : IDLE_MS;
+  for (uint32_t i = 0; e->synced && i < OBS_FLEET_PARTITIONS; i++) {
+    const obs_edge_part *p = &e->parts[i];
+    uint64_t at = UINT64_MAX;
+    if (p->rows == 0 && obs_fleet_batch_rows(&p->growing) > 0) at = p->grows_since_ms + GATHER_MS;
+    if (p->rows > 0 && p->retry_at > now) at = p->retry_at;
+    if (at != UINT64_MAX && at <= now) return 1;
+    if (at != UINT64_MAX && at - now < ms) ms = at - now;
+  }
+  if (!e->synced && e->sync_at > now && e->sync_at - now < ms) ms = e->sync_at - now;
+  return ms;
+}
+
+/* Until something was answered or recorded, or is due. Rows that are recorded meanwhile gather for a moment. */
+static void wait_for_work(obs_edge *e, uint64_t now) {
+  uint64_t ms = wait_ms(e, now);
+  pthread_mutex_lock(&e->mutex);
+  if (!e->event && !e->stopping) {
+    if (atomic_load(&e->fresh)) {
+      obs_thread_cond_wait_ms(&e->cond, &e->mutex, GATHER_MS < ms ? GATHER_MS : ms);
+    } else {
+      atomic_store(&e->sleeping, true);
+      if (!atomic_load(&e->fresh)) obs_thread_cond_wait_ms(&e->cond, &e->mutex, ms);
+      atomic_store(&e->sleeping, false);
+    }
+  }
+  e->event = false;
+  pthread_mutex_unlock(&e->mutex);
+}
+
+/* At the end: everything was acknowledged, or it takes too long. */
+static bool is_finished(obs_edge *e, uint64_t now) {
+  pthread_mutex_lock(&e->mutex);
+  bool stopping = e->stopping, late = stopping && now >= e->stop_at;
+  bool idle = e->flying == 0;
+  pthread_mutex_unlock(&e->mutex);
+  if (!stopping) return false;
+  bool done = e->synced && e->low + 1 >= obs_journal_next_seq(e->opts.journal);
+  return late || (idle && (done || e->nats == NULL || !obs_nats_is_connected(e->nats)));
+}
+
+static void *forward(void *arg) {
+  obs_edge *e = arg;
+  uint64_t now = obs_clock_mono_ms();
+  while (!is_finished(e, now)) {
+    atomic_store(&e->fresh, false); /* before the look: what comes behind it is seen the next time */
+    look_at_connection(e, now);
+    if (e->nats != NULL) {
+      take_results(e, now);
+      look_at_stream(e, now);
+      pthread_mutex_lock(&e->mutex);
+      bool stopping = e->stopping;
+      pthread_mutex_unlock(&e->mutex);
+      read_rows(e);
+      send_due(e, now, stopping);
+    }
+    look_at_spool(e, now);
+    save(e, now);
+    wait_for_work(e, now);
+    now = obs_clock_mono_ms();
+  }
+  e->save_at = 0;
+  e->low = find_low(e);
+  save(e, now);
+  return NULL;
+}
+
+/* ---- opening and closing ---- */
+
+observer_err obs_edge_open(const obs_edge_opts *opts, obs_edge **out, char *error, size_t size) {
+  char why[OBS_NATS_WHY_MAX] = "";
+  observer_err err = OBSERVER_E_NOMEM;
+  obs_edge *e = calloc(1, sizeof(*e));
+  *out = NULL;
+  if (e == NULL) return err;
+  e->opts = *opts;
+  e->away_since_ms = obs_clock_mono_ms();
+  if (pthread_mutex_init(&e->mutex, NULL) != 0) {
+    free(e);
+    return err;
+  }
+  if (obs_thread_cond_init(&e->cond) != OBSERVER_E_OK) {
+    pthread_mutex_destroy(&e->mutex);
+    free(e);
+    return err;
+  }
+  e->row = calloc(1, sizeof(*e->row));
+  if (e->row == NULL || (err = obs_batch_init(e->row)) != OBSERVER_E_OK) {
+    free(e->row);
+    e->row = NULL;
+    goto fail;
+  }
+  err = obs_edge_state_load(&e->state, opts->dir, obs_journal_next_seq(opts->journal), error, size);
+  if (err != OBSERVER_E_OK) goto fail;
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
+    e->parts[i].edge = e;
+    e->parts[i].place = e->state.places[i];
+    e->parts[i].largest = e->state.places[i].seq;
+    drop_batches(&e->parts[i], e->state.places[i].seq);
+  }
+  e->low = e->read = e->state.low;
+  if ((err = obs_journal_cursor_open(opts->journal, e->low + 1, &e->cursor)) != OBSERVER_E_OK) goto fail;
+  look_at_spool(e, obs_clock_mono_ms());
+  err = connect_nats(e, why);
+  if (err == OBSERVER_E_INVALID || err == OBSERVER_E_NOMEM) {
+    (void)snprintf(error, size, "forward: %s", why[0] != '\0' ? why : observer_strerror(err));
+    goto fail;
+  }
+  if (err != OBSERVER_E_OK) { /* a server that cannot be trusted or refuses the edge may be another one tomorrow */
+    obs_log_error("fleet", "%s", why);
+    disconnect_nats(e);
+    e->reopen_at = obs_clock_mono_ms() + REOPEN_MS;
+  }
+  *out = e;
+  return OBSERVER_E_OK;
+fail:
+  obs_edge_close(e);
+  return err;
+}
+
+observer_err obs_edge_start(obs_edge *e) {
+  observer_err err = obs_thread_start(&e->thread, "obs:forward", forward, e);
+  e->started = err == OBSERVER_E_OK;
+  return err;
+}
+
+void obs_edge_stop(obs_edge *e, uint32_t ms) {
+  if (!e->started) return;
+  pthread_mutex_lock(&e->mutex);
+  e->stopping = true;
+  e->stop_at = obs_clock_mono_ms() + ms;
+  signal_event(e);
+  pthread_mutex_unlock(&e->mutex);
+  (void)pthread_join(e->thread, NULL);
+  e->started = false;
+}
+
+void obs_edge_close(obs_edge *e) {
+  if (e == NULL) return;
+  disconnect_nats(e); /* from here on nothing calls back */
+  obs_journal_cursor_close(e->cursor);
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
+    obs_fleet_batch_fini(&e->parts[i].growing);
+    obs_buf_fini(&e->parts[i].sealed);
+  }
+  if (e->row != NULL) obs_batch_fini(e->row);
+  free(e->row);
+  pthread_cond_destroy(&e->cond);
+  pthread_mutex_destroy(&e->mutex);
+  free(e);
+}
+
+void obs_edge_get_counts(obs_edge *e, obs_edge_counts *out) {
+  pthread_mutex_lock(&e->mutex);
+  *out = e->counts;
+  out->connected = e->away_since_ms == 0;
+  pthread_mutex_unlock(&e->mutex);
+}

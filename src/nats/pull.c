@@ -1,0 +1,278 @@
+/* Reading a stream from a given message on. The server's consumer acknowledges to nobody and forgets what it has sent,
+ * so what gets lost on the way (a connection that ends, a server that restarts) shows as a gap in the consumer's own
+ * count, or as silence: then another consumer is made, behind the last message that was given out.
+ *
+ * (libnats' pull subscriptions refuse consumers without acknowledgements.) */
+#include "nats/internal.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+  NAME_MAX_BYTES = 128,
+  IDLE_S = 300,          /* the server forgets a consumer that nobody has asked for so long */
+  LEAST_BYTES = 2 << 20, /* of a request: a message always fits */
+  SILENCE_MS = 2000,     /* behind the end of a request the server says that it has ended */
+  GATHER_MS = 1          /* how long the next message of a request that is under way may take */
+};
+#define NS_PER_S INT64_C(1000000000)
+#define NS_PER_MS INT64_C(1000000)
+
+struct obs_nats_pull {
+  obs_nats *n;
+  char stream[NAME_MAX_BYTES], filter[NAME_MAX_BYTES];
+  char consumer[NAME_MAX_BYTES]; /* "": it has to be made */
+  obs_nats_box *box;
+  uint64_t next_seq; /* of the stream: none below is given out any more */
+  uint64_t taken;    /* messages of this consumer */
+  uint32_t want;     /* messages of it that may still come; 0: it has ended */
+  uint64_t ends_ms;  /* when it ends by itself */
+};
+
+static observer_err make_consumer(obs_nats_pull *p, char *why) {
+  jsConsumerConfig config;
+  jsConsumerInfo *info = NULL;
+  jsErrCode code = 0;
+  if (!obs_nats_is_connected(p->n)) {
+    obs_nats_say(why, "not connected");
+    return OBSERVER_E_NET;
+  }
+  (void)jsConsumerConfig_Init(&config);
+  config.AckPolicy = js_AckNone;
+  config.DeliverPolicy = js_DeliverByStartSequence;
+  config.OptStartSeq = p->next_seq;
+  config.FilterSubject = p->filter;
+  config.InactiveThreshold = IDLE_S * NS_PER_S;
+  config.Replicas = 1;
+  config.MemoryStorage = true;
+  natsStatus s = js_AddConsumer(&info, p->n->js, p->stream, &config, NULL, &code);
+  if (s == NATS_OK) (void)snprintf(p->consumer, sizeof(p->consumer), "%s", info->Name);
+  jsConsumerInfo_Destroy(info);
+  p->taken = 0;
+  p->want = 0;
+  return obs_nats_fail(s, code, p->stream, why);
+}
+
+static void drop_consumer(obs_nats_pull *p) {
+  jsOptions options;
+  (void)jsOptions_Init(&options);
+  options.Wait = 1000;
+  if (p->consumer[0] != '\0' && obs_nats_is_connected(p->n))
+    (void)js_DeleteConsumer(p->n->js, p->stream, p->consumer, &options, NULL); /* else the server forgets it */
+  p->consumer[0] = '\0';
+  p->want = 0;
+  p->box->request++; /* answers to the old one are passed over */
+}
+
+/* ---- what its messages come to ---- */
+
+static void free_box(obs_nats_box *box) {
+  natsSubscription_Destroy(box->sub);
+  natsInbox_Destroy(box->inbox);
+  free(box);
+}
+
+/* One that an earlier pull has left, else a new one. */
+static observer_err take_box(obs_nats *n, obs_nats_box **out, char *why) {
+  char subject[NAME_MAX_BYTES];
+  pthread_mutex_lock(&n->mutex);
+  *out = n->boxes;
+  if (*out != NULL) n->boxes = (*out)->next;
+  pthread_mutex_unlock(&n->mutex);
+  if (*out != NULL) return OBSERVER_E_OK;
+  obs_nats_box *box = calloc(1, sizeof(*box));
+  if (box == NULL) return OBSERVER_E_NOMEM;
+  natsStatus s = natsInbox_Create(&box->inbox);
+  if (s == NATS_OK) {
+    (void)snprintf(subject, sizeof(subject), "%s.*", (const char *)box->inbox);
+    s = natsConnection_SubscribeSync(&box->sub, n->nc, subject);
+  }
+  if (s == NATS_OK) s = natsSubscription_SetPendingLimits(box->sub, -1, -1); /* bounded by what is asked for */
+  observer_err err = obs_nats_fail(s, 0, "NATS: subscribe", why);
+  if (err != OBSERVER_E_OK)
+    free_box(box); /* nothing has come to it */
+  else
+    *out = box;
+  return err;
+}
+
+static void leave_box(obs_nats *n, obs_nats_box *box) {
+  pthread_mutex_lock(&n->mutex);
+  box->next = n->boxes;
+  n->boxes = box;
+  pthread_mutex_unlock(&n->mutex);
+}
+
+void obs_nats_free_boxes(obs_nats *n) {
+  while (n->boxes != NULL) {
+    obs_nats_box *box = n->boxes;
+    n->boxes = box->next;
+    free_box(box);
+  }
+}
+
+/* ---- a pull ---- */
+
+observer_err obs_nats_pull_open(obs_nats *n, const char *stream, const char *filter, uint64_t start_seq,
+                                obs_nats_pull **out, char *why) {
+  observer_err err = OBSERVER_E_INVALID;
+  obs_nats_pull *p = calloc(1, sizeof(*p));
+  *out = NULL;
+  if (p == NULL) return OBSERVER_E_NOMEM;
+  p->n = n;
+  p->next_seq = start_seq > 0 ? start_seq : 1;
+  if (snprintf(p->stream, sizeof(p->stream), "%s", stream) >= (int)sizeof(p->stream) ||
+      snprintf(p->filter, sizeof(p->filter), "%s", filter) >= (int)sizeof(p->filter)) {
+    obs_nats_say(why, "%s: too long a name", stream);
+    goto fail;
+  }
+  if ((err = take_box(n, &p->box, why)) != OBSERVER_E_OK) goto fail;
+  if ((err = make_consumer(p, why)) != OBSERVER_E_OK) goto fail;
+  *out = p;
+  return OBSERVER_E_OK;
+fail:
+  obs_nats_pull_close(p);
+  return err;
+}
+
+void obs_nats_pull_close(obs_nats_pull *p) {
+  if (p == NULL) return;
+  if (p->box != NULL) {
+    drop_consumer(p);
+    leave_box(p->n, p->box);
+  }
+  free(p);
+}
+
+static observer_err ask(obs_nats_pull *p, uint32_t max_msgs, uint64_t max_bytes, uint32_t timeout_ms, char *why) {
+  char subject[3 * NAME_MAX_BYTES], reply[NAME_MAX_BYTES], body[160];
+  if (max_bytes < LEAST_BYTES) max_bytes = LEAST_BYTES;
+  p->box->request++;
+  (void)snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s", p->stream, p->consumer);
+  (void)snprintf(reply, sizeof(reply), "%s.%" PRIu32, (const char *)p->box->inbox, p->box->request);
+  int n = snprintf(body, sizeof(body), "{\"batch\":%" PRIu32 ",\"max_bytes\":%" PRIu64 ",\"expires\":%" PRId64 "}",
+                   max_msgs, max_bytes, (int64_t)timeout_ms * NS_PER_MS);
+  if (!obs_nats_is_connected(p->n)) {
+    obs_nats_say(why, "not connected");
+    return OBSERVER_E_NET;
+  }
+  p->want = max_msgs;
+  p->ends_ms = obs_clock_mono_ms() + timeout_ms;
+  return obs_nats_fail(natsConnection_PublishRequest(p->n->nc, subject, reply, body, n), 0, "NATS: request", why);
+}
+
+/* `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`, newer servers with a domain
+ * and an account's hash behind `ACK`, and perhaps one token more at the end. */
+static bool read_place(const char *reply, uint64_t *stream_seq, uint64_t *consumer_seq, int64_t *time_ns,
+                       uint64_t *pending) {
+  enum { OLD = 9, NEW_FIRST = 2 };
+  const char *token[16];
+  int n = 0;
+  token[n++] = reply;
+  for (const char *dot = strchr(reply, '.'); dot != NULL && n < 16; dot = strchr(dot + 1, '.')) token[n++] = dot + 1;
+  if (n < OLD || strncmp(reply, "$JS.ACK.", 8) != 0) return false;
+  int first = n == OLD ? 0 : NEW_FIRST;
+  if (n < OLD + first) return false;
+  *stream_seq = strtoull(token[first + 5], NULL, 10);
+  *consumer_seq = strtoull(token[first + 6], NULL, 10);
+  *time_ns = strtoll(token[first + 7], NULL, 10);
+  *pending = strtoull(token[first + 8], NULL, 10);
+  return *stream_seq > 0 && *consumer_seq > 0;
+}
+
+typedef enum { NEXT_MESSAGE, NEXT_NONE, NEXT_LOST } next_result;
+
+/* A status of the server. 404, 408 and 409 of a request that got what there was: it has ended. What says that the
+ * consumer is gone, or that nobody answers, is a loss. */
+static next_result take_status(obs_nats_pull *p, natsMsg *msg, const char *status) {
+  const char *text = NULL, *subject = natsMsg_GetSubject(msg), *dot = strrchr(subject, '.');
+  int code = (int)strtol(status, NULL, 10);
+  if (dot == NULL || strtoul(dot + 1, NULL, 10) != p->box->request) return NEXT_NONE;
+  if (code == 100) return NEXT_NONE;
+  p->want = 0;
+  (void)natsMsgHeader_Get(msg, "Description", &text);
+  bool gone =
+      code == 503 ||
+      (code == 409 && text != NULL &&
+       (strstr(text, "Deleted") != NULL || strstr(text, "Shutdown") != NULL || strstr(text, "Leadership") != NULL));
+  return gone ? NEXT_LOST : NEXT_NONE;
+}
+
+static next_result take_message(obs_nats_pull *p, natsMsg *msg, obs_nats_message *out) {
+  const char *status = NULL;
+  uint64_t consumer_seq;
+  if (natsMsg_GetDataLength(msg) == 0 && natsMsgHeader_Get(msg, "Status", &status) == NATS_OK)
+    return take_status(p, msg, status);
+  const char *reply = natsMsg_GetReply(msg);
+  if (reply == NULL || !read_place(reply, &out->stream_seq, &consumer_seq, &out->time_ns, &out->pending))
+    return NEXT_NONE;
+  /* Of an earlier consumer, which began elsewhere. */
+  char own[2 * NAME_MAX_BYTES + 4];
+  (void)snprintf(own, sizeof(own), ".%s.%s.", p->stream, p->consumer);
+  if (strstr(reply, own) == NULL || out->stream_seq < p->next_seq) return NEXT_NONE;
+  if (consumer_seq != p->taken + 1) return NEXT_LOST;
+  p->taken++;
+  if (p->want > 0) p->want--;
+  out->subject = natsMsg_GetSubject(msg);
+  out->data = natsMsg_GetData(msg);
+  out->len = (size_t)natsMsg_GetDataLength(msg);
+  return NEXT_MESSAGE;
+}
+
+/* The next message, which may take `ms`. */
+static natsMsg *next(obs_nats_pull *p, int64_t ms, bool *ended) {
+  natsMsg *msg = NULL;
+  natsStatus s = natsSubscription_NextMsg(&msg, p->box->sub, ms > 0 ? ms : 1);
+  *ended = s != NATS_OK && s != NATS_TIMEOUT;
+  return s == NATS_OK ? msg : NULL;
+}
+
+observer_err obs_nats_pull_fetch(obs_nats_pull *p, uint32_t max_msgs, uint64_t max_bytes, uint32_t timeout_ms,
+                                 bool (*fn)(void *arg, const obs_nats_message *m), void *arg, char *why) {
+  uint64_t end = obs_clock_mono_ms() + timeout_ms, bytes = 0;
+  uint32_t given = 0;
+  bool ended = false;
+  while (given < max_msgs && bytes < max_bytes && !ended) {
+    uint64_t now = obs_clock_mono_ms();
+    observer_err err = OBSERVER_E_OK;
+    if (given == 0 && now >= end) break;
+    if (p->want > 0 && now > p->ends_ms + SILENCE_MS) drop_consumer(p);
+    if (p->consumer[0] == '\0') err = make_consumer(p, why);
+    if (err == OBSERVER_E_OK && p->want == 0) {
+      if (given > 0) break;
+      err = ask(p, max_msgs, max_bytes, (uint32_t)(end - now), why);
+    }
+    if (err != OBSERVER_E_OK) return given > 0 ? OBSERVER_E_OK : err;
+    obs_nats_message m = {0};
+    natsMsg *msg = next(p, given > 0 ? GATHER_MS : (int64_t)(end - now), &ended);
+    if (msg == NULL && given > 0) break;
+    if (msg == NULL) continue;
+    switch (take_message(p, msg, &m)) {
+    case NEXT_MESSAGE: {
+      bool more = fn(arg, &m);
+      given++;
+      bytes += m.len;
+      p->next_seq = m.stream_seq + 1;
+      natsMsg_Destroy(msg);
+      if (!more) return OBSERVER_E_OK;
+      continue;
+    }
+    case NEXT_LOST:
+      drop_consumer(p);
+      break;
+    case NEXT_NONE:
+      break;
+    }
+    natsMsg_Destroy(msg);
+  }
+  if (given > 0) return OBSERVER_E_OK;
+  if (ended) {
+    obs_nats_say(why, "the connection was closed");
+    return OBSERVER_E_CLOSED;
+  }
+  obs_nats_say(why, "no message came");
+  return OBSERVER_E_TIMEDOUT;
+}

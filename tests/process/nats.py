@@ -1,0 +1,144 @@
+"""Real nats-servers with JetStream for the tests: Debian's package, a folder of their own, free ports.
+
+    with Servers(folder) as nats:            # one server
+    with Servers(folder, count=3) as nats:   # a cluster; streams may have three replicas
+        nats.urls                            # of its servers
+        nats.kill(0), nats.start(0)          # kill -9, and again with the same store
+        nats.save("copy"), nats.restore("copy")   # the stores while no server runs: what a power cut can make of them
+
+Tests that need them end early where the package cannot be installed (`available`); scripts/deps.sh test installs it.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import unittest
+import urllib.request
+
+from harness import BUILD, SLOW, free_port, wait_until
+
+PROGRAM = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin")
+TOOL = os.path.join(BUILD, "tests", "nats_tool")
+
+
+def available():
+    """Whether there is a server, and the build has NATS."""
+    return PROGRAM is not None and subprocess.run([TOOL, "built-in"], check=False).returncode == 0
+
+
+needs_nats = unittest.skipUnless(available(), "no nats-server, or a build without libnats")
+
+
+class Servers:
+    def __init__(self, folder, count=1, sync=None, extra="", scheme="nats", ready=True):
+        """sync: sync_interval, such as "always" (a server of 2.10 or newer); extra: more of the configuration."""
+        self.folder, self.count, self.sync, self.extra, self.scheme = folder, count, sync, extra, scheme
+        self.ports = [free_port() for _ in range(count)]
+        self.routes = [free_port() for _ in range(count)]
+        self.monitors = [free_port() for _ in range(count)]
+        self.processes = [None] * count
+        os.makedirs(folder, exist_ok=True)
+        for n in range(count):
+            self.start(n, ready=False)
+        if ready:
+            self.wait()
+
+    @property
+    def urls(self):
+        return ["%s://127.0.0.1:%d" % (self.scheme, port) for port in self.ports]
+
+    def store(self, n):
+        return os.path.join(self.folder, "store%d" % n)
+
+    def config(self, n):
+        sync = "  sync_interval: %s\n" % self.sync if self.sync else ""
+        text = ('listen: "127.0.0.1:%d"\nhttp: "127.0.0.1:%d"\nserver_name: n%d\n%s\n'
+                'jetstream {\n  store_dir: "%s"\n  max_mem: 64M\n  max_file: 4G\n%s}\n'
+                % (self.ports[n], self.monitors[n], n, self.extra, self.store(n), sync))
+        if self.count > 1:
+            routes = ", ".join('"nats://127.0.0.1:%d"' % port for port in self.routes)
+            text += 'cluster {\n  name: test\n  listen: "127.0.0.1:%d"\n  routes: [%s]\n}\n' % (self.routes[n], routes)
+        path = os.path.join(self.folder, "n%d.conf" % n)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def start(self, n=0, ready=True):
+        with open(os.path.join(self.folder, "n%d.log" % n), "ab") as log:
+            self.processes[n] = subprocess.Popen([PROGRAM, "-c", self.config(n)], stdout=log, stderr=log)
+        if ready:
+            self.wait()
+
+    def ask(self, n, path):
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:%d%s" % (self.monitors[n], path), timeout=5) as answer:
+                return json.load(answer)
+        except (OSError, ValueError):
+            return None
+
+    def is_ready(self):
+        """Each that runs serves JetStream; a cluster has a leader of its meta group, whom all follow."""
+        running = [n for n in range(self.count) if self.processes[n] is not None]
+        for n in running:
+            health = self.ask(n, "/healthz")
+            if health is None or health.get("status") != "ok":
+                return False
+            if self.count > 1 and not ((self.ask(n, "/jsz") or {}).get("meta_cluster") or {}).get("leader"):
+                return False
+        return True
+
+    def wait(self, seconds=60):
+        wait_until(self.is_ready, seconds, "the nats-servers to be ready")
+
+    def kill(self, n=0):
+        """kill -9."""
+        self.processes[n].kill()
+        self.processes[n].wait()
+        self.processes[n] = None
+
+    def kill_all(self):
+        for n in range(self.count):
+            if self.processes[n] is not None:
+                self.kill(n)
+
+    def start_all(self):
+        for n in range(self.count):
+            if self.processes[n] is None:
+                self.start(n, ready=False)
+        self.wait()
+
+    def save(self, name):
+        """Copies the stores. No server may run."""
+        for n in range(self.count):
+            shutil.copytree(self.store(n), os.path.join(self.folder, name, "store%d" % n))
+
+    def restore(self, name):
+        """The stores as they were then. No server may run."""
+        for n in range(self.count):
+            shutil.rmtree(self.store(n))
+            shutil.copytree(os.path.join(self.folder, name, "store%d" % n), self.store(n))
+
+    def stop(self):
+        for n, process in enumerate(self.processes):
+            if process is None:
+                continue
+            process.terminate()
+            try:
+                process.wait(10 * SLOW)
+            except subprocess.TimeoutExpired:
+                self.kill(n)
+            self.processes[n] = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def tool(*args, url, options=(), check=True):
+    """Runs nats_tool; its output as rows of JSON."""
+    done = subprocess.run([TOOL, *options, *args[:1], url, *map(str, args[1:])], stdout=subprocess.PIPE,
+                          timeout=120 * SLOW, check=check)
+    return [json.loads(line) for line in done.stdout.splitlines()]

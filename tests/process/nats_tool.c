@@ -1,0 +1,220 @@
+/* What the tests of the fleet ask NATS, and measure beside it.
+ *
+ *   nats_tool built-in                       ends with 0: the build has NATS
+ *   nats_tool [--creds F] [--ca F] info URL STREAM          one row: what is known of the stream
+ *   nats_tool ... batches URL [FROM]                        a row for each batch of the fleet's stream, with its rows
+ *   nats_tool ... again URL EDGE P AFTER                    asks an edge as a worker does
+ *   nats_tool ... put URL BUCKET KEY VALUE                  writes a key
+ *   nats_tool ... ask URL SUBJECT TEXT                      what is answered to a message
+ *   nats_tool ... publish URL SUBJECT TEXT                  stores a message
+ *   nats_tool ... bench URL BYTES COUNT DEPTH               stores COUNT messages of BYTES with DEPTH under way */
+#include "base/clock.h"
+#include "base/json.h"
+#include "fleet/batch.h"
+#include "nats/jetstream.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char why[OBS_NATS_WHY_MAX];
+
+static void die(const char *what, observer_err err) {
+  fprintf(stderr, "nats_tool: %s: %s (%s)\n", what, why[0] != '\0' ? why : "failed", observer_strerror(err));
+  exit(1);
+}
+
+static void print_row(obs_buf *row) {
+  if (row->oom) die("row", OBSERVER_E_NOMEM);
+  printf("%.*s\n", (int)row->len, row->p);
+  row->len = 0;
+}
+
+static void info(obs_nats *n, const char *name) {
+  obs_nats_stream s;
+  obs_buf row = {0};
+  observer_err err = obs_nats_stream_look(n, name, &s, why);
+  if (err != OBSERVER_E_OK) die(name, err);
+  obs_json_writer w = obs_json_write(&row);
+  obs_json_object(&w, NULL);
+  obs_json_id(&w, "created", (uint64_t)s.created_ns);
+  obs_json_u64(&w, "first_seq", s.first_seq);
+  obs_json_u64(&w, "last_seq", s.last_seq);
+  obs_json_u64(&w, "messages", s.messages);
+  obs_json_u64(&w, "bytes", s.bytes);
+  obs_json_u64(&w, "replicas", s.replicas);
+  obs_json_end(&w);
+  print_row(&row);
+  obs_buf_fini(&row);
+}
+
+typedef struct {
+  uint64_t last;
+} reader;
+
+static bool print_batch(void *arg, const obs_nats_message *m) {
+  reader *r = arg;
+  obs_buf row = {0};
+  obs_fleet_batch_view v;
+  obs_fleet_row op;
+  char reason[OBS_FLEET_REASON_MAX];
+  bool ok = obs_fleet_batch_read(m->data, m->len, &v, reason);
+  obs_json_writer w = obs_json_write(&row);
+  obs_json_object(&w, NULL);
+  obs_json_u64(&w, "stream_seq", m->stream_seq);
+  obs_json_cstr(&w, "subject", m->subject);
+  if (!ok) obs_json_cstr(&w, "poison", reason);
+  if (ok) {
+    obs_json_id(&w, "edge", v.edge);
+    obs_json_u64(&w, "p", v.p);
+    obs_json_u64(&w, "prev", v.prev);
+    obs_json_array(&w, "rows");
+    while (obs_fleet_batch_next(&v, &op)) {
+      obs_json_array(&w, NULL);
+      obs_json_u64(&w, NULL, op.seq);
+      obs_json_i64(&w, NULL, op.received_ms);
+      obs_json_i64(&w, NULL, op.skew_ms);
+      obs_json_raw(&w, NULL, (obs_str){op.line, op.len, 0});
+      obs_json_end(&w);
+    }
+    obs_json_end(&w);
+  }
+  obs_json_end(&w);
+  print_row(&row);
+  obs_buf_fini(&row);
+  r->last = m->stream_seq;
+  return true;
+}
+
+static void batches(obs_nats *n, uint64_t from) {
+  obs_nats_stream s;
+  obs_nats_pull *pull;
+  reader r = {from > 0 ? from - 1 : 0};
+  observer_err err = obs_nats_stream_look(n, "OBSERVER_OPS", &s, why);
+  if (err == OBSERVER_E_OK) err = obs_nats_pull_open(n, "OBSERVER_OPS", "observer.ops.>", from, &pull, why);
+  if (err != OBSERVER_E_OK) die("OBSERVER_OPS", err);
+  while (r.last < s.last_seq) {
+    err = obs_nats_pull_fetch(pull, 500, 8 << 20, 5000, print_batch, &r, why);
+    if (err != OBSERVER_E_OK) die("fetch", err);
+  }
+  obs_nats_pull_close(pull);
+}
+
+static void again(obs_nats *n, const char *edge, const char *p, const char *after) {
+  char subject[64], body[96];
+  (void)snprintf(subject, sizeof(subject), "observer.again.%s", edge);
+  int len = snprintf(body, sizeof(body), "{\"p\":%s,\"after\":%s}", p, after);
+  observer_err err = obs_nats_send(n, subject, NULL, body, (size_t)len);
+  obs_nats_stream s; /* an answer of the server: it has what was sent before */
+  if (err == OBSERVER_E_OK) err = obs_nats_stream_look(n, "OBSERVER_OPS", &s, why);
+  if (err != OBSERVER_E_OK) die(subject, err);
+}
+
+static void put(obs_nats *n, const char *bucket, const char *key, const char *value) {
+  obs_nats_kv *kv;
+  observer_err err = obs_nats_kv_open(n, bucket, 1, 0, &kv, why);
+  if (err == OBSERVER_E_OK) err = obs_nats_kv_put(kv, key, value, strlen(value), NULL, why);
+  if (err != OBSERVER_E_OK) die(key, err);
+  obs_nats_kv_close(kv);
+}
+
+static _Atomic uint32_t under_way;
+static _Atomic uint64_t stored, failed;
+
+static void on_stored(void *arg, observer_err err, const char *text, uint64_t stream_seq, bool duplicate) {
+  (void)arg;
+  (void)text;
+  (void)stream_seq;
+  (void)duplicate;
+  atomic_fetch_add(err == OBSERVER_E_OK ? &stored : &failed, 1);
+  atomic_fetch_sub(&under_way, 1);
+}
+
+static void store(obs_nats *n, const char *subject, const void *data, size_t len, uint32_t depth) {
+  while (atomic_load(&under_way) >= depth) (void)usleep(20);
+  atomic_fetch_add(&under_way, 1);
+  observer_err err = obs_nats_publish(n, subject, NULL, data, len, 10000, on_stored, NULL, why);
+  if (err != OBSERVER_E_OK) die(subject, err);
+}
+
+static void publish(obs_nats *n, const char *subject, const char *text) {
+  store(n, subject, text, strlen(text), 1);
+  while (atomic_load(&under_way) > 0) (void)usleep(1000);
+  if (atomic_load(&failed) > 0) die(subject, OBSERVER_E_NET);
+}
+
+static void bench(obs_nats *n, size_t bytes, uint64_t count, uint32_t depth) {
+  static const char *const subjects[] = {"bench.>"};
+  obs_buf row = {0};
+  char *data = malloc(bytes);
+  char subject[32];
+  observer_err err = obs_nats_stream_ensure(n, "BENCH", subjects, 1, 1, 0, NULL, why);
+  if (err != OBSERVER_E_OK || data == NULL) die("BENCH", err);
+  for (size_t i = 0; i < bytes; i++) data[i] = (char)('a' + i * 7 % 26);
+  uint64_t start = obs_clock_mono_ns();
+  for (uint64_t i = 0; i < count; i++) {
+    (void)snprintf(subject, sizeof(subject), "bench.%" PRIu64, i % 64);
+    store(n, subject, data, bytes, depth);
+  }
+  while (atomic_load(&under_way) > 0) (void)usleep(20);
+  double seconds = (double)(obs_clock_mono_ns() - start) / 1e9;
+  obs_json_writer w = obs_json_write(&row);
+  obs_json_object(&w, NULL);
+  obs_json_u64(&w, "stored", atomic_load(&stored));
+  obs_json_u64(&w, "failed", atomic_load(&failed));
+  obs_json_double(&w, "seconds", seconds);
+  obs_json_double(&w, "bytes_per_second", (double)bytes * (double)count / seconds);
+  obs_json_end(&w);
+  print_row(&row);
+  obs_buf_fini(&row);
+  free(data);
+}
+
+/* Of JetStream's own subjects: what it says. */
+static void ask(obs_nats *n, const char *subject, const char *text) {
+  obs_buf answer = {0};
+  observer_err err = obs_nats_request(n, subject, text, strlen(text), 10000, &answer, why);
+  if (err != OBSERVER_E_OK) die(subject, err);
+  print_row(&answer);
+  obs_buf_fini(&answer);
+}
+
+int main(int argc, char **argv) {
+  obs_nats *n = NULL;
+  obs_nats_opts opts = {.nurls = 1, .name = "nats_tool"};
+  while (argc > 3 && strncmp(argv[1], "--", 2) == 0) {
+    const char **to = strcmp(argv[1], "--creds") == 0 ? &opts.creds_file
+                      : strcmp(argv[1], "--ca") == 0  ? &opts.ca_file
+                                                      : NULL;
+    if (to == NULL) break;
+    *to = argv[2];
+    argv += 2;
+    argc -= 2;
+  }
+  if (argc == 2 && strcmp(argv[1], "built-in") == 0) return obs_nats_is_built_in() ? 0 : 1;
+  if (argc < 3) return 2;
+  const char *command = argv[1], *url = argv[2];
+  opts.urls = &url;
+  observer_err err = obs_nats_open(&opts, &n, why);
+  if (err != OBSERVER_E_OK || !obs_nats_wait(n, 20000)) die(url, err);
+  if (strcmp(command, "info") == 0 && argc == 4)
+    info(n, argv[3]);
+  else if (strcmp(command, "ask") == 0 && argc == 5)
+    ask(n, argv[3], argv[4]);
+  else if (strcmp(command, "batches") == 0)
+    batches(n, argc > 3 ? strtoull(argv[3], NULL, 10) : 1);
+  else if (strcmp(command, "again") == 0 && argc == 6)
+    again(n, argv[3], argv[4], argv[5]);
+  else if (strcmp(command, "put") == 0 && argc == 6)
+    put(n, argv[3], argv[4], argv[5]);
+  else if (strcmp(command, "publish") == 0 && argc == 5)
+    publish(n, argv[3], argv[4]);
+  else if (strcmp(command, "bench") == 0 && argc == 6)
+    bench(n, strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10), (uint32_t)strtoul(argv[5], NULL, 10));
+  else
+    return 2;
+  obs_nats_close(n);
+  return 0;
+}
