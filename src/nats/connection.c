@@ -244,7 +244,7 @@ observer_err obs_nats_open(const obs_nats_opts *opts, obs_nats **out, char *why)
   return OBSERVER_E_OK;
 fail:
   /* A certificate that nobody vouches for, or refused credentials, end it at once. */
-  if (n->nc != NULL && obs_nats_is_closed(n)) say_refused(n, why);
+  if (n->nc != NULL && natsConnection_IsClosed(n->nc)) say_refused(n, why);
   natsOptions_Destroy(options);
   obs_nats_close(n);
   return err;
@@ -280,12 +280,16 @@ bool obs_nats_is_connected(obs_nats *n) {
   return atomic_load(&n->connected);
 }
 
+/* Not asked of libnats, which may hold its lock for as long as an attempt to connect takes. */
 bool obs_nats_is_closed(obs_nats *n) {
-  return natsConnection_IsClosed(n->nc);
+  pthread_mutex_lock(&n->mutex);
+  bool closed = n->closed;
+  pthread_mutex_unlock(&n->mutex);
+  return closed;
 }
 
 observer_err obs_nats_check(obs_nats *n, observer_err err, char *why) {
-  if (err != OBSERVER_E_OK && obs_nats_is_closed(n)) say_refused(n, why);
+  if (err != OBSERVER_E_OK && natsConnection_IsClosed(n->nc)) say_refused(n, why);
   return err;
 }
 

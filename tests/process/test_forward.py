@@ -195,7 +195,7 @@ class Faults(ForwardTest):
             answer = daemon.post("/v1/observer/event", op)
             if answer.status == 200:
                 accepted += 1
-                self.assertLess(accepted, 2000)
+                self.assertLess(accepted, 20000)
             else:
                 refused = answer
         self.assertEqual(refused.status, 503)
