@@ -95,11 +95,6 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   pthread_mutex_lock(&c->lock);
   bool is_held = c->held_why[0] != '\0' && !pauses;
   observer_err err = c->stopping ? OBSERVER_E_CLOSED : c->queued >= room || is_held ? OBSERVER_E_FULL : OBSERVER_E_OK;
-  (void)snprintf(b->error_text, sizeof(b->error_text), "%s",
-                 err == OBSERVER_E_CLOSED ? "shutting down"
-                 : err == OBSERVER_E_OK   ? ""
-                 : is_held                ? c->held_why
-                                          : "queue full");
   if (err == OBSERVER_E_OK) {
     bool was_empty = obs_commit_is_idle(c);
     obs_commit_list_push(!ask ? &c->queue : b->pipelined ? &c->more : &c->asks, b);
@@ -107,6 +102,9 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
     c->queued_asks += ask;
     c->quiet = c->quiet || was_empty;
     if ((c->quiet && !b->more) || (c->gather > 0 && c->queued_asks >= c->gather)) wake(c);
+  } else {
+    const char *why = err == OBSERVER_E_CLOSED ? "shutting down" : is_held ? c->held_why : "queue full";
+    (void)snprintf(b->error_text, sizeof(b->error_text), "%s", why);
   }
   pthread_mutex_unlock(&c->lock);
   if (err == OBSERVER_E_OK) return err;

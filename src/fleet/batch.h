@@ -36,7 +36,7 @@ enum {
 /* Where an op belongs: all of a session are in one partition, else all of a sig_hash, else all that a source does at an
  * endpoint. It depends on the op alone, so that a retry through another edge comes to the same. */
 uint32_t obs_fleet_partition(const obs_op *op, uint32_t partitions);
-/* The same of a journal's row, in a fifth of the time that decoding it takes. False: the row has to be decoded. */
+/* The same of a journal's row, without decoding all of it. False: that is needed. */
 bool obs_fleet_partition_of_row(const char *line, size_t len, uint32_t partitions, uint32_t *out);
 
 typedef struct {

@@ -84,6 +84,7 @@ struct obs_edge {
   uint64_t again_at[OBS_FLEET_PARTITIONS];
   uint64_t away_since_ms; /* monotonic; 0: connected */
   obs_edge_counts counts;
+  uint64_t shown_low; /* `low`, for those who count */
 
   _Atomic bool fresh, sleeping;
 };
@@ -527,14 +528,13 @@ static void tell_full(obs_edge *e, uint64_t bytes, uint64_t now) {
 
 static void look_at_spool(obs_edge *e, uint64_t now) {
   e->low = find_low(e);
-  uint64_t next = obs_journal_next_seq(e->opts.journal);
   uint64_t bytes = obs_journal_bytes_from(e->opts.journal, e->low + 1);
   int64_t oldest = oldest_received(e), age = oldest != INT64_MAX ? obs_clock_receipt_ms() - oldest : 0;
   obs_journal_hold(e->opts.journal, e->low + 1, e->opts.linger_ms);
+  bool empty = obs_journal_next_seq(e->opts.journal) <= e->low + 1;
   pthread_mutex_lock(&e->mutex);
-  e->counts.spool_ops = next > e->low + 1 ? next - e->low - 1 : 0;
-  e->counts.spool_bytes = bytes;
-  if (age == 0 && e->counts.spool_ops > 0 && e->away_since_ms > 0) age = (int64_t)(now - e->away_since_ms);
+  e->shown_low = e->low;
+  if (age == 0 && !empty && e->away_since_ms > 0) age = (int64_t)(now - e->away_since_ms);
   e->counts.spool_age_ms = age > 0 ? (uint64_t)age : 0;
   pthread_mutex_unlock(&e->mutex);
   if (bytes >= e->opts.spool_bytes) {
@@ -750,5 +750,10 @@ void obs_edge_get_counts(obs_edge *e, obs_edge_counts *out) {
   pthread_mutex_lock(&e->mutex);
   *out = e->counts;
   out->connected = e->away_since_ms == 0;
+  uint64_t low = e->shown_low;
   pthread_mutex_unlock(&e->mutex);
+  /* Of this moment: what was acknowledged to a producer is in it, or in the stream. */
+  uint64_t next = obs_journal_next_seq(e->opts.journal);
+  out->spool_ops = next > low + 1 ? next - low - 1 : 0;
+  out->spool_bytes = obs_journal_bytes_from(e->opts.journal, low + 1);
 }

@@ -27,6 +27,8 @@ enum {
   INFO_MAX = 64 << 10
 };
 
+#define REFUSED "its certificate or our credentials were refused: "
+
 bool obs_nats_is_built_in(void) {
   return true;
 }
@@ -128,7 +130,7 @@ static void on_closed(natsConnection *nc, void *arg) {
   const char *why = NULL;
   char text[OBS_NATS_WHY_MAX];
   (void)natsConnection_GetLastError(nc, &why);
-  (void)snprintf(text, sizeof(text), "%s", why != NULL && *why != '\0' ? why : "closed");
+  (void)snprintf(text, sizeof(text), REFUSED "%s", why != NULL && *why != '\0' ? why : "closed");
   pthread_mutex_lock(&n->mutex);
   bool stopping = n->stopping;
   pthread_mutex_unlock(&n->mutex);
@@ -195,10 +197,11 @@ static natsStatus set_options(natsOptions *to, const obs_nats_opts *o, obs_nats 
   return s;
 }
 
-static void say_refused(const obs_nats *n, char *why) {
+static observer_err say_refused(const obs_nats *n, char *why) {
   const char *text = NULL;
   (void)natsConnection_GetLastError(n->nc, &text);
-  obs_nats_say(why, "NATS: its certificate or our credentials were refused: %s", text != NULL ? text : "");
+  obs_nats_say(why, "NATS: " REFUSED "%s", text != NULL ? text : "");
+  return OBSERVER_E_DENIED;
 }
 
 observer_err obs_nats_open(const obs_nats_opts *opts, obs_nats **out, char *why) {
@@ -244,7 +247,7 @@ observer_err obs_nats_open(const obs_nats_opts *opts, obs_nats **out, char *why)
   return OBSERVER_E_OK;
 fail:
   /* A certificate that nobody vouches for, or refused credentials, end it at once. */
-  if (n->nc != NULL && obs_nats_is_closed(n)) say_refused(n, why);
+  if (n->nc != NULL && natsConnection_IsClosed(n->nc)) err = say_refused(n, why);
   natsOptions_Destroy(options);
   obs_nats_close(n);
   return err;
@@ -283,13 +286,16 @@ bool obs_nats_is_connected(obs_nats *n) {
   return atomic_load(&n->connected);
 }
 
+/* Not asked of libnats, which may hold its lock for as long as an attempt to connect takes. */
 bool obs_nats_is_closed(obs_nats *n) {
-  return natsConnection_IsClosed(n->nc);
+  pthread_mutex_lock(&n->mutex);
+  bool closed = n->closed;
+  pthread_mutex_unlock(&n->mutex);
+  return closed;
 }
 
 observer_err obs_nats_check(obs_nats *n, observer_err err, char *why) {
-  if (err != OBSERVER_E_OK && obs_nats_is_closed(n)) say_refused(n, why);
-  return err;
+  return err != OBSERVER_E_OK && natsConnection_IsClosed(n->nc) ? say_refused(n, why) : err;
 }
 
 bool obs_nats_wait(obs_nats *n, uint32_t timeout_ms) {

@@ -195,7 +195,7 @@ class Faults(ForwardTest):
             answer = daemon.post("/v1/observer/event", op)
             if answer.status == 200:
                 accepted += 1
-                self.assertLess(accepted, 2000)
+                self.assertLess(accepted, 20000)
             else:
                 refused = answer
         self.assertEqual(refused.status, 503)
@@ -343,7 +343,7 @@ class Access(ForwardTest):
         self.record(stranger, 0, 10)
         wait_until(lambda: self.metric(stranger, "spool_ops") == 10, 10, "the spool to be counted")
         self.assertEqual(self.metric(stranger, "forward_connected"), 0)
-        self.assertIn("NATS: its certificate or our credentials were refused: ", stranger.stderr())
+        wait_until(lambda: "its certificate or our credentials were refused: " in stranger.stderr(), 20, "the log")
 
     def test_creds_file(self):
         """The user's JWT and seed; a user of an account that the servers do not know is refused."""
@@ -361,7 +361,7 @@ class Access(ForwardTest):
         self.record(stranger, 0, 10)
         wait_until(lambda: self.metric(stranger, "spool_ops") == 10, 10, "the spool to be counted")
         self.assertEqual(self.metric(stranger, "forward_connected"), 0)
-        self.assertIn("NATS: its certificate or our credentials were refused: ", stranger.stderr())
+        wait_until(lambda: "its certificate or our credentials were refused: " in stranger.stderr(), 20, "the log")
 
     def test_password_that_becomes_right(self):
         """Refused credentials end libnats' connection for good: the edge opens another."""
