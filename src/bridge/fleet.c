@@ -12,7 +12,7 @@ static obs_merge *ask(obs_connection *s) {
   obs_merge *m = NULL;
   obs_fleet_query *fleet = o->fleet != NULL ? o->fleet(o->fleet_arg) : NULL;
   if (o->fleet == NULL)
-    obs_answer_error(&s->http.answer, &s->http.out, 503,
+    obs_answer_error(&s->http.answer, &s->http.out, 400,
                      "scope: this daemon belongs to no fleet (it has neither --forward nor --jetstream)");
   else if (fleet == NULL)
     obs_answer_error(&s->http.answer, &s->http.out, 503, "the fleet cannot be asked: NATS refuses this daemon");

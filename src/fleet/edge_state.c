@@ -84,7 +84,8 @@ static observer_err load(obs_edge_state *s, int dir, uint64_t next_seq) {
   cJSON *row = read_file(dir, edge_file, &err);
   bool known = obs_row_id(row, "edge", &s->edge) && s->edge != 0;
   cJSON_Delete(row);
-  if (!known && err != OBSERVER_E_NOTFOUND && err != OBSERVER_E_CORRUPT && err != OBSERVER_E_OK) return err;
+  /* Another id would have all that was forwarded counted once more. */
+  if (!known && err != OBSERVER_E_NOTFOUND) return err != OBSERVER_E_OK ? err : OBSERVER_E_CORRUPT;
   if (known && !read_forward(dir, s)) *s = (obs_edge_state){.edge = s->edge};
   if (known && !is_ahead(s, next_seq)) return OBSERVER_E_OK;
   if (known)
@@ -102,7 +103,10 @@ observer_err obs_edge_state_load(obs_edge_state *s, const char *dir, uint64_t ne
   *s = (obs_edge_state){0};
   int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   observer_err err = fd >= 0 ? load(s, fd, next_seq) : obs_file_err(errno);
-  if (err != OBSERVER_E_OK) (void)snprintf(error, size, "forward: %s/%s: %s", dir, edge_file, observer_strerror(err));
+  if (err != OBSERVER_E_OK)
+    (void)snprintf(error, size, "forward: %s/%s: %s%s", dir, edge_file, observer_strerror(err),
+                   err == OBSERVER_E_CORRUPT ? "; without it this is a new edge, which forwards all of its journal"
+                                             : "");
   if (fd >= 0) (void)close(fd);
   return err;
 }

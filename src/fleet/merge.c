@@ -76,8 +76,8 @@ observer_err obs_merge_add(obs_merge *m, const void *data, size_t len, int64_t m
   if (m->ended) return tell(OBSERVER_E_INVALID, reason, "the answer was made already");
   if (m->parts[x.opts.p] != MISSING) return tell(OBSERVER_E_INVALID, reason, "its partition came before");
   observer_err err = merge_views(m, &x, now_ms);
-  if (err == OBSERVER_E_CORRUPT) return tell(err, reason, "a part of it is wrong");
-  if (err != OBSERVER_E_OK) return tell(err, reason, "no memory");
+  if (err != OBSERVER_E_OK)
+    return tell(err == OBSERVER_E_NEWER ? OBSERVER_E_CORRUPT : err, reason, obs_partition_flaw(err));
   m->parts[x.opts.p] = rebuilding ? REBUILDING : HERE;
   n->missing--;
   n->rebuilding += rebuilding;

@@ -467,6 +467,12 @@ static void swap_parts(obs_partition *p, obs_partition *from) {
 #undef SWAP
 }
 
+const char *obs_partition_flaw(observer_err err) {
+  return err == OBSERVER_E_CORRUPT ? "a part of it is wrong"
+         : err == OBSERVER_E_NEWER ? "a part of it is of a later version"
+                                   : "no memory";
+}
+
 observer_err obs_partition_load(obs_partition *p, const void *data, size_t len, int64_t now_ms,
                                 char reason[OBS_FLEET_REASON_MAX]) {
   obs_partition_saved x;
@@ -477,7 +483,8 @@ observer_err obs_partition_load(obs_partition *p, const void *data, size_t len, 
   if (err == OBSERVER_E_OK)
     swap_parts(p, loaded);
   else
-    (void)refuse(reason, why != NULL ? why : err == OBSERVER_E_CORRUPT ? "a part of it is wrong" : "no memory");
+    (void)refuse(reason, why != NULL ? why : obs_partition_flaw(err));
+  if (err == OBSERVER_E_NEWER) err = OBSERVER_E_CORRUPT; /* of as little use */
   obs_partition_close(loaded);
   return err;
 }

@@ -104,5 +104,7 @@ bool obs_partition_read(const void *data, size_t len, obs_partition_saved *out, 
  */
 observer_err obs_partition_read_views(const obs_partition_saved *x, int64_t now_ms, obs_state **state,
                                       obs_clusters **clusters, obs_newest *newest);
+/* Why that, or a load, failed, in words. */
+const char *obs_partition_flaw(observer_err err);
 
 #endif

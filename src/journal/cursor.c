@@ -120,7 +120,10 @@ static observer_err read_part(obs_journal_cursor *c, obs_journal_scan_row fn, vo
   pthread_mutex_lock(&j->lock);
   observer_err err = find_locked(c);
   pthread_mutex_unlock(&j->lock);
-  if (err == OBSERVER_E_NOTFOUND) return OBSERVER_E_OK;
+  if (err == OBSERVER_E_NOTFOUND) {
+    *more = c->next < atomic_load(&j->next_seq); /* they are written, but not yet when they were received */
+    return OBSERVER_E_OK;
+  }
   if (err == OBSERVER_E_OK) err = obs_journal_reading_open(&c->r);
   if (err == OBSERVER_E_NOTFOUND) { /* retention took the segment just now: its rows are passed over */
     obs_journal_cursor_seek(c, c->r.end_seq);

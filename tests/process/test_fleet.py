@@ -120,7 +120,7 @@ class Views(FleetTest):
         daemon = self.start()
         for view in ("summary", "stats", "clusters"):
             answer = daemon.get("/v1/observer/%s?scope=cluster" % view)
-            self.assertEqual(answer.status, 503)
+            self.assertEqual(answer.status, 400)
             self.assertEqual(answer.json["error"], "scope: this daemon belongs to no fleet (it has neither --forward nor "
                                                    "--jetstream)")
 

@@ -395,6 +395,21 @@ class Access(ForwardTest):
         self.assertNotEqual(daemon.run_to_exit(), 0)
         self.assertIn("forward: needs a journal, and there is none with ephemeral", daemon.stderr())
 
+    def test_damaged_identity(self):
+        """Under another id, all that was forwarded would be counted once more."""
+        daemon = self.start(args=["--forward", "nats://127.0.0.1:1"])
+        daemon.stop()
+        path = os.path.join(daemon.data_dir, "edge")
+        for damage in ("", "{", '{"v":1}\n', '{"v":2,"edge":"0123456789abcdef"}\n'):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(damage)
+            code, said = daemon.run_to_exit()
+            self.assertEqual(code, 1)
+            self.assertIn("forward: %s: corrupt data; without it this is a new edge, which forwards all of its journal\n"
+                          % path, said)
+            with open(path, encoding="utf-8") as f:
+                self.assertEqual(f.read(), damage)
+
     def test_fleet_with_other_partitions(self):
         servers = self.servers()
         nats.tool("put", "OBSERVER_FLEET", "partitions", "32", url=servers.urls[0])
