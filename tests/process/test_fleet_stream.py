@@ -1,0 +1,92 @@
+"""A fleet's stream that loses, repeats or spoils what was in it, and buckets that are lost: the summary is at the end a recount."""
+
+import nats
+from fleet import PARTITIONS, FleetTest
+from harness import main, wait_until
+
+
+class Stream(FleetTest):
+    def test_the_stream_goes_back(self):
+        """All servers lose what they had not synced: the edge publishes it again, workers begin at an earlier checkpoint."""
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        worker = self.worker(servers, "worker")
+        self.wait_settled(worker)
+        self.record(edge, 1000)
+        self.check(edge, edge)
+        wait_until(lambda: self.metric(edge, "forward_ops_total") == 1000, 30, "all to be forwarded")
+        servers.kill_all()
+        servers.save("before")
+        servers.start_all()
+        self.wait_settled(worker)
+        self.record(edge, 2000)
+        self.check(edge, edge)
+        servers.kill_all()
+        servers.restore("before")
+        servers.start_all()
+        self.record(edge, 500)
+        self.check(edge, edge, seconds=90)
+        self.assertGreater(self.metric(worker, "fleet_rewinds_total"), 0)
+
+    def test_a_stream_made_anew_is_refused_until_told(self):
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        worker = self.worker(servers, "worker")
+        self.wait_settled(worker)
+        self.record(edge, 500)
+        self.check(edge, edge)
+        self.ask(servers, "$JS.API.STREAM.DELETE.OBSERVER_OPS")
+        wait_until(lambda: worker.get("/readyz").status == 503, 60, "the worker to notice")
+        self.assertIn("the stream OBSERVER_OPS was made anew", worker.get("/readyz").json["reasons"][0])
+        worker.stop()
+        worker.args.append("--accept-new-stream")
+        worker.start()
+        self.wait_settled(worker)
+        self.assertEqual(worker.get("/readyz").status, 200)
+
+    def test_what_cannot_be_read_is_put_aside(self):
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        worker = self.worker(servers, "worker")
+        self.wait_settled(worker)
+        self.record(edge, 500)
+        nats.tool("publish", "observer.ops.7.0123456789abcdef", "no batch", url=servers.urls[0])
+        wait_until(lambda: self.metric(worker, "fleet_poison_total") == 1, 30, "the message to be counted")
+        self.record(edge, 500)
+        self.check(edge, edge)
+        dead = lambda: self.ask(servers, "$JS.API.STREAM.INFO.OBSERVER_DEAD")["state"]["messages"]
+        wait_until(lambda: dead() == 1, 30, "the message to be put aside")
+
+    def test_holes_are_filled(self):
+        """Messages that nobody has folded are lost: the edge is asked to publish again, and does."""
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        self.record(edge, 1000)
+        wait_until(lambda: self.metric(edge, "forward_ops_total") == 1000, 30, "all to be forwarded")
+        self.ask(servers, "$JS.API.STREAM.PURGE.OBSERVER_OPS")
+        worker = self.worker(servers, "worker")
+        self.wait_settled(worker)
+        self.record(edge, 1000)
+        self.check(edge, edge)
+        self.assertGreater(self.metric(worker, "fleet_holes_total"), 0)
+
+    def test_the_buckets_are_lost(self):
+        """With the leases, who holds what, and with the checkpoints, what has been folded: it is folded again."""
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        workers = [self.worker(servers, "worker%d" % n) for n in range(2)]
+        self.wait_settled(*workers)
+        self.record(edge, 2000)
+        self.check(edge, edge)
+        for bucket in ("LEASES", "CHECKPOINTS", "FLEET"):
+            self.ask(servers, "$JS.API.STREAM.DELETE.KV_OBSERVER_" + bucket)
+        lost = lambda: sum(self.metric(w, "fleet_partitions_lost_total") for w in workers)
+        wait_until(lambda: lost() == PARTITIONS, 60, "the loss to be noticed")
+        self.wait_settled(*workers)
+        self.record(edge, 1000)
+        for asked in (edge, *workers):
+            self.check(asked, edge)
+
+
+if __name__ == "__main__":
+    main()
