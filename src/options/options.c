@@ -179,14 +179,14 @@ static bool key_is(const char *name, const char *key) {
 }
 
 const obs_option *obs_options_of_key(obs_option_table table, const char *section, const char *key) {
-  for (size_t i = 0; i < table.n; i++) {
-    const obs_option *option = &table.at[i];
-    if (option->section != NULL && strcmp(option->section, section) == 0 && key_is(option->name, key)) return option;
-  }
-  return NULL;
+  const obs_option *option = table.at, *end = table.at + table.n;
+  while (option < end &&
+         (option->section == NULL || strcmp(option->section, section) != 0 || !key_is(option->name, key)))
+    option++;
+  return option < end ? option : NULL;
 }
 
-/* A value without its quotes (the older port's file is TOML) and without the comment behind it. */
+/* A value without quotes around it and without the comment behind it. */
 static void read_value(const char *raw, char text[FILE_LINE]) {
   size_t n = strlen(raw);
   bool outer = n >= 2 && raw[0] == '"' && raw[n - 1] == '"'; /* it may have others within */
