@@ -81,34 +81,55 @@ class KubernetesTest(DaemonTest):
         done = subprocess.run([OBSERVERD, *args, "--check-config"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 
+    def check_instance(self, documents):
+        """A StatefulSet and what belongs to it: selectors meet labels, ports meet names, and the daemon takes its arguments."""
+        for document in documents:
+            self.check(document)
+            self.assertEqual(document["metadata"]["namespace"], "observer")
+        by_kind = {d["kind"]: d["spec"] for d in documents}
+        labels = by_kind["StatefulSet"]["template"]["metadata"]["labels"]
+        for selector in (by_kind["StatefulSet"]["selector"]["matchLabels"], by_kind["Service"]["selector"],
+                         by_kind["NetworkPolicy"]["podSelector"]["matchLabels"], by_kind["PodMonitor"]["selector"]["matchLabels"],
+                         by_kind["PodDisruptionBudget"]["selector"]["matchLabels"]):
+            self.assertEqual(selector, labels)
+        services = {d["metadata"]["name"]: d["spec"] for d in documents if d["kind"] == "Service"}
+        self.assertEqual(services[by_kind["StatefulSet"]["serviceName"]]["clusterIP"], "None")
+        pod = by_kind["StatefulSet"]["template"]["spec"]
+        container = pod["containers"][0]
+        ports = {p["name"]: p["containerPort"] for p in container["ports"]}
+        for service in services.values():
+            for port in service["ports"]:
+                self.assertEqual(ports[port["targetPort"]], port["port"])
+        self.assertEqual({p["port"] for p in by_kind["NetworkPolicy"]["ingress"][0]["ports"]}, set(ports.values()))
+        dns = by_kind["NetworkPolicy"]["egress"][0]["to"][0]["podSelector"]["matchLabels"]
+        self.assertEqual(dns, {"k8s-app": "kube-dns"})
+        self.assertIn(by_kind["PodMonitor"]["podMetricsEndpoints"][0]["port"], ports)
+        self.check_pod(pod, [c["metadata"]["name"] for c in by_kind["StatefulSet"]["volumeClaimTemplates"]])
+        self.check_daemon(container)
+        return by_kind
+
     def test_overlays(self):
         for overlay in ("single", "tls"):
             documents = rendered(overlay)
             kinds = [d["kind"] for d in documents]
             self.assertEqual(sorted(kinds), ["NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "Service", "Service", "StatefulSet"])
-            for document in documents:
-                self.check(document)
-                self.assertEqual(document["metadata"]["namespace"], "observer")
-            by_kind = {d["kind"]: d["spec"] for d in documents}
-            labels = by_kind["StatefulSet"]["template"]["metadata"]["labels"]
-            for selector in (by_kind["StatefulSet"]["selector"]["matchLabels"], by_kind["Service"]["selector"],
-                             by_kind["NetworkPolicy"]["podSelector"]["matchLabels"], by_kind["PodMonitor"]["selector"]["matchLabels"],
-                             by_kind["PodDisruptionBudget"]["selector"]["matchLabels"]):
-                self.assertEqual(selector, labels)
-            services = {d["metadata"]["name"]: d["spec"] for d in documents if d["kind"] == "Service"}
-            self.assertEqual(services[by_kind["StatefulSet"]["serviceName"]]["clusterIP"], "None")
-            pod = by_kind["StatefulSet"]["template"]["spec"]
-            container = pod["containers"][0]
-            ports = {p["name"]: p["containerPort"] for p in container["ports"]}
-            for service in services.values():
-                for port in service["ports"]:
-                    self.assertEqual(ports[port["targetPort"]], port["port"])
-            self.assertEqual({p["port"] for p in by_kind["NetworkPolicy"]["ingress"][0]["ports"]}, set(ports.values()))
-            dns = by_kind["NetworkPolicy"]["egress"][0]["to"][0]["podSelector"]["matchLabels"]
-            self.assertEqual(dns, {"k8s-app": "kube-dns"})
-            self.assertIn(by_kind["PodMonitor"]["podMetricsEndpoints"][0]["port"], ports)
-            self.check_pod(pod, [c["metadata"]["name"] for c in by_kind["StatefulSet"]["volumeClaimTemplates"]])
-            self.check_daemon(container)
+            self.check_instance(documents)
+
+    def test_cluster(self):
+        """Edges and workers, each with its own labels: a producer's connection never comes to a worker. Both reach NATS."""
+        parts = {}
+        for document in rendered("cluster"):
+            parts.setdefault(document["metadata"]["labels"]["app.kubernetes.io/name"], []).append(document)
+        self.assertEqual(sorted(parts), ["observer", "observer-worker"])
+        self.assertEqual(sorted(d["kind"] for d in parts["observer-worker"]),
+                         ["NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "Service", "StatefulSet"])
+        for name, option in (("observer", "OBSERVER_FORWARD"), ("observer-worker", "OBSERVER_JETSTREAM")):
+            found = self.check_instance(parts[name])
+            env = {v["name"]: v.get("value") for v in found["StatefulSet"]["template"]["spec"]["containers"][0]["env"]}
+            host, port = re.fullmatch(r"nats://(\w+):(\d+)", env[option]).groups()
+            self.assertEqual(found["NetworkPolicy"]["egress"][1],
+                             {"to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": host}}}],
+                              "ports": [{"protocol": "TCP", "port": int(port)}]})
 
     def test_sidecar(self):
         for document in read("examples/sidecar.yaml"):
@@ -117,7 +138,7 @@ class KubernetesTest(DaemonTest):
 
     def test_everything_is_looked_at(self):
         found = sorted(os.listdir(FOLDER)) + sorted(os.listdir(os.path.join(FOLDER, "overlays"))) + sorted(os.listdir(os.path.join(FOLDER, "examples")))
-        self.assertEqual(found, ["base", "examples", "overlays", "single", "tls", "sidecar.yaml"])
+        self.assertEqual(found, ["base", "examples", "overlays", "cluster", "single", "tls", "sidecar.yaml"])
         listed = read("base/kustomization.yaml")[0]["resources"]
         self.assertEqual(sorted(listed + ["kustomization.yaml"]), sorted(os.listdir(os.path.join(FOLDER, "base"))))
 
