@@ -215,7 +215,7 @@ class Pages(DaemonTest):
         for flag, meta in flags:
             self.assertRegex(text, r"(?m)^       (-h, )?%s( |$)" % re.escape(flag + (" " + meta if meta else "")))
         self.assertIn("OBSERVERD(8)", text)
-        self.assertIn("OBSERVER_DATA_DIR is --data-dir", text)
+        self.assertIn("OBSERVER_DATA_DIR is --data-dir", " ".join(text.split()))  # lines are filled
         self.assertIn("       GATEWAY_URL\n", text)
         self.assertLess(text.count("\n              as --"), 5)  # the older observers' names, not each option's variable
         daemon = self.start(args=["--segment-bytes", "4K"])
