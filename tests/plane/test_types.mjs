@@ -39,7 +39,9 @@ function kinds(schema) {
   const s = whole(schema);
   if (s.anyOf ?? s.oneOf) return (s.anyOf ?? s.oneOf).flatMap(kinds);
   const types = [s.type ?? (s.enum ? s.enum.map((v) => (v === null ? 'null' : typeof v)) : Object.keys(s.properties).length ? 'object' : 'any')].flat();
-  return [...new Set(types)].map((type) => ({ type, schema: s }));
+  // A seq of a fleet is a text; the page asks its own daemon alone.
+  const own = s.description?.includes('; with scope=cluster `') ? types.filter((type) => type !== 'string') : types;
+  return [...new Set(own)].map((type) => ({ type, schema: s }));
 }
 
 function compare(type, schema, path, say, seen = new Set()) {

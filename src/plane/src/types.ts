@@ -265,7 +265,7 @@ export interface SummaryWindow extends Tally {
 export interface Summary {
   lifetime: Omit<SummaryWindow, 'seconds'>;
   windows: Record<WindowName, SummaryWindow>;
-  clocks: { source: string; behind_ms: number; since: string; last: string; ops: number }[];
+  clocks?: { source: string; behind_ms: number; since: string; last: string; ops: number }[];
 }
 
 export interface RecordedOp {
