@@ -179,11 +179,10 @@ static bool key_is(const char *name, const char *key) {
 }
 
 const obs_option *obs_options_of_key(obs_option_table table, const char *section, const char *key) {
-  const obs_option *option = table.at, *end = table.at + table.n;
-  while (option < end &&
-         (option->section == NULL || strcmp(option->section, section) != 0 || !key_is(option->name, key)))
-    option++;
-  return option < end ? option : NULL;
+  const obs_option *at = table.at;
+  for (size_t i = 0; i < table.n; i++)
+    if (at[i].section != NULL && strcmp(at[i].section, section) == 0 && key_is(at[i].name, key)) return at + i;
+  return NULL;
 }
 
 /* A value without quotes around it and without the comment behind it. */
