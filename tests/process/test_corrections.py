@@ -140,7 +140,7 @@ class CorrectionsTest(DaemonTest):
     def test_killed_at_any_moment(self):
         """Rows are written all the time, in pieces, and the file is rotated now and then."""
         daemon = self.start()
-        written, ended = [], threading.Event()
+        written, former, ended = [], 0, threading.Event()
         lock = threading.Lock()
 
         def write_on():
@@ -160,9 +160,11 @@ class CorrectionsTest(DaemonTest):
             for n in range(int(os.environ.get("OBSERVER_ROUNDS", "4"))):
                 time.sleep(0.2 + random.random() * 1.3 * SLOW)
                 if n % 2 == 1:
-                    # A daemon that is away looks for one former file.
+                    # A daemon that is away looks for one former file: it must have the one before, which is replaced.
+                    wait_until(lambda: len(self.corrections(daemon)) >= former, 60, "the rows of the former file")
                     with lock:
                         os.rename(self.path, self.path + ".1")
+                        former = len(written)
                 daemon.restart(kill=True)
                 seen = len(self.corrections(daemon))
                 wait_until(lambda: len(self.corrections(daemon)) > seen, 30, "rows after a kill")
