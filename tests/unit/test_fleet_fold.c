@@ -191,10 +191,10 @@ static void close_fleet(fleet *f) {
 /* What the edge has of partition `p` behind `after`, up to `most` rows: a message, which may be lost on the way. */
 static void publish(fleet *f, uint32_t e, uint32_t p, uint64_t after, uint32_t most, bool lost) {
   obs_fleet_batch b = {0};
-  journal *j = &f->edges[e];
+  const uint32_t *at = f->edges[e].rows.at, n = f->edges[e].rows.n;
   obs_fleet_batch_begin(&b, 0xED6E0000 + e, p, after);
-  for (uint64_t seq = after + 1; seq <= j->rows.n && obs_fleet_batch_rows(&b) < most; seq++) {
-    const row *r = &f->rows[j->rows.at[seq - 1]];
+  for (uint64_t seq = after + 1; at != NULL && seq <= n && obs_fleet_batch_rows(&b) < most; seq++) {
+    const row *r = &f->rows[at[seq - 1]];
     if (r->p == p) assert_true(obs_fleet_batch_add(&b, r->line, strlen(r->line), seq, r->received_ms, 0));
   }
   if (obs_fleet_batch_rows(&b) > 0) {

@@ -33,7 +33,7 @@ static void test_find(void **state) {
     char room[OBS_OP_MEMBER_MAX];
     obs_str found = obs_op_member_find(obs_str_of(rows[i].object), "model", room);
     assert_int_equal(found.p != NULL, rows[i].found != NULL);
-    if (rows[i].found != NULL) assert_true(obs_str_is(found, rows[i].found));
+    if (rows[i].found != NULL && found.p != NULL) assert_true(obs_str_is(found, rows[i].found));
   }
 }
 
