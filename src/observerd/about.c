@@ -113,9 +113,13 @@ void obs_daemon_on_health(void *arg, obs_buf *out) {
   obs_metrics_sources from = sources_of(d, d->feed);
   from.urls = put_urls;
   from.urls_arg = d;
+  obs_buf fleet = {0};
+  obs_fleet_put_self(d->fleet, &fleet);
+  if (!fleet.oom) from.fleet = obs_buf_view(&fleet);
   obs_metrics_read(&from, &values);
   obs_metrics_health(&values, out);
   obs_metrics_fini(&values);
+  obs_buf_fini(&fleet);
 }
 
 void obs_daemon_on_metrics(void *arg, bool open, obs_buf *out) {

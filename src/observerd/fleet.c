@@ -321,6 +321,7 @@ static void look_at_server(obs_fleet *f, obs_fleet_picture *out) {
 static void look_at_self(obs_fleet *f, obs_fleet_picture *out) {
   out->is_edge = f->edge != NULL;
   out->is_worker = f->config->jetstream.n > 0;
+  out->records = obs_fleet_refuses(f->config) == NULL;
   out->linger_ms = f->config->linger_s * 1000;
   if (f->edge != NULL) {
     out->edge_id = obs_edge_id(f->edge);
@@ -333,6 +334,14 @@ static void look_at_self(obs_fleet *f, obs_fleet_picture *out) {
   if (f->edge == NULL && f->away_since_ms != 0) out->away_ms = obs_clock_mono_ms() - f->away_since_ms;
   pthread_mutex_unlock(&f->lock);
   if (!obs_fleet_is_hindered(f, out->hindered, sizeof out->hindered)) out->hindered[0] = '\0';
+}
+
+void obs_fleet_put_self(obs_fleet *f, obs_buf *out) {
+  obs_fleet_picture picture = {.is_edge = false};
+  if (f == NULL) return;
+  look_at_self(f, &picture);
+  obs_json_writer w = obs_json_write(out);
+  obs_fleet_picture_put_self(&picture, NULL, &w);
 }
 
 void obs_fleet_look(obs_fleet *f, obs_fleet_picture *out) {
