@@ -173,7 +173,8 @@ void obs_daemon_say_ready(obs_daemon *d) {
   each_url(d, find_pull, &pull);
   print_access(d);
   obs_listeners_risks(d->config, print_risk, d);
-  obs_banner_print(stdout, program_invocation_name, obs_bridge_url(d->bridge, 0), pull, d->config->keys);
+  obs_banner_print(stdout, program_invocation_name, obs_bridge_url(d->bridge, 0), pull, d->config->keys,
+                   obs_fleet_refuses(d->config) == NULL);
   puts("ready");
   fflush(stdout);
 }

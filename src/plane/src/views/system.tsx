@@ -137,7 +137,7 @@ function Conservation({ h }: { h: Health }): JSX.Element {
 function problems(h: Health, summary: Summary | null): string[] {
   const found: string[] = [];
   const say = (n: number | undefined, text: (n: number) => string): void => void (n && found.push(text(n)));
-  if (live.value && !live.value.ready) found.push(`Not recording: ${live.value.reasons.join('; ')}.`);
+  if (live.value && !live.value.ready) found.push(`Not ready: ${live.value.reasons.join('; ')}.`);
   const off = missing(sum(h.transports));
   if (off > 0) found.push(`${many(off, 'op')} received, of which nobody knows what became.`);
   say(h.journal?.failures, (n) => `The journal failed to be written ${many(n, 'time')}.`);

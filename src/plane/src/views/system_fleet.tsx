@@ -51,8 +51,8 @@ function columnsOf<T extends FleetEdge | FleetWorker>(head: string, more: Column
   return [
     { head, cell: (x) => <><Text s={x.name} max={40} /> <Id v={x.id} /></> },
     { head: 'state', cell: (x) => <Standing x={x} /> },
-    ...more,
     { head: 'version', class: 'mid', cell: (x) => <Text s={x.version} max={20} /> },
+    ...more,
   ];
 }
 
