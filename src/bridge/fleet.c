@@ -5,6 +5,29 @@
 #include "cluster/cluster_json.h"
 #include "fleet/query.h"
 
+static void answer_alone(obs_connection *s) {
+  obs_answer_error(&s->http.answer, &s->http.out, 400,
+                   "scope: this daemon belongs to no fleet (it has neither --forward nor --jetstream)");
+}
+
+/* Who is in it, and how they are. While NATS is away: what this daemon knows. */
+void obs_bridge_get_fleet(obs_connection *s, const void *filter) {
+  const obs_bridge_opts *o = &s->bridge->opts;
+  obs_fleet_picture picture;
+  (void)filter;
+  if (o->fleet == NULL) {
+    answer_alone(s);
+    return;
+  }
+  o->picture(o->fleet_arg, &picture);
+  obs_json_writer w = obs_json_write(&s->http.out);
+  obs_json_object(&w, NULL);
+  obs_fleet_picture_put(&picture, &w);
+  obs_json_end(&w);
+  obs_fleet_picture_fini(&picture);
+  if (s->http.out.oom) obs_answer_no_memory(&s->http.answer, &s->http.out);
+}
+
 /* The fleet as it is now; NULL: answered. */
 static obs_merge *ask(obs_connection *s) {
   const obs_bridge_opts *o = &s->bridge->opts;
@@ -12,8 +35,7 @@ static obs_merge *ask(obs_connection *s) {
   obs_merge *m = NULL;
   obs_fleet_query *fleet = o->fleet != NULL ? o->fleet(o->fleet_arg) : NULL;
   if (o->fleet == NULL)
-    obs_answer_error(&s->http.answer, &s->http.out, 400,
-                     "scope: this daemon belongs to no fleet (it has neither --forward nor --jetstream)");
+    answer_alone(s);
   else if (fleet == NULL)
     obs_answer_error(&s->http.answer, &s->http.out, 503, "the fleet cannot be asked: NATS refuses this daemon");
   else if (obs_fleet_query_ask(fleet, o->fleet_ring, &m, error, sizeof error) != OBSERVER_E_OK)

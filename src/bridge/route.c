@@ -31,6 +31,7 @@ static const obs_route routes[] = {
     {"POST", "event", EVERY, INGEST, POST, .handle = obs_bridge_post_event, .finish = obs_bridge_finish_post},
     {"GET", "summary", OWN, READ, PLAIN, FROM(summary), .work = obs_bridge_get_summary,
      .fleet = obs_bridge_get_fleet_summary},
+    {"GET", "fleet", OWN, READ, PLAIN, .work = obs_bridge_get_fleet, .thread = OBS_ROUTE_FLEET},
     {"GET", "live", OWN, READ, PLAIN, FROM(live), .work = obs_bridge_get_live},
     {"GET", "history", OWN, READ, PLAIN, FROM(history), .work = obs_bridge_get_history},
     {"GET", "graph", OWN, READ, PLAIN, NEEDS(GRAPH), FROM(graph), .work = obs_bridge_get_graph},

@@ -94,6 +94,7 @@ void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) 
   out->plain = from->plain.len > 0 ? from->plain : OBS_STR("[]");
   if (from->urls != NULL) from->urls(from->urls_arg, &out->urls_text);
   out->urls = out->urls_text.len > 0 ? obs_buf_view(&out->urls_text) : OBS_STR("{}");
+  out->fleet = from->fleet.len > 0 ? from->fleet : OBS_STR("null");
 }
 
 /* ---- what /metrics alone has ---- */
@@ -148,7 +149,7 @@ void obs_metrics_read_all(const obs_metrics_sources *from, obs_metrics_values *o
   if (from->commit != NULL) obs_commit_get_figures(from->commit, &out->commit);
   if (from->learn != NULL) read_loops(from->learn, out);
   if (from->edge != NULL) obs_edge_get_counts(from->edge, &out->edge);
-  if (from->worker != NULL) obs_fleet_worker_get_counts(from->worker, &out->worker);
+  if (from->works) out->worker = from->worker;
   if (from->notify != NULL) obs_notify_get_counts(from->notify, &out->notify);
   if (from->alerts != NULL) obs_alerts_get_counts(from->alerts, &out->alerts);
   obs_ready ready;

@@ -57,9 +57,10 @@ typedef struct {
   obs_alerts *alerts; /* NULL: none */
   obs_tls *tls;
   obs_redact *redact;
-  const char *redact_mode;  /* "secrets" */
-  obs_edge *edge;           /* NULL: nothing is forwarded */
-  obs_fleet_worker *worker; /* NULL: nothing is folded */
+  const char *redact_mode; /* "secrets" */
+  obs_edge *edge;          /* NULL: nothing is forwarded */
+  bool works;              /* partitions are folded: */
+  obs_fleet_worker_counts worker;
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
   void *sockets_arg;
@@ -69,6 +70,7 @@ typedef struct {
   /* Appends the JSON object of all URLs by kind. */
   void (*urls)(void *arg, obs_buf *out);
   void *urls_arg;
+  obs_str fleet; /* a JSON object: what it is in its fleet; len 0: it is alone. Of /health alone */
   obs_ready_sources ready;
   obs_bridge *bridge;
 } obs_metrics_sources;
@@ -104,7 +106,7 @@ typedef struct {
 typedef struct {
   const char *status, *version, *data_dir, *journal_name;
   obs_buf urls_text;
-  obs_str urls, open, plain; /* JSON */
+  obs_str urls, open, plain, fleet; /* JSON */
   obs_tls_status tls;
   char tls_times[2][OBS_ISO8601_LEN + 1];
   const char *tls_expires, *tls_ca_expires, *tls_problem; /* NULL: not there */

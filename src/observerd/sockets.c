@@ -71,6 +71,11 @@ static obs_fleet_query *find_fleet(void *arg) {
   return obs_fleet_get_query(d->fleet);
 }
 
+static void look_at_fleet(void *arg, obs_fleet_picture *out) {
+  const obs_daemon *d = arg;
+  obs_fleet_look(d->fleet, out);
+}
+
 observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   observer_err err;
   const obs_bridge_opts bridge = {.urls = (const char *const *)o->http.items,
@@ -94,6 +99,8 @@ observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *e
                                   .ready = obs_daemon_ready(d),
                                   .fleet = o->forward.n + o->jetstream.n > 0 ? find_fleet : NULL,
                                   .fleet_arg = d,
+                                  .picture = look_at_fleet,
+                                  .refuses_ops = obs_fleet_refuses(o),
                                   .fleet_ring = (uint32_t)o->ring,
                                   .max_connections = fit_connections("http-connections", o->http_connections),
                                   .tls = d->tls,
