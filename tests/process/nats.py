@@ -44,21 +44,30 @@ class Servers:
         if ready:
             self.wait()
 
+    def address(self, n):
+        """Of a server. (tests/long/fleet_net.py has servers with addresses of their own.)"""
+        del n
+        return "127.0.0.1"
+
+    def command(self, n):
+        return [PROGRAM, "-c", self.config(n)]
+
     @property
     def urls(self):
-        return ["%s://127.0.0.1:%d" % (self.scheme, port) for port in self.ports]
+        return ["%s://%s:%d" % (self.scheme, self.address(n), port) for n, port in enumerate(self.ports)]
 
     def store(self, n):
         return os.path.join(self.folder, "store%d" % n)
 
     def config(self, n):
         sync = "  sync_interval: %s\n" % self.sync if self.sync else ""
-        text = ('listen: "127.0.0.1:%d"\nhttp: "127.0.0.1:%d"\nserver_name: n%d\n%s\n'
+        at = self.address(n)
+        text = ('listen: "%s:%d"\nhttp: "%s:%d"\nserver_name: n%d\n%s\n'
                 'jetstream {\n  store_dir: "%s"\n  max_mem: 64M\n  max_file: 4G\n%s}\n'
-                % (self.ports[n], self.monitors[n], n, self.extra, self.store(n), sync))
+                % (at, self.ports[n], at, self.monitors[n], n, self.extra, self.store(n), sync))
         if self.count > 1:
-            routes = ", ".join('"nats://127.0.0.1:%d"' % port for port in self.routes)
-            text += 'cluster {\n  name: test\n  listen: "127.0.0.1:%d"\n  routes: [%s]\n}\n' % (self.routes[n], routes)
+            routes = ", ".join('"nats://%s:%d"' % (self.address(k), port) for k, port in enumerate(self.routes))
+            text += 'cluster {\n  name: test\n  listen: "%s:%d"\n  routes: [%s]\n}\n' % (at, self.routes[n], routes)
         path = os.path.join(self.folder, "n%d.conf" % n)
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
@@ -66,13 +75,13 @@ class Servers:
 
     def start(self, n=0, ready=True):
         with open(os.path.join(self.folder, "n%d.log" % n), "ab") as log:
-            self.processes[n] = subprocess.Popen([PROGRAM, "-c", self.config(n)], stdout=log, stderr=log)
+            self.processes[n] = subprocess.Popen(self.command(n), stdout=log, stderr=log)
         if ready:
             self.wait()
 
     def ask(self, n, path):
         try:
-            with urllib.request.urlopen("http://127.0.0.1:%d%s" % (self.monitors[n], path), timeout=5) as answer:
+            with urllib.request.urlopen("http://%s:%d%s" % (self.address(n), self.monitors[n], path), timeout=5) as answer:
                 return json.load(answer)
         except (OSError, ValueError):
             return None
