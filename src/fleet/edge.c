@@ -20,6 +20,7 @@ enum {
   RETRY_MS = 500,     /* after a batch was refused */
   REOPEN_MS = 5000,   /* after the server refused the credentials for good */
   SAVE_MS = 1000,
+  LOOK_MS = 10000,   /* between two looks whether the stream still has what it has acknowledged */
   AGAIN_MS = 5000,   /* a partition is published again for workers at most so often */
   HEAD_BYTES = 1024, /* of a message, for its headers */
   ROOM_PERCENT = 95  /* a spool that was full takes more when it is used so far */
@@ -44,6 +45,7 @@ typedef struct obs_edge_part {
   uint32_t rows;
   int64_t received_ms; /* of its first row */
   uint64_t retry_at;   /* monotonic ms */
+  uint64_t above;      /* the stream's seqs that were acknowledged before it was sent */
   flight_state state;  /* under the edge's mutex, as the next three */
   observer_err err;
   uint64_t stream_seq;
@@ -70,10 +72,12 @@ struct obs_edge {
   bool more;            /* rows are there that were not read */
   bool changed;         /* `forward` is to be written */
   uint64_t now;         /* monotonic ms, of this turn */
+  uint32_t newest;      /* the partition of the batch that the stream has taken last */
+  uint64_t newest_seq;  /* its place in the stream; 0: none is known */
   uint64_t read;        /* every row up to it was added to a batch, or needed none */
   uint64_t low;         /* every row up to it is in the stream */
   uint64_t max_payload; /* of a message */
-  uint64_t sync_at, save_at, reopen_at, full_at;
+  uint64_t sync_at, look_at, save_at, reopen_at, full_at;
   uint64_t stop_at; /* monotonic ms; under the mutex */
 
   pthread_mutex_t mutex;
@@ -234,6 +238,7 @@ static void drop_batches(obs_edge_part *p, uint64_t seq) {
 /* With nothing under way. */
 static void go_on_from(obs_edge *e, const obs_edge_place places[], const uint64_t again[], int64_t created_ns) {
   uint64_t from = e->low + 1, missing = 0;
+  e->newest_seq = 0;
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
     obs_edge_part *p = &e->parts[i];
     obs_edge_place place = places[i];
@@ -245,6 +250,10 @@ static void go_on_from(obs_edge *e, const obs_edge_place places[], const uint64_
     }
     p->place = place;
     drop_batches(p, place.seq);
+    if (place.stream_seq > e->newest_seq) {
+      e->newest = i;
+      e->newest_seq = place.stream_seq;
+    }
   }
   if (missing > 0)
     obs_log_warn("fleet", "%" PRIu64 " partitions lack batches that they had: published again from seq %" PRIu64,
@@ -302,10 +311,37 @@ static observer_err synchronise(obs_edge *e, char *why) {
   return OBSERVER_E_OK;
 }
 
+/* Servers may lose what they have acknowledged, or the whole stream, without any connection ending. Whatever was lost
+ * of its end, this edge's last batch is lost with it. */
+static bool has_gone_back(obs_edge *e) {
+  obs_nats_stream stream;
+  obs_fleet_batch_view v;
+  char reason[OBS_FLEET_REASON_MAX];
+  obs_buf data = {0};
+  bool other = false;
+  observer_err err = OBSERVER_E_NOTFOUND;
+  if (e->newest_seq > 0) err = obs_nats_stream_get(e->nats, OBS_FLEET_STREAM, e->newest_seq, &data, NULL);
+  if (err == OBSERVER_E_OK)
+    other = !obs_fleet_batch_read(data.p, data.len, &v, reason) || v.edge != e->state.edge || v.p != e->newest;
+  else if (err == OBSERVER_E_NOTFOUND) { /* or taken out by those who run the stream */
+    err = obs_nats_stream_look(e->nats, OBS_FLEET_STREAM, &stream, NULL);
+    other = err == OBSERVER_E_NOTFOUND ||
+            (err == OBSERVER_E_OK && (stream.created_ns != e->state.created_ns || stream.last_seq < e->newest_seq));
+  }
+  obs_buf_fini(&data);
+  return other;
+}
+
 /* When something has changed, and nothing is under way any more. */
 static void look_at_stream(obs_edge *e, uint64_t now) {
   char why[OBS_NATS_WHY_MAX] = "";
+  bool gone_back = false;
+  if (e->synced && now >= e->look_at && obs_nats_is_connected(e->nats)) {
+    gone_back = has_gone_back(e);
+    e->look_at = now + LOOK_MS;
+  }
   pthread_mutex_lock(&e->mutex);
+  if (gone_back) e->resync = true;
   if (e->resync) e->synced = false;
   bool ready = !e->synced && e->flying == 0;
   pthread_mutex_unlock(&e->mutex);
@@ -316,6 +352,7 @@ static void look_at_stream(obs_edge *e, uint64_t now) {
   e->low = find_low(e);
   observer_err err = synchronise(e, why);
   e->synced = err == OBSERVER_E_OK;
+  e->look_at = now + LOOK_MS;
   if (e->synced) return;
   e->sync_at = now + RETRY_MS;
   obs_log_warn("fleet", "NATS: %s", why[0] != '\0' ? why : observer_strerror(err));
@@ -327,6 +364,7 @@ static void send_batch(obs_edge *e, obs_edge_part *p, uint64_t now) {
   char subject[64];
   char why[OBS_NATS_WHY_MAX] = "";
   name_subject(e, (uint32_t)(p - e->parts), subject);
+  p->above = e->newest_seq;
   pthread_mutex_lock(&e->mutex);
   p->state = FLYING;
   e->flying++;
@@ -358,7 +396,7 @@ static bool begin_flight(obs_edge *e, obs_edge_part *p, uint64_t now) {
 }
 
 static void take_ack(obs_edge *e, obs_edge_part *p) {
-  bool backwards = !p->duplicate && p->stream_seq <= p->place.stream_seq;
+  bool backwards = !p->duplicate && p->stream_seq <= p->above;
   if (backwards) {
     pthread_mutex_lock(&e->mutex);
     e->resync = true;
@@ -366,6 +404,10 @@ static void take_ack(obs_edge *e, obs_edge_part *p) {
   }
   if (p->last > p->place.seq) p->place.seq = p->last;
   if (p->stream_seq > p->place.stream_seq) p->place.stream_seq = p->stream_seq;
+  if (p->stream_seq > e->newest_seq) {
+    e->newest = (uint32_t)(p - e->parts);
+    e->newest_seq = p->stream_seq;
+  }
   if (p->last > p->largest) p->largest = p->last;
   pthread_mutex_lock(&e->mutex);
   e->counts.ops += p->rows;

@@ -18,6 +18,7 @@ enum {
   KEPT_MS = 60000,
   KEPT_BYTES = 64 << 20,
   CHECK_MS = 30000,
+  SILENT_MS = 10000,
   AGAIN_MS = 2000,
   PAUSE_MS = 500,
   DEAD_MS = 5000
@@ -233,12 +234,28 @@ static void close_pull(obs_fleet_part *x) {
   x->pull = NULL;
 }
 
+/* The consumer is with one of the servers: where its copy of the stream does not go on any more, it says that there is
+ * nothing. The stream's leader knows better, and another consumer may be with another server. */
+static void look_for_more(obs_fleet_part *x, const char *filter) {
+  obs_buf last = {0};
+  uint64_t seq = 0, now_ms = obs_clock_mono_ms();
+  if (now_ms - x->heard_ms < SILENT_MS) return;
+  x->heard_ms = now_ms;
+  if (obs_nats_stream_last(x->w->nats, OBS_FLEET_STREAM, filter, &seq, &last, NULL) == OBSERVER_E_OK &&
+      seq > x->tail_seq) {
+    obs_log_warn("fleet", "partition %" PRIu32 ": message %" PRIu64 " has not come: it is asked for anew", x->p, seq);
+    close_pull(x);
+  }
+  obs_buf_fini(&last);
+}
+
 static void fetch(obs_fleet_part *x) {
   obs_fleet_worker *w = x->w;
   char filter[64], why[OBS_NATS_WHY_MAX] = "";
   observer_err err = OBSERVER_E_OK;
+  (void)snprintf(filter, sizeof filter, "observer.ops.%" PRIu32 ".*", x->p);
   if (x->pull == NULL) {
-    (void)snprintf(filter, sizeof filter, "observer.ops.%" PRIu32 ".*", x->p);
+    x->heard_ms = obs_clock_mono_ms();
     err = obs_nats_pull_open(w->nats, OBS_FLEET_STREAM, filter, x->tail_seq + 1, &x->pull, why);
   }
   x->refused = false;
@@ -247,10 +264,13 @@ static void fetch(obs_fleet_part *x) {
   if (err == OBSERVER_E_TIMEDOUT) { /* there is nothing more */
     atomic_store(&x->rebuilding, false);
     atomic_store(&x->pending, 0);
+    look_for_more(x, filter);
   } else if (err != OBSERVER_E_OK || x->refused) {
     if (!x->refused) obs_log_debug("fleet", "partition %" PRIu32 ": %s", x->p, why);
     close_pull(x);
     pause_for(x, PAUSE_MS);
+  } else {
+    x->heard_ms = obs_clock_mono_ms();
   }
 }
 

@@ -31,7 +31,7 @@ typedef struct {
   uint64_t catch_up;            /* the stream's last seq when it was loaded */
   uint64_t local_seq, kept_seq; /* of the last checkpoints */
   uint64_t local_ms, kept_ms, local_bytes, kept_bytes;
-  uint64_t cycle_ms, checked_ms, epoch;
+  uint64_t cycle_ms, checked_ms, heard_ms, epoch;
   uint64_t asked_edge, asked_ms; /* of the last request to publish again */
   uint64_t ids;
   bool refused; /* a message could not be taken: it is asked for again */

@@ -12,6 +12,7 @@ also when it is killed. It needs root. Inside:
 
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,14 +25,17 @@ NETWORK = "10.213.0."
 
 
 def enter():
-    if os.environ.get(INSIDE) == "1":
-        os.environ.pop(INSIDE)
+    """Returns inside; outside, the program ends here. Whoever is outside may be ended: then what is inside gets a SIGTERM."""
+    if os.environ.pop(INSIDE, None) == "1":
         return
     if os.getuid() != 0:
         sys.exit("network namespaces need root")
-    os.environ[INSIDE] = "1"
-    os.execvp("unshare", ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-B",
-                          *sys.argv])
+    inner = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork",
+                              "--kill-child=TERM", "--mount-proc", sys.executable, "-B", *sys.argv],
+                             env=dict(os.environ, **{INSIDE: "1"}))
+    signal.signal(signal.SIGTERM, lambda *_: inner.kill())
+    signal.signal(signal.SIGINT, lambda *_: inner.kill())
+    sys.exit(abs(inner.wait()))
 
 
 def call(*command):

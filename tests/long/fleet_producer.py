@@ -89,7 +89,7 @@ class Producer(threading.Thread):
         if self.way == "push":
             self.link.send(body)
             return True
-        if self.random.random() < 0.02:
+        if self.random.random() < 0.05:
             self.lose_answer(body)
         if self.way == "rep":
             said = self.link.request(body)

@@ -41,7 +41,9 @@ class Servers:
         os.makedirs(folder, exist_ok=True)
         for n in range(count):
             self.start(n, ready=False)
-        if ready:
+        if ready and count > 1:
+            self.form()
+        elif ready:
             self.wait()
 
     def address(self, n):
@@ -87,10 +89,11 @@ class Servers:
             return None
 
     def is_ready(self):
-        """Each that runs serves JetStream; a cluster has a leader of its meta group, whom all follow."""
+        """Each that runs serves JetStream; a cluster has a leader of its meta group, whom all follow. (Of a stream that nothing is
+        written to a server that was killed may say for minutes that it is not current: clients need not wait for that.)"""
         running = [n for n in range(self.count) if self.processes[n] is not None]
         for n in running:
-            health = self.ask(n, "/healthz")
+            health = self.ask(n, "/healthz?js-server-only=true" if self.count > 1 else "/healthz")
             if health is None or health.get("status") != "ok":
                 return False
             if self.count > 1 and not ((self.ask(n, "/jsz") or {}).get("meta_cluster") or {}).get("leader"):
@@ -99,6 +102,23 @@ class Servers:
 
     def wait(self, seconds=60):
         wait_until(self.is_ready, seconds, "the nats-servers to be ready")
+
+    def form(self):
+        """A cluster for the first time. On a busy machine its group of leaders may form without one of them, for good: then
+        it begins once more."""
+        meta = lambda n: ((self.ask(n, "/jsz") or {}).get("meta_cluster") or {})
+        whole = lambda: all(meta(n).get("cluster_size") == self.count for n in range(self.count))
+        for left in (2, 1, 0):
+            self.wait()
+            try:
+                return wait_until(whole, 20, "the nats-servers to know of each other")
+            except AssertionError:
+                if left == 0:
+                    raise
+            self.kill_all()
+            for n in range(self.count):
+                shutil.rmtree(self.store(n), ignore_errors=True)
+                self.start(n, ready=False)
 
     def kill(self, n=0):
         """kill -9."""

@@ -255,6 +255,18 @@ class Faults(ForwardTest):
         self.check(servers, daemon)
         self.assertIn("the stream OBSERVER_OPS was made anew: what the journal has is published again", daemon.stderr())
 
+    def test_stream_lost_while_connected(self):
+        """Nobody tells the edge, nothing more is recorded, and no worker is there: it looks now and then."""
+        servers = self.servers()
+        daemon = self.start(args=forward(servers))
+        self.record(daemon, 0, 1500)
+        self.wait_forwarded(daemon)
+        self.check(servers, daemon)
+        nats.tool("ask", "$JS.API.STREAM.DELETE.OBSERVER_OPS", "", url=servers.urls[0])
+        wait_until(lambda: self.metric(daemon, "forward_republished_total") == 1500, 30, "what was lost")
+        self.wait_forwarded(daemon)
+        self.assertEqual(self.check(servers, daemon).repeated, 0)
+
     def test_worker_asks_again(self):
         servers = self.servers()
         daemon = self.start(args=forward(servers))
