@@ -38,7 +38,7 @@ EDGES, WORKERS, SPARE = 3, 4, 2
 LEASE = 10  # seconds; a cut or a stop is longer than that
 SPOOL = "8M"
 WHOLE = 180  # seconds until everything must be whole again
-FAKETIME = (glob.glob("/usr/lib/*/faketime/libfaketime.so.1") or [None])[0]
+FAKETIME = (glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1") or [None])[0]
 # Of edges and workers; they begin at 0 with each run of a daemon.
 COUNTED = ("fleet_rewinds_total", "fleet_holes_total", "fleet_poison_total", "forward_republished_total", "spool_full_total")
 
@@ -496,7 +496,7 @@ def put_line(text, cells, whole, said):
 
 
 def run_case(f, text, function, share):
-    before = f.figures()
+    before, lost = f.figures(), f.truth.lost
     f.go()
     f.flow(1)
     said = function(f) or ""
@@ -507,6 +507,8 @@ def run_case(f, text, function, share):
     f.wait_settled(WHOLE)
     whole = f.check()
     after = f.figures()
+    if f.truth.lost > lost:
+        said = "%d ops were on no other disk" % (f.truth.lost - lost)
     cells = ["%d" % max(0, after[name] - before[name]) for name, _ in COLUMNS]
     put_line(text, cells, "%.1f" % whole, said or "holds")
 
