@@ -346,8 +346,11 @@ def power_cut(f, nodes):
         shutil.copytree(f.servers.store(n), old)
     for n in nodes:
         f.servers.start(n, ready=False)
-    f.servers.wait()
-    f.flow(10)
+    f.wait_current()
+    f.wait_settled()
+    folded = lambda: sum(f.metric(w, "fleet_ops_total") for w in f.running)
+    before = folded()
+    wait_until(lambda: folded() > before + 10000, 60, "more to be folded, which is lost")
     for n in nodes:
         f.servers.kill(n)
     for n in nodes:
