@@ -109,6 +109,7 @@ static observer_err find_checkpoint(obs_fleet_part *x, uint64_t below, obs_check
 static void begin_with(obs_fleet_part *x, obs_partition *fold, const obs_checkpoint_mark *mark, uint64_t last_seq) {
   uint64_t now_ms = obs_clock_mono_ms();
   x->tail = mark->tail;
+  x->tail_created_ns = mark->created_ns;
   x->tail_seq = x->local_seq = mark->stream_seq;
   x->kept_seq = x->value.last[0].id[0] != '\0' ? x->value.last[0].stream_seq : 0;
   x->catch_up = last_seq;
@@ -127,10 +128,11 @@ static bool load(obs_fleet_part *x) {
   obs_fleet_worker *w = x->w;
   obs_nats_stream stream;
   obs_buf bytes = {0};
-  bool loaded = false, known = true;
+  bool loaded = false, known = true, gone_back = false;
   uint64_t epoch = atomic_load(&w->epoch), below = UINT64_MAX;
   if (obs_nats_stream_look(w->nats, OBS_FLEET_STREAM, &stream, NULL) != OBSERVER_E_OK) return false;
   if (stream.created_ns != atomic_load(&w->created_ns)) return false; /* the lease thread sees to it */
+  if (x->tail_created_ns == stream.created_ns) gone_back = agrees(x, x->tail_seq, x->tail) == OTHER;
   while (known && !loaded && goes_on(x)) {
     obs_checkpoint_mark mark = {.partitions = w->opts.partitions, .p = x->p, .created_ns = stream.created_ns};
     char reason[OBS_FLEET_REASON_MAX] = "";
@@ -151,10 +153,12 @@ static bool load(obs_fleet_part *x) {
       obs_log_warn("fleet", "partition %" PRIu32 ": the checkpoint at %" PRIu64 " does not hold: %s", x->p,
                    mark.stream_seq, is == OTHER ? "the stream has gone back behind it" : reason);
       obs_partition_close(fold);
+      gone_back = gone_back || is == OTHER;
       below = mark.stream_seq;
     }
   }
   if (loaded) x->epoch = epoch;
+  if (loaded && gone_back) atomic_fetch_add(&w->rewinds, 1);
   obs_buf_fini(&bytes);
   return loaded;
 }
@@ -451,7 +455,6 @@ static void check_stream(obs_fleet_part *x) {
   x->checked_ms = now_ms;
   x->epoch = epoch;
   if (is == SAME) return;
-  atomic_fetch_add(&w->rewinds, 1);
   obs_log_warn("fleet", "partition %" PRIu32 ": the stream has gone back behind message %" PRIu64, x->p, x->tail_seq);
   close_pull(x);
   set_fold(x, NULL);

@@ -36,6 +36,7 @@ typedef struct {
   obs_nats_pull *pull;
   uint64_t tail;                /* of the message that was folded last */
   uint64_t tail_seq;            /* its seq; 0: none */
+  int64_t tail_created_ns;      /* of its stream; these three stay when the partition is given up */
   uint64_t catch_up;            /* the stream's last seq when it was loaded */
   uint64_t local_seq, kept_seq; /* of the last checkpoints */
   uint64_t local_ms, kept_ms, local_bytes, kept_bytes;
