@@ -151,11 +151,11 @@ class Fleet:
         self.note(daemon)
         daemon.kill()
 
-    def url(self, n=0):
-        return self.servers.urls[n]
+    def url(self):
+        return self.servers.urls[0]
 
-    def ask(self, subject, text="", n=0):
-        answer, = nats.tool("ask", subject, text, url=self.url(n))
+    def ask(self, subject, text="", quiet=False):
+        answer, = nats.tool("ask", subject, text, url=self.url(), quiet=quiet)
         if "error" in answer:
             raise AssertionError("%s: %s" % (subject, answer["error"]))
         return answer
@@ -164,16 +164,16 @@ class Fleet:
         config = self.ask("$JS.API.STREAM.INFO.OBSERVER_OPS")["config"]
         self.ask("$JS.API.STREAM.UPDATE.OBSERVER_OPS", json.dumps(dict(config, **members)))
 
-    def stream(self, n=0):
-        return self.ask("$JS.API.STREAM.INFO.OBSERVER_OPS", n=n)
+    def stream(self):
+        return self.ask("$JS.API.STREAM.INFO.OBSERVER_OPS")
 
     def wait_current(self):
         """The servers are whole: each stream has a leader, and its other copies have what the leader has. One fault at a time is
         what they promise to survive."""
         def current():
             self.servers.wait()
-            names = self.ask("$JS.API.STREAM.NAMES")["streams"] or []
-            clusters = [self.ask("$JS.API.STREAM.INFO." + name)["cluster"] for name in names]
+            names = self.ask("$JS.API.STREAM.NAMES", quiet=True)["streams"] or []
+            clusters = [self.ask("$JS.API.STREAM.INFO." + name, quiet=True)["cluster"] for name in names]
             return all(c.get("leader") and len(c.get("replicas", [])) == 2 and all(r["current"] for r in c["replicas"])
                        for c in clusters)
 

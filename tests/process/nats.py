@@ -166,8 +166,8 @@ class Servers:
         self.stop()
 
 
-def tool(*args, url, options=(), check=True):
+def tool(*args, url, options=(), check=True, quiet=False):
     """Runs nats_tool; its output as rows of JSON."""
     done = subprocess.run([TOOL, *options, *args[:1], url, *map(str, args[1:])], stdout=subprocess.PIPE,
-                          timeout=120 * SLOW, check=check)
+                          stderr=subprocess.DEVNULL if quiet else None, timeout=120 * SLOW, check=check)
     return [json.loads(line) for line in done.stdout.splitlines()]
