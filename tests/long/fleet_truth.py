@@ -74,14 +74,19 @@ class Truth:
                 self.stored_twice += journal.there[seq - 1]
                 journal.there[seq - 1] = 1
         for journal in self.journals:
+            missing = [at + 1 for at in range(journal.counted, len(journal.rows)) if not journal.there[at]]
+            if missing and not journal.lost:
+                raise Missing("%d rows of %s are not in the stream, the first ones %s" % (
+                    len(missing), journal.name, missing[:5]))
+        for journal in self.journals:
             self.count(journal)
 
     def count(self, journal):
-        missing = []
+        """What has come since the last time."""
         for at in range(journal.counted, len(journal.rows)):
             source, endpoint, success, op_id = journal.rows[at]
             if not journal.there[at]:
-                missing.append(at + 1)
+                self.lost += 1
             elif op_id in self.seen:
                 self.twice += 1
             else:
@@ -91,9 +96,6 @@ class Truth:
                 self.counts["by_source"][source] += 1
                 self.counts["by_endpoint"][endpoint] += 1
                 self.counts["endpoint_failures"][endpoint] += not success
-        if missing and not journal.lost:
-            raise Missing("%d rows of %s are not in the stream, the first ones %s" % (len(missing), journal.name, missing[:5]))
-        self.lost += len(missing)
         journal.counted = len(journal.rows)
 
     def lifetime(self):
