@@ -1,7 +1,7 @@
 """A fleet on real machines' worth of network (three nats-servers with R3, three edges, four workers, each in a namespace of its
 own), from which one thing after another is taken while ops come in: killed, cut off, stopped, rolled back, deleted.
 
-  fleet_faults.py [--ops N] [--rate N] [--nats-server PATH] [--case NAME]... [--keep-going] [--list]
+  fleet_faults.py [--ops N] [--rate N] [--nats-server PATH] [--case NAME]... [--keep-going] [--keep] [--list]
 
 N ops are acknowledged in all, as many during each case (1,000,000; --rate a second and edge). Behind each case every
 acknowledged op must be in the stream, as the edges' journals have it, and the fleet's summary must be the recount, each op once.
@@ -576,6 +576,7 @@ def main():
     parser.add_argument("--nats-server", default=nats.PROGRAM)
     parser.add_argument("--case", action="append", choices=[name for name, _, _ in CASES])
     parser.add_argument("--keep-going", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="leave what was written where it is")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
     if args.list:
@@ -591,7 +592,7 @@ def main():
     try:
         failed = run(args, work)
     finally:
-        if failed:
+        if failed or args.keep:
             print("what they have left: %s" % work)
         else:
             shutil.rmtree(work, ignore_errors=True)
