@@ -17,7 +17,7 @@ enum {
   LOCAL_BYTES = 8 << 20,
   KEPT_MS = 60000,
   KEPT_BYTES = 64 << 20,
-  CHECK_MS = 30000,
+  CHECK_MS = 10000,
   SILENT_MS = 10000,
   AGAIN_MS = 6000, /* an edge listens each 5 s */
   HOLE_MS = 300000,
