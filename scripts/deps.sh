@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and only those. What is there already is left as it is.
 #
-#   scripts/deps.sh GROUP...     build | fleet | test | browser | check | plane | fuzz | bench | debian13 | newcomer | package | machine
+#   scripts/deps.sh GROUP...     build | fleet | test | long | browser | check | plane | fuzz | bench | debian13 | newcomer | package | machine
 set -euo pipefail
 
 [ ! -r /etc/os-release ] || . /etc/os-release
@@ -26,6 +26,7 @@ group_packages() {
     fleet) echo nats-server ;;
     test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl openssl groff-base tmux zsh fish haproxy nginx-light nats-server prometheus prometheus-alertmanager \
       systemd ca-certificates python3-yaml python3-jsonschema "$(kubectl_packages)" "$(node_packages)" ;;
+    long) echo iproute2 util-linux faketime ;;
     browser) echo chromium ;;
     check) echo clang-format clang-tidy cppcheck shellcheck ;;
     plane) node_packages ;;

@@ -21,6 +21,9 @@ enum {
   RETRY_MS = 500,     /* after a batch was refused */
   REOPEN_MS = 5000,   /* after the server refused the credentials for good */
   SAVE_MS = 1000,
+  PAST = 256, /* places that a partition remembers, one a second: longer than two of the servers' sync intervals */
+  PAST_MS = 1000,
+  LOOK_MS = 10000,   /* between two looks whether the stream still has what it has acknowledged */
   AGAIN_MS = 5000,   /* a partition is published again for workers at most so often */
   HEAD_BYTES = 1024, /* of a message, for its headers */
   ROOM_PERCENT = 95  /* a spool that was full takes more when it is used so far */
@@ -30,8 +33,12 @@ typedef enum { IDLE, FLYING, ACKED, FAILED } flight_state;
 
 typedef struct obs_edge_part {
   obs_edge *edge;
-  obs_edge_place place;    /* what is known to be in the stream */
-  uint64_t largest;        /* the last seq that was ever acknowledged */
+  obs_edge_place place;      /* what is known to be in the stream */
+  uint64_t largest;          /* the last seq that was ever acknowledged */
+  obs_edge_place acked;      /* the last one of this edge that is known to stand in the stream */
+  obs_edge_place past[PAST]; /* a ring: those before it */
+  uint32_t past_first, past_n;
+  uint64_t past_ms;        /* when the last one of them was acknowledged */
   obs_fleet_batch growing; /* rows are added */
   uint64_t grows_since_ms; /* monotonic; when its first row was added */
   int64_t growing_ms;      /* receipt of that row */
@@ -45,6 +52,7 @@ typedef struct obs_edge_part {
   uint32_t rows;
   int64_t received_ms; /* of its first row */
   uint64_t retry_at;   /* monotonic ms */
+  uint64_t above;      /* the stream's seqs that were acknowledged before it was sent */
   flight_state state;  /* under the edge's mutex, as the next three */
   observer_err err;
   uint64_t stream_seq;
@@ -71,10 +79,12 @@ struct obs_edge {
   bool more;            /* rows are there that were not read */
   bool changed;         /* `forward` is to be written */
   uint64_t now;         /* monotonic ms, of this turn */
+  uint32_t newest;      /* the partition of the batch that the stream has taken last */
+  uint64_t newest_seq;  /* its place in the stream; 0: none is known */
   uint64_t read;        /* every row up to it was added to a batch, or needed none */
   uint64_t low;         /* every row up to it is in the stream */
   uint64_t max_payload; /* of a message */
-  uint64_t sync_at, save_at, reopen_at, full_at, beat_at;
+  uint64_t sync_at, look_at, save_at, reopen_at, full_at, beat_at;
   int64_t started_ms; /* wall clock */
   uint64_t stop_at;   /* monotonic ms; under the mutex */
 
@@ -201,20 +211,81 @@ static observer_err look_up(obs_edge *e, uint32_t p, obs_edge_place *out, char *
   return err;
 }
 
-/* What the stream has now. A batch that was taken out by those who run the stream counts as there. */
-static observer_err look_up_all(obs_edge *e, const obs_nats_stream *stream, obs_edge_place places[], char *why) {
-  bool same = e->state.created_ns == stream->created_ns;
-  for (uint32_t p = 0; p < OBS_FLEET_PARTITIONS; p++) {
-    const obs_edge_place *known = &e->parts[p].place;
-    observer_err err = look_up(e, p, &places[p], why);
-    if (err == OBSERVER_E_NOTFOUND) {
-      bool taken_out = same && known->stream_seq > 0 && stream->first_seq > known->stream_seq;
-      places[p] = taken_out ? *known : (obs_edge_place){0};
-    } else if (err != OBSERVER_E_OK) {
-      return err;
+/* Whether the batch that was acknowledged at this place still stands there. NOTFOUND: no. What those who run the stream
+ * have taken out of its beginning counts as there. */
+static observer_err look_at(obs_edge *e, uint32_t p, uint64_t stream_seq, uint64_t *last, char *why) {
+  char reason[OBS_FLEET_REASON_MAX];
+  obs_fleet_batch_view v;
+  obs_buf data = {0};
+  observer_err err = obs_nats_stream_get(e->nats, OBS_FLEET_STREAM, stream_seq, &data, why);
+  if (err == OBSERVER_E_OK) {
+    bool mine = obs_fleet_batch_read(data.p, data.len, &v, reason) && v.edge == e->state.edge && v.p == p;
+    if (mine)
+      *last = v.last;
+    else
+      err = OBSERVER_E_NOTFOUND;
+  }
+  obs_buf_fini(&data);
+  return err;
+}
+
+static observer_err stands(obs_edge *e, uint32_t p, const obs_edge_place *at, const obs_nats_stream *stream, bool *out,
+                           char *why) {
+  uint64_t last = 0;
+  *out = true;
+  if (at->stream_seq < stream->first_seq) return OBSERVER_E_OK;
+  observer_err err = look_at(e, p, at->stream_seq, &last, why);
+  *out = err == OBSERVER_E_OK && last == at->seq;
+  return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
+}
+
+/* The stream has lost its end, and behind that has taken a batch of which those before it are missing. What it has lost
+ * is its end, so all before the newest place that still stands is there. None that is remembered does: from the
+ * journal's beginning. */
+static observer_err find_place(obs_edge *e, uint32_t p, const obs_nats_stream *stream, obs_edge_place *out, char *why) {
+  const obs_edge_part *x = &e->parts[p];
+  uint32_t low = 0, high = x->past_n; /* `low` of them stand, from the oldest on */
+  *out = (obs_edge_place){0};
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    const obs_edge_place *at = &x->past[(x->past_first + middle) % PAST];
+    bool there = false;
+    observer_err err = stands(e, p, at, stream, &there, why);
+    if (err != OBSERVER_E_OK) return err;
+    if (there) {
+      *out = *at;
+      low = middle + 1;
+    } else {
+      high = middle;
     }
   }
   return OBSERVER_E_OK;
+}
+
+/* What the stream has of a partition now. A batch that was taken out by those who run the stream counts as there. */
+static observer_err look_up_part(obs_edge *e, uint32_t p, const obs_nats_stream *stream, obs_edge_place *out,
+                                 char *why) {
+  const obs_edge_place *acked = &e->parts[p].acked;
+  bool same = e->state.created_ns == stream->created_ns && acked->stream_seq > 0, there = true;
+  if (e->state.created_ns != 0 && e->state.created_ns != stream->created_ns) {
+    *out = (obs_edge_place){0}; /* whatever it has taken already, those before it are missing */
+    return OBSERVER_E_OK;
+  }
+  observer_err err = look_up(e, p, out, why);
+  if (err == OBSERVER_E_NOTFOUND) {
+    *out = same && stream->first_seq > acked->stream_seq ? *acked : (obs_edge_place){0};
+    return OBSERVER_E_OK;
+  }
+  if (err != OBSERVER_E_OK || !same || out->seq <= acked->seq) return err;
+  err = stands(e, p, acked, stream, &there, why); /* a later batch is there: and those before it? */
+  return err != OBSERVER_E_OK || there ? err : find_place(e, p, stream, out, why);
+}
+
+static observer_err look_up_all(obs_edge *e, const obs_nats_stream *stream, obs_edge_place places[], char *why) {
+  observer_err err = OBSERVER_E_OK;
+  for (uint32_t p = 0; p < OBS_FLEET_PARTITIONS && err == OBSERVER_E_OK; p++)
+    err = look_up_part(e, p, stream, &places[p], why);
+  return err;
 }
 
 /* ---- from the beginning of what is missing ---- */
@@ -240,9 +311,12 @@ static void drop_batches(obs_edge_part *p, uint64_t seq) {
 /* With nothing under way. */
 static void go_on_from(obs_edge *e, const obs_edge_place places[], const uint64_t again[], int64_t created_ns) {
   uint64_t from = e->low + 1, missing = 0;
+  e->newest_seq = 0;
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
     obs_edge_part *p = &e->parts[i];
     obs_edge_place place = places[i];
+    p->acked = place;
+    while (p->past_n > 0 && p->past[(p->past_first + p->past_n - 1) % PAST].stream_seq > place.stream_seq) p->past_n--;
     if (again[i] > 0 && again[i] - 1 < place.seq) place.seq = again[i] - 1;
     if (place.seq < p->place.seq) {
       if (place.seq + 1 < from) from = place.seq + 1;
@@ -251,6 +325,10 @@ static void go_on_from(obs_edge *e, const obs_edge_place places[], const uint64_
     }
     p->place = place;
     drop_batches(p, place.seq);
+    if (place.stream_seq > e->newest_seq) {
+      e->newest = i;
+      e->newest_seq = place.stream_seq;
+    }
   }
   if (missing > 0)
     obs_log_warn("fleet", "%" PRIu64 " partitions lack batches that they had: published again from seq %" PRIu64,
@@ -308,10 +386,28 @@ static observer_err synchronise(obs_edge *e, char *why) {
   return OBSERVER_E_OK;
 }
 
+/* Servers may lose what they have acknowledged, or the whole stream, without any connection ending. Whatever was lost
+ * of its end, this edge's last batch is lost with it. */
+static bool has_gone_back(obs_edge *e) {
+  obs_nats_stream stream;
+  uint64_t last;
+  observer_err err = obs_nats_stream_look(e->nats, OBS_FLEET_STREAM, &stream, NULL);
+  if (err == OBSERVER_E_NOTFOUND) return true;
+  if (err != OBSERVER_E_OK) return false;
+  if (stream.created_ns != e->state.created_ns) return true;
+  return e->newest_seq >= stream.first_seq && look_at(e, e->newest, e->newest_seq, &last, NULL) == OBSERVER_E_NOTFOUND;
+}
+
 /* When something has changed, and nothing is under way any more. */
 static void look_at_stream(obs_edge *e, uint64_t now) {
   char why[OBS_NATS_WHY_MAX] = "";
+  bool gone_back = false;
+  if (e->synced && now >= e->look_at && obs_nats_is_connected(e->nats)) {
+    gone_back = has_gone_back(e);
+    e->look_at = now + LOOK_MS;
+  }
   pthread_mutex_lock(&e->mutex);
+  if (gone_back) e->resync = true;
   if (e->resync) e->synced = false;
   bool ready = !e->synced && e->flying == 0;
   pthread_mutex_unlock(&e->mutex);
@@ -322,6 +418,7 @@ static void look_at_stream(obs_edge *e, uint64_t now) {
   e->low = find_low(e);
   observer_err err = synchronise(e, why);
   e->synced = err == OBSERVER_E_OK;
+  e->look_at = now + LOOK_MS;
   if (e->synced) return;
   e->sync_at = now + RETRY_MS;
   obs_log_warn("fleet", "NATS: %s", why[0] != '\0' ? why : observer_strerror(err));
@@ -333,6 +430,7 @@ static void send_batch(obs_edge *e, obs_edge_part *p, uint64_t now) {
   char subject[64];
   char why[OBS_NATS_WHY_MAX] = "";
   name_subject(e, (uint32_t)(p - e->parts), subject);
+  p->above = e->newest_seq;
   pthread_mutex_lock(&e->mutex);
   p->state = FLYING;
   e->flying++;
@@ -363,8 +461,19 @@ static bool begin_flight(obs_edge *e, obs_edge_part *p, uint64_t now) {
   return true;
 }
 
-static void take_ack(obs_edge *e, obs_edge_part *p) {
-  bool backwards = !p->duplicate && p->stream_seq <= p->place.stream_seq;
+static void remember_place(obs_edge_part *p, uint64_t now) {
+  p->acked = (obs_edge_place){p->last, p->stream_seq};
+  if (p->past_n > 0 && now - p->past_ms < PAST_MS) return;
+  if (p->past_n == PAST)
+    p->past_first++;
+  else
+    p->past_n++;
+  p->past[(p->past_first + p->past_n - 1) % PAST] = p->acked;
+  p->past_ms = now;
+}
+
+static void take_ack(obs_edge *e, obs_edge_part *p, uint64_t now) {
+  bool backwards = !p->duplicate && p->stream_seq <= p->above;
   if (backwards) {
     pthread_mutex_lock(&e->mutex);
     e->resync = true;
@@ -372,7 +481,12 @@ static void take_ack(obs_edge *e, obs_edge_part *p) {
   }
   if (p->last > p->place.seq) p->place.seq = p->last;
   if (p->stream_seq > p->place.stream_seq) p->place.stream_seq = p->stream_seq;
+  if (p->stream_seq > e->newest_seq) {
+    e->newest = (uint32_t)(p - e->parts);
+    e->newest_seq = p->stream_seq;
+  }
   if (p->last > p->largest) p->largest = p->last;
+  if (!backwards) remember_place(p, now);
   pthread_mutex_lock(&e->mutex);
   e->counts.ops += p->rows;
   e->counts.batches++;
@@ -401,7 +515,7 @@ static void take_results(obs_edge *e, uint64_t now) {
     flight_state state = p->state;
     bool news = state == FAILED && p->err != OBSERVER_E_OK;
     pthread_mutex_unlock(&e->mutex);
-    if (state == ACKED) take_ack(e, p);
+    if (state == ACKED) take_ack(e, p, now);
     if (news) take_failure(e, p, now);
   }
 }
@@ -727,6 +841,7 @@ observer_err obs_edge_open(const obs_edge_opts *opts, obs_edge **out, char *erro
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
     e->parts[i].edge = e;
     e->parts[i].place = e->state.places[i];
+    e->parts[i].acked = e->state.places[i];
     e->parts[i].largest = e->state.places[i].seq;
     drop_batches(&e->parts[i], e->state.places[i].seq);
   }

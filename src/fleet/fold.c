@@ -17,8 +17,10 @@ enum {
   LOCAL_BYTES = 8 << 20,
   KEPT_MS = 60000,
   KEPT_BYTES = 64 << 20,
-  CHECK_MS = 30000,
-  AGAIN_MS = 2000,
+  CHECK_MS = 10000,
+  SILENT_MS = 10000,
+  AGAIN_MS = 6000, /* an edge listens each 5 s */
+  HOLE_MS = 300000,
   PAUSE_MS = 500,
   DEAD_MS = 5000
 };
@@ -121,11 +123,13 @@ static void begin_with(obs_fleet_part *x, obs_partition *fold, const obs_checkpo
   obs_fleet_worker *w = x->w;
   uint64_t now_ms = obs_clock_mono_ms();
   x->tail = mark->tail;
+  x->tail_created_ns = mark->created_ns;
   x->tail_seq = x->local_seq = mark->stream_seq;
   x->kept_seq = x->value.last[0].id[0] != '\0' ? x->value.last[0].stream_seq : 0;
   x->catch_up = last_seq;
   x->local_ms = x->kept_ms = x->cycle_ms = x->checked_ms = now_ms;
   x->local_bytes = x->kept_bytes = 0;
+  memset(x->holes, 0, sizeof x->holes);
   atomic_store(&x->rebuilding, mark->stream_seq == 0 && last_seq > 0);
   obs_checkpoint_drop(w->dir_fd, x->p, mark->stream_seq + 1);
   set_fold(x, fold);
@@ -141,10 +145,11 @@ static bool load(obs_fleet_part *x) {
   obs_fleet_worker *w = x->w;
   obs_nats_stream stream;
   obs_buf bytes = {0};
-  bool loaded = false, known = true;
+  bool loaded = false, known = true, gone_back = false;
   uint64_t epoch = atomic_load(&w->epoch), below = UINT64_MAX;
   if (obs_nats_stream_look(w->nats, OBS_FLEET_STREAM, &stream, NULL) != OBSERVER_E_OK) return false;
   if (stream.created_ns != atomic_load(&w->created_ns)) return false; /* the lease thread sees to it */
+  if (x->tail_created_ns == stream.created_ns) gone_back = agrees(x, x->tail_seq, x->tail) == OTHER;
   while (known && !loaded && goes_on(x)) {
     obs_checkpoint_mark mark = {.partitions = w->opts.partitions, .p = x->p, .created_ns = stream.created_ns};
     char reason[OBS_FLEET_REASON_MAX] = "";
@@ -170,28 +175,68 @@ static bool load(obs_fleet_part *x) {
       obs_log_warn("fleet", "partition %" PRIu32 ": the checkpoint at %" PRIu64 " does not hold: %s", x->p,
                    mark.stream_seq, is == OTHER ? "the stream has gone back behind it" : reason);
       obs_partition_close(fold);
+      gone_back = gone_back || is == OTHER;
       below = mark.stream_seq;
     }
   }
   if (loaded) x->epoch = epoch;
+  if (loaded && gone_back) atomic_fetch_add(&w->rewinds, 1);
   obs_buf_fini(&bytes);
   return loaded;
 }
 
 /* ---- folding ---- */
 
-static void ask_again(obs_fleet_part *x, const obs_partition_result *r) {
-  uint64_t now_ms = obs_clock_mono_ms();
-  char subject[64], text[96];
+/* It is remembered until it is filled, since the edge may be away, or the question be lost. What is beyond the table is
+ * found again with the next batch of its edge. */
+static void note_hole(obs_fleet_part *x, const obs_partition_result *r) {
+  obs_fleet_hole *h = NULL;
   atomic_fetch_add(&x->w->holes, 1);
-  if (r->edge == x->asked_edge && now_ms - x->asked_ms < AGAIN_MS) return;
-  x->asked_edge = r->edge;
-  x->asked_ms = now_ms;
-  (void)snprintf(subject, sizeof subject, "observer.again.%016" PRIx64, r->edge);
-  int n = snprintf(text, sizeof text, "{\"p\":%" PRIu32 ",\"after\":%" PRIu64 "}", x->p, r->after);
-  obs_log_warn("fleet", "partition %" PRIu32 ": rows of edge %016" PRIx64 " behind %" PRIu64 " are missing", x->p,
-               r->edge, r->after);
-  (void)obs_nats_send(x->w->nats, subject, NULL, text, (size_t)n); /* the next batch asks again */
+  for (int i = OBS_FLEET_HOLES - 1; i >= 0 && (h == NULL || h->edge != r->edge); i--) {
+    if (x->holes[i].edge == r->edge || x->holes[i].edge == 0) h = &x->holes[i];
+  }
+  if (h == NULL) return;
+  if (h->edge != r->edge) *h = (obs_fleet_hole){.edge = r->edge, .after = r->after, .since_ms = obs_clock_mono_ms()};
+  if (r->until > h->until) h->until = r->until;
+}
+
+static bool has_holes(const obs_fleet_part *x) {
+  for (int i = 0; i < OBS_FLEET_HOLES; i++) {
+    if (x->holes[i].edge != 0) return true;
+  }
+  return false;
+}
+
+static void ask_again(obs_fleet_part *x, obs_fleet_hole *h, uint64_t now_ms) {
+  char subject[64], text[96];
+  if (h->asked_ms == 0)
+    obs_log_warn("fleet", "partition %" PRIu32 ": rows of edge %016" PRIx64 " behind %" PRIu64 " are missing", x->p,
+                 h->edge, h->after);
+  h->asked_ms = now_ms;
+  (void)snprintf(subject, sizeof subject, "observer.again.%016" PRIx64, h->edge);
+  int n = snprintf(text, sizeof text, "{\"p\":%" PRIu32 ",\"after\":%" PRIu64 "}", x->p, h->after);
+  (void)obs_nats_send(x->w->nats, subject, NULL, text, (size_t)n);
+}
+
+static void look_at_holes(obs_fleet_part *x) {
+  uint64_t now_ms = obs_clock_mono_ms();
+  for (int i = 0; i < OBS_FLEET_HOLES; i++) {
+    obs_fleet_hole *h = &x->holes[i];
+    if (h->edge == 0) continue;
+    uint64_t mark = obs_partition_mark(x->fold, h->edge);
+    if (mark > h->after) h->since_ms = now_ms;
+    h->after = mark;
+    if (mark < h->until && now_ms - h->since_ms < HOLE_MS) {
+      if (h->asked_ms == 0 || now_ms - h->asked_ms >= AGAIN_MS) ask_again(x, h, now_ms);
+      continue;
+    }
+    if (mark < h->until)
+      obs_log_error("fleet",
+                    "partition %" PRIu32 ": edge %016" PRIx64 " has not published rows %" PRIu64 " to %" PRIu64
+                    " again: nobody waits for them any more",
+                    x->p, h->edge, mark + 1, h->until);
+    *h = (obs_fleet_hole){.edge = 0};
+  }
 }
 
 static void on_dead(void *arg, observer_err err, const char *why, uint64_t seq, bool duplicate) {
@@ -232,7 +277,7 @@ static bool on_message(void *arg, const obs_nats_message *m) {
     x->refused = true;
     return false;
   }
-  if (r.kind == OBS_PARTITION_HOLE) ask_again(x, &r);
+  if (r.kind == OBS_PARTITION_HOLE) note_hole(x, &r);
   if (r.kind == OBS_PARTITION_POISON) put_aside(x, m, r.reason);
   if (r.kind != OBS_PARTITION_BEHIND) {
     x->tail = obs_checkpoint_tail(m->data, m->len);
@@ -256,12 +301,28 @@ static void close_pull(obs_fleet_part *x) {
   x->pull = NULL;
 }
 
+/* The consumer is with one of the servers: where its copy of the stream does not go on any more, it says that there is
+ * nothing. The stream's leader knows better, and another consumer may be with another server. */
+static void look_for_more(obs_fleet_part *x, const char *filter) {
+  obs_buf last = {0};
+  uint64_t seq = 0, now_ms = obs_clock_mono_ms();
+  if (now_ms - x->heard_ms < SILENT_MS) return;
+  x->heard_ms = now_ms;
+  if (obs_nats_stream_last(x->w->nats, OBS_FLEET_STREAM, filter, &seq, &last, NULL) == OBSERVER_E_OK &&
+      seq > x->tail_seq) {
+    obs_log_warn("fleet", "partition %" PRIu32 ": message %" PRIu64 " has not come: it is asked for anew", x->p, seq);
+    close_pull(x);
+  }
+  obs_buf_fini(&last);
+}
+
 static void fetch(obs_fleet_part *x) {
   obs_fleet_worker *w = x->w;
   char filter[64], why[OBS_NATS_WHY_MAX] = "";
   observer_err err = OBSERVER_E_OK;
+  (void)snprintf(filter, sizeof filter, "observer.ops.%" PRIu32 ".*", x->p);
   if (x->pull == NULL) {
-    (void)snprintf(filter, sizeof filter, "observer.ops.%" PRIu32 ".*", x->p);
+    x->heard_ms = obs_clock_mono_ms();
     err = obs_nats_pull_open(w->nats, OBS_FLEET_STREAM, filter, x->tail_seq + 1, &x->pull, why);
   }
   x->refused = false;
@@ -271,10 +332,13 @@ static void fetch(obs_fleet_part *x) {
     atomic_store(&x->rebuilding, false);
     atomic_store(&x->pending, 0);
     atomic_store(&x->at_ms, 0);
+    look_for_more(x, filter);
   } else if (err != OBSERVER_E_OK || x->refused) {
     if (!x->refused) obs_log_debug("fleet", "partition %" PRIu32 ": %s", x->p, why);
     close_pull(x);
     pause_for(x, PAUSE_MS);
+  } else {
+    x->heard_ms = obs_clock_mono_ms();
   }
 }
 
@@ -375,7 +439,7 @@ static void write_checkpoints(obs_fleet_part *x) {
   bool kept = x->tail_seq != x->kept_seq && (now_ms - x->kept_ms >= KEPT_MS || x->kept_bytes >= KEPT_BYTES);
   obs_checkpoint_mark mark;
   obs_buf bytes = {0};
-  if (!local && !kept) return;
+  if ((!local && !kept) || has_holes(x)) return; /* whoever begins behind a hole does not know of it */
   if (!save(x, &mark, &bytes))
     fail_checkpoint(x, "anywhere", "out of memory");
   else {
@@ -389,7 +453,7 @@ static void write_checkpoints(obs_fleet_part *x) {
 static void give_up(obs_fleet_part *x) {
   obs_checkpoint_mark mark = {0};
   obs_buf bytes = {0};
-  bool whole = x->fold != NULL && x->tail_seq != x->kept_seq && save(x, &mark, &bytes);
+  bool whole = x->fold != NULL && x->tail_seq != x->kept_seq && !has_holes(x) && save(x, &mark, &bytes);
   if (whole) write_local(x, &mark, &bytes);
   if (!whole) mark.stream_seq = x->kept_seq;
   for (bool more = true; more && !atomic_load(&x->w->gives_up);) {
@@ -415,7 +479,6 @@ static void check_stream(obs_fleet_part *x) {
   x->checked_ms = now_ms;
   x->epoch = epoch;
   if (is == SAME) return;
-  atomic_fetch_add(&w->rewinds, 1);
   obs_log_warn("fleet", "partition %" PRIu32 ": the stream has gone back behind message %" PRIu64, x->p, x->tail_seq);
   close_pull(x);
   set_fold(x, NULL);
@@ -434,6 +497,7 @@ static void turn(obs_fleet_part *x) {
   check_stream(x);
   if (x->fold == NULL) return;
   fetch(x);
+  look_at_holes(x);
   uint64_t now_ms = obs_clock_mono_ms();
   if (now_ms - x->cycle_ms >= w->opts.cycle_ms) {
     x->cycle_ms = now_ms;

@@ -205,6 +205,7 @@ static obs_partition_outcome take(obs_partition *p, uint64_t stream_seq, const v
   if (v.prev > taken) {
     out->edge = v.edge;
     out->after = taken;
+    out->until = v.prev;
     return OBS_PARTITION_HOLE;
   }
   if (v.last <= taken) {

@@ -45,9 +45,10 @@ observer_err obs_partition_open(const obs_partition_opts *opts, obs_partition **
 void obs_partition_close(obs_partition *p);
 
 /* FOLDED: rows were taken (some may be duplicates or rejected). DUPLICATE: all of them had come before. HOLE: `edge` is
- * to publish again what is behind `after`. POISON: it is no batch of this partition, `reason` says why; it is to be put
- * aside. BEHIND: the stream's message was taken before. With all of these the message is done. REFUSED: it cannot be
- * taken (`reason`: memory, or too many edges) and is to be given again; what of it was taken stays taken. */
+ * to publish again what is behind `after`, at least as far as `until`. POISON: it is no batch of this partition,
+ * `reason` says why; it is to be put aside. BEHIND: the stream's message was taken before. With all of these the
+ * message is done. REFUSED: it cannot be taken (`reason`: memory, or too many edges) and is to be given again; what of
+ * it was taken stays taken. */
 typedef enum {
   OBS_PARTITION_FOLDED,
   OBS_PARTITION_DUPLICATE,
@@ -59,7 +60,7 @@ typedef enum {
 
 typedef struct {
   obs_partition_outcome kind;
-  uint64_t edge, after;                 /* of HOLE */
+  uint64_t edge, after, until;          /* of HOLE */
   uint32_t folded, duplicate, rejected; /* rows */
   char reason[OBS_FLEET_REASON_MAX];    /* of POISON and REFUSED, and of the last rejected row; "": none */
 } obs_partition_result;

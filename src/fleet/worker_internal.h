@@ -9,7 +9,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { OBS_FLEET_ASKERS = 64, OBS_FLEET_REPLY_MAX = 128 };
+enum { OBS_FLEET_ASKERS = 64, OBS_FLEET_REPLY_MAX = 128, OBS_FLEET_HOLES = 8 };
+
+/* Rows of an edge that were not there when those behind them came. */
+typedef struct {
+  uint64_t edge;               /* 0: none */
+  uint64_t until;              /* seq up to which rows are missing */
+  uint64_t after;              /* seq up to which they have come */
+  uint64_t since_ms, asked_ms; /* when `after` has moved; when the edge was asked, 0: not yet */
+} obs_fleet_hole;
 
 /* A partition's thread: what it is to do, and its fold. */
 typedef struct {
@@ -28,11 +36,12 @@ typedef struct {
   obs_nats_pull *pull;
   uint64_t tail;                /* of the message that was folded last */
   uint64_t tail_seq;            /* its seq; 0: none */
+  int64_t tail_created_ns;      /* of its stream; these three stay when the partition is given up */
   uint64_t catch_up;            /* the partition's last seq in the stream when it was loaded; 0: not looked for */
   uint64_t local_seq, kept_seq; /* of the last checkpoints */
   uint64_t local_ms, kept_ms, local_bytes, kept_bytes;
-  uint64_t cycle_ms, checked_ms, epoch;
-  uint64_t asked_edge, asked_ms; /* of the last request to publish again */
+  uint64_t cycle_ms, checked_ms, heard_ms, epoch;
+  obs_fleet_hole holes[OBS_FLEET_HOLES];
   uint64_t ids;
   bool refused; /* a message could not be taken: it is asked for again */
   _Atomic uint64_t pending;

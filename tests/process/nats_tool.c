@@ -3,6 +3,7 @@
  *   nats_tool built-in                       ends with 0: the build has NATS
  *   nats_tool [--creds F] [--ca F] info URL STREAM          one row: what is known of the stream
  *   nats_tool ... batches URL [FROM]                        a row for each batch of the fleet's stream, with its rows
+ *   nats_tool ... sums URL [FROM]                           the same, of each row only [seq, CRC-32 of its line]
  *   nats_tool ... again URL EDGE P AFTER                    asks an edge as a worker does
  *   nats_tool ... put URL BUCKET KEY VALUE                  writes a key
  *   nats_tool ... ask URL SUBJECT TEXT                      what is answered to a message
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <zlib.h>
 
 static char why[OBS_NATS_WHY_MAX];
 
@@ -52,7 +54,21 @@ static void info(obs_nats *n, const char *name) {
 
 typedef struct {
   uint64_t last;
+  bool sums;
 } reader;
+
+static void put_row(obs_json_writer *w, const obs_fleet_row *op, bool sums) {
+  obs_json_array(w, NULL);
+  obs_json_u64(w, NULL, op->seq);
+  if (sums) {
+    obs_json_u64(w, NULL, crc32_z(0, (const Bytef *)op->line, op->len));
+  } else {
+    obs_json_i64(w, NULL, op->received_ms);
+    obs_json_i64(w, NULL, op->skew_ms);
+    obs_json_raw(w, NULL, (obs_str){op->line, op->len, 0});
+  }
+  obs_json_end(w);
+}
 
 static bool print_batch(void *arg, const obs_nats_message *m) {
   reader *r = arg;
@@ -71,14 +87,7 @@ static bool print_batch(void *arg, const obs_nats_message *m) {
     obs_json_u64(&w, "p", v.p);
     obs_json_u64(&w, "prev", v.prev);
     obs_json_array(&w, "rows");
-    while (obs_fleet_batch_next(&v, &op)) {
-      obs_json_array(&w, NULL);
-      obs_json_u64(&w, NULL, op.seq);
-      obs_json_i64(&w, NULL, op.received_ms);
-      obs_json_i64(&w, NULL, op.skew_ms);
-      obs_json_raw(&w, NULL, (obs_str){op.line, op.len, 0});
-      obs_json_end(&w);
-    }
+    while (obs_fleet_batch_next(&v, &op)) put_row(&w, &op, r->sums);
     obs_json_end(&w);
   }
   obs_json_end(&w);
@@ -88,10 +97,10 @@ static bool print_batch(void *arg, const obs_nats_message *m) {
   return true;
 }
 
-static void batches(obs_nats *n, uint64_t from) {
+static void batches(obs_nats *n, uint64_t from, bool sums) {
   obs_nats_stream s;
   obs_nats_pull *pull;
-  reader r = {from > 0 ? from - 1 : 0};
+  reader r = {from > 0 ? from - 1 : 0, sums};
   observer_err err = obs_nats_stream_look(n, "OBSERVER_OPS", &s, why);
   if (err == OBSERVER_E_OK) err = obs_nats_pull_open(n, "OBSERVER_OPS", "observer.ops.>", from, &pull, why);
   if (err != OBSERVER_E_OK) die("OBSERVER_OPS", err);
@@ -204,7 +213,9 @@ int main(int argc, char **argv) {
   else if (strcmp(command, "ask") == 0 && argc == 5)
     ask(n, argv[3], argv[4]);
   else if (strcmp(command, "batches") == 0)
-    batches(n, argc > 3 ? strtoull(argv[3], NULL, 10) : 1);
+    batches(n, argc > 3 ? strtoull(argv[3], NULL, 10) : 1, false);
+  else if (strcmp(command, "sums") == 0)
+    batches(n, argc > 3 ? strtoull(argv[3], NULL, 10) : 1, true);
   else if (strcmp(command, "again") == 0 && argc == 6)
     again(n, argv[3], argv[4], argv[5]);
   else if (strcmp(command, "put") == 0 && argc == 6)

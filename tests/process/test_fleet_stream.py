@@ -99,6 +99,23 @@ class Stream(FleetTest):
         self.check(edge, edge)
         self.assertGreater(self.metric(worker, "fleet_holes_total"), 0)
 
+    def test_holes_are_filled_when_their_edge_comes_back(self):
+        """It was not there when it was asked, records nothing more, and another run of the worker has to remember."""
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        for _ in range(2):
+            self.record(edge, 1000)
+            wait_until(lambda: self.metric(edge, "spool_ops") == 0, 30, "all to be forwarded")
+            if self.sent == 1000:
+                self.ask(servers, "$JS.API.STREAM.PURGE.OBSERVER_OPS")
+        edge.kill()
+        worker = self.worker(servers, "worker")
+        wait_until(lambda: self.metric(worker, "fleet_holes_total") >= PARTITIONS // 2, 60, "holes to be noticed")
+        worker.restart()
+        self.wait_settled(worker)
+        edge.start()
+        self.check(edge, edge)
+
     def test_the_buckets_are_lost(self):
         """With the leases, who holds what, and with the checkpoints, what has been folded: it is folded again."""
         servers = self.servers()

@@ -255,6 +255,34 @@ class Faults(ForwardTest):
         self.check(servers, daemon)
         self.assertIn("the stream OBSERVER_OPS was made anew: what the journal has is published again", daemon.stderr())
 
+    def test_stream_lost_while_connected(self):
+        """Nobody tells the edge, nothing more is recorded, and no worker is there: it looks now and then."""
+        servers = self.servers()
+        daemon = self.start(args=forward(servers))
+        self.record(daemon, 0, 1500)
+        self.wait_forwarded(daemon)
+        self.check(servers, daemon)
+        nats.tool("ask", "$JS.API.STREAM.DELETE.OBSERVER_OPS", "", url=servers.urls[0])
+        wait_until(lambda: self.metric(daemon, "forward_republished_total") == 1500, 30, "what was lost")
+        self.wait_forwarded(daemon)
+        self.assertEqual(self.check(servers, daemon).repeated, 0)
+
+    def test_stream_replaced_while_connected(self):
+        """It takes what is recorded next before the edge has noticed: what was before that is missing, and is published again."""
+        servers = self.servers()
+        daemon = self.start(args=forward(servers))
+        self.record(daemon, 0, 1500)
+        self.wait_forwarded(daemon)
+        stream = {"name": "OBSERVER_OPS", "subjects": ["observer.ops.*.*"], "storage": "file", "num_replicas": 1}
+        for call, text in (("DELETE", ""), ("CREATE", json.dumps(stream))):
+            answer, = nats.tool("ask", "$JS.API.STREAM.%s.OBSERVER_OPS" % call, text, url=servers.urls[0])
+            self.assertNotIn("error", answer)
+        self.record(daemon, 1500, 200)
+        wait_until(lambda: self.metric(daemon, "forward_republished_total") >= 1500, 30, "what was lost")
+        self.wait_forwarded(daemon)
+        rows = self.folded(servers).of(self.edge(daemon))
+        self.assertEqual(rows, dict(enumerate(daemon.journal_rows(), 1)))
+
     def test_worker_asks_again(self):
         servers = self.servers()
         daemon = self.start(args=forward(servers))
