@@ -231,19 +231,43 @@ static bool on_message(void *arg, const obs_nats_message *m) {
 static void close_pull(obs_fleet_part *x) {
   obs_nats_pull_close(x->pull);
   x->pull = NULL;
+  if (x->shares) obs_shared_pull_leave(x->w->shared, x->p);
+  x->shares = false;
 }
 
-static void fetch(obs_fleet_part *x) {
+/* When it is known that the stream agrees. */
+static void share(obs_fleet_part *x) {
   obs_fleet_worker *w = x->w;
-  char filter[64], why[OBS_NATS_WHY_MAX] = "";
+  obs_lease_counts leases;
+  if (x->shares || x->epoch != atomic_load(&w->epoch)) return;
+  pthread_mutex_lock(&w->lock);
+  obs_lease_get_counts(w->lease, obs_clock_mono_ms(), &leases);
+  pthread_mutex_unlock(&w->lock);
+  if (!obs_shared_pull_join(w->shared, x->p, x->tail_seq, leases.held)) return;
+  close_pull(x);
+  x->shares = true;
+}
+
+static observer_err fetch_own(obs_fleet_part *x, char *why) {
+  char filter[64];
   observer_err err = OBSERVER_E_OK;
   if (x->pull == NULL) {
     (void)snprintf(filter, sizeof filter, "observer.ops.%" PRIu32 ".*", x->p);
-    err = obs_nats_pull_open(w->nats, OBS_FLEET_STREAM, filter, x->tail_seq + 1, &x->pull, why);
+    err = obs_nats_pull_open(x->w->nats, OBS_FLEET_STREAM, filter, x->tail_seq + 1, &x->pull, why);
   }
+  return err == OBSERVER_E_OK ? obs_nats_pull_fetch(x->pull, FETCH_MESSAGES, FETCH_BYTES, FETCH_MS, on_message, x, why)
+                              : err;
+}
+
+static void fetch(obs_fleet_part *x) {
+  char why[OBS_NATS_WHY_MAX] = "";
+  share(x);
   x->refused = false;
-  if (err == OBSERVER_E_OK)
-    err = obs_nats_pull_fetch(x->pull, FETCH_MESSAGES, FETCH_BYTES, FETCH_MS, on_message, x, why);
+  observer_err err = x->shares ? obs_shared_pull_fetch(x->w->shared, x->p, FETCH_MS, on_message, x) : fetch_own(x, why);
+  if (x->shares && err == OBSERVER_E_NOTFOUND) { /* no member any more */
+    x->shares = false;
+    err = OBSERVER_E_OK;
+  }
   if (err == OBSERVER_E_TIMEDOUT) { /* there is nothing more */
     atomic_store(&x->rebuilding, false);
     atomic_store(&x->pending, 0);

@@ -476,6 +476,7 @@ observer_err obs_fleet_worker_open(const obs_fleet_worker_opts *opts, obs_fleet_
     w->parts[p].p = p;
     pthread_mutex_init(&w->parts[p].lock, NULL);
   }
+  if ((err = obs_shared_pull_open(w->nats, &w->epoch, opts->partitions, &w->shared)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_fleet_sum_start(w)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_thread_start(&w->lease_thread, "obs:lease", run, w)) != OBSERVER_E_OK) goto fail;
   w->lease_started = true;
@@ -499,6 +500,7 @@ void obs_fleet_worker_close(obs_fleet_worker *w) {
   pthread_cond_broadcast(&w->woken);
   pthread_mutex_unlock(&w->lock);
   if (w->lease_started) (void)pthread_join(w->lease_thread, NULL);
+  obs_shared_pull_close(w->shared);
   obs_fleet_sum_stop(w);
   close_watch(w);
   obs_nats_kv_close(w->leases);

@@ -4,6 +4,7 @@
 
 #include "fleet/checkpoint.h"
 #include "fleet/lease.h"
+#include "fleet/shared_pull.h"
 #include "fleet/worker.h"
 
 #include <pthread.h>
@@ -25,7 +26,8 @@ typedef struct {
   _Atomic bool rebuilding;
 
   /* The thread's own. */
-  obs_nats_pull *pull;
+  bool shares;                  /* its messages come by the worker's shared pull, */
+  obs_nats_pull *pull;          /* else by its own; NULL: none is open */
   uint64_t tail;                /* of the message that was folded last */
   uint64_t tail_seq;            /* its seq; 0: none */
   uint64_t catch_up;            /* the stream's last seq when it was loaded */
@@ -55,6 +57,7 @@ struct obs_fleet_worker {
   pthread_cond_t woken;
   obs_lease *lease;
   obs_fleet_part *parts;
+  obs_shared_pull *shared;
   char why[256]; /* it is hindered; "": it is not */
 
   /* The lease thread's own. */
