@@ -420,15 +420,18 @@ static void take_results(obs_edge *e, uint64_t now) {
   }
 }
 
-static bool is_due(const obs_edge *e, const obs_edge_part *p, uint64_t now) {
-  const obs_fleet_batch *b = &p->ahead[p->next_ahead];
-  uint64_t gathers_ms = e->blocked ? CATCH_UP_MS : GATHER_MS;
-  return obs_fleet_batch_rows(b) > 0 &&
-         (p->nahead > 1 || now - p->since_ms[p->next_ahead] >= gathers_ms || obs_fleet_batch_is_full(b, 0));
+static uint64_t gathers_ms(const obs_edge *e) {
+  return e->blocked ? CATCH_UP_MS : GATHER_MS;
 }
 
-/* What is due; `everything`: at the end. */
-static void send_due(obs_edge *e, uint64_t now, bool everything) {
+static bool is_due(const obs_edge_part *p, uint64_t now, uint64_t ms) {
+  const obs_fleet_batch *b = &p->ahead[p->next_ahead];
+  return obs_fleet_batch_rows(b) > 0 &&
+         (p->nahead > 1 || now - p->since_ms[p->next_ahead] >= ms || obs_fleet_batch_is_full(b, 0));
+}
+
+/* What has gathered for so long; 0: everything. */
+static void send_due(obs_edge *e, uint64_t now, uint64_t ms) {
   if (!e->synced || !obs_nats_is_connected(e->nats)) return;
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
     obs_edge_part *p = &e->parts[i];
@@ -437,7 +440,7 @@ static void send_due(obs_edge *e, uint64_t now, bool everything) {
       bool failed = p->state == FAILED;
       pthread_mutex_unlock(&e->mutex);
       if (failed && now >= p->retry_at) send_batch(e, p, now);
-    } else if (is_due(e, p, now) || (everything && obs_fleet_batch_rows(&p->ahead[p->next_ahead]) > 0)) {
+    } else if (is_due(p, now, ms)) {
       if (!begin_flight(e, p, now)) return;
     }
   }
@@ -523,7 +526,7 @@ static void read_rows(obs_edge *e) {
       return;
     }
     take_results(e, e->now);
-    send_due(e, e->now, false);
+    send_due(e, e->now, CATCH_UP_MS);
   } while (e->more && !e->blocked && e->read > before);
 }
 
@@ -630,7 +633,7 @@ static uint64_t wait_ms(const obs_edge *e, uint64_t now) {
     const obs_edge_part *p = &e->parts[i];
     uint64_t at = UINT64_MAX;
     if (p->rows == 0 && obs_fleet_batch_rows(&p->ahead[p->next_ahead]) > 0)
-      at = p->since_ms[p->next_ahead] + (e->blocked ? CATCH_UP_MS : GATHER_MS);
+      at = p->since_ms[p->next_ahead] + gathers_ms(e);
     if (p->rows > 0 && p->retry_at > now) at = p->retry_at;
     if (at != UINT64_MAX && at <= now) return 1;
     if (at != UINT64_MAX && at - now < ms) ms = at - now;
@@ -680,7 +683,7 @@ static void *forward(void *arg) {
       bool stopping = e->stopping;
       pthread_mutex_unlock(&e->mutex);
       read_rows(e);
-      send_due(e, now, stopping);
+      send_due(e, now, stopping ? 0 : gathers_ms(e));
     }
     look_at_spool(e, now);
     save(e, now);

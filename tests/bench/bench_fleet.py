@@ -137,12 +137,19 @@ class Bench:
                 if said.get("rejected"):
                     raise SystemExit(f"bench: {said}")
 
-    def edge(self, servers):
-        """On a copy of that directory."""
+    @contextlib.contextmanager
+    def edge(self, servers, filled=True):
+        """On a copy of that directory. It has started, and NATS comes back to it."""
         folder = self.folder()
-        shutil.copytree(self.work / "edge", folder)
-        return Observerd(folder, "--pull", "none", "--sub", "none", "--rep", "none", "--feed", "none", "--forward", servers.urls[0],
-                         "--replicas", "1")
+        if filled:
+            shutil.copytree(self.work / "edge", folder)
+        servers.kill(0)
+        with Observerd(folder, "--pull", "none", "--sub", "none", "--rep", "none", "--feed", "none", "--forward", servers.urls[0],
+                       "--replicas", "1") as edge:
+            edge.metric("spool_ops")
+            servers.start(0)
+            yield edge
+        shutil.rmtree(folder)
 
     def worker(self, servers):
         return Observerd(self.folder(), "--jetstream", servers.urls[0], "--replicas", "1")
@@ -150,10 +157,8 @@ class Bench:
     # -- rounds
 
     def catch_up(self, servers, edge, workers):
-        """From the first bytes that the server has got until all is in the stream, and folded by the workers."""
-        quiet = self.received(servers) + (128 << 10)
-        until("the edge to publish", lambda: self.received(servers) > quiet, 0.002)
-        begun = self.received(servers) - quiet
+        """From the first batches that the server has got until all is in the stream, and folded by the workers."""
+        begun = until("the edge to publish", lambda: self.received(servers) >= 128 << 10 and self.received(servers), 0.002)
         start, cpus = time.perf_counter(), [p.cpu() for p in (edge, *workers)] + [self.server_cpu(servers)]
         until("the stream to have all", lambda: edge.metric("forward_ops_total") >= OPS)
         published = time.perf_counter() - start
@@ -251,8 +256,7 @@ class Bench:
         out, asked = [], []
         with self.servers() as servers, self.worker(servers) as worker:
             self.settle([worker])
-            edge = self.edge(servers) if filled else Observerd(self.folder(), "--forward", servers.urls[0], "--replicas", "1")
-            with edge:
+            with self.edge(servers, filled) as edge:
                 until("the worker to fold all", lambda: not filled or self.folded(worker) >= OPS)
                 for n in range(VISIBLE):
                     post(edge.url, f'{{"endpoint":"scenario:fill","source":"scenario","staffer_id":"seen-{n}","success":true}}')
