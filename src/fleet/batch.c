@@ -230,9 +230,13 @@ static bool broken(const head_reader *r) {
   return false;
 }
 
-/* An integer from 0 to `max`. */
+/* An integer from 0 to `max`. Nearly all are distances of a byte. */
 static bool take_u64(head_reader *r, const char *name, uint64_t max, uint64_t *out) {
   obs_msgpack_cursor_header h;
+  if (r->c.p < r->c.end && *r->c.p < 0x80 && *r->c.p <= max) {
+    *out = *r->c.p++;
+    return true;
+  }
   if (!obs_msgpack_cursor_head(&r->c, &h)) return broken(r);
   if (h.type != OBS_MSGPACK_INT || h.i < 0 || (uint64_t)h.i > max)
     return refuse(r, "%s: not a number from 0 to %" PRIu64, name, max);
@@ -381,6 +385,7 @@ bool obs_fleet_batch_read(const void *data, size_t len, obs_fleet_batch_view *ou
 
 /* The head was checked: none of these fails. */
 static int64_t next_number(const uint8_t **at, const uint8_t *end) {
+  if (*at < end && **at < 0x80) return *(*at)++;
   obs_cursor c = obs_cursor_of(*at, (size_t)(end - *at));
   obs_msgpack_cursor_header h;
   (void)obs_msgpack_cursor_head(&c, &h);

@@ -235,15 +235,12 @@ static void close_pull(obs_fleet_part *x) {
   x->shares = false;
 }
 
-/* When it is known that the stream agrees. */
+/* When it is known that the stream agrees. A message that was refused is asked for alone: the others need not have
+ * what follows it again. */
 static void share(obs_fleet_part *x) {
   obs_fleet_worker *w = x->w;
-  obs_lease_counts leases;
-  if (x->shares || x->epoch != atomic_load(&w->epoch)) return;
-  pthread_mutex_lock(&w->lock);
-  obs_lease_get_counts(w->lease, obs_clock_mono_ms(), &leases);
-  pthread_mutex_unlock(&w->lock);
-  if (!obs_shared_pull_join(w->shared, x->p, x->tail_seq, leases.held)) return;
+  if (x->shares || x->refused || x->epoch != atomic_load(&w->epoch)) return;
+  if (!obs_shared_pull_join(w->shared, x->p, x->tail_seq)) return;
   close_pull(x);
   x->shares = true;
 }

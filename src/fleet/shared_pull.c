@@ -46,6 +46,8 @@ struct obs_shared_pull {
   /* The thread's own. */
   obs_nats_pull *pull; /* NULL: to be opened behind `at` */
   uint64_t checked_ms, checked_epoch;
+  bool in_doubt; /* whether the stream still has this message, which was handed out: */
+  uint64_t sample, sample_tail;
 
   pthread_mutex_t lock; /* of the rest; nothing is waited for under it but `changed` and `came` */
   pthread_cond_t changed;
@@ -140,8 +142,9 @@ static bool hand_out(void *arg, const obs_nats_message *message) {
 
 typedef enum { SAME, OTHER, UNKNOWN } agreement;
 
-/* The message at `at` must still be the one that was handed out; else the stream has gone back. */
-static agreement agrees(obs_shared_pull *s, uint64_t at, uint64_t tail) {
+/* It must still be the one that was handed out; else the stream has gone back. */
+static agreement agrees(obs_shared_pull *s) {
+  uint64_t at = s->sample, tail = s->sample_tail;
   obs_buf message = {0};
   obs_nats_stream stream;
   agreement is = UNKNOWN;
@@ -173,20 +176,31 @@ static observer_err read_on(obs_shared_pull *s, uint64_t at) {
   return err;
 }
 
-/* Reads for the members for a while. False: it could not. A reconnect may come while it reads: then it is looked at
- * what was handed out before. */
+/* Whether the stream still is what was handed out: behind each reconnect, and now and then. `at`: handed out before the
+ * last look at it, for the server may have come back while it was read. */
+static bool has_gone_back(obs_shared_pull *s, uint64_t at, uint64_t tail) {
+  uint64_t now_ms = obs_clock_mono_ms(), epoch = atomic_load(s->epoch);
+  bool due = epoch != s->checked_epoch || now_ms - s->checked_ms >= CHECK_MS;
+  if (due && !s->in_doubt) {
+    s->in_doubt = true;
+    s->sample = at;
+    s->sample_tail = tail;
+  }
+  agreement is = s->in_doubt ? agrees(s) : UNKNOWN;
+  if (is == UNKNOWN) return false;
+  s->in_doubt = false;
+  s->checked_epoch = epoch;
+  s->checked_ms = now_ms;
+  return is == OTHER;
+}
+
+/* Reads for the members for a while. False: it could not. */
 static bool turn(obs_shared_pull *s, uint64_t at, uint64_t tail) {
   observer_err err = read_on(s, at);
   bool read = err == OBSERVER_E_OK || err == OBSERVER_E_TIMEDOUT;
-  uint64_t now_ms = obs_clock_mono_ms(), epoch = atomic_load(s->epoch);
-  agreement is = SAME;
-  if (read && (epoch != s->checked_epoch || now_ms - s->checked_ms >= CHECK_MS)) is = agrees(s, at, tail);
-  if (is != UNKNOWN) {
-    s->checked_epoch = epoch;
-    s->checked_ms = now_ms;
-  }
+  bool back = has_gone_back(s, at, tail);
   pthread_mutex_lock(&s->lock);
-  if (is == OTHER) put_out_all(s);
+  if (back) put_out_all(s);
   if (err == OBSERVER_E_TIMEDOUT && s->back == NOWHERE) s->ended = true;
   pthread_mutex_unlock(&s->lock);
   return read;
@@ -198,7 +212,7 @@ static void *run(void *arg) {
   pthread_mutex_lock(&s->lock);
   while (!s->stopping) {
     if (s->held * LEAST_PART < s->partitions) put_out_all(s);
-    if ((!read || s->joined == 0)) {
+    if (!read || s->joined == 0) {
       obs_thread_cond_wait_ms(&s->changed, &s->lock, PAUSE_MS);
       if (s->stopping) break;
     }
@@ -266,13 +280,18 @@ void obs_shared_pull_close(obs_shared_pull *s) {
   free(s);
 }
 
-bool obs_shared_pull_join(obs_shared_pull *s, uint32_t p, uint64_t tail, uint32_t held) {
+void obs_shared_pull_set_held(obs_shared_pull *s, uint32_t held) {
+  pthread_mutex_lock(&s->lock);
+  s->held = held;
+  pthread_mutex_unlock(&s->lock);
+}
+
+bool obs_shared_pull_join(obs_shared_pull *s, uint32_t p, uint64_t tail) {
   member *m = &s->members[p];
   pthread_mutex_lock(&s->lock);
   put_out(s, m);
-  s->held = held;
   uint64_t next = s->back != NOWHERE ? s->back : s->at;
-  bool joins = !s->stopping && (uint64_t)held * LEAST_PART >= s->partitions && (s->joined == 0 || tail + NEAR >= next);
+  bool joins = !s->stopping && s->held * LEAST_PART >= s->partitions && (s->joined == 0 || tail + NEAR >= next);
   if (joins) {
     if (s->joined == 0 || tail < next) s->back = tail;
     m->joined = true;

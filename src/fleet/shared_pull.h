@@ -27,9 +27,11 @@ observer_err obs_shared_pull_open(obs_nats *nats, const _Atomic uint64_t *epoch,
                                   obs_shared_pull **out);
 /* No partition is a member any more. NULL is allowed. */
 void obs_shared_pull_close(obs_shared_pull *s);
-/* Partition p has everything up to `tail`, and this worker holds `held`. True: it is a member, what follows comes from
- * here. False: it is to read by itself for now, and to ask again. */
-bool obs_shared_pull_join(obs_shared_pull *s, uint32_t p, uint64_t tail, uint32_t held);
+/* How many partitions the worker holds. */
+void obs_shared_pull_set_held(obs_shared_pull *s, uint32_t held);
+/* Partition p has everything up to `tail`. True: it is a member, what follows comes from here. False: it is to read by
+ * itself for now, and to ask again. */
+bool obs_shared_pull_join(obs_shared_pull *s, uint32_t p, uint64_t tail);
 void obs_shared_pull_leave(obs_shared_pull *s, uint32_t p);
 /* As obs_nats_pull_fetch. TIMEDOUT: the stream has nothing more of it; NOTFOUND: it is no member (any more). When `fn`
  * takes no more, the membership ends. */

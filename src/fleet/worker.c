@@ -332,6 +332,20 @@ static void set_validity(obs_fleet_worker *w) {
   atomic_store(&w->valid_until_ms, until_ms);
 }
 
+/* How many it will hold is known before the threads begin. */
+static void take_all(obs_fleet_worker *w, const obs_lease_action *todo, uint32_t n) {
+  obs_lease_counts leases;
+  uint32_t takes = 0;
+  for (uint32_t i = 0; i < n; i++) takes += todo[i].kind == OBS_LEASE_TAKE;
+  pthread_mutex_lock(&w->lock);
+  obs_lease_get_counts(w->lease, obs_clock_mono_ms(), &leases);
+  pthread_mutex_unlock(&w->lock);
+  obs_shared_pull_set_held(w->shared, leases.held + takes);
+  for (uint32_t i = 0; i < n; i++) {
+    if (todo[i].kind == OBS_LEASE_TAKE) take(w, &todo[i]);
+  }
+}
+
 static void turn(obs_fleet_worker *w) {
   obs_lease_action todo[OBS_LEASE_TURN];
   standing is = prepare(w);
@@ -351,9 +365,7 @@ static void turn(obs_fleet_worker *w) {
   pthread_mutex_lock(&w->lock);
   uint32_t n = obs_lease_turn(w->lease, obs_clock_mono_ms(), todo);
   pthread_mutex_unlock(&w->lock);
-  for (uint32_t i = 0; i < n; i++) {
-    if (todo[i].kind == OBS_LEASE_TAKE) take(w, &todo[i]);
-  }
+  take_all(w, todo, n);
   for (uint32_t p = 0; p < w->opts.partitions; p++) (void)is_at_rest(w, &w->parts[p]);
   if (superseded)
     hinder(w, "another process writes the heartbeat of this worker: was the data directory copied? Remove %s/%s there",
