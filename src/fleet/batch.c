@@ -60,10 +60,6 @@ static const char *text_end(const char *begin, const char *end) {
   return NULL;
 }
 
-static bool is_escaped(const char *begin, const char *end) {
-  return memchr(begin, '\\', (size_t)(end - begin)) != NULL;
-}
-
 /* Where a value ends that is no text. */
 static const char *value_end(const char *p, const char *end) {
   if (*p == '{' || *p == '[') {
@@ -82,8 +78,9 @@ bool obs_fleet_partition_of_row(const char *line, size_t len, uint32_t partition
   if (len == 0 || *p != '{') return false;
   do {
     if (++p >= end || *p++ != '"') return false;
-    const char *key_end = text_end(p, end);
-    if (key_end == NULL || is_escaped(p, key_end) || end - key_end < 3 || key_end[1] != ':') return false;
+    const char *key_end = p; /* names are short */
+    while (key_end < end && *key_end != '"' && *key_end != '\\') key_end++;
+    if (end - key_end < 3 || key_end[0] != '"' || key_end[1] != ':') return false;
     obs_str key = {p, (uint32_t)(key_end - p), 0};
     obs_str *to = obs_str_is(key, "session_id") ? &by.session_id
                   : obs_str_is(key, "sig_hash") ? &by.sig_hash
@@ -93,7 +90,9 @@ bool obs_fleet_partition_of_row(const char *line, size_t len, uint32_t partition
     p = key_end + 2;
     if (*p == '"') {
       const char *begin = p + 1;
-      if ((p = text_end(begin, end)) == NULL || (to != NULL && (to->p != NULL || is_escaped(begin, p)))) return false;
+      if ((p = text_end(begin, end)) == NULL ||
+          (to != NULL && (to->p != NULL || memchr(begin, '\\', (size_t)(p - begin)) != NULL)))
+        return false;
       if (to != NULL) *to = (obs_str){begin, (uint32_t)(p - begin), 0};
       p++;
     } else if (to != NULL || (p = value_end(p, end)) == NULL) {

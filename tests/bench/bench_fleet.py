@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
@@ -251,6 +252,13 @@ class Bench:
 
     # -- how soon
 
+    @staticmethod
+    def answers(worker):
+        try:
+            return worker.ask("/v1/observer/stats?scope=cluster")
+        except urllib.error.HTTPError:  # NATS is not back yet
+            return None
+
     def visible(self, filled):
         """Milliseconds from the answer to a POST at the edge until the fleet's stats, asked at the worker, show the op."""
         out, asked = [], []
@@ -258,6 +266,7 @@ class Bench:
             self.settle([worker])
             with self.edge(servers, filled) as edge:
                 until("the worker to fold all", lambda: not filled or self.folded(worker) >= OPS)
+                until("the worker to answer", lambda: self.answers(worker))
                 for n in range(VISIBLE):
                     post(edge.url, f'{{"endpoint":"scenario:fill","source":"scenario","staffer_id":"seen-{n}","success":true}}')
                     start = time.perf_counter()
